@@ -1,0 +1,2 @@
+//! bundle
+pub mod format;

@@ -1,0 +1,313 @@
+//! The bundle's format. This page is the contract; writer and reader follow it.
+//!
+//! ```text
+//! offset  bytes  what
+//!      0      8  magic: 89 46 4D 42 0D 0A 1A 0A  (a text-mode copy breaks it, as with PNG)
+//!      8      4  format version, little-endian
+//!     12     24  version of the tool that wrote it, ASCII, padded with NUL
+//!     36      8  length of the stored manifest in bytes, little-endian
+//!     44      8  length of the plain manifest in bytes, little-endian
+//!     52     32  SHA-256 of the stored manifest
+//!     84     12  first 12 bytes of the SHA-256 over bytes 0..84
+//!     96      …  the manifest: JSON, brotli
+//!      …      …  the blocks, one after another in the manifest's order, nothing between and nothing after them
+//! ```
+//!
+//! The first 96 bytes keep this meaning in every version, so that an older tool can say which newer one is needed.
+//!
+//! A **block** is a run of stored bytes with one encoding; it decodes to its entries' bytes, one after another. A
+//! crate is a block of its own, stored as it is. Index text shares brotli blocks of at most [`MAX_GROUP`] plain
+//! bytes. Each entry states path, size and SHA-256 of its content; a block that is not stored as it is states size
+//! and SHA-256 of its stored bytes too, so that every stored byte can be checked without decoding.
+//!
+//! What must hold, and is refused by name where it does not:
+//! - the manifest is at most [`MAX_MANIFEST`] bytes plain, and at most [`MAX_RATIO`] times its stored length;
+//! - every entry's path is a [`SafePath`] of the kind that it states, unique even without regard to case, and the
+//!   entries are sorted by (kind, path), so that a reader needs no second look; crates come before index text;
+//! - a crate's entry is `crates/NAME-VERSION.crate` of a crate in the table, with its digest and size;
+//! - an encoded block is at most [`MAX_GROUP`] plain bytes and at most [`MAX_RATIO`] times its stored length (plus a
+//!   small allowance), and decodes to exactly the sum of its entries;
+//! - the crate table is sorted by name and version; `shipped` means that an entry is here, and only then;
+//! - an index entry holds whole lines, each of a crate in the table that is not `kept`, with the table's digest as its
+//!   `cksum`; every crate of the table that is not `kept` has exactly one line;
+//! - the file ends with the last block.
+//!
+//! Threats: a bundle is hostile until every one of its bytes was checked. Lengths are checked before anything is
+//! allocated, arithmetic is checked, paths cannot climb, and the reader extracts nothing: it hands bytes to whoever
+//! places them, and those are placed only when the whole bundle was found good.
+//!
+//! Versions:
+//! - 1: the first.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::artifact::Kind;
+use crate::crate_id::{CrateId, CrateName, Version};
+use crate::digest::Sha256;
+use crate::safe_path::SafePath;
+
+/// The first eight bytes.
+pub const MAGIC: [u8; 8] = *b"\x89FMB\r\n\x1a\n";
+/// Bytes of the header.
+pub const HEADER: usize = 96;
+/// Most bytes of a plain manifest.
+pub const MAX_MANIFEST: u64 = 128 * 1024 * 1024;
+/// Most plain bytes of one encoded block.
+pub const MAX_GROUP: u64 = 4 * 1024 * 1024;
+/// Most plain bytes that one stored byte may stand for in a brotli stream, beyond [`RATIO_ALLOWANCE`]. Index text of
+/// many versions, repetitive as it is, stays near 30.
+pub const MAX_RATIO: u64 = 200;
+/// Plain bytes that any brotli stream may decode to, however short it is.
+pub const RATIO_ALLOWANCE: u64 = 64 * 1024;
+
+/// A version of the format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct FormatVersion(pub u32);
+
+impl FormatVersion {
+    /// The version that this tool writes, and the newest that it reads.
+    pub const CURRENT: FormatVersion = FormatVersion(1);
+
+    /// Whether this tool reads bundles of this version.
+    pub fn is_readable(self) -> bool {
+        self.0 >= 1 && self <= FormatVersion::CURRENT
+    }
+}
+
+impl fmt::Display for FormatVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// Whether a bundle stands alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BundleKind {
+    /// Everything that was resolved is in it.
+    Full,
+    /// Only what its parent's mirror lacks.
+    Delta,
+    /// A whole mirror with its configuration.
+    Snapshot,
+}
+
+impl fmt::Display for BundleKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            BundleKind::Full => "full",
+            BundleKind::Delta => "delta",
+            BundleKind::Snapshot => "snapshot",
+        })
+    }
+}
+
+/// What the manifest says. Unknown keys are ignored within a version; a new key that a reader must obey is a new version.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Version of the format, equal to the header's.
+    pub format: FormatVersion,
+    /// The tool that wrote it, `cargo-frostmirror 0.1.0`.
+    pub tool: String,
+    /// When it was written (RFC 3339, UTC, whole seconds; SOURCE_DATE_EPOCH is honoured).
+    pub created: String,
+    /// Whether it stands alone.
+    pub kind: BundleKind,
+    /// 32 hexadecimal digits: the first half of the SHA-256 over this manifest with an empty id.
+    pub id: String,
+    /// The bundle that a delta builds on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Parent>,
+    /// The history that the bundle belongs to.
+    pub lineage: Lineage,
+    /// The target triples it was made for.
+    #[serde(default)]
+    pub targets: Vec<String>,
+    /// The toolchains in it.
+    #[serde(default)]
+    pub toolchains: Vec<String>,
+    /// When the index was read (RFC 3339, UTC): of two lines for one version, the later read is the newer.
+    pub index_read: String,
+    /// Every crate that is resolved, shipped or not, sorted by name and version.
+    pub crates: Vec<CrateRecord>,
+    /// The payload.
+    pub blocks: Vec<Block>,
+}
+
+/// The bundle that a delta builds on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parent {
+    /// Its id.
+    pub id: String,
+    /// The name of its file when it was written.
+    pub file: String,
+}
+
+/// One history that feeds one destination.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lineage {
+    /// 32 hexadecimal digits.
+    pub id: String,
+    /// Counts the bundles of the lineage, from 1.
+    pub sequence: u64,
+    /// Every input that the lineage was ever fed and was not told to forget, each with its newest set.
+    pub inputs: Vec<Input>,
+}
+
+/// One depends.toml, one lockfile or one `--crate`, and what it needs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Input {
+    /// How the input is known: a path, or `--crate NAME@REQ`.
+    pub name: String,
+    /// What was asked for, as the user wrote it, e.g. `serde = "1"`.
+    #[serde(default)]
+    pub roots: Vec<String>,
+    /// The crates it needs, as positions in [`Manifest::crates`], ascending.
+    pub crates: Vec<u32>,
+}
+
+/// One crate of the resolved set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CrateRecord {
+    /// Its name.
+    pub name: CrateName,
+    /// Its version.
+    pub version: Version,
+    /// Upstream's digest of the `.crate` file.
+    pub sha256: Sha256,
+    /// Bytes of the `.crate` file; 0 where the file is neither shipped nor known.
+    #[serde(default)]
+    pub size: u64,
+    /// Where its bytes are.
+    pub state: CrateState,
+    /// Whether upstream had it yanked when the index was read.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub yanked: bool,
+    /// `package.description`, shortened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// `package.license`, or `package.license-file` as `file: NAME`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub license: Option<String>,
+    /// `package.repository`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<String>,
+}
+
+impl CrateRecord {
+    /// The crate's identity.
+    pub fn id(&self) -> CrateId {
+        CrateId { name: self.name.clone(), version: self.version.clone() }
+    }
+}
+
+/// Where a crate's bytes are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CrateState {
+    /// In this bundle.
+    Shipped,
+    /// In an earlier bundle of the lineage; this one relies on it being held.
+    Sent,
+    /// Nowhere: a platform filter left the file out and kept the index line.
+    IndexOnly,
+    /// Belongs to another input of the lineage; named so that it stays current, not relied on, without an index line.
+    Kept,
+}
+
+/// How a block is stored.
+///
+/// An unknown name is not malformed but newer: the error says so.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Encoding {
+    /// As it is.
+    Stored,
+    /// One brotli stream.
+    Brotli,
+    /// A name that this tool does not know.
+    #[serde(untagged)]
+    Unknown(String),
+}
+
+/// A run of stored bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Block {
+    /// How its bytes are stored.
+    pub encoding: Encoding,
+    /// Stored bytes. Absent where they are the content itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stored: Option<StoredBytes>,
+    /// What it decodes to, in order. At least one; exactly one where it is stored as it is.
+    pub entries: Vec<Entry>,
+}
+
+/// Size and digest of a block's stored bytes, where they are not the content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredBytes {
+    /// Length in bytes.
+    pub size: u64,
+    /// Digest of the stored bytes.
+    pub sha256: Sha256,
+}
+
+/// One file of the bundle.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Where it belongs.
+    pub path: SafePath,
+    /// Length of its content in bytes.
+    pub size: u64,
+    /// Digest of its content.
+    pub sha256: Sha256,
+    /// What it is.
+    pub kind: Kind,
+}
+
+impl Manifest {
+    /// Every entry, in the payload's order.
+    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.blocks.iter().flat_map(|block| &block.entries)
+    }
+
+    /// How many entries are of `kind`.
+    pub fn count(&self, kind: Kind) -> usize {
+        self.entries().filter(|entry| entry.kind == kind).count()
+    }
+
+    /// The crates that the bundle relies on being held already.
+    pub fn relied_on(&self) -> impl Iterator<Item = &CrateRecord> {
+        self.crates.iter().filter(|record| record.state == CrateState::Sent)
+    }
+
+    /// The id that this manifest must state: derived from everything else in it.
+    pub fn derived_id(&self) -> String {
+        let unnamed = Manifest { id: String::new(), ..self.clone() };
+        // A manifest is plain data: strings as keys, no foreign types; writing it to memory cannot fail.
+        let json = serde_json::to_vec(&unnamed).expect("a manifest is JSON");
+        Sha256::of(&json).to_string()[..32].to_owned()
+    }
+}
+
+impl Block {
+    /// Bytes that the block takes in the file, `None` where the sum overflows.
+    pub fn stored_size(&self) -> Option<u64> {
+        match self.stored {
+            Some(stored) => Some(stored.size),
+            None => self.plain_size(),
+        }
+    }
+
+    /// Bytes that the block decodes to, `None` where the sum overflows.
+    pub fn plain_size(&self) -> Option<u64> {
+        self.entries.iter().try_fold(0u64, |sum, entry| sum.checked_add(entry.size))
+    }
+}
+
+/// The most plain bytes that a brotli stream of `stored` bytes may decode to.
+pub fn plain_limit(stored: u64) -> u64 {
+    stored.saturating_mul(MAX_RATIO).saturating_add(RATIO_ALLOWANCE)
+}

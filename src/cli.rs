@@ -1,0 +1,155 @@
+//! The command line: verbs and global flags. `command()` is what completions, man pages and help tests are made from.
+
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+
+use crate::cmd;
+use crate::cmd::Context;
+use crate::env::Env;
+use crate::failure::{EXIT_CODES, Failure};
+use crate::report::{ColorChoice, Form, Loudness, Report};
+
+/// Bring Rust across an air gap.
+///
+/// Online: resolve with cargo, download, and pack one checked .pkg. Offline: verify it, import it into a mirror, and
+/// serve that mirror to cargo.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo-frostmirror",
+    bin_name = "cargo frostmirror",
+    version,
+    styles = clap_cargo::style::CLAP_STYLING,
+    after_help = EXIT_CODES,
+    disable_help_subcommand = true,
+    max_term_width = 100
+)]
+pub struct Cli {
+    /// How to report.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// Flags that every verb takes.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// Say more (repeatable)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, conflicts_with = "quiet")]
+    pub verbose: u8,
+    /// Say nothing but errors
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// When to use colours
+    #[arg(long, global = true, value_name = "WHEN")]
+    pub color: Option<ColorWhen>,
+    /// How to report: for people, or one JSON object a line on stdout
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "human")]
+    pub message_format: MessageFormat,
+}
+
+impl Global {
+    /// The report that these flags ask for. `--color` beats CARGO_TERM_COLOR, which beats NO_COLOR and the terminal;
+    /// CARGO_TERM_QUIET and CARGO_TERM_VERBOSE count where no flag is given, as with cargo.
+    pub fn report(&self, env: &Env) -> Report {
+        let loudness = match self {
+            Global { quiet: true, .. } => Loudness::Quiet,
+            Global { verbose: 1.., .. } => Loudness::Verbose,
+            _ if env.text("CARGO_TERM_QUIET") == Some("true") => Loudness::Quiet,
+            _ if env.text("CARGO_TERM_VERBOSE") == Some("true") => Loudness::Verbose,
+            _ => Loudness::Normal,
+        };
+        let when = self.color.or_else(|| ColorWhen::from_str(env.text("CARGO_TERM_COLOR")?, true).ok());
+        let colors = match when {
+            Some(ColorWhen::Always) => ColorChoice::Always,
+            Some(ColorWhen::Never) => ColorChoice::Never,
+            Some(ColorWhen::Auto) | None => ColorChoice::Auto,
+        };
+        let form = match self.message_format {
+            MessageFormat::Human => Form::Human,
+            MessageFormat::Json => Form::Json,
+        };
+        Report::new(loudness, form, colors, env)
+    }
+}
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ColorWhen {
+    /// On a terminal
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// How to report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum MessageFormat {
+    /// Lines and bars
+    Human,
+    /// One JSON object a line
+    Json,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Write depends.toml from a workspace
+    #[command(after_help = EXIT_CODES)]
+    Init(cmd::init::Args),
+    /// Resolve, download, and write one .pkg
+    #[command(after_help = EXIT_CODES)]
+    Fetch(cmd::fetch::Args),
+    /// Check bundles: every entry, every problem
+    #[command(after_help = EXIT_CODES)]
+    Verify(cmd::verify::Args),
+    /// Show what a bundle's manifest says
+    #[command(after_help = EXIT_CODES)]
+    Inspect(cmd::inspect::Args),
+    /// Verify bundles and place them in a mirror, all or nothing
+    #[command(after_help = EXIT_CODES)]
+    Import(cmd::import::Args),
+    /// Serve a mirror to cargo
+    #[command(after_help = EXIT_CODES)]
+    Serve(cmd::serve::Args),
+    /// Fetch, import and serve on this machine
+    #[command(after_help = EXIT_CODES)]
+    Up(cmd::up::Args),
+    /// Say what a mirror holds
+    #[command(after_help = EXIT_CODES)]
+    Status(cmd::status::Args),
+    /// Print or write cargo's configuration for a mirror
+    #[command(after_help = EXIT_CODES)]
+    Setup(cmd::setup::Args),
+    /// Print a completion script
+    #[command(after_help = EXIT_CODES)]
+    Completions(cmd::completions::Args),
+    /// Print the man page, or write all of them into a folder
+    #[command(after_help = EXIT_CODES)]
+    Man(cmd::man::Args),
+}
+
+/// The whole command line, for completions, man pages and help tests.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+/// Does what the command line says.
+pub fn run(verb: Verb, context: &Context) -> Result<(), Failure> {
+    match verb {
+        Verb::Init(args) => cmd::init::run(&args, context),
+        Verb::Fetch(args) => cmd::fetch::run(&args, context),
+        Verb::Verify(args) => cmd::verify::run(&args, context),
+        Verb::Inspect(args) => cmd::inspect::run(&args, context),
+        Verb::Import(args) => cmd::import::run(&args, context),
+        Verb::Serve(args) => cmd::serve::run(&args, context),
+        Verb::Up(args) => cmd::up::run(&args, context),
+        Verb::Status(args) => cmd::status::run(&args, context),
+        Verb::Setup(args) => cmd::setup::run(&args, context),
+        Verb::Completions(args) => cmd::completions::run(&args, context),
+        Verb::Man(args) => cmd::man::run(&args, context),
+    }
+}

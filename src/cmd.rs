@@ -1,0 +1,76 @@
+//! The verbs. One verb, one file: words become library options, one call, one outcome.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::env::Env;
+use crate::failure::{Class, Failure};
+use crate::report::Report;
+
+pub mod completions;
+pub mod fetch;
+pub mod import;
+pub mod init;
+pub mod inspect;
+pub mod man;
+pub mod serve;
+pub mod setup;
+pub mod status;
+pub mod up;
+pub mod verify;
+
+/// Everything ambient, taken in once at the door.
+pub struct Context {
+    /// The environment's variables.
+    pub env: Env,
+    /// The current directory, absolute.
+    pub cwd: PathBuf,
+    /// Where reports go; it also writes data to stdout.
+    pub report: Arc<Report>,
+}
+
+impl Context {
+    /// `path` seen from the current directory.
+    pub fn absolute(&self, path: &Path) -> PathBuf {
+        self.cwd.join(path)
+    }
+
+    /// FROSTMIRROR_HOME: state, download cache, history and the default mirror. Default: `~/.frostmirror`.
+    pub fn home(&self) -> Result<PathBuf, Failure> {
+        if let Some(home) = self.env.path("FROSTMIRROR_HOME") {
+            return Ok(self.absolute(&home));
+        }
+        let home = self.env.path("HOME").or_else(home::home_dir).ok_or_else(|| {
+            Failure::new(Class::Input, "no home directory is known")
+                .doing("could not find the folder for state and caches")
+                .hint("set FROSTMIRROR_HOME to a folder")
+        })?;
+        Ok(home.join(".frostmirror"))
+    }
+
+    /// CARGO_HOME as cargo finds it.
+    pub fn cargo_home(&self) -> Option<PathBuf> {
+        match self.env.path("CARGO_HOME") {
+            Some(home) => Some(self.absolute(&home)),
+            None => Some(self.env.path("HOME").or_else(home::home_dir)?.join(".cargo")),
+        }
+    }
+
+    /// A directory of the mirror's side: the flag (which clap also fills from the environment), else `fixed` where
+    /// it exists (the container image has it), else `name` below FROSTMIRROR_HOME.
+    pub fn directory(&self, flag: Option<&Path>, fixed: &str, name: &str) -> Result<PathBuf, Failure> {
+        match flag {
+            Some(path) => Ok(self.absolute(path)),
+            None if Path::new(fixed).is_dir() => Ok(PathBuf::from(fixed)),
+            None => Ok(self.home()?.join(name)),
+        }
+    }
+
+    /// A runtime for verbs that wait for the network.
+    pub fn runtime(&self) -> Result<tokio::runtime::Runtime, Failure> {
+        tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .map_err(|source| Failure::io("could not start the network threads", source))
+    }
+}

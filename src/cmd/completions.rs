@@ -1,0 +1,25 @@
+//! `completions`: a shell's completion script on stdout.
+
+use super::Context;
+use crate::failure::Failure;
+
+/// Words of `completions`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The shell
+    pub shell: clap_complete::Shell,
+}
+
+/// Runs the verb.
+pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
+    context.report.data(&script(args.shell));
+    Ok(())
+}
+
+/// The completion script for the binary `cargo-frostmirror`; cargo's own scripts have no hook for subcommands.
+pub fn script(shell: clap_complete::Shell) -> String {
+    let mut bytes = Vec::new();
+    let mut command = crate::cli::command().bin_name("cargo-frostmirror");
+    clap_complete::generate(shell, &mut command, "cargo-frostmirror", &mut bytes);
+    String::from_utf8_lossy(&bytes).into_owned()
+}

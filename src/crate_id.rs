@@ -1,0 +1,199 @@
+//! The identity of a crate: name and version, and the paths that follow from them. Nothing unparsed passes.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::safe_path::SafePath;
+
+pub use semver::Version;
+
+/// A crate's name as crates.io allows it: 1 to 64 ASCII letters, digits, `-` and `_`, a letter or `_` first.
+///
+/// Case is kept (`Inflector`); only the index path is lowercase. Names are compared by their exact spelling.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct CrateName(String);
+
+/// A text that is not a crate's name.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("`{}` is not a crate name (1 to 64 letters, digits, `-` or `_`, a letter first)", .0.escape_debug())]
+pub struct InvalidName(String);
+
+impl CrateName {
+    /// The name with its own spelling.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The name's file below an index root: `1/a`, `2/ab`, `3/a/abc`, `ab/cd/abcd…`, lowercase
+    /// (cargo: crates/cargo-util/src/registry.rs, `make_dep_path`).
+    pub fn index_path(&self) -> String {
+        format!("{}/{}", self.prefix().to_lowercase(), self.0.to_lowercase())
+    }
+
+    /// The folders of the index path in the name's own case: what `{prefix}` stands for in a `dl` template.
+    pub fn prefix(&self) -> String {
+        let name = &self.0;
+        match name.len() {
+            1 => "1".to_owned(),
+            2 => "2".to_owned(),
+            3 => format!("3/{}", &name[..1]),
+            _ => format!("{}/{}", &name[..2], &name[2..4]),
+        }
+    }
+}
+
+impl FromStr for CrateName {
+    type Err = InvalidName;
+
+    fn from_str(name: &str) -> Result<CrateName, InvalidName> {
+        let first = name.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
+        let rest = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        if first && rest && name.len() <= 64 {
+            Ok(CrateName(name.to_owned()))
+        } else {
+            Err(InvalidName(name.chars().take(80).collect()))
+        }
+    }
+}
+
+impl TryFrom<String> for CrateName {
+    type Error = InvalidName;
+
+    fn try_from(name: String) -> Result<CrateName, InvalidName> {
+        name.parse()
+    }
+}
+
+impl From<CrateName> for String {
+    fn from(name: CrateName) -> String {
+        name.0
+    }
+}
+
+impl fmt::Display for CrateName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One version of one crate. Versions that differ only in build metadata are different crates
+/// (both `openssl-src 110.0.0` and `110.0.0+1.1.0f` exist).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct CrateId {
+    /// The crate's name.
+    pub name: CrateName,
+    /// The version, with its build metadata.
+    pub version: Version,
+}
+
+impl CrateId {
+    /// `NAME-VERSION.crate`, the file's name in a mirror and in cargo's cache.
+    pub fn file_name(&self) -> String {
+        format!("{}-{}.crate", self.name, self.version)
+    }
+
+    /// The file's path in a mirror and in a bundle.
+    ///
+    /// # Panics
+    /// Never: names and versions have no character that a [`SafePath`] refuses, and versions are limited in length
+    /// by [`CrateId::parse`].
+    pub fn crate_path(&self) -> SafePath {
+        format!("crates/{}", self.file_name()).parse().expect("names and versions are safe in paths")
+    }
+
+    /// Name and version from text.
+    pub fn parse(name: &str, version: &str) -> Result<CrateId, InvalidId> {
+        let name: CrateName = name.parse()?;
+        if version.len() > MAX_VERSION {
+            return Err(InvalidId::LongVersion(name));
+        }
+        match version.parse() {
+            Ok(version) => Ok(CrateId { name, version }),
+            Err(source) => Err(InvalidId::Version { name, version: version.to_owned(), source }),
+        }
+    }
+}
+
+/// Bytes in a version; keeps `NAME-VERSION.crate` below the 255 bytes of a file name.
+const MAX_VERSION: usize = 150;
+
+/// A text that does not identify a crate.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidId {
+    /// The name is none.
+    #[error(transparent)]
+    Name(#[from] InvalidName),
+    /// The version is not semantic.
+    #[error("`{version}` is not a version of `{name}`")]
+    Version {
+        /// The crate.
+        name: CrateName,
+        /// The text given for its version.
+        version: String,
+        /// What semver says of it.
+        source: semver::Error,
+    },
+    /// The version is absurdly long.
+    #[error("the version given for `{0}` is longer than 150 bytes")]
+    LongVersion(CrateName),
+}
+
+impl fmt::Display for CrateId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.name, self.version)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn name(text: &str) -> CrateName {
+        text.parse().expect(text)
+    }
+
+    #[test]
+    fn index_paths_are_cargos() {
+        for (crate_name, path) in [
+            ("a", "1/a"), ("ab", "2/ab"), ("abc", "3/a/abc"), ("serde", "se/rd/serde"), ("Foo-Bar", "fo/o-/foo-bar"),
+            ("Inflector", "in/fl/inflector"), ("B64", "3/b/b64"),
+        ] {
+            assert_eq!(name(crate_name).index_path(), path);
+        }
+        assert_eq!(name("Inflector").prefix(), "In/fl");
+    }
+
+    #[test]
+    fn hostile_names_are_refused() {
+        for text in ["", "-a", "1a", "a/b", "..", "a b", "ä", "a\0", &"a".repeat(65), "a.b"] {
+            assert!(text.parse::<CrateName>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn build_metadata_is_kept() {
+        let id = CrateId::parse("zstd-sys", "2.0.9+zstd.1.5.5").expect("valid");
+        assert_eq!(id.file_name(), "zstd-sys-2.0.9+zstd.1.5.5.crate");
+        assert_eq!(id.crate_path().as_str(), "crates/zstd-sys-2.0.9+zstd.1.5.5.crate");
+        assert!(CrateId::parse("a", &format!("1.0.0-{}", "a".repeat(200))).is_err());
+        assert!(CrateId::parse("a", "1.0").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn every_valid_name_has_a_safe_path(text in "[A-Za-z_][A-Za-z0-9_-]{0,63}", pre in "[a-z0-9]{1,9}") {
+            let id = CrateId::parse(&text, &format!("1.2.3-a{pre}+b.{pre}")).expect("valid");
+            prop_assert!(id.crate_path().as_str().starts_with("crates/"));
+            prop_assert!(format!("index/{}", id.name.index_path()).parse::<SafePath>().is_ok());
+        }
+
+        #[test]
+        fn parsing_never_panics(text in "\\PC{0,70}") {
+            let _ = CrateId::parse(&text, &text).is_ok();
+        }
+    }
+}

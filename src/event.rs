@@ -1,0 +1,96 @@
+//! What library functions report while they work. They take a sink and know nothing of terminals; `report.rs` draws.
+
+/// What is being counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// Index files and passes of cargo.
+    Resolving,
+    /// Crates over the network.
+    Downloading,
+    /// Entries into a bundle.
+    Packing,
+    /// Entries of a bundle, checked.
+    Verifying,
+    /// Entries of a bundle, staged into a mirror.
+    Importing,
+}
+
+impl Phase {
+    /// The verb that a bar or a line begins with, in cargo's style.
+    pub fn verb(self) -> &'static str {
+        match self {
+            Phase::Resolving => "Resolving",
+            Phase::Downloading => "Downloading",
+            Phase::Packing => "Packing",
+            Phase::Verifying => "Verifying",
+            Phase::Importing => "Importing",
+        }
+    }
+}
+
+/// One report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A step was taken: a right-aligned green verb and a sentence, as cargo prints them.
+    Status {
+        /// One word, e.g. `Packed`.
+        verb: &'static str,
+        /// The rest of the line.
+        message: String,
+    },
+    /// Something that the user should know, though the work goes on.
+    Warning(String),
+    /// Detail that is shown with `-v` only.
+    Detail(String),
+    /// A counted phase begins.
+    Begin {
+        /// Which.
+        phase: Phase,
+        /// Items to come.
+        items: u64,
+        /// Bytes to come; 0 where nobody knows.
+        bytes: u64,
+    },
+    /// Some of a phase is done.
+    Advance {
+        /// Which.
+        phase: Phase,
+        /// Items finished since the last report.
+        items: u64,
+        /// Bytes handled since the last report.
+        bytes: u64,
+    },
+    /// A counted phase is over.
+    End {
+        /// Which.
+        phase: Phase,
+    },
+}
+
+/// Where reports go. Called from several threads at once.
+pub trait Sink: Send + Sync {
+    /// Takes one report. Must be quick; it is called in the middle of work.
+    fn event(&self, event: Event);
+
+    /// Reports a step.
+    fn status(&self, verb: &'static str, message: String) {
+        self.event(Event::Status { verb, message });
+    }
+
+    /// Reports a warning.
+    fn warning(&self, message: String) {
+        self.event(Event::Warning(message));
+    }
+
+    /// Reports a detail.
+    fn detail(&self, message: String) {
+        self.event(Event::Detail(message));
+    }
+}
+
+/// A sink that drops every report; for callers that only want the outcome.
+pub struct Silent;
+
+impl Sink for Silent {
+    fn event(&self, _: Event) {}
+}

@@ -1,0 +1,1 @@
+//! Errors of `gather`: class and hint.

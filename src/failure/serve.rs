@@ -1,0 +1,1 @@
+//! Errors of `serve`: class and hint.

@@ -1,0 +1,209 @@
+//! Cargo's index line and an index's `config.json`, as cargo defines them.
+//!
+//! A line is kept byte for byte as upstream wrote it (`docs` of unknown fields, spacing, `pubtime` and all); what
+//! is parsed out of it is only what this tool decides by. Source of the format: cargo-util-schemas, `index.rs`.
+
+use cargo_util_schemas::index::IndexPackage;
+use serde::{Deserialize, Serialize};
+
+use crate::crate_id::{CrateId, CrateName, InvalidId, Version};
+use crate::digest::{InvalidDigest, Sha256};
+
+/// One version's line of an index file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IndexLine {
+    /// The line as upstream wrote it, without the line's end.
+    pub raw: String,
+    /// The crate that the line is of.
+    pub id: CrateId,
+    /// Digest of the `.crate` file, the authority for its bytes.
+    pub cksum: Sha256,
+    /// Whether the version is yanked: never chosen unless a lock already names it.
+    pub yanked: bool,
+    /// The dependencies, in the line's order.
+    pub deps: Vec<LineDep>,
+}
+
+/// One dependency of an index line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LineDep {
+    /// The crate depended on, by its own name (not by what the dependent renames it to).
+    pub name: String,
+    /// The version requirement as written.
+    pub req: String,
+    /// Only there when a feature asks for it.
+    pub optional: bool,
+    /// Only for tests and examples of the crate itself: never asked for through a dependency.
+    pub dev: bool,
+    /// The index address of another registry, where the dependency comes from one.
+    pub registry: Option<String>,
+}
+
+/// An index line that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidLine {
+    /// Not the JSON that cargo reads.
+    #[error("an index line is not what cargo reads")]
+    Json(#[source] serde_json::Error),
+    /// Name or version is invalid.
+    #[error(transparent)]
+    Id(#[from] InvalidId),
+    /// The checksum is no SHA-256.
+    #[error("the index line of {id} has an invalid `cksum`")]
+    Cksum {
+        /// The crate that the line is of.
+        id: CrateId,
+        /// What is wrong with it.
+        source: InvalidDigest,
+    },
+    /// The line's text has a line break or a NUL, which an index file cannot hold.
+    #[error("an index line has a line break or a NUL inside")]
+    Framing,
+}
+
+impl IndexLine {
+    /// Parses one line; `raw` has no line break.
+    pub fn parse(raw: &str) -> Result<IndexLine, InvalidLine> {
+        if raw.contains(['\n', '\r', '\0']) {
+            return Err(InvalidLine::Framing);
+        }
+        let package: IndexPackage<'_> = serde_json::from_str(raw).map_err(InvalidLine::Json)?;
+        let id = CrateId::parse(&package.name, &package.vers.to_string())?;
+        let cksum = match package.cksum.parse() {
+            Ok(cksum) => cksum,
+            Err(source) => return Err(InvalidLine::Cksum { id, source }),
+        };
+        let deps = package
+            .deps
+            .iter()
+            .map(|dep| LineDep {
+                name: dep.package.as_ref().unwrap_or(&dep.name).to_string(),
+                req: dep.req.to_string(),
+                optional: dep.optional,
+                dev: dep.kind.as_deref() == Some("dev"),
+                registry: dep.registry.as_ref().map(ToString::to_string),
+            })
+            .collect();
+        Ok(IndexLine { raw: raw.to_owned(), id, cksum, yanked: package.yanked.unwrap_or(false), deps })
+    }
+
+    /// The lines of an index file that can be parsed, in its order. Like cargo, what cannot be parsed is passed over
+    /// (registry/index/mod.rs: blank lines, CRLF and garbage are tolerated).
+    pub fn parse_file(text: &str) -> impl DoubleEndedIterator<Item = IndexLine> {
+        text.lines().filter_map(|line| IndexLine::parse(line).ok())
+    }
+
+    /// The one line of `text` that is of `version`, without parsing the others in full.
+    ///
+    /// `None` where no line that cargo could read is of this version.
+    pub fn find(text: &str, name: &CrateName, version: &Version) -> Option<IndexLine> {
+        #[derive(Deserialize)]
+        struct Head {
+            vers: Version,
+        }
+        let needle = version.to_string();
+        text.lines()
+            .filter(|line| line.contains(&needle))
+            .filter(|line| serde_json::from_str::<Head>(line).is_ok_and(|head| head.vers == *version))
+            .filter_map(|line| IndexLine::parse(line).ok())
+            .find(|line| line.id.name == *name)
+    }
+}
+
+/// A sparse index's `config.json`. Unknown keys are ignored, as cargo does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegistryConfig {
+    /// Where crates are downloaded from: an absolute address, with or without markers.
+    pub dl: String,
+    /// Where the registry's API is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api: Option<String>,
+    /// Whether every request must carry the registry's token.
+    #[serde(default, rename = "auth-required", skip_serializing_if = "std::ops::Not::not")]
+    pub auth_required: bool,
+}
+
+impl RegistryConfig {
+    /// The address of one crate's file: the markers `{crate}`, `{version}`, `{prefix}`, `{lowerprefix}` and
+    /// `{sha256-checksum}` are replaced; a `dl` without any gets `/{crate}/{version}/download`
+    /// (cargo: sources/registry/download.rs).
+    pub fn download_url(&self, id: &CrateId, cksum: &Sha256) -> String {
+        let markers = ["{crate}", "{version}", "{prefix}", "{lowerprefix}", "{sha256-checksum}"];
+        if !markers.iter().any(|marker| self.dl.contains(marker)) {
+            return format!("{}/{}/{}/download", self.dl, id.name, id.version);
+        }
+        let prefix = id.name.prefix();
+        self.dl
+            .replace("{crate}", id.name.as_str())
+            .replace("{version}", &id.version.to_string())
+            .replace("{prefix}", &prefix)
+            .replace("{lowerprefix}", &prefix.to_lowercase())
+            .replace("{sha256-checksum}", &cksum.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CKSUM: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+    fn line(vers: &str, extra: &str) -> String {
+        format!(r#"{{"name":"Foo-Bar","vers":"{vers}","deps":[],"cksum":"{CKSUM}","features":{{}}{extra}}}"#)
+    }
+
+    #[test]
+    fn a_line_is_kept_verbatim() {
+        let raw = line("1.0.0", r#", "yanked" : true,"novel":[1, 2]"#);
+        let parsed = IndexLine::parse(&raw).expect("valid");
+        assert_eq!(parsed.raw, raw);
+        assert!(parsed.yanked);
+        assert_eq!(parsed.id.to_string(), "Foo-Bar 1.0.0");
+    }
+
+    #[test]
+    fn a_renamed_dependency_is_known_by_its_own_name() {
+        let raw = format!(
+            r#"{{"name":"a","vers":"1.0.0","deps":[{{"name":"x","package":"y","req":"^1","features":[],"optional":true,"default_features":true,"target":null,"kind":"dev"}}],"cksum":"{CKSUM}"}}"#
+        );
+        let parsed = IndexLine::parse(&raw).expect("valid");
+        let expected =
+            LineDep { name: "y".to_owned(), req: "^1".to_owned(), optional: true, dev: true, registry: None };
+        assert_eq!(parsed.deps, [expected]);
+    }
+
+    #[test]
+    fn one_version_is_found_among_its_like() {
+        let text = format!("{}\n\ngarbage\n{}\n{}\n", line("1.0.0", ""), line("1.0.0+b.1", ""), line("11.0.0", ""));
+        let name = "Foo-Bar".parse().expect("valid");
+        for version in ["1.0.0", "1.0.0+b.1", "11.0.0"] {
+            let found = IndexLine::find(&text, &name, &version.parse().expect("valid")).expect(version);
+            assert_eq!(found.id.version.to_string(), version);
+        }
+        assert_eq!(IndexLine::find(&text, &name, &"1.0".parse().unwrap_or(Version::new(9, 9, 9))), None);
+        assert_eq!(IndexLine::parse_file(&text).count(), 3);
+    }
+
+    #[test]
+    fn every_marker_of_dl_is_replaced() {
+        let id = CrateId::parse("Foo-Bar", "1.0.0+b").expect("valid");
+        let cksum = CKSUM.parse().expect("valid");
+        let url = |dl: &str| {
+            RegistryConfig { dl: dl.to_owned(), api: None, auth_required: false }.download_url(&id, &cksum)
+        };
+        assert_eq!(url("http://h/dl"), "http://h/dl/Foo-Bar/1.0.0+b/download");
+        assert_eq!(url("http://h/{crate}-{version}.crate"), "http://h/Foo-Bar-1.0.0+b.crate");
+        assert_eq!(
+            url("http://h/{prefix}/{lowerprefix}/{sha256-checksum}"),
+            format!("http://h/Fo/o-/fo/o-/{CKSUM}")
+        );
+    }
+
+    #[test]
+    fn hostile_lines_are_refused() {
+        for raw in ["", "{}", "null", "[]", &line("1.0", ""), &line("1.0.0", "").replace(CKSUM, "00"), "{\"a\":1}\n{}"] {
+            assert!(IndexLine::parse(raw).is_err(), "{raw}");
+        }
+        assert!(IndexLine::parse(&line("1.0.0", "").replace("Foo-Bar", "../x")).is_err());
+    }
+}

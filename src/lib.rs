@@ -1,0 +1,64 @@
+//! # The house
+//!
+//! Data flows down this line, and imports point the other way, always to a lower floor:
+//!
+//! ```text
+//! depends.toml / Cargo.lock -> gather (resolve, download) -> bundle::pack -> [ .pkg crosses the gap ]
+//!     -> bundle::verify -> mirror::import -> mirror/ on disk -> serve -> cargo, rustup, a browser
+//! ```
+//!
+//! The order of the `mod` lines below is the tower, top floor first; `tests/layers.rs` holds every file to it.
+//!
+//! | station | where | what it does |
+//! |---|---|---|
+//! | words | [`cli`], [`cmd`] | flags and verbs into library calls; one verb, one file |
+//! | journey | [`fetch`] | the online half as one call: gather, pack, verify, record |
+//! | gather | [`gather`] | what is needed (resolved by cargo itself), and its bytes, checked |
+//! | bundle | [`bundle`] | one file that crosses the gap: written, read, verified |
+//! | mirror | [`mirror`] | the tree on disk: import under a lock, all or nothing |
+//! | serve | [`serve`] | the tree over HTTP, for cargo |
+//! | telling | [`failure`], [`report`] | the only text that a failing user sees; the only file that prints |
+//!
+//! # Invariants
+//!
+//! - A bundle's reader never extracts by itself: it streams entries, and the importer places them.
+//! - [`bundle`] knows neither network nor mirror; [`serve`] knows no bundle; [`gather`] knows no mirror.
+//! - An index line only names a stored, verified crate (or one recorded as index-only).
+//! - Write order: blobs, then index files (dependencies before dependents), then the record of the import; the record
+//!   is the commit. [`serve`] takes no lock.
+//! - Blobs are written once and never overwritten while their digest holds; the same name with another digest is an
+//!   integrity error.
+//! - Mutations of a mirror exist only as methods on a lock guard.
+//! - Names, versions, paths and digests are parsed once, at the edge, into types that cannot be wrong.
+//! - Nothing ambient below [`cmd`]: environment, current directory, clock and stdio come in through the door
+//!   ([`cmd::Context`]).
+//!
+//! # Path on disk -> room
+//!
+//! | path | room |
+//! |---|---|
+//! | `mirror/…` | [`mirror::layout`] |
+//! | `$FROSTMIRROR_HOME/cache/…` | [`gather::cache`] |
+//! | `$FROSTMIRROR_HOME/history/…` | [`gather::history`] |
+//! | `OUTPUT/YYYYMMDD-HHMM-crates.pkg` | [`bundle::pack`] |
+//! | `$CARGO_HOME/config.toml` | [`client_config`] |
+
+pub mod cli;
+pub mod cmd;
+pub mod failure;
+pub mod report;
+pub mod fetch;
+pub mod serve;
+pub mod mirror;
+pub mod bundle;
+pub mod gather;
+pub mod client_config;
+pub mod event;
+pub mod index_line;
+pub mod artifact;
+pub mod crate_id;
+pub mod safe_path;
+pub mod digest;
+pub mod http;
+pub mod durable;
+pub mod env;

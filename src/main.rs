@@ -1,0 +1,34 @@
+//! The doorstep: arguments in, one call, the failure told, the exit code out.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser;
+use frostmirror::cli::{self, Cli};
+use frostmirror::cmd::Context;
+use frostmirror::env::Env;
+use frostmirror::failure::Failure;
+
+fn main() -> ExitCode {
+    // Run as `cargo frostmirror`, the first word is our own name; run directly, it is not there.
+    let mut words: Vec<_> = std::env::args_os().collect();
+    if words.get(1).is_some_and(|word| word == "frostmirror") {
+        words.remove(1);
+    }
+    let cli = Cli::parse_from(words);
+    let env = Env::of_process();
+    let report = Arc::new(cli.global.report(&env));
+    let outcome = std::env::current_dir()
+        .map_err(|source| Failure::io("could not find the current directory", source))
+        .and_then(|cwd| cli::run(cli.verb, &Context { env, cwd, report: Arc::clone(&report) }));
+    match outcome {
+        Ok(()) => {
+            report.finished();
+            ExitCode::SUCCESS
+        }
+        Err(failure) => {
+            report.failed(&failure);
+            failure.exit_code()
+        }
+    }
+}

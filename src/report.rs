@@ -1,0 +1,209 @@
+//! Draws events: bars on a terminal, lines elsewhere, JSON on request. The only file that prints.
+
+use std::collections::HashMap;
+use std::io::{self, IsTerminal, Write};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anstyle::{AnsiColor, Style};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
+
+use crate::env::Env;
+use crate::event::{Event, Phase, Sink};
+use crate::failure::Failure;
+
+const STATUS: Style = AnsiColor::BrightGreen.on_default().bold();
+const WARNING: Style = AnsiColor::BrightYellow.on_default().bold();
+const ERROR: Style = AnsiColor::BrightRed.on_default().bold();
+const HINT: Style = AnsiColor::BrightCyan.on_default().bold();
+
+/// How loud the reports are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Loudness {
+    /// Errors only.
+    Quiet,
+    /// Steps and warnings.
+    Normal,
+    /// Details too.
+    Verbose,
+}
+
+/// How reports look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Lines on stderr, bars on a terminal.
+    Human,
+    /// One JSON object a line on stdout.
+    Json,
+}
+
+/// When to use colours; `auto` asks the terminal and NO_COLOR.
+pub use anstream::ColorChoice;
+
+/// Draws every report of one run.
+pub struct Report {
+    loudness: Loudness,
+    form: Form,
+    colors: ColorChoice,
+    bars: bool,
+    running: Mutex<HashMap<Phase, ProgressBar>>,
+}
+
+impl Report {
+    /// A report that draws on this process's stdout and stderr.
+    ///
+    /// Bars are drawn on a terminal, unless TERM is `dumb` or CI is set (cargo: util/progress.rs).
+    pub fn new(loudness: Loudness, form: Form, colors: ColorChoice, env: &Env) -> Report {
+        let plain = env.text("TERM") == Some("dumb") || env.os("CI").is_some();
+        let wanted = match env.text("CARGO_TERM_PROGRESS_WHEN") {
+            Some("always") => true,
+            Some("never") => false,
+            _ => io::stderr().is_terminal() && !plain,
+        };
+        let bars = wanted && form == Form::Human && loudness > Loudness::Quiet;
+        Report { loudness, form, colors, bars, running: Mutex::default() }
+    }
+
+    /// Whether reports are JSON, so that a verb's data must be too.
+    pub fn is_json(&self) -> bool {
+        self.form == Form::Json
+    }
+
+    /// Writes a verb's data to stdout as it is; a line break is added where it has none. With JSON reports it is an
+    /// object with the reason `data`.
+    pub fn data(&self, text: &str) {
+        match self.form {
+            Form::Json => self.json(&json!({"reason": "data", "text": text})),
+            Form::Human if text.ends_with('\n') => self.out(text),
+            Form::Human => self.out(&format!("{text}\n")),
+        }
+    }
+
+    /// Writes one JSON object to stdout, whatever the form; for verbs whose data is JSON.
+    pub fn json(&self, object: &serde_json::Value) {
+        self.out(&format!("{object}\n"));
+    }
+
+    /// Tells of a failure, and closes a JSON report.
+    pub fn failed(&self, failure: &Failure) {
+        self.clear();
+        if self.form == Form::Json {
+            self.json(&json!({
+                "reason": "finished",
+                "success": false,
+                "exit_code": failure.class.code(),
+                "error": failure.to_string(),
+                "hint": failure.hint,
+            }));
+            return;
+        }
+        let mut text = format!("{ERROR}error{ERROR:#}: {failure}\n");
+        if let Some(hint) = &failure.hint {
+            text.push_str(&format!("\n{HINT}hint{HINT:#}: {hint}\n"));
+        }
+        self.err(&text);
+    }
+
+    /// Closes a JSON report of a run that went well.
+    pub fn finished(&self) {
+        self.clear();
+        if self.form == Form::Json {
+            self.json(&json!({"reason": "finished", "success": true, "exit_code": 0}));
+        }
+    }
+
+    fn out(&self, text: &str) {
+        // A reader that went away (`| head`) is no failure of ours.
+        let _gone = anstream::AutoStream::new(io::stdout().lock(), self.colors).write_all(text.as_bytes()).is_err();
+    }
+
+    fn err(&self, text: &str) {
+        let write = || {
+            let _gone = anstream::AutoStream::new(io::stderr().lock(), self.colors).write_all(text.as_bytes()).is_err();
+        };
+        match self.bars().values().next() {
+            Some(bar) => bar.suspend(write),
+            None => write(),
+        }
+    }
+
+    fn bars(&self) -> MutexGuard<'_, HashMap<Phase, ProgressBar>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn clear(&self) {
+        for (_, bar) in self.bars().drain() {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn draw(&self, event: Event) {
+        match event {
+            Event::Status { verb, message } => self.err(&format!("{STATUS}{verb:>12}{STATUS:#} {message}\n")),
+            Event::Warning(message) => self.err(&format!("{WARNING}warning{WARNING:#}: {message}\n")),
+            Event::Detail(message) if self.loudness >= Loudness::Verbose => self.err(&format!("{:>12} {message}\n", "")),
+            Event::Detail(_) => {}
+            Event::Begin { phase, items, bytes } => self.begin(phase, items, bytes),
+            Event::Advance { phase, items, bytes } => self.advance(phase, items, bytes),
+            Event::End { phase } => {
+                if let Some(bar) = self.bars().remove(&phase) {
+                    bar.finish_and_clear();
+                }
+            }
+        }
+    }
+
+    fn begin(&self, phase: Phase, items: u64, bytes: u64) {
+        if !self.bars {
+            return;
+        }
+        // Bytes make the better bar and the better estimate where they are known.
+        let (length, shape) = if bytes > 0 {
+            (bytes, "{prefix:>12.bright.green.bold} [{bar:26}] {msg} {bytes}/{total_bytes} {bytes_per_sec}, {eta} left")
+        } else {
+            (items, "{prefix:>12.bright.green.bold} [{bar:26}] {pos}/{len} {eta} left")
+        };
+        let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr_with_hz(10));
+        if let Ok(style) = ProgressStyle::with_template(shape) {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        bar.set_prefix(phase.verb());
+        bar.enable_steady_tick(Duration::from_millis(200));
+        self.bars().insert(phase, bar);
+    }
+
+    fn advance(&self, phase: Phase, items: u64, bytes: u64) {
+        if let Some(bar) = self.bars().get(&phase) {
+            let by_bytes = !bar.message().is_empty() || bytes > 0;
+            bar.inc(if by_bytes { bytes } else { items });
+        }
+    }
+}
+
+impl Sink for Report {
+    fn event(&self, event: Event) {
+        match self.form {
+            Form::Json => {
+                if let Some(object) = as_json(&event) {
+                    self.json(&object);
+                }
+            }
+            Form::Human if self.loudness > Loudness::Quiet => self.draw(event),
+            Form::Human => {}
+        }
+    }
+}
+
+fn as_json(event: &Event) -> Option<serde_json::Value> {
+    match event {
+        Event::Status { verb, message } => Some(json!({"reason": "status", "verb": verb, "message": message})),
+        Event::Warning(message) => Some(json!({"reason": "warning", "message": message})),
+        Event::Detail(message) => Some(json!({"reason": "detail", "message": message})),
+        Event::Begin { phase, items, bytes } => {
+            Some(json!({"reason": "begin", "phase": phase.verb().to_lowercase(), "items": items, "bytes": bytes}))
+        }
+        Event::Advance { .. } => None,
+        Event::End { phase } => Some(json!({"reason": "end", "phase": phase.verb().to_lowercase()})),
+    }
+}

@@ -1,0 +1,158 @@
+//! A relative path that cannot climb, so that joining it to a root stays below that root.
+//!
+//! Every path that comes from a bundle or from a request passes through here once. Refused are: the empty path,
+//! absolute paths, `.` and `..`, empty components, backslashes and colons (separators and streams on Windows),
+//! control characters, components that end in a dot or a space (Windows drops both), and over-long names.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// Bytes in one component; the limit of every common file system.
+const MAX_COMPONENT: usize = 255;
+/// Bytes in the whole path.
+const MAX_PATH: usize = 1024;
+
+/// A relative path of normal components, separated by `/`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct SafePath(String);
+
+/// Why a path was refused.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("unsafe path `{}`: {reason}", path.escape_debug())]
+pub struct UnsafePath {
+    path: String,
+    reason: &'static str,
+}
+
+impl SafePath {
+    /// The path as text, with `/` between components.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// This path below `root`.
+    pub fn below(&self, root: &Path) -> PathBuf {
+        let mut path = root.to_path_buf();
+        path.extend(self.components());
+        path
+    }
+
+    /// The components, outermost first; there is always at least one.
+    pub fn components(&self) -> impl DoubleEndedIterator<Item = &str> {
+        self.0.split('/')
+    }
+
+    /// The path as a file system without case would see it. Two entries of one bundle must not share it.
+    pub fn folded(&self) -> String {
+        self.0.to_lowercase()
+    }
+
+    /// What follows `prefix/`, where this path begins with it.
+    pub fn strip_prefix(&self, prefix: &str) -> Option<&str> {
+        self.0.strip_prefix(prefix)?.strip_prefix('/')
+    }
+}
+
+impl FromStr for SafePath {
+    type Err = UnsafePath;
+
+    fn from_str(path: &str) -> Result<SafePath, UnsafePath> {
+        match fault(path) {
+            None => Ok(SafePath(path.to_owned())),
+            Some(reason) => Err(UnsafePath { path: path.chars().take(200).collect(), reason }),
+        }
+    }
+}
+
+fn fault(path: &str) -> Option<&'static str> {
+    if path.is_empty() {
+        return Some("it is empty");
+    }
+    if path.len() > MAX_PATH {
+        return Some("it is longer than 1024 bytes");
+    }
+    if path.starts_with('/') {
+        return Some("it is absolute");
+    }
+    path.split('/').find_map(component_fault)
+}
+
+fn component_fault(component: &str) -> Option<&'static str> {
+    if component.is_empty() {
+        return Some("it has an empty component");
+    }
+    if component == "." || component == ".." {
+        return Some("it climbs or stands still");
+    }
+    if component.len() > MAX_COMPONENT {
+        return Some("a component is longer than 255 bytes");
+    }
+    if component.chars().any(|c| c.is_control() || c == '\\' || c == ':') {
+        return Some("it has a control character, a backslash or a colon");
+    }
+    if component.ends_with(['.', ' ']) {
+        return Some("a component ends in a dot or a space");
+    }
+    None
+}
+
+impl TryFrom<String> for SafePath {
+    type Error = UnsafePath;
+
+    fn try_from(path: String) -> Result<SafePath, UnsafePath> {
+        path.parse()
+    }
+}
+
+impl From<SafePath> for String {
+    fn from(path: SafePath) -> String {
+        path.0
+    }
+}
+
+impl fmt::Display for SafePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn ordinary_paths_pass() {
+        for path in ["crates/a-1.0.0.crate", "index/se/rd/serde", "dist/2026-01-01/x.tar.xz", "crates/z-1.0.0+b.1.crate"] {
+            assert_eq!(path.parse::<SafePath>().map(String::from), Ok(path.to_owned()));
+        }
+    }
+
+    #[test]
+    fn hostile_paths_do_not() {
+        let long = "a".repeat(256);
+        for path in [
+            "", "/", "/etc/passwd", "../x", "a/../b", "a/..", ".", "./a", "a//b", "a/", "a\\b", "C:x", "a\0b", "a\nb",
+            "a./b", "a /b", &long,
+        ] {
+            assert!(path.parse::<SafePath>().is_err(), "{path:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_passes_stays_below_the_root(path in "\\PC{0,40}|[./a\\\\:]{0,12}") {
+            if let Ok(safe) = path.parse::<SafePath>() {
+                let root = Path::new("/root/of/it");
+                let joined = safe.below(root);
+                prop_assert!(joined.starts_with(root) && joined != root);
+                let normal = |c: std::path::Component<'_>| matches!(c, std::path::Component::Normal(_));
+                prop_assert!(joined.strip_prefix(root).expect("below").components().all(normal));
+            }
+        }
+    }
+}
