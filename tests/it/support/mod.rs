@@ -1,0 +1,6 @@
+//! What the tests stand on: a fake crates.io, a proxy, a hermetic run of our binary, and the real cargo as the judge.
+
+pub mod crates;
+pub mod stream;
+pub mod tls;
+pub mod upstream;
