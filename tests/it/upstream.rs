@@ -4,7 +4,10 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use crate::support::client::{Client, Project};
 use crate::support::crates::Crate;
+use crate::support::proxy::Proxy;
+use crate::support::sandbox::Sandbox;
 use crate::support::upstream::{Fault, Upstream};
 
 /// One request over a connection of its own; everything that came back, or how it broke.
@@ -173,4 +176,120 @@ fn a_token_is_asked_for() {
     );
     let config = get(&upstream, "/index/config.json", "Authorization: secret\r\n").unwrap();
     assert!(config.contains("\"auth-required\":true"), "{config}");
+}
+
+#[test]
+fn the_real_cargo_builds_from_it() {
+    let upstream = Upstream::start();
+    upstream.publish(Crate::new("leaf", "1.0.0").lib("pub fn leaf() -> u8 { 7 }"));
+    upstream.publish(Crate::new("win", "0.3.0"));
+    let middle = Crate::new("middle", "1.2.0")
+        .dep("twig", "^1")
+        .package("leaf")
+        .optional()
+        .dep("win", "0.3");
+    let middle = middle
+        .target("cfg(windows)")
+        .feature("full", &["dep:twig"])
+        .license("MIT");
+    upstream
+        .publish(middle.lib("#[cfg(feature = \"full\")] pub fn seven() -> u8 { twig::leaf() }"));
+    upstream.publish(Crate::new("tool", "2.0.0").bin("fn main() { println!(\"tool runs\"); }"));
+    let sandbox = Sandbox::new();
+    let client = Client::of(&upstream.index_url());
+    let project = Project::new("app")
+        .dep_with("middle", "1", &["full"])
+        .main("fn main() { assert_eq!(middle::seven(), 7) }");
+    let project = project.write(&sandbox.path("app"));
+    let lock = client.lock(&project);
+    assert!(lock.contains("name = \"win\""), "{lock}");
+    client.cargo(&project, ["run", "--locked"]).ok();
+    let root = sandbox.path("installed");
+    client
+        .cargo(
+            &project,
+            ["install", "tool", "--root", root.to_str().unwrap()],
+        )
+        .ok();
+    assert!(root.join("bin/tool").exists());
+    client
+        .cargo(&project, ["add", "absent"])
+        .exits(101)
+        .stderr_has("absent");
+}
+
+#[test]
+fn the_real_cargo_takes_tls_and_a_token() {
+    let upstream = Upstream::builder().tls().token("sesame").start();
+    upstream.publish(Crate::new("leaf", "1.0.0"));
+    let sandbox = Sandbox::new();
+    let ca = sandbox.write("ca.pem", upstream.ca_pem());
+    let client = Client::of(&upstream.index_url())
+        .env("CARGO_HTTP_CAINFO", ca.to_str().unwrap())
+        .env("CARGO_REGISTRIES_UNDER_TEST_TOKEN", "sesame")
+        .env("CARGO_REGISTRY_GLOBAL_CREDENTIAL_PROVIDERS", "cargo:token");
+    let project = Project::new("app")
+        .dep("leaf", "1")
+        .write(&sandbox.path("app"));
+    client.cargo(&project, ["fetch"]).ok();
+    assert_eq!(upstream.downloads().len(), 1);
+    assert!(
+        upstream
+            .requests()
+            .iter()
+            .any(|seen| seen.version == hyper::Version::HTTP_2)
+    );
+}
+
+#[test]
+fn the_proxy_tunnels_to_made_up_hosts() {
+    let upstream = Upstream::builder().tls().host("index.test").start();
+    upstream.publish(Crate::new("leaf", "1.0.0"));
+    let port = upstream.addr().port();
+    let proxy = Proxy::with_password("user", "word");
+    proxy.map(&format!("index.test:{port}"), upstream.addr());
+    let sandbox = Sandbox::new();
+    let ca = sandbox.write("ca.pem", upstream.ca_pem());
+    let project = Project::new("app")
+        .dep("leaf", "1")
+        .write(&sandbox.path("app"));
+    let client = Client::of(&upstream.index_url()).env("CARGO_HTTP_CAINFO", ca.to_str().unwrap());
+    let client = client.env("https_proxy", &proxy.url_with("user", "word"));
+    client.cargo(&project, ["fetch"]).ok();
+    let asked = proxy
+        .asked()
+        .into_iter()
+        .find(|asked| asked.status == 200)
+        .unwrap();
+    assert_eq!(
+        (asked.method.as_str(), asked.target),
+        ("CONNECT", format!("index.test:{port}"))
+    );
+    assert_eq!(asked.authorization.as_deref(), Some("Basic dXNlcjp3b3Jk"));
+    client.forget();
+    client
+        .env("https_proxy", &proxy.url())
+        .cargo(&project, ["fetch"])
+        .exits(101)
+        .stderr_has("407");
+}
+
+#[test]
+fn the_proxy_passes_plain_requests_on() {
+    let upstream = Upstream::builder().host("plain.test").start();
+    upstream.publish(Crate::new("leaf", "1.0.0"));
+    let proxy = Proxy::start();
+    proxy.map(
+        &format!("plain.test:{}", upstream.addr().port()),
+        upstream.addr(),
+    );
+    let sandbox = Sandbox::new();
+    let project = Project::new("app")
+        .dep("leaf", "1")
+        .write(&sandbox.path("app"));
+    Client::of(&upstream.index_url())
+        .env("http_proxy", &proxy.url())
+        .cargo(&project, ["fetch"])
+        .ok();
+    assert_eq!(proxy.asked().len(), 3, "{:?}", proxy.asked());
 }
