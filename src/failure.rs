@@ -78,12 +78,7 @@ pub struct Failure {
 impl Failure {
     /// A failure without a hint.
     pub fn new(class: Class, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Failure {
-        Failure {
-            class,
-            doing: None,
-            cause: cause.into(),
-            hint: None,
-        }
+        Failure { class, doing: None, cause: cause.into(), hint: None }
     }
 
     /// Says what was being done.
