@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 mod bundle;
 mod gather;
+mod inputs;
 mod mirror;
 mod serve;
 
@@ -78,7 +79,12 @@ pub struct Failure {
 impl Failure {
     /// A failure without a hint.
     pub fn new(class: Class, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Failure {
-        Failure { class, doing: None, cause: cause.into(), hint: None }
+        Failure {
+            class,
+            doing: None,
+            cause: cause.into(),
+            hint: None,
+        }
     }
 
     /// Says what was being done.
