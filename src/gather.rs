@@ -1,1 +1,5 @@
-//! gather
+//! What is needed, and its bytes: requests are read here, resolved by cargo itself, downloaded and checked.
+
+pub mod depends;
+pub mod lockfile;
+pub mod place;
