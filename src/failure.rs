@@ -12,6 +12,7 @@ mod gather;
 mod inputs;
 mod mirror;
 mod serve;
+mod wire;
 
 /// What kind of failure; decides the exit code. Published numbers never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
