@@ -53,15 +53,23 @@ fn root() -> PathBuf {
     own.parent().unwrap_or(own).to_path_buf()
 }
 
-/// Where cargo builds.
+/// Where cargo builds: this program lies in `debug` below it, whatever the user's configuration says.
 fn target() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |folder| root().join(folder))
+    let own = std::env::current_exe().ok();
+    own.and_then(|path| Some(path.parent()?.parent()?.to_path_buf())).unwrap_or_else(|| root().join("target"))
 }
 
 /// The cargo that runs this, in the repository's folder.
 fn cargo(args: &[&str]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root()).args(args);
+    // `cargo run` describes this package to us; ring's build script would see that and be built anew each time.
+    for (name, _) in std::env::vars_os() {
+        let ours = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"];
+        if name.to_str().is_some_and(|name| ours.iter().any(|start| name.starts_with(start))) {
+            command.env_remove(name);
+        }
+    }
     command
 }
 
