@@ -193,8 +193,13 @@ mod tests {
         }
 
         #[test]
-        fn parsing_never_panics(text in "\\PC{0,70}") {
-            let _ = CrateId::parse(&text, &text).is_ok();
+        fn parsing_never_panics_and_invents_nothing(text in "\\PC{0,70}") {
+            if let Ok(version) = text.parse::<Version>() {
+                prop_assert_eq!(version.to_string(), text.as_str());
+            }
+            if let Ok(name) = text.parse::<CrateName>() {
+                prop_assert_eq!(name.to_string(), text);
+            }
         }
     }
 }
