@@ -4,4 +4,9 @@
 #[allow(dead_code, reason = "a tool box: a tool may wait for its test")]
 mod support;
 mod upstream;
+<<<<<<< HEAD
 mod help;
+=======
+mod bundle;
+mod bundle_hostile;
+>>>>>>> bundle
