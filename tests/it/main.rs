@@ -4,3 +4,8 @@
 #[allow(dead_code, reason = "a tool box: a tool may wait for its test")]
 mod support;
 mod upstream;
+mod import;
+mod import_bundle;
+mod import_faults;
+mod import_order;
+mod crash;
