@@ -4,6 +4,8 @@
 #[allow(dead_code, reason = "a tool box: a tool may wait for its test")]
 mod support;
 mod upstream;
+mod bundle;
+mod bundle_hostile;
 mod import;
 mod import_bundle;
 mod import_faults;
