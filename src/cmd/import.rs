@@ -44,7 +44,10 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     for source in sources {
         let name = source.name();
         import(source, &layout, base_url.clone(), args, context)
-            .map_err(|failure| failure.doing(format!("could not import {name}")))?;
+            .map_err(|failure| match failure.doing {
+                None => failure.doing(format!("could not import {name}")),
+                Some(_) => failure,
+            })?;
     }
     let note = "no index/config.json is there, which only a static web server needs: give it with `--base-url URL`; `cargo frostmirror serve` does without";
     if !layout.index_config().exists() {

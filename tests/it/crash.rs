@@ -39,7 +39,7 @@ fn outcome(mirror: &Path) -> (std::collections::BTreeMap<String, Vec<u8>>, Count
 #[test]
 fn killed_at_any_checkpoint_the_mirror_is_sound_and_a_rerun_completes_it() {
     let sandbox = Sandbox::new();
-    let (one, two) = (first().write(sandbox.root(), "one.pkg"), second().write(sandbox.root(), "two.pkg"));
+    let (one, two) = (first().write(&sandbox.path(""), "one.pkg"), second().write(&sandbox.path(""), "two.pkg"));
     let undisturbed = sandbox.path("undisturbed");
     import(&undisturbed, &one).unwrap();
     let old = view(&undisturbed);
@@ -72,8 +72,8 @@ fn killed_at_any_checkpoint_the_mirror_is_sound_and_a_rerun_completes_it() {
 #[test]
 fn what_a_killed_import_left_is_counted_though_another_bundle_comes_next() {
     let sandbox = Sandbox::new();
-    second().write(sandbox.root(), "two.pkg");
-    let other = Make::new("b", 1).ship(Crate::new("other", "1.0.0")).write(sandbox.root(), "other.pkg");
+    second().write(&sandbox.path(""), "two.pkg");
+    let other = Make::new("b", 1).ship(Crate::new("other", "1.0.0")).write(&sandbox.path(""), "other.pkg");
     let words = ["import", "two.pkg", "--mirror", "mirror"];
     for checkpoint in ["import:crates-half", "import:index-half", "import:record"] {
         let mirror = sandbox.path("mirror");

@@ -26,7 +26,7 @@ fn serde() -> Crate {
 #[test]
 fn a_first_import_makes_the_whole_tree() {
     let sandbox = Sandbox::new();
-    let bundle = Make::new("a", 1).ship(json()).ship(serde()).write(sandbox.root(), "one.pkg");
+    let bundle = Make::new("a", 1).ship(json()).ship(serde()).write(&sandbox.path(""), "one.pkg");
     let mirror = sandbox.path("deep/mirror");
     let imported = import(&mirror, &bundle).unwrap();
     assert_eq!((imported.crates, imported.crates_new, imported.index_changed, imported.already), (2, 2, 2, false));
@@ -61,7 +61,7 @@ fn a_first_import_makes_the_whole_tree() {
 fn status_says_what_is_recorded() {
     let sandbox = Sandbox::new();
     sandbox.run(["status", "--mirror", "mirror"]).ok().stdout_has("Crate count: 0\nTotal size: 0 bytes\nLast import: never\n");
-    let bundle = Make::new("a", 1).ship(json()).write(sandbox.root(), "one.pkg");
+    let bundle = Make::new("a", 1).ship(json()).write(&sandbox.path(""), "one.pkg");
     let mirror = sandbox.path("mirror");
     import(&mirror, &bundle).unwrap();
     let size = json().pack().bytes.len();
@@ -82,7 +82,7 @@ fn status_says_what_is_recorded() {
 #[test]
 fn the_same_bundle_again_changes_nothing_and_says_so() {
     let sandbox = Sandbox::new();
-    let bundle = Make::new("a", 1).ship(json()).ship(serde()).write(sandbox.root(), "one.pkg");
+    let bundle = Make::new("a", 1).ship(json()).ship(serde()).write(&sandbox.path(""), "one.pkg");
     let mirror = sandbox.path("mirror");
     import(&mirror, &bundle).unwrap();
     let times = |tree: &Path| -> Vec<_> {
@@ -95,7 +95,7 @@ fn the_same_bundle_again_changes_nothing_and_says_so() {
     assert_eq!((everything(&mirror), times(&mirror)), before);
 
     // Another bundle with nothing new in it is on record all the same.
-    let other = Make::new("b", 1).ship(json()).write(sandbox.root(), "two.pkg");
+    let other = Make::new("b", 1).ship(json()).write(&sandbox.path(""), "two.pkg");
     let imported = import(&mirror, &other).unwrap();
     assert_eq!((imported.already, imported.crates_new, imported.index_changed), (false, 0, 0));
     assert_eq!(ledger::names(&Layout::new(&mirror)).unwrap().len(), 2);
@@ -107,7 +107,7 @@ fn two_histories_add_up_and_the_later_reading_of_a_line_stays() {
     let sandbox = Sandbox::new();
     let old = Make::new("a", 1).read(10).ship(json()).ship(Crate::new("json", "2.0.0"));
     let new = Make::new("b", 1).read(20).ship(json().yanked()).ship(serde());
-    let (old, new) = (old.write(sandbox.root(), "old.pkg"), new.write(sandbox.root(), "new.pkg"));
+    let (old, new) = (old.write(&sandbox.path(""), "old.pkg"), new.write(&sandbox.path(""), "new.pkg"));
     let mut views = Vec::new();
     for (n, order) in [[&old, &new], [&new, &old]].iter().enumerate() {
         let mirror = sandbox.path(format!("mirror{n}"));
@@ -129,7 +129,7 @@ fn two_histories_add_up_and_the_later_reading_of_a_line_stays() {
 fn a_contradiction_is_refused_and_named() {
     let sandbox = Sandbox::new();
     let mirror = sandbox.path("mirror");
-    import(&mirror, &Make::new("a", 1).ship(json()).write(sandbox.root(), "one.pkg")).unwrap();
+    import(&mirror, &Make::new("a", 1).ship(json()).write(&sandbox.path(""), "one.pkg")).unwrap();
     let before = everything(&mirror);
     let other_bytes = json().file("src/more.rs", "// more");
     let other_deps = Crate::new("json", "1.0.0").dep("x", "^1");
@@ -140,7 +140,7 @@ fn a_contradiction_is_refused_and_named() {
         (other_deps, "json 1.0.0 has other dependencies"),
         (other_case, "a crate `JSON`, and the mirror holds `json`"),
     ] {
-        Make::new("b", 2).ship(Crate::new("fine", "1.0.0")).ship(crate_).write(sandbox.root(), "two.pkg");
+        Make::new("b", 2).ship(Crate::new("fine", "1.0.0")).ship(crate_).write(&sandbox.path(""), "two.pkg");
         sandbox.run(["import", "two.pkg", "--mirror", "mirror"]).exits(4).stderr_has(said).stderr_has("two.pkg");
         assert_eq!(everything(&mirror), before);
     }
@@ -151,11 +151,11 @@ fn a_delta_needs_what_it_relies_on_by_content() {
     let sandbox = Sandbox::new();
     let mirror = sandbox.path("mirror");
     let make = || Make::new("a", 2).parent("first.pkg").with(json(), CrateState::Sent).ship(serde());
-    let delta = make().with(Crate::new("kept", "1.0.0"), CrateState::Kept).write(sandbox.root(), "delta.pkg");
+    let delta = make().with(Crate::new("kept", "1.0.0"), CrateState::Kept).write(&sandbox.path(""), "delta.pkg");
     let refused = || sandbox.run(["import", "delta.pkg", "--mirror", "mirror"]).exits(4);
     refused().stderr_has("first.pkg").stderr_has("json 1.0.0");
     assert!(!mirror.join("crates").exists());
-    import(&mirror, &Make::new("b", 1).ship(json()).write(sandbox.root(), "other.pkg")).unwrap();
+    import(&mirror, &Make::new("b", 1).ship(json()).write(&sandbox.path(""), "other.pkg")).unwrap();
     // There, but rotten.
     let file = mirror.join("crates/json-1.0.0.crate");
     let good = fs::read(&file).unwrap();
@@ -175,7 +175,7 @@ fn an_index_only_crate_is_recorded_as_such_until_its_file_comes() {
     let mirror = sandbox.path("mirror");
     let filtered = Make::new("a", 1).read(5).ship(serde()).with(json(), CrateState::IndexOnly);
     let whole = Make::new("b", 1).read(1).ship(json());
-    let (filtered, whole) = (filtered.write(sandbox.root(), "one.pkg"), whole.write(sandbox.root(), "two.pkg"));
+    let (filtered, whole) = (filtered.write(&sandbox.path(""), "one.pkg"), whole.write(&sandbox.path(""), "two.pkg"));
     import(&mirror, &filtered).unwrap();
     assert!(!mirror.join("crates/json-1.0.0.crate").exists());
     assert_sound(&mirror);
@@ -186,7 +186,7 @@ fn an_index_only_crate_is_recorded_as_such_until_its_file_comes() {
     assert!(index_only());
     import(&mirror, &whole).unwrap();
     assert!(!index_only());
-    import(&mirror, &Make::new("a", 2).read(9).with(json(), CrateState::IndexOnly).write(sandbox.root(), "three.pkg")).unwrap();
+    import(&mirror, &Make::new("a", 2).read(9).with(json(), CrateState::IndexOnly).write(&sandbox.path(""), "three.pkg")).unwrap();
     assert!(!index_only());
     assert_sound(&mirror);
 }
@@ -196,7 +196,7 @@ fn a_rotten_file_is_replaced_and_trusted_only_when_told_to() {
     let sandbox = Sandbox::new();
     let mirror = sandbox.path("mirror");
     let large = || Crate::new("large", "1.0.0").weighing(300_000);
-    let bundle = Make::new("a", 1).ship(json()).ship(large()).write(sandbox.root(), "one.pkg");
+    let bundle = Make::new("a", 1).ship(json()).ship(large()).write(&sandbox.path(""), "one.pkg");
     import(&mirror, &bundle).unwrap();
     let good = everything(&mirror);
     let file = mirror.join("crates/large-1.0.0.crate");
@@ -223,7 +223,7 @@ fn a_rotten_file_is_replaced_and_trusted_only_when_told_to() {
 #[test]
 fn the_index_has_a_config_only_where_a_base_url_is_given() {
     let sandbox = Sandbox::new();
-    Make::new("a", 1).ship(json()).write(sandbox.root(), "one.pkg");
+    Make::new("a", 1).ship(json()).write(&sandbox.path(""), "one.pkg");
     let config = sandbox.path("mirror/index/config.json");
     sandbox.run(["import", "one.pkg", "--mirror", "mirror"]).ok().stderr_has("--base-url URL");
     assert!(!config.exists());
@@ -240,7 +240,7 @@ fn the_index_has_a_config_only_where_a_base_url_is_given() {
 fn the_link_is_put_back_by_every_import() {
     let sandbox = Sandbox::new();
     let mirror = sandbox.path("mirror");
-    let bundle = Make::new("a", 1).ship(json()).write(sandbox.root(), "one.pkg");
+    let bundle = Make::new("a", 1).ship(json()).write(&sandbox.path(""), "one.pkg");
     import(&mirror, &bundle).unwrap();
     let link = mirror.join("crates/index");
     fs::remove_file(&link).unwrap();
@@ -277,11 +277,11 @@ fn folders_and_standard_input_are_imported() {
 fn what_this_version_cannot_do_is_said() {
     let sandbox = Sandbox::new();
     let mirror = sandbox.path("mirror");
-    let snapshot = Make::new("a", 1).kind(BundleKind::Snapshot).ship(json()).write(sandbox.root(), "snapshot.pkg");
+    let snapshot = Make::new("a", 1).kind(BundleKind::Snapshot).ship(json()).write(&sandbox.path(""), "snapshot.pkg");
     assert!(matches!(import(&mirror, &snapshot), Err(Error::Snapshot { .. })));
     sandbox.run(["import", "snapshot.pkg", "--mirror", "mirror"]).exits(3).stderr_has("is a snapshot of a mirror");
     fs::write(mirror.join(".frostmirror/format"), r#"{"layout":9,"tool":"4.5.6"}"#).unwrap();
-    Make::new("a", 1).ship(json()).write(sandbox.root(), "one.pkg");
+    Make::new("a", 1).ship(json()).write(&sandbox.path(""), "one.pkg");
     sandbox.run(["import", "one.pkg", "--mirror", "mirror"]).exits(4).stderr_has("layout 9").stderr_has("4.5.6 or later");
     sandbox.run(["status", "--mirror", "mirror"]).exits(4).stderr_has("layout 9");
 }

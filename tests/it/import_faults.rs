@@ -23,13 +23,13 @@ fn before_the_second() -> (Sandbox, std::path::PathBuf, std::path::PathBuf) {
     let sandbox = Sandbox::new();
     let mirror = sandbox.path("mirror");
     let first = Make::new("a", 1).ship(Crate::new("json", "1.0.0")).ship(Crate::new("serde", "1.0.0").dep("json", "^1"));
-    import(&mirror, &first.write(sandbox.root(), "first.pkg")).unwrap();
+    import(&mirror, &first.write(&sandbox.path(""), "first.pkg")).unwrap();
     let second = Make::new("a", 2)
         .ship(Crate::new("json", "1.0.0").yanked())
         .ship(Crate::new("json", "1.0.1"))
         .ship(Crate::new("serde", "1.0.1").dep("json", "^1.0.1"))
         .ship(Crate::new("fresh", "0.1.0").weighing(100_000));
-    let second = second.write(sandbox.root(), "second.pkg");
+    let second = second.write(&sandbox.path(""), "second.pkg");
     (sandbox, mirror, second)
 }
 
@@ -104,7 +104,7 @@ fn half_an_import(sandbox: &Sandbox, bundle: &Path) -> Child {
     let bytes = fs::read(bundle).unwrap();
     let mut child = Command::new(BINARY)
         .args(["import", "-", "--mirror", "mirror"])
-        .current_dir(sandbox.root())
+        .current_dir(sandbox.path(""))
         .env("FROSTMIRROR_HOME", sandbox.frostmirror_home())
         .stdin(Stdio::piped())
         .stderr(Stdio::null())
@@ -143,7 +143,7 @@ fn a_full_disk_leaves_the_mirror_as_it_was() {
     let before = everything(&mirror);
     // Files may grow to 16 KiB: the write of a larger crate fails as it does on a full disk.
     let words = format!("trap '' XFSZ; ulimit -f 32; exec '{BINARY}' import second.pkg --mirror mirror");
-    let run = Process::new("sh", sandbox.root()).args(["-c", &words]).run().exits(7);
+    let run = Process::new("sh", &sandbox.path("")).args(["-c", &words]).run().exits(7);
     run.stderr_has(".frostmirror/staging");
     assert_eq!(everything(&mirror), before);
     sandbox.run(["import", "second.pkg", "--mirror", "mirror"]).ok();
@@ -153,7 +153,7 @@ fn a_full_disk_leaves_the_mirror_as_it_was() {
 fn too_little_room_is_found_before_the_payload_is_read() {
     let sandbox = Sandbox::new();
     // No disk has that much; the bundle comes through a pipe, so that its own length does not give the lie away.
-    let bundle = Make::new("a", 1).ship(Crate::new("json", "1.0.0")).write(sandbox.root(), "one.pkg");
+    let bundle = Make::new("a", 1).ship(Crate::new("json", "1.0.0")).write(&sandbox.path(""), "one.pkg");
     let mut bytes = fs::read(&bundle).unwrap();
     let length = bytes.len();
     bytes.truncate(length - 1);
@@ -168,7 +168,7 @@ fn a_folder_that_may_not_be_written_is_exit_7() {
     open_to_all(sandbox.root());
     let before = everything(&mirror);
     let mut command = Command::new(BINARY);
-    command.args(["import", "second.pkg", "--mirror", "mirror"]).current_dir(sandbox.root()).env_clear();
+    command.args(["import", "second.pkg", "--mirror", "mirror"]).current_dir(sandbox.path("")).env_clear();
     if rustix::process::geteuid().is_root() {
         // The permissions of a file do not bind root.
         command.uid(65534).gid(65534);
