@@ -120,7 +120,8 @@ impl Loose {
     /// The text in one line, without control characters, shortened.
     fn text(&self) -> Option<String> {
         let Loose::Text(text) = self else { return None };
-        let clean: String = text.chars().map(|c| if c.is_whitespace() { ' ' } else { c }).filter(|c| !c.is_control()).collect();
+        let clean: String =
+            text.chars().map(|c| if c.is_whitespace() { ' ' } else { c }).filter(|c| !c.is_control()).collect();
         let line = clean.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
         let mut short: String = line.chars().take(MAX_TEXT).collect();
         if short.len() < line.len() {

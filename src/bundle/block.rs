@@ -40,7 +40,12 @@ impl<'a> Checker<'a> {
     }
 
     /// Checks one block, whose bytes are the next of `reader`. False where the file ends inside it.
-    pub(super) fn check(&mut self, block: &Block, mut reader: impl Read, visitor: &mut dyn Visitor) -> Result<bool, Stop> {
+    pub(super) fn check(
+        &mut self,
+        block: &Block,
+        mut reader: impl Read,
+        visitor: &mut dyn Visitor,
+    ) -> Result<bool, Stop> {
         let Some(stored) = block.stored else {
             let mut whole = true;
             for entry in &block.entries {
@@ -66,7 +71,12 @@ impl<'a> Checker<'a> {
             }
         }
         if damage.is_none() {
-            damage = plain.check_end().err().map(|error| encoded::Fault::of(&error).ok_or(error)).transpose().map_err(Stop::Read)?;
+            damage = plain
+                .check_end()
+                .err()
+                .map(|error| encoded::Fault::of(&error).ok_or(error))
+                .transpose()
+                .map_err(Stop::Read)?;
         }
         let digest = plain.drain().map_err(Stop::Read)?;
         let first = || block.entries[0].path.clone();

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 
-use super::format::{FormatVersion, HEADER, MAGIC, MAX_MANIFEST, MANIFEST_RATIO, RATIO_ALLOWANCE};
+use super::format::{FormatVersion, HEADER, MAGIC, MANIFEST_RATIO, MAX_MANIFEST, RATIO_ALLOWANCE};
 use crate::digest::Sha256;
 
 const CHECK: usize = 84;
@@ -47,7 +47,8 @@ impl Header {
         if bytes[..8] != MAGIC {
             return Err("its first bytes are damaged");
         }
-        let tool = std::str::from_utf8(&bytes[12..36]).map_err(|_| "the tool's version is no text")?.trim_end_matches('\0');
+        let tool =
+            std::str::from_utf8(&bytes[12..36]).map_err(|_| "the tool's version is no text")?.trim_end_matches('\0');
         if !tool.bytes().all(|b| b.is_ascii_graphic()) {
             return Err("the tool's version is no text");
         }
@@ -104,8 +105,13 @@ mod tests {
 
     #[test]
     fn a_header_survives_its_bytes_and_no_flip_does() {
-        let header =
-            Header { format: FormatVersion(7), tool: "1.2.3-rc.1".to_owned(), stored: 5, plain: 9, sha256: Sha256::of(b"x") };
+        let header = Header {
+            format: FormatVersion(7),
+            tool: "1.2.3-rc.1".to_owned(),
+            stored: 5,
+            plain: 9,
+            sha256: Sha256::of(b"x"),
+        };
         let bytes = header.to_bytes();
         assert_eq!(Header::parse(&bytes), Ok(header));
         for bit in 0..HEADER * 8 {
@@ -119,7 +125,8 @@ mod tests {
     #[test]
     fn lengths_are_limited_before_anything_is_read() {
         let of = |stored, plain| {
-            Header { format: FormatVersion(1), tool: String::new(), stored, plain, sha256: Sha256::of(b"") }.check_lengths()
+            Header { format: FormatVersion(1), tool: String::new(), stored, plain, sha256: Sha256::of(b"") }
+                .check_lengths()
         };
         assert_eq!(of(1000, 3000), Ok(()));
         assert!(of(1000, 1_000_000).is_err());

@@ -141,7 +141,7 @@ fn convert(reader: impl Read, spool: &Path) -> Result<(Manifest, Segments), Stop
     }
     crates.sort_unstable_by(|a, b| (&a.name, &a.version).cmp(&(&b.name, &b.version)));
     for section in index {
-        found.index(section, &crates, &mut file, length)?;
+        found.index(section, &mut crates, &mut file, length)?;
     }
     found.finish(&stated, crates, file)
 }
@@ -185,7 +185,8 @@ impl<R: Read> Stream<R> {
             }
             let mut path = vec![0; length as usize];
             self.fill(&mut path)?;
-            let path = String::from_utf8(path).map_err(|_| Refused::Framing("its table has a path that is not UTF-8"))?;
+            let path =
+                String::from_utf8(path).map_err(|_| Refused::Framing("its table has a path that is not UTF-8"))?;
             let path: SafePath = path.parse().map_err(Refused::Path)?;
             let (offset, length) = (u64::from_le_bytes(self.array()?), u64::from_le_bytes(self.array()?));
             sections.push(Section { path, offset, length });
@@ -199,7 +200,9 @@ impl<R: Read> Stream<R> {
             let end = next.checked_add(section.length).filter(|end| *end <= i64::MAX as u64);
             match end {
                 Some(end) if section.offset == next => next = end,
-                _ => return Err(refuse_section(section.path.as_str(), "is not where the section before it ends").into()),
+                _ => {
+                    return Err(refuse_section(section.path.as_str(), "is not where the section before it ends").into());
+                }
             }
             section.offset -= begin;
         }
@@ -379,7 +382,8 @@ impl Found {
         sha256: Sha256,
         kind: Kind,
     ) -> Result<(), Stop> {
-        let section = files.remove(from).ok_or_else(|| refuse_section(from, "is in its manifest, but not in the bundle"))?;
+        let section =
+            files.remove(from).ok_or_else(|| refuse_section(from, "is in its manifest, but not in the bundle"))?;
         if section.length != size {
             return Err(refuse_section(from, "has another size than its manifest states").into());
         }
@@ -388,7 +392,7 @@ impl Found {
     }
 
     /// Appends the lines of one index file that are of crates in the bundle to the spooled file.
-    fn index(&mut self, section: &Section, crates: &[CrateRecord], file: &mut File, length: u64) -> Result<(), Stop> {
+    fn index(&mut self, section: &Section, crates: &mut [CrateRecord], file: &mut File, length: u64) -> Result<(), Stop> {
         let path: SafePath = section.path.folded().parse().map_err(Refused::Path)?;
         let mut kept = Vec::new();
         file.seek(SeekFrom::Start(section.offset)).map_err(Stop::Spool)?;
@@ -422,7 +426,8 @@ impl Found {
 
     fn finish(mut self, stated: &Stated, crates: Vec<CrateRecord>, file: File) -> Result<(Manifest, Segments), Stop> {
         self.entries.sort_unstable_by(|(a, _), (b, _)| (a.kind, &a.path).cmp(&(b.kind, &b.path)));
-        let time: Timestamp = stated.created.parse().map_err(|_| Refused::Created(stated.created.chars().take(80).collect()))?;
+        let time: Timestamp =
+            stated.created.parse().map_err(|_| Refused::Created(stated.created.chars().take(80).collect()))?;
         let places = self.entries.iter().map(|(entry, offset)| (*offset, entry.size)).collect();
         let blocks = self.entries.into_iter().map(|(entry, _)| Block {
             encoding: Encoding::Stored,
@@ -457,12 +462,16 @@ impl Found {
 }
 
 /// The line, if it is of a crate in the bundle and in the file that such a crate's lines belong into.
-fn line_of<'t>(raw: &'t [u8], path: &SafePath, crates: &[CrateRecord]) -> Option<&'t str> {
+///
+/// The crate learns from its line whether it is yanked; the manifest of a 1.x bundle does not say.
+fn line_of<'t>(raw: &'t [u8], path: &SafePath, crates: &mut [CrateRecord]) -> Option<&'t str> {
     let text = std::str::from_utf8(raw).ok()?.trim_end_matches(['\n', '\r']);
     let line = IndexLine::parse(text).ok()?;
     let at_home = path.strip_prefix("index") == Some(line.id.name.index_path().as_str());
     let place = |record: &CrateRecord| (&record.name, &record.version).cmp(&(&line.id.name, &line.id.version));
-    (at_home && crates.binary_search_by(place).is_ok()).then_some(text)
+    let found = crates.binary_search_by(place).ok().filter(|_| at_home)?;
+    crates[found].yanked = line.yanked;
+    Some(text)
 }
 
 /// Places in the spooled file, read one after another.

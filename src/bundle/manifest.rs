@@ -57,7 +57,9 @@ pub(super) fn read(reader: &mut impl Read, header: &Header) -> Result<Manifest, 
     // Damage in transit is the likelier story, and the more useful one, than whatever the damage looks like to JSON.
     match plain.drain().map_err(Refusal::Io)? {
         None => return Err(Refusal::Damaged("the file ends inside it")),
-        Some(sha256) if sha256 != header.sha256 => return Err(Refusal::Damaged("its SHA-256 is not the one in the header")),
+        Some(sha256) if sha256 != header.sha256 => {
+            return Err(Refusal::Damaged("its SHA-256 is not the one in the header"));
+        }
         Some(_) => {}
     }
     let manifest = parsed.map_err(refusal)?;

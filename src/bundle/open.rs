@@ -256,7 +256,8 @@ impl<R: Read> Bundle<R> {
     /// Reads header and manifest, and checks all that can be checked without the payload. `name` is for errors.
     pub fn open(mut reader: R, name: &str) -> Result<Bundle<R>, Error> {
         let mut bytes = [0; HEADER];
-        let filled = read_up_to(&mut reader, &mut bytes).map_err(|source| Error::Io { name: name.to_owned(), source })?;
+        let filled =
+            read_up_to(&mut reader, &mut bytes).map_err(|source| Error::Io { name: name.to_owned(), source })?;
         let header = header(&bytes, filled, name)?;
         let manifest = manifest::read(&mut reader, &header).map_err(|refusal| {
             let name = name.to_owned();
@@ -315,11 +316,19 @@ impl<R> fmt::Debug for Bundle<R> {
 }
 
 /// Opens a bundle of ours, or one of frostmirror 1.x, whose plain form goes into a nameless file in `spool`.
-pub fn open_any<'r>(mut reader: Box<dyn Read + 'r>, name: &str, spool: &Path) -> Result<Bundle<Box<dyn Read + 'r>>, Error> {
+pub fn open_any<'r>(
+    mut reader: Box<dyn Read + 'r>,
+    name: &str,
+    spool: &Path,
+) -> Result<Bundle<Box<dyn Read + 'r>>, Error> {
     let mut start = [0; MAGIC.len()];
     let filled = read_up_to(&mut reader, &mut start).map_err(|source| Error::Io { name: name.to_owned(), source })?;
     let whole = io::Cursor::new(start).take(filled as u64).chain(reader);
-    if resembles_magic(&start[..filled]) { Bundle::open(Box::new(whole), name) } else { legacy::open(whole, name, spool) }
+    if resembles_magic(&start[..filled]) {
+        Bundle::open(Box::new(whole), name)
+    } else {
+        legacy::open(whole, name, spool)
+    }
 }
 
 /// Whether a file that begins so is a bundle of ours, intact or not.

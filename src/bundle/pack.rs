@@ -184,7 +184,8 @@ fn runs<'p>(order: &[&'p (Artifact, Bytes)]) -> Vec<Vec<&'p (Artifact, Bytes)>> 
         if !shrinks(artifact) {
             runs.push(vec![file]);
             room = None;
-        } else if let (Some(left), Some(run)) = (room.and_then(|left| left.checked_sub(artifact.size)), runs.last_mut()) {
+        } else if let (Some(left), Some(run)) = (room.and_then(|left| left.checked_sub(artifact.size)), runs.last_mut())
+        {
             run.push(file);
             room = Some(left);
         } else {

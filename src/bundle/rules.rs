@@ -83,7 +83,10 @@ fn head(manifest: &Manifest) -> Result<(), Broken> {
         (is_id(&manifest.lineage.id), "has a lineage whose id is none"),
         (is_time(&manifest.created), "has a `created` that is not RFC 3339 in UTC with whole seconds"),
         (is_time(&manifest.index_read), "has an `index_read` that is not RFC 3339 in UTC with whole seconds"),
-        (manifest.parent.is_some() == (manifest.kind == BundleKind::Delta), "names a parent where it is no delta, or none where it is one"),
+        (
+            manifest.parent.is_some() == (manifest.kind == BundleKind::Delta),
+            "names a parent where it is no delta, or none where it is one",
+        ),
         (manifest.parent.as_ref().is_none_or(|parent| is_id(&parent.id)), "names a parent by an id that is none"),
     ];
     match rules.iter().find(|(holds, _)| !holds) {
@@ -152,7 +155,9 @@ fn block(block: &Block) -> Result<(), Broken> {
         (Encoding::Stored, Some(_)) => broken("is stored as it is, yet states other stored bytes"),
         (Encoding::Brotli, None) => broken("is encoded, but does not state its stored bytes"),
         (Encoding::Brotli, Some(_)) if plain > MAX_GROUP => broken("is in an encoded block that is too large"),
-        (Encoding::Brotli, Some(stored)) if stored.size > MAX_STORED_GROUP => broken("is in an encoded block that is too large"),
+        (Encoding::Brotli, Some(stored)) if stored.size > MAX_STORED_GROUP => {
+            broken("is in an encoded block that is too large")
+        }
         (Encoding::Brotli, Some(stored)) if plain > plain_limit(stored.size) => broken("shrank more than text can"),
         (Encoding::Brotli, Some(_)) if block.entries.iter().any(|entry| entry.kind == Kind::Crate) => {
             broken("is a crate, or shares a block with one, and is not stored as it is")
@@ -222,10 +227,9 @@ fn crates_and_entries(manifest: &Manifest) -> Result<(), Broken> {
         .collect();
     paths.sort_unstable();
     match entries.iter().find(|entry| paths.binary_search(&entry.path).is_err()) {
-        Some(entry) => Err(Broken::Entry {
-            path: entry.path.clone(),
-            rule: "is no crate that the table states to be shipped",
-        }),
+        Some(entry) => {
+            Err(Broken::Entry { path: entry.path.clone(), rule: "is no crate that the table states to be shipped" })
+        }
         None => Ok(()),
     }
 }

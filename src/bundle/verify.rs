@@ -126,7 +126,12 @@ impl Found {
             cut |= truncated;
             !truncated || first
         };
-        self.problems.into_iter().map(|(_, problem)| problem).filter(|problem| keep(problem)).take(open::MOST_PROBLEMS).collect()
+        self.problems
+            .into_iter()
+            .map(|(_, problem)| problem)
+            .filter(|problem| keep(problem))
+            .take(open::MOST_PROBLEMS)
+            .collect()
     }
 }
 

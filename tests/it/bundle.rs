@@ -64,7 +64,8 @@ fn what_is_packed_comes_out_again() {
 #[test]
 fn the_forged_bundle_is_good_to_begin_with() {
     let bytes = Forged::of(&forge::some_crates()).bytes();
-    let streamed = Bundle::open(Cursor::new(bytes), "x.pkg").expect("it opens").stream(&mut Passing).expect("it streams");
+    let streamed =
+        Bundle::open(Cursor::new(bytes), "x.pkg").expect("it opens").stream(&mut Passing).expect("it streams");
     assert_eq!(streamed.problems, []);
 }
 
@@ -90,7 +91,8 @@ fn a_name_is_never_taken_twice_and_nothing_else_is_left() {
     let third = forge::pack(&crates, folder.path());
     let second = written.publish(&|name| name.contains("-2-")).expect("a name");
     let third = third.publish(&|_| false).expect("a name");
-    let names: Vec<_> = [first, second, third].iter().map(|path| path.file_name().expect("a name").to_owned()).collect();
+    let names: Vec<_> =
+        [first, second, third].iter().map(|path| path.file_name().expect("a name").to_owned()).collect();
     assert_eq!(names, ["20260402-2130-crates.pkg", "20260402-2130-3-crates.pkg", "20260402-2130-2-crates.pkg"]);
     drop(forge::pack(&crates, folder.path()));
     let left = fs::read_dir(folder.path()).expect("a list").count();

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use frostmirror::artifact::{Artifact, Bytes, Kind};
 use frostmirror::bundle::format::{
-    Block, BundleKind, CrateRecord, CrateState, Encoding, Entry, FormatVersion, Input, Lineage, MAGIC, Manifest, StoredBytes,
+    Block, BundleKind, CrateRecord, CrateState, Encoding, Entry, FormatVersion, Input, Lineage, MAGIC, Manifest,
+    StoredBytes,
 };
 use frostmirror::bundle::pack::{self, Plan, Written};
 use frostmirror::crate_id::CrateId;
@@ -27,9 +28,10 @@ impl FakeCrate {
     /// A crate of `size` bytes that do not shrink and differ from crate to crate.
     pub fn new(name: &str, version: &str, size: usize) -> FakeCrate {
         let id = CrateId::parse(name, version).expect("a crate");
-        let mut state = id.to_string().bytes().fold(0x9e37_79b9_7f4a_7c15_u64, |state, byte| {
-            (state ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+        let mut state = id
+            .to_string()
+            .bytes()
+            .fold(0x9e37_79b9_7f4a_7c15_u64, |state, byte| (state ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
         let mut bytes = Vec::with_capacity(size + 8);
         while bytes.len() < size {
             state ^= state << 13;
@@ -209,7 +211,8 @@ impl Forged {
     pub fn with_index(mut self, files: &[(&str, String)]) -> Forged {
         let at = self.place(Kind::Index);
         let (block, bytes) = {
-            let files: Vec<(String, String)> = files.iter().map(|(path, text)| ((*path).to_owned(), text.clone())).collect();
+            let files: Vec<(String, String)> =
+                files.iter().map(|(path, text)| ((*path).to_owned(), text.clone())).collect();
             self.group(&files, Kind::Index);
             (self.manifest.blocks.pop().expect("pushed"), self.payload.pop().expect("pushed"))
         };
