@@ -10,3 +10,8 @@ mod help;
 mod bundle;
 mod bundle_hostile;
 >>>>>>> bundle
+mod import;
+mod import_bundle;
+mod import_faults;
+mod import_order;
+mod crash;
