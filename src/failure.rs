@@ -9,8 +9,10 @@ use std::process::ExitCode;
 
 mod bundle;
 mod gather;
+mod inputs;
 mod mirror;
 mod serve;
+mod wire;
 
 /// What kind of failure; decides the exit code. Published numbers never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,6 @@
+//! One binary for all integration tests, modules in the order in which the data flows.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+#[allow(dead_code, reason = "a tool box: a tool may wait for its test")]
+mod support;
+mod upstream;

@@ -1,0 +1,678 @@
+//! A fake crates.io on loopback: sparse index and downloads, with scripted faults and a log of what was asked.
+//!
+//! ```ignore
+//! let upstream = Upstream::start();
+//! upstream.publish(Crate::new("json", "1.0.0"));
+//! upstream.fault("/index/js/on/json", [Fault::Status(500), Fault::Status(500)]);
+//! // … FROSTMIRROR_REGISTRY_URL = upstream.index_url()
+//! assert_eq!(upstream.count("/index/js/on/json"), 3);
+//! ```
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, UNIX_EPOCH};
+
+use bytes::Bytes;
+use futures_util::stream;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode, Version};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use percent_encoding::percent_decode_str;
+use sha2::{Digest, Sha256};
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio_rustls::TlsAcceptor;
+
+use super::crates::{Crate, Packed, hex, index_path};
+use super::stream::Resettable;
+use super::tls::Authority;
+
+/// What goes wrong with one request.
+#[derive(Clone, Debug)]
+pub enum Fault {
+    /// Nothing: this request is answered as it should be. For scripts such as "the second one fails".
+    Fine,
+    /// This status with a short text.
+    Status(u16),
+    /// This status with this text.
+    StatusText(u16, &'static str),
+    /// 429 with `Retry-After` in seconds.
+    TooMany(u64),
+    /// This status with `Retry-After` as it stands.
+    RetryAfter(u16, String),
+    /// A redirection to this address.
+    Redirect(String),
+    /// These bytes, with 200, instead of the right ones.
+    Body(Vec<u8>),
+    /// As many bytes as the right answer, each of them wrong.
+    WrongBytes,
+    /// This many bytes of the right answer, then the connection ends though more was promised.
+    Truncated(usize),
+    /// The connection is reset before any answer.
+    Reset,
+    /// This many bytes of the right answer, then the connection is reset.
+    ResetAfter(usize),
+    /// The right answer, this much later.
+    Late(Duration),
+    /// The right answer, in pieces of so many bytes with a pause after each.
+    Slow(usize, Duration),
+    /// No answer, ever.
+    Hang,
+    /// This many bytes of the right answer, then silence.
+    HangAfter(usize),
+}
+
+/// One request as it came in.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    pub method: String,
+    /// Path and query as the client wrote them.
+    pub path: String,
+    pub version: Version,
+    pub headers: HeaderMap,
+    /// Counts connections from 1.
+    pub connection: usize,
+    /// What was answered; 0 where there was no answer.
+    pub status: u16,
+}
+
+impl Seen {
+    /// A header's value.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+}
+
+/// How the server is to be.
+pub struct Builder {
+    authority: Option<Arc<Authority>>,
+    http2: bool,
+    latency: Duration,
+    validators: bool,
+    token: Option<String>,
+    host: Option<String>,
+    dl: Option<String>,
+}
+
+impl Builder {
+    /// TLS with an authority of its own; HTTP/2 is offered.
+    pub fn tls(mut self) -> Builder {
+        self.authority = Some(Arc::new(Authority::new()));
+        self
+    }
+
+    /// HTTP/1.1 alone.
+    pub fn http1(mut self) -> Builder {
+        self.http2 = false;
+        self
+    }
+
+    /// Answers each request this much later.
+    pub fn latency(mut self, latency: Duration) -> Builder {
+        self.latency = latency;
+        self
+    }
+
+    /// Neither ETag nor Last-Modified, like some corporate proxies.
+    pub fn without_validators(mut self) -> Builder {
+        self.validators = false;
+        self
+    }
+
+    /// 401 for everything that does not bring this token, and `auth-required` in config.json.
+    pub fn token(mut self, token: &str) -> Builder {
+        self.token = Some(token.to_owned());
+        self
+    }
+
+    /// Calls itself `HOST:PORT` with a made-up host, which a client reaches through the proxy alone.
+    pub fn host(mut self, host: &str) -> Builder {
+        self.host = Some(host.to_owned());
+        self
+    }
+
+    /// The `dl` of config.json; `{base}` stands for the server's own address. Markers count where there are any.
+    pub fn dl(mut self, dl: &str) -> Builder {
+        self.dl = Some(dl.to_owned());
+        self
+    }
+
+    /// Starts it.
+    pub fn start(self) -> Upstream {
+        Upstream::new(self)
+    }
+}
+
+/// The server. It dies with this value.
+pub struct Upstream {
+    addr: SocketAddr,
+    base: String,
+    authority: Option<Arc<Authority>>,
+    shared: Arc<Shared>,
+    // Own threads, so that tests without a runtime can use it.
+    runtime: Option<Runtime>,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    open: AtomicUsize,
+    most_open: AtomicUsize,
+    busy: AtomicUsize,
+    most_busy: AtomicUsize,
+}
+
+struct State {
+    base: String,
+    latency: Duration,
+    validators: bool,
+    token: Option<String>,
+    dl: String,
+    /// Index files by their path below `/index/`.
+    index: BTreeMap<String, IndexFile>,
+    crates: Vec<Packed>,
+    missing: Vec<(String, String)>,
+    extra: HashMap<String, Vec<u8>>,
+    faults: HashMap<String, VecDeque<Fault>>,
+    always: HashMap<String, Fault>,
+    log: Vec<Seen>,
+    /// Seconds since 1970 of the newest change; each publication is a second later.
+    clock: u64,
+}
+
+#[derive(Default)]
+struct IndexFile {
+    text: String,
+    changed: u64,
+}
+
+type Body = UnsyncBoxBody<Bytes, io::Error>;
+
+impl Upstream {
+    /// A plain server.
+    pub fn start() -> Upstream {
+        Upstream::builder().start()
+    }
+
+    /// A server to be described.
+    pub fn builder() -> Builder {
+        Builder {
+            authority: None,
+            http2: true,
+            latency: Duration::ZERO,
+            validators: true,
+            token: None,
+            host: None,
+            dl: None,
+        }
+    }
+
+    fn new(builder: Builder) -> Upstream {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let addr = listener.local_addr().unwrap();
+        let host = builder.host.unwrap_or_else(|| "127.0.0.1".to_owned());
+        let scheme = if builder.authority.is_some() { "https" } else { "http" };
+        let base = format!("{scheme}://{host}:{}", addr.port());
+        let acceptor = builder
+            .authority
+            .as_ref()
+            .map(|authority| authority.acceptor(&["127.0.0.1", "localhost", &host], builder.http2));
+        let shared = Arc::new(Shared {
+            state: Mutex::new(State {
+                dl: builder.dl.as_deref().unwrap_or("{base}/api/v1/crates").replace("{base}", &base),
+                base: base.clone(),
+                latency: builder.latency,
+                validators: builder.validators,
+                token: builder.token,
+                index: BTreeMap::new(),
+                crates: Vec::new(),
+                missing: Vec::new(),
+                extra: HashMap::new(),
+                faults: HashMap::new(),
+                always: HashMap::new(),
+                log: Vec::new(),
+                clock: 1_700_000_000,
+            }),
+            open: AtomicUsize::new(0),
+            most_open: AtomicUsize::new(0),
+            busy: AtomicUsize::new(0),
+            most_busy: AtomicUsize::new(0),
+        });
+        runtime.spawn(accept(listener, acceptor, builder.http2, Arc::clone(&shared)));
+        Upstream { addr, base, authority: builder.authority, shared, runtime: Some(runtime) }
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// `http://127.0.0.1:PORT`, without a final slash.
+    pub fn base_url(&self) -> &str {
+        &self.base
+    }
+
+    /// The sparse index's address, with its final slash and without `sparse+`.
+    pub fn index_url(&self) -> String {
+        format!("{}/index/", self.base)
+    }
+
+    /// The authority's certificate as PEM.
+    pub fn ca_pem(&self) -> String {
+        self.authority.as_ref().expect("a plain server has no authority").pem()
+    }
+
+    /// Publishes a version: its line comes last in the index file, its file can be downloaded.
+    pub fn publish(&self, item: Crate) -> Packed {
+        let packed = item.pack();
+        let mut state = self.state();
+        state.clock += 1;
+        let changed = state.clock;
+        let file = state.index.entry(index_path(&packed.name)).or_default();
+        file.text.push_str(&packed.line);
+        file.text.push('\n');
+        file.changed = changed;
+        state.crates.push(packed.clone());
+        packed
+    }
+
+    /// Publishes versions that have nothing special about them.
+    pub fn publish_all(&self, crates: &[(&str, &str)]) {
+        for (name, version) in crates {
+            self.publish(Crate::new(name, version));
+        }
+    }
+
+    /// Sets a whole index file's text, below `/index/`.
+    pub fn set_index(&self, path: &str, text: &str) {
+        let mut state = self.state();
+        state.clock += 1;
+        let changed = state.clock;
+        state.index.insert(path.to_owned(), IndexFile { text: text.to_owned(), changed });
+    }
+
+    /// An index file's text.
+    pub fn index_text(&self, name: &str) -> String {
+        self.state().index.get(&index_path(name)).map(|file| file.text.clone()).unwrap_or_default()
+    }
+
+    /// Sets or clears a version's `yanked` flag.
+    pub fn yank(&self, name: &str, version: &str, yanked: bool) {
+        let text: String = self
+            .index_text(name)
+            .lines()
+            .map(|line| {
+                let ours = line.contains(&format!("\"vers\":\"{version}\""));
+                let now = format!("\"yanked\":{yanked}");
+                if ours { line.replace(&format!("\"yanked\":{}", !yanked), &now) + "\n" } else { format!("{line}\n") }
+            })
+            .collect();
+        self.set_index(&index_path(name), &text);
+    }
+
+    /// Takes a version's file away; the index still lists it.
+    pub fn lose_file(&self, name: &str, version: &str) {
+        self.state().missing.push((name.to_owned(), version.to_owned()));
+    }
+
+    /// Any further file, by its path.
+    pub fn put(&self, path: &str, content: impl Into<Vec<u8>>) {
+        self.state().extra.insert(path.to_owned(), content.into());
+    }
+
+    /// Changes config.json's `dl`; `{base}` stands for the server's own address.
+    pub fn set_dl(&self, dl: &str) {
+        let mut state = self.state();
+        state.dl = dl.replace("{base}", &self.base);
+    }
+
+    /// Changes the latency of every answer from now on.
+    pub fn set_latency(&self, latency: Duration) {
+        self.state().latency = latency;
+    }
+
+    /// What the next requests of `path` meet, one each; after that all is well. A path that ends in `*` stands for
+    /// every path that begins so.
+    pub fn fault(&self, path: &str, script: impl IntoIterator<Item = Fault>) {
+        self.state().faults.entry(path.to_owned()).or_default().extend(script);
+    }
+
+    /// What every request of `path` meets from now on.
+    pub fn always(&self, path: &str, fault: Fault) {
+        self.state().always.insert(path.to_owned(), fault);
+    }
+
+    /// Ends every fault.
+    pub fn heal(&self) {
+        let mut state = self.state();
+        state.faults.clear();
+        state.always.clear();
+    }
+
+    /// The path under which a version is downloaded with the present `dl`.
+    pub fn download_path(&self, name: &str, version: &str) -> String {
+        let state = self.state();
+        let found = state.crates.iter().find(|one| one.name == name && one.version == version);
+        state.path_of(found.expect("published before"))
+    }
+
+    /// All requests so far.
+    pub fn requests(&self) -> Vec<Seen> {
+        self.state().log.clone()
+    }
+
+    /// The requests of `path`.
+    pub fn seen(&self, path: &str) -> Vec<Seen> {
+        self.requests().into_iter().filter(|seen| seen.path == path).collect()
+    }
+
+    /// How often `path` was asked for.
+    pub fn count(&self, path: &str) -> usize {
+        self.seen(path).len()
+    }
+
+    /// The paths of downloads so far, in the order of the requests.
+    pub fn downloads(&self) -> Vec<String> {
+        let paths = self.requests().into_iter().map(|seen| seen.path);
+        paths.filter(|path| !path.starts_with("/index/")).collect()
+    }
+
+    /// Forgets the requests so far.
+    pub fn clear_log(&self) {
+        self.state().log.clear();
+        self.shared.most_open.store(self.shared.open.load(Ordering::SeqCst), Ordering::SeqCst);
+        self.shared.most_busy.store(self.shared.busy.load(Ordering::SeqCst), Ordering::SeqCst);
+    }
+
+    /// The most connections that were open at once.
+    pub fn most_connections(&self) -> usize {
+        self.shared.most_open.load(Ordering::SeqCst)
+    }
+
+    /// The most requests that were in work at once.
+    pub fn most_requests(&self) -> usize {
+        self.shared.most_busy.load(Ordering::SeqCst)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.shared.state()
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Counts while it lives, and remembers the most.
+struct Counted<'a>(&'a AtomicUsize);
+
+impl<'a> Counted<'a> {
+    fn new(count: &'a AtomicUsize, most: &AtomicUsize) -> Counted<'a> {
+        most.fetch_max(count.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        Counted(count)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+async fn accept(listener: TcpListener, acceptor: Option<TlsAcceptor>, http2: bool, shared: Arc<Shared>) {
+    let mut connection = 0;
+    while let Ok((stream, _)) = listener.accept().await {
+        connection += 1;
+        let (shared, acceptor) = (Arc::clone(&shared), acceptor.clone());
+        tokio::spawn(async move {
+            let _open = Counted::new(&shared.open, &shared.most_open);
+            stream.set_nodelay(true).unwrap();
+            let reset = Arc::new(AtomicBool::new(false));
+            let stream = Resettable::new(stream, Arc::clone(&reset));
+            let service = service_fn(|request| answer(request, connection, Arc::clone(&shared), Arc::clone(&reset)));
+            let mut server = auto::Builder::new(TokioExecutor::new());
+            if !http2 {
+                server = server.http1_only();
+            }
+            // How a connection ended is the client's story; the test looks at what the client made of it.
+            let _ended = match acceptor {
+                Some(acceptor) => match acceptor.accept(stream).await {
+                    Ok(stream) => server.serve_connection(TokioIo::new(stream), service).await.is_ok(),
+                    Err(_) => false,
+                },
+                None => server.serve_connection(TokioIo::new(stream), service).await.is_ok(),
+            };
+        });
+    }
+}
+
+/// The error that ends a connection without an answer.
+fn gone() -> io::Error {
+    io::Error::other("scripted")
+}
+
+async fn answer(
+    request: Request<Incoming>,
+    connection: usize,
+    shared: Arc<Shared>,
+    reset: Arc<AtomicBool>,
+) -> Result<Response<Body>, io::Error> {
+    let _busy = Counted::new(&shared.busy, &shared.most_busy);
+    let (fault, right, latency, entry) = {
+        let mut state = shared.state();
+        let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
+        let fault = state.fault_of(&path);
+        let right = state.right_answer(&path, request.headers());
+        state.log.push(Seen {
+            method: request.method().to_string(),
+            path,
+            version: request.version(),
+            headers: request.headers().clone(),
+            connection,
+            status: 0,
+        });
+        (fault, right, state.latency, state.log.len() - 1)
+    };
+    tokio::time::sleep(latency).await;
+    let answer = spoil(fault, right, &reset).await?;
+    // The log may have been cleared in the meantime.
+    if let Some(seen) = shared.state().log.get_mut(entry) {
+        seen.status = answer.status().as_u16();
+    }
+    Ok(answer)
+}
+
+/// The right answer, with the fault worked in.
+async fn spoil(fault: Fault, right: Response<Bytes>, reset: &AtomicBool) -> Result<Response<Body>, io::Error> {
+    let (head, bytes) = right.into_parts();
+    let plain = |status: u16, text: &str| {
+        let body = Full::new(Bytes::from(text.to_owned())).map_err(no_error).boxed_unsync();
+        Response::builder().status(status).body(body).unwrap()
+    };
+    let cut = |head, bytes: &Bytes, keep: usize| {
+        let kept = bytes.slice(..keep.min(bytes.len()));
+        (head, bytes.len(), kept)
+    };
+    let promised = |(mut head, length, kept): (hyper::http::response::Parts, usize, Bytes),
+                    then: stream::BoxStream<'static, _>| {
+        head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        let first = stream::iter((!kept.is_empty()).then(|| Ok(Frame::data(kept))));
+        Response::from_parts(head, StreamBody::new(futures_util::StreamExt::chain(first, then)).boxed_unsync())
+    };
+    let body = match fault {
+        Fault::Fine => bytes,
+        Fault::Status(status) => return Ok(plain(status, "scripted")),
+        Fault::StatusText(status, text) => return Ok(plain(status, text)),
+        Fault::TooMany(seconds) => {
+            return Ok(with(plain(429, "slower"), header::RETRY_AFTER, &seconds.to_string()));
+        }
+        Fault::RetryAfter(status, value) => {
+            return Ok(with(plain(status, "slower"), header::RETRY_AFTER, &value));
+        }
+        Fault::Redirect(to) => return Ok(with(plain(302, ""), header::LOCATION, &to)),
+        Fault::Body(bytes) => {
+            let body = Full::new(Bytes::from(bytes)).map_err(no_error).boxed_unsync();
+            return Ok(Response::new(body));
+        }
+        Fault::WrongBytes => bytes.iter().map(|byte| !byte).collect(),
+        Fault::Reset => {
+            reset.store(true, Ordering::SeqCst);
+            return Err(gone());
+        }
+        Fault::Truncated(keep) => return Ok(promised(cut(head, &bytes, keep), later_error(None))),
+        Fault::ResetAfter(keep) => {
+            reset.store(true, Ordering::SeqCst);
+            return Ok(promised(cut(head, &bytes, keep), later_error(None)));
+        }
+        Fault::Hang => std::future::pending().await,
+        Fault::HangAfter(keep) => {
+            return Ok(promised(cut(head, &bytes, keep), later_error(Some(Duration::MAX))));
+        }
+        Fault::Late(delay) => {
+            tokio::time::sleep(delay).await;
+            bytes
+        }
+        Fault::Slow(piece, pause) => {
+            let length = bytes.len();
+            let pieces = stream::unfold(bytes, move |mut rest| async move {
+                if rest.is_empty() {
+                    return None;
+                }
+                tokio::time::sleep(pause).await;
+                let next = rest.split_to(piece.min(rest.len()));
+                Some((Ok(Frame::data(next)), rest))
+            });
+            return Ok(promised((head, length, Bytes::new()), Box::pin(pieces)));
+        }
+    };
+    Ok(Response::from_parts(head, Full::new(body).map_err(no_error).boxed_unsync()))
+}
+
+/// An error after a pause (a short one by default, so that what came before is on its way).
+fn later_error(pause: Option<Duration>) -> stream::BoxStream<'static, Result<Frame<Bytes>, io::Error>> {
+    let pause = pause.unwrap_or(Duration::from_millis(20));
+    Box::pin(stream::once(async move {
+        match pause {
+            Duration::MAX => std::future::pending().await,
+            pause => tokio::time::sleep(pause).await,
+        }
+        Err(gone())
+    }))
+}
+
+fn no_error(never: Infallible) -> io::Error {
+    match never {}
+}
+
+fn with(mut answer: Response<Body>, name: header::HeaderName, value: &str) -> Response<Body> {
+    answer.headers_mut().insert(name, HeaderValue::from_str(value).unwrap());
+    answer
+}
+
+impl State {
+    fn fault_of(&mut self, path: &str) -> Fault {
+        let matches = |pattern: &str| match pattern.strip_suffix('*') {
+            Some(start) => path.starts_with(start),
+            None => path == pattern,
+        };
+        let scripts = self.faults.iter_mut().filter(|(pattern, _)| matches(pattern));
+        if let Some(next) = scripts.filter_map(|(_, script)| script.pop_front()).next() {
+            return next;
+        }
+        let always = self.always.iter().find(|(pattern, _)| matches(pattern));
+        always.map_or(Fault::Fine, |(_, fault)| fault.clone())
+    }
+
+    fn right_answer(&self, path: &str, headers: &HeaderMap) -> Response<Bytes> {
+        let bare = |status: StatusCode, text: &'static str| {
+            Response::builder().status(status).body(Bytes::from_static(text.as_bytes())).unwrap()
+        };
+        let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        if self.token.is_some() && self.token.as_deref() != given {
+            return bare(StatusCode::UNAUTHORIZED, "this registry wants a token");
+        }
+        let decoded = percent_decode_str(path).decode_utf8_lossy();
+        if decoded == "/index/config.json" {
+            let mut config = serde_json::json!({"dl": self.dl, "api": self.base});
+            if self.token.is_some() {
+                config["auth-required"] = true.into();
+            }
+            return Response::new(Bytes::from(config.to_string()));
+        }
+        if let Some(file) = decoded.strip_prefix("/index/").and_then(|path| self.index.get(path)) {
+            return self.index_answer(file, headers);
+        }
+        if let Some(content) = self.extra.get(decoded.as_ref()) {
+            return Response::new(Bytes::from(content.clone()));
+        }
+        let lost =
+            |one: &Packed| self.missing.iter().any(|(name, version)| (name, version) == (&one.name, &one.version));
+        match self.crates.iter().find(|one| self.path_of(one) == decoded) {
+            Some(found) if !lost(found) => Response::new(Bytes::from(found.bytes.clone())),
+            _ => bare(StatusCode::NOT_FOUND, "no such thing here"),
+        }
+    }
+
+    fn index_answer(&self, file: &IndexFile, headers: &HeaderMap) -> Response<Bytes> {
+        let mut answer = Response::new(Bytes::from(file.text.clone()));
+        if !self.validators {
+            return answer;
+        }
+        let etag = format!("\"{}\"", &hex(&Sha256::digest(&file.text))[..32]);
+        let modified = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(file.changed));
+        let is = |name, value: &str| headers.get(name).is_some_and(|given: &HeaderValue| given == value);
+        // If-None-Match, where it is there, decides alone (RFC 9110, 13.2.2).
+        let unchanged = match headers.contains_key(header::IF_NONE_MATCH) {
+            true => is(header::IF_NONE_MATCH, &etag),
+            false => is(header::IF_MODIFIED_SINCE, &modified),
+        };
+        if unchanged {
+            answer = Response::builder().status(StatusCode::NOT_MODIFIED).body(Bytes::new()).unwrap();
+        }
+        answer.headers_mut().insert(header::ETAG, HeaderValue::from_str(&etag).unwrap());
+        answer.headers_mut().insert(header::LAST_MODIFIED, HeaderValue::from_str(&modified).unwrap());
+        answer
+    }
+
+    /// Where `dl` puts a version (cargo: registry/download.rs); decoded, without scheme and host.
+    fn path_of(&self, one: &Packed) -> String {
+        let path = self.dl.strip_prefix(&self.base).unwrap_or(&self.dl);
+        let prefix =
+            |name: &str| index_path(name).rsplit_once('/').map(|(prefix, _)| prefix.to_owned()).unwrap_or_default();
+        // The prefix of the name as it is written, upper case and all.
+        let cased = |name: &str| match name.len() {
+            3 => format!("3/{}", &name[..1]),
+            4.. => format!("{}/{}", &name[..2], &name[2..4]),
+            _ => prefix(name),
+        };
+        let expanded = path
+            .replace("{crate}", &one.name)
+            .replace("{version}", &one.version)
+            .replace("{prefix}", &cased(&one.name))
+            .replace("{lowerprefix}", &prefix(&one.name))
+            .replace("{sha256-checksum}", &one.cksum);
+        match expanded == path {
+            true => format!("{path}/{}/{}/download", one.name, one.version),
+            false => expanded,
+        }
+    }
+}
