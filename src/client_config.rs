@@ -159,8 +159,7 @@ impl Client {
             Place::Server(base) => base.to_string(),
             Place::Folder(mirror) => file_url(mirror),
         };
-        let mut variables =
-            vec![("RUSTUP_UPDATE_ROOT", format!("{base}/rustup")), ("RUSTUP_DIST_SERVER", base)];
+        let mut variables = vec![("RUSTUP_UPDATE_ROOT", format!("{base}/rustup")), ("RUSTUP_DIST_SERVER", base)];
         variables.reverse();
         if let Some(ca) = &self.ca {
             variables.push(("SSL_CERT_FILE", text_of(ca)));
@@ -174,8 +173,10 @@ impl Client {
         let variables = self.rustup_environment();
         let sh: String =
             variables.iter().map(|(name, value)| format!("#     export {name}={}\n", sh_quoted(value))).collect();
-        let powershell: String =
-            variables.iter().map(|(name, value)| format!("#     $env:{name} = {}\n", powershell_quoted(value))).collect();
+        let powershell: String = variables
+            .iter()
+            .map(|(name, value)| format!("#     $env:{name} = {}\n", powershell_quoted(value)))
+            .collect();
         format!(
             "# For cargo, in {}:\n\n{}\n# For rustup, in the environment of a POSIX shell:\n#\n{sh}#\n\
              # or of PowerShell:\n#\n{powershell}",
@@ -281,9 +282,25 @@ mod tests {
             assert!(BaseUrl::parse(good).is_ok_and(|url| !url.as_str().ends_with('/')), "{good}");
         }
         for bad in [
-            "", "a.b:80", "ftp://a", "http://", "http:///x", "http://a b", "http://a/\"", "http://a/'x", "http://a/\n",
-            "http://u:p@a/", "http://a:99999", "http://a:", "http://a/?q", "http://a/#f", "http://a/{crate}", "http://a/$(x)",
-            "http://a/`x`", "file:///x", "sparse+http://a",
+            "",
+            "a.b:80",
+            "ftp://a",
+            "http://",
+            "http:///x",
+            "http://a b",
+            "http://a/\"",
+            "http://a/'x",
+            "http://a/\n",
+            "http://u:p@a/",
+            "http://a:99999",
+            "http://a:",
+            "http://a/?q",
+            "http://a/#f",
+            "http://a/{crate}",
+            "http://a/$(x)",
+            "http://a/`x`",
+            "file:///x",
+            "sparse+http://a",
         ] {
             assert!(BaseUrl::parse(bad).is_err(), "{bad:?}");
         }

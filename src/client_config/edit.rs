@@ -46,7 +46,7 @@ impl Change {
 /// Whether `text` says all of `settings` already, and nothing that contradicts them.
 pub(super) fn holds(text: &str, settings: &[Setting]) -> Result<bool, EditError> {
     let document: DocumentMut = text.parse()?;
-    let said = settings.iter().all(|s| raw(&document, s.key).is_some_and(|value| value == plain(&s.value)));
+    let said = settings.iter().all(|s| says(&document, s));
     Ok(said && contradictions(&document, settings).is_empty())
 }
 
@@ -61,9 +61,9 @@ pub(super) fn merge(text: &str, settings: &[Setting]) -> Result<(String, Vec<Cha
     }
     for setting in settings {
         let key: Vec<String> = setting.key.iter().map(|part| (*part).to_owned()).collect();
-        let was = raw(&document, &key);
-        let wrote = plain(&setting.value);
-        if was.as_ref() != Some(&wrote) {
+        if !says(&document, setting) {
+            let was = raw(&document, &key);
+            let wrote = plain(&setting.value);
             let marked = changes.iter().any(|change: &Change| !change.tables.is_empty());
             let tables = set(&mut document, &key, setting.value.clone())?;
             if let (false, Some(table)) = (marked, tables.last()) {
@@ -73,9 +73,9 @@ pub(super) fn merge(text: &str, settings: &[Setting]) -> Result<(String, Vec<Cha
         }
     }
     let merged = document.to_string();
-    match settings.iter().find(|setting| !matches!(holds(&merged, &[(*setting).clone()]), Ok(true))) {
-        Some(setting) => Err(EditError::Unsound(setting.key.join("."))),
-        None => Ok((merged, changes)),
+    match holds(&merged, settings) {
+        Ok(true) => Ok((merged, changes)),
+        _ => Err(EditError::Unsound(changes.last().map(Change::dotted).unwrap_or_default())),
     }
 }
 
@@ -104,12 +104,23 @@ pub(super) fn restore(text: &str, changes: &[Change]) -> Result<(String, Vec<Str
             }
         }
     }
-    Ok((document.to_string(), kept))
+    // The marker may stand above another table by now, where someone put one between it and ours.
+    let restored = document.to_string();
+    Ok((restored.split_inclusive('\n').filter(|line| line.trim_end() != MARKER).collect(), kept))
 }
 
 /// The value of a key as TOML without the blanks around it; `None` where there is none.
 fn raw<K: AsRef<str>>(document: &DocumentMut, key: &[K]) -> Option<String> {
     item(document.as_item(), key).and_then(Item::as_value).map(plain)
+}
+
+/// Whether the key has the value, whichever way that is quoted.
+fn says(document: &DocumentMut, setting: &Setting) -> bool {
+    let Some(held) = item(document.as_item(), setting.key).and_then(Item::as_value) else { return false };
+    match (held, &setting.value) {
+        (Value::String(held), Value::String(wanted)) => held.value() == wanted.value(),
+        (held, wanted) => plain(held) == plain(wanted),
+    }
 }
 
 fn plain(value: &Value) -> String {
@@ -251,7 +262,8 @@ mod tests {
                 assert_eq!((again.as_str(), none.len()), (merged.as_str(), 0));
                 let (back, kept) = restore(&merged, &changes).expect("restore");
                 assert_eq!(kept, [""; 0]);
-                let (old, new) = (text.parse::<toml::Table>().expect("TOML"), back.parse::<toml::Table>().expect("TOML"));
+                let (old, new) =
+                    (text.parse::<toml::Table>().expect("TOML"), back.parse::<toml::Table>().expect("TOML"));
                 assert_eq!(old, new, "{text}\n-- merged\n{merged}\n-- back\n{back}");
                 let comments = |text: &str| text.lines().filter(|line| line.contains('#')).count();
                 assert_eq!(comments(text), comments(&back), "{back}");
