@@ -141,36 +141,7 @@ fn list(path: &Path, problems: &[Problem], more: usize) -> String {
 impl Depends {
     /// Reads the file at `path`.
     pub fn read(path: &Path) -> Result<Depends, Error> {
-        let failed = |source| Error::Read {
-            path: path.to_owned(),
-            source,
-        };
-        let mut bytes = Vec::new();
-        File::open(path)
-            .and_then(|file| file.take(MAX_SIZE + 1).read_to_end(&mut bytes))
-            .map_err(failed)?;
-        if bytes.len() as u64 > MAX_SIZE {
-            return Err(Error::TooLarge {
-                path: path.to_owned(),
-            });
-        }
-        match str::from_utf8(&bytes) {
-            Ok(text) => Depends::parse(text, path),
-            Err(error) => {
-                let (good, _) = bytes.split_at(error.valid_up_to());
-                let good = String::from_utf8_lossy(good);
-                let problem = Problem {
-                    place: Place::of(&good, good.len()),
-                    what: "a byte that is not UTF-8".to_owned(),
-                    expected: "text in UTF-8".to_owned(),
-                };
-                Err(Error::Invalid {
-                    path: path.to_owned(),
-                    problems: vec![problem],
-                    more: 0,
-                })
-            }
-        }
+        Depends::parse(&read_text(path)?, path)
     }
 
     /// Reads `text`; `path` is what errors name.
@@ -182,4 +153,34 @@ impl Depends {
         }
         parse::parse(text, path)
     }
+}
+
+/// The text of the file at `path`, which is UTF-8 and not too large.
+pub fn read_text(path: &Path) -> Result<String, Error> {
+    let failed = |source| Error::Read {
+        path: path.to_owned(),
+        source,
+    };
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_SIZE + 1).read_to_end(&mut bytes))
+        .map_err(failed)?;
+    if bytes.len() as u64 > MAX_SIZE {
+        return Err(Error::TooLarge {
+            path: path.to_owned(),
+        });
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let good = String::from_utf8_lossy(&error.as_bytes()[..error.utf8_error().valid_up_to()]);
+        let problem = Problem {
+            place: Place::of(&good, good.len()),
+            what: "a byte that is not UTF-8".to_owned(),
+            expected: "text in UTF-8".to_owned(),
+        };
+        Error::Invalid {
+            path: path.to_owned(),
+            problems: vec![problem],
+            more: 0,
+        }
+    })
 }

@@ -285,14 +285,7 @@ impl Reading<'_> {
         package: &TomlLockfileDependency,
         source: &TomlLockfileSourceId,
     ) -> Result<Option<Foreign>, Error> {
-        let mut url = source.url().clone();
-        // An address that can hold no credentials refuses to drop them, which is as good.
-        let _none_to_drop = (
-            url.set_username("").is_err(),
-            url.set_password(None).is_err(),
-        );
-        url.set_fragment(None);
-        let url = url.as_str().trim_start_matches("sparse+").to_owned();
+        let url = shown_url(source);
         let source = match source.kind() {
             SourceKind::Path => return Ok(None),
             SourceKind::Git(_) => ForeignSource::Git { url },
@@ -330,4 +323,16 @@ pub fn is_crates_io(source: &TomlLockfileSourceId) -> bool {
     let sparse = crates_index::sparse::URL;
     let text = source.source_str();
     text == CRATES_IO || text == sparse || Some(text.as_str()) == sparse.strip_suffix('/')
+}
+
+/// A source's address as it may be shown: without user, password, the locked commit, and cargo's mark for its kind.
+pub fn shown_url(source: &TomlLockfileSourceId) -> String {
+    let mut url = source.url().clone();
+    // An address that can hold no credentials refuses to drop them, which is as good.
+    let _none_to_drop = (
+        url.set_username("").is_err(),
+        url.set_password(None).is_err(),
+    );
+    url.set_fragment(None);
+    url.as_str().trim_start_matches("sparse+").to_owned()
 }

@@ -62,10 +62,10 @@ pub enum Error {
         /// What is wrong with it.
         source: cargo_metadata::Error,
     },
-    /// The copy cannot be written.
-    #[error("could not copy the manifests of the workspace to `{}`", path.display())]
+    /// A manifest cannot be read, or its copy cannot be written.
+    #[error("could not make a copy of the workspace's manifests: `{}`", path.display())]
     Copy {
-        /// The file or folder of the copy.
+        /// The file.
         path: PathBuf,
         /// What the system said.
         source: io::Error,
