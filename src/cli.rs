@@ -60,9 +60,7 @@ impl Global {
             _ if env.text("CARGO_TERM_VERBOSE") == Some("true") => Loudness::Verbose,
             _ => Loudness::Normal,
         };
-        let when = self
-            .color
-            .or_else(|| ColorWhen::from_str(env.text("CARGO_TERM_COLOR")?, true).ok());
+        let when = self.color.or_else(|| ColorWhen::from_str(env.text("CARGO_TERM_COLOR")?, true).ok());
         let colors = match when {
             Some(ColorWhen::Always) => ColorChoice::Always,
             Some(ColorWhen::Never) => ColorChoice::Never,

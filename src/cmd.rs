@@ -40,15 +40,11 @@ impl Context {
         if let Some(home) = self.env.path("FROSTMIRROR_HOME") {
             return Ok(self.absolute(&home));
         }
-        let home = self
-            .env
-            .path("HOME")
-            .or_else(home::home_dir)
-            .ok_or_else(|| {
-                Failure::new(Class::Input, "no home directory is known")
-                    .doing("could not find the folder for state and caches")
-                    .hint("set FROSTMIRROR_HOME to a folder")
-            })?;
+        let home = self.env.path("HOME").or_else(home::home_dir).ok_or_else(|| {
+            Failure::new(Class::Input, "no home directory is known")
+                .doing("could not find the folder for state and caches")
+                .hint("set FROSTMIRROR_HOME to a folder")
+        })?;
         Ok(home.join(".frostmirror"))
     }
 
@@ -56,23 +52,13 @@ impl Context {
     pub fn cargo_home(&self) -> Option<PathBuf> {
         match self.env.path("CARGO_HOME") {
             Some(home) => Some(self.absolute(&home)),
-            None => Some(
-                self.env
-                    .path("HOME")
-                    .or_else(home::home_dir)?
-                    .join(".cargo"),
-            ),
+            None => Some(self.env.path("HOME").or_else(home::home_dir)?.join(".cargo")),
         }
     }
 
     /// A directory of the mirror's side: the flag (which clap also fills from the environment), else `fixed` where
     /// it exists (the container image has it), else `name` below FROSTMIRROR_HOME.
-    pub fn directory(
-        &self,
-        flag: Option<&Path>,
-        fixed: &str,
-        name: &str,
-    ) -> Result<PathBuf, Failure> {
+    pub fn directory(&self, flag: Option<&Path>, fixed: &str, name: &str) -> Result<PathBuf, Failure> {
         match flag {
             Some(path) => Ok(self.absolute(path)),
             None if Path::new(fixed).is_dir() => Ok(PathBuf::from(fixed)),

@@ -151,11 +151,7 @@ pub struct HashingReader<R> {
 impl<R: Read> HashingReader<R> {
     /// Wraps `inner`.
     pub fn new(inner: R) -> HashingReader<R> {
-        HashingReader {
-            inner,
-            hasher: Hasher::new(),
-            length: 0,
-        }
+        HashingReader { inner, hasher: Hasher::new(), length: 0 }
     }
 
     /// Digest and length in bytes of all that was read so far, and the reader itself.
@@ -183,11 +179,7 @@ pub struct HashingWriter<W> {
 impl<W: Write> HashingWriter<W> {
     /// Wraps `inner`.
     pub fn new(inner: W) -> HashingWriter<W> {
-        HashingWriter {
-            inner,
-            hasher: Hasher::new(),
-            length: 0,
-        }
+        HashingWriter { inner, hasher: Hasher::new(), length: 0 }
     }
 
     /// Digest and length in bytes of all that was written so far, and the writer itself.
@@ -225,13 +217,7 @@ mod tests {
 
     #[test]
     fn what_is_no_digest_is_refused() {
-        for text in [
-            "",
-            "00",
-            &EMPTY[1..],
-            &format!("{EMPTY}0"),
-            &EMPTY.replace('e', "g"),
-        ] {
+        for text in ["", "00", &EMPTY[1..], &format!("{EMPTY}0"), &EMPTY.replace('e', "g")] {
             assert!(text.parse::<Sha256>().is_err(), "{text}");
         }
     }

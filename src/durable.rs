@@ -13,9 +13,7 @@ pub const CHECKPOINT_VARIABLE: &str = "FROSTMIRROR_CRASH_AT";
 
 /// A named place where a crash test may end the process. Does nothing in release builds.
 pub fn checkpoint(name: &str) {
-    if cfg!(debug_assertions)
-        && std::env::var_os(CHECKPOINT_VARIABLE).as_deref() == Some(OsStr::new(name))
-    {
+    if cfg!(debug_assertions) && std::env::var_os(CHECKPOINT_VARIABLE).as_deref() == Some(OsStr::new(name)) {
         std::process::abort();
     }
 }
@@ -23,9 +21,7 @@ pub fn checkpoint(name: &str) {
 /// Writes `bytes` to `path` so that after a crash there is either the old file or the whole new one.
 pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = folder_of(path);
-    let mut file = tempfile::Builder::new()
-        .prefix(".part-")
-        .tempfile_in(folder)?;
+    let mut file = tempfile::Builder::new().prefix(".part-").tempfile_in(folder)?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     make_public(file.path())?;
@@ -48,11 +44,7 @@ pub fn make_public(_: &Path) -> io::Result<()> {
 
 /// Makes the names in `folder` durable. Does nothing where folders cannot be opened (Windows).
 pub fn sync_folder(folder: &Path) -> io::Result<()> {
-    if cfg!(unix) {
-        File::open(folder)?.sync_all()
-    } else {
-        Ok(())
-    }
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }
 
 /// Makes everything that was written to the file system of `folder` durable, in one call.
@@ -72,18 +64,9 @@ pub fn sync_file_system(folder: &Path) -> io::Result<()> {
     std::thread::scope(|scope| {
         let running: Vec<_> = files
             .chunks(share)
-            .map(|part| {
-                scope.spawn(move || {
-                    part.iter()
-                        .try_for_each(|path| File::open(path)?.sync_all())
-                })
-            })
+            .map(|part| scope.spawn(move || part.iter().try_for_each(|path| File::open(path)?.sync_all())))
             .collect();
-        running.into_iter().try_for_each(|worker| {
-            worker
-                .join()
-                .unwrap_or_else(|_| Err(io::Error::other("a sync worker panicked")))
-        })
+        running.into_iter().try_for_each(|worker| worker.join().unwrap_or_else(|_| Err(io::Error::other("a sync worker panicked"))))
     })
 }
 

@@ -16,18 +16,12 @@ impl Env {
 
     /// An environment of these variables alone.
     pub fn of<K: Into<OsString>, V: Into<OsString>>(vars: impl IntoIterator<Item = (K, V)>) -> Env {
-        Env(vars
-            .into_iter()
-            .map(|(key, value)| (key.into(), value.into()))
-            .collect())
+        Env(vars.into_iter().map(|(key, value)| (key.into(), value.into())).collect())
     }
 
     /// The value of `name`; an empty one counts as absent.
     pub fn os(&self, name: &str) -> Option<&OsStr> {
-        self.0
-            .get(OsStr::new(name))
-            .map(OsString::as_os_str)
-            .filter(|value| !value.is_empty())
+        self.0.get(OsStr::new(name)).map(OsString::as_os_str).filter(|value| !value.is_empty())
     }
 
     /// The value of `name` where it is UTF-8; an empty one counts as absent.
@@ -42,8 +36,6 @@ impl Env {
 
     /// All variables, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
-        self.0
-            .iter()
-            .map(|(key, value)| (key.as_os_str(), value.as_os_str()))
+        self.0.iter().map(|(key, value)| (key.as_os_str(), value.as_os_str()))
     }
 }

@@ -12,6 +12,7 @@ mod gather;
 mod inputs;
 mod mirror;
 mod serve;
+mod wire;
 
 /// What kind of failure; decides the exit code. Published numbers never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,12 +80,7 @@ pub struct Failure {
 impl Failure {
     /// A failure without a hint.
     pub fn new(class: Class, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Failure {
-        Failure {
-            class,
-            doing: None,
-            cause: cause.into(),
-            hint: None,
-        }
+        Failure { class, doing: None, cause: cause.into(), hint: None }
     }
 
     /// Says what was being done.

@@ -84,13 +84,7 @@ impl IndexLine {
                 registry: dep.registry.as_ref().map(ToString::to_string),
             })
             .collect();
-        Ok(IndexLine {
-            raw: raw.to_owned(),
-            id,
-            cksum,
-            yanked: package.yanked.unwrap_or(false),
-            deps,
-        })
+        Ok(IndexLine { raw: raw.to_owned(), id, cksum, yanked: package.yanked.unwrap_or(false), deps })
     }
 
     /// The lines of an index file that can be parsed, in its order. Like cargo, what cannot be parsed is passed over
@@ -110,9 +104,7 @@ impl IndexLine {
         let needle = version.to_string();
         text.lines()
             .filter(|line| line.contains(&needle))
-            .filter(|line| {
-                serde_json::from_str::<Head>(line).is_ok_and(|head| head.vers == *version)
-            })
+            .filter(|line| serde_json::from_str::<Head>(line).is_ok_and(|head| head.vers == *version))
             .filter_map(|line| IndexLine::parse(line).ok())
             .find(|line| line.id.name == *name)
     }
@@ -127,11 +119,7 @@ pub struct RegistryConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api: Option<String>,
     /// Whether every request must carry the registry's token.
-    #[serde(
-        default,
-        rename = "auth-required",
-        skip_serializing_if = "std::ops::Not::not"
-    )]
+    #[serde(default, rename = "auth-required", skip_serializing_if = "std::ops::Not::not")]
     pub auth_required: bool,
 }
 
@@ -140,13 +128,7 @@ impl RegistryConfig {
     /// `{sha256-checksum}` are replaced; a `dl` without any gets `/{crate}/{version}/download`
     /// (cargo: sources/registry/download.rs).
     pub fn download_url(&self, id: &CrateId, cksum: &Sha256) -> String {
-        let markers = [
-            "{crate}",
-            "{version}",
-            "{prefix}",
-            "{lowerprefix}",
-            "{sha256-checksum}",
-        ];
+        let markers = ["{crate}", "{version}", "{prefix}", "{lowerprefix}", "{sha256-checksum}"];
         if !markers.iter().any(|marker| self.dl.contains(marker)) {
             return format!("{}/{}/{}/download", self.dl, id.name, id.version);
         }
@@ -167,9 +149,7 @@ mod tests {
     const CKSUM: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
     fn line(vers: &str, extra: &str) -> String {
-        format!(
-            r#"{{"name":"Foo-Bar","vers":"{vers}","deps":[],"cksum":"{CKSUM}","features":{{}}{extra}}}"#
-        )
+        format!(r#"{{"name":"Foo-Bar","vers":"{vers}","deps":[],"cksum":"{CKSUM}","features":{{}}{extra}}}"#)
     }
 
     #[test]
@@ -187,38 +167,20 @@ mod tests {
             r#"{{"name":"a","vers":"1.0.0","deps":[{{"name":"x","package":"y","req":"^1","features":[],"optional":true,"default_features":true,"target":null,"kind":"dev"}}],"cksum":"{CKSUM}"}}"#
         );
         let parsed = IndexLine::parse(&raw).expect("valid");
-        let expected = LineDep {
-            name: "y".to_owned(),
-            req: "^1".to_owned(),
-            optional: true,
-            dev: true,
-            registry: None,
-        };
+        let expected =
+            LineDep { name: "y".to_owned(), req: "^1".to_owned(), optional: true, dev: true, registry: None };
         assert_eq!(parsed.deps, [expected]);
     }
 
     #[test]
     fn one_version_is_found_among_its_like() {
-        let text = format!(
-            "{}\n\ngarbage\n{}\n{}\n",
-            line("1.0.0", ""),
-            line("1.0.0+b.1", ""),
-            line("11.0.0", "")
-        );
+        let text = format!("{}\n\ngarbage\n{}\n{}\n", line("1.0.0", ""), line("1.0.0+b.1", ""), line("11.0.0", ""));
         let name = "Foo-Bar".parse().expect("valid");
         for version in ["1.0.0", "1.0.0+b.1", "11.0.0"] {
-            let found =
-                IndexLine::find(&text, &name, &version.parse().expect("valid")).expect(version);
+            let found = IndexLine::find(&text, &name, &version.parse().expect("valid")).expect(version);
             assert_eq!(found.id.version.to_string(), version);
         }
-        assert_eq!(
-            IndexLine::find(
-                &text,
-                &name,
-                &"1.0".parse().unwrap_or(Version::new(9, 9, 9))
-            ),
-            None
-        );
+        assert_eq!(IndexLine::find(&text, &name, &"1.0".parse().unwrap_or(Version::new(9, 9, 9))), None);
         assert_eq!(IndexLine::parse_file(&text).count(), 3);
     }
 
@@ -227,18 +189,10 @@ mod tests {
         let id = CrateId::parse("Foo-Bar", "1.0.0+b").expect("valid");
         let cksum = CKSUM.parse().expect("valid");
         let url = |dl: &str| {
-            RegistryConfig {
-                dl: dl.to_owned(),
-                api: None,
-                auth_required: false,
-            }
-            .download_url(&id, &cksum)
+            RegistryConfig { dl: dl.to_owned(), api: None, auth_required: false }.download_url(&id, &cksum)
         };
         assert_eq!(url("http://h/dl"), "http://h/dl/Foo-Bar/1.0.0+b/download");
-        assert_eq!(
-            url("http://h/{crate}-{version}.crate"),
-            "http://h/Foo-Bar-1.0.0+b.crate"
-        );
+        assert_eq!(url("http://h/{crate}-{version}.crate"), "http://h/Foo-Bar-1.0.0+b.crate");
         assert_eq!(
             url("http://h/{prefix}/{lowerprefix}/{sha256-checksum}"),
             format!("http://h/Fo/o-/fo/o-/{CKSUM}")
@@ -247,15 +201,7 @@ mod tests {
 
     #[test]
     fn hostile_lines_are_refused() {
-        for raw in [
-            "",
-            "{}",
-            "null",
-            "[]",
-            &line("1.0", ""),
-            &line("1.0.0", "").replace(CKSUM, "00"),
-            "{\"a\":1}\n{}",
-        ] {
+        for raw in ["", "{}", "null", "[]", &line("1.0", ""), &line("1.0.0", "").replace(CKSUM, "00"), "{\"a\":1}\n{}"] {
             assert!(IndexLine::parse(raw).is_err(), "{raw}");
         }
         assert!(IndexLine::parse(&line("1.0.0", "").replace("Foo-Bar", "../x")).is_err());

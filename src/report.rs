@@ -62,13 +62,7 @@ impl Report {
             _ => io::stderr().is_terminal() && !plain,
         };
         let bars = wanted && form == Form::Human && loudness > Loudness::Quiet;
-        Report {
-            loudness,
-            form,
-            colors,
-            bars,
-            running: Mutex::default(),
-        }
+        Report { loudness, form, colors, bars, running: Mutex::default() }
     }
 
     /// Whether reports are JSON, so that a verb's data must be too.
@@ -121,16 +115,12 @@ impl Report {
 
     fn out(&self, text: &str) {
         // A reader that went away (`| head`) is no failure of ours.
-        let _gone = anstream::AutoStream::new(io::stdout().lock(), self.colors)
-            .write_all(text.as_bytes())
-            .is_err();
+        let _gone = anstream::AutoStream::new(io::stdout().lock(), self.colors).write_all(text.as_bytes()).is_err();
     }
 
     fn err(&self, text: &str) {
         let write = || {
-            let _gone = anstream::AutoStream::new(io::stderr().lock(), self.colors)
-                .write_all(text.as_bytes())
-                .is_err();
+            let _gone = anstream::AutoStream::new(io::stderr().lock(), self.colors).write_all(text.as_bytes()).is_err();
         };
         match self.bars().values().next() {
             Some(bar) => bar.suspend(write),
@@ -150,26 +140,12 @@ impl Report {
 
     fn draw(&self, event: Event) {
         match event {
-            Event::Status { verb, message } => {
-                self.err(&format!("{STATUS}{verb:>12}{STATUS:#} {message}\n"))
-            }
-            Event::Warning(message) => {
-                self.err(&format!("{WARNING}warning{WARNING:#}: {message}\n"))
-            }
-            Event::Detail(message) if self.loudness >= Loudness::Verbose => {
-                self.err(&format!("{:>12} {message}\n", ""))
-            }
+            Event::Status { verb, message } => self.err(&format!("{STATUS}{verb:>12}{STATUS:#} {message}\n")),
+            Event::Warning(message) => self.err(&format!("{WARNING}warning{WARNING:#}: {message}\n")),
+            Event::Detail(message) if self.loudness >= Loudness::Verbose => self.err(&format!("{:>12} {message}\n", "")),
             Event::Detail(_) => {}
-            Event::Begin {
-                phase,
-                items,
-                bytes,
-            } => self.begin(phase, items, bytes),
-            Event::Advance {
-                phase,
-                items,
-                bytes,
-            } => self.advance(phase, items, bytes),
+            Event::Begin { phase, items, bytes } => self.begin(phase, items, bytes),
+            Event::Advance { phase, items, bytes } => self.advance(phase, items, bytes),
             Event::End { phase } => {
                 if let Some(bar) = self.bars().remove(&phase) {
                     bar.finish_and_clear();
@@ -184,18 +160,11 @@ impl Report {
         }
         // Bytes make the better bar and the better estimate where they are known.
         let (length, shape) = if bytes > 0 {
-            (
-                bytes,
-                "{prefix:>12.bright.green.bold} [{bar:26}] {msg} {bytes}/{total_bytes} {bytes_per_sec}, {eta} left",
-            )
+            (bytes, "{prefix:>12.bright.green.bold} [{bar:26}] {msg} {bytes}/{total_bytes} {bytes_per_sec}, {eta} left")
         } else {
-            (
-                items,
-                "{prefix:>12.bright.green.bold} [{bar:26}] {pos}/{len} {eta} left",
-            )
+            (items, "{prefix:>12.bright.green.bold} [{bar:26}] {pos}/{len} {eta} left")
         };
-        let bar =
-            ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr_with_hz(10));
+        let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr_with_hz(10));
         if let Ok(style) = ProgressStyle::with_template(shape) {
             bar.set_style(style.progress_chars("=> "));
         }
@@ -228,21 +197,13 @@ impl Sink for Report {
 
 fn as_json(event: &Event) -> Option<serde_json::Value> {
     match event {
-        Event::Status { verb, message } => {
-            Some(json!({"reason": "status", "verb": verb, "message": message}))
-        }
+        Event::Status { verb, message } => Some(json!({"reason": "status", "verb": verb, "message": message})),
         Event::Warning(message) => Some(json!({"reason": "warning", "message": message})),
         Event::Detail(message) => Some(json!({"reason": "detail", "message": message})),
-        Event::Begin {
-            phase,
-            items,
-            bytes,
-        } => Some(
-            json!({"reason": "begin", "phase": phase.verb().to_lowercase(), "items": items, "bytes": bytes}),
-        ),
-        Event::Advance { .. } => None,
-        Event::End { phase } => {
-            Some(json!({"reason": "end", "phase": phase.verb().to_lowercase()}))
+        Event::Begin { phase, items, bytes } => {
+            Some(json!({"reason": "begin", "phase": phase.verb().to_lowercase(), "items": items, "bytes": bytes}))
         }
+        Event::Advance { .. } => None,
+        Event::End { phase } => Some(json!({"reason": "end", "phase": phase.verb().to_lowercase()})),
     }
 }

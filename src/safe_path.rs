@@ -63,10 +63,7 @@ impl FromStr for SafePath {
     fn from_str(path: &str) -> Result<SafePath, UnsafePath> {
         match fault(path) {
             None => Ok(SafePath(path.to_owned())),
-            Some(reason) => Err(UnsafePath {
-                path: path.chars().take(200).collect(),
-                reason,
-            }),
+            Some(reason) => Err(UnsafePath { path: path.chars().take(200).collect(), reason }),
         }
     }
 }
@@ -94,10 +91,7 @@ fn component_fault(component: &str) -> Option<&'static str> {
     if component.len() > MAX_COMPONENT {
         return Some("a component is longer than 255 bytes");
     }
-    if component
-        .chars()
-        .any(|c| c.is_control() || c == '\\' || c == ':')
-    {
+    if component.chars().any(|c| c.is_control() || c == '\\' || c == ':') {
         return Some("it has a control character, a backslash or a colon");
     }
     if component.ends_with(['.', ' ']) {
@@ -133,16 +127,8 @@ mod tests {
 
     #[test]
     fn ordinary_paths_pass() {
-        for path in [
-            "crates/a-1.0.0.crate",
-            "index/se/rd/serde",
-            "dist/2026-01-01/x.tar.xz",
-            "crates/z-1.0.0+b.1.crate",
-        ] {
-            assert_eq!(
-                path.parse::<SafePath>().map(String::from),
-                Ok(path.to_owned())
-            );
+        for path in ["crates/a-1.0.0.crate", "index/se/rd/serde", "dist/2026-01-01/x.tar.xz", "crates/z-1.0.0+b.1.crate"] {
+            assert_eq!(path.parse::<SafePath>().map(String::from), Ok(path.to_owned()));
         }
     }
 
@@ -150,23 +136,8 @@ mod tests {
     fn hostile_paths_do_not() {
         let long = "a".repeat(256);
         for path in [
-            "",
-            "/",
-            "/etc/passwd",
-            "../x",
-            "a/../b",
-            "a/..",
-            ".",
-            "./a",
-            "a//b",
-            "a/",
-            "a\\b",
-            "C:x",
-            "a\0b",
-            "a\nb",
-            "a./b",
-            "a /b",
-            &long,
+            "", "/", "/etc/passwd", "../x", "a/../b", "a/..", ".", "./a", "a//b", "a/", "a\\b", "C:x", "a\0b", "a\nb",
+            "a./b", "a /b", &long,
         ] {
             assert!(path.parse::<SafePath>().is_err(), "{path:?}");
         }

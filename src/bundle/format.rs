@@ -200,10 +200,7 @@ pub struct CrateRecord {
 impl CrateRecord {
     /// The crate's identity.
     pub fn id(&self) -> CrateId {
-        CrateId {
-            name: self.name.clone(),
-            version: self.version.clone(),
-        }
+        CrateId { name: self.name.clone(), version: self.version.clone() }
     }
 }
 
@@ -283,17 +280,12 @@ impl Manifest {
 
     /// The crates that the bundle relies on being held already.
     pub fn relied_on(&self) -> impl Iterator<Item = &CrateRecord> {
-        self.crates
-            .iter()
-            .filter(|record| record.state == CrateState::Sent)
+        self.crates.iter().filter(|record| record.state == CrateState::Sent)
     }
 
     /// The id that this manifest must state: derived from everything else in it.
     pub fn derived_id(&self) -> String {
-        let unnamed = Manifest {
-            id: String::new(),
-            ..self.clone()
-        };
+        let unnamed = Manifest { id: String::new(), ..self.clone() };
         // A manifest is plain data: strings as keys, no foreign types; writing it to memory cannot fail.
         let json = serde_json::to_vec(&unnamed).expect("a manifest is JSON");
         Sha256::of(&json).to_string()[..32].to_owned()
@@ -311,15 +303,11 @@ impl Block {
 
     /// Bytes that the block decodes to, `None` where the sum overflows.
     pub fn plain_size(&self) -> Option<u64> {
-        self.entries
-            .iter()
-            .try_fold(0u64, |sum, entry| sum.checked_add(entry.size))
+        self.entries.iter().try_fold(0u64, |sum, entry| sum.checked_add(entry.size))
     }
 }
 
 /// The most plain bytes that a brotli stream of `stored` bytes may decode to.
 pub fn plain_limit(stored: u64) -> u64 {
-    stored
-        .saturating_mul(MAX_RATIO)
-        .saturating_add(RATIO_ALLOWANCE)
+    stored.saturating_mul(MAX_RATIO).saturating_add(RATIO_ALLOWANCE)
 }

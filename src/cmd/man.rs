@@ -15,8 +15,7 @@ pub struct Args {
 
 /// Runs the verb.
 pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
-    let pages = pages()
-        .map_err(|source| Failure::new(Class::Bug, source).doing("could not draw the man pages"))?;
+    let pages = pages().map_err(|source| Failure::new(Class::Bug, source).doing("could not draw the man pages"))?;
     let Some(dir) = &args.dir else {
         if let Some((_, page)) = pages.first() {
             context.report.data(page);
@@ -24,12 +23,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         return Ok(());
     };
     let dir = context.absolute(dir);
-    let failed = |source| {
-        Failure::io(
-            format!("could not write man pages into `{}`", dir.display()),
-            source,
-        )
-    };
+    let failed = |source| Failure::io(format!("could not write man pages into `{}`", dir.display()), source);
     durable::make_folder(&dir).map_err(failed)?;
     for (name, page) in &pages {
         durable::write(&dir.join(name), page.as_bytes()).map_err(failed)?;
@@ -52,8 +46,5 @@ pub fn pages() -> std::io::Result<Vec<(String, String)>> {
 fn page(name: String, command: clap::Command) -> std::io::Result<(String, String)> {
     let mut bytes = Vec::new();
     clap_mangen::Man::new(command.name(name.clone())).render(&mut bytes)?;
-    Ok((
-        format!("{name}.1"),
-        String::from_utf8_lossy(&bytes).into_owned(),
-    ))
+    Ok((format!("{name}.1"), String::from_utf8_lossy(&bytes).into_owned()))
 }

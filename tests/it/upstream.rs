@@ -14,10 +14,7 @@ use crate::support::upstream::{Fault, Upstream};
 fn get(upstream: &Upstream, path: &str, headers: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(upstream.addr())?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-    write!(
-        stream,
-        "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n"
-    )?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n")?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
     Ok(String::from_utf8_lossy(&answer).into_owned())
@@ -55,71 +52,31 @@ fn index_files_have_validators_and_answer_304() {
     let upstream = Upstream::start();
     upstream.publish(Crate::new("serde", "1.0.0"));
     let first = get(&upstream, "/index/se/rd/serde", "").unwrap();
-    let header = |name: &str| {
-        first
-            .lines()
-            .find_map(|line| line.strip_prefix(name))
-            .unwrap()
-            .trim()
-            .to_owned()
-    };
+    let header = |name: &str| first.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim().to_owned();
     let (etag, modified) = (header("etag:"), header("last-modified:"));
-    let by_etag = get(
-        &upstream,
-        "/index/se/rd/serde",
-        &format!("If-None-Match: {etag}\r\n"),
-    )
-    .unwrap();
+    let by_etag = get(&upstream, "/index/se/rd/serde", &format!("If-None-Match: {etag}\r\n")).unwrap();
     assert!(by_etag.starts_with("HTTP/1.1 304"), "{by_etag}");
-    let by_time = get(
-        &upstream,
-        "/index/se/rd/serde",
-        &format!("If-Modified-Since: {modified}\r\n"),
-    )
-    .unwrap();
+    let by_time = get(&upstream, "/index/se/rd/serde", &format!("If-Modified-Since: {modified}\r\n")).unwrap();
     assert!(by_time.starts_with("HTTP/1.1 304"), "{by_time}");
     upstream.publish(Crate::new("serde", "1.0.1"));
-    let after = get(
-        &upstream,
-        "/index/se/rd/serde",
-        &format!("If-None-Match: {etag}\r\n"),
-    )
-    .unwrap();
+    let after = get(&upstream, "/index/se/rd/serde", &format!("If-None-Match: {etag}\r\n")).unwrap();
     assert!(after.starts_with("HTTP/1.1 200"), "{after}");
-    assert!(
-        get(&upstream, "/index/se/rd/serdf", "")
-            .unwrap()
-            .starts_with("HTTP/1.1 404")
-    );
+    assert!(get(&upstream, "/index/se/rd/serdf", "").unwrap().starts_with("HTTP/1.1 404"));
 }
 
 #[test]
 fn downloads_follow_dl_with_and_without_markers() {
     let upstream = Upstream::start();
     let packed = upstream.publish(Crate::new("ZZ", "1.0.0+z"));
-    let ok = |path: &str| {
-        get(&upstream, path, "")
-            .unwrap()
-            .starts_with("HTTP/1.1 200")
-    };
-    assert_eq!(
-        upstream.download_path("ZZ", "1.0.0+z"),
-        "/api/v1/crates/ZZ/1.0.0+z/download"
-    );
+    let ok = |path: &str| get(&upstream, path, "").unwrap().starts_with("HTTP/1.1 200");
+    assert_eq!(upstream.download_path("ZZ", "1.0.0+z"), "/api/v1/crates/ZZ/1.0.0+z/download");
     assert!(ok("/api/v1/crates/ZZ/1.0.0+z/download"));
     assert!(ok("/api/v1/crates/ZZ/1.0.0%2Bz/download"));
     upstream.set_dl("{base}/c/{prefix}/{lowerprefix}/{crate}-{version}/{sha256-checksum}");
     assert!(ok(&format!("/c/2/2/ZZ-1.0.0+z/{}", packed.cksum)));
     upstream.lose_file("ZZ", "1.0.0+z");
     assert!(!ok(&format!("/c/2/2/ZZ-1.0.0+z/{}", packed.cksum)));
-    assert_eq!(
-        upstream
-            .requests()
-            .iter()
-            .map(|seen| seen.status)
-            .collect::<Vec<_>>(),
-        [200, 200, 200, 404]
-    );
+    assert_eq!(upstream.requests().iter().map(|seen| seen.status).collect::<Vec<_>>(), [200, 200, 200, 404]);
 }
 
 #[test]
@@ -138,42 +95,26 @@ fn faults_come_as_scripted_and_end() {
         Fault::Fine,
     ];
     upstream.fault("/index/*", script);
-    assert!(
-        get(&upstream, path, "")
-            .unwrap()
-            .starts_with("HTTP/1.1 500")
-    );
+    assert!(get(&upstream, path, "").unwrap().starts_with("HTTP/1.1 500"));
     assert!(get(&upstream, path, "").unwrap().contains("retry-after: 2"));
     let truncated = get(&upstream, path, "").unwrap();
     assert!(truncated.ends_with("\r\n\r\n{\"name\":\"a"), "{truncated}");
     let wrong = get(&upstream, path, "").unwrap();
-    let length = |answer: &str| {
-        answer
-            .lines()
-            .find(|line| line.starts_with("content-length"))
-            .map(str::to_owned)
-    };
+    let length = |answer: &str| answer.lines().find(|line| line.starts_with("content-length")).map(str::to_owned);
     assert_eq!(length(&wrong), length(&right));
     assert!(!wrong.contains("{\"name\""), "{wrong}");
     let reset = get(&upstream, path, "").unwrap_err();
     assert_eq!(reset.kind(), std::io::ErrorKind::ConnectionReset);
     let reset = get(&upstream, path, "").unwrap_err();
     assert_eq!(reset.kind(), std::io::ErrorKind::ConnectionReset);
-    assert_eq!(
-        get(&upstream, path, "").unwrap().split("\r\n\r\n").nth(1),
-        right.split("\r\n\r\n").nth(1)
-    );
+    assert_eq!(get(&upstream, path, "").unwrap().split("\r\n\r\n").nth(1), right.split("\r\n\r\n").nth(1));
     assert_eq!(upstream.count(path), 8);
 }
 
 #[test]
 fn a_token_is_asked_for() {
     let upstream = Upstream::builder().token("secret").start();
-    assert!(
-        get(&upstream, "/index/config.json", "")
-            .unwrap()
-            .starts_with("HTTP/1.1 401")
-    );
+    assert!(get(&upstream, "/index/config.json", "").unwrap().starts_with("HTTP/1.1 401"));
     let config = get(&upstream, "/index/config.json", "Authorization: secret\r\n").unwrap();
     assert!(config.contains("\"auth-required\":true"), "{config}");
 }
@@ -183,39 +124,22 @@ fn the_real_cargo_builds_from_it() {
     let upstream = Upstream::start();
     upstream.publish(Crate::new("leaf", "1.0.0").lib("pub fn leaf() -> u8 { 7 }"));
     upstream.publish(Crate::new("win", "0.3.0"));
-    let middle = Crate::new("middle", "1.2.0")
-        .dep("twig", "^1")
-        .package("leaf")
-        .optional()
-        .dep("win", "0.3");
-    let middle = middle
-        .target("cfg(windows)")
-        .feature("full", &["dep:twig"])
-        .license("MIT");
-    upstream
-        .publish(middle.lib("#[cfg(feature = \"full\")] pub fn seven() -> u8 { twig::leaf() }"));
+    let middle = Crate::new("middle", "1.2.0").dep("twig", "^1").package("leaf").optional().dep("win", "0.3");
+    let middle = middle.target("cfg(windows)").feature("full", &["dep:twig"]).license("MIT");
+    upstream.publish(middle.lib("#[cfg(feature = \"full\")] pub fn seven() -> u8 { twig::leaf() }"));
     upstream.publish(Crate::new("tool", "2.0.0").bin("fn main() { println!(\"tool runs\"); }"));
     let sandbox = Sandbox::new();
     let client = Client::of(&upstream.index_url());
-    let project = Project::new("app")
-        .dep_with("middle", "1", &["full"])
-        .main("fn main() { assert_eq!(middle::seven(), 7) }");
+    let project =
+        Project::new("app").dep_with("middle", "1", &["full"]).main("fn main() { assert_eq!(middle::seven(), 7) }");
     let project = project.write(&sandbox.path("app"));
     let lock = client.lock(&project);
     assert!(lock.contains("name = \"win\""), "{lock}");
     client.cargo(&project, ["run", "--locked"]).ok();
     let root = sandbox.path("installed");
-    client
-        .cargo(
-            &project,
-            ["install", "tool", "--root", root.to_str().unwrap()],
-        )
-        .ok();
+    client.cargo(&project, ["install", "tool", "--root", root.to_str().unwrap()]).ok();
     assert!(root.join("bin/tool").exists());
-    client
-        .cargo(&project, ["add", "absent"])
-        .exits(101)
-        .stderr_has("absent");
+    client.cargo(&project, ["add", "absent"]).exits(101).stderr_has("absent");
 }
 
 #[test]
@@ -228,17 +152,10 @@ fn the_real_cargo_takes_tls_and_a_token() {
         .env("CARGO_HTTP_CAINFO", ca.to_str().unwrap())
         .env("CARGO_REGISTRIES_UNDER_TEST_TOKEN", "sesame")
         .env("CARGO_REGISTRY_GLOBAL_CREDENTIAL_PROVIDERS", "cargo:token");
-    let project = Project::new("app")
-        .dep("leaf", "1")
-        .write(&sandbox.path("app"));
+    let project = Project::new("app").dep("leaf", "1").write(&sandbox.path("app"));
     client.cargo(&project, ["fetch"]).ok();
     assert_eq!(upstream.downloads().len(), 1);
-    assert!(
-        upstream
-            .requests()
-            .iter()
-            .any(|seen| seen.version == hyper::Version::HTTP_2)
-    );
+    assert!(upstream.requests().iter().any(|seen| seen.version == hyper::Version::HTTP_2));
 }
 
 #[test]
@@ -250,28 +167,15 @@ fn the_proxy_tunnels_to_made_up_hosts() {
     proxy.map(&format!("index.test:{port}"), upstream.addr());
     let sandbox = Sandbox::new();
     let ca = sandbox.write("ca.pem", upstream.ca_pem());
-    let project = Project::new("app")
-        .dep("leaf", "1")
-        .write(&sandbox.path("app"));
+    let project = Project::new("app").dep("leaf", "1").write(&sandbox.path("app"));
     let client = Client::of(&upstream.index_url()).env("CARGO_HTTP_CAINFO", ca.to_str().unwrap());
     let client = client.env("https_proxy", &proxy.url_with("user", "word"));
     client.cargo(&project, ["fetch"]).ok();
-    let asked = proxy
-        .asked()
-        .into_iter()
-        .find(|asked| asked.status == 200)
-        .unwrap();
-    assert_eq!(
-        (asked.method.as_str(), asked.target),
-        ("CONNECT", format!("index.test:{port}"))
-    );
+    let asked = proxy.asked().into_iter().find(|asked| asked.status == 200).unwrap();
+    assert_eq!((asked.method.as_str(), asked.target), ("CONNECT", format!("index.test:{port}")));
     assert_eq!(asked.authorization.as_deref(), Some("Basic dXNlcjp3b3Jk"));
     client.forget();
-    client
-        .env("https_proxy", &proxy.url())
-        .cargo(&project, ["fetch"])
-        .exits(101)
-        .stderr_has("407");
+    client.env("https_proxy", &proxy.url()).cargo(&project, ["fetch"]).exits(101).stderr_has("407");
 }
 
 #[test]
@@ -279,17 +183,9 @@ fn the_proxy_passes_plain_requests_on() {
     let upstream = Upstream::builder().host("plain.test").start();
     upstream.publish(Crate::new("leaf", "1.0.0"));
     let proxy = Proxy::start();
-    proxy.map(
-        &format!("plain.test:{}", upstream.addr().port()),
-        upstream.addr(),
-    );
+    proxy.map(&format!("plain.test:{}", upstream.addr().port()), upstream.addr());
     let sandbox = Sandbox::new();
-    let project = Project::new("app")
-        .dep("leaf", "1")
-        .write(&sandbox.path("app"));
-    Client::of(&upstream.index_url())
-        .env("http_proxy", &proxy.url())
-        .cargo(&project, ["fetch"])
-        .ok();
+    let project = Project::new("app").dep("leaf", "1").write(&sandbox.path("app"));
+    Client::of(&upstream.index_url()).env("http_proxy", &proxy.url()).cargo(&project, ["fetch"]).ok();
     assert_eq!(proxy.asked().len(), 3, "{:?}", proxy.asked());
 }

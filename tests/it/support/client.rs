@@ -54,9 +54,7 @@ impl Client {
     /// A cargo that takes crates.io's place from the sparse index at `url`.
     pub fn of(url: &str) -> Client {
         let source = "[source.crates-io]\nreplace-with = \"under-test\"\n";
-        Client::new().config(&format!(
-            "{source}[registries.under-test]\nindex = \"sparse+{url}\"\n"
-        ))
+        Client::new().config(&format!("{source}[registries.under-test]\nindex = \"sparse+{url}\"\n"))
     }
 
     /// Writes `$CARGO_HOME/config.toml`.
@@ -88,11 +86,7 @@ impl Client {
     #[track_caller]
     pub fn cargo<S: AsRef<OsStr>>(&self, project: &Path, args: impl IntoIterator<Item = S>) -> Run {
         let cargo = sysroot().join("bin/cargo");
-        Process::new(cargo, project)
-            .envs(&self.vars)
-            .args(args)
-            .timeout(Duration::from_secs(180))
-            .run()
+        Process::new(cargo, project).envs(&self.vars).args(args).timeout(Duration::from_secs(180)).run()
     }
 
     /// Resolves a project with cargo; the Cargo.lock.
@@ -115,12 +109,7 @@ impl Project {
     /// A program that does nothing.
     pub fn new(name: &str) -> Project {
         let main = ("src/main.rs".to_owned(), "fn main() {}\n".to_owned());
-        Project {
-            name: name.to_owned(),
-            package: String::new(),
-            tables: Vec::new(),
-            files: BTreeMap::from([main]),
-        }
+        Project { name: name.to_owned(), package: String::new(), tables: Vec::new(), files: BTreeMap::from([main]) }
     }
 
     /// A dependency on a version.
@@ -130,16 +119,12 @@ impl Project {
 
     /// A dependency with features.
     pub fn dep_with(self, name: &str, req: &str, features: &[&str]) -> Project {
-        self.table(&format!(
-            "[dependencies.{name}]\nversion = {req:?}\nfeatures = {features:?}"
-        ))
+        self.table(&format!("[dependencies.{name}]\nversion = {req:?}\nfeatures = {features:?}"))
     }
 
     /// A dependency of one platform, e.g. `cfg(windows)`.
     pub fn dep_on(self, target: &str, name: &str, req: &str) -> Project {
-        self.table(&format!(
-            "[target.'{target}'.dependencies.{name}]\nversion = {req:?}"
-        ))
+        self.table(&format!("[target.'{target}'.dependencies.{name}]\nversion = {req:?}"))
     }
 
     /// A key of `[package]`, e.g. `rust-version = "1.60"`.
@@ -172,24 +157,14 @@ impl Project {
 
     /// Writes it into `folder`; the folder.
     pub fn write(&self, folder: &Path) -> PathBuf {
-        let Project {
-            name,
-            package,
-            tables,
-            files,
-        } = self;
-        let mut manifest = format!(
-            "[package]\nname = {name:?}\nversion = \"0.1.0\"\nedition = \"2021\"\n{package}"
-        );
+        let Project { name, package, tables, files } = self;
+        let mut manifest = format!("[package]\nname = {name:?}\nversion = \"0.1.0\"\nedition = \"2021\"\n{package}");
         for table in tables {
             manifest.push_str(&format!("\n{table}\n"));
         }
         let manifest = [("Cargo.toml", manifest.as_str())];
-        for (path, text) in manifest.into_iter().chain(
-            files
-                .iter()
-                .map(|(path, text)| (path.as_str(), text.as_str())),
-        ) {
+        for (path, text) in manifest.into_iter().chain(files.iter().map(|(path, text)| (path.as_str(), text.as_str())))
+        {
             let path = folder.join(path);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();

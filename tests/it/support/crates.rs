@@ -117,9 +117,7 @@ impl Crate {
     }
 
     fn newest(&mut self) -> &mut Dep {
-        self.deps
-            .last_mut()
-            .expect("a word about a dependency comes after `dep`")
+        self.deps.last_mut().expect("a word about a dependency comes after `dep`")
     }
 
     /// The newest dependency is there only when a feature asks for it.
@@ -136,10 +134,7 @@ impl Crate {
 
     /// The newest dependency's kind: `normal`, `build` or `dev`.
     pub fn kind(mut self, kind: &str) -> Crate {
-        assert!(
-            ["normal", "build", "dev"].contains(&kind),
-            "no such kind: {kind}"
-        );
+        assert!(["normal", "build", "dev"].contains(&kind), "no such kind: {kind}");
         self.newest().kind = kind.to_owned();
         self
     }
@@ -241,8 +236,7 @@ impl Crate {
 
     /// Any file of the crate; `Cargo.toml` replaces the made one.
     pub fn file(mut self, path: &str, content: impl AsRef<[u8]>) -> Crate {
-        self.files
-            .insert(path.to_owned(), content.as_ref().to_vec());
+        self.files.insert(path.to_owned(), content.as_ref().to_vec());
         self
     }
 
@@ -274,17 +268,13 @@ impl Crate {
 
     /// The file and its line.
     pub fn pack(mut self) -> Packed {
-        self.deps
-            .iter()
-            .for_each(|dep| assert!(!dep.name.is_empty()));
+        self.deps.iter().for_each(|dep| assert!(!dep.name.is_empty()));
         if !self.files.contains_key("src/lib.rs") && !self.files.contains_key("src/main.rs") {
             let source = "pub const VERSION: &str = env!(\"CARGO_PKG_VERSION\");\n";
             self.files.insert("src/lib.rs".to_owned(), source.into());
         }
         let manifest = self.manifest();
-        self.files
-            .entry("Cargo.toml".to_owned())
-            .or_insert(manifest.into_bytes());
+        self.files.entry("Cargo.toml".to_owned()).or_insert(manifest.into_bytes());
         let bytes = self.archive();
         let digest = hex(&Sha256::digest(&bytes));
         let cksum = self.cksum.clone().unwrap_or(digest);
@@ -292,29 +282,14 @@ impl Crate {
             Some(line) => line.replace("{cksum}", &cksum),
             None => self.index_line(&cksum),
         };
-        Packed {
-            name: self.name,
-            version: self.version,
-            bytes,
-            cksum,
-            line,
-        }
+        Packed { name: self.name, version: self.version, bytes, cksum, line }
     }
 
     fn manifest(&self) -> String {
-        let mut text = format!(
-            "[package]\nname = {:?}\nversion = {:?}\nedition = \"2021\"\n",
-            self.name, self.version
-        );
+        let mut text = format!("[package]\nname = {:?}\nversion = {:?}\nedition = \"2021\"\n", self.name, self.version);
         let optional = [("links", &self.links), ("rust-version", &self.rust_version)];
-        let given = optional
-            .into_iter()
-            .filter_map(|(key, value)| Some((key, value.as_ref()?)));
-        for (key, value) in given.chain(
-            self.package_keys
-                .iter()
-                .map(|(key, value)| (key.as_str(), value)),
-        ) {
+        let given = optional.into_iter().filter_map(|(key, value)| Some((key, value.as_ref()?)));
+        for (key, value) in given.chain(self.package_keys.iter().map(|(key, value)| (key.as_str(), value))) {
             writeln!(text, "{key} = {value:?}").unwrap();
         }
         if self.proc_macro {
@@ -326,9 +301,7 @@ impl Crate {
                 kind => format!("{kind}-dependencies"),
             };
             match &dep.target {
-                Some(target) => {
-                    writeln!(text, "\n[target.'{target}'.{section}.{}]", dep.name).unwrap()
-                }
+                Some(target) => writeln!(text, "\n[target.'{target}'.{section}.{}]", dep.name).unwrap(),
                 None => writeln!(text, "\n[{section}.{}]", dep.name).unwrap(),
             }
             writeln!(text, "version = {:?}", dep.req).unwrap();
@@ -366,29 +339,15 @@ impl Crate {
             header.set_size(content.len() as u64);
             header.set_mode(0o644);
             header.set_mtime(1_000_000_000);
-            tar.append_data(
-                &mut header,
-                format!("{}-{}/{path}", self.name, self.version),
-                content.as_slice(),
-            )
-            .unwrap();
+            tar.append_data(&mut header, format!("{}-{}/{path}", self.name, self.version), content.as_slice()).unwrap();
         }
         tar.into_inner().unwrap().finish().unwrap()
     }
 
     fn index_line(&self, cksum: &str) -> String {
-        let new_form = |enables: &[String]| {
-            enables
-                .iter()
-                .any(|one| one.starts_with("dep:") || one.contains("?/"))
-        };
-        let all = || {
-            self.features
-                .iter()
-                .map(|(name, enables)| (name.as_str(), enables.as_slice()))
-        };
-        let features2: BTreeMap<&str, &[String]> =
-            all().filter(|(_, enables)| new_form(enables)).collect();
+        let new_form = |enables: &[String]| enables.iter().any(|one| one.starts_with("dep:") || one.contains("?/"));
+        let all = || self.features.iter().map(|(name, enables)| (name.as_str(), enables.as_slice()));
+        let features2: BTreeMap<&str, &[String]> = all().filter(|(_, enables)| new_form(enables)).collect();
         let line = Line {
             name: &self.name,
             vers: &self.version,

@@ -44,25 +44,14 @@ impl Proxy {
 
     /// A proxy that wants a name and a password.
     pub fn with_password(user: &str, password: &str) -> Proxy {
-        Proxy::new(Some(format!(
-            "Basic {}",
-            base64(format!("{user}:{password}").as_bytes())
-        )))
+        Proxy::new(Some(format!("Basic {}", base64(format!("{user}:{password}").as_bytes()))))
     }
 
     fn new(credentials: Option<String>) -> Proxy {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let addr = listener.local_addr().unwrap();
-        let shared = Arc::new(Shared {
-            known: Mutex::default(),
-            credentials,
-            log: Mutex::default(),
-        });
+        let shared = Arc::new(Shared { known: Mutex::default(), credentials, log: Mutex::default() });
         let service = Arc::clone(&shared);
         runtime.spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -71,20 +60,12 @@ impl Proxy {
                 tokio::spawn(async move { handle(stream, &shared).await.is_ok() });
             }
         });
-        Proxy {
-            addr,
-            shared,
-            runtime: Some(runtime),
-        }
+        Proxy { addr, shared, runtime: Some(runtime) }
     }
 
     /// Makes a made-up `HOST:PORT` lead to a server on loopback.
     pub fn map(&self, target: &str, addr: SocketAddr) {
-        self.shared
-            .known
-            .lock()
-            .unwrap()
-            .insert(target.to_owned(), addr);
+        self.shared.known.lock().unwrap().insert(target.to_owned(), addr);
     }
 
     /// `http://127.0.0.1:PORT`, for `https_proxy` and the like.
@@ -114,38 +95,21 @@ impl Drop for Proxy {
 async fn handle(mut client: TcpStream, shared: &Shared) -> io::Result<()> {
     let (head, rest) = read_head(&mut client).await?;
     let mut lines = head.lines();
-    let mut words = lines
-        .next()
-        .unwrap_or_default()
-        .split(' ')
-        .map(str::to_owned);
-    let (method, target) = (
-        words.next().unwrap_or_default(),
-        words.next().unwrap_or_default(),
-    );
+    let mut words = lines.next().unwrap_or_default().split(' ').map(str::to_owned);
+    let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     let headers: Vec<(&str, &str)> = lines.filter_map(|line| line.split_once(':')).collect();
-    let header = |name: &str| {
-        headers
-            .iter()
-            .find(|(key, _)| key.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.trim())
-    };
+    let header =
+        |name: &str| headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim());
     let authorization = header("proxy-authorization").map(str::to_owned);
     let log = |status: u16| {
-        let asked = Asked {
-            method: method.clone(),
-            target: target.clone(),
-            authorization: authorization.clone(),
-            status,
-        };
+        let asked =
+            Asked { method: method.clone(), target: target.clone(), authorization: authorization.clone(), status };
         shared.log.lock().unwrap().push(asked);
     };
     if shared.credentials.is_some() && shared.credentials != authorization {
         log(407);
         let answer = "HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm=\"test\"\r\n";
-        return client
-            .write_all(format!("{answer}Content-Length: 0\r\nConnection: close\r\n\r\n").as_bytes())
-            .await;
+        return client.write_all(format!("{answer}Content-Length: 0\r\nConnection: close\r\n\r\n").as_bytes()).await;
     }
     let (host, path) = match method.as_str() {
         "CONNECT" => (target.as_str(), ""),
@@ -156,50 +120,32 @@ async fn handle(mut client: TcpStream, shared: &Shared) -> io::Result<()> {
     };
     let Some(addr) = shared.find(host) else {
         log(403);
-        return client
-            .write_all(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-            .await;
+        return client.write_all(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").await;
     };
     log(200);
     let mut server = TcpStream::connect(addr).await?;
     if method == "CONNECT" {
-        client
-            .write_all(b"HTTP/1.1 200 Connection established\r\n\r\n")
-            .await?;
+        client.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await?;
     } else {
         // One request a connection, so that the next one is seen here too.
         let mut request = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
         for (key, value) in &headers {
-            let hop = [
-                "connection",
-                "proxy-connection",
-                "proxy-authorization",
-                "upgrade",
-                "http2-settings",
-            ];
+            let hop = ["connection", "proxy-connection", "proxy-authorization", "upgrade", "http2-settings"];
             if !hop.iter().any(|name| key.eq_ignore_ascii_case(name)) {
                 request.push_str(&format!("{key}:{value}\r\n"));
             }
         }
-        server
-            .write_all(format!("{request}\r\n").as_bytes())
-            .await?;
+        server.write_all(format!("{request}\r\n").as_bytes()).await?;
     }
     server.write_all(&rest).await?;
-    copy_bidirectional(&mut client, &mut server)
-        .await
-        .map(|_| ())
+    copy_bidirectional(&mut client, &mut server).await.map(|_| ())
 }
 
 impl Shared {
     /// Mapped names, and loopback itself.
     fn find(&self, host: &str) -> Option<SocketAddr> {
         let mapped = self.known.lock().unwrap().get(host).copied();
-        mapped.or_else(|| {
-            host.parse()
-                .ok()
-                .filter(|addr: &SocketAddr| addr.ip().is_loopback())
-        })
+        mapped.or_else(|| host.parse().ok().filter(|addr: &SocketAddr| addr.ip().is_loopback()))
     }
 }
 
@@ -220,15 +166,9 @@ async fn read_head(client: &mut TcpStream) -> io::Result<(String, Vec<u8>)> {
 fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let digits = |chunk: &[u8]| -> String {
-        let number = (0..3).fold(0, |number, at| {
-            number << 8 | usize::from(*chunk.get(at).unwrap_or(&0))
-        });
+        let number = (0..3).fold(0, |number, at| number << 8 | usize::from(*chunk.get(at).unwrap_or(&0)));
         let digit = |at: usize| {
-            if at > chunk.len() {
-                '='
-            } else {
-                char::from(DIGITS[number >> (18 - 6 * at) & 63])
-            }
+            if at > chunk.len() { '=' } else { char::from(DIGITS[number >> (18 - 6 * at) & 63]) }
         };
         (0..4).map(digit).collect()
     };

@@ -50,17 +50,8 @@ impl Process {
     pub fn new(program: impl AsRef<OsStr>, cwd: &Path) -> Process {
         let mut command = Command::new(program.as_ref());
         command.current_dir(cwd).env_clear().envs(base_env());
-        let name = Path::new(program.as_ref())
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        Process {
-            command,
-            words: vec![name],
-            stdin: Vec::new(),
-            timeout: Duration::from_secs(120),
-        }
+        let name = Path::new(program.as_ref()).file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Process { command, words: vec![name], stdin: Vec::new(), timeout: Duration::from_secs(120) }
     }
 
     /// Adds words.
@@ -73,10 +64,7 @@ impl Process {
     }
 
     /// Adds variables.
-    pub fn envs<K: AsRef<OsStr>, V: AsRef<OsStr>>(
-        mut self,
-        vars: impl IntoIterator<Item = (K, V)>,
-    ) -> Process {
+    pub fn envs<K: AsRef<OsStr>, V: AsRef<OsStr>>(mut self, vars: impl IntoIterator<Item = (K, V)>) -> Process {
         self.command.envs(vars);
         self
     }
@@ -103,28 +91,15 @@ impl Process {
     /// Starts it, in a process group of its own.
     #[track_caller]
     pub fn start(mut self) -> Running {
-        self.command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0);
-        let mut child = self
-            .command
-            .spawn()
-            .unwrap_or_else(|error| panic!("{:?}: {error}", self.words));
+        self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        let mut child = self.command.spawn().unwrap_or_else(|error| panic!("{:?}: {error}", self.words));
         let mut stdin = child.stdin.take().unwrap();
         let bytes = self.stdin;
         // A process may end without having read everything.
         thread::spawn(move || stdin.write_all(&bytes).is_ok());
         let stdout = Pipe::read(child.stdout.take().unwrap());
         let stderr = Pipe::read(child.stderr.take().unwrap());
-        Running {
-            child,
-            stdout,
-            stderr,
-            words: self.words,
-            ended: false,
-        }
+        Running { child, stdout, stderr, words: self.words, ended: false }
     }
 }
 
@@ -153,15 +128,10 @@ impl Running {
             self.kill();
             let words = self.words.join(" ");
             let run = self.outcome(-1);
-            panic!(
-                "`{words}` was still running after {timeout:?}\n{}",
-                run.told()
-            );
+            panic!("`{words}` was still running after {timeout:?}\n{}", run.told());
         };
         self.ended = true;
-        let code = status
-            .code()
-            .unwrap_or_else(|| 128 + status.signal().unwrap_or_default());
+        let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default());
         self.outcome(code)
     }
 
@@ -225,12 +195,7 @@ impl Running {
         for pipe in [&self.stdout, &self.stderr] {
             let _closed = pipe.closed.recv_timeout(Duration::from_secs(5)).is_ok();
         }
-        Run {
-            code,
-            stdout: self.stdout.text(),
-            stderr: self.stderr.text(),
-            words: self.words.clone(),
-        }
+        Run { code, stdout: self.stdout.text(), stderr: self.stderr.text(), words: self.words.clone() }
     }
 }
 
@@ -277,44 +242,28 @@ impl Run {
     /// Fails the test unless the exit code is `code`.
     #[track_caller]
     pub fn exits(self, code: i32) -> Run {
-        assert!(
-            self.code == code,
-            "expected exit code {code}\n{}",
-            self.told()
-        );
+        assert!(self.code == code, "expected exit code {code}\n{}", self.told());
         self
     }
 
     /// Fails the test unless stdout has `text`.
     #[track_caller]
     pub fn stdout_has(self, text: &str) -> Run {
-        assert!(
-            self.stdout.contains(text),
-            "expected on stdout: {text}\n{}",
-            self.told()
-        );
+        assert!(self.stdout.contains(text), "expected on stdout: {text}\n{}", self.told());
         self
     }
 
     /// Fails the test unless stderr has `text`.
     #[track_caller]
     pub fn stderr_has(self, text: &str) -> Run {
-        assert!(
-            self.stderr.contains(text),
-            "expected on stderr: {text}\n{}",
-            self.told()
-        );
+        assert!(self.stderr.contains(text), "expected on stderr: {text}\n{}", self.told());
         self
     }
 
     /// Fails the test if stderr has `text`.
     #[track_caller]
     pub fn stderr_lacks(self, text: &str) -> Run {
-        assert!(
-            !self.stderr.contains(text),
-            "not expected on stderr: {text}\n{}",
-            self.told()
-        );
+        assert!(!self.stderr.contains(text), "not expected on stderr: {text}\n{}", self.told());
         self
     }
 
@@ -322,11 +271,7 @@ impl Run {
     #[track_caller]
     pub fn line(&self) -> &str {
         let line = self.stdout.strip_suffix('\n').unwrap_or(&self.stdout);
-        assert!(
-            !line.is_empty() && !line.contains('\n'),
-            "expected one line on stdout\n{}",
-            self.told()
-        );
+        assert!(!line.is_empty() && !line.contains('\n'), "expected one line on stdout\n{}", self.told());
         line
     }
 
@@ -338,16 +283,8 @@ impl Run {
 
     /// Everything about the run, for a failed test's message.
     pub fn told(&self) -> String {
-        let Run {
-            code,
-            stdout,
-            stderr,
-            words,
-        } = self;
-        format!(
-            "$ {}\n--- exit code {code}\n--- stdout\n{stdout}\n--- stderr\n{stderr}\n---",
-            words.join(" ")
-        )
+        let Run { code, stdout, stderr, words } = self;
+        format!("$ {}\n--- exit code {code}\n--- stdout\n{stdout}\n--- stderr\n{stderr}\n---", words.join(" "))
     }
 }
 
@@ -357,16 +294,11 @@ fn base_env() -> Vec<(OsString, OsString)> {
     let make = || {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let folders = std::iter::once(sysroot().join("bin")).chain(std::env::split_paths(&path));
-        let mut vars = vec![(
-            OsString::from("PATH"),
-            std::env::join_paths(folders).unwrap(),
-        )];
+        let mut vars = vec![(OsString::from("PATH"), std::env::join_paths(folders).unwrap())];
         for name in ["RUSTUP_HOME", "RUSTUP_TOOLCHAIN", "LANG"] {
             vars.extend(std::env::var_os(name).map(|value| (name.into(), value)));
         }
-        let rustup = home::home_dir()
-            .map(|home| home.join(".rustup"))
-            .filter(|folder| folder.is_dir());
+        let rustup = home::home_dir().map(|home| home.join(".rustup")).filter(|folder| folder.is_dir());
         if let (None, Some(folder)) = (std::env::var_os("RUSTUP_HOME"), rustup) {
             vars.push(("RUSTUP_HOME".into(), folder.into()));
         }
@@ -379,10 +311,7 @@ fn base_env() -> Vec<(OsString, OsString)> {
 pub fn sysroot() -> &'static Path {
     static SYSROOT: OnceLock<PathBuf> = OnceLock::new();
     SYSROOT.get_or_init(|| {
-        let output = Command::new("rustc")
-            .args(["--print", "sysroot"])
-            .output()
-            .unwrap();
+        let output = Command::new("rustc").args(["--print", "sysroot"]).output().unwrap();
         PathBuf::from(String::from_utf8(output.stdout).unwrap().trim())
     })
 }

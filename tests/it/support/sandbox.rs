@@ -48,12 +48,7 @@ impl Sandbox {
     pub fn new() -> Sandbox {
         let root = TempDir::with_prefix("frostmirror-test-").unwrap();
         let mut vars = BTreeMap::new();
-        let homes = [
-            ("HOME", "home"),
-            ("FROSTMIRROR_HOME", "frostmirror"),
-            ("CARGO_HOME", "cargo"),
-            ("TMPDIR", "tmp"),
-        ];
+        let homes = [("HOME", "home"), ("FROSTMIRROR_HOME", "frostmirror"), ("CARGO_HOME", "cargo"), ("TMPDIR", "tmp")];
         for (name, folder) in homes {
             let path = root.path().join(folder);
             fs::create_dir(&path).unwrap();
@@ -64,11 +59,7 @@ impl Sandbox {
             vars.insert(name.to_owned(), DEAD_END.to_owned());
         }
         vars.insert("no_proxy".to_owned(), "127.0.0.1,localhost".to_owned());
-        Sandbox {
-            root,
-            vars,
-            timeout: Duration::from_secs(120),
-        }
+        Sandbox { root, vars, timeout: Duration::from_secs(120) }
     }
 
     /// Takes crates from `upstream`, and trusts its authority where it speaks TLS.
@@ -146,15 +137,8 @@ impl Sandbox {
     }
 
     /// The same in another folder.
-    pub fn process_in<S: AsRef<OsStr>>(
-        &self,
-        cwd: &Path,
-        args: impl IntoIterator<Item = S>,
-    ) -> Process {
-        Process::new(BINARY, cwd)
-            .envs(&self.vars)
-            .args(args)
-            .timeout(self.timeout)
+    pub fn process_in<S: AsRef<OsStr>>(&self, cwd: &Path, args: impl IntoIterator<Item = S>) -> Process {
+        Process::new(BINARY, cwd).envs(&self.vars).args(args).timeout(self.timeout)
     }
 
     /// Runs our binary to its end.
@@ -182,11 +166,7 @@ impl Sandbox {
         let mut redacted = parts.next().unwrap_or_default().to_owned();
         for part in parts {
             let rest = part.trim_start_matches(|char: char| char.is_ascii_digit());
-            redacted.push_str(if rest.len() == part.len() {
-                "127.0.0.1:"
-            } else {
-                "127.0.0.1:[PORT]"
-            });
+            redacted.push_str(if rest.len() == part.len() { "127.0.0.1:" } else { "127.0.0.1:[PORT]" });
             redacted.push_str(rest);
         }
         redacted
@@ -203,13 +183,7 @@ impl Sandbox {
                 let kind = path.symlink_metadata().unwrap().file_type();
                 let name = path.strip_prefix(&top).unwrap().to_path_buf();
                 if kind.is_symlink() {
-                    found.insert(
-                        name,
-                        fs::read_link(&path)
-                            .unwrap()
-                            .into_os_string()
-                            .into_encoded_bytes(),
-                    );
+                    found.insert(name, fs::read_link(&path).unwrap().into_os_string().into_encoded_bytes());
                 } else if kind.is_dir() {
                     found.insert(name.join(""), Vec::new());
                     waiting.push(path);

@@ -216,19 +216,11 @@ impl Upstream {
     }
 
     fn new(builder: Builder) -> Upstream {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let addr = listener.local_addr().unwrap();
         let host = builder.host.unwrap_or_else(|| "127.0.0.1".to_owned());
-        let scheme = if builder.authority.is_some() {
-            "https"
-        } else {
-            "http"
-        };
+        let scheme = if builder.authority.is_some() { "https" } else { "http" };
         let base = format!("{scheme}://{host}:{}", addr.port());
         let acceptor = builder
             .authority
@@ -236,11 +228,7 @@ impl Upstream {
             .map(|authority| authority.acceptor(&["127.0.0.1", "localhost", &host], builder.http2));
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
-                dl: builder
-                    .dl
-                    .as_deref()
-                    .unwrap_or("{base}/api/v1/crates")
-                    .replace("{base}", &base),
+                dl: builder.dl.as_deref().unwrap_or("{base}/api/v1/crates").replace("{base}", &base),
                 base: base.clone(),
                 latency: builder.latency,
                 validators: builder.validators,
@@ -259,19 +247,8 @@ impl Upstream {
             busy: AtomicUsize::new(0),
             most_busy: AtomicUsize::new(0),
         });
-        runtime.spawn(accept(
-            listener,
-            acceptor,
-            builder.http2,
-            Arc::clone(&shared),
-        ));
-        Upstream {
-            addr,
-            base,
-            authority: builder.authority,
-            shared,
-            runtime: Some(runtime),
-        }
+        runtime.spawn(accept(listener, acceptor, builder.http2, Arc::clone(&shared)));
+        Upstream { addr, base, authority: builder.authority, shared, runtime: Some(runtime) }
     }
 
     /// Where it listens.
@@ -291,10 +268,7 @@ impl Upstream {
 
     /// The authority's certificate as PEM.
     pub fn ca_pem(&self) -> String {
-        self.authority
-            .as_ref()
-            .expect("a plain server has no authority")
-            .pem()
+        self.authority.as_ref().expect("a plain server has no authority").pem()
     }
 
     /// Publishes a version: its line comes last in the index file, its file can be downloaded.
@@ -323,22 +297,12 @@ impl Upstream {
         let mut state = self.state();
         state.clock += 1;
         let changed = state.clock;
-        state.index.insert(
-            path.to_owned(),
-            IndexFile {
-                text: text.to_owned(),
-                changed,
-            },
-        );
+        state.index.insert(path.to_owned(), IndexFile { text: text.to_owned(), changed });
     }
 
     /// An index file's text.
     pub fn index_text(&self, name: &str) -> String {
-        self.state()
-            .index
-            .get(&index_path(name))
-            .map(|file| file.text.clone())
-            .unwrap_or_default()
+        self.state().index.get(&index_path(name)).map(|file| file.text.clone()).unwrap_or_default()
     }
 
     /// Sets or clears a version's `yanked` flag.
@@ -349,11 +313,7 @@ impl Upstream {
             .map(|line| {
                 let ours = line.contains(&format!("\"vers\":\"{version}\""));
                 let now = format!("\"yanked\":{yanked}");
-                if ours {
-                    line.replace(&format!("\"yanked\":{}", !yanked), &now) + "\n"
-                } else {
-                    format!("{line}\n")
-                }
+                if ours { line.replace(&format!("\"yanked\":{}", !yanked), &now) + "\n" } else { format!("{line}\n") }
             })
             .collect();
         self.set_index(&index_path(name), &text);
@@ -361,9 +321,7 @@ impl Upstream {
 
     /// Takes a version's file away; the index still lists it.
     pub fn lose_file(&self, name: &str, version: &str) {
-        self.state()
-            .missing
-            .push((name.to_owned(), version.to_owned()));
+        self.state().missing.push((name.to_owned(), version.to_owned()));
     }
 
     /// Any further file, by its path.
@@ -385,11 +343,7 @@ impl Upstream {
     /// What the next requests of `path` meet, one each; after that all is well. A path that ends in `*` stands for
     /// every path that begins so.
     pub fn fault(&self, path: &str, script: impl IntoIterator<Item = Fault>) {
-        self.state()
-            .faults
-            .entry(path.to_owned())
-            .or_default()
-            .extend(script);
+        self.state().faults.entry(path.to_owned()).or_default().extend(script);
     }
 
     /// What every request of `path` meets from now on.
@@ -407,10 +361,7 @@ impl Upstream {
     /// The path under which a version is downloaded with the present `dl`.
     pub fn download_path(&self, name: &str, version: &str) -> String {
         let state = self.state();
-        let found = state
-            .crates
-            .iter()
-            .find(|one| one.name == name && one.version == version);
+        let found = state.crates.iter().find(|one| one.name == name && one.version == version);
         state.path_of(found.expect("published before"))
     }
 
@@ -421,10 +372,7 @@ impl Upstream {
 
     /// The requests of `path`.
     pub fn seen(&self, path: &str) -> Vec<Seen> {
-        self.requests()
-            .into_iter()
-            .filter(|seen| seen.path == path)
-            .collect()
+        self.requests().into_iter().filter(|seen| seen.path == path).collect()
     }
 
     /// How often `path` was asked for.
@@ -441,12 +389,8 @@ impl Upstream {
     /// Forgets the requests so far.
     pub fn clear_log(&self) {
         self.state().log.clear();
-        self.shared
-            .most_open
-            .store(self.shared.open.load(Ordering::SeqCst), Ordering::SeqCst);
-        self.shared
-            .most_busy
-            .store(self.shared.busy.load(Ordering::SeqCst), Ordering::SeqCst);
+        self.shared.most_open.store(self.shared.open.load(Ordering::SeqCst), Ordering::SeqCst);
+        self.shared.most_busy.store(self.shared.busy.load(Ordering::SeqCst), Ordering::SeqCst);
     }
 
     /// The most connections that were open at once.
@@ -494,12 +438,7 @@ impl Drop for Counted<'_> {
     }
 }
 
-async fn accept(
-    listener: TcpListener,
-    acceptor: Option<TlsAcceptor>,
-    http2: bool,
-    shared: Arc<Shared>,
-) {
+async fn accept(listener: TcpListener, acceptor: Option<TlsAcceptor>, http2: bool, shared: Arc<Shared>) {
     let mut connection = 0;
     while let Ok((stream, _)) = listener.accept().await {
         connection += 1;
@@ -509,9 +448,7 @@ async fn accept(
             stream.set_nodelay(true).unwrap();
             let reset = Arc::new(AtomicBool::new(false));
             let stream = Resettable::new(stream, Arc::clone(&reset));
-            let service = service_fn(|request| {
-                answer(request, connection, Arc::clone(&shared), Arc::clone(&reset))
-            });
+            let service = service_fn(|request| answer(request, connection, Arc::clone(&shared), Arc::clone(&reset)));
             let mut server = auto::Builder::new(TokioExecutor::new());
             if !http2 {
                 server = server.http1_only();
@@ -519,16 +456,10 @@ async fn accept(
             // How a connection ended is the client's story; the test looks at what the client made of it.
             let _ended = match acceptor {
                 Some(acceptor) => match acceptor.accept(stream).await {
-                    Ok(stream) => server
-                        .serve_connection(TokioIo::new(stream), service)
-                        .await
-                        .is_ok(),
+                    Ok(stream) => server.serve_connection(TokioIo::new(stream), service).await.is_ok(),
                     Err(_) => false,
                 },
-                None => server
-                    .serve_connection(TokioIo::new(stream), service)
-                    .await
-                    .is_ok(),
+                None => server.serve_connection(TokioIo::new(stream), service).await.is_ok(),
             };
         });
     }
@@ -548,11 +479,7 @@ async fn answer(
     let _busy = Counted::new(&shared.busy, &shared.most_busy);
     let (fault, right, latency, entry) = {
         let mut state = shared.state();
-        let path = request
-            .uri()
-            .path_and_query()
-            .map_or("/", |path| path.as_str())
-            .to_owned();
+        let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
         let fault = state.fault_of(&path);
         let right = state.right_answer(&path, request.headers());
         state.log.push(Seen {
@@ -575,16 +502,10 @@ async fn answer(
 }
 
 /// The right answer, with the fault worked in.
-async fn spoil(
-    fault: Fault,
-    right: Response<Bytes>,
-    reset: &AtomicBool,
-) -> Result<Response<Body>, io::Error> {
+async fn spoil(fault: Fault, right: Response<Bytes>, reset: &AtomicBool) -> Result<Response<Body>, io::Error> {
     let (head, bytes) = right.into_parts();
     let plain = |status: u16, text: &str| {
-        let body = Full::new(Bytes::from(text.to_owned()))
-            .map_err(no_error)
-            .boxed_unsync();
+        let body = Full::new(Bytes::from(text.to_owned())).map_err(no_error).boxed_unsync();
         Response::builder().status(status).body(body).unwrap()
     };
     let cut = |head, bytes: &Bytes, keep: usize| {
@@ -593,33 +514,23 @@ async fn spoil(
     };
     let promised = |(mut head, length, kept): (hyper::http::response::Parts, usize, Bytes),
                     then: stream::BoxStream<'static, _>| {
-        head.headers
-            .insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
         let first = stream::iter((!kept.is_empty()).then(|| Ok(Frame::data(kept))));
-        Response::from_parts(
-            head,
-            StreamBody::new(futures_util::StreamExt::chain(first, then)).boxed_unsync(),
-        )
+        Response::from_parts(head, StreamBody::new(futures_util::StreamExt::chain(first, then)).boxed_unsync())
     };
     let body = match fault {
         Fault::Fine => bytes,
         Fault::Status(status) => return Ok(plain(status, "scripted")),
         Fault::StatusText(status, text) => return Ok(plain(status, text)),
         Fault::TooMany(seconds) => {
-            return Ok(with(
-                plain(429, "slower"),
-                header::RETRY_AFTER,
-                &seconds.to_string(),
-            ));
+            return Ok(with(plain(429, "slower"), header::RETRY_AFTER, &seconds.to_string()));
         }
         Fault::RetryAfter(status, value) => {
             return Ok(with(plain(status, "slower"), header::RETRY_AFTER, &value));
         }
         Fault::Redirect(to) => return Ok(with(plain(302, ""), header::LOCATION, &to)),
         Fault::Body(bytes) => {
-            let body = Full::new(Bytes::from(bytes))
-                .map_err(no_error)
-                .boxed_unsync();
+            let body = Full::new(Bytes::from(bytes)).map_err(no_error).boxed_unsync();
             return Ok(Response::new(body));
         }
         Fault::WrongBytes => bytes.iter().map(|byte| !byte).collect(),
@@ -634,10 +545,7 @@ async fn spoil(
         }
         Fault::Hang => std::future::pending().await,
         Fault::HangAfter(keep) => {
-            return Ok(promised(
-                cut(head, &bytes, keep),
-                later_error(Some(Duration::MAX)),
-            ));
+            return Ok(promised(cut(head, &bytes, keep), later_error(Some(Duration::MAX))));
         }
         Fault::Late(delay) => {
             tokio::time::sleep(delay).await;
@@ -656,16 +564,11 @@ async fn spoil(
             return Ok(promised((head, length, Bytes::new()), Box::pin(pieces)));
         }
     };
-    Ok(Response::from_parts(
-        head,
-        Full::new(body).map_err(no_error).boxed_unsync(),
-    ))
+    Ok(Response::from_parts(head, Full::new(body).map_err(no_error).boxed_unsync()))
 }
 
 /// An error after a pause (a short one by default, so that what came before is on its way).
-fn later_error(
-    pause: Option<Duration>,
-) -> stream::BoxStream<'static, Result<Frame<Bytes>, io::Error>> {
+fn later_error(pause: Option<Duration>) -> stream::BoxStream<'static, Result<Frame<Bytes>, io::Error>> {
     let pause = pause.unwrap_or(Duration::from_millis(20));
     Box::pin(stream::once(async move {
         match pause {
@@ -681,9 +584,7 @@ fn no_error(never: Infallible) -> io::Error {
 }
 
 fn with(mut answer: Response<Body>, name: header::HeaderName, value: &str) -> Response<Body> {
-    answer
-        .headers_mut()
-        .insert(name, HeaderValue::from_str(value).unwrap());
+    answer.headers_mut().insert(name, HeaderValue::from_str(value).unwrap());
     answer
 }
 
@@ -693,10 +594,7 @@ impl State {
             Some(start) => path.starts_with(start),
             None => path == pattern,
         };
-        let scripts = self
-            .faults
-            .iter_mut()
-            .filter(|(pattern, _)| matches(pattern));
+        let scripts = self.faults.iter_mut().filter(|(pattern, _)| matches(pattern));
         if let Some(next) = scripts.filter_map(|(_, script)| script.pop_front()).next() {
             return next;
         }
@@ -706,14 +604,9 @@ impl State {
 
     fn right_answer(&self, path: &str, headers: &HeaderMap) -> Response<Bytes> {
         let bare = |status: StatusCode, text: &'static str| {
-            Response::builder()
-                .status(status)
-                .body(Bytes::from_static(text.as_bytes()))
-                .unwrap()
+            Response::builder().status(status).body(Bytes::from_static(text.as_bytes())).unwrap()
         };
-        let given = headers
-            .get(header::AUTHORIZATION)
-            .and_then(|value| value.to_str().ok());
+        let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         if self.token.is_some() && self.token.as_deref() != given {
             return bare(StatusCode::UNAUTHORIZED, "this registry wants a token");
         }
@@ -725,20 +618,14 @@ impl State {
             }
             return Response::new(Bytes::from(config.to_string()));
         }
-        if let Some(file) = decoded
-            .strip_prefix("/index/")
-            .and_then(|path| self.index.get(path))
-        {
+        if let Some(file) = decoded.strip_prefix("/index/").and_then(|path| self.index.get(path)) {
             return self.index_answer(file, headers);
         }
         if let Some(content) = self.extra.get(decoded.as_ref()) {
             return Response::new(Bytes::from(content.clone()));
         }
-        let lost = |one: &Packed| {
-            self.missing
-                .iter()
-                .any(|(name, version)| (name, version) == (&one.name, &one.version))
-        };
+        let lost =
+            |one: &Packed| self.missing.iter().any(|(name, version)| (name, version) == (&one.name, &one.version));
         match self.crates.iter().find(|one| self.path_of(one) == decoded) {
             Some(found) if !lost(found) => Response::new(Bytes::from(found.bytes.clone())),
             _ => bare(StatusCode::NOT_FOUND, "no such thing here"),
@@ -752,41 +639,25 @@ impl State {
         }
         let etag = format!("\"{}\"", &hex(&Sha256::digest(&file.text))[..32]);
         let modified = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(file.changed));
-        let is = |name, value: &str| {
-            headers
-                .get(name)
-                .is_some_and(|given: &HeaderValue| given == value)
-        };
+        let is = |name, value: &str| headers.get(name).is_some_and(|given: &HeaderValue| given == value);
         // If-None-Match, where it is there, decides alone (RFC 9110, 13.2.2).
         let unchanged = match headers.contains_key(header::IF_NONE_MATCH) {
             true => is(header::IF_NONE_MATCH, &etag),
             false => is(header::IF_MODIFIED_SINCE, &modified),
         };
         if unchanged {
-            answer = Response::builder()
-                .status(StatusCode::NOT_MODIFIED)
-                .body(Bytes::new())
-                .unwrap();
+            answer = Response::builder().status(StatusCode::NOT_MODIFIED).body(Bytes::new()).unwrap();
         }
-        answer
-            .headers_mut()
-            .insert(header::ETAG, HeaderValue::from_str(&etag).unwrap());
-        answer.headers_mut().insert(
-            header::LAST_MODIFIED,
-            HeaderValue::from_str(&modified).unwrap(),
-        );
+        answer.headers_mut().insert(header::ETAG, HeaderValue::from_str(&etag).unwrap());
+        answer.headers_mut().insert(header::LAST_MODIFIED, HeaderValue::from_str(&modified).unwrap());
         answer
     }
 
     /// Where `dl` puts a version (cargo: registry/download.rs); decoded, without scheme and host.
     fn path_of(&self, one: &Packed) -> String {
         let path = self.dl.strip_prefix(&self.base).unwrap_or(&self.dl);
-        let prefix = |name: &str| {
-            index_path(name)
-                .rsplit_once('/')
-                .map(|(prefix, _)| prefix.to_owned())
-                .unwrap_or_default()
-        };
+        let prefix =
+            |name: &str| index_path(name).rsplit_once('/').map(|(prefix, _)| prefix.to_owned()).unwrap_or_default();
         // The prefix of the name as it is written, upper case and all.
         let cased = |name: &str| match name.len() {
             3 => format!("3/{}", &name[..1]),
