@@ -2,6 +2,8 @@
 //!
 //! Data flows down this list: what the user wrote, what cargo is configured to use, what is resolved, what is downloaded.
 
+pub mod seed;
+pub mod workspace;
 pub mod depends;
 pub mod lockfile;
 pub mod place;

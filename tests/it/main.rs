@@ -15,3 +15,4 @@ mod import_bundle;
 mod import_faults;
 mod import_order;
 mod crash;
+mod inputs;
