@@ -36,7 +36,9 @@ pub enum Error {
         attempts: u32,
     },
     /// The whole body came, and it is not what it should be.
-    #[error("{url} does not have the expected content: its SHA-256 is {actual}, expected was {expected}")]
+    #[error(
+        "{url} does not have the expected content: its SHA-256 is {actual}, expected was {expected}"
+    )]
     Checksum {
         /// The address.
         url: String,
@@ -144,11 +146,19 @@ pub enum Fault {
 }
 
 fn tried(attempts: u32) -> String {
-    if attempts > 1 { format!(" (tried {attempts} times)") } else { String::new() }
+    if attempts > 1 {
+        format!(" (tried {attempts} times)")
+    } else {
+        String::new()
+    }
 }
 
 fn words(body: &str) -> String {
-    if body.is_empty() { String::new() } else { format!(": {body}") }
+    if body.is_empty() {
+        String::new()
+    } else {
+        format!(": {body}")
+    }
 }
 
 /// What kind of step failed; the chain below says why.
@@ -176,33 +186,55 @@ pub(super) struct Trouble {
 impl Trouble {
     /// Final.
     pub(super) fn last(error: Error) -> Trouble {
-        Trouble { error, again: false, pause: None }
+        Trouble {
+            error,
+            again: false,
+            pause: None,
+        }
     }
 
     /// May pass.
     pub(super) fn again(error: Error) -> Trouble {
-        Trouble { error, again: true, pause: None }
+        Trouble {
+            error,
+            again: true,
+            pause: None,
+        }
     }
 
     /// May pass, and the server may have said when.
     pub(super) fn after(error: Error, pause: Option<Duration>) -> Trouble {
-        Trouble { error, again: true, pause }
+        Trouble {
+            error,
+            again: true,
+            pause,
+        }
     }
 
     /// A fault of the wire.
     pub(super) fn fault(url: &str, source: Fault) -> Trouble {
-        Trouble::again(Error::Transport { url: shown(url), attempts: 1, source })
+        Trouble::again(Error::Transport {
+            url: shown(url),
+            attempts: 1,
+            source,
+        })
     }
 
     /// What the library said about a request or its body.
     pub(super) fn of_request(url: &str, error: reqwest::Error) -> Trouble {
         if let Some(source) = certificate_error(&error) {
-            return Trouble::last(Error::Certificate { url: shown(url), source });
+            return Trouble::last(Error::Certificate {
+                url: shown(url),
+                source,
+            });
         }
         let hopeless = error.is_redirect() || error.is_builder();
         // The library's own text would show the address with all that is in it.
         let trouble = Trouble::fault(url, Fault::Request(error.without_url()));
-        Trouble { again: !hopeless, ..trouble }
+        Trouble {
+            again: !hopeless,
+            ..trouble
+        }
     }
 }
 
@@ -210,7 +242,10 @@ impl Trouble {
 fn certificate_error(error: &reqwest::Error) -> Option<rustls::Error> {
     let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = next {
-        let found = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        let found = match error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref)
+        {
             Some(inner) => inner.downcast_ref::<rustls::Error>(),
             None => error.downcast_ref::<rustls::Error>(),
         };
@@ -231,7 +266,11 @@ pub(super) struct Tries {
 
 impl Tries {
     pub(super) fn new(retries: u32, first: Duration) -> Tries {
-        Tries { attempts: 0, retries, first }
+        Tries {
+            attempts: 0,
+            retries,
+            first,
+        }
     }
 
     /// Waits until it makes sense to try again, or gives up with the error.
@@ -245,7 +284,12 @@ impl Tries {
             return Err(error);
         }
         let backoff = self.backoff();
-        tokio::time::sleep(trouble.pause.map_or(backoff, |pause| pause.min(LONGEST_PAUSE).max(backoff))).await;
+        tokio::time::sleep(
+            trouble
+                .pause
+                .map_or(backoff, |pause| pause.min(LONGEST_PAUSE).max(backoff)),
+        )
+        .await;
         Ok(())
     }
 
@@ -253,7 +297,9 @@ impl Tries {
     fn backoff(&self) -> Duration {
         let times = 3u32.saturating_pow(self.attempts.saturating_sub(1)).min(10);
         let chance = RandomState::new().hash_one(self.attempts) % 1000;
-        self.first.saturating_mul(times).mul_f64(0.5 + chance as f64 / 1000.0)
+        self.first
+            .saturating_mul(times)
+            .mul_f64(0.5 + chance as f64 / 1000.0)
     }
 }
 

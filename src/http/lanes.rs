@@ -33,7 +33,11 @@ pub(super) struct Pass {
 
 impl Lanes {
     pub(super) fn new(jobs: usize, multiplexing: bool) -> Lanes {
-        Lanes { hosts: Mutex::default(), jobs: jobs.clamp(1, 1024), multiplexing }
+        Lanes {
+            hosts: Mutex::default(),
+            jobs: jobs.clamp(1, 1024),
+            multiplexing,
+        }
     }
 
     /// Waits for the right to ask the host of `url`.
@@ -50,13 +54,21 @@ impl Lanes {
         };
         // The semaphore is never closed, so this fails never; without a permit the request is merely unlimited.
         let permit = Arc::clone(&lane.permits).acquire_owned().await.ok();
-        Pass { _permit: permit, lane, narrow, wide }
+        Pass {
+            _permit: permit,
+            lane,
+            narrow,
+            wide,
+        }
     }
 }
 
 impl Lane {
     fn new(width: usize) -> Lane {
-        Lane { permits: Arc::new(Semaphore::new(width)), width: AtomicUsize::new(width) }
+        Lane {
+            permits: Arc::new(Semaphore::new(width)),
+            width: AtomicUsize::new(width),
+        }
     }
 
     fn widen(&self, width: usize) {
