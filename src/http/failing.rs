@@ -242,17 +242,17 @@ impl Trouble {
 fn certificate_error(error: &reqwest::Error) -> Option<rustls::Error> {
     let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = next {
-        let found = match error
+        if let Some(found @ rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
+            return Some(found.clone());
+        }
+        // An I/O error gives its content's source for its own, so the content itself is asked for.
+        next = match error
             .downcast_ref::<io::Error>()
             .and_then(io::Error::get_ref)
         {
-            Some(inner) => inner.downcast_ref::<rustls::Error>(),
-            None => error.downcast_ref::<rustls::Error>(),
+            Some(inner) => Some(inner),
+            None => error.source(),
         };
-        if let Some(found @ rustls::Error::InvalidCertificate(_)) = found {
-            return Some(found.clone());
-        }
-        next = error.source();
     }
     None
 }

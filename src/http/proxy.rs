@@ -101,15 +101,21 @@ impl ProxySettings {
         hosts.collect()
     }
 
+    /// The hosts that no proxy is asked for; libcurl takes blanks for separators as well as commas.
+    fn exempt(&self) -> impl Iterator<Item = &str> {
+        let list = self.no_proxy.as_deref().unwrap_or_default();
+        list.split([',', ' ', '\t']).filter(|host| !host.is_empty())
+    }
+
     /// The same for the library that speaks.
     pub(super) fn to_reqwest(&self) -> Result<Vec<reqwest::Proxy>, InvalidProxy> {
         let mut proxies = Vec::new();
-        // libcurl takes blanks for separators as well; the library below knows commas only.
-        let list = self
-            .no_proxy
-            .as_deref()
-            .map(|list| list.split_whitespace().collect::<Vec<_>>().join(","));
-        let exempt = || list.as_deref().and_then(reqwest::NoProxy::from_string);
+        // The library below takes a star for names only, libcurl for addresses as well.
+        if self.exempt().any(|host| host == "*") {
+            return Ok(proxies);
+        }
+        let list = self.exempt().collect::<Vec<_>>().join(",");
+        let exempt = || reqwest::NoProxy::from_string(&list);
         if let Some(address) = &self.http {
             let proxy = reqwest::Proxy::http(address.checked()?).map_err(|_| address.invalid())?;
             proxies.push(proxy.no_proxy(exempt()));
