@@ -194,7 +194,7 @@ mod tests {
 
         #[test]
         fn parsing_never_panics(text in "\\PC{0,70}") {
-            let _ = CrateId::parse(&text, &text).is_ok();
+            drop(CrateId::parse(&text, &text));
         }
     }
 }
