@@ -6,13 +6,13 @@
 
 use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{self, HeaderMap, HeaderValue};
-use reqwest::{Response, StatusCode, Url, Version, redirect};
+use reqwest::{StatusCode, Url, Version, redirect};
 use tokio::io::AsyncWriteExt as _;
 
 use crate::digest::{BUFFER, Hasher, Sha256};
@@ -20,6 +20,7 @@ use crate::digest::{BUFFER, Hasher, Sha256};
 mod address;
 mod failing;
 mod gzip;
+mod incoming;
 mod lanes;
 mod pace;
 pub mod proxy;
@@ -27,13 +28,14 @@ mod settings;
 mod tls;
 
 pub use address::shown;
-pub use failing::{Error, Fault};
+pub use failing::{Error, Fault, Root};
 pub use proxy::{InvalidProxy, ProxyAddress, ProxySettings};
 pub use settings::{Settings, TlsVersion, TlsVersions};
 pub use tls::InvalidTls;
 
 use failing::{Tries, Trouble};
-use lanes::{Lanes, Pass};
+use incoming::{Incoming, is_absent, text_of};
+use lanes::Lanes;
 use pace::Pace;
 
 /// Redirects that are followed at most for one request.
@@ -94,12 +96,7 @@ pub struct Request<'a> {
 impl<'a> Request<'a> {
     /// A plain request for `url`.
     pub fn new(url: &'a str) -> Request<'a> {
-        Request {
-            url,
-            authorization: None,
-            if_none_match: None,
-            if_modified_since: None,
-        }
+        Request { url, authorization: None, if_none_match: None, if_modified_since: None }
     }
 }
 
@@ -184,10 +181,7 @@ impl Client {
         let mut tries = Tries::new(self.inner.retries, self.inner.first_backoff);
         let mut told = 0;
         loop {
-            match self
-                .try_download(request, into, expected, limit, progress, &mut told)
-                .await
-            {
+            match self.try_download(request, into, expected, limit, progress, &mut told).await {
                 Ok(length) => return Ok(length),
                 Err(trouble) => tries.wait_after(trouble).await?,
             }
@@ -207,8 +201,10 @@ impl Client {
         };
         match status {
             StatusCode::OK => {}
-            StatusCode::NOT_MODIFIED => return Ok(answer),
-            status if is_absent(status) => return Ok(answer),
+            status if status == StatusCode::NOT_MODIFIED || is_absent(status) => {
+                incoming.drain().await;
+                return Ok(answer);
+            }
             _ => return Err(incoming.refusal(url).await),
         }
         let encoding = text_of(headers, header::CONTENT_ENCODING).unwrap_or_default();
@@ -221,18 +217,12 @@ impl Client {
             "gzip" | "x-gzip" => match gzip::decode(&body, limit) {
                 Ok(Some(text)) => Bytes::from(text),
                 Ok(None) => {
-                    return Err(Trouble::last(Error::TooLarge {
-                        url: shown(url),
-                        limit,
-                    }));
+                    return Err(Trouble::last(Error::TooLarge { url: shown(url), limit }));
                 }
                 Err(source) => return Err(Trouble::fault(url, Fault::Undecodable(source))),
             },
             other => {
-                return Err(Trouble::last(Error::Encoding {
-                    url: shown(url),
-                    encoding: address::quoted(other),
-                }));
+                return Err(Trouble::last(Error::Encoding { url: shown(url), encoding: address::quoted(other) }));
             }
         };
         Ok(answer)
@@ -253,12 +243,7 @@ impl Client {
             StatusCode::OK => {}
             _ => return Err(incoming.refusal(url).await),
         }
-        let written = |source: io::Error| {
-            Trouble::last(Error::Io {
-                path: into.to_owned(),
-                source,
-            })
-        };
+        let written = |source: io::Error| Trouble::last(Error::Io { path: into.to_owned(), source });
         let mut file = tokio::fs::File::create(into).await.map_err(written)?;
         let mut hasher = Hasher::new();
         let mut waiting = BytesMut::new();
@@ -280,34 +265,18 @@ impl Client {
         if actual == expected {
             return Ok(incoming.received);
         }
-        let error = Error::Checksum {
-            url: shown(url),
-            expected,
-            actual,
-        };
+        let error = Error::Checksum { url: shown(url), expected, actual };
         // A body whose end nobody announced may have been cut short; every other one is what the server meant.
-        Err(if incoming.end_is_known {
-            Trouble::last(error)
-        } else {
-            Trouble::again(error)
-        })
+        Err(if incoming.end_is_known { Trouble::last(error) } else { Trouble::again(error) })
     }
 
     /// Sends the request and waits for the head of the answer.
-    async fn send(
-        &self,
-        request: &Request<'_>,
-        encoding: &'static str,
-    ) -> Result<Incoming, Trouble> {
+    async fn send(&self, request: &Request<'_>, encoding: &'static str) -> Result<Incoming, Trouble> {
         let inner = &self.inner;
         let url = parsed(request)?;
         let pass = inner.lanes.enter(&url).await;
         let mut pace = Pace::new(inner.low_speed_timeout, inner.low_speed_limit);
-        let sent = inner
-            .client
-            .get(url.clone())
-            .headers(headers_of(request, encoding)?)
-            .send();
+        let sent = inner.client.get(url.clone()).headers(headers_of(request, encoding)?).send();
         let response = match pace.first(inner.connect_timeout, sent).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => return Err(Trouble::of_request(request.url, error)),
@@ -320,137 +289,15 @@ impl Client {
     }
 }
 
-/// An answer whose body is still to come.
-struct Incoming {
-    response: Response,
-    pace: Pace,
-    received: u64,
-    announced: Option<u64>,
-    end_is_known: bool,
-    _pass: Pass,
-}
-
-impl Incoming {
-    fn new(response: Response, pace: Pace, pass: Pass) -> Incoming {
-        let headers = response.headers();
-        let announced = text_of(headers, header::CONTENT_LENGTH).and_then(|text| text.parse().ok());
-        let end_is_known = announced.is_some()
-            || headers.contains_key(header::TRANSFER_ENCODING)
-            || response.version() == Version::HTTP_2;
-        Incoming {
-            response,
-            pace,
-            received: 0,
-            announced,
-            end_is_known,
-            _pass: pass,
-        }
-    }
-
-    /// The next piece of the body, of which there may be `limit` bytes in all; `None` at its proper end.
-    async fn chunk(&mut self, url: &str, limit: u64) -> Result<Option<Bytes>, Trouble> {
-        let too_large = || {
-            Trouble::last(Error::TooLarge {
-                url: shown(url),
-                limit,
-            })
-        };
-        if self.announced.is_some_and(|announced| announced > limit) {
-            return Err(too_large());
-        }
-        match self.pace.within(self.response.chunk()).await {
-            Ok(Ok(Some(chunk))) => {
-                let length = chunk.len() as u64;
-                self.received += length;
-                self.pace.took(length);
-                if self.received > limit {
-                    Err(too_large())
-                } else {
-                    Ok(Some(chunk))
-                }
-            }
-            Ok(Ok(None)) => match self.announced {
-                Some(announced) if announced != self.received => Err(Trouble::fault(
-                    url,
-                    Fault::Truncated {
-                        received: self.received,
-                        announced,
-                    },
-                )),
-                _ => Ok(None),
-            },
-            Ok(Err(error)) => Err(Trouble::of_request(url, error)),
-            Err(slow) => Err(Trouble::fault(url, slow)),
-        }
-    }
-
-    /// What an answer other than 200 means; the beginning of its body is quoted.
-    async fn refusal(mut self, url: &str) -> Trouble {
-        let status = self.response.status();
-        let pause = failing::retry_after(self.response.headers());
-        let mut body = Vec::new();
-        // A server that refuses may do so without end, or badly; what it manages to say is enough.
-        while body.len() < 4 * address::QUOTED {
-            match self.pace.within(self.response.chunk()).await {
-                Ok(Ok(Some(chunk))) => {
-                    body.extend_from_slice(&chunk[..chunk.len().min(4 * address::QUOTED)]);
-                    self.pace.took(chunk.len() as u64);
-                }
-                _ => break,
-            }
-        }
-        let body = address::quoted(&String::from_utf8_lossy(&body));
-        let url = shown(url);
-        if is_absent(status) {
-            return Trouble::last(Error::NotFound {
-                url,
-                status: status.as_u16(),
-                body,
-            });
-        }
-        let error = Error::Status {
-            url,
-            status: status.as_u16(),
-            body,
-            attempts: 1,
-        };
-        match status {
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-                Trouble::after(error, pause)
-            }
-            status if status.is_server_error() => Trouble::again(error),
-            _ => Trouble::last(error),
-        }
-    }
-}
-
-/// The answers that say that something is not there, and will not be.
-fn is_absent(status: StatusCode) -> bool {
-    matches!(
-        status,
-        StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS
-    )
-}
-
-fn text_of(headers: &HeaderMap, name: header::HeaderName) -> Option<String> {
-    Some(headers.get(name)?.to_str().ok()?.to_owned())
-}
-
 fn parsed(request: &Request<'_>) -> Result<Url, Trouble> {
-    let invalid = || {
-        Trouble::last(Error::Address {
-            url: shown(request.url),
-        })
-    };
+    let invalid = || Trouble::last(Error::Address { url: shown(request.url) });
     let mut url = Url::parse(request.url).map_err(|_| invalid())?;
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
         return Err(invalid());
     }
     if request.authorization.is_some() {
         // Name and password of an address turn into a header of the same name; only one of the two can be meant.
-        url.set_username("")
-            .and_then(|()| url.set_password(None))
-            .map_err(|()| invalid())?;
+        url.set_username("").and_then(|()| url.set_password(None)).map_err(|()| invalid())?;
     }
     Ok(url)
 }
@@ -460,19 +307,14 @@ fn headers_of(request: &Request<'_>, encoding: &'static str) -> Result<HeaderMap
     headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(encoding));
     if let Some(token) = request.authorization {
-        let mut value = HeaderValue::from_str(token.expose()).map_err(|_| {
-            Trouble::last(Error::Token {
-                url: shown(request.url),
-            })
-        })?;
+        let mut value = HeaderValue::from_str(token.expose())
+            .map_err(|_| Trouble::last(Error::Token { url: shown(request.url) }))?;
         value.set_sensitive(true);
         headers.insert(header::AUTHORIZATION, value);
     }
     // A validator that is no header was kept badly; without it the whole answer comes, which is right too.
-    let validators = [
-        (header::IF_NONE_MATCH, request.if_none_match),
-        (header::IF_MODIFIED_SINCE, request.if_modified_since),
-    ];
+    let validators =
+        [(header::IF_NONE_MATCH, request.if_none_match), (header::IF_MODIFIED_SINCE, request.if_modified_since)];
     for (name, value) in validators {
         if let Some(value) = value.and_then(|value| HeaderValue::from_str(value).ok()) {
             headers.insert(name, value);
@@ -482,9 +324,7 @@ fn headers_of(request: &Request<'_>, encoding: &'static str) -> Result<HeaderMap
 }
 
 fn user_agent(text: &str) -> Result<HeaderValue, Error> {
-    HeaderValue::from_str(text).map_err(|_| Error::UserAgent {
-        text: address::quoted(text),
-    })
+    HeaderValue::from_str(text).map_err(|_| Error::UserAgent { text: address::quoted(text) })
 }
 
 #[cfg(test)]

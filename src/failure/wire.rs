@@ -24,12 +24,7 @@ impl From<http::Error> for Failure {
             Error::Tls(_) => (Class::Input, Some("http.cainfo and SSL_CERT_FILE name a file of certificates in PEM form".to_owned())),
             Error::Client(_) => (Class::Bug, None),
         };
-        Failure {
-            class,
-            doing: None,
-            cause: Box::new(error),
-            hint,
-        }
+        Failure { class, doing: None, cause: Box::new(error), hint }
     }
 }
 
@@ -41,34 +36,22 @@ impl From<cargo_config::Error> for Failure {
             Error::CredentialProvider { variable, .. } => {
                 (Class::Input, Some(format!("put the token into {variable}")))
             }
-            Error::Address { .. } => (
-                Class::Input,
-                Some("an upstream is a sparse registry, as in https://HOST/PATH/".to_owned()),
-            ),
-            Error::Toml { .. } | Error::Value { .. } | Error::IncludeCycle { .. } => (
-                Class::Input,
-                Some(
-                    "this is cargo's own configuration; `cargo` would stumble over it too"
-                        .to_owned(),
-                ),
-            ),
-            Error::UnknownSource { .. } | Error::SourceCycle { .. } => (
-                Class::Input,
-                Some("correct the file, or set FROSTMIRROR_REGISTRY_URL".to_owned()),
-            ),
+            Error::Address { .. } => {
+                (Class::Input, Some("an upstream is a sparse registry, as in https://HOST/PATH/".to_owned()))
+            }
+            Error::Toml { .. } | Error::Value { .. } | Error::IncludeCycle { .. } => {
+                (Class::Input, Some("this is cargo's own configuration; `cargo` would stumble over it too".to_owned()))
+            }
+            Error::UnknownSource { .. } | Error::SourceCycle { .. } => {
+                (Class::Input, Some("correct the file, or set FROSTMIRROR_REGISTRY_URL".to_owned()))
+            }
         };
         let doing = match &error {
-            Error::Io { .. }
-            | Error::Toml { .. }
-            | Error::Value { .. }
-            | Error::IncludeCycle { .. } => Some("could not read cargo's configuration".to_owned()),
+            Error::Io { .. } | Error::Toml { .. } | Error::Value { .. } | Error::IncludeCycle { .. } => {
+                Some("could not read cargo's configuration".to_owned())
+            }
             _ => None,
         };
-        Failure {
-            class,
-            doing,
-            cause: Box::new(error),
-            hint,
-        }
+        Failure { class, doing, cause: Box::new(error), hint }
     }
 }

@@ -67,9 +67,7 @@ pub enum Error {
         expected: &'static str,
     },
     /// A replacement that nobody defined.
-    #[error(
-        "crates.io is replaced with `{name}` in `{file}`, but no source or registry of that name is configured"
-    )]
+    #[error("crates.io is replaced with `{name}` in `{file}`, but no source or registry of that name is configured")]
     UnknownSource {
         /// The name.
         name: String,
@@ -114,19 +112,10 @@ impl CargoConfig {
     /// A file that is there but cannot be read, that is no TOML, or whose values are of the wrong kind.
     pub fn read(cwd: &Path, cargo_home: Option<&Path>, env: &Env) -> Result<CargoConfig, Error> {
         let files = Files::read(cwd, cargo_home)?;
-        let values = Values {
-            files: &files,
-            env,
-            cwd,
-        };
+        let values = Values { files: &files, env, cwd };
         let http = http(&values)?;
         let offline = values.bool("net", "offline")?.unwrap_or(false);
-        Ok(CargoConfig {
-            cargo_home: cargo_home.map(Path::to_owned),
-            http,
-            offline,
-            files,
-        })
+        Ok(CargoConfig { cargo_home: cargo_home.map(Path::to_owned), http, offline, files })
     }
 
     /// How a client must behave to be like the user's cargo.
@@ -150,6 +139,8 @@ impl CargoConfig {
     }
 }
 
+/// The `[http]` and `[net]` settings. `http.check-revoke` is none of ours: it speaks to Windows' own TLS, which is not
+/// used here.
 fn http(values: &Values<'_>) -> Result<Settings, Error> {
     let mut http = Settings::of_env(values.env);
     if let Some(agent) = values.text("http", "user-agent")? {
@@ -159,18 +150,13 @@ fn http(values: &Values<'_>) -> Result<Settings, Error> {
     // Like curl, cargo lets the proxy's authorities follow upstream's where they are not set.
     http.proxy_cainfo = values.path("http", "proxy-cainfo")?;
     if let Some(proxy) = values.text("http", "proxy")? {
-        http.proxy
-            .configure(&proxy.value, &format!("`http.proxy` in {}", proxy.place));
+        http.proxy.configure(&proxy.value, &format!("`http.proxy` in {}", proxy.place));
     } else if let Some((url, file)) = git::http_proxy(values.env) {
-        http.proxy
-            .configure(&url, &format!("`http.proxy` in `{}`", file.display()));
+        http.proxy.configure(&url, &format!("`http.proxy` in `{}`", file.display()));
     }
     let timeout = match values.number("http", "timeout")? {
         Some(seconds) => Some(seconds),
-        None => values
-            .env
-            .text("HTTP_TIMEOUT")
-            .and_then(|seconds| seconds.parse().ok()),
+        None => values.env.text("HTTP_TIMEOUT").and_then(|seconds| seconds.parse().ok()),
     };
     match timeout {
         // For curl, 0 means its own limit for the connection and none for the transfer.
@@ -208,11 +194,7 @@ fn tls_versions(values: &Values<'_>) -> Result<TlsVersions, Error> {
             "tlsv1.2" => (TlsVersion::Tls12, TlsVersion::Tls12),
             "tlsv1.3" => (TlsVersion::Tls13, TlsVersion::Tls13),
             _ => {
-                return Err(Error::Value {
-                    key: format!("http.{KEY}"),
-                    place: single.place,
-                    expected: EXPECTED,
-                });
+                return Err(Error::Value { key: format!("http.{KEY}"), place: single.place, expected: EXPECTED });
             }
         };
         return Ok(TlsVersions { oldest, newest });
@@ -229,11 +211,7 @@ fn tls_versions(values: &Values<'_>) -> Result<TlsVersions, Error> {
             (_, "tlsv1.3") => *slot = TlsVersion::Tls13,
             _ => {
                 let key = format!("http.{KEY}.{bound}");
-                return Err(Error::Value {
-                    key,
-                    place: found.place,
-                    expected: "`default`, `tlsv1.2` or `tlsv1.3`",
-                });
+                return Err(Error::Value { key, place: found.place, expected: "`default`, `tlsv1.2` or `tlsv1.3`" });
             }
         }
     }
@@ -267,19 +245,13 @@ impl Values<'_> {
     fn of_env(&self, keys: &[&str]) -> Option<Set> {
         let name = variable(keys);
         let value = self.env.text(&name)?.to_owned();
-        Some(Set {
-            value,
-            place: format!("the variable {name}"),
-        })
+        Some(Set { value, place: format!("the variable {name}") })
     }
 
     fn deep(&self, keys: &[&str]) -> Result<Option<Set>, Error> {
         match (self.of_env(keys), self.files.first(keys)) {
             (Some(set), _) => Ok(Some(set)),
-            (None, Some(found)) => Ok(Some(Set {
-                value: found.text(keys)?.to_owned(),
-                place: found.place(),
-            })),
+            (None, Some(found)) => Ok(Some(Set { value: found.text(keys)?.to_owned(), place: found.place() })),
             (None, None) => Ok(None),
         }
     }
@@ -310,52 +282,27 @@ impl Values<'_> {
 
     fn number(&self, table: &str, key: &str) -> Result<Option<u32>, Error> {
         let keys = [table, key];
-        let wrong = |place| Error::Value {
-            key: keys.join("."),
-            place,
-            expected: "a whole number from 0 on",
-        };
+        let wrong = |place| Error::Value { key: keys.join("."), place, expected: "a whole number from 0 on" };
         if let Some(set) = self.of_env(&keys) {
-            return set
-                .value
-                .trim()
-                .parse()
-                .map(Some)
-                .map_err(|_| wrong(set.place));
+            return set.value.trim().parse().map(Some).map_err(|_| wrong(set.place));
         }
         let Some(found) = self.files.first(&keys) else {
             return Ok(None);
         };
-        let number = found
-            .value
-            .as_integer()
-            .and_then(|number| u32::try_from(number).ok());
+        let number = found.value.as_integer().and_then(|number| u32::try_from(number).ok());
         number.map(Some).ok_or_else(|| wrong(found.place()))
     }
 
     fn bool(&self, table: &str, key: &str) -> Result<Option<bool>, Error> {
         let keys = [table, key];
-        let wrong = |place| Error::Value {
-            key: keys.join("."),
-            place,
-            expected: "`true` or `false`",
-        };
+        let wrong = |place| Error::Value { key: keys.join("."), place, expected: "`true` or `false`" };
         if let Some(set) = self.of_env(&keys) {
-            return set
-                .value
-                .trim()
-                .parse()
-                .map(Some)
-                .map_err(|_| wrong(set.place));
+            return set.value.trim().parse().map(Some).map_err(|_| wrong(set.place));
         }
         let Some(found) = self.files.first(&keys) else {
             return Ok(None);
         };
-        found
-            .value
-            .as_bool()
-            .map(Some)
-            .ok_or_else(|| wrong(found.place()))
+        found.value.as_bool().map(Some).ok_or_else(|| wrong(found.place()))
     }
 }
 

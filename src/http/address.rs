@@ -11,11 +11,7 @@ pub fn shown(url: &str) -> String {
             let cleared = url.set_username("").and_then(|()| url.set_password(None));
             url.set_query(None);
             url.set_fragment(None);
-            if cleared.is_ok() {
-                url.into()
-            } else {
-                "(an address)".to_owned()
-            }
+            if cleared.is_ok() { url.into() } else { "(an address)".to_owned() }
         }
         _ => quoted(url.rsplit_once('@').map_or(url, |(_, rest)| rest)),
     }

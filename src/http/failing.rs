@@ -1,11 +1,17 @@
 //! What can go wrong on the wire, and which of it is tried again.
 
 use std::hash::{BuildHasher as _, RandomState};
+use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use reqwest::header::{self, HeaderMap};
 
-use super::*;
+use crate::digest::Sha256;
+
+use super::address::shown;
+use super::proxy::InvalidProxy;
+use super::tls::InvalidTls;
 
 /// The longest wait that a server can ask for.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -36,9 +42,7 @@ pub enum Error {
         attempts: u32,
     },
     /// The whole body came, and it is not what it should be.
-    #[error(
-        "{url} does not have the expected content: its SHA-256 is {actual}, expected was {expected}"
-    )]
+    #[error("{url} does not have the expected content: its SHA-256 is {actual}, expected was {expected}")]
     Checksum {
         /// The address.
         url: String,
@@ -118,12 +122,23 @@ pub enum Error {
     Client(#[source] reqwest::Error),
 }
 
+/// The deepest cause of a fault, in its own words. The layers above it say little, and show the address as it is.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Root(String);
+
 /// A fault of the wire; it may pass.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
     /// No connection, a reset, a body that ended early: what the library says.
-    #[error("{}", innermost(.0))]
-    Request(#[source] reqwest::Error),
+    #[error("{what}")]
+    Request {
+        /// Which step failed.
+        what: &'static str,
+        /// Why.
+        #[source]
+        root: Root,
+    },
     /// Nothing, or almost nothing, for too long.
     #[error("only {received} bytes came in {seconds} seconds")]
     Slow {
@@ -146,23 +161,15 @@ pub enum Fault {
 }
 
 fn tried(attempts: u32) -> String {
-    if attempts > 1 {
-        format!(" (tried {attempts} times)")
-    } else {
-        String::new()
-    }
+    if attempts > 1 { format!(" (tried {attempts} times)") } else { String::new() }
 }
 
 fn words(body: &str) -> String {
-    if body.is_empty() {
-        String::new()
-    } else {
-        format!(": {body}")
-    }
+    if body.is_empty() { String::new() } else { format!(": {body}") }
 }
 
-/// What kind of step failed; the chain below says why.
-fn innermost(error: &reqwest::Error) -> &'static str {
+/// What kind of step failed.
+fn step(error: &reqwest::Error) -> &'static str {
     if error.is_redirect() {
         "too many redirects"
     } else if error.is_timeout() {
@@ -186,75 +193,52 @@ pub(super) struct Trouble {
 impl Trouble {
     /// Final.
     pub(super) fn last(error: Error) -> Trouble {
-        Trouble {
-            error,
-            again: false,
-            pause: None,
-        }
+        Trouble { error, again: false, pause: None }
     }
 
     /// May pass.
     pub(super) fn again(error: Error) -> Trouble {
-        Trouble {
-            error,
-            again: true,
-            pause: None,
-        }
+        Trouble { error, again: true, pause: None }
     }
 
     /// May pass, and the server may have said when.
     pub(super) fn after(error: Error, pause: Option<Duration>) -> Trouble {
-        Trouble {
-            error,
-            again: true,
-            pause,
-        }
+        Trouble { error, again: true, pause }
     }
 
     /// A fault of the wire.
     pub(super) fn fault(url: &str, source: Fault) -> Trouble {
-        Trouble::again(Error::Transport {
-            url: shown(url),
-            attempts: 1,
-            source,
-        })
+        Trouble::again(Error::Transport { url: shown(url), attempts: 1, source })
     }
 
     /// What the library said about a request or its body.
     pub(super) fn of_request(url: &str, error: reqwest::Error) -> Trouble {
         if let Some(source) = certificate_error(&error) {
-            return Trouble::last(Error::Certificate {
-                url: shown(url),
-                source,
-            });
+            return Trouble::last(Error::Certificate { url: shown(url), source });
         }
         let hopeless = error.is_redirect() || error.is_builder();
-        // The library's own text would show the address with all that is in it.
-        let trouble = Trouble::fault(url, Fault::Request(error.without_url()));
-        Trouble {
-            again: !hopeless,
-            ..trouble
-        }
+        let root = Root(super::address::quoted(&chain(&error).last().map(ToString::to_string).unwrap_or_default()));
+        let trouble = Trouble::fault(url, Fault::Request { what: step(&error), root });
+        Trouble { again: !hopeless, ..trouble }
     }
 }
 
-/// The verdict on a certificate, which lies deep in the chain and inside of I/O errors.
+/// The error and its causes, down to those that hide inside of I/O errors.
+fn chain(error: &reqwest::Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
+    let first: &(dyn std::error::Error + 'static) = error;
+    // An I/O error gives its content's source for its own, so the content itself is asked for.
+    std::iter::successors(Some(first), |error| match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        Some(inner) => Some(inner),
+        None => error.source(),
+    })
+}
+
+/// The verdict on a certificate.
 fn certificate_error(error: &reqwest::Error) -> Option<rustls::Error> {
-    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = next {
-        if let Some(found @ rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
-            return Some(found.clone());
-        }
-        // An I/O error gives its content's source for its own, so the content itself is asked for.
-        next = match error
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::get_ref)
-        {
-            Some(inner) => Some(inner),
-            None => error.source(),
-        };
-    }
-    None
+    chain(error).find_map(|error| match error.downcast_ref() {
+        Some(found @ rustls::Error::InvalidCertificate(_)) => Some(found.clone()),
+        _ => None,
+    })
 }
 
 /// How often something was tried, and how long to wait before the next time.
@@ -266,11 +250,7 @@ pub(super) struct Tries {
 
 impl Tries {
     pub(super) fn new(retries: u32, first: Duration) -> Tries {
-        Tries {
-            attempts: 0,
-            retries,
-            first,
-        }
+        Tries { attempts: 0, retries, first }
     }
 
     /// Waits until it makes sense to try again, or gives up with the error.
@@ -284,12 +264,7 @@ impl Tries {
             return Err(error);
         }
         let backoff = self.backoff();
-        tokio::time::sleep(
-            trouble
-                .pause
-                .map_or(backoff, |pause| pause.min(LONGEST_PAUSE).max(backoff)),
-        )
-        .await;
+        tokio::time::sleep(trouble.pause.map_or(backoff, |pause| pause.min(LONGEST_PAUSE).max(backoff))).await;
         Ok(())
     }
 
@@ -297,9 +272,7 @@ impl Tries {
     fn backoff(&self) -> Duration {
         let times = 3u32.saturating_pow(self.attempts.saturating_sub(1)).min(10);
         let chance = RandomState::new().hash_one(self.attempts) % 1000;
-        self.first
-            .saturating_mul(times)
-            .mul_f64(0.5 + chance as f64 / 1000.0)
+        self.first.saturating_mul(times).mul_f64(0.5 + chance as f64 / 1000.0)
     }
 }
 

@@ -22,26 +22,13 @@ pub(super) struct Pace {
 impl Pace {
     /// Fewer than `limit` bytes a second over `window` is too slow; a limit or window of 0 means that nothing is.
     pub(super) fn new(window: Duration, limit: u32) -> Pace {
-        let window = if limit == 0 || window.is_zero() {
-            NO_LIMIT
-        } else {
-            window.min(NO_LIMIT)
-        };
+        let window = if limit == 0 || window.is_zero() { NO_LIMIT } else { window.min(NO_LIMIT) };
         let least = u64::from(limit).saturating_mul(window.as_secs()).max(1);
-        Pace {
-            window,
-            least,
-            until: Instant::now() + window,
-            received: 0,
-        }
+        Pace { window, least, until: Instant::now() + window, received: 0 }
     }
 
     /// Waits for the head of an answer, for which a connection may have to be made first.
-    pub(super) async fn first<F: Future>(
-        &mut self,
-        connect: Duration,
-        future: F,
-    ) -> Result<F::Output, Fault> {
+    pub(super) async fn first<F: Future>(&mut self, connect: Duration, future: F) -> Result<F::Output, Fault> {
         self.until += connect.min(NO_LIMIT);
         let result = self.within(future).await;
         self.renew();
@@ -56,10 +43,7 @@ impl Pace {
                 Ok(output) => return Ok(output),
                 Err(_) if self.received >= self.least => self.renew(),
                 Err(_) => {
-                    return Err(Fault::Slow {
-                        received: self.received,
-                        seconds: self.window.as_secs_f32(),
-                    });
+                    return Err(Fault::Slow { received: self.received, seconds: self.window.as_secs_f32() });
                 }
             }
         }

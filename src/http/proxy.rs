@@ -41,9 +41,7 @@ pub enum InvalidProxy {
         origin: String,
     },
     /// A kind that this client cannot speak.
-    #[error(
-        "the proxy `{shown}` of {origin} is a SOCKS proxy; only http and https proxies are supported"
-    )]
+    #[error("the proxy `{shown}` of {origin} is a SOCKS proxy; only http and https proxies are supported")]
     Socks {
         /// Without credentials.
         shown: String,
@@ -58,19 +56,13 @@ impl ProxySettings {
         let first = |names: &[&str]| {
             names.iter().find_map(|name| {
                 let url = Secret::new(env.text(name)?);
-                Some(ProxyAddress {
-                    url,
-                    origin: format!("the variable {name}"),
-                })
+                Some(ProxyAddress { url, origin: format!("the variable {name}") })
             })
         };
         ProxySettings {
             http: first(&["http_proxy", "all_proxy", "ALL_PROXY"]),
             https: first(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]),
-            no_proxy: env
-                .text("no_proxy")
-                .or_else(|| env.text("NO_PROXY"))
-                .map(str::to_owned),
+            no_proxy: env.text("no_proxy").or_else(|| env.text("NO_PROXY")).map(str::to_owned),
         }
     }
 
@@ -78,10 +70,7 @@ impl ProxySettings {
     pub fn configure(&mut self, url: &str, origin: &str) {
         let address = || {
             let url = (!url.is_empty()).then(|| Secret::new(url))?;
-            Some(ProxyAddress {
-                url,
-                origin: origin.to_owned(),
-            })
+            Some(ProxyAddress { url, origin: origin.to_owned() })
         };
         self.http = address();
         self.https = address();
@@ -89,15 +78,10 @@ impl ProxySettings {
 
     /// Hosts of the proxies that are themselves spoken to with TLS.
     pub(super) fn tls_hosts(&self) -> Vec<String> {
-        let hosts = [&self.http, &self.https]
-            .into_iter()
-            .flatten()
-            .filter_map(|address| {
-                let url = reqwest::Url::parse(address.url.expose()).ok()?;
-                (url.scheme() == "https")
-                    .then(|| url.host_str().map(str::to_owned))
-                    .flatten()
-            });
+        let hosts = [&self.http, &self.https].into_iter().flatten().filter_map(|address| {
+            let url = reqwest::Url::parse(address.url.expose()).ok()?;
+            (url.scheme() == "https").then(|| url.host_str().map(str::to_owned)).flatten()
+        });
         hosts.collect()
     }
 
@@ -133,20 +117,13 @@ const DEFAULT_PORT: u16 = 1080;
 
 impl ProxyAddress {
     fn invalid(&self) -> InvalidProxy {
-        InvalidProxy::Address {
-            shown: shown(self.url.expose()),
-            origin: self.origin.clone(),
-        }
+        InvalidProxy::Address { shown: shown(self.url.expose()), origin: self.origin.clone() }
     }
 
     /// The address with scheme and port filled in as libcurl does.
     fn checked(&self) -> Result<String, InvalidProxy> {
         let text = self.url.expose().trim();
-        let text = if text.contains("://") {
-            text.to_owned()
-        } else {
-            format!("http://{text}")
-        };
+        let text = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
         let mut url = reqwest::Url::parse(&text).map_err(|_| self.invalid())?;
         match url.scheme() {
             "http" | "https" if url.host_str().is_none_or(str::is_empty) => {
@@ -154,16 +131,12 @@ impl ProxyAddress {
             }
             "http" => {
                 if !names_port(&text) {
-                    url.set_port(Some(DEFAULT_PORT))
-                        .map_err(|()| self.invalid())?;
+                    url.set_port(Some(DEFAULT_PORT)).map_err(|()| self.invalid())?;
                 }
             }
             "https" => {}
             scheme if scheme.starts_with("socks") => {
-                return Err(InvalidProxy::Socks {
-                    shown: shown(&text),
-                    origin: self.origin.clone(),
-                });
+                return Err(InvalidProxy::Socks { shown: shown(&text), origin: self.origin.clone() });
             }
             _ => return Err(self.invalid()),
         }
@@ -174,13 +147,28 @@ impl ProxyAddress {
 /// Whether an address names its port; the parsed form drops a scheme's own port.
 fn names_port(url: &str) -> bool {
     let after_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let authority = after_scheme
-        .split(['/', '?', '#'])
-        .next()
-        .unwrap_or_default();
-    let host = authority
-        .rsplit_once('@')
-        .map_or(authority, |(_, host)| host);
-    host.rsplit_once(':')
-        .is_some_and(|(_, port)| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()))
+    let authority = after_scheme.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    host.rsplit_once(':').is_some_and(|(_, port)| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scheme_and_port_are_filled_in_as_libcurl_does() {
+        for (given, expected) in [
+            ("h", "http://h:1080/"),
+            ("h:80", "http://h/"),
+            ("http://u:p@h", "http://u:p@h:1080/"),
+            ("http://[::1]", "http://[::1]:1080/"),
+            ("http://[::1]:80/", "http://[::1]/"),
+            ("https://h", "https://h/"),
+            ("https://h:8443", "https://h:8443/"),
+        ] {
+            let address = ProxyAddress { url: Secret::new(given), origin: "test".to_owned() };
+            assert_eq!(address.checked().expect(given), expected);
+        }
+    }
 }

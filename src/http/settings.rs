@@ -61,10 +61,7 @@ pub enum TlsVersion {
 
 impl Default for TlsVersions {
     fn default() -> TlsVersions {
-        TlsVersions {
-            oldest: TlsVersion::Tls12,
-            newest: TlsVersion::Tls13,
-        }
+        TlsVersions { oldest: TlsVersion::Tls12, newest: TlsVersion::Tls13 }
     }
 }
 
@@ -94,10 +91,7 @@ impl Settings {
     pub fn of_env(env: &Env) -> Settings {
         Settings {
             cert_file: env.path("SSL_CERT_FILE"),
-            cert_dirs: env
-                .os("SSL_CERT_DIR")
-                .map(|dirs| std::env::split_paths(dirs).collect())
-                .unwrap_or_default(),
+            cert_dirs: env.os("SSL_CERT_DIR").map(|dirs| std::env::split_paths(dirs).collect()).unwrap_or_default(),
             proxy: ProxySettings::of_env(env),
             ..Settings::default()
         }

@@ -8,9 +8,7 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{
-    ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme, SupportedProtocolVersion,
-};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme, SupportedProtocolVersion};
 
 use super::settings::{Settings, TlsVersion, TlsVersions};
 
@@ -42,8 +40,8 @@ pub enum InvalidTls {
 /// The TLS side of the client.
 pub(super) fn configuration(settings: &Settings) -> Result<ClientConfig, InvalidTls> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_protocol_versions(versions(settings.tls))?;
+    let builder =
+        ClientConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(versions(settings.tls))?;
     let upstream = roots(settings)?;
     let proxies = settings.proxy.tls_hosts();
     let mut config = match &settings.proxy_cainfo {
@@ -53,14 +51,9 @@ pub(super) fn configuration(settings: &Settings) -> Result<ClientConfig, Invalid
                 proxy: verifier(roots_of_file(cainfo)?, &provider)?,
                 proxies,
             };
-            builder
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(verifier))
-                .with_no_client_auth()
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth()
         }
-        _ => builder
-            .with_root_certificates(upstream)
-            .with_no_client_auth(),
+        _ => builder.with_root_certificates(upstream).with_no_client_auth(),
     };
     config.alpn_protocols = match settings.multiplexing {
         true => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
@@ -86,12 +79,7 @@ fn roots(settings: &Settings) -> Result<RootCertStore, InvalidTls> {
     }
     // What does not exist does not count, as in cargo.
     let file = settings.cert_file.as_deref().filter(|path| path.exists());
-    let dirs: Vec<&Path> = settings
-        .cert_dirs
-        .iter()
-        .map(PathBuf::as_path)
-        .filter(|path| path.is_dir())
-        .collect();
+    let dirs: Vec<&Path> = settings.cert_dirs.iter().map(PathBuf::as_path).filter(|path| path.is_dir()).collect();
     let mut certificates = Vec::new();
     if let Some(file) = file {
         certificates.extend(certificates_of_file(file)?);
@@ -102,10 +90,8 @@ fn roots(settings: &Settings) -> Result<RootCertStore, InvalidTls> {
     if file.is_none() {
         certificates.extend(rustls_native_certs::load_native_certs().certs);
     } else if dirs.is_empty() {
-        certificates.extend(
-            system_folders()
-                .flat_map(|dir| rustls_native_certs::load_certs_from_paths(None, Some(dir)).certs),
-        );
+        certificates
+            .extend(system_folders().flat_map(|dir| rustls_native_certs::load_certs_from_paths(None, Some(dir)).certs));
     }
     let mut store = RootCertStore::empty();
     store.add_parsable_certificates(certificates);
@@ -127,13 +113,7 @@ fn system_folders() -> impl Iterator<Item = &'static Path> {
 fn roots_of_file(path: &Path) -> Result<RootCertStore, InvalidTls> {
     let mut store = RootCertStore::empty();
     let (added, _) = store.add_parsable_certificates(certificates_of_file(path)?);
-    if added == 0 {
-        Err(InvalidTls::NoCertificate {
-            path: path.to_owned(),
-        })
-    } else {
-        Ok(store)
-    }
+    if added == 0 { Err(InvalidTls::NoCertificate { path: path.to_owned() }) } else { Ok(store) }
 }
 
 fn certificates_of_file(path: &Path) -> Result<Vec<CertificateDer<'static>>, InvalidTls> {
@@ -143,27 +123,15 @@ fn certificates_of_file(path: &Path) -> Result<Vec<CertificateDer<'static>>, Inv
     }
     match found.errors.first() {
         Some(error) => {
-            let reason = std::error::Error::source(error)
-                .map_or_else(|| error.to_string(), ToString::to_string);
-            Err(InvalidTls::Unreadable {
-                path: path.to_owned(),
-                reason,
-            })
+            let reason = std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
+            Err(InvalidTls::Unreadable { path: path.to_owned(), reason })
         }
-        None => Err(InvalidTls::NoCertificate {
-            path: path.to_owned(),
-        }),
+        None => Err(InvalidTls::NoCertificate { path: path.to_owned() }),
     }
 }
 
-fn verifier(
-    roots: RootCertStore,
-    provider: &Arc<CryptoProvider>,
-) -> Result<Arc<WebPkiServerVerifier>, InvalidTls> {
-    Ok(
-        WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
-            .build()?,
-    )
+fn verifier(roots: RootCertStore, provider: &Arc<CryptoProvider>) -> Result<Arc<WebPkiServerVerifier>, InvalidTls> {
+    Ok(WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)).build()?)
 }
 
 /// Proxies are checked against their own authorities, everybody else against the upstream's.
@@ -184,15 +152,8 @@ impl ServerCertVerifier for ByHost {
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         let name = server_name.to_str();
-        let is_proxy = self
-            .proxies
-            .iter()
-            .any(|host| host.trim_matches(['[', ']']).eq_ignore_ascii_case(&name));
-        let verifier = if is_proxy {
-            &self.proxy
-        } else {
-            &self.upstream
-        };
+        let is_proxy = self.proxies.iter().any(|host| host.trim_matches(['[', ']']).eq_ignore_ascii_case(&name));
+        let verifier = if is_proxy { &self.proxy } else { &self.upstream };
         verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
     }
 

@@ -33,10 +33,7 @@ pub(super) struct Found<'a> {
 impl Files {
     /// Reads `.cargo/config.toml` of `cwd` and of every folder above it, then the one in `cargo_home`.
     pub(super) fn read(cwd: &Path, cargo_home: Option<&Path>) -> Result<Files, Error> {
-        let mut folders: Vec<PathBuf> = cwd
-            .ancestors()
-            .map(|folder| folder.join(".cargo"))
-            .collect();
+        let mut folders: Vec<PathBuf> = cwd.ancestors().map(|folder| folder.join(".cargo")).collect();
         if let Some(home) = cargo_home.filter(|home| !folders.iter().any(|folder| folder == home)) {
             folders.push(home.to_owned());
         }
@@ -53,15 +50,8 @@ impl Files {
     pub(super) fn all<'a>(&'a self, keys: &'a [&'a str]) -> impl Iterator<Item = Found<'a>> {
         self.0.iter().filter_map(|file| {
             let (first, rest) = keys.split_first()?;
-            let value = rest
-                .iter()
-                .try_fold(file.table.get(*first)?, |value, key| {
-                    value.as_table()?.get(*key)
-                })?;
-            Some(Found {
-                value,
-                file: &file.path,
-            })
+            let value = rest.iter().try_fold(file.table.get(*first)?, |value, key| value.as_table()?.get(*key))?;
+            Some(Found { value, file: &file.path })
         })
     }
 
@@ -69,15 +59,8 @@ impl Files {
     pub(super) fn first<'a>(&'a self, keys: &[&str]) -> Option<Found<'a>> {
         self.0.iter().find_map(|file| {
             let (first, rest) = keys.split_first()?;
-            let value = rest
-                .iter()
-                .try_fold(file.table.get(*first)?, |value, key| {
-                    value.as_table()?.get(*key)
-                })?;
-            Some(Found {
-                value,
-                file: &file.path,
-            })
+            let value = rest.iter().try_fold(file.table.get(*first)?, |value, key| value.as_table()?.get(*key))?;
+            Some(Found { value, file: &file.path })
         })
     }
 
@@ -98,11 +81,7 @@ impl Files {
 impl Found<'_> {
     /// The value as text.
     pub(super) fn text(&self, keys: &[&str]) -> Result<&str, Error> {
-        let wrong = || Error::Value {
-            key: keys.join("."),
-            place: self.place(),
-            expected: "a string",
-        };
+        let wrong = || Error::Value { key: keys.join("."), place: self.place(), expected: "a string" };
         self.value.as_str().ok_or_else(wrong)
     }
 
@@ -113,43 +92,24 @@ impl Found<'_> {
 
     /// The folder that relative paths of the file count from: the one that holds its `.cargo`.
     pub(super) fn root(&self) -> &Path {
-        self.file
-            .parent()
-            .and_then(Path::parent)
-            .unwrap_or(Path::new("/"))
+        self.file.parent().and_then(Path::parent).unwrap_or(Path::new("/"))
     }
 }
 
 /// The file of that name in a folder of cargo's; the old form without `.toml` wins, as in cargo.
 pub(super) fn file_in(folder: &Path, name: &str) -> Option<PathBuf> {
-    [folder.join(name), folder.join(format!("{name}.toml"))]
-        .into_iter()
-        .find(|path| path.is_file())
+    [folder.join(name), folder.join(format!("{name}.toml"))].into_iter().find(|path| path.is_file())
 }
 
 /// The table in the file at `path`.
 pub(super) fn parse(path: &Path) -> Result<Table, Error> {
-    let text = fs::read_to_string(path).map_err(|source| Error::Io {
-        path: path.to_owned(),
-        source,
-    })?;
+    let text = fs::read_to_string(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     text.parse::<Table>().map_err(|error| {
         let before = &text[..text.floor_char_boundary(error.span().map_or(0, |span| span.start))];
         let line = before.matches('\n').count() + 1;
-        let column = before
-            .rsplit('\n')
-            .next()
-            .unwrap_or_default()
-            .chars()
-            .count()
-            + 1;
-        Error::Toml {
-            path: path.to_owned(),
-            line,
-            column,
-            message: error.message().to_owned(),
-        }
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        Error::Toml { path: path.to_owned(), line, column, message: error.message().to_owned() }
     })
 }
 
@@ -160,9 +120,7 @@ fn read_with_includes(
     files: &mut Vec<ConfigFile>,
 ) -> Result<(), Error> {
     if above.iter().any(|other| other == path) {
-        return Err(Error::IncludeCycle {
-            path: path.to_owned(),
-        });
+        return Err(Error::IncludeCycle { path: path.to_owned() });
     }
     let mut table = match parse(path) {
         Err(Error::Io { source, .. }) if !required && source.kind() == io::ErrorKind::NotFound => {
@@ -175,10 +133,7 @@ fn read_with_includes(
         None => Vec::new(),
     };
     table.retain(|key, _| TABLES.contains(&key));
-    files.push(ConfigFile {
-        path: path.to_owned(),
-        table,
-    });
+    files.push(ConfigFile { path: path.to_owned(), table });
     above.push(path.to_owned());
     for include in includes.iter().rev() {
         read_with_includes(&include.path, !include.optional, above, files)?;
@@ -202,10 +157,7 @@ fn includes(value: &Value, file: &Path) -> Result<Vec<Include>, Error> {
     let folder = file.parent().unwrap_or(Path::new("/"));
     let one = |value: &Value| -> Option<Include> {
         match value {
-            Value::String(path) => Some(Include {
-                path: folder.join(path),
-                optional: false,
-            }),
+            Value::String(path) => Some(Include { path: folder.join(path), optional: false }),
             Value::Table(table) => {
                 let path = folder.join(table.get("path")?.as_str()?);
                 let optional = table.get("optional").map_or(Some(false), Value::as_bool)?;
@@ -215,10 +167,7 @@ fn includes(value: &Value, file: &Path) -> Result<Vec<Include>, Error> {
         }
     };
     match value {
-        Value::Array(values) => values
-            .iter()
-            .map(|value| one(value).ok_or_else(wrong))
-            .collect(),
+        Value::Array(values) => values.iter().map(|value| one(value).ok_or_else(wrong)).collect(),
         Value::String(_) => Ok(one(value).into_iter().collect()),
         _ => Err(wrong()),
     }

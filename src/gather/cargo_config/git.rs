@@ -7,18 +7,13 @@ use crate::env::Env;
 /// The value of `http.proxy` in the user's git configuration, and the file that sets it.
 pub(super) fn http_proxy(env: &Env) -> Option<(String, PathBuf)> {
     let home = env.path("HOME");
-    let xdg = env
-        .path("XDG_CONFIG_HOME")
-        .or_else(|| Some(home.as_ref()?.join(".config")));
+    let xdg = env.path("XDG_CONFIG_HOME").or_else(|| Some(home.as_ref()?.join(".config")));
     let global = home.map(|home| home.join(".gitconfig"));
     // The last one that sets a value wins in git; so the first one does from behind.
-    [global, xdg.map(|xdg| xdg.join("git").join("config"))]
-        .into_iter()
-        .flatten()
-        .find_map(|path| {
-            let text = read(&path)?;
-            Some((proxy_of(&text)?, path))
-        })
+    [global, xdg.map(|xdg| xdg.join("git").join("config"))].into_iter().flatten().find_map(|path| {
+        let text = read(&path)?;
+        Some((proxy_of(&text)?, path))
+    })
 }
 
 /// A file of git's that is damaged or cannot be read is git's affair.
@@ -74,10 +69,7 @@ mod tests {
         let text = "[user]\n\tname = x # proxy = no\n[http \"https://a/\"]\nproxy = special:1\n\
                     [HTTP] sslVerify = true\n\tProxy = \"http://u:p#w@first:1\" ; comment\n[core]\nproxy = other\n";
         assert_eq!(proxy_of(text).as_deref(), Some("http://u:p#w@first:1"));
-        assert_eq!(
-            proxy_of(&format!("{text}[http]\nproxy = second:2 # x\n")).as_deref(),
-            Some("second:2")
-        );
+        assert_eq!(proxy_of(&format!("{text}[http]\nproxy = second:2 # x\n")).as_deref(), Some("second:2"));
         assert_eq!(proxy_of("[user]\nproxy = x\n"), None);
     }
 }

@@ -11,7 +11,8 @@ use super::{Error, variable};
 /// A sparse registry to take everything from.
 #[derive(Clone, Debug)]
 pub struct Upstream {
-    /// The index's address: http or https, no `sparse+`, with a slash at its end.
+    /// The index's address: http or https, no `sparse+`, with a slash at its end. It may hold a name and a password;
+    /// messages show it with [`shown`].
     pub index: String,
     /// Overrides the `dl` of the index's config.json.
     pub dl: Option<String>,
@@ -52,18 +53,11 @@ pub fn is_ours(name: &str) -> bool {
 }
 
 pub(super) fn find(files: &Files, cargo_home: Option<&Path>, env: &Env) -> Result<Upstream, Error> {
-    let search = Search {
-        files,
-        cargo_home,
-        env,
-    };
+    let search = Search { files, cargo_home, env };
     let dl = match env.text(DL_URL) {
         Some(url) if is_http(url) => Some(url.to_owned()),
         Some(url) => {
-            return Err(Error::Address {
-                url: shown(url),
-                place: format!("the variable {DL_URL}"),
-            });
+            return Err(Error::Address { url: shown(url), place: format!("the variable {DL_URL}") });
         }
         None => None,
     };
@@ -74,31 +68,13 @@ pub(super) fn find(files: &Files, cargo_home: Option<&Path>, env: &Env) -> Resul
         (index, token, Origin::Environment)
     } else if let Some(replacement) = search.replacement(&mut warnings)? {
         let mut names = vec![replacement.name.clone()];
-        names.extend(
-            search
-                .names_of(&replacement.index)
-                .into_iter()
-                .filter(|name| *name != replacement.name),
-        );
+        names.extend(search.names_of(&replacement.index).into_iter().filter(|name| *name != replacement.name));
         let token = search.token(names)?;
-        (
-            replacement.index,
-            token,
-            Origin::Replacement {
-                name: replacement.name,
-                file: replacement.file,
-            },
-        )
+        (replacement.index, token, Origin::Replacement { name: replacement.name, file: replacement.file })
     } else {
         (crates_io(), None, Origin::CratesIo)
     };
-    Ok(Upstream {
-        index,
-        dl,
-        token,
-        origin,
-        warnings,
-    })
+    Ok(Upstream { index, dl, token, origin, warnings })
 }
 
 struct Search<'a> {
@@ -137,9 +113,7 @@ impl Search<'_> {
         let keys = ["source", "crates-io", "registry"];
         for found in self.files.all(&keys) {
             let kind = registry_kind(found.text(&keys)?, &found.place())?;
-            if matches!(&kind, Kind::Sparse(index) if *index == crates_io())
-                || is_git_index(found.value.as_str())
-            {
+            if matches!(&kind, Kind::Sparse(index) if *index == crates_io()) || is_git_index(found.value.as_str()) {
                 continue;
             }
             match self.judge("crates-io", kind, found.file) {
@@ -153,11 +127,7 @@ impl Search<'_> {
     fn judge(&self, name: &str, kind: Kind, file: &Path) -> Result<Replacement, String> {
         let place = file.display();
         match kind {
-            Kind::Sparse(index) => Ok(Replacement {
-                name: name.to_owned(),
-                index,
-                file: file.to_owned(),
-            }),
+            Kind::Sparse(index) => Ok(Replacement { name: name.to_owned(), index, file: file.to_owned() }),
             Kind::Other(what) => Err(format!(
                 "crates.io is replaced with `{name}` in `{place}`, which is {what} and cannot be mirrored from; passed over"
             )),
@@ -173,10 +143,7 @@ impl Search<'_> {
         let mut name = name.to_owned();
         loop {
             if seen.contains(&name) {
-                return Err(Error::SourceCycle {
-                    name,
-                    file: file.to_owned(),
-                });
+                return Err(Error::SourceCycle { name, file: file.to_owned() });
             }
             if is_ours(&name) {
                 return Ok((name, Kind::Ours));
@@ -189,10 +156,7 @@ impl Search<'_> {
             }
             return match self.kind(&name)? {
                 Some(kind) => Ok((name, kind)),
-                None => Err(Error::UnknownSource {
-                    name,
-                    file: file.to_owned(),
-                }),
+                None => Err(Error::UnknownSource { name, file: file.to_owned() }),
             };
         }
     }
@@ -203,11 +167,7 @@ impl Search<'_> {
         if let Some(found) = self.files.first(&keys) {
             return registry_kind(found.text(&keys)?, &found.place()).map(Some);
         }
-        let others = [
-            ("local-registry", "a local registry"),
-            ("directory", "a folder"),
-            ("git", "a git repository"),
-        ];
+        let others = [("local-registry", "a local registry"), ("directory", "a folder"), ("git", "a git repository")];
         for (key, what) in others {
             if self.files.first(&["source", name, key]).is_some() {
                 return Ok(Some(Kind::Other(what.to_owned())));
@@ -267,22 +227,15 @@ impl Search<'_> {
     }
 
     fn credential(&self, name: &str) -> Result<Option<Secret>, Error> {
-        let Some(path) = self
-            .cargo_home
-            .and_then(|home| files::file_in(home, "credentials"))
-        else {
+        let Some(path) = self.cargo_home.and_then(|home| files::file_in(home, "credentials")) else {
             return Ok(None);
         };
         let table = files::parse(&path)?;
-        let token = table
-            .get("registries")
-            .and_then(|registries| registries.get(name)?.get("token"));
+        let token = table.get("registries").and_then(|registries| registries.get(name)?.get("token"));
         match token {
             Some(value) => {
                 let found = Found { value, file: &path };
-                found
-                    .text(&["registries", name, "token"])
-                    .map(|token| Some(Secret::new(token)))
+                found.text(&["registries", name, "token"]).map(|token| Some(Secret::new(token)))
             }
             None => Ok(None),
         }
@@ -293,26 +246,14 @@ impl Search<'_> {
         let keys = ["registries", name, "credential-provider"];
         let provider = match self.env.text(&variable(&keys)) {
             Some(text) => Some(text.to_owned()),
-            None => match self
-                .files
-                .first(&keys)
-                .map(|found| (found.value, found.place()))
-            {
+            None => match self.files.first(&keys).map(|found| (found.value, found.place())) {
                 Some((toml::Value::String(text), _)) => Some(text.clone()),
-                Some((toml::Value::Array(words), _)) => Some(
-                    words
-                        .iter()
-                        .filter_map(toml::Value::as_str)
-                        .collect::<Vec<_>>()
-                        .join(" "),
-                ),
+                Some((toml::Value::Array(words), _)) => {
+                    Some(words.iter().filter_map(toml::Value::as_str).collect::<Vec<_>>().join(" "))
+                }
                 Some((_, place)) => {
                     let expected = "a string or an array of strings";
-                    return Err(Error::Value {
-                        key: keys.join("."),
-                        place,
-                        expected,
-                    });
+                    return Err(Error::Value { key: keys.join("."), place, expected });
                 }
                 None => None,
             },
@@ -320,11 +261,7 @@ impl Search<'_> {
         match provider {
             Some(provider) if provider.split_whitespace().next() != Some(TOKEN_PROVIDER) => {
                 let variable = variable(&["registries", name, "token"]);
-                Err(Error::CredentialProvider {
-                    registry: name.to_owned(),
-                    provider,
-                    variable,
-                })
+                Err(Error::CredentialProvider { registry: name.to_owned(), provider, variable })
             }
             _ => Ok(()),
         }
@@ -334,19 +271,12 @@ impl Search<'_> {
 /// The index of crates.io.
 fn crates_io() -> String {
     let url = crates_index::sparse::URL;
-    format!(
-        "{}/",
-        url.strip_prefix("sparse+")
-            .unwrap_or(url)
-            .trim_end_matches('/')
-    )
+    format!("{}/", url.strip_prefix("sparse+").unwrap_or(url).trim_end_matches('/'))
 }
 
 /// Whether this is the git index of crates.io, which older configurations name beside `replace-with`.
 fn is_git_index(url: Option<&str>) -> bool {
-    url.is_some_and(|url| {
-        url.trim_end_matches('/').trim_end_matches(".git") == crates_index::git::URL
-    })
+    url.is_some_and(|url| url.trim_end_matches('/').trim_end_matches(".git") == crates_index::git::URL)
 }
 
 fn registry_kind(url: &str, place: &str) -> Result<Kind, Error> {
@@ -364,14 +294,10 @@ fn index_url(url: &str, place: &str) -> Result<String, Error> {
     if is_http(text) && is_plain {
         Ok(format!("{}/", text.trim_end_matches('/')))
     } else {
-        Err(Error::Address {
-            url: shown(text),
-            place: place.to_owned(),
-        })
+        Err(Error::Address { url: shown(text), place: place.to_owned() })
     }
 }
 
 fn is_http(url: &str) -> bool {
-    reqwest::Url::parse(url)
-        .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+    reqwest::Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
 }

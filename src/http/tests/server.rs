@@ -35,8 +35,7 @@ pub(super) fn reply(status: u16, headers: &str, body: &[u8]) -> Vec<u8> {
         304 => String::new(),
         _ => format!("content-length: {}\r\n", body.len()),
     };
-    let mut out =
-        format!("HTTP/1.1 {status} X\r\nconnection: close\r\n{length}{headers}\r\n").into_bytes();
+    let mut out = format!("HTTP/1.1 {status} X\r\nconnection: close\r\n{length}{headers}\r\n").into_bytes();
     out.extend_from_slice(body);
     out
 }
@@ -111,10 +110,7 @@ async fn perform(act: Act, mut stream: TcpStream) {
             }
         }
         Act::SendThenHang(bytes) => {
-            stream
-                .write_all(&bytes)
-                .await
-                .expect("the head is waited for");
+            stream.write_all(&bytes).await.expect("the head is waited for");
             tokio::time::sleep(Duration::from_secs(60)).await;
         }
         Act::Reset => {
@@ -131,10 +127,7 @@ async fn perform(act: Act, mut stream: TcpStream) {
             most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
             tokio::time::sleep(Duration::from_millis(50)).await;
             now.fetch_sub(1, Ordering::SeqCst);
-            stream
-                .write_all(&reply(200, "", b""))
-                .await
-                .expect("the answer is waited for");
+            stream.write_all(&reply(200, "", b"")).await.expect("the answer is waited for");
         }
     }
 }
@@ -167,13 +160,8 @@ impl Tls {
                         return;
                     };
                     counts.connections.fetch_add(1, Ordering::SeqCst);
-                    let service = hyper::service::service_fn(move |request| {
-                        answer(request, Arc::clone(&counts))
-                    });
-                    auto::Builder::new(TokioExecutor::new())
-                        .serve_connection(TokioIo::new(stream), service)
-                        .await
-                        .ok();
+                    let service = hyper::service::service_fn(move |request| answer(request, Arc::clone(&counts)));
+                    auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await.ok();
                 });
             }
         });
@@ -196,9 +184,7 @@ impl Tls {
                     let target = head.strip_prefix("CONNECT ")?.split(' ').next()?.to_owned();
                     let mut upstream = TcpStream::connect(target).await.ok()?;
                     stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.ok()?;
-                    tokio::io::copy_bidirectional(&mut stream, &mut upstream)
-                        .await
-                        .ok()
+                    tokio::io::copy_bidirectional(&mut stream, &mut upstream).await.ok()
                 });
             }
         });
@@ -211,33 +197,20 @@ impl Tls {
         let mut params = CertificateParams::new(Vec::new()).expect("parameters");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let authority_key = KeyPair::generate().expect("key");
-        let authority = params
-            .self_signed(&authority_key)
-            .expect("certificate")
-            .pem();
+        let authority = params.self_signed(&authority_key).expect("certificate").pem();
         let issuer = Issuer::new(params, authority_key);
         let key = KeyPair::generate().expect("key");
         let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-        let certificate = CertificateParams::new(names)
-            .expect("names")
-            .signed_by(&key, &issuer)
-            .expect("certificate");
+        let certificate = CertificateParams::new(names).expect("names").signed_by(&key, &issuer).expect("certificate");
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .expect("versions")
             .with_no_client_auth()
-            .with_single_cert(
-                vec![certificate.der().clone()],
-                PrivateKeyDer::Pkcs8(key.serialize_der().into()),
-            )
+            .with_single_cert(vec![certificate.der().clone()], PrivateKeyDer::Pkcs8(key.serialize_der().into()))
             .expect("certificate and key");
         config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
-        let tls = Tls {
-            authority,
-            port,
-            counts: Arc::default(),
-        };
+        let tls = Tls { authority, port, counts: Arc::default() };
         (tls, listener, TlsAcceptor::from(Arc::new(config)))
     }
 
@@ -260,14 +233,8 @@ async fn answer(
     request: hyper::Request<hyper::body::Incoming>,
     counts: Arc<Counts>,
 ) -> Result<hyper::Response<Full<Bytes>>, std::convert::Infallible> {
-    counts.most.fetch_max(
-        counts.now.fetch_add(1, Ordering::SeqCst) + 1,
-        Ordering::SeqCst,
-    );
+    counts.most.fetch_max(counts.now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
     tokio::time::sleep(Duration::from_millis(30)).await;
     counts.now.fetch_sub(1, Ordering::SeqCst);
-    Ok(hyper::Response::new(Full::new(Bytes::from(format!(
-        "{:?}",
-        request.version()
-    )))))
+    Ok(hyper::Response::new(Full::new(Bytes::from(format!("{:?}", request.version())))))
 }
