@@ -11,6 +11,7 @@ mod bundle;
 mod gather;
 mod mirror;
 mod serve;
+mod wire;
 
 /// What kind of failure; decides the exit code. Published numbers never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,1 +1,491 @@
-//! http
+//! The one client: proxies, authorities, time-outs and user agent as the user's cargo has them; retries, limits, HTTP/2.
+//!
+//! Nothing here reads the environment: it comes in through [`Settings`]. Nothing here decompresses a crate: what
+//! arrives is what is hashed. Only [`Client::get`] asks for gzip, for the index's text, and decodes within its limit.
+//! No error and no report shows credentials, neither of an address nor of a header.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use reqwest::header::{self, HeaderMap, HeaderValue};
+use reqwest::{Response, StatusCode, Url, Version, redirect};
+use tokio::io::AsyncWriteExt as _;
+
+use crate::digest::{BUFFER, Hasher, Sha256};
+
+mod address;
+mod failing;
+mod gzip;
+mod lanes;
+mod pace;
+pub mod proxy;
+mod settings;
+mod tls;
+
+pub use address::shown;
+pub use failing::{Error, Fault};
+pub use proxy::{InvalidProxy, ProxyAddress, ProxySettings};
+pub use settings::{Settings, TlsVersion, TlsVersions};
+pub use tls::InvalidTls;
+
+use failing::{Tries, Trouble};
+use lanes::{Lanes, Pass};
+use pace::Pace;
+
+/// Redirects that are followed at most for one request.
+const REDIRECTS: usize = 10;
+
+/// A text that is never shown: a token, or an address that may hold a password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Takes a secret in.
+    pub fn new(text: impl Into<String>) -> Secret {
+        Secret(text.into())
+    }
+
+    /// The secret itself, for a request's header and nothing else.
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// The client. Cheap to clone; clones share connections and limits.
+#[derive(Clone)]
+pub struct Client {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    client: reqwest::Client,
+    lanes: Lanes,
+    retries: u32,
+    first_backoff: Duration,
+    connect_timeout: Duration,
+    low_speed_timeout: Duration,
+    low_speed_limit: u32,
+}
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// An `http` or `https` address.
+    pub url: &'a str,
+    /// The `Authorization` header as it stands, which for a registry is the token without a scheme. It stays with this
+    /// host: a redirect to another does not carry it.
+    pub authorization: Option<&'a Secret>,
+    /// An entity tag, with its quotes; a match is answered with 304.
+    pub if_none_match: Option<&'a str>,
+    /// A date as the server gave it; an older file is answered with 304.
+    pub if_modified_since: Option<&'a str>,
+}
+
+impl<'a> Request<'a> {
+    /// A plain request for `url`.
+    pub fn new(url: &'a str) -> Request<'a> {
+        Request {
+            url,
+            authorization: None,
+            if_none_match: None,
+            if_modified_since: None,
+        }
+    }
+}
+
+/// What was answered: 200 with a body, or one of the answers without one.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// 200, 304, 404, 410 or 451; everything else is an error.
+    pub status: u16,
+    /// The body of a 200, decoded; empty for every other status.
+    pub body: Bytes,
+    /// The entity tag, with its quotes.
+    pub etag: Option<String>,
+    /// The date of the last change, as the server wrote it.
+    pub last_modified: Option<String>,
+}
+
+impl Client {
+    /// A client that behaves as `settings` say.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Proxy`] and [`Error::Tls`] for settings that cannot be followed.
+    pub fn new(settings: &Settings) -> Result<Client, Error> {
+        let mut builder = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls::configuration(settings)?)
+            .user_agent(user_agent(&settings.user_agent)?)
+            .connect_timeout(settings.connect_timeout)
+            .redirect(redirect::Policy::limited(REDIRECTS))
+            .referer(false)
+            // The library must not read the environment by itself; the proxies below are all there are.
+            .no_proxy();
+        if !settings.multiplexing {
+            builder = builder.http1_only();
+        }
+        for proxy in settings.proxy.to_reqwest()? {
+            builder = builder.proxy(proxy);
+        }
+        let client = builder.build().map_err(Error::Client)?;
+        Ok(Client {
+            inner: Arc::new(Inner {
+                client,
+                lanes: Lanes::new(settings.jobs, settings.multiplexing),
+                retries: settings.retries,
+                first_backoff: settings.first_backoff,
+                connect_timeout: settings.connect_timeout,
+                low_speed_timeout: settings.low_speed_timeout,
+                low_speed_limit: settings.low_speed_limit,
+            }),
+        })
+    }
+
+    /// Fetches something small into memory: at most `limit` bytes, also after decoding. Faults that may pass (429, 5xx,
+    /// resets, truncation, time-outs) are tried again.
+    pub async fn get(&self, request: &Request<'_>, limit: u64) -> Result<Answer, Error> {
+        let mut tries = Tries::new(self.inner.retries, self.inner.first_backoff);
+        loop {
+            match self.try_get(request, limit).await {
+                Ok(answer) => return Ok(answer),
+                Err(trouble) => tries.wait_after(trouble).await?,
+            }
+        }
+    }
+
+    /// Downloads to the file `into`, hashing on the way and never holding the whole body; the number of bytes.
+    ///
+    /// The file is created or truncated, and whole and right when this returns `Ok`; after an error it holds whatever
+    /// had come. It is not synced. `progress` is told of bytes as they arrive; bytes that a retry brings again are not
+    /// told of again.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] for 404, 410 and 451, [`Error::Checksum`] for a whole body with another digest,
+    /// [`Error::TooLarge`] for more than `limit` bytes: these are final. Passing faults are tried again first.
+    pub async fn download(
+        &self,
+        request: &Request<'_>,
+        into: &Path,
+        expected: Sha256,
+        limit: u64,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<u64, Error> {
+        let mut tries = Tries::new(self.inner.retries, self.inner.first_backoff);
+        let mut told = 0;
+        loop {
+            match self
+                .try_download(request, into, expected, limit, progress, &mut told)
+                .await
+            {
+                Ok(length) => return Ok(length),
+                Err(trouble) => tries.wait_after(trouble).await?,
+            }
+        }
+    }
+
+    async fn try_get(&self, request: &Request<'_>, limit: u64) -> Result<Answer, Trouble> {
+        let mut incoming = self.send(request, "gzip").await?;
+        let url = request.url;
+        let status = incoming.response.status();
+        let headers = incoming.response.headers();
+        let mut answer = Answer {
+            status: status.as_u16(),
+            body: Bytes::new(),
+            etag: text_of(headers, header::ETAG),
+            last_modified: text_of(headers, header::LAST_MODIFIED),
+        };
+        match status {
+            StatusCode::OK => {}
+            StatusCode::NOT_MODIFIED => return Ok(answer),
+            status if is_absent(status) => return Ok(answer),
+            _ => return Err(incoming.refusal(url).await),
+        }
+        let encoding = text_of(headers, header::CONTENT_ENCODING).unwrap_or_default();
+        let mut body = BytesMut::new();
+        while let Some(chunk) = incoming.chunk(url, limit).await? {
+            body.extend_from_slice(&chunk);
+        }
+        answer.body = match encoding.trim().to_ascii_lowercase().as_str() {
+            "" | "identity" => body.freeze(),
+            "gzip" | "x-gzip" => match gzip::decode(&body, limit) {
+                Ok(Some(text)) => Bytes::from(text),
+                Ok(None) => {
+                    return Err(Trouble::last(Error::TooLarge {
+                        url: shown(url),
+                        limit,
+                    }));
+                }
+                Err(source) => return Err(Trouble::fault(url, Fault::Undecodable(source))),
+            },
+            other => {
+                return Err(Trouble::last(Error::Encoding {
+                    url: shown(url),
+                    encoding: address::quoted(other),
+                }));
+            }
+        };
+        Ok(answer)
+    }
+
+    async fn try_download(
+        &self,
+        request: &Request<'_>,
+        into: &Path,
+        expected: Sha256,
+        limit: u64,
+        progress: &(dyn Fn(u64) + Sync),
+        told: &mut u64,
+    ) -> Result<u64, Trouble> {
+        let url = request.url;
+        let mut incoming = self.send(request, "identity").await?;
+        match incoming.response.status() {
+            StatusCode::OK => {}
+            _ => return Err(incoming.refusal(url).await),
+        }
+        let written = |source: io::Error| {
+            Trouble::last(Error::Io {
+                path: into.to_owned(),
+                source,
+            })
+        };
+        let mut file = tokio::fs::File::create(into).await.map_err(written)?;
+        let mut hasher = Hasher::new();
+        let mut waiting = BytesMut::new();
+        while let Some(chunk) = incoming.chunk(url, limit).await? {
+            hasher.update(&chunk);
+            waiting.extend_from_slice(&chunk);
+            if waiting.len() >= BUFFER {
+                file.write_all(&waiting).await.map_err(written)?;
+                waiting.clear();
+            }
+            if incoming.received > *told {
+                progress(incoming.received - *told);
+                *told = incoming.received;
+            }
+        }
+        file.write_all(&waiting).await.map_err(written)?;
+        file.flush().await.map_err(written)?;
+        let actual = hasher.finish();
+        if actual == expected {
+            return Ok(incoming.received);
+        }
+        let error = Error::Checksum {
+            url: shown(url),
+            expected,
+            actual,
+        };
+        // A body whose end nobody announced may have been cut short; every other one is what the server meant.
+        Err(if incoming.end_is_known {
+            Trouble::last(error)
+        } else {
+            Trouble::again(error)
+        })
+    }
+
+    /// Sends the request and waits for the head of the answer.
+    async fn send(
+        &self,
+        request: &Request<'_>,
+        encoding: &'static str,
+    ) -> Result<Incoming, Trouble> {
+        let inner = &self.inner;
+        let url = parsed(request)?;
+        let pass = inner.lanes.enter(&url).await;
+        let mut pace = Pace::new(inner.low_speed_timeout, inner.low_speed_limit);
+        let sent = inner
+            .client
+            .get(url.clone())
+            .headers(headers_of(request, encoding)?)
+            .send();
+        let response = match pace.first(inner.connect_timeout, sent).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => return Err(Trouble::of_request(request.url, error)),
+            Err(slow) => return Err(Trouble::fault(request.url, slow)),
+        };
+        // After a redirect this is another host's protocol, and says nothing about this one's.
+        let is_own = response.url().origin() == url.origin();
+        pass.answered(is_own && response.version() == Version::HTTP_2);
+        Ok(Incoming::new(response, pace, pass))
+    }
+}
+
+/// An answer whose body is still to come.
+struct Incoming {
+    response: Response,
+    pace: Pace,
+    received: u64,
+    announced: Option<u64>,
+    end_is_known: bool,
+    _pass: Pass,
+}
+
+impl Incoming {
+    fn new(response: Response, pace: Pace, pass: Pass) -> Incoming {
+        let headers = response.headers();
+        let announced = text_of(headers, header::CONTENT_LENGTH).and_then(|text| text.parse().ok());
+        let end_is_known = announced.is_some()
+            || headers.contains_key(header::TRANSFER_ENCODING)
+            || response.version() == Version::HTTP_2;
+        Incoming {
+            response,
+            pace,
+            received: 0,
+            announced,
+            end_is_known,
+            _pass: pass,
+        }
+    }
+
+    /// The next piece of the body, of which there may be `limit` bytes in all; `None` at its proper end.
+    async fn chunk(&mut self, url: &str, limit: u64) -> Result<Option<Bytes>, Trouble> {
+        let too_large = || {
+            Trouble::last(Error::TooLarge {
+                url: shown(url),
+                limit,
+            })
+        };
+        if self.announced.is_some_and(|announced| announced > limit) {
+            return Err(too_large());
+        }
+        match self.pace.within(self.response.chunk()).await {
+            Ok(Ok(Some(chunk))) => {
+                let length = chunk.len() as u64;
+                self.received += length;
+                self.pace.took(length);
+                if self.received > limit {
+                    Err(too_large())
+                } else {
+                    Ok(Some(chunk))
+                }
+            }
+            Ok(Ok(None)) => match self.announced {
+                Some(announced) if announced != self.received => Err(Trouble::fault(
+                    url,
+                    Fault::Truncated {
+                        received: self.received,
+                        announced,
+                    },
+                )),
+                _ => Ok(None),
+            },
+            Ok(Err(error)) => Err(Trouble::of_request(url, error)),
+            Err(slow) => Err(Trouble::fault(url, slow)),
+        }
+    }
+
+    /// What an answer other than 200 means; the beginning of its body is quoted.
+    async fn refusal(mut self, url: &str) -> Trouble {
+        let status = self.response.status();
+        let pause = failing::retry_after(self.response.headers());
+        let mut body = Vec::new();
+        // A server that refuses may do so without end, or badly; what it manages to say is enough.
+        while body.len() < 4 * address::QUOTED {
+            match self.pace.within(self.response.chunk()).await {
+                Ok(Ok(Some(chunk))) => {
+                    body.extend_from_slice(&chunk[..chunk.len().min(4 * address::QUOTED)]);
+                    self.pace.took(chunk.len() as u64);
+                }
+                _ => break,
+            }
+        }
+        let body = address::quoted(&String::from_utf8_lossy(&body));
+        let url = shown(url);
+        if is_absent(status) {
+            return Trouble::last(Error::NotFound {
+                url,
+                status: status.as_u16(),
+                body,
+            });
+        }
+        let error = Error::Status {
+            url,
+            status: status.as_u16(),
+            body,
+            attempts: 1,
+        };
+        match status {
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+                Trouble::after(error, pause)
+            }
+            status if status.is_server_error() => Trouble::again(error),
+            _ => Trouble::last(error),
+        }
+    }
+}
+
+/// The answers that say that something is not there, and will not be.
+fn is_absent(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS
+    )
+}
+
+fn text_of(headers: &HeaderMap, name: header::HeaderName) -> Option<String> {
+    Some(headers.get(name)?.to_str().ok()?.to_owned())
+}
+
+fn parsed(request: &Request<'_>) -> Result<Url, Trouble> {
+    let invalid = || {
+        Trouble::last(Error::Address {
+            url: shown(request.url),
+        })
+    };
+    let mut url = Url::parse(request.url).map_err(|_| invalid())?;
+    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+        return Err(invalid());
+    }
+    if request.authorization.is_some() {
+        // Name and password of an address turn into a header of the same name; only one of the two can be meant.
+        url.set_username("")
+            .and_then(|()| url.set_password(None))
+            .map_err(|()| invalid())?;
+    }
+    Ok(url)
+}
+
+fn headers_of(request: &Request<'_>, encoding: &'static str) -> Result<HeaderMap, Trouble> {
+    let mut headers = HeaderMap::new();
+    headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
+    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(encoding));
+    if let Some(token) = request.authorization {
+        let mut value = HeaderValue::from_str(token.expose()).map_err(|_| {
+            Trouble::last(Error::Token {
+                url: shown(request.url),
+            })
+        })?;
+        value.set_sensitive(true);
+        headers.insert(header::AUTHORIZATION, value);
+    }
+    // A validator that is no header was kept badly; without it the whole answer comes, which is right too.
+    let validators = [
+        (header::IF_NONE_MATCH, request.if_none_match),
+        (header::IF_MODIFIED_SINCE, request.if_modified_since),
+    ];
+    for (name, value) in validators {
+        if let Some(value) = value.and_then(|value| HeaderValue::from_str(value).ok()) {
+            headers.insert(name, value);
+        }
+    }
+    Ok(headers)
+}
+
+fn user_agent(text: &str) -> Result<HeaderValue, Error> {
+    HeaderValue::from_str(text).map_err(|_| Error::UserAgent {
+        text: address::quoted(text),
+    })
+}
+
+#[cfg(test)]
+mod tests;

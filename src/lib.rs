@@ -58,7 +58,7 @@ pub mod index_line;
 pub mod artifact;
 pub mod crate_id;
 pub mod safe_path;
-pub mod digest;
 pub mod http;
+pub mod digest;
 pub mod durable;
 pub mod env;

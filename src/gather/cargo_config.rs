@@ -1,0 +1,363 @@
+//! What the user's cargo configuration says about the network: `[http]`, `[net]`, `[source]`, `[registries]`.
+//!
+//! The files are found as cargo finds them: `.cargo/config.toml` of the current folder and of every folder above it,
+//! then the one of CARGO_HOME, each with what it includes; the nearer one wins, and the environment wins over all.
+//! Nothing else of them is looked at: a `[patch]` or an `[alias]` of the user's has no say in what is mirrored.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::env::Env;
+use crate::http::{Settings, TlsVersion, TlsVersions};
+
+mod files;
+mod git;
+mod upstream;
+
+pub use upstream::{Origin, Upstream, is_ours};
+
+use files::Files;
+
+/// The user's cargo configuration, as far as it concerns the network.
+#[derive(Clone, Debug)]
+pub struct CargoConfig {
+    files: Files,
+    cargo_home: Option<PathBuf>,
+    http: Settings,
+    offline: bool,
+}
+
+/// A configuration that cannot be followed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file that is there and cannot be read.
+    #[error("could not read `{path}`")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file that is no TOML.
+    #[error("`{path}` is not valid TOML: line {line}, column {column}: {message}")]
+    Toml {
+        /// The file.
+        path: PathBuf,
+        /// From 1.
+        line: usize,
+        /// From 1, in characters.
+        column: usize,
+        /// What was expected. Never the line itself, which may hold a token.
+        message: String,
+    },
+    /// A file that includes itself.
+    #[error("`{path}` is included by a file that it includes itself")]
+    IncludeCycle {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A value of another kind than the key takes.
+    #[error("`{key}` in {place} must be {expected}")]
+    Value {
+        /// The key, with dots.
+        key: String,
+        /// The file, or the variable.
+        place: String,
+        /// What it must be.
+        expected: &'static str,
+    },
+    /// A replacement that nobody defined.
+    #[error(
+        "crates.io is replaced with `{name}` in `{file}`, but no source or registry of that name is configured"
+    )]
+    UnknownSource {
+        /// The name.
+        name: String,
+        /// The file that names it.
+        file: PathBuf,
+    },
+    /// A replacement that leads back to itself.
+    #[error("the replacement of crates.io in `{file}` leads back to `{name}`")]
+    SourceCycle {
+        /// The name that comes twice.
+        name: String,
+        /// The file that starts the chain.
+        file: PathBuf,
+    },
+    /// An address that cannot be an upstream.
+    #[error("`{url}` ({place}) is not an http or https address")]
+    Address {
+        /// Without credentials.
+        url: String,
+        /// Where it was set.
+        place: String,
+    },
+    /// A token that only a program of the user's can give.
+    #[error(
+        "the token for the registry `{registry}` comes from the credential provider `{provider}`, which cannot be asked here"
+    )]
+    CredentialProvider {
+        /// The registry's name.
+        registry: String,
+        /// As configured.
+        provider: String,
+        /// The variable that can hold the token instead.
+        variable: String,
+    },
+}
+
+impl CargoConfig {
+    /// Reads the configuration as cargo does when it is run in `cwd`, an absolute path.
+    ///
+    /// # Errors
+    ///
+    /// A file that is there but cannot be read, that is no TOML, or whose values are of the wrong kind.
+    pub fn read(cwd: &Path, cargo_home: Option<&Path>, env: &Env) -> Result<CargoConfig, Error> {
+        let files = Files::read(cwd, cargo_home)?;
+        let values = Values {
+            files: &files,
+            env,
+            cwd,
+        };
+        let http = http(&values)?;
+        let offline = values.bool("net", "offline")?.unwrap_or(false);
+        Ok(CargoConfig {
+            cargo_home: cargo_home.map(Path::to_owned),
+            http,
+            offline,
+            files,
+        })
+    }
+
+    /// How a client must behave to be like the user's cargo.
+    pub fn http(&self) -> Settings {
+        self.http.clone()
+    }
+
+    /// Whether `net.offline` forbids the network.
+    pub fn offline(&self) -> bool {
+        self.offline
+    }
+
+    /// Where index and crates come from: FROSTMIRROR_REGISTRY_URL, else the user's own replacement of crates.io where
+    /// it is a sparse registry, else crates.io.
+    ///
+    /// # Errors
+    ///
+    /// A replacement that leads nowhere, an address that is none, a token that cannot be had.
+    pub fn upstream(&self, env: &Env) -> Result<Upstream, Error> {
+        upstream::find(&self.files, self.cargo_home.as_deref(), env)
+    }
+}
+
+fn http(values: &Values<'_>) -> Result<Settings, Error> {
+    let mut http = Settings::of_env(values.env);
+    if let Some(agent) = values.text("http", "user-agent")? {
+        http.user_agent = agent.value;
+    }
+    http.cainfo = values.path("http", "cainfo")?;
+    // Like curl, cargo lets the proxy's authorities follow upstream's where they are not set.
+    http.proxy_cainfo = values.path("http", "proxy-cainfo")?;
+    if let Some(proxy) = values.text("http", "proxy")? {
+        http.proxy
+            .configure(&proxy.value, &format!("`http.proxy` in {}", proxy.place));
+    } else if let Some((url, file)) = git::http_proxy(values.env) {
+        http.proxy
+            .configure(&url, &format!("`http.proxy` in `{}`", file.display()));
+    }
+    let timeout = match values.number("http", "timeout")? {
+        Some(seconds) => Some(seconds),
+        None => values
+            .env
+            .text("HTTP_TIMEOUT")
+            .and_then(|seconds| seconds.parse().ok()),
+    };
+    match timeout {
+        // For curl, 0 means its own limit for the connection and none for the transfer.
+        Some(0) => {
+            http.connect_timeout = Duration::from_secs(300);
+            http.low_speed_timeout = Duration::ZERO;
+        }
+        Some(seconds) => {
+            http.connect_timeout = Duration::from_secs(u64::from(seconds));
+            http.low_speed_timeout = http.connect_timeout;
+        }
+        None => {}
+    }
+    if let Some(limit) = values.number("http", "low-speed-limit")? {
+        http.low_speed_limit = limit;
+    }
+    if let Some(multiplexing) = values.bool("http", "multiplexing")? {
+        http.multiplexing = multiplexing;
+    }
+    if let Some(retries) = values.number("net", "retry")? {
+        http.retries = retries;
+    }
+    http.tls = tls_versions(values)?;
+    Ok(http)
+}
+
+/// `http.ssl-version`: one version, or a table of `min` and `max`.
+fn tls_versions(values: &Values<'_>) -> Result<TlsVersions, Error> {
+    const KEY: &str = "ssl-version";
+    const EXPECTED: &str = "one of `default`, `tlsv1.2`, `tlsv1.3`, or a table of `min` and `max`";
+    let mut versions = TlsVersions::default();
+    if let Some(single) = values.text_or_table("http", KEY)? {
+        let (oldest, newest) = match single.value.as_str() {
+            "default" | "tlsv1" => (TlsVersion::Tls12, TlsVersion::Tls13),
+            "tlsv1.2" => (TlsVersion::Tls12, TlsVersion::Tls12),
+            "tlsv1.3" => (TlsVersion::Tls13, TlsVersion::Tls13),
+            _ => {
+                return Err(Error::Value {
+                    key: format!("http.{KEY}"),
+                    place: single.place,
+                    expected: EXPECTED,
+                });
+            }
+        };
+        return Ok(TlsVersions { oldest, newest });
+    }
+    for (bound, slot) in [("min", &mut versions.oldest), ("max", &mut versions.newest)] {
+        let Some(found) = values.deep(&["http", KEY, bound])? else {
+            continue;
+        };
+        match (bound, found.value.as_str()) {
+            (_, "default") => {}
+            // Older ones than we can speak are no bound from below, and leave nothing from above.
+            ("min", "tlsv1" | "tlsv1.0" | "tlsv1.1") => {}
+            (_, "tlsv1.2") => *slot = TlsVersion::Tls12,
+            (_, "tlsv1.3") => *slot = TlsVersion::Tls13,
+            _ => {
+                let key = format!("http.{KEY}.{bound}");
+                return Err(Error::Value {
+                    key,
+                    place: found.place,
+                    expected: "`default`, `tlsv1.2` or `tlsv1.3`",
+                });
+            }
+        }
+    }
+    Ok(versions)
+}
+
+/// Single values: the environment's, else the nearest file's.
+struct Values<'a> {
+    files: &'a Files,
+    env: &'a Env,
+    cwd: &'a Path,
+}
+
+/// A value as text, and where it was set.
+struct Set {
+    value: String,
+    place: String,
+}
+
+/// The variable that stands for a key: `http.low-speed-limit` is `CARGO_HTTP_LOW_SPEED_LIMIT`.
+fn variable(keys: &[&str]) -> String {
+    let mut name = "CARGO".to_owned();
+    for key in keys {
+        name.push('_');
+        name.push_str(&key.to_uppercase().replace(['-', '.'], "_"));
+    }
+    name
+}
+
+impl Values<'_> {
+    fn of_env(&self, keys: &[&str]) -> Option<Set> {
+        let name = variable(keys);
+        let value = self.env.text(&name)?.to_owned();
+        Some(Set {
+            value,
+            place: format!("the variable {name}"),
+        })
+    }
+
+    fn deep(&self, keys: &[&str]) -> Result<Option<Set>, Error> {
+        match (self.of_env(keys), self.files.first(keys)) {
+            (Some(set), _) => Ok(Some(set)),
+            (None, Some(found)) => Ok(Some(Set {
+                value: found.text(keys)?.to_owned(),
+                place: found.place(),
+            })),
+            (None, None) => Ok(None),
+        }
+    }
+
+    fn text(&self, table: &str, key: &str) -> Result<Option<Set>, Error> {
+        self.deep(&[table, key])
+    }
+
+    /// As [`Values::text`]; a table counts as nothing.
+    fn text_or_table(&self, table: &str, key: &str) -> Result<Option<Set>, Error> {
+        match self.files.first(&[table, key]) {
+            Some(found) if found.value.is_table() => Ok(self.of_env(&[table, key])),
+            _ => self.text(table, key),
+        }
+    }
+
+    /// A path of a file counts from the folder that holds its `.cargo`, one of the environment from the current one.
+    fn path(&self, table: &str, key: &str) -> Result<Option<PathBuf>, Error> {
+        let keys = [table, key];
+        if let Some(path) = self.env.path(&variable(&keys)) {
+            return Ok(Some(self.cwd.join(path)));
+        }
+        match self.files.first(&keys) {
+            Some(found) => Ok(Some(found.root().join(found.text(&keys)?))),
+            None => Ok(None),
+        }
+    }
+
+    fn number(&self, table: &str, key: &str) -> Result<Option<u32>, Error> {
+        let keys = [table, key];
+        let wrong = |place| Error::Value {
+            key: keys.join("."),
+            place,
+            expected: "a whole number from 0 on",
+        };
+        if let Some(set) = self.of_env(&keys) {
+            return set
+                .value
+                .trim()
+                .parse()
+                .map(Some)
+                .map_err(|_| wrong(set.place));
+        }
+        let Some(found) = self.files.first(&keys) else {
+            return Ok(None);
+        };
+        let number = found
+            .value
+            .as_integer()
+            .and_then(|number| u32::try_from(number).ok());
+        number.map(Some).ok_or_else(|| wrong(found.place()))
+    }
+
+    fn bool(&self, table: &str, key: &str) -> Result<Option<bool>, Error> {
+        let keys = [table, key];
+        let wrong = |place| Error::Value {
+            key: keys.join("."),
+            place,
+            expected: "`true` or `false`",
+        };
+        if let Some(set) = self.of_env(&keys) {
+            return set
+                .value
+                .trim()
+                .parse()
+                .map(Some)
+                .map_err(|_| wrong(set.place));
+        }
+        let Some(found) = self.files.first(&keys) else {
+            return Ok(None);
+        };
+        found
+            .value
+            .as_bool()
+            .map(Some)
+            .ok_or_else(|| wrong(found.place()))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,225 @@
+//! Cargo's configuration files, nearest first.
+//!
+//! Tables are merged and the nearer file's value wins, so a value is found by asking one file after another. An
+//! included file comes after the one that includes it, and the one that is included last comes first.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use toml::{Table, Value};
+
+use super::Error;
+
+/// Tables that are kept; everything else of the files is none of our business.
+const TABLES: [&str; 5] = ["http", "net", "source", "registries", "registry"];
+
+/// The files, nearest first.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Files(Vec<ConfigFile>);
+
+#[derive(Clone, Debug)]
+struct ConfigFile {
+    path: PathBuf,
+    table: Table,
+}
+
+/// A value and the file that it stands in.
+pub(super) struct Found<'a> {
+    pub(super) value: &'a Value,
+    pub(super) file: &'a Path,
+}
+
+impl Files {
+    /// Reads `.cargo/config.toml` of `cwd` and of every folder above it, then the one in `cargo_home`.
+    pub(super) fn read(cwd: &Path, cargo_home: Option<&Path>) -> Result<Files, Error> {
+        let mut folders: Vec<PathBuf> = cwd
+            .ancestors()
+            .map(|folder| folder.join(".cargo"))
+            .collect();
+        if let Some(home) = cargo_home.filter(|home| !folders.iter().any(|folder| folder == home)) {
+            folders.push(home.to_owned());
+        }
+        let mut files = Vec::new();
+        for folder in folders {
+            if let Some(path) = file_in(&folder, "config") {
+                read_with_includes(&path, true, &mut Vec::new(), &mut files)?;
+            }
+        }
+        Ok(Files(files))
+    }
+
+    /// Every value of the key, nearest first.
+    pub(super) fn all<'a>(&'a self, keys: &'a [&'a str]) -> impl Iterator<Item = Found<'a>> {
+        self.0.iter().filter_map(|file| {
+            let (first, rest) = keys.split_first()?;
+            let value = rest
+                .iter()
+                .try_fold(file.table.get(*first)?, |value, key| {
+                    value.as_table()?.get(*key)
+                })?;
+            Some(Found {
+                value,
+                file: &file.path,
+            })
+        })
+    }
+
+    /// The value that counts.
+    pub(super) fn first<'a>(&'a self, keys: &[&str]) -> Option<Found<'a>> {
+        self.0.iter().find_map(|file| {
+            let (first, rest) = keys.split_first()?;
+            let value = rest
+                .iter()
+                .try_fold(file.table.get(*first)?, |value, key| {
+                    value.as_table()?.get(*key)
+                })?;
+            Some(Found {
+                value,
+                file: &file.path,
+            })
+        })
+    }
+
+    /// Names of the tables below a table, e.g. of all registries.
+    pub(super) fn names(&self, table: &str) -> Vec<&str> {
+        let mut names: Vec<&str> = self
+            .0
+            .iter()
+            .filter_map(|file| file.table.get(table)?.as_table())
+            .flat_map(|table| table.keys().map(String::as_str))
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+}
+
+impl Found<'_> {
+    /// The value as text.
+    pub(super) fn text(&self, keys: &[&str]) -> Result<&str, Error> {
+        let wrong = || Error::Value {
+            key: keys.join("."),
+            place: self.place(),
+            expected: "a string",
+        };
+        self.value.as_str().ok_or_else(wrong)
+    }
+
+    /// The file, for messages.
+    pub(super) fn place(&self) -> String {
+        format!("`{}`", self.file.display())
+    }
+
+    /// The folder that relative paths of the file count from: the one that holds its `.cargo`.
+    pub(super) fn root(&self) -> &Path {
+        self.file
+            .parent()
+            .and_then(Path::parent)
+            .unwrap_or(Path::new("/"))
+    }
+}
+
+/// The file of that name in a folder of cargo's; the old form without `.toml` wins, as in cargo.
+pub(super) fn file_in(folder: &Path, name: &str) -> Option<PathBuf> {
+    [folder.join(name), folder.join(format!("{name}.toml"))]
+        .into_iter()
+        .find(|path| path.is_file())
+}
+
+/// The table in the file at `path`.
+pub(super) fn parse(path: &Path) -> Result<Table, Error> {
+    let text = fs::read_to_string(path).map_err(|source| Error::Io {
+        path: path.to_owned(),
+        source,
+    })?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    text.parse::<Table>().map_err(|error| {
+        let before = &text[..text.floor_char_boundary(error.span().map_or(0, |span| span.start))];
+        let line = before.matches('\n').count() + 1;
+        let column = before
+            .rsplit('\n')
+            .next()
+            .unwrap_or_default()
+            .chars()
+            .count()
+            + 1;
+        Error::Toml {
+            path: path.to_owned(),
+            line,
+            column,
+            message: error.message().to_owned(),
+        }
+    })
+}
+
+fn read_with_includes(
+    path: &Path,
+    required: bool,
+    above: &mut Vec<PathBuf>,
+    files: &mut Vec<ConfigFile>,
+) -> Result<(), Error> {
+    if above.iter().any(|other| other == path) {
+        return Err(Error::IncludeCycle {
+            path: path.to_owned(),
+        });
+    }
+    let mut table = match parse(path) {
+        Err(Error::Io { source, .. }) if !required && source.kind() == io::ErrorKind::NotFound => {
+            return Ok(());
+        }
+        other => other?,
+    };
+    let includes = match table.remove("include") {
+        Some(include) => includes(&include, path)?,
+        None => Vec::new(),
+    };
+    table.retain(|key, _| TABLES.contains(&key));
+    files.push(ConfigFile {
+        path: path.to_owned(),
+        table,
+    });
+    above.push(path.to_owned());
+    for include in includes.iter().rev() {
+        read_with_includes(&include.path, !include.optional, above, files)?;
+    }
+    above.pop();
+    Ok(())
+}
+
+struct Include {
+    path: PathBuf,
+    optional: bool,
+}
+
+/// `include`: a path, or an array of paths and of tables with `path` and `optional`; relative to the file's folder.
+fn includes(value: &Value, file: &Path) -> Result<Vec<Include>, Error> {
+    let wrong = || Error::Value {
+        key: "include".to_owned(),
+        place: format!("`{}`", file.display()),
+        expected: "a path, or an array of paths and of tables with `path` and `optional`",
+    };
+    let folder = file.parent().unwrap_or(Path::new("/"));
+    let one = |value: &Value| -> Option<Include> {
+        match value {
+            Value::String(path) => Some(Include {
+                path: folder.join(path),
+                optional: false,
+            }),
+            Value::Table(table) => {
+                let path = folder.join(table.get("path")?.as_str()?);
+                let optional = table.get("optional").map_or(Some(false), Value::as_bool)?;
+                Some(Include { path, optional })
+            }
+            _ => None,
+        }
+    };
+    match value {
+        Value::Array(values) => values
+            .iter()
+            .map(|value| one(value).ok_or_else(wrong))
+            .collect(),
+        Value::String(_) => Ok(one(value).into_iter().collect()),
+        _ => Err(wrong()),
+    }
+}

@@ -1,0 +1,377 @@
+//! Where index and crates come from, and the token for it.
+
+use std::path::{Path, PathBuf};
+
+use crate::env::Env;
+use crate::http::{Secret, shown};
+
+use super::files::{self, Files, Found};
+use super::{Error, variable};
+
+/// A sparse registry to take everything from.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    /// The index's address: http or https, no `sparse+`, with a slash at its end.
+    pub index: String,
+    /// Overrides the `dl` of the index's config.json.
+    pub dl: Option<String>,
+    /// Goes along with every request to this registry; never written down.
+    pub token: Option<Secret>,
+    /// Who chose it.
+    pub origin: Origin,
+    /// Replacements of crates.io that were passed over, and why.
+    pub warnings: Vec<String>,
+}
+
+/// Who chose the upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// FROSTMIRROR_REGISTRY_URL.
+    Environment,
+    /// The user's own replacement of crates.io.
+    Replacement {
+        /// The replacement's name.
+        name: String,
+        /// The file that replaces crates.io.
+        file: PathBuf,
+    },
+    /// Nobody.
+    CratesIo,
+}
+
+/// The variable that names an upstream.
+const REGISTRY_URL: &str = "FROSTMIRROR_REGISTRY_URL";
+/// The variable that stands in for the `dl` of its config.json.
+const DL_URL: &str = "FROSTMIRROR_DL_URL";
+/// The provider that reads tokens from where they are read here.
+const TOKEN_PROVIDER: &str = "cargo:token";
+
+/// Whether a source of this name is one that `setup` wrote: the mirror must not become its own upstream.
+pub fn is_ours(name: &str) -> bool {
+    matches!(name, "frostmirror" | "frostmirror-local")
+}
+
+pub(super) fn find(files: &Files, cargo_home: Option<&Path>, env: &Env) -> Result<Upstream, Error> {
+    let search = Search {
+        files,
+        cargo_home,
+        env,
+    };
+    let dl = match env.text(DL_URL) {
+        Some(url) if is_http(url) => Some(url.to_owned()),
+        Some(url) => {
+            return Err(Error::Address {
+                url: shown(url),
+                place: format!("the variable {DL_URL}"),
+            });
+        }
+        None => None,
+    };
+    let mut warnings = Vec::new();
+    let (index, token, origin) = if let Some(url) = env.text(REGISTRY_URL) {
+        let index = index_url(url, &format!("the variable {REGISTRY_URL}"))?;
+        let token = search.token(search.names_of(&index))?;
+        (index, token, Origin::Environment)
+    } else if let Some(replacement) = search.replacement(&mut warnings)? {
+        let mut names = vec![replacement.name.clone()];
+        names.extend(
+            search
+                .names_of(&replacement.index)
+                .into_iter()
+                .filter(|name| *name != replacement.name),
+        );
+        let token = search.token(names)?;
+        (
+            replacement.index,
+            token,
+            Origin::Replacement {
+                name: replacement.name,
+                file: replacement.file,
+            },
+        )
+    } else {
+        (crates_io(), None, Origin::CratesIo)
+    };
+    Ok(Upstream {
+        index,
+        dl,
+        token,
+        origin,
+        warnings,
+    })
+}
+
+struct Search<'a> {
+    files: &'a Files,
+    cargo_home: Option<&'a Path>,
+    env: &'a Env,
+}
+
+/// Where a replacement of crates.io ends.
+struct Replacement {
+    name: String,
+    index: String,
+    file: PathBuf,
+}
+
+/// What a source is.
+enum Kind {
+    Sparse(String),
+    /// With the words for the warning.
+    Other(String),
+    Ours,
+}
+
+impl Search<'_> {
+    /// The nearest replacement of crates.io that is a sparse registry; the others are passed over with a warning.
+    fn replacement(&self, warnings: &mut Vec<String>) -> Result<Option<Replacement>, Error> {
+        let keys = ["source", "crates-io", "replace-with"];
+        for found in self.files.all(&keys) {
+            let (name, kind) = self.follow(found.text(&keys)?, found.file)?;
+            match self.judge(&name, kind, found.file) {
+                Ok(replacement) => return Ok(Some(replacement)),
+                Err(warning) => warnings.push(warning),
+            }
+        }
+        // A source may also be given another address under its own name.
+        let keys = ["source", "crates-io", "registry"];
+        for found in self.files.all(&keys) {
+            let kind = registry_kind(found.text(&keys)?, &found.place())?;
+            if matches!(&kind, Kind::Sparse(index) if *index == crates_io())
+                || is_git_index(found.value.as_str())
+            {
+                continue;
+            }
+            match self.judge("crates-io", kind, found.file) {
+                Ok(replacement) => return Ok(Some(replacement)),
+                Err(warning) => warnings.push(warning),
+            }
+        }
+        Ok(None)
+    }
+
+    fn judge(&self, name: &str, kind: Kind, file: &Path) -> Result<Replacement, String> {
+        let place = file.display();
+        match kind {
+            Kind::Sparse(index) => Ok(Replacement {
+                name: name.to_owned(),
+                index,
+                file: file.to_owned(),
+            }),
+            Kind::Other(what) => Err(format!(
+                "crates.io is replaced with `{name}` in `{place}`, which is {what} and cannot be mirrored from; passed over"
+            )),
+            Kind::Ours => Err(format!(
+                "crates.io is replaced with `{name}` in `{place}`, which is this tool's own mirror and cannot be its own upstream; passed over"
+            )),
+        }
+    }
+
+    /// Follows the chain of `replace-with` from `name` to its end.
+    fn follow(&self, name: &str, file: &Path) -> Result<(String, Kind), Error> {
+        let mut seen = vec!["crates-io".to_owned()];
+        let mut name = name.to_owned();
+        loop {
+            if seen.contains(&name) {
+                return Err(Error::SourceCycle {
+                    name,
+                    file: file.to_owned(),
+                });
+            }
+            if is_ours(&name) {
+                return Ok((name, Kind::Ours));
+            }
+            let keys = ["source", name.as_str(), "replace-with"];
+            if let Some(found) = self.files.first(&keys) {
+                let next = found.text(&keys)?.to_owned();
+                seen.push(std::mem::replace(&mut name, next));
+                continue;
+            }
+            return match self.kind(&name)? {
+                Some(kind) => Ok((name, kind)),
+                None => Err(Error::UnknownSource {
+                    name,
+                    file: file.to_owned(),
+                }),
+            };
+        }
+    }
+
+    /// What the source or registry `name` is; `None` if there is none.
+    fn kind(&self, name: &str) -> Result<Option<Kind>, Error> {
+        let keys = ["source", name, "registry"];
+        if let Some(found) = self.files.first(&keys) {
+            return registry_kind(found.text(&keys)?, &found.place()).map(Some);
+        }
+        let others = [
+            ("local-registry", "a local registry"),
+            ("directory", "a folder"),
+            ("git", "a git repository"),
+        ];
+        for (key, what) in others {
+            if self.files.first(&["source", name, key]).is_some() {
+                return Ok(Some(Kind::Other(what.to_owned())));
+            }
+        }
+        match self.index_of(name)? {
+            Some((index, place)) => registry_kind(&index, &place).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The `index` of `[registries.NAME]`, and where it was set.
+    fn index_of(&self, name: &str) -> Result<Option<(String, String)>, Error> {
+        let keys = ["registries", name, "index"];
+        let variable = variable(&keys);
+        if let Some(index) = self.env.text(&variable) {
+            return Ok(Some((index.to_owned(), format!("the variable {variable}"))));
+        }
+        match self.files.first(&keys) {
+            Some(found) => Ok(Some((found.text(&keys)?.to_owned(), found.place()))),
+            None => Ok(None),
+        }
+    }
+
+    /// Names of the registries whose index is at this address.
+    fn names_of(&self, index: &str) -> Vec<String> {
+        let names = self.files.names("registries").into_iter().filter(|name| {
+            let configured = self.index_of(name).ok().flatten();
+            configured.is_some_and(
+                |(url, place)| matches!(registry_kind(&url, &place), Ok(Kind::Sparse(other)) if other == index),
+            )
+        });
+        names.map(str::to_owned).collect()
+    }
+
+    /// The token of the first of these registries that has one: from the environment, else from the credentials, else
+    /// from the configuration.
+    fn token(&self, names: Vec<String>) -> Result<Option<Secret>, Error> {
+        for name in &names {
+            if let Some(token) = self.env.text(&variable(&["registries", name, "token"])) {
+                return Ok(Some(Secret::new(token)));
+            }
+        }
+        for name in &names {
+            self.check_provider(name)?;
+        }
+        for name in &names {
+            let keys = ["registries", name, "token"];
+            if let Some(token) = self.credential(name)? {
+                return Ok(Some(token));
+            }
+            if let Some(found) = self.files.first(&keys) {
+                return Ok(Some(Secret::new(found.text(&keys)?)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn credential(&self, name: &str) -> Result<Option<Secret>, Error> {
+        let Some(path) = self
+            .cargo_home
+            .and_then(|home| files::file_in(home, "credentials"))
+        else {
+            return Ok(None);
+        };
+        let table = files::parse(&path)?;
+        let token = table
+            .get("registries")
+            .and_then(|registries| registries.get(name)?.get("token"));
+        match token {
+            Some(value) => {
+                let found = Found { value, file: &path };
+                found
+                    .text(&["registries", name, "token"])
+                    .map(|token| Some(Secret::new(token)))
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// A provider that is configured for this registry means that it wants a token; only cargo can ask most of them.
+    fn check_provider(&self, name: &str) -> Result<(), Error> {
+        let keys = ["registries", name, "credential-provider"];
+        let provider = match self.env.text(&variable(&keys)) {
+            Some(text) => Some(text.to_owned()),
+            None => match self
+                .files
+                .first(&keys)
+                .map(|found| (found.value, found.place()))
+            {
+                Some((toml::Value::String(text), _)) => Some(text.clone()),
+                Some((toml::Value::Array(words), _)) => Some(
+                    words
+                        .iter()
+                        .filter_map(toml::Value::as_str)
+                        .collect::<Vec<_>>()
+                        .join(" "),
+                ),
+                Some((_, place)) => {
+                    let expected = "a string or an array of strings";
+                    return Err(Error::Value {
+                        key: keys.join("."),
+                        place,
+                        expected,
+                    });
+                }
+                None => None,
+            },
+        };
+        match provider {
+            Some(provider) if provider.split_whitespace().next() != Some(TOKEN_PROVIDER) => {
+                let variable = variable(&["registries", name, "token"]);
+                Err(Error::CredentialProvider {
+                    registry: name.to_owned(),
+                    provider,
+                    variable,
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The index of crates.io.
+fn crates_io() -> String {
+    let url = crates_index::sparse::URL;
+    format!(
+        "{}/",
+        url.strip_prefix("sparse+")
+            .unwrap_or(url)
+            .trim_end_matches('/')
+    )
+}
+
+/// Whether this is the git index of crates.io, which older configurations name beside `replace-with`.
+fn is_git_index(url: Option<&str>) -> bool {
+    url.is_some_and(|url| {
+        url.trim_end_matches('/').trim_end_matches(".git") == crates_index::git::URL
+    })
+}
+
+fn registry_kind(url: &str, place: &str) -> Result<Kind, Error> {
+    match url.strip_prefix("sparse+") {
+        Some(_) => index_url(url, place).map(Kind::Sparse),
+        None => Ok(Kind::Other("an index in git".to_owned())),
+    }
+}
+
+/// An index's address in its one form; it may come with or without `sparse+` and the slash at its end.
+fn index_url(url: &str, place: &str) -> Result<String, Error> {
+    let text = url.trim();
+    let text = text.strip_prefix("sparse+").unwrap_or(text);
+    let is_plain = !text.contains(['?', '#', '{']) && !text.chars().any(char::is_control);
+    if is_http(text) && is_plain {
+        Ok(format!("{}/", text.trim_end_matches('/')))
+    } else {
+        Err(Error::Address {
+            url: shown(text),
+            place: place.to_owned(),
+        })
+    }
+}
+
+fn is_http(url: &str) -> bool {
+    reqwest::Url::parse(url)
+        .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+}

@@ -1,0 +1,315 @@
+//! What can go wrong on the wire, and which of it is tried again.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::time::Duration;
+
+use reqwest::header::{self, HeaderMap};
+
+use super::*;
+
+/// The longest wait that a server can ask for.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// Why something could not be had. Addresses are shown without credentials.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// 404, 410 or 451 for something to download.
+    #[error("{url} is not there (HTTP {status}){}", words(body))]
+    NotFound {
+        /// The address.
+        url: String,
+        /// The status.
+        status: u16,
+        /// The beginning of what the server said.
+        body: String,
+    },
+    /// An answer that is no success.
+    #[error("{url} was answered with HTTP {status}{}{}", tried(*attempts), words(body))]
+    Status {
+        /// The address.
+        url: String,
+        /// The status.
+        status: u16,
+        /// The beginning of what the server said.
+        body: String,
+        /// How often it was tried.
+        attempts: u32,
+    },
+    /// The whole body came, and it is not what it should be.
+    #[error(
+        "{url} does not have the expected content: its SHA-256 is {actual}, expected was {expected}"
+    )]
+    Checksum {
+        /// The address.
+        url: String,
+        /// What the lock file or the index says.
+        expected: Sha256,
+        /// What came.
+        actual: Sha256,
+    },
+    /// More than was allowed.
+    #[error("{url} is larger than {limit} bytes")]
+    TooLarge {
+        /// The address.
+        url: String,
+        /// Bytes.
+        limit: u64,
+    },
+    /// No whole answer.
+    #[error("could not get {url}{}", tried(*attempts))]
+    Transport {
+        /// The address.
+        url: String,
+        /// How often it was tried.
+        attempts: u32,
+        /// What went wrong the last time.
+        source: Fault,
+    },
+    /// The server, or the proxy before it, is not whom we trust.
+    #[error("the certificate that was shown for {url} is not trusted")]
+    Certificate {
+        /// The address.
+        url: String,
+        /// Why not.
+        source: rustls::Error,
+    },
+    /// A body in an encoding that was not asked for.
+    #[error("{url} was sent in the encoding `{encoding}`, which was not asked for")]
+    Encoding {
+        /// The address.
+        url: String,
+        /// As the server names it.
+        encoding: String,
+    },
+    /// The file to download to.
+    #[error("could not write `{path}`")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Not something that can be asked for.
+    #[error("`{url}` is not an http or https address")]
+    Address {
+        /// The address.
+        url: String,
+    },
+    /// A token that cannot be sent.
+    #[error("the token for {url} contains characters that a header cannot hold")]
+    Token {
+        /// The address.
+        url: String,
+    },
+    /// A user agent that cannot be sent.
+    #[error("the user agent `{text}` contains characters that a header cannot hold")]
+    UserAgent {
+        /// As configured.
+        text: String,
+    },
+    /// A proxy that cannot be used.
+    #[error(transparent)]
+    Proxy(#[from] InvalidProxy),
+    /// Authorities that cannot be used.
+    #[error(transparent)]
+    Tls(#[from] InvalidTls),
+    /// The client cannot be built.
+    #[error("the HTTP client cannot be set up")]
+    Client(#[source] reqwest::Error),
+}
+
+/// A fault of the wire; it may pass.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// No connection, a reset, a body that ended early: what the library says.
+    #[error("{}", innermost(.0))]
+    Request(#[source] reqwest::Error),
+    /// Nothing, or almost nothing, for too long.
+    #[error("only {received} bytes came in {seconds} seconds")]
+    Slow {
+        /// Bytes within that time.
+        received: u64,
+        /// The time that is allowed.
+        seconds: f32,
+    },
+    /// Fewer or more bytes than the head of the answer announced.
+    #[error("the body ended after {received} of {announced} bytes")]
+    Truncated {
+        /// Bytes that came.
+        received: u64,
+        /// Bytes that should have come.
+        announced: u64,
+    },
+    /// A compressed body that is damaged or cut short.
+    #[error("the body cannot be decompressed")]
+    Undecodable(#[source] io::Error),
+}
+
+fn tried(attempts: u32) -> String {
+    if attempts > 1 {
+        format!(" (tried {attempts} times)")
+    } else {
+        String::new()
+    }
+}
+
+fn words(body: &str) -> String {
+    if body.is_empty() {
+        String::new()
+    } else {
+        format!(": {body}")
+    }
+}
+
+/// What kind of step failed; the chain below says why.
+fn innermost(error: &reqwest::Error) -> &'static str {
+    if error.is_redirect() {
+        "too many redirects"
+    } else if error.is_timeout() {
+        "no connection in time"
+    } else if error.is_connect() {
+        "could not connect"
+    } else if error.is_body() || error.is_decode() {
+        "the connection broke while the body came"
+    } else {
+        "the connection broke before an answer came"
+    }
+}
+
+/// One attempt's failure, and whether another attempt makes sense.
+pub(super) struct Trouble {
+    error: Error,
+    again: bool,
+    pause: Option<Duration>,
+}
+
+impl Trouble {
+    /// Final.
+    pub(super) fn last(error: Error) -> Trouble {
+        Trouble {
+            error,
+            again: false,
+            pause: None,
+        }
+    }
+
+    /// May pass.
+    pub(super) fn again(error: Error) -> Trouble {
+        Trouble {
+            error,
+            again: true,
+            pause: None,
+        }
+    }
+
+    /// May pass, and the server may have said when.
+    pub(super) fn after(error: Error, pause: Option<Duration>) -> Trouble {
+        Trouble {
+            error,
+            again: true,
+            pause,
+        }
+    }
+
+    /// A fault of the wire.
+    pub(super) fn fault(url: &str, source: Fault) -> Trouble {
+        Trouble::again(Error::Transport {
+            url: shown(url),
+            attempts: 1,
+            source,
+        })
+    }
+
+    /// What the library said about a request or its body.
+    pub(super) fn of_request(url: &str, error: reqwest::Error) -> Trouble {
+        if let Some(source) = certificate_error(&error) {
+            return Trouble::last(Error::Certificate {
+                url: shown(url),
+                source,
+            });
+        }
+        let hopeless = error.is_redirect() || error.is_builder();
+        // The library's own text would show the address with all that is in it.
+        let trouble = Trouble::fault(url, Fault::Request(error.without_url()));
+        Trouble {
+            again: !hopeless,
+            ..trouble
+        }
+    }
+}
+
+/// The verdict on a certificate, which lies deep in the chain and inside of I/O errors.
+fn certificate_error(error: &reqwest::Error) -> Option<rustls::Error> {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        let found = match error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref)
+        {
+            Some(inner) => inner.downcast_ref::<rustls::Error>(),
+            None => error.downcast_ref::<rustls::Error>(),
+        };
+        if let Some(found @ rustls::Error::InvalidCertificate(_)) = found {
+            return Some(found.clone());
+        }
+        next = error.source();
+    }
+    None
+}
+
+/// How often something was tried, and how long to wait before the next time.
+pub(super) struct Tries {
+    attempts: u32,
+    retries: u32,
+    first: Duration,
+}
+
+impl Tries {
+    pub(super) fn new(retries: u32, first: Duration) -> Tries {
+        Tries {
+            attempts: 0,
+            retries,
+            first,
+        }
+    }
+
+    /// Waits until it makes sense to try again, or gives up with the error.
+    pub(super) async fn wait_after(&mut self, trouble: Trouble) -> Result<(), Error> {
+        self.attempts += 1;
+        if !trouble.again || self.attempts > self.retries {
+            let mut error = trouble.error;
+            if let Error::Status { attempts, .. } | Error::Transport { attempts, .. } = &mut error {
+                *attempts = self.attempts;
+            }
+            return Err(error);
+        }
+        let backoff = self.backoff();
+        tokio::time::sleep(
+            trouble
+                .pause
+                .map_or(backoff, |pause| pause.min(LONGEST_PAUSE).max(backoff)),
+        )
+        .await;
+        Ok(())
+    }
+
+    /// 1, 3, 9, then 10 times the first wait, each give or take a half, so that a crowd does not come back as one.
+    fn backoff(&self) -> Duration {
+        let times = 3u32.saturating_pow(self.attempts.saturating_sub(1)).min(10);
+        let chance = RandomState::new().hash_one(self.attempts) % 1000;
+        self.first
+            .saturating_mul(times)
+            .mul_f64(0.5 + chance as f64 / 1000.0)
+    }
+}
+
+/// How long the server asks to be left alone: seconds, or a date, which is read against the server's own clock.
+pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let then = httpdate::parse_http_date(text).ok()?;
+    let now = httpdate::parse_http_date(headers.get(header::DATE)?.to_str().ok()?).ok()?;
+    Some(then.duration_since(now).unwrap_or_default())
+}
