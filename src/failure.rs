@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 mod bundle;
 mod gather;
+mod inputs;
 mod mirror;
 mod serve;
 mod wire;

@@ -1,3 +1,18 @@
-//! What is needed (resolved by cargo itself), and its bytes, checked.
+//! What is needed, and its bytes: requests are read here, resolved by cargo itself, downloaded and checked.
 
+pub mod history;
+pub mod download;
+pub mod cache;
+pub mod resolve;
+pub mod packaged_lock;
+pub mod cargo;
+pub mod loopback;
+pub mod index;
+pub mod foresight;
+pub mod index_file;
+pub mod random;
 pub mod cargo_config;
+pub mod workspace;
+pub mod depends;
+pub mod lockfile;
+pub mod place;

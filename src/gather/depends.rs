@@ -1,0 +1,185 @@
+//! depends.toml: what a user asks for, read strictly; every problem is told with its line and column.
+//!
+//! ```toml
+//! [dependencies]
+//! anyhow = "1"                                     # one requirement
+//! tokio = { version = "1", features = ["net"] }    # with features, as in Cargo.toml
+//! serde = ["=1.0.100", { version = "1" }]          # alternatives: each of them is wanted
+//!
+//! [dependencies.2]                                 # a group: resolved together, apart from the first
+//! axum = "0.6"
+//!
+//! [locked]                                         # exact versions, resolved no further
+//! syn = ["1.0.109", "2.0.90"]
+//!
+//! [platforms]
+//! targets = ["x86_64-unknown-linux-gnu"]
+//! toolchain = "stable"
+//! ```
+//!
+//! A group's key is all digits, which no crate's name can be, so nothing else is ever taken for a group. What is read
+//! here is later written into a manifest for cargo: names, requirements and features are checked with cargo's own
+//! rules, and must still be written as TOML values, never pasted into text.
+//!
+//! A crate may stand in a group twice only as Cargo.toml allows it: under two keys with `package = "…"`, and then with
+//! different requirements. Keys that differ only in case or in `-` and `_` name the same crate on crates.io, so the
+//! second one is an error.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use crate::crate_id::{CrateId, CrateName};
+use crate::gather::place::Place;
+
+mod parse;
+mod platforms;
+mod words;
+
+pub use parse::check_feature;
+pub use platforms::{Platforms, Profile};
+
+/// Bytes in the largest file that is read; a real one has a few thousand.
+pub const MAX_SIZE: u64 = 1 << 20;
+
+/// What a depends.toml asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Depends {
+    /// The file.
+    pub path: PathBuf,
+    /// The groups that have entries, in the file's order.
+    pub groups: Vec<Group>,
+    /// `[locked]`: exact versions, sorted, each once.
+    pub locked: Vec<CrateId>,
+    /// `[platforms]`, where it is there.
+    pub platforms: Option<Platforms>,
+}
+
+/// Entries that are resolved together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// The digits of `[dependencies.2]`; `None` for `[dependencies]` itself.
+    pub number: Option<String>,
+    /// Never empty; in the file's order.
+    pub entries: Vec<Entry>,
+}
+
+/// One key of a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The key as written: the name that Cargo.toml would have.
+    pub key: String,
+    /// The crate: `package`, else the key.
+    pub package: CrateName,
+    /// Never empty: one for each element of an array, else one.
+    pub alternatives: Vec<Requirement>,
+}
+
+/// What is asked of one crate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Requirement {
+    /// A version requirement that semver accepts, as written.
+    pub version: String,
+    /// Features, as written; each is a valid name of a feature, without `/` and `dep:`.
+    pub features: Vec<String>,
+    /// Whether the default features are wanted.
+    pub default_features: bool,
+}
+
+/// Why a depends.toml cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file cannot be read.
+    #[error("could not read `{}`", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is far too large to be one.
+    #[error("`{}` is larger than 1 MiB, which no depends.toml is", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+    },
+    /// What the file says is wrong.
+    #[error("{}", list(path, problems, *more))]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// The problems, in the file's order; at most 20.
+        problems: Vec<Problem>,
+        /// How many more there are.
+        more: usize,
+    },
+}
+
+/// One thing that is wrong with a depends.toml.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {what}; expected {expected}")]
+pub struct Problem {
+    /// Where it begins.
+    pub place: Place,
+    /// What is wrong, with the key.
+    pub what: String,
+    /// What belongs there.
+    pub expected: String,
+}
+
+fn list(path: &Path, problems: &[Problem], more: usize) -> String {
+    let mut lines: Vec<String> = problems
+        .iter()
+        .map(|problem| format!("{}:{problem}", path.display()))
+        .collect();
+    if more > 0 {
+        lines.push(format!("and {more} more"));
+    }
+    lines.join("\n")
+}
+
+impl Depends {
+    /// Reads the file at `path`.
+    pub fn read(path: &Path) -> Result<Depends, Error> {
+        let failed = |source| Error::Read {
+            path: path.to_owned(),
+            source,
+        };
+        let mut bytes = Vec::new();
+        File::open(path)
+            .and_then(|file| file.take(MAX_SIZE + 1).read_to_end(&mut bytes))
+            .map_err(failed)?;
+        if bytes.len() as u64 > MAX_SIZE {
+            return Err(Error::TooLarge {
+                path: path.to_owned(),
+            });
+        }
+        match str::from_utf8(&bytes) {
+            Ok(text) => Depends::parse(text, path),
+            Err(error) => {
+                let (good, _) = bytes.split_at(error.valid_up_to());
+                let good = String::from_utf8_lossy(good);
+                let problem = Problem {
+                    place: Place::of(&good, good.len()),
+                    what: "a byte that is not UTF-8".to_owned(),
+                    expected: "text in UTF-8".to_owned(),
+                };
+                Err(Error::Invalid {
+                    path: path.to_owned(),
+                    problems: vec![problem],
+                    more: 0,
+                })
+            }
+        }
+    }
+
+    /// Reads `text`; `path` is what errors name.
+    pub fn parse(text: &str, path: &Path) -> Result<Depends, Error> {
+        if text.len() as u64 > MAX_SIZE {
+            return Err(Error::TooLarge {
+                path: path.to_owned(),
+            });
+        }
+        parse::parse(text, path)
+    }
+}

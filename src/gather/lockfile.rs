@@ -1,0 +1,333 @@
+//! Cargo.lock, read through cargo's own schema: which packages of crates.io it locks, and what comes from elsewhere.
+//!
+//! Formats: without a `version` line (1 with checksums in `[metadata]`, 2 with them in the packages), 3 and 4
+//! (cargo: src/cargo/core/resolver/encode.rs). A package is of crates.io only if its source is one of the two spellings
+//! that cargo gives crates.io; git and every other registry are foreign, whatever the names are, and are never looked
+//! for on crates.io.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use cargo_util_schemas::core::SourceKind;
+use cargo_util_schemas::lockfile::{TomlLockfile, TomlLockfileDependency, TomlLockfileSourceId};
+use cargo_util_schemas::manifest::PackageName;
+use serde::Deserialize;
+use toml::de::{DeTable, Deserializer};
+
+use crate::crate_id::{CrateId, InvalidId, Version};
+use crate::digest::{InvalidDigest, Sha256};
+use crate::gather::place::Place;
+
+/// The address that stands for crates.io in Cargo.lock, whichever way cargo reached it.
+pub const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-index";
+
+/// The newest format that is read here.
+pub const NEWEST_FORMAT: i64 = 4;
+
+/// Bytes in the largest file that is read; a lock of 4,000 packages has about one MiB.
+const MAX_SIZE: u64 = 64 << 20;
+
+/// What a Cargo.lock locks, without the packages that are local paths.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lockfile {
+    /// The file.
+    pub path: PathBuf,
+    /// Packages of crates.io, sorted, each once.
+    pub packages: Vec<LockedPackage>,
+    /// Packages of git and of other registries, sorted.
+    pub foreign: Vec<Foreign>,
+}
+
+/// A package of crates.io.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LockedPackage {
+    /// Which.
+    pub id: CrateId,
+    /// The digest of its .crate.
+    pub checksum: Sha256,
+}
+
+/// A package that is not of crates.io.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Foreign {
+    /// A valid name of a package.
+    pub name: String,
+    /// A semantic version.
+    pub version: String,
+    /// Where it comes from.
+    pub source: ForeignSource,
+}
+
+/// Where a foreign package comes from. Addresses are shown without user and password.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ForeignSource {
+    /// A git repository.
+    Git {
+        /// Its address, with branch, tag or revision as a query.
+        url: String,
+    },
+    /// A registry other than crates.io.
+    Registry {
+        /// Its index.
+        url: String,
+    },
+}
+
+impl std::fmt::Display for ForeignSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            ForeignSource::Git { url } => write!(f, "git: {url}"),
+            ForeignSource::Registry { url } => write!(f, "registry: {url}"),
+        }
+    }
+}
+
+/// Why a Cargo.lock cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file cannot be read.
+    #[error("could not read `{}`", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is far too large to be one.
+    #[error("`{}` is larger than 64 MiB, which no Cargo.lock is", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The text is none.
+    #[error("{}:{place}: {why}", path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// Where.
+        place: Place,
+        /// The parser's words.
+        why: String,
+    },
+    /// A later cargo wrote it.
+    #[error("`{}` has the format {found}, and this version of cargo-frostmirror reads formats up to {NEWEST_FORMAT}", path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: i64,
+    },
+    /// A package has a name or version that cargo would not write.
+    #[error("`{}` names a package that cannot be one: {} {}", path.display(), name.escape_debug(), version.escape_debug())]
+    Package {
+        /// The file.
+        path: PathBuf,
+        /// The name in the file.
+        name: String,
+        /// The version in the file.
+        version: String,
+        /// What is wrong with it.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A package of crates.io without a checksum cannot be checked.
+    #[error("`{}` has no checksum for {id}", path.display())]
+    NoChecksum {
+        /// The file.
+        path: PathBuf,
+        /// The package.
+        id: CrateId,
+    },
+    /// The checksum is none.
+    #[error("`{}` has a wrong checksum for {id}", path.display())]
+    Checksum {
+        /// The file.
+        path: PathBuf,
+        /// The package.
+        id: CrateId,
+        /// What is wrong with it.
+        source: InvalidDigest,
+    },
+    /// One package stands in it with two checksums.
+    #[error("`{}` has two different checksums for {id}", path.display())]
+    TwoChecksums {
+        /// The file.
+        path: PathBuf,
+        /// The package.
+        id: CrateId,
+    },
+}
+
+impl Lockfile {
+    /// Reads the file at `path`.
+    pub fn read(path: &Path) -> Result<Lockfile, Error> {
+        let mut text = String::new();
+        let read =
+            File::open(path).and_then(|file| file.take(MAX_SIZE + 1).read_to_string(&mut text));
+        read.map_err(|source| Error::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        if text.len() as u64 > MAX_SIZE {
+            return Err(Error::TooLarge {
+                path: path.to_owned(),
+            });
+        }
+        Lockfile::parse(&text, path)
+    }
+
+    /// Reads `text`; `path` is what errors name.
+    pub fn parse(text: &str, path: &Path) -> Result<Lockfile, Error> {
+        let syntax = |error: toml::de::Error| Error::Syntax {
+            path: path.to_owned(),
+            place: Place::of(text, error.span().map_or(0, |span| span.start)),
+            why: error.message().to_owned(),
+        };
+        let root = DeTable::parse(text).map_err(syntax)?;
+        // The version comes first: a later format may not fit the schema at all.
+        if let Some(version) = root
+            .get_ref()
+            .get("version")
+            .and_then(|value| value.get_ref().as_integer())
+        {
+            let found = i64::from_str_radix(version.as_str(), version.radix()).unwrap_or(i64::MAX);
+            if found > NEWEST_FORMAT {
+                return Err(Error::Newer {
+                    path: path.to_owned(),
+                    found,
+                });
+            }
+        }
+        let lock = TomlLockfile::deserialize(Deserializer::from(root)).map_err(syntax)?;
+        Reading {
+            path,
+            metadata: lock.metadata.as_ref(),
+        }
+        .lockfile(lock.package.as_deref().unwrap_or_default())
+    }
+}
+
+struct Reading<'l> {
+    path: &'l Path,
+    metadata: Option<&'l cargo_util_schemas::lockfile::TomlLockfileMetadata>,
+}
+
+impl Reading<'_> {
+    fn lockfile(&self, all: &[TomlLockfileDependency]) -> Result<Lockfile, Error> {
+        let mut packages = Vec::new();
+        let mut foreign = Vec::new();
+        for package in all {
+            match package.source.as_ref() {
+                None => {}
+                Some(source) if is_crates_io(source) => {
+                    packages.extend(self.locked(package, source)?)
+                }
+                Some(source) => foreign.extend(self.foreign(package, source)?),
+            }
+        }
+        packages.sort();
+        packages.dedup();
+        if let Some(pair) = packages.windows(2).find(|pair| pair[0].id == pair[1].id) {
+            return Err(Error::TwoChecksums {
+                path: self.path.to_owned(),
+                id: pair[0].id.clone(),
+            });
+        }
+        foreign.sort();
+        foreign.dedup();
+        Ok(Lockfile {
+            path: self.path.to_owned(),
+            packages,
+            foreign,
+        })
+    }
+
+    fn locked(
+        &self,
+        package: &TomlLockfileDependency,
+        source: &TomlLockfileSourceId,
+    ) -> Result<Option<LockedPackage>, Error> {
+        let id = CrateId::parse(&package.name, &package.version)
+            .map_err(|source: InvalidId| self.hostile(package, source))?;
+        // Format 1 keeps the checksums in a table of their own.
+        let key = || {
+            format!(
+                "checksum {} {} ({})",
+                package.name,
+                package.version,
+                source.source_str()
+            )
+        };
+        let checksum = package
+            .checksum
+            .as_deref()
+            .or_else(|| self.metadata?.get(&key()).map(String::as_str));
+        match checksum {
+            // What `[replace]` takes the place of is never downloaded.
+            None if package.replace.is_some() => Ok(None),
+            None | Some("<none>") => Err(Error::NoChecksum {
+                path: self.path.to_owned(),
+                id,
+            }),
+            Some(text) => match text.parse() {
+                Ok(checksum) => Ok(Some(LockedPackage { id, checksum })),
+                Err(source) => Err(Error::Checksum {
+                    path: self.path.to_owned(),
+                    id,
+                    source,
+                }),
+            },
+        }
+    }
+
+    fn foreign(
+        &self,
+        package: &TomlLockfileDependency,
+        source: &TomlLockfileSourceId,
+    ) -> Result<Option<Foreign>, Error> {
+        let mut url = source.url().clone();
+        // An address that can hold no credentials refuses to drop them, which is as good.
+        let _none_to_drop = (
+            url.set_username("").is_err(),
+            url.set_password(None).is_err(),
+        );
+        url.set_fragment(None);
+        let url = url.as_str().trim_start_matches("sparse+").to_owned();
+        let source = match source.kind() {
+            SourceKind::Path => return Ok(None),
+            SourceKind::Git(_) => ForeignSource::Git { url },
+            _ => ForeignSource::Registry { url },
+        };
+        PackageName::new(package.name.as_str()).map_err(|source| self.hostile(package, source))?;
+        package
+            .version
+            .parse::<Version>()
+            .map_err(|source| self.hostile(package, source))?;
+        Ok(Some(Foreign {
+            name: package.name.clone(),
+            version: package.version.clone(),
+            source,
+        }))
+    }
+
+    fn hostile(
+        &self,
+        package: &TomlLockfileDependency,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Error {
+        let short = |text: &str| text.chars().take(80).collect();
+        Error::Package {
+            path: self.path.to_owned(),
+            name: short(&package.name),
+            version: short(&package.version),
+            source: source.into(),
+        }
+    }
+}
+
+/// Whether a source, as cargo writes it, is crates.io.
+pub fn is_crates_io(source: &TomlLockfileSourceId) -> bool {
+    let sparse = crates_index::sparse::URL;
+    let text = source.source_str();
+    text == CRATES_IO || text == sparse || Some(text.as_str()) == sparse.strip_suffix('/')
+}
