@@ -4,4 +4,5 @@
 #[allow(dead_code, reason = "a tool box: a tool may wait for its test")]
 mod support;
 mod upstream;
+mod sandbox;
 mod help;
