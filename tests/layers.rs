@@ -44,8 +44,11 @@ const AMBIENT: &[&[&str]] = &[
 ];
 
 /// Who may ask the surroundings all the same: (file, what, why).
-const ALLOWED: &[(&str, &str, &str)] =
-    &[("durable.rs", "env::var_os", "the crash tests' variable, read by debug builds alone, would burden every signature")];
+const ALLOWED: &[(&str, &str, &str)] = &[(
+    "durable.rs",
+    "env::var_os",
+    "the crash tests' variable, read by debug builds alone, would burden every signature",
+)];
 
 /// Lines of code that a file may have without a word about it.
 const LONGEST: usize = 500;

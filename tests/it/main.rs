@@ -5,6 +5,7 @@
 mod support;
 mod upstream;
 <<<<<<< HEAD
+mod sandbox;
 mod help;
 =======
 mod bundle;
