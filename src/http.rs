@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{self, HeaderMap, HeaderValue};
-use reqwest::{StatusCode, Url, Version, redirect};
+use reqwest::{Method, StatusCode, Url, Version, redirect};
 use tokio::io::AsyncWriteExt as _;
 
 use crate::digest::{BUFFER, Hasher, Sha256};
@@ -188,8 +188,34 @@ impl Client {
         }
     }
 
+    /// The length in bytes that the server states for a body, without fetching it; `None` where it states none.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::download`].
+    pub async fn length(&self, request: &Request<'_>) -> Result<Option<u64>, Error> {
+        let mut tries = Tries::new(self.inner.retries, self.inner.first_backoff);
+        loop {
+            match self.try_length(request).await {
+                Ok(length) => return Ok(length),
+                Err(trouble) => tries.wait_after(trouble).await?,
+            }
+        }
+    }
+
+    async fn try_length(&self, request: &Request<'_>) -> Result<Option<u64>, Trouble> {
+        let incoming = self.send(Method::HEAD, request, "identity").await?;
+        match incoming.response.status() {
+            // Asked of the headers themselves: a HEAD answer's body is empty, whatever length it states.
+            StatusCode::OK => {
+                Ok(text_of(incoming.response.headers(), header::CONTENT_LENGTH).and_then(|text| text.parse().ok()))
+            }
+            _ => Err(incoming.refusal(request.url).await),
+        }
+    }
+
     async fn try_get(&self, request: &Request<'_>, limit: u64) -> Result<Answer, Trouble> {
-        let mut incoming = self.send(request, "gzip").await?;
+        let mut incoming = self.send(Method::GET, request, "gzip").await?;
         let url = request.url;
         let status = incoming.response.status();
         let headers = incoming.response.headers();
@@ -238,7 +264,7 @@ impl Client {
         told: &mut u64,
     ) -> Result<u64, Trouble> {
         let url = request.url;
-        let mut incoming = self.send(request, "identity").await?;
+        let mut incoming = self.send(Method::GET, request, "identity").await?;
         match incoming.response.status() {
             StatusCode::OK => {}
             _ => return Err(incoming.refusal(url).await),
@@ -271,12 +297,12 @@ impl Client {
     }
 
     /// Sends the request and waits for the head of the answer.
-    async fn send(&self, request: &Request<'_>, encoding: &'static str) -> Result<Incoming, Trouble> {
+    async fn send(&self, method: Method, request: &Request<'_>, encoding: &'static str) -> Result<Incoming, Trouble> {
         let inner = &self.inner;
         let url = parsed(request)?;
         let pass = inner.lanes.enter(&url).await;
         let mut pace = Pace::new(inner.low_speed_timeout, inner.low_speed_limit);
-        let sent = inner.client.get(url.clone()).headers(headers_of(request, encoding)?).send();
+        let sent = inner.client.request(method, url.clone()).headers(headers_of(request, encoding)?).send();
         let response = match pace.first(inner.connect_timeout, sent).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => return Err(Trouble::of_request(request.url, error)),
