@@ -8,23 +8,49 @@ use super::{Class, Failure, class_of_io, hint_of_io};
 impl From<http::Error> for Failure {
     fn from(error: http::Error) -> Failure {
         use http::Error;
+        const AGAIN: &str = "run the same command again; what was downloaded is kept";
         let (class, hint) = match &error {
-            Error::NotFound { .. } => (Class::Network, Some("upstream's index lists it, but upstream does not have it; is the `dl` of its config.json, or FROSTMIRROR_DL_URL, right?".to_owned())),
-            Error::Status { status: 401 | 403, .. } => (Class::Network, Some("upstream wants a token: set CARGO_REGISTRIES_NAME_TOKEN, with the registry's name for NAME".to_owned())),
-            Error::Status { status: 407, .. } => (Class::Network, Some("the proxy wants a name and a password: http://USER:PASSWORD@HOST:PORT".to_owned())),
-            Error::Status { status: 429, .. } => (Class::Network, Some("upstream asks for patience; run the same command again later, what was downloaded is kept".to_owned())),
-            Error::Status { .. } => (Class::Network, Some("run the same command again; what was downloaded is kept".to_owned())),
-            Error::Transport { .. } => (Class::Network, Some("check the network and the proxy settings (http.proxy, HTTPS_PROXY, NO_PROXY), then run the same command again; what was downloaded is kept".to_owned())),
-            Error::Certificate { .. } => (Class::Network, Some("if your network has its own authority, name its certificate in CARGO_HTTP_CAINFO or SSL_CERT_FILE".to_owned())),
-            Error::TooLarge { .. } | Error::Encoding { .. } => (Class::Network, None),
-            Error::Checksum { .. } => (Class::Integrity, Some("upstream, or something before it, sends other bytes than the index promises; do not use them".to_owned())),
-            Error::Io { source, .. } => (class_of_io(source), hint_of_io(source)),
-            Error::Address { .. } | Error::UserAgent { .. } | Error::Token { .. } => (Class::Input, None),
-            Error::Proxy(_) => (Class::Input, Some("a proxy looks like http://USER:PASSWORD@HOST:PORT".to_owned())),
-            Error::Tls(_) => (Class::Input, Some("http.cainfo and SSL_CERT_FILE name a file of certificates in PEM form".to_owned())),
-            Error::Client(_) => (Class::Bug, None),
+            Error::NotFound { .. } => (
+                Class::Network,
+                "upstream's index lists it, but upstream does not have it; is the `dl` of its config.json, \
+                 or FROSTMIRROR_DL_URL, right?",
+            ),
+            Error::Status { status: 401 | 403, .. } => (
+                Class::Network,
+                "upstream wants a token: set CARGO_REGISTRIES_NAME_TOKEN, with the registry's name for NAME",
+            ),
+            Error::Status { status: 407, .. } => {
+                (Class::Network, "the proxy wants a name and a password: http://USER:PASSWORD@HOST:PORT")
+            }
+            Error::Status { .. } => (Class::Network, AGAIN),
+            Error::Transport { .. } => (
+                Class::Network,
+                "check the network and the proxy settings (http.proxy, HTTPS_PROXY, NO_PROXY), then run the same \
+                 command again; what was downloaded is kept",
+            ),
+            Error::Certificate { .. } => (
+                Class::Network,
+                "if your network has its own authority, name its certificate in CARGO_HTTP_CAINFO or SSL_CERT_FILE",
+            ),
+            Error::TooLarge { .. } | Error::Encoding { .. } => {
+                (Class::Network, "upstream, or something before it, does not answer as a registry does")
+            }
+            Error::Checksum { .. } => (
+                Class::Integrity,
+                "upstream, or something before it, sends other bytes than the index promises; do not use them",
+            ),
+            Error::Io { source, .. } => {
+                let (class, hint) = (class_of_io(source), hint_of_io(source));
+                return Failure { class, doing: None, cause: Box::new(error), hint };
+            }
+            Error::Address { .. } => (Class::Input, "an address looks like https://HOST/PATH"),
+            Error::UserAgent { .. } => (Class::Input, "correct http.user-agent, or CARGO_HTTP_USER_AGENT"),
+            Error::Token { .. } => (Class::Input, "a token is one line of plain characters"),
+            Error::Proxy(_) => (Class::Input, "a proxy looks like http://USER:PASSWORD@HOST:PORT"),
+            Error::Tls(_) => (Class::Input, "http.cainfo and SSL_CERT_FILE name a file of certificates in PEM form"),
+            Error::Client(_) => return Failure::new(Class::Bug, error),
         };
-        Failure { class, doing: None, cause: Box::new(error), hint }
+        Failure::new(class, error).hint(hint)
     }
 }
 
