@@ -15,7 +15,7 @@ use reqwest::header::{self, HeaderMap, HeaderValue};
 use reqwest::{Method, StatusCode, Url, Version, redirect};
 use tokio::io::AsyncWriteExt as _;
 
-use crate::digest::{BUFFER, Hasher, Sha256};
+use crate::digest::Sha256;
 
 mod address;
 mod failing;
@@ -40,6 +40,9 @@ use pace::Pace;
 
 /// Redirects that are followed at most for one request.
 const REDIRECTS: usize = 10;
+
+/// How often an HTTP/2 connection with requests under way is asked whether it lives, and how long it may think.
+const PING: Duration = Duration::from_secs(20);
 
 /// A text that is never shown: a token, or an address that may hold a password.
 #[derive(Clone, PartialEq, Eq)]
@@ -126,6 +129,9 @@ impl Client {
             .connect_timeout(settings.connect_timeout)
             .redirect(redirect::Policy::limited(REDIRECTS))
             .referer(false)
+            // A connection that died without a word would otherwise be given to every attempt.
+            .http2_keep_alive_interval(PING)
+            .http2_keep_alive_timeout(PING)
             // The library must not read the environment by itself; the proxies below are all there are.
             .no_proxy();
         if !settings.multiplexing {
@@ -271,23 +277,11 @@ impl Client {
         }
         let written = |source: io::Error| Trouble::last(Error::Io { path: into.to_owned(), source });
         let mut file = tokio::fs::File::create(into).await.map_err(written)?;
-        let mut hasher = Hasher::new();
-        let mut waiting = BytesMut::new();
-        while let Some(chunk) = incoming.chunk(url, limit).await? {
-            hasher.update(&chunk);
-            waiting.extend_from_slice(&chunk);
-            if waiting.len() >= BUFFER {
-                file.write_all(&waiting).await.map_err(written)?;
-                waiting.clear();
-            }
-            if incoming.received > *told {
-                progress(incoming.received - *told);
-                *told = incoming.received;
-            }
-        }
-        file.write_all(&waiting).await.map_err(written)?;
-        file.flush().await.map_err(written)?;
-        let actual = hasher.finish();
+        let received = incoming.receive(url, limit, &mut file, written, progress, told).await;
+        // Also after a failure: a write that is still under way must not land in the next attempt's file.
+        let flushed = file.flush().await.map_err(written);
+        let actual = received?;
+        flushed?;
         if actual == expected {
             return Ok(incoming.received);
         }
