@@ -33,7 +33,7 @@ use crate::digest::Sha256;
 use crate::durable::{self, checkpoint};
 use crate::event::{Event, Phase, Sink};
 
-/// Every checkpoint of an import, in the order in which a first import of a whole bundle passes them.
+/// Every checkpoint of an import, in the order in which a first import with a base URL passes them.
 pub const CHECKPOINTS: &[&str] = &[
     "import:locked",
     "import:staged",
@@ -44,6 +44,8 @@ pub const CHECKPOINTS: &[&str] = &[
     "import:lines",
     "import:index-half",
     "import:index",
+    "import:config-half",
+    "import:config",
     "import:record-half",
     "import:record",
     "import:head-half",

@@ -4,11 +4,11 @@ use std::fs;
 use std::path::Path;
 
 use frostmirror::mirror::head::{Counts, Head};
-use frostmirror::mirror::import::CHECKPOINTS;
+use frostmirror::mirror::import::{CHECKPOINTS, ImportOptions};
 use frostmirror::mirror::layout::Layout;
 use frostmirror::mirror::ledger;
 
-use crate::import_bundle::{Make, assert_sound, import, view};
+use crate::import_bundle::{Make, assert_sound, import, import_with, options, view};
 use crate::support::crates::Crate;
 use crate::support::sandbox::Sandbox;
 
@@ -43,12 +43,13 @@ fn killed_at_any_checkpoint_the_mirror_is_sound_and_a_rerun_completes_it() {
     let undisturbed = sandbox.path("undisturbed");
     import(&undisturbed, &one).unwrap();
     let old = view(&undisturbed);
-    import(&undisturbed, &two).unwrap();
+    let with_url = ImportOptions { base_url: Some("http://h".parse().unwrap()), ..options(&two) };
+    import_with(&undisturbed, &two, &with_url).unwrap();
     let expected = outcome(&undisturbed);
     for checkpoint in CHECKPOINTS {
         let mirror = sandbox.path("mirror");
         import(&mirror, &one).unwrap();
-        let words = ["import", "two.pkg", "--mirror", "mirror"];
+        let words = ["import", "two.pkg", "--mirror", "mirror", "--base-url", "http://h"];
         let died = sandbox.process(words).envs([("FROSTMIRROR_CRASH_AT", checkpoint)]).run();
         assert_eq!(died.code, SIGABRT, "no import passes the checkpoint {checkpoint}: {}", died.stderr);
 
