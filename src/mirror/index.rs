@@ -241,12 +241,18 @@ mod tests {
     fn conflicts_are_found() {
         let before = merged(&[incoming(&raw("1.0.0", ""), 1, false)]);
         let other = raw("1.0.0", "").replace(&Sha256::of(b"1.0.0").to_string(), &Sha256::of(b"").to_string());
-        assert!(matches!(merge(&before, vec![incoming(&other, 2, false)]), Err(c) if matches!(*c, Conflict::Checksum { .. })));
+        assert!(
+            matches!(merge(&before, vec![incoming(&other, 2, false)]), Err(c) if matches!(*c, Conflict::Checksum { .. }))
+        );
         let dep = r#""deps":[{"name":"b","req":"^1","features":[],"optional":false,"default_features":true,"target":null,"kind":"normal"}]"#;
         let deps = raw("1.0.0", "").replace(r#""deps":[]"#, dep);
-        assert!(matches!(merge(&before, vec![incoming(&deps, 2, false)]), Err(c) if matches!(*c, Conflict::Dependencies { .. })));
+        assert!(
+            matches!(merge(&before, vec![incoming(&deps, 2, false)]), Err(c) if matches!(*c, Conflict::Dependencies { .. }))
+        );
         let name = raw("2.0.0", "").replace(r#""a""#, r#""A""#);
-        assert!(matches!(merge(&before, vec![incoming(&name, 2, false)]), Err(c) if matches!(*c, Conflict::Name { .. })));
+        assert!(
+            matches!(merge(&before, vec![incoming(&name, 2, false)]), Err(c) if matches!(*c, Conflict::Name { .. }))
+        );
     }
 
     #[test]
@@ -257,7 +263,9 @@ mod tests {
         let mended = merge(&file, vec![line.clone()]).expect("no conflict");
         assert_eq!((mended.text, mended.damaged), (format!("{}\n", line.line.raw), 1));
         let other = raw("1.0.0", "").replace(&Sha256::of(b"1.0.0").to_string(), &Sha256::of(b"").to_string());
-        assert!(matches!(merge(&file, vec![incoming(&other, 2, false)]), Err(c) if matches!(*c, Conflict::Checksum { .. })));
+        assert!(
+            matches!(merge(&file, vec![incoming(&other, 2, false)]), Err(c) if matches!(*c, Conflict::Checksum { .. }))
+        );
     }
 
     #[test]

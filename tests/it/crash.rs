@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use frostmirror::mirror::head::{Counts, Head};
+use frostmirror::mirror::head::Counts;
 use frostmirror::mirror::import::{CHECKPOINTS, ImportOptions};
 use frostmirror::mirror::layout::Layout;
 use frostmirror::mirror::ledger;
@@ -31,7 +31,7 @@ fn second() -> Make {
 /// What must be the same whether an import was killed before or not.
 fn outcome(mirror: &Path) -> (std::collections::BTreeMap<String, Vec<u8>>, Counts, Vec<String>, Vec<u64>) {
     let layout = Layout::new(mirror);
-    let head = Head::read(&layout).unwrap().unwrap();
+    let head = ledger::head(&layout).unwrap().unwrap();
     let sequences = head.lineages.iter().map(|lineage| lineage.sequence).chain([head.imports]).collect();
     (view(mirror), head.counts, ledger::names(&layout).unwrap(), sequences)
 }
@@ -80,7 +80,7 @@ fn what_a_killed_import_left_is_counted_though_another_bundle_comes_next() {
         let mirror = sandbox.path("mirror");
         sandbox.process(words).envs([("FROSTMIRROR_CRASH_AT", checkpoint)]).run().exits(SIGABRT);
         import(&mirror, &other).unwrap();
-        let head = Head::read(&Layout::new(&mirror)).unwrap().unwrap();
+        let head = ledger::head(&Layout::new(&mirror)).unwrap().unwrap();
         assert_eq!(head.counts, Counts::of_tree(&Layout::new(&mirror)).unwrap(), "{checkpoint}");
         assert_sound(&mirror);
         fs::remove_dir_all(&mirror).unwrap();

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use frostmirror::bundle::format::{BundleKind, CrateState};
-use frostmirror::mirror::head::{Counts, Head};
+use frostmirror::mirror::head::Counts;
 use frostmirror::mirror::import::{Error, ImportOptions};
 use frostmirror::mirror::layout::Layout;
 use frostmirror::mirror::link::{LinkState, link_state};
@@ -57,7 +57,7 @@ fn a_first_import_makes_the_whole_tree() {
     assert_sound(&mirror);
 
     let layout = Layout::new(&mirror);
-    let head = Head::read(&layout).unwrap().unwrap();
+    let head = ledger::head(&layout).unwrap().unwrap();
     assert_eq!(head.counts, imported.counts);
     assert_eq!(head.lineages[0].record, ledger::names(&layout).unwrap()[0]);
     let record = ledger::read(&layout, &head.lineages[0].record).unwrap().unwrap();
@@ -113,7 +113,7 @@ fn the_same_bundle_again_changes_nothing_and_says_so() {
     let imported = import(&mirror, &other).unwrap();
     assert_eq!((imported.already, imported.crates_new, imported.index_changed), (false, 0, 0));
     assert_eq!(ledger::names(&Layout::new(&mirror)).unwrap().len(), 2);
-    assert_eq!(Head::read(&Layout::new(&mirror)).unwrap().unwrap().lineages.len(), 2);
+    assert_eq!(ledger::head(&Layout::new(&mirror)).unwrap().unwrap().lineages.len(), 2);
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn two_histories_add_up_and_the_later_reading_of_a_line_stays() {
             import(&mirror, bundle).unwrap();
             assert_sound(&mirror);
         }
-        let counts = Head::read(&Layout::new(&mirror)).unwrap().unwrap().counts;
+        let counts = ledger::head(&Layout::new(&mirror)).unwrap().unwrap().counts;
         assert_eq!(counts, Counts::of_tree(&Layout::new(&mirror)).unwrap());
         assert_eq!((counts.crates, counts.versions), (2, 3));
         views.push(view(&mirror));
@@ -317,7 +317,7 @@ fn a_bundle_of_frostmirror_1_is_imported() {
     let bundle = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/bundles/frostmirror-1.0.0.pkg");
     let said = sandbox.run(["import", bundle, "--mirror", "mirror"]).ok();
     assert_sound(&sandbox.path("mirror"));
-    let head = Head::read(&Layout::new(sandbox.path("mirror"))).unwrap().unwrap();
+    let head = ledger::head(&Layout::new(sandbox.path("mirror"))).unwrap().unwrap();
     assert!(head.counts.versions > 0 && head.counts.crates > 0, "{}", said.stderr);
     sandbox.run(["import", bundle, "--mirror", "mirror"]).ok().stderr_has("is already imported");
 }
