@@ -16,10 +16,7 @@ type Locked = BTreeMap<CrateName, BTreeSet<Version>>;
 
 /// The text with its `[locked]` table renewed from the seed's locks; `path` is what errors name.
 pub fn renew(text: &str, path: &Path, seed: &Seed) -> Result<String, Error> {
-    let wrong = |what: String| Error::Edit {
-        path: path.display().to_string(),
-        what,
-    };
+    let wrong = |what: String| Error::Edit { path: path.display().to_string(), what };
     // A file that now asks for nothing, because nothing was locked, may well be renewed.
     let before = match read_back(text, path) {
         Ok(depends) => Some(depends),
@@ -27,9 +24,7 @@ pub fn renew(text: &str, path: &Path, seed: &Seed) -> Result<String, Error> {
         Err(error) => return Err(error.into()),
     };
     let wanted = seed.locked.clone().unwrap_or_default();
-    let mut document: DocumentMut = text
-        .parse()
-        .map_err(|error: toml_edit::TomlError| wrong(error.to_string()))?;
+    let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| wrong(error.to_string()))?;
 
     let mut orphans = String::new();
     let mut table = match document.remove("locked") {
@@ -71,15 +66,10 @@ fn check(text: &str, path: &Path, before: Option<&Depends>, wanted: &Locked) -> 
     let ids: Vec<CrateId> = wanted
         .iter()
         .flat_map(|(name, versions)| {
-            versions.iter().map(|version| CrateId {
-                name: name.clone(),
-                version: version.clone(),
-            })
+            versions.iter().map(|version| CrateId { name: name.clone(), version: version.clone() })
         })
         .collect();
-    if ids.is_empty()
-        && before.is_none_or(|before| before.groups.is_empty() && before.platforms.is_none())
-    {
+    if ids.is_empty() && before.is_none_or(|before| before.groups.is_empty() && before.platforms.is_none()) {
         return Ok(());
     }
     let after = read_back(text, path).map_err(|error| error.to_string())?;
@@ -90,11 +80,7 @@ fn check(text: &str, path: &Path, before: Option<&Depends>, wanted: &Locked) -> 
     if !same {
         return Err("something besides `[locked]` changed".to_owned());
     }
-    if after.locked == ids {
-        Ok(())
-    } else {
-        Err("`[locked]` is not what was to be written".to_owned())
-    }
+    if after.locked == ids { Ok(()) } else { Err("`[locked]` is not what was to be written".to_owned()) }
 }
 
 /// Makes the table name exactly what is wanted; comments that have no entry below them any more go to `orphans`.
@@ -108,8 +94,7 @@ fn renew_entries(table: &mut Table, wanted: &Locked, orphans: &mut String) {
         let Some((mut key, mut item)) = table.remove_entry(name) else {
             continue;
         };
-        let Some((name, versions)) = wanted.iter().find(|(wanted, _)| wanted.as_str() == name)
-        else {
+        let Some((name, versions)) = wanted.iter().find(|(wanted, _)| wanted.as_str() == name) else {
             carried.push_str(&own_lines(&key));
             continue;
         };
@@ -121,15 +106,8 @@ fn renew_entries(table: &mut Table, wanted: &Locked, orphans: &mut String) {
         held.insert(name);
     }
     for (name, versions) in wanted.iter().filter(|(name, _)| !held.contains(name)) {
-        let entry = (
-            Key::new(name.as_str()),
-            Item::Value(versions_value(versions)),
-        );
-        let place = if sorted {
-            entries.partition_point(|(key, _)| key.get() < name.as_str())
-        } else {
-            entries.len()
-        };
+        let entry = (Key::new(name.as_str()), Item::Value(versions_value(versions)));
+        let place = if sorted { entries.partition_point(|(key, _)| key.get() < name.as_str()) } else { entries.len() };
         entries.insert(place, entry);
     }
     orphans.push_str(&carried);
@@ -141,35 +119,25 @@ fn renew_entries(table: &mut Table, wanted: &Locked, orphans: &mut String) {
 /// The whole lines of comment above a key.
 fn own_lines(key: &Key) -> String {
     let prefix = text_of(key.leaf_decor().prefix());
-    if prefix.contains('#') {
-        prefix
-    } else {
-        String::new()
-    }
+    if prefix.contains('#') { prefix } else { String::new() }
 }
 
 /// Puts the carried comments above a key.
 fn lead(key: &mut Key, carried: &mut String) {
     if !carried.is_empty() {
         let own = text_of(key.leaf_decor().prefix());
-        key.leaf_decor_mut()
-            .set_prefix(std::mem::take(carried) + &own);
+        key.leaf_decor_mut().set_prefix(std::mem::take(carried) + &own);
     }
 }
 
 fn text_of(raw: Option<&RawString>) -> String {
-    raw.and_then(RawString::as_str)
-        .unwrap_or_default()
-        .to_owned()
+    raw.and_then(RawString::as_str).unwrap_or_default().to_owned()
 }
 
 fn versions_of(item: &Item) -> Option<BTreeSet<Version>> {
     match item.as_value()? {
         Value::String(text) => Some(BTreeSet::from([text.value().parse().ok()?])),
-        Value::Array(array) => array
-            .iter()
-            .map(|value| value.as_str()?.parse().ok())
-            .collect(),
+        Value::Array(array) => array.iter().map(|value| value.as_str()?.parse().ok()).collect(),
         _ => None,
     }
 }
@@ -193,9 +161,7 @@ fn renew_left_out(table: &mut Table, seed: &Seed) {
             kept.push_str(line);
         }
     }
-    table
-        .decor_mut()
-        .set_prefix(kept + &left_out_comment(&seed.left_out));
+    table.decor_mut().set_prefix(kept + &left_out_comment(&seed.left_out));
 }
 
 /// Puts comments behind the table at `position`: above the next table, else at the end of the file.
@@ -203,10 +169,7 @@ fn place_after(document: &mut DocumentMut, position: Option<isize>, comments: &s
     let next = position.and_then(|position| {
         let mut positions = Vec::new();
         collect(document.as_table(), &mut positions);
-        positions
-            .into_iter()
-            .filter(|other| *other > position)
-            .min()
+        positions.into_iter().filter(|other| *other > position).min()
     });
     let placed = next.is_some_and(|next| lead_table(document.as_table_mut(), next, comments));
     if !placed {
