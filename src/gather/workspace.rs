@@ -1,7 +1,7 @@
 //! The user's workspace, as cargo sees it. Nothing here ever writes into it.
 //!
 //! Plain `cargo metadata` writes a Cargo.lock; `--no-deps` resolves nothing and writes nothing. Where a lock is missing
-//! or may not fit the manifests, cargo works on a [`copy`] of the manifests instead.
+//! or may not fit the manifests, cargo works on a copy of the manifests instead ([`fitting_lock`]).
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use toml::de::{DeTable, DeValue};
 
-use super::parse::{Problems, folded, in_order};
+use super::walk::{Problems, folded, in_order};
 use super::words::{kind, quote};
 use crate::crate_id::{CrateId, CrateName};
 

@@ -4,44 +4,15 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use semver::VersionReq;
-use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::requirement::requirement;
-use super::words::{kind, nearest, one_of, quote};
-use super::{Depends, Entry, Error, Group, Problem, Requirement, locked, platforms};
+use super::walk::{Key, MAX_PROBLEMS, Problems, Value, folded, in_order};
+use super::words::{kind, nearest, quote};
+use super::{Depends, Entry, Error, Group, Requirement, locked, platforms};
 use crate::crate_id::CrateName;
-use crate::gather::place::Place;
-
-/// Problems beyond these are only counted: a reader needs no more, and each costs a walk over the text.
-const MAX_PROBLEMS: usize = 20;
 
 const TABLES: &[&str] = &["dependencies", "locked", "platforms"];
-pub(super) type Value<'i> = Spanned<DeValue<'i>>;
-pub(super) type Key<'i> = Spanned<std::borrow::Cow<'i, str>>;
-
-/// What is wrong so far, by its byte in the text.
-#[derive(Default)]
-pub(super) struct Problems(Vec<(usize, String, String)>);
-
-impl Problems {
-    pub(super) fn add(&mut self, offset: usize, what: String, expected: impl Into<String>) {
-        self.0.push((offset, what, expected.into()));
-    }
-
-    pub(super) fn unknown_key(&mut self, offset: usize, path: &str, name: &str, known: &[&str]) {
-        let near = nearest(name, known).map(|near| format!(" (did you mean `{near}`?)")).unwrap_or_default();
-        self.add(offset, format!("unknown key {}", quote(path)), one_of(known) + &near);
-    }
-
-    fn into_error(mut self, text: &str, path: &Path) -> Error {
-        self.0.sort();
-        let more = self.0.len().saturating_sub(MAX_PROBLEMS);
-        let told = self.0.into_iter().take(MAX_PROBLEMS);
-        let problems = told.map(|(offset, what, expected)| Problem { place: Place::of(text, offset), what, expected });
-        Error::Invalid { path: path.to_owned(), problems: problems.collect(), more }
-    }
-}
 
 pub(super) fn parse(text: &str, path: &Path) -> Result<Depends, Error> {
     let mut problems = Problems::default();
@@ -85,14 +56,14 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Depends, Error> {
             }
         }
     }
-    if problems.0.is_empty() && depends.groups.is_empty() && depends.locked.is_empty() && depends.platforms.is_none() {
+    if problems.is_empty() && depends.groups.is_empty() && depends.locked.is_empty() && depends.platforms.is_none() {
         problems.add(
             0,
             "the file asks for nothing".to_owned(),
             "at least one crate below `[dependencies]` or `[locked]`",
         );
     }
-    if problems.0.is_empty() { Ok(depends) } else { Err(problems.into_error(text, path)) }
+    if problems.is_empty() { Ok(depends) } else { Err(problems.into_error(text, path)) }
 }
 
 /// The parser's words, with the key where one stands twice.
@@ -112,13 +83,6 @@ fn syntax(text: &str, error: &toml::de::Error) -> (String, String) {
             None => (format!("invalid TOML: {message}"), "valid TOML".to_owned()),
         },
     }
-}
-
-/// The table's pairs as they stand in the file; the parser sorts them by name.
-pub(super) fn in_order<'t, 'i>(table: &'t DeTable<'i>) -> Vec<(&'t Key<'i>, &'t Value<'i>)> {
-    let mut pairs: Vec<_> = table.iter().collect();
-    pairs.sort_by_key(|(key, _)| key.span().start);
-    pairs
 }
 
 fn groups(table: &DeTable<'_>, problems: &mut Problems) -> Vec<Group> {
@@ -223,11 +187,6 @@ impl Seen {
         }
         twice
     }
-}
-
-/// Names that differ only in this form cannot both be on crates.io.
-pub(super) fn folded(name: &CrateName) -> String {
-    name.as_str().to_lowercase().replace('_', "-")
 }
 
 fn entry(

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::parse::Problems;
+use super::walk::Problems;
 use super::words::{kind, nearest, one_of, quote};
 
 /// `[platforms]`. What is empty was not given.

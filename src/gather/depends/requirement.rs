@@ -6,7 +6,7 @@ use semver::VersionReq;
 use toml::de::{DeTable, DeValue};
 
 use super::Requirement;
-use super::parse::{Problems, Value, in_order};
+use super::walk::{Problems, Value, in_order};
 use super::words::{kind, one_of, plain, quote};
 use crate::crate_id::CrateName;
 

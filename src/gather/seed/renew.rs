@@ -206,3 +206,114 @@ fn lead_table(table: &mut Table, position: isize, comments: &str) -> bool {
     }
     false
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn seed(ids: &[(&str, &str)]) -> Seed {
+        let mut locked = Locked::new();
+        for (name, version) in ids {
+            let id = CrateId::parse(name, version).expect("valid");
+            locked.entry(id.name).or_default().insert(id.version);
+        }
+        Seed { locked: Some(locked), ..Seed::default() }
+    }
+
+    fn renewed(text: &str, ids: &[(&str, &str)]) -> String {
+        renew(text, Path::new("depends.toml"), &seed(ids)).expect(text)
+    }
+
+    #[test]
+    fn every_shape_of_the_table_is_renewed() {
+        let ids = [("a", "1.0.0"), ("b", "1.0.0"), ("b", "2.0.0")];
+        for (old, new) in [
+            ("", "\n[locked]\na = \"1.0.0\"\nb = [\"1.0.0\", \"2.0.0\"]\n"),
+            (
+                "[dependencies]\nx = \"1\" # x\n",
+                "[dependencies]\nx = \"1\" # x\n\n[locked]\na = \"1.0.0\"\nb = [\"1.0.0\", \"2.0.0\"]\n",
+            ),
+            ("locked.a = \"0.1.0\"\n", "[locked]\na = \"1.0.0\"\nb = [\"1.0.0\", \"2.0.0\"]\n"),
+            ("locked = { a = \"0.1.0\" }\n", "[locked]\na = \"1.0.0\"\nb = [\"1.0.0\", \"2.0.0\"]\n"),
+            // Not in order: what is new goes to the end.
+            (
+                "[locked]\nz = \"1.0.0\"\nb = \"1.0.0\" # b\n",
+                "[locked]\nb = [\"1.0.0\", \"2.0.0\"] # b\na = \"1.0.0\"\n",
+            ),
+            // The same versions in another form stay as they are.
+            (
+                "[locked]\nb = [\n  '2.0.0', # two\n  '1.0.0',\n]\na = ['1.0.0']\n",
+                "[locked]\nb = [\n  '2.0.0', # two\n  '1.0.0',\n]\na = ['1.0.0']\n",
+            ),
+        ] {
+            assert_eq!(renewed(old, &ids), new, "{old}");
+        }
+    }
+
+    #[test]
+    fn comments_outlive_the_entries_below_them() {
+        let old = "[locked]\n# one\na = \"1.0.0\"\n# two\nb = \"1.0.0\" # gone\n# end\n";
+        assert_eq!(renewed(old, &[("a", "1.0.0")]), "[locked]\n# one\na = \"1.0.0\"\n# two\n# end\n");
+        let old = "[locked]\n# one\na = \"1.0.0\"\n# two\nb = \"1.0.0\"\n\n[dependencies.3]\nx = \"1\"\n";
+        let new = "[locked]\nc = \"1.0.0\"\n# one\n# two\n\n[dependencies.3]\nx = \"1\"\n";
+        assert_eq!(renewed(old, &[("c", "1.0.0")]), new);
+    }
+
+    #[test]
+    fn what_is_left_out_is_named_anew() {
+        let foreign = |name: &str| crate::gather::lockfile::Foreign {
+            name: name.to_owned(),
+            version: "1.0.0".to_owned(),
+            source: crate::gather::lockfile::ForeignSource::Git { url: "https://example.org/x".to_owned() },
+        };
+        let mut with = seed(&[("a", "1.0.0")]);
+        with.left_out.insert(foreign("old"));
+        let first = with.to_toml();
+        assert!(first.contains("#   old 1.0.0 (git: https://example.org/x)\n[locked]"), "{first}");
+        with.left_out = BTreeSet::from([foreign("new")]);
+        let second = renew(&first, Path::new("depends.toml"), &with).expect("valid");
+        assert_eq!(second, first.replace("   old ", "   new "));
+        with.left_out.clear();
+        let third = renew(&second, Path::new("depends.toml"), &with).expect("valid");
+        assert!(!third.contains('('), "{third}");
+    }
+
+    #[test]
+    fn a_file_that_is_wrong_is_left_alone() {
+        for text in ["[locked]\na = 1\n", "[locked.a]\n", "[locked\n"] {
+            assert!(matches!(renew(text, Path::new("x"), &seed(&[])), Err(Error::Depends(_))), "{text}");
+        }
+        assert_eq!(renewed("# nothing yet\n[locked]\n", &[("a", "1.0.0")]), "# nothing yet\n[locked]\na = \"1.0.0\"\n");
+        assert_eq!(renewed("[locked]\na = \"1.0.0\"\n", &[]), "[locked]\n");
+    }
+
+    proptest! {
+        #[test]
+        fn any_locked_set_becomes_any_other(
+            old in proptest::collection::btree_set(("[a-f]", 0u8..3), 1..9),
+            new in proptest::collection::btree_set(("[a-f]", 0u8..3), 1..9),
+            shuffled in any::<bool>(),
+        ) {
+            let ids = |set: &BTreeSet<(String, u8)>| -> Vec<(String, String)> {
+                set.iter().map(|(name, major)| (name.clone(), format!("{major}.0.0"))).collect()
+            };
+            let (old, new) = (ids(&old), ids(&new));
+            let borrowed = |ids: &'_ [(String, String)]| seed(&ids.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect::<Vec<_>>());
+            let mut text = borrowed(&old).to_toml();
+            if shuffled {
+                // A comment above each entry, and the platforms in front.
+                let lines = text.lines().map(|line| if line.contains(" = ") { format!("# about {line}\n{line} # {line}\n") } else { format!("{line}\n") });
+                text = format!("[platforms]\nprofile = \"minimal\"\n{}", lines.collect::<String>());
+            }
+            let after = renew(&text, Path::new("depends.toml"), &borrowed(&new)).expect("renewed");
+            for line in text.lines().filter(|line| line.starts_with('#')) {
+                prop_assert!(after.contains(line), "{line} is gone from {after}");
+            }
+            let read = Depends::parse(&after, Path::new("depends.toml")).expect("valid");
+            let told: Vec<(String, String)> = read.locked.iter().map(|id| (id.name.to_string(), id.version.to_string())).collect();
+            prop_assert_eq!(told, new);
+            prop_assert_eq!(read.platforms.is_some(), shuffled);
+        }
+    }
+}
