@@ -66,6 +66,11 @@ impl Context {
         }
     }
 
+    /// A folder for the plain form of a legacy bundle while it is read: the system's own for temporary files.
+    pub fn spool(&self) -> PathBuf {
+        self.env.path("TMPDIR").map_or_else(std::env::temp_dir, |path| self.absolute(&path))
+    }
+
     /// A runtime for verbs that wait for the network.
     pub fn runtime(&self) -> Result<tokio::runtime::Runtime, Failure> {
         tokio::runtime::Builder::new_multi_thread()

@@ -188,13 +188,12 @@ mod tests {
         fn every_valid_name_has_a_safe_path(text in "[A-Za-z_][A-Za-z0-9_-]{0,63}", pre in "[a-z0-9]{1,9}") {
             let id = CrateId::parse(&text, &format!("1.2.3-a{pre}+b.{pre}")).expect("valid");
             prop_assert!(id.crate_path().as_str().starts_with("crates/"));
-            let index = format!("index/{}", id.name.index_path());
-            prop_assert!(index.parse::<SafePath>().is_ok(), "{index}");
+            let index_path = format!("index/{}", id.name.index_path()).parse::<SafePath>();
+            prop_assert!(index_path.is_ok());
         }
 
         #[test]
         fn parsing_never_panics(text in "\\PC{0,70}") {
-            prop_assert!(CrateId::parse(&text, "1.0").is_err());
             drop(CrateId::parse(&text, &text));
         }
     }

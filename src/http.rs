@@ -6,13 +6,13 @@
 
 use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{self, HeaderMap, HeaderValue};
-use reqwest::{Response, StatusCode, Url, Version, redirect};
+use reqwest::{StatusCode, Url, Version, redirect};
 use tokio::io::AsyncWriteExt as _;
 
 use crate::digest::{BUFFER, Hasher, Sha256};
@@ -20,6 +20,7 @@ use crate::digest::{BUFFER, Hasher, Sha256};
 mod address;
 mod failing;
 mod gzip;
+mod incoming;
 mod lanes;
 mod pace;
 pub mod proxy;
@@ -27,13 +28,14 @@ mod settings;
 mod tls;
 
 pub use address::shown;
-pub use failing::{Error, Fault};
+pub use failing::{Error, Fault, Root};
 pub use proxy::{InvalidProxy, ProxyAddress, ProxySettings};
 pub use settings::{Settings, TlsVersion, TlsVersions};
 pub use tls::InvalidTls;
 
 use failing::{Tries, Trouble};
-use lanes::{Lanes, Pass};
+use incoming::{Incoming, is_absent, text_of};
+use lanes::Lanes;
 use pace::Pace;
 
 /// Redirects that are followed at most for one request.
@@ -199,8 +201,10 @@ impl Client {
         };
         match status {
             StatusCode::OK => {}
-            StatusCode::NOT_MODIFIED => return Ok(answer),
-            status if is_absent(status) => return Ok(answer),
+            status if status == StatusCode::NOT_MODIFIED || is_absent(status) => {
+                incoming.drain().await;
+                return Ok(answer);
+            }
             _ => return Err(incoming.refusal(url).await),
         }
         let encoding = text_of(headers, header::CONTENT_ENCODING).unwrap_or_default();
@@ -283,88 +287,6 @@ impl Client {
         pass.answered(is_own && response.version() == Version::HTTP_2);
         Ok(Incoming::new(response, pace, pass))
     }
-}
-
-/// An answer whose body is still to come.
-struct Incoming {
-    response: Response,
-    pace: Pace,
-    received: u64,
-    announced: Option<u64>,
-    end_is_known: bool,
-    _pass: Pass,
-}
-
-impl Incoming {
-    fn new(response: Response, pace: Pace, pass: Pass) -> Incoming {
-        let headers = response.headers();
-        let announced = text_of(headers, header::CONTENT_LENGTH).and_then(|text| text.parse().ok());
-        let end_is_known = announced.is_some()
-            || headers.contains_key(header::TRANSFER_ENCODING)
-            || response.version() == Version::HTTP_2;
-        Incoming { response, pace, received: 0, announced, end_is_known, _pass: pass }
-    }
-
-    /// The next piece of the body, of which there may be `limit` bytes in all; `None` at its proper end.
-    async fn chunk(&mut self, url: &str, limit: u64) -> Result<Option<Bytes>, Trouble> {
-        let too_large = || Trouble::last(Error::TooLarge { url: shown(url), limit });
-        if self.announced.is_some_and(|announced| announced > limit) {
-            return Err(too_large());
-        }
-        match self.pace.within(self.response.chunk()).await {
-            Ok(Ok(Some(chunk))) => {
-                let length = chunk.len() as u64;
-                self.received += length;
-                self.pace.took(length);
-                if self.received > limit { Err(too_large()) } else { Ok(Some(chunk)) }
-            }
-            Ok(Ok(None)) => match self.announced {
-                Some(announced) if announced != self.received => {
-                    Err(Trouble::fault(url, Fault::Truncated { received: self.received, announced }))
-                }
-                _ => Ok(None),
-            },
-            Ok(Err(error)) => Err(Trouble::of_request(url, error)),
-            Err(slow) => Err(Trouble::fault(url, slow)),
-        }
-    }
-
-    /// What an answer other than 200 means; the beginning of its body is quoted.
-    async fn refusal(mut self, url: &str) -> Trouble {
-        let status = self.response.status();
-        let pause = failing::retry_after(self.response.headers());
-        let mut body = Vec::new();
-        // A server that refuses may do so without end, or badly; what it manages to say is enough.
-        while body.len() < 4 * address::QUOTED {
-            match self.pace.within(self.response.chunk()).await {
-                Ok(Ok(Some(chunk))) => {
-                    body.extend_from_slice(&chunk[..chunk.len().min(4 * address::QUOTED)]);
-                    self.pace.took(chunk.len() as u64);
-                }
-                _ => break,
-            }
-        }
-        let body = address::quoted(&String::from_utf8_lossy(&body));
-        let url = shown(url);
-        if is_absent(status) {
-            return Trouble::last(Error::NotFound { url, status: status.as_u16(), body });
-        }
-        let error = Error::Status { url, status: status.as_u16(), body, attempts: 1 };
-        match status {
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => Trouble::after(error, pause),
-            status if status.is_server_error() => Trouble::again(error),
-            _ => Trouble::last(error),
-        }
-    }
-}
-
-/// The answers that say that something is not there, and will not be.
-fn is_absent(status: StatusCode) -> bool {
-    matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS)
-}
-
-fn text_of(headers: &HeaderMap, name: header::HeaderName) -> Option<String> {
-    Some(headers.get(name)?.to_str().ok()?.to_owned())
 }
 
 fn parsed(request: &Request<'_>) -> Result<Url, Trouble> {

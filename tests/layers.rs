@@ -43,6 +43,13 @@ const AMBIENT: &[&[&str]] = &[
     &["io", "stdin"],
 ];
 
+/// Who may ask the surroundings all the same: (file, what, why).
+const ALLOWED: &[(&str, &str, &str)] = &[(
+    "durable.rs",
+    "env::var_os",
+    "the crash tests' variable, read by debug builds alone, would burden every signature",
+)];
+
 /// Lines of code that a file may have without a word about it.
 const LONGEST: usize = 500;
 
@@ -105,6 +112,9 @@ fn check(name: &str, source: &str, tower: &[String]) -> Vec<String> {
     }
     if !DOOR.iter().any(|door| name == *door || (door.ends_with('/') && name.starts_with(door))) {
         for (line, what) in ambient(&code) {
+            if ALLOWED.iter().any(|(file, allowed, _)| (*file, *allowed) == (name, what.as_str())) {
+                continue;
+            }
             problem(format!("line {line}: `{what}` comes in through src/cmd, as a parameter"));
         }
     }

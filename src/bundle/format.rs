@@ -15,21 +15,33 @@
 //!
 //! The first 96 bytes keep this meaning in every version, so that an older tool can say which newer one is needed.
 //!
+//! The plain manifest begins with `{"id":"`, 32 hexadecimal digits and `"`. The digits are the first half of the
+//! SHA-256 over the plain manifest with 32 zeros in their place, so that the id covers every byte, also of keys that
+//! a reader does not know.
+//!
 //! A **block** is a run of stored bytes with one encoding; it decodes to its entries' bytes, one after another. A
 //! crate is a block of its own, stored as it is. Index text shares brotli blocks of at most [`MAX_GROUP`] plain
 //! bytes. Each entry states path, size and SHA-256 of its content; a block that is not stored as it is states size
 //! and SHA-256 of its stored bytes too, so that every stored byte can be checked without decoding.
 //!
 //! What must hold, and is refused by name where it does not:
-//! - the manifest is at most [`MAX_MANIFEST`] bytes plain, and at most [`MAX_RATIO`] times its stored length;
-//! - every entry's path is a [`SafePath`] of the kind that it states, unique even without regard to case, and the
-//!   entries are sorted by (kind, path), so that a reader needs no second look; crates come before index text;
-//! - a crate's entry is `crates/NAME-VERSION.crate` of a crate in the table, with its digest and size;
-//! - an encoded block is at most [`MAX_GROUP`] plain bytes and at most [`MAX_RATIO`] times its stored length (plus a
-//!   small allowance), and decodes to exactly the sum of its entries;
-//! - the crate table is sorted by name and version; `shipped` means that an entry is here, and only then;
-//! - an index entry holds whole lines, each of a crate in the table that is not `kept`, with the table's digest as its
-//!   `cksum`; every crate of the table that is not `kept` has exactly one line;
+//! - the manifest is at most [`MAX_MANIFEST`] bytes plain, and at most [`MANIFEST_RATIO`] times its stored length (plus
+//!   [`RATIO_ALLOWANCE`]); its weight (see [`manifest_weight_limit`]) stays in proportion to the crates that it names;
+//! - times are RFC 3339 in UTC with whole seconds, ids are 32 lowercase hexadecimal digits, a delta names its parent;
+//! - the crate table is sorted by name and version, and no two crates of it differ only in case;
+//! - an input's positions are ascending and within the table;
+//! - every entry's path is a [`SafePath`] of the kind that it states, unique even without regard to case, and no folder
+//!   of another entry's path; the entries are sorted by (kind, path), so that a reader needs no second look; crates
+//!   come before index text;
+//! - a crate's entry is `crates/NAME-VERSION.crate` of a crate in the table, with its digest and size; `shipped` means
+//!   that an entry is here, and only then; a full bundle relies on nothing that was `sent`;
+//! - a block that is stored as it is has exactly one entry and states no stored bytes of its own; an encoded block has
+//!   no crates, is at most [`MAX_GROUP`] plain bytes and at most [`MAX_RATIO`] times its stored length (plus
+//!   [`RATIO_ALLOWANCE`]), its stored length is at most [`MAX_STORED_GROUP`], and it decodes to exactly the sum of its
+//!   entries;
+//! - an index entry is not empty and holds whole lines of at most [`MAX_LINE`] bytes, each of a crate in the table that
+//!   is not `kept` and whose index path the entry is at, with the table's digest as its `cksum`; every crate of the
+//!   table that is not `kept` has exactly one line;
 //! - the file ends with the last block.
 //!
 //! Threats: a bundle is hostile until every one of its bytes was checked. Lengths are checked before anything is
@@ -45,7 +57,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::artifact::Kind;
 use crate::crate_id::{CrateId, CrateName, Version};
-use crate::digest::Sha256;
+use crate::digest::{HashingWriter, Sha256};
 use crate::safe_path::SafePath;
 
 /// The first eight bytes.
@@ -54,8 +66,15 @@ pub const MAGIC: [u8; 8] = *b"\x89FMB\r\n\x1a\n";
 pub const HEADER: usize = 96;
 /// Most bytes of a plain manifest.
 pub const MAX_MANIFEST: u64 = 128 * 1024 * 1024;
+/// Most plain bytes that one stored byte of the manifest may stand for, beyond [`RATIO_ALLOWANCE`]. Real manifests
+/// shrink about threefold, because digests do not shrink at all; 32 is generous.
+pub const MANIFEST_RATIO: u64 = 32;
 /// Most plain bytes of one encoded block.
 pub const MAX_GROUP: u64 = 4 * 1024 * 1024;
+/// Most stored bytes of one encoded block. Brotli adds a few bytes in a thousand to what does not shrink.
+pub const MAX_STORED_GROUP: u64 = MAX_GROUP + 64 * 1024;
+/// Most bytes of one index line, without its end. The longest of crates.io are near 100 kB.
+pub const MAX_LINE: usize = 1024 * 1024;
 /// Most plain bytes that one stored byte may stand for in a brotli stream, beyond [`RATIO_ALLOWANCE`]. Index text of
 /// many versions, repetitive as it is, stays near 30.
 pub const MAX_RATIO: u64 = 200;
@@ -106,8 +125,13 @@ impl fmt::Display for BundleKind {
 }
 
 /// What the manifest says. Unknown keys are ignored within a version; a new key that a reader must obey is a new version.
+///
+/// The order of the fields is the order of the keys in the file: the id first, because it is derived from what
+/// follows; the crates before what refers to them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
+    /// 32 hexadecimal digits that are derived from all the rest.
+    pub id: String,
     /// Version of the format, equal to the header's.
     pub format: FormatVersion,
     /// The tool that wrote it, `cargo-frostmirror 0.1.0`.
@@ -116,13 +140,9 @@ pub struct Manifest {
     pub created: String,
     /// Whether it stands alone.
     pub kind: BundleKind,
-    /// 32 hexadecimal digits: the first half of the SHA-256 over this manifest with an empty id.
-    pub id: String,
     /// The bundle that a delta builds on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<Parent>,
-    /// The history that the bundle belongs to.
-    pub lineage: Lineage,
     /// The target triples it was made for.
     #[serde(default)]
     pub targets: Vec<String>,
@@ -133,6 +153,8 @@ pub struct Manifest {
     pub index_read: String,
     /// Every crate that is resolved, shipped or not, sorted by name and version.
     pub crates: Vec<CrateRecord>,
+    /// The history that the bundle belongs to.
+    pub lineage: Lineage,
     /// The payload.
     pub blocks: Vec<Block>,
 }
@@ -283,13 +305,26 @@ impl Manifest {
         self.crates.iter().filter(|record| record.state == CrateState::Sent)
     }
 
-    /// The id that this manifest must state: derived from everything else in it.
-    pub fn derived_id(&self) -> String {
-        let unnamed = Manifest { id: String::new(), ..self.clone() };
-        // A manifest is plain data: strings as keys, no foreign types; writing it to memory cannot fail.
-        let json = serde_json::to_vec(&unnamed).expect("a manifest is JSON");
-        Sha256::of(&json).to_string()[..32].to_owned()
+    /// Gives the manifest the id that follows from all the rest of it.
+    pub fn seal(&mut self) {
+        self.id = "0".repeat(ID_DIGITS);
+        let mut writer = HashingWriter::new(std::io::sink());
+        // A manifest is plain data: strings as keys, no foreign types; and a sink takes everything.
+        serde_json::to_writer(&mut writer, self).expect("a manifest is JSON");
+        self.id = short_id(&writer.finish().0);
     }
+}
+
+/// Hexadecimal digits of a bundle's or a lineage's id.
+pub const ID_DIGITS: usize = 32;
+/// What the plain manifest begins with, right before the digits of its id.
+pub const ID_PREFIX: &[u8] = br#"{"id":""#;
+
+/// The first half of a digest: an id.
+pub fn short_id(digest: &Sha256) -> String {
+    let mut text = digest.to_string();
+    text.truncate(ID_DIGITS);
+    text
 }
 
 impl Block {
@@ -306,6 +341,17 @@ impl Block {
         self.entries.iter().try_fold(0u64, |sum, entry| sum.checked_add(entry.size))
     }
 }
+
+/// Most that a manifest which names `crates` crates may weigh: its plain bytes, and [`COMMA_WEIGHT`] more for each
+/// comma, because what stands between two commas takes memory of its own, however short it is.
+///
+/// A real manifest weighs about 1,200 a crate. This is what bounds a reader's memory, as the stored length and the
+/// plain length alone do not: `["a","a",…]` takes fourteen times its length.
+pub fn manifest_weight_limit(crates: u64) -> u64 {
+    crates.saturating_mul(2048).saturating_add(8 * 1024 * 1024)
+}
+/// What a comma adds to a manifest's weight.
+pub const COMMA_WEIGHT: u64 = 32;
 
 /// The most plain bytes that a brotli stream of `stored` bytes may decode to.
 pub fn plain_limit(stored: u64) -> u64 {

@@ -5,10 +5,10 @@ use crate::http;
 
 use super::{Class, Failure, class_of_io, hint_of_io};
 
-impl From<http::Error> for Failure {
-    fn from(error: http::Error) -> Failure {
-        use http::Error;
-        let (class, hint) = match &error {
+/// Class and hint of an error that may lie below another.
+pub(super) fn class_and_hint(error: &http::Error) -> (Class, Option<String>) {
+    use http::Error;
+    match error {
             Error::NotFound { .. } => (Class::Network, Some("upstream's index lists it, but upstream does not have it; is the `dl` of its config.json, or FROSTMIRROR_DL_URL, right?".to_owned())),
             Error::Status { status: 401 | 403, .. } => (Class::Network, Some("upstream wants a token: set CARGO_REGISTRIES_NAME_TOKEN, with the registry's name for NAME".to_owned())),
             Error::Status { status: 407, .. } => (Class::Network, Some("the proxy wants a name and a password: http://USER:PASSWORD@HOST:PORT".to_owned())),
@@ -23,8 +23,18 @@ impl From<http::Error> for Failure {
             Error::Proxy(_) => (Class::Input, Some("a proxy looks like http://USER:PASSWORD@HOST:PORT".to_owned())),
             Error::Tls(_) => (Class::Input, Some("http.cainfo and SSL_CERT_FILE name a file of certificates in PEM form".to_owned())),
             Error::Client(_) => (Class::Bug, None),
-        };
-        Failure { class, doing: None, cause: Box::new(error), hint }
+        }
+}
+
+impl From<http::Error> for Failure {
+    fn from(error: http::Error) -> Failure {
+        let (class, hint) = class_and_hint(&error);
+        Failure {
+            class,
+            doing: None,
+            cause: Box::new(error),
+            hint,
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod crates;
+pub mod forge;
 pub mod proxy;
 pub mod run;
 pub mod sandbox;

@@ -1,0 +1,137 @@
+//! The first 96 bytes: what kind of file this is, which version wrote it, and the manifest's digest.
+
+use std::io::{self, Read};
+
+use super::format::{FormatVersion, HEADER, MAGIC, MANIFEST_RATIO, MAX_MANIFEST, RATIO_ALLOWANCE};
+use crate::digest::Sha256;
+
+const CHECK: usize = 84;
+
+/// What the header says. Every version of the format keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Header {
+    pub(super) format: FormatVersion,
+    /// Version of the tool that wrote the bundle.
+    pub(super) tool: String,
+    /// Length of the stored manifest in bytes.
+    pub(super) stored: u64,
+    /// Length of the plain manifest in bytes.
+    pub(super) plain: u64,
+    /// Digest of the stored manifest.
+    pub(super) sha256: Sha256,
+}
+
+impl Header {
+    /// The header's bytes. A version too long for its field is cut; it is only ever shown to people.
+    pub(super) fn to_bytes(&self) -> [u8; HEADER] {
+        let mut bytes = [0; HEADER];
+        bytes[..8].copy_from_slice(&MAGIC);
+        bytes[8..12].copy_from_slice(&self.format.0.to_le_bytes());
+        for (byte, letter) in bytes[12..36].iter_mut().zip(self.tool.bytes()) {
+            *byte = letter;
+        }
+        bytes[36..44].copy_from_slice(&self.stored.to_le_bytes());
+        bytes[44..52].copy_from_slice(&self.plain.to_le_bytes());
+        bytes[52..CHECK].copy_from_slice(self.sha256.as_bytes());
+        let check = Sha256::of(&bytes[..CHECK]);
+        bytes[CHECK..].copy_from_slice(&check.as_bytes()[..HEADER - CHECK]);
+        bytes
+    }
+
+    /// Reads the header's bytes; what is wrong with them as a fragment of a sentence.
+    pub(super) fn parse(bytes: &[u8; HEADER]) -> Result<Header, &'static str> {
+        let check = Sha256::of(&bytes[..CHECK]);
+        if bytes[CHECK..] != check.as_bytes()[..HEADER - CHECK] {
+            return Err("its checksum does not fit");
+        }
+        if bytes[..8] != MAGIC {
+            return Err("its first bytes are damaged");
+        }
+        let tool =
+            std::str::from_utf8(&bytes[12..36]).map_err(|_| "the tool's version is no text")?.trim_end_matches('\0');
+        if !tool.bytes().all(|b| b.is_ascii_graphic()) {
+            return Err("the tool's version is no text");
+        }
+        Ok(Header {
+            format: FormatVersion(u32::from_le_bytes(array(&bytes[8..12]))),
+            tool: tool.to_owned(),
+            stored: u64::from_le_bytes(array(&bytes[36..44])),
+            plain: u64::from_le_bytes(array(&bytes[44..52])),
+            sha256: Sha256::from_bytes(array(&bytes[52..CHECK])),
+        })
+    }
+
+    /// Whether the lengths are ones that this version of the format allows.
+    pub(super) fn check_lengths(&self) -> Result<(), &'static str> {
+        if self.plain > MAX_MANIFEST || self.stored > MAX_MANIFEST {
+            return Err("the manifest is too long");
+        }
+        if self.plain > self.stored.saturating_mul(MANIFEST_RATIO).saturating_add(RATIO_ALLOWANCE) {
+            return Err("the manifest shrank more than a manifest can");
+        }
+        Ok(())
+    }
+}
+
+/// Whether a file that begins with `bytes` is meant to be a bundle, though some of them may be damaged. Two arbitrary
+/// texts share fewer than four of eight bytes.
+pub(super) fn resembles_magic(bytes: &[u8]) -> bool {
+    bytes.iter().zip(MAGIC).filter(|(byte, magic)| **byte == *magic).count() >= 4
+}
+
+/// Reads until `buffer` is full or the reader ends; gives the number of bytes read.
+pub(super) fn read_up_to(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match reader.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(n) => filled += n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(filled)
+}
+
+fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
+    let mut array = [0; N];
+    array.copy_from_slice(bytes);
+    array
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_survives_its_bytes_and_no_flip_does() {
+        let header = Header {
+            format: FormatVersion(7),
+            tool: "1.2.3-rc.1".to_owned(),
+            stored: 5,
+            plain: 9,
+            sha256: Sha256::of(b"x"),
+        };
+        let bytes = header.to_bytes();
+        assert_eq!(Header::parse(&bytes), Ok(header));
+        for bit in 0..HEADER * 8 {
+            let mut flipped = bytes;
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(Header::parse(&flipped).is_err(), "bit {bit}");
+            assert!(resembles_magic(&flipped[..8]));
+        }
+    }
+
+    #[test]
+    fn lengths_are_limited_before_anything_is_read() {
+        let of = |stored, plain| {
+            Header { format: FormatVersion(1), tool: String::new(), stored, plain, sha256: Sha256::of(b"") }
+                .check_lengths()
+        };
+        assert_eq!(of(1000, 3000), Ok(()));
+        assert!(of(1000, 1_000_000).is_err());
+        assert!(of(u64::MAX, 1).is_err());
+        assert!(of(1, u64::MAX).is_err());
+        assert!(of(MAX_MANIFEST, MAX_MANIFEST + 1).is_err());
+    }
+}

@@ -1,0 +1,34 @@
+//! What a bundle's file is called: `YYYYMMDD-HHMM-crates.pkg`, UTC; the second of one minute has `-2` before `-crates`.
+
+use jiff::Timestamp;
+
+/// The file name for a bundle of this time, the first that is not `taken`.
+pub fn file_name(created: Timestamp, taken: &dyn Fn(&str) -> bool) -> String {
+    // In UTC by definition; a time zone database is not needed.
+    let minute = created.strftime("%Y%m%d-%H%M");
+    let first = format!("{minute}-crates.pkg");
+    if !taken(&first) {
+        return first;
+    }
+    let mut number = 2u64;
+    loop {
+        let name = format!("{minute}-{number}-crates.pkg");
+        if !taken(&name) {
+            return name;
+        }
+        number += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_utc_and_the_next_in_a_minute_is_numbered() {
+        let created: Timestamp = "2026-04-02T23:30:59+02:00".parse().expect("a time");
+        assert_eq!(file_name(created, &|_| false), "20260402-2130-crates.pkg");
+        assert_eq!(file_name(created, &|name| name == "20260402-2130-crates.pkg"), "20260402-2130-2-crates.pkg");
+        assert_eq!(file_name(created, &|name| !name.contains("-11-")), "20260402-2130-11-crates.pkg");
+    }
+}

@@ -1,0 +1,365 @@
+//! The strict reader: header and manifest first, then the payload in one pass. It works on a pipe.
+//!
+//! | attack | defence |
+//! |---|---|
+//! | a flipped bit anywhere | header checksum, the manifest's digest, a digest for every stored byte |
+//! | a length that asks for memory | every length is limited before anything is allocated; content passes in 64 KiB |
+//! | a decompression bomb | stated lengths, ratios, an exact decoder with a 16 MiB window, the manifest's weight |
+//! | a path that climbs, is absolute, collides, or hides below a file | [`SafePath`], and the manifest's rules |
+//! | an entry that the manifest lacks, or bytes behind the last | only what the manifest names is read; then the file must end |
+//! | sizes that lie or overflow | checked sums; framing follows the manifest, whose digest the header has |
+//! | an index line for something else than what is shipped | each line is read and held against the table of crates |
+//! | a newer format taken for a broken one | the version is read from a header that keeps its form, and is told apart |
+//!
+//! All problems are collected, not only the first, as far as the framing survives.
+
+use std::fmt;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use super::block::{Checker, Stop};
+use super::format::{Entry, FormatVersion, HEADER, MAGIC, Manifest};
+use super::header::{Header, read_up_to, resembles_magic};
+use super::lines::Ledger;
+use super::manifest::Refusal;
+use super::{legacy, manifest, rules};
+use crate::crate_id::CrateId;
+use crate::digest::Sha256;
+use crate::safe_path::SafePath;
+
+pub use super::legacy::Refused;
+pub use super::lines::LineFault;
+pub use super::rules::Broken;
+
+/// Most problems that are collected of one bundle. What has a thousand is not repaired by hand.
+pub(super) const MOST_PROBLEMS: usize = 1000;
+
+/// Why a bundle cannot be read at all, or not to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file cannot be opened or read.
+    #[error("could not read `{name}`")]
+    Io {
+        /// The bundle's file.
+        name: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A folder was given for a bundle.
+    #[error("`{name}` is a folder, not a bundle")]
+    Folder {
+        /// The folder.
+        name: String,
+    },
+    /// Not a bundle of any kind.
+    #[error("`{name}` is not a bundle")]
+    NotABundle {
+        /// The file.
+        name: String,
+    },
+    /// The header is damaged.
+    #[error("the header of `{name}` is damaged: {fault}")]
+    Header {
+        /// The bundle's file.
+        name: String,
+        /// What is wrong with it.
+        fault: String,
+    },
+    /// A later tool wrote it.
+    #[error("`{name}` was written by cargo-frostmirror {tool} in format {format}; this tool reads formats up to {newest}", newest = FormatVersion::CURRENT)]
+    NewerFormat {
+        /// The bundle's file.
+        name: String,
+        /// Version of the tool that wrote it.
+        tool: String,
+        /// Its format.
+        format: FormatVersion,
+    },
+    /// A later tool wrote it, with an encoding that came after this one.
+    #[error("`{name}` was written by cargo-frostmirror {tool}; {what}")]
+    NewerEncoding {
+        /// The bundle's file.
+        name: String,
+        /// Version of the tool that wrote it.
+        tool: String,
+        /// Which entry, and which encoding.
+        what: Broken,
+    },
+    /// The manifest's bytes are not those that were written.
+    #[error("the manifest of `{name}` is damaged: {fault}")]
+    Damaged {
+        /// The bundle's file.
+        name: String,
+        /// What is wrong with it.
+        fault: &'static str,
+    },
+    /// The manifest is not what the format has for one.
+    #[error("the manifest of `{name}` is malformed")]
+    Malformed {
+        /// The bundle's file.
+        name: String,
+        /// Where and how.
+        source: serde_json::Error,
+    },
+    /// The manifest breaks a rule of the format.
+    #[error("the manifest of `{name}` breaks a rule of the format")]
+    Broken {
+        /// The bundle's file.
+        name: String,
+        /// Which, and where.
+        source: Broken,
+    },
+    /// A bundle of frostmirror 1.x cannot be used.
+    #[error("`{name}`, a bundle of frostmirror 1.x, cannot be used")]
+    Legacy {
+        /// The bundle's file.
+        name: String,
+        /// What is wrong with it.
+        source: Refused,
+    },
+    /// There is no room for a legacy bundle's plain form.
+    #[error("could not unfold `{name}`, a bundle of frostmirror 1.x, in `{}`", folder.display())]
+    Spool {
+        /// The bundle's file.
+        name: String,
+        /// The folder for its plain form.
+        folder: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Whoever takes the entries cannot go on.
+    #[error("could not take what is in `{name}`")]
+    Visitor {
+        /// The bundle's file.
+        name: String,
+        /// The visitor's own error.
+        source: io::Error,
+    },
+}
+
+/// Something in a bundle that is not as it must be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// An entry's bytes are not those that were packed.
+    #[error("{path}: its SHA-256 is {actual}, the manifest has {expected}")]
+    Digest {
+        /// The entry.
+        path: SafePath,
+        /// What the manifest states.
+        expected: Sha256,
+        /// What the bytes give.
+        actual: Sha256,
+    },
+    /// The block that an entry is in does not decode.
+    #[error("{path}: the block that holds it is damaged ({fault})")]
+    Undecodable {
+        /// The entry.
+        path: SafePath,
+        /// How.
+        fault: String,
+    },
+    /// A block's stored bytes are not those that were packed, though its entries come out right.
+    #[error("{first}{}: the stored bytes of the block are damaged", and_more(.others))]
+    Block {
+        /// The block's first entry.
+        first: SafePath,
+        /// How many more entries it has.
+        others: usize,
+    },
+    /// The file ends inside an entry.
+    #[error("{path}: the file ends inside it or before it; it was not copied to its end")]
+    Truncated {
+        /// The first entry that is not whole.
+        path: SafePath,
+    },
+    /// Bytes follow the last entry.
+    #[error("bytes follow the last entry, which the manifest does not name")]
+    Trailing,
+    /// An index line is not as it must be.
+    #[error("{path}: line {number} {fault}")]
+    Line {
+        /// The index entry.
+        path: SafePath,
+        /// The line, from 1.
+        number: u64,
+        /// What is wrong with it.
+        fault: LineFault,
+    },
+    /// A crate has no index line, so that cargo would never find it.
+    #[error("{id}: the bundle has no index line for it")]
+    NoLine {
+        /// The crate.
+        id: CrateId,
+    },
+}
+
+fn and_more(count: &usize) -> String {
+    match count {
+        0 => String::new(),
+        1 => " and one more".to_owned(),
+        n => format!(" and {n} more"),
+    }
+}
+
+/// Takes a bundle's entries as they pass. A returned error stops the stream.
+///
+/// For each entry there is one `begin`, any number of `data`, and one `end`. Where the file ends early, the entries
+/// that it does not reach never begin.
+pub trait Visitor {
+    /// An entry begins.
+    fn begin(&mut self, entry: &Entry) -> io::Result<()>;
+    /// The next bytes of its content, at most 64 KiB.
+    fn data(&mut self, bytes: &[u8]) -> io::Result<()>;
+    /// The entry is over; `good`: its size and digest hold.
+    fn end(&mut self, entry: &Entry, good: bool) -> io::Result<()>;
+}
+
+/// A visitor that only lets everything pass.
+pub struct Passing;
+
+impl Visitor for Passing {
+    fn begin(&mut self, _: &Entry) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn data(&mut self, _: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn end(&mut self, _: &Entry, _: bool) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A bundle of which header and manifest were read and found good.
+pub struct Bundle<R> {
+    pub(super) name: String,
+    pub(super) manifest: Manifest,
+    /// Stands at the first block.
+    pub(super) reader: R,
+    /// Where the first block begins, from where the reader was given.
+    pub(super) payload: u64,
+    /// What was found while it was opened; only a legacy bundle has any.
+    pub(super) problems: Vec<Problem>,
+}
+
+/// What a bundle was found to be.
+#[derive(Debug)]
+pub struct Streamed {
+    /// Its manifest.
+    pub manifest: Manifest,
+    /// All that is wrong; the bundle is good if and only if there is nothing.
+    pub problems: Vec<Problem>,
+}
+
+impl<R: Read> Bundle<R> {
+    /// Reads header and manifest, and checks all that can be checked without the payload. `name` is for errors.
+    pub fn open(mut reader: R, name: &str) -> Result<Bundle<R>, Error> {
+        let mut bytes = [0; HEADER];
+        let filled =
+            read_up_to(&mut reader, &mut bytes).map_err(|source| Error::Io { name: name.to_owned(), source })?;
+        let header = header(&bytes, filled, name)?;
+        let manifest = manifest::read(&mut reader, &header).map_err(|refusal| {
+            let name = name.to_owned();
+            match refusal {
+                Refusal::Io(source) => Error::Io { name, source },
+                Refusal::Damaged(fault) => Error::Damaged { name, fault },
+                Refusal::Malformed(source) => Error::Malformed { name, source },
+            }
+        })?;
+        rules::check(&manifest).map_err(|source| match source {
+            Broken::Encoding { .. } => {
+                Error::NewerEncoding { name: name.to_owned(), tool: header.tool.clone(), what: source }
+            }
+            _ => Error::Broken { name: name.to_owned(), source },
+        })?;
+        let payload = HEADER as u64 + header.stored;
+        Ok(Bundle { name: name.to_owned(), manifest, reader, payload, problems: Vec::new() })
+    }
+
+    /// What the bundle says of itself.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Reads the payload to its end and hands it to `visitor`. Errors: the reader's, the visitor's.
+    pub fn stream(mut self, visitor: &mut dyn Visitor) -> Result<Streamed, Error> {
+        let ledger = Ledger::new(&self.manifest);
+        let mut checker = Checker::new(&ledger);
+        checker.problems = self.problems;
+        let mut whole = true;
+        for block in &self.manifest.blocks {
+            if !whole {
+                break;
+            }
+            whole = checker.check(block, &mut self.reader, visitor).map_err(|stop| match stop {
+                Stop::Read(source) => Error::Io { name: self.name.clone(), source },
+                Stop::Visitor(source) => Error::Visitor { name: self.name.clone(), source },
+            })?;
+        }
+        let mut problems = checker.problems;
+        if whole {
+            let surplus = read_up_to(&mut self.reader, &mut [0]);
+            if surplus.map_err(|source| Error::Io { name: self.name.clone(), source })? > 0 {
+                problems.push(Problem::Trailing);
+            }
+        }
+        add_missing_lines(&ledger, &mut problems);
+        Ok(Streamed { manifest: self.manifest, problems })
+    }
+}
+
+impl<R> fmt::Debug for Bundle<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bundle").field("name", &self.name).field("id", &self.manifest.id).finish_non_exhaustive()
+    }
+}
+
+/// Opens a bundle of ours, or one of frostmirror 1.x, whose plain form goes into a nameless file in `spool`.
+pub fn open_any<'r>(
+    mut reader: Box<dyn Read + 'r>,
+    name: &str,
+    spool: &Path,
+) -> Result<Bundle<Box<dyn Read + 'r>>, Error> {
+    let mut start = [0; MAGIC.len()];
+    let filled = read_up_to(&mut reader, &mut start).map_err(|source| Error::Io { name: name.to_owned(), source })?;
+    let whole = io::Cursor::new(start).take(filled as u64).chain(reader);
+    if resembles_magic(&start[..filled]) {
+        Bundle::open(Box::new(whole), name)
+    } else {
+        legacy::open(whole, name, spool)
+    }
+}
+
+/// Whether a file that begins so is a bundle of ours, intact or not.
+pub(super) fn is_ours(mut reader: impl Read) -> io::Result<bool> {
+    let mut start = [0; MAGIC.len()];
+    let filled = read_up_to(&mut reader, &mut start)?;
+    Ok(resembles_magic(&start[..filled]))
+}
+
+/// Crates without a line are only named where all else is in order: damaged index text has its own problems.
+pub(super) fn add_missing_lines(ledger: &Ledger<'_>, problems: &mut Vec<Problem>) {
+    if problems.is_empty() {
+        problems.extend(ledger.missing().take(MOST_PROBLEMS));
+    }
+}
+
+fn header(bytes: &[u8; HEADER], filled: usize, name: &str) -> Result<Header, Error> {
+    let damaged = |fault: &str| Error::Header { name: name.to_owned(), fault: fault.to_owned() };
+    if !resembles_magic(&bytes[..filled.min(MAGIC.len())]) {
+        return Err(match filled {
+            0 => damaged("the file is empty"),
+            _ => Error::NotABundle { name: name.to_owned() },
+        });
+    }
+    if filled < HEADER {
+        return Err(damaged("the file ends inside it"));
+    }
+    let header = Header::parse(bytes).map_err(damaged)?;
+    if !header.format.is_readable() {
+        return Err(Error::NewerFormat { name: name.to_owned(), tool: header.tool, format: header.format });
+    }
+    header.check_lengths().map_err(damaged)?;
+    Ok(header)
+}

@@ -1,0 +1,261 @@
+//! What a manifest must hold before a byte of its payload is believed: the rules of the format's page.
+//!
+//! Writer and reader go through the same rules, so that nothing is written that would not be read.
+
+use std::borrow::Cow;
+
+use jiff::Timestamp;
+
+use super::format::{
+    Block, BundleKind, CrateState, Encoding, Entry, FormatVersion, ID_DIGITS, MAX_GROUP, MAX_STORED_GROUP, Manifest,
+    plain_limit,
+};
+use crate::artifact::Kind;
+use crate::safe_path::SafePath;
+
+/// A rule that a manifest breaks.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Broken {
+    /// The manifest as a whole.
+    #[error("{0}")]
+    Manifest(&'static str),
+    /// One entry, by its path.
+    #[error("`{path}` {rule}")]
+    Entry {
+        /// The entry.
+        path: SafePath,
+        /// What is wrong with it.
+        rule: &'static str,
+    },
+    /// One crate of the table.
+    #[error("{name} {rule}")]
+    Crate {
+        /// Name and version.
+        name: String,
+        /// What is wrong with it.
+        rule: &'static str,
+    },
+    /// One input of the lineage.
+    #[error("the input `{}` {rule}", name.escape_debug())]
+    Input {
+        /// How the input is known.
+        name: String,
+        /// What is wrong with it.
+        rule: &'static str,
+    },
+    /// A block's encoding is not one of this version.
+    #[error("`{path}` is stored in an encoding that this version of the format does not know: `{}`", encoding.escape_debug())]
+    Encoding {
+        /// The block's first entry.
+        path: String,
+        /// The name of the encoding.
+        encoding: String,
+    },
+}
+
+/// Checks every rule that needs the manifest alone.
+pub(super) fn check(manifest: &Manifest) -> Result<(), Broken> {
+    encodings(manifest)?;
+    head(manifest)?;
+    table(manifest)?;
+    inputs(manifest)?;
+    manifest.blocks.iter().try_for_each(block)?;
+    order(manifest)?;
+    crates_and_entries(manifest)?;
+    unique(manifest)
+}
+
+/// An encoding of a later tool is told apart first: the rest of such a manifest may follow rules unknown here.
+fn encodings(manifest: &Manifest) -> Result<(), Broken> {
+    for block in &manifest.blocks {
+        if let Encoding::Unknown(encoding) = &block.encoding {
+            let path = block.entries.first().map(|entry| entry.path.to_string()).unwrap_or_default();
+            return Err(Broken::Encoding { path, encoding: encoding.chars().take(80).collect() });
+        }
+    }
+    Ok(())
+}
+
+fn head(manifest: &Manifest) -> Result<(), Broken> {
+    let rules = [
+        (manifest.format == FormatVersion::CURRENT, "states another format than the header"),
+        (is_id(&manifest.id), "has an id that is none"),
+        (is_id(&manifest.lineage.id), "has a lineage whose id is none"),
+        (is_time(&manifest.created), "has a `created` that is not RFC 3339 in UTC with whole seconds"),
+        (is_time(&manifest.index_read), "has an `index_read` that is not RFC 3339 in UTC with whole seconds"),
+        (
+            manifest.parent.is_some() == (manifest.kind == BundleKind::Delta),
+            "names a parent where it is no delta, or none where it is one",
+        ),
+        (manifest.parent.as_ref().is_none_or(|parent| is_id(&parent.id)), "names a parent by an id that is none"),
+    ];
+    match rules.iter().find(|(holds, _)| !holds) {
+        Some((_, rule)) => Err(Broken::Manifest(rule)),
+        None => Ok(()),
+    }
+}
+
+fn is_id(text: &str) -> bool {
+    text.len() == ID_DIGITS && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// `2026-04-02T21:30:00Z` and no other spelling, so that times sort as text.
+fn is_time(text: &str) -> bool {
+    text.len() == 20 && text.parse::<Timestamp>().is_ok_and(|time| time.to_string() == text)
+}
+
+fn table(manifest: &Manifest) -> Result<(), Broken> {
+    for pair in manifest.crates.windows(2) {
+        if (&pair[0].name, &pair[0].version) >= (&pair[1].name, &pair[1].version) {
+            return broken_crate(&pair[1], "is twice in the table of crates, or out of order");
+        }
+    }
+    let full = manifest.kind != BundleKind::Delta;
+    if let Some(record) = manifest.crates.iter().find(|record| full && record.state == CrateState::Sent) {
+        return broken_crate(record, "is relied on, though the bundle is no delta");
+    }
+    let mut folded: Vec<String> = manifest.crates.iter().map(|record| record.id().file_name().to_lowercase()).collect();
+    folded.sort_unstable();
+    match folded.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => {
+            let name = pair[0].trim_end_matches(".crate").to_owned();
+            Err(Broken::Crate { name, rule: "is twice in the table of crates, in different case" })
+        }
+        None => Ok(()),
+    }
+}
+
+fn broken_crate(record: &super::format::CrateRecord, rule: &'static str) -> Result<(), Broken> {
+    Err(Broken::Crate { name: record.id().to_string(), rule })
+}
+
+fn inputs(manifest: &Manifest) -> Result<(), Broken> {
+    for input in &manifest.lineage.inputs {
+        let ascending = input.crates.windows(2).all(|pair| pair[0] < pair[1]);
+        let within = input.crates.last().is_none_or(|last| (*last as usize) < manifest.crates.len());
+        if !ascending || !within {
+            let name = input.name.chars().take(200).collect();
+            return Err(Broken::Input { name, rule: "has positions beyond the table of crates, or out of order" });
+        }
+    }
+    Ok(())
+}
+
+fn block(block: &Block) -> Result<(), Broken> {
+    let Some(first) = block.entries.first() else {
+        return Err(Broken::Manifest("has a block without entries"));
+    };
+    let broken = |rule| Err(Broken::Entry { path: first.path.clone(), rule });
+    let Some(plain) = block.plain_size() else {
+        return broken("is in a block whose sizes overflow");
+    };
+    match (&block.encoding, &block.stored) {
+        (Encoding::Stored, None) if block.entries.len() == 1 => Ok(()),
+        (Encoding::Stored, None) => broken("is in a block of several entries that is stored as it is"),
+        (Encoding::Stored, Some(_)) => broken("is stored as it is, yet states other stored bytes"),
+        (Encoding::Brotli, None) => broken("is encoded, but does not state its stored bytes"),
+        (Encoding::Brotli, Some(_)) if plain > MAX_GROUP => broken("is in an encoded block that is too large"),
+        (Encoding::Brotli, Some(stored)) if stored.size > MAX_STORED_GROUP => {
+            broken("is in an encoded block that is too large")
+        }
+        (Encoding::Brotli, Some(stored)) if plain > plain_limit(stored.size) => broken("shrank more than text can"),
+        (Encoding::Brotli, Some(_)) if block.entries.iter().any(|entry| entry.kind == Kind::Crate) => {
+            broken("is a crate, or shares a block with one, and is not stored as it is")
+        }
+        (Encoding::Brotli, Some(_)) => Ok(()),
+        // Told apart before anything else.
+        (Encoding::Unknown(_), _) => broken("is stored in an unknown encoding"),
+    }
+}
+
+fn order(manifest: &Manifest) -> Result<(), Broken> {
+    let mut last: Option<&Entry> = None;
+    let mut end = 0u64;
+    for block in &manifest.blocks {
+        let overflow = || Broken::Manifest("states sizes that overflow");
+        end = block.stored_size().and_then(|size| end.checked_add(size)).ok_or_else(overflow)?;
+        for entry in &block.entries {
+            let broken = |rule| Err(Broken::Entry { path: entry.path.clone(), rule });
+            if Kind::of_path(&entry.path) != Some(entry.kind) {
+                return broken("is at a path that is not one of its kind");
+            }
+            if entry.kind == Kind::Index && entry.size == 0 {
+                return broken("is an index file without a line");
+            }
+            if let Some(last) = last {
+                match (last.kind, &last.path).cmp(&(entry.kind, &entry.path)) {
+                    std::cmp::Ordering::Less => {}
+                    std::cmp::Ordering::Equal => return broken("is in the bundle twice"),
+                    std::cmp::Ordering::Greater => return broken("is out of order"),
+                }
+            }
+            last = Some(entry);
+        }
+    }
+    // Readers count offsets from the file's start, header and manifest included.
+    if end > i64::MAX as u64 {
+        return Err(Broken::Manifest("states sizes that overflow"));
+    }
+    Ok(())
+}
+
+/// Shipped crates and crate entries are the same set, each with one digest and size.
+///
+/// Both are sorted, but not alike (`1.10.0` follows `1.9.0` only as a version), so that one is looked up in the other.
+fn crates_and_entries(manifest: &Manifest) -> Result<(), Broken> {
+    let entries: Vec<&Entry> = manifest.entries().take_while(|entry| entry.kind == Kind::Crate).collect();
+    let mut shipped = 0;
+    for record in manifest.crates.iter().filter(|record| record.state == CrateState::Shipped) {
+        let path = record.id().crate_path();
+        let Ok(found) = entries.binary_search_by(|entry| entry.path.cmp(&path)) else {
+            return broken_crate(record, "is stated to be shipped, but has no entry");
+        };
+        if entries[found].sha256 != record.sha256 || entries[found].size != record.size {
+            let rule = "has another digest or size than the table of crates states";
+            return Err(Broken::Entry { path, rule });
+        }
+        shipped += 1;
+    }
+    if shipped == entries.len() {
+        return Ok(());
+    }
+    let mut paths: Vec<SafePath> = manifest
+        .crates
+        .iter()
+        .filter(|record| record.state == CrateState::Shipped)
+        .map(|record| record.id().crate_path())
+        .collect();
+    paths.sort_unstable();
+    match entries.iter().find(|entry| paths.binary_search(&entry.path).is_err()) {
+        Some(entry) => {
+            Err(Broken::Entry { path: entry.path.clone(), rule: "is no crate that the table states to be shipped" })
+        }
+        None => Ok(()),
+    }
+}
+
+/// No two paths are one on a file system without case, and none is a folder of another.
+fn unique(manifest: &Manifest) -> Result<(), Broken> {
+    let mut folded: Vec<(Cow<'_, str>, &Entry)> =
+        manifest.entries().map(|entry| (fold(entry.path.as_str()), entry)).collect();
+    folded.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+    if let Some(pair) = folded.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+        return Err(Broken::Entry { path: pair[1].1.path.clone(), rule: "differs from another entry only in case" });
+    }
+    for (path, entry) in &folded {
+        for (end, _) in path.match_indices('/') {
+            if folded.binary_search_by(|(other, _)| other.as_ref().cmp(&path[..end])).is_ok() {
+                return Err(Broken::Entry { path: entry.path.clone(), rule: "lies below a path that is a file" });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn fold(path: &str) -> Cow<'_, str> {
+    if path.bytes().all(|b| b.is_ascii() && !b.is_ascii_uppercase()) {
+        Cow::Borrowed(path)
+    } else {
+        Cow::Owned(path.to_lowercase())
+    }
+}
