@@ -21,7 +21,9 @@ use crate::gather::download::{self, Downloaded, Downloads};
 use crate::gather::index::Index;
 use crate::gather::resolve::{self, CrateSpec, Resolved, Resolver, Skip};
 use crate::gather::workspace::{self, Workspace};
-use crate::gather::{cache::Cache, cargo, cargo::Cargo, depends, depends::Depends, history, lockfile, lockfile::Lockfile};
+use crate::gather::{
+    cache::Cache, cargo, cargo::Cargo, depends, depends::Depends, history, lockfile, lockfile::Lockfile,
+};
 use crate::http::{self, Client};
 
 mod packed;
@@ -198,13 +200,12 @@ impl Gathering {
         let offline = options.offline || config.offline();
         let client = Client::new(&settings)?;
         let cache_folder = options.home.join("cache");
-        let cache = Cache::open(&cache_folder)
-            .map_err(|source| Error::Folder { path: cache_folder.clone(), source })?;
+        let cache =
+            Cache::open(&cache_folder).map_err(|source| Error::Folder { path: cache_folder.clone(), source })?;
         let index = Index::new(client.clone(), upstream, &cache_folder, offline, Arc::clone(sink));
         let cargo = Cargo::find(&options.env, &options.cwd).await?;
         let passes = std::thread::available_parallelism().map_or(2, usize::from);
-        let resolver =
-            Resolver::start(cargo, index.clone(), options.skip.clone(), passes, Arc::clone(sink)).await?;
+        let resolver = Resolver::start(cargo, index.clone(), options.skip.clone(), passes, Arc::clone(sink)).await?;
         let downloads = Downloads {
             client,
             index,

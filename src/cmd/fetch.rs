@@ -40,7 +40,14 @@ pub struct Args {
     #[arg(long, help_heading = "What to fetch")]
     pub no_toolchain: bool,
     /// Where the bundle goes
-    #[arg(short, long, value_name = "DIR", env = "FROSTMIRROR_OUTPUT", hide_env_values = true, default_value = "output")]
+    #[arg(
+        short,
+        long,
+        value_name = "DIR",
+        env = "FROSTMIRROR_OUTPUT",
+        hide_env_values = true,
+        default_value = "output"
+    )]
     pub output: PathBuf,
     /// Requests under way at once [default: as many as the upstream's protocol bears]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
@@ -52,7 +59,13 @@ pub struct Args {
     #[arg(long)]
     pub offline: bool,
     /// What the bundle's config.toml tells clients
-    #[arg(long, value_name = "URL", env = "FROSTMIRROR_BASE_URL", hide_env_values = true, default_value = "http://localhost:8080")]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "FROSTMIRROR_BASE_URL",
+        hide_env_values = true,
+        default_value = "http://localhost:8080"
+    )]
     pub base_url: String,
 }
 
@@ -139,7 +152,8 @@ fn refuse_toolchains(inputs: &[Input], args: &Args, context: &Context) -> Result
             return Err(fetch::Error::Toolchains(path.clone()).into());
         }
     }
-    let asked = ["FROSTMIRROR_TOOLCHAIN", "FROSTMIRROR_PLATFORMS"].into_iter().find(|name| context.env.os(name).is_some());
+    let asked =
+        ["FROSTMIRROR_TOOLCHAIN", "FROSTMIRROR_PLATFORMS"].into_iter().find(|name| context.env.os(name).is_some());
     if let Some(name) = asked {
         return Err(Failure::new(Class::Input, format!("{name} is set, and this version mirrors crates alone"))
             .hint("`--no-toolchain` leaves toolchains out"));

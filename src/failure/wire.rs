@@ -29,12 +29,7 @@ pub(super) fn class_and_hint(error: &http::Error) -> (Class, Option<String>) {
 impl From<http::Error> for Failure {
     fn from(error: http::Error) -> Failure {
         let (class, hint) = class_and_hint(&error);
-        Failure {
-            class,
-            doing: None,
-            cause: Box::new(error),
-            hint,
-        }
+        Failure { class, doing: None, cause: Box::new(error), hint }
     }
 }
 

@@ -35,8 +35,7 @@ pub fn write(
     {
         return Ok(Outcome::NothingNew);
     }
-    durable::make_folder(&options.output)
-        .map_err(|source| Error::Folder { path: options.output.clone(), source })?;
+    durable::make_folder(&options.output).map_err(|source| Error::Folder { path: options.output.clone(), source })?;
     let written = pack::write(pack_plan(options, &plan, &resolved, files), &options.output, sink)?;
     let verdict = verify::verify(written.path(), &options.scratch, sink)?;
     if !verdict.problems.is_empty() {
@@ -49,13 +48,8 @@ pub fn write(
     let count = written.manifest.count(Kind::Crate);
     let path = written.publish(&|_| false)?;
     let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let record = history::Bundle {
-        id: id.clone(),
-        file,
-        sequence: plan.sequence,
-        created,
-        kind: BundleKind::Full.to_string(),
-    };
+    let record =
+        history::Bundle { id: id.clone(), file, sequence: plan.sequence, created, kind: BundleKind::Full.to_string() };
     if let Err(error) = history.record(&plan, record) {
         // A bundle that the history does not know of would be missing from the next one's lineage.
         let _gone = std::fs::remove_file(&path).is_ok();
@@ -128,11 +122,7 @@ fn pack_plan(
     }
 }
 
-fn entries(
-    options: &Options,
-    resolved: &Resolved,
-    files: &BTreeMap<CrateId, Downloaded>,
-) -> Vec<(Artifact, Bytes)> {
+fn entries(options: &Options, resolved: &Resolved, files: &BTreeMap<CrateId, Downloaded>) -> Vec<(Artifact, Bytes)> {
     let mut entries: Vec<(Artifact, Bytes)> = Vec::new();
     for (id, file) in files {
         if let Some(line) = resolved.crates.get(id) {

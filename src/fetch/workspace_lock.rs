@@ -16,12 +16,15 @@ pub async fn of(
     resolver: &Resolver,
     sink: &Arc<dyn Sink>,
 ) -> Result<Lockfile, Error> {
-    let scratch = tempfile::Builder::new().prefix("workspace-").tempdir_in(&options.scratch).map_err(|source| {
-        Error::Folder { path: options.scratch.clone(), source }
-    })?;
+    let scratch = tempfile::Builder::new()
+        .prefix("workspace-")
+        .tempdir_in(&options.scratch)
+        .map_err(|source| Error::Folder { path: options.scratch.clone(), source })?;
     // Cargo runs to its end on this thread while its index is served from the others.
     let fitting = tokio::task::block_in_place(|| {
-        workspace::fitting_lock(found, &options.env, scratch.path(), &|folder, args| resolver.run_for_workspace(folder, args))
+        workspace::fitting_lock(found, &options.env, scratch.path(), &|folder, args| {
+            resolver.run_for_workspace(folder, args)
+        })
     });
     let fitting = fitting.map_err(|error| match resolver.upstream_failure() {
         Some(failure) => Error::Resolve(resolve::Error::Index(failure)),

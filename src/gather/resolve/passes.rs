@@ -13,9 +13,7 @@ use crate::gather::lockfile::Lockfile;
 /// What was asked for in `[dependencies]` and the groups, as the user wrote it.
 pub(super) fn roots(depends: &Depends) -> Vec<String> {
     let entries = depends.groups.iter().flat_map(|group| &group.entries);
-    entries
-        .flat_map(|entry| entry.alternatives.iter().map(|one| written(entry, one)))
-        .collect()
+    entries.flat_map(|entry| entry.alternatives.iter().map(|one| written(entry, one))).collect()
 }
 
 /// One run of cargo.
@@ -29,39 +27,23 @@ struct Pass {
 
 impl Resolver {
     /// Everything that the groups of `depends` need, together and apart.
-    pub(super) async fn groups(
-        &self,
-        depends: &Depends,
-        left_out: &mut Vec<String>,
-    ) -> Result<Set, Error> {
+    pub(super) async fn groups(&self, depends: &Depends, left_out: &mut Vec<String>) -> Result<Set, Error> {
         let groups: Vec<Vec<Item>> = depends.groups.iter().map(items).collect();
         for item in groups.iter().flatten() {
             self.index.foresee(item.wish());
         }
         // The combined passes are the longest; begun first, they are done last at about the same time as the others.
-        let combined = groups
-            .iter()
-            .enumerate()
-            .filter(|(_, items)| items.len() > 1)
-            .map(|(group, items)| Pass {
-                group,
-                combined: true,
-                items: items.clone(),
-            });
+        let combined = groups.iter().enumerate().filter(|(_, items)| items.len() > 1).map(|(group, items)| Pass {
+            group,
+            combined: true,
+            items: items.clone(),
+        });
         let alone = groups.iter().enumerate().flat_map(|(group, items)| {
-            items.iter().map(move |item| Pass {
-                group,
-                combined: false,
-                items: vec![item.clone()],
-            })
+            items.iter().map(move |item| Pass { group, combined: false, items: vec![item.clone()] })
         });
         let passes: Vec<Pass> = combined.chain(alone).collect();
         let phase = Phase::Resolving;
-        self.sink.event(Event::Begin {
-            phase,
-            items: passes.len() as u64,
-            bytes: 0,
-        });
+        self.sink.event(Event::Begin { phase, items: passes.len() as u64, bytes: 0 });
         let outcome = self.all(depends, passes, left_out).await;
         self.sink.event(Event::End { phase });
         outcome
@@ -72,32 +54,19 @@ impl Resolver {
         let item = Item {
             key: spec.name.to_string(),
             package: spec.name.clone(),
-            requirement: Requirement {
-                version: spec.req.to_string(),
-                features: Vec::new(),
-                default_features: true,
-            },
+            requirement: Requirement { version: spec.req.to_string(), features: Vec::new(), default_features: true },
             written: spec.to_string(),
         };
         self.index.foresee(item.wish());
         match self.pass(&[item]).await? {
             Ok(lockfile) => Ok(set_of(&lockfile)),
             Err(words) => Err(Error::Unresolvable {
-                unresolved: vec![Unresolved {
-                    entry: spec.to_string(),
-                    input: name.to_owned(),
-                    words,
-                }],
+                unresolved: vec![Unresolved { entry: spec.to_string(), input: name.to_owned(), words }],
             }),
         }
     }
 
-    async fn all(
-        &self,
-        depends: &Depends,
-        passes: Vec<Pass>,
-        left_out: &mut Vec<String>,
-    ) -> Result<Set, Error> {
+    async fn all(&self, depends: &Depends, passes: Vec<Pass>, left_out: &mut Vec<String>) -> Result<Set, Error> {
         let mut set = Set::new();
         let mut unresolved = BTreeMap::new();
         let mut conflicts = Vec::new();
@@ -113,10 +82,7 @@ impl Resolver {
                 Ok(lockfile) => add(&mut set, &lockfile),
                 Err(words) if pass.combined => conflicts.push((pass, words)),
                 Err(words) => {
-                    let table = depends
-                        .groups
-                        .get(pass.group)
-                        .map_or_else(String::new, table);
+                    let table = depends.groups.get(pass.group).map_or_else(String::new, table);
                     let failed = Unresolved {
                         entry: pass.items.into_iter().map(|item| item.written).collect(),
                         input: format!("[{table}] in `{}`", depends.path.display()),
@@ -136,8 +102,7 @@ impl Resolver {
             let Some(group) = depends.groups.get(pass.group) else {
                 continue;
             };
-            self.conflict(group, pass.items, words, &mut set, left_out)
-                .await?;
+            self.conflict(group, pass.items, words, &mut set, left_out).await?;
         }
         Ok(set)
     }
@@ -160,9 +125,7 @@ impl Resolver {
         }
         self.sink.status(
             "Conflict",
-            format!(
-                "[{table}]: the versions of one crate were combined with the rest one at a time"
-            ),
+            format!("[{table}]: the versions of one crate were combined with the rest one at a time"),
         );
         let choices = (0..rounds).map(|round| choice(group, &items, round));
         let mut running = stream::iter(choices)
@@ -197,13 +160,7 @@ impl Resolver {
         // One entry alone has been resolved before.
         while items.len() > 1 {
             let out = items.remove(words::blamed(&words, &items));
-            self.sink.status(
-                "Conflict",
-                format!(
-                    "[{table}]: `{}` was resolved apart from the rest",
-                    out.written
-                ),
-            );
+            self.sink.status("Conflict", format!("[{table}]: `{}` was resolved apart from the rest", out.written));
             self.sink.detail(words);
             if !left_out.contains(&out.written) {
                 left_out.push(out.written);
@@ -221,11 +178,7 @@ impl Resolver {
 
     fn one_more_is_done(&self) {
         let phase = Phase::Resolving;
-        self.sink.event(Event::Advance {
-            phase,
-            items: 1,
-            bytes: 0,
-        });
+        self.sink.event(Event::Advance { phase, items: 1, bytes: 0 });
     }
 }
 
@@ -244,10 +197,7 @@ fn items(group: &Group) -> Vec<Item> {
     for (mut key, entry, one) in alternatives {
         let taken = |key: &str| {
             items.iter().any(|item| item.key == key)
-                || group
-                    .entries
-                    .iter()
-                    .any(|other| other.key == key && other.key != entry.key)
+                || group.entries.iter().any(|other| other.key == key && other.key != entry.key)
         };
         while taken(&key) {
             key.push('_');
@@ -293,11 +243,7 @@ fn written(entry: &Entry, one: &Requirement) -> String {
         parts.push("default-features = false".to_owned());
     }
     if !one.features.is_empty() {
-        let features: Vec<String> = one
-            .features
-            .iter()
-            .map(|name| format!("\"{name}\""))
-            .collect();
+        let features: Vec<String> = one.features.iter().map(|name| format!("\"{name}\"")).collect();
         parts.push(format!("features = [{}]", features.join(", ")));
     }
     match parts.as_slice() {
