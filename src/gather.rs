@@ -3,13 +3,11 @@
 //! Data flows down this list: what the user wrote, what cargo is configured to use, what is resolved, what is downloaded.
 
 pub mod seed;
-//! What is needed, and its bytes: requests are read here, resolved by cargo itself, downloaded and checked.
-
 pub mod history;
 pub mod download;
-pub mod cache;
 pub mod resolve;
 pub mod packaged_lock;
+pub mod cache;
 pub mod cargo;
 pub mod loopback;
 pub mod index;
@@ -21,4 +19,3 @@ pub mod workspace;
 pub mod depends;
 pub mod lockfile;
 pub mod place;
-pub mod cargo_config;

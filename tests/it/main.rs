@@ -4,16 +4,14 @@
 #[allow(dead_code, reason = "a tool box: a tool may wait for its test")]
 mod support;
 mod upstream;
-<<<<<<< HEAD
 mod sandbox;
 mod help;
-=======
+mod inputs;
+mod resolve;
 mod bundle;
 mod bundle_hostile;
->>>>>>> bundle
 mod import;
 mod import_bundle;
 mod import_faults;
 mod import_order;
 mod crash;
-mod inputs;
