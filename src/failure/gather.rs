@@ -24,10 +24,9 @@ impl From<resolve::Error> for Failure {
             Error::Scratch(source) => {
                 return Failure::io("could not prepare a scratch project for cargo", source);
             }
-            Error::Unresolvable { .. } => (
-                Class::Input,
-                "correct the entry; `cargo add --dry-run NAME@REQ` tries one out",
-            ),
+            Error::Unresolvable { .. } => {
+                (Class::Input, "correct the entry; `cargo add --dry-run NAME@REQ` tries one out")
+            }
             Error::NoVersion { .. } => (Class::Input, "name a version that the index has"),
             Error::Mismatch { .. } => (
                 Class::Integrity,
@@ -47,15 +46,13 @@ impl From<cargo::Error> for Failure {
         use cargo::Error;
         let doing = "could not resolve what is needed";
         match error {
-            Error::Folder(source) => {
-                Failure::io("could not make a folder for cargo to work in", source)
-            }
+            Error::Folder(source) => Failure::io("could not make a folder for cargo to work in", source),
             Error::Start { .. } | Error::NoVersion { .. } => Failure::new(Class::Input, error)
                 .doing(doing)
                 .hint("install Rust with rustup, or name a cargo in the variable CARGO"),
-            Error::TooOld { .. } => Failure::new(Class::Input, error).doing(doing).hint(
-                "update it with `rustup update`, or name another cargo in the variable CARGO",
-            ),
+            Error::TooOld { .. } => Failure::new(Class::Input, error)
+                .doing(doing)
+                .hint("update it with `rustup update`, or name another cargo in the variable CARGO"),
         }
     }
 }
@@ -65,10 +62,15 @@ impl From<Arc<index::Error>> for Failure {
         use index::Error;
         let (class, hint) = match error.as_ref() {
             Error::Fetch { source, .. } => wire::class_and_hint(source),
-            Error::NoToken { .. } => (Class::Network, Some("set CARGO_REGISTRIES_NAME_TOKEN, with the registry's name for NAME".to_owned())),
+            Error::NoToken { .. } => {
+                (Class::Network, Some("set CARGO_REGISTRIES_NAME_TOKEN, with the registry's name for NAME".to_owned()))
+            }
             Error::NoConfig { .. } | Error::Config { .. } => (
                 Class::Network,
-                Some("check FROSTMIRROR_REGISTRY_URL, or the replacement of crates.io in cargo's configuration".to_owned()),
+                Some(
+                    "check FROSTMIRROR_REGISTRY_URL, or the replacement of crates.io in cargo's configuration"
+                        .to_owned(),
+                ),
             ),
             Error::Uncached { .. } => (Class::Network, Some("run it once without --offline".to_owned())),
             Error::BrokenOff { .. } => (Class::Bug, None),
@@ -97,8 +99,7 @@ impl From<download::Error> for Failure {
             }
             Error::Offline { .. } => (Class::Network, Some("run it once without --offline".to_owned())),
         };
-        let failure =
-            Failure::new(class, error).doing("could not download everything that is needed");
+        let failure = Failure::new(class, error).doing("could not download everything that is needed");
         Failure { hint, ..failure }
     }
 }

@@ -27,10 +27,7 @@ pub struct Cache {
 impl Cache {
     /// The cache below `root`, made where it is missing. Removes what killed runs have left half-written.
     pub fn open(root: &Path) -> io::Result<Cache> {
-        let cache = Cache {
-            crates: root.join("crates"),
-            partial: root.join("tmp"),
-        };
+        let cache = Cache { crates: root.join("crates"), partial: root.join("tmp") };
         durable::make_folder(&cache.crates)?;
         durable::make_folder(&cache.partial)?;
         for entry in fs::read_dir(&cache.partial)?.flatten() {
@@ -64,9 +61,7 @@ impl Cache {
 
     /// A file to download into; it goes away unless it is placed.
     pub fn partial(&self) -> io::Result<NamedTempFile> {
-        tempfile::Builder::new()
-            .prefix(".part-")
-            .tempfile_in(&self.partial)
+        tempfile::Builder::new().prefix(".part-").tempfile_in(&self.partial)
     }
 
     /// Puts a whole file, whose digest the caller has checked, under its name.
@@ -136,10 +131,7 @@ mod tests {
         assert_eq!(adopt(Sha256::of(b"other")), None);
         assert_eq!(adopt(Sha256::of(b"good")), Some(4));
         let absent = folder.path().join("absent");
-        assert_eq!(
-            cache.adopt(&absent, Sha256::of(b"good")).expect("adopt"),
-            None
-        );
+        assert_eq!(cache.adopt(&absent, Sha256::of(b"good")).expect("adopt"), None);
         // Cargo may rewrite its own file; ours stays.
         fs::write(&theirs, b"evil").expect("write");
         assert_eq!(cache.held(Sha256::of(b"good")).expect("look"), Some(4));

@@ -129,10 +129,7 @@ impl Cargo {
     /// in `cwd`, the user's own folder.
     pub async fn find(env: &Env, cwd: &Path) -> Result<Cargo, Error> {
         let keep = |names: &[&str]| -> Vec<(OsString, OsString)> {
-            names
-                .iter()
-                .filter_map(|name| Some((OsString::from(name), env.os(name)?.to_owned())))
-                .collect()
+            names.iter().filter_map(|name| Some((OsString::from(name), env.os(name)?.to_owned()))).collect()
         };
         let mut cargo = Cargo {
             program: env.os("CARGO").unwrap_or(OsStr::new("cargo")).to_owned(),
@@ -148,18 +145,11 @@ impl Cargo {
         let output = command.output().await;
         let output = output.map_err(|source| cargo.did_not_start(source))?;
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        let version = said
-            .split_whitespace()
-            .nth(1)
-            .and_then(|word| word.parse().ok());
+        let version = said.split_whitespace().nth(1).and_then(|word| word.parse().ok());
         let program = PathBuf::from(&cargo.program);
         match version {
             None => {
-                let heard = if said.is_empty() {
-                    String::from_utf8_lossy(&output.stderr)
-                } else {
-                    said.into()
-                };
+                let heard = if said.is_empty() { String::from_utf8_lossy(&output.stderr) } else { said.into() };
                 let said = heard.trim().chars().take(300).collect();
                 Err(Error::NoVersion { program, said })
             }
@@ -179,29 +169,16 @@ impl Cargo {
     }
 
     /// Runs cargo in `folder`, with an empty CARGO_HOME and our index as crates.io. Dropping the future ends it.
-    pub async fn run(
-        &self,
-        loopback: &Loopback,
-        folder: &Path,
-        args: &[&str],
-    ) -> Result<Outcome, Error> {
+    pub async fn run(&self, loopback: &Loopback, folder: &Path, args: &[&str]) -> Result<Outcome, Error> {
         let home = CargoHome::make(loopback).map_err(Error::Folder)?;
         let mut command = Command::from(self.isolated(&home, folder, args));
         let output = command.kill_on_drop(true).output().await;
         let output = output.map_err(|source| self.did_not_start(source))?;
-        Ok(Outcome {
-            success: output.status.success(),
-            words: String::from_utf8_lossy(&output.stderr).into_owned(),
-        })
+        Ok(Outcome { success: output.status.success(), words: String::from_utf8_lossy(&output.stderr).into_owned() })
     }
 
     /// The same for a workspace and in a blocking thread; cargo may fetch git dependencies by itself.
-    pub fn run_for_workspace(
-        &self,
-        loopback: &Loopback,
-        folder: &Path,
-        args: &[&str],
-    ) -> io::Result<Output> {
+    pub fn run_for_workspace(&self, loopback: &Loopback, folder: &Path, args: &[&str]) -> io::Result<Output> {
         let home = CargoHome::make(loopback)?;
         let mut command = self.isolated(&home, folder, args);
         command.envs(self.git_vars.iter().map(|(name, value)| (name, value)));
@@ -246,16 +223,12 @@ impl Cargo {
         let said = String::from_utf8_lossy(&output.stdout);
         let toolchain = said.split_whitespace().next();
         if let Some(toolchain) = toolchain.filter(|_| output.status.success()) {
-            self.vars
-                .push(("RUSTUP_TOOLCHAIN".into(), toolchain.into()));
+            self.vars.push(("RUSTUP_TOOLCHAIN".into(), toolchain.into()));
         }
     }
 
     fn did_not_start(&self, source: io::Error) -> Error {
-        Error::Start {
-            program: PathBuf::from(&self.program),
-            source,
-        }
+        Error::Start { program: PathBuf::from(&self.program), source }
     }
 }
 
@@ -264,9 +237,7 @@ struct CargoHome(TempDir);
 
 impl CargoHome {
     fn make(loopback: &Loopback) -> io::Result<CargoHome> {
-        let home = tempfile::Builder::new()
-            .prefix("frostmirror-cargo-")
-            .tempdir()?;
+        let home = tempfile::Builder::new().prefix("frostmirror-cargo-").tempdir()?;
         let mut config = toml_edit::DocumentMut::new();
         let address = format!("sparse+{}", loopback.address());
         config["source"]["crates-io"]["replace-with"] = toml_edit::value(SOURCE);

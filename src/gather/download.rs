@@ -80,11 +80,7 @@ pub enum Error {
         source: http::Error,
     },
     /// Without network, and the files are nowhere here.
-    #[error(
-        "{} not in the cache, and the network may not be used:\n{}",
-        are(ids),
-        names(ids)
-    )]
+    #[error("{} not in the cache, and the network may not be used:\n{}", are(ids), names(ids))]
     Offline {
         /// What is missing.
         ids: Vec<CrateId>,
@@ -108,16 +104,10 @@ impl Downloads {
     /// # Errors
     ///
     /// What upstream refuses is collected, all of it; the first failure of the network or the disk ends the downloads.
-    pub async fn fetch(
-        &self,
-        wanted: &BTreeMap<CrateId, Sha256>,
-    ) -> Result<BTreeMap<CrateId, Downloaded>, Error> {
+    pub async fn fetch(&self, wanted: &BTreeMap<CrateId, Sha256>) -> Result<BTreeMap<CrateId, Downloaded>, Error> {
         let mut held = self.look(wanted).await?;
-        let missing: Vec<(&CrateId, Sha256)> = wanted
-            .iter()
-            .filter(|(id, _)| !held.contains_key(*id))
-            .map(|(id, digest)| (id, *digest))
-            .collect();
+        let missing: Vec<(&CrateId, Sha256)> =
+            wanted.iter().filter(|(id, _)| !held.contains_key(*id)).map(|(id, digest)| (id, *digest)).collect();
         if missing.is_empty() {
             return Ok(held);
         }
@@ -125,16 +115,9 @@ impl Downloads {
             let ids = missing.into_iter().map(|(id, _)| id.clone()).collect();
             return Err(Error::Offline { ids });
         }
-        let site = Site {
-            config: self.index.config().await?,
-            token: self.index.download_token().await?,
-        };
+        let site = Site { config: self.index.config().await?, token: self.index.download_token().await? };
         let phase = Phase::Downloading;
-        self.sink.event(Event::Begin {
-            phase,
-            items: missing.len() as u64,
-            bytes: 0,
-        });
+        self.sink.event(Event::Begin { phase, items: missing.len() as u64, bytes: 0 });
         let fetched = self.fetch_missing(&site, missing).await;
         self.sink.event(Event::End { phase });
         held.extend(fetched?);
@@ -142,10 +125,7 @@ impl Downloads {
     }
 
     /// What is here already, hashed on threads that may block.
-    async fn look(
-        &self,
-        wanted: &BTreeMap<CrateId, Sha256>,
-    ) -> Result<BTreeMap<CrateId, Downloaded>, Error> {
+    async fn look(&self, wanted: &BTreeMap<CrateId, Sha256>) -> Result<BTreeMap<CrateId, Downloaded>, Error> {
         let folders = Arc::new(self.cargo_folders());
         let threads = std::thread::available_parallelism().map_or(2, usize::from);
         let looked = stream::iter(wanted.clone()).map(|(id, digest)| {
@@ -172,10 +152,7 @@ impl Downloads {
 
     /// `registry/cache/*` of cargo's home: one folder for each registry that cargo has used.
     fn cargo_folders(&self) -> Vec<PathBuf> {
-        let cache = self
-            .cargo_home
-            .as_ref()
-            .map(|home| home.join("registry/cache"));
+        let cache = self.cargo_home.as_ref().map(|home| home.join("registry/cache"));
         let entries = cache.and_then(|cache| fs::read_dir(cache).ok());
         let folders = entries.into_iter().flatten().flatten();
         folders.map(|entry| entry.path()).collect()
@@ -209,32 +186,16 @@ impl Downloads {
                 }
             }
         }
-        if absent.is_empty() && altered.is_empty() {
-            Ok(done)
-        } else {
-            Err(Error::Refused { absent, altered })
-        }
+        if absent.is_empty() && altered.is_empty() { Ok(done) } else { Err(Error::Refused { absent, altered }) }
     }
 
-    async fn download(
-        &self,
-        site: &Site,
-        id: &CrateId,
-        digest: Sha256,
-    ) -> Result<Downloaded, Trouble> {
+    async fn download(&self, site: &Site, id: &CrateId, digest: Sha256) -> Result<Downloaded, Trouble> {
         let phase = Phase::Downloading;
         let url = site.config.download_url(id, &digest);
-        let request = Request {
-            authorization: site.token.as_ref(),
-            ..Request::new(&url)
-        };
+        let request = Request { authorization: site.token.as_ref(), ..Request::new(&url) };
         let partial = self.cache.partial().map_err(Trouble::Disk)?;
         let progress = |bytes| {
-            self.sink.event(Event::Advance {
-                phase,
-                items: 0,
-                bytes,
-            });
+            self.sink.event(Event::Advance { phase, items: 0, bytes });
         };
         let size = self
             .client
@@ -242,11 +203,7 @@ impl Downloads {
             .await
             .map_err(Trouble::Wire)?;
         let path = self.cache.place(partial, digest).map_err(Trouble::Disk)?;
-        self.sink.event(Event::Advance {
-            phase,
-            items: 1,
-            bytes: 0,
-        });
+        self.sink.event(Event::Advance { phase, items: 1, bytes: 0 });
         let from = Source::Upstream;
         Ok(Downloaded { path, size, from })
     }
@@ -262,17 +219,8 @@ enum Trouble {
     Disk(io::Error),
 }
 
-fn find(
-    cache: &Cache,
-    folders: &[PathBuf],
-    id: &CrateId,
-    digest: Sha256,
-) -> io::Result<Option<Downloaded>> {
-    let here = |size, from| Downloaded {
-        path: cache.path(digest),
-        size,
-        from,
-    };
+fn find(cache: &Cache, folders: &[PathBuf], id: &CrateId, digest: Sha256) -> io::Result<Option<Downloaded>> {
+    let here = |size, from| Downloaded { path: cache.path(digest), size, from };
     if let Some(size) = cache.held(digest)? {
         return Ok(Some(here(size, Source::Cache)));
     }
@@ -288,11 +236,7 @@ fn find(
 }
 
 fn list(absent: &[http::Error], altered: &[http::Error]) -> String {
-    let lines: Vec<String> = altered
-        .iter()
-        .chain(absent)
-        .map(ToString::to_string)
-        .collect();
+    let lines: Vec<String> = altered.iter().chain(absent).map(ToString::to_string).collect();
     match lines.len() {
         1 => lines.concat(),
         count => format!("{count} crates could not be had:\n{}", lines.join("\n")),

@@ -37,10 +37,7 @@ pub fn next(file: &IndexFile, wish: &Wish) -> Vec<Wish> {
 
 fn dependencies(package: &IndexPackage<'_>, wish: &Wish) -> Vec<Wish> {
     let active = activated(package, wish);
-    let normal = package
-        .deps
-        .iter()
-        .filter(|dep| dep.kind.as_deref() != Some("dev") && dep.registry.is_none());
+    let normal = package.deps.iter().filter(|dep| dep.kind.as_deref() != Some("dev") && dep.registry.is_none());
     normal
         .filter_map(|dep| {
             let asked = active.get(dep.name.as_ref());
@@ -79,10 +76,7 @@ fn activated(package: &IndexPackage<'_>, wish: &Wish) -> HashMap<String, BTreeSe
         } else if let Some((dependency, inner)) = feature.split_once('/') {
             // Cargo locks the optional dependency of a weak feature (`name?/feature`) too.
             let dependency = dependency.strip_suffix('?').unwrap_or(dependency);
-            active
-                .entry(dependency.to_owned())
-                .or_default()
-                .insert(inner.to_owned());
+            active.entry(dependency.to_owned()).or_default().insert(inner.to_owned());
             if meaning(dependency).is_some() {
                 todo.push(dependency);
             }

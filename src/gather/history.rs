@@ -150,10 +150,7 @@ pub enum Error {
 impl Held {
     /// The crate's identity.
     pub fn id(&self) -> CrateId {
-        CrateId {
-            name: self.name.clone(),
-            version: self.version.clone(),
-        }
+        CrateId { name: self.name.clone(), version: self.version.clone() }
     }
 }
 
@@ -161,10 +158,7 @@ impl History {
     /// Opens the history in `folder`, or begins one; waits for another process that has it open, and says so.
     pub fn open(folder: &Path, sink: &dyn Sink) -> Result<History, Error> {
         let path = folder.join("lineage.json");
-        let failed = |source| Error::Io {
-            path: path.clone(),
-            source,
-        };
+        let failed = |source| Error::Io { path: path.clone(), source };
         durable::make_folder(folder).map_err(failed)?;
         let lock = lock(folder, sink).map_err(failed)?;
         let state = match fs::read(&path) {
@@ -177,11 +171,7 @@ impl History {
             },
             Err(error) => return Err(failed(error)),
         };
-        Ok(History {
-            path,
-            state,
-            _lock: lock,
-        })
+        Ok(History { path, state, _lock: lock })
     }
 
     /// The inputs that it remembers, with their newest sets.
@@ -201,12 +191,7 @@ impl History {
                 return Err(Error::UnknownInput {
                     path: self.path.clone(),
                     name: name.clone(),
-                    names: self
-                        .state
-                        .inputs
-                        .iter()
-                        .map(|input| input.name.clone())
-                        .collect(),
+                    names: self.state.inputs.iter().map(|input| input.name.clone()).collect(),
                 });
             }
         }
@@ -243,9 +228,7 @@ impl History {
         let parent = self.state.bundles.last().cloned();
         Ok(Plan {
             lineage: self.state.lineage.clone(),
-            sequence: parent
-                .as_ref()
-                .map_or(1, |last| last.sequence.saturating_add(1)),
+            sequence: parent.as_ref().map_or(1, |last| last.sequence.saturating_add(1)),
             news: parent.is_none() || inputs != self.state.inputs,
             parent,
             inputs,
@@ -258,10 +241,7 @@ impl History {
         let mut state = self.state.clone();
         state.inputs.clone_from(&plan.inputs);
         state.bundles.push(bundle);
-        let failed = |source| Error::Io {
-            path: self.path.clone(),
-            source,
-        };
+        let failed = |source| Error::Io { path: self.path.clone(), source };
         let mut text = serde_json::to_vec_pretty(&state).map_err(|error| failed(error.into()))?;
         text.push(b'\n');
         durable::write(&self.path, &text).map_err(failed)?;
@@ -275,16 +255,10 @@ fn read(bytes: &[u8], path: &Path) -> Result<State, Error> {
     struct Head {
         format: u32,
     }
-    let damaged = |source| Error::Damaged {
-        path: path.to_owned(),
-        source,
-    };
+    let damaged = |source| Error::Damaged { path: path.to_owned(), source };
     let head: Head = serde_json::from_slice(bytes).map_err(damaged)?;
     if head.format > FORMAT {
-        return Err(Error::Newer {
-            path: path.to_owned(),
-            found: head.format,
-        });
+        return Err(Error::Newer { path: path.to_owned(), found: head.format });
     }
     let state: State = serde_json::from_slice(bytes).map_err(damaged)?;
     let digits = state.lineage.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -302,10 +276,7 @@ fn lock(folder: &Path, sink: &dyn Sink) -> io::Result<File> {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let folder = folder.display();
-            sink.status(
-                "Blocking",
-                format!("waiting for another fetch that uses the history `{folder}`"),
-            );
+            sink.status("Blocking", format!("waiting for another fetch that uses the history `{folder}`"));
             file.lock()?;
         }
         Err(TryLockError::Error(error)) => return Err(error),
@@ -382,18 +353,12 @@ mod tests {
     #[test]
     fn only_what_changed_is_news_and_only_what_is_recorded_counts() {
         let folder = tempfile::tempdir().expect("temporary folder");
-        fetch(
-            folder.path(),
-            vec![input("/a", &["x"]), input("/b", &["x"])],
-        );
+        fetch(folder.path(), vec![input("/a", &["x"]), input("/b", &["x"])]);
         let history = History::open(folder.path(), &Silent).expect("open");
         let plan = |today| history.plan(today, &[]).expect("plan");
         assert!(!plan(vec![input("/a", &["x"])]).news);
         assert!(plan(vec![input("/a", &["x", "y"])]).news);
-        assert!(
-            !plan(vec![input("/a", &["x"])]).news,
-            "planning changes nothing"
-        );
+        assert!(!plan(vec![input("/a", &["x"])]).news, "planning changes nothing");
         let mut yanked = input("/a", &[]);
         yanked.crates.push(held("x", true));
         let now = plan(vec![yanked]);
@@ -404,16 +369,11 @@ mod tests {
     #[test]
     fn an_input_is_forgotten_by_name_only() {
         let folder = tempfile::tempdir().expect("temporary folder");
-        fetch(
-            folder.path(),
-            vec![input("/a", &["x"]), input("/b", &["y"])],
-        );
+        fetch(folder.path(), vec![input("/a", &["x"]), input("/b", &["y"])]);
         let history = History::open(folder.path(), &Silent).expect("open");
         let forgetful = history.plan(Vec::new(), &["/a".to_owned()]).expect("plan");
         assert_eq!(names(&forgetful), ["y"]);
-        let error = history
-            .plan(Vec::new(), &["/c".to_owned()])
-            .expect_err("unknown");
+        let error = history.plan(Vec::new(), &["/c".to_owned()]).expect_err("unknown");
         assert!(error.to_string().contains("it knows `/a`, `/b`"), "{error}");
     }
 
@@ -434,12 +394,7 @@ mod tests {
         fetch(folder.path(), vec![input("/a", &["x"])]);
         let path = folder.path().join("lineage.json");
         let good = fs::read_to_string(&path).expect("read");
-        for bad in [
-            &good[..good.len() / 2],
-            "",
-            "{}",
-            &good.replace("\"lineage\": \"", "\"lineage\": \"x"),
-        ] {
+        for bad in [&good[..good.len() / 2], "", "{}", &good.replace("\"lineage\": \"", "\"lineage\": \"x")] {
             fs::write(&path, bad).expect("write");
             let error = History::open(folder.path(), &Silent).expect_err("damaged");
             assert!(matches!(error, Error::Damaged { .. }), "{error}");

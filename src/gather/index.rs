@@ -111,13 +111,7 @@ pub enum Error {
 
 impl Index {
     /// A snapshot that begins empty. `cache` is `$FROSTMIRROR_HOME/cache`; each registry has a folder of its own there.
-    pub fn new(
-        client: Client,
-        upstream: Upstream,
-        cache: &Path,
-        offline: bool,
-        sink: Arc<dyn Sink>,
-    ) -> Index {
+    pub fn new(client: Client, upstream: Upstream, cache: &Path, offline: bool, sink: Arc<dyn Sink>) -> Index {
         let registry = Sha256::of(upstream.index.as_bytes()).to_string();
         let folder = cache.join("index").join(&registry[..16]);
         Index {
@@ -162,9 +156,7 @@ impl Index {
                 // A task of its own: whoever asks may go away, and the next one must not ask upstream again.
                 let task = tokio::spawn(self.clone().fetch(name.clone(), path.clone()));
                 let what = what_of(name);
-                task.map(|ended| ended.unwrap_or_else(|_| Err(Arc::new(Error::BrokenOff { what }))))
-                    .boxed()
-                    .shared()
+                task.map(|ended| ended.unwrap_or_else(|_| Err(Arc::new(Error::BrokenOff { what })))).boxed().shared()
             })
             .clone();
         fetching.await
@@ -233,11 +225,7 @@ impl Index {
             return Ok(kept.file.map(Arc::new));
         }
         let file = (answer.status == 200).then(|| IndexFile::new(&answer.body));
-        let now = Kept {
-            etag: answer.etag,
-            last_modified: answer.last_modified,
-            file,
-        };
+        let now = Kept { etag: answer.etag, last_modified: answer.last_modified, file };
         Ok(inner.keep(&path, now).await.map(Arc::new))
     }
 
@@ -258,26 +246,15 @@ impl Inner {
         } else {
             let (answer, locked) = self.ask_for_config(NAME).await?;
             let file = (answer.status == 200).then(|| IndexFile::new(&answer.body));
-            let now = Kept {
-                etag: None,
-                last_modified: None,
-                file,
-            };
+            let now = Kept { etag: None, last_modified: None, file };
             (now, locked)
         };
         let mut registry = match (&kept.file, &self.upstream.dl) {
             (Some(file), _) => serde_json::from_str(file.text())
-                .map_err(|source| Error::Config {
-                    index: index(),
-                    source,
-                })
+                .map_err(|source| Error::Config { index: index(), source })
                 .map_err(Arc::new)?,
             // Only `dl` is needed of it, and the user has named that.
-            (None, Some(_)) => RegistryConfig {
-                dl: String::new(),
-                api: None,
-                auth_required: false,
-            },
+            (None, Some(_)) => RegistryConfig { dl: String::new(), api: None, auth_required: false },
             (None, None) => return Err(Arc::new(Error::NoConfig { index: index() })),
         };
         if let Some(dl) = &self.upstream.dl {
@@ -298,25 +275,18 @@ impl Inner {
         let request = Request::new(&url);
         let refused = match self.client.get(&request, MAX_CONFIG).await {
             Ok(answer) => return Ok((answer, false)),
-            Err(
-                error @ http::Error::Status {
-                    status: 401 | 403, ..
-                },
-            ) => error,
+            Err(error @ http::Error::Status { status: 401 | 403, .. }) => error,
             Err(source) => return Err(self.failed(name.to_owned(), source)),
         };
         if self.upstream.token.is_none() {
             return Err(match refused {
-                http::Error::Status { status: 401, .. } => Arc::new(Error::NoToken {
-                    index: http::shown(&self.upstream.index),
-                }),
+                http::Error::Status { status: 401, .. } => {
+                    Arc::new(Error::NoToken { index: http::shown(&self.upstream.index) })
+                }
                 other => self.failed(name.to_owned(), other),
             });
         }
-        let request = Request {
-            authorization: self.upstream.token.as_ref(),
-            ..request
-        };
+        let request = Request { authorization: self.upstream.token.as_ref(), ..request };
         let answer = self.client.get(&request, MAX_CONFIG).await;
         let answer = answer.map_err(|source| self.failed(name.to_owned(), source))?;
         Ok((answer, true))
@@ -344,11 +314,7 @@ impl Inner {
 
     fn failed(&self, what: String, source: http::Error) -> Arc<Error> {
         let index = http::shown(&self.upstream.index);
-        Arc::new(Error::Fetch {
-            what,
-            index,
-            source,
-        })
+        Arc::new(Error::Fetch { what, index, source })
     }
 
     fn uncached(&self, what: String) -> Arc<Error> {

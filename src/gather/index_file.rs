@@ -35,10 +35,7 @@ pub struct Head {
 impl IndexFile {
     /// A file of this text. Bytes that are not UTF-8 spoil the line that they are in and no other, as with cargo.
     pub fn new(bytes: &[u8]) -> IndexFile {
-        IndexFile {
-            text: String::from_utf8_lossy(bytes).into_owned(),
-            heads: OnceLock::new(),
-        }
+        IndexFile { text: String::from_utf8_lossy(bytes).into_owned(), heads: OnceLock::new() }
     }
 
     /// The whole text, as upstream wrote it.
@@ -60,12 +57,7 @@ impl IndexFile {
             for line in self.text.split_inclusive('\n') {
                 let end = start + line.trim_end().len();
                 if let Ok(parsed) = serde_json::from_str::<Parsed>(line) {
-                    heads.push(Head {
-                        version: parsed.vers,
-                        yanked: parsed.yanked.unwrap_or(false),
-                        start,
-                        end,
-                    });
+                    heads.push(Head { version: parsed.vers, yanked: parsed.yanked.unwrap_or(false), start, end });
                 }
                 start += line.len();
             }
@@ -148,9 +140,7 @@ impl Kept {
         };
         let folder = path.parent().unwrap_or(Path::new("."));
         durable::make_folder(folder)?;
-        let mut file = tempfile::Builder::new()
-            .prefix(".part-")
-            .tempfile_in(folder)?;
+        let mut file = tempfile::Builder::new().prefix(".part-").tempfile_in(folder)?;
         serde_json::to_writer(&mut file, &preamble)?;
         file.write_all(b"\n")?;
         file.write_all(text.as_bytes())?;
@@ -165,30 +155,17 @@ mod tests {
 
     fn line(version: &str, yanked: bool) -> String {
         let cksum = Sha256::of(version.as_bytes());
-        format!(
-            r#"{{"name":"a","vers":"{version}","deps":[],"cksum":"{cksum}","features":{{}},"yanked":{yanked}}}"#
-        )
+        format!(r#"{{"name":"a","vers":"{version}","deps":[],"cksum":"{cksum}","features":{{}},"yanked":{yanked}}}"#)
     }
 
     #[test]
     fn lines_are_found_among_garbage() {
-        let text = format!(
-            "\n{}\r\n{{\"vers\": 3}}\n\u{fffd}\n{}",
-            line("1.0.0", true),
-            line("2.0.0+b", false)
-        );
+        let text = format!("\n{}\r\n{{\"vers\": 3}}\n\u{fffd}\n{}", line("1.0.0", true), line("2.0.0+b", false));
         let mut bytes = text.into_bytes();
         bytes.extend(b"\n\xff\xfe\n");
         let file = IndexFile::new(&bytes);
-        let heads: Vec<_> = file
-            .heads()
-            .iter()
-            .map(|head| (head.version.to_string(), head.yanked))
-            .collect();
-        assert_eq!(
-            heads,
-            [("1.0.0".to_owned(), true), ("2.0.0+b".to_owned(), false)]
-        );
+        let heads: Vec<_> = file.heads().iter().map(|head| (head.version.to_string(), head.yanked)).collect();
+        assert_eq!(heads, [("1.0.0".to_owned(), true), ("2.0.0+b".to_owned(), false)]);
         let found = |version: &str, name: &str| {
             let name = name.parse().expect("valid");
             file.find(&name, &version.parse().expect("valid"))
@@ -200,16 +177,11 @@ mod tests {
 
     #[test]
     fn the_nearest_versions_surround_the_one_asked_for() {
-        let text: String = (0..10)
-            .map(|minor| line(&format!("1.{minor}.0"), false) + "\n")
-            .collect();
+        let text: String = (0..10).map(|minor| line(&format!("1.{minor}.0"), false) + "\n").collect();
         let file = IndexFile::new(text.as_bytes());
         let near = |version: &str| -> Vec<String> {
             let version = version.parse().expect("valid");
-            file.nearest(&version)
-                .iter()
-                .map(Version::to_string)
-                .collect()
+            file.nearest(&version).iter().map(Version::to_string).collect()
         };
         assert_eq!(near("1.4.5"), ["1.6.0", "1.5.0", "1.4.0", "1.3.0", "1.2.0"]);
         assert_eq!(near("9.0.0")[0], "1.9.0");
@@ -234,11 +206,7 @@ mod tests {
         std::fs::write(&path, &bytes).expect("write");
         assert_eq!(Kept::read(&path), None);
 
-        let absent = Kept {
-            etag: None,
-            last_modified: None,
-            file: None,
-        };
+        let absent = Kept { etag: None, last_modified: None, file: None };
         absent.write(&path).expect("write");
         assert_eq!(Kept::read(&path), Some(absent));
     }

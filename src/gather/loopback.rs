@@ -47,11 +47,7 @@ impl Loopback {
             failure: Arc::clone(&failure),
         });
         let task = tokio::spawn(accept(listener, site)).abort_handle();
-        Ok(Loopback {
-            address,
-            failure,
-            task,
-        })
+        Ok(Loopback { address, failure, task })
     }
 
     /// The index's address, with its final slash and without `sparse+`.
@@ -61,10 +57,7 @@ impl Loopback {
 
     /// The first failure of upstream that cargo met here: what a failed resolution is to be blamed on.
     pub fn failure(&self) -> Option<Arc<index::Error>> {
-        self.failure
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -103,9 +96,7 @@ async fn connection(stream: TcpStream, site: Arc<Site>) {
         let site = Arc::clone(&site);
         async move { Ok::<_, Infallible>(site.answer(request.uri().path()).await) }
     });
-    let served = hyper::server::conn::http1::Builder::new()
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
+    let served = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
     // A cargo that ends closes its connections as it likes.
     drop(served);
 }
@@ -127,10 +118,7 @@ impl Site {
             Ok(None) => response(StatusCode::NOT_FOUND, Bytes::new()),
             Err(error) => {
                 let body = Bytes::from(error.to_string());
-                self.failure
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .get_or_insert(error);
+                self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
                 response(StatusCode::SERVICE_UNAVAILABLE, body)
             }
         }

@@ -28,10 +28,7 @@ pub struct Error {
 
 /// The text of the Cargo.lock in the `.crate` of `id` at `path`; `None` where none was packaged.
 pub fn read(path: &Path, id: &CrateId) -> Result<Option<String>, Error> {
-    find(path, id).map_err(|source| Error {
-        path: path.to_owned(),
-        source,
-    })
+    find(path, id).map_err(|source| Error { path: path.to_owned(), source })
 }
 
 fn find(path: &Path, id: &CrateId) -> io::Result<Option<String>> {
@@ -72,14 +69,9 @@ mod tests {
             if *kind == tar::EntryType::Symlink {
                 header.set_link_name("/etc/passwd").expect("short");
             }
-            builder
-                .append_data(&mut header, name, *bytes)
-                .expect("append");
+            builder.append_data(&mut header, name, *bytes).expect("append");
         }
-        builder
-            .into_inner()
-            .and_then(GzEncoder::finish)
-            .expect("finish");
+        builder.into_inner().and_then(GzEncoder::finish).expect("finish");
         path
     }
 
@@ -113,10 +105,7 @@ mod tests {
         std::fs::write(&path, b"\x1f\x8bnonsense").expect("write");
         assert!(read(&path, &id).is_err());
         let huge = vec![b'#'; (MAX_LOCK + 1) as usize];
-        let path = packed(
-            folder.path(),
-            &[("tool-1.0.0/Cargo.lock", tar::EntryType::Regular, &huge)],
-        );
+        let path = packed(folder.path(), &[("tool-1.0.0/Cargo.lock", tar::EntryType::Regular, &huge)]);
         let error = read(&path, &id).expect_err("too large");
         assert!(error.source.to_string().contains("16 MiB"));
     }

@@ -53,16 +53,8 @@ impl FromStr for CrateSpec {
             Some(req) => req.parse(),
         };
         match req {
-            Ok(req) => Ok(CrateSpec {
-                name,
-                req,
-                written: text.to_owned(),
-            }),
-            Err(source) => Err(InvalidSpec::Req {
-                req: text.split('@').skip(1).collect(),
-                name,
-                source,
-            }),
+            Ok(req) => Ok(CrateSpec { name, req, written: text.to_owned() }),
+            Err(source) => Err(InvalidSpec::Req { req: text.split('@').skip(1).collect(), name, source }),
         }
     }
 }
@@ -93,15 +85,7 @@ mod tests {
 
     #[test]
     fn what_is_no_spec_is_refused() {
-        for text in [
-            "",
-            "@1",
-            "a b",
-            "ripgrep@",
-            "ripgrep@new",
-            "a@1@2",
-            "../x@1",
-        ] {
+        for text in ["", "@1", "a b", "ripgrep@", "ripgrep@new", "a@1@2", "../x@1"] {
             assert!(text.parse::<CrateSpec>().is_err(), "{text}");
         }
     }

@@ -13,55 +13,51 @@ use crate::gather::lockfile::Lockfile;
 /// What was asked for in `[dependencies]` and the groups, as the user wrote it.
 pub(super) fn roots(depends: &Depends) -> Vec<String> {
     let entries = depends.groups.iter().flat_map(|group| &group.entries);
-    entries
-        .flat_map(|entry| entry.alternatives.iter().map(|one| written(entry, one)))
-        .collect()
+    entries.flat_map(|entry| entry.alternatives.iter().map(|one| written(entry, one))).collect()
 }
 
 /// One run of cargo.
 struct Pass {
     /// The group that it is of.
     group: usize,
-    /// Whether it is of the whole group rather than of one entry alone.
-    combined: bool,
+    kind: Kind,
     items: Vec<Item>,
+}
+
+/// Which entries a pass takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// All of a group, and of an array every element.
+    Whole,
+    /// All of a group, and of each array one element. Cargo may satisfy several elements with one version, so that the
+    /// whole says nothing of how the others of the group look beside each of them.
+    Choice,
+    /// One element of one entry.
+    Alone,
 }
 
 impl Resolver {
     /// Everything that the groups of `depends` need, together and apart.
-    pub(super) async fn groups(
-        &self,
-        depends: &Depends,
-        left_out: &mut Vec<String>,
-    ) -> Result<Set, Error> {
+    pub(super) async fn groups(&self, depends: &Depends, left_out: &mut Vec<String>) -> Result<Set, Error> {
         let groups: Vec<Vec<Item>> = depends.groups.iter().map(items).collect();
         for item in groups.iter().flatten() {
             self.index.foresee(item.wish());
         }
-        // The combined passes are the longest; begun first, they are done last at about the same time as the others.
-        let combined = groups
-            .iter()
-            .enumerate()
-            .filter(|(_, items)| items.len() > 1)
-            .map(|(group, items)| Pass {
-                group,
-                combined: true,
-                items: items.clone(),
-            });
-        let alone = groups.iter().enumerate().flat_map(|(group, items)| {
-            items.iter().map(move |item| Pass {
-                group,
-                combined: false,
-                items: vec![item.clone()],
-            })
-        });
-        let passes: Vec<Pass> = combined.chain(alone).collect();
+        let mut passes = Vec::new();
+        for (group, (described, items)) in depends.groups.iter().zip(&groups).enumerate() {
+            // The combined passes are the longest; begun first, they end at about the same time as the others.
+            if items.len() > 1 {
+                let items = items.clone();
+                passes.push(Pass { group, kind: Kind::Whole, items });
+            }
+            passes.extend(choices(described, items).map(|items| Pass { group, kind: Kind::Choice, items }));
+        }
+        for (group, items) in groups.iter().enumerate() {
+            let alone = items.iter().map(|item| vec![item.clone()]);
+            passes.extend(alone.map(|items| Pass { group, kind: Kind::Alone, items }));
+        }
         let phase = Phase::Resolving;
-        self.sink.event(Event::Begin {
-            phase,
-            items: passes.len() as u64,
-            bytes: 0,
-        });
+        self.sink.event(Event::Begin { phase, items: passes.len() as u64, bytes: 0 });
         let outcome = self.all(depends, passes, left_out).await;
         self.sink.event(Event::End { phase });
         outcome
@@ -72,32 +68,19 @@ impl Resolver {
         let item = Item {
             key: spec.name.to_string(),
             package: spec.name.clone(),
-            requirement: Requirement {
-                version: spec.req.to_string(),
-                features: Vec::new(),
-                default_features: true,
-            },
+            requirement: Requirement { version: spec.req.to_string(), features: Vec::new(), default_features: true },
             written: spec.to_string(),
         };
         self.index.foresee(item.wish());
         match self.pass(&[item]).await? {
             Ok(lockfile) => Ok(set_of(&lockfile)),
             Err(words) => Err(Error::Unresolvable {
-                unresolved: vec![Unresolved {
-                    entry: spec.to_string(),
-                    input: name.to_owned(),
-                    words,
-                }],
+                unresolved: vec![Unresolved { entry: spec.to_string(), input: name.to_owned(), words }],
             }),
         }
     }
 
-    async fn all(
-        &self,
-        depends: &Depends,
-        passes: Vec<Pass>,
-        left_out: &mut Vec<String>,
-    ) -> Result<Set, Error> {
+    async fn all(&self, depends: &Depends, passes: Vec<Pass>, left_out: &mut Vec<String>) -> Result<Set, Error> {
         let mut set = Set::new();
         let mut unresolved = BTreeMap::new();
         let mut conflicts = Vec::new();
@@ -111,12 +94,9 @@ impl Resolver {
             self.one_more_is_done();
             match outcome? {
                 Ok(lockfile) => add(&mut set, &lockfile),
-                Err(words) if pass.combined => conflicts.push((pass, words)),
+                Err(words) if pass.kind != Kind::Alone => conflicts.push((order, pass, words)),
                 Err(words) => {
-                    let table = depends
-                        .groups
-                        .get(pass.group)
-                        .map_or_else(String::new, table);
+                    let table = depends.groups.get(pass.group).map_or_else(String::new, table);
                     let failed = Unresolved {
                         entry: pass.items.into_iter().map(|item| item.written).collect(),
                         input: format!("[{table}] in `{}`", depends.path.display()),
@@ -131,61 +111,26 @@ impl Resolver {
             let unresolved = unresolved.into_values().collect();
             return Err(Error::Unresolvable { unresolved });
         }
-        conflicts.sort_by_key(|(pass, _)| pass.group);
-        for (pass, words) in conflicts {
+        conflicts.sort_by_key(|(order, ..)| *order);
+        for (_, pass, words) in conflicts {
             let Some(group) = depends.groups.get(pass.group) else {
                 continue;
             };
-            self.conflict(group, pass.items, words, &mut set, left_out)
-                .await?;
+            let table = table(group);
+            // The choices have been made already, and each stands for itself.
+            if pass.kind == Kind::Whole && choices(group, &pass.items).next().is_some() {
+                self.sink.status(
+                    "Conflict",
+                    format!("[{table}]: the versions of one crate were combined with the rest one at a time"),
+                );
+                continue;
+            }
+            self.reduce(&table, pass.items, words, &mut set, left_out).await?;
         }
         Ok(set)
     }
 
-    /// A group that does not resolve as a whole: with one alternative of each entry at a time, the last ones first, and
-    /// where that conflicts too, without whatever cargo blames. Each entry has been resolved alone already.
-    async fn conflict(
-        &self,
-        group: &Group,
-        items: Vec<Item>,
-        words: String,
-        set: &mut Set,
-        left_out: &mut Vec<String>,
-    ) -> Result<(), Error> {
-        let table = table(group);
-        let rounds = group.entries.iter().map(|entry| entry.alternatives.len());
-        let rounds = rounds.max().unwrap_or(1);
-        if rounds == 1 {
-            return self.reduce(&table, items, words, set, left_out).await;
-        }
-        self.sink.status(
-            "Conflict",
-            format!(
-                "[{table}]: the versions of one crate were combined with the rest one at a time"
-            ),
-        );
-        let choices = (0..rounds).map(|round| choice(group, &items, round));
-        let mut running = stream::iter(choices)
-            .map(|items| async move {
-                let outcome = self.pass(&items).await;
-                (items, outcome)
-            })
-            .buffered(self.jobs);
-        let mut conflicts = Vec::new();
-        while let Some((items, outcome)) = running.next().await {
-            match outcome? {
-                Ok(lockfile) => add(set, &lockfile),
-                Err(words) => conflicts.push((items, words)),
-            }
-        }
-        drop(running);
-        for (items, words) in conflicts {
-            self.reduce(&table, items, words, set, left_out).await?;
-        }
-        Ok(())
-    }
-
-    /// Leaves out what cargo blames until the rest resolves.
+    /// Leaves out what cargo blames until the rest resolves. Each entry has been resolved alone already.
     async fn reduce(
         &self,
         table: &str,
@@ -194,16 +139,9 @@ impl Resolver {
         set: &mut Set,
         left_out: &mut Vec<String>,
     ) -> Result<(), Error> {
-        // One entry alone has been resolved before.
         while items.len() > 1 {
             let out = items.remove(words::blamed(&words, &items));
-            self.sink.status(
-                "Conflict",
-                format!(
-                    "[{table}]: `{}` was resolved apart from the rest",
-                    out.written
-                ),
-            );
+            self.sink.status("Conflict", format!("[{table}]: `{}` was resolved apart from the rest", out.written));
             self.sink.detail(words);
             if !left_out.contains(&out.written) {
                 left_out.push(out.written);
@@ -221,11 +159,7 @@ impl Resolver {
 
     fn one_more_is_done(&self) {
         let phase = Phase::Resolving;
-        self.sink.event(Event::Advance {
-            phase,
-            items: 1,
-            bytes: 0,
-        });
+        self.sink.event(Event::Advance { phase, items: 1, bytes: 0 });
     }
 }
 
@@ -244,10 +178,7 @@ fn items(group: &Group) -> Vec<Item> {
     for (mut key, entry, one) in alternatives {
         let taken = |key: &str| {
             items.iter().any(|item| item.key == key)
-                || group
-                    .entries
-                    .iter()
-                    .any(|other| other.key == key && other.key != entry.key)
+                || group.entries.iter().any(|other| other.key == key && other.key != entry.key)
         };
         while taken(&key) {
             key.push('_');
@@ -262,8 +193,14 @@ fn items(group: &Group) -> Vec<Item> {
     items
 }
 
-/// One alternative of each entry: the last in round 0, the one before in round 1; an entry without so many stays with
-/// its first.
+/// Where a group has arrays and something beside them: one element of each array at a time, the last ones first. An
+/// entry without so many stays with its first.
+fn choices(group: &Group, items: &[Item]) -> impl Iterator<Item = Vec<Item>> {
+    let longest = group.entries.iter().map(|entry| entry.alternatives.len()).max();
+    let rounds = longest.filter(|longest| *longest > 1 && group.entries.len() > 1).unwrap_or(0);
+    (0..rounds).map(move |round| choice(group, items, round))
+}
+
 fn choice(group: &Group, items: &[Item], round: usize) -> Vec<Item> {
     let mut rest = items;
     let mut chosen = Vec::new();
@@ -293,11 +230,7 @@ fn written(entry: &Entry, one: &Requirement) -> String {
         parts.push("default-features = false".to_owned());
     }
     if !one.features.is_empty() {
-        let features: Vec<String> = one
-            .features
-            .iter()
-            .map(|name| format!("\"{name}\""))
-            .collect();
+        let features: Vec<String> = one.features.iter().map(|name| format!("\"{name}\"")).collect();
         parts.push(format!("features = [{}]", features.join(", ")));
     }
     match parts.as_slice() {

@@ -38,18 +38,12 @@ impl Item {
 impl Resolver {
     /// Locks `items` together. The inner error is cargo's: there is no solution.
     pub(super) async fn pass(&self, items: &[Item]) -> Result<Result<Lockfile, String>, Error> {
-        let project = tempfile::Builder::new()
-            .prefix("frostmirror-scratch-")
-            .tempdir()
-            .map_err(Error::Scratch)?;
+        let project = tempfile::Builder::new().prefix("frostmirror-scratch-").tempdir().map_err(Error::Scratch)?;
         let folder = project.path();
         fs::write(folder.join("Cargo.toml"), self.manifest(items)).map_err(Error::Scratch)?;
         // An empty target is enough: nothing is ever built.
         fs::write(folder.join("lib.rs"), "").map_err(Error::Scratch)?;
-        let outcome = self
-            .cargo
-            .run(&self.loopback, folder, &["generate-lockfile"])
-            .await?;
+        let outcome = self.cargo.run(&self.loopback, folder, &["generate-lockfile"]).await?;
         if outcome.success {
             let lockfile = Lockfile::read(&folder.join("Cargo.lock"))?;
             // A registry's crate may depend on another registry's.

@@ -16,10 +16,7 @@ const MOST: usize = 4000;
 pub(super) fn for_people(words: &str, hidden: &[&str; 2]) -> String {
     let [folder, address] = hidden;
     let scratch = format!("`{SCRATCH} v0.0.0 ({folder})`");
-    let replaced = format!(
-        "`{}` index (which is replacing registry `crates-io`)",
-        cargo::SOURCE
-    );
+    let replaced = format!("`{}` index (which is replacing registry `crates-io`)", cargo::SOURCE);
     let mut lines: Vec<String> = Vec::new();
     for line in words.lines() {
         let said = line.trim_start();
@@ -31,10 +28,7 @@ pub(super) fn for_people(words: &str, hidden: &[&str; 2]) -> String {
         let line = line.strip_prefix("error: ").unwrap_or(line);
         let line = line
             .replace(&format!("of package {scratch}"), "asked for here")
-            .replace(
-                &format!("package `{SCRATCH}` depends on"),
-                "the request depends on",
-            )
+            .replace(&format!("package `{SCRATCH}` depends on"), "the request depends on")
             .replace(&replaced, "crates.io index")
             .replace(&format!("`{}` index", cargo::SOURCE), "crates.io index");
         lines.push(shortened(&line));
@@ -57,8 +51,7 @@ pub(super) fn blamed(words: &str, items: &[Item]) -> usize {
         let rest = line.split_once("which satisfies ")?.1;
         let rest = rest.split_once("dependency `")?.1;
         let key = rest.split_once(" = ")?.0;
-        rest.contains("asked for here")
-            .then(|| items.iter().position(|item| item.key == key))?
+        rest.contains("asked for here").then(|| items.iter().position(|item| item.key == key))?
     };
     let (first, _) = words.split_once("\n\n").unwrap_or((words, ""));
     if let Some(position) = first.lines().find_map(keyed) {
@@ -70,9 +63,7 @@ pub(super) fn blamed(words: &str, items: &[Item]) -> usize {
         .and_then(|rest| rest.split_once('`'))
         .map(|(name, _)| name);
     let chosen: Vec<usize> = words.lines().filter_map(keyed).collect();
-    let direct = items
-        .iter()
-        .rposition(|item| Some(item.package.as_str()) == name);
+    let direct = items.iter().rposition(|item| Some(item.package.as_str()) == name);
     let unchosen = items.iter().enumerate().rev().find_map(|(position, item)| {
         let named = Some(item.package.as_str()) == name;
         (named && !chosen.contains(&position)).then_some(position)

@@ -51,7 +51,7 @@ fn a_feature_that_another_pass_did_not_ask_for_is_no_false_failure() {
     let upstream = Upstream::start();
     serde(&upstream);
     let shop = Workshop::new(&upstream);
-    let found = shop.names("[dependencies]\nserde = [\"=1.0.100\", { version = \"1\", features = [\"derive\"] }]\n");
+    let found = shop.names("[dependencies]\nserde = \"=1.0.100\"\n[dependencies.2]\nserde = { version = \"1\", features = [\"derive\"] }\n");
     let expected = ["serde 1.0.100", "serde 1.0.228", "serde_core 1.0.228", "serde_derive 1.0.228"];
     assert_eq!(found, expected);
 }
@@ -60,16 +60,34 @@ fn a_feature_that_another_pass_did_not_ask_for_is_no_false_failure() {
 fn every_alternative_of_an_array_is_there_and_each_was_combined_with_the_rest() {
     let upstream = Upstream::start();
     serde(&upstream);
-    // Takes the old one only together with it.
     upstream.publish_all(&[("old", "1.0.0"), ("old", "1.5.0")]);
     upstream.publish(Crate::new("with-old", "1.0.0").dep("serde", ">=1.0.100, <1.0.200"));
     let shop = Workshop::new(&upstream);
-    let found = shop.names("[dependencies]\nold = \"1\"\nserde = [\"=1.0.100\", \"1\"]\nwith-old = \"1\"\n");
+    let found =
+        shop.names("[dependencies]\nold = \"1\"\nserde = [\"=1.0.100\", \"=1.0.185\", \"1\"]\nwith-old = \"1\"\n");
     for id in ["serde 1.0.100", "serde 1.0.185", "serde 1.0.228", "old 1.5.0", "with-old 1.0.0"] {
         assert!(found.contains(&id.to_owned()), "{id}: {found:?}");
     }
     assert!(!found.contains(&"old 1.0.0".to_owned()));
-    assert!(shop.events.text().contains("Conflict [dependencies]: the versions of one crate"), "{}", shop.events.text());
+    assert!(
+        shop.events.text().contains("Conflict [dependencies]: the versions of one crate"),
+        "{}",
+        shop.events.text()
+    );
+}
+
+#[test]
+fn elements_that_one_version_satisfies_are_still_combined_with_the_rest_one_at_a_time() {
+    let upstream = Upstream::start();
+    upstream.publish_all(&[("a", "1.0.0"), ("a", "1.5.0"), ("a", "1.9.0")]);
+    // Alone it takes a 1.9.0 and b 2.0.0, beside `=1.0.0` b 1.0.0, beside `~1.5` b 1.5.0.
+    for (version, needs) in [("1.0.0", "=1.0.0"), ("1.5.0", "<=1.5.0"), ("2.0.0", "=1.9.0")] {
+        upstream.publish(Crate::new("b", version).dep("a", needs));
+    }
+    let shop = Workshop::new(&upstream);
+    let found = shop.names("[dependencies]\na = [\"=1.0.0\", \"<=1.5.0\"]\nb = \">=1\"\n");
+    assert_eq!(found, ["a 1.0.0", "a 1.5.0", "a 1.9.0", "b 1.5.0", "b 2.0.0"]);
+    assert_eq!(shop.events.text(), "");
 }
 
 #[test]
@@ -99,7 +117,10 @@ fn an_entry_that_conflicts_is_resolved_apart_and_named() {
     assert_eq!(resolved.left_out.len(), 1);
     assert!(["first = \"1\"", "second = \"1\""].contains(&resolved.left_out[0].as_str()), "{:?}", resolved.left_out);
     let text = shop.events.text();
-    assert!(text.contains(&format!("Conflict [dependencies]: `{}` was resolved apart", resolved.left_out[0])), "{text}");
+    assert!(
+        text.contains(&format!("Conflict [dependencies]: `{}` was resolved apart", resolved.left_out[0])),
+        "{text}"
+    );
 }
 
 #[test]
@@ -118,12 +139,18 @@ fn what_cargo_locks_lands_whatever_platform_or_feature_it_is_for() {
     let upstream = Upstream::start();
     upstream.publish(
         Crate::new("Mid", "1.0.0+build.5")
-            .dep("win", "^1").target("cfg(windows)")
-            .dep("builder", "^1").kind("build")
-            .dep("tests", "^1").kind("dev")
-            .dep("never", "^1").optional()
-            .dep("weak", "^1").optional()
-            .dep("new-name", "^1").package("Old_Name")
+            .dep("win", "^1")
+            .target("cfg(windows)")
+            .dep("builder", "^1")
+            .kind("build")
+            .dep("tests", "^1")
+            .kind("dev")
+            .dep("never", "^1")
+            .optional()
+            .dep("weak", "^1")
+            .optional()
+            .dep("new-name", "^1")
+            .package("Old_Name")
             .feature("default", &["weak?/std"])
             .feature("never", &["dep:never"]),
     );
@@ -133,9 +160,11 @@ fn what_cargo_locks_lands_whatever_platform_or_feature_it_is_for() {
     upstream.publish(Crate::new("yanked-too", "1.1.0").yanked());
     let shop = Workshop::new(&upstream);
     let found = shop.names("[dependencies]\nmid = { package = \"Mid\", version = \"1\" }\nyanked-too = \"1\"\n");
-    let expected = ["Mid 1.0.0+build.5", "Old_Name 1.0.0", "builder 1.0.0", "weak 1.0.0", "win 1.0.0", "yanked-too 1.0.0"];
+    let expected =
+        ["Mid 1.0.0+build.5", "Old_Name 1.0.0", "builder 1.0.0", "weak 1.0.0", "win 1.0.0", "yanked-too 1.0.0"];
     assert_eq!(found, expected);
-    let with = shop.names("[dependencies]\nMid = { version = \"1\", features = [\"never\"], default-features = false }\n");
+    let with =
+        shop.names("[dependencies]\nMid = { version = \"1\", features = [\"never\"], default-features = false }\n");
     assert_eq!(with, ["Mid 1.0.0+build.5", "Old_Name 1.0.0", "builder 1.0.0", "never 1.0.0", "win 1.0.0"]);
 }
 

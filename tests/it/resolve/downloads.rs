@@ -41,7 +41,9 @@ fn cargos_own_cache_is_used_where_the_digest_matches_and_never_changed() {
     let mut shop = Workshop::new(&upstream);
     let home = shop.path("cargo");
     shop.cargo_home = Some(home.clone());
-    for (registry, bytes) in [("corp-0001", b"of another registry".to_vec()), ("index.crates.io-0002", good.bytes.clone())] {
+    for (registry, bytes) in
+        [("corp-0001", b"of another registry".to_vec()), ("index.crates.io-0002", good.bytes.clone())]
+    {
         let folder = home.join("registry/cache").join(registry);
         fs::create_dir_all(&folder).unwrap();
         fs::write(folder.join("good-1.0.0.crate"), bytes).unwrap();
@@ -58,9 +60,8 @@ fn cargos_own_cache_is_used_where_the_digest_matches_and_never_changed() {
 #[test]
 fn all_that_upstream_refuses_is_named_at_once() {
     let upstream = Upstream::start();
-    let packed: Vec<_> = ["gone", "lost", "fine", "evil"]
-        .map(|name| upstream.publish(Crate::new(name, "1.0.0")))
-        .into();
+    let packed: Vec<_> =
+        ["gone", "lost", "fine", "evil"].map(|name| upstream.publish(Crate::new(name, "1.0.0"))).into();
     upstream.lose_file("gone", "1.0.0");
     upstream.lose_file("lost", "1.0.0");
     let shop = Workshop::new(&upstream);
