@@ -7,6 +7,7 @@ mod upstream;
 mod sandbox;
 mod help;
 mod inputs;
+mod resolve;
 mod bundle;
 mod bundle_hostile;
 mod import;

@@ -20,9 +20,20 @@ pub(super) fn roots(depends: &Depends) -> Vec<String> {
 struct Pass {
     /// The group that it is of.
     group: usize,
-    /// Whether it is of the whole group rather than of one entry alone.
-    combined: bool,
+    kind: Kind,
     items: Vec<Item>,
+}
+
+/// Which entries a pass takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// All of a group, and of an array every element.
+    Whole,
+    /// All of a group, and of each array one element. Cargo may satisfy several elements with one version, so that the
+    /// whole says nothing of how the others of the group look beside each of them.
+    Choice,
+    /// One element of one entry.
+    Alone,
 }
 
 impl Resolver {
@@ -80,7 +91,7 @@ impl Resolver {
             self.one_more_is_done();
             match outcome? {
                 Ok(lockfile) => add(&mut set, &lockfile),
-                Err(words) if pass.combined => conflicts.push((pass, words)),
+                Err(words) if pass.kind != Kind::Alone => conflicts.push((order, pass, words)),
                 Err(words) => {
                     let table = depends.groups.get(pass.group).map_or_else(String::new, table);
                     let failed = Unresolved {
@@ -97,8 +108,8 @@ impl Resolver {
             let unresolved = unresolved.into_values().collect();
             return Err(Error::Unresolvable { unresolved });
         }
-        conflicts.sort_by_key(|(pass, _)| pass.group);
-        for (pass, words) in conflicts {
+        conflicts.sort_by_key(|(order, ..)| *order);
+        for (_, pass, words) in conflicts {
             let Some(group) = depends.groups.get(pass.group) else {
                 continue;
             };
@@ -157,7 +168,6 @@ impl Resolver {
         set: &mut Set,
         left_out: &mut Vec<String>,
     ) -> Result<(), Error> {
-        // One entry alone has been resolved before.
         while items.len() > 1 {
             let out = items.remove(words::blamed(&words, &items));
             self.sink.status("Conflict", format!("[{table}]: `{}` was resolved apart from the rest", out.written));
@@ -212,8 +222,14 @@ fn items(group: &Group) -> Vec<Item> {
     items
 }
 
-/// One alternative of each entry: the last in round 0, the one before in round 1; an entry without so many stays with
-/// its first.
+/// Where a group has arrays and something beside them: one element of each array at a time, the last ones first. An
+/// entry without so many stays with its first.
+fn choices(group: &Group, items: &[Item]) -> impl Iterator<Item = Vec<Item>> {
+    let longest = group.entries.iter().map(|entry| entry.alternatives.len()).max();
+    let rounds = longest.filter(|longest| *longest > 1 && group.entries.len() > 1).unwrap_or(0);
+    (0..rounds).map(move |round| choice(group, items, round))
+}
+
 fn choice(group: &Group, items: &[Item], round: usize) -> Vec<Item> {
     let mut rest = items;
     let mut chosen = Vec::new();
