@@ -6,3 +6,6 @@ mod support;
 mod upstream;
 mod bundle;
 mod bundle_hostile;
+mod bundle_legacy;
+mod bundle_memory;
+mod bundle_verbs;
