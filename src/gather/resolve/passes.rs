@@ -43,16 +43,19 @@ impl Resolver {
         for item in groups.iter().flatten() {
             self.index.foresee(item.wish());
         }
-        // The combined passes are the longest; begun first, they are done last at about the same time as the others.
-        let combined = groups.iter().enumerate().filter(|(_, items)| items.len() > 1).map(|(group, items)| Pass {
-            group,
-            combined: true,
-            items: items.clone(),
-        });
-        let alone = groups.iter().enumerate().flat_map(|(group, items)| {
-            items.iter().map(move |item| Pass { group, combined: false, items: vec![item.clone()] })
-        });
-        let passes: Vec<Pass> = combined.chain(alone).collect();
+        let mut passes = Vec::new();
+        for (group, (described, items)) in depends.groups.iter().zip(&groups).enumerate() {
+            // The combined passes are the longest; begun first, they end at about the same time as the others.
+            if items.len() > 1 {
+                let items = items.clone();
+                passes.push(Pass { group, kind: Kind::Whole, items });
+            }
+            passes.extend(choices(described, items).map(|items| Pass { group, kind: Kind::Choice, items }));
+        }
+        for (group, items) in groups.iter().enumerate() {
+            let alone = items.iter().map(|item| vec![item.clone()]);
+            passes.extend(alone.map(|items| Pass { group, kind: Kind::Alone, items }));
+        }
         let phase = Phase::Resolving;
         self.sink.event(Event::Begin { phase, items: passes.len() as u64, bytes: 0 });
         let outcome = self.all(depends, passes, left_out).await;
@@ -113,53 +116,21 @@ impl Resolver {
             let Some(group) = depends.groups.get(pass.group) else {
                 continue;
             };
-            self.conflict(group, pass.items, words, &mut set, left_out).await?;
+            let table = table(group);
+            // The choices have been made already, and each stands for itself.
+            if pass.kind == Kind::Whole && choices(group, &pass.items).next().is_some() {
+                self.sink.status(
+                    "Conflict",
+                    format!("[{table}]: the versions of one crate were combined with the rest one at a time"),
+                );
+                continue;
+            }
+            self.reduce(&table, pass.items, words, &mut set, left_out).await?;
         }
         Ok(set)
     }
 
-    /// A group that does not resolve as a whole: with one alternative of each entry at a time, the last ones first, and
-    /// where that conflicts too, without whatever cargo blames. Each entry has been resolved alone already.
-    async fn conflict(
-        &self,
-        group: &Group,
-        items: Vec<Item>,
-        words: String,
-        set: &mut Set,
-        left_out: &mut Vec<String>,
-    ) -> Result<(), Error> {
-        let table = table(group);
-        let rounds = group.entries.iter().map(|entry| entry.alternatives.len());
-        let rounds = rounds.max().unwrap_or(1);
-        if rounds == 1 {
-            return self.reduce(&table, items, words, set, left_out).await;
-        }
-        self.sink.status(
-            "Conflict",
-            format!("[{table}]: the versions of one crate were combined with the rest one at a time"),
-        );
-        let choices = (0..rounds).map(|round| choice(group, &items, round));
-        let mut running = stream::iter(choices)
-            .map(|items| async move {
-                let outcome = self.pass(&items).await;
-                (items, outcome)
-            })
-            .buffered(self.jobs);
-        let mut conflicts = Vec::new();
-        while let Some((items, outcome)) = running.next().await {
-            match outcome? {
-                Ok(lockfile) => add(set, &lockfile),
-                Err(words) => conflicts.push((items, words)),
-            }
-        }
-        drop(running);
-        for (items, words) in conflicts {
-            self.reduce(&table, items, words, set, left_out).await?;
-        }
-        Ok(())
-    }
-
-    /// Leaves out what cargo blames until the rest resolves.
+    /// Leaves out what cargo blames until the rest resolves. Each entry has been resolved alone already.
     async fn reduce(
         &self,
         table: &str,
