@@ -15,6 +15,7 @@ mod import_bundle;
 mod import_faults;
 mod import_order;
 mod crash;
+mod journey;
 mod bundle_legacy;
 mod bundle_memory;
 mod bundle_verbs;
