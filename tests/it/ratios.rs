@@ -1,16 +1,26 @@
-//! `bench`: how fast and how small, as ratios of alternating runs in one sitting.
+//! What `cargo xtask bench` runs: how fast and how small, as ratios of alternating runs in one sitting.
 //!
 //! Each row runs ours and the other side in turn, after one warm-up that is not counted, in fresh folders, at least
 //! seven times. Printed are medians, the spread of the ratio pair by pair, and the goal. A ratio whose spread crosses
 //! its goal decides nothing; a tool that is absent is a row that says so.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a panic ends a bench, and its table is what it is for")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::bench_support::crates::Crate;
-use crate::bench_support::upstream::Upstream;
+use support::crates::Crate;
+use support::upstream::Upstream;
+
+#[allow(dead_code, reason = "a tool box that the tests share")]
+mod support {
+    pub mod crates;
+    pub mod stream;
+    pub mod tls;
+    pub mod upstream;
+}
 
 const ROUNDS: usize = 7;
 /// Latency of the fake upstream: a request's way over a good line to a far continent's cache.
@@ -20,18 +30,17 @@ const BIG_CRATE: usize = 1024 * 1024 * 1024 / BIG_CRATES;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
-/// Runs the rows whose name contains one of `filters`; all of them where there is none.
-pub fn run(root: &Path, filters: &[String]) -> Outcome<()> {
-    let built = Command::new(crate::cargo()).args(["build", "--release"]).current_dir(root).status()?;
-    if !built.success() {
-        return Err("the release build failed".into());
-    }
-    let bench = Bench { ours: root.join("target/release/cargo-frostmirror"), work: tempfile::tempdir()? };
+/// Runs the rows whose name contains one of the words given; all of them where there is none.
+fn main() -> Outcome<()> {
+    let filters: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
+    let bench = Bench { ours: env!("CARGO_BIN_EXE_cargo-frostmirror").into(), work: tempfile::tempdir()? };
     let wanted = |name: &str| filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str()));
     println!("{:<44} {:>10} {:>10} {:>8} {:>17} {:>6}", "row", "ours", "other", "ratio", "spread", "goal");
     if wanted("lock") {
-        bench.lockfile("fetch --lockfile, HTTP/2 / cargo fetch", Upstream::builder().tls().latency(LATENCY).start())?;
-        bench.lockfile("fetch --lockfile, HTTP/1.1 / cargo fetch", Upstream::builder().latency(LATENCY).start())?;
+        let upstream = Upstream::builder().tls().latency(LATENCY).start();
+        bench.lockfile("fetch --lockfile / cargo fetch, HTTP/2", &upstream)?;
+        let upstream = Upstream::builder().latency(LATENCY).start();
+        bench.lockfile("fetch --lockfile / cargo fetch, HTTP/1.1", &upstream)?;
     }
     if wanted("depends") {
         bench.depends()?;
@@ -39,8 +48,8 @@ pub fn run(root: &Path, filters: &[String]) -> Outcome<()> {
     if wanted("big") {
         bench.big()?;
     }
-    if wanted("network") && std::env::var_os("FROSTMIRROR_TEST_NETWORK").is_some_and(|value| value == "1") {
-        bench.network(root)?;
+    if wanted("network") {
+        bench.network(Path::new(env!("CARGO_MANIFEST_DIR")))?;
     }
     Ok(())
 }
@@ -52,8 +61,8 @@ struct Bench {
 
 impl Bench {
     /// The same lock, cold caches on both sides.
-    fn lockfile(&self, name: &str, upstream: Upstream) -> Outcome<()> {
-        let lock = publish_layers(&upstream, 220);
+    fn lockfile(&self, name: &str, upstream: &Upstream) -> Outcome<()> {
+        let lock = publish_layers(upstream, 220);
         let project = self.project(&lock)?;
         let ca = self.path("ca.pem");
         let secure = upstream.base_url().starts_with("https");
@@ -174,6 +183,11 @@ impl Bench {
 
     /// The project's own lock from the real crates.io.
     fn network(&self, root: &Path) -> Outcome<()> {
+        let name = "fetch --lockfile / cargo fetch, crates.io";
+        if std::env::var_os("FROSTMIRROR_TEST_NETWORK").is_none_or(|value| value != "1") {
+            println!("{name:<44} absent: set FROSTMIRROR_TEST_NETWORK=1 for the real crates.io");
+            return Ok(());
+        }
         let project = self.path("self");
         fs::create_dir_all(project.join("src"))?;
         fs::create_dir_all(project.join("xtask/src"))?;
@@ -195,7 +209,7 @@ impl Bench {
                 timed(cargo(&home).args(["fetch", "--locked"]).current_dir(&project))
             },
         )?;
-        row.print("fetch --lockfile, crates.io / cargo fetch", Some(0.6));
+        row.print(name, Some(0.6));
         Ok(())
     }
 
@@ -285,7 +299,7 @@ fn replacement(index: &str, more: &str) -> String {
 }
 
 fn cargo(home: &Path) -> Command {
-    let mut command = Command::new(crate::cargo());
+    let mut command = Command::new(env!("CARGO"));
     hermetic(&mut command, home);
     command
 }
