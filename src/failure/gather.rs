@@ -91,7 +91,7 @@ impl From<download::Error> for Failure {
             }
             Error::Refused { .. } => (
                 Class::Network,
-                Some("upstream's index lists them, but upstream does not have them; is the `dl` of its config.json, or FROSTMIRROR_DL_URL, right?".to_owned()),
+                Some("upstream's index lists what upstream does not have; is the `dl` of its config.json, or FROSTMIRROR_DL_URL, right?".to_owned()),
             ),
             Error::Network { ref source, .. } => {
                 let (class, hint) = wire::class_and_hint(source);
