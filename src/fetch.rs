@@ -53,10 +53,8 @@ pub struct Options {
     pub jobs: Option<usize>,
     /// Use the caches alone.
     pub offline: bool,
-    /// The time that the bundle states.
+    /// The time that the bundle states, for itself and for the index that was read.
     pub created: Timestamp,
-    /// The time at which the index is read.
-    pub now: Timestamp,
     /// The user's folder.
     pub cwd: PathBuf,
     /// Cargo's home.
@@ -144,6 +142,9 @@ pub enum Error {
     /// The bundle that was written is not good.
     #[error("the bundle that was written does not verify: {0}")]
     Unsound(String),
+    /// The inputs need no crate at all.
+    #[error("{} {} no crate of crates.io", .0.join(" and "), if .0.len() == 1 { "needs" } else { "need" })]
+    Nothing(Vec<String>),
     /// A depends.toml asks for toolchains.
     #[error("`{}` asks for toolchains, and this version mirrors crates alone", .0.display())]
     Toolchains(PathBuf),
@@ -172,7 +173,7 @@ pub async fn fetch(options: Options, sink: Arc<dyn Sink>) -> Result<Outcome, Err
 pub async fn dry_run(options: Options, sink: Arc<dyn Sink>) -> Result<Weighed, Error> {
     let gathering = Gathering::begin(&options, &sink).await?;
     let resolved = gathering.resolver.resolve(&gathering.inputs, &gathering.downloads).await?;
-    tell_of(&resolved, sink.as_ref());
+    tell_of(&resolved, sink.as_ref())?;
     plan::weigh(&resolved, &gathering.downloads).await
 }
 
@@ -260,7 +261,7 @@ impl Gathering {
             };
             (resolved, files?)
         };
-        tell_of(&resolved, sink.as_ref());
+        tell_of(&resolved, sink.as_ref())?;
         let wanted: BTreeMap<CrateId, Sha256> = resolved
             .crates
             .iter()
@@ -287,11 +288,17 @@ fn locked(input: &resolve::Input) -> Vec<(CrateId, Sha256)> {
     }
 }
 
-fn tell_of(resolved: &Resolved, sink: &dyn Sink) {
+/// Says what was resolved. Nothing at all is a mistake far more often than it is meant, and a bundle of nothing would look
+/// like success on both sides of the gap.
+fn tell_of(resolved: &Resolved, sink: &dyn Sink) -> Result<(), Error> {
+    if resolved.crates.is_empty() {
+        return Err(Error::Nothing(resolved.inputs.iter().map(|input| format!("`{}`", input.name)).collect()));
+    }
     for entry in &resolved.left_out {
         sink.status("Apart", format!("{entry} does not resolve together with the rest of its group"));
     }
     sink.status("Resolved", crates(resolved.crates.len()));
+    Ok(())
 }
 
 fn crates(count: usize) -> String {

@@ -85,7 +85,6 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         jobs: args.jobs.map(usize::from),
         offline: args.offline,
         created: created(context)?,
-        now: Timestamp::now(),
         cwd: context.cwd.clone(),
         cargo_home: context.cargo_home(),
         scratch: scratch.path().to_owned(),

@@ -96,7 +96,6 @@ fn renew(args: &Args, context: &Context, layout: &Layout, base_url: &BaseUrl) ->
         jobs: None,
         offline: args.offline,
         created: words::created(context)?,
-        now: Timestamp::now(),
         cwd: context.cwd.clone(),
         cargo_home: context.cargo_home(),
         scratch: scratch.path().to_owned(),
