@@ -40,7 +40,7 @@ fn a_failed_fetch_leaves_nothing_behind_and_the_next_takes_only_what_is_missing(
     sandbox.write("depends.toml", EVERY_FORM);
     let broken = world.upstream.download_path("turbo", "0.9.3");
     world.upstream.always(&broken, Fault::Status(404));
-    let run = sandbox.run(["fetch", "-j", "1"]).exits(5).stderr_has("turbo@0.9.3");
+    let run = sandbox.run(["fetch", "-j", "1"]).exits(5).stderr_has("turbo 0.9.3");
     assert_eq!(run.stdout, "");
     assert_eq!(files_in(&sandbox.path("output")), none());
     assert_eq!(files_in(&sandbox.frostmirror_home().join("history")), none());
@@ -85,16 +85,25 @@ fn a_fetch_that_is_stopped_says_so_and_the_next_takes_only_what_is_missing() {
 #[test]
 fn the_same_inputs_at_the_same_time_make_the_same_bytes() {
     let world = World::new();
-    let bytes = |words: &[&str]| {
-        let sandbox = world.sandbox().env("SOURCE_DATE_EPOCH", "1775165400");
-        sandbox.write("depends.toml", EVERY_FORM);
-        let path = sandbox.run(["fetch"].iter().chain(words)).ok().path();
+    let sandbox = world.sandbox().env("SOURCE_DATE_EPOCH", "1775165400");
+    sandbox.write("depends.toml", EVERY_FORM);
+    let history = sandbox.frostmirror_home().join("history/lineage.json");
+    sandbox.run(["fetch"]).ok();
+    // What was sent before is an input too.
+    let before = std::fs::read(&history).unwrap();
+    let bytes = |output: &str, jobs: &str| {
+        std::fs::write(&history, &before).unwrap();
+        let path = sandbox.run(["fetch", "-o", output, "-j", jobs]).ok().path();
         (path.file_name().unwrap().to_owned(), std::fs::read(path).unwrap())
     };
-    let first = bytes(&[]);
-    let second = bytes(&["-j", "1"]);
+    let first = bytes("first", "64");
+    std::fs::remove_dir_all(sandbox.frostmirror_home().join("cache")).unwrap();
+    let second = bytes("second", "1");
     assert_eq!(first.0, "20260402-2130-crates.pkg");
     assert!(first == second);
+    // The second in which it runs is nowhere in it.
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    assert!(bytes("third", "64") == first);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::world::World;
 use crate::support::client::{Client, Project};
+use crate::support::crates::Crate;
 use crate::support::sandbox::{Sandbox, Serving};
 
 const MAIN: &str = "fn main() { println!(\"{} {} {}\", engine::VERSION, engine::seven(), engine::TEETH); }\n";
@@ -94,7 +95,7 @@ fn add_and_update_see_what_is_held_and_no_more() {
     let lock = sandbox.read("app/Cargo.lock");
     assert!(lock.contains("name = \"engine\"\nversion = \"1.0.0\""), "{lock}");
     // Next week's bundle: the server has it at once, and `cargo update` finds it.
-    world.publish(crate::support::crates::Crate::new("gears", "1.4.0"));
+    world.publish(Crate::new("gears", "1.4.0").lib("pub const TEETH: &str = \"none\";\n"));
     sandbox.write("depends.toml", "[dependencies]\nengine = \"1\"\n");
     import(&sandbox, &[]);
     client.cargo(&app, ["update"]).ok();

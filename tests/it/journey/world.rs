@@ -87,9 +87,9 @@ fn crates() -> Vec<Crate> {
         Crate::new("plus", "1.0.0+build.7"),
         Crate::new("leaf", "0.3.0"),
         Crate::new("leaf", "0.3.1").yanked(),
-        Crate::new("native", "1.0.0").links("one-only"),
-        Crate::new("native", "2.0.0").links("one-only"),
-        Crate::new("native", "2.0.1").links("one-only"),
+        Crate::new("native", "1.0.0").links("one-only").file("build.rs", "fn main() {}"),
+        Crate::new("native", "2.0.0").links("one-only").file("build.rs", "fn main() {}"),
+        Crate::new("native", "2.0.1").links("one-only").file("build.rs", "fn main() {}"),
     ]
 }
 
