@@ -62,8 +62,12 @@ impl From<Arc<index::Error>> for Failure {
         use index::Error;
         let (class, hint) = match error.as_ref() {
             Error::Fetch { source, .. } => wire::class_and_hint(source),
-            Error::NoToken { .. } => {
-                (Class::Network, Some("set CARGO_REGISTRIES_NAME_TOKEN, with the registry's name for NAME".to_owned()))
+            Error::NoToken { variable: Some(variable), .. } => {
+                (Class::Network, Some(format!("set {variable}, or log in with `cargo login`")))
+            }
+            Error::NoToken { variable: None, .. } => {
+                let hint = "give the registry a name in cargo's configuration ([registries.NAME] index = …), and set CARGO_REGISTRIES_NAME_TOKEN";
+                (Class::Network, Some(hint.to_owned()))
             }
             Error::NoConfig { .. } | Error::Config { .. } => (
                 Class::Network,

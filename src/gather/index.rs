@@ -78,6 +78,8 @@ pub enum Error {
     NoToken {
         /// The index's address.
         index: String,
+        /// The variable that would give one, where the registry has a name in cargo's configuration.
+        variable: Option<String>,
     },
     /// There is no config.json.
     #[error("{index} is not a sparse registry index: it has no config.json")]
@@ -261,7 +263,7 @@ impl Inner {
             dl.trim_end_matches('/').clone_into(&mut registry.dl);
         }
         if registry.auth_required && self.upstream.token.is_none() && !self.offline {
-            return Err(Arc::new(Error::NoToken { index: index() }));
+            return Err(Arc::new(Error::NoToken { index: index(), variable: self.upstream.token_variable() }));
         }
         if !self.offline {
             self.keep(NAME, kept).await;
@@ -281,7 +283,8 @@ impl Inner {
         if self.upstream.token.is_none() {
             return Err(match refused {
                 http::Error::Status { status: 401, .. } => {
-                    Arc::new(Error::NoToken { index: http::shown(&self.upstream.index) })
+                    let (index, variable) = (http::shown(&self.upstream.index), self.upstream.token_variable());
+                    Arc::new(Error::NoToken { index, variable })
                 }
                 other => self.failed(name.to_owned(), other),
             });
