@@ -4,4 +4,4 @@ mod again;
 mod builds;
 mod inputs;
 mod mirrored;
-mod world;
+pub mod world;

@@ -16,6 +16,8 @@ mod import_faults;
 mod import_order;
 mod crash;
 mod journey;
+mod upstream_faults;
+mod up;
 mod bundle_legacy;
 mod bundle_memory;
 mod bundle_verbs;

@@ -22,8 +22,7 @@ impl World {
     pub fn on(upstream: Upstream) -> World {
         let published = crates().into_iter().map(|item| upstream.publish(item)).collect();
         let mut world = World { upstream, published };
-        let lock = world.lock_of(&Project::new("tool").dep("gears", "=1.0.0"));
-        let lock = lock.replace("name = \"tool\"\nversion = \"0.1.0\"", "name = \"tool\"\nversion = \"2.1.0\"");
+        let lock = world.tools_lock();
         world.publish(
             Crate::new("tool", "2.1.0")
                 .dep("gears", "^1")
@@ -35,6 +34,21 @@ impl World {
 
     pub fn publish(&mut self, item: Crate) {
         self.published.push(self.upstream.publish(item));
+    }
+
+    /// The lock inside `tool`, which is older than what a fresh resolution chooses.
+    fn tools_lock(&self) -> String {
+        let package = |name: &str, version: &str, dependencies: &str| {
+            let source = "registry+https://github.com/rust-lang/crates.io-index";
+            let checksum = &self.packed(name, version).cksum;
+            format!(
+                "[[package]]\nname = {name:?}\nversion = {version:?}\nsource = {source:?}\nchecksum = {checksum:?}\n{dependencies}\n"
+            )
+        };
+        let codegen = package("codegen", "1.0.0", "");
+        let gears = package("gears", "1.0.0", "dependencies = [\"codegen\"]\n");
+        let tool = "[[package]]\nname = \"tool\"\nversion = \"2.1.0\"\ndependencies = [\"gears\"]\n";
+        format!("version = 4\n\n{codegen}{gears}{tool}")
     }
 
     pub fn packed(&self, name: &str, version: &str) -> &Packed {
