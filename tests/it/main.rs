@@ -18,6 +18,7 @@ mod crash;
 mod journey;
 mod upstream_faults;
 mod up;
+mod failures;
 mod bundle_legacy;
 mod bundle_memory;
 mod bundle_verbs;
