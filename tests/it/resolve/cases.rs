@@ -80,7 +80,7 @@ fn every_alternative_of_an_array_is_there_and_each_was_combined_with_the_rest() 
 fn elements_that_one_version_satisfies_are_still_combined_with_the_rest_one_at_a_time() {
     let upstream = Upstream::start();
     upstream.publish_all(&[("a", "1.0.0"), ("a", "1.5.0"), ("a", "1.9.0")]);
-    // Alone it takes a 1.9.0 and b 2.0.0, beside `=1.0.0` b 1.0.0, beside `~1.5` b 1.5.0.
+    // Alone it takes a 1.9.0 and b 2.0.0; beside `<=1.5.0` a 1.5.0, which the whole, with `=1.0.0` too, never sees.
     for (version, needs) in [("1.0.0", "=1.0.0"), ("1.5.0", "<=1.5.0"), ("2.0.0", "=1.9.0")] {
         upstream.publish(Crate::new("b", version).dep("a", needs));
     }
