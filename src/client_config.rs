@@ -169,7 +169,7 @@ impl Client {
 
     /// Everything that a client needs, as one text. It is valid TOML as a whole, so that it may be appended to a
     /// config.toml; what is for the shell stands in comments.
-    pub fn page(&self, config: &str) -> String {
+    pub fn page(&self) -> String {
         let variables = self.rustup_environment();
         let sh: String =
             variables.iter().map(|(name, value)| format!("#     export {name}={}\n", sh_quoted(value))).collect();
@@ -178,9 +178,8 @@ impl Client {
             .map(|(name, value)| format!("#     $env:{name} = {}\n", powershell_quoted(value)))
             .collect();
         format!(
-            "# For cargo, in {}:\n\n{}\n# For rustup, in the environment of a POSIX shell:\n#\n{sh}#\n\
-             # or of PowerShell:\n#\n{powershell}",
-            config.escape_debug(),
+            "# For cargo, in $CARGO_HOME/config.toml (~/.cargo/config.toml unless that is set):\n\n{}\n\
+             # For rustup, in the environment of a POSIX shell:\n#\n{sh}#\n# or of PowerShell:\n#\n{powershell}",
             self.cargo_config()
         )
     }
@@ -253,7 +252,7 @@ mod tests {
             ca: Some("/etc/our ca.pem".into()),
             check_revoke: Some(false),
         };
-        let page = client.page("config.toml");
+        let page = client.page();
         let read: toml::Table = page.parse().expect("valid TOML");
         assert_eq!(read["source"]["frostmirror"]["local-registry"].as_str(), Some("/srv/it's \"here\"/mirror/crates"));
         assert_eq!(read["http"]["cainfo"].as_str(), Some("/etc/our ca.pem"));

@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{self, HeaderMap, HeaderValue};
-use reqwest::{StatusCode, Url, Version, redirect};
+use reqwest::{Method, StatusCode, Url, Version, redirect};
 use tokio::io::AsyncWriteExt as _;
 
-use crate::digest::{BUFFER, Hasher, Sha256};
+use crate::digest::Sha256;
 
 mod address;
 mod failing;
@@ -40,6 +40,9 @@ use pace::Pace;
 
 /// Redirects that are followed at most for one request.
 const REDIRECTS: usize = 10;
+
+/// How often an HTTP/2 connection with requests under way is asked whether it lives, and how long it may think.
+const PING: Duration = Duration::from_secs(20);
 
 /// A text that is never shown: a token, or an address that may hold a password.
 #[derive(Clone, PartialEq, Eq)]
@@ -126,6 +129,9 @@ impl Client {
             .connect_timeout(settings.connect_timeout)
             .redirect(redirect::Policy::limited(REDIRECTS))
             .referer(false)
+            // A connection that died without a word would otherwise be given to every attempt.
+            .http2_keep_alive_interval(PING)
+            .http2_keep_alive_timeout(PING)
             // The library must not read the environment by itself; the proxies below are all there are.
             .no_proxy();
         if !settings.multiplexing {
@@ -188,8 +194,34 @@ impl Client {
         }
     }
 
+    /// The length in bytes that the server states for a body, without fetching it; `None` where it states none.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::download`].
+    pub async fn length(&self, request: &Request<'_>) -> Result<Option<u64>, Error> {
+        let mut tries = Tries::new(self.inner.retries, self.inner.first_backoff);
+        loop {
+            match self.try_length(request).await {
+                Ok(length) => return Ok(length),
+                Err(trouble) => tries.wait_after(trouble).await?,
+            }
+        }
+    }
+
+    async fn try_length(&self, request: &Request<'_>) -> Result<Option<u64>, Trouble> {
+        let incoming = self.send(Method::HEAD, request, "identity").await?;
+        match incoming.response.status() {
+            // Asked of the headers themselves: a HEAD answer's body is empty, whatever length it states.
+            StatusCode::OK => {
+                Ok(text_of(incoming.response.headers(), header::CONTENT_LENGTH).and_then(|text| text.parse().ok()))
+            }
+            _ => Err(incoming.refusal(request.url).await),
+        }
+    }
+
     async fn try_get(&self, request: &Request<'_>, limit: u64) -> Result<Answer, Trouble> {
-        let mut incoming = self.send(request, "gzip").await?;
+        let mut incoming = self.send(Method::GET, request, "gzip").await?;
         let url = request.url;
         let status = incoming.response.status();
         let headers = incoming.response.headers();
@@ -238,30 +270,18 @@ impl Client {
         told: &mut u64,
     ) -> Result<u64, Trouble> {
         let url = request.url;
-        let mut incoming = self.send(request, "identity").await?;
+        let mut incoming = self.send(Method::GET, request, "identity").await?;
         match incoming.response.status() {
             StatusCode::OK => {}
             _ => return Err(incoming.refusal(url).await),
         }
         let written = |source: io::Error| Trouble::last(Error::Io { path: into.to_owned(), source });
         let mut file = tokio::fs::File::create(into).await.map_err(written)?;
-        let mut hasher = Hasher::new();
-        let mut waiting = BytesMut::new();
-        while let Some(chunk) = incoming.chunk(url, limit).await? {
-            hasher.update(&chunk);
-            waiting.extend_from_slice(&chunk);
-            if waiting.len() >= BUFFER {
-                file.write_all(&waiting).await.map_err(written)?;
-                waiting.clear();
-            }
-            if incoming.received > *told {
-                progress(incoming.received - *told);
-                *told = incoming.received;
-            }
-        }
-        file.write_all(&waiting).await.map_err(written)?;
-        file.flush().await.map_err(written)?;
-        let actual = hasher.finish();
+        let received = incoming.receive(url, limit, &mut file, written, progress, told).await;
+        // Also after a failure: a write that is still under way must not land in the next attempt's file.
+        let flushed = file.flush().await.map_err(written);
+        let actual = received?;
+        flushed?;
         if actual == expected {
             return Ok(incoming.received);
         }
@@ -271,12 +291,12 @@ impl Client {
     }
 
     /// Sends the request and waits for the head of the answer.
-    async fn send(&self, request: &Request<'_>, encoding: &'static str) -> Result<Incoming, Trouble> {
+    async fn send(&self, method: Method, request: &Request<'_>, encoding: &'static str) -> Result<Incoming, Trouble> {
         let inner = &self.inner;
         let url = parsed(request)?;
         let pass = inner.lanes.enter(&url).await;
         let mut pace = Pace::new(inner.low_speed_timeout, inner.low_speed_limit);
-        let sent = inner.client.get(url.clone()).headers(headers_of(request, encoding)?).send();
+        let sent = inner.client.request(method, url.clone()).headers(headers_of(request, encoding)?).send();
         let response = match pace.first(inner.connect_timeout, sent).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => return Err(Trouble::of_request(request.url, error)),

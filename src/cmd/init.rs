@@ -48,11 +48,8 @@ pub enum From {
 /// Runs the verb.
 pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     if args.update && args.from != From::Lock {
-        return Err(Failure::new(
-            Class::Usage,
-            "`--update` renews `[locked]` alone, which is `--from lock`",
-        )
-        .hint("leave `--from` away, or write a new file with `--force`"));
+        return Err(Failure::new(Class::Usage, "`--update` renews `[locked]` alone, which is `--from lock`")
+            .hint("leave `--from` away, or write a new file with `--force`"));
     }
     let output = context.absolute(&args.output);
     let exists = fs::symlink_metadata(&output).is_ok();
@@ -62,52 +59,27 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             .hint("`--update` renews its `[locked]` table and keeps all else; `--force` replaces it"));
     }
 
-    let old = if exists && args.update {
-        Some(depends::read_text(&output)?)
-    } else {
-        None
-    };
+    let old = if exists && args.update { Some(depends::read_text(&output)?) } else { None };
     let seed = gather(args, context)?;
     for foreign in &seed.left_out {
         let (name, version, source) = (&foreign.name, &foreign.version, &foreign.source);
-        context.report.warning(format!(
-            "{name} {version} is left out: it does not come from crates.io ({source})"
-        ));
+        context.report.warning(format!("{name} {version} is left out: it does not come from crates.io ({source})"));
     }
     let (verb, text) = match &old {
         Some(old) => ("Renewed", seed::renew(old, &output, &seed)?),
         None => ("Wrote", seed.to_toml()),
     };
-    durable::write(&output, text.as_bytes()).map_err(|source| {
-        Failure::io(
-            format!("could not write `{}`", args.output.display()),
-            source,
-        )
-    })?;
-    context.report.status(
-        verb,
-        format!("{} ({})", args.output.display(), contents(&seed)),
-    );
+    durable::write(&output, text.as_bytes())
+        .map_err(|source| Failure::io(format!("could not write `{}`", args.output.display()), source))?;
+    context.report.status(verb, format!("{} ({})", args.output.display(), contents(&seed)));
     Ok(())
 }
 
 fn contents(seed: &Seed) -> String {
-    let count = |number: usize, one: &str, more: &str| {
-        format!("{number} {}", if number == 1 { one } else { more })
-    };
-    let direct = seed
-        .direct
-        .as_ref()
-        .map(|direct| count(direct.len(), "requirement", "requirements"));
-    let locked = seed
-        .locked
-        .as_ref()
-        .map(|_| count(seed.locked_count(), "locked package", "locked packages"));
-    direct
-        .into_iter()
-        .chain(locked)
-        .collect::<Vec<_>>()
-        .join(", ")
+    let count = |number: usize, one: &str, more: &str| format!("{number} {}", if number == 1 { one } else { more });
+    let direct = seed.direct.as_ref().map(|_| count(seed.direct_count(), "requirement", "requirements"));
+    let locked = seed.locked.as_ref().map(|_| count(seed.locked_count(), "locked package", "locked packages"));
+    direct.into_iter().chain(locked).collect::<Vec<_>>().join(", ")
 }
 
 fn gather(args: &Args, context: &Context) -> Result<Seed, Failure> {
@@ -125,11 +97,8 @@ fn gather(args: &Args, context: &Context) -> Result<Seed, Failure> {
             seed.add_lock(&lock(&workspace, context)?);
         }
     }
-    let found = seed.locked_count() + seed.direct.as_ref().map_or(0, |direct| direct.len());
-    if found == 0 {
-        context
-            .report
-            .warning("nothing of crates.io is needed here".to_owned());
+    if seed.locked_count() + seed.direct_count() == 0 {
+        context.report.warning("nothing of crates.io is needed here".to_owned());
     }
     Ok(seed)
 }
@@ -137,18 +106,13 @@ fn gather(args: &Args, context: &Context) -> Result<Seed, Failure> {
 fn workspaces(args: &Args, context: &Context) -> Result<Vec<Workspace>, Failure> {
     if args.manifest_path.is_empty() {
         let found = workspace::find(&context.cwd, &context.env)?.ok_or_else(|| {
-            Failure::new(
-                Class::Input,
-                "neither the current directory nor one above it has a Cargo.toml",
-            )
-            .doing("could not find a workspace")
-            .hint("go to the project, or name its manifest with `--manifest-path`")
+            Failure::new(Class::Input, "neither the current directory nor one above it has a Cargo.toml")
+                .doing("could not find a workspace")
+                .hint("go to the project, or name its manifest with `--manifest-path`")
         })?;
         return Ok(vec![found]);
     }
-    let open = |path: &PathBuf| {
-        workspace::open(&context.absolute(path), &context.env).map_err(Failure::from)
-    };
+    let open = |path: &PathBuf| workspace::open(&context.absolute(path), &context.env).map_err(Failure::from);
     args.manifest_path.iter().map(open).collect()
 }
 
@@ -164,10 +128,12 @@ fn lock(workspace: &Workspace, context: &Context) -> Result<lockfile::Lockfile, 
         Ok(fitting) => {
             match fitting.fit {
                 Fit::AsItStands => {}
-                Fit::Missing => context.report.warning(format!("`{root}` has no Cargo.lock; cargo resolved a copy of it")),
+                Fit::Missing => {
+                    context.report.warning(format!("`{root}` has no Cargo.lock; cargo resolved a copy of it"))
+                }
                 Fit::Outdated { added, removed } => context.report.warning(format!(
                     "the Cargo.lock of `{root}` does not fit its manifests; cargo brought a copy up to date \
-                     ({added} packages added, {removed} removed)"
+                     (packages: {added} added, {removed} removed)"
                 )),
             }
             Ok(fitting.lockfile)
@@ -179,8 +145,7 @@ fn lock(workspace: &Workspace, context: &Context) -> Result<lockfile::Lockfile, 
             ));
             let lock = workspace::lock(workspace).map_err(Failure::from)?;
             lock.ok_or_else(|| {
-                Failure::new(Class::Input, "the Cargo.lock is gone")
-                    .doing("could not use the lock file")
+                Failure::new(Class::Input, "the Cargo.lock is gone").doing("could not use the lock file")
             })
         }
         Err(error) => Err(error.into()),
@@ -188,26 +153,11 @@ fn lock(workspace: &Workspace, context: &Context) -> Result<lockfile::Lockfile, 
 }
 
 /// Cargo on a copy, with a home of its own.
-fn run_cargo(
-    context: &Context,
-    cargo_home: &Path,
-    folder: &Path,
-    args: &[&str],
-) -> io::Result<Output> {
-    let program = context
-        .env
-        .path("CARGO")
-        .unwrap_or_else(|| PathBuf::from("cargo"));
+fn run_cargo(context: &Context, cargo_home: &Path, folder: &Path, args: &[&str]) -> io::Result<Output> {
+    let program = context.env.path("CARGO").unwrap_or_else(|| PathBuf::from("cargo"));
     let mut command = Command::new(program);
-    command
-        .args(args)
-        .current_dir(folder)
-        .env_clear()
-        .envs(context.env.iter());
-    command
-        .env("CARGO_HOME", cargo_home)
-        .env("CARGO_TERM_COLOR", "never")
-        .output()
+    command.args(args).current_dir(folder).env_clear().envs(context.env.iter());
+    command.env("CARGO_HOME", cargo_home).env("CARGO_TERM_COLOR", "never").output()
 }
 
 /// The upstream that the environment names counts for this cargo, too.
@@ -215,10 +165,7 @@ fn write_config(context: &Context, cargo_home: &Path) -> io::Result<()> {
     let Some(url) = context.env.text("FROSTMIRROR_REGISTRY_URL") else {
         return Ok(());
     };
-    let address = format!(
-        "sparse+{}/",
-        url.trim_start_matches("sparse+").trim_end_matches('/')
-    );
+    let address = format!("sparse+{}/", url.trim_start_matches("sparse+").trim_end_matches('/'));
     let mut config = toml_edit::DocumentMut::new();
     config["source"]["crates-io"]["replace-with"] = toml_edit::value("upstream");
     config["source"]["upstream"]["registry"] = toml_edit::value(address);

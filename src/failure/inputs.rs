@@ -18,23 +18,12 @@ impl From<depends::Error> for Failure {
         let (class, hint) = match &error {
             depends::Error::Read { source, .. } => {
                 let (class, hint) = unreadable(source);
-                (
-                    class,
-                    hint.or_else(|| {
-                        Some("`cargo frostmirror init` writes one from a workspace".to_owned())
-                    }),
-                )
+                (class, hint.or_else(|| Some("`cargo frostmirror init` writes one from a workspace".to_owned())))
             }
-            depends::Error::TooLarge { .. } => (
-                Class::Input,
-                Some("check that this is the file you meant".to_owned()),
-            ),
+            depends::Error::TooLarge { .. } => (Class::Input, Some("check that this is the file you meant".to_owned())),
             depends::Error::Invalid { .. } => (
                 Class::Input,
-                Some(
-                    "correct the file at the line and column named, and run the same command again"
-                        .to_owned(),
-                ),
+                Some("correct the file at the line and column named, and run the same command again".to_owned()),
             ),
         };
         let failure = Failure::new(class, error).doing("could not use the list of dependencies");
@@ -52,16 +41,23 @@ impl From<lockfile::Error> for Failure {
             lockfile::Error::Newer { .. } => {
                 (Class::Input, Some("update cargo-frostmirror: `cargo install cargo-frostmirror`".to_owned()))
             }
-            lockfile::Error::TooLarge { .. } => (Class::Input, Some("check that this is the file you meant".to_owned())),
+            lockfile::Error::TooLarge { .. } => {
+                (Class::Input, Some("check that this is the file you meant".to_owned()))
+            }
             lockfile::Error::Syntax { .. } => (
                 Class::Input,
                 Some("if a merge left it like this, `cargo update --workspace` in the workspace mends it".to_owned()),
             ),
             lockfile::Error::NoChecksum { .. } => (
                 Class::Input,
-                Some("without it the download cannot be checked; remove the entry and run `cargo update --workspace`".to_owned()),
+                Some(
+                    "without it the download cannot be checked; remove the entry and run `cargo update --workspace`"
+                        .to_owned(),
+                ),
             ),
-            lockfile::Error::Package { .. } | lockfile::Error::Checksum { .. } | lockfile::Error::TwoChecksums { .. } => {
+            lockfile::Error::Package { .. }
+            | lockfile::Error::Checksum { .. }
+            | lockfile::Error::TwoChecksums { .. } => {
                 (Class::Input, Some("cargo writes no such entry; take the file from version control".to_owned()))
             }
         };
@@ -82,20 +78,26 @@ impl From<workspace::Error> for Failure {
             Error::Lockfile(_) => (Class::Input, "`cargo generate-lockfile` in the workspace writes one".to_owned()),
             Error::NoManifest(_) => (Class::Input, "give the path of a Cargo.toml".to_owned()),
             Error::NoCargo { .. } => (Class::Input, "install cargo, or put it on PATH".to_owned()),
-            Error::Manifest { .. } => (Class::Input, "correct the manifest until `cargo metadata` accepts it".to_owned()),
-            Error::Metadata { .. } => (Class::Input, "this cargo may be too old; 1.70 or a later one is needed".to_owned()),
+            Error::Manifest { .. } => {
+                (Class::Input, "correct the manifest until `cargo metadata` accepts it".to_owned())
+            }
+            Error::Metadata { .. } => {
+                (Class::Input, "this cargo may be too old; 1.70 or a later one is needed".to_owned())
+            }
             Error::Copy { source, .. } => {
                 let (class, hint) = unreadable(source);
-                (class, hint.unwrap_or_else(|| "check the file, and the folder for temporary files (TMPDIR)".to_owned()))
+                (
+                    class,
+                    hint.unwrap_or_else(|| "check the file, and the folder for temporary files (TMPDIR)".to_owned()),
+                )
             }
             Error::Unresolved { .. } => (
                 Class::Input,
-                "run `cargo update --workspace` in the workspace until it succeeds, and then the same command again".to_owned(),
+                "run `cargo update --workspace` in the workspace until it succeeds, and then the same command again"
+                    .to_owned(),
             ),
         };
-        Failure::new(class, error)
-            .doing("could not use the workspace")
-            .hint(hint)
+        Failure::new(class, error).doing("could not use the workspace").hint(hint)
     }
 }
 
@@ -112,8 +114,6 @@ impl From<seed::Error> for Failure {
 
 impl From<seed::InvalidDependency> for Failure {
     fn from(error: seed::InvalidDependency) -> Failure {
-        Failure::new(Class::Input, error)
-            .doing("could not use the workspace")
-            .hint("correct the member's Cargo.toml")
+        Failure::new(Class::Input, error).doing("could not use the workspace").hint("correct the member's Cargo.toml")
     }
 }

@@ -124,6 +124,29 @@ impl Downloads {
         Ok(held)
     }
 
+    /// What one crate weighs in bytes, where that is known, and whether it is here already. Downloads nothing.
+    pub async fn weigh(&self, id: &CrateId, digest: Sha256) -> Result<(Option<u64>, bool), Error> {
+        let wanted = BTreeMap::from([(id.clone(), digest)]);
+        if let Some(held) = self.look(&wanted).await?.remove(id) {
+            return Ok((Some(held.size), true));
+        }
+        if self.offline {
+            return Err(Error::Offline { ids: vec![id.clone()] });
+        }
+        let url = self.index.config().await?.download_url(id, &digest);
+        let token = self.index.download_token().await?;
+        let request = Request { authorization: token.as_ref(), ..Request::new(&url) };
+        match self.client.length(&request).await {
+            Ok(length) => Ok((length, false)),
+            Err(source @ http::Error::NotFound { .. }) => {
+                Err(Error::Refused { absent: vec![source], altered: Vec::new() })
+            }
+            // Not every upstream answers HEAD; a plan without a weight is still a plan.
+            Err(http::Error::Status { .. }) => Ok((None, false)),
+            Err(source) => Err(Error::Network { id: id.clone(), source }),
+        }
+    }
+
     /// What is here already, hashed on threads that may block.
     async fn look(&self, wanted: &BTreeMap<CrateId, Sha256>) -> Result<BTreeMap<CrateId, Downloaded>, Error> {
         let folders = Arc::new(self.cargo_folders());

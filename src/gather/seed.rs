@@ -87,11 +87,7 @@ impl Seed {
         Ok(())
     }
 
-    fn add_dependency(
-        &mut self,
-        member: &Package,
-        dependency: &Dependency,
-    ) -> Result<(), InvalidDependency> {
+    fn add_dependency(&mut self, member: &Package, dependency: &Dependency) -> Result<(), InvalidDependency> {
         let invalid = |why: String| InvalidDependency {
             member: member.name.to_string(),
             dependency: dependency.name.clone(),
@@ -101,28 +97,21 @@ impl Seed {
         let (Some(source), None) = (&dependency.source, &dependency.path) else {
             return Ok(());
         };
-        let source = TomlLockfileSourceId::new(source.repr.clone())
-            .map_err(|error| invalid(error.to_string()))?;
+        let source = TomlLockfileSourceId::new(source.repr.clone()).map_err(|error| invalid(error.to_string()))?;
         if !is_crates_io(&source) {
             let foreign = Foreign {
                 name: dependency.name.clone(),
                 version: shown(&dependency.req),
                 source: match source.kind() {
-                    SourceKind::Git(_) => ForeignSource::Git {
-                        url: crate::gather::lockfile::shown_url(&source),
-                    },
-                    _ => ForeignSource::Registry {
-                        url: crate::gather::lockfile::shown_url(&source),
-                    },
+                    SourceKind::Git(_) => ForeignSource::Git { url: crate::gather::lockfile::shown_url(&source) },
+                    _ => ForeignSource::Registry { url: crate::gather::lockfile::shown_url(&source) },
                 },
             };
             self.left_out.insert(foreign);
             return Ok(());
         }
-        let name: CrateName = dependency
-            .name
-            .parse()
-            .map_err(|error: crate::crate_id::InvalidName| invalid(error.to_string()))?;
+        let name: CrateName =
+            dependency.name.parse().map_err(|error: crate::crate_id::InvalidName| invalid(error.to_string()))?;
         let mut features = dependency.features.clone();
         features.extend(switched_on(member, dependency));
         features.retain(|feature| check_feature(feature).is_ok());
@@ -131,27 +120,24 @@ impl Seed {
             features,
             default_features: dependency.uses_default_features,
         };
-        merge(
-            self.direct.get_or_insert_default().entry(name).or_default(),
-            wanted,
-        );
+        merge(self.direct.get_or_insert_default().entry(name).or_default(), wanted);
         Ok(())
+    }
+
+    /// Requirements in all; a crate with alternatives has several.
+    pub fn direct_count(&self) -> usize {
+        self.direct.iter().flat_map(BTreeMap::values).map(Vec::len).sum()
     }
 
     /// Exact versions in all.
     pub fn locked_count(&self) -> usize {
-        self.locked
-            .iter()
-            .flat_map(BTreeMap::values)
-            .map(BTreeSet::len)
-            .sum()
+        self.locked.iter().flat_map(BTreeMap::values).map(BTreeSet::len).sum()
     }
 
     /// The text of a new depends.toml.
     pub fn to_toml(&self) -> String {
         let mut document = DocumentMut::new();
-        let mut before =
-            "# What to carry across the air gap; written by `cargo frostmirror init`.\n".to_owned();
+        let mut before = "# What to carry across the air gap; written by `cargo frostmirror init`.\n".to_owned();
         if let Some(direct) = &self.direct {
             let mut table = Table::new();
             for (name, alternatives) in direct {
@@ -169,7 +155,9 @@ impl Seed {
             for (name, versions) in locked {
                 table.insert(name.as_str(), Item::Value(versions_value(versions)));
             }
-            before.push_str("\n# Every package of crates.io that Cargo.lock names; renewed by `cargo frostmirror init --update`.\n");
+            before.push_str(
+                "\n# Every package of crates.io that Cargo.lock names; renewed by `cargo frostmirror init --update`.\n",
+            );
             before.push_str(&left_out_comment(&self.left_out));
             table.decor_mut().set_prefix(before);
             document.insert("locked", Item::Table(table));
@@ -183,20 +171,14 @@ fn left_out_comment(left_out: &BTreeSet<Foreign>) -> String {
     if left_out.is_empty() {
         return String::new();
     }
-    let lines = left_out.iter().map(|foreign| {
-        format!(
-            "{LEFT_OUT_LINE}{} {} ({})\n",
-            foreign.name, foreign.version, foreign.source
-        )
-    });
+    let lines = left_out
+        .iter()
+        .map(|foreign| format!("{LEFT_OUT_LINE}{} {} ({})\n", foreign.name, foreign.version, foreign.source));
     format!("{LEFT_OUT}\n{}", lines.collect::<String>())
 }
 
 /// The features of a dependency that the member's own features name as `dependency/feature` or `dependency?/feature`.
-fn switched_on<'m>(
-    member: &'m Package,
-    dependency: &'m Dependency,
-) -> impl Iterator<Item = String> + 'm {
+fn switched_on<'m>(member: &'m Package, dependency: &'m Dependency) -> impl Iterator<Item = String> + 'm {
     let key = dependency.rename.as_deref().unwrap_or(&dependency.name);
     member.features.values().flatten().filter_map(move |value| {
         let (name, feature) = value.split_once('/')?;
@@ -206,10 +188,7 @@ fn switched_on<'m>(
 
 /// Adds a requirement to those of the same crate: one of the same versions takes its features in.
 fn merge(alternatives: &mut Vec<Requirement>, wanted: Requirement) {
-    let index = match alternatives
-        .iter()
-        .position(|held| held.version == wanted.version)
-    {
+    let index = match alternatives.iter().position(|held| held.version == wanted.version) {
         Some(index) => {
             let held = &mut alternatives[index];
             held.default_features |= wanted.default_features;
@@ -239,11 +218,7 @@ fn shown(req: &VersionReq) -> String {
 fn alternatives_value(alternatives: &[Requirement]) -> Value {
     match alternatives {
         [only] => requirement_value(only),
-        several => several
-            .iter()
-            .map(requirement_value)
-            .collect::<Array>()
-            .into(),
+        several => several.iter().map(requirement_value).collect::<Array>().into(),
     }
 }
 
@@ -257,15 +232,7 @@ fn requirement_value(requirement: &Requirement) -> Value {
         table.insert("default-features", false.into());
     }
     if !requirement.features.is_empty() {
-        table.insert(
-            "features",
-            requirement
-                .features
-                .iter()
-                .map(String::as_str)
-                .collect::<Array>()
-                .into(),
-        );
+        table.insert("features", requirement.features.iter().map(String::as_str).collect::<Array>().into());
     }
     table.into()
 }
@@ -274,12 +241,7 @@ fn versions_value(versions: &BTreeSet<Version>) -> Value {
     let mut texts = versions.iter().map(Version::to_string);
     match (texts.next(), texts.next()) {
         (Some(only), None) => only.into(),
-        (first, second) => first
-            .into_iter()
-            .chain(second)
-            .chain(texts)
-            .collect::<Array>()
-            .into(),
+        (first, second) => first.into_iter().chain(second).chain(texts).collect::<Array>().into(),
     }
 }
 

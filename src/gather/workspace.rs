@@ -1,7 +1,7 @@
 //! The user's workspace, as cargo sees it. Nothing here ever writes into it.
 //!
 //! Plain `cargo metadata` writes a Cargo.lock; `--no-deps` resolves nothing and writes nothing. Where a lock is missing
-//! or may not fit the manifests, cargo works on a [`copy`] of the manifests instead.
+//! or may not fit the manifests, cargo works on a copy of the manifests instead ([`fitting_lock`]).
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -85,63 +85,37 @@ pub enum Error {
 
 /// Finds the workspace that `folder` lies in: the nearest Cargo.toml upward, as cargo does.
 pub fn find(folder: &Path, env: &Env) -> Result<Option<Workspace>, Error> {
-    let manifest = folder
-        .ancestors()
-        .map(|folder| folder.join("Cargo.toml"))
-        .find(|path| path.is_file());
+    let manifest = folder.ancestors().map(|folder| folder.join("Cargo.toml")).find(|path| path.is_file());
     manifest.map(|manifest| open(&manifest, env)).transpose()
 }
 
 /// Opens the workspace of a manifest; `manifest` is absolute, and may be the folder that holds it.
 pub fn open(manifest: &Path, env: &Env) -> Result<Workspace, Error> {
-    let manifest = if manifest.is_dir() {
-        manifest.join("Cargo.toml")
-    } else {
-        manifest.to_owned()
-    };
+    let manifest = if manifest.is_dir() { manifest.join("Cargo.toml") } else { manifest.to_owned() };
     if !manifest.is_file() {
         return Err(Error::NoManifest(manifest));
     }
     let metadata = metadata(&manifest, env)?;
     let root = metadata.workspace_root.into_std_path_buf();
     let lockfile = root.join("Cargo.lock");
-    Ok(Workspace {
-        root,
-        manifest,
-        lockfile: lockfile.is_file().then_some(lockfile),
-        members: metadata.packages,
-    })
+    Ok(Workspace { root, manifest, lockfile: lockfile.is_file().then_some(lockfile), members: metadata.packages })
 }
 
 /// The workspace's lock without a look at whether it fits; `None` where there is none.
 pub fn lock(workspace: &Workspace) -> Result<Option<Lockfile>, lockfile::Error> {
-    workspace
-        .lockfile
-        .as_deref()
-        .map(Lockfile::read)
-        .transpose()
+    workspace.lockfile.as_deref().map(Lockfile::read).transpose()
 }
 
 /// What cargo says of a manifest's workspace. It reads manifests only, asks no network, and writes nothing.
 fn metadata(manifest: &Path, env: &Env) -> Result<Metadata, Error> {
     let mut wanted = MetadataCommand::new();
-    wanted
-        .cargo_path(program(env))
-        .manifest_path(manifest)
-        .no_deps()
-        .other_options(["--offline".to_owned()]);
+    wanted.cargo_path(program(env)).manifest_path(manifest).no_deps().other_options(["--offline".to_owned()]);
     let output = run(wanted.cargo_command(), folder_of(manifest), env)?;
     if !output.status.success() {
-        return Err(Error::Manifest {
-            manifest: manifest.to_owned(),
-            words: words_of(&output),
-        });
+        return Err(Error::Manifest { manifest: manifest.to_owned(), words: words_of(&output) });
     }
     let parsed = MetadataCommand::parse(String::from_utf8_lossy(&output.stdout));
-    parsed.map_err(|source| Error::Metadata {
-        manifest: manifest.to_owned(),
-        source,
-    })
+    parsed.map_err(|source| Error::Metadata { manifest: manifest.to_owned(), source })
 }
 
 /// The cargo that runs us (it sets CARGO for its subcommands), else the one on PATH.
@@ -151,16 +125,9 @@ fn program(env: &Env) -> PathBuf {
 
 /// Runs cargo in a folder (a rust-toolchain file there counts), with exactly the user's environment.
 fn run(mut command: Command, folder: &Path, env: &Env) -> Result<Output, Error> {
-    command
-        .current_dir(folder)
-        .env_clear()
-        .envs(env.iter())
-        .env("CARGO_TERM_COLOR", "never");
+    command.current_dir(folder).env_clear().envs(env.iter()).env("CARGO_TERM_COLOR", "never");
     let output = command.output();
-    output.map_err(|source| Error::NoCargo {
-        cargo: program(env).display().to_string(),
-        source,
-    })
+    output.map_err(|source| Error::NoCargo { cargo: program(env).display().to_string(), source })
 }
 
 /// What cargo said on stderr, without its status lines.

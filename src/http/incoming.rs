@@ -1,8 +1,13 @@
 //! An answer whose body is still to come: its pieces, its proper end, and what it means when it is a refusal.
 
-use bytes::Bytes;
+use std::io;
+
+use bytes::{Bytes, BytesMut};
 use reqwest::header::{self, HeaderMap};
 use reqwest::{Response, StatusCode, Version};
+use tokio::io::AsyncWriteExt as _;
+
+use crate::digest::{BUFFER, Hasher, Sha256};
 
 use super::address::{QUOTED, quoted, shown};
 use super::failing::{Error, Fault, Trouble, retry_after};
@@ -56,6 +61,34 @@ impl Incoming {
             Ok(Err(error)) => Err(Trouble::of_request(url, error)),
             Err(slow) => Err(Trouble::fault(url, slow)),
         }
+    }
+
+    /// Writes the whole body to `file`, hashing on the way; the digest. `told` is how many bytes `progress` knows of.
+    pub(super) async fn receive(
+        &mut self,
+        url: &str,
+        limit: u64,
+        file: &mut tokio::fs::File,
+        written: impl Fn(io::Error) -> Trouble,
+        progress: &(dyn Fn(u64) + Sync),
+        told: &mut u64,
+    ) -> Result<Sha256, Trouble> {
+        let mut hasher = Hasher::new();
+        let mut waiting = BytesMut::new();
+        while let Some(chunk) = self.chunk(url, limit).await? {
+            hasher.update(&chunk);
+            waiting.extend_from_slice(&chunk);
+            if waiting.len() >= BUFFER {
+                file.write_all(&waiting).await.map_err(&written)?;
+                waiting.clear();
+            }
+            if self.received > *told {
+                progress(self.received - *told);
+                *told = self.received;
+            }
+        }
+        file.write_all(&waiting).await.map_err(&written)?;
+        Ok(hasher.finish())
     }
 
     /// Takes in a body that nobody wants, if it is short: then the connection can serve again.

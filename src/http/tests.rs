@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::env::Env;
-use crate::failure::Failure;
 
 mod answers;
 mod bodies;
@@ -34,8 +33,15 @@ async fn get(url: &str) -> Result<Answer, Error> {
     client().get(&Request::new(url), 1000).await
 }
 
-fn code(error: Error) -> u8 {
-    Failure::from(error).class.code()
+/// The error and its causes, one a line, as a user is told of them.
+fn told(error: &Error) -> String {
+    let mut lines = error.to_string();
+    let mut next = std::error::Error::source(error);
+    while let Some(cause) = next {
+        lines = format!("{lines}\n{cause}");
+        next = cause.source();
+    }
+    lines
 }
 
 struct Target {

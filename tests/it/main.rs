@@ -15,3 +15,6 @@ mod import_bundle;
 mod import_faults;
 mod import_order;
 mod crash;
+mod bundle_legacy;
+mod bundle_memory;
+mod bundle_verbs;

@@ -15,6 +15,7 @@ Usage: cargo xtask VERB
 Verbs:
   ci             everything that must hold: formatting, lints, docs, generated files, all tests
   test [ARGS]    all tests; ARGS go to `cargo test`
+  bench [ROWS]   a table of medians and ratios; rows: lock depends big network
   gen [--check]  write completions and man pages, or check that the committed ones are up to date
   dist [--target TRIPLE]
                  a release archive with its checksum, in target/dist";
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
     let outcome = match words.as_slice() {
         ["ci"] => ci::run_all(),
         ["test", rest @ ..] => ci::test(rest),
+        ["bench", rest @ ..] => run(cargo(&["bench", "--quiet", "--bench", "ratios", "--"]).args(rest)),
         ["gen"] => generated::write(),
         ["gen", "--check"] => generated::check(),
         ["dist"] => dist::run_for(None),

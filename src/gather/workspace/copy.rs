@@ -74,25 +74,16 @@ pub fn fitting_lock(
         let mut quick = Command::new(program(env));
         quick.args(MEND).args(["--locked", "--offline"]);
         if run(quick, &folder, env)?.status.success() {
-            return Ok(FittingLock {
-                lockfile: before.clone(),
-                text: text.clone(),
-                fit: Fit::AsItStands,
-            });
+            return Ok(FittingLock { lockfile: before.clone(), text: text.clone(), fit: Fit::AsItStands });
         }
     }
 
-    let output = cargo(&folder, MEND).map_err(|source| Error::NoCargo {
-        cargo: program(env).display().to_string(),
-        source,
-    })?;
+    let output =
+        cargo(&folder, MEND).map_err(|source| Error::NoCargo { cargo: program(env).display().to_string(), source })?;
     if !output.status.success() {
         // The user knows the workspace by its own path, not by the copy's.
         let words = words_of(&output).replace(&*scratch.to_string_lossy(), "");
-        return Err(Error::Unresolved {
-            root: workspace.root.clone(),
-            words,
-        });
+        return Err(Error::Unresolved { root: workspace.root.clone(), words });
     }
     // A workspace without any dependency has a lock, too: its members.
     let text = read(&lock_path)?;
@@ -105,19 +96,12 @@ pub fn fitting_lock(
         },
         (None, _) => Fit::Missing,
     };
-    Ok(FittingLock {
-        lockfile,
-        text,
-        fit,
-    })
+    Ok(FittingLock { lockfile, text, fit })
 }
 
 /// How many of `wanted` are not in `held`; both are sorted.
 fn lacking(held: &[LockedPackage], wanted: &[LockedPackage]) -> usize {
-    wanted
-        .iter()
-        .filter(|package| held.binary_search(package).is_err())
-        .count()
+    wanted.iter().filter(|package| held.binary_search(package).is_err()).count()
 }
 
 struct Copy<'c> {
@@ -129,12 +113,7 @@ impl Copy<'_> {
     fn make(&self, workspace: &Workspace) -> Result<(), Error> {
         let mut seen = BTreeSet::new();
         let mut next = self.surroundings(&workspace.root)?;
-        self.package_files(
-            &workspace.root.join("Cargo.toml"),
-            &workspace.members,
-            &mut seen,
-            &mut next,
-        )?;
+        self.package_files(&workspace.root.join("Cargo.toml"), &workspace.members, &mut seen, &mut next)?;
         while let Some(manifest) = next.pop() {
             if seen.contains(&manifest) || !manifest.is_file() {
                 continue;
@@ -145,10 +124,7 @@ impl Copy<'_> {
                 seen.insert(manifest);
                 continue;
             };
-            let root = metadata
-                .workspace_root
-                .into_std_path_buf()
-                .join("Cargo.toml");
+            let root = metadata.workspace_root.into_std_path_buf().join("Cargo.toml");
             self.package_files(&root, &metadata.packages, &mut seen, &mut next)?;
             // Such a package may be excluded from the workspace that its folder lies in.
             if seen.insert(manifest.clone()) {
@@ -181,10 +157,7 @@ impl Copy<'_> {
                     write(&stub, "")?;
                 }
             }
-            let paths = member
-                .dependencies
-                .iter()
-                .filter_map(|dependency| dependency.path.as_ref());
+            let paths = member.dependencies.iter().filter_map(|dependency| dependency.path.as_ref());
             next.extend(paths.map(|path| path.as_std_path().join("Cargo.toml")));
         }
         Ok(())
@@ -204,11 +177,7 @@ impl Copy<'_> {
             }
             // With both names there, cargo takes the one without the ending.
             let names = [".cargo/config", ".cargo/config.toml"];
-            let Some(config) = names
-                .iter()
-                .map(|name| folder.join(name))
-                .find(|path| path.is_file())
-            else {
+            let Some(config) = names.iter().map(|name| folder.join(name)).find(|path| path.is_file()) else {
                 continue;
             };
             let table = table(&config);
@@ -247,18 +216,12 @@ fn what_decides(mut config: Table) -> Table {
     for name in ["patch", "resolver"] {
         wanted.extend(config.remove(name).map(|value| (name.to_owned(), value)));
     }
-    let registries = config
-        .remove("registries")
-        .and_then(|value| value.try_into::<Table>().ok())
-        .unwrap_or_default();
+    let registries = config.remove("registries").and_then(|value| value.try_into::<Table>().ok()).unwrap_or_default();
     let indexes: Table = registries
         .into_iter()
         .filter_map(|(name, registry)| {
             let index = registry.get("index")?.clone();
-            Some((
-                name,
-                Value::Table([("index".to_owned(), index)].into_iter().collect()),
-            ))
+            Some((name, Value::Table([("index".to_owned(), index)].into_iter().collect())))
         })
         .collect();
     if !indexes.is_empty() {
@@ -269,19 +232,11 @@ fn what_decides(mut config: Table) -> Table {
 
 /// The manifests that `[patch]` and `[replace]` name by path.
 fn patches(table: &Table, base: &Path) -> Vec<PathBuf> {
-    let patched = table
-        .get("patch")
-        .and_then(Value::as_table)
-        .into_iter()
-        .flat_map(|patch| patch.values());
+    let patched = table.get("patch").and_then(Value::as_table).into_iter().flat_map(|patch| patch.values());
     let replaced = table.get("replace").into_iter();
     let tables = patched.chain(replaced).filter_map(Value::as_table);
-    let paths = tables
-        .flat_map(|table| table.values())
-        .filter_map(|entry| entry.get("path")?.as_str());
-    paths
-        .map(|path| normal(&base.join(path)).join("Cargo.toml"))
-        .collect()
+    let paths = tables.flat_map(|table| table.values()).filter_map(|entry| entry.get("path")?.as_str());
+    paths.map(|path| normal(&base.join(path)).join("Cargo.toml")).collect()
 }
 
 /// The path without `.` and `..`, by its words alone, as cargo does it.
@@ -301,24 +256,15 @@ fn normal(path: &Path) -> PathBuf {
 
 /// A TOML file, empty where it is none: cargo reads the same file and tells of it better.
 fn table(path: &Path) -> Table {
-    fs::read_to_string(path)
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or_default()
+    fs::read_to_string(path).ok().and_then(|text| text.parse().ok()).unwrap_or_default()
 }
 
 fn read(path: &Path) -> Result<String, Error> {
-    fs::read_to_string(path).map_err(|source| Error::Copy {
-        path: path.to_owned(),
-        source,
-    })
+    fs::read_to_string(path).map_err(|source| Error::Copy { path: path.to_owned(), source })
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Error> {
     let folder = path.parent().unwrap_or(path);
     let written = fs::create_dir_all(folder).and_then(|()| fs::write(path, text));
-    written.map_err(|source| Error::Copy {
-        path: path.to_owned(),
-        source,
-    })
+    written.map_err(|source| Error::Copy { path: path.to_owned(), source })
 }

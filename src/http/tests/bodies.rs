@@ -37,7 +37,7 @@ async fn lasting_faults_say_what_and_how_often() {
     let server = Server::start(move |_, _| Act::Send(cut.clone().into())).await;
     let error = get(&server.url("/a")).await.expect_err("truncated");
     assert_eq!(server.heads().len(), 4);
-    let shown = Failure::from(error).to_string();
+    let shown = told(&error);
     assert!(shown.contains("/a (tried 4 times)"), "{shown}");
     assert!(shown.contains("the connection broke while the body came"), "{shown}");
 
@@ -51,14 +51,14 @@ async fn lasting_faults_say_what_and_how_often() {
     let client = Client::new(&quick).expect("client");
     let url = server.url("/a");
     let error = client.get(&Request::new(&url), 10).await.expect_err("hangs");
-    let shown = Failure::from(error).to_string();
+    let shown = told(&error);
     assert!(shown.contains("(tried 2 times)") && shown.contains("only 0 bytes"), "{shown}");
 
     let free = std::net::TcpListener::bind("127.0.0.1:0").expect("port");
     let url = format!("http://{}/a", free.local_addr().expect("address"));
     drop(free);
     let error = get(&url).await.expect_err("nobody there");
-    let shown = Failure::from(error).to_string();
+    let shown = told(&error);
     assert!(shown.contains("could not connect") && shown.contains("refused"), "{shown}");
 }
 
@@ -78,7 +78,7 @@ async fn wrong_bytes_are_final_unless_nobody_said_where_they_end() {
     let target = Target::new();
     let error = download(&server.url("/a"), &target.path(), b"good", &|_| {}).await.expect_err("wrong");
     assert!(matches!(&error, Error::Checksum { .. }), "{error}");
-    assert_eq!((server.heads().len(), code(error)), (1, 4));
+    assert_eq!(server.heads().len(), 1);
 
     let server = Server::start(|_, n| {
         let body = if n == 0 { "go" } else { "good" };
@@ -172,7 +172,7 @@ async fn redirects_are_followed_within_reason_and_tokens_stay_home() {
     let heads = server.heads();
     assert!(heads.iter().all(|head| head.contains("authorization: tok")));
     let error = body("/round").await.expect_err("endless");
-    assert!(Failure::from(error).to_string().contains("too many redirects"));
+    assert!(told(&error).contains("too many redirects"));
     assert!(server.heads().len() < 20);
 }
 
@@ -194,6 +194,14 @@ async fn a_host_without_http2_gets_eight_requests_at_a_time() {
         task.await.expect("task");
     }
     assert_eq!(MOST.load(Ordering::SeqCst), 8);
+}
+
+#[test]
+fn tasks_may_hold_requests() {
+    fn is_send<T: Send>(_: T) {}
+    let (client, request) = (client(), Request::new("http://127.0.0.1:1/"));
+    is_send(client.get(&request, 1));
+    is_send(client.download(&request, Path::new("file"), Sha256::of(b""), 1, &|_| {}));
 }
 
 #[tokio::test]

@@ -60,7 +60,7 @@ async fn a_tunnel_is_asked_for_with_name_and_password() {
     // us@er:secret
     assert!(head.to_lowercase().contains("proxy-authorization: basic dxnazxi6c2vjcmv0"), "{head}");
     let inside = format!("{error:?}");
-    let shown = format!("{inside}{}", Failure::from(error));
+    let shown = format!("{inside}{}", told(&error));
     assert!(!shown.contains("secret"), "{shown}");
     assert!(shown.contains("proxy authorization required"), "{shown}");
 }
@@ -78,7 +78,6 @@ fn a_proxy_that_cannot_be_used_is_named_without_its_password() {
         let text = format!("{error}{error:?}");
         assert!(text.contains(words) && text.contains("config.toml"), "{text}");
         assert!(!text.contains("secret"), "{text}");
-        assert_eq!(code(error), 3);
     }
 }
 
@@ -121,7 +120,6 @@ async fn a_private_authority_is_trusted_by_cainfo_and_http2_shares_one_connectio
     let excluded = Settings { cainfo: Some(other), cert_file: Some(cainfo), ..settings() };
     let error = Client::new(&excluded).expect("client").get(&Request::new(&url), 100).await.expect_err("excluded");
     assert!(matches!(error, Error::Certificate { .. }), "{error:?}");
-    assert_eq!(code(error), 5);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -160,6 +158,5 @@ fn authorities_that_cannot_be_read_are_named() {
         let settings = Settings { cainfo: Some(path.clone()), ..settings() };
         let error = Client::new(&settings).err().expect("no authorities");
         assert!(error.to_string().contains(path.to_str().expect("UTF-8 path")), "{error}");
-        assert_eq!(code(error), 3);
     }
 }
