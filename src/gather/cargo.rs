@@ -24,7 +24,7 @@ const RESOLVER_3: Version = Version::new(1, 84, 0);
 pub(super) const SOURCE: &str = "frostmirror-snapshot";
 
 /// Variables that the child keeps: how to find and start the toolchain, and nothing that changes what it does.
-const KEPT: [&str; 20] = [
+const KEPT: [&str; 19] = [
     "PATH",
     "HOME",
     "USERPROFILE",
@@ -44,8 +44,6 @@ const KEPT: [&str; 20] = [
     "RUSTUP_AUTO_INSTALL",
     "RUSTC",
     "CARGO_RESOLVER_INCOMPATIBLE_RUST_VERSIONS",
-    // The toolchain's own switch between names of its channels; cargo's version checks look at it.
-    "RUSTC_BOOTSTRAP",
 ];
 
 /// Variables that a workspace keeps besides, because its git dependencies are fetched by cargo itself.

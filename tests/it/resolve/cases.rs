@@ -352,6 +352,17 @@ fn the_token_goes_to_every_request_of_a_registry_that_wants_it() {
 }
 
 #[test]
+fn versions_for_a_newer_compiler_are_taken_as_the_users_cargo_takes_them() {
+    let upstream = Upstream::start();
+    upstream.publish(Crate::new("a", "1.0.0").rust_version("1.56"));
+    upstream.publish(Crate::new("a", "1.1.0").rust_version("1.999"));
+    let depends = "[dependencies]\na = \"1\"\n";
+    assert_eq!(Workshop::new(&upstream).names(depends), ["a 1.0.0"]);
+    let allowing = Workshop::new(&upstream).env("CARGO_RESOLVER_INCOMPATIBLE_RUST_VERSIONS", "allow");
+    assert_eq!(allowing.names(depends), ["a 1.1.0"]);
+}
+
+#[test]
 fn a_missing_or_old_cargo_is_told_with_what_to_do() {
     let upstream = Upstream::start();
     let shop = Workshop::new(&upstream).env("CARGO", "/nowhere/cargo");

@@ -155,7 +155,10 @@ impl Workshop {
     }
 
     /// Downloads in a run of its own.
-    pub fn download(&self, wanted: &[(&str, &str, &str)]) -> Result<BTreeMap<CrateId, Downloaded>, Box<download::Error>> {
+    pub fn download(
+        &self,
+        wanted: &[(&str, &str, &str)],
+    ) -> Result<BTreeMap<CrateId, Downloaded>, Box<download::Error>> {
         let wanted = wanted.iter().map(|(name, version, cksum)| {
             let digest: Sha256 = cksum.parse().unwrap();
             (CrateId::parse(name, version).unwrap(), digest)
