@@ -6,6 +6,7 @@ mod support;
 mod upstream;
 mod bundle;
 mod bundle_hostile;
+mod bundle_arbitrary;
 mod bundle_legacy;
 mod bundle_memory;
 mod bundle_verbs;
