@@ -149,7 +149,7 @@ pub fn run(verb: Verb, context: &Context) -> Result<(), Failure> {
         Verb::Up(args) => cmd::up::run(&args, context),
         Verb::Status(args) => cmd::status::run(&args, context),
         Verb::Setup(args) => cmd::setup::run(&args, context),
-        Verb::Completions(args) => cmd::completions::run(&args, context),
-        Verb::Man(args) => cmd::man::run(&args, context),
+        Verb::Completions(args) => cmd::completions::run(&args, command(), context),
+        Verb::Man(args) => cmd::man::run(&args, command(), context),
     }
 }

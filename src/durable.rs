@@ -29,6 +29,35 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     sync_folder(folder)
 }
 
+/// Writes `bytes` to `path` like [`write`], for a file that belongs to the user: its permissions stay what they were,
+/// and a new file gets `mode` (where the system has modes).
+pub fn rewrite(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let folder = folder_of(path);
+    let mut file = tempfile::Builder::new().prefix(".part-").tempfile_in(folder)?;
+    let permissions = match fs::metadata(path) {
+        Ok(held) => Some(held.permissions()),
+        Err(_) => permissions_of_mode(mode),
+    };
+    if let Some(permissions) = permissions {
+        file.as_file().set_permissions(permissions)?;
+    }
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|e| e.error)?;
+    sync_folder(folder)
+}
+
+#[cfg(unix)]
+fn permissions_of_mode(mode: u32) -> Option<fs::Permissions> {
+    use std::os::unix::fs::PermissionsExt;
+    Some(fs::Permissions::from_mode(mode))
+}
+
+#[cfg(not(unix))]
+fn permissions_of_mode(_: u32) -> Option<fs::Permissions> {
+    None
+}
+
 /// Gives a file the permissions of an ordinary one; temporary files are made private.
 #[cfg(unix)]
 pub fn make_public(path: &Path) -> io::Result<()> {
@@ -59,15 +88,51 @@ pub fn sync_file_system(folder: &Path) -> io::Result<()> {
 pub fn sync_file_system(folder: &Path) -> io::Result<()> {
     let mut files = Vec::new();
     collect(folder, &mut files)?;
-    let workers = 16.min(files.len().max(1));
-    let share = files.len().div_ceil(workers).max(1);
+    in_a_pool(&files, |path| File::open(path)?.sync_all())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn in_a_pool<P: AsRef<Path> + Sync>(paths: &[P], sync: impl Fn(&Path) -> io::Result<()> + Sync) -> io::Result<()> {
+    let workers = 16.min(paths.len().max(1));
+    let share = paths.len().div_ceil(workers).max(1);
     std::thread::scope(|scope| {
-        let running: Vec<_> = files
+        let running: Vec<_> = paths
             .chunks(share)
-            .map(|part| scope.spawn(move || part.iter().try_for_each(|path| File::open(path)?.sync_all())))
+            .map(|part| scope.spawn(|| part.iter().try_for_each(|path| sync(path.as_ref()))))
             .collect();
-        running.into_iter().try_for_each(|worker| worker.join().unwrap_or_else(|_| Err(io::Error::other("a sync worker panicked"))))
+        running
+            .into_iter()
+            .try_for_each(|worker| worker.join().unwrap_or_else(|_| Err(io::Error::other("a sync worker panicked"))))
     })
+}
+
+/// Makes the names in `folders` durable, all of which are on the file system of `root`, in one call.
+#[cfg(target_os = "linux")]
+pub fn sync_folders(root: &Path, folders: &[&Path]) -> io::Result<()> {
+    match folders {
+        [] => Ok(()),
+        [folder] => sync_folder(folder),
+        _ => sync_file_system(root),
+    }
+}
+
+/// Makes the names in `folders` durable; this system cannot sync a file system in one call, so a pool does it.
+#[cfg(not(target_os = "linux"))]
+pub fn sync_folders(_: &Path, folders: &[&Path]) -> io::Result<()> {
+    in_a_pool(folders, |folder| sync_folder(folder))
+}
+
+/// Bytes that an ordinary user may still write to the file system of `folder`; `None` where the system does not say.
+#[cfg(unix)]
+pub fn free_space(folder: &Path) -> io::Result<Option<u64>> {
+    let numbers = rustix::fs::statvfs(folder)?;
+    Ok(Some(numbers.f_bavail.saturating_mul(numbers.f_frsize)))
+}
+
+/// Bytes that may still be written to the file system of `folder`; this system is not asked.
+#[cfg(not(unix))]
+pub fn free_space(_: &Path) -> io::Result<Option<u64>> {
+    Ok(None)
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -109,5 +174,7 @@ mod tests {
         }
         assert_eq!(fs::read_dir(folder.path()).expect("list").count(), 1);
         sync_file_system(folder.path()).expect("sync");
+        sync_folders(folder.path(), &[folder.path(), folder.path()]).expect("sync");
+        assert_ne!(free_space(folder.path()).expect("asked"), Some(0));
     }
 }

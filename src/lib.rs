@@ -45,8 +45,8 @@
 
 pub mod cli;
 pub mod cmd;
-pub mod failure;
 pub mod report;
+pub mod failure;
 pub mod fetch;
 pub mod serve;
 pub mod mirror;

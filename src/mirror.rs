@@ -1,1 +1,31 @@
-//! mirror
+//! The tree on disk: imported into under a lock, all or nothing, while its readers keep reading.
+//!
+//! | file | what it knows |
+//! |---|---|
+//! | [`layout`] | every path, and the format page of the tree |
+//! | [`lock`] | who may change the tree: one process at a time |
+//! | [`import`] | a bundle into the tree |
+//! | `receive` | a bundle's bytes, staged as they pass |
+//! | [`index`] | how lines of two origins become one index file |
+//! | [`lines`] | what is recorded of every line |
+//! | [`store`] | staging, placing by rename, taking back |
+//! | [`order`] | dependencies before their dependents |
+//! | [`ledger`] | one record a bundle; the commit |
+//! | [`head`] | `manifest.json`: counts and lineages |
+//! | [`link`] | `crates/index`, for cargo's local-registry |
+//! | [`base_url`] | the address that clients are told |
+//! | [`status`] | what `status` prints |
+
+pub mod base_url;
+pub mod head;
+pub mod import;
+pub mod index;
+pub mod layout;
+pub mod ledger;
+pub mod lines;
+pub mod link;
+pub mod lock;
+pub mod order;
+mod receive;
+pub mod status;
+pub mod store;

@@ -10,16 +10,16 @@ pub struct Args {
     pub shell: clap_complete::Shell,
 }
 
-/// Runs the verb.
-pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
-    context.report.data(&script(args.shell));
+/// Runs the verb; `command` is the whole command line.
+pub fn run(args: &Args, command: clap::Command, context: &Context) -> Result<(), Failure> {
+    context.report.data(&script(args.shell, command));
     Ok(())
 }
 
 /// The completion script for the binary `cargo-frostmirror`; cargo's own scripts have no hook for subcommands.
-pub fn script(shell: clap_complete::Shell) -> String {
+pub fn script(shell: clap_complete::Shell, command: clap::Command) -> String {
     let mut bytes = Vec::new();
-    let mut command = crate::cli::command().bin_name("cargo-frostmirror");
+    let mut command = command.bin_name("cargo-frostmirror");
     clap_complete::generate(shell, &mut command, "cargo-frostmirror", &mut bytes);
     String::from_utf8_lossy(&bytes).into_owned()
 }

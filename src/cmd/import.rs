@@ -1,13 +1,145 @@
-//! `import`.
+//! `import`: bundles into a mirror, each all or nothing.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::Timestamp;
 
 use super::Context;
+use crate::bundle::open::{self, Bundle};
+use crate::event::Sink;
 use crate::failure::{Class, Failure};
+use crate::mirror::base_url::BaseUrl;
+use crate::mirror::import::{ImportOptions, Imported};
+use crate::mirror::layout::Layout;
+use crate::mirror::lock::{Holder, lock_for_adding};
 
 /// Words of `import`.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// Bundles; a folder stands for the *.pkg files in it, `-` for standard input
+    #[arg(value_name = "FILE|DIR|-", required = true)]
+    pub bundles: Vec<PathBuf>,
+    /// The mirror, made where it is not there [default: /mirror where it exists, else mirror/ below FROSTMIRROR_HOME]
+    #[arg(long, value_name = "DIR", env = "FROSTMIRROR_MIRROR", hide_env_values = true)]
+    pub mirror: Option<PathBuf>,
+    /// Where a snapshot's configuration goes; an ordinary bundle never touches it
+    #[arg(long, value_name = "DIR", env = "FROSTMIRROR_CONFIG_DIR", hide_env_values = true)]
+    pub config_dir: Option<PathBuf>,
+    /// Write index/config.json for static servers that are reached under this address
+    #[arg(long, value_name = "URL", env = "FROSTMIRROR_BASE_URL", hide_env_values = true)]
+    pub base_url: Option<String>,
+    /// How long to wait for another process that holds the mirror
+    #[arg(long, value_name = "SECS", default_value_t = 60)]
+    pub lock_timeout: u64,
+}
 
 /// Runs the verb.
-pub fn run(_: &Args, _: &Context) -> Result<(), Failure> {
-    Err(Failure::new(Class::Bug, "not built yet"))
+pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
+    let layout = Layout::new(context.directory(args.mirror.as_deref(), "/mirror", "mirror")?);
+    let base_url: Option<BaseUrl> = args.base_url.as_deref().map(str::parse).transpose()?;
+    let sources = sources(&args.bundles, &layout, context)?;
+    for source in sources {
+        let name = source.name();
+        import(source, &layout, base_url.clone(), args, context).map_err(|failure| match failure.doing {
+            None => failure.doing(format!("could not import {name}")),
+            Some(_) => failure,
+        })?;
+    }
+    let note = "no index/config.json is there, which only a static web server needs: give it with `--base-url URL`; `cargo frostmirror serve` does without";
+    if !layout.index_config().exists() {
+        context.report.status("Note", note.to_owned());
+    }
+    Ok(())
+}
+
+/// A bundle by where it comes from.
+enum Source {
+    File(PathBuf),
+    Stdin,
+}
+
+/// A bundle whose manifest was read and checked.
+struct Opened {
+    bundle: Bundle<Box<dyn Read>>,
+    /// Bytes of its file, where it is one.
+    length: Option<u64>,
+}
+
+impl Source {
+    fn name(&self) -> String {
+        match self {
+            Source::File(path) => path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
+            Source::Stdin => "standard input".to_owned(),
+        }
+    }
+
+    fn open(&self, layout: &Layout) -> Result<Opened, Failure> {
+        let (reader, length): (Box<dyn Read>, _) = match self {
+            Source::Stdin => (Box::new(io::stdin()), None),
+            Source::File(path) => {
+                let doing = || format!("could not read `{}`", path.display());
+                let file = File::open(path).map_err(|source| Failure::io(doing(), source))?;
+                let about = file.metadata().map_err(|source| Failure::io(doing(), source))?;
+                (Box::new(file), about.is_file().then_some(about.len()))
+            }
+        };
+        // The plain form of a 1.x bundle is as large as what it holds, so it goes where that will go, without a name.
+        let spool = layout.root().ancestors().find(|folder| folder.is_dir()).unwrap_or(layout.root());
+        Ok(Opened { bundle: open::open_any(reader, &self.name(), spool)?, length })
+    }
+}
+
+fn import(
+    source: Source,
+    layout: &Layout,
+    base_url: Option<BaseUrl>,
+    args: &Args,
+    context: &Context,
+) -> Result<Imported, Failure> {
+    let Opened { bundle, length } = source.open(layout)?;
+    let now = Timestamp::now();
+    let me = Holder::this_process("import", &context.env, now);
+    let mut guard = lock_for_adding(layout, Duration::from_secs(args.lock_timeout), &me, context.report.as_ref())?;
+    let options = ImportOptions { base_url, rehash_held: true, file_name: source.name(), length, now };
+    Ok(guard.import(bundle, &options, context.report.as_ref())?)
+}
+
+/// The bundles that the words stand for, in order; those of a folder by the time they were made, then by name.
+fn sources(words: &[PathBuf], layout: &Layout, context: &Context) -> Result<Vec<Source>, Failure> {
+    let mut sources = Vec::new();
+    for word in words {
+        if word == Path::new("-") {
+            sources.push(Source::Stdin);
+            continue;
+        }
+        let path = context.absolute(word);
+        if path.is_dir() {
+            sources.extend(bundles_in(&path, layout)?);
+        } else {
+            sources.push(Source::File(path));
+        }
+    }
+    Ok(sources)
+}
+
+fn bundles_in(folder: &Path, layout: &Layout) -> Result<Vec<Source>, Failure> {
+    let doing = || format!("could not list `{}`", folder.display());
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).map_err(|source| Failure::io(doing(), source))? {
+        let path = entry.map_err(|source| Failure::io(doing(), source))?.path();
+        if path.extension().is_some_and(|end| end == "pkg") && path.is_file() {
+            let source = Source::File(path.clone());
+            let created = source.open(layout)?.bundle.manifest().created.clone();
+            found.push((created, path, source));
+        }
+    }
+    if found.is_empty() {
+        return Err(Failure::new(Class::Input, format!("no *.pkg file is in `{}`", folder.display()))
+            .hint("give the bundle's file, or the folder that it is in"));
+    }
+    found.sort_by(|a, b| (&a.0, &a.1).cmp(&(&b.0, &b.1)));
+    Ok(found.into_iter().map(|(_, _, source)| source).collect())
 }

@@ -13,9 +13,10 @@ pub struct Args {
     pub dir: Option<PathBuf>,
 }
 
-/// Runs the verb.
-pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
-    let pages = pages().map_err(|source| Failure::new(Class::Bug, source).doing("could not draw the man pages"))?;
+/// Runs the verb; `command` is the whole command line.
+pub fn run(args: &Args, command: clap::Command, context: &Context) -> Result<(), Failure> {
+    let pages =
+        pages(command).map_err(|source| Failure::new(Class::Bug, source).doing("could not draw the man pages"))?;
     let Some(dir) = &args.dir else {
         if let Some((_, page)) = pages.first() {
             context.report.data(page);
@@ -32,8 +33,8 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
 }
 
 /// Every page with its file name, the tool's own first.
-pub fn pages() -> std::io::Result<Vec<(String, String)>> {
-    let mut command = crate::cli::command().bin_name("cargo-frostmirror");
+pub fn pages(command: clap::Command) -> std::io::Result<Vec<(String, String)>> {
+    let mut command = command.bin_name("cargo-frostmirror");
     command.build();
     let mut pages = vec![page("cargo-frostmirror".to_owned(), command.clone())?];
     for verb in command.get_subcommands() {

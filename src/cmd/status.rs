@@ -1,13 +1,53 @@
-//! `status`.
+//! `status`: what a mirror holds, from recorded state.
+
+use std::path::PathBuf;
+
+use serde_json::json;
 
 use super::Context;
-use crate::failure::{Class, Failure};
+use crate::failure::Failure;
+use crate::mirror::layout::Layout;
+use crate::mirror::link::LinkState;
+use crate::mirror::status::Status;
 
 /// Words of `status`.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// The mirror [default: /mirror where it exists, else mirror/ below FROSTMIRROR_HOME]
+    #[arg(long, value_name = "DIR", env = "FROSTMIRROR_MIRROR", hide_env_values = true)]
+    pub mirror: Option<PathBuf>,
+}
 
 /// Runs the verb.
-pub fn run(_: &Args, _: &Context) -> Result<(), Failure> {
-    Err(Failure::new(Class::Bug, "not built yet"))
+pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
+    let layout = Layout::new(context.directory(args.mirror.as_deref(), "/mirror", "mirror")?);
+    let status = Status::read(&layout).map_err(|error| {
+        Failure::from(error).doing(format!("could not read the state of `{}`", layout.root().display()))
+    })?;
+    let link = match status.link {
+        LinkState::Missing if status.imports == 0 => "none yet".to_owned(),
+        ref link => link.to_string(),
+    };
+    if context.report.is_json() {
+        context.report.json(&json!({
+            "reason": "status-of-mirror",
+            "mirror": layout.root(),
+            "crates": status.counts.versions,
+            "names": status.counts.crates,
+            "bytes": status.counts.bytes,
+            "last_import": status.last_import.map(|_| status.last_import_text()),
+            "imports": status.imports,
+            "lineages": status.lineages,
+            "index_link": link,
+            "index_link_good": status.link == LinkState::Good,
+        }));
+        return Ok(());
+    }
+    context.report.data(&format!(
+        "Crate count: {}\nTotal size: {} bytes\nLast import: {}\nIndex link: {link}\n",
+        status.counts.versions,
+        status.counts.bytes,
+        status.last_import_text(),
+    ));
+    Ok(())
 }

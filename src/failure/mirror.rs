@@ -1,1 +1,92 @@
 //! Errors of `mirror`: class and hint.
+
+use super::{Class, Failure, hint_of_io};
+use crate::mirror::{base_url, import, layout, lock, status, store};
+
+impl From<store::Error> for Failure {
+    fn from(error: store::Error) -> Failure {
+        let hint = hint_of_io(&error.source);
+        Failure { hint, ..Failure::new(Class::Disk, error) }
+    }
+}
+
+impl From<layout::Error> for Failure {
+    fn from(error: layout::Error) -> Failure {
+        match error {
+            layout::Error::Newer { ref tool, .. } => {
+                let hint = format!("use cargo-frostmirror {tool} or later on this mirror");
+                Failure::new(Class::Integrity, error).hint(hint)
+            }
+            layout::Error::Unreadable { .. } => Failure::new(Class::Integrity, error)
+                .hint("restore the file from a copy of the mirror, or import all bundles into a new one"),
+            layout::Error::Io { ref source, .. } => {
+                let hint = hint_of_io(source);
+                Failure { hint, ..Failure::new(Class::Disk, error) }
+            }
+        }
+    }
+}
+
+impl From<lock::Error> for Failure {
+    fn from(error: lock::Error) -> Failure {
+        match error {
+            lock::Error::Held { waited, .. } => Failure::new(Class::Locked, error).hint(format!(
+                "waited {} s; wait for that process to end, or give it longer with `--lock-timeout SECS`",
+                waited.as_secs()
+            )),
+            lock::Error::Layout(error) => error.into(),
+            lock::Error::Io { ref source, .. } => {
+                let hint = hint_of_io(source);
+                Failure { hint, ..Failure::new(Class::Disk, error) }
+            }
+        }
+    }
+}
+
+impl From<status::Error> for Failure {
+    fn from(error: status::Error) -> Failure {
+        match error {
+            status::Error::Layout(error) => error.into(),
+            status::Error::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<base_url::InvalidBaseUrl> for Failure {
+    fn from(error: base_url::InvalidBaseUrl) -> Failure {
+        Failure::new(Class::Input, error).doing("could not use the base URL")
+    }
+}
+
+impl From<import::Error> for Failure {
+    fn from(error: import::Error) -> Failure {
+        use import::Error as E;
+        match error {
+            E::Open(error) => error.into(),
+            E::Store(error) => error.into(),
+            E::Bad { .. } => Failure::new(Class::Integrity, error)
+                .hint("copy the bundle again, and compare both copies with `cargo frostmirror verify`"),
+            E::Conflicts { .. } => Failure::new(Class::Integrity, error)
+                .hint("upstream never changes a published version: find out which of the two was tampered with"),
+            E::MissingBase { ref parent, .. } => {
+                let hint = match parent {
+                    Some(parent) => format!("import {parent} first; where it is lost, fetch without `--incremental`"),
+                    None => "import the earlier bundles first; where they are lost, fetch without `--incremental`"
+                        .to_owned(),
+                };
+                Failure::new(Class::Integrity, error).hint(hint)
+            }
+            E::Snapshot { .. } => {
+                Failure::new(Class::Input, error).hint("import the bundles that the snapshot was made from")
+            }
+            E::Time { .. } => Failure::new(Class::Integrity, error),
+            E::NoSpace { .. } => {
+                Failure::new(Class::Disk, error).hint("free some space on that disk and run the same command again")
+            }
+            E::Torn { .. } => {
+                let hint = "what is left is whole and served; import the same bundle again once the disk is well";
+                Failure::new(Class::Disk, error).hint(hint)
+            }
+        }
+    }
+}

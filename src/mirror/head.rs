@@ -1,0 +1,214 @@
+//! `manifest.json`: what a mirror holds, in numbers, and which histories feed it. Small, for people and for `status`.
+//!
+//! It is derived: the newest record of the ledger holds a copy, and [`Counts::of_tree`] takes the numbers anew.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::layout::Layout;
+use super::store::{Error, failed};
+
+/// The version of the head's form.
+const FORM: u32 = 1;
+
+/// The head.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    /// The version of this form.
+    pub format: u32,
+    /// The tool that wrote it.
+    pub tool: String,
+    /// What is held.
+    #[serde(flatten)]
+    pub counts: Counts,
+    /// When the newest import was done (RFC 3339, UTC); absent where there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_import: Option<String>,
+    /// How many imports are on record.
+    pub imports: u64,
+    /// The histories that feed the mirror, by id.
+    pub lineages: Vec<LineageHead>,
+}
+
+/// What a mirror holds, in numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Names in the index.
+    pub crates: u64,
+    /// `.crate` files.
+    pub versions: u64,
+    /// Bytes of all `.crate` files.
+    pub bytes: u64,
+}
+
+/// The newest bundle of one history.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LineageHead {
+    /// The history.
+    pub id: String,
+    /// Its newest bundle's place in it.
+    pub sequence: u64,
+    /// The bundle.
+    pub bundle: String,
+    /// When the bundle was written.
+    pub created: String,
+    /// The name of its record in the ledger.
+    pub record: String,
+}
+
+impl Head {
+    /// What `manifest.json` says; `None` where it is not there or not readable as a head.
+    pub(super) fn read_file(layout: &Layout) -> Result<Option<Head>, Error> {
+        let path = layout.head();
+        match fs::read(&path) {
+            Ok(text) => Ok(serde_json::from_slice(&text).ok().filter(|head: &Head| head.format == FORM)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound || e.kind() == io::ErrorKind::NotADirectory => Ok(None),
+            Err(source) => Err(failed("read", &path)(source)),
+        }
+    }
+
+    /// This head with other numbers.
+    pub(super) fn with(mut self, counts: Counts) -> Head {
+        self.format = FORM;
+        self.tool = format!("cargo-frostmirror {}", env!("CARGO_PKG_VERSION"));
+        self.counts = counts;
+        self
+    }
+
+    /// This head after an import of a bundle that is its lineage's newest unless a later one was there.
+    pub(super) fn after(mut self, imported: &str, lineage: LineageHead) -> Head {
+        self.last_import = Some(imported.to_owned());
+        self.imports += 1;
+        match self.lineages.binary_search_by(|known| known.id.cmp(&lineage.id)) {
+            Err(at) => self.lineages.insert(at, lineage),
+            Ok(at)
+                if (lineage.sequence, &lineage.created) >= (self.lineages[at].sequence, &self.lineages[at].created) =>
+            {
+                self.lineages[at] = lineage;
+            }
+            Ok(_) => {}
+        }
+        self
+    }
+
+    /// The text of `manifest.json`.
+    pub(super) fn render(&self) -> Vec<u8> {
+        let mut text = serde_json::to_vec_pretty(self).expect("plain fields are JSON");
+        text.push(b'\n');
+        text
+    }
+}
+
+/// What a staged import adds to a tree and takes from it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Growth {
+    /// Names that the index lacked.
+    pub(super) crates: u64,
+    /// `.crate` files that were not there.
+    pub(super) versions: u64,
+    /// Bytes of crates that are placed.
+    pub(super) bytes: u64,
+    /// Bytes of files that they replace.
+    pub(super) bytes_replaced: u64,
+}
+
+impl Counts {
+    /// The numbers after `growth`.
+    pub(super) fn after(self, growth: &Growth) -> Counts {
+        Counts {
+            crates: self.crates + growth.crates,
+            versions: self.versions + growth.versions,
+            bytes: (self.bytes + growth.bytes).saturating_sub(growth.bytes_replaced),
+        }
+    }
+
+    /// The numbers, counted in the tree; only needed where nobody recorded them.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn of_tree(layout: &Layout) -> Result<Counts, Error> {
+        let mut counts = Counts::default();
+        each_file(&layout.crates(), 0, &mut |path| {
+            if path.extension().is_some_and(|end| end == "crate") {
+                counts.versions += 1;
+                counts.bytes += fs::symlink_metadata(path)?.len();
+            }
+            Ok(())
+        })?;
+        // A name's file is at least one folder deep; config.json is none.
+        each_file(&layout.index(), 3, &mut |path| {
+            if path.parent() != Some(&layout.index()) {
+                counts.crates += 1;
+            }
+            Ok(())
+        })?;
+        Ok(counts)
+    }
+}
+
+/// Calls `each` with every file in `folder` and in the folders down to `depth` below it; links are not followed.
+fn each_file(folder: &Path, depth: u32, each: &mut dyn FnMut(&Path) -> io::Result<()>) -> Result<(), Error> {
+    let entries = match fs::read_dir(folder) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(failed("list", folder))?,
+    };
+    for entry in entries {
+        let entry = entry.map_err(failed("list", folder))?;
+        let kind = entry.file_type().map_err(failed("list", folder))?;
+        let path = entry.path();
+        if kind.is_dir() && depth > 0 {
+            each_file(&path, depth - 1, each)?;
+        } else if kind.is_file() {
+            each(&path).map_err(failed("read", &path))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lineage(id: &str, sequence: u64) -> LineageHead {
+        LineageHead {
+            id: id.to_owned(),
+            sequence,
+            bundle: String::new(),
+            created: String::new(),
+            record: String::new(),
+        }
+    }
+
+    #[test]
+    fn an_older_bundle_of_a_lineage_does_not_become_its_newest() {
+        let mut head = Head::default();
+        for (id, sequence) in [("b", 1), ("a", 2), ("a", 1), ("b", 3)] {
+            head = head.after("2026-01-01T00:00:00Z", lineage(id, sequence));
+        }
+        let known: Vec<_> = head.lineages.iter().map(|l| (l.id.as_str(), l.sequence)).collect();
+        assert_eq!(known, [("a", 2), ("b", 3)]);
+        assert_eq!(head.imports, 4);
+    }
+
+    #[test]
+    fn a_tree_is_counted_without_its_link_and_config() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let layout = Layout::new(folder.path());
+        assert_eq!(Counts::of_tree(&layout).expect("counted"), Counts::default());
+        fs::create_dir_all(layout.index().join("se/rd")).expect("folder");
+        fs::create_dir_all(layout.crates().join("index/se/rd")).expect("folder");
+        for (path, text) in [
+            ("index/config.json", "{}"),
+            ("index/se/rd/serde", "x"),
+            ("crates/serde-1.0.0.crate", "12345"),
+            ("crates/serde-1.0.1.crate", "123"),
+            ("crates/index/se/rd/x.crate", "1"),
+        ] {
+            fs::write(folder.path().join(path), text).expect("write");
+        }
+        assert_eq!(Counts::of_tree(&layout).expect("counted"), Counts { crates: 1, versions: 2, bytes: 8 });
+    }
+}

@@ -1,0 +1,489 @@
+//! A bundle into a mirror: streamed, staged, checked whole, and only then placed, all or nothing.
+//!
+//! The steps, with a named checkpoint after each at which a test kills the process:
+//!
+//! 1. What the manifest alone can tell: a base that is not held, a full disk.
+//! 2. One pass over the payload. Crates are staged while the bundle's reader hashes them; one that is held is compared
+//!    with its file instead, byte by byte, which finds rot without hashing anything twice. Index files are merged in
+//!    memory, one at a time, and staged.
+//! 3. Any problem so far: staging is emptied, and the mirror is as it was.
+//! 4. One sync; then renames: crates; the records of lines; index files, dependencies first. A failure here takes back
+//!    what was renamed.
+//! 5. The record in the ledger: the commit. Then the head, which can be derived.
+
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+
+use super::base_url::BaseUrl;
+use super::head::{Counts, Head, LineageHead};
+use super::ledger::{self, Record};
+use super::link::{self, LinkState};
+use super::lock::AddGuard;
+use super::order::dependencies_first;
+use super::receive::Receiver;
+use super::store::{self, Move, Placing, Staging, failed};
+use crate::bundle::format::{BundleKind, CrateState, Manifest};
+use crate::bundle::open::{self, Bundle, Problem};
+use crate::crate_id::CrateId;
+use crate::digest::Sha256;
+use crate::durable::{self, checkpoint};
+use crate::event::{Event, Phase, Sink};
+
+/// Every checkpoint of an import, in the order in which a first import with a base URL passes them.
+pub const CHECKPOINTS: &[&str] = &[
+    "import:locked",
+    "import:staged",
+    "import:synced",
+    "import:crates-half",
+    "import:crates",
+    "import:lines-half",
+    "import:lines",
+    "import:index-half",
+    "import:index",
+    "import:config-half",
+    "import:config",
+    "import:record-half",
+    "import:record",
+    "import:head-half",
+    "import:head",
+    "import:link",
+];
+
+/// Bytes that one file takes beyond its content, at most, on common file systems.
+const FILE_OVERHEAD: u64 = 4096;
+
+/// How to import.
+#[derive(Clone, Debug)]
+pub struct ImportOptions {
+    /// Write `index/config.json` for this address.
+    pub base_url: Option<BaseUrl>,
+    /// Compare files that are held with what the bundle ships, and hash those that it relies on. Without it, their
+    /// size is trusted.
+    pub rehash_held: bool,
+    /// The name of the bundle's file, for records and reports.
+    pub file_name: String,
+    /// The length of the bundle's file in bytes, where it is one.
+    pub length: Option<u64>,
+    /// The time of the import.
+    pub now: Timestamp,
+}
+
+/// What an import did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Imported {
+    /// The bundle's id.
+    pub id: String,
+    /// Crates that the bundle ships.
+    pub crates: u64,
+    /// Crates that the mirror did not hold.
+    pub crates_new: u64,
+    /// Crates whose file was held and had rotted.
+    pub crates_mended: u64,
+    /// Bytes of crates that were placed.
+    pub bytes_new: u64,
+    /// Index files that changed.
+    pub index_changed: u64,
+    /// What the mirror holds now.
+    pub counts: Counts,
+    /// The bundle was on record, and everything in it was held already.
+    pub already: bool,
+    /// What stands at `crates/index` now.
+    pub link: LinkState,
+}
+
+/// An import that was refused or failed; the mirror is as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The bundle cannot be read.
+    #[error(transparent)]
+    Open(#[from] open::Error),
+    /// The bundle is damaged or lies.
+    #[error("the bundle `{file}` is not good; nothing of it was imported")]
+    Bad {
+        /// The bundle's file.
+        file: String,
+        /// Everything that is wrong with it.
+        #[source]
+        problems: Problems,
+    },
+    /// The bundle contradicts what the mirror holds.
+    #[error("the bundle `{file}` contradicts the mirror; nothing of it was imported")]
+    Conflicts {
+        /// The bundle's file.
+        file: String,
+        /// What cannot both be true.
+        #[source]
+        conflicts: Problems,
+    },
+    /// The bundle relies on crates that are not held.
+    #[error("the bundle `{file}` builds on {}, and {missing} of the crates that it relies on are not held, first {first}", match parent { Some(parent) => format!("`{parent}`"), None => "an earlier one".to_owned() })]
+    MissingBase {
+        /// The bundle's file.
+        file: String,
+        /// The file that it builds on.
+        parent: Option<String>,
+        /// How many crates.
+        missing: usize,
+        /// The first few.
+        first: String,
+    },
+    /// The bundle is a snapshot.
+    #[error("the bundle `{file}` is a snapshot of a mirror, which this version cannot restore")]
+    Snapshot {
+        /// The bundle's file.
+        file: String,
+    },
+    /// A time in the manifest is none.
+    #[error("the bundle `{file}` says that its index was read at `{text}`, which is no time")]
+    Time {
+        /// The bundle's file.
+        file: String,
+        /// What it says.
+        text: String,
+    },
+    /// The disk has too little room.
+    #[error("the bundle `{file}` needs {needed} bytes, and the disk of `{}` has {free} free", root.display())]
+    NoSpace {
+        /// The bundle's file.
+        file: String,
+        /// The mirror.
+        root: PathBuf,
+        /// Bytes.
+        needed: u64,
+        /// Bytes.
+        free: u64,
+    },
+    /// The file system refused.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// A step failed, and what was placed before it could not all be taken back.
+    #[error("the import was not undone whole ({left})")]
+    Torn {
+        /// What could not be taken back.
+        left: store::Error,
+        /// The step that failed.
+        source: store::Error,
+    },
+}
+
+/// Several problems as one cause: the first ones, one a line.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.join("\n"))]
+pub struct Problems(pub Vec<String>);
+
+/// Problems that a failure names; the rest is counted.
+const NAMED: usize = 20;
+
+impl Problems {
+    fn of<T: ToString>(all: &[T]) -> Problems {
+        let mut lines: Vec<String> = all.iter().take(NAMED).map(ToString::to_string).collect();
+        if all.len() > NAMED {
+            lines.push(format!("and {} more", all.len() - NAMED));
+        }
+        Problems(lines)
+    }
+}
+
+impl AddGuard {
+    /// Imports a bundle whose manifest was read, all or nothing.
+    ///
+    /// # Errors
+    /// Everything in [`Error`]; the mirror is then as it was.
+    pub fn import<R: io::Read>(
+        &mut self,
+        bundle: Bundle<R>,
+        options: &ImportOptions,
+        sink: &dyn Sink,
+    ) -> Result<Imported, Error> {
+        checkpoint("import:locked");
+        let mut staging = Staging::begin(&self.layout)?;
+        let read = self.before_payload(bundle.manifest(), options)?;
+        sink.event(begin(bundle.manifest()));
+        let mut receiver =
+            Receiver::new(&self.layout, &mut staging, options.rehash_held, read, index_only(bundle.manifest()), sink);
+        let streamed = bundle.stream(&mut receiver);
+        sink.event(Event::End { phase: Phase::Importing });
+        let received = receiver.finish();
+        let streamed = match (streamed, received.failure) {
+            (_, Some(failure)) => return Err(Error::Store(failure)),
+            (streamed, None) => streamed?,
+        };
+        refuse_bad(&streamed.problems, &received.conflicts, options)?;
+        sink.status("Verified", format!("{} crates of {}", received.shipped, options.file_name));
+        checkpoint("import:staged");
+
+        let records = ledger::names(&self.layout)?;
+        let on_record = ledger::holds(&records, &streamed.manifest.id);
+        let known = if staging.torn { None } else { Head::read_file(&self.layout)? };
+        let counts = match &known {
+            Some(head) => head.counts,
+            None => Counts::of_tree(&self.layout)?,
+        };
+        let mut imported = Imported {
+            id: streamed.manifest.id.clone(),
+            crates: received.shipped,
+            crates_new: received.crates_new,
+            crates_mended: received.crates_mended,
+            bytes_new: received.bytes_new,
+            index_changed: received.index.len() as u64,
+            counts: counts.after(&received.grown),
+            already: false,
+            link: LinkState::Good,
+        };
+        let order = dependencies_first(&received.nodes);
+        let mut steps = vec![
+            Step::new("import:crates", self.layout.crates(), received.crates),
+            Step::new("import:lines", self.layout.lines(), received.lines),
+            Step::new("import:index", self.layout.index(), sorted_by(received.index, &order)),
+        ];
+        if let Some(config) = self.stage_config(&mut staging, options.base_url.as_ref())? {
+            steps.push(Step::new("import:config", self.layout.index(), vec![config]));
+        }
+        imported.already = on_record && steps.iter().all(|step| step.moves.is_empty());
+        if !imported.already || known.is_none() {
+            let head = match known {
+                Some(head) => head,
+                None => ledger::newest_head(&self.layout)?.unwrap_or_default(),
+            };
+            let name = (!on_record).then(|| ledger::next_name(&records, &imported.id));
+            let (head, record) = committed(head, imported.counts, name.as_deref(), streamed.manifest, options);
+            if let (Some(name), Some(record)) = (name, record) {
+                let moved = Move { staged: staging.write(&record.render())?, place: name.into(), replaces: false };
+                steps.push(Step::new("import:record", self.layout.ledger(), vec![moved]));
+            }
+            let replaces = self.layout.head().symlink_metadata().is_ok();
+            let moved = Move { staged: staging.write(&head.render())?, place: "manifest.json".into(), replaces };
+            steps.push(Step::new("import:head", self.layout.root().to_owned(), vec![moved]));
+            place(&mut staging, &steps)?;
+        }
+        drop(staging);
+        imported.link = self.restore_link(sink);
+        checkpoint("import:link");
+        report(&imported, &received.notes, &options.file_name, sink);
+        Ok(imported)
+    }
+
+    /// Everything that can be refused before the payload is read. Returns when the bundle's index was read.
+    fn before_payload(&self, manifest: &Manifest, options: &ImportOptions) -> Result<Timestamp, Error> {
+        let file = || options.file_name.clone();
+        if manifest.kind == BundleKind::Snapshot {
+            return Err(Error::Snapshot { file: file() });
+        }
+        let text = &manifest.index_read;
+        let read = text.parse().map_err(|_| Error::Time { file: file(), text: text.chars().take(80).collect() })?;
+        let mut missing: Vec<CrateId> = Vec::new();
+        for record in manifest.relied_on() {
+            let id = record.id();
+            let path = self.layout.crate_file(&id);
+            let size = (record.size > 0).then_some(record.size);
+            if !is_held(&path, size, &record.sha256, options.rehash_held).map_err(failed("read", &path))? {
+                missing.push(id);
+            }
+        }
+        if !missing.is_empty() {
+            let parent = manifest.parent.as_ref().map(|parent| parent.file.clone());
+            let first: Vec<String> = missing.iter().take(5).map(ToString::to_string).collect();
+            return Err(Error::MissingBase { file: file(), parent, missing: missing.len(), first: first.join(", ") });
+        }
+        self.check_space(manifest, options)?;
+        Ok(read)
+    }
+
+    fn check_space(&self, manifest: &Manifest, options: &ImportOptions) -> Result<(), Error> {
+        let root = self.layout.root();
+        // Sizes that exceed the file they are in are a lie, and the reader finds it; that is no full disk.
+        let stored = manifest.blocks.iter().try_fold(0u64, |sum, block| sum.checked_add(block.stored_size()?));
+        if options.length.is_some_and(|length| stored.is_none_or(|stored| stored > length)) {
+            return Ok(());
+        }
+        let mut needed = 0u64;
+        for entry in manifest.entries() {
+            let held = entry.path.below(root).metadata().is_ok_and(|there| there.len() == entry.size);
+            if !held {
+                needed = needed.saturating_add(entry.size).saturating_add(FILE_OVERHEAD);
+            }
+        }
+        let file = || options.file_name.clone();
+        match durable::free_space(root).map_err(failed("ask for the free space of", root))? {
+            Some(free) if free < needed => Err(Error::NoSpace { file: file(), root: root.to_owned(), needed, free }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Stages `index/config.json` where it is to say something that it does not say yet.
+    fn stage_config(&self, staging: &mut Staging, base_url: Option<&BaseUrl>) -> Result<Option<Move>, Error> {
+        let Some(base_url) = base_url else {
+            return Ok(None);
+        };
+        let mut text = serde_json::to_vec(&base_url.registry_config()).expect("plain fields are JSON");
+        text.push(b'\n');
+        let path = self.layout.index_config();
+        let there = match fs::read(&path) {
+            Ok(there) => Some(there),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => None,
+            Err(source) => return Err(failed("read", &path)(source).into()),
+        };
+        if there.as_ref() == Some(&text) {
+            return Ok(None);
+        }
+        Ok(Some(Move { staged: staging.write(&text)?, place: "config.json".into(), replaces: there.is_some() }))
+    }
+
+    /// Puts `crates/index` right. The import is done by now, so that a failure is a warning.
+    fn restore_link(&self, sink: &dyn Sink) -> LinkState {
+        let path = self.layout.index_link();
+        let shown = path.display();
+        let restored = match link::restore(&self.layout) {
+            Ok(restored) => restored,
+            Err(error) => {
+                sink.warning(format!(
+                    "the import is done, but `{shown}` could not be made a link: {error}: {}",
+                    error.source
+                ));
+                return link::link_state(&self.layout);
+            }
+        };
+        if restored.state == LinkState::NoLinks {
+            sink.warning(format!(
+                "`{shown}` cannot be a link on this file system, so cargo's local-registry does not see the index; \
+                 use `cargo frostmirror serve`"
+            ));
+        } else if let Some(aside) = &restored.aside {
+            sink.warning(format!(
+                "`{shown}` was a folder with content that the index lacks; it is a link again, and the folder is kept as `{}`",
+                aside.display()
+            ));
+        } else if !matches!(restored.before, LinkState::Good | LinkState::Missing) {
+            sink.warning(format!("`{shown}` was {}; it is a link to ../index again", restored.before));
+        }
+        restored.state
+    }
+}
+
+/// Files that are placed together.
+struct Step {
+    /// The checkpoint after it.
+    name: &'static str,
+    root: PathBuf,
+    moves: Vec<Move>,
+}
+
+impl Step {
+    fn new(name: &'static str, root: PathBuf, moves: Vec<Move>) -> Step {
+        Step { name, root, moves }
+    }
+}
+
+/// Renames everything into the tree, step by step; where that fails, takes it back.
+fn place(staging: &mut Staging, steps: &[Step]) -> Result<(), Error> {
+    staging.sync()?;
+    checkpoint("import:synced");
+    staging.mark_placing()?;
+    let mut placing = Placing::new(staging);
+    let placed = steps.iter().try_for_each(|step| {
+        placing.place(&step.root, &step.moves, &format!("{}-half", step.name))?;
+        checkpoint(step.name);
+        Ok(())
+    });
+    match placed {
+        Ok(()) => {
+            staging.torn = false;
+            Ok(())
+        }
+        Err(source) => match placing.take_back() {
+            Ok(()) => Err(Error::Store(source)),
+            Err(left) => {
+                // The mark stays, so that the next import counts anew.
+                staging.torn = true;
+                Err(Error::Torn { left, source })
+            }
+        },
+    }
+}
+
+/// The head after this import, and its record where it is to have one.
+fn committed(
+    head: Head,
+    counts: Counts,
+    name: Option<&str>,
+    manifest: Manifest,
+    options: &ImportOptions,
+) -> (Head, Option<Record>) {
+    let Some(name) = name else {
+        return (head.with(counts), None);
+    };
+    let imported = options.now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let lineage = LineageHead {
+        id: manifest.lineage.id.clone(),
+        sequence: manifest.lineage.sequence,
+        bundle: manifest.id.clone(),
+        created: manifest.created.clone(),
+        record: name.to_owned(),
+    };
+    let head = head.with(counts).after(&imported, lineage);
+    let manifest = Manifest { blocks: Vec::new(), ..manifest };
+    let record = Record { imported, file: options.file_name.clone(), head: head.clone(), manifest };
+    (head, Some(record))
+}
+
+fn refuse_bad(problems: &[Problem], conflicts: &[String], options: &ImportOptions) -> Result<(), Error> {
+    let file = options.file_name.clone();
+    if !problems.is_empty() {
+        return Err(Error::Bad { file, problems: Problems::of(problems) });
+    }
+    if !conflicts.is_empty() {
+        return Err(Error::Conflicts { file, conflicts: Problems::of(conflicts) });
+    }
+    Ok(())
+}
+
+/// Whether the file at `path` has this size and digest; the digest is trusted unless `rehash`.
+fn is_held(path: &Path, size: Option<u64>, sha256: &Sha256, rehash: bool) -> io::Result<bool> {
+    let file = match File::open(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound || e.kind() == io::ErrorKind::NotADirectory => return Ok(false),
+        file => file?,
+    };
+    let length = file.metadata()?.len();
+    if size.is_some_and(|size| size != length) {
+        return Ok(false);
+    }
+    Ok(!rehash || Sha256::of_reader(file)?.0 == *sha256)
+}
+
+/// The crates whose file was left out and never sent.
+fn index_only(manifest: &Manifest) -> HashSet<CrateId> {
+    let left_out = manifest.crates.iter().filter(|record| record.state == CrateState::IndexOnly);
+    left_out.map(crate::bundle::format::CrateRecord::id).collect()
+}
+
+fn begin(manifest: &Manifest) -> Event {
+    let (items, bytes) =
+        manifest.entries().fold((0, 0u64), |(n, bytes), entry| (n + 1, bytes.saturating_add(entry.size)));
+    Event::Begin { phase: Phase::Importing, items, bytes }
+}
+
+/// `moves` in the order that `order` gives by position.
+fn sorted_by(moves: Vec<Move>, order: &[usize]) -> Vec<Move> {
+    let mut moves: Vec<Option<Move>> = moves.into_iter().map(Some).collect();
+    order.iter().filter_map(|at| moves[*at].take()).collect()
+}
+
+fn report(imported: &Imported, notes: &[String], file: &str, sink: &dyn Sink) {
+    for note in notes {
+        sink.warning(note.clone());
+    }
+    let Imported { crates_new, crates_mended, .. } = imported;
+    if imported.already {
+        sink.status("Unchanged", format!("{file} is already imported"));
+        return;
+    }
+    let megabytes = imported.bytes_new as f64 / 1e6;
+    sink.status("Imported", format!("{} crates ({megabytes:.1} MB) of {file}", crates_new + crates_mended));
+    if *crates_mended > 0 {
+        sink.status("Mended", format!("{crates_mended} crates whose files no longer had their digest"));
+    }
+}

@@ -1,0 +1,319 @@
+//! How lines of two origins become one index file. The rules stand in [`super::layout`]; here they are a pure function,
+//! so that their independence of the order of imports can be tested as a property.
+
+use std::collections::BTreeMap;
+
+use cargo_util_schemas::index::IndexPackage;
+use jiff::Timestamp;
+
+use super::lines::LineRecord;
+use crate::crate_id::{CrateId, CrateName, Version};
+use crate::digest::Sha256;
+use crate::index_line::IndexLine;
+
+/// An index file and its records as the mirror holds them; both empty where there is none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// The file's text.
+    pub text: String,
+    /// The records of its lines.
+    pub records: Vec<LineRecord>,
+}
+
+/// A line that a bundle brings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Incoming {
+    /// The line.
+    pub line: IndexLine,
+    /// When it was read from upstream's index.
+    pub read: Timestamp,
+    /// Whether the bundle names the crate without having ever had its file.
+    pub index_only: bool,
+}
+
+/// What an index file becomes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Merged {
+    /// The whole file.
+    pub text: String,
+    /// Its records.
+    pub records: Vec<LineRecord>,
+    /// The crates that the lines which are new or different depend on, other than for tests; sorted, by their own names.
+    pub needs: Vec<String>,
+    /// How many held lines were damaged, and were dropped or replaced.
+    pub damaged: usize,
+}
+
+/// Two lines for one version that cannot both be true.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum Conflict {
+    /// The same name with another digest.
+    #[error("{id} is held with the checksum {held}, and the bundle has it with {incoming}")]
+    Checksum {
+        /// The crate.
+        id: CrateId,
+        /// The digest on record.
+        held: Sha256,
+        /// The bundle's.
+        incoming: Sha256,
+    },
+    /// The same crate with other dependencies.
+    #[error("the bundle's index line of {id} has other dependencies than the one held")]
+    Dependencies {
+        /// The crate.
+        id: CrateId,
+    },
+    /// Two names that differ only by case share an index file.
+    #[error("the bundle has a crate `{incoming}`, and the mirror holds `{held}`, whose index file is the same")]
+    Name {
+        /// The name held.
+        held: CrateName,
+        /// The bundle's.
+        incoming: CrateName,
+    },
+}
+
+/// One version's line with what is on record of it.
+struct Known {
+    line: IndexLine,
+    read: Timestamp,
+    index_only: bool,
+}
+
+/// Merges `incoming` into `held`.
+///
+/// # Errors
+/// The first [`Conflict`] between the two.
+pub fn merge(held: &Held, incoming: Vec<Incoming>) -> Result<Merged, Box<Conflict>> {
+    let (mut versions, damaged) = sound_lines(held);
+    let mut recorded: BTreeMap<&Version, Sha256> = BTreeMap::new();
+    for record in &held.records {
+        recorded.entry(&record.version).or_insert(record.cksum);
+    }
+    let mut needs = Vec::new();
+    let mut replaced = Vec::new();
+    for Incoming { line, read, index_only } in incoming {
+        if let Some(other) = versions.values().next().filter(|known| known.line.id.name != line.id.name) {
+            return Err(Box::new(Conflict::Name { held: other.line.id.name.clone(), incoming: line.id.name }));
+        }
+        let version = line.id.version.clone();
+        let before = versions.get(&version).map(|known| known.line.cksum);
+        if let Some(held) = before.or_else(|| recorded.get(&version).copied()).filter(|held| *held != line.cksum) {
+            return Err(Box::new(Conflict::Checksum { id: line.id, held, incoming: line.cksum }));
+        }
+        match versions.get_mut(&version) {
+            None => {
+                needs.extend(names_needed(&line));
+                versions.insert(version, Known { line, read, index_only });
+            }
+            Some(known) => {
+                if known.line.raw != line.raw && dependencies(&known.line) != dependencies(&line) {
+                    return Err(Box::new(Conflict::Dependencies { id: line.id }));
+                }
+                known.index_only &= index_only;
+                if (read, &line.raw) > (known.read, &known.line.raw) {
+                    if known.line.raw != line.raw {
+                        needs.extend(names_needed(&line));
+                        replaced.push(record_of(known));
+                    }
+                    (known.line, known.read) = (line, read);
+                }
+            }
+        }
+    }
+    needs.sort_unstable();
+    needs.dedup();
+    let mut text = String::new();
+    let mut records = Vec::new();
+    for known in versions.values() {
+        text.push_str(&known.line.raw);
+        text.push('\n');
+        // The time of the line that still stands until the new file is renamed into place.
+        records.extend(replaced.iter().filter(|old: &&LineRecord| old.version == known.line.id.version).cloned());
+        records.push(record_of(known));
+    }
+    Ok(Merged { text, records, needs, damaged })
+}
+
+/// The held lines that are what was recorded of them, by version, and the number of those that are not.
+fn sound_lines(held: &Held) -> (BTreeMap<Version, Known>, usize) {
+    let mut versions = BTreeMap::new();
+    let mut damaged = 0;
+    for raw in held.text.lines().filter(|raw| !raw.is_empty()) {
+        let Ok(line) = IndexLine::parse(raw) else {
+            damaged += 1;
+            continue;
+        };
+        let digest = Sha256::of(raw.as_bytes());
+        let mut recorded = held.records.iter().filter(|record| record.version == line.id.version).peekable();
+        let unknown = recorded.peek().is_none();
+        // The same line may be on record with two times; the later one counts.
+        let fitting = recorded.filter(|record| record.line == digest).max_by_key(|record| record.read);
+        let (read, index_only) = match fitting {
+            Some(record) => (record.read, record.index_only),
+            None if unknown => (Timestamp::MIN, false),
+            None => {
+                damaged += 1;
+                continue;
+            }
+        };
+        versions.insert(line.id.version.clone(), Known { line, read, index_only });
+    }
+    (versions, damaged)
+}
+
+fn record_of(known: &Known) -> LineRecord {
+    LineRecord {
+        version: known.line.id.version.clone(),
+        read: known.read,
+        cksum: known.line.cksum,
+        line: Sha256::of(known.line.raw.as_bytes()),
+        index_only: known.index_only,
+    }
+}
+
+fn names_needed(line: &IndexLine) -> impl Iterator<Item = String> {
+    line.deps.iter().filter(|dep| !dep.dev).map(|dep| dep.name.clone())
+}
+
+/// The dependencies in a form that two spellings of the same facts share: upstream has rewritten lines with other
+/// spacing and another order of dependencies and features before.
+fn dependencies(line: &IndexLine) -> Vec<String> {
+    let package: IndexPackage<'_> = match serde_json::from_str(&line.raw) {
+        Ok(package) => package,
+        Err(_) => return Vec::new(),
+    };
+    let normal = |dep: &cargo_util_schemas::index::RegistryDependency<'_>| {
+        let mut dep = dep.clone();
+        dep.features.sort();
+        serde_json::to_string(&dep).unwrap_or_default()
+    };
+    let mut all: Vec<String> = package.deps.iter().map(normal).collect();
+    all.sort();
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn raw(version: &str, extra: &str) -> String {
+        let cksum = Sha256::of(version.as_bytes());
+        format!(r#"{{"name":"a","vers":"{version}","deps":[],"cksum":"{cksum}","features":{{}}{extra}}}"#)
+    }
+
+    fn incoming(raw: &str, read: i64, index_only: bool) -> Incoming {
+        let line = IndexLine::parse(raw).expect("a line");
+        Incoming { line, read: Timestamp::from_second(read).expect("time"), index_only }
+    }
+
+    fn held(merged: Merged) -> Held {
+        Held { text: merged.text, records: merged.records }
+    }
+
+    fn merged(lines: &[Incoming]) -> Held {
+        lines
+            .iter()
+            .fold(Held::default(), |before, line| held(merge(&before, vec![line.clone()]).expect("no conflict")))
+    }
+
+    #[test]
+    fn versions_are_sorted_as_versions_and_kept_verbatim() {
+        let lines = ["10.0.0", "9.0.0", "9.0.0-rc.1"].map(|version| raw(version, r#", "yanked" : false"#));
+        let file = merged(&lines.each_ref().map(|line| incoming(line, 1, false)));
+        assert_eq!(file.text, format!("{}\n{}\n{}\n", lines[2], lines[1], lines[0]));
+    }
+
+    #[test]
+    fn the_line_read_later_stays_whichever_came_first() {
+        let old = incoming(&raw("1.0.0", ""), 1, false);
+        let new = incoming(&raw("1.0.0", r#","yanked":true"#), 2, false);
+        for order in [[old.clone(), new.clone()], [new.clone(), old.clone()]] {
+            assert_eq!(merged(&order).text, format!("{}\n", new.line.raw));
+        }
+        // The old line again, from a later reading: un-yanked.
+        let again = Incoming { read: Timestamp::from_second(3).expect("time"), ..old };
+        assert_eq!(merged(&[new, again.clone()]).text, format!("{}\n", again.line.raw));
+    }
+
+    #[test]
+    fn conflicts_are_found() {
+        let before = merged(&[incoming(&raw("1.0.0", ""), 1, false)]);
+        let other = raw("1.0.0", "").replace(&Sha256::of(b"1.0.0").to_string(), &Sha256::of(b"").to_string());
+        assert!(
+            matches!(merge(&before, vec![incoming(&other, 2, false)]), Err(c) if matches!(*c, Conflict::Checksum { .. }))
+        );
+        let dep = r#""deps":[{"name":"b","req":"^1","features":[],"optional":false,"default_features":true,"target":null,"kind":"normal"}]"#;
+        let deps = raw("1.0.0", "").replace(r#""deps":[]"#, dep);
+        assert!(
+            matches!(merge(&before, vec![incoming(&deps, 2, false)]), Err(c) if matches!(*c, Conflict::Dependencies { .. }))
+        );
+        let name = raw("2.0.0", "").replace(r#""a""#, r#""A""#);
+        assert!(
+            matches!(merge(&before, vec![incoming(&name, 2, false)]), Err(c) if matches!(*c, Conflict::Name { .. }))
+        );
+    }
+
+    #[test]
+    fn a_damaged_line_is_replaced_but_its_checksum_still_binds() {
+        let line = incoming(&raw("1.0.0", ""), 1, false);
+        let mut file = merged(std::slice::from_ref(&line));
+        file.text = file.text.replace(r#""deps":[]"#, r#""deps":null"#);
+        let mended = merge(&file, vec![line.clone()]).expect("no conflict");
+        assert_eq!((mended.text, mended.damaged), (format!("{}\n", line.line.raw), 1));
+        let other = raw("1.0.0", "").replace(&Sha256::of(b"1.0.0").to_string(), &Sha256::of(b"").to_string());
+        assert!(
+            matches!(merge(&file, vec![incoming(&other, 2, false)]), Err(c) if matches!(*c, Conflict::Checksum { .. }))
+        );
+    }
+
+    #[test]
+    fn a_kill_between_records_and_lines_forgets_no_time() {
+        let old = incoming(&raw("1.0.0", r#","yanked":true"#), 2, false);
+        let before = merged(std::slice::from_ref(&old));
+        let new = merge(&before, vec![incoming(&raw("1.0.0", ""), 3, false)]).expect("no conflict");
+        // The records are in place, the lines are not.
+        let torn = Held { text: before.text.clone(), records: new.records };
+        let older = incoming(&raw("1.0.0", r#","v":1"#), 1, false);
+        assert_eq!(merge(&torn, vec![older]).expect("no conflict").text, before.text);
+    }
+
+    #[test]
+    fn what_a_tree_lost_its_records_of_is_older_than_all() {
+        let bare = Held { text: format!("{}\n", raw("1.0.0", "")), records: Vec::new() };
+        let new = incoming(&raw("1.0.0", r#","yanked":false"#), -1_000_000_000, false);
+        assert_eq!(merge(&bare, vec![new.clone()]).expect("no conflict").text, format!("{}\n", new.line.raw));
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_never_matters(
+            lines in proptest::collection::vec((0usize..4, 0usize..3, 1i64..4, any::<bool>()), 1..9),
+            seed in any::<u64>(),
+        ) {
+            let lines: Vec<Incoming> = lines
+                .into_iter()
+                .map(|(version, extra, read, index_only)| {
+                    let extra = ["", r#","yanked":true"#, r#","yanked":false"#][extra];
+                    incoming(&raw(["1.0.0", "1.0.1", "1.0.1+b", "2.0.0"][version], extra), read, index_only)
+                })
+                .collect();
+            let mut shuffled = lines.clone();
+            let mut state = seed;
+            for i in (1..shuffled.len()).rev() {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                shuffled.swap(i, usize::try_from(state >> 33).expect("31 bits") % (i + 1));
+            }
+            let (one, other) = (merged(&lines), merged(&shuffled));
+            prop_assert_eq!(&one.text, &other.text);
+            // What was replaced on the way may linger; what stands is recorded alike.
+            let standing = |file: &Held| -> Vec<(Sha256, Timestamp, bool)> {
+                let (versions, damaged) = sound_lines(file);
+                assert_eq!(damaged, 0);
+                versions.values().map(|known| (Sha256::of(known.line.raw.as_bytes()), known.read, known.index_only)).collect()
+            };
+            prop_assert_eq!(standing(&one), standing(&other));
+        }
+    }
+}

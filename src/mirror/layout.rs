@@ -1,0 +1,262 @@
+//! The mirror's format on disk: this page, every path of it, and the version of the layout.
+//!
+//! ```text
+//! mirror/
+//!   crates/NAME-VERSION.crate        flat, as published
+//!   crates/index -> ../index         so that cargo's local-registry works on crates/ without a server
+//!   index/<prefix>/<name>            cargo's index lines, verbatim, sorted by version
+//!   index/config.json                for static servers; only where a base URL was given
+//!   dist/…  rustup/…                 what rustup asks for, at rustup's own paths
+//!   manifest.json                    a small head: counts, lineages and their newest records
+//!   .frostmirror/                    never served
+//!     format                         JSON: version of this layout, and of the tool that began the mirror
+//!     lock, holder                   an OS lock, and who holds it
+//!     lines/<prefix>/<name>          what is recorded of every line of index/<prefix>/<name>
+//!     ledger/NNNNNNNN-ID.json        one immutable record a bundle, in the order of import
+//!     staging/                       unfinished work; emptied at the next start
+//!     aside/                         folders that stood where a link belongs, where they held something of their own
+//! ```
+//!
+//! # What must hold
+//!
+//! - Every line of index/ names a crate whose file is in crates/ with the line's `cksum`, or is recorded as
+//!   index-only in lines/. A reader may look at any instant, so a crate comes before its line, the line of a
+//!   dependency before the lines that depend on it (cycles are cut anywhere), and everything before the record.
+//! - Files appear by rename from staging/, which is on the same file system; nothing unfinished has a public name.
+//! - A crate's file is never overwritten while its bytes have the digest on record. One whose bytes have rotted counts
+//!   as not held, and an import that ships it replaces it.
+//! - The record in ledger/ is the commit. Whatever was placed without one is completed when the same bundle is imported
+//!   again. staging/placing is there from the first rename to the commit: where an import finds it, the one before was
+//!   killed, and the counts of the head are taken anew from the tree.
+//! - manifest.json can be lost: the newest record holds a copy of the head as of its import.
+//!
+//! # Lines and their records
+//!
+//! Index files are merged per version: what is held stays, what is new is added, and of two lines for one version with
+//! the same `cksum` and the same dependencies the one read later from upstream's index stays (of two read at the same
+//! second, the greater text), so the order of imports never changes the outcome. Another `cksum` or other dependencies
+//! for one version is an integrity error.
+//!
+//! To know when a held line was read there is one small file for each index file, so that an import or one cached crate
+//! costs the same in a mirror of ten crates and of a million. Each of its lines is
+//! `VERSION READ CKSUM LINE-DIGEST held|index-only`. It is replaced before its index file is; it then has a second entry
+//! for a version whose line is being replaced, so that a kill between the two renames loses nothing. A line that no
+//! entry of its version fits is damaged, and is replaced when a bundle brings it again. A line without any entry (the
+//! tree was copied without its dot folder) counts as read before all others.
+//!
+//! # Durability
+//!
+//! Staged files are made durable by one sync of the file system, then renamed; the names are made durable in bulk, the
+//! crates' before the index's, the index's before the record's. Never one fsync after another.
+//!
+//! # Versions
+//!
+//! - 1: the first.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::crate_id::{CrateId, CrateName};
+use crate::durable;
+
+/// The version of the layout that this tool writes, and the newest that it can handle.
+pub const LAYOUT: u32 = 1;
+
+/// The paths of one mirror.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    root: PathBuf,
+}
+
+/// A mirror that this tool cannot use.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A newer tool began it.
+    #[error("the mirror `{}` has layout {layout}; this is cargo-frostmirror {}, which reads up to layout {LAYOUT}", root.display(), env!("CARGO_PKG_VERSION"))]
+    Newer {
+        /// The mirror.
+        root: PathBuf,
+        /// Its layout.
+        layout: u32,
+        /// The version of the tool that wrote it.
+        tool: String,
+    },
+    /// The version of the layout cannot be read.
+    #[error("`{}` does not say which layout the mirror has", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// The file system refused.
+    #[error("could not read or write `{}`", path.display())]
+    Io {
+        /// Where.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+struct Format {
+    layout: u32,
+    tool: String,
+}
+
+impl Layout {
+    /// The mirror at `root`, which need not exist.
+    pub fn new(root: impl Into<PathBuf>) -> Layout {
+        Layout { root: root.into() }
+    }
+
+    /// The mirror's folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The folder of `.crate` files.
+    pub fn crates(&self) -> PathBuf {
+        self.root.join("crates")
+    }
+
+    /// One crate's file.
+    pub fn crate_file(&self, id: &CrateId) -> PathBuf {
+        self.crates().join(id.file_name())
+    }
+
+    /// The root of the index.
+    pub fn index(&self) -> PathBuf {
+        self.root.join("index")
+    }
+
+    /// One crate's index file.
+    pub fn index_file(&self, name: &CrateName) -> PathBuf {
+        self.index().join(name.index_path())
+    }
+
+    /// The index's `config.json`, which only static servers need on disk.
+    pub fn index_config(&self) -> PathBuf {
+        self.index().join("config.json")
+    }
+
+    /// The link to the index inside of crates/.
+    pub fn index_link(&self) -> PathBuf {
+        self.crates().join("index")
+    }
+
+    /// The head.
+    pub fn head(&self) -> PathBuf {
+        self.root.join("manifest.json")
+    }
+
+    /// The folder that is never served.
+    pub fn private(&self) -> PathBuf {
+        self.root.join(".frostmirror")
+    }
+
+    /// The root of the lines' records.
+    pub fn lines(&self) -> PathBuf {
+        self.private().join("lines")
+    }
+
+    /// The records of one crate's lines.
+    pub fn line_records(&self, name: &CrateName) -> PathBuf {
+        self.lines().join(name.index_path())
+    }
+
+    /// The folder of import records.
+    pub fn ledger(&self) -> PathBuf {
+        self.private().join("ledger")
+    }
+
+    /// The folder of unfinished work.
+    pub fn staging(&self) -> PathBuf {
+        self.private().join("staging")
+    }
+
+    /// The folder of things that stood where something of ours belongs.
+    pub fn aside(&self) -> PathBuf {
+        self.private().join("aside")
+    }
+
+    /// The file whose OS lock is the mirror's lock.
+    pub fn lock(&self) -> PathBuf {
+        self.private().join("lock")
+    }
+
+    /// Who holds the lock. A file of its own: on Windows a locked file cannot be read by others.
+    pub fn holder(&self) -> PathBuf {
+        self.private().join("holder")
+    }
+
+    /// The file with the layout's version.
+    pub fn format(&self) -> PathBuf {
+        self.private().join("format")
+    }
+
+    /// Refuses a mirror that a newer tool began. One that does not exist, or has no version yet, is fine.
+    ///
+    /// # Errors
+    /// [`Error::Newer`], [`Error::Unreadable`], or the file system's.
+    pub fn check_format(&self) -> Result<(), Error> {
+        self.read_format().map(drop)
+    }
+
+    /// Refuses a mirror that a newer tool began, and writes the version into one that has none. Under the lock only.
+    pub(super) fn settle_format(&self) -> Result<(), Error> {
+        if self.read_format()?.is_some() {
+            return Ok(());
+        }
+        let format = Format { layout: LAYOUT, tool: env!("CARGO_PKG_VERSION").to_owned() };
+        let text = serde_json::to_vec(&format).expect("two plain fields are JSON");
+        durable::write(&self.format(), &text).map_err(|source| Error::Io { path: self.format(), source })
+    }
+
+    fn read_format(&self) -> Result<Option<Format>, Error> {
+        let path = self.format();
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(Error::Io { path, source }),
+        };
+        let format: Format = serde_json::from_slice(&text).map_err(|source| Error::Unreadable { path, source })?;
+        if format.layout > LAYOUT {
+            return Err(Error::Newer { root: self.root.clone(), layout: format.layout, tool: format.tool });
+        }
+        Ok(Some(format))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_lowercase_in_the_index_alone() {
+        let layout = Layout::new("/m");
+        let id = CrateId::parse("Foo-Bar", "1.0.0+b").expect("valid");
+        assert_eq!(layout.crate_file(&id), Path::new("/m/crates/Foo-Bar-1.0.0+b.crate"));
+        assert_eq!(layout.index_file(&id.name), Path::new("/m/index/fo/o-/foo-bar"));
+        assert_eq!(layout.line_records(&id.name), Path::new("/m/.frostmirror/lines/fo/o-/foo-bar"));
+    }
+
+    #[test]
+    fn a_newer_layout_names_the_tool_that_reads_it() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let layout = Layout::new(folder.path());
+        layout.check_format().expect("none yet");
+        fs::create_dir(layout.private()).expect("folder");
+        layout.settle_format().expect("written");
+        layout.settle_format().expect("kept");
+        fs::write(layout.format(), r#"{"layout":2,"tool":"7.8.9","novel":1}"#).expect("write");
+        let error = layout.check_format().expect_err("newer");
+        assert!(matches!(&error, Error::Newer { layout: 2, tool, .. } if tool == "7.8.9"), "{error}");
+        fs::write(layout.format(), "").expect("write");
+        assert!(matches!(layout.check_format(), Err(Error::Unreadable { .. })));
+    }
+}

@@ -1,0 +1,100 @@
+//! Dependencies before their dependents, so that a reader who looks between two renames can resolve all that he sees.
+
+use std::collections::HashMap;
+
+/// Names as numbers: a bundle names each crate many times over.
+#[derive(Debug, Default)]
+pub struct Names(HashMap<Box<str>, u32>);
+
+impl Names {
+    /// The number of `name`, whose case does not count.
+    pub fn number(&mut self, name: &str) -> u32 {
+        let name = name.to_lowercase();
+        // A bundle's manifest is too short to name more crates than that.
+        let next = u32::try_from(self.0.len()).unwrap_or(u32::MAX);
+        *self.0.entry(name.into()).or_insert(next)
+    }
+}
+
+/// One index file that is to change.
+#[derive(Debug)]
+pub struct Node {
+    /// The crate's name.
+    pub name: u32,
+    /// The names of the crates that its new lines depend on.
+    pub needs: Box<[u32]>,
+}
+
+/// The positions of `nodes` in an order in which each comes after those that it needs. Cycles are cut anywhere, names
+/// that are not among the nodes are passed over, and nodes that need nothing keep their order.
+pub fn dependencies_first(nodes: &[Node]) -> Vec<usize> {
+    let positions: HashMap<u32, usize> = nodes.iter().enumerate().map(|(at, node)| (node.name, at)).collect();
+    let needs = |at: usize, n: usize| -> Option<Option<usize>> {
+        let name = nodes[at].needs.get(n)?;
+        Some(positions.get(name).copied())
+    };
+    let mut order = Vec::with_capacity(nodes.len());
+    let mut seen = vec![false; nodes.len()];
+    // A stack of our own: a hostile bundle may chain its crates deeper than a thread's stack is.
+    let mut path: Vec<(usize, usize)> = Vec::new();
+    for start in 0..nodes.len() {
+        if !std::mem::replace(&mut seen[start], true) {
+            path.push((start, 0));
+        }
+        while let Some((at, next)) = path.last_mut() {
+            let at = *at;
+            match needs(at, *next) {
+                None => {
+                    order.push(at);
+                    path.pop();
+                }
+                Some(need) => {
+                    *next += 1;
+                    if let Some(need) = need.filter(|need| !std::mem::replace(&mut seen[*need], true)) {
+                        path.push((need, 0));
+                    }
+                }
+            }
+        }
+    }
+    order
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn node(names: &mut Names, name: &str, needs: &[&str]) -> Node {
+        Node { name: names.number(name), needs: needs.iter().map(|need| names.number(need)).collect() }
+    }
+
+    #[test]
+    fn a_chain_comes_last_link_first_and_a_cycle_ends() {
+        let mut names = Names::default();
+        let graph: [(&str, &[&str]); 4] = [("a", &["B", "x"]), ("b", &["c"]), ("c", &["a"]), ("d", &[])];
+        let graph = graph.map(|(name, needs)| node(&mut names, name, needs));
+        assert_eq!(dependencies_first(&graph), [2, 1, 0, 3]);
+    }
+
+    #[test]
+    fn a_long_chain_needs_no_deep_stack() {
+        let chain: Vec<Node> = (0..200_000).map(|n| Node { name: n, needs: Box::new([n + 1]) }).collect();
+        assert_eq!(dependencies_first(&chain).first(), Some(&199_999));
+    }
+
+    proptest! {
+        #[test]
+        fn without_cycles_every_need_comes_first(edges in proptest::collection::vec((0u32..20, 0u32..20), 0..60)) {
+            let edges: Vec<(u32, u32)> = edges.into_iter().filter(|(a, b)| a != b).map(|(a, b)| (a.max(b), a.min(b))).collect();
+            let graph: Vec<Node> = (0..20)
+                .map(|name| Node { name, needs: edges.iter().filter(|(from, _)| *from == name).map(|(_, to)| *to).collect() })
+                .collect();
+            let order = dependencies_first(&graph);
+            let place = |name: u32| order.iter().position(|at| graph[*at].name == name).expect("all are there");
+            for (from, to) in edges {
+                prop_assert!(place(to) < place(from));
+            }
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! What `status` says of a mirror, from recorded state alone: the same cost for ten crates and for a million.
+
+use jiff::Timestamp;
+
+use super::head::{Counts, LineageHead};
+use super::layout::{self, Layout};
+use super::ledger;
+use super::link::{LinkState, link_state};
+use super::store;
+
+/// What a mirror holds and how it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// What is held.
+    pub counts: Counts,
+    /// When the newest import was done; `None` where there was none.
+    pub last_import: Option<Timestamp>,
+    /// How many imports are on record.
+    pub imports: u64,
+    /// The histories that feed it.
+    pub lineages: Vec<LineageHead>,
+    /// What stands at `crates/index`.
+    pub link: LinkState,
+}
+
+/// A mirror whose state cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It is of another layout.
+    #[error(transparent)]
+    Layout(#[from] layout::Error),
+    /// The file system refused.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+}
+
+impl Status {
+    /// The status of a mirror, which may be empty or not exist yet.
+    ///
+    /// # Errors
+    /// A mirror of a newer layout; the file system's.
+    pub fn read(layout: &Layout) -> Result<Status, Error> {
+        layout.check_format()?;
+        let head = ledger::head(layout)?.unwrap_or_default();
+        Ok(Status {
+            counts: head.counts,
+            last_import: head.last_import.and_then(|time| time.parse().ok()),
+            imports: head.imports,
+            lineages: head.lineages,
+            link: link_state(layout),
+        })
+    }
+
+    /// When the newest import was done, as it is printed: RFC 3339, or `never`.
+    pub fn last_import_text(&self) -> String {
+        match self.last_import {
+            Some(time) => time.strftime("%Y-%m-%dT%H:%M:%S+00:00").to_string(),
+            None => "never".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mirror_that_does_not_exist_is_empty() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let status = Status::read(&Layout::new(folder.path().join("none"))).expect("read");
+        assert_eq!((status.counts, status.last_import_text().as_str()), (Counts::default(), "never"));
+        assert_eq!(status.link, LinkState::Missing);
+    }
+}

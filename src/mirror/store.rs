@@ -1,0 +1,269 @@
+//! Files on their way into the tree: staged, made durable in bulk, placed by rename, and taken back when a later step
+//! fails.
+
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use super::layout::Layout;
+use crate::durable;
+
+/// A file operation that failed, with its path.
+#[derive(Debug, thiserror::Error)]
+#[error("could not {what} `{}`", path.display())]
+pub struct Error {
+    what: &'static str,
+    path: PathBuf,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+/// An [`Error`] about `path`, for `map_err`.
+pub(super) fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+    let path = path.to_owned();
+    move |source| Error { what, path, source }
+}
+
+/// The mark that files are being placed.
+const PLACING: &str = "placing";
+
+/// The folder of unfinished work, empty when begun and emptied when dropped.
+pub(super) struct Staging {
+    folder: PathBuf,
+    numbered: u32,
+    /// An import was killed while it placed files, and what it left was not counted yet.
+    pub(super) torn: bool,
+}
+
+/// A staged file, known by its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Staged(u32);
+
+impl Staging {
+    /// Empties the staging folder of `layout`; what a killed process left is of no use, but that it was killed while
+    /// it placed files is.
+    pub(super) fn begin(layout: &Layout) -> Result<Staging, Error> {
+        let folder = layout.staging();
+        let torn = was_torn(layout);
+        let staging = Staging { folder, numbered: 0, torn };
+        staging.clear().map_err(failed("empty", &staging.folder))?;
+        if torn {
+            staging.mark_placing()?;
+        }
+        Ok(staging)
+    }
+
+    fn clear(&self) -> io::Result<()> {
+        match fs::remove_dir_all(&self.folder) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+            _ => {}
+        }
+        fs::create_dir(&self.folder)
+    }
+
+    /// Leaves a mark that files are being placed.
+    pub(super) fn mark_placing(&self) -> Result<(), Error> {
+        let mark = self.folder.join(PLACING);
+        File::create(&mark).and_then(|file| file.sync_all()).map_err(failed("write", &mark))?;
+        durable::sync_folder(&self.folder).map_err(failed("sync", &self.folder))
+    }
+
+    /// A new file to write to.
+    pub(super) fn create(&mut self) -> Result<(Staged, File), Error> {
+        let staged = Staged(self.numbered);
+        self.numbered += 1;
+        let path = self.path(staged);
+        let file = File::create_new(&path).map_err(failed("write", &path))?;
+        Ok((staged, file))
+    }
+
+    /// A new file of these bytes.
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<Staged, Error> {
+        let (staged, mut file) = self.create()?;
+        file.write_all(bytes).map_err(failed("write", &self.path(staged)))?;
+        Ok(staged)
+    }
+
+    /// Where a staged file is.
+    pub(super) fn path(&self, staged: Staged) -> PathBuf {
+        self.folder.join(staged.0.to_string())
+    }
+
+    fn saved(&self, staged: Staged) -> PathBuf {
+        self.folder.join(format!("{}.was", staged.0))
+    }
+
+    /// Makes everything that was staged durable.
+    pub(super) fn sync(&self) -> Result<(), Error> {
+        durable::sync_file_system(&self.folder).map_err(failed("sync", &self.folder))
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        // The next start empties it, if this could not.
+        let cleared = self.clear();
+        let _stays = (self.torn && cleared.is_ok()).then(|| self.mark_placing().is_err());
+    }
+}
+
+/// Whether an import was killed while it placed files, and none has been completed since.
+pub(super) fn was_torn(layout: &Layout) -> bool {
+    layout.staging().join(PLACING).exists()
+}
+
+/// One file to be renamed into the tree.
+#[derive(Debug)]
+pub(super) struct Move {
+    /// What is renamed.
+    pub(super) staged: Staged,
+    /// Its place below the root that the move is for.
+    pub(super) place: Box<str>,
+    /// Whether a file is there now.
+    pub(super) replaces: bool,
+}
+
+/// Renames files into the tree, and remembers how to take them back.
+pub(super) struct Placing<'a> {
+    staging: &'a Staging,
+    done: Vec<(PathBuf, Staged, bool)>,
+    folders: Vec<PathBuf>,
+    known: HashSet<PathBuf>,
+}
+
+impl<'a> Placing<'a> {
+    /// Nothing placed yet.
+    pub(super) fn new(staging: &'a Staging) -> Placing<'a> {
+        Placing { staging, done: Vec::new(), folders: Vec::new(), known: HashSet::new() }
+    }
+
+    fn make_folder(&mut self, folder: &Path) -> io::Result<()> {
+        if self.known.contains(folder) {
+            return Ok(());
+        }
+        if !folder.is_dir() {
+            if let Some(above) = folder.parent() {
+                self.make_folder(above)?;
+            }
+            fs::create_dir(folder)?;
+            self.folders.push(folder.to_owned());
+        }
+        self.known.insert(folder.to_owned());
+        Ok(())
+    }
+
+    /// Renames the files to their places below `root`, in order, and makes their names durable. `midway` names a
+    /// checkpoint half way.
+    pub(super) fn place(&mut self, root: &Path, moves: &[Move], midway: &str) -> Result<(), Error> {
+        self.known.clear();
+        self.done.reserve(moves.len());
+        for one in moves {
+            let path = root.join(&*one.place);
+            let folder = path.parent().unwrap_or(root);
+            self.make_folder(folder).map_err(failed("make the folder", folder))?;
+        }
+        for (n, Move { staged, place, replaces }) in moves.iter().enumerate() {
+            if n == moves.len() / 2 {
+                durable::checkpoint(midway);
+            }
+            let path = root.join(&**place);
+            if *replaces {
+                let saved = self.staging.saved(*staged);
+                // A second name costs nothing; not every file system has them.
+                let kept = fs::hard_link(&path, &saved).or_else(|_| fs::copy(&path, &saved).map(drop));
+                kept.map_err(failed("read", &path))?;
+            }
+            fs::rename(self.staging.path(*staged), &path).map_err(failed("write", &path))?;
+            self.done.push((path, *staged, *replaces));
+        }
+        let folders: Vec<&Path> = self.known.iter().map(PathBuf::as_path).collect();
+        durable::sync_folders(&self.staging.folder, &folders).map_err(failed("sync", root))
+    }
+
+    /// Takes back everything that was placed, the last first, and the folders made for it.
+    ///
+    /// # Errors
+    /// The first file that could not be taken back; the others are tried all the same.
+    pub(super) fn take_back(self) -> Result<(), Error> {
+        let mut first = Ok(());
+        for (path, staged, replaces) in self.done.iter().rev() {
+            let undone = if *replaces { fs::rename(self.staging.saved(*staged), path) } else { fs::remove_file(path) };
+            if let Err(source) = undone {
+                first = first.and(Err(failed("take back", path)(source)));
+            }
+        }
+        for folder in self.folders.iter().rev() {
+            if let Err(source) = fs::remove_dir(folder) {
+                first = first.and(Err(failed("take back", folder)(source)));
+            }
+        }
+        first
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree(root: &Path) -> Vec<(String, String)> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(root).expect("list") {
+            let path = entry.expect("entry").path();
+            let name = path.file_name().expect("name").to_string_lossy().into_owned();
+            if path.is_dir() {
+                found.push((name.clone(), String::new()));
+                found.extend(tree(&path).into_iter().map(|(below, text)| (format!("{name}/{below}"), text)));
+            } else {
+                found.push((name, fs::read_to_string(&path).expect("read")));
+            }
+        }
+        found.sort();
+        found
+    }
+
+    #[test]
+    fn what_was_placed_is_taken_back_to_the_byte() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let layout = Layout::new(folder.path());
+        let root = folder.path().join("index");
+        fs::create_dir_all(layout.private()).expect("folder");
+        fs::create_dir_all(root.join("1")).expect("folder");
+        fs::write(root.join("1/a"), "old").expect("write");
+        let before = tree(&root);
+        let mut staging = Staging::begin(&layout).expect("staging");
+        assert!(!staging.torn);
+        let moves = [("1/a", true), ("se/rd/serde", false)].map(|(place, replaces)| {
+            let staged = staging.write(b"new").expect("staged");
+            Move { staged, place: place.into(), replaces }
+        });
+        let mut placing = Placing::new(&staging);
+        placing.place(&root, &moves, "none").expect("placed");
+        assert_eq!(fs::read_to_string(root.join("se/rd/serde")).expect("read"), "new");
+        placing.take_back().expect("taken back");
+        assert_eq!(tree(&root), before);
+        drop(staging);
+        assert_eq!(fs::read_dir(layout.staging()).expect("list").count(), 0);
+    }
+
+    #[test]
+    fn a_process_killed_while_placing_is_noticed_until_it_is_mended() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let layout = Layout::new(folder.path());
+        fs::create_dir_all(layout.private()).expect("folder");
+        let staging = Staging::begin(&layout).expect("staging");
+        staging.mark_placing().expect("marked");
+        std::mem::forget(staging);
+        for _ in 0..2 {
+            // Killed again before it could count, or refused its bundle.
+            let staging = Staging::begin(&layout).expect("staging");
+            assert!(staging.torn);
+            std::mem::forget(staging);
+            assert!(Staging::begin(&layout).expect("staging").torn);
+        }
+        let mut staging = Staging::begin(&layout).expect("staging");
+        staging.torn = false;
+        drop(staging);
+        assert!(!Staging::begin(&layout).expect("staging").torn);
+    }
+}

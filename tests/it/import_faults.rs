@@ -1,0 +1,269 @@
+//! Import against hostile bundles, other processes and a disk that refuses: the mirror stays as it was.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use frostmirror::artifact::Kind;
+use frostmirror::bundle::format::StoredBytes;
+use frostmirror::digest::Sha256;
+use frostmirror::event::Silent;
+use frostmirror::mirror::layout::Layout;
+use frostmirror::mirror::lock::{Holder, lock_for_adding};
+
+use crate::import_bundle::{Make, assert_sound, everything, import};
+use crate::support::crates::Crate;
+use crate::support::forge::{FakeCrate, Forged, brotli, entry, index_files, reseal, some_crates};
+use crate::support::run::Process;
+use crate::support::sandbox::{BINARY, Sandbox};
+
+/// A mirror with one bundle in it, and another bundle to come.
+fn before_the_second() -> (Sandbox, std::path::PathBuf, std::path::PathBuf) {
+    let sandbox = Sandbox::new();
+    let mirror = sandbox.path("mirror");
+    let first =
+        Make::new("a", 1).ship(Crate::new("json", "1.0.0")).ship(Crate::new("serde", "1.0.0").dep("json", "^1"));
+    import(&mirror, &first.write(&sandbox.path(""), "first.pkg")).unwrap();
+    let second = Make::new("a", 2)
+        .ship(Crate::new("json", "1.0.0").yanked())
+        .ship(Crate::new("json", "1.0.1"))
+        .ship(Crate::new("serde", "1.0.1").dep("json", "^1.0.1"))
+        .ship(Crate::new("fresh", "0.1.0").weighing(100_000));
+    let second = second.write(&sandbox.path(""), "second.pkg");
+    (sandbox, mirror, second)
+}
+
+#[test]
+fn a_flipped_bit_anywhere_leaves_the_mirror_as_it_was() {
+    let (sandbox, mirror, second) = before_the_second();
+    let before = everything(&mirror);
+    let good = fs::read(&second).unwrap();
+    let damaged = sandbox.path("damaged.pkg");
+    // Every byte of the header and of the first of what follows, then steps that hit every entry.
+    for at in (0..400).chain((400..good.len()).step_by(997)).chain(good.len() - 40..good.len()) {
+        let mut bytes = good.clone();
+        bytes[at] ^= 0x10;
+        fs::write(&damaged, bytes).unwrap();
+        assert!(import(&mirror, &damaged).is_err(), "byte {at}");
+    }
+    assert_eq!(everything(&mirror), before);
+    import(&mirror, &second).unwrap();
+}
+
+#[test]
+fn a_bundle_cut_short_or_too_long_leaves_the_mirror_as_it_was() {
+    let (sandbox, mirror, second) = before_the_second();
+    let before = everything(&mirror);
+    let good = fs::read(&second).unwrap();
+    let damaged = sandbox.path("damaged.pkg");
+    for length in [0, 1, 8, 95, 96, 97, 300, good.len() / 2, good.len() - 1] {
+        fs::write(&damaged, &good[..length]).unwrap();
+        sandbox.run(["import", "damaged.pkg", "--mirror", "mirror"]).exits(4).stderr_has("damaged.pkg");
+        assert_eq!(everything(&mirror), before, "{length} bytes");
+    }
+    fs::write(&damaged, [&good[..], b"x"].concat()).unwrap();
+    sandbox.run(["import", "damaged.pkg", "--mirror", "mirror"]).exits(4).stderr_has("bytes follow the last entry");
+    assert_eq!(everything(&mirror), before);
+}
+
+#[test]
+fn a_refused_bundle_makes_no_crate_visible_in_a_new_mirror() {
+    let (sandbox, _, second) = before_the_second();
+    let mut bytes = fs::read(&second).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    fs::write(&second, bytes).unwrap();
+    let run = sandbox.run(["import", "second.pkg", "--mirror", "new"]).exits(4);
+    run.stderr_has("nothing of it was imported").stderr_has("index/");
+    let left: Vec<_> =
+        everything(&sandbox.path("new")).into_keys().filter(|path| !path.starts_with(".frostmirror")).collect();
+    assert_eq!(left, Vec::<String>::new());
+}
+
+#[test]
+fn another_holder_is_named_and_waited_for() {
+    let (sandbox, mirror, _) = before_the_second();
+    let me = Holder { pid: 4711, host: "elsewhere".into(), verb: "gc".into(), since: "2026-01-01T00:00:00Z".into() };
+    let guard = lock_for_adding(&Layout::new(&mirror), Duration::ZERO, &me, &Silent).unwrap();
+    let began = Instant::now();
+    let run = sandbox.run(["import", "second.pkg", "--mirror", "mirror", "--lock-timeout", "1"]).exits(6);
+    assert!(began.elapsed() >= Duration::from_secs(1));
+    run.stderr_has("Blocking").stderr_has("is locked by `gc` with pid 4711 on elsewhere since 2026-01-01T00:00:00Z");
+    let waiting = sandbox.process(["import", "second.pkg", "--mirror", "mirror"]).start();
+    let until = Instant::now() + Duration::from_secs(30);
+    while !waiting.stderr().contains("Blocking") {
+        assert!(Instant::now() < until, "it does not say that it waits");
+        sleep(Duration::from_millis(20));
+    }
+    drop(guard);
+    waiting.wait(Duration::from_secs(60)).ok();
+    assert_sound(&mirror);
+}
+
+/// An import from a pipe that brings only half of the bundle: it holds the lock and waits.
+fn half_an_import(sandbox: &Sandbox, bundle: &Path) -> Child {
+    let bytes = fs::read(bundle).unwrap();
+    let mut child = Command::new(BINARY)
+        .args(["import", "-", "--mirror", "mirror"])
+        .current_dir(sandbox.path(""))
+        .env("FROSTMIRROR_HOME", sandbox.frostmirror_home())
+        .stdin(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    child.stdin.as_mut().unwrap().write_all(&bytes[..bytes.len() / 2]).unwrap();
+    child
+}
+
+#[test]
+fn a_killed_holder_lets_go() {
+    let (sandbox, mirror, second) = before_the_second();
+    let before = everything(&mirror);
+    let mut child = half_an_import(&sandbox, &second);
+    let named = format!("`import` with pid {}", child.id());
+    let holder = mirror.join(".frostmirror/holder");
+    let until = Instant::now() + Duration::from_secs(30);
+    while !fs::read_to_string(&holder).is_ok_and(|text| text.ends_with('}')) {
+        assert!(Instant::now() < until, "it does not lock");
+        sleep(Duration::from_millis(20));
+    }
+    sandbox.run(["import", "second.pkg", "--mirror", "mirror", "--lock-timeout", "0"]).exits(6).stderr_has(&named);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let mut after = everything(&mirror);
+    after.retain(|path, _| !path.starts_with(".frostmirror/staging/") && path != ".frostmirror/holder");
+    assert_eq!(after, before.into_iter().filter(|(path, _)| path != ".frostmirror/staging/").collect());
+    sandbox.run(["import", "second.pkg", "--mirror", "mirror", "--lock-timeout", "0"]).ok();
+    assert_eq!(fs::read_dir(mirror.join(".frostmirror/staging")).unwrap().count(), 0);
+    assert_sound(&mirror);
+}
+
+#[test]
+fn a_full_disk_leaves_the_mirror_as_it_was() {
+    let (sandbox, mirror, _) = before_the_second();
+    let before = everything(&mirror);
+    // Files may grow to 16 KiB: the write of a larger crate fails as it does on a full disk.
+    let words = format!("trap '' XFSZ; ulimit -f 32; exec '{BINARY}' import second.pkg --mirror mirror");
+    let run = Process::new("sh", &sandbox.path("")).args(["-c", &words]).run().exits(7);
+    run.stderr_has(".frostmirror/staging");
+    assert_eq!(everything(&mirror), before);
+    sandbox.run(["import", "second.pkg", "--mirror", "mirror"]).ok();
+}
+
+#[test]
+fn too_little_room_is_found_before_the_payload_is_read_and_a_lie_is_no_full_disk() {
+    let (sandbox, mirror, _) = before_the_second();
+    let before = everything(&mirror);
+    let huge = |forged: &mut Forged| {
+        forged.manifest.blocks[0].entries[0].size = 1 << 60;
+        forged.manifest.crates[0].size = 1 << 60;
+    };
+    let mut forged = Forged::of(&some_crates());
+    huge(&mut forged);
+    sandbox.write("huge.pkg", forged.bytes());
+    // A pipe has no length that would give the lie away.
+    let piped = sandbox.process(["import", "-", "--mirror", "mirror"]).stdin(&forged.bytes()).run().exits(7);
+    piped.stderr_has("needs 11529215046").stderr_has("free some space");
+    sandbox.run(["import", "huge.pkg", "--mirror", "mirror"]).exits(4).stderr_has("the file ends inside it");
+    assert_eq!(everything(&mirror), before);
+}
+
+/// Bundles with one thing wrong, all digests made to fit, and what is said of each.
+fn forgeries() -> Vec<(&'static str, Vec<u8>)> {
+    let good = || Forged::of(&some_crates());
+    let path = |from: &'static str, to: &'static str| good().bytes_with(|json| json.replace(from, to));
+    let mut extra = good();
+    let evil = FakeCrate::new("evil", "1.0.0", 100);
+    extra.stored(entry("crates/zzz-1.0.0.crate", Kind::Crate, &evil.bytes), &evil.bytes);
+    let mut wrong_bytes = good();
+    wrong_bytes.payload[0][10] ^= 1;
+    let mut bomb = good();
+    let at = bomb.place(Kind::Index);
+    let packed = brotli(&vec![b' '; 64 << 20]);
+    bomb.manifest.blocks[at].stored = Some(StoredBytes { size: packed.len() as u64, sha256: Sha256::of(&packed) });
+    bomb.payload[at] = packed;
+    let lines = |cksum: Sha256| {
+        let crates = some_crates();
+        let line = crates[3].line().replace(&crates[3].sha256().to_string(), &cksum.to_string());
+        let mut files: Vec<(String, String)> = index_files(&crates);
+        files.iter_mut().find(|(path, _)| path == "index/fo/o-/foo-bar").unwrap().1 = format!("{line}\n");
+        let files: Vec<(&str, String)> = files.iter().map(|(path, text)| (path.as_str(), text.clone())).collect();
+        good().with_index(&files).bytes()
+    };
+    let mut surplus = good().bytes();
+    surplus.push(0);
+    let newer = {
+        let mut bytes = good().bytes();
+        let rest = bytes.split_off(96);
+        bytes[8] = 9;
+        bytes[12..17].copy_from_slice(b"7.8.9");
+        [reseal(bytes), rest].concat()
+    };
+    vec![
+        ("../../../tmp/x", path("crates/a-1.0.0.crate", "../../../tmp/x")),
+        ("/tmp/x", path("crates/a-1.0.0.crate", "/tmp/x")),
+        ("crates/a-1.0.0.crate", path("crates/a-1.10.0.crate", "crates/a-1.0.0.crate")),
+        ("crates/A-1.0.0.crate", path("crates/a-1.10.0.crate", "crates/A-1.0.0.crate")),
+        ("crates/zzz-1.0.0.crate", extra.bytes()),
+        ("crates/Foo-Bar-0.1.0+b.1.crate", wrong_bytes.bytes()),
+        ("index/1/a", bomb.bytes()),
+        ("index/fo/o-/foo-bar", lines(Sha256::of(b"other"))),
+        ("bytes follow the last entry", surplus),
+        ("7.8.9", newer),
+    ]
+}
+
+#[test]
+fn every_forgery_is_refused_by_name_and_leaves_the_mirror_as_it_was() {
+    let (sandbox, mirror, _) = before_the_second();
+    let before = everything(&mirror);
+    for (named, bytes) in forgeries() {
+        sandbox.write("forged.pkg", &bytes);
+        sandbox.run(["import", "forged.pkg", "--mirror", "mirror"]).exits(4).stderr_has(named);
+        assert_eq!(everything(&mirror), before, "{named}");
+    }
+    sandbox.write("good.pkg", Forged::of(&some_crates()).bytes());
+    sandbox.run(["import", "good.pkg", "--mirror", "mirror"]).ok();
+    assert_sound(&mirror);
+}
+
+#[test]
+fn a_folder_that_may_not_be_written_is_exit_7() {
+    let (sandbox, mirror, _) = before_the_second();
+    let open_to_all = |path: &Path| fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    open_to_all(sandbox.root());
+    let before = everything(&mirror);
+    let mut command = Command::new(BINARY);
+    command.args(["import", "second.pkg", "--mirror", "mirror"]).current_dir(sandbox.path("")).env_clear();
+    if rustix::process::geteuid().is_root() {
+        // The permissions of a file do not bind root.
+        command.uid(65534).gid(65534);
+    } else {
+        fs::set_permissions(mirror.join(".frostmirror"), fs::Permissions::from_mode(0o555)).unwrap();
+        fs::set_permissions(mirror.join(".frostmirror/lock"), fs::Permissions::from_mode(0o444)).unwrap();
+    }
+    let out = command.output().unwrap();
+    let said = String::from_utf8_lossy(&out.stderr);
+    assert_eq!(out.status.code(), Some(7), "{said}");
+    assert!(said.contains(".frostmirror/lock") && said.contains("hint: check who owns the folder"), "{said}");
+    assert_eq!(everything(&mirror), before);
+}
+
+#[test]
+fn a_step_that_fails_takes_back_the_steps_before_it() {
+    let (sandbox, mirror, _) = before_the_second();
+    // `fresh` cannot have its index file: a file is where its folder belongs.
+    fs::write(mirror.join("index/fr"), "in the way").unwrap();
+    let before = everything(&mirror);
+    let run = sandbox.run(["import", "second.pkg", "--mirror", "mirror"]).exits(7);
+    run.stderr_has("index/fr/es");
+    assert_eq!(everything(&mirror), before);
+    fs::remove_file(mirror.join("index/fr")).unwrap();
+    sandbox.run(["import", "second.pkg", "--mirror", "mirror"]).ok();
+    assert_sound(&mirror);
+}
