@@ -10,6 +10,7 @@ mod inputs;
 mod resolve;
 mod bundle;
 mod bundle_hostile;
+mod bundle_arbitrary;
 mod import;
 mod import_bundle;
 mod import_faults;
