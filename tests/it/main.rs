@@ -4,14 +4,15 @@
 #[allow(dead_code, reason = "a tool box: a tool may wait for its test")]
 mod support;
 mod upstream;
-<<<<<<< HEAD
 mod help;
-=======
 mod bundle;
 mod bundle_hostile;
->>>>>>> bundle
 mod import;
 mod import_bundle;
 mod import_faults;
 mod import_order;
 mod crash;
+mod serve_http;
+mod serve_busy;
+mod serve;
+mod setup;
