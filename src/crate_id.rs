@@ -159,8 +159,13 @@ mod tests {
     #[test]
     fn index_paths_are_cargos() {
         for (crate_name, path) in [
-            ("a", "1/a"), ("ab", "2/ab"), ("abc", "3/a/abc"), ("serde", "se/rd/serde"), ("Foo-Bar", "fo/o-/foo-bar"),
-            ("Inflector", "in/fl/inflector"), ("B64", "3/b/b64"),
+            ("a", "1/a"),
+            ("ab", "2/ab"),
+            ("abc", "3/a/abc"),
+            ("serde", "se/rd/serde"),
+            ("Foo-Bar", "fo/o-/foo-bar"),
+            ("Inflector", "in/fl/inflector"),
+            ("B64", "3/b/b64"),
         ] {
             assert_eq!(name(crate_name).index_path(), path);
         }

@@ -8,6 +8,7 @@ use std::fmt;
 use std::process::ExitCode;
 
 mod bundle;
+mod fetch;
 mod gather;
 mod inputs;
 mod mirror;

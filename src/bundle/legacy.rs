@@ -392,7 +392,13 @@ impl Found {
     }
 
     /// Appends the lines of one index file that are of crates in the bundle to the spooled file.
-    fn index(&mut self, section: &Section, crates: &mut [CrateRecord], file: &mut File, length: u64) -> Result<(), Stop> {
+    fn index(
+        &mut self,
+        section: &Section,
+        crates: &mut [CrateRecord],
+        file: &mut File,
+        length: u64,
+    ) -> Result<(), Stop> {
         let path: SafePath = section.path.folded().parse().map_err(Refused::Path)?;
         let mut kept = Vec::new();
         file.seek(SeekFrom::Start(section.offset)).map_err(Stop::Spool)?;

@@ -43,11 +43,10 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let sources = sources(&args.bundles, &layout, context)?;
     for source in sources {
         let name = source.name();
-        import(source, &layout, base_url.clone(), args, context)
-            .map_err(|failure| match failure.doing {
-                None => failure.doing(format!("could not import {name}")),
-                Some(_) => failure,
-            })?;
+        import(source, &layout, base_url.clone(), args, context).map_err(|failure| match failure.doing {
+            None => failure.doing(format!("could not import {name}")),
+            Some(_) => failure,
+        })?;
     }
     let note = "no index/config.json is there, which only a static web server needs: give it with `--base-url URL`; `cargo frostmirror serve` does without";
     if !layout.index_config().exists() {
@@ -62,6 +61,13 @@ enum Source {
     Stdin,
 }
 
+/// A bundle whose manifest was read and checked.
+struct Opened {
+    bundle: Bundle<Box<dyn Read>>,
+    /// Bytes of its file, where it is one.
+    length: Option<u64>,
+}
+
 impl Source {
     fn name(&self) -> String {
         match self {
@@ -70,8 +76,7 @@ impl Source {
         }
     }
 
-    /// The bundle, its manifest read and checked, and its length in bytes where it is a file.
-    fn open(&self, layout: &Layout) -> Result<(Bundle<Box<dyn Read>>, Option<u64>), Failure> {
+    fn open(&self, layout: &Layout) -> Result<Opened, Failure> {
         let (reader, length): (Box<dyn Read>, _) = match self {
             Source::Stdin => (Box::new(io::stdin()), None),
             Source::File(path) => {
@@ -83,7 +88,7 @@ impl Source {
         };
         // The plain form of a 1.x bundle is as large as what it holds, so it goes where that will go, without a name.
         let spool = layout.root().ancestors().find(|folder| folder.is_dir()).unwrap_or(layout.root());
-        Ok((open::open_any(reader, &self.name(), spool)?, length))
+        Ok(Opened { bundle: open::open_any(reader, &self.name(), spool)?, length })
     }
 }
 
@@ -94,7 +99,7 @@ fn import(
     args: &Args,
     context: &Context,
 ) -> Result<Imported, Failure> {
-    let (bundle, length) = source.open(layout)?;
+    let Opened { bundle, length } = source.open(layout)?;
     let now = Timestamp::now();
     let me = Holder::this_process("import", &context.env, now);
     let mut guard = lock_for_adding(layout, Duration::from_secs(args.lock_timeout), &me, context.report.as_ref())?;
@@ -127,7 +132,7 @@ fn bundles_in(folder: &Path, layout: &Layout) -> Result<Vec<Source>, Failure> {
         let path = entry.map_err(|source| Failure::io(doing(), source))?.path();
         if path.extension().is_some_and(|end| end == "pkg") && path.is_file() {
             let source = Source::File(path.clone());
-            let created = source.open(layout)?.0.manifest().created.clone();
+            let created = source.open(layout)?.bundle.manifest().created.clone();
             found.push((created, path, source));
         }
     }

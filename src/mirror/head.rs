@@ -9,8 +9,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::layout::Layout;
-use super::ledger;
-use super::store::{self, Error, failed};
+use super::store::{Error, failed};
 
 /// The version of the head's form.
 const FORM: u32 = 1;
@@ -61,19 +60,6 @@ pub struct LineageHead {
 }
 
 impl Head {
-    /// The head of a mirror: from `manifest.json`, in constant time; from the newest record where that is lost, or
-    /// where an import was killed and may not have got to it. `None` where neither can be read.
-    ///
-    /// # Errors
-    /// The file system's, other than that a file is not there.
-    pub fn read(layout: &Layout) -> Result<Option<Head>, Error> {
-        let file = Head::read_file(layout)?;
-        if file.is_some() && !store::was_torn(layout) {
-            return Ok(file);
-        }
-        Ok(ledger::newest_head(layout)?.or(file))
-    }
-
     /// What `manifest.json` says; `None` where it is not there or not readable as a head.
     pub(super) fn read_file(layout: &Layout) -> Result<Option<Head>, Error> {
         let path = layout.head();

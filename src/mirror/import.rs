@@ -33,7 +33,7 @@ use crate::digest::Sha256;
 use crate::durable::{self, checkpoint};
 use crate::event::{Event, Phase, Sink};
 
-/// Every checkpoint of an import, in the order in which a first import of a whole bundle passes them.
+/// Every checkpoint of an import, in the order in which a first import with a base URL passes them.
 pub const CHECKPOINTS: &[&str] = &[
     "import:locked",
     "import:staged",
@@ -44,6 +44,8 @@ pub const CHECKPOINTS: &[&str] = &[
     "import:lines",
     "import:index-half",
     "import:index",
+    "import:config-half",
+    "import:config",
     "import:record-half",
     "import:record",
     "import:head-half",
@@ -211,6 +213,7 @@ impl AddGuard {
             (streamed, None) => streamed?,
         };
         refuse_bad(&streamed.problems, &received.conflicts, options)?;
+        sink.status("Verified", format!("{} crates of {}", received.shipped, options.file_name));
         checkpoint("import:staged");
 
         let records = ledger::names(&self.layout)?;
@@ -258,7 +261,7 @@ impl AddGuard {
             place(&mut staging, &steps)?;
         }
         drop(staging);
-        imported.link = self.restore_link(sink)?;
+        imported.link = self.restore_link(sink);
         checkpoint("import:link");
         report(&imported, &received.notes, &options.file_name, sink);
         Ok(imported)
@@ -330,27 +333,34 @@ impl AddGuard {
         Ok(Some(Move { staged: staging.write(&text)?, place: "config.json".into(), replaces: there.is_some() }))
     }
 
-    fn restore_link(&self, sink: &dyn Sink) -> Result<LinkState, Error> {
-        let crates = self.layout.crates();
-        durable::make_folder(&crates).map_err(failed("make the folder", &crates))?;
-        let restored = link::restore(&self.layout)?;
+    /// Puts `crates/index` right. The import is done by now, so that a failure is a warning.
+    fn restore_link(&self, sink: &dyn Sink) -> LinkState {
         let path = self.layout.index_link();
-        match (&restored.before, &restored.aside) {
-            _ if restored.state == LinkState::NoLinks => sink.warning(format!(
-                "`{}` cannot be a link on this file system, so cargo's local-registry does not see the index; use `cargo frostmirror serve`",
-                path.display()
-            )),
-            (LinkState::Stale, Some(aside)) => sink.warning(format!(
-                "`{}` was a folder with content that the index lacks; it is a link again, and the folder is kept as `{}`",
-                path.display(),
-                aside.display()
-            )),
-            (LinkState::Stale | LinkState::Elsewhere(_), _) => {
-                sink.warning(format!("`{}` was {}; it is a link to ../index again", path.display(), restored.before));
+        let shown = path.display();
+        let restored = match link::restore(&self.layout) {
+            Ok(restored) => restored,
+            Err(error) => {
+                sink.warning(format!(
+                    "the import is done, but `{shown}` could not be made a link: {error}: {}",
+                    error.source
+                ));
+                return link::link_state(&self.layout);
             }
-            _ => {}
+        };
+        if restored.state == LinkState::NoLinks {
+            sink.warning(format!(
+                "`{shown}` cannot be a link on this file system, so cargo's local-registry does not see the index; \
+                 use `cargo frostmirror serve`"
+            ));
+        } else if let Some(aside) = &restored.aside {
+            sink.warning(format!(
+                "`{shown}` was a folder with content that the index lacks; it is a link again, and the folder is kept as `{}`",
+                aside.display()
+            ));
+        } else if !matches!(restored.before, LinkState::Good | LinkState::Missing) {
+            sink.warning(format!("`{shown}` was {}; it is a link to ../index again", restored.before));
         }
-        Ok(restored.state)
+        restored.state
     }
 }
 
@@ -466,8 +476,7 @@ fn report(imported: &Imported, notes: &[String], file: &str, sink: &dyn Sink) {
     for note in notes {
         sink.warning(note.clone());
     }
-    let Imported { crates, crates_new, crates_mended, .. } = imported;
-    sink.status("Verified", format!("{crates} crates of {file}"));
+    let Imported { crates_new, crates_mended, .. } = imported;
     if imported.already {
         sink.status("Unchanged", format!("{file} is already imported"));
         return;

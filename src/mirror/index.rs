@@ -84,7 +84,7 @@ struct Known {
 ///
 /// # Errors
 /// The first [`Conflict`] between the two.
-pub fn merge(held: &Held, incoming: Vec<Incoming>) -> Result<Merged, Conflict> {
+pub fn merge(held: &Held, incoming: Vec<Incoming>) -> Result<Merged, Box<Conflict>> {
     let (mut versions, damaged) = sound_lines(held);
     let mut recorded: BTreeMap<&Version, Sha256> = BTreeMap::new();
     for record in &held.records {
@@ -94,12 +94,12 @@ pub fn merge(held: &Held, incoming: Vec<Incoming>) -> Result<Merged, Conflict> {
     let mut replaced = Vec::new();
     for Incoming { line, read, index_only } in incoming {
         if let Some(other) = versions.values().next().filter(|known| known.line.id.name != line.id.name) {
-            return Err(Conflict::Name { held: other.line.id.name.clone(), incoming: line.id.name });
+            return Err(Box::new(Conflict::Name { held: other.line.id.name.clone(), incoming: line.id.name }));
         }
         let version = line.id.version.clone();
         let before = versions.get(&version).map(|known| known.line.cksum);
         if let Some(held) = before.or_else(|| recorded.get(&version).copied()).filter(|held| *held != line.cksum) {
-            return Err(Conflict::Checksum { id: line.id, held, incoming: line.cksum });
+            return Err(Box::new(Conflict::Checksum { id: line.id, held, incoming: line.cksum }));
         }
         match versions.get_mut(&version) {
             None => {
@@ -108,7 +108,7 @@ pub fn merge(held: &Held, incoming: Vec<Incoming>) -> Result<Merged, Conflict> {
             }
             Some(known) => {
                 if known.line.raw != line.raw && dependencies(&known.line) != dependencies(&line) {
-                    return Err(Conflict::Dependencies { id: line.id });
+                    return Err(Box::new(Conflict::Dependencies { id: line.id }));
                 }
                 known.index_only &= index_only;
                 if (read, &line.raw) > (known.read, &known.line.raw) {
@@ -241,12 +241,18 @@ mod tests {
     fn conflicts_are_found() {
         let before = merged(&[incoming(&raw("1.0.0", ""), 1, false)]);
         let other = raw("1.0.0", "").replace(&Sha256::of(b"1.0.0").to_string(), &Sha256::of(b"").to_string());
-        assert!(matches!(merge(&before, vec![incoming(&other, 2, false)]), Err(Conflict::Checksum { .. })));
+        assert!(
+            matches!(merge(&before, vec![incoming(&other, 2, false)]), Err(c) if matches!(*c, Conflict::Checksum { .. }))
+        );
         let dep = r#""deps":[{"name":"b","req":"^1","features":[],"optional":false,"default_features":true,"target":null,"kind":"normal"}]"#;
         let deps = raw("1.0.0", "").replace(r#""deps":[]"#, dep);
-        assert!(matches!(merge(&before, vec![incoming(&deps, 2, false)]), Err(Conflict::Dependencies { .. })));
+        assert!(
+            matches!(merge(&before, vec![incoming(&deps, 2, false)]), Err(c) if matches!(*c, Conflict::Dependencies { .. }))
+        );
         let name = raw("2.0.0", "").replace(r#""a""#, r#""A""#);
-        assert!(matches!(merge(&before, vec![incoming(&name, 2, false)]), Err(Conflict::Name { .. })));
+        assert!(
+            matches!(merge(&before, vec![incoming(&name, 2, false)]), Err(c) if matches!(*c, Conflict::Name { .. }))
+        );
     }
 
     #[test]
@@ -257,7 +263,9 @@ mod tests {
         let mended = merge(&file, vec![line.clone()]).expect("no conflict");
         assert_eq!((mended.text, mended.damaged), (format!("{}\n", line.line.raw), 1));
         let other = raw("1.0.0", "").replace(&Sha256::of(b"1.0.0").to_string(), &Sha256::of(b"").to_string());
-        assert!(matches!(merge(&file, vec![incoming(&other, 2, false)]), Err(Conflict::Checksum { .. })));
+        assert!(
+            matches!(merge(&file, vec![incoming(&other, 2, false)]), Err(c) if matches!(*c, Conflict::Checksum { .. }))
+        );
     }
 
     #[test]

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::head::Head;
 use super::layout::Layout;
-use super::store::{Error, failed};
+use super::store::{Error, failed, was_torn};
 use crate::bundle::format::Manifest;
 
 /// One import.
@@ -75,6 +75,19 @@ pub fn read(layout: &Layout, name: &str) -> Result<Option<Record>, Error> {
 pub fn holds(names: &[String], bundle: &str) -> bool {
     let end = format!("-{bundle}.json");
     names.iter().any(|name| name.ends_with(&end))
+}
+
+/// The head of a mirror: from `manifest.json`, in constant time; from the newest record where that is lost, or where
+/// an import was killed and may not have got to it. `None` where neither can be read.
+///
+/// # Errors
+/// The file system's, other than that a file is not there.
+pub fn head(layout: &Layout) -> Result<Option<Head>, Error> {
+    let file = Head::read_file(layout)?;
+    if file.is_some() && !was_torn(layout) {
+        return Ok(file);
+    }
+    Ok(newest_head(layout)?.or(file))
 }
 
 /// The head that the newest readable record holds.

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::layout::Layout;
 use super::store::{Error, failed};
+use crate::durable;
 use crate::index_line::IndexLine;
 
 /// What the link says, on every system that has links.
@@ -69,7 +70,8 @@ pub struct Restored {
 /// Puts the link in its place. A folder that stands there is moved out of the way, and removed only if the index has
 /// every line of it. Under the lock, after the index was placed.
 pub(super) fn restore(layout: &Layout) -> Result<Restored, Error> {
-    let link = layout.index_link();
+    let (crates, link) = (layout.crates(), layout.index_link());
+    durable::make_folder(&crates).map_err(failed("make the folder", &crates))?;
     let before = link_state(layout);
     let mut aside = None;
     match before {

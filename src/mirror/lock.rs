@@ -60,8 +60,8 @@ fn host_name(env: &Env) -> String {
 #[derive(Debug)]
 pub struct AddGuard {
     pub(super) layout: Layout,
-    // Held for its lock; closed, and with that released, when the guard is dropped.
-    _file: File,
+    // Held for its lock.
+    file: File,
 }
 
 /// A lock that could not be had.
@@ -124,7 +124,7 @@ pub fn lock_for_adding(layout: &Layout, timeout: Duration, me: &Holder, sink: &d
     let text = serde_json::to_vec(me).expect("four plain fields are JSON");
     fs::write(layout.holder(), text).map_err(failed(layout.holder()))?;
     layout.settle_format()?;
-    Ok(AddGuard { layout: layout.clone(), _file: file })
+    Ok(AddGuard { layout: layout.clone(), file })
 }
 
 impl AddGuard {
@@ -138,6 +138,8 @@ impl Drop for AddGuard {
     fn drop(&mut self) {
         // The name only serves those who wait; where it stays, the next holder replaces it.
         let _stays = fs::remove_file(self.layout.holder()).is_err();
+        // Closing the file would do, were there not the copy of it that a child has between its fork and its exec.
+        let _closed_instead = self.file.unlock().is_err();
     }
 }
 

@@ -2,8 +2,9 @@
 
 use jiff::Timestamp;
 
-use super::head::{Counts, Head, LineageHead};
+use super::head::{Counts, LineageHead};
 use super::layout::{self, Layout};
+use super::ledger;
 use super::link::{LinkState, link_state};
 use super::store;
 
@@ -40,7 +41,7 @@ impl Status {
     /// A mirror of a newer layout; the file system's.
     pub fn read(layout: &Layout) -> Result<Status, Error> {
         layout.check_format()?;
-        let head = Head::read(layout)?.unwrap_or_default();
+        let head = ledger::head(layout)?.unwrap_or_default();
         Ok(Status {
             counts: head.counts,
             last_import: head.last_import.and_then(|time| time.parse().ok()),

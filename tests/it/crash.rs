@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::Path;
 
-use frostmirror::mirror::head::{Counts, Head};
-use frostmirror::mirror::import::CHECKPOINTS;
+use frostmirror::mirror::head::Counts;
+use frostmirror::mirror::import::{CHECKPOINTS, ImportOptions};
 use frostmirror::mirror::layout::Layout;
 use frostmirror::mirror::ledger;
 
-use crate::import_bundle::{Make, assert_sound, import, view};
+use crate::import_bundle::{Make, assert_sound, import, import_with, options, view};
 use crate::support::crates::Crate;
 use crate::support::sandbox::Sandbox;
 
@@ -31,7 +31,7 @@ fn second() -> Make {
 /// What must be the same whether an import was killed before or not.
 fn outcome(mirror: &Path) -> (std::collections::BTreeMap<String, Vec<u8>>, Counts, Vec<String>, Vec<u64>) {
     let layout = Layout::new(mirror);
-    let head = Head::read(&layout).unwrap().unwrap();
+    let head = ledger::head(&layout).unwrap().unwrap();
     let sequences = head.lineages.iter().map(|lineage| lineage.sequence).chain([head.imports]).collect();
     (view(mirror), head.counts, ledger::names(&layout).unwrap(), sequences)
 }
@@ -43,12 +43,13 @@ fn killed_at_any_checkpoint_the_mirror_is_sound_and_a_rerun_completes_it() {
     let undisturbed = sandbox.path("undisturbed");
     import(&undisturbed, &one).unwrap();
     let old = view(&undisturbed);
-    import(&undisturbed, &two).unwrap();
+    let with_url = ImportOptions { base_url: Some("http://h".parse().unwrap()), ..options(&two) };
+    import_with(&undisturbed, &two, &with_url).unwrap();
     let expected = outcome(&undisturbed);
     for checkpoint in CHECKPOINTS {
         let mirror = sandbox.path("mirror");
         import(&mirror, &one).unwrap();
-        let words = ["import", "two.pkg", "--mirror", "mirror"];
+        let words = ["import", "two.pkg", "--mirror", "mirror", "--base-url", "http://h"];
         let died = sandbox.process(words).envs([("FROSTMIRROR_CRASH_AT", checkpoint)]).run();
         assert_eq!(died.code, SIGABRT, "no import passes the checkpoint {checkpoint}: {}", died.stderr);
 
@@ -79,7 +80,7 @@ fn what_a_killed_import_left_is_counted_though_another_bundle_comes_next() {
         let mirror = sandbox.path("mirror");
         sandbox.process(words).envs([("FROSTMIRROR_CRASH_AT", checkpoint)]).run().exits(SIGABRT);
         import(&mirror, &other).unwrap();
-        let head = Head::read(&Layout::new(&mirror)).unwrap().unwrap();
+        let head = ledger::head(&Layout::new(&mirror)).unwrap().unwrap();
         assert_eq!(head.counts, Counts::of_tree(&Layout::new(&mirror)).unwrap(), "{checkpoint}");
         assert_sound(&mirror);
         fs::remove_dir_all(&mirror).unwrap();

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use frostmirror::bundle::format::{BundleKind, CrateState};
-use frostmirror::mirror::head::{Counts, Head};
+use frostmirror::mirror::head::Counts;
 use frostmirror::mirror::import::{Error, ImportOptions};
 use frostmirror::mirror::layout::Layout;
 use frostmirror::mirror::link::{LinkState, link_state};
@@ -36,9 +36,16 @@ fn a_first_import_makes_the_whole_tree() {
     let paths: Vec<&str> = tree.keys().map(String::as_str).filter(|path| !path.ends_with('/')).collect();
     let record = format!(".frostmirror/ledger/00000001-{}.json", imported.id);
     let expected = [
-        ".frostmirror/format", &record, ".frostmirror/lines/js/on/json", ".frostmirror/lines/se/rd/serde",
-        "crates/Serde-1.0.100+b.crate", "crates/index", "crates/json-1.0.0.crate", "index/js/on/json",
-        "index/se/rd/serde", "manifest.json",
+        ".frostmirror/format",
+        &record,
+        ".frostmirror/lines/js/on/json",
+        ".frostmirror/lines/se/rd/serde",
+        "crates/Serde-1.0.100+b.crate",
+        "crates/index",
+        "crates/json-1.0.0.crate",
+        "index/js/on/json",
+        "index/se/rd/serde",
+        "manifest.json",
     ];
     assert_eq!(paths, expected);
     assert_eq!(tree["crates/Serde-1.0.100+b.crate"], serde.bytes);
@@ -50,7 +57,7 @@ fn a_first_import_makes_the_whole_tree() {
     assert_sound(&mirror);
 
     let layout = Layout::new(&mirror);
-    let head = Head::read(&layout).unwrap().unwrap();
+    let head = ledger::head(&layout).unwrap().unwrap();
     assert_eq!(head.counts, imported.counts);
     assert_eq!(head.lineages[0].record, ledger::names(&layout).unwrap()[0]);
     let record = ledger::read(&layout, &head.lineages[0].record).unwrap().unwrap();
@@ -60,12 +67,16 @@ fn a_first_import_makes_the_whole_tree() {
 #[test]
 fn status_says_what_is_recorded() {
     let sandbox = Sandbox::new();
-    sandbox.run(["status", "--mirror", "mirror"]).ok().stdout_has("Crate count: 0\nTotal size: 0 bytes\nLast import: never\n");
+    sandbox
+        .run(["status", "--mirror", "mirror"])
+        .ok()
+        .stdout_has("Crate count: 0\nTotal size: 0 bytes\nLast import: never\n");
     let bundle = Make::new("a", 1).ship(json()).write(&sandbox.path(""), "one.pkg");
     let mirror = sandbox.path("mirror");
     import(&mirror, &bundle).unwrap();
     let size = json().pack().bytes.len();
-    let text = format!("Crate count: 1\nTotal size: {size} bytes\nLast import: 2026-09-21T14:30:00+00:00\nIndex link: good\n");
+    let text =
+        format!("Crate count: 1\nTotal size: {size} bytes\nLast import: 2026-09-21T14:30:00+00:00\nIndex link: good\n");
     let said = sandbox.run(["status", "--mirror", "mirror"]).ok();
     assert_eq!(said.stdout, text);
     let said = sandbox.run(["status", "--mirror", "mirror", "--message-format", "json"]).ok();
@@ -87,7 +98,10 @@ fn the_same_bundle_again_changes_nothing_and_says_so() {
     import(&mirror, &bundle).unwrap();
     let times = |tree: &Path| -> Vec<_> {
         let paths = everything(tree).into_keys().filter(|path| !path.starts_with(".frostmirror/staging"));
-        paths.filter(|path| path != ".frostmirror/").map(|path| (fs::symlink_metadata(tree.join(&path)).unwrap().mtime_nsec(), path)).collect()
+        paths
+            .filter(|path| path != ".frostmirror/")
+            .map(|path| (fs::symlink_metadata(tree.join(&path)).unwrap().mtime_nsec(), path))
+            .collect()
     };
     let before = (everything(&mirror), times(&mirror));
     let run = sandbox.run(["import", "one.pkg", "--mirror", "mirror"]).ok();
@@ -99,7 +113,7 @@ fn the_same_bundle_again_changes_nothing_and_says_so() {
     let imported = import(&mirror, &other).unwrap();
     assert_eq!((imported.already, imported.crates_new, imported.index_changed), (false, 0, 0));
     assert_eq!(ledger::names(&Layout::new(&mirror)).unwrap().len(), 2);
-    assert_eq!(Head::read(&Layout::new(&mirror)).unwrap().unwrap().lineages.len(), 2);
+    assert_eq!(ledger::head(&Layout::new(&mirror)).unwrap().unwrap().lineages.len(), 2);
 }
 
 #[test]
@@ -115,7 +129,7 @@ fn two_histories_add_up_and_the_later_reading_of_a_line_stays() {
             import(&mirror, bundle).unwrap();
             assert_sound(&mirror);
         }
-        let counts = Head::read(&Layout::new(&mirror)).unwrap().unwrap().counts;
+        let counts = ledger::head(&Layout::new(&mirror)).unwrap().unwrap().counts;
         assert_eq!(counts, Counts::of_tree(&Layout::new(&mirror)).unwrap());
         assert_eq!((counts.crates, counts.versions), (2, 3));
         views.push(view(&mirror));
@@ -186,7 +200,11 @@ fn an_index_only_crate_is_recorded_as_such_until_its_file_comes() {
     assert!(index_only());
     import(&mirror, &whole).unwrap();
     assert!(!index_only());
-    import(&mirror, &Make::new("a", 2).read(9).with(json(), CrateState::IndexOnly).write(&sandbox.path(""), "three.pkg")).unwrap();
+    import(
+        &mirror,
+        &Make::new("a", 2).read(9).with(json(), CrateState::IndexOnly).write(&sandbox.path(""), "three.pkg"),
+    )
+    .unwrap();
     assert!(!index_only());
     assert_sound(&mirror);
 }
@@ -216,7 +234,10 @@ fn a_rotten_file_is_replaced_and_trusted_only_when_told_to() {
     fs::remove_file(mirror.join("crates/json-1.0.0.crate")).unwrap();
     let imported = import(&mirror, &bundle).unwrap();
     assert_eq!((imported.crates_new, imported.crates_mended), (1, 1));
-    assert_eq!(view(&mirror).len(), good.keys().filter(|path| !path.starts_with(".f") && *path != "manifest.json").count());
+    assert_eq!(
+        view(&mirror).len(),
+        good.keys().filter(|path| !path.starts_with(".f") && *path != "manifest.json").count()
+    );
     assert_sound(&mirror);
 }
 
@@ -282,6 +303,21 @@ fn what_this_version_cannot_do_is_said() {
     sandbox.run(["import", "snapshot.pkg", "--mirror", "mirror"]).exits(3).stderr_has("is a snapshot of a mirror");
     fs::write(mirror.join(".frostmirror/format"), r#"{"layout":9,"tool":"4.5.6"}"#).unwrap();
     Make::new("a", 1).ship(json()).write(&sandbox.path(""), "one.pkg");
-    sandbox.run(["import", "one.pkg", "--mirror", "mirror"]).exits(4).stderr_has("layout 9").stderr_has("4.5.6 or later");
+    sandbox
+        .run(["import", "one.pkg", "--mirror", "mirror"])
+        .exits(4)
+        .stderr_has("layout 9")
+        .stderr_has("4.5.6 or later");
     sandbox.run(["status", "--mirror", "mirror"]).exits(4).stderr_has("layout 9");
+}
+
+#[test]
+fn a_bundle_of_frostmirror_1_is_imported() {
+    let sandbox = Sandbox::new();
+    let bundle = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/bundles/frostmirror-1.0.0.pkg");
+    let said = sandbox.run(["import", bundle, "--mirror", "mirror"]).ok();
+    assert_sound(&sandbox.path("mirror"));
+    let head = ledger::head(&Layout::new(sandbox.path("mirror"))).unwrap().unwrap();
+    assert!(head.counts.versions > 0 && head.counts.crates > 0, "{}", said.stderr);
+    sandbox.run(["import", bundle, "--mirror", "mirror"]).ok().stderr_has("is already imported");
 }

@@ -9,12 +9,16 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use frostmirror::artifact::Kind;
+use frostmirror::bundle::format::StoredBytes;
+use frostmirror::digest::Sha256;
 use frostmirror::event::Silent;
 use frostmirror::mirror::layout::Layout;
 use frostmirror::mirror::lock::{Holder, lock_for_adding};
 
 use crate::import_bundle::{Make, assert_sound, everything, import};
 use crate::support::crates::Crate;
+use crate::support::forge::{FakeCrate, Forged, brotli, entry, index_files, reseal, some_crates};
 use crate::support::run::Process;
 use crate::support::sandbox::{BINARY, Sandbox};
 
@@ -22,7 +26,8 @@ use crate::support::sandbox::{BINARY, Sandbox};
 fn before_the_second() -> (Sandbox, std::path::PathBuf, std::path::PathBuf) {
     let sandbox = Sandbox::new();
     let mirror = sandbox.path("mirror");
-    let first = Make::new("a", 1).ship(Crate::new("json", "1.0.0")).ship(Crate::new("serde", "1.0.0").dep("json", "^1"));
+    let first =
+        Make::new("a", 1).ship(Crate::new("json", "1.0.0")).ship(Crate::new("serde", "1.0.0").dep("json", "^1"));
     import(&mirror, &first.write(&sandbox.path(""), "first.pkg")).unwrap();
     let second = Make::new("a", 2)
         .ship(Crate::new("json", "1.0.0").yanked())
@@ -75,7 +80,8 @@ fn a_refused_bundle_makes_no_crate_visible_in_a_new_mirror() {
     fs::write(&second, bytes).unwrap();
     let run = sandbox.run(["import", "second.pkg", "--mirror", "new"]).exits(4);
     run.stderr_has("nothing of it was imported").stderr_has("index/");
-    let left: Vec<_> = everything(&sandbox.path("new")).into_keys().filter(|path| !path.starts_with(".frostmirror")).collect();
+    let left: Vec<_> =
+        everything(&sandbox.path("new")).into_keys().filter(|path| !path.starts_with(".frostmirror")).collect();
     assert_eq!(left, Vec::<String>::new());
 }
 
@@ -150,15 +156,80 @@ fn a_full_disk_leaves_the_mirror_as_it_was() {
 }
 
 #[test]
-fn too_little_room_is_found_before_the_payload_is_read() {
-    let sandbox = Sandbox::new();
-    // No disk has that much; the bundle comes through a pipe, so that its own length does not give the lie away.
-    let bundle = Make::new("a", 1).ship(Crate::new("json", "1.0.0")).write(&sandbox.path(""), "one.pkg");
-    let mut bytes = fs::read(&bundle).unwrap();
-    let length = bytes.len();
-    bytes.truncate(length - 1);
-    // A short file is not taken for a full disk.
-    sandbox.process(["import", "-", "--mirror", "mirror"]).stdin(&bytes).run().exits(4);
+fn too_little_room_is_found_before_the_payload_is_read_and_a_lie_is_no_full_disk() {
+    let (sandbox, mirror, _) = before_the_second();
+    let before = everything(&mirror);
+    let huge = |forged: &mut Forged| {
+        forged.manifest.blocks[0].entries[0].size = 1 << 60;
+        forged.manifest.crates[0].size = 1 << 60;
+    };
+    let mut forged = Forged::of(&some_crates());
+    huge(&mut forged);
+    sandbox.write("huge.pkg", forged.bytes());
+    // A pipe has no length that would give the lie away.
+    let piped = sandbox.process(["import", "-", "--mirror", "mirror"]).stdin(&forged.bytes()).run().exits(7);
+    piped.stderr_has("needs 11529215046").stderr_has("free some space");
+    sandbox.run(["import", "huge.pkg", "--mirror", "mirror"]).exits(4).stderr_has("the file ends inside it");
+    assert_eq!(everything(&mirror), before);
+}
+
+/// Bundles with one thing wrong, all digests made to fit, and what is said of each.
+fn forgeries() -> Vec<(&'static str, Vec<u8>)> {
+    let good = || Forged::of(&some_crates());
+    let path = |from: &'static str, to: &'static str| good().bytes_with(|json| json.replace(from, to));
+    let mut extra = good();
+    let evil = FakeCrate::new("evil", "1.0.0", 100);
+    extra.stored(entry("crates/zzz-1.0.0.crate", Kind::Crate, &evil.bytes), &evil.bytes);
+    let mut wrong_bytes = good();
+    wrong_bytes.payload[0][10] ^= 1;
+    let mut bomb = good();
+    let at = bomb.place(Kind::Index);
+    let packed = brotli(&vec![b' '; 64 << 20]);
+    bomb.manifest.blocks[at].stored = Some(StoredBytes { size: packed.len() as u64, sha256: Sha256::of(&packed) });
+    bomb.payload[at] = packed;
+    let lines = |cksum: Sha256| {
+        let crates = some_crates();
+        let line = crates[3].line().replace(&crates[3].sha256().to_string(), &cksum.to_string());
+        let mut files: Vec<(String, String)> = index_files(&crates);
+        files.iter_mut().find(|(path, _)| path == "index/fo/o-/foo-bar").unwrap().1 = format!("{line}\n");
+        let files: Vec<(&str, String)> = files.iter().map(|(path, text)| (path.as_str(), text.clone())).collect();
+        good().with_index(&files).bytes()
+    };
+    let mut surplus = good().bytes();
+    surplus.push(0);
+    let newer = {
+        let mut bytes = good().bytes();
+        let rest = bytes.split_off(96);
+        bytes[8] = 9;
+        bytes[12..17].copy_from_slice(b"7.8.9");
+        [reseal(bytes), rest].concat()
+    };
+    vec![
+        ("../../../tmp/x", path("crates/a-1.0.0.crate", "../../../tmp/x")),
+        ("/tmp/x", path("crates/a-1.0.0.crate", "/tmp/x")),
+        ("crates/a-1.0.0.crate", path("crates/a-1.10.0.crate", "crates/a-1.0.0.crate")),
+        ("crates/A-1.0.0.crate", path("crates/a-1.10.0.crate", "crates/A-1.0.0.crate")),
+        ("crates/zzz-1.0.0.crate", extra.bytes()),
+        ("crates/Foo-Bar-0.1.0+b.1.crate", wrong_bytes.bytes()),
+        ("index/1/a", bomb.bytes()),
+        ("index/fo/o-/foo-bar", lines(Sha256::of(b"other"))),
+        ("bytes follow the last entry", surplus),
+        ("7.8.9", newer),
+    ]
+}
+
+#[test]
+fn every_forgery_is_refused_by_name_and_leaves_the_mirror_as_it_was() {
+    let (sandbox, mirror, _) = before_the_second();
+    let before = everything(&mirror);
+    for (named, bytes) in forgeries() {
+        sandbox.write("forged.pkg", &bytes);
+        sandbox.run(["import", "forged.pkg", "--mirror", "mirror"]).exits(4).stderr_has(named);
+        assert_eq!(everything(&mirror), before, "{named}");
+    }
+    sandbox.write("good.pkg", Forged::of(&some_crates()).bytes());
+    sandbox.run(["import", "good.pkg", "--mirror", "mirror"]).ok();
+    assert_sound(&mirror);
 }
 
 #[test]

@@ -18,8 +18,12 @@ struct Pick {
 }
 
 fn pick() -> impl Strategy<Value = Pick> {
-    (0usize..3, 0usize..3, any::<bool>(), any::<bool>())
-        .prop_map(|(name, version, yanked, index_only)| Pick { name, version, yanked, index_only })
+    (0usize..3, 0usize..3, any::<bool>(), any::<bool>()).prop_map(|(name, version, yanked, index_only)| Pick {
+        name,
+        version,
+        yanked,
+        index_only,
+    })
 }
 
 /// Bundles, each with the history it is of and the second at which it read the index.

@@ -5,6 +5,10 @@
 mod support;
 mod upstream;
 mod help;
+mod sandbox;
+mod help;
+mod inputs;
+mod resolve;
 mod bundle;
 mod bundle_hostile;
 mod import;
@@ -16,3 +20,6 @@ mod serve_http;
 mod serve_busy;
 mod serve;
 mod setup;
+mod bundle_legacy;
+mod bundle_memory;
+mod bundle_verbs;

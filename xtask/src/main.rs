@@ -75,17 +75,24 @@ fn cargo(args: &[&str]) -> Command {
 
 /// Runs a command to its end; anything but success is a problem that shows the command.
 fn run(command: &mut Command) -> Outcome {
-    let status = command.status().map_err(|error| format!("could not start {command:?}: {error}"))?;
-    if status.success() { Ok(()) } else { Err(format!("{command:?} failed ({status})")) }
+    let status = command.status().map_err(|error| format!("could not start {}: {error}", shown(command)))?;
+    if status.success() { Ok(()) } else { Err(format!("{} failed ({status})", shown(command))) }
 }
 
 /// Runs a command and takes what it prints.
 fn output(command: &mut Command) -> Result<Vec<u8>, String> {
-    let output = command.output().map_err(|error| format!("could not start {command:?}: {error}"))?;
+    let output = command.output().map_err(|error| format!("could not start {}: {error}", shown(command)))?;
     if output.status.success() {
         Ok(output.stdout)
     } else {
         let said = String::from_utf8_lossy(&output.stderr);
-        Err(format!("{command:?} failed ({}): {said}", output.status))
+        Err(format!("{} failed ({}): {said}", shown(command), output.status))
     }
+}
+
+/// The command's words, without the environment that `Debug` shows.
+fn shown(command: &Command) -> String {
+    let program = Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy();
+    let args = command.get_args().map(|arg| format!(" {}", arg.to_string_lossy()));
+    format!("`{program}{}`", args.collect::<String>())
 }
