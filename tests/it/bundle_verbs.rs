@@ -91,3 +91,16 @@ fn inspect_reads_the_manifest_and_no_more() {
     let json: serde_json::Value = serde_json::from_str(&run.stdout).expect("JSON");
     assert_eq!(json["crates"].as_array().expect("a table").len(), 5);
 }
+
+#[test]
+fn what_a_hostile_bundle_says_does_not_steer_the_terminal() {
+    let sandbox = Sandbox::new();
+    let forged = forge::Forged::of(&forge::some_crates());
+    let bytes = forged.bytes_with(|json| json.replacen(r#""kind":"full""#, r#""kind":"\u001b[2Jfull""#, 1));
+    fs::write(sandbox.path("bad.pkg"), bytes).expect("a file");
+    for verb in ["verify", "inspect"] {
+        let run = sandbox.run([verb, "bad.pkg"]);
+        assert_eq!(run.code, 4);
+        assert!(run.stderr.contains("[2Jfull") && !run.stderr.contains('\u{1b}'), "{:?}", run.stderr);
+    }
+}

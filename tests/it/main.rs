@@ -4,12 +4,16 @@
 #[allow(dead_code, reason = "a tool box: a tool may wait for its test")]
 mod support;
 mod upstream;
-mod sandbox;
 mod help;
+mod sandbox;
 mod inputs;
 mod resolve;
 mod bundle;
 mod bundle_hostile;
+mod bundle_arbitrary;
+mod bundle_legacy;
+mod bundle_memory;
+mod bundle_verbs;
 mod import;
 mod import_bundle;
 mod import_faults;
@@ -22,3 +26,7 @@ mod failures;
 mod bundle_legacy;
 mod bundle_memory;
 mod bundle_verbs;
+mod serve_http;
+mod serve_busy;
+mod serve;
+mod setup;
