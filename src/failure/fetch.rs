@@ -22,6 +22,9 @@ impl From<Error> for Failure {
                 .hint("nothing was left behind; check the disk, and run the same command again"),
             Error::Toolchains(_) => Failure::new(Class::Input, error)
                 .hint("`--no-toolchain` leaves them out, and the bundle carries crates alone"),
+            Error::UnknownRegistry(_) => Failure::new(Class::Input, error)
+                .doing("could not leave a registry out")
+                .hint("give the name that it has in `[registries]`, or the address of its index"),
             Error::Folder { path, source } => Failure::io(format!("could not use `{}`", path.display()), source),
             Error::Worker(_) => Failure::new(Class::Bug, error),
         }
