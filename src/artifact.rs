@@ -43,7 +43,9 @@ impl Kind {
         match self {
             Kind::Index | Kind::Config => true,
             Kind::Crate => false,
-            Kind::Dist | Kind::Rustup => [".toml", ".json", ".sha256", ".asc"].iter().any(|end| path.as_str().ends_with(end)),
+            Kind::Dist | Kind::Rustup => {
+                [".toml", ".json", ".sha256", ".asc"].iter().any(|end| path.as_str().ends_with(end))
+            }
         }
     }
 }
@@ -82,7 +84,9 @@ mod tests {
         assert_eq!(kind("dist/channel-rust-stable.toml"), Some(Kind::Dist));
         assert_eq!(kind("rustup/release-stable.toml"), Some(Kind::Rustup));
         assert_eq!(kind("config.toml"), Some(Kind::Config));
-        for path in ["index/config.json", "crates/a", "crates/index/1/a", "manifest.json", "etc/passwd", ".frostmirror/x"] {
+        for path in
+            ["index/config.json", "crates/a", "crates/index/1/a", "manifest.json", "etc/passwd", ".frostmirror/x"]
+        {
             assert_eq!(kind(path), None, "{path}");
         }
     }

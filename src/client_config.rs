@@ -1,1 +1,307 @@
-//! client_config
+//! A client's configuration: the text that points cargo and rustup at a mirror, and how it gets into config.toml.
+//!
+//! The form is the one whose errors stay helpful offline: the replacement is named in `[registries]`, not in
+//! `[source]`, so that cargo's own hints say `--registry frostmirror` instead of sending people to the internet.
+
+mod edit;
+mod file;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+pub use edit::{Change, EditError};
+pub use file::{Error, Undone, Written, undo, write};
+
+/// What the mirror is called in cargo's configuration.
+pub const NAME: &str = "frostmirror";
+
+/// A base URL that is of no use, and why.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("`{}` is not a base URL: {reason}", url.escape_debug())]
+pub struct InvalidUrl {
+    url: String,
+    reason: &'static str,
+}
+
+/// The address that a mirror is reached at, e.g. `http://mirror.example:8080`: http or https, a host, perhaps a path,
+/// no slash at the end. It has no character that means something in a shell, in TOML, or in cargo's `dl` templates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BaseUrl(String);
+
+impl BaseUrl {
+    /// Checks `url`; slashes at its end are dropped.
+    pub fn parse(url: &str) -> Result<BaseUrl, InvalidUrl> {
+        let invalid = |reason| InvalidUrl { url: url.chars().take(200).collect(), reason };
+        let rest = match url.split_once("://") {
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https") => rest,
+            _ => return Err(invalid("it begins with neither http:// nor https://")),
+        };
+        let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        if !is_host(host) {
+            return Err(invalid("after the scheme comes HOST or HOST:PORT, and nothing else"));
+        }
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"/-._~%+@:,=".contains(&b);
+        if url.len() > 1024 || !path.bytes().all(plain) {
+            return Err(invalid("its path has a character that a path of a base URL does not need"));
+        }
+        Ok(BaseUrl(url.trim_end_matches('/').to_owned()))
+    }
+
+    /// The URL, without a slash at its end.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for BaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Whether `text` is `HOST` or `HOST:PORT`, with a name, an IPv4 address or an IPv6 address in brackets, and no
+/// character besides. This is what a Host header must look like before it is repeated to anyone.
+pub fn is_host(text: &str) -> bool {
+    let (host, port) = match text.strip_prefix('[') {
+        Some(rest) => match rest.split_once(']') {
+            Some((address, port)) if address.parse::<std::net::Ipv6Addr>().is_ok() => ("v6", port),
+            _ => return false,
+        },
+        None => text.split_at(text.find(':').unwrap_or(text.len())),
+    };
+    let named = !host.is_empty()
+        && host.len() <= 253
+        && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
+    let numbered = match port.strip_prefix(':') {
+        Some(digits) => digits.bytes().all(|b| b.is_ascii_digit()) && digits.parse::<u16>().is_ok(),
+        None => port.is_empty(),
+    };
+    named && numbered
+}
+
+/// Where a client finds the mirror.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A server: `serve`, or any web server that has the tree.
+    Server(BaseUrl),
+    /// The mirror's folder on this machine's disk, absolute; no server at all.
+    Folder(PathBuf),
+}
+
+/// What a client's configuration shall say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Client {
+    /// Where the mirror is.
+    pub place: Place,
+    /// An authority's certificates (PEM), absolute: `http.cainfo`, and SSL_CERT_FILE for rustup.
+    pub ca: Option<PathBuf>,
+    /// `http.check-revoke`: Windows asks for revocation lists, which a closed network cannot give.
+    pub check_revoke: Option<bool>,
+}
+
+/// One key of config.toml and the value that it shall have.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    /// The key's path, outermost first.
+    pub key: &'static [&'static str],
+    /// The value.
+    pub value: toml_edit::Value,
+}
+
+impl Client {
+    /// A client of the server at `base`, with nothing special about it.
+    pub fn of_server(base: BaseUrl) -> Client {
+        Client { place: Place::Server(base), ca: None, check_revoke: None }
+    }
+
+    /// The keys that make cargo use the mirror, in the order in which they are printed.
+    pub fn settings(&self) -> Vec<Setting> {
+        let mut settings = vec![Setting { key: &["source", "crates-io", "replace-with"], value: NAME.into() }];
+        match &self.place {
+            Place::Server(base) => {
+                let index = format!("sparse+{base}/index/");
+                settings.push(Setting { key: &["registries", NAME, "index"], value: index.into() });
+            }
+            Place::Folder(mirror) => {
+                let crates = text_of(&mirror.join("crates"));
+                settings.push(Setting { key: &["source", NAME, "local-registry"], value: crates.into() });
+            }
+        }
+        if let Some(ca) = &self.ca {
+            settings.push(Setting { key: &["http", "cainfo"], value: text_of(ca).into() });
+        }
+        if let Some(check) = self.check_revoke {
+            settings.push(Setting { key: &["http", "check-revoke"], value: check.into() });
+        }
+        settings
+    }
+
+    /// cargo's configuration alone.
+    pub fn cargo_config(&self) -> String {
+        let mut text = String::new();
+        let mut table: &[&str] = &[];
+        for setting in self.settings() {
+            let (key, parent) = setting.key.split_last().expect("a key's path is never empty");
+            if parent != table {
+                let gap = if text.is_empty() { "" } else { "\n" };
+                text.push_str(&format!("{gap}[{}]\n", parent.join(".")));
+                table = parent;
+            }
+            text.push_str(&format!("{key} = {}\n", setting.value));
+        }
+        text
+    }
+
+    /// The variables that make rustup use the mirror. rustup has no setting for it but the environment, and the two
+    /// variables do not follow each other: both must be set.
+    pub fn rustup_environment(&self) -> Vec<(&'static str, String)> {
+        let base = match &self.place {
+            Place::Server(base) => base.to_string(),
+            Place::Folder(mirror) => file_url(mirror),
+        };
+        let mut variables = vec![("RUSTUP_UPDATE_ROOT", format!("{base}/rustup")), ("RUSTUP_DIST_SERVER", base)];
+        variables.reverse();
+        if let Some(ca) = &self.ca {
+            variables.push(("SSL_CERT_FILE", text_of(ca)));
+        }
+        variables
+    }
+
+    /// Everything that a client needs, as one text. It is valid TOML as a whole, so that it may be appended to a
+    /// config.toml; what is for the shell stands in comments.
+    pub fn page(&self) -> String {
+        let variables = self.rustup_environment();
+        let sh: String =
+            variables.iter().map(|(name, value)| format!("#     export {name}={}\n", sh_quoted(value))).collect();
+        let powershell: String = variables
+            .iter()
+            .map(|(name, value)| format!("#     $env:{name} = {}\n", powershell_quoted(value)))
+            .collect();
+        format!(
+            "# For cargo, in $CARGO_HOME/config.toml (~/.cargo/config.toml unless that is set):\n\n{}\n\
+             # For rustup, in the environment of a POSIX shell:\n#\n{sh}#\n# or of PowerShell:\n#\n{powershell}",
+            self.cargo_config()
+        )
+    }
+}
+
+/// cargo's configuration for the mirror at `base_url`, in the recommended form. The text is valid TOML whatever the
+/// URL is; callers that take a URL from people check it with [`BaseUrl::parse`] first.
+pub fn cargo_config(base_url: &str) -> String {
+    Client::of_server(BaseUrl(base_url.trim_end_matches('/').to_owned())).cargo_config()
+}
+
+/// Whether a replacement of crates-io by the source of this name was written by `setup`. Such a mirror is fed by this
+/// very tool, so it is never an upstream.
+pub fn is_ours(replacement: &str) -> bool {
+    replacement == NAME
+}
+
+/// A path as text for a configuration. The callers refuse paths that are not UTF-8 before.
+fn text_of(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+/// `path` as a file URL; rustup reads such a mirror without any server.
+fn file_url(path: &Path) -> String {
+    let text = text_of(path);
+    let text = if cfg!(windows) { text.replace('\\', "/") } else { text };
+    let slash = if text.starts_with('/') { "" } else { "/" };
+    let mut url = format!("file://{slash}");
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"/-._~:".contains(&byte) {
+            url.push(char::from(byte));
+        } else {
+            url.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    url
+}
+
+fn sh_quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+fn powershell_quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server() -> Client {
+        Client::of_server(BaseUrl::parse("http://mirror.example:8080/").expect("a good URL"))
+    }
+
+    #[test]
+    fn the_recommended_form() {
+        assert_eq!(
+            cargo_config("http://mirror.example:8080/"),
+            "[source.crates-io]\nreplace-with = \"frostmirror\"\n\n\
+             [registries.frostmirror]\nindex = \"sparse+http://mirror.example:8080/index/\"\n"
+        );
+        assert_eq!(server().cargo_config(), cargo_config("http://mirror.example:8080"));
+        assert!(is_ours(NAME) && !is_ours("corp"));
+    }
+
+    #[test]
+    fn all_options_at_once_and_still_toml_as_a_whole() {
+        let client = Client {
+            place: Place::Folder("/srv/it's \"here\"/mirror".into()),
+            ca: Some("/etc/our ca.pem".into()),
+            check_revoke: Some(false),
+        };
+        let page = client.page();
+        let read: toml::Table = page.parse().expect("valid TOML");
+        assert_eq!(read["source"]["frostmirror"]["local-registry"].as_str(), Some("/srv/it's \"here\"/mirror/crates"));
+        assert_eq!(read["http"]["cainfo"].as_str(), Some("/etc/our ca.pem"));
+        assert_eq!(read["http"]["check-revoke"].as_bool(), Some(false));
+        assert!(read.get("registries").is_none(), "never both forms: {page}");
+        assert!(page.contains("export RUSTUP_DIST_SERVER='file:///srv/it%27s%20%22here%22/mirror'\n"), "{page}");
+        assert!(page.contains("$env:SSL_CERT_FILE = '/etc/our ca.pem'\n"), "{page}");
+    }
+
+    #[test]
+    fn both_variables_of_rustup_are_named() {
+        assert_eq!(
+            server().rustup_environment(),
+            [
+                ("RUSTUP_DIST_SERVER", "http://mirror.example:8080".to_owned()),
+                ("RUSTUP_UPDATE_ROOT", "http://mirror.example:8080/rustup".to_owned()),
+            ]
+        );
+        assert_eq!(sh_quoted("a'b"), r"'a'\''b'");
+        assert_eq!(powershell_quoted("a'b"), "'a''b'");
+    }
+
+    #[test]
+    fn base_urls_good_and_bad() {
+        for good in ["http://a", "https://a.b:443/rust/crates", "HTTP://[::1]:80", "http://127.0.0.1:8080///"] {
+            assert!(BaseUrl::parse(good).is_ok_and(|url| !url.as_str().ends_with('/')), "{good}");
+        }
+        for bad in [
+            "",
+            "a.b:80",
+            "ftp://a",
+            "http://",
+            "http:///x",
+            "http://a b",
+            "http://a/\"",
+            "http://a/'x",
+            "http://a/\n",
+            "http://u:p@a/",
+            "http://a:99999",
+            "http://a:",
+            "http://a/?q",
+            "http://a/#f",
+            "http://a/{crate}",
+            "http://a/$(x)",
+            "http://a/`x`",
+            "file:///x",
+            "sparse+http://a",
+        ] {
+            assert!(BaseUrl::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+}

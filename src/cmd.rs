@@ -78,4 +78,20 @@ impl Context {
             .build()
             .map_err(|source| Failure::io("could not start the network threads", source))
     }
+
+    /// Waits for `work`, or for the user to stop it. What is stopped cleans up behind itself: children are ended and
+    /// partial files removed when the work is dropped.
+    pub fn interruptible<T, E: Into<Failure>>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, Failure> {
+        let runtime = self.runtime()?;
+        let outcome = runtime.block_on(async {
+            tokio::select! {
+                done = work => done.map_err(Into::into),
+                _ = tokio::signal::ctrl_c() => Err(Failure::new(Class::Interrupted, "interrupted")
+                    .hint("run the same command again to carry on; what was downloaded is kept")),
+            }
+        });
+        // A worker that is busy with files is not waited for; it ends with the process.
+        runtime.shutdown_background();
+        outcome
+    }
 }

@@ -159,8 +159,13 @@ mod tests {
     #[test]
     fn index_paths_are_cargos() {
         for (crate_name, path) in [
-            ("a", "1/a"), ("ab", "2/ab"), ("abc", "3/a/abc"), ("serde", "se/rd/serde"), ("Foo-Bar", "fo/o-/foo-bar"),
-            ("Inflector", "in/fl/inflector"), ("B64", "3/b/b64"),
+            ("a", "1/a"),
+            ("ab", "2/ab"),
+            ("abc", "3/a/abc"),
+            ("serde", "se/rd/serde"),
+            ("Foo-Bar", "fo/o-/foo-bar"),
+            ("Inflector", "in/fl/inflector"),
+            ("B64", "3/b/b64"),
         ] {
             assert_eq!(name(crate_name).index_path(), path);
         }
@@ -188,13 +193,12 @@ mod tests {
         fn every_valid_name_has_a_safe_path(text in "[A-Za-z_][A-Za-z0-9_-]{0,63}", pre in "[a-z0-9]{1,9}") {
             let id = CrateId::parse(&text, &format!("1.2.3-a{pre}+b.{pre}")).expect("valid");
             prop_assert!(id.crate_path().as_str().starts_with("crates/"));
-            let index = format!("index/{}", id.name.index_path());
-            prop_assert!(index.parse::<SafePath>().is_ok(), "{index}");
+            let index_path = format!("index/{}", id.name.index_path()).parse::<SafePath>();
+            prop_assert!(index_path.is_ok());
         }
 
         #[test]
         fn parsing_never_panics(text in "\\PC{0,70}") {
-            prop_assert!(CrateId::parse(&text, "1.0").is_err());
             drop(CrateId::parse(&text, &text));
         }
     }

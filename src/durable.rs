@@ -29,6 +29,35 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     sync_folder(folder)
 }
 
+/// Writes `bytes` to `path` like [`write`], for a file that belongs to the user: its permissions stay what they were,
+/// and a new file gets `mode` (where the system has modes).
+pub fn rewrite(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let folder = folder_of(path);
+    let mut file = tempfile::Builder::new().prefix(".part-").tempfile_in(folder)?;
+    let permissions = match fs::metadata(path) {
+        Ok(held) => Some(held.permissions()),
+        Err(_) => permissions_of_mode(mode),
+    };
+    if let Some(permissions) = permissions {
+        file.as_file().set_permissions(permissions)?;
+    }
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|e| e.error)?;
+    sync_folder(folder)
+}
+
+#[cfg(unix)]
+fn permissions_of_mode(mode: u32) -> Option<fs::Permissions> {
+    use std::os::unix::fs::PermissionsExt;
+    Some(fs::Permissions::from_mode(mode))
+}
+
+#[cfg(not(unix))]
+fn permissions_of_mode(_: u32) -> Option<fs::Permissions> {
+    None
+}
+
 /// Gives a file the permissions of an ordinary one; temporary files are made private.
 #[cfg(unix)]
 pub fn make_public(path: &Path) -> io::Result<()> {

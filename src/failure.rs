@@ -8,6 +8,7 @@ use std::fmt;
 use std::process::ExitCode;
 
 mod bundle;
+mod fetch;
 mod gather;
 mod inputs;
 mod mirror;
@@ -111,6 +112,11 @@ impl Failure {
     }
 }
 
+/// A text from outside must not steer the terminal: control characters become visible, line breaks stay.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+}
+
 /// Input where the named file is not there, disk for everything else.
 pub fn class_of_io(error: &std::io::Error) -> Class {
     match error.kind() {
@@ -137,7 +143,7 @@ impl fmt::Display for Failure {
         let mut chain: Vec<String> = Vec::new();
         let mut next: Option<&dyn Error> = Some(self.cause.as_ref());
         while let Some(error) = next {
-            let line = error.to_string();
+            let line = printable(&error.to_string());
             // Transparent wrappers repeat their source's words.
             if chain.last() != Some(&line) {
                 chain.push(line);

@@ -2,7 +2,20 @@
 //!
 //! Data flows down this list: what the user wrote, what cargo is configured to use, what is resolved, what is downloaded.
 
+pub mod seed;
+pub mod history;
+pub mod download;
+pub mod resolve;
+pub mod packaged_lock;
+pub mod cache;
+pub mod cargo;
+pub mod loopback;
+pub mod index;
+pub mod foresight;
+pub mod index_file;
+pub mod random;
+pub mod cargo_config;
+pub mod workspace;
 pub mod depends;
 pub mod lockfile;
 pub mod place;
-pub mod cargo_config;

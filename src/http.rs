@@ -6,20 +6,21 @@
 
 use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{self, HeaderMap, HeaderValue};
-use reqwest::{Response, StatusCode, Url, Version, redirect};
+use reqwest::{Method, StatusCode, Url, Version, redirect};
 use tokio::io::AsyncWriteExt as _;
 
-use crate::digest::{BUFFER, Hasher, Sha256};
+use crate::digest::Sha256;
 
 mod address;
 mod failing;
 mod gzip;
+mod incoming;
 mod lanes;
 mod pace;
 pub mod proxy;
@@ -27,17 +28,21 @@ mod settings;
 mod tls;
 
 pub use address::shown;
-pub use failing::{Error, Fault};
+pub use failing::{Error, Fault, Root};
 pub use proxy::{InvalidProxy, ProxyAddress, ProxySettings};
 pub use settings::{Settings, TlsVersion, TlsVersions};
 pub use tls::InvalidTls;
 
 use failing::{Tries, Trouble};
-use lanes::{Lanes, Pass};
+use incoming::{Incoming, is_absent, text_of};
+use lanes::Lanes;
 use pace::Pace;
 
 /// Redirects that are followed at most for one request.
 const REDIRECTS: usize = 10;
+
+/// How often an HTTP/2 connection with requests under way is asked whether it lives, and how long it may think.
+const PING: Duration = Duration::from_secs(20);
 
 /// A text that is never shown: a token, or an address that may hold a password.
 #[derive(Clone, PartialEq, Eq)]
@@ -124,6 +129,9 @@ impl Client {
             .connect_timeout(settings.connect_timeout)
             .redirect(redirect::Policy::limited(REDIRECTS))
             .referer(false)
+            // A connection that died without a word would otherwise be given to every attempt.
+            .http2_keep_alive_interval(PING)
+            .http2_keep_alive_timeout(PING)
             // The library must not read the environment by itself; the proxies below are all there are.
             .no_proxy();
         if !settings.multiplexing {
@@ -186,8 +194,34 @@ impl Client {
         }
     }
 
+    /// The length in bytes that the server states for a body, without fetching it; `None` where it states none.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::download`].
+    pub async fn length(&self, request: &Request<'_>) -> Result<Option<u64>, Error> {
+        let mut tries = Tries::new(self.inner.retries, self.inner.first_backoff);
+        loop {
+            match self.try_length(request).await {
+                Ok(length) => return Ok(length),
+                Err(trouble) => tries.wait_after(trouble).await?,
+            }
+        }
+    }
+
+    async fn try_length(&self, request: &Request<'_>) -> Result<Option<u64>, Trouble> {
+        let incoming = self.send(Method::HEAD, request, "identity").await?;
+        match incoming.response.status() {
+            // Asked of the headers themselves: a HEAD answer's body is empty, whatever length it states.
+            StatusCode::OK => {
+                Ok(text_of(incoming.response.headers(), header::CONTENT_LENGTH).and_then(|text| text.parse().ok()))
+            }
+            _ => Err(incoming.refusal(request.url).await),
+        }
+    }
+
     async fn try_get(&self, request: &Request<'_>, limit: u64) -> Result<Answer, Trouble> {
-        let mut incoming = self.send(request, "gzip").await?;
+        let mut incoming = self.send(Method::GET, request, "gzip").await?;
         let url = request.url;
         let status = incoming.response.status();
         let headers = incoming.response.headers();
@@ -199,8 +233,10 @@ impl Client {
         };
         match status {
             StatusCode::OK => {}
-            StatusCode::NOT_MODIFIED => return Ok(answer),
-            status if is_absent(status) => return Ok(answer),
+            status if status == StatusCode::NOT_MODIFIED || is_absent(status) => {
+                incoming.drain().await;
+                return Ok(answer);
+            }
             _ => return Err(incoming.refusal(url).await),
         }
         let encoding = text_of(headers, header::CONTENT_ENCODING).unwrap_or_default();
@@ -234,30 +270,18 @@ impl Client {
         told: &mut u64,
     ) -> Result<u64, Trouble> {
         let url = request.url;
-        let mut incoming = self.send(request, "identity").await?;
+        let mut incoming = self.send(Method::GET, request, "identity").await?;
         match incoming.response.status() {
             StatusCode::OK => {}
             _ => return Err(incoming.refusal(url).await),
         }
         let written = |source: io::Error| Trouble::last(Error::Io { path: into.to_owned(), source });
         let mut file = tokio::fs::File::create(into).await.map_err(written)?;
-        let mut hasher = Hasher::new();
-        let mut waiting = BytesMut::new();
-        while let Some(chunk) = incoming.chunk(url, limit).await? {
-            hasher.update(&chunk);
-            waiting.extend_from_slice(&chunk);
-            if waiting.len() >= BUFFER {
-                file.write_all(&waiting).await.map_err(written)?;
-                waiting.clear();
-            }
-            if incoming.received > *told {
-                progress(incoming.received - *told);
-                *told = incoming.received;
-            }
-        }
-        file.write_all(&waiting).await.map_err(written)?;
-        file.flush().await.map_err(written)?;
-        let actual = hasher.finish();
+        let received = incoming.receive(url, limit, &mut file, written, progress, told).await;
+        // Also after a failure: a write that is still under way must not land in the next attempt's file.
+        let flushed = file.flush().await.map_err(written);
+        let actual = received?;
+        flushed?;
         if actual == expected {
             return Ok(incoming.received);
         }
@@ -267,12 +291,12 @@ impl Client {
     }
 
     /// Sends the request and waits for the head of the answer.
-    async fn send(&self, request: &Request<'_>, encoding: &'static str) -> Result<Incoming, Trouble> {
+    async fn send(&self, method: Method, request: &Request<'_>, encoding: &'static str) -> Result<Incoming, Trouble> {
         let inner = &self.inner;
         let url = parsed(request)?;
         let pass = inner.lanes.enter(&url).await;
         let mut pace = Pace::new(inner.low_speed_timeout, inner.low_speed_limit);
-        let sent = inner.client.get(url.clone()).headers(headers_of(request, encoding)?).send();
+        let sent = inner.client.request(method, url.clone()).headers(headers_of(request, encoding)?).send();
         let response = match pace.first(inner.connect_timeout, sent).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => return Err(Trouble::of_request(request.url, error)),
@@ -283,88 +307,6 @@ impl Client {
         pass.answered(is_own && response.version() == Version::HTTP_2);
         Ok(Incoming::new(response, pace, pass))
     }
-}
-
-/// An answer whose body is still to come.
-struct Incoming {
-    response: Response,
-    pace: Pace,
-    received: u64,
-    announced: Option<u64>,
-    end_is_known: bool,
-    _pass: Pass,
-}
-
-impl Incoming {
-    fn new(response: Response, pace: Pace, pass: Pass) -> Incoming {
-        let headers = response.headers();
-        let announced = text_of(headers, header::CONTENT_LENGTH).and_then(|text| text.parse().ok());
-        let end_is_known = announced.is_some()
-            || headers.contains_key(header::TRANSFER_ENCODING)
-            || response.version() == Version::HTTP_2;
-        Incoming { response, pace, received: 0, announced, end_is_known, _pass: pass }
-    }
-
-    /// The next piece of the body, of which there may be `limit` bytes in all; `None` at its proper end.
-    async fn chunk(&mut self, url: &str, limit: u64) -> Result<Option<Bytes>, Trouble> {
-        let too_large = || Trouble::last(Error::TooLarge { url: shown(url), limit });
-        if self.announced.is_some_and(|announced| announced > limit) {
-            return Err(too_large());
-        }
-        match self.pace.within(self.response.chunk()).await {
-            Ok(Ok(Some(chunk))) => {
-                let length = chunk.len() as u64;
-                self.received += length;
-                self.pace.took(length);
-                if self.received > limit { Err(too_large()) } else { Ok(Some(chunk)) }
-            }
-            Ok(Ok(None)) => match self.announced {
-                Some(announced) if announced != self.received => {
-                    Err(Trouble::fault(url, Fault::Truncated { received: self.received, announced }))
-                }
-                _ => Ok(None),
-            },
-            Ok(Err(error)) => Err(Trouble::of_request(url, error)),
-            Err(slow) => Err(Trouble::fault(url, slow)),
-        }
-    }
-
-    /// What an answer other than 200 means; the beginning of its body is quoted.
-    async fn refusal(mut self, url: &str) -> Trouble {
-        let status = self.response.status();
-        let pause = failing::retry_after(self.response.headers());
-        let mut body = Vec::new();
-        // A server that refuses may do so without end, or badly; what it manages to say is enough.
-        while body.len() < 4 * address::QUOTED {
-            match self.pace.within(self.response.chunk()).await {
-                Ok(Ok(Some(chunk))) => {
-                    body.extend_from_slice(&chunk[..chunk.len().min(4 * address::QUOTED)]);
-                    self.pace.took(chunk.len() as u64);
-                }
-                _ => break,
-            }
-        }
-        let body = address::quoted(&String::from_utf8_lossy(&body));
-        let url = shown(url);
-        if is_absent(status) {
-            return Trouble::last(Error::NotFound { url, status: status.as_u16(), body });
-        }
-        let error = Error::Status { url, status: status.as_u16(), body, attempts: 1 };
-        match status {
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => Trouble::after(error, pause),
-            status if status.is_server_error() => Trouble::again(error),
-            _ => Trouble::last(error),
-        }
-    }
-}
-
-/// The answers that say that something is not there, and will not be.
-fn is_absent(status: StatusCode) -> bool {
-    matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS)
-}
-
-fn text_of(headers: &HeaderMap, name: header::HeaderName) -> Option<String> {
-    Some(headers.get(name)?.to_str().ok()?.to_owned())
 }
 
 fn parsed(request: &Request<'_>) -> Result<Url, Trouble> {

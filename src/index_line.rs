@@ -188,20 +188,17 @@ mod tests {
     fn every_marker_of_dl_is_replaced() {
         let id = CrateId::parse("Foo-Bar", "1.0.0+b").expect("valid");
         let cksum = CKSUM.parse().expect("valid");
-        let url = |dl: &str| {
-            RegistryConfig { dl: dl.to_owned(), api: None, auth_required: false }.download_url(&id, &cksum)
-        };
+        let url =
+            |dl: &str| RegistryConfig { dl: dl.to_owned(), api: None, auth_required: false }.download_url(&id, &cksum);
         assert_eq!(url("http://h/dl"), "http://h/dl/Foo-Bar/1.0.0+b/download");
         assert_eq!(url("http://h/{crate}-{version}.crate"), "http://h/Foo-Bar-1.0.0+b.crate");
-        assert_eq!(
-            url("http://h/{prefix}/{lowerprefix}/{sha256-checksum}"),
-            format!("http://h/Fo/o-/fo/o-/{CKSUM}")
-        );
+        assert_eq!(url("http://h/{prefix}/{lowerprefix}/{sha256-checksum}"), format!("http://h/Fo/o-/fo/o-/{CKSUM}"));
     }
 
     #[test]
     fn hostile_lines_are_refused() {
-        for raw in ["", "{}", "null", "[]", &line("1.0", ""), &line("1.0.0", "").replace(CKSUM, "00"), "{\"a\":1}\n{}"] {
+        for raw in ["", "{}", "null", "[]", &line("1.0", ""), &line("1.0.0", "").replace(CKSUM, "00"), "{\"a\":1}\n{}"]
+        {
             assert!(IndexLine::parse(raw).is_err(), "{raw}");
         }
         assert!(IndexLine::parse(&line("1.0.0", "").replace("Foo-Bar", "../x")).is_err());

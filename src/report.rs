@@ -142,7 +142,9 @@ impl Report {
         match event {
             Event::Status { verb, message } => self.err(&format!("{STATUS}{verb:>12}{STATUS:#} {message}\n")),
             Event::Warning(message) => self.err(&format!("{WARNING}warning{WARNING:#}: {message}\n")),
-            Event::Detail(message) if self.loudness >= Loudness::Verbose => self.err(&format!("{:>12} {message}\n", "")),
+            Event::Detail(message) if self.loudness >= Loudness::Verbose => {
+                self.err(&format!("{:>12} {message}\n", ""))
+            }
             Event::Detail(_) => {}
             Event::Begin { phase, items, bytes } => self.begin(phase, items, bytes),
             Event::Advance { phase, items, bytes } => self.advance(phase, items, bytes),

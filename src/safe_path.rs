@@ -127,7 +127,9 @@ mod tests {
 
     #[test]
     fn ordinary_paths_pass() {
-        for path in ["crates/a-1.0.0.crate", "index/se/rd/serde", "dist/2026-01-01/x.tar.xz", "crates/z-1.0.0+b.1.crate"] {
+        for path in
+            ["crates/a-1.0.0.crate", "index/se/rd/serde", "dist/2026-01-01/x.tar.xz", "crates/z-1.0.0+b.1.crate"]
+        {
             assert_eq!(path.parse::<SafePath>().map(String::from), Ok(path.to_owned()));
         }
     }
@@ -136,8 +138,23 @@ mod tests {
     fn hostile_paths_do_not() {
         let long = "a".repeat(256);
         for path in [
-            "", "/", "/etc/passwd", "../x", "a/../b", "a/..", ".", "./a", "a//b", "a/", "a\\b", "C:x", "a\0b", "a\nb",
-            "a./b", "a /b", &long,
+            "",
+            "/",
+            "/etc/passwd",
+            "../x",
+            "a/../b",
+            "a/..",
+            ".",
+            "./a",
+            "a//b",
+            "a/",
+            "a\\b",
+            "C:x",
+            "a\0b",
+            "a\nb",
+            "a./b",
+            "a /b",
+            &long,
         ] {
             assert!(path.parse::<SafePath>().is_err(), "{path:?}");
         }

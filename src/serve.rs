@@ -1,1 +1,85 @@
-//! serve
+//! The mirror over HTTP: a sparse registry for cargo, and the plain files for everyone else.
+//!
+//! | room | what it does |
+//! |---|---|
+//! | [`listen`] | connections: accepted within bounds, ended in good order |
+//! | [`respond`] | one request, one answer |
+//! | [`route`] | paths, decoded once and accepted only as normal components |
+//! | [`conditions`] | preconditions, ranges and encodings |
+//! | [`registry`] | config.json, index text, what is said of a missing crate |
+//! | [`file`] | files below the mirror's root, streamed |
+//!
+//! Nothing here takes a lock or writes a file. Each request opens its files anew, so an import is served at once, and
+//! a file that is being sent stays the one it was.
+
+mod conditions;
+mod file;
+mod listen;
+mod registry;
+mod respond;
+mod route;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+
+use crate::client_config::BaseUrl;
+use crate::event::Sink;
+
+/// Where `serve` listens unless told otherwise.
+pub const DEFAULT_BIND: &str = "0.0.0.0:8080";
+
+/// What is served, and as what.
+pub struct ServeOptions {
+    /// The mirror's root. It may be empty, or not be there yet.
+    pub mirror: PathBuf,
+    /// The address that clients know this server by; `None`: the Host that each of them asks for.
+    pub base_url: Option<BaseUrl>,
+    /// Where faults of the disk are reported; a client is only told that there was one.
+    pub sink: Arc<dyn Sink>,
+}
+
+/// Why the server could not begin to listen.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The address is none.
+    #[error("`{text}` is not an address to listen on")]
+    Address {
+        /// The address as it was given.
+        text: String,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The system does not give the address.
+    #[error("could not listen on {address}")]
+    Bind {
+        /// The address as it was understood.
+        address: SocketAddr,
+        /// The cause.
+        source: io::Error,
+    },
+}
+
+/// Listens on `HOST:PORT`; port 0 takes a free one.
+pub async fn bind(address: &str) -> Result<TcpListener, Error> {
+    let invalid = |source| Error::Address { text: address.to_owned(), source };
+    let found: Vec<SocketAddr> = tokio::net::lookup_host(address).await.map_err(invalid)?.collect();
+    let none = || invalid(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
+    let first = *found.first().ok_or_else(none)?;
+    match TcpListener::bind(&found[..]).await {
+        Ok(listener) => Ok(listener),
+        Err(source) => Err(Error::Bind { address: first, source }),
+    }
+}
+
+/// Serves until `shutdown` comes: then nothing more is accepted, and what is in flight has half a minute to finish.
+///
+/// Dropping the future ends all connections at once.
+pub async fn serve(listener: TcpListener, options: ServeOptions, shutdown: impl Future<Output = ()>) -> io::Result<()> {
+    let server = Arc::new(respond::Server::new(options));
+    listen::run(listener, server, shutdown).await;
+    Ok(())
+}

@@ -44,8 +44,11 @@ const AMBIENT: &[&[&str]] = &[
 ];
 
 /// Who may ask the surroundings all the same: (file, what, why).
-const ALLOWED: &[(&str, &str, &str)] =
-    &[("durable.rs", "env::var_os", "the crash tests' variable, read by debug builds alone, would burden every signature")];
+const ALLOWED: &[(&str, &str, &str)] = &[(
+    "durable.rs",
+    "env::var_os",
+    "the crash tests' variable, read by debug builds alone, would burden every signature",
+)];
 
 /// Lines of code that a file may have without a word about it.
 const LONGEST: usize = 500;
@@ -64,6 +67,16 @@ fn the_house_keeps_its_rules() {
         problems.extend(check(&name, &fs::read_to_string(&path).unwrap(), &tower));
     }
     assert!(problems.is_empty(), "{} problems:\n{}", problems.len(), problems.join("\n"));
+}
+
+#[test]
+fn every_tests_file_is_for_tests() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for path in files(&src).into_iter().filter(|path| path.ends_with("tests.rs")) {
+        let parent = path.parent().unwrap().with_extension("rs");
+        let declared = fs::read_to_string(&parent).unwrap().contains("#[cfg(test)]\nmod tests;");
+        assert!(declared, "{} does not declare its tests behind `#[cfg(test)]`", parent.display());
+    }
 }
 
 /// The floors, top first.
@@ -100,6 +113,10 @@ fn check(name: &str, source: &str, tower: &[String]) -> Vec<String> {
     let reason = source.lines().take_while(|line| line.starts_with("//!")).any(|line| line.starts_with(REASON));
     if lines.len() > LONGEST && !reason {
         problem(format!("{} lines of code: split it, or give the reason as `{REASON}…`", lines.len()));
+    }
+    // A room's tests in a file of their own; `every_tests_file_is_for_tests` sees that it is nothing else.
+    if name.ends_with("/tests.rs") {
+        return problems;
     }
     let code = without_tests(&all);
     if name != PRINTER {

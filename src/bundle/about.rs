@@ -72,7 +72,8 @@ pub fn about(id: &CrateId, path: &Path) -> Option<About> {
 fn manifest_text(file: impl Read, id: &CrateId) -> Option<String> {
     let wanted = format!("{}-{}/Cargo.toml", id.name, id.version);
     let mut archive = tar::Archive::new(GzDecoder::new(file).take(MAX_UNPACKED));
-    for entry in archive.entries().ok()?.take(MAX_ENTRIES) {
+    // Raw, because the extensions for long names and the like are read into memory whole; no manifest needs them.
+    for entry in archive.entries().ok()?.raw(true).take(MAX_ENTRIES) {
         let entry = entry.ok()?;
         // Links are no regular files, and no other spelling of the path is looked for.
         if !entry.header().entry_type().is_file() || *entry.path_bytes() != *wanted.as_bytes() {
@@ -129,5 +130,97 @@ impl Loose {
             short.push('…');
         }
         (!short.is_empty()).then_some(short)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::*;
+
+    fn id() -> CrateId {
+        CrateId::parse("a", "1.0.0").expect("a crate")
+    }
+
+    /// A `.crate` of these files, as a file in a folder that goes with it.
+    fn packed(files: &[(&str, tar::EntryType, &[u8])]) -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a-1.0.0.crate");
+        let file = File::create(&path).expect("a file");
+        let mut builder = tar::Builder::new(GzEncoder::new(file, Compression::fast()));
+        for (name, kind, content) in files {
+            let mut header = tar::Header::new_gnu();
+            header.set_entry_type(*kind);
+            header.set_size(content.len() as u64);
+            // By hand: the library would refuse the odd ones.
+            header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
+            header.set_cksum();
+            builder.append(&header, *content).expect("memory");
+        }
+        builder.into_inner().and_then(GzEncoder::finish).and_then(|mut file| file.flush()).expect("written");
+        (folder, path)
+    }
+
+    fn told(toml: &str) -> Option<About> {
+        let (_folder, path) = packed(&[
+            ("a-1.0.0/src/lib.rs", tar::EntryType::Regular, b"//!"),
+            ("a-1.0.0/Cargo.toml", tar::EntryType::Regular, toml.as_bytes()),
+        ]);
+        about(&id(), &path)
+    }
+
+    #[test]
+    fn a_crate_tells_of_itself() {
+        let about = told(
+            "[package]\nname = \"a\"\ndescription = \"\"\"\nOne\n  two \\u001b[31m\"\"\"\nlicense-file = \"LICENSE\"\nrepository = \"r\"\n",
+        );
+        let text = |text: &str| Some(text.to_owned());
+        let expected =
+            About { description: text("One two [31m"), license: text("file: LICENSE"), repository: text("r") };
+        assert_eq!(about, Some(expected));
+        let both =
+            told("[package]\nlicense = \"MIT\"\nlicense-file = \"LICENSE\"\ndescription = { workspace = true }\n");
+        assert_eq!(both, Some(About { license: text("MIT"), ..About::default() }));
+        let long =
+            told(&format!("[package]\ndescription = \"{}\"\n", "ä".repeat(5000))).and_then(|about| about.description);
+        assert_eq!(long.map(|text| (text.chars().count(), text.ends_with("ä…"))), Some((300, true)));
+    }
+
+    #[test]
+    fn what_is_odd_is_passed_over() {
+        let toml = b"[package]\nlicense = \"MIT\"\n";
+        let (_f, path) = packed(&[("a-1.0.0/Cargo.toml", tar::EntryType::Symlink, b"")]);
+        assert_eq!(about(&id(), &path), None);
+        for name in
+            ["a-1.0.0/../a-1.0.0/Cargo.toml", "/a-1.0.0/Cargo.toml", "a-1.0.0/sub/Cargo.toml", "b-1.0.0/Cargo.toml"]
+        {
+            let (_f, path) = packed(&[(name, tar::EntryType::Regular, toml)]);
+            assert_eq!(about(&id(), &path), None, "{name}");
+        }
+        let (_f, path) = packed(&[("a-1.0.0/Cargo.toml", tar::EntryType::Regular, &b" ".repeat(2_000_000))]);
+        assert_eq!(about(&id(), &path), None);
+        // Behind more than is looked through.
+        let far = vec![0; usize::try_from(MAX_UNPACKED).expect("64 MiB") + 1];
+        let (_f, path) = packed(&[
+            ("a-1.0.0/a", tar::EntryType::Regular, &far),
+            ("a-1.0.0/Cargo.toml", tar::EntryType::Regular, toml),
+        ]);
+        assert_eq!(about(&id(), &path), None);
+        assert_eq!(told("[package"), None);
+        assert_eq!(about(&id(), Path::new("/nonexistent/a.crate")), None);
+    }
+
+    #[test]
+    fn many_are_told_of_in_their_order() {
+        let (_f, good) = packed(&[("a-1.0.0/Cargo.toml", tar::EntryType::Regular, b"[package]\nlicense = \"MIT\"\n")]);
+        let crates: Vec<(CrateId, PathBuf)> =
+            (0..20).map(|n| (id(), if n % 3 == 0 { good.clone() } else { PathBuf::from("/nonexistent") })).collect();
+        let told: Vec<bool> = about_all(&crates).iter().map(Option::is_some).collect();
+        assert_eq!(told, (0..20).map(|n| n % 3 == 0).collect::<Vec<_>>());
+        assert_eq!(about_all(&[]), []);
     }
 }

@@ -16,13 +16,12 @@
 //! stricter than the format and true of all that 1.0 writes; paths are [`SafePath`]s; the table is limited before it
 //! is kept; a bomb is stopped by the ratio of plain to stored bytes; whatever the manifest does not name is refused.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 
 use super::encoded::{self, Plain};
 use super::format::{
@@ -34,15 +33,17 @@ use super::pack::whole_seconds;
 use super::rules;
 use crate::artifact::Kind;
 use crate::crate_id::{CrateId, InvalidId};
-use crate::digest::{BUFFER, HashingWriter, InvalidDigest, Sha256};
+use crate::digest::{BUFFER, InvalidDigest, Sha256};
 use crate::index_line::IndexLine;
 use crate::safe_path::{SafePath, UnsafePath};
+
+mod stated;
+
+use stated::Stated;
 
 const MAGIC: &[u8; 8] = b"FMPKG\0\x01\0";
 /// Bytes of the table; room for a hundred thousand crates.
 const MAX_TABLE: u64 = 16 * 1024 * 1024;
-/// Bytes of `manifest.json`.
-const MAX_MANIFEST: u64 = 24 * 1024 * 1024;
 /// The lineage of every bundle of frostmirror 1.x: `frostmirror-1.xx` in hexadecimal.
 const LINEAGE: &str = "66726f73746d6972726f722d312e7878";
 
@@ -121,7 +122,7 @@ fn convert(reader: impl Read, spool: &Path) -> Result<(Manifest, Segments), Stop
     stream.copy(length, &mut file)?;
     stream.end()?;
 
-    let stated = read_manifest(&sections, &mut file)?;
+    let stated = stated::read(&sections, &mut file)?;
     let mut files: HashMap<&str, Section> = HashMap::new();
     let mut index = Vec::new();
     for section in &sections {
@@ -261,69 +262,6 @@ fn stop(error: io::Error) -> Stop {
     Refused::Framing(fault).into()
 }
 
-/// `manifest.json` of frostmirror 1.x. The order of the fields is theirs: the manifest's own hash is over it.
-#[derive(Serialize, Deserialize)]
-struct Stated {
-    created: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    parent: Option<String>,
-    bundle_type: String,
-    targets: Vec<String>,
-    toolchain: String,
-    crates: BTreeMap<String, StatedCrate>,
-    #[serde(default)]
-    rustup: Vec<StatedRustup>,
-    #[serde(default)]
-    dist: Vec<StatedDist>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    manifest_hash: Option<String>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct StatedCrate {
-    name: String,
-    version: String,
-    sha256: String,
-    size: u64,
-}
-
-#[derive(Serialize, Deserialize)]
-struct StatedRustup {
-    target: String,
-    filename: String,
-    sha256: String,
-    size: u64,
-}
-
-#[derive(Serialize, Deserialize)]
-struct StatedDist {
-    path: String,
-    sha256: String,
-    size: u64,
-}
-
-fn read_manifest(sections: &[Section], file: &mut File) -> Result<Stated, Stop> {
-    let mut named = sections.iter().filter(|section| section.path.as_str() == "manifest.json");
-    let section = match (named.next(), named.next()) {
-        (None, _) => return Err(Refused::Framing("it has no manifest").into()),
-        (Some(_), Some(_)) => return Err(refuse_section("manifest.json", "is in it twice").into()),
-        (Some(section), None) => section,
-    };
-    if section.length > MAX_MANIFEST {
-        return Err(refuse_section("manifest.json", "is too long").into());
-    }
-    file.seek(SeekFrom::Start(section.offset)).map_err(Stop::Spool)?;
-    let reader = BufReader::with_capacity(BUFFER, file.take(section.length));
-    let mut stated: Stated = serde_json::from_reader(reader)?;
-    let hash = stated.manifest_hash.take().unwrap_or_default();
-    let mut hashing = HashingWriter::new(io::sink());
-    serde_json::to_writer(&mut hashing, &stated)?;
-    if hash != hashing.finish().0.to_string() {
-        return Err(refuse_section("manifest.json", "is damaged: its own hash does not fit").into());
-    }
-    Ok(stated)
-}
-
 /// What a legacy bundle turns out to hold: entries, each with its place in the spooled file.
 #[derive(Default)]
 struct Found {
@@ -392,7 +330,13 @@ impl Found {
     }
 
     /// Appends the lines of one index file that are of crates in the bundle to the spooled file.
-    fn index(&mut self, section: &Section, crates: &mut [CrateRecord], file: &mut File, length: u64) -> Result<(), Stop> {
+    fn index(
+        &mut self,
+        section: &Section,
+        crates: &mut [CrateRecord],
+        file: &mut File,
+        length: u64,
+    ) -> Result<(), Stop> {
         let path: SafePath = section.path.folded().parse().map_err(Refused::Path)?;
         let mut kept = Vec::new();
         file.seek(SeekFrom::Start(section.offset)).map_err(Stop::Spool)?;

@@ -62,12 +62,17 @@ pub(super) fn read(reader: &mut impl Read, header: &Header) -> Result<Manifest, 
         }
         Some(_) => {}
     }
-    let manifest = parsed.map_err(refusal)?;
-    end.map_err(|error| refusal_of_io(&error))?;
-    if id.as_deref() != Some(manifest.id.as_str()) {
-        return Err(Refusal::Damaged("its id does not follow from its content"));
+    // A parser that stopped early leaves a stream that seems short; one that is too long is so by itself.
+    let too_long = |error: &io::Error| encoded::Fault::of(error).is_some_and(|fault| fault != encoded::Fault::Short);
+    match (parsed, end) {
+        (_, Err(error)) if too_long(&error) => Err(refusal_of_io(&error)),
+        (Err(error), _) => Err(refusal(error)),
+        (Ok(_), Err(error)) => Err(refusal_of_io(&error)),
+        (Ok(manifest), Ok(())) if id.as_deref() != Some(manifest.id.as_str()) => {
+            Err(Refusal::Damaged("its id does not follow from its content"))
+        }
+        (Ok(manifest), Ok(())) => Ok(manifest),
     }
-    Ok(manifest)
 }
 
 fn parse(weighed: &mut impl Read, crates: &Cell<u64>) -> Result<Manifest, serde_json::Error> {

@@ -335,7 +335,7 @@ pub fn open_any<'r>(
 pub(super) fn is_ours(mut reader: impl Read) -> io::Result<bool> {
     let mut start = [0; MAGIC.len()];
     let filled = read_up_to(&mut reader, &mut start)?;
-    Ok(resembles_magic(&start[..filled]))
+    Ok(filled == 0 || resembles_magic(&start[..filled]))
 }
 
 /// Crates without a line are only named where all else is in order: damaged index text has its own problems.

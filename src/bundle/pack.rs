@@ -13,6 +13,7 @@ use tempfile::NamedTempFile;
 
 use super::format::{
     Block, BundleKind, CrateRecord, Encoding, Entry, FormatVersion, Lineage, MAX_GROUP, Manifest, Parent, StoredBytes,
+    plain_limit,
 };
 use super::header::Header;
 use super::{encoded, manifest, name, rules};
@@ -136,9 +137,8 @@ pub fn write(plan: Plan, folder: &Path, sink: &dyn Sink) -> Result<Written, Erro
     order.sort_unstable_by(|(a, _), (b, _)| (a.kind, &a.path).cmp(&(b.kind, &b.path)));
 
     let mut groups = tempfile::tempfile_in(folder).map_err(failed)?;
-    let runs = runs(&order);
-    for run in &runs {
-        manifest.blocks.push(block(run, &mut groups, folder)?);
+    for run in &runs(&order) {
+        manifest.blocks.extend(blocks(run, &mut groups, folder)?);
     }
     let stored = manifest::encode(&mut manifest).map_err(failed)?;
     rules::check(&manifest).map_err(Error::Plan)?;
@@ -156,15 +156,15 @@ pub fn write(plan: Plan, folder: &Path, sink: &dyn Sink) -> Result<Written, Erro
     };
     out.write_all(&header.to_bytes()).and_then(|()| out.write_all(&stored.bytes)).map_err(failed)?;
     groups.rewind().map_err(failed)?;
-    for (run, block) in runs.iter().zip(&manifest.blocks) {
-        let written = match block.stored {
-            Some(stored) => {
-                io::copy(&mut (&groups).take(stored.size), &mut out).map_err(failed)?;
-                stored.size
-            }
-            None => copy_checked(run[0], &mut out, folder)?,
+    let mut next = order.iter();
+    for block in &manifest.blocks {
+        // Blocks have the files in their order; the groups were written in theirs.
+        let files: Vec<_> = next.by_ref().take(block.entries.len()).collect();
+        let bytes = match block.stored {
+            Some(stored) => io::copy(&mut (&groups).take(stored.size), &mut out).map_err(failed)?,
+            None => files.iter().try_fold(0, |sum, file| Ok(sum + copy_checked(file, &mut out, folder)?))?,
         };
-        sink.event(Event::Advance { phase: Phase::Packing, items: run.len() as u64, bytes: written });
+        sink.event(Event::Advance { phase: Phase::Packing, items: files.len() as u64, bytes });
     }
     out.flush().map_err(failed)?;
     let (sha256, size, _) = out.finish();
@@ -200,19 +200,20 @@ fn shrinks(artifact: &Artifact) -> bool {
     artifact.kind.compresses(&artifact.path) && artifact.size <= MAX_GROUP
 }
 
-/// The block that a run becomes; what is encoded is appended to `groups`.
-fn block(run: &[&(Artifact, Bytes)], groups: &mut File, folder: &Path) -> Result<Block, Error> {
-    let entries: Vec<Entry> = run
-        .iter()
-        .map(|(artifact, _)| Entry {
-            path: artifact.path.clone(),
-            size: artifact.size,
-            sha256: artifact.sha256,
-            kind: artifact.kind,
-        })
-        .collect();
+/// The blocks that a run becomes; what is encoded is appended to `groups`.
+///
+/// That is one, but for text that shrinks more than a reader believes (a hundred versions of one long line): its
+/// entries are stored as they are.
+fn blocks(run: &[&(Artifact, Bytes)], groups: &mut File, folder: &Path) -> Result<Vec<Block>, Error> {
+    let entries = run.iter().map(|(artifact, _)| Entry {
+        path: artifact.path.clone(),
+        size: artifact.size,
+        sha256: artifact.sha256,
+        kind: artifact.kind,
+    });
+    let stored = |entry| Block { encoding: Encoding::Stored, stored: None, entries: vec![entry] };
     if !shrinks(&run[0].0) {
-        return Ok(Block { encoding: Encoding::Stored, stored: None, entries });
+        return Ok(entries.map(stored).collect());
     }
     let failed = |source| Error::Write { folder: folder.to_owned(), source };
     let mut broken = None;
@@ -229,9 +230,13 @@ fn block(run: &[&(Artifact, Bytes)], groups: &mut File, folder: &Path) -> Result
     if let Some(error) = broken {
         return Err(error);
     }
+    let size = bytes.len() as u64;
+    if run.iter().map(|(artifact, _)| artifact.size).sum::<u64>() > plain_limit(size) {
+        return Ok(entries.map(stored).collect());
+    }
     groups.write_all(&bytes).map_err(failed)?;
-    let stored = StoredBytes { size: bytes.len() as u64, sha256: Sha256::of(&bytes) };
-    Ok(Block { encoding: Encoding::Brotli, stored: Some(stored), entries })
+    let stored = Some(StoredBytes { size, sha256: Sha256::of(&bytes) });
+    Ok(vec![Block { encoding: Encoding::Brotli, stored, entries: entries.collect() }])
 }
 
 /// The manifest but for its blocks, and the files.

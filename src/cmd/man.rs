@@ -15,7 +15,8 @@ pub struct Args {
 
 /// Runs the verb; `command` is the whole command line.
 pub fn run(args: &Args, command: clap::Command, context: &Context) -> Result<(), Failure> {
-    let pages = pages(command).map_err(|source| Failure::new(Class::Bug, source).doing("could not draw the man pages"))?;
+    let pages =
+        pages(command).map_err(|source| Failure::new(Class::Bug, source).doing("could not draw the man pages"))?;
     let Some(dir) = &args.dir else {
         if let Some((_, page)) = pages.first() {
             context.report.data(page);

@@ -1,13 +1,164 @@
-//! `setup`.
+//! `setup`: a client's configuration, printed, written, or taken back.
+
+use std::fs;
+use std::path::{Component, Path, PathBuf};
 
 use super::Context;
+use crate::client_config::{self, BaseUrl, Change, Client, Place, is_ours};
+use crate::event::Sink;
 use crate::failure::{Class, Failure};
+use crate::mirror::layout::Layout;
+use crate::mirror::link::{LinkState, link_state};
 
 /// Words of `setup`.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// The server's address
+    #[arg(long, value_name = "URL", default_value = "http://localhost:8080", conflicts_with = "local")]
+    pub url: String,
+    /// Use the mirror on this machine's disk, with no server
+    #[arg(long)]
+    pub local: bool,
+    /// The mirror for --local [env: FROSTMIRROR_MIRROR] [default: /mirror where it exists, else mirror in
+    /// FROSTMIRROR_HOME]
+    #[arg(long, value_name = "DIR", requires = "local")]
+    pub mirror: Option<PathBuf>,
+    /// Certificates (PEM) of the authority that vouches for the server
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// Whether cargo on Windows asks for revocation lists; a closed network has none
+    #[arg(long, value_name = "BOOL")]
+    pub check_revoke: Option<bool>,
+    /// Merge it into $CARGO_HOME/config.toml
+    #[arg(long)]
+    pub write: bool,
+    /// Take back what --write did
+    #[arg(long, conflicts_with_all = ["write", "url", "local", "ca", "check_revoke"])]
+    pub undo: bool,
+}
 
 /// Runs the verb.
-pub fn run(_: &Args, _: &Context) -> Result<(), Failure> {
-    Err(Failure::new(Class::Bug, "not built yet"))
+pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
+    if args.undo {
+        return undo(context);
+    }
+    let client = client(args, context)?;
+    if args.write {
+        return write(&client, context);
+    }
+    context.report.data(&client.page());
+    Ok(())
+}
+
+fn client(args: &Args, context: &Context) -> Result<Client, Failure> {
+    let place =
+        if args.local { Place::Folder(mirror(args, context)?) } else { Place::Server(BaseUrl::parse(&args.url)?) };
+    let ca = args.ca.as_deref().map(|ca| authority(ca, context)).transpose()?;
+    Ok(Client { place, ca, check_revoke: args.check_revoke })
+}
+
+/// The mirror for `--local`, refused unless cargo would see all of it.
+fn mirror(args: &Args, context: &Context) -> Result<PathBuf, Failure> {
+    let given = args.mirror.clone().or_else(|| context.env.path("FROSTMIRROR_MIRROR"));
+    let mirror = written(&context.directory(given.as_deref(), "/mirror", "mirror")?)?;
+    let layout = Layout::new(&mirror);
+    let refused = |why: String| {
+        Failure::new(Class::Input, why)
+            .doing(format!("could not use the mirror `{}` without a server", mirror.display()))
+    };
+    if !layout.index().is_dir() {
+        return Err(refused("there is no index in it".to_owned()).hint("import a bundle into it first"));
+    }
+    let resolved = |path: &Path| fs::canonicalize(path).ok();
+    match link_state(&layout) {
+        LinkState::Good => Ok(mirror),
+        // Another way to write the same place serves as well.
+        LinkState::Elsewhere(_) if resolved(&layout.index_link()) == resolved(&layout.index()) => Ok(mirror),
+        state => Err(refused(format!("its crates/index is {state}"))
+            .hint("the next import puts the link back; or replace it by hand with a link to ../index")),
+    }
+}
+
+fn authority(ca: &Path, context: &Context) -> Result<PathBuf, Failure> {
+    let path = written(&context.absolute(ca))?;
+    let doing = || format!("could not use the certificates in `{}`", path.display());
+    let text = fs::read(&path).map_err(|source| Failure { class: Class::Input, ..Failure::io(doing(), source) })?;
+    if !String::from_utf8_lossy(&text).contains("CERTIFICATE-----") {
+        let why = "there is no certificate in it";
+        return Err(Failure::new(Class::Input, why).doing(doing()).hint("give the authority's certificates as PEM"));
+    }
+    Ok(path)
+}
+
+/// A path as it goes into a configuration: UTF-8, and without `.` and `..` in it.
+fn written(path: &Path) -> Result<PathBuf, Failure> {
+    let climbs = path.components().any(|part| part == Component::ParentDir);
+    let path = if climbs { fs::canonicalize(path).unwrap_or(path.to_path_buf()) } else { path.components().collect() };
+    if path.to_str().is_none() {
+        let why = format!("the path `{}` is not UTF-8", path.display());
+        return Err(Failure::new(Class::Input, why).hint("cargo's configuration can only name paths that are UTF-8"));
+    }
+    Ok(path)
+}
+
+fn write(client: &Client, context: &Context) -> Result<(), Failure> {
+    let report = &context.report;
+    let written = client_config::write(&cargo_home(context)?, client)?;
+    if written.legacy {
+        let path = written.path.display();
+        report
+            .warning(format!("cargo reads `{path}` rather than the config.toml beside it, so that is what is changed"));
+    }
+    if written.changes.is_empty() {
+        report.status("Unchanged", format!("{} says all of it already", written.path.display()));
+        return Ok(());
+    }
+    for change in &written.changes {
+        told(change, context);
+    }
+    let replaced = written.changes.iter().find(|change| change.dotted() == "source.crates-io.replace-with");
+    if let Some(was) = replaced.and_then(|change| change.was.as_deref())
+        && !is_ours(was.trim_matches(['"', '\'']))
+    {
+        report.warning(format!(
+            "crates.io was replaced by {was} before; `cargo frostmirror setup --undo` brings that back"
+        ));
+    }
+    report.status("Wrote", written.path.display().to_string());
+    Ok(())
+}
+
+fn told(change: &Change, context: &Context) {
+    let key = change.dotted();
+    let (verb, message) = match (&change.wrote, &change.was) {
+        (Some(wrote), Some(was)) => ("Set", format!("{key} = {wrote} (was {was})")),
+        (Some(wrote), None) => ("Set", format!("{key} = {wrote}")),
+        (None, Some(was)) => ("Removed", format!("{key} (was {was})")),
+        (None, None) => ("Removed", key),
+    };
+    context.report.status(verb, message);
+}
+
+fn undo(context: &Context) -> Result<(), Failure> {
+    let report = &context.report;
+    let undone = client_config::undo(&cargo_home(context)?)?;
+    let path = undone.path.display();
+    for key in &undone.kept {
+        report.warning(format!("{key} was changed since setup wrote it, and stays as it is in `{path}`"));
+    }
+    let (verb, message) = match (undone.changed, undone.removed) {
+        (false, _) => ("Unchanged", format!("{path} has nothing of setup's in it")),
+        (true, true) => ("Removed", format!("{path}, which was not there before setup")),
+        (true, false) => ("Restored", path.to_string()),
+    };
+    report.status(verb, message);
+    Ok(())
+}
+
+fn cargo_home(context: &Context) -> Result<PathBuf, Failure> {
+    context.cargo_home().ok_or_else(|| {
+        Failure::new(Class::Input, "no home directory is known")
+            .doing("could not find cargo's configuration")
+            .hint("set CARGO_HOME to a folder")
+    })
 }

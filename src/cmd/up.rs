@@ -1,13 +1,148 @@
-//! `up`.
+//! `up`: fetch, import and serve on this machine, and carry on from what is there when run again.
 
-use super::Context;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{Context, fetch as words, serve as serving};
+use crate::bundle::open::open_any;
+use crate::client_config::{self, BaseUrl};
+use crate::event::Sink;
 use crate::failure::{Class, Failure};
+use crate::fetch::{self, Input, Options, Outcome};
+use crate::gather::depends::Depends;
+use crate::gather::resolve::Skip;
+use crate::gather::workspace;
+use crate::mirror::import::ImportOptions;
+use crate::mirror::layout::Layout;
+use crate::mirror::ledger;
+use crate::mirror::lock::{Holder, lock_for_adding};
+use crate::report::Report;
+use crate::serve::{self, ServeOptions};
+
+/// How long to wait for another process that holds the mirror.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Words of `up`.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// What to mirror; where the default does not exist, the Cargo.lock of the workspace is used
+    #[arg(short, long, value_name = "PATH")]
+    pub config: Option<PathBuf>,
+    /// The workspace whose Cargo.lock to mirror
+    #[arg(long, value_name = "PATH")]
+    pub manifest_path: Option<PathBuf>,
+    /// Mirror exactly the packages of this Cargo.lock (repeatable)
+    #[arg(long, value_name = "PATH")]
+    pub lockfile: Vec<PathBuf>,
+    /// Where to listen; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    pub bind: String,
+    /// Use the caches alone
+    #[arg(long)]
+    pub offline: bool,
+}
 
 /// Runs the verb.
-pub fn run(_: &Args, _: &Context) -> Result<(), Failure> {
-    Err(Failure::new(Class::Bug, "not built yet"))
+pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
+    let mirror = context.directory(None, "/mirror", "mirror")?;
+    let layout = Layout::new(&mirror);
+    // An address in use is found out before the work, not after it.
+    let listener = context.interruptible(serve::bind(&args.bind))?;
+    let listener = listener.into_std().map_err(|source| Failure::io("could not listen", source))?;
+    let address = listener.local_addr().map_err(|source| Failure::io("could not listen", source))?;
+    let base_url = BaseUrl::parse(&format!("http://{address}"))?;
+
+    if let Err(failure) = renew(args, context, &layout, &base_url) {
+        if failure.class != Class::Network || ledger::names(&layout)?.is_empty() {
+            return Err(failure);
+        }
+        context.report.warning(format!("{failure}"));
+        context.report.status("Keeping", format!("what `{}` holds; it was not renewed", mirror.display()));
+    }
+
+    context.report.status("Use", "these lines in $CARGO_HOME/config.toml (`cargo frostmirror setup --write` puts them there):".to_owned());
+    context.report.data(&client_config::cargo_config(base_url.as_str()));
+    let runtime = context.runtime()?;
+    let served = runtime.block_on(async {
+        let listener = tokio::net::TcpListener::from_std(listener)
+            .map_err(|source| Failure::io("could not listen", source))?;
+        let sink: Arc<dyn Sink> = Arc::<Report>::clone(&context.report);
+        serving::until_stopped(listener, ServeOptions { mirror, base_url: None, sink }, context).await
+    });
+    runtime.shutdown_background();
+    served
+}
+
+/// Brings into the mirror what is new.
+fn renew(args: &Args, context: &Context, layout: &Layout, base_url: &BaseUrl) -> Result<(), Failure> {
+    // Its own history and a bundle that does not outlive the run: the default ones are the user's.
+    let own = context.home()?.join("up");
+    let failed = |source: io::Error| Failure::io(format!("could not use `{}`", own.display()), source);
+    fs::create_dir_all(&own).map_err(failed)?;
+    let scratch = tempfile::Builder::new().prefix("run-").tempdir_in(&own).map_err(failed)?;
+    let imported = ledger::names(layout)?;
+    let options = Options {
+        inputs: inputs(args, context)?,
+        skip: Skip::default(),
+        output: scratch.path().to_owned(),
+        home: context.home()?,
+        history: own.join("history"),
+        base_url: base_url.clone(),
+        jobs: None,
+        offline: args.offline,
+        created: words::created(context)?,
+        now: Timestamp::now(),
+        cwd: context.cwd.clone(),
+        cargo_home: context.cargo_home(),
+        scratch: scratch.path().to_owned(),
+        env: context.env.clone(),
+        delivered: Some(Arc::new(move |id: &str| ledger::holds(&imported, id))),
+    };
+    let sink: Arc<dyn Sink> = Arc::<Report>::clone(&context.report);
+    match context.interruptible(fetch::fetch(options, sink))? {
+        Outcome::Written(written) => import(&written.path, context, layout),
+        Outcome::NothingNew => {
+            context.report.status("Unchanged", "the mirror holds all of it".to_owned());
+            Ok(())
+        }
+    }
+}
+
+fn inputs(args: &Args, context: &Context) -> Result<Vec<Input>, Failure> {
+    let mut inputs: Vec<Input> = args.config.iter().map(|path| Input::Depends(context.absolute(path))).collect();
+    inputs.extend(args.lockfile.iter().map(|path| Input::Lockfile(context.absolute(path))));
+    if let Some(manifest) = &args.manifest_path {
+        inputs.push(Input::Workspace(workspace::open(&context.absolute(manifest), &context.env)?));
+    }
+    if inputs.is_empty() {
+        inputs.push(words::default_input(context)?);
+    }
+    for input in &inputs {
+        if let Input::Depends(path) = input
+            && Depends::read(path)?.platforms.is_some()
+        {
+            context.report.warning(format!("`{}` asks for toolchains; this version mirrors crates alone", path.display()));
+        }
+    }
+    Ok(inputs)
+}
+
+fn import(bundle: &Path, context: &Context, layout: &Layout) -> Result<(), Failure> {
+    let failed = |source| Failure::io(format!("could not read `{}`", bundle.display()), source);
+    let file = fs::File::open(bundle).map_err(failed)?;
+    let length = file.metadata().map_err(failed)?.len();
+    let name = bundle.file_name().unwrap_or(bundle.as_os_str()).to_string_lossy().into_owned();
+    let spool = bundle.parent().unwrap_or(layout.root());
+    let opened = open_any(Box::new(file), &name, spool)?;
+    let now = Timestamp::now();
+    let me = Holder::this_process("up", &context.env, now);
+    let mut guard = lock_for_adding(layout, LOCK_TIMEOUT, &me, context.report.as_ref())?;
+    let options = ImportOptions { base_url: None, rehash_held: true, file_name: name, length: Some(length), now };
+    guard.import(opened, &options, context.report.as_ref())?;
+    Ok(())
 }

@@ -1,1 +1,140 @@
 //! Errors of `gather`: class and hint.
+
+use std::sync::Arc;
+
+use super::{Class, Failure, class_of_io, hint_of_io, wire};
+use crate::gather::{cargo, download, history, index, packaged_lock, resolve};
+
+/// For whatever a second run may do better.
+const AGAIN: &str = "run the same command again; what was downloaded is kept";
+
+impl From<resolve::Error> for Failure {
+    fn from(error: resolve::Error) -> Failure {
+        use resolve::Error;
+        const DOING: &str = "could not resolve what is needed";
+        let (class, hint) = match error {
+            Error::Cargo(error) => return error.into(),
+            Error::Index(error) => return error.into(),
+            Error::Lockfile(error) => return error.into(),
+            Error::Download(error) => return error.into(),
+            Error::PackagedLock(error) => return error.into(),
+            Error::Loopback(source) => {
+                return Failure::io("could not serve the index to cargo on 127.0.0.1", source);
+            }
+            Error::Scratch(source) => {
+                return Failure::io("could not prepare a scratch project for cargo", source);
+            }
+            Error::Unresolvable { .. } => {
+                (Class::Input, "correct the entry; `cargo add --dry-run NAME@REQ` tries one out")
+            }
+            Error::NoVersion { .. } => (Class::Input, "name a version that the index has"),
+            Error::Mismatch { .. } => (
+                Class::Integrity,
+                "either the lock or the upstream was altered; compare with crates.io before you trust one of them",
+            ),
+            Error::Foreign { .. } => (
+                Class::Input,
+                "leave them out with --skip-git and --skip-registry NAME; the far side must then have them by other means",
+            ),
+        };
+        Failure::new(class, error).doing(DOING).hint(hint)
+    }
+}
+
+impl From<cargo::Error> for Failure {
+    fn from(error: cargo::Error) -> Failure {
+        use cargo::Error;
+        let doing = "could not resolve what is needed";
+        match error {
+            Error::Folder(source) => Failure::io("could not make a folder for cargo to work in", source),
+            Error::Start { .. } | Error::NoVersion { .. } => Failure::new(Class::Input, error)
+                .doing(doing)
+                .hint("install Rust with rustup, or name a cargo in the variable CARGO"),
+            Error::TooOld { .. } => Failure::new(Class::Input, error)
+                .doing(doing)
+                .hint("update it with `rustup update`, or name another cargo in the variable CARGO"),
+        }
+    }
+}
+
+impl From<Arc<index::Error>> for Failure {
+    fn from(error: Arc<index::Error>) -> Failure {
+        use index::Error;
+        let (class, hint) = match error.as_ref() {
+            Error::Fetch { source, .. } => wire::class_and_hint(source),
+            Error::NoToken { .. } => {
+                (Class::Network, Some("set CARGO_REGISTRIES_NAME_TOKEN, with the registry's name for NAME".to_owned()))
+            }
+            Error::NoConfig { .. } | Error::Config { .. } => (
+                Class::Network,
+                Some(
+                    "check FROSTMIRROR_REGISTRY_URL, or the replacement of crates.io in cargo's configuration"
+                        .to_owned(),
+                ),
+            ),
+            Error::Uncached { .. } => (Class::Network, Some("run it once without --offline".to_owned())),
+            Error::BrokenOff { .. } => (Class::Bug, None),
+        };
+        let failure = Failure::new(class, error).doing("could not read the index");
+        Failure { hint, ..failure }
+    }
+}
+
+impl From<download::Error> for Failure {
+    fn from(error: download::Error) -> Failure {
+        use download::Error;
+        let (class, hint) = match error {
+            Error::Index(error) => return error.into(),
+            Error::Cache { id, source } => return Failure::io(format!("could not use the download cache for {id}"), source),
+            Error::Refused { ref altered, .. } if !altered.is_empty() => {
+                (Class::Integrity, Some("upstream, or something before it, sends other bytes than the index promises; do not use them".to_owned()))
+            }
+            Error::Refused { .. } => (
+                Class::Network,
+                Some("upstream's index lists them, but upstream does not have them; is the `dl` of its config.json, or FROSTMIRROR_DL_URL, right?".to_owned()),
+            ),
+            Error::Network { ref source, .. } => {
+                let (class, hint) = wire::class_and_hint(source);
+                (class, hint.or_else(|| Some(AGAIN.to_owned())))
+            }
+            Error::Offline { .. } => (Class::Network, Some("run it once without --offline".to_owned())),
+        };
+        let failure = Failure::new(class, error).doing("could not download everything that is needed");
+        Failure { hint, ..failure }
+    }
+}
+
+impl From<packaged_lock::Error> for Failure {
+    fn from(error: packaged_lock::Error) -> Failure {
+        // Its bytes are what the index promises: it is upstream that published something else than a crate.
+        let class = match class_of_io(&error.source) {
+            Class::Input => Class::Disk,
+            _ => Class::Integrity,
+        };
+        Failure::new(class, error).doing("could not read the lock that is packaged with the crate")
+    }
+}
+
+impl From<history::Error> for Failure {
+    fn from(error: history::Error) -> Failure {
+        use history::Error;
+        let (class, hint) = match &error {
+            Error::Io { source, .. } => (Class::Disk, hint_of_io(source)),
+            Error::Damaged { path, .. } => (
+                Class::Input,
+                Some(format!(
+                    "restore `{}` from a backup, or move it away to begin a new lineage: the far side will then keep both",
+                    path.display()
+                )),
+            ),
+            Error::Newer { .. } => (Class::Input, Some("update cargo-frostmirror: `cargo install cargo-frostmirror`".to_owned())),
+            Error::Conflict { .. } => (
+                Class::Integrity,
+                Some("crates.io never changes a version; find out which upstream gave the other bytes, and use one history for each upstream".to_owned()),
+            ),
+            Error::UnknownInput { .. } => (Class::Input, None),
+        };
+        let failure = Failure::new(class, error).doing("could not use the history");
+        Failure { hint, ..failure }
+    }
+}

@@ -1,9 +1,9 @@
-//! Errors of what users give (`depends.toml`, `Cargo.lock`): class and hint.
+//! Errors of what users give (`depends.toml`, `Cargo.lock`, a workspace): class and hint.
 
 use std::io;
 
 use super::{Class, Failure, class_of_io, hint_of_io};
-use crate::gather::{depends, lockfile};
+use crate::gather::{depends, lockfile, seed, workspace};
 
 /// A file that the user gave could not be read: a wrong kind of file is the input's fault, not the disk's.
 fn unreadable(source: &io::Error) -> (Class, Option<String>) {
@@ -18,23 +18,12 @@ impl From<depends::Error> for Failure {
         let (class, hint) = match &error {
             depends::Error::Read { source, .. } => {
                 let (class, hint) = unreadable(source);
-                (
-                    class,
-                    hint.or_else(|| {
-                        Some("`cargo frostmirror init` writes one from a workspace".to_owned())
-                    }),
-                )
+                (class, hint.or_else(|| Some("`cargo frostmirror init` writes one from a workspace".to_owned())))
             }
-            depends::Error::TooLarge { .. } => (
-                Class::Input,
-                Some("check that this is the file you meant".to_owned()),
-            ),
+            depends::Error::TooLarge { .. } => (Class::Input, Some("check that this is the file you meant".to_owned())),
             depends::Error::Invalid { .. } => (
                 Class::Input,
-                Some(
-                    "correct the file at the line and column named, and run the same command again"
-                        .to_owned(),
-                ),
+                Some("correct the file at the line and column named, and run the same command again".to_owned()),
             ),
         };
         let failure = Failure::new(class, error).doing("could not use the list of dependencies");
@@ -52,20 +41,79 @@ impl From<lockfile::Error> for Failure {
             lockfile::Error::Newer { .. } => {
                 (Class::Input, Some("update cargo-frostmirror: `cargo install cargo-frostmirror`".to_owned()))
             }
-            lockfile::Error::TooLarge { .. } => (Class::Input, Some("check that this is the file you meant".to_owned())),
+            lockfile::Error::TooLarge { .. } => {
+                (Class::Input, Some("check that this is the file you meant".to_owned()))
+            }
             lockfile::Error::Syntax { .. } => (
                 Class::Input,
                 Some("if a merge left it like this, `cargo update --workspace` in the workspace mends it".to_owned()),
             ),
             lockfile::Error::NoChecksum { .. } => (
                 Class::Input,
-                Some("without it the download cannot be checked; remove the entry and run `cargo update --workspace`".to_owned()),
+                Some(
+                    "without it the download cannot be checked; remove the entry and run `cargo update --workspace`"
+                        .to_owned(),
+                ),
             ),
-            lockfile::Error::Package { .. } | lockfile::Error::Checksum { .. } | lockfile::Error::TwoChecksums { .. } => {
+            lockfile::Error::Package { .. }
+            | lockfile::Error::Checksum { .. }
+            | lockfile::Error::TwoChecksums { .. } => {
                 (Class::Input, Some("cargo writes no such entry; take the file from version control".to_owned()))
             }
         };
         let failure = Failure::new(class, error).doing("could not use the lock file");
         Failure { hint, ..failure }
+    }
+}
+
+impl From<workspace::Error> for Failure {
+    fn from(error: workspace::Error) -> Failure {
+        use workspace::Error;
+        let error = match error {
+            Error::Lockfile(inner) => return inner.into(),
+            other => other,
+        };
+        let (class, hint) = match &error {
+            // Gone above; cargo writes what mends it.
+            Error::Lockfile(_) => (Class::Input, "`cargo generate-lockfile` in the workspace writes one".to_owned()),
+            Error::NoManifest(_) => (Class::Input, "give the path of a Cargo.toml".to_owned()),
+            Error::NoCargo { .. } => (Class::Input, "install cargo, or put it on PATH".to_owned()),
+            Error::Manifest { .. } => {
+                (Class::Input, "correct the manifest until `cargo metadata` accepts it".to_owned())
+            }
+            Error::Metadata { .. } => {
+                (Class::Input, "this cargo may be too old; 1.70 or a later one is needed".to_owned())
+            }
+            Error::Copy { source, .. } => {
+                let (class, hint) = unreadable(source);
+                (
+                    class,
+                    hint.unwrap_or_else(|| "check the file, and the folder for temporary files (TMPDIR)".to_owned()),
+                )
+            }
+            Error::Unresolved { .. } => (
+                Class::Input,
+                "run `cargo update --workspace` in the workspace until it succeeds, and then the same command again"
+                    .to_owned(),
+            ),
+        };
+        Failure::new(class, error).doing("could not use the workspace").hint(hint)
+    }
+}
+
+impl From<seed::Error> for Failure {
+    fn from(error: seed::Error) -> Failure {
+        match error {
+            seed::Error::Depends(error) => error.into(),
+            seed::Error::Edit { .. } => Failure::new(Class::Bug, error)
+                .doing("could not renew the list of dependencies")
+                .hint("the file is as it was; please report this with the file"),
+        }
+    }
+}
+
+impl From<seed::InvalidDependency> for Failure {
+    fn from(error: seed::InvalidDependency) -> Failure {
+        Failure::new(Class::Input, error).doing("could not use the workspace").hint("correct the member's Cargo.toml")
     }
 }

@@ -1,1 +1,59 @@
-//! Errors of `serve`: class and hint.
+//! Errors of `serve` and of clients' configuration: class and hint.
+
+use std::io::ErrorKind;
+
+use super::{Class, Failure, class_of_io, hint_of_io};
+use crate::client_config;
+use crate::serve::Error;
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        let hint = match &error {
+            Error::Address { .. } => {
+                "give HOST:PORT, for example 127.0.0.1:8080, or port 0 for any free one".to_owned()
+            }
+            Error::Bind { address, source } => match source.kind() {
+                ErrorKind::AddrInUse => {
+                    format!("another program listens on port {}; end it, or give another with --bind", address.port())
+                }
+                ErrorKind::PermissionDenied => {
+                    format!("port {} needs privileges; give one above 1023 with --bind", address.port())
+                }
+                _ => "give an address of this machine with --bind; 0.0.0.0 stands for all of them".to_owned(),
+            },
+        };
+        Failure::new(Class::Input, error).hint(hint)
+    }
+}
+
+impl From<client_config::InvalidUrl> for Failure {
+    fn from(error: client_config::InvalidUrl) -> Failure {
+        Failure::new(Class::Input, error).hint("give the address of the server, for example http://mirror.example:8080")
+    }
+}
+
+impl From<client_config::Error> for Failure {
+    fn from(error: client_config::Error) -> Failure {
+        use client_config::Error as E;
+        let (class, hint) = match &error {
+            E::Read { source, .. } if source.kind() == ErrorKind::InvalidData => {
+                (Class::Input, Some("the file is not UTF-8; cargo cannot read it either".to_owned()))
+            }
+            E::Read { source, .. } => (class_of_io(source), hint_of_io(source)),
+            E::Edit { .. } => {
+                (Class::Input, Some("mend the file, which was left as it is, and run setup again".to_owned()))
+            }
+            E::Record { path, .. } => (
+                Class::Input,
+                Some(format!("look into `{}` for what stood there before, then delete it", path.display())),
+            ),
+            E::Unrecorded { .. } => (
+                Class::Input,
+                Some("remove [registries.frostmirror] and the replace-with of [source.crates-io] by hand".to_owned()),
+            ),
+            E::Write { source, .. } => (Class::Disk, hint_of_io(source)),
+        };
+        let failure = Failure::new(class, error);
+        Failure { hint, ..failure }
+    }
+}

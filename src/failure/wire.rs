@@ -5,10 +5,10 @@ use crate::http;
 
 use super::{Class, Failure, class_of_io, hint_of_io};
 
-impl From<http::Error> for Failure {
-    fn from(error: http::Error) -> Failure {
-        use http::Error;
-        let (class, hint) = match &error {
+/// Class and hint of an error that may lie below another.
+pub(super) fn class_and_hint(error: &http::Error) -> (Class, Option<String>) {
+    use http::Error;
+    match error {
             Error::NotFound { .. } => (Class::Network, Some("upstream's index lists it, but upstream does not have it; is the `dl` of its config.json, or FROSTMIRROR_DL_URL, right?".to_owned())),
             Error::Status { status: 401 | 403, .. } => (Class::Network, Some("upstream wants a token: set CARGO_REGISTRIES_NAME_TOKEN, with the registry's name for NAME".to_owned())),
             Error::Status { status: 407, .. } => (Class::Network, Some("the proxy wants a name and a password: http://USER:PASSWORD@HOST:PORT".to_owned())),
@@ -23,7 +23,12 @@ impl From<http::Error> for Failure {
             Error::Proxy(_) => (Class::Input, Some("a proxy looks like http://USER:PASSWORD@HOST:PORT".to_owned())),
             Error::Tls(_) => (Class::Input, Some("http.cainfo and SSL_CERT_FILE name a file of certificates in PEM form".to_owned())),
             Error::Client(_) => (Class::Bug, None),
-        };
+        }
+}
+
+impl From<http::Error> for Failure {
+    fn from(error: http::Error) -> Failure {
+        let (class, hint) = class_and_hint(&error);
         Failure { class, doing: None, cause: Box::new(error), hint }
     }
 }
@@ -32,6 +37,8 @@ impl From<cargo_config::Error> for Failure {
     fn from(error: cargo_config::Error) -> Failure {
         use cargo_config::Error;
         let (class, hint) = match &error {
+            // A configuration that is no text is the user's to correct, not the disk's.
+            Error::Io { source, .. } if source.kind() == std::io::ErrorKind::InvalidData => (Class::Input, None),
             Error::Io { source, .. } => (class_of_io(source), hint_of_io(source)),
             Error::CredentialProvider { variable, .. } => {
                 (Class::Input, Some(format!("put the token into {variable}")))
@@ -53,5 +60,49 @@ impl From<cargo_config::Error> for Failure {
             _ => None,
         };
         Failure { class, doing, cause: Box::new(error), hint }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::Sha256;
+
+    fn code(failure: impl Into<Failure>) -> u8 {
+        failure.into().class.code()
+    }
+
+    #[test]
+    fn upstreams_faults_are_the_networks_and_wrong_bytes_are_not() {
+        let url = || "https://h/a.crate".to_owned();
+        let status = |status| http::Error::Status { url: url(), status, body: String::new(), attempts: 1 };
+        let absent = http::Error::NotFound { url: url(), status: 404, body: String::new() };
+        assert_eq!(code(absent), 5);
+        for number in [401, 403, 407, 429, 500] {
+            assert_eq!(code(status(number)), 5);
+        }
+        assert!(Failure::from(status(401)).hint.is_some_and(|hint| hint.contains("CARGO_REGISTRIES_NAME_TOKEN")));
+        let (expected, actual) = (Sha256::of(b"good"), Sha256::of(b"evil"));
+        assert_eq!(code(http::Error::Checksum { url: url(), expected, actual }), 4);
+        assert_eq!(code(http::Error::Address { url: url() }), 3);
+        let full = || std::io::Error::from(std::io::ErrorKind::StorageFull);
+        assert_eq!(code(http::Error::Io { path: "a".into(), source: full() }), 7);
+    }
+
+    #[test]
+    fn a_token_out_of_reach_names_the_variable() {
+        let failure = Failure::from(cargo_config::Error::CredentialProvider {
+            registry: "corp".to_owned(),
+            provider: "cargo:libsecret".to_owned(),
+            variable: "CARGO_REGISTRIES_CORP_TOKEN".to_owned(),
+        });
+        assert_eq!(failure.class.code(), 3);
+        assert!(failure.hint.is_some_and(|hint| hint.contains("CARGO_REGISTRIES_CORP_TOKEN")));
+    }
+
+    #[test]
+    fn a_configuration_that_is_no_text_is_input() {
+        let source = std::io::Error::from(std::io::ErrorKind::InvalidData);
+        assert_eq!(code(cargo_config::Error::Io { path: "config.toml".into(), source }), 3);
     }
 }

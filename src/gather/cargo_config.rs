@@ -139,6 +139,8 @@ impl CargoConfig {
     }
 }
 
+/// The `[http]` and `[net]` settings. `http.check-revoke` is none of ours: it speaks to Windows' own TLS, which is not
+/// used here.
 fn http(values: &Values<'_>) -> Result<Settings, Error> {
     let mut http = Settings::of_env(values.env);
     if let Some(agent) = values.text("http", "user-agent")? {

@@ -33,11 +33,14 @@ use crate::crate_id::{CrateId, CrateName};
 use crate::gather::place::Place;
 
 mod parse;
+mod locked;
 mod platforms;
+mod requirement;
+mod walk;
 mod words;
 
-pub use parse::check_feature;
 pub use platforms::{Platforms, Profile};
+pub use requirement::check_feature;
 
 /// Bytes in the largest file that is read; a real one has a few thousand.
 pub const MAX_SIZE: u64 = 1 << 20;
@@ -76,7 +79,7 @@ pub struct Entry {
 }
 
 /// What is asked of one crate.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Requirement {
     /// A version requirement that semver accepts, as written.
     pub version: String,
@@ -128,10 +131,7 @@ pub struct Problem {
 }
 
 fn list(path: &Path, problems: &[Problem], more: usize) -> String {
-    let mut lines: Vec<String> = problems
-        .iter()
-        .map(|problem| format!("{}:{problem}", path.display()))
-        .collect();
+    let mut lines: Vec<String> = problems.iter().map(|problem| format!("{}:{problem}", path.display())).collect();
     if more > 0 {
         lines.push(format!("and {more} more"));
     }
@@ -141,45 +141,117 @@ fn list(path: &Path, problems: &[Problem], more: usize) -> String {
 impl Depends {
     /// Reads the file at `path`.
     pub fn read(path: &Path) -> Result<Depends, Error> {
-        let failed = |source| Error::Read {
-            path: path.to_owned(),
-            source,
-        };
-        let mut bytes = Vec::new();
-        File::open(path)
-            .and_then(|file| file.take(MAX_SIZE + 1).read_to_end(&mut bytes))
-            .map_err(failed)?;
-        if bytes.len() as u64 > MAX_SIZE {
-            return Err(Error::TooLarge {
-                path: path.to_owned(),
-            });
-        }
-        match str::from_utf8(&bytes) {
-            Ok(text) => Depends::parse(text, path),
-            Err(error) => {
-                let (good, _) = bytes.split_at(error.valid_up_to());
-                let good = String::from_utf8_lossy(good);
-                let problem = Problem {
-                    place: Place::of(&good, good.len()),
-                    what: "a byte that is not UTF-8".to_owned(),
-                    expected: "text in UTF-8".to_owned(),
-                };
-                Err(Error::Invalid {
-                    path: path.to_owned(),
-                    problems: vec![problem],
-                    more: 0,
-                })
-            }
-        }
+        Depends::parse(&read_text(path)?, path)
     }
 
     /// Reads `text`; `path` is what errors name.
     pub fn parse(text: &str, path: &Path) -> Result<Depends, Error> {
         if text.len() as u64 > MAX_SIZE {
-            return Err(Error::TooLarge {
-                path: path.to_owned(),
-            });
+            return Err(Error::TooLarge { path: path.to_owned() });
         }
         parse::parse(text, path)
+    }
+}
+
+/// The text of the file at `path`, which is UTF-8 and not too large.
+pub fn read_text(path: &Path) -> Result<String, Error> {
+    let failed = |source| Error::Read { path: path.to_owned(), source };
+    let mut bytes = Vec::new();
+    File::open(path).and_then(|file| file.take(MAX_SIZE + 1).read_to_end(&mut bytes)).map_err(failed)?;
+    if bytes.len() as u64 > MAX_SIZE {
+        return Err(Error::TooLarge { path: path.to_owned() });
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let good = String::from_utf8_lossy(&error.as_bytes()[..error.utf8_error().valid_up_to()]);
+        let problem = Problem {
+            place: Place::of(&good, good.len()),
+            what: "a byte that is not UTF-8".to_owned(),
+            expected: "text in UTF-8".to_owned(),
+        };
+        Error::Invalid { path: path.to_owned(), problems: vec![problem], more: 0 }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn parsed(text: &str) -> Result<Depends, Error> {
+        Depends::parse(text, Path::new("depends.toml"))
+    }
+
+    #[test]
+    fn a_table_with_a_git_key_is_no_group() {
+        let error =
+            parsed("[dependencies]\nfoo = { git = \"https://example.org\", branch = \"main\" }\n").expect_err("git");
+        assert_eq!(
+            error.to_string(),
+            "depends.toml:2:9: `dependencies.foo` has the key `git`, which cannot be mirrored yet; expected a crate of crates.io"
+        );
+    }
+
+    #[test]
+    fn a_large_file_is_refused_unread() {
+        let error = parsed(&"#".repeat(1 + (1 << 20))).expect_err("too large");
+        assert!(matches!(error, Error::TooLarge { .. }));
+    }
+
+    #[test]
+    fn long_arrays_are_read_in_a_moment() {
+        let list = |each: fn(u32) -> String| (0..40_000).map(|n| each(n) + ",").collect::<String>();
+        let text = format!(
+            "[dependencies]\na = [{}]\n[locked]\nb = [{}]\n",
+            list(|n| format!("'{n}'")),
+            list(|n| format!("'{n}.0.0'"))
+        );
+        let depends = parsed(&text).expect("valid");
+        assert_eq!((depends.groups[0].entries[0].alternatives.len(), depends.locked.len()), (40_000, 40_000));
+    }
+
+    #[test]
+    fn many_problems_are_counted_and_told_in_a_moment() {
+        let text = format!("[dependencies]\n{}", (0..60_000).map(|i| format!("a{i} = {i}\n")).collect::<String>());
+        let Err(Error::Invalid { problems, more, .. }) = parsed(&text) else { panic!("valid") };
+        assert_eq!((problems.len(), more), (20, 59_980));
+        assert_eq!(problems[0].place, Place { line: 2, column: 6 });
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(text in "\\PC{0,200}") {
+            let _outcome = parsed(&text);
+        }
+
+        #[test]
+        fn any_mix_of_words_is_read_or_refused(
+            words in proptest::collection::vec(
+                prop_oneof![
+                    Just("[dependencies]\n"), Just("[dependencies.2]\n"), Just("[locked]\n"), Just("[platforms]\n"),
+                    Just("a = "), Just("a-b = "), Just("a_b = "), Just("2 = "), Just("\"é\" = "), Just("targets = "), Just("toolchain = "),
+                    Just("\"1\"\n"), Just("\"=1.0.0\"\n"), Just("[\"1\", \"2.0.0\"]\n"), Just("{ version = \"1\" }\n"),
+                    Just("{ git = \"x\" }\n"), Just("[]\n"), Just("{}\n"), Just("1\n"), Just("\"\n"), Just("[[1]]\n"), Just("\r\n"),
+                    Just("profile = \"default\"\n"), Just("{ version = \"1\", package = \"c\" }\n"),
+                ],
+                0..12,
+            )
+        ) {
+            let text: String = words.concat();
+            match parsed(&text) {
+                // What is accepted asks for something, and is safe to write into a manifest.
+                Ok(depends) => {
+                    prop_assert!(!depends.groups.is_empty() || !depends.locked.is_empty() || depends.platforms.is_some());
+                    for entry in depends.groups.iter().flat_map(|group| &group.entries) {
+                        prop_assert!(!entry.alternatives.is_empty());
+                        prop_assert!(entry.key.parse::<CrateName>().is_ok());
+                        for requirement in &entry.alternatives {
+                            prop_assert!(requirement.version.parse::<semver::VersionReq>().is_ok());
+                        }
+                    }
+                }
+                Err(Error::Invalid { problems, .. }) => prop_assert!(!problems.is_empty()),
+                Err(other) => prop_assert!(false, "{other}"),
+            }
+        }
     }
 }

@@ -162,16 +162,10 @@ impl Lockfile {
     /// Reads the file at `path`.
     pub fn read(path: &Path) -> Result<Lockfile, Error> {
         let mut text = String::new();
-        let read =
-            File::open(path).and_then(|file| file.take(MAX_SIZE + 1).read_to_string(&mut text));
-        read.map_err(|source| Error::Read {
-            path: path.to_owned(),
-            source,
-        })?;
+        let read = File::open(path).and_then(|file| file.take(MAX_SIZE + 1).read_to_string(&mut text));
+        read.map_err(|source| Error::Read { path: path.to_owned(), source })?;
         if text.len() as u64 > MAX_SIZE {
-            return Err(Error::TooLarge {
-                path: path.to_owned(),
-            });
+            return Err(Error::TooLarge { path: path.to_owned() });
         }
         Lockfile::parse(&text, path)
     }
@@ -185,25 +179,14 @@ impl Lockfile {
         };
         let root = DeTable::parse(text).map_err(syntax)?;
         // The version comes first: a later format may not fit the schema at all.
-        if let Some(version) = root
-            .get_ref()
-            .get("version")
-            .and_then(|value| value.get_ref().as_integer())
-        {
+        if let Some(version) = root.get_ref().get("version").and_then(|value| value.get_ref().as_integer()) {
             let found = i64::from_str_radix(version.as_str(), version.radix()).unwrap_or(i64::MAX);
             if found > NEWEST_FORMAT {
-                return Err(Error::Newer {
-                    path: path.to_owned(),
-                    found,
-                });
+                return Err(Error::Newer { path: path.to_owned(), found });
             }
         }
         let lock = TomlLockfile::deserialize(Deserializer::from(root)).map_err(syntax)?;
-        Reading {
-            path,
-            metadata: lock.metadata.as_ref(),
-        }
-        .lockfile(lock.package.as_deref().unwrap_or_default())
+        Reading { path, metadata: lock.metadata.as_ref() }.lockfile(lock.package.as_deref().unwrap_or_default())
     }
 }
 
@@ -219,27 +202,18 @@ impl Reading<'_> {
         for package in all {
             match package.source.as_ref() {
                 None => {}
-                Some(source) if is_crates_io(source) => {
-                    packages.extend(self.locked(package, source)?)
-                }
+                Some(source) if is_crates_io(source) => packages.extend(self.locked(package, source)?),
                 Some(source) => foreign.extend(self.foreign(package, source)?),
             }
         }
         packages.sort();
         packages.dedup();
         if let Some(pair) = packages.windows(2).find(|pair| pair[0].id == pair[1].id) {
-            return Err(Error::TwoChecksums {
-                path: self.path.to_owned(),
-                id: pair[0].id.clone(),
-            });
+            return Err(Error::TwoChecksums { path: self.path.to_owned(), id: pair[0].id.clone() });
         }
         foreign.sort();
         foreign.dedup();
-        Ok(Lockfile {
-            path: self.path.to_owned(),
-            packages,
-            foreign,
-        })
+        Ok(Lockfile { path: self.path.to_owned(), packages, foreign })
     }
 
     fn locked(
@@ -250,32 +224,15 @@ impl Reading<'_> {
         let id = CrateId::parse(&package.name, &package.version)
             .map_err(|source: InvalidId| self.hostile(package, source))?;
         // Format 1 keeps the checksums in a table of their own.
-        let key = || {
-            format!(
-                "checksum {} {} ({})",
-                package.name,
-                package.version,
-                source.source_str()
-            )
-        };
-        let checksum = package
-            .checksum
-            .as_deref()
-            .or_else(|| self.metadata?.get(&key()).map(String::as_str));
+        let key = || format!("checksum {} {} ({})", package.name, package.version, source.source_str());
+        let checksum = package.checksum.as_deref().or_else(|| self.metadata?.get(&key()).map(String::as_str));
         match checksum {
             // What `[replace]` takes the place of is never downloaded.
             None if package.replace.is_some() => Ok(None),
-            None | Some("<none>") => Err(Error::NoChecksum {
-                path: self.path.to_owned(),
-                id,
-            }),
+            None | Some("<none>") => Err(Error::NoChecksum { path: self.path.to_owned(), id }),
             Some(text) => match text.parse() {
                 Ok(checksum) => Ok(Some(LockedPackage { id, checksum })),
-                Err(source) => Err(Error::Checksum {
-                    path: self.path.to_owned(),
-                    id,
-                    source,
-                }),
+                Err(source) => Err(Error::Checksum { path: self.path.to_owned(), id, source }),
             },
         }
     }
@@ -285,29 +242,15 @@ impl Reading<'_> {
         package: &TomlLockfileDependency,
         source: &TomlLockfileSourceId,
     ) -> Result<Option<Foreign>, Error> {
-        let mut url = source.url().clone();
-        // An address that can hold no credentials refuses to drop them, which is as good.
-        let _none_to_drop = (
-            url.set_username("").is_err(),
-            url.set_password(None).is_err(),
-        );
-        url.set_fragment(None);
-        let url = url.as_str().trim_start_matches("sparse+").to_owned();
+        let url = shown_url(source);
         let source = match source.kind() {
             SourceKind::Path => return Ok(None),
             SourceKind::Git(_) => ForeignSource::Git { url },
             _ => ForeignSource::Registry { url },
         };
         PackageName::new(package.name.as_str()).map_err(|source| self.hostile(package, source))?;
-        package
-            .version
-            .parse::<Version>()
-            .map_err(|source| self.hostile(package, source))?;
-        Ok(Some(Foreign {
-            name: package.name.clone(),
-            version: package.version.clone(),
-            source,
-        }))
+        package.version.parse::<Version>().map_err(|source| self.hostile(package, source))?;
+        Ok(Some(Foreign { name: package.name.clone(), version: package.version.clone(), source }))
     }
 
     fn hostile(
@@ -330,4 +273,141 @@ pub fn is_crates_io(source: &TomlLockfileSourceId) -> bool {
     let sparse = crates_index::sparse::URL;
     let text = source.source_str();
     text == CRATES_IO || text == sparse || Some(text.as_str()) == sparse.strip_suffix('/')
+}
+
+/// A source's address as it may be shown: without user, password, the locked commit, and cargo's mark for its kind.
+pub fn shown_url(source: &TomlLockfileSourceId) -> String {
+    let mut url = source.url().clone();
+    // An address that can hold no credentials refuses to drop them, which is as good.
+    let _none_to_drop = (url.set_username("").is_err(), url.set_password(None).is_err());
+    url.set_fragment(None);
+    url.as_str().trim_start_matches("sparse+").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const SUM: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+    fn parsed(text: &str) -> Result<Lockfile, Error> {
+        Lockfile::parse(text, Path::new("Cargo.lock"))
+    }
+
+    fn package(name: &str, version: &str, rest: &str) -> String {
+        format!("[[package]]\nname = \"{name}\"\nversion = \"{version}\"\n{rest}\n")
+    }
+
+    fn crates_io(name: &str, version: &str) -> String {
+        package(name, version, &format!("source = \"{CRATES_IO}\"\nchecksum = \"{SUM}\""))
+    }
+
+    #[test]
+    fn formats_up_to_4_are_read_and_later_ones_say_what_is_needed() {
+        for version in ["", "version = 3\n", "version = 4\n"] {
+            let lock = parsed(&format!("{version}{}", crates_io("a", "1.0.0+b"))).expect(version);
+            assert_eq!(lock.packages[0].id.to_string(), "a 1.0.0+b");
+            assert_eq!(lock.packages[0].checksum.to_string(), SUM);
+        }
+        for (text, found) in [("version = 5\npackage = 1\n", 5), ("version = 99999999999999999999\n", i64::MAX)] {
+            match parsed(text) {
+                Err(Error::Newer { found: told, .. }) => assert_eq!(told, found),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_format_keeps_checksums_in_its_metadata() {
+        let one = package("a", "1.0.0", &format!("source = \"{CRATES_IO}\"\ndependencies = [\"b 0.1.0\"]"));
+        let own = package("b", "0.1.0", "");
+        let root = "[root]\nname = \"app\"\nversion = \"0.1.0\"\n";
+        let metadata =
+            |sum: &str| format!("{root}{one}{own}[metadata]\n\"checksum a 1.0.0 ({CRATES_IO})\" = \"{sum}\"\n");
+        let lock = parsed(&metadata(SUM)).expect("valid");
+        assert_eq!(lock.packages.len(), 1);
+        assert!(lock.foreign.is_empty());
+        assert!(matches!(parsed(&metadata("<none>")), Err(Error::NoChecksum { .. })));
+    }
+
+    #[test]
+    fn only_crates_ios_own_addresses_are_crates_io() {
+        let sparse = crates_index::sparse::URL;
+        let with = |source: &str| package("a", "1.0.0", &format!("source = \"{source}\"\nchecksum = \"{SUM}\""));
+        for source in [CRATES_IO, sparse, sparse.trim_end_matches('/')] {
+            let lock = parsed(&with(source)).expect("valid");
+            assert_eq!((lock.packages.len(), lock.foreign.len()), (1, 0), "{source}");
+        }
+        for (source, shown) in [
+            (
+                "registry+https://github.com/rust-lang/crates.io-index.evil",
+                "registry: https://github.com/rust-lang/crates.io-index.evil",
+            ),
+            ("registry+https://github.com/corp/crates.io-index", "registry: https://github.com/corp/crates.io-index"),
+            ("sparse+https://user:secret@corp.example/index/", "registry: https://corp.example/index/"),
+            ("git+https://user:secret@example.org/a?branch=main#0123", "git: https://example.org/a?branch=main"),
+            ("git+ssh://git@example.org/a#0123", "git: ssh://example.org/a"),
+        ] {
+            let lock = parsed(&with(source)).expect("valid");
+            assert_eq!((lock.packages.len(), lock.foreign.len()), (0, 1), "{source}");
+            assert_eq!(lock.foreign[0].source.to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn a_package_is_named_once_and_with_one_checksum() {
+        let other = crates_io("a", "1.0.0").replace("0123", "4567");
+        let lock =
+            parsed(&format!("{}{}{}", crates_io("b", "1.0.0"), crates_io("a", "1.0.0"), crates_io("a", "1.0.0")))
+                .expect("valid");
+        assert_eq!(
+            lock.packages.iter().map(|package| package.id.to_string()).collect::<Vec<_>>(),
+            ["a 1.0.0", "b 1.0.0"]
+        );
+        let error = parsed(&format!("{}{other}", crates_io("a", "1.0.0"))).expect_err("two checksums");
+        assert_eq!(error.to_string(), "`Cargo.lock` has two different checksums for a 1.0.0");
+    }
+
+    #[test]
+    fn what_cargo_would_not_write_is_refused_by_name() {
+        for (text, told) in [
+            (crates_io("../a", "1.0.0"), "`Cargo.lock` names a package that cannot be one: ../a 1.0.0"),
+            (crates_io("a", "1/../../x"), "`Cargo.lock` names a package that cannot be one: a 1/../../x"),
+            (crates_io("a\\u001b[31m", "1.0.0"), "`Cargo.lock` names a package that cannot be one: a\\u{1b}[31m 1.0.0"),
+            (
+                package("a b", "1.0.0", "source = \"git+https://example.org/a#1\""),
+                "`Cargo.lock` names a package that cannot be one: a b 1.0.0",
+            ),
+            (
+                package("a", "one", "source = \"git+https://example.org/a#1\""),
+                "`Cargo.lock` names a package that cannot be one: a one",
+            ),
+            (package("a", "1.0.0", &format!("source = \"{CRATES_IO}\"")), "`Cargo.lock` has no checksum for a 1.0.0"),
+            (crates_io("a", "1.0.0").replace(SUM, "12"), "`Cargo.lock` has a wrong checksum for a 1.0.0"),
+            ("version = 4\n\n<<<<<<< HEAD\n".to_owned(), "Cargo.lock:3:9: "),
+            (package("a", "1.0.0", "source = \"ftp+x\""), "Cargo.lock:4:10: "),
+            ("package = 1".to_owned(), "Cargo.lock:1:11: "),
+        ] {
+            let error = parsed(&text).expect_err(&text).to_string();
+            assert!(error.starts_with(told), "{error}");
+        }
+    }
+
+    #[test]
+    fn our_own_lock_is_read() {
+        let lock = Lockfile::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.lock")).expect("valid");
+        assert!(lock.packages.iter().any(|package| package.id.name.as_str() == "semver"));
+        assert!(!lock.packages.iter().any(|package| package.id.name.as_str() == "cargo-frostmirror"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(text in "\\PC{0,200}", name in "\\PC{0,20}", source in "\\PC{0,40}") {
+            let _outcome = parsed(&text);
+            let quoted = |text: &str| toml::Value::from(text).to_string();
+            let entry = format!("[[package]]\nname = {0}\nversion = {0}\nsource = {1}\n", quoted(&name), quoted(&source));
+            let _outcome = parsed(&entry);
+        }
+    }
 }

@@ -15,15 +15,10 @@ impl Place {
     /// The place of the byte at `offset`; the end of the text where `offset` lies beyond it.
     pub fn of(text: &str, offset: usize) -> Place {
         let before = &text.as_bytes()[..offset.min(text.len())];
-        let line_start = before
-            .iter()
-            .rposition(|&b| b == b'\n')
-            .map_or(0, |newline| newline + 1);
+        let line_start = before.iter().rposition(|&b| b == b'\n').map_or(0, |newline| newline + 1);
         Place {
             line: 1 + before.iter().filter(|&&b| b == b'\n').count(),
-            column: 1 + String::from_utf8_lossy(&before[line_start..])
-                .chars()
-                .count(),
+            column: 1 + String::from_utf8_lossy(&before[line_start..]).chars().count(),
         }
     }
 }
@@ -48,11 +43,7 @@ mod tests {
             ("a\n", 2, 2, 1),
             ("a\n\nb", 3, 3, 1),
         ] {
-            assert_eq!(
-                Place::of(text, offset),
-                Place { line, column },
-                "{text:?} {offset}"
-            );
+            assert_eq!(Place::of(text, offset), Place { line, column }, "{text:?} {offset}");
         }
     }
 }

@@ -1,11 +1,17 @@
 //! What can go wrong on the wire, and which of it is tried again.
 
 use std::hash::{BuildHasher as _, RandomState};
+use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use reqwest::header::{self, HeaderMap};
 
-use super::*;
+use crate::digest::Sha256;
+
+use super::address::shown;
+use super::proxy::InvalidProxy;
+use super::tls::InvalidTls;
 
 /// The longest wait that a server can ask for.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -116,12 +122,23 @@ pub enum Error {
     Client(#[source] reqwest::Error),
 }
 
+/// The deepest cause of a fault, in its own words. The layers above it say little, and show the address as it is.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Root(String);
+
 /// A fault of the wire; it may pass.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
     /// No connection, a reset, a body that ended early: what the library says.
-    #[error("{}", innermost(.0))]
-    Request(#[source] reqwest::Error),
+    #[error("{what}")]
+    Request {
+        /// Which step failed.
+        what: &'static str,
+        /// Why.
+        #[source]
+        root: Root,
+    },
     /// Nothing, or almost nothing, for too long.
     #[error("only {received} bytes came in {seconds} seconds")]
     Slow {
@@ -151,8 +168,8 @@ fn words(body: &str) -> String {
     if body.is_empty() { String::new() } else { format!(": {body}") }
 }
 
-/// What kind of step failed; the chain below says why.
-fn innermost(error: &reqwest::Error) -> &'static str {
+/// What kind of step failed.
+fn step(error: &reqwest::Error) -> &'static str {
     if error.is_redirect() {
         "too many redirects"
     } else if error.is_timeout() {
@@ -200,26 +217,28 @@ impl Trouble {
             return Trouble::last(Error::Certificate { url: shown(url), source });
         }
         let hopeless = error.is_redirect() || error.is_builder();
-        // The library's own text would show the address with all that is in it.
-        let trouble = Trouble::fault(url, Fault::Request(error.without_url()));
+        let root = Root(super::address::quoted(&chain(&error).last().map(ToString::to_string).unwrap_or_default()));
+        let trouble = Trouble::fault(url, Fault::Request { what: step(&error), root });
         Trouble { again: !hopeless, ..trouble }
     }
 }
 
-/// The verdict on a certificate, which lies deep in the chain and inside of I/O errors.
+/// The error and its causes, down to those that hide inside of I/O errors.
+fn chain(error: &reqwest::Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
+    let first: &(dyn std::error::Error + 'static) = error;
+    // An I/O error gives its content's source for its own, so the content itself is asked for.
+    std::iter::successors(Some(first), |error| match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        Some(inner) => Some(inner),
+        None => error.source(),
+    })
+}
+
+/// The verdict on a certificate.
 fn certificate_error(error: &reqwest::Error) -> Option<rustls::Error> {
-    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = next {
-        let found = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-            Some(inner) => inner.downcast_ref::<rustls::Error>(),
-            None => error.downcast_ref::<rustls::Error>(),
-        };
-        if let Some(found @ rustls::Error::InvalidCertificate(_)) = found {
-            return Some(found.clone());
-        }
-        next = error.source();
-    }
-    None
+    chain(error).find_map(|error| match error.downcast_ref() {
+        Some(found @ rustls::Error::InvalidCertificate(_)) => Some(found.clone()),
+        _ => None,
+    })
 }
 
 /// How often something was tried, and how long to wait before the next time.

@@ -78,3 +78,46 @@ impl Drop for Pass {
         self.lane.widen(self.narrow);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn free(lanes: &Lanes, url: &str) -> usize {
+        let pass = lanes.enter(&url.parse().expect("address")).await;
+        pass.lane.permits.available_permits() + 1
+    }
+
+    #[tokio::test]
+    async fn the_first_request_goes_alone_where_http2_may_come() {
+        let lanes = Lanes::new(64, true);
+        let url: Url = "https://h/".parse().expect("address");
+        let first = lanes.enter(&url).await;
+        assert_eq!(first.lane.permits.available_permits(), 0);
+        first.answered(true);
+        assert_eq!(first.lane.permits.available_permits(), 63);
+        drop(first);
+        assert_eq!(free(&lanes, "https://h/other").await, 64);
+        // Another host, another protocol: nothing is known of them.
+        assert_eq!(free(&lanes, "https://h:444/").await, 1);
+        assert_eq!(free(&lanes, "http://h/").await, 8);
+    }
+
+    #[tokio::test]
+    async fn without_http2_there_are_eight_even_when_the_first_request_fails() {
+        let lanes = Lanes::new(64, true);
+        assert_eq!(free(&lanes, "https://h/").await, 1);
+        assert_eq!(free(&lanes, "https://h/").await, 8);
+        let lanes = Lanes::new(64, false);
+        assert_eq!(free(&lanes, "https://h/").await, 8);
+    }
+
+    #[tokio::test]
+    async fn the_jobs_number_is_never_passed() {
+        let lanes = Lanes::new(3, true);
+        let first = lanes.enter(&"https://h/".parse().expect("address")).await;
+        first.answered(true);
+        drop(first);
+        assert_eq!(free(&lanes, "https://h/").await, 3);
+    }
+}

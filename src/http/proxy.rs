@@ -85,12 +85,21 @@ impl ProxySettings {
         hosts.collect()
     }
 
+    /// The hosts that no proxy is asked for; libcurl takes blanks for separators as well as commas.
+    fn exempt(&self) -> impl Iterator<Item = &str> {
+        let list = self.no_proxy.as_deref().unwrap_or_default();
+        list.split([',', ' ', '\t']).filter(|host| !host.is_empty())
+    }
+
     /// The same for the library that speaks.
     pub(super) fn to_reqwest(&self) -> Result<Vec<reqwest::Proxy>, InvalidProxy> {
         let mut proxies = Vec::new();
-        // libcurl takes blanks for separators as well; the library below knows commas only.
-        let list = self.no_proxy.as_deref().map(|list| list.split_whitespace().collect::<Vec<_>>().join(","));
-        let exempt = || list.as_deref().and_then(reqwest::NoProxy::from_string);
+        // The library below takes a star for names only, libcurl for addresses as well.
+        if self.exempt().any(|host| host == "*") {
+            return Ok(proxies);
+        }
+        let list = self.exempt().collect::<Vec<_>>().join(",");
+        let exempt = || reqwest::NoProxy::from_string(&list);
         if let Some(address) = &self.http {
             let proxy = reqwest::Proxy::http(address.checked()?).map_err(|_| address.invalid())?;
             proxies.push(proxy.no_proxy(exempt()));
@@ -141,4 +150,25 @@ fn names_port(url: &str) -> bool {
     let authority = after_scheme.split(['/', '?', '#']).next().unwrap_or_default();
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
     host.rsplit_once(':').is_some_and(|(_, port)| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scheme_and_port_are_filled_in_as_libcurl_does() {
+        for (given, expected) in [
+            ("h", "http://h:1080/"),
+            ("h:80", "http://h/"),
+            ("http://u:p@h", "http://u:p@h:1080/"),
+            ("http://[::1]", "http://[::1]:1080/"),
+            ("http://[::1]:80/", "http://[::1]/"),
+            ("https://h", "https://h/"),
+            ("https://h:8443", "https://h:8443/"),
+        ] {
+            let address = ProxyAddress { url: Secret::new(given), origin: "test".to_owned() };
+            assert_eq!(address.checked().expect(given), expected);
+        }
+    }
 }

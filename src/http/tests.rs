@@ -1,1 +1,67 @@
+//! The client against servers on the loopback that misbehave to order.
 
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use super::*;
+use crate::env::Env;
+
+mod answers;
+mod bodies;
+mod routes;
+mod server;
+
+use server::{Act, Server, reply};
+
+/// As patient as a test can be.
+fn settings() -> Settings {
+    Settings {
+        first_backoff: Duration::from_millis(2),
+        low_speed_timeout: Duration::from_millis(1500),
+        connect_timeout: Duration::from_millis(1500),
+        ..Settings::default()
+    }
+}
+
+fn client() -> Client {
+    Client::new(&settings()).expect("client")
+}
+
+async fn get(url: &str) -> Result<Answer, Error> {
+    client().get(&Request::new(url), 1000).await
+}
+
+/// The error and its causes, one a line, as a user is told of them.
+fn told(error: &Error) -> String {
+    let mut lines = error.to_string();
+    let mut next = std::error::Error::source(error);
+    while let Some(cause) = next {
+        lines = format!("{lines}\n{cause}");
+        next = cause.source();
+    }
+    lines
+}
+
+struct Target {
+    folder: tempfile::TempDir,
+}
+
+impl Target {
+    fn new() -> Target {
+        Target { folder: tempfile::tempdir().expect("temporary folder") }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("file")
+    }
+
+    fn content(&self) -> Vec<u8> {
+        std::fs::read(self.path()).expect("downloaded file")
+    }
+}
+
+async fn download(url: &str, into: &Path, expected: &[u8], progress: &(dyn Fn(u64) + Sync)) -> Result<u64, Error> {
+    client().download(&Request::new(url), into, Sha256::of(expected), 10_000_000, progress).await
+}

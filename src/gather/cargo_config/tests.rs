@@ -1,1 +1,375 @@
+use std::fs;
 
+use tempfile::TempDir;
+
+use super::*;
+use crate::http::shown;
+
+const NO_VARIABLES: [(&str, &str); 0] = [];
+
+/// A home with a CARGO_HOME and a project below it, as on a user's machine.
+struct Machine {
+    root: TempDir,
+}
+
+impl Machine {
+    fn new() -> Machine {
+        let root = tempfile::tempdir().expect("temporary folder");
+        fs::create_dir_all(root.path().join("work/project/member")).expect("folders");
+        Machine { root }
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.root.path().join(path)
+    }
+
+    fn file(self, path: &str, text: &str) -> Machine {
+        let path = self.path(path);
+        fs::create_dir_all(path.parent().expect("below the root")).expect("folder");
+        fs::write(path, text).expect("file");
+        self
+    }
+
+    fn read(&self, variables: &[(&str, &str)]) -> Result<CargoConfig, Error> {
+        let env = Env::of(variables.iter().copied());
+        CargoConfig::read(&self.path("work/project/member"), Some(&self.path("cargo-home")), &env)
+    }
+
+    fn http(&self, variables: &[(&str, &str)]) -> Settings {
+        self.read(variables).expect("configuration").http()
+    }
+
+    fn upstream(&self, variables: &[(&str, &str)]) -> Result<Upstream, Error> {
+        let env = Env::of(variables.iter().copied());
+        self.read(variables)?.upstream(&env)
+    }
+}
+
+fn token(upstream: &Upstream) -> Option<&str> {
+    upstream.token.as_ref().map(crate::http::Secret::expose)
+}
+
+fn proxy(settings: &Settings) -> Option<&str> {
+    settings.proxy.https.as_ref().map(|proxy| proxy.url.expose())
+}
+
+#[test]
+fn without_configuration_everything_is_as_in_cargo() {
+    let machine = Machine::new();
+    let config = machine.read(&NO_VARIABLES).expect("configuration");
+    let http = config.http();
+    assert_eq!((http.retries, http.low_speed_limit), (3, 10));
+    assert_eq!(http.connect_timeout, Duration::from_secs(30));
+    assert!(http.multiplexing && !config.offline());
+    assert!(http.user_agent.starts_with("cargo-frostmirror/"));
+    let upstream = config.upstream(&Env::default()).expect("upstream");
+    assert_eq!(upstream.origin, Origin::CratesIo);
+    assert_eq!(format!("sparse+{}", upstream.index), crates_index::sparse::URL);
+    assert!(upstream.token.is_none() && upstream.dl.is_none() && upstream.warnings.is_empty());
+}
+
+#[test]
+fn the_environment_beats_the_nearest_file_and_that_the_others() {
+    let machine = Machine::new()
+        .file(
+            "cargo-home/config.toml",
+            "net.retry = 1\nhttp.timeout = 11\nhttp.user-agent = 'home'\nhttp.low-speed-limit = 1\n",
+        )
+        .file("work/.cargo/config.toml", "net.retry = 2\nhttp.timeout = 12\nhttp.user-agent = 'work'\n")
+        .file("work/project/.cargo/config.toml", "[net]\nretry = 4\nhttp = 5\n[http]\ntimeout = 13\n")
+        .file("work/project/other/.cargo/config.toml", "net.retry = 9\n");
+    let http = machine.http(&[("CARGO_NET_RETRY", "5")]);
+    assert_eq!(http.retries, 5);
+    assert_eq!(machine.http(&NO_VARIABLES).retries, 4);
+    assert_eq!(http.low_speed_timeout, Duration::from_secs(13));
+    assert_eq!(http.user_agent, "work");
+    assert_eq!(http.low_speed_limit, 1);
+}
+
+#[test]
+fn every_variable_counts() {
+    let machine = Machine::new().file(
+        "cargo-home/config.toml",
+        "[http]\ncainfo = 'a.pem'\nproxy = 'file:1'\nproxy-cainfo = 'b.pem'\ntimeout = 1\nlow-speed-limit = 1\n\
+         multiplexing = true\nuser-agent = 'file'\nssl-version = 'tlsv1.2'\n[net]\noffline = false\nretry = 1\n",
+    );
+    let variables = [
+        ("CARGO_HTTP_CAINFO", "env/a.pem"),
+        ("CARGO_HTTP_PROXY", "env:1"),
+        ("CARGO_HTTP_PROXY_CAINFO", "/env/b.pem"),
+        ("CARGO_HTTP_TIMEOUT", "7"),
+        ("CARGO_HTTP_LOW_SPEED_LIMIT", "8"),
+        ("CARGO_HTTP_MULTIPLEXING", "false"),
+        ("CARGO_HTTP_USER_AGENT", "env"),
+        ("CARGO_HTTP_SSL_VERSION", "tlsv1.3"),
+        ("CARGO_NET_OFFLINE", "true"),
+        ("CARGO_NET_RETRY", "9"),
+    ];
+    let config = machine.read(&variables).expect("configuration");
+    let http = config.http();
+    assert!(config.offline() && !http.multiplexing);
+    assert_eq!(http.cainfo, Some(machine.path("work/project/member/env/a.pem")));
+    assert_eq!(http.proxy_cainfo, Some(PathBuf::from("/env/b.pem")));
+    assert_eq!(proxy(&http), Some("env:1"));
+    assert_eq!(http.low_speed_timeout, Duration::from_secs(7));
+    assert_eq!((http.low_speed_limit, http.retries, http.user_agent.as_str()), (8, 9, "env"));
+    assert_eq!(http.tls.oldest, TlsVersion::Tls13);
+}
+
+#[test]
+fn a_path_of_a_file_counts_from_the_folder_that_holds_its_cargo_folder() {
+    let machine = Machine::new().file("work/project/.cargo/config.toml", "http.cainfo = 'ca/root.pem'\n");
+    assert_eq!(machine.http(&NO_VARIABLES).cainfo, Some(machine.path("work/project/ca/root.pem")));
+    let machine = Machine::new().file("cargo-home/config.toml", "http.cainfo = 'root.pem'\n");
+    assert_eq!(machine.http(&NO_VARIABLES).cainfo, Some(machine.path("root.pem")));
+}
+
+#[test]
+fn the_old_name_of_the_file_wins() {
+    let machine =
+        Machine::new().file("cargo-home/config", "net.retry = 1\n").file("cargo-home/config.toml", "net.retry = 2\n");
+    assert_eq!(machine.http(&NO_VARIABLES).retries, 1);
+}
+
+#[test]
+fn includes_are_overlaid_by_the_file_that_includes_them() {
+    let machine = Machine::new()
+        .file(
+            "cargo-home/config.toml",
+            "include = ['first.toml', { path = 'deep/second.toml' }, { path = 'absent.toml', optional = true }]\n\
+             net.retry = 1\n",
+        )
+        .file("cargo-home/first.toml", "net.retry = 2\nhttp.timeout = 2\nhttp.user-agent = 'first'\n")
+        .file("cargo-home/deep/second.toml", "include = 'third.toml'\nnet.retry = 3\nhttp.timeout = 3\n")
+        .file("cargo-home/deep/third.toml", "http.low-speed-limit = 4\n");
+    let http = machine.http(&NO_VARIABLES);
+    assert_eq!(http.retries, 1);
+    assert_eq!(http.low_speed_timeout, Duration::from_secs(3));
+    assert_eq!(http.user_agent, "first");
+    assert_eq!(http.low_speed_limit, 4);
+}
+
+#[test]
+fn bad_includes_are_named() {
+    let absent = Machine::new().file("cargo-home/config.toml", "include = 'absent.toml'\n");
+    assert!(matches!(absent.read(&NO_VARIABLES), Err(Error::Io { path, .. }) if path.ends_with("absent.toml")));
+    let cycle = Machine::new()
+        .file("cargo-home/config.toml", "include = ['a.toml']\n")
+        .file("cargo-home/a.toml", "include = 'config.toml'\n");
+    assert!(matches!(cycle.read(&NO_VARIABLES), Err(Error::IncludeCycle { .. })));
+    let number = Machine::new().file("cargo-home/config.toml", "include = 7\n");
+    assert!(matches!(number.read(&NO_VARIABLES), Err(Error::Value { key, .. }) if key == "include"));
+}
+
+#[test]
+fn a_broken_file_is_named_with_line_and_column_and_without_its_text() {
+    let machine =
+        Machine::new().file("work/.cargo/config.toml", "[registries.corp]\nindex = 'x'\n  token = \"se\"cret\"\n");
+    let error = machine.read(&NO_VARIABLES).expect_err("broken");
+    let Error::Toml { line, column, .. } = &error else { panic!("{error}") };
+    assert_eq!((*line, *column), (3, 15));
+    assert!(!error.to_string().contains("cret"), "{error}");
+}
+
+#[test]
+fn values_of_the_wrong_kind_are_named() {
+    for (text, key) in [
+        ("http.timeout = 'x'", "http.timeout"),
+        ("http.timeout = -1", "http.timeout"),
+        ("net.offline = 1", "net.offline"),
+        ("http.user-agent = 1", "http.user-agent"),
+        ("http.ssl-version = 'tlsv1.1'", "http.ssl-version"),
+        ("http.ssl-version.max = 'tlsv1.1'", "http.ssl-version.max"),
+    ] {
+        let machine = Machine::new().file("cargo-home/config.toml", text);
+        let error = machine.read(&NO_VARIABLES).expect_err(text);
+        assert!(matches!(&error, Error::Value { key: named, .. } if named == key), "{text}: {error}");
+    }
+    let error = Machine::new().read(&[("CARGO_HTTP_TIMEOUT", "soon")]);
+    let text = error.expect_err("no number").to_string();
+    assert!(text.contains("CARGO_HTTP_TIMEOUT"), "{text}");
+}
+
+#[test]
+fn tls_versions_may_be_a_range() {
+    let machine =
+        Machine::new().file("cargo-home/config.toml", "http.ssl-version = { min = 'tlsv1', max = 'tlsv1.2' }\n");
+    let tls = machine.http(&NO_VARIABLES).tls;
+    assert_eq!((tls.oldest, tls.newest), (TlsVersion::Tls12, TlsVersion::Tls12));
+}
+
+#[test]
+fn other_tables_have_no_say() {
+    let machine = Machine::new()
+        .file("cargo-home/config.toml", "patch = 3\nalias = []\n[build]\nrustc-wrapper = 7\n[net]\nretry = 6\n");
+    assert_eq!(machine.http(&NO_VARIABLES).retries, 6);
+}
+
+#[test]
+fn a_configured_proxy_beats_gits_and_that_the_environments() {
+    let machine = Machine::new().file("home/.gitconfig", "[http]\n\tproxy = git:1\n");
+    let home = machine.path("home").to_str().expect("UTF-8 path").to_owned();
+    let variables = [("HOME", home.as_str()), ("https_proxy", "env:1")];
+    assert_eq!(proxy(&machine.http(&variables[1..])), Some("env:1"));
+    assert_eq!(proxy(&machine.http(&variables)), Some("git:1"));
+    let machine = machine.file("cargo-home/config.toml", "http.proxy = 'cargo:1'\n");
+    assert_eq!(proxy(&machine.http(&variables)), Some("cargo:1"));
+    let machine = machine.file("cargo-home/config.toml", "http.proxy = ''\n");
+    assert_eq!(proxy(&machine.http(&variables)), None);
+}
+
+#[test]
+fn the_environments_upstream_comes_in_every_spelling() {
+    let machine = Machine::new().file(
+        "cargo-home/config.toml",
+        "[source.crates-io]\nreplace-with = 'corp'\n[registries.corp]\nindex = 'sparse+https://corp/index/'\ntoken = 't'\n",
+    );
+    for url in ["https://h/p", "https://h/p/", "sparse+https://h/p", "sparse+https://h/p/"] {
+        let upstream = machine
+            .upstream(&[("FROSTMIRROR_REGISTRY_URL", url), ("FROSTMIRROR_DL_URL", "http://dl/{crate}")])
+            .expect(url);
+        assert_eq!(upstream.index, "https://h/p/");
+        assert_eq!(upstream.dl.as_deref(), Some("http://dl/{crate}"));
+        assert_eq!(upstream.origin, Origin::Environment);
+        assert!(upstream.token.is_none());
+    }
+    // The same registry under the environment's name still wants its token.
+    let upstream = machine.upstream(&[("FROSTMIRROR_REGISTRY_URL", "https://corp/index")]);
+    assert_eq!(token(&upstream.expect("upstream")), Some("t"));
+}
+
+#[test]
+fn addresses_that_are_none_are_refused_without_their_password() {
+    for url in ["ftp://u:secret@h/", "file:///srv/index", "not an address", "https://", "https://h/?a=b"] {
+        let error = Machine::new().upstream(&[("FROSTMIRROR_REGISTRY_URL", url)]).expect_err(url);
+        assert!(matches!(error, Error::Address { .. }), "{error}");
+        assert!(!error.to_string().contains("secret"), "{error}");
+    }
+    assert!(Machine::new().upstream(&[("FROSTMIRROR_DL_URL", "/relative")]).is_err());
+}
+
+#[test]
+fn a_sparse_replacement_is_the_upstream_in_either_form() {
+    for definition in [
+        "[registries.corp]\nindex = 'sparse+https://corp/index'\n",
+        "[source.corp]\nregistry = 'sparse+https://corp/index/'\n",
+        "[source.corp]\nreplace-with = 'second'\nregistry = 'https://old/git'\n\
+         [source.second]\nregistry = 'sparse+https://corp/index/'\n",
+    ] {
+        let text = format!("[source.crates-io]\nreplace-with = 'corp'\n{definition}");
+        let machine = Machine::new().file("cargo-home/config.toml", &text);
+        let upstream = machine.upstream(&NO_VARIABLES).expect(definition);
+        assert_eq!(upstream.index, "https://corp/index/");
+        let Origin::Replacement { file, .. } = &upstream.origin else { panic!("{:?}", upstream.origin) };
+        assert_eq!(*file, machine.path("cargo-home/config.toml"));
+        assert!(upstream.warnings.is_empty());
+    }
+    let machine = Machine::new().file("cargo-home/config.toml", "source.crates-io.replace-with = 'corp'\n");
+    let upstream = machine.upstream(&[("CARGO_REGISTRIES_CORP_INDEX", "sparse+https://variable/")]);
+    assert_eq!(upstream.expect("upstream").index, "https://variable/");
+}
+
+#[test]
+fn crates_io_itself_may_be_given_another_address() {
+    let machine =
+        Machine::new().file("cargo-home/config.toml", "[source.crates-io]\nregistry = 'sparse+https://corp/'\n");
+    assert_eq!(machine.upstream(&NO_VARIABLES).expect("upstream").index, "https://corp/");
+    let machine = Machine::new().file(
+        "cargo-home/config.toml",
+        "[source.crates-io]\nregistry = 'https://github.com/rust-lang/crates.io-index'\n",
+    );
+    let upstream = machine.upstream(&NO_VARIABLES).expect("upstream");
+    assert!(upstream.origin == Origin::CratesIo && upstream.warnings.is_empty());
+}
+
+#[test]
+fn what_setup_wrote_is_passed_over_and_so_is_what_is_no_sparse_registry() {
+    let ours = "[source.crates-io]\nreplace-with = 'frostmirror'\n\
+                [registries.frostmirror]\nindex = 'sparse+http://localhost:8080/index/'\n";
+    let local = "[source.crates-io]\nreplace-with = 'frostmirror-local'\n\
+                 [source.frostmirror-local]\nlocal-registry = '/mirror/crates'\n";
+    let directory = "[source.crates-io]\nreplace-with = 'vendored'\n[source.vendored]\ndirectory = 'vendor'\n";
+    let git = "[source.crates-io]\nreplace-with = 'old'\n[source.old]\nregistry = 'https://corp/index.git'\n";
+    for text in [ours, local, directory, git] {
+        let machine = Machine::new().file("work/.cargo/config.toml", text);
+        let upstream = machine.upstream(&NO_VARIABLES).expect(text);
+        assert_eq!(upstream.origin, Origin::CratesIo);
+        let [warning] = upstream.warnings.as_slice() else { panic!("{:?}", upstream.warnings) };
+        let file = machine.path("work/.cargo/config.toml");
+        assert!(warning.contains(file.to_str().expect("UTF-8 path")), "{warning}");
+        // A farther file's replacement comes to light once the nearer one is passed over.
+        let machine = machine.file(
+            "cargo-home/config.toml",
+            "[source.crates-io]\nreplace-with = 'corp'\n[registries.corp]\nindex = 'sparse+https://corp/'\n",
+        );
+        let upstream = machine.upstream(&NO_VARIABLES).expect(text);
+        assert_eq!((upstream.index.as_str(), upstream.warnings.len()), ("https://corp/", 1));
+    }
+}
+
+#[test]
+fn chains_that_lead_nowhere_are_errors() {
+    let cycle = "[source.crates-io]\nreplace-with = 'a'\n[source.a]\nreplace-with = 'b'\n[source.b]\nreplace-with = ";
+    for end in ["'a'", "'crates-io'", "'b'"] {
+        let machine = Machine::new().file("cargo-home/config.toml", &format!("{cycle}{end}\n"));
+        assert!(matches!(machine.upstream(&NO_VARIABLES), Err(Error::SourceCycle { .. })));
+    }
+    let machine = Machine::new().file("cargo-home/config.toml", &format!("{cycle}'c'\n"));
+    assert!(matches!(machine.upstream(&NO_VARIABLES), Err(Error::UnknownSource { name, .. }) if name == "c"));
+}
+
+const CORP: &str = "[source.crates-io]\nreplace-with = 'my-corp'\n\
+                    [registries.my-corp]\nindex = 'sparse+https://corp/'\n";
+
+#[test]
+fn tokens_come_from_environment_then_credentials_then_configuration() {
+    let machine = Machine::new().file("cargo-home/config.toml", &format!("{CORP}token = 'config'\n"));
+    let variables = [("CARGO_REGISTRIES_MY_CORP_TOKEN", "env")];
+    let found = |machine: &Machine, variables: &[(&str, &str)]| {
+        let upstream = machine.upstream(variables).expect("upstream");
+        assert!(format!("{upstream:?}").contains("token: Some(***)"));
+        token(&upstream).map(str::to_owned)
+    };
+    assert_eq!(found(&machine, &NO_VARIABLES).as_deref(), Some("config"));
+    let machine = machine.file("cargo-home/credentials.toml", "[registries.my-corp]\ntoken = 'toml'\n");
+    assert_eq!(found(&machine, &NO_VARIABLES).as_deref(), Some("toml"));
+    let machine = machine.file("cargo-home/credentials", "[registries.my-corp]\ntoken = 'old'\n");
+    assert_eq!(found(&machine, &NO_VARIABLES).as_deref(), Some("old"));
+    assert_eq!(found(&machine, &variables).as_deref(), Some("env"));
+}
+
+#[test]
+fn the_token_of_a_registry_with_the_same_index_serves_a_source() {
+    let machine = Machine::new().file(
+        "cargo-home/config.toml",
+        "[source.crates-io]\nreplace-with = 's'\n[source.s]\nregistry = 'sparse+https://corp/'\n\
+         [registries.other]\nindex = 'sparse+https://elsewhere/'\ntoken = 'wrong'\n\
+         [registries.corp]\nindex = 'sparse+https://corp'\ntoken = 'right'\n",
+    );
+    let upstream = machine.upstream(&NO_VARIABLES).expect("upstream");
+    assert_eq!(token(&upstream), Some("right"));
+}
+
+#[test]
+fn a_token_that_only_cargo_can_ask_for_is_an_error_with_the_variable() {
+    for provider in ["'cargo:libsecret'", "['cargo:token-from-stdout', '/bin/x']"] {
+        let text = format!("{CORP}credential-provider = {provider}\n");
+        let machine = Machine::new().file("cargo-home/config.toml", &text);
+        let error = machine.upstream(&NO_VARIABLES).expect_err(provider);
+        assert!(
+            matches!(&error, Error::CredentialProvider { variable, .. } if variable == "CARGO_REGISTRIES_MY_CORP_TOKEN"),
+            "{error}"
+        );
+        let upstream = machine.upstream(&[("CARGO_REGISTRIES_MY_CORP_TOKEN", "env")]);
+        assert_eq!(token(&upstream.expect("upstream")), Some("env"));
+    }
+    let text = format!("{CORP}credential-provider = 'cargo:token'\n");
+    let machine = Machine::new().file("cargo-home/config.toml", &text);
+    assert!(machine.upstream(&NO_VARIABLES).expect("upstream").token.is_none());
+}
+
+#[test]
+fn shown_addresses_have_no_credentials() {
+    assert_eq!(shown("https://u:p@h:1/x?sig=y#z"), "https://h:1/x");
+    assert_eq!(shown("u:p@h:1"), "h:1");
+}

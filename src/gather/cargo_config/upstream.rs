@@ -11,7 +11,8 @@ use super::{Error, variable};
 /// A sparse registry to take everything from.
 #[derive(Clone, Debug)]
 pub struct Upstream {
-    /// The index's address: http or https, no `sparse+`, with a slash at its end.
+    /// The index's address: http or https, no `sparse+`, with a slash at its end. It may hold a name and a password;
+    /// messages show it with [`shown`].
     pub index: String,
     /// Overrides the `dl` of the index's config.json.
     pub dl: Option<String>,

@@ -1,9 +1,11 @@
 //! The `[platforms]` table: which toolchains to mirror, and for which targets.
 
+use std::collections::HashSet;
+
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::parse::Problems;
+use super::walk::Problems;
 use super::words::{kind, nearest, one_of, quote};
 
 /// `[platforms]`. What is empty was not given.
@@ -60,14 +62,8 @@ pub(super) fn read(table: &DeTable<'_>, problems: &mut Problems) -> Platforms {
                 );
             }
             "components" => {
-                platforms.components = words(
-                    &path,
-                    value,
-                    false,
-                    problems,
-                    "a component, such as `rust-src`",
-                    is_component,
-                );
+                platforms.components =
+                    words(&path, value, false, problems, "a component, such as `rust-src`", is_component);
             }
             "profile" => platforms.profile = profile(&path, value, problems),
             _ => problems.unknown_key(key.span().start, &path, name, KEYS),
@@ -84,15 +80,9 @@ fn profile(path: &str, value: &Spanned<DeValue<'_>>, problems: &mut Problems) ->
         other => {
             let found = other.map_or_else(|| kind(value.get_ref()).to_owned(), quote);
             let near = other.and_then(|text| nearest(text, PROFILES));
-            let expected = near.map_or_else(
-                || one_of(PROFILES),
-                |near| format!("{} (did you mean `{near}`?)", one_of(PROFILES)),
-            );
-            problems.add(
-                value.span().start,
-                format!("{} is {found}", quote(path)),
-                expected,
-            );
+            let expected =
+                near.map_or_else(|| one_of(PROFILES), |near| format!("{} (did you mean `{near}`?)", one_of(PROFILES)));
+            problems.add(value.span().start, format!("{} is {found}", quote(path)), expected);
             None
         }
     }
@@ -119,11 +109,7 @@ fn words(
         DeValue::Array(elements) => elements.iter().collect(),
         DeValue::String(_) if single => vec![value],
         other => {
-            let shape = if single {
-                "a string or an array of strings"
-            } else {
-                "an array of strings"
-            };
+            let shape = if single { "a string or an array of strings" } else { "an array of strings" };
             problems.add(
                 value.span().start,
                 format!("{} is {}", quote(path), kind(other)),
@@ -133,16 +119,13 @@ fn words(
         }
     };
     let mut words: Vec<String> = Vec::new();
+    let mut seen = HashSet::new();
     for element in elements {
         match element.get_ref().as_str() {
             Some(word) if !good(word) => {
-                problems.add(
-                    element.span().start,
-                    format!("{} has {}", quote(path), quote(word)),
-                    expected.to_owned(),
-                );
+                problems.add(element.span().start, format!("{} has {}", quote(path), quote(word)), expected.to_owned());
             }
-            Some(word) if words.iter().any(|earlier| earlier == word) => {
+            Some(word) if !seen.insert(word) => {
                 problems.add(
                     element.span().start,
                     format!("{} has {} twice", quote(path), quote(word)),
@@ -163,19 +146,13 @@ fn words(
 }
 
 fn is_triple(text: &str) -> bool {
-    let good = |part: &str| {
-        !part.is_empty()
-            && part
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'.')
-    };
+    let good =
+        |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'.');
     text.len() <= 100 && text.contains('-') && !text.contains("..") && text.split('-').all(good)
 }
 
 fn is_component(text: &str) -> bool {
-    let good = |part: &str| {
-        !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-    };
+    let good = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     text.len() <= 100 && text.split('-').all(good)
 }
 
@@ -199,14 +176,10 @@ fn is_date(text: &str) -> bool {
 }
 
 fn is_version(text: &str) -> bool {
-    let (numbers, beta) = text
-        .split_once('-')
-        .map_or((text, None), |(numbers, beta)| (numbers, Some(beta)));
-    let number =
-        |part: &str| (1..=4).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit());
+    let (numbers, beta) = text.split_once('-').map_or((text, None), |(numbers, beta)| (numbers, Some(beta)));
+    let number = |part: &str| (1..=4).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit());
     let parts: Vec<&str> = numbers.split('.').collect();
-    let beta =
-        beta.is_none_or(|beta| beta == "beta" || beta.strip_prefix("beta.").is_some_and(number));
+    let beta = beta.is_none_or(|beta| beta == "beta" || beta.strip_prefix("beta.").is_some_and(number));
     beta && (2..=3).contains(&parts.len()) && parts.into_iter().all(number)
 }
 
@@ -247,23 +220,11 @@ mod tests {
 
     #[test]
     fn triples_have_no_room_for_paths() {
-        for good in [
-            "x86_64-unknown-linux-gnu",
-            "wasm32-unknown-unknown",
-            "thumbv8m.main-none-eabihf",
-            "wasm32-wasip1",
-        ] {
+        for good in ["x86_64-unknown-linux-gnu", "wasm32-unknown-unknown", "thumbv8m.main-none-eabihf", "wasm32-wasip1"]
+        {
             assert!(is_triple(good), "{good}");
         }
-        for bad in [
-            "",
-            "linux",
-            "../../etc-x",
-            "a--b",
-            "x86_64/unknown",
-            "x-..",
-            "a-b c",
-        ] {
+        for bad in ["", "linux", "../../etc-x", "a--b", "x86_64/unknown", "x-..", "a-b c"] {
             assert!(!is_triple(bad), "{bad}");
         }
     }

@@ -8,14 +8,12 @@ pub(super) fn quote(text: &str) -> String {
     if short.len() < text.len() {
         short.push('…');
     }
-    format!(
-        "`{}`",
-        short
-            .escape_debug()
-            .to_string()
-            .replace("\\\"", "\"")
-            .replace("\\'", "'")
-    )
+    format!("`{}`", plain(&short))
+}
+
+/// `text` without control characters.
+pub(super) fn plain(text: &str) -> String {
+    text.escape_debug().to_string().replace("\\\"", "\"").replace("\\'", "'")
 }
 
 /// `a`, `b` or `c`.

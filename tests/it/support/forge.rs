@@ -231,7 +231,7 @@ impl Forged {
         let mut manifest = self.manifest.clone();
         manifest.seal();
         let json = serde_json::to_string(&manifest).expect("JSON");
-        assemble(&json, &self.payload.concat())
+        assemble(json, &self.payload.concat())
     }
 
     /// The bundle's bytes after an edit of the manifest's JSON; the id is made to fit again.
@@ -239,7 +239,7 @@ impl Forged {
         let mut manifest = self.manifest.clone();
         manifest.seal();
         let json = serde_json::to_string(&manifest).expect("JSON");
-        assemble(&seal(&edit(json)), &self.payload.concat())
+        assemble(seal(&edit(json)), &self.payload.concat())
     }
 }
 
@@ -251,8 +251,9 @@ pub fn seal(json: &str) -> String {
 }
 
 /// Header, manifest and payload.
-pub fn assemble(json: &str, payload: &[u8]) -> Vec<u8> {
-    let stored = brotli(json.as_bytes());
+pub fn assemble(json: impl AsRef<[u8]>, payload: &[u8]) -> Vec<u8> {
+    let json = json.as_ref();
+    let stored = brotli(json);
     let plain = json.len() as u64;
     [&header(1, "0.1.0", stored.len() as u64, plain, &Sha256::of(&stored))[..], &stored, payload].concat()
 }

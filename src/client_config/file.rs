@@ -1,0 +1,303 @@
+//! The config.toml of a CARGO_HOME: which file cargo reads, what setup changed in it, and how that is taken back.
+//!
+//! Beside the file lies `config.toml.frostmirror-undo`: the text that stood there before, the digest of the text that
+//! was written, and every changed key. While the file is as it was written, taking back gives the old bytes; after
+//! someone edited it, the keys are taken back one by one and the edits stay.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::edit::{self, Change, EditError};
+use super::{Client, is_ours};
+use crate::digest::Sha256;
+use crate::durable;
+
+/// Why a configuration was neither changed nor restored.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file could not be read.
+    #[error("could not read `{}`", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The configuration could not be edited.
+    #[error("could not edit `{}`", path.display())]
+    Edit {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: EditError,
+    },
+    /// The record of what was there before is damaged.
+    #[error("the record `{}` of what setup changed is damaged", path.display())]
+    Record {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: serde_json::Error,
+    },
+    /// The configuration names the mirror, and no record says what stood there before.
+    #[error("`{}` uses the mirror, but no record says what setup changed", path.display())]
+    Unrecorded {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file could not be written.
+    #[error("could not write `{}`", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+}
+
+/// What [`write`] did.
+#[derive(Debug)]
+pub struct Written {
+    /// The file that cargo reads.
+    pub path: PathBuf,
+    /// It is the `config` of old cargos, which cargo reads rather than config.toml, with a warning.
+    pub legacy: bool,
+    /// What is different from before setup; empty where everything stood there already.
+    pub changes: Vec<Change>,
+}
+
+/// What [`undo`] did.
+#[derive(Debug)]
+pub struct Undone {
+    /// The file that cargo reads.
+    pub path: PathBuf,
+    /// Whether there was anything to take back.
+    pub changed: bool,
+    /// The file was setup's own and is gone.
+    pub removed: bool,
+    /// Keys that someone changed since; they stay.
+    pub kept: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Record {
+    /// The text before; `None`: there was no file.
+    original: Option<String>,
+    /// The digest of the text that was written.
+    written: Sha256,
+    changes: Vec<Change>,
+}
+
+/// Merges `client` into the configuration below `cargo_home`. Written twice, it is written once; written with other
+/// options, the first ones are taken back before.
+pub fn write(cargo_home: &Path, client: &Client) -> Result<Written, Error> {
+    let file = ConfigFile::find(cargo_home);
+    let settings = client.settings();
+    let now = file.text()?;
+    let text = now.as_deref().unwrap_or_default();
+    let record = file.record()?;
+    let recorded = record.as_ref().map_or(0, |r| r.changes.iter().filter(|c| c.wrote.is_some()).count());
+    let edit = |source| Error::Edit { path: file.path.clone(), source };
+    if recorded <= settings.len() && edit::holds(text, &settings).map_err(edit)? {
+        return Ok(Written { path: file.path, legacy: file.legacy, changes: Vec::new() });
+    }
+    let original = match record {
+        Some(record) if now.is_some() => file.before(text, &record)?.0,
+        _ => now,
+    };
+    let (merged, changes) = edit::merge(original.as_deref().unwrap_or_default(), &settings).map_err(edit)?;
+    file.save_record(&Record { original, written: Sha256::of(merged.as_bytes()), changes: changes.clone() })?;
+    file.save(&merged)?;
+    Ok(Written { path: file.path, legacy: file.legacy, changes })
+}
+
+/// Takes back what [`write`] did below `cargo_home`.
+pub fn undo(cargo_home: &Path) -> Result<Undone, Error> {
+    let file = ConfigFile::find(cargo_home);
+    let now = file.text()?;
+    let text = now.as_deref().unwrap_or_default();
+    let Some(record) = file.record()? else {
+        if replaces_crates_io(text) {
+            return Err(Error::Unrecorded { path: file.path });
+        }
+        return Ok(Undone { path: file.path, changed: false, removed: false, kept: Vec::new() });
+    };
+    let (before, kept) = if now.is_some() { file.before(text, &record)? } else { (None, Vec::new()) };
+    match &before {
+        Some(before) if before != text => file.save(before)?,
+        None if now.is_some() => {
+            fs::remove_file(&file.path).map_err(|source| Error::Write { path: file.path.clone(), source })?;
+        }
+        _ => {}
+    }
+    fs::remove_file(&file.record).map_err(|source| Error::Write { path: file.record.clone(), source })?;
+    Ok(Undone { removed: before.is_none(), path: file.path, changed: true, kept })
+}
+
+fn replaces_crates_io(text: &str) -> bool {
+    let table: Option<toml::Table> = text.parse().ok();
+    let name = table.as_ref().and_then(|t| t.get("source")?.get("crates-io")?.get("replace-with")?.as_str());
+    name.is_some_and(is_ours)
+}
+
+struct ConfigFile {
+    path: PathBuf,
+    record: PathBuf,
+    legacy: bool,
+}
+
+impl ConfigFile {
+    /// cargo reads `config` where both names are there, and warns (cargo: util/context, `get_file_path`).
+    fn find(cargo_home: &Path) -> ConfigFile {
+        let old = cargo_home.join("config");
+        let new = cargo_home.join("config.toml");
+        // A link from the old name to the new one is how people please both old and new cargos.
+        let legacy = old.is_file() && !same_file(&old, &new);
+        ConfigFile {
+            path: if legacy { old } else { new },
+            record: cargo_home.join("config.toml.frostmirror-undo"),
+            legacy,
+        }
+    }
+
+    fn text(&self) -> Result<Option<String>, Error> {
+        match fs::read_to_string(&self.path) {
+            Ok(text) => Ok(Some(text)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(Error::Read { path: self.path.clone(), source }),
+        }
+    }
+
+    fn record(&self) -> Result<Option<Record>, Error> {
+        let text = match fs::read_to_string(&self.record) {
+            Ok(text) => text,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(Error::Read { path: self.record.clone(), source }),
+        };
+        match serde_json::from_str(&text) {
+            Ok(record) => Ok(Some(record)),
+            Err(source) => Err(Error::Record { path: self.record.clone(), source }),
+        }
+    }
+
+    /// The text before setup, as far as `text` still lets it be known (`None`: no file), and the keys that stay.
+    fn before(&self, text: &str, record: &Record) -> Result<(Option<String>, Vec<String>), Error> {
+        if Sha256::of(text.as_bytes()) == record.written {
+            return Ok((record.original.clone(), Vec::new()));
+        }
+        let restored = edit::restore(text, &record.changes);
+        let (before, kept) = restored.map_err(|source| Error::Edit { path: self.path.clone(), source })?;
+        let gone = record.original.is_none() && before.trim().is_empty();
+        Ok(((!gone).then_some(before), kept))
+    }
+
+    fn save(&self, text: &str) -> Result<(), Error> {
+        let target = target_of(&self.path);
+        let saved = target.parent().map_or(Ok(()), durable::make_folder);
+        let saved = saved.and_then(|()| durable::rewrite(&target, text.as_bytes(), 0o644));
+        saved.map_err(|source| Error::Write { path: self.path.clone(), source })
+    }
+
+    /// The record is private, because the configuration that it repeats may hold tokens.
+    fn save_record(&self, record: &Record) -> Result<(), Error> {
+        let text = serde_json::to_vec_pretty(record).expect("texts and digests are always JSON");
+        let saved = self.record.parent().map_or(Ok(()), durable::make_folder);
+        let saved = saved.and_then(|()| durable::rewrite(&self.record, &text, 0o600));
+        saved.map_err(|source| Error::Write { path: self.record.clone(), source })
+    }
+}
+
+fn same_file(a: &Path, b: &Path) -> bool {
+    matches!((fs::canonicalize(a), fs::canonicalize(b)), (Ok(a), Ok(b)) if a == b)
+}
+
+/// Where a write must go so that a link stays a link.
+fn target_of(path: &Path) -> PathBuf {
+    if let Ok(target) = fs::canonicalize(path) {
+        return target;
+    }
+    match fs::read_link(path) {
+        Ok(target) => path.parent().unwrap_or(Path::new("")).join(target),
+        Err(_) => path.to_path_buf(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client_config::BaseUrl;
+
+    fn client(url: &str) -> Client {
+        Client::of_server(BaseUrl::parse(url).expect("url"))
+    }
+
+    #[test]
+    fn written_twice_and_taken_back_it_is_as_before() {
+        let home = tempfile::tempdir().expect("folder");
+        let path = home.path().join("config.toml");
+        let old = "# mine\r\n[source.crates-io]\r\nreplace-with='corp'   # x\r\n[source.corp]\r\ndirectory = '/v'";
+        fs::write(&path, old).expect("write");
+        assert_eq!(write(home.path(), &client("http://a")).expect("write").changes.len(), 2);
+        let first = fs::read(&path).expect("read");
+        assert!(write(home.path(), &client("http://a")).expect("write").changes.is_empty());
+        assert_eq!(fs::read(&path).expect("read"), first);
+        write(home.path(), &client("http://b")).expect("write");
+        assert!(fs::read_to_string(&path).expect("read").contains("sparse+http://b/index/"));
+        let undone = undo(home.path()).expect("undo");
+        assert!(undone.changed && !undone.removed && undone.kept.is_empty());
+        assert_eq!(fs::read_to_string(&path).expect("read"), old);
+        assert!(!undo(home.path()).expect("undo").changed);
+        assert_eq!(fs::read_dir(home.path()).expect("list").count(), 1, "nothing is left beside it");
+    }
+
+    #[test]
+    fn a_file_that_was_not_there_is_not_there_again() {
+        let home = tempfile::tempdir().expect("folder");
+        let cargo_home = home.path().join("new");
+        write(&cargo_home, &client("http://a")).expect("write");
+        assert!(undo(&cargo_home).expect("undo").removed);
+        assert_eq!(fs::read_dir(&cargo_home).expect("list").count(), 0);
+
+        write(&cargo_home, &client("http://a")).expect("write");
+        let path = cargo_home.join("config.toml");
+        let more = fs::read_to_string(&path).expect("read") + "\n[net]\nretry = 7\n";
+        fs::write(&path, more).expect("write");
+        assert!(!undo(&cargo_home).expect("undo").removed);
+        assert_eq!(fs::read_to_string(&path).expect("read").trim(), "[net]\nretry = 7");
+    }
+
+    #[test]
+    fn a_broken_file_stays_as_it_is() {
+        let home = tempfile::tempdir().expect("folder");
+        let path = home.path().join("config.toml");
+        fs::write(&path, "[broken").expect("write");
+        assert!(matches!(write(home.path(), &client("http://a")), Err(Error::Edit { .. })));
+        assert_eq!(fs::read_to_string(&path).expect("read"), "[broken");
+        fs::write(&path, "[source.crates-io]\nreplace-with = 'frostmirror'\n").expect("write");
+        assert!(matches!(undo(home.path()), Err(Error::Unrecorded { .. })));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_and_permissions_are_respected() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let home = tempfile::tempdir().expect("folder");
+        let real = home.path().join("dotfiles.toml");
+        let path = home.path().join("config.toml");
+        fs::write(&real, "[net]\nretry = 1\n").expect("write");
+        fs::set_permissions(&real, fs::Permissions::from_mode(0o600)).expect("mode");
+        symlink("dotfiles.toml", &path).expect("link");
+        symlink("config.toml", home.path().join("config")).expect("link");
+        assert!(!write(home.path(), &client("http://a")).expect("write").legacy);
+        assert!(fs::symlink_metadata(&path).expect("link").is_symlink());
+        assert!(fs::read_to_string(&real).expect("read").contains("frostmirror"));
+        let mode = |path: &Path| fs::metadata(path).expect("file").permissions().mode() & 0o777;
+        assert_eq!(mode(&real), 0o600);
+        assert_eq!(mode(&home.path().join("config.toml.frostmirror-undo")), 0o600);
+        undo(home.path()).expect("undo");
+        assert_eq!(fs::read_to_string(&real).expect("read"), "[net]\nretry = 1\n");
+    }
+}

@@ -1,0 +1,29 @@
+//! Errors of `fetch`, the journey: mostly those of the rooms on its way.
+
+use super::{Class, Failure};
+use crate::fetch::Error;
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        match error {
+            Error::CargoConfig(error) => error.into(),
+            Error::Http(error) => error.into(),
+            Error::Cargo(error) => error.into(),
+            Error::Depends(error) => error.into(),
+            Error::Lockfile(error) => error.into(),
+            Error::Workspace(error) => error.into(),
+            Error::Resolve(error) => error.into(),
+            Error::Download(error) => error.into(),
+            Error::History(error) => error.into(),
+            Error::Pack(error) => error.into(),
+            Error::Unreadable(error) => error.into(),
+            Error::Unsound(_) => Failure::new(Class::Integrity, error)
+                .doing("could not write a bundle")
+                .hint("nothing was left behind; check the disk, and run the same command again"),
+            Error::Toolchains(_) => Failure::new(Class::Input, error)
+                .hint("`--no-toolchain` leaves them out, and the bundle carries crates alone"),
+            Error::Folder { path, source } => Failure::io(format!("could not use `{}`", path.display()), source),
+            Error::Worker(_) => Failure::new(Class::Bug, error),
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! The download cache: crates that some run has fetched, by digest, in `$FROSTMIRROR_HOME/cache/crates/`.
+//!
+//! A file's name is the digest of its bytes, and the bytes are hashed before each use: a file that rotted counts as
+//! absent and is replaced. Hence nothing here is synced; a crash costs a download. Files arrive in `cache/tmp/` and are
+//! renamed, so that a name under `crates/` is always a whole file.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tempfile::NamedTempFile;
+
+use crate::digest::{HashingReader, Sha256};
+use crate::durable;
+
+/// A partial file this old has no process that still writes it.
+const ABANDONED: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The cache of crates.
+#[derive(Clone, Debug)]
+pub struct Cache {
+    crates: PathBuf,
+    partial: PathBuf,
+}
+
+impl Cache {
+    /// The cache below `root`, made where it is missing. Removes what killed runs have left half-written.
+    pub fn open(root: &Path) -> io::Result<Cache> {
+        let cache = Cache { crates: root.join("crates"), partial: root.join("tmp") };
+        durable::make_folder(&cache.crates)?;
+        durable::make_folder(&cache.partial)?;
+        for entry in fs::read_dir(&cache.partial)?.flatten() {
+            let age = entry
+                .metadata()
+                .and_then(|metadata| metadata.modified())
+                .ok()
+                .and_then(|modified| modified.elapsed().ok());
+            if age.is_some_and(|age| age > ABANDONED) {
+                // Another process may have been quicker; a file that stays does no harm.
+                let _gone: io::Result<()> = fs::remove_file(entry.path());
+            }
+        }
+        Ok(cache)
+    }
+
+    /// Where the file with this digest is, if it is here.
+    pub fn path(&self, digest: Sha256) -> PathBuf {
+        let name = digest.to_string();
+        self.crates.join(&name[..2]).join(&name)
+    }
+
+    /// The length in bytes of the file with this digest, hashed just now; `None` where it is absent or has rotted.
+    pub fn held(&self, digest: Sha256) -> io::Result<Option<u64>> {
+        match Sha256::of_file(&self.path(digest)) {
+            Ok((found, length)) => Ok((found == digest).then_some(length)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A file to download into; it goes away unless it is placed.
+    pub fn partial(&self) -> io::Result<NamedTempFile> {
+        tempfile::Builder::new().prefix(".part-").tempfile_in(&self.partial)
+    }
+
+    /// Puts a whole file, whose digest the caller has checked, under its name.
+    pub fn place(&self, file: NamedTempFile, digest: Sha256) -> io::Result<PathBuf> {
+        let path = self.path(digest);
+        if let Some(folder) = path.parent() {
+            durable::make_folder(folder)?;
+        }
+        durable::make_public(file.path())?;
+        file.persist(&path).map_err(|error| error.error)?;
+        Ok(path)
+    }
+
+    /// Copies `from` in where it has this digest; the length in bytes, or `None` where it has another or cannot be opened.
+    ///
+    /// It is a copy and not a link: the file belongs to cargo, which rewrites a damaged one in place and deletes old
+    /// ones on its own.
+    pub fn adopt(&self, from: &Path, digest: Sha256) -> io::Result<Option<u64>> {
+        // Not there, or not ours to read: it is somebody else's file, and upstream has another.
+        let Ok(file) = File::open(from) else {
+            return Ok(None);
+        };
+        let mut reader = HashingReader::new(file);
+        let mut partial = self.partial()?;
+        io::copy(&mut reader, &mut partial)?;
+        let (found, length, _) = reader.finish();
+        if found != digest {
+            return Ok(None);
+        }
+        self.place(partial, digest)?;
+        Ok(Some(length))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+
+    fn cache() -> (tempfile::TempDir, Cache) {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let cache = Cache::open(folder.path()).expect("open");
+        (folder, cache)
+    }
+
+    #[test]
+    fn what_rotted_is_not_held_and_is_replaced() {
+        let (_folder, cache) = cache();
+        let digest = Sha256::of(b"good");
+        assert_eq!(cache.held(digest).expect("look"), None);
+        for round in 0..2 {
+            let mut file = cache.partial().expect("partial");
+            file.write_all(b"good").expect("write");
+            let path = cache.place(file, digest).expect("place");
+            assert_eq!(cache.held(digest).expect("look"), Some(4), "{round}");
+            fs::write(&path, b"goof").expect("rot");
+            assert_eq!(cache.held(digest).expect("look"), None, "{round}");
+        }
+    }
+
+    #[test]
+    fn only_the_right_bytes_are_adopted_and_nothing_stays_behind() {
+        let (folder, cache) = cache();
+        let theirs = folder.path().join("a-1.0.0.crate");
+        fs::write(&theirs, b"good").expect("write");
+        let adopt = |digest| cache.adopt(&theirs, digest).expect("adopt");
+        assert_eq!(adopt(Sha256::of(b"other")), None);
+        assert_eq!(adopt(Sha256::of(b"good")), Some(4));
+        let absent = folder.path().join("absent");
+        assert_eq!(cache.adopt(&absent, Sha256::of(b"good")).expect("adopt"), None);
+        // Cargo may rewrite its own file; ours stays.
+        fs::write(&theirs, b"evil").expect("write");
+        assert_eq!(cache.held(Sha256::of(b"good")).expect("look"), Some(4));
+        let partials = fs::read_dir(folder.path().join("tmp")).expect("list");
+        assert_eq!(partials.count(), 0);
+    }
+
+    #[test]
+    fn only_old_partial_files_are_swept() {
+        let (folder, _) = cache();
+        let old = folder.path().join("tmp/.part-old");
+        let new = folder.path().join("tmp/.part-new");
+        fs::write(&new, b"x").expect("write");
+        let file = File::create(&old).expect("create");
+        let then = std::time::SystemTime::now() - 2 * ABANDONED;
+        file.set_modified(then).expect("set time");
+        Cache::open(folder.path()).expect("open");
+        assert!(new.exists());
+        assert!(!old.exists());
+    }
+}

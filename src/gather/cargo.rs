@@ -1,0 +1,264 @@
+//! The cargo that we run: found, old enough to trouble, and cut off from everything but our index on loopback.
+//!
+//! A run has its own CARGO_HOME and an environment of its own. What stays of the user's is the way to the toolchain and
+//! the choice of versions by rust-version (`CARGO_RESOLVER_INCOMPATIBLE_RUST_VERSIONS`); configuration files, proxies,
+//! registries and flags of the user's do not reach it. Cargo reads configuration from the current folder upward, not
+//! from where the manifest is, so the caller must choose a folder below which there is none.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+
+use tempfile::TempDir;
+use tokio::process::Command;
+
+use super::loopback::Loopback;
+use crate::crate_id::Version;
+use crate::env::Env;
+
+/// The oldest cargo that speaks to a sparse registry without being asked to.
+pub const OLDEST: Version = Version::new(1, 70, 0);
+/// The first cargo with the resolver that a new project gets: it prefers versions that the running rustc can build.
+const RESOLVER_3: Version = Version::new(1, 84, 0);
+/// The name of our index in the configuration of the cargo that we run.
+pub(super) const SOURCE: &str = "frostmirror-snapshot";
+
+/// Variables that the child keeps: how to find and start the toolchain, and nothing that changes what it does.
+const KEPT: [&str; 20] = [
+    "PATH",
+    "HOME",
+    "USERPROFILE",
+    "SYSTEMROOT",
+    "SystemRoot",
+    "WINDIR",
+    "COMSPEC",
+    "PATHEXT",
+    "TMPDIR",
+    "TEMP",
+    "TMP",
+    "LD_LIBRARY_PATH",
+    "DYLD_LIBRARY_PATH",
+    "DYLD_FALLBACK_LIBRARY_PATH",
+    "RUSTUP_HOME",
+    "RUSTUP_TOOLCHAIN",
+    "RUSTUP_AUTO_INSTALL",
+    "RUSTC",
+    "CARGO_RESOLVER_INCOMPATIBLE_RUST_VERSIONS",
+    // The toolchain's own switch between names of its channels; cargo's version checks look at it.
+    "RUSTC_BOOTSTRAP",
+];
+
+/// Variables that a workspace keeps besides, because its git dependencies are fetched by cargo itself.
+const KEPT_FOR_GIT: [&str; 21] = [
+    "http_proxy",
+    "https_proxy",
+    "HTTPS_PROXY",
+    "all_proxy",
+    "ALL_PROXY",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "SSH_AUTH_SOCK",
+    "SSH_ASKPASS",
+    "GIT_SSH",
+    "GIT_SSH_COMMAND",
+    "GIT_ASKPASS",
+    "GIT_SSL_CAINFO",
+    "GIT_SSL_CAPATH",
+    "GIT_CONFIG_GLOBAL",
+    "XDG_CONFIG_HOME",
+    "CARGO_NET_GIT_FETCH_WITH_CLI",
+    "CARGO_HTTP_PROXY",
+    "CARGO_HTTP_CAINFO",
+    "CARGO_HTTP_SSL_VERSION",
+    "CARGO_HTTP_CHECK_REVOKE",
+];
+
+/// A cargo that can be run.
+#[derive(Clone, Debug)]
+pub struct Cargo {
+    program: OsString,
+    version: Version,
+    vars: Vec<(OsString, OsString)>,
+    git_vars: Vec<(OsString, OsString)>,
+}
+
+/// Why cargo could not be run.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It did not start.
+    #[error("could not run `{}`", program.display())]
+    Start {
+        /// What was run.
+        program: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It started, and does not say which it is.
+    #[error("`{} --version` does not say which cargo it is: {said}", program.display())]
+    NoVersion {
+        /// What was run.
+        program: PathBuf,
+        /// The beginning of what it said.
+        said: String,
+    },
+    /// It cannot do what is needed.
+    #[error("`{}` is cargo {found}, and cargo {OLDEST} or newer is needed", program.display())]
+    TooOld {
+        /// What was run.
+        program: PathBuf,
+        /// Its version.
+        found: Version,
+    },
+    /// Its folders could not be made.
+    #[error("could not make a folder for cargo to work in")]
+    Folder(#[source] io::Error),
+}
+
+/// What a run came to.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Whether cargo was content.
+    pub success: bool,
+    /// What it said on stderr.
+    pub words: String,
+}
+
+impl Cargo {
+    /// The cargo that `CARGO` names (cargo sets it for its subcommands), else the one on PATH; asked for its version
+    /// in `cwd`, the user's own folder.
+    pub async fn find(env: &Env, cwd: &Path) -> Result<Cargo, Error> {
+        let keep = |names: &[&str]| -> Vec<(OsString, OsString)> {
+            names.iter().filter_map(|name| Some((OsString::from(name), env.os(name)?.to_owned()))).collect()
+        };
+        let mut cargo = Cargo {
+            program: env.os("CARGO").unwrap_or(OsStr::new("cargo")).to_owned(),
+            version: OLDEST,
+            vars: keep(&KEPT),
+            git_vars: keep(&KEPT_FOR_GIT),
+        };
+        if env.os("CARGO").is_none() && env.os("RUSTUP_TOOLCHAIN").is_none() {
+            cargo.follow_toolchain_file(cwd).await;
+        }
+        let mut command = Command::from(cargo.command(&cargo.program, cwd));
+        command.arg("--version").kill_on_drop(true);
+        let output = command.output().await;
+        let output = output.map_err(|source| cargo.did_not_start(source))?;
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let version = said.split_whitespace().nth(1).and_then(|word| word.parse().ok());
+        let program = PathBuf::from(&cargo.program);
+        match version {
+            None => {
+                let heard = if said.is_empty() { String::from_utf8_lossy(&output.stderr) } else { said.into() };
+                let said = heard.trim().chars().take(300).collect();
+                Err(Error::NoVersion { program, said })
+            }
+            Some(found) if found < OLDEST => Err(Error::TooOld { program, found }),
+            Some(version) => Ok(Cargo { version, ..cargo }),
+        }
+    }
+
+    /// Its version.
+    pub fn version(&self) -> &Version {
+        &self.version
+    }
+
+    /// The resolver that a new project gets from this cargo.
+    pub fn resolver(&self) -> &'static str {
+        if self.version >= RESOLVER_3 { "3" } else { "2" }
+    }
+
+    /// Runs cargo in `folder`, with an empty CARGO_HOME and our index as crates.io. Dropping the future ends it.
+    pub async fn run(&self, loopback: &Loopback, folder: &Path, args: &[&str]) -> Result<Outcome, Error> {
+        let home = CargoHome::make(loopback).map_err(Error::Folder)?;
+        let mut command = Command::from(self.isolated(&home, folder, args));
+        let output = command.kill_on_drop(true).output().await;
+        let output = output.map_err(|source| self.did_not_start(source))?;
+        Ok(Outcome { success: output.status.success(), words: String::from_utf8_lossy(&output.stderr).into_owned() })
+    }
+
+    /// The same for a workspace and in a blocking thread; cargo may fetch git dependencies by itself.
+    pub fn run_for_workspace(&self, loopback: &Loopback, folder: &Path, args: &[&str]) -> io::Result<Output> {
+        let home = CargoHome::make(loopback)?;
+        let mut command = self.isolated(&home, folder, args);
+        command.envs(self.git_vars.iter().map(|(name, value)| (name, value)));
+        command.output()
+    }
+
+    fn isolated(&self, home: &CargoHome, folder: &Path, args: &[&str]) -> std::process::Command {
+        let mut command = self.command(&self.program, folder);
+        command
+            .env("CARGO_HOME", home.path())
+            // Beats every proxy setting, in the environment and in configuration files.
+            .env("no_proxy", "127.0.0.1")
+            .env("NO_PROXY", "127.0.0.1")
+            // Given on the command line, it beats the configuration files of a workspace and the environment. As a
+            // file, because other users may see a command line, and the address is a secret.
+            .arg("--config")
+            .arg(home.config())
+            .args(args);
+        command
+    }
+
+    fn command(&self, program: &OsStr, folder: &Path) -> std::process::Command {
+        let mut command = std::process::Command::new(program);
+        command
+            .current_dir(folder)
+            .env_clear()
+            .envs(self.vars.iter().map(|(name, value)| (name, value)))
+            .env("CARGO_TERM_COLOR", "never")
+            .env("CARGO_TERM_PROGRESS_WHEN", "never")
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// A toolchain file counts in the user's folder, and cargo is run in others: what rustup chooses here is named to
+    /// it. Without rustup there is nothing to name, and nothing goes wrong.
+    async fn follow_toolchain_file(&mut self, cwd: &Path) {
+        let mut command = Command::from(self.command(OsStr::new("rustup"), cwd));
+        command.args(["show", "active-toolchain"]);
+        let Ok(output) = command.kill_on_drop(true).output().await else {
+            return;
+        };
+        let said = String::from_utf8_lossy(&output.stdout);
+        let toolchain = said.split_whitespace().next();
+        if let Some(toolchain) = toolchain.filter(|_| output.status.success()) {
+            self.vars.push(("RUSTUP_TOOLCHAIN".into(), toolchain.into()));
+        }
+    }
+
+    fn did_not_start(&self, source: io::Error) -> Error {
+        Error::Start { program: PathBuf::from(&self.program), source }
+    }
+}
+
+/// A CARGO_HOME for one run: cargo locks its home while it resolves, so that runs which share one wait for each other.
+struct CargoHome(TempDir);
+
+impl CargoHome {
+    fn make(loopback: &Loopback) -> io::Result<CargoHome> {
+        let home = tempfile::Builder::new().prefix("frostmirror-cargo-").tempdir()?;
+        let mut config = toml_edit::DocumentMut::new();
+        let address = format!("sparse+{}", loopback.address());
+        config["source"]["crates-io"]["replace-with"] = toml_edit::value(SOURCE);
+        config["source"][SOURCE]["registry"] = toml_edit::value(address);
+        // Our client retries upstream; a failure that cargo sees is final. And cargo must wait as long as that takes.
+        config["net"]["retry"] = toml_edit::value(0);
+        config["net"]["offline"] = toml_edit::value(false);
+        config["http"]["timeout"] = toml_edit::value(24 * 60 * 60);
+        config["http"]["low-speed-limit"] = toml_edit::value(0);
+        // Without it, cargo asks for HTTP/2 with every request.
+        config["http"]["multiplexing"] = toml_edit::value(false);
+        let home = CargoHome(home);
+        std::fs::write(home.config(), config.to_string())?;
+        Ok(home)
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn config(&self) -> PathBuf {
+        self.0.path().join("snapshot.toml")
+    }
+}

@@ -1,0 +1,74 @@
+//! The `[locked]` table: exact versions.
+
+use std::collections::{HashMap, HashSet};
+
+use toml::de::{DeTable, DeValue};
+
+use super::walk::{Problems, folded, in_order};
+use super::words::{kind, quote};
+use crate::crate_id::{CrateId, CrateName};
+
+const EXACT: &str = "a full version, such as `1.0.11`";
+
+/// Every version, sorted.
+pub(super) fn read(table: &DeTable<'_>, problems: &mut Problems) -> Vec<CrateId> {
+    let mut ids: Vec<CrateId> = Vec::new();
+    let mut names: HashMap<String, String> = HashMap::new();
+    for (key, value) in in_order(table) {
+        let name = key.get_ref().as_ref();
+        let path = format!("locked.{name}");
+        let parsed = match name.parse::<CrateName>() {
+            Ok(parsed) => parsed,
+            Err(_) => {
+                let what = format!("{} in `[locked]` is not a crate name", quote(name));
+                problems.add(key.span().start, what, "1 to 64 letters, digits, `-` or `_`, a letter first");
+                continue;
+            }
+        };
+        if let Some(earlier) = names.insert(folded(&parsed), name.to_owned()) {
+            let what = format!("{} in `[locked]` names the same crate as {}", quote(name), quote(&earlier));
+            problems.add(key.span().start, what, "each crate once; for several versions, an array");
+            continue;
+        }
+        let elements = match value.get_ref() {
+            DeValue::String(_) => vec![value],
+            DeValue::Array(elements) if elements.is_empty() => {
+                problems.add(
+                    value.span().start,
+                    format!("{} is an empty array", quote(&path)),
+                    format!("{EXACT}, in it"),
+                );
+                continue;
+            }
+            DeValue::Array(elements) => elements.iter().collect(),
+            other => {
+                problems.add(
+                    value.span().start,
+                    format!("{} is {}", quote(&path), kind(other)),
+                    format!("{EXACT}, or an array of such"),
+                );
+                continue;
+            }
+        };
+        let mut seen = HashSet::new();
+        for element in elements {
+            let at = element.span().start;
+            let Some(text) = element.get_ref().as_str() else {
+                problems.add(at, format!("{} has {}", quote(&path), kind(element.get_ref())), EXACT);
+                continue;
+            };
+            match CrateId::parse(name, text) {
+                Ok(id) if !seen.insert(id.clone()) => {
+                    problems.add(at, format!("{} has {} twice", quote(&path), quote(text)), "each once")
+                }
+                Ok(id) => ids.push(id),
+                Err(error) => {
+                    let why = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
+                    problems.add(at, format!("{} has the version {}{why}", quote(&path), quote(text)), EXACT);
+                }
+            }
+        }
+    }
+    ids.sort();
+    ids
+}

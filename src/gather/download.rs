@@ -1,0 +1,279 @@
+//! The crates' bytes: from the download cache, from cargo's own cache, else from upstream; each of them hashed.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use futures_util::stream::{self, StreamExt as _};
+
+use super::cache::Cache;
+use super::index::{self, Index};
+use crate::crate_id::CrateId;
+use crate::digest::Sha256;
+use crate::event::{Event, Phase, Sink};
+use crate::http::{self, Client, Request, Secret};
+use crate::index_line::RegistryConfig;
+
+/// Most bytes of a `.crate`. Crates.io allows 10 MB and a few exceptions; own registries have larger ones.
+const MAX_CRATE: u64 = 4 * 1024 * 1024 * 1024;
+
+/// A downloader of crates. Cheap to clone.
+#[derive(Clone)]
+pub struct Downloads {
+    /// Fetches.
+    pub client: Client,
+    /// Says where crates are.
+    pub index: Index,
+    /// Keeps them between runs.
+    pub cache: Cache,
+    /// Cargo's home, whose cache is looked into and never written to.
+    pub cargo_home: Option<PathBuf>,
+    /// Downloads under way at a time.
+    pub jobs: usize,
+    /// Whether the network is forbidden.
+    pub offline: bool,
+    /// Hears of progress.
+    pub sink: Arc<dyn Sink>,
+}
+
+/// A crate's file, whole and checked, in the download cache.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Downloaded {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its length in bytes.
+    pub size: u64,
+    /// Where it came from.
+    pub from: Source,
+}
+
+/// Where a crate's file came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// An earlier run had left it.
+    Cache,
+    /// Cargo had it.
+    Cargo,
+    /// Upstream, just now.
+    Upstream,
+}
+
+/// Why the crates could not all be had.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Upstream does not have what its index lists, or has other bytes.
+    #[error("{}", list(absent, altered))]
+    Refused {
+        /// Listed in the index, and not there.
+        absent: Vec<http::Error>,
+        /// There, with another digest than the index says.
+        altered: Vec<http::Error>,
+    },
+    /// Upstream could not be reached.
+    #[error("could not download {id}")]
+    Network {
+        /// The first crate that failed.
+        id: CrateId,
+        /// What happened.
+        source: http::Error,
+    },
+    /// Without network, and the files are nowhere here.
+    #[error("{} not in the cache, and the network may not be used:\n{}", are(ids), names(ids))]
+    Offline {
+        /// What is missing.
+        ids: Vec<CrateId>,
+    },
+    /// The index's configuration could not be read.
+    #[error(transparent)]
+    Index(#[from] Arc<index::Error>),
+    /// The cache could not be used.
+    #[error("could not use the download cache for {id}")]
+    Cache {
+        /// The crate.
+        id: CrateId,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl Downloads {
+    /// Has every crate of `wanted` in the cache, with the digest given for it.
+    ///
+    /// # Errors
+    ///
+    /// What upstream refuses is collected, all of it; the first failure of the network or the disk ends the downloads.
+    pub async fn fetch(&self, wanted: &BTreeMap<CrateId, Sha256>) -> Result<BTreeMap<CrateId, Downloaded>, Error> {
+        let mut held = self.look(wanted).await?;
+        let missing: Vec<(&CrateId, Sha256)> =
+            wanted.iter().filter(|(id, _)| !held.contains_key(*id)).map(|(id, digest)| (id, *digest)).collect();
+        if missing.is_empty() {
+            return Ok(held);
+        }
+        if self.offline {
+            let ids = missing.into_iter().map(|(id, _)| id.clone()).collect();
+            return Err(Error::Offline { ids });
+        }
+        let site = Site { config: self.index.config().await?, token: self.index.download_token().await? };
+        let phase = Phase::Downloading;
+        self.sink.event(Event::Begin { phase, items: missing.len() as u64, bytes: 0 });
+        let fetched = self.fetch_missing(&site, missing).await;
+        self.sink.event(Event::End { phase });
+        held.extend(fetched?);
+        Ok(held)
+    }
+
+    /// What one crate weighs in bytes, where that is known, and whether it is here already. Downloads nothing.
+    pub async fn weigh(&self, id: &CrateId, digest: Sha256) -> Result<(Option<u64>, bool), Error> {
+        let wanted = BTreeMap::from([(id.clone(), digest)]);
+        if let Some(held) = self.look(&wanted).await?.remove(id) {
+            return Ok((Some(held.size), true));
+        }
+        if self.offline {
+            return Err(Error::Offline { ids: vec![id.clone()] });
+        }
+        let url = self.index.config().await?.download_url(id, &digest);
+        let token = self.index.download_token().await?;
+        let request = Request { authorization: token.as_ref(), ..Request::new(&url) };
+        match self.client.length(&request).await {
+            Ok(length) => Ok((length, false)),
+            Err(source @ http::Error::NotFound { .. }) => {
+                Err(Error::Refused { absent: vec![source], altered: Vec::new() })
+            }
+            // Not every upstream answers HEAD; a plan without a weight is still a plan.
+            Err(http::Error::Status { .. }) => Ok((None, false)),
+            Err(source) => Err(Error::Network { id: id.clone(), source }),
+        }
+    }
+
+    /// What is here already, hashed on threads that may block.
+    async fn look(&self, wanted: &BTreeMap<CrateId, Sha256>) -> Result<BTreeMap<CrateId, Downloaded>, Error> {
+        let folders = Arc::new(self.cargo_folders());
+        let threads = std::thread::available_parallelism().map_or(2, usize::from);
+        let looked = stream::iter(wanted.clone()).map(|(id, digest)| {
+            let cache = self.cache.clone();
+            let folders = Arc::clone(&folders);
+            tokio::task::spawn_blocking(move || {
+                let found = find(&cache, &folders, &id, digest);
+                (id, found)
+            })
+        });
+        let mut looked = looked.buffer_unordered(threads);
+        let mut held = BTreeMap::new();
+        while let Some(found) = looked.next().await {
+            // A task that was cancelled has found nothing.
+            let Ok((id, found)) = found else { continue };
+            match found {
+                Ok(Some(downloaded)) => held.insert(id, downloaded),
+                Ok(None) => None,
+                Err(source) => return Err(Error::Cache { id, source }),
+            };
+        }
+        Ok(held)
+    }
+
+    /// `registry/cache/*` of cargo's home: one folder for each registry that cargo has used.
+    fn cargo_folders(&self) -> Vec<PathBuf> {
+        let cache = self.cargo_home.as_ref().map(|home| home.join("registry/cache"));
+        let entries = cache.and_then(|cache| fs::read_dir(cache).ok());
+        let folders = entries.into_iter().flatten().flatten();
+        folders.map(|entry| entry.path()).collect()
+    }
+
+    async fn fetch_missing(
+        &self,
+        site: &Site,
+        missing: Vec<(&CrateId, Sha256)>,
+    ) -> Result<Vec<(CrateId, Downloaded)>, Error> {
+        let downloads = stream::iter(missing).map(|(id, digest)| async move {
+            let outcome = self.download(site, id, digest).await;
+            (id, outcome)
+        });
+        let mut downloads = downloads.buffer_unordered(self.jobs.max(1));
+        let mut done = Vec::new();
+        let (mut absent, mut altered) = (Vec::new(), Vec::new());
+        // Leaving this loop early drops the stream, and with it every download under way and its partial file.
+        while let Some((id, outcome)) = downloads.next().await {
+            match outcome {
+                Ok(downloaded) => done.push((id.clone(), downloaded)),
+                Err(Trouble::Wire(source @ http::Error::NotFound { .. })) => absent.push(source),
+                Err(Trouble::Wire(source @ http::Error::Checksum { .. })) => altered.push(source),
+                Err(Trouble::Wire(http::Error::Io { source, .. }) | Trouble::Disk(source)) => {
+                    let id = id.clone();
+                    return Err(Error::Cache { id, source });
+                }
+                Err(Trouble::Wire(source)) => {
+                    let id = id.clone();
+                    return Err(Error::Network { id, source });
+                }
+            }
+        }
+        if absent.is_empty() && altered.is_empty() { Ok(done) } else { Err(Error::Refused { absent, altered }) }
+    }
+
+    async fn download(&self, site: &Site, id: &CrateId, digest: Sha256) -> Result<Downloaded, Trouble> {
+        let phase = Phase::Downloading;
+        let url = site.config.download_url(id, &digest);
+        let request = Request { authorization: site.token.as_ref(), ..Request::new(&url) };
+        let partial = self.cache.partial().map_err(Trouble::Disk)?;
+        let progress = |bytes| {
+            self.sink.event(Event::Advance { phase, items: 0, bytes });
+        };
+        let size = self
+            .client
+            .download(&request, partial.path(), digest, MAX_CRATE, &progress)
+            .await
+            .map_err(Trouble::Wire)?;
+        let path = self.cache.place(partial, digest).map_err(Trouble::Disk)?;
+        self.sink.event(Event::Advance { phase, items: 1, bytes: 0 });
+        let from = Source::Upstream;
+        Ok(Downloaded { path, size, from })
+    }
+}
+
+struct Site {
+    config: RegistryConfig,
+    token: Option<Secret>,
+}
+
+enum Trouble {
+    Wire(http::Error),
+    Disk(io::Error),
+}
+
+fn find(cache: &Cache, folders: &[PathBuf], id: &CrateId, digest: Sha256) -> io::Result<Option<Downloaded>> {
+    let here = |size, from| Downloaded { path: cache.path(digest), size, from };
+    if let Some(size) = cache.held(digest)? {
+        return Ok(Some(here(size, Source::Cache)));
+    }
+    let name = id.file_name();
+    let theirs = folders.iter().map(|folder: &PathBuf| folder.join(&name));
+    for path in theirs.filter(|path| Path::is_file(path)) {
+        // Another registry's crate of that name, or one that cargo has yet to notice is damaged, is passed over.
+        if let Some(size) = cache.adopt(&path, digest)? {
+            return Ok(Some(here(size, Source::Cargo)));
+        }
+    }
+    Ok(None)
+}
+
+fn list(absent: &[http::Error], altered: &[http::Error]) -> String {
+    let lines: Vec<String> = altered.iter().chain(absent).map(ToString::to_string).collect();
+    match lines.len() {
+        1 => lines.concat(),
+        count => format!("{count} crates could not be had:\n{}", lines.join("\n")),
+    }
+}
+
+fn names(ids: &[CrateId]) -> String {
+    let names: Vec<String> = ids.iter().map(ToString::to_string).collect();
+    names.join("\n")
+}
+
+fn are(ids: &[CrateId]) -> String {
+    match ids.len() {
+        1 => "1 crate is".to_owned(),
+        count => format!("{count} crates are"),
+    }
+}

@@ -1,0 +1,138 @@
+//! What cargo will ask for next: its resolver walks the graph one wave after another over two connections, so every
+//! wave would cost a round trip to upstream. This is a guess of the walk, good enough to have the files at hand.
+//!
+//! The guess takes the highest version that fits and the features asked for; what it gets wrong, cargo asks for itself.
+
+use std::collections::{BTreeSet, HashMap};
+
+use cargo_util_schemas::index::IndexPackage;
+use semver::VersionReq;
+
+use super::index_file::IndexFile;
+use crate::crate_id::CrateName;
+
+/// A dependency on a crate, as somebody in the graph has it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Wish {
+    /// The crate.
+    pub name: CrateName,
+    /// The requirement.
+    pub req: VersionReq,
+    /// Features asked for.
+    pub features: BTreeSet<String>,
+    /// Whether the default features are asked for.
+    pub default_features: bool,
+}
+
+/// The dependencies of what `wish` will probably get. Empty where nothing fits.
+pub fn next(file: &IndexFile, wish: &Wish) -> Vec<Wish> {
+    let best = file
+        .heads()
+        .iter()
+        .filter(|head| !head.yanked && wish.req.matches(&head.version))
+        .max_by(|a, b| a.version.cmp(&b.version));
+    let package = best.and_then(|head| serde_json::from_str(file.line(head)).ok());
+    package.map_or_else(Vec::new, |package| dependencies(&package, wish))
+}
+
+fn dependencies(package: &IndexPackage<'_>, wish: &Wish) -> Vec<Wish> {
+    let active = activated(package, wish);
+    let normal = package.deps.iter().filter(|dep| dep.kind.as_deref() != Some("dev") && dep.registry.is_none());
+    normal
+        .filter_map(|dep| {
+            let asked = active.get(dep.name.as_ref());
+            if dep.optional && asked.is_none() {
+                return None;
+            }
+            let own = dep.features.iter().map(ToString::to_string);
+            Some(Wish {
+                name: dep.package.as_ref().unwrap_or(&dep.name).parse().ok()?,
+                req: VersionReq::parse(&dep.req).ok()?,
+                features: own.chain(asked.into_iter().flatten().cloned()).collect(),
+                default_features: dep.default_features,
+            })
+        })
+        .collect()
+}
+
+/// Dependencies that features turn on, by the name they have in the package, with the features they are asked for.
+fn activated(package: &IndexPackage<'_>, wish: &Wish) -> HashMap<String, BTreeSet<String>> {
+    let meaning = |feature: &str| {
+        let newer = package.features2.as_ref().and_then(|map| map.get(feature));
+        package.features.get(feature).or(newer)
+    };
+    let mut active: HashMap<String, BTreeSet<String>> = HashMap::new();
+    let mut seen = BTreeSet::new();
+    let mut todo: Vec<&str> = wish.features.iter().map(String::as_str).collect();
+    if wish.default_features {
+        todo.push("default");
+    }
+    while let Some(feature) = todo.pop() {
+        if !seen.insert(feature) {
+            continue;
+        }
+        if let Some(dependency) = feature.strip_prefix("dep:") {
+            active.entry(dependency.to_owned()).or_default();
+        } else if let Some((dependency, inner)) = feature.split_once('/') {
+            // Cargo locks the optional dependency of a weak feature (`name?/feature`) too.
+            let dependency = dependency.strip_suffix('?').unwrap_or(dependency);
+            active.entry(dependency.to_owned()).or_default().insert(inner.to_owned());
+            if meaning(dependency).is_some() {
+                todo.push(dependency);
+            }
+        } else if let Some(list) = meaning(feature) {
+            todo.extend(list.iter().map(AsRef::as_ref));
+        } else {
+            // An optional dependency that no feature names is a feature by itself.
+            active.entry(feature.to_owned()).or_default();
+        }
+    }
+    active
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wish(req: &str, features: &[&str], default_features: bool) -> Wish {
+        Wish {
+            name: "a".parse().expect("valid"),
+            req: req.parse().expect("valid"),
+            features: features.iter().map(ToString::to_string).collect(),
+            default_features,
+        }
+    }
+
+    fn names(wishes: &[Wish]) -> Vec<String> {
+        wishes.iter().map(|wish| wish.name.to_string()).collect()
+    }
+
+    const FILE: &str = concat!(
+        r#"{"name":"a","vers":"1.0.0","deps":[{"name":"old","req":"^1"}],"cksum":"","features":{}}"#,
+        "\n",
+        r#"{"name":"a","vers":"1.1.0","deps":[{"name":"always","req":"^1","features":["f"]},{"name":"renamed","package":"real","req":"^2","optional":true},{"name":"weak","req":"^1","optional":true},{"name":"bare","req":"1","optional":true},{"name":"test","req":"^1","kind":"dev"},{"name":"far","req":"^1","registry":"https://elsewhere"}],"cksum":"","features":{"default":["std"],"std":["always/std","weak?/std"]},"features2":{"full":["dep:renamed","std"]},"v":2}"#,
+        "\n",
+        r#"{"name":"a","vers":"1.2.0","deps":[{"name":"gone","req":"^1"}],"cksum":"","features":{},"yanked":true}"#,
+    );
+
+    #[test]
+    fn the_newest_fitting_version_decides() {
+        let file = IndexFile::new(FILE.as_bytes());
+        assert_eq!(names(&next(&file, &wish("=1.0", &[], true))), ["old"]);
+        assert_eq!(names(&next(&file, &wish("1", &[], false))), ["always"]);
+        assert_eq!(next(&file, &wish("7", &[], false)), []);
+    }
+
+    #[test]
+    fn features_bring_their_dependencies() {
+        let file = IndexFile::new(FILE.as_bytes());
+        let by_default = next(&file, &wish("1", &[], true));
+        assert_eq!(names(&by_default), ["always", "weak"]);
+        let features: Vec<_> = by_default[0].features.iter().map(String::as_str).collect();
+        assert_eq!(features, ["f", "std"]);
+        let full = next(&file, &wish("1", &["full"], false));
+        assert_eq!(names(&full), ["always", "real", "weak"]);
+        let bare = next(&file, &wish("1", &["bare"], false));
+        assert_eq!(names(&bare), ["always", "bare"]);
+    }
+}

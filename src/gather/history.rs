@@ -1,0 +1,420 @@
+//! The history: what one destination has been sent, in `$FROSTMIRROR_HISTORY/lineage.json`.
+//!
+//! A history is a lineage: it has an id, it counts its bundles, and it remembers its inputs, each with its newest set.
+//! Every bundle names the sets of all inputs, so that fetching one project never makes another's crates garbage on the
+//! far side. A bundle is recorded when it was written and found good, and not before.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::random;
+use crate::crate_id::{CrateId, CrateName, Version};
+use crate::digest::Sha256;
+use crate::durable;
+use crate::event::Sink;
+
+/// The version of the file that is written and read here.
+const FORMAT: u32 = 1;
+
+/// An open history. No other process changes it while this value lives.
+#[derive(Debug)]
+pub struct History {
+    path: PathBuf,
+    state: State,
+    // Held for the lock on it.
+    _lock: File,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct State {
+    format: u32,
+    lineage: String,
+    inputs: Vec<InputSet>,
+    bundles: Vec<Bundle>,
+}
+
+/// One input with its newest set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputSet {
+    /// How the input is known: a path, or `--crate NAME@REQ`.
+    pub name: String,
+    /// What was asked for.
+    pub roots: Vec<String>,
+    /// What it needs, sorted, each once.
+    pub crates: Vec<Held>,
+}
+
+/// One crate of a set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// Its name.
+    pub name: CrateName,
+    /// Its version.
+    pub version: Version,
+    /// The digest of its `.crate`.
+    pub sha256: Sha256,
+    /// The length of its `.crate` in bytes.
+    pub size: u64,
+    /// Whether it was yanked when the index was read.
+    #[serde(default)]
+    pub yanked: bool,
+}
+
+/// One bundle of the lineage.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bundle {
+    /// Its id.
+    pub id: String,
+    /// Its file's name.
+    pub file: String,
+    /// Its number in the lineage, from 1.
+    pub sequence: u64,
+    /// When it was written (RFC 3339, UTC).
+    pub created: String,
+    /// `full`, `delta` or `snapshot`.
+    pub kind: String,
+}
+
+/// What the next bundle of the lineage says of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// The lineage's id, 32 hexadecimal digits.
+    pub lineage: String,
+    /// The bundle's number.
+    pub sequence: u64,
+    /// Every input, with its newest set, sorted by name.
+    pub inputs: Vec<InputSet>,
+    /// Every crate that some input needs.
+    pub crates: BTreeMap<CrateId, Held>,
+    /// The bundle before it.
+    pub parent: Option<Bundle>,
+    /// Whether there is anything that the last bundle did not say: a crate more or less, or another yanked flag.
+    pub news: bool,
+}
+
+/// Why the history cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The folder or the file cannot be read or written.
+    #[error("could not use the history `{}`", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is damaged.
+    #[error("the history `{}` is damaged", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// The file is of a later tool.
+    #[error("the history `{}` has the format {found}, and this version of cargo-frostmirror reads {FORMAT}", path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+    },
+    /// Two inputs mean different bytes by one name and version.
+    #[error("{id} has the checksum {new} now, and had {old} when `{input}` was fetched")]
+    Conflict {
+        /// The crate.
+        id: CrateId,
+        /// The input of the history that knows the other.
+        input: String,
+        /// That input's checksum.
+        old: Sha256,
+        /// The checksum of today.
+        new: Sha256,
+    },
+    /// An input to forget that the history does not know.
+    #[error("the history `{}` knows no input `{name}`; it knows {}", path.display(), known(names))]
+    UnknownInput {
+        /// The file.
+        path: PathBuf,
+        /// The input.
+        name: String,
+        /// What it knows.
+        names: Vec<String>,
+    },
+}
+
+impl Held {
+    /// The crate's identity.
+    pub fn id(&self) -> CrateId {
+        CrateId { name: self.name.clone(), version: self.version.clone() }
+    }
+}
+
+impl History {
+    /// Opens the history in `folder`, or begins one; waits for another process that has it open, and says so.
+    pub fn open(folder: &Path, sink: &dyn Sink) -> Result<History, Error> {
+        let path = folder.join("lineage.json");
+        let failed = |source| Error::Io { path: path.clone(), source };
+        durable::make_folder(folder).map_err(failed)?;
+        let lock = lock(folder, sink).map_err(failed)?;
+        let state = match fs::read(&path) {
+            Ok(bytes) => read(&bytes, &path)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => State {
+                format: FORMAT,
+                lineage: random::hex(16).map_err(failed)?,
+                inputs: Vec::new(),
+                bundles: Vec::new(),
+            },
+            Err(error) => return Err(failed(error)),
+        };
+        Ok(History { path, state, _lock: lock })
+    }
+
+    /// The inputs that it remembers, with their newest sets.
+    pub fn inputs(&self) -> &[InputSet] {
+        &self.state.inputs
+    }
+
+    /// The bundles that were recorded, oldest first.
+    pub fn bundles(&self) -> &[Bundle] {
+        &self.state.bundles
+    }
+
+    /// What the next bundle must say, given the sets of today's inputs and the inputs to forget. Changes nothing.
+    pub fn plan(&self, today: Vec<InputSet>, forget: &[String]) -> Result<Plan, Error> {
+        for name in forget {
+            if !self.state.inputs.iter().any(|input| input.name == *name) {
+                return Err(Error::UnknownInput {
+                    path: self.path.clone(),
+                    name: name.clone(),
+                    names: self.state.inputs.iter().map(|input| input.name.clone()).collect(),
+                });
+            }
+        }
+        let mut crates = BTreeMap::new();
+        for held in today.iter().flat_map(|input| &input.crates) {
+            crates.insert(held.id(), held.clone());
+        }
+        let mut inputs = today;
+        for old in &self.state.inputs {
+            if forget.contains(&old.name) || inputs.iter().any(|input| input.name == old.name) {
+                continue;
+            }
+            let mut kept = old.clone();
+            for held in &mut kept.crates {
+                let newest = crates.entry(held.id()).or_insert_with(|| held.clone());
+                if newest.sha256 != held.sha256 {
+                    return Err(Error::Conflict {
+                        id: held.id(),
+                        input: old.name.clone(),
+                        old: held.sha256,
+                        new: newest.sha256,
+                    });
+                }
+                // Today's reading of the index is the newer one.
+                held.clone_from(newest);
+            }
+            inputs.push(kept);
+        }
+        for input in &mut inputs {
+            input.crates.sort_by_key(Held::id);
+            input.crates.dedup_by_key(|held| held.id());
+        }
+        inputs.sort_by(|a, b| a.name.cmp(&b.name));
+        let parent = self.state.bundles.last().cloned();
+        Ok(Plan {
+            lineage: self.state.lineage.clone(),
+            sequence: parent.as_ref().map_or(1, |last| last.sequence.saturating_add(1)),
+            news: parent.is_none() || inputs != self.state.inputs,
+            parent,
+            inputs,
+            crates,
+        })
+    }
+
+    /// Records the bundle that `plan` became. To be called when it was written and verified.
+    pub fn record(&mut self, plan: &Plan, bundle: Bundle) -> Result<(), Error> {
+        let mut state = self.state.clone();
+        state.inputs.clone_from(&plan.inputs);
+        state.bundles.push(bundle);
+        let failed = |source| Error::Io { path: self.path.clone(), source };
+        let mut text = serde_json::to_vec_pretty(&state).map_err(|error| failed(error.into()))?;
+        text.push(b'\n');
+        durable::write(&self.path, &text).map_err(failed)?;
+        self.state = state;
+        Ok(())
+    }
+}
+
+fn read(bytes: &[u8], path: &Path) -> Result<State, Error> {
+    #[derive(Deserialize)]
+    struct Head {
+        format: u32,
+    }
+    let damaged = |source| Error::Damaged { path: path.to_owned(), source };
+    let head: Head = serde_json::from_slice(bytes).map_err(damaged)?;
+    if head.format > FORMAT {
+        return Err(Error::Newer { path: path.to_owned(), found: head.format });
+    }
+    let state: State = serde_json::from_slice(bytes).map_err(damaged)?;
+    let digits = state.lineage.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if !digits || state.lineage.len() != 32 {
+        let what = "the lineage's id is not 32 hexadecimal digits";
+        return Err(damaged(serde::de::Error::custom(what)));
+    }
+    Ok(state)
+}
+
+fn lock(folder: &Path, sink: &dyn Sink) -> io::Result<File> {
+    let path = folder.join("lock");
+    let file = File::options().create(true).append(true).open(path)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let folder = folder.display();
+            sink.status("Blocking", format!("waiting for another fetch that uses the history `{folder}`"));
+            file.lock()?;
+        }
+        Err(TryLockError::Error(error)) => return Err(error),
+    }
+    Ok(file)
+}
+
+fn known(names: &[String]) -> String {
+    if names.is_empty() {
+        return "none".to_owned();
+    }
+    let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    names.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Silent;
+
+    fn held(name: &str, yanked: bool) -> Held {
+        Held {
+            name: name.parse().expect("valid"),
+            version: Version::new(1, 0, 0),
+            sha256: Sha256::of(name.as_bytes()),
+            size: 7,
+            yanked,
+        }
+    }
+
+    fn input(name: &str, crates: &[&str]) -> InputSet {
+        InputSet {
+            name: name.to_owned(),
+            roots: Vec::new(),
+            crates: crates.iter().map(|name| held(name, false)).collect(),
+        }
+    }
+
+    fn bundle(plan: &Plan) -> Bundle {
+        Bundle {
+            id: format!("{:032}", plan.sequence),
+            file: "x.pkg".to_owned(),
+            sequence: plan.sequence,
+            created: "2026-01-01T00:00:00Z".to_owned(),
+            kind: "full".to_owned(),
+        }
+    }
+
+    fn fetch(folder: &Path, today: Vec<InputSet>) -> Plan {
+        let mut history = History::open(folder, &Silent).expect("open");
+        let plan = history.plan(today, &[]).expect("plan");
+        history.record(&plan, bundle(&plan)).expect("record");
+        plan
+    }
+
+    fn names(plan: &Plan) -> Vec<String> {
+        plan.crates.keys().map(|id| id.name.to_string()).collect()
+    }
+
+    #[test]
+    fn one_project_never_makes_anothers_crates_garbage() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let first = fetch(folder.path(), vec![input("/a", &["x", "shared"])]);
+        let second = fetch(folder.path(), vec![input("/b", &["shared", "y"])]);
+        assert_eq!(second.lineage, first.lineage);
+        assert_eq!((first.sequence, second.sequence), (1, 2));
+        assert_eq!(second.parent, Some(bundle(&first)));
+        assert_eq!(names(&second), ["shared", "x", "y"]);
+        let third = fetch(folder.path(), vec![input("/a", &["shared"])]);
+        assert_eq!(names(&third), ["shared", "y"]);
+        assert!(third.news, "a set that shrank is news");
+    }
+
+    #[test]
+    fn only_what_changed_is_news_and_only_what_is_recorded_counts() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        fetch(folder.path(), vec![input("/a", &["x"]), input("/b", &["x"])]);
+        let history = History::open(folder.path(), &Silent).expect("open");
+        let plan = |today| history.plan(today, &[]).expect("plan");
+        assert!(!plan(vec![input("/a", &["x"])]).news);
+        assert!(plan(vec![input("/a", &["x", "y"])]).news);
+        assert!(!plan(vec![input("/a", &["x"])]).news, "planning changes nothing");
+        let mut yanked = input("/a", &[]);
+        yanked.crates.push(held("x", true));
+        let now = plan(vec![yanked]);
+        assert!(now.news);
+        assert!(now.inputs.iter().all(|input| input.crates[0].yanked));
+    }
+
+    #[test]
+    fn an_input_is_forgotten_by_name_only() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        fetch(folder.path(), vec![input("/a", &["x"]), input("/b", &["y"])]);
+        let history = History::open(folder.path(), &Silent).expect("open");
+        let forgetful = history.plan(Vec::new(), &["/a".to_owned()]).expect("plan");
+        assert_eq!(names(&forgetful), ["y"]);
+        let error = history.plan(Vec::new(), &["/c".to_owned()]).expect_err("unknown");
+        assert!(error.to_string().contains("it knows `/a`, `/b`"), "{error}");
+    }
+
+    #[test]
+    fn one_version_never_has_two_digests() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        fetch(folder.path(), vec![input("/a", &["x"])]);
+        let history = History::open(folder.path(), &Silent).expect("open");
+        let mut other = input("/b", &["x"]);
+        other.crates[0].sha256 = Sha256::of(b"something else");
+        let error = history.plan(vec![other], &[]).expect_err("conflict");
+        assert!(matches!(error, Error::Conflict { input, .. } if input == "/a"));
+    }
+
+    #[test]
+    fn a_damaged_file_is_an_error_and_stays_as_it_is() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        fetch(folder.path(), vec![input("/a", &["x"])]);
+        let path = folder.path().join("lineage.json");
+        let good = fs::read_to_string(&path).expect("read");
+        for bad in [&good[..good.len() / 2], "", "{}", &good.replace("\"lineage\": \"", "\"lineage\": \"x")] {
+            fs::write(&path, bad).expect("write");
+            let error = History::open(folder.path(), &Silent).expect_err("damaged");
+            assert!(matches!(error, Error::Damaged { .. }), "{error}");
+            assert_eq!(fs::read_to_string(&path).expect("read"), bad);
+        }
+        fs::write(&path, good.replace("\"format\": 1", "\"format\": 2")).expect("write");
+        let error = History::open(folder.path(), &Silent).expect_err("newer");
+        assert!(matches!(error, Error::Newer { found: 2, .. }), "{error}");
+    }
+
+    #[test]
+    fn a_second_fetch_waits_for_the_first() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let first = History::open(folder.path(), &Silent).expect("open");
+        std::thread::scope(|scope| {
+            let second = scope.spawn(|| History::open(folder.path(), &Silent));
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            assert!(!second.is_finished());
+            drop(first);
+            assert!(second.join().expect("no panic").is_ok());
+        });
+    }
+}

@@ -1,0 +1,213 @@
+//! One file of the upstream index: every version of one crate, and where it is kept between runs.
+//!
+//! On disk a file has one line of JSON before its text: the validators that upstream gave with it, and its digest. They
+//! are in one file so that they cannot get out of step, and whatever does not fit counts as absent.
+
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::sync::OnceLock;
+
+use serde::{Deserialize, Serialize};
+
+use crate::crate_id::{CrateName, Version};
+use crate::digest::Sha256;
+use crate::durable;
+use crate::index_line::IndexLine;
+
+/// An index file as this run sees it.
+#[derive(Debug, Default)]
+pub struct IndexFile {
+    text: String,
+    heads: OnceLock<Vec<Head>>,
+}
+
+/// What stands at the beginning of a line, so to speak: enough to choose a version by.
+#[derive(Clone, Debug)]
+pub struct Head {
+    /// The version.
+    pub version: Version,
+    /// Whether it is yanked.
+    pub yanked: bool,
+    start: usize,
+    end: usize,
+}
+
+impl IndexFile {
+    /// A file of this text. Bytes that are not UTF-8 spoil the line that they are in and no other, as with cargo.
+    pub fn new(bytes: &[u8]) -> IndexFile {
+        IndexFile { text: String::from_utf8_lossy(bytes).into_owned(), heads: OnceLock::new() }
+    }
+
+    /// The whole text, as upstream wrote it.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The lines that have a version, in the file's order.
+    pub fn heads(&self) -> &[Head] {
+        #[derive(Deserialize)]
+        struct Parsed {
+            vers: Version,
+            #[serde(default)]
+            yanked: Option<bool>,
+        }
+        self.heads.get_or_init(|| {
+            let mut start = 0;
+            let mut heads = Vec::new();
+            for line in self.text.split_inclusive('\n') {
+                let end = start + line.trim_end().len();
+                if let Ok(parsed) = serde_json::from_str::<Parsed>(line) {
+                    heads.push(Head { version: parsed.vers, yanked: parsed.yanked.unwrap_or(false), start, end });
+                }
+                start += line.len();
+            }
+            heads
+        })
+    }
+
+    /// The line of a head of this very file.
+    pub fn line(&self, head: &Head) -> &str {
+        self.text.get(head.start..head.end).unwrap_or_default()
+    }
+
+    /// The line of one version, where cargo could read it and it is of `name` to the letter.
+    pub fn find(&self, name: &CrateName, version: &Version) -> Option<IndexLine> {
+        self.heads()
+            .iter()
+            .filter(|head| head.version == *version)
+            .filter_map(|head| IndexLine::parse(self.line(head)).ok())
+            .find(|line| line.id.name == *name)
+    }
+
+    /// Up to five versions around `version`, highest first; for a hint.
+    pub fn nearest(&self, version: &Version) -> Vec<Version> {
+        let mut all: Vec<&Version> = self.heads().iter().map(|head| &head.version).collect();
+        all.sort();
+        let place = all.partition_point(|other| *other < version);
+        let first = place.saturating_sub(3).min(all.len().saturating_sub(5));
+        all.into_iter().skip(first).take(5).rev().cloned().collect()
+    }
+}
+
+impl PartialEq for IndexFile {
+    fn eq(&self, other: &IndexFile) -> bool {
+        self.text == other.text
+    }
+}
+
+/// What is on disk of one index file.
+#[derive(Debug, PartialEq)]
+pub(super) struct Kept {
+    pub(super) etag: Option<String>,
+    pub(super) last_modified: Option<String>,
+    /// `None`: upstream had no such file.
+    pub(super) file: Option<IndexFile>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Preamble {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    etag: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_modified: Option<String>,
+    #[serde(default)]
+    absent: bool,
+    sha256: Sha256,
+}
+
+impl Kept {
+    /// What is kept at `path`; `None` where it is absent, unreadable or not what was written.
+    pub(super) fn read(path: &Path) -> Option<Kept> {
+        let bytes = std::fs::read(path).ok()?;
+        let end = bytes.iter().position(|byte| *byte == b'\n')?;
+        let (first, text) = bytes.split_at(end + 1);
+        let preamble: Preamble = serde_json::from_slice(first).ok()?;
+        (Sha256::of(text) == preamble.sha256).then(|| Kept {
+            etag: preamble.etag,
+            last_modified: preamble.last_modified,
+            file: (!preamble.absent).then(|| IndexFile::new(text)),
+        })
+    }
+
+    /// Keeps it at `path`. Not synced: the digest shows a torn file.
+    pub(super) fn write(&self, path: &Path) -> io::Result<()> {
+        let text = self.file.as_ref().map_or("", IndexFile::text);
+        let preamble = Preamble {
+            etag: self.etag.clone(),
+            last_modified: self.last_modified.clone(),
+            absent: self.file.is_none(),
+            sha256: Sha256::of(text.as_bytes()),
+        };
+        let folder = path.parent().unwrap_or(Path::new("."));
+        durable::make_folder(folder)?;
+        let mut file = tempfile::Builder::new().prefix(".part-").tempfile_in(folder)?;
+        serde_json::to_writer(&mut file, &preamble)?;
+        file.write_all(b"\n")?;
+        file.write_all(text.as_bytes())?;
+        file.persist(path).map_err(|error| error.error)?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(version: &str, yanked: bool) -> String {
+        let cksum = Sha256::of(version.as_bytes());
+        format!(r#"{{"name":"a","vers":"{version}","deps":[],"cksum":"{cksum}","features":{{}},"yanked":{yanked}}}"#)
+    }
+
+    #[test]
+    fn lines_are_found_among_garbage() {
+        let text = format!("\n{}\r\n{{\"vers\": 3}}\n\u{fffd}\n{}", line("1.0.0", true), line("2.0.0+b", false));
+        let mut bytes = text.into_bytes();
+        bytes.extend(b"\n\xff\xfe\n");
+        let file = IndexFile::new(&bytes);
+        let heads: Vec<_> = file.heads().iter().map(|head| (head.version.to_string(), head.yanked)).collect();
+        assert_eq!(heads, [("1.0.0".to_owned(), true), ("2.0.0+b".to_owned(), false)]);
+        let found = |version: &str, name: &str| {
+            let name = name.parse().expect("valid");
+            file.find(&name, &version.parse().expect("valid"))
+        };
+        assert_eq!(found("1.0.0", "a").expect("there").raw, line("1.0.0", true));
+        assert_eq!(found("2.0.0", "a"), None);
+        assert_eq!(found("1.0.0", "A"), None);
+    }
+
+    #[test]
+    fn the_nearest_versions_surround_the_one_asked_for() {
+        let text: String = (0..10).map(|minor| line(&format!("1.{minor}.0"), false) + "\n").collect();
+        let file = IndexFile::new(text.as_bytes());
+        let near = |version: &str| -> Vec<String> {
+            let version = version.parse().expect("valid");
+            file.nearest(&version).iter().map(Version::to_string).collect()
+        };
+        assert_eq!(near("1.4.5"), ["1.6.0", "1.5.0", "1.4.0", "1.3.0", "1.2.0"]);
+        assert_eq!(near("9.0.0")[0], "1.9.0");
+        assert_eq!(near("0.1.0").last().map(String::as_str), Some("1.0.0"));
+        assert_eq!(IndexFile::default().nearest(&Version::new(1, 0, 0)), []);
+    }
+
+    #[test]
+    fn what_is_kept_comes_back_and_what_rotted_does_not() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let path = folder.path().join("se/rd/serde");
+        let kept = Kept {
+            etag: Some("W/\"x\"".to_owned()),
+            last_modified: None,
+            file: Some(IndexFile::new(line("1.0.0", false).as_bytes())),
+        };
+        kept.write(&path).expect("write");
+        assert_eq!(Kept::read(&path), Some(kept));
+        let mut bytes = std::fs::read(&path).expect("read");
+        let last = bytes.len() - 1;
+        bytes[last] ^= 1;
+        std::fs::write(&path, &bytes).expect("write");
+        assert_eq!(Kept::read(&path), None);
+
+        let absent = Kept { etag: None, last_modified: None, file: None };
+        absent.write(&path).expect("write");
+        assert_eq!(Kept::read(&path), Some(absent));
+    }
+}

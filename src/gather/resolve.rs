@@ -1,0 +1,438 @@
+//! What is needed, to the last crate: each input becomes a set of exact versions, as cargo itself would lock them.
+//!
+//! A depends.toml goes through cargo: once with all entries of a group together, and once with each entry alone, because
+//! the far side may use them together or not. A lockfile is taken as it stands. Whatever comes out is checked against
+//! the one snapshot of the index: every version has its line, and every checksum of a lock is the line's `cksum`.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io;
+use std::path::Path;
+use std::process::Output;
+use std::sync::Arc;
+
+use futures_util::stream::{self, StreamExt as _};
+
+use super::cargo::{self, Cargo};
+use super::depends::Depends;
+use super::download::{self, Downloads};
+use super::index::{self, Index};
+use super::index_file::IndexFile;
+use super::lockfile::{self, Foreign, ForeignSource, Lockfile};
+use super::loopback::Loopback;
+use super::packaged_lock;
+use crate::crate_id::{CrateId, CrateName, Version};
+use crate::digest::Sha256;
+use crate::event::Sink;
+use crate::index_line::IndexLine;
+
+mod crate_spec;
+mod passes;
+mod scratch;
+mod words;
+
+pub use crate_spec::{CrateSpec, InvalidSpec};
+
+/// Index files asked for at a time when a lock says which.
+const FILES: usize = 64;
+
+/// Something to resolve.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// Requirements, resolved by cargo.
+    Depends(Depends),
+    /// Exactly these packages.
+    Lockfile(Lockfile),
+    /// One crate: resolved by cargo, and the lock packaged with it.
+    Crate(CrateSpec),
+}
+
+/// Which packages that are not of crates.io may be left out, each with a warning.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Skip {
+    /// Those of git.
+    pub git: bool,
+    /// Those of these registries, by the index's address.
+    pub registries: Vec<String>,
+}
+
+/// What all inputs need.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Resolved {
+    /// Every crate with its index line.
+    pub crates: BTreeMap<CrateId, IndexLine>,
+    /// Who needs which.
+    pub inputs: Vec<ResolvedInput>,
+    /// Entries that do not resolve together with the others of their group; they were resolved apart.
+    pub left_out: Vec<String>,
+}
+
+/// What one input needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResolvedInput {
+    /// How the input is known: a path, or `--crate NAME@REQ`.
+    pub name: String,
+    /// What was asked for, e.g. `serde = "1"`.
+    pub roots: Vec<String>,
+    /// The crates that it needs.
+    pub ids: BTreeSet<CrateId>,
+}
+
+/// Resolves inputs against one snapshot of the index.
+pub struct Resolver {
+    cargo: Cargo,
+    index: Index,
+    loopback: Loopback,
+    skip: Skip,
+    jobs: usize,
+    sink: Arc<dyn Sink>,
+}
+
+/// Why an input could not be resolved.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Cargo could not be run.
+    #[error(transparent)]
+    Cargo(#[from] cargo::Error),
+    /// The index could not be read.
+    #[error(transparent)]
+    Index(#[from] Arc<index::Error>),
+    /// The server for the cargo that we run did not start.
+    #[error("could not serve the index to cargo on 127.0.0.1")]
+    Loopback(#[source] io::Error),
+    /// The scratch project could not be made or read.
+    #[error("could not prepare a scratch project for cargo")]
+    Scratch(#[source] io::Error),
+    /// Cargo finds no solution for an entry that stands alone.
+    #[error("{}", list(unresolved.iter()))]
+    Unresolvable {
+        /// Each of them.
+        unresolved: Vec<Unresolved>,
+    },
+    /// Exact versions that the index lacks.
+    #[error("{}", list(missing.iter()))]
+    NoVersion {
+        /// Each of them.
+        missing: Vec<NoVersion>,
+    },
+    /// A lock and the index do not agree on the bytes of a crate.
+    #[error("{}", list(mismatches.iter()))]
+    Mismatch {
+        /// Each of them.
+        mismatches: Vec<Mismatch>,
+    },
+    /// Packages that are not of crates.io.
+    #[error("{input} needs packages that are not of crates.io:\n{}", list(foreign.iter().map(shown)))]
+    Foreign {
+        /// Each of them.
+        foreign: Vec<Foreign>,
+        /// Who needs them.
+        input: String,
+    },
+    /// A lockfile could not be read.
+    #[error(transparent)]
+    Lockfile(#[from] lockfile::Error),
+    /// The `.crate` of a `--crate` could not be downloaded.
+    #[error(transparent)]
+    Download(#[from] download::Error),
+    /// The lock in it could not be read.
+    #[error(transparent)]
+    PackagedLock(#[from] packaged_lock::Error),
+}
+
+/// An entry without a solution.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{entry}` ({input}) cannot be resolved\n{words}")]
+pub struct Unresolved {
+    /// As the user wrote it.
+    pub entry: String,
+    /// Where: a path and a table, or a flag.
+    pub input: String,
+    /// Cargo's own words, without what only concerns the scratch project.
+    pub words: String,
+}
+
+/// A version that the index lacks.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the index has no {id}, which {input} names{}", nearest_shown(nearest))]
+pub struct NoVersion {
+    /// Which.
+    pub id: CrateId,
+    /// Who wants it.
+    pub input: String,
+    /// What the index has around it; empty where it does not know the crate.
+    pub nearest: Vec<Version>,
+}
+
+/// A checksum that is not the index's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{input} locks {id} with the checksum {locked}, and the index says {upstream}")]
+pub struct Mismatch {
+    /// The crate.
+    pub id: CrateId,
+    /// Whose lock.
+    pub input: String,
+    /// The lock's checksum.
+    pub locked: Sha256,
+    /// The index line's `cksum`.
+    pub upstream: Sha256,
+}
+
+/// Exact versions, with the checksum where a lock states one.
+type Set = BTreeMap<CrateId, Option<Sha256>>;
+
+impl Resolver {
+    /// A resolver over `index`. Its cargos run at most `jobs` at a time.
+    pub async fn start(
+        cargo: Cargo,
+        index: Index,
+        skip: Skip,
+        jobs: usize,
+        sink: Arc<dyn Sink>,
+    ) -> Result<Resolver, Error> {
+        let loopback = Loopback::start(index.clone()).await;
+        Ok(Resolver {
+            cargo,
+            index,
+            loopback: loopback.map_err(Error::Loopback)?,
+            skip,
+            jobs: jobs.max(1),
+            sink,
+        })
+    }
+
+    /// Resolves `inputs`; `downloads` fetches the `.crate` of each `--crate`, for the lock inside.
+    pub async fn resolve(
+        &self,
+        inputs: &[Input],
+        downloads: &Downloads,
+    ) -> Result<Resolved, Error> {
+        let mut resolved = Resolved::default();
+        for input in inputs {
+            let needs = match input {
+                Input::Depends(depends) => self.depends(depends, &mut resolved.left_out).await?,
+                Input::Lockfile(lockfile) => self.lockfile(lockfile).await?,
+                Input::Crate(spec) => self.crate_spec(spec, downloads).await?,
+            };
+            resolved.inputs.push(ResolvedInput {
+                name: needs.name,
+                roots: needs.roots,
+                ids: needs.lines.keys().cloned().collect(),
+            });
+            resolved.crates.extend(needs.lines);
+        }
+        self.index.rest();
+        Ok(resolved)
+    }
+
+    /// Runs cargo in `folder` with these arguments, hermetically, with the snapshot as crates.io: for a workspace that
+    /// has no fitting lock. Blocks; must not be called on a thread of the runtime.
+    ///
+    /// Where it fails, [`Resolver::upstream_failure`] tells whether upstream is to blame.
+    pub fn run_for_workspace(&self, folder: &Path, args: &[&str]) -> io::Result<Output> {
+        self.cargo.run_for_workspace(&self.loopback, folder, args)
+    }
+
+    /// The first failure of upstream that a cargo of ours met, if any.
+    pub fn upstream_failure(&self) -> Option<Arc<index::Error>> {
+        self.loopback.failure()
+    }
+
+    async fn depends(&self, depends: &Depends, left_out: &mut Vec<String>) -> Result<Needs, Error> {
+        let name = depends.path.display().to_string();
+        let mut roots = passes::roots(depends);
+        let mut set = self.groups(depends, left_out).await?;
+        for id in &depends.locked {
+            roots.push(format!("{} = \"={}\"", id.name, id.version));
+            set.entry(id.clone()).or_default();
+        }
+        let lines = self.lines(&set, &format!("`{name}`")).await?;
+        Ok(Needs { name, roots, lines })
+    }
+
+    async fn lockfile(&self, lockfile: &Lockfile) -> Result<Needs, Error> {
+        let name = lockfile.path.display().to_string();
+        self.refuse_foreign(lockfile, &format!("`{name}`"))?;
+        let lines = self.lines(&set_of(lockfile), &format!("`{name}`")).await?;
+        let roots = Vec::new();
+        Ok(Needs { name, roots, lines })
+    }
+
+    async fn crate_spec(&self, spec: &CrateSpec, downloads: &Downloads) -> Result<Needs, Error> {
+        let name = format!("--crate {spec}");
+        let set = self.one_crate(spec, &name).await?;
+        let mut lines = self.lines(&set, &name).await?;
+        let tool = lines
+            .keys()
+            .filter(|id| id.name == spec.name && spec.req.matches(&id.version))
+            .max()
+            .cloned();
+        if let Some(id) = tool {
+            let locked = self.packaged(&id, &lines, downloads).await?;
+            lines.extend(locked);
+        }
+        let roots = vec![spec.to_string()];
+        Ok(Needs { name, roots, lines })
+    }
+
+    /// What the lock inside the `.crate` of `id` needs. Whatever cannot be had of it stays a warning: without it, the
+    /// tool still installs from its fresh resolution.
+    async fn packaged(
+        &self,
+        id: &CrateId,
+        lines: &BTreeMap<CrateId, IndexLine>,
+        downloads: &Downloads,
+    ) -> Result<BTreeMap<CrateId, IndexLine>, Error> {
+        let wanted = lines
+            .get(id)
+            .map(|line| (id.clone(), line.cksum))
+            .into_iter()
+            .collect();
+        let Some(file) = downloads.fetch(&wanted).await?.remove(id) else {
+            return Ok(BTreeMap::new());
+        };
+        let Some(text) = packaged_lock::read(&file.path, id)? else {
+            return Ok(BTreeMap::new());
+        };
+        let name = format!("Cargo.lock in {}", id.file_name());
+        let lockfile = match Lockfile::parse(&text, Path::new(&name)) {
+            Ok(lockfile) => lockfile,
+            Err(error) => {
+                self.sink.warning(format!(
+                    "{error}; `cargo install --locked {}` will not work offline",
+                    id.name
+                ));
+                return Ok(BTreeMap::new());
+            }
+        };
+        for foreign in &lockfile.foreign {
+            self.sink
+                .warning(format!("left out: {}, which {name} needs", shown(foreign)));
+        }
+        let mut set = set_of(&lockfile);
+        // The tool's own package has no source in its lock; were it there, its line is known.
+        set.remove(id);
+        match self.lines(&set, &name).await {
+            Err(Error::NoVersion { missing }) => {
+                for missing in missing {
+                    self.sink.warning(missing.to_string());
+                    set.remove(&missing.id);
+                }
+                self.lines(&set, &name).await
+            }
+            lines => lines,
+        }
+    }
+
+    /// The index line of every crate of `set`, checked against the set's checksums.
+    async fn lines(&self, set: &Set, input: &str) -> Result<BTreeMap<CrateId, IndexLine>, Error> {
+        let names: BTreeSet<&CrateName> = set.keys().map(|id| &id.name).collect();
+        let files = stream::iter(names)
+            .map(|name| async move { (name, self.index.file(name).await) })
+            .buffer_unordered(FILES);
+        let files: Vec<_> = files.collect().await;
+        let mut known: HashMap<&CrateName, Arc<IndexFile>> = HashMap::new();
+        for (name, file) in files {
+            known.insert(name, file?.unwrap_or_default());
+        }
+        let mut lines = BTreeMap::new();
+        let (mut missing, mut mismatches) = (Vec::new(), Vec::new());
+        for (id, locked) in set {
+            let file = known.get(&id.name);
+            let line = file.and_then(|file| file.find(&id.name, &id.version));
+            let Some(line) = line else {
+                missing.push(NoVersion {
+                    id: id.clone(),
+                    input: input.to_owned(),
+                    nearest: file.map_or_else(Vec::new, |file| file.nearest(&id.version)),
+                });
+                continue;
+            };
+            match locked {
+                Some(locked) if *locked != line.cksum => mismatches.push(Mismatch {
+                    id: id.clone(),
+                    input: input.to_owned(),
+                    locked: *locked,
+                    upstream: line.cksum,
+                }),
+                _ => {
+                    lines.insert(id.clone(), line);
+                }
+            }
+        }
+        if !mismatches.is_empty() {
+            return Err(Error::Mismatch { mismatches });
+        }
+        if !missing.is_empty() {
+            return Err(Error::NoVersion { missing });
+        }
+        Ok(lines)
+    }
+
+    /// Packages that are not of crates.io are an error, or a warning where they may be left out; never silence.
+    fn refuse_foreign(&self, lockfile: &Lockfile, input: &str) -> Result<(), Error> {
+        let (skipped, foreign): (Vec<Foreign>, Vec<Foreign>) = lockfile
+            .foreign
+            .iter()
+            .cloned()
+            .partition(|foreign| self.skips(foreign));
+        if !foreign.is_empty() {
+            let input = input.to_owned();
+            return Err(Error::Foreign { foreign, input });
+        }
+        for foreign in &skipped {
+            let foreign = shown(foreign);
+            self.sink
+                .warning(format!("left out: {foreign}, which {input} needs"));
+        }
+        Ok(())
+    }
+
+    fn skips(&self, foreign: &Foreign) -> bool {
+        match &foreign.source {
+            ForeignSource::Git { .. } => self.skip.git,
+            ForeignSource::Registry { url } => {
+                let same = |other: &String| bare(other) == bare(url);
+                self.skip.registries.iter().any(same)
+            }
+        }
+    }
+}
+
+struct Needs {
+    name: String,
+    roots: Vec<String>,
+    lines: BTreeMap<CrateId, IndexLine>,
+}
+
+fn set_of(lockfile: &Lockfile) -> Set {
+    let packages = lockfile.packages.iter();
+    packages
+        .map(|package| (package.id.clone(), Some(package.checksum)))
+        .collect()
+}
+
+/// An index's address without what cargo puts around it.
+fn bare(address: &str) -> &str {
+    let address = address.strip_prefix("registry+").unwrap_or(address);
+    let address = address.strip_prefix("sparse+").unwrap_or(address);
+    address.trim_end_matches('/')
+}
+
+fn shown(foreign: &Foreign) -> String {
+    format!("{} {} ({})", foreign.name, foreign.version, foreign.source)
+}
+
+fn nearest_shown(nearest: &[Version]) -> String {
+    match nearest {
+        [] => "; it does not know the crate at all".to_owned(),
+        some => {
+            let some: Vec<String> = some.iter().map(Version::to_string).collect();
+            format!("; it has {}", some.join(", "))
+        }
+    }
+}
+
+fn list(items: impl Iterator<Item = impl ToString>) -> String {
+    let lines: Vec<String> = items.map(|item| item.to_string()).collect();
+    lines.join("\n")
+}

@@ -1,0 +1,244 @@
+//! The passes over a depends.toml: each entry alone, each group together, and what to do where a group conflicts.
+
+use std::collections::BTreeMap;
+
+use futures_util::stream::{self, StreamExt as _};
+
+use super::scratch::Item;
+use super::{CrateSpec, Error, Resolver, Set, Unresolved, set_of, words};
+use crate::event::{Event, Phase};
+use crate::gather::depends::{Depends, Entry, Group, Requirement};
+use crate::gather::lockfile::Lockfile;
+
+/// What was asked for in `[dependencies]` and the groups, as the user wrote it.
+pub(super) fn roots(depends: &Depends) -> Vec<String> {
+    let entries = depends.groups.iter().flat_map(|group| &group.entries);
+    entries.flat_map(|entry| entry.alternatives.iter().map(|one| written(entry, one))).collect()
+}
+
+/// One run of cargo.
+struct Pass {
+    /// The group that it is of.
+    group: usize,
+    kind: Kind,
+    items: Vec<Item>,
+}
+
+/// Which entries a pass takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// All of a group, and of an array every element.
+    Whole,
+    /// All of a group, and of each array one element. Cargo may satisfy several elements with one version, so that the
+    /// whole says nothing of how the others of the group look beside each of them.
+    Choice,
+    /// One element of one entry.
+    Alone,
+}
+
+impl Resolver {
+    /// Everything that the groups of `depends` need, together and apart.
+    pub(super) async fn groups(&self, depends: &Depends, left_out: &mut Vec<String>) -> Result<Set, Error> {
+        let groups: Vec<Vec<Item>> = depends.groups.iter().map(items).collect();
+        for item in groups.iter().flatten() {
+            self.index.foresee(item.wish());
+        }
+        let mut passes = Vec::new();
+        for (group, (described, items)) in depends.groups.iter().zip(&groups).enumerate() {
+            // The combined passes are the longest; begun first, they end at about the same time as the others.
+            if items.len() > 1 {
+                let items = items.clone();
+                passes.push(Pass { group, kind: Kind::Whole, items });
+            }
+            passes.extend(choices(described, items).map(|items| Pass { group, kind: Kind::Choice, items }));
+        }
+        for (group, items) in groups.iter().enumerate() {
+            let alone = items.iter().map(|item| vec![item.clone()]);
+            passes.extend(alone.map(|items| Pass { group, kind: Kind::Alone, items }));
+        }
+        let phase = Phase::Resolving;
+        self.sink.event(Event::Begin { phase, items: passes.len() as u64, bytes: 0 });
+        let outcome = self.all(depends, passes, left_out).await;
+        self.sink.event(Event::End { phase });
+        outcome
+    }
+
+    /// What one `--crate` needs by a fresh resolution.
+    pub(super) async fn one_crate(&self, spec: &CrateSpec, name: &str) -> Result<Set, Error> {
+        let item = Item {
+            key: spec.name.to_string(),
+            package: spec.name.clone(),
+            requirement: Requirement { version: spec.req.to_string(), features: Vec::new(), default_features: true },
+            written: spec.to_string(),
+        };
+        self.index.foresee(item.wish());
+        match self.pass(&[item]).await? {
+            Ok(lockfile) => Ok(set_of(&lockfile)),
+            Err(words) => Err(Error::Unresolvable {
+                unresolved: vec![Unresolved { entry: spec.to_string(), input: name.to_owned(), words }],
+            }),
+        }
+    }
+
+    async fn all(&self, depends: &Depends, passes: Vec<Pass>, left_out: &mut Vec<String>) -> Result<Set, Error> {
+        let mut set = Set::new();
+        let mut unresolved = BTreeMap::new();
+        let mut conflicts = Vec::new();
+        let mut running = stream::iter(passes.into_iter().enumerate())
+            .map(|(order, pass)| async move {
+                let outcome = self.pass(&pass.items).await;
+                (order, pass, outcome)
+            })
+            .buffer_unordered(self.jobs);
+        while let Some((order, pass, outcome)) = running.next().await {
+            self.one_more_is_done();
+            match outcome? {
+                Ok(lockfile) => add(&mut set, &lockfile),
+                Err(words) if pass.kind != Kind::Alone => conflicts.push((order, pass, words)),
+                Err(words) => {
+                    let table = depends.groups.get(pass.group).map_or_else(String::new, table);
+                    let failed = Unresolved {
+                        entry: pass.items.into_iter().map(|item| item.written).collect(),
+                        input: format!("[{table}] in `{}`", depends.path.display()),
+                        words,
+                    };
+                    unresolved.insert(order, failed);
+                }
+            }
+        }
+        drop(running);
+        if !unresolved.is_empty() {
+            let unresolved = unresolved.into_values().collect();
+            return Err(Error::Unresolvable { unresolved });
+        }
+        conflicts.sort_by_key(|(order, ..)| *order);
+        for (_, pass, words) in conflicts {
+            let Some(group) = depends.groups.get(pass.group) else {
+                continue;
+            };
+            let table = table(group);
+            // The choices have been made already, and each stands for itself.
+            if pass.kind == Kind::Whole && choices(group, &pass.items).next().is_some() {
+                self.sink.status(
+                    "Conflict",
+                    format!("[{table}]: the versions of one crate were combined with the rest one at a time"),
+                );
+                continue;
+            }
+            self.reduce(&table, pass.items, words, &mut set, left_out).await?;
+        }
+        Ok(set)
+    }
+
+    /// Leaves out what cargo blames until the rest resolves. Each entry has been resolved alone already.
+    async fn reduce(
+        &self,
+        table: &str,
+        mut items: Vec<Item>,
+        mut words: String,
+        set: &mut Set,
+        left_out: &mut Vec<String>,
+    ) -> Result<(), Error> {
+        while items.len() > 1 {
+            let out = items.remove(words::blamed(&words, &items));
+            self.sink.status("Conflict", format!("[{table}]: `{}` was resolved apart from the rest", out.written));
+            self.sink.detail(words);
+            if !left_out.contains(&out.written) {
+                left_out.push(out.written);
+            }
+            match self.pass(&items).await? {
+                Ok(lockfile) => {
+                    add(set, &lockfile);
+                    break;
+                }
+                Err(next) => words = next,
+            }
+        }
+        Ok(())
+    }
+
+    fn one_more_is_done(&self) {
+        let phase = Phase::Resolving;
+        self.sink.event(Event::Advance { phase, items: 1, bytes: 0 });
+    }
+}
+
+/// Every alternative of every entry, under keys that cannot meet: an array's elements are of one crate.
+fn items(group: &Group) -> Vec<Item> {
+    let alternatives = group.entries.iter().flat_map(|entry| {
+        let single = entry.alternatives.len() == 1;
+        let key = move |position: usize| match single {
+            true => entry.key.clone(),
+            false => format!("{}_{}", entry.key, position + 1),
+        };
+        let numbered = entry.alternatives.iter().enumerate();
+        numbered.map(move |(position, one)| (key(position), entry, one))
+    });
+    let mut items: Vec<Item> = Vec::new();
+    for (mut key, entry, one) in alternatives {
+        let taken = |key: &str| {
+            items.iter().any(|item| item.key == key)
+                || group.entries.iter().any(|other| other.key == key && other.key != entry.key)
+        };
+        while taken(&key) {
+            key.push('_');
+        }
+        items.push(Item {
+            key,
+            package: entry.package.clone(),
+            requirement: one.clone(),
+            written: written(entry, one),
+        });
+    }
+    items
+}
+
+/// Where a group has arrays and something beside them: one element of each array at a time, the last ones first. An
+/// entry without so many stays with its first.
+fn choices(group: &Group, items: &[Item]) -> impl Iterator<Item = Vec<Item>> {
+    let longest = group.entries.iter().map(|entry| entry.alternatives.len()).max();
+    let rounds = longest.filter(|longest| *longest > 1 && group.entries.len() > 1).unwrap_or(0);
+    (0..rounds).map(move |round| choice(group, items, round))
+}
+
+fn choice(group: &Group, items: &[Item], round: usize) -> Vec<Item> {
+    let mut rest = items;
+    let mut chosen = Vec::new();
+    for entry in &group.entries {
+        let (own, others) = rest.split_at(entry.alternatives.len().min(rest.len()));
+        chosen.extend(own.get(own.len().saturating_sub(1 + round)).cloned());
+        rest = others;
+    }
+    chosen
+}
+
+fn table(group: &Group) -> String {
+    match &group.number {
+        None => "dependencies".to_owned(),
+        Some(number) => format!("dependencies.{number}"),
+    }
+}
+
+/// An entry as depends.toml would have it.
+fn written(entry: &Entry, one: &Requirement) -> String {
+    let mut parts = Vec::new();
+    if entry.package.as_str() != entry.key {
+        parts.push(format!("package = \"{}\"", entry.package));
+    }
+    parts.push(format!("version = \"{}\"", one.version));
+    if !one.default_features {
+        parts.push("default-features = false".to_owned());
+    }
+    if !one.features.is_empty() {
+        let features: Vec<String> = one.features.iter().map(|name| format!("\"{name}\"")).collect();
+        parts.push(format!("features = [{}]", features.join(", ")));
+    }
+    match parts.as_slice() {
+        [_] => format!("{} = \"{}\"", entry.key, one.version),
+        parts => format!("{} = {{ {} }}", entry.key, parts.join(", ")),
+    }
+}
+
+fn add(set: &mut Set, lockfile: &Lockfile) {
+    set.extend(set_of(lockfile));
+}

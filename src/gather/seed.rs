@@ -1,0 +1,251 @@
+//! From workspaces to the text of a depends.toml, and the edit that renews `[locked]` in one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use cargo_metadata::{Dependency, Package};
+use cargo_util_schemas::core::SourceKind;
+use cargo_util_schemas::lockfile::TomlLockfileSourceId;
+use semver::{Op, VersionReq};
+use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, Value};
+
+use crate::crate_id::{CrateId, CrateName, Version};
+use crate::gather::depends::{self, Depends, Requirement, check_feature};
+use crate::gather::lockfile::{Foreign, ForeignSource, Lockfile, is_crates_io};
+use crate::gather::workspace::Workspace;
+
+mod renew;
+
+pub use renew::renew;
+
+/// Begins the comment that names what is left out; what follows it in the same form is renewed with it.
+const LEFT_OUT: &str = "# Left out, for it does not come from crates.io:";
+/// Begins each line of that comment after the first.
+const LEFT_OUT_LINE: &str = "#   ";
+
+/// What workspaces need, merged.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seed {
+    /// The members' own requirements, where they were asked for.
+    pub direct: Option<BTreeMap<CrateName, Vec<Requirement>>>,
+    /// What the lock files lock, where that was asked for.
+    pub locked: Option<BTreeMap<CrateName, BTreeSet<Version>>>,
+    /// What comes from git and from other registries.
+    pub left_out: BTreeSet<Foreign>,
+}
+
+/// Why a depends.toml cannot be renewed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file is not valid as it stands.
+    #[error(transparent)]
+    Depends(#[from] depends::Error),
+    /// The edit did not come out as it must; nothing was written.
+    #[error("renewing `[locked]` in `{path}` went wrong: {what}")]
+    Edit {
+        /// The file.
+        path: String,
+        /// What went wrong.
+        what: String,
+    },
+}
+
+/// A manifest's dependency that cargo reads and we do not.
+#[derive(Debug, thiserror::Error)]
+#[error("`{member}` depends on `{dependency}`, which cannot be asked for: {why}")]
+pub struct InvalidDependency {
+    /// The member.
+    pub member: String,
+    /// The dependency's crate.
+    pub dependency: String,
+    /// What is wrong.
+    pub why: String,
+}
+
+impl Seed {
+    /// Takes in what a lock file locks.
+    pub fn add_lock(&mut self, lock: &Lockfile) {
+        let locked = self.locked.get_or_insert_default();
+        for package in &lock.packages {
+            let CrateId { name, version } = package.id.clone();
+            locked.entry(name).or_default().insert(version);
+        }
+        self.left_out.extend(lock.foreign.iter().cloned());
+    }
+
+    /// Takes in the members' own requirements: of every kind, of every target, optional or not.
+    ///
+    /// Features are merged where the requirement is the same; different requirements of one crate become alternatives.
+    /// What a member's own features switch on in a dependency (`"tokio/net"`) counts as asked for.
+    pub fn add_direct(&mut self, workspace: &Workspace) -> Result<(), InvalidDependency> {
+        self.direct.get_or_insert_default();
+        for member in &workspace.members {
+            for dependency in &member.dependencies {
+                self.add_dependency(member, dependency)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn add_dependency(&mut self, member: &Package, dependency: &Dependency) -> Result<(), InvalidDependency> {
+        let invalid = |why: String| InvalidDependency {
+            member: member.name.to_string(),
+            dependency: dependency.name.clone(),
+            why,
+        };
+        // A path is part of the user's own tree, even where a version for publishing stands beside it.
+        let (Some(source), None) = (&dependency.source, &dependency.path) else {
+            return Ok(());
+        };
+        let source = TomlLockfileSourceId::new(source.repr.clone()).map_err(|error| invalid(error.to_string()))?;
+        if !is_crates_io(&source) {
+            let foreign = Foreign {
+                name: dependency.name.clone(),
+                version: shown(&dependency.req),
+                source: match source.kind() {
+                    SourceKind::Git(_) => ForeignSource::Git { url: crate::gather::lockfile::shown_url(&source) },
+                    _ => ForeignSource::Registry { url: crate::gather::lockfile::shown_url(&source) },
+                },
+            };
+            self.left_out.insert(foreign);
+            return Ok(());
+        }
+        let name: CrateName =
+            dependency.name.parse().map_err(|error: crate::crate_id::InvalidName| invalid(error.to_string()))?;
+        let mut features = dependency.features.clone();
+        features.extend(switched_on(member, dependency));
+        features.retain(|feature| check_feature(feature).is_ok());
+        let wanted = Requirement {
+            version: shown(&dependency.req),
+            features,
+            default_features: dependency.uses_default_features,
+        };
+        merge(self.direct.get_or_insert_default().entry(name).or_default(), wanted);
+        Ok(())
+    }
+
+    /// Requirements in all; a crate with alternatives has several.
+    pub fn direct_count(&self) -> usize {
+        self.direct.iter().flat_map(BTreeMap::values).map(Vec::len).sum()
+    }
+
+    /// Exact versions in all.
+    pub fn locked_count(&self) -> usize {
+        self.locked.iter().flat_map(BTreeMap::values).map(BTreeSet::len).sum()
+    }
+
+    /// The text of a new depends.toml.
+    pub fn to_toml(&self) -> String {
+        let mut document = DocumentMut::new();
+        let mut before = "# What to carry across the air gap; written by `cargo frostmirror init`.\n".to_owned();
+        if let Some(direct) = &self.direct {
+            let mut table = Table::new();
+            for (name, alternatives) in direct {
+                table.insert(name.as_str(), Item::Value(alternatives_value(alternatives)));
+            }
+            before.push_str("\n# What the members of the workspace ask for themselves.\n");
+            if self.locked.is_none() {
+                before.push_str(&left_out_comment(&self.left_out));
+            }
+            table.decor_mut().set_prefix(std::mem::take(&mut before));
+            document.insert("dependencies", Item::Table(table));
+        }
+        if let Some(locked) = &self.locked {
+            let mut table = Table::new();
+            for (name, versions) in locked {
+                table.insert(name.as_str(), Item::Value(versions_value(versions)));
+            }
+            before.push_str(
+                "\n# Every package of crates.io that Cargo.lock names; renewed by `cargo frostmirror init --update`.\n",
+            );
+            before.push_str(&left_out_comment(&self.left_out));
+            table.decor_mut().set_prefix(before);
+            document.insert("locked", Item::Table(table));
+        }
+        document.to_string()
+    }
+}
+
+/// A comment with a line for each package, or nothing.
+fn left_out_comment(left_out: &BTreeSet<Foreign>) -> String {
+    if left_out.is_empty() {
+        return String::new();
+    }
+    let lines = left_out
+        .iter()
+        .map(|foreign| format!("{LEFT_OUT_LINE}{} {} ({})\n", foreign.name, foreign.version, foreign.source));
+    format!("{LEFT_OUT}\n{}", lines.collect::<String>())
+}
+
+/// The features of a dependency that the member's own features name as `dependency/feature` or `dependency?/feature`.
+fn switched_on<'m>(member: &'m Package, dependency: &'m Dependency) -> impl Iterator<Item = String> + 'm {
+    let key = dependency.rename.as_deref().unwrap_or(&dependency.name);
+    member.features.values().flatten().filter_map(move |value| {
+        let (name, feature) = value.split_once('/')?;
+        (name.strip_suffix('?').unwrap_or(name) == key).then(|| feature.to_owned())
+    })
+}
+
+/// Adds a requirement to those of the same crate: one of the same versions takes its features in.
+fn merge(alternatives: &mut Vec<Requirement>, wanted: Requirement) {
+    let index = match alternatives.iter().position(|held| held.version == wanted.version) {
+        Some(index) => {
+            let held = &mut alternatives[index];
+            held.default_features |= wanted.default_features;
+            held.features.extend(wanted.features);
+            index
+        }
+        None => {
+            let index = alternatives.partition_point(|held| held.version < wanted.version);
+            alternatives.insert(index, wanted);
+            index
+        }
+    };
+    let features = &mut alternatives[index].features;
+    features.sort();
+    features.dedup();
+}
+
+/// A requirement as people write it: `1.2`, not `^1.2`.
+fn shown(req: &VersionReq) -> String {
+    let text = req.to_string();
+    match req.comparators.as_slice() {
+        [only] if only.op == Op::Caret => text.trim_start_matches('^').to_owned(),
+        _ => text,
+    }
+}
+
+fn alternatives_value(alternatives: &[Requirement]) -> Value {
+    match alternatives {
+        [only] => requirement_value(only),
+        several => several.iter().map(requirement_value).collect::<Array>().into(),
+    }
+}
+
+fn requirement_value(requirement: &Requirement) -> Value {
+    if requirement.features.is_empty() && requirement.default_features {
+        return requirement.version.as_str().into();
+    }
+    let mut table = InlineTable::new();
+    table.insert("version", requirement.version.as_str().into());
+    if !requirement.default_features {
+        table.insert("default-features", false.into());
+    }
+    if !requirement.features.is_empty() {
+        table.insert("features", requirement.features.iter().map(String::as_str).collect::<Array>().into());
+    }
+    table.into()
+}
+
+fn versions_value(versions: &BTreeSet<Version>) -> Value {
+    let mut texts = versions.iter().map(Version::to_string);
+    match (texts.next(), texts.next()) {
+        (Some(only), None) => only.into(),
+        (first, second) => first.into_iter().chain(second).chain(texts).collect::<Array>().into(),
+    }
+}
+
+/// Reads a text back as a depends.toml; what `init` writes must be what `fetch` reads.
+fn read_back(text: &str, path: &Path) -> Result<Depends, depends::Error> {
+    Depends::parse(text, path)
+}

@@ -1,0 +1,142 @@
+//! The user's workspace, as cargo sees it. Nothing here ever writes into it.
+//!
+//! Plain `cargo metadata` writes a Cargo.lock; `--no-deps` resolves nothing and writes nothing. Where a lock is missing
+//! or may not fit the manifests, cargo works on a copy of the manifests instead ([`fitting_lock`]).
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use cargo_metadata::{Metadata, MetadataCommand, Package};
+
+use crate::env::Env;
+use crate::gather::lockfile::{self, Lockfile};
+
+mod copy;
+
+pub use copy::{Fit, FittingLock, fitting_lock};
+
+/// Runs cargo in a folder with these arguments, to its end.
+pub type CargoRunner<'r> = dyn Fn(&Path, &[&str]) -> io::Result<Output> + 'r;
+
+/// A workspace; a package without one is its own.
+#[derive(Clone, Debug)]
+pub struct Workspace {
+    /// The folder of the root manifest.
+    pub root: PathBuf,
+    /// The manifest that was found or given; any member's, or the root's.
+    pub manifest: PathBuf,
+    /// `Cargo.lock` beside the root manifest, where it exists.
+    pub lockfile: Option<PathBuf>,
+    /// The members, with what they inherit from the workspace filled in by cargo.
+    pub members: Vec<Package>,
+}
+
+/// Why a workspace cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The manifest that was given is not there.
+    #[error("`{}` does not exist", .0.display())]
+    NoManifest(PathBuf),
+    /// Cargo cannot be started.
+    #[error("could not run `{cargo}`")]
+    NoCargo {
+        /// The program.
+        cargo: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Cargo refuses the manifest.
+    #[error("cargo cannot read `{}`\n{words}", manifest.display())]
+    Manifest {
+        /// The manifest.
+        manifest: PathBuf,
+        /// Cargo's own words.
+        words: String,
+    },
+    /// What cargo answers cannot be read.
+    #[error("could not read what `cargo metadata` says of `{}`", manifest.display())]
+    Metadata {
+        /// The manifest.
+        manifest: PathBuf,
+        /// What is wrong with it.
+        source: cargo_metadata::Error,
+    },
+    /// A manifest cannot be read, or its copy cannot be written.
+    #[error("could not make a copy of the workspace's manifests: `{}`", path.display())]
+    Copy {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Cargo cannot resolve the copy.
+    #[error("cargo cannot resolve the workspace `{}`\n{words}", root.display())]
+    Unresolved {
+        /// The workspace's root.
+        root: PathBuf,
+        /// Cargo's own words.
+        words: String,
+    },
+    /// The lock cannot be used.
+    #[error(transparent)]
+    Lockfile(#[from] lockfile::Error),
+}
+
+/// Finds the workspace that `folder` lies in: the nearest Cargo.toml upward, as cargo does.
+pub fn find(folder: &Path, env: &Env) -> Result<Option<Workspace>, Error> {
+    let manifest = folder.ancestors().map(|folder| folder.join("Cargo.toml")).find(|path| path.is_file());
+    manifest.map(|manifest| open(&manifest, env)).transpose()
+}
+
+/// Opens the workspace of a manifest; `manifest` is absolute, and may be the folder that holds it.
+pub fn open(manifest: &Path, env: &Env) -> Result<Workspace, Error> {
+    let manifest = if manifest.is_dir() { manifest.join("Cargo.toml") } else { manifest.to_owned() };
+    if !manifest.is_file() {
+        return Err(Error::NoManifest(manifest));
+    }
+    let metadata = metadata(&manifest, env)?;
+    let root = metadata.workspace_root.into_std_path_buf();
+    let lockfile = root.join("Cargo.lock");
+    Ok(Workspace { root, manifest, lockfile: lockfile.is_file().then_some(lockfile), members: metadata.packages })
+}
+
+/// The workspace's lock without a look at whether it fits; `None` where there is none.
+pub fn lock(workspace: &Workspace) -> Result<Option<Lockfile>, lockfile::Error> {
+    workspace.lockfile.as_deref().map(Lockfile::read).transpose()
+}
+
+/// What cargo says of a manifest's workspace. It reads manifests only, asks no network, and writes nothing.
+fn metadata(manifest: &Path, env: &Env) -> Result<Metadata, Error> {
+    let mut wanted = MetadataCommand::new();
+    wanted.cargo_path(program(env)).manifest_path(manifest).no_deps().other_options(["--offline".to_owned()]);
+    let output = run(wanted.cargo_command(), folder_of(manifest), env)?;
+    if !output.status.success() {
+        return Err(Error::Manifest { manifest: manifest.to_owned(), words: words_of(&output) });
+    }
+    let parsed = MetadataCommand::parse(String::from_utf8_lossy(&output.stdout));
+    parsed.map_err(|source| Error::Metadata { manifest: manifest.to_owned(), source })
+}
+
+/// The cargo that runs us (it sets CARGO for its subcommands), else the one on PATH.
+fn program(env: &Env) -> PathBuf {
+    env.path("CARGO").unwrap_or_else(|| PathBuf::from("cargo"))
+}
+
+/// Runs cargo in a folder (a rust-toolchain file there counts), with exactly the user's environment.
+fn run(mut command: Command, folder: &Path, env: &Env) -> Result<Output, Error> {
+    command.current_dir(folder).env_clear().envs(env.iter()).env("CARGO_TERM_COLOR", "never");
+    let output = command.output();
+    output.map_err(|source| Error::NoCargo { cargo: program(env).display().to_string(), source })
+}
+
+/// What cargo said on stderr, without its status lines.
+fn words_of(output: &Output) -> String {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let from = stderr.find("error: ").unwrap_or(0);
+    stderr[from..].trim().to_owned()
+}
+
+fn folder_of(manifest: &Path) -> &Path {
+    manifest.parent().unwrap_or(Path::new("/"))
+}

@@ -1,0 +1,270 @@
+//! A copy of a workspace's manifests, on which cargo may write a Cargo.lock.
+//!
+//! The copy has every file at its own absolute path below a scratch folder, so that relative paths between manifests
+//! hold. It has: the manifests of all members; those of path dependencies and path patches outside, with their own
+//! workspaces; an empty file for every target, without which cargo refuses a manifest; the pin of the toolchain; and
+//! from cargo's configuration files those tables that decide what is locked (`[patch]`, `[resolver]`, and where a
+//! registry's index is, without its token). Source code is not copied: cargo locks without reading it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+use std::process::Command;
+
+use toml::{Table, Value};
+
+use super::{CargoRunner, Error, Workspace, folder_of, metadata, program, run, words_of};
+use crate::env::Env;
+use crate::gather::lockfile::{LockedPackage, Lockfile};
+
+/// Keeps what is locked, adds what is missing, drops what nothing needs, and downloads no crate.
+const MEND: &[&str] = &["update", "--workspace"];
+
+/// A lock that fits its workspace's manifests.
+#[derive(Clone, Debug)]
+pub struct FittingLock {
+    /// What it locks; its path is the workspace's own Cargo.lock, even where that is not there.
+    pub lockfile: Lockfile,
+    /// Its text.
+    pub text: String,
+    /// How it was come by.
+    pub fit: Fit,
+}
+
+/// How a workspace's Cargo.lock and its manifests go together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fit {
+    /// It fits, and is taken as it stands.
+    AsItStands,
+    /// There is none; cargo resolved a copy.
+    Missing,
+    /// It did not fit; cargo mended a copy.
+    Outdated {
+        /// Packages of crates.io that it lacked.
+        added: usize,
+        /// Packages of crates.io that nothing needs any more.
+        removed: usize,
+    },
+}
+
+/// The lock that cargo would build with: the workspace's own where it fits the manifests, else what cargo makes of it.
+///
+/// `scratch` is an empty folder. A lock that cargo finds fitting offline, from what its own cache knows, is not looked
+/// at twice; otherwise `cargo` is asked, which must have an index to resolve with.
+pub fn fitting_lock(
+    workspace: &Workspace,
+    env: &Env,
+    scratch: &Path,
+    cargo: &CargoRunner<'_>,
+) -> Result<FittingLock, Error> {
+    let own_path = workspace.root.join("Cargo.lock");
+    // What is wrong with the lock itself is told first, in our words.
+    let before = super::lock(workspace)?;
+    let copy = Copy { scratch, env };
+    copy.make(workspace)?;
+    let folder = copy.place(&workspace.root);
+    let lock_path = folder.join("Cargo.lock");
+
+    let before_text = match &workspace.lockfile {
+        Some(path) => Some(read(path)?),
+        None => None,
+    };
+    if let (Some(text), Some(before)) = (&before_text, &before) {
+        write(&lock_path, text)?;
+        let mut quick = Command::new(program(env));
+        quick.args(MEND).args(["--locked", "--offline"]);
+        if run(quick, &folder, env)?.status.success() {
+            return Ok(FittingLock { lockfile: before.clone(), text: text.clone(), fit: Fit::AsItStands });
+        }
+    }
+
+    let output =
+        cargo(&folder, MEND).map_err(|source| Error::NoCargo { cargo: program(env).display().to_string(), source })?;
+    if !output.status.success() {
+        // The user knows the workspace by its own path, not by the copy's.
+        let words = words_of(&output).replace(&*scratch.to_string_lossy(), "");
+        return Err(Error::Unresolved { root: workspace.root.clone(), words });
+    }
+    // A workspace without any dependency has a lock, too: its members.
+    let text = read(&lock_path)?;
+    let lockfile = Lockfile::parse(&text, &own_path)?;
+    let fit = match (before, before_text) {
+        (Some(_), Some(earlier)) if earlier.lines().eq(text.lines()) => Fit::AsItStands,
+        (Some(before), _) => Fit::Outdated {
+            added: lacking(&before.packages, &lockfile.packages),
+            removed: lacking(&lockfile.packages, &before.packages),
+        },
+        (None, _) => Fit::Missing,
+    };
+    Ok(FittingLock { lockfile, text, fit })
+}
+
+/// How many of `wanted` are not in `held`; both are sorted.
+fn lacking(held: &[LockedPackage], wanted: &[LockedPackage]) -> usize {
+    wanted.iter().filter(|package| held.binary_search(package).is_err()).count()
+}
+
+struct Copy<'c> {
+    scratch: &'c Path,
+    env: &'c Env,
+}
+
+impl Copy<'_> {
+    fn make(&self, workspace: &Workspace) -> Result<(), Error> {
+        let mut seen = BTreeSet::new();
+        let mut next = self.surroundings(&workspace.root)?;
+        self.package_files(&workspace.root.join("Cargo.toml"), &workspace.members, &mut seen, &mut next)?;
+        while let Some(manifest) = next.pop() {
+            if seen.contains(&manifest) || !manifest.is_file() {
+                continue;
+            }
+            // Where cargo cannot read it here, it cannot in the copy either, and says so there if it matters.
+            let Ok(metadata) = metadata(&manifest, self.env) else {
+                self.copy(&manifest)?;
+                seen.insert(manifest);
+                continue;
+            };
+            let root = metadata.workspace_root.into_std_path_buf().join("Cargo.toml");
+            self.package_files(&root, &metadata.packages, &mut seen, &mut next)?;
+            // Such a package may be excluded from the workspace that its folder lies in.
+            if seen.insert(manifest.clone()) {
+                self.copy(&manifest)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies a workspace's manifests with a stub for each target; puts into `next` what they name by path.
+    fn package_files(
+        &self,
+        root: &Path,
+        members: &[cargo_metadata::Package],
+        seen: &mut BTreeSet<PathBuf>,
+        next: &mut Vec<PathBuf>,
+    ) -> Result<(), Error> {
+        self.copy(root)?;
+        seen.insert(root.to_owned());
+        next.extend(patches(&table(root), folder_of(root)));
+        for member in members {
+            let manifest = member.manifest_path.as_std_path();
+            if manifest != root {
+                self.copy(manifest)?;
+                seen.insert(manifest.to_owned());
+            }
+            for target in &member.targets {
+                let stub = self.place(target.src_path.as_std_path());
+                if !stub.exists() {
+                    write(&stub, "")?;
+                }
+            }
+            let paths = member.dependencies.iter().filter_map(|dependency| dependency.path.as_ref());
+            next.extend(paths.map(|path| path.as_std_path().join("Cargo.toml")));
+        }
+        Ok(())
+    }
+
+    /// What lies around a workspace and decides what is locked; gives the manifests that it names.
+    fn surroundings(&self, root: &Path) -> Result<Vec<PathBuf>, Error> {
+        let mut named = Vec::new();
+        let mut pinned = false;
+        for folder in root.ancestors() {
+            for name in ["rust-toolchain.toml", "rust-toolchain"] {
+                let pin = folder.join(name);
+                if !pinned && pin.is_file() {
+                    self.copy(&pin)?;
+                    pinned = true;
+                }
+            }
+            // With both names there, cargo takes the one without the ending.
+            let names = [".cargo/config", ".cargo/config.toml"];
+            let Some(config) = names.iter().map(|name| folder.join(name)).find(|path| path.is_file()) else {
+                continue;
+            };
+            let table = table(&config);
+            named.extend(patches(&table, folder));
+            let wanted = what_decides(table);
+            if !wanted.is_empty() {
+                write(&self.place(&config), &wanted.to_string())?;
+            }
+        }
+        Ok(named)
+    }
+
+    fn copy(&self, path: &Path) -> Result<(), Error> {
+        write(&self.place(path), &read(path)?)
+    }
+
+    /// Where the copy has a path.
+    fn place(&self, path: &Path) -> PathBuf {
+        let mut place = self.scratch.to_owned();
+        for component in path.components() {
+            match component {
+                Component::Normal(name) => place.push(name),
+                Component::ParentDir if place != self.scratch => {
+                    place.pop();
+                }
+                _ => {}
+            }
+        }
+        place
+    }
+}
+
+/// Of a configuration file: what decides which versions are locked, and nothing that is secret.
+fn what_decides(mut config: Table) -> Table {
+    let mut wanted = Table::new();
+    for name in ["patch", "resolver"] {
+        wanted.extend(config.remove(name).map(|value| (name.to_owned(), value)));
+    }
+    let registries = config.remove("registries").and_then(|value| value.try_into::<Table>().ok()).unwrap_or_default();
+    let indexes: Table = registries
+        .into_iter()
+        .filter_map(|(name, registry)| {
+            let index = registry.get("index")?.clone();
+            Some((name, Value::Table([("index".to_owned(), index)].into_iter().collect())))
+        })
+        .collect();
+    if !indexes.is_empty() {
+        wanted.insert("registries".to_owned(), Value::Table(indexes));
+    }
+    wanted
+}
+
+/// The manifests that `[patch]` and `[replace]` name by path.
+fn patches(table: &Table, base: &Path) -> Vec<PathBuf> {
+    let patched = table.get("patch").and_then(Value::as_table).into_iter().flat_map(|patch| patch.values());
+    let replaced = table.get("replace").into_iter();
+    let tables = patched.chain(replaced).filter_map(Value::as_table);
+    let paths = tables.flat_map(|table| table.values()).filter_map(|entry| entry.get("path")?.as_str());
+    paths.map(|path| normal(&base.join(path)).join("Cargo.toml")).collect()
+}
+
+/// The path without `.` and `..`, by its words alone, as cargo does it.
+fn normal(path: &Path) -> PathBuf {
+    let mut normal = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                normal.pop();
+            }
+            other => normal.push(other),
+        }
+    }
+    normal
+}
+
+/// A TOML file, empty where it is none: cargo reads the same file and tells of it better.
+fn table(path: &Path) -> Table {
+    fs::read_to_string(path).ok().and_then(|text| text.parse().ok()).unwrap_or_default()
+}
+
+fn read(path: &Path) -> Result<String, Error> {
+    fs::read_to_string(path).map_err(|source| Error::Copy { path: path.to_owned(), source })
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Error> {
+    let folder = path.parent().unwrap_or(path);
+    let written = fs::create_dir_all(folder).and_then(|()| fs::write(path, text));
+    written.map_err(|source| Error::Copy { path: path.to_owned(), source })
+}

@@ -1,0 +1,320 @@
+//! Files of the mirror: opened below its root only, and streamed in pieces that are read off the network's threads.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, SizeHint};
+use tokio::task::JoinHandle;
+
+use crate::safe_path::SafePath;
+
+/// Bytes in one piece of a body. A file of this size or less is one piece: it is read at once, and leaves in one
+/// write together with its headers.
+pub(super) const PIECE: usize = 64 * 1024;
+
+/// An open file of the mirror. It stays the same file even when an import puts another in its place.
+pub(super) struct Held {
+    /// The file, at its beginning.
+    pub file: File,
+    /// What tells it from any other.
+    pub stamp: Stamp,
+}
+
+/// What the file system knows of a file: equal stamps of one path mean equal bytes, unless the file is younger than
+/// the clock of the file system can tell (see [`Stamp::is_settled`]).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Stamp {
+    /// Bytes in the file.
+    pub size: u64,
+    /// Time of the last change of its bytes.
+    pub modified: Option<SystemTime>,
+    /// Nanoseconds since 1970 of the last change of anything about it, where the system knows, else of its bytes.
+    changed: i128,
+    inode: u64,
+}
+
+impl Stamp {
+    fn of(metadata: &fs::Metadata) -> Stamp {
+        let modified = metadata.modified().ok();
+        let (changed, inode) = identity(metadata, modified);
+        Stamp { size: metadata.len(), modified, changed, inode }
+    }
+
+    /// Whether the file is old enough that a later change is sure to give another stamp. File systems count time in
+    /// steps of some milliseconds (FAT: two seconds).
+    pub fn is_settled(&self, now: SystemTime) -> bool {
+        const STEP: i128 = 2_000_000_000;
+        nanoseconds(now) - self.changed > STEP
+    }
+
+    /// A strong entity tag. Files are never written in place, so that another content is another inode or another
+    /// time; hashing gigabytes before the first byte leaves is no option.
+    pub fn etag(&self) -> String {
+        format!("\"{:x}-{:x}-{:x}\"", self.size, self.changed, self.inode)
+    }
+}
+
+#[cfg(unix)]
+fn identity(metadata: &fs::Metadata, _: Option<SystemTime>) -> (i128, u64) {
+    use std::os::unix::fs::MetadataExt;
+    (i128::from(metadata.ctime()) * 1_000_000_000 + i128::from(metadata.ctime_nsec()), metadata.ino())
+}
+
+#[cfg(not(unix))]
+fn identity(_: &fs::Metadata, modified: Option<SystemTime>) -> (i128, u64) {
+    (modified.map_or(0, nanoseconds), 0)
+}
+
+fn nanoseconds(time: SystemTime) -> i128 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i128::try_from(since.as_nanos()).unwrap_or(i128::MAX)
+}
+
+/// Opens a file of the mirror; `None` where there is none, be it that the whole mirror is not there yet.
+pub(super) fn open(mirror: &Path, path: &SafePath) -> io::Result<Option<Held>> {
+    let opened = match open_without_links(mirror, path) {
+        Err(e) if is_link(&e) => open_through_links(mirror, path),
+        opened => opened,
+    };
+    let file = match opened {
+        Ok(file) => file,
+        Err(e) if is_absent(&e) => return Ok(None),
+        Err(e) => return Err(e),
+    };
+    let metadata = file.metadata()?;
+    Ok(metadata.is_file().then(|| Held { file, stamp: Stamp::of(&metadata) }))
+}
+
+/// The quick way: the kernel refuses every link on the way.
+#[cfg(target_os = "linux")]
+fn open_without_links(mirror: &Path, path: &SafePath) -> io::Result<File> {
+    use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
+    let root = openat(CWD, mirror, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    // A pipe must not hold the thread until somebody writes to it.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    Ok(openat2(root, path.as_str(), flags, Mode::empty(), resolve)?.into())
+}
+
+/// Elsewhere there is only the careful way.
+#[cfg(not(target_os = "linux"))]
+fn open_without_links(mirror: &Path, path: &SafePath) -> io::Result<File> {
+    open_through_links(mirror, path)
+}
+
+/// The careful way: where every link leads is found out first, and only what lies in the mirror, and is not hidden
+/// there, is opened.
+fn open_through_links(mirror: &Path, path: &SafePath) -> io::Result<File> {
+    let outside = || io::Error::from(io::ErrorKind::NotFound);
+    let root = fs::canonicalize(mirror)?;
+    let real = fs::canonicalize(path.below(&root))?;
+    let inside = real.strip_prefix(&root).map_err(|_| outside())?;
+    if inside.iter().any(|part| part.as_encoded_bytes().starts_with(b".")) {
+        return Err(outside());
+    }
+    open_plain(&real)
+}
+
+#[cfg(unix)]
+fn open_plain(path: &Path) -> io::Result<File> {
+    use rustix::fs::{Mode, OFlags, open};
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::NOFOLLOW;
+    Ok(open(path, flags, Mode::empty())?.into())
+}
+
+#[cfg(not(unix))]
+fn open_plain(path: &Path) -> io::Result<File> {
+    File::open(path)
+}
+
+/// A link stood in the way, or this kernel cannot look out for them (before 5.6, or within some containers).
+#[cfg(target_os = "linux")]
+fn is_link(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let link = [Errno::LOOP, Errno::XDEV, Errno::AGAIN, Errno::NOSYS, Errno::PERM];
+    error.raw_os_error().is_some_and(|code| link.iter().any(|errno| errno.raw_os_error() == code))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_link(_: &io::Error) -> bool {
+    false
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidFilename, NotADirectory, NotFound};
+    let kinds = [NotFound, NotADirectory, InvalidFilename];
+    // A link that goes in circles leads nowhere.
+    kinds.contains(&error.kind()) || is_circle(error)
+}
+
+#[cfg(unix)]
+fn is_circle(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())
+}
+
+#[cfg(not(unix))]
+fn is_circle(_: &io::Error) -> bool {
+    false
+}
+
+/// A response's body: bytes at hand, and perhaps the rest of a file.
+#[derive(Default)]
+pub(super) struct Content {
+    ready: Option<Bytes>,
+    rest: Option<JoinHandle<io::Result<(File, Bytes)>>>,
+    /// Bytes of the file that follow those at hand.
+    left: u64,
+}
+
+impl Content {
+    /// A body of these bytes.
+    pub fn of(bytes: impl Into<Bytes>) -> Content {
+        Content { ready: Some(bytes.into()).filter(|bytes| !bytes.is_empty()), rest: None, left: 0 }
+    }
+
+    /// A part of a file. Its first piece is read here; call it where reading may block.
+    pub fn of_file(mut file: File, start: u64, length: u64) -> io::Result<Content> {
+        if start > 0 {
+            file.seek(SeekFrom::Start(start))?;
+        }
+        let first = read_piece(&mut file, length)?;
+        let left = length - first.len() as u64;
+        let mut content = Content { left, ..Content::of(first) };
+        if left > 0 {
+            content.rest = Some(read_on(file, left));
+        }
+        Ok(content)
+    }
+}
+
+/// The next piece of a file of which `left` bytes are to come.
+fn read_piece(file: &mut File, left: u64) -> io::Result<Bytes> {
+    let wanted = usize::try_from(left).unwrap_or(PIECE).min(PIECE);
+    let mut piece = Vec::with_capacity(wanted);
+    file.take(wanted as u64).read_to_end(&mut piece)?;
+    if piece.len() < wanted {
+        // Somebody cut the file in place, which nothing here does. The connection is closed, so that the client sees it.
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(piece.into())
+}
+
+/// Reads the next piece while the last one is on its way out.
+fn read_on(mut file: File, left: u64) -> JoinHandle<io::Result<(File, Bytes)>> {
+    tokio::task::spawn_blocking(move || {
+        let piece = read_piece(&mut file, left)?;
+        Ok((file, piece))
+    })
+}
+
+impl Body for Content {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        if let Some(bytes) = self.ready.take() {
+            return Poll::Ready(Some(Ok(Frame::data(bytes))));
+        }
+        let Some(reading) = &mut self.rest else { return Poll::Ready(None) };
+        let read = ready!(Pin::new(reading).poll(cx));
+        self.rest = None;
+        let (file, piece) = match read {
+            Ok(Ok(read)) => read,
+            Ok(Err(source)) => return Poll::Ready(Some(Err(source))),
+            Err(stopped) => return Poll::Ready(Some(Err(io::Error::other(stopped)))),
+        };
+        self.left -= piece.len() as u64;
+        if self.left > 0 {
+            self.rest = Some(read_on(file, self.left));
+        }
+        Poll::Ready(Some(Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ready.is_none() && self.rest.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.ready.as_ref().map_or(0, |bytes| bytes.len() as u64) + self.left)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::BodyExt;
+
+    fn path(text: &str) -> SafePath {
+        text.parse().expect("a safe path")
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_followed_inside_the_mirror_only() {
+        use std::os::unix::fs::symlink;
+        let folder = tempfile::tempdir().expect("folder");
+        let mirror = folder.path().join("mirror");
+        for sub in ["dist", ".frostmirror"] {
+            fs::create_dir_all(mirror.join(sub)).expect("folder");
+        }
+        fs::write(folder.path().join("secret"), "secret").expect("write");
+        fs::write(mirror.join("dist/file"), "file").expect("write");
+        fs::write(mirror.join(".frostmirror/state"), "state").expect("write");
+        for (target, link) in [
+            ("file", "dist/inside"),
+            ("../../secret", "dist/outside"),
+            ("/etc/hostname", "dist/absolute"),
+            ("../.frostmirror/state", "dist/hidden"),
+            ("circle", "dist/circle"),
+            ("../..", "dist/up"),
+        ] {
+            symlink(target, mirror.join(link)).expect("link");
+        }
+        let held = |name: &str| open(&mirror, &path(name)).expect("no error").is_some();
+        assert!(held("dist/file") && held("dist/inside"));
+        for name in
+            ["dist/outside", "dist/absolute", "dist/hidden", "dist/circle", "dist/up/secret", "dist", "dist/file/x"]
+        {
+            assert!(!held(name), "{name}");
+        }
+        symlink(&mirror, folder.path().join("elsewhere")).expect("link");
+        assert!(open(&folder.path().join("elsewhere"), &path("dist/file")).expect("no error").is_some());
+        assert!(open(&folder.path().join("nowhere"), &path("dist/file")).expect("no error").is_none());
+    }
+
+    #[tokio::test]
+    async fn pieces_make_the_whole() {
+        let folder = tempfile::tempdir().expect("folder");
+        let bytes: Vec<u8> = (0..=250).cycle().take(3 * PIECE + 17).collect();
+        fs::write(folder.path().join("x"), &bytes).expect("write");
+        for (start, length) in [(0, bytes.len()), (5, PIECE), (5, PIECE + 1), (bytes.len() - 1, 1), (7, 0)] {
+            let held = open(folder.path(), &path("x")).expect("open").expect("there");
+            let content = Content::of_file(held.file, start as u64, length as u64).expect("read");
+            assert_eq!(content.size_hint().exact(), Some(length as u64));
+            let read = content.collect().await.expect("body").to_bytes();
+            assert!(read == bytes[start..start + length], "{start} {length}");
+        }
+        let held = open(folder.path(), &path("x")).expect("open").expect("there");
+        let content = Content::of_file(held.file, 0, bytes.len() as u64 + 1).expect("read");
+        assert!(content.collect().await.is_err(), "a file that was cut is no whole body");
+    }
+
+    #[test]
+    fn stamps() {
+        let folder = tempfile::tempdir().expect("folder");
+        let stamp = || open(folder.path(), &path("x")).expect("open").expect("there").stamp;
+        fs::write(folder.path().join("x"), "one").expect("write");
+        let first = stamp();
+        assert_eq!(first.etag(), stamp().etag());
+        let now = SystemTime::now();
+        assert!(!first.is_settled(now) && first.is_settled(now + std::time::Duration::from_secs(10)));
+        fs::write(folder.path().join("y"), "two").expect("write");
+        fs::rename(folder.path().join("y"), folder.path().join("x")).expect("rename");
+        assert_ne!(first.etag(), stamp().etag());
+    }
+}

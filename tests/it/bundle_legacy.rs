@@ -1,0 +1,245 @@
+//! Bundles of frostmirror 1.x: a real one, frozen, and forged ones that are bent.
+
+use std::error::Error as _;
+use std::fs;
+use std::io::{self, Cursor, Read};
+
+use frostmirror::bundle::format::{BundleKind, Entry, Manifest};
+use frostmirror::bundle::open::{Passing, Visitor, open_any};
+use frostmirror::bundle::verify::verify;
+use frostmirror::digest::Sha256;
+use frostmirror::event::Silent;
+use proptest::prelude::*;
+use tempfile::tempdir;
+
+use crate::support::forge::{FakeCrate, brotli};
+
+const FROZEN: &[u8] = include_bytes!("../../fixtures/bundles/frostmirror-1.0.0.pkg");
+
+/// A section, as the format has it.
+type Section = (String, Vec<u8>);
+
+fn read(bytes: &[u8], visitor: &mut dyn Visitor) -> Result<Manifest, Vec<String>> {
+    let folder = tempdir().expect("a folder");
+    let bundle = open_any(Box::new(Cursor::new(bytes)), "old.pkg", folder.path()).map_err(|error| {
+        vec![match error.source() {
+            Some(source) => format!("{error}: {source}"),
+            None => error.to_string(),
+        }]
+    })?;
+    let streamed = bundle.stream(visitor).expect("a file in memory");
+    assert_eq!(fs::read_dir(folder.path()).expect("a list").count(), 0, "the plain form has no name");
+    match streamed.problems.as_slice() {
+        [] => Ok(streamed.manifest),
+        problems => Err(problems.iter().map(ToString::to_string).collect()),
+    }
+}
+
+fn refused(bytes: &[u8], words: &[&str]) {
+    let problems = read(bytes, &mut Passing).expect_err("a refusal");
+    let named = problems.iter().any(|line| words.iter().all(|word| line.contains(word)));
+    assert!(named, "no line has {words:?} in {problems:#?}");
+}
+
+/// The plain form of these sections.
+fn plain(sections: &[Section]) -> Vec<u8> {
+    let mut bytes = b"FMPKG\0\x01\0".to_vec();
+    bytes.extend_from_slice(&u32::try_from(sections.len()).expect("few").to_le_bytes());
+    let mut offset = 12 + sections.iter().map(|(path, _)| path.len() + 20).sum::<usize>();
+    for (path, data) in sections {
+        bytes.extend_from_slice(&u32::try_from(path.len()).expect("short").to_le_bytes());
+        bytes.extend_from_slice(path.as_bytes());
+        bytes.extend_from_slice(&(offset as u64).to_le_bytes());
+        bytes.extend_from_slice(&(data.len() as u64).to_le_bytes());
+        offset += data.len();
+    }
+    for (_, data) in sections {
+        bytes.extend_from_slice(data);
+    }
+    bytes
+}
+
+/// The sections of a bundle of these crates, with whole index files: a line of another version stands before each.
+fn sections(crates: &[FakeCrate]) -> Vec<Section> {
+    let mut all = Vec::new();
+    let mut table = std::collections::BTreeMap::new();
+    for one in crates {
+        let (name, version) = (one.id.name.to_string(), one.id.version.to_string());
+        all.push((format!("crates/{name}/{version}/download"), one.bytes.clone()));
+        let older = FakeCrate::new(&name, "0.0.1", 1);
+        let text = format!("{}\nnot a line\n{}\n", older.line(), one.line());
+        all.push((format!("index/{}", one.id.name.index_path()), text.into_bytes()));
+        let (digest, size) = (one.sha256(), one.bytes.len());
+        let entry = format!(
+            r#""{name}-{version}":{{"name":"{name}","version":"{version}","sha256":"{digest}","size":{size}}}"#
+        );
+        table.insert(format!("{name}-{version}"), entry);
+    }
+    all.push(("config.toml".to_owned(), b"[source]\n".to_vec()));
+    let table = format!("{{{}}}", table.into_values().collect::<Vec<_>>().join(","));
+    let head = r#"{"created":"2026-04-02T21:30:00.123456789+00:00","bundle_type":"full","targets":["x86_64-unknown-linux-gnu"],"toolchain":"stable","crates":"#;
+    let body = format!(r#"{head}{table},"rustup":[],"dist":[]"#);
+    let hash = Sha256::of(format!("{body}}}").as_bytes());
+    all.insert(0, ("manifest.json".to_owned(), format!(r#"{body},"manifest_hash":"{hash}"}}"#).into_bytes()));
+    all
+}
+
+fn two() -> Vec<Section> {
+    sections(&[FakeCrate::new("a", "1.0.0", 60), FakeCrate::new("bb", "0.2.0", 40)])
+}
+
+fn bent(bend: impl FnOnce(&mut Vec<Section>)) -> Vec<u8> {
+    let mut sections = two();
+    bend(&mut sections);
+    brotli(&plain(&sections))
+}
+
+/// Collects paths and contents.
+#[derive(Default)]
+struct Collected(Vec<(String, Vec<u8>)>);
+
+impl Visitor for Collected {
+    fn begin(&mut self, entry: &Entry) -> io::Result<()> {
+        self.0.push((entry.path.to_string(), Vec::new()));
+        Ok(())
+    }
+
+    fn data(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.last_mut().expect("begun").1.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn end(&mut self, _: &Entry, _: bool) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_real_bundle_reads_as_one_of_ours() {
+    let mut collected = Collected::default();
+    let manifest = read(FROZEN, &mut collected).expect("it is good");
+    let paths: Vec<&str> = collected.0.iter().map(|(path, _)| path.as_str()).collect();
+    assert_eq!(
+        paths,
+        ["crates/cfg-if-1.0.0.crate", "crates/itoa-1.0.11.crate", "index/cf/g-/cfg-if", "index/it/oa/itoa"]
+    );
+    assert_eq!(manifest.kind, BundleKind::Full);
+    assert_eq!(manifest.created, "2026-11-21T09:30:34Z");
+    let index = String::from_utf8(collected.0[3].1.clone()).expect("text");
+    assert_eq!(index.lines().count(), 1, "pruned to the version in the bundle");
+    assert!(index.contains("\"1.0.11\""), "{index}");
+}
+
+#[test]
+fn verify_takes_a_real_bundle_and_a_pipe_does_too() {
+    let folder = tempdir().expect("a folder");
+    let path = folder.path().join("old.pkg");
+    fs::write(&path, FROZEN).expect("a file");
+    let verdict = verify(&path, folder.path(), &Silent).expect("it reads");
+    assert_eq!(verdict.problems, []);
+    let (reader, mut writer) = io::pipe().expect("a pipe");
+    let feeding = std::thread::spawn(move || io::copy(&mut Cursor::new(FROZEN), &mut writer).expect("fed"));
+    let bundle = open_any(Box::new(reader.take(u64::MAX)), "pipe", folder.path()).expect("it opens");
+    assert_eq!(bundle.stream(&mut Passing).expect("it streams").manifest.id, verdict.manifest.id);
+    feeding.join().expect("fed");
+}
+
+#[test]
+fn a_forged_bundle_is_good_to_begin_with_and_always_the_same() {
+    let first = read(&bent(|_| {}), &mut Passing).expect("good");
+    let again = read(&bent(|sections| sections[1..].reverse()), &mut Passing).expect("good");
+    assert_eq!(first, again);
+    assert_eq!(first.created, "2026-04-02T21:30:00Z");
+    assert_eq!(first.crates.len(), 2);
+    assert_eq!(first.lineage.sequence, 1_775_165_400, "the second of its making");
+}
+
+#[test]
+fn bent_sections_are_refused_by_name() {
+    refused(&bent(|s| s[1].1[5] ^= 1), &["crates/a-1.0.0.crate", "SHA-256"]);
+    refused(&bent(|s| s[1].1.push(0)), &["crates/a/1.0.0/download", "another size"]);
+    refused(&bent(|s| drop(s.remove(1))), &["crates/a/1.0.0/download", "not in the bundle"]);
+    refused(&bent(|s| drop(s.remove(2))), &["a 1.0.0", "no index line"]);
+    refused(
+        &bent(|s| s.push(("crates/x/1.0.0/download".to_owned(), vec![1]))),
+        &["crates/x/1.0.0/download", "not in its manifest"],
+    );
+    refused(&bent(|s| s.push(("crates/../../x".to_owned(), vec![1]))), &["crates/../../x", "unsafe path"]);
+    refused(&bent(|s| s.push(("/tmp/x".to_owned(), vec![1]))), &["/tmp/x", "unsafe path"]);
+    refused(&bent(|s| s.push(("evil".to_owned(), vec![1]))), &["evil", "not in its manifest"]);
+    refused(&bent(|s| s.push(s[0].clone())), &["manifest.json", "twice"]);
+    refused(&bent(|s| drop(s.remove(0))), &["no manifest"]);
+    refused(&bent(|s| s[0].1[20] ^= 1), &["manifest.json", "its own hash"]);
+    refused(&bent(|s| s[0].1.truncate(100)), &["manifest is malformed"]);
+    refused(&bent(|s| s.push(s[2].clone())), &["index/1/a", "twice"]);
+    let other = FakeCrate::new("a", "1.0.0", 61).line() + "\n";
+    refused(&bent(|s| s[2].1 = other.clone().into_bytes()), &["index/1/a", "another checksum"]);
+    refused(&bent(|s| s[2].0 = "index/2/aa".to_owned()), &["a 1.0.0", "no index line"]);
+    let twice: &dyn Fn(&mut Vec<Section>) = &|s| s[2].1 = s[2].1.repeat(2);
+    refused(&bent(twice), &["index/1/a", "second line"]);
+    refused(&bent(|s| s[2].1 = vec![b' '; 3_000_000]), &["shrank more"]);
+}
+
+#[test]
+fn a_bent_table_is_refused() {
+    let good = plain(&two());
+    let at = 12 + 4 + "manifest.json".len();
+    let table = |place: usize, value: u64| {
+        let mut bytes = good.clone();
+        bytes[place..place + 8].copy_from_slice(&value.to_le_bytes());
+        brotli(&bytes)
+    };
+    let offset = u64::from_le_bytes(good[at..at + 8].try_into().expect("eight"));
+    for value in [0, offset - 1, offset + 1, u64::MAX] {
+        refused(&table(at, value), &["manifest.json", "is not where"]);
+    }
+    let length = u64::from_le_bytes(good[at + 8..at + 16].try_into().expect("eight"));
+    for value in [0, length - 1, length + 1, u64::MAX, u64::MAX - offset] {
+        refused(&table(at + 8, value), &["is not where"]);
+    }
+    let mut bytes = good.clone();
+    bytes[12..16].copy_from_slice(&u32::MAX.to_le_bytes());
+    refused(&brotli(&bytes), &["path that is too long"]);
+    bytes[12..16].copy_from_slice(&13u32.to_le_bytes());
+    bytes[16] = 0xff;
+    refused(&brotli(&bytes), &["not UTF-8"]);
+    refused(&brotli(&[&good[..], b"x"].concat()), &["bytes follow"]);
+    refused(&[&brotli(&good)[..], b"x"].concat(), &["bytes follow"]);
+    refused(&brotli(&good[..good.len() - 1]), &["ends before"]);
+    refused(&brotli(b"FMPKG\0\x02\0\0\0\0\0"), &["is not a bundle"]);
+}
+
+#[test]
+fn wherever_it_is_cut_it_is_refused() {
+    let stored = brotli(&plain(&two()));
+    for length in 0..stored.len() {
+        refused(&stored[..length], &["old.pkg"]);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Text that is not passed on has no digest, so that a flip there shows nowhere; all that is passed on must hold.
+    #[test]
+    fn a_flip_never_passes_on_other_bytes(place in any::<prop::sample::Index>(), bit in 0u8..8) {
+        let stored = bent(|_| {});
+        let mut good = Collected::default();
+        let expected = read(&stored, &mut good).expect("good");
+        let mut bytes = stored.clone();
+        bytes[place.index(stored.len())] ^= 1 << bit;
+        let mut collected = Collected::default();
+        if let Ok(manifest) = read(&bytes, &mut collected) {
+            prop_assert_eq!(manifest.crates, expected.crates);
+            let crates = |all: &Collected| all.0.iter().filter(|(path, _)| path.starts_with("crates/")).cloned().collect::<Vec<_>>();
+            prop_assert_eq!(crates(&collected), crates(&good));
+        }
+    }
+
+    #[test]
+    fn arbitrary_plain_forms_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), kept in 0usize..80) {
+        let good = plain(&two());
+        let whole = [&good[..kept], &bytes].concat();
+        prop_assert!(read(&brotli(&whole), &mut Passing).is_err());
+    }
+}

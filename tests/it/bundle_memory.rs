@@ -1,0 +1,164 @@
+//! Bombs: what is small on the wire and large when it is unfolded ends in an error, and in little memory.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use frostmirror::artifact::Kind;
+use frostmirror::digest::Sha256;
+use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat, open};
+use tempfile::tempdir;
+
+use crate::support::forge::{self, FakeCrate, Forged, assemble, brotli, entry, header, seal};
+use crate::support::sandbox::BINARY;
+
+/// Peak memory in KiB of a process that verified the bundle at `path`, and what it said of it.
+///
+/// The process is given a FIFO as its second bundle: when it waits there, it is done with the first and still alive.
+fn peak(path: &Path) -> (u64, String) {
+    let folder = tempdir().expect("a folder");
+    let fifo = folder.path().join("fifo");
+    mknodat(CWD, &fifo, FileType::Fifo, Mode::from(0o600), 0).expect("a fifo");
+    let mut child = Command::new(BINARY)
+        .arg("verify")
+        .args([path, &fifo])
+        .env("TMPDIR", folder.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary");
+    let started = Instant::now();
+    let writer = loop {
+        // Succeeds only when the other end is open.
+        match open(&fifo, OFlags::WRONLY | OFlags::NONBLOCK, Mode::empty()) {
+            Ok(writer) => break writer,
+            Err(_) if started.elapsed() < Duration::from_secs(60) => std::thread::sleep(Duration::from_millis(5)),
+            Err(error) => {
+                child.kill().expect("it runs");
+                panic!("the process never came to its second bundle: {error}");
+            }
+        }
+    };
+    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).expect("its status");
+    drop(writer);
+    let output = child.wait_with_output().expect("it ends");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("its peak");
+    let peak = line.trim().trim_end_matches(" kB").parse().expect("a number");
+    let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).expect("text")).concat();
+    (peak, said)
+}
+
+fn bounded(bytes: &[u8], words: &str) {
+    let folder = tempdir().expect("a folder");
+    let small = forge::packed(&forge::some_crates(), folder.path());
+    let (baseline, said) = peak(&small);
+    assert!(said.contains("OK -- 5 crates, 0 rustup artifacts"), "{said}");
+    let path = folder.path().join("bomb.pkg");
+    fs::write(&path, bytes).expect("a file");
+    let (peak, said) = peak(&path);
+    assert!(said.contains(words), "{said}");
+    assert!(peak < baseline + 64 * 1024, "{peak} KiB, where a small bundle takes {baseline} KiB");
+}
+
+/// `count` times `part`, compressed without ever being whole in memory.
+fn repeated(before: &[u8], part: &[u8], count: usize, after: &[u8]) -> (Vec<u8>, u64) {
+    let mut encoder = brotli::CompressorWriter::new(Vec::new(), 65536, 3, 22);
+    encoder.write_all(before).expect("memory");
+    let block = part.repeat(65536 / part.len());
+    let blocks = count.div_ceil(65536 / part.len());
+    for _ in 0..blocks {
+        encoder.write_all(&block).expect("memory");
+    }
+    encoder.write_all(after).expect("memory");
+    let length = before.len() + blocks * block.len() + after.len();
+    (encoder.into_inner(), length as u64)
+}
+
+#[test]
+fn a_manifest_that_swells_is_refused_by_its_header() {
+    let (stored, plain) = repeated(b"{", b"          ", 11_000_000, b"}");
+    let head = header(1, "0.1.0", stored.len() as u64, plain, &Sha256::of(&stored));
+    bounded(&[&head[..], &stored].concat(), "shrank more than a manifest can");
+}
+
+#[test]
+fn a_manifest_that_lies_about_its_length_is_cut_off() {
+    let (stored, _) = repeated(b"{", b"          ", 11_000_000, b"}");
+    let head = header(1, "0.1.0", stored.len() as u64, 5000, &Sha256::of(&stored));
+    bounded(&[&head[..], &stored].concat(), "more bytes than the header states");
+}
+
+/// Manifests that keep within the ratio, by noise behind the bomb, and hold millions of small values.
+#[test]
+fn a_manifest_of_many_small_values_is_refused_for_its_weight() {
+    let noise: String =
+        FakeCrate::new("noise", "1.0.0", 6_000_000).bytes.iter().map(|byte| char::from(b'A' + byte % 32)).collect();
+    let noise = noise.replace('\\', "/");
+    for (key, value) in
+        [("targets", &b"\"\","[..]), ("targets", b"\"a\","), ("blocks", b"{\"encoding\":\"stored\",\"entries\":[]},")]
+    {
+        let before = format!(r#"{{"id":"{}","{key}":["#, "0".repeat(32));
+        let after = format!(r#"],"noise":"{noise}"}}"#);
+        let (stored, plain) = repeated(before.as_bytes(), value, 90_000_000 / value.len(), after.as_bytes());
+        assert!(plain < stored.len() as u64 * 32, "{plain} of {}", stored.len());
+        let head = header(1, "0.1.0", stored.len() as u64, plain, &Sha256::of(&stored));
+        bounded(&[&head[..], &stored].concat(), "larger than the crates that it names account for");
+    }
+}
+
+#[test]
+fn a_group_that_swells_is_refused_by_name() {
+    let crates = [FakeCrate::new("a", "1.0.0", 60)];
+    // As much as a group may hold, in next to nothing.
+    let text = " ".repeat(4 * 1024 * 1024);
+    bounded(&Forged::of(&crates).with_index(&[("index/1/a", text)]).bytes(), "`index/1/a` shrank more than text can");
+    // More than it states.
+    let mut forged = Forged::of(&crates);
+    let place = forged.place(Kind::Index);
+    let (stored, _) = repeated(b"", b" ", 300_000_000, b"");
+    forged.encoded(vec![entry("index/1/a", Kind::Index, crates[0].line().as_bytes())], &stored);
+    let block = (forged.manifest.blocks.pop().expect("pushed"), forged.payload.pop().expect("pushed"));
+    (forged.manifest.blocks[place], forged.payload[place]) = block;
+    bounded(&forged.bytes(), "index/1/a");
+}
+
+#[test]
+fn a_legacy_bundle_that_swells_is_refused() {
+    let path = b"crates/a/1.0.0/download";
+    let mut table = b"FMPKG\0\x01\0\x01\0\0\0".to_vec();
+    table.extend_from_slice(&23u32.to_le_bytes());
+    table.extend_from_slice(path);
+    table.extend_from_slice(&55u64.to_le_bytes());
+    table.extend_from_slice(&(1u64 << 30).to_le_bytes());
+    let (stored, _) = repeated(&table, &[0], 300_000_000, b"");
+    bounded(&stored, "shrank more than a bundle can");
+    // A table without end.
+    let (stored, _) =
+        repeated(b"FMPKG\0\x01\0\xff\xff\xff\xff", b"\x01\0\0\0a\x00\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 3_000_000, b"");
+    bounded(&stored, "frostmirror 1.x");
+}
+
+#[test]
+fn a_bundle_of_many_crates_stays_within_a_kilobyte_each() {
+    let folder = tempdir().expect("a folder");
+    let small = forge::packed(&forge::some_crates(), folder.path());
+    let (baseline, _) = peak(&small);
+    let crates: Vec<FakeCrate> = (0..3000).map(|n| FakeCrate::new(&format!("crate-{n}"), "1.0.0", 20)).collect();
+    let many = forge::packed(&crates, folder.path());
+    let (peak, said) = peak(&many);
+    assert!(said.contains("OK -- 3000 crates"), "{said}");
+    assert!(peak < baseline + 64 * 1024 + 3000, "{peak} KiB, where a small bundle takes {baseline} KiB");
+    File::open(&many).expect("it is still there");
+}
+
+/// Twenty bytes that ask for a window of a gigabyte, in the place of a manifest and of a group.
+#[test]
+fn a_window_beyond_the_standard_is_refused() {
+    let window = [0x11, 0x1e, 0x03, 0, 0, 0, 0, 0];
+    let head = header(1, "0.1.0", 8, 5000, &Sha256::of(&window));
+    bounded(&[&head[..], &window].concat(), "not valid brotli");
+    let json = seal(&format!(r#"{{"id":"{}"}}"#, "0".repeat(32)));
+    bounded(&assemble(json, &brotli(b"")), "missing field");
+}

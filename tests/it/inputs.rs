@@ -1,0 +1,94 @@
+//! What users give: depends.toml, Cargo.lock, workspaces; and `init`, which makes the first from the others.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use frostmirror::failure::{Class, Failure};
+use frostmirror::gather::depends::{Depends, Profile};
+
+mod init;
+
+fn fixtures(folder: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/depends").join(folder);
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<PathBuf> = entries.filter(|path| path.extension() == Some(OsStr::new("toml"))).collect();
+    files.sort();
+    assert!(!files.is_empty());
+    files
+}
+
+#[test]
+fn every_good_fixture_is_read() {
+    for path in fixtures("good") {
+        if let Err(error) = Depends::read(&path) {
+            panic!("{error}");
+        }
+    }
+}
+
+#[test]
+fn all_forms_mix() {
+    let path = fixtures("good").into_iter().find(|path| path.ends_with("every-form.toml")).unwrap();
+    let depends = Depends::read(&path).unwrap();
+    let groups: Vec<(Option<&str>, Vec<String>)> = depends
+        .groups
+        .iter()
+        .map(|group| {
+            let entries = group.entries.iter().map(|entry| {
+                let wanted = entry.alternatives.iter().map(|requirement| {
+                    let defaults = if requirement.default_features { "" } else { " no-default" };
+                    format!("{}{defaults} [{}]", requirement.version, requirement.features.join(" "))
+                });
+                format!("{}={}: {}", entry.key, entry.package, wanted.collect::<Vec<_>>().join(" | "))
+            });
+            (group.number.as_deref(), entries.collect())
+        })
+        .collect();
+    let expected: Vec<(Option<&str>, Vec<&str>)> = vec![
+        (
+            None,
+            vec![
+                "anyhow=anyhow: 1 []",
+                "tokio=tokio: 1 [rt-multi-thread net]",
+                "reqwest=reqwest: 0.12 no-default [rustls-tls]",
+                "serde=serde: =1.0.100 [] | 1 [derive]",
+                "json1=serde_json: =1.0.100 []",
+                "serde_json=serde_json: >=1.0.101, <2 []",
+                "regex=regex: 1.10 [unicode c++17]",
+            ],
+        ),
+        (Some("2"), vec!["axum=axum: 0.6 []", "hyper=hyper: 0.14 [server http1]"]),
+        (Some("10"), vec!["rand=rand: 0.7 [] | 0.8 []"]),
+    ];
+    let expected: Vec<(Option<&str>, Vec<String>)> = expected
+        .into_iter()
+        .map(|(number, entries)| (number, entries.into_iter().map(str::to_owned).collect()))
+        .collect();
+    assert_eq!(groups, expected);
+    let locked: Vec<String> = depends.locked.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        locked,
+        ["itoa 1.0.11", "openssl-src 110.0.0", "openssl-src 110.0.0+1.1.0f", "syn 1.0.109", "syn 2.0.90"]
+    );
+    let platforms = depends.platforms.unwrap();
+    assert_eq!(platforms.targets.len(), 3);
+    assert_eq!(platforms.toolchain, ["stable", "1.86.0", "nightly-2026-04-25"]);
+    assert_eq!(platforms.profile, Some(Profile::Default));
+    assert_eq!(platforms.components, ["rust-src"]);
+}
+
+/// Run with SNAPSHOTS=overwrite to renew the texts.
+#[test]
+fn every_bad_fixture_is_told_with_line_column_and_what_was_expected() {
+    for path in fixtures("bad") {
+        let Err(error) = Depends::read(&path) else { panic!("{} is accepted", path.display()) };
+        let failure = Failure::from(error);
+        assert_eq!(failure.class, Class::Input, "{}", path.display());
+        let text = format!("error: {failure}\n\nhint: {}\n", failure.hint.clone().unwrap());
+        let text = text.replace(path.to_str().unwrap(), "depends.toml");
+        let expected =
+            snapbox::Data::read_from(&path.with_extension("stderr"), Some(snapbox::data::DataFormat::Text)).raw();
+        snapbox::assert_data_eq!(text, expected);
+    }
+}

@@ -1,0 +1,179 @@
+//! One run of the gathering rooms as a library, in a folder of its own.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use frostmirror::crate_id::CrateId;
+use frostmirror::digest::Sha256;
+use frostmirror::env::Env;
+use frostmirror::event::{Event, Sink};
+use frostmirror::failure::Failure;
+use frostmirror::gather::cache::Cache;
+use frostmirror::gather::cargo::Cargo;
+use frostmirror::gather::cargo_config::{Origin, Upstream as Address};
+use frostmirror::gather::depends::Depends;
+use frostmirror::gather::download::{self, Downloaded, Downloads};
+use frostmirror::gather::index::Index;
+use frostmirror::gather::lockfile::Lockfile;
+use frostmirror::gather::resolve::{Input, Resolved, Resolver, Skip};
+use frostmirror::http::{Client, Secret, Settings};
+use tempfile::TempDir;
+
+use crate::support::upstream::Upstream;
+
+/// Everything that was reported.
+#[derive(Default)]
+pub struct Recorder(Mutex<Vec<Event>>);
+
+impl Sink for Recorder {
+    fn event(&self, event: Event) {
+        self.0.lock().unwrap().push(event);
+    }
+}
+
+impl Recorder {
+    /// The status lines and warnings, one a line.
+    pub fn text(&self) -> String {
+        let events = self.0.lock().unwrap();
+        let lines = events.iter().filter_map(|event| match event {
+            Event::Status { verb, message } => Some(format!("{verb} {message}\n")),
+            Event::Warning(message) => Some(format!("warning: {message}\n")),
+            _ => None,
+        });
+        lines.collect()
+    }
+
+    /// The sum of what was announced and the sum of what was done, in items.
+    pub fn items(&self) -> (u64, u64) {
+        let events = self.0.lock().unwrap();
+        events.iter().fold((0, 0), |(begun, done), event| match event {
+            Event::Begin { items, .. } => (begun + items, done),
+            Event::Advance { items, .. } => (begun, done + items),
+            _ => (begun, done),
+        })
+    }
+}
+
+/// Where the runs of one test happen.
+pub struct Workshop {
+    folder: TempDir,
+    vars: BTreeMap<String, String>,
+    address: Address,
+    pub offline: bool,
+    pub skip: Skip,
+    pub cargo_home: Option<PathBuf>,
+    pub events: Arc<Recorder>,
+}
+
+impl Workshop {
+    pub fn new(upstream: &Upstream) -> Workshop {
+        // Of this process's environment, only what leads to the toolchain.
+        let vars = ["PATH", "HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN"];
+        let vars = vars.into_iter().filter_map(|name| Some((name.to_owned(), std::env::var(name).ok()?)));
+        Workshop {
+            folder: TempDir::with_prefix("frostmirror-test-").unwrap(),
+            vars: vars.collect(),
+            address: Address {
+                index: upstream.index_url(),
+                dl: None,
+                token: None,
+                origin: Origin::Environment,
+                warnings: Vec::new(),
+            },
+            offline: false,
+            skip: Skip::default(),
+            cargo_home: None,
+            events: Arc::default(),
+        }
+    }
+
+    pub fn env(mut self, name: &str, value: &str) -> Workshop {
+        self.vars.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    pub fn token(mut self, token: &str) -> Workshop {
+        self.address.token = Some(Secret::new(token));
+        self
+    }
+
+    pub fn dl(mut self, dl: &str) -> Workshop {
+        self.address.dl = Some(dl.to_owned());
+        self
+    }
+
+    pub fn path(&self, relative: &str) -> PathBuf {
+        self.folder.path().join(relative)
+    }
+
+    pub fn depends(&self, text: &str) -> Input {
+        Input::Depends(Depends::parse(text, Path::new("/project/depends.toml")).unwrap())
+    }
+
+    pub fn lock(&self, text: &str) -> Input {
+        Input::Lockfile(Lockfile::parse(text, Path::new("/project/Cargo.lock")).unwrap())
+    }
+
+    fn parts(&self) -> (Index, Downloads) {
+        let settings = Settings { retries: 1, first_backoff: Duration::from_millis(1), ..Settings::default() };
+        let client = Client::new(&settings).unwrap();
+        let sink: Arc<dyn Sink> = self.events.clone();
+        let cache = self.path("cache");
+        let index = Index::new(client.clone(), self.address.clone(), &cache, self.offline, sink.clone());
+        let downloads = Downloads {
+            client,
+            index: index.clone(),
+            cache: Cache::open(&cache).unwrap(),
+            cargo_home: self.cargo_home.clone(),
+            jobs: 8,
+            offline: self.offline,
+            sink,
+        };
+        (index, downloads)
+    }
+
+    /// Resolves in a run of its own.
+    pub fn resolve(&self, inputs: &[Input]) -> Result<Resolved, Failure> {
+        on_a_runtime(async {
+            let (index, downloads) = self.parts();
+            let cargo = Cargo::find(&Env::of(self.vars.clone()), self.folder.path()).await?;
+            let resolver = Resolver::start(cargo, index, self.skip.clone(), 2, self.events.clone()).await?;
+            Ok(resolver.resolve(inputs, &downloads).await?)
+        })
+    }
+
+    /// Resolves one depends.toml: `name version`, sorted.
+    pub fn names(&self, depends: &str) -> Vec<String> {
+        names(&self.resolve(&[self.depends(depends)]).unwrap())
+    }
+
+    /// What the user is told of a failure, with the exit code before it.
+    pub fn failure(&self, inputs: &[Input]) -> String {
+        told(self.resolve(inputs).expect_err("this must fail"))
+    }
+
+    /// Downloads in a run of its own.
+    pub fn download(&self, wanted: &[(&str, &str, &str)]) -> Result<BTreeMap<CrateId, Downloaded>, download::Error> {
+        let wanted = wanted.iter().map(|(name, version, cksum)| {
+            let digest: Sha256 = cksum.parse().unwrap();
+            (CrateId::parse(name, version).unwrap(), digest)
+        });
+        on_a_runtime(async { self.parts().1.fetch(&wanted.collect()).await })
+    }
+}
+
+pub fn told(failure: Failure) -> String {
+    let hint = failure.hint.clone().unwrap_or_default();
+    format!("{}: {failure}\nhint: {hint}", failure.class.code())
+}
+
+pub fn names(resolved: &Resolved) -> Vec<String> {
+    resolved.crates.keys().map(CrateId::to_string).collect()
+}
+
+fn on_a_runtime<T>(work: impl Future<Output = T>) -> T {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime.worker_threads(2).enable_all().build().unwrap().block_on(work)
+}

@@ -1,0 +1,40 @@
+//! `cargo xtask ci`: every check, cheapest first, with its time; the first failure ends it.
+//!
+//! Nothing is compiled twice: lints and docs share their metadata, and the check of generated files builds the binary
+//! as the tests do (with the features that dev-dependencies switch on).
+
+use std::time::Instant;
+
+use crate::{Outcome, cargo, generated, run};
+
+/// A check by its name.
+type Step = (&'static str, fn() -> Outcome);
+
+// The tests come last, so that what they say is what one sees.
+const STEPS: &[Step] = &[
+    ("fmt", || run(&mut cargo(&["fmt", "--all", "--", "--check"]))),
+    ("clippy", || run(&mut cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"]))),
+    ("doc", || run(cargo(&["doc", "--workspace", "--no-deps", "--locked"]).env("RUSTDOCFLAGS", "--deny warnings"))),
+    ("gen --check", generated::check),
+    ("test", || test(&[])),
+];
+
+/// Runs every check.
+pub fn run_all() -> Outcome {
+    let start = Instant::now();
+    for (name, step) in STEPS {
+        eprintln!("==> {name}");
+        let start = Instant::now();
+        let outcome = step();
+        let seconds = start.elapsed().as_secs_f64();
+        outcome.map_err(|problem| format!("step `{name}` failed after {seconds:.1} s\n{problem}"))?;
+        eprintln!("==> {name}: passed in {seconds:.1} s");
+    }
+    eprintln!("==> ci: all {} steps passed in {:.1} s", STEPS.len(), start.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// Runs all tests; `args` go to `cargo test`.
+pub fn test(args: &[&str]) -> Outcome {
+    run(cargo(&["test", "--workspace", "--locked"]).args(args))
+}
