@@ -99,9 +99,10 @@ pub fn write(cargo_home: &Path, client: &Client) -> Result<Written, Error> {
     let now = file.text()?;
     let text = now.as_deref().unwrap_or_default();
     let record = file.record()?;
-    let recorded = record.as_ref().map_or(0, |r| r.changes.iter().filter(|c| c.wrote.is_some()).count());
+    let written = record.iter().flat_map(|record| &record.changes).filter(|change| change.wrote.is_some());
+    let no_more = written.clone().all(|change| settings.iter().any(|setting| setting.key == change.key));
     let edit = |source| Error::Edit { path: file.path.clone(), source };
-    if recorded <= settings.len() && edit::holds(text, &settings).map_err(edit)? {
+    if no_more && edit::holds(text, &settings).map_err(edit)? {
         return Ok(Written { path: file.path, legacy: file.legacy, changes: Vec::new() });
     }
     let original = match record {
@@ -134,7 +135,7 @@ pub fn undo(cargo_home: &Path) -> Result<Undone, Error> {
         _ => {}
     }
     fs::remove_file(&file.record).map_err(|source| Error::Write { path: file.record.clone(), source })?;
-    Ok(Undone { removed: before.is_none(), path: file.path, changed: true, kept })
+    Ok(Undone { removed: now.is_some() && before.is_none(), path: file.path, changed: true, kept })
 }
 
 fn replaces_crates_io(text: &str) -> bool {
@@ -246,6 +247,13 @@ mod tests {
         assert_eq!(fs::read(&path).expect("read"), first);
         write(home.path(), &client("http://b")).expect("write");
         assert!(fs::read_to_string(&path).expect("read").contains("sparse+http://b/index/"));
+        let careless = Client { check_revoke: Some(false), ..client("http://b") };
+        assert_eq!(write(home.path(), &careless).expect("write").changes.len(), 3);
+        assert_eq!(write(home.path(), &client("http://b")).expect("write").changes.len(), 2);
+        assert!(
+            !fs::read_to_string(&path).expect("read").contains("check-revoke"),
+            "an option that is no longer given"
+        );
         let undone = undo(home.path()).expect("undo");
         assert!(undone.changed && !undone.removed && undone.kept.is_empty());
         assert_eq!(fs::read_to_string(&path).expect("read"), old);

@@ -16,7 +16,7 @@ impl From<resolve::Error> for Failure {
             Error::Cargo(error) => return error.into(),
             Error::Index(error) => return error.into(),
             Error::Lockfile(error) => return error.into(),
-            Error::Download(error) => return error.into(),
+            Error::Download(error) => return (*error).into(),
             Error::PackagedLock(error) => return error.into(),
             Error::Loopback(source) => {
                 return Failure::io("could not serve the index to cargo on 127.0.0.1", source);
@@ -128,7 +128,7 @@ impl From<history::Error> for Failure {
                 )),
             ),
             Error::Newer { .. } => (Class::Input, Some("update cargo-frostmirror: `cargo install cargo-frostmirror`".to_owned())),
-            Error::Conflict { .. } => (
+            Error::Conflict(_) => (
                 Class::Integrity,
                 Some("crates.io never changes a version; find out which upstream gave the other bytes, and use one history for each upstream".to_owned()),
             ),

@@ -2,8 +2,7 @@
 //!
 //! A run has its own CARGO_HOME and an environment of its own. What stays of the user's is the way to the toolchain and
 //! the choice of versions by rust-version (`CARGO_RESOLVER_INCOMPATIBLE_RUST_VERSIONS`); configuration files, proxies,
-//! registries and flags of the user's do not reach it. Cargo reads configuration from the current folder upward, not
-//! from where the manifest is, so the caller must choose a folder below which there is none.
+//! registries and flags of the user's do not reach it.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -25,7 +24,7 @@ const RESOLVER_3: Version = Version::new(1, 84, 0);
 pub(super) const SOURCE: &str = "frostmirror-snapshot";
 
 /// Variables that the child keeps: how to find and start the toolchain, and nothing that changes what it does.
-const KEPT: [&str; 20] = [
+const KEPT: [&str; 19] = [
     "PATH",
     "HOME",
     "USERPROFILE",
@@ -45,8 +44,6 @@ const KEPT: [&str; 20] = [
     "RUSTUP_AUTO_INSTALL",
     "RUSTC",
     "CARGO_RESOLVER_INCOMPATIBLE_RUST_VERSIONS",
-    // The toolchain's own switch between names of its channels; cargo's version checks look at it.
-    "RUSTC_BOOTSTRAP",
 ];
 
 /// Variables that a workspace keeps besides, because its git dependencies are fetched by cargo itself.
@@ -168,16 +165,23 @@ impl Cargo {
         if self.version >= RESOLVER_3 { "3" } else { "2" }
     }
 
-    /// Runs cargo in `folder`, with an empty CARGO_HOME and our index as crates.io. Dropping the future ends it.
-    pub async fn run(&self, loopback: &Loopback, folder: &Path, args: &[&str]) -> Result<Outcome, Error> {
+    /// Locks the project of `manifest`, an absolute path, with an empty CARGO_HOME and our index as crates.io. Dropping
+    /// the future ends it.
+    pub async fn generate_lockfile(&self, loopback: &Loopback, manifest: &Path) -> Result<Outcome, Error> {
         let home = CargoHome::make(loopback).map_err(Error::Folder)?;
-        let mut command = Command::from(self.isolated(&home, folder, args));
+        // Configuration is searched from the current folder upward. The project is in the folder for temporary files,
+        // where anybody may have put a `.cargo`; in the root of the file system, only its owner may.
+        let root = manifest.ancestors().last().unwrap_or(manifest);
+        let mut command = self.isolated(&home, root, &["generate-lockfile", "--manifest-path"]);
+        command.arg(manifest);
+        let mut command = Command::from(command);
         let output = command.kill_on_drop(true).output().await;
         let output = output.map_err(|source| self.did_not_start(source))?;
         Ok(Outcome { success: output.status.success(), words: String::from_utf8_lossy(&output.stderr).into_owned() })
     }
 
-    /// The same for a workspace and in a blocking thread; cargo may fetch git dependencies by itself.
+    /// Runs cargo in the folder of a workspace, likewise, and waits in this thread. Cargo may fetch git dependencies by
+    /// itself.
     pub fn run_for_workspace(&self, loopback: &Loopback, folder: &Path, args: &[&str]) -> io::Result<Output> {
         let home = CargoHome::make(loopback)?;
         let mut command = self.isolated(&home, folder, args);

@@ -77,7 +77,7 @@ pub enum Error {
         /// The first crate that failed.
         id: CrateId,
         /// What happened.
-        source: http::Error,
+        source: Box<http::Error>,
     },
     /// Without network, and the files are nowhere here.
     #[error("{} not in the cache, and the network may not be used:\n{}", are(ids), names(ids))]
@@ -143,7 +143,7 @@ impl Downloads {
             }
             // Not every upstream answers HEAD; a plan without a weight is still a plan.
             Err(http::Error::Status { .. }) => Ok((None, false)),
-            Err(source) => Err(Error::Network { id: id.clone(), source }),
+            Err(source) => Err(Error::Network { id: id.clone(), source: Box::new(source) }),
         }
     }
 
@@ -205,7 +205,7 @@ impl Downloads {
                 }
                 Err(Trouble::Wire(source)) => {
                     let id = id.clone();
-                    return Err(Error::Network { id, source });
+                    return Err(Error::Network { id, source: Box::new(source) });
                 }
             }
         }

@@ -124,17 +124,8 @@ pub enum Error {
         found: u32,
     },
     /// Two inputs mean different bytes by one name and version.
-    #[error("{id} has the checksum {new} now, and had {old} when `{input}` was fetched")]
-    Conflict {
-        /// The crate.
-        id: CrateId,
-        /// The input of the history that knows the other.
-        input: String,
-        /// That input's checksum.
-        old: Sha256,
-        /// The checksum of today.
-        new: Sha256,
-    },
+    #[error(transparent)]
+    Conflict(Box<Conflict>),
     /// An input to forget that the history does not know.
     #[error("the history `{}` knows no input `{name}`; it knows {}", path.display(), known(names))]
     UnknownInput {
@@ -145,6 +136,20 @@ pub enum Error {
         /// What it knows.
         names: Vec<String>,
     },
+}
+
+/// One name and version with two digests.
+#[derive(Debug, thiserror::Error)]
+#[error("{id} has the checksum {new} now, and had {old} when `{input}` was fetched")]
+pub struct Conflict {
+    /// The crate.
+    pub id: CrateId,
+    /// The input of the history that knows the other.
+    pub input: String,
+    /// That input's checksum.
+    pub old: Sha256,
+    /// The checksum of today.
+    pub new: Sha256,
 }
 
 impl Held {
@@ -208,12 +213,12 @@ impl History {
             for held in &mut kept.crates {
                 let newest = crates.entry(held.id()).or_insert_with(|| held.clone());
                 if newest.sha256 != held.sha256 {
-                    return Err(Error::Conflict {
+                    return Err(Error::Conflict(Box::new(Conflict {
                         id: held.id(),
                         input: old.name.clone(),
                         old: held.sha256,
                         new: newest.sha256,
-                    });
+                    })));
                 }
                 // Today's reading of the index is the newer one.
                 held.clone_from(newest);
@@ -385,7 +390,7 @@ mod tests {
         let mut other = input("/b", &["x"]);
         other.crates[0].sha256 = Sha256::of(b"something else");
         let error = history.plan(vec![other], &[]).expect_err("conflict");
-        assert!(matches!(error, Error::Conflict { input, .. } if input == "/a"));
+        assert!(matches!(error, Error::Conflict(conflict) if conflict.input == "/a"));
     }
 
     #[test]

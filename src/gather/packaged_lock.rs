@@ -104,7 +104,7 @@ mod tests {
         let path = folder.path().join("broken.crate");
         std::fs::write(&path, b"\x1f\x8bnonsense").expect("write");
         assert!(read(&path, &id).is_err());
-        let huge = vec![b'#'; (MAX_LOCK + 1) as usize];
+        let huge = b"#".repeat(usize::try_from(MAX_LOCK + 1).expect("small"));
         let path = packed(folder.path(), &[("tool-1.0.0/Cargo.lock", tar::EntryType::Regular, &huge)]);
         let error = read(&path, &id).expect_err("too large");
         assert!(error.source.to_string().contains("16 MiB"));

@@ -133,10 +133,16 @@ pub enum Error {
     Lockfile(#[from] lockfile::Error),
     /// The `.crate` of a `--crate` could not be downloaded.
     #[error(transparent)]
-    Download(#[from] download::Error),
+    Download(Box<download::Error>),
     /// The lock in it could not be read.
     #[error(transparent)]
     PackagedLock(#[from] packaged_lock::Error),
+}
+
+impl From<download::Error> for Error {
+    fn from(error: download::Error) -> Error {
+        Error::Download(Box::new(error))
+    }
 }
 
 /// An entry without a solution.
@@ -190,22 +196,11 @@ impl Resolver {
         sink: Arc<dyn Sink>,
     ) -> Result<Resolver, Error> {
         let loopback = Loopback::start(index.clone()).await;
-        Ok(Resolver {
-            cargo,
-            index,
-            loopback: loopback.map_err(Error::Loopback)?,
-            skip,
-            jobs: jobs.max(1),
-            sink,
-        })
+        Ok(Resolver { cargo, index, loopback: loopback.map_err(Error::Loopback)?, skip, jobs: jobs.max(1), sink })
     }
 
     /// Resolves `inputs`; `downloads` fetches the `.crate` of each `--crate`, for the lock inside.
-    pub async fn resolve(
-        &self,
-        inputs: &[Input],
-        downloads: &Downloads,
-    ) -> Result<Resolved, Error> {
+    pub async fn resolve(&self, inputs: &[Input], downloads: &Downloads) -> Result<Resolved, Error> {
         let mut resolved = Resolved::default();
         for input in inputs {
             let needs = match input {
@@ -261,11 +256,7 @@ impl Resolver {
         let name = format!("--crate {spec}");
         let set = self.one_crate(spec, &name).await?;
         let mut lines = self.lines(&set, &name).await?;
-        let tool = lines
-            .keys()
-            .filter(|id| id.name == spec.name && spec.req.matches(&id.version))
-            .max()
-            .cloned();
+        let tool = lines.keys().filter(|id| id.name == spec.name && spec.req.matches(&id.version)).max().cloned();
         if let Some(id) = tool {
             let locked = self.packaged(&id, &lines, downloads).await?;
             lines.extend(locked);
@@ -282,11 +273,7 @@ impl Resolver {
         lines: &BTreeMap<CrateId, IndexLine>,
         downloads: &Downloads,
     ) -> Result<BTreeMap<CrateId, IndexLine>, Error> {
-        let wanted = lines
-            .get(id)
-            .map(|line| (id.clone(), line.cksum))
-            .into_iter()
-            .collect();
+        let wanted = lines.get(id).map(|line| (id.clone(), line.cksum)).into_iter().collect();
         let Some(file) = downloads.fetch(&wanted).await?.remove(id) else {
             return Ok(BTreeMap::new());
         };
@@ -297,16 +284,12 @@ impl Resolver {
         let lockfile = match Lockfile::parse(&text, Path::new(&name)) {
             Ok(lockfile) => lockfile,
             Err(error) => {
-                self.sink.warning(format!(
-                    "{error}; `cargo install --locked {}` will not work offline",
-                    id.name
-                ));
+                self.sink.warning(format!("{error}; `cargo install --locked {}` will not work offline", id.name));
                 return Ok(BTreeMap::new());
             }
         };
         for foreign in &lockfile.foreign {
-            self.sink
-                .warning(format!("left out: {}, which {name} needs", shown(foreign)));
+            self.sink.warning(format!("left out: {}, which {name} needs", shown(foreign)));
         }
         let mut set = set_of(&lockfile);
         // The tool's own package has no source in its lock; were it there, its line is known.
@@ -326,9 +309,8 @@ impl Resolver {
     /// The index line of every crate of `set`, checked against the set's checksums.
     async fn lines(&self, set: &Set, input: &str) -> Result<BTreeMap<CrateId, IndexLine>, Error> {
         let names: BTreeSet<&CrateName> = set.keys().map(|id| &id.name).collect();
-        let files = stream::iter(names)
-            .map(|name| async move { (name, self.index.file(name).await) })
-            .buffer_unordered(FILES);
+        let files =
+            stream::iter(names).map(|name| async move { (name, self.index.file(name).await) }).buffer_unordered(FILES);
         let files: Vec<_> = files.collect().await;
         let mut known: HashMap<&CrateName, Arc<IndexFile>> = HashMap::new();
         for (name, file) in files {
@@ -370,19 +352,15 @@ impl Resolver {
 
     /// Packages that are not of crates.io are an error, or a warning where they may be left out; never silence.
     fn refuse_foreign(&self, lockfile: &Lockfile, input: &str) -> Result<(), Error> {
-        let (skipped, foreign): (Vec<Foreign>, Vec<Foreign>) = lockfile
-            .foreign
-            .iter()
-            .cloned()
-            .partition(|foreign| self.skips(foreign));
+        let (skipped, foreign): (Vec<Foreign>, Vec<Foreign>) =
+            lockfile.foreign.iter().cloned().partition(|foreign| self.skips(foreign));
         if !foreign.is_empty() {
             let input = input.to_owned();
             return Err(Error::Foreign { foreign, input });
         }
         for foreign in &skipped {
             let foreign = shown(foreign);
-            self.sink
-                .warning(format!("left out: {foreign}, which {input} needs"));
+            self.sink.warning(format!("left out: {foreign}, which {input} needs"));
         }
         Ok(())
     }
@@ -406,9 +384,7 @@ struct Needs {
 
 fn set_of(lockfile: &Lockfile) -> Set {
     let packages = lockfile.packages.iter();
-    packages
-        .map(|package| (package.id.clone(), Some(package.checksum)))
-        .collect()
+    packages.map(|package| (package.id.clone(), Some(package.checksum))).collect()
 }
 
 /// An index's address without what cargo puts around it.

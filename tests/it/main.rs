@@ -4,18 +4,22 @@
 #[allow(dead_code, reason = "a tool box: a tool may wait for its test")]
 mod support;
 mod upstream;
-mod sandbox;
 mod help;
+mod sandbox;
 mod inputs;
 mod resolve;
 mod bundle;
 mod bundle_hostile;
 mod bundle_arbitrary;
+mod bundle_legacy;
+mod bundle_memory;
+mod bundle_verbs;
 mod import;
 mod import_bundle;
 mod import_faults;
 mod import_order;
 mod crash;
-mod bundle_legacy;
-mod bundle_memory;
-mod bundle_verbs;
+mod serve_http;
+mod serve_busy;
+mod serve;
+mod setup;

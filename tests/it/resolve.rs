@@ -2,4 +2,5 @@
 
 mod cases;
 mod downloads;
+mod verb;
 mod workshop;

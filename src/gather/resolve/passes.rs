@@ -69,6 +69,7 @@ impl Resolver {
             key: spec.name.to_string(),
             package: spec.name.clone(),
             requirement: Requirement { version: spec.req.to_string(), features: Vec::new(), default_features: true },
+            one_of_many: false,
             written: spec.to_string(),
         };
         self.index.foresee(item.wish());
@@ -141,7 +142,13 @@ impl Resolver {
     ) -> Result<(), Error> {
         while items.len() > 1 {
             let out = items.remove(words::blamed(&words, &items));
-            self.sink.status("Conflict", format!("[{table}]: `{}` was resolved apart from the rest", out.written));
+            let beside: Vec<String> =
+                items.iter().filter(|item| item.one_of_many).map(|item| format!("`{}`", item.written)).collect();
+            let rest = match beside.as_slice() {
+                [] => "the rest".to_owned(),
+                some => format!("the rest with {}", some.join(", ")),
+            };
+            self.sink.status("Conflict", format!("[{table}]: `{}` was resolved apart from {rest}", out.written));
             self.sink.detail(words);
             if !left_out.contains(&out.written) {
                 left_out.push(out.written);
@@ -187,6 +194,7 @@ fn items(group: &Group) -> Vec<Item> {
             key,
             package: entry.package.clone(),
             requirement: one.clone(),
+            one_of_many: entry.alternatives.len() > 1,
             written: written(entry, one),
         });
     }

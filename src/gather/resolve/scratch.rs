@@ -1,7 +1,6 @@
 //! One pass of cargo: a scratch project with these dependencies, locked, and gone again.
 
 use std::fs;
-use std::path::Path;
 
 use semver::VersionReq;
 use toml_edit::{Array, DocumentMut, InlineTable, Value, value};
@@ -20,6 +19,8 @@ pub(super) struct Item {
     pub(super) key: String,
     pub(super) package: CrateName,
     pub(super) requirement: Requirement,
+    /// Whether it is an element of an array.
+    pub(super) one_of_many: bool,
     /// As the user wrote it.
     pub(super) written: String,
 }
@@ -39,11 +40,11 @@ impl Resolver {
     /// Locks `items` together. The inner error is cargo's: there is no solution.
     pub(super) async fn pass(&self, items: &[Item]) -> Result<Result<Lockfile, String>, Error> {
         let project = tempfile::Builder::new().prefix("frostmirror-scratch-").tempdir().map_err(Error::Scratch)?;
-        let folder = project.path();
+        let folder = &std::path::absolute(project.path()).map_err(Error::Scratch)?;
         fs::write(folder.join("Cargo.toml"), self.manifest(items)).map_err(Error::Scratch)?;
         // An empty target is enough: nothing is ever built.
         fs::write(folder.join("lib.rs"), "").map_err(Error::Scratch)?;
-        let outcome = self.cargo.run(&self.loopback, folder, &["generate-lockfile"]).await?;
+        let outcome = self.cargo.generate_lockfile(&self.loopback, &folder.join("Cargo.toml")).await?;
         if outcome.success {
             let lockfile = Lockfile::read(&folder.join("Cargo.lock"))?;
             // A registry's crate may depend on another registry's.
@@ -54,8 +55,7 @@ impl Resolver {
         if let Some(failure) = self.loopback.failure() {
             return Err(Error::Index(failure));
         }
-        let hidden = [&folder_name(folder), self.loopback.address()];
-        Ok(Err(words::for_people(&outcome.words, &hidden)))
+        Ok(Err(words::for_people(&outcome.words, self.loopback.address())))
     }
 
     /// The scratch project's manifest. Everything goes in as TOML values: no text of a user's can become a key.
@@ -88,8 +88,4 @@ fn dependency(item: &Item) -> InlineTable {
         table.insert("features", Value::from(features));
     }
     table
-}
-
-fn folder_name(folder: &Path) -> String {
-    folder.display().to_string()
 }

@@ -80,7 +80,7 @@ fn every_alternative_of_an_array_is_there_and_each_was_combined_with_the_rest() 
 fn elements_that_one_version_satisfies_are_still_combined_with_the_rest_one_at_a_time() {
     let upstream = Upstream::start();
     upstream.publish_all(&[("a", "1.0.0"), ("a", "1.5.0"), ("a", "1.9.0")]);
-    // Alone it takes a 1.9.0 and b 2.0.0, beside `=1.0.0` b 1.0.0, beside `~1.5` b 1.5.0.
+    // Alone it takes a 1.9.0 and b 2.0.0; beside `<=1.5.0` a 1.5.0, which the whole, with `=1.0.0` too, never sees.
     for (version, needs) in [("1.0.0", "=1.0.0"), ("1.5.0", "<=1.5.0"), ("2.0.0", "=1.9.0")] {
         upstream.publish(Crate::new("b", version).dep("a", needs));
     }
@@ -349,6 +349,17 @@ fn the_token_goes_to_every_request_of_a_registry_that_wants_it() {
     let without = Workshop::new(&upstream);
     let told = without.failure(&[without.depends("[dependencies]\na = \"1\"\n")]);
     assert!(told.starts_with("5: ") && told.contains("CARGO_REGISTRIES_NAME_TOKEN"), "{told}");
+}
+
+#[test]
+fn versions_for_a_newer_compiler_are_taken_as_the_users_cargo_takes_them() {
+    let upstream = Upstream::start();
+    upstream.publish(Crate::new("a", "1.0.0").rust_version("1.56"));
+    upstream.publish(Crate::new("a", "1.1.0").rust_version("1.999"));
+    let depends = "[dependencies]\na = \"1\"\n";
+    assert_eq!(Workshop::new(&upstream).names(depends), ["a 1.0.0"]);
+    let allowing = Workshop::new(&upstream).env("CARGO_RESOLVER_INCOMPATIBLE_RUST_VERSIONS", "allow");
+    assert_eq!(allowing.names(depends), ["a 1.1.0"]);
 }
 
 #[test]

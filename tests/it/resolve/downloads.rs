@@ -66,13 +66,13 @@ fn all_that_upstream_refuses_is_named_at_once() {
     upstream.lose_file("lost", "1.0.0");
     let shop = Workshop::new(&upstream);
     let wanted: Vec<_> = packed.iter().map(|one| (one.name.as_str(), "1.0.0", one.cksum.as_str())).collect();
-    let absent = told(shop.download(&wanted).expect_err("two are gone").into());
+    let absent = told((*shop.download(&wanted).expect_err("two are gone")).into());
     assert!(absent.starts_with("5: ") && absent.contains("/gone/") && absent.contains("/lost/"), "{absent}");
     assert!(!absent.contains("/fine/"), "{absent}");
 
     upstream.always(&upstream.download_path("evil", "1.0.0"), Fault::WrongBytes);
     fs::remove_dir_all(shop.path("cache")).unwrap();
-    let altered = told(shop.download(&wanted).expect_err("one is altered").into());
+    let altered = told((*shop.download(&wanted).expect_err("one is altered")).into());
     assert!(altered.starts_with("4: ") && altered.contains("/evil/") && altered.contains("/lost/"), "{altered}");
     assert!(altered.contains(&packed[3].cksum), "{altered}");
 }
@@ -86,7 +86,7 @@ fn an_interrupted_run_costs_only_what_it_lacked() {
     let broken = upstream.download_path("c7", "1.0.0");
     upstream.always(&broken, Fault::Reset);
     let error = shop.download(&wanted).expect_err("the network is gone");
-    assert!(matches!(error, Error::Network { ref id, .. } if id.name.as_str() == "c7"), "{error}");
+    assert!(matches!(*error, Error::Network { ref id, .. } if id.name.as_str() == "c7"), "{error}");
     assert_eq!(fs::read_dir(shop.path("cache/tmp")).unwrap().count(), 0, "partial files are gone");
     let held: usize = fs::read_dir(shop.path("cache/crates"))
         .unwrap()
@@ -109,7 +109,7 @@ fn without_network_everything_that_is_missing_is_named() {
     upstream.clear_log();
     shop.offline = true;
     assert_eq!(shop.download(&wanted[..1]).unwrap().len(), 1);
-    let told = told(shop.download(&wanted).expect_err("two are missing").into());
+    let told = told((*shop.download(&wanted).expect_err("two are missing")).into());
     assert!(told.starts_with("5: ") && told.contains("b 1.0.0\n  c 1.0.0"), "{told}");
     assert!(upstream.requests().is_empty());
 }

@@ -155,12 +155,15 @@ impl Workshop {
     }
 
     /// Downloads in a run of its own.
-    pub fn download(&self, wanted: &[(&str, &str, &str)]) -> Result<BTreeMap<CrateId, Downloaded>, download::Error> {
+    pub fn download(
+        &self,
+        wanted: &[(&str, &str, &str)],
+    ) -> Result<BTreeMap<CrateId, Downloaded>, Box<download::Error>> {
         let wanted = wanted.iter().map(|(name, version, cksum)| {
             let digest: Sha256 = cksum.parse().unwrap();
             (CrateId::parse(name, version).unwrap(), digest)
         });
-        on_a_runtime(async { self.parts().1.fetch(&wanted.collect()).await })
+        on_a_runtime(async { Ok(self.parts().1.fetch(&wanted.collect()).await?) })
     }
 }
 

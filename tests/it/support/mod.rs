@@ -4,6 +4,7 @@ pub mod client;
 pub mod crates;
 pub mod forge;
 pub mod proxy;
+pub mod published;
 pub mod run;
 pub mod sandbox;
 pub mod stream;

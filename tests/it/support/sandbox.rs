@@ -215,6 +215,12 @@ impl Serving {
         &self.running
     }
 
+    /// Waits until it ends by itself; how it went.
+    #[track_caller]
+    pub fn end(self, timeout: Duration) -> Run {
+        self.running.wait(timeout)
+    }
+
     /// Ends it with SIGTERM; how it went.
     #[track_caller]
     pub fn stop(self) -> Run {

@@ -1,0 +1,237 @@
+//! `setup`: what it prints, writes and takes back, and the real cargo with what it wrote.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use crate::support::client::{Client, Project};
+use crate::support::crates::Crate;
+use crate::support::published::Published;
+use crate::support::run::Run;
+use crate::support::sandbox::Sandbox;
+
+/// Runs `setup` for the CARGO_HOME of `client`.
+#[track_caller]
+fn setup<'a>(sandbox: &Sandbox, client: &Client, words: impl IntoIterator<Item = &'a str>) -> Run {
+    let words = ["setup"].into_iter().chain(words);
+    sandbox.process(words).envs([("CARGO_HOME", client.cargo_home())]).run()
+}
+
+fn config(client: &Client) -> PathBuf {
+    client.cargo_home().join("config.toml")
+}
+
+fn files(folder: &Path) -> BTreeMap<String, String> {
+    let named = |entry: fs::DirEntry| (entry.file_name().to_string_lossy().into_owned(), entry.path());
+    let read = |path: PathBuf| fs::read_to_string(path).unwrap_or_default();
+    fs::read_dir(folder).unwrap().map(|entry| named(entry.unwrap())).map(|(name, path)| (name, read(path))).collect()
+}
+
+fn held(sandbox: &Sandbox) -> Published {
+    let mirror = Published::at(sandbox.path("mirror"));
+    mirror.hold(Crate::new("leaf", "1.0.0"));
+    mirror.hold(Crate::new("mid", "0.3.0").dep("leaf", "^1"));
+    mirror
+}
+
+fn app(sandbox: &Sandbox) -> PathBuf {
+    Project::new("app")
+        .dep("mid", "0.3")
+        .main("fn main() { assert_eq!(mid::VERSION, \"0.3.0\"); }\n")
+        .write(&sandbox.path("app"))
+}
+
+/// Resolves, builds, adds and installs, each with an empty cache.
+#[track_caller]
+fn works(sandbox: &Sandbox, client: &Client) {
+    let app = app(sandbox);
+    client.lock(&app);
+    client.forget();
+    let target = sandbox.path("target");
+    client.cargo(&app, ["run", "--locked", "--target-dir", target.to_str().unwrap()]).ok();
+    client.cargo(&app, ["add", "leaf"]).ok();
+    client.cargo(&app, ["update"]).ok();
+}
+
+#[test]
+fn what_is_printed() {
+    let sandbox = Sandbox::new();
+    sandbox.run(["setup"]).ok().stdout_has("index = \"sparse+http://localhost:8080/index/\"");
+    let ca = sandbox.write("our ca.pem", "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n");
+    let words = ["setup", "--url", "https://m.example/rust/", "--ca", "our ca.pem", "--check-revoke", "false"];
+    let run = sandbox.run(words).ok();
+    let read: toml::Table = run.stdout.parse().unwrap();
+    assert_eq!(read["source"]["crates-io"]["replace-with"].as_str(), Some("frostmirror"));
+    assert_eq!(read["registries"]["frostmirror"]["index"].as_str(), Some("sparse+https://m.example/rust/index/"));
+    assert_eq!(read["http"]["cainfo"].as_str(), ca.to_str());
+    assert_eq!(read["http"]["check-revoke"].as_bool(), Some(false));
+    let run = run.stdout_has("export RUSTUP_DIST_SERVER='https://m.example/rust'\n");
+    let run = run.stdout_has("$env:RUSTUP_UPDATE_ROOT = 'https://m.example/rust/rustup'\n");
+    run.stdout_has(&format!("export SSL_CERT_FILE='{}'\n", ca.display()));
+    assert_eq!(files(&sandbox.cargo_home()), BTreeMap::new(), "printing writes nothing");
+}
+
+#[test]
+fn what_is_refused() {
+    let sandbox = Sandbox::new();
+    sandbox.write("not-pem", "nothing");
+    for url in ["mirror:8080", "ftp://m", "http://m/\"x", "http://m/ x", "http://a@b", "http://m/'", "http://m\n"] {
+        sandbox.run(["setup", "--url", url]).exits(3).stderr_has("hint:");
+    }
+    for ca in ["absent.pem", "not-pem"] {
+        sandbox.run(["setup", "--write", "--ca", ca]).exits(3).stderr_has(ca);
+    }
+    for words in [
+        &["setup", "--undo", "--write"][..],
+        &["setup", "--local", "--url", "http://m"],
+        &["setup", "--mirror", "m"],
+        &["setup", "--undo", "--local"],
+    ] {
+        sandbox.run(words).exits(2);
+    }
+    let write = sandbox.cargo_home().join("config.toml");
+    for broken in ["[source", "source = 1\n", "[source.crates-io]\nreplace-with = 'a'\nreplace-with = 'b'\n"] {
+        fs::write(&write, broken).unwrap();
+        sandbox.run(["setup", "--write"]).exits(3).stderr_has("config.toml").stderr_has("hint:");
+        assert_eq!(files(&sandbox.cargo_home()), BTreeMap::from([("config.toml".to_owned(), broken.to_owned())]));
+    }
+    fs::write(&write, b"[net]\n# \xff\n").unwrap();
+    sandbox.run(["setup", "--write"]).exits(3).stderr_has("not UTF-8");
+}
+
+#[test]
+fn an_empty_home_is_configured_used_and_empty_again() {
+    let sandbox = Sandbox::new();
+    held(&sandbox);
+    let serving = sandbox.serve(["--mirror", "mirror"]);
+    let client = Client::new();
+    setup(&sandbox, &client, ["--write", "--url", serving.url()]).ok().stderr_has("replace-with = \"frostmirror\"");
+    let once = files(&client.cargo_home());
+    setup(&sandbox, &client, ["--write", "--url", serving.url()]).ok().stderr_has("Unchanged");
+    assert_eq!(files(&client.cargo_home()), once);
+    works(&sandbox, &client);
+    setup(&sandbox, &client, ["--undo"]).ok();
+    assert!(!config(&client).exists() && !client.cargo_home().join("config.toml.frostmirror-undo").exists());
+    setup(&sandbox, &client, ["--undo"]).ok().stderr_has("nothing of setup's");
+}
+
+#[test]
+fn a_company_mirror_is_replaced_with_a_word_and_comes_back_byte_for_byte() {
+    let sandbox = Sandbox::new();
+    held(&sandbox);
+    let serving = sandbox.serve(["--mirror", "mirror"]);
+    let old = "# ours; ask Jo\r\n[net]\r\nretry = 2 # patience\r\n\r\n[source.crates-io]\r\nreplace-with = 'corp'   # since 2020\r\n\
+               [source.corp]\r\nregistry = \"sparse+http://127.0.0.1:9/index/\"\r\n\r\n[alias]\r\nb = \"build\"\r\n# the end";
+    let client = Client::new().config(old);
+    let run = setup(&sandbox, &client, ["--write", "--url", serving.url()]).ok();
+    run.stderr_has("warning: crates.io was replaced by 'corp' before").stderr_has("(was 'corp')");
+    let text = fs::read_to_string(config(&client)).unwrap();
+    for kept in
+        ["# ours; ask Jo", "retry = 2 # patience", "# since 2020", "[source.corp]", "b = \"build\"", "# the end"]
+    {
+        assert!(text.contains(kept), "{kept}: {text}");
+    }
+    works(&sandbox, &client);
+    // Other options, the mirror's disk, and back: what stood there first is what comes back.
+    setup(&sandbox, &client, ["--write", "--local", "--mirror", "mirror", "--check-revoke", "false"]).ok();
+    setup(&sandbox, &client, ["--undo"]).ok().stderr_has("Restored");
+    assert_eq!(fs::read_to_string(config(&client)).unwrap(), old);
+    assert!(!client.cargo_home().join("config.toml.frostmirror-undo").exists());
+}
+
+#[test]
+fn edits_made_in_between_survive_the_way_back() {
+    let sandbox = Sandbox::new();
+    let client =
+        Client::new().config("[source.crates-io]\nreplace-with = \"corp\"\n[source.corp]\ndirectory = \"/v\"\n");
+    setup(&sandbox, &client, ["--write"]).ok();
+    let text = fs::read_to_string(config(&client)).unwrap();
+    fs::write(config(&client), format!("# new\n{text}\n[build]\njobs = 1\n")).unwrap();
+    setup(&sandbox, &client, ["--write", "--url", "http://second"]).ok();
+    setup(&sandbox, &client, ["--undo"]).ok();
+    let back = fs::read_to_string(config(&client)).unwrap();
+    let wanted =
+        "# new\n[source.crates-io]\nreplace-with = \"corp\"\n[source.corp]\ndirectory = \"/v\"\n\n[build]\njobs = 1\n";
+    assert_eq!(back.replace("\n\n\n", "\n\n"), wanted);
+
+    setup(&sandbox, &client, ["--write"]).ok();
+    let text = fs::read_to_string(config(&client)).unwrap();
+    fs::write(config(&client), text.replace("\"frostmirror\"", "\"mine\"")).unwrap();
+    setup(&sandbox, &client, ["--undo"]).ok().stderr_has("source.crates-io.replace-with was changed");
+    let back = fs::read_to_string(config(&client)).unwrap();
+    assert!(back.contains("replace-with = \"mine\"") && !back.contains("registries"), "{back}");
+}
+
+#[test]
+fn the_disk_serves_without_a_server() {
+    let sandbox = Sandbox::new();
+    held(&sandbox);
+    let client = Client::new();
+    setup(&sandbox, &client, ["--write", "--local", "--mirror", "mirror"]).ok();
+    let text = fs::read_to_string(config(&client)).unwrap();
+    let crates = sandbox.path("mirror/crates");
+    assert!(
+        text.contains(&format!("local-registry = \"{}\"", crates.display())) && !text.contains("registries"),
+        "{text}"
+    );
+    works(&sandbox, &client);
+    // The variable names the mirror where the flag does not.
+    let words = sandbox.process(["setup", "--local"]).envs([("FROSTMIRROR_MIRROR", "./mirror")]);
+    words.run().ok().stdout_has(&format!("local-registry = \"{}\"", crates.display())).stdout_has("'file:///");
+}
+
+#[test]
+fn a_mirror_whose_crates_would_not_all_be_seen_is_refused() {
+    let sandbox = Sandbox::new();
+    let words = ["setup", "--local", "--write", "--mirror", "mirror"];
+    sandbox.run(words).exits(3).stderr_has("there is no index in it").stderr_has("hint:");
+    held(&sandbox);
+    let link = sandbox.path("mirror/crates/index");
+    fs::remove_file(&link).unwrap();
+    sandbox.run(words).exits(3).stderr_has("crates/index is missing");
+    fs::create_dir(&link).unwrap();
+    sandbox.run(words).exits(3).stderr_has("a copy");
+    fs::remove_dir(&link).unwrap();
+    symlink("../elsewhere", &link).unwrap();
+    sandbox.run(words).exits(3).stderr_has("elsewhere");
+    assert_eq!(files(&sandbox.cargo_home()), BTreeMap::new());
+    fs::remove_file(&link).unwrap();
+    symlink(sandbox.path("mirror/index"), &link).unwrap();
+    sandbox.run(words).ok();
+}
+
+#[test]
+fn the_old_name_of_the_file_is_what_cargo_reads() {
+    let sandbox = Sandbox::new();
+    held(&sandbox);
+    let serving = sandbox.serve(["--mirror", "mirror"]);
+    let client = Client::new();
+    let old = client.cargo_home().join("config");
+    fs::write(&old, "[net]\nretry = 1\n").unwrap();
+    let run = setup(&sandbox, &client, ["--write", "--url", serving.url()]).ok();
+    run.stderr_has("warning: cargo reads");
+    assert!(!config(&client).exists() && fs::read_to_string(&old).unwrap().contains("frostmirror"));
+    works(&sandbox, &client);
+    // Also where both are there.
+    fs::write(config(&client), "[net]\nretry = 3\n").unwrap();
+    let app = app(&sandbox);
+    client.cargo(&app, ["update"]).ok();
+    setup(&sandbox, &client, ["--undo"]).ok();
+    assert_eq!(fs::read_to_string(&old).unwrap(), "[net]\nretry = 1\n");
+    assert_eq!(fs::read_to_string(config(&client)).unwrap(), "[net]\nretry = 3\n");
+}
+
+#[test]
+fn a_link_to_the_real_file_stays_a_link() {
+    let sandbox = Sandbox::new();
+    let client = Client::new();
+    let real = sandbox.write("dotfiles/cargo.toml", "[net]\nretry = 1\n");
+    symlink(&real, config(&client)).unwrap();
+    setup(&sandbox, &client, ["--write"]).ok();
+    assert!(config(&client).symlink_metadata().unwrap().is_symlink());
+    assert!(fs::read_to_string(&real).unwrap().contains("frostmirror"));
+    setup(&sandbox, &client, ["--undo"]).ok();
+    assert!(config(&client).symlink_metadata().unwrap().is_symlink());
+    assert_eq!(fs::read_to_string(&real).unwrap(), "[net]\nretry = 1\n");
+}
