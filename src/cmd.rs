@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::env::Env;
 use crate::failure::{Class, Failure};
+use crate::fetch::Surroundings;
 use crate::report::Report;
 use signals::Signals;
 
@@ -82,6 +83,22 @@ impl Context {
     }
 
     /// Waits for `work`, or for SIGINT or SIGTERM to stop it. What is stopped cleans up behind itself: children are ended and
+    /// What an online run works with, without any limits; `scratch` is a folder that ends with the run.
+    pub fn surroundings(&self, scratch: &Path) -> Result<Surroundings, Failure> {
+        Ok(Surroundings {
+            home: self.home()?,
+            cwd: self.cwd.clone(),
+            cargo_home: self.cargo_home(),
+            scratch: scratch.to_owned(),
+            env: self.env.clone(),
+            jobs: None,
+            offline: false,
+            skip_git: false,
+            skip_registries: Vec::new(),
+        })
+    }
+
+    /// Waits for `work`, or for the user to stop it. What is stopped cleans up behind itself: children are ended and
     /// partial files removed when the work is dropped.
     pub fn interruptible<T, E: Into<Failure>>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, Failure> {
         let runtime = self.runtime()?;

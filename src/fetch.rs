@@ -35,26 +35,11 @@ pub use plan::{PlannedCrate, Weighed};
 /// Requests under way at once where HTTP/2 bears them.
 const JOBS: usize = 64;
 
-/// What to fetch, with what, and where to.
-pub struct Options {
-    /// What to fetch; at least one.
-    pub inputs: Vec<Input>,
-    /// Which packages of other origins may be left out.
-    pub skip: Skip,
-    /// The folder that the bundle goes to.
-    pub output: PathBuf,
+/// What a run works with: where it stands, and how it may reach upstream.
+#[derive(Clone, Debug)]
+pub struct Surroundings {
     /// FROSTMIRROR_HOME: the caches lie there.
     pub home: PathBuf,
-    /// The folder of the history.
-    pub history: PathBuf,
-    /// What the bundle's `config.toml` tells clients.
-    pub base_url: BaseUrl,
-    /// Requests under way at once, where the user limits them.
-    pub jobs: Option<usize>,
-    /// Use the caches alone.
-    pub offline: bool,
-    /// The time that the bundle states, for itself and for the index that was read.
-    pub created: Timestamp,
     /// The user's folder.
     pub cwd: PathBuf,
     /// Cargo's home.
@@ -63,10 +48,37 @@ pub struct Options {
     pub scratch: PathBuf,
     /// The environment.
     pub env: Env,
-    /// Whether the newest bundle of the history, by its id, is already where this one is to go. Where it is, and there
-    /// is nothing new, no bundle is written.
-    pub delivered: Option<Arc<dyn Fn(&str) -> bool + Send + Sync>>,
+    /// Requests under way at once, where the user limits them.
+    pub jobs: Option<usize>,
+    /// Use the caches alone.
+    pub offline: bool,
+    /// Take git packages out instead of failing.
+    pub skip_git: bool,
+    /// Take the packages of these registries out instead of failing; names, or addresses of their indexes.
+    pub skip_registries: Vec<String>,
 }
+
+/// What to fetch, and where to.
+pub struct Options {
+    /// What to fetch; at least one.
+    pub inputs: Vec<Input>,
+    /// What the run works with.
+    pub surroundings: Surroundings,
+    /// The folder that the bundle goes to.
+    pub output: PathBuf,
+    /// The folder of the history.
+    pub history: PathBuf,
+    /// What the bundle's `config.toml` tells clients.
+    pub base_url: BaseUrl,
+    /// The time that the bundle states, for itself and for the index that was read.
+    pub created: Timestamp,
+    /// Whether the newest bundle of the history is already where this one is to go.
+    pub delivered: Option<Delivered>,
+}
+
+/// Tells of a bundle's id whether that bundle is where it was to go. Where the newest one is, and there is nothing
+/// new, no other is written.
+pub type Delivered = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 
 /// Something to fetch.
 #[derive(Clone, Debug)]
@@ -148,6 +160,9 @@ pub enum Error {
     /// A depends.toml asks for toolchains.
     #[error("`{}` asks for toolchains, and this version mirrors crates alone", .0.display())]
     Toolchains(PathBuf),
+    /// A registry to leave out that cargo's configuration does not name.
+    #[error("cargo's configuration names no registry `{0}`")]
+    UnknownRegistry(String),
     /// A folder of ours.
     #[error("could not use `{}`", path.display())]
     Folder {
@@ -163,31 +178,41 @@ pub enum Error {
 
 /// Resolves, downloads, packs, verifies, records.
 pub async fn fetch(options: Options, sink: Arc<dyn Sink>) -> Result<Outcome, Error> {
-    let gathering = Gathering::begin(&options, &sink).await?;
-    let (resolved, files) = gathering.everything(&options, &sink).await?;
-    let writing = move || packed::write(&options, resolved, &files, sink.as_ref());
+    let station = Station::begin(&options.surroundings, &sink).await?;
+    let inputs = station.read(&options.inputs).await?;
+    let (resolved, files) = station.everything(&inputs).await?;
+    let writing = move || packed::write(&options, &resolved, &files, sink.as_ref());
     tokio::task::spawn_blocking(writing).await.map_err(Error::Worker)?
 }
 
 /// Resolves, and says what would be downloaded and what it weighs. Writes nothing but caches.
 pub async fn dry_run(options: Options, sink: Arc<dyn Sink>) -> Result<Weighed, Error> {
-    let gathering = Gathering::begin(&options, &sink).await?;
-    let resolved = gathering.resolver.resolve(&gathering.inputs, &gathering.downloads).await?;
-    tell_of(&resolved, sink.as_ref())?;
-    plan::weigh(&resolved, &gathering.downloads).await
+    let station = Station::begin(&options.surroundings, &sink).await?;
+    let inputs = station.read(&options.inputs).await?;
+    let resolved = station.resolver.resolve(&inputs, &station.downloads).await?;
+    station.tell_of(&resolved)?;
+    plan::weigh(&resolved, &station.downloads).await
 }
 
-/// What a run works with, and what it works on.
-struct Gathering {
+/// The lock of a workspace: its own where it fits the manifests, else what cargo makes of a copy of them.
+pub async fn lock(found: &Workspace, surroundings: &Surroundings, sink: Arc<dyn Sink>) -> Result<Lockfile, Error> {
+    let station = Station::begin(surroundings, &sink).await?;
+    workspace_lock::of(found, &station)
+}
+
+/// One run's access to upstream: one client, one snapshot of the index, one cargo.
+struct Station<'s> {
+    surroundings: &'s Surroundings,
     resolver: Resolver,
     downloads: Downloads,
-    inputs: Vec<resolve::Input>,
+    sink: Arc<dyn Sink>,
 }
 
-impl Gathering {
-    async fn begin(options: &Options, sink: &Arc<dyn Sink>) -> Result<Gathering, Error> {
-        let config = CargoConfig::read(&options.cwd, options.cargo_home.as_deref(), &options.env)?;
-        let upstream = config.upstream(&options.env)?;
+impl<'s> Station<'s> {
+    async fn begin(surroundings: &'s Surroundings, sink: &Arc<dyn Sink>) -> Result<Station<'s>, Error> {
+        let Surroundings { cwd, cargo_home, env, .. } = surroundings;
+        let config = CargoConfig::read(cwd, cargo_home.as_deref(), env)?;
+        let upstream = config.upstream(env)?;
         for warning in &upstream.warnings {
             sink.warning(warning.clone());
         }
@@ -195,53 +220,54 @@ impl Gathering {
             sink.status("Using", format!("registry `{name}` as upstream, as `{}` says", file.display()));
         }
         let mut settings = config.http();
-        if let Some(jobs) = options.jobs {
+        if let Some(jobs) = surroundings.jobs {
             settings.jobs = jobs;
         }
-        let offline = options.offline || config.offline();
+        let offline = surroundings.offline || config.offline();
         let client = Client::new(&settings)?;
-        let cache_folder = options.home.join("cache");
+        let cache_folder = surroundings.home.join("cache");
         let cache =
             Cache::open(&cache_folder).map_err(|source| Error::Folder { path: cache_folder.clone(), source })?;
         let index = Index::new(client.clone(), upstream, &cache_folder, offline, Arc::clone(sink));
-        let cargo = Cargo::find(&options.env, &options.cwd).await?;
+        let cargo = Cargo::find(env, cwd).await?;
         let passes = std::thread::available_parallelism().map_or(2, usize::from);
-        let resolver = Resolver::start(cargo, index.clone(), options.skip.clone(), passes, Arc::clone(sink)).await?;
+        let skip = skip(surroundings, &config)?;
+        let resolver = Resolver::start(cargo, index.clone(), skip, passes, Arc::clone(sink)).await?;
         let downloads = Downloads {
             client,
             index,
             cache,
-            cargo_home: options.cargo_home.clone(),
-            jobs: options.jobs.unwrap_or(JOBS),
+            cargo_home: cargo_home.clone(),
+            jobs: surroundings.jobs.unwrap_or(JOBS),
             offline,
             sink: Arc::clone(sink),
         };
-        let mut inputs = Vec::new();
-        for input in &options.inputs {
-            inputs.push(match input {
-                Input::Depends(path) => resolve::Input::Depends(Depends::read(path)?),
-                Input::Lockfile(path) => resolve::Input::Lockfile(Lockfile::read(path)?),
-                Input::Crate(spec) => resolve::Input::Crate(spec.clone()),
-                Input::Workspace(found) => {
-                    resolve::Input::Lockfile(workspace_lock::of(found, options, &resolver, sink).await?)
-                }
-            });
-        }
-        Ok(Gathering { resolver, downloads, inputs })
+        Ok(Station { surroundings, resolver, downloads, sink: Arc::clone(sink) })
+    }
+
+    /// What the user wrote, read and checked.
+    async fn read(&self, inputs: &[Input]) -> Result<Vec<resolve::Input>, Error> {
+        inputs
+            .iter()
+            .map(|input| {
+                Ok(match input {
+                    Input::Depends(path) => resolve::Input::Depends(Depends::read(path)?),
+                    Input::Lockfile(path) => resolve::Input::Lockfile(Lockfile::read(path)?),
+                    Input::Crate(spec) => resolve::Input::Crate(spec.clone()),
+                    Input::Workspace(found) => resolve::Input::Lockfile(workspace_lock::of(found, self)?),
+                })
+            })
+            .collect()
     }
 
     /// The resolved set, and every file of it.
-    async fn everything(
-        &self,
-        options: &Options,
-        sink: &Arc<dyn Sink>,
-    ) -> Result<(Resolved, BTreeMap<CrateId, Downloaded>), Error> {
+    async fn everything(&self, inputs: &[resolve::Input]) -> Result<Gathered, Error> {
         // A lock states the checksums: its crates are downloaded while the index is still being read. Whatever they
         // are, every one of them is held against its index line before anything is packed.
-        let early: BTreeMap<CrateId, Sha256> = self.inputs.iter().flat_map(locked).collect();
-        let resolving = async { self.resolver.resolve(&self.inputs, &self.downloads).await.map_err(Error::from) };
+        let early: BTreeMap<CrateId, Sha256> = inputs.iter().flat_map(locked).collect();
+        let resolving = async { self.resolver.resolve(inputs, &self.downloads).await.map_err(Error::from) };
         let downloading = async { self.downloads.fetch(&early).await.map_err(Error::from) };
-        let (resolved, mut files) = if early.is_empty() || options.skip != Skip::default() {
+        let (resolved, mut files) = if early.is_empty() {
             (resolving.await?, BTreeMap::new())
         } else {
             // What is wrong with the inputs is told before what is wrong with a download.
@@ -261,7 +287,7 @@ impl Gathering {
             };
             (resolved, files?)
         };
-        tell_of(&resolved, sink.as_ref())?;
+        self.tell_of(&resolved)?;
         let wanted: BTreeMap<CrateId, Sha256> = resolved
             .crates
             .iter()
@@ -274,10 +300,23 @@ impl Gathering {
         files.retain(|id, _| resolved.crates.contains_key(id));
         let fresh = files.values().filter(|file| file.from == download::Source::Upstream);
         let (count, bytes) = fresh.fold((0, 0), |(count, bytes), file| (count + 1, bytes + file.size));
-        sink.status("Gathered", format!("{} ({count} downloaded, {})", crates(files.len()), packed::size(bytes)));
+        self.sink.status("Gathered", format!("{} ({count} downloaded, {})", crates(files.len()), packed::size(bytes)));
         Ok((resolved, files))
     }
+
+    fn tell_of(&self, resolved: &Resolved) -> Result<(), Error> {
+        // Nothing at all is a mistake far more often than it is meant, and a bundle of nothing would look like success on
+        // both sides of the gap.
+        if resolved.crates.is_empty() {
+            return Err(Error::Nothing(resolved.inputs.iter().map(|input| format!("`{}`", input.name)).collect()));
+        }
+        self.sink.status("Resolved", crates(resolved.crates.len()));
+        Ok(())
+    }
 }
+
+/// What is needed, and where its files are.
+type Gathered = (Resolved, BTreeMap<CrateId, Downloaded>);
 
 fn locked(input: &resolve::Input) -> Vec<(CrateId, Sha256)> {
     match input {
@@ -288,17 +327,18 @@ fn locked(input: &resolve::Input) -> Vec<(CrateId, Sha256)> {
     }
 }
 
-/// Says what was resolved. Nothing at all is a mistake far more often than it is meant, and a bundle of nothing would look
-/// like success on both sides of the gap.
-fn tell_of(resolved: &Resolved, sink: &dyn Sink) -> Result<(), Error> {
-    if resolved.crates.is_empty() {
-        return Err(Error::Nothing(resolved.inputs.iter().map(|input| format!("`{}`", input.name)).collect()));
+/// Registries may be named as cargo's configuration names them, or by the address of their index.
+fn skip(surroundings: &Surroundings, config: &CargoConfig) -> Result<Skip, Error> {
+    let mut registries = Vec::new();
+    for name in &surroundings.skip_registries {
+        let index = if name.contains("://") {
+            Some(name.clone())
+        } else {
+            config.registry_index(name, &surroundings.env)?
+        };
+        registries.push(index.ok_or_else(|| Error::UnknownRegistry(name.clone()))?);
     }
-    for entry in &resolved.left_out {
-        sink.status("Apart", format!("{entry} does not resolve together with the rest of its group"));
-    }
-    sink.status("Resolved", crates(resolved.crates.len()));
-    Ok(())
+    Ok(Skip { git: surroundings.skip_git, registries })
 }
 
 fn crates(count: usize) -> String {

@@ -10,9 +10,9 @@ use super::Context;
 use crate::client_config::BaseUrl;
 use crate::event::Sink;
 use crate::failure::{Class, Failure};
-use crate::fetch::{self, Input, Options, Outcome, Weighed};
+use crate::fetch::{self, Input, Options, Outcome, Surroundings, Weighed};
 use crate::gather::depends::Depends;
-use crate::gather::resolve::{CrateSpec, Skip};
+use crate::gather::resolve::CrateSpec;
 use crate::gather::workspace;
 
 /// Words of `fetch`.
@@ -75,20 +75,20 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     refuse_toolchains(&inputs, args, context)?;
     let scratch = tempfile::tempdir().map_err(|source| Failure::io("could not make a temporary folder", source))?;
     let home = context.home()?;
+    let history = context.env.path("FROSTMIRROR_HISTORY");
     let options = Options {
         inputs,
-        skip: Skip { git: args.skip_git, registries: args.skip_registry.clone() },
+        history: history.map_or(home.join("history"), |path| context.absolute(&path)),
+        surroundings: Surroundings {
+            jobs: args.jobs.map(usize::from),
+            offline: args.offline,
+            skip_git: args.skip_git,
+            skip_registries: args.skip_registry.clone(),
+            ..context.surroundings(scratch.path())?
+        },
         output: context.absolute(&args.output),
-        history: context.env.path("FROSTMIRROR_HISTORY").map_or(home.join("history"), |path| context.absolute(&path)),
-        home,
         base_url: BaseUrl::parse(&args.base_url)?,
-        jobs: args.jobs.map(usize::from),
-        offline: args.offline,
         created: created(context)?,
-        cwd: context.cwd.clone(),
-        cargo_home: context.cargo_home(),
-        scratch: scratch.path().to_owned(),
-        env: context.env.clone(),
         delivered: None,
     };
     let sink: Arc<dyn Sink> = context.report.clone();

@@ -2,17 +2,19 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::Context;
 use crate::durable;
 use crate::event::Sink;
 use crate::failure::{Class, Failure};
+use crate::fetch;
+use crate::gather::depends;
+use crate::gather::lockfile::Lockfile;
 use crate::gather::seed::{self, Seed};
-use crate::gather::workspace::{self, Fit, Workspace};
-use crate::gather::{depends, lockfile};
+use crate::gather::workspace::{self, Workspace};
+use crate::report::Report;
 
 /// Words of `init`.
 #[derive(Debug, clap::Args)]
@@ -117,57 +119,24 @@ fn workspaces(args: &Args, context: &Context) -> Result<Vec<Workspace>, Failure>
 }
 
 /// The workspace's lock, or what cargo makes of it where it is missing or does not fit.
-fn lock(workspace: &Workspace, context: &Context) -> Result<lockfile::Lockfile, Failure> {
-    let temporary = |source| Failure::io("could not make a folder for temporary files", source);
-    let scratch = tempfile::tempdir().map_err(temporary)?;
-    let cargo_home = tempfile::tempdir().map_err(temporary)?;
-    write_config(context, cargo_home.path()).map_err(temporary)?;
-    let cargo = |folder: &Path, args: &[&str]| run_cargo(context, cargo_home.path(), folder, args);
-    let root = workspace.root.display();
-    match workspace::fitting_lock(workspace, &context.env, scratch.path(), &cargo) {
-        Ok(fitting) => {
-            match fitting.fit {
-                Fit::AsItStands => {}
-                Fit::Missing => {
-                    context.report.warning(format!("`{root}` has no Cargo.lock; cargo resolved a copy of it"))
-                }
-                Fit::Outdated { added, removed } => context.report.warning(format!(
-                    "the Cargo.lock of `{root}` does not fit its manifests; cargo brought a copy up to date \
-                     (packages: {added} added, {removed} removed)"
-                )),
-            }
-            Ok(fitting.lockfile)
-        }
-        // Without an index nobody can say whether the lock fits; it is still what the user builds with.
-        Err(workspace::Error::Unresolved { words, .. }) if workspace.lockfile.is_some() => {
-            context.report.warning(format!(
-                "the Cargo.lock of `{root}` is taken as it stands; whether it fits the manifests is not known, for cargo says:\n{words}"
-            ));
-            let lock = workspace::lock(workspace).map_err(Failure::from)?;
-            lock.ok_or_else(|| {
-                Failure::new(Class::Input, "the Cargo.lock is gone").doing("could not use the lock file")
-            })
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Cargo on a copy, with a home of its own.
-fn run_cargo(context: &Context, cargo_home: &Path, folder: &Path, args: &[&str]) -> io::Result<Output> {
-    let program = context.env.path("CARGO").unwrap_or_else(|| PathBuf::from("cargo"));
-    let mut command = Command::new(program);
-    command.args(args).current_dir(folder).env_clear().envs(context.env.iter());
-    command.env("CARGO_HOME", cargo_home).env("CARGO_TERM_COLOR", "never").output()
-}
-
-/// The upstream that the environment names counts for this cargo, too.
-fn write_config(context: &Context, cargo_home: &Path) -> io::Result<()> {
-    let Some(url) = context.env.text("FROSTMIRROR_REGISTRY_URL") else {
-        return Ok(());
+fn lock(workspace: &Workspace, context: &Context) -> Result<Lockfile, Failure> {
+    let scratch = tempfile::tempdir();
+    let scratch = scratch.map_err(|source| Failure::io("could not make a folder for temporary files", source))?;
+    let surroundings = context.surroundings(scratch.path())?;
+    let sink: Arc<dyn Sink> = Arc::<Report>::clone(&context.report);
+    let failure = match context.interruptible(fetch::lock(workspace, &surroundings, sink)) {
+        Ok(lock) => return Ok(lock),
+        Err(failure) => failure,
     };
-    let address = format!("sparse+{}/", url.trim_start_matches("sparse+").trim_end_matches('/'));
-    let mut config = toml_edit::DocumentMut::new();
-    config["source"]["crates-io"]["replace-with"] = toml_edit::value("upstream");
-    config["source"]["upstream"]["registry"] = toml_edit::value(address);
-    fs::write(cargo_home.join("config.toml"), config.to_string())
+    match workspace::lock(workspace)? {
+        // Without an index nobody can say whether the lock fits; it is still what the user builds with.
+        Some(own) if failure.class == Class::Network => {
+            context.report.warning(format!(
+                "the Cargo.lock of `{}` is taken as it stands; whether it fits the manifests is not known: {failure}",
+                workspace.root.display()
+            ));
+            Ok(own)
+        }
+        _ => Err(failure),
+    }
 }

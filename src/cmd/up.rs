@@ -13,9 +13,8 @@ use crate::bundle::open::open_any;
 use crate::client_config::{self, BaseUrl};
 use crate::event::Sink;
 use crate::failure::{Class, Failure};
-use crate::fetch::{self, Input, Options, Outcome};
+use crate::fetch::{self, Input, Options, Outcome, Surroundings};
 use crate::gather::depends::Depends;
-use crate::gather::resolve::Skip;
 use crate::gather::workspace;
 use crate::mirror::import::ImportOptions;
 use crate::mirror::layout::Layout;
@@ -88,18 +87,11 @@ fn renew(args: &Args, context: &Context, layout: &Layout, base_url: &BaseUrl) ->
     let imported = ledger::names(layout)?;
     let options = Options {
         inputs: inputs(args, context)?,
-        skip: Skip::default(),
+        surroundings: Surroundings { offline: args.offline, ..context.surroundings(scratch.path())? },
         output: scratch.path().to_owned(),
-        home: context.home()?,
         history: own.join("history"),
         base_url: base_url.clone(),
-        jobs: None,
-        offline: args.offline,
         created: words::created(context)?,
-        cwd: context.cwd.clone(),
-        cargo_home: context.cargo_home(),
-        scratch: scratch.path().to_owned(),
-        env: context.env.clone(),
         delivered: Some(Arc::new(move |id: &str| ledger::holds(&imported, id))),
     };
     let sink: Arc<dyn Sink> = Arc::<Report>::clone(&context.report);

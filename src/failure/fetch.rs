@@ -25,6 +25,9 @@ impl From<Error> for Failure {
                 .hint("if that is not what you expect, check that this is the project or the file you meant"),
             Error::Toolchains(_) => Failure::new(Class::Input, error)
                 .hint("`--no-toolchain` leaves them out, and the bundle carries crates alone"),
+            Error::UnknownRegistry(_) => Failure::new(Class::Input, error)
+                .doing("could not leave a registry out")
+                .hint("give the name that it has in `[registries]`, or the address of its index"),
             Error::Folder { path, source } => Failure::io(format!("could not use `{}`", path.display()), source),
             Error::Worker(_) => Failure::new(Class::Bug, error),
         }

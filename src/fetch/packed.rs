@@ -24,20 +24,20 @@ const QUOTED: usize = 5;
 /// Writes the bundle of what was gathered.
 pub fn write(
     options: &Options,
-    resolved: Resolved,
+    resolved: &Resolved,
     files: &BTreeMap<CrateId, Downloaded>,
     sink: &dyn Sink,
 ) -> Result<Outcome, Error> {
     let mut history = History::open(&options.history, sink)?;
-    let plan = history.plan(input_sets(&resolved, files), &[])?;
+    let plan = history.plan(input_sets(resolved, files), &[])?;
     if let (false, Some(newest), Some(delivered)) = (plan.news, &plan.parent, &options.delivered)
         && delivered(&newest.id)
     {
         return Ok(Outcome::NothingNew);
     }
     durable::make_folder(&options.output).map_err(|source| Error::Folder { path: options.output.clone(), source })?;
-    let written = pack::write(pack_plan(options, &plan, &resolved, files), &options.output, sink)?;
-    let verdict = verify::verify(written.path(), &options.scratch, sink)?;
+    let written = pack::write(pack_plan(options, &plan, resolved, files), &options.output, sink)?;
+    let verdict = verify::verify(written.path(), &options.surroundings.scratch, sink)?;
     if !verdict.problems.is_empty() {
         let quoted: Vec<String> = verdict.problems.iter().take(QUOTED).map(ToString::to_string).collect();
         let more = verdict.problems.len().saturating_sub(QUOTED);

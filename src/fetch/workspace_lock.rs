@@ -1,46 +1,36 @@
 //! The lock of a workspace: its own where it fits, else what cargo makes of a copy.
 
-use std::path::PathBuf;
-use std::sync::Arc;
-
-use super::{Error, Options};
-use crate::event::Sink;
+use super::{Error, Station};
 use crate::gather::lockfile::Lockfile;
-use crate::gather::resolve::{self, Resolver};
+use crate::gather::resolve;
 use crate::gather::workspace::{self, Fit, Workspace};
 
-/// The packages that `found` builds with.
-pub async fn of(
-    found: &Workspace,
-    options: &Options,
-    resolver: &Resolver,
-    sink: &Arc<dyn Sink>,
-) -> Result<Lockfile, Error> {
-    let scratch = tempfile::Builder::new()
-        .prefix("workspace-")
-        .tempdir_in(&options.scratch)
-        .map_err(|source| Error::Folder { path: options.scratch.clone(), source })?;
+/// The packages that `found` builds with. Runs cargo, and blocks this thread meanwhile.
+pub fn of(found: &Workspace, station: &Station<'_>) -> Result<Lockfile, Error> {
+    let parent = &station.surroundings.scratch;
+    let scratch = tempfile::Builder::new().prefix("workspace-").tempdir_in(parent);
+    let scratch = scratch.map_err(|source| Error::Folder { path: parent.clone(), source })?;
     // Cargo runs to its end on this thread while its index is served from the others.
     let fitting = tokio::task::block_in_place(|| {
-        workspace::fitting_lock(found, &options.env, scratch.path(), &|folder, args| {
-            resolver.run_for_workspace(folder, args)
+        workspace::fitting_lock(found, &station.surroundings.env, scratch.path(), &|folder, args| {
+            station.resolver.run_for_workspace(folder, args)
         })
     });
-    let fitting = fitting.map_err(|error| match resolver.upstream_failure() {
+    let fitting = fitting.map_err(|error| match station.resolver.upstream_failure() {
         Some(failure) => Error::Resolve(resolve::Error::Index(failure)),
         None => Error::Workspace(error),
     })?;
-    let lock: PathBuf = found.root.join("Cargo.lock");
+    let root = found.root.display();
     match fitting.fit {
         Fit::AsItStands => {}
-        Fit::Missing => sink.warning(format!(
-            "`{}` has no Cargo.lock; cargo resolved a copy of its manifests, and the build may lock other versions (run `cargo generate-lockfile` to fix them)",
-            found.root.display()
+        Fit::Missing => station.sink.warning(format!(
+            "`{root}` has no Cargo.lock; cargo resolved a copy of its manifests, and a build there may lock other \
+             versions (`cargo generate-lockfile` settles them)"
         )),
-        Fit::Outdated { added, removed } => sink.warning(format!(
-            "`{}` does not fit the manifests; cargo mended a copy of it ({added} packages added, {removed} no longer needed)",
-            lock.display()
+        Fit::Outdated { added, removed } => station.sink.warning(format!(
+            "the Cargo.lock of `{root}` does not fit its manifests; cargo brought a copy up to date \
+             (packages: {added} added, {removed} removed)"
         )),
     }
-    Ok(Lockfile { path: lock, ..fitting.lockfile })
+    Ok(Lockfile { path: found.root.join("Cargo.lock"), ..fitting.lockfile })
 }

@@ -14,7 +14,7 @@ mod files;
 mod git;
 mod upstream;
 
-pub use upstream::{Origin, Upstream, is_ours};
+pub use upstream::{Origin, Upstream};
 
 use files::Files;
 
@@ -136,6 +136,15 @@ impl CargoConfig {
     /// A replacement that leads nowhere, an address that is none, a token that cannot be had.
     pub fn upstream(&self, env: &Env) -> Result<Upstream, Error> {
         upstream::find(&self.files, self.cargo_home.as_deref(), env)
+    }
+
+    /// The address of the index of `[registries.NAME]`; `None` where no registry has that name.
+    ///
+    /// # Errors
+    ///
+    /// A value that is no text.
+    pub fn registry_index(&self, name: &str, env: &Env) -> Result<Option<String>, Error> {
+        upstream::registry_index(&self.files, self.cargo_home.as_deref(), env, name)
     }
 }
 

@@ -27,7 +27,7 @@ pub enum LinkState {
     Elsewhere(PathBuf),
     /// A real folder or file: a copy that went stale, or will.
     Stale,
-    /// Nothing, because this file system has no symbolic links. Only [`restore`] knows.
+    /// Nothing, because this file system has no symbolic links. Only an import knows.
     NoLinks,
 }
 
@@ -56,7 +56,7 @@ pub fn link_state(layout: &Layout) -> LinkState {
     }
 }
 
-/// What [`restore`] found and did.
+/// What was found there, and what became of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Restored {
     /// What stands there now.

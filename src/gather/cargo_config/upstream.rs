@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::client_config::is_ours;
 use crate::env::Env;
 use crate::http::{Secret, shown};
 
@@ -57,9 +58,14 @@ const DL_URL: &str = "FROSTMIRROR_DL_URL";
 /// The provider that reads tokens from where they are read here.
 const TOKEN_PROVIDER: &str = "cargo:token";
 
-/// Whether a source of this name is one that `setup` wrote: the mirror must not become its own upstream.
-pub fn is_ours(name: &str) -> bool {
-    matches!(name, "frostmirror" | "frostmirror-local")
+/// The address of the index of `[registries.NAME]`.
+pub(super) fn registry_index(
+    files: &Files,
+    cargo_home: Option<&Path>,
+    env: &Env,
+    name: &str,
+) -> Result<Option<String>, Error> {
+    Ok(Search { files, cargo_home, env }.index_of(name)?.map(|(index, _)| index))
 }
 
 pub(super) fn find(files: &Files, cargo_home: Option<&Path>, env: &Env) -> Result<Upstream, Error> {
