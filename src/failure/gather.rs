@@ -69,6 +69,10 @@ impl From<Arc<index::Error>> for Failure {
                 let hint = "give the registry a name in cargo's configuration ([registries.NAME] index = …), and set CARGO_REGISTRIES_NAME_TOKEN";
                 (Class::Network, Some(hint.to_owned()))
             }
+            Error::NoIndexFile { .. } => (
+                Class::Network,
+                Some("a proxy that wants you to log in answers like this; ask for the address with a browser or curl".to_owned()),
+            ),
             Error::NoConfig { .. } | Error::Config { .. } => (
                 Class::Network,
                 Some(

@@ -95,6 +95,14 @@ pub enum Error {
         /// What is wrong with it.
         source: serde_json::Error,
     },
+    /// Something else than a crate's index file was sent for one.
+    #[error("what the registry {index} sent for {what} is not an index file")]
+    NoIndexFile {
+        /// The crate that was asked for.
+        what: String,
+        /// The index's address.
+        index: String,
+    },
     /// Without network, and the file was never fetched.
     #[error("{what} of the registry {index} is not in the cache, and the network may not be used")]
     Uncached {
@@ -227,6 +235,12 @@ impl Index {
             return Ok(kept.file.map(Arc::new));
         }
         let file = (answer.status == 200).then(|| IndexFile::new(&answer.body));
+        // A page to log in at, say. Cargo would pass over each of its lines, and call the crate absent.
+        if let Some(file) = &file
+            && !file.is_index()
+        {
+            return Err(Arc::new(Error::NoIndexFile { what, index: http::shown(&inner.upstream.index) }));
+        }
         let now = Kept { etag: answer.etag, last_modified: answer.last_modified, file };
         Ok(inner.keep(&path, now).await.map(Arc::new))
     }
