@@ -134,7 +134,9 @@ pub fn hint_of_io(error: &std::io::Error) -> Option<String> {
         ErrorKind::PermissionDenied => "check who owns the folder, or choose another",
         ErrorKind::QuotaExceeded => "your share of that disk is used up; free some of it, or choose another disk",
         ErrorKind::FileTooLarge => "that file system, or a limit (`ulimit -f`), has no room for so large a file",
-        ErrorKind::NotADirectory | ErrorKind::AlreadyExists => "a file is where a folder should be; choose another place",
+        ErrorKind::NotADirectory | ErrorKind::AlreadyExists => {
+            "a file is where a folder should be; choose another place"
+        }
         _ => return None,
     };
     Some(hint.to_owned())

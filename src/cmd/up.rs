@@ -39,7 +39,13 @@ pub struct Args {
     #[arg(long, value_name = "PATH")]
     pub lockfile: Vec<PathBuf>,
     /// Where to listen; port 0 takes a free one
-    #[arg(long, value_name = "ADDR", env = "FROSTMIRROR_BIND", default_value = "127.0.0.1:8080", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "ADDR",
+        env = "FROSTMIRROR_BIND",
+        default_value = "127.0.0.1:8080",
+        hide_env_values = true
+    )]
     pub bind: String,
     /// Use the caches alone
     #[arg(long)]
@@ -64,12 +70,15 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         context.report.status("Keeping", format!("what `{}` holds; it was not renewed", mirror.display()));
     }
 
-    context.report.status("Use", "these lines in $CARGO_HOME/config.toml (`cargo frostmirror setup --write` puts them there):".to_owned());
+    let lines = format!(
+        "these lines in $CARGO_HOME/config.toml (`cargo frostmirror setup --url {base_url} --write` puts them there):"
+    );
+    context.report.status("Use", lines);
     context.report.data(&client_config::cargo_config(base_url.as_str()));
     let runtime = context.runtime()?;
     let served = runtime.block_on(async {
-        let listener = tokio::net::TcpListener::from_std(listener)
-            .map_err(|source| Failure::io("could not listen", source))?;
+        let listener =
+            tokio::net::TcpListener::from_std(listener).map_err(|source| Failure::io("could not listen", source))?;
         let sink: Arc<dyn Sink> = Arc::<Report>::clone(&context.report);
         serving::until_stopped(listener, ServeOptions { mirror, base_url: None, sink }, context).await
     });
@@ -117,7 +126,9 @@ fn inputs(args: &Args, context: &Context) -> Result<Vec<Input>, Failure> {
         if let Input::Depends(path) = input
             && Depends::read(path)?.platforms.is_some()
         {
-            context.report.warning(format!("`{}` asks for toolchains; this version mirrors crates alone", path.display()));
+            context
+                .report
+                .warning(format!("`{}` asks for toolchains; this version mirrors crates alone", path.display()));
         }
     }
     Ok(inputs)

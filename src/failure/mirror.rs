@@ -54,7 +54,9 @@ impl From<status::Error> for Failure {
 
 impl From<base_url::InvalidBaseUrl> for Failure {
     fn from(error: base_url::InvalidBaseUrl) -> Failure {
-        Failure::new(Class::Input, error).doing("could not use the base URL").hint("give the address that clients use, for example http://mirror.example:8080")
+        Failure::new(Class::Input, error)
+            .doing("could not use the base URL")
+            .hint("give the address that clients use, for example http://mirror.example:8080")
     }
 }
 

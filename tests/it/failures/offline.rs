@@ -60,7 +60,12 @@ fn bundles() {
 fn the_mirror() {
     let (sandbox, _) = machine();
     let layout = Layout::new(sandbox.path("mirror"));
-    fails(&sandbox, "import-base-url", 3, &["import", "good.pkg", "--mirror", "mirror", "--base-url", "mirror.example"]);
+    fails(
+        &sandbox,
+        "import-base-url",
+        3,
+        &["import", "good.pkg", "--mirror", "mirror", "--base-url", "mirror.example"],
+    );
     sandbox.write("taken", "a file");
     fails(&sandbox, "import-mirror-is-a-file", 7, &["import", "good.pkg", "--mirror", "taken"]);
     fails(&sandbox, "setup-local-no-mirror", 3, &["setup", "--local", "--mirror", "mirror"]);
