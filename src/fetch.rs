@@ -324,11 +324,8 @@ fn locked(input: &resolve::Input) -> Vec<(CrateId, Sha256)> {
 fn skip(surroundings: &Surroundings, config: &CargoConfig) -> Result<Skip, Error> {
     let mut registries = Vec::new();
     for name in &surroundings.skip_registries {
-        let index = if name.contains("://") {
-            Some(name.clone())
-        } else {
-            config.registry_index(name, &surroundings.env)?
-        };
+        let index =
+            if name.contains("://") { Some(name.clone()) } else { config.registry_index(name, &surroundings.env)? };
         registries.push(index.ok_or_else(|| Error::UnknownRegistry(name.clone()))?);
     }
     Ok(Skip { git: surroundings.skip_git, registries })

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 
@@ -64,14 +64,18 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         context.report.status("Keeping", format!("what `{}` holds; it was not renewed", mirror.display()));
     }
 
-    context.report.status("Use", "these lines in $CARGO_HOME/config.toml (`cargo frostmirror setup --write` puts them there):".to_owned());
+    context.report.status(
+        "Use",
+        "these lines in $CARGO_HOME/config.toml (`cargo frostmirror setup --write` puts them there):".to_owned(),
+    );
     context.report.data(&client_config::cargo_config(base_url.as_str()));
     let runtime = context.runtime()?;
     let served = runtime.block_on(async {
-        let listener = tokio::net::TcpListener::from_std(listener)
-            .map_err(|source| Failure::io("could not listen", source))?;
+        let listener =
+            tokio::net::TcpListener::from_std(listener).map_err(|source| Failure::io("could not listen", source))?;
         let sink: Arc<dyn Sink> = Arc::<Report>::clone(&context.report);
-        serving::until_stopped(listener, ServeOptions { mirror, base_url: None, sink }, context).await
+        serving::until_stopped(listener, ServeOptions { mirror, base_url: None, sink, clock: SystemTime::now }, context)
+            .await
     });
     runtime.shutdown_background();
     served
@@ -118,7 +122,9 @@ fn inputs(args: &Args, context: &Context) -> Result<Vec<Input>, Failure> {
         if let Input::Depends(path) = input
             && Depends::read(path)?.platforms.is_some()
         {
-            context.report.warning(format!("`{}` asks for toolchains; this version mirrors crates alone", path.display()));
+            context
+                .report
+                .warning(format!("`{}` asks for toolchains; this version mirrors crates alone", path.display()));
         }
     }
     Ok(inputs)

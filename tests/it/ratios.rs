@@ -98,7 +98,8 @@ impl Bench {
         };
         let upstream = Upstream::builder().latency(LATENCY).start();
         publish_layers(&upstream, 220);
-        let depends: String = (0..10).fold("[dependencies]\n".to_owned(), |text, n| text + &format!("layer5-{n:03} = \"1\"\n"));
+        let depends: String =
+            (0..10).fold("[dependencies]\n".to_owned(), |text, n| text + &format!("layer5-{n:03} = \"1\"\n"));
         let row = alternate(
             || {
                 let home = self.fresh("ours")?;
@@ -149,8 +150,11 @@ impl Bench {
             command.arg("verify").arg(&bundle);
             command
         };
-        alternate(|| timed(&mut verify(self)), || timed(Command::new("openssl").args(["dgst", "-sha256"]).arg(&bundle)))?
-            .print("verify of 1 GiB / openssl dgst -sha256", Some(1.0));
+        alternate(
+            || timed(&mut verify(self)),
+            || timed(Command::new("openssl").args(["dgst", "-sha256"]).arg(&bundle)),
+        )?
+        .print("verify of 1 GiB / openssl dgst -sha256", Some(1.0));
         println!("{:<44} {:>7} MiB {:>39} {:>6}", "verify of 1 GiB: peak", peak_memory(&mut verify(self))?, "", 100);
 
         let import = |bench: &Bench, mirror: &Path| {
@@ -177,7 +181,13 @@ impl Bench {
         )?
         .print("import of 1 GiB / cp + openssl, synced", Some(2.0));
         let mirror = self.fresh("mirror")?;
-        println!("{:<44} {:>7} MiB {:>39} {:>6}", "import of 1 GiB: peak", peak_memory(&mut import(self, &mirror))?, "", 100);
+        println!(
+            "{:<44} {:>7} MiB {:>39} {:>6}",
+            "import of 1 GiB: peak",
+            peak_memory(&mut import(self, &mirror))?,
+            "",
+            100
+        );
         Ok(())
     }
 
@@ -218,14 +228,16 @@ impl Bench {
         let project = self.fresh("project")?;
         fs::create_dir_all(project.join("src"))?;
         fs::write(project.join("src/lib.rs"), "")?;
-        let mut manifest = "[package]\nname = \"bench\"\nversion = \"0.0.0\"\nedition = \"2021\"\n[dependencies]\n".to_owned();
+        let mut manifest =
+            "[package]\nname = \"bench\"\nversion = \"0.0.0\"\nedition = \"2021\"\n[dependencies]\n".to_owned();
         for name in top_layer() {
             manifest.push_str(&format!("{name} = \"1\"\n"));
         }
         fs::write(project.join("Cargo.toml"), manifest)?;
         let dependencies: Vec<String> = top_layer().collect();
         let quoted: Vec<String> = dependencies.iter().map(|name| format!("\"{name}\"")).collect();
-        let root = format!("\n[[package]]\nname = \"bench\"\nversion = \"0.0.0\"\ndependencies = [{}]\n", quoted.join(", "));
+        let root =
+            format!("\n[[package]]\nname = \"bench\"\nversion = \"0.0.0\"\ndependencies = [{}]\n", quoted.join(", "));
         fs::write(project.join("Cargo.lock"), format!("{lock}{root}"))?;
         Ok(project)
     }
@@ -272,7 +284,11 @@ fn publish_layers(upstream: &Upstream, count: usize) -> String {
             let name = layer_name(layer, n);
             // Sizes as uneven as those of real crates: 4 kB to 250 kB, 60 kB on average.
             let weight = 4_000 + (n * 7919 + layer * 104_729) % 57 * (n % 11 + 1) * 400;
-            let below: Vec<String> = if layer == 0 { Vec::new() } else { (0..3).map(|k| layer_name(layer - 1, (n + k * 7) % width)).collect() };
+            let below: Vec<String> = if layer == 0 {
+                Vec::new()
+            } else {
+                (0..3).map(|k| layer_name(layer - 1, (n + k * 7) % width)).collect()
+            };
             let item = below.iter().fold(Crate::new(&name, "1.0.0").weighing(weight), |item, dep| item.dep(dep, "^1"));
             let packed = upstream.publish(item);
             lock.push_str(&lock_entry(&name, &packed.cksum, &below));
@@ -287,7 +303,8 @@ fn lock_entry(name: &str, cksum: &str, dependencies: &[String]) -> String {
     let mut sorted: Vec<String> = dependencies.iter().map(|name| format!(" \"{name}\",\n")).collect();
     sorted.sort();
     sorted.dedup();
-    let dependencies = if sorted.is_empty() { String::new() } else { format!("dependencies = [\n{}]\n", sorted.concat()) };
+    let dependencies =
+        if sorted.is_empty() { String::new() } else { format!("dependencies = [\n{}]\n", sorted.concat()) };
     format!(
         "\n[[package]]\nname = \"{name}\"\nversion = \"1.0.0\"\nsource = \"registry+https://github.com/rust-lang/crates.io-index\"\nchecksum = \"{cksum}\"\n{dependencies}"
     )
