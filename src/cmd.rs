@@ -7,6 +7,7 @@ use crate::env::Env;
 use crate::failure::{Class, Failure};
 use crate::fetch::Surroundings;
 use crate::report::Report;
+use signals::Signals;
 
 pub mod completions;
 pub mod fetch;
@@ -16,6 +17,7 @@ pub mod inspect;
 pub mod man;
 pub mod serve;
 pub mod setup;
+mod signals;
 pub mod status;
 pub mod up;
 pub mod verify;
@@ -80,6 +82,7 @@ impl Context {
             .map_err(|source| Failure::io("could not start the network threads", source))
     }
 
+    /// Waits for `work`, or for SIGINT or SIGTERM to stop it. What is stopped cleans up behind itself: children are ended and
     /// What an online run works with, without any limits; `scratch` is a folder that ends with the run.
     pub fn surroundings(&self, scratch: &Path) -> Result<Surroundings, Failure> {
         Ok(Surroundings {
@@ -100,9 +103,10 @@ impl Context {
     pub fn interruptible<T, E: Into<Failure>>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, Failure> {
         let runtime = self.runtime()?;
         let outcome = runtime.block_on(async {
+            let mut signals = Signals::new().map_err(|source| Failure::io("could not listen to signals", source))?;
             tokio::select! {
                 done = work => done.map_err(Into::into),
-                _ = tokio::signal::ctrl_c() => Err(Failure::new(Class::Interrupted, "interrupted")
+                () = signals.next() => Err(Failure::new(Class::Interrupted, "interrupted")
                     .hint("run the same command again to carry on; what was downloaded is kept")),
             }
         });

@@ -70,10 +70,8 @@ pub struct Options {
     pub history: PathBuf,
     /// What the bundle's `config.toml` tells clients.
     pub base_url: BaseUrl,
-    /// The time that the bundle states.
+    /// The time that the bundle states, for itself and for the index that was read.
     pub created: Timestamp,
-    /// The time at which the index is read.
-    pub now: Timestamp,
     /// Whether the newest bundle of the history is already where this one is to go.
     pub delivered: Option<Delivered>,
 }
@@ -156,6 +154,9 @@ pub enum Error {
     /// The bundle that was written is not good.
     #[error("the bundle that was written does not verify: {0}")]
     Unsound(String),
+    /// The inputs need no crate at all.
+    #[error("{} {} no crate of crates.io", .0.join(" and "), if .0.len() == 1 { "needs" } else { "need" })]
+    Nothing(Vec<String>),
     /// A depends.toml asks for toolchains.
     #[error("`{}` asks for toolchains, and this version mirrors crates alone", .0.display())]
     Toolchains(PathBuf),
@@ -189,7 +190,7 @@ pub async fn dry_run(options: Options, sink: Arc<dyn Sink>) -> Result<Weighed, E
     let station = Station::begin(&options.surroundings, &sink).await?;
     let inputs = station.read(&options.inputs).await?;
     let resolved = station.resolver.resolve(&inputs, &station.downloads).await?;
-    station.tell_of(&resolved);
+    station.tell_of(&resolved)?;
     plan::weigh(&resolved, &station.downloads).await
 }
 
@@ -286,7 +287,7 @@ impl<'s> Station<'s> {
             };
             (resolved, files?)
         };
-        self.tell_of(&resolved);
+        self.tell_of(&resolved)?;
         let wanted: BTreeMap<CrateId, Sha256> = resolved
             .crates
             .iter()
@@ -303,8 +304,14 @@ impl<'s> Station<'s> {
         Ok((resolved, files))
     }
 
-    fn tell_of(&self, resolved: &Resolved) {
+    fn tell_of(&self, resolved: &Resolved) -> Result<(), Error> {
+        // Nothing at all is a mistake far more often than it is meant, and a bundle of nothing would look like success on
+        // both sides of the gap.
+        if resolved.crates.is_empty() {
+            return Err(Error::Nothing(resolved.inputs.iter().map(|input| format!("`{}`", input.name)).collect()));
+        }
         self.sink.status("Resolved", crates(resolved.crates.len()));
+        Ok(())
     }
 }
 

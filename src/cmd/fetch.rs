@@ -89,7 +89,6 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         output: context.absolute(&args.output),
         base_url: BaseUrl::parse(&args.base_url)?,
         created: created(context)?,
-        now: Timestamp::now(),
         delivered: None,
     };
     let sink: Arc<dyn Sink> = context.report.clone();

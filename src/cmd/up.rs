@@ -39,7 +39,7 @@ pub struct Args {
     #[arg(long, value_name = "PATH")]
     pub lockfile: Vec<PathBuf>,
     /// Where to listen; port 0 takes a free one
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    #[arg(long, value_name = "ADDR", env = "FROSTMIRROR_BIND", default_value = "127.0.0.1:8080", hide_env_values = true)]
     pub bind: String,
     /// Use the caches alone
     #[arg(long)]
@@ -48,7 +48,7 @@ pub struct Args {
 
 /// Runs the verb.
 pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
-    let mirror = context.directory(None, "/mirror", "mirror")?;
+    let mirror = context.directory(context.env.path("FROSTMIRROR_MIRROR").as_deref(), "/mirror", "mirror")?;
     let layout = Layout::new(&mirror);
     // An address in use is found out before the work, not after it.
     let listener = context.interruptible(serve::bind(&args.bind))?;
@@ -96,7 +96,6 @@ fn renew(args: &Args, context: &Context, layout: &Layout, base_url: &BaseUrl) ->
         history: own.join("history"),
         base_url: base_url.clone(),
         created: words::created(context)?,
-        now: Timestamp::now(),
         delivered: Some(Arc::new(move |id: &str| ledger::holds(&imported, id))),
     };
     let sink: Arc<dyn Sink> = Arc::<Report>::clone(&context.report);

@@ -20,6 +20,9 @@ impl From<Error> for Failure {
             Error::Unsound(_) => Failure::new(Class::Integrity, error)
                 .doing("could not write a bundle")
                 .hint("nothing was left behind; check the disk, and run the same command again"),
+            Error::Nothing(_) => Failure::new(Class::Input, error)
+                .doing("found nothing to mirror, and wrote no bundle")
+                .hint("if that is not what you expect, check that this is the project or the file you meant"),
             Error::Toolchains(_) => Failure::new(Class::Input, error)
                 .hint("`--no-toolchain` leaves them out, and the bundle carries crates alone"),
             Error::UnknownRegistry(_) => Failure::new(Class::Input, error)

@@ -62,9 +62,17 @@ impl From<Arc<index::Error>> for Failure {
         use index::Error;
         let (class, hint) = match error.as_ref() {
             Error::Fetch { source, .. } => wire::class_and_hint(source),
-            Error::NoToken { .. } => {
-                (Class::Network, Some("set CARGO_REGISTRIES_NAME_TOKEN, with the registry's name for NAME".to_owned()))
+            Error::NoToken { variable: Some(variable), .. } => {
+                (Class::Network, Some(format!("set {variable}, or log in with `cargo login`")))
             }
+            Error::NoToken { variable: None, .. } => {
+                let hint = "give the registry a name in cargo's configuration ([registries.NAME] index = …), and set CARGO_REGISTRIES_NAME_TOKEN";
+                (Class::Network, Some(hint.to_owned()))
+            }
+            Error::NoIndexFile { .. } => (
+                Class::Network,
+                Some("a proxy that wants you to log in answers like this; ask for the address with a browser or curl".to_owned()),
+            ),
             Error::NoConfig { .. } | Error::Config { .. } => (
                 Class::Network,
                 Some(
@@ -91,7 +99,7 @@ impl From<download::Error> for Failure {
             }
             Error::Refused { .. } => (
                 Class::Network,
-                Some("upstream's index lists them, but upstream does not have them; is the `dl` of its config.json, or FROSTMIRROR_DL_URL, right?".to_owned()),
+                Some("upstream's index lists what upstream does not have; is the `dl` of its config.json, or FROSTMIRROR_DL_URL, right?".to_owned()),
             ),
             Error::Network { ref source, .. } => {
                 let (class, hint) = wire::class_and_hint(source);

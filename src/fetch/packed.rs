@@ -116,7 +116,7 @@ fn pack_plan(
         lineage: Lineage { id: plan.lineage.clone(), sequence: plan.sequence, inputs: inputs.collect() },
         targets: Vec::new(),
         toolchains: Vec::new(),
-        index_read: options.now,
+        index_read: options.created,
         crates: records,
         files: entries(options, resolved, files),
     }

@@ -23,6 +23,20 @@ const RESOLVER_3: Version = Version::new(1, 84, 0);
 /// The name of our index in the configuration of the cargo that we run.
 pub(super) const SOURCE: &str = "frostmirror-snapshot";
 
+/// Cargo's words without the place where our children find the index, of which a user knows nothing, and without the
+/// advice that goes with it. Words that do not mention it stay as they are.
+pub(super) fn of_crates_io(words: &str) -> String {
+    if !words.contains(SOURCE) {
+        return words.to_owned();
+    }
+    let lines = words.lines().filter(|line| !line.contains("forgotten to be re-vendored"));
+    lines
+        .collect::<Vec<_>>()
+        .join("\n")
+        .replace(&format!("`{SOURCE}` index (which is replacing registry `crates-io`)"), "crates.io index")
+        .replace(&format!("`{SOURCE}` index"), "crates.io index")
+}
+
 /// Variables that the child keeps: how to find and start the toolchain, and nothing that changes what it does.
 const KEPT: [&str; 19] = [
     "PATH",

@@ -67,9 +67,9 @@ pub enum Error {
     #[error("{}", list(absent, altered))]
     Refused {
         /// Listed in the index, and not there.
-        absent: Vec<http::Error>,
+        absent: Vec<(CrateId, http::Error)>,
         /// There, with another digest than the index says.
-        altered: Vec<http::Error>,
+        altered: Vec<(CrateId, http::Error)>,
     },
     /// Upstream could not be reached.
     #[error("could not download {id}")]
@@ -139,7 +139,7 @@ impl Downloads {
         match self.client.length(&request).await {
             Ok(length) => Ok((length, false)),
             Err(source @ http::Error::NotFound { .. }) => {
-                Err(Error::Refused { absent: vec![source], altered: Vec::new() })
+                Err(Error::Refused { absent: vec![(id.clone(), source)], altered: Vec::new() })
             }
             // Not every upstream answers HEAD; a plan without a weight is still a plan.
             Err(http::Error::Status { .. }) => Ok((None, false)),
@@ -197,8 +197,8 @@ impl Downloads {
         while let Some((id, outcome)) = downloads.next().await {
             match outcome {
                 Ok(downloaded) => done.push((id.clone(), downloaded)),
-                Err(Trouble::Wire(source @ http::Error::NotFound { .. })) => absent.push(source),
-                Err(Trouble::Wire(source @ http::Error::Checksum { .. })) => altered.push(source),
+                Err(Trouble::Wire(source @ http::Error::NotFound { .. })) => absent.push((id.clone(), source)),
+                Err(Trouble::Wire(source @ http::Error::Checksum { .. })) => altered.push((id.clone(), source)),
                 Err(Trouble::Wire(http::Error::Io { source, .. }) | Trouble::Disk(source)) => {
                     let id = id.clone();
                     return Err(Error::Cache { id, source });
@@ -258,8 +258,8 @@ fn find(cache: &Cache, folders: &[PathBuf], id: &CrateId, digest: Sha256) -> io:
     Ok(None)
 }
 
-fn list(absent: &[http::Error], altered: &[http::Error]) -> String {
-    let lines: Vec<String> = altered.iter().chain(absent).map(ToString::to_string).collect();
+fn list(absent: &[(CrateId, http::Error)], altered: &[(CrateId, http::Error)]) -> String {
+    let lines: Vec<String> = altered.iter().chain(absent).map(|(id, error)| format!("{id}: {error}")).collect();
     match lines.len() {
         1 => lines.concat(),
         count => format!("{count} crates could not be had:\n{}", lines.join("\n")),

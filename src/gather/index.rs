@@ -78,6 +78,8 @@ pub enum Error {
     NoToken {
         /// The index's address.
         index: String,
+        /// The variable that would give one, where the registry has a name in cargo's configuration.
+        variable: Option<String>,
     },
     /// There is no config.json.
     #[error("{index} is not a sparse registry index: it has no config.json")]
@@ -92,6 +94,14 @@ pub enum Error {
         index: String,
         /// What is wrong with it.
         source: serde_json::Error,
+    },
+    /// Something else than a crate's index file was sent for one.
+    #[error("what the registry {index} sent for {what} is not an index file")]
+    NoIndexFile {
+        /// The crate that was asked for.
+        what: String,
+        /// The index's address.
+        index: String,
     },
     /// Without network, and the file was never fetched.
     #[error("{what} of the registry {index} is not in the cache, and the network may not be used")]
@@ -225,6 +235,12 @@ impl Index {
             return Ok(kept.file.map(Arc::new));
         }
         let file = (answer.status == 200).then(|| IndexFile::new(&answer.body));
+        // A page to log in at, say. Cargo would pass over each of its lines, and call the crate absent.
+        if let Some(file) = &file
+            && !file.is_index()
+        {
+            return Err(Arc::new(Error::NoIndexFile { what: what_of(&name), index: http::shown(&inner.upstream.index) }));
+        }
         let now = Kept { etag: answer.etag, last_modified: answer.last_modified, file };
         Ok(inner.keep(&path, now).await.map(Arc::new))
     }
@@ -261,7 +277,7 @@ impl Inner {
             dl.trim_end_matches('/').clone_into(&mut registry.dl);
         }
         if registry.auth_required && self.upstream.token.is_none() && !self.offline {
-            return Err(Arc::new(Error::NoToken { index: index() }));
+            return Err(Arc::new(Error::NoToken { index: index(), variable: self.upstream.token_variable() }));
         }
         if !self.offline {
             self.keep(NAME, kept).await;
@@ -281,7 +297,8 @@ impl Inner {
         if self.upstream.token.is_none() {
             return Err(match refused {
                 http::Error::Status { status: 401, .. } => {
-                    Arc::new(Error::NoToken { index: http::shown(&self.upstream.index) })
+                    let (index, variable) = (http::shown(&self.upstream.index), self.upstream.token_variable());
+                    Arc::new(Error::NoToken { index, variable })
                 }
                 other => self.failed(name.to_owned(), other),
             });

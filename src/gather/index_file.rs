@@ -43,6 +43,12 @@ impl IndexFile {
         &self.text
     }
 
+    /// Whether it may be an index file: it is empty, or has some line that begins as an object does. Which lines can be
+    /// read is another matter; later forms of them are passed over.
+    pub fn is_index(&self) -> bool {
+        self.text.trim().is_empty() || self.text.lines().any(|line| line.trim_start().starts_with('{'))
+    }
+
     /// The lines that have a version, in the file's order.
     pub fn heads(&self) -> &[Head] {
         #[derive(Deserialize)]

@@ -134,7 +134,8 @@ fn run(mut command: Command, folder: &Path, env: &Env) -> Result<Output, Error> 
 fn words_of(output: &Output) -> String {
     let stderr = String::from_utf8_lossy(&output.stderr);
     let from = stderr.find("error: ").unwrap_or(0);
-    stderr[from..].trim().to_owned()
+    let words = super::cargo::of_crates_io(stderr[from..].trim());
+    words.strip_prefix("error: ").unwrap_or(&words).to_owned()
 }
 
 fn folder_of(manifest: &Path) -> &Path {

@@ -41,6 +41,16 @@ pub enum Origin {
     CratesIo,
 }
 
+impl Upstream {
+    /// The variable that gives a token for it, where it has a name in cargo's configuration.
+    pub fn token_variable(&self) -> Option<String> {
+        match &self.origin {
+            Origin::Replacement { name, .. } => Some(variable(&["registries", name, "token"])),
+            Origin::Environment | Origin::CratesIo => None,
+        }
+    }
+}
+
 /// The variable that names an upstream.
 const REGISTRY_URL: &str = "FROSTMIRROR_REGISTRY_URL";
 /// The variable that stands in for the `dl` of its config.json.

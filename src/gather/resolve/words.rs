@@ -16,9 +16,8 @@ const MOST: usize = 4000;
 
 /// Cargo's words as a user may read them; lines with `address`, that of our index, are left out.
 pub(super) fn for_people(words: &str, address: &str) -> String {
-    let replaced = format!("`{}` index (which is replacing registry `crates-io`)", cargo::SOURCE);
     let mut lines: Vec<String> = Vec::new();
-    for line in words.lines() {
+    for line in cargo::of_crates_io(words).lines() {
         let said = line.trim_start();
         let progress = ["Updating ", "Blocking ", "Locking ", "warning: "];
         let ours = said.contains(&format!("required by package `{SCRATCH} v"));
@@ -27,9 +26,7 @@ pub(super) fn for_people(words: &str, address: &str) -> String {
         }
         let line = line.strip_prefix("error: ").unwrap_or(line);
         let line = without_scratch(line)
-            .replace(&format!("package `{SCRATCH}` depends on"), "the request depends on")
-            .replace(&replaced, "crates.io index")
-            .replace(&format!("`{}` index", cargo::SOURCE), "crates.io index");
+            .replace(&format!("package `{SCRATCH}` depends on"), "the request depends on");
         lines.push(shortened(&line));
     }
     let text = lines.join("\n");

@@ -1,0 +1,79 @@
+//! Failures exactly as a user sees them: what was being done, to which file or crate, why it failed, what to do next.
+//!
+//! Refresh with `SNAPSHOTS=overwrite cargo test --test it failures`, and read each of them aloud.
+
+mod fetching;
+mod given;
+mod offline;
+
+use std::path::Path;
+
+use snapbox::Data;
+use snapbox::data::DataFormat;
+
+use crate::support::run::{Process, Run};
+use crate::support::sandbox::Sandbox;
+
+/// Runs `words`, and compares what a user sees with tests/it/snapshots/failures/NAME.txt.
+#[track_caller]
+fn fails(sandbox: &Sandbox, name: &str, code: i32, words: &[&str]) {
+    check(sandbox, name, code, words, sandbox.process(words));
+}
+
+/// The same in a folder below the one where commands run.
+#[track_caller]
+fn fails_in(sandbox: &Sandbox, folder: &Path, name: &str, code: i32, words: &[&str]) {
+    check(sandbox, name, code, words, sandbox.process_in(folder, words));
+}
+
+#[track_caller]
+fn check(sandbox: &Sandbox, name: &str, code: i32, words: &[&str], process: Process) {
+    let run = process.run();
+    let text = redacted(sandbox, &seen(words, &run));
+    well_told(name, &run, &text);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/it/snapshots/failures/{name}.txt"));
+    let expected = Data::read_from(&path, Some(DataFormat::Text));
+    snapbox::Assert::new().action_env("SNAPSHOTS").eq(text, expected.raw());
+    run.exits(code);
+}
+
+fn seen(words: &[&str], run: &Run) -> String {
+    let stdout = if run.stdout.is_empty() { String::new() } else { format!("--- stdout\n{}", run.stdout) };
+    format!("$ cargo frostmirror {}\n--- exit {}\n{stdout}--- stderr\n{}", words.join(" "), run.code, run.stderr)
+}
+
+/// Paths, ports and digests of this run are made the same every time.
+fn redacted(sandbox: &Sandbox, text: &str) -> String {
+    let mut out = String::new();
+    let mut digits = String::new();
+    for char in sandbox.redact(text).chars().chain(['\n']) {
+        if char.is_ascii_hexdigit() {
+            digits.push(char);
+            continue;
+        }
+        out.push_str(if digits.len() == 64 { "[SHA256]" } else { &digits });
+        digits.clear();
+        out.push(char);
+    }
+    out.pop();
+    out
+}
+
+/// What holds for every failure, whatever it says.
+#[track_caller]
+fn well_told(name: &str, run: &Run, text: &str) {
+    let clap = run.code == 2;
+    let error = run.stderr.lines().filter(|line| line.starts_with("error: ")).count();
+    assert_eq!(error, 1, "{name}: one error\n{text}");
+    assert!(clap || run.stderr.contains("\nhint: "), "{name}: what to do next is missing\n{text}");
+    assert_ne!(run.code, 1, "{name}: a failure is never a bug of ours\n{text}");
+    // A cause that is told twice.
+    let causes: Vec<&str> = run.stderr.lines().map(str::trim).filter(|line| line.len() > 12).collect();
+    for (place, cause) in causes.iter().enumerate() {
+        let again = causes[place + 1..].iter().find(|other| other.contains(cause));
+        assert!(again.is_none(), "{name}: told twice: {cause}\n{text}");
+    }
+    for ours in ["/tmp/frostmirror-", "/cargo-home", "panicked", "frostmirror-resolve"] {
+        assert!(!text.contains(ours), "{name}: `{ours}` is nobody's business\n{text}");
+    }
+}

@@ -1,0 +1,110 @@
+//! What users give: files, words, variables.
+
+use std::fs;
+
+use super::{fails, fails_in};
+use crate::journey::world::World;
+use crate::support::client::Project;
+use crate::support::sandbox::Sandbox;
+
+#[test]
+fn depends() {
+    let world = World::new();
+    let sandbox = world.sandbox();
+    fails(&sandbox, "fetch-nothing-here", 3, &["fetch"]);
+    fails(&sandbox, "fetch-depends-missing", 3, &["fetch", "-c", "team/depends.toml"]);
+    fails(&sandbox, "init-no-workspace", 3, &["init"]);
+    let depends = |name: &str, text: &str| {
+        sandbox.write("depends.toml", text);
+        fails(&sandbox, name, 3, &["fetch"]);
+    };
+    depends("fetch-depends-empty", "");
+    depends("fetch-depends-unknown-key", "[dependencies]\nengine = { version = \"1\", feature = [\"fast\"] }\n");
+    depends("fetch-depends-bad-requirement", "[dependencies]\nengine = \"one\"\n");
+    depends("fetch-depends-git", "[dependencies]\nengine = { git = \"https://example.com/engine\" }\n");
+    depends("fetch-depends-toolchain", "[dependencies]\nleaf = \"0.3\"\n[platforms]\ntoolchain = \"stable\"\n");
+    depends("fetch-no-version", "[dependencies]\nengine = \"9\"\nleaf = \"0.3\"\n");
+    depends("fetch-no-crate", "[dependencies.2]\nengines = \"1\"\n");
+    depends("fetch-no-feature", "[dependencies]\nengine = { version = \"1\", features = [\"fats\"] }\n");
+    depends("fetch-locked-absent", "[locked]\nengine = \"1.0.7\"\n");
+    fails(&sandbox, "init-depends-exists", 3, &["init"]);
+    fails(&sandbox, "fetch-crate-absent", 3, &["fetch", "--crate", "nothing"]);
+    fails(&sandbox, "fetch-crate-no-version", 3, &["fetch", "--crate", "tool@9"]);
+    fails(&sandbox, "fetch-crate-word", 2, &["fetch", "--crate", "tool@one"]);
+}
+
+#[test]
+fn locks_and_workspaces() {
+    let world = World::new();
+    let sandbox = world.sandbox();
+    let lock = world.lock_of(&Project::new("app").dep("leaf", "0.3"));
+    let with = |name: &str, code: i32, text: &str| {
+        sandbox.write("given/Cargo.lock", text);
+        fails(&sandbox, name, code, &["fetch", "--lockfile", "given/Cargo.lock"]);
+    };
+    let other = |source: &str| {
+        format!("{lock}\n[[package]]\nname = \"zebra\"\nversion = \"1.0.0\"\nsource = \"{source}\"\n")
+    };
+    fails(&sandbox, "fetch-lock-missing", 3, &["fetch", "--lockfile", "given/Cargo.lock"]);
+    with("fetch-lock-git", 3, &other("git+https://example.com/zebra?branch=main#0123456789abcdef0123456789abcdef01234567"));
+    with("fetch-lock-registry", 3, &other("sparse+https://crates.example.com/index/"));
+    with("fetch-lock-newer", 3, &lock.replace("version = 4", "version = 7"));
+    with("fetch-lock-merge", 3, &format!("<<<<<<< HEAD\n{lock}"));
+    let cksum = &world.packed("leaf", "0.3.0").cksum;
+    with("fetch-lock-checksum", 4, &lock.replace(cksum, &cksum.chars().rev().collect::<String>()));
+    with("fetch-lock-absent", 3, &lock.replace("0.3.0", "0.3.7"));
+    let app = Project::new("app").table("[dependencies]\nleaf = 3").write(&sandbox.path("app"));
+    fails_in(&sandbox, &app, "fetch-manifest-broken", 3, &["fetch"]);
+    let alone = Project::new("alone").write(&sandbox.path("alone"));
+    fails_in(&sandbox, &alone, "fetch-nothing-needed", 3, &["fetch"]);
+    let far = Project::new("far").dep("leaf", "7").write(&sandbox.path("far"));
+    fails_in(&sandbox, &far, "fetch-workspace-no-version", 3, &["fetch"]);
+    fails(&sandbox, "fetch-manifest-missing", 3, &["fetch", "--manifest-path", "nowhere/Cargo.toml"]);
+}
+
+#[test]
+fn the_environment_and_cargos_configuration() {
+    let world = World::new();
+    let with = |name: &str, value: &str| {
+        let sandbox = world.sandbox().env(name, value);
+        sandbox.write("depends.toml", "[dependencies]\nleaf = \"0.3\"\n");
+        sandbox
+    };
+    let fetch = |sandbox: Sandbox, name: &str| fails(&sandbox, name, 3, &["fetch"]);
+    fetch(with("SOURCE_DATE_EPOCH", "yesterday"), "fetch-source-date-epoch");
+    fetch(with("FROSTMIRROR_REGISTRY_URL", "ftp://crates.example.com"), "fetch-upstream-address");
+    fetch(with("FROSTMIRROR_TOOLCHAIN", "stable"), "fetch-toolchain-variable");
+    fetch(with("CARGO", "/nowhere/cargo"), "fetch-no-cargo");
+    fetch(with("https_proxy", "not a proxy"), "fetch-proxy-address");
+    fetch(with("CARGO_HTTP_CAINFO", "/nowhere/ca.pem"), "fetch-cainfo");
+    let configured = |text: &str| {
+        let sandbox = with("LANG", "C").without_env("FROSTMIRROR_REGISTRY_URL");
+        fs::write(sandbox.cargo_home().join("config.toml"), text).unwrap();
+        sandbox
+    };
+    fetch(configured("[http\n"), "fetch-config-broken");
+    fetch(configured("[source.crates-io]\nreplace-with = \"corp\"\n"), "fetch-config-unknown-source");
+    let corp = "[source.crates-io]\nreplace-with = \"corp\"\n[registries.corp]\nindex = \"sparse+http://127.0.0.1:9/\"\ncredential-provider = \"cargo:libsecret\"\n";
+    fetch(configured(corp), "fetch-credential-provider");
+    fails(&with("LANG", "C"), "fetch-base-url", 3, &["fetch", "--base-url", "mirror.example"]);
+}
+
+#[test]
+fn folders_of_ours() {
+    let world = World::new();
+    let sandbox = world.sandbox();
+    sandbox.write("depends.toml", "[dependencies]\nleaf = \"0.3\"\n");
+    sandbox.write("taken", "a file");
+    fails(&sandbox, "fetch-output-is-a-file", 7, &["fetch", "-o", "taken"]);
+    fails(&sandbox, "fetch-output-below-a-file", 7, &["fetch", "-o", "taken/output"]);
+    fails(&sandbox, "man-below-a-file", 7, &["man", "taken/man"]);
+    sandbox.run(["fetch"]).ok();
+    let lineage = sandbox.frostmirror_home().join("history/lineage.json");
+    let good = fs::read_to_string(&lineage).unwrap();
+    fs::write(&lineage, &good[..good.len() / 2]).unwrap();
+    fails(&sandbox, "fetch-history-damaged", 3, &["fetch"]);
+    fs::write(&lineage, good.replace("\"format\": 1", "\"format\": 9")).unwrap();
+    fails(&sandbox, "fetch-history-newer", 3, &["fetch"]);
+    let sandbox = sandbox.env("FROSTMIRROR_HOME", "taken");
+    fails(&sandbox, "fetch-home-is-a-file", 7, &["fetch"]);
+}

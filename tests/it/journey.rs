@@ -1,0 +1,7 @@
+//! The whole line, end to end: from what a project needs, over one file, to what cargo builds on the other side.
+
+mod again;
+mod builds;
+mod inputs;
+mod mirrored;
+pub mod world;

@@ -1,0 +1,123 @@
+//! The judge is the real cargo: an empty home, nothing but our mirror, and it builds.
+
+use super::world::World;
+use crate::support::client::{Client, Project};
+use crate::support::crates::Crate;
+use crate::support::sandbox::{Sandbox, Serving};
+
+const MAIN: &str = "fn main() { println!(\"{} {} {}\", engine::VERSION, engine::seven(), engine::TEETH); }\n";
+
+/// What `setup` with these words prints for cargo's config.toml.
+fn configured(sandbox: &Sandbox, words: &[&str]) -> Client {
+    let client = Client::new();
+    sandbox
+        .process(["setup", "--write"].iter().chain(words))
+        .envs([("CARGO_HOME", client.cargo_home())])
+        .run()
+        .ok();
+    client
+}
+
+fn served(sandbox: &Sandbox) -> (Serving, Client) {
+    let serving = sandbox.serve::<&str>([]);
+    let client = configured(sandbox, &["--url", serving.url()]);
+    (serving, client)
+}
+
+fn import(sandbox: &Sandbox, words: &[&str]) {
+    let bundle = sandbox.run(["fetch"].iter().chain(words)).ok().path();
+    sandbox.run(["import".as_ref(), bundle.as_os_str()]).ok();
+}
+
+#[test]
+fn a_locked_project_builds_from_the_server_and_from_the_disk_alone() {
+    let world = World::new();
+    let sandbox = world.sandbox();
+    let project = Project::new("app").dep("engine", "1").main(MAIN);
+    let lock = world.lock_of(&project);
+    // As a real project lies there: in a folder with no depends.toml, fetched from a member's folder.
+    let app = project.lockfile(&lock).write(&sandbox.path("app"));
+    let bundle = sandbox.run_in(&app.join("src"), ["fetch", "-o", "../../output"]).ok();
+    assert!(bundle.stderr.contains("Cargo.lock"), "says where the set comes from\n{}", bundle.told());
+    let bundle = sandbox.path("app/src").join(bundle.path());
+    sandbox.run(["import".as_ref(), bundle.as_os_str()]).ok();
+    // Upstream publishes on; the far side does not notice.
+    drop(world);
+
+    let (serving, client) = served(&sandbox);
+    let run = client.cargo(&app, ["run", "--locked", "--quiet"]).ok();
+    assert_eq!(run.line(), "1.2.0 7 42");
+    assert_eq!(sandbox.read("app/Cargo.lock"), lock);
+    serving.stop().ok();
+
+    std::fs::remove_dir_all(app.join("target")).unwrap();
+    let client = configured(&sandbox, &["--local"]);
+    let run = client.cargo(&app, ["run", "--locked", "--quiet"]).ok();
+    assert_eq!(run.line(), "1.2.0 7 42");
+    assert_eq!(sandbox.read("app/Cargo.lock"), lock);
+}
+
+#[test]
+fn both_sides_of_a_conflict_are_there_and_build() {
+    let world = World::new();
+    let sandbox = world.sandbox();
+    // Two that cannot stand in one lock: as elements of an array, and as groups.
+    sandbox.write(
+        "depends.toml",
+        "[dependencies]\nnative = [\"1\", \"=2.0.0\"]\n[dependencies.4]\nnative = \"2\"\n[dependencies.5]\ngears = \"=1.0.0\"\n",
+    );
+    import(&sandbox, &[]);
+    let (_serving, client) = served(&sandbox);
+    for (number, (name, req, version)) in
+        [("native", "1", "1.0.0"), ("native", "=2.0.0", "2.0.0"), ("native", "2", "2.0.1"), ("gears", "1", "1.0.0")]
+            .into_iter()
+            .enumerate()
+    {
+        let source = format!("fn main() {{ println!(\"{{}}\", {name}::VERSION); }}");
+        let app = Project::new("app").dep(name, req).main(&source).write(&sandbox.path(format!("app-{number}")));
+        let run = client.cargo(&app, ["run", "--quiet"]).ok();
+        assert_eq!(run.line(), version, "{name} {req}");
+    }
+}
+
+#[test]
+fn add_and_update_see_what_is_held_and_no_more() {
+    let mut world = World::new();
+    let sandbox = world.sandbox();
+    sandbox.write("depends.toml", "[dependencies]\nengine = [\"=1.0.0\"]\n");
+    import(&sandbox, &[]);
+    let (_serving, client) = served(&sandbox);
+    let app = Project::new("app").write(&sandbox.path("app"));
+    client.cargo(&app, ["add", "engine"]).ok();
+    client.cargo(&app, ["add", "gears"]).ok();
+    client.cargo(&app, ["add", "turbo"]).exits(101);
+    client.cargo(&app, ["update"]).ok();
+    let lock = sandbox.read("app/Cargo.lock");
+    assert!(lock.contains("name = \"engine\"\nversion = \"1.0.0\""), "{lock}");
+    // Next week's bundle: the server has it at once, and `cargo update` finds it.
+    world.publish(Crate::new("gears", "1.4.0").lib("pub const TEETH: &str = \"none\";\n"));
+    sandbox.write("depends.toml", "[dependencies]\nengine = \"1\"\n");
+    import(&sandbox, &[]);
+    client.cargo(&app, ["update"]).ok();
+    let lock = sandbox.read("app/Cargo.lock");
+    for (name, version) in [("engine", "1.2.0"), ("gears", "1.4.0")] {
+        assert!(lock.contains(&format!("name = \"{name}\"\nversion = \"{version}\"")), "{lock}");
+    }
+    client.cargo(&app, ["build", "--locked"]).ok();
+}
+
+#[test]
+fn a_tool_installs_with_and_without_its_own_lock() {
+    let world = World::new();
+    let sandbox = world.sandbox();
+    import(&sandbox, &["--crate", "tool@2"]);
+    let (_serving, client) = served(&sandbox);
+    let here = sandbox.path("");
+    for (words, gears) in [(vec!["--locked"], "gears 1.0.0\n"), (vec![], "gears 1.0.1\n")] {
+        let root = sandbox.path(format!("root-{}", words.len()));
+        let words = ["install", "--root", root.to_str().unwrap(), "tool"].into_iter().chain(words.iter().copied());
+        client.cargo(&here, words).ok();
+        let said = std::process::Command::new(root.join("bin/tool")).output().unwrap();
+        assert_eq!(String::from_utf8(said.stdout).unwrap(), gears);
+    }
+}

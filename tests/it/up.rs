@@ -1,0 +1,106 @@
+//! `up`: a laptop that fetches, imports and serves for itself, today, later, and without a network.
+
+use std::fs;
+
+use crate::journey::world::{World, files_in};
+use crate::support::client::{Client, Project};
+use crate::support::crates::Crate;
+use crate::support::sandbox::{Sandbox, Serving};
+use crate::support::web::get;
+
+fn up(sandbox: &Sandbox, folder: &std::path::Path, words: &[&str]) -> Serving {
+    Serving::of(sandbox.process_in(folder, ["up", "--bind", "127.0.0.1:0"].iter().chain(words)))
+}
+
+/// A client with the configuration that `up` printed.
+fn client_of(serving: &Serving) -> Client {
+    let said = serving.running().stdout();
+    let start = said.find("[source.crates-io]").expect("the configuration was printed");
+    let end = said.find("listening on").unwrap();
+    Client::new().config(&said[start..end])
+}
+
+#[test]
+fn it_serves_the_project_and_the_second_run_downloads_nothing() {
+    let mut world = World::new();
+    let sandbox = world.sandbox();
+    let project = Project::new("app").dep("engine", "1").main("fn main() { println!(\"{}\", engine::VERSION); }");
+    let lock = world.lock_of(&project);
+    let app = project.lockfile(&lock).write(&sandbox.path("app"));
+    let serving = up(&sandbox, &app, &[]);
+    assert_eq!(get(&format!("{}/index/config.json", serving.url())).status, 200);
+    let run = client_of(&serving).cargo(&app, ["run", "--locked", "--quiet"]).ok();
+    assert_eq!(run.line(), "1.2.0");
+    let first = serving.stop().ok();
+    assert!(first.stderr.contains("Cargo.lock"), "{}", first.told());
+
+    world.upstream.clear_log();
+    let serving = up(&sandbox, &app, &[]);
+    assert_eq!(world.upstream.downloads(), [""; 0]);
+    let second = serving.stop().ok();
+    assert!(second.stderr.contains("Unchanged"), "{}", second.told());
+
+    // Something new: only that is downloaded, and the earlier stays.
+    world.publish(Crate::new("extra", "0.1.0"));
+    let wider = Project::new("app").dep("engine", "1").dep("extra", "0.1");
+    let lock = world.lock_of(&wider);
+    wider.lockfile(&lock).write(&app);
+    world.upstream.clear_log();
+    let serving = up(&sandbox, &app, &[]);
+    assert_eq!(world.upstream.downloads(), [world.upstream.download_path("extra", "0.1.0")]);
+    client_of(&serving).cargo(&app, ["build", "--locked"]).ok();
+    serving.stop().ok();
+
+    // The user's own folders are none of its business, and its own holds no bundle.
+    assert!(!app.join("output").exists());
+    assert!(!sandbox.frostmirror_home().join("history").exists());
+    let own = files_in(&sandbox.frostmirror_home().join("up"));
+    assert_eq!(own, [sandbox.frostmirror_home().join("up/history")]);
+
+    drop(world);
+    let sandbox = sandbox.env("CARGO_NET_RETRY", "0");
+    let serving = up(&sandbox, &app, &[]);
+    client_of(&serving).cargo(&app, ["build", "--locked"]).ok();
+    let told = serving.stop().ok();
+    assert!(told.stderr.contains("warning: ") && told.stderr.contains("not renewed"), "{}", told.told());
+}
+
+#[test]
+fn offline_it_serves_what_the_caches_have() {
+    let world = World::new();
+    let sandbox = world.sandbox();
+    sandbox.write("depends.toml", "[dependencies]\ngears = \"1\"\n");
+    let here = sandbox.path("");
+    up(&sandbox, &here, &[]).stop().ok();
+    world.upstream.clear_log();
+    let serving = up(&sandbox, &here, &["--offline"]);
+    assert_eq!(get(&format!("{}/index/ge/ar/gears", serving.url())).status, 200);
+    assert!(world.upstream.requests().is_empty());
+    serving.stop().ok().stderr_has("Unchanged");
+}
+
+#[test]
+fn a_first_run_without_a_network_is_a_failure_and_mistakes_are_not_hidden_by_what_is_held() {
+    let world = World::new();
+    let sandbox = world.sandbox().env("CARGO_NET_RETRY", "0");
+    let here = sandbox.path("");
+    sandbox.write("depends.toml", "[dependencies]\ngears = \"1\"\n");
+    let dead = Sandbox::new().env("FROSTMIRROR_REGISTRY_URL", "http://127.0.0.1:9/").env("CARGO_NET_RETRY", "0");
+    dead.write("depends.toml", "[dependencies]\ngears = \"1\"\n");
+    dead.run(["up", "--bind", "127.0.0.1:0"]).exits(5);
+    up(&sandbox, &here, &[]).stop().ok();
+    sandbox.write("depends.toml", "[dependencies]\ngears = \"7\"\n");
+    let run = sandbox.run(["up", "--bind", "127.0.0.1:0"]).exits(3);
+    assert!(!run.stdout.contains("listening"), "{}", run.told());
+    fs::remove_file(sandbox.path("depends.toml")).unwrap();
+    sandbox.run(["up", "--bind", "127.0.0.1:0"]).exits(3);
+}
+
+#[test]
+fn the_mirror_and_the_address_may_come_from_the_environment() {
+    let world = World::new();
+    let sandbox = world.sandbox().env("FROSTMIRROR_MIRROR", "elsewhere").env("FROSTMIRROR_BIND", "127.0.0.1:0");
+    sandbox.write("depends.toml", "[dependencies]\nleaf = \"0.3\"\n");
+    Serving::of(sandbox.process(["up"])).stop().ok();
+    assert!(sandbox.path("elsewhere/crates/leaf-0.3.0.crate").is_file());
+}

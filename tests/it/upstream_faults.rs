@@ -1,0 +1,207 @@
+//! Through the whole of `fetch`: what upstream, the way to it, and the user's own configuration can be like.
+
+use std::time::{Duration, Instant};
+
+use crate::journey::world::{World, files_in, listed, owned};
+use crate::support::client::Project;
+use crate::support::proxy::Proxy;
+use crate::support::sandbox::Sandbox;
+use crate::support::upstream::{Fault, Upstream};
+
+const ENGINE: &str = "[dependencies]\nengine = { version = \"=1.2.0\", features = [\"fast\"] }\n";
+
+/// What that comes to.
+const ENGINE_SET: [(&str, &str); 5] =
+    [("codegen", "1.0.0"), ("derive-seven", "0.2.0"), ("engine", "1.2.0"), ("gears", "1.0.1"), ("turbo", "0.9.3")];
+
+fn engine_set() -> Vec<(String, String)> {
+    owned(&[ENGINE_SET.as_slice(), &[("win-gears", "1.0.0")]].concat())
+}
+
+#[track_caller]
+fn fetches_engine(sandbox: &Sandbox) -> String {
+    sandbox.write("depends.toml", ENGINE);
+    let run = sandbox.run(["fetch"]).ok();
+    assert_eq!(listed(sandbox, &run.path()), engine_set());
+    run.stderr
+}
+
+#[track_caller]
+fn left_nothing(sandbox: &Sandbox) {
+    assert!(files_in(&sandbox.path("output")).is_empty());
+    assert!(files_in(&sandbox.frostmirror_home().join("history")).is_empty());
+}
+
+#[test]
+fn passing_troubles_are_waited_out() {
+    let world = World::new();
+    let upstream = &world.upstream;
+    let path = |name: &str, version: &str| upstream.download_path(name, version);
+    upstream.fault("/index/config.json", [Fault::Status(503)]);
+    upstream.fault("/index/en/gi/engine", [Fault::Reset]);
+    upstream.fault("/index/ge/ar/gears", [Fault::TooMany(1)]);
+    upstream.fault(&path("gears", "1.0.1"), [Fault::TooMany(1)]);
+    upstream.fault(&path("codegen", "1.0.0"), [Fault::Status(500), Fault::Status(500)]);
+    upstream.fault(&path("engine", "1.2.0"), [Fault::Truncated(100)]);
+    upstream.fault(&path("win-gears", "1.0.0"), [Fault::Reset]);
+    upstream.fault(&path("turbo", "0.9.3"), [Fault::ResetAfter(50)]);
+    let begun = Instant::now();
+    fetches_engine(&world.sandbox());
+    assert!(begun.elapsed() >= Duration::from_secs(1), "Retry-After was not waited for");
+    assert_eq!(upstream.count(&path("codegen", "1.0.0")), 3);
+    assert_eq!(upstream.count(&path("gears", "1.0.1")), 2);
+    assert_eq!(upstream.count(&path("engine", "1.2.0")), 2);
+}
+
+#[test]
+fn silence_is_given_up_on_after_the_users_own_time() {
+    let world = World::new();
+    let hanging = world.upstream.download_path("turbo", "0.9.3");
+    world.upstream.fault(&hanging, [Fault::HangAfter(40)]);
+    let sandbox = world.sandbox().env("CARGO_HTTP_TIMEOUT", "1");
+    fetches_engine(&sandbox);
+    assert_eq!(world.upstream.count(&hanging), 2);
+    world.upstream.always("/index/config.json", Fault::Hang);
+    let other = world.sandbox().env("CARGO_HTTP_TIMEOUT", "1").env("CARGO_NET_RETRY", "0");
+    other.write("depends.toml", ENGINE);
+    let begun = Instant::now();
+    other.run(["fetch"]).exits(5).stderr_has("config.json");
+    assert!(begun.elapsed() < Duration::from_secs(20));
+    left_nothing(&other);
+}
+
+#[test]
+fn wrong_bytes_are_an_alarm_and_every_one_of_them_is_named() {
+    let world = World::new();
+    for (name, version) in [("gears", "1.0.1"), ("turbo", "0.9.3")] {
+        world.upstream.always(&world.upstream.download_path(name, version), Fault::WrongBytes);
+    }
+    world.upstream.lose_file("codegen", "1.0.0");
+    let sandbox = world.sandbox();
+    sandbox.write("depends.toml", ENGINE);
+    let run = sandbox.run(["fetch"]).exits(4);
+    for named in ["gears 1.0.1", "turbo 0.9.3", "codegen 1.0.0"] {
+        assert!(run.stderr.contains(named), "{named}\n{}", run.told());
+    }
+    left_nothing(&sandbox);
+    // Neither the wrong bytes nor what was right is trusted any differently the next time.
+    sandbox.run(["fetch"]).exits(4);
+}
+
+#[test]
+fn a_crate_that_is_listed_and_not_there_is_upstreams_fault() {
+    let world = World::new();
+    world.upstream.lose_file("win-gears", "1.0.0");
+    let sandbox = world.sandbox();
+    sandbox.write("depends.toml", ENGINE);
+    sandbox.run(["fetch"]).exits(5).stderr_has("win-gears 1.0.0");
+    left_nothing(&sandbox);
+}
+
+#[test]
+fn an_index_that_fails_fails_the_run_and_is_never_an_absent_crate() {
+    let world = World::new();
+    world.upstream.always("/index/wi/n-/win-gears", Fault::Status(500));
+    let sandbox = world.sandbox().env("CARGO_NET_RETRY", "0");
+    sandbox.write("depends.toml", ENGINE);
+    sandbox.run(["fetch"]).exits(5).stderr_has("win-gears").stderr_lacks("no matching package");
+    left_nothing(&sandbox);
+}
+
+#[test]
+fn the_users_own_replacement_is_the_upstream_with_its_token() {
+    let corp = Upstream::builder().token("Bearer s3cret").start();
+    let engine = crate::support::crates::Crate::new("solo", "1.0.0");
+    corp.publish(engine);
+    let config = format!(
+        "[source.crates-io]\nreplace-with = \"corp\"\n[registries.corp]\nindex = \"sparse+{}\"\n",
+        corp.index_url()
+    );
+    let with = |token: &dyn Fn(Sandbox) -> Sandbox| {
+        let sandbox = token(Sandbox::new());
+        std::fs::write(sandbox.cargo_home().join("config.toml"), &config).unwrap();
+        sandbox.write("depends.toml", "[dependencies]\nsolo = \"1\"\n");
+        let run = sandbox.run(["fetch"]);
+        assert!(!run.stderr.contains("s3cret") && !run.stdout.contains("s3cret"), "{}", run.told());
+        let all = sandbox.snapshot("../frostmirror");
+        let leaked = |bytes: &Vec<u8>| bytes.windows(6).any(|window| window == b"s3cret");
+        assert!(!all.values().any(leaked), "the token was written to disk");
+        run
+    };
+    with(&|sandbox| sandbox.env("CARGO_REGISTRIES_CORP_TOKEN", "Bearer s3cret")).ok().stderr_has("`corp`");
+    with(&|sandbox| {
+        let text = "[registries.corp]\ntoken = \"Bearer s3cret\"\n";
+        std::fs::write(sandbox.cargo_home().join("credentials.toml"), text).unwrap();
+        sandbox
+    })
+    .ok();
+    with(&|sandbox| sandbox).exits(5).stderr_has("CARGO_REGISTRIES_CORP_TOKEN");
+    with(&|sandbox| sandbox.env("CARGO_REGISTRIES_CORP_TOKEN", "Bearer wrong")).exits(5).stderr_has("401");
+}
+
+#[test]
+fn a_private_authority_is_trusted_where_cargo_would_trust_it() {
+    let world = World::on(Upstream::builder().tls().start());
+    let url = world.upstream.index_url();
+    let stranger = Sandbox::new().env("FROSTMIRROR_REGISTRY_URL", &url);
+    stranger.write("depends.toml", ENGINE);
+    stranger.run(["fetch"]).exits(5).stderr_has("CARGO_HTTP_CAINFO");
+    // A path in a configuration file is seen from the folder that has the `.cargo`.
+    let sandbox = Sandbox::new().env("FROSTMIRROR_REGISTRY_URL", &url);
+    sandbox.write("certs/ca.pem", world.upstream.ca_pem());
+    sandbox.write(".cargo/config.toml", "[http]\ncainfo = \"certs/ca.pem\"\n");
+    sandbox.write("depends.toml", ENGINE);
+    let seen = || world.upstream.requests().iter().filter(|seen| seen.version == hyper::Version::HTTP_2).count();
+    let before = seen();
+    fetches_engine(&sandbox);
+    assert!(seen() > before, "HTTP/2 was offered");
+    fetches_engine(&Sandbox::new().upstream(&world.upstream));
+}
+
+#[test]
+fn a_proxy_is_taken_and_left_aside_as_the_environment_says() {
+    let world = World::on(Upstream::builder().tls().host("crates.test").start());
+    let proxy = Proxy::with_password("me", "pass");
+    proxy.map(&format!("crates.test:{}", world.upstream.addr().port()), world.upstream.addr());
+    let sandbox = Sandbox::new().upstream(&world.upstream).env("https_proxy", &proxy.url_with("me", "pass"));
+    fetches_engine(&sandbox);
+    let asked = proxy.asked();
+    assert!(asked.iter().any(|one| one.method == "CONNECT" && one.status == 200), "{asked:?}");
+    assert!(asked.iter().all(|one| one.target.starts_with("crates.test:")), "cargo's own requests pass it by: {asked:?}");
+    let unknown = Sandbox::new().upstream(&world.upstream).env("https_proxy", &proxy.url()).env("CARGO_NET_RETRY", "0");
+    unknown.write("depends.toml", ENGINE);
+    unknown.run(["fetch"]).exits(5).stderr_has("proxy").stderr_lacks("me:pass");
+
+    let near = World::new();
+    let count = proxy.asked().len();
+    let sandbox = near.sandbox().env("http_proxy", &proxy.url()).env("no_proxy", "127.0.0.1");
+    fetches_engine(&sandbox);
+    assert_eq!(proxy.asked().len(), count, "NO_PROXY was not heeded");
+}
+
+#[test]
+fn the_markers_of_dl_and_odd_names_and_versions_are_followed() {
+    let dl = "{base}/get/{prefix}/{lowerprefix}/{crate}/{version}/{sha256-checksum}.tgz";
+    for builder in [Upstream::builder().dl(dl), Upstream::builder().http1().without_validators()] {
+        let world = World::on(builder.start());
+        let sandbox = world.sandbox();
+        sandbox.write("depends.toml", "[dependencies]\nMixed_Case = \"1\"\nplus = \"1\"\n[locked]\nleaf = \"0.3.1\"\n");
+        let bundle = sandbox.run(["fetch"]).ok().path();
+        let expected = [("Mixed_Case", "1.0.0"), ("leaf", "0.3.1"), ("plus", "1.0.0+build.7")];
+        assert_eq!(listed(&sandbox, &bundle), owned(&expected));
+        assert!(world.upstream.requests().iter().all(|seen| seen.status == 200 || seen.status == 404));
+    }
+}
+
+#[test]
+fn a_lock_is_fetched_as_it_stands_though_one_of_it_was_yanked() {
+    let world = World::new();
+    world.upstream.yank("leaf", "0.3.1", false);
+    let lock = world.lock_of(&Project::new("app").dep("leaf", "0.3").dep("plus", "1"));
+    world.upstream.yank("leaf", "0.3.1", true);
+    let sandbox = world.sandbox();
+    sandbox.write("Cargo.lock", lock);
+    let bundle = sandbox.run(["fetch", "--lockfile", "Cargo.lock"]).ok().path();
+    assert_eq!(listed(&sandbox, &bundle), owned(&[("leaf", "0.3.1"), ("plus", "1.0.0+build.7")]));
+    sandbox.run(["inspect".as_ref(), bundle.as_os_str()]).ok().stdout_has("yanked");
+}
