@@ -39,7 +39,13 @@ pub struct Args {
     #[arg(long, value_name = "PATH")]
     pub lockfile: Vec<PathBuf>,
     /// Where to listen; port 0 takes a free one
-    #[arg(long, value_name = "ADDR", env = "FROSTMIRROR_BIND", default_value = "127.0.0.1:8080", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "ADDR",
+        env = "FROSTMIRROR_BIND",
+        default_value = "127.0.0.1:8080",
+        hide_env_values = true
+    )]
     pub bind: String,
     /// Use the caches alone
     #[arg(long)]

@@ -71,7 +71,10 @@ impl From<Arc<index::Error>> for Failure {
             }
             Error::NoIndexFile { .. } => (
                 Class::Network,
-                Some("a proxy that wants you to log in answers like this; ask for the address with a browser or curl".to_owned()),
+                Some(
+                    "a proxy that wants you to log in answers like this; ask for the address with a browser or curl"
+                        .to_owned(),
+                ),
             ),
             Error::NoConfig { .. } | Error::Config { .. } => (
                 Class::Network,

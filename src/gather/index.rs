@@ -239,7 +239,10 @@ impl Index {
         if let Some(file) = &file
             && !file.is_index()
         {
-            return Err(Arc::new(Error::NoIndexFile { what: what_of(&name), index: http::shown(&inner.upstream.index) }));
+            return Err(Arc::new(Error::NoIndexFile {
+                what: what_of(&name),
+                index: http::shown(&inner.upstream.index),
+            }));
         }
         let now = Kept { etag: answer.etag, last_modified: answer.last_modified, file };
         Ok(inner.keep(&path, now).await.map(Arc::new))

@@ -167,7 +167,10 @@ fn a_proxy_is_taken_and_left_aside_as_the_environment_says() {
     fetches_engine(&sandbox);
     let asked = proxy.asked();
     assert!(asked.iter().any(|one| one.method == "CONNECT" && one.status == 200), "{asked:?}");
-    assert!(asked.iter().all(|one| one.target.starts_with("crates.test:")), "cargo's own requests pass it by: {asked:?}");
+    assert!(
+        asked.iter().all(|one| one.target.starts_with("crates.test:")),
+        "cargo's own requests pass it by: {asked:?}"
+    );
     let unknown = Sandbox::new().upstream(&world.upstream).env("https_proxy", &proxy.url()).env("CARGO_NET_RETRY", "0");
     unknown.write("depends.toml", ENGINE);
     unknown.run(["fetch"]).exits(5).stderr_has("proxy").stderr_lacks("me:pass");

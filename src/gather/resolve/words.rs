@@ -25,8 +25,7 @@ pub(super) fn for_people(words: &str, address: &str) -> String {
             continue;
         }
         let line = line.strip_prefix("error: ").unwrap_or(line);
-        let line = without_scratch(line)
-            .replace(&format!("package `{SCRATCH}` depends on"), "the request depends on");
+        let line = without_scratch(line).replace(&format!("package `{SCRATCH}` depends on"), "the request depends on");
         lines.push(shortened(&line));
     }
     let text = lines.join("\n");

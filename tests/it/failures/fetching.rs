@@ -51,7 +51,12 @@ fn the_index() {
 #[test]
 fn the_way_there() {
     let world = World::new();
-    fails(&sandbox(&world).env("FROSTMIRROR_REGISTRY_URL", "http://127.0.0.1:9/"), "fetch-upstream-down", 5, &["fetch"]);
+    fails(
+        &sandbox(&world).env("FROSTMIRROR_REGISTRY_URL", "http://127.0.0.1:9/"),
+        "fetch-upstream-down",
+        5,
+        &["fetch"],
+    );
     let tls = Upstream::builder().tls().start();
     fails(&sandbox(&world).env("FROSTMIRROR_REGISTRY_URL", &tls.index_url()), "fetch-stranger", 5, &["fetch"]);
     let locked = Upstream::builder().token("s3cret").start();
@@ -65,5 +70,10 @@ fn the_way_there() {
     fails(&corp, "fetch-token-of-a-name", 5, &["fetch"]);
     let corp = corp.env("CARGO_REGISTRIES_CORP_TOKEN", "wrong");
     fails(&corp, "fetch-token-refused", 5, &["fetch"]);
-    fails(&sandbox(&world).env("http_proxy", "http://127.0.0.1:9").env("no_proxy", ""), "fetch-proxy-down", 5, &["fetch"]);
+    fails(
+        &sandbox(&world).env("http_proxy", "http://127.0.0.1:9").env("no_proxy", ""),
+        "fetch-proxy-down",
+        5,
+        &["fetch"],
+    );
 }

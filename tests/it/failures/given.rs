@@ -42,11 +42,14 @@ fn locks_and_workspaces() {
         sandbox.write("given/Cargo.lock", text);
         fails(&sandbox, name, code, &["fetch", "--lockfile", "given/Cargo.lock"]);
     };
-    let other = |source: &str| {
-        format!("{lock}\n[[package]]\nname = \"zebra\"\nversion = \"1.0.0\"\nsource = \"{source}\"\n")
-    };
+    let other =
+        |source: &str| format!("{lock}\n[[package]]\nname = \"zebra\"\nversion = \"1.0.0\"\nsource = \"{source}\"\n");
     fails(&sandbox, "fetch-lock-missing", 3, &["fetch", "--lockfile", "given/Cargo.lock"]);
-    with("fetch-lock-git", 3, &other("git+https://example.com/zebra?branch=main#0123456789abcdef0123456789abcdef01234567"));
+    with(
+        "fetch-lock-git",
+        3,
+        &other("git+https://example.com/zebra?branch=main#0123456789abcdef0123456789abcdef01234567"),
+    );
     with("fetch-lock-registry", 3, &other("sparse+https://crates.example.com/index/"));
     with("fetch-lock-newer", 3, &lock.replace("version = 4", "version = 7"));
     with("fetch-lock-merge", 3, &format!("<<<<<<< HEAD\n{lock}"));

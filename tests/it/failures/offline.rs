@@ -42,7 +42,8 @@ fn bundles() {
     sandbox.write("photo.pkg", [0xff, 0xd8, 0xff, 0xe0].repeat(100));
     sandbox.write("nothing.pkg", "");
     for verb in ["verify", "inspect", "import"] {
-        let mut fails = |what: &str, code: i32, file: &str| fails(&sandbox, &format!("{verb}-{what}"), code, &[verb, file]);
+        let mut fails =
+            |what: &str, code: i32, file: &str| fails(&sandbox, &format!("{verb}-{what}"), code, &[verb, file]);
         fails("missing", 3, "stick/20260402-2130-crates.pkg");
         fails("head", 4, "head.pkg");
         fails("future", 4, "future.pkg");
@@ -61,7 +62,12 @@ fn bundles() {
 fn the_mirror() {
     let (sandbox, _) = machine();
     let layout = Layout::new(sandbox.path("mirror"));
-    fails(&sandbox, "import-base-url", 3, &["import", "good.pkg", "--mirror", "mirror", "--base-url", "mirror.example"]);
+    fails(
+        &sandbox,
+        "import-base-url",
+        3,
+        &["import", "good.pkg", "--mirror", "mirror", "--base-url", "mirror.example"],
+    );
     sandbox.write("taken", "a file");
     fails(&sandbox, "import-mirror-is-a-file", 7, &["import", "good.pkg", "--mirror", "taken"]);
     fails(&sandbox, "setup-local-no-mirror", 3, &["setup", "--local", "--mirror", "mirror"]);

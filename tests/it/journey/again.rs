@@ -67,7 +67,9 @@ fn a_fetch_that_is_stopped_says_so_and_the_next_takes_only_what_is_missing() {
     let running = sandbox.process(["fetch", "-j", "8"]).start();
     let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
     let all = every_form_set().len();
-    while world.upstream.requests().iter().filter(|seen| seen.status == 200 && seen.path.contains("/api/")).count() < all - 1 {
+    while world.upstream.requests().iter().filter(|seen| seen.status == 200 && seen.path.contains("/api/")).count()
+        < all - 1
+    {
         assert!(std::time::Instant::now() < until, "{}", running.stderr());
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
@@ -123,7 +125,10 @@ fn two_projects_of_one_history_are_both_in_the_second_bundle() {
     let manifest: serde_json::Value = serde_json::from_str(&json).unwrap();
     let inputs = manifest["lineage"]["inputs"].as_array().unwrap();
     let names: Vec<&str> = inputs.iter().map(|input| input["name"].as_str().unwrap()).collect();
-    assert!(names.iter().any(|name| name.contains("one")) && names.iter().any(|name| name.contains("two")), "{names:?}");
+    assert!(
+        names.iter().any(|name| name.contains("one")) && names.iter().any(|name| name.contains("two")),
+        "{names:?}"
+    );
     assert_eq!(manifest["lineage"]["sequence"], 2);
     assert_eq!(inputs.len(), 2);
 }

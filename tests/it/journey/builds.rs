@@ -10,11 +10,7 @@ const MAIN: &str = "fn main() { println!(\"{} {} {}\", engine::VERSION, engine::
 /// What `setup` with these words prints for cargo's config.toml.
 fn configured(sandbox: &Sandbox, words: &[&str]) -> Client {
     let client = Client::new();
-    sandbox
-        .process(["setup", "--write"].iter().chain(words))
-        .envs([("CARGO_HOME", client.cargo_home())])
-        .run()
-        .ok();
+    sandbox.process(["setup", "--write"].iter().chain(words)).envs([("CARGO_HOME", client.cargo_home())]).run().ok();
     client
 }
 

@@ -18,8 +18,12 @@ fn lockfiles_and_crates_stand_alone_and_add_up() {
 
     let other = world.sandbox();
     other.write("depends.toml", "[dependencies]\nplus = \"1\"\n");
-    let bundle = other.run(["fetch", "--crate", "Mixed_Case", "--crate", "native@^1", "-c", "depends.toml"]).ok().path();
-    assert_eq!(listed(&other, &bundle), owned(&[("Mixed_Case", "1.0.0"), ("native", "1.0.0"), ("plus", "1.0.0+build.7")]));
+    let bundle =
+        other.run(["fetch", "--crate", "Mixed_Case", "--crate", "native@^1", "-c", "depends.toml"]).ok().path();
+    assert_eq!(
+        listed(&other, &bundle),
+        owned(&[("Mixed_Case", "1.0.0"), ("native", "1.0.0"), ("plus", "1.0.0+build.7")])
+    );
 }
 
 #[test]
