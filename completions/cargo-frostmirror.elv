@@ -41,8 +41,14 @@ set edit:completion:arg-completer[cargo-frostmirror] = {|@words|
             cand man 'Print the man page, or write all of them into a folder'
         }
         &'cargo-frostmirror;init'= {
+            cand --manifest-path 'Take the workspace of this Cargo.toml instead of the one around the current directory (repeatable: merged)'
+            cand --from 'What to take: exact versions of Cargo.lock, the members'' own requirements, or both'
+            cand -o 'The file to write'
+            cand --output 'The file to write'
             cand --color 'When to use colours'
             cand --message-format 'How to report: for people, or one JSON object a line on stdout'
+            cand --update 'Renew `[locked]` in the file that is there, and keep all else'
+            cand --force 'Replace the file that is there'
             cand -v 'Say more (repeatable)'
             cand --verbose 'Say more (repeatable)'
             cand -q 'Say nothing but errors'
@@ -51,8 +57,23 @@ set edit:completion:arg-completer[cargo-frostmirror] = {|@words|
             cand --help 'Print help (see more with ''--help'')'
         }
         &'cargo-frostmirror;fetch'= {
+            cand -c 'What to mirror; where the default does not exist and a workspace is found, its Cargo.lock is used'
+            cand --config 'What to mirror; where the default does not exist and a workspace is found, its Cargo.lock is used'
+            cand --manifest-path 'The workspace whose Cargo.lock to mirror'
+            cand --lockfile 'Mirror exactly the packages of this Cargo.lock (repeatable)'
+            cand --crate 'Mirror a crate or tool, ready for `cargo install` (repeatable)'
+            cand --skip-registry 'Leave packages of this alternate registry out, each named in a warning (repeatable)'
+            cand -o 'Where the bundle goes'
+            cand --output 'Where the bundle goes'
+            cand -j 'Requests under way at once [default: as many as the upstream''s protocol bears]'
+            cand --jobs 'Requests under way at once [default: as many as the upstream''s protocol bears]'
+            cand --base-url 'What the bundle''s config.toml tells clients'
             cand --color 'When to use colours'
             cand --message-format 'How to report: for people, or one JSON object a line on stdout'
+            cand --skip-git 'Leave git dependencies out, each named in a warning'
+            cand --no-toolchain 'Leave toolchains out, even where depends.toml asks for them'
+            cand --dry-run 'Show what would be downloaded and what it weighs, and write nothing'
+            cand --offline 'Use the caches alone'
             cand -v 'Say more (repeatable)'
             cand --verbose 'Say more (repeatable)'
             cand -q 'Say nothing but errors'
@@ -71,6 +92,7 @@ set edit:completion:arg-completer[cargo-frostmirror] = {|@words|
             cand --help 'Print help (see more with ''--help'')'
         }
         &'cargo-frostmirror;inspect'= {
+            cand --format 'How to print it'
             cand --color 'When to use colours'
             cand --message-format 'How to report: for people, or one JSON object a line on stdout'
             cand -v 'Say more (repeatable)'
@@ -81,6 +103,10 @@ set edit:completion:arg-completer[cargo-frostmirror] = {|@words|
             cand --help 'Print help (see more with ''--help'')'
         }
         &'cargo-frostmirror;import'= {
+            cand --mirror 'The mirror, made where it is not there [default: /mirror where it exists, else mirror/ below FROSTMIRROR_HOME]'
+            cand --config-dir 'Where a snapshot''s configuration goes; an ordinary bundle never touches it'
+            cand --base-url 'Write index/config.json for static servers that are reached under this address'
+            cand --lock-timeout 'How long to wait for another process that holds the mirror'
             cand --color 'When to use colours'
             cand --message-format 'How to report: for people, or one JSON object a line on stdout'
             cand -v 'Say more (repeatable)'
@@ -91,6 +117,9 @@ set edit:completion:arg-completer[cargo-frostmirror] = {|@words|
             cand --help 'Print help (see more with ''--help'')'
         }
         &'cargo-frostmirror;serve'= {
+            cand --bind 'Where to listen; port 0 takes a free one'
+            cand --base-url 'The address that clients know this server by, for a server behind a proxy [default: the Host that each client asks for]'
+            cand --mirror 'The mirror [default: /mirror where it exists, else mirror in FROSTMIRROR_HOME]'
             cand --color 'When to use colours'
             cand --message-format 'How to report: for people, or one JSON object a line on stdout'
             cand -v 'Say more (repeatable)'
@@ -101,8 +130,14 @@ set edit:completion:arg-completer[cargo-frostmirror] = {|@words|
             cand --help 'Print help (see more with ''--help'')'
         }
         &'cargo-frostmirror;up'= {
+            cand -c 'What to mirror; where the default does not exist, the Cargo.lock of the workspace is used'
+            cand --config 'What to mirror; where the default does not exist, the Cargo.lock of the workspace is used'
+            cand --manifest-path 'The workspace whose Cargo.lock to mirror'
+            cand --lockfile 'Mirror exactly the packages of this Cargo.lock (repeatable)'
+            cand --bind 'Where to listen; port 0 takes a free one'
             cand --color 'When to use colours'
             cand --message-format 'How to report: for people, or one JSON object a line on stdout'
+            cand --offline 'Use the caches alone'
             cand -v 'Say more (repeatable)'
             cand --verbose 'Say more (repeatable)'
             cand -q 'Say nothing but errors'
@@ -111,6 +146,7 @@ set edit:completion:arg-completer[cargo-frostmirror] = {|@words|
             cand --help 'Print help (see more with ''--help'')'
         }
         &'cargo-frostmirror;status'= {
+            cand --mirror 'The mirror [default: /mirror where it exists, else mirror/ below FROSTMIRROR_HOME]'
             cand --color 'When to use colours'
             cand --message-format 'How to report: for people, or one JSON object a line on stdout'
             cand -v 'Say more (repeatable)'
@@ -121,8 +157,15 @@ set edit:completion:arg-completer[cargo-frostmirror] = {|@words|
             cand --help 'Print help (see more with ''--help'')'
         }
         &'cargo-frostmirror;setup'= {
+            cand --url 'The server''s address'
+            cand --mirror 'The mirror for --local [env: FROSTMIRROR_MIRROR] [default: /mirror where it exists, else mirror in FROSTMIRROR_HOME]'
+            cand --ca 'Certificates (PEM) of the authority that vouches for the server'
+            cand --check-revoke 'Whether cargo on Windows asks for revocation lists; a closed network has none'
             cand --color 'When to use colours'
             cand --message-format 'How to report: for people, or one JSON object a line on stdout'
+            cand --local 'Use the mirror on this machine''s disk, with no server'
+            cand --write 'Merge it into $CARGO_HOME/config.toml'
+            cand --undo 'Take back what --write did'
             cand -v 'Say more (repeatable)'
             cand --verbose 'Say more (repeatable)'
             cand -q 'Say nothing but errors'

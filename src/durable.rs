@@ -29,7 +29,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     sync_folder(folder)
 }
 
-/// Writes `bytes` to `path` like [`write`], for a file that belongs to the user: its permissions stay what they were,
+/// Writes `bytes` to `path` like [`write()`], for a file that belongs to the user: its permissions stay what they were,
 /// and a new file gets `mode` (where the system has modes).
 pub fn rewrite(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let folder = folder_of(path);

@@ -124,6 +124,19 @@ pub struct RegistryConfig {
 }
 
 impl RegistryConfig {
+    /// The configuration of a mirror that clients reach at `base` (no slash at its end), the same for `serve` and for
+    /// static servers, so that a client's warm cache survives a change from one to the other. `dl` must be absolute
+    /// (cargo: sources/registry/download.rs).
+    pub fn of_mirror(base: &str) -> RegistryConfig {
+        let dl = format!("{base}/crates/{{crate}}-{{version}}.crate");
+        RegistryConfig { dl, api: Some(base.to_owned()), auth_required: false }
+    }
+
+    /// The text of the file.
+    pub fn render(&self) -> String {
+        serde_json::to_string(self).expect("texts are always JSON") + "\n"
+    }
+
     /// The address of one crate's file: the markers `{crate}`, `{version}`, `{prefix}`, `{lowerprefix}` and
     /// `{sha256-checksum}` are replaced; a `dl` without any gets `/{crate}/{version}/download`
     /// (cargo: sources/registry/download.rs).

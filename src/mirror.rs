@@ -13,10 +13,8 @@
 //! | [`ledger`] | one record a bundle; the commit |
 //! | [`head`] | `manifest.json`: counts and lineages |
 //! | [`link`] | `crates/index`, for cargo's local-registry |
-//! | [`base_url`] | the address that clients are told |
 //! | [`status`] | what `status` prints |
 
-pub mod base_url;
 pub mod head;
 pub mod import;
 pub mod index;

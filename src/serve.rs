@@ -2,12 +2,12 @@
 //!
 //! | room | what it does |
 //! |---|---|
-//! | [`listen`] | connections: accepted within bounds, ended in good order |
-//! | [`respond`] | one request, one answer |
-//! | [`route`] | paths, decoded once and accepted only as normal components |
-//! | [`conditions`] | preconditions, ranges and encodings |
-//! | [`registry`] | config.json, index text, what is said of a missing crate |
-//! | [`file`] | files below the mirror's root, streamed |
+//! | `listen` | connections: accepted within bounds, ended in good order |
+//! | `respond` | one request, one answer |
+//! | `route` | paths, decoded once and accepted only as normal components |
+//! | `conditions` | preconditions, ranges and encodings |
+//! | `registry` | config.json, index text, what is said of a missing crate |
+//! | `file` | files below the mirror's root, streamed |
 //!
 //! Nothing here takes a lock or writes a file. Each request opens its files anew, so an import is served at once, and
 //! a file that is being sent stays the one it was.
@@ -23,6 +23,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use tokio::net::TcpListener;
 
@@ -40,6 +41,8 @@ pub struct ServeOptions {
     pub base_url: Option<BaseUrl>,
     /// Where faults of the disk are reported; a client is only told that there was one.
     pub sink: Arc<dyn Sink>,
+    /// The clock. A file that was changed a moment ago may change again within the same tick of its time stamp.
+    pub clock: fn() -> SystemTime,
 }
 
 /// Why the server could not begin to listen.

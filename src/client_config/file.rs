@@ -58,7 +58,7 @@ pub enum Error {
     },
 }
 
-/// What [`write`] did.
+/// What [`write()`] did.
 #[derive(Debug)]
 pub struct Written {
     /// The file that cargo reads.
@@ -115,7 +115,7 @@ pub fn write(cargo_home: &Path, client: &Client) -> Result<Written, Error> {
     Ok(Written { path: file.path, legacy: file.legacy, changes })
 }
 
-/// Takes back what [`write`] did below `cargo_home`.
+/// Takes back what [`write()`] did below `cargo_home`.
 pub fn undo(cargo_home: &Path) -> Result<Undone, Error> {
     let file = ConfigFile::find(cargo_home);
     let now = file.text()?;

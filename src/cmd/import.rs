@@ -9,9 +9,9 @@ use jiff::Timestamp;
 
 use super::Context;
 use crate::bundle::open::{self, Bundle};
+use crate::client_config::BaseUrl;
 use crate::event::Sink;
 use crate::failure::{Class, Failure};
-use crate::mirror::base_url::BaseUrl;
 use crate::mirror::import::{ImportOptions, Imported};
 use crate::mirror::layout::Layout;
 use crate::mirror::lock::{Holder, lock_for_adding};
@@ -39,7 +39,7 @@ pub struct Args {
 /// Runs the verb.
 pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let layout = Layout::new(context.directory(args.mirror.as_deref(), "/mirror", "mirror")?);
-    let base_url: Option<BaseUrl> = args.base_url.as_deref().map(str::parse).transpose()?;
+    let base_url = args.base_url.as_deref().map(BaseUrl::parse).transpose()?;
     let sources = sources(&args.bundles, &layout, context)?;
     for source in sources {
         let name = source.name();

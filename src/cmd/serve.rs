@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -38,7 +39,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         let sink: Arc<dyn Sink> = Arc::<crate::report::Report>::clone(&context.report);
         let empty = if mirror.join("index").is_dir() { "" } else { ", where nothing has been imported yet" };
         context.report.status("Serving", format!("{}{empty}", mirror.display()));
-        until_stopped(listener, ServeOptions { mirror, base_url, sink }, context).await
+        until_stopped(listener, ServeOptions { mirror, base_url, sink, clock: SystemTime::now }, context).await
     });
     // A thread that reads a file for a client that was given up is not waited for.
     runtime.shutdown_background();

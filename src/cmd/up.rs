@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 
@@ -80,7 +80,8 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         let listener =
             tokio::net::TcpListener::from_std(listener).map_err(|source| Failure::io("could not listen", source))?;
         let sink: Arc<dyn Sink> = Arc::<Report>::clone(&context.report);
-        serving::until_stopped(listener, ServeOptions { mirror, base_url: None, sink }, context).await
+        serving::until_stopped(listener, ServeOptions { mirror, base_url: None, sink, clock: SystemTime::now }, context)
+            .await
     });
     runtime.shutdown_background();
     served

@@ -1,7 +1,7 @@
 //! Errors of `mirror`: class and hint.
 
 use super::{Class, Failure, hint_of_io};
-use crate::mirror::{base_url, import, layout, lock, status, store};
+use crate::mirror::{import, layout, lock, status, store};
 
 impl From<store::Error> for Failure {
     fn from(error: store::Error) -> Failure {
@@ -49,14 +49,6 @@ impl From<status::Error> for Failure {
             status::Error::Layout(error) => error.into(),
             status::Error::Store(error) => error.into(),
         }
-    }
-}
-
-impl From<base_url::InvalidBaseUrl> for Failure {
-    fn from(error: base_url::InvalidBaseUrl) -> Failure {
-        Failure::new(Class::Input, error)
-            .doing("could not use the base URL")
-            .hint("give the address that clients use, for example http://mirror.example:8080")
     }
 }
 

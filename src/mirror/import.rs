@@ -18,7 +18,6 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::base_url::BaseUrl;
 use super::head::{Counts, Head, LineageHead};
 use super::ledger::{self, Record};
 use super::link::{self, LinkState};
@@ -28,10 +27,12 @@ use super::receive::Receiver;
 use super::store::{self, Move, Placing, Staging, failed};
 use crate::bundle::format::{BundleKind, CrateState, Manifest};
 use crate::bundle::open::{self, Bundle, Problem};
+use crate::client_config::BaseUrl;
 use crate::crate_id::CrateId;
 use crate::digest::Sha256;
 use crate::durable::{self, checkpoint};
 use crate::event::{Event, Phase, Sink};
+use crate::index_line::RegistryConfig;
 
 /// Every checkpoint of an import, in the order in which a first import with a base URL passes them.
 pub const CHECKPOINTS: &[&str] = &[
@@ -319,8 +320,7 @@ impl AddGuard {
         let Some(base_url) = base_url else {
             return Ok(None);
         };
-        let mut text = serde_json::to_vec(&base_url.registry_config()).expect("plain fields are JSON");
-        text.push(b'\n');
+        let text = RegistryConfig::of_mirror(base_url.as_str()).render().into_bytes();
         let path = self.layout.index_config();
         let there = match fs::read(&path) {
             Ok(there) => Some(there),

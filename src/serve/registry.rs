@@ -23,15 +23,9 @@ const MIN_GZIP: usize = 512;
 /// Bytes of compressed text and keys that are remembered.
 const MAX_REMEMBERED: usize = 32 * 1024 * 1024;
 
-/// The registry's config.json. The files are named as in the static tree, so that a client's warm cache survives the
-/// change to another web server. `dl` must be absolute (cargo: sources/registry/download.rs).
+/// The registry's config.json.
 pub(super) fn config_json(base: &str) -> String {
-    let config = RegistryConfig {
-        dl: format!("{base}/crates/{{crate}}-{{version}}.crate"),
-        api: Some(base.to_owned()),
-        auth_required: false,
-    };
-    serde_json::to_string(&config).expect("texts are always JSON") + "\n"
+    RegistryConfig::of_mirror(base).render()
 }
 
 /// What cargo shows to a user whose crate is not here. Cargo cuts such texts at 512 characters.

@@ -98,7 +98,7 @@ impl Server {
             return asked.part_of(held, TEXT, ASK_AGAIN);
         }
         let wants_gzip = conditions::accepts_gzip(&asked.headers);
-        let text = self.index.text(path, &held, wants_gzip, SystemTime::now())?;
+        let text = self.index.text(path, &held, wants_gzip, (self.options.clock)())?;
         // A client that holds the plain form may keep it, even if it would take the other one now.
         let gzip = text.gzip.clone().filter(|_| wants_gzip && !conditions::names(&asked.headers, &text.etag));
         let etag = if gzip.is_some() { text.gzip_etag() } else { text.etag };

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use frostmirror::client_config::BaseUrl;
 use frostmirror::mirror::head::Counts;
 use frostmirror::mirror::import::{CHECKPOINTS, ImportOptions};
 use frostmirror::mirror::layout::Layout;
@@ -43,7 +44,7 @@ fn killed_at_any_checkpoint_the_mirror_is_sound_and_a_rerun_completes_it() {
     let undisturbed = sandbox.path("undisturbed");
     import(&undisturbed, &one).unwrap();
     let old = view(&undisturbed);
-    let with_url = ImportOptions { base_url: Some("http://h".parse().unwrap()), ..options(&two) };
+    let with_url = ImportOptions { base_url: Some(BaseUrl::parse("http://h").unwrap()), ..options(&two) };
     import_with(&undisturbed, &two, &with_url).unwrap();
     let expected = outcome(&undisturbed);
     for checkpoint in CHECKPOINTS {

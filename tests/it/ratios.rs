@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a panic ends a bench, and its table is what it is for")]
 
+use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -33,7 +34,11 @@ type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 /// Runs the rows whose name contains one of the words given; all of them where there is none.
 fn main() -> Outcome<()> {
     let filters: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
-    let bench = Bench { ours: env!("CARGO_BIN_EXE_cargo-frostmirror").into(), work: tempfile::tempdir()? };
+    let bench = Bench {
+        ours: env!("CARGO_BIN_EXE_cargo-frostmirror").into(),
+        work: tempfile::tempdir()?,
+        folders: Cell::new(0),
+    };
     let wanted = |name: &str| filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str()));
     println!("{:<44} {:>10} {:>10} {:>8} {:>17} {:>6}", "row", "ours", "other", "ratio", "spread", "goal");
     if wanted("lock") {
@@ -57,6 +62,7 @@ fn main() -> Outcome<()> {
 struct Bench {
     ours: PathBuf,
     work: tempfile::TempDir,
+    folders: Cell<u32>,
 }
 
 impl Bench {
@@ -246,12 +252,12 @@ impl Bench {
         self.work.path().join(name)
     }
 
-    /// An empty folder; what an earlier round left there is gone, and not counted.
+    /// An empty folder that no earlier round used. What earlier rounds left is deleted at the end of all of them: ext4
+    /// passes over the inodes of files that were deleted in the last minutes, and creating files beside them is slow.
     fn fresh(&self, name: &str) -> Outcome<PathBuf> {
-        let path = self.path(name);
-        if path.exists() {
-            fs::remove_dir_all(&path)?;
-        }
+        let number = self.folders.get();
+        self.folders.set(number + 1);
+        let path = self.path(&format!("{name}-{number}"));
         fs::create_dir_all(&path)?;
         Ok(path)
     }

@@ -87,7 +87,7 @@ fn hostile_paths_lead_nowhere() {
     paths.push(format!("/{}", "a/".repeat(3000)));
     paths.push(format!("/dist/{}", "a".repeat(3000)));
     let root = mirror.root().to_str().unwrap();
-    for path in paths.iter().filter(|path| path.trim_matches('/') != "") {
+    for path in paths.iter().filter(|path| !path.trim_matches('/').is_empty()) {
         let reply = get(serving.url(), path, &["Connection: close"]);
         assert!([404, 400].contains(&reply.status), "{path}: {reply:?}");
         let told = format!("{:?} {}", reply.headers, reply.text());
