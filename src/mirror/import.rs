@@ -31,7 +31,7 @@ use crate::client_config::BaseUrl;
 use crate::crate_id::CrateId;
 use crate::digest::Sha256;
 use crate::durable::{self, checkpoint};
-use crate::event::{Event, Phase, Sink};
+use crate::event::{self, Event, Phase, Sink};
 use crate::index_line::RegistryConfig;
 
 /// Every checkpoint of an import, in the order in which a first import with a base URL passes them.
@@ -214,7 +214,7 @@ impl AddGuard {
             (streamed, None) => streamed?,
         };
         refuse_bad(&streamed.problems, &received.conflicts, options)?;
-        sink.status("Verified", format!("{} crates of {}", received.shipped, options.file_name));
+        sink.status("Verified", format!("{} of {}", event::crates(received.shipped), options.file_name));
         checkpoint("import:staged");
 
         let records = ledger::names(&self.layout)?;
@@ -481,9 +481,9 @@ fn report(imported: &Imported, notes: &[String], file: &str, sink: &dyn Sink) {
         sink.status("Unchanged", format!("{file} is already imported"));
         return;
     }
-    let megabytes = imported.bytes_new as f64 / 1e6;
-    sink.status("Imported", format!("{} crates ({megabytes:.1} MB) of {file}", crates_new + crates_mended));
+    let (count, bytes) = (event::crates(crates_new + crates_mended), event::size(imported.bytes_new));
+    sink.status("Imported", format!("{count} ({bytes}) of {file}"));
     if *crates_mended > 0 {
-        sink.status("Mended", format!("{crates_mended} crates whose files no longer had their digest"));
+        sink.status("Mended", format!("{} whose file no longer had its digest", event::crates(*crates_mended)));
     }
 }
