@@ -80,7 +80,7 @@ fn well_told(name: &str, run: &Run, text: &str) {
         let again = causes[place + 1..].iter().find(|other| other.contains(cause));
         assert!(again.is_none(), "{name}: told twice: {cause}\n{text}");
     }
-    for ours in ["/tmp/frostmirror-", "/cargo-home", "panicked", "frostmirror-resolve"] {
+    for ours in ["[ROOT]/tmp", "frostmirror-client-", "panicked", "frostmirror-snapshot", "frostmirror-scratch"] {
         assert!(!text.contains(ours), "{name}: `{ours}` is nobody's business\n{text}");
     }
 }

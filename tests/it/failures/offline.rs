@@ -74,6 +74,10 @@ fn the_mirror() {
     let guard = lock_for_adding(&layout, Duration::ZERO, &me, &Silent).unwrap();
     fails(&sandbox, "import-locked", 6, &["import", "good.pkg", "--mirror", "mirror", "--lock-timeout", "0"]);
     drop(guard);
+    for path in layout.ledger().read_dir().unwrap().map(|entry| entry.unwrap().path()).chain([layout.head()]) {
+        fs::write(path, "{\"imported\":").unwrap();
+    }
+    fails(&sandbox, "status-records-damaged", 4, &["status", "--mirror", "mirror"]);
     for (name, page) in [("damaged", "{\"format\":"), ("newer", "{\"layout\": 9, \"tool\": \"7.0.0\"}")] {
         fs::write(layout.format(), page).unwrap();
         fails(&sandbox, &format!("import-mirror-{name}"), 4, &["import", "good.pkg", "--mirror", "mirror"]);
