@@ -121,6 +121,9 @@ pub enum Verb {
     /// Say what a mirror holds
     #[command(after_help = EXIT_CODES)]
     Status(cmd::status::Args),
+    /// Remove from a mirror what no history needs any more
+    #[command(after_help = EXIT_CODES)]
+    Gc(cmd::gc::Args),
     /// Print or write cargo's configuration for a mirror
     #[command(after_help = EXIT_CODES)]
     Setup(cmd::setup::Args),
@@ -148,6 +151,7 @@ pub fn run(verb: Verb, context: &Context) -> Result<(), Failure> {
         Verb::Serve(args) => cmd::serve::run(&args, context),
         Verb::Up(args) => cmd::up::run(&args, context),
         Verb::Status(args) => cmd::status::run(&args, context),
+        Verb::Gc(args) => cmd::gc::run(&args, context),
         Verb::Setup(args) => cmd::setup::run(&args, context),
         Verb::Completions(args) => cmd::completions::run(&args, command(), context),
         Verb::Man(args) => cmd::man::run(&args, command(), context),

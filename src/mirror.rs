@@ -11,10 +11,14 @@
 //! | [`store`] | staging, placing by rename, taking back |
 //! | [`order`] | dependencies before their dependents |
 //! | [`ledger`] | one record a bundle; the commit |
+//! | [`forgotten`] | lineages that were let go |
+//! | [`gc`] | what no lineage needs any more, planned, shown, and removed |
 //! | [`head`] | `manifest.json`: counts and lineages |
 //! | [`link`] | `crates/index`, for cargo's local-registry |
 //! | [`status`] | what `status` prints |
 
+pub mod forgotten;
+pub mod gc;
 pub mod head;
 pub mod import;
 pub mod index;
