@@ -55,13 +55,13 @@ fn collect(args: &Args, layout: &Layout, context: &Context) -> Result<(), Failur
     let mut guard = lock_for_collecting(layout, Duration::from_secs(args.lock_timeout), &me, sink)?;
     let planned = guard.plan(&options)?;
     show(planned.plan(), false, now, context);
-    let Collected { lines, crates, bytes, waiting } = planned.execute(sink)?;
+    let Collected { lines, crates: removed, bytes, waiting } = planned.execute(sink)?;
     if context.report.is_json() {
         context.report.json(&json!({
-            "reason": "collected", "lines": lines, "crates": crates, "bytes": bytes, "waiting": waiting,
+            "reason": "collected", "lines": lines, "crates": removed, "bytes": bytes, "waiting": waiting,
         }));
     } else {
-        context.report.data(&format!("Removed {crates} crates, freed {bytes} bytes"));
+        context.report.data(&format!("Removed {}, freed {bytes} bytes", crates(removed)));
     }
     Ok(())
 }
@@ -106,7 +106,7 @@ fn text(plan: &Plan, now: Timestamp) -> String {
         let fate = if lineage.forgotten { ", forgotten" } else { "" };
         let newest = &lineage.newest;
         line(format!(
-            "Lineage {}: {}, {} old, {}{fate}",
+            "Lineage {}: {}, {}, {}{fate}",
             newest.id,
             lineage.file,
             age(&newest.created, now),
@@ -131,13 +131,13 @@ fn text(plan: &Plan, now: Timestamp) -> String {
 /// How long ago a time was, in the largest unit that fits twice.
 fn age(created: &str, now: Timestamp) -> String {
     let Ok(created) = created.parse::<Timestamp>() else {
-        return "of unknown age, not".to_owned();
+        return "of unknown age".to_owned();
     };
     let seconds = now.duration_since(created).as_secs().max(0);
     let units = [(86_400, "days"), (3600, "hours"), (60, "minutes")];
     match units.into_iter().find(|(unit, _)| seconds >= 2 * unit) {
-        Some((unit, name)) => format!("{} {name}", seconds / unit),
-        None => format!("{seconds} seconds"),
+        Some((unit, name)) => format!("{} {name} old", seconds / unit),
+        None => format!("{seconds} seconds old"),
     }
 }
 
@@ -188,7 +188,7 @@ mod tests {
             ("2026-04-09T23:59:00Z", "60 seconds"),
             ("2026-04-11T00:00:00Z", "0 seconds"),
         ] {
-            assert_eq!(age(created, now), expected);
+            assert_eq!(age(created, now), format!("{expected} old"));
         }
     }
 }

@@ -19,6 +19,7 @@ mod import_bundle;
 mod import_faults;
 mod import_order;
 mod crash;
+mod gc;
 mod journey;
 mod upstream_faults;
 mod up;
