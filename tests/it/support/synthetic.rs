@@ -21,7 +21,7 @@ pub struct Synthetic {
     pub names: usize,
     /// Versions of each.
     pub versions: usize,
-    /// Every so manieth version is needed by the first bundle alone; 0: none is.
+    /// One of so many versions is needed by the first bundle alone; 0: none is.
     pub garbage: usize,
 }
 
