@@ -159,6 +159,56 @@ fn a_window_beyond_the_standard_is_refused() {
     let window = [0x11, 0x1e, 0x03, 0, 0, 0, 0, 0];
     let head = header(1, "0.1.0", 8, 5000, &Sha256::of(&window));
     bounded(&[&head[..], &window].concat(), "not valid brotli");
+/// Fifteen thousand index files of a thousand bad lines each, in a bundle of little more than a megabyte.
+#[test]
+fn problems_without_number_are_not_all_kept() {
+    let mut forged = Forged::of(&[FakeCrate::new("a", "1.0.0", 60)]);
+    let config = (forged.manifest.blocks.pop().expect("a block"), forged.payload.pop().expect("its bytes"));
+    for n in 0..12_000 {
+        let text = format!("{n}\n").repeat(1000);
+        forged.group(&[(format!("index/x/{n:05}"), text)], Kind::Index);
+    }
+    forged.manifest.blocks.push(config.0);
+    forged.payload.push(config.1);
+    bounded(&forged.bytes(), "index/x/00000: line 1 is not an index line that cargo can read");
+}
+
+/// Index lines of thirty thousand dependencies each, and no name twice: what an import orders its files by must not
+/// grow with what the bundle does not have.
+#[test]
+fn an_import_does_not_remember_every_name_that_a_line_depends_on() {
+    let crates: Vec<FakeCrate> = (0..72).map(|n| FakeCrate::new(&format!("crate-{n:02}"), "1.0.0", 20)).collect();
+    let mut forged = Forged::of(&crates);
+    let place = forged.place(Kind::Index);
+    let config = (forged.manifest.blocks.remove(place + 1), forged.payload.remove(place + 1));
+    forged.manifest.blocks.truncate(place);
+    forged.payload.truncate(place);
+    let files: Vec<(String, String)> = crates
+        .iter()
+        .enumerate()
+        .map(|(n, one)| {
+            let deps = (0..34_000).map(|m| format!(r#"{{"name":"d{:x}","req":"*"}}"#, n * 34_000 + m));
+            let deps = deps.collect::<Vec<_>>().join(",");
+            let line = one.line().replace(r#""deps":[]"#, &format!(r#""deps":[{deps}]"#));
+            (format!("index/{}", one.id.name.index_path()), line + "\n")
+        })
+        .collect();
+    for three in files.chunks(3) {
+        forged.group(three, Kind::Index);
+    }
+    forged.manifest.blocks.push(config.0);
+    forged.payload.push(config.1);
+    let folder = tempdir().expect("a folder");
+    let small = forge::packed(&forge::some_crates(), folder.path());
+    let (baseline, said) = peak_of("import", &small);
+    assert!(said.contains("Imported"), "{said}");
+    let path = folder.path().join("names.pkg");
+    fs::write(&path, forged.bytes()).expect("a file");
+    let (peak, said) = peak_of("import", &path);
+    assert!(said.contains("Imported 72 crates"), "{said}");
+    assert!(peak < baseline + 64 * 1024, "{peak} KiB, where a small bundle takes {baseline} KiB");
+}
+
     let json = seal(&format!(r#"{{"id":"{}"}}"#, "0".repeat(32)));
     bounded(&assemble(json, &brotli(b"")), "missing field");
 }
