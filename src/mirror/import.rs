@@ -22,7 +22,7 @@ use super::head::{Counts, Head, LineageHead};
 use super::ledger::{self, Record};
 use super::link::{self, LinkState};
 use super::lock::AddGuard;
-use super::order::dependencies_first;
+use super::order::{Names, dependencies_first};
 use super::receive::Receiver;
 use super::store::{self, Move, Placing, Staging, failed};
 use crate::bundle::format::{BundleKind, CrateState, Manifest};
@@ -204,8 +204,9 @@ impl AddGuard {
         let mut staging = Staging::begin(&self.layout)?;
         let read = self.before_payload(bundle.manifest(), options)?;
         sink.event(begin(bundle.manifest()));
-        let mut receiver =
-            Receiver::new(&self.layout, &mut staging, options.rehash_held, read, index_only(bundle.manifest()), sink);
+        let names = Names::of(bundle.manifest().crates.iter().map(|record| record.name.as_str()));
+        let left_out = index_only(bundle.manifest());
+        let mut receiver = Receiver::new(&self.layout, &mut staging, options.rehash_held, read, left_out, names, sink);
         let streamed = bundle.stream(&mut receiver);
         sink.event(Event::End { phase: Phase::Importing });
         let received = receiver.finish();

@@ -21,6 +21,10 @@ use crate::digest::BUFFER;
 use crate::event::{Event, Phase, Sink};
 use crate::index_line::IndexLine;
 
+/// Needs that are remembered to put index files in order, four bytes each. Real bundles have some twenty a crate; the
+/// order is a courtesy to those who read meanwhile, and the files behind this many come without it.
+const MOST_NEEDS: usize = 4 * 1024 * 1024;
+
 /// What was staged, and what speaks against placing it.
 #[derive(Debug, Default)]
 pub(super) struct Received {
@@ -73,6 +77,8 @@ pub(super) struct Receiver<'a> {
     slot: Slot,
     buffer: Vec<u8>,
     names: Names,
+    /// How many needs the nodes have so far.
+    needs: usize,
     left_out: u64,
     damaged: u64,
     received: Received,
@@ -86,6 +92,7 @@ impl<'a> Receiver<'a> {
         compare_held: bool,
         read: Timestamp,
         index_only: HashSet<CrateId>,
+        names: Names,
         sink: &'a dyn Sink,
     ) -> Receiver<'a> {
         Receiver {
@@ -97,7 +104,8 @@ impl<'a> Receiver<'a> {
             sink,
             slot: Slot::Pass,
             buffer: vec![0; BUFFER],
-            names: Names::default(),
+            names,
+            needs: 0,
             left_out: 0,
             damaged: 0,
             received: Received::default(),
@@ -237,8 +245,15 @@ impl<'a> Receiver<'a> {
         if merged.text != held.text {
             let staged = self.staging.write(merged.text.as_bytes())?;
             self.received.index.push(Move { staged, place: place.into(), replaces: text_there });
-            let needs = merged.needs.iter().map(|need| self.names.number(need)).collect();
-            self.received.nodes.push(Node { name: self.names.number(name.as_str()), needs });
+            let needs: Box<[u32]> = match self.names.number(name.as_str()) {
+                Some(_) if self.needs < MOST_NEEDS => {
+                    merged.needs.iter().filter_map(|need| self.names.number(need)).collect()
+                }
+                _ => Box::default(),
+            };
+            self.needs += needs.len();
+            // The reader refuses lines of crates that the bundle does not name.
+            self.received.nodes.push(Node { name: self.names.number(name.as_str()).unwrap_or(u32::MAX), needs });
             self.received.grown.crates += u64::from(!text_there);
         }
         Ok(())

@@ -15,16 +15,22 @@ use crate::support::forge::{self, FakeCrate, Forged, assemble, brotli, entry, he
 use crate::support::sandbox::BINARY;
 
 /// Peak memory in KiB of a process that verified the bundle at `path`, and what it said of it.
+fn peak(path: &Path) -> (u64, String) {
+    peak_of("verify", path)
+}
+
+/// The same for `verify` or `import`.
 ///
 /// The process is given a FIFO as its second bundle: when it waits there, it is done with the first and still alive.
-fn peak(path: &Path) -> (u64, String) {
+fn peak_of(verb: &str, path: &Path) -> (u64, String) {
     let folder = tempdir().expect("a folder");
     let fifo = folder.path().join("fifo");
     mknodat(CWD, &fifo, FileType::Fifo, Mode::from(0o600), 0).expect("a fifo");
     let mut child = Command::new(BINARY)
-        .arg("verify")
+        .arg(verb)
         .args([path, &fifo])
         .env("TMPDIR", folder.path())
+        .env("FROSTMIRROR_MIRROR", folder.path().join("mirror"))
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -153,12 +159,6 @@ fn a_bundle_of_many_crates_stays_within_a_kilobyte_each() {
     File::open(&many).expect("it is still there");
 }
 
-/// Twenty bytes that ask for a window of a gigabyte, in the place of a manifest and of a group.
-#[test]
-fn a_window_beyond_the_standard_is_refused() {
-    let window = [0x11, 0x1e, 0x03, 0, 0, 0, 0, 0];
-    let head = header(1, "0.1.0", 8, 5000, &Sha256::of(&window));
-    bounded(&[&head[..], &window].concat(), "not valid brotli");
 /// Fifteen thousand index files of a thousand bad lines each, in a bundle of little more than a megabyte.
 #[test]
 fn problems_without_number_are_not_all_kept() {
@@ -209,6 +209,12 @@ fn an_import_does_not_remember_every_name_that_a_line_depends_on() {
     assert!(peak < baseline + 64 * 1024, "{peak} KiB, where a small bundle takes {baseline} KiB");
 }
 
+/// Twenty bytes that ask for a window of a gigabyte, in the place of a manifest and of a group.
+#[test]
+fn a_window_beyond_the_standard_is_refused() {
+    let window = [0x11, 0x1e, 0x03, 0, 0, 0, 0, 0];
+    let head = header(1, "0.1.0", 8, 5000, &Sha256::of(&window));
+    bounded(&[&head[..], &window].concat(), "not valid brotli");
     let json = seal(&format!(r#"{{"id":"{}"}}"#, "0".repeat(32)));
     bounded(&assemble(json, &brotli(b"")), "missing field");
 }
