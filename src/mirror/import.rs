@@ -209,8 +209,8 @@ impl AddGuard {
         let mut receiver = Receiver::new(&self.layout, &mut staging, options.rehash_held, read, left_out, names, sink);
         let streamed = bundle.stream(&mut receiver);
         sink.event(Event::End { phase: Phase::Importing });
-        let received = receiver.finish();
-        let streamed = match (streamed, received.failure) {
+        let mut received = receiver.finish();
+        let streamed = match (streamed, received.failure.take()) {
             (_, Some(failure)) => return Err(Error::Store(failure)),
             (streamed, None) => streamed?,
         };
@@ -222,8 +222,8 @@ impl AddGuard {
         let on_record = ledger::holds(&records, &streamed.manifest.id);
         let known = if staging.torn { None } else { Head::read_file(&self.layout)? };
         let counts = match &known {
-            Some(head) => head.counts,
-            None => Counts::of_tree(&self.layout)?,
+            Some(head) if !received.brings_back() => head.counts,
+            _ => Counts::of_tree(&self.layout)?,
         };
         let mut imported = Imported {
             id: streamed.manifest.id.clone(),

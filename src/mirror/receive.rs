@@ -44,6 +44,10 @@ pub(super) struct Received {
     pub(super) crates_new: u64,
     /// Crates whose file was there with other bytes.
     pub(super) crates_mended: u64,
+    /// Versions that no record has as held yet.
+    pub(super) lines_brought: u64,
+    /// An index file is gone that the records know of.
+    pub(super) index_lost: bool,
     /// Bytes of staged crates.
     pub(super) bytes_new: u64,
     /// What cannot be true together with what is held.
@@ -52,6 +56,13 @@ pub(super) struct Received {
     pub(super) notes: Vec<String>,
     /// Why the stream was stopped.
     pub(super) failure: Option<Error>,
+}
+
+impl Received {
+    /// Whether the tree has lost files behind the back of whoever counted them: then what is brought back is not new.
+    pub(super) fn brings_back(&self) -> bool {
+        self.index_lost || self.crates_new != self.lines_brought
+    }
 }
 
 /// What becomes of the entry that is passing.
@@ -237,6 +248,8 @@ impl<'a> Receiver<'a> {
         merged: &Merged,
     ) -> Result<(), Error> {
         self.damaged += merged.damaged as u64;
+        self.received.lines_brought += merged.brought as u64;
+        self.received.index_lost |= records_there && !text_there;
         // A record of a line that was replaced before may linger; it does no harm, and is no reason to write.
         if merged.text != held.text || !merged.records.iter().all(|record| held.records.contains(record)) {
             let staged = self.staging.write(lines::render(&merged.records).as_bytes())?;
