@@ -46,8 +46,8 @@ pub(super) struct Received {
     pub(super) crates_mended: u64,
     /// Versions that no record has as held yet.
     pub(super) lines_brought: u64,
-    /// An index file is gone that the records know of.
-    pub(super) index_lost: bool,
+    /// An index file is gone that the records know of, or a crate's place is taken by a link.
+    pub(super) lost: bool,
     /// Bytes of staged crates.
     pub(super) bytes_new: u64,
     /// What cannot be true together with what is held.
@@ -61,7 +61,7 @@ pub(super) struct Received {
 impl Received {
     /// Whether the tree has lost files behind the back of whoever counted them: then what is brought back is not new.
     pub(super) fn brings_back(&self) -> bool {
-        self.index_lost || self.crates_new != self.lines_brought
+        self.lost || self.crates_new != self.lines_brought
     }
 }
 
@@ -140,6 +140,12 @@ impl<'a> Receiver<'a> {
 
     fn begin_crate(&mut self, entry: &Entry) -> Result<Slot, Error> {
         let path = entry.path.below(self.layout.root());
+        // A tree that was copied may have links in it. One that leaves the mirror is never served, so what is read
+        // through it is not held.
+        if path.symlink_metadata().is_ok_and(|there| there.is_symlink()) {
+            self.received.lost = true;
+            return self.stage(None);
+        }
         let file = match File::open(&path) {
             Ok(file) => file,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return self.stage(None),
@@ -202,7 +208,8 @@ impl<'a> Receiver<'a> {
                 *crates_mended += 1;
             }
         }
-        self.received.crates.push(Move { staged: *staged, place: place.into(), replaces: replaced.is_some() });
+        let replaces = replaced.is_some() || self.layout.crates().join(place).symlink_metadata().is_ok();
+        self.received.crates.push(Move { staged: *staged, place: place.into(), replaces });
     }
 
     fn end_index(&mut self, entry: &Entry, text: &[u8]) -> Result<(), Error> {
@@ -249,7 +256,7 @@ impl<'a> Receiver<'a> {
     ) -> Result<(), Error> {
         self.damaged += merged.damaged as u64;
         self.received.lines_brought += merged.brought as u64;
-        self.received.index_lost |= records_there && !text_there;
+        self.received.lost |= records_there && !text_there;
         // A record of a line that was replaced before may linger; it does no harm, and is no reason to write.
         if merged.text != held.text || !merged.records.iter().all(|record| held.records.contains(record)) {
             let staged = self.staging.write(lines::render(&merged.records).as_bytes())?;

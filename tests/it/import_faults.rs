@@ -308,3 +308,23 @@ fn no_escape_sequence_of_a_bundle_reaches_the_terminal() {
         }
     }
 }
+
+/// `serve` follows no link out of the mirror, so a crate behind one is not there for any client.
+#[test]
+fn a_crate_that_is_only_a_link_is_placed_again() {
+    let (sandbox, mirror, _) = before_the_second();
+    let status = || sandbox.run(["status", "--mirror", "mirror"]).ok().stdout.lines().take(2).collect::<String>();
+    let (crates, before) = (mirror.join("crates"), status());
+    let bytes = fs::read(crates.join("json-1.0.0.crate")).unwrap();
+    fs::rename(crates.join("json-1.0.0.crate"), sandbox.path("elsewhere")).unwrap();
+    std::os::unix::fs::symlink(sandbox.path("elsewhere"), crates.join("json-1.0.0.crate")).unwrap();
+    fs::remove_file(crates.join("serde-1.0.0.crate")).unwrap();
+    std::os::unix::fs::symlink("nowhere", crates.join("serde-1.0.0.crate")).unwrap();
+    sandbox.run(["import", "first.pkg", "--mirror", "mirror"]).ok().stderr_has("Imported 2 crates");
+    for name in ["json-1.0.0.crate", "serde-1.0.0.crate"] {
+        assert!(crates.join(name).symlink_metadata().unwrap().is_file(), "{name}");
+    }
+    assert_eq!(fs::read(sandbox.path("elsewhere")).unwrap(), bytes);
+    assert_eq!(status(), before);
+    assert_sound(&mirror);
+}
