@@ -82,7 +82,6 @@ impl Context {
             .map_err(|source| Failure::io("could not start the network threads", source))
     }
 
-    /// Waits for `work`, or for SIGINT or SIGTERM to stop it. What is stopped cleans up behind itself: children are ended and
     /// What an online run works with, without any limits; `scratch` is a folder that ends with the run.
     pub fn surroundings(&self, scratch: &Path) -> Result<Surroundings, Failure> {
         Ok(Surroundings {
@@ -98,7 +97,7 @@ impl Context {
         })
     }
 
-    /// Waits for `work`, or for the user to stop it. What is stopped cleans up behind itself: children are ended and
+    /// Waits for `work`, or for SIGINT or SIGTERM to stop it. What is stopped cleans up behind itself: children are ended and
     /// partial files removed when the work is dropped.
     pub fn interruptible<T, E: Into<Failure>>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, Failure> {
         let runtime = self.runtime()?;
