@@ -197,7 +197,7 @@ pub async fn dry_run(options: Options, sink: Arc<dyn Sink>) -> Result<Weighed, E
 /// The lock of a workspace: its own where it fits the manifests, else what cargo makes of a copy of them.
 pub async fn lock(found: &Workspace, surroundings: &Surroundings, sink: Arc<dyn Sink>) -> Result<Lockfile, Error> {
     let station = Station::begin(surroundings, &sink).await?;
-    workspace_lock::of(found, &station)
+    workspace_lock::of(found, &station).await
 }
 
 /// One run's access to upstream: one client, one snapshot of the index, one cargo.
@@ -247,17 +247,16 @@ impl<'s> Station<'s> {
 
     /// What the user wrote, read and checked.
     async fn read(&self, inputs: &[Input]) -> Result<Vec<resolve::Input>, Error> {
-        inputs
-            .iter()
-            .map(|input| {
-                Ok(match input {
-                    Input::Depends(path) => resolve::Input::Depends(Depends::read(path)?),
-                    Input::Lockfile(path) => resolve::Input::Lockfile(Lockfile::read(path)?),
-                    Input::Crate(spec) => resolve::Input::Crate(spec.clone()),
-                    Input::Workspace(found) => resolve::Input::Lockfile(workspace_lock::of(found, self)?),
-                })
-            })
-            .collect()
+        let mut read = Vec::with_capacity(inputs.len());
+        for input in inputs {
+            read.push(match input {
+                Input::Depends(path) => resolve::Input::Depends(Depends::read(path)?),
+                Input::Lockfile(path) => resolve::Input::Lockfile(Lockfile::read(path)?),
+                Input::Crate(spec) => resolve::Input::Crate(spec.clone()),
+                Input::Workspace(found) => resolve::Input::Lockfile(workspace_lock::of(found, self).await?),
+            });
+        }
+        Ok(read)
     }
 
     /// The resolved set, and every file of it.

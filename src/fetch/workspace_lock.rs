@@ -1,21 +1,19 @@
 //! The lock of a workspace: its own where it fits, else what cargo makes of a copy.
 
+use std::path::Path;
+
 use super::{Error, Station};
 use crate::gather::lockfile::Lockfile;
 use crate::gather::resolve;
 use crate::gather::workspace::{self, Fit, Workspace};
 
-/// The packages that `found` builds with. Runs cargo, and blocks this thread meanwhile.
-pub fn of(found: &Workspace, station: &Station<'_>) -> Result<Lockfile, Error> {
+/// The packages that `found` builds with. Dropping the future ends the cargo that it runs.
+pub async fn of(found: &Workspace, station: &Station<'_>) -> Result<Lockfile, Error> {
     let parent = &station.surroundings.scratch;
     let scratch = tempfile::Builder::new().prefix("workspace-").tempdir_in(parent);
     let scratch = scratch.map_err(|source| Error::Folder { path: parent.clone(), source })?;
-    // Cargo runs to its end on this thread while its index is served from the others.
-    let fitting = tokio::task::block_in_place(|| {
-        workspace::fitting_lock(found, &station.surroundings.env, scratch.path(), &|folder, args| {
-            station.resolver.run_for_workspace(folder, args)
-        })
-    });
+    let run = async |folder: &Path, args: &[&str]| station.resolver.run_for_workspace(folder, args).await;
+    let fitting = workspace::fitting_lock(found, &station.surroundings.env, scratch.path(), run).await;
     let fitting = fitting.map_err(|error| match station.resolver.upstream_failure() {
         Some(failure) => Error::Resolve(resolve::Error::Index(failure)),
         None => Error::Workspace(error),

@@ -8,12 +8,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io;
 use std::path::{Component, Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 
 use toml::{Table, Value};
 
-use super::{CargoRunner, Error, Workspace, folder_of, metadata, program, run, words_of};
+use super::{Error, Workspace, folder_of, metadata, program, run, words_of};
 use crate::env::Env;
 use crate::gather::lockfile::{LockedPackage, Lockfile};
 
@@ -50,12 +51,13 @@ pub enum Fit {
 /// The lock that cargo would build with: the workspace's own where it fits the manifests, else what cargo makes of it.
 ///
 /// `scratch` is an empty folder. A lock that cargo finds fitting offline, from what its own cache knows, is not looked
-/// at twice; otherwise `cargo` is asked, which must have an index to resolve with.
-pub fn fitting_lock(
+/// at twice; otherwise `cargo` is run in the folder given with these arguments to its end, which must have an index to
+/// resolve with. Dropping the future drops the one that `cargo` gave.
+pub async fn fitting_lock(
     workspace: &Workspace,
     env: &Env,
     scratch: &Path,
-    cargo: &CargoRunner<'_>,
+    cargo: impl AsyncFnOnce(&Path, &[&str]) -> io::Result<Output>,
 ) -> Result<FittingLock, Error> {
     let own_path = workspace.root.join("Cargo.lock");
     // What is wrong with the lock itself is told first, in our words.
@@ -78,8 +80,9 @@ pub fn fitting_lock(
         }
     }
 
-    let output =
-        cargo(&folder, MEND).map_err(|source| Error::NoCargo { cargo: program(env).display().to_string(), source })?;
+    let output = cargo(&folder, MEND)
+        .await
+        .map_err(|source| Error::NoCargo { cargo: program(env).display().to_string(), source })?;
     if !output.status.success() {
         // The user knows the workspace by its own path, not by the copy's.
         let words = words_of(&output).replace(&*scratch.to_string_lossy(), "");

@@ -75,3 +75,26 @@ fn a_fetch_that_was_killed_costs_only_what_it_had_not_yet() {
     sandbox.run(["fetch"]).ok();
     assert_eq!(upstream.downloads(), [slow]);
 }
+
+#[test]
+fn a_workspace_that_waits_for_upstream_can_be_stopped() {
+    let upstream = Upstream::start();
+    upstream.publish_all(&[("a", "1.0.0")]);
+    upstream.always("/index/1/a", Fault::Hang);
+    for words in [&["fetch"][..], &["init"], &["up", "--bind", "127.0.0.1:0"]] {
+        let sandbox = Sandbox::new().upstream(&upstream);
+        let project = Project::new("app").dep("a", "1").write(&sandbox.path("app"));
+        upstream.clear_log();
+        let running = sandbox.process_in(&project, words).start();
+        let begun = Instant::now();
+        while upstream.count("/index/1/a") == 0 {
+            assert!(begun.elapsed() < Duration::from_secs(60), "{}", running.stderr());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        running.signal(Signal::TERM);
+        running.wait(Duration::from_secs(10)).exits(130).stderr_has("interrupted");
+        assert_eq!(fs::read_dir(sandbox.root().join("tmp")).unwrap().count(), 0, "{words:?} left something behind");
+        assert_eq!(fs::read_dir(sandbox.frostmirror_home().join("up")).map_or(0, Iterator::count), 0);
+        assert!(!project.join("depends.toml").exists());
+    }
+}
