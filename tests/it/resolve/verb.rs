@@ -98,3 +98,29 @@ fn a_workspace_that_waits_for_upstream_can_be_stopped() {
         assert!(!project.join("depends.toml").exists());
     }
 }
+
+/// A project whose lock names a package that nobody can be asked about: `from` in the manifest, `source` in the lock.
+fn project_with(sandbox: &Sandbox, upstream: &Upstream, from: &str, source: &str) -> std::path::PathBuf {
+    let cksum = &upstream.publish(Crate::new("a", "1.0.0")).cksum;
+    let manifest = format!("a = \"1\"\nfar = {{ {from} }}\n");
+    let lock = format!(
+        "version = 4\n\n[[package]]\nname = \"a\"\nversion = \"1.0.0\"\n\
+         source = \"registry+https://github.com/rust-lang/crates.io-index\"\nchecksum = \"{cksum}\"\n\n\
+         [[package]]\nname = \"app\"\nversion = \"0.1.0\"\ndependencies = [\n \"a\",\n \"far\",\n]\n\n\
+         [[package]]\nname = \"far\"\nversion = \"0.1.0\"\nsource = \"{source}\"\n"
+    );
+    Project::new("app").table(&format!("[dependencies]\n{manifest}")).lockfile(&lock).write(&sandbox.path("app"))
+}
+
+#[test]
+fn what_is_left_out_need_not_be_reachable() {
+    let upstream = Upstream::start();
+    let sandbox = Sandbox::new().upstream(&upstream).env("CARGO_NET_RETRY", "0");
+    let git = "git+http://127.0.0.1:9/far#0123456789012345678901234567890123456789";
+    let project = project_with(&sandbox, &upstream, "git = \"http://127.0.0.1:9/far\"", git);
+    sandbox.run_in(&project, ["fetch"]).exits(3).stderr_has("far 0.1.0 (git: http://127.0.0.1:9/far)");
+    let run = sandbox.run_in(&project, ["fetch", "--skip-git", "-o", "../out"]).ok();
+    run.stderr_has("is taken as it stands").stderr_has("left out: far 0.1.0");
+    sandbox.run_in(&project, ["init"]).ok().stderr_has("far 0.1.0 is left out");
+    assert!(fs::read_to_string(project.join("depends.toml")).unwrap().contains("a = \"1.0.0\""));
+}
