@@ -85,6 +85,15 @@ impl Report {
         self.form == Form::Json
     }
 
+    /// The colours of the command line's own messages.
+    pub fn clap_colors(&self) -> clap::ColorChoice {
+        match self.colors {
+            ColorChoice::Always | ColorChoice::AlwaysAnsi => clap::ColorChoice::Always,
+            ColorChoice::Never => clap::ColorChoice::Never,
+            ColorChoice::Auto => clap::ColorChoice::Auto,
+        }
+    }
+
     /// Writes a verb's data to stdout as it is; a line break is added where it has none. With JSON reports it is an
     /// object with the reason `data`.
     pub fn data(&self, text: &str) {

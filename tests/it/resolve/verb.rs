@@ -124,3 +124,30 @@ fn what_is_left_out_need_not_be_reachable() {
     sandbox.run_in(&project, ["init"]).ok().stderr_has("far 0.1.0 is left out");
     assert!(fs::read_to_string(project.join("depends.toml")).unwrap().contains("a = \"1.0.0\""));
 }
+
+#[test]
+fn a_wrong_command_line_ends_a_json_report_too_and_has_the_colours_asked_for() {
+    let sandbox = Sandbox::new();
+    for words in [
+        &["fetch", "--bogus", "--message-format", "json"][..],
+        &["--message-format=json", "fetch", "-j", "0"],
+        &["--message-format=json"],
+    ] {
+        let run = sandbox.run(words).exits(2);
+        let last: serde_json::Value = serde_json::from_str(run.stdout.lines().last().unwrap()).unwrap();
+        assert_eq!(
+            (&last["reason"], &last["success"], &last["exit_code"]),
+            (&"finished".into(), &false.into(), &2.into())
+        );
+        assert!(!last["error"].as_str().unwrap().starts_with("error"), "{last}");
+        assert_eq!(run.stderr, "");
+    }
+    // Help is what was asked for, and no report.
+    sandbox.run(["fetch", "--message-format", "json", "--help"]).ok().stdout_has("Usage: cargo frostmirror fetch");
+    let coloured = |run: crate::support::run::Run| run.stderr.contains("\u{1b}[");
+    assert!(coloured(sandbox.run(["--color", "always", "fetch", "--bogus"]).exits(2)));
+    assert!(!coloured(sandbox.run(["fetch", "--bogus"]).exits(2)));
+    let always = Sandbox::new().env("CARGO_TERM_COLOR", "always");
+    assert!(coloured(always.run(["fetch", "--bogus"]).exits(2)));
+    assert!(!coloured(always.run(["fetch", "--bogus", "--color=never"]).exits(2)));
+}
