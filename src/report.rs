@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -48,7 +49,15 @@ pub struct Report {
     colors: ColorChoice,
     bars: bool,
     running: Mutex<HashMap<Phase, Bar>>,
+    course: AtomicU8,
 }
+
+/// Work goes on, and may be stopped.
+const GOING: u8 = 0;
+/// Work is as good as done.
+const SETTLED: u8 = 1;
+/// Work was stopped.
+const STOPPED: u8 = 2;
 
 /// A bar on the terminal.
 struct Bar {
@@ -77,7 +86,22 @@ impl Report {
             _ => io::stderr().is_terminal() && !plain,
         };
         let bars = wanted && form == Form::Human && loudness > Loudness::Quiet;
-        Report { loudness, form, colors, bars, running: Mutex::default() }
+        Report { loudness, form, colors, bars, running: Mutex::default(), course: AtomicU8::new(GOING) }
+    }
+
+    /// Work begins that may be stopped.
+    pub fn begin_work(&self) {
+        self.course.store(GOING, Ordering::Release);
+    }
+
+    /// Stops the work; `false` where it is as good as done, and only its end is left to wait for.
+    pub fn stop_work(&self) -> bool {
+        self.turn(STOPPED)
+    }
+
+    fn turn(&self, to: u8) -> bool {
+        let turned = self.course.compare_exchange(GOING, to, Ordering::AcqRel, Ordering::Acquire);
+        turned.map_or_else(|now| now == to, |_| true)
     }
 
     /// Whether reports are JSON, so that a verb's data must be too.
@@ -227,6 +251,14 @@ impl Bar {
 }
 
 impl Sink for Report {
+    fn stopped(&self) -> bool {
+        self.course.load(Ordering::Acquire) == STOPPED
+    }
+
+    fn settle(&self) -> bool {
+        self.turn(SETTLED)
+    }
+
     fn event(&self, event: Event) {
         match self.form {
             Form::Json => {

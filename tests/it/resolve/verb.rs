@@ -151,3 +151,30 @@ fn a_wrong_command_line_ends_a_json_report_too_and_has_the_colours_asked_for() {
     assert!(coloured(always.run(["fetch", "--bogus"]).exits(2)));
     assert!(!coloured(always.run(["fetch", "--bogus", "--color=never"]).exits(2)));
 }
+
+#[test]
+fn a_fetch_that_is_stopped_while_it_packs_leaves_nothing_behind() {
+    let upstream = Upstream::start();
+    let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    for name in names {
+        upstream.publish(Crate::new(name, "1.0.0").weighing(8_000_000));
+    }
+    let sandbox = Sandbox::new().upstream(&upstream);
+    let wanted: String = names.iter().map(|name| format!("{name} = \"1.0.0\"\n")).collect();
+    sandbox.write("depends.toml", format!("[locked]\n{wanted}"));
+    let left = || {
+        let entries = fs::read_dir(sandbox.path("output")).into_iter().flatten().flatten();
+        entries.map(|entry| entry.file_name()).collect::<Vec<_>>()
+    };
+    let running = sandbox.process(["fetch"]).start();
+    let begun = Instant::now();
+    while left().is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{}", running.stderr());
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    running.terminate().exits(130);
+    assert!(left().is_empty(), "{:?}", left());
+    assert!(!sandbox.frostmirror_home().join("history/lineage.json").exists());
+    assert_eq!(fs::read_dir(sandbox.root().join("tmp")).unwrap().count(), 0);
+    sandbox.run(["fetch"]).ok();
+}
