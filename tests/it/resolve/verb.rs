@@ -178,3 +178,30 @@ fn a_fetch_that_is_stopped_while_it_packs_leaves_nothing_behind() {
     assert_eq!(fs::read_dir(sandbox.root().join("tmp")).unwrap().count(), 0);
     sandbox.run(["fetch"]).ok();
 }
+
+#[test]
+fn the_mode_of_the_environment_is_heeded_or_refused() {
+    let upstream = Upstream::start();
+    upstream.publish_all(&[("a", "1.0.0")]);
+    let sandbox = Sandbox::new().upstream(&upstream).env("FROSTMIRROR_MODE", "full");
+    sandbox.write("depends.toml", "[dependencies]\na = \"1\"\n");
+    sandbox.run(["fetch"]).ok().stderr_lacks("FROSTMIRROR_MODE");
+    let sandbox = sandbox.env("FROSTMIRROR_MODE", "incremental");
+    sandbox.run(["fetch"]).ok().stderr_has("writes full bundles alone");
+    let sandbox = sandbox.env("FROSTMIRROR_MODE", "some");
+    sandbox.run(["fetch"]).exits(3).stderr_has("FROSTMIRROR_MODE is `some`");
+}
+
+#[test]
+fn a_plan_has_its_sums_in_json_too() {
+    let upstream = Upstream::start();
+    upstream.publish_all(&[("a", "1.0.0")]);
+    let sandbox = Sandbox::new().upstream(&upstream);
+    sandbox.write("depends.toml", "[dependencies]\na = \"1\"\n");
+    sandbox.run(["fetch", "--dry-run"]).ok().stderr_has("Planned 1 crate; 1 to download, ");
+    let run = sandbox.run(["fetch", "--dry-run", "--message-format", "json"]).ok();
+    let objects = run.stdout.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let plan = objects.into_iter().find(|object| object["reason"] == "plan").unwrap();
+    assert_eq!((&plan["crates"], &plan["to_download"], &plan["of_unknown_size"]), (&1.into(), &1.into(), &0.into()));
+    assert!(plan["bytes"].as_u64().unwrap() > 0);
+}
