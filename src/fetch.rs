@@ -244,6 +244,9 @@ impl<'s> Station<'s> {
             settings.jobs = jobs;
         }
         let offline = surroundings.offline || config.offline();
+        if offline && !surroundings.offline {
+            sink.status("Using", "the caches alone, as cargo's `net.offline` says".to_owned());
+        }
         let client = Client::new(&settings)?;
         let cache_folder = surroundings.home.join("cache");
         let cache =

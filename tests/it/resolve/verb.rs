@@ -205,3 +205,15 @@ fn a_plan_has_its_sums_in_json_too() {
     assert_eq!((&plan["crates"], &plan["to_download"], &plan["of_unknown_size"]), (&1.into(), &1.into(), &0.into()));
     assert!(plan["bytes"].as_u64().unwrap() > 0);
 }
+
+#[test]
+fn that_cargos_own_configuration_forbids_the_network_is_told() {
+    let upstream = Upstream::start();
+    upstream.publish_all(&[("a", "1.0.0")]);
+    let sandbox = Sandbox::new().upstream(&upstream);
+    sandbox.write("depends.toml", "[dependencies]\na = \"1\"\n");
+    fs::write(sandbox.cargo_home().join("config.toml"), "[net]\noffline = true\n").unwrap();
+    sandbox.run(["fetch"]).exits(5).stderr_has("Using the caches alone, as cargo's `net.offline` says");
+    sandbox.run(["fetch", "--offline"]).exits(5).stderr_lacks("net.offline");
+    assert_eq!(upstream.requests().len(), 0);
+}
