@@ -121,9 +121,10 @@ impl Copy<'_> {
             if seen.contains(&manifest) || !manifest.is_file() {
                 continue;
             }
-            // Where cargo cannot read it here, it cannot in the copy either, and says so there if it matters.
+            // A patch below the workspace's root that is no member (cargo does not speak of it, and yet resolves with
+            // it), or one that cargo cannot read here or in the copy, and says so there if it matters.
             let Ok(metadata) = metadata(&manifest, self.env) else {
-                self.copy(&manifest)?;
+                self.unspoken(&manifest, &mut next)?;
                 seen.insert(manifest);
                 continue;
             };
@@ -163,6 +164,32 @@ impl Copy<'_> {
             let paths = member.dependencies.iter().filter_map(|dependency| dependency.path.as_ref());
             next.extend(paths.map(|path| path.as_std_path().join("Cargo.toml")));
         }
+        Ok(())
+    }
+
+    /// Copies a manifest that cargo does not speak of, with a stub for each target that its words or its files give it.
+    fn unspoken(&self, manifest: &Path, next: &mut Vec<PathBuf>) -> Result<(), Error> {
+        self.copy(manifest)?;
+        let (table, folder) = (table(manifest), folder_of(manifest));
+        let usual = ["src/lib.rs", "src/main.rs", "build.rs"].map(|path| folder.join(path));
+        let binaries = fs::read_dir(folder.join("src/bin")).into_iter().flatten().flatten();
+        let found = usual.into_iter().chain(binaries.map(|entry| entry.path())).filter(|path| path.is_file());
+        let lib = table.get("lib").into_iter();
+        let others = ["bin", "example", "test", "bench"].into_iter().filter_map(|kind| table.get(kind)?.as_array());
+        let targets = lib.chain(others.flatten());
+        let told = targets.filter_map(|target| Some(normal(&folder.join(target.get("path")?.as_str()?))));
+        for path in found.chain(told) {
+            let stub = self.place(&path);
+            if !stub.exists() {
+                write(&stub, "")?;
+            }
+        }
+        let platforms = table.get("target").and_then(Value::as_table).into_iter().flat_map(|table| table.values());
+        let tables = platforms.filter_map(Value::as_table).chain([&table]);
+        let kinds = ["dependencies", "dev-dependencies", "build-dependencies"];
+        let dependencies = tables.flat_map(|table| kinds.iter().filter_map(|kind| table.get(*kind)?.as_table()));
+        let paths = dependencies.flat_map(Table::values).filter_map(|dependency| dependency.get("path")?.as_str());
+        next.extend(paths.map(|path| normal(&folder.join(path)).join("Cargo.toml")));
         Ok(())
     }
 

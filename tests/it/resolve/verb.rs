@@ -217,3 +217,22 @@ fn that_cargos_own_configuration_forbids_the_network_is_told() {
     sandbox.run(["fetch", "--offline"]).exits(5).stderr_lacks("net.offline");
     assert_eq!(upstream.requests().len(), 0);
 }
+
+#[test]
+fn a_patch_below_the_root_that_is_no_member_counts() {
+    let upstream = Upstream::start();
+    upstream.publish_all(&[("a", "1.0.0"), ("b", "1.0.0"), ("c", "1.0.0")]);
+    let sandbox = Sandbox::new().upstream(&upstream);
+    let patch = "[package]\nname = \"b\"\nversion = \"1.5.0\"\nedition = \"2021\"\n\
+                 [dependencies]\nc = \"1\"\nd = { path = \"../d\" }\n";
+    let d = "[package]\nname = \"d\"\nversion = \"0.1.0\"\n[lib]\npath = \"odd/place.rs\"\n";
+    let project = Project::new("app").table("[dependencies]\na = \"1\"\nb = \"1\"\n");
+    let project = project.table("[patch.crates-io]\nb = { path = \"patched/b\" }\n").main("fn main() {}");
+    let project = project.file("patched/b/Cargo.toml", patch).file("patched/b/src/lib.rs", "");
+    let project = project.file("patched/d/Cargo.toml", d).file("patched/d/odd/place.rs", "");
+    let project = project.write(&sandbox.path("app"));
+    let run = sandbox.run_in(&project, ["fetch", "-o", "../out"]).ok();
+    let listed = crate::journey::world::listed(&sandbox, &run.path());
+    let names: Vec<&str> = listed.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["a", "c"]);
+}
