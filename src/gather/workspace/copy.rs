@@ -205,9 +205,7 @@ impl Copy<'_> {
                     pinned = true;
                 }
             }
-            // With both names there, cargo takes the one without the ending.
-            let names = [".cargo/config", ".cargo/config.toml"];
-            let Some(config) = names.iter().map(|name| folder.join(name)).find(|path| path.is_file()) else {
+            let Some(config) = config_in(&folder.join(".cargo")) else {
                 continue;
             };
             let table = table(&config);
@@ -217,7 +215,32 @@ impl Copy<'_> {
                 write(&self.place(&config), &wanted.to_string())?;
             }
         }
+        self.home()?;
         Ok(named)
+    }
+
+    /// The configuration of cargo's home counts last, wherever it is: in the copy, in the folder around everything.
+    fn home(&self) -> Result<(), Error> {
+        let home = self.env.path("CARGO_HOME").or_else(|| Some(self.env.path("HOME")?.join(".cargo")));
+        let Some(config) = home.as_deref().and_then(config_in) else {
+            return Ok(());
+        };
+        let last = self.scratch.join(".cargo/config.toml");
+        // One above the workspace, which has been copied; or a root of the file system with one of its own.
+        if self.place(&config).exists() || last.exists() {
+            return Ok(());
+        }
+        let mut wanted = what_decides(table(&config));
+        // They are relative to the folder that the home is in, and would be to that of the copy.
+        let base = folder_of(folder_of(&config));
+        let patches = wanted.get_mut("patch").and_then(Value::as_table_mut).into_iter().flatten();
+        let entries = patches.filter_map(|(_, source)| source.as_table_mut()).flatten().map(|(_, entry)| entry);
+        for path in entries.filter_map(|entry| entry.get_mut("path")) {
+            if let Some(text) = path.as_str() {
+                *path = Value::String(normal(&base.join(text)).to_string_lossy().into_owned());
+            }
+        }
+        if wanted.is_empty() { Ok(()) } else { write(&last, &wanted.to_string()) }
     }
 
     fn copy(&self, path: &Path) -> Result<(), Error> {
@@ -238,6 +261,11 @@ impl Copy<'_> {
         }
         place
     }
+}
+
+/// The configuration in a `.cargo`. With both names there, cargo takes the one without the ending.
+fn config_in(folder: &Path) -> Option<PathBuf> {
+    ["config", "config.toml"].iter().map(|name| folder.join(name)).find(|path| path.is_file())
 }
 
 /// Of a configuration file: what decides which versions are locked, and nothing that is secret.

@@ -236,3 +236,23 @@ fn a_patch_below_the_root_that_is_no_member_counts() {
     let names: Vec<&str> = listed.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["a", "c"]);
 }
+
+#[test]
+fn a_patch_in_cargos_home_counts() {
+    let upstream = Upstream::start();
+    upstream.publish_all(&[("a", "1.0.0"), ("b", "1.0.0"), ("c", "1.0.0")]);
+    let sandbox = Sandbox::new().upstream(&upstream);
+    let patch = "[package]\nname = \"b\"\nversion = \"1.5.0\"\nedition = \"2021\"\n[dependencies]\nc = \"1\"\n";
+    let home = sandbox.cargo_home();
+    let beside = home.parent().unwrap().join("patched");
+    fs::create_dir_all(beside.join("src")).unwrap();
+    fs::write(beside.join("Cargo.toml"), patch).unwrap();
+    fs::write(beside.join("src/lib.rs"), "").unwrap();
+    // Relative to the folder that cargo's home is in.
+    fs::write(home.join("config.toml"), "[patch.crates-io]\nb = { path = \"patched\" }\n").unwrap();
+    let project = Project::new("app").dep("a", "1").dep("b", "1").main("fn main() {}").write(&sandbox.path("app"));
+    let run = sandbox.run_in(&project, ["fetch", "-o", "../out"]).ok();
+    let listed = crate::journey::world::listed(&sandbox, &run.path());
+    let names: Vec<&str> = listed.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["a", "c"]);
+}
