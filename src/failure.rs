@@ -113,7 +113,7 @@ impl Failure {
 }
 
 /// A text from outside must not steer the terminal: control characters become visible, line breaks stay.
-fn printable(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
 }
 
@@ -156,7 +156,7 @@ impl fmt::Display for Failure {
             next = error.source();
         }
         if let Some(doing) = &self.doing {
-            chain.insert(0, doing.clone());
+            chain.insert(0, printable(doing));
         }
         let mut lines = chain.into_iter();
         f.write_str(&lines.next().unwrap_or_default())?;

@@ -23,7 +23,7 @@ use super::head::{Counts, Head, LineageHead};
 use super::ledger::{self, Record};
 use super::link::{self, LinkState};
 use super::lock::AddGuard;
-use super::order::dependencies_first;
+use super::order::{Names, dependencies_first};
 use super::receive::Receiver;
 use super::store::{self, Move, Placing, Staging, failed};
 use crate::bundle::format::{BundleKind, CrateState, Manifest};
@@ -205,12 +205,13 @@ impl AddGuard {
         let mut staging = Staging::begin(&self.layout)?;
         let read = self.before_payload(bundle.manifest(), options)?;
         sink.event(begin(bundle.manifest()));
-        let mut receiver =
-            Receiver::new(&self.layout, &mut staging, options.rehash_held, read, index_only(bundle.manifest()), sink);
+        let names = Names::of(bundle.manifest().crates.iter().map(|record| record.name.as_str()));
+        let left_out = index_only(bundle.manifest());
+        let mut receiver = Receiver::new(&self.layout, &mut staging, options.rehash_held, read, left_out, names, sink);
         let streamed = bundle.stream(&mut receiver);
         sink.event(Event::End { phase: Phase::Importing });
-        let received = receiver.finish();
-        let streamed = match (streamed, received.failure) {
+        let mut received = receiver.finish();
+        let streamed = match (streamed, received.failure.take()) {
             (_, Some(failure)) => return Err(Error::Store(failure)),
             (streamed, None) => streamed?,
         };
@@ -225,8 +226,8 @@ impl AddGuard {
             .is_some_and(|number| !forgotten::covers(&notes, number, &streamed.manifest.lineage.id));
         let known = if staging.torn { None } else { Head::read_file(&self.layout)? };
         let counts = match &known {
-            Some(head) => head.counts,
-            None => Counts::of_tree(&self.layout)?,
+            Some(head) if !received.brings_back() => head.counts,
+            _ => Counts::of_tree(&self.layout)?,
         };
         let mut imported = Imported {
             id: streamed.manifest.id.clone(),
