@@ -105,7 +105,7 @@ fn restore_link(layout: &Layout, sink: &dyn Sink) {
 
 /// Stages what index files become; dependents come before what they depend on.
 fn stage_index(layout: &Layout, staging: &mut Staging, changes: &[Change]) -> Result<Vec<Step>, Error> {
-    let mut names = Names::default();
+    let names = Names::of(changes.iter().filter_map(|change| change.place.rsplit('/').next()));
     let mut nodes = Vec::new();
     let mut steps = Vec::new();
     for Change { place, versions } in changes {
@@ -115,9 +115,12 @@ fn stage_index(layout: &Layout, staging: &mut Staging, changes: &[Change]) -> Re
         for line in tree::lines(&text).filter(|line| goes(line)) {
             let line = std::str::from_utf8(line).ok().and_then(|line| IndexLine::parse(line.trim_end()).ok());
             let deps = line.into_iter().flat_map(|line| line.deps);
-            needs.extend(deps.filter(|dep| !dep.dev).map(|dep| names.number(&dep.name)));
+            needs.extend(deps.filter(|dep| !dep.dev).filter_map(|dep| names.number(&dep.name)));
         }
-        let name = names.number(place.rsplit('/').next().unwrap_or_default());
+        // Every one of them has a number: they were numbered above.
+        let name = place.rsplit('/').next().and_then(|name| names.number(name)).unwrap_or(u32::MAX);
+        needs.sort_unstable();
+        needs.dedup();
         nodes.push(Node { name, needs: needs.into() });
         let becomes = stage(staging, &text, goes)?;
         steps.push(Some(Step { place: place.clone(), becomes }));
