@@ -256,3 +256,16 @@ fn a_patch_in_cargos_home_counts() {
     let names: Vec<&str> = listed.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["a", "c"]);
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn data_that_stdout_does_not_take_is_no_success() {
+    let sandbox = Sandbox::new();
+    let run = |rest: &str| {
+        let script = format!("{{ '{}' setup; echo \"ended with $?\" >&2; }} {rest}", crate::support::sandbox::BINARY);
+        crate::support::run::Process::new("/bin/sh", sandbox.root()).args(["-c", &script]).run()
+    };
+    run("> /dev/full").stderr_has("could not write to stdout").stderr_has("ended with 7");
+    // A reader that has seen enough is none of our business.
+    run("| :").stderr_has("ended with 0");
+}
