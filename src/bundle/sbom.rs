@@ -2,7 +2,8 @@
 //!
 //! Source of the form: the CycloneDX specification's JSON schema (bom-1.5.schema.json). Names of crates and versions
 //! are package URLs of the type `cargo` (package-url/purl-spec). Which crate depends on which is not in a manifest, so
-//! that no `dependencies` are claimed. What the form has no place for are properties whose names begin with `cargo-frostmirror:`.
+//! that no `dependencies` are claimed. What the form has no place for are properties whose names begin with
+//! `cargo-frostmirror:`.
 //!
 //! The same manifest always gives the same document: its serial number follows from the bundle's id.
 
