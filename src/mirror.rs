@@ -12,10 +12,12 @@
 //! | [`order`] | dependencies before their dependents |
 //! | [`ledger`] | one record a bundle; the commit |
 //! | [`head`] | `manifest.json`: counts and lineages |
+//! | [`held`](mod@held) | which crates are held, by name and version |
 //! | [`link`] | `crates/index`, for cargo's local-registry |
 //! | [`status`] | what `status` prints |
 
 pub mod head;
+pub mod held;
 pub mod import;
 pub mod index;
 pub mod layout;
