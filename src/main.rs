@@ -22,12 +22,10 @@ fn main() -> ExitCode {
     let report = Arc::new(cli.global.report(&env));
     let outcome = std::env::current_dir()
         .map_err(|source| Failure::io("could not find the current directory", source))
-        .and_then(|cwd| cli::run(cli.verb, &Context { env, cwd, report: Arc::clone(&report) }));
+        .and_then(|cwd| cli::run(cli.verb, &Context { env, cwd, report: Arc::clone(&report) }))
+        .and_then(|()| report.finished());
     match outcome {
-        Ok(()) => {
-            report.finished();
-            ExitCode::SUCCESS
-        }
+        Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             report.failed(&failure);
             failure.exit_code()

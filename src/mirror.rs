@@ -14,12 +14,14 @@
 //! | [`forgotten`] | lineages that were let go |
 //! | [`gc`] | what no lineage needs any more, planned, shown, and removed |
 //! | [`head`] | `manifest.json`: counts and lineages |
+//! | [`held`](mod@held) | which crates are held, by name and version |
 //! | [`link`] | `crates/index`, for cargo's local-registry |
 //! | [`status`] | what `status` prints |
 
 pub mod forgotten;
 pub mod gc;
 pub mod head;
+pub mod held;
 pub mod import;
 pub mod index;
 pub mod layout;

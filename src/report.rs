@@ -50,6 +50,8 @@ pub struct Report {
     bars: bool,
     running: Mutex<HashMap<Phase, Bar>>,
     course: AtomicU8,
+    /// The first thing that stdout did not take.
+    lost: Mutex<Option<io::Error>>,
 }
 
 /// Work goes on, and may be stopped.
@@ -86,7 +88,15 @@ impl Report {
             _ => io::stderr().is_terminal() && !plain,
         };
         let bars = wanted && form == Form::Human && loudness > Loudness::Quiet;
-        Report { loudness, form, colors, bars, running: Mutex::default(), course: AtomicU8::new(GOING) }
+        Report {
+            loudness,
+            form,
+            colors,
+            bars,
+            running: Mutex::default(),
+            course: AtomicU8::new(GOING),
+            lost: Mutex::default(),
+        }
     }
 
     /// Work begins that may be stopped.
@@ -154,16 +164,28 @@ impl Report {
     }
 
     /// Closes a JSON report of a run that went well.
-    pub fn finished(&self) {
+    ///
+    /// # Errors
+    ///
+    /// Data that could not be written to stdout: half a file is no success.
+    pub fn finished(&self) -> Result<(), Failure> {
         self.clear();
+        if let Some(source) = self.lost.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            return Err(Failure::io("could not write to stdout", source));
+        }
         if self.form == Form::Json {
             self.json(&json!({"reason": "finished", "success": true, "exit_code": 0}));
         }
+        Ok(())
     }
 
     fn out(&self, text: &str) {
         // A reader that went away (`| head`) is no failure of ours.
-        let _gone = anstream::AutoStream::new(io::stdout().lock(), self.colors).write_all(text.as_bytes()).is_err();
+        if let Err(error) = anstream::AutoStream::new(io::stdout().lock(), self.colors).write_all(text.as_bytes())
+            && error.kind() != io::ErrorKind::BrokenPipe
+        {
+            self.lost.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        }
     }
 
     fn err(&self, text: &str) {

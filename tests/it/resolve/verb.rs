@@ -20,8 +20,8 @@ fn a_workspace_without_a_lock_is_resolved_on_a_copy_with_our_index() {
     let before = sandbox.snapshot(&project);
     let run = sandbox.run_in(&project, ["fetch", "-o", "../out"]).ok().stderr_has("no Cargo.lock");
     assert_eq!(sandbox.snapshot(&project), before);
-    let listed = sandbox.run(["inspect", run.path().to_str().unwrap()]).ok().stdout;
-    assert!(listed.contains("1.1.0") && !listed.contains("b 1.0.0"), "{listed}");
+    let listed = sandbox.run(["list", run.path().to_str().unwrap()]).ok().stdout;
+    assert!(listed.ends_with("\na 1.0.0\nb 1.1.0\n"), "{listed}");
 
     upstream.always("/index/1/b", Fault::Status(503));
     let sandbox = Sandbox::new().upstream(&upstream).env("CARGO_NET_RETRY", "0");
@@ -255,4 +255,17 @@ fn a_patch_in_cargos_home_counts() {
     let listed = crate::journey::world::listed(&sandbox, &run.path());
     let names: Vec<&str> = listed.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["a", "c"]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn data_that_stdout_does_not_take_is_no_success() {
+    let sandbox = Sandbox::new();
+    let run = |rest: &str| {
+        let script = format!("{{ '{}' setup; echo \"ended with $?\" >&2; }} {rest}", crate::support::sandbox::BINARY);
+        crate::support::run::Process::new("/bin/sh", sandbox.root()).args(["-c", &script]).run()
+    };
+    run("> /dev/full").stderr_has("could not write to stdout").stderr_has("ended with 7");
+    // A reader that has seen enough is none of our business.
+    run("| :").stderr_has("ended with 0");
 }
