@@ -13,10 +13,14 @@
 //! | [`ledger`] | one record a bundle; the commit |
 //! | [`head`] | `manifest.json`: counts and lineages |
 //! | [`link`] | `crates/index`, for cargo's local-registry |
+//! | [`chain`] | the order of several bundles |
+//! | [`incoming`] | what the watcher last saw |
 //! | [`status`] | what `status` prints |
 
+pub mod chain;
 pub mod head;
 pub mod import;
+pub mod incoming;
 pub mod index;
 pub mod layout;
 pub mod ledger;
