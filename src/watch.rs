@@ -21,7 +21,7 @@
 
 use std::any::Any;
 use std::collections::HashMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -42,7 +42,7 @@ use mailbox::Mailbox;
 use notices::Notices;
 use settle::{Pace, Settle, Standing, Trial, Verdict};
 use shelves::Shelves;
-use take::{Taker, identity, shown};
+use take::{Taker, identity, plain, shown};
 
 mod mailbox;
 mod notices;
@@ -183,7 +183,7 @@ impl Watch {
                     self.problem = None;
                     self.settle.scan(&listing.files, look);
                     for name in listing.others {
-                        self.say(&name, "it is not a file, and is left alone");
+                        self.say(&name, "it is no file that can be read, and is left alone");
                     }
                     for (name, hint) in post.hints {
                         self.settle.hint(&name, hint, look);
@@ -255,22 +255,23 @@ impl Watch {
             }
         }
         for name in in_order(places) {
+            if self.is_stopped() {
+                return;
+            }
             let Some(before) = self.taker.stamp(&name) else {
                 self.settle.forget(&name);
                 continue;
             };
             let began = self.now();
             let verdict = self.taker.import(&name, before);
-            if self.is_stopped() {
-                return;
-            }
             self.conclude(name, began, before, verdict);
             self.notice_mirror();
         }
     }
 
     fn conclude(&mut self, name: OsString, began: Duration, before: settle::Stamp, verdict: Verdict) {
-        if self.is_stopped() {
+        // A trial that was broken off says nothing.
+        if self.is_stopped() && !matches!(verdict, Verdict::Gone | Verdict::Imported) {
             return;
         }
         let trial = Trial { began, before, after: self.taker.stamp(&name), verdict };
@@ -309,7 +310,7 @@ impl Watch {
     }
 
     /// Warns of a file, unless that was the last that was said of it.
-    fn say(&mut self, name: &std::ffi::OsStr, what: &str) {
+    fn say(&mut self, name: &OsStr, what: &str) {
         if self.told.get(name).is_some_and(|told| told == what) {
             return;
         }
@@ -329,6 +330,10 @@ impl Watch {
 
     /// Records how everything stands, where that has changed.
     fn record(&mut self) {
+        // A mirror of a newer tool is left as it is; that nothing is imported into it has been said.
+        if self.taker.mirror.check_format().is_err() {
+            return;
+        }
         let mut state = Incoming {
             folder: self.taker.folder.clone(),
             problem: self.problem.clone(),
@@ -366,8 +371,8 @@ impl Watch {
     }
 }
 
-fn line(name: &std::ffi::OsStr, reason: &str) -> Bundle {
-    Bundle { file: shown(name), reason: shown(first_line(reason).as_ref()) }
+fn line(name: &OsStr, reason: &str) -> Bundle {
+    Bundle { file: shown(name), reason: plain(first_line(reason)) }
 }
 
 fn first_line(text: &str) -> &str {

@@ -54,11 +54,14 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         let empty = if mirror.join("index").is_dir() { "" } else { ", where nothing has been imported yet" };
         context.report.status("Serving", format!("{}{empty}", mirror.display()));
         let watcher = args.watch_incoming.then(|| watch(args, &mirror, context)).transpose()?;
-        let served = until_stopped(listener, ServeOptions { mirror, base_url, sink, clock: SystemTime::now }, context).await;
+        let served =
+            until_stopped(listener, ServeOptions { mirror, base_url, sink, clock: SystemTime::now }, context).await;
         // After a second signal nothing is waited for.
         let ended = watcher.is_none_or(|watcher| served.is_err() || watcher.finish(WATCHER_ENDS_WITHIN));
         if !ended {
-            context.report.warning("an import was still being finished; what it lacks is done at the next start".into());
+            context
+                .report
+                .warning("an import was still being finished; what it lacks is done at the next start".into());
         }
         served
     });

@@ -96,6 +96,7 @@ pub(super) fn is_silent(_: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
     use std::fs;
     use std::time::{Duration, Instant};
 
@@ -108,7 +109,7 @@ mod tests {
         let until = Instant::now() + Duration::from_secs(20);
         while Instant::now() < until {
             mailbox.wait(Duration::from_millis(20));
-            if mailbox.take().hints.get(std::ffi::OsStr::new(name)) == Some(&hint) {
+            if mailbox.take().hints.get(OsStr::new(name)) == Some(&hint) {
                 return;
             }
         }
@@ -128,7 +129,7 @@ mod tests {
         fs::write(folder.path().join("b.pkg"), "x").expect("write");
         fs::rename(folder.path().join("b.pkg"), top.join("b.pkg")).expect("rename");
         await_hint(&mailbox, "b.pkg", Hint::Whole);
-        assert!(!mailbox.take().hints.contains_key(std::ffi::OsStr::new("x.pkg")));
+        assert!(!mailbox.take().hints.contains_key(OsStr::new("x.pkg")));
         assert!(!is_silent(&top));
     }
 

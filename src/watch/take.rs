@@ -1,6 +1,7 @@
 //! One file of the incoming folder: looked at, tried, and moved where it belongs.
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Seek};
@@ -58,10 +59,10 @@ impl Taker {
                 Ok(about) if about.is_file() => {
                     listing.files.insert(name, stamp_of(&about));
                 }
-                Ok(_) => listing.others.push(name),
                 // Moved away by somebody since it was listed, or a link that leads nowhere.
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-                Err(e) => return Err(e),
+                // One link in a circle must not stop everything else.
+                Ok(_) | Err(_) => listing.others.push(name),
             }
         }
         Ok(listing)
@@ -182,7 +183,17 @@ fn verdict_of(failure: Failure) -> Verdict {
 
 /// A failure in one line, without its hint.
 fn one_line(failure: &Failure) -> String {
-    failure.to_string().replace("\n\nCaused by:\n  ", ": ").replace("\n    ", "; ").replace("\n  ", ": ")
+    let mut parts: Vec<String> = failure.doing.iter().cloned().collect();
+    let mut next: Option<&dyn Error> = Some(failure.cause.as_ref());
+    while let Some(error) = next {
+        let part = plain(&error.to_string().replace('\n', "; "));
+        // Transparent wrappers repeat their source's words.
+        if parts.last() != Some(&part) {
+            parts.push(part);
+        }
+        next = error.source();
+    }
+    parts.join(": ")
 }
 
 /// A failure as the file beside a refused bundle has it: one line, then all of it.
@@ -194,9 +205,14 @@ fn in_full(failure: &Failure) -> String {
     text
 }
 
-/// A file's name for people: what would steer a terminal is replaced.
+/// A file's name for people.
 pub(super) fn shown(name: &OsStr) -> String {
-    name.to_string_lossy().chars().map(|char| if char.is_control() { '\u{fffd}' } else { char }).collect()
+    plain(&name.to_string_lossy())
+}
+
+/// A text in which nothing steers a terminal.
+pub(super) fn plain(text: &str) -> String {
+    text.chars().map(|char| if char.is_control() { '\u{fffd}' } else { char }).collect()
 }
 
 fn stamp_of(about: &Metadata) -> Stamp {
@@ -254,11 +270,8 @@ mod tests {
         let name = || "a.pkg".to_owned();
         let read = open::Error::Io { name: name(), source: io_error(io::ErrorKind::PermissionDenied) };
         assert!(matches!(verdict_of_open(read), Verdict::Hindered(reason) if reason.contains("a.pkg")));
-        let spool = open::Error::Spool {
-            name: name(),
-            folder: "/m".into(),
-            source: io_error(io::ErrorKind::StorageFull),
-        };
+        let spool =
+            open::Error::Spool { name: name(), folder: "/m".into(), source: io_error(io::ErrorKind::StorageFull) };
         assert!(matches!(verdict(import::Error::Open(spool)), Verdict::Hindered(_)));
         let full = import::Error::NoSpace { file: name(), root: "/m".into(), needed: 7, free: 6 };
         assert!(matches!(verdict(full), Verdict::Hindered(reason) if reason.contains("needs 7 bytes")));
@@ -272,7 +285,7 @@ mod tests {
         let mut lines = text.lines();
         assert_eq!(
             lines.next(),
-            Some("the bundle `a.pkg` is not good; nothing of it was imported: one: bad: two: bad")
+            Some("the bundle `a.pkg` is not good; nothing of it was imported: one: bad; two: bad")
         );
         assert!(text.contains("\nerror: the bundle") && text.contains("\nhint: copy the bundle again"), "{text}");
     }

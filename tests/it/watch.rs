@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::sleep;
@@ -110,6 +111,12 @@ impl World {
         }
     }
 
+    /// From then on the system's notices come.
+    #[track_caller]
+    fn await_first_look(&self) {
+        self.until("first look", || Incoming::read(&self.layout()).unwrap().is_some());
+    }
+
     #[track_caller]
     fn until_there(&self, name: &str) {
         self.until(name, || self.incoming().join(name).exists());
@@ -132,8 +139,7 @@ fn append(path: &Path, bytes: &[u8]) {
 fn a_bundle_that_is_renamed_into_place_is_imported_at_once() {
     let world = World::new();
     let serving = world.serve();
-    // After the first look.
-    world.until("watching", || Incoming::read(&world.layout()).unwrap().is_some());
+    world.await_first_look();
     let began = Instant::now();
     world.drop(1, "one.pkg");
     world.until_there("done/one.pkg");
@@ -159,6 +165,7 @@ fn a_bundle_that_is_renamed_into_place_is_imported_at_once() {
 fn a_slow_copy_is_waited_for_and_a_broken_one_is_put_aside_with_its_reason() {
     let world = World::new();
     let _serving = world.serve();
+    world.await_first_look();
     let bytes = fs::read(world.make(1, "slow.pkg")).unwrap();
     let slow = world.incoming().join("slow.pkg");
     let (first, rest) = bytes.split_at(bytes.len() / 2);
@@ -171,6 +178,9 @@ fn a_slow_copy_is_waited_for_and_a_broken_one_is_put_aside_with_its_reason() {
     fs::write(world.incoming().join("broken.pkg"), &broken).unwrap();
     fs::write(world.incoming().join("text.pkg"), "hello").unwrap();
     fs::create_dir(world.incoming().join("folder.pkg")).unwrap();
+    // A link in a circle, and one that leads nowhere.
+    symlink("circle.pkg", world.incoming().join("circle.pkg")).unwrap();
+    symlink("nowhere", world.incoming().join("nowhere.pkg")).unwrap();
     for name in [".hidden.pkg", "part.pkg.part", "note.txt"] {
         fs::write(world.incoming().join(name), "x").unwrap();
     }
@@ -183,13 +193,15 @@ fn a_slow_copy_is_waited_for_and_a_broken_one_is_put_aside_with_its_reason() {
     assert_eq!((world.imports(), world.layout().crates().exists()), (0, false));
     world.until("recorded", || world.recorded().failed_count == 2 && world.recorded().arriving.len() == 1);
     let status = world.sandbox.run(["status", "--mirror", "mirror"]).ok();
-    status.stdout_has("Arriving bundles: 1\nArriving: slow.pkg: ").stdout_has("Failed bundles: 2\nFailed: broken.pkg: ");
+    status
+        .stdout_has("Arriving bundles: 1\nArriving: slow.pkg: ")
+        .stdout_has("Failed bundles: 2\nFailed: broken.pkg: ");
     copy.write_all(rest).unwrap();
     drop(copy);
     world.until_there("done/slow.pkg");
     assert_eq!(world.imports(), 1);
     let kept: Vec<String> = world.names().into_iter().filter(|name| !name.contains('/')).collect();
-    assert_eq!(kept, [".hidden.pkg", "note.txt", "part.pkg.part"]);
+    assert_eq!(kept, [".hidden.pkg", "circle.pkg", "note.txt", "nowhere.pkg", "part.pkg.part"]);
     assert!(world.incoming().join("folder.pkg").is_dir());
 }
 
