@@ -21,9 +21,13 @@ pub struct Args {
 
 /// Runs the verb.
 pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
-    let mut bad = 0;
+    let (mut bad, mut unreadable) = (0, 0);
     let mut unread: Option<Failure> = None;
     for file in &args.files {
+        if args.files.len() > 1 {
+            // What follows is of this one.
+            context.report.status("Checking", file.display().to_string());
+        }
         match verify(&context.absolute(file), &context.spool(), context.report.as_ref()) {
             Ok(verdict) => {
                 bad += usize::from(!verdict.problems.is_empty());
@@ -36,15 +40,19 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
                         "reason": "verified", "file": file, "success": false, "problems": [failure.to_string()],
                     }));
                 } else if args.files.len() > 1 {
-                    // The first is told as the failure of the run; it comes last, so that here each is seen in its place.
                     context.report.warning(failure.to_string());
                 }
+                unreadable += 1;
                 unread.get_or_insert(failure);
             }
         }
     }
     match (unread, bad) {
-        (Some(failure), _) => Err(failure),
+        (Some(failure), _) if args.files.len() == 1 => Err(failure),
+        (Some(failure), bad) => {
+            let message = format!("{} of {} bundles are not good", bad + unreadable, args.files.len());
+            Err(Failure::new(failure.class, message).hint("each of them is named above"))
+        }
         (None, 0) => Ok(()),
         (None, bad) => {
             let message = match args.files.as_slice() {

@@ -48,6 +48,8 @@ impl From<status::Error> for Failure {
         match error {
             status::Error::Layout(error) => error.into(),
             status::Error::Store(error) => error.into(),
+            status::Error::Damaged(_) => Failure::new(Class::Integrity, error)
+                .hint("check the disk; restore the mirror from a copy, or import all bundles into a new one"),
         }
     }
 }

@@ -21,6 +21,10 @@ use crate::digest::BUFFER;
 use crate::event::{Event, Phase, Sink};
 use crate::index_line::IndexLine;
 
+/// Needs that are remembered to put index files in order, four bytes each. Real bundles have some twenty a crate; the
+/// order is a courtesy to those who read meanwhile, and the files behind this many come without it.
+const MOST_NEEDS: usize = 4 * 1024 * 1024;
+
 /// What was staged, and what speaks against placing it.
 #[derive(Debug, Default)]
 pub(super) struct Received {
@@ -40,6 +44,10 @@ pub(super) struct Received {
     pub(super) crates_new: u64,
     /// Crates whose file was there with other bytes.
     pub(super) crates_mended: u64,
+    /// Versions that no record has as held yet.
+    pub(super) lines_brought: u64,
+    /// An index file is gone that the records know of, or a crate's place is taken by a link.
+    pub(super) lost: bool,
     /// Bytes of staged crates.
     pub(super) bytes_new: u64,
     /// What cannot be true together with what is held.
@@ -48,6 +56,13 @@ pub(super) struct Received {
     pub(super) notes: Vec<String>,
     /// Why the stream was stopped.
     pub(super) failure: Option<Error>,
+}
+
+impl Received {
+    /// Whether the tree has lost files behind the back of whoever counted them: then what is brought back is not new.
+    pub(super) fn brings_back(&self) -> bool {
+        self.lost || self.crates_new != self.lines_brought
+    }
 }
 
 /// What becomes of the entry that is passing.
@@ -73,6 +88,8 @@ pub(super) struct Receiver<'a> {
     slot: Slot,
     buffer: Vec<u8>,
     names: Names,
+    /// How many needs the nodes have so far.
+    needs: usize,
     left_out: u64,
     damaged: u64,
     received: Received,
@@ -86,6 +103,7 @@ impl<'a> Receiver<'a> {
         compare_held: bool,
         read: Timestamp,
         index_only: HashSet<CrateId>,
+        names: Names,
         sink: &'a dyn Sink,
     ) -> Receiver<'a> {
         Receiver {
@@ -97,7 +115,8 @@ impl<'a> Receiver<'a> {
             sink,
             slot: Slot::Pass,
             buffer: vec![0; BUFFER],
-            names: Names::default(),
+            names,
+            needs: 0,
             left_out: 0,
             damaged: 0,
             received: Received::default(),
@@ -121,6 +140,12 @@ impl<'a> Receiver<'a> {
 
     fn begin_crate(&mut self, entry: &Entry) -> Result<Slot, Error> {
         let path = entry.path.below(self.layout.root());
+        // A tree that was copied may have links in it. One that leaves the mirror is never served, so what is read
+        // through it is not held.
+        if path.symlink_metadata().is_ok_and(|there| there.is_symlink()) {
+            self.received.lost = true;
+            return self.stage(None);
+        }
         let file = match File::open(&path) {
             Ok(file) => file,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return self.stage(None),
@@ -183,7 +208,8 @@ impl<'a> Receiver<'a> {
                 *crates_mended += 1;
             }
         }
-        self.received.crates.push(Move { staged: *staged, place: place.into(), replaces: replaced.is_some() });
+        let replaces = replaced.is_some() || self.layout.crates().join(place).symlink_metadata().is_ok();
+        self.received.crates.push(Move { staged: *staged, place: place.into(), replaces });
     }
 
     fn end_index(&mut self, entry: &Entry, text: &[u8]) -> Result<(), Error> {
@@ -229,6 +255,8 @@ impl<'a> Receiver<'a> {
         merged: &Merged,
     ) -> Result<(), Error> {
         self.damaged += merged.damaged as u64;
+        self.received.lines_brought += merged.brought as u64;
+        self.received.lost |= records_there && !text_there;
         // A record of a line that was replaced before may linger; it does no harm, and is no reason to write.
         if merged.text != held.text || !merged.records.iter().all(|record| held.records.contains(record)) {
             let staged = self.staging.write(lines::render(&merged.records).as_bytes())?;
@@ -237,8 +265,15 @@ impl<'a> Receiver<'a> {
         if merged.text != held.text {
             let staged = self.staging.write(merged.text.as_bytes())?;
             self.received.index.push(Move { staged, place: place.into(), replaces: text_there });
-            let needs = merged.needs.iter().map(|need| self.names.number(need)).collect();
-            self.received.nodes.push(Node { name: self.names.number(name.as_str()), needs });
+            let needs: Box<[u32]> = match self.names.number(name.as_str()) {
+                Some(_) if self.needs < MOST_NEEDS => {
+                    merged.needs.iter().filter_map(|need| self.names.number(need)).collect()
+                }
+                _ => Box::default(),
+            };
+            self.needs += needs.len();
+            // The reader refuses lines of crates that the bundle does not name.
+            self.received.nodes.push(Node { name: self.names.number(name.as_str()).unwrap_or(u32::MAX), needs });
             self.received.grown.crates += u64::from(!text_there);
         }
         Ok(())
