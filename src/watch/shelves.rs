@@ -141,13 +141,12 @@ fn take_name(shelf: &Path, name: &OsStr) -> io::Result<(OsString, PathBuf)> {
         };
         let path = shelf.join(&taken);
         let reason_there = shelf.join(with_end(&taken, REASON)).symlink_metadata().is_ok();
-        match (reason_there, path.symlink_metadata()) {
-            (false, Err(_)) => match File::create_new(&path) {
+        if !reason_there {
+            match File::create_new(&path) {
                 Ok(_) => return Ok((taken, path)),
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(e) => return Err(e),
-            },
-            _ => {}
+            }
         }
         number += 1;
     }

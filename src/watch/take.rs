@@ -37,6 +37,15 @@ pub(super) struct Taker {
     pub(super) stopped: Arc<AtomicBool>,
 }
 
+/// A bundle whose manifest was read.
+struct Opened {
+    bundle: Bundle<Box<dyn Read>>,
+    /// Bytes of its file.
+    length: u64,
+    /// Whether it is of our own format, rather than of frostmirror 1.x.
+    ours: bool,
+}
+
 /// What is in the folder.
 #[derive(Debug, Default)]
 pub(super) struct Listing {
@@ -80,7 +89,7 @@ impl Taker {
     /// # Errors
     /// What is to be said of the file already.
     pub(super) fn look(&self, name: &OsStr, last: bool) -> Result<Place, Verdict> {
-        let (bundle, length, ours) = self.open(name)?;
+        let Opened { bundle, length, ours } = self.open(name)?;
         let manifest = bundle.manifest();
         let stored = manifest.blocks.iter().try_fold(0u64, |sum, block| sum.checked_add(block.stored_size()?));
         if ours && !last && stored.is_some_and(|stored| stored > length) {
@@ -115,7 +124,7 @@ impl Taker {
         if self.stamp(name).is_none() {
             return Verdict::Gone;
         }
-        let (bundle, length, _) = match self.open(name) {
+        let Opened { bundle, length, .. } = match self.open(name) {
             Ok(opened) => opened,
             Err(verdict) => return verdict,
         };
@@ -136,8 +145,8 @@ impl Taker {
         }
     }
 
-    /// Opens a bundle: it, the length of its file, and whether it is of our own format.
-    fn open(&self, name: &OsStr) -> Result<(Bundle<Box<dyn Read>>, u64, bool), Verdict> {
+    /// Opens a bundle and reads its manifest.
+    fn open(&self, name: &OsStr) -> Result<Opened, Verdict> {
         let path = self.folder.join(name);
         let hindered = |source: io::Error| match source.kind() {
             io::ErrorKind::NotFound => Verdict::Gone,
@@ -152,7 +161,7 @@ impl Taker {
         let root = self.mirror.root();
         let spool = root.ancestors().find(|folder| folder.is_dir()).unwrap_or(root);
         let bundle = open::open_any(reader, &shown(name), spool).map_err(verdict_of_open)?;
-        Ok((bundle, length, start == MAGIC))
+        Ok(Opened { bundle, length, ours: start == MAGIC })
     }
 }
 
