@@ -389,7 +389,7 @@ _cargo__frostmirror() {
             return 0
             ;;
         cargo__subcmd__frostmirror__subcmd__serve)
-            opts="-v -q -h --bind --base-url --mirror --verbose --quiet --color --message-format --help"
+            opts="-v -q -h --bind --base-url --mirror --incoming --watch-incoming --verbose --quiet --color --message-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -404,6 +404,10 @@ _cargo__frostmirror() {
                     return 0
                     ;;
                 --mirror)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --incoming)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

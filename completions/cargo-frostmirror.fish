@@ -127,11 +127,13 @@ complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand impo
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand serve" -l bind -d 'Where to listen; port 0 takes a free one' -r
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand serve" -l base-url -d 'The address that clients know this server by, for a server behind a proxy [default: the Host that each client asks for]' -r
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand serve" -l mirror -d 'The mirror [default: /mirror where it exists, else mirror in FROSTMIRROR_HOME]' -r -F
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand serve" -l incoming -d 'With --watch-incoming, the folder that bundles are dropped into [default: /incoming where it exists, else incoming in FROSTMIRROR_HOME]' -r -F
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand serve" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal'
 always\t'Always'
 never\t'Never'"
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand serve" -l message-format -d 'How to report: for people, or one JSON object a line on stdout' -r -f -a "human\t'Lines and bars'
 json\t'One JSON object a line'"
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand serve" -l watch-incoming -d 'Import the bundles that are dropped into the incoming folder'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand serve" -s v -l verbose -d 'Say more (repeatable)'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand serve" -s q -l quiet -d 'Say nothing but errors'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -15,6 +15,7 @@
 //!     ledger/NNNNNNNN-ID.json        one immutable record a bundle, in the order of import
 //!     ledger/NNNNNNNN-ID.forgotten   the lineage ID was let go after the record of that number
 //!     removals                       crates whose lines are gone, each with the time since when
+//!     incoming.json                  what the watcher of the incoming folder last saw; can be lost
 //!     staging/                       unfinished work; emptied at the next start
 //!     aside/                         folders that stood where a link belongs, where they held something of their own
 //! ```
@@ -182,6 +183,11 @@ impl Layout {
     /// The list of crates that wait for their removal.
     pub fn removals(&self) -> PathBuf {
         self.private().join("removals")
+    }
+
+    /// What the watcher of the incoming folder last saw.
+    pub fn incoming(&self) -> PathBuf {
+        self.private().join("incoming.json")
     }
 
     /// The folder of unfinished work.

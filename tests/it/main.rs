@@ -30,4 +30,5 @@ mod failures;
 mod serve_http;
 mod serve_busy;
 mod serve;
+mod watch;
 mod setup;
