@@ -14,7 +14,10 @@
 //! | [`head`] | `manifest.json`: counts and lineages |
 //! | [`link`] | `crates/index`, for cargo's local-registry |
 //! | [`status`] | what `status` prints |
+//! | [`audit`] | every file against its record, every record against the files |
+//! | [`rebuild`] | lost records, made anew from what holds |
 
+pub mod audit;
 pub mod head;
 pub mod import;
 pub mod index;
@@ -24,6 +27,7 @@ pub mod lines;
 pub mod link;
 pub mod lock;
 pub mod order;
+pub mod rebuild;
 mod receive;
 pub mod status;
 pub mod store;

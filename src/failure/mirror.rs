@@ -1,7 +1,7 @@
 //! Errors of `mirror`: class and hint.
 
 use super::{Class, Failure, hint_of_io};
-use crate::mirror::{import, layout, lock, status, store};
+use crate::mirror::{audit, import, layout, lock, status, store};
 
 impl From<store::Error> for Failure {
     fn from(error: store::Error) -> Failure {
@@ -46,8 +46,23 @@ impl From<lock::Error> for Failure {
 impl From<status::Error> for Failure {
     fn from(error: status::Error) -> Failure {
         match error {
+            status::Error::NoFolder { .. } => {
+                Failure::new(Class::Input, error).hint("give the mirror's folder; a bundle is shown by `inspect`")
+            }
             status::Error::Layout(error) => error.into(),
             status::Error::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<audit::Error> for Failure {
+    fn from(error: audit::Error) -> Failure {
+        match error {
+            audit::Error::Absent { .. } => {
+                Failure::new(Class::Input, error).hint("`cargo frostmirror import` makes one; check the path")
+            }
+            audit::Error::Layout(error) => error.into(),
+            audit::Error::Store(error) => error.into(),
         }
     }
 }

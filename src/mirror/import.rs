@@ -221,8 +221,8 @@ impl AddGuard {
         let on_record = ledger::holds(&records, &streamed.manifest.id);
         let known = if staging.torn { None } else { Head::read_file(&self.layout)? };
         let counts = match &known {
-            Some(head) => head.counts,
-            None => Counts::of_tree(&self.layout)?,
+            Some(head) if !received.recount => head.counts,
+            _ => Counts::of_tree(&self.layout)?,
         };
         let mut imported = Imported {
             id: streamed.manifest.id.clone(),
@@ -365,7 +365,7 @@ impl AddGuard {
 }
 
 /// Files that are placed together.
-struct Step {
+pub(super) struct Step {
     /// The checkpoint after it.
     name: &'static str,
     root: PathBuf,
@@ -373,13 +373,13 @@ struct Step {
 }
 
 impl Step {
-    fn new(name: &'static str, root: PathBuf, moves: Vec<Move>) -> Step {
+    pub(super) fn new(name: &'static str, root: PathBuf, moves: Vec<Move>) -> Step {
         Step { name, root, moves }
     }
 }
 
 /// Renames everything into the tree, step by step; where that fails, takes it back.
-fn place(staging: &mut Staging, steps: &[Step]) -> Result<(), Error> {
+pub(super) fn place(staging: &mut Staging, steps: &[Step]) -> Result<(), Error> {
     staging.sync()?;
     checkpoint("import:synced");
     staging.mark_placing()?;

@@ -16,7 +16,7 @@ use super::store::{Error, Move, Staged, Staging, failed};
 use crate::artifact::Kind;
 use crate::bundle::format::Entry;
 use crate::bundle::open::Visitor;
-use crate::crate_id::{CrateId, CrateName};
+use crate::crate_id::{CrateId, CrateName, Version};
 use crate::digest::BUFFER;
 use crate::event::{Event, Phase, Sink};
 use crate::index_line::IndexLine;
@@ -32,6 +32,8 @@ pub(super) struct Received {
     pub(super) index: Vec<Move>,
     /// What the index files need.
     pub(super) nodes: Vec<Node>,
+    /// The tree had lost or damaged files that are mended now, so that the numbers on record are not what it had.
+    pub(super) recount: bool,
     /// What it adds to the tree.
     pub(super) grown: Growth,
     /// Crates that the bundle ships.
@@ -170,7 +172,7 @@ impl<'a> Receiver<'a> {
         let (Slot::Stage { staged, replaced, .. }, Some(place)) = (slot, entry.path.strip_prefix("crates")) else {
             return;
         };
-        let Received { grown, crates_new, crates_mended, bytes_new, .. } = &mut self.received;
+        let Received { grown, crates_new, crates_mended, bytes_new, recount, .. } = &mut self.received;
         grown.bytes += entry.size;
         *bytes_new += entry.size;
         match replaced {
@@ -181,6 +183,7 @@ impl<'a> Receiver<'a> {
             Some(length) => {
                 grown.bytes_replaced += length;
                 *crates_mended += 1;
+                *recount = true;
             }
         }
         self.received.crates.push(Move { staged: *staged, place: place.into(), replaces: replaced.is_some() });
@@ -210,6 +213,7 @@ impl<'a> Receiver<'a> {
             text: held_text.clone().unwrap_or_default(),
             records: lines::parse(held_records.as_deref().unwrap_or_default()),
         };
+        self.received.recount |= self.has_lost_files(&name, &held, held_text.is_some());
         match index::merge(&held, incoming) {
             Ok(merged) => self.stage_index(&name, place, &held, held_text.is_some(), held_records.is_some(), &merged),
             Err(conflict) => {
@@ -217,6 +221,14 @@ impl<'a> Receiver<'a> {
                 Ok(())
             }
         }
+    }
+
+    /// Whether the index file, or the file of a crate, is gone that is on record as held.
+    fn has_lost_files(&self, name: &CrateName, held: &Held, text_there: bool) -> bool {
+        let file =
+            |version: &Version| self.layout.crate_file(&CrateId { name: name.clone(), version: version.clone() });
+        let mut recorded = held.records.iter().filter(|record| !record.index_only);
+        !text_there && !held.records.is_empty() || recorded.any(|record| !file(&record.version).exists())
     }
 
     fn stage_index(

@@ -124,7 +124,8 @@ impl Bench {
                 command.args(["fetch", "--skip-rustup", "-c"]).arg(home.join("depends.toml"));
                 command.arg("-o").arg(home.join("out")).current_dir(&home);
                 command.env("FROSTMIRROR_REGISTRY_URL", upstream.index_url().trim_start_matches("sparse+"));
-                command.env("FROSTMIRROR_DL_URL", format!("{}/api/v1/crates", upstream.base_url().trim_end_matches('/')));
+                command
+                    .env("FROSTMIRROR_DL_URL", format!("{}/api/v1/crates", upstream.base_url().trim_end_matches('/')));
                 timed(&mut command)
             },
         )?;

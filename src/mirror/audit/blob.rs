@@ -1,0 +1,88 @@
+//! Every crate's file against the digest that it must have.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use super::problem::Fault;
+use super::{Good, in_parallel};
+use crate::crate_id::CrateId;
+use crate::digest::{Hasher, Sha256};
+use crate::event::{Event, Phase, Sink};
+use crate::mirror::layout::Layout;
+
+/// How a crate's file is.
+#[derive(Clone, Debug)]
+pub(in crate::mirror) enum Blob {
+    /// As it must be.
+    Good { sha256: Sha256, length: u64 },
+    /// Not as it must be.
+    Bad { expected: Sha256, fault: Fault, length: u64 },
+    /// Nothing says how it must be.
+    Unnamed { length: u64 },
+}
+
+impl Blob {
+    /// Bytes of the file.
+    pub(super) fn length(&self) -> u64 {
+        match self {
+            Blob::Good { length, .. } | Blob::Bad { length, .. } | Blob::Unnamed { length } => *length,
+        }
+    }
+}
+
+/// Hashes the files of `crates`, other than those that are in `good` with the digest expected now.
+pub(super) fn hash_all(
+    layout: &Layout,
+    crates: &[CrateId],
+    expected: &HashMap<&CrateId, Sha256>,
+    good: &Good,
+    sink: &dyn Sink,
+) -> HashMap<CrateId, Blob> {
+    let blobs = in_parallel(crates, |id, buffer| {
+        let path = layout.crate_file(id);
+        let blob = match (expected.get(id), good.get(id)) {
+            (None, _) => Blob::Unnamed { length: length_of(&path) },
+            (Some(expected), Some((sha256, length))) if expected == sha256 => {
+                Blob::Good { sha256: *sha256, length: *length }
+            }
+            (Some(expected), _) => hash(&path, *expected, buffer),
+        };
+        sink.event(Event::Advance { phase: Phase::Verifying, items: 1, bytes: blob.length() });
+        blob
+    });
+    crates.iter().cloned().zip(blobs).collect()
+}
+
+fn hash(path: &Path, expected: Sha256, buffer: &mut [u8]) -> Blob {
+    match digest(path, buffer) {
+        Ok((sha256, length)) if sha256 == expected => Blob::Good { sha256, length },
+        Ok((actual, length)) => Blob::Bad { expected, fault: Fault::Digest { expected, actual }, length },
+        Err(error) => {
+            Blob::Bad { expected, fault: Fault::Unreadable { why: error.to_string() }, length: length_of(path) }
+        }
+    }
+}
+
+/// As [`Sha256::of_file`], with a buffer that is used again: small files are many.
+fn digest(path: &Path, buffer: &mut [u8]) -> io::Result<(Sha256, u64)> {
+    let mut file = File::open(path)?;
+    let mut hasher = Hasher::new();
+    let mut length = 0;
+    loop {
+        match file.read(buffer) {
+            Ok(0) => return Ok((hasher.finish(), length)),
+            Ok(n) => {
+                hasher.update(&buffer[..n]);
+                length += n as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn length_of(path: &Path) -> u64 {
+    path.metadata().map_or(0, |about| about.len())
+}
