@@ -11,8 +11,9 @@ use frostmirror::mirror::head::Head;
 use frostmirror::mirror::layout::Layout;
 use frostmirror::mirror::ledger;
 use frostmirror::mirror::lock::lock_for_adding;
+use frostmirror::mirror::rebuild::CHECKPOINTS;
 
-use crate::import_bundle::{Make, everything, import, me};
+use crate::import_bundle::{Make, assert_sound, everything, import, me, view};
 use crate::support::crates::Crate;
 use crate::support::run::Run;
 use crate::support::sandbox::Sandbox;
@@ -361,6 +362,37 @@ fn a_mirror_without_any_state_is_rebuilt_and_rot_is_not_blessed() {
     let (_, names) = current(&mirror);
     for name in ALL {
         assert!(names.iter().any(|known| known == name), "{names:?}");
+    }
+}
+
+#[test]
+fn killed_at_any_checkpoint_a_rebuild_is_completed_by_the_next() {
+    for checkpoint in CHECKPOINTS {
+        let (sandbox, mirror) = world();
+        let served = view(&mirror);
+        fs::remove_dir_all(mirror.join(".frostmirror/lines")).unwrap();
+        fs::write(mirror.join("manifest.json"), "{").unwrap();
+        let name = ledger::names(&Layout::new(&mirror)).unwrap().swap_remove(1);
+        fs::write(mirror.join(".frostmirror/ledger").join(&name), "{").unwrap();
+        let words = ["verify", "--mirror", "mirror", "--rebuild-state"];
+        let died = sandbox.process(words).envs([("FROSTMIRROR_CRASH_AT", checkpoint)]).run();
+        assert_eq!(died.code, 128 + 6, "{checkpoint}: {}", died.told());
+        assert_eq!(view(&mirror), served, "{checkpoint}");
+
+        // What only the lost record knew is gone for good: that winapi was left out.
+        let run = sandbox.run(words).exits(4);
+        assert_eq!(
+            run.stdout.lines().collect::<Vec<_>>(),
+            [
+                ".frostmirror/lines/wi/na/winapi: has no record of the line of winapi 0.3.9",
+                "crates/winapi-0.3.9.crate: is missing; a line of index/wi/na/winapi names it",
+            ],
+            "{checkpoint}"
+        );
+        assert_eq!(current(&mirror).1, ALL, "{checkpoint}");
+        mend(&sandbox, [left_out()]);
+        verify(&sandbox, &[]).ok().stdout_has("OK -- 4 crates");
+        assert_sound(&mirror);
     }
 }
 
