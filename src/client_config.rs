@@ -179,7 +179,7 @@ impl Client {
             .collect();
         format!(
             "# For cargo, in $CARGO_HOME/config.toml (~/.cargo/config.toml unless that is set):\n\n{}\n\
-             # For rustup, in the environment of a POSIX shell:\n#\n{sh}#\n# or of PowerShell:\n#\n{powershell}",
+             # For rustup, where the mirror holds toolchains (bundles of this version carry crates alone), in a POSIX shell:\n#\n{sh}#\n# or of PowerShell:\n#\n{powershell}",
             self.cargo_config()
         )
     }

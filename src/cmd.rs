@@ -82,7 +82,6 @@ impl Context {
             .map_err(|source| Failure::io("could not start the network threads", source))
     }
 
-    /// Waits for `work`, or for SIGINT or SIGTERM to stop it. What is stopped cleans up behind itself: children are ended and
     /// What an online run works with, without any limits; `scratch` is a folder that ends with the run.
     pub fn surroundings(&self, scratch: &Path) -> Result<Surroundings, Failure> {
         Ok(Surroundings {

@@ -94,3 +94,13 @@ pub struct Silent;
 impl Sink for Silent {
     fn event(&self, _: Event) {}
 }
+
+/// A number of crates, as a status line has it.
+pub fn crates(count: u64) -> String {
+    if count == 1 { "1 crate".to_owned() } else { format!("{count} crates") }
+}
+
+/// A size, as a status line has it: binary units.
+pub fn size(bytes: u64) -> String {
+    indicatif::HumanBytes(bytes).to_string()
+}

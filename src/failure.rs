@@ -114,7 +114,7 @@ impl Failure {
 }
 
 /// A text from outside must not steer the terminal: control characters become visible, line breaks stay.
-fn printable(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
 }
 
@@ -133,6 +133,11 @@ pub fn hint_of_io(error: &std::io::Error) -> Option<String> {
         ErrorKind::StorageFull => "free some space on that disk and run the same command again",
         ErrorKind::ReadOnlyFilesystem => "the file system is read-only; choose a folder on another",
         ErrorKind::PermissionDenied => "check who owns the folder, or choose another",
+        ErrorKind::QuotaExceeded => "your share of that disk is used up; free some of it, or choose another disk",
+        ErrorKind::FileTooLarge => "that file system, or a limit (`ulimit -f`), has no room for so large a file",
+        ErrorKind::NotADirectory | ErrorKind::AlreadyExists => {
+            "a file is where a folder should be; choose another place"
+        }
         _ => return None,
     };
     Some(hint.to_owned())
@@ -152,15 +157,18 @@ impl fmt::Display for Failure {
             next = error.source();
         }
         if let Some(doing) = &self.doing {
-            chain.insert(0, doing.clone());
+            chain.insert(0, printable(doing));
         }
         let mut lines = chain.into_iter();
         f.write_str(&lines.next().unwrap_or_default())?;
         let causes: Vec<String> = lines.collect();
         if !causes.is_empty() {
             f.write_str("\n\nCaused by:")?;
-            for cause in causes {
-                write!(f, "\n  {}", cause.replace('\n', "\n  "))?;
+            for line in causes.iter().flat_map(|cause| cause.trim_end().split('\n')) {
+                match line.trim_end() {
+                    "" => writeln!(f)?,
+                    line => write!(f, "\n  {line}")?,
+                }
             }
         }
         Ok(())

@@ -15,7 +15,7 @@ use crate::client_config::BaseUrl;
 use crate::crate_id::CrateId;
 use crate::digest::Sha256;
 use crate::env::Env;
-use crate::event::Sink;
+use crate::event::{self, Sink};
 use crate::gather::cargo_config::{self, CargoConfig, Origin};
 use crate::gather::download::{self, Downloaded, Downloads};
 use crate::gather::index::Index;
@@ -300,7 +300,10 @@ impl<'s> Station<'s> {
         files.retain(|id, _| resolved.crates.contains_key(id));
         let fresh = files.values().filter(|file| file.from == download::Source::Upstream);
         let (count, bytes) = fresh.fold((0, 0), |(count, bytes), file| (count + 1, bytes + file.size));
-        self.sink.status("Gathered", format!("{} ({count} downloaded, {})", crates(files.len()), packed::size(bytes)));
+        self.sink.status(
+            "Gathered",
+            format!("{} ({count} downloaded, {})", event::crates(files.len() as u64), event::size(bytes)),
+        );
         Ok((resolved, files))
     }
 
@@ -310,7 +313,7 @@ impl<'s> Station<'s> {
         if resolved.crates.is_empty() {
             return Err(Error::Nothing(resolved.inputs.iter().map(|input| format!("`{}`", input.name)).collect()));
         }
-        self.sink.status("Resolved", crates(resolved.crates.len()));
+        self.sink.status("Resolved", event::crates(resolved.crates.len() as u64));
         Ok(())
     }
 }
@@ -336,8 +339,4 @@ fn skip(surroundings: &Surroundings, config: &CargoConfig) -> Result<Skip, Error
         registries.push(index.ok_or_else(|| Error::UnknownRegistry(name.clone()))?);
     }
     Ok(Skip { git: surroundings.skip_git, registries })
-}
-
-fn crates(count: usize) -> String {
-    if count == 1 { "1 crate".to_owned() } else { format!("{count} crates") }
 }

@@ -56,6 +56,12 @@ pub enum InvalidLine {
         /// What is wrong with it.
         source: InvalidDigest,
     },
+    /// The checksum has uppercase digits.
+    #[error("the `cksum` in the index line of {id} has uppercase digits, which cargo never finds equal to a file's")]
+    Case {
+        /// The crate that the line is of.
+        id: CrateId,
+    },
     /// The line's text has a line break or a NUL, which an index file cannot hold.
     #[error("an index line has a line break or a NUL inside")]
     Framing,
@@ -70,6 +76,10 @@ impl IndexLine {
         let package: IndexPackage<'_> = serde_json::from_str(raw).map_err(InvalidLine::Json)?;
         let id = CrateId::parse(&package.name, &package.vers.to_string())?;
         let cksum = match package.cksum.parse() {
+            // cargo compares it as text with the lowercase digits of what it downloaded (registry/download.rs).
+            Ok(_) if package.cksum.bytes().any(|b| b.is_ascii_uppercase()) => {
+                return Err(InvalidLine::Case { id });
+            }
             Ok(cksum) => cksum,
             Err(source) => return Err(InvalidLine::Cksum { id, source }),
         };

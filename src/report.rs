@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::env::Env;
 use crate::event::{Event, Phase, Sink};
-use crate::failure::Failure;
+use crate::failure::{Failure, printable};
 
 const STATUS: Style = AnsiColor::BrightGreen.on_default().bold();
 const WARNING: Style = AnsiColor::BrightYellow.on_default().bold();
@@ -100,7 +100,7 @@ impl Report {
         }
         let mut text = format!("{ERROR}error{ERROR:#}: {failure}\n");
         if let Some(hint) = &failure.hint {
-            text.push_str(&format!("\n{HINT}hint{HINT:#}: {hint}\n"));
+            text.push_str(&format!("\n{HINT}hint{HINT:#}: {}\n", printable(hint)));
         }
         self.err(&text);
     }
@@ -140,10 +140,12 @@ impl Report {
 
     fn draw(&self, event: Event) {
         match event {
-            Event::Status { verb, message } => self.err(&format!("{STATUS}{verb:>12}{STATUS:#} {message}\n")),
-            Event::Warning(message) => self.err(&format!("{WARNING}warning{WARNING:#}: {message}\n")),
+            Event::Status { verb, message } => {
+                self.err(&format!("{STATUS}{verb:>12}{STATUS:#} {}\n", printable(&message)));
+            }
+            Event::Warning(message) => self.err(&format!("{WARNING}warning{WARNING:#}: {}\n", printable(&message))),
             Event::Detail(message) if self.loudness >= Loudness::Verbose => {
-                self.err(&format!("{:>12} {message}\n", ""))
+                self.err(&format!("{:>12} {}\n", "", printable(&message)))
             }
             Event::Detail(_) => {}
             Event::Begin { phase, items, bytes } => self.begin(phase, items, bytes),

@@ -28,7 +28,7 @@
 //! - the manifest is at most [`MAX_MANIFEST`] bytes plain, and at most [`MANIFEST_RATIO`] times its stored length (plus
 //!   [`RATIO_ALLOWANCE`]); its weight (see [`manifest_weight_limit`]) stays in proportion to the crates that it names;
 //! - times are RFC 3339 in UTC with whole seconds, ids are 32 lowercase hexadecimal digits, a delta names its parent;
-//! - the crate table is sorted by name and version, and no two crates of it differ only in case;
+//! - the crate table is sorted by name and version, and neither two crates of it nor two names differ only in case;
 //! - an input's positions are ascending and within the table;
 //! - every entry's path is a [`SafePath`] of the kind that it states, unique even without regard to case, and no folder
 //!   of another entry's path; the entries are sorted by (kind, path), so that a reader needs no second look; crates
@@ -39,9 +39,9 @@
 //!   no crates, is at most [`MAX_GROUP`] plain bytes and at most [`MAX_RATIO`] times its stored length (plus
 //!   [`RATIO_ALLOWANCE`]), its stored length is at most [`MAX_STORED_GROUP`], and it decodes to exactly the sum of its
 //!   entries;
-//! - an index entry is not empty and holds whole lines of at most [`MAX_LINE`] bytes, each of a crate in the table that
-//!   is not `kept` and whose index path the entry is at, with the table's digest as its `cksum`; every crate of the
-//!   table that is not `kept` has exactly one line;
+//! - an index entry is not empty, is at most [`MAX_INDEX`] bytes, and holds whole lines of at most [`MAX_LINE`] bytes,
+//!   each of a crate in the table that is not `kept` and whose index path the entry is at, with the table's digest as
+//!   its `cksum`; every crate of the table that is not `kept` has exactly one line;
 //! - the file ends with the last block.
 //!
 //! Threats: a bundle is hostile until every one of its bytes was checked. Lengths are checked before anything is
@@ -75,6 +75,8 @@ pub const MAX_GROUP: u64 = 4 * 1024 * 1024;
 pub const MAX_STORED_GROUP: u64 = MAX_GROUP + 64 * 1024;
 /// Most bytes of one index line, without its end. The longest of crates.io are near 100 kB.
 pub const MAX_LINE: usize = 1024 * 1024;
+/// Most bytes of one index entry, however it is stored: whoever merges index text holds a file of it in memory.
+pub const MAX_INDEX: u64 = 2 * MAX_GROUP;
 /// Most plain bytes that one stored byte may stand for in a brotli stream, beyond [`RATIO_ALLOWANCE`]. Index text of
 /// many versions, repetitive as it is, stays near 30.
 pub const MAX_RATIO: u64 = 200;

@@ -25,8 +25,8 @@ use jiff::Timestamp;
 
 use super::encoded::{self, Plain};
 use super::format::{
-    Block, BundleKind, CrateRecord, CrateState, Encoding, Entry, FormatVersion, Input, Lineage, MAX_LINE, Manifest,
-    plain_limit,
+    Block, BundleKind, CrateRecord, CrateState, Encoding, Entry, FormatVersion, Input, Lineage, MAX_INDEX, MAX_LINE,
+    Manifest, plain_limit,
 };
 use super::open::{Bundle, Error};
 use super::pack::whole_seconds;
@@ -130,7 +130,9 @@ fn convert(reader: impl Read, spool: &Path) -> Result<(Manifest, Segments), Stop
             Some("index") => index.push(section),
             Some("manifest.json" | "config.toml" | "config") => {}
             _ => {
-                files.insert(section.path.as_str(), section.clone());
+                if files.insert(section.path.as_str(), section.clone()).is_some() {
+                    return Err(refuse_section(section.path.as_str(), "is in it twice").into());
+                }
             }
         }
     }
@@ -354,6 +356,9 @@ impl Found {
             if let Some(line) = line_of(&raw, &path, crates) {
                 kept.extend_from_slice(line.as_bytes());
                 kept.push(b'\n');
+            }
+            if kept.len() as u64 > MAX_INDEX {
+                return Err(refuse_section(section.path.as_str(), "is larger than an index file may be").into());
             }
         }
         if kept.is_empty() {

@@ -3,14 +3,16 @@
 //! Writer and reader go through the same rules, so that nothing is written that would not be read.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use jiff::Timestamp;
 
 use super::format::{
-    Block, BundleKind, CrateState, Encoding, Entry, FormatVersion, ID_DIGITS, MAX_GROUP, MAX_STORED_GROUP, Manifest,
-    plain_limit,
+    Block, BundleKind, CrateState, Encoding, Entry, FormatVersion, ID_DIGITS, MAX_GROUP, MAX_INDEX, MAX_STORED_GROUP,
+    Manifest, plain_limit,
 };
 use crate::artifact::Kind;
+use crate::crate_id::CrateName;
 use crate::safe_path::SafePath;
 
 /// A rule that a manifest breaks.
@@ -116,13 +118,19 @@ fn table(manifest: &Manifest) -> Result<(), Broken> {
     }
     let mut folded: Vec<String> = manifest.crates.iter().map(|record| record.id().file_name().to_lowercase()).collect();
     folded.sort_unstable();
-    match folded.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(pair) => {
-            let name = pair[0].trim_end_matches(".crate").to_owned();
-            Err(Broken::Crate { name, rule: "is twice in the table of crates, in different case" })
-        }
-        None => Ok(()),
+    if let Some(pair) = folded.windows(2).find(|pair| pair[0] == pair[1]) {
+        let name = pair[0].trim_end_matches(".crate").to_owned();
+        return Err(Broken::Crate { name, rule: "is twice in the table of crates, in different case" });
     }
+    drop(folded);
+    // Two names that are one in lowercase would share an index file. Versions of one name follow each other.
+    let mut names: HashMap<String, &CrateName> = HashMap::new();
+    for record in &manifest.crates {
+        if *names.entry(record.name.as_str().to_lowercase()).or_insert(&record.name) != &record.name {
+            return broken_crate(record, "has a name that is in the table of crates in different case");
+        }
+    }
+    Ok(())
 }
 
 fn broken_crate(record: &super::format::CrateRecord, rule: &'static str) -> Result<(), Broken> {
@@ -181,6 +189,9 @@ fn order(manifest: &Manifest) -> Result<(), Broken> {
             }
             if entry.kind == Kind::Index && entry.size == 0 {
                 return broken("is an index file without a line");
+            }
+            if entry.kind == Kind::Index && entry.size > MAX_INDEX {
+                return broken("is larger than an index file may be");
             }
             if let Some(last) = last {
                 match (last.kind, &last.path).cmp(&(entry.kind, &entry.path)) {

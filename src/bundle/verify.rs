@@ -116,22 +116,30 @@ struct Found {
 }
 
 impl Found {
-    /// The problems in the payload's order. Where the file ends early, every entry behind that is cut too; one is told.
-    fn in_order(mut self) -> Vec<Problem> {
+    /// Takes in the problems of one block. Each block may have as many as are told of all, so that those which would
+    /// not be told are dropped on the way.
+    fn take(&mut self, number: usize, problems: impl Iterator<Item = Problem>) {
+        self.problems.extend(problems.map(|problem| (number, problem)));
+        if self.problems.len() > 4 * open::MOST_PROBLEMS {
+            self.keep_the_first();
+        }
+    }
+
+    /// Leaves as many as are told, the first in the payload's order. Where the file ends early, every entry behind
+    /// that is cut too; one is told.
+    fn keep_the_first(&mut self) {
         self.problems.sort_by_key(|(number, _)| *number);
         let mut cut = false;
-        let mut keep = |problem: &Problem| {
-            let first = !cut;
+        self.problems.retain(|(_, problem)| {
             let truncated = matches!(problem, Problem::Truncated { .. });
-            cut |= truncated;
-            !truncated || first
-        };
-        self.problems
-            .into_iter()
-            .map(|(_, problem)| problem)
-            .filter(|problem| keep(problem))
-            .take(open::MOST_PROBLEMS)
-            .collect()
+            !(truncated && std::mem::replace(&mut cut, true))
+        });
+        self.problems.truncate(open::MOST_PROBLEMS);
+    }
+
+    fn in_order(mut self) -> Vec<Problem> {
+        self.keep_the_first();
+        self.problems.into_iter().map(|(_, problem)| problem).collect()
     }
 }
 
@@ -147,7 +155,7 @@ impl Work<'_> {
             let reader = Positioned { file: self.file, offset: place.offset, left };
             let outcome = checker.check(place.block, reader, &mut counting);
             let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-            found.problems.extend(checker.problems.drain(..).map(|problem| (place.number, problem)));
+            found.take(place.number, checker.problems.drain(..));
             if let Err(Stop::Read(error) | Stop::Visitor(error)) = outcome {
                 found.error.get_or_insert(error);
                 self.stopped.store(true, Ordering::Relaxed);

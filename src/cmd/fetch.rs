@@ -129,8 +129,9 @@ pub(super) fn default_input(context: &Context) -> Result<Input, Failure> {
     }
     match workspace::find(&context.cwd, &context.env)? {
         Some(found) => {
-            let lock = found.root.join("Cargo.lock");
-            context.report.status("Using", format!("`{}`; there is no depends.toml here", lock.display()));
+            let manifest = found.root.join("Cargo.toml");
+            let file = found.lockfile.as_ref().unwrap_or(&manifest);
+            context.report.status("Using", format!("`{}`; there is no depends.toml here", file.display()));
             Ok(Input::Workspace(found))
         }
         None => Err(Failure::new(Class::Input, "there is no depends.toml here, and no Cargo.toml here or above")

@@ -81,7 +81,10 @@ impl Source {
             Source::Stdin => (Box::new(io::stdin()), None),
             Source::File(path) => {
                 let doing = || format!("could not read `{}`", path.display());
-                let file = File::open(path).map_err(|source| Failure::io(doing(), source))?;
+                let file = File::open(path).map_err(|source| match Failure::io(doing(), source) {
+                    failure if failure.hint.is_none() => failure.hint("check the path of the bundle"),
+                    failure => failure,
+                })?;
                 let about = file.metadata().map_err(|source| Failure::io(doing(), source))?;
                 (Box::new(file), about.is_file().then_some(about.len()))
             }

@@ -82,7 +82,10 @@ fn mirror(args: &Args, context: &Context) -> Result<PathBuf, Failure> {
 fn authority(ca: &Path, context: &Context) -> Result<PathBuf, Failure> {
     let path = written(&context.absolute(ca))?;
     let doing = || format!("could not use the certificates in `{}`", path.display());
-    let text = fs::read(&path).map_err(|source| Failure { class: Class::Input, ..Failure::io(doing(), source) })?;
+    let text = fs::read(&path).map_err(|source| {
+        let failure = Failure::io(doing(), source).hint("name a file of certificates in PEM form");
+        Failure { class: Class::Input, ..failure }
+    })?;
     if !String::from_utf8_lossy(&text).contains("CERTIFICATE-----") {
         let why = "there is no certificate in it";
         return Err(Failure::new(Class::Input, why).doing(doing()).hint("give the authority's certificates as PEM"));

@@ -70,10 +70,10 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         context.report.status("Keeping", format!("what `{}` holds; it was not renewed", mirror.display()));
     }
 
-    context.report.status(
-        "Use",
-        "these lines in $CARGO_HOME/config.toml (`cargo frostmirror setup --write` puts them there):".to_owned(),
+    let lines = format!(
+        "these lines in $CARGO_HOME/config.toml (`cargo frostmirror setup --url {base_url} --write` puts them there):"
     );
+    context.report.status("Use", lines);
     context.report.data(&client_config::cargo_config(base_url.as_str()));
     let runtime = context.runtime()?;
     let served = runtime.block_on(async {

@@ -10,7 +10,7 @@ use crate::bundle::format::Manifest;
 use crate::bundle::verify::{Verdict, verify};
 use crate::closure::{Good, closure};
 use crate::event::Sink;
-use crate::failure::{Class, Failure};
+use crate::failure::{Class, Failure, printable};
 use crate::gather::lockfile::Lockfile;
 use crate::mirror::audit::require_mirror;
 use crate::mirror::layout::Layout;
@@ -66,9 +66,13 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
 /// Checks the bundles; if all are good, what they say of themselves.
 fn check(args: &Args, context: &Context) -> Result<Vec<(String, Manifest)>, Failure> {
     let mut good = Vec::new();
-    let mut bad = 0;
+    let (mut bad, mut unreadable) = (0, 0);
     let mut unread: Option<Failure> = None;
     for file in &args.files {
+        if args.files.len() > 1 {
+            // What follows is of this one.
+            context.report.status("Checking", file.display().to_string());
+        }
         match verify(&context.absolute(file), &context.spool(), context.report.as_ref()) {
             Ok(verdict) => {
                 bad += usize::from(!verdict.problems.is_empty());
@@ -85,15 +89,19 @@ fn check(args: &Args, context: &Context) -> Result<Vec<(String, Manifest)>, Fail
                         "reason": "verified", "file": file, "success": false, "problems": [failure.to_string()],
                     }));
                 } else if args.files.len() > 1 {
-                    // The first is told as the failure of the run; it comes last, so that here each is seen in its place.
                     context.report.warning(failure.to_string());
                 }
+                unreadable += 1;
                 unread.get_or_insert(failure);
             }
         }
     }
     match (unread, bad) {
-        (Some(failure), _) => Err(failure),
+        (Some(failure), _) if args.files.len() == 1 => Err(failure),
+        (Some(failure), bad) => {
+            let message = format!("{} of {} bundles are not good", bad + unreadable, args.files.len());
+            Err(Failure::new(failure.class, message).hint("each of them is named above"))
+        }
         (None, 0) => Ok(good),
         (None, bad) => {
             let message = match args.files.as_slice() {
@@ -155,7 +163,8 @@ fn hold_against(
     } else if gaps.is_empty() {
         context.report.data(&format!("OK -- closure of {} packages", found.packages));
     } else {
-        context.report.data(&gaps.join("\n"));
+        // A name of a file is as its owner chose it.
+        context.report.data(&printable(&gaps.join("\n")));
     }
     if !left_out.is_empty() && !context.report.is_json() {
         context.report.warning(format!(

@@ -51,6 +51,8 @@ impl From<status::Error> for Failure {
             }
             status::Error::Layout(error) => error.into(),
             status::Error::Store(error) => error.into(),
+            status::Error::Damaged(_) => Failure::new(Class::Integrity, error)
+                .hint("check the disk; `cargo frostmirror verify --mirror DIR --rebuild-state` makes them anew from what is there"),
         }
     }
 }

@@ -10,7 +10,7 @@ pub(super) fn class_and_hint(error: &http::Error) -> (Class, Option<String>) {
     use http::Error;
     match error {
             Error::NotFound { .. } => (Class::Network, Some("upstream's index lists it, but upstream does not have it; is the `dl` of its config.json, or FROSTMIRROR_DL_URL, right?".to_owned())),
-            Error::Status { status: 401 | 403, .. } => (Class::Network, Some("upstream wants a token: set CARGO_REGISTRIES_NAME_TOKEN, with the registry's name for NAME".to_owned())),
+            Error::Status { status: 401 | 403, .. } => (Class::Network, Some("upstream refuses: no token was given, or it is not the right one; CARGO_REGISTRIES_NAME_TOKEN gives one, with the registry's name for NAME".to_owned())),
             Error::Status { status: 407, .. } => (Class::Network, Some("the proxy wants a name and a password: http://USER:PASSWORD@HOST:PORT".to_owned())),
             Error::Status { status: 429, .. } => (Class::Network, Some("upstream asks for patience; run the same command again later, what was downloaded is kept".to_owned())),
             Error::Status { .. } => (Class::Network, Some("run the same command again; what was downloaded is kept".to_owned())),

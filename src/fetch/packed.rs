@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use super::{Error, Options, Outcome, Written, crates};
+use super::{Error, Options, Outcome, Written};
 use crate::artifact::{Artifact, Bytes, Kind};
 use crate::bundle::format::{BundleKind, CrateRecord, CrateState, Input, Lineage};
 use crate::bundle::{about, pack, verify};
@@ -12,7 +12,7 @@ use crate::client_config;
 use crate::crate_id::{CrateId, CrateName};
 use crate::digest::Sha256;
 use crate::durable;
-use crate::event::Sink;
+use crate::event::{self, Sink};
 use crate::gather::download::Downloaded;
 use crate::gather::history::{self, Held, History, InputSet};
 use crate::gather::resolve::Resolved;
@@ -55,7 +55,7 @@ pub fn write(
         let _gone = std::fs::remove_file(&path).is_ok();
         return Err(error.into());
     }
-    sink.status("Packed", format!("{} into {} ({})", crates(count), path.display(), self::size(size)));
+    sink.status("Packed", format!("{} into {} ({})", event::crates(count as u64), path.display(), event::size(size)));
     Ok(Outcome::Written(Written { path, size, id, crates: count }))
 }
 
@@ -148,9 +148,4 @@ fn text_entry(path: &str, text: String, kind: Kind) -> (Artifact, Bytes) {
     let path: SafePath = path.parse().expect("index paths of parsed names are safe");
     let artifact = Artifact { path, size: bytes.len() as u64, sha256: Sha256::of(&bytes), kind };
     (artifact, Bytes::Memory(bytes))
-}
-
-/// A size for people: binary units, one digit.
-pub fn size(bytes: u64) -> String {
-    indicatif::HumanBytes(bytes).to_string()
 }

@@ -22,7 +22,7 @@ use super::head::{Counts, Head, LineageHead};
 use super::ledger::{self, Record};
 use super::link::{self, LinkState};
 use super::lock::AddGuard;
-use super::order::dependencies_first;
+use super::order::{Names, dependencies_first};
 use super::receive::Receiver;
 use super::store::{self, Move, Placing, Staging, failed};
 use crate::bundle::format::{BundleKind, CrateState, Manifest};
@@ -31,7 +31,7 @@ use crate::client_config::BaseUrl;
 use crate::crate_id::CrateId;
 use crate::digest::Sha256;
 use crate::durable::{self, checkpoint};
-use crate::event::{Event, Phase, Sink};
+use crate::event::{self, Event, Phase, Sink};
 use crate::index_line::RegistryConfig;
 
 /// Every checkpoint of an import, in the order in which a first import with a base URL passes them.
@@ -204,24 +204,25 @@ impl AddGuard {
         let mut staging = Staging::begin(&self.layout)?;
         let read = self.before_payload(bundle.manifest(), options)?;
         sink.event(begin(bundle.manifest()));
-        let mut receiver =
-            Receiver::new(&self.layout, &mut staging, options.rehash_held, read, index_only(bundle.manifest()), sink);
+        let names = Names::of(bundle.manifest().crates.iter().map(|record| record.name.as_str()));
+        let left_out = index_only(bundle.manifest());
+        let mut receiver = Receiver::new(&self.layout, &mut staging, options.rehash_held, read, left_out, names, sink);
         let streamed = bundle.stream(&mut receiver);
         sink.event(Event::End { phase: Phase::Importing });
-        let received = receiver.finish();
-        let streamed = match (streamed, received.failure) {
+        let mut received = receiver.finish();
+        let streamed = match (streamed, received.failure.take()) {
             (_, Some(failure)) => return Err(Error::Store(failure)),
             (streamed, None) => streamed?,
         };
         refuse_bad(&streamed.problems, &received.conflicts, options)?;
-        sink.status("Verified", format!("{} crates of {}", received.shipped, options.file_name));
+        sink.status("Verified", format!("{} of {}", event::crates(received.shipped), options.file_name));
         checkpoint("import:staged");
 
         let records = ledger::names(&self.layout)?;
         let on_record = ledger::holds(&records, &streamed.manifest.id);
         let known = if staging.torn { None } else { Head::read_file(&self.layout)? };
         let counts = match &known {
-            Some(head) if !received.recount => head.counts,
+            Some(head) if !received.brings_back() => head.counts,
             _ => Counts::of_tree(&self.layout)?,
         };
         let mut imported = Imported {
@@ -481,9 +482,9 @@ fn report(imported: &Imported, notes: &[String], file: &str, sink: &dyn Sink) {
         sink.status("Unchanged", format!("{file} is already imported"));
         return;
     }
-    let megabytes = imported.bytes_new as f64 / 1e6;
-    sink.status("Imported", format!("{} crates ({megabytes:.1} MB) of {file}", crates_new + crates_mended));
+    let (count, bytes) = (event::crates(crates_new + crates_mended), event::size(imported.bytes_new));
+    sink.status("Imported", format!("{count} ({bytes}) of {file}"));
     if *crates_mended > 0 {
-        sink.status("Mended", format!("{crates_mended} crates whose files no longer had their digest"));
+        sink.status("Mended", format!("{} whose file no longer had its digest", event::crates(*crates_mended)));
     }
 }

@@ -42,6 +42,8 @@ pub struct Merged {
     pub needs: Vec<String>,
     /// How many held lines were damaged, and were dropped or replaced.
     pub damaged: usize,
+    /// How many versions are listed with their file that were never on record so.
+    pub brought: usize,
 }
 
 /// Two lines for one version that cannot both be true.
@@ -90,8 +92,10 @@ pub fn merge(held: &Held, incoming: Vec<Incoming>) -> Result<Merged, Box<Conflic
     for record in &held.records {
         recorded.entry(&record.version).or_insert(record.cksum);
     }
+    let was_held = |version: &Version| held.records.iter().any(|r| r.version == *version && !r.index_only);
     let mut needs = Vec::new();
     let mut replaced = Vec::new();
+    let mut brought = 0;
     for Incoming { line, read, index_only } in incoming {
         if let Some(other) = versions.values().next().filter(|known| known.line.id.name != line.id.name) {
             return Err(Box::new(Conflict::Name { held: other.line.id.name.clone(), incoming: line.id.name }));
@@ -104,12 +108,14 @@ pub fn merge(held: &Held, incoming: Vec<Incoming>) -> Result<Merged, Box<Conflic
         match versions.get_mut(&version) {
             None => {
                 needs.extend(names_needed(&line));
+                brought += usize::from(!index_only && !was_held(&version));
                 versions.insert(version, Known { line, read, index_only });
             }
             Some(known) => {
                 if known.line.raw != line.raw && dependencies(&known.line) != dependencies(&line) {
                     return Err(Box::new(Conflict::Dependencies { id: line.id }));
                 }
+                brought += usize::from(known.index_only && !index_only);
                 known.index_only &= index_only;
                 if (read, &line.raw) > (known.read, &known.line.raw) {
                     if known.line.raw != line.raw {
@@ -132,7 +138,7 @@ pub fn merge(held: &Held, incoming: Vec<Incoming>) -> Result<Merged, Box<Conflic
         records.extend(replaced.iter().filter(|old: &&LineRecord| old.version == known.line.id.version).cloned());
         records.push(record_of(known));
     }
-    Ok(Merged { text, records, needs, damaged })
+    Ok(Merged { text, records, needs, damaged, brought })
 }
 
 /// The held lines that are what was recorded of them, by version, and the number of those that are not.

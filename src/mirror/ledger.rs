@@ -96,12 +96,15 @@ pub(super) fn newest_head(layout: &Layout) -> Result<Option<Head>, Error> {
     struct Tip {
         head: Head,
     }
-    let Some(name) = names(layout)?.pop() else {
-        return Ok(None);
-    };
-    let path = layout.ledger().join(name);
-    let text = fs::read(&path).map_err(failed("read", &path))?;
-    Ok(serde_json::from_slice(&text).ok().map(|tip: Tip| tip.head))
+    // A record is written whole or not at all; one that cannot be read has rotted, and the one before it is the next best.
+    for name in names(layout)?.into_iter().rev() {
+        let path = layout.ledger().join(name);
+        let text = fs::read(&path).map_err(failed("read", &path))?;
+        if let Ok(tip) = serde_json::from_slice::<Tip>(&text) {
+            return Ok(Some(tip.head));
+        }
+    }
+    Ok(None)
 }
 
 impl Record {

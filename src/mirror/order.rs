@@ -2,17 +2,26 @@
 
 use std::collections::HashMap;
 
-/// Names as numbers: a bundle names each crate many times over.
+/// Names as numbers: a bundle names each crate many times over. Only its own crates have one: what else its lines
+/// depend on is not to be put in order, and may be without number.
 #[derive(Debug, Default)]
 pub struct Names(HashMap<Box<str>, u32>);
 
 impl Names {
+    /// Numbers for the crates of these names.
+    pub fn of<'n>(crates: impl Iterator<Item = &'n str>) -> Names {
+        let mut names = Names::default();
+        for name in crates {
+            // A bundle's manifest is too short to name more crates than that.
+            let next = u32::try_from(names.0.len()).unwrap_or(u32::MAX);
+            names.0.entry(name.to_lowercase().into()).or_insert(next);
+        }
+        names
+    }
+
     /// The number of `name`, whose case does not count.
-    pub fn number(&mut self, name: &str) -> u32 {
-        let name = name.to_lowercase();
-        // A bundle's manifest is too short to name more crates than that.
-        let next = u32::try_from(self.0.len()).unwrap_or(u32::MAX);
-        *self.0.entry(name.into()).or_insert(next)
+    pub fn number(&self, name: &str) -> Option<u32> {
+        self.0.get(&*name.to_lowercase()).copied()
     }
 }
 
@@ -65,15 +74,16 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn node(names: &mut Names, name: &str, needs: &[&str]) -> Node {
-        Node { name: names.number(name), needs: needs.iter().map(|need| names.number(need)).collect() }
+    fn node(names: &Names, name: &str, needs: &[&str]) -> Node {
+        let name = names.number(name).expect("a crate of the graph");
+        Node { name, needs: needs.iter().filter_map(|need| names.number(need)).collect() }
     }
 
     #[test]
     fn a_chain_comes_last_link_first_and_a_cycle_ends() {
-        let mut names = Names::default();
+        let names = Names::of(["a", "b", "c", "d"].into_iter());
         let graph: [(&str, &[&str]); 4] = [("a", &["B", "x"]), ("b", &["c"]), ("c", &["a"]), ("d", &[])];
-        let graph = graph.map(|(name, needs)| node(&mut names, name, needs));
+        let graph = graph.map(|(name, needs)| node(&names, name, needs));
         assert_eq!(dependencies_first(&graph), [2, 1, 0, 3]);
     }
 

@@ -16,10 +16,14 @@ use super::store::{Error, Move, Staged, Staging, failed};
 use crate::artifact::Kind;
 use crate::bundle::format::Entry;
 use crate::bundle::open::Visitor;
-use crate::crate_id::{CrateId, CrateName, Version};
+use crate::crate_id::{CrateId, CrateName};
 use crate::digest::BUFFER;
 use crate::event::{Event, Phase, Sink};
 use crate::index_line::IndexLine;
+
+/// Needs that are remembered to put index files in order, four bytes each. Real bundles have some twenty a crate; the
+/// order is a courtesy to those who read meanwhile, and the files behind this many come without it.
+const MOST_NEEDS: usize = 4 * 1024 * 1024;
 
 /// What was staged, and what speaks against placing it.
 #[derive(Debug, Default)]
@@ -32,8 +36,6 @@ pub(super) struct Received {
     pub(super) index: Vec<Move>,
     /// What the index files need.
     pub(super) nodes: Vec<Node>,
-    /// The tree had lost or damaged files that are mended now, so that the numbers on record are not what it had.
-    pub(super) recount: bool,
     /// What it adds to the tree.
     pub(super) grown: Growth,
     /// Crates that the bundle ships.
@@ -42,6 +44,10 @@ pub(super) struct Received {
     pub(super) crates_new: u64,
     /// Crates whose file was there with other bytes.
     pub(super) crates_mended: u64,
+    /// Versions that no record has as held yet.
+    pub(super) lines_brought: u64,
+    /// An index file is gone that the records know of, or a crate has another length or is only a link.
+    pub(super) lost: bool,
     /// Bytes of staged crates.
     pub(super) bytes_new: u64,
     /// What cannot be true together with what is held.
@@ -50,6 +56,13 @@ pub(super) struct Received {
     pub(super) notes: Vec<String>,
     /// Why the stream was stopped.
     pub(super) failure: Option<Error>,
+}
+
+impl Received {
+    /// Whether the tree has lost files behind the back of whoever counted them: then what is brought back is not new.
+    pub(super) fn brings_back(&self) -> bool {
+        self.lost || self.crates_new != self.lines_brought
+    }
 }
 
 /// What becomes of the entry that is passing.
@@ -75,6 +88,8 @@ pub(super) struct Receiver<'a> {
     slot: Slot,
     buffer: Vec<u8>,
     names: Names,
+    /// How many needs the nodes have so far.
+    needs: usize,
     left_out: u64,
     damaged: u64,
     received: Received,
@@ -88,6 +103,7 @@ impl<'a> Receiver<'a> {
         compare_held: bool,
         read: Timestamp,
         index_only: HashSet<CrateId>,
+        names: Names,
         sink: &'a dyn Sink,
     ) -> Receiver<'a> {
         Receiver {
@@ -99,7 +115,8 @@ impl<'a> Receiver<'a> {
             sink,
             slot: Slot::Pass,
             buffer: vec![0; BUFFER],
-            names: Names::default(),
+            names,
+            needs: 0,
             left_out: 0,
             damaged: 0,
             received: Received::default(),
@@ -123,6 +140,12 @@ impl<'a> Receiver<'a> {
 
     fn begin_crate(&mut self, entry: &Entry) -> Result<Slot, Error> {
         let path = entry.path.below(self.layout.root());
+        // A tree that was copied may have links in it. One that leaves the mirror is never served, so what is read
+        // through it is not held.
+        if path.symlink_metadata().is_ok_and(|there| there.is_symlink()) {
+            self.received.lost = true;
+            return self.stage(None);
+        }
         let file = match File::open(&path) {
             Ok(file) => file,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return self.stage(None),
@@ -130,6 +153,8 @@ impl<'a> Receiver<'a> {
         };
         let length = file.metadata().map_err(failed("read", &path))?.len();
         if length != entry.size {
+            // Its length on record is another than the one it has.
+            self.received.lost = true;
             return self.stage(Some(length));
         }
         Ok(if self.compare_held { Slot::Compare { path, file, equal: 0 } } else { Slot::Pass })
@@ -172,7 +197,7 @@ impl<'a> Receiver<'a> {
         let (Slot::Stage { staged, replaced, .. }, Some(place)) = (slot, entry.path.strip_prefix("crates")) else {
             return;
         };
-        let Received { grown, crates_new, crates_mended, bytes_new, recount, .. } = &mut self.received;
+        let Received { grown, crates_new, crates_mended, bytes_new, .. } = &mut self.received;
         grown.bytes += entry.size;
         *bytes_new += entry.size;
         match replaced {
@@ -183,10 +208,10 @@ impl<'a> Receiver<'a> {
             Some(length) => {
                 grown.bytes_replaced += length;
                 *crates_mended += 1;
-                *recount = true;
             }
         }
-        self.received.crates.push(Move { staged: *staged, place: place.into(), replaces: replaced.is_some() });
+        let replaces = replaced.is_some() || self.layout.crates().join(place).symlink_metadata().is_ok();
+        self.received.crates.push(Move { staged: *staged, place: place.into(), replaces });
     }
 
     fn end_index(&mut self, entry: &Entry, text: &[u8]) -> Result<(), Error> {
@@ -213,7 +238,6 @@ impl<'a> Receiver<'a> {
             text: held_text.clone().unwrap_or_default(),
             records: lines::parse(held_records.as_deref().unwrap_or_default()),
         };
-        self.received.recount |= self.has_lost_files(&name, &held, held_text.is_some());
         match index::merge(&held, incoming) {
             Ok(merged) => self.stage_index(&name, place, &held, held_text.is_some(), held_records.is_some(), &merged),
             Err(conflict) => {
@@ -221,14 +245,6 @@ impl<'a> Receiver<'a> {
                 Ok(())
             }
         }
-    }
-
-    /// Whether the index file, or the file of a crate, is gone that is on record as held.
-    fn has_lost_files(&self, name: &CrateName, held: &Held, text_there: bool) -> bool {
-        let file =
-            |version: &Version| self.layout.crate_file(&CrateId { name: name.clone(), version: version.clone() });
-        let mut recorded = held.records.iter().filter(|record| !record.index_only);
-        !text_there && !held.records.is_empty() || recorded.any(|record| !file(&record.version).exists())
     }
 
     fn stage_index(
@@ -241,6 +257,8 @@ impl<'a> Receiver<'a> {
         merged: &Merged,
     ) -> Result<(), Error> {
         self.damaged += merged.damaged as u64;
+        self.received.lines_brought += merged.brought as u64;
+        self.received.lost |= records_there && !text_there;
         // A record of a line that was replaced before may linger; it does no harm, and is no reason to write.
         if merged.text != held.text || !merged.records.iter().all(|record| held.records.contains(record)) {
             let staged = self.staging.write(lines::render(&merged.records).as_bytes())?;
@@ -249,8 +267,15 @@ impl<'a> Receiver<'a> {
         if merged.text != held.text {
             let staged = self.staging.write(merged.text.as_bytes())?;
             self.received.index.push(Move { staged, place: place.into(), replaces: text_there });
-            let needs = merged.needs.iter().map(|need| self.names.number(need)).collect();
-            self.received.nodes.push(Node { name: self.names.number(name.as_str()), needs });
+            let needs: Box<[u32]> = match self.names.number(name.as_str()) {
+                Some(_) if self.needs < MOST_NEEDS => {
+                    merged.needs.iter().filter_map(|need| self.names.number(need)).collect()
+                }
+                _ => Box::default(),
+            };
+            self.needs += needs.len();
+            // The reader refuses lines of crates that the bundle does not name.
+            self.received.nodes.push(Node { name: self.names.number(name.as_str()).unwrap_or(u32::MAX), needs });
             self.received.grown.crates += u64::from(!text_there);
         }
         Ok(())

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
-use super::head::{Counts, LineageHead};
+use super::head::{Counts, Head, LineageHead};
 use super::layout::{self, Layout};
 use super::ledger;
 use super::link::{LinkState, link_state};
@@ -37,6 +37,9 @@ pub enum Error {
     /// It is of another layout.
     #[error(transparent)]
     Layout(#[from] layout::Error),
+    /// There were imports, and nothing that can be read says what they were.
+    #[error("neither manifest.json nor any record in `{}` can be read", .0.display())]
+    Damaged(PathBuf),
     /// The file system refused.
     #[error(transparent)]
     Store(#[from] store::Error),
@@ -52,7 +55,11 @@ impl Status {
             return Err(Error::NoFolder { root: layout.root().to_owned() });
         }
         layout.check_format()?;
-        let head = ledger::head(layout)?.unwrap_or_default();
+        let head = match ledger::head(layout)? {
+            Some(head) => head,
+            None if ledger::names(layout)?.is_empty() => Head::default(),
+            None => return Err(Error::Damaged(layout.ledger())),
+        };
         Ok(Status {
             counts: head.counts,
             last_import: head.last_import.and_then(|time| time.parse().ok()),

@@ -371,6 +371,34 @@ fn index_lines_must_fit_the_crates() {
     refused(&empty, &["manifest", "index/1/a", "without a line"]);
 }
 
+/// Whoever takes index text holds a file of it in memory, however it is stored.
+#[test]
+fn an_index_file_larger_than_any_is_refused_by_name() {
+    let mut forged = Forged::of(&[FakeCrate::new("a", "1.0.0", 60)]);
+    let place = forged.place(Kind::Index);
+    let text = "x\n".repeat(5 * 1024 * 1024);
+    forged.stored(entry("index/1/a", Kind::Index, text.as_bytes()), text.as_bytes());
+    let block = (forged.manifest.blocks.pop().expect("pushed"), forged.payload.pop().expect("pushed"));
+    (forged.manifest.blocks[place], forged.payload[place]) = block;
+    refused(&forged.bytes(), &["`index/1/a`", "is larger than an index file may be"]);
+}
+
+/// Their lines would share one index file, and cargo would take the ones for the others.
+#[test]
+fn names_that_differ_only_in_case_are_refused_by_name() {
+    let forged = Forged::of(&[FakeCrate::new("Foo", "1.0.0", 60), FakeCrate::new("foo", "2.0.0", 60)]);
+    refused(&forged.bytes(), &["foo 2.0.0", "in different case"]);
+}
+
+/// cargo compares a checksum as text with the lowercase one that it takes of the file.
+#[test]
+fn a_checksum_that_cargo_would_not_find_equal_is_refused_by_name() {
+    let one = FakeCrate::new("a", "1.0.0", 60);
+    let line = one.line().replace(&one.sha256().to_string(), &one.sha256().to_string().to_uppercase());
+    let forged = Forged::of(&[one]).with_index(&[("index/1/a", format!("{line}\n"))]);
+    refused(&forged.bytes(), &["index/1/a", "line 1", "is not an index line that cargo can read"]);
+}
+
 #[test]
 fn a_line_longer_than_any_is_refused_by_name() {
     let (a, b) = (FakeCrate::new("a", "1.0.0", 60), FakeCrate::new("bb", "0.2.0", 40));

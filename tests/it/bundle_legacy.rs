@@ -243,3 +243,24 @@ proptest! {
         prop_assert!(read(&brotli(&whole), &mut Passing).is_err());
     }
 }
+
+#[test]
+fn a_section_that_is_there_twice_is_refused_by_name() {
+    let mut all = two();
+    let again = all.iter().find(|(path, _)| path == "crates/a/1.0.0/download").cloned().expect("a crate");
+    all.push(again);
+    refused(&brotli(&plain(&all)), &["`crates/a/1.0.0/download` is in it twice"]);
+}
+
+#[test]
+fn an_index_file_of_one_line_without_end_is_refused_by_name() {
+    let mut all = two();
+    let index = all.iter_mut().find(|(path, _)| path == "index/1/a").expect("an index file");
+    index.1 = FakeCrate::new("a", "1.0.0", 60).line().into_bytes();
+    index.1.push(b'\n');
+    index.1 = index.1.repeat(60_000);
+    // Enough that does not shrink, so that it is no bomb by its ratio.
+    let noise = FakeCrate::new("noise", "1.0.0", 200_000).bytes;
+    all.insert(0, ("config/noise".to_owned(), noise));
+    refused(&brotli(&plain(&all)), &["index/1/a", "is larger than an index file may be"]);
+}

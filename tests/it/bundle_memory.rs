@@ -15,16 +15,22 @@ use crate::support::forge::{self, FakeCrate, Forged, assemble, brotli, entry, he
 use crate::support::sandbox::BINARY;
 
 /// Peak memory in KiB of a process that verified the bundle at `path`, and what it said of it.
+fn peak(path: &Path) -> (u64, String) {
+    peak_of("verify", path)
+}
+
+/// The same for `verify` or `import`.
 ///
 /// The process is given a FIFO as its second bundle: when it waits there, it is done with the first and still alive.
-fn peak(path: &Path) -> (u64, String) {
+fn peak_of(verb: &str, path: &Path) -> (u64, String) {
     let folder = tempdir().expect("a folder");
     let fifo = folder.path().join("fifo");
     mknodat(CWD, &fifo, FileType::Fifo, Mode::from(0o600), 0).expect("a fifo");
     let mut child = Command::new(BINARY)
-        .arg("verify")
+        .arg(verb)
         .args([path, &fifo])
         .env("TMPDIR", folder.path())
+        .env("FROSTMIRROR_MIRROR", folder.path().join("mirror"))
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -151,6 +157,56 @@ fn a_bundle_of_many_crates_stays_within_a_kilobyte_each() {
     assert!(said.contains("OK -- 3000 crates"), "{said}");
     assert!(peak < baseline + 64 * 1024 + 3000, "{peak} KiB, where a small bundle takes {baseline} KiB");
     File::open(&many).expect("it is still there");
+}
+
+/// Fifteen thousand index files of a thousand bad lines each, in a bundle of little more than a megabyte.
+#[test]
+fn problems_without_number_are_not_all_kept() {
+    let mut forged = Forged::of(&[FakeCrate::new("a", "1.0.0", 60)]);
+    let config = (forged.manifest.blocks.pop().expect("a block"), forged.payload.pop().expect("its bytes"));
+    for n in 0..12_000 {
+        let text = format!("{n}\n").repeat(1000);
+        forged.group(&[(format!("index/x/{n:05}"), text)], Kind::Index);
+    }
+    forged.manifest.blocks.push(config.0);
+    forged.payload.push(config.1);
+    bounded(&forged.bytes(), "index/x/00000: line 1 is not an index line that cargo can read");
+}
+
+/// Index lines of thirty thousand dependencies each, and no name twice: what an import orders its files by must not
+/// grow with what the bundle does not have.
+#[test]
+fn an_import_does_not_remember_every_name_that_a_line_depends_on() {
+    let crates: Vec<FakeCrate> = (0..72).map(|n| FakeCrate::new(&format!("crate-{n:02}"), "1.0.0", 20)).collect();
+    let mut forged = Forged::of(&crates);
+    let place = forged.place(Kind::Index);
+    let config = (forged.manifest.blocks.remove(place + 1), forged.payload.remove(place + 1));
+    forged.manifest.blocks.truncate(place);
+    forged.payload.truncate(place);
+    let files: Vec<(String, String)> = crates
+        .iter()
+        .enumerate()
+        .map(|(n, one)| {
+            let deps = (0..34_000).map(|m| format!(r#"{{"name":"d{:x}","req":"*"}}"#, n * 34_000 + m));
+            let deps = deps.collect::<Vec<_>>().join(",");
+            let line = one.line().replace(r#""deps":[]"#, &format!(r#""deps":[{deps}]"#));
+            (format!("index/{}", one.id.name.index_path()), line + "\n")
+        })
+        .collect();
+    for three in files.chunks(3) {
+        forged.group(three, Kind::Index);
+    }
+    forged.manifest.blocks.push(config.0);
+    forged.payload.push(config.1);
+    let folder = tempdir().expect("a folder");
+    let small = forge::packed(&forge::some_crates(), folder.path());
+    let (baseline, said) = peak_of("import", &small);
+    assert!(said.contains("Imported"), "{said}");
+    let path = folder.path().join("names.pkg");
+    fs::write(&path, forged.bytes()).expect("a file");
+    let (peak, said) = peak_of("import", &path);
+    assert!(said.contains("Imported 72 crates"), "{said}");
+    assert!(peak < baseline + 64 * 1024, "{peak} KiB, where a small bundle takes {baseline} KiB");
 }
 
 /// Twenty bytes that ask for a window of a gigabyte, in the place of a manifest and of a group.

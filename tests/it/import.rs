@@ -287,7 +287,7 @@ fn folders_and_standard_input_are_imported() {
     assert!(first.is_some() && first < second, "{}", run.stderr);
     let bytes = fs::read(sandbox.path("in/z.pkg")).unwrap();
     let run = sandbox.process(["import", "-", "--mirror", "piped"]).stdin(&bytes).run().ok();
-    run.stderr_has("Imported 1 crates");
+    run.stderr_has("Imported 1 crate ");
     assert_sound(&sandbox.path("piped"));
     fs::create_dir(sandbox.path("empty")).unwrap();
     sandbox.run(["import", "empty", "--mirror", "mirror"]).exits(3).stderr_has("no *.pkg file");

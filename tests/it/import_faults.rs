@@ -10,7 +10,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use frostmirror::artifact::Kind;
-use frostmirror::bundle::format::StoredBytes;
+use frostmirror::bundle::format::{CrateState, StoredBytes};
 use frostmirror::digest::Sha256;
 use frostmirror::event::Silent;
 use frostmirror::mirror::layout::Layout;
@@ -265,5 +265,66 @@ fn a_step_that_fails_takes_back_the_steps_before_it() {
     assert_eq!(everything(&mirror), before);
     fs::remove_file(mirror.join("index/fr")).unwrap();
     sandbox.run(["import", "second.pkg", "--mirror", "mirror"]).ok();
+    assert_sound(&mirror);
+}
+
+#[test]
+fn what_is_brought_back_is_not_counted_twice() {
+    let (sandbox, mirror, _) = before_the_second();
+    let status = |sandbox: &Sandbox| sandbox.run(["status", "--mirror", "mirror"]).ok().stdout.clone();
+    let before = status(&sandbox);
+    fs::remove_file(mirror.join("crates/json-1.0.0.crate")).unwrap();
+    sandbox.run(["import", "first.pkg", "--mirror", "mirror"]).ok();
+    let lines = |text: &str| text.lines().take(2).map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(lines(&status(&sandbox)), lines(&before));
+    fs::remove_file(mirror.join("index/js/on/json")).unwrap();
+    fs::remove_file(mirror.join("crates/json-1.0.0.crate")).unwrap();
+    sandbox.run(["import", "second.pkg", "--mirror", "mirror"]).ok();
+    let counted = sandbox.run(["status", "--mirror", "mirror"]).ok();
+    counted.stdout_has("Crate count: 5\n");
+    assert_sound(&mirror);
+}
+
+/// Whoever made a bundle chose the names in it and of its file; they must not reach the terminal as they are.
+#[test]
+fn no_escape_sequence_of_a_bundle_reaches_the_terminal() {
+    let sandbox = Sandbox::new();
+    let evil = "\u{1b}]0;owned\u{7}\u{1b}[2J.pkg";
+    let good = Make::new("a", 1).ship(Crate::new("json", "1.0.0")).write(&sandbox.path(""), "good.pkg");
+    let needy = Make::new("a", 2).parent(evil).with(Crate::new("json", "1.0.0"), CrateState::Sent);
+    let needy = needy.write(&sandbox.path(""), "needy.pkg");
+    let mut bytes = fs::read(&good).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    fs::write(sandbox.path(format!("bad{evil}")), bytes).unwrap();
+    fs::copy(&good, sandbox.path(format!("good{evil}"))).unwrap();
+    fs::copy(&needy, sandbox.path(format!("needy{evil}"))).unwrap();
+    let names = ["needy.pkg".to_owned(), format!("needy{evil}"), format!("bad{evil}"), format!("good{evil}")];
+    for name in &names {
+        for words in [vec!["import", name, "--mirror", "m"], vec!["verify", name, name], vec!["inspect", name]] {
+            let run = sandbox.run(["--color", "always"].into_iter().chain(words));
+            let seen = format!("{}{}", run.stdout, run.stderr);
+            assert!(!seen.contains("\u{1b}]") && !seen.contains("\u{1b}[2J") && !seen.contains('\u{7}'), "{seen:?}");
+        }
+    }
+}
+
+/// `serve` follows no link out of the mirror, so a crate behind one is not there for any client.
+#[test]
+fn a_crate_that_is_only_a_link_is_placed_again() {
+    let (sandbox, mirror, _) = before_the_second();
+    let status = || sandbox.run(["status", "--mirror", "mirror"]).ok().stdout.lines().take(2).collect::<String>();
+    let (crates, before) = (mirror.join("crates"), status());
+    let bytes = fs::read(crates.join("json-1.0.0.crate")).unwrap();
+    fs::rename(crates.join("json-1.0.0.crate"), sandbox.path("elsewhere")).unwrap();
+    std::os::unix::fs::symlink(sandbox.path("elsewhere"), crates.join("json-1.0.0.crate")).unwrap();
+    fs::remove_file(crates.join("serde-1.0.0.crate")).unwrap();
+    std::os::unix::fs::symlink("nowhere", crates.join("serde-1.0.0.crate")).unwrap();
+    sandbox.run(["import", "first.pkg", "--mirror", "mirror"]).ok().stderr_has("Imported 2 crates");
+    for name in ["json-1.0.0.crate", "serde-1.0.0.crate"] {
+        assert!(crates.join(name).symlink_metadata().unwrap().is_file(), "{name}");
+    }
+    assert_eq!(fs::read(sandbox.path("elsewhere")).unwrap(), bytes);
+    assert_eq!(status(), before);
     assert_sound(&mirror);
 }

@@ -3,5 +3,6 @@
 mod again;
 mod builds;
 mod inputs;
+mod machines;
 mod mirrored;
 pub mod world;

@@ -1,11 +1,13 @@
 //! `up`: a laptop that fetches, imports and serves for itself, today, later, and without a network.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use crate::journey::world::{World, files_in};
 use crate::support::client::{Client, Project};
 use crate::support::crates::Crate;
 use crate::support::sandbox::{Sandbox, Serving};
+use crate::support::upstream::Fault;
 use crate::support::web::get;
 
 fn up(sandbox: &Sandbox, folder: &std::path::Path, words: &[&str]) -> Serving {
@@ -103,4 +105,28 @@ fn the_mirror_and_the_address_may_come_from_the_environment() {
     sandbox.write("depends.toml", "[dependencies]\nleaf = \"0.3\"\n");
     Serving::of(sandbox.process(["up"])).stop().ok();
     assert!(sandbox.path("elsewhere/crates/leaf-0.3.0.crate").is_file());
+}
+
+#[test]
+fn stopped_while_it_fetches_it_leaves_nothing_and_keeps_what_was_downloaded() {
+    let world = World::new();
+    let sandbox = world.sandbox();
+    sandbox.write("depends.toml", "[dependencies]\nengine = \"1\"\n");
+    let hanging = world.upstream.download_path("gears", "1.0.1");
+    world.upstream.always(&hanging, Fault::Hang);
+    let running = sandbox.process(["up", "--bind", "127.0.0.1:0"]).start();
+    let until = Instant::now() + Duration::from_secs(60);
+    while world.upstream.downloads().len() < 5 {
+        assert!(Instant::now() < until, "{}", running.stderr());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // The last of them is on its way to the disk.
+    std::thread::sleep(Duration::from_millis(300));
+    running.terminate().exits(130);
+    assert!(files_in(&sandbox.frostmirror_home().join("up")).is_empty());
+    assert!(files_in(&sandbox.root().join("tmp")).is_empty());
+    world.upstream.heal();
+    world.upstream.clear_log();
+    up(&sandbox, &sandbox.path(""), &[]).stop().ok();
+    assert_eq!(world.upstream.downloads(), [hanging]);
 }

@@ -30,6 +30,8 @@ fn the_second_fetch_downloads_nothing_and_offline_needs_no_upstream() {
     sandbox.run(["fetch", "--offline"]).exits(5).stderr_has("native");
     sandbox.write("depends.toml", "[dependencies]\ntool = \"2\"\n");
     sandbox.run(["fetch", "--offline"]).exits(5).stderr_has("tool");
+    let sandbox = sandbox.env("CARGO_NET_OFFLINE", "true");
+    sandbox.run(["fetch"]).exits(5).stderr_has("tool");
     assert!(world.upstream.requests().is_empty());
 }
 

@@ -117,3 +117,18 @@ fn a_tool_installs_with_and_without_its_own_lock() {
         assert_eq!(String::from_utf8(said.stdout).unwrap(), gears);
     }
 }
+
+#[test]
+fn names_are_found_however_they_are_written() {
+    let world = World::new();
+    let sandbox = world.sandbox();
+    sandbox.write("depends.toml", "[dependencies]\nMixed_Case = \"1\"\nderive-seven = \"0.2\"\nplus = \"1\"\n");
+    import(&sandbox, &[]);
+    let (_serving, client) = served(&sandbox);
+    let app = Project::new("app").write(&sandbox.path("app"));
+    for (written, meant) in [("mixed-case", "Mixed_Case"), ("derive_seven", "derive-seven"), ("plus", "plus")] {
+        client.cargo(&app, ["add", written]).ok();
+        assert!(sandbox.read("app/Cargo.toml").contains(&format!("{meant} = \"")), "{written}");
+    }
+    client.cargo(&app, ["build"]).ok();
+}

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::world::{EVERY_FORM, World, every_form_set, listed, owned};
+use super::world::{EVERY_FORM, World, every_form_set, files_in, listed, owned};
 use crate::support::crates::index_path;
 use crate::support::web::get;
 
@@ -85,4 +85,26 @@ fn a_damaged_bundle_is_refused_by_name_and_the_mirror_stays_as_it_was() {
     let whole = sandbox.write("whole.pkg", &bundle);
     sandbox.run(["import".as_ref(), whole.as_os_str()]).ok();
     assert!(mirror.join("crates/turbo-0.9.3.crate").is_file());
+}
+
+#[test]
+fn a_record_that_rotted_is_passed_over_for_the_one_before_it() {
+    let world = World::new();
+    let sandbox = world.sandbox();
+    for name in ["leaf", "plus"] {
+        sandbox.write("depends.toml", format!("[dependencies]\n{name} = \"*\"\n"));
+        let bundle = sandbox.run(["fetch"]).ok().path();
+        sandbox.run(["import".as_ref(), bundle.as_os_str(), "--mirror".as_ref(), "mirror".as_ref()]).ok();
+    }
+    let imports = || {
+        let run = sandbox.run(["status", "--mirror", "mirror", "--message-format", "json"]).ok();
+        let status: serde_json::Value = serde_json::from_str(run.stdout.lines().next().unwrap()).unwrap();
+        status["imports"].as_u64().unwrap()
+    };
+    assert_eq!(imports(), 2);
+    let mut records = files_in(&sandbox.path("mirror/.frostmirror/ledger"));
+    for path in [sandbox.path("mirror/manifest.json"), records.pop().unwrap()] {
+        fs::write(path, "rotten").unwrap();
+    }
+    assert_eq!(imports(), 1);
 }

@@ -1,0 +1,110 @@
+//! The way across the gap with the real crates.io, as the README walks it, when FROSTMIRROR_TEST_NETWORK is 1.
+//!
+//! It has no harness, so that a run without the network says that it was skipped instead of that it passed.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+#![allow(clippy::print_stdout, reason = "this is a test's own report")]
+
+#[allow(dead_code, reason = "a tool box, of which this test needs a few tools")]
+#[path = "it/support/mod.rs"]
+mod support;
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use support::client::{Client, Project};
+use support::sandbox::Sandbox;
+
+const SWITCH: &str = "FROSTMIRROR_TEST_NETWORK";
+
+fn main() {
+    if std::env::var_os(SWITCH).is_none_or(|value| value != "1") {
+        println!("\ntest result: ok. 0 passed; 0 failed; 1 skipped: set {SWITCH}=1 to try the real crates.io\n");
+        return;
+    }
+    println!("\nrunning 1 test");
+    across_the_gap();
+    println!("test across_the_gap ... ok\n\ntest result: ok. 1 passed; 0 failed; 0 skipped\n");
+}
+
+/// Says how long each step took.
+struct Watch(Instant);
+
+impl Watch {
+    fn lap(&mut self, what: &str) {
+        println!("  {:>7.1} s  {what}", self.0.elapsed().as_secs_f64());
+        self.0 = Instant::now();
+    }
+}
+
+/// A machine with the network as this process has it.
+fn online() -> Sandbox {
+    let mut sandbox = Sandbox::new().timeout(Duration::from_secs(600));
+    for name in ["http_proxy", "https_proxy", "no_proxy", "HTTPS_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"] {
+        sandbox = match std::env::var(name) {
+            Ok(value) => sandbox.env(name, &value),
+            Err(_) => sandbox.without_env(name),
+        };
+    }
+    sandbox
+}
+
+fn across_the_gap() {
+    let mut watch = Watch(Instant::now());
+    let sandbox = online();
+    let depends = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/depends/real.toml");
+    std::fs::copy(depends, sandbox.path("depends.toml")).unwrap();
+    let fetched = sandbox.run(["fetch"]).ok();
+    let bundle = fetched.path();
+    let size = bundle.metadata().unwrap().len();
+    watch.lap(&format!("fetch: {} MB", size / 1_000_000));
+    sandbox.run(["fetch"]).ok().stderr_has("(0 downloaded");
+    watch.lap("fetch again, which downloads nothing");
+    sandbox.run(["fetch", "--offline"]).ok();
+    watch.lap("fetch --offline");
+
+    // From here on nothing but loopback: another machine.
+    let offline = Sandbox::new();
+    let carried = offline.path(bundle.file_name().unwrap());
+    std::fs::copy(&bundle, &carried).unwrap();
+    let verified = offline.run(["verify".as_ref(), carried.as_os_str()]).ok();
+    let count: usize = verified.line().split(' ').nth(2).and_then(|word| word.parse().ok()).unwrap();
+    assert!(count > 200, "{}", verified.line());
+    watch.lap(&format!("verify: {}", verified.line()));
+    offline.run(["import".as_ref(), carried.as_os_str()]).ok();
+    offline.run(["status"]).ok().stdout_has(&format!("Crate count: {count}\n"));
+    watch.lap("import");
+
+    let serving = offline.serve::<&str>([]);
+    let configured = |words: &[&str]| {
+        let client = Client::new();
+        let process = offline.process(["setup", "--write"].iter().chain(words));
+        process.envs([("CARGO_HOME", client.cargo_home())]).run().ok();
+        client
+    };
+    let client = configured(&["--url", serving.url()]);
+    let app = project().write(&offline.path("app"));
+    client.cargo(&app, ["generate-lockfile"]).ok();
+    watch.lap("cargo generate-lockfile");
+    client.cargo(&app, ["build", "--locked"]).ok();
+    watch.lap("cargo build --locked, served");
+    serving.stop().ok();
+    let client = configured(&["--local"]);
+    client.cargo(&app, ["fetch", "--locked"]).ok();
+    client.cargo(&app, ["check", "--locked"]).ok();
+    watch.lap("cargo check --locked, from the disk");
+}
+
+/// A program that stands on a good part of the list.
+fn project() -> Project {
+    Project::new("app")
+        .dep("anyhow", "1")
+        .dep("regex", "1.11")
+        .dep("tempfile", "3")
+        .dep("rand", "0.9")
+        .dep_with("uuid", "1", &["v4", "serde"])
+        .dep_with("serde", "1", &["derive"])
+        .dep("serde_json", "1")
+        .dep_with("clap", "4.5", &["derive", "env"])
+        .dep_with("tokio", "1", &["full"])
+        .main("fn main() { println!(\"{}\", regex::Regex::new(\"a+\").unwrap().is_match(\"caat\")); }\n")
+}
