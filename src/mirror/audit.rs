@@ -16,10 +16,10 @@
 //! All problems are returned and nothing is decided. Which digest is right, where two differ: the one on record while the
 //! line fits its record or has been altered, the ledger's where a line has no record, else the line's own.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 
-use super::head::Counts;
+use super::head::{Counts, Head};
 use super::layout::{self, Layout};
 use super::link::{self, LinkState};
 use super::lock::AddGuard;
@@ -130,13 +130,19 @@ impl Pass {
     /// Looks at everything; files that are in `good` with the digest that they must have are not hashed again.
     pub(super) fn run(layout: &Layout, good: &Good, sink: &dyn Sink) -> Result<Pass, store::Error> {
         let listing = Listing::read(layout)?;
-        let books = Books::read(layout)?;
-        let bytes = books.head.as_ref().map_or(0, |head| head.counts.bytes);
+        let bytes = Head::read_file(layout)?.map_or(0, |head| head.counts.bytes);
         let items = (listing.crates.len() + listing.places().count()) as u64;
         sink.event(Event::Begin { phase: Phase::Verifying, items, bytes });
+        // One thread reads the ledger while the others hash.
+        let (books, digests) = std::thread::scope(|scope| {
+            let reading = scope.spawn(|| Books::read(layout));
+            let digests = blob::hash_all(layout, &listing.crates, good, sink);
+            (reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), digests)
+        });
+        let books = books?;
         let names = name::read_all(layout, &listing, &books, sink);
         let expected: HashMap<&CrateId, Sha256> = names.iter().flat_map(NameState::expected).collect();
-        let blobs = blob::hash_all(layout, &listing.crates, &expected, good, sink);
+        let blobs = blob::judge_all(layout, &listing.crates, digests, &expected);
         sink.event(Event::End { phase: Phase::Verifying });
         let counts = Counts {
             crates: listing.index.len() as u64,
@@ -193,10 +199,10 @@ impl Pass {
                 state => self.problems.push(Problem::new("crates/index", Fault::Link { state: state.to_string() })),
             }
         }
-        let known: BTreeSet<&CrateId> = self.names.iter().flat_map(NameState::known).collect();
+        let known: HashSet<&CrateId> = self.names.iter().flat_map(NameState::known).collect();
         for (id, named) in self.books.current() {
             if !known.contains(id) {
-                let fault = Fault::NotInIndex { id: id.clone(), record: named.record.clone() };
+                let fault = Fault::NotInIndex { id: id.clone(), record: named.record.to_string() };
                 self.problems.push(Problem::new(format!("index/{}", id.name.index_path()), fault));
                 self.repairs.insert(id.clone(), named.sha256);
             }
@@ -228,7 +234,7 @@ impl Pass {
 
 /// The name of a crate by the place of its index file: as a file or a record spells it, else in lower case.
 fn spelled(place: &str, listing: &Listing, books: &Books) -> Option<CrateName> {
-    let known = listing.spelling.get(place).or_else(|| books.spelling.get(place));
+    let known = listing.spelling.get(place).or_else(|| books.spelled(place));
     known.cloned().or_else(|| place.rsplit('/').next()?.parse().ok())
 }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use super::problem::Fault;
 use super::{Good, in_parallel};
 use crate::crate_id::CrateId;
-use crate::digest::{Hasher, Sha256};
+use crate::digest::{BUFFER, Hasher, Sha256};
 use crate::event::{Event, Phase, Sink};
 use crate::mirror::layout::Layout;
 
@@ -32,37 +32,54 @@ impl Blob {
     }
 }
 
-/// Hashes the files of `crates`, other than those that are in `good` with the digest expected now.
-pub(super) fn hash_all(
-    layout: &Layout,
-    crates: &[CrateId],
-    expected: &HashMap<&CrateId, Sha256>,
-    good: &Good,
-    sink: &dyn Sink,
-) -> HashMap<CrateId, Blob> {
-    let blobs = in_parallel(crates, |id, buffer| {
-        let path = layout.crate_file(id);
-        let blob = match (expected.get(id), good.get(id)) {
-            (None, _) => Blob::Unnamed { length: length_of(&path) },
-            (Some(expected), Some((sha256, length))) if expected == sha256 => {
-                Blob::Good { sha256: *sha256, length: *length }
-            }
-            (Some(expected), _) => hash(&path, *expected, buffer),
+/// Digest and length of a file, or what the system says instead.
+pub(super) type Digest = Result<(Sha256, u64), String>;
+
+/// Hashes the files of `crates`, other than those that are in `good`; in their order.
+pub(super) fn hash_all(layout: &Layout, crates: &[CrateId], good: &Good, sink: &dyn Sink) -> Vec<Digest> {
+    in_parallel(crates, |id, buffer| {
+        let hashed = match good.get(id) {
+            Some(known) => Ok(*known),
+            None => digest(&layout.crate_file(id), buffer).map_err(|error| error.to_string()),
         };
-        sink.event(Event::Advance { phase: Phase::Verifying, items: 1, bytes: blob.length() });
-        blob
-    });
-    crates.iter().cloned().zip(blobs).collect()
+        let bytes = hashed.as_ref().map_or(0, |(_, length)| *length);
+        sink.event(Event::Advance { phase: Phase::Verifying, items: 1, bytes });
+        hashed
+    })
 }
 
-fn hash(path: &Path, expected: Sha256, buffer: &mut [u8]) -> Blob {
-    match digest(path, buffer) {
+/// Holds the digests of `crates` against those expected.
+pub(super) fn judge_all(
+    layout: &Layout,
+    crates: &[CrateId],
+    digests: Vec<Digest>,
+    expected: &HashMap<&CrateId, Sha256>,
+) -> HashMap<CrateId, Blob> {
+    let judged = crates.iter().zip(digests).map(|(id, digest)| {
+        let path = layout.crate_file(id);
+        (id.clone(), judge(&path, digest, expected.get(id).copied()))
+    });
+    judged.collect()
+}
+
+fn judge(path: &Path, hashed: Digest, expected: Option<Sha256>) -> Blob {
+    let Some(expected) = expected else {
+        return Blob::Unnamed { length: length_of(path) };
+    };
+    match hashed {
         Ok((sha256, length)) if sha256 == expected => Blob::Good { sha256, length },
-        Ok((actual, length)) => Blob::Bad { expected, fault: Fault::Digest { expected, actual }, length },
-        Err(error) => {
-            Blob::Bad { expected, fault: Fault::Unreadable { why: error.to_string() }, length: length_of(path) }
-        }
+        // What was good for another line is read once more: it may have been replaced together with it.
+        Ok(_) => match digest(path, &mut vec![0; BUFFER]) {
+            Ok((sha256, length)) if sha256 == expected => Blob::Good { sha256, length },
+            Ok((actual, length)) => Blob::Bad { expected, fault: Fault::Digest { expected, actual }, length },
+            Err(error) => unreadable(path, expected, error.to_string()),
+        },
+        Err(why) => unreadable(path, expected, why),
     }
+}
+
+fn unreadable(path: &Path, expected: Sha256, why: String) -> Blob {
+    Blob::Bad { expected, fault: Fault::Unreadable { why }, length: length_of(path) }
 }
 
 /// As [`Sha256::of_file`], with a buffer that is used again: small files are many.

@@ -1,7 +1,9 @@
 //! Head and ledger: read whole, and held against each other.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
+use std::sync::{Arc, OnceLock};
 
 use super::problem::{Fault, HeadFault, Problem};
 use crate::bundle::format::{CrateState, Manifest};
@@ -24,8 +26,8 @@ pub(in crate::mirror) struct Books {
     pub(in crate::mirror) unreadable: Vec<String>,
     /// Every crate that a record names, as the last one that does.
     pub(in crate::mirror) named: HashMap<CrateId, Named>,
-    /// How the names of crates are spelled, by the place of their index file.
-    pub(super) spelling: HashMap<String, CrateName>,
+    /// How names are spelled, by the place of their index file.
+    spelling: OnceLock<HashMap<String, CrateName>>,
 }
 
 /// The first lines of a record.
@@ -41,7 +43,7 @@ pub(in crate::mirror) struct Named {
     /// Its digest.
     pub(in crate::mirror) sha256: Sha256,
     /// The record that says so.
-    pub(in crate::mirror) record: String,
+    pub(in crate::mirror) record: Arc<str>,
     /// Its file was left out and never sent.
     left_out: bool,
     /// The newest record of a lineage of the head names it as held.
@@ -58,46 +60,46 @@ impl Books {
             records: Vec::new(),
             unreadable: Vec::new(),
             named: HashMap::new(),
-            spelling: HashMap::new(),
+            spelling: OnceLock::new(),
         };
+        let lineages = books.head.iter().flat_map(|head| &head.lineages);
+        let newest: HashSet<String> = lineages.map(|lineage| lineage.record.clone()).collect();
         for name in ledger::names(layout)? {
             // What the system cannot read is of as little use as what is no record.
             match ledger::read(layout, &name).ok().flatten().filter(|record| belongs(&name, &record.manifest)) {
-                Some(record) => books.take(name, record),
+                Some(record) => books.take(&name, record, newest.contains(&name)),
                 None => books.unreadable.push(name),
-            }
-        }
-        let newest: Vec<String> =
-            books.head.iter().flat_map(|head| &head.lineages).map(|lineage| lineage.record.clone()).collect();
-        for name in newest {
-            if !books.has(&name) {
-                continue;
-            }
-            let Ok(Some(record)) = ledger::read(layout, &name) else { continue };
-            for one in &record.manifest.crates {
-                let held = matches!(one.state, CrateState::Shipped | CrateState::Sent);
-                if let (true, Some(named)) = (held, books.named.get_mut(&one.id())) {
-                    named.current = true;
-                }
             }
         }
         Ok(books)
     }
 
-    fn take(&mut self, name: String, record: Record) {
+    fn take(&mut self, name: &str, record: Record, newest: bool) {
+        let record_name: Arc<str> = name.into();
+        self.named.reserve(record.manifest.crates.len());
         for one in &record.manifest.crates {
-            self.spelling.entry(one.name.index_path()).or_insert_with(|| one.name.clone());
+            let held = matches!(one.state, CrateState::Shipped | CrateState::Sent);
             let left_out = one.state == CrateState::IndexOnly;
-            let before = self
-                .named
-                .insert(one.id(), Named { sha256: one.sha256, record: name.clone(), left_out, current: false });
-            if let (Some(before), Some(named)) = (before, self.named.get_mut(&one.id())) {
-                // It came with some bundle, or came with none.
-                named.left_out &= before.left_out;
+            let (sha256, record) = (one.sha256, record_name.clone());
+            let named = Named { sha256, record, left_out, current: newest && held };
+            match self.named.entry(one.id()) {
+                Entry::Vacant(place) => {
+                    place.insert(named);
+                }
+                Entry::Occupied(mut before) => {
+                    // It came with some bundle, or came with none.
+                    let (left_out, current) = (before.get().left_out, before.get().current);
+                    before.insert(Named {
+                        left_out: named.left_out && left_out,
+                        current: named.current || current,
+                        ..named
+                    });
+                }
             }
         }
         let Manifest { id, created, lineage, .. } = record.manifest;
-        let lineage = LineageHead { id: lineage.id, sequence: lineage.sequence, bundle: id, created, record: name };
+        let lineage =
+            LineageHead { id: lineage.id, sequence: lineage.sequence, bundle: id, created, record: name.to_owned() };
         self.records.push(Headline { head: record.head, lineage });
     }
 
@@ -114,6 +116,12 @@ impl Books {
     /// Whether the ledger names the crate and no bundle ever brought its file.
     pub(in crate::mirror) fn left_out(&self, id: &CrateId) -> bool {
         self.named.get(id).is_some_and(|named| named.left_out)
+    }
+
+    /// How the ledger spells the name whose index file is at `place`; asked only where index files are lost.
+    pub(super) fn spelled(&self, place: &str) -> Option<&CrateName> {
+        let by_place = || self.named.keys().map(|id| (id.name.index_path(), id.name.clone())).collect();
+        self.spelling.get_or_init(by_place).get(place)
     }
 
     /// Crates that the newest bundle of a lineage brought or relied on.

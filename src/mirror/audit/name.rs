@@ -9,7 +9,7 @@ use super::books::Books;
 use super::listing::Listing;
 use super::problem::{Fault, Problem};
 use super::{in_parallel, spelled};
-use crate::crate_id::{CrateId, Version};
+use crate::crate_id::{CrateId, CrateName, Version};
 use crate::digest::Sha256;
 use crate::event::{Event, Phase, Sink};
 use crate::index_line::IndexLine;
@@ -133,7 +133,8 @@ impl Reading<'_> {
         for (number, state) in by_version.values() {
             self.judge(*number, state, books, &index_shown, &records_shown);
         }
-        let lost = self.lost(&records, &by_version, spelled(self.place, listing, books), &index_shown);
+        let place = self.place;
+        let lost = self.lost(&records, &by_version, || spelled(place, listing, books), &index_shown);
         let lines: Vec<LineState> = by_version.into_values().map(|(_, state)| state).collect();
         if let (true, Some(line)) = (garbage && self.repairs.is_empty(), lines.first()) {
             // Any line of the name makes an import write the file anew.
@@ -188,7 +189,7 @@ impl Reading<'_> {
             }
         }
         if let Some(named) = books.named.get(&state.id).filter(|named| named.sha256 != state.cksum) {
-            let record = named.record.clone();
+            let record = named.record.to_string();
             self.problems.push(Problem::new(index, Fault::LedgerChecksum { id: id(), record }));
         }
     }
@@ -198,12 +199,16 @@ impl Reading<'_> {
         &mut self,
         records: &[LineRecord],
         by_version: &BTreeMap<Version, (usize, LineState)>,
-        name: Option<crate::crate_id::CrateName>,
+        spelled: impl FnOnce() -> Option<CrateName>,
         shown: &str,
     ) -> Vec<LineState> {
-        let name = by_version.values().next().map(|(_, state)| state.id.name.clone()).or(name);
+        let mut gone = records.iter().filter(|record| !by_version.contains_key(&record.version)).peekable();
+        if gone.peek().is_none() {
+            return Vec::new();
+        }
+        let name = by_version.values().next().map(|(_, state)| state.id.name.clone()).or_else(spelled);
         let mut lost: BTreeMap<&Version, LineState> = BTreeMap::new();
-        for record in records.iter().filter(|record| !by_version.contains_key(&record.version)) {
+        for record in gone {
             let Some(name) = name.clone() else { continue };
             let id = CrateId { name, version: record.version.clone() };
             lost.entry(&record.version).or_insert(LineState {
