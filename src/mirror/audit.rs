@@ -16,7 +16,7 @@
 //! All problems are returned and nothing is decided. Which digest is right, where two differ: the one on record while the
 //! line fits its record or has been altered, the ledger's where a line has no record, else the line's own.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
 use super::head::{Counts, Head};
@@ -54,11 +54,11 @@ pub struct Audit {
     pub problems: Vec<Problem>,
     /// What must be fetched again, by name and version.
     pub repairs: Vec<Repair>,
-    good: Good,
+    blobs: Blobs,
 }
 
-/// Crates whose file had this digest, and its length; they need not be hashed twice in one audit.
-type Good = HashMap<CrateId, (Sha256, u64)>;
+/// How each crate's file is. What was good need not be hashed twice in one audit.
+type Blobs = HashMap<CrateId, Blob>;
 
 /// A mirror that cannot be audited.
 #[derive(Debug, thiserror::Error)]
@@ -83,7 +83,7 @@ pub enum Error {
 /// There is no mirror; a folder cannot be listed. A file that cannot be read is a problem, not an error.
 pub fn audit(layout: &Layout, sink: &dyn Sink) -> Result<Audit, Error> {
     require_mirror(layout)?;
-    Ok(Pass::run(layout, &Good::new(), sink)?.into_audit())
+    Ok(Pass::run(layout, &Blobs::new(), sink)?.into_audit())
 }
 
 /// Refuses a path where no mirror is.
@@ -104,7 +104,7 @@ impl AddGuard {
     /// # Errors
     /// As for [`audit()`].
     pub fn audit_again(&self, first: &Audit, sink: &dyn Sink) -> Result<Audit, Error> {
-        let mut pass = Pass::run(&self.layout, &first.good, sink)?;
+        let mut pass = Pass::run(&self.layout, &first.blobs, sink)?;
         if link::link_state(&self.layout) == LinkState::Missing && !link::is_possible(&self.layout) {
             pass.problems.retain(|problem| !matches!(problem.fault, Fault::Link { .. }));
         }
@@ -117,7 +117,7 @@ pub(super) struct Pass {
     /// What each index file and its records say.
     pub(super) names: Vec<NameState>,
     /// How each crate's file is.
-    pub(super) blobs: HashMap<CrateId, Blob>,
+    pub(super) blobs: Blobs,
     /// Head and ledger.
     pub(super) books: Books,
     /// What is on disk.
@@ -127,8 +127,8 @@ pub(super) struct Pass {
 }
 
 impl Pass {
-    /// Looks at everything; files that are in `good` with the digest that they must have are not hashed again.
-    pub(super) fn run(layout: &Layout, good: &Good, sink: &dyn Sink) -> Result<Pass, store::Error> {
+    /// Looks at everything; files that were good `before` are not hashed again.
+    pub(super) fn run(layout: &Layout, before: &Blobs, sink: &dyn Sink) -> Result<Pass, store::Error> {
         let listing = Listing::read(layout)?;
         let bytes = Head::read_file(layout)?.map_or(0, |head| head.counts.bytes);
         let items = (listing.crates.len() + listing.places().count()) as u64;
@@ -136,13 +136,15 @@ impl Pass {
         // One thread reads the ledger while the others hash.
         let (books, digests) = std::thread::scope(|scope| {
             let reading = scope.spawn(|| Books::read(layout));
-            let digests = blob::hash_all(layout, &listing.crates, good, sink);
+            let digests = blob::hash_all(layout, &listing.crates, before, sink);
             (reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), digests)
         });
         let books = books?;
         let names = name::read_all(layout, &listing, &books, sink);
         let expected: HashMap<&CrateId, Sha256> = names.iter().flat_map(NameState::expected).collect();
         let blobs = blob::judge_all(layout, &listing.crates, digests, &expected);
+        let lost: Vec<CrateId> =
+            books.current().map(|(id, _)| id).filter(|id| !expected.contains_key(id)).cloned().collect();
         sink.event(Event::End { phase: Phase::Verifying });
         let counts = Counts {
             crates: listing.index.len() as u64,
@@ -152,7 +154,7 @@ impl Pass {
         let mut pass = Pass { names, blobs, books, counts, problems: listing.problems, repairs: BTreeMap::new() };
         pass.judge_names();
         pass.judge_blobs();
-        pass.judge_books(layout);
+        pass.judge_books(layout, &lost);
         Ok(pass)
     }
 
@@ -187,7 +189,7 @@ impl Pass {
         }
     }
 
-    fn judge_books(&mut self, layout: &Layout) {
+    fn judge_books(&mut self, layout: &Layout, lost: &[CrateId]) {
         if was_torn(layout) {
             self.problems.push(Problem::new(".frostmirror/staging/placing", Fault::Torn));
         }
@@ -199,13 +201,10 @@ impl Pass {
                 state => self.problems.push(Problem::new("crates/index", Fault::Link { state: state.to_string() })),
             }
         }
-        let known: HashSet<&CrateId> = self.names.iter().flat_map(NameState::known).collect();
-        for (id, named) in self.books.current() {
-            if !known.contains(id) {
-                let fault = Fault::NotInIndex { id: id.clone(), record: named.record.to_string() };
-                self.problems.push(Problem::new(format!("index/{}", id.name.index_path()), fault));
-                self.repairs.insert(id.clone(), named.sha256);
-            }
+        for (id, named) in lost.iter().filter_map(|id| Some((id, self.books.named.get(id)?))) {
+            let fault = Fault::NotInIndex { id: id.clone(), record: named.record.to_string() };
+            self.problems.push(Problem::new(format!("index/{}", id.name.index_path()), fault));
+            self.repairs.insert(id.clone(), named.sha256);
         }
     }
 
@@ -214,20 +213,18 @@ impl Pass {
         let Pass { blobs, mut problems, repairs, .. } = self;
         problems.sort();
         problems.dedup();
-        let good: Good = blobs
-            .into_iter()
-            .filter_map(|(id, blob)| match blob {
-                Blob::Good { sha256, length } => Some((id, (sha256, length))),
-                _ => None,
-            })
-            .collect();
+        let lengths = blobs.values().filter_map(|blob| match blob {
+            Blob::Good { length, .. } => Some(*length),
+            _ => None,
+        });
+        let (crates, bytes) = lengths.fold((0, 0), |(crates, bytes), length| (crates + 1, bytes + length));
         Audit {
-            crates: good.len() as u64,
-            bytes: good.values().map(|(_, length)| length).sum(),
+            crates,
+            bytes,
             artifacts: 0,
             problems,
             repairs: repairs.into_iter().map(|(id, sha256)| Repair { id, sha256 }).collect(),
-            good,
+            blobs,
         }
     }
 }

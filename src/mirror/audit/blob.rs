@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use super::problem::Fault;
-use super::{Good, in_parallel};
+use super::{Blobs, in_parallel};
 use crate::crate_id::CrateId;
 use crate::digest::{BUFFER, Hasher, Sha256};
 use crate::event::{Event, Phase, Sink};
@@ -35,12 +35,12 @@ impl Blob {
 /// Digest and length of a file, or what the system says instead.
 pub(super) type Digest = Result<(Sha256, u64), String>;
 
-/// Hashes the files of `crates`, other than those that are in `good`; in their order.
-pub(super) fn hash_all(layout: &Layout, crates: &[CrateId], good: &Good, sink: &dyn Sink) -> Vec<Digest> {
+/// Hashes the files of `crates`, other than those that were good `before`; in their order.
+pub(super) fn hash_all(layout: &Layout, crates: &[CrateId], before: &Blobs, sink: &dyn Sink) -> Vec<Digest> {
     in_parallel(crates, |id, buffer| {
-        let hashed = match good.get(id) {
-            Some(known) => Ok(*known),
-            None => digest(&layout.crate_file(id), buffer).map_err(|error| error.to_string()),
+        let hashed = match before.get(id) {
+            Some(Blob::Good { sha256, length }) => Ok((*sha256, *length)),
+            _ => digest(&layout.crate_file(id), buffer).map_err(|error| error.to_string()),
         };
         let bytes = hashed.as_ref().map_or(0, |(_, length)| *length);
         sink.event(Event::Advance { phase: Phase::Verifying, items: 1, bytes });
@@ -54,7 +54,7 @@ pub(super) fn judge_all(
     crates: &[CrateId],
     digests: Vec<Digest>,
     expected: &HashMap<&CrateId, Sha256>,
-) -> HashMap<CrateId, Blob> {
+) -> Blobs {
     let judged = crates.iter().zip(digests).map(|(id, digest)| {
         let path = layout.crate_file(id);
         (id.clone(), judge(&path, digest, expected.get(id).copied()))

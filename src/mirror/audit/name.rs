@@ -5,6 +5,8 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use serde::Deserialize;
+
 use super::books::Books;
 use super::listing::Listing;
 use super::problem::{Fault, Problem};
@@ -12,7 +14,7 @@ use super::{in_parallel, spelled};
 use crate::crate_id::{CrateId, CrateName, Version};
 use crate::digest::Sha256;
 use crate::event::{Event, Phase, Sink};
-use crate::index_line::IndexLine;
+use crate::index_line::{IndexLine, InvalidLine};
 use crate::mirror::layout::Layout;
 use crate::mirror::lines::{self, LineRecord};
 
@@ -67,11 +69,6 @@ impl NameState {
     pub(super) fn expected(&self) -> impl Iterator<Item = (&CrateId, Sha256)> {
         self.lines.iter().chain(&self.lost).map(|line| (&line.id, line.cksum))
     }
-
-    /// Every version that the file or the records know.
-    pub(super) fn known(&self) -> impl Iterator<Item = &CrateId> {
-        self.lines.iter().chain(&self.lost).map(|line| &line.id)
-    }
 }
 
 /// Reads every index file and its records.
@@ -108,8 +105,7 @@ impl Reading<'_> {
 
         let mut by_version: BTreeMap<Version, (usize, LineState)> = BTreeMap::new();
         let mut garbage = false;
-        for (number, line) in self.sound_lines(&text, &index_shown, &mut garbage) {
-            let digest = Sha256::of(line.raw.as_bytes());
+        for (number, line, digest) in self.sound_lines(&text, &records, &index_shown, &mut garbage) {
             let (state, contradiction) = stand(line, digest, &records, books);
             if contradiction {
                 self.problems.push(Problem::new(&records_shown, Fault::RecordChecksum { id: state.id.clone() }));
@@ -157,16 +153,26 @@ impl Reading<'_> {
         }
     }
 
-    fn sound_lines(&mut self, text: &str, shown: &str, garbage: &mut bool) -> Vec<(usize, IndexLine)> {
-        let mut sound: Vec<(usize, IndexLine)> = Vec::new();
+    fn sound_lines(
+        &mut self,
+        text: &str,
+        records: &[LineRecord],
+        shown: &str,
+        garbage: &mut bool,
+    ) -> Vec<(usize, Line, Sha256)> {
+        let mut sound: Vec<(usize, Line, Sha256)> = Vec::new();
         for (at, raw) in text.lines().enumerate().filter(|(_, raw)| !raw.is_empty()) {
             let number = at + 1;
-            let fault = match IndexLine::parse(raw) {
+            let digest = Sha256::of(raw.as_bytes());
+            // What is on record was read in full when it came.
+            let on_record = records.iter().any(|record| record.line == digest);
+            let line = if on_record { Line::glance(raw) } else { None };
+            let fault = match line.map_or_else(|| Line::parse(raw), Ok) {
                 Err(_) => Fault::Garbage { number },
                 Ok(line) => {
-                    let other = sound.first().is_some_and(|(_, first)| first.id.name != line.id.name);
+                    let other = sound.first().is_some_and(|(_, first, _)| first.id.name != line.id.name);
                     if !other && line.id.name.index_path() == self.place {
-                        sound.push((number, line));
+                        sound.push((number, line, digest));
                         continue;
                     }
                     Fault::Misplaced { number, id: line.id }
@@ -227,8 +233,33 @@ impl Reading<'_> {
     }
 }
 
+/// What is needed of a line.
+struct Line {
+    id: CrateId,
+    cksum: Sha256,
+}
+
+impl Line {
+    /// Reads the whole line, as cargo would.
+    fn parse(raw: &str) -> Result<Line, InvalidLine> {
+        IndexLine::parse(raw).map(|line| Line { id: line.id, cksum: line.cksum })
+    }
+
+    /// Reads no more than is needed; dependencies are the larger part of an index.
+    fn glance(raw: &str) -> Option<Line> {
+        #[derive(Deserialize)]
+        struct Head {
+            name: String,
+            vers: String,
+            cksum: Sha256,
+        }
+        let Head { name, vers, cksum } = serde_json::from_str(raw).ok()?;
+        Some(Line { id: CrateId::parse(&name, &vers).ok()?, cksum })
+    }
+}
+
 /// How a line stands with the records, and whether the one that it fits states another checksum.
-fn stand(line: IndexLine, digest: Sha256, records: &[LineRecord], books: &Books) -> (LineState, bool) {
+fn stand(line: Line, digest: Sha256, records: &[LineRecord], books: &Books) -> (LineState, bool) {
     let mut of_version = records.iter().filter(|record| record.version == line.id.version).peekable();
     let first = of_version.peek().map(|record| record.cksum);
     let fitting = of_version.filter(|record| record.line == digest).max_by_key(|record| record.read);
