@@ -1,11 +1,14 @@
 //! The command line: verbs and global flags. `command()` is what completions, man pages and help tests are made from.
 
-use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::cmd;
 use crate::cmd::Context;
 use crate::env::Env;
-use crate::failure::{EXIT_CODES, Failure};
+use crate::failure::{Class, EXIT_CODES, Failure};
 use crate::report::{ColorChoice, Form, Loudness, Report};
 
 /// Bring Rust across an air gap.
@@ -109,6 +112,9 @@ pub enum Verb {
     /// Show what a bundle's manifest says
     #[command(after_help = EXIT_CODES)]
     Inspect(cmd::inspect::Args),
+    /// Show what a bundle changes against another
+    #[command(after_help = EXIT_CODES)]
+    Diff(cmd::diff::Args),
     /// Verify bundles and place them in a mirror, all or nothing
     #[command(after_help = EXIT_CODES)]
     Import(cmd::import::Args),
@@ -121,6 +127,9 @@ pub enum Verb {
     /// Say what a mirror holds
     #[command(after_help = EXIT_CODES)]
     Status(cmd::status::Args),
+    /// List the crates that a mirror or a bundle holds
+    #[command(after_help = EXIT_CODES)]
+    List(cmd::list::Args),
     /// Print or write cargo's configuration for a mirror
     #[command(after_help = EXIT_CODES)]
     Setup(cmd::setup::Args),
@@ -137,6 +146,49 @@ pub fn command() -> clap::Command {
     Cli::command()
 }
 
+/// Reads the command line. What is no command line, and help, is told here and now, in the form and the colours that were
+/// asked for as far as the words can be made out; the exit code.
+pub fn parse(words: &[OsString], env: &Env) -> Result<Cli, ExitCode> {
+    let asked = asked(words);
+    let report = asked.report(env);
+    let parsed = command().color(report.clap_colors()).try_get_matches_from(words);
+    let error = match parsed.and_then(|mut matches| Cli::from_arg_matches_mut(&mut matches)) {
+        Ok(cli) => return Ok(cli),
+        Err(error) => error,
+    };
+    let help = !error.use_stderr();
+    if report.is_json() && !help {
+        let text = error.to_string();
+        let text = text.trim().trim_start_matches("error: ");
+        report.failed(&Failure::new(Class::Usage, text));
+    } else {
+        // Nobody is left to be told that this cannot be told.
+        let _gone = error.print().is_err();
+    }
+    Err(ExitCode::from(if help { 0 } else { Class::Usage.code() }))
+}
+
+/// The global flags among words that may not be a command line; what cannot be made out is as if it were not there.
+fn asked(words: &[OsString]) -> Global {
+    let value_of = |flag: &str| {
+        let words: Vec<&str> = words.iter().filter_map(|word| word.to_str()).take_while(|word| *word != "--").collect();
+        let pairs = words.iter().zip(words.iter().skip(1).chain(std::iter::once(&"")));
+        let given = pairs.filter_map(|(word, next)| match word.strip_prefix(flag)? {
+            "" => Some((*next).to_owned()),
+            rest => rest.strip_prefix('=').map(str::to_owned),
+        });
+        given.last()
+    };
+    Global {
+        verbose: 0,
+        quiet: false,
+        color: value_of("--color").and_then(|value| ColorWhen::from_str(&value, true).ok()),
+        message_format: value_of("--message-format")
+            .and_then(|value| MessageFormat::from_str(&value, true).ok())
+            .unwrap_or(MessageFormat::Human),
+    }
+}
+
 /// Does what the command line says.
 pub fn run(verb: Verb, context: &Context) -> Result<(), Failure> {
     match verb {
@@ -144,10 +196,12 @@ pub fn run(verb: Verb, context: &Context) -> Result<(), Failure> {
         Verb::Fetch(args) => cmd::fetch::run(&args, context),
         Verb::Verify(args) => cmd::verify::run(&args, context),
         Verb::Inspect(args) => cmd::inspect::run(&args, context),
+        Verb::Diff(args) => cmd::diff::run(&args, context),
         Verb::Import(args) => cmd::import::run(&args, context),
         Verb::Serve(args) => cmd::serve::run(&args, context),
         Verb::Up(args) => cmd::up::run(&args, context),
         Verb::Status(args) => cmd::status::run(&args, context),
+        Verb::List(args) => cmd::list::run(&args, context),
         Verb::Setup(args) => cmd::setup::run(&args, context),
         Verb::Completions(args) => cmd::completions::run(&args, command(), context),
         Verb::Man(args) => cmd::man::run(&args, command(), context),

@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -34,6 +35,9 @@ pub use plan::{PlannedCrate, Weighed};
 
 /// Requests under way at once where HTTP/2 bears them.
 const JOBS: usize = 64;
+
+/// How long a worker may take to notice that it is stopped.
+const STOPPING: Duration = Duration::from_secs(10);
 
 /// What a run works with: where it stands, and how it may reach upstream.
 #[derive(Clone, Debug)]
@@ -181,8 +185,24 @@ pub async fn fetch(options: Options, sink: Arc<dyn Sink>) -> Result<Outcome, Err
     let station = Station::begin(&options.surroundings, &sink).await?;
     let inputs = station.read(&options.inputs).await?;
     let (resolved, files) = station.everything(&inputs).await?;
-    let writing = move || packed::write(&options, &resolved, &files, sink.as_ref());
+    let (ended, end) = mpsc::channel();
+    let writing = move || {
+        let written = packed::write(&options, &resolved, &files, sink.as_ref());
+        drop(ended);
+        written
+    };
+    let _end = End(end);
     tokio::task::spawn_blocking(writing).await.map_err(Error::Worker)?
+}
+
+/// The end of a worker that asks whether it is stopped, and cleans up when it is; waited for when this is dropped.
+struct End(mpsc::Receiver<()>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        // Nothing is ever sent: it ends with the sender.
+        let _ended = self.0.recv_timeout(STOPPING).is_err();
+    }
 }
 
 /// Resolves, and says what would be downloaded and what it weighs. Writes nothing but caches.
@@ -197,7 +217,7 @@ pub async fn dry_run(options: Options, sink: Arc<dyn Sink>) -> Result<Weighed, E
 /// The lock of a workspace: its own where it fits the manifests, else what cargo makes of a copy of them.
 pub async fn lock(found: &Workspace, surroundings: &Surroundings, sink: Arc<dyn Sink>) -> Result<Lockfile, Error> {
     let station = Station::begin(surroundings, &sink).await?;
-    workspace_lock::of(found, &station)
+    workspace_lock::of(found, &station).await
 }
 
 /// One run's access to upstream: one client, one snapshot of the index, one cargo.
@@ -224,6 +244,9 @@ impl<'s> Station<'s> {
             settings.jobs = jobs;
         }
         let offline = surroundings.offline || config.offline();
+        if offline && !surroundings.offline {
+            sink.status("Using", "the caches alone, as cargo's `net.offline` says".to_owned());
+        }
         let client = Client::new(&settings)?;
         let cache_folder = surroundings.home.join("cache");
         let cache =
@@ -247,17 +270,16 @@ impl<'s> Station<'s> {
 
     /// What the user wrote, read and checked.
     async fn read(&self, inputs: &[Input]) -> Result<Vec<resolve::Input>, Error> {
-        inputs
-            .iter()
-            .map(|input| {
-                Ok(match input {
-                    Input::Depends(path) => resolve::Input::Depends(Depends::read(path)?),
-                    Input::Lockfile(path) => resolve::Input::Lockfile(Lockfile::read(path)?),
-                    Input::Crate(spec) => resolve::Input::Crate(spec.clone()),
-                    Input::Workspace(found) => resolve::Input::Lockfile(workspace_lock::of(found, self)?),
-                })
-            })
-            .collect()
+        let mut read = Vec::with_capacity(inputs.len());
+        for input in inputs {
+            read.push(match input {
+                Input::Depends(path) => resolve::Input::Depends(Depends::read(path)?),
+                Input::Lockfile(path) => resolve::Input::Lockfile(Lockfile::read(path)?),
+                Input::Crate(spec) => resolve::Input::Crate(spec.clone()),
+                Input::Workspace(found) => resolve::Input::Lockfile(workspace_lock::of(found, self).await?),
+            });
+        }
+        Ok(read)
     }
 
     /// The resolved set, and every file of it.

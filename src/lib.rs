@@ -18,6 +18,7 @@
 //! | mirror | [`mirror`] | the tree on disk: import under a lock, all or nothing |
 //! | closure | [`closure`] | can this Cargo.lock be built from these bundles, or from this mirror? |
 //! | serve | [`serve`] | the tree over HTTP, for cargo |
+//! | watch | [`watch`] | the incoming folder: what is whole goes into the mirror |
 //! | telling | [`failure`], [`report`] | the only text that a failing user sees; the only file that prints |
 //!
 //! # Invariants
@@ -39,6 +40,7 @@
 //! | path | room |
 //! |---|---|
 //! | `mirror/…` | [`mirror::layout`] |
+//! | `INCOMING/*.pkg`, `done/`, `failed/` | [`watch`] |
 //! | `$FROSTMIRROR_HOME/cache/…` | [`gather::cache`] |
 //! | `$FROSTMIRROR_HOME/history/…` | [`gather::history`] |
 //! | `OUTPUT/YYYYMMDD-HHMM-crates.pkg` | [`bundle::pack`] |
@@ -47,6 +49,7 @@
 pub mod cli;
 pub mod cmd;
 pub mod report;
+pub mod watch;
 pub mod failure;
 pub mod fetch;
 pub mod closure;

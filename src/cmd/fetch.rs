@@ -73,6 +73,7 @@ pub struct Args {
 pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let inputs = inputs(args, context)?;
     refuse_toolchains(&inputs, args, context)?;
+    heed_mode(context)?;
     let scratch = tempfile::tempdir().map_err(|source| Failure::io("could not make a temporary folder", source))?;
     let home = context.home()?;
     let history = context.env.path("FROSTMIRROR_HISTORY");
@@ -162,6 +163,22 @@ fn refuse_toolchains(inputs: &[Input], args: &Args, context: &Context) -> Result
     Ok(())
 }
 
+/// FROSTMIRROR_MODE: what is not known is refused, and what is not made is told.
+fn heed_mode(context: &Context) -> Result<(), Failure> {
+    match context.env.text("FROSTMIRROR_MODE") {
+        None | Some("full") => {}
+        Some("incremental") => context.report.warning(
+            "FROSTMIRROR_MODE is `incremental`, and this version writes full bundles alone; this one is full"
+                .to_owned(),
+        ),
+        Some(other) => {
+            return Err(Failure::new(Class::Input, format!("FROSTMIRROR_MODE is `{}`", other.escape_debug()))
+                .hint("it is `full` or `incremental`; unset it for a full bundle"));
+        }
+    }
+    Ok(())
+}
+
 /// The time that the bundle states: SOURCE_DATE_EPOCH where it is set, else now
 /// (reproducible-builds.org, SOURCE_DATE_EPOCH: seconds since 1970, decimal).
 pub(super) fn created(context: &Context) -> Result<Timestamp, Failure> {
@@ -182,6 +199,9 @@ fn tell_plan(weighed: &Weighed, context: &Context) -> Result<(), Failure> {
                 "size": planned.size, "held": planned.held,
             }));
         }
+        context.report.json(&json!({
+            "reason": "plan", "crates": weighed.crates.len(), "to_download": count, "bytes": bytes, "of_unknown_size": unknown,
+        }));
         return Ok(());
     }
     let mut lines = String::new();
@@ -192,9 +212,12 @@ fn tell_plan(weighed: &Weighed, context: &Context) -> Result<(), Failure> {
     }
     context.report.data(&lines);
     let unknown = if unknown > 0 { format!(" and {unknown} of unknown size") } else { String::new() };
-    context.report.status(
-        "Planned",
-        format!("{} crates; {count} to download, {bytes} bytes{unknown}; nothing was written", weighed.crates.len()),
-    );
+    let all = match weighed.crates.len() {
+        1 => "1 crate".to_owned(),
+        all => format!("{all} crates"),
+    };
+    context
+        .report
+        .status("Planned", format!("{all}; {count} to download, {bytes} bytes{unknown}; nothing was written"));
     Ok(())
 }
