@@ -33,7 +33,7 @@ Register-ArgumentCompleter -Native -CommandName 'cargo-frostmirror' -ScriptBlock
             [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
             [CompletionResult]::new('init', 'init', [CompletionResultType]::ParameterValue, 'Write depends.toml from a workspace')
             [CompletionResult]::new('fetch', 'fetch', [CompletionResultType]::ParameterValue, 'Resolve, download, and write one .pkg')
-            [CompletionResult]::new('verify', 'verify', [CompletionResultType]::ParameterValue, 'Check bundles: every entry, every problem')
+            [CompletionResult]::new('verify', 'verify', [CompletionResultType]::ParameterValue, 'Check bundles, audit a mirror, or hold a Cargo.lock against either: every problem')
             [CompletionResult]::new('inspect', 'inspect', [CompletionResultType]::ParameterValue, 'Show what a bundle''s manifest says')
             [CompletionResult]::new('diff', 'diff', [CompletionResultType]::ParameterValue, 'Show what a bundle changes against another')
             [CompletionResult]::new('import', 'import', [CompletionResultType]::ParameterValue, 'Verify bundles and place them in a mirror, all or nothing')
@@ -91,8 +91,13 @@ Register-ArgumentCompleter -Native -CommandName 'cargo-frostmirror' -ScriptBlock
             break
         }
         'cargo-frostmirror;verify' {
+            [CompletionResult]::new('--mirror', '--mirror', [CompletionResultType]::ParameterName, 'Audit this mirror: every file, every index line, every record; with FILE and `--closure`, what the bundles build on')
+            [CompletionResult]::new('--closure', '--closure', [CompletionResultType]::ParameterName, 'Can this Cargo.lock be built from the bundles, or from the mirror?')
+            [CompletionResult]::new('--repair-list', '--repair-list', [CompletionResultType]::ParameterName, 'Write what the audit found to be fetched again, for `fetch --from-list`')
+            [CompletionResult]::new('--lock-timeout', '--lock-timeout', [CompletionResultType]::ParameterName, 'How long to wait for another process that holds the mirror')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colours')
             [CompletionResult]::new('--message-format', '--message-format', [CompletionResultType]::ParameterName, 'How to report: for people, or one JSON object a line on stdout')
+            [CompletionResult]::new('--rebuild-state', '--rebuild-state', [CompletionResultType]::ParameterName, 'Make a lost or damaged manifest.json, ledger or record of index lines anew from what is on disk, as far as that proves it')
             [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Say more (repeatable)')
             [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Say more (repeatable)')
             [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Say nothing but errors')

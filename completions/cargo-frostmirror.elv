@@ -30,7 +30,7 @@ set edit:completion:arg-completer[cargo-frostmirror] = {|@words|
             cand --version 'Print version'
             cand init 'Write depends.toml from a workspace'
             cand fetch 'Resolve, download, and write one .pkg'
-            cand verify 'Check bundles: every entry, every problem'
+            cand verify 'Check bundles, audit a mirror, or hold a Cargo.lock against either: every problem'
             cand inspect 'Show what a bundle''s manifest says'
             cand diff 'Show what a bundle changes against another'
             cand import 'Verify bundles and place them in a mirror, all or nothing'
@@ -85,8 +85,13 @@ set edit:completion:arg-completer[cargo-frostmirror] = {|@words|
             cand --help 'Print help (see more with ''--help'')'
         }
         &'cargo-frostmirror;verify'= {
+            cand --mirror 'Audit this mirror: every file, every index line, every record; with FILE and `--closure`, what the bundles build on'
+            cand --closure 'Can this Cargo.lock be built from the bundles, or from the mirror?'
+            cand --repair-list 'Write what the audit found to be fetched again, for `fetch --from-list`'
+            cand --lock-timeout 'How long to wait for another process that holds the mirror'
             cand --color 'When to use colours'
             cand --message-format 'How to report: for people, or one JSON object a line on stdout'
+            cand --rebuild-state 'Make a lost or damaged manifest.json, ledger or record of index lines anew from what is on disk, as far as that proves it'
             cand -v 'Say more (repeatable)'
             cand --verbose 'Say more (repeatable)'
             cand -q 'Say nothing but errors'

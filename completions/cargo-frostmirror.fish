@@ -35,7 +35,7 @@ complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_needs_command" -s h -
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_needs_command" -s V -l version -d 'Print version'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_needs_command" -f -a "init" -d 'Write depends.toml from a workspace'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_needs_command" -f -a "fetch" -d 'Resolve, download, and write one .pkg'
-complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_needs_command" -f -a "verify" -d 'Check bundles: every entry, every problem'
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_needs_command" -f -a "verify" -d 'Check bundles, audit a mirror, or hold a Cargo.lock against either: every problem'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_needs_command" -f -a "inspect" -d 'Show what a bundle\'s manifest says'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_needs_command" -f -a "diff" -d 'Show what a bundle changes against another'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_needs_command" -f -a "import" -d 'Verify bundles and place them in a mirror, all or nothing'
@@ -82,11 +82,16 @@ complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetc
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -s v -l verbose -d 'Say more (repeatable)'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -s q -l quiet -d 'Say nothing but errors'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand verify" -l mirror -d 'Audit this mirror: every file, every index line, every record; with FILE and `--closure`, what the bundles build on' -r -F
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand verify" -l closure -d 'Can this Cargo.lock be built from the bundles, or from the mirror?' -r -F
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand verify" -l repair-list -d 'Write what the audit found to be fetched again, for `fetch --from-list`' -r -F
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand verify" -l lock-timeout -d 'How long to wait for another process that holds the mirror' -r
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand verify" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal'
 always\t'Always'
 never\t'Never'"
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand verify" -l message-format -d 'How to report: for people, or one JSON object a line on stdout' -r -f -a "human\t'Lines and bars'
 json\t'One JSON object a line'"
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand verify" -l rebuild-state -d 'Make a lost or damaged manifest.json, ledger or record of index lines anew from what is on disk, as far as that proves it'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand verify" -s v -l verbose -d 'Say more (repeatable)'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand verify" -s q -l quiet -d 'Say nothing but errors'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand verify" -s h -l help -d 'Print help (see more with \'--help\')'

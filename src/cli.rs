@@ -106,7 +106,7 @@ pub enum Verb {
     /// Resolve, download, and write one .pkg
     #[command(after_help = EXIT_CODES)]
     Fetch(cmd::fetch::Args),
-    /// Check bundles: every entry, every problem
+    /// Check bundles, audit a mirror, or hold a Cargo.lock against either: every problem
     #[command(after_help = EXIT_CODES)]
     Verify(cmd::verify::Args),
     /// Show what a bundle's manifest says

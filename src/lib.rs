@@ -16,6 +16,7 @@
 //! | gather | [`gather`] | what is needed (resolved by cargo itself), and its bytes, checked |
 //! | bundle | [`bundle`] | one file that crosses the gap: written, read, verified |
 //! | mirror | [`mirror`] | the tree on disk: import under a lock, all or nothing |
+//! | closure | [`closure`] | can this Cargo.lock be built from these bundles, or from this mirror? |
 //! | serve | [`serve`] | the tree over HTTP, for cargo |
 //! | watch | [`watch`] | the incoming folder: what is whole goes into the mirror |
 //! | telling | [`failure`], [`report`] | the only text that a failing user sees; the only file that prints |
@@ -51,6 +52,7 @@ pub mod report;
 pub mod watch;
 pub mod failure;
 pub mod fetch;
+pub mod closure;
 pub mod serve;
 pub mod mirror;
 pub mod bundle;

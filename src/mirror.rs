@@ -19,9 +19,12 @@
 //! | [`chain`] | the order of several bundles |
 //! | [`incoming`] | what the watcher last saw |
 //! | [`status`] | what `status` prints |
+//! | [`audit`] | every file against its record, every record against the files |
+//! | [`rebuild`] | lost records, made anew from what holds |
 
 pub mod forgotten;
 pub mod gc;
+pub mod audit;
 pub mod chain;
 pub mod head;
 pub mod held;
@@ -34,6 +37,7 @@ pub mod lines;
 pub mod link;
 pub mod lock;
 pub mod order;
+pub mod rebuild;
 mod receive;
 pub mod status;
 pub mod store;

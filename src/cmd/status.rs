@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::Context;
+use crate::event::Sink;
 use crate::failure::Failure;
 use crate::mirror::incoming::Incoming;
 use crate::mirror::layout::Layout;
@@ -25,6 +26,9 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let status = Status::read(&layout).map_err(|error| {
         Failure::from(error).doing(format!("could not read the state of `{}`", layout.root().display()))
     })?;
+    if !layout.root().exists() {
+        context.report.status("Note", format!("no mirror is at `{}` yet", layout.root().display()));
+    }
     let link = match status.link {
         LinkState::Missing if status.imports == 0 => "none yet".to_owned(),
         ref link => link.to_string(),

@@ -1,7 +1,7 @@
 //! Errors of `mirror`: class and hint.
 
 use super::{Class, Failure, hint_of_io};
-use crate::mirror::{gc, import, layout, lock, status, store};
+use crate::mirror::{audit, gc, import, layout, lock, status, store};
 
 impl From<store::Error> for Failure {
     fn from(error: store::Error) -> Failure {
@@ -49,10 +49,25 @@ impl From<lock::Error> for Failure {
 impl From<status::Error> for Failure {
     fn from(error: status::Error) -> Failure {
         match error {
+            status::Error::NoFolder { .. } => {
+                Failure::new(Class::Input, error).hint("give the mirror's folder; a bundle is shown by `inspect`")
+            }
             status::Error::Layout(error) => error.into(),
             status::Error::Store(error) => error.into(),
             status::Error::Damaged(_) => Failure::new(Class::Integrity, error)
-                .hint("check the disk; restore the mirror from a copy, or import all bundles into a new one"),
+                .hint("check the disk; `cargo frostmirror verify --mirror DIR --rebuild-state` makes them anew from what is there"),
+        }
+    }
+}
+
+impl From<audit::Error> for Failure {
+    fn from(error: audit::Error) -> Failure {
+        match error {
+            audit::Error::Absent { .. } => {
+                Failure::new(Class::Input, error).hint("`cargo frostmirror import` makes one; check the path")
+            }
+            audit::Error::Layout(error) => error.into(),
+            audit::Error::Store(error) => error.into(),
         }
     }
 }

@@ -370,7 +370,7 @@ impl AddGuard {
 }
 
 /// Files that are placed together.
-struct Step {
+pub(super) struct Step {
     /// The checkpoint after it.
     name: &'static str,
     root: PathBuf,
@@ -378,13 +378,13 @@ struct Step {
 }
 
 impl Step {
-    fn new(name: &'static str, root: PathBuf, moves: Vec<Move>) -> Step {
+    pub(super) fn new(name: &'static str, root: PathBuf, moves: Vec<Move>) -> Step {
         Step { name, root, moves }
     }
 }
 
 /// Renames everything into the tree, step by step; where that fails, takes it back.
-fn place(staging: &mut Staging, steps: &[Step]) -> Result<(), Error> {
+pub(super) fn place(staging: &mut Staging, steps: &[Step]) -> Result<(), Error> {
     staging.sync()?;
     checkpoint("import:synced");
     staging.mark_placing()?;

@@ -98,6 +98,17 @@ pub(super) fn restore(layout: &Layout) -> Result<Restored, Error> {
     Ok(Restored { state, before, aside })
 }
 
+/// Whether the mirror's file system has links, which only trying tells. Under the lock.
+pub(super) fn is_possible(layout: &Layout) -> bool {
+    let probe = layout.private().join("link-probe");
+    let made = match make(&probe) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => !is_refusal(&error),
+        _ => true,
+    };
+    let _was_none = fs::remove_file(&probe).is_err();
+    made
+}
+
 /// File systems without links and Windows without the privilege answer with one of these.
 fn is_refusal(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported)

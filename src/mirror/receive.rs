@@ -46,7 +46,7 @@ pub(super) struct Received {
     pub(super) crates_mended: u64,
     /// Versions that no record has as held yet.
     pub(super) lines_brought: u64,
-    /// An index file is gone that the records know of, or a crate's place is taken by a link.
+    /// An index file is gone that the records know of, or a crate has another length or is only a link.
     pub(super) lost: bool,
     /// Bytes of staged crates.
     pub(super) bytes_new: u64,
@@ -153,6 +153,8 @@ impl<'a> Receiver<'a> {
         };
         let length = file.metadata().map_err(failed("read", &path))?.len();
         if length != entry.size {
+            // Its length on record is another than the one it has.
+            self.received.lost = true;
             return self.stage(Some(length));
         }
         Ok(if self.compare_held { Slot::Compare { path, file, equal: 0 } } else { Slot::Pass })

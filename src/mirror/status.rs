@@ -31,6 +31,12 @@ pub struct Status {
 /// A mirror whose state cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// A file is where the mirror's folder should be.
+    #[error("`{}` is not a folder", root.display())]
+    NoFolder {
+        /// The path.
+        root: PathBuf,
+    },
     /// It is of another layout.
     #[error(transparent)]
     Layout(#[from] layout::Error),
@@ -48,6 +54,9 @@ impl Status {
     /// # Errors
     /// A mirror of a newer layout; the file system's.
     pub fn read(layout: &Layout) -> Result<Status, Error> {
+        if layout.root().is_file() {
+            return Err(Error::NoFolder { root: layout.root().to_owned() });
+        }
         layout.check_format()?;
         let head = match ledger::head(layout)? {
             Some(head) => head,
@@ -64,10 +73,11 @@ impl Status {
         })
     }
 
-    /// When the newest import was done, as it is printed: RFC 3339, or `never`.
+    /// When the newest import was done, as it is printed: RFC 3339, `never`, or `unknown` where its record was lost.
     pub fn last_import_text(&self) -> String {
         match self.last_import {
             Some(time) => time.strftime("%Y-%m-%dT%H:%M:%S+00:00").to_string(),
+            None if self.imports > 0 => "unknown".to_owned(),
             None => "never".to_owned(),
         }
     }

@@ -21,6 +21,8 @@ mod import;
 mod import_bundle;
 mod import_faults;
 mod import_order;
+mod audit;
+mod closure;
 mod crash;
 mod gc;
 mod journey;

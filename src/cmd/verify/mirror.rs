@@ -1,0 +1,142 @@
+//! `verify --mirror`: the audit, the list of what must be fetched again, and lost state made anew.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::Args;
+use crate::cmd::Context;
+use crate::durable;
+use crate::event::Sink;
+use crate::failure::{Class, Failure};
+use crate::mirror::audit::{Audit, Repair, audit, require_mirror};
+use crate::mirror::layout::Layout;
+use crate::mirror::lock::{self, AddGuard, Holder, lock_for_adding};
+use crate::mirror::rebuild::{REBUILT, Rebuilt};
+
+/// Audits the mirror; with `--rebuild-state`, after what was lost is made anew.
+pub(super) fn run(args: &Args, layout: &Layout, context: &Context) -> Result<(), Failure> {
+    let doing = |failure: Failure| failure.doing(format!("could not audit `{}`", layout.root().display()));
+    require_mirror(layout).map_err(Failure::from)?;
+    let sink = context.report.as_ref();
+    let audit = if args.rebuild_state {
+        let mut guard = locked(args, layout, context)?;
+        let rebuilt = guard.rebuild(Timestamp::now(), sink).map_err(Failure::from).map_err(doing)?;
+        tell_rebuilt(&rebuilt, context);
+        rebuilt.audit
+    } else {
+        let first = audit(layout, sink).map_err(Failure::from).map_err(doing)?;
+        if first.problems.is_empty() { first } else { again(first, args, layout, context)? }
+    };
+    if let Some(path) = &args.repair_list {
+        let path = context.absolute(path);
+        let text = Repair::list(&audit.repairs);
+        durable::rewrite(&path, text.as_bytes(), 0o644)
+            .map_err(|source| Failure::io(format!("could not write `{}`", path.display()), source))?;
+        sink.status("Listed", format!("{} crates in {}", audit.repairs.len(), path.display()));
+    }
+    tell(&audit, layout, context);
+    verdict(&audit, args, layout)
+}
+
+/// A second look under the lock at what looked wrong: it may have been an import at work.
+fn again(first: Audit, args: &Args, layout: &Layout, context: &Context) -> Result<Audit, Failure> {
+    let sink = context.report.as_ref();
+    match lock_for_adding(layout, Duration::from_secs(args.lock_timeout), &me(context), sink) {
+        Ok(guard) => Ok(guard.audit_again(&first, sink)?),
+        Err(lock::Error::Io { source, .. }) => {
+            // Where nothing can be written, nobody of ours is writing.
+            sink.warning(format!("the mirror could not be locked ({source}); had something else changed it meanwhile, that would be told as damage"));
+            Ok(first)
+        }
+        Err(error) => {
+            sink.warning(format!(
+                "{} things looked wrong, which may be the work of the process that holds the mirror",
+                first.problems.len()
+            ));
+            Err(error.into())
+        }
+    }
+}
+
+fn locked(args: &Args, layout: &Layout, context: &Context) -> Result<AddGuard, Failure> {
+    let timeout = Duration::from_secs(args.lock_timeout);
+    Ok(lock_for_adding(layout, timeout, &me(context), context.report.as_ref())?)
+}
+
+fn me(context: &Context) -> Holder {
+    Holder::this_process("verify", &context.env, Timestamp::now())
+}
+
+fn tell_rebuilt(rebuilt: &Rebuilt, context: &Context) {
+    let sink = context.report.as_ref();
+    let Rebuilt { lines, kept, aside, head, .. } = rebuilt;
+    if *lines > 0 {
+        sink.status("Rebuilt", format!("the records of {lines} index lines"));
+    }
+    if *head {
+        sink.status("Rebuilt", "manifest.json".to_owned());
+    }
+    if *aside > 0 {
+        sink.status("Moved", format!("{aside} damaged records of imports to .frostmirror/aside"));
+    }
+    if let Some(kept) = kept {
+        sink.warning(format!(
+            "records of imports were lost, so nobody knows what {kept} crates are needed for; they are kept as lineage `{REBUILT}`"
+        ));
+    }
+    if !head && *lines == 0 && *aside == 0 && kept.is_none() {
+        sink.status("Unchanged", "nothing was lost that could be rebuilt".to_owned());
+    }
+}
+
+fn tell(audit: &Audit, layout: &Layout, context: &Context) {
+    let problems: Vec<String> = audit.problems.iter().map(ToString::to_string).collect();
+    if context.report.is_json() {
+        context.report.json(&json!({
+            "reason": "audited",
+            "mirror": layout.root(),
+            "success": problems.is_empty(),
+            "crates": audit.crates,
+            "bytes": audit.bytes,
+            "rustup_artifacts": audit.artifacts,
+            "problems": problems,
+            "to_fetch": audit.repairs.len(),
+        }));
+    } else if problems.is_empty() {
+        context.report.data(&format!("OK -- {} crates, {} rustup artifacts", audit.crates, audit.artifacts));
+    } else {
+        context.report.data(&problems.join("\n"));
+    }
+}
+
+fn verdict(audit: &Audit, args: &Args, layout: &Layout) -> Result<(), Failure> {
+    if audit.problems.is_empty() {
+        return Ok(());
+    }
+    let message = match audit.problems.len() {
+        1 => format!("1 problem in the mirror `{}`", layout.root().display()),
+        n => format!("{n} problems in the mirror `{}`", layout.root().display()),
+    };
+    let mut steps = Vec::new();
+    if !audit.repairs.is_empty() {
+        let list = match &args.repair_list {
+            Some(path) => format!("carry {} out", path.display()),
+            None => "write a list with `--repair-list FILE`, carry it out".to_owned(),
+        };
+        steps.push(format!(
+            "{list}, `cargo frostmirror fetch --from-list` it, and import that bundle: {} crates are to be fetched again",
+            audit.repairs.len()
+        ));
+    }
+    if !args.rebuild_state && audit.problems.iter().any(|problem| problem.fault.is_of_state()) {
+        steps.push("then make lost records anew with `--rebuild-state`".to_owned());
+    }
+    if audit.problems.iter().any(|problem| problem.fault.is_stray()) {
+        steps.push("look at what does not belong, and remove it by hand".to_owned());
+    }
+    let hint = steps.join("; ");
+    let failure = Failure::new(Class::Integrity, message);
+    Err(if hint.is_empty() { failure.hint("import any bundle: it puts the rest right") } else { failure.hint(hint) })
+}

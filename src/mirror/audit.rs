@@ -1,0 +1,269 @@
+//! The audit of a mirror on disk: every file against what is on record of it, and every record against the files.
+//!
+//! | what | against what |
+//! |---|---|
+//! | a crate's file | the digest on record, which is the `cksum` that upstream's index line states |
+//! | an index line | its record (its own digest), its place, and the crate that it names |
+//! | a line's record | an index line |
+//! | `manifest.json` | the numbers on disk, the ledger |
+//! | a record of the ledger | its name; the newest of each lineage: the index |
+//! | any other file where clients look | nothing names it |
+//!
+//! It reads under no lock, as a server does, so that a large mirror can be audited while it is fed. What looks wrong may
+//! then only have been on its way: [`AddGuard::audit_again`] looks once more with the lock held, and hashes only what was
+//! not found good before.
+//!
+//! All problems are returned and nothing is decided. Which digest is right, where two differ: the one on record while the
+//! line fits its record or has been altered, the ledger's where a line has no record, else the line's own.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+
+use super::head::{Counts, Head};
+use super::layout::{self, Layout};
+use super::link::{self, LinkState};
+use super::lock::AddGuard;
+use super::store::{self, was_torn};
+use crate::crate_id::{CrateId, CrateName};
+use crate::digest::Sha256;
+use crate::event::{Event, Phase, Sink};
+
+mod blob;
+mod books;
+mod listing;
+mod name;
+mod problem;
+
+pub use problem::{Fault, Problem, Repair};
+
+pub(super) use blob::Blob;
+pub(super) use books::Books;
+use listing::Listing;
+pub(super) use name::{NameState, Standing};
+
+/// What an audit found.
+#[derive(Debug)]
+pub struct Audit {
+    /// `.crate` files that are as they must be, and that an index line names.
+    pub crates: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Toolchain files that are as they must be.
+    pub artifacts: u64,
+    /// Everything that is wrong, by path.
+    pub problems: Vec<Problem>,
+    /// What must be fetched again, by name and version.
+    pub repairs: Vec<Repair>,
+    blobs: Blobs,
+}
+
+/// How each crate's file is. What was good need not be hashed twice in one audit.
+type Blobs = HashMap<CrateId, Blob>;
+
+/// A mirror that cannot be audited.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Nothing is there, or nothing that looks like a mirror.
+    #[error("no mirror is at `{}`", root.display())]
+    Absent {
+        /// Where it was looked for.
+        root: PathBuf,
+    },
+    /// It is of another layout.
+    #[error(transparent)]
+    Layout(#[from] layout::Error),
+    /// The file system refused.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+}
+
+/// Audits a mirror under no lock. What it finds wrong may be work in progress: [`AddGuard::audit_again`] knows.
+///
+/// # Errors
+/// There is no mirror; a folder cannot be listed. A file that cannot be read is a problem, not an error.
+pub fn audit(layout: &Layout, sink: &dyn Sink) -> Result<Audit, Error> {
+    require_mirror(layout)?;
+    Ok(Pass::run(layout, &Blobs::new(), sink)?.into_audit())
+}
+
+/// Refuses a path where no mirror is.
+///
+/// # Errors
+/// [`Error::Absent`], or a mirror of a newer layout.
+pub fn require_mirror(layout: &Layout) -> Result<(), Error> {
+    let marks = [layout.private(), layout.head(), layout.crates(), layout.index()];
+    if !marks.iter().any(|mark| mark.exists()) {
+        return Err(Error::Absent { root: layout.root().to_owned() });
+    }
+    Ok(layout.check_format()?)
+}
+
+impl AddGuard {
+    /// Looks again, while nobody else can change the mirror, at what `first` found wrong.
+    ///
+    /// # Errors
+    /// As for [`audit()`].
+    pub fn audit_again(&self, first: &Audit, sink: &dyn Sink) -> Result<Audit, Error> {
+        let mut pass = Pass::run(&self.layout, &first.blobs, sink)?;
+        if link::link_state(&self.layout) == LinkState::Missing && !link::is_possible(&self.layout) {
+            pass.problems.retain(|problem| !matches!(problem.fault, Fault::Link { .. }));
+        }
+        Ok(pass.into_audit())
+    }
+}
+
+/// One look at the whole mirror.
+pub(super) struct Pass {
+    /// What each index file and its records say.
+    pub(super) names: Vec<NameState>,
+    /// How each crate's file is.
+    pub(super) blobs: Blobs,
+    /// Head and ledger.
+    pub(super) books: Books,
+    /// What is on disk.
+    pub(super) counts: Counts,
+    problems: Vec<Problem>,
+    repairs: BTreeMap<CrateId, Sha256>,
+}
+
+impl Pass {
+    /// Looks at everything; files that were good `before` are not hashed again.
+    pub(super) fn run(layout: &Layout, before: &Blobs, sink: &dyn Sink) -> Result<Pass, store::Error> {
+        let listing = Listing::read(layout)?;
+        let bytes = Head::read_file(layout)?.map_or(0, |head| head.counts.bytes);
+        let items = (listing.crates.len() + listing.places().count()) as u64;
+        sink.event(Event::Begin { phase: Phase::Verifying, items, bytes });
+        // One thread reads the ledger while the others hash.
+        let (books, digests) = std::thread::scope(|scope| {
+            let reading = scope.spawn(|| Books::read(layout));
+            let digests = blob::hash_all(layout, &listing.crates, before, sink);
+            (reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), digests)
+        });
+        let books = books?;
+        let names = name::read_all(layout, &listing, &books, sink);
+        let expected: HashMap<&CrateId, Sha256> = names.iter().flat_map(NameState::expected).collect();
+        let blobs = blob::judge_all(layout, &listing.crates, digests, &expected);
+        let lost: Vec<CrateId> =
+            books.current().map(|(id, _)| id).filter(|id| !expected.contains_key(id)).cloned().collect();
+        sink.event(Event::End { phase: Phase::Verifying });
+        let counts = Counts {
+            crates: listing.index.len() as u64,
+            versions: listing.crates.len() as u64,
+            bytes: blobs.values().map(Blob::length).sum(),
+        };
+        let mut pass = Pass { names, blobs, books, counts, problems: listing.problems, repairs: BTreeMap::new() };
+        pass.judge_names();
+        pass.judge_blobs();
+        pass.judge_books(layout, &lost);
+        Ok(pass)
+    }
+
+    fn judge_names(&mut self) {
+        for state in &mut self.names {
+            self.problems.append(&mut state.problems);
+            self.repairs.extend(state.repairs.drain(..));
+            for line in &state.lines {
+                let held = self.blobs.contains_key(&line.id);
+                // A line without a record says nothing of a platform filter; the ledger does.
+                let left_out =
+                    line.index_only || line.standing == Standing::Unrecorded && self.books.left_out(&line.id);
+                if !held && !left_out {
+                    let fault = Fault::Missing { index: format!("index/{}", state.place) };
+                    self.problems.push(Problem::of_crate(&line.id, fault));
+                    self.repairs.insert(line.id.clone(), line.cksum);
+                }
+            }
+        }
+    }
+
+    fn judge_blobs(&mut self) {
+        for (id, blob) in &self.blobs {
+            match blob {
+                Blob::Good { .. } => {}
+                Blob::Bad { expected, fault, .. } => {
+                    self.problems.push(Problem::of_crate(id, fault.clone()));
+                    self.repairs.insert(id.clone(), *expected);
+                }
+                Blob::Unnamed { .. } => self.problems.push(Problem::of_crate(id, Fault::NoLine)),
+            }
+        }
+    }
+
+    fn judge_books(&mut self, layout: &Layout, lost: &[CrateId]) {
+        if was_torn(layout) {
+            self.problems.push(Problem::new(".frostmirror/staging/placing", Fault::Torn));
+        }
+        let bare = self.counts == Counts::default() && self.books.is_empty();
+        if !bare {
+            self.problems.append(&mut self.books.judge(&self.counts));
+            match link::link_state(layout) {
+                LinkState::Good => {}
+                state => self.problems.push(Problem::new("crates/index", Fault::Link { state: state.to_string() })),
+            }
+        }
+        for (id, named) in lost.iter().filter_map(|id| Some((id, self.books.named.get(id)?))) {
+            let fault = Fault::NotInIndex { id: id.clone(), record: named.record.to_string() };
+            self.problems.push(Problem::new(format!("index/{}", id.name.index_path()), fault));
+            self.repairs.insert(id.clone(), named.sha256);
+        }
+    }
+
+    /// What is told of this pass.
+    pub(super) fn into_audit(self) -> Audit {
+        let Pass { blobs, mut problems, repairs, .. } = self;
+        problems.sort();
+        problems.dedup();
+        let lengths = blobs.values().filter_map(|blob| match blob {
+            Blob::Good { length, .. } => Some(*length),
+            _ => None,
+        });
+        let (crates, bytes) = lengths.fold((0, 0), |(crates, bytes), length| (crates + 1, bytes + length));
+        Audit {
+            crates,
+            bytes,
+            artifacts: 0,
+            problems,
+            repairs: repairs.into_iter().map(|(id, sha256)| Repair { id, sha256 }).collect(),
+            blobs,
+        }
+    }
+}
+
+/// The name of a crate by the place of its index file: as a file or a record spells it, else in lower case.
+fn spelled(place: &str, listing: &Listing, books: &Books) -> Option<CrateName> {
+    let known = listing.spelling.get(place).or_else(|| books.spelled(place));
+    known.cloned().or_else(|| place.rsplit('/').next()?.parse().ok())
+}
+
+/// Threads that read and hash: two at least, so that one waits for the disk while the other hashes.
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 16)
+}
+
+/// Does `work` for each item on several threads, each with a buffer of its own; results in the items' order.
+fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T, &mut [u8]) -> R + Sync) -> Vec<R> {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    let next = AtomicUsize::new(0);
+    let run = || {
+        let mut buffer = vec![0; crate::digest::BUFFER];
+        let mut done = Vec::new();
+        while let Some((at, item)) =
+            Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| Some((at, items.get(at)?)))
+        {
+            done.push((at, work(item, &mut buffer)));
+        }
+        done
+    };
+    let mut all: Vec<(usize, R)> = std::thread::scope(|scope| {
+        let running: Vec<_> = (0..threads().min(items.len())).map(|_| scope.spawn(run)).collect();
+        running
+            .into_iter()
+            .flat_map(|thread| match thread.join() {
+                Ok(done) => done,
+                Err(panic) => std::panic::resume_unwind(panic),
+            })
+            .collect()
+    });
+    all.sort_unstable_by_key(|(at, _)| *at);
+    all.into_iter().map(|(_, result)| result).collect()
+}

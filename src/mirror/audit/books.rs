@@ -1,0 +1,186 @@
+//! Head and ledger: read whole, and held against each other.
+
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fs;
+use std::sync::{Arc, OnceLock};
+
+use super::problem::{Fault, HeadFault, Problem};
+use crate::bundle::format::{CrateState, Manifest};
+use crate::crate_id::{CrateId, CrateName};
+use crate::digest::Sha256;
+use crate::mirror::head::{Counts, Head, LineageHead};
+use crate::mirror::layout::Layout;
+use crate::mirror::ledger::{self, Record};
+use crate::mirror::store::Error;
+
+/// What is on record of the whole mirror.
+pub(in crate::mirror) struct Books {
+    /// `manifest.json`, where it can be read.
+    pub(in crate::mirror) head: Option<Head>,
+    /// Something is at its place.
+    head_there: bool,
+    /// The records that can be read, in the order of import.
+    pub(in crate::mirror) records: Vec<Headline>,
+    /// The names of those that cannot.
+    pub(in crate::mirror) unreadable: Vec<String>,
+    /// Every crate that a record names, as the last one that does.
+    pub(in crate::mirror) named: HashMap<CrateId, Named>,
+    /// How names are spelled, by the place of their index file.
+    spelling: OnceLock<HashMap<String, CrateName>>,
+}
+
+/// The first lines of a record.
+pub(in crate::mirror) struct Headline {
+    /// The head as of that import.
+    pub(in crate::mirror) head: Head,
+    /// The bundle as its lineage's newest.
+    pub(in crate::mirror) lineage: LineageHead,
+}
+
+/// What the ledger says of a crate.
+pub(in crate::mirror) struct Named {
+    /// Its digest.
+    pub(in crate::mirror) sha256: Sha256,
+    /// The record that says so.
+    pub(in crate::mirror) record: Arc<str>,
+    /// Its file was left out and never sent.
+    left_out: bool,
+    /// The newest record of a lineage of the head names it as held.
+    current: bool,
+}
+
+impl Books {
+    /// Reads head and ledger.
+    pub(super) fn read(layout: &Layout) -> Result<Books, Error> {
+        let head = Head::read_file(layout)?;
+        let mut books = Books {
+            head,
+            head_there: fs::symlink_metadata(layout.head()).is_ok(),
+            records: Vec::new(),
+            unreadable: Vec::new(),
+            named: HashMap::new(),
+            spelling: OnceLock::new(),
+        };
+        let lineages = books.head.iter().flat_map(|head| &head.lineages);
+        let newest: HashSet<String> = lineages.map(|lineage| lineage.record.clone()).collect();
+        for name in ledger::names(layout)? {
+            // What the system cannot read is of as little use as what is no record.
+            match ledger::read(layout, &name).ok().flatten().filter(|record| belongs(&name, &record.manifest)) {
+                Some(record) => books.take(&name, record, newest.contains(&name)),
+                None => books.unreadable.push(name),
+            }
+        }
+        Ok(books)
+    }
+
+    fn take(&mut self, name: &str, record: Record, newest: bool) {
+        let record_name: Arc<str> = name.into();
+        self.named.reserve(record.manifest.crates.len());
+        for one in &record.manifest.crates {
+            let held = matches!(one.state, CrateState::Shipped | CrateState::Sent);
+            let left_out = one.state == CrateState::IndexOnly;
+            let (sha256, record) = (one.sha256, record_name.clone());
+            let named = Named { sha256, record, left_out, current: newest && held };
+            match self.named.entry(one.id()) {
+                Entry::Vacant(place) => {
+                    place.insert(named);
+                }
+                Entry::Occupied(mut before) => {
+                    // It came with some bundle, or came with none.
+                    let (left_out, current) = (before.get().left_out, before.get().current);
+                    before.insert(Named {
+                        left_out: named.left_out && left_out,
+                        current: named.current || current,
+                        ..named
+                    });
+                }
+            }
+        }
+        let Manifest { id, created, lineage, .. } = record.manifest;
+        let lineage =
+            LineageHead { id: lineage.id, sequence: lineage.sequence, bundle: id, created, record: name.to_owned() };
+        self.records.push(Headline { head: record.head, lineage });
+    }
+
+    /// Whether nothing is on record at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.records.is_empty() && self.unreadable.is_empty() && !self.head_there
+    }
+
+    /// Whether the record called `name` can be read.
+    pub(in crate::mirror) fn has(&self, name: &str) -> bool {
+        self.records.iter().any(|record| record.lineage.record == name)
+    }
+
+    /// Whether the ledger names the crate and no bundle ever brought its file.
+    pub(in crate::mirror) fn left_out(&self, id: &CrateId) -> bool {
+        self.named.get(id).is_some_and(|named| named.left_out)
+    }
+
+    /// How the ledger spells the name whose index file is at `place`; asked only where index files are lost.
+    pub(super) fn spelled(&self, place: &str) -> Option<&CrateName> {
+        let by_place = || self.named.keys().map(|id| (id.name.index_path(), id.name.clone())).collect();
+        self.spelling.get_or_init(by_place).get(place)
+    }
+
+    /// Crates that the newest bundle of a lineage brought or relied on.
+    pub(super) fn current(&self) -> impl Iterator<Item = (&CrateId, &Named)> {
+        self.named.iter().filter(|(_, named)| named.current)
+    }
+
+    /// The newest readable record of each lineage.
+    pub(in crate::mirror) fn newest(&self) -> BTreeMap<&str, &LineageHead> {
+        let mut newest: BTreeMap<&str, &LineageHead> = BTreeMap::new();
+        for Headline { lineage, .. } in &self.records {
+            let known = newest.entry(&lineage.id).or_insert(lineage);
+            if (lineage.sequence, &lineage.created) >= (known.sequence, &known.created) {
+                *known = lineage;
+            }
+        }
+        newest
+    }
+
+    /// What is wrong with head and ledger, where this is on disk.
+    pub(super) fn judge(&self, counts: &Counts) -> Vec<Problem> {
+        let unreadable = |name: &String| Problem::new(format!(".frostmirror/ledger/{name}"), Fault::LedgerRecord);
+        let mut problems: Vec<Problem> = self.unreadable.iter().map(unreadable).collect();
+        let mut head_fault = |fault| problems.push(Problem::new("manifest.json", Fault::Head(fault)));
+        let found = self.records.len() as u64;
+        let Some(head) = &self.head else {
+            head_fault(if self.head_there { HeadFault::Damaged } else { HeadFault::Missing });
+            // The newest record has a copy of the head, which knows how many there were.
+            if let Some(says) = self.records.last().map(|record| record.head.imports).filter(|says| *says != found) {
+                head_fault(HeadFault::Imports { says, found });
+            }
+            return problems;
+        };
+        for (what, says, found) in [
+            ("names", head.counts.crates, counts.crates),
+            ("crates", head.counts.versions, counts.versions),
+            ("bytes of crates", head.counts.bytes, counts.bytes),
+        ] {
+            if says != found {
+                head_fault(HeadFault::Count { what, says, found });
+            }
+        }
+        if head.imports != found {
+            head_fault(HeadFault::Imports { says: head.imports, found });
+        }
+        let newest = self.newest();
+        for lineage in &head.lineages {
+            let (id, record) = (lineage.id.clone(), lineage.record.clone());
+            if !self.records.iter().any(|known| known.lineage == *lineage) {
+                head_fault(HeadFault::Record { lineage: id, record });
+            } else if let Some(newer) = newest.get(lineage.id.as_str()).filter(|newer| newer.record != record) {
+                head_fault(HeadFault::Older { lineage: id, record: newer.record.clone() });
+            }
+        }
+        problems
+    }
+}
+
+/// Whether a record is in the file that is called for its bundle.
+fn belongs(name: &str, manifest: &Manifest) -> bool {
+    name.strip_suffix(".json").and_then(|name| name.split_once('-')).is_some_and(|(_, id)| id == manifest.id)
+}

@@ -1,0 +1,168 @@
+//! Which files are there, by their names alone.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fs::{self, FileType};
+use std::io;
+use std::path::Path;
+
+use super::problem::{Fault, Problem};
+use crate::crate_id::{CrateId, CrateName};
+use crate::index_line::RegistryConfig;
+use crate::mirror::layout::Layout;
+use crate::mirror::store::{Error, failed};
+
+/// What belongs to the mirror's root; names that begin with a dot are never served, and the system's own are its own.
+const ROOT: &[&str] =
+    &["crates", "index", "dist", "rustup", "manifest.json", "lost+found", "System Volume Information"];
+
+/// The files of a mirror.
+#[derive(Default)]
+pub(super) struct Listing {
+    /// Files in crates/ that are called as a crate is, in the folder's order.
+    pub(super) crates: Vec<CrateId>,
+    /// Index files, as places below index/.
+    pub(super) index: BTreeSet<String>,
+    /// Files of lines' records, as places below lines/.
+    pub(super) records: BTreeSet<String>,
+    /// How the names of crates are spelled, by the place of their index file.
+    pub(super) spelling: HashMap<String, CrateName>,
+    /// What does not belong.
+    pub(super) problems: Vec<Problem>,
+}
+
+impl Listing {
+    /// Lists every folder of the mirror where something belongs.
+    pub(super) fn read(layout: &Layout) -> Result<Listing, Error> {
+        let mut listing = Listing::default();
+        for (name, _) in entries(layout.root())? {
+            if !name.starts_with('.') && !ROOT.contains(&name.as_str()) {
+                listing.stranger(name);
+            }
+        }
+        for (name, kind) in entries(&layout.crates())? {
+            listing.one_crate(&name, kind);
+        }
+        let mut index = BTreeSet::new();
+        listing.places_below(&layout.index(), "index", "", &mut index)?;
+        let mut records = BTreeSet::new();
+        listing.places_below(&layout.lines(), ".frostmirror/lines", "", &mut records)?;
+        (listing.index, listing.records) = (index, records);
+        for folder in ["dist", "rustup"] {
+            // This version mirrors crates, so that nothing can name what is there.
+            listing.strangers_below(&layout.root().join(folder), folder)?;
+        }
+        match fs::read(layout.index_config()) {
+            Ok(text) if serde_json::from_slice::<RegistryConfig>(&text).is_err() => {
+                listing.problems.push(Problem::new("index/config.json", Fault::Config));
+            }
+            _ => {}
+        }
+        Ok(listing)
+    }
+
+    /// Every place where an index file or a file of records is, each once.
+    pub(super) fn places(&self) -> impl Iterator<Item = &String> {
+        self.index.union(&self.records)
+    }
+
+    fn one_crate(&mut self, name: &str, kind: FileType) {
+        if name == "index" {
+            return;
+        }
+        match id_of(name) {
+            None => self.stranger(format!("crates/{name}")),
+            Some(_) if !kind.is_file() => self.problems.push(Problem::new(format!("crates/{name}"), Fault::NotAFile)),
+            Some(id) => {
+                self.spelling.entry(id.name.index_path()).or_insert_with(|| id.name.clone());
+                self.crates.push(id);
+            }
+        }
+    }
+
+    fn places_below(
+        &mut self,
+        folder: &Path,
+        shown: &str,
+        place: &str,
+        found: &mut BTreeSet<String>,
+    ) -> Result<(), Error> {
+        for (name, kind) in entries(folder)? {
+            let below = if place.is_empty() { name.clone() } else { format!("{place}/{name}") };
+            let belongs = || name.parse::<CrateName>().is_ok_and(|name| name.index_path() == below);
+            // A name is two or three deep: `1/a`, `se/rd/serde`.
+            if kind.is_dir() && below.split('/').count() < 3 {
+                self.places_below(&folder.join(&name), shown, &below, found)?;
+            } else if shown == "index" && below == "config.json" && kind.is_file() {
+                continue;
+            } else if !belongs() {
+                self.stranger(format!("{shown}/{below}"));
+            } else if !kind.is_file() {
+                self.problems.push(Problem::new(format!("{shown}/{below}"), Fault::NotAFile));
+            } else {
+                found.insert(below);
+            }
+        }
+        Ok(())
+    }
+
+    fn strangers_below(&mut self, folder: &Path, shown: &str) -> Result<(), Error> {
+        for (name, kind) in entries(folder)? {
+            let below = format!("{shown}/{name}");
+            if kind.is_dir() {
+                self.strangers_below(&folder.join(&name), &below)?;
+            } else {
+                self.stranger(below);
+            }
+        }
+        Ok(())
+    }
+
+    fn stranger(&mut self, path: String) {
+        self.problems.push(Problem::new(path, Fault::Stranger));
+    }
+}
+
+/// The crate whose file is called `name`. A name has no dot, so the digits before the first dot begin the version.
+fn id_of(name: &str) -> Option<CrateId> {
+    let stem = name.strip_suffix(".crate")?;
+    let dash = stem[..stem.find('.')?].rfind('-')?;
+    let id = CrateId::parse(&stem[..dash], &stem[dash + 1..]).ok()?;
+    (id.file_name() == name).then_some(id)
+}
+
+/// Names and kinds of what is in `folder`; nothing where it is not there. Links are not followed.
+fn entries(folder: &Path) -> Result<Vec<(String, FileType)>, Error> {
+    let listed = match fs::read_dir(folder) {
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(Vec::new()),
+        listed => listed.map_err(failed("list", folder))?,
+    };
+    listed
+        .map(|entry| {
+            let entry = entry.map_err(failed("list", folder))?;
+            let kind = entry.file_type().map_err(failed("list", folder))?;
+            Ok((entry.file_name().to_string_lossy().into_owned(), kind))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crates_file_has_one_reading() {
+        let id = |name: &str| id_of(name).map(|id| id.to_string());
+        for (name, told) in [
+            ("a-1.0.0.crate", "a 1.0.0"),
+            ("foo-1-2.0.0.crate", "foo-1 2.0.0"),
+            ("foo-1.0.0-rc.1-2.0.crate", "foo 1.0.0-rc.1-2.0"),
+            ("zstd-sys-2.0.9+zstd.1.5.5.crate", "zstd-sys 2.0.9+zstd.1.5.5"),
+        ] {
+            assert_eq!(id(name).as_deref(), Some(told));
+        }
+        for name in ["a.crate", "a-1.0.crate", "-1.0.0.crate", "a-01.0.0.crate", "a-1.0.0", "ä-1.0.0.crate", ".crate"]
+        {
+            assert_eq!(id(name), None, "{name}");
+        }
+    }
+}

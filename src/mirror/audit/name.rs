@@ -1,0 +1,280 @@
+//! One name: its index file and the records of its lines, each held against the other.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::books::Books;
+use super::listing::Listing;
+use super::problem::{Fault, Problem};
+use super::{in_parallel, spelled};
+use crate::crate_id::{CrateId, CrateName, Version};
+use crate::digest::Sha256;
+use crate::event::{Event, Phase, Sink};
+use crate::index_line::{IndexLine, InvalidLine};
+use crate::mirror::layout::Layout;
+use crate::mirror::lines::{self, LineRecord};
+
+/// What an index file and its records say.
+pub(in crate::mirror) struct NameState {
+    /// Below index/ and below lines/.
+    pub(in crate::mirror) place: String,
+    /// The lines, one a version.
+    pub(in crate::mirror) lines: Vec<LineState>,
+    /// The records that can be read and do not contradict their line.
+    pub(in crate::mirror) records: Vec<LineRecord>,
+    /// The records' file is there.
+    pub(in crate::mirror) records_there: bool,
+    /// Some of the records' file is of no use.
+    pub(in crate::mirror) records_damaged: bool,
+    /// Versions on record without a line.
+    pub(in crate::mirror) lost: Vec<LineState>,
+    /// What is wrong.
+    pub(super) problems: Vec<Problem>,
+    /// What a bundle must bring for the file to become right.
+    pub(super) repairs: Vec<(CrateId, Sha256)>,
+}
+
+/// A line of an index file.
+#[derive(Clone, Debug)]
+pub(in crate::mirror) struct LineState {
+    /// The crate.
+    pub(in crate::mirror) id: CrateId,
+    /// The digest that its file must have.
+    pub(in crate::mirror) cksum: Sha256,
+    /// Digest of the line itself.
+    pub(in crate::mirror) digest: Sha256,
+    /// Recorded as left out by a platform filter.
+    pub(in crate::mirror) index_only: bool,
+    /// How it stands with the records.
+    pub(in crate::mirror) standing: Standing,
+}
+
+/// How a line stands with the records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::mirror) enum Standing {
+    /// It is the one on record.
+    Recorded,
+    /// Nothing is on record of its version.
+    Unrecorded,
+    /// Another line is on record.
+    Altered,
+}
+
+impl NameState {
+    /// The digests that the files must have.
+    pub(super) fn expected(&self) -> impl Iterator<Item = (&CrateId, Sha256)> {
+        self.lines.iter().chain(&self.lost).map(|line| (&line.id, line.cksum))
+    }
+}
+
+/// Reads every index file and its records.
+pub(super) fn read_all(layout: &Layout, listing: &Listing, books: &Books, sink: &dyn Sink) -> Vec<NameState> {
+    let places: Vec<&String> = listing.places().collect();
+    in_parallel(&places, |place, _| {
+        let state = Reading { place, problems: Vec::new(), repairs: Vec::new() }.read(layout, listing, books);
+        sink.event(Event::Advance { phase: Phase::Verifying, items: 1, bytes: 0 });
+        state
+    })
+}
+
+struct Reading<'p> {
+    place: &'p str,
+    problems: Vec<Problem>,
+    repairs: Vec<(CrateId, Sha256)>,
+}
+
+impl Reading<'_> {
+    fn read(mut self, layout: &Layout, listing: &Listing, books: &Books) -> NameState {
+        let records_shown = format!(".frostmirror/lines/{}", self.place);
+        let index_shown = format!("index/{}", self.place);
+        let text = self.text(&layout.index().join(self.place), &index_shown);
+        let records_text = self.text(&layout.lines().join(self.place), &records_shown);
+        let records_there = listing.records.contains(self.place);
+        let mut records_damaged = false;
+        for (at, line) in records_text.lines().enumerate() {
+            if lines::parse(line).is_empty() {
+                self.problems.push(Problem::new(&records_shown, Fault::NoRecord { number: at + 1 }));
+                records_damaged = true;
+            }
+        }
+        let mut records = lines::parse(&records_text);
+
+        let mut by_version: BTreeMap<Version, (usize, LineState)> = BTreeMap::new();
+        let mut garbage = false;
+        for (number, line, digest) in self.sound_lines(&text, &records, &index_shown, &mut garbage) {
+            let (state, contradiction) = stand(line, digest, &records, books);
+            if contradiction {
+                self.problems.push(Problem::new(&records_shown, Fault::RecordChecksum { id: state.id.clone() }));
+                records.retain(|record| record.line != digest || record.version != state.id.version);
+                records_damaged = true;
+            }
+            // Of two lines for one version the one on record counts, else the first.
+            let second = match by_version.get(&state.id.version) {
+                Some((_, first)) => {
+                    self.repairs.push((first.id.clone(), first.cksum));
+                    let better = first.standing != Standing::Recorded && state.standing == Standing::Recorded;
+                    self.problems.push(Problem::new(&index_shown, Fault::Twice { number, id: state.id.clone() }));
+                    !better
+                }
+                None => false,
+            };
+            if !second {
+                by_version.insert(state.id.version.clone(), (number, state));
+            }
+        }
+        for (number, state) in by_version.values() {
+            self.judge(*number, state, books, &index_shown, &records_shown);
+        }
+        let place = self.place;
+        let lost = self.lost(&records, &by_version, || spelled(place, listing, books), &index_shown);
+        let lines: Vec<LineState> = by_version.into_values().map(|(_, state)| state).collect();
+        if let (true, Some(line)) = (garbage && self.repairs.is_empty(), lines.first()) {
+            // Any line of the name makes an import write the file anew.
+            self.repairs.push((line.id.clone(), line.cksum));
+        }
+        let Reading { place, problems, repairs } = self;
+        NameState { place: place.to_owned(), records_there, lines, records, records_damaged, lost, problems, repairs }
+    }
+
+    /// The text of a file; a file that is not there has none. Bytes that are no text become lines that nothing fits.
+    fn text(&mut self, path: &Path, shown: &str) -> String {
+        match fs::read(path) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(error) => {
+                if error.kind() != io::ErrorKind::NotFound {
+                    self.problems.push(Problem::new(shown, Fault::Unreadable { why: error.to_string() }));
+                }
+                String::new()
+            }
+        }
+    }
+
+    fn sound_lines(
+        &mut self,
+        text: &str,
+        records: &[LineRecord],
+        shown: &str,
+        garbage: &mut bool,
+    ) -> Vec<(usize, Line, Sha256)> {
+        let mut sound: Vec<(usize, Line, Sha256)> = Vec::new();
+        for (at, raw) in text.lines().enumerate().filter(|(_, raw)| !raw.is_empty()) {
+            let number = at + 1;
+            let digest = Sha256::of(raw.as_bytes());
+            // What is on record was read in full when it came.
+            let on_record = records.iter().any(|record| record.line == digest);
+            let line = if on_record { Line::glance(raw) } else { None };
+            let fault = match line.map_or_else(|| Line::parse(raw), Ok) {
+                Err(_) => Fault::Garbage { number },
+                Ok(line) => {
+                    let other = sound.first().is_some_and(|(_, first, _)| first.id.name != line.id.name);
+                    if !other && line.id.name.index_path() == self.place {
+                        sound.push((number, line, digest));
+                        continue;
+                    }
+                    Fault::Misplaced { number, id: line.id }
+                }
+            };
+            *garbage = true;
+            self.problems.push(Problem::new(shown, fault));
+        }
+        sound
+    }
+
+    fn judge(&mut self, number: usize, state: &LineState, books: &Books, index: &str, records: &str) {
+        let id = || state.id.clone();
+        match state.standing {
+            Standing::Recorded => {}
+            Standing::Unrecorded => self.problems.push(Problem::new(records, Fault::Unrecorded { id: id() })),
+            Standing::Altered => {
+                self.problems.push(Problem::new(index, Fault::Altered { number, id: id() }));
+                self.repairs.push((id(), state.cksum));
+            }
+        }
+        if let Some(named) = books.named.get(&state.id).filter(|named| named.sha256 != state.cksum) {
+            let record = named.record.to_string();
+            self.problems.push(Problem::new(index, Fault::LedgerChecksum { id: id(), record }));
+        }
+    }
+
+    /// Versions on record of which the file has no line.
+    fn lost(
+        &mut self,
+        records: &[LineRecord],
+        by_version: &BTreeMap<Version, (usize, LineState)>,
+        spelled: impl FnOnce() -> Option<CrateName>,
+        shown: &str,
+    ) -> Vec<LineState> {
+        let mut gone = records.iter().filter(|record| !by_version.contains_key(&record.version)).peekable();
+        if gone.peek().is_none() {
+            return Vec::new();
+        }
+        let name = by_version.values().next().map(|(_, state)| state.id.name.clone()).or_else(spelled);
+        let mut lost: BTreeMap<&Version, LineState> = BTreeMap::new();
+        for record in gone {
+            let Some(name) = name.clone() else { continue };
+            let id = CrateId { name, version: record.version.clone() };
+            lost.entry(&record.version).or_insert(LineState {
+                id,
+                cksum: record.cksum,
+                digest: record.line,
+                index_only: record.index_only,
+                standing: Standing::Altered,
+            });
+        }
+        for state in lost.values() {
+            self.problems.push(Problem::new(shown, Fault::LineLost { id: state.id.clone() }));
+            self.repairs.push((state.id.clone(), state.cksum));
+        }
+        lost.into_values().collect()
+    }
+}
+
+/// What is needed of a line.
+struct Line {
+    id: CrateId,
+    cksum: Sha256,
+}
+
+impl Line {
+    /// Reads the whole line, as cargo would.
+    fn parse(raw: &str) -> Result<Line, InvalidLine> {
+        IndexLine::parse(raw).map(|line| Line { id: line.id, cksum: line.cksum })
+    }
+
+    /// Reads no more than is needed; dependencies are the larger part of an index.
+    fn glance(raw: &str) -> Option<Line> {
+        #[derive(Deserialize)]
+        struct Head {
+            name: String,
+            vers: String,
+            cksum: Sha256,
+        }
+        let Head { name, vers, cksum } = serde_json::from_str(raw).ok()?;
+        Some(Line { id: CrateId::parse(&name, &vers).ok()?, cksum })
+    }
+}
+
+/// How a line stands with the records, and whether the one that it fits states another checksum.
+fn stand(line: Line, digest: Sha256, records: &[LineRecord], books: &Books) -> (LineState, bool) {
+    let mut of_version = records.iter().filter(|record| record.version == line.id.version).peekable();
+    let first = of_version.peek().map(|record| record.cksum);
+    let fitting = of_version.filter(|record| record.line == digest).max_by_key(|record| record.read);
+    let in_ledger = books.named.get(&line.id).map(|named| named.sha256);
+    let (standing, cksum, index_only) = match (fitting, first) {
+        (Some(record), _) if record.cksum == line.cksum => (Standing::Recorded, line.cksum, record.index_only),
+        (Some(_), _) => (Standing::Unrecorded, line.cksum, false),
+        (None, Some(recorded)) => (Standing::Altered, recorded, false),
+        (None, None) => (Standing::Unrecorded, in_ledger.unwrap_or(line.cksum), false),
+    };
+    let contradiction = fitting.is_some() && standing == Standing::Unrecorded;
+    // An unrecorded line that the ledger contradicts is told as altered, so that nothing vouches for it.
+    let standing = match in_ledger {
+        Some(sha256) if standing == Standing::Unrecorded && sha256 != line.cksum => Standing::Altered,
+        _ => standing,
+    };
+    (LineState { id: line.id, cksum, digest, index_only, standing }, contradiction)
+}

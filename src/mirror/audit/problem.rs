@@ -1,0 +1,275 @@
+//! What an audit can find wrong, and the list of what must be fetched again.
+
+use serde::{Deserialize, Serialize};
+
+use crate::crate_id::{CrateId, CrateName, Version};
+use crate::digest::Sha256;
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Problem {
+    /// The file or folder, relative to the mirror.
+    pub path: String,
+    /// What is wrong with it.
+    pub fault: Fault,
+}
+
+impl Problem {
+    pub(super) fn new(path: impl Into<String>, fault: Fault) -> Problem {
+        Problem { path: path.into(), fault }
+    }
+
+    pub(super) fn of_crate(id: &CrateId, fault: Fault) -> Problem {
+        Problem::new(id.crate_path().as_str(), fault)
+    }
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Names on disk are anybody's; they must not steer the terminal.
+        write!(f, "{}: {}", self.path.escape_debug(), self.fault)
+    }
+}
+
+/// What is wrong with a file.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+pub enum Fault {
+    /// The bytes are not those that upstream published.
+    #[error("its SHA-256 is {actual}, and the one on record is {expected}")]
+    Digest {
+        /// On record.
+        expected: Sha256,
+        /// Of the bytes.
+        actual: Sha256,
+    },
+    /// A crate's file is not there.
+    #[error("is missing; a line of {index} names it")]
+    Missing {
+        /// The index file that names it.
+        index: String,
+    },
+    /// The system cannot read it.
+    #[error("cannot be read: {why}")]
+    Unreadable {
+        /// What the system says.
+        why: String,
+    },
+    /// A crate's file without an index line.
+    #[error("no index line names it")]
+    NoLine,
+    /// A file that does not belong to a mirror.
+    #[error("nothing names it")]
+    Stranger,
+    /// A link, a folder or a device where a file belongs.
+    #[error("is not a regular file")]
+    NotAFile,
+    /// A line that cargo cannot read.
+    #[error("line {number} is no index line")]
+    Garbage {
+        /// From 1.
+        number: usize,
+    },
+    /// A line of a crate whose index file is another.
+    #[error("line {number} is of {id}, which does not belong there")]
+    Misplaced {
+        /// From 1.
+        number: usize,
+        /// The crate that it is of.
+        id: CrateId,
+    },
+    /// A second line of one version.
+    #[error("line {number} is one more line of {id}")]
+    Twice {
+        /// From 1.
+        number: usize,
+        /// The crate that it is of.
+        id: CrateId,
+    },
+    /// A line that is not the one on record.
+    #[error("line {number}, of {id}, is not the one on record")]
+    Altered {
+        /// From 1.
+        number: usize,
+        /// The crate that it is of.
+        id: CrateId,
+    },
+    /// A line that is on record is not there.
+    #[error("the line of {id} is missing, which is on record")]
+    LineLost {
+        /// The crate.
+        id: CrateId,
+    },
+    /// A crate that the newest bundle of a lineage brought or relied on is not in the index.
+    #[error("the line of {id} is missing, which the ledger's {record} names")]
+    NotInIndex {
+        /// The crate.
+        id: CrateId,
+        /// The record that names it.
+        record: String,
+    },
+    /// A line of the file is no record.
+    #[error("line {number} is no record of an index line")]
+    NoRecord {
+        /// From 1.
+        number: usize,
+    },
+    /// A line has no record.
+    #[error("has no record of the line of {id}")]
+    Unrecorded {
+        /// The crate.
+        id: CrateId,
+    },
+    /// A record contradicts the line that it is of.
+    #[error("has another checksum for {id} than its index line")]
+    RecordChecksum {
+        /// The crate.
+        id: CrateId,
+    },
+    /// A record of the ledger contradicts the index.
+    #[error("has another checksum for {id} than the ledger's {record}")]
+    LedgerChecksum {
+        /// The crate.
+        id: CrateId,
+        /// The record.
+        record: String,
+    },
+    /// The file is missing or not what it must be.
+    #[error("{0}")]
+    Head(HeadFault),
+    /// A record of the ledger cannot be read as one.
+    #[error("is no record of an import")]
+    LedgerRecord,
+    /// `crates/index` is not the link that it must be.
+    #[error("{state}")]
+    Link {
+        /// What it is.
+        state: String,
+    },
+    /// An import was killed.
+    #[error("an import was killed while it placed files; import the same bundle again")]
+    Torn,
+    /// `index/config.json` is not what cargo reads.
+    #[error("is not the configuration of a registry")]
+    Config,
+}
+
+impl Fault {
+    /// Whether it is of our own records, which a rebuild makes anew.
+    pub fn is_of_state(&self) -> bool {
+        use Fault as F;
+        matches!(
+            self,
+            F::NoRecord { .. }
+                | F::Unrecorded { .. }
+                | F::RecordChecksum { .. }
+                | F::Head(_)
+                | F::LedgerRecord
+                | F::Link { .. }
+        )
+    }
+
+    /// Whether it is a file that only a person can judge.
+    pub fn is_stray(&self) -> bool {
+        matches!(self, Fault::Stranger | Fault::NotAFile | Fault::NoLine)
+    }
+}
+
+/// What is wrong with `manifest.json`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+pub enum HeadFault {
+    /// It is not there.
+    #[error("is missing")]
+    Missing,
+    /// It is no head.
+    #[error("is damaged")]
+    Damaged,
+    /// A number is not what is on disk.
+    #[error("says {says} {what}, and {found} are on disk")]
+    Count {
+        /// Of what.
+        what: &'static str,
+        /// In the file.
+        says: u64,
+        /// On disk.
+        found: u64,
+    },
+    /// The ledger lacks records, or has more.
+    #[error("says {says} imports, and the ledger has {found} records")]
+    Imports {
+        /// In the file.
+        says: u64,
+        /// In the ledger.
+        found: u64,
+    },
+    /// A lineage's newest record is not in the ledger.
+    #[error("says that {record} is the newest record of lineage {lineage}, and the ledger has no such record")]
+    Record {
+        /// The lineage.
+        lineage: String,
+        /// The record.
+        record: String,
+    },
+    /// The ledger has a newer record of a lineage.
+    #[error("has an older record of lineage {lineage} than the ledger's {record}")]
+    Older {
+        /// The lineage.
+        lineage: String,
+        /// The newer record.
+        record: String,
+    },
+}
+
+/// A crate that must be fetched again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Repair {
+    /// Which.
+    pub id: CrateId,
+    /// The digest that it must have: upstream's, as it is on record.
+    pub sha256: Sha256,
+}
+
+/// A line of a repair list.
+#[derive(Serialize, Deserialize)]
+struct RepairLine {
+    kind: String,
+    name: CrateName,
+    version: Version,
+    sha256: Sha256,
+}
+
+impl Repair {
+    /// The text of a repair list: JSON, one object a line, with `kind` (`crate`), `name`, `version` and `sha256`.
+    pub fn list(repairs: &[Repair]) -> String {
+        let mut text = String::new();
+        for Repair { id, sha256 } in repairs {
+            let CrateId { name, version } = id.clone();
+            let line = RepairLine { kind: "crate".to_owned(), name, version, sha256: *sha256 };
+            text.push_str(&serde_json::to_string(&line).expect("four plain fields are JSON"));
+            text.push('\n');
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_repair_list_has_one_object_a_line() {
+        let id = CrateId::parse("Foo-Bar", "1.0.0+b").expect("a crate");
+        let sha256 = Sha256::of(b"");
+        let text = Repair::list(&[Repair { id, sha256 }]);
+        assert_eq!(
+            text,
+            format!("{{\"kind\":\"crate\",\"name\":\"Foo-Bar\",\"version\":\"1.0.0+b\",\"sha256\":\"{sha256}\"}}\n")
+        );
+        assert_eq!(Repair::list(&[]), "");
+    }
+
+    #[test]
+    fn a_strangers_name_does_not_steer_the_terminal() {
+        let told = Problem::new("crates/\u{1b}[2J", Fault::Stranger).to_string();
+        assert_eq!(told, "crates/\\u{1b}[2J: nothing names it");
+    }
+}

@@ -1,0 +1,257 @@
+//! Lost state, made anew from what is on disk: the records of lines, the ledger, the head.
+//!
+//! Nothing is believed because it is there. A line gets a record only where its crate's file has the digest that the line
+//! states, and the ledger does not say otherwise; what does not fit stays as it is and is told. So a damaged file is
+//! never given a new digest to fit it.
+//!
+//! What cannot be known is said to be unknown. A line whose record was lost counts as read before all others, so that
+//! any bundle's line of that version takes its place. When imports were done is not made up: the head's `last_import` is
+//! that of the newest record that can still be read, or absent.
+//!
+//! Of a lost record nobody knows which lineage it was of, or what was current in it. A collection keeps what the newest
+//! record of each lineage names; so every crate of the index that no such record names is put into a record of a lineage
+//! called [`REBUILT`], which no bundle can belong to, and stays until that lineage is forgotten. Crates whose file is
+//! damaged or missing are in it too: they are current, and only wait to be mended.
+//!
+//! Records that cannot be read are moved to `.frostmirror/aside/`.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use jiff::Timestamp;
+
+use super::audit::{Audit, Blob, Books, Pass, Standing};
+use super::head::{Head, LineageHead};
+use super::import::{self, Step, place};
+use super::ledger::{self, Record};
+use super::lines::{self, LineRecord};
+use super::link;
+use super::lock::AddGuard;
+use super::store::{self, Move, Staging, failed};
+use crate::bundle::format::{BundleKind, CrateRecord, CrateState, FormatVersion, Input, Lineage, Manifest};
+use crate::crate_id::CrateId;
+use crate::durable;
+use crate::event::Sink;
+
+/// The lineage of crates whose own records were lost. A bundle's lineage is 32 hexadecimal digits, and never this.
+pub const REBUILT: &str = "rebuilt";
+
+/// Every checkpoint of a rebuild, in the order in which one that has everything to do passes them.
+pub const CHECKPOINTS: &[&str] = &[
+    "rebuild:lines-half",
+    "rebuild:lines",
+    "rebuild:record-half",
+    "rebuild:record",
+    "rebuild:head-half",
+    "rebuild:head",
+    "rebuild:aside",
+];
+
+/// What was made anew.
+#[derive(Debug)]
+pub struct Rebuilt {
+    /// Lines that have a record again.
+    pub lines: u64,
+    /// Crates that are kept by a record of [`REBUILT`] that was written now.
+    pub kept: Option<u64>,
+    /// Records of imports that could not be read, and were moved aside.
+    pub aside: u64,
+    /// Whether `manifest.json` was written.
+    pub head: bool,
+    /// What is still wrong.
+    pub audit: Audit,
+}
+
+impl AddGuard {
+    /// Makes lost or damaged records anew, as far as the files prove them, and audits what is then there.
+    ///
+    /// # Errors
+    /// The file system's; what was placed is then taken back.
+    pub fn rebuild(&mut self, now: Timestamp, sink: &dyn Sink) -> Result<Rebuilt, import::Error> {
+        let layout = self.layout.clone();
+        let pass = Pass::run(&layout, &Default::default(), sink)?;
+        let mut staging = Staging::begin(&layout)?;
+        let (line_moves, lines) = stage_lines(&pass, &mut staging)?;
+        let mut steps = vec![Step::new("rebuild:lines", layout.lines(), line_moves)];
+
+        let (mut head, lost) = believable_head(&pass.books);
+        let unnamed = not_current(&pass, &head, &layout)?;
+        // A crate that no record at all names came with one that is gone.
+        let lost = lost || unnamed.iter().any(|one| !pass.books.named.contains_key(&one.id()));
+        let mut kept = None;
+        head.imports = pass.books.records.len() as u64;
+        head = head.with(pass.counts);
+        if lost && !unnamed.is_empty() {
+            kept = Some(unnamed.len() as u64);
+            let names = ledger::names(&layout)?;
+            let record = rebuilt_record(&mut head, unnamed, &names, &pass.books, now);
+            let name = ledger::next_name(&names, &record.manifest.id);
+            let moved = Move { staged: staging.write(&record.render())?, place: name.into(), replaces: false };
+            steps.push(Step::new("rebuild:record", layout.ledger(), vec![moved]));
+        }
+        let head_written = pass.books.head.as_ref() != Some(&head);
+        if head_written {
+            let replaces = layout.head().symlink_metadata().is_ok();
+            let moved = Move { staged: staging.write(&head.render())?, place: "manifest.json".into(), replaces };
+            steps.push(Step::new("rebuild:head", layout.root().to_owned(), vec![moved]));
+        }
+        // Also where nothing is to be placed: what a killed import left has been counted now.
+        place(&mut staging, &steps)?;
+        drop(staging);
+        for name in &pass.books.unreadable {
+            self.put_aside(name)?;
+        }
+        durable::checkpoint("rebuild:aside");
+        link::restore(&layout)?;
+        let aside = pass.books.unreadable.len() as u64;
+        let audit = pass.into_audit();
+        let audit = self.audit_again(&audit, sink).map_err(|error| match error {
+            super::audit::Error::Store(error) => import::Error::Store(error),
+            // It was a mirror of a known layout when the lock was taken.
+            other => import::Error::Store(failed("audit", layout.root())(std::io::Error::other(other))),
+        })?;
+        Ok(Rebuilt { lines, kept, aside, head: head_written, audit })
+    }
+
+    fn put_aside(&self, record: &str) -> Result<(), store::Error> {
+        let (from, folder) = (self.layout.ledger().join(record), self.layout.aside());
+        durable::make_folder(&folder).map_err(failed("make the folder", &folder))?;
+        let mut to = folder.join(record);
+        let mut number = 1;
+        while to.symlink_metadata().is_ok() {
+            to = folder.join(format!("{record}.{number}"));
+            number += 1;
+        }
+        fs::rename(&from, &to).map_err(failed("move", &from))?;
+        durable::sync_folder(&self.layout.ledger()).map_err(failed("sync", &self.layout.ledger()))
+    }
+}
+
+/// Stages the records of lines that lack one and are proven; and how many lines that are.
+fn stage_lines(pass: &Pass, staging: &mut Staging) -> Result<(Vec<Move>, u64), store::Error> {
+    let mut moves = Vec::new();
+    let mut count = 0;
+    for name in &pass.names {
+        let mut records = name.records.clone();
+        for line in name.lines.iter().filter(|line| line.standing == Standing::Unrecorded) {
+            let index_only = match pass.blobs.get(&line.id) {
+                Some(Blob::Good { .. }) => false,
+                None if pass.books.left_out(&line.id) => true,
+                _ => continue,
+            };
+            count += 1;
+            records.push(LineRecord {
+                version: line.id.version.clone(),
+                read: Timestamp::MIN,
+                cksum: line.cksum,
+                line: line.digest,
+                index_only,
+            });
+        }
+        if records.len() == name.records.len() && !name.records_damaged {
+            continue;
+        }
+        records.sort_by(|a, b| a.version.cmp(&b.version));
+        let staged = staging.write(lines::render(&records).as_bytes())?;
+        moves.push(Move { staged, place: name.place.as_str().into(), replaces: name.records_there });
+    }
+    Ok((moves, count))
+}
+
+/// The head as far as the ledger bears it out, and whether records are known to be gone.
+fn believable_head(books: &Books) -> (Head, bool) {
+    let newest = books.newest();
+    let base = match (&books.head, books.records.last()) {
+        (Some(head), _) => head.clone(),
+        (None, Some(record)) => record.head.clone(),
+        (None, None) => Head::default(),
+    };
+    let records = books.records.len() as u64;
+    let mut lost = !books.unreadable.is_empty() || base.imports != records;
+    let mut lineages = Vec::new();
+    for lineage in &base.lineages {
+        lost |= !books.has(&lineage.record);
+        // The newest of the lineage that can still be read.
+        lineages.extend(newest.get(lineage.id.as_str()).map(|newest| LineageHead::clone(newest)));
+    }
+    (Head { lineages, ..base }, lost)
+}
+
+/// Every crate of the index that the newest record of no lineage names.
+fn not_current(pass: &Pass, head: &Head, layout: &super::layout::Layout) -> Result<Vec<CrateRecord>, store::Error> {
+    let mut current: BTreeSet<CrateId> = BTreeSet::new();
+    for lineage in head.lineages.iter().filter(|lineage| lineage.id != REBUILT) {
+        if let Some(record) = ledger::read(layout, &lineage.record)? {
+            current.extend(record.manifest.crates.iter().map(CrateRecord::id));
+        }
+    }
+    let known = pass.names.iter().flat_map(|name| name.lines.iter().chain(&name.lost));
+    let mut unnamed: Vec<CrateRecord> = known
+        .filter(|line| !current.contains(&line.id))
+        .map(|line| {
+            let (size, left_out) = match pass.blobs.get(&line.id) {
+                Some(Blob::Good { length, .. }) => (*length, false),
+                Some(_) => (0, false),
+                None => (0, line.index_only || pass.books.left_out(&line.id)),
+            };
+            let CrateId { name, version } = line.id.clone();
+            CrateRecord {
+                name,
+                version,
+                sha256: line.cksum,
+                size,
+                state: if left_out { CrateState::IndexOnly } else { CrateState::Shipped },
+                yanked: false,
+                description: None,
+                license: None,
+                repository: None,
+            }
+        })
+        .collect();
+    unnamed.sort_by(|a, b| (&a.name, &a.version).cmp(&(&b.name, &b.version)));
+    Ok(unnamed)
+}
+
+/// A record that keeps `crates`, with `head` as it is from then on.
+fn rebuilt_record(
+    head: &mut Head,
+    crates: Vec<CrateRecord>,
+    names: &[String],
+    books: &Books,
+    now: Timestamp,
+) -> Record {
+    let now = now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let sequence = books.newest().get(REBUILT).map_or(1, |newest| newest.sequence + 1);
+    let input = Input {
+        name: "what was on disk when lost records were rebuilt".to_owned(),
+        roots: Vec::new(),
+        crates: (0u32..).zip(&crates).map(|(at, _)| at).collect(),
+    };
+    let mut manifest = Manifest {
+        id: String::new(),
+        format: FormatVersion::CURRENT,
+        tool: format!("cargo-frostmirror {}", env!("CARGO_PKG_VERSION")),
+        created: now.clone(),
+        kind: BundleKind::Full,
+        parent: None,
+        targets: Vec::new(),
+        toolchains: Vec::new(),
+        // Nobody knows: before all others.
+        index_read: Timestamp::UNIX_EPOCH.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        crates,
+        lineage: Lineage { id: REBUILT.to_owned(), sequence, inputs: vec![input] },
+        blocks: Vec::new(),
+    };
+    manifest.seal();
+    let lineage = LineageHead {
+        id: REBUILT.to_owned(),
+        sequence,
+        bundle: manifest.id.clone(),
+        created: now.clone(),
+        record: ledger::next_name(names, &manifest.id),
+    };
+    // It counts as a record of the ledger, but not as an import: when the last one was is as known as before.
+    let last_import = head.last_import.take();
+    *head = Head { last_import, ..std::mem::take(head).after(&now, lineage) };
+    Record { imported: now, file: "(rebuilt)".to_owned(), head: head.clone(), manifest }
+}

@@ -1,0 +1,156 @@
+//! `verify --closure`: can this lock be built from what is here?
+
+use std::fs;
+
+use frostmirror::bundle::format::CrateState;
+use frostmirror::gather::lockfile::CRATES_IO;
+
+use crate::import_bundle::{Make, import};
+use crate::support::crates::Crate;
+use crate::support::sandbox::Sandbox;
+
+fn json() -> Crate {
+    Crate::new("json", "1.0.0")
+}
+
+fn newer_json() -> Crate {
+    Crate::new("json", "1.1.0")
+}
+
+fn left_out() -> Crate {
+    Crate::new("winapi", "0.3.9")
+}
+
+fn package(name: &str, version: &str, source: &str, cksum: &str) -> String {
+    format!("[[package]]\nname = \"{name}\"\nversion = \"{version}\"\nsource = \"{source}\"\n{cksum}\n")
+}
+
+/// A lock of these crates and the project itself.
+fn lock(crates: &[Crate]) -> String {
+    let mut text = "version = 4\n[[package]]\nname = \"app\"\nversion = \"0.1.0\"\n\n".to_owned();
+    for one in crates {
+        let one = one.clone().pack();
+        text += &package(&one.name, &one.version, CRATES_IO, &format!("checksum = \"{}\"", one.cksum));
+    }
+    text
+}
+
+/// A machine with a full bundle of json 1.0.0, and a delta that brings json 1.1.0 and winapi's line.
+fn world() -> Sandbox {
+    let sandbox = Sandbox::new();
+    let folder = sandbox.path("");
+    Make::new("a", 1).ship(json()).write(&folder, "full.pkg");
+    Make::new("a", 2)
+        .ship(newer_json())
+        .with(json(), CrateState::Sent)
+        .with(left_out(), CrateState::IndexOnly)
+        .parent("full.pkg")
+        .write(&folder, "delta.pkg");
+    sandbox.write("old.lock", lock(&[json()]));
+    sandbox.write("both.lock", lock(&[json(), newer_json()]));
+    sandbox.write("windows.lock", lock(&[newer_json(), left_out()]));
+    sandbox
+}
+
+#[test]
+fn a_full_bundle_covers_what_it_ships() {
+    let sandbox = world();
+    let run = sandbox.run(["verify", "full.pkg", "--closure", "old.lock"]).ok();
+    assert_eq!(run.stdout, "OK -- 1 crates, 0 rustup artifacts\nOK -- closure of 1 packages\n");
+    let run = sandbox.run(["verify", "full.pkg", "--closure", "both.lock"]).exits(4);
+    run.stdout_has("json 1.1.0: is missing\n").stderr_has("`both.lock` cannot be built from what is here (1 problems)");
+    let run = sandbox.run(["verify", "full.pkg", "--closure", "both.lock", "--message-format", "json"]).exits(4);
+    let told = run.stdout.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let closure = told.into_iter().find(|line| line["reason"] == "closure").unwrap();
+    assert_eq!((&closure["success"], &closure["packages"]), (&false.into(), &2.into()));
+    assert_eq!(closure["problems"], serde_json::json!(["json 1.1.0: is missing"]));
+}
+
+#[test]
+fn another_checksum_is_told_apart_from_a_missing_package() {
+    let sandbox = world();
+    let good = json().pack().cksum;
+    let other = "0".repeat(64);
+    sandbox.write("other.lock", lock(&[json()]).replace(&good, &other));
+    let run = sandbox.run(["verify", "full.pkg", "--closure", "other.lock"]).exits(4);
+    run.stdout_has(&format!("json 1.0.0: the lock has the checksum {other}, and full.pkg has {good}\n"));
+    import(&sandbox.path("mirror"), &sandbox.path("full.pkg")).unwrap();
+    let run = sandbox.run(["verify", "--mirror", "mirror", "--closure", "other.lock"]).exits(4);
+    run.stdout_has(&format!("the lock has the checksum {other}, and the mirror's index/js/on/json has {good}\n"));
+}
+
+#[test]
+fn a_delta_needs_its_base_in_the_chain_or_in_the_mirror() {
+    let sandbox = world();
+    let run = sandbox.run(["verify", "delta.pkg", "--closure", "both.lock"]).exits(4);
+    run.stdout_has("json 1.0.0: is missing\n").stdout_has(
+        "delta.pkg: builds on full.pkg, and 1 of the crates that it relies on are nowhere, first json 1.0.0\n",
+    );
+    for order in [["full.pkg", "delta.pkg"], ["delta.pkg", "full.pkg"]] {
+        let run = sandbox.run(["verify", order[0], order[1], "--closure", "both.lock"]).ok();
+        run.stdout_has("OK -- closure of 2 packages\n");
+    }
+    import(&sandbox.path("mirror"), &sandbox.path("full.pkg")).unwrap();
+    let words = ["verify", "delta.pkg", "--mirror", "mirror", "--closure", "both.lock"];
+    sandbox.run(words).ok().stdout_has("OK -- closure of 2 packages\n");
+    sandbox
+        .run(["verify", "--mirror", "mirror", "--closure", "both.lock"])
+        .exits(4)
+        .stdout_has("json 1.1.0: is missing\n");
+    // The mirror's file counts by its bytes.
+    fs::write(sandbox.path("mirror/crates/json-1.0.0.crate"), "rot").unwrap();
+    let run = sandbox.run(words).exits(4);
+    run.stdout_has("json 1.0.0: its file in the mirror is damaged\n").stdout_has("delta.pkg: builds on full.pkg");
+}
+
+#[test]
+fn a_mirror_covers_what_its_index_and_files_hold() {
+    let sandbox = world();
+    let mirror = sandbox.path("mirror");
+    import(&mirror, &sandbox.path("full.pkg")).unwrap();
+    import(&mirror, &sandbox.path("delta.pkg")).unwrap();
+    let ask = |lock: &str| sandbox.run(["verify", "--mirror", "mirror", "--closure", lock]);
+    assert_eq!(ask("both.lock").ok().stdout, "OK -- closure of 2 packages\n");
+    ask("windows.lock")
+        .ok()
+        .stderr_has("1 packages are in the index only, left out by a platform filter: winapi 0.3.9");
+    fs::remove_file(mirror.join("crates/json-1.1.0.crate")).unwrap();
+    ask("both.lock").exits(4).stdout_has("json 1.1.0: the mirror's index has it, and its file is missing\n");
+    fs::remove_file(mirror.join("index/js/on/json")).unwrap();
+    ask("old.lock").exits(4).stdout_has("json 1.0.0: its file is there, and the mirror's index does not have it\n");
+    ask("absent.lock").exits(3);
+    sandbox.run(["verify", "--mirror", "absent", "--closure", "old.lock"]).exits(3);
+}
+
+#[test]
+fn packages_of_elsewhere_cannot_be_covered() {
+    let sandbox = world();
+    let text = lock(&[json()])
+        + &package("tool", "0.2.0", "git+https://user:secret@example.org/tool?branch=main#0123", "")
+        + &package(
+            "inner",
+            "1.0.0",
+            "sparse+https://corp.example/index/",
+            &format!("checksum = \"{}\"", "0".repeat(64)),
+        );
+    sandbox.write("foreign.lock", text);
+    let run = sandbox.run(["verify", "full.pkg", "--closure", "foreign.lock"]).exits(4);
+    assert_eq!(
+        run.stdout.lines().skip(1).collect::<Vec<_>>(),
+        [
+            "inner 1.0.0: cannot be covered, it comes from registry: https://corp.example/index/",
+            "tool 0.2.0: cannot be covered, it comes from git: https://example.org/tool?branch=main",
+        ]
+    );
+}
+
+#[test]
+fn a_damaged_bundle_covers_nothing() {
+    let sandbox = world();
+    let mut bytes = fs::read(sandbox.path("full.pkg")).unwrap();
+    let middle = bytes.len() - 10;
+    bytes[middle] ^= 1;
+    fs::write(sandbox.path("full.pkg"), bytes).unwrap();
+    let run = sandbox.run(["verify", "full.pkg", "--closure", "old.lock"]).exits(4);
+    assert!(!run.stdout.contains("closure"), "{}", run.told());
+}
