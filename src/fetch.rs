@@ -194,6 +194,14 @@ pub enum Error {
     /// A registry to leave out that cargo's configuration does not name.
     #[error("cargo's configuration names no registry `{0}`")]
     UnknownRegistry(String),
+    /// Something to reuse that cannot be read.
+    #[error("could not read `{}`", path.display())]
+    Reuse {
+        /// The mirror or the bundle.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// A folder of ours.
     #[error("could not use `{}`", path.display())]
     Folder {

@@ -39,7 +39,7 @@ pub struct Args {
     )]
     pub from_list: Option<PathBuf>,
     /// Retire an input of the history, named as `inspect` shows it (repeatable)
-    #[arg(long, value_name = "INPUT", help_heading = "What to fetch")]
+    #[arg(long, value_name = "INPUT", help_heading = "What to fetch", allow_hyphen_values = true)]
     pub forget: Vec<String>,
     /// Ship only what the history says was not sent yet [env: FROSTMIRROR_MODE=full|incremental]
     #[arg(long, help_heading = "What to ship")]

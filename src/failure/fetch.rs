@@ -29,6 +29,9 @@ impl From<Error> for Failure {
             Error::UnknownRegistry(_) => Failure::new(Class::Input, error)
                 .doing("could not leave a registry out")
                 .hint("give the name that it has in `[registries]`, or the address of its index"),
+            Error::Reuse { ref source, .. } => Failure::new(class_of_io(source), error)
+                .doing("could not use what `--reuse` names")
+                .hint("it is the folder of a mirror, or the file of a bundle"),
             Error::Folder { path, source } => Failure::io(format!("could not use `{}`", path.display()), source),
             Error::Worker(_) => Failure::new(Class::Bug, error),
         }
@@ -46,6 +49,7 @@ impl From<repair_list::Error> for Failure {
             Error::Kind { .. } => {
                 "a later version wrote it; update cargo-frostmirror: `cargo install cargo-frostmirror`"
             }
+            Error::Read { .. } => "name the file that lists what the mirror has lost",
             _ => "each line is {\"kind\":\"crate\",\"name\":…,\"version\":…,\"sha256\":…}",
         };
         Failure::new(Class::Input, error).doing("could not read what is to be repaired").hint(hint)

@@ -56,7 +56,7 @@ pub fn adopt(
             missing.retain(|digest, _| !found.contains(digest));
         } else {
             let name = source.display().to_string();
-            let file = File::open(source).map_err(unusable(source))?;
+            let file = File::open(source).map_err(|error| Error::Reuse { path: source.clone(), source: error })?;
             let bundle = open_any(Box::new(file), &name, scratch)?;
             let mut picker = Picker { cache, missing: &mut missing, partial: None, bytes: 0 };
             let streamed = bundle.stream(&mut picker)?;

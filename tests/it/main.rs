@@ -20,6 +20,7 @@ mod import_faults;
 mod import_order;
 mod crash;
 mod journey;
+mod delta;
 mod upstream_faults;
 mod up;
 mod failures;
