@@ -1,11 +1,14 @@
 //! The command line: verbs and global flags. `command()` is what completions, man pages and help tests are made from.
 
-use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::cmd;
 use crate::cmd::Context;
 use crate::env::Env;
-use crate::failure::{EXIT_CODES, Failure};
+use crate::failure::{Class, EXIT_CODES, Failure};
 use crate::report::{ColorChoice, Form, Loudness, Report};
 
 /// Bring Rust across an air gap.
@@ -135,6 +138,49 @@ pub enum Verb {
 /// The whole command line, for completions, man pages and help tests.
 pub fn command() -> clap::Command {
     Cli::command()
+}
+
+/// Reads the command line. What is no command line, and help, is told here and now, in the form and the colours that were
+/// asked for as far as the words can be made out; the exit code.
+pub fn parse(words: &[OsString], env: &Env) -> Result<Cli, ExitCode> {
+    let asked = asked(words);
+    let report = asked.report(env);
+    let parsed = command().color(report.clap_colors()).try_get_matches_from(words);
+    let error = match parsed.and_then(|mut matches| Cli::from_arg_matches_mut(&mut matches)) {
+        Ok(cli) => return Ok(cli),
+        Err(error) => error,
+    };
+    let help = !error.use_stderr();
+    if report.is_json() && !help {
+        let text = error.to_string();
+        let text = text.trim().trim_start_matches("error: ");
+        report.failed(&Failure::new(Class::Usage, text));
+    } else {
+        // Nobody is left to be told that this cannot be told.
+        let _gone = error.print().is_err();
+    }
+    Err(ExitCode::from(if help { 0 } else { Class::Usage.code() }))
+}
+
+/// The global flags among words that may not be a command line; what cannot be made out is as if it were not there.
+fn asked(words: &[OsString]) -> Global {
+    let value_of = |flag: &str| {
+        let words: Vec<&str> = words.iter().filter_map(|word| word.to_str()).take_while(|word| *word != "--").collect();
+        let pairs = words.iter().zip(words.iter().skip(1).chain(std::iter::once(&"")));
+        let given = pairs.filter_map(|(word, next)| match word.strip_prefix(flag)? {
+            "" => Some((*next).to_owned()),
+            rest => rest.strip_prefix('=').map(str::to_owned),
+        });
+        given.last()
+    };
+    Global {
+        verbose: 0,
+        quiet: false,
+        color: value_of("--color").and_then(|value| ColorWhen::from_str(&value, true).ok()),
+        message_format: value_of("--message-format")
+            .and_then(|value| MessageFormat::from_str(&value, true).ok())
+            .unwrap_or(MessageFormat::Human),
+    }
 }
 
 /// Does what the command line says.

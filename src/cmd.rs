@@ -98,16 +98,23 @@ impl Context {
         })
     }
 
-    /// Waits for `work`, or for the user to stop it. What is stopped cleans up behind itself: children are ended and
+    /// Waits for `work`, or for SIGINT or SIGTERM to stop it. What is stopped cleans up behind itself: children are ended and
     /// partial files removed when the work is dropped.
     pub fn interruptible<T, E: Into<Failure>>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, Failure> {
         let runtime = self.runtime()?;
         let outcome = runtime.block_on(async {
             let mut signals = Signals::new().map_err(|source| Failure::io("could not listen to signals", source))?;
-            tokio::select! {
-                done = work => done.map_err(Into::into),
-                () = signals.next() => Err(Failure::new(Class::Interrupted, "interrupted")
-                    .hint("run the same command again to carry on; what was downloaded is kept")),
+            self.report.begin_work();
+            tokio::pin!(work);
+            loop {
+                tokio::select! {
+                    done = &mut work => return done.map_err(Into::into),
+                    // What cannot be stopped any more is told of as done, in a moment.
+                    () = signals.next() => if self.report.stop_work() {
+                        return Err(Failure::new(Class::Interrupted, "interrupted")
+                            .hint("run the same command again to carry on; what was downloaded is kept"));
+                    },
+                }
             }
         });
         // A worker that is busy with files is not waited for; it ends with the process.

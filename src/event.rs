@@ -72,6 +72,16 @@ pub trait Sink: Send + Sync {
     /// Takes one report. Must be quick; it is called in the middle of work.
     fn event(&self, event: Event);
 
+    /// Whether the work is to be broken off. Long work on threads that nobody else can end asks now and then.
+    fn stopped(&self) -> bool {
+        false
+    }
+
+    /// Tells that the work is as good as done, and can no longer be broken off; `false` where it has been already.
+    fn settle(&self) -> bool {
+        true
+    }
+
     /// Reports a step.
     fn status(&self, verb: &'static str, message: String) {
         self.event(Event::Status { verb, message });

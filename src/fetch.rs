@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -20,7 +21,7 @@ use crate::gather::cargo_config::{self, CargoConfig, Origin};
 use crate::gather::download::{self, Downloaded, Downloads};
 use crate::gather::history::{self, Base};
 use crate::gather::index::Index;
-use crate::gather::lockfile::{self, LockedPackage, Lockfile};
+use crate::gather::lockfile::{self, Lockfile};
 use crate::gather::resolve::{self, CrateSpec, Resolved, Resolver, Skip};
 use crate::gather::workspace::{self, Workspace};
 use crate::gather::{cache::Cache, cargo, cargo::Cargo, depends, depends::Depends};
@@ -37,6 +38,9 @@ pub use plan::{PlannedCrate, Weighed};
 
 /// Requests under way at once where HTTP/2 bears them.
 const JOBS: usize = 64;
+
+/// How long a worker may take to notice that it is stopped.
+const STOPPING: Duration = Duration::from_secs(10);
 
 /// What a run works with: where it stands, and how it may reach upstream.
 #[derive(Clone, Debug)]
@@ -229,13 +233,29 @@ pub async fn fetch(options: Options, sink: Arc<dyn Sink>) -> Result<Outcome, Err
         let plan = known.history.plan(packed::input_sets(&gathered), &options.forget)?;
         let owed = delta::owed(&plan, &known.base, &gathered.resolved);
         if !owed.is_empty() {
-            let more = station.everything(&[exactly(owed, &known.base)], None).await?;
+            let more = station.everything(&[delta::exactly(owed, &known.base)], None).await?;
             gathered.files.extend(more.files);
             gathered.resolved.crates.extend(more.resolved.crates);
         }
     }
-    let writing = move || packed::write(&options, known, &gathered, sink.as_ref());
+    let (ended, end) = mpsc::channel();
+    let writing = move || {
+        let written = packed::write(&options, known, &gathered, sink.as_ref());
+        drop(ended);
+        written
+    };
+    let _end = End(end);
     tokio::task::spawn_blocking(writing).await.map_err(Error::Worker)?
+}
+
+/// The end of a worker that asks whether it is stopped, and cleans up when it is; waited for when this is dropped.
+struct End(mpsc::Receiver<()>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        // Nothing is ever sent: it ends with the sender.
+        let _ended = self.0.recv_timeout(STOPPING).is_err();
+    }
 }
 
 /// Resolves, and says what would be downloaded and what it weighs. Writes nothing but caches.
@@ -259,7 +279,7 @@ pub async fn dry_run(options: Options, sink: Arc<dyn Sink>) -> Result<Weighed, E
 /// The lock of a workspace: its own where it fits the manifests, else what cargo makes of a copy of them.
 pub async fn lock(found: &Workspace, surroundings: &Surroundings, sink: Arc<dyn Sink>) -> Result<Lockfile, Error> {
     let station = Station::begin(surroundings, &sink).await?;
-    workspace_lock::of(found, &station)
+    workspace_lock::of(found, &station).await
 }
 
 /// One run's access to upstream: one client, one snapshot of the index, one cargo.
@@ -286,6 +306,9 @@ impl<'s> Station<'s> {
             settings.jobs = jobs;
         }
         let offline = surroundings.offline || config.offline();
+        if offline && !surroundings.offline {
+            sink.status("Using", "the caches alone, as cargo's `net.offline` says".to_owned());
+        }
         let client = Client::new(&settings)?;
         let cache_folder = surroundings.home.join("cache");
         let cache =
@@ -314,18 +337,16 @@ impl<'s> Station<'s> {
             let some = !listed.packages.is_empty();
             return Ok(some.then_some(resolve::Input::Lockfile(listed)).into_iter().collect());
         }
-        options
-            .inputs
-            .iter()
-            .map(|input| {
-                Ok(match input {
-                    Input::Depends(path) => resolve::Input::Depends(Depends::read(path)?),
-                    Input::Lockfile(path) => resolve::Input::Lockfile(Lockfile::read(path)?),
-                    Input::Crate(spec) => resolve::Input::Crate(spec.clone()),
-                    Input::Workspace(found) => resolve::Input::Lockfile(workspace_lock::of(found, self)?),
-                })
-            })
-            .collect()
+        let mut read = Vec::with_capacity(options.inputs.len());
+        for input in &options.inputs {
+            read.push(match input {
+                Input::Depends(path) => resolve::Input::Depends(Depends::read(path)?),
+                Input::Lockfile(path) => resolve::Input::Lockfile(Lockfile::read(path)?),
+                Input::Crate(spec) => resolve::Input::Crate(spec.clone()),
+                Input::Workspace(found) => resolve::Input::Lockfile(workspace_lock::of(found, self).await?),
+            });
+        }
+        Ok(read)
     }
 
     /// The resolved set, and every file of it that is not known to be sent.
@@ -407,16 +428,6 @@ impl<'s> Station<'s> {
 struct Gathered {
     resolved: Resolved,
     files: BTreeMap<CrateId, Downloaded>,
-}
-
-/// These crates and no others, as a lock of them would say it.
-fn exactly(crates: BTreeMap<CrateId, Sha256>, base: &Base) -> resolve::Input {
-    let after = base.bundle.as_ref().map_or("the beginning", |bundle| bundle.file.as_str());
-    resolve::Input::Lockfile(Lockfile {
-        path: PathBuf::from(format!("what was sent after {after}")),
-        packages: crates.into_iter().map(|(id, checksum)| LockedPackage { id, checksum }).collect(),
-        foreign: Vec::new(),
-    })
 }
 
 fn locked(input: &resolve::Input) -> Vec<(CrateId, Sha256)> {

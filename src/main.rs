@@ -3,8 +3,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::Parser;
-use frostmirror::cli::{self, Cli};
+use frostmirror::cli;
 use frostmirror::cmd::Context;
 use frostmirror::env::Env;
 use frostmirror::failure::Failure;
@@ -15,17 +14,18 @@ fn main() -> ExitCode {
     if words.get(1).is_some_and(|word| word == "frostmirror") {
         words.remove(1);
     }
-    let cli = Cli::parse_from(words);
     let env = Env::of_process();
+    let cli = match cli::parse(&words, &env) {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
     let report = Arc::new(cli.global.report(&env));
     let outcome = std::env::current_dir()
         .map_err(|source| Failure::io("could not find the current directory", source))
-        .and_then(|cwd| cli::run(cli.verb, &Context { env, cwd, report: Arc::clone(&report) }));
+        .and_then(|cwd| cli::run(cli.verb, &Context { env, cwd, report: Arc::clone(&report) }))
+        .and_then(|()| report.finished());
     match outcome {
-        Ok(()) => {
-            report.finished();
-            ExitCode::SUCCESS
-        }
+        Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             report.failed(&failure);
             failure.exit_code()

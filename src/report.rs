@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use crate::env::Env;
@@ -47,7 +48,32 @@ pub struct Report {
     form: Form,
     colors: ColorChoice,
     bars: bool,
-    running: Mutex<HashMap<Phase, ProgressBar>>,
+    running: Mutex<HashMap<Phase, Bar>>,
+    course: AtomicU8,
+    /// The first thing that stdout did not take.
+    lost: Mutex<Option<io::Error>>,
+}
+
+/// Work goes on, and may be stopped.
+const GOING: u8 = 0;
+/// Work is as good as done.
+const SETTLED: u8 = 1;
+/// Work was stopped.
+const STOPPED: u8 = 2;
+
+/// A bar on the terminal.
+struct Bar {
+    drawn: ProgressBar,
+    /// What its length counts.
+    unit: Unit,
+    /// Bytes so far, where the length counts items.
+    bytes: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unit {
+    Items,
+    Bytes,
 }
 
 impl Report {
@@ -62,12 +88,44 @@ impl Report {
             _ => io::stderr().is_terminal() && !plain,
         };
         let bars = wanted && form == Form::Human && loudness > Loudness::Quiet;
-        Report { loudness, form, colors, bars, running: Mutex::default() }
+        Report {
+            loudness,
+            form,
+            colors,
+            bars,
+            running: Mutex::default(),
+            course: AtomicU8::new(GOING),
+            lost: Mutex::default(),
+        }
+    }
+
+    /// Work begins that may be stopped.
+    pub fn begin_work(&self) {
+        self.course.store(GOING, Ordering::Release);
+    }
+
+    /// Stops the work; `false` where it is as good as done, and only its end is left to wait for.
+    pub fn stop_work(&self) -> bool {
+        self.turn(STOPPED)
+    }
+
+    fn turn(&self, to: u8) -> bool {
+        let turned = self.course.compare_exchange(GOING, to, Ordering::AcqRel, Ordering::Acquire);
+        turned.map_or_else(|now| now == to, |_| true)
     }
 
     /// Whether reports are JSON, so that a verb's data must be too.
     pub fn is_json(&self) -> bool {
         self.form == Form::Json
+    }
+
+    /// The colours of the command line's own messages.
+    pub fn clap_colors(&self) -> clap::ColorChoice {
+        match self.colors {
+            ColorChoice::Always | ColorChoice::AlwaysAnsi => clap::ColorChoice::Always,
+            ColorChoice::Never => clap::ColorChoice::Never,
+            ColorChoice::Auto => clap::ColorChoice::Auto,
+        }
     }
 
     /// Writes a verb's data to stdout as it is; a line break is added where it has none. With JSON reports it is an
@@ -106,16 +164,28 @@ impl Report {
     }
 
     /// Closes a JSON report of a run that went well.
-    pub fn finished(&self) {
+    ///
+    /// # Errors
+    ///
+    /// Data that could not be written to stdout: half a file is no success.
+    pub fn finished(&self) -> Result<(), Failure> {
         self.clear();
+        if let Some(source) = self.lost.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            return Err(Failure::io("could not write to stdout", source));
+        }
         if self.form == Form::Json {
             self.json(&json!({"reason": "finished", "success": true, "exit_code": 0}));
         }
+        Ok(())
     }
 
     fn out(&self, text: &str) {
         // A reader that went away (`| head`) is no failure of ours.
-        let _gone = anstream::AutoStream::new(io::stdout().lock(), self.colors).write_all(text.as_bytes()).is_err();
+        if let Err(error) = anstream::AutoStream::new(io::stdout().lock(), self.colors).write_all(text.as_bytes())
+            && error.kind() != io::ErrorKind::BrokenPipe
+        {
+            self.lost.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        }
     }
 
     fn err(&self, text: &str) {
@@ -123,18 +193,18 @@ impl Report {
             let _gone = anstream::AutoStream::new(io::stderr().lock(), self.colors).write_all(text.as_bytes()).is_err();
         };
         match self.bars().values().next() {
-            Some(bar) => bar.suspend(write),
+            Some(bar) => bar.drawn.suspend(write),
             None => write(),
         }
     }
 
-    fn bars(&self) -> MutexGuard<'_, HashMap<Phase, ProgressBar>> {
+    fn bars(&self) -> MutexGuard<'_, HashMap<Phase, Bar>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn clear(&self) {
         for (_, bar) in self.bars().drain() {
-            bar.finish_and_clear();
+            bar.drawn.finish_and_clear();
         }
     }
 
@@ -152,7 +222,7 @@ impl Report {
             Event::Advance { phase, items, bytes } => self.advance(phase, items, bytes),
             Event::End { phase } => {
                 if let Some(bar) = self.bars().remove(&phase) {
-                    bar.finish_and_clear();
+                    bar.drawn.finish_and_clear();
                 }
             }
         }
@@ -162,30 +232,57 @@ impl Report {
         if !self.bars {
             return;
         }
-        // Bytes make the better bar and the better estimate where they are known.
-        let (length, shape) = if bytes > 0 {
-            (bytes, "{prefix:>12.bright.green.bold} [{bar:26}] {msg} {bytes}/{total_bytes} {bytes_per_sec}, {eta} left")
-        } else {
-            (items, "{prefix:>12.bright.green.bold} [{bar:26}] {pos}/{len} {eta} left")
-        };
-        let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr_with_hz(10));
-        if let Ok(style) = ProgressStyle::with_template(shape) {
-            bar.set_style(style.progress_chars("=> "));
-        }
-        bar.set_prefix(phase.verb());
-        bar.enable_steady_tick(Duration::from_millis(200));
+        let bar = Bar::new(phase, items, bytes, ProgressDrawTarget::stderr_with_hz(10));
+        bar.drawn.enable_steady_tick(Duration::from_millis(200));
         self.bars().insert(phase, bar);
     }
 
     fn advance(&self, phase: Phase, items: u64, bytes: u64) {
-        if let Some(bar) = self.bars().get(&phase) {
-            let by_bytes = !bar.message().is_empty() || bytes > 0;
-            bar.inc(if by_bytes { bytes } else { items });
+        if let Some(bar) = self.bars().get_mut(&phase) {
+            bar.advance(items, bytes);
+        }
+    }
+}
+
+impl Bar {
+    /// Bytes make the better bar and the better estimate where they are known.
+    fn new(phase: Phase, items: u64, bytes: u64, target: ProgressDrawTarget) -> Bar {
+        let (unit, length, shape) = if bytes > 0 {
+            let shape = "{prefix:>12.bright.green.bold} [{bar:26}] {bytes}/{total_bytes} {bytes_per_sec}, {eta} left";
+            (Unit::Bytes, bytes, shape)
+        } else {
+            (Unit::Items, items, "{prefix:>12.bright.green.bold} [{bar:26}] {pos}/{len}{msg}, {eta} left")
+        };
+        let drawn = ProgressBar::with_draw_target(Some(length), target);
+        if let Ok(style) = ProgressStyle::with_template(shape) {
+            drawn.set_style(style.progress_chars("=> "));
+        }
+        drawn.set_prefix(phase.verb());
+        Bar { drawn, unit, bytes: 0 }
+    }
+
+    fn advance(&mut self, items: u64, bytes: u64) {
+        if self.unit == Unit::Bytes {
+            self.drawn.inc(bytes);
+            return;
+        }
+        self.drawn.inc(items);
+        if bytes > 0 {
+            self.bytes += bytes;
+            self.drawn.set_message(format!(" ({})", HumanBytes(self.bytes)));
         }
     }
 }
 
 impl Sink for Report {
+    fn stopped(&self) -> bool {
+        self.course.load(Ordering::Acquire) == STOPPED
+    }
+
+    fn settle(&self) -> bool {
+        self.turn(SETTLED)
+    }
+
     fn event(&self, event: Event) {
         match self.form {
             Form::Json => {
@@ -209,5 +306,24 @@ fn as_json(event: &Event) -> Option<serde_json::Value> {
         }
         Event::Advance { .. } => None,
         Event::End { phase } => Some(json!({"reason": "end", "phase": phase.verb().to_lowercase()})),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bar_counts_what_its_length_counts() {
+        // Nobody knows beforehand how many bytes the crates have; while they come, bytes are told of besides.
+        let mut crates = Bar::new(Phase::Downloading, 178, 0, ProgressDrawTarget::hidden());
+        crates.advance(0, 1_365_095);
+        assert_eq!((crates.drawn.position(), crates.drawn.length()), (0, Some(178)));
+        crates.advance(1, 0);
+        crates.advance(0, 2048);
+        assert_eq!((crates.drawn.position(), crates.drawn.message().as_str()), (1, " (1.30 MiB)"));
+        let mut entries = Bar::new(Phase::Packing, 3, 4096, ProgressDrawTarget::hidden());
+        entries.advance(2, 4000);
+        assert_eq!((entries.drawn.position(), entries.drawn.length()), (4000, Some(4096)));
     }
 }

@@ -82,6 +82,9 @@ pub enum Error {
     /// The plan would make a bundle that no reader takes.
     #[error("the plan does not make a bundle")]
     Plan(#[source] rules::Broken),
+    /// Whoever listens to the progress wants no more of it.
+    #[error("interrupted")]
+    Stopped,
 }
 
 /// A bundle that is written and durable, but has no name yet. Dropping it removes it.
@@ -138,6 +141,7 @@ pub fn write(plan: Plan, folder: &Path, sink: &dyn Sink) -> Result<Written, Erro
 
     let mut groups = tempfile::tempfile_in(folder).map_err(failed)?;
     for run in &runs(&order) {
+        go_on(sink)?;
         manifest.blocks.extend(blocks(run, &mut groups, folder)?);
     }
     let stored = manifest::encode(&mut manifest).map_err(failed)?;
@@ -158,6 +162,7 @@ pub fn write(plan: Plan, folder: &Path, sink: &dyn Sink) -> Result<Written, Erro
     groups.rewind().map_err(failed)?;
     let mut next = order.iter();
     for block in &manifest.blocks {
+        go_on(sink)?;
         // Blocks have the files in their order; the groups were written in theirs.
         let files: Vec<_> = next.by_ref().take(block.entries.len()).collect();
         let bytes = match block.stored {
@@ -171,6 +176,10 @@ pub fn write(plan: Plan, folder: &Path, sink: &dyn Sink) -> Result<Written, Erro
     file.as_file().sync_all().and_then(|()| durable::make_public(file.path())).map_err(failed)?;
     sink.event(Event::End { phase: Phase::Packing });
     Ok(Written { id: manifest.id.clone(), size, sha256, manifest, created, folder: folder.to_owned(), file })
+}
+
+fn go_on(sink: &dyn Sink) -> Result<(), Error> {
+    if sink.stopped() { Err(Error::Stopped) } else { Ok(()) }
 }
 
 /// Files that share a block: each alone that is stored as it is, and as many neighbours as a group holds of what

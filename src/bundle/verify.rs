@@ -148,6 +148,11 @@ impl Work<'_> {
         let mut checker = Checker::new(ledger);
         let mut counting = Counting::new(progress);
         while !self.stopped.load(Ordering::Relaxed) {
+            if progress.sink.stopped() {
+                let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+                found.error.get_or_insert(io::Error::new(io::ErrorKind::Interrupted, "interrupted"));
+                return;
+            }
             let Some(place) = order.get(self.next.fetch_add(1, Ordering::Relaxed)) else { return };
             let _one_decoder = (place.block.encoding != Encoding::Stored)
                 .then(|| self.decoding.lock().unwrap_or_else(PoisonError::into_inner));

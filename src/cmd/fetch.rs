@@ -242,6 +242,9 @@ fn tell_plan(weighed: &Weighed, context: &Context) -> Result<(), Failure> {
                 "size": planned.size, "held": planned.held,
             }));
         }
+        context.report.json(&json!({
+            "reason": "plan", "crates": weighed.crates.len(), "to_download": count, "bytes": bytes, "of_unknown_size": unknown,
+        }));
         return Ok(());
     }
     let mut lines = String::new();
@@ -252,9 +255,12 @@ fn tell_plan(weighed: &Weighed, context: &Context) -> Result<(), Failure> {
     }
     context.report.data(&lines);
     let unknown = if unknown > 0 { format!(" and {unknown} of unknown size") } else { String::new() };
-    context.report.status(
-        "Planned",
-        format!("{} crates; {count} to download, {bytes} bytes{unknown}; nothing was written", weighed.crates.len()),
-    );
+    let all = match weighed.crates.len() {
+        1 => "1 crate".to_owned(),
+        all => format!("{all} crates"),
+    };
+    context
+        .report
+        .status("Planned", format!("{all}; {count} to download, {bytes} bytes{unknown}; nothing was written"));
     Ok(())
 }

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use super::{Context, fetch as words, serve as serving};
 use crate::bundle::open::open_any;
 use crate::client_config::{self, BaseUrl};
+use crate::env::Env;
 use crate::event::Sink;
 use crate::failure::{Class, Failure};
 use crate::fetch::{self, Input, Mode, Options, Outcome, Surroundings};
@@ -108,7 +109,14 @@ fn renew(args: &Args, context: &Context, layout: &Layout, base_url: &BaseUrl) ->
     };
     let sink: Arc<dyn Sink> = Arc::<Report>::clone(&context.report);
     match context.interruptible(fetch::fetch(options, sink))? {
-        Outcome::Written(written) => import(&written.path, context, layout),
+        Outcome::Written(written) => {
+            let (env, report, layout) = (context.env.clone(), Arc::clone(&context.report), layout.clone());
+            // An import may end with the process at any instant: the next one clears away what it left.
+            context.interruptible(async {
+                let importing = move || import(&written.path, &env, &report, &layout);
+                tokio::task::spawn_blocking(importing).await.map_err(|lost| Failure::new(Class::Bug, lost))?
+            })
+        }
         Outcome::NothingNew => {
             context.report.status("Unchanged", "the mirror holds all of it".to_owned());
             Ok(())
@@ -137,7 +145,7 @@ fn inputs(args: &Args, context: &Context) -> Result<Vec<Input>, Failure> {
     Ok(inputs)
 }
 
-fn import(bundle: &Path, context: &Context, layout: &Layout) -> Result<(), Failure> {
+fn import(bundle: &Path, env: &Env, report: &Report, layout: &Layout) -> Result<(), Failure> {
     let failed = |source| Failure::io(format!("could not read `{}`", bundle.display()), source);
     let file = fs::File::open(bundle).map_err(failed)?;
     let length = file.metadata().map_err(failed)?.len();
@@ -145,9 +153,9 @@ fn import(bundle: &Path, context: &Context, layout: &Layout) -> Result<(), Failu
     let spool = bundle.parent().unwrap_or(layout.root());
     let opened = open_any(Box::new(file), &name, spool)?;
     let now = Timestamp::now();
-    let me = Holder::this_process("up", &context.env, now);
-    let mut guard = lock_for_adding(layout, LOCK_TIMEOUT, &me, context.report.as_ref())?;
+    let me = Holder::this_process("up", env, now);
+    let mut guard = lock_for_adding(layout, LOCK_TIMEOUT, &me, report)?;
     let options = ImportOptions { base_url: None, rehash_held: true, file_name: name, length: Some(length), now };
-    guard.import(opened, &options, context.report.as_ref())?;
+    guard.import(opened, &options, report)?;
     Ok(())
 }

@@ -54,6 +54,7 @@ impl From<pack::Error> for Failure {
                 (Class::Integrity, Some(hint.to_owned()))
             }
             pack::Error::Plan(_) => (Class::Bug, None),
+            pack::Error::Stopped => (Class::Interrupted, None),
         };
         let failure = Failure::new(class, error).doing("could not pack the bundle");
         Failure { hint, ..failure }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Error, Mode, Options};
@@ -11,7 +11,8 @@ use crate::crate_id::CrateId;
 use crate::digest::Sha256;
 use crate::event::Sink;
 use crate::gather::history::{Base, History, Memory, Plan};
-use crate::gather::resolve::Resolved;
+use crate::gather::lockfile::{LockedPackage, Lockfile};
+use crate::gather::resolve::{self, Resolved};
 
 /// The history of an incremental run, held from the beginning to the end of it: what is left out of the downloads is
 /// decided by it, and must not change meanwhile.
@@ -53,6 +54,16 @@ pub fn owed(plan: &Plan, base: &Base, resolved: &Resolved) -> BTreeMap<CrateId, 
     let lacking =
         plan.crates.iter().filter(|(id, held)| !resolved.crates.contains_key(*id) && !base.holds(id, held.sha256));
     lacking.map(|(id, held)| (id.clone(), held.sha256)).collect()
+}
+
+/// These crates and no others, as a lock of them would say it.
+pub fn exactly(crates: BTreeMap<CrateId, Sha256>, base: &Base) -> resolve::Input {
+    let after = base.bundle.as_ref().map_or("the beginning", |bundle| bundle.file.as_str());
+    resolve::Input::Lockfile(Lockfile {
+        path: PathBuf::from(format!("what was sent after {after}")),
+        packages: crates.into_iter().map(|(id, checksum)| LockedPackage { id, checksum }).collect(),
+        foreign: Vec::new(),
+    })
 }
 
 /// How the history knows the bundle that the user named. A file that is here says itself which it is, whatever it is

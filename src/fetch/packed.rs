@@ -55,6 +55,10 @@ pub(super) fn write(
     let (id, size, created) = (written.id.clone(), written.size, written.manifest.created.clone());
     let count = written.manifest.count(Kind::Crate);
     let relied = written.manifest.relied_on().count();
+    // The name and the history belong together: from here on it is as good as done.
+    if !sink.settle() {
+        return Err(pack::Error::Stopped.into());
+    }
     let path = written.publish(&|_| false)?;
     let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let record = history::Bundle { id: id.clone(), file, sequence: plan.sequence, created, kind, came: Some(came) };

@@ -1,26 +1,37 @@
 //! The lock of a workspace: its own where it fits, else what cargo makes of a copy.
 
+use std::path::Path;
+
 use super::{Error, Station};
 use crate::gather::lockfile::Lockfile;
 use crate::gather::resolve;
 use crate::gather::workspace::{self, Fit, Workspace};
 
-/// The packages that `found` builds with. Runs cargo, and blocks this thread meanwhile.
-pub fn of(found: &Workspace, station: &Station<'_>) -> Result<Lockfile, Error> {
+/// The packages that `found` builds with. Dropping the future ends the cargo that it runs.
+pub async fn of(found: &Workspace, station: &Station<'_>) -> Result<Lockfile, Error> {
     let parent = &station.surroundings.scratch;
     let scratch = tempfile::Builder::new().prefix("workspace-").tempdir_in(parent);
     let scratch = scratch.map_err(|source| Error::Folder { path: parent.clone(), source })?;
-    // Cargo runs to its end on this thread while its index is served from the others.
-    let fitting = tokio::task::block_in_place(|| {
-        workspace::fitting_lock(found, &station.surroundings.env, scratch.path(), &|folder, args| {
-            station.resolver.run_for_workspace(folder, args)
-        })
-    });
-    let fitting = fitting.map_err(|error| match station.resolver.upstream_failure() {
-        Some(failure) => Error::Resolve(resolve::Error::Index(failure)),
-        None => Error::Workspace(error),
-    })?;
+    let run = async |folder: &Path, args: &[&str]| station.resolver.run_for_workspace(folder, args).await;
+    let fitting = workspace::fitting_lock(found, &station.surroundings.env, scratch.path(), run).await;
     let root = found.root.display();
+    let fitting = match (fitting, station.resolver.upstream_failure()) {
+        (Ok(fitting), _) => fitting,
+        (Err(_), Some(failure)) => return Err(Error::Resolve(resolve::Error::Index(failure))),
+        (Err(error @ workspace::Error::Unresolved { .. }), None) => match workspace::lock(found)? {
+            // Cargo cannot look at a git repository, or wants a token for another registry. What of them may be left out
+            // is for the caller to say; the rest is locked, and is what the user builds with.
+            Some(own) if !own.foreign.is_empty() => {
+                station.sink.warning(format!(
+                    "the Cargo.lock of `{root}` is taken as it stands; it names packages of git or of other registries, \
+                     and whether it fits the manifests is not known: {error}"
+                ));
+                return Ok(own);
+            }
+            _ => return Err(error.into()),
+        },
+        (Err(error), None) => return Err(error.into()),
+    };
     match fitting.fit {
         Fit::AsItStands => {}
         Fit::Missing => station.sink.warning(format!(

@@ -194,13 +194,13 @@ impl Cargo {
         Ok(Outcome { success: output.status.success(), words: String::from_utf8_lossy(&output.stderr).into_owned() })
     }
 
-    /// Runs cargo in the folder of a workspace, likewise, and waits in this thread. Cargo may fetch git dependencies by
-    /// itself.
-    pub fn run_for_workspace(&self, loopback: &Loopback, folder: &Path, args: &[&str]) -> io::Result<Output> {
+    /// Runs cargo in the folder of a workspace, likewise. Cargo may fetch git dependencies by itself. Dropping the future
+    /// ends it.
+    pub async fn run_for_workspace(&self, loopback: &Loopback, folder: &Path, args: &[&str]) -> io::Result<Output> {
         let home = CargoHome::make(loopback)?;
         let mut command = self.isolated(&home, folder, args);
         command.envs(self.git_vars.iter().map(|(name, value)| (name, value)));
-        command.output()
+        Command::from(command).kill_on_drop(true).output().await
     }
 
     fn isolated(&self, home: &CargoHome, folder: &Path, args: &[&str]) -> std::process::Command {

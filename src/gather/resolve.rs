@@ -220,11 +220,11 @@ impl Resolver {
     }
 
     /// Runs cargo in `folder` with these arguments, hermetically, with the snapshot as crates.io: for a workspace that
-    /// has no fitting lock. Blocks; must not be called on a thread of the runtime.
+    /// has no fitting lock. Dropping the future ends it.
     ///
     /// Where it fails, [`Resolver::upstream_failure`] tells whether upstream is to blame.
-    pub fn run_for_workspace(&self, folder: &Path, args: &[&str]) -> io::Result<Output> {
-        self.cargo.run_for_workspace(&self.loopback, folder, args)
+    pub async fn run_for_workspace(&self, folder: &Path, args: &[&str]) -> io::Result<Output> {
+        self.cargo.run_for_workspace(&self.loopback, folder, args).await
     }
 
     /// The first failure of upstream that a cargo of ours met, if any.

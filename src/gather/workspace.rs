@@ -16,9 +16,6 @@ mod copy;
 
 pub use copy::{Fit, FittingLock, fitting_lock};
 
-/// Runs cargo in a folder with these arguments, to its end.
-pub type CargoRunner<'r> = dyn Fn(&Path, &[&str]) -> io::Result<Output> + 'r;
-
 /// A workspace; a package without one is its own.
 #[derive(Clone, Debug)]
 pub struct Workspace {

@@ -8,12 +8,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io;
 use std::path::{Component, Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 
 use toml::{Table, Value};
 
-use super::{CargoRunner, Error, Workspace, folder_of, metadata, program, run, words_of};
+use super::{Error, Workspace, folder_of, metadata, program, run, words_of};
 use crate::env::Env;
 use crate::gather::lockfile::{LockedPackage, Lockfile};
 
@@ -50,12 +51,13 @@ pub enum Fit {
 /// The lock that cargo would build with: the workspace's own where it fits the manifests, else what cargo makes of it.
 ///
 /// `scratch` is an empty folder. A lock that cargo finds fitting offline, from what its own cache knows, is not looked
-/// at twice; otherwise `cargo` is asked, which must have an index to resolve with.
-pub fn fitting_lock(
+/// at twice; otherwise `cargo` is run in the folder given with these arguments to its end, which must have an index to
+/// resolve with. Dropping the future drops the one that `cargo` gave.
+pub async fn fitting_lock(
     workspace: &Workspace,
     env: &Env,
     scratch: &Path,
-    cargo: &CargoRunner<'_>,
+    cargo: impl AsyncFnOnce(&Path, &[&str]) -> io::Result<Output>,
 ) -> Result<FittingLock, Error> {
     let own_path = workspace.root.join("Cargo.lock");
     // What is wrong with the lock itself is told first, in our words.
@@ -78,8 +80,9 @@ pub fn fitting_lock(
         }
     }
 
-    let output =
-        cargo(&folder, MEND).map_err(|source| Error::NoCargo { cargo: program(env).display().to_string(), source })?;
+    let output = cargo(&folder, MEND)
+        .await
+        .map_err(|source| Error::NoCargo { cargo: program(env).display().to_string(), source })?;
     if !output.status.success() {
         // The user knows the workspace by its own path, not by the copy's.
         let words = words_of(&output).replace(&*scratch.to_string_lossy(), "");
@@ -118,9 +121,10 @@ impl Copy<'_> {
             if seen.contains(&manifest) || !manifest.is_file() {
                 continue;
             }
-            // Where cargo cannot read it here, it cannot in the copy either, and says so there if it matters.
+            // A patch below the workspace's root that is no member (cargo does not speak of it, and yet resolves with
+            // it), or one that cargo cannot read here or in the copy, and says so there if it matters.
             let Ok(metadata) = metadata(&manifest, self.env) else {
-                self.copy(&manifest)?;
+                self.unspoken(&manifest, &mut next)?;
                 seen.insert(manifest);
                 continue;
             };
@@ -163,6 +167,32 @@ impl Copy<'_> {
         Ok(())
     }
 
+    /// Copies a manifest that cargo does not speak of, with a stub for each target that its words or its files give it.
+    fn unspoken(&self, manifest: &Path, next: &mut Vec<PathBuf>) -> Result<(), Error> {
+        self.copy(manifest)?;
+        let (table, folder) = (table(manifest), folder_of(manifest));
+        let usual = ["src/lib.rs", "src/main.rs", "build.rs"].map(|path| folder.join(path));
+        let binaries = fs::read_dir(folder.join("src/bin")).into_iter().flatten().flatten();
+        let found = usual.into_iter().chain(binaries.map(|entry| entry.path())).filter(|path| path.is_file());
+        let lib = table.get("lib").into_iter();
+        let others = ["bin", "example", "test", "bench"].into_iter().filter_map(|kind| table.get(kind)?.as_array());
+        let targets = lib.chain(others.flatten());
+        let told = targets.filter_map(|target| Some(normal(&folder.join(target.get("path")?.as_str()?))));
+        for path in found.chain(told) {
+            let stub = self.place(&path);
+            if !stub.exists() {
+                write(&stub, "")?;
+            }
+        }
+        let platforms = table.get("target").and_then(Value::as_table).into_iter().flat_map(|table| table.values());
+        let tables = platforms.filter_map(Value::as_table).chain([&table]);
+        let kinds = ["dependencies", "dev-dependencies", "build-dependencies"];
+        let dependencies = tables.flat_map(|table| kinds.iter().filter_map(|kind| table.get(*kind)?.as_table()));
+        let paths = dependencies.flat_map(Table::values).filter_map(|dependency| dependency.get("path")?.as_str());
+        next.extend(paths.map(|path| normal(&folder.join(path)).join("Cargo.toml")));
+        Ok(())
+    }
+
     /// What lies around a workspace and decides what is locked; gives the manifests that it names.
     fn surroundings(&self, root: &Path) -> Result<Vec<PathBuf>, Error> {
         let mut named = Vec::new();
@@ -175,9 +205,7 @@ impl Copy<'_> {
                     pinned = true;
                 }
             }
-            // With both names there, cargo takes the one without the ending.
-            let names = [".cargo/config", ".cargo/config.toml"];
-            let Some(config) = names.iter().map(|name| folder.join(name)).find(|path| path.is_file()) else {
+            let Some(config) = config_in(&folder.join(".cargo")) else {
                 continue;
             };
             let table = table(&config);
@@ -187,7 +215,32 @@ impl Copy<'_> {
                 write(&self.place(&config), &wanted.to_string())?;
             }
         }
+        self.home()?;
         Ok(named)
+    }
+
+    /// The configuration of cargo's home counts last, wherever it is: in the copy, in the folder around everything.
+    fn home(&self) -> Result<(), Error> {
+        let home = self.env.path("CARGO_HOME").or_else(|| Some(self.env.path("HOME")?.join(".cargo")));
+        let Some(config) = home.as_deref().and_then(config_in) else {
+            return Ok(());
+        };
+        let last = self.scratch.join(".cargo/config.toml");
+        // One above the workspace, which has been copied; or a root of the file system with one of its own.
+        if self.place(&config).exists() || last.exists() {
+            return Ok(());
+        }
+        let mut wanted = what_decides(table(&config));
+        // They are relative to the folder that the home is in, and would be to that of the copy.
+        let base = folder_of(folder_of(&config));
+        let patches = wanted.get_mut("patch").and_then(Value::as_table_mut).into_iter().flatten();
+        let entries = patches.filter_map(|(_, source)| source.as_table_mut()).flatten().map(|(_, entry)| entry);
+        for path in entries.filter_map(|entry| entry.get_mut("path")) {
+            if let Some(text) = path.as_str() {
+                *path = Value::String(normal(&base.join(text)).to_string_lossy().into_owned());
+            }
+        }
+        if wanted.is_empty() { Ok(()) } else { write(&last, &wanted.to_string()) }
     }
 
     fn copy(&self, path: &Path) -> Result<(), Error> {
@@ -208,6 +261,11 @@ impl Copy<'_> {
         }
         place
     }
+}
+
+/// The configuration in a `.cargo`. With both names there, cargo takes the one without the ending.
+fn config_in(folder: &Path) -> Option<PathBuf> {
+    ["config", "config.toml"].iter().map(|name| folder.join(name)).find(|path| path.is_file())
 }
 
 /// Of a configuration file: what decides which versions are locked, and nothing that is secret.

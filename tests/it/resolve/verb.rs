@@ -75,3 +75,184 @@ fn a_fetch_that_was_killed_costs_only_what_it_had_not_yet() {
     sandbox.run(["fetch"]).ok();
     assert_eq!(upstream.downloads(), [slow]);
 }
+
+#[test]
+fn a_workspace_that_waits_for_upstream_can_be_stopped() {
+    let upstream = Upstream::start();
+    upstream.publish_all(&[("a", "1.0.0")]);
+    upstream.always("/index/1/a", Fault::Hang);
+    for words in [&["fetch"][..], &["init"], &["up", "--bind", "127.0.0.1:0"]] {
+        let sandbox = Sandbox::new().upstream(&upstream);
+        let project = Project::new("app").dep("a", "1").write(&sandbox.path("app"));
+        upstream.clear_log();
+        let running = sandbox.process_in(&project, words).start();
+        let begun = Instant::now();
+        while upstream.count("/index/1/a") == 0 {
+            assert!(begun.elapsed() < Duration::from_secs(60), "{}", running.stderr());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        running.signal(Signal::TERM);
+        running.wait(Duration::from_secs(10)).exits(130).stderr_has("interrupted");
+        assert_eq!(fs::read_dir(sandbox.root().join("tmp")).unwrap().count(), 0, "{words:?} left something behind");
+        assert_eq!(fs::read_dir(sandbox.frostmirror_home().join("up")).map_or(0, Iterator::count), 0);
+        assert!(!project.join("depends.toml").exists());
+    }
+}
+
+/// A project whose lock names a package that nobody can be asked about: `from` in the manifest, `source` in the lock.
+fn project_with(sandbox: &Sandbox, upstream: &Upstream, from: &str, source: &str) -> std::path::PathBuf {
+    let cksum = &upstream.publish(Crate::new("a", "1.0.0")).cksum;
+    let manifest = format!("a = \"1\"\nfar = {{ {from} }}\n");
+    let lock = format!(
+        "version = 4\n\n[[package]]\nname = \"a\"\nversion = \"1.0.0\"\n\
+         source = \"registry+https://github.com/rust-lang/crates.io-index\"\nchecksum = \"{cksum}\"\n\n\
+         [[package]]\nname = \"app\"\nversion = \"0.1.0\"\ndependencies = [\n \"a\",\n \"far\",\n]\n\n\
+         [[package]]\nname = \"far\"\nversion = \"0.1.0\"\nsource = \"{source}\"\n"
+    );
+    Project::new("app").table(&format!("[dependencies]\n{manifest}")).lockfile(&lock).write(&sandbox.path("app"))
+}
+
+#[test]
+fn what_is_left_out_need_not_be_reachable() {
+    let upstream = Upstream::start();
+    let sandbox = Sandbox::new().upstream(&upstream).env("CARGO_NET_RETRY", "0");
+    let git = "git+http://127.0.0.1:9/far#0123456789012345678901234567890123456789";
+    let project = project_with(&sandbox, &upstream, "git = \"http://127.0.0.1:9/far\"", git);
+    sandbox.run_in(&project, ["fetch"]).exits(3).stderr_has("far 0.1.0 (git: http://127.0.0.1:9/far)");
+    let run = sandbox.run_in(&project, ["fetch", "--skip-git", "-o", "../out"]).ok();
+    run.stderr_has("is taken as it stands").stderr_has("left out: far 0.1.0");
+    sandbox.run_in(&project, ["init"]).ok().stderr_has("far 0.1.0 is left out");
+    assert!(fs::read_to_string(project.join("depends.toml")).unwrap().contains("a = \"1.0.0\""));
+}
+
+#[test]
+fn a_wrong_command_line_ends_a_json_report_too_and_has_the_colours_asked_for() {
+    let sandbox = Sandbox::new();
+    for words in [
+        &["fetch", "--bogus", "--message-format", "json"][..],
+        &["--message-format=json", "fetch", "-j", "0"],
+        &["--message-format=json"],
+    ] {
+        let run = sandbox.run(words).exits(2);
+        let last: serde_json::Value = serde_json::from_str(run.stdout.lines().last().unwrap()).unwrap();
+        assert_eq!(
+            (&last["reason"], &last["success"], &last["exit_code"]),
+            (&"finished".into(), &false.into(), &2.into())
+        );
+        assert!(!last["error"].as_str().unwrap().starts_with("error"), "{last}");
+        assert_eq!(run.stderr, "");
+    }
+    // Help is what was asked for, and no report.
+    sandbox.run(["fetch", "--message-format", "json", "--help"]).ok().stdout_has("Usage: cargo frostmirror fetch");
+    let coloured = |run: crate::support::run::Run| run.stderr.contains("\u{1b}[");
+    assert!(coloured(sandbox.run(["--color", "always", "fetch", "--bogus"]).exits(2)));
+    assert!(!coloured(sandbox.run(["fetch", "--bogus"]).exits(2)));
+    let always = Sandbox::new().env("CARGO_TERM_COLOR", "always");
+    assert!(coloured(always.run(["fetch", "--bogus"]).exits(2)));
+    assert!(!coloured(always.run(["fetch", "--bogus", "--color=never"]).exits(2)));
+}
+
+#[test]
+fn a_fetch_that_is_stopped_while_it_packs_leaves_nothing_behind() {
+    let upstream = Upstream::start();
+    let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    for name in names {
+        upstream.publish(Crate::new(name, "1.0.0").weighing(8_000_000));
+    }
+    let sandbox = Sandbox::new().upstream(&upstream);
+    let wanted: String = names.iter().map(|name| format!("{name} = \"1.0.0\"\n")).collect();
+    sandbox.write("depends.toml", format!("[locked]\n{wanted}"));
+    let left = || {
+        let entries = fs::read_dir(sandbox.path("output")).into_iter().flatten().flatten();
+        entries.map(|entry| entry.file_name()).collect::<Vec<_>>()
+    };
+    let running = sandbox.process(["fetch"]).start();
+    let begun = Instant::now();
+    while left().is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{}", running.stderr());
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    running.terminate().exits(130);
+    assert!(left().is_empty(), "{:?}", left());
+    assert!(!sandbox.frostmirror_home().join("history/lineage.json").exists());
+    assert_eq!(fs::read_dir(sandbox.root().join("tmp")).unwrap().count(), 0);
+    sandbox.run(["fetch"]).ok();
+}
+
+#[test]
+fn a_plan_has_its_sums_in_json_too() {
+    let upstream = Upstream::start();
+    upstream.publish_all(&[("a", "1.0.0")]);
+    let sandbox = Sandbox::new().upstream(&upstream);
+    sandbox.write("depends.toml", "[dependencies]\na = \"1\"\n");
+    sandbox.run(["fetch", "--dry-run"]).ok().stderr_has("Planned 1 crate; 1 to download, ");
+    let run = sandbox.run(["fetch", "--dry-run", "--message-format", "json"]).ok();
+    let objects = run.stdout.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let plan = objects.into_iter().find(|object| object["reason"] == "plan").unwrap();
+    assert_eq!((&plan["crates"], &plan["to_download"], &plan["of_unknown_size"]), (&1.into(), &1.into(), &0.into()));
+    assert!(plan["bytes"].as_u64().unwrap() > 0);
+}
+
+#[test]
+fn that_cargos_own_configuration_forbids_the_network_is_told() {
+    let upstream = Upstream::start();
+    upstream.publish_all(&[("a", "1.0.0")]);
+    let sandbox = Sandbox::new().upstream(&upstream);
+    sandbox.write("depends.toml", "[dependencies]\na = \"1\"\n");
+    fs::write(sandbox.cargo_home().join("config.toml"), "[net]\noffline = true\n").unwrap();
+    sandbox.run(["fetch"]).exits(5).stderr_has("Using the caches alone, as cargo's `net.offline` says");
+    sandbox.run(["fetch", "--offline"]).exits(5).stderr_lacks("net.offline");
+    assert_eq!(upstream.requests().len(), 0);
+}
+
+#[test]
+fn a_patch_below_the_root_that_is_no_member_counts() {
+    let upstream = Upstream::start();
+    upstream.publish_all(&[("a", "1.0.0"), ("b", "1.0.0"), ("c", "1.0.0")]);
+    let sandbox = Sandbox::new().upstream(&upstream);
+    let patch = "[package]\nname = \"b\"\nversion = \"1.5.0\"\nedition = \"2021\"\n\
+                 [dependencies]\nc = \"1\"\nd = { path = \"../d\" }\n";
+    let d = "[package]\nname = \"d\"\nversion = \"0.1.0\"\n[lib]\npath = \"odd/place.rs\"\n";
+    let project = Project::new("app").table("[dependencies]\na = \"1\"\nb = \"1\"\n");
+    let project = project.table("[patch.crates-io]\nb = { path = \"patched/b\" }\n").main("fn main() {}");
+    let project = project.file("patched/b/Cargo.toml", patch).file("patched/b/src/lib.rs", "");
+    let project = project.file("patched/d/Cargo.toml", d).file("patched/d/odd/place.rs", "");
+    let project = project.write(&sandbox.path("app"));
+    let run = sandbox.run_in(&project, ["fetch", "-o", "../out"]).ok();
+    let listed = crate::journey::world::listed(&sandbox, &run.path());
+    let names: Vec<&str> = listed.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["a", "c"]);
+}
+
+#[test]
+fn a_patch_in_cargos_home_counts() {
+    let upstream = Upstream::start();
+    upstream.publish_all(&[("a", "1.0.0"), ("b", "1.0.0"), ("c", "1.0.0")]);
+    let sandbox = Sandbox::new().upstream(&upstream);
+    let patch = "[package]\nname = \"b\"\nversion = \"1.5.0\"\nedition = \"2021\"\n[dependencies]\nc = \"1\"\n";
+    let home = sandbox.cargo_home();
+    let beside = home.parent().unwrap().join("patched");
+    fs::create_dir_all(beside.join("src")).unwrap();
+    fs::write(beside.join("Cargo.toml"), patch).unwrap();
+    fs::write(beside.join("src/lib.rs"), "").unwrap();
+    // Relative to the folder that cargo's home is in.
+    fs::write(home.join("config.toml"), "[patch.crates-io]\nb = { path = \"patched\" }\n").unwrap();
+    let project = Project::new("app").dep("a", "1").dep("b", "1").main("fn main() {}").write(&sandbox.path("app"));
+    let run = sandbox.run_in(&project, ["fetch", "-o", "../out"]).ok();
+    let listed = crate::journey::world::listed(&sandbox, &run.path());
+    let names: Vec<&str> = listed.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["a", "c"]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn data_that_stdout_does_not_take_is_no_success() {
+    let sandbox = Sandbox::new();
+    let run = |rest: &str| {
+        let script = format!("{{ '{}' setup; echo \"ended with $?\" >&2; }} {rest}", crate::support::sandbox::BINARY);
+        crate::support::run::Process::new("/bin/sh", sandbox.root()).args(["-c", &script]).run()
+    };
+    run("> /dev/full").stderr_has("could not write to stdout").stderr_has("ended with 7");
+    // A reader that has seen enough is none of our business.
+    run("| :").stderr_has("ended with 0");
+}
