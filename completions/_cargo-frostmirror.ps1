@@ -35,10 +35,12 @@ Register-ArgumentCompleter -Native -CommandName 'cargo-frostmirror' -ScriptBlock
             [CompletionResult]::new('fetch', 'fetch', [CompletionResultType]::ParameterValue, 'Resolve, download, and write one .pkg')
             [CompletionResult]::new('verify', 'verify', [CompletionResultType]::ParameterValue, 'Check bundles: every entry, every problem')
             [CompletionResult]::new('inspect', 'inspect', [CompletionResultType]::ParameterValue, 'Show what a bundle''s manifest says')
+            [CompletionResult]::new('diff', 'diff', [CompletionResultType]::ParameterValue, 'Show what a bundle changes against another')
             [CompletionResult]::new('import', 'import', [CompletionResultType]::ParameterValue, 'Verify bundles and place them in a mirror, all or nothing')
             [CompletionResult]::new('serve', 'serve', [CompletionResultType]::ParameterValue, 'Serve a mirror to cargo')
             [CompletionResult]::new('up', 'up', [CompletionResultType]::ParameterValue, 'Fetch, import and serve on this machine')
             [CompletionResult]::new('status', 'status', [CompletionResultType]::ParameterValue, 'Say what a mirror holds')
+            [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List the crates that a mirror or a bundle holds')
             [CompletionResult]::new('setup', 'setup', [CompletionResultType]::ParameterValue, 'Print or write cargo''s configuration for a mirror')
             [CompletionResult]::new('completions', 'completions', [CompletionResultType]::ParameterValue, 'Print a completion script')
             [CompletionResult]::new('man', 'man', [CompletionResultType]::ParameterValue, 'Print the man page, or write all of them into a folder')
@@ -115,6 +117,18 @@ Register-ArgumentCompleter -Native -CommandName 'cargo-frostmirror' -ScriptBlock
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             break
         }
+        'cargo-frostmirror;diff' {
+            [CompletionResult]::new('--format', '--format', [CompletionResultType]::ParameterName, 'How to print it; cyclonedx lists what comes')
+            [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colours')
+            [CompletionResult]::new('--message-format', '--message-format', [CompletionResultType]::ParameterName, 'How to report: for people, or one JSON object a line on stdout')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Say more (repeatable)')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Say more (repeatable)')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Say nothing but errors')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Say nothing but errors')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
         'cargo-frostmirror;import' {
             [CompletionResult]::new('--mirror', '--mirror', [CompletionResultType]::ParameterName, 'The mirror, made where it is not there [default: /mirror where it exists, else mirror/ below FROSTMIRROR_HOME]')
             [CompletionResult]::new('--config-dir', '--config-dir', [CompletionResultType]::ParameterName, 'Where a snapshot''s configuration goes; an ordinary bundle never touches it')
@@ -134,8 +148,10 @@ Register-ArgumentCompleter -Native -CommandName 'cargo-frostmirror' -ScriptBlock
             [CompletionResult]::new('--bind', '--bind', [CompletionResultType]::ParameterName, 'Where to listen; port 0 takes a free one')
             [CompletionResult]::new('--base-url', '--base-url', [CompletionResultType]::ParameterName, 'The address that clients know this server by, for a server behind a proxy [default: the Host that each client asks for]')
             [CompletionResult]::new('--mirror', '--mirror', [CompletionResultType]::ParameterName, 'The mirror [default: /mirror where it exists, else mirror in FROSTMIRROR_HOME]')
+            [CompletionResult]::new('--incoming', '--incoming', [CompletionResultType]::ParameterName, 'With --watch-incoming, the folder that bundles are dropped into [default: /incoming where it exists, else incoming in FROSTMIRROR_HOME]')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colours')
             [CompletionResult]::new('--message-format', '--message-format', [CompletionResultType]::ParameterName, 'How to report: for people, or one JSON object a line on stdout')
+            [CompletionResult]::new('--watch-incoming', '--watch-incoming', [CompletionResultType]::ParameterName, 'Import the bundles that are dropped into the incoming folder')
             [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Say more (repeatable)')
             [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Say more (repeatable)')
             [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Say nothing but errors')
@@ -163,6 +179,18 @@ Register-ArgumentCompleter -Native -CommandName 'cargo-frostmirror' -ScriptBlock
         }
         'cargo-frostmirror;status' {
             [CompletionResult]::new('--mirror', '--mirror', [CompletionResultType]::ParameterName, 'The mirror [default: /mirror where it exists, else mirror/ below FROSTMIRROR_HOME]')
+            [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colours')
+            [CompletionResult]::new('--message-format', '--message-format', [CompletionResultType]::ParameterName, 'How to report: for people, or one JSON object a line on stdout')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Say more (repeatable)')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Say more (repeatable)')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Say nothing but errors')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Say nothing but errors')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
+        'cargo-frostmirror;list' {
+            [CompletionResult]::new('--mirror', '--mirror', [CompletionResultType]::ParameterName, 'The mirror [default: FROSTMIRROR_MIRROR, else /mirror where it exists, else mirror/ below FROSTMIRROR_HOME]')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colours')
             [CompletionResult]::new('--message-format', '--message-format', [CompletionResultType]::ParameterName, 'How to report: for people, or one JSON object a line on stdout')
             [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Say more (repeatable)')

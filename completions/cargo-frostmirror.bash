@@ -19,6 +19,9 @@ _cargo__frostmirror() {
             cargo__frostmirror,completions)
                 cmd="cargo__frostmirror__subcmd__completions"
                 ;;
+            cargo__frostmirror,diff)
+                cmd="cargo__frostmirror__subcmd__diff"
+                ;;
             cargo__frostmirror,fetch)
                 cmd="cargo__frostmirror__subcmd__fetch"
                 ;;
@@ -30,6 +33,9 @@ _cargo__frostmirror() {
                 ;;
             cargo__frostmirror,inspect)
                 cmd="cargo__frostmirror__subcmd__inspect"
+                ;;
+            cargo__frostmirror,list)
+                cmd="cargo__frostmirror__subcmd__list"
                 ;;
             cargo__frostmirror,man)
                 cmd="cargo__frostmirror__subcmd__man"
@@ -56,7 +62,7 @@ _cargo__frostmirror() {
 
     case "${cmd}" in
         cargo__frostmirror)
-            opts="-v -q -h -V --verbose --quiet --color --message-format --help --version init fetch verify inspect import serve up status setup completions man"
+            opts="-v -q -h -V --verbose --quiet --color --message-format --help --version init fetch verify inspect diff import serve up status list setup completions man"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -84,6 +90,32 @@ _cargo__frostmirror() {
                 return 0
             fi
             case "${prev}" in
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --message-format)
+                    COMPREPLY=($(compgen -W "human json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        cargo__subcmd__frostmirror__subcmd__diff)
+            opts="-v -q -h --format --verbose --quiet --color --message-format --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --format)
+                    COMPREPLY=($(compgen -W "text json cyclonedx" -- "${cur}"))
+                    return 0
+                    ;;
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
@@ -265,7 +297,33 @@ _cargo__frostmirror() {
             fi
             case "${prev}" in
                 --format)
-                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "text json cyclonedx" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --message-format)
+                    COMPREPLY=($(compgen -W "human json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        cargo__subcmd__frostmirror__subcmd__list)
+            opts="-v -q -h --mirror --verbose --quiet --color --message-format --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --mirror)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -306,7 +364,7 @@ _cargo__frostmirror() {
             return 0
             ;;
         cargo__subcmd__frostmirror__subcmd__serve)
-            opts="-v -q -h --bind --base-url --mirror --verbose --quiet --color --message-format --help"
+            opts="-v -q -h --bind --base-url --mirror --incoming --watch-incoming --verbose --quiet --color --message-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -321,6 +379,10 @@ _cargo__frostmirror() {
                     return 0
                     ;;
                 --mirror)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --incoming)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

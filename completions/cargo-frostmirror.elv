@@ -32,10 +32,12 @@ set edit:completion:arg-completer[cargo-frostmirror] = {|@words|
             cand fetch 'Resolve, download, and write one .pkg'
             cand verify 'Check bundles: every entry, every problem'
             cand inspect 'Show what a bundle''s manifest says'
+            cand diff 'Show what a bundle changes against another'
             cand import 'Verify bundles and place them in a mirror, all or nothing'
             cand serve 'Serve a mirror to cargo'
             cand up 'Fetch, import and serve on this machine'
             cand status 'Say what a mirror holds'
+            cand list 'List the crates that a mirror or a bundle holds'
             cand setup 'Print or write cargo''s configuration for a mirror'
             cand completions 'Print a completion script'
             cand man 'Print the man page, or write all of them into a folder'
@@ -107,6 +109,17 @@ set edit:completion:arg-completer[cargo-frostmirror] = {|@words|
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
+        &'cargo-frostmirror;diff'= {
+            cand --format 'How to print it; cyclonedx lists what comes'
+            cand --color 'When to use colours'
+            cand --message-format 'How to report: for people, or one JSON object a line on stdout'
+            cand -v 'Say more (repeatable)'
+            cand --verbose 'Say more (repeatable)'
+            cand -q 'Say nothing but errors'
+            cand --quiet 'Say nothing but errors'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
+        }
         &'cargo-frostmirror;import'= {
             cand --mirror 'The mirror, made where it is not there [default: /mirror where it exists, else mirror/ below FROSTMIRROR_HOME]'
             cand --config-dir 'Where a snapshot''s configuration goes; an ordinary bundle never touches it'
@@ -125,8 +138,10 @@ set edit:completion:arg-completer[cargo-frostmirror] = {|@words|
             cand --bind 'Where to listen; port 0 takes a free one'
             cand --base-url 'The address that clients know this server by, for a server behind a proxy [default: the Host that each client asks for]'
             cand --mirror 'The mirror [default: /mirror where it exists, else mirror in FROSTMIRROR_HOME]'
+            cand --incoming 'With --watch-incoming, the folder that bundles are dropped into [default: /incoming where it exists, else incoming in FROSTMIRROR_HOME]'
             cand --color 'When to use colours'
             cand --message-format 'How to report: for people, or one JSON object a line on stdout'
+            cand --watch-incoming 'Import the bundles that are dropped into the incoming folder'
             cand -v 'Say more (repeatable)'
             cand --verbose 'Say more (repeatable)'
             cand -q 'Say nothing but errors'
@@ -152,6 +167,17 @@ set edit:completion:arg-completer[cargo-frostmirror] = {|@words|
         }
         &'cargo-frostmirror;status'= {
             cand --mirror 'The mirror [default: /mirror where it exists, else mirror/ below FROSTMIRROR_HOME]'
+            cand --color 'When to use colours'
+            cand --message-format 'How to report: for people, or one JSON object a line on stdout'
+            cand -v 'Say more (repeatable)'
+            cand --verbose 'Say more (repeatable)'
+            cand -q 'Say nothing but errors'
+            cand --quiet 'Say nothing but errors'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
+        }
+        &'cargo-frostmirror;list'= {
+            cand --mirror 'The mirror [default: FROSTMIRROR_MIRROR, else /mirror where it exists, else mirror/ below FROSTMIRROR_HOME]'
             cand --color 'When to use colours'
             cand --message-format 'How to report: for people, or one JSON object a line on stdout'
             cand -v 'Say more (repeatable)'

@@ -37,10 +37,12 @@ complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_needs_command" -f -a 
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_needs_command" -f -a "fetch" -d 'Resolve, download, and write one .pkg'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_needs_command" -f -a "verify" -d 'Check bundles: every entry, every problem'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_needs_command" -f -a "inspect" -d 'Show what a bundle\'s manifest says'
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_needs_command" -f -a "diff" -d 'Show what a bundle changes against another'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_needs_command" -f -a "import" -d 'Verify bundles and place them in a mirror, all or nothing'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_needs_command" -f -a "serve" -d 'Serve a mirror to cargo'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_needs_command" -f -a "up" -d 'Fetch, import and serve on this machine'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_needs_command" -f -a "status" -d 'Say what a mirror holds'
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_needs_command" -f -a "list" -d 'List the crates that a mirror or a bundle holds'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_needs_command" -f -a "setup" -d 'Print or write cargo\'s configuration for a mirror'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_needs_command" -f -a "completions" -d 'Print a completion script'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_needs_command" -f -a "man" -d 'Print the man page, or write all of them into a folder'
@@ -93,7 +95,8 @@ complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand veri
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand verify" -s q -l quiet -d 'Say nothing but errors'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand verify" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand inspect" -l format -d 'How to print it' -r -f -a "text\t'For people'
-json\t'The manifest itself'"
+json\t'Everything, for programs'
+cyclonedx\t'A software bill of materials, CycloneDX 1.5 in JSON'"
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand inspect" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal'
 always\t'Always'
 never\t'Never'"
@@ -102,6 +105,17 @@ json\t'One JSON object a line'"
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand inspect" -s v -l verbose -d 'Say more (repeatable)'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand inspect" -s q -l quiet -d 'Say nothing but errors'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand inspect" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand diff" -l format -d 'How to print it; cyclonedx lists what comes' -r -f -a "text\t'For people'
+json\t'Everything, for programs'
+cyclonedx\t'A software bill of materials, CycloneDX 1.5 in JSON'"
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand diff" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal'
+always\t'Always'
+never\t'Never'"
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand diff" -l message-format -d 'How to report: for people, or one JSON object a line on stdout' -r -f -a "human\t'Lines and bars'
+json\t'One JSON object a line'"
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand diff" -s v -l verbose -d 'Say more (repeatable)'
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand diff" -s q -l quiet -d 'Say nothing but errors'
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand diff" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand import" -l mirror -d 'The mirror, made where it is not there [default: /mirror where it exists, else mirror/ below FROSTMIRROR_HOME]' -r -F
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand import" -l config-dir -d 'Where a snapshot\'s configuration goes; an ordinary bundle never touches it' -r -F
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand import" -l base-url -d 'Write index/config.json for static servers that are reached under this address' -r
@@ -117,11 +131,13 @@ complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand impo
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand serve" -l bind -d 'Where to listen; port 0 takes a free one' -r
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand serve" -l base-url -d 'The address that clients know this server by, for a server behind a proxy [default: the Host that each client asks for]' -r
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand serve" -l mirror -d 'The mirror [default: /mirror where it exists, else mirror in FROSTMIRROR_HOME]' -r -F
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand serve" -l incoming -d 'With --watch-incoming, the folder that bundles are dropped into [default: /incoming where it exists, else incoming in FROSTMIRROR_HOME]' -r -F
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand serve" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal'
 always\t'Always'
 never\t'Never'"
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand serve" -l message-format -d 'How to report: for people, or one JSON object a line on stdout' -r -f -a "human\t'Lines and bars'
 json\t'One JSON object a line'"
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand serve" -l watch-incoming -d 'Import the bundles that are dropped into the incoming folder'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand serve" -s v -l verbose -d 'Say more (repeatable)'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand serve" -s q -l quiet -d 'Say nothing but errors'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -147,6 +163,15 @@ json\t'One JSON object a line'"
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand status" -s v -l verbose -d 'Say more (repeatable)'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand status" -s q -l quiet -d 'Say nothing but errors'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand list" -l mirror -d 'The mirror [default: FROSTMIRROR_MIRROR, else /mirror where it exists, else mirror/ below FROSTMIRROR_HOME]' -r -F
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand list" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal'
+always\t'Always'
+never\t'Never'"
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand list" -l message-format -d 'How to report: for people, or one JSON object a line on stdout' -r -f -a "human\t'Lines and bars'
+json\t'One JSON object a line'"
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand list" -s v -l verbose -d 'Say more (repeatable)'
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand list" -s q -l quiet -d 'Say nothing but errors'
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand list" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand setup" -l url -d 'The server\'s address' -r
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand setup" -l mirror -d 'The mirror for --local [env: FROSTMIRROR_MIRROR] [default: /mirror where it exists, else mirror in FROSTMIRROR_HOME]' -r -F
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand setup" -l ca -d 'Certificates (PEM) of the authority that vouches for the server' -r -F

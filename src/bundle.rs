@@ -4,6 +4,10 @@
 
 pub mod pack;
 pub mod name;
+pub mod compare;
+pub mod describe;
+pub mod sbom;
+pub mod shown;
 pub mod about;
 pub mod verify;
 pub mod open;

@@ -112,6 +112,9 @@ pub enum Verb {
     /// Show what a bundle's manifest says
     #[command(after_help = EXIT_CODES)]
     Inspect(cmd::inspect::Args),
+    /// Show what a bundle changes against another
+    #[command(after_help = EXIT_CODES)]
+    Diff(cmd::diff::Args),
     /// Verify bundles and place them in a mirror, all or nothing
     #[command(after_help = EXIT_CODES)]
     Import(cmd::import::Args),
@@ -124,6 +127,9 @@ pub enum Verb {
     /// Say what a mirror holds
     #[command(after_help = EXIT_CODES)]
     Status(cmd::status::Args),
+    /// List the crates that a mirror or a bundle holds
+    #[command(after_help = EXIT_CODES)]
+    List(cmd::list::Args),
     /// Print or write cargo's configuration for a mirror
     #[command(after_help = EXIT_CODES)]
     Setup(cmd::setup::Args),
@@ -190,10 +196,12 @@ pub fn run(verb: Verb, context: &Context) -> Result<(), Failure> {
         Verb::Fetch(args) => cmd::fetch::run(&args, context),
         Verb::Verify(args) => cmd::verify::run(&args, context),
         Verb::Inspect(args) => cmd::inspect::run(&args, context),
+        Verb::Diff(args) => cmd::diff::run(&args, context),
         Verb::Import(args) => cmd::import::run(&args, context),
         Verb::Serve(args) => cmd::serve::run(&args, context),
         Verb::Up(args) => cmd::up::run(&args, context),
         Verb::Status(args) => cmd::status::run(&args, context),
+        Verb::List(args) => cmd::list::run(&args, context),
         Verb::Setup(args) => cmd::setup::run(&args, context),
         Verb::Completions(args) => cmd::completions::run(&args, command(), context),
         Verb::Man(args) => cmd::man::run(&args, command(), context),

@@ -10,10 +10,12 @@ use crate::report::Report;
 use signals::Signals;
 
 pub mod completions;
+pub mod diff;
 pub mod fetch;
 pub mod import;
 pub mod init;
 pub mod inspect;
+pub mod list;
 pub mod man;
 pub mod serve;
 pub mod setup;

@@ -17,6 +17,7 @@
 //! | bundle | [`bundle`] | one file that crosses the gap: written, read, verified |
 //! | mirror | [`mirror`] | the tree on disk: import under a lock, all or nothing |
 //! | serve | [`serve`] | the tree over HTTP, for cargo |
+//! | watch | [`watch`] | the incoming folder: what is whole goes into the mirror |
 //! | telling | [`failure`], [`report`] | the only text that a failing user sees; the only file that prints |
 //!
 //! # Invariants
@@ -38,6 +39,7 @@
 //! | path | room |
 //! |---|---|
 //! | `mirror/…` | [`mirror::layout`] |
+//! | `INCOMING/*.pkg`, `done/`, `failed/` | [`watch`] |
 //! | `$FROSTMIRROR_HOME/cache/…` | [`gather::cache`] |
 //! | `$FROSTMIRROR_HOME/history/…` | [`gather::history`] |
 //! | `OUTPUT/YYYYMMDD-HHMM-crates.pkg` | [`bundle::pack`] |
@@ -46,6 +48,7 @@
 pub mod cli;
 pub mod cmd;
 pub mod report;
+pub mod watch;
 pub mod failure;
 pub mod fetch;
 pub mod serve;

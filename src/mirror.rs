@@ -12,11 +12,17 @@
 //! | [`order`] | dependencies before their dependents |
 //! | [`ledger`] | one record a bundle; the commit |
 //! | [`head`] | `manifest.json`: counts and lineages |
+//! | [`held`](mod@held) | which crates are held, by name and version |
 //! | [`link`] | `crates/index`, for cargo's local-registry |
+//! | [`chain`] | the order of several bundles |
+//! | [`incoming`] | what the watcher last saw |
 //! | [`status`] | what `status` prints |
 
+pub mod chain;
 pub mod head;
+pub mod held;
 pub mod import;
+pub mod incoming;
 pub mod index;
 pub mod layout;
 pub mod ledger;

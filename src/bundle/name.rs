@@ -1,6 +1,15 @@
 //! What a bundle's file is called: `YYYYMMDD-HHMM-crates.pkg`, UTC; the second of one minute has `-2` before `-crates`.
 
+use std::ffi::OsStr;
+use std::path::Path;
+
 use jiff::Timestamp;
+
+/// Whether a file of this name in a folder is meant as a bundle: `*.pkg`, and not hidden, as the unfinished files of
+/// many a copying program are.
+pub fn is_bundles(name: &OsStr) -> bool {
+    !name.as_encoded_bytes().starts_with(b".") && Path::new(name).extension().is_some_and(|end| end == "pkg")
+}
 
 /// The file name for a bundle of this time, the first that is not `taken`.
 pub fn file_name(created: Timestamp, taken: &dyn Fn(&str) -> bool) -> String {
@@ -23,6 +32,13 @@ pub fn file_name(created: Timestamp, taken: &dyn Fn(&str) -> bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hidden_and_unfinished_files_are_no_bundles() {
+        let is = |name: &str| is_bundles(OsStr::new(name));
+        assert!(is("a.pkg") && is("20260402-2130-crates.pkg"));
+        assert!(!is(".a.pkg") && !is("a.pkg.part") && !is(".pkg") && !is("pkg") && !is("a.pkg~") && !is("A.PKG"));
+    }
 
     #[test]
     fn names_are_utc_and_the_next_in_a_minute_is_numbered() {

@@ -282,6 +282,11 @@ impl<R: Read> Bundle<R> {
         &self.manifest
     }
 
+    /// What the bundle says of itself; its payload is left unread.
+    pub fn into_manifest(self) -> Manifest {
+        self.manifest
+    }
+
     /// Reads the payload to its end and hands it to `visitor`. Errors: the reader's, the visitor's.
     pub fn stream(mut self, visitor: &mut dyn Visitor) -> Result<Streamed, Error> {
         let ledger = Ledger::new(&self.manifest);

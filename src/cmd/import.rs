@@ -8,10 +8,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::Context;
+use crate::bundle::name::is_bundles;
 use crate::bundle::open::{self, Bundle};
 use crate::client_config::BaseUrl;
 use crate::event::Sink;
 use crate::failure::{Class, Failure};
+use crate::mirror::chain::{Place, in_order};
 use crate::mirror::import::{ImportOptions, Imported};
 use crate::mirror::layout::Layout;
 use crate::mirror::lock::{Holder, lock_for_adding};
@@ -110,7 +112,8 @@ fn import(
     Ok(guard.import(bundle, &options, context.report.as_ref())?)
 }
 
-/// The bundles that the words stand for, in order; those of a folder by the time they were made, then by name.
+/// The bundles that the words stand for, in order; those of a folder in that of their histories, whatever
+/// their names.
 fn sources(words: &[PathBuf], layout: &Layout, context: &Context) -> Result<Vec<Source>, Failure> {
     let mut sources = Vec::new();
     for word in words {
@@ -133,16 +136,15 @@ fn bundles_in(folder: &Path, layout: &Layout) -> Result<Vec<Source>, Failure> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).map_err(|source| Failure::io(doing(), source))? {
         let path = entry.map_err(|source| Failure::io(doing(), source))?.path();
-        if path.extension().is_some_and(|end| end == "pkg") && path.is_file() {
-            let source = Source::File(path.clone());
-            let created = source.open(layout)?.bundle.manifest().created.clone();
-            found.push((created, path, source));
+        if path.file_name().is_some_and(is_bundles) && path.is_file() {
+            let source = Source::File(path);
+            let place = Place::of(source.open(layout)?.bundle.manifest());
+            found.push((place, source));
         }
     }
     if found.is_empty() {
         return Err(Failure::new(Class::Input, format!("no *.pkg file is in `{}`", folder.display()))
             .hint("give the bundle's file, or the folder that it is in"));
     }
-    found.sort_by(|a, b| (&a.0, &a.1).cmp(&(&b.0, &b.1)));
-    Ok(found.into_iter().map(|(_, _, source)| source).collect())
+    Ok(in_order(found))
 }

@@ -1,9 +1,10 @@
 //! `serve`: the mirror over HTTP, until it is told to stop.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
+use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
@@ -12,7 +13,14 @@ use super::signals::Signals;
 use crate::client_config::BaseUrl;
 use crate::event::Sink;
 use crate::failure::{Class, Failure};
+use crate::mirror::layout::Layout;
+use crate::report::Report;
 use crate::serve::{self, DEFAULT_BIND, ServeOptions};
+use crate::watch::settle::Pace;
+use crate::watch::{self, WatchOptions, Watcher};
+
+/// How long an import that is being placed may go on after the end was asked for.
+const WATCHER_ENDS_WITHIN: Duration = Duration::from_secs(10);
 
 /// Words of `serve`.
 #[derive(Debug, clap::Args)]
@@ -27,6 +35,12 @@ pub struct Args {
     /// The mirror [default: /mirror where it exists, else mirror in FROSTMIRROR_HOME]
     #[arg(long, value_name = "DIR", env = "FROSTMIRROR_MIRROR", hide_env_values = true)]
     pub mirror: Option<PathBuf>,
+    /// With --watch-incoming, the folder that bundles are dropped into [default: /incoming where it exists, else incoming in FROSTMIRROR_HOME]
+    #[arg(long, value_name = "DIR", env = "FROSTMIRROR_INCOMING", hide_env_values = true)]
+    pub incoming: Option<PathBuf>,
+    /// Import the bundles that are dropped into the incoming folder
+    #[arg(long)]
+    pub watch_incoming: bool,
 }
 
 /// Runs the verb.
@@ -36,14 +50,41 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let runtime = context.runtime()?;
     let served = runtime.block_on(async {
         let listener = serve::bind(&args.bind).await?;
-        let sink: Arc<dyn Sink> = Arc::<crate::report::Report>::clone(&context.report);
+        let sink: Arc<dyn Sink> = Arc::<Report>::clone(&context.report);
         let empty = if mirror.join("index").is_dir() { "" } else { ", where nothing has been imported yet" };
         context.report.status("Serving", format!("{}{empty}", mirror.display()));
-        until_stopped(listener, ServeOptions { mirror, base_url, sink, clock: SystemTime::now }, context).await
+        let watcher = args.watch_incoming.then(|| watch(args, &mirror, context)).transpose()?;
+        let served =
+            until_stopped(listener, ServeOptions { mirror, base_url, sink, clock: SystemTime::now }, context).await;
+        // After a second signal nothing is waited for.
+        let ended = watcher.is_none_or(|watcher| served.is_err() || watcher.finish(WATCHER_ENDS_WITHIN));
+        if !ended {
+            context
+                .report
+                .warning("an import was still being finished; what it lacks is done at the next start".into());
+        }
+        served
     });
     // A thread that reads a file for a client that was given up is not waited for.
     runtime.shutdown_background();
     served
+}
+
+/// Begins to import what is dropped into the incoming folder.
+fn watch(args: &Args, mirror: &Path, context: &Context) -> Result<Watcher, Failure> {
+    let folder = context.directory(args.incoming.as_deref(), "/incoming", "incoming")?;
+    context.report.status("Watching", folder.display().to_string());
+    let sink: Arc<dyn Sink> = Arc::<Report>::clone(&context.report);
+    let options = WatchOptions {
+        folder,
+        mirror: Layout::new(mirror),
+        pace: Pace::default(),
+        notices: true,
+        env: context.env.clone(),
+        clock: Timestamp::now,
+        sink,
+    };
+    watch::start(options).map_err(|source| Failure::io("could not watch the incoming folder", source))
 }
 
 /// Says where the server listens, and serves until SIGINT or SIGTERM; the second one ends at once.

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::Context;
 use crate::failure::Failure;
+use crate::mirror::incoming::Incoming;
 use crate::mirror::layout::Layout;
 use crate::mirror::link::LinkState;
 use crate::mirror::status::Status;
@@ -38,16 +39,36 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             "last_import": status.last_import.map(|_| status.last_import_text()),
             "imports": status.imports,
             "lineages": status.lineages,
+            "incoming": status.incoming,
             "index_link": link,
             "index_link_good": status.link == LinkState::Good,
         }));
         return Ok(());
     }
+    let incoming = status.incoming.as_ref().map(incoming_lines).unwrap_or_default();
     context.report.data(&format!(
-        "Crate count: {}\nTotal size: {} bytes\nLast import: {}\nIndex link: {link}\n",
+        "Crate count: {}\nTotal size: {} bytes\nLast import: {}\nIndex link: {link}\n{incoming}",
         status.counts.versions,
         status.counts.bytes,
         status.last_import_text(),
     ));
     Ok(())
+}
+
+/// What the watcher saw: a line with the number of each kind, and one for each bundle that is not imported.
+fn incoming_lines(incoming: &Incoming) -> String {
+    let Incoming { folder, problem, done, arriving, waiting, failed, failed_count, .. } = incoming;
+    let mut lines = vec![format!("Incoming folder: {}", folder.display())];
+    lines.extend(problem.iter().map(|problem| format!("Incoming problem: {problem}")));
+    lines.push(format!("Done bundles: {done}"));
+    for (word, bundles, count) in [
+        ("Arriving", arriving, arriving.len() as u64),
+        ("Waiting", waiting, waiting.len() as u64),
+        ("Failed", failed, *failed_count),
+    ] {
+        lines.push(format!("{word} bundles: {count}"));
+        lines.extend(bundles.iter().map(|bundle| format!("{word}: {}: {}", bundle.file, bundle.reason)));
+    }
+    lines.push(String::new());
+    lines.join("\n")
 }

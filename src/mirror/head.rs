@@ -150,7 +150,7 @@ impl Counts {
 }
 
 /// Calls `each` with every file in `folder` and in the folders down to `depth` below it; links are not followed.
-fn each_file(folder: &Path, depth: u32, each: &mut dyn FnMut(&Path) -> io::Result<()>) -> Result<(), Error> {
+pub(super) fn each_file(folder: &Path, depth: u32, each: &mut dyn FnMut(&Path) -> io::Result<()>) -> Result<(), Error> {
     let entries = match fs::read_dir(folder) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
         entries => entries.map_err(failed("list", folder))?,

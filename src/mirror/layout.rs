@@ -13,6 +13,7 @@
 //!     lock, holder                   an OS lock, and who holds it
 //!     lines/<prefix>/<name>          what is recorded of every line of index/<prefix>/<name>
 //!     ledger/NNNNNNNN-ID.json        one immutable record a bundle, in the order of import
+//!     incoming.json                  what the watcher of the incoming folder last saw; can be lost
 //!     staging/                       unfinished work; emptied at the next start
 //!     aside/                         folders that stood where a link belongs, where they held something of their own
 //! ```
@@ -172,6 +173,11 @@ impl Layout {
     /// The folder of import records.
     pub fn ledger(&self) -> PathBuf {
         self.private().join("ledger")
+    }
+
+    /// What the watcher of the incoming folder last saw.
+    pub fn incoming(&self) -> PathBuf {
+        self.private().join("incoming.json")
     }
 
     /// The folder of unfinished work.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 
 use super::head::{Counts, Head, LineageHead};
+use super::incoming::Incoming;
 use super::layout::{self, Layout};
 use super::ledger;
 use super::link::{LinkState, link_state};
@@ -21,6 +22,8 @@ pub struct Status {
     pub imports: u64,
     /// The histories that feed it.
     pub lineages: Vec<LineageHead>,
+    /// What the watcher of the incoming folder last saw; `None` where none ever ran.
+    pub incoming: Option<Incoming>,
     /// What stands at `crates/index`.
     pub link: LinkState,
 }
@@ -56,6 +59,7 @@ impl Status {
             last_import: head.last_import.and_then(|time| time.parse().ok()),
             imports: head.imports,
             lineages: head.lineages,
+            incoming: Incoming::read(layout)?,
             link: link_state(layout),
         })
     }

@@ -81,9 +81,9 @@ fn inspect_reads_the_manifest_and_no_more() {
     assert_eq!(run.code, 0, "{}", run.stderr);
     for line in [
         "Kind        full",
-        "Created     2026-04-02T21:30:00Z by cargo-frostmirror ",
+        "Created     2026-04-02T21:30:00Z",
         "Crates      5 (5 shipped)",
-        "            Foo-Bar 0.1.0+b.1 (500 bytes)",
+        "  Foo-Bar  0.1.0+b.1      500 B  no licence stated",
     ] {
         assert!(run.stdout.contains(line), "{line} in {}", run.stdout);
     }

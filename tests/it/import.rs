@@ -277,11 +277,12 @@ fn the_link_is_put_back_by_every_import() {
 fn folders_and_standard_input_are_imported() {
     let sandbox = Sandbox::new();
     fs::create_dir(sandbox.path("in")).unwrap();
-    // By their time, not by their names.
-    Make::new("a", 1).read(1).ship(json()).write(&sandbox.path("in"), "z.pkg");
+    // By their history, not by their names or times.
+    Make::new("a", 1).read(3).ship(json()).write(&sandbox.path("in"), "z.pkg");
     let newer = Make::new("a", 2).read(2).parent("z.pkg").with(json(), CrateState::Sent).ship(serde());
     newer.write(&sandbox.path("in"), "a.pkg");
     sandbox.write("in/note.txt", "not a bundle");
+    sandbox.write("in/.c.pkg", "not copied to its end");
     let run = sandbox.run(["import", "in", "--mirror", "mirror"]).ok();
     let (first, second) = (run.stderr.find("of z.pkg"), run.stderr.find("of a.pkg"));
     assert!(first.is_some() && first < second, "{}", run.stderr);

@@ -145,16 +145,13 @@ pub fn every_form_set() -> Vec<(&'static str, &'static str)> {
     EVERY_FORM_SET.into_iter().chain([("win-gears", "1.0.0")]).collect()
 }
 
-/// The crates of a bundle, as `inspect` lists them.
+/// The crates of a bundle's set, as `inspect` has them.
 pub fn listed(sandbox: &Sandbox, bundle: &Path) -> Vec<(String, String)> {
-    let shown = sandbox.run(["inspect".as_ref(), bundle.as_os_str()]).ok().stdout;
-    let crates = shown.lines().filter_map(|line| line.strip_prefix("            "));
-    crates
-        .map(|line| {
-            let mut words = line.split(' ');
-            (words.next().unwrap().to_owned(), words.next().unwrap().to_owned())
-        })
-        .collect()
+    let words = ["inspect".as_ref(), "--format".as_ref(), "json".as_ref(), bundle.as_os_str()];
+    let manifest: serde_json::Value = serde_json::from_str(&sandbox.run(words).ok().stdout).unwrap();
+    let text = |record: &serde_json::Value, key: &str| record[key].as_str().unwrap().to_owned();
+    let crates = manifest["crates"].as_array().unwrap();
+    crates.iter().map(|record| (text(record, "name"), text(record, "version"))).collect()
 }
 
 /// Owned pairs, to compare with [`listed`].

@@ -20,8 +20,8 @@ fn a_workspace_without_a_lock_is_resolved_on_a_copy_with_our_index() {
     let before = sandbox.snapshot(&project);
     let run = sandbox.run_in(&project, ["fetch", "-o", "../out"]).ok().stderr_has("no Cargo.lock");
     assert_eq!(sandbox.snapshot(&project), before);
-    let listed = sandbox.run(["inspect", run.path().to_str().unwrap()]).ok().stdout;
-    assert!(listed.contains("1.1.0") && !listed.contains("b 1.0.0"), "{listed}");
+    let listed = sandbox.run(["list", run.path().to_str().unwrap()]).ok().stdout;
+    assert!(listed.ends_with("\na 1.0.0\nb 1.1.0\n"), "{listed}");
 
     upstream.always("/index/1/b", Fault::Status(503));
     let sandbox = Sandbox::new().upstream(&upstream).env("CARGO_NET_RETRY", "0");

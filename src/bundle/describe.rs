@@ -1,0 +1,112 @@
+//! One bundle in words, from its manifest alone: for the person who must say whether it may cross.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use super::format::{Block, CrateRecord, CrateState, Manifest};
+use super::shown::{Table, counted, exact_size, shown, size};
+use crate::artifact::Kind;
+
+/// What stands where a crate does not say what its licence is.
+pub(super) const NO_LICENSE: &str = "no licence stated";
+
+/// The states in the order in which they are told of.
+const STATES: [(CrateState, &str, &str); 4] = [
+    (CrateState::Shipped, "shipped", "Shipped"),
+    (CrateState::Sent, "sent before", "Sent before, and relied on"),
+    (CrateState::IndexOnly, "index only", "Index only: the file is left out for these platforms"),
+    (CrateState::Kept, "kept", "Kept for other inputs of the history"),
+];
+
+/// The bundle in words: what it is, what is in it, what licences come with it, then every crate of its set.
+pub fn describe(manifest: &Manifest) -> String {
+    let mut out = String::new();
+    head(manifest, &mut out);
+    licenses(manifest, &mut out);
+    for (state, _, title) in STATES {
+        let records: Vec<&CrateRecord> = manifest.crates.iter().filter(|record| record.state == state).collect();
+        if !records.is_empty() {
+            let _written = writeln!(out, "\n{title} ({}):", records.len()).is_ok();
+            table(&records).write(&mut out);
+        }
+    }
+    out
+}
+
+fn head(manifest: &Manifest, out: &mut String) {
+    // Into memory, which takes everything.
+    let mut line = |name: &str, value: &str| {
+        let _written = writeln!(out, "{name:<12}{}", shown(value)).is_ok();
+    };
+    line("Kind", &manifest.kind.to_string());
+    line("Created", &manifest.created);
+    line("Tool", &manifest.tool);
+    line("Id", &manifest.id);
+    if let Some(parent) = &manifest.parent {
+        line("Parent", &format!("{} ({})", parent.id, parent.file));
+    }
+    line("Lineage", &format!("{}, bundle {}", manifest.lineage.id, manifest.lineage.sequence));
+    for input in &manifest.lineage.inputs {
+        line("Input", &format!("{} for {}", counted(input.crates.len(), "version"), input.name));
+    }
+    line("Index read", &manifest.index_read);
+    line("Targets", &or_none(&manifest.targets));
+    line("Toolchains", &or_none(&manifest.toolchains));
+    let count = |state| manifest.crates.iter().filter(|record| record.state == state).count();
+    let states: Vec<String> = STATES
+        .iter()
+        .map(|(state, words, _)| (count(*state), words))
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, words)| format!("{count} {words}"))
+        .collect();
+    line("Crates", &format!("{} ({})", manifest.crates.len(), or_none(&states)));
+    line("Yanked", &manifest.crates.iter().filter(|record| record.yanked).count().to_string());
+    line("Rustup", &counted(manifest.count(Kind::Dist) + manifest.count(Kind::Rustup), "artifact"));
+    let sum = |of: fn(&Block) -> Option<u64>| manifest.blocks.iter().filter_map(of).fold(0, u64::saturating_add);
+    line("Stored", &exact_size(sum(Block::stored_size)));
+    line("Unpacked", &exact_size(sum(Block::plain_size)));
+}
+
+/// How many of the shipped crates are under which licence, the most frequent first.
+fn licenses(manifest: &Manifest, out: &mut String) {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for record in manifest.crates.iter().filter(|record| record.state == CrateState::Shipped) {
+        *counts.entry(record.license.as_deref().unwrap_or(NO_LICENSE)).or_default() += 1;
+    }
+    if counts.is_empty() {
+        return;
+    }
+    let mut counts: Vec<(&str, usize)> = counts.into_iter().collect();
+    counts.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
+    out.push_str("\nLicences of what is shipped:\n");
+    for (license, count) in counts {
+        let _written = writeln!(out, "{count:>6}  {}", shown(license)).is_ok();
+    }
+}
+
+fn table(records: &[&CrateRecord]) -> Table {
+    let mut table = Table::default();
+    for record in records {
+        table.row([
+            record.name.as_str(),
+            &record.version.to_string(),
+            &size_of(record),
+            record.license.as_deref().unwrap_or(NO_LICENSE),
+            if record.yanked { "yanked" } else { "" },
+            record.repository.as_deref().unwrap_or_default(),
+        ]);
+    }
+    table
+}
+
+/// The size of a crate's file, where it is known.
+pub(super) fn size_of(record: &CrateRecord) -> String {
+    match record.size {
+        0 if record.state != CrateState::Shipped => String::new(),
+        bytes => size(bytes),
+    }
+}
+
+fn or_none(items: &[String]) -> String {
+    if items.is_empty() { "none".to_owned() } else { items.join(", ") }
+}

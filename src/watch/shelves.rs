@@ -1,0 +1,227 @@
+//! `done/` and `failed/` in the incoming folder: where bundles go when they are dealt with. Nothing there is ever
+//! overwritten.
+
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use crate::bundle::name::is_bundles;
+
+/// Where imported bundles go.
+const DONE: &str = "done";
+/// Where refused bundles go.
+const FAILED: &str = "failed";
+/// What is added to a refused bundle's name for the file that says why.
+const REASON: &str = ".reason.txt";
+/// Bytes of a reason that are read again.
+const MOST_REASON: u64 = 4096;
+
+/// The shelves of one incoming folder.
+#[derive(Debug)]
+pub(super) struct Shelves {
+    folder: PathBuf,
+    /// Reasons that were read, by the name of the bundle.
+    known: HashMap<OsString, String>,
+}
+
+impl Shelves {
+    /// The shelves in `folder`, which are made when something is put on them.
+    pub(super) fn of(folder: &Path) -> Shelves {
+        Shelves { folder: folder.to_owned(), known: HashMap::new() }
+    }
+
+    /// Moves an imported bundle to `done/`; says under which name. `None`: somebody else took it away.
+    ///
+    /// # Errors
+    /// The file system's; the bundle is then where it was.
+    pub(super) fn done(&self, name: &OsStr) -> io::Result<Option<OsString>> {
+        self.put(name, DONE, None)
+    }
+
+    /// Moves a refused bundle to `failed/`, with its reason beside it.
+    ///
+    /// # Errors
+    /// The file system's; the bundle is then where it was.
+    pub(super) fn failed(&self, name: &OsStr, reason: &str) -> io::Result<Option<OsString>> {
+        self.put(name, FAILED, Some(reason))
+    }
+
+    /// Whether a bundle could be moved to `done/`.
+    pub(super) fn can_move(&self) -> bool {
+        let done = self.folder.join(DONE);
+        is_writable(&self.folder) && (done.symlink_metadata().is_err() || (done.is_dir() && is_writable(&done)))
+    }
+
+    /// How many bundles are in `done/`.
+    pub(super) fn count_done(&self) -> u64 {
+        self.bundles(DONE).len() as u64
+    }
+
+    /// The bundles in `failed/` with their reasons: the `most` last by name, and how many there are.
+    pub(super) fn list_failed(&mut self, most: usize) -> (Vec<(OsString, String)>, u64) {
+        let mut names = self.bundles(FAILED);
+        let count = names.len() as u64;
+        names.sort();
+        let names = names.split_off(names.len().saturating_sub(most));
+        let mut known = std::mem::take(&mut self.known);
+        let listed = names.into_iter().map(|name| {
+            let reason = known.remove(&name).unwrap_or_else(|| self.read_reason(&name));
+            (name, reason)
+        });
+        let listed: Vec<(OsString, String)> = listed.collect();
+        self.known = listed.iter().cloned().collect();
+        (listed, count)
+    }
+
+    fn bundles(&self, shelf: &str) -> Vec<OsString> {
+        let Ok(entries) = fs::read_dir(self.folder.join(shelf)) else { return Vec::new() };
+        let names = entries.flatten().filter(|entry| {
+            // An empty file is a name that was taken for a bundle that never came.
+            is_bundles(&entry.file_name()) && entry.metadata().is_ok_and(|about| about.is_file() && about.len() > 0)
+        });
+        names.map(|entry| entry.file_name()).collect()
+    }
+
+    fn read_reason(&self, name: &OsStr) -> String {
+        let mut text = Vec::new();
+        let path = self.folder.join(FAILED).join(with_end(name, REASON));
+        let read = File::open(path).and_then(|file| file.take(MOST_REASON).read_to_end(&mut text));
+        let text = String::from_utf8_lossy(&text).into_owned();
+        match (read, text.lines().next().filter(|line| !line.is_empty())) {
+            (Ok(_), Some(line)) => line.to_owned(),
+            _ => "no reason is on record".to_owned(),
+        }
+    }
+
+    /// The name is taken first by an empty file, so that two movers of one file never meet; the one who comes too late
+    /// gives his name back.
+    fn put(&self, name: &OsStr, shelf: &str, reason: Option<&str>) -> io::Result<Option<OsString>> {
+        let from = self.folder.join(name);
+        if from.symlink_metadata().is_err_and(|e| e.kind() == io::ErrorKind::NotFound) {
+            return Ok(None);
+        }
+        let shelf = self.folder.join(shelf);
+        match fs::create_dir(&shelf) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists && shelf.is_dir() => {}
+            made => made?,
+        }
+        let (taken, path) = take_name(&shelf, name)?;
+        let reason_path = shelf.join(with_end(&taken, REASON));
+        let moved = match reason {
+            Some(reason) => fs::write(&reason_path, reason).and_then(|()| fs::rename(&from, &path)),
+            None => fs::rename(&from, &path),
+        };
+        let Err(error) = moved else { return Ok(Some(taken)) };
+        let mut kept = fs::remove_file(&path);
+        if reason.is_some() {
+            kept = kept.and(fs::remove_file(&reason_path));
+        }
+        match (error.kind(), kept) {
+            (io::ErrorKind::NotFound, Ok(())) => Ok(None),
+            _ => Err(error),
+        }
+    }
+}
+
+/// Takes `name` in `shelf`, or the first of `NAME-2`, `NAME-3`… that is free.
+fn take_name(shelf: &Path, name: &OsStr) -> io::Result<(OsString, PathBuf)> {
+    let stem = Path::new(name).file_stem().unwrap_or(name);
+    let end = Path::new(name).extension().unwrap_or_default();
+    let mut number = 1u64;
+    loop {
+        let taken = match number {
+            1 => name.to_owned(),
+            _ => {
+                let mut taken = with_end(stem, &format!("-{number}."));
+                taken.push(end);
+                taken
+            }
+        };
+        let path = shelf.join(&taken);
+        let reason_there = shelf.join(with_end(&taken, REASON)).symlink_metadata().is_ok();
+        if !reason_there {
+            match File::create_new(&path) {
+                Ok(_) => return Ok((taken, path)),
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(e) => return Err(e),
+            }
+        }
+        number += 1;
+    }
+}
+
+fn with_end(name: &OsStr, end: &str) -> OsString {
+    let mut whole = name.to_owned();
+    whole.push(end);
+    whole
+}
+
+#[cfg(unix)]
+fn is_writable(folder: &Path) -> bool {
+    rustix::fs::access(folder, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK).is_ok()
+}
+
+#[cfg(not(unix))]
+fn is_writable(folder: &Path) -> bool {
+    folder.metadata().is_ok_and(|about| !about.permissions().readonly())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).expect("list");
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.expect("entry").file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn nothing_on_a_shelf_is_overwritten() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let mut shelves = Shelves::of(folder.path());
+        let name = OsStr::new("a.b.pkg");
+        for text in ["one", "two", "three"] {
+            fs::write(folder.path().join(name), text).expect("write");
+            shelves.done(name).expect("moved").expect("there");
+        }
+        let done = folder.path().join("done");
+        assert_eq!(names(&done), ["a.b-2.pkg", "a.b-3.pkg", "a.b.pkg"]);
+        for (name, text) in [("a.b.pkg", "one"), ("a.b-2.pkg", "two"), ("a.b-3.pkg", "three")] {
+            assert_eq!(fs::read_to_string(done.join(name)).expect("read"), text);
+        }
+        for reason in ["first\n\nmore", "second"] {
+            fs::write(folder.path().join(name), "bad").expect("write");
+            shelves.failed(name, reason).expect("moved").expect("there");
+        }
+        let (failed, count) = shelves.list_failed(10);
+        let line = |name: &str, reason: &str| (OsString::from(name), reason.to_owned());
+        assert_eq!((failed, count), (vec![line("a.b-2.pkg", "second"), line("a.b.pkg", "first")], 2));
+        assert_eq!(shelves.list_failed(1).0, [line("a.b.pkg", "first")]);
+        assert_eq!(shelves.count_done(), 3);
+    }
+
+    #[test]
+    fn a_file_that_is_gone_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let shelves = Shelves::of(folder.path());
+        assert_eq!(shelves.failed(OsStr::new("a.pkg"), "why").expect("no failure"), None);
+        assert_eq!(names(folder.path()), [""; 0]);
+    }
+
+    #[test]
+    fn a_folder_without_room_for_shelves_is_known() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let shelves = Shelves::of(folder.path());
+        assert!(shelves.can_move());
+        fs::write(folder.path().join("done"), "a file").expect("write");
+        assert!(!shelves.can_move());
+        fs::write(folder.path().join("a.pkg"), "x").expect("write");
+        shelves.done(OsStr::new("a.pkg")).expect_err("no folder");
+        assert_eq!(names(folder.path()), ["a.pkg", "done"]);
+    }
+}
