@@ -41,9 +41,7 @@ fn cargos_own_cache_is_used_where_the_digest_matches_and_never_changed() {
     let mut shop = Workshop::new(&upstream);
     let home = shop.path("cargo");
     shop.cargo_home = Some(home.clone());
-    for (registry, bytes) in
-        [("corp-0001", b"of another registry".to_vec()), ("upstream-0002", good.bytes.clone())]
-    {
+    for (registry, bytes) in [("corp-0001", b"of another registry".to_vec()), ("upstream-0002", good.bytes.clone())] {
         let folder = home.join("registry/cache").join(registry);
         fs::create_dir_all(&folder).unwrap();
         fs::write(folder.join("good-1.0.0.crate"), bytes).unwrap();
