@@ -42,7 +42,7 @@ fn the_environment_is_the_sandboxs_own() {
 fn paths_and_ports_are_redacted() {
     let sandbox = Sandbox::new();
     let text = format!("at {} on 127.0.0.1:4711/index, 127.0.0.1: no", sandbox.path("x").display());
-    assert_eq!(sandbox.redact(&text), "at [ROOT]/work/x on 127.0.0.1:[PORT]/index, 127.0.0.1: no");
+    assert_eq!(sandbox.redact(&text), "at [ROOT]/desk/x on 127.0.0.1:[PORT]/index, 127.0.0.1: no");
 }
 
 #[test]

@@ -54,7 +54,7 @@ impl Sandbox {
             fs::create_dir(&path).unwrap();
             vars.insert(name.to_owned(), path.to_str().unwrap().to_owned());
         }
-        fs::create_dir(root.path().join("work")).unwrap();
+        fs::create_dir(root.path().join("desk")).unwrap();
         for name in ["http_proxy", "https_proxy"] {
             vars.insert(name.to_owned(), DEAD_END.to_owned());
         }
@@ -98,7 +98,7 @@ impl Sandbox {
 
     /// A path in the folder where commands run.
     pub fn path(&self, relative: impl AsRef<Path>) -> PathBuf {
-        self.root.path().join("work").join(relative)
+        self.root.path().join("desk").join(relative)
     }
 
     /// FROSTMIRROR_HOME.
