@@ -15,7 +15,8 @@
 //!     ledger/NNNNNNNN-ID.json        one immutable record a bundle, in the order of import
 //!     incoming.json                  what the watcher of the incoming folder last saw; can be lost
 //!     staging/                       unfinished work; emptied at the next start
-//!     aside/                         folders that stood where a link belongs, where they held something of their own
+//!     aside/                         folders that stood where a link belongs, where they held something of their own,
+//!                                    and records of imports that a rebuild could not read
 //! ```
 //!
 //! # What must hold
@@ -29,7 +30,8 @@
 //! - The record in ledger/ is the commit. Whatever was placed without one is completed when the same bundle is imported
 //!   again. staging/placing is there from the first rename to the commit: where an import finds it, the one before was
 //!   killed, and the counts of the head are taken anew from the tree.
-//! - manifest.json can be lost: the newest record holds a copy of the head as of its import.
+//! - manifest.json can be lost: the newest record holds a copy of the head as of its import. Where records are lost too,
+//!   a rebuild (`mirror::rebuild`) keeps the crates that no lineage's newest record names in one of lineage `rebuilt`.
 //!
 //! # Lines and their records
 //!
