@@ -25,6 +25,9 @@ _cargo__frostmirror() {
             cargo__frostmirror,fetch)
                 cmd="cargo__frostmirror__subcmd__fetch"
                 ;;
+            cargo__frostmirror,gc)
+                cmd="cargo__frostmirror__subcmd__gc"
+                ;;
             cargo__frostmirror,import)
                 cmd="cargo__frostmirror__subcmd__import"
                 ;;
@@ -62,7 +65,7 @@ _cargo__frostmirror() {
 
     case "${cmd}" in
         cargo__frostmirror)
-            opts="-v -q -h -V --verbose --quiet --color --message-format --help --version init fetch verify inspect diff import serve up status list setup completions man"
+            opts="-v -q -h -V --verbose --quiet --color --message-format --help --version init fetch verify inspect diff import serve up status list gc setup completions man"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -179,6 +182,44 @@ _cargo__frostmirror() {
                     return 0
                     ;;
                 --base-url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --message-format)
+                    COMPREPLY=($(compgen -W "human json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        cargo__subcmd__frostmirror__subcmd__gc)
+            opts="-v -q -h --dry-run --mirror --grace --forget --lock-timeout --verbose --quiet --color --message-format --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --mirror)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --grace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --forget)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --lock-timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

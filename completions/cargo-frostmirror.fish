@@ -43,6 +43,7 @@ complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_needs_command" -f -a 
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_needs_command" -f -a "up" -d 'Fetch, import and serve on this machine'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_needs_command" -f -a "status" -d 'Say what a mirror holds'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_needs_command" -f -a "list" -d 'List the crates that a mirror or a bundle holds'
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_needs_command" -f -a "gc" -d 'Remove from a mirror what no history needs any more'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_needs_command" -f -a "setup" -d 'Print or write cargo\'s configuration for a mirror'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_needs_command" -f -a "completions" -d 'Print a completion script'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_needs_command" -f -a "man" -d 'Print the man page, or write all of them into a folder'
@@ -172,6 +173,19 @@ json\t'One JSON object a line'"
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand list" -s v -l verbose -d 'Say more (repeatable)'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand list" -s q -l quiet -d 'Say nothing but errors'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand gc" -l mirror -d 'The mirror [default: /mirror where it exists, else mirror/ below FROSTMIRROR_HOME]' -r -F
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand gc" -l grace -d 'How long a crate stays after its index line went, for clients that saw the line: 0, 90s, 10m, 2h, 7d' -r
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand gc" -l forget -d 'Let a lineage go, by its id or the beginning of it: what only its bundles need is garbage (repeatable)' -r
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand gc" -l lock-timeout -d 'How long to wait for another process that holds the mirror' -r
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand gc" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal'
+always\t'Always'
+never\t'Never'"
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand gc" -l message-format -d 'How to report: for people, or one JSON object a line on stdout' -r -f -a "human\t'Lines and bars'
+json\t'One JSON object a line'"
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand gc" -l dry-run -d 'Print the plan and change nothing'
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand gc" -s v -l verbose -d 'Say more (repeatable)'
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand gc" -s q -l quiet -d 'Say nothing but errors'
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand gc" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand setup" -l url -d 'The server\'s address' -r
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand setup" -l mirror -d 'The mirror for --local [env: FROSTMIRROR_MIRROR] [default: /mirror where it exists, else mirror in FROSTMIRROR_HOME]' -r -F
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand setup" -l ca -d 'Certificates (PEM) of the authority that vouches for the server' -r -F

@@ -130,6 +130,9 @@ pub enum Verb {
     /// List the crates that a mirror or a bundle holds
     #[command(after_help = EXIT_CODES)]
     List(cmd::list::Args),
+    /// Remove from a mirror what no history needs any more
+    #[command(after_help = EXIT_CODES)]
+    Gc(cmd::gc::Args),
     /// Print or write cargo's configuration for a mirror
     #[command(after_help = EXIT_CODES)]
     Setup(cmd::setup::Args),
@@ -202,6 +205,7 @@ pub fn run(verb: Verb, context: &Context) -> Result<(), Failure> {
         Verb::Up(args) => cmd::up::run(&args, context),
         Verb::Status(args) => cmd::status::run(&args, context),
         Verb::List(args) => cmd::list::run(&args, context),
+        Verb::Gc(args) => cmd::gc::run(&args, context),
         Verb::Setup(args) => cmd::setup::run(&args, context),
         Verb::Completions(args) => cmd::completions::run(&args, command(), context),
         Verb::Man(args) => cmd::man::run(&args, command(), context),

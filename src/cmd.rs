@@ -12,6 +12,7 @@ use signals::Signals;
 pub mod completions;
 pub mod diff;
 pub mod fetch;
+pub mod gc;
 pub mod import;
 pub mod init;
 pub mod inspect;

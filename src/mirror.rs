@@ -11,6 +11,8 @@
 //! | [`store`] | staging, placing by rename, taking back |
 //! | [`order`] | dependencies before their dependents |
 //! | [`ledger`] | one record a bundle; the commit |
+//! | [`forgotten`] | lineages that were let go |
+//! | [`gc`] | what no lineage needs any more, planned, shown, and removed |
 //! | [`head`] | `manifest.json`: counts and lineages |
 //! | [`held`](mod@held) | which crates are held, by name and version |
 //! | [`link`] | `crates/index`, for cargo's local-registry |
@@ -20,6 +22,8 @@
 //! | [`audit`] | every file against its record, every record against the files |
 //! | [`rebuild`] | lost records, made anew from what holds |
 
+pub mod forgotten;
+pub mod gc;
 pub mod audit;
 pub mod chain;
 pub mod head;

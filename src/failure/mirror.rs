@@ -1,7 +1,7 @@
 //! Errors of `mirror`: class and hint.
 
 use super::{Class, Failure, hint_of_io};
-use crate::mirror::{audit, import, layout, lock, status, store};
+use crate::mirror::{audit, gc, import, layout, lock, status, store};
 
 impl From<store::Error> for Failure {
     fn from(error: store::Error) -> Failure {
@@ -34,6 +34,9 @@ impl From<lock::Error> for Failure {
                 "waited {} s; wait for that process to end, or give it longer with `--lock-timeout SECS`",
                 waited.as_secs()
             )),
+            lock::Error::Absent { .. } => {
+                Failure::new(Class::Input, error).hint("name the mirror's folder with `--mirror DIR`")
+            }
             lock::Error::Layout(error) => error.into(),
             lock::Error::Io { ref source, .. } => {
                 let hint = hint_of_io(source);
@@ -98,6 +101,23 @@ impl From<import::Error> for Failure {
                 let hint = "what is left is whole and served; import the same bundle again once the disk is well";
                 Failure::new(Class::Disk, error).hint(hint)
             }
+        }
+    }
+}
+
+impl From<gc::Error> for Failure {
+    fn from(error: gc::Error) -> Failure {
+        use gc::Error as E;
+        match error {
+            E::Lock(error) => error.into(),
+            E::Layout(error) => error.into(),
+            E::Store(error) => error.into(),
+            E::Record { .. } => Failure::new(Class::Integrity, error).hint(
+                "check the disk; restore that file from a copy of the mirror, or import all bundles into a new one",
+            ),
+            E::NoLineage { .. } | E::Ambiguous { .. } => Failure::new(Class::Input, error).hint(
+                "`cargo frostmirror gc --dry-run` shows every lineage; give its id, or at least its first 4 digits",
+            ),
         }
     }
 }

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
+use super::forgotten;
 use super::head::{Counts, Head, LineageHead};
 use super::ledger::{self, Record};
 use super::link::{self, LinkState};
@@ -219,7 +220,10 @@ impl AddGuard {
         checkpoint("import:staged");
 
         let records = ledger::names(&self.layout)?;
-        let on_record = ledger::holds(&records, &streamed.manifest.id);
+        // A record that does not count any more, because its lineage was let go, is as good as none.
+        let notes = forgotten::notes(&self.layout)?;
+        let on_record = ledger::number_of(&records, &streamed.manifest.id)
+            .is_some_and(|number| !forgotten::covers(&notes, number, &streamed.manifest.lineage.id));
         let known = if staging.torn { None } else { Head::read_file(&self.layout)? };
         let counts = match &known {
             Some(head) if !received.brings_back() => head.counts,

@@ -13,6 +13,8 @@
 //!     lock, holder                   an OS lock, and who holds it
 //!     lines/<prefix>/<name>          what is recorded of every line of index/<prefix>/<name>
 //!     ledger/NNNNNNNN-ID.json        one immutable record a bundle, in the order of import
+//!     ledger/NNNNNNNN-ID.forgotten   the lineage ID was let go after the record of that number
+//!     removals                       crates whose lines are gone, each with the time since when
 //!     incoming.json                  what the watcher of the incoming folder last saw; can be lost
 //!     staging/                       unfinished work; emptied at the next start
 //!     aside/                         folders that stood where a link belongs, where they held something of their own,
@@ -32,6 +34,9 @@
 //!   killed, and the counts of the head are taken anew from the tree.
 //! - manifest.json can be lost: the newest record holds a copy of the head as of its import. Where records are lost too,
 //!   a rebuild (`mirror::rebuild`) keeps the crates that no lineage's newest record names in one of lineage `rebuilt`.
+//! - What is removed goes in the reverse order: the lines of dependents before those of what they depend on; then the
+//!   records of these lines; and the crates when a reader who saw their lines has had the time to fetch them. Until then
+//!   they stand in removals, each as `TIME NAME-VERSION.crate`.
 //!
 //! # Lines and their records
 //!
@@ -175,6 +180,11 @@ impl Layout {
     /// The folder of import records.
     pub fn ledger(&self) -> PathBuf {
         self.private().join("ledger")
+    }
+
+    /// The list of crates that wait for their removal.
+    pub fn removals(&self) -> PathBuf {
+        self.private().join("removals")
     }
 
     /// What the watcher of the incoming folder last saw.

@@ -1,13 +1,15 @@
 //! The ledger: one immutable record a bundle, in the order of import. Writing a record is what commits an import.
 //!
 //! A record keeps the bundle's manifest without its payload table: the whole resolved set, from which later a
-//! collection knows what is current, and what upstream said of each crate.
+//! collection knows what is current, and what upstream said of each crate. Beside the records lie the notes of
+//! [`super::forgotten`].
 
 use std::fs;
 use std::io;
 
 use serde::{Deserialize, Serialize};
 
+use super::forgotten;
 use super::head::Head;
 use super::layout::Layout;
 use super::store::{Error, failed, was_torn};
@@ -50,7 +52,7 @@ pub fn names(layout: &Layout) -> Result<Vec<String>, Error> {
 }
 
 /// The place of the record called `name` in the ledger, from 1.
-fn sequence_of(name: &str) -> Option<u64> {
+pub(super) fn sequence_of(name: &str) -> Option<u64> {
     let (sequence, id) = name.strip_suffix(".json")?.split_once('-')?;
     (sequence.len() >= 8 && !id.is_empty()).then(|| sequence.parse().ok())?
 }
@@ -69,6 +71,12 @@ pub fn read(layout: &Layout, name: &str) -> Result<Option<Record>, Error> {
     let path = layout.ledger().join(name);
     let text = fs::read(&path).map_err(failed("read", &path))?;
     Ok(serde_json::from_slice(&text).ok())
+}
+
+/// The number of the newest record of the bundle with this id among `names`.
+pub(super) fn number_of(names: &[String], bundle: &str) -> Option<u64> {
+    let end = format!("-{bundle}.json");
+    sequence_of(names.iter().rev().find(|name| name.ends_with(&end))?)
 }
 
 /// Whether the bundle with this id is on record among `names`.
@@ -90,7 +98,7 @@ pub fn head(layout: &Layout) -> Result<Option<Head>, Error> {
     Ok(newest_head(layout)?.or(file))
 }
 
-/// The head that the newest readable record holds.
+/// The head that the newest readable record holds, without the lineages that were let go since.
 pub(super) fn newest_head(layout: &Layout) -> Result<Option<Head>, Error> {
     #[derive(Deserialize)]
     struct Tip {
@@ -98,9 +106,11 @@ pub(super) fn newest_head(layout: &Layout) -> Result<Option<Head>, Error> {
     }
     // A record is written whole or not at all; one that cannot be read has rotted, and the one before it is the next best.
     for name in names(layout)?.into_iter().rev() {
-        let path = layout.ledger().join(name);
+        let path = layout.ledger().join(&name);
         let text = fs::read(&path).map_err(failed("read", &path))?;
-        if let Ok(tip) = serde_json::from_slice::<Tip>(&text) {
+        if let Ok(mut tip) = serde_json::from_slice::<Tip>(&text) {
+            let (notes, number) = (forgotten::notes(layout)?, sequence_of(&name).unwrap_or(0));
+            tip.head.lineages.retain(|lineage| !forgotten::covers(&notes, number, &lineage.id));
             return Ok(Some(tip.head));
         }
     }

@@ -60,7 +60,20 @@ fn host_name(env: &Env) -> String {
 #[derive(Debug)]
 pub struct AddGuard {
     pub(super) layout: Layout,
-    // Held for its lock.
+    _held: Held,
+}
+
+/// The right to take away from a mirror. Dropped, it lets the next process in.
+#[derive(Debug)]
+pub struct CollectGuard {
+    pub(super) layout: Layout,
+    _held: Held,
+}
+
+/// The lock itself, until it is dropped.
+#[derive(Debug)]
+struct Held {
+    layout: Layout,
     file: File,
 }
 
@@ -76,6 +89,12 @@ pub enum Error {
         holder: Option<Holder>,
         /// How long was waited.
         waited: Duration,
+    },
+    /// There is nothing to take away from.
+    #[error("there is no mirror in `{}`", root.display())]
+    Absent {
+        /// Where one should be.
+        root: PathBuf,
     },
     /// The mirror is of another layout.
     #[error(transparent)]
@@ -97,6 +116,36 @@ pub enum Error {
 /// # Errors
 /// [`Error::Held`] after `timeout`; a mirror of a newer layout; the file system's.
 pub fn lock_for_adding(layout: &Layout, timeout: Duration, me: &Holder, sink: &dyn Sink) -> Result<AddGuard, Error> {
+    Ok(AddGuard { layout: layout.clone(), _held: acquire(layout, timeout, me, sink)? })
+}
+
+/// Locks the mirror, which must be there, for taking away from it. One lock serves both: who takes away waits for who
+/// adds, and the other way round.
+///
+/// # Errors
+/// [`Error::Absent`]; else as [`lock_for_adding`].
+pub fn lock_for_collecting(
+    layout: &Layout,
+    timeout: Duration,
+    me: &Holder,
+    sink: &dyn Sink,
+) -> Result<CollectGuard, Error> {
+    require(layout)?;
+    Ok(CollectGuard { layout: layout.clone(), _held: acquire(layout, timeout, me, sink)? })
+}
+
+/// Refuses a place where no mirror is, and a mirror of a newer layout.
+///
+/// # Errors
+/// [`Error::Absent`], [`Error::Layout`].
+pub(super) fn require(layout: &Layout) -> Result<(), Error> {
+    if !layout.private().is_dir() {
+        return Err(Error::Absent { root: layout.root().to_owned() });
+    }
+    Ok(layout.check_format()?)
+}
+
+fn acquire(layout: &Layout, timeout: Duration, me: &Holder, sink: &dyn Sink) -> Result<Held, Error> {
     layout.check_format()?;
     let failed = |path: PathBuf| move |source| Error::Io { path, source };
     durable::make_folder(&layout.private()).map_err(failed(layout.private()))?;
@@ -123,8 +172,9 @@ pub fn lock_for_adding(layout: &Layout, timeout: Duration, me: &Holder, sink: &d
     }
     let text = serde_json::to_vec(me).expect("four plain fields are JSON");
     fs::write(layout.holder(), text).map_err(failed(layout.holder()))?;
+    let held = Held { layout: layout.clone(), file };
     layout.settle_format()?;
-    Ok(AddGuard { layout: layout.clone(), file })
+    Ok(held)
 }
 
 impl AddGuard {
@@ -134,7 +184,14 @@ impl AddGuard {
     }
 }
 
-impl Drop for AddGuard {
+impl CollectGuard {
+    /// The mirror that may be taken away from.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+}
+
+impl Drop for Held {
     fn drop(&mut self) {
         // The name only serves those who wait; where it stays, the next holder replaces it.
         let _stays = fs::remove_file(self.layout.holder()).is_err();

@@ -24,6 +24,7 @@ mod import_order;
 mod audit;
 mod closure;
 mod crash;
+mod gc;
 mod journey;
 mod upstream_faults;
 mod up;

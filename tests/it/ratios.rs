@@ -13,12 +13,14 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use support::crates::Crate;
+use support::synthetic::Synthetic;
 use support::upstream::Upstream;
 
 #[allow(dead_code, reason = "a tool box that the tests share")]
 mod support {
     pub mod crates;
     pub mod stream;
+    pub mod synthetic;
     pub mod tls;
     pub mod upstream;
 }
@@ -52,6 +54,9 @@ fn main() -> Outcome<()> {
     }
     if wanted("big") {
         bench.big()?;
+    }
+    if wanted("collect") {
+        bench.collect()?;
     }
     if wanted("network") {
         bench.network(Path::new(env!("CARGO_MANIFEST_DIR")))?;
@@ -247,6 +252,20 @@ impl Bench {
             format!("\n[[package]]\nname = \"bench\"\nversion = \"0.0.0\"\ndependencies = [{}]\n", quoted.join(", "));
         fs::write(project.join("Cargo.lock"), format!("{lock}{root}"))?;
         Ok(project)
+    }
+
+    /// The plan of a collection as the mirror grows; its own time, in seconds, with no other side.
+    fn collect(&self) -> Outcome<()> {
+        for names in [100, 1_000, 10_000] {
+            let home = self.fresh("collect")?;
+            let made = Synthetic { names, versions: 10, garbage: 10 }.write(&home.join("mirror"));
+            let plan = || timed(self.frostmirror(&home).args(["gc", "--dry-run", "--mirror"]).arg(home.join("mirror")));
+            plan()?;
+            let times = (0..ROUNDS).map(|_| plan()).collect::<Outcome<Vec<f64>>>()?;
+            let name = format!("gc --dry-run of {} versions", made.versions);
+            println!("{name:<44} {:>8.3} s {:>10} {:>8} {:>17} {:>6}", median(&times), "", "", "", "5 s");
+        }
+        Ok(())
     }
 
     fn path(&self, name: &str) -> PathBuf {

@@ -8,6 +8,7 @@ pub mod published;
 pub mod run;
 pub mod sandbox;
 pub mod stream;
+pub mod synthetic;
 pub mod tls;
 pub mod upstream;
 pub mod web;

@@ -1,0 +1,194 @@
+//! `gc`: what no lineage needs any more, shown and removed.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::Context;
+use crate::event::{Sink, crates, size};
+use crate::failure::Failure;
+use crate::mirror::gc::{self, Collected, Options, Plan};
+use crate::mirror::layout::Layout;
+use crate::mirror::lock::{Holder, lock_for_collecting};
+
+/// Words of `gc`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Print the plan and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// The mirror [default: /mirror where it exists, else mirror/ below FROSTMIRROR_HOME]
+    #[arg(long, value_name = "DIR", env = "FROSTMIRROR_MIRROR", hide_env_values = true)]
+    pub mirror: Option<PathBuf>,
+    /// How long a crate stays after its index line went, for clients that saw the line: 0, 90s, 10m, 2h, 7d
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration)]
+    pub grace: Duration,
+    /// Let a lineage go, by its id or the beginning of it: what only its bundles need is garbage (repeatable)
+    #[arg(long, value_name = "LINEAGE")]
+    pub forget: Vec<String>,
+    /// How long to wait for another process that holds the mirror
+    #[arg(long, value_name = "SECS", default_value_t = 60)]
+    pub lock_timeout: u64,
+}
+
+/// Runs the verb.
+pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
+    let layout = Layout::new(context.directory(args.mirror.as_deref(), "/mirror", "mirror")?);
+    collect(args, &layout, context).map_err(|failure| match failure.doing {
+        None => failure.doing(format!("could not collect garbage in `{}`", layout.root().display())),
+        Some(_) => failure,
+    })
+}
+
+fn collect(args: &Args, layout: &Layout, context: &Context) -> Result<(), Failure> {
+    let now = Timestamp::now();
+    let options = Options { grace: args.grace, forget: args.forget.clone(), now };
+    if args.dry_run {
+        show(&gc::preview(layout, &options)?, true, now, context);
+        return Ok(());
+    }
+    let sink = context.report.as_ref();
+    let me = Holder::this_process("gc", &context.env, now);
+    let mut guard = lock_for_collecting(layout, Duration::from_secs(args.lock_timeout), &me, sink)?;
+    let planned = guard.plan(&options)?;
+    show(planned.plan(), false, now, context);
+    let Collected { lines, crates: removed, bytes, waiting } = planned.execute(sink)?;
+    if context.report.is_json() {
+        context.report.json(&json!({
+            "reason": "collected", "lines": lines, "crates": removed, "bytes": bytes, "waiting": waiting,
+        }));
+    } else {
+        context.report.data(&format!("Removed {}, freed {bytes} bytes", crates(removed)));
+    }
+    Ok(())
+}
+
+/// Prints the plan, the same whether it is carried out or not.
+fn show(plan: &Plan, dry_run: bool, now: Timestamp, context: &Context) {
+    let report = context.report.as_ref();
+    if report.is_json() {
+        report.json(&json!({
+            "reason": "gc-plan",
+            "dry_run": dry_run,
+            "lineages": plan.lineages,
+            "lines": plan.lines,
+            "crates": plan.crates,
+            "bytes": plan.bytes(),
+            "waiting": plan.waiting,
+            "strangers": plan.strangers,
+            "after": plan.counts,
+        }));
+        return;
+    }
+    report.data(&text(plan, now));
+    for line in &plan.lines {
+        report.detail(format!("line {} {}", line.name, line.version));
+    }
+    for item in &plan.crates {
+        report.detail(format!("crate {} ({} bytes)", item.file, item.size));
+    }
+    for waiting in &plan.waiting {
+        let until = waiting.until.strftime("%Y-%m-%dT%H:%M:%SZ");
+        report.detail(format!("later {} ({} bytes), after {until}", waiting.item.file, waiting.item.size));
+    }
+    for stranger in &plan.strangers {
+        report.detail(format!("stays {stranger}"));
+    }
+}
+
+fn text(plan: &Plan, now: Timestamp) -> String {
+    let mut text = String::new();
+    let mut line = |words: String| writeln!(text, "{words}").expect("writing to memory cannot fail");
+    for lineage in &plan.lineages {
+        let fate = if lineage.forgotten { ", forgotten" } else { "" };
+        let newest = &lineage.newest;
+        line(format!(
+            "Lineage {}: {}, {}, {}{fate}",
+            newest.id,
+            lineage.file,
+            age(&newest.created, now),
+            crates(lineage.crates)
+        ));
+    }
+    let waiting = plan.waiting.len() as u64;
+    line(format!("To remove: {} index lines", plan.lines.len()));
+    line(format!("To remove: {} ({})", crates(plan.crates.len() as u64), size(plan.bytes())));
+    if let Some(until) = plan.until() {
+        let (bytes, until) = (size(plan.bytes_waiting()), until.strftime("%Y-%m-%dT%H:%M:%SZ"));
+        line(format!("To remove by a later run, after {until}: {} ({bytes})", crates(waiting)));
+    }
+    if !plan.strangers.is_empty() {
+        line(format!("Strangers, which no bundle on record brought and which stay: {}", plan.strangers.len()));
+    }
+    let counts = plan.counts;
+    line(format!("To stay: {} ({})", crates(counts.versions - waiting), size(counts.bytes - plan.bytes_waiting())));
+    text
+}
+
+/// How long ago a time was, in the largest unit that fits twice.
+fn age(created: &str, now: Timestamp) -> String {
+    let Ok(created) = created.parse::<Timestamp>() else {
+        return "of unknown age".to_owned();
+    };
+    let seconds = now.duration_since(created).as_secs().max(0);
+    let units = [(86_400, "days"), (3600, "hours"), (60, "minutes")];
+    match units.into_iter().find(|(unit, _)| seconds >= 2 * unit) {
+        Some((unit, name)) => format!("{} {name} old", seconds / unit),
+        None => format!("{seconds} seconds old"),
+    }
+}
+
+/// A duration in words: a number with s, m, h or d behind it, or 0.
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || "give a number and a unit: 90s, 10m, 2h, 7d; or 0".to_owned();
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
+    let number = text.get(..text.len().saturating_sub(1)).ok_or_else(wrong)?;
+    if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(wrong());
+    }
+    let unit = match &text[number.len()..] {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return Err(wrong()),
+    };
+    let seconds = number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
+    // Ten thousand years; more than that cannot be added to a date.
+    let seconds = seconds.filter(|seconds| *seconds <= 10_000 * 366 * 86_400);
+    seconds.map(Duration::from_secs).ok_or_else(|| "that is too long".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_a_unit() {
+        for (text, seconds) in [("0", 0), ("0s", 0), ("90s", 90), ("10m", 600), ("2h", 7200), ("7d", 604_800)] {
+            assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for text in ["", "5", "s", "-1s", "1.5h", "1w", "10 m", "7ä", "99999999999999999999d", "9999999999d"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn ages_have_the_largest_unit_that_fits_twice() {
+        let now: Timestamp = "2026-04-10T00:00:00Z".parse().expect("time");
+        for (created, expected) in [
+            ("2026-04-01T00:00:00Z", "9 days"),
+            ("2026-04-08T23:59:00Z", "24 hours"),
+            ("2026-04-09T23:00:00Z", "60 minutes"),
+            ("2026-04-09T23:59:00Z", "60 seconds"),
+            ("2026-04-11T00:00:00Z", "0 seconds"),
+        ] {
+            assert_eq!(age(created, now), format!("{expected} old"));
+        }
+    }
+}

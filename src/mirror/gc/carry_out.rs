@@ -1,0 +1,194 @@
+//! A plan carried out. The order of the steps stands on the room's page.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::{Change, Collected, Error, Plan, tree};
+use crate::durable::{self, checkpoint};
+use crate::event::Sink;
+use crate::index_line::IndexLine;
+use crate::mirror::forgotten::Note;
+use crate::mirror::layout::Layout;
+use crate::mirror::link::{self, LinkState};
+use crate::mirror::order::{Names, Node, dependencies_first};
+use crate::mirror::store::{Staged, Staging, failed, was_torn};
+
+/// What a file becomes.
+enum Becomes {
+    Staged(Staged),
+    Nothing,
+}
+
+/// A file below some root, and what it becomes.
+struct Step {
+    place: String,
+    becomes: Becomes,
+}
+
+/// Carries out `plan`, under the lock.
+pub(super) fn execute(layout: &Layout, plan: Plan, sink: &dyn Sink) -> Result<Collected, Error> {
+    let collected = Collected {
+        lines: plan.lines.len() as u64,
+        crates: plan.crates.len() as u64,
+        bytes: plan.bytes(),
+        waiting: plan.waiting.len() as u64,
+    };
+    checkpoint("gc:planned");
+    // What a killed import left was counted for the plan, so that the mark that it left is settled too.
+    if plan.is_empty() && !was_torn(layout) {
+        return Ok(collected);
+    }
+    restore_link(layout, sink);
+    let mut staging = Staging::begin(layout)?;
+    let index = stage_index(layout, &mut staging, &plan.work.index)?;
+    let records = stage_records(layout, &mut staging, &plan.work.records)?;
+    if !index.is_empty() || !records.is_empty() {
+        staging.sync()?;
+    }
+    checkpoint("gc:staged");
+    // Until the head is right again, whoever comes next counts the tree anew.
+    staging.mark_placing()?;
+    staging.torn = true;
+    checkpoint("gc:marked");
+    let now = plan.work.now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    for lineage in &plan.work.forget {
+        Note::write(layout, plan.work.newest_record, lineage, &now)?;
+    }
+    checkpoint("gc:forgotten");
+    if let Some(removals) = &plan.work.removals {
+        removals.write(layout)?;
+    }
+    checkpoint("gc:removals");
+    change(&staging, &layout.index(), &index, "gc:index-half")?;
+    checkpoint("gc:index");
+    change(&staging, &layout.lines(), &records, "gc:lines-half")?;
+    checkpoint("gc:lines");
+    for folder in &plan.work.folders {
+        match fs::remove_dir(folder) {
+            // Something came into it that no import brought; it is reported by the next run.
+            Err(e) if e.kind() == io::ErrorKind::DirectoryNotEmpty => {}
+            removed => remove(folder, |_| removed)?,
+        }
+    }
+    checkpoint("gc:folders");
+    remove_crates(layout, &plan)?;
+    checkpoint("gc:crates");
+    if let Some(removals) = &plan.work.removals_after {
+        removals.write(layout)?;
+    }
+    checkpoint("gc:settled");
+    if let Some(head) = &plan.work.head {
+        durable::write(&layout.head(), &head.render()).map_err(failed("write", &layout.head()))?;
+    }
+    checkpoint("gc:head");
+    staging.torn = false;
+    Ok(collected)
+}
+
+/// A folder that stands where the link to the index belongs would go on naming crates that are removed.
+fn restore_link(layout: &Layout, sink: &dyn Sink) {
+    let path = layout.index_link();
+    let shown = path.display();
+    if !matches!(link::link_state(layout), LinkState::Stale | LinkState::Elsewhere(_)) {
+        return;
+    }
+    match link::restore(layout) {
+        Ok(restored) => {
+            let aside = restored.aside.map(|aside| format!("; what stood there is kept as `{}`", aside.display()));
+            sink.warning(format!("`{shown}` was {}; it is made right{}", restored.before, aside.unwrap_or_default()));
+        }
+        Err(error) => sink.warning(format!("`{shown}` could not be made a link: {error}: {}", error.source)),
+    }
+}
+
+/// Stages what index files become; dependents come before what they depend on.
+fn stage_index(layout: &Layout, staging: &mut Staging, changes: &[Change]) -> Result<Vec<Step>, Error> {
+    let names = Names::of(changes.iter().filter_map(|change| change.place.rsplit('/').next()));
+    let mut nodes = Vec::new();
+    let mut steps = Vec::new();
+    for Change { place, versions } in changes {
+        let text = tree::read(&layout.index().join(place))?;
+        let goes = |line: &[u8]| tree::version_of(line).is_some_and(|version| versions.contains(&*version));
+        let mut needs = Vec::new();
+        for line in tree::lines(&text).filter(|line| goes(line)) {
+            let line = std::str::from_utf8(line).ok().and_then(|line| IndexLine::parse(line.trim_end()).ok());
+            let deps = line.into_iter().flat_map(|line| line.deps);
+            needs.extend(deps.filter(|dep| !dep.dev).filter_map(|dep| names.number(&dep.name)));
+        }
+        // Every one of them has a number: they were numbered above.
+        let name = place.rsplit('/').next().and_then(|name| names.number(name)).unwrap_or(u32::MAX);
+        needs.sort_unstable();
+        needs.dedup();
+        nodes.push(Node { name, needs: needs.into() });
+        let becomes = stage(staging, &text, goes)?;
+        steps.push(Some(Step { place: place.clone(), becomes }));
+    }
+    let order = dependencies_first(&nodes);
+    Ok(order.into_iter().rev().filter_map(|at| steps[at].take()).collect())
+}
+
+fn stage_records(layout: &Layout, staging: &mut Staging, changes: &[Change]) -> Result<Vec<Step>, Error> {
+    let step = |Change { place, versions }: &Change| {
+        let text = tree::read(&layout.lines().join(place))?;
+        let goes = |line: &[u8]| tree::recorded_version(line).is_some_and(|version| versions.contains(version));
+        Ok(Step { place: place.clone(), becomes: stage(staging, &text, goes)? })
+    };
+    changes.iter().map(step).collect()
+}
+
+/// Stages `text` without the lines that go.
+fn stage(staging: &mut Staging, text: &[u8], goes: impl Fn(&[u8]) -> bool) -> Result<Becomes, Error> {
+    let mut stays = Vec::with_capacity(text.len());
+    for line in tree::lines(text).filter(|line| !goes(line)) {
+        stays.extend_from_slice(line);
+        stays.push(b'\n');
+    }
+    if stays.is_empty() {
+        return Ok(Becomes::Nothing);
+    }
+    Ok(Becomes::Staged(staging.write(&stays)?))
+}
+
+/// Takes every step, in order, and makes the names durable.
+fn change(staging: &Staging, root: &Path, steps: &[Step], midway: &str) -> Result<(), Error> {
+    let mut folders: HashSet<PathBuf> = HashSet::new();
+    for (n, Step { place, becomes }) in steps.iter().enumerate() {
+        if n == steps.len() / 2 {
+            checkpoint(midway);
+        }
+        let path = root.join(place);
+        match becomes {
+            Becomes::Staged(staged) => {
+                fs::rename(staging.path(*staged), &path).map_err(failed("write", &path))?;
+            }
+            Becomes::Nothing => remove(&path, |path| fs::remove_file(path))?,
+        }
+        folders.extend(path.parent().map(Path::to_owned));
+    }
+    let folders: Vec<&Path> = folders.iter().map(PathBuf::as_path).collect();
+    Ok(durable::sync_folders(root, &folders).map_err(failed("sync", root))?)
+}
+
+fn remove_crates(layout: &Layout, plan: &Plan) -> Result<(), Error> {
+    if plan.crates.is_empty() {
+        return Ok(());
+    }
+    let folder = layout.crates();
+    for (n, item) in plan.crates.iter().enumerate() {
+        if n == plan.crates.len() / 2 {
+            checkpoint("gc:crates-half");
+        }
+        remove(&folder.join(&item.file), |path| fs::remove_file(path))?;
+    }
+    Ok(durable::sync_folder(&folder).map_err(failed("sync", &folder))?)
+}
+
+/// Removes something; fine where somebody else did.
+fn remove(path: &Path, how: impl FnOnce(&Path) -> io::Result<()>) -> Result<(), Error> {
+    match how(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed("remove", path)(e).into()),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,197 @@
+//! Who feeds the mirror, and what they need: read from the ledger's records alone, which never change.
+//!
+//! manifest.json says the same, but it can be old or lost, and nothing may be removed on its word. A record that cannot
+//! be read might be the one that keeps a crate, so nothing is removed then either.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashSet};
+use std::fs;
+
+use serde::Deserialize;
+
+use super::Error;
+use crate::crate_id::CrateName;
+use crate::mirror::forgotten::{self, Note};
+use crate::mirror::head::LineageHead;
+use crate::mirror::layout::Layout;
+use crate::mirror::ledger;
+use crate::mirror::store::failed;
+
+/// What the ledger says, lineage by lineage.
+pub(super) struct Feeds {
+    /// Those that count, by id.
+    pub(super) lineages: BTreeMap<String, Feed>,
+    /// Those that were let go.
+    pub(super) notes: Vec<Note>,
+    /// The records' names, in the order of import.
+    pub(super) names: Vec<String>,
+    /// The number of the newest record.
+    pub(super) newest: u64,
+    /// When the newest import was done.
+    pub(super) last_import: Option<String>,
+}
+
+/// A lineage's newest bundle.
+pub(super) struct Feed {
+    pub(super) head: LineageHead,
+    /// The bundle's file.
+    pub(super) file: String,
+    /// When it was imported.
+    pub(super) imported: String,
+}
+
+/// A record without its crates.
+#[derive(Deserialize)]
+struct Summary {
+    imported: String,
+    file: String,
+    manifest: SummaryManifest,
+}
+
+#[derive(Deserialize)]
+struct SummaryManifest {
+    id: String,
+    created: String,
+    lineage: SummaryLineage,
+}
+
+#[derive(Deserialize)]
+struct SummaryLineage {
+    id: String,
+    sequence: u64,
+}
+
+/// A record's crates, and nothing else of it.
+#[derive(Deserialize)]
+struct Named<'a> {
+    #[serde(borrow)]
+    manifest: NamedManifest<'a>,
+}
+
+#[derive(Deserialize)]
+struct NamedManifest<'a> {
+    #[serde(borrow)]
+    crates: Vec<NamedCrate<'a>>,
+}
+
+#[derive(Deserialize)]
+struct NamedCrate<'a> {
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+    #[serde(borrow)]
+    version: Cow<'a, str>,
+}
+
+/// What stands of crates in the tree: their files, and their lines.
+#[derive(Default)]
+pub(super) struct Keys {
+    files: HashSet<Box<str>>,
+    lines: HashSet<Box<str>>,
+    buffer: String,
+}
+
+impl Keys {
+    pub(super) fn has_file(&self, file: &str) -> bool {
+        self.files.contains(file)
+    }
+
+    pub(super) fn has_line(&mut self, place: &str, version: &str) -> bool {
+        line_key(&mut self.buffer, place, version);
+        self.lines.contains(self.buffer.as_str())
+    }
+
+    pub(super) fn add_file(&mut self, file: &str) {
+        self.files.insert(file.into());
+    }
+
+    pub(super) fn add_line(&mut self, place: &str, version: &str) {
+        line_key(&mut self.buffer, place, version);
+        self.lines.insert(self.buffer.as_str().into());
+    }
+
+    /// Takes out what `record` names.
+    fn settle(&mut self, record: &Named) {
+        self.each(record, |keys, file, place, version| {
+            keys.files.remove(file);
+            line_key(&mut keys.buffer, place, version);
+            keys.lines.remove(keys.buffer.as_str());
+        });
+    }
+
+    fn add(&mut self, record: &Named) {
+        self.each(record, |keys, file, place, version| {
+            keys.add_file(file);
+            keys.add_line(place, version);
+        });
+    }
+
+    fn each(&mut self, record: &Named, mut what: impl FnMut(&mut Keys, &str, &str, &str)) {
+        for NamedCrate { name, version } in &record.manifest.crates {
+            // Names were checked before the record was written.
+            if let Ok(name) = name.parse::<CrateName>() {
+                what(self, &format!("{name}-{version}.crate"), &name.index_path(), version);
+            }
+        }
+    }
+}
+
+fn line_key(buffer: &mut String, place: &str, version: &str) {
+    buffer.clear();
+    buffer.push_str(place);
+    buffer.push(' ');
+    buffer.push_str(version);
+}
+
+impl Feeds {
+    /// Reads every record of the ledger, one at a time.
+    pub(super) fn read(layout: &Layout) -> Result<Feeds, Error> {
+        let (names, notes) = (ledger::names(layout)?, forgotten::notes(layout)?);
+        let newest = names.last().and_then(|name| ledger::sequence_of(name)).unwrap_or(0);
+        let mut feeds = Feeds { lineages: BTreeMap::new(), notes, names, newest, last_import: None };
+        for name in &feeds.names {
+            let text = text_of(layout, name)?;
+            let summary: Summary = parsed(layout, name, &text)?;
+            let SummaryManifest { id: bundle, created, lineage: SummaryLineage { id, sequence } } = summary.manifest;
+            feeds.last_import = Some(summary.imported.clone());
+            if forgotten::covers(&feeds.notes, ledger::sequence_of(name).unwrap_or(0), &id) {
+                continue;
+            }
+            let head = LineageHead { id: id.clone(), sequence, bundle, created, record: name.clone() };
+            let known = feeds.lineages.get(&id).map(|feed| (feed.head.sequence, feed.head.created.as_str()));
+            if known.is_none_or(|known| (sequence, head.created.as_str()) >= known) {
+                feeds.lineages.insert(id, Feed { head, file: summary.file, imported: summary.imported });
+            }
+        }
+        Ok(feeds)
+    }
+
+    /// Adds what a lineage's newest bundle names to `keys`, and counts it.
+    pub(super) fn add_needs(layout: &Layout, feed: &Feed, keys: &mut Keys) -> Result<u64, Error> {
+        let text = text_of(layout, &feed.head.record)?;
+        let record: Named = parsed(layout, &feed.head.record, &text)?;
+        keys.add(&record);
+        Ok(record.manifest.crates.len() as u64)
+    }
+
+    /// Takes out of `keys` everything that any record names; what is left came with no bundle. Reads the newest records
+    /// first, and no more of them than it must.
+    pub(super) fn strangers(&self, layout: &Layout, mut keys: Keys) -> Result<Keys, Error> {
+        for name in self.names.iter().rev() {
+            if keys.files.is_empty() && keys.lines.is_empty() {
+                break;
+            }
+            let text = text_of(layout, name)?;
+            keys.settle(&parsed(layout, name, &text)?);
+        }
+        Ok(keys)
+    }
+}
+
+fn text_of(layout: &Layout, name: &str) -> Result<Vec<u8>, Error> {
+    let path = layout.ledger().join(name);
+    Ok(fs::read(&path).map_err(failed("read", &path))?)
+}
+
+fn parsed<'a, T: Deserialize<'a>>(layout: &Layout, name: &str, text: &'a [u8]) -> Result<T, Error> {
+    serde_json::from_slice(text).map_err(|source| Error::Record { path: layout.ledger().join(name), source })
+}

@@ -1,0 +1,63 @@
+//! The list of crates that wait for their removal: their lines are gone from the index since the time that stands there.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+
+use jiff::Timestamp;
+
+use super::{Error, tree};
+use crate::durable;
+use crate::mirror::layout::Layout;
+use crate::mirror::store::failed;
+
+/// Names of crates' files, each with the time since when no line names it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Removals(pub(super) BTreeMap<String, Timestamp>);
+
+impl Removals {
+    /// The list of this mirror. What cannot be read is passed over: its time begins anew.
+    pub(super) fn read(layout: &Layout) -> Result<Removals, Error> {
+        let text = tree::read(&layout.removals())?;
+        Ok(Removals::parse(&String::from_utf8_lossy(&text)))
+    }
+
+    fn parse(text: &str) -> Removals {
+        let entry = |line: &str| {
+            let (time, file) = line.split_once(' ')?;
+            Some((file.to_owned(), time.parse().ok()?))
+        };
+        Removals(text.lines().filter_map(entry).collect())
+    }
+
+    fn render(&self) -> String {
+        self.0.iter().map(|(file, since)| format!("{since} {file}\n")).collect()
+    }
+
+    /// Makes this the list of the mirror, durable when it returns.
+    pub(super) fn write(&self, layout: &Layout) -> Result<(), Error> {
+        let path = layout.removals();
+        if !self.0.is_empty() {
+            return Ok(durable::write(&path, self.render().as_bytes()).map_err(failed("write", &path))?);
+        }
+        match fs::remove_file(&path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed("remove", &path)(e).into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_survives_text_and_damage() {
+        let time: Timestamp = "2026-04-02T21:30:00Z".parse().expect("time");
+        let list = Removals([("a-1.0.0.crate".to_owned(), time), ("b-1.0.0+x.crate".to_owned(), time)].into());
+        let text = list.render();
+        assert_eq!(Removals::parse(&text), list);
+        assert_eq!(Removals::parse(&text.replacen("2026", "x", 1)).0.len(), 1);
+        assert_eq!(Removals::parse("garbage\n\n"), Removals::default());
+    }
+}

@@ -1,0 +1,249 @@
+//! What lies in the tree: index files with the versions of their lines, the records of these lines, crates. Names and
+//! sizes are looked at, and of an index line its version; the bytes of crates are not read.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashSet};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::Error;
+use super::feeds::Keys;
+use crate::crate_id::CrateName;
+use crate::mirror::layout::Layout;
+use crate::mirror::store::failed;
+
+/// Folders of an index path, at most.
+const DEPTH: usize = 3;
+
+/// One kind of tree of index paths: index/ or lines/.
+pub(super) struct Tree {
+    root: PathBuf,
+    /// Files in it, as paths below the root with `/`.
+    pub(super) files: Vec<String>,
+    /// Things that are neither a file nor a folder, and folders that are too deep.
+    pub(super) odd: Vec<String>,
+    /// How many entries each folder has that will stay.
+    folders: BTreeMap<String, usize>,
+}
+
+impl Tree {
+    /// Lists the tree below `root`, which may be absent.
+    pub(super) fn list(root: PathBuf) -> Result<Tree, Error> {
+        let mut tree = Tree { root, files: Vec::new(), odd: Vec::new(), folders: BTreeMap::new() };
+        tree.list_folder("", 0)?;
+        Ok(tree)
+    }
+
+    fn list_folder(&mut self, place: &str, depth: usize) -> Result<(), Error> {
+        let folder = self.root.join(place);
+        let entries = match fs::read_dir(&folder) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound && depth == 0 => return Ok(()),
+            entries => entries.map_err(failed("list", &folder))?,
+        };
+        let mut count = 0;
+        for entry in entries {
+            let entry = entry.map_err(failed("list", &folder))?;
+            let kind = entry.file_type().map_err(failed("list", &folder))?;
+            count += 1;
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            let below = if place.is_empty() { name.into_owned() } else { format!("{place}/{name}") };
+            if kind.is_file() {
+                self.files.push(below);
+            } else if kind.is_dir() && depth < DEPTH {
+                self.list_folder(&below, depth + 1)?;
+            } else {
+                self.odd.push(below);
+            }
+        }
+        if depth > 0 {
+            self.folders.insert(place.to_owned(), count);
+        }
+        Ok(())
+    }
+
+    /// Counts a file as gone.
+    pub(super) fn remove(&mut self, place: &str) {
+        if let Some(count) = place.rsplit_once('/').and_then(|(folder, _)| self.folders.get_mut(folder)) {
+            *count -= 1;
+        }
+    }
+
+    /// The folders that are left without anything in them, those inside others first.
+    pub(super) fn empty_folders(mut self) -> Vec<PathBuf> {
+        let mut empty = Vec::new();
+        // Backwards in their order, what is inside of a folder comes before it.
+        let places: Vec<String> = self.folders.keys().rev().cloned().collect();
+        for place in places {
+            if self.folders.get(&place) == Some(&0) {
+                self.remove(&place);
+                empty.push(self.root.join(place));
+            }
+        }
+        empty
+    }
+}
+
+/// One index file with something to look at, or its records, or both.
+pub(super) struct Page {
+    /// Below index/ and below lines/.
+    pub(super) place: String,
+    /// Versions of lines that no lineage needs.
+    pub(super) spare: Vec<String>,
+    /// Whether the index file has other lines.
+    pub(super) has_others: bool,
+    /// Versions on record, where there are records.
+    pub(super) recorded: Vec<String>,
+    /// Versions on record that have no line and that no lineage needs.
+    pub(super) orphans: Vec<String>,
+    /// Lines of the index file that cannot be read.
+    pub(super) unreadable: usize,
+}
+
+#[derive(Deserialize)]
+struct Line<'a> {
+    #[serde(borrow)]
+    vers: Cow<'a, str>,
+}
+
+/// The version of an index line; `None` where it cannot be read.
+pub(super) fn version_of(line: &[u8]) -> Option<Cow<'_, str>> {
+    serde_json::from_slice(line).ok().map(|line: Line| line.vers)
+}
+
+/// The lines of a file that are not empty.
+pub(super) fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty())
+}
+
+/// The version that a line of lines/ is about.
+pub(super) fn recorded_version(line: &[u8]) -> Option<&str> {
+    std::str::from_utf8(line.split(|byte| *byte == b' ').next()?).ok()
+}
+
+impl Page {
+    /// Reads the index file at `place` and its records, either of which may be absent.
+    pub(super) fn read(layout: &Layout, place: &str, current: &mut Keys) -> Result<Page, Error> {
+        let text = read(&layout.index().join(place))?;
+        let records = read(&layout.lines().join(place))?;
+        let mut page = Page {
+            place: place.to_owned(),
+            spare: Vec::new(),
+            has_others: false,
+            recorded: Vec::new(),
+            orphans: Vec::new(),
+            unreadable: 0,
+        };
+        let mut there: HashSet<Cow<str>> = HashSet::new();
+        for line in lines(&text) {
+            let Some(version) = version_of(line) else {
+                page.unreadable += 1;
+                page.has_others = true;
+                continue;
+            };
+            if current.has_line(place, &version) {
+                page.has_others = true;
+            } else {
+                page.spare.push(version.clone().into_owned());
+            }
+            there.insert(version);
+        }
+        for version in lines(&records).filter_map(recorded_version) {
+            page.recorded.push(version.to_owned());
+            if !there.contains(version) && !current.has_line(place, version) {
+                page.orphans.push(version.to_owned());
+            }
+        }
+        Ok(page)
+    }
+
+    /// Whether there is anything to decide.
+    pub(super) fn is_settled(&self) -> bool {
+        self.spare.is_empty() && self.orphans.is_empty() && self.unreadable == 0
+    }
+}
+
+/// Whether an index file of some crate is at this place.
+pub(super) fn is_index_place(place: &str) -> bool {
+    let name = place.rsplit('/').next().unwrap_or(place);
+    name.parse::<CrateName>().is_ok_and(|name| name.index_path() == place)
+}
+
+/// A `.crate` file.
+pub(super) struct CrateFile {
+    pub(super) name: String,
+    pub(super) size: u64,
+}
+
+/// Every `.crate` file, by name, and the names of what else lies among them.
+pub(super) fn crate_files(layout: &Layout) -> Result<(Vec<CrateFile>, Vec<String>), Error> {
+    let folder = layout.crates();
+    let entries = match fs::read_dir(&folder) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok((Vec::new(), Vec::new())),
+        entries => entries.map_err(failed("list", &folder))?,
+    };
+    let (mut files, mut others) = (Vec::new(), Vec::new());
+    for entry in entries {
+        let entry = entry.map_err(failed("list", &folder))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let kind = entry.file_type().map_err(failed("list", &folder))?;
+        if kind.is_file() && name.ends_with(".crate") {
+            let size = entry.metadata().map_err(failed("read", &entry.path()))?.len();
+            files.push(CrateFile { name, size });
+        } else if name != "index" {
+            others.push(name);
+        }
+    }
+    files.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    Ok((files, others))
+}
+
+/// The bytes of a file, none where it is not there.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(bytes),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(source) => Err(failed("read", path)(source).into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_that_lose_their_last_entry_go_with_those_above_them() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        for place in ["3/a", "se/rd", "se/ve", "em/pt"] {
+            fs::create_dir_all(folder.path().join(place)).expect("folder");
+        }
+        for place in ["config.json", "3/a/abc", "se/rd/serde", "se/ve/seven"] {
+            fs::write(folder.path().join(place), "x").expect("write");
+        }
+        let mut tree = Tree::list(folder.path().to_owned()).expect("listed");
+        assert_eq!(tree.files.len(), 4);
+        tree.remove("3/a/abc");
+        tree.remove("se/rd/serde");
+        let empty: Vec<PathBuf> = tree.empty_folders();
+        let expected = ["se/rd", "em/pt", "em", "3/a", "3"].map(|place| folder.path().join(place));
+        assert_eq!(empty, expected);
+    }
+
+    #[test]
+    fn places_are_those_of_crates() {
+        assert!(is_index_place("se/rd/serde") && is_index_place("1/a") && is_index_place("3/a/abc"));
+        assert!(!is_index_place("config.json") && !is_index_place("se/rd/Serde") && !is_index_place("xx/xx/serde"));
+        assert!(!is_index_place("se/rd/.part-x"));
+    }
+
+    #[test]
+    fn versions_are_read_and_damage_is_not() {
+        let text = b"{\"name\":\"a\",\"vers\":\"1.0.0+b\",\"deps\":[{}]}\n\n{\"name\"\r\n";
+        let versions: Vec<_> = lines(text).map(version_of).collect();
+        assert_eq!(versions, [Some("1.0.0+b".into()), None]);
+        assert_eq!(recorded_version(b"1.0.0 x y"), Some("1.0.0"));
+    }
+}

@@ -1,0 +1,151 @@
+//! A property: whatever is imported of two lineages, and whenever garbage is collected, index, blobs and head agree, and
+//! every current crate is there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use frostmirror::bundle::format::CrateState;
+use frostmirror::mirror::import::Error;
+use proptest::prelude::*;
+
+use super::{assert_agreement, collect_at, held};
+use crate::import_bundle::{Make, assert_sound, import};
+use crate::support::crates::Crate;
+
+/// What happens next.
+#[derive(Clone, Debug)]
+enum Act {
+    /// One of the bundles is imported.
+    Import(prop::sample::Index),
+    /// Garbage is collected with this grace time, so many seconds after what came before.
+    Collect(u64, i64),
+}
+
+/// A crate of a bundle.
+#[derive(Clone, Debug)]
+struct Pick {
+    name: usize,
+    version: usize,
+    yanked: bool,
+    index_only: bool,
+}
+
+const NAMES: [&str; 3] = ["Alpha", "beta", "c"];
+const VERSIONS: [&str; 3] = ["1.0.0", "1.0.1-rc.1", "2.0.0+x"];
+
+fn picks() -> impl Strategy<Value = Vec<Pick>> {
+    let pick = (0usize..3, 0usize..3, any::<bool>(), prop::bool::weighted(0.2));
+    let pick = pick.prop_map(|(name, version, yanked, index_only)| Pick { name, version, yanked, index_only });
+    prop::collection::vec(pick, 1..5)
+}
+
+/// One bundle of a history: which, whether it is a delta, and what it needs.
+fn bundles() -> impl Strategy<Value = Vec<(bool, bool, Vec<Pick>)>> {
+    prop::collection::vec((any::<bool>(), any::<bool>(), picks()), 2..6)
+}
+
+fn acts() -> impl Strategy<Value = Vec<Act>> {
+    let import = any::<prop::sample::Index>().prop_map(Act::Import);
+    let collect =
+        (prop::sample::select(vec![0u64, 600]), 0i64..900).prop_map(|(grace, later)| Act::Collect(grace, later));
+    prop::collection::vec(prop_oneof![3 => import, 2 => collect], 4..14)
+}
+
+/// A bundle on disk.
+struct Bundle {
+    file: PathBuf,
+    lineage: bool,
+    sequence: usize,
+    /// Everything that it names, and whether its file was left out.
+    names: BTreeMap<String, bool>,
+}
+
+fn write(bundles: &[(bool, bool, Vec<Pick>)], folder: &Path) -> Vec<Bundle> {
+    let mut sent: BTreeMap<bool, BTreeSet<String>> = BTreeMap::new();
+    let mut written = Vec::new();
+    for (n, (lineage, delta, picks)) in bundles.iter().enumerate() {
+        let mut make = Make::new(if *lineage { "a" } else { "b" }, n as u64 + 1);
+        let mut picks = picks.clone();
+        picks.sort_by_key(|pick| (pick.name, pick.version));
+        picks.dedup_by_key(|pick| (pick.name, pick.version));
+        let before = sent.entry(*lineage).or_default();
+        let delta = *delta && !before.is_empty();
+        if delta {
+            make = make.parent("before.pkg");
+        }
+        let (mut names, mut now) = (BTreeMap::new(), BTreeSet::new());
+        for Pick { name, version, yanked, index_only } in picks {
+            let one = Crate::new(NAMES[name], VERSIONS[version]);
+            let one = if yanked { one.yanked() } else { one };
+            let id = format!("{}-{}", NAMES[name], VERSIONS[version]);
+            let state = match () {
+                () if index_only => CrateState::IndexOnly,
+                () if delta && before.contains(&id) => CrateState::Sent,
+                () => CrateState::Shipped,
+            };
+            if state != CrateState::IndexOnly {
+                now.insert(id.clone());
+            }
+            names.insert(id, index_only);
+            make = make.with(one, state);
+        }
+        *before = now;
+        let file = make.write(folder, &format!("{n}.pkg"));
+        written.push(Bundle { file, lineage: *lineage, sequence: n, names });
+    }
+    written
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_interleaving_leaves_an_agreeing_mirror(bundles in bundles(), acts in acts()) {
+        let folder = tempfile::tempdir().unwrap();
+        let bundles = write(&bundles, folder.path());
+        let mirror = folder.path().join("mirror");
+        let mut newest: BTreeMap<bool, &Bundle> = BTreeMap::new();
+        let mut second = 2000;
+        for act in acts {
+            match act {
+                Act::Import(which) => {
+                    let bundle = which.get(&bundles);
+                    match import(&mirror, &bundle.file) {
+                        Ok(_) => {
+                            let known = newest.entry(bundle.lineage).or_insert(bundle);
+                            if bundle.sequence >= known.sequence {
+                                *known = bundle;
+                            }
+                        }
+                        // What it builds on did not come, or is gone again.
+                        Err(Error::MissingBase { .. }) => {}
+                        Err(error) => panic!("{error}"),
+                    }
+                    assert_sound(&mirror);
+                }
+                Act::Collect(grace, later) => {
+                    if newest.is_empty() {
+                        continue;
+                    }
+                    second += later;
+                    let collected = collect_at(&mirror, second, grace);
+                    assert_agreement(&mirror);
+                    let current: BTreeSet<String> = newest.values().flat_map(|one| one.names.keys().cloned()).collect();
+                    let (files, listed) = held(&mirror);
+                    prop_assert_eq!(&listed, &current, "the index lists what is current");
+                    if grace == 0 {
+                        prop_assert_eq!(collected.waiting, 0);
+                        prop_assert!(files.is_subset(&current), "{:?}", files);
+                    }
+                }
+            }
+            let (files, listed) = held(&mirror);
+            for bundle in newest.values() {
+                for (name, left_out) in &bundle.names {
+                    prop_assert!(listed.contains(name), "{} is current and not listed", name);
+                    prop_assert!(*left_out || files.contains(name), "{} is current and not there", name);
+                }
+            }
+        }
+    }
+}
