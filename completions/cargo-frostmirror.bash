@@ -135,7 +135,7 @@ _cargo__frostmirror() {
             return 0
             ;;
         cargo__subcmd__frostmirror__subcmd__fetch)
-            opts="-c -o -j -v -q -h --config --manifest-path --lockfile --crate --skip-git --skip-registry --no-toolchain --output --jobs --dry-run --offline --base-url --verbose --quiet --color --message-format --help"
+            opts="-c -o -j -v -q -h --config --manifest-path --lockfile --crate --from-list --forget --incremental --base --reuse --skip-git --skip-registry --no-toolchain --output --jobs --dry-run --offline --base-url --verbose --quiet --color --message-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -158,6 +158,22 @@ _cargo__frostmirror() {
                     return 0
                     ;;
                 --crate)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --from-list)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --forget)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --base)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --reuse)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -66,6 +66,10 @@ complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetc
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l manifest-path -d 'The workspace whose Cargo.lock to mirror' -r -F
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l lockfile -d 'Mirror exactly the packages of this Cargo.lock (repeatable)' -r -F
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l crate -d 'Mirror a crate or tool, ready for `cargo install` (repeatable)' -r
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l from-list -d 'Fetch exactly the crates of this repair list, to mend a mirror' -r -F
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l forget -d 'Retire an input of the history, named as `inspect` shows it (repeatable)' -r
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l base -d 'The newest bundle that arrived, where later ones were lost; makes the bundle a delta on it' -r
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l reuse -d 'Use the crates of an older mirror or bundle where their digest is right (repeatable)' -r -F
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l skip-registry -d 'Leave packages of this alternate registry out, each named in a warning (repeatable)' -r
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -s o -l output -d 'Where the bundle goes' -r -F
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -s j -l jobs -d 'Requests under way at once [default: as many as the upstream\'s protocol bears]' -r
@@ -75,6 +79,7 @@ always\t'Always'
 never\t'Never'"
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l message-format -d 'How to report: for people, or one JSON object a line on stdout' -r -f -a "human\t'Lines and bars'
 json\t'One JSON object a line'"
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l incremental -d 'Ship only what the history says was not sent yet [env: FROSTMIRROR_MODE=full|incremental]'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l skip-git -d 'Leave git dependencies out, each named in a warning'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l no-toolchain -d 'Leave toolchains out, even where depends.toml asks for them'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l dry-run -d 'Show what would be downloaded and what it weighs, and write nothing'

@@ -97,6 +97,7 @@ impl Context {
             offline: false,
             skip_git: false,
             skip_registries: Vec::new(),
+            reuse: Vec::new(),
         })
     }
 

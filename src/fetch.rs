@@ -19,16 +19,19 @@ use crate::env::Env;
 use crate::event::{self, Sink};
 use crate::gather::cargo_config::{self, CargoConfig, Origin};
 use crate::gather::download::{self, Downloaded, Downloads};
+use crate::gather::history::{self, Base};
 use crate::gather::index::Index;
+use crate::gather::lockfile::{self, Lockfile};
 use crate::gather::resolve::{self, CrateSpec, Resolved, Resolver, Skip};
 use crate::gather::workspace::{self, Workspace};
-use crate::gather::{
-    cache::Cache, cargo, cargo::Cargo, depends, depends::Depends, history, lockfile, lockfile::Lockfile,
-};
+use crate::gather::{cache::Cache, cargo, cargo::Cargo, depends, depends::Depends};
 use crate::http::{self, Client};
 
+mod delta;
 mod packed;
 mod plan;
+pub mod repair_list;
+mod reuse;
 mod workspace_lock;
 
 pub use plan::{PlannedCrate, Weighed};
@@ -60,12 +63,18 @@ pub struct Surroundings {
     pub skip_git: bool,
     /// Take the packages of these registries out instead of failing; names, or addresses of their indexes.
     pub skip_registries: Vec<String>,
+    /// Mirrors and bundles whose files are used where they have the right digest.
+    pub reuse: Vec<PathBuf>,
 }
 
 /// What to fetch, and where to.
 pub struct Options {
-    /// What to fetch; at least one.
+    /// What to fetch; none where the list of a repair says it, or where inputs are only forgotten.
     pub inputs: Vec<Input>,
+    /// What goes into the bundle.
+    pub mode: Mode,
+    /// Inputs of the history to retire.
+    pub forget: Vec<String>,
     /// What the run works with.
     pub surroundings: Surroundings,
     /// The folder that the bundle goes to.
@@ -78,6 +87,24 @@ pub struct Options {
     pub created: Timestamp,
     /// Whether the newest bundle of the history is already where this one is to go.
     pub delivered: Option<Delivered>,
+}
+
+/// What goes into a bundle.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// All that today's inputs need.
+    #[default]
+    Full,
+    /// What was not sent yet.
+    Incremental {
+        /// The bundle up to which everything arrived: its id or its file; `None`: the newest.
+        base: Option<String>,
+    },
+    /// What a repair list names, whatever was sent. The history's inputs stay as they are.
+    Repair {
+        /// The list.
+        list: PathBuf,
+    },
 }
 
 /// Tells of a bundle's id whether that bundle is where it was to go. Where the newest one is, and there is nothing
@@ -102,7 +129,8 @@ pub enum Input {
 pub enum Outcome {
     /// A bundle was written.
     Written(Written),
-    /// There is nothing that the newest bundle did not bring, and it was delivered.
+    /// There is nothing that the newest bundle did not bring, and it was delivered or counts as delivered; or there is
+    /// nothing to repair.
     NothingNew,
 }
 
@@ -137,6 +165,9 @@ pub enum Error {
     /// A Cargo.lock.
     #[error(transparent)]
     Lockfile(#[from] lockfile::Error),
+    /// A repair list.
+    #[error(transparent)]
+    RepairList(#[from] repair_list::Error),
     /// A workspace.
     #[error(transparent)]
     Workspace(#[from] workspace::Error),
@@ -152,7 +183,7 @@ pub enum Error {
     /// The bundle cannot be written.
     #[error(transparent)]
     Pack(#[from] pack::Error),
-    /// The bundle that was written cannot be read again.
+    /// A bundle cannot be read: the one that was written, one to build on, or one to reuse.
     #[error(transparent)]
     Unreadable(#[from] bundle::open::Error),
     /// The bundle that was written is not good.
@@ -167,6 +198,14 @@ pub enum Error {
     /// A registry to leave out that cargo's configuration does not name.
     #[error("cargo's configuration names no registry `{0}`")]
     UnknownRegistry(String),
+    /// Something to reuse that cannot be read.
+    #[error("could not read `{}`", path.display())]
+    Reuse {
+        /// The mirror or the bundle.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// A folder of ours.
     #[error("could not use `{}`", path.display())]
     Folder {
@@ -183,11 +222,25 @@ pub enum Error {
 /// Resolves, downloads, packs, verifies, records.
 pub async fn fetch(options: Options, sink: Arc<dyn Sink>) -> Result<Outcome, Error> {
     let station = Station::begin(&options.surroundings, &sink).await?;
-    let inputs = station.read(&options.inputs).await?;
-    let (resolved, files) = station.everything(&inputs).await?;
+    let known = delta::known(&options, &sink).await?;
+    let inputs = station.inputs(&options).await?;
+    if inputs.is_empty() && options.forget.is_empty() {
+        return Ok(Outcome::NothingNew);
+    }
+    let sent = known.as_ref().map(|known| &known.base);
+    let mut gathered = station.everything(&inputs, sent).await?;
+    if let Some(known) = &known {
+        let plan = known.history.plan(packed::input_sets(&gathered), &options.forget)?;
+        let owed = delta::owed(&plan, &known.base, &gathered.resolved);
+        if !owed.is_empty() {
+            let more = station.everything(&[delta::exactly(owed, &known.base)], None).await?;
+            gathered.files.extend(more.files);
+            gathered.resolved.crates.extend(more.resolved.crates);
+        }
+    }
     let (ended, end) = mpsc::channel();
     let writing = move || {
-        let written = packed::write(&options, &resolved, &files, sink.as_ref());
+        let written = packed::write(&options, known, &gathered, sink.as_ref());
         drop(ended);
         written
     };
@@ -208,10 +261,19 @@ impl Drop for End {
 /// Resolves, and says what would be downloaded and what it weighs. Writes nothing but caches.
 pub async fn dry_run(options: Options, sink: Arc<dyn Sink>) -> Result<Weighed, Error> {
     let station = Station::begin(&options.surroundings, &sink).await?;
-    let inputs = station.read(&options.inputs).await?;
+    let known = delta::peek(&options, sink.as_ref())?;
+    let inputs = station.inputs(&options).await?;
     let resolved = station.resolver.resolve(&inputs, &station.downloads).await?;
     station.tell_of(&resolved)?;
-    plan::weigh(&resolved, &station.downloads).await
+    let mut wanted: BTreeMap<CrateId, Sha256> =
+        resolved.crates.iter().map(|(id, line)| (id.clone(), line.cksum)).collect();
+    if let Some((memory, base)) = &known {
+        wanted.retain(|id, sha256| !base.holds(id, *sha256));
+        let gathered = Gathered { resolved, files: BTreeMap::new() };
+        let plan = memory.plan(packed::input_sets(&gathered), &options.forget)?;
+        wanted.extend(delta::owed(&plan, base, &gathered.resolved));
+    }
+    plan::weigh(&wanted, &station.downloads).await
 }
 
 /// The lock of a workspace: its own where it fits the manifests, else what cargo makes of a copy of them.
@@ -269,9 +331,14 @@ impl<'s> Station<'s> {
     }
 
     /// What the user wrote, read and checked.
-    async fn read(&self, inputs: &[Input]) -> Result<Vec<resolve::Input>, Error> {
-        let mut read = Vec::with_capacity(inputs.len());
-        for input in inputs {
+    async fn inputs(&self, options: &Options) -> Result<Vec<resolve::Input>, Error> {
+        if let Mode::Repair { list } = &options.mode {
+            let listed = repair_list::read(list)?;
+            let some = !listed.packages.is_empty();
+            return Ok(some.then_some(resolve::Input::Lockfile(listed)).into_iter().collect());
+        }
+        let mut read = Vec::with_capacity(options.inputs.len());
+        for input in &options.inputs {
             read.push(match input {
                 Input::Depends(path) => resolve::Input::Depends(Depends::read(path)?),
                 Input::Lockfile(path) => resolve::Input::Lockfile(Lockfile::read(path)?),
@@ -282,13 +349,18 @@ impl<'s> Station<'s> {
         Ok(read)
     }
 
-    /// The resolved set, and every file of it.
-    async fn everything(&self, inputs: &[resolve::Input]) -> Result<Gathered, Error> {
+    /// The resolved set, and every file of it that is not known to be sent.
+    async fn everything(&self, inputs: &[resolve::Input], sent: Option<&Base>) -> Result<Gathered, Error> {
+        if inputs.is_empty() {
+            return Ok(Gathered { resolved: Resolved::default(), files: BTreeMap::new() });
+        }
+        let to_send = |id: &CrateId, sha256| sent.is_none_or(|base| !base.holds(id, sha256));
         // A lock states the checksums: its crates are downloaded while the index is still being read. Whatever they
         // are, every one of them is held against its index line before anything is packed.
-        let early: BTreeMap<CrateId, Sha256> = inputs.iter().flat_map(locked).collect();
+        let mut early: BTreeMap<CrateId, Sha256> = inputs.iter().flat_map(locked).collect();
+        early.retain(|id, sha256| to_send(id, *sha256));
         let resolving = async { self.resolver.resolve(inputs, &self.downloads).await.map_err(Error::from) };
-        let downloading = async { self.downloads.fetch(&early).await.map_err(Error::from) };
+        let downloading = async { self.files(&early).await };
         let (resolved, mut files) = if early.is_empty() {
             (resolving.await?, BTreeMap::new())
         } else {
@@ -313,11 +385,11 @@ impl<'s> Station<'s> {
         let wanted: BTreeMap<CrateId, Sha256> = resolved
             .crates
             .iter()
-            .filter(|(id, _)| !files.contains_key(*id))
             .map(|(id, line)| (id.clone(), line.cksum))
+            .filter(|(id, sha256)| !files.contains_key(id) && to_send(id, *sha256))
             .collect();
         if !wanted.is_empty() {
-            files.extend(self.downloads.fetch(&wanted).await?);
+            files.extend(self.files(&wanted).await?);
         }
         files.retain(|id, _| resolved.crates.contains_key(id));
         let fresh = files.values().filter(|file| file.from == download::Source::Upstream);
@@ -326,13 +398,25 @@ impl<'s> Station<'s> {
             "Gathered",
             format!("{} ({count} downloaded, {})", event::crates(files.len() as u64), event::size(bytes)),
         );
-        Ok((resolved, files))
+        Ok(Gathered { resolved, files })
+    }
+
+    /// These crates, whole and checked, from wherever they can be had.
+    async fn files(&self, wanted: &BTreeMap<CrateId, Sha256>) -> Result<BTreeMap<CrateId, Downloaded>, Error> {
+        let Surroundings { reuse, scratch, .. } = self.surroundings;
+        if !reuse.is_empty() {
+            let (cache, sources, wanted) = (self.downloads.cache.clone(), reuse.clone(), wanted.clone());
+            let (scratch, sink) = (scratch.clone(), Arc::clone(&self.sink));
+            let adopting = move || reuse::adopt(&cache, &sources, &wanted, &scratch, sink.as_ref());
+            tokio::task::spawn_blocking(adopting).await.map_err(Error::Worker)??;
+        }
+        Ok(self.downloads.fetch(wanted).await?)
     }
 
     fn tell_of(&self, resolved: &Resolved) -> Result<(), Error> {
         // Nothing at all is a mistake far more often than it is meant, and a bundle of nothing would look like success on
         // both sides of the gap.
-        if resolved.crates.is_empty() {
+        if resolved.crates.is_empty() && !resolved.inputs.is_empty() {
             return Err(Error::Nothing(resolved.inputs.iter().map(|input| format!("`{}`", input.name)).collect()));
         }
         self.sink.status("Resolved", event::crates(resolved.crates.len() as u64));
@@ -340,8 +424,11 @@ impl<'s> Station<'s> {
     }
 }
 
-/// What is needed, and where its files are.
-type Gathered = (Resolved, BTreeMap<CrateId, Downloaded>);
+/// What is needed, and where those of its files are that go into the bundle.
+struct Gathered {
+    resolved: Resolved,
+    files: BTreeMap<CrateId, Downloaded>,
+}
 
 fn locked(input: &resolve::Input) -> Vec<(CrateId, Sha256)> {
     match input {

@@ -1,6 +1,6 @@
 //! `fetch`: resolve, download, and write one .pkg.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -10,7 +10,7 @@ use super::Context;
 use crate::client_config::BaseUrl;
 use crate::event::Sink;
 use crate::failure::{Class, Failure};
-use crate::fetch::{self, Input, Options, Outcome, Surroundings, Weighed};
+use crate::fetch::{self, Input, Mode, Options, Outcome, Surroundings, Weighed};
 use crate::gather::depends::Depends;
 use crate::gather::resolve::CrateSpec;
 use crate::gather::workspace;
@@ -30,6 +30,26 @@ pub struct Args {
     /// Mirror a crate or tool, ready for `cargo install` (repeatable)
     #[arg(long = "crate", value_name = "NAME[@REQ]", help_heading = "What to fetch")]
     pub crates: Vec<CrateSpec>,
+    /// Fetch exactly the crates of this repair list, to mend a mirror
+    #[arg(
+        long,
+        value_name = "FILE",
+        help_heading = "What to fetch",
+        conflicts_with_all = ["config", "manifest_path", "lockfile", "crates", "incremental", "base", "forget"]
+    )]
+    pub from_list: Option<PathBuf>,
+    /// Retire an input of the history, named as `inspect` shows it (repeatable)
+    #[arg(long, value_name = "INPUT", help_heading = "What to fetch", allow_hyphen_values = true)]
+    pub forget: Vec<String>,
+    /// Ship only what the history says was not sent yet [env: FROSTMIRROR_MODE=full|incremental]
+    #[arg(long, help_heading = "What to ship")]
+    pub incremental: bool,
+    /// The newest bundle that arrived, where later ones were lost; makes the bundle a delta on it
+    #[arg(long, value_name = "FILE|ID", help_heading = "What to ship")]
+    pub base: Option<String>,
+    /// Use the crates of an older mirror or bundle where their digest is right (repeatable)
+    #[arg(long, value_name = "DIR|FILE", help_heading = "What to ship")]
+    pub reuse: Vec<PathBuf>,
     /// Leave git dependencies out, each named in a warning
     #[arg(long, help_heading = "What to fetch")]
     pub skip_git: bool,
@@ -71,20 +91,27 @@ pub struct Args {
 
 /// Runs the verb.
 pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
-    let inputs = inputs(args, context)?;
+    let mode = mode(args, context)?;
+    let forget = args.forget.iter().map(|input| known_as(input, context)).collect::<Vec<String>>();
+    let inputs = match mode {
+        Mode::Repair { .. } => Vec::new(),
+        Mode::Full | Mode::Incremental { .. } => inputs(args, &forget, context)?,
+    };
     refuse_toolchains(&inputs, args, context)?;
-    heed_mode(context)?;
     let scratch = tempfile::tempdir().map_err(|source| Failure::io("could not make a temporary folder", source))?;
     let home = context.home()?;
     let history = context.env.path("FROSTMIRROR_HISTORY");
     let options = Options {
         inputs,
+        mode,
+        forget,
         history: history.map_or(home.join("history"), |path| context.absolute(&path)),
         surroundings: Surroundings {
             jobs: args.jobs.map(usize::from),
             offline: args.offline,
             skip_git: args.skip_git,
             skip_registries: args.skip_registry.clone(),
+            reuse: args.reuse.iter().map(|path| context.absolute(path)).collect(),
             ..context.surroundings(scratch.path())?
         },
         output: context.absolute(&args.output),
@@ -102,21 +129,53 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             "reason": "bundle", "path": written.path, "id": written.id, "size": written.size, "crates": written.crates,
         })),
         Outcome::Written(written) => context.report.data(&written.path.display().to_string()),
-        Outcome::NothingNew => context.report.status("Unchanged", "there is nothing new".to_owned()),
+        Outcome::NothingNew if context.report.is_json() => context.report.json(&json!({ "reason": "unchanged" })),
+        Outcome::NothingNew if args.from_list.is_some() => {
+            context.report.status("Unchanged", "the list names nothing, so no bundle was written".to_owned());
+        }
+        Outcome::NothingNew => {
+            context.report.status("Unchanged", "there is nothing new, so no bundle was written".to_owned())
+        }
     }
     Ok(())
 }
 
+/// How much the bundle is to ship: the words, else FROSTMIRROR_MODE, else all of it.
+fn mode(args: &Args, context: &Context) -> Result<Mode, Failure> {
+    if let Some(list) = &args.from_list {
+        return Ok(Mode::Repair { list: context.absolute(list) });
+    }
+    if args.incremental || args.base.is_some() {
+        return Ok(Mode::Incremental { base: args.base.clone() });
+    }
+    match context.env.os("FROSTMIRROR_MODE") {
+        None => Ok(Mode::Full),
+        Some(mode) if mode == "full" => Ok(Mode::Full),
+        Some(mode) if mode == "incremental" => Ok(Mode::Incremental { base: None }),
+        Some(mode) => {
+            let mode = mode.to_string_lossy().escape_debug().to_string();
+            Err(Failure::new(Class::Input, format!("FROSTMIRROR_MODE is `{mode}`"))
+                .hint("it is `full` or `incremental`"))
+        }
+    }
+}
+
+/// How the history knows an input that the user names: `--crate NAME` as it is, else an absolute path.
+fn known_as(input: &str, context: &Context) -> String {
+    if input.starts_with("--") { input.to_owned() } else { context.absolute(Path::new(input)).display().to_string() }
+}
+
 /// What the words ask for: lockfiles and crates stand alone unless a depends.toml is named too; without any of them
-/// depends.toml counts where it is there, and else the workspace.
-fn inputs(args: &Args, context: &Context) -> Result<Vec<Input>, Failure> {
+/// depends.toml counts where it is there, and else the workspace. What is to be forgotten is not fetched, and nothing
+/// else need be.
+fn inputs(args: &Args, forget: &[String], context: &Context) -> Result<Vec<Input>, Failure> {
     let mut inputs: Vec<Input> = args.config.iter().map(|path| Input::Depends(context.absolute(path))).collect();
     inputs.extend(args.lockfile.iter().map(|path| Input::Lockfile(context.absolute(path))));
     inputs.extend(args.crates.iter().cloned().map(Input::Crate));
     if let Some(manifest) = &args.manifest_path {
         inputs.push(Input::Workspace(workspace::open(&context.absolute(manifest), &context.env)?));
     }
-    if inputs.is_empty() {
+    if inputs.is_empty() && forget.is_empty() {
         inputs.push(default_input(context)?);
     }
     Ok(inputs)
@@ -160,22 +219,6 @@ fn refuse_toolchains(inputs: &[Input], args: &Args, context: &Context) -> Result
             .hint("`--no-toolchain` leaves toolchains out"));
     }
     context.report.status("Fetching", "crates alone, no toolchain".to_owned());
-    Ok(())
-}
-
-/// FROSTMIRROR_MODE: what is not known is refused, and what is not made is told.
-fn heed_mode(context: &Context) -> Result<(), Failure> {
-    match context.env.text("FROSTMIRROR_MODE") {
-        None | Some("full") => {}
-        Some("incremental") => context.report.warning(
-            "FROSTMIRROR_MODE is `incremental`, and this version writes full bundles alone; this one is full"
-                .to_owned(),
-        ),
-        Some(other) => {
-            return Err(Failure::new(Class::Input, format!("FROSTMIRROR_MODE is `{}`", other.escape_debug()))
-                .hint("it is `full` or `incremental`; unset it for a full bundle"));
-        }
-    }
     Ok(())
 }
 

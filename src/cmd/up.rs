@@ -14,7 +14,7 @@ use crate::client_config::{self, BaseUrl};
 use crate::env::Env;
 use crate::event::Sink;
 use crate::failure::{Class, Failure};
-use crate::fetch::{self, Input, Options, Outcome, Surroundings};
+use crate::fetch::{self, Input, Mode, Options, Outcome, Surroundings};
 use crate::gather::depends::Depends;
 use crate::gather::workspace;
 use crate::mirror::import::ImportOptions;
@@ -98,6 +98,8 @@ fn renew(args: &Args, context: &Context, layout: &Layout, base_url: &BaseUrl) ->
     let imported = ledger::names(layout)?;
     let options = Options {
         inputs: inputs(args, context)?,
+        mode: Mode::Full,
+        forget: Vec::new(),
         surroundings: Surroundings { offline: args.offline, ..context.surroundings(scratch.path())? },
         output: scratch.path().to_owned(),
         history: own.join("history"),

@@ -1,7 +1,7 @@
 //! Errors of `fetch`, the journey: mostly those of the rooms on its way.
 
-use super::{Class, Failure};
-use crate::fetch::Error;
+use super::{Class, Failure, class_of_io, hint_of_io};
+use crate::fetch::{Error, repair_list};
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
@@ -12,6 +12,7 @@ impl From<Error> for Failure {
             Error::Depends(error) => error.into(),
             Error::Lockfile(error) => error.into(),
             Error::Workspace(error) => error.into(),
+            Error::RepairList(error) => error.into(),
             Error::Resolve(error) => error.into(),
             Error::Download(error) => error.into(),
             Error::History(error) => error.into(),
@@ -28,8 +29,29 @@ impl From<Error> for Failure {
             Error::UnknownRegistry(_) => Failure::new(Class::Input, error)
                 .doing("could not leave a registry out")
                 .hint("give the name that it has in `[registries]`, or the address of its index"),
+            Error::Reuse { ref source, .. } => Failure::new(class_of_io(source), error)
+                .doing("could not use what `--reuse` names")
+                .hint("it is the folder of a mirror, or the file of a bundle"),
             Error::Folder { path, source } => Failure::io(format!("could not use `{}`", path.display()), source),
             Error::Worker(_) => Failure::new(Class::Bug, error),
         }
+    }
+}
+
+impl From<repair_list::Error> for Failure {
+    fn from(error: repair_list::Error) -> Failure {
+        use repair_list::Error;
+        let hint = match &error {
+            Error::Read { source, .. } if class_of_io(source) == Class::Disk => {
+                let hint = hint_of_io(source);
+                return Failure { hint, ..Failure::new(Class::Disk, error) };
+            }
+            Error::Kind { .. } => {
+                "a later version wrote it; update cargo-frostmirror: `cargo install cargo-frostmirror`"
+            }
+            Error::Read { .. } => "name the file that lists what the mirror has lost",
+            _ => "each line is {\"kind\":\"crate\",\"name\":…,\"version\":…,\"sha256\":…}",
+        };
+        Failure::new(Class::Input, error).doing("could not read what is to be repaired").hint(hint)
     }
 }

@@ -143,7 +143,17 @@ impl From<history::Error> for Failure {
                 Class::Integrity,
                 Some("crates.io never changes a version; find out which upstream gave the other bytes, and use one history for each upstream".to_owned()),
             ),
-            Error::UnknownInput { .. } => (Class::Input, None),
+            Error::UnknownInput { .. } => {
+                (Class::Input, Some("name it as the history does, or leave `--forget` out".to_owned()))
+            }
+            Error::FetchedAndForgotten(_) => (Class::Input, Some("leave one of the two out".to_owned())),
+            Error::UnknownBundle { several: true, .. } => {
+                (Class::Input, Some("name the bundle's file where it is, or its id".to_owned()))
+            }
+            Error::UnknownBundle { .. } => (
+                Class::Input,
+                Some("name the newest bundle that arrived; FROSTMIRROR_HISTORY names another history; without `--base` and `--incremental` the bundle is a full one".to_owned()),
+            ),
         };
         let failure = Failure::new(class, error).doing("could not use the history");
         Failure { hint, ..failure }

@@ -84,8 +84,8 @@ impl From<import::Error> for Failure {
                 .hint("upstream never changes a published version: find out which of the two was tampered with"),
             E::MissingBase { ref parent, .. } => {
                 let hint = match parent {
-                    Some(parent) => format!("import {parent} first; where it is lost, fetch without `--incremental`"),
-                    None => "import the earlier bundles first; where they are lost, fetch without `--incremental`"
+                    Some(parent) => format!("import {parent} first; where it is lost, fetch with `--base` and the newest bundle that arrived"),
+                    None => "import the earlier bundles first; where they are lost, fetch with `--base` and the newest bundle that arrived"
                         .to_owned(),
                 };
                 Failure::new(Class::Integrity, error).hint(hint)

@@ -2,41 +2,49 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::{Error, Options, Outcome, Written};
+use super::delta::Known;
+use super::{Error, Gathered, Mode, Options, Outcome, Written};
 use crate::artifact::{Artifact, Bytes, Kind};
-use crate::bundle::format::{BundleKind, CrateRecord, CrateState, Input, Lineage};
+use crate::bundle::format::{BundleKind, CrateRecord, CrateState, Input, Lineage, Parent};
 use crate::bundle::{about, pack, verify};
 use crate::client_config;
 use crate::crate_id::{CrateId, CrateName};
 use crate::digest::Sha256;
 use crate::durable;
 use crate::event::{self, Sink};
-use crate::gather::download::Downloaded;
-use crate::gather::history::{self, Held, History, InputSet};
-use crate::gather::resolve::Resolved;
+use crate::gather::history::{self, Base, Held, History, InputSet, REPAIR};
+use crate::gather::resolve::ResolvedInput;
 use crate::safe_path::SafePath;
 
 /// Problems of a bundle that are quoted when it does not verify; the rest is counted.
 const QUOTED: usize = 5;
 
-/// Writes the bundle of what was gathered.
-pub fn write(
+/// Writes the bundle of what was gathered. `known` is the history where it was read before.
+pub(super) fn write(
     options: &Options,
-    resolved: &Resolved,
-    files: &BTreeMap<CrateId, Downloaded>,
+    known: Option<Known>,
+    gathered: &Gathered,
     sink: &dyn Sink,
 ) -> Result<Outcome, Error> {
-    let mut history = History::open(&options.history, sink)?;
-    let plan = history.plan(input_sets(resolved, files), &[])?;
-    if let (false, Some(newest), Some(delivered)) = (plan.news, &plan.parent, &options.delivered)
-        && delivered(&newest.id)
-    {
+    let (mut history, sent) = match known {
+        Some(Known { history, base }) => (history, Some(base)),
+        None => (History::open(&options.history, sink)?, None),
+    };
+    let plan = match &options.mode {
+        Mode::Repair { list } => repair_plan(&history, list, gathered)?,
+        _ => history.plan(input_sets(gathered), &options.forget)?,
+    };
+    if !plan.news && is_delivered(options, &plan, sent.as_ref()) {
         return Ok(Outcome::NothingNew);
     }
+    let repairs = matches!(options.mode, Mode::Repair { .. });
+    let came = if repairs { Vec::new() } else { plan.came(&history.base(None)?) };
     durable::make_folder(&options.output).map_err(|source| Error::Folder { path: options.output.clone(), source })?;
-    let written = pack::write(pack_plan(options, &plan, resolved, files), &options.output, sink)?;
+    let packed = pack_plan(options, &plan, sent.as_ref(), gathered);
+    let kind = if repairs { REPAIR.to_owned() } else { packed.kind.to_string() };
+    let written = pack::write(packed, &options.output, sink)?;
     let verdict = verify::verify(written.path(), &options.surroundings.scratch, sink)?;
     if !verdict.problems.is_empty() {
         let quoted: Vec<String> = verdict.problems.iter().take(QUOTED).map(ToString::to_string).collect();
@@ -46,30 +54,53 @@ pub fn write(
     }
     let (id, size, created) = (written.id.clone(), written.size, written.manifest.created.clone());
     let count = written.manifest.count(Kind::Crate);
+    let relied = written.manifest.relied_on().count();
     // The name and the history belong together: from here on it is as good as done.
     if !sink.settle() {
         return Err(pack::Error::Stopped.into());
     }
     let path = written.publish(&|_| false)?;
     let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let record =
-        history::Bundle { id: id.clone(), file, sequence: plan.sequence, created, kind: BundleKind::Full.to_string() };
+    let record = history::Bundle { id: id.clone(), file, sequence: plan.sequence, created, kind, came: Some(came) };
     if let Err(error) = history.record(&plan, record) {
         // A bundle that the history does not know of would be missing from the next one's lineage.
         let _gone = std::fs::remove_file(&path).is_ok();
         return Err(error.into());
     }
-    sink.status("Packed", format!("{} into {} ({})", event::crates(count as u64), path.display(), event::size(size)));
+    let held = if relied > 0 { format!(", {relied} more were sent before") } else { String::new() };
+    sink.status(
+        "Packed",
+        format!("{} into {} ({}{held})", event::crates(count as u64), path.display(), event::size(size)),
+    );
     Ok(Outcome::Written(Written { path, size, id, crates: count }))
 }
 
-fn input_sets(resolved: &Resolved, files: &BTreeMap<CrateId, Downloaded>) -> Vec<InputSet> {
+/// Whether the far side has what the history says, as far as can be known here. An older base means that it has not.
+fn is_delivered(options: &Options, plan: &history::Plan, sent: Option<&Base>) -> bool {
+    match (sent, &plan.parent, &options.delivered) {
+        (Some(base), ..) => base.newest && base.bundle.is_some(),
+        (None, Some(newest), Some(delivered)) => delivered(&newest.id),
+        _ => false,
+    }
+}
+
+/// The plan of a bundle that mends: it names what the lineage names and what it ships, and leaves the inputs as they are.
+fn repair_plan(history: &History, list: &Path, gathered: &Gathered) -> Result<history::Plan, Error> {
+    // With the flag in it, the name is no other input's.
+    let mut today = input_sets(gathered);
+    today.iter_mut().for_each(|input| input.name = format!("--from-list {}", list.display()));
+    let plan = history.plan(today, &[])?;
+    Ok(history::Plan { inputs: history.inputs().to_vec(), news: true, ..plan })
+}
+
+/// What each of today's inputs needs, as the history keeps it.
+pub(super) fn input_sets(Gathered { resolved, files }: &Gathered) -> Vec<InputSet> {
     let held = |id: &CrateId| {
         let line = resolved.crates.get(id)?;
         let size = files.get(id).map_or(0, |file| file.size);
         Some(Held { name: id.name.clone(), version: id.version.clone(), sha256: line.cksum, size, yanked: line.yanked })
     };
-    let set = |input: &crate::gather::resolve::ResolvedInput| InputSet {
+    let set = |input: &ResolvedInput| InputSet {
         name: input.name.clone(),
         roots: input.roots.clone(),
         crates: input.ids.iter().filter_map(held).collect(),
@@ -77,12 +108,10 @@ fn input_sets(resolved: &Resolved, files: &BTreeMap<CrateId, Downloaded>) -> Vec
     resolved.inputs.iter().map(set).collect()
 }
 
-fn pack_plan(
-    options: &Options,
-    plan: &history::Plan,
-    resolved: &Resolved,
-    files: &BTreeMap<CrateId, Downloaded>,
-) -> pack::Plan {
+fn pack_plan(options: &Options, plan: &history::Plan, sent: Option<&Base>, gathered: &Gathered) -> pack::Plan {
+    let Gathered { resolved, files } = gathered;
+    let parent = sent.and_then(|base| base.bundle.as_ref());
+    let parent = parent.map(|parent| Parent { id: parent.id.clone(), file: parent.file.clone() });
     let on_disk: Vec<(CrateId, PathBuf)> = files.iter().map(|(id, file)| (id.clone(), file.path.clone())).collect();
     let described: BTreeMap<&CrateId, about::About> = on_disk
         .iter()
@@ -100,8 +129,14 @@ fn pack_plan(
             version: held.version.clone(),
             sha256: held.sha256,
             size: held.size,
-            // What only other inputs of the lineage need was sent with theirs; it is named so that it stays current.
-            state: if files.contains_key(id) { CrateState::Shipped } else { CrateState::Kept },
+            state: if files.contains_key(id) {
+                CrateState::Shipped
+            } else if resolved.crates.contains_key(id) {
+                CrateState::Sent
+            } else {
+                // What only other inputs of the lineage need was sent with theirs; it is named so that it stays current.
+                CrateState::Kept
+            },
             yanked: held.yanked,
             description: about.description,
             license: about.license,
@@ -115,18 +150,18 @@ fn pack_plan(
     });
     pack::Plan {
         created: options.created,
-        kind: BundleKind::Full,
-        parent: None,
+        kind: if parent.is_some() { BundleKind::Delta } else { BundleKind::Full },
+        parent,
         lineage: Lineage { id: plan.lineage.clone(), sequence: plan.sequence, inputs: inputs.collect() },
         targets: Vec::new(),
         toolchains: Vec::new(),
         index_read: options.created,
         crates: records,
-        files: entries(options, resolved, files),
+        files: entries(options, gathered),
     }
 }
 
-fn entries(options: &Options, resolved: &Resolved, files: &BTreeMap<CrateId, Downloaded>) -> Vec<(Artifact, Bytes)> {
+fn entries(options: &Options, Gathered { resolved, files }: &Gathered) -> Vec<(Artifact, Bytes)> {
     let mut entries: Vec<(Artifact, Bytes)> = Vec::new();
     for (id, file) in files {
         if let Some(line) = resolved.crates.get(id) {

@@ -1,13 +1,15 @@
 //! A dry run: what would be downloaded, and what it weighs.
 
+use std::collections::BTreeMap;
+
 use futures_util::stream::{self, StreamExt as _};
 
 use super::Error;
 use crate::crate_id::CrateId;
+use crate::digest::Sha256;
 use crate::gather::download::Downloads;
-use crate::gather::resolve::Resolved;
 
-/// A resolved set with weights.
+/// What would be in a bundle, with weights.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Weighed {
     /// Every crate, sorted by name and version.
@@ -37,9 +39,9 @@ impl Weighed {
 }
 
 /// Looks for every crate here, and asks upstream what the others weigh.
-pub async fn weigh(resolved: &Resolved, downloads: &Downloads) -> Result<Weighed, Error> {
-    let weighing = resolved.crates.iter().map(|(id, line)| async move {
-        let (size, held) = downloads.weigh(id, line.cksum).await?;
+pub async fn weigh(wanted: &BTreeMap<CrateId, Sha256>, downloads: &Downloads) -> Result<Weighed, Error> {
+    let weighing = wanted.iter().map(|(id, sha256)| async move {
+        let (size, held) = downloads.weigh(id, *sha256).await?;
         Ok::<_, Error>(PlannedCrate { id: id.clone(), size, held })
     });
     let weighed: Vec<Result<PlannedCrate, Error>> = stream::iter(weighing).buffered(downloads.jobs).collect().await;

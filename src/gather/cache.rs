@@ -94,6 +94,35 @@ impl Cache {
         self.place(partial, digest)?;
         Ok(Some(length))
     }
+
+    /// As [`Cache::adopt`], with a second name in place of a copy where the file system has such: for files of ours, which
+    /// are never rewritten in place.
+    pub fn link(&self, from: &Path, digest: Sha256) -> io::Result<Option<u64>> {
+        // A link to another file would itself get the second name.
+        if !from.symlink_metadata().is_ok_and(|about| about.is_file()) {
+            return self.adopt(from, digest);
+        }
+        let folder = tempfile::Builder::new().prefix(".part-").tempdir_in(&self.partial)?;
+        let second = folder.path().join("link");
+        if fs::hard_link(from, &second).is_err() {
+            return self.adopt(from, digest);
+        }
+        // Hashed under the name that it keeps: what stands under the first one may be another file by now.
+        let (found, length) = match Sha256::of_file(&second) {
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        if found != digest {
+            return Ok(None);
+        }
+        let path = self.path(digest);
+        if let Some(folder) = path.parent() {
+            durable::make_folder(folder)?;
+        }
+        fs::rename(&second, &path)?;
+        Ok(Some(length))
+    }
 }
 
 #[cfg(test)]
@@ -135,6 +164,22 @@ mod tests {
         // Cargo may rewrite its own file; ours stays.
         fs::write(&theirs, b"evil").expect("write");
         assert_eq!(cache.held(Sha256::of(b"good")).expect("look"), Some(4));
+        let partials = fs::read_dir(folder.path().join("tmp")).expect("list");
+        assert_eq!(partials.count(), 0);
+    }
+
+    #[test]
+    fn a_file_of_ours_gets_a_second_name_and_only_the_right_one() {
+        let (folder, cache) = cache();
+        let ours = folder.path().join("a-1.0.0.crate");
+        fs::write(&ours, b"good").expect("write");
+        let link = |digest| cache.link(&ours, digest).expect("link");
+        assert_eq!(link(Sha256::of(b"other")), None);
+        assert_eq!(link(Sha256::of(b"good")), Some(4));
+        assert_eq!(cache.held(Sha256::of(b"good")).expect("look"), Some(4));
+        // Once more, where both names are of one file already.
+        assert_eq!(link(Sha256::of(b"good")), Some(4));
+        assert_eq!(cache.link(&folder.path().join("absent"), Sha256::of(b"good")).expect("link"), None);
         let partials = fs::read_dir(folder.path().join("tmp")).expect("list");
         assert_eq!(partials.count(), 0);
     }

@@ -3,10 +3,15 @@
 //! A history is a lineage: it has an id, it counts its bundles, and it remembers its inputs, each with its newest set.
 //! Every bundle names the sets of all inputs, so that fetching one project never makes another's crates garbage on the
 //! far side. A bundle is recorded when it was written and found good, and not before.
+//!
+//! Each bundle is recorded with the crates that it was the first to name, so that a delta can be made against any
+//! earlier one (`Memory::base`). Format 1 did not have these; it is read, and its bundles serve as a base only where
+//! nothing came after them.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
 use std::io;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -17,16 +22,30 @@ use crate::digest::Sha256;
 use crate::durable;
 use crate::event::Sink;
 
-/// The version of the file that is written and read here.
-const FORMAT: u32 = 1;
+mod base;
+#[cfg(test)]
+mod tests;
+
+pub use base::{Base, Sent};
+
+/// The version of the file that is written here; earlier ones are read.
+const FORMAT: u32 = 2;
+/// Its name in the history's folder.
+const FILE: &str = "lineage.json";
 
 /// An open history. No other process changes it while this value lives.
 #[derive(Debug)]
 pub struct History {
-    path: PathBuf,
-    state: State,
+    memory: Memory,
     // Held for the lock on it.
     _lock: File,
+}
+
+/// What a history remembers.
+#[derive(Debug)]
+pub struct Memory {
+    path: PathBuf,
+    state: State,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -75,9 +94,15 @@ pub struct Bundle {
     pub sequence: u64,
     /// When it was written (RFC 3339, UTC).
     pub created: String,
-    /// `full`, `delta` or `snapshot`.
+    /// `full`, `delta`, or [`REPAIR`].
     pub kind: String,
+    /// The crates that no bundle before it named and kept naming. `None`: a tool that did not record them wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub came: Option<Vec<Sent>>,
 }
+
+/// The kind of a bundle that mends a mirror: it says nothing new of the lineage.
+pub const REPAIR: &str = "repair";
 
 /// What the next bundle of the lineage says of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,9 +115,10 @@ pub struct Plan {
     pub inputs: Vec<InputSet>,
     /// Every crate that some input needs.
     pub crates: BTreeMap<CrateId, Held>,
-    /// The bundle before it.
+    /// The bundle before it; one that mends does not count.
     pub parent: Option<Bundle>,
-    /// Whether there is anything that the last bundle did not say: a crate more or less, or another yanked flag.
+    /// Whether there is anything that the last bundle did not say: an input or a crate more or less, or another yanked
+    /// flag.
     pub news: bool,
 }
 
@@ -116,7 +142,7 @@ pub enum Error {
         source: serde_json::Error,
     },
     /// The file is of a later tool.
-    #[error("the history `{}` has the format {found}, and this version of cargo-frostmirror reads {FORMAT}", path.display())]
+    #[error("the history `{}` has the format {found}, and this version of cargo-frostmirror reads formats up to {FORMAT}", path.display())]
     Newer {
         /// The file.
         path: PathBuf,
@@ -134,6 +160,21 @@ pub enum Error {
         /// The input.
         name: String,
         /// What it knows.
+        names: Vec<String>,
+    },
+    /// An input that is to be fetched and to be forgotten.
+    #[error("`{0}` is to be fetched and to be forgotten")]
+    FetchedAndForgotten(String),
+    /// A bundle to build on that the history does not know, or knows several of.
+    #[error("the history `{}` knows {} bundle `{}`; it knows {}", path.display(), if *several { "more than one" } else { "no" }, name.escape_debug(), known(names))]
+    UnknownBundle {
+        /// The file.
+        path: PathBuf,
+        /// The bundle.
+        name: String,
+        /// Whether several files have that name.
+        several: bool,
+        /// The newest bundles that it knows, each with its id.
         names: Vec<String>,
     },
 }
@@ -162,10 +203,42 @@ impl Held {
 impl History {
     /// Opens the history in `folder`, or begins one; waits for another process that has it open, and says so.
     pub fn open(folder: &Path, sink: &dyn Sink) -> Result<History, Error> {
-        let path = folder.join("lineage.json");
+        let path = folder.join(FILE);
         let failed = |source| Error::Io { path: path.clone(), source };
         durable::make_folder(folder).map_err(failed)?;
         let lock = lock(folder, sink).map_err(failed)?;
+        Ok(History { memory: Memory::read(folder)?, _lock: lock })
+    }
+
+    /// Records the bundle that `plan` became. To be called when it was written and verified.
+    pub fn record(&mut self, plan: &Plan, bundle: Bundle) -> Result<(), Error> {
+        let mut state = self.state.clone();
+        state.format = FORMAT;
+        state.inputs.clone_from(&plan.inputs);
+        state.bundles.push(bundle);
+        let failed = |source| Error::Io { path: self.path.clone(), source };
+        let mut text = serde_json::to_vec_pretty(&state).map_err(|error| failed(error.into()))?;
+        text.push(b'\n');
+        durable::write(&self.path, &text).map_err(failed)?;
+        self.memory.state = state;
+        Ok(())
+    }
+}
+
+impl Deref for History {
+    type Target = Memory;
+
+    fn deref(&self) -> &Memory {
+        &self.memory
+    }
+}
+
+impl Memory {
+    /// What the history in `folder` remembers now; one that is not there remembers nothing. Changes nothing, and waits
+    /// for nobody: the file is only ever replaced whole.
+    pub fn read(folder: &Path) -> Result<Memory, Error> {
+        let path = folder.join(FILE);
+        let failed = |source| Error::Io { path: path.clone(), source };
         let state = match fs::read(&path) {
             Ok(bytes) => read(&bytes, &path)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => State {
@@ -176,7 +249,7 @@ impl History {
             },
             Err(error) => return Err(failed(error)),
         };
-        Ok(History { path, state, _lock: lock })
+        Ok(Memory { path, state })
     }
 
     /// The inputs that it remembers, with their newest sets.
@@ -192,6 +265,9 @@ impl History {
     /// What the next bundle must say, given the sets of today's inputs and the inputs to forget. Changes nothing.
     pub fn plan(&self, today: Vec<InputSet>, forget: &[String]) -> Result<Plan, Error> {
         for name in forget {
+            if today.iter().any(|input| input.name == *name) {
+                return Err(Error::FetchedAndForgotten(name.clone()));
+            }
             if !self.state.inputs.iter().any(|input| input.name == *name) {
                 return Err(Error::UnknownInput {
                     path: self.path.clone(),
@@ -200,11 +276,15 @@ impl History {
                 });
             }
         }
+        let mut inputs = today;
+        for held in inputs.iter_mut().flat_map(|input| &mut input.crates).filter(|held| held.size == 0) {
+            // A file that is not here now weighs what it weighed when it was sent.
+            held.size = self.size(held).unwrap_or(0);
+        }
         let mut crates = BTreeMap::new();
-        for held in today.iter().flat_map(|input| &input.crates) {
+        for held in inputs.iter().flat_map(|input| &input.crates) {
             crates.insert(held.id(), held.clone());
         }
-        let mut inputs = today;
         for old in &self.state.inputs {
             if forget.contains(&old.name) || inputs.iter().any(|input| input.name == old.name) {
                 continue;
@@ -230,29 +310,38 @@ impl History {
             input.crates.dedup_by_key(|held| held.id());
         }
         inputs.sort_by(|a, b| a.name.cmp(&b.name));
-        let parent = self.state.bundles.last().cloned();
+        let parent = self.newest().cloned();
         Ok(Plan {
             lineage: self.state.lineage.clone(),
-            sequence: parent.as_ref().map_or(1, |last| last.sequence.saturating_add(1)),
-            news: parent.is_none() || inputs != self.state.inputs,
+            sequence: self.state.bundles.last().map_or(1, |last| last.sequence.saturating_add(1)),
+            news: parent.is_none() || !says_the_same(&inputs, &self.state.inputs),
             parent,
             inputs,
             crates,
         })
     }
 
-    /// Records the bundle that `plan` became. To be called when it was written and verified.
-    pub fn record(&mut self, plan: &Plan, bundle: Bundle) -> Result<(), Error> {
-        let mut state = self.state.clone();
-        state.inputs.clone_from(&plan.inputs);
-        state.bundles.push(bundle);
-        let failed = |source| Error::Io { path: self.path.clone(), source };
-        let mut text = serde_json::to_vec_pretty(&state).map_err(|error| failed(error.into()))?;
-        text.push(b'\n');
-        durable::write(&self.path, &text).map_err(failed)?;
-        self.state = state;
-        Ok(())
+    /// The newest bundle that said something of the lineage.
+    pub fn newest(&self) -> Option<&Bundle> {
+        self.state.bundles.iter().rev().find(|bundle| bundle.kind != REPAIR)
     }
+
+    fn size(&self, of: &Held) -> Option<u64> {
+        let sent = self.state.inputs.iter().flat_map(|input| &input.crates);
+        sent.filter(|held| held.size > 0 && held.sha256 == of.sha256).map(|held| held.size).next()
+    }
+}
+
+/// Whether two lists of inputs are the same to whoever uses the mirror. How the user words what he asks for is not.
+fn says_the_same(ours: &[InputSet], theirs: &[InputSet]) -> bool {
+    let same =
+        |a: &Held, b: &Held| (&a.name, &a.version, a.sha256, a.yanked) == (&b.name, &b.version, b.sha256, b.yanked);
+    ours.len() == theirs.len()
+        && ours.iter().zip(theirs).all(|(a, b)| {
+            a.name == b.name
+                && a.crates.len() == b.crates.len()
+                && a.crates.iter().zip(&b.crates).all(|(a, b)| same(a, b))
+        })
 }
 
 fn read(bytes: &[u8], path: &Path) -> Result<State, Error> {
@@ -295,131 +384,4 @@ fn known(names: &[String]) -> String {
     }
     let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
     names.join(", ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::event::Silent;
-
-    fn held(name: &str, yanked: bool) -> Held {
-        Held {
-            name: name.parse().expect("valid"),
-            version: Version::new(1, 0, 0),
-            sha256: Sha256::of(name.as_bytes()),
-            size: 7,
-            yanked,
-        }
-    }
-
-    fn input(name: &str, crates: &[&str]) -> InputSet {
-        InputSet {
-            name: name.to_owned(),
-            roots: Vec::new(),
-            crates: crates.iter().map(|name| held(name, false)).collect(),
-        }
-    }
-
-    fn bundle(plan: &Plan) -> Bundle {
-        Bundle {
-            id: format!("{:032}", plan.sequence),
-            file: "x.pkg".to_owned(),
-            sequence: plan.sequence,
-            created: "2026-01-01T00:00:00Z".to_owned(),
-            kind: "full".to_owned(),
-        }
-    }
-
-    fn fetch(folder: &Path, today: Vec<InputSet>) -> Plan {
-        let mut history = History::open(folder, &Silent).expect("open");
-        let plan = history.plan(today, &[]).expect("plan");
-        history.record(&plan, bundle(&plan)).expect("record");
-        plan
-    }
-
-    fn names(plan: &Plan) -> Vec<String> {
-        plan.crates.keys().map(|id| id.name.to_string()).collect()
-    }
-
-    #[test]
-    fn one_project_never_makes_anothers_crates_garbage() {
-        let folder = tempfile::tempdir().expect("temporary folder");
-        let first = fetch(folder.path(), vec![input("/a", &["x", "shared"])]);
-        let second = fetch(folder.path(), vec![input("/b", &["shared", "y"])]);
-        assert_eq!(second.lineage, first.lineage);
-        assert_eq!((first.sequence, second.sequence), (1, 2));
-        assert_eq!(second.parent, Some(bundle(&first)));
-        assert_eq!(names(&second), ["shared", "x", "y"]);
-        let third = fetch(folder.path(), vec![input("/a", &["shared"])]);
-        assert_eq!(names(&third), ["shared", "y"]);
-        assert!(third.news, "a set that shrank is news");
-    }
-
-    #[test]
-    fn only_what_changed_is_news_and_only_what_is_recorded_counts() {
-        let folder = tempfile::tempdir().expect("temporary folder");
-        fetch(folder.path(), vec![input("/a", &["x"]), input("/b", &["x"])]);
-        let history = History::open(folder.path(), &Silent).expect("open");
-        let plan = |today| history.plan(today, &[]).expect("plan");
-        assert!(!plan(vec![input("/a", &["x"])]).news);
-        assert!(plan(vec![input("/a", &["x", "y"])]).news);
-        assert!(!plan(vec![input("/a", &["x"])]).news, "planning changes nothing");
-        let mut yanked = input("/a", &[]);
-        yanked.crates.push(held("x", true));
-        let now = plan(vec![yanked]);
-        assert!(now.news);
-        assert!(now.inputs.iter().all(|input| input.crates[0].yanked));
-    }
-
-    #[test]
-    fn an_input_is_forgotten_by_name_only() {
-        let folder = tempfile::tempdir().expect("temporary folder");
-        fetch(folder.path(), vec![input("/a", &["x"]), input("/b", &["y"])]);
-        let history = History::open(folder.path(), &Silent).expect("open");
-        let forgetful = history.plan(Vec::new(), &["/a".to_owned()]).expect("plan");
-        assert_eq!(names(&forgetful), ["y"]);
-        let error = history.plan(Vec::new(), &["/c".to_owned()]).expect_err("unknown");
-        assert!(error.to_string().contains("it knows `/a`, `/b`"), "{error}");
-    }
-
-    #[test]
-    fn one_version_never_has_two_digests() {
-        let folder = tempfile::tempdir().expect("temporary folder");
-        fetch(folder.path(), vec![input("/a", &["x"])]);
-        let history = History::open(folder.path(), &Silent).expect("open");
-        let mut other = input("/b", &["x"]);
-        other.crates[0].sha256 = Sha256::of(b"something else");
-        let error = history.plan(vec![other], &[]).expect_err("conflict");
-        assert!(matches!(error, Error::Conflict(conflict) if conflict.input == "/a"));
-    }
-
-    #[test]
-    fn a_damaged_file_is_an_error_and_stays_as_it_is() {
-        let folder = tempfile::tempdir().expect("temporary folder");
-        fetch(folder.path(), vec![input("/a", &["x"])]);
-        let path = folder.path().join("lineage.json");
-        let good = fs::read_to_string(&path).expect("read");
-        for bad in [&good[..good.len() / 2], "", "{}", &good.replace("\"lineage\": \"", "\"lineage\": \"x")] {
-            fs::write(&path, bad).expect("write");
-            let error = History::open(folder.path(), &Silent).expect_err("damaged");
-            assert!(matches!(error, Error::Damaged { .. }), "{error}");
-            assert_eq!(fs::read_to_string(&path).expect("read"), bad);
-        }
-        fs::write(&path, good.replace("\"format\": 1", "\"format\": 2")).expect("write");
-        let error = History::open(folder.path(), &Silent).expect_err("newer");
-        assert!(matches!(error, Error::Newer { found: 2, .. }), "{error}");
-    }
-
-    #[test]
-    fn a_second_fetch_waits_for_the_first() {
-        let folder = tempfile::tempdir().expect("temporary folder");
-        let first = History::open(folder.path(), &Silent).expect("open");
-        std::thread::scope(|scope| {
-            let second = scope.spawn(|| History::open(folder.path(), &Silent));
-            std::thread::sleep(std::time::Duration::from_millis(50));
-            assert!(!second.is_finished());
-            drop(first);
-            assert!(second.join().expect("no panic").is_ok());
-        });
-    }
 }

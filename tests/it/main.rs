@@ -26,6 +26,7 @@ mod closure;
 mod crash;
 mod gc;
 mod journey;
+mod delta;
 mod upstream_faults;
 mod up;
 mod failures;

@@ -106,8 +106,28 @@ fn folders_of_ours() {
     let good = fs::read_to_string(&lineage).unwrap();
     fs::write(&lineage, &good[..good.len() / 2]).unwrap();
     fails(&sandbox, "fetch-history-damaged", 3, &["fetch"]);
-    fs::write(&lineage, good.replace("\"format\": 1", "\"format\": 9")).unwrap();
+    fs::write(&lineage, good.replace("\"format\": 2", "\"format\": 9")).unwrap();
     fails(&sandbox, "fetch-history-newer", 3, &["fetch"]);
     let sandbox = sandbox.env("FROSTMIRROR_HOME", "taken");
     fails(&sandbox, "fetch-home-is-a-file", 7, &["fetch"]);
+}
+
+#[test]
+fn the_history() {
+    let world = World::new();
+    let sandbox = world.sandbox().env("SOURCE_DATE_EPOCH", "1775165400");
+    sandbox.write("depends.toml", "[dependencies]\nleaf = \"0.3\"\n");
+    let meets = |name: &str, words: &[&str]| fails(&sandbox, name, 3, &[&["fetch"], words].concat());
+    meets("fetch-base-of-nothing", &["--base", "20260101-0000-crates.pkg"]);
+    meets("fetch-forget-of-nothing", &["--forget", "gone/depends.toml"]);
+    sandbox.write("list", "{\"kind\":\"toolchain\",\"name\":\"stable\"}\n");
+    meets("fetch-list-kind", &["--from-list", "list"]);
+    sandbox.write("list", "leaf 0.3.0\n");
+    meets("fetch-list-syntax", &["--from-list", "list"]);
+    meets("fetch-list-missing", &["--from-list", "absent"]);
+    meets("fetch-reuse-missing", &["--reuse", "absent"]);
+    sandbox.write("photo.pkg", "not a bundle");
+    fails(&sandbox, "fetch-reuse-photo", 4, &["fetch", "--reuse", "photo.pkg"]);
+    let sandbox = sandbox.env("FROSTMIRROR_MODE", "weekly");
+    fails(&sandbox, "fetch-mode", 3, &["fetch"]);
 }

@@ -180,19 +180,6 @@ fn a_fetch_that_is_stopped_while_it_packs_leaves_nothing_behind() {
 }
 
 #[test]
-fn the_mode_of_the_environment_is_heeded_or_refused() {
-    let upstream = Upstream::start();
-    upstream.publish_all(&[("a", "1.0.0")]);
-    let sandbox = Sandbox::new().upstream(&upstream).env("FROSTMIRROR_MODE", "full");
-    sandbox.write("depends.toml", "[dependencies]\na = \"1\"\n");
-    sandbox.run(["fetch"]).ok().stderr_lacks("FROSTMIRROR_MODE");
-    let sandbox = sandbox.env("FROSTMIRROR_MODE", "incremental");
-    sandbox.run(["fetch"]).ok().stderr_has("writes full bundles alone");
-    let sandbox = sandbox.env("FROSTMIRROR_MODE", "some");
-    sandbox.run(["fetch"]).exits(3).stderr_has("FROSTMIRROR_MODE is `some`");
-}
-
-#[test]
 fn a_plan_has_its_sums_in_json_too() {
     let upstream = Upstream::start();
     upstream.publish_all(&[("a", "1.0.0")]);

@@ -1,0 +1,94 @@
+//! What a delta leaves out: what the history says that the far side holds.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::{Error, Mode, Options};
+use crate::bundle::open::open_any;
+use crate::crate_id::CrateId;
+use crate::digest::Sha256;
+use crate::event::Sink;
+use crate::gather::history::{Base, History, Memory, Plan};
+use crate::gather::lockfile::{LockedPackage, Lockfile};
+use crate::gather::resolve::{self, Resolved};
+
+/// The history of an incremental run, held from the beginning to the end of it: what is left out of the downloads is
+/// decided by it, and must not change meanwhile.
+pub struct Known {
+    /// The history.
+    pub history: History,
+    /// What need not be sent.
+    pub base: Base,
+}
+
+/// Opens the history where the run is incremental. May wait for another process.
+pub async fn known(options: &Options, sink: &Arc<dyn Sink>) -> Result<Option<Known>, Error> {
+    let Mode::Incremental { base } = &options.mode else {
+        return Ok(None);
+    };
+    let name = base.as_deref().map(|base| name_of(base, options)).transpose()?;
+    let (folder, to) = (options.history.clone(), Arc::clone(sink));
+    let opening = tokio::task::spawn_blocking(move || History::open(&folder, to.as_ref()));
+    let history = opening.await.map_err(Error::Worker)??;
+    let base = history.base(name.as_deref())?;
+    tell(&base, &options.history, sink.as_ref());
+    Ok(Some(Known { history, base }))
+}
+
+/// The same for a dry run, which waits for nobody and holds nothing.
+pub fn peek(options: &Options, sink: &dyn Sink) -> Result<Option<(Memory, Base)>, Error> {
+    let Mode::Incremental { base } = &options.mode else {
+        return Ok(None);
+    };
+    let name = base.as_deref().map(|base| name_of(base, options)).transpose()?;
+    let memory = Memory::read(&options.history)?;
+    let base = memory.base(name.as_deref())?;
+    tell(&base, &options.history, sink);
+    Ok(Some((memory, base)))
+}
+
+/// The crates of other inputs that the base lacks: they were sent after it, and are sent again.
+pub fn owed(plan: &Plan, base: &Base, resolved: &Resolved) -> BTreeMap<CrateId, Sha256> {
+    let lacking =
+        plan.crates.iter().filter(|(id, held)| !resolved.crates.contains_key(*id) && !base.holds(id, held.sha256));
+    lacking.map(|(id, held)| (id.clone(), held.sha256)).collect()
+}
+
+/// These crates and no others, as a lock of them would say it.
+pub fn exactly(crates: BTreeMap<CrateId, Sha256>, base: &Base) -> resolve::Input {
+    let after = base.bundle.as_ref().map_or("the beginning", |bundle| bundle.file.as_str());
+    resolve::Input::Lockfile(Lockfile {
+        path: PathBuf::from(format!("what was sent after {after}")),
+        packages: crates.into_iter().map(|(id, checksum)| LockedPackage { id, checksum }).collect(),
+        foreign: Vec::new(),
+    })
+}
+
+/// How the history knows the bundle that the user named. A file that is here says itself which it is, whatever it is
+/// called now.
+fn name_of(base: &str, options: &Options) -> Result<String, Error> {
+    let path = options.surroundings.cwd.join(base);
+    if !path.is_file() {
+        return Ok(base.to_owned());
+    }
+    let file = File::open(&path).map_err(|source| Error::Folder { path: path.clone(), source })?;
+    let opened = open_any(Box::new(file), base, &options.surroundings.scratch)?;
+    Ok(opened.manifest().id.clone())
+}
+
+fn tell(base: &Base, folder: &Path, sink: &dyn Sink) {
+    match &base.bundle {
+        None => sink.warning(format!(
+            "the history `{}` knows of nothing that was sent, so this bundle is a full one",
+            folder.display()
+        )),
+        Some(bundle) if !base.known => sink.warning(format!(
+            "the history `{}` was written by an earlier version, which did not remember what was sent after {}; everything is sent again",
+            folder.display(),
+            bundle.file
+        )),
+        Some(_) => {}
+    }
+}

@@ -1,0 +1,158 @@
+//! The repair list: the crates that a mirror has lost, one JSON object a line.
+//!
+//! ```text
+//! {"kind":"crate","name":"serde","version":"1.0.200","sha256":"ddc6f9cc…"}
+//! ```
+//!
+//! Blank lines are passed over, and so are keys that are not known here. A kind that is not known here is an error: what
+//! it names would be missing from the bundle.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::crate_id::{CrateId, InvalidId};
+use crate::digest::Sha256;
+use crate::gather::lockfile::{LockedPackage, Lockfile};
+
+/// Bytes of the longest list that is read. A line has about 150.
+const MAX_SIZE: u64 = 256 * 1024 * 1024;
+
+/// Why a repair list cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file cannot be read.
+    #[error("could not read the repair list `{}`", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is far too large to be one.
+    #[error("`{}` is larger than 256 MiB, which no repair list is", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A line is none of a repair list.
+    #[error("`{}`, line {line}: not a line of a repair list", path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// Something that this version cannot fetch.
+    #[error("`{}`, line {line}: things of the kind `{}` cannot be fetched by this version", path.display(), kind.escape_debug())]
+    Kind {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// The kind.
+        kind: String,
+    },
+    /// A name or version that no crate has.
+    #[error("`{}`, line {line}: not a crate", path.display())]
+    Crate {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        source: InvalidId,
+    },
+    /// One crate with two digests.
+    #[error("`{}`, line {line}: {id} is in the list with another digest", path.display())]
+    Twice {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// The crate.
+        id: CrateId,
+    },
+}
+
+/// Reads a list: exactly these packages, as a lockfile would name them.
+pub fn read(path: &Path) -> Result<Lockfile, Error> {
+    let unreadable = |source| Error::Read { path: path.to_owned(), source };
+    if fs::metadata(path).map_err(unreadable)?.len() > MAX_SIZE {
+        return Err(Error::TooLarge { path: path.to_owned() });
+    }
+    let text = fs::read_to_string(path).map_err(unreadable)?;
+    parse(&text, path)
+}
+
+fn parse(text: &str, path: &Path) -> Result<Lockfile, Error> {
+    #[derive(Deserialize)]
+    struct Head {
+        kind: String,
+    }
+    #[derive(Deserialize)]
+    struct Crate {
+        name: String,
+        version: String,
+        sha256: Sha256,
+    }
+    let path = path.to_owned();
+    let mut packages = BTreeMap::new();
+    for (line, text) in (1..).zip(text.lines()).filter(|(_, text)| !text.trim().is_empty()) {
+        let broken = |source| Error::Syntax { path: path.clone(), line, source };
+        let head: Head = serde_json::from_str(text).map_err(broken)?;
+        if head.kind != "crate" {
+            return Err(Error::Kind { path, line, kind: head.kind.chars().take(80).collect() });
+        }
+        let listed: Crate = serde_json::from_str(text).map_err(broken)?;
+        let id = CrateId::parse(&listed.name, &listed.version).map_err(|source| Error::Crate {
+            path: path.clone(),
+            line,
+            source,
+        })?;
+        if *packages.entry(id.clone()).or_insert(listed.sha256) != listed.sha256 {
+            return Err(Error::Twice { path, line, id });
+        }
+    }
+    let packages = packages.into_iter().map(|(id, checksum)| LockedPackage { id, checksum }).collect();
+    Ok(Lockfile { path, packages, foreign: Vec::new() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(kind: &str, name: &str, digit: char) -> String {
+        let sha256 = digit.to_string().repeat(64);
+        format!(r#"{{"kind":"{kind}","name":"{name}","version":"1.0.0","sha256":"{sha256}","why":"rotten"}}"#)
+    }
+
+    #[test]
+    fn a_list_is_read_line_by_line() {
+        let text = format!("{}\r\n\n{}\n{}", line("crate", "b", '0'), line("crate", "a", '1'), line("crate", "b", '0'));
+        let list = parse(&text, Path::new("list")).expect("valid");
+        let names: Vec<String> = list.packages.iter().map(|package| package.id.to_string()).collect();
+        assert_eq!(names, ["a 1.0.0", "b 1.0.0"]);
+        assert!(parse("\n", Path::new("list")).expect("empty").packages.is_empty());
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_by_its_line() {
+        let good = line("crate", "a", '0');
+        for (bad, says) in [
+            (line("toolchain", "a", '0'), "line 2: things of the kind `toolchain`"),
+            (line("crate", "../a", '0'), "line 2: not a crate"),
+            (line("crate", "b", 'x'), "line 2: not a line"),
+            (line("crate", "a", '1'), "line 2: a 1.0.0 is in the list with another digest"),
+            ("a 1.0.0".to_owned(), "line 2: not a line"),
+        ] {
+            let error = parse(&format!("{good}\n{bad}\n{good}"), Path::new("list")).expect_err(says);
+            assert!(error.to_string().contains(says), "{error}");
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Files of an older mirror or bundle into the download cache: whatever has a digest that is wanted, and nothing else.
+//!
+//! Nothing that the mirror or the bundle says is believed. A file counts by the digest of its bytes, which upstream's
+//! index gives, and lies in the cache under that digest.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+use super::Error;
+use crate::artifact::Kind;
+use crate::bundle::format::Entry;
+use crate::bundle::open::{Visitor, open_any};
+use crate::crate_id::CrateId;
+use crate::digest::{HashingWriter, Sha256};
+use crate::event::{self, Sink};
+use crate::gather::cache::Cache;
+
+/// Brings into the cache what it lacks of `wanted` and the sources have. `scratch` is for the plain form of 1.x bundles.
+pub fn adopt(
+    cache: &Cache,
+    sources: &[PathBuf],
+    wanted: &BTreeMap<CrateId, Sha256>,
+    scratch: &Path,
+    sink: &dyn Sink,
+) -> Result<(), Error> {
+    let unusable = |path: &Path| {
+        let path = path.to_owned();
+        move |source| Error::Folder { path, source }
+    };
+    let mut missing = BTreeMap::new();
+    for (id, digest) in wanted {
+        if cache.held(*digest).map_err(unusable(&cache.path(*digest)))?.is_none() {
+            missing.insert(*digest, id);
+        }
+    }
+    for source in sources {
+        let before = missing.len();
+        let mut bytes = 0;
+        if source.is_dir() {
+            let mut found = BTreeSet::new();
+            for (digest, id) in &missing {
+                // A mirror, or a folder of crates.
+                let name = id.file_name();
+                for path in [source.join("crates").join(&name), source.join(&name)] {
+                    if let Some(size) = cache.link(&path, *digest).map_err(unusable(&path))? {
+                        bytes += size;
+                        found.insert(*digest);
+                        break;
+                    }
+                }
+            }
+            missing.retain(|digest, _| !found.contains(digest));
+        } else {
+            let name = source.display().to_string();
+            let file = File::open(source).map_err(|error| Error::Reuse { path: source.clone(), source: error })?;
+            let bundle = open_any(Box::new(file), &name, scratch)?;
+            let mut picker = Picker { cache, missing: &mut missing, partial: None, bytes: 0 };
+            let streamed = bundle.stream(&mut picker)?;
+            bytes = picker.bytes;
+            if let Some(problem) = streamed.problems.first() {
+                sink.warning(format!("`{name}` is damaged ({problem}); only what is whole in it was used"));
+            }
+        }
+        let count = before - missing.len();
+        let (source, bytes) = (source.display(), event::size(bytes));
+        sink.status("Reused", format!("{} of `{source}` ({bytes})", event::crates(count as u64)));
+    }
+    Ok(())
+}
+
+/// Keeps a bundle's crates whose digest is wanted.
+struct Picker<'a, 'w> {
+    cache: &'a Cache,
+    missing: &'a mut BTreeMap<Sha256, &'w CrateId>,
+    partial: Option<HashingWriter<NamedTempFile>>,
+    bytes: u64,
+}
+
+impl Visitor for Picker<'_, '_> {
+    fn begin(&mut self, entry: &Entry) -> io::Result<()> {
+        let wanted = entry.kind == Kind::Crate && self.missing.contains_key(&entry.sha256);
+        self.partial = if wanted { Some(HashingWriter::new(self.cache.partial()?)) } else { None };
+        Ok(())
+    }
+
+    fn data(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.partial.as_mut().map_or(Ok(()), |partial| partial.write_all(bytes))
+    }
+
+    fn end(&mut self, entry: &Entry, good: bool) -> io::Result<()> {
+        let Some(partial) = self.partial.take() else {
+            return Ok(());
+        };
+        let (digest, length, file) = partial.finish();
+        if good && digest == entry.sha256 {
+            self.cache.place(file, digest)?;
+            self.missing.remove(&digest);
+            self.bytes += length;
+        }
+        Ok(())
+    }
+}

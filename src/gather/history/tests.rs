@@ -1,0 +1,149 @@
+//! Histories over several fetches.
+
+use super::*;
+use crate::event::Silent;
+
+fn held(name: &str, yanked: bool) -> Held {
+    Held {
+        name: name.parse().expect("valid"),
+        version: Version::new(1, 0, 0),
+        sha256: Sha256::of(name.as_bytes()),
+        size: 7,
+        yanked,
+    }
+}
+
+fn input(name: &str, crates: &[&str]) -> InputSet {
+    InputSet { name: name.to_owned(), roots: Vec::new(), crates: crates.iter().map(|name| held(name, false)).collect() }
+}
+
+fn bundle(plan: &Plan) -> Bundle {
+    Bundle {
+        id: format!("{:032}", plan.sequence),
+        file: "x.pkg".to_owned(),
+        sequence: plan.sequence,
+        created: "2026-01-01T00:00:00Z".to_owned(),
+        kind: "full".to_owned(),
+        came: Some(plan.came(&Base::default())),
+    }
+}
+
+fn fetch(folder: &Path, today: Vec<InputSet>) -> Plan {
+    let mut history = History::open(folder, &Silent).expect("open");
+    let plan = history.plan(today, &[]).expect("plan");
+    let came = Some(plan.came(&history.base(None).expect("base")));
+    history.record(&plan, Bundle { came, ..bundle(&plan) }).expect("record");
+    plan
+}
+
+fn names(plan: &Plan) -> Vec<String> {
+    plan.crates.keys().map(|id| id.name.to_string()).collect()
+}
+
+#[test]
+fn one_project_never_makes_anothers_crates_garbage() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let first = fetch(folder.path(), vec![input("/a", &["x", "shared"])]);
+    let second = fetch(folder.path(), vec![input("/b", &["shared", "y"])]);
+    assert_eq!(second.lineage, first.lineage);
+    assert_eq!((first.sequence, second.sequence), (1, 2));
+    assert_eq!(second.parent, Some(bundle(&first)));
+    assert_eq!(names(&second), ["shared", "x", "y"]);
+    let third = fetch(folder.path(), vec![input("/a", &["shared"])]);
+    assert_eq!(names(&third), ["shared", "y"]);
+    assert!(third.news, "a set that shrank is news");
+}
+
+#[test]
+fn only_what_changed_is_news_and_only_what_is_recorded_counts() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    fetch(folder.path(), vec![input("/a", &["x"]), input("/b", &["x"])]);
+    let history = History::open(folder.path(), &Silent).expect("open");
+    let plan = |today| history.plan(today, &[]).expect("plan");
+    assert!(!plan(vec![input("/a", &["x"])]).news);
+    assert!(plan(vec![input("/a", &["x", "y"])]).news);
+    assert!(!plan(vec![input("/a", &["x"])]).news, "planning changes nothing");
+    let mut yanked = input("/a", &[]);
+    yanked.crates.push(held("x", true));
+    let now = plan(vec![yanked]);
+    assert!(now.news);
+    assert!(now.inputs.iter().all(|input| input.crates[0].yanked));
+}
+
+#[test]
+fn an_input_is_forgotten_by_name_only() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    fetch(folder.path(), vec![input("/a", &["x"]), input("/b", &["y"])]);
+    let history = History::open(folder.path(), &Silent).expect("open");
+    let forgetful = history.plan(Vec::new(), &["/a".to_owned()]).expect("plan");
+    assert_eq!(names(&forgetful), ["y"]);
+    let error = history.plan(Vec::new(), &["/c".to_owned()]).expect_err("unknown");
+    assert!(error.to_string().contains("it knows `/a`, `/b`"), "{error}");
+}
+
+#[test]
+fn one_version_never_has_two_digests() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    fetch(folder.path(), vec![input("/a", &["x"])]);
+    let history = History::open(folder.path(), &Silent).expect("open");
+    let mut other = input("/b", &["x"]);
+    other.crates[0].sha256 = Sha256::of(b"something else");
+    let error = history.plan(vec![other], &[]).expect_err("conflict");
+    assert!(matches!(error, Error::Conflict(conflict) if conflict.input == "/a"));
+}
+
+#[test]
+fn a_damaged_file_is_an_error_and_stays_as_it_is() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    fetch(folder.path(), vec![input("/a", &["x"])]);
+    let path = folder.path().join("lineage.json");
+    let good = fs::read_to_string(&path).expect("read");
+    for bad in [&good[..good.len() / 2], "", "{}", &good.replace("\"lineage\": \"", "\"lineage\": \"x")] {
+        fs::write(&path, bad).expect("write");
+        let error = History::open(folder.path(), &Silent).expect_err("damaged");
+        assert!(matches!(error, Error::Damaged { .. }), "{error}");
+        assert_eq!(fs::read_to_string(&path).expect("read"), bad);
+    }
+    fs::write(&path, good.replace("\"format\": 2", "\"format\": 3")).expect("write");
+    let error = History::open(folder.path(), &Silent).expect_err("newer");
+    assert!(matches!(error, Error::Newer { found: 3, .. }), "{error}");
+}
+
+#[test]
+fn a_second_fetch_waits_for_the_first() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let first = History::open(folder.path(), &Silent).expect("open");
+    std::thread::scope(|scope| {
+        let second = scope.spawn(|| History::open(folder.path(), &Silent));
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        assert!(!second.is_finished());
+        drop(first);
+        assert!(second.join().expect("no panic").is_ok());
+    });
+}
+
+#[test]
+fn a_bundle_is_found_by_its_id_or_by_a_file_name_that_only_it_has() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    fetch(folder.path(), vec![input("/a", &["x"])]);
+    let base = |name: &str| Memory::read(folder.path()).expect("read").base(Some(name));
+    let found = base("somewhere/x.pkg").expect("found");
+    assert!(found.newest && found.known && found.holds(&held("x", false).id(), Sha256::of(b"x")));
+    assert!(!found.holds(&held("x", false).id(), Sha256::of(b"y")));
+    assert!(base("y.pkg").expect_err("unknown").to_string().contains("knows no bundle `y.pkg`"));
+    fetch(folder.path(), vec![input("/a", &["x", "y"])]);
+    assert!(base("x.pkg").expect_err("two").to_string().contains("knows more than one bundle `x.pkg`"));
+    let first = base(&format!("{:032}", 1)).expect("found");
+    assert!(!first.newest && first.holds(&held("x", false).id(), Sha256::of(b"x")));
+    assert!(!first.holds(&held("y", false).id(), Sha256::of(b"y")), "it came later");
+}
+
+#[test]
+fn what_is_not_here_weighs_what_it_weighed() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    fetch(folder.path(), vec![input("/a", &["x"])]);
+    let mut today = input("/a", &["x", "y"]);
+    today.crates.iter_mut().for_each(|held| held.size = 0);
+    let plan = Memory::read(folder.path()).expect("read").plan(vec![today], &[]).expect("plan");
+    assert_eq!(plan.crates.values().map(|held| held.size).collect::<Vec<_>>(), [7, 0]);
+}
