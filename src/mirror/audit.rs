@@ -19,6 +19,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
+use super::gc;
 use super::head::{Counts, Head};
 use super::layout::{self, Layout};
 use super::link::{self, LinkState};
@@ -153,7 +154,7 @@ impl Pass {
         };
         let mut pass = Pass { names, blobs, books, counts, problems: listing.problems, repairs: BTreeMap::new() };
         pass.judge_names();
-        pass.judge_blobs();
+        pass.judge_blobs(layout);
         pass.judge_books(layout, &lost);
         Ok(pass)
     }
@@ -176,7 +177,8 @@ impl Pass {
         }
     }
 
-    fn judge_blobs(&mut self) {
+    fn judge_blobs(&mut self, layout: &Layout) {
+        let waiting = gc::waiting(layout);
         for (id, blob) in &self.blobs {
             match blob {
                 Blob::Good { .. } => {}
@@ -184,6 +186,8 @@ impl Pass {
                     self.problems.push(Problem::of_crate(id, fault.clone()));
                     self.repairs.insert(id.clone(), *expected);
                 }
+                // A collection took its line; readers of the old one may still want it.
+                Blob::Unnamed { .. } if waiting.contains(&id.file_name()) => {}
                 Blob::Unnamed { .. } => self.problems.push(Problem::of_crate(id, Fault::NoLine)),
             }
         }

@@ -453,6 +453,11 @@ impl Survey {
     }
 }
 
+/// The files of crates that wait for their removal, by name. A list that cannot be read names none.
+pub(super) fn waiting(layout: &Layout) -> BTreeSet<String> {
+    Removals::read(layout).map(|list| list.0.into_keys().collect()).unwrap_or_default()
+}
+
 /// Crates that go now, those that go later, and the list of removals meanwhile and after.
 fn due(
     spare: &[CrateFile],

@@ -17,7 +17,8 @@
 //!     removals                       crates whose lines are gone, each with the time since when
 //!     incoming.json                  what the watcher of the incoming folder last saw; can be lost
 //!     staging/                       unfinished work; emptied at the next start
-//!     aside/                         folders that stood where a link belongs, where they held something of their own
+//!     aside/                         folders that stood where a link belongs, where they held something of their own,
+//!                                    and records of imports that a rebuild could not read
 //! ```
 //!
 //! # What must hold
@@ -31,7 +32,8 @@
 //! - The record in ledger/ is the commit. Whatever was placed without one is completed when the same bundle is imported
 //!   again. staging/placing is there from the first rename to the commit: where an import finds it, the one before was
 //!   killed, and the counts of the head are taken anew from the tree.
-//! - manifest.json can be lost: the newest record holds a copy of the head as of its import.
+//! - manifest.json can be lost: the newest record holds a copy of the head as of its import. Where records are lost too,
+//!   a rebuild (`mirror::rebuild`) keeps the crates that no lineage's newest record names in one of lineage `rebuilt`.
 //! - What is removed goes in the reverse order: the lines of dependents before those of what they depend on; then the
 //!   records of these lines; and the crates when a reader who saw their lines has had the time to fetch them. Until then
 //!   they stand in removals, each as `TIME NAME-VERSION.crate`.

@@ -74,7 +74,7 @@ impl AddGuard {
         let (line_moves, lines) = stage_lines(&pass, &mut staging)?;
         let mut steps = vec![Step::new("rebuild:lines", layout.lines(), line_moves)];
 
-        let (mut head, lost) = believable_head(&pass.books);
+        let (mut head, lost) = believable_head(&pass.books, ledger::newest_head(&layout)?);
         let unnamed = not_current(&pass, &head, &layout)?;
         // A crate that no record at all names came with one that is gone.
         let lost = lost || unnamed.iter().any(|one| !pass.books.named.contains_key(&one.id()));
@@ -159,13 +159,9 @@ fn stage_lines(pass: &Pass, staging: &mut Staging) -> Result<(Vec<Move>, u64), s
 }
 
 /// The head as far as the ledger bears it out, and whether records are known to be gone.
-fn believable_head(books: &Books) -> (Head, bool) {
+fn believable_head(books: &Books, copy: Option<Head>) -> (Head, bool) {
     let newest = books.newest();
-    let base = match (&books.head, books.records.last()) {
-        (Some(head), _) => head.clone(),
-        (None, Some(record)) => record.head.clone(),
-        (None, None) => Head::default(),
-    };
+    let base = books.head.clone().or(copy).unwrap_or_default();
     let records = books.records.len() as u64;
     let mut lost = !books.unreadable.is_empty() || base.imports != records;
     let mut lineages = Vec::new();

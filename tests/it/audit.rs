@@ -366,6 +366,30 @@ fn a_mirror_without_any_state_is_rebuilt_and_rot_is_not_blessed() {
 }
 
 #[test]
+fn a_collection_keeps_what_a_rebuild_found_until_it_is_let_go() {
+    let (sandbox, mirror) = world();
+    let name = ledger::names(&Layout::new(&mirror)).unwrap().swap_remove(1);
+    fs::remove_file(mirror.join(".frostmirror/ledger").join(&name)).unwrap();
+    verify(&sandbox, &["--rebuild-state"]).ok();
+    let served = view(&mirror);
+    sandbox.run(["gc", "--mirror", "mirror", "--grace", "0s"]).ok();
+    assert_eq!(view(&mirror), served);
+    // The lineage's next bundle names what it needs; the rest may go once nobody answers for it.
+    sandbox.run(["gc", "--mirror", "mirror", "--grace", "1h", "--forget", "rebuilt"]).ok();
+    assert!(!mirror.join("index/wi/na/winapi").exists());
+    // Its line is gone, and the file waits for those who saw the line.
+    assert!(mirror.join("crates/json-1.1.0.crate").exists());
+    verify(&sandbox, &[]).ok();
+    // What was let go does not come back with the head that is made anew.
+    fs::remove_file(mirror.join("manifest.json")).unwrap();
+    verify(&sandbox, &["--rebuild-state"]).ok();
+    assert_eq!(current(&mirror).0.lineages.len(), 1);
+    sandbox.run(["gc", "--mirror", "mirror", "--grace", "0s"]).ok();
+    assert!(!mirror.join("crates/json-1.1.0.crate").exists());
+    assert_eq!(verify(&sandbox, &[]).ok().stdout, "OK -- 2 crates, 0 rustup artifacts\n");
+}
+
+#[test]
 fn killed_at_any_checkpoint_a_rebuild_is_completed_by_the_next() {
     for checkpoint in CHECKPOINTS {
         let (sandbox, mirror) = world();

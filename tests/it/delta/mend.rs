@@ -55,6 +55,30 @@ fn a_repair_list_mends_a_rotten_mirror_and_says_nothing_new_of_the_lineage() {
 }
 
 #[test]
+fn an_audits_list_is_fetched_imported_and_the_audit_is_clean() {
+    let near = Near::new(&CRATES);
+    near.needs("depends.toml", &CRATES);
+    let first = near.fetch(&["--incremental"]);
+    let mirror = near.sandbox.path("mirror");
+    import(&mirror, &first).unwrap();
+    let audit = |words: &[&str]| near.sandbox.run(["verify", "--mirror", "mirror"].iter().chain(words));
+    assert_eq!(audit(&[]).ok().stdout, "OK -- 4 crates, 0 rustup artifacts\n");
+    fs::write(mirror.join("crates/a-1.0.0.crate"), "rot").unwrap();
+    fs::remove_file(mirror.join("crates/b-1.0.0.crate")).unwrap();
+    fs::write(mirror.join("index/1/c"), "nonsense\n").unwrap();
+    fs::remove_file(mirror.join("index/1/d")).unwrap();
+    let said = audit(&["--repair-list", "list"]).exits(4).stderr_has("carry list out");
+    for path in ["crates/a-1.0.0.crate", "crates/b-1.0.0.crate", "index/1/c", "index/1/d"] {
+        assert!(said.stdout.contains(&format!("{path}: ")), "{}", said.told());
+    }
+    let mending = near.fetch(&["--from-list", "list"]);
+    assert_eq!(in_state(&manifest(&mending), CrateState::Shipped), ["a 1.0.0", "b 1.0.0", "c 1.0.0", "d 1.0.0"]);
+    import(&mirror, &mending).unwrap();
+    assert_eq!(audit(&[]).ok().stdout, "OK -- 4 crates, 0 rustup artifacts\n");
+    assert_sound(&mirror);
+}
+
+#[test]
 fn a_repair_list_without_a_history_makes_one_that_has_sent_nothing() {
     let near = Near::new(&CRATES);
     near.sandbox.write("list", line_of(&packed("a")));
