@@ -26,6 +26,7 @@ pub mod forgotten;
 pub mod gc;
 pub mod audit;
 pub mod chain;
+mod commit;
 pub mod head;
 pub mod held;
 pub mod import;

@@ -90,9 +90,6 @@ impl From<import::Error> for Failure {
                 };
                 Failure::new(Class::Integrity, error).hint(hint)
             }
-            E::Snapshot { .. } => {
-                Failure::new(Class::Input, error).hint("import the bundles that the snapshot was made from")
-            }
             E::Time { .. } => Failure::new(Class::Integrity, error),
             E::NoSpace { .. } => {
                 Failure::new(Class::Disk, error).hint("free some space on that disk and run the same command again")

@@ -10,6 +10,7 @@ use std::fs;
 use serde::Deserialize;
 
 use super::Error;
+use crate::bundle::format::BundleKind;
 use crate::crate_id::CrateName;
 use crate::mirror::forgotten::{self, Note};
 use crate::mirror::head::LineageHead;
@@ -52,6 +53,7 @@ struct Summary {
 struct SummaryManifest {
     id: String,
     created: String,
+    kind: BundleKind,
     lineage: SummaryLineage,
 }
 
@@ -151,8 +153,13 @@ impl Feeds {
         for name in &feeds.names {
             let text = text_of(layout, name)?;
             let summary: Summary = parsed(layout, name, &text)?;
-            let SummaryManifest { id: bundle, created, lineage: SummaryLineage { id, sequence } } = summary.manifest;
+            let SummaryManifest { id: bundle, created, kind, lineage } = summary.manifest;
+            let SummaryLineage { id, sequence } = lineage;
             feeds.last_import = Some(summary.imported.clone());
+            // What a snapshot keeps current stands in the records of the lineages that it brought along.
+            if kind == BundleKind::Snapshot {
+                continue;
+            }
             if forgotten::covers(&feeds.notes, ledger::sequence_of(name).unwrap_or(0), &id) {
                 continue;
             }
