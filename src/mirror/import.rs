@@ -222,8 +222,21 @@ impl AddGuard {
         let records = ledger::names(&self.layout)?;
         // A record that does not count any more, because its lineage was let go, is as good as none.
         let notes = forgotten::notes(&self.layout)?;
-        let on_record = ledger::number_of(&records, &streamed.manifest.id)
-            .is_some_and(|number| !forgotten::covers(&notes, number, &streamed.manifest.lineage.id));
+        let recorded = ledger::name_of(&records, &streamed.manifest.id).filter(|name| {
+            let number = ledger::sequence_of(name).unwrap_or(0);
+            !forgotten::covers(&notes, number, &streamed.manifest.lineage.id)
+        });
+        // One that has rotted says nothing any more; this bundle is what it was of.
+        let rotten = match recorded {
+            Some(name)
+                if ledger::read(&self.layout, name)?
+                    .is_none_or(|record| record.manifest.id != streamed.manifest.id) =>
+            {
+                Some(name.to_owned())
+            }
+            _ => None,
+        };
+        let on_record = recorded.is_some() && rotten.is_none();
         let known = if staging.torn { None } else { Head::read_file(&self.layout)? };
         let counts = match &known {
             Some(head) if !received.brings_back() => head.counts,
@@ -255,10 +268,17 @@ impl AddGuard {
                 Some(head) => head,
                 None => ledger::newest_head(&self.layout)?.unwrap_or_default(),
             };
-            let name = (!on_record).then(|| ledger::next_name(&records, &imported.id));
-            let (head, record) = committed(head, imported.counts, name.as_deref(), streamed.manifest, options);
+            let name =
+                (!on_record).then(|| rotten.clone().unwrap_or_else(|| ledger::next_name(&records, &imported.id)));
+            let (mut head, mut record) = committed(head, imported.counts, name.as_deref(), streamed.manifest, options);
+            if let (Some(name), Some(record)) = (&rotten, &mut record) {
+                received.notes.push(format!("the record `{name}` was damaged, and is written anew"));
+                head.imports = records.len() as u64;
+                record.head.imports = head.imports;
+            }
             if let (Some(name), Some(record)) = (name, record) {
-                let moved = Move { staged: staging.write(&record.render())?, place: name.into(), replaces: false };
+                let moved =
+                    Move { staged: staging.write(&record.render())?, place: name.into(), replaces: rotten.is_some() };
                 steps.push(Step::new("import:record", self.layout.ledger(), vec![moved]));
             }
             let replaces = self.layout.head().symlink_metadata().is_ok();
