@@ -40,5 +40,6 @@ pub mod lock;
 pub mod order;
 pub mod rebuild;
 mod receive;
+pub mod snapshot;
 pub mod status;
 pub mod store;

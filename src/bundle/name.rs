@@ -51,7 +51,10 @@ mod tests {
     fn names_are_utc_and_the_next_in_a_minute_is_numbered() {
         let created: Timestamp = "2026-04-02T23:30:59+02:00".parse().expect("a time");
         assert_eq!(file_name(BundleKind::Full, created, &|_| false), "20260402-2130-crates.pkg");
-        assert_eq!(file_name(BundleKind::Full, created, &|name| name == "20260402-2130-crates.pkg"), "20260402-2130-2-crates.pkg");
+        assert_eq!(
+            file_name(BundleKind::Full, created, &|name| name == "20260402-2130-crates.pkg"),
+            "20260402-2130-2-crates.pkg"
+        );
         assert_eq!(file_name(BundleKind::Full, created, &|name| !name.contains("-11-")), "20260402-2130-11-crates.pkg");
         assert_eq!(file_name(BundleKind::Snapshot, created, &|_| false), "snapshot-20260402-2130.pkg");
         let second = file_name(BundleKind::Snapshot, created, &|name| name == "snapshot-20260402-2130.pkg");

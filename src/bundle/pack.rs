@@ -12,8 +12,8 @@ use jiff::Timestamp;
 use tempfile::NamedTempFile;
 
 use super::format::{
-    Block, BundleKind, Carried, CrateRecord, Encoding, Entry, FormatVersion, Lineage, MAX_GROUP, Manifest, Parent, StoredBytes,
-    plain_limit,
+    Block, BundleKind, Carried, CrateRecord, Encoding, Entry, FormatVersion, Lineage, MAX_GROUP, Manifest, Parent,
+    StoredBytes, plain_limit,
 };
 use super::header::Header;
 use super::{encoded, manifest, name, rules};

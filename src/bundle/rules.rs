@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 
 use super::format::{
-    Block, BundleKind, CrateState, Encoding, Entry, FormatVersion, ID_DIGITS, Lineage, MAX_CONFIG, MAX_GROUP, MAX_INDEX,
-    MAX_STORED_GROUP, Manifest, plain_limit,
+    Block, BundleKind, CrateState, Encoding, Entry, FormatVersion, ID_DIGITS, Lineage, MAX_CONFIG, MAX_GROUP,
+    MAX_INDEX, MAX_STORED_GROUP, Manifest, plain_limit,
 };
 use crate::artifact::Kind;
 use crate::crate_id::CrateName;
@@ -174,7 +174,10 @@ fn carried(manifest: &Manifest) -> Result<(), Broken> {
                 is_time(&one.created) && is_time(&one.index_read),
                 "brings a history along with a time that is not RFC 3339 in UTC with whole seconds",
             ),
-            (are_positions(&one.crates, manifest), "brings a history along whose crates are not in its table, or out of order"),
+            (
+                are_positions(&one.crates, manifest),
+                "brings a history along whose crates are not in its table, or out of order",
+            ),
         ];
         if let Some((_, rule)) = rules.iter().find(|(holds, _)| !holds) {
             return Err(Broken::Manifest(rule));
@@ -229,7 +232,10 @@ fn order(manifest: &Manifest) -> Result<(), Broken> {
             if entry.kind == Kind::Config && entry.size > MAX_CONFIG {
                 return broken("is larger than a configuration file may be");
             }
-            if entry.kind == Kind::Config && entry.path.as_str() != "config.toml" && manifest.kind != BundleKind::Snapshot {
+            if entry.kind == Kind::Config
+                && entry.path.as_str() != "config.toml"
+                && manifest.kind != BundleKind::Snapshot
+            {
                 return broken("is a mirror's own configuration, which only a snapshot has");
             }
             if entry.kind == Kind::Index && entry.size > MAX_INDEX {

@@ -121,7 +121,8 @@ fn import(
     let imported = guard.import(bundle, &options, context.report.as_ref())?;
     drop(guard);
     let restored = server_config::restore(config, &imported.config, context.report.as_ref());
-    restored.map_err(|error| Failure::from(error).doing("the mirror is whole, but the configuration was not restored"))?;
+    restored
+        .map_err(|error| Failure::from(error).doing("the mirror is whole, but the configuration was not restored"))?;
     Ok(imported)
 }
 

@@ -4,9 +4,12 @@
 //! as new is known, with the crates of that history alone, as if its newest bundle had been imported; then its own,
 //! which names all that it brought and makes nothing current.
 
+use super::forgotten;
 use super::head::{Counts, Head, LineageHead};
 use super::import::ImportOptions;
+use super::layout::Layout;
 use super::ledger::{self, Record};
+use super::store::Error;
 use crate::bundle::format::{BundleKind, Carried, CrateRecord, Input, Lineage, Manifest};
 
 /// What is to be written when everything else is in place.
@@ -15,6 +18,33 @@ pub(super) struct Commit {
     pub(super) head: Head,
     /// New records with their names, in the order in which they are to appear.
     pub(super) records: Vec<(String, Record)>,
+}
+
+/// A bundle's own record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Own {
+    /// It is there.
+    There,
+    /// It is there under this name, and says nothing any more; the bundle is what it was of.
+    Rotten(String),
+    /// There is none.
+    Missing,
+}
+
+/// Whether the bundle is on record among `names`. A record that does not count any more, because its lineage was let
+/// go, is as good as none.
+pub(super) fn own(layout: &Layout, names: &[String], manifest: &Manifest) -> Result<Own, Error> {
+    let notes = forgotten::notes(layout)?;
+    let recorded = ledger::name_of(names, &manifest.id).filter(|name| {
+        let number = ledger::sequence_of(name).unwrap_or(0);
+        !forgotten::covers(&notes, number, &manifest.lineage.id)
+    });
+    let Some(name) = recorded else {
+        return Ok(Own::Missing);
+    };
+    let record = ledger::read(layout, name)?;
+    let is_sound = record.is_some_and(|record| record.manifest.id == manifest.id);
+    Ok(if is_sound { Own::There } else { Own::Rotten(name.to_owned()) })
 }
 
 /// The histories of a snapshot of which `head` knows no bundle that is as new; what no history claims counts as one.
@@ -96,12 +126,12 @@ impl Feed<'_> {
     }
 }
 
-/// The records of a bundle whose own is among those called `names` if it is `on_record`, and the head after them.
+/// The records of a bundle of which `own` is known, beside those called `names`, and the head after them.
 pub(super) fn prepare(
     head: Head,
     counts: Counts,
     manifest: Manifest,
-    on_record: bool,
+    own: &Own,
     names: &[String],
     options: &ImportOptions,
 ) -> Commit {
@@ -119,8 +149,11 @@ pub(super) fn prepare(
         names.push(name.clone());
         records.push((name, Record { imported: imported.clone(), file, head: head.clone(), manifest }));
     }
-    if !on_record {
-        let name = ledger::next_name(&names, &manifest.id);
+    if *own != Own::There || !records.is_empty() {
+        let name = match own {
+            Own::Rotten(name) => name.clone(),
+            Own::There | Own::Missing => ledger::next_name(&names, &manifest.id),
+        };
         let lineage = LineageHead {
             id: manifest.lineage.id.clone(),
             sequence: manifest.lineage.sequence,
@@ -132,6 +165,10 @@ pub(super) fn prepare(
             BundleKind::Snapshot => head.recorded(&imported),
             BundleKind::Full | BundleKind::Delta => head.after(&imported, lineage),
         };
+        if matches!(own, Own::Rotten(_)) {
+            // It was counted before.
+            head.imports = names.len() as u64;
+        }
         let manifest = Manifest { blocks: Vec::new(), ..manifest };
         records.push((name, Record { imported, file: options.file_name.clone(), head: head.clone(), manifest }));
     }

@@ -18,8 +18,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::commit;
-use super::forgotten;
+use super::commit::{self, Own};
 use super::head::{Counts, Head};
 use super::ledger;
 use super::link::{self, LinkState};
@@ -179,7 +178,7 @@ pub struct Problems(pub Vec<String>);
 const NAMED: usize = 20;
 
 impl Problems {
-    fn of<T: ToString>(all: &[T]) -> Problems {
+    pub(super) fn of<T: ToString>(all: &[T]) -> Problems {
         let mut lines: Vec<String> = all.iter().take(NAMED).map(ToString::to_string).collect();
         if all.len() > NAMED {
             lines.push(format!("and {} more", all.len() - NAMED));
@@ -217,10 +216,7 @@ impl AddGuard {
         checkpoint("import:staged");
 
         let records = ledger::names(&self.layout)?;
-        // A record that does not count any more, because its lineage was let go, is as good as none.
-        let notes = forgotten::notes(&self.layout)?;
-        let on_record = ledger::number_of(&records, &streamed.manifest.id)
-            .is_some_and(|number| !forgotten::covers(&notes, number, &streamed.manifest.lineage.id));
+        let own = commit::own(&self.layout, &records, &streamed.manifest)?;
         let known = if staging.torn { None } else { Head::read_file(&self.layout)? };
         let counts = match &known {
             Some(head) if !received.brings_back() => head.counts,
@@ -251,14 +247,17 @@ impl AddGuard {
             Some(head) => head.clone(),
             None => ledger::newest_head(&self.layout)?.unwrap_or_default(),
         };
-        let on_record = on_record && commit::news(&head, &streamed.manifest).is_empty();
+        let on_record = own == Own::There && commit::news(&head, &streamed.manifest).is_empty();
         imported.already = on_record && steps.iter().all(|step| step.moves.is_empty());
         if !imported.already || known.is_none() {
-            let commit = commit::prepare(head, imported.counts, streamed.manifest, on_record, &records, options);
+            if let Own::Rotten(name) = &own {
+                received.notes.push(format!("the record `{name}` was damaged, and is written anew"));
+            }
+            let commit = commit::prepare(head, imported.counts, streamed.manifest, &own, &records, options);
             let mut moves = Vec::new();
             for (name, record) in &commit.records {
                 let staged = staging.write(&record.render())?;
-                moves.push(Move { staged, place: name.as_str().into(), replaces: false });
+                moves.push(Move { staged, place: name.as_str().into(), replaces: records.contains(name) });
             }
             let head = commit.head;
             if !moves.is_empty() {
