@@ -33,5 +33,6 @@ mod failures;
 mod serve_http;
 mod serve_busy;
 mod serve;
+mod snapshot;
 mod watch;
 mod setup;
