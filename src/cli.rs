@@ -134,7 +134,7 @@ pub enum Verb {
     #[command(after_help = EXIT_CODES)]
     Gc(cmd::gc::Args),
     /// Copy a mirror's crates out, as a folder that cargo builds from
-    #[command(after_help = EXIT_CODES)]
+    #[command(after_help = EXIT_CODES, disable_help_subcommand = true)]
     Export(cmd::export::Args),
     /// Print or write cargo's configuration for a mirror
     #[command(after_help = EXIT_CODES)]
