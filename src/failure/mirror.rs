@@ -90,9 +90,6 @@ impl From<import::Error> for Failure {
                 };
                 Failure::new(Class::Integrity, error).hint(hint)
             }
-            E::Snapshot { .. } => {
-                Failure::new(Class::Input, error).hint("import the bundles that the snapshot was made from")
-            }
             E::Time { .. } => Failure::new(Class::Integrity, error),
             E::NoSpace { .. } => {
                 Failure::new(Class::Disk, error).hint("free some space on that disk and run the same command again")
@@ -112,8 +109,9 @@ impl From<gc::Error> for Failure {
             E::Lock(error) => error.into(),
             E::Layout(error) => error.into(),
             E::Store(error) => error.into(),
-            E::Record { .. } => Failure::new(Class::Integrity, error).hint(
-                "check the disk; restore that file from a copy of the mirror, or import all bundles into a new one",
+            E::Record { .. } | E::LostRecord { .. } => Failure::new(Class::Integrity, error).hint(
+                "import the bundle that it is of once more, or restore that file from a copy of the mirror; where neither can be had, \
+                 `cargo frostmirror verify --mirror DIR --rebuild-state` keeps everything that was on record",
             ),
             E::NoLineage { .. } | E::Ambiguous { .. } => Failure::new(Class::Input, error).hint(
                 "`cargo frostmirror gc --dry-run` shows every lineage; give its id, or at least its first 4 digits",
