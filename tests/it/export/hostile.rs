@@ -1,6 +1,7 @@
 //! Crates that upstream published and nobody should unpack: each is refused, and nothing of it is left.
 
 use std::fs;
+use std::io::{self, Read};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -30,7 +31,11 @@ fn evil(manifest: Option<&str>, entries: &[(EntryType, &str, &str)]) -> Packed {
         header.set_cksum();
         tar.append(&header, content.as_bytes()).unwrap();
     }
-    let bytes = tar.into_inner().unwrap().finish().unwrap();
+    packed(tar.into_inner().unwrap().finish().unwrap())
+}
+
+/// `evil 1.0.0` of these bytes.
+fn packed(bytes: Vec<u8>) -> Packed {
     let cksum = hex(&Sha256::digest(&bytes));
     let line = Crate::new("evil", "1.0.0").cksum(&cksum).pack().line;
     Packed { bytes, cksum, line, ..Crate::new("evil", "1.0.0").pack() }
@@ -76,12 +81,14 @@ fn manifests_that_would_fool_cargo() {
 
 #[test]
 fn what_is_no_archive_and_what_is_a_bomb() {
-    let bytes = b"not gzip at all".to_vec();
-    let cksum = hex(&Sha256::digest(&bytes));
-    let line = Crate::new("evil", "1.0.0").cksum(&cksum).pack().line;
-    refused(Packed { bytes, cksum, line, ..Crate::new("evil", "1.0.0").pack() }, "archive cannot be read");
-    let zeros = "\0".repeat(600 << 20);
-    let bomb = evil(Some(MANIFEST), &[(EntryType::Regular, "evil-1.0.0/zeros", &zeros)]);
+    refused(packed(b"not gzip at all".to_vec()), "archive cannot be read");
+    let size = 600 << 20;
+    let mut tar = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
+    let mut header = tar::Header::new_gnu();
+    header.set_size(size);
+    header.set_mode(0o644);
+    tar.append_data(&mut header, "evil-1.0.0/zeros", io::repeat(0).take(size)).unwrap();
+    let bomb = packed(tar.into_inner().unwrap().finish().unwrap());
     assert!(bomb.bytes.len() < 16 << 20);
     refused(bomb, "unpacks to more than 536870912 bytes");
 }
