@@ -25,6 +25,7 @@ mod audit;
 mod closure;
 mod crash;
 mod gc;
+mod export;
 mod journey;
 mod delta;
 mod upstream_faults;
