@@ -31,6 +31,7 @@ pub mod export;
 mod commit;
 pub mod head;
 pub mod held;
+mod holdings;
 pub mod import;
 pub mod incoming;
 pub mod index;

@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use clap::Subcommand;
 use jiff::Timestamp;
+use tokio::sync::oneshot;
 
 use super::Context;
-use crate::failure::{EXIT_CODES, Failure};
+use crate::failure::{Class, EXIT_CODES, Failure};
 use crate::mirror::layout::Layout;
 use crate::mirror::lock::{Holder, ReadGuard, lock_for_reading};
 
 mod folder;
+mod snapshot;
 
 /// Words of `export`.
 #[derive(Debug, clap::Args)]
@@ -24,6 +26,16 @@ pub struct Args {
 /// What to export.
 #[derive(Debug, Subcommand)]
 pub enum Form {
+    /// The whole mirror with its configuration as one .pkg, to be imported elsewhere
+    ///
+    /// The whole mirror as one .pkg: its crates and index, the histories that feed it, and the frostmirror.toml and
+    /// depends.toml of its server. `import` makes the same mirror of it.
+    ///
+    /// Every file is hashed while it is packed; a rotten or missing one stops the export by name. Of frostmirror.toml the
+    /// keys that belong to this host stay behind (address, certificate, tokens), as do user names and passwords in
+    /// addresses. Crates that wait for their removal stay behind too.
+    #[command(after_help = EXIT_CODES)]
+    Snapshot(snapshot::Args),
     /// The .crate files and the index, for cargo's `local-registry`
     ///
     /// The .crate files and the index, in the layout of cargo's `local-registry`: DIR/NAME-VERSION.crate and DIR/index/.
@@ -72,6 +84,7 @@ pub struct Source {
 /// Runs the verb.
 pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     match &args.form {
+        Form::Snapshot(args) => snapshot::run(args, context),
         Form::LocalRegistry(args) => folder::run(args, folder::Kind::LocalRegistry, context),
         Form::Vendor(args) => folder::run(args, folder::Kind::Vendor, context),
     }
@@ -88,4 +101,30 @@ impl Source {
         let timeout = Duration::from_secs(self.lock_timeout);
         Ok(lock_for_reading(layout, timeout, &me, context.report.as_ref())?)
     }
+}
+
+/// Does `work` on a thread of its own, while this one waits for signals. One that is told to stop is waited for: it
+/// removes what it has begun.
+fn stoppable<T: Send, E: Into<Failure> + Send>(
+    context: &Context,
+    work: impl FnOnce() -> Result<T, E> + Send,
+) -> Result<T, Failure> {
+    let (done, result) = oneshot::channel();
+    std::thread::scope(|scope| {
+        let waiting = async {
+            scope.spawn(move || {
+                // Nobody listens any more when it was told to stop.
+                let _unheard = done.send(work()).is_err();
+            });
+            match result.await {
+                Ok(result) => result.map_err(Into::into),
+                Err(_) => Err(Failure::new(Class::Bug, "the thread that exports ended without a word")),
+            }
+        };
+        context.interruptible(waiting)
+    })
+    .map_err(|failure| match failure.class {
+        Class::Interrupted => failure.hint("nothing is left of it; run the same command again"),
+        _ => failure,
+    })
 }

@@ -1,7 +1,7 @@
 //! Errors of `mirror`: class and hint.
 
 use super::{Class, Failure, hint_of_io};
-use crate::mirror::{audit, export, gc, import, layout, lock, status, store};
+use crate::mirror::{audit, export, gc, import, layout, lock, snapshot, status, store};
 
 impl From<store::Error> for Failure {
     fn from(error: store::Error) -> Failure {
@@ -120,6 +120,25 @@ impl From<gc::Error> for Failure {
     }
 }
 
+impl From<snapshot::Error> for Failure {
+    fn from(error: snapshot::Error) -> Failure {
+        use snapshot::Error as E;
+        match error {
+            E::Ledger(error) => error.into(),
+            E::Store(error) => error.into(),
+            E::Damaged { .. } | E::Rotten { .. } => Failure::new(Class::Integrity, error).hint(FIND_DAMAGE),
+            E::Empty { .. } => Failure::new(Class::Input, error).hint("import a bundle first, or check the path"),
+            E::Pack(error) => error.into(),
+            E::Read(_) | E::Unsound { .. } => {
+                Failure::new(Class::Integrity, error).hint("check the disk, and run the same command again")
+            }
+        }
+    }
+}
+
+/// What finds out how far damage goes.
+const FIND_DAMAGE: &str = "`cargo frostmirror verify --mirror DIR --repair-list FILE` finds everything that is wrong, and lists what must be fetched again";
+
 impl From<export::Error> for Failure {
     fn from(error: export::Error) -> Failure {
         use export::Error as E;
@@ -132,9 +151,7 @@ impl From<export::Error> for Failure {
                 };
                 Failure::new(Class::Input, error).hint(hint)
             }
-            E::Rotten { .. } => Failure::new(Class::Integrity, error).hint(
-                "`cargo frostmirror verify --mirror DIR --repair-list FILE` finds everything that is wrong, and lists what must be fetched again",
-            ),
+            E::Rotten { .. } | E::Damaged { .. } => Failure::new(Class::Integrity, error).hint(FIND_DAMAGE),
             E::Refused { .. } => Failure::new(Class::Integrity, error).hint(
                 "the file is what upstream published, so that fetching it again is of no use; `export local-registry` takes crates as they are",
             ),

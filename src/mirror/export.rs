@@ -2,7 +2,6 @@
 //!
 //! | file | what it knows |
 //! |---|---|
-//! | `holdings` | which crates the index names, each line held against its record |
 //! | `target` | the folder: built beside its place, and placed when it is whole |
 //! | `local_registry` | `.crate` files and index, for cargo's `local-registry` |
 //! | `vendor` | crates unpacked, for cargo's `directory` |
@@ -17,15 +16,16 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use super::holdings::{Holding, Holdings};
+use super::import::Problems;
+use super::layout::Layout;
 use super::lock::ReadGuard;
 use super::store;
-use crate::crate_id::CrateId;
+use crate::crate_id::{CrateId, CrateName};
 use crate::digest::{BUFFER, Sha256};
 use crate::durable::checkpoint;
 use crate::event::{Event, Phase, Sink};
-use holdings::Held;
 
-mod holdings;
 mod local_registry;
 mod target;
 pub mod unpack;
@@ -62,6 +62,13 @@ pub enum Error {
         folder: PathBuf,
         /// What is in the way.
         why: Obstacle,
+    },
+    /// Index, records and files of the mirror do not agree.
+    #[error("the mirror is damaged")]
+    Damaged {
+        /// Everything that is wrong.
+        #[source]
+        problems: Problems,
     },
     /// Something in the mirror is not what is on record of it.
     #[error("`{path}` {fault}")]
@@ -142,14 +149,30 @@ impl ReadGuard {
     }
 }
 
+/// What the index lists, each file of it handed on; a mirror in which something does not agree is refused.
+fn holdings(
+    layout: &Layout,
+    sink: &dyn Sink,
+    each: &mut dyn FnMut(&CrateName, &str) -> Result<(), Error>,
+) -> Result<Holdings, Error> {
+    let holdings = Holdings::read(layout, &mut |name, _, text| {
+        go_on(sink)?;
+        each(name, text)
+    })?;
+    match holdings.problems.as_slice() {
+        [] => Ok(holdings),
+        problems => Err(Error::Damaged { problems: Problems::of(problems) }),
+    }
+}
+
 /// The bytes of a crate are not those on record.
-fn rotten(held: &Held, actual: Sha256) -> Error {
+fn rotten(held: &Holding, actual: Sha256) -> Error {
     let path = held.id.crate_path().to_string();
     Error::Rotten { path, fault: format!("has SHA-256 {actual}, and the one on record is {}", held.cksum) }
 }
 
 /// A crate's file is not there, or is no file.
-fn missing(held: &Held) -> Error {
+fn missing(held: &Holding) -> Error {
     Error::Rotten { path: held.id.crate_path().to_string(), fault: "is missing; the index names it".to_owned() }
 }
 
@@ -165,9 +188,9 @@ fn go_on(sink: &dyn Sink) -> Result<(), Error> {
 /// Does `work`, which gives bytes, for every crate on several threads, each with a buffer of its own. After a failure
 /// nothing new is begun; the first crate in order that failed is told.
 fn for_each(
-    crates: &[Held],
+    crates: &[&Holding],
     sink: &dyn Sink,
-    work: &(dyn Fn(&Held, &mut [u8]) -> Result<u64, Error> + Sync),
+    work: &(dyn Fn(&Holding, &mut [u8]) -> Result<u64, Error> + Sync),
 ) -> Result<u64, Error> {
     sink.event(Event::Begin { phase: Phase::Exporting, items: crates.len() as u64, bytes: 0 });
     let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));

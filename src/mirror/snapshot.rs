@@ -11,12 +11,13 @@
 //! Nothing changes meanwhile: the export holds the lock of those who copy out.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
 use super::gc;
 use super::head::each_file;
+use super::holdings::{Holding, Holdings};
 use super::import::Problems;
 use super::layout::Layout;
 use super::lock::ReadGuard;
@@ -26,17 +27,15 @@ use crate::artifact::{Artifact, Bytes, Kind};
 use crate::bundle::format::{BundleKind, Carried, CrateRecord, CrateState, Input, Lineage, Manifest, short_id};
 use crate::bundle::pack::{self, Plan, whole_seconds};
 use crate::bundle::{open, verify};
-use crate::crate_id::CrateId;
+use crate::crate_id::{CrateId, CrateName};
 use crate::digest::Sha256;
 use crate::durable::{self, checkpoint};
-use crate::event::{self, Sink};
+use crate::event::Sink;
 use crate::safe_path::SafePath;
 use crate::server_config::Brought;
 use histories::Told;
-use listed::Held;
 
 mod histories;
-mod listed;
 
 /// Every checkpoint of an export, in the order in which it passes them.
 pub const CHECKPOINTS: &[&str] = &["snapshot:locked", "snapshot:read", "snapshot:written", "snapshot:published"];
@@ -91,12 +90,12 @@ pub enum Error {
         /// The mirror.
         root: PathBuf,
     },
-    /// A crate's file no longer has the digest that its index line states.
-    #[error("`{}` has rotted: its SHA-256 is {actual}, the index has {expected}; nothing was written", file.display())]
+    /// A file no longer has its digest.
+    #[error("`{}` has SHA-256 {actual}, and the one on record is {expected}; nothing was written", file.display())]
     Rotten {
         /// The file.
         file: PathBuf,
-        /// What the index line states.
+        /// What is on record.
         expected: Sha256,
         /// What it has.
         actual: Sha256,
@@ -150,13 +149,26 @@ fn of_pack(error: pack::Error) -> Error {
 
 /// What is to be packed, and how many files stay behind.
 fn plan(layout: &Layout, config: Vec<Brought>, now: Timestamp) -> Result<(Plan, u64), Error> {
-    let held = Held::read(layout)?;
+    let mut files = Vec::new();
+    let holdings = Holdings::read::<store::Error>(layout, &mut |name, path, text| {
+        files.push(index_file(name, path, text));
+        Ok(())
+    })?;
+    if !holdings.problems.is_empty() {
+        return Err(Error::Damaged { root: layout.root().to_owned(), problems: Problems::of(&holdings.problems) });
+    }
+    if holdings.crates.is_empty() {
+        return Err(Error::Empty { root: layout.root().to_owned() });
+    }
     let told = Told::read(layout)?;
-    let left_behind = left_behind(layout, &held)?;
+    let left_behind = left_behind(layout, &holdings)?;
+    files.extend(holdings.held().map(|one| crate_file(layout, one)));
+    files.extend(config.into_iter().map(|file| text_file(file.name, file.text.into_bytes(), Kind::Config)));
 
-    let newest_read = held.crates.values().map(|one| one.read).max().unwrap_or(now);
+    let newest_read = holdings.crates.iter().map(|one| one.read).max().unwrap_or(now);
     let mut table: BTreeMap<&CrateId, CrateRecord> = BTreeMap::new();
-    for (id, one) in &held.crates {
+    for one in &holdings.crates {
+        let id = &one.id;
         let known = told.crates.get(id);
         table.insert(
             id,
@@ -194,9 +206,7 @@ fn plan(layout: &Layout, config: Vec<Brought>, now: Timestamp) -> Result<(Plan, 
         crates: at(&feed.crates),
     });
     let carried = carried.collect();
-    let lineage = unclaimed(&held, &told, &at);
-    let mut files = held.files;
-    files.extend(config.into_iter().map(|file| text_file(file.name, file.text.into_bytes(), Kind::Config)));
+    let lineage = unclaimed(&holdings, &told, &at);
     let plan = Plan {
         created: now,
         kind: BundleKind::Snapshot,
@@ -213,13 +223,14 @@ fn plan(layout: &Layout, config: Vec<Brought>, now: Timestamp) -> Result<(Plan, 
 }
 
 /// What the mirror holds and no history claims, as a lineage.
-fn unclaimed(held: &Held, told: &Told, at: &dyn Fn(&BTreeSet<CrateId>) -> Vec<u32>) -> Lineage {
-    let strangers = held.crates.keys().filter(|id| !told.crates.contains_key(*id)).cloned();
+fn unclaimed(holdings: &Holdings, told: &Told, at: &dyn Fn(&BTreeSet<CrateId>) -> Vec<u32>) -> Lineage {
+    let held: BTreeMap<&CrateId, Sha256> = holdings.crates.iter().map(|one| (&one.id, one.cksum)).collect();
+    let strangers = held.keys().copied().filter(|id| !told.crates.contains_key(*id)).cloned();
     let rebuilt = told.feeds.iter().filter(|feed| feed.id == REBUILT).flat_map(|feed| feed.crates.iter().cloned());
     let crates: BTreeSet<CrateId> = strangers.chain(rebuilt).collect();
     let mut text = String::new();
     for id in &crates {
-        let digest = held.crates.get(id).map(|one| one.cksum.to_string()).unwrap_or_default();
+        let digest = held.get(id).map(Sha256::to_string).unwrap_or_default();
         text.push_str(&format!("{id} {digest}\n"));
     }
     let input = Input { name: "held by no history".to_owned(), roots: Vec::new(), crates: at(&crates) };
@@ -228,14 +239,27 @@ fn unclaimed(held: &Held, told: &Told, at: &dyn Fn(&BTreeSet<CrateId>) -> Vec<u3
 }
 
 /// How many files in crates/ the index does not name.
-fn left_behind(layout: &Layout, held: &Held) -> Result<u64, store::Error> {
+fn left_behind(layout: &Layout, holdings: &Holdings) -> Result<u64, store::Error> {
     let mut files = 0u64;
     each_file(&layout.crates(), 0, &mut |path| {
         files += u64::from(path.extension().is_some_and(|end| end == "crate"));
         Ok(())
     })?;
-    let taken = held.crates.values().filter(|one| one.size.is_some()).count() as u64;
-    Ok(files.saturating_sub(taken))
+    Ok(files.saturating_sub(holdings.held().count() as u64))
+}
+
+fn crate_file(layout: &Layout, one: &Holding) -> (Artifact, Bytes) {
+    let (path, size) = (one.id.crate_path(), one.size.unwrap_or(0));
+    (Artifact { path, size, sha256: one.cksum, kind: Kind::Crate }, Bytes::File(layout.crate_file(&one.id)))
+}
+
+/// An index file that goes along, read again from disk while it is packed, or as lines where it is not in their form.
+fn index_file(name: &CrateName, file: &Path, text: &str) -> (Artifact, Bytes) {
+    let lines: String = text.lines().filter(|line| !line.is_empty()).flat_map(|line| [line, "\n"]).collect();
+    let path = entry_path(&format!("index/{}", name.index_path()));
+    let artifact = Artifact { path, size: lines.len() as u64, sha256: Sha256::of(lines.as_bytes()), kind: Kind::Index };
+    let bytes = if lines == text { Bytes::File(file.to_owned()) } else { Bytes::Memory(lines.into_bytes()) };
+    (artifact, bytes)
 }
 
 fn entry_path(path: &str) -> SafePath {
@@ -245,12 +269,4 @@ fn entry_path(path: &str) -> SafePath {
 fn text_file(path: &str, bytes: Vec<u8>, kind: Kind) -> (Artifact, Bytes) {
     let artifact = Artifact { path: entry_path(path), size: bytes.len() as u64, sha256: Sha256::of(&bytes), kind };
     (artifact, Bytes::Memory(bytes))
-}
-
-impl Exported {
-    /// The snapshot in one line, for a person.
-    pub fn told(&self) -> String {
-        let count = event::crates(self.manifest.count(Kind::Crate) as u64);
-        format!("{count} ({}), {} histories", event::size(self.size), self.manifest.carried.len())
-    }
 }

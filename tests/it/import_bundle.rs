@@ -61,11 +61,6 @@ impl Make {
         self
     }
 
-    pub fn kind(mut self, kind: BundleKind) -> Make {
-        self.kind = kind;
-        self
-    }
-
     pub fn parent(mut self, file: &str) -> Make {
         self.kind = BundleKind::Delta;
         self.parent = Some(Parent { id: "0123456789abcdef0123456789abcdef".to_owned(), file: file.to_owned() });

@@ -1,14 +1,13 @@
 //! `export local-registry` and `export vendor`: a folder that cargo builds from, and the configuration that uses it.
 
 use serde_json::json;
-use tokio::sync::oneshot;
 
 use super::FolderArgs;
 use crate::client_config;
 use crate::cmd::Context;
 use crate::event::{self, Sink};
-use crate::failure::{Class, Failure};
-use crate::mirror::export::{Error, Exported};
+use crate::failure::Failure;
+use crate::mirror::export::Exported;
 use crate::mirror::lock::ReadGuard;
 
 /// Which folder.
@@ -48,33 +47,10 @@ pub(super) fn run(args: &FolderArgs, kind: Kind, context: &Context) -> Result<()
         Kind::LocalRegistry => guard.export_local_registry(&folder, sink),
         Kind::Vendor => guard.export_vendor(&folder, sink),
     };
-    let exported = stoppable(context, || work(&guard)).map_err(|failure| failure.doing(doing()))?;
+    let exported = super::stoppable(context, || work(&guard)).map_err(|failure| failure.doing(doing()))?;
     drop(guard);
     tell(kind, &exported, context);
     Ok(())
-}
-
-/// Does `work` on a thread of its own, while this one waits for signals. One that is told to stop is waited for: it
-/// removes what it has begun.
-fn stoppable(context: &Context, work: impl FnOnce() -> Result<Exported, Error> + Send) -> Result<Exported, Failure> {
-    let (done, result) = oneshot::channel();
-    std::thread::scope(|scope| {
-        let waiting = async {
-            scope.spawn(move || {
-                // Nobody listens any more when it was told to stop.
-                let _unheard = done.send(work()).is_err();
-            });
-            match result.await {
-                Ok(result) => result.map_err(Failure::from),
-                Err(_) => Err(Failure::new(Class::Bug, "the thread that exports ended without a word")),
-            }
-        };
-        context.interruptible(waiting)
-    })
-    .map_err(|failure| match failure.class {
-        Class::Interrupted => failure.hint("nothing is left of it; run the same command again"),
-        _ => failure,
-    })
 }
 
 fn tell(kind: Kind, exported: &Exported, context: &Context) {

@@ -10,12 +10,12 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::holdings::{Held, Holdings};
 use super::target::Target;
-use super::{Error, Exported, for_each, go_on, missing, rotten, written};
+use super::{Error, Exported, for_each, go_on, holdings, missing, rotten, written};
 use crate::digest::Hasher;
 use crate::durable::checkpoint;
 use crate::event::Sink;
+use crate::mirror::holdings::Holding;
 use crate::mirror::layout::Layout;
 use crate::mirror::store::failed;
 
@@ -25,15 +25,15 @@ pub(super) fn export(layout: &Layout, folder: &Path, sink: &dyn Sink) -> Result<
     let index = target.path().join("index");
     // Cargo wants the folder, though nothing may be in it.
     fs::create_dir(&index).map_err(written(&index))?;
-    let holdings = Holdings::read(layout, sink, &mut |place, text| {
-        let path = index.join(place);
+    let holdings = holdings(layout, sink, &mut |name, text| {
+        let path = index.join(name.index_path());
         let made = path.parent().map_or(Ok(()), fs::create_dir_all);
         made.and_then(|()| fs::write(&path, text)).map_err(written(&path))
     })?;
     checkpoint("export:read");
     let linked = AtomicU64::new(0);
     let no_links: Mutex<Option<String>> = Mutex::default();
-    let bytes = for_each(&holdings.crates, sink, &|held, buffer| {
+    let bytes = for_each(&holdings.held().collect::<Vec<_>>(), sink, &|held, buffer| {
         let (from, to) = (layout.crate_file(&held.id), target.path().join(held.id.file_name()));
         match link(&from, &to) {
             Ok(()) => {
@@ -50,9 +50,9 @@ pub(super) fn export(layout: &Layout, folder: &Path, sink: &dyn Sink) -> Result<
     })?;
     Ok(Exported {
         folder: target.place(sink)?,
-        crates: holdings.crates.len() as u64,
+        crates: holdings.held().count() as u64,
         bytes,
-        index_only: holdings.index_only,
+        index_only: (holdings.crates.len() - holdings.held().count()) as u64,
         linked: linked.into_inner(),
         no_links: no_links.into_inner().unwrap_or_else(PoisonError::into_inner),
     })
@@ -67,7 +67,7 @@ fn link(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 /// Hashes the crate's file, and copies it on the way if it is not linked.
-fn checked(held: &Held, from: &Path, to: Option<&Path>, buffer: &mut [u8], sink: &dyn Sink) -> Result<u64, Error> {
+fn checked(held: &Holding, from: &Path, to: Option<&Path>, buffer: &mut [u8], sink: &dyn Sink) -> Result<u64, Error> {
     let mut file = match File::open(from) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(missing(held)),
         file => file.map_err(failed("read", from))?,

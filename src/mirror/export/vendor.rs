@@ -10,14 +10,14 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::holdings::{Held, Holdings};
 use super::target::Target;
 use super::unpack::{self, Refused};
-use super::{Error, Exported, for_each, go_on, missing, rotten, written};
+use super::{Error, Exported, for_each, go_on, holdings, missing, rotten, written};
 use crate::crate_id::Version;
 use crate::digest::{HashingReader, Sha256};
 use crate::durable::checkpoint;
 use crate::event::Sink;
+use crate::mirror::holdings::Holding;
 use crate::mirror::layout::Layout;
 use crate::mirror::store::failed;
 
@@ -27,18 +27,18 @@ const MAX_MANIFEST: u64 = 4 * 1024 * 1024;
 /// See [`ReadGuard::export_vendor`](crate::mirror::lock::ReadGuard::export_vendor).
 pub(super) fn export(layout: &Layout, folder: &Path, sink: &dyn Sink) -> Result<Exported, Error> {
     let target = Target::begin(folder, layout)?;
-    let holdings = Holdings::read(layout, sink, &mut |_, _| Ok(()))?;
+    let holdings = holdings(layout, sink, &mut |_, _| Ok(()))?;
     checkpoint("export:read");
-    let bytes = for_each(&holdings.crates, sink, &|held, buffer| {
+    let bytes = for_each(&holdings.held().collect::<Vec<_>>(), sink, &|held, buffer| {
         let root = target.path().join(format!("{}-{}", held.id.name, held.id.version));
         fs::create_dir(&root).map_err(written(&root))?;
         one(layout, held, &root, buffer, sink)
     })?;
     Ok(Exported {
         folder: target.place(sink)?,
-        crates: holdings.crates.len() as u64,
+        crates: holdings.held().count() as u64,
         bytes,
-        index_only: holdings.index_only,
+        index_only: (holdings.crates.len() - holdings.held().count()) as u64,
         linked: 0,
         no_links: None,
     })
@@ -53,7 +53,7 @@ struct Checksums<'a> {
 }
 
 /// Unpacks one crate into `root`, hashing its file on the way; bytes of what was unpacked.
-fn one(layout: &Layout, held: &Held, root: &Path, buffer: &mut [u8], sink: &dyn Sink) -> Result<u64, Error> {
+fn one(layout: &Layout, held: &Holding, root: &Path, buffer: &mut [u8], sink: &dyn Sink) -> Result<u64, Error> {
     let path = layout.crate_file(&held.id);
     let file = match File::open(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(missing(held)),
@@ -93,7 +93,7 @@ fn one(layout: &Layout, held: &Held, root: &Path, buffer: &mut [u8], sink: &dyn 
 }
 
 /// Whether cargo will take the crate for the one that it is.
-fn check_manifest(held: &Held, root: &Path) -> Result<(), Refused> {
+fn check_manifest(held: &Holding, root: &Path) -> Result<(), Refused> {
     #[derive(Deserialize)]
     struct CargoToml {
         // The oldest crates call it so.

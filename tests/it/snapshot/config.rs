@@ -11,7 +11,10 @@ fn words(sandbox: &Sandbox) -> PathBuf {
     sandbox.write("config/frostmirror.toml", OURS);
     sandbox.write("config/depends.toml", DEPENDS);
     let run = sandbox.run(["export", "snapshot", "--mirror", "source", "-o", "out", "--config-dir", "config"]).ok();
-    let run = run.stderr_has("Exported").stderr_has("`admin_token_file`").stderr_has("user name and password in `proxy_index_url`");
+    let run = run
+        .stderr_has("Exported")
+        .stderr_has("`admin_token_file`")
+        .stderr_has("user name and password in `proxy_index_url`");
     assert!(!run.stderr.contains("hunter2") && !run.stdout.contains("hunter2"));
     let path = run.path();
     assert!(path.ends_with(path.file_name().unwrap()) && path.starts_with(sandbox.path("out")));
@@ -28,7 +31,10 @@ fn it_is_restored_with_the_mirror_and_the_hosts_own_keys_stay() {
     // A host that has none.
     sandbox.run(["import", snapshot, "--mirror", "new", "--config-dir", "new-config"]).ok().stderr_has("Restored");
     let text = fs::read_to_string(sandbox.path("new-config/frostmirror.toml")).unwrap();
-    assert_eq!(text, "targets = [\"wasm32-unknown-unknown\"]\nproxy_index_url = \"sparse+https://up.example/index/\"\n");
+    assert_eq!(
+        text,
+        "targets = [\"wasm32-unknown-unknown\"]\nproxy_index_url = \"sparse+https://up.example/index/\"\n"
+    );
     assert_eq!(fs::read_to_string(sandbox.path("new-config/depends.toml")).unwrap(), DEPENDS);
     assert_eq!(view(&sandbox.path("new")), view(&sandbox.path("source")));
     // A host that has its own.

@@ -67,7 +67,12 @@ fn whatever_comes_later_goes_the_same_way_as_at_home() {
         Make::new("c", 1).read(40).ship(json.clone()).write(&folder, "c1.pkg"),
         Make::new("c", 2).read(60).ship(json.clone()).write(&folder, "c2.pkg"),
         // A delta on what only the snapshot brought here.
-        Make::new("a", 3).read(70).parent("a2.pkg").with(json, CrateState::Sent).ship(Crate::new("new", "1.0.0")).write(&folder, "a3.pkg"),
+        Make::new("a", 3)
+            .read(70)
+            .parent("a2.pkg")
+            .with(json, CrateState::Sent)
+            .ship(Crate::new("new", "1.0.0"))
+            .write(&folder, "a3.pkg"),
         folder.join("a1.pkg"),
     ];
     for bundle in &later {
