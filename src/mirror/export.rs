@@ -167,7 +167,7 @@ fn go_on(sink: &dyn Sink) -> Result<(), Error> {
 fn for_each(
     crates: &[Held],
     sink: &dyn Sink,
-    work: &(dyn Fn(&Held, &mut [u8]) -> Result<u64, Error> + Sync),
+    work: impl Fn(&Held, &mut [u8]) -> Result<u64, Error> + Sync,
 ) -> Result<u64, Error> {
     sink.event(Event::Begin { phase: Phase::Exporting, items: crates.len() as u64, bytes: 0 });
     let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
