@@ -190,7 +190,7 @@ fn go_on(sink: &dyn Sink) -> Result<(), Error> {
 fn for_each(
     crates: &[&Holding],
     sink: &dyn Sink,
-    work: &(dyn Fn(&Holding, &mut [u8]) -> Result<u64, Error> + Sync),
+    work: impl Fn(&Holding, &mut [u8]) -> Result<u64, Error> + Sync,
 ) -> Result<u64, Error> {
     sink.event(Event::Begin { phase: Phase::Exporting, items: crates.len() as u64, bytes: 0 });
     let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));

@@ -56,21 +56,24 @@ fn rot(path: &Path) {
     fs::write(path, bytes).unwrap();
 }
 
+/// What happens to a file of the mirror.
+type Damage = fn(&Path);
+
 #[test]
 fn what_is_rotten_or_missing_stops_it_by_name_and_nothing_is_left() {
     let sandbox = Sandbox::new();
     let mirror = mirror(&sandbox);
     let whole = everything(&mirror);
     let clean = beside(&sandbox);
-    let cases: [(&str, &dyn Fn(&Path), &str); 6] = [
-        ("crates/Json-1.1.0.crate", &rot, "has SHA-256"),
-        ("crates/Json-1.0.0.crate", &|path| fs::remove_file(path).unwrap(), "is missing"),
-        ("index/js/on/json", &rot, "index/js/on/json"),
-        ("index/se/rd/serde", &|path| fs::write(path, "").unwrap(), "no line of version 1.0.0+meta.1"),
-        ("index/se/rd/serde", &|path| fs::write(path, [0xff]).unwrap(), "is damaged at line 1"),
+    let cases: [(&str, Damage, &str); 6] = [
+        ("crates/Json-1.1.0.crate", rot, "has SHA-256"),
+        ("crates/Json-1.0.0.crate", |path| fs::remove_file(path).unwrap(), "is missing"),
+        ("index/js/on/json", rot, "index/js/on/json"),
+        ("index/se/rd/serde", |path| fs::write(path, "").unwrap(), "no line of version 1.0.0+meta.1"),
+        ("index/se/rd/serde", |path| fs::write(path, [0xff]).unwrap(), "is damaged at line 1"),
         (
             "index/js/on/json",
-            &|path| fs::write(path, fs::read_to_string(path).unwrap().replace("true", "false")).unwrap(),
+            |path| fs::write(path, fs::read_to_string(path).unwrap().replace("true", "false")).unwrap(),
             "another line of Json 1.1.0 than the one on record",
         ),
     ];

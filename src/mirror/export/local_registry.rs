@@ -33,7 +33,7 @@ pub(super) fn export(layout: &Layout, folder: &Path, sink: &dyn Sink) -> Result<
     checkpoint("export:read");
     let linked = AtomicU64::new(0);
     let no_links: Mutex<Option<String>> = Mutex::default();
-    let bytes = for_each(&holdings.held().collect::<Vec<_>>(), sink, &|held, buffer| {
+    let bytes = for_each(&holdings.held().collect::<Vec<_>>(), sink, |held, buffer| {
         let (from, to) = (layout.crate_file(&held.id), target.path().join(held.id.file_name()));
         match link(&from, &to) {
             Ok(()) => {

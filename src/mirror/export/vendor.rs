@@ -29,7 +29,7 @@ pub(super) fn export(layout: &Layout, folder: &Path, sink: &dyn Sink) -> Result<
     let target = Target::begin(folder, layout)?;
     let holdings = holdings(layout, sink, &mut |_, _| Ok(()))?;
     checkpoint("export:read");
-    let bytes = for_each(&holdings.held().collect::<Vec<_>>(), sink, &|held, buffer| {
+    let bytes = for_each(&holdings.held().collect::<Vec<_>>(), sink, |held, buffer| {
         let root = target.path().join(format!("{}-{}", held.id.name, held.id.version));
         fs::create_dir(&root).map_err(written(&root))?;
         one(layout, held, &root, buffer, sink)

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use frostmirror::event::{Event, Silent, Sink};
 use frostmirror::mirror::export::{CHECKPOINTS, Error};
 use frostmirror::mirror::layout::Layout;
-use frostmirror::mirror::lock::{ReadGuard, lock_for_reading};
+use frostmirror::mirror::lock::lock_for_reading;
 use rustix::process::Signal;
 
 use super::{FORMS, beside, mirror, words};
@@ -64,14 +64,15 @@ fn who_is_told_to_stop_leaves_nothing() {
     let sandbox = Sandbox::new();
     let layout = Layout::new(mirror(&sandbox));
     let guard = lock_for_reading(&layout, Duration::ZERO, &me(), &Silent).unwrap();
-    let forms: [fn(&ReadGuard, &std::path::Path, &dyn Sink) -> Result<_, Error>; 2] = [
-        |guard, path, sink| guard.export_local_registry(path, sink),
-        |guard, path, sink| guard.export_vendor(path, sink),
-    ];
     let clean = beside(&sandbox);
-    for form in forms {
+    let folder = sandbox.path("new/out");
+    let export = |form: &str, sink: &dyn Sink| match form {
+        "vendor" => guard.export_vendor(&folder, sink),
+        _ => guard.export_local_registry(&folder, sink),
+    };
+    for form in FORMS {
         let mut asked = 0;
-        while let Err(error) = form(&guard, &sandbox.path("new/out"), &Until(AtomicUsize::new(asked))) {
+        while let Err(error) = export(form, &Until(AtomicUsize::new(asked))) {
             assert!(matches!(error, Error::Stopped), "{error}");
             assert_eq!(beside(&sandbox), clean, "stopped when asked for the {asked}th time");
             asked += 1;
