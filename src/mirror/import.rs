@@ -468,6 +468,10 @@ fn refuse_bad(problems: &[Problem], conflicts: &[String], options: &ImportOption
 
 /// Whether the file at `path` has this size and digest; the digest is trusted unless `rehash`.
 fn is_held(path: &Path, size: Option<u64>, sha256: &Sha256, rehash: bool) -> io::Result<bool> {
+    // What is read through a link may be outside of the mirror, and is not served then.
+    if path.symlink_metadata().is_ok_and(|there| !there.is_file()) {
+        return Ok(false);
+    }
     let file = match File::open(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound || e.kind() == io::ErrorKind::NotADirectory => return Ok(false),
         file => file?,
