@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
+use super::doubts::doubts;
 use super::forgotten;
 use super::head::{Counts, Head, LineageHead};
 use super::ledger::{self, Record};
@@ -238,6 +239,8 @@ impl AddGuard {
         };
         let on_record = recorded.is_some() && rotten.is_none();
         let known = if staging.torn { None } else { Head::read_file(&self.layout)? };
+        let head = known.as_ref();
+        received.notes.extend(doubts(&self.layout, head, &streamed.manifest, &options.file_name, options.now));
         let counts = match &known {
             Some(head) if !received.brings_back() => head.counts,
             _ => Counts::of_tree(&self.layout)?,
