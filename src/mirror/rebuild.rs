@@ -170,6 +170,11 @@ fn believable_head(books: &Books, copy: Option<Head>) -> (Head, bool) {
         // The newest of the lineage that can still be read.
         lineages.extend(newest.get(lineage.id.as_str()).map(|newest| LineageHead::clone(newest)));
     }
+    // Where the head is lost, the copy that serves instead is the newest record's, and knows of all.
+    if books.head.is_some() {
+        lineages.extend(books.unnamed().cloned());
+        lineages.sort_by(|a, b| a.id.cmp(&b.id));
+    }
     (Head { lineages, ..base }, lost)
 }
 
