@@ -109,7 +109,7 @@ pub fn plan(crates: &[FakeCrate], folder: &Path) -> Plan {
         kind: BundleKind::Full,
         parent: None,
         lineage: lineage(crates.len()),
-            carried: Vec::new(),
+        carried: Vec::new(),
         targets: vec!["x86_64-unknown-linux-gnu".to_owned()],
         toolchains: Vec::new(),
         index_read: time,
