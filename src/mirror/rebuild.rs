@@ -223,7 +223,7 @@ fn rebuilt_record(
     now: Timestamp,
 ) -> Record {
     let now = now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-    let sequence = books.newest().get(REBUILT).map_or(1, |newest| newest.sequence + 1);
+    let sequence = books.newest().get(REBUILT).map_or(1, |newest| newest.sequence.saturating_add(1));
     let input = Input {
         name: "what was on disk when lost records were rebuilt".to_owned(),
         roots: Vec::new(),

@@ -240,3 +240,49 @@ fn an_empty_variable_is_as_good_as_none() {
     run(&["status"]).ok().stdout_has("Crate count: 1");
     run(&["fetch"]).exits(3).stderr_has("nothing to fetch");
 }
+
+#[test]
+fn a_files_name_forges_no_line_of_a_plan_and_steers_no_terminal() {
+    let sandbox = Sandbox::new();
+    let name = "odd\u{1b}[31m\nTo remove: 0 index lines.pkg";
+    Make::new("a", 1).ship(one("a")).write(&sandbox.path(""), name);
+    sandbox.run(["import", name, "--mirror", "mirror"]).ok();
+    let plan = sandbox.run(["gc", "--mirror", "mirror"]).ok().stdout;
+    assert_eq!(plan.matches("\nTo remove: ").count(), 2, "{plan}");
+}
+
+#[test]
+fn a_head_with_any_numbers_stops_no_import() {
+    let sandbox = Sandbox::new();
+    let (desk, mirror) = (sandbox.path(""), sandbox.path("mirror"));
+    import(&mirror, &Make::new("a", 1).ship(one("a")).write(&desk, "one.pkg")).unwrap();
+    let text = fs::read_to_string(mirror.join("manifest.json")).unwrap();
+    let huge = ["crates", "versions", "bytes", "imports"].iter().fold(text, |text, key| {
+        let (before, after) = text.split_once(&format!("\"{key}\": ")).unwrap();
+        let rest = after.trim_start_matches(|digit: char| digit.is_ascii_digit());
+        format!("{before}\"{key}\": {}{rest}", u64::MAX)
+    });
+    fs::write(mirror.join("manifest.json"), huge).unwrap();
+    fs::write(Layout::new(&mirror).ledger().join(format!("{}-x.json", u64::MAX)), "{}").unwrap();
+    Make::new("a", 2).ship(one("a")).ship(one("b")).write(&desk, "two.pkg");
+    sandbox.run(["import", "two.pkg", "--mirror", "mirror"]).ok();
+    sandbox.run(["verify", "--mirror", "mirror"]).exits(4).stdout_has("manifest.json: says ");
+    sandbox.run(["verify", "--mirror", "mirror", "--rebuild-state"]).ok();
+    sandbox.run(["verify", "--mirror", "mirror"]).ok().stdout_has("OK -- 2 crates");
+}
+
+#[test]
+fn when_records_were_rebuilt_is_no_time_of_an_import() {
+    let sandbox = Sandbox::new();
+    let (desk, mirror) = (sandbox.path(""), sandbox.path("mirror"));
+    import(&mirror, &Make::new("a", 1).ship(one("a")).write(&desk, "one.pkg")).unwrap();
+    import(&mirror, &Make::new("a", 2).ship(one("b")).write(&desk, "two.pkg")).unwrap();
+    let layout = Layout::new(&mirror);
+    let newest = ledger::names(&layout).unwrap().pop().unwrap();
+    fs::write(layout.ledger().join(newest), "{").unwrap();
+    let last = || sandbox.run(["status", "--mirror", "mirror"]).ok().stdout.lines().nth(2).map(str::to_owned);
+    let before = last();
+    sandbox.run(["verify", "--mirror", "mirror", "--rebuild-state"]).ok();
+    sandbox.run(["gc", "--mirror", "mirror", "--grace", "0"]).ok();
+    assert_eq!(last(), before);
+}
