@@ -3,6 +3,7 @@
 use frostmirror::bundle::format::CrateState;
 
 use crate::delta::{Near, in_state, manifest};
+use crate::support::upstream::Fault;
 
 const LINES: [(&str, &str); 3] = [("a", "1.0.0"), ("b", "1.0.0"), ("c", "1.0.0")];
 
@@ -58,4 +59,13 @@ fn a_bundle_of_another_history_is_no_base() {
     for base in [other.to_str().unwrap(), &id] {
         near.run(&["--base", base]).exits(3).stderr_has(&id).stderr_has("hint: ");
     }
+}
+
+#[test]
+fn a_wait_is_no_standstill() {
+    let near = Near::new(&LINES);
+    near.needs("depends.toml", &[("a", "1.0.0")]);
+    near.upstream.fault(&near.upstream.download_path("a", "1.0.0"), [Fault::TooMany(2)]);
+    let run = near.run(&[]).ok();
+    run.stderr_has("Retrying in ").stderr_has("HTTP 429").stderr_lacks("error");
 }
