@@ -38,7 +38,8 @@ use super::lock::{self, CollectGuard};
 use super::store;
 use super::store::was_torn;
 use crate::event::Sink;
-use feeds::{Feed, Feeds, Keys};
+use feeds::Keys;
+pub(super) use feeds::{Feed, Feeds};
 use removals::Removals;
 use tree::{CrateFile, Page, Tree};
 

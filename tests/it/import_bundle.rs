@@ -81,6 +81,12 @@ impl Make {
         self
     }
 
+    /// Ships a crate of any bytes.
+    pub fn ship_packed(mut self, packed: Packed) -> Make {
+        self.crates.push((packed, CrateState::Shipped));
+        self
+    }
+
     /// Writes it as `name` into `folder`.
     pub fn write(mut self, folder: &Path, name: &str) -> PathBuf {
         let id = |packed: &Packed| CrateId::parse(&packed.name, &packed.version).unwrap();

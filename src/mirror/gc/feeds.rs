@@ -10,6 +10,7 @@ use std::fs;
 use serde::Deserialize;
 
 use super::Error;
+use crate::bundle::format::BundleKind;
 use crate::crate_id::CrateName;
 use crate::mirror::forgotten::{self, Note};
 use crate::mirror::head::LineageHead;
@@ -19,13 +20,13 @@ use crate::mirror::rebuild::REBUILT;
 use crate::mirror::store::failed;
 
 /// What the ledger says, lineage by lineage.
-pub(super) struct Feeds {
+pub(in crate::mirror) struct Feeds {
     /// Those that count, by id.
-    pub(super) lineages: BTreeMap<String, Feed>,
+    pub(in crate::mirror) lineages: BTreeMap<String, Feed>,
     /// Those that were let go.
     pub(super) notes: Vec<Note>,
     /// The records' names, in the order of import.
-    pub(super) names: Vec<String>,
+    pub(in crate::mirror) names: Vec<String>,
     /// The number of the newest record.
     pub(super) newest: u64,
     /// When the newest import was done.
@@ -33,10 +34,10 @@ pub(super) struct Feeds {
 }
 
 /// A lineage's newest bundle.
-pub(super) struct Feed {
-    pub(super) head: LineageHead,
+pub(in crate::mirror) struct Feed {
+    pub(in crate::mirror) head: LineageHead,
     /// The bundle's file.
-    pub(super) file: String,
+    pub(in crate::mirror) file: String,
     /// When it was imported.
     pub(super) imported: String,
     /// Records of other bundles that may be the newest as well.
@@ -44,6 +45,11 @@ pub(super) struct Feed {
 }
 
 impl Feed {
+    /// The records that say what the lineage needs.
+    pub(in crate::mirror) fn records(&self) -> impl Iterator<Item = &str> {
+        self.also.iter().map(String::as_str).chain([self.head.record.as_str()])
+    }
+
     /// Whether the other bundle is later than this one, beyond doubt: it has the higher number, and was not written
     /// before. A history that was restored from a backup counts some of its numbers twice, and then neither number nor
     /// time tells which bundle is right; a clock that went back does the same. What either needs is kept.
@@ -65,6 +71,7 @@ struct Summary {
 struct SummaryManifest {
     id: String,
     created: String,
+    kind: BundleKind,
     lineage: SummaryLineage,
 }
 
@@ -157,7 +164,7 @@ fn line_key(buffer: &mut String, place: &str, version: &str) {
 
 impl Feeds {
     /// Reads every record of the ledger, one at a time.
-    pub(super) fn read(layout: &Layout) -> Result<Feeds, Error> {
+    pub(in crate::mirror) fn read(layout: &Layout) -> Result<Feeds, Error> {
         let (names, notes) = (ledger::names(layout)?, forgotten::notes(layout)?);
         let newest = names.last().and_then(|name| ledger::sequence_of(name)).unwrap_or(0);
         let mut feeds = Feeds { lineages: BTreeMap::new(), notes, names, newest, last_import: None };
@@ -165,9 +172,14 @@ impl Feeds {
         for name in &feeds.names {
             let text = text_of(layout, name)?;
             let summary: Summary = parsed(layout, name, &text)?;
-            let SummaryManifest { id: bundle, created, lineage: SummaryLineage { id, sequence } } = summary.manifest;
+            let SummaryManifest { id: bundle, created, kind, lineage } = summary.manifest;
+            let SummaryLineage { id, sequence } = lineage;
             if id != REBUILT {
                 feeds.last_import = Some(summary.imported.clone());
+            }
+            // What a snapshot keeps current stands in the records of the lineages that it brought along.
+            if kind == BundleKind::Snapshot {
+                continue;
             }
             if forgotten::covers(&feeds.notes, ledger::sequence_of(name).unwrap_or(0), &id) {
                 continue;
