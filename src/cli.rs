@@ -1,6 +1,6 @@
 //! The command line: verbs and global flags. `command()` is what completions, man pages and help tests are made from.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
@@ -157,7 +157,7 @@ pub fn command() -> clap::Command {
 pub fn parse(words: &[OsString], env: &Env) -> Result<Cli, ExitCode> {
     let asked = asked(words);
     let report = asked.report(env);
-    let parsed = command().color(report.clap_colors()).try_get_matches_from(words);
+    let parsed = without_empty(command(), env).color(report.clap_colors()).try_get_matches_from(words);
     let error = match parsed.and_then(|mut matches| Cli::from_arg_matches_mut(&mut matches)) {
         Ok(cli) => return Ok(cli),
         Err(error) => error,
@@ -172,6 +172,13 @@ pub fn parse(words: &[OsString], env: &Env) -> Result<Cli, ExitCode> {
         let _gone = error.print().is_err();
     }
     Err(ExitCode::from(if help { 0 } else { Class::Usage.code() }))
+}
+
+/// An empty variable counts as absent, as it does wherever a variable is read.
+fn without_empty(command: clap::Command, env: &Env) -> clap::Command {
+    let is_empty = |name: &OsStr| env.iter().any(|(key, value)| key == name && value.is_empty());
+    let without = |arg: clap::Arg| if arg.get_env().is_some_and(is_empty) { arg.env(None::<&str>) } else { arg };
+    command.mut_args(without).mut_subcommands(|verb| without_empty(verb, env))
 }
 
 /// The global flags among words that may not be a command line; what cannot be made out is as if it were not there.

@@ -6,6 +6,7 @@
 //! | [`lock`] | who may change the tree: one process at a time |
 //! | [`import`] | a bundle into the tree |
 //! | `receive` | a bundle's bytes, staged as they pass |
+//! | `doubts` | what is strange about a bundle that is good |
 //! | [`index`] | how lines of two origins become one index file |
 //! | [`lines`] | what is recorded of every line |
 //! | [`store`] | staging, placing by rename, taking back |
@@ -43,6 +44,7 @@ pub mod lock;
 pub mod order;
 pub mod rebuild;
 mod receive;
+mod doubts;
 pub mod snapshot;
 pub mod status;
 pub mod store;

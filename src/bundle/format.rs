@@ -160,7 +160,8 @@ pub struct Manifest {
     /// The toolchains in it.
     #[serde(default)]
     pub toolchains: Vec<String>,
-    /// When the index was read (RFC 3339, UTC): of two lines for one version, the later read is the newer.
+    /// When the index was read (RFC 3339, UTC): of two lines for one version, the later read is the newer. Other than in
+    /// a snapshot, not more than a day after `created`.
     pub index_read: String,
     /// Every crate that is resolved, shipped or not, sorted by name and version.
     pub crates: Vec<CrateRecord>,

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::format::{
     Block, BundleKind, CrateState, Encoding, Entry, FormatVersion, ID_DIGITS, Lineage, MAX_CONFIG, MAX_GROUP,
@@ -87,6 +87,11 @@ fn head(manifest: &Manifest) -> Result<(), Broken> {
         (is_time(&manifest.created), "has a `created` that is not RFC 3339 in UTC with whole seconds"),
         (is_time(&manifest.index_read), "has an `index_read` that is not RFC 3339 in UTC with whole seconds"),
         (
+            // A snapshot brings what its mirror has, times of wrong clocks with it.
+            manifest.kind == BundleKind::Snapshot || !is_after(&manifest.index_read, &manifest.created),
+            "has an `index_read` that is more than a day after its `created`",
+        ),
+        (
             manifest.parent.is_some() == (manifest.kind == BundleKind::Delta),
             "names a parent where it is no delta, or none where it is one",
         ),
@@ -105,6 +110,15 @@ fn is_id(text: &str) -> bool {
 /// `2026-04-02T21:30:00Z` and no other spelling, so that times sort as text.
 fn is_time(text: &str) -> bool {
     text.len() == 20 && text.parse::<Timestamp>().is_ok_and(|time| time.to_string() == text)
+}
+
+/// Whether the index would have been read more than a day after the bundle was written. Its lines would then win over
+/// every later bundle's, and nobody would see why.
+fn is_after(read: &str, created: &str) -> bool {
+    let (Ok(read), Ok(created)) = (read.parse::<Timestamp>(), created.parse::<Timestamp>()) else {
+        return false;
+    };
+    read.duration_since(created) > SignedDuration::from_hours(24)
 }
 
 fn table(manifest: &Manifest) -> Result<(), Broken> {

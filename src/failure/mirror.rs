@@ -35,7 +35,9 @@ impl From<lock::Error> for Failure {
                 waited.as_secs()
             )),
             lock::Error::Absent { .. } => {
-                Failure::new(Class::Input, error).hint("name the mirror's folder with `--mirror DIR`")
+                let hint = "name the mirror's folder with `--mirror DIR`; one that was copied without its folder .frostmirror \
+                            is made whole by `cargo frostmirror verify --mirror DIR --rebuild-state`";
+                Failure::new(Class::Input, error).hint(hint)
             }
             lock::Error::Layout(error) => error.into(),
             lock::Error::Io { ref source, .. } => {

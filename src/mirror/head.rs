@@ -81,7 +81,7 @@ impl Head {
     /// This head with one record more.
     pub(super) fn recorded(mut self, imported: &str) -> Head {
         self.last_import = Some(imported.to_owned());
-        self.imports += 1;
+        self.imports = self.imports.saturating_add(1);
         self
     }
 
@@ -134,9 +134,10 @@ impl Counts {
     /// The numbers after `growth`.
     pub(super) fn after(self, growth: &Growth) -> Counts {
         Counts {
-            crates: self.crates + growth.crates,
-            versions: self.versions + growth.versions,
-            bytes: (self.bytes + growth.bytes).saturating_sub(growth.bytes_replaced),
+            // What a damaged head says may be any number.
+            crates: self.crates.saturating_add(growth.crates),
+            versions: self.versions.saturating_add(growth.versions),
+            bytes: self.bytes.saturating_add(growth.bytes).saturating_sub(growth.bytes_replaced),
         }
     }
 

@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use super::commit::{self, Own};
+use super::doubts::doubts;
 use super::head::{Counts, Head};
 use super::ledger;
 use super::link::{self, LinkState};
@@ -218,6 +219,8 @@ impl AddGuard {
         let records = ledger::names(&self.layout)?;
         let own = commit::own(&self.layout, &records, &streamed.manifest)?;
         let known = if staging.torn { None } else { Head::read_file(&self.layout)? };
+        let head = known.as_ref();
+        received.notes.extend(doubts(&self.layout, head, &streamed.manifest, &options.file_name, options.now));
         let counts = match &known {
             Some(head) if !received.brings_back() => head.counts,
             _ => Counts::of_tree(&self.layout)?,
@@ -424,6 +427,10 @@ fn refuse_bad(problems: &[Problem], received: &Received, options: &ImportOptions
 
 /// Whether the file at `path` has this size and digest; the digest is trusted unless `rehash`.
 fn is_held(path: &Path, size: Option<u64>, sha256: &Sha256, rehash: bool) -> io::Result<bool> {
+    // What is read through a link may be outside of the mirror, and is not served then.
+    if path.symlink_metadata().is_ok_and(|there| !there.is_file()) {
+        return Ok(false);
+    }
     let file = match File::open(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound || e.kind() == io::ErrorKind::NotADirectory => return Ok(false),
         file => file?,

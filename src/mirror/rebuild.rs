@@ -170,6 +170,11 @@ fn believable_head(books: &Books, copy: Option<Head>) -> (Head, bool) {
         // The newest of the lineage that can still be read.
         lineages.extend(newest.get(lineage.id.as_str()).map(|newest| LineageHead::clone(newest)));
     }
+    // Where the head is lost, the copy that serves instead is the newest record's, and knows of all.
+    if books.head.is_some() {
+        lineages.extend(books.unnamed().cloned());
+        lineages.sort_by(|a, b| a.id.cmp(&b.id));
+    }
     (Head { lineages, ..base }, lost)
 }
 
@@ -218,7 +223,7 @@ fn rebuilt_record(
     now: Timestamp,
 ) -> Record {
     let now = now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-    let sequence = books.newest().get(REBUILT).map_or(1, |newest| newest.sequence + 1);
+    let sequence = books.newest().get(REBUILT).map_or(1, |newest| newest.sequence.saturating_add(1));
     let input = Input {
         name: "what was on disk when lost records were rebuilt".to_owned(),
         roots: Vec::new(),

@@ -154,9 +154,14 @@ impl<'a> Receiver<'a> {
         let path = entry.path.below(self.layout.root());
         // A tree that was copied may have links in it. One that leaves the mirror is never served, so what is read
         // through it is not held.
-        if path.symlink_metadata().is_ok_and(|there| there.is_symlink()) {
-            self.received.lost = true;
-            return self.stage(None);
+        match path.symlink_metadata() {
+            Ok(there) if there.is_symlink() => {
+                self.received.lost = true;
+                return self.stage(None);
+            }
+            // Whose it is nobody knows, so it is not replaced.
+            Ok(there) if there.is_dir() => return Err(failed("replace", &path)(io::ErrorKind::IsADirectory.into())),
+            _ => {}
         }
         let file = match File::open(&path) {
             Ok(file) => file,

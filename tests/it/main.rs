@@ -17,6 +17,7 @@ mod bundle_verbs;
 mod bundle_told;
 mod sbom;
 mod list;
+mod mishaps;
 mod import;
 mod import_bundle;
 mod import_faults;

@@ -9,6 +9,7 @@ use super::problem::{Fault, HeadFault, Problem};
 use crate::bundle::format::{BundleKind, CrateState, Manifest};
 use crate::crate_id::{CrateId, CrateName};
 use crate::digest::Sha256;
+use crate::mirror::forgotten::{self, Note};
 use crate::mirror::head::{Counts, Head, LineageHead};
 use crate::mirror::layout::Layout;
 use crate::mirror::ledger::{self, Record};
@@ -26,6 +27,8 @@ pub(in crate::mirror) struct Books {
     pub(in crate::mirror) unreadable: Vec<String>,
     /// Every crate that a record names, as the last one that does.
     pub(in crate::mirror) named: HashMap<CrateId, Named>,
+    /// Lineages that were let go.
+    notes: Vec<Note>,
     /// How names are spelled, by the place of their index file.
     spelling: OnceLock<HashMap<String, CrateName>>,
 }
@@ -62,6 +65,7 @@ impl Books {
             records: Vec::new(),
             unreadable: Vec::new(),
             named: HashMap::new(),
+            notes: forgotten::notes(layout)?,
             spelling: OnceLock::new(),
         };
         let lineages = books.head.iter().flat_map(|head| &head.lineages);
@@ -144,6 +148,16 @@ impl Books {
         newest
     }
 
+    /// The newest readable record of each lineage that counts and that the head does not name.
+    pub(in crate::mirror) fn unnamed(&self) -> impl Iterator<Item = &LineageHead> {
+        let named: HashSet<&str> =
+            self.head.iter().flat_map(|head| &head.lineages).map(|lineage| lineage.id.as_str()).collect();
+        self.newest().into_values().filter(move |lineage| {
+            let number = ledger::sequence_of(&lineage.record).unwrap_or(0);
+            !named.contains(lineage.id.as_str()) && !forgotten::covers(&self.notes, number, &lineage.id)
+        })
+    }
+
     /// What is wrong with head and ledger, where this is on disk.
     pub(super) fn judge(&self, counts: &Counts) -> Vec<Problem> {
         let unreadable = |name: &String| Problem::new(format!(".frostmirror/ledger/{name}"), Fault::LedgerRecord);
@@ -178,6 +192,10 @@ impl Books {
             } else if let Some(newer) = newest.get(lineage.id.as_str()).filter(|newer| newer.record != record) {
                 head_fault(HeadFault::Older { lineage: id, record: newer.record.clone() });
             }
+        }
+        for lineage in self.unnamed() {
+            let (lineage, record) = (lineage.id.clone(), lineage.record.clone());
+            head_fault(HeadFault::Unnamed { lineage, record });
         }
         problems
     }
