@@ -15,15 +15,17 @@ use rows::measure::hermetic;
 
 mod rows {
     pub mod big;
-    pub mod collect;
+    pub mod bulk;
     pub mod fetch;
+    pub mod growth;
     pub mod measure;
+    pub mod mirror;
+    pub mod served;
 }
 #[allow(dead_code, reason = "a tool box that the tests share")]
 mod support {
     pub mod crates;
     pub mod stream;
-    pub mod synthetic;
     pub mod tls;
     pub mod upstream;
 }
@@ -49,8 +51,8 @@ fn main() -> Outcome<()> {
     if wanted("big") {
         bench.big()?;
     }
-    if wanted("collect") {
-        bench.collect()?;
+    if wanted("mirror") {
+        bench.mirrors()?;
     }
     if wanted("network") {
         bench.network(Path::new(env!("CARGO_MANIFEST_DIR")))?;

@@ -30,7 +30,7 @@ impl Bench {
         command.args(["fetch", "--lockfile"]).arg(home.join("Cargo.lock")).arg("-o").arg(home.join("out"));
         command.env("FROSTMIRROR_REGISTRY_URL", upstream.index_url());
         let peak = peak_memory(&mut command)?;
-        println!("{:<44} {:>7} MiB {:>39} {:>6}", "fetch and pack of 1 GiB, 4,000 crates: peak", peak, "", 100);
+        println!("{:<44} {:>7.0} MiB {:>39} {:>6}", "fetch and pack of 1 GiB, 4,000 crates: peak", peak, "", 100);
         drop(upstream);
         let bundle = fs::read_dir(home.join("out"))?.next().ok_or("no bundle was written")??.path();
 
@@ -44,7 +44,7 @@ impl Bench {
             || timed(Command::new("openssl").args(["dgst", "-sha256"]).arg(&bundle)),
         )?
         .print("verify of 1 GiB / openssl dgst -sha256", Some(1.0));
-        println!("{:<44} {:>7} MiB {:>39} {:>6}", "verify of 1 GiB: peak", peak_memory(&mut verify(self))?, "", 100);
+        println!("{:<44} {:>7.0} MiB {:>39} {:>6}", "verify of 1 GiB: peak", peak_memory(&mut verify(self))?, "", 100);
 
         let import = |bench: &Bench, mirror: &Path| {
             let mut command = bench.frostmirror(&home);
@@ -71,7 +71,7 @@ impl Bench {
         .print("import of 1 GiB / cp + openssl, synced", Some(2.0));
         let mirror = self.fresh("mirror")?;
         println!(
-            "{:<44} {:>7} MiB {:>39} {:>6}",
+            "{:<44} {:>7.0} MiB {:>39} {:>6}",
             "import of 1 GiB: peak",
             peak_memory(&mut import(self, &mirror))?,
             "",

@@ -46,31 +46,32 @@ pub fn timed(command: &mut Command) -> Outcome<f64> {
     }
 }
 
-/// Highest resident memory of a command in MiB, read from /proc while it runs (Linux: proc_pid_status(5), VmHWM).
-pub fn peak_memory(command: &mut Command) -> Outcome<u64> {
+/// Highest resident memory of a command in MiB, read while it runs.
+pub fn peak_memory(command: &mut Command) -> Outcome<f64> {
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
-    let status = format!("/proc/{}/status", child.id());
-    let mut peak = 0;
+    let mut peak = 0.0_f64;
     loop {
-        if let Some(kib) = fs::read_to_string(&status).ok().and_then(|text| {
-            let line = text.lines().find(|line| line.starts_with("VmHWM:"))?;
-            line.split_whitespace().nth(1)?.parse::<u64>().ok()
-        }) {
-            peak = kib.max(peak);
-        }
+        peak = peak_of(child.id()).unwrap_or_default().max(peak);
         if let Some(status) = child.try_wait()? {
-            if !status.success() {
-                return Err(format!("{command:?} failed").into());
-            }
-            return Ok(peak.div_ceil(1024));
+            return if status.success() { Ok(peak) } else { Err(format!("{command:?} failed").into()) };
         }
         std::thread::sleep(Duration::from_millis(2));
     }
 }
 
+/// Highest resident memory of a process so far in MiB (Linux: proc_pid_status(5), VmHWM).
+pub fn peak_of(process: u32) -> Option<f64> {
+    let text = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = text.lines().find(|line| line.starts_with("VmHWM:"))?;
+    Some(line.split_whitespace().nth(1)?.parse::<f64>().ok()? / 1024.0)
+}
+
+/// Seconds of both sides, in the order of their runs.
 pub struct Row {
-    ours: Vec<f64>,
-    other: Vec<f64>,
+    /// Ours.
+    pub ours: Vec<f64>,
+    /// The other side's.
+    pub other: Vec<f64>,
 }
 
 /// One warm-up of each, then in turn.
@@ -86,16 +87,17 @@ pub fn alternate(mut ours: impl FnMut() -> Outcome<f64>, mut other: impl FnMut()
 }
 
 impl Row {
+    /// Ours by the other side's, pair by pair.
+    pub fn ratios(&self) -> Vec<f64> {
+        self.ours.iter().zip(&self.other).map(|(ours, other)| ours / other).collect()
+    }
+
+    /// Prints medians, spread and goal.
     pub fn print(&self, name: &str, goal: Option<f64>) {
-        let mut ratios: Vec<f64> = self.ours.iter().zip(&self.other).map(|(ours, other)| ours / other).collect();
+        let mut ratios = self.ratios();
         ratios.sort_by(f64::total_cmp);
         let (low, high) = (ratios[0], ratios[ratios.len() - 1]);
-        let verdict = match goal {
-            Some(goal) if high <= goal => "met",
-            Some(goal) if low > goal => "missed",
-            Some(_) => "within the spread",
-            None => "",
-        };
+        let verdict = verdict(low, high, goal);
         println!(
             "{name:<44} {:>8.3} s {:>8.3} s {:>8.3} {:>8.3}-{:<8.3} {:>6} {verdict}",
             median(&self.ours),
@@ -108,6 +110,17 @@ impl Row {
     }
 }
 
+/// What a spread says of a goal.
+pub fn verdict(low: f64, high: f64, goal: Option<f64>) -> &'static str {
+    match goal {
+        Some(goal) if high <= goal => "met",
+        Some(goal) if low > goal => "missed",
+        Some(_) => "within the spread",
+        None => "",
+    }
+}
+
+/// The middle one.
 pub fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
