@@ -49,13 +49,16 @@ pub fn timed(command: &mut Command) -> Outcome<f64> {
 /// Highest resident memory of a command in MiB, read while it runs.
 pub fn peak_memory(command: &mut Command) -> Outcome<f64> {
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
-    let mut peak = 0.0_f64;
+    let (started, mut peak) = (Instant::now(), 0.0_f64);
     loop {
         peak = peak_of(child.id()).unwrap_or_default().max(peak);
         if let Some(status) = child.try_wait()? {
             return if status.success() { Ok(peak) } else { Err(format!("{command:?} failed").into()) };
         }
-        std::thread::sleep(Duration::from_millis(2));
+        // What ends within a moment is looked at without a pause.
+        if started.elapsed() > Duration::from_millis(50) {
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
 }
 
