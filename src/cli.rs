@@ -133,6 +133,9 @@ pub enum Verb {
     /// Remove from a mirror what no history needs any more
     #[command(after_help = EXIT_CODES)]
     Gc(cmd::gc::Args),
+    /// Copy a mirror's crates out, as a folder that cargo builds from
+    #[command(after_help = EXIT_CODES, disable_help_subcommand = true)]
+    Export(cmd::export::Args),
     /// Print or write cargo's configuration for a mirror
     #[command(after_help = EXIT_CODES)]
     Setup(cmd::setup::Args),
@@ -206,6 +209,7 @@ pub fn run(verb: Verb, context: &Context) -> Result<(), Failure> {
         Verb::Status(args) => cmd::status::run(&args, context),
         Verb::List(args) => cmd::list::run(&args, context),
         Verb::Gc(args) => cmd::gc::run(&args, context),
+        Verb::Export(args) => cmd::export::run(&args, context),
         Verb::Setup(args) => cmd::setup::run(&args, context),
         Verb::Completions(args) => cmd::completions::run(&args, command(), context),
         Verb::Man(args) => cmd::man::run(&args, command(), context),

@@ -14,6 +14,7 @@ mod gather;
 mod inputs;
 mod mirror;
 mod serve;
+mod server_config;
 mod wire;
 
 /// What kind of failure; decides the exit code. Published numbers never change.

@@ -20,14 +20,18 @@
 //! | [`incoming`] | what the watcher last saw |
 //! | [`status`] | what `status` prints |
 //! | [`audit`] | every file against its record, every record against the files |
+//! | [`export`] | the crates as a folder that cargo builds from |
 //! | [`rebuild`] | lost records, made anew from what holds |
 
 pub mod forgotten;
 pub mod gc;
 pub mod audit;
 pub mod chain;
+pub mod export;
+mod commit;
 pub mod head;
 pub mod held;
+mod holdings;
 pub mod import;
 pub mod incoming;
 pub mod index;
@@ -39,5 +43,6 @@ pub mod lock;
 pub mod order;
 pub mod rebuild;
 mod receive;
+pub mod snapshot;
 pub mod status;
 pub mod store;

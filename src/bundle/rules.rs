@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 
 use super::format::{
-    Block, BundleKind, CrateState, Encoding, Entry, FormatVersion, ID_DIGITS, MAX_GROUP, MAX_INDEX, MAX_STORED_GROUP,
-    Manifest, plain_limit,
+    Block, BundleKind, CrateState, Encoding, Entry, FormatVersion, ID_DIGITS, Lineage, MAX_CONFIG, MAX_GROUP,
+    MAX_INDEX, MAX_STORED_GROUP, Manifest, plain_limit,
 };
 use crate::artifact::Kind;
 use crate::crate_id::CrateName;
@@ -60,7 +60,8 @@ pub(super) fn check(manifest: &Manifest) -> Result<(), Broken> {
     encodings(manifest)?;
     head(manifest)?;
     table(manifest)?;
-    inputs(manifest)?;
+    inputs(&manifest.lineage, manifest)?;
+    carried(manifest)?;
     manifest.blocks.iter().try_for_each(block)?;
     order(manifest)?;
     crates_and_entries(manifest)?;
@@ -137,14 +138,52 @@ fn broken_crate(record: &super::format::CrateRecord, rule: &'static str) -> Resu
     Err(Broken::Crate { name: record.id().to_string(), rule })
 }
 
-fn inputs(manifest: &Manifest) -> Result<(), Broken> {
-    for input in &manifest.lineage.inputs {
-        let ascending = input.crates.windows(2).all(|pair| pair[0] < pair[1]);
-        let within = input.crates.last().is_none_or(|last| (*last as usize) < manifest.crates.len());
-        if !ascending || !within {
-            let name = input.name.chars().take(200).collect();
-            return Err(Broken::Input { name, rule: "has positions beyond the table of crates, or out of order" });
+const POSITIONS: &str = "has positions beyond the table of crates, or out of order";
+
+fn inputs(lineage: &Lineage, manifest: &Manifest) -> Result<(), Broken> {
+    match lineage.inputs.iter().find(|input| !are_positions(&input.crates, manifest)) {
+        Some(input) => Err(Broken::Input { name: input.name.chars().take(200).collect(), rule: POSITIONS }),
+        None => Ok(()),
+    }
+}
+
+fn are_positions(crates: &[u32], manifest: &Manifest) -> bool {
+    let ascending = crates.windows(2).all(|pair| pair[0] < pair[1]);
+    ascending && crates.last().is_none_or(|last| (*last as usize) < manifest.crates.len())
+}
+
+/// What only a snapshot has.
+fn carried(manifest: &Manifest) -> Result<(), Broken> {
+    let snapshot = manifest.kind == BundleKind::Snapshot;
+    if let Some(record) = manifest.crates.iter().find(|record| record.read.is_some() && !snapshot) {
+        return broken_crate(record, "states when its line was read, though the bundle is no snapshot");
+    }
+    if let Some(record) = manifest.crates.iter().find(|record| record.read.as_deref().is_some_and(|at| !is_time(at))) {
+        return broken_crate(record, "states a `read` that is not RFC 3339 in UTC with whole seconds");
+    }
+    if !manifest.carried.is_empty() && !snapshot {
+        return Err(Broken::Manifest("brings histories along, though it is no snapshot"));
+    }
+    let mut last: Option<&str> = None;
+    for one in &manifest.carried {
+        let id = one.lineage.id.as_str();
+        let rules = [
+            (is_id(id) && is_id(&one.bundle), "brings along a history or a bundle whose id is none"),
+            (id != manifest.lineage.id && last.is_none_or(|last| last < id), "brings a history twice, or out of order"),
+            (
+                is_time(&one.created) && is_time(&one.index_read),
+                "brings a history along with a time that is not RFC 3339 in UTC with whole seconds",
+            ),
+            (
+                are_positions(&one.crates, manifest),
+                "brings a history along whose crates are not in its table, or out of order",
+            ),
+        ];
+        if let Some((_, rule)) = rules.iter().find(|(holds, _)| !holds) {
+            return Err(Broken::Manifest(rule));
         }
+        inputs(&one.lineage, manifest)?;
+        last = Some(id);
     }
     Ok(())
 }
@@ -189,6 +228,15 @@ fn order(manifest: &Manifest) -> Result<(), Broken> {
             }
             if entry.kind == Kind::Index && entry.size == 0 {
                 return broken("is an index file without a line");
+            }
+            if entry.kind == Kind::Config && entry.size > MAX_CONFIG {
+                return broken("is larger than a configuration file may be");
+            }
+            if entry.kind == Kind::Config
+                && entry.path.as_str() != "config.toml"
+                && manifest.kind != BundleKind::Snapshot
+            {
+                return broken("is a mirror's own configuration, which only a snapshot has");
             }
             if entry.kind == Kind::Index && entry.size > MAX_INDEX {
                 return broken("is larger than an index file may be");

@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::Context;
+use crate::bundle::format::BundleKind;
 use crate::bundle::name::is_bundles;
 use crate::bundle::open::{self, Bundle};
 use crate::client_config::BaseUrl;
@@ -17,6 +18,7 @@ use crate::mirror::chain::{Place, in_order};
 use crate::mirror::import::{ImportOptions, Imported};
 use crate::mirror::layout::Layout;
 use crate::mirror::lock::{Holder, lock_for_adding};
+use crate::server_config;
 
 /// Words of `import`.
 #[derive(Debug, clap::Args)]
@@ -27,7 +29,8 @@ pub struct Args {
     /// The mirror, made where it is not there [default: /mirror where it exists, else mirror/ below FROSTMIRROR_HOME]
     #[arg(long, value_name = "DIR", env = "FROSTMIRROR_MIRROR", hide_env_values = true)]
     pub mirror: Option<PathBuf>,
-    /// Where a snapshot's configuration goes; an ordinary bundle never touches it
+    /// Where a snapshot's frostmirror.toml and depends.toml go; an ordinary bundle never touches them [default: /config
+    /// where it exists, else config/ below FROSTMIRROR_HOME]
     #[arg(long, value_name = "DIR", env = "FROSTMIRROR_CONFIG_DIR", hide_env_values = true)]
     pub config_dir: Option<PathBuf>,
     /// Write index/config.json for static servers that are reached under this address
@@ -41,11 +44,12 @@ pub struct Args {
 /// Runs the verb.
 pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let layout = Layout::new(context.directory(args.mirror.as_deref(), "/mirror", "mirror")?);
+    let config = context.directory(args.config_dir.as_deref(), "/config", "config")?;
     let base_url = args.base_url.as_deref().map(BaseUrl::parse).transpose()?;
     let sources = sources(&args.bundles, &layout, context)?;
     for source in sources {
         let name = source.name();
-        import(source, &layout, base_url.clone(), args, context).map_err(|failure| match failure.doing {
+        import(source, &layout, &config, base_url.clone(), args, context).map_err(|failure| match failure.doing {
             None => failure.doing(format!("could not import {name}")),
             Some(_) => failure,
         })?;
@@ -100,16 +104,26 @@ impl Source {
 fn import(
     source: Source,
     layout: &Layout,
+    config: &Path,
     base_url: Option<BaseUrl>,
     args: &Args,
     context: &Context,
 ) -> Result<Imported, Failure> {
     let Opened { bundle, length } = source.open(layout)?;
+    if bundle.manifest().kind == BundleKind::Snapshot {
+        // Before anything is changed: the rest of what it brings is of no use to who must mend a file first.
+        server_config::check(config)?;
+    }
     let now = Timestamp::now();
     let me = Holder::this_process("import", &context.env, now);
     let mut guard = lock_for_adding(layout, Duration::from_secs(args.lock_timeout), &me, context.report.as_ref())?;
     let options = ImportOptions { base_url, rehash_held: true, file_name: source.name(), length, now };
-    Ok(guard.import(bundle, &options, context.report.as_ref())?)
+    let imported = guard.import(bundle, &options, context.report.as_ref())?;
+    drop(guard);
+    let restored = server_config::restore(config, &imported.config, context.report.as_ref());
+    restored
+        .map_err(|error| Failure::from(error).doing("the mirror is whole, but the configuration was not restored"))?;
+    Ok(imported)
 }
 
 /// The bundles that the words stand for, in order; those of a folder in that of their histories, whatever

@@ -138,6 +138,7 @@ fn pack_plan(options: &Options, plan: &history::Plan, sent: Option<&Base>, gathe
                 CrateState::Kept
             },
             yanked: held.yanked,
+            read: None,
             description: about.description,
             license: about.license,
             repository: about.repository,
@@ -153,6 +154,7 @@ fn pack_plan(options: &Options, plan: &history::Plan, sent: Option<&Base>, gathe
         kind: if parent.is_some() { BundleKind::Delta } else { BundleKind::Full },
         parent,
         lineage: Lineage { id: plan.lineage.clone(), sequence: plan.sequence, inputs: inputs.collect() },
+        carried: Vec::new(),
         targets: Vec::new(),
         toolchains: Vec::new(),
         index_read: options.created,

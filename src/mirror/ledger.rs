@@ -73,10 +73,10 @@ pub fn read(layout: &Layout, name: &str) -> Result<Option<Record>, Error> {
     Ok(serde_json::from_slice(&text).ok())
 }
 
-/// The number of the newest record of the bundle with this id among `names`.
-pub(super) fn number_of(names: &[String], bundle: &str) -> Option<u64> {
+/// The newest record of the bundle with this id among `names`.
+pub(super) fn name_of<'n>(names: &'n [String], bundle: &str) -> Option<&'n str> {
     let end = format!("-{bundle}.json");
-    sequence_of(names.iter().rev().find(|name| name.ends_with(&end))?)
+    names.iter().rev().find(|name| name.ends_with(&end)).map(String::as_str)
 }
 
 /// Whether the bundle with this id is on record among `names`.

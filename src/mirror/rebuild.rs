@@ -198,6 +198,7 @@ fn not_current(pass: &Pass, head: &Head, layout: &super::layout::Layout) -> Resu
                 size,
                 state: if left_out { CrateState::IndexOnly } else { CrateState::Shipped },
                 yanked: false,
+                read: None,
                 description: None,
                 license: None,
                 repository: None,
@@ -236,6 +237,7 @@ fn rebuilt_record(
         index_read: Timestamp::UNIX_EPOCH.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
         crates,
         lineage: Lineage { id: REBUILT.to_owned(), sequence, inputs: vec![input] },
+        carried: Vec::new(),
         blocks: Vec::new(),
     };
     manifest.seal();

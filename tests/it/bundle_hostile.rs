@@ -38,7 +38,7 @@ fn told(outcome: Result<Streamed, Error>) -> Vec<String> {
 }
 
 /// Both readers refuse these bytes, each with a line that has all of `words`.
-fn refused(bytes: &[u8], words: &[&str]) {
+pub fn refused(bytes: &[u8], words: &[&str]) {
     for problems in [streamed(bytes), verified(bytes)] {
         let named = problems.iter().any(|line| words.iter().all(|word| line.contains(word)));
         assert!(named, "no line has {words:?} in {problems:#?}");

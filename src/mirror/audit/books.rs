@@ -6,7 +6,7 @@ use std::fs;
 use std::sync::{Arc, OnceLock};
 
 use super::problem::{Fault, HeadFault, Problem};
-use crate::bundle::format::{CrateState, Manifest};
+use crate::bundle::format::{BundleKind, CrateState, Manifest};
 use crate::crate_id::{CrateId, CrateName};
 use crate::digest::Sha256;
 use crate::mirror::head::{Counts, Head, LineageHead};
@@ -36,6 +36,8 @@ pub(in crate::mirror) struct Headline {
     pub(in crate::mirror) head: Head,
     /// The bundle as its lineage's newest.
     pub(in crate::mirror) lineage: LineageHead,
+    /// It is of a snapshot, which is of no lineage: those that it brought along have records of their own.
+    snapshot: bool,
 }
 
 /// What the ledger says of a crate.
@@ -97,10 +99,11 @@ impl Books {
                 }
             }
         }
-        let Manifest { id, created, lineage, .. } = record.manifest;
+        let Manifest { id, created, lineage, kind, .. } = record.manifest;
         let lineage =
             LineageHead { id: lineage.id, sequence: lineage.sequence, bundle: id, created, record: name.to_owned() };
-        self.records.push(Headline { head: record.head, lineage });
+        let snapshot = kind == BundleKind::Snapshot;
+        self.records.push(Headline { head: record.head, lineage, snapshot });
     }
 
     /// Whether nothing is on record at all.
@@ -132,9 +135,9 @@ impl Books {
     /// The newest readable record of each lineage.
     pub(in crate::mirror) fn newest(&self) -> BTreeMap<&str, &LineageHead> {
         let mut newest: BTreeMap<&str, &LineageHead> = BTreeMap::new();
-        for Headline { lineage, .. } in &self.records {
+        for Headline { lineage, .. } in self.records.iter().filter(|record| !record.snapshot) {
             let known = newest.entry(&lineage.id).or_insert(lineage);
-            if (lineage.sequence, &lineage.created) >= (known.sequence, &known.created) {
+            if !known.is_newer(lineage) {
                 *known = lineage;
             }
         }
