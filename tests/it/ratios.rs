@@ -2,7 +2,8 @@
 //!
 //! Each row runs ours and the other side in turn, after one warm-up that is not counted, in fresh folders, at least
 //! seven times. Printed are medians, the spread of the ratio pair by pair, and the goal. A ratio whose spread crosses
-//! its goal decides nothing; a tool that is absent is a row that says so.
+//! its goal decides nothing; a tool that is absent is a row that says so. The rows `mirror` print every figure for three
+//! sizes of a mirror too, as a table at the end; their goals concern the largest.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a panic ends a bench, and its table is what it is for")]
 
