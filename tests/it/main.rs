@@ -27,6 +27,7 @@ mod crash;
 mod gc;
 mod journey;
 mod delta;
+mod year;
 mod upstream_faults;
 mod up;
 mod failures;
