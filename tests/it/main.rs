@@ -24,6 +24,8 @@ mod import_order;
 mod audit;
 mod closure;
 mod crash;
+mod kill;
+mod crash_random;
 mod gc;
 mod journey;
 mod delta;

@@ -18,12 +18,20 @@ use support::upstream::Upstream;
 
 #[allow(dead_code, reason = "a tool box that the tests share")]
 mod support {
+    pub mod client;
     pub mod crates;
+    pub mod published;
+    pub mod run;
+    pub mod sandbox;
     pub mod stream;
     pub mod synthetic;
     pub mod tls;
     pub mod upstream;
 }
+#[allow(dead_code, reason = "a tool box that the tests share")]
+mod import_bundle;
+mod kill;
+mod ratios_kill;
 
 const ROUNDS: usize = 7;
 /// Latency of the fake upstream: a request's way over a good line to a far continent's cache.
@@ -57,6 +65,9 @@ fn main() -> Outcome<()> {
     }
     if wanted("collect") {
         bench.collect()?;
+    }
+    if wanted("kill") {
+        ratios_kill::rounds();
     }
     if wanted("network") {
         bench.network(Path::new(env!("CARGO_MANIFEST_DIR")))?;
