@@ -8,7 +8,9 @@ const ROUNDS: usize = 200;
 
 /// Runs the rounds and prints a line for each victim; the first fault is a panic that tells its round.
 pub fn rounds() {
-    println!("kill: {ROUNDS} rounds, seed {SEED}; SIGKILL after 0 to 100 % of the undisturbed time, while cargo builds");
+    println!(
+        "kill: {ROUNDS} rounds, seed {SEED}; SIGKILL after 0 to 100 % of the undisturbed time, while cargo builds"
+    );
     let phases: String = PHASES.iter().map(|phase| format!(" {phase:>8}")).collect();
     println!("{:<44} {:>11} {phases} {:>10} {:>10}", "  victim", "undisturbed", "cargo runs", "files read");
     let tallies = run(&Plan { rounds: ROUNDS, seed: SEED, names: 100, undisturbed: 5 });
