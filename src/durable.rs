@@ -18,15 +18,24 @@ pub fn checkpoint(name: &str) {
     }
 }
 
-/// Writes `bytes` to `path` so that after a crash there is either the old file or the whole new one.
+/// Writes `bytes` to `path` so that after a crash there is either the old file or the whole new one. A process that is
+/// killed meanwhile leaves its part of the new one beside it.
 pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = folder_of(path);
-    let mut file = tempfile::Builder::new().prefix(".part-").tempfile_in(folder)?;
+    write_by(folder_of(path), path, bytes)
+}
+
+/// Writes `bytes` to `path` like [`write()`], by way of a folder of the same file system that somebody empties: what a
+/// killed process leaves is there, and not beside `path` for good.
+pub fn write_by(staging: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = tempfile::Builder::new().prefix(".part-").tempfile_in(staging)?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     make_public(file.path())?;
+    if cfg!(debug_assertions) {
+        checkpoint(&format!("written:{}", path.file_name().unwrap_or_default().to_string_lossy()));
+    }
     file.persist(path).map_err(|e| e.error)?;
-    sync_folder(folder)
+    sync_folder(folder_of(path))
 }
 
 /// Writes `bytes` to `path` like [`write()`], for a file that belongs to the user: its permissions stay what they were,

@@ -63,12 +63,13 @@ impl Note {
         Some(Note { after: after.parse().ok()?, lineage })
     }
 
-    /// Writes the note of a lineage. Durable when it returns: the lineage is let go by then.
+    /// Writes the note of a lineage, by way of staging, which must have begun. Durable when it returns: the lineage is
+    /// let go by then.
     pub(super) fn write(layout: &Layout, after: u64, newest: &LineageHead, forgotten: &str) -> Result<(), Error> {
         let path = layout.ledger().join(format!("{after:08}-{}.forgotten", newest.id));
         let text = Text { forgotten: forgotten.to_owned(), newest: newest.clone() };
         let text = serde_json::to_vec(&text).expect("plain fields are JSON");
-        durable::write(&path, &text).map_err(failed("write", &path))
+        durable::write_by(&layout.staging(), &path, &text).map_err(failed("write", &path))
     }
 }
 
@@ -92,6 +93,7 @@ mod tests {
             created: String::new(),
             record: String::new(),
         };
+        fs::create_dir_all(layout.staging()).expect("staging");
         Note::write(&layout, 7, &newest, "2026-01-01T00:00:00Z").expect("written");
         let notes = notes(&layout).expect("one");
         assert_eq!(notes, [Note { after: 7, lineage: "ab".to_owned() }]);

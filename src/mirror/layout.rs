@@ -232,7 +232,9 @@ impl Layout {
         }
         let format = Format { layout: LAYOUT, tool: env!("CARGO_PKG_VERSION").to_owned() };
         let text = serde_json::to_vec(&format).expect("two plain fields are JSON");
-        durable::write(&self.format(), &text).map_err(|source| Error::Io { path: self.format(), source })
+        let staged = durable::make_folder(&self.staging());
+        let written = staged.and_then(|()| durable::write_by(&self.staging(), &self.format(), &text));
+        written.map_err(|source| Error::Io { path: self.format(), source })
     }
 
     fn read_format(&self) -> Result<Option<Format>, Error> {

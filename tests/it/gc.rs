@@ -1,13 +1,16 @@
 //! Collection: what goes, what stays, and in which order.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
 use frostmirror::event::Silent;
+use frostmirror::mirror::audit::audit;
 use frostmirror::mirror::gc::{Collected, Error, Options};
-use frostmirror::mirror::head::Counts;
+use frostmirror::mirror::head::{Counts, Head, LineageHead};
 use frostmirror::mirror::layout::Layout;
+use frostmirror::mirror::ledger::Record;
 use frostmirror::mirror::lock::lock_for_collecting;
 use frostmirror::mirror::{ledger, lines};
 
@@ -48,16 +51,39 @@ fn held(mirror: &Path) -> (BTreeSet<String>, BTreeSet<String>) {
     (files, listed)
 }
 
-/// Index, blobs and head agree, and nothing is left over that belongs to nothing.
-fn assert_agreement(mirror: &Path) {
+/// The file of the head says what the ledger says: how many imports there were, and which bundle of each lineage is the
+/// newest.
+fn assert_books(layout: &Layout, head: &Head) {
+    let written: Head = serde_json::from_slice(&fs::read(layout.head()).unwrap()).unwrap();
+    assert_eq!(written, *head, "the file of the head is not the newest");
+    let names = ledger::names(layout).unwrap();
+    assert_eq!(head.imports, names.len() as u64);
+    let mut newest: BTreeMap<String, u64> = BTreeMap::new();
+    for (n, name) in names.iter().enumerate() {
+        let Record { manifest, .. } = ledger::read(layout, name).unwrap().unwrap();
+        assert_eq!(*name, format!("{:08}-{}.json", n + 1, manifest.id));
+        let known = newest.entry(manifest.lineage.id).or_default();
+        *known = manifest.lineage.sequence.max(*known);
+    }
+    for LineageHead { id, sequence, bundle, record, .. } in &head.lineages {
+        let Record { manifest, .. } = ledger::read(layout, record).unwrap().unwrap();
+        assert_eq!((&manifest.lineage.id, manifest.lineage.sequence, &manifest.id), (id, *sequence, bundle));
+        assert_eq!(newest[id], *sequence, "{record} is not the newest of its lineage");
+    }
+}
+
+/// Index, blobs, the records of lines, the ledger and the head agree, nothing is left over that belongs to nothing, and
+/// the audit finds nothing either.
+pub fn assert_agreement(mirror: &Path) {
     assert_sound(mirror);
     let layout = Layout::new(mirror);
     let tree = everything(mirror);
     if let Some(head) = ledger::head(&layout).unwrap() {
         assert_eq!(head.counts, Counts::of_tree(&layout).unwrap());
-        for lineage in &head.lineages {
-            assert!(ledger::read(&layout, &lineage.record).unwrap().is_some(), "{lineage:?}");
-        }
+        assert_books(&layout, &head);
+        let audit = audit(&layout, &Silent).unwrap();
+        let found: Vec<String> = audit.problems.iter().map(ToString::to_string).collect();
+        assert!(found.is_empty(), "the audit finds {found:#?}");
     }
     for path in tree.keys() {
         if let Some(folder) =

@@ -55,6 +55,11 @@ impl Make {
         }
     }
 
+    /// The id of its history.
+    pub fn lineage(&self) -> &str {
+        &self.lineage
+    }
+
     /// The second at which the index was read, and the bundle made.
     pub fn read(mut self, seconds: i64) -> Make {
         (self.read, self.created) = (seconds, seconds);

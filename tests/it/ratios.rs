@@ -25,11 +25,19 @@ mod rows {
 }
 #[allow(dead_code, reason = "a tool box that the tests share")]
 mod support {
+    pub mod client;
     pub mod crates;
+    pub mod published;
+    pub mod run;
+    pub mod sandbox;
     pub mod stream;
     pub mod tls;
     pub mod upstream;
 }
+#[allow(dead_code, reason = "a tool box that the tests share")]
+mod import_bundle;
+mod kill;
+mod ratios_kill;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
@@ -54,6 +62,9 @@ fn main() -> Outcome<()> {
     }
     if wanted("mirror") {
         bench.mirrors()?;
+    }
+    if wanted("kill") {
+        ratios_kill::rounds();
     }
     if wanted("network") {
         bench.network(Path::new(env!("CARGO_MANIFEST_DIR")))?;

@@ -80,7 +80,8 @@ pub(super) fn execute(layout: &Layout, plan: Plan, sink: &dyn Sink) -> Result<Co
     }
     checkpoint("gc:settled");
     if let Some(head) = &plan.work.head {
-        durable::write(&layout.head(), &head.render()).map_err(failed("write", &layout.head()))?;
+        let written = durable::write_by(&layout.staging(), &layout.head(), &head.render());
+        written.map_err(failed("write", &layout.head()))?;
     }
     checkpoint("gc:head");
     staging.torn = false;

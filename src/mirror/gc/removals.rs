@@ -34,11 +34,12 @@ impl Removals {
         self.0.iter().map(|(file, since)| format!("{since} {file}\n")).collect()
     }
 
-    /// Makes this the list of the mirror, durable when it returns.
+    /// Makes this the list of the mirror, by way of staging, which must have begun; durable when it returns.
     pub(super) fn write(&self, layout: &Layout) -> Result<(), Error> {
         let path = layout.removals();
         if !self.0.is_empty() {
-            return Ok(durable::write(&path, self.render().as_bytes()).map_err(failed("write", &path))?);
+            let written = durable::write_by(&layout.staging(), &path, self.render().as_bytes());
+            return Ok(written.map_err(failed("write", &path))?);
         }
         match fs::remove_file(&path) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed("remove", &path)(e).into()),

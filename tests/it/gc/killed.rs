@@ -75,6 +75,31 @@ fn killed_at_any_checkpoint_no_line_names_a_missing_crate_and_a_rerun_finishes()
 }
 
 #[test]
+fn killed_in_the_middle_of_a_file_it_leaves_nothing_for_good() {
+    let sandbox = Sandbox::new();
+    let all = bundles(&sandbox.path(""));
+    let mirror = sandbox.path("mirror");
+    let other = Make::new("b", 1).lineage().to_owned();
+    let note = format!("written:00000003-{other}.forgotten");
+    // The list of removals is written before crates go, and again where some have to wait.
+    for (grace, half) in
+        [("0", note.as_str()), ("0", "written:removals"), ("0", "written:manifest.json"), ("10m", &note)]
+    {
+        let begun = ["import", "1.pkg", "--mirror", "mirror"];
+        sandbox.process(begun).envs([("FROSTMIRROR_CRASH_AT", "written:format")]).run().exits(SIGABRT);
+        all.iter().for_each(|bundle| drop(import(&mirror, bundle).unwrap()));
+        let words = ["gc", "--grace", grace, "--forget", &other, "--mirror", "mirror"];
+        let died = sandbox.process(words).envs([("FROSTMIRROR_CRASH_AT", half)]).run();
+        assert_eq!(died.code, SIGABRT, "{half} is not written: {}", died.stderr);
+        sandbox.run(words).ok();
+        let debris: Vec<String> = everything(&mirror).into_keys().filter(|path| path.contains(".part-")).collect();
+        assert!(debris.is_empty(), "{half}: {debris:?}");
+        assert_agreement(&mirror);
+        fs::remove_dir_all(&mirror).unwrap();
+    }
+}
+
+#[test]
 fn what_a_killed_collection_left_is_counted_though_an_import_comes_next() {
     let sandbox = Sandbox::new();
     let all = bundles(&sandbox.path(""));

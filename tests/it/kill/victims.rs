@@ -1,0 +1,78 @@
+//! Who is killed: commands that change a mirror, each with the mirror that it finds.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use frostmirror::bundle::format::CrateState;
+
+use crate::import_bundle::Make;
+use crate::support::crates::Crate;
+use crate::support::sandbox::Sandbox;
+
+/// A command to be killed.
+pub struct Victim {
+    pub name: &'static str,
+    /// The mirror that it finds; each round has a copy.
+    pub prepared: PathBuf,
+    /// Its words; the mirror is called `mirror`.
+    pub words: Vec<String>,
+    /// Whether a crate whose line was there a moment ago may be gone.
+    pub takes_away: bool,
+}
+
+/// The name of a crate that every mirror here has in version 1.0.0, and keeps.
+pub fn steady(n: usize) -> String {
+    format!("steady-{n:03}")
+}
+
+/// All of them. Another one is a line here: what it is called, which bundles its mirror holds, and its words.
+pub fn victims(sandbox: &Sandbox, names: usize) -> Vec<Victim> {
+    let folder = sandbox.path("bundles");
+    fs::create_dir(&folder).unwrap();
+    bundles(&folder, names);
+    let lineage = Make::new("b", 1).lineage().to_owned();
+    let victim = |(name, held, words, takes_away): (&'static str, &[&str], &[&str], bool)| {
+        let place = format!("prepared-{}", held.join("-"));
+        if !sandbox.path(&place).exists() {
+            for bundle in held {
+                sandbox.run(["import", &format!("bundles/{bundle}.pkg"), "--mirror", &place]).ok();
+            }
+        }
+        let words = [words, &["--mirror", "mirror", "--lock-timeout", "0"]].concat();
+        let words = words.into_iter().map(str::to_owned).collect();
+        Victim { name, prepared: sandbox.path(place), words, takes_away }
+    };
+    let full = ["import", "bundles/other.pkg", "--base-url", "http://mirror.example"];
+    let delta = ["import", "bundles/delta.pkg"];
+    [
+        ("import of a full bundle", &["full"][..], &full[..], false),
+        ("import of a delta", &["full"], &delta, false),
+        ("gc", &["full", "delta"], &["gc", "--grace", "0"], true),
+        ("gc with grace", &["full", "delta"], &["gc", "--grace", "10m"], false),
+        ("gc of a lineage", &["full", "other", "delta"], &["gc", "--grace", "0", "--forget", &lineage], true),
+    ]
+    .map(victim)
+    .into()
+}
+
+/// A full bundle, a delta on it that needs less of it and brings more, and a full one of another history.
+fn bundles(folder: &Path, names: usize) {
+    let all = |of: &'static str, versions: &'static [&'static str]| {
+        let each = move |n: usize| versions.iter().map(move |version| crate_of(of, n, version));
+        (0..names).flat_map(each)
+    };
+    let ship = |make: Make, crates: &mut dyn Iterator<Item = Crate>| crates.fold(make, Make::ship);
+    let full = ship(Make::new("a", 1), &mut all("steady", &["1.0.0", "1.0.1", "1.1.0"]));
+    ship(full, &mut all("fading", &["1.0.0"])).write(folder, "full.pkg");
+    let delta = ship(Make::new("a", 2).parent("full.pkg"), &mut all("steady", &["1.2.0", "2.0.0"]));
+    let delta = ship(delta, &mut all("fresh", &["1.0.0", "1.0.1"]));
+    all("steady", &["1.0.0"]).fold(delta, |make, one| make.with(one, CrateState::Sent)).write(folder, "delta.pkg");
+    let other = ship(Make::new("b", 1), &mut all("steady", &["1.0.2", "3.0.0"]));
+    ship(other, &mut all("foreign", &["1.0.0", "1.0.1"])).write(folder, "other.pkg");
+}
+
+/// Crates need each other, so that index files have an order.
+fn crate_of(of: &str, n: usize, version: &str) -> Crate {
+    let item = Crate::new(&format!("{of}-{n:03}"), version).weighing(500 + n * 37 % 3000);
+    if n == 0 { item } else { item.dep(&format!("{of}-{:03}", n / 2), "*") }
+}
