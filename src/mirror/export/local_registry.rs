@@ -35,7 +35,7 @@ pub(super) fn export(layout: &Layout, folder: &Path, sink: &dyn Sink) -> Result<
     let no_links: Mutex<Option<String>> = Mutex::default();
     let bytes = for_each(&holdings.held().collect::<Vec<_>>(), sink, |held, buffer| {
         let (from, to) = (layout.crate_file(&held.id), target.path().join(held.id.file_name()));
-        match link(&from, &to) {
+        match fs::hard_link(&from, &to) {
             Ok(()) => {
                 linked.fetch_add(1, Ordering::Relaxed);
                 checked(held, &from, None, buffer, sink)
@@ -56,14 +56,6 @@ pub(super) fn export(layout: &Layout, folder: &Path, sink: &dyn Sink) -> Result<
         linked: linked.into_inner(),
         no_links: no_links.into_inner().unwrap_or_else(PoisonError::into_inner),
     })
-}
-
-/// Links a file. A symbolic link would be linked itself, and may point anywhere; what it points to is copied.
-fn link(from: &Path, to: &Path) -> io::Result<()> {
-    if !fs::symlink_metadata(from)?.is_file() {
-        return Err(io::Error::other("it is a symbolic link"));
-    }
-    fs::hard_link(from, to)
 }
 
 /// Hashes the crate's file, and copies it on the way if it is not linked.
