@@ -64,6 +64,9 @@ _cargo__frostmirror() {
             cargo__frostmirror__subcmd__export,local-registry)
                 cmd="cargo__frostmirror__subcmd__export__subcmd__local__subcmd__registry"
                 ;;
+            cargo__frostmirror__subcmd__export,snapshot)
+                cmd="cargo__frostmirror__subcmd__export__subcmd__snapshot"
+                ;;
             cargo__frostmirror__subcmd__export,vendor)
                 cmd="cargo__frostmirror__subcmd__export__subcmd__vendor"
                 ;;
@@ -144,7 +147,7 @@ _cargo__frostmirror() {
             return 0
             ;;
         cargo__subcmd__frostmirror__subcmd__export)
-            opts="-v -q -h --verbose --quiet --color --message-format --help local-registry vendor"
+            opts="-v -q -h --verbose --quiet --color --message-format --help snapshot local-registry vendor"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -172,6 +175,48 @@ _cargo__frostmirror() {
                 return 0
             fi
             case "${prev}" in
+                --mirror)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --lock-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --message-format)
+                    COMPREPLY=($(compgen -W "human json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        cargo__subcmd__frostmirror__subcmd__export__subcmd__snapshot)
+            opts="-o -v -q -h --output --config-dir --mirror --lock-timeout --verbose --quiet --color --message-format --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --output)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --mirror)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -219,8 +219,24 @@ set edit:completion:arg-completer[cargo-frostmirror] = {|@words|
             cand --quiet 'Say nothing but errors'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
+            cand snapshot 'The whole mirror with its configuration as one .pkg, to be imported elsewhere'
             cand local-registry 'The .crate files and the index, for cargo''s `local-registry`'
             cand vendor 'Every crate unpacked, for cargo''s `directory` source'
+        }
+        &'cargo-frostmirror;export;snapshot'= {
+            cand -o 'The folder that it is written into, as snapshot-YYYYMMDD-HHMM.pkg'
+            cand --output 'The folder that it is written into, as snapshot-YYYYMMDD-HHMM.pkg'
+            cand --config-dir 'Where the server''s frostmirror.toml and depends.toml are [default: /config where it exists, else config/ below FROSTMIRROR_HOME]'
+            cand --mirror 'The mirror [default: /mirror where it exists, else mirror/ below FROSTMIRROR_HOME]'
+            cand --lock-timeout 'How long to wait for another process that changes the mirror'
+            cand --color 'When to use colours'
+            cand --message-format 'How to report: for people, or one JSON object a line on stdout'
+            cand -v 'Say more (repeatable)'
+            cand --verbose 'Say more (repeatable)'
+            cand -q 'Say nothing but errors'
+            cand --quiet 'Say nothing but errors'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
         }
         &'cargo-frostmirror;export;local-registry'= {
             cand --mirror 'The mirror [default: /mirror where it exists, else mirror/ below FROSTMIRROR_HOME]'

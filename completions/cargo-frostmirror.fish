@@ -193,16 +193,29 @@ complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand gc" 
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand gc" -s v -l verbose -d 'Say more (repeatable)'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand gc" -s q -l quiet -d 'Say nothing but errors'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand gc" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand export; and not __fish_seen_subcommand_from local-registry vendor" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal'
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand export; and not __fish_seen_subcommand_from snapshot local-registry vendor" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal'
 always\t'Always'
 never\t'Never'"
-complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand export; and not __fish_seen_subcommand_from local-registry vendor" -l message-format -d 'How to report: for people, or one JSON object a line on stdout' -r -f -a "human\t'Lines and bars'
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand export; and not __fish_seen_subcommand_from snapshot local-registry vendor" -l message-format -d 'How to report: for people, or one JSON object a line on stdout' -r -f -a "human\t'Lines and bars'
 json\t'One JSON object a line'"
-complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand export; and not __fish_seen_subcommand_from local-registry vendor" -s v -l verbose -d 'Say more (repeatable)'
-complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand export; and not __fish_seen_subcommand_from local-registry vendor" -s q -l quiet -d 'Say nothing but errors'
-complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand export; and not __fish_seen_subcommand_from local-registry vendor" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand export; and not __fish_seen_subcommand_from local-registry vendor" -f -a "local-registry" -d 'The .crate files and the index, for cargo\'s `local-registry`'
-complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand export; and not __fish_seen_subcommand_from local-registry vendor" -f -a "vendor" -d 'Every crate unpacked, for cargo\'s `directory` source'
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand export; and not __fish_seen_subcommand_from snapshot local-registry vendor" -s v -l verbose -d 'Say more (repeatable)'
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand export; and not __fish_seen_subcommand_from snapshot local-registry vendor" -s q -l quiet -d 'Say nothing but errors'
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand export; and not __fish_seen_subcommand_from snapshot local-registry vendor" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand export; and not __fish_seen_subcommand_from snapshot local-registry vendor" -f -a "snapshot" -d 'The whole mirror with its configuration as one .pkg, to be imported elsewhere'
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand export; and not __fish_seen_subcommand_from snapshot local-registry vendor" -f -a "local-registry" -d 'The .crate files and the index, for cargo\'s `local-registry`'
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand export; and not __fish_seen_subcommand_from snapshot local-registry vendor" -f -a "vendor" -d 'Every crate unpacked, for cargo\'s `directory` source'
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand export; and __fish_seen_subcommand_from snapshot" -s o -l output -d 'The folder that it is written into, as snapshot-YYYYMMDD-HHMM.pkg' -r -F
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand export; and __fish_seen_subcommand_from snapshot" -l config-dir -d 'Where the server\'s frostmirror.toml and depends.toml are [default: /config where it exists, else config/ below FROSTMIRROR_HOME]' -r -F
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand export; and __fish_seen_subcommand_from snapshot" -l mirror -d 'The mirror [default: /mirror where it exists, else mirror/ below FROSTMIRROR_HOME]' -r -F
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand export; and __fish_seen_subcommand_from snapshot" -l lock-timeout -d 'How long to wait for another process that changes the mirror' -r
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand export; and __fish_seen_subcommand_from snapshot" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal'
+always\t'Always'
+never\t'Never'"
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand export; and __fish_seen_subcommand_from snapshot" -l message-format -d 'How to report: for people, or one JSON object a line on stdout' -r -f -a "human\t'Lines and bars'
+json\t'One JSON object a line'"
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand export; and __fish_seen_subcommand_from snapshot" -s v -l verbose -d 'Say more (repeatable)'
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand export; and __fish_seen_subcommand_from snapshot" -s q -l quiet -d 'Say nothing but errors'
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand export; and __fish_seen_subcommand_from snapshot" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand export; and __fish_seen_subcommand_from local-registry" -l mirror -d 'The mirror [default: /mirror where it exists, else mirror/ below FROSTMIRROR_HOME]' -r -F
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand export; and __fish_seen_subcommand_from local-registry" -l lock-timeout -d 'How long to wait for another process that changes the mirror' -r
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand export; and __fish_seen_subcommand_from local-registry" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal'
