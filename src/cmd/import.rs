@@ -62,7 +62,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         }
     }
     if let Some(first) = refused.first() {
-        let integrity = refused.iter().any(|class| *class == Class::Integrity);
+        let integrity = refused.contains(&Class::Integrity);
         let class = if integrity { Class::Integrity } else { *first };
         let message = format!("{} of {all} bundles were not imported", refused.len());
         return Err(Failure::new(class, message).hint("each of them is named above; the others are in the mirror"));

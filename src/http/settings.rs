@@ -47,9 +47,11 @@ pub struct Settings {
 /// Who is told that something is tried again, why, and in how many seconds; of many waits at once, only of the first.
 #[derive(Clone, Default)]
 pub struct Waits {
-    listener: Option<Arc<dyn Fn(&str, u64) + Send + Sync>>,
+    listener: Option<Arc<Listener>>,
     told_until: Arc<Mutex<Option<Instant>>>,
 }
+
+type Listener = dyn Fn(&str, u64) + Send + Sync;
 
 impl Waits {
     /// Tells `listener`.
@@ -64,7 +66,7 @@ impl Waits {
         if told_until.is_none_or(|until| until <= now) {
             *told_until = Some(now + pause);
             drop(told_until);
-            listener(&why.to_string(), pause.as_secs_f64().ceil() as u64);
+            listener(&why.to_string(), pause.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX));
         }
     }
 }
