@@ -22,6 +22,9 @@ _cargo__frostmirror() {
             cargo__frostmirror,diff)
                 cmd="cargo__frostmirror__subcmd__diff"
                 ;;
+            cargo__frostmirror,export)
+                cmd="cargo__frostmirror__subcmd__export"
+                ;;
             cargo__frostmirror,fetch)
                 cmd="cargo__frostmirror__subcmd__fetch"
                 ;;
@@ -58,6 +61,12 @@ _cargo__frostmirror() {
             cargo__frostmirror,verify)
                 cmd="cargo__frostmirror__subcmd__verify"
                 ;;
+            cargo__frostmirror__subcmd__export,local-registry)
+                cmd="cargo__frostmirror__subcmd__export__subcmd__local__subcmd__registry"
+                ;;
+            cargo__frostmirror__subcmd__export,vendor)
+                cmd="cargo__frostmirror__subcmd__export__subcmd__vendor"
+                ;;
             *)
                 ;;
         esac
@@ -65,7 +74,7 @@ _cargo__frostmirror() {
 
     case "${cmd}" in
         cargo__frostmirror)
-            opts="-v -q -h -V --verbose --quiet --color --message-format --help --version init fetch verify inspect diff import serve up status list gc setup completions man"
+            opts="-v -q -h -V --verbose --quiet --color --message-format --help --version init fetch verify inspect diff import serve up status list gc export setup completions man"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -117,6 +126,88 @@ _cargo__frostmirror() {
             case "${prev}" in
                 --format)
                     COMPREPLY=($(compgen -W "text json cyclonedx" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --message-format)
+                    COMPREPLY=($(compgen -W "human json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        cargo__subcmd__frostmirror__subcmd__export)
+            opts="-v -q -h --verbose --quiet --color --message-format --help local-registry vendor"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --message-format)
+                    COMPREPLY=($(compgen -W "human json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        cargo__subcmd__frostmirror__subcmd__export__subcmd__local__subcmd__registry)
+            opts="-v -q -h --mirror --lock-timeout --verbose --quiet --color --message-format --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --mirror)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --lock-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --message-format)
+                    COMPREPLY=($(compgen -W "human json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        cargo__subcmd__frostmirror__subcmd__export__subcmd__vendor)
+            opts="-v -q -h --mirror --lock-timeout --verbose --quiet --color --message-format --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --mirror)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --lock-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -405,7 +496,7 @@ _cargo__frostmirror() {
             return 0
             ;;
         cargo__subcmd__frostmirror__subcmd__serve)
-            opts="-v -q -h --bind --base-url --mirror --incoming --watch-incoming --verbose --quiet --color --message-format --help"
+            opts="-v -q -h --bind --base-url --mirror --incoming --config-dir --watch-incoming --verbose --quiet --color --message-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -424,6 +515,10 @@ _cargo__frostmirror() {
                     return 0
                     ;;
                 --incoming)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config-dir)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -44,6 +44,7 @@ complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_needs_command" -f -a 
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_needs_command" -f -a "status" -d 'Say what a mirror holds'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_needs_command" -f -a "list" -d 'List the crates that a mirror or a bundle holds'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_needs_command" -f -a "gc" -d 'Remove from a mirror what no history needs any more'
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_needs_command" -f -a "export" -d 'Copy a mirror\'s crates out, as a folder that cargo builds from'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_needs_command" -f -a "setup" -d 'Print or write cargo\'s configuration for a mirror'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_needs_command" -f -a "completions" -d 'Print a completion script'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_needs_command" -f -a "man" -d 'Print the man page, or write all of them into a folder'
@@ -123,7 +124,7 @@ complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand diff
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand diff" -s q -l quiet -d 'Say nothing but errors'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand diff" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand import" -l mirror -d 'The mirror, made where it is not there [default: /mirror where it exists, else mirror/ below FROSTMIRROR_HOME]' -r -F
-complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand import" -l config-dir -d 'Where a snapshot\'s configuration goes; an ordinary bundle never touches it' -r -F
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand import" -l config-dir -d 'Where a snapshot\'s frostmirror.toml and depends.toml go; an ordinary bundle never touches them [default: /config where it exists, else config/ below FROSTMIRROR_HOME]' -r -F
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand import" -l base-url -d 'Write index/config.json for static servers that are reached under this address' -r
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand import" -l lock-timeout -d 'How long to wait for another process that holds the mirror' -r
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand import" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal'
@@ -138,6 +139,7 @@ complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand serv
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand serve" -l base-url -d 'The address that clients know this server by, for a server behind a proxy [default: the Host that each client asks for]' -r
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand serve" -l mirror -d 'The mirror [default: /mirror where it exists, else mirror in FROSTMIRROR_HOME]' -r -F
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand serve" -l incoming -d 'With --watch-incoming, the folder that bundles are dropped into [default: /incoming where it exists, else incoming in FROSTMIRROR_HOME]' -r -F
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand serve" -l config-dir -d 'With --watch-incoming, where the frostmirror.toml and depends.toml of a snapshot that is dropped in go [default: /config where it exists, else config in FROSTMIRROR_HOME]' -r -F
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand serve" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal'
 always\t'Always'
 never\t'Never'"
@@ -191,6 +193,36 @@ complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand gc" 
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand gc" -s v -l verbose -d 'Say more (repeatable)'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand gc" -s q -l quiet -d 'Say nothing but errors'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand gc" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand export; and not __fish_seen_subcommand_from local-registry vendor" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal'
+always\t'Always'
+never\t'Never'"
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand export; and not __fish_seen_subcommand_from local-registry vendor" -l message-format -d 'How to report: for people, or one JSON object a line on stdout' -r -f -a "human\t'Lines and bars'
+json\t'One JSON object a line'"
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand export; and not __fish_seen_subcommand_from local-registry vendor" -s v -l verbose -d 'Say more (repeatable)'
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand export; and not __fish_seen_subcommand_from local-registry vendor" -s q -l quiet -d 'Say nothing but errors'
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand export; and not __fish_seen_subcommand_from local-registry vendor" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand export; and not __fish_seen_subcommand_from local-registry vendor" -f -a "local-registry" -d 'The .crate files and the index, for cargo\'s `local-registry`'
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand export; and not __fish_seen_subcommand_from local-registry vendor" -f -a "vendor" -d 'Every crate unpacked, for cargo\'s `directory` source'
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand export; and __fish_seen_subcommand_from local-registry" -l mirror -d 'The mirror [default: /mirror where it exists, else mirror/ below FROSTMIRROR_HOME]' -r -F
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand export; and __fish_seen_subcommand_from local-registry" -l lock-timeout -d 'How long to wait for another process that changes the mirror' -r
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand export; and __fish_seen_subcommand_from local-registry" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal'
+always\t'Always'
+never\t'Never'"
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand export; and __fish_seen_subcommand_from local-registry" -l message-format -d 'How to report: for people, or one JSON object a line on stdout' -r -f -a "human\t'Lines and bars'
+json\t'One JSON object a line'"
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand export; and __fish_seen_subcommand_from local-registry" -s v -l verbose -d 'Say more (repeatable)'
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand export; and __fish_seen_subcommand_from local-registry" -s q -l quiet -d 'Say nothing but errors'
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand export; and __fish_seen_subcommand_from local-registry" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand export; and __fish_seen_subcommand_from vendor" -l mirror -d 'The mirror [default: /mirror where it exists, else mirror/ below FROSTMIRROR_HOME]' -r -F
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand export; and __fish_seen_subcommand_from vendor" -l lock-timeout -d 'How long to wait for another process that changes the mirror' -r
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand export; and __fish_seen_subcommand_from vendor" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal'
+always\t'Always'
+never\t'Never'"
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand export; and __fish_seen_subcommand_from vendor" -l message-format -d 'How to report: for people, or one JSON object a line on stdout' -r -f -a "human\t'Lines and bars'
+json\t'One JSON object a line'"
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand export; and __fish_seen_subcommand_from vendor" -s v -l verbose -d 'Say more (repeatable)'
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand export; and __fish_seen_subcommand_from vendor" -s q -l quiet -d 'Say nothing but errors'
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand export; and __fish_seen_subcommand_from vendor" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand setup" -l url -d 'The server\'s address' -r
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand setup" -l mirror -d 'The mirror for --local [env: FROSTMIRROR_MIRROR] [default: /mirror where it exists, else mirror in FROSTMIRROR_HOME]' -r -F
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand setup" -l ca -d 'Certificates (PEM) of the authority that vouches for the server' -r -F

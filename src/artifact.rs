@@ -19,7 +19,8 @@ pub enum Kind {
     Dist,
     /// rustup itself: `rustup/…`.
     Rustup,
-    /// Client configuration: `config.toml`. Read by people, placed nowhere by import.
+    /// Configuration: the clients' `config.toml`, which is for people and placed nowhere; in a snapshot also the server's
+    /// `frostmirror.toml` and the `depends.toml` of its operator, which are restored where the user says.
     Config,
 }
 
@@ -32,7 +33,7 @@ impl Kind {
             Some("index") if parts >= 3 => Some(Kind::Index),
             Some("dist") if parts >= 2 => Some(Kind::Dist),
             Some("rustup") if parts >= 2 => Some(Kind::Rustup),
-            Some("config.toml") if parts == 1 => Some(Kind::Config),
+            Some("config.toml" | "frostmirror.toml" | "depends.toml") if parts == 1 => Some(Kind::Config),
             _ => None,
         }
     }
@@ -84,6 +85,8 @@ mod tests {
         assert_eq!(kind("dist/channel-rust-stable.toml"), Some(Kind::Dist));
         assert_eq!(kind("rustup/release-stable.toml"), Some(Kind::Rustup));
         assert_eq!(kind("config.toml"), Some(Kind::Config));
+        assert_eq!(kind("frostmirror.toml"), Some(Kind::Config));
+        assert_eq!(kind("depends.toml"), Some(Kind::Config));
         for path in
             ["index/config.json", "crates/a", "crates/index/1/a", "manifest.json", "etc/passwd", ".frostmirror/x"]
         {

@@ -1,6 +1,6 @@
 //! The command line: verbs and global flags. `command()` is what completions, man pages and help tests are made from.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
@@ -133,6 +133,9 @@ pub enum Verb {
     /// Remove from a mirror what no history needs any more
     #[command(after_help = EXIT_CODES)]
     Gc(cmd::gc::Args),
+    /// Copy a mirror's crates out, as a folder that cargo builds from
+    #[command(after_help = EXIT_CODES, disable_help_subcommand = true)]
+    Export(cmd::export::Args),
     /// Print or write cargo's configuration for a mirror
     #[command(after_help = EXIT_CODES)]
     Setup(cmd::setup::Args),
@@ -154,7 +157,7 @@ pub fn command() -> clap::Command {
 pub fn parse(words: &[OsString], env: &Env) -> Result<Cli, ExitCode> {
     let asked = asked(words);
     let report = asked.report(env);
-    let parsed = command().color(report.clap_colors()).try_get_matches_from(words);
+    let parsed = without_empty(command(), env).color(report.clap_colors()).try_get_matches_from(words);
     let error = match parsed.and_then(|mut matches| Cli::from_arg_matches_mut(&mut matches)) {
         Ok(cli) => return Ok(cli),
         Err(error) => error,
@@ -169,6 +172,13 @@ pub fn parse(words: &[OsString], env: &Env) -> Result<Cli, ExitCode> {
         let _gone = error.print().is_err();
     }
     Err(ExitCode::from(if help { 0 } else { Class::Usage.code() }))
+}
+
+/// An empty variable counts as absent, as it does wherever a variable is read.
+fn without_empty(command: clap::Command, env: &Env) -> clap::Command {
+    let is_empty = |name: &OsStr| env.iter().any(|(key, value)| key == name && value.is_empty());
+    let without = |arg: clap::Arg| if arg.get_env().is_some_and(is_empty) { arg.env(None::<&str>) } else { arg };
+    command.mut_args(without).mut_subcommands(|verb| without_empty(verb, env))
 }
 
 /// The global flags among words that may not be a command line; what cannot be made out is as if it were not there.
@@ -206,6 +216,7 @@ pub fn run(verb: Verb, context: &Context) -> Result<(), Failure> {
         Verb::Status(args) => cmd::status::run(&args, context),
         Verb::List(args) => cmd::list::run(&args, context),
         Verb::Gc(args) => cmd::gc::run(&args, context),
+        Verb::Export(args) => cmd::export::run(&args, context),
         Verb::Setup(args) => cmd::setup::run(&args, context),
         Verb::Completions(args) => cmd::completions::run(&args, command(), context),
         Verb::Man(args) => cmd::man::run(&args, command(), context),

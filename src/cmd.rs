@@ -11,6 +11,7 @@ use signals::Signals;
 
 pub mod completions;
 pub mod diff;
+pub mod export;
 pub mod fetch;
 pub mod gc;
 pub mod import;

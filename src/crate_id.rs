@@ -49,21 +49,23 @@ impl FromStr for CrateName {
     type Err = InvalidName;
 
     fn from_str(name: &str) -> Result<CrateName, InvalidName> {
-        let first = name.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
-        let rest = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-        if first && rest && name.len() <= 64 {
-            Ok(CrateName(name.to_owned()))
-        } else {
-            Err(InvalidName(name.chars().take(80).collect()))
-        }
+        check_name(name)?;
+        Ok(CrateName(name.to_owned()))
     }
+}
+
+fn check_name(name: &str) -> Result<(), InvalidName> {
+    let first = name.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
+    let rest = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    if first && rest && name.len() <= 64 { Ok(()) } else { Err(InvalidName(name.chars().take(80).collect())) }
 }
 
 impl TryFrom<String> for CrateName {
     type Error = InvalidName;
 
     fn try_from(name: String) -> Result<CrateName, InvalidName> {
-        name.parse()
+        check_name(&name)?;
+        Ok(CrateName(name))
     }
 }
 

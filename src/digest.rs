@@ -5,15 +5,16 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Visitor;
+use serde::{Deserialize, Deserializer, Serialize};
 use sha2::Digest as _;
 
 /// Bytes read at a time while hashing. Larger buffers are not faster and count as memory.
 pub const BUFFER: usize = 64 * 1024;
 
 /// A SHA-256 digest; written and read as 64 lowercase hexadecimal digits.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(into = "String")]
 pub struct Sha256([u8; 32]);
 
 /// A text that is not a SHA-256 digest.
@@ -91,11 +92,22 @@ fn nibble(digit: u8) -> Option<u8> {
     }
 }
 
-impl TryFrom<String> for Sha256 {
-    type Error = InvalidDigest;
+/// Read from the text in place: a large mirror's records name hundreds of thousands.
+impl<'de> Deserialize<'de> for Sha256 {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Sha256, D::Error> {
+        struct Digits;
+        impl Visitor<'_> for Digits {
+            type Value = Sha256;
 
-    fn try_from(text: String) -> Result<Sha256, InvalidDigest> {
-        text.parse()
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Sha256, E> {
+                text.parse().map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_str(Digits)
     }
 }
 

@@ -13,6 +13,8 @@ pub enum Phase {
     Verifying,
     /// Entries of a bundle, staged into a mirror.
     Importing,
+    /// Crates of a mirror, copied out of it.
+    Exporting,
 }
 
 impl Phase {
@@ -24,6 +26,7 @@ impl Phase {
             Phase::Packing => "Packing",
             Phase::Verifying => "Verifying",
             Phase::Importing => "Importing",
+            Phase::Exporting => "Exporting",
         }
     }
 }

@@ -14,6 +14,7 @@ mod gather;
 mod inputs;
 mod mirror;
 mod serve;
+mod server_config;
 mod wire;
 
 /// What kind of failure; decides the exit code. Published numbers never change.
@@ -138,6 +139,7 @@ pub fn hint_of_io(error: &std::io::Error) -> Option<String> {
         ErrorKind::NotADirectory | ErrorKind::AlreadyExists => {
             "a file is where a folder should be; choose another place"
         }
+        ErrorKind::IsADirectory => "a folder is where a file should be; look at what is in it, and move it away",
         _ => return None,
     };
     Some(hint.to_owned())

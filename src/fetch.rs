@@ -309,6 +309,10 @@ impl<'s> Station<'s> {
         if offline && !surroundings.offline {
             sink.status("Using", "the caches alone, as cargo's `net.offline` says".to_owned());
         }
+        let waits = Arc::clone(sink);
+        settings.waits = http::Waits::told_to(move |why, seconds| {
+            waits.status("Retrying", format!("in {seconds} s: {why}"));
+        });
         let client = Client::new(&settings)?;
         let cache_folder = surroundings.home.join("cache");
         let cache =

@@ -30,7 +30,7 @@ mod tls;
 pub use address::shown;
 pub use failing::{Error, Fault, Root};
 pub use proxy::{InvalidProxy, ProxyAddress, ProxySettings};
-pub use settings::{Settings, TlsVersion, TlsVersions};
+pub use settings::{Settings, TlsVersion, TlsVersions, Waits};
 pub use tls::InvalidTls;
 
 use failing::{Tries, Trouble};
@@ -77,6 +77,7 @@ struct Inner {
     lanes: Lanes,
     retries: u32,
     first_backoff: Duration,
+    waits: Waits,
     connect_timeout: Duration,
     low_speed_timeout: Duration,
     low_speed_limit: u32,
@@ -147,6 +148,7 @@ impl Client {
                 lanes: Lanes::new(settings.jobs, settings.multiplexing),
                 retries: settings.retries,
                 first_backoff: settings.first_backoff,
+                waits: settings.waits.clone(),
                 connect_timeout: settings.connect_timeout,
                 low_speed_timeout: settings.low_speed_timeout,
                 low_speed_limit: settings.low_speed_limit,
@@ -157,7 +159,7 @@ impl Client {
     /// Fetches something small into memory: at most `limit` bytes, also after decoding. Faults that may pass (429, 5xx,
     /// resets, truncation, time-outs) are tried again.
     pub async fn get(&self, request: &Request<'_>, limit: u64) -> Result<Answer, Error> {
-        let mut tries = Tries::new(self.inner.retries, self.inner.first_backoff);
+        let mut tries = Tries::new(self.inner.retries, self.inner.first_backoff, &self.inner.waits);
         loop {
             match self.try_get(request, limit).await {
                 Ok(answer) => return Ok(answer),
@@ -184,7 +186,7 @@ impl Client {
         limit: u64,
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<u64, Error> {
-        let mut tries = Tries::new(self.inner.retries, self.inner.first_backoff);
+        let mut tries = Tries::new(self.inner.retries, self.inner.first_backoff, &self.inner.waits);
         let mut told = 0;
         loop {
             match self.try_download(request, into, expected, limit, progress, &mut told).await {
@@ -200,7 +202,7 @@ impl Client {
     ///
     /// As for [`Client::download`].
     pub async fn length(&self, request: &Request<'_>) -> Result<Option<u64>, Error> {
-        let mut tries = Tries::new(self.inner.retries, self.inner.first_backoff);
+        let mut tries = Tries::new(self.inner.retries, self.inner.first_backoff, &self.inner.waits);
         loop {
             match self.try_length(request).await {
                 Ok(length) => return Ok(length),

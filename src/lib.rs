@@ -45,6 +45,7 @@
 //! | `$FROSTMIRROR_HOME/history/…` | [`gather::history`] |
 //! | `OUTPUT/YYYYMMDD-HHMM-crates.pkg` | [`bundle::pack`] |
 //! | `$CARGO_HOME/config.toml` | [`client_config`] |
+//! | `CONFIG/frostmirror.toml`, `CONFIG/depends.toml` | [`server_config`] |
 
 pub mod cli;
 pub mod cmd;
@@ -58,6 +59,7 @@ pub mod mirror;
 pub mod bundle;
 pub mod gather;
 pub mod client_config;
+pub mod server_config;
 pub mod event;
 pub mod index_line;
 pub mod artifact;

@@ -6,6 +6,7 @@
 //! | [`lock`] | who may change the tree: one process at a time |
 //! | [`import`] | a bundle into the tree |
 //! | `receive` | a bundle's bytes, staged as they pass |
+//! | `doubts` | what is strange about a bundle that is good |
 //! | [`index`] | how lines of two origins become one index file |
 //! | [`lines`] | what is recorded of every line |
 //! | [`store`] | staging, placing by rename, taking back |
@@ -20,14 +21,18 @@
 //! | [`incoming`] | what the watcher last saw |
 //! | [`status`] | what `status` prints |
 //! | [`audit`] | every file against its record, every record against the files |
+//! | [`export`] | the crates as a folder that cargo builds from |
 //! | [`rebuild`] | lost records, made anew from what holds |
 
 pub mod forgotten;
 pub mod gc;
 pub mod audit;
 pub mod chain;
+pub mod export;
+mod commit;
 pub mod head;
 pub mod held;
+mod holdings;
 pub mod import;
 pub mod incoming;
 pub mod index;
@@ -39,5 +44,7 @@ pub mod lock;
 pub mod order;
 pub mod rebuild;
 mod receive;
+mod doubts;
+pub mod snapshot;
 pub mod status;
 pub mod store;

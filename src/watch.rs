@@ -59,6 +59,8 @@ pub struct WatchOptions {
     pub folder: PathBuf,
     /// The mirror.
     pub mirror: Layout,
+    /// The folder that a snapshot's configuration goes to.
+    pub config: PathBuf,
     /// How long to wait for what.
     pub pace: Pace,
     /// Whether to listen to the system's notices; without them the folder is polled.
@@ -153,11 +155,11 @@ struct Watch {
 
 impl Watch {
     fn new(options: WatchOptions, mailbox: Arc<Mailbox>, stopped: Arc<AtomicBool>) -> Watch {
-        let WatchOptions { folder, mirror, pace, notices, env, clock, sink } = options;
+        let WatchOptions { folder, mirror, config, pace, notices, env, clock, sink } = options;
         Watch {
             settle: Settle::new(pace, true),
             shelves: Shelves::of(&folder),
-            taker: Taker { folder, mirror, env, clock, sink, stopped },
+            taker: Taker { folder, mirror, config, env, clock, sink, stopped },
             pace,
             mailbox,
             began: Instant::now(),

@@ -44,6 +44,13 @@
 //!   its `cksum`; every crate of the table that is not `kept` has exactly one line;
 //! - the file ends with the last block.
 //!
+//! A **snapshot** is a mirror in one bundle. Its table names every crate that the mirror's index lists, shipped or
+//! index-only, and those that only its histories name, as `kept`; a crate's `read` says when its own line was read. Its
+//! `lineage` is no history: its id follows from the crates that the mirror holds and no history claims, which are its
+//! one input. `carried` has the newest bundle of each of the mirror's histories, as positions in the table. Only a
+//! snapshot has `carried`, `read`, and the entries `frostmirror.toml` and `depends.toml`, each at most [`MAX_CONFIG`]
+//! bytes; what was private to the mirror's host is not in them.
+//!
 //! Threats: a bundle is hostile until every one of its bytes was checked. Lengths are checked before anything is
 //! allocated, arithmetic is checked, paths cannot climb, and the reader extracts nothing: it hands bytes to whoever
 //! places them, and those are placed only when the whole bundle was found good.
@@ -77,6 +84,8 @@ pub const MAX_STORED_GROUP: u64 = MAX_GROUP + 64 * 1024;
 pub const MAX_LINE: usize = 1024 * 1024;
 /// Most bytes of one index entry, however it is stored: whoever merges index text holds a file of it in memory.
 pub const MAX_INDEX: u64 = 2 * MAX_GROUP;
+/// Most bytes of one configuration file.
+pub const MAX_CONFIG: u64 = 1024 * 1024;
 /// Most plain bytes that one stored byte may stand for in a brotli stream, beyond [`RATIO_ALLOWANCE`]. Index text of
 /// many versions, repetitive as it is, stays near 30.
 pub const MAX_RATIO: u64 = 200;
@@ -151,12 +160,16 @@ pub struct Manifest {
     /// The toolchains in it.
     #[serde(default)]
     pub toolchains: Vec<String>,
-    /// When the index was read (RFC 3339, UTC): of two lines for one version, the later read is the newer.
+    /// When the index was read (RFC 3339, UTC): of two lines for one version, the later read is the newer. Other than in
+    /// a snapshot, not more than a day after `created`.
     pub index_read: String,
     /// Every crate that is resolved, shipped or not, sorted by name and version.
     pub crates: Vec<CrateRecord>,
-    /// The history that the bundle belongs to.
+    /// The history that the bundle belongs to. Of a snapshot: what it holds and no history claims.
     pub lineage: Lineage,
+    /// The histories that a snapshot brings along, by id.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub carried: Vec<Carried>,
     /// The payload.
     pub blocks: Vec<Block>,
 }
@@ -179,6 +192,23 @@ pub struct Lineage {
     pub sequence: u64,
     /// Every input that the lineage was ever fed and was not told to forget, each with its newest set.
     pub inputs: Vec<Input>,
+}
+
+/// The newest bundle of a history, as a snapshot brings it along.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Carried {
+    /// The bundle's id.
+    pub bundle: String,
+    /// The name of its file.
+    pub file: String,
+    /// When it was written (RFC 3339, UTC).
+    pub created: String,
+    /// When the index was read for it (RFC 3339, UTC).
+    pub index_read: String,
+    /// The history.
+    pub lineage: Lineage,
+    /// The crates that it named, as positions in [`Manifest::crates`], ascending.
+    pub crates: Vec<u32>,
 }
 
 /// One depends.toml, one lockfile or one `--crate`, and what it needs.
@@ -210,6 +240,10 @@ pub struct CrateRecord {
     /// Whether upstream had it yanked when the index was read.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub yanked: bool,
+    /// In a snapshot, when the crate's index line was read (RFC 3339, UTC), where that is not
+    /// [`Manifest::index_read`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read: Option<String>,
     /// `package.description`, shortened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
@@ -292,6 +326,11 @@ pub struct Entry {
 }
 
 impl Manifest {
+    /// When the index line of `record`, which is a crate of the table, was read.
+    pub fn line_read<'m>(&'m self, record: &'m CrateRecord) -> &'m str {
+        record.read.as_deref().unwrap_or(&self.index_read)
+    }
+
     /// Every entry, in the payload's order.
     pub fn entries(&self) -> impl Iterator<Item = &Entry> {
         self.blocks.iter().flat_map(|block| &block.entries)

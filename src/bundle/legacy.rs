@@ -288,6 +288,7 @@ impl Found {
                 size: one.size,
                 state: CrateState::Shipped,
                 yanked: false,
+                read: None,
                 description: None,
                 license: None,
                 repository: None,
@@ -401,6 +402,7 @@ impl Found {
                 sequence: u64::try_from(time.as_second()).unwrap_or(0),
                 inputs: vec![Input { name: "frostmirror 1.x".to_owned(), roots: Vec::new(), crates: all.collect() }],
             },
+            carried: Vec::new(),
             crates,
             blocks: blocks.collect(),
         };

@@ -186,7 +186,7 @@ impl<'de> Visitor<'de> for WholeManifest<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Manifest, A::Error> {
         let (mut id, mut format, mut tool, mut created, mut kind, mut parent) = (None, None, None, None, None, None);
         let (mut targets, mut toolchains, mut index_read) = (None, None, None);
-        let (mut crates, mut lineage, mut blocks) = (None, None, None);
+        let (mut crates, mut lineage, mut carried, mut blocks) = (None, None, None, None);
         while let Some(key) = map.next_key::<String>()? {
             match key.as_str() {
                 "id" => put(&mut id, "id", map.next_value()?)?,
@@ -200,6 +200,7 @@ impl<'de> Visitor<'de> for WholeManifest<'_> {
                 "index_read" => put(&mut index_read, "index_read", map.next_value()?)?,
                 "crates" => put(&mut crates, "crates", map.next_value_seed(CountedCrates { count: self.crates })?)?,
                 "lineage" => put(&mut lineage, "lineage", map.next_value()?)?,
+                "carried" => put(&mut carried, "carried", map.next_value()?)?,
                 "blocks" => put(&mut blocks, "blocks", map.next_value()?)?,
                 _ => {
                     map.next_value::<IgnoredAny>()?;
@@ -218,6 +219,7 @@ impl<'de> Visitor<'de> for WholeManifest<'_> {
             index_read: there(index_read, "index_read")?,
             crates: there(crates, "crates")?,
             lineage: there(lineage, "lineage")?,
+            carried: carried.unwrap_or_default(),
             blocks: there(blocks, "blocks")?,
         })
     }

@@ -12,8 +12,8 @@ use jiff::Timestamp;
 use tempfile::NamedTempFile;
 
 use super::format::{
-    Block, BundleKind, CrateRecord, Encoding, Entry, FormatVersion, Lineage, MAX_GROUP, Manifest, Parent, StoredBytes,
-    plain_limit,
+    Block, BundleKind, Carried, CrateRecord, Encoding, Entry, FormatVersion, Lineage, MAX_GROUP, Manifest, Parent,
+    StoredBytes, plain_limit,
 };
 use super::header::Header;
 use super::{encoded, manifest, name, rules};
@@ -34,6 +34,8 @@ pub struct Plan {
     pub parent: Option<Parent>,
     /// The history that it belongs to.
     pub lineage: Lineage,
+    /// The histories that a snapshot brings along, by id.
+    pub carried: Vec<Carried>,
     /// The target triples it is made for.
     pub targets: Vec<String>,
     /// The toolchains in it.
@@ -112,10 +114,12 @@ impl Written {
     /// Gives the bundle its name in the folder that it was written into, and gives its path. A file that is there
     /// is never replaced: the next free number of the minute is taken, of the names that are not `taken` elsewhere.
     pub fn publish(self, taken: &dyn Fn(&str) -> bool) -> Result<PathBuf, Error> {
-        let Written { created, folder, mut file, .. } = self;
+        let Written { manifest, created, folder, mut file, .. } = self;
         let failed = |source| Error::Write { folder: folder.clone(), source };
         loop {
-            let name = name::file_name(created, &|name| taken(name) || folder.join(name).symlink_metadata().is_ok());
+            let name = name::file_name(manifest.kind, created, &|name| {
+                taken(name) || folder.join(name).symlink_metadata().is_ok()
+            });
             let path = folder.join(name);
             match file.persist_noclobber(&path) {
                 Ok(_) => {
@@ -262,6 +266,7 @@ fn manifest_of(plan: Plan) -> (Manifest, Vec<(Artifact, Bytes)>) {
         index_read: whole_seconds(plan.index_read),
         crates: plan.crates,
         lineage: plan.lineage,
+        carried: plan.carried,
         blocks: Vec::new(),
     };
     (manifest, plan.files)

@@ -5,11 +5,11 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::format::{
-    Block, BundleKind, CrateState, Encoding, Entry, FormatVersion, ID_DIGITS, MAX_GROUP, MAX_INDEX, MAX_STORED_GROUP,
-    Manifest, plain_limit,
+    Block, BundleKind, CrateState, Encoding, Entry, FormatVersion, ID_DIGITS, Lineage, MAX_CONFIG, MAX_GROUP,
+    MAX_INDEX, MAX_STORED_GROUP, Manifest, plain_limit,
 };
 use crate::artifact::Kind;
 use crate::crate_id::CrateName;
@@ -60,7 +60,8 @@ pub(super) fn check(manifest: &Manifest) -> Result<(), Broken> {
     encodings(manifest)?;
     head(manifest)?;
     table(manifest)?;
-    inputs(manifest)?;
+    inputs(&manifest.lineage, manifest)?;
+    carried(manifest)?;
     manifest.blocks.iter().try_for_each(block)?;
     order(manifest)?;
     crates_and_entries(manifest)?;
@@ -86,6 +87,11 @@ fn head(manifest: &Manifest) -> Result<(), Broken> {
         (is_time(&manifest.created), "has a `created` that is not RFC 3339 in UTC with whole seconds"),
         (is_time(&manifest.index_read), "has an `index_read` that is not RFC 3339 in UTC with whole seconds"),
         (
+            // A snapshot brings what its mirror has, times of wrong clocks with it.
+            manifest.kind == BundleKind::Snapshot || !is_after(&manifest.index_read, &manifest.created),
+            "has an `index_read` that is more than a day after its `created`",
+        ),
+        (
             manifest.parent.is_some() == (manifest.kind == BundleKind::Delta),
             "names a parent where it is no delta, or none where it is one",
         ),
@@ -104,6 +110,15 @@ fn is_id(text: &str) -> bool {
 /// `2026-04-02T21:30:00Z` and no other spelling, so that times sort as text.
 fn is_time(text: &str) -> bool {
     text.len() == 20 && text.parse::<Timestamp>().is_ok_and(|time| time.to_string() == text)
+}
+
+/// Whether the index would have been read more than a day after the bundle was written. Its lines would then win over
+/// every later bundle's, and nobody would see why.
+fn is_after(read: &str, created: &str) -> bool {
+    let (Ok(read), Ok(created)) = (read.parse::<Timestamp>(), created.parse::<Timestamp>()) else {
+        return false;
+    };
+    read.duration_since(created) > SignedDuration::from_hours(24)
 }
 
 fn table(manifest: &Manifest) -> Result<(), Broken> {
@@ -137,14 +152,52 @@ fn broken_crate(record: &super::format::CrateRecord, rule: &'static str) -> Resu
     Err(Broken::Crate { name: record.id().to_string(), rule })
 }
 
-fn inputs(manifest: &Manifest) -> Result<(), Broken> {
-    for input in &manifest.lineage.inputs {
-        let ascending = input.crates.windows(2).all(|pair| pair[0] < pair[1]);
-        let within = input.crates.last().is_none_or(|last| (*last as usize) < manifest.crates.len());
-        if !ascending || !within {
-            let name = input.name.chars().take(200).collect();
-            return Err(Broken::Input { name, rule: "has positions beyond the table of crates, or out of order" });
+const POSITIONS: &str = "has positions beyond the table of crates, or out of order";
+
+fn inputs(lineage: &Lineage, manifest: &Manifest) -> Result<(), Broken> {
+    match lineage.inputs.iter().find(|input| !are_positions(&input.crates, manifest)) {
+        Some(input) => Err(Broken::Input { name: input.name.chars().take(200).collect(), rule: POSITIONS }),
+        None => Ok(()),
+    }
+}
+
+fn are_positions(crates: &[u32], manifest: &Manifest) -> bool {
+    let ascending = crates.windows(2).all(|pair| pair[0] < pair[1]);
+    ascending && crates.last().is_none_or(|last| (*last as usize) < manifest.crates.len())
+}
+
+/// What only a snapshot has.
+fn carried(manifest: &Manifest) -> Result<(), Broken> {
+    let snapshot = manifest.kind == BundleKind::Snapshot;
+    if let Some(record) = manifest.crates.iter().find(|record| record.read.is_some() && !snapshot) {
+        return broken_crate(record, "states when its line was read, though the bundle is no snapshot");
+    }
+    if let Some(record) = manifest.crates.iter().find(|record| record.read.as_deref().is_some_and(|at| !is_time(at))) {
+        return broken_crate(record, "states a `read` that is not RFC 3339 in UTC with whole seconds");
+    }
+    if !manifest.carried.is_empty() && !snapshot {
+        return Err(Broken::Manifest("brings histories along, though it is no snapshot"));
+    }
+    let mut last: Option<&str> = None;
+    for one in &manifest.carried {
+        let id = one.lineage.id.as_str();
+        let rules = [
+            (is_id(id) && is_id(&one.bundle), "brings along a history or a bundle whose id is none"),
+            (id != manifest.lineage.id && last.is_none_or(|last| last < id), "brings a history twice, or out of order"),
+            (
+                is_time(&one.created) && is_time(&one.index_read),
+                "brings a history along with a time that is not RFC 3339 in UTC with whole seconds",
+            ),
+            (
+                are_positions(&one.crates, manifest),
+                "brings a history along whose crates are not in its table, or out of order",
+            ),
+        ];
+        if let Some((_, rule)) = rules.iter().find(|(holds, _)| !holds) {
+            return Err(Broken::Manifest(rule));
         }
+        inputs(&one.lineage, manifest)?;
+        last = Some(id);
     }
     Ok(())
 }
@@ -189,6 +242,15 @@ fn order(manifest: &Manifest) -> Result<(), Broken> {
             }
             if entry.kind == Kind::Index && entry.size == 0 {
                 return broken("is an index file without a line");
+            }
+            if entry.kind == Kind::Config && entry.size > MAX_CONFIG {
+                return broken("is larger than a configuration file may be");
+            }
+            if entry.kind == Kind::Config
+                && entry.path.as_str() != "config.toml"
+                && manifest.kind != BundleKind::Snapshot
+            {
+                return broken("is a mirror's own configuration, which only a snapshot has");
             }
             if entry.kind == Kind::Index && entry.size > MAX_INDEX {
                 return broken("is larger than an index file may be");

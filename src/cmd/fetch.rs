@@ -1,6 +1,6 @@
 //! `fetch`: resolve, download, and write one .pkg.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -162,15 +162,28 @@ fn mode(args: &Args, context: &Context) -> Result<Mode, Failure> {
 
 /// How the history knows an input that the user names: `--crate NAME` as it is, else an absolute path.
 fn known_as(input: &str, context: &Context) -> String {
-    if input.starts_with("--") { input.to_owned() } else { context.absolute(Path::new(input)).display().to_string() }
+    if input.starts_with("--") { input.to_owned() } else { one_path(Path::new(input), context).display().to_string() }
+}
+
+/// The absolute path of an input. The history knows an input by its path, so that a path has one spelling: without `.`,
+/// and with the folders that `..` really leads to.
+pub(super) fn one_path(path: &Path, context: &Context) -> PathBuf {
+    let path: PathBuf = context.absolute(path).components().collect();
+    if !path.components().any(|part| part == Component::ParentDir) {
+        return path;
+    }
+    match (path.parent().map(Path::canonicalize), path.file_name()) {
+        (Some(Ok(folder)), Some(name)) => folder.join(name),
+        _ => path,
+    }
 }
 
 /// What the words ask for: lockfiles and crates stand alone unless a depends.toml is named too; without any of them
 /// depends.toml counts where it is there, and else the workspace. What is to be forgotten is not fetched, and nothing
 /// else need be.
 fn inputs(args: &Args, forget: &[String], context: &Context) -> Result<Vec<Input>, Failure> {
-    let mut inputs: Vec<Input> = args.config.iter().map(|path| Input::Depends(context.absolute(path))).collect();
-    inputs.extend(args.lockfile.iter().map(|path| Input::Lockfile(context.absolute(path))));
+    let mut inputs: Vec<Input> = args.config.iter().map(|path| Input::Depends(one_path(path, context))).collect();
+    inputs.extend(args.lockfile.iter().map(|path| Input::Lockfile(one_path(path, context))));
     inputs.extend(args.crates.iter().cloned().map(Input::Crate));
     if let Some(manifest) = &args.manifest_path {
         inputs.push(Input::Workspace(workspace::open(&context.absolute(manifest), &context.env)?));

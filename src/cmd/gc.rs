@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::Context;
+use crate::bundle::shown::shown;
 use crate::event::{Sink, crates, size};
 use crate::failure::Failure;
 use crate::mirror::gc::{self, Collected, Options, Plan};
@@ -95,7 +96,7 @@ fn show(plan: &Plan, dry_run: bool, now: Timestamp, context: &Context) {
         report.detail(format!("later {} ({} bytes), after {until}", waiting.item.file, waiting.item.size));
     }
     for stranger in &plan.strangers {
-        report.detail(format!("stays {stranger}"));
+        report.detail(format!("stays {}", shown(stranger)));
     }
 }
 
@@ -108,7 +109,8 @@ fn text(plan: &Plan, now: Timestamp) -> String {
         line(format!(
             "Lineage {}: {}, {}, {}{fate}",
             newest.id,
-            lineage.file,
+            // A file on a stick is called as whoever wrote the stick likes.
+            shown(&lineage.file),
             age(&newest.created, now),
             crates(lineage.crates)
         ));

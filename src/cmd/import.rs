@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::Context;
+use crate::bundle::format::BundleKind;
 use crate::bundle::name::is_bundles;
 use crate::bundle::open::{self, Bundle};
 use crate::client_config::BaseUrl;
@@ -17,6 +18,7 @@ use crate::mirror::chain::{Place, in_order};
 use crate::mirror::import::{ImportOptions, Imported};
 use crate::mirror::layout::Layout;
 use crate::mirror::lock::{Holder, lock_for_adding};
+use crate::server_config;
 
 /// Words of `import`.
 #[derive(Debug, clap::Args)]
@@ -27,7 +29,8 @@ pub struct Args {
     /// The mirror, made where it is not there [default: /mirror where it exists, else mirror/ below FROSTMIRROR_HOME]
     #[arg(long, value_name = "DIR", env = "FROSTMIRROR_MIRROR", hide_env_values = true)]
     pub mirror: Option<PathBuf>,
-    /// Where a snapshot's configuration goes; an ordinary bundle never touches it
+    /// Where a snapshot's frostmirror.toml and depends.toml go; an ordinary bundle never touches them [default: /config
+    /// where it exists, else config/ below FROSTMIRROR_HOME]
     #[arg(long, value_name = "DIR", env = "FROSTMIRROR_CONFIG_DIR", hide_env_values = true)]
     pub config_dir: Option<PathBuf>,
     /// Write index/config.json for static servers that are reached under this address
@@ -41,14 +44,28 @@ pub struct Args {
 /// Runs the verb.
 pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let layout = Layout::new(context.directory(args.mirror.as_deref(), "/mirror", "mirror")?);
+    let config = context.directory(args.config_dir.as_deref(), "/config", "config")?;
     let base_url = args.base_url.as_deref().map(BaseUrl::parse).transpose()?;
-    let sources = sources(&args.bundles, &layout, context)?;
+    let Sources { sources, mut refused } = sources(&args.bundles, &layout, context)?;
+    let all = sources.len() + refused.len();
     for source in sources {
-        let name = source.name();
-        import(source, &layout, base_url.clone(), args, context).map_err(|failure| match failure.doing {
-            None => failure.doing(format!("could not import {name}")),
-            Some(_) => failure,
-        })?;
+        let (name, in_folder) = (source.name(), matches!(source, Source::InFolder(_)));
+        let imported =
+            import(source, &layout, &config, base_url.clone(), args, context).map_err(|failure| named(failure, &name));
+        match imported {
+            Ok(_) => {}
+            // What is wrong with one bundle of a folder says nothing of the others; a full disk does.
+            Err(failure) if in_folder && all > 1 && is_the_bundles(&failure, &layout) => {
+                refuse(&mut refused, failure, context)
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    if let Some(first) = refused.first() {
+        let integrity = refused.iter().any(|class| *class == Class::Integrity);
+        let class = if integrity { Class::Integrity } else { *first };
+        let message = format!("{} of {all} bundles were not imported", refused.len());
+        return Err(Failure::new(class, message).hint("each of them is named above; the others are in the mirror"));
     }
     let note = "no index/config.json is there, which only a static web server needs: give it with `--base-url URL`; `cargo frostmirror serve` does without";
     if !layout.index_config().exists() {
@@ -57,9 +74,36 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     Ok(())
 }
 
+fn named(failure: Failure, name: &str) -> Failure {
+    match failure.doing {
+        None => failure.doing(format!("could not import {name}")),
+        Some(_) => failure,
+    }
+}
+
+/// Whether the bundle itself is at fault, rather than the mirror or its disk.
+fn is_the_bundles(failure: &Failure, layout: &Layout) -> bool {
+    matches!(failure.class, Class::Integrity | Class::Input) && layout.check_format().is_ok()
+}
+
+fn refuse(refused: &mut Vec<Class>, failure: Failure, context: &Context) {
+    refused.push(failure.class);
+    context.report.warning(failure.to_string());
+}
+
+/// What the words stand for.
+#[derive(Default)]
+struct Sources {
+    sources: Vec<Source>,
+    /// Bundles of a folder that cannot be read, which was told.
+    refused: Vec<Class>,
+}
+
 /// A bundle by where it comes from.
 enum Source {
     File(PathBuf),
+    /// One of a folder's.
+    InFolder(PathBuf),
     Stdin,
 }
 
@@ -73,7 +117,9 @@ struct Opened {
 impl Source {
     fn name(&self) -> String {
         match self {
-            Source::File(path) => path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
+            Source::File(path) | Source::InFolder(path) => {
+                path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+            }
             Source::Stdin => "standard input".to_owned(),
         }
     }
@@ -81,7 +127,7 @@ impl Source {
     fn open(&self, layout: &Layout) -> Result<Opened, Failure> {
         let (reader, length): (Box<dyn Read>, _) = match self {
             Source::Stdin => (Box::new(io::stdin()), None),
-            Source::File(path) => {
+            Source::File(path) | Source::InFolder(path) => {
                 let doing = || format!("could not read `{}`", path.display());
                 let file = File::open(path).map_err(|source| match Failure::io(doing(), source) {
                     failure if failure.hint.is_none() => failure.hint("check the path of the bundle"),
@@ -100,51 +146,72 @@ impl Source {
 fn import(
     source: Source,
     layout: &Layout,
+    config: &Path,
     base_url: Option<BaseUrl>,
     args: &Args,
     context: &Context,
 ) -> Result<Imported, Failure> {
     let Opened { bundle, length } = source.open(layout)?;
+    if bundle.manifest().kind == BundleKind::Snapshot {
+        // Before anything is changed: the rest of what it brings is of no use to who must mend a file first.
+        server_config::check(config)?;
+    }
     let now = Timestamp::now();
     let me = Holder::this_process("import", &context.env, now);
     let mut guard = lock_for_adding(layout, Duration::from_secs(args.lock_timeout), &me, context.report.as_ref())?;
     let options = ImportOptions { base_url, rehash_held: true, file_name: source.name(), length, now };
-    Ok(guard.import(bundle, &options, context.report.as_ref())?)
+    let imported = guard.import(bundle, &options, context.report.as_ref())?;
+    drop(guard);
+    let restored = server_config::restore(config, &imported.config, context.report.as_ref());
+    restored
+        .map_err(|error| Failure::from(error).doing("the mirror is whole, but the configuration was not restored"))?;
+    Ok(imported)
 }
 
 /// The bundles that the words stand for, in order; those of a folder in that of their histories, whatever
 /// their names.
-fn sources(words: &[PathBuf], layout: &Layout, context: &Context) -> Result<Vec<Source>, Failure> {
-    let mut sources = Vec::new();
+fn sources(words: &[PathBuf], layout: &Layout, context: &Context) -> Result<Sources, Failure> {
+    let mut found = Sources::default();
     for word in words {
         if word == Path::new("-") {
-            sources.push(Source::Stdin);
+            found.sources.push(Source::Stdin);
             continue;
         }
         let path = context.absolute(word);
         if path.is_dir() {
-            sources.extend(bundles_in(&path, layout)?);
+            bundles_in(&path, layout, &mut found, context)?;
         } else {
-            sources.push(Source::File(path));
+            found.sources.push(Source::File(path));
         }
     }
-    Ok(sources)
+    Ok(found)
 }
 
-fn bundles_in(folder: &Path, layout: &Layout) -> Result<Vec<Source>, Failure> {
+fn bundles_in(folder: &Path, layout: &Layout, found: &mut Sources, context: &Context) -> Result<(), Failure> {
     let doing = || format!("could not list `{}`", folder.display());
-    let mut found = Vec::new();
+    let mut places = Vec::new();
+    let mut unreadable = Vec::new();
     for entry in fs::read_dir(folder).map_err(|source| Failure::io(doing(), source))? {
         let path = entry.map_err(|source| Failure::io(doing(), source))?.path();
         if path.file_name().is_some_and(is_bundles) && path.is_file() {
-            let source = Source::File(path);
-            let place = Place::of(source.open(layout)?.bundle.manifest());
-            found.push((place, source));
+            let source = Source::InFolder(path);
+            match source.open(layout) {
+                Ok(opened) => places.push((Place::of(opened.bundle.manifest()), source)),
+                Err(failure) => unreadable.push(named(failure, &source.name())),
+            }
         }
     }
-    if found.is_empty() {
-        return Err(Failure::new(Class::Input, format!("no *.pkg file is in `{}`", folder.display()))
-            .hint("give the bundle's file, or the folder that it is in"));
+    match (places.len(), unreadable.len()) {
+        (0, 0) => {
+            return Err(Failure::new(Class::Input, format!("no *.pkg file is in `{}`", folder.display()))
+                .hint("give the bundle's file, or the folder that it is in"));
+        }
+        (0, 1) => return unreadable.pop().map_or(Ok(()), Err),
+        _ => {}
     }
-    Ok(in_order(found))
+    for failure in unreadable {
+        refuse(&mut found.refused, failure, context);
+    }
+    found.sources.extend(in_order(places));
+    Ok(())
 }

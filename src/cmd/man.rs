@@ -39,6 +39,9 @@ pub fn pages(command: clap::Command) -> std::io::Result<Vec<(String, String)>> {
     let mut pages = vec![page("cargo-frostmirror".to_owned(), command.clone())?];
     for verb in command.get_subcommands() {
         let name = format!("cargo-frostmirror-{}", verb.get_name());
+        for form in verb.get_subcommands() {
+            pages.push(page(format!("{name}-{}", form.get_name()), form.clone())?);
+        }
         pages.push(page(name, verb.clone())?);
     }
     Ok(pages)

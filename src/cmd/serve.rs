@@ -38,6 +38,10 @@ pub struct Args {
     /// With --watch-incoming, the folder that bundles are dropped into [default: /incoming where it exists, else incoming in FROSTMIRROR_HOME]
     #[arg(long, value_name = "DIR", env = "FROSTMIRROR_INCOMING", hide_env_values = true)]
     pub incoming: Option<PathBuf>,
+    /// With --watch-incoming, where the frostmirror.toml and depends.toml of a snapshot that is dropped in go [default:
+    /// /config where it exists, else config in FROSTMIRROR_HOME]
+    #[arg(long, value_name = "DIR", env = "FROSTMIRROR_CONFIG_DIR", hide_env_values = true)]
+    pub config_dir: Option<PathBuf>,
     /// Import the bundles that are dropped into the incoming folder
     #[arg(long)]
     pub watch_incoming: bool,
@@ -78,6 +82,7 @@ fn watch(args: &Args, mirror: &Path, context: &Context) -> Result<Watcher, Failu
     let options = WatchOptions {
         folder,
         mirror: Layout::new(mirror),
+        config: context.directory(args.config_dir.as_deref(), "/config", "config")?,
         pace: Pace::default(),
         notices: true,
         env: context.env.clone(),

@@ -125,8 +125,9 @@ fn renew(args: &Args, context: &Context, layout: &Layout, base_url: &BaseUrl) ->
 }
 
 fn inputs(args: &Args, context: &Context) -> Result<Vec<Input>, Failure> {
-    let mut inputs: Vec<Input> = args.config.iter().map(|path| Input::Depends(context.absolute(path))).collect();
-    inputs.extend(args.lockfile.iter().map(|path| Input::Lockfile(context.absolute(path))));
+    let mut inputs: Vec<Input> =
+        args.config.iter().map(|path| Input::Depends(super::fetch::one_path(path, context))).collect();
+    inputs.extend(args.lockfile.iter().map(|path| Input::Lockfile(super::fetch::one_path(path, context))));
     if let Some(manifest) = &args.manifest_path {
         inputs.push(Input::Workspace(workspace::open(&context.absolute(manifest), &context.env)?));
     }

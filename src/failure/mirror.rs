@@ -1,7 +1,7 @@
 //! Errors of `mirror`: class and hint.
 
 use super::{Class, Failure, hint_of_io};
-use crate::mirror::{audit, gc, import, layout, lock, status, store};
+use crate::mirror::{audit, export, gc, import, layout, lock, snapshot, status, store};
 
 impl From<store::Error> for Failure {
     fn from(error: store::Error) -> Failure {
@@ -35,7 +35,9 @@ impl From<lock::Error> for Failure {
                 waited.as_secs()
             )),
             lock::Error::Absent { .. } => {
-                Failure::new(Class::Input, error).hint("name the mirror's folder with `--mirror DIR`")
+                let hint = "name the mirror's folder with `--mirror DIR`; one that was copied without its folder .frostmirror \
+                            is made whole by `cargo frostmirror verify --mirror DIR --rebuild-state`";
+                Failure::new(Class::Input, error).hint(hint)
             }
             lock::Error::Layout(error) => error.into(),
             lock::Error::Io { ref source, .. } => {
@@ -90,9 +92,6 @@ impl From<import::Error> for Failure {
                 };
                 Failure::new(Class::Integrity, error).hint(hint)
             }
-            E::Snapshot { .. } => {
-                Failure::new(Class::Input, error).hint("import the bundles that the snapshot was made from")
-            }
             E::Time { .. } => Failure::new(Class::Integrity, error),
             E::NoSpace { .. } => {
                 Failure::new(Class::Disk, error).hint("free some space on that disk and run the same command again")
@@ -112,12 +111,58 @@ impl From<gc::Error> for Failure {
             E::Lock(error) => error.into(),
             E::Layout(error) => error.into(),
             E::Store(error) => error.into(),
-            E::Record { .. } => Failure::new(Class::Integrity, error).hint(
-                "check the disk; restore that file from a copy of the mirror, or import all bundles into a new one",
+            E::Record { .. } | E::LostRecord { .. } => Failure::new(Class::Integrity, error).hint(
+                "import the bundle that it is of once more, or restore that file from a copy of the mirror; where neither can be had, \
+                 `cargo frostmirror verify --mirror DIR --rebuild-state` keeps everything that was on record",
             ),
             E::NoLineage { .. } | E::Ambiguous { .. } => Failure::new(Class::Input, error).hint(
                 "`cargo frostmirror gc --dry-run` shows every lineage; give its id, or at least its first 4 digits",
             ),
+        }
+    }
+}
+
+impl From<snapshot::Error> for Failure {
+    fn from(error: snapshot::Error) -> Failure {
+        use snapshot::Error as E;
+        match error {
+            E::Ledger(error) => error.into(),
+            E::Store(error) => error.into(),
+            E::Damaged { .. } | E::Rotten { .. } => Failure::new(Class::Integrity, error).hint(FIND_DAMAGE),
+            E::Empty { .. } => Failure::new(Class::Input, error).hint("import a bundle first, or check the path"),
+            E::Pack(error) => error.into(),
+            E::Read(_) | E::Unsound { .. } => {
+                Failure::new(Class::Integrity, error).hint("check the disk, and run the same command again")
+            }
+        }
+    }
+}
+
+/// What finds out how far damage goes.
+const FIND_DAMAGE: &str = "`cargo frostmirror verify --mirror DIR --repair-list FILE` finds everything that is wrong, and lists what must be fetched again";
+
+impl From<export::Error> for Failure {
+    fn from(error: export::Error) -> Failure {
+        use export::Error as E;
+        match error {
+            E::Target { why, .. } => {
+                let hint = match why {
+                    export::Obstacle::NotEmpty => "nothing is ever overwritten: name a folder that is not there yet, or empty this one",
+                    export::Obstacle::MountPoint => "name a folder in it",
+                    _ => "name a folder that is not there yet",
+                };
+                Failure::new(Class::Input, error).hint(hint)
+            }
+            E::Rotten { .. } | E::Damaged { .. } => Failure::new(Class::Integrity, error).hint(FIND_DAMAGE),
+            E::Refused { .. } => Failure::new(Class::Integrity, error).hint(
+                "the file is what upstream published, so that fetching it again is of no use; `export local-registry` takes crates as they are",
+            ),
+            E::Store(error) => error.into(),
+            E::Write { ref source, .. } => {
+                let hint = hint_of_io(source);
+                Failure { hint, ..Failure::new(Class::Disk, error) }
+            }
+            E::Stopped => Failure::new(Class::Interrupted, error).hint("nothing is left of it; run the same command again"),
         }
     }
 }

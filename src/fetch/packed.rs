@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
+
 use super::delta::Known;
 use super::{Error, Gathered, Mode, Options, Outcome, Written};
 use crate::artifact::{Artifact, Bytes, Kind};
@@ -36,6 +38,7 @@ pub(super) fn write(
         Mode::Repair { list } => repair_plan(&history, list, gathered)?,
         _ => history.plan(input_sets(gathered), &options.forget)?,
     };
+    doubts(options, &history, &plan, gathered, sink);
     if !plan.news && is_delivered(options, &plan, sent.as_ref()) {
         return Ok(Outcome::NothingNew);
     }
@@ -73,6 +76,28 @@ pub(super) fn write(
         format!("{} into {} ({}{held})", event::crates(count as u64), path.display(), event::size(size)),
     );
     Ok(Outcome::Written(Written { path, size, id, crates: count }))
+}
+
+/// Tells of what is likely to be a mistake, and is no reason to stop.
+fn doubts(options: &Options, history: &History, plan: &history::Plan, gathered: &Gathered, sink: &dyn Sink) {
+    let today: Vec<&str> = gathered.resolved.inputs.iter().map(|input| input.name.as_str()).collect();
+    for name in plan.inputs.iter().map(|input| input.name.as_str()).filter(|name| !today.contains(name)) {
+        let path = Path::new(name);
+        if path.is_absolute() && !path.exists() {
+            sink.warning(format!(
+                "`{name}` is an input of the history and is no longer there. What it needed last stays in the mirror; if it \
+                 was moved or is not needed any more, retire it with `--forget {name}`"
+            ));
+        }
+    }
+    let written = history.bundles().iter().filter_map(|bundle| bundle.created.parse::<Timestamp>().ok()).max();
+    if let Some(last) = written.filter(|last| *last > options.created) {
+        sink.warning(format!(
+            "the clock says {}, and the history has a bundle that was written at {last}: one of the two is wrong. What this \
+             bundle says of the index will not replace what that one said",
+            options.created.strftime("%Y-%m-%dT%H:%M:%SZ")
+        ));
+    }
 }
 
 /// Whether the far side has what the history says, as far as can be known here. An older base means that it has not.
@@ -138,6 +163,7 @@ fn pack_plan(options: &Options, plan: &history::Plan, sent: Option<&Base>, gathe
                 CrateState::Kept
             },
             yanked: held.yanked,
+            read: None,
             description: about.description,
             license: about.license,
             repository: about.repository,
@@ -153,6 +179,7 @@ fn pack_plan(options: &Options, plan: &history::Plan, sent: Option<&Base>, gathe
         kind: if parent.is_some() { BundleKind::Delta } else { BundleKind::Full },
         parent,
         lineage: Lineage { id: plan.lineage.clone(), sequence: plan.sequence, inputs: inputs.collect() },
+        carried: Vec::new(),
         targets: Vec::new(),
         toolchains: Vec::new(),
         index_read: options.created,

@@ -11,6 +11,7 @@ use crate::digest::Sha256;
 
 use super::address::shown;
 use super::proxy::InvalidProxy;
+use super::settings::Waits;
 use super::tls::InvalidTls;
 
 /// The longest wait that a server can ask for.
@@ -246,11 +247,12 @@ pub(super) struct Tries {
     attempts: u32,
     retries: u32,
     first: Duration,
+    waits: Waits,
 }
 
 impl Tries {
-    pub(super) fn new(retries: u32, first: Duration) -> Tries {
-        Tries { attempts: 0, retries, first }
+    pub(super) fn new(retries: u32, first: Duration, waits: &Waits) -> Tries {
+        Tries { attempts: 0, retries, first, waits: waits.clone() }
     }
 
     /// Waits until it makes sense to try again, or gives up with the error.
@@ -264,7 +266,9 @@ impl Tries {
             return Err(error);
         }
         let backoff = self.backoff();
-        tokio::time::sleep(trouble.pause.map_or(backoff, |pause| pause.min(LONGEST_PAUSE).max(backoff))).await;
+        let pause = trouble.pause.map_or(backoff, |pause| pause.min(LONGEST_PAUSE).max(backoff));
+        self.waits.tell(&trouble.error, pause);
+        tokio::time::sleep(pause).await;
         Ok(())
     }
 

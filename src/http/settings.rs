@@ -1,7 +1,8 @@
 //! How the client behaves: what cargo's `[http]` and `[net]` settings and the environment say.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::env::Env;
 
@@ -39,6 +40,39 @@ pub struct Settings {
     pub first_backoff: Duration,
     /// Requests at a time for one host that speaks HTTP/2. Without HTTP/2 it is never more than 8.
     pub jobs: usize,
+    /// Told of waits, so that nobody takes them for a standstill.
+    pub waits: Waits,
+}
+
+/// Who is told that something is tried again, why, and in how many seconds; of many waits at once, only of the first.
+#[derive(Clone, Default)]
+pub struct Waits {
+    listener: Option<Arc<dyn Fn(&str, u64) + Send + Sync>>,
+    told_until: Arc<Mutex<Option<Instant>>>,
+}
+
+impl Waits {
+    /// Tells `listener`.
+    pub fn told_to(listener: impl Fn(&str, u64) + Send + Sync + 'static) -> Waits {
+        Waits { listener: Some(Arc::new(listener)), ..Waits::default() }
+    }
+
+    pub(super) fn tell(&self, why: &dyn std::fmt::Display, pause: Duration) {
+        let Some(listener) = &self.listener else { return };
+        let now = Instant::now();
+        let mut told_until = self.told_until.lock().unwrap_or_else(PoisonError::into_inner);
+        if told_until.is_none_or(|until| until <= now) {
+            *told_until = Some(now + pause);
+            drop(told_until);
+            listener(&why.to_string(), pause.as_secs_f64().ceil() as u64);
+        }
+    }
+}
+
+impl std::fmt::Debug for Waits {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Waits").field("told", &self.listener.is_some()).finish_non_exhaustive()
+    }
 }
 
 /// The TLS versions that may be spoken.
@@ -82,6 +116,7 @@ impl Default for Settings {
             retries: 3,
             first_backoff: Duration::from_secs(1),
             jobs: 64,
+            waits: Waits::default(),
         }
     }
 }

@@ -130,7 +130,7 @@ pub(super) struct Pass {
 impl Pass {
     /// Looks at everything; files that were good `before` are not hashed again.
     pub(super) fn run(layout: &Layout, before: &Blobs, sink: &dyn Sink) -> Result<Pass, store::Error> {
-        let listing = Listing::read(layout)?;
+        let mut listing = Listing::read(layout)?;
         let bytes = Head::read_file(layout)?.map_or(0, |head| head.counts.bytes);
         let items = (listing.crates.len() + listing.places().count()) as u64;
         sink.event(Event::Begin { phase: Phase::Verifying, items, bytes });
@@ -143,13 +143,13 @@ impl Pass {
         let books = books?;
         let names = name::read_all(layout, &listing, &books, sink);
         let expected: HashMap<&CrateId, Sha256> = names.iter().flat_map(NameState::expected).collect();
-        let blobs = blob::judge_all(layout, &listing.crates, digests, &expected);
+        let blobs = blob::judge_all(layout, std::mem::take(&mut listing.crates), digests, &expected);
         let lost: Vec<CrateId> =
             books.current().map(|(id, _)| id).filter(|id| !expected.contains_key(id)).cloned().collect();
         sink.event(Event::End { phase: Phase::Verifying });
         let counts = Counts {
             crates: listing.index.len() as u64,
-            versions: listing.crates.len() as u64,
+            versions: blobs.len() as u64,
             bytes: blobs.values().map(Blob::length).sum(),
         };
         let mut pass = Pass { names, blobs, books, counts, problems: listing.problems, repairs: BTreeMap::new() };

@@ -18,6 +18,8 @@ pub struct Place {
     pub created: String,
     /// The bundle that it builds on.
     pub parent: Option<String>,
+    /// The bundles whose place it takes: those that a snapshot brings along.
+    pub stands_for: Vec<String>,
 }
 
 impl Place {
@@ -29,6 +31,7 @@ impl Place {
             sequence: manifest.lineage.sequence,
             created: manifest.created.clone(),
             parent: manifest.parent.as_ref().map(|parent| parent.id.clone()),
+            stands_for: manifest.carried.iter().map(|one| one.bundle.clone()).collect(),
         }
     }
 
@@ -59,7 +62,15 @@ pub fn in_order<T>(bundles: Vec<(Place, T)>) -> Vec<T> {
 fn after_parents<T>(sorted: Vec<(Place, T)>) -> Vec<T> {
     let (places, things): (Vec<Place>, Vec<T>) = sorted.into_iter().unzip();
     let by_id: HashMap<&str, usize> = places.iter().enumerate().map(|(at, place)| (place.id.as_str(), at)).collect();
-    let parent = |at: usize| places[at].parent.as_deref().and_then(|id| by_id.get(id)).copied();
+    let stand_ins: HashMap<&str, usize> = places
+        .iter()
+        .enumerate()
+        .flat_map(|(at, place)| place.stands_for.iter().map(move |id| (id.as_str(), at)))
+        .collect();
+    let parent = |at: usize| {
+        let id = places[at].parent.as_deref()?;
+        by_id.get(id).or_else(|| stand_ins.get(id)).copied()
+    };
     let mut things: Vec<Option<T>> = things.into_iter().map(Some).collect();
     let mut met = vec![false; places.len()];
     let mut ordered = Vec::with_capacity(places.len());
@@ -88,6 +99,7 @@ mod tests {
             sequence,
             created: owned(created),
             parent: parent.map(owned),
+            stands_for: Vec::new(),
         };
         (place, owned(id))
     }
@@ -113,6 +125,14 @@ mod tests {
             place("base", "b", 9, "2026-06", Some("elsewhere")),
         ];
         assert_eq!(in_order(bundles), ["base", "middle", "delta", "other"]);
+    }
+
+    #[test]
+    fn a_delta_comes_after_the_snapshot_that_has_its_parent() {
+        let (mut snapshot, name) = place("snapshot", "none", 1, "2026-09", None);
+        snapshot.stands_for = vec!["middle".to_owned()];
+        let delta = place("delta", "a", 7, "2026-01", Some("middle"));
+        assert_eq!(in_order(vec![delta, (snapshot, name)]), ["snapshot", "delta"]);
     }
 
     #[test]

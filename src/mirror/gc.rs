@@ -2,7 +2,9 @@
 //!
 //! **Current** is what the newest bundle of each lineage names, whether it shipped it, relied on it, kept it for another
 //! input, or left its file out. Of everything else only that is removed which some bundle on record brought; what came
-//! in any other way is reported as a stranger and stays.
+//! in any other way is reported as a stranger and stays. Where numbers and times disagree on which bundle is the newest,
+//! what either names is current. A record that `manifest.json` knows of and the ledger lacks might be the newest:
+//! then nothing is removed.
 //!
 //! **Two steps.** A client may have read an index line just before it goes, and fetch the crate after. So lines go first,
 //! and their crates when a grace time has passed, in a later run; `removals` remembers since when. A crate whose line
@@ -36,7 +38,8 @@ use super::lock::{self, CollectGuard};
 use super::store;
 use super::store::was_torn;
 use crate::event::Sink;
-use feeds::{Feed, Feeds, Keys};
+use feeds::Keys;
+pub(super) use feeds::{Feed, Feeds};
 use removals::Removals;
 use tree::{CrateFile, Page, Tree};
 
@@ -195,6 +198,12 @@ pub enum Error {
         /// What is wrong with it.
         source: serde_json::Error,
     },
+    /// A record is gone, so that nobody knows what it kept.
+    #[error("manifest.json names the record `{record}`, and it is not in the ledger, so nothing is removed")]
+    LostRecord {
+        /// Its name.
+        record: String,
+    },
     /// No such lineage.
     #[error("no lineage of the mirror has an id that is or begins with `{word}`{}", known_ones(known))]
     NoLineage {
@@ -267,6 +276,11 @@ impl Planned<'_> {
 
 fn plan(layout: &Layout, options: &Options) -> Result<Plan, Error> {
     let feeds = Feeds::read(layout)?;
+    let said = Head::read_file(layout)?;
+    let mut lost = said.iter().flat_map(|head| &head.lineages).filter(|lineage| !feeds.names.contains(&lineage.record));
+    if let Some(LineageHead { record, .. }) = lost.next() {
+        return Err(Error::LostRecord { record: record.clone() });
+    }
     let forget = forgotten(&feeds, &options.forget)?;
     let (mut current, mut let_go) = (Keys::default(), Keys::default());
     let mut lineages = Vec::new();
@@ -275,7 +289,7 @@ fn plan(layout: &Layout, options: &Options) -> Result<Plan, Error> {
         // What a forgotten one names is counted for the plan, and kept by nobody.
         let keys = if forgotten { &mut let_go } else { &mut current };
         let crates = Feeds::add_needs(layout, feed, keys)?;
-        let Feed { head, file, imported } = feed;
+        let Feed { head, file, imported, .. } = feed;
         let (newest, file, imported) = (head.clone(), file.clone(), imported.clone());
         lineages.push(Lineage { newest, file, imported, crates, forgotten });
     }
@@ -311,7 +325,7 @@ fn plan(layout: &Layout, options: &Options) -> Result<Plan, Error> {
         ..Head::default()
     }
     .with(counts);
-    let known = Head::read_file(layout)?.filter(|_| !was_torn(layout));
+    let known = said.filter(|_| !was_torn(layout));
     // A mirror that nothing was ever imported into needs no head.
     let is_right = known.is_some_and(|known| Head { tool: head.tool.clone(), ..known } == head);
     let work = Work {

@@ -78,20 +78,28 @@ impl Head {
         self
     }
 
-    /// This head after an import of a bundle that is its lineage's newest unless a later one was there.
-    pub(super) fn after(mut self, imported: &str, lineage: LineageHead) -> Head {
+    /// This head with one record more.
+    pub(super) fn recorded(mut self, imported: &str) -> Head {
         self.last_import = Some(imported.to_owned());
-        self.imports += 1;
-        match self.lineages.binary_search_by(|known| known.id.cmp(&lineage.id)) {
-            Err(at) => self.lineages.insert(at, lineage),
-            Ok(at)
-                if (lineage.sequence, &lineage.created) >= (self.lineages[at].sequence, &self.lineages[at].created) =>
-            {
-                self.lineages[at] = lineage;
-            }
+        self.imports = self.imports.saturating_add(1);
+        self
+    }
+
+    /// Whether a bundle of this lineage is known that is newer, or as new.
+    pub(super) fn knows(&self, lineage: &LineageHead) -> bool {
+        let at = self.lineages.binary_search_by(|known| known.id.cmp(&lineage.id));
+        at.is_ok_and(|at| !lineage.is_newer(&self.lineages[at]))
+    }
+
+    /// This head after an import of a bundle that is its lineage's newest unless a later one was there.
+    pub(super) fn after(self, imported: &str, lineage: LineageHead) -> Head {
+        let mut head = self.recorded(imported);
+        match head.lineages.binary_search_by(|known| known.id.cmp(&lineage.id)) {
+            Err(at) => head.lineages.insert(at, lineage),
+            Ok(at) if !head.lineages[at].is_newer(&lineage) => head.lineages[at] = lineage,
             Ok(_) => {}
         }
-        self
+        head
     }
 
     /// The text of `manifest.json`.
@@ -99,6 +107,13 @@ impl Head {
         let mut text = serde_json::to_vec_pretty(self).expect("plain fields are JSON");
         text.push(b'\n');
         text
+    }
+}
+
+impl LineageHead {
+    /// Whether this bundle came after `other` in their lineage.
+    pub(super) fn is_newer(&self, other: &LineageHead) -> bool {
+        (self.sequence, &self.created) > (other.sequence, &other.created)
     }
 }
 
@@ -119,9 +134,10 @@ impl Counts {
     /// The numbers after `growth`.
     pub(super) fn after(self, growth: &Growth) -> Counts {
         Counts {
-            crates: self.crates + growth.crates,
-            versions: self.versions + growth.versions,
-            bytes: (self.bytes + growth.bytes).saturating_sub(growth.bytes_replaced),
+            // What a damaged head says may be any number.
+            crates: self.crates.saturating_add(growth.crates),
+            versions: self.versions.saturating_add(growth.versions),
+            bytes: self.bytes.saturating_add(growth.bytes).saturating_sub(growth.bytes_replaced),
         }
     }
 

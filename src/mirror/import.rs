@@ -11,22 +11,23 @@
 //!    what was renamed.
 //! 5. The record in the ledger: the commit. Then the head, which can be derived.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::forgotten;
-use super::head::{Counts, Head, LineageHead};
-use super::ledger::{self, Record};
+use super::commit::{self, Own};
+use super::doubts::doubts;
+use super::head::{Counts, Head};
+use super::ledger;
 use super::link::{self, LinkState};
 use super::lock::AddGuard;
 use super::order::{Names, dependencies_first};
-use super::receive::Receiver;
+use super::receive::{Received, Receiver, Told};
 use super::store::{self, Move, Placing, Staging, failed};
-use crate::bundle::format::{BundleKind, CrateState, Manifest};
+use crate::bundle::format::{CrateRecord, CrateState, Manifest};
 use crate::bundle::open::{self, Bundle, Problem};
 use crate::client_config::BaseUrl;
 use crate::crate_id::CrateId;
@@ -34,6 +35,7 @@ use crate::digest::Sha256;
 use crate::durable::{self, checkpoint};
 use crate::event::{self, Event, Phase, Sink};
 use crate::index_line::RegistryConfig;
+use crate::server_config::Brought;
 
 /// Every checkpoint of an import, in the order in which a first import with a base URL passes them.
 pub const CHECKPOINTS: &[&str] = &[
@@ -95,6 +97,8 @@ pub struct Imported {
     pub already: bool,
     /// What stands at `crates/index` now.
     pub link: LinkState,
+    /// A snapshot's configuration, which is not the mirror's to put in place.
+    pub config: Vec<Brought>,
 }
 
 /// An import that was refused or failed; the mirror is as it was.
@@ -132,12 +136,6 @@ pub enum Error {
         missing: usize,
         /// The first few.
         first: String,
-    },
-    /// The bundle is a snapshot.
-    #[error("the bundle `{file}` is a snapshot of a mirror, which this version cannot restore")]
-    Snapshot {
-        /// The bundle's file.
-        file: String,
     },
     /// A time in the manifest is none.
     #[error("the bundle `{file}` says that its index was read at `{text}`, which is no time")]
@@ -181,7 +179,7 @@ pub struct Problems(pub Vec<String>);
 const NAMED: usize = 20;
 
 impl Problems {
-    fn of<T: ToString>(all: &[T]) -> Problems {
+    pub(super) fn of<T: ToString>(all: &[T]) -> Problems {
         let mut lines: Vec<String> = all.iter().take(NAMED).map(ToString::to_string).collect();
         if all.len() > NAMED {
             lines.push(format!("and {} more", all.len() - NAMED));
@@ -203,11 +201,10 @@ impl AddGuard {
     ) -> Result<Imported, Error> {
         checkpoint("import:locked");
         let mut staging = Staging::begin(&self.layout)?;
-        let read = self.before_payload(bundle.manifest(), options)?;
+        let told = self.before_payload(bundle.manifest(), options)?;
         sink.event(begin(bundle.manifest()));
         let names = Names::of(bundle.manifest().crates.iter().map(|record| record.name.as_str()));
-        let left_out = index_only(bundle.manifest());
-        let mut receiver = Receiver::new(&self.layout, &mut staging, options.rehash_held, read, left_out, names, sink);
+        let mut receiver = Receiver::new(&self.layout, &mut staging, options.rehash_held, told, names, sink);
         let streamed = bundle.stream(&mut receiver);
         sink.event(Event::End { phase: Phase::Importing });
         let mut received = receiver.finish();
@@ -215,16 +212,15 @@ impl AddGuard {
             (_, Some(failure)) => return Err(Error::Store(failure)),
             (streamed, None) => streamed?,
         };
-        refuse_bad(&streamed.problems, &received.conflicts, options)?;
+        refuse_bad(&streamed.problems, &received, options)?;
         sink.status("Verified", format!("{} of {}", event::crates(received.shipped), options.file_name));
         checkpoint("import:staged");
 
         let records = ledger::names(&self.layout)?;
-        // A record that does not count any more, because its lineage was let go, is as good as none.
-        let notes = forgotten::notes(&self.layout)?;
-        let on_record = ledger::number_of(&records, &streamed.manifest.id)
-            .is_some_and(|number| !forgotten::covers(&notes, number, &streamed.manifest.lineage.id));
+        let own = commit::own(&self.layout, &records, &streamed.manifest)?;
         let known = if staging.torn { None } else { Head::read_file(&self.layout)? };
+        let head = known.as_ref();
+        received.notes.extend(doubts(&self.layout, head, &streamed.manifest, &options.file_name, options.now));
         let counts = match &known {
             Some(head) if !received.brings_back() => head.counts,
             _ => Counts::of_tree(&self.layout)?,
@@ -239,6 +235,7 @@ impl AddGuard {
             counts: counts.after(&received.grown),
             already: false,
             link: LinkState::Good,
+            config: received.config,
         };
         let order = dependencies_first(&received.nodes);
         let mut steps = vec![
@@ -249,17 +246,25 @@ impl AddGuard {
         if let Some(config) = self.stage_config(&mut staging, options.base_url.as_ref())? {
             steps.push(Step::new("import:config", self.layout.index(), vec![config]));
         }
+        let head = match &known {
+            Some(head) => head.clone(),
+            None => ledger::newest_head(&self.layout)?.unwrap_or_default(),
+        };
+        let on_record = own == Own::There && commit::news(&head, &streamed.manifest).is_empty();
         imported.already = on_record && steps.iter().all(|step| step.moves.is_empty());
         if !imported.already || known.is_none() {
-            let head = match known {
-                Some(head) => head,
-                None => ledger::newest_head(&self.layout)?.unwrap_or_default(),
-            };
-            let name = (!on_record).then(|| ledger::next_name(&records, &imported.id));
-            let (head, record) = committed(head, imported.counts, name.as_deref(), streamed.manifest, options);
-            if let (Some(name), Some(record)) = (name, record) {
-                let moved = Move { staged: staging.write(&record.render())?, place: name.into(), replaces: false };
-                steps.push(Step::new("import:record", self.layout.ledger(), vec![moved]));
+            if let Own::Rotten(name) = &own {
+                received.notes.push(format!("the record `{name}` was damaged, and is written anew"));
+            }
+            let commit = commit::prepare(head, imported.counts, streamed.manifest, &own, &records, options);
+            let mut moves = Vec::new();
+            for (name, record) in &commit.records {
+                let staged = staging.write(&record.render())?;
+                moves.push(Move { staged, place: name.as_str().into(), replaces: records.contains(name) });
+            }
+            let head = commit.head;
+            if !moves.is_empty() {
+                steps.push(Step::new("import:record", self.layout.ledger(), moves));
             }
             let replaces = self.layout.head().symlink_metadata().is_ok();
             let moved = Move { staged: staging.write(&head.render())?, place: "manifest.json".into(), replaces };
@@ -273,14 +278,10 @@ impl AddGuard {
         Ok(imported)
     }
 
-    /// Everything that can be refused before the payload is read. Returns when the bundle's index was read.
-    fn before_payload(&self, manifest: &Manifest, options: &ImportOptions) -> Result<Timestamp, Error> {
+    /// Everything that can be refused before the payload is read. Returns what the manifest tells of index lines.
+    fn before_payload(&self, manifest: &Manifest, options: &ImportOptions) -> Result<Told, Error> {
         let file = || options.file_name.clone();
-        if manifest.kind == BundleKind::Snapshot {
-            return Err(Error::Snapshot { file: file() });
-        }
-        let text = &manifest.index_read;
-        let read = text.parse().map_err(|_| Error::Time { file: file(), text: text.chars().take(80).collect() })?;
+        let told = told(manifest, options)?;
         let mut missing: Vec<CrateId> = Vec::new();
         for record in manifest.relied_on() {
             let id = record.id();
@@ -296,7 +297,7 @@ impl AddGuard {
             return Err(Error::MissingBase { file: file(), parent, missing: missing.len(), first: first.join(", ") });
         }
         self.check_space(manifest, options)?;
-        Ok(read)
+        Ok(told)
     }
 
     fn check_space(&self, manifest: &Manifest, options: &ImportOptions) -> Result<(), Error> {
@@ -410,44 +411,26 @@ pub(super) fn place(staging: &mut Staging, steps: &[Step]) -> Result<(), Error> 
     }
 }
 
-/// The head after this import, and its record where it is to have one.
-fn committed(
-    head: Head,
-    counts: Counts,
-    name: Option<&str>,
-    manifest: Manifest,
-    options: &ImportOptions,
-) -> (Head, Option<Record>) {
-    let Some(name) = name else {
-        return (head.with(counts), None);
-    };
-    let imported = options.now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-    let lineage = LineageHead {
-        id: manifest.lineage.id.clone(),
-        sequence: manifest.lineage.sequence,
-        bundle: manifest.id.clone(),
-        created: manifest.created.clone(),
-        record: name.to_owned(),
-    };
-    let head = head.with(counts).after(&imported, lineage);
-    let manifest = Manifest { blocks: Vec::new(), ..manifest };
-    let record = Record { imported, file: options.file_name.clone(), head: head.clone(), manifest };
-    (head, Some(record))
-}
-
-fn refuse_bad(problems: &[Problem], conflicts: &[String], options: &ImportOptions) -> Result<(), Error> {
+fn refuse_bad(problems: &[Problem], received: &Received, options: &ImportOptions) -> Result<(), Error> {
     let file = options.file_name.clone();
     if !problems.is_empty() {
         return Err(Error::Bad { file, problems: Problems::of(problems) });
     }
-    if !conflicts.is_empty() {
-        return Err(Error::Conflicts { file, conflicts: Problems::of(conflicts) });
+    if !received.unusable.is_empty() {
+        return Err(Error::Bad { file, problems: Problems::of(&received.unusable) });
+    }
+    if !received.conflicts.is_empty() {
+        return Err(Error::Conflicts { file, conflicts: Problems::of(&received.conflicts) });
     }
     Ok(())
 }
 
 /// Whether the file at `path` has this size and digest; the digest is trusted unless `rehash`.
 fn is_held(path: &Path, size: Option<u64>, sha256: &Sha256, rehash: bool) -> io::Result<bool> {
+    // What is read through a link may be outside of the mirror, and is not served then.
+    if path.symlink_metadata().is_ok_and(|there| !there.is_file()) {
+        return Ok(false);
+    }
     let file = match File::open(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound || e.kind() == io::ErrorKind::NotADirectory => return Ok(false),
         file => file?,
@@ -459,10 +442,20 @@ fn is_held(path: &Path, size: Option<u64>, sha256: &Sha256, rehash: bool) -> io:
     Ok(!rehash || Sha256::of_reader(file)?.0 == *sha256)
 }
 
-/// The crates whose file was left out and never sent.
-fn index_only(manifest: &Manifest) -> HashSet<CrateId> {
+/// What the manifest tells of the index lines that follow.
+fn told(manifest: &Manifest, options: &ImportOptions) -> Result<Told, Error> {
+    let time = |text: &str| {
+        let no_time = |_| Error::Time { file: options.file_name.clone(), text: text.chars().take(80).collect() };
+        text.parse::<Timestamp>().map_err(no_time)
+    };
     let left_out = manifest.crates.iter().filter(|record| record.state == CrateState::IndexOnly);
-    left_out.map(crate::bundle::format::CrateRecord::id).collect()
+    let mut reads = HashMap::new();
+    for record in &manifest.crates {
+        if let Some(read) = &record.read {
+            reads.insert(record.id(), time(read)?);
+        }
+    }
+    Ok(Told { read: time(&manifest.index_read)?, reads, index_only: left_out.map(CrateRecord::id).collect() })
 }
 
 fn begin(manifest: &Manifest) -> Event {

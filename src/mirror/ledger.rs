@@ -54,7 +54,8 @@ pub fn names(layout: &Layout) -> Result<Vec<String>, Error> {
 /// The place of the record called `name` in the ledger, from 1.
 pub(super) fn sequence_of(name: &str) -> Option<u64> {
     let (sequence, id) = name.strip_suffix(".json")?.split_once('-')?;
-    (sequence.len() >= 8 && !id.is_empty()).then(|| sequence.parse().ok())?
+    // Nobody imports a billion bundles: a longer number is not ours, and none may follow the greatest.
+    ((8..=9).contains(&sequence.len()) && !id.is_empty()).then(|| sequence.parse().ok())?
 }
 
 /// The name of the record that follows those called `names`.
@@ -73,10 +74,10 @@ pub fn read(layout: &Layout, name: &str) -> Result<Option<Record>, Error> {
     Ok(serde_json::from_slice(&text).ok())
 }
 
-/// The number of the newest record of the bundle with this id among `names`.
-pub(super) fn number_of(names: &[String], bundle: &str) -> Option<u64> {
+/// The newest record of the bundle with this id among `names`.
+pub(super) fn name_of<'n>(names: &'n [String], bundle: &str) -> Option<&'n str> {
     let end = format!("-{bundle}.json");
-    sequence_of(names.iter().rev().find(|name| name.ends_with(&end))?)
+    names.iter().rev().find(|name| name.ends_with(&end)).map(String::as_str)
 }
 
 /// Whether the bundle with this id is on record among `names`.
@@ -137,5 +138,6 @@ mod tests {
         assert_eq!(names, ["00000001-cc.json", "00000002-aa.json", "00000003-bb.json"]);
         assert!(holds(&names, "aa") && !holds(&names, "a") && !holds(&names, "dd"));
         assert_eq!(sequence_of(".part-x.json"), None);
+        assert_eq!(sequence_of("18446744073709551615-aa.json"), None);
     }
 }

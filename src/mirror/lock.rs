@@ -1,11 +1,12 @@
 //! Who may change a mirror: one process at a time, held by the system's own file lock, so that death releases it.
 //!
-//! Whatever changes a mirror is a method on a guard from here. Readers take no lock.
+//! Whatever changes a mirror is a method on a guard from here. Who looks takes no lock; who copies a mirror out, and needs
+//! it to stay as it is meanwhile, shares the same lock with others that do.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -41,6 +42,10 @@ impl Holder {
         let since = now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         Holder { pid: std::process::id(), host: host_name(env), verb: verb.to_owned(), since }
     }
+
+    fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("four plain fields are JSON")
+    }
 }
 
 impl fmt::Display for Holder {
@@ -70,11 +75,22 @@ pub struct CollectGuard {
     _held: Held,
 }
 
+/// The right to copy out of a mirror that nobody changes meanwhile; several have it at once. Dropped, it lets the next
+/// one in who waits to change it.
+#[derive(Debug)]
+pub struct ReadGuard {
+    pub(super) layout: Layout,
+    /// `None` where the mirror is on a read-only file system without a lock file: nobody can change it.
+    _held: Option<Held>,
+}
+
 /// The lock itself, until it is dropped.
 #[derive(Debug)]
 struct Held {
     layout: Layout,
     file: File,
+    /// What this process wrote of itself, where it could.
+    named: Option<Vec<u8>>,
 }
 
 /// A lock that could not be had.
@@ -134,6 +150,36 @@ pub fn lock_for_collecting(
     Ok(CollectGuard { layout: layout.clone(), _held: acquire(layout, timeout, me, sink)? })
 }
 
+/// Keeps everybody from changing the mirror, which must be there, while it is copied out. Others that copy share the lock.
+///
+/// Nothing need be writable for it: a lock file that is there is enough, and a read-only file system without one is never
+/// changed anyway.
+///
+/// # Errors
+/// [`Error::Absent`]; [`Error::Held`] after `timeout`; a mirror of a newer layout; the file system's.
+pub fn lock_for_reading(layout: &Layout, timeout: Duration, me: &Holder, sink: &dyn Sink) -> Result<ReadGuard, Error> {
+    require(layout)?;
+    let path = layout.lock();
+    let opened = match open(&path, true) {
+        Err(refused) if is_refusal(&refused) => match File::open(&path) {
+            Err(missing) if missing.kind() == io::ErrorKind::NotFound => Err(refused),
+            opened => opened,
+        },
+        opened => opened,
+    };
+    let file = match opened {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+            return Ok(ReadGuard { layout: layout.clone(), _held: None });
+        }
+        Err(source) => return Err(Error::Io { path, source }),
+    };
+    wait(layout, timeout, sink, &|| file.try_lock_shared())?;
+    let text = me.to_json();
+    let named = fs::write(layout.holder(), &text).is_ok().then_some(text);
+    Ok(ReadGuard { layout: layout.clone(), _held: Some(Held { layout: layout.clone(), file, named }) })
+}
+
 /// Refuses a place where no mirror is, and a mirror of a newer layout.
 ///
 /// # Errors
@@ -150,13 +196,38 @@ fn acquire(layout: &Layout, timeout: Duration, me: &Holder, sink: &dyn Sink) -> 
     let failed = |path: PathBuf| move |source| Error::Io { path, source };
     durable::make_folder(&layout.private()).map_err(failed(layout.private()))?;
     let path = layout.lock();
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(failed(path.clone()))?;
+    let file = open(&path, false).map_err(failed(path))?;
+    wait(layout, timeout, sink, &|| file.try_lock())?;
+    let text = me.to_json();
+    fs::write(layout.holder(), &text).map_err(failed(layout.holder()))?;
+    let held = Held { layout: layout.clone(), file, named: Some(text) };
+    layout.settle_format()?;
+    Ok(held)
+}
+
+/// Opens the lock file, and makes it where it is not there.
+fn open(path: &Path, read: bool) -> io::Result<File> {
+    OpenOptions::new().create(true).truncate(false).read(read).write(true).open(path)
+}
+
+/// Whether the file is not for this process to write; it may still be one to read.
+fn is_refusal(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
+}
+
+/// Tries until it is locked, or for `timeout`. Says once whom it waits for.
+fn wait(
+    layout: &Layout,
+    timeout: Duration,
+    sink: &dyn Sink,
+    lock: &dyn Fn() -> Result<(), TryLockError>,
+) -> Result<(), Error> {
     let began = Instant::now();
     let mut told = false;
     loop {
-        match file.try_lock() {
-            Ok(()) => break,
-            Err(TryLockError::Error(source)) => return Err(Error::Io { path, source }),
+        match lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::Error(source)) => return Err(Error::Io { path: layout.lock(), source }),
             Err(TryLockError::WouldBlock) => {}
         }
         let waited = began.elapsed();
@@ -170,11 +241,6 @@ fn acquire(layout: &Layout, timeout: Duration, me: &Holder, sink: &dyn Sink) -> 
         }
         std::thread::sleep(PAUSE.min(timeout - waited));
     }
-    let text = serde_json::to_vec(me).expect("four plain fields are JSON");
-    fs::write(layout.holder(), text).map_err(failed(layout.holder()))?;
-    let held = Held { layout: layout.clone(), file };
-    layout.settle_format()?;
-    Ok(held)
 }
 
 impl AddGuard {
@@ -191,10 +257,19 @@ impl CollectGuard {
     }
 }
 
+impl ReadGuard {
+    /// The mirror that stays as it is.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+}
+
 impl Drop for Held {
     fn drop(&mut self) {
+        // Of several who share the lock the last to come is named, and its name is for itself to remove.
+        let ours = self.named.is_some() && fs::read(self.layout.holder()).ok() == self.named;
         // The name only serves those who wait; where it stays, the next holder replaces it.
-        let _stays = fs::remove_file(self.layout.holder()).is_err();
+        let _stays = ours && fs::remove_file(self.layout.holder()).is_err();
         // Closing the file would do, were there not the copy of it that a child has between its fork and its exec.
         let _closed_instead = self.file.unlock().is_err();
     }
@@ -230,5 +305,46 @@ mod tests {
             waiting.join().expect("no panic")
         });
         assert!(second.is_ok());
+    }
+
+    #[test]
+    fn who_copies_shares_the_lock_and_keeps_writers_out() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let layout = Layout::new(folder.path().join("mirror"));
+        let export = |since: &str| Holder { verb: "export".to_owned(), since: since.to_owned(), ..me() };
+        let read = |since: &str| lock_for_reading(&layout, Duration::ZERO, &export(since), &Silent);
+        assert!(matches!(read("t"), Err(Error::Absent { .. })));
+        assert!(!layout.root().exists(), "who only reads makes no mirror");
+        let writer = lock_for_adding(&layout, Duration::ZERO, &me(), &Silent).expect("free");
+        assert!(matches!(read("t"), Err(Error::Held { holder: Some(holder), .. }) if holder.verb == "import"));
+        drop(writer);
+        let (first, second) = (read("t1").expect("free"), read("t2").expect("shared"));
+        drop(first);
+        for _ in 0..2 {
+            let error = lock_for_adding(&layout, Duration::ZERO, &me(), &Silent).expect_err("held");
+            assert!(matches!(&error, Error::Held { holder: Some(holder), .. } if holder.since == "t2"), "{error}");
+            assert!(lock_for_collecting(&layout, Duration::ZERO, &me(), &Silent).is_err());
+        }
+        drop(second);
+        assert!(!layout.holder().exists());
+        assert!(lock_for_collecting(&layout, Duration::ZERO, &me(), &Silent).is_ok());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_lock_file_that_cannot_be_written_is_lock_enough() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let layout = Layout::new(folder.path().join("mirror"));
+        drop(lock_for_adding(&layout, Duration::ZERO, &me(), &Silent).expect("free"));
+        let mode = |path: PathBuf, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("mode");
+        mode(layout.lock(), 0o444);
+        mode(layout.private(), 0o555);
+        let reader = lock_for_reading(&layout, Duration::ZERO, &me(), &Silent).expect("a shared lock");
+        let file = File::open(layout.lock()).expect("readable");
+        assert!(matches!(file.try_lock(), Err(TryLockError::WouldBlock)), "it is a real lock");
+        drop(reader);
+        file.try_lock().expect("released");
+        mode(layout.private(), 0o755);
     }
 }

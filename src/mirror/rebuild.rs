@@ -170,6 +170,11 @@ fn believable_head(books: &Books, copy: Option<Head>) -> (Head, bool) {
         // The newest of the lineage that can still be read.
         lineages.extend(newest.get(lineage.id.as_str()).map(|newest| LineageHead::clone(newest)));
     }
+    // Where the head is lost, the copy that serves instead is the newest record's, and knows of all.
+    if books.head.is_some() {
+        lineages.extend(books.unnamed().cloned());
+        lineages.sort_by(|a, b| a.id.cmp(&b.id));
+    }
     (Head { lineages, ..base }, lost)
 }
 
@@ -198,6 +203,7 @@ fn not_current(pass: &Pass, head: &Head, layout: &super::layout::Layout) -> Resu
                 size,
                 state: if left_out { CrateState::IndexOnly } else { CrateState::Shipped },
                 yanked: false,
+                read: None,
                 description: None,
                 license: None,
                 repository: None,
@@ -217,7 +223,7 @@ fn rebuilt_record(
     now: Timestamp,
 ) -> Record {
     let now = now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-    let sequence = books.newest().get(REBUILT).map_or(1, |newest| newest.sequence + 1);
+    let sequence = books.newest().get(REBUILT).map_or(1, |newest| newest.sequence.saturating_add(1));
     let input = Input {
         name: "what was on disk when lost records were rebuilt".to_owned(),
         roots: Vec::new(),
@@ -236,6 +242,7 @@ fn rebuilt_record(
         index_read: Timestamp::UNIX_EPOCH.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
         crates,
         lineage: Lineage { id: REBUILT.to_owned(), sequence, inputs: vec![input] },
+        carried: Vec::new(),
         blocks: Vec::new(),
     };
     manifest.seal();

@@ -1,6 +1,6 @@
 //! Takes a bundle's bytes as they pass, and stages what the mirror does not hold. Nothing here touches the tree.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
@@ -20,6 +20,7 @@ use crate::crate_id::{CrateId, CrateName};
 use crate::digest::BUFFER;
 use crate::event::{Event, Phase, Sink};
 use crate::index_line::IndexLine;
+use crate::server_config::{self, Brought};
 
 /// Needs that are remembered to put index files in order, four bytes each. Real bundles have some twenty a crate; the
 /// order is a courtesy to those who read meanwhile, and the files behind this many come without it.
@@ -52,8 +53,12 @@ pub(super) struct Received {
     pub(super) bytes_new: u64,
     /// What cannot be true together with what is held.
     pub(super) conflicts: Vec<String>,
+    /// Entries whose bytes are as packed and yet cannot be used.
+    pub(super) unusable: Vec<String>,
     /// What the user should know.
     pub(super) notes: Vec<String>,
+    /// A snapshot's configuration.
+    pub(super) config: Vec<Brought>,
     /// Why the stream was stopped.
     pub(super) failure: Option<Error>,
 }
@@ -73,8 +78,18 @@ enum Slot {
     Stage { staged: Staged, file: File, replaced: Option<u64> },
     /// A crate whose file is there, and has been equal so far.
     Compare { path: PathBuf, file: File, equal: u64 },
-    /// Index text.
+    /// Index text, or a snapshot's configuration.
     Text(Vec<u8>),
+}
+
+/// What a manifest tells of the lines that follow.
+pub(super) struct Told {
+    /// When they were read from upstream's index.
+    pub(super) read: Timestamp,
+    /// When those were read that were not read then.
+    pub(super) reads: HashMap<CrateId, Timestamp>,
+    /// The crates whose file was left out and never sent.
+    pub(super) index_only: HashSet<CrateId>,
 }
 
 /// Stages what passes.
@@ -82,8 +97,7 @@ pub(super) struct Receiver<'a> {
     layout: &'a Layout,
     staging: &'a mut Staging,
     compare_held: bool,
-    read: Timestamp,
-    index_only: HashSet<CrateId>,
+    told: Told,
     sink: &'a dyn Sink,
     slot: Slot,
     buffer: Vec<u8>,
@@ -96,13 +110,12 @@ pub(super) struct Receiver<'a> {
 }
 
 impl<'a> Receiver<'a> {
-    /// Ready for the first entry of a bundle whose index was read at `read`.
+    /// Ready for the first entry of a bundle whose manifest says what is `told`.
     pub(super) fn new(
         layout: &'a Layout,
         staging: &'a mut Staging,
         compare_held: bool,
-        read: Timestamp,
-        index_only: HashSet<CrateId>,
+        told: Told,
         names: Names,
         sink: &'a dyn Sink,
     ) -> Receiver<'a> {
@@ -110,8 +123,7 @@ impl<'a> Receiver<'a> {
             layout,
             staging,
             compare_held,
-            read,
-            index_only,
+            told,
             sink,
             slot: Slot::Pass,
             buffer: vec![0; BUFFER],
@@ -142,9 +154,14 @@ impl<'a> Receiver<'a> {
         let path = entry.path.below(self.layout.root());
         // A tree that was copied may have links in it. One that leaves the mirror is never served, so what is read
         // through it is not held.
-        if path.symlink_metadata().is_ok_and(|there| there.is_symlink()) {
-            self.received.lost = true;
-            return self.stage(None);
+        match path.symlink_metadata() {
+            Ok(there) if there.is_symlink() => {
+                self.received.lost = true;
+                return self.stage(None);
+            }
+            // Whose it is nobody knows, so it is not replaced.
+            Ok(there) if there.is_dir() => return Err(failed("replace", &path)(io::ErrorKind::IsADirectory.into())),
+            _ => {}
         }
         let file = match File::open(&path) {
             Ok(file) => file,
@@ -230,7 +247,11 @@ impl<'a> Receiver<'a> {
         }
         let incoming = lines
             .into_iter()
-            .map(|line| Incoming { index_only: self.index_only.contains(&line.id), line, read: self.read })
+            .map(|line| {
+                let index_only = self.told.index_only.contains(&line.id);
+                let read = self.told.reads.get(&line.id).copied().unwrap_or(self.told.read);
+                Incoming { line, read, index_only }
+            })
             .collect();
         let (index_path, records_path) = (self.layout.index_file(&name), self.layout.line_records(&name));
         let (held_text, held_records) = (read_text(&index_path)?, read_text(&records_path)?);
@@ -281,6 +302,19 @@ impl<'a> Receiver<'a> {
         Ok(())
     }
 
+    fn end_config(&mut self, entry: &Entry, text: &[u8]) {
+        let Some(name) = server_config_name(entry) else {
+            return;
+        };
+        match Brought::parse(name, text) {
+            Ok(brought) => self.received.config.push(brought),
+            Err(error) => {
+                let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+                self.received.unusable.push(format!("{error}{}", cause.trim_end()));
+            }
+        }
+    }
+
     /// Remembers why the stream is stopped, and stops it.
     fn stop(&mut self, failure: Error) -> io::Error {
         self.received.failure = Some(failure);
@@ -297,6 +331,7 @@ impl Visitor for Receiver<'_> {
                 self.left_out += 1;
                 Slot::Pass
             }
+            Kind::Config if server_config_name(entry).is_some() => Slot::Text(Vec::new()),
             Kind::Config => Slot::Pass,
         };
         Ok(())
@@ -318,6 +353,7 @@ impl Visitor for Receiver<'_> {
         if good {
             match (&slot, entry.kind) {
                 (_, Kind::Crate) => self.end_crate(entry, &slot),
+                (Slot::Text(text), Kind::Config) => self.end_config(entry, text),
                 (Slot::Text(text), Kind::Index) => self.end_index(entry, text).map_err(|failure| self.stop(failure))?,
                 _ => {}
             }
@@ -325,6 +361,11 @@ impl Visitor for Receiver<'_> {
         self.sink.event(Event::Advance { phase: Phase::Importing, items: 1, bytes: entry.size });
         Ok(())
     }
+}
+
+/// The name of a file of the server's configuration, where the entry is one.
+fn server_config_name(entry: &Entry) -> Option<&'static str> {
+    server_config::FILES.into_iter().find(|name| entry.path.as_str() == *name)
 }
 
 /// The text of a file of ours, `None` where it is not there. Bytes that are no text become lines that nothing fits.

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 
 use super::settle::{Stamp, Verdict};
 use super::shelves::Shelves;
-use crate::bundle::format::MAGIC;
+use crate::bundle::format::{BundleKind, MAGIC};
 use crate::bundle::name::is_bundles;
 use crate::bundle::open::{self, Bundle};
 use crate::env::Env;
@@ -25,11 +25,13 @@ use crate::mirror::import::{self, ImportOptions};
 use crate::mirror::layout::Layout;
 use crate::mirror::ledger;
 use crate::mirror::lock::{Holder, lock_for_adding};
+use crate::server_config;
 
 /// Takes bundles of one folder into one mirror.
 pub(super) struct Taker {
     pub(super) folder: PathBuf,
     pub(super) mirror: Layout,
+    pub(super) config: PathBuf,
     pub(super) env: Env,
     pub(super) clock: fn() -> Timestamp,
     pub(super) sink: Arc<dyn Sink>,
@@ -130,8 +132,19 @@ impl Taker {
         };
         let options =
             ImportOptions { base_url: None, rehash_held: true, file_name: shown(name), length: Some(length), now };
-        if let Err(error) = guard.import(bundle, &options, self.sink.as_ref()) {
-            return verdict(error);
+        // What stands in the configuration's folder says nothing of the bundle, which waits until that is mended.
+        let not_restored = |error: server_config::Error| Verdict::Hindered(one_line(&error.into()));
+        if bundle.manifest().kind == BundleKind::Snapshot
+            && let Err(error) = server_config::check(&self.config)
+        {
+            return not_restored(error);
+        }
+        let imported = match guard.import(bundle, &options, self.sink.as_ref()) {
+            Ok(imported) => imported,
+            Err(error) => return verdict(error),
+        };
+        if let Err(error) = server_config::restore(&self.config, &imported.config, self.sink.as_ref()) {
+            return not_restored(error);
         }
         if self.stamp(name) != Some(before) {
             return Verdict::Imported;

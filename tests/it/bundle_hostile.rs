@@ -38,7 +38,7 @@ fn told(outcome: Result<Streamed, Error>) -> Vec<String> {
 }
 
 /// Both readers refuse these bytes, each with a line that has all of `words`.
-fn refused(bytes: &[u8], words: &[&str]) {
+pub fn refused(bytes: &[u8], words: &[&str]) {
     for problems in [streamed(bytes), verified(bytes)] {
         let named = problems.iter().any(|line| words.iter().all(|word| line.contains(word)));
         assert!(named, "no line has {words:?} in {problems:#?}");
@@ -429,6 +429,7 @@ fn the_table_of_crates_and_the_entries_are_one() {
     refused(&table(&|f| f.manifest.blocks[0].entries.clear()), &["manifest", "block without entries"]);
     refused(&table(&|f| f.manifest.created = "2026-04-02".to_owned()), &["manifest", "created"]);
     refused(&table(&|f| f.manifest.index_read = "2026-04-02T21:30:00+02:00".to_owned()), &["manifest", "index_read"]);
+    refused(&table(&|f| f.manifest.index_read = "9999-12-31T23:59:59Z".to_owned()), &["manifest", "index_read"]);
     refused(&table(&|f| f.manifest.lineage.id = "x".to_owned()), &["manifest", "lineage"]);
     refused(&table(&|f| f.manifest.format.0 = 2), &["manifest", "another format"]);
     refused(&table(&|f| f.manifest.blocks[0].encoding = Encoding::Brotli), &["crates/a-1.0.0.crate", "encoded"]);

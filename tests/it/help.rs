@@ -18,6 +18,15 @@ fn verbs() -> Vec<String> {
     command.get_subcommands().map(|verb| verb.get_name().to_owned()).collect()
 }
 
+/// The forms of verbs that have some, each with its verb.
+fn forms() -> Vec<(String, String)> {
+    let command = frostmirror::cli::command();
+    let forms = command
+        .get_subcommands()
+        .flat_map(|verb| verb.get_subcommands().map(|form| (verb.get_name().to_owned(), form.get_name().to_owned())));
+    forms.collect()
+}
+
 fn manifest_dir() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -46,12 +55,15 @@ fn every_help_is_as_committed_and_ends_with_the_exit_codes() {
     let verbs = verbs();
     assert!(verbs.len() > 10);
     let mut expected = BTreeSet::new();
-    for verb in verbs.iter().map(|verb| Some(verb.as_str())).chain([None]) {
-        let name = verb.unwrap_or("cargo-frostmirror");
-        let words = |flag| verb.into_iter().chain([flag]).collect::<Vec<_>>();
+    let forms = forms();
+    let asked = verbs.iter().map(|verb| vec![verb.as_str()]);
+    let asked = asked.chain(forms.iter().map(|(verb, form)| vec![verb.as_str(), form.as_str()])).chain([Vec::new()]);
+    for verb in asked {
+        let name = if verb.is_empty() { "cargo-frostmirror".to_owned() } else { verb.join("-") };
+        let words = |flag| verb.iter().copied().chain([flag]).collect::<Vec<_>>();
         let long = help(&sandbox, &words("--help"));
         assert!(long.trim_end().ends_with(frostmirror::failure::EXIT_CODES), "{name} --help:\n{long}");
-        assert_snapshot(name, &long);
+        assert_snapshot(&name, &long);
         assert_snapshot(&format!("{name}-h"), &help(&sandbox, &words("-h")));
         expected.extend([format!("{name}.txt"), format!("{name}-h.txt")]);
     }
@@ -118,7 +130,7 @@ fn man_pages_are_as_committed() {
         files
     };
     let fresh = files(sandbox.path("pages"));
-    assert_eq!(fresh.len(), verbs().len() + 1);
+    assert_eq!(fresh.len(), verbs().len() + forms().len() + 1);
     let committed = files(manifest_dir().join("completions/man"));
     assert!(fresh == committed, "completions/man is out of date; refresh it with: cargo xtask gen");
     let first = sandbox.run(["man"]).ok().stdout;

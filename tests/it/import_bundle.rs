@@ -66,11 +66,6 @@ impl Make {
         self
     }
 
-    pub fn kind(mut self, kind: BundleKind) -> Make {
-        self.kind = kind;
-        self
-    }
-
     pub fn parent(mut self, file: &str) -> Make {
         self.kind = BundleKind::Delta;
         self.parent = Some(Parent { id: "0123456789abcdef0123456789abcdef".to_owned(), file: file.to_owned() });
@@ -83,6 +78,12 @@ impl Make {
 
     pub fn with(mut self, one: Crate, state: CrateState) -> Make {
         self.crates.push((one.pack(), state));
+        self
+    }
+
+    /// Ships a crate of any bytes.
+    pub fn ship_packed(mut self, packed: Packed) -> Make {
+        self.crates.push((packed, CrateState::Shipped));
         self
     }
 
@@ -109,6 +110,7 @@ impl Make {
                 size: packed.bytes.len() as u64,
                 state: *state,
                 yanked: packed.line.contains(r#""yanked":true"#),
+                read: None,
                 description: None,
                 license: None,
                 repository: None,
@@ -125,6 +127,7 @@ impl Make {
             kind: self.kind,
             parent: self.parent,
             lineage: Lineage { id: self.lineage, sequence: self.sequence, inputs: vec![input] },
+            carried: Vec::new(),
             targets: Vec::new(),
             toolchains: Vec::new(),
             index_read: at(self.read),

@@ -59,6 +59,7 @@ impl World {
         let options = WatchOptions {
             folder: self.incoming(),
             mirror: self.layout(),
+            config: self.sandbox.path("config"),
             pace,
             notices,
             env: Env::default(),

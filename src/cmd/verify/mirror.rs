@@ -131,7 +131,8 @@ fn verdict(audit: &Audit, args: &Args, layout: &Layout) -> Result<(), Failure> {
         ));
     }
     if !args.rebuild_state && audit.problems.iter().any(|problem| problem.fault.is_of_state()) {
-        steps.push("then make lost records anew with `--rebuild-state`".to_owned());
+        let then = if steps.is_empty() { "" } else { "then " };
+        steps.push(format!("{then}make lost records anew with `--rebuild-state`"));
     }
     if audit.problems.iter().any(|problem| problem.fault.is_stray()) {
         steps.push("look at what does not belong, and remove it by hand".to_owned());

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::problem::Fault;
 use super::{Blobs, in_parallel};
@@ -51,30 +51,30 @@ pub(super) fn hash_all(layout: &Layout, crates: &[CrateId], before: &Blobs, sink
 /// Holds the digests of `crates` against those expected.
 pub(super) fn judge_all(
     layout: &Layout,
-    crates: &[CrateId],
+    crates: Vec<CrateId>,
     digests: Vec<Digest>,
     expected: &HashMap<&CrateId, Sha256>,
 ) -> Blobs {
-    let judged = crates.iter().zip(digests).map(|(id, digest)| {
-        let path = layout.crate_file(id);
-        (id.clone(), judge(&path, digest, expected.get(id).copied()))
+    let judged = crates.into_iter().zip(digests).map(|(id, digest)| {
+        let judged = judge(digest, expected.get(&id).copied(), || layout.crate_file(&id));
+        (id, judged)
     });
     judged.collect()
 }
 
-fn judge(path: &Path, hashed: Digest, expected: Option<Sha256>) -> Blob {
+fn judge(hashed: Digest, expected: Option<Sha256>, path: impl Fn() -> PathBuf) -> Blob {
     let Some(expected) = expected else {
-        return Blob::Unnamed { length: length_of(path) };
+        return Blob::Unnamed { length: length_of(&path()) };
     };
     match hashed {
         Ok((sha256, length)) if sha256 == expected => Blob::Good { sha256, length },
         // What was good for another line is read once more: it may have been replaced together with it.
-        Ok(_) => match digest(path, &mut vec![0; BUFFER]) {
+        Ok(_) => match digest(&path(), &mut vec![0; BUFFER]) {
             Ok((sha256, length)) if sha256 == expected => Blob::Good { sha256, length },
             Ok((actual, length)) => Blob::Bad { expected, fault: Fault::Digest { expected, actual }, length },
-            Err(error) => unreadable(path, expected, error.to_string()),
+            Err(error) => unreadable(&path(), expected, error.to_string()),
         },
-        Err(why) => unreadable(path, expected, why),
+        Err(why) => unreadable(&path(), expected, why),
     }
 }
 

@@ -6,9 +6,10 @@ use std::fs;
 use std::sync::{Arc, OnceLock};
 
 use super::problem::{Fault, HeadFault, Problem};
-use crate::bundle::format::{CrateState, Manifest};
+use crate::bundle::format::{BundleKind, CrateState, Manifest};
 use crate::crate_id::{CrateId, CrateName};
 use crate::digest::Sha256;
+use crate::mirror::forgotten::{self, Note};
 use crate::mirror::head::{Counts, Head, LineageHead};
 use crate::mirror::layout::Layout;
 use crate::mirror::ledger::{self, Record};
@@ -26,6 +27,8 @@ pub(in crate::mirror) struct Books {
     pub(in crate::mirror) unreadable: Vec<String>,
     /// Every crate that a record names, as the last one that does.
     pub(in crate::mirror) named: HashMap<CrateId, Named>,
+    /// Lineages that were let go.
+    notes: Vec<Note>,
     /// How names are spelled, by the place of their index file.
     spelling: OnceLock<HashMap<String, CrateName>>,
 }
@@ -36,6 +39,8 @@ pub(in crate::mirror) struct Headline {
     pub(in crate::mirror) head: Head,
     /// The bundle as its lineage's newest.
     pub(in crate::mirror) lineage: LineageHead,
+    /// It is of a snapshot, which is of no lineage: those that it brought along have records of their own.
+    snapshot: bool,
 }
 
 /// What the ledger says of a crate.
@@ -60,6 +65,7 @@ impl Books {
             records: Vec::new(),
             unreadable: Vec::new(),
             named: HashMap::new(),
+            notes: forgotten::notes(layout)?,
             spelling: OnceLock::new(),
         };
         let lineages = books.head.iter().flat_map(|head| &head.lineages);
@@ -97,10 +103,11 @@ impl Books {
                 }
             }
         }
-        let Manifest { id, created, lineage, .. } = record.manifest;
+        let Manifest { id, created, lineage, kind, .. } = record.manifest;
         let lineage =
             LineageHead { id: lineage.id, sequence: lineage.sequence, bundle: id, created, record: name.to_owned() };
-        self.records.push(Headline { head: record.head, lineage });
+        let snapshot = kind == BundleKind::Snapshot;
+        self.records.push(Headline { head: record.head, lineage, snapshot });
     }
 
     /// Whether nothing is on record at all.
@@ -132,13 +139,23 @@ impl Books {
     /// The newest readable record of each lineage.
     pub(in crate::mirror) fn newest(&self) -> BTreeMap<&str, &LineageHead> {
         let mut newest: BTreeMap<&str, &LineageHead> = BTreeMap::new();
-        for Headline { lineage, .. } in &self.records {
+        for Headline { lineage, .. } in self.records.iter().filter(|record| !record.snapshot) {
             let known = newest.entry(&lineage.id).or_insert(lineage);
-            if (lineage.sequence, &lineage.created) >= (known.sequence, &known.created) {
+            if !known.is_newer(lineage) {
                 *known = lineage;
             }
         }
         newest
+    }
+
+    /// The newest readable record of each lineage that counts and that the head does not name.
+    pub(in crate::mirror) fn unnamed(&self) -> impl Iterator<Item = &LineageHead> {
+        let named: HashSet<&str> =
+            self.head.iter().flat_map(|head| &head.lineages).map(|lineage| lineage.id.as_str()).collect();
+        self.newest().into_values().filter(move |lineage| {
+            let number = ledger::sequence_of(&lineage.record).unwrap_or(0);
+            !named.contains(lineage.id.as_str()) && !forgotten::covers(&self.notes, number, &lineage.id)
+        })
     }
 
     /// What is wrong with head and ledger, where this is on disk.
@@ -175,6 +192,10 @@ impl Books {
             } else if let Some(newer) = newest.get(lineage.id.as_str()).filter(|newer| newer.record != record) {
                 head_fault(HeadFault::Older { lineage: id, record: newer.record.clone() });
             }
+        }
+        for lineage in self.unnamed() {
+            let (lineage, record) = (lineage.id.clone(), lineage.record.clone());
+            head_fault(HeadFault::Unnamed { lineage, record });
         }
         problems
     }

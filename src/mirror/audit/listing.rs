@@ -39,14 +39,22 @@ impl Listing {
                 listing.stranger(name);
             }
         }
-        for (name, kind) in entries(&layout.crates())? {
+        // Each tree of small folders takes as long to list as all crates, so they are listed side by side.
+        let (crates, trees) = std::thread::scope(|scope| {
+            let trees = [(layout.index(), "index"), (layout.lines(), ".frostmirror/lines")]
+                .map(|(root, shown)| scope.spawn(move || Listing::tree(&root, shown)));
+            let crates = entries(&layout.crates());
+            (crates, trees.map(|tree| tree.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))))
+        });
+        for (name, kind) in crates? {
             listing.one_crate(&name, kind);
         }
-        let mut index = BTreeSet::new();
-        listing.places_below(&layout.index(), "index", "", &mut index)?;
-        let mut records = BTreeSet::new();
-        listing.places_below(&layout.lines(), ".frostmirror/lines", "", &mut records)?;
-        (listing.index, listing.records) = (index, records);
+        let [index, records] = trees;
+        for (tree, places) in [(index?, &mut listing.index), (records?, &mut listing.records)] {
+            let (found, mut problems) = tree;
+            *places = found;
+            listing.problems.append(&mut problems);
+        }
         for folder in ["dist", "rustup"] {
             // This version mirrors crates, so that nothing can name what is there.
             listing.strangers_below(&layout.root().join(folder), folder)?;
@@ -77,6 +85,13 @@ impl Listing {
                 self.crates.push(id);
             }
         }
+    }
+
+    /// The places of files below `root`, and what does not belong there.
+    fn tree(root: &Path, shown: &str) -> Result<(BTreeSet<String>, Vec<Problem>), Error> {
+        let (mut alone, mut found) = (Listing::default(), BTreeSet::new());
+        alone.places_below(root, shown, "", &mut found)?;
+        Ok((found, alone.problems))
     }
 
     fn places_below(

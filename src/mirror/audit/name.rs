@@ -94,15 +94,15 @@ impl Reading<'_> {
         let text = self.text(&layout.index().join(self.place), &index_shown);
         let records_text = self.text(&layout.lines().join(self.place), &records_shown);
         let records_there = listing.records.contains(self.place);
-        let mut records_damaged = false;
+        let (mut records, mut records_damaged) = (Vec::new(), false);
         for (at, line) in records_text.lines().enumerate() {
-            if lines::parse(line).is_empty() {
+            let before = records.len();
+            records.extend(lines::parse(line));
+            if records.len() == before {
                 self.problems.push(Problem::new(&records_shown, Fault::NoRecord { number: at + 1 }));
                 records_damaged = true;
             }
         }
-        let mut records = lines::parse(&records_text);
-
         let mut by_version: BTreeMap<Version, (usize, LineState)> = BTreeMap::new();
         let mut garbage = false;
         for (number, line, digest) in self.sound_lines(&text, &records, &index_shown, &mut garbage) {

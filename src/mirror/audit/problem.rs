@@ -209,6 +209,14 @@ pub enum HeadFault {
         /// The record.
         record: String,
     },
+    /// The ledger has a lineage that the head lacks.
+    #[error("does not name lineage {lineage}, whose newest record is {record}")]
+    Unnamed {
+        /// The lineage.
+        lineage: String,
+        /// Its newest record.
+        record: String,
+    },
     /// The ledger has a newer record of a lineage.
     #[error("has an older record of lineage {lineage} than the ledger's {record}")]
     Older {

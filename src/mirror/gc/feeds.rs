@@ -10,21 +10,23 @@ use std::fs;
 use serde::Deserialize;
 
 use super::Error;
+use crate::bundle::format::BundleKind;
 use crate::crate_id::CrateName;
 use crate::mirror::forgotten::{self, Note};
 use crate::mirror::head::LineageHead;
 use crate::mirror::layout::Layout;
 use crate::mirror::ledger;
+use crate::mirror::rebuild::REBUILT;
 use crate::mirror::store::failed;
 
 /// What the ledger says, lineage by lineage.
-pub(super) struct Feeds {
+pub(in crate::mirror) struct Feeds {
     /// Those that count, by id.
-    pub(super) lineages: BTreeMap<String, Feed>,
+    pub(in crate::mirror) lineages: BTreeMap<String, Feed>,
     /// Those that were let go.
     pub(super) notes: Vec<Note>,
     /// The records' names, in the order of import.
-    pub(super) names: Vec<String>,
+    pub(in crate::mirror) names: Vec<String>,
     /// The number of the newest record.
     pub(super) newest: u64,
     /// When the newest import was done.
@@ -32,12 +34,29 @@ pub(super) struct Feeds {
 }
 
 /// A lineage's newest bundle.
-pub(super) struct Feed {
-    pub(super) head: LineageHead,
+pub(in crate::mirror) struct Feed {
+    pub(in crate::mirror) head: LineageHead,
     /// The bundle's file.
-    pub(super) file: String,
+    pub(in crate::mirror) file: String,
     /// When it was imported.
     pub(super) imported: String,
+    /// Records of other bundles that may be the newest as well.
+    also: Vec<String>,
+}
+
+impl Feed {
+    /// The records that say what the lineage needs.
+    pub(in crate::mirror) fn records(&self) -> impl Iterator<Item = &str> {
+        self.also.iter().map(String::as_str).chain([self.head.record.as_str()])
+    }
+
+    /// Whether the other bundle is later than this one, beyond doubt: it has the higher number, and was not written
+    /// before. A history that was restored from a backup counts some of its numbers twice, and then neither number nor
+    /// time tells which bundle is right; a clock that went back does the same. What either needs is kept.
+    fn gives_way_to(&self, other: &Feed) -> bool {
+        let (ours, theirs) = (&self.head, &other.head);
+        ours.bundle == theirs.bundle || ours.sequence < theirs.sequence && ours.created <= theirs.created
+    }
 }
 
 /// A record without its crates.
@@ -52,6 +71,7 @@ struct Summary {
 struct SummaryManifest {
     id: String,
     created: String,
+    kind: BundleKind,
     lineage: SummaryLineage,
 }
 
@@ -144,29 +164,51 @@ fn line_key(buffer: &mut String, place: &str, version: &str) {
 
 impl Feeds {
     /// Reads every record of the ledger, one at a time.
-    pub(super) fn read(layout: &Layout) -> Result<Feeds, Error> {
+    pub(in crate::mirror) fn read(layout: &Layout) -> Result<Feeds, Error> {
         let (names, notes) = (ledger::names(layout)?, forgotten::notes(layout)?);
         let newest = names.last().and_then(|name| ledger::sequence_of(name)).unwrap_or(0);
         let mut feeds = Feeds { lineages: BTreeMap::new(), notes, names, newest, last_import: None };
+        let mut newest_of: BTreeMap<String, Vec<Feed>> = BTreeMap::new();
         for name in &feeds.names {
             let text = text_of(layout, name)?;
             let summary: Summary = parsed(layout, name, &text)?;
-            let SummaryManifest { id: bundle, created, lineage: SummaryLineage { id, sequence } } = summary.manifest;
-            feeds.last_import = Some(summary.imported.clone());
+            let SummaryManifest { id: bundle, created, kind, lineage } = summary.manifest;
+            let SummaryLineage { id, sequence } = lineage;
+            if id != REBUILT {
+                feeds.last_import = Some(summary.imported.clone());
+            }
+            // What a snapshot keeps current stands in the records of the lineages that it brought along.
+            if kind == BundleKind::Snapshot {
+                continue;
+            }
             if forgotten::covers(&feeds.notes, ledger::sequence_of(name).unwrap_or(0), &id) {
                 continue;
             }
             let head = LineageHead { id: id.clone(), sequence, bundle, created, record: name.clone() };
-            let known = feeds.lineages.get(&id).map(|feed| (feed.head.sequence, feed.head.created.as_str()));
-            if known.is_none_or(|known| (sequence, head.created.as_str()) >= known) {
-                feeds.lineages.insert(id, Feed { head, file: summary.file, imported: summary.imported });
+            let feed = Feed { head, file: summary.file, imported: summary.imported, also: Vec::new() };
+            let known = newest_of.entry(id).or_default();
+            known.retain(|one| !one.gives_way_to(&feed));
+            if !known.iter().any(|one| feed.gives_way_to(one)) {
+                known.push(feed);
+            }
+        }
+        for (id, mut known) in newest_of {
+            known.sort_by(|a, b| (a.head.sequence, &a.head.created).cmp(&(b.head.sequence, &b.head.created)));
+            if let Some(newest) = known.pop() {
+                let also = known.into_iter().map(|one| one.head.record).collect();
+                feeds.lineages.insert(id, Feed { also, ..newest });
             }
         }
         Ok(feeds)
     }
 
-    /// Adds what a lineage's newest bundle names to `keys`, and counts it.
+    /// Adds what a lineage's newest bundle names to `keys`, and counts it; what others name that may be the newest is
+    /// added too.
     pub(super) fn add_needs(layout: &Layout, feed: &Feed, keys: &mut Keys) -> Result<u64, Error> {
+        for name in &feed.also {
+            let text = text_of(layout, name)?;
+            keys.add(&parsed(layout, name, &text)?);
+        }
         let text = text_of(layout, &feed.head.record)?;
         let record: Named = parsed(layout, &feed.head.record, &text)?;
         keys.add(&record);

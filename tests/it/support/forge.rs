@@ -64,6 +64,7 @@ impl FakeCrate {
             size: self.bytes.len() as u64,
             state: CrateState::Shipped,
             yanked: false,
+            read: None,
             description: None,
             license: None,
             repository: None,
@@ -108,6 +109,7 @@ pub fn plan(crates: &[FakeCrate], folder: &Path) -> Plan {
         kind: BundleKind::Full,
         parent: None,
         lineage: lineage(crates.len()),
+        carried: Vec::new(),
         targets: vec!["x86_64-unknown-linux-gnu".to_owned()],
         toolchains: Vec::new(),
         index_read: time,
@@ -174,6 +176,7 @@ impl Forged {
             index_read: CREATED.to_owned(),
             crates: crates.iter().map(FakeCrate::record).collect(),
             lineage: lineage(crates.len()),
+            carried: Vec::new(),
             blocks: Vec::new(),
         };
         let mut forged = Forged { manifest, payload: Vec::new() };

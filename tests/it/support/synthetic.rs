@@ -115,6 +115,7 @@ impl Synthetic {
             index_read: TIME.to_owned(),
             crates,
             lineage,
+            carried: Vec::new(),
             blocks: Vec::new(),
         };
         fs::write(layout.head(), serde_json::to_vec_pretty(&head).unwrap()).unwrap();
@@ -148,6 +149,7 @@ fn record(id: CrateId, sha256: Sha256, size: u64) -> CrateRecord {
         size,
         state: CrateState::Shipped,
         yanked: false,
+        read: None,
         description: Some("A crate that was made up to see how a mirror grows with their number".to_owned()),
         license: Some("MIT OR Apache-2.0".to_owned()),
         repository: Some("https://git.example/made/up".to_owned()),

@@ -1,0 +1,75 @@
+//! What whoever imports a bundle should know of it, though it is good and is imported: signs of mistakes that were made
+//! where it was written, or on the way.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::head::Head;
+use super::layout::Layout;
+use crate::bundle::format::{CrateState, Manifest};
+use crate::crate_id::CrateId;
+
+/// How far two honest clocks may be apart.
+const APART: SignedDuration = SignedDuration::from_hours(24);
+
+/// Crates that are named; the rest is counted.
+const NAMED: usize = 5;
+
+/// Everything doubtful about the bundle in `file`, one sentence each. `head` is the mirror's before the import.
+pub(super) fn doubts(
+    layout: &Layout,
+    head: Option<&Head>,
+    manifest: &Manifest,
+    file: &str,
+    now: Timestamp,
+) -> Vec<String> {
+    let doubts = [clock(manifest, file, now), history(head, manifest, file), others(layout, manifest, file)];
+    doubts.into_iter().flatten().collect()
+}
+
+/// The clock of an air-gapped machine is wrong more often than not, so that this is no reason to refuse a bundle.
+fn clock(manifest: &Manifest, file: &str, now: Timestamp) -> Option<String> {
+    let created: Timestamp = manifest.created.parse().ok()?;
+    (created.duration_since(now) > APART).then(|| {
+        format!(
+            "{file} says that it was written at {created}, and it is {} here: one of the two clocks is wrong. Where it is \
+             the other one, index lines of later bundles do not replace this one's until that time has come",
+            now.strftime("%Y-%m-%dT%H:%M:%SZ")
+        )
+    })
+}
+
+/// Numbers are given once, so a number that comes later than a higher one was given twice.
+fn history(head: Option<&Head>, manifest: &Manifest, file: &str) -> Option<String> {
+    let lineage = &manifest.lineage;
+    let known = head?.lineages.iter().find(|known| known.id == lineage.id)?;
+    let twice = known.sequence >= lineage.sequence && known.created < manifest.created && known.bundle != manifest.id;
+    twice.then(|| {
+        format!(
+            "{file} has the number {} in its history and was written after number {}: the history is an older copy that was \
+             restored, or is used for two destinations. `gc` keeps what either needs; to have one truth again, begin a new \
+             history with FROSTMIRROR_HISTORY, fetch every input, and let this one go with `gc --forget {}`",
+            lineage.sequence, known.sequence, lineage.id
+        )
+    })
+}
+
+/// What the history's other inputs need is no base of this bundle, yet nobody will send it again.
+fn others(layout: &Layout, manifest: &Manifest, file: &str) -> Option<String> {
+    let kept = manifest.crates.iter().filter(|record| record.state == CrateState::Kept);
+    let missing: Vec<CrateId> = kept
+        .filter(|record| {
+            let there = layout.crate_file(&record.id()).symlink_metadata();
+            !there.is_ok_and(|there| there.is_file() && (record.size == 0 || record.size == there.len()))
+        })
+        .map(|record| record.id())
+        .collect();
+    (!missing.is_empty()).then(|| {
+        let first: Vec<String> = missing.iter().take(NAMED).map(ToString::to_string).collect();
+        format!(
+            "{} that other inputs of the history of {file} need came with bundles that never arrived here, first {}: import \
+             those too; where they are lost, fetch with `--base` and the newest bundle that arrived",
+            crate::event::crates(missing.len() as u64),
+            first.join(", ")
+        )
+    })
+}

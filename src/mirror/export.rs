@@ -1,0 +1,241 @@
+//! A mirror's crates as a folder that cargo builds from without any server: copied out, never changed.
+//!
+//! | file | what it knows |
+//! |---|---|
+//! | `target` | the folder: built beside its place, and placed when it is whole |
+//! | `local_registry` | `.crate` files and index, for cargo's `local-registry` |
+//! | `vendor` | crates unpacked, for cargo's `directory` |
+//! | [`unpack`] | one hostile `.crate`, unpacked as cargo would, or refused |
+//!
+//! The mirror is locked against changes meanwhile. Every file is hashed on its way out, so that rot stops the export by
+//! name and never travels on. The folder has its name only when everything in it is whole and durable; until then it is
+//! `.frostmirror-export-…` beside it, and goes when the export fails, is interrupted, or, after a kill, with the next
+//! export to the same place.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use super::holdings::{Holding, Holdings};
+use super::import::Problems;
+use super::layout::Layout;
+use super::lock::ReadGuard;
+use super::store;
+use crate::crate_id::{CrateId, CrateName};
+use crate::digest::{BUFFER, Sha256};
+use crate::durable::checkpoint;
+use crate::event::{Event, Phase, Sink};
+
+mod local_registry;
+mod target;
+pub mod unpack;
+mod vendor;
+
+/// Every checkpoint of an export, in the order in which one of at least one crate passes them.
+pub const CHECKPOINTS: &[&str] =
+    &["export:begun", "export:read", "export:half", "export:filled", "export:synced", "export:placed"];
+
+/// What was exported.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exported {
+    /// The folder, as the system spells it.
+    pub folder: PathBuf,
+    /// Crates in it, one a version.
+    pub crates: u64,
+    /// Bytes of their files: as `.crate`, or unpacked.
+    pub bytes: u64,
+    /// Lines of the index whose crate a platform filter left out.
+    pub index_only: u64,
+    /// Files that are hard links to those of the mirror.
+    pub linked: u64,
+    /// Why files are copies where a hard link was tried: what the system said of the first.
+    pub no_links: Option<String>,
+}
+
+/// An export that failed. Nothing is left of it, and the mirror is as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The folder that was asked for cannot be made there.
+    #[error("`{}` {}", folder.display(), why.text())]
+    Target {
+        /// The folder.
+        folder: PathBuf,
+        /// What is in the way.
+        why: Obstacle,
+    },
+    /// Index, records and files of the mirror do not agree.
+    #[error("the mirror is damaged")]
+    Damaged {
+        /// Everything that is wrong.
+        #[source]
+        problems: Problems,
+    },
+    /// Something in the mirror is not what is on record of it.
+    #[error("`{path}` {fault}")]
+    Rotten {
+        /// The file, relative to the mirror.
+        path: String,
+        /// What is wrong with it.
+        fault: String,
+    },
+    /// A crate, just as upstream published it, is nothing that may be unpacked.
+    #[error("could not unpack {id}")]
+    Refused {
+        /// The crate.
+        id: CrateId,
+        /// What is wrong with it.
+        source: unpack::Refused,
+    },
+    /// The mirror cannot be read.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// The folder cannot be written.
+    #[error("could not write `{}`", path.display())]
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Whoever listens to the progress wants no more of it.
+    #[error("interrupted")]
+    Stopped,
+}
+
+/// What stands in the way of a folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// It is there, and something is in it.
+    NotEmpty,
+    /// A file is there.
+    NotAFolder,
+    /// It is in the mirror.
+    InMirror,
+    /// It has no name of its own, as the root of a file system.
+    NoName,
+    /// Another file system begins there, so that nothing can be renamed to it.
+    MountPoint,
+}
+
+impl Obstacle {
+    fn text(self) -> &'static str {
+        match self {
+            Obstacle::NotEmpty => "is not empty",
+            Obstacle::NotAFolder => "is not a folder",
+            Obstacle::InMirror => "is in the mirror itself",
+            Obstacle::NoName => "is no folder that can be made",
+            Obstacle::MountPoint => "is where another file system begins",
+        }
+    }
+}
+
+impl ReadGuard {
+    /// Makes `folder`, which must be absent or empty, a `local-registry` of cargo's: `NAME-VERSION.crate` files, hard
+    /// links to the mirror's where the file systems allow it, and copies of the index files.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn export_local_registry(&self, folder: &Path, sink: &dyn Sink) -> Result<Exported, Error> {
+        local_registry::export(&self.layout, folder, sink)
+    }
+
+    /// Makes `folder`, which must be absent or empty, a `directory` source of cargo's: every crate unpacked below
+    /// `NAME-VERSION/`, with its `.cargo-checksum.json`.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn export_vendor(&self, folder: &Path, sink: &dyn Sink) -> Result<Exported, Error> {
+        vendor::export(&self.layout, folder, sink)
+    }
+}
+
+/// What the index lists, each file of it handed on; a mirror in which something does not agree is refused.
+fn holdings(
+    layout: &Layout,
+    sink: &dyn Sink,
+    each: &mut dyn FnMut(&CrateName, &str) -> Result<(), Error>,
+) -> Result<Holdings, Error> {
+    let holdings = Holdings::read(layout, &mut |name, _, text| {
+        go_on(sink)?;
+        each(name, text)
+    })?;
+    match holdings.problems.as_slice() {
+        [] => Ok(holdings),
+        problems => Err(Error::Damaged { problems: Problems::of(problems) }),
+    }
+}
+
+/// The bytes of a crate are not those on record.
+fn rotten(held: &Holding, actual: Sha256) -> Error {
+    let path = held.id.crate_path().to_string();
+    Error::Rotten { path, fault: format!("has SHA-256 {actual}, and the one on record is {}", held.cksum) }
+}
+
+/// A crate's file is not there, or is no file.
+fn missing(held: &Holding) -> Error {
+    Error::Rotten { path: held.id.crate_path().to_string(), fault: "is missing; the index names it".to_owned() }
+}
+
+fn written(path: &Path) -> impl FnOnce(io::Error) -> Error {
+    let path = path.to_owned();
+    move |source| Error::Write { path, source }
+}
+
+fn go_on(sink: &dyn Sink) -> Result<(), Error> {
+    if sink.stopped() { Err(Error::Stopped) } else { Ok(()) }
+}
+
+/// Does `work`, which gives bytes, for every crate on several threads, each with a buffer of its own. After a failure
+/// nothing new is begun; the first crate in order that failed is told.
+fn for_each(
+    crates: &[&Holding],
+    sink: &dyn Sink,
+    work: impl Fn(&Holding, &mut [u8]) -> Result<u64, Error> + Sync,
+) -> Result<u64, Error> {
+    sink.event(Event::Begin { phase: Phase::Exporting, items: crates.len() as u64, bytes: 0 });
+    let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let run = || {
+        let mut buffer = vec![0; BUFFER];
+        let mut sum = 0;
+        while !failed.load(Ordering::Relaxed) {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(held) = crates.get(at) else { break };
+            if at == crates.len() / 2 {
+                checkpoint("export:half");
+            }
+            match go_on(sink).and_then(|()| work(held, &mut buffer)) {
+                Ok(bytes) => {
+                    sum += bytes;
+                    sink.event(Event::Advance { phase: Phase::Exporting, items: 1, bytes });
+                }
+                Err(error) => {
+                    failed.store(true, Ordering::Relaxed);
+                    return Err((at, error));
+                }
+            }
+        }
+        Ok(sum)
+    };
+    let threads = std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 16).min(crates.len());
+    let results: Vec<Result<u64, (usize, Error)>> = std::thread::scope(|scope| {
+        let running: Vec<_> = (0..threads).map(|_| scope.spawn(run)).collect();
+        running
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    });
+    sink.event(Event::End { phase: Phase::Exporting });
+    let mut sum = 0;
+    let mut first: Option<(usize, Error)> = None;
+    for result in results {
+        match result {
+            Ok(bytes) => sum += bytes,
+            Err((at, error)) => {
+                if first.as_ref().is_none_or(|(other, _)| at < *other) {
+                    first = Some((at, error));
+                }
+            }
+        }
+    }
+    first.map_or(Ok(sum), |(_, error)| Err(error))
+}

@@ -1,0 +1,139 @@
+//! What is exported: cargo builds from it, rot and hostile crates stop it by name, and nothing half is ever left.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use frostmirror::bundle::format::CrateState;
+
+use crate::import_bundle::{Make, everything, import};
+use crate::support::crates::Crate;
+use crate::support::sandbox::Sandbox;
+
+mod builds;
+mod hostile;
+mod links;
+mod locks;
+mod stopped;
+
+const FORMS: [&str; 2] = ["local-registry", "vendor"];
+
+/// A mirror of a few crates that need each other, one of them yanked, and one left out for its platform.
+fn mirror(sandbox: &Sandbox) -> PathBuf {
+    let script = "#!/bin/sh\n";
+    let bundle = Make::new("a", 1)
+        .ship(Crate::new("Json", "1.0.0").file(".gitignore", "/target").file("configure", script))
+        .ship(Crate::new("Json", "1.1.0").yanked())
+        .ship(Crate::new("serde", "1.0.0+meta.1").dep("Json", "^1").lib("pub use Json::VERSION;"))
+        .with(Crate::new("winonly", "0.1.0"), CrateState::IndexOnly)
+        .write(&sandbox.path(""), "one.pkg");
+    let mirror = sandbox.path("mirror");
+    import(&mirror, &bundle).unwrap();
+    mirror
+}
+
+/// The words of an export of `mirror` to `folder`.
+fn words(form: &'static str, folder: &'static str) -> [&'static str; 5] {
+    ["export", form, folder, "--mirror", "mirror"]
+}
+
+/// What stands beside the mirror, but for what every sandbox has.
+fn beside(sandbox: &Sandbox) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(sandbox.path(""))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name != "mirror" && !name.ends_with(".pkg"))
+        .collect();
+    names.sort();
+    names
+}
+
+/// A file of the mirror gets one byte wrong, in a new file as a disk would not do it: links to it stay good.
+fn rot(path: &Path) {
+    let mut bytes = fs::read(path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::remove_file(path).unwrap();
+    fs::write(path, bytes).unwrap();
+}
+
+/// What happens to a file of the mirror.
+type Damage = fn(&Path);
+
+#[test]
+fn what_is_rotten_or_missing_stops_it_by_name_and_nothing_is_left() {
+    let sandbox = Sandbox::new();
+    let mirror = mirror(&sandbox);
+    let whole = everything(&mirror);
+    let clean = beside(&sandbox);
+    let cases: [(&str, Damage, &str); 6] = [
+        ("crates/Json-1.1.0.crate", rot, "has SHA-256"),
+        ("crates/Json-1.0.0.crate", |path| fs::remove_file(path).unwrap(), "is missing"),
+        ("index/js/on/json", rot, "index/js/on/json"),
+        ("index/se/rd/serde", |path| fs::write(path, "").unwrap(), "no line of version 1.0.0+meta.1"),
+        ("index/se/rd/serde", |path| fs::write(path, [0xff]).unwrap(), "is damaged at line 1"),
+        (
+            "index/js/on/json",
+            |path| fs::write(path, fs::read_to_string(path).unwrap().replace("true", "false")).unwrap(),
+            "another line of Json 1.1.0 than the one on record",
+        ),
+    ];
+    for (path, damage, said) in cases {
+        damage(&mirror.join(path));
+        for form in FORMS {
+            let run = sandbox.run(words(form, "new/out")).exits(4);
+            run.stderr_has(path).stderr_has(said).stderr_has("--repair-list");
+            assert_eq!(beside(&sandbox), clean, "{form} after {path}: {said}");
+        }
+        fs::write(mirror.join(path), &whole[path]).unwrap();
+        assert_eq!(everything(&mirror), whole, "the export changed the mirror");
+    }
+}
+
+#[test]
+fn nothing_is_overwritten_and_an_empty_folder_is_taken() {
+    let sandbox = Sandbox::new();
+    let mirror = mirror(&sandbox);
+    sandbox.write("full/mine.txt", "mine");
+    sandbox.write("file", "mine");
+    for form in FORMS {
+        let before = sandbox.snapshot("");
+        sandbox.run(words(form, "full")).exits(3).stderr_has("is not empty").stderr_has("hint");
+        sandbox.run(words(form, "file")).exits(3).stderr_has("is not a folder");
+        sandbox.run(words(form, "mirror/crates/x")).exits(3).stderr_has("in the mirror itself");
+        sandbox.run(["export", form, "out", "--mirror", "none"]).exits(3).stderr_has("no mirror in");
+        assert_eq!(sandbox.snapshot(""), before);
+        fs::create_dir(sandbox.path("empty")).unwrap();
+        let run = sandbox.run(words(form, "empty")).ok();
+        assert_eq!(run.path(), sandbox.path("empty").canonicalize().unwrap());
+        run.stderr_has("Exported 3 crates");
+        fs::remove_dir_all(sandbox.path("empty")).unwrap();
+    }
+    assert!(mirror.is_dir());
+}
+
+#[test]
+fn a_report_in_json_has_everything_that_a_program_needs() {
+    let sandbox = Sandbox::new();
+    mirror(&sandbox);
+    for form in FORMS {
+        let run = sandbox.run(words(form, "a \"quoted\" place").into_iter().chain(["--message-format", "json"])).ok();
+        let told: Vec<serde_json::Value> = run.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let told = told.iter().find(|line| line["reason"] == "exported").unwrap();
+        assert_eq!((&told["form"], &told["crates"], &told["index_only"]), (&form.into(), &3.into(), &1.into()));
+        let config: toml::Table = told["config"].as_str().unwrap().parse().unwrap();
+        let key = if form == "vendor" { "directory" } else { form };
+        let path = sandbox.path("a \"quoted\" place").canonicalize().unwrap();
+        assert_eq!(config["source"]["frostmirror"][key].as_str(), path.to_str());
+        fs::remove_dir_all(path).unwrap();
+    }
+}
+
+#[test]
+fn an_empty_mirror_makes_an_empty_source() {
+    let sandbox = Sandbox::new();
+    fs::create_dir_all(sandbox.path("mirror/.frostmirror")).unwrap();
+    for form in FORMS {
+        sandbox.run(words(form, form)).ok().stderr_has("Exported 0 crates");
+    }
+    assert!(sandbox.path("local-registry/index").is_dir());
+}

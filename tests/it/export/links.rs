@@ -1,0 +1,70 @@
+//! Hard links on one file system, copies between two.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use super::{mirror, rot, words};
+use crate::support::sandbox::Sandbox;
+
+fn node(path: impl AsRef<Path>) -> (u64, u64) {
+    let about = fs::metadata(path).unwrap();
+    (about.dev(), about.ino())
+}
+
+#[test]
+fn crates_are_links_and_index_files_are_copies() {
+    let sandbox = Sandbox::new();
+    let mirror = mirror(&sandbox);
+    sandbox.run(words("local-registry", "registry")).ok().stderr_has("Exported 3 crates (").stderr_has("hard links)");
+    let registry = sandbox.path("registry");
+    for name in ["Json-1.0.0.crate", "Json-1.1.0.crate", "serde-1.0.0+meta.1.crate"] {
+        assert_eq!(node(mirror.join("crates").join(name)), node(registry.join(name)), "{name}");
+    }
+    for name in ["index/js/on/json", "index/se/rd/serde", "index/wi/no/winonly"] {
+        assert_ne!(node(mirror.join(name)), node(registry.join(name)), "{name}");
+        assert_eq!(fs::read(mirror.join(name)).unwrap(), fs::read(registry.join(name)).unwrap(), "{name}");
+    }
+    assert_eq!(fs::read_dir(&registry).unwrap().count(), 4);
+
+    // The mirror mends by rename, so that a link keeps what it had.
+    let good = fs::read(registry.join("Json-1.0.0.crate")).unwrap();
+    rot(&mirror.join("crates/Json-1.0.0.crate"));
+    sandbox.run(["import", "one.pkg", "--mirror", "mirror"]).ok();
+    assert_eq!(fs::read(mirror.join("crates/Json-1.0.0.crate")).unwrap(), good);
+    assert_eq!(fs::read(registry.join("Json-1.0.0.crate")).unwrap(), good);
+}
+
+#[test]
+fn what_cannot_be_linked_is_copied_and_checked_all_the_same() {
+    let sandbox = Sandbox::new();
+    let mirror = mirror(&sandbox);
+    // A link in the mirror is never linked itself.
+    let (inside, outside) = (mirror.join("crates/Json-1.0.0.crate"), sandbox.path("elsewhere"));
+    fs::rename(&inside, &outside).unwrap();
+    std::os::unix::fs::symlink(&outside, &inside).unwrap();
+    let run = sandbox.run(words("local-registry", "registry")).ok();
+    run.stderr_has("2 hard links, 1 copies").stderr_has("so that it was copied: it is a symbolic link");
+    let copy = sandbox.path("registry/Json-1.0.0.crate");
+    assert!(fs::symlink_metadata(&copy).unwrap().is_file());
+    assert_ne!(node(&copy), node(&outside));
+    assert_eq!(fs::read(copy).unwrap(), fs::read(&outside).unwrap());
+    rot(&outside);
+    sandbox.run(words("local-registry", "again")).exits(4).stderr_has("crates/Json-1.0.0.crate");
+    assert!(!sandbox.path("again").exists());
+}
+
+#[test]
+fn between_two_file_systems_everything_is_copied() {
+    let sandbox = Sandbox::new();
+    let mirror = mirror(&sandbox);
+    let Ok(other) = tempfile::tempdir_in("/dev/shm") else { return };
+    if node(other.path()).0 == node(&mirror).0 {
+        return;
+    }
+    let folder = other.path().join("registry");
+    let words = ["export", "local-registry", folder.to_str().unwrap(), "--mirror", "mirror"];
+    sandbox.run(words).ok().stderr_has(", copies) to").stderr_has("so that it was copied: Invalid cross-device link");
+    let name = "Json-1.0.0.crate";
+    assert_eq!(fs::read(folder.join(name)).unwrap(), fs::read(mirror.join("crates").join(name)).unwrap());
+}

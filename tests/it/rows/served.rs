@@ -1,0 +1,80 @@
+//! A server of ours under measurement: how soon it listens, and what it holds after many answers.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+use std::time::Instant;
+
+use super::measure::peak_of;
+use crate::Outcome;
+
+/// A running server; it ends with this value.
+pub struct Served {
+    child: Child,
+    address: String,
+    /// Seconds until it said where it listens.
+    pub ready: f64,
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _gone = self.child.kill().is_err() || self.child.wait().is_err();
+    }
+}
+
+impl Served {
+    /// Starts `command`, which serves on a free port.
+    pub fn start(command: &mut Command) -> Outcome<Served> {
+        let started = Instant::now();
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().ok_or("no standard output")?).read_line(&mut line)?;
+        let ready = started.elapsed().as_secs_f64();
+        let address = line.trim().strip_prefix("listening on http://").map(str::to_owned);
+        let served = Served { child, address: address.clone().unwrap_or_default(), ready };
+        address.ok_or_else(|| format!("the server said `{line}`"))?;
+        Ok(served)
+    }
+
+    /// Its highest resident memory so far, in MiB.
+    pub fn peak(&self) -> Outcome<f64> {
+        peak_of(self.child.id()).ok_or_else(|| "the server has ended".into())
+    }
+
+    /// Asks for all of `paths` over so many connections; every answer must be good. Gives the seconds that it took.
+    pub fn ask(&self, paths: &[String], connections: usize) -> Outcome<f64> {
+        let started = Instant::now();
+        let shares = paths.chunks(paths.len().div_ceil(connections));
+        std::thread::scope(|scope| {
+            let asking: Vec<_> = shares.map(|share| scope.spawn(|| self.ask_all(share))).collect();
+            asking.into_iter().try_for_each(|thread| thread.join().unwrap())
+        })?;
+        Ok(started.elapsed().as_secs_f64())
+    }
+
+    fn ask_all(&self, paths: &[String]) -> Result<(), String> {
+        let told = |error: std::io::Error| format!("asking {}: {error}", self.address);
+        let mut stream = BufReader::new(TcpStream::connect(&self.address).map_err(told)?);
+        let mut body = Vec::new();
+        for path in paths {
+            let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nAccept-Encoding: gzip\r\n\r\n", self.address);
+            stream.get_mut().write_all(request.as_bytes()).map_err(told)?;
+            let (mut status, mut length) = (String::new(), None);
+            stream.read_line(&mut status).map_err(told)?;
+            loop {
+                let mut line = String::new();
+                stream.read_line(&mut line).map_err(told)?;
+                let Some((name, value)) = line.trim().split_once(": ") else { break };
+                if name.eq_ignore_ascii_case("content-length") {
+                    length = value.parse::<usize>().ok();
+                }
+            }
+            if !status.contains(" 200 ") {
+                return Err(format!("{path}: {status}"));
+            }
+            body.resize(length.ok_or_else(|| format!("{path}: no length"))?, 0);
+            stream.read_exact(&mut body).map_err(told)?;
+        }
+        Ok(())
+    }
+}
