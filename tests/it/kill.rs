@@ -8,7 +8,8 @@
 mod readers;
 mod victims;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -65,14 +66,19 @@ struct Arena {
 }
 
 /// What must be the same whether a run was killed before or not: all files but those that tell times, and what those
-/// say beside that.
+/// say beside that; and what an export made, with the names of everything beside it.
 #[derive(Debug, PartialEq, Eq)]
 struct State {
     files: BTreeMap<String, Vec<u8>>,
     counts: Counts,
     lineages: Vec<LineageHead>,
     imports: u64,
+    made: BTreeMap<String, Vec<u8>>,
+    beside: BTreeSet<OsString>,
 }
+
+/// The time that an export tells.
+const TIME: [(&str, &str); 1] = [("SOURCE_DATE_EPOCH", "1790000000")];
 
 /// How one round went.
 struct Round {
@@ -92,8 +98,7 @@ pub fn run(plan: &Plan) -> Vec<Tally> {
     let mut dice = Dice(plan.seed);
     let mut sides = Vec::new();
     for victim in &victims {
-        let before = State::of(&victim.prepared);
-        let after = arena.expected(victim);
+        let [before, after] = arena.expected(victim);
         let current = Current::between(&before.files, &after.files, victim.takes_away);
         assert!(before != after, "{} does nothing", victim.name);
         let mut times: Vec<Duration> = (0..plan.undisturbed)
@@ -122,13 +127,45 @@ pub fn run(plan: &Plan) -> Vec<Tally> {
 }
 
 impl Arena {
-    /// How the mirror ends when nobody reads and nobody kills.
-    fn expected(&self, victim: &Victim) -> State {
-        let mirror = self.copy(&victim.prepared);
-        self.sandbox.run(&victim.words).ok();
-        let state = State::of(&mirror);
-        fs::remove_dir_all(&mirror).unwrap();
-        state
+    /// How all begins, and how it ends when nobody reads and nobody kills.
+    fn expected(&self, victim: &Victim) -> [State; 2] {
+        self.copy(&victim.prepared);
+        let before = self.state();
+        self.sandbox.process(&victim.words).envs(TIME).run().ok();
+        let after = self.state();
+        self.clear();
+        [before, after]
+    }
+
+    fn state(&self) -> State {
+        let head = ledger::head(&Layout::new(self.sandbox.path("mirror"))).unwrap().unwrap();
+        let beside = fs::read_dir(self.sandbox.path("")).unwrap();
+        State {
+            files: files(&self.sandbox.path("mirror")),
+            counts: head.counts,
+            lineages: head.lineages,
+            imports: head.imports,
+            made: everything(&self.sandbox.path("out")),
+            beside: beside.map(|entry| entry.unwrap().file_name()).collect(),
+        }
+    }
+
+    /// Takes away what an export had made before it was killed, which is whole if it is there at all.
+    fn clear_made(&self, whole: &State) {
+        let made = everything(&self.sandbox.path("out"));
+        if made.keys().any(|path| !path.starts_with('.')) {
+            assert!(made == whole.made, "what was made is not whole: {:?}", made.keys());
+            fs::remove_dir_all(self.sandbox.path("out")).unwrap();
+        }
+    }
+
+    fn clear(&self) {
+        for name in ["mirror", "out"] {
+            let path = self.sandbox.path(name);
+            if path.exists() {
+                fs::remove_dir_all(path).unwrap();
+            }
+        }
     }
 
     /// One round, with a kill after `delay` or with none.
@@ -146,7 +183,7 @@ impl Arena {
             // So that a kill meets the readers at any point of what they do.
             std::thread::sleep(pause);
             let started = Instant::now();
-            let running = self.sandbox.process(&victim.words).start();
+            let running = self.sandbox.process(&victim.words).envs(TIME).start();
             let Some(delay) = delay else {
                 running.wait(Duration::from_secs(120)).ok();
                 return (started.elapsed(), 0);
@@ -156,21 +193,37 @@ impl Arena {
             let died = running.wait(Duration::from_secs(60));
             let took = started.elapsed();
             assert!([0, SIGKILL].contains(&died.code), "{}", died.told());
-            let phase = if died.code == 0 { PHASES.len() - 1 } else { phase(&mirror, before, after) };
+            let phase = if died.code == 0 { PHASES.len() - 1 } else { self.phase(before, after) };
             assert_sound(&mirror);
             self.sandbox.run(["status", "--mirror", "mirror"]).ok();
             readers.await_pass();
-            self.sandbox.run(&victim.words).ok();
+            self.clear_made(after);
+            self.sandbox.process(&victim.words).envs(TIME).run().ok();
             (took, phase)
         });
         assert!(serving.stop().code == 0);
-        State::of(&mirror).assert_is(after);
+        self.state().assert_is(after);
         assert_sound(&mirror);
-        let staging = fs::read_dir(Layout::new(&mirror).staging()).unwrap().count();
-        assert_eq!(staging, 0, "something is left in staging");
+        assert_eq!(self.staged(), 0, "something is left in staging");
         self.sandbox.run(["verify", "--mirror", "mirror"]).ok();
-        fs::remove_dir_all(&mirror).unwrap();
+        self.clear();
         Round { took, phase, cargo, files }
+    }
+
+    /// What was going on, from what is there.
+    fn phase(&self, before: &State, after: &State) -> usize {
+        let state = self.state();
+        let begun = State { made: BTreeMap::new(), beside: before.beside.clone(), ..self.state() };
+        match () {
+            () if state == *after => 3,
+            () if begun != *before => 2,
+            () if state != *before || self.staged() > 0 => 1,
+            () => 0,
+        }
+    }
+
+    fn staged(&self) -> usize {
+        fs::read_dir(Layout::new(self.sandbox.path("mirror")).staging()).map_or(0, Iterator::count)
     }
 
     /// The prepared mirror's copy, where the victims look for it.
@@ -179,17 +232,6 @@ impl Arena {
         let copied = Command::new("cp").arg("-a").args([prepared, &mirror]).status().unwrap();
         assert!(copied.success());
         mirror
-    }
-}
-
-/// What was going on, from what is there.
-fn phase(mirror: &Path, before: &State, after: &State) -> usize {
-    let state = State::of(mirror);
-    match () {
-        () if state == *after => 3,
-        () if state != *before => 2,
-        () if fs::read_dir(Layout::new(mirror).staging()).is_ok_and(|folder| folder.count() > 0) => 1,
-        () => 0,
     }
 }
 
@@ -208,16 +250,14 @@ fn files(mirror: &Path) -> BTreeMap<String, Vec<u8>> {
 }
 
 impl State {
-    fn of(mirror: &Path) -> State {
-        let head = ledger::head(&Layout::new(mirror)).unwrap().unwrap();
-        State { files: files(mirror), counts: head.counts, lineages: head.lineages, imports: head.imports }
-    }
-
     /// Panics with the names of the files that differ.
     fn assert_is(&self, expected: &State) {
-        let differ = |path: &&String| self.files.get(*path) != expected.files.get(*path);
-        let names: Vec<&String> = self.files.keys().chain(expected.files.keys()).filter(differ).collect();
-        assert!(names.is_empty(), "these are not as after an undisturbed run: {names:?}");
+        for (is, must) in [(&self.files, &expected.files), (&self.made, &expected.made)] {
+            let differ = |path: &&String| is.get(*path) != must.get(*path);
+            let names: BTreeSet<&String> = is.keys().chain(must.keys()).filter(differ).collect();
+            assert!(names.is_empty(), "these are not as after an undisturbed run: {names:?}");
+        }
+        assert_eq!(self.beside, expected.beside);
         assert_eq!(
             (&self.counts, &self.lineages, self.imports),
             (&expected.counts, &expected.lineages, expected.imports)

@@ -13,7 +13,7 @@ pub fn rounds() {
     );
     let phases: String = PHASES.iter().map(|phase| format!(" {phase:>8}")).collect();
     println!("{:<44} {:>11} {phases} {:>10} {:>10}", "  victim", "undisturbed", "cargo runs", "files read");
-    let tallies = run(&Plan { rounds: ROUNDS, seed: SEED, names: 100, undisturbed: 5 });
+    let tallies = run(&Plan { rounds: ROUNDS, seed: SEED, names: 60, undisturbed: 3 });
     for tally in &tallies {
         let kills: String = tally.kills.iter().map(|kills| format!(" {kills:>8}")).collect();
         let milliseconds = tally.undisturbed.as_secs_f64() * 1000.0;

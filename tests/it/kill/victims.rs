@@ -1,4 +1,4 @@
-//! Who is killed: commands that change a mirror, each with the mirror that it finds.
+//! Who is killed: commands that change a mirror or copy it out, each with the mirror that it finds.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ pub struct Victim {
     pub name: &'static str,
     /// The mirror that it finds; each round has a copy.
     pub prepared: PathBuf,
-    /// Its words; the mirror is called `mirror`.
+    /// Its words; the mirror is called `mirror`, and the folder that an export makes `out`.
     pub words: Vec<String>,
     /// Whether a crate whose line was there a moment ago may be gone.
     pub takes_away: bool,
@@ -49,6 +49,9 @@ pub fn victims(sandbox: &Sandbox, names: usize) -> Vec<Victim> {
         ("import of a delta", &["full"], &delta, false),
         ("gc", &["full", "delta"], &["gc", "--grace", "0"], true),
         ("gc with grace", &["full", "delta"], &["gc", "--grace", "10m"], false),
+        ("export local-registry", &["full", "delta"], &["export", "local-registry", "out"], false),
+        ("export vendor", &["full", "delta"], &["export", "vendor", "out"], false),
+        ("export snapshot", &["full", "other"], &["export", "snapshot", "-o", "out"], false),
         ("gc of a lineage", &["full", "other", "delta"], &["gc", "--grace", "0", "--forget", &lineage], true),
     ]
     .map(victim)
