@@ -341,6 +341,7 @@ fn what_is_in_the_way_is_waited_for() {
     let _watcher = world.watch(true, Duration::from_millis(100));
     let waits = |why: &str| world.recorded().waiting.iter().any(|one| one.reason.contains(why));
     world.until("locked", || waits("is locked by `test` with pid 1"));
+    fs::remove_dir(world.layout().staging()).unwrap();
     fs::write(world.layout().staging(), "in the way").unwrap();
     drop(guard);
     world.until("hindered", || waits("could not empty"));

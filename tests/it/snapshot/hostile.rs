@@ -6,6 +6,8 @@ use frostmirror::bundle::format::{BundleKind, Carried, CrateState, Input, Lineag
 use crate::bundle_hostile::{refused, small, streamed};
 use crate::support::forge::{Forged, entry};
 
+type Bend = fn(&mut Carried);
+
 /// A small snapshot that brings one history along.
 fn snapshot() -> Forged {
     let mut forged = small();
@@ -48,14 +50,14 @@ fn what_only_a_snapshot_has_is_refused_elsewhere_and_held_to_rules_there() {
     let mut full = small();
     read(&mut full, "2026-01-01T00:00:00Z");
     refused(&full.bytes(), &["bb 0.2.0", "no snapshot"]);
-    let lines: [(&dyn Fn(&mut Carried), &str); 6] = [
-        (&|one| one.lineage.id = "rebuilt".to_owned(), "whose id is none"),
-        (&|one| one.bundle = "../../../../etc/passwd".to_owned(), "whose id is none"),
-        (&|one| one.created = "2026".to_owned(), "with a time"),
-        (&|one| one.crates = vec![0, 2], "not in its table"),
-        (&|one| one.crates = vec![1, 0], "out of order"),
+    let lines: [(Bend, &str); 6] = [
+        (|one| one.lineage.id = "rebuilt".to_owned(), "whose id is none"),
+        (|one| one.bundle = "../../../../etc/passwd".to_owned(), "whose id is none"),
+        (|one| one.created = "2026".to_owned(), "with a time"),
+        (|one| one.crates = vec![0, 2], "not in its table"),
+        (|one| one.crates = vec![1, 0], "out of order"),
         (
-            &|one| one.lineage.inputs = vec![Input { name: "in".to_owned(), roots: Vec::new(), crates: vec![9] }],
+            |one| one.lineage.inputs = vec![Input { name: "in".to_owned(), roots: Vec::new(), crates: vec![9] }],
             "positions",
         ),
     ];
