@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::format::{Block, CrateRecord, CrateState, Manifest};
+use super::format::{Block, BundleKind, Carried, CrateRecord, CrateState, Manifest};
 use super::shown::{Table, counted, exact_size, shown, size};
 use crate::artifact::Kind;
 
@@ -45,7 +45,15 @@ fn head(manifest: &Manifest, out: &mut String) {
     if let Some(parent) = &manifest.parent {
         line("Parent", &format!("{} ({})", parent.id, parent.file));
     }
-    line("Lineage", &format!("{}, bundle {}", manifest.lineage.id, manifest.lineage.sequence));
+    if manifest.kind == BundleKind::Snapshot {
+        for one in &manifest.carried {
+            let Carried { lineage, file, crates, .. } = one;
+            let versions = counted(crates.len(), "version");
+            line("Lineage", &format!("{}, bundle {} ({file}): {versions}", lineage.id, lineage.sequence));
+        }
+    } else {
+        line("Lineage", &format!("{}, bundle {}", manifest.lineage.id, manifest.lineage.sequence));
+    }
     for input in &manifest.lineage.inputs {
         line("Input", &format!("{} for {}", counted(input.crates.len(), "version"), input.name));
     }

@@ -123,6 +123,8 @@ fn a_snapshot_says_what_it_holds() {
     assert!(files.contains(&("a2.pkg", 4)) && files.contains(&("b.pkg", 2)), "{files:?}");
     assert!(lineage.inputs.is_empty());
     sandbox.run(["verify", exported.path.to_str().unwrap()]).ok().stdout_has("OK -- 4 crates");
+    let inspected = sandbox.run(["inspect", exported.path.to_str().unwrap()]).ok();
+    inspected.stdout_has("bundle 2 (a2.pkg): 4 versions").stdout_has("bundle 7 (b.pkg): 2 versions");
     // The next one of the same minute does not take its name.
     let second = export(&mirror, &sandbox.path("out"));
     assert_eq!(second.path.file_name().unwrap().to_str(), Some("snapshot-20260921-1536-2.pkg"));
