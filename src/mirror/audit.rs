@@ -16,11 +16,11 @@
 //! All problems are returned and nothing is decided. Which digest is right, where two differ: the one on record while the
 //! line fits its record or has been altered, the ledger's where a line has no record, else the line's own.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
 
 use super::gc;
-use super::head::{Counts, Head};
+use super::head::Counts;
 use super::layout::{self, Layout};
 use super::link::{self, LinkState};
 use super::lock::AddGuard;
@@ -58,8 +58,8 @@ pub struct Audit {
     blobs: Blobs,
 }
 
-/// How each crate's file is. What was good need not be hashed twice in one audit.
-type Blobs = HashMap<CrateId, Blob>;
+/// How each crate's file is, by the place of its name. What was good need not be hashed twice in one audit.
+type Blobs = BTreeMap<String, Vec<(CrateId, Blob)>>;
 
 /// A mirror that cannot be audited.
 #[derive(Debug, thiserror::Error)]
@@ -115,10 +115,8 @@ impl AddGuard {
 
 /// One look at the whole mirror.
 pub(super) struct Pass {
-    /// What each index file and its records say.
+    /// What each index file, its records and its crates say.
     pub(super) names: Vec<NameState>,
-    /// How each crate's file is.
-    pub(super) blobs: Blobs,
     /// Head and ledger.
     pub(super) books: Books,
     /// What is on disk.
@@ -130,70 +128,32 @@ pub(super) struct Pass {
 impl Pass {
     /// Looks at everything; files that were good `before` are not hashed again.
     pub(super) fn run(layout: &Layout, before: &Blobs, sink: &dyn Sink) -> Result<Pass, store::Error> {
-        let mut listing = Listing::read(layout)?;
-        let bytes = Head::read_file(layout)?.map_or(0, |head| head.counts.bytes);
-        let items = (listing.crates.len() + listing.places().count()) as u64;
-        sink.event(Event::Begin { phase: Phase::Verifying, items, bytes });
-        // One thread reads the ledger while the others hash.
-        let (books, digests) = std::thread::scope(|scope| {
+        let (listing, books) = std::thread::scope(|scope| {
             let reading = scope.spawn(|| Books::read(layout));
-            let digests = blob::hash_all(layout, &listing.crates, before, sink);
-            (reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), digests)
+            let listing = Listing::read(layout);
+            (listing, reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
         });
-        let books = books?;
-        let names = name::read_all(layout, &listing, &books, sink);
-        let expected: HashMap<&CrateId, Sha256> = names.iter().flat_map(NameState::expected).collect();
-        let blobs = blob::judge_all(layout, std::mem::take(&mut listing.crates), digests, &expected);
-        let lost: Vec<CrateId> =
-            books.current().map(|(id, _)| id).filter(|id| !expected.contains_key(id)).cloned().collect();
+        let (mut listing, books) = (listing?, books?);
+        let versions = listing.crates.values().map(|ids| ids.len() as u64).sum();
+        let places = listing.places();
+        let bytes = books.head.as_ref().map_or(0, |head| head.counts.bytes);
+        sink.event(Event::Begin { phase: Phase::Verifying, items: versions + places.len() as u64, bytes });
+        let waiting = gc::waiting(layout);
+        let names = name::read_all(&places, &Known { layout, listing: &listing, books: &books, before, waiting }, sink);
         sink.event(Event::End { phase: Phase::Verifying });
-        let counts = Counts {
-            crates: listing.index.len() as u64,
-            versions: blobs.len() as u64,
-            bytes: blobs.values().map(Blob::length).sum(),
-        };
-        let mut pass = Pass { names, blobs, books, counts, problems: listing.problems, repairs: BTreeMap::new() };
-        pass.judge_names();
-        pass.judge_blobs(layout);
-        pass.judge_books(layout, &lost);
+        let lengths = names.iter().flat_map(|name| &name.blobs).map(|(_, blob)| blob.length());
+        let counts = Counts { crates: listing.index.len() as u64, versions, bytes: lengths.sum() };
+        let problems = std::mem::take(&mut listing.problems);
+        let mut pass = Pass { names, books, counts, problems, repairs: BTreeMap::new() };
+        for state in &mut pass.names {
+            pass.problems.append(&mut state.problems);
+            pass.repairs.extend(state.repairs.drain(..));
+        }
+        pass.judge_books(layout);
         Ok(pass)
     }
 
-    fn judge_names(&mut self) {
-        for state in &mut self.names {
-            self.problems.append(&mut state.problems);
-            self.repairs.extend(state.repairs.drain(..));
-            for line in &state.lines {
-                let held = self.blobs.contains_key(&line.id);
-                // A line without a record says nothing of a platform filter; the ledger does.
-                let left_out =
-                    line.index_only || line.standing == Standing::Unrecorded && self.books.left_out(&line.id);
-                if !held && !left_out {
-                    let fault = Fault::Missing { index: format!("index/{}", state.place) };
-                    self.problems.push(Problem::of_crate(&line.id, fault));
-                    self.repairs.insert(line.id.clone(), line.cksum);
-                }
-            }
-        }
-    }
-
-    fn judge_blobs(&mut self, layout: &Layout) {
-        let waiting = gc::waiting(layout);
-        for (id, blob) in &self.blobs {
-            match blob {
-                Blob::Good { .. } => {}
-                Blob::Bad { expected, fault, .. } => {
-                    self.problems.push(Problem::of_crate(id, fault.clone()));
-                    self.repairs.insert(id.clone(), *expected);
-                }
-                // A collection took its line; readers of the old one may still want it.
-                Blob::Unnamed { .. } if waiting.contains(&id.file_name()) => {}
-                Blob::Unnamed { .. } => self.problems.push(Problem::of_crate(id, Fault::NoLine)),
-            }
-        }
-    }
-
-    fn judge_books(&mut self, layout: &Layout, lost: &[CrateId]) {
+    fn judge_books(&mut self, layout: &Layout) {
         if was_torn(layout) {
             self.problems.push(Problem::new(".frostmirror/staging/placing", Fault::Torn));
         }
@@ -205,7 +165,13 @@ impl Pass {
                 state => self.problems.push(Problem::new("crates/index", Fault::Link { state: state.to_string() })),
             }
         }
-        for (id, named) in lost.iter().filter_map(|id| Some((id, self.books.named.get(id)?))) {
+        // Hardly ever is one lost: a count tells that, without a set of all crates.
+        if self.books.current().count() == self.names.iter().map(|name| name.current).sum::<usize>() {
+            return;
+        }
+        let expected: HashSet<&CrateId> =
+            self.names.iter().flat_map(NameState::expected).map(|line| &line.id).collect();
+        for (id, named) in self.books.current().filter(|(id, _)| !expected.contains(id)) {
             let fault = Fault::NotInIndex { id: id.clone(), record: named.record.to_string() };
             self.problems.push(Problem::new(format!("index/{}", id.name.index_path()), fault));
             self.repairs.insert(id.clone(), named.sha256);
@@ -214,10 +180,11 @@ impl Pass {
 
     /// What is told of this pass.
     pub(super) fn into_audit(self) -> Audit {
-        let Pass { blobs, mut problems, repairs, .. } = self;
+        let Pass { names, mut problems, repairs, .. } = self;
         problems.sort();
         problems.dedup();
-        let lengths = blobs.values().filter_map(|blob| match blob {
+        let blobs: Blobs = names.into_iter().map(|name| (name.place, name.blobs)).collect();
+        let lengths = blobs.values().flatten().filter_map(|(_, blob)| match blob {
             Blob::Good { length, .. } => Some(*length),
             _ => None,
         });
@@ -233,10 +200,24 @@ impl Pass {
     }
 }
 
-/// The name of a crate by the place of its index file: as a file or a record spells it, else in lower case.
-fn spelled(place: &str, listing: &Listing, books: &Books) -> Option<CrateName> {
-    let known = listing.spelling.get(place).or_else(|| books.spelled(place));
-    known.cloned().or_else(|| place.rsplit('/').next()?.parse().ok())
+/// What is known before any crate's file is read.
+struct Known<'a> {
+    layout: &'a Layout,
+    listing: &'a Listing,
+    books: &'a Books,
+    /// What an earlier look found.
+    before: &'a Blobs,
+    /// Names of crates' files that a collection has put down for removal.
+    waiting: BTreeSet<String>,
+}
+
+impl Known<'_> {
+    /// The name of a crate by the place of its index file: as a file or a record spells it, else in lower case.
+    fn spelled(&self, place: &str) -> Option<CrateName> {
+        let file = self.listing.crates.get(place).and_then(|ids| ids.first()).map(|id| &id.name);
+        let known = file.or_else(|| self.books.spelled(place));
+        known.cloned().or_else(|| place.rsplit('/').next()?.parse().ok())
+    }
 }
 
 /// Threads that read and hash: two at least, so that one waits for the disk while the other hashes.

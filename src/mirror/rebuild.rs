@@ -134,7 +134,7 @@ fn stage_lines(pass: &Pass, staging: &mut Staging) -> Result<(Vec<Move>, u64), s
     for name in &pass.names {
         let mut records = name.records.clone();
         for line in name.lines.iter().filter(|line| line.standing == Standing::Unrecorded) {
-            let index_only = match pass.blobs.get(&line.id) {
+            let index_only = match name.blob(&line.id) {
                 Some(Blob::Good { .. }) => false,
                 None if pass.books.left_out(&line.id) => true,
                 _ => continue,
@@ -186,11 +186,11 @@ fn not_current(pass: &Pass, head: &Head, layout: &super::layout::Layout) -> Resu
             current.extend(record.manifest.crates.iter().map(CrateRecord::id));
         }
     }
-    let known = pass.names.iter().flat_map(|name| name.lines.iter().chain(&name.lost));
+    let known = pass.names.iter().flat_map(|name| name.expected().map(move |line| (name, line)));
     let mut unnamed: Vec<CrateRecord> = known
-        .filter(|line| !current.contains(&line.id))
-        .map(|line| {
-            let (size, left_out) = match pass.blobs.get(&line.id) {
+        .filter(|(_, line)| !current.contains(&line.id))
+        .map(|(name, line)| {
+            let (size, left_out) = match name.blob(&line.id) {
                 Some(Blob::Good { length, .. }) => (*length, false),
                 Some(_) => (0, false),
                 None => (0, line.index_only || pass.books.left_out(&line.id)),

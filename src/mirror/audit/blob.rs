@@ -1,15 +1,12 @@
 //! Every crate's file against the digest that it must have.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::problem::Fault;
-use super::{Blobs, in_parallel};
 use crate::crate_id::CrateId;
-use crate::digest::{BUFFER, Hasher, Sha256};
-use crate::event::{Event, Phase, Sink};
+use crate::digest::{Hasher, Sha256};
 use crate::mirror::layout::Layout;
 
 /// How a crate's file is.
@@ -32,49 +29,27 @@ impl Blob {
     }
 }
 
-/// Digest and length of a file, or what the system says instead.
-pub(super) type Digest = Result<(Sha256, u64), String>;
-
-/// Hashes the files of `crates`, other than those that were good `before`; in their order.
-pub(super) fn hash_all(layout: &Layout, crates: &[CrateId], before: &Blobs, sink: &dyn Sink) -> Vec<Digest> {
-    in_parallel(crates, |id, buffer| {
-        let hashed = match before.get(id) {
-            Some(Blob::Good { sha256, length }) => Ok((*sha256, *length)),
-            _ => digest(&layout.crate_file(id), buffer).map_err(|error| error.to_string()),
-        };
-        let bytes = hashed.as_ref().map_or(0, |(_, length)| *length);
-        sink.event(Event::Advance { phase: Phase::Verifying, items: 1, bytes });
-        hashed
-    })
-}
-
-/// Holds the digests of `crates` against those expected.
-pub(super) fn judge_all(
+/// Holds the file of `id` against the digest that it must have. What was good `before` is not read again.
+pub(super) fn judge(
     layout: &Layout,
-    crates: Vec<CrateId>,
-    digests: Vec<Digest>,
-    expected: &HashMap<&CrateId, Sha256>,
-) -> Blobs {
-    let judged = crates.into_iter().zip(digests).map(|(id, digest)| {
-        let judged = judge(digest, expected.get(&id).copied(), || layout.crate_file(&id));
-        (id, judged)
-    });
-    judged.collect()
-}
-
-fn judge(hashed: Digest, expected: Option<Sha256>, path: impl Fn() -> PathBuf) -> Blob {
+    id: &CrateId,
+    expected: Option<Sha256>,
+    before: Option<&Blob>,
+    buffer: &mut [u8],
+) -> Blob {
+    let path = layout.crate_file(id);
     let Some(expected) = expected else {
-        return Blob::Unnamed { length: length_of(&path()) };
+        return Blob::Unnamed { length: length_of(&path) };
     };
-    match hashed {
+    if let Some(good @ Blob::Good { sha256, .. }) = before
+        && *sha256 == expected
+    {
+        return good.clone();
+    }
+    match digest(&path, buffer) {
         Ok((sha256, length)) if sha256 == expected => Blob::Good { sha256, length },
-        // What was good for another line is read once more: it may have been replaced together with it.
-        Ok(_) => match digest(&path(), &mut vec![0; BUFFER]) {
-            Ok((sha256, length)) if sha256 == expected => Blob::Good { sha256, length },
-            Ok((actual, length)) => Blob::Bad { expected, fault: Fault::Digest { expected, actual }, length },
-            Err(error) => unreadable(&path(), expected, error.to_string()),
-        },
-        Err(why) => unreadable(&path(), expected, why),
+        Ok((actual, length)) => Blob::Bad { expected, fault: Fault::Digest { expected, actual }, length },
+        Err(error) => unreadable(&path, expected, error.to_string()),
     }
 }
 

@@ -55,6 +55,13 @@ pub(in crate::mirror) struct Named {
     current: bool,
 }
 
+impl Named {
+    /// Whether the newest record of a lineage names it as held.
+    pub(super) fn is_current(&self) -> bool {
+        self.current
+    }
+}
+
 impl Books {
     /// Reads head and ledger.
     pub(super) fn read(layout: &Layout) -> Result<Books, Error> {

@@ -1,6 +1,6 @@
 //! Which files are there, by their names alone.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, FileType};
 use std::io;
 use std::path::Path;
@@ -18,14 +18,12 @@ const ROOT: &[&str] =
 /// The files of a mirror.
 #[derive(Default)]
 pub(super) struct Listing {
-    /// Files in crates/ that are called as a crate is, in the folder's order.
-    pub(super) crates: Vec<CrateId>,
+    /// Files in crates/ that are called as a crate is, by the place of their index file.
+    pub(super) crates: BTreeMap<String, Vec<CrateId>>,
     /// Index files, as places below index/.
     pub(super) index: BTreeSet<String>,
     /// Files of lines' records, as places below lines/.
     pub(super) records: BTreeSet<String>,
-    /// How the names of crates are spelled, by the place of their index file.
-    pub(super) spelling: HashMap<String, CrateName>,
     /// What does not belong.
     pub(super) problems: Vec<Problem>,
 }
@@ -68,9 +66,10 @@ impl Listing {
         Ok(listing)
     }
 
-    /// Every place where an index file or a file of records is, each once.
-    pub(super) fn places(&self) -> impl Iterator<Item = &String> {
-        self.index.union(&self.records)
+    /// Every place where an index file or a file of records is or belongs, each once.
+    pub(super) fn places(&self) -> Vec<&str> {
+        let places: BTreeSet<&String> = self.index.iter().chain(&self.records).chain(self.crates.keys()).collect();
+        places.into_iter().map(String::as_str).collect()
     }
 
     fn one_crate(&mut self, name: &str, kind: FileType) {
@@ -81,8 +80,7 @@ impl Listing {
             None => self.stranger(format!("crates/{name}")),
             Some(_) if !kind.is_file() => self.problems.push(Problem::new(format!("crates/{name}"), Fault::NotAFile)),
             Some(id) => {
-                self.spelling.entry(id.name.index_path()).or_insert_with(|| id.name.clone());
-                self.crates.push(id);
+                self.crates.entry(id.name.index_path()).or_default().push(id);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! One name: its index file and the records of its lines, each held against the other.
+//! One name: its index file, the records of its lines and its crates' files, each held against the others.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,15 +7,14 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::books::Books;
-use super::listing::Listing;
+use super::blob::{self, Blob};
+use super::books::{Books, Named};
 use super::problem::{Fault, Problem};
-use super::{in_parallel, spelled};
+use super::{Known, in_parallel};
 use crate::crate_id::{CrateId, CrateName, Version};
 use crate::digest::Sha256;
 use crate::event::{Event, Phase, Sink};
 use crate::index_line::{IndexLine, InvalidLine};
-use crate::mirror::layout::Layout;
 use crate::mirror::lines::{self, LineRecord};
 
 /// What an index file and its records say.
@@ -32,6 +31,10 @@ pub(in crate::mirror) struct NameState {
     pub(in crate::mirror) records_damaged: bool,
     /// Versions on record without a line.
     pub(in crate::mirror) lost: Vec<LineState>,
+    /// How the crates' files are, by name and version.
+    pub(super) blobs: Vec<(CrateId, Blob)>,
+    /// How many of the crates that lines or records name the books call current.
+    pub(super) current: usize,
     /// What is wrong.
     pub(super) problems: Vec<Problem>,
     /// What a bundle must bring for the file to become right.
@@ -65,30 +68,79 @@ pub(in crate::mirror) enum Standing {
 }
 
 impl NameState {
-    /// The digests that the files must have.
-    pub(super) fn expected(&self) -> impl Iterator<Item = (&CrateId, Sha256)> {
-        self.lines.iter().chain(&self.lost).map(|line| (&line.id, line.cksum))
+    /// What lines and records name, with the digests that the files must have.
+    pub(in crate::mirror) fn expected(&self) -> impl Iterator<Item = &LineState> {
+        self.lines.iter().chain(&self.lost)
+    }
+
+    /// Hashes the crates' files and holds them against the lines.
+    fn read_crates(&mut self, known: &Known<'_>, sink: &dyn Sink, buffer: &mut [u8]) {
+        let mut expected: Vec<(&CrateId, Sha256)> = self.expected().map(|line| (&line.id, line.cksum)).collect();
+        expected.sort_unstable();
+        let must_be = |id: &CrateId| expected.binary_search_by(|(one, _)| (*one).cmp(id)).ok().map(|at| expected[at].1);
+        let before = known.before.get(&self.place).map_or(&[][..], Vec::as_slice);
+        let ids = known.listing.crates.get(&self.place).into_iter().flatten();
+        let mut blobs: Vec<(CrateId, Blob)> = ids
+            .map(|id| {
+                let blob = blob::judge(known.layout, id, must_be(id), find(before, id), buffer);
+                sink.event(Event::Advance { phase: Phase::Verifying, items: 1, bytes: blob.length() });
+                (id.clone(), blob)
+            })
+            .collect();
+        blobs.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        self.blobs = blobs;
+        for (id, blob) in &self.blobs {
+            match blob {
+                Blob::Good { .. } => {}
+                Blob::Bad { expected, fault, .. } => {
+                    self.problems.push(Problem::of_crate(id, fault.clone()));
+                    self.repairs.push((id.clone(), *expected));
+                }
+                // A collection took its line; readers of the old one may still want it.
+                Blob::Unnamed { .. } if known.waiting.contains(&id.file_name()) => {}
+                Blob::Unnamed { .. } => self.problems.push(Problem::of_crate(id, Fault::NoLine)),
+            }
+        }
+        for line in self.lines.iter().filter(|line| find(&self.blobs, &line.id).is_none()) {
+            // A line without a record says nothing of a platform filter; the ledger does.
+            let unrecorded = line.standing == Standing::Unrecorded;
+            if !line.index_only && !(unrecorded && known.books.left_out(&line.id)) {
+                let fault = Fault::Missing { index: format!("index/{}", self.place) };
+                self.problems.push(Problem::of_crate(&line.id, fault));
+                self.repairs.push((line.id.clone(), line.cksum));
+            }
+        }
+    }
+
+    /// How the crate's file is; `None` where there is none.
+    pub(in crate::mirror) fn blob(&self, id: &CrateId) -> Option<&Blob> {
+        find(&self.blobs, id)
     }
 }
 
-/// Reads every index file and its records.
-pub(super) fn read_all(layout: &Layout, listing: &Listing, books: &Books, sink: &dyn Sink) -> Vec<NameState> {
-    let places: Vec<&String> = listing.places().collect();
-    in_parallel(&places, |place, _| {
-        let state = Reading { place, problems: Vec::new(), repairs: Vec::new() }.read(layout, listing, books);
-        sink.event(Event::Advance { phase: Phase::Verifying, items: 1, bytes: 0 });
-        state
+/// The file of `id` among those of its name.
+fn find<'b>(blobs: &'b [(CrateId, Blob)], id: &CrateId) -> Option<&'b Blob> {
+    blobs.binary_search_by(|(other, _)| other.cmp(id)).ok().map(|at| &blobs[at].1)
+}
+
+/// Reads every index file with its records, and every crate.
+pub(super) fn read_all(places: &[&str], known: &Known<'_>, sink: &dyn Sink) -> Vec<NameState> {
+    in_parallel(places, |place, buffer| {
+        Reading { known, place, sink, problems: Vec::new(), repairs: Vec::new() }.read(buffer)
     })
 }
 
 struct Reading<'p> {
+    known: &'p Known<'p>,
     place: &'p str,
+    sink: &'p dyn Sink,
     problems: Vec<Problem>,
     repairs: Vec<(CrateId, Sha256)>,
 }
 
 impl Reading<'_> {
-    fn read(mut self, layout: &Layout, listing: &Listing, books: &Books) -> NameState {
+    fn read(mut self, buffer: &mut [u8]) -> NameState {
+        let Known { layout, listing, books, .. } = self.known;
         let records_shown = format!(".frostmirror/lines/{}", self.place);
         let index_shown = format!("index/{}", self.place);
         let text = self.text(&layout.index().join(self.place), &index_shown);
@@ -130,14 +182,30 @@ impl Reading<'_> {
             self.judge(*number, state, books, &index_shown, &records_shown);
         }
         let place = self.place;
-        let lost = self.lost(&records, &by_version, || spelled(place, listing, books), &index_shown);
+        let known = self.known;
+        let lost = self.lost(&records, &by_version, || known.spelled(place), &index_shown);
         let lines: Vec<LineState> = by_version.into_values().map(|(_, state)| state).collect();
         if let (true, Some(line)) = (garbage && self.repairs.is_empty(), lines.first()) {
             // Any line of the name makes an import write the file anew.
             self.repairs.push((line.id.clone(), line.cksum));
         }
-        let Reading { place, problems, repairs } = self;
-        NameState { place: place.to_owned(), records_there, lines, records, records_damaged, lost, problems, repairs }
+        let mut state = NameState {
+            place: place.to_owned(),
+            records_there,
+            lines,
+            records,
+            records_damaged,
+            lost,
+            blobs: Vec::new(),
+            current: 0,
+            problems: self.problems,
+            repairs: self.repairs,
+        };
+        let is_current = |line: &&LineState| books.named.get(&line.id).is_some_and(Named::is_current);
+        state.current = state.expected().filter(is_current).count();
+        self.sink.event(Event::Advance { phase: Phase::Verifying, items: 1, bytes: 0 });
+        state.read_crates(known, self.sink, buffer);
+        state
     }
 
     /// The text of a file; a file that is not there has none. Bytes that are no text become lines that nothing fits.
