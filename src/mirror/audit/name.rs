@@ -104,7 +104,7 @@ impl NameState {
         for line in self.lines.iter().filter(|line| find(&self.blobs, &line.id).is_none()) {
             // A line without a record says nothing of a platform filter; the ledger does.
             let unrecorded = line.standing == Standing::Unrecorded;
-            if !line.index_only && !(unrecorded && known.books.left_out(&line.id)) {
+            if !(line.index_only || unrecorded && known.books.left_out(&line.id)) {
                 let fault = Fault::Missing { index: format!("index/{}", self.place) };
                 self.problems.push(Problem::of_crate(&line.id, fault));
                 self.repairs.push((line.id.clone(), line.cksum));
