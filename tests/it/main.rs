@@ -9,6 +9,7 @@ mod sandbox;
 mod inputs;
 mod resolve;
 mod bundle;
+mod bundle_artifacts;
 mod bundle_hostile;
 mod bundle_arbitrary;
 mod bundle_legacy;
