@@ -25,7 +25,7 @@ pub use select::{Component, SelectError, Selection, Skipped, Wanted, select};
 pub use toolchain::{Channel, Date, InvalidDate, InvalidToolchain, Toolchain};
 
 /// The host triples that upstream builds a complete toolchain and rustup-init for, sorted: tier 1, and tier 2 with
-/// host tools.
+/// host tools, as the manifests of 2026 have them. Which of them a certain release has is its own manifest's word.
 pub const HOSTS: &[&str] = &[
     "aarch64-apple-darwin",
     "aarch64-pc-windows-gnullvm",
@@ -36,7 +36,6 @@ pub const HOSTS: &[&str] = &[
     "arm-unknown-linux-gnueabi",
     "arm-unknown-linux-gnueabihf",
     "armv7-unknown-linux-gnueabihf",
-    "armv7-unknown-linux-ohos",
     "i686-pc-windows-gnu",
     "i686-pc-windows-msvc",
     "i686-unknown-linux-gnu",
@@ -59,7 +58,6 @@ pub const HOSTS: &[&str] = &[
     "x86_64-unknown-illumos",
     "x86_64-unknown-linux-gnu",
     "x86_64-unknown-linux-musl",
-    "x86_64-unknown-linux-ohos",
     "x86_64-unknown-netbsd",
 ];
 

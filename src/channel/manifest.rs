@@ -236,14 +236,14 @@ impl ChannelManifest {
         names.iter().map(Toolchain::manifest_path).filter(|path| *path != own).collect()
     }
 
-    /// Every file that the manifest names with a digest, in either format; sorted by package and target. What cannot
-    /// be used is left out.
-    pub fn files(&self) -> impl Iterator<Item = (SafePath, Sha256)> {
+    /// Every file that the manifest names with a digest, in either format, by its path. What cannot be used is left
+    /// out.
+    pub fn files(&self) -> BTreeMap<SafePath, Sha256> {
         let builds = self.packages.values().flat_map(|package| package.targets.values());
-        builds.filter(|build| build.available).flat_map(|build| {
-            let pairs = [(&build.xz_url, &build.xz_hash), (&build.url, &build.hash)];
-            pairs.into_iter().filter_map(|(url, hash)| file(url.as_deref()?, hash.as_deref()?).ok())
-        })
+        let pairs = builds
+            .filter(|build| build.available)
+            .flat_map(|build| [(&build.xz_url, &build.xz_hash), (&build.url, &build.hash)]);
+        pairs.filter_map(|(url, hash)| file(url.as_deref()?, hash.as_deref()?).ok()).collect()
     }
 }
 

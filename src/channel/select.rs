@@ -41,7 +41,8 @@ pub struct Component {
     pub sha256: Sha256,
     /// The package: `clippy-preview`.
     pub package: String,
-    /// The target that it was built for, or `*`.
+    /// The target that it is for, or `*`. Upstream gives one file to several targets where it built it for none of
+    /// them (the documentation); this is the first of those that want it.
     pub target: String,
 }
 
