@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`Toolchain`] (toolchain.rs) | names as rustup writes them, and where their manifests lie |
 //! | [`ChannelManifest`] (manifest.rs) | a channel manifest of version 2, read as the hostile input that it is |
+//! | [`Build::file`] (file.rs) | the URL and the digest of a component, checked |
 //! | [`select`] (select.rs) | targets, profile and components into files below `dist/` |
 //!
 //! Nothing here touches disk or network: bytes and wishes come in, paths and digests go out. A path below
@@ -16,11 +17,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::safe_path::SafePath;
 
+mod file;
 mod manifest;
 mod select;
 mod toolchain;
 
-pub use manifest::{Build, ChannelManifest, FileError, Listed, MAX_SIZE, ManifestError, Package, UPSTREAM};
+pub use file::{FileError, UPSTREAM};
+pub use manifest::{Build, ChannelManifest, Listed, MAX_SIZE, ManifestError, Package};
 pub use select::{Component, SelectError, Selection, Skipped, Wanted, select};
 pub use toolchain::{Channel, Date, InvalidDate, InvalidToolchain, Toolchain};
 
