@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`Toolchain`] (toolchain.rs) | names as rustup writes them, and where their manifests lie |
 //! | [`ChannelManifest`] (manifest.rs) | a channel manifest of version 2, read as the hostile input that it is |
+//! | [`Build::file`] (file.rs) | the URL and the digest of a component, checked |
 //! | [`select`] (select.rs) | targets, profile and components into files below `dist/` |
 //!
 //! Nothing here touches disk or network: bytes and wishes come in, paths and digests go out. A path below
@@ -16,16 +17,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::safe_path::SafePath;
 
+mod file;
 mod manifest;
 mod select;
 mod toolchain;
 
-pub use manifest::{Build, ChannelManifest, FileError, Listed, MAX_SIZE, ManifestError, Package, UPSTREAM};
+pub use file::{FileError, UPSTREAM};
+pub use manifest::{Build, ChannelManifest, Listed, MAX_SIZE, ManifestError, Package};
 pub use select::{Component, SelectError, Selection, Skipped, Wanted, select};
 pub use toolchain::{Channel, Date, InvalidDate, InvalidToolchain, Toolchain};
 
 /// The host triples that upstream builds a complete toolchain and rustup-init for, sorted: tier 1, and tier 2 with
-/// host tools.
+/// host tools, as the manifests of 2026 have them. Which of them a certain release has is its own manifest's word.
 pub const HOSTS: &[&str] = &[
     "aarch64-apple-darwin",
     "aarch64-pc-windows-gnullvm",
@@ -36,7 +39,6 @@ pub const HOSTS: &[&str] = &[
     "arm-unknown-linux-gnueabi",
     "arm-unknown-linux-gnueabihf",
     "armv7-unknown-linux-gnueabihf",
-    "armv7-unknown-linux-ohos",
     "i686-pc-windows-gnu",
     "i686-pc-windows-msvc",
     "i686-unknown-linux-gnu",
@@ -59,7 +61,6 @@ pub const HOSTS: &[&str] = &[
     "x86_64-unknown-illumos",
     "x86_64-unknown-linux-gnu",
     "x86_64-unknown-linux-musl",
-    "x86_64-unknown-linux-ohos",
     "x86_64-unknown-netbsd",
 ];
 

@@ -7,17 +7,14 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::digest::{InvalidDigest, Sha256};
-use crate::safe_path::{SafePath, UnsafePath};
+use crate::digest::Sha256;
+use crate::safe_path::SafePath;
 
+use super::file::{FileError, file, shortened};
 use super::toolchain::{Channel, Date, InvalidDate, Toolchain};
 
 /// Bytes in the largest manifest that is read; a real one has about a million.
 pub const MAX_SIZE: usize = 16 << 20;
-
-/// What every URL of a manifest begins with. rustup puts RUSTUP_DIST_SERVER in its place, so that a mirror serves the
-/// manifest as upstream signed it. (rustup: src/dist/download.rs)
-pub const UPSTREAM: &str = "https://static.rust-lang.org/";
 
 /// Renames that lead to one another. Upstream has one step; rustup follows one.
 const MAX_RENAMES: usize = 8;
@@ -102,36 +99,6 @@ pub enum ManifestError {
     /// `[renames]` leads from name to name without an end.
     #[error("its renames of `{}` do not end", .0.escape_debug())]
     Renames(String),
-}
-
-/// Why a file that a manifest names cannot be used.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum FileError {
-    /// Marked as available, but with no URL, or with no digest for it.
-    #[error("it is marked as available, but has no URL or no digest")]
-    Missing,
-    /// The URL is not upstream's, or not below a dated folder.
-    #[error("the URL `{}` is not of the form {UPSTREAM}dist/YYYY-MM-DD/FILE", .url.escape_debug())]
-    Elsewhere {
-        /// The URL, as far as it fits a line.
-        url: String,
-    },
-    /// The URL's path climbs, or cannot be a file's name.
-    #[error("the URL `{}` has no usable path", .url.escape_debug())]
-    Path {
-        /// The URL, as far as it fits a line.
-        url: String,
-        /// Why not.
-        source: UnsafePath,
-    },
-    /// The digest is none.
-    #[error("the digest of `{path}` cannot be used")]
-    Digest {
-        /// The file.
-        path: SafePath,
-        /// Why not.
-        source: InvalidDigest,
-    },
 }
 
 #[derive(Deserialize)]
@@ -236,14 +203,14 @@ impl ChannelManifest {
         names.iter().map(Toolchain::manifest_path).filter(|path| *path != own).collect()
     }
 
-    /// Every file that the manifest names with a digest, in either format; sorted by package and target. What cannot
-    /// be used is left out.
-    pub fn files(&self) -> impl Iterator<Item = (SafePath, Sha256)> {
+    /// Every file that the manifest names with a digest, in either format, by its path. What cannot be used is left
+    /// out.
+    pub fn files(&self) -> BTreeMap<SafePath, Sha256> {
         let builds = self.packages.values().flat_map(|package| package.targets.values());
-        builds.filter(|build| build.available).flat_map(|build| {
-            let pairs = [(&build.xz_url, &build.xz_hash), (&build.url, &build.hash)];
-            pairs.into_iter().filter_map(|(url, hash)| file(url.as_deref()?, hash.as_deref()?).ok())
-        })
+        let pairs = builds
+            .filter(|build| build.available)
+            .flat_map(|build| [(&build.xz_url, &build.xz_hash), (&build.url, &build.hash)]);
+        pairs.filter_map(|(url, hash)| file(url.as_deref()?, hash.as_deref()?).ok()).collect()
     }
 }
 
@@ -255,13 +222,10 @@ impl Package {
 }
 
 impl Build {
-    /// The file that rustup downloads, and its digest: the one packed by xz, else the one packed by gzip.
+    /// The file that rustup downloads, and its digest: the one packed by xz, where its URL and digest are
+    /// both there, else the one packed by gzip.
     pub fn file(&self) -> Result<(SafePath, Sha256), FileError> {
-        let pair = match (&self.xz_url, &self.xz_hash) {
-            (Some(url), Some(hash)) => Some((url, hash)),
-            (Some(_), None) | (None, Some(_)) => None,
-            (None, None) => self.url.as_ref().zip(self.hash.as_ref()),
-        };
+        let pair = self.xz_url.as_ref().zip(self.xz_hash.as_ref()).or(self.url.as_ref().zip(self.hash.as_ref()));
         let (url, hash) = pair.ok_or(FileError::Missing)?;
         file(url, hash)
     }
@@ -270,27 +234,6 @@ impl Build {
     pub fn listed(&self) -> impl Iterator<Item = &Listed> {
         self.components.iter().chain(&self.extensions)
     }
-}
-
-fn file(url: &str, hash: &str) -> Result<(SafePath, Sha256), FileError> {
-    let elsewhere = || FileError::Elsewhere { url: shortened(url) };
-    let path = url.strip_prefix(UPSTREAM).ok_or_else(elsewhere)?;
-    // A client takes these three for something other than letters of a file's name.
-    if path.contains(['%', '?', '#']) {
-        return Err(elsewhere());
-    }
-    let path: SafePath = path.parse().map_err(|source| FileError::Path { url: shortened(url), source })?;
-    if !in_a_dated_folder(&path) {
-        return Err(elsewhere());
-    }
-    let sha256 = hash.parse().map_err(|source| FileError::Digest { path: path.clone(), source })?;
-    Ok((path, sha256))
-}
-
-fn in_a_dated_folder(path: &SafePath) -> bool {
-    let mut parts = path.components();
-    let dated = parts.next() == Some("dist") && parts.next().is_some_and(|part| part.parse::<Date>().is_ok());
-    dated && parts.next().is_some()
 }
 
 fn other_version(text: &str) -> Option<ManifestError> {
@@ -309,7 +252,139 @@ fn damaged(text: &str, error: &toml::de::Error) -> ManifestError {
     ManifestError::Toml { line, message: shortened(error.message()) }
 }
 
-/// As much of what a stranger wrote as fits a line.
-pub(super) fn shortened(text: &str) -> String {
-    text.chars().take(200).collect()
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A manifest with what upstream's have beyond what is read.
+    const SMALL: &str = r#"
+manifest-version = "2"
+date = "2026-04-16"
+[artifacts.installer-msi.target.x86_64-pc-windows-msvc]
+0 = { url = "https://static.rust-lang.org/dist/2026-04-16/rust.msi", hash-sha256 = "x" }
+[pkg.rust]
+version = "1.96.0-beta.3 (59807616e 2026-04-14)"
+git_commit_hash = "59807616e1fa2540724bfbac14d7976d7e4a3860"
+[pkg.rust.target.a-b-c]
+available = true
+url = "https://static.rust-lang.org/dist/2026-04-16/rust-a-b-c.tar.gz"
+hash = "0421d71bd676f0d38e318bf3eb7cd1a9ca33cf5ccf70f49644950a91fa046de7"
+zst_url = "https://static.rust-lang.org/dist/2026-04-16/rust-a-b-c.tar.zst"
+components = [{ pkg = "rustc", target = "a-b-c" }]
+[renames]
+clippy = { to = "clippy-preview" }
+[profiles]
+minimal = ["rustc"]
+"#;
+
+    fn parse(text: &str) -> Result<ChannelManifest, ManifestError> {
+        ChannelManifest::parse(text.as_bytes())
+    }
+
+    #[test]
+    fn keys_of_later_years_are_passed_over() {
+        let manifest = parse(SMALL).expect("a manifest");
+        assert_eq!(manifest.release(), Some("1.96.0-beta.3"));
+        assert_eq!((manifest.renamed("clippy"), manifest.renamed("rustc")), ("clippy-preview", "rustc"));
+        let build = manifest.packages()["rust"].build("a-b-c").expect("it is there");
+        assert_eq!(build.listed().next().map(|listed| listed.pkg.as_str()), Some("rustc"));
+        assert_eq!(build.file().map(|(path, _)| path.to_string()), Ok("dist/2026-04-16/rust-a-b-c.tar.gz".to_owned()));
+        assert_eq!(manifest.files().len(), 1);
+    }
+
+    #[test]
+    fn a_beta_has_its_numbers_and_its_day() {
+        let manifest = parse(SMALL).expect("a manifest");
+        let aliases = |name: &str| {
+            let paths = manifest.aliases(&name.parse().expect("a name"));
+            paths.into_iter().map(String::from).collect::<Vec<_>>()
+        };
+        let (numbered, plain) = ("dist/channel-rust-1.96.0-beta.3.toml", "dist/channel-rust-1.96.0-beta.toml");
+        let dated = "dist/2026-04-16/channel-rust-beta.toml";
+        assert_eq!(aliases("beta"), [numbered, plain, dated]);
+        assert_eq!(aliases("1.96.0-beta"), [numbered, dated]);
+        assert_eq!(aliases("1.96.0-beta.3"), [plain, dated]);
+        // A beta under the name of a stable release has no names that a stable release has.
+        assert_eq!(aliases("stable"), ["dist/2026-04-16/channel-rust-stable.toml"]);
+    }
+
+    #[test]
+    fn a_version_that_is_a_path_becomes_no_path() {
+        let manifest = parse(&SMALL.replace("1.96.0-beta.3 (", "1.96.0/../../x (")).expect("a manifest");
+        let aliases = manifest.aliases(&"stable".parse().expect("a name"));
+        assert_eq!(aliases.len(), 1, "{aliases:?}");
+    }
+
+    #[test]
+    fn damaged_manifests_are_refused() {
+        let message = |text: &str| parse(text).expect_err("it is damaged").to_string();
+        assert!(message(&SMALL.replace("[pkg.rust]", "[pkg.rust")).starts_with("line 6: "));
+        assert!(message(&SMALL.replace("available = true", "available = 1")).starts_with("line 10: "));
+        assert!(message(&SMALL.replace("[pkg.rust]", "[[pkg.rust]]")).starts_with("line "));
+        assert_eq!(message(""), "line 1: missing field `manifest-version`");
+        for version in ["1", "3", ""] {
+            let text = format!("manifest-version = \"{version}\"\ndate = \"2016-01-01\"\n");
+            assert_eq!(parse(&text), Err(ManifestError::Version(version.to_owned())));
+            let text = SMALL.replace("manifest-version = \"2\"", &format!("manifest-version = \"{version}\""));
+            assert_eq!(parse(&text), Err(ManifestError::Version(version.to_owned())));
+        }
+        for date in ["2026-04-16/../..", "2026-4-16", "2026-02-30", "", "20260416", "2026-04-16T00:00:00"] {
+            let text = SMALL.replace("date = \"2026-04-16\"", &format!("date = \"{date}\""));
+            assert!(matches!(parse(&text), Err(ManifestError::Date(_))), "{date}");
+        }
+        assert_eq!(ChannelManifest::parse(b"\xff\xfe"), Err(ManifestError::NotText));
+        let size = MAX_SIZE + 1;
+        assert_eq!(ChannelManifest::parse(&vec![b'\n'; size]), Err(ManifestError::TooLarge { size }));
+        // A table in a table in a table …, which a parser that calls itself would not survive.
+        assert!(parse(&format!("{SMALL}\nx = {}", "[".repeat(100_000))).is_err());
+        assert!(parse(&format!("{SMALL}\n[{}]", ["x"; 100_000].join("."))).is_err());
+    }
+
+    #[test]
+    fn renames_come_to_an_end() {
+        let renames = |text: &str| parse(&SMALL.replace("clippy = { to = \"clippy-preview\" }", text));
+        let error = renames("a = { to = \"b\" }\nb = { to = \"a\" }");
+        assert_eq!(error, Err(ManifestError::Renames("a".to_owned())));
+        assert!(renames("a = { to = \"a\" }").is_err());
+        let two = renames("a = { to = \"b\" }\nb = { to = \"c\" }").expect("a manifest");
+        assert_eq!(two.renamed("a"), "c");
+        let chain: String = (0..20).map(|step| format!("r{step} = {{ to = \"r{}\" }}\n", step + 1)).collect();
+        assert!(renames(&chain).is_err());
+    }
+
+    #[test]
+    fn one_format_is_whole() {
+        let manifest = parse(SMALL).expect("a manifest");
+        let whole = &manifest.packages()["rust"].targets["a-b-c"];
+        assert!(whole.file().is_ok());
+        let without = Build { hash: None, ..whole.clone() };
+        assert_eq!(without.file(), Err(FileError::Missing));
+        let xz_url = Some("https://static.rust-lang.org/dist/2026-04-16/a.tar.xz".to_owned());
+        let half = Build { xz_url: xz_url.clone(), ..whole.clone() };
+        assert_eq!(half.file(), whole.file());
+        let both = Build { xz_url, xz_hash: whole.hash.clone(), ..whole.clone() };
+        assert_eq!(both.file().map(|(path, _)| path.to_string()), Ok("dist/2026-04-16/a.tar.xz".to_owned()));
+    }
+
+    #[test]
+    fn a_long_lie_is_told_in_short() {
+        let url = "x".repeat(1 << 20);
+        let told = parse(&format!("manifest-version = \"{url}\"")).expect_err("no version").to_string();
+        assert!(told.len() < 400, "{}", told.len());
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_a_panic(at in 0..SMALL.len(), cut in 0usize..40, junk in "\\PC{0,8}|[\\[\\]\"{}.=\n*0-9]{0,8}") {
+            let mut bytes = SMALL.as_bytes().to_vec();
+            bytes.splice(at..(at + cut).min(SMALL.len()), junk.bytes());
+            if let Ok(manifest) = ChannelManifest::parse(&bytes) {
+                let safe = manifest.files().into_keys().chain(manifest.aliases(&"beta".parse().expect("a name")));
+                for path in safe {
+                    prop_assert_eq!(path.components().next(), Some("dist"));
+                }
+            }
+        }
+    }
 }

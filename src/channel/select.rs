@@ -6,7 +6,8 @@ use crate::digest::Sha256;
 use crate::safe_path::SafePath;
 
 use super::Profile;
-use super::manifest::{Build, ChannelManifest, FileError, shortened};
+use super::file::{FileError, shortened};
+use super::manifest::{Build, ChannelManifest};
 
 /// What is wanted of a release.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,7 +42,8 @@ pub struct Component {
     pub sha256: Sha256,
     /// The package: `clippy-preview`.
     pub package: String,
-    /// The target that it was built for, or `*`.
+    /// The target that it is for, or `*`. Upstream gives one file to several targets where it built it for none of
+    /// them (the documentation); this is the first of those that want it.
     pub target: String,
 }
 
@@ -271,4 +273,139 @@ fn nearest<'w>(wrong: &str, words: impl Iterator<Item = &'w String>) -> Option<S
         .filter(|(distance, word)| *distance <= (word.len() / 3).max(1))
         .min()
         .map(|(_, word)| word.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A release for two hosts, `a-x` and `b-y`, and the target `c-z`.
+    fn release(change: impl Fn(String) -> String) -> ChannelManifest {
+        let mut text = "manifest-version = \"2\"\ndate = \"2026-04-16\"\n".to_owned();
+        let build = |text: &mut String, package: &str, target: &str, available: bool| {
+            let file = format!("https://static.rust-lang.org/dist/2026-04-16/{package}-{target}.tar").replace("-*", "");
+            let (gz, xz) = (Sha256::of(package.as_bytes()), Sha256::of(file.as_bytes()));
+            *text += &format!("[pkg.{package}.target.\"{target}\"]\navailable = {available}\n");
+            if available {
+                *text += &format!("url = \"{file}.gz\"\nhash = \"{gz}\"\nxz_url = \"{file}.xz\"\nxz_hash = \"{xz}\"\n");
+            }
+        };
+        for target in ["a-x", "b-y"] {
+            for package in ["rustc", "rust-docs", "clippy-preview"] {
+                build(&mut text, package, target, (package, target) != ("clippy-preview", "b-y"));
+            }
+        }
+        for target in ["a-x", "b-y", "c-z"] {
+            build(&mut text, "rust-std", target, true);
+        }
+        build(&mut text, "rust-src", "*", true);
+        build(&mut text, "rust-mingw", "b-y", true);
+        for host in ["a-x", "b-y"] {
+            build(&mut text, "rust", host, true);
+            let listed = |pkg: &str, target: &str| format!("{{ pkg = \"{pkg}\", target = \"{target}\" }}");
+            text += &format!("# of {host}\ncomponents = [{}, {}]\n", listed("rustc", host), listed("rust-std", host));
+            let mingw = if host == "b-y" { listed("rust-mingw", host) + ", " } else { String::new() };
+            let others = [listed("rust-src", "*"), listed("clippy-preview", host), listed("rust-docs", "a-x")];
+            text += &format!("extensions = [{mingw}{}]\n", others.join(", "));
+        }
+        text += "[pkg.rust]\nversion = \"1.95.0 (59807616e 2026-04-14)\"\n";
+        text += "[renames]\nclippy = { to = \"clippy-preview\" }\n";
+        text += "[profiles]\nminimal = [\"rustc\", \"rust-std\", \"rust-mingw\"]\n";
+        text += "default = [\"rustc\", \"rust-std\", \"rust-mingw\", \"rust-docs\", \"clippy-preview\"]\n";
+        ChannelManifest::parse(change(text).as_bytes()).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn chosen(manifest: &ChannelManifest, targets: &[&str], profile: Profile, components: &[&str]) -> String {
+        let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+        let wanted = Wanted { targets: owned(targets), profile, components: owned(components) };
+        match select(manifest, &wanted) {
+            Ok(selection) => {
+                let files = selection.components.iter();
+                let files = files.map(|one| one.path.as_str().trim_start_matches("dist/2026-04-16/").to_owned());
+                let skipped = selection.skipped.iter().map(|one| format!("!{}-{}", one.component, one.target));
+                files.chain(skipped).collect::<Vec<_>>().join(" ").replace(".tar.xz", "")
+            }
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn a_profile_is_kept_as_far_as_the_host_lists_it() {
+        let manifest = release(|text| text);
+        assert_eq!(chosen(&manifest, &["a-x"], Profile::Minimal, &[]), "rust-std-a-x rustc-a-x");
+        assert_eq!(chosen(&manifest, &["b-y"], Profile::Minimal, &[]), "rust-mingw-b-y rust-std-b-y rustc-b-y");
+        assert_eq!(
+            chosen(&manifest, &["a-x"], Profile::Default, &[]),
+            "clippy-preview-a-x rust-docs-a-x rust-std-a-x rustc-a-x"
+        );
+        // Its list has rust-docs for the other host only, and its clippy could not be built.
+        assert_eq!(
+            chosen(&manifest, &["b-y"], Profile::Default, &[]),
+            "rust-mingw-b-y rust-std-b-y rustc-b-y !clippy-preview-b-y"
+        );
+        assert_eq!(
+            chosen(&manifest, &["a-x"], Profile::Complete, &[]),
+            "the channel manifest has no profile `complete`"
+        );
+    }
+
+    #[test]
+    fn extra_components_are_for_hosts_and_standard_libraries_for_all() {
+        let manifest = release(|text| text);
+        let extras = ["clippy", "clippy-preview", "rust-src", "rust-mingw"];
+        assert_eq!(
+            chosen(&manifest, &["c-z", "a-x", "c-z"], Profile::Minimal, &extras),
+            "clippy-preview-a-x rust-src rust-std-a-x rust-std-c-z rustc-a-x !rust-mingw-a-x"
+        );
+        assert_eq!(chosen(&manifest, &["c-z"], Profile::Default, &extras), "rust-std-c-z");
+        assert_eq!(chosen(&manifest, &[], Profile::Default, &[]), "");
+        assert_eq!(chosen(&manifest, &["c-z"], Profile::Default, &["clipy"]), "Rust 1.95.0 has no component `clipy`");
+        assert_eq!(chosen(&manifest, &["c-q"], Profile::Default, &[]), "Rust 1.95.0 has no target `c-q`");
+        assert_eq!(chosen(&manifest, &["*"], Profile::Default, &[]), "Rust 1.95.0 has no target `*`");
+    }
+
+    #[test]
+    fn without_xz_there_is_gzip() {
+        let manifest = release(|text| text.replace("xz_", "zst_"));
+        assert_eq!(chosen(&manifest, &["c-z"], Profile::Minimal, &[]), "rust-std-c-z.tar.gz");
+    }
+
+    #[test]
+    fn a_manifest_without_profiles_has_its_components() {
+        let manifest = release(|text| text[..text.find("[profiles]").expect("it is there")].to_owned());
+        for profile in Profile::ALL {
+            assert_eq!(chosen(&manifest, &["a-x"], profile, &["rust-src"]), "rust-src rust-std-a-x rustc-a-x");
+        }
+    }
+
+    #[test]
+    fn a_host_that_was_not_built_is_a_target() {
+        let manifest = release(|text| {
+            text.replace("[pkg.rust.target.\"a-x\"]\navailable = true", "[pkg.rust.target.\"a-x\"]\navailable = false")
+        });
+        assert_eq!(chosen(&manifest, &["a-x"], Profile::Minimal, &[]), "rust-std-a-x !rust-a-x");
+    }
+
+    #[test]
+    fn what_a_manifest_says_of_a_wanted_file_is_checked() {
+        let std = "https://static.rust-lang.org/dist/2026-04-16/rust-std-c-z.tar.xz";
+        for bad in [
+            "https://evil.example/dist/2026-04-16/rust-std-c-z.tar.xz",
+            "https://static.rust-lang.org/dist/2026-04-16/../../etc/passwd",
+        ] {
+            let manifest = release(|text| text.replace(std, bad));
+            let expected = "the channel manifest's entry of `rust-std` for `c-z` is damaged";
+            assert_eq!(chosen(&manifest, &["c-z"], Profile::Minimal, &[]), expected);
+            assert_eq!(chosen(&manifest, &["a-x"], Profile::Minimal, &[]), "rust-std-a-x rustc-a-x");
+            let wanted = Wanted { targets: vec!["c-z".to_owned()], ..Wanted::default() };
+            let Err(SelectError::File { source, .. }) = select(&manifest, &wanted) else { panic!("it is damaged") };
+            assert!(source.to_string().contains(bad), "{source}");
+        }
+        let manifest = release(|text| text.replace("rust-std-c-z.tar.xz", "rust-std-a-x.tar.xz"));
+        let expected = "the channel manifest promises two digests for `dist/2026-04-16/rust-std-a-x.tar.xz`";
+        assert_eq!(chosen(&manifest, &["a-x", "c-z"], Profile::Minimal, &[]), expected);
+        let manifest = release(|text| text.replace("[pkg.rustc.target.\"a-x\"]", "[pkg.rustc.target.\"a-q\"]"));
+        let expected = "the channel manifest lists `rustc` for `a-x`, and has no such package";
+        assert_eq!(chosen(&manifest, &["a-x"], Profile::Minimal, &[]), expected);
+    }
 }

@@ -7,6 +7,7 @@ mod upstream;
 mod help;
 mod sandbox;
 mod inputs;
+mod channel;
 mod resolve;
 mod bundle;
 mod bundle_artifacts;
