@@ -24,6 +24,7 @@ mod import;
 mod import_bundle;
 mod import_faults;
 mod import_order;
+mod import_artifacts;
 mod audit;
 mod closure;
 mod crash;

@@ -63,7 +63,7 @@ impl Synthetic {
             }
         }
         let all = records.len();
-        let counts = Counts { crates: self.names as u64, versions: all as u64, bytes };
+        let counts = Counts { crates: self.names as u64, versions: all as u64, bytes, ..Counts::default() };
         self.import(&layout, 1, records.clone(), counts);
         let mut n = 0;
         records.retain(|_| {
@@ -100,6 +100,7 @@ impl Synthetic {
             format: 1,
             tool: "cargo-frostmirror 0.1.0".to_owned(),
             counts,
+            toolchains: Vec::new(),
             last_import: Some(TIME.to_owned()),
             imports: sequence,
             lineages: vec![newest],
