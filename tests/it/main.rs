@@ -10,6 +10,7 @@ mod inputs;
 mod channel;
 mod resolve;
 mod bundle;
+mod bundle_artifacts;
 mod bundle_hostile;
 mod bundle_arbitrary;
 mod bundle_legacy;
