@@ -10,7 +10,7 @@
 //!
 //! Nothing changes meanwhile: the export holds the lock of those who copy out.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -149,9 +149,9 @@ fn of_pack(error: pack::Error) -> Error {
 
 /// What is to be packed, and how many files stay behind.
 fn plan(layout: &Layout, config: Vec<Brought>, now: Timestamp) -> Result<(Plan, u64), Error> {
-    let mut files = Vec::new();
+    let mut shipped = Vec::new();
     let holdings = Holdings::read::<store::Error>(layout, &mut |name, path, text| {
-        files.push(index_file(name, path, text));
+        shipped.push(index_file(name, path, text));
         Ok(())
     })?;
     if !holdings.problems.is_empty() {
@@ -162,8 +162,8 @@ fn plan(layout: &Layout, config: Vec<Brought>, now: Timestamp) -> Result<(Plan, 
     }
     let told = Told::read(layout)?;
     let left_behind = left_behind(layout, &holdings)?;
-    files.extend(holdings.held().map(|one| crate_file(layout, one)));
-    files.extend(config.into_iter().map(|file| text_file(file.name, file.text.into_bytes(), Kind::Config)));
+    shipped.extend(holdings.held().map(|one| crate_file(layout, one)));
+    shipped.extend(config.into_iter().map(|file| text_file(file.name, file.text.into_bytes(), Kind::Config)));
 
     let newest_read = holdings.crates.iter().map(|one| one.read).max().unwrap_or(now);
     let mut table: BTreeMap<&CrateId, CrateRecord> = BTreeMap::new();
@@ -186,8 +186,16 @@ fn plan(layout: &Layout, config: Vec<Brought>, now: Timestamp) -> Result<(Plan, 
             },
         );
     }
+    // What is not held is only named, and a name that is spelled otherwise than one that is cannot be in one table with it.
+    let folded = |text: &str| text.to_lowercase();
+    let mut spelled: HashMap<String, CrateName> =
+        table.keys().map(|id| (folded(id.name.as_str()), id.name.clone())).collect();
+    let mut files: HashSet<String> = table.keys().map(|id| folded(&id.file_name())).collect();
     for id in told.feeds.iter().flat_map(|feed| &feed.crates) {
-        if let (false, Some(known)) = (table.contains_key(id), told.crates.get(id)) {
+        if let (false, Some(known)) = (table.contains_key(id), told.crates.get(id))
+            && *spelled.entry(folded(id.name.as_str())).or_insert_with(|| id.name.clone()) == id.name
+            && files.insert(folded(&id.file_name()))
+        {
             table.insert(id, CrateRecord { state: CrateState::Kept, read: None, ..known.clone() });
         }
     }
@@ -217,7 +225,7 @@ fn plan(layout: &Layout, config: Vec<Brought>, now: Timestamp) -> Result<(Plan, 
         toolchains: Vec::new(),
         index_read: newest_read,
         crates: table.into_values().collect(),
-        files,
+        files: shipped,
     };
     Ok((plan, left_behind))
 }
@@ -233,9 +241,19 @@ fn unclaimed(holdings: &Holdings, told: &Told, at: &dyn Fn(&BTreeSet<CrateId>) -
         let digest = held.get(id).map(Sha256::to_string).unwrap_or_default();
         text.push_str(&format!("{id} {digest}\n"));
     }
+    // A mirror that took in a snapshot of itself, or of one alike, has the lot as a history already.
+    let known =
+        told.feeds.iter().any(|feed| feed.id == short_id(&Sha256::of(text.as_bytes())) && feed.crates == crates);
+    if known {
+        text.clear();
+    }
+    let mut id = short_id(&Sha256::of(text.as_bytes()));
+    while told.feeds.iter().any(|feed| feed.id == id) {
+        id = short_id(&Sha256::of(id.as_bytes()));
+    }
     let input = Input { name: "held by no history".to_owned(), roots: Vec::new(), crates: at(&crates) };
-    let inputs = if crates.is_empty() { Vec::new() } else { vec![input] };
-    Lineage { id: short_id(&Sha256::of(text.as_bytes())), sequence: 1, inputs }
+    let inputs = if known || crates.is_empty() { Vec::new() } else { vec![input] };
+    Lineage { id, sequence: 1, inputs }
 }
 
 /// How many files in crates/ the index does not name.
