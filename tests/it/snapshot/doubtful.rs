@@ -97,6 +97,7 @@ fn a_name_that_is_only_kept_and_spelled_otherwise_does_not_stop_an_export() {
 #[test]
 fn a_collection_that_was_killed_is_no_damage() {
     let sandbox = Sandbox::new();
+    let mut killed = 0;
     for checkpoint in gc::CHECKPOINTS {
         let mirror = source(&sandbox);
         let died = sandbox
@@ -104,6 +105,7 @@ fn a_collection_that_was_killed_is_no_damage() {
             .envs([("FROSTMIRROR_CRASH_AT", checkpoint)])
             .run();
         if died.code == 128 + 6 {
+            killed += 1;
             let target = sandbox.path("target");
             let exported = export_at(&mirror, &sandbox.path("out"), 1);
             let exported = exported
@@ -118,4 +120,5 @@ fn a_collection_that_was_killed_is_no_damage() {
         fs::remove_dir_all(mirror).unwrap();
         fs::remove_dir_all(sandbox.path("bundles")).unwrap();
     }
+    assert!(killed > 9, "{killed}");
 }
