@@ -100,6 +100,12 @@ pub enum Error {
         /// What it has.
         actual: Sha256,
     },
+    /// It would become a file of the mirror.
+    #[error("`{}` is in the mirror itself", folder.display())]
+    InMirror {
+        /// The folder that was given.
+        folder: PathBuf,
+    },
     /// The bundle could not be written.
     #[error(transparent)]
     Pack(pack::Error),
@@ -123,6 +129,12 @@ impl ReadGuard {
     pub fn snapshot(&self, options: Options, sink: &dyn Sink) -> Result<Exported, Error> {
         checkpoint("snapshot:locked");
         let Options { folder, config, now } = options;
+        let above = folder.ancestors().find_map(|above| above.canonicalize().ok());
+        if let (Some(above), Ok(root)) = (above, self.layout.root().canonicalize())
+            && above.starts_with(root)
+        {
+            return Err(Error::InMirror { folder });
+        }
         let (plan, left_behind) = plan(&self.layout, config, now)?;
         checkpoint("snapshot:read");
         durable::make_folder(&folder).map_err(failed("make the folder", &folder))?;

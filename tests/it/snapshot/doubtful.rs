@@ -122,3 +122,39 @@ fn a_collection_that_was_killed_is_no_damage() {
     }
     assert!(killed > 9, "{killed}");
 }
+
+#[test]
+fn bundles_of_the_old_form_cross_in_a_snapshot_too() {
+    let sandbox = Sandbox::new();
+    let (source, target) = (sandbox.path("source"), sandbox.path("target"));
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/bundles");
+    let mut imported = 0;
+    for entry in fs::read_dir(fixtures).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|end| end == "pkg") {
+            imported += usize::from(import(&source, &path).is_ok());
+        }
+    }
+    assert!(imported > 0);
+    import(&target, &export(&source, &sandbox.path("out")).path).unwrap();
+    assert_eq!(view(&target), view(&source));
+    assert_eq!(histories(&target), histories(&source));
+    for mirror in [&source, &target] {
+        collect(mirror, &[]);
+    }
+    assert_eq!(view(&target), view(&source));
+    assert_clean(&target);
+}
+
+#[test]
+fn a_snapshot_is_not_written_where_clients_look() {
+    let sandbox = Sandbox::new();
+    let mirror = source(&sandbox);
+    let before = view(&mirror);
+    for folder in ["source", "source/crates", "source/new/folder", "source/.frostmirror/staging"] {
+        let words = ["export", "snapshot", "--mirror", "source", "-o", folder, "--config-dir", "none"];
+        sandbox.run(words).exits(3).stderr_has("in the mirror");
+        assert_eq!(view(&mirror), before, "{folder}");
+    }
+    assert_clean(&mirror);
+}
