@@ -101,6 +101,9 @@ pub struct Brought {
     pub text: String,
 }
 
+/// The name of a file, and what of it does not travel, as a sentence's end.
+pub type LeftOut = (&'static str, String);
+
 impl Brought {
     /// The file called `name`, which is one of [`FILES`].
     ///
@@ -114,11 +117,11 @@ impl Brought {
     }
 }
 
-/// What of a folder's files travels, and what of each file stays behind, each as a sentence's end.
+/// What of a folder's files travels, and what of them stays behind.
 ///
 /// # Errors
 /// A file that cannot be read, or is no TOML. One that is not there does not travel.
-pub fn travelling(folder: &Path) -> Result<(Vec<Brought>, Vec<(&'static str, String)>), Error> {
+pub fn travelling(folder: &Path) -> Result<(Vec<Brought>, Vec<LeftOut>), Error> {
     let (mut files, mut notes) = (Vec::new(), Vec::new());
     for name in FILES {
         let Some((text, mut document)) = read(&folder.join(name))? else {

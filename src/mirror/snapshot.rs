@@ -161,9 +161,9 @@ fn of_pack(error: pack::Error) -> Error {
 
 /// What is to be packed, and how many files stay behind.
 fn plan(layout: &Layout, config: Vec<Brought>, now: Timestamp) -> Result<(Plan, u64), Error> {
-    let mut shipped = Vec::new();
+    let mut files = Vec::new();
     let holdings = Holdings::read::<store::Error>(layout, &mut |name, path, text| {
-        shipped.push(index_file(name, path, text));
+        files.push(index_file(name, path, text));
         Ok(())
     })?;
     if !holdings.problems.is_empty() {
@@ -174,8 +174,8 @@ fn plan(layout: &Layout, config: Vec<Brought>, now: Timestamp) -> Result<(Plan, 
     }
     let told = Told::read(layout)?;
     let left_behind = left_behind(layout, &holdings)?;
-    shipped.extend(holdings.held().map(|one| crate_file(layout, one)));
-    shipped.extend(config.into_iter().map(|file| text_file(file.name, file.text.into_bytes(), Kind::Config)));
+    files.extend(holdings.held().map(|one| crate_file(layout, one)));
+    files.extend(config.into_iter().map(|file| text_file(file.name, file.text.into_bytes(), Kind::Config)));
 
     let newest_read = holdings.crates.iter().map(|one| one.read).max().unwrap_or(now);
     let mut table: BTreeMap<&CrateId, CrateRecord> = BTreeMap::new();
@@ -202,11 +202,11 @@ fn plan(layout: &Layout, config: Vec<Brought>, now: Timestamp) -> Result<(Plan, 
     let folded = |text: &str| text.to_lowercase();
     let mut spelled: HashMap<String, CrateName> =
         table.keys().map(|id| (folded(id.name.as_str()), id.name.clone())).collect();
-    let mut files: HashSet<String> = table.keys().map(|id| folded(&id.file_name())).collect();
+    let mut taken: HashSet<String> = table.keys().map(|id| folded(&id.file_name())).collect();
     for id in told.feeds.iter().flat_map(|feed| &feed.crates) {
         if let (false, Some(known)) = (table.contains_key(id), told.crates.get(id))
             && *spelled.entry(folded(id.name.as_str())).or_insert_with(|| id.name.clone()) == id.name
-            && files.insert(folded(&id.file_name()))
+            && taken.insert(folded(&id.file_name()))
         {
             table.insert(id, CrateRecord { state: CrateState::Kept, read: None, ..known.clone() });
         }
@@ -224,6 +224,7 @@ fn plan(layout: &Layout, config: Vec<Brought>, now: Timestamp) -> Result<(Plan, 
             inputs: feed.inputs.iter().map(|(input, ids)| Input { crates: at(ids), ..input.clone() }).collect(),
         },
         crates: at(&feed.crates),
+        artifacts: Vec::new(),
     });
     let carried = carried.collect();
     let lineage = unclaimed(&holdings, &told, &at);
@@ -237,7 +238,8 @@ fn plan(layout: &Layout, config: Vec<Brought>, now: Timestamp) -> Result<(Plan, 
         toolchains: Vec::new(),
         index_read: newest_read,
         crates: table.into_values().collect(),
-        files: shipped,
+        artifacts: Vec::new(),
+        files,
     };
     Ok((plan, left_behind))
 }
@@ -263,7 +265,8 @@ fn unclaimed(holdings: &Holdings, told: &Told, at: &dyn Fn(&BTreeSet<CrateId>) -
     while told.feeds.iter().any(|feed| feed.id == id) {
         id = short_id(&Sha256::of(id.as_bytes()));
     }
-    let input = Input { name: "held by no history".to_owned(), roots: Vec::new(), crates: at(&crates) };
+    let input =
+        Input { name: "held by no history".to_owned(), roots: Vec::new(), crates: at(&crates), artifacts: Vec::new() };
     let inputs = if known || crates.is_empty() { Vec::new() } else { vec![input] };
     Lineage { id, sequence: 1, inputs }
 }

@@ -121,12 +121,14 @@ impl Make {
             name: "Cargo.lock".to_owned(),
             roots: Vec::new(),
             crates: (0..u32::try_from(records.len()).unwrap()).collect(),
+            artifacts: Vec::new(),
         };
         let plan = Plan {
             created: at(self.created),
             kind: self.kind,
             parent: self.parent,
             lineage: Lineage { id: self.lineage, sequence: self.sequence, inputs: vec![input] },
+            artifacts: Vec::new(),
             carried: Vec::new(),
             targets: Vec::new(),
             toolchains: Vec::new(),

@@ -84,6 +84,7 @@ impl Synthetic {
             inputs: vec![Input {
                 name: "Cargo.lock".to_owned(),
                 roots: Vec::new(),
+                artifacts: Vec::new(),
                 crates: (0..u32::try_from(crates.len()).unwrap()).collect(),
             }],
         };
@@ -114,6 +115,7 @@ impl Synthetic {
             toolchains: Vec::new(),
             index_read: TIME.to_owned(),
             crates,
+            artifacts: Vec::new(),
             lineage,
             carried: Vec::new(),
             blocks: Vec::new(),
