@@ -43,7 +43,7 @@ fn what_a_doubtful_history_needs_is_kept_there_as_here() {
     let snapshot = export(&source, &sandbox.path("out")).path;
     // A mirror that has one of them, or the other, or neither.
     for (at, first) in [Some(&five), Some(&four), None].into_iter().enumerate() {
-        let target = sandbox.path(&format!("target-{at}"));
+        let target = sandbox.path(format!("target-{at}"));
         first.into_iter().for_each(|bundle| drop(import(&target, bundle).unwrap()));
         import(&target, &snapshot).unwrap();
         collect(&target, &[]);
@@ -52,7 +52,7 @@ fn what_a_doubtful_history_needs_is_kept_there_as_here() {
         assert!(import(&target, &snapshot).unwrap().already, "{at}");
         // What comes later displaces the one that it displaces at home.
         let six = Make::new("a", 6).read(15).ship(Crate::new("six", "1.0.0")).write(&folder, "a6.pkg");
-        let home = sandbox.path(&format!("home-{at}"));
+        let home = sandbox.path(format!("home-{at}"));
         import(&home, &five).unwrap();
         import(&home, &four).unwrap();
         for mirror in [&home, &target] {
