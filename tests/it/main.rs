@@ -41,3 +41,4 @@ mod serve;
 mod snapshot;
 mod watch;
 mod setup;
+mod rustup;
