@@ -74,6 +74,12 @@ impl Process {
         self
     }
 
+    /// Runs in another folder.
+    pub fn cwd(mut self, cwd: &Path) -> Process {
+        self.command.current_dir(cwd);
+        self
+    }
+
     /// What it reads from stdin; nothing otherwise.
     pub fn stdin(mut self, bytes: &[u8]) -> Process {
         self.stdin = bytes.to_vec();
