@@ -93,7 +93,9 @@ impl Rustup {
     pub fn process(&self, program: impl AsRef<OsStr>) -> Process {
         let homes = [("HOME", "home"), ("RUSTUP_HOME", "rustup"), ("CARGO_HOME", "cargo"), ("TMPDIR", "tmp")];
         let homes = homes.map(|(name, folder)| (name, self.path(folder)));
+        // With several threads rustup waits a second at the end of each installation, however small.
         Process::bare(program, &self.path("home"))
+            .envs([("RUSTUP_IO_THREADS", "1")])
             .envs([
                 ("PATH", "/usr/bin:/bin"),
                 ("RUSTUP_INIT_SKIP_PATH_CHECK", "yes"),
