@@ -8,6 +8,7 @@ use std::fmt;
 use std::process::ExitCode;
 
 mod bundle;
+mod channel;
 mod closure;
 mod fetch;
 mod gather;

@@ -19,6 +19,7 @@
 //! | closure | [`closure`] | can this Cargo.lock be built from these bundles, or from this mirror? |
 //! | serve | [`serve`] | the tree over HTTP, for cargo |
 //! | watch | [`watch`] | the incoming folder: what is whole goes into the mirror |
+//! | channel | [`channel`] | which files a Rust toolchain is made of; pure |
 //! | telling | [`failure`], [`report`] | the only text that a failing user sees; the only file that prints |
 //!
 //! # Invariants
@@ -62,6 +63,7 @@ pub mod client_config;
 pub mod server_config;
 pub mod event;
 pub mod index_line;
+pub mod channel;
 pub mod artifact;
 pub mod crate_id;
 pub mod safe_path;

@@ -11,6 +11,7 @@
 //! | [`lines`] | what is recorded of every line |
 //! | [`store`] | staging, placing by rename, taking back |
 //! | [`order`] | dependencies before their dependents |
+//! | `artifacts` | which files of rustup and of toolchains are held |
 //! | [`ledger`] | one record a bundle; the commit |
 //! | [`forgotten`] | lineages that were let go |
 //! | [`gc`] | what no lineage needs any more, planned, shown, and removed |
@@ -26,6 +27,7 @@
 
 pub mod forgotten;
 pub mod gc;
+mod artifacts;
 pub mod audit;
 pub mod chain;
 pub mod export;

@@ -29,12 +29,16 @@
 //!   [`RATIO_ALLOWANCE`]); its weight (see [`manifest_weight_limit`]) stays in proportion to the crates that it names;
 //! - times are RFC 3339 in UTC with whole seconds, ids are 32 lowercase hexadecimal digits, a delta names its parent;
 //! - the crate table is sorted by name and version, and neither two crates of it nor two names differ only in case;
-//! - an input's positions are ascending and within the table;
+//! - the table of rustup artifacts is sorted by path, below dist/ and rustup/ and without hidden names, and no two of its
+//!   paths differ only in case, and none is a folder of another;
+//! - an input's positions are ascending and within the tables;
 //! - every entry's path is a [`SafePath`] of the kind that it states, unique even without regard to case, and no folder
 //!   of another entry's path; the entries are sorted by (kind, path), so that a reader needs no second look; crates
 //!   come before index text;
 //! - a crate's entry is `crates/NAME-VERSION.crate` of a crate in the table, with its digest and size; `shipped` means
 //!   that an entry is here, and only then; a full bundle relies on nothing that was `sent`;
+//! - a rustup artifact that is `shipped` has an entry with its digest and size, at its own path or, since the same bytes
+//!   travel once, at that of another one with this digest; every entry below dist/ and rustup/ is at the path of one;
 //! - a block that is stored as it is has exactly one entry and states no stored bytes of its own; an encoded block has
 //!   no crates, is at most [`MAX_GROUP`] plain bytes and at most [`MAX_RATIO`] times its stored length (plus
 //!   [`RATIO_ALLOWANCE`]), its stored length is at most [`MAX_STORED_GROUP`], and it decodes to exactly the sum of its
@@ -165,6 +169,9 @@ pub struct Manifest {
     pub index_read: String,
     /// Every crate that is resolved, shipped or not, sorted by name and version.
     pub crates: Vec<CrateRecord>,
+    /// Every file of rustup and of toolchains that is needed, shipped or not, sorted by path.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub artifacts: Vec<ArtifactRecord>,
     /// The history that the bundle belongs to. Of a snapshot: what it holds and no history claims.
     pub lineage: Lineage,
     /// The histories that a snapshot brings along, by id.
@@ -209,6 +216,9 @@ pub struct Carried {
     pub lineage: Lineage,
     /// The crates that it named, as positions in [`Manifest::crates`], ascending.
     pub crates: Vec<u32>,
+    /// The rustup artifacts that it named, as positions in [`Manifest::artifacts`], ascending.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub artifacts: Vec<u32>,
 }
 
 /// One depends.toml, one lockfile or one `--crate`, and what it needs.
@@ -221,6 +231,9 @@ pub struct Input {
     pub roots: Vec<String>,
     /// The crates it needs, as positions in [`Manifest::crates`], ascending.
     pub crates: Vec<u32>,
+    /// The rustup artifacts it needs, as positions in [`Manifest::artifacts`], ascending.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub artifacts: Vec<u32>,
 }
 
 /// One crate of the resolved set.
@@ -273,6 +286,34 @@ pub enum CrateState {
     /// Nowhere: a platform filter left the file out and kept the index line.
     IndexOnly,
     /// Belongs to another input of the lineage; named so that it stays current, not relied on, without an index line.
+    Kept,
+}
+
+/// One file of rustup or of a toolchain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArtifactRecord {
+    /// Where it belongs: `dist/…` or `rustup/…`.
+    pub path: SafePath,
+    /// Digest of its bytes, which upstream vouches for.
+    pub sha256: Sha256,
+    /// Its length in bytes.
+    pub size: u64,
+    /// Where its bytes are.
+    pub state: ArtifactState,
+    /// In a snapshot, when it was read from upstream (RFC 3339, UTC), where that is not [`Manifest::index_read`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read: Option<String>,
+}
+
+/// Where a rustup artifact's bytes are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ArtifactState {
+    /// In this bundle, at this path or at another one with the same digest.
+    Shipped,
+    /// In an earlier bundle of the lineage; this one relies on it being held.
+    Sent,
+    /// Belongs to another input of the lineage; named so that it stays current, not relied on.
     Kept,
 }
 
@@ -331,6 +372,11 @@ impl Manifest {
         record.read.as_deref().unwrap_or(&self.index_read)
     }
 
+    /// When `record`, which is a rustup artifact of the table, was read.
+    pub fn artifact_read<'m>(&'m self, record: &'m ArtifactRecord) -> &'m str {
+        record.read.as_deref().unwrap_or(&self.index_read)
+    }
+
     /// Every entry, in the payload's order.
     pub fn entries(&self) -> impl Iterator<Item = &Entry> {
         self.blocks.iter().flat_map(|block| &block.entries)
@@ -383,7 +429,7 @@ impl Block {
     }
 }
 
-/// Most that a manifest which names `crates` crates may weigh: its plain bytes, and [`COMMA_WEIGHT`] more for each
+/// Most that a manifest which names `crates` crates and rustup artifacts may weigh: its plain bytes, and [`COMMA_WEIGHT`] more for each
 /// comma, because what stands between two commas takes memory of its own, however short it is.
 ///
 /// A real manifest weighs about 1,200 a crate. This is what bounds a reader's memory, as the stored length and the

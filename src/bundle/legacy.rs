@@ -25,8 +25,8 @@ use jiff::Timestamp;
 
 use super::encoded::{self, Plain};
 use super::format::{
-    Block, BundleKind, CrateRecord, CrateState, Encoding, Entry, FormatVersion, Input, Lineage, MAX_INDEX, MAX_LINE,
-    Manifest, plain_limit,
+    ArtifactRecord, ArtifactState, Block, BundleKind, CrateRecord, CrateState, Encoding, Entry, FormatVersion, Input,
+    Lineage, MAX_INDEX, MAX_LINE, Manifest, plain_limit,
 };
 use super::open::{Bundle, Error};
 use super::pack::whole_seconds;
@@ -378,6 +378,19 @@ impl Found {
         self.entries.sort_unstable_by(|(a, _), (b, _)| (a.kind, &a.path).cmp(&(b.kind, &b.path)));
         let time: Timestamp =
             stated.created.parse().map_err(|_| Refused::Created(stated.created.chars().take(80).collect()))?;
+        let is_artifact = |entry: &Entry| matches!(entry.kind, Kind::Dist | Kind::Rustup);
+        let artifacts: Vec<ArtifactRecord> = self
+            .entries
+            .iter()
+            .filter(|(entry, _)| is_artifact(entry))
+            .map(|(Entry { path, size, sha256, .. }, _)| ArtifactRecord {
+                path: path.clone(),
+                sha256: *sha256,
+                size: *size,
+                state: ArtifactState::Shipped,
+                read: None,
+            })
+            .collect();
         let places = self.entries.iter().map(|(entry, offset)| (*offset, entry.size)).collect();
         let blocks = self.entries.into_iter().map(|(entry, _)| Block {
             encoding: Encoding::Stored,
@@ -386,6 +399,7 @@ impl Found {
         });
         let all = 0..u32::try_from(crates.len()).unwrap_or(u32::MAX);
         let has_toolchain = !stated.dist.is_empty();
+        let all_artifacts = 0..u32::try_from(artifacts.len()).unwrap_or(u32::MAX);
         let mut manifest = Manifest {
             id: String::new(),
             format: FormatVersion::CURRENT,
@@ -400,10 +414,16 @@ impl Found {
                 id: LINEAGE.to_owned(),
                 // Its bundles are not numbered; the second of their making puts them in order.
                 sequence: u64::try_from(time.as_second()).unwrap_or(0),
-                inputs: vec![Input { name: "frostmirror 1.x".to_owned(), roots: Vec::new(), crates: all.collect() }],
+                inputs: vec![Input {
+                    name: "frostmirror 1.x".to_owned(),
+                    roots: Vec::new(),
+                    crates: all.collect(),
+                    artifacts: all_artifacts.collect(),
+                }],
             },
             carried: Vec::new(),
             crates,
+            artifacts,
             blocks: blocks.collect(),
         };
         manifest.seal();

@@ -8,11 +8,13 @@
 use std::cell::Cell;
 use std::fmt;
 use std::io::{self, BufReader, Read};
+use std::marker::PhantomData;
 
+use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::encoded::{self, Plain};
-use super::format::{COMMA_WEIGHT, CrateRecord, ID_DIGITS, ID_PREFIX, Manifest, manifest_weight_limit, short_id};
+use super::format::{COMMA_WEIGHT, ID_DIGITS, ID_PREFIX, Manifest, manifest_weight_limit, short_id};
 use super::header::Header;
 use crate::digest::{BUFFER, Hasher};
 
@@ -77,7 +79,7 @@ pub(super) fn read(reader: &mut impl Read, header: &Header) -> Result<Manifest, 
 
 fn parse(weighed: &mut impl Read, crates: &Cell<u64>) -> Result<Manifest, serde_json::Error> {
     let mut json = serde_json::Deserializer::from_reader(BufReader::with_capacity(BUFFER, weighed));
-    let manifest = json.deserialize_map(WholeManifest { crates })?;
+    let manifest = json.deserialize_map(WholeManifest { counted: crates })?;
     json.end()?;
     Ok(manifest)
 }
@@ -171,9 +173,10 @@ impl<W: io::Write> io::Write for Counting<W> {
     }
 }
 
-/// Reads a manifest key by key, and counts the crates as they come. What serde derives could not count.
+/// Reads a manifest key by key, and counts the crates and rustup artifacts as they come. What serde derives could not
+/// count.
 struct WholeManifest<'c> {
-    crates: &'c Cell<u64>,
+    counted: &'c Cell<u64>,
 }
 
 impl<'de> Visitor<'de> for WholeManifest<'_> {
@@ -186,7 +189,7 @@ impl<'de> Visitor<'de> for WholeManifest<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Manifest, A::Error> {
         let (mut id, mut format, mut tool, mut created, mut kind, mut parent) = (None, None, None, None, None, None);
         let (mut targets, mut toolchains, mut index_read) = (None, None, None);
-        let (mut crates, mut lineage, mut carried, mut blocks) = (None, None, None, None);
+        let (mut crates, mut artifacts, mut lineage, mut carried, mut blocks) = (None, None, None, None, None);
         while let Some(key) = map.next_key::<String>()? {
             match key.as_str() {
                 "id" => put(&mut id, "id", map.next_value()?)?,
@@ -198,7 +201,8 @@ impl<'de> Visitor<'de> for WholeManifest<'_> {
                 "targets" => put(&mut targets, "targets", map.next_value()?)?,
                 "toolchains" => put(&mut toolchains, "toolchains", map.next_value()?)?,
                 "index_read" => put(&mut index_read, "index_read", map.next_value()?)?,
-                "crates" => put(&mut crates, "crates", map.next_value_seed(CountedCrates { count: self.crates })?)?,
+                "crates" => put(&mut crates, "crates", map.next_value_seed(Counted::new(self.counted))?)?,
+                "artifacts" => put(&mut artifacts, "artifacts", map.next_value_seed(Counted::new(self.counted))?)?,
                 "lineage" => put(&mut lineage, "lineage", map.next_value()?)?,
                 "carried" => put(&mut carried, "carried", map.next_value()?)?,
                 "blocks" => put(&mut blocks, "blocks", map.next_value()?)?,
@@ -218,6 +222,7 @@ impl<'de> Visitor<'de> for WholeManifest<'_> {
             toolchains: toolchains.unwrap_or_default(),
             index_read: there(index_read, "index_read")?,
             crates: there(crates, "crates")?,
+            artifacts: artifacts.unwrap_or_default(),
             lineage: there(lineage, "lineage")?,
             carried: carried.unwrap_or_default(),
             blocks: there(blocks, "blocks")?,
@@ -236,33 +241,41 @@ fn there<T, E: serde::de::Error>(slot: Option<T>, name: &'static str) -> Result<
     slot.ok_or_else(|| E::missing_field(name))
 }
 
-struct CountedCrates<'c> {
+/// A table whose rows are counted.
+struct Counted<'c, T> {
     count: &'c Cell<u64>,
+    rows: PhantomData<T>,
 }
 
-impl<'de> DeserializeSeed<'de> for CountedCrates<'_> {
-    type Value = Vec<CrateRecord>;
+impl<'c, T> Counted<'c, T> {
+    fn new(count: &'c Cell<u64>) -> Counted<'c, T> {
+        Counted { count, rows: PhantomData }
+    }
+}
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Vec<CrateRecord>, D::Error> {
+impl<'de, T: Deserialize<'de>> DeserializeSeed<'de> for Counted<'_, T> {
+    type Value = Vec<T>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Vec<T>, D::Error> {
         deserializer.deserialize_seq(self)
     }
 }
 
-impl<'de> Visitor<'de> for CountedCrates<'_> {
-    type Value = Vec<CrateRecord>;
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Counted<'_, T> {
+    type Value = Vec<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the table of crates")
+        f.write_str("a table of crates or of rustup artifacts")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<CrateRecord>, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<T>, A::Error> {
         let mut records = Vec::new();
         while let Some(record) = seq.next_element()? {
             if records.len() >= u32::MAX as usize {
-                return Err(A::Error::custom("more crates than there are positions"));
+                return Err(A::Error::custom("more rows in a table than there are positions"));
             }
             records.push(record);
-            self.count.set(records.len() as u64);
+            self.count.set(self.count.get() + 1);
         }
         Ok(records)
     }

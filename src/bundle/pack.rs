@@ -4,6 +4,7 @@
 //! is encoded first, into a nameless file. So the manifest comes first and nothing is patched. The bundle is written
 //! beside its place under a name of its own, and gets its final one only when the caller has verified it.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Seek, Write};
 use std::path::{Path, PathBuf};
@@ -12,12 +13,12 @@ use jiff::Timestamp;
 use tempfile::NamedTempFile;
 
 use super::format::{
-    Block, BundleKind, Carried, CrateRecord, Encoding, Entry, FormatVersion, Lineage, MAX_GROUP, Manifest, Parent,
-    StoredBytes, plain_limit,
+    ArtifactRecord, Block, BundleKind, Carried, CrateRecord, Encoding, Entry, FormatVersion, Lineage, MAX_GROUP,
+    Manifest, Parent, StoredBytes, plain_limit,
 };
 use super::header::Header;
 use super::{encoded, manifest, name, rules};
-use crate::artifact::{Artifact, Bytes};
+use crate::artifact::{Artifact, Bytes, Kind};
 use crate::digest::{BUFFER, Hasher, HashingWriter, Sha256};
 use crate::durable;
 use crate::event::{Event, Phase, Sink};
@@ -44,6 +45,8 @@ pub struct Plan {
     pub index_read: Timestamp,
     /// Every crate that is resolved, sorted by name and version.
     pub crates: Vec<CrateRecord>,
+    /// Every rustup artifact that is needed, sorted by path.
+    pub artifacts: Vec<ArtifactRecord>,
     /// The files, in any order.
     pub files: Vec<(Artifact, Bytes)>,
 }
@@ -142,6 +145,11 @@ pub fn write(plan: Plan, folder: &Path, sink: &dyn Sink) -> Result<Written, Erro
     let (mut manifest, files) = manifest_of(plan);
     let mut order: Vec<&(Artifact, Bytes)> = files.iter().collect();
     order.sort_unstable_by(|(a, _), (b, _)| (a.kind, &a.path).cmp(&(b.kind, &b.path)));
+    // rustup's own files stand at two paths each, and a channel's manifest at four.
+    let mut travelling = HashSet::new();
+    order.retain(|(artifact, _)| {
+        !matches!(artifact.kind, Kind::Dist | Kind::Rustup) || travelling.insert(artifact.sha256)
+    });
 
     let mut groups = tempfile::tempfile_in(folder).map_err(failed)?;
     for run in &runs(&order) {
@@ -152,7 +160,7 @@ pub fn write(plan: Plan, folder: &Path, sink: &dyn Sink) -> Result<Written, Erro
     rules::check(&manifest).map_err(Error::Plan)?;
 
     let bytes = manifest.blocks.iter().filter_map(Block::stored_size).sum();
-    sink.event(Event::Begin { phase: Phase::Packing, items: files.len() as u64, bytes });
+    sink.event(Event::Begin { phase: Phase::Packing, items: order.len() as u64, bytes });
     let file = part_file(folder).map_err(failed)?;
     let mut out = HashingWriter::new(BufWriter::with_capacity(BUFFER, file.as_file()));
     let header = Header {
@@ -265,6 +273,7 @@ fn manifest_of(plan: Plan) -> (Manifest, Vec<(Artifact, Bytes)>) {
         toolchains: plan.toolchains,
         index_read: whole_seconds(plan.index_read),
         crates: plan.crates,
+        artifacts: plan.artifacts,
         lineage: plan.lineage,
         carried: plan.carried,
         blocks: Vec::new(),

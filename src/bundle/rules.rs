@@ -8,11 +8,12 @@ use std::collections::HashMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::format::{
-    Block, BundleKind, CrateState, Encoding, Entry, FormatVersion, ID_DIGITS, Lineage, MAX_CONFIG, MAX_GROUP,
-    MAX_INDEX, MAX_STORED_GROUP, Manifest, plain_limit,
+    ArtifactState, Block, BundleKind, CrateState, Encoding, Entry, FormatVersion, ID_DIGITS, Lineage, MAX_CONFIG,
+    MAX_GROUP, MAX_INDEX, MAX_STORED_GROUP, Manifest, plain_limit,
 };
 use crate::artifact::Kind;
 use crate::crate_id::CrateName;
+use crate::digest::Sha256;
 use crate::safe_path::SafePath;
 
 /// A rule that a manifest breaks.
@@ -61,11 +62,13 @@ pub(super) fn check(manifest: &Manifest) -> Result<(), Broken> {
     head(manifest)?;
     table(manifest)?;
     inputs(&manifest.lineage, manifest)?;
+    artifacts(manifest)?;
     carried(manifest)?;
     manifest.blocks.iter().try_for_each(block)?;
     order(manifest)?;
     crates_and_entries(manifest)?;
-    unique(manifest)
+    unique(manifest)?;
+    artifacts_and_entries(manifest)
 }
 
 /// An encoding of a later tool is told apart first: the rest of such a manifest may follow rules unknown here.
@@ -152,18 +155,70 @@ fn broken_crate(record: &super::format::CrateRecord, rule: &'static str) -> Resu
     Err(Broken::Crate { name: record.id().to_string(), rule })
 }
 
-const POSITIONS: &str = "has positions beyond the table of crates, or out of order";
+const POSITIONS: &str = "has positions beyond the tables, or out of order";
 
 fn inputs(lineage: &Lineage, manifest: &Manifest) -> Result<(), Broken> {
-    match lineage.inputs.iter().find(|input| !are_positions(&input.crates, manifest)) {
+    match lineage.inputs.iter().find(|input| !are_positions(&input.crates, &input.artifacts, manifest)) {
         Some(input) => Err(Broken::Input { name: input.name.chars().take(200).collect(), rule: POSITIONS }),
         None => Ok(()),
     }
 }
 
-fn are_positions(crates: &[u32], manifest: &Manifest) -> bool {
-    let ascending = crates.windows(2).all(|pair| pair[0] < pair[1]);
-    ascending && crates.last().is_none_or(|last| (*last as usize) < manifest.crates.len())
+fn are_positions(crates: &[u32], artifacts: &[u32], manifest: &Manifest) -> bool {
+    [(crates, manifest.crates.len()), (artifacts, manifest.artifacts.len())].iter().all(|(positions, length)| {
+        let ascending = positions.windows(2).all(|pair| pair[0] < pair[1]);
+        ascending && positions.last().is_none_or(|last| (*last as usize) < *length)
+    })
+}
+
+/// The table of rustup artifacts.
+fn artifacts(manifest: &Manifest) -> Result<(), Broken> {
+    let snapshot = manifest.kind == BundleKind::Snapshot;
+    let full = manifest.kind != BundleKind::Delta;
+    let mut last: Option<&SafePath> = None;
+    for record in &manifest.artifacts {
+        let path = &record.path;
+        let rules = [
+            (matches!(Kind::of_path(path), Some(Kind::Dist | Kind::Rustup)), "is no path of a rustup artifact"),
+            (!path.components().any(|part| part.starts_with('.')), "has a hidden name, which is never served"),
+            (last.is_none_or(|last| last < path), "is twice in the table of rustup artifacts, or out of order"),
+            (!(full && record.state == ArtifactState::Sent), "is relied on, though the bundle is no delta"),
+            (record.read.is_none() || snapshot, "states when it was read, though the bundle is no snapshot"),
+            (
+                record.read.as_deref().is_none_or(is_time),
+                "states a `read` that is not RFC 3339 in UTC with whole seconds",
+            ),
+        ];
+        if let Some((_, rule)) = rules.iter().find(|(holds, _)| !holds) {
+            return Err(Broken::Entry { path: path.clone(), rule });
+        }
+        last = Some(path);
+    }
+    distinct(manifest.artifacts.iter().map(|record| &record.path))
+}
+
+/// Shipped rustup artifacts and the entries that carry them.
+fn artifacts_and_entries(manifest: &Manifest) -> Result<(), Broken> {
+    let mut carried: HashMap<Sha256, u64> = HashMap::new();
+    for entry in manifest.entries().filter(|entry| matches!(entry.kind, Kind::Dist | Kind::Rustup)) {
+        let stated = manifest.artifacts.binary_search_by(|record| record.path.cmp(&entry.path)).ok();
+        let stated = stated.map(|at| &manifest.artifacts[at]);
+        if stated.is_none_or(|record| {
+            (record.state, record.sha256, record.size) != (ArtifactState::Shipped, entry.sha256, entry.size)
+        }) {
+            let rule = "is not what the table of rustup artifacts states to be shipped there";
+            return Err(Broken::Entry { path: entry.path.clone(), rule });
+        }
+        carried.insert(entry.sha256, entry.size);
+    }
+    let shipped = manifest.artifacts.iter().filter(|record| record.state == ArtifactState::Shipped);
+    for record in shipped {
+        if carried.get(&record.sha256) != Some(&record.size) {
+            let rule = "is stated to be shipped, but no entry has its digest and size";
+            return Err(Broken::Entry { path: record.path.clone(), rule });
+        }
+    }
+    Ok(())
 }
 
 /// What only a snapshot has.
@@ -189,8 +244,8 @@ fn carried(manifest: &Manifest) -> Result<(), Broken> {
                 "brings a history along with a time that is not RFC 3339 in UTC with whole seconds",
             ),
             (
-                are_positions(&one.crates, manifest),
-                "brings a history along whose crates are not in its table, or out of order",
+                are_positions(&one.crates, &one.artifacts, manifest),
+                "brings a history along whose crates or rustup artifacts are not in its tables, or out of order",
             ),
         ];
         if let Some((_, rule)) = rules.iter().find(|(holds, _)| !holds) {
@@ -309,16 +364,19 @@ fn crates_and_entries(manifest: &Manifest) -> Result<(), Broken> {
 
 /// No two paths are one on a file system without case, and none is a folder of another.
 fn unique(manifest: &Manifest) -> Result<(), Broken> {
-    let mut folded: Vec<(Cow<'_, str>, &Entry)> =
-        manifest.entries().map(|entry| (fold(entry.path.as_str()), entry)).collect();
+    distinct(manifest.entries().map(|entry| &entry.path))
+}
+
+fn distinct<'m>(paths: impl Iterator<Item = &'m SafePath>) -> Result<(), Broken> {
+    let mut folded: Vec<(Cow<'_, str>, &SafePath)> = paths.map(|path| (fold(path.as_str()), path)).collect();
     folded.sort_unstable_by(|a, b| a.0.cmp(&b.0));
     if let Some(pair) = folded.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-        return Err(Broken::Entry { path: pair[1].1.path.clone(), rule: "differs from another entry only in case" });
+        return Err(Broken::Entry { path: pair[1].1.clone(), rule: "differs from another entry only in case" });
     }
-    for (path, entry) in &folded {
+    for (path, original) in &folded {
         for (end, _) in path.match_indices('/') {
             if folded.binary_search_by(|(other, _)| other.as_ref().cmp(&path[..end])).is_ok() {
-                return Err(Broken::Entry { path: entry.path.clone(), rule: "lies below a path that is a file" });
+                return Err(Broken::Entry { path: (*original).clone(), rule: "lies below a path that is a file" });
             }
         }
     }

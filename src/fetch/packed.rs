@@ -173,6 +173,7 @@ fn pack_plan(options: &Options, plan: &history::Plan, sent: Option<&Base>, gathe
         name: input.name.clone(),
         roots: input.roots.clone(),
         crates: input.crates.iter().filter_map(|held| positions.get(&held.id()).copied()).collect(),
+        artifacts: Vec::new(),
     });
     pack::Plan {
         created: options.created,
@@ -184,6 +185,7 @@ fn pack_plan(options: &Options, plan: &history::Plan, sent: Option<&Base>, gathe
         toolchains: Vec::new(),
         index_read: options.created,
         crates: records,
+        artifacts: Vec::new(),
         files: entries(options, gathered),
     }
 }

@@ -19,6 +19,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
 
+use super::artifacts::Artifacts;
 use super::gc;
 use super::head::Counts;
 use super::layout::{self, Layout};
@@ -28,7 +29,9 @@ use super::store::{self, was_torn};
 use crate::crate_id::{CrateId, CrateName};
 use crate::digest::Sha256;
 use crate::event::{Event, Phase, Sink};
+use crate::safe_path::SafePath;
 
+mod artifact;
 mod blob;
 mod books;
 mod listing;
@@ -55,6 +58,8 @@ pub struct Audit {
     pub problems: Vec<Problem>,
     /// What must be fetched again, by name and version.
     pub repairs: Vec<Repair>,
+    /// Rustup artifacts that must be fetched again, with the digests on record.
+    pub artifact_repairs: Vec<(SafePath, Sha256)>,
     blobs: Blobs,
 }
 
@@ -123,6 +128,7 @@ pub(super) struct Pass {
     pub(super) counts: Counts,
     problems: Vec<Problem>,
     repairs: BTreeMap<CrateId, Sha256>,
+    artifacts: artifact::Verdict,
 }
 
 impl Pass {
@@ -134,17 +140,26 @@ impl Pass {
             (listing, reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
         });
         let (mut listing, books) = (listing?, books?);
+        let artifacts_there = listing.artifacts.len() as u64;
         let versions = listing.crates.values().map(|ids| ids.len() as u64).sum();
         let places = listing.places();
-        let bytes = books.head.as_ref().map_or(0, |head| head.counts.bytes);
-        sink.event(Event::Begin { phase: Phase::Verifying, items: versions + places.len() as u64, bytes });
+        let bytes = books.head.as_ref().map_or(0, |head| head.counts.bytes + head.counts.artifact_bytes);
+        sink.event(Event::Begin {
+            phase: Phase::Verifying,
+            items: versions + places.len() as u64 + artifacts_there,
+            bytes,
+        });
         let waiting = gc::waiting(layout);
         let names = name::read_all(&places, &Known { layout, listing: &listing, books: &books, before, waiting }, sink);
+        let artifacts = artifact::judge_all(layout, &books, &listing, sink);
         sink.event(Event::End { phase: Phase::Verifying });
         let lengths = names.iter().flat_map(|name| &name.blobs).map(|(_, blob)| blob.length());
-        let counts = Counts { crates: listing.index.len() as u64, versions, bytes: lengths.sum() };
+        let crates = listing.index.len() as u64;
+        let (recorded, artifact_bytes) = books.artifacts.as_ref().map(Artifacts::counts).unwrap_or_default();
+        let counts = Counts { crates, versions, bytes: lengths.sum(), artifacts: recorded, artifact_bytes };
         let problems = std::mem::take(&mut listing.problems);
-        let mut pass = Pass { names, books, counts, problems, repairs: BTreeMap::new() };
+        let mut pass = Pass { names, books, counts, problems, repairs: BTreeMap::new(), artifacts };
+        pass.problems.append(&mut pass.artifacts.problems);
         for state in &mut pass.names {
             pass.problems.append(&mut state.problems);
             pass.repairs.extend(state.repairs.drain(..));
@@ -180,7 +195,7 @@ impl Pass {
 
     /// What is told of this pass.
     pub(super) fn into_audit(self) -> Audit {
-        let Pass { names, mut problems, repairs, .. } = self;
+        let Pass { names, mut problems, repairs, artifacts, .. } = self;
         problems.sort();
         problems.dedup();
         let blobs: Blobs = names.into_iter().map(|name| (name.place, name.blobs)).collect();
@@ -192,9 +207,10 @@ impl Pass {
         Audit {
             crates,
             bytes,
-            artifacts: 0,
+            artifacts: artifacts.good,
             problems,
             repairs: repairs.into_iter().map(|(id, sha256)| Repair { id, sha256 }).collect(),
+            artifact_repairs: artifacts.repairs,
             blobs,
         }
     }

@@ -99,7 +99,7 @@ impl Feed<'_> {
         let place = |at: &u32| positions.binary_search(at).ok().and_then(|at| u32::try_from(at).ok());
         let inputs = lineage.inputs.iter().map(|input| Input {
             crates: input.crates.iter().filter_map(place).collect(),
-            ..Input { name: input.name.clone(), roots: input.roots.clone(), crates: Vec::new() }
+            ..Input { name: input.name.clone(), roots: input.roots.clone(), crates: Vec::new(), artifacts: Vec::new() }
         });
         Manifest {
             id: bundle,
@@ -112,6 +112,7 @@ impl Feed<'_> {
             toolchains: snapshot.toolchains.clone(),
             index_read: index_read.clone(),
             crates: crates.collect(),
+            artifacts: Vec::new(),
             lineage: Lineage { id: lineage.id.clone(), sequence: lineage.sequence, inputs: inputs.collect() },
             carried: Vec::new(),
             blocks: Vec::new(),

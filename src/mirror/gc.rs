@@ -32,6 +32,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::artifacts::Artifacts;
 use super::head::{Counts, Head, LineageHead};
 use super::layout::{self, Layout};
 use super::lock::{self, CollectGuard};
@@ -307,7 +308,11 @@ fn plan(layout: &Layout, options: &Options) -> Result<Plan, Error> {
     let sorted = survey.sort_out(&mut strange);
     let (crates, waiting, during, after) = due(&survey.spare, &strange, &sorted, &before, options);
 
+    let artifacts = Artifacts::read(layout)?.unwrap_or_default();
+    let (artifact_files, artifact_bytes) = artifacts.counts();
     let counts = Counts {
+        artifacts: artifact_files,
+        artifact_bytes,
         crates: survey.names - sorted.files_gone,
         versions: survey.versions - crates.len() as u64,
         bytes: survey.bytes - crates.iter().map(|item| item.size).sum::<u64>(),
@@ -320,6 +325,7 @@ fn plan(layout: &Layout, options: &Options) -> Result<Plan, Error> {
     let kept = feeds.lineages.values().filter(|feed| !forget.contains(&feed.head.id));
     let head = Head {
         last_import: feeds.last_import.clone(),
+        toolchains: artifacts.toolchains(),
         imports: feeds.names.len() as u64,
         lineages: kept.map(|feed| feed.head.clone()).collect(),
         ..Head::default()

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::artifacts::Artifacts;
 use super::layout::Layout;
 use super::store::{Error, failed};
 
@@ -27,6 +28,9 @@ pub struct Head {
     /// When the newest import was done (RFC 3339, UTC); absent where there was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_import: Option<String>,
+    /// The toolchains that are offered, as people know them: `stable (1.95.0)`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub toolchains: Vec<String>,
     /// How many imports are on record.
     pub imports: u64,
     /// The histories that feed the mirror, by id.
@@ -42,6 +46,16 @@ pub struct Counts {
     pub versions: u64,
     /// Bytes of all `.crate` files.
     pub bytes: u64,
+    /// Rustup artifacts: files below dist/ and rustup/.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub artifacts: u64,
+    /// Their bytes.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub artifact_bytes: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// The newest bundle of one history.
@@ -138,6 +152,7 @@ impl Counts {
             crates: self.crates.saturating_add(growth.crates),
             versions: self.versions.saturating_add(growth.versions),
             bytes: self.bytes.saturating_add(growth.bytes).saturating_sub(growth.bytes_replaced),
+            ..self
         }
     }
 
@@ -146,7 +161,8 @@ impl Counts {
     /// # Errors
     /// The file system's.
     pub fn of_tree(layout: &Layout) -> Result<Counts, Error> {
-        let mut counts = Counts::default();
+        let (artifacts, artifact_bytes) = Artifacts::read(layout)?.unwrap_or_default().counts();
+        let mut counts = Counts { artifacts, artifact_bytes, ..Counts::default() };
         each_file(&layout.crates(), 0, &mut |path| {
             if path.extension().is_some_and(|end| end == "crate") {
                 counts.versions += 1;
@@ -225,6 +241,9 @@ mod tests {
         ] {
             fs::write(folder.path().join(path), text).expect("write");
         }
-        assert_eq!(Counts::of_tree(&layout).expect("counted"), Counts { crates: 1, versions: 2, bytes: 8 });
+        assert_eq!(
+            Counts::of_tree(&layout).expect("counted"),
+            Counts { crates: 1, versions: 2, bytes: 8, ..Counts::default() }
+        );
     }
 }

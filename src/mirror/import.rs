@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
+use super::artifacts::Artifacts;
 use super::commit::{self, Own};
 use super::doubts::doubts;
 use super::head::{Counts, Head};
@@ -25,16 +26,16 @@ use super::ledger;
 use super::link::{self, LinkState};
 use super::lock::AddGuard;
 use super::order::{Names, dependencies_first};
-use super::receive::{Received, Receiver, Told};
+use super::receive::{Received, Receiver, Told, artifacts};
 use super::store::{self, Move, Placing, Staging, failed};
 use crate::bundle::format::{CrateRecord, CrateState, Manifest};
 use crate::bundle::open::{self, Bundle, Problem};
 use crate::client_config::BaseUrl;
-use crate::crate_id::CrateId;
 use crate::digest::Sha256;
 use crate::durable::{self, checkpoint};
 use crate::event::{self, Event, Phase, Sink};
 use crate::index_line::RegistryConfig;
+use crate::safe_path::SafePath;
 use crate::server_config::Brought;
 
 /// Every checkpoint of an import, in the order in which a first import with a base URL passes them.
@@ -55,6 +56,16 @@ pub const CHECKPOINTS: &[&str] = &[
     "import:head-half",
     "import:head",
     "import:link",
+];
+
+/// The checkpoints that an import passes beside these, after `import:index`, where it brings rustup artifacts.
+pub const ARTIFACT_CHECKPOINTS: &[&str] = &[
+    "import:components-half",
+    "import:components",
+    "import:channels-half",
+    "import:channels",
+    "import:artifacts-half",
+    "import:artifacts",
 ];
 
 /// Bytes that one file takes beyond its content, at most, on common file systems.
@@ -87,7 +98,9 @@ pub struct Imported {
     pub crates_new: u64,
     /// Crates whose file was held and had rotted.
     pub crates_mended: u64,
-    /// Bytes of crates that were placed.
+    /// Rustup artifacts that the mirror did not hold.
+    pub artifacts_new: u64,
+    /// Bytes of crates and rustup artifacts that were placed.
     pub bytes_new: u64,
     /// Index files that changed.
     pub index_changed: u64,
@@ -125,14 +138,14 @@ pub enum Error {
         #[source]
         conflicts: Problems,
     },
-    /// The bundle relies on crates that are not held.
-    #[error("the bundle `{file}` builds on {}, and {missing} of the crates that it relies on are not held, first {first}", match parent { Some(parent) => format!("`{parent}`"), None => "an earlier one".to_owned() })]
+    /// The bundle relies on crates or rustup artifacts that are not held.
+    #[error("the bundle `{file}` builds on {}, and {missing} of the files that it relies on are not held, first {first}", match parent { Some(parent) => format!("`{parent}`"), None => "an earlier one".to_owned() })]
     MissingBase {
         /// The bundle's file.
         file: String,
         /// The file that it builds on.
         parent: Option<String>,
-        /// How many crates.
+        /// How many.
         missing: usize,
         /// The first few.
         first: String,
@@ -201,7 +214,9 @@ impl AddGuard {
     ) -> Result<Imported, Error> {
         checkpoint("import:locked");
         let mut staging = Staging::begin(&self.layout)?;
-        let told = self.before_payload(bundle.manifest(), options)?;
+        // What cannot be read is made anew from the files that the bundle brings or relies on.
+        let held = Artifacts::read(&self.layout)?.unwrap_or_default();
+        let told = self.before_payload(bundle.manifest(), &held, options)?;
         sink.event(begin(bundle.manifest()));
         let names = Names::of(bundle.manifest().crates.iter().map(|record| record.name.as_str()));
         let mut receiver = Receiver::new(&self.layout, &mut staging, options.rehash_held, told, names, sink);
@@ -213,6 +228,12 @@ impl AddGuard {
             (streamed, None) => streamed?,
         };
         refuse_bad(&streamed.problems, &received, options)?;
+        let contents = std::mem::take(&mut received.artifacts);
+        let settled =
+            artifacts::settle(&self.layout, &mut staging, &streamed.manifest, contents, &held, options.rehash_held)?;
+        received.unusable.extend(settled.unusable);
+        received.notes.extend(settled.notes);
+        refuse_bad(&streamed.problems, &received, options)?;
         sink.status("Verified", format!("{} of {}", event::crates(received.shipped), options.file_name));
         checkpoint("import:staged");
 
@@ -221,16 +242,18 @@ impl AddGuard {
         let known = if staging.torn { None } else { Head::read_file(&self.layout)? };
         let head = known.as_ref();
         received.notes.extend(doubts(&self.layout, head, &streamed.manifest, &options.file_name, options.now));
-        let counts = match &known {
+        let mut counts = match &known {
             Some(head) if !received.brings_back() => head.counts,
             _ => Counts::of_tree(&self.layout)?,
         };
+        (counts.artifacts, counts.artifact_bytes) = settled.after.counts();
         let mut imported = Imported {
             id: streamed.manifest.id.clone(),
             crates: received.shipped,
             crates_new: received.crates_new,
             crates_mended: received.crates_mended,
-            bytes_new: received.bytes_new,
+            artifacts_new: settled.new.0,
+            bytes_new: received.bytes_new + settled.new.1,
             index_changed: received.index.len() as u64,
             counts: counts.after(&received.grown),
             already: false,
@@ -243,13 +266,25 @@ impl AddGuard {
             Step::new("import:lines", self.layout.lines(), received.lines),
             Step::new("import:index", self.layout.index(), sorted_by(received.index, &order)),
         ];
+        for (name, moves) in [("import:components", settled.components), ("import:channels", settled.channels)] {
+            if !moves.is_empty() {
+                steps.push(Step::new(name, self.layout.root().to_owned(), moves));
+            }
+        }
+        if settled.after != held {
+            let replaces = self.layout.artifacts().symlink_metadata().is_ok();
+            let moved =
+                Move { staged: staging.write(&settled.after.render())?, place: "artifacts.json".into(), replaces };
+            steps.push(Step::new("import:artifacts", self.layout.private(), vec![moved]));
+        }
         if let Some(config) = self.stage_config(&mut staging, options.base_url.as_ref())? {
             steps.push(Step::new("import:config", self.layout.index(), vec![config]));
         }
-        let head = match &known {
+        let mut head = match &known {
             Some(head) => head.clone(),
             None => ledger::newest_head(&self.layout)?.unwrap_or_default(),
         };
+        head.toolchains = settled.after.toolchains();
         let on_record = own == Own::There && commit::news(&head, &streamed.manifest).is_empty();
         imported.already = on_record && steps.iter().all(|step| step.moves.is_empty());
         if !imported.already || known.is_none() {
@@ -279,22 +314,24 @@ impl AddGuard {
     }
 
     /// Everything that can be refused before the payload is read. Returns what the manifest tells of index lines.
-    fn before_payload(&self, manifest: &Manifest, options: &ImportOptions) -> Result<Told, Error> {
+    fn before_payload(&self, manifest: &Manifest, held: &Artifacts, options: &ImportOptions) -> Result<Told, Error> {
         let file = || options.file_name.clone();
         let told = told(manifest, options)?;
-        let mut missing: Vec<CrateId> = Vec::new();
+        let mut missing: Vec<String> = Vec::new();
         for record in manifest.relied_on() {
             let id = record.id();
             let path = self.layout.crate_file(&id);
             let size = (record.size > 0).then_some(record.size);
             if !is_held(&path, size, &record.sha256, options.rehash_held).map_err(failed("read", &path))? {
-                missing.push(id);
+                missing.push(id.to_string());
             }
         }
+        let artifacts = artifacts::missing(&self.layout, manifest, held, options.rehash_held)?;
+        missing.extend(artifacts.iter().map(SafePath::to_string));
         if !missing.is_empty() {
             let parent = manifest.parent.as_ref().map(|parent| parent.file.clone());
-            let first: Vec<String> = missing.iter().take(5).map(ToString::to_string).collect();
-            return Err(Error::MissingBase { file: file(), parent, missing: missing.len(), first: first.join(", ") });
+            let first = missing.iter().take(5).map(String::as_str).collect::<Vec<_>>().join(", ");
+            return Err(Error::MissingBase { file: file(), parent, missing: missing.len(), first });
         }
         self.check_space(manifest, options)?;
         Ok(told)
@@ -426,7 +463,7 @@ fn refuse_bad(problems: &[Problem], received: &Received, options: &ImportOptions
 }
 
 /// Whether the file at `path` has this size and digest; the digest is trusted unless `rehash`.
-fn is_held(path: &Path, size: Option<u64>, sha256: &Sha256, rehash: bool) -> io::Result<bool> {
+pub(super) fn is_held(path: &Path, size: Option<u64>, sha256: &Sha256, rehash: bool) -> io::Result<bool> {
     // What is read through a link may be outside of the mirror, and is not served then.
     if path.symlink_metadata().is_ok_and(|there| !there.is_file()) {
         return Ok(false);
@@ -479,8 +516,11 @@ fn report(imported: &Imported, notes: &[String], file: &str, sink: &dyn Sink) {
         sink.status("Unchanged", format!("{file} is already imported"));
         return;
     }
-    let (count, bytes) = (event::crates(crates_new + crates_mended), event::size(imported.bytes_new));
-    sink.status("Imported", format!("{count} ({bytes}) of {file}"));
+    let mut count = event::crates(crates_new + crates_mended);
+    if imported.artifacts_new > 0 {
+        count.push_str(&format!(" and {} rustup artifacts", imported.artifacts_new));
+    }
+    sink.status("Imported", format!("{count} ({}) of {file}", event::size(imported.bytes_new)));
     if *crates_mended > 0 {
         sink.status("Mended", format!("{} whose file no longer had its digest", event::crates(*crates_mended)));
     }

@@ -14,6 +14,7 @@
 //!     lines/<prefix>/<name>          what is recorded of every line of index/<prefix>/<name>
 //!     ledger/NNNNNNNN-ID.json        one immutable record a bundle, in the order of import
 //!     ledger/NNNNNNNN-ID.forgotten   the lineage ID was let go after the record of that number
+//!     artifacts.json                 digest, length and time of every file below dist/ and rustup/
 //!     removals                       crates whose lines are gone, each with the time since when
 //!     incoming.json                  what the watcher of the incoming folder last saw; can be lost
 //!     staging/                       unfinished work; emptied at the next start
@@ -51,6 +52,16 @@
 //! for a version whose line is being replaced, so that a kill between the two renames loses nothing. A line that no
 //! entry of its version fits is damaged, and is replaced when a bundle brings it again. A line without any entry (the
 //! tree was copied without its dot folder) counts as read before all others.
+//!
+//! # Rustup artifacts
+//!
+//! What lies below `dist/YYYY-MM-DD/` and `rustup/archive/VERSION/` stays as it is. Channel manifests, each with its
+//! `.sha256` and `.asc`, move as one: to a later date in the manifest, and of two with one date to the one read later from
+//! upstream. `rustup/release-stable.toml` and `rustup/dist/` move as one: to a greater version of rustup. Nothing moves
+//! back, whatever the order of imports. Everything that a manifest can name is placed before it, the manifest before its
+//! `.sha256`, and `release-stable.toml` last: a client that still reads the old one finds all that it names.
+//!
+//! artifacts.json is written after the files, and before the record.
 //!
 //! # Durability
 //!
@@ -185,6 +196,11 @@ impl Layout {
     /// The list of crates that wait for their removal.
     pub fn removals(&self) -> PathBuf {
         self.private().join("removals")
+    }
+
+    /// What is recorded of every rustup artifact.
+    pub fn artifacts(&self) -> PathBuf {
+        self.private().join("artifacts.json")
     }
 
     /// What the watcher of the incoming folder last saw.

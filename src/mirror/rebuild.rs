@@ -228,6 +228,7 @@ fn rebuilt_record(
         name: "what was on disk when lost records were rebuilt".to_owned(),
         roots: Vec::new(),
         crates: (0u32..).zip(&crates).map(|(at, _)| at).collect(),
+        artifacts: Vec::new(),
     };
     let mut manifest = Manifest {
         id: String::new(),
@@ -238,6 +239,7 @@ fn rebuilt_record(
         parent: None,
         targets: Vec::new(),
         toolchains: Vec::new(),
+        artifacts: Vec::new(),
         // Nobody knows: before all others.
         index_read: Timestamp::UNIX_EPOCH.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
         crates,

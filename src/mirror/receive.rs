@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
+use super::artifacts::Moving;
 use super::head::Growth;
 use super::index::{self, Held, Incoming, Merged};
 use super::layout::Layout;
@@ -17,17 +18,21 @@ use crate::artifact::Kind;
 use crate::bundle::format::Entry;
 use crate::bundle::open::Visitor;
 use crate::crate_id::{CrateId, CrateName};
-use crate::digest::BUFFER;
+use crate::digest::{BUFFER, Sha256};
 use crate::event::{Event, Phase, Sink};
 use crate::index_line::IndexLine;
 use crate::server_config::{self, Brought};
+
+pub(super) mod artifacts;
+
+use artifacts::Content;
 
 /// Needs that are remembered to put index files in order, four bytes each. Real bundles have some twenty a crate; the
 /// order is a courtesy to those who read meanwhile, and the files behind this many come without it.
 const MOST_NEEDS: usize = 4 * 1024 * 1024;
 
 /// What was staged, and what speaks against placing it.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Received {
     /// Crates to be placed.
     pub(super) crates: Vec<Move>,
@@ -51,6 +56,8 @@ pub(super) struct Received {
     pub(super) lost: bool,
     /// Bytes of staged crates.
     pub(super) bytes_new: u64,
+    /// Rustup artifacts that the bundle ships, by digest.
+    pub(super) artifacts: HashMap<Sha256, Content>,
     /// What cannot be true together with what is held.
     pub(super) conflicts: Vec<String>,
     /// Entries whose bytes are as packed and yet cannot be used.
@@ -104,7 +111,6 @@ pub(super) struct Receiver<'a> {
     names: Names,
     /// How many needs the nodes have so far.
     needs: usize,
-    left_out: u64,
     damaged: u64,
     received: Received,
 }
@@ -129,7 +135,6 @@ impl<'a> Receiver<'a> {
             buffer: vec![0; BUFFER],
             names,
             needs: 0,
-            left_out: 0,
             damaged: 0,
             received: Received::default(),
         }
@@ -138,12 +143,6 @@ impl<'a> Receiver<'a> {
     /// What was staged.
     pub(super) fn finish(self) -> Received {
         let mut received = self.received;
-        if self.left_out > 0 {
-            received.notes.push(format!(
-                "{} toolchain files of the bundle are left out: this version mirrors crates",
-                self.left_out
-            ));
-        }
         if self.damaged > 0 {
             received.notes.push(format!("{} lines of the mirror's index were damaged; they are replaced where the bundle has them, else dropped", self.damaged));
         }
@@ -175,6 +174,24 @@ impl<'a> Receiver<'a> {
             return self.stage(Some(length));
         }
         Ok(if self.compare_held { Slot::Compare { path, file, equal: 0 } } else { Slot::Pass })
+    }
+
+    /// What moves is always staged: it is small, and which of two is newer is decided when both are whole.
+    fn begin_artifact(&mut self, entry: &Entry) -> Result<Slot, Error> {
+        let path = entry.path.below(self.layout.root());
+        match artifacts::comparable(&path, entry.size)? {
+            Some(file) if Moving::of(&entry.path).is_none() => Ok(Slot::Compare { path, file, equal: 0 }),
+            _ => self.stage(None),
+        }
+    }
+
+    fn end_artifact(&mut self, entry: &Entry, slot: Slot) {
+        let content = match slot {
+            Slot::Stage { staged, .. } => Content::Staged(staged),
+            Slot::Compare { path, .. } => Content::Held(path),
+            Slot::Pass | Slot::Text(_) => return,
+        };
+        self.received.artifacts.insert(entry.sha256, content);
     }
 
     fn stage(&mut self, replaced: Option<u64>) -> Result<Slot, Error> {
@@ -327,10 +344,7 @@ impl Visitor for Receiver<'_> {
         self.slot = match entry.kind {
             Kind::Crate => self.begin_crate(entry).map_err(|failure| self.stop(failure))?,
             Kind::Index => Slot::Text(Vec::new()),
-            Kind::Dist | Kind::Rustup => {
-                self.left_out += 1;
-                Slot::Pass
-            }
+            Kind::Dist | Kind::Rustup => self.begin_artifact(entry).map_err(|failure| self.stop(failure))?,
             Kind::Config if server_config_name(entry).is_some() => Slot::Text(Vec::new()),
             Kind::Config => Slot::Pass,
         };
@@ -350,7 +364,9 @@ impl Visitor for Receiver<'_> {
 
     fn end(&mut self, entry: &Entry, good: bool) -> io::Result<()> {
         let slot = std::mem::replace(&mut self.slot, Slot::Pass);
-        if good {
+        if good && matches!(entry.kind, Kind::Dist | Kind::Rustup) {
+            self.end_artifact(entry, slot);
+        } else if good {
             match (&slot, entry.kind) {
                 (_, Kind::Crate) => self.end_crate(entry, &slot),
                 (Slot::Text(text), Kind::Config) => self.end_config(entry, text),

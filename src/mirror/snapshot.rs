@@ -204,6 +204,7 @@ fn plan(layout: &Layout, config: Vec<Brought>, now: Timestamp) -> Result<(Plan, 
             inputs: feed.inputs.iter().map(|(input, ids)| Input { crates: at(ids), ..input.clone() }).collect(),
         },
         crates: at(&feed.crates),
+        artifacts: Vec::new(),
     });
     let carried = carried.collect();
     let lineage = unclaimed(&holdings, &told, &at);
@@ -217,6 +218,7 @@ fn plan(layout: &Layout, config: Vec<Brought>, now: Timestamp) -> Result<(Plan, 
         toolchains: Vec::new(),
         index_read: newest_read,
         crates: table.into_values().collect(),
+        artifacts: Vec::new(),
         files,
     };
     Ok((plan, left_behind))
@@ -233,7 +235,8 @@ fn unclaimed(holdings: &Holdings, told: &Told, at: &dyn Fn(&BTreeSet<CrateId>) -
         let digest = held.get(id).map(Sha256::to_string).unwrap_or_default();
         text.push_str(&format!("{id} {digest}\n"));
     }
-    let input = Input { name: "held by no history".to_owned(), roots: Vec::new(), crates: at(&crates) };
+    let input =
+        Input { name: "held by no history".to_owned(), roots: Vec::new(), crates: at(&crates), artifacts: Vec::new() };
     let inputs = if crates.is_empty() { Vec::new() } else { vec![input] };
     Lineage { id: short_id(&Sha256::of(text.as_bytes())), sequence: 1, inputs }
 }

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use frostmirror::artifact::{Artifact, Bytes, Kind};
-use frostmirror::bundle::format::{BundleKind, CrateRecord, CrateState, Input, Lineage, Parent};
+use frostmirror::bundle::format::{
+    ArtifactRecord, ArtifactState, BundleKind, CrateRecord, CrateState, Input, Lineage, Parent,
+};
 use frostmirror::bundle::open::open_any;
 use frostmirror::bundle::pack::{self, Plan};
 use frostmirror::crate_id::CrateId;
@@ -38,6 +40,7 @@ pub struct Make {
     kind: BundleKind,
     parent: Option<Parent>,
     crates: Vec<(Packed, CrateState)>,
+    artifacts: BTreeMap<String, (Vec<u8>, ArtifactState)>,
 }
 
 impl Make {
@@ -52,6 +55,7 @@ impl Make {
             kind: BundleKind::Full,
             parent: None,
             crates: Vec::new(),
+            artifacts: BTreeMap::new(),
         }
     }
 
@@ -78,6 +82,12 @@ impl Make {
 
     pub fn with(mut self, one: Crate, state: CrateState) -> Make {
         self.crates.push((one.pack(), state));
+        self
+    }
+
+    /// A rustup artifact with these bytes.
+    pub fn artifact(mut self, path: &str, content: impl AsRef<[u8]>, state: ArtifactState) -> Make {
+        self.artifacts.insert(path.to_owned(), (content.as_ref().to_vec(), state));
         self
     }
 
@@ -121,12 +131,24 @@ impl Make {
             name: "Cargo.lock".to_owned(),
             roots: Vec::new(),
             crates: (0..u32::try_from(records.len()).unwrap()).collect(),
+            artifacts: (0..u32::try_from(self.artifacts.len()).unwrap()).collect(),
         };
+        let mut artifacts = Vec::new();
+        for (path, (content, state)) in self.artifacts {
+            let kind = if path.starts_with("dist/") { Kind::Dist } else { Kind::Rustup };
+            let (about, bytes) = artifact(&path, kind, content);
+            let (path, sha256, size) = (about.path.clone(), about.sha256, about.size);
+            artifacts.push(ArtifactRecord { path, sha256, size, state, read: None });
+            if state == ArtifactState::Shipped {
+                files.push((about, bytes));
+            }
+        }
         let plan = Plan {
             created: at(self.created),
             kind: self.kind,
             parent: self.parent,
             lineage: Lineage { id: self.lineage, sequence: self.sequence, inputs: vec![input] },
+            artifacts,
             carried: Vec::new(),
             targets: Vec::new(),
             toolchains: Vec::new(),

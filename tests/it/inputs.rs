@@ -4,8 +4,9 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use frostmirror::channel::Profile;
 use frostmirror::failure::{Class, Failure};
-use frostmirror::gather::depends::{Depends, Profile};
+use frostmirror::gather::depends::Depends;
 
 mod init;
 
@@ -73,7 +74,8 @@ fn all_forms_mix() {
     );
     let platforms = depends.platforms.unwrap();
     assert_eq!(platforms.targets.len(), 3);
-    assert_eq!(platforms.toolchain, ["stable", "1.86.0", "nightly-2026-04-25"]);
+    let toolchains: Vec<String> = platforms.toolchain.iter().map(ToString::to_string).collect();
+    assert_eq!(toolchains, ["stable", "1.86.0", "nightly-2026-04-25"]);
     assert_eq!(platforms.profile, Some(Profile::Default));
     assert_eq!(platforms.components, ["rust-src"]);
 }

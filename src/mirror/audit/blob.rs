@@ -58,7 +58,7 @@ fn unreadable(path: &Path, expected: Sha256, why: String) -> Blob {
 }
 
 /// As [`Sha256::of_file`], with a buffer that is used again: small files are many.
-fn digest(path: &Path, buffer: &mut [u8]) -> io::Result<(Sha256, u64)> {
+pub(super) fn digest(path: &Path, buffer: &mut [u8]) -> io::Result<(Sha256, u64)> {
     let mut file = File::open(path)?;
     let mut hasher = Hasher::new();
     let mut length = 0;

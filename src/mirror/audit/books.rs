@@ -9,6 +9,7 @@ use super::problem::{Fault, HeadFault, Problem};
 use crate::bundle::format::{BundleKind, CrateState, Manifest};
 use crate::crate_id::{CrateId, CrateName};
 use crate::digest::Sha256;
+use crate::mirror::artifacts::Artifacts;
 use crate::mirror::forgotten::{self, Note};
 use crate::mirror::head::{Counts, Head, LineageHead};
 use crate::mirror::layout::Layout;
@@ -27,6 +28,8 @@ pub(in crate::mirror) struct Books {
     pub(in crate::mirror) unreadable: Vec<String>,
     /// Every crate that a record names, as the last one that does.
     pub(in crate::mirror) named: HashMap<CrateId, Named>,
+    /// What is on record of rustup artifacts; `None` where it cannot be read.
+    pub(in crate::mirror) artifacts: Option<Artifacts>,
     /// Lineages that were let go.
     notes: Vec<Note>,
     /// How names are spelled, by the place of their index file.
@@ -72,6 +75,7 @@ impl Books {
             records: Vec::new(),
             unreadable: Vec::new(),
             named: HashMap::new(),
+            artifacts: Artifacts::read(layout)?,
             notes: forgotten::notes(layout)?,
             spelling: OnceLock::new(),
         };
@@ -183,6 +187,8 @@ impl Books {
             ("names", head.counts.crates, counts.crates),
             ("crates", head.counts.versions, counts.versions),
             ("bytes of crates", head.counts.bytes, counts.bytes),
+            ("rustup artifacts", head.counts.artifacts, counts.artifacts),
+            ("bytes of rustup artifacts", head.counts.artifact_bytes, counts.artifact_bytes),
         ] {
             if says != found {
                 head_fault(HeadFault::Count { what, says, found });

@@ -24,6 +24,8 @@ pub(super) struct Listing {
     pub(super) index: BTreeSet<String>,
     /// Files of lines' records, as places below lines/.
     pub(super) records: BTreeSet<String>,
+    /// Files below dist/ and rustup/, as paths.
+    pub(super) artifacts: BTreeSet<String>,
     /// What does not belong.
     pub(super) problems: Vec<Problem>,
 }
@@ -54,8 +56,7 @@ impl Listing {
             listing.problems.append(&mut problems);
         }
         for folder in ["dist", "rustup"] {
-            // This version mirrors crates, so that nothing can name what is there.
-            listing.strangers_below(&layout.root().join(folder), folder)?;
+            listing.artifacts_below(&layout.root().join(folder), folder)?;
         }
         match fs::read(layout.index_config()) {
             Ok(text) if serde_json::from_slice::<RegistryConfig>(&text).is_err() => {
@@ -118,13 +119,13 @@ impl Listing {
         Ok(())
     }
 
-    fn strangers_below(&mut self, folder: &Path, shown: &str) -> Result<(), Error> {
+    fn artifacts_below(&mut self, folder: &Path, shown: &str) -> Result<(), Error> {
         for (name, kind) in entries(folder)? {
             let below = format!("{shown}/{name}");
             if kind.is_dir() {
-                self.strangers_below(&folder.join(&name), &below)?;
+                self.artifacts_below(&folder.join(&name), &below)?;
             } else {
-                self.stranger(below);
+                self.artifacts.insert(below);
             }
         }
         Ok(())

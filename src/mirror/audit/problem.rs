@@ -136,6 +136,12 @@ pub enum Fault {
     /// The file is missing or not what it must be.
     #[error("{0}")]
     Head(HeadFault),
+    /// A rustup artifact is not there.
+    #[error("is missing; it is on record as held")]
+    ArtifactMissing,
+    /// What is recorded of rustup artifacts cannot be read.
+    #[error("is no record of rustup artifacts")]
+    ArtifactRecords,
     /// A record of the ledger cannot be read as one.
     #[error("is no record of an import")]
     LedgerRecord,
@@ -164,6 +170,7 @@ impl Fault {
                 | F::RecordChecksum { .. }
                 | F::Head(_)
                 | F::LedgerRecord
+                | F::ArtifactRecords
                 | F::Link { .. }
         )
     }

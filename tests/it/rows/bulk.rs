@@ -140,7 +140,8 @@ impl History {
             let of_input = named.iter().enumerate().filter(|(_, (_, state))| (*state == CrateState::Kept) == kept);
             Ok(of_input.map(|(at, _)| u32::try_from(at)).collect::<Result<_, _>>()?)
         };
-        let input = |name: &str, crates| Input { name: name.to_owned(), roots: Vec::new(), crates };
+        let input =
+            |name: &str, crates| Input { name: name.to_owned(), roots: Vec::new(), crates, artifacts: Vec::new() };
         let mut inputs = vec![input("a/Cargo.lock", positions(false)?)];
         inputs.extend(Some(positions(true)?).filter(|kept| !kept.is_empty()).map(|kept| input("b/Cargo.lock", kept)));
         let mut texts: BTreeMap<String, String> = BTreeMap::new();
@@ -161,6 +162,7 @@ impl History {
             kind,
             parent: self.parent.take().filter(|_| kind == BundleKind::Delta),
             lineage: Lineage { id: self.id.clone(), sequence: self.sequence, inputs },
+            artifacts: Vec::new(),
             carried: Vec::new(),
             targets: Vec::new(),
             toolchains: Vec::new(),

@@ -28,6 +28,7 @@ fn carried(digit: &str) -> Carried {
         index_read: "2026-01-01T00:00:00Z".to_owned(),
         lineage: Lineage { id: digit.repeat(32), sequence: 1, inputs: Vec::new() },
         crates: vec![0, 1],
+        artifacts: Vec::new(),
     }
 }
 
@@ -57,7 +58,10 @@ fn what_only_a_snapshot_has_is_refused_elsewhere_and_held_to_rules_there() {
         (|one| one.crates = vec![0, 2], "not in its table"),
         (|one| one.crates = vec![1, 0], "out of order"),
         (
-            |one| one.lineage.inputs = vec![Input { name: "in".to_owned(), roots: Vec::new(), crates: vec![9] }],
+            |one| {
+                one.lineage.inputs =
+                    vec![Input { name: "in".to_owned(), roots: Vec::new(), crates: vec![9], artifacts: Vec::new() }]
+            },
             "positions",
         ),
     ];

@@ -109,6 +109,7 @@ pub fn plan(crates: &[FakeCrate], folder: &Path) -> Plan {
         kind: BundleKind::Full,
         parent: None,
         lineage: lineage(crates.len()),
+        artifacts: Vec::new(),
         carried: Vec::new(),
         targets: vec!["x86_64-unknown-linux-gnu".to_owned()],
         toolchains: Vec::new(),
@@ -125,7 +126,12 @@ fn artifact(path: &str, kind: Kind, content: &[u8]) -> Artifact {
 
 pub fn lineage(crates: usize) -> Lineage {
     let crates = (0..u32::try_from(crates).expect("few crates")).collect();
-    let input = Input { name: "/project/depends.toml".to_owned(), roots: vec!["a = \"1\"".to_owned()], crates };
+    let input = Input {
+        name: "/project/depends.toml".to_owned(),
+        roots: vec!["a = \"1\"".to_owned()],
+        crates,
+        artifacts: Vec::new(),
+    };
     Lineage { id: "0123456789abcdef0123456789abcdef".to_owned(), sequence: 1, inputs: vec![input] }
 }
 
@@ -175,6 +181,7 @@ impl Forged {
             toolchains: Vec::new(),
             index_read: CREATED.to_owned(),
             crates: crates.iter().map(FakeCrate::record).collect(),
+            artifacts: Vec::new(),
             lineage: lineage(crates.len()),
             carried: Vec::new(),
             blocks: Vec::new(),

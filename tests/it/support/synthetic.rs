@@ -63,7 +63,7 @@ impl Synthetic {
             }
         }
         let all = records.len();
-        let counts = Counts { crates: self.names as u64, versions: all as u64, bytes };
+        let counts = Counts { crates: self.names as u64, versions: all as u64, bytes, ..Counts::default() };
         self.import(&layout, 1, records.clone(), counts);
         let mut n = 0;
         records.retain(|_| {
@@ -84,6 +84,7 @@ impl Synthetic {
             inputs: vec![Input {
                 name: "Cargo.lock".to_owned(),
                 roots: Vec::new(),
+                artifacts: Vec::new(),
                 crates: (0..u32::try_from(crates.len()).unwrap()).collect(),
             }],
         };
@@ -99,6 +100,7 @@ impl Synthetic {
             format: 1,
             tool: "cargo-frostmirror 0.1.0".to_owned(),
             counts,
+            toolchains: Vec::new(),
             last_import: Some(TIME.to_owned()),
             imports: sequence,
             lineages: vec![newest],
@@ -114,6 +116,7 @@ impl Synthetic {
             toolchains: Vec::new(),
             index_read: TIME.to_owned(),
             crates,
+            artifacts: Vec::new(),
             lineage,
             carried: Vec::new(),
             blocks: Vec::new(),

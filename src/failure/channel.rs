@@ -1,0 +1,68 @@
+//! Errors of `channel`: class and hint.
+
+use crate::channel::{FileError, ManifestError, SelectError};
+
+use super::{Class, Failure};
+
+const DAMAGED: &str = "upstream, or something before it, sends what no channel manifest is; run the same command again later, or try another toolchain";
+
+impl From<ManifestError> for Failure {
+    fn from(error: ManifestError) -> Failure {
+        let hint = match &error {
+            ManifestError::Version(_) => {
+                "releases before Rust 1.8, and those of a future format, cannot be mirrored; choose another toolchain"
+            }
+            _ => DAMAGED,
+        };
+        Failure::new(Class::Integrity, error).doing("could not read the channel manifest").hint(hint)
+    }
+}
+
+impl From<FileError> for Failure {
+    fn from(error: FileError) -> Failure {
+        Failure::new(Class::Integrity, error).hint(DAMAGED)
+    }
+}
+
+impl From<SelectError> for Failure {
+    fn from(error: SelectError) -> Failure {
+        let (class, hint) = match &error {
+            SelectError::UnknownTriple { near: Some(near), .. } => (Class::Input, format!("did you mean `{near}`?")),
+            SelectError::UnknownTriple { near: None, .. } => (
+                Class::Input,
+                "`rustc --print target-list` lists all targets; those of tier 3 have no files".to_owned(),
+            ),
+            SelectError::UnknownComponent { near: Some(near), .. } => (Class::Input, format!("did you mean `{near}`?")),
+            SelectError::UnknownComponent { near: None, .. } => {
+                (Class::Input, "`rustup component list` lists the components of a toolchain".to_owned())
+            }
+            SelectError::NoProfile(_)
+            | SelectError::NoPackage { .. }
+            | SelectError::File { .. }
+            | SelectError::TwoDigests(_) => (Class::Integrity, DAMAGED.to_owned()),
+        };
+        Failure::new(class, error).hint(hint)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistyped_word_is_input_and_a_damaged_manifest_is_not() {
+        let release = || "Rust 1.95.0".to_owned();
+        let near = || Some("rust-src".to_owned());
+        let component = |near| SelectError::UnknownComponent { component: "rust-scr".into(), release: release(), near };
+        let failure = Failure::from(component(near()));
+        assert_eq!(failure.class.code(), 3);
+        assert_eq!(failure.to_string(), "Rust 1.95.0 has no component `rust-scr`");
+        assert_eq!(failure.hint.as_deref(), Some("did you mean `rust-src`?"));
+        assert!(Failure::from(component(None)).hint.is_some_and(|hint| hint.contains("component list")));
+        let triple = |near| SelectError::UnknownTriple { triple: "x".into(), release: release(), near };
+        assert_eq!(Failure::from(triple(None)).class.code(), 3);
+        assert_eq!(Failure::from(ManifestError::NotText).class.code(), 4);
+        let damaged = SelectError::File { package: "cargo".into(), target: "t".into(), source: FileError::Missing };
+        assert_eq!(Failure::from(damaged).class.code(), 4);
+    }
+}

@@ -1,0 +1,71 @@
+//! Every rustup artifact against the digest on record.
+
+use std::path::Path;
+
+use super::blob::digest;
+use super::books::Books;
+use super::in_parallel;
+use super::listing::Listing;
+use super::problem::{Fault, Problem};
+use crate::digest::Sha256;
+use crate::event::{Event, Phase, Sink};
+use crate::mirror::layout::Layout;
+use crate::safe_path::SafePath;
+
+/// What the look at them came to.
+#[derive(Default)]
+pub(super) struct Verdict {
+    /// Files that are as they must be.
+    pub(super) good: u64,
+    /// What must be fetched again.
+    pub(super) repairs: Vec<(SafePath, Sha256)>,
+    pub(super) problems: Vec<Problem>,
+}
+
+/// Hashes what is on record, and names what is not.
+pub(super) fn judge_all(layout: &Layout, books: &Books, listing: &Listing, sink: &dyn Sink) -> Verdict {
+    let mut verdict = Verdict::default();
+    let Some(artifacts) = &books.artifacts else {
+        // Without the record nothing says what they must be.
+        verdict.problems.push(Problem::new(".frostmirror/artifacts.json", Fault::ArtifactRecords));
+        return verdict;
+    };
+    let rows: Vec<_> = artifacts.0.iter().collect();
+    let found = in_parallel(&rows, |(path, held), buffer| {
+        let file = path.below(layout.root());
+        let found = if is_linked(layout, &file) {
+            Err("is read through a link".to_owned())
+        } else {
+            digest(&file, buffer).map_err(|error| error.to_string())
+        };
+        sink.event(Event::Advance { phase: Phase::Verifying, items: 1, bytes: held.size });
+        found
+    });
+    for ((path, held), found) in rows.into_iter().zip(found) {
+        let expected = held.sha256;
+        let fault = match found {
+            Ok((sha256, _)) if sha256 == expected => {
+                verdict.good += 1;
+                continue;
+            }
+            Ok((actual, _)) => Fault::Digest { expected, actual },
+            Err(_) if !listing.artifacts.contains(path.as_str()) => Fault::ArtifactMissing,
+            Err(why) => Fault::Unreadable { why },
+        };
+        verdict.problems.push(Problem::new(path.as_str(), fault));
+        verdict.repairs.push((path.clone(), expected));
+    }
+    for path in &listing.artifacts {
+        let known = path.parse::<SafePath>().is_ok_and(|path| artifacts.0.contains_key(&path));
+        if !known {
+            verdict.problems.push(Problem::new(path, Fault::Stranger));
+        }
+    }
+    verdict
+}
+
+/// Whether a link leads to the file: it may lie outside of the mirror, and is not served then.
+fn is_linked(layout: &Layout, file: &Path) -> bool {
+    let inside = file.ancestors().take_while(|path| *path != layout.root());
+    inside.into_iter().any(Path::is_symlink)
+}

@@ -1,0 +1,317 @@
+//! Which of a bundle's rustup artifacts are placed, and in which order: nothing moves back in time.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use crate::bundle::format::{ArtifactRecord, ArtifactState, Manifest};
+use crate::channel::{self, ChannelManifest, Date};
+use crate::crate_id::Version;
+use crate::digest::{HashingWriter, Sha256};
+use crate::mirror::artifacts::{Artifacts, Held, Moving, RELEASE};
+use crate::mirror::import::is_held;
+use crate::mirror::layout::Layout;
+use crate::mirror::store::{Error, Move, Staged, Staging, failed};
+use crate::safe_path::SafePath;
+
+/// Where the bytes of a digest are that the bundle shipped.
+pub(in crate::mirror) enum Content {
+    /// They were not held at the entry's path.
+    Staged(Staged),
+    /// They are in this file of the mirror.
+    Held(PathBuf),
+}
+
+/// What is to be placed of a bundle's rustup artifacts.
+#[derive(Default)]
+pub(in crate::mirror) struct Settled {
+    /// What manifests name, and rustup itself.
+    pub(in crate::mirror) components: Vec<Move>,
+    /// Channel manifests with their digests, then rustup's release.
+    pub(in crate::mirror) channels: Vec<Move>,
+    /// What is held afterwards.
+    pub(in crate::mirror) after: Artifacts,
+    /// Files that were not held, and their bytes.
+    pub(in crate::mirror) new: (u64, u64),
+    /// What cannot be used.
+    pub(in crate::mirror) unusable: Vec<String>,
+    /// What the user should know.
+    pub(in crate::mirror) notes: Vec<String>,
+}
+
+/// The artifacts that the bundle relies on and that are not held.
+pub(in crate::mirror) fn missing(
+    layout: &Layout,
+    manifest: &Manifest,
+    held: &Artifacts,
+    rehash: bool,
+) -> Result<Vec<SafePath>, Error> {
+    let mut missing = Vec::new();
+    let tree = Tree { layout, held, rehash };
+    for record in manifest.artifacts.iter().filter(|record| record.state == ArtifactState::Sent) {
+        if !tree.has(record)? && tree.twin(record, manifest)?.is_none() {
+            missing.push(record.path.clone());
+        }
+    }
+    Ok(missing)
+}
+
+/// Decides what is placed of the artifacts whose `contents` were staged.
+pub(in crate::mirror) fn settle(
+    layout: &Layout,
+    staging: &mut Staging,
+    manifest: &Manifest,
+    contents: HashMap<Sha256, Content>,
+    held: &Artifacts,
+    rehash: bool,
+) -> Result<Settled, Error> {
+    let mut settled = Settled { after: held.clone(), ..Settled::default() };
+    let tree = Tree { layout, held, rehash };
+    let mut settling = Settling { tree, staging, manifest, contents, used: BTreeSet::new() };
+    let verdicts = settling.verdicts(&mut settled)?;
+    for record in manifest.artifacts.iter().filter(|record| record.state != ArtifactState::Kept) {
+        let moving = Moving::of(&record.path);
+        let stays = moving.as_ref().is_some_and(|moving| verdicts.get(moving) == Some(&Verdict::Leave));
+        if stays && settling.tree.is_file(&record.path) {
+            continue;
+        }
+        let read = read(manifest, record);
+        if !settling.tree.has(record)? {
+            let staged = settling.bytes_of(record)?;
+            let replaces = record.path.below(layout.root()).symlink_metadata().is_ok();
+            let moved = Move { staged, place: record.path.as_str().into(), replaces };
+            match moving {
+                Some(_) if !record.path.as_str().starts_with("rustup/dist/") => settled.channels.push(moved),
+                _ => settled.components.push(moved),
+            }
+            settled.new = (settled.new.0 + 1, settled.new.1 + record.size);
+        }
+        let before = held.0.get(&record.path).filter(|before| before.sha256 == record.sha256);
+        let read = before.map_or(read, |before| before.read.max(read));
+        settled.after.0.insert(record.path.clone(), Held { sha256: record.sha256, size: record.size, read });
+    }
+    // By path a manifest comes before its digest, and all channels before rustup's release.
+    for moves in [&mut settled.components, &mut settled.channels] {
+        moves.sort_by(|a, b| a.place.cmp(&b.place));
+    }
+    Ok(settled)
+}
+
+/// What becomes of the files that move together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// They are newer than what is held, or the same.
+    Take,
+    /// What is held is newer.
+    Leave,
+}
+
+/// The files that are there.
+struct Tree<'a> {
+    layout: &'a Layout,
+    held: &'a Artifacts,
+    rehash: bool,
+}
+
+impl Tree<'_> {
+    fn path(&self, path: &SafePath) -> PathBuf {
+        path.below(self.layout.root())
+    }
+
+    fn is_file(&self, path: &SafePath) -> bool {
+        self.path(path).symlink_metadata().is_ok_and(|there| there.is_file())
+    }
+
+    /// Whether the record's bytes are at its path. What is not on record is hashed in any case.
+    fn has(&self, record: &ArtifactRecord) -> Result<bool, Error> {
+        let known = self.held.0.get(&record.path).is_some_and(|held| held.sha256 == record.sha256);
+        let path = self.path(&record.path);
+        is_held(&path, Some(record.size), &record.sha256, self.rehash || !known).map_err(failed("read", &path))
+    }
+
+    /// Another file that has the record's bytes: rustup itself stands at two paths.
+    fn twin(&self, record: &ArtifactRecord, manifest: &Manifest) -> Result<Option<PathBuf>, Error> {
+        if Moving::of(&record.path).is_none() {
+            return Ok(None);
+        }
+        for other in manifest.artifacts.iter().filter(|other| other.sha256 == record.sha256) {
+            if other.path != record.path && self.has(other)? {
+                return Ok(Some(self.path(&other.path)));
+            }
+        }
+        Ok(None)
+    }
+}
+
+struct Settling<'a> {
+    tree: Tree<'a>,
+    staging: &'a mut Staging,
+    manifest: &'a Manifest,
+    contents: HashMap<Sha256, Content>,
+    /// What was staged and has a place by now.
+    used: BTreeSet<Sha256>,
+}
+
+impl Settling<'_> {
+    /// A staged file with the record's bytes, for it alone.
+    fn bytes_of(&mut self, record: &ArtifactRecord) -> Result<Staged, Error> {
+        let from = match self.contents.get(&record.sha256) {
+            Some(Content::Staged(staged)) if self.used.insert(record.sha256) => return Ok(*staged),
+            // Its own file was renamed only in the plan: the staged one is still there.
+            Some(Content::Staged(staged)) => self.staging.path(*staged),
+            Some(Content::Held(path)) => path.clone(),
+            None => {
+                let gone = || failed("read", &self.tree.path(&record.path))(io::ErrorKind::NotFound.into());
+                self.tree.twin(record, self.manifest)?.ok_or_else(gone)?
+            }
+        };
+        let (staged, file) = self.staging.create()?;
+        let mut out = HashingWriter::new(&file);
+        let copied = File::open(&from).and_then(|mut file| io::copy(&mut file, &mut out)).and_then(|_| out.flush());
+        copied.map_err(failed("copy", &from))?;
+        if out.finish().0 != record.sha256 {
+            return Err(failed("copy", &from)(io::Error::other("its bytes changed while they were copied")));
+        }
+        Ok(staged)
+    }
+
+    /// The bytes of a small file of the bundle; `None` where neither the bundle nor the mirror has them.
+    fn text(&self, record: &ArtifactRecord) -> Result<Option<Vec<u8>>, Error> {
+        let path = match self.contents.get(&record.sha256) {
+            Some(Content::Staged(staged)) => self.staging.path(*staged),
+            Some(Content::Held(path)) => path.clone(),
+            None if self.tree.has(record)? => self.tree.path(&record.path),
+            None => return Ok(None),
+        };
+        fs::read(&path).map(Some).map_err(failed("read", &path))
+    }
+
+    fn record(&self, path: &str) -> Option<&ArtifactRecord> {
+        let records = &self.manifest.artifacts;
+        let found = records.binary_search_by(|record| record.path.as_str().cmp(path)).ok().map(|at| &records[at]);
+        found.filter(|record| record.state != ArtifactState::Kept)
+    }
+
+    /// For everything that moves, whether the bundle's is placed.
+    fn verdicts(&self, settled: &mut Settled) -> Result<BTreeMap<Moving, Verdict>, Error> {
+        let mut verdicts = BTreeMap::new();
+        let mut dates: HashMap<Sha256, Option<Date>> = HashMap::new();
+        for record in self.manifest.artifacts.iter().filter(|record| record.state != ArtifactState::Kept) {
+            let Some(moving) = Moving::of(&record.path).filter(|moving| !verdicts.contains_key(moving)) else {
+                continue;
+            };
+            let verdict = match &moving {
+                Moving::Channel(path) => self.channel(path, &mut dates, settled)?,
+                Moving::Release => self.release(record, settled)?,
+            };
+            verdicts.insert(moving, verdict);
+        }
+        Ok(verdicts)
+    }
+
+    fn channel(
+        &self,
+        path: &str,
+        dates: &mut HashMap<Sha256, Option<Date>>,
+        settled: &mut Settled,
+    ) -> Result<Verdict, Error> {
+        let Some(record) = self.record(path) else {
+            settled.notes.push(format!("the bundle has a digest or a signature of `{path}`, and no such file"));
+            return Ok(Verdict::Leave);
+        };
+        let text = if record.size > channel::MAX_SIZE as u64 { None } else { self.text(record)? };
+        let date = dates.entry(record.sha256).or_insert_with(|| date_of(text.as_deref()));
+        let Some(date) = *date else {
+            settled.unusable.push(format!("`{path}` is no channel manifest"));
+            return Ok(Verdict::Leave);
+        };
+        match self.record(&format!("{path}.sha256")) {
+            None => settled.notes.push(format!("`{path}` came without its `.sha256`, and rustup does not use it so")),
+            Some(digest) => {
+                let says = self.text(digest)?.unwrap_or_default();
+                if says.get(..64) != Some(record.sha256.to_string().as_bytes()) {
+                    settled.unusable.push(format!("`{path}.sha256` is not the digest of `{path}`"));
+                }
+            }
+        }
+        if self.tree.has(record)? {
+            return Ok(Verdict::Take);
+        }
+        let Some((there, held)) = self.held(&record.path)? else {
+            return Ok(Verdict::Take);
+        };
+        let held_date = if there.len() > channel::MAX_SIZE { None } else { date_of(Some(&there)) };
+        let newer = (Some(date), read(self.manifest, record), record.sha256) > (held_date, held.read, held.sha256);
+        Ok(if newer { Verdict::Take } else { Verdict::Leave })
+    }
+
+    fn release(&self, record: &ArtifactRecord, settled: &mut Settled) -> Result<Verdict, Error> {
+        let release: SafePath = RELEASE.parse().expect("a plain path");
+        let Some(stated) = self.record(RELEASE) else {
+            settled
+                .notes
+                .push(format!("the bundle has rustup itself and no `{RELEASE}`, without which rustup's updates fail"));
+            let held = self.tree.held.0.get(&record.path);
+            let newer = held.is_none_or(|held| held.read < read(self.manifest, record));
+            return Ok(if newer && !self.tree.is_file(&release) { Verdict::Take } else { Verdict::Leave });
+        };
+        let Some(version) = self.text(stated)?.and_then(|text| version_of(&text)) else {
+            settled.unusable.push(format!("`{RELEASE}` names no version of rustup"));
+            return Ok(Verdict::Leave);
+        };
+        let Some((there, held)) = self.held(&release)? else {
+            return Ok(Verdict::Take);
+        };
+        let newer = (Some(version), read(self.manifest, stated)) >= (version_of(&there), held.read);
+        Ok(if newer { Verdict::Take } else { Verdict::Leave })
+    }
+
+    /// The bytes of a small file of the mirror, and what is on record of it.
+    fn held(&self, path: &SafePath) -> Result<Option<(Vec<u8>, Held)>, Error> {
+        if !self.tree.is_file(path) {
+            return Ok(None);
+        }
+        let place = self.tree.path(path);
+        let text = fs::read(&place).map_err(failed("read", &place))?;
+        let unknown = || Held { sha256: Sha256::of(&text), size: text.len() as u64, read: Timestamp::MIN };
+        let held = self.tree.held.0.get(path).copied().unwrap_or_else(unknown);
+        Ok(Some((text, held)))
+    }
+}
+
+fn date_of(text: Option<&[u8]>) -> Option<Date> {
+    ChannelManifest::parse(text?).ok().map(|manifest| manifest.date())
+}
+
+/// The version of rustup that `release-stable.toml` names (rustup: src/cli/self_update.rs).
+fn version_of(text: &[u8]) -> Option<Version> {
+    #[derive(Deserialize)]
+    struct Release {
+        version: String,
+    }
+    let release: Release = toml::from_slice(text).ok()?;
+    release.version.parse().ok()
+}
+
+/// When the record's bytes were read from upstream; the manifest's times were checked when it was opened.
+fn read(manifest: &Manifest, record: &ArtifactRecord) -> Timestamp {
+    manifest.artifact_read(record).parse().unwrap_or(Timestamp::MIN)
+}
+
+/// Opens the file at `path` to be compared with what passes; `None` where something else is to be staged for it.
+pub(in crate::mirror) fn comparable(path: &Path, size: u64) -> Result<Option<File>, Error> {
+    match path.symlink_metadata() {
+        Ok(there) if there.is_dir() => return Err(failed("replace", path)(io::ErrorKind::IsADirectory.into())),
+        Ok(there) if there.is_file() && there.len() == size => {}
+        _ => return Ok(None),
+    }
+    match File::open(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(failed("read", path)(source)),
+    }
+}
