@@ -39,7 +39,7 @@ mod requirement;
 mod walk;
 mod words;
 
-pub use platforms::Platforms;
+pub use platforms::{Platforms, is_triple};
 pub use requirement::check_feature;
 
 /// Bytes in the largest file that is read; a real one has a few thousand.
