@@ -1,6 +1,7 @@
 //! The real rustup with our fake upstream, with a mirror that we serve, with the same mirror on disk, and by our scripts.
 
 mod bootstrap;
+mod imported;
 mod walk;
 
 use std::fs;

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::mirrored;
 use crate::support::dist::{Dist, LINUX, STABLE};
 use crate::support::run::{Process, Run};
-use crate::support::rustup::Rustup;
+use crate::support::rustup::{Rustup, not_tested};
 use crate::support::sandbox::Sandbox;
 use crate::support::web::{ask, get};
 
@@ -71,7 +71,7 @@ fn wget_and_openssl_serve_as_well() {
     let tools = ["mktemp", "rm", "chmod", "uname", "getconf", "cut", "ldd", "cat", "bash", "sh", "env"];
     for others in [["wget", "openssl"], ["curl", "shasum"], ["wget", "sha256sum"]] {
         if let Some(absent) = others.iter().find(|name| which(name).is_none()) {
-            eprintln!("not tested: there is no {absent} on this machine");
+            not_tested(&format!("there is no {absent} on this machine"));
             continue;
         }
         let rustup = fresh(serving.url());
@@ -208,7 +208,7 @@ fn every_script_is_one_that_its_language_reads() {
             Some(shellcheck) => {
                 Process::new(shellcheck, &sandbox.path("")).args(["-s", "sh"]).args([&file]).run().ok();
             }
-            None => eprintln!("not tested: there is no shellcheck on this machine"),
+            None => not_tested("there is no shellcheck on this machine"),
         }
     }
     for path in ["rustup-init.ps1", "api/setup/rustup-env.ps1"] {
@@ -217,7 +217,7 @@ fn every_script_is_one_that_its_language_reads() {
         assert!(script.is_ascii(), "Windows PowerShell reads files without a mark as the system's own encoding");
         let file = sandbox.write("script.ps1", &script);
         let Some(pwsh) = which("pwsh") else {
-            eprintln!("not tested: there is no pwsh on this machine");
+            not_tested("there is no pwsh on this machine");
             continue;
         };
         let parse = format!(

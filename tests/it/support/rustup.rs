@@ -129,8 +129,12 @@ pub fn program() -> Option<&'static Path> {
     let found = PROGRAM.get_or_init(find).as_deref();
     if found.is_none() {
         assert!(std::env::var_os(REQUIRED).is_none_or(|value| value != "1"), "{REQUIRED} is 1, and there is no rustup");
-        let loud = "\n!!! NOT TESTED: there is no rustup on this machine, and this test is about it !!!\n";
-        std::io::stderr().write_all(loud.as_bytes()).unwrap();
+        not_tested("there is no rustup on this machine, and this test is about it");
     }
     found
+}
+
+/// Says loudly what a test leaves out and why, past the harness's capture.
+pub fn not_tested(why: &str) {
+    std::io::stderr().write_all(format!("\n!!! NOT TESTED: {why} !!!\n").as_bytes()).unwrap();
 }
