@@ -11,15 +11,24 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::Bytes;
-use crate::channel::{Skipped, Toolchain, Wanted};
+use crate::channel::{ChannelManifest, HOSTS, Skipped, Toolchain, Wanted, select};
 use crate::digest::Sha256;
 use crate::event::Sink;
-use crate::http::{Client, Request};
+use crate::http::Client;
 use crate::safe_path::SafePath;
 
+mod download;
 mod error;
+mod release;
+mod rustup;
+mod store;
+mod texts;
 
 pub use error::Error;
+
+use release::Release;
+use rustup::Rustup;
+use store::Store;
 
 /// What one input wants of toolchains.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,39 +81,183 @@ pub struct Plan {
 }
 
 impl Dist {
-    /// What `orders` need. Orders that name the same toolchain share its manifest.
+    /// What `orders` need. Orders that name the same toolchain share its manifest, and each has of it what it wants.
+    ///
+    /// Texts that do not belong together are asked for again, all of them and more than once: upstream may be publishing
+    /// just then. Offline, they are those of the last run.
+    ///
+    /// # Errors
+    ///
+    /// All but [`Error::Refused`], which is for [`Dist::fetch`].
     pub async fn plan(&self, orders: &[Order]) -> Result<Plan, Error> {
-        match orders.iter().flat_map(|order| &order.toolchains).next() {
-            Some(toolchain) => {
-                let url = format!("{}/{}", self.base, toolchain.manifest_path());
-                Err(Error::NoToolchain { toolchain: toolchain.clone(), url })
+        let store = Store::open(&self.cache, &self.base)?;
+        let mut failures = 0;
+        let plan = loop {
+            match self.draft(&store, orders).await {
+                // Two names of one release, one asked for before a release and one after it.
+                Err(error @ Error::TwoDigests { .. }) if failures == 0 && !self.offline => {
+                    failures += 1;
+                    self.client.rest(failures, &error).await;
+                }
+                other => break other?,
             }
-            None => Ok(Plan::default()),
+        };
+        self.tell(&plan);
+        Ok(plan)
+    }
+
+    async fn draft(&self, store: &Store, orders: &[Order]) -> Result<Plan, Error> {
+        let mut draft = Draft::new(orders.len());
+        let mut missing = Vec::new();
+        let asking = orders.iter().flat_map(|order| &order.toolchains).collect::<BTreeSet<_>>();
+        // One after the other: a manifest takes much memory while it is read.
+        for toolchain in asking {
+            match self.release(store, toolchain).await {
+                Ok(release) => draft.toolchain(store, orders, toolchain, &release)?,
+                Err(Error::Offline { paths }) => missing.extend(paths),
+                Err(error) => return Err(error),
+            }
+        }
+        let hosts: BTreeSet<String> = draft.hosts.keys().cloned().collect();
+        if !hosts.is_empty() {
+            match self.rustup(store, &hosts).await {
+                Ok(rustup) => draft.rustup(rustup)?,
+                Err(Error::Offline { paths }) => missing.extend(paths),
+                Err(error) => return Err(error),
+            }
+        }
+        match missing.is_empty() {
+            true => Ok(draft.plan),
+            false => Err(Error::Offline { paths: missing }),
         }
     }
 
-    /// What a file weighs in bytes, where that is known, and whether it is here already. Downloads nothing.
-    pub async fn weigh(&self, path: &SafePath, needed: &Needed) -> (Option<u64>, bool) {
-        if needed.bytes.is_some() {
-            return (needed.size, true);
+    /// Says once, of all toolchains together, what is not there.
+    fn tell(&self, plan: &Plan) {
+        let mut groups: BTreeMap<(&Toolchain, &str), Vec<&str>> = BTreeMap::new();
+        for (toolchain, skipped) in &plan.skipped {
+            groups.entry((toolchain, &skipped.component)).or_default().push(&skipped.target);
         }
-        let held = self.cache.join("dist").join(needed.sha256.to_string());
-        if let Ok(there) = held.metadata() {
-            return (Some(there.len()), true);
+        if groups.is_empty() {
+            return;
         }
-        let url = format!("{}/{path}", self.base.trim_end_matches('/'));
-        // Not every upstream answers HEAD; a plan without a weight is still a plan.
-        (self.client.length(&Request::new(&url)).await.ok().flatten(), false)
+        let lines = |most: usize| {
+            let lines = groups.iter().map(|((toolchain, component), targets)| {
+                let shown = targets.iter().take(most).copied().collect::<Vec<_>>().join(", ");
+                let more = match targets.len().saturating_sub(most) {
+                    0 => String::new(),
+                    more => format!(" and {more} more"),
+                };
+                format!("\n  {toolchain}: {component} for {shown}{more}")
+            });
+            lines.collect::<String>()
+        };
+        self.sink.warning(format!("upstream does not have everything that is wanted; left out:{}", lines(SHOWN)));
+        if groups.values().any(|targets| targets.len() > SHOWN) {
+            self.sink.detail(format!("left out:{}", lines(usize::MAX)));
+        }
+    }
+}
+
+/// Targets of one component that a warning names.
+const SHOWN: usize = 4;
+
+/// A plan that is being made.
+struct Draft {
+    plan: Plan,
+    /// Which orders want a host's rustup, and the first toolchain that has that host.
+    hosts: BTreeMap<String, (Toolchain, BTreeSet<usize>)>,
+}
+
+impl Draft {
+    fn new(orders: usize) -> Draft {
+        let plan = Plan { by_order: vec![BTreeSet::new(); orders], ..Plan::default() };
+        Draft { plan, hosts: BTreeMap::new() }
     }
 
-    /// Downloads, or takes from the cache, what `plan` lacks bytes for and `wanted` says yes to; fills in where the
-    /// bytes are, and how many.
-    pub async fn fetch(
-        &self,
-        plan: &mut Plan,
-        wanted: &(dyn Fn(&SafePath, &Sha256) -> bool + Sync),
+    fn toolchain(
+        &mut self,
+        store: &Store,
+        orders: &[Order],
+        toolchain: &Toolchain,
+        release: &Release,
     ) -> Result<(), Error> {
-        plan.artifacts.retain(|path, needed| needed.bytes.is_some() || wanted(path, &needed.sha256));
+        self.plan.toolchains.push(for_people(toolchain, &release.manifest));
+        let mut skipped = BTreeSet::new();
+        for (number, order) in orders.iter().enumerate().filter(|(_, order)| order.toolchains.contains(toolchain)) {
+            for (path, text) in &release.texts {
+                self.text(store, number, path, text)?;
+            }
+            let selection = select(&release.manifest, &order.wanted)
+                .map_err(|source| Error::Select { toolchain: toolchain.clone(), source: Box::new(source) })?;
+            for component in selection.components {
+                self.add(number, component.path, Needed { sha256: component.sha256, bytes: None, size: None })?;
+            }
+            skipped.extend(selection.skipped);
+            for host in selection.hosts.into_iter().filter(|host| HOSTS.contains(&host.as_str())) {
+                let wanted = self.hosts.entry(host).or_insert_with(|| (toolchain.clone(), BTreeSet::new()));
+                wanted.1.insert(number);
+            }
+        }
+        self.plan.skipped.extend(skipped.into_iter().map(|skipped| (toolchain.clone(), skipped)));
         Ok(())
+    }
+
+    fn rustup(&mut self, rustup: Rustup) -> Result<(), Error> {
+        let hosts = std::mem::take(&mut self.hosts);
+        for (host, installer) in rustup.hosts {
+            let Some((_, orders)) = hosts.get(&host) else { continue };
+            for &number in orders {
+                self.memory(number, &rustup.release.0, &rustup.release.1)?;
+                for (path, text) in &installer.texts {
+                    self.memory(number, path, text)?;
+                }
+                for path in &installer.paths {
+                    self.add(number, path.clone(), Needed { sha256: installer.sha256, bytes: None, size: None })?;
+                }
+            }
+        }
+        for target in rustup.absent {
+            let Some((toolchain, _)) = hosts.get(&target) else { continue };
+            let skipped = Skipped { component: "rustup-init".to_owned(), target };
+            self.plan.skipped.push((toolchain.clone(), skipped));
+        }
+        Ok(())
+    }
+
+    /// A text that lies in the store already; a manifest is too large to be held in memory under each of its names.
+    fn text(&mut self, store: &Store, order: usize, path: &SafePath, text: &[u8]) -> Result<(), Error> {
+        if text.len() < SMALL {
+            return self.memory(order, path, text);
+        }
+        let sha256 = Sha256::of(text);
+        let bytes = Some(Bytes::File(store.path(sha256)));
+        self.add(order, path.clone(), Needed { sha256, bytes, size: Some(text.len() as u64) })
+    }
+
+    fn memory(&mut self, order: usize, path: &SafePath, text: &[u8]) -> Result<(), Error> {
+        let bytes = Some(Bytes::Memory(text.to_vec()));
+        self.add(order, path.clone(), Needed { sha256: Sha256::of(text), bytes, size: Some(text.len() as u64) })
+    }
+
+    fn add(&mut self, order: usize, path: SafePath, needed: Needed) -> Result<(), Error> {
+        let first = self.plan.artifacts.entry(path.clone()).or_insert_with(|| needed.clone());
+        if first.sha256 != needed.sha256 {
+            return Err(Error::TwoDigests { path });
+        }
+        self.plan.by_order[order].insert(path);
+        Ok(())
+    }
+}
+
+/// Bytes from which on a text stays on disk.
+const SMALL: usize = 16 * 1024;
+
+/// `stable 1.95.0 (2026-04-16)`.
+fn for_people(toolchain: &Toolchain, manifest: &ChannelManifest) -> String {
+    let (name, date) = (toolchain.to_string(), manifest.date());
+    match manifest.release() {
+        Some(release) if release != name => format!("{name} {} ({date})", release.escape_debug()),
+        _ => format!("{name} ({date})"),
     }
 }

@@ -3,11 +3,13 @@
 
 #[allow(dead_code, reason = "a tool box: a tool may wait for its test")]
 mod support;
+mod toolchains;
 mod upstream;
 mod help;
 mod sandbox;
 mod inputs;
 mod channel;
+mod gather_toolchains;
 mod resolve;
 mod bundle;
 mod bundle_artifacts;
