@@ -119,9 +119,9 @@ Shipped (5):
   windows  0.5.0      700 B  no licence stated
 
 Sent before, and relied on (3):
-  anyhow  1.0.1  1.9 KiB  no licence stated  yanked
-  stays   1.0.0    100 B  no licence stated
-  syn     1.0.0     10 B  no licence stated
+  anyhow  1.0.1  1.9 KiB  not known from this bundle  yanked
+  stays   1.0.0    100 B  not known from this bundle
+  syn     1.0.0     10 B  not known from this bundle
 
 "#]]
     );
