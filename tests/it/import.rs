@@ -290,6 +290,17 @@ fn folders_and_standard_input_are_imported() {
     let run = sandbox.process(["import", "-", "--mirror", "piped"]).stdin(&bytes).run().ok();
     run.stderr_has("Imported 1 crate ");
     assert_sound(&sandbox.path("piped"));
+    // Words are put in order too; `a.pkg` builds on `z.pkg`.
+    let run = sandbox.run(["import", "in/a.pkg", "in/z.pkg", "--mirror", "words"]).ok();
+    assert!(run.stderr.find("of z.pkg") < run.stderr.find("of a.pkg"), "{}", run.stderr);
+    assert_sound(&sandbox.path("words"));
+    // What cannot be read twice stays where it was named.
+    let piped = sandbox.process(["import", "in/a.pkg", "-", "--mirror", "late"]).stdin(&bytes).run();
+    piped.exits(4).stderr_has("builds on `z.pkg`");
+    sandbox.process(["import", "-", "in/a.pkg", "--mirror", "late"]).stdin(&bytes).run().ok();
+    // A word that is no bundle is told of before anything is changed.
+    sandbox.run(["import", "in/z.pkg", "none.pkg", "--mirror", "unchanged"]).exits(3).stderr_has("none.pkg");
+    assert!(!sandbox.path("unchanged").exists());
     fs::create_dir(sandbox.path("empty")).unwrap();
     sandbox.run(["import", "empty", "--mirror", "mirror"]).exits(3).stderr_has("no *.pkg file");
     sandbox.run(["import", "none.pkg", "--mirror", "mirror"]).exits(3).stderr_has("none.pkg");
