@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::format::{Block, BundleKind, Carried, CrateRecord, CrateState, Manifest};
+use super::format::{Block, BundleKind, Carried, CrateRecord, CrateState, Entry, Manifest};
 use super::legacy;
 use super::shown::{Table, counted, exact_size, shown, size};
 use crate::artifact::Kind;
@@ -58,6 +58,9 @@ fn head(manifest: &Manifest, out: &mut String) {
     } else {
         line("Lineage", &format!("{}, bundle {}", manifest.lineage.id, manifest.lineage.sequence));
     }
+    for entry in configuration(manifest) {
+        line("Config", &format!("{}, {}, for the server that imports this", entry.path, exact_size(entry.size)));
+    }
     for input in &manifest.lineage.inputs {
         line("Input", &format!("{} for {}", counted(input.crates.len(), "version"), input.name));
     }
@@ -77,6 +80,13 @@ fn head(manifest: &Manifest, out: &mut String) {
     let sum = |of: fn(&Block) -> Option<u64>| manifest.blocks.iter().filter_map(of).fold(0, u64::saturating_add);
     line("Stored", &exact_size(sum(Block::stored_size)));
     line("Unpacked", &exact_size(sum(Block::plain_size)));
+}
+
+/// The files of a snapshot that are put into a server's configuration. An ordinary bundle has none: what is called
+/// config.toml in it is for people.
+pub(super) fn configuration(manifest: &Manifest) -> impl Iterator<Item = &Entry> {
+    let snapshot = manifest.kind == BundleKind::Snapshot;
+    manifest.entries().filter(move |entry| snapshot && entry.kind == Kind::Config)
 }
 
 /// How many of the shipped crates are under which licence, the most frequent first.
