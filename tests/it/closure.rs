@@ -120,6 +120,11 @@ fn a_mirror_covers_what_its_index_and_files_hold() {
     ask("old.lock").exits(4).stdout_has("json 1.0.0: its file is there, and the mirror's index does not have it\n");
     ask("absent.lock").exits(3);
     sandbox.run(["verify", "--mirror", "absent", "--closure", "old.lock"]).exits(3);
+    // What cannot be looked into is not absent; a user who may look everywhere meets it as links in a circle.
+    std::os::unix::fs::symlink("circle", sandbox.path("circle")).unwrap();
+    for words in [&["verify", "--mirror", "circle"][..], &["verify", "--mirror", "circle", "--closure", "old.lock"]] {
+        sandbox.run(words).exits(7).stderr_has("could not read `").stderr_lacks("no mirror is at");
+    }
 }
 
 #[test]
