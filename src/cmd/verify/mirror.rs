@@ -135,7 +135,11 @@ fn verdict(audit: &Audit, args: &Args, layout: &Layout) -> Result<(), Failure> {
         steps.push(format!("{then}make lost records anew with `--rebuild-state`"));
     }
     if audit.problems.iter().any(|problem| problem.fault.is_stray()) {
-        steps.push("look at what does not belong, and remove it by hand".to_owned());
+        // An import that had to count the tree may have taken a crate's file for one of the mirror's.
+        let counted = if args.rebuild_state { "once more " } else { "" };
+        steps.push(format!(
+            "look at what does not belong, and remove it by hand; run this {counted}with `--rebuild-state` after it, which counts anew"
+        ));
     }
     let hint = steps.join("; ");
     let failure = Failure::new(Class::Integrity, message);
