@@ -53,6 +53,19 @@ fn it_is_restored_with_the_mirror_and_the_hosts_own_keys_stay() {
 }
 
 #[test]
+fn a_folder_that_is_named_and_not_there_is_a_mistake() {
+    let sandbox = Sandbox::new();
+    source(&sandbox);
+    let export = ["export", "snapshot", "--mirror", "source", "-o", "out"];
+    sandbox
+        .run(export.iter().chain(&["--config-dir", "absent"]))
+        .exits(3)
+        .stderr_has("absent` is there for the configuration");
+    assert!(!sandbox.path("out").exists());
+    sandbox.run(export).ok().stderr_has("no depends.toml is in ");
+}
+
+#[test]
 fn whoever_approves_it_is_told_of_it() {
     let sandbox = Sandbox::new();
     let snapshot = words(&sandbox);
