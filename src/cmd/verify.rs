@@ -8,7 +8,8 @@ use super::Context;
 use crate::artifact::Kind;
 use crate::bundle::format::Manifest;
 use crate::bundle::verify::{Verdict, verify};
-use crate::closure::{Good, closure};
+use crate::bundle::shown::counted;
+use crate::closure::{Gap, Good, closure};
 use crate::event::Sink;
 use crate::failure::{Class, Failure, printable};
 use crate::gather::lockfile::Lockfile;
@@ -19,9 +20,10 @@ mod mirror;
 
 /// Words of `verify`.
 #[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("subject").required(true).multiple(true).args(["files", "mirror"]))]
 pub struct Args {
     /// The bundles to check; with `--closure` they are a chain
-    #[arg(required_unless_present = "mirror", value_name = "FILE")]
+    #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// Audit this mirror: every file, every index line, every record; with FILE and `--closure`, what the bundles build on
     #[arg(long, value_name = "DIR")]
@@ -176,10 +178,18 @@ fn hold_against(
     if gaps.is_empty() {
         return Ok(());
     }
-    let message = format!("`{}` cannot be built from what is here ({} problems)", path.display(), gaps.len());
-    let hint = format!(
+    let message =
+        format!("`{}` cannot be built from what is here ({})", path.display(), counted(gaps.len(), "problem"));
+    let fetch = format!(
         "fetch it with `cargo frostmirror fetch --lockfile {}`; packages of git and of other registries must be vendored",
         path.display()
     );
+    let hint = match found.gaps.iter().any(|gap| matches!(gap, Gap::Base { .. })) {
+        true if layout.is_none() => {
+            format!("give the bundles that it builds on too, or with `--mirror DIR` a mirror that has them; if they lack it too, {fetch}")
+        }
+        true => format!("give the bundles that it builds on too; if they lack it too, {fetch}"),
+        false => fetch,
+    };
     Err(Failure::new(Class::Integrity, message).hint(hint))
 }

@@ -58,7 +58,7 @@ fn a_full_bundle_covers_what_it_ships() {
     let run = sandbox.run(["verify", "full.pkg", "--closure", "old.lock"]).ok();
     assert_eq!(run.stdout, "OK -- 1 crates, 0 rustup artifacts\nOK -- closure of 1 packages\n");
     let run = sandbox.run(["verify", "full.pkg", "--closure", "both.lock"]).exits(4);
-    run.stdout_has("json 1.1.0: is missing\n").stderr_has("`both.lock` cannot be built from what is here (1 problems)");
+    run.stdout_has("json 1.1.0: is missing\n").stderr_has("`both.lock` cannot be built from what is here (1 problem)");
     let run = sandbox.run(["verify", "full.pkg", "--closure", "both.lock", "--message-format", "json"]).exits(4);
     let told = run.stdout.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
     let closure = told.into_iter().find(|line| line["reason"] == "closure").unwrap();
@@ -83,9 +83,11 @@ fn another_checksum_is_told_apart_from_a_missing_package() {
 fn a_delta_needs_its_base_in_the_chain_or_in_the_mirror() {
     let sandbox = world();
     let run = sandbox.run(["verify", "delta.pkg", "--closure", "both.lock"]).exits(4);
-    run.stdout_has("json 1.0.0: is missing\n").stdout_has(
+    let run = run.stdout_has("json 1.0.0: is missing\n").stdout_has(
         "delta.pkg: builds on full.pkg, and 1 of the crates that it relies on are nowhere, first json 1.0.0\n",
     );
+    run.stderr_has("give the bundles that it builds on too, or with `--mirror DIR`");
+    sandbox.run(["verify", "--closure", "both.lock"]).exits(2).stderr_has("FILE").stderr_has("--mirror <DIR>");
     for order in [["full.pkg", "delta.pkg"], ["delta.pkg", "full.pkg"]] {
         let run = sandbox.run(["verify", order[0], order[1], "--closure", "both.lock"]).ok();
         run.stdout_has("OK -- closure of 2 packages\n");
