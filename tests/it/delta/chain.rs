@@ -119,6 +119,13 @@ fn out_of_order_names_the_parent_and_what_is_missing_and_changes_nothing() {
     near.sandbox.run(words).exits(4).stderr_has(name).stderr_has("b 1.0.0");
     assert_eq!(everything(&mirror), before);
     assert!(matches!(import(&mirror, &third), Err(Error::MissingBase { missing: 1, .. })));
+    // Where both are called alike, the id tells them apart.
+    let alike = near.sandbox.path("elsewhere").join(name);
+    std::fs::create_dir(near.sandbox.path("elsewhere")).unwrap();
+    std::fs::copy(&third, &alike).unwrap();
+    let named = format!("`{name} ({})`", &manifest(&second).id[..8]);
+    let words = ["import".as_ref(), alike.as_os_str(), "--mirror".as_ref(), mirror.as_os_str()];
+    near.sandbox.run(words).exits(4).stderr_has(&named);
     import(&mirror, &second).unwrap();
     import(&mirror, &third).unwrap();
     assert_sound(&mirror);
