@@ -123,7 +123,11 @@ fn text(plan: &Plan, now: Timestamp) -> String {
         line(format!("To remove by a later run, after {until}: {} ({bytes})", crates(waiting)));
     }
     if !plan.strangers.is_empty() {
-        line(format!("Strangers, which no bundle on record brought and which stay: {}", plan.strangers.len()));
+        // A crate whose line is damaged is one too, and is needed.
+        line(format!(
+            "Strangers, which no sound index line or record names and which stay: {} (`verify --mirror` tells whether that is damage)",
+            plan.strangers.len()
+        ));
     }
     let counts = plan.counts;
     line(format!("To stay: {} ({})", crates(counts.versions - waiting), size(counts.bytes - plan.bytes_waiting())));
