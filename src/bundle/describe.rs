@@ -42,7 +42,13 @@ fn head(manifest: &Manifest, out: &mut String) {
     let mut line = |name: &str, value: &str| {
         let _written = writeln!(out, "{name:<12}{}", shown(value)).is_ok();
     };
-    line("Kind", &manifest.kind.to_string());
+    let kept = manifest.crates.iter().filter(|record| record.state == CrateState::Kept).count();
+    if manifest.kind == BundleKind::Full && kept > 0 {
+        // It can be imported alone, and does not make a whole mirror.
+        line("Kind", &format!("full, but {} of its history came with other bundles", counted(kept, "version")));
+    } else {
+        line("Kind", &manifest.kind.to_string());
+    }
     line("Created", &manifest.created);
     line("Tool", &manifest.tool);
     line("Id", &manifest.id);
