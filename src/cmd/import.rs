@@ -21,7 +21,7 @@ use crate::mirror::lock::{Holder, lock_for_adding};
 use crate::server_config;
 
 /// Words of `import`.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     /// Bundles; a folder stands for the *.pkg files in it, `-` for standard input
     #[arg(value_name = "FILE|DIR|-", required = true)]
@@ -41,8 +41,22 @@ pub struct Args {
     pub lock_timeout: u64,
 }
 
-/// Runs the verb.
+/// Runs the verb, on a thread of its own while this one waits for signals. One that is told to stop is left behind, and
+/// ends with the process as one that is killed: what it had not placed whole is put right by the next import.
 pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
+    let (words, own) = (args.clone(), context.clone());
+    let importing = async {
+        let ended = tokio::task::spawn_blocking(move || import_all(&words, &own)).await;
+        ended.unwrap_or_else(|error| Err(Failure::new(Class::Bug, error).doing("the thread that imports ended")))
+    };
+    context.interruptible(importing).map_err(|failure| match failure.class {
+        Class::Interrupted => failure
+            .hint("run the same command again; of a bundle there is everything in the mirror, or nothing that counts"),
+        _ => failure,
+    })
+}
+
+fn import_all(args: &Args, context: &Context) -> Result<(), Failure> {
     let layout = Layout::new(context.directory(args.mirror.as_deref(), "/mirror", "mirror")?);
     let config = context.directory(args.config_dir.as_deref(), "/config", "config")?;
     let base_url = args.base_url.as_deref().map(BaseUrl::parse).transpose()?;

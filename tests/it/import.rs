@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::Duration;
 
 use frostmirror::bundle::format::CrateState;
 use frostmirror::mirror::head::Counts;
@@ -10,6 +11,7 @@ use frostmirror::mirror::import::ImportOptions;
 use frostmirror::mirror::layout::Layout;
 use frostmirror::mirror::link::{LinkState, link_state};
 use frostmirror::mirror::{ledger, lines};
+use rustix::process::Signal;
 
 use crate::import_bundle::{Make, assert_sound, everything, import, import_with, options, view};
 use crate::support::crates::Crate;
@@ -304,6 +306,20 @@ fn folders_and_standard_input_are_imported() {
     fs::create_dir(sandbox.path("empty")).unwrap();
     sandbox.run(["import", "empty", "--mirror", "mirror"]).exits(3).stderr_has("no *.pkg file");
     sandbox.run(["import", "none.pkg", "--mirror", "mirror"]).exits(3).stderr_has("none.pkg");
+}
+
+#[test]
+fn one_that_is_interrupted_says_so() {
+    let sandbox = Sandbox::new();
+    let fifo = sandbox.path("fifo");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let running = sandbox.process(["import", "fifo", "--mirror", "mirror"]).start();
+    // This is open as soon as the import reads.
+    let writing = fs::File::options().write(true).open(&fifo).unwrap();
+    running.signal(Signal::INT);
+    let run = running.wait(Duration::from_secs(10)).exits(130).stderr_has("interrupted");
+    run.stderr_has("hint: run the same command again");
+    drop(writing);
 }
 
 #[test]
