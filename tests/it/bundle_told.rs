@@ -85,7 +85,7 @@ fn two_weeks(sandbox: &Sandbox) {
 fn inspect_tells_the_approver_of_a_delta() {
     let sandbox = Sandbox::new();
     two_weeks(&sandbox);
-    let run = sandbox.run(["inspect", "new.pkg"]).ok();
+    let run = sandbox.run(["inspect", "new.pkg"]).ok().stderr_has("`cargo frostmirror verify` checks");
     let id = id_of(&sandbox, "new.pkg");
     snapbox::assert_data_eq!(
         run.stdout.replace(&id, "[ID]"),
