@@ -188,7 +188,7 @@ pub enum Error {
     #[error("`{0}` is to be fetched and to be forgotten")]
     FetchedAndForgotten(String),
     /// A bundle to build on that the history does not know, or knows several of.
-    #[error("the history `{}` knows {} bundle `{}`; it knows {}", path.display(), if *several { "more than one" } else { "no" }, name.escape_debug(), known(names))]
+    #[error("the history `{}` knows {} bundle `{}`{}; it knows {}", path.display(), if *several { "more than one" } else { "no" }, name.escape_debug(), if is_file(name) && !several { ", and no such file is here" } else { "" }, known(names))]
     UnknownBundle {
         /// The file.
         path: PathBuf,
@@ -406,6 +406,11 @@ fn lock(folder: &Path, sink: &dyn Sink) -> io::Result<File> {
         Err(TryLockError::Error(error)) => return Err(error),
     }
     Ok(file)
+}
+
+/// Whether a bundle is named as a file is, rather than by its id.
+fn is_file(name: &str) -> bool {
+    name.contains(std::path::is_separator) || Path::new(name).extension().is_some_and(|end| end == "pkg")
 }
 
 fn known(names: &[String]) -> String {

@@ -162,7 +162,8 @@ fn a_lost_stick_is_made_good_by_naming_what_arrived() {
     // What is made good counts as sent.
     near.fetch_nothing(&["--incremental", "-c", "one.toml"]);
     near.fetch_nothing(&["--incremental", "-c", "two.toml"]);
-    let unknown = near.run(&["-c", "one.toml", "--base", "gone.pkg"]).exits(3).stderr_has("gone.pkg");
+    let unknown =
+        near.run(&["-c", "one.toml", "--base", "gone.pkg"]).exits(3).stderr_has("`gone.pkg`, and no such file is here");
     unknown.stderr_has(&format!("{name} ({id})"));
     let planned = near.run(&["-c", "one.toml", "--base", name, "--dry-run"]).ok().stdout;
     assert_eq!(planned.lines().count(), 3, "{planned}");
