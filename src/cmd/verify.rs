@@ -121,7 +121,7 @@ fn check(args: &Args, context: &Context) -> Result<Vec<(String, Manifest)>, Fail
 fn of_several(file: &Path, lines: &str) -> String {
     // A name of a file is as its owner chose it.
     let name = printable(&file.display().to_string()).replace('\n', " ");
-    lines.lines().map(|line| format!("{name}: {line}")).collect::<Vec<_>>().join("\n")
+    lines.lines().filter(|line| !line.is_empty()).map(|line| format!("{name}: {line}")).collect::<Vec<_>>().join("\n")
 }
 
 fn tell(context: &Context, file: &Path, several: bool, verdict: &Verdict) {
@@ -180,8 +180,8 @@ fn hold_against(
     }
     if !left_out.is_empty() && !context.report.is_json() {
         context.report.warning(format!(
-            "{} packages are in the index only, left out by a platform filter: {}",
-            left_out.len(),
+            "{} in the index only, left out by a platform filter: {}",
+            if left_out.len() == 1 { "1 package is".to_owned() } else { format!("{} packages are", left_out.len()) },
             left_out.join(", ")
         ));
     }

@@ -139,7 +139,7 @@ pub enum Error {
         conflicts: Problems,
     },
     /// The bundle relies on crates or rustup artifacts that are not held.
-    #[error("the bundle `{file}` builds on {}, and {missing} of the files that it relies on are not held, first {first}", match parent { Some(parent) => format!("`{parent}`"), None => "an earlier one".to_owned() })]
+    #[error("the bundle `{file}` builds on {}, and {missing} of the files that it relies on {} not held, first {first}", match parent { Some(parent) => format!("`{parent}`"), None => "an earlier one".to_owned() }, if *missing == 1 { "is" } else { "are" })]
     MissingBase {
         /// The bundle's file.
         file: String,

@@ -441,7 +441,7 @@ fn what_an_import_is_about_to_finish_is_no_damage() {
     let guard = lock_for_adding(&layout, std::time::Duration::ZERO, &me(), &Silent).unwrap();
     verify(&sandbox, &["--lock-timeout", "0"]).ok();
     flip(&mirror.join(JSON));
-    verify(&sandbox, &["--lock-timeout", "0"]).exits(6).stderr_has("1 things looked wrong");
+    verify(&sandbox, &["--lock-timeout", "0"]).exits(6).stderr_has("1 thing looked wrong");
     drop(guard);
     verify(&sandbox, &["--lock-timeout", "0"]).exits(4);
 }

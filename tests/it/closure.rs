@@ -84,7 +84,7 @@ fn a_delta_needs_its_base_in_the_chain_or_in_the_mirror() {
     let sandbox = world();
     let run = sandbox.run(["verify", "delta.pkg", "--closure", "both.lock"]).exits(4);
     let run = run.stdout_has("json 1.0.0: is missing\n").stdout_has(
-        "delta.pkg: builds on full.pkg, and 1 of the crates that it relies on are nowhere, first json 1.0.0\n",
+        "delta.pkg: builds on full.pkg, and 1 of the crates that it relies on is nowhere, first json 1.0.0\n",
     );
     run.stderr_has("give the bundles that it builds on too, or with `--mirror DIR`");
     sandbox.run(["verify", "--closure", "both.lock"]).exits(2).stderr_has("FILE").stderr_has("--mirror <DIR>");
@@ -113,14 +113,14 @@ fn a_mirror_covers_what_its_index_and_files_hold() {
     import(&mirror, &sandbox.path("delta.pkg")).unwrap();
     let ask = |lock: &str| sandbox.run(["verify", "--mirror", "mirror", "--closure", lock]);
     assert_eq!(ask("both.lock").ok().stdout, "OK -- closure of 2 packages\n");
-    ask("windows.lock")
-        .ok()
-        .stderr_has("1 packages are in the index only, left out by a platform filter: winapi 0.3.9");
+    ask("windows.lock").ok().stderr_has("1 package is in the index only, left out by a platform filter: winapi 0.3.9");
     fs::remove_file(mirror.join("crates/json-1.1.0.crate")).unwrap();
     ask("both.lock").exits(4).stdout_has("json 1.1.0: the mirror's index has it, and its file is missing\n");
     fs::remove_file(mirror.join("index/js/on/json")).unwrap();
     ask("old.lock").exits(4).stdout_has("json 1.0.0: its file is there, and the mirror's index does not have it\n");
-    ask("absent.lock").exits(3);
+    ask("absent.lock").exits(3).stderr_has("check the path");
+    sandbox.write("Cargo.toml", "[package]\nname = \"a\"\nversion = \"1.0.0\"\n");
+    ask("Cargo.toml").exits(3).stderr_has("that is a manifest; give the Cargo.lock beside it");
     sandbox.run(["verify", "--mirror", "absent", "--closure", "old.lock"]).exits(3);
     // What cannot be looked into is not absent; a user who may look everywhere meets it as links in a circle.
     std::os::unix::fs::symlink("circle", sandbox.path("circle")).unwrap();
