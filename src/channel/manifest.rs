@@ -13,8 +13,9 @@ use crate::safe_path::SafePath;
 use super::file::{FileError, file, shortened};
 use super::toolchain::{Channel, Date, InvalidDate, Toolchain};
 
-/// Bytes in the largest manifest that is read; a real one has about a million.
-pub const MAX_SIZE: usize = 16 << 20;
+/// Bytes in the largest manifest that is read; a real one has about a million. While it is read, a hostile one takes up
+/// to ninety times its size in memory.
+pub const MAX_SIZE: usize = 4 << 20;
 
 /// Renames that lead to one another. Upstream has one step; rustup follows one.
 const MAX_RENAMES: usize = 8;

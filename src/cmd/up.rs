@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::{Context, fetch as words, serve as serving};
 use crate::bundle::open::open_any;
-use crate::client_config::{self, BaseUrl};
+use crate::client_config::{self, BaseUrl, Client};
 use crate::env::Env;
 use crate::event::Sink;
 use crate::failure::{Class, Failure};
@@ -75,7 +75,12 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         "these lines in $CARGO_HOME/config.toml (`cargo frostmirror setup --url {base_url} --write` puts them there):"
     );
     context.report.status("Use", lines);
-    context.report.data(&client_config::cargo_config(base_url.as_str()));
+    // rustup's variables are of no use before a toolchain is here.
+    let page = match layout.root().join("dist").is_dir() {
+        true => Client::of_server(base_url).page(),
+        false => client_config::cargo_config(base_url.as_str()),
+    };
+    context.report.data(&page);
     let runtime = context.runtime()?;
     let served = runtime.block_on(async {
         let listener =

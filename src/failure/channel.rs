@@ -9,9 +9,7 @@ const DAMAGED: &str = "upstream, or something before it, sends what no channel m
 impl From<ManifestError> for Failure {
     fn from(error: ManifestError) -> Failure {
         let hint = match &error {
-            ManifestError::Version(_) => {
-                "releases before Rust 1.8, and those of a future format, cannot be mirrored; choose another toolchain"
-            }
+            ManifestError::Version(_) => "releases of that format cannot be mirrored; choose another toolchain",
             _ => DAMAGED,
         };
         Failure::new(Class::Integrity, error).doing("could not read the channel manifest").hint(hint)

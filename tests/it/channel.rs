@@ -1,4 +1,7 @@
 //! Real channel manifests, read and selected from: for every host, every target and every profile.
+//!
+//! The fixtures are what rustup keeps of a manifest in `lib/rustlib` of a toolchain: upstream's words in its own
+//! order, without the table `artifacts`; compressed by brotli.
 
 use std::collections::BTreeSet;
 use std::fs;

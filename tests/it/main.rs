@@ -44,3 +44,4 @@ mod serve;
 mod snapshot;
 mod watch;
 mod setup;
+mod rustup;
