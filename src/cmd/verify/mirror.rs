@@ -74,7 +74,9 @@ fn tell_rebuilt(rebuilt: &Rebuilt, context: &Context) {
     let sink = context.report.as_ref();
     let Rebuilt { lines, kept, aside, head, .. } = rebuilt;
     if *lines > 0 {
-        sink.status("Rebuilt", format!("the records of {}", counted(*lines as usize, "index line")));
+        let records =
+            if *lines == 1 { "record of 1 index line".to_owned() } else { format!("records of {lines} index lines") };
+        sink.status("Rebuilt", format!("the {records}"));
     }
     if *head {
         sink.status("Rebuilt", "manifest.json".to_owned());
