@@ -179,7 +179,9 @@ pub fn parse(words: &[OsString], env: &Env) -> Result<Cli, ExitCode> {
 /// twice.
 fn spelled_out(words: &[OsString]) -> Vec<OsString> {
     match words {
-        [program, help, verb @ ..] if help == "help" => [std::slice::from_ref(program), verb, &["--help".into()]].concat(),
+        [program, help, verb @ ..] if help == "help" => {
+            [std::slice::from_ref(program), verb, &["--help".into()]].concat()
+        }
         _ => words.to_vec(),
     }
 }

@@ -8,11 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::artifact::Bytes;
 use crate::channel::{Skipped, Toolchain, Wanted};
 use crate::digest::Sha256;
 use crate::event::Sink;
-use crate::http::Client;
+use crate::http::{Client, Request};
 use crate::safe_path::SafePath;
 
 mod error;
@@ -20,7 +22,7 @@ mod error;
 pub use error::Error;
 
 /// What one input wants of toolchains.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
     /// By name.
     pub toolchains: Vec<Toolchain>,
@@ -72,7 +74,27 @@ pub struct Plan {
 impl Dist {
     /// What `orders` need. Orders that name the same toolchain share its manifest.
     pub async fn plan(&self, orders: &[Order]) -> Result<Plan, Error> {
-        Ok(Plan { by_order: vec![BTreeSet::new(); orders.len()], ..Plan::default() })
+        match orders.iter().flat_map(|order| &order.toolchains).next() {
+            Some(toolchain) => {
+                let url = format!("{}/{}", self.base, toolchain.manifest_path());
+                Err(Error::NoToolchain { toolchain: toolchain.clone(), url })
+            }
+            None => Ok(Plan::default()),
+        }
+    }
+
+    /// What a file weighs in bytes, where that is known, and whether it is here already. Downloads nothing.
+    pub async fn weigh(&self, path: &SafePath, needed: &Needed) -> (Option<u64>, bool) {
+        if needed.bytes.is_some() {
+            return (needed.size, true);
+        }
+        let held = self.cache.join("dist").join(needed.sha256.to_string());
+        if let Ok(there) = held.metadata() {
+            return (Some(there.len()), true);
+        }
+        let url = format!("{}/{path}", self.base.trim_end_matches('/'));
+        // Not every upstream answers HEAD; a plan without a weight is still a plan.
+        (self.client.length(&Request::new(&url)).await.ok().flatten(), false)
     }
 
     /// Downloads, or takes from the cache, what `plan` lacks bytes for and `wanted` says yes to; fills in where the
@@ -82,7 +104,7 @@ impl Dist {
         plan: &mut Plan,
         wanted: &(dyn Fn(&SafePath, &Sha256) -> bool + Sync),
     ) -> Result<(), Error> {
-        let _ = (plan, wanted);
+        plan.artifacts.retain(|path, needed| needed.bytes.is_some() || wanted(path, &needed.sha256));
         Ok(())
     }
 }
