@@ -3,12 +3,16 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::format::{Block, BundleKind, Carried, CrateRecord, CrateState, Manifest};
+use super::format::{Block, BundleKind, Carried, CrateRecord, CrateState, Entry, Manifest};
+use super::legacy;
 use super::shown::{Table, counted, exact_size, shown, size};
 use crate::artifact::Kind;
 
 /// What stands where a crate does not say what its licence is.
 pub(super) const NO_LICENSE: &str = "no licence stated";
+
+/// What stands where whoever made the bundle had no file of the crate to look into.
+pub(super) const UNKNOWN: &str = "not known from this bundle";
 
 /// The states in the order in which they are told of.
 const STATES: [(CrateState, &str, &str); 4] = [
@@ -27,7 +31,7 @@ pub fn describe(manifest: &Manifest) -> String {
         let records: Vec<&CrateRecord> = manifest.crates.iter().filter(|record| record.state == state).collect();
         if !records.is_empty() {
             let _written = writeln!(out, "\n{title} ({}):", records.len()).is_ok();
-            table(&records).write(&mut out);
+            table(manifest, &records).write(&mut out);
         }
     }
     out
@@ -38,7 +42,13 @@ fn head(manifest: &Manifest, out: &mut String) {
     let mut line = |name: &str, value: &str| {
         let _written = writeln!(out, "{name:<12}{}", shown(value)).is_ok();
     };
-    line("Kind", &manifest.kind.to_string());
+    let kept = manifest.crates.iter().filter(|record| record.state == CrateState::Kept).count();
+    if manifest.kind == BundleKind::Full && kept > 0 {
+        // It can be imported alone, and does not make a whole mirror.
+        line("Kind", &format!("full, but {} of its history came with other bundles", counted(kept, "version")));
+    } else {
+        line("Kind", &manifest.kind.to_string());
+    }
     line("Created", &manifest.created);
     line("Tool", &manifest.tool);
     line("Id", &manifest.id);
@@ -53,6 +63,9 @@ fn head(manifest: &Manifest, out: &mut String) {
         }
     } else {
         line("Lineage", &format!("{}, bundle {}", manifest.lineage.id, manifest.lineage.sequence));
+    }
+    for entry in configuration(manifest) {
+        line("Config", &format!("{}, {}, for the server that imports this", entry.path, exact_size(entry.size)));
     }
     for input in &manifest.lineage.inputs {
         line("Input", &format!("{} for {}", counted(input.crates.len(), "version"), input.name));
@@ -75,11 +88,18 @@ fn head(manifest: &Manifest, out: &mut String) {
     line("Unpacked", &exact_size(sum(Block::plain_size)));
 }
 
+/// The files of a snapshot that are put into a server's configuration. An ordinary bundle has none: what is called
+/// config.toml in it is for people.
+pub(super) fn configuration(manifest: &Manifest) -> impl Iterator<Item = &Entry> {
+    let snapshot = manifest.kind == BundleKind::Snapshot;
+    manifest.entries().filter(move |entry| snapshot && entry.kind == Kind::Config)
+}
+
 /// How many of the shipped crates are under which licence, the most frequent first.
 fn licenses(manifest: &Manifest, out: &mut String) {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for record in manifest.crates.iter().filter(|record| record.state == CrateState::Shipped) {
-        *counts.entry(record.license.as_deref().unwrap_or(NO_LICENSE)).or_default() += 1;
+        *counts.entry(license(manifest, record)).or_default() += 1;
     }
     if counts.is_empty() {
         return;
@@ -92,14 +112,32 @@ fn licenses(manifest: &Manifest, out: &mut String) {
     }
 }
 
-fn table(records: &[&CrateRecord]) -> Table {
+/// Whether the manifest has what the crate says of itself, be it nothing. Nobody reads it out of the files of a
+/// snapshot or of frostmirror 1.x, and a delta names crates whose files its maker may not have had.
+pub(super) fn is_told(manifest: &Manifest, record: &CrateRecord) -> bool {
+    let was_read = record.state == CrateState::Shipped
+        && manifest.kind != BundleKind::Snapshot
+        && manifest.lineage.id != legacy::LINEAGE;
+    was_read || record.license.is_some() || record.repository.is_some() || record.description.is_some()
+}
+
+/// The licence that a crate states, or why none is shown.
+pub(super) fn license<'r>(manifest: &Manifest, record: &'r CrateRecord) -> &'r str {
+    match &record.license {
+        Some(license) => license,
+        None if is_told(manifest, record) => NO_LICENSE,
+        None => UNKNOWN,
+    }
+}
+
+fn table(manifest: &Manifest, records: &[&CrateRecord]) -> Table {
     let mut table = Table::default();
     for record in records {
         table.row([
             record.name.as_str(),
             &record.version.to_string(),
             &size_of(record),
-            record.license.as_deref().unwrap_or(NO_LICENSE),
+            license(manifest, record),
             if record.yanked { "yanked" } else { "" },
             record.repository.as_deref().unwrap_or_default(),
         ]);

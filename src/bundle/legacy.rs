@@ -45,7 +45,7 @@ const MAGIC: &[u8; 8] = b"FMPKG\0\x01\0";
 /// Bytes of the table; room for a hundred thousand crates.
 const MAX_TABLE: u64 = 16 * 1024 * 1024;
 /// The lineage of every bundle of frostmirror 1.x: `frostmirror-1.xx` in hexadecimal.
-const LINEAGE: &str = "66726f73746d6972726f722d312e7878";
+pub(super) const LINEAGE: &str = "66726f73746d6972726f722d312e7878";
 
 /// Why a bundle of frostmirror 1.x cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -10,6 +10,7 @@
 use serde_json::{Map, Value, json};
 
 use super::compare::Comparison;
+use super::describe::configuration;
 use super::format::{CrateRecord, CrateState, Entry, Manifest};
 use crate::artifact::Kind;
 use crate::digest::Sha256;
@@ -19,12 +20,12 @@ mod license;
 /// What the names of our own properties begin with.
 const PREFIX: &str = "cargo-frostmirror:";
 
-/// Everything in the bundle in the file `file`: every crate of its set, with where its bytes are, and every rustup
-/// artifact.
+/// Everything in the bundle in the file `file`: every crate of its set, with where its bytes are, every rustup
+/// artifact, and the configuration in a snapshot.
 pub fn of_bundle(manifest: &Manifest, file: &str) -> Value {
     let mut components: Vec<Value> = manifest.crates.iter().map(|record| of_crate(record, Vec::new())).collect();
     let artifacts = manifest.entries().filter(|entry| matches!(entry.kind, Kind::Dist | Kind::Rustup));
-    components.extend(artifacts.map(of_artifact));
+    components.extend(artifacts.chain(configuration(manifest)).map(of_file));
     let mut properties = about(manifest);
     properties.extend(manifest.toolchains.iter().map(|toolchain| property("toolchain", toolchain)));
     properties.extend(manifest.targets.iter().map(|target| property("target", target)));
@@ -128,7 +129,7 @@ fn of_crate(record: &CrateRecord, mut properties: Vec<Value>) -> Value {
     Value::Object(component)
 }
 
-fn of_artifact(entry: &Entry) -> Value {
+fn of_file(entry: &Entry) -> Value {
     json!({
         "type": "file",
         "bom-ref": format!("file:{}", entry.path),

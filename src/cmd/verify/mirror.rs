@@ -6,9 +6,10 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::Args;
+use crate::bundle::shown::counted;
 use crate::cmd::Context;
 use crate::durable;
-use crate::event::Sink;
+use crate::event::{Sink, crates};
 use crate::failure::{Class, Failure};
 use crate::mirror::audit::{Audit, Fault, Repair, audit, require_mirror};
 use crate::mirror::layout::Layout;
@@ -34,7 +35,7 @@ pub(super) fn run(args: &Args, layout: &Layout, context: &Context) -> Result<(),
         let text = Repair::list(&audit.repairs);
         durable::rewrite(&path, text.as_bytes(), 0o644)
             .map_err(|source| Failure::io(format!("could not write `{}`", path.display()), source))?;
-        sink.status("Listed", format!("{} crates in {}", audit.repairs.len(), path.display()));
+        sink.status("Listed", format!("{} in {}", crates(audit.repairs.len() as u64), path.display()));
     }
     tell(&audit, layout, context);
     verdict(&audit, args, layout)
@@ -52,8 +53,8 @@ fn again(first: Audit, args: &Args, layout: &Layout, context: &Context) -> Resul
         }
         Err(error) => {
             sink.warning(format!(
-                "{} things looked wrong, which may be the work of the process that holds the mirror",
-                first.problems.len()
+                "{} looked wrong, which may be the work of the process that holds the mirror",
+                counted(first.problems.len(), "thing")
             ));
             Err(error.into())
         }
@@ -73,7 +74,9 @@ fn tell_rebuilt(rebuilt: &Rebuilt, context: &Context) {
     let sink = context.report.as_ref();
     let Rebuilt { lines, kept, aside, head, .. } = rebuilt;
     if *lines > 0 {
-        sink.status("Rebuilt", format!("the records of {lines} index lines"));
+        let records =
+            if *lines == 1 { "record of 1 index line".to_owned() } else { format!("records of {lines} index lines") };
+        sink.status("Rebuilt", format!("the {records}"));
     }
     if *head {
         sink.status("Rebuilt", "manifest.json".to_owned());
@@ -132,8 +135,12 @@ fn verdict(audit: &Audit, args: &Args, layout: &Layout) -> Result<(), Failure> {
             None => "write a list with `--repair-list FILE`, carry it out".to_owned(),
         };
         steps.push(format!(
-            "{list}, `cargo frostmirror fetch --from-list` it, and import that bundle: {} crates are to be fetched again",
-            audit.repairs.len()
+            "{list}, `cargo frostmirror fetch --from-list` it, and import that bundle: {} to be fetched again",
+            if audit.repairs.len() == 1 {
+                "1 crate is".to_owned()
+            } else {
+                format!("{} crates are", audit.repairs.len())
+            },
         ));
     }
     if !args.rebuild_state && audit.problems.iter().any(|problem| problem.fault.is_of_state()) {
@@ -141,7 +148,11 @@ fn verdict(audit: &Audit, args: &Args, layout: &Layout) -> Result<(), Failure> {
         steps.push(format!("{then}make lost records anew with `--rebuild-state`"));
     }
     if audit.problems.iter().any(|problem| problem.fault.is_stray()) {
-        steps.push("look at what does not belong, and remove it by hand".to_owned());
+        // An import that had to count the tree may have taken a crate's file for one of the mirror's.
+        let counted = if args.rebuild_state { "once more " } else { "" };
+        steps.push(format!(
+            "look at what does not belong, and remove it by hand; run this {counted}with `--rebuild-state` after it, which counts anew"
+        ));
     }
     let hint = steps.join("; ");
     let failure = Failure::new(Class::Integrity, message);
