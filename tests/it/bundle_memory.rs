@@ -32,7 +32,7 @@ fn peak_of(verb: &str, path: &Path) -> (u64, String) {
         .env("TMPDIR", folder.path())
         .env("FROSTMIRROR_MIRROR", folder.path().join("mirror"))
         // Into a file: nobody reads a pipe before the end, and what is said of the first bundle may be more than one takes.
-        .stdout(fs::File::create(folder.path().join("stdout")).expect("a file"))
+        .stdout(File::create(folder.path().join("stdout")).expect("a file"))
         .stderr(Stdio::piped())
         .spawn()
         .expect("the binary");
