@@ -54,7 +54,7 @@ pub struct Counts {
     pub artifact_bytes: u64,
 }
 
-fn is_zero(number: &u64) -> bool {
+pub(super) fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 

@@ -6,13 +6,11 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use serde::Deserialize;
 
 use crate::bundle::format::{ArtifactRecord, ArtifactState, Manifest};
 use crate::channel::{self, ChannelManifest, Date};
-use crate::crate_id::Version;
 use crate::digest::{HashingWriter, Sha256};
-use crate::mirror::artifacts::{Artifacts, Held, Moving, RELEASE};
+use crate::mirror::artifacts::{Artifacts, Held, Moving, RELEASE, release_version};
 use crate::mirror::import::is_held;
 use crate::mirror::layout::Layout;
 use crate::mirror::store::{Error, Move, Staged, Staging, failed};
@@ -259,14 +257,14 @@ impl Settling<'_> {
             let newer = held.is_none_or(|held| held.read < read(self.manifest, record));
             return Ok(if newer && !self.tree.is_file(&release) { Verdict::Take } else { Verdict::Leave });
         };
-        let Some(version) = self.text(stated)?.and_then(|text| version_of(&text)) else {
+        let Some(version) = self.text(stated)?.and_then(|text| release_version(&text)) else {
             settled.unusable.push(format!("`{RELEASE}` names no version of rustup"));
             return Ok(Verdict::Leave);
         };
         let Some((there, held)) = self.held(&release)? else {
             return Ok(Verdict::Take);
         };
-        let newer = (Some(version), read(self.manifest, stated)) >= (version_of(&there), held.read);
+        let newer = (Some(version), read(self.manifest, stated)) >= (release_version(&there), held.read);
         Ok(if newer { Verdict::Take } else { Verdict::Leave })
     }
 
@@ -285,16 +283,6 @@ impl Settling<'_> {
 
 fn date_of(text: Option<&[u8]>) -> Option<Date> {
     ChannelManifest::parse(text?).ok().map(|manifest| manifest.date())
-}
-
-/// The version of rustup that `release-stable.toml` names (rustup: src/cli/self_update.rs).
-fn version_of(text: &[u8]) -> Option<Version> {
-    #[derive(Deserialize)]
-    struct Release {
-        version: String,
-    }
-    let release: Release = toml::from_slice(text).ok()?;
-    release.version.parse().ok()
 }
 
 /// When the record's bytes were read from upstream; the manifest's times were checked when it was opened.
