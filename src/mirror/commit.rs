@@ -10,7 +10,7 @@ use super::import::ImportOptions;
 use super::layout::Layout;
 use super::ledger::{self, Record};
 use super::store::Error;
-use crate::bundle::format::{BundleKind, Carried, CrateRecord, Input, Lineage, Manifest};
+use crate::bundle::format::{ArtifactRecord, BundleKind, Carried, CrateRecord, Input, Lineage, Manifest};
 
 /// What is to be written when everything else is in place.
 pub(super) struct Commit {
@@ -52,7 +52,8 @@ pub(super) fn news<'m>(head: &Head, manifest: &'m Manifest) -> Vec<Feed<'m>> {
     if manifest.kind != BundleKind::Snapshot {
         return Vec::new();
     }
-    let unclaimed = manifest.lineage.inputs.iter().any(|input| !input.crates.is_empty());
+    let inputs = &manifest.lineage.inputs;
+    let unclaimed = inputs.iter().any(|input| !input.crates.is_empty() || !input.artifacts.is_empty());
     let carried = manifest.carried.iter().map(Feed::Carried).chain(unclaimed.then_some(Feed::Unclaimed(manifest)));
     carried.filter(|feed| !head.knows(&feed.lineage_head(String::new()))).collect()
 }
@@ -84,22 +85,29 @@ impl Feed<'_> {
 
     /// The manifest of its newest bundle, as far as it is known.
     fn manifest(&self, snapshot: &Manifest) -> Manifest {
-        let (positions, lineage, index_read) = match self {
-            Feed::Carried(one) => (one.crates.clone(), &one.lineage, &one.index_read),
+        let (positions, files, lineage, index_read) = match self {
+            Feed::Carried(one) => (one.crates.clone(), one.artifacts.clone(), &one.lineage, &one.index_read),
             Feed::Unclaimed(_) => {
-                let mut all: Vec<u32> = snapshot.lineage.inputs.iter().flat_map(|input| input.crates.clone()).collect();
-                all.sort_unstable();
-                all.dedup();
-                (all, &snapshot.lineage, &snapshot.index_read)
+                let inputs = &snapshot.lineage.inputs;
+                let crates = united(inputs.iter().map(|input| &input.crates));
+                let files = united(inputs.iter().map(|input| &input.artifacts));
+                (crates, files, &snapshot.lineage, &snapshot.index_read)
             }
         };
         let LineageHead { bundle, created, .. } = self.lineage_head(String::new());
         // Positions were checked when the bundle was opened; those of inputs that the bundle itself left out fall away.
         let crates = positions.iter().map(|at| CrateRecord { read: None, ..snapshot.crates[*at as usize].clone() });
-        let place = |at: &u32| positions.binary_search(at).ok().and_then(|at| u32::try_from(at).ok());
+        let artifacts = files.iter().map(|at| {
+            let record = &snapshot.artifacts[*at as usize];
+            let read = snapshot.artifact_read(record);
+            // What a rebuild makes of the record must be what the import makes of the snapshot.
+            ArtifactRecord { read: (read != index_read).then(|| read.to_owned()), ..record.clone() }
+        });
         let inputs = lineage.inputs.iter().map(|input| Input {
-            crates: input.crates.iter().filter_map(place).collect(),
-            ..Input { name: input.name.clone(), roots: input.roots.clone(), crates: Vec::new(), artifacts: Vec::new() }
+            name: input.name.clone(),
+            roots: input.roots.clone(),
+            crates: places(&positions, &input.crates),
+            artifacts: places(&files, &input.artifacts),
         });
         Manifest {
             id: bundle,
@@ -112,7 +120,7 @@ impl Feed<'_> {
             toolchains: snapshot.toolchains.clone(),
             index_read: index_read.clone(),
             crates: crates.collect(),
-            artifacts: Vec::new(),
+            artifacts: artifacts.collect(),
             lineage: Lineage { id: lineage.id.clone(), sequence: lineage.sequence, inputs: inputs.collect() },
             carried: Vec::new(),
             blocks: Vec::new(),
@@ -125,6 +133,20 @@ impl Feed<'_> {
             Feed::Unclaimed(_) => snapshot.to_owned(),
         }
     }
+}
+
+/// All positions of several lists, ascending.
+fn united<'l>(lists: impl Iterator<Item = &'l Vec<u32>>) -> Vec<u32> {
+    let mut all: Vec<u32> = lists.flatten().copied().collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+/// Where each of `wanted` is in `all`, which is ascending; one that is not there falls away.
+fn places(all: &[u32], wanted: &[u32]) -> Vec<u32> {
+    let place = |at: &u32| all.binary_search(at).ok().and_then(|at| u32::try_from(at).ok());
+    wanted.iter().filter_map(place).collect()
 }
 
 /// The records of a bundle of which `own` is known, beside those called `names`, and the head after them.

@@ -15,8 +15,8 @@
 //!     ledger/NNNNNNNN-ID.json        one immutable record a bundle, in the order of import
 //!     ledger/NNNNNNNN-ID.forgotten   the lineage ID was let go after the record of that number
 //!     artifacts.json                 digest, length and time of every file below dist/ and rustup/
-//!     removals                         crates whose lines are gone, and rustup artifacts that lost their names, each
-//!                                      with the time since when
+//!     removals                       crates whose lines are gone, and rustup artifacts that lost their names, each
+//!                                    with the time since when
 //!     incoming.json                  what the watcher of the incoming folder last saw; can be lost
 //!     staging/                       unfinished work; emptied at the next start
 //!     aside/                         folders that stood where a link belongs, where they held something of their own,

@@ -23,6 +23,7 @@ mod config;
 mod hostile;
 mod killed;
 mod redeployed;
+mod toolchains;
 
 /// Exports at that second.
 fn export_at(mirror: &Path, folder: &Path, second: i64) -> Result<Exported, Error> {

@@ -1,18 +1,21 @@
-//! What the ledger says of the histories that feed the mirror, and of the crates that they brought.
+//! What the ledger says of the histories that feed the mirror, and of the crates and rustup artifacts that they brought.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::Error;
-use crate::bundle::format::{CrateRecord, Input};
+use crate::bundle::format::{ArtifactRecord, CrateRecord, Input};
 use crate::crate_id::CrateId;
 use crate::mirror::gc::{self, Feeds};
 use crate::mirror::layout::Layout;
 use crate::mirror::ledger;
+use crate::safe_path::SafePath;
 
 /// What the ledger says.
 pub(super) struct Told {
     /// Every crate that a record names, as the last one that does, with what any says of it.
     pub(super) crates: HashMap<CrateId, CrateRecord>,
+    /// Every rustup artifact that a record names, as the last one that does.
+    pub(super) artifacts: BTreeMap<SafePath, ArtifactRecord>,
     pub(super) feeds: Vec<Feed>,
     pub(super) targets: BTreeSet<String>,
 }
@@ -25,15 +28,17 @@ pub(super) struct Feed {
     pub(super) file: String,
     pub(super) created: String,
     pub(super) index_read: String,
-    pub(super) inputs: Vec<(Input, BTreeSet<CrateId>)>,
+    pub(super) inputs: Vec<(Input, BTreeSet<CrateId>, BTreeSet<SafePath>)>,
     pub(super) crates: BTreeSet<CrateId>,
+    pub(super) artifacts: BTreeSet<SafePath>,
 }
 
 impl Told {
     pub(super) fn read(layout: &Layout) -> Result<Told, Error> {
         let feeds = Feeds::read(layout)?;
-        let mut told = Told { crates: HashMap::new(), feeds: Vec::new(), targets: BTreeSet::new() };
-        let mut needs: HashMap<String, Vec<CrateId>> = HashMap::new();
+        let mut told =
+            Told { crates: HashMap::new(), artifacts: BTreeMap::new(), feeds: Vec::new(), targets: BTreeSet::new() };
+        let mut needs: HashMap<String, (Vec<CrateId>, Vec<SafePath>)> = HashMap::new();
         let wanted: BTreeSet<&str> = feeds.lineages.values().flat_map(gc::Feed::records).collect();
         for name in &feeds.names {
             // It was read a moment ago, under the same lock.
@@ -42,8 +47,11 @@ impl Told {
             };
             let manifest = record.manifest;
             let ids: Vec<CrateId> = manifest.crates.iter().map(CrateRecord::id).collect();
+            let paths: Vec<SafePath> = manifest.artifacts.iter().map(|record| record.path.clone()).collect();
             if let Some(feed) = feeds.lineages.values().find(|feed| feed.head.record == *name) {
                 let of = |input: &Input| input.crates.iter().filter_map(|at| ids.get(*at as usize)).cloned().collect();
+                let files =
+                    |input: &Input| input.artifacts.iter().filter_map(|at| paths.get(*at as usize)).cloned().collect();
                 told.feeds.push(Feed {
                     id: feed.head.id.clone(),
                     sequence: feed.head.sequence,
@@ -51,8 +59,14 @@ impl Told {
                     file: feed.file.clone(),
                     created: feed.head.created.clone(),
                     index_read: manifest.index_read,
-                    inputs: manifest.lineage.inputs.iter().map(|input| (input.clone(), of(input))).collect(),
+                    inputs: manifest
+                        .lineage
+                        .inputs
+                        .iter()
+                        .map(|input| (input.clone(), of(input), files(input)))
+                        .collect(),
                     crates: BTreeSet::new(),
+                    artifacts: BTreeSet::new(),
                 });
                 told.targets.extend(manifest.targets);
             }
@@ -64,13 +78,17 @@ impl Told {
                 about.license = license.or(about.license.take());
                 about.repository = repository.or(about.repository.take());
             }
+            told.artifacts.extend(manifest.artifacts.into_iter().map(|record| (record.path.clone(), record)));
             if wanted.contains(name.as_str()) {
-                needs.insert(name.clone(), ids);
+                needs.insert(name.clone(), (ids, paths));
             }
         }
         for feed in &mut told.feeds {
             let records = feeds.lineages.get(&feed.id).into_iter().flat_map(gc::Feed::records);
-            feed.crates.extend(records.filter_map(|name| needs.get(name)).flatten().cloned());
+            for (ids, paths) in records.filter_map(|name| needs.get(name)) {
+                feed.crates.extend(ids.iter().cloned());
+                feed.artifacts.extend(paths.iter().cloned());
+            }
         }
         told.feeds.sort_by(|a, b| a.id.cmp(&b.id));
         Ok(told)
