@@ -8,6 +8,7 @@ mod help;
 mod sandbox;
 mod inputs;
 mod channel;
+mod rebuild_artifacts;
 mod resolve;
 mod bundle;
 mod bundle_artifacts;
