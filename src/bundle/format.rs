@@ -377,6 +377,11 @@ impl Manifest {
         record.read.as_deref().unwrap_or(&self.index_read)
     }
 
+    /// The rustup artifacts of the table in this state.
+    pub fn artifacts_in(&self, state: ArtifactState) -> impl Iterator<Item = &ArtifactRecord> {
+        self.artifacts.iter().filter(move |record| record.state == state)
+    }
+
     /// Every entry, in the payload's order.
     pub fn entries(&self) -> impl Iterator<Item = &Entry> {
         self.blocks.iter().flat_map(|block| &block.entries)

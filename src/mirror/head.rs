@@ -156,6 +156,11 @@ impl Counts {
         }
     }
 
+    /// Bytes of crates and rustup artifacts.
+    pub fn all_bytes(&self) -> u64 {
+        self.bytes.saturating_add(self.artifact_bytes)
+    }
+
     /// The numbers, counted in the tree; only needed where nobody recorded them.
     ///
     /// # Errors

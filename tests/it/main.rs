@@ -37,6 +37,7 @@ mod journey;
 mod delta;
 mod year;
 mod upstream_faults;
+mod told_artifacts;
 mod up;
 mod failures;
 mod serve_http;

@@ -48,7 +48,9 @@ fn a_lost_or_damaged_record_comes_back_as_it_was() {
     let before = everything(&mirror);
     for harm in [lose, damage] {
         harm(&mirror.join(RECORD));
-        verify(&sandbox, &[]).exits(4).stdout_has(&format!("{RECORD}: is not there or is no record of rustup artifacts"));
+        verify(&sandbox, &[])
+            .exits(4)
+            .stdout_has(&format!("{RECORD}: is not there or is no record of rustup artifacts"));
         verify(&sandbox, &["--rebuild-state"]).ok().stderr_has("the record of 16 rustup artifacts");
         let after = everything(&mirror);
         assert_eq!(after[RECORD], before[RECORD]);
