@@ -8,6 +8,7 @@ mod help;
 mod sandbox;
 mod inputs;
 mod channel;
+mod import_legacy;
 mod rebuild_artifacts;
 mod resolve;
 mod bundle;
