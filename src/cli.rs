@@ -118,7 +118,7 @@ pub enum Verb {
     /// Verify bundles and place them in a mirror, all or nothing
     #[command(after_help = EXIT_CODES)]
     Import(cmd::import::Args),
-    /// Serve a mirror to cargo
+    /// Serve a mirror to cargo and rustup
     #[command(after_help = EXIT_CODES)]
     Serve(cmd::serve::Args),
     /// Fetch, import and serve on this machine
@@ -136,7 +136,7 @@ pub enum Verb {
     /// Copy a mirror's crates out, as a folder that cargo builds from
     #[command(after_help = EXIT_CODES, disable_help_subcommand = true)]
     Export(cmd::export::Args),
-    /// Print or write cargo's configuration for a mirror
+    /// Print the configuration of cargo and rustup for a mirror, or write cargo's
     #[command(after_help = EXIT_CODES)]
     Setup(cmd::setup::Args),
     /// Print a completion script

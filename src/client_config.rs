@@ -5,6 +5,7 @@
 
 mod edit;
 mod file;
+mod scripts;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -153,14 +154,16 @@ impl Client {
     }
 
     /// The variables that make rustup use the mirror. rustup has no setting for it but the environment, and the two
-    /// variables do not follow each other: both must be set.
+    /// variables do not follow each other: both must be set. The limit keeps rustup from looking through every nightly
+    /// since 2014 where today's lacks a component: days that a mirror does not have do not count against its own limit.
     pub fn rustup_environment(&self) -> Vec<(&'static str, String)> {
         let base = match &self.place {
             Place::Server(base) => base.to_string(),
-            Place::Folder(mirror) => file_url(mirror),
+            Place::Folder(mirror) => file_url(&text_of(mirror), cfg!(windows)),
         };
         let mut variables = vec![("RUSTUP_UPDATE_ROOT", format!("{base}/rustup")), ("RUSTUP_DIST_SERVER", base)];
         variables.reverse();
+        variables.push(("RUSTUP_BACKTRACK_LIMIT", "1".to_owned()));
         if let Some(ca) = &self.ca {
             variables.push(("SSL_CERT_FILE", text_of(ca)));
         }
@@ -179,7 +182,8 @@ impl Client {
             .collect();
         format!(
             "# For cargo, in $CARGO_HOME/config.toml (~/.cargo/config.toml unless that is set):\n\n{}\n\
-             # For rustup, where the mirror holds toolchains (bundles of this version carry crates alone), in a POSIX shell:\n#\n{sh}#\n# or of PowerShell:\n#\n{powershell}",
+             # For rustup, where the mirror holds toolchains, in the environment of a POSIX shell:\n#\n{sh}#\n\
+             # or of PowerShell:\n#\n{powershell}",
             self.cargo_config()
         )
     }
@@ -202,12 +206,23 @@ fn text_of(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
 
-/// `path` as a file URL; rustup reads such a mirror without any server.
-fn file_url(path: &Path) -> String {
-    let text = text_of(path);
-    let text = if cfg!(windows) { text.replace('\\', "/") } else { text };
-    let slash = if text.starts_with('/') { "" } else { "/" };
-    let mut url = format!("file://{slash}");
+/// An absolute path as a file URL; rustup reads such a mirror without any server. What Windows writes with backslashes
+/// becomes `file:///C:/…`, a share `file://server/share/…`, without the prefix of a verbatim path.
+fn file_url(path: &str, windows: bool) -> String {
+    let text = if windows { path.replace('\\', "/") } else { path.to_owned() };
+    let share = |text: &str| windows.then(|| text.strip_prefix("//").map(str::to_owned)).flatten();
+    let (host, text) = match text.strip_prefix("//?/").filter(|_| windows) {
+        Some(verbatim) => match verbatim.strip_prefix("UNC/") {
+            Some(share) => ("", share.to_owned()),
+            None => ("/", verbatim.to_owned()),
+        },
+        None => match share(&text) {
+            Some(share) => ("", share),
+            None if text.starts_with('/') => ("", text),
+            None => ("/", text),
+        },
+    };
+    let mut url = format!("file://{host}");
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"/-._~:".contains(&byte) {
             url.push(char::from(byte));
@@ -269,10 +284,26 @@ mod tests {
             [
                 ("RUSTUP_DIST_SERVER", "http://mirror.example:8080".to_owned()),
                 ("RUSTUP_UPDATE_ROOT", "http://mirror.example:8080/rustup".to_owned()),
+                ("RUSTUP_BACKTRACK_LIMIT", "1".to_owned()),
             ]
         );
         assert_eq!(sh_quoted("a'b"), r"'a'\''b'");
         assert_eq!(powershell_quoted("a'b"), "'a''b'");
+    }
+
+    #[test]
+    fn file_urls_of_every_system() {
+        for (path, windows, url) in [
+            ("/srv/mirror", false, "file:///srv/mirror"),
+            ("/srv/my mirror/größe 100%#?", false, "file:///srv/my%20mirror/gr%C3%B6%C3%9Fe%20100%25%23%3F"),
+            (r"/srv/back\slash", false, "file:///srv/back%5Cslash"),
+            (r"C:\Users\Jo Doe\mirror", true, "file:///C:/Users/Jo%20Doe/mirror"),
+            (r"\\server\share\mirror", true, "file://server/share/mirror"),
+            (r"\\?\D:\mirror", true, "file:///D:/mirror"),
+            (r"\\?\UNC\server\share", true, "file://server/share"),
+        ] {
+            assert_eq!(file_url(path, windows), url);
+        }
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod inputs;
 mod mirror;
 mod serve;
 mod server_config;
+mod toolchains;
 mod wire;
 
 /// What kind of failure; decides the exit code. Published numbers never change.

@@ -24,6 +24,7 @@ mod incoming;
 mod lanes;
 mod pace;
 pub mod proxy;
+mod resume;
 mod settings;
 mod tls;
 
@@ -212,7 +213,7 @@ impl Client {
     }
 
     async fn try_length(&self, request: &Request<'_>) -> Result<Option<u64>, Trouble> {
-        let incoming = self.send(Method::HEAD, request, "identity").await?;
+        let incoming = self.send(Method::HEAD, request, "identity", 0).await?;
         match incoming.response.status() {
             // Asked of the headers themselves: a HEAD answer's body is empty, whatever length it states.
             StatusCode::OK => {
@@ -223,7 +224,7 @@ impl Client {
     }
 
     async fn try_get(&self, request: &Request<'_>, limit: u64) -> Result<Answer, Trouble> {
-        let mut incoming = self.send(Method::GET, request, "gzip").await?;
+        let mut incoming = self.send(Method::GET, request, "gzip", 0).await?;
         let url = request.url;
         let status = incoming.response.status();
         let headers = incoming.response.headers();
@@ -272,7 +273,7 @@ impl Client {
         told: &mut u64,
     ) -> Result<u64, Trouble> {
         let url = request.url;
-        let mut incoming = self.send(Method::GET, request, "identity").await?;
+        let mut incoming = self.send(Method::GET, request, "identity", 0).await?;
         match incoming.response.status() {
             StatusCode::OK => {}
             _ => return Err(incoming.refusal(url).await),
@@ -292,13 +293,30 @@ impl Client {
         Err(if incoming.end_is_known { Trouble::last(error) } else { Trouble::again(error) })
     }
 
-    /// Sends the request and waits for the head of the answer.
-    async fn send(&self, method: Method, request: &Request<'_>, encoding: &'static str) -> Result<Incoming, Trouble> {
+    /// Waits as after the failure number `failures` of one request, and tells why: for what has to be asked again
+    /// although each answer was whole.
+    pub async fn rest(&self, failures: u32, why: &dyn fmt::Display) {
+        failing::rest(failures, self.inner.first_backoff, &self.inner.waits, why).await;
+    }
+
+    /// Sends the request, for what begins at byte `from`, and waits for the head of the answer.
+    async fn send(
+        &self,
+        method: Method,
+        request: &Request<'_>,
+        encoding: &'static str,
+        from: u64,
+    ) -> Result<Incoming, Trouble> {
         let inner = &self.inner;
         let url = parsed(request)?;
+        let mut headers = headers_of(request, encoding)?;
+        if from > 0 {
+            let range = HeaderValue::from_str(&format!("bytes={from}-")).expect("letters and digits");
+            headers.insert(header::RANGE, range);
+        }
         let pass = inner.lanes.enter(&url).await;
         let mut pace = Pace::new(inner.low_speed_timeout, inner.low_speed_limit);
-        let sent = inner.client.request(method, url.clone()).headers(headers_of(request, encoding)?).send();
+        let sent = inner.client.request(method, url.clone()).headers(headers).send();
         let response = match pace.first(inner.connect_timeout, sent).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => return Err(Trouble::of_request(request.url, error)),

@@ -43,6 +43,7 @@
 //! | `mirror/…` | [`mirror::layout`] |
 //! | `INCOMING/*.pkg`, `done/`, `failed/` | [`watch`] |
 //! | `$FROSTMIRROR_HOME/cache/…` | [`gather::cache`] |
+//! | `$FROSTMIRROR_HOME/cache/dist/…` | [`gather::toolchains`] |
 //! | `$FROSTMIRROR_HOME/history/…` | [`gather::history`] |
 //! | `OUTPUT/YYYYMMDD-HHMM-crates.pkg` | [`bundle::pack`] |
 //! | `$CARGO_HOME/config.toml` | [`client_config`] |

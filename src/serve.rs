@@ -7,6 +7,7 @@
 //! | `route` | paths, decoded once and accepted only as normal components |
 //! | `conditions` | preconditions, ranges and encodings |
 //! | `registry` | config.json, index text, what is said of a missing crate |
+//! | `scripts` | configuration and bootstraps that name the address at which they were asked for |
 //! | `file` | files below the mirror's root, streamed |
 //!
 //! Nothing here takes a lock or writes a file. Each request opens its files anew, so an import is served at once, and
@@ -18,6 +19,7 @@ mod listen;
 mod registry;
 mod respond;
 mod route;
+mod scripts;
 
 use std::io;
 use std::net::SocketAddr;

@@ -3,13 +3,14 @@
 //!
 //! What belongs to a host stays there: its address, its certificate, its tokens. A snapshot brings none of that, and
 //! takes none of it away. Only keys that are known to travel do, so that a key of a later version, or a password that
-//! somebody wrote into the file, does not cross by accident; and a user's name and password are cut out of addresses.
+//! somebody wrote into the file, does not cross by accident, nor does a comment that was once such a key; and a user's
+//! name and password are cut out of addresses, in comments and in `depends.toml` too.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use toml_edit::{DocumentMut, Item};
+use toml_edit::{DocumentMut, Item, Value};
 
 use crate::durable;
 use crate::event::Sink;
@@ -100,6 +101,9 @@ pub struct Brought {
     pub text: String,
 }
 
+/// The name of a file, and what of it does not travel, as a sentence's end.
+pub type LeftOut = (&'static str, String);
+
 impl Brought {
     /// The file called `name`, which is one of [`FILES`].
     ///
@@ -113,21 +117,25 @@ impl Brought {
     }
 }
 
-/// What of a folder's files travels, and what of `frostmirror.toml` stays behind, each as a sentence's end.
+/// What of a folder's files travels, and what of them stays behind.
 ///
 /// # Errors
 /// A file that cannot be read, or is no TOML. One that is not there does not travel.
-pub fn travelling(folder: &Path) -> Result<(Vec<Brought>, Vec<String>), Error> {
+pub fn travelling(folder: &Path) -> Result<(Vec<Brought>, Vec<LeftOut>), Error> {
     let (mut files, mut notes) = (Vec::new(), Vec::new());
     for name in FILES {
         let Some((text, mut document)) = read(&folder.join(name))? else {
             continue;
         };
         if name == SERVER {
-            notes = keep_travelling(&mut document);
-            files.push(Brought { name, text: document.to_string() });
+            notes.extend(keep_travelling(&mut document).into_iter().map(|note| (name, note)));
+            files.push(Brought { name, text: without_secrets(&document.to_string()) });
         } else {
-            files.push(Brought { name, text });
+            let plain = without_logins(&text);
+            if plain != text {
+                notes.push((name, "the user name and password in an address".to_owned()));
+            }
+            files.push(Brought { name, text: plain });
         }
     }
     Ok((files, notes))
@@ -195,16 +203,38 @@ fn keep_travelling(document: &mut DocumentMut) -> Vec<String> {
                 true => format!("`{key}` belongs to the host"),
                 false => format!("`{}` is not a key that is known to travel", key.escape_debug()),
             });
-        } else if let Some(value) = document.get_mut(&key).and_then(Item::as_value_mut)
-            && let Some(plain) = value.as_str().and_then(without_credentials)
-        {
-            let decor = value.decor().clone();
-            *value = plain.into();
-            *value.decor_mut() = decor;
+            continue;
+        }
+        // What is known to travel is a plain value or a list of such.
+        let Some(value) = document.get_mut(&key).and_then(Item::as_value_mut).filter(|value| is_plain(value)) else {
+            document.remove(&key);
+            notes.push(format!("`{key}` is no plain value"));
+            continue;
+        };
+        if cut_logins(value, key.ends_with("_url")) {
             notes.push(format!("the user name and password in `{key}`"));
         }
     }
     notes
+}
+
+fn is_plain(value: &Value) -> bool {
+    value.as_array().map_or(!value.is_inline_table(), |list| list.iter().all(is_plain))
+}
+
+/// Cuts users' names and passwords out of a value, and says whether there were any.
+fn cut_logins(value: &mut Value, is_address: bool) -> bool {
+    if let Some(list) = value.as_array_mut() {
+        return list.iter_mut().fold(false, |cut, one| cut_logins(one, is_address) | cut);
+    }
+    let odd = |text: &str| if is_address { without_login(text) } else { None };
+    let Some(plain) = value.as_str().and_then(|text| without_credentials(text).or_else(|| odd(text))) else {
+        return false;
+    };
+    let decor = value.decor().clone();
+    *value = plain.into();
+    *value.decor_mut() = decor;
+    true
 }
 
 /// An address without the user's name and password in it; `None` where it has none.
@@ -216,11 +246,62 @@ fn without_credentials(address: &str) -> Option<String> {
     Some(format!("{scheme}://{host}{path}"))
 }
 
+/// As [`without_credentials`], of what must be an address and is not in its usual form: `https:me:word@host`, or without
+/// a scheme.
+fn without_login(address: &str) -> Option<String> {
+    let is_scheme = |text: &str| matches!(text, "http" | "https" | "sparse+http" | "sparse+https");
+    let scheme = address.split_once(':').filter(|(scheme, _)| is_scheme(&scheme.trim().to_lowercase()));
+    let (begin, rest) = scheme.map_or(("", address), |(scheme, _)| address.split_at(scheme.len() + 1));
+    let host = rest.trim_start_matches(['/', '\\']);
+    let slashes = &rest[..rest.len() - host.len()];
+    let (authority, path) = host.split_at(host.find(['/', '?', '#', '\\']).unwrap_or(host.len()));
+    let (_, host) = authority.rsplit_once('@')?;
+    Some(format!("{begin}{slashes}{host}{path}"))
+}
+
+/// The text of a file of which only what travels is left, without the comments that were once settings which do not.
+fn without_secrets(text: &str) -> String {
+    let was_setting = |line: &&str| {
+        let Some(comment) = line.trim_start().strip_prefix('#') else {
+            return false;
+        };
+        let Some((key, _)) = comment.split_once('=') else {
+            return false;
+        };
+        let key = key.trim_start_matches('#').trim();
+        let is_key = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '"' | '\'');
+        !key.is_empty() && key.chars().all(is_key) && !TRAVELLING.contains(&key)
+    };
+    without_logins(&text.split_inclusive('\n').filter(|line| !was_setting(line)).collect::<String>())
+}
+
+/// A text without the users' names and passwords of all addresses in it. `ssh://git@host` has no password, and is
+/// nothing without the name.
+fn without_logins(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let (before, after) = rest.split_at(at + 3);
+        plain.push_str(before);
+        let ends = |c: char| c.is_whitespace() || "/?#\\\"'`<>,;()[]{}".contains(c);
+        let authority = &after[..after.find(ends).unwrap_or(after.len())];
+        let login = authority.rfind('@').map_or("", |at| &authority[..=at]);
+        let keeps = before.ends_with("ssh://") && !login.contains(':');
+        rest = if keeps { after } else { &after[login.len()..] };
+    }
+    plain.push_str(rest);
+    plain
+}
+
 /// What travels of `brought`, with what belongs to the host of `there`.
 fn merged(brought: &str, there: Option<&DocumentMut>) -> Result<(String, Vec<String>), Error> {
-    let parsed = brought.parse::<DocumentMut>();
-    let mut document = parsed.map_err(|source| Error::Brought { name: SERVER, source: Box::new(source) })?;
+    let parsed = |text: &str| {
+        let parsed = text.parse::<DocumentMut>();
+        parsed.map_err(|source| Error::Brought { name: SERVER, source: Box::new(source) })
+    };
+    let mut document = parsed(brought)?;
     let mut notes = keep_travelling(&mut document);
+    let mut document = parsed(&without_secrets(&document.to_string()))?;
     notes.retain(|note| !note.ends_with("belongs to the host"));
     for (key, ours) in there.into_iter().flat_map(|there| there.as_table().iter()) {
         let Some((spelled, _)) = there.and_then(|there| there.as_table().get_key_value(key)) else {
@@ -277,6 +358,37 @@ mod tests {
         assert_eq!(text, "targets = [\"a\"] # ours\nproxy_index_url = \"sparse+https://host/index/?a@b\"\n");
         assert_eq!(notes.len(), 4, "{notes:?}");
         assert!(!format!("{files:?} {notes:?}").contains("secret"));
+    }
+
+    #[test]
+    fn a_credential_does_not_hide_in_a_list_a_table_a_comment_or_an_odd_address() {
+        let odd = "# password = \"hunter2\"\n# min_age = \"1d\"\n# was https://me:hunter2@host/ before\ntargets = [\"a\"]\n\
+                   allow = [\"a\", \"https://me:hunter2@host/\", [\"http://hunter2@host\"]] # list\n\
+                   deny = { name = \"hunter2\" }\nproxy_index_url = \"https:me:hunter2@host/i\"\n\
+                   proxy_dl_url = \"me:hunter2@host/dl\"\nproxy_dist_url.token = \"hunter2\"\n\
+                   # admin_token_file = \"hunter2\"\n[toolchain]\nkey = \"hunter2\"\n";
+        let folder = folder(odd);
+        fs::write(
+            folder.path().join(DEPENDS),
+            "# ours\n[dependencies]\na = { git = \"https://me:hunter2@host/a\" } # 'http://hunter2@host'\n\
+             b = { git = \"ssh://git@host/b\" }\nc = \"1\"\n",
+        )
+        .expect("write");
+        let (files, notes) = travelling(folder.path()).expect("read");
+        assert!(!format!("{files:?} {notes:?}").contains("hunter2"), "{files:?} {notes:?}");
+        let expected = "# min_age = \"1d\"\n# was https://host/ before\ntargets = [\"a\"]\nallow = [\"a\", \"https://host/\", [\"http://host\"]] # list\n\
+                        proxy_index_url = \"https:host/i\"\nproxy_dl_url = \"host/dl\"\n";
+        assert_eq!(files[0].text, expected);
+        assert_eq!(
+            files[1].text,
+            "# ours\n[dependencies]\na = { git = \"https://host/a\" } # 'http://host'\n\
+             b = { git = \"ssh://git@host/b\" }\nc = \"1\"\n"
+        );
+        // Whoever wrote the snapshot may not have taken anything out.
+        let brought = Brought::parse(SERVER, odd.as_bytes()).expect("TOML");
+        let other = tempfile::tempdir().expect("temporary folder");
+        restore(other.path(), &[brought], &Silent).expect("restored");
+        assert_eq!(fs::read_to_string(other.path().join(SERVER)).expect("read"), expected);
     }
 
     #[test]

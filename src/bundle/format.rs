@@ -51,9 +51,10 @@
 //! A **snapshot** is a mirror in one bundle. Its table names every crate that the mirror's index lists, shipped or
 //! index-only, and those that only its histories name, as `kept`; a crate's `read` says when its own line was read. Its
 //! `lineage` is no history: its id follows from the crates that the mirror holds and no history claims, which are its
-//! one input. `carried` has the newest bundle of each of the mirror's histories, as positions in the table. Only a
-//! snapshot has `carried`, `read`, and the entries `frostmirror.toml` and `depends.toml`, each at most [`MAX_CONFIG`]
-//! bytes; what was private to the mirror's host is not in them.
+//! one input. `carried` has the newest bundle of each of the mirror's histories, as positions in the table, sorted by
+//! history and bundle, at most [`MAX_CARRIED`]; of a history of which numbers and times do not tell which bundle is the
+//! newest, it has all that may be. Only a snapshot has `carried`, `read`, and the entries `frostmirror.toml` and
+//! `depends.toml`, each at most [`MAX_CONFIG`] bytes; what was private to the mirror's host is not in them.
 //!
 //! Threats: a bundle is hostile until every one of its bytes was checked. Lengths are checked before anything is
 //! allocated, arithmetic is checked, paths cannot climb, and the reader extracts nothing: it hands bytes to whoever
@@ -90,6 +91,8 @@ pub const MAX_LINE: usize = 1024 * 1024;
 pub const MAX_INDEX: u64 = 2 * MAX_GROUP;
 /// Most bytes of one configuration file.
 pub const MAX_CONFIG: u64 = 1024 * 1024;
+/// Most bundles that a snapshot brings along. Each becomes a record, and each record names all histories known by then.
+pub const MAX_CARRIED: usize = 1024;
 /// Most plain bytes that one stored byte may stand for in a brotli stream, beyond [`RATIO_ALLOWANCE`]. Index text of
 /// many versions, repetitive as it is, stays near 30.
 pub const MAX_RATIO: u64 = 200;
@@ -177,7 +180,7 @@ pub struct Manifest {
     pub artifacts: Vec<ArtifactRecord>,
     /// The history that the bundle belongs to. Of a snapshot: what it holds and no history claims.
     pub lineage: Lineage,
-    /// The histories that a snapshot brings along, by id.
+    /// The histories that a snapshot brings along, by id and bundle.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub carried: Vec<Carried>,
     /// The payload.

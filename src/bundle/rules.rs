@@ -3,13 +3,13 @@
 //! Writer and reader go through the same rules, so that nothing is written that would not be read.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::format::{
-    ArtifactState, Block, BundleKind, CrateState, Encoding, Entry, FormatVersion, ID_DIGITS, Lineage, MAX_CONFIG,
-    MAX_GROUP, MAX_INDEX, MAX_STORED_GROUP, Manifest, plain_limit,
+    ArtifactState, Block, BundleKind, CrateState, Encoding, Entry, FormatVersion, ID_DIGITS, Lineage, MAX_CARRIED,
+    MAX_CONFIG, MAX_GROUP, MAX_INDEX, MAX_STORED_GROUP, Manifest, plain_limit,
 };
 use crate::artifact::Kind;
 use crate::crate_id::CrateName;
@@ -233,12 +233,21 @@ fn carried(manifest: &Manifest) -> Result<(), Broken> {
     if !manifest.carried.is_empty() && !snapshot {
         return Err(Broken::Manifest("brings histories along, though it is no snapshot"));
     }
-    let mut last: Option<&str> = None;
+    if manifest.carried.len() > MAX_CARRIED {
+        return Err(Broken::Manifest("brings more histories along than a snapshot may (1024)"));
+    }
+    let mut last: Option<(&str, &str)> = None;
+    let mut bundles: HashSet<&str> = HashSet::from([manifest.lineage.id.as_str()]);
     for one in &manifest.carried {
-        let id = one.lineage.id.as_str();
+        let (id, bundle) = (one.lineage.id.as_str(), one.bundle.as_str());
         let rules = [
             (is_id(id) && is_id(&one.bundle), "brings along a history or a bundle whose id is none"),
-            (id != manifest.lineage.id && last.is_none_or(|last| last < id), "brings a history twice, or out of order"),
+            (
+                id != manifest.lineage.id && last.is_none_or(|last| last < (id, bundle)),
+                "brings a history twice, or out of order",
+            ),
+            // A bundle is of one history, and its record is called for it.
+            (bundles.insert(bundle), "brings one bundle along for two histories"),
             (
                 is_time(&one.created) && is_time(&one.index_read),
                 "brings a history along with a time that is not RFC 3339 in UTC with whole seconds",
@@ -252,7 +261,7 @@ fn carried(manifest: &Manifest) -> Result<(), Broken> {
             return Err(Broken::Manifest(rule));
         }
         inputs(&one.lineage, manifest)?;
-        last = Some(id);
+        last = Some((id, bundle));
     }
     Ok(())
 }

@@ -29,7 +29,7 @@ pub struct Args {
     /// Whether cargo on Windows asks for revocation lists; a closed network has none
     #[arg(long, value_name = "BOOL")]
     pub check_revoke: Option<bool>,
-    /// Merge it into $CARGO_HOME/config.toml
+    /// Merge cargo's part into $CARGO_HOME/config.toml; rustup has nothing but its environment
     #[arg(long)]
     pub write: bool,
     /// Take back what --write did

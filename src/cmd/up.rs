@@ -10,11 +10,11 @@ use jiff::Timestamp;
 
 use super::{Context, fetch as words, serve as serving};
 use crate::bundle::open::open_any;
-use crate::client_config::{self, BaseUrl};
+use crate::client_config::{self, BaseUrl, Client};
 use crate::env::Env;
 use crate::event::Sink;
 use crate::failure::{Class, Failure};
-use crate::fetch::{self, Input, Mode, Options, Outcome, Surroundings};
+use crate::fetch::{self, Input, Mode, Options, Outcome, Surroundings, Toolchains};
 use crate::gather::depends::Depends;
 use crate::gather::workspace;
 use crate::mirror::import::ImportOptions;
@@ -75,7 +75,12 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         "these lines in $CARGO_HOME/config.toml (`cargo frostmirror setup --url {base_url} --write` puts them there):"
     );
     context.report.status("Use", lines);
-    context.report.data(&client_config::cargo_config(base_url.as_str()));
+    // rustup's variables are of no use before a toolchain is here.
+    let page = match layout.root().join("dist").is_dir() {
+        true => Client::of_server(base_url).page(),
+        false => client_config::cargo_config(base_url.as_str()),
+    };
+    context.report.data(&page);
     let runtime = context.runtime()?;
     let served = runtime.block_on(async {
         let listener =
@@ -99,6 +104,8 @@ fn renew(args: &Args, context: &Context, layout: &Layout, base_url: &BaseUrl) ->
     let options = Options {
         inputs: inputs(args, context)?,
         mode: Mode::Full,
+        // Whoever runs this has a toolchain.
+        toolchains: Toolchains::none(),
         forget: Vec::new(),
         surroundings: Surroundings { offline: args.offline, ..context.surroundings(scratch.path())? },
         output: scratch.path().to_owned(),

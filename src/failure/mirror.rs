@@ -130,6 +130,7 @@ impl From<snapshot::Error> for Failure {
             E::Store(error) => error.into(),
             E::Damaged { .. } | E::Rotten { .. } => Failure::new(Class::Integrity, error).hint(FIND_DAMAGE),
             E::Empty { .. } => Failure::new(Class::Input, error).hint("import a bundle first, or check the path"),
+            E::InMirror { .. } => Failure::new(Class::Input, error).hint("name a folder elsewhere with `--output DIR`"),
             E::Pack(error) => error.into(),
             E::Read(_) | E::Unsound { .. } => {
                 Failure::new(Class::Integrity, error).hint("check the disk, and run the same command again")

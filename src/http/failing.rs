@@ -265,19 +265,31 @@ impl Tries {
             }
             return Err(error);
         }
-        let backoff = self.backoff();
+        let backoff = backoff(self.first, self.attempts);
         let pause = trouble.pause.map_or(backoff, |pause| pause.min(LONGEST_PAUSE).max(backoff));
         self.waits.tell(&trouble.error, pause);
         tokio::time::sleep(pause).await;
         Ok(())
     }
 
-    /// 1, 3, 9, then 10 times the first wait, each give or take a half, so that a crowd does not come back as one.
-    fn backoff(&self) -> Duration {
-        let times = 3u32.saturating_pow(self.attempts.saturating_sub(1)).min(10);
-        let chance = RandomState::new().hash_one(self.attempts) % 1000;
-        self.first.saturating_mul(times).mul_f64(0.5 + chance as f64 / 1000.0)
+    /// Counts from the beginning: the last attempt was worth it.
+    pub(super) fn forgive(&mut self) {
+        self.attempts = 0;
     }
+}
+
+/// Waits as after the attempt number `attempts`.
+pub(super) async fn rest(attempts: u32, first: Duration, waits: &Waits, why: &dyn std::fmt::Display) {
+    let pause = backoff(first, attempts);
+    waits.tell(why, pause);
+    tokio::time::sleep(pause).await;
+}
+
+/// 1, 3, 9, then 10 times the first wait, each give or take a half, so that a crowd does not come back as one.
+fn backoff(first: Duration, attempts: u32) -> Duration {
+    let times = 3u32.saturating_pow(attempts.saturating_sub(1)).min(10);
+    let chance = RandomState::new().hash_one(attempts) % 1000;
+    first.saturating_mul(times).mul_f64(0.5 + chance as f64 / 1000.0)
 }
 
 /// How long the server asks to be left alone: seconds, or a date, which is read against the server's own clock.

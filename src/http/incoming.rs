@@ -23,6 +23,8 @@ pub(super) struct Incoming {
     pace: Pace,
     /// Bytes of the body so far.
     pub(super) received: u64,
+    /// Bytes that were there before, which this body follows.
+    before: u64,
     announced: Option<u64>,
     /// Whether a body that ended early would be known for it.
     pub(super) end_is_known: bool,
@@ -36,13 +38,19 @@ impl Incoming {
         let end_is_known = announced.is_some()
             || headers.contains_key(header::TRANSFER_ENCODING)
             || response.version() == Version::HTTP_2;
-        Incoming { response, pace, received: 0, announced, end_is_known, _pass: pass }
+        Incoming { response, pace, received: 0, before: 0, announced, end_is_known, _pass: pass }
     }
 
-    /// The next piece of the body, of which there may be `limit` bytes in all; `None` at its proper end.
+    /// The body goes on where so many bytes end.
+    pub(super) fn follows(&mut self, before: u64) {
+        self.before = before;
+    }
+
+    /// The next piece of the body, of which there may be `limit` bytes in all, what it follows included; `None` at its
+    /// proper end.
     pub(super) async fn chunk(&mut self, url: &str, limit: u64) -> Result<Option<Bytes>, Trouble> {
         let too_large = || Trouble::last(Error::TooLarge { url: shown(url), limit });
-        if self.announced.is_some_and(|announced| announced > limit) {
+        if self.announced.is_some_and(|announced| announced.saturating_add(self.before) > limit) {
             return Err(too_large());
         }
         match self.pace.within(self.response.chunk()).await {
@@ -50,7 +58,7 @@ impl Incoming {
                 let length = chunk.len() as u64;
                 self.received += length;
                 self.pace.took(length);
-                if self.received > limit { Err(too_large()) } else { Ok(Some(chunk)) }
+                if self.before.saturating_add(self.received) > limit { Err(too_large()) } else { Ok(Some(chunk)) }
             }
             Ok(Ok(None)) => match self.announced {
                 Some(announced) if announced != self.received => {

@@ -144,13 +144,11 @@ impl Pass {
         let versions = listing.crates.values().map(|ids| ids.len() as u64).sum();
         let places = listing.places();
         let bytes = books.head.as_ref().map_or(0, |head| head.counts.bytes + head.counts.artifact_bytes);
-        sink.event(Event::Begin {
-            phase: Phase::Verifying,
-            items: versions + places.len() as u64 + artifacts_there,
-            bytes,
-        });
-        let waiting = gc::waiting(layout);
-        let names = name::read_all(&places, &Known { layout, listing: &listing, books: &books, before, waiting }, sink);
+        let items = versions + places.len() as u64 + artifacts_there;
+        sink.event(Event::Begin { phase: Phase::Verifying, items, bytes });
+        let (waiting, torn) = (gc::waiting(layout), was_torn(layout));
+        let known = Known { layout, listing: &listing, books: &books, before, waiting, torn };
+        let names = name::read_all(&places, &known, sink);
         let artifacts = artifact::judge_all(layout, &books, &listing, sink);
         sink.event(Event::End { phase: Phase::Verifying });
         let lengths = names.iter().flat_map(|name| &name.blobs).map(|(_, blob)| blob.length());
@@ -225,6 +223,8 @@ struct Known<'a> {
     before: &'a Blobs,
     /// Names of crates' files that a collection has put down for removal.
     waiting: BTreeSet<String>,
+    /// An import or a collection was killed, and nothing was completed since.
+    torn: bool,
 }
 
 impl Known<'_> {

@@ -4,20 +4,29 @@
 //! as new is known, with the crates of that history alone, as if its newest bundle had been imported; then its own,
 //! which names all that it brought and makes nothing current.
 
-use super::forgotten;
+use super::forgotten::{self, Note};
 use super::head::{Counts, Head, LineageHead};
 use super::import::ImportOptions;
 use super::layout::Layout;
 use super::ledger::{self, Record};
-use super::store::Error;
+use super::store::{Error, Staged, Staging};
 use crate::bundle::format::{ArtifactRecord, BundleKind, Carried, CrateRecord, Input, Lineage, Manifest};
+use crate::crate_id::CrateId;
+use crate::safe_path::SafePath;
 
 /// What is to be written when everything else is in place.
 pub(super) struct Commit {
     /// The head afterwards.
     pub(super) head: Head,
-    /// New records with their names, in the order in which they are to appear.
-    pub(super) records: Vec<(String, Record)>,
+    /// New records by their names, in the order in which they are to appear, as they were written to staging.
+    pub(super) records: Vec<(String, Staged)>,
+}
+
+/// What is on record already.
+pub(super) struct Known {
+    /// The records' names.
+    pub(super) names: Vec<String>,
+    notes: Vec<Note>,
 }
 
 /// A bundle's own record.
@@ -31,31 +40,58 @@ pub(super) enum Own {
     Missing,
 }
 
-/// Whether the bundle is on record among `names`. A record that does not count any more, because its lineage was let
-/// go, is as good as none.
-pub(super) fn own(layout: &Layout, names: &[String], manifest: &Manifest) -> Result<Own, Error> {
-    let notes = forgotten::notes(layout)?;
-    let recorded = ledger::name_of(names, &manifest.id).filter(|name| {
-        let number = ledger::sequence_of(name).unwrap_or(0);
-        !forgotten::covers(&notes, number, &manifest.lineage.id)
-    });
-    let Some(name) = recorded else {
-        return Ok(Own::Missing);
-    };
-    let record = ledger::read(layout, name)?;
-    let is_sound = record.is_some_and(|record| record.manifest.id == manifest.id);
-    Ok(if is_sound { Own::There } else { Own::Rotten(name.to_owned()) })
+impl Known {
+    /// Lists the ledger.
+    pub(super) fn read(layout: &Layout) -> Result<Known, Error> {
+        Ok(Known { names: ledger::names(layout)?, notes: forgotten::notes(layout)? })
+    }
+
+    /// The name of a bundle's record. One that does not count any more, because its lineage was let go, is as good as
+    /// none.
+    fn name_of(&self, bundle: &str, lineage: &str) -> Option<&str> {
+        ledger::name_of(&self.names, bundle).filter(|name| {
+            let number = ledger::sequence_of(name).unwrap_or(0);
+            !forgotten::covers(&self.notes, number, lineage)
+        })
+    }
+
+    /// Whether the bundle is on record.
+    pub(super) fn own(&self, layout: &Layout, manifest: &Manifest) -> Result<Own, Error> {
+        let Some(name) = self.name_of(&manifest.id, &manifest.lineage.id) else {
+            return Ok(Own::Missing);
+        };
+        Ok(match ledger::read(layout, name)?.filter(|record| record.manifest.id == manifest.id) {
+            Some(record) if is_of(&record.manifest, manifest) => Own::There,
+            // What a snapshot said of the bundle is not what it says itself.
+            Some(_) => Own::Missing,
+            None => Own::Rotten(name.to_owned()),
+        })
+    }
+
+    /// What of a snapshot's histories is neither on record nor older, beyond doubt, than what `head` knows; what no
+    /// history claims counts as one. Where numbers and times disagree, a collection keeps what either needs, as it does
+    /// when such a bundle is imported itself.
+    pub(super) fn news<'m>(&self, head: &Head, manifest: &'m Manifest) -> Vec<Feed<'m>> {
+        if manifest.kind != BundleKind::Snapshot {
+            return Vec::new();
+        }
+        let mut inputs = manifest.lineage.inputs.iter();
+        let unclaimed = inputs.any(|input| !input.crates.is_empty() || !input.artifacts.is_empty());
+        let carried = manifest.carried.iter().map(Feed::Carried).chain(unclaimed.then_some(Feed::Unclaimed(manifest)));
+        let is_news = |feed: &Feed| {
+            let lineage = feed.lineage_head(String::new());
+            self.name_of(&lineage.bundle, &lineage.id).is_none() && !head.supersedes(&lineage)
+        };
+        carried.filter(is_news).collect()
+    }
 }
 
-/// The histories of a snapshot of which `head` knows no bundle that is as new; what no history claims counts as one.
-pub(super) fn news<'m>(head: &Head, manifest: &'m Manifest) -> Vec<Feed<'m>> {
-    if manifest.kind != BundleKind::Snapshot {
-        return Vec::new();
-    }
-    let inputs = &manifest.lineage.inputs;
-    let unclaimed = inputs.iter().any(|input| !input.crates.is_empty() || !input.artifacts.is_empty());
-    let carried = manifest.carried.iter().map(Feed::Carried).chain(unclaimed.then_some(Feed::Unclaimed(manifest)));
-    carried.filter(|feed| !head.knows(&feed.lineage_head(String::new()))).collect()
+/// Whether a record, of which nobody checked that it follows from its id, says what the bundle with that id says.
+fn is_of(recorded: &Manifest, manifest: &Manifest) -> bool {
+    let of = |manifest: &Manifest| (manifest.lineage.id.clone(), manifest.lineage.sequence, manifest.created.clone());
+    let ids = |manifest: &Manifest| manifest.crates.iter().map(CrateRecord::id).collect::<Vec<CrateId>>();
+    let paths = |manifest: &Manifest| manifest.artifacts.iter().map(|one| one.path.clone()).collect::<Vec<SafePath>>();
+    of(recorded) == of(manifest) && ids(recorded) == ids(manifest) && paths(recorded) == paths(manifest)
 }
 
 /// One history of a snapshot.
@@ -96,7 +132,14 @@ impl Feed<'_> {
         };
         let LineageHead { bundle, created, .. } = self.lineage_head(String::new());
         // Positions were checked when the bundle was opened; those of inputs that the bundle itself left out fall away.
-        let crates = positions.iter().map(|at| CrateRecord { read: None, ..snapshot.crates[*at as usize].clone() });
+        // What is told about crates stands in the snapshot's own record, once.
+        let crates = positions.iter().map(|at| {
+            let CrateRecord { name, version, sha256, size, state, yanked, .. } = &snapshot.crates[*at as usize];
+            let (name, version) = (name.clone(), version.clone());
+            let (sha256, size, state, yanked) = (*sha256, *size, *state, *yanked);
+            let (read, description, license, repository) = (None, None, None, None);
+            CrateRecord { name, version, sha256, size, state, yanked, read, description, license, repository }
+        });
         let artifacts = files.iter().map(|at| {
             let record = &snapshot.artifacts[*at as usize];
             let read = snapshot.artifact_read(record);
@@ -149,28 +192,29 @@ fn places(all: &[u32], wanted: &[u32]) -> Vec<u32> {
     wanted.iter().filter_map(place).collect()
 }
 
-/// The records of a bundle of which `own` is known, beside those called `names`, and the head after them.
+/// Writes the records of a bundle of which `own` is known, beside what is `known`, to staging, one at a time: a snapshot
+/// may bring many. And the head after them.
 pub(super) fn prepare(
     head: Head,
     counts: Counts,
     manifest: Manifest,
     own: &Own,
-    names: &[String],
+    known: &Known,
     options: &ImportOptions,
-) -> Commit {
+    staging: &mut Staging,
+) -> Result<Commit, Error> {
     let imported = options.now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     let mut head = head.with(counts);
-    let mut names = names.to_vec();
+    let mut names = known.names.clone();
     let mut records = Vec::new();
-    let carried: Vec<(LineageHead, String, Manifest)> = news(&head, &manifest)
-        .into_iter()
-        .map(|feed| (feed.lineage_head(String::new()), feed.file(&options.file_name), feed.manifest(&manifest)))
-        .collect();
-    for (lineage, file, manifest) in carried {
-        let name = ledger::next_name(&names, &manifest.id);
+    for feed in known.news(&head, &manifest) {
+        let lineage = feed.lineage_head(String::new());
+        let name = ledger::next_name(&names, &lineage.bundle);
         head = head.after(&imported, LineageHead { record: name.clone(), ..lineage });
         names.push(name.clone());
-        records.push((name, Record { imported: imported.clone(), file, head: head.clone(), manifest }));
+        let (file, manifest) = (feed.file(&options.file_name), feed.manifest(&manifest));
+        let record = Record { imported: imported.clone(), file, head: head.clone(), manifest };
+        records.push((name, staging.write(&record.render())?));
     }
     if *own != Own::There || !records.is_empty() {
         let name = match own {
@@ -193,7 +237,8 @@ pub(super) fn prepare(
             head.imports = names.len() as u64;
         }
         let manifest = Manifest { blocks: Vec::new(), ..manifest };
-        records.push((name, Record { imported, file: options.file_name.clone(), head: head.clone(), manifest }));
+        let record = Record { imported, file: options.file_name.clone(), head: head.clone(), manifest };
+        records.push((name, staging.write(&record.render())?));
     }
-    Commit { head, records }
+    Ok(Commit { head, records })
 }

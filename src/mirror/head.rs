@@ -99,10 +99,14 @@ impl Head {
         self
     }
 
-    /// Whether a bundle of this lineage is known that is newer, or as new.
-    pub(super) fn knows(&self, lineage: &LineageHead) -> bool {
+    /// Whether a bundle of this lineage is known that is later than this one, beyond doubt: it has the higher number, and
+    /// was not written before.
+    pub(super) fn supersedes(&self, lineage: &LineageHead) -> bool {
         let at = self.lineages.binary_search_by(|known| known.id.cmp(&lineage.id));
-        at.is_ok_and(|at| !lineage.is_newer(&self.lineages[at]))
+        at.is_ok_and(|at| {
+            let known = &self.lineages[at];
+            known.bundle == lineage.bundle || lineage.sequence < known.sequence && lineage.created <= known.created
+        })
     }
 
     /// This head after an import of a bundle that is its lineage's newest unless a later one was there.

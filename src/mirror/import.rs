@@ -237,8 +237,8 @@ impl AddGuard {
         sink.status("Verified", format!("{} of {}", event::crates(received.shipped), options.file_name));
         checkpoint("import:staged");
 
-        let records = ledger::names(&self.layout)?;
-        let own = commit::own(&self.layout, &records, &streamed.manifest)?;
+        let on_ledger = commit::Known::read(&self.layout)?;
+        let own = on_ledger.own(&self.layout, &streamed.manifest)?;
         let known = if staging.torn { None } else { Head::read_file(&self.layout)? };
         let head = known.as_ref();
         received.notes.extend(doubts(&self.layout, head, &streamed.manifest, &options.file_name, options.now));
@@ -285,18 +285,22 @@ impl AddGuard {
             None => ledger::newest_head(&self.layout)?.unwrap_or_default(),
         };
         head.toolchains = settled.after.toolchains();
-        let on_record = own == Own::There && commit::news(&head, &streamed.manifest).is_empty();
+        let on_record = own == Own::There && on_ledger.news(&head, &streamed.manifest).is_empty();
         imported.already = on_record && steps.iter().all(|step| step.moves.is_empty());
         if !imported.already || known.is_none() {
             if let Own::Rotten(name) = &own {
                 received.notes.push(format!("the record `{name}` was damaged, and is written anew"));
             }
-            let commit = commit::prepare(head, imported.counts, streamed.manifest, &own, &records, options);
-            let mut moves = Vec::new();
-            for (name, record) in &commit.records {
-                let staged = staging.write(&record.render())?;
-                moves.push(Move { staged, place: name.as_str().into(), replaces: records.contains(name) });
-            }
+            let (manifest, counts) = (streamed.manifest, imported.counts);
+            let commit = commit::prepare(head, counts, manifest, &own, &on_ledger, options, &mut staging)?;
+            let moves: Vec<Move> = commit
+                .records
+                .into_iter()
+                .map(|(name, staged)| {
+                    let replaces = on_ledger.names.contains(&name);
+                    Move { staged, place: name.into(), replaces }
+                })
+                .collect();
             let head = commit.head;
             if !moves.is_empty() {
                 steps.push(Step::new("import:record", self.layout.ledger(), moves));

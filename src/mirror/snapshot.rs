@@ -11,7 +11,7 @@
 //!
 //! Nothing changes meanwhile: the export holds the lock of those who copy out.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -103,6 +103,12 @@ pub enum Error {
         /// What it has.
         actual: Sha256,
     },
+    /// It would become a file of the mirror.
+    #[error("`{}` is in the mirror itself", folder.display())]
+    InMirror {
+        /// The folder that was given.
+        folder: PathBuf,
+    },
     /// The bundle could not be written.
     #[error(transparent)]
     Pack(pack::Error),
@@ -126,6 +132,12 @@ impl ReadGuard {
     pub fn snapshot(&self, options: Options, sink: &dyn Sink) -> Result<Exported, Error> {
         checkpoint("snapshot:locked");
         let Options { folder, config, now } = options;
+        let above = folder.ancestors().find_map(|above| above.canonicalize().ok());
+        if let (Some(above), Ok(root)) = (above, self.layout.root().canonicalize())
+            && above.starts_with(root)
+        {
+            return Err(Error::InMirror { folder });
+        }
         let (plan, left_behind) = plan(&self.layout, config, now)?;
         checkpoint("snapshot:read");
         durable::make_folder(&folder).map_err(failed("make the folder", &folder))?;
@@ -195,8 +207,16 @@ fn plan(layout: &Layout, config: Vec<Brought>, now: Timestamp) -> Result<(Plan, 
             },
         );
     }
+    // What is not held is only named, and a name that is spelled otherwise than one that is cannot be in one table with it.
+    let folded = |text: &str| text.to_lowercase();
+    let mut spelled: HashMap<String, CrateName> =
+        table.keys().map(|id| (folded(id.name.as_str()), id.name.clone())).collect();
+    let mut taken: HashSet<String> = table.keys().map(|id| folded(&id.file_name())).collect();
     for id in told.feeds.iter().flat_map(|feed| &feed.crates) {
-        if let (false, Some(known)) = (table.contains_key(id), told.crates.get(id)) {
+        if let (false, Some(known)) = (table.contains_key(id), told.crates.get(id))
+            && *spelled.entry(folded(id.name.as_str())).or_insert_with(|| id.name.clone()) == id.name
+            && taken.insert(folded(&id.file_name()))
+        {
             table.insert(id, CrateRecord { state: CrateState::Kept, read: None, ..known.clone() });
         }
     }
@@ -267,14 +287,26 @@ fn unclaimed(
         let digest = shelf.held.0.get(path).map(|held| held.sha256.to_string()).unwrap_or_default();
         text.push_str(&format!("{path} {digest}\n"));
     }
+    // A mirror that took in a snapshot of itself, or of one alike, has the lot as a history already.
+    let own = short_id(&Sha256::of(text.as_bytes()));
+    let mut feeds = told.feeds.iter();
+    let known = feeds.any(|feed| feed.id == own && feed.crates == crates && feed.artifacts == artifacts);
+    if known {
+        text.clear();
+    }
+    let mut id = short_id(&Sha256::of(text.as_bytes()));
+    while told.feeds.iter().any(|feed| feed.id == id) {
+        id = short_id(&Sha256::of(id.as_bytes()));
+    }
     let input = Input {
         name: "held by no history".to_owned(),
         roots: Vec::new(),
         crates: at(&crates),
         artifacts: places(&artifacts),
     };
-    let inputs = if crates.is_empty() && artifacts.is_empty() { Vec::new() } else { vec![input] };
-    Lineage { id: short_id(&Sha256::of(text.as_bytes())), sequence: 1, inputs }
+    let nothing = known || crates.is_empty() && artifacts.is_empty();
+    let inputs = if nothing { Vec::new() } else { vec![input] };
+    Lineage { id, sequence: 1, inputs }
 }
 
 /// How many files in crates/ the index does not name.

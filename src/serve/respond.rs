@@ -61,11 +61,16 @@ impl Server {
             return told(StatusCode::BAD_REQUEST, "the Host that was asked for is not HOST or HOST:PORT\n");
         };
         let target = route::target(parts.uri.path());
+        let query = parts.uri.query().map(str::to_owned);
         let asked = Asked { head: parts.method == Method::HEAD, headers: parts.headers };
         match target {
             Target::Nothing => not_found(),
             Target::Health => asked.memory(TEXT, "ok\n".to_owned()),
             Target::Front => asked.memory(TEXT, front(&self.base(&host))),
+            Target::Script(script) => match script.text(&self.base(&host), query.as_deref()) {
+                Ok(text) => asked.memory(TEXT, text),
+                Err(why) => told(StatusCode::BAD_REQUEST, &why),
+            },
             Target::IndexConfig => asked.memory(JSON, registry::config_json(&self.base(&host))),
             target => {
                 // Files are read where waiting for a disk holds up nobody else.
@@ -84,7 +89,9 @@ impl Server {
             Target::Index(path) => (path, self.index(path, asked)),
             Target::Crate(path, id) => (path, self.krate(path, id.as_ref(), asked)),
             Target::File(path) => (path, self.file(path, type_of(path), ASK_AGAIN, asked)),
-            Target::Front | Target::Health | Target::IndexConfig | Target::Nothing => return not_found(),
+            Target::Front | Target::Health | Target::IndexConfig | Target::Script(_) | Target::Nothing => {
+                return not_found();
+            }
         };
         answered.unwrap_or_else(|error| {
             self.options.sink.warning(format!("could not read `{path}` of the mirror: {error}"));
@@ -227,7 +234,10 @@ fn front(base: &str) -> String {
     format!(
         "This is a mirror of crates.io, served by cargo-frostmirror. It has the crates that were brought here, and no \
          others.\n\nTo use it, put this into $CARGO_HOME/config.toml, or run `cargo frostmirror setup --write --url \
-         {base}`:\n\n{}",
+         {base}`:\n\n{}\nWhere toolchains were brought here too, this installs rustup and Rust:\n\n    \
+         curl -fsS {base}/rustup-init.sh | sh\n\nand on Windows, in PowerShell:\n\n    \
+         Invoke-RestMethod {base}/rustup-init.ps1 | Invoke-Expression\n\nWhere rustup is there already, \
+         {base}/api/setup/rustup-env.sh and {base}/api/setup/rustup-env.ps1 point it here.\n",
         client_config::cargo_config(base)
     )
 }

@@ -2,6 +2,7 @@
 
 use percent_encoding::percent_decode_str;
 
+use super::scripts::{self, Script};
 use crate::artifact::Kind;
 use crate::crate_id::{CrateId, CrateName, Version};
 use crate::safe_path::SafePath;
@@ -15,6 +16,8 @@ pub(super) enum Target {
     Health,
     /// `/index/config.json`, made from the request.
     IndexConfig,
+    /// A page that is made for the asking client.
+    Script(Script),
     /// The index lines of one crate.
     Index(SafePath),
     /// A `.crate` file, and the crate that it is, where its name says so.
@@ -42,6 +45,9 @@ fn find(raw: &str) -> Option<Target> {
             return Some(Target::Crate(id.crate_path(), Some(id)));
         }
         _ => {}
+    }
+    if let Some(script) = scripts::named(&parts).filter(|_| !raw.ends_with('/')) {
+        return Some(Target::Script(script));
     }
     // A folder is no file, and nothing else ends in a slash.
     let path: SafePath = parts.join("/").parse().ok().filter(|_| !raw.ends_with('/'))?;
@@ -116,6 +122,8 @@ mod tests {
         assert_eq!(target("//"), Target::Front);
         assert_eq!(target("/healthz"), Target::Health);
         assert_eq!(target("/index/config.json"), Target::IndexConfig);
+        assert_eq!(target("/rustup-init.sh"), Target::Script(Script::InitSh));
+        assert_eq!(target("//api/setup/rustup-env.ps1"), Target::Script(Script::EnvPs1));
     }
 
     #[test]
@@ -148,6 +156,11 @@ mod tests {
             "/config.toml",
             "/etc/passwd",
             "/manifest.json/x",
+            "/rustup-init.sh/",
+            "/rustup-init",
+            "/api/setup",
+            "/api/setup/rustup-env.sh/x",
+            "/api/setup%2Frustup-env.sh",
             "/rustup/C:/x",
             "*",
             "",

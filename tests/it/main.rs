@@ -3,6 +3,7 @@
 
 #[allow(dead_code, reason = "a tool box: a tool may wait for its test")]
 mod support;
+mod toolchains;
 mod upstream;
 mod help;
 mod sandbox;
@@ -10,6 +11,7 @@ mod inputs;
 mod channel;
 mod import_legacy;
 mod rebuild_artifacts;
+mod gather_toolchains;
 mod resolve;
 mod bundle;
 mod bundle_artifacts;
@@ -47,3 +49,4 @@ mod serve;
 mod snapshot;
 mod watch;
 mod setup;
+mod rustup;

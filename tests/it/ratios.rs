@@ -28,6 +28,7 @@ mod support {
     pub mod client;
     pub mod crates;
     pub mod published;
+    pub mod ranges;
     pub mod run;
     pub mod sandbox;
     pub mod stream;

@@ -68,6 +68,7 @@ fn what_is_printed() {
     assert_eq!(read["http"]["check-revoke"].as_bool(), Some(false));
     let run = run.stdout_has("export RUSTUP_DIST_SERVER='https://m.example/rust'\n");
     let run = run.stdout_has("$env:RUSTUP_UPDATE_ROOT = 'https://m.example/rust/rustup'\n");
+    let run = run.stdout_has("export RUSTUP_BACKTRACK_LIMIT='1'\n").stdout_has("$env:RUSTUP_BACKTRACK_LIMIT = '1'\n");
     run.stdout_has(&format!("export SSL_CERT_FILE='{}'\n", ca.display()));
     assert_eq!(files(&sandbox.cargo_home()), BTreeMap::new(), "printing writes nothing");
 }

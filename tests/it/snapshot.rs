@@ -20,6 +20,7 @@ use crate::support::crates::Crate;
 use crate::support::sandbox::Sandbox;
 
 mod config;
+mod doubtful;
 mod hostile;
 mod killed;
 mod redeployed;

@@ -99,6 +99,21 @@ fn a_first_run_without_a_network_is_a_failure_and_mistakes_are_not_hidden_by_wha
 }
 
 #[test]
+fn rustup_is_spoken_of_where_there_are_toolchains() {
+    let world = World::new();
+    let sandbox = world.sandbox().env("FROSTMIRROR_MIRROR", "mirror");
+    sandbox.write("depends.toml", "[dependencies]\nleaf = \"0.3\"\n");
+    let here = sandbox.path("");
+    let without = up(&sandbox, &here, &[]).stop().ok();
+    assert!(!without.stdout.contains("RUSTUP"), "{}", without.told());
+    sandbox.write("mirror/dist/channel-rust-stable.toml", "manifest-version = \"2\"\n");
+    let serving = up(&sandbox, &here, &[]);
+    let url = serving.url().to_owned();
+    let run = serving.stop().ok().stdout_has(&format!("export RUSTUP_UPDATE_ROOT='{url}/rustup'\n"));
+    run.stdout_has(&format!("index = \"sparse+{url}/index/\"")).stdout_has("$env:RUSTUP_DIST_SERVER");
+}
+
+#[test]
 fn the_mirror_and_the_address_may_come_from_the_environment() {
     let world = World::new();
     let sandbox = world.sandbox().env("FROSTMIRROR_MIRROR", "elsewhere").env("FROSTMIRROR_BIND", "127.0.0.1:0");

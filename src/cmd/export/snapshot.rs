@@ -43,8 +43,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     for name in server_config::FILES.iter().filter(|name| !names.contains(name)) {
         sink.status("Note", format!("no {name} is in {}, so that none goes along", config_dir.display()));
     }
-    for note in notes {
-        sink.status("Note", format!("left out of {}: {note}", server_config::SERVER));
+    for (name, note) in notes {
+        sink.status("Note", format!("left out of {name}: {note}"));
     }
     let options = Options { folder, config, now };
     let exported = super::stoppable(context, || guard.snapshot(options, sink));

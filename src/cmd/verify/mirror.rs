@@ -10,7 +10,7 @@ use crate::cmd::Context;
 use crate::durable;
 use crate::event::{self, Sink};
 use crate::failure::{Class, Failure};
-use crate::mirror::audit::{Audit, Repair, audit, require_mirror};
+use crate::mirror::audit::{Audit, Fault, Repair, audit, require_mirror};
 use crate::mirror::layout::Layout;
 use crate::mirror::lock::{self, AddGuard, Holder, lock_for_adding};
 use crate::mirror::rebuild::{REBUILT, Rebuilt};
@@ -133,6 +133,12 @@ fn verdict(audit: &Audit, args: &Args, layout: &Layout) -> Result<(), Failure> {
         1 => format!("1 problem in the mirror `{}`", layout.root().display()),
         n => format!("{n} problems in the mirror `{}`", layout.root().display()),
     };
+    // What is found before that may be half of what was under way.
+    if audit.problems.iter().any(|problem| problem.fault == Fault::Torn) {
+        return Err(Failure::new(Class::Integrity, message).hint(
+            "run what was killed once more, the import of the same bundle or `cargo frostmirror gc`, and verify again",
+        ));
+    }
     let mut steps = Vec::new();
     if !audit.repairs.is_empty() || !audit.artifact_repairs.is_empty() {
         let list = match &args.repair_list {

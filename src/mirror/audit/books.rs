@@ -85,7 +85,11 @@ impl Books {
             notes: forgotten::notes(layout)?,
             spelling: OnceLock::new(),
         };
-        let lineages = books.head.iter().flat_map(|head| &head.lineages);
+        // One that was let go by a collection that did not come to write the head needs nothing any more.
+        let counts = |lineage: &&LineageHead| {
+            !forgotten::covers(&books.notes, ledger::sequence_of(&lineage.record).unwrap_or(0), &lineage.id)
+        };
+        let lineages = books.head.iter().flat_map(|head| &head.lineages).filter(counts);
         let newest: HashSet<String> = lineages.map(|lineage| lineage.record.clone()).collect();
         for name in ledger::names(layout)? {
             // What the system cannot read is of as little use as what is no record.

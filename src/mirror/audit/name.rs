@@ -293,7 +293,12 @@ impl Reading<'_> {
                 standing: Standing::Altered,
             });
         }
-        for state in lost.values() {
+        // A collection that was killed took lines and not yet their records; a killed import placed records first. What a
+        // lineage still needs is lost all the same.
+        let unfinished = |state: &&LineState| {
+            self.known.torn && !self.known.books.named.get(&state.id).is_some_and(Named::is_current)
+        };
+        for state in lost.values().filter(|state| !unfinished(state)) {
             self.problems.push(Problem::new(shown, Fault::LineLost { id: state.id.clone() }));
             self.repairs.push((state.id.clone(), state.cksum));
         }

@@ -152,8 +152,8 @@ pub enum Fault {
         /// What it is.
         state: String,
     },
-    /// An import was killed.
-    #[error("an import was killed while it placed files; import the same bundle again")]
+    /// An import or a collection was killed.
+    #[error("an import or a collection was killed while it changed files; it must be run again")]
     Torn,
     /// `index/config.json` is not what cargo reads.
     #[error("is not the configuration of a registry")]

@@ -1,9 +1,9 @@
 //! What the ledger says of the histories that feed the mirror, and of the crates and rustup artifacts that they brought.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::Error;
-use crate::bundle::format::{ArtifactRecord, CrateRecord, Input};
+use crate::bundle::format::{ArtifactRecord, CrateRecord, Input, Manifest};
 use crate::crate_id::CrateId;
 use crate::mirror::gc::{self, Feeds};
 use crate::mirror::layout::Layout;
@@ -20,7 +20,7 @@ pub(super) struct Told {
     pub(super) targets: BTreeSet<String>,
 }
 
-/// A history, as its newest bundle has it.
+/// A bundle that is its history's newest, or may be: where numbers and times disagree there are several.
 pub(super) struct Feed {
     pub(super) id: String,
     pub(super) sequence: u64,
@@ -38,37 +38,16 @@ impl Told {
         let feeds = Feeds::read(layout)?;
         let mut told =
             Told { crates: HashMap::new(), artifacts: BTreeMap::new(), feeds: Vec::new(), targets: BTreeSet::new() };
-        let mut needs: HashMap<String, (Vec<CrateId>, Vec<SafePath>)> = HashMap::new();
-        let wanted: BTreeSet<&str> = feeds.lineages.values().flat_map(gc::Feed::records).collect();
+        let wanted: HashSet<&str> = feeds.lineages.values().flat_map(gc::Feed::records).collect();
         for name in &feeds.names {
             // It was read a moment ago, under the same lock.
             let Some(record) = ledger::read(layout, name)? else {
                 continue;
             };
             let manifest = record.manifest;
-            let ids: Vec<CrateId> = manifest.crates.iter().map(CrateRecord::id).collect();
-            let paths: Vec<SafePath> = manifest.artifacts.iter().map(|record| record.path.clone()).collect();
-            if let Some(feed) = feeds.lineages.values().find(|feed| feed.head.record == *name) {
-                let of = |input: &Input| input.crates.iter().filter_map(|at| ids.get(*at as usize)).cloned().collect();
-                let files =
-                    |input: &Input| input.artifacts.iter().filter_map(|at| paths.get(*at as usize)).cloned().collect();
-                told.feeds.push(Feed {
-                    id: feed.head.id.clone(),
-                    sequence: feed.head.sequence,
-                    bundle: feed.head.bundle.clone(),
-                    file: feed.file.clone(),
-                    created: feed.head.created.clone(),
-                    index_read: manifest.index_read,
-                    inputs: manifest
-                        .lineage
-                        .inputs
-                        .iter()
-                        .map(|input| (input.clone(), of(input), files(input)))
-                        .collect(),
-                    crates: BTreeSet::new(),
-                    artifacts: BTreeSet::new(),
-                });
-                told.targets.extend(manifest.targets);
+            if wanted.contains(name.as_str()) {
+                told.targets.extend(manifest.targets.iter().cloned());
+                told.feeds.push(Feed::of(record.file, &manifest));
             }
             for record in manifest.crates {
                 let about = told.crates.entry(record.id()).or_insert_with(|| record.clone());
@@ -79,18 +58,28 @@ impl Told {
                 about.repository = repository.or(about.repository.take());
             }
             told.artifacts.extend(manifest.artifacts.into_iter().map(|record| (record.path.clone(), record)));
-            if wanted.contains(name.as_str()) {
-                needs.insert(name.clone(), (ids, paths));
-            }
         }
-        for feed in &mut told.feeds {
-            let records = feeds.lineages.get(&feed.id).into_iter().flat_map(gc::Feed::records);
-            for (ids, paths) in records.filter_map(|name| needs.get(name)) {
-                feed.crates.extend(ids.iter().cloned());
-                feed.artifacts.extend(paths.iter().cloned());
-            }
-        }
-        told.feeds.sort_by(|a, b| a.id.cmp(&b.id));
+        told.feeds.sort_by(|a, b| (&a.id, &a.bundle).cmp(&(&b.id, &b.bundle)));
         Ok(told)
+    }
+}
+
+impl Feed {
+    fn of(file: String, manifest: &Manifest) -> Feed {
+        let ids: Vec<CrateId> = manifest.crates.iter().map(CrateRecord::id).collect();
+        let of = |input: &Input| input.crates.iter().filter_map(|at| ids.get(*at as usize)).cloned().collect();
+        let paths: Vec<SafePath> = manifest.artifacts.iter().map(|one| one.path.clone()).collect();
+        let files = |input: &Input| input.artifacts.iter().filter_map(|at| paths.get(*at as usize)).cloned().collect();
+        Feed {
+            id: manifest.lineage.id.clone(),
+            sequence: manifest.lineage.sequence,
+            bundle: manifest.id.clone(),
+            file,
+            created: manifest.created.clone(),
+            index_read: manifest.index_read.clone(),
+            inputs: manifest.lineage.inputs.iter().map(|input| (input.clone(), of(input), files(input))).collect(),
+            crates: ids.into_iter().collect(),
+            artifacts: paths.into_iter().collect(),
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! The mirror's rustup artifacts, as a snapshot brings them along.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use super::histories::Told;
@@ -61,10 +63,19 @@ impl Shelf {
         });
         let named = told.feeds.iter().flat_map(|feed| &feed.artifacts).filter(|path| !self.held.0.contains_key(*path));
         let named = named.filter_map(|path| told.artifacts.get(path));
-        let kept = named.map(|record| ArtifactRecord { state: ArtifactState::Kept, read: None, ..record.clone() });
-        let mut table: Vec<ArtifactRecord> = held.chain(kept).collect();
+        let mut table: Vec<ArtifactRecord> = held.collect();
+        // What is not held is only named, and not in one table with a path that it cannot be on one disk with.
+        let mut taken: BTreeSet<String> = table.iter().map(|record| record.path.folded()).collect();
+        for record in named {
+            let folded = record.path.folded();
+            let above = folded.match_indices('/').any(|(at, _)| taken.contains(&folded[..at]));
+            let inside = format!("{folded}/");
+            let below = taken.range(inside.clone()..).next().is_some_and(|next| next.starts_with(&inside));
+            if !above && !below && taken.insert(folded) {
+                table.push(ArtifactRecord { state: ArtifactState::Kept, read: None, ..record.clone() });
+            }
+        }
         table.sort_by(|a, b| a.path.cmp(&b.path));
-        table.dedup_by(|a, b| a.path == b.path);
         table
     }
 }

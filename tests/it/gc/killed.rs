@@ -67,6 +67,12 @@ fn killed_at_any_checkpoint_no_line_names_a_missing_crate_and_a_rerun_finishes()
             assert_eq!(&torn[path], bytes, "{checkpoint}: {path}");
         }
         sandbox.run(["status", "--mirror", "mirror"]).ok();
+        // What was on its way out is not to be fetched again.
+        let audited = sandbox.run(["verify", "--mirror", "mirror", "--repair-list", "list"]);
+        assert_eq!(fs::read_to_string(sandbox.path("list")).unwrap(), "", "{checkpoint}");
+        if audited.code != 0 {
+            audited.exits(4).stderr_has("once more").stderr_has("`cargo frostmirror gc`");
+        }
         sandbox.run(words("mirror")).ok();
         assert_eq!(outcome(&mirror), expected, "{checkpoint}");
         assert_agreement(&mirror);

@@ -1,8 +1,11 @@
 //! Hostile snapshots.
 
 use frostmirror::artifact::Kind;
-use frostmirror::bundle::format::{BundleKind, Carried, CrateState, Input, Lineage};
+use frostmirror::bundle::format::{Carried, CrateRecord, Input, Lineage};
+use frostmirror::bundle::open::Bundle;
+use frostmirror::digest::Sha256;
 
+use super::*;
 use crate::bundle_hostile::{refused, small, streamed};
 use crate::support::forge::{Forged, entry};
 
@@ -78,4 +81,79 @@ fn what_only_a_snapshot_has_is_refused_elsewhere_and_held_to_rules_there() {
     forged.payload.pop();
     forged.stored(entry("frostmirror.toml", Kind::Config, large.as_bytes()), large.as_bytes());
     refused(&forged.bytes(), &["frostmirror.toml", "larger than a configuration file"]);
+}
+
+#[test]
+fn one_bundle_is_of_one_history() {
+    let mut forged = snapshot();
+    forged.manifest.carried.push(Carried { bundle: "a".repeat(32), ..carried("b") });
+    refused(&forged.bytes(), &["one bundle along for two histories"]);
+}
+
+#[test]
+fn many_histories_are_refused_before_each_record_names_all_of_them() {
+    let mut forged = snapshot();
+    let id = |n: u32| Sha256::of(&n.to_le_bytes()).to_string()[..32].to_owned();
+    let one =
+        |id: String| Carried { bundle: id.clone(), lineage: Lineage { id, ..carried("a").lineage }, ..carried("a") };
+    forged.manifest.carried = (0..3000).map(id).map(one).collect();
+    forged.manifest.carried.sort_by(|a, b| a.bundle.cmp(&b.bundle));
+    refused(&forged.bytes(), &["more histories along"]);
+}
+
+#[test]
+fn what_a_snapshot_says_of_a_bundle_does_not_stand_for_the_bundle() {
+    let sandbox = Sandbox::new();
+    let folder = sandbox.path("bundles");
+    fs::create_dir(&folder).unwrap();
+    let make = Make::new("a", 3).ship(Crate::new("needed", "1.0.0"));
+    let lineage = make.lineage().to_owned();
+    let bundle = make.write(&folder, "a3.pkg");
+    let manifest = Bundle::open(fs::File::open(&bundle).unwrap(), "a3.pkg").unwrap().manifest().clone();
+    let mut forged = snapshot();
+    forged.manifest.blocks.pop();
+    forged.payload.pop();
+    // Only the snapshot itself names the crate, so that nothing keeps it.
+    forged.manifest.crates.push(CrateRecord { state: CrateState::Kept, ..manifest.crates[0].clone() });
+    forged.manifest.carried = vec![Carried {
+        bundle: manifest.id,
+        created: manifest.created.clone(),
+        lineage: Lineage { id: lineage, sequence: 3, inputs: Vec::new() },
+        ..carried("a")
+    }];
+    let (path, mirror) = (folder.join("forged.pkg"), sandbox.path("mirror"));
+    fs::write(&path, forged.bytes()).unwrap();
+    import(&mirror, &path).unwrap();
+    import(&mirror, &bundle).unwrap();
+    collect(&mirror, &[]);
+    assert!(mirror.join("crates/needed-1.0.0.crate").exists());
+    assert!(import(&mirror, &bundle).unwrap().already);
+    assert_clean(&mirror);
+}
+
+#[test]
+fn the_name_of_a_carried_file_does_not_steer_the_terminal() {
+    let sandbox = Sandbox::new();
+    let mut forged = snapshot();
+    forged.manifest.blocks.pop();
+    forged.payload.pop();
+    forged.manifest.carried[0].file = "\u{1b}[2J\nOK.pkg".to_owned();
+    forged.manifest.carried[0].lineage.inputs =
+        vec![Input { name: "\u{1b}[2J".to_owned(), roots: Vec::new(), crates: vec![0], artifacts: Vec::new() }];
+    let path = sandbox.path("forged.pkg");
+    fs::write(&path, forged.bytes()).unwrap();
+    let path = path.to_str().unwrap();
+    for words in [
+        vec!["inspect", path],
+        vec!["verify", path],
+        vec!["import", path, "--mirror", "mirror", "--config-dir", "none"],
+        vec!["gc", "--mirror", "mirror", "--dry-run"],
+        vec!["status", "--mirror", "mirror"],
+        vec!["export", "snapshot", "--mirror", "mirror", "-o", "out", "--config-dir", "none"],
+    ] {
+        let run = sandbox.run(words.clone()).ok();
+        let said = format!("{}{}", run.stdout, run.stderr);
+        assert!(!said.contains("\u{1b}[2J"), "{words:?}: {said:?}");
+        assert!(!said.lines().any(|line| line.starts_with("OK.pkg")), "{words:?}: {said:?}");
+    }
 }

@@ -1,11 +1,15 @@
-//! What the tests stand on: a fake crates.io, a proxy, a hermetic run of our binary, and the real cargo as the judge.
+//! What the tests stand on: a fake crates.io and static.rust-lang.org, a proxy, a hermetic run of our binary, and the real
+//! cargo and rustup as the judges.
 
 pub mod client;
 pub mod crates;
+pub mod dist;
 pub mod forge;
 pub mod proxy;
 pub mod published;
+pub mod ranges;
 pub mod run;
+pub mod rustup;
 pub mod sandbox;
 pub mod stream;
 pub mod synthetic;

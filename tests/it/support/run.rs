@@ -48,8 +48,13 @@ struct Pipe {
 impl Process {
     /// The program with an empty environment, except for what every process here needs.
     pub fn new(program: impl AsRef<OsStr>, cwd: &Path) -> Process {
+        Process::bare(program, cwd).envs(base_env())
+    }
+
+    /// The program with an empty environment.
+    pub fn bare(program: impl AsRef<OsStr>, cwd: &Path) -> Process {
         let mut command = Command::new(program.as_ref());
-        command.current_dir(cwd).env_clear().envs(base_env());
+        command.current_dir(cwd).env_clear();
         let name = Path::new(program.as_ref()).file_name().unwrap_or_default().to_string_lossy().into_owned();
         Process { command, words: vec![name], stdin: Vec::new(), timeout: Duration::from_secs(120) }
     }
@@ -66,6 +71,12 @@ impl Process {
     /// Adds variables.
     pub fn envs<K: AsRef<OsStr>, V: AsRef<OsStr>>(mut self, vars: impl IntoIterator<Item = (K, V)>) -> Process {
         self.command.envs(vars);
+        self
+    }
+
+    /// Runs in another folder.
+    pub fn cwd(mut self, cwd: &Path) -> Process {
+        self.command.current_dir(cwd);
         self
     }
 

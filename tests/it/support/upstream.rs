@@ -33,6 +33,7 @@ use tokio::runtime::Runtime;
 use tokio_rustls::TlsAcceptor;
 
 use super::crates::{Crate, Packed, hex, index_path};
+use super::ranges::ranged;
 use super::stream::Resettable;
 use super::tls::Authority;
 
@@ -69,6 +70,10 @@ pub enum Fault {
     Hang,
     /// This many bytes of the right answer, then silence.
     HangAfter(usize),
+    /// The whole file with 200, whatever range was asked for.
+    NoRange,
+    /// The right answer, and from then on these files, by their paths: upstream publishes between two requests.
+    Republished(Vec<(String, Vec<u8>)>),
 }
 
 /// One request as it came in.
@@ -180,7 +185,7 @@ struct State {
     index: BTreeMap<String, IndexFile>,
     crates: Vec<Packed>,
     missing: Vec<(String, String)>,
-    extra: HashMap<String, Vec<u8>>,
+    extra: HashMap<String, Bytes>,
     faults: HashMap<String, VecDeque<Fault>>,
     always: HashMap<String, Fault>,
     log: Vec<Seen>,
@@ -326,7 +331,22 @@ impl Upstream {
 
     /// Any further file, by its path.
     pub fn put(&self, path: &str, content: impl Into<Vec<u8>>) {
-        self.state().extra.insert(path.to_owned(), content.into());
+        self.state().extra.insert(path.to_owned(), Bytes::from(content.into()));
+    }
+
+    /// Takes a further file away.
+    pub fn take_away(&self, path: &str) {
+        self.state().extra.remove(path);
+    }
+
+    /// The further file at `path`, as it is answered now.
+    pub fn held(&self, path: &str) -> Option<Vec<u8>> {
+        self.state().extra.get(path).map(|content| content.to_vec())
+    }
+
+    /// Every further file, with its path.
+    pub fn all_held(&self) -> Vec<(String, Bytes)> {
+        self.state().extra.iter().map(|(path, content)| (path.clone(), content.clone())).collect()
     }
 
     /// Changes config.json's `dl`; `{base}` stands for the server's own address.
@@ -481,7 +501,14 @@ async fn answer(
         let mut state = shared.state();
         let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
         let fault = state.fault_of(&path);
-        let right = state.right_answer(&path, request.headers());
+        let mut asked = request.headers().clone();
+        if let Fault::NoRange = fault {
+            asked.remove(header::RANGE);
+        }
+        let right = state.right_answer(&path, &asked);
+        if let Fault::Republished(files) = &fault {
+            state.extra.extend(files.iter().map(|(path, content)| (path.clone(), Bytes::from(content.clone()))));
+        }
         state.log.push(Seen {
             method: request.method().to_string(),
             path,
@@ -519,7 +546,7 @@ async fn spoil(fault: Fault, right: Response<Bytes>, reset: &AtomicBool) -> Resu
         Response::from_parts(head, StreamBody::new(futures_util::StreamExt::chain(first, then)).boxed_unsync())
     };
     let body = match fault {
-        Fault::Fine => bytes,
+        Fault::Fine | Fault::NoRange | Fault::Republished(_) => bytes,
         Fault::Status(status) => return Ok(plain(status, "scripted")),
         Fault::StatusText(status, text) => return Ok(plain(status, text)),
         Fault::TooMany(seconds) => {
@@ -622,7 +649,7 @@ impl State {
             return self.index_answer(file, headers);
         }
         if let Some(content) = self.extra.get(decoded.as_ref()) {
-            return Response::new(Bytes::from(content.clone()));
+            return ranged(content, headers);
         }
         let lost =
             |one: &Packed| self.missing.iter().any(|(name, version)| (name, version) == (&one.name, &one.version));

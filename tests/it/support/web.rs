@@ -19,11 +19,20 @@ pub struct Answer {
 /// Asks for `http://HOST:PORT/…`.
 #[track_caller]
 pub fn get(url: &str) -> Answer {
+    ask("GET", url, &[])
+}
+
+/// The same with another method, and with further headers; a header of one's own replaces the usual one.
+#[track_caller]
+pub fn ask(method: &str, url: &str, headers: &[(&str, &str)]) -> Answer {
     let rest = url.strip_prefix("http://").expect("plain HTTP");
     let (host, path) = rest.split_at(rest.find('/').expect("a path"));
     let mut stream = TcpStream::connect(host).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
+    let own: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let named = headers.iter().any(|(name, _)| *name == "Host");
+    let host = if named { String::new() } else { format!("Host: {host}\r\n") };
+    write!(stream, "{method} {path} HTTP/1.1\r\n{host}{own}Connection: close\r\n\r\n").unwrap();
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).unwrap();
     let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").expect("a head");

@@ -1,0 +1,81 @@
+//! Scripts that point rustup at a mirror: the variables alone, and a bootstrap that fetches rustup itself.
+//!
+//! Upstream's own bootstrap insists on https, which a closed network seldom has, and does not check what it downloads.
+
+use super::{Client, Place, powershell_quoted, sh_quoted};
+
+/// What rustup's variables mean, for readers of a script.
+const WHY: &str = "\
+# rustup takes its server from the environment alone: RUSTUP_DIST_SERVER has Rust, RUSTUP_UPDATE_ROOT has rustup itself.
+# RUSTUP_BACKTRACK_LIMIT keeps it from asking for every nightly of the past where a component is missing.
+";
+
+impl Client {
+    /// The variables for a POSIX shell, to be sourced or put into a profile.
+    pub fn rustup_env_sh(&self) -> String {
+        let lines = self.rustup_environment();
+        let lines: String = lines.iter().map(|(name, value)| format!("export {name}={}\n", sh_quoted(value))).collect();
+        format!("{WHY}{lines}")
+    }
+
+    /// The variables for PowerShell, and how to keep them.
+    pub fn rustup_env_ps1(&self) -> String {
+        let variables = self.rustup_environment();
+        let session: String =
+            variables.iter().map(|(name, value)| format!("$env:{name} = {}\n", powershell_quoted(value))).collect();
+        let kept: String = variables
+            .iter()
+            .map(|(name, value)| {
+                format!("#     [Environment]::SetEnvironmentVariable('{name}', {}, 'User')\n", powershell_quoted(value))
+            })
+            .collect();
+        format!("{WHY}{session}# For all sessions from now on:\n{kept}")
+    }
+
+    /// The bootstrap for POSIX shells; `None` where the mirror is no server.
+    pub fn rustup_init_sh(&self) -> Option<String> {
+        self.bootstrap(include_str!("scripts/rustup-init.sh"), sh_quoted)
+    }
+
+    /// The bootstrap for PowerShell; `None` where the mirror is no server.
+    pub fn rustup_init_ps1(&self) -> Option<String> {
+        self.bootstrap(include_str!("scripts/rustup-init.ps1"), powershell_quoted)
+    }
+
+    fn bootstrap(&self, template: &str, quoted: fn(&str) -> String) -> Option<String> {
+        match &self.place {
+            Place::Server(base) => Some(template.replace("@BASE@", &quoted(base.as_str()))),
+            Place::Folder(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client_config::BaseUrl;
+
+    #[test]
+    fn scripts_name_the_mirror_and_nothing_stays_open_in_them() {
+        let client = Client::of_server(BaseUrl::parse("https://mirror.example/rust/").expect("a good URL"));
+        let sh = client.rustup_init_sh().expect("a server has one");
+        assert!(sh.starts_with("#!/bin/sh\n") && sh.contains("\nBASE='https://mirror.example/rust'\n"), "{sh}");
+        let ps1 = client.rustup_init_ps1().expect("a server has one");
+        assert!(ps1.contains("$base = 'https://mirror.example/rust'\n"), "{ps1}");
+        assert!(!sh.contains("@BASE") && !ps1.contains("@BASE"));
+        let env = client.rustup_env_sh();
+        assert!(env.contains("export RUSTUP_DIST_SERVER='https://mirror.example/rust'\n"), "{env}");
+        assert!(env.contains("export RUSTUP_UPDATE_ROOT='https://mirror.example/rust/rustup'\n"), "{env}");
+        assert!(env.ends_with("export RUSTUP_BACKTRACK_LIMIT='1'\n"), "{env}");
+        let env = client.rustup_env_ps1();
+        assert!(env.contains("\n$env:RUSTUP_DIST_SERVER = 'https://mirror.example/rust'\n"), "{env}");
+        assert!(env.contains("SetEnvironmentVariable('RUSTUP_BACKTRACK_LIMIT', '1', 'User')\n"), "{env}");
+    }
+
+    #[test]
+    fn a_folder_has_variables_and_no_bootstrap() {
+        let client = Client { place: Place::Folder("/srv/m".into()), ca: None, check_revoke: None };
+        assert!(client.rustup_env_sh().contains("RUSTUP_DIST_SERVER='file:///srv/m'\n"));
+        assert_eq!((client.rustup_init_sh(), client.rustup_init_ps1()), (None, None));
+    }
+}

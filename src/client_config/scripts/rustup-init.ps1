@@ -1,0 +1,75 @@
+# Installs rustup from a mirror: finds this machine's triple, downloads rustup-init.exe for it, checks its digest, and
+# runs it. Works in Windows PowerShell 5.1 and in PowerShell 7.
+#
+#     Invoke-RestMethod BASE/rustup-init.ps1 -OutFile rustup-init.ps1
+#     powershell -ExecutionPolicy Bypass -File rustup-init.ps1 -y --default-toolchain stable
+#
+# All words go to rustup-init. $env:FROSTMIRROR_TRIPLE names another triple than the one that is found.
+
+# One block, so that a script that arrived in part does nothing.
+& {
+    $ErrorActionPreference = 'Stop'
+    # Drawing the bar of a download takes longer than the download.
+    $ProgressPreference = 'SilentlyContinue'
+    $base = @BASE@
+
+    $triple = $env:FROSTMIRROR_TRIPLE
+    if (-not $triple) {
+        # The variable exists in PowerShell 6 and later; Windows PowerShell is on Windows anyway.
+        if (($null -ne $IsWindows) -and (-not $IsWindows)) {
+            throw "this is not Windows; run $base/rustup-init.sh"
+        }
+        # What the system says, not what an emulated process sees.
+        $key = 'HKLM:\SYSTEM\CurrentControlSet\Control\Session Manager\Environment'
+        $machine = (Get-ItemProperty -Path $key).PROCESSOR_ARCHITECTURE
+        switch ($machine) {
+            'AMD64' { $triple = 'x86_64-pc-windows-msvc' }
+            'ARM64' { $triple = 'aarch64-pc-windows-msvc' }
+            'x86' { $triple = 'i686-pc-windows-msvc' }
+            default { throw "the triple of this machine ($machine) is not known; name it with `$env:FROSTMIRROR_TRIPLE" }
+        }
+    }
+    if ($triple -notmatch '\A[A-Za-z0-9_.-]+\z') {
+        throw "'$triple' is not a triple"
+    }
+    $program = if ($triple -match 'windows') { 'rustup-init.exe' } else { 'rustup-init' }
+
+    $folder = Join-Path ([System.IO.Path]::GetTempPath()) ([System.IO.Path]::GetRandomFileName())
+    $null = New-Item -ItemType Directory -Path $folder
+    try {
+        $url = "$base/rustup/dist/$triple/$program"
+        $file = Join-Path $folder $program
+        try {
+            Invoke-WebRequest -UseBasicParsing -Uri "$url.sha256" -OutFile "$file.sha256"
+            Invoke-WebRequest -UseBasicParsing -Uri $url -OutFile $file
+        } catch {
+            throw "could not download $url ($($_.Exception.Message)); either $base cannot be reached, or it has no rustup for $triple, and then its next bundle must bring that triple"
+        }
+
+        # The name behind the digest is of no interest.
+        $wanted = ([System.IO.File]::ReadAllText("$file.sha256") -split '\s')[0]
+        if ($wanted -notmatch '\A[0-9a-f]{64}\z') {
+            throw "$url.sha256 is no SHA-256 digest"
+        }
+        $found = (Get-FileHash -Algorithm SHA256 -Path $file).Hash.ToLowerInvariant()
+        if ($found -ne $wanted) {
+            throw "$url is damaged and was not run: its SHA-256 is $found, and $wanted was promised"
+        }
+        if ($program -eq 'rustup-init') {
+            & chmod u+x $file
+        }
+
+        # rustup takes its server from the environment alone.
+        $env:RUSTUP_DIST_SERVER = $base
+        $env:RUSTUP_UPDATE_ROOT = "$base/rustup"
+        $env:RUSTUP_BACKTRACK_LIMIT = '1'
+        & $file @args
+        if ($LASTEXITCODE -ne 0) {
+            throw "rustup-init ended with exit code $LASTEXITCODE"
+        }
+        Write-Host "rustup needs its mirror in the environment from now on; $base/api/setup/rustup-env.ps1 sets it for a"
+        Write-Host "session and says how to set it for good."
+    } finally {
+        Remove-Item -Recurse -Force -Path $folder
+    }
+} @args

@@ -1,0 +1,193 @@
+#!/bin/sh
+# Installs rustup from a mirror: finds this machine's triple, downloads rustup-init for it, checks its digest, and runs
+# it.
+#
+#     curl -fsS BASE/rustup-init.sh | sh -s -- -y --default-toolchain stable
+#
+# All words go to rustup-init. FROSTMIRROR_TRIPLE names another triple than the one that is found.
+
+BASE=@BASE@
+
+say() {
+    printf 'rustup-init.sh: %s\n' "$*" >&2
+}
+
+fail() {
+    say "error: $*"
+    exit 1
+}
+
+has() {
+    command -v "$1" >/dev/null 2>&1
+}
+
+# Whether programs here are linked with musl. A glibc system may have musl's loader too, so ldd is asked first.
+is_musl() {
+    if has ldd; then
+        case $(ldd --version 2>&1) in
+        *musl*) return 0 ;;
+        *) return 1 ;;
+        esac
+    fi
+    for loader in /lib/ld-musl-*.so.1; do
+        [ -e "$loader" ] && return 0
+    done
+    return 1
+}
+
+linux_triple() {
+    libc=gnu
+    if is_musl; then
+        libc=musl
+    fi
+    # A kernel of 64 bits may carry a system of 32.
+    bits=$(getconf LONG_BIT 2>/dev/null || echo 64)
+    case $1/$bits in
+    x86_64/32 | i386/* | i486/* | i586/* | i686/* | i786/* | x86/*) echo "i686-unknown-linux-$libc" ;;
+    x86_64/* | x86-64/* | x64/* | amd64/*) echo "x86_64-unknown-linux-$libc" ;;
+    aarch64/32 | armv7*/* | armv8l/*) echo "armv7-unknown-linux-${libc}eabihf" ;;
+    aarch64/* | arm64/*) echo "aarch64-unknown-linux-$libc" ;;
+    armv6l/*) echo "arm-unknown-linux-${libc}eabihf" ;;
+    riscv64/*) echo "riscv64gc-unknown-linux-$libc" ;;
+    s390x/*) echo "s390x-unknown-linux-$libc" ;;
+    ppc64le/*) echo "powerpc64le-unknown-linux-$libc" ;;
+    ppc64/*) echo "powerpc64-unknown-linux-$libc" ;;
+    ppc/*) echo "powerpc-unknown-linux-$libc" ;;
+    loongarch64/*) echo "loongarch64-unknown-linux-$libc" ;;
+    *) return 1 ;;
+    esac
+}
+
+# The triple of this machine; fails where it is not known.
+find_triple() {
+    cpu=$(uname -m)
+    case $(uname -s) in
+    Linux)
+        # Android calls itself Linux; nothing that is mirrored runs there.
+        [ "$(uname -o 2>/dev/null)" != Android ] && linux_triple "$cpu"
+        ;;
+    Darwin)
+        # Under Rosetta the machine claims to be the other one.
+        if [ "$cpu" = arm64 ] || [ "$(sysctl -n hw.optional.arm64 2>/dev/null)" = 1 ]; then
+            echo aarch64-apple-darwin
+        else
+            echo x86_64-apple-darwin
+        fi
+        ;;
+    FreeBSD | DragonFly | NetBSD)
+        system=$(uname -s | tr '[:upper:]' '[:lower:]')
+        case $cpu in
+        amd64 | x86_64) echo "x86_64-unknown-$system" ;;
+        i386 | i686) echo "i686-unknown-$system" ;;
+        aarch64 | arm64) echo "aarch64-unknown-$system" ;;
+        *) return 1 ;;
+        esac
+        ;;
+    SunOS)
+        [ "$(uname -o 2>/dev/null)" = illumos ] && echo x86_64-unknown-illumos
+        ;;
+    *) return 1 ;;
+    esac
+}
+
+# download URL FILE
+download() {
+    if has curl; then
+        curl --fail --silent --show-error --location --retry 3 --output "$2" "$1"
+    elif has wget; then
+        wget -q -O "$2" "$1"
+    else
+        fail "neither curl nor wget is here to download with"
+    fi
+}
+
+# The SHA-256 of a file, as 64 hexadecimal digits.
+digest() {
+    if has sha256sum; then
+        sha256sum <"$1" | cut -c1-64
+    elif has shasum; then
+        shasum -a 256 <"$1" | cut -c1-64
+    elif has openssl; then
+        openssl dgst -sha256 -r <"$1" | cut -c1-64
+    elif has sha256; then
+        sha256 -q <"$1"
+    elif [ -x /usr/bin/digest ]; then
+        /usr/bin/digest -a sha256 "$1"
+    else
+        fail "none of sha256sum, shasum, openssl and sha256 is here to check the download with"
+    fi
+}
+
+main() {
+    if [ -n "${FROSTMIRROR_TRIPLE:-}" ]; then
+        triple=$FROSTMIRROR_TRIPLE
+    else
+        triple=$(find_triple) ||
+            fail "the triple of this machine ($(uname -s) $(uname -m)) is not known; name it with FROSTMIRROR_TRIPLE," \
+                "or run rustup-init.ps1 where this is Windows"
+    fi
+    case $triple in
+    *[!A-Za-z0-9_.-]*) fail "'$triple' is not a triple" ;;
+    *windows*) program=rustup-init.exe ;;
+    *) program=rustup-init ;;
+    esac
+
+    folder=$(mktemp -d) || fail "could not make a temporary folder"
+    trap 'rm -rf "$folder"' EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+
+    url=$BASE/rustup/dist/$triple/$program
+    if ! download "$url.sha256" "$folder/$program.sha256" || ! download "$url" "$folder/$program"; then
+        say "error: could not download $url"
+        fail "either $BASE cannot be reached, or it has no rustup for $triple; then its next bundle must bring that triple"
+    fi
+
+    # The name behind the digest is of no interest.
+    wanted=
+    read -r wanted _ <"$folder/$program.sha256" || [ -n "$wanted" ] || fail "$url.sha256 is empty"
+    case $wanted in
+    *[!0-9a-f]*) wanted= ;;
+    esac
+    [ ${#wanted} -eq 64 ] || fail "$url.sha256 is no SHA-256 digest"
+    found=$(digest "$folder/$program") || exit 1
+    [ "$found" = "$wanted" ] ||
+        fail "$url is damaged and was not run: its SHA-256 is $found, and $wanted was promised"
+
+    chmod u+x "$folder/$program" || fail "could not make $folder/$program executable"
+    [ -x "$folder/$program" ] ||
+        fail "programs cannot be run in $folder; set TMPDIR to a folder on another file system"
+
+    # rustup takes its server from the environment alone.
+    RUSTUP_DIST_SERVER=$BASE
+    RUSTUP_UPDATE_ROOT=$BASE/rustup
+    RUSTUP_BACKTRACK_LIMIT=1
+    export RUSTUP_DIST_SERVER RUSTUP_UPDATE_ROOT RUSTUP_BACKTRACK_LIMIT
+
+    asks=yes
+    for word in "$@"; do
+        case $word in
+        -y | --no-confirm | -h | --help | -V | --version) asks=no ;;
+        --*) ;;
+        # Short flags may stand in one word, as in -vy.
+        -*y*) asks=no ;;
+        esac
+    done
+    if [ "$asks" = no ] || [ -t 0 ]; then
+        "$folder/$program" "$@"
+    elif [ -t 1 ] && (: </dev/tty) 2>/dev/null; then
+        # stdin is this script; rustup-init asks the terminal.
+        "$folder/$program" "$@" </dev/tty
+    else
+        fail "there is no terminal to ask questions on; pass -y, as in: sh -s -- -y"
+    fi
+    status=$?
+    if [ $status -eq 0 ]; then
+        say "rustup needs its mirror in the environment from now on; for that, put into your shell's profile what"
+        say "$BASE/api/setup/rustup-env.sh says"
+    fi
+    exit $status
+}
+
+# Last, so that a script that arrived in part does nothing.
+main "$@"

@@ -1,0 +1,88 @@
+//! Errors of `gather::toolchains`: class and hint.
+
+use super::{Class, Failure, wire};
+use crate::gather::toolchains::Error;
+
+/// For whatever a second run may do better.
+const AGAIN: &str = "run the same command again; what was downloaded is kept";
+
+/// For bytes that nobody vouches for.
+const ALTERED: &str = "upstream, or something before it, sends other bytes than it promises; do not use them";
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        let (class, hint) = match error {
+            Error::Cache { path, source } => {
+                return Failure::io(format!("could not use the download cache at `{}`", path.display()), source);
+            }
+            Error::Manifest { toolchain, source } => {
+                return Failure::from(source).doing(format!("could not read the channel manifest of `{toolchain}`"));
+            }
+            Error::Select { toolchain, source } => {
+                return Failure::from(*source).doing(format!("could not select what is wanted of `{toolchain}`"));
+            }
+            Error::NoToolchain { .. } => (
+                Class::Input,
+                "correct the name: a nightly is missing on a few days, and a release may be yet to come; or is FROSTMIRROR_DIST_URL another server's?".to_owned(),
+            ),
+            Error::NoRustup { .. } => (
+                Class::Network,
+                "clients cannot install without rustup; does FROSTMIRROR_DIST_URL have a folder `rustup` beside `dist`?".to_owned(),
+            ),
+            Error::Unsettled { .. } | Error::TwoDigests { .. } => (
+                Class::Integrity,
+                "upstream may be publishing a release just now: run the same command again in some minutes; if it stays so, do not trust it".to_owned(),
+            ),
+            Error::Refused { ref altered, .. } if !altered.is_empty() => (Class::Integrity, ALTERED.to_owned()),
+            Error::Refused { .. } => (
+                Class::Network,
+                "upstream's channel manifest names what upstream does not have; is FROSTMIRROR_DIST_URL a complete mirror?".to_owned(),
+            ),
+            Error::Network { ref source, .. } => {
+                let (class, hint) = wire::class_and_hint(source);
+                (class, hint.unwrap_or_else(|| AGAIN.to_owned()))
+            }
+            Error::Offline { .. } => (Class::Network, "run it once without --offline".to_owned()),
+        };
+        Failure::new(class, error).doing("could not download the toolchains").hint(hint)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::channel::SelectError;
+    use crate::digest::Sha256;
+    use crate::http;
+
+    #[test]
+    fn each_error_has_its_class() {
+        let toolchain = || "stable".parse().expect("a name");
+        let path = || "dist/2026-04-16/a.tar.xz".parse().expect("a path");
+        let url = || "https://static.rust-lang.org/dist/2026-04-16/a.tar.xz".to_owned();
+        let absent = || vec![(path(), http::Error::NotFound { url: url(), status: 404, body: String::new() })];
+        let altered = || {
+            let (expected, actual) = (Sha256::of(b"good"), Sha256::of(b"evil"));
+            vec![(path(), http::Error::Checksum { url: url(), expected, actual })]
+        };
+        let near = Some("wasm32-unknown-unknown".to_owned());
+        let source = SelectError::UnknownTriple { triple: "wasm".into(), release: "Rust 1.95.0".into(), near };
+        let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+        for (error, code) in [
+            (Error::NoToolchain { toolchain: toolchain(), url: url() }, 3),
+            (Error::Select { toolchain: toolchain(), source: Box::new(source) }, 3),
+            (Error::NoRustup { url: url() }, 5),
+            (Error::Unsettled { what: "x".into() }, 4),
+            (Error::TwoDigests { path: path() }, 4),
+            (Error::Refused { absent: absent(), altered: Vec::new() }, 5),
+            (Error::Refused { absent: absent(), altered: altered() }, 4),
+            (Error::Offline { paths: vec![path()] }, 5),
+            (Error::Cache { path: "/cache/dist/part/00".into(), source: full }, 7),
+        ] {
+            let failure = Failure::from(error);
+            assert_eq!(failure.class.code(), code, "{failure}");
+            assert!(failure.hint.is_some(), "{failure}");
+            assert!(code != 7 || failure.to_string().contains("/cache/dist/part/00"), "{failure}");
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! The large files: from the cache, else from upstream; each of them hashed, and gone on with where it was broken off.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use futures_util::stream::{self, StreamExt as _};
+use tokio::task::JoinSet;
+
+use crate::artifact::Bytes;
+use crate::digest::Sha256;
+use crate::event::{Event, Phase, Sink};
+use crate::http::{self, Request};
+use crate::safe_path::SafePath;
+
+use super::store::Store;
+use super::{Dist, Error, Plan};
+
+/// Bytes of the largest file. The largest of upstream's has about 300 MB.
+const MAX_FILE: u64 = 4 * 1024 * 1024 * 1024;
+
+/// Files under way at a time at most: they are large, and a disk writes a few of them best.
+const AT_A_TIME: usize = 8;
+
+/// What is to be had: one path of each digest.
+type Wanted = BTreeMap<Sha256, SafePath>;
+
+/// What is here: how many bytes each digest has.
+type Held = BTreeMap<Sha256, u64>;
+
+impl Dist {
+    /// Downloads, or takes from the cache, what `plan` lacks bytes for and `wanted` says yes to; fills in where the
+    /// bytes are, and how many. A file that several paths share is downloaded once.
+    ///
+    /// # Errors
+    ///
+    /// What upstream refuses is collected, all of it; the first failure of the network or the disk ends the downloads.
+    /// What has come stays, and the next call goes on there.
+    pub async fn fetch(
+        &self,
+        plan: &mut Plan,
+        wanted: &(dyn Fn(&SafePath, &Sha256) -> bool + Sync),
+    ) -> Result<(), Error> {
+        let mut missing = Wanted::new();
+        for (path, needed) in &plan.artifacts {
+            if needed.bytes.is_none() && wanted(path, &needed.sha256) {
+                missing.entry(needed.sha256).or_insert_with(|| path.clone());
+            }
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let store = Store::open(&self.cache, &self.base)?;
+        let mut held = look(&store, &missing).await?;
+        missing.retain(|digest, _| !held.contains_key(digest));
+        if !missing.is_empty() {
+            if self.offline {
+                return Err(Error::Offline { paths: missing.into_values().collect() });
+            }
+            let guard = store.lock(&*self.sink).await?;
+            // Whoever held the lock may have brought the same files.
+            held.extend(look(&store, &missing).await?);
+            missing.retain(|digest, _| !held.contains_key(digest));
+            held.extend(self.download(&store, plan, missing).await?);
+            drop(guard);
+        }
+        for needed in plan.artifacts.values_mut().filter(|needed| needed.bytes.is_none()) {
+            if let Some(size) = held.get(&needed.sha256) {
+                needed.bytes = Some(Bytes::File(store.path(needed.sha256)));
+                needed.size = Some(*size);
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks how long the files are that `plan` has neither bytes nor size for and `wanted` says yes to; in the cache,
+    /// else upstream. Downloads nothing. What nobody can tell stays unknown.
+    pub async fn weigh(
+        &self,
+        plan: &mut Plan,
+        wanted: &(dyn Fn(&SafePath, &Sha256) -> bool + Sync),
+    ) -> Result<(), Error> {
+        let store = Store::open(&self.cache, &self.base)?;
+        let unknown =
+            plan.artifacts.iter().filter(|(path, needed)| needed.size.is_none() && wanted(path, &needed.sha256));
+        let mut unknown: Wanted = unknown.map(|(path, needed)| (needed.sha256, path.clone())).collect();
+        let mut sizes = look(&store, &unknown).await?;
+        unknown.retain(|digest, _| !sizes.contains_key(digest));
+        if !self.offline {
+            sizes.extend(self.lengths(&unknown).await);
+        }
+        for needed in plan.artifacts.values_mut().filter(|needed| needed.size.is_none()) {
+            needed.size = sizes.get(&needed.sha256).copied();
+        }
+        Ok(())
+    }
+
+    /// Whether a file with this digest is in the cache.
+    pub fn has(&self, sha256: &Sha256) -> bool {
+        self.cache.join("dist").join(sha256.to_string()).is_file()
+    }
+
+    async fn download(&self, store: &Store, plan: &Plan, missing: Wanted) -> Result<Held, Error> {
+        if missing.is_empty() {
+            return Ok(Held::new());
+        }
+        let phase = Phase::Downloading;
+        // Known beforehand for every one, or no estimate of the time is worth its name.
+        let known = plan.artifacts.values().filter_map(|needed| Some((needed.sha256, needed.size?)));
+        let mut sizes: Held = known.filter(|(digest, _)| missing.contains_key(digest)).collect();
+        let unknown = missing.iter().filter(|(digest, _)| !sizes.contains_key(digest));
+        let unknown = unknown.map(|(digest, path)| (*digest, path.clone())).collect();
+        sizes.extend(self.lengths(&unknown).await);
+        let bytes = if sizes.len() == missing.len() { sizes.values().sum() } else { 0 };
+        self.sink.event(Event::Begin { phase, items: missing.len() as u64, bytes });
+        let downloaded = self.download_all(store, missing).await;
+        self.sink.event(Event::End { phase });
+        downloaded
+    }
+
+    async fn download_all(&self, store: &Store, missing: Wanted) -> Result<Held, Error> {
+        let mut waiting = missing.into_iter();
+        // Tasks, and not one future for all: hashing takes a processor for itself. Dropping the set ends them.
+        let mut running = JoinSet::new();
+        let (mut held, mut absent, mut altered) = (Held::new(), Vec::new(), Vec::new());
+        loop {
+            while running.len() < self.jobs.clamp(1, AT_A_TIME)
+                && let Some((digest, path)) = waiting.next()
+            {
+                let (dist, store) = (self.clone(), store.clone());
+                running.spawn(async move {
+                    let outcome = dist.one(&store, digest, &path).await;
+                    (digest, path, outcome)
+                });
+            }
+            let Some(ended) = running.join_next().await else { break };
+            let (digest, path, outcome) = match ended {
+                Ok(ended) => ended,
+                Err(ended) if ended.is_panic() => std::panic::resume_unwind(ended.into_panic()),
+                Err(_) => continue,
+            };
+            match outcome {
+                Ok(Ok(size)) => drop(held.insert(digest, size)),
+                Ok(Err(source @ http::Error::NotFound { .. })) => absent.push((path, source)),
+                Ok(Err(source @ http::Error::Checksum { .. })) => altered.push((path, source)),
+                Ok(Err(http::Error::Io { path, source })) => return Err(Error::Cache { path, source }),
+                Ok(Err(source)) => return Err(Error::Network { path, source: Box::new(source) }),
+                Err(error) => return Err(error),
+            }
+        }
+        absent.sort_by(|(one, _), (other, _)| one.cmp(other));
+        altered.sort_by(|(one, _), (other, _)| one.cmp(other));
+        if absent.is_empty() && altered.is_empty() { Ok(held) } else { Err(Error::Refused { absent, altered }) }
+    }
+
+    /// One file, whole and under its name when this returns.
+    async fn one(&self, store: &Store, digest: Sha256, path: &SafePath) -> Result<Result<u64, http::Error>, Error> {
+        let phase = Phase::Downloading;
+        let sink: Arc<dyn Sink> = Arc::clone(&self.sink);
+        let progress = |bytes| sink.event(Event::Advance { phase, items: 0, bytes });
+        let url = self.url(path);
+        let resumed = self.client.resume(&Request::new(&url), &store.part(digest), digest, MAX_FILE, &progress).await;
+        let size = match resumed {
+            Ok(size) => size,
+            Err(error) => return Ok(Err(error)),
+        };
+        store.place(digest)?;
+        self.sink.event(Event::Advance { phase, items: 1, bytes: 0 });
+        Ok(Ok(size))
+    }
+
+    /// How long the files are, as far as upstream says. Whoever does not answer this is asked for the files all the same.
+    async fn lengths(&self, wanted: &Wanted) -> Held {
+        let asked = stream::iter(wanted.clone()).map(|(digest, path)| async move {
+            let url = self.url(&path);
+            let length = self.client.length(&Request::new(&url)).await;
+            Some((digest, length.ok()??))
+        });
+        asked.buffer_unordered(AT_A_TIME).filter_map(async |length| length).collect().await
+    }
+}
+
+/// What is here already, hashed on threads that may block.
+async fn look(store: &Store, wanted: &Wanted) -> Result<Held, Error> {
+    let threads = std::thread::available_parallelism().map_or(2, usize::from);
+    let digests: Vec<Sha256> = wanted.keys().copied().collect();
+    let looked = stream::iter(digests).map(|digest| {
+        let store = store.clone();
+        async move {
+            let held = tokio::task::spawn_blocking(move || store.held(digest)).await;
+            let ended =
+                |ended| Error::Cache { path: "dist".into(), source: io::Error::other::<tokio::task::JoinError>(ended) };
+            held.map_err(ended)?.map(|size| size.map(|size| (digest, size)))
+        }
+    });
+    let mut looked = looked.buffer_unordered(threads);
+    let mut held = Held::new();
+    while let Some(found) = looked.next().await {
+        held.extend(found?);
+    }
+    Ok(held)
+}

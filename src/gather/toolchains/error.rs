@@ -1,0 +1,105 @@
+//! Why toolchains could not be had.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::channel::{ManifestError, SelectError, Toolchain};
+use crate::http;
+use crate::safe_path::SafePath;
+
+/// Why toolchains could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Upstream has no manifest of that name.
+    #[error("upstream has no toolchain `{toolchain}`: {url} is not there")]
+    NoToolchain {
+        /// The toolchain.
+        toolchain: Toolchain,
+        /// Where its manifest would lie.
+        url: String,
+    },
+    /// Upstream has Rust, but not rustup.
+    #[error("upstream has no rustup: {url} is not there")]
+    NoRustup {
+        /// What should say which rustup there is.
+        url: String,
+    },
+    /// A manifest that cannot be read.
+    #[error("could not read the channel manifest of `{toolchain}`")]
+    Manifest {
+        /// The toolchain.
+        toolchain: Toolchain,
+        /// Why.
+        source: ManifestError,
+    },
+    /// What is wanted cannot be selected from a manifest.
+    #[error("could not select what is wanted of `{toolchain}`")]
+    Select {
+        /// The toolchain.
+        toolchain: Toolchain,
+        /// Why.
+        source: Box<SelectError>,
+    },
+    /// Files of upstream that do not belong together, however often they are asked for.
+    #[error("upstream's files do not belong together: {what}")]
+    Unsettled {
+        /// Which, and why not.
+        what: String,
+    },
+    /// One path with two digests, by what two manifests or two names of one say.
+    #[error("upstream promises two digests for `{path}`")]
+    TwoDigests {
+        /// The path.
+        path: SafePath,
+    },
+    /// Upstream does not have what its manifests name, or has other bytes.
+    #[error("{}", list(absent, altered))]
+    Refused {
+        /// Not there.
+        absent: Vec<(SafePath, http::Error)>,
+        /// There, with another digest.
+        altered: Vec<(SafePath, http::Error)>,
+    },
+    /// Upstream could not be reached.
+    #[error("could not download `{path}`")]
+    Network {
+        /// The first file that failed.
+        path: SafePath,
+        /// What happened.
+        source: Box<http::Error>,
+    },
+    /// Without network, and the files are not here.
+    #[error("{} not in the cache, and the network may not be used:\n{}", are(paths), names(paths))]
+    Offline {
+        /// What is missing, by its path upstream.
+        paths: Vec<SafePath>,
+    },
+    /// The cache could not be used.
+    #[error("could not use `{}`", path.display())]
+    Cache {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+fn list(absent: &[(SafePath, http::Error)], altered: &[(SafePath, http::Error)]) -> String {
+    let lines: Vec<String> = altered.iter().chain(absent).map(|(_, error)| error.to_string()).collect();
+    match lines.len() {
+        1 => lines.concat(),
+        count => format!("{count} files could not be had:\n{}", lines.join("\n")),
+    }
+}
+
+fn names(paths: &[SafePath]) -> String {
+    let names: Vec<&str> = paths.iter().map(SafePath::as_str).collect();
+    names.join("\n")
+}
+
+fn are(paths: &[SafePath]) -> String {
+    match paths.len() {
+        1 => "1 file is".to_owned(),
+        count => format!("{count} files are"),
+    }
+}

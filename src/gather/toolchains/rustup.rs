@@ -1,0 +1,195 @@
+//! rustup itself: which version upstream has, and its installer for every host, with the digests that vouch for it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use serde::Deserialize;
+
+use crate::channel::{digest_path, rustup_init};
+use crate::digest::Sha256;
+use crate::http;
+use crate::safe_path::SafePath;
+
+use super::store::Store;
+use super::texts::{MAX_DIGEST, MAX_TEXT, Texts, stated};
+use super::{Dist, Error};
+
+/// Which rustup there is.
+const RELEASE: &str = "rustup/release-stable.toml";
+
+/// The name under which its texts are remembered; no toolchain is called so.
+const NAME: &str = "rustup";
+
+/// Requests under way at a time, for texts of 100 bytes.
+const AT_A_TIME: usize = 8;
+
+/// rustup as upstream has it now.
+pub(super) struct Rustup {
+    /// `release-stable.toml`, and the `.sha256` of every installer by the host that it is for.
+    pub(super) release: (SafePath, bytes::Bytes),
+    /// What each host needs.
+    pub(super) hosts: BTreeMap<String, Installer>,
+    /// Hosts that upstream has no rustup for.
+    pub(super) absent: Vec<String>,
+}
+
+/// The installer for one host.
+pub(super) struct Installer {
+    /// Below `rustup/archive/VERSION/` and below `rustup/dist/`, the same file.
+    pub(super) paths: [SafePath; 2],
+    /// Its digest.
+    pub(super) sha256: Sha256,
+    /// The `.sha256` beside each path.
+    pub(super) texts: Texts,
+}
+
+#[derive(Deserialize)]
+struct Raw {
+    version: String,
+}
+
+impl Dist {
+    /// Asks upstream for the rustup of `hosts`, or, offline, looks up what it was the last time.
+    pub(super) async fn rustup(&self, store: &Store, hosts: &BTreeSet<String>) -> Result<Rustup, Error> {
+        let path: SafePath = RELEASE.parse().expect("a safe path");
+        let known = store.kept(NAME)?;
+        if self.offline {
+            let missing = || Error::Offline { paths: vec![path.clone()] };
+            let (texts, absent) = known.ok_or_else(missing)?;
+            return read(&path, hosts, &texts, &absent);
+        }
+        let (texts, absent) = self.settled(|| self.asked_rustup(&path, hosts)).await?;
+        let rustup = read(&path, hosts, &texts, &absent)?;
+        // Another input may have asked for other hosts of this version.
+        let earlier = known.filter(|(known, _)| known.get(&path) == texts.get(&path));
+        let (mut all, mut none) = earlier.unwrap_or_default();
+        all.extend(texts);
+        none.retain(|path| !all.contains_key(path));
+        store.keep_all(NAME, &all, none.into_iter().chain(absent))?;
+        Ok(rustup)
+    }
+
+    async fn asked_rustup(&self, path: &SafePath, hosts: &BTreeSet<String>) -> Result<(Texts, Vec<SafePath>), Error> {
+        let text = self.text(path, MAX_TEXT).await?;
+        let text = text.ok_or_else(|| Error::NoRustup { url: http::shown(&self.url(path)) })?;
+        let version = version(path, &text)?;
+        let asked = hosts.iter().flat_map(|host| installer_paths(&version, host).map(|path| digest_path(&path)));
+        let asked = stream::iter(asked.collect::<Vec<_>>()).map(|path| async move {
+            let text = self.optional(&path, MAX_DIGEST).await?;
+            Ok::<_, Error>((path, text))
+        });
+        let answers: Vec<_> = asked.buffer_unordered(AT_A_TIME).try_collect().await?;
+        let (mut texts, mut absent) = (Texts::from([(path.clone(), text)]), Vec::new());
+        for (path, text) in answers {
+            match text {
+                Some(text) => drop(texts.insert(path, text)),
+                None => absent.push(path),
+            }
+        }
+        // Whatever does not belong together is found here, where it is asked for again.
+        read(path, hosts, &texts, &absent)?;
+        Ok((texts, absent))
+    }
+}
+
+/// What the texts come to.
+fn read(path: &SafePath, hosts: &BTreeSet<String>, texts: &Texts, absent: &[SafePath]) -> Result<Rustup, Error> {
+    let text = texts.get(path).ok_or_else(|| Error::Offline { paths: vec![path.clone()] })?;
+    let version = version(path, text)?;
+    let mut rustup = Rustup { release: (path.clone(), text.clone()), hosts: BTreeMap::new(), absent: Vec::new() };
+    for host in hosts {
+        let paths = installer_paths(&version, host);
+        let beside = [digest_path(&paths[0]), digest_path(&paths[1])];
+        match beside.each_ref().map(|path| texts.get(path)) {
+            [Some(archived), Some(current)] => {
+                let sha256 = match (stated(archived), stated(current)) {
+                    (Some(archived), Some(current)) if archived == current => archived,
+                    (Some(_), Some(_)) => {
+                        let what = format!("`{}` and `{}` have different digests", paths[0], paths[1]);
+                        return Err(Error::Unsettled { what });
+                    }
+                    (archived, _) => {
+                        let path = &beside[usize::from(archived.is_some())];
+                        return Err(Error::Unsettled { what: format!("`{path}` does not begin with a SHA-256") });
+                    }
+                };
+                let found = [archived, current].map(Clone::clone);
+                let texts = beside.into_iter().zip(found).collect();
+                rustup.hosts.insert(host.clone(), Installer { paths, sha256, texts });
+            }
+            [None, None] if beside.iter().all(|path| absent.contains(path)) => rustup.absent.push(host.clone()),
+            [archived, current] => {
+                let lacking: Vec<SafePath> = beside
+                    .iter()
+                    .zip([archived, current])
+                    .filter(|(_, text)| text.is_none())
+                    .map(|(path, _)| path.clone())
+                    .collect();
+                let Some(gone) = lacking.iter().find(|path| absent.contains(path)) else {
+                    return Err(Error::Offline { paths: lacking });
+                };
+                let what = format!("`{gone}` is not there, though rustup {version} is the current one");
+                return Err(Error::Unsettled { what });
+            }
+        }
+    }
+    Ok(rustup)
+}
+
+/// The version that `release-stable.toml` names, which becomes a folder's name.
+fn version(path: &SafePath, text: &[u8]) -> Result<semver::Version, Error> {
+    let raw = str::from_utf8(text).ok().and_then(|text| toml::from_str::<Raw>(text).ok());
+    let version = raw.and_then(|raw| raw.version.parse().ok());
+    version.ok_or_else(|| Error::Unsettled { what: format!("`{path}` names no version of rustup") })
+}
+
+fn installer_paths(version: &semver::Version, host: &str) -> [SafePath; 2] {
+    let name = rustup_init(host);
+    [format!("rustup/archive/{version}/{host}/{name}"), format!("rustup/dist/{host}/{name}")]
+        .map(|path| path.parse().expect("a version and a known host are safe"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOST: &str = "x86_64-unknown-linux-gnu";
+
+    fn outcome(release: &str, archived: Option<&str>, current: Option<&str>) -> Result<Rustup, Error> {
+        let path: SafePath = RELEASE.parse().expect("path");
+        let mut texts = Texts::from([(path.clone(), release.to_owned().into())]);
+        let mut absent = Vec::new();
+        for (folder, text) in [("archive/1.29.0", archived), ("dist", current)] {
+            let path: SafePath = format!("rustup/{folder}/{HOST}/rustup-init.sha256").parse().expect("path");
+            match text {
+                Some(text) => drop(texts.insert(path, text.to_owned().into())),
+                None => absent.push(path),
+            }
+        }
+        read(&path, &BTreeSet::from([HOST.to_owned()]), &texts, &absent)
+    }
+
+    #[test]
+    fn both_digests_are_one() {
+        let release = "schema-version = \"1\"\nversion = \"1.29.0\"\n";
+        let (one, other) = (Sha256::of(b"1").to_string(), Sha256::of(b"2").to_string());
+        let one_name = format!("{one} *./rustup-init\n");
+        let rustup = outcome(release, Some(&one_name), Some(&one)).expect("one");
+        assert_eq!(rustup.hosts[HOST].sha256.to_string(), one);
+        assert_eq!(rustup.hosts[HOST].texts.len(), 2);
+        assert_eq!(outcome(release, None, None).expect("none for this host").absent, [HOST]);
+        for (archived, current) in
+            [(Some(&*one), Some(&*other)), (Some(&one), None), (None, Some(&one)), (Some("<html>"), Some(&one))]
+        {
+            assert!(matches!(outcome(release, archived, current), Err(Error::Unsettled { .. })));
+        }
+    }
+
+    #[test]
+    fn a_version_is_one() {
+        for release in ["", "version = 1", "version = \"../..\"", "version = \"1.29\"", "\u{0}"] {
+            let outcome = outcome(release, None, None);
+            assert!(matches!(outcome, Err(Error::Unsettled { .. })), "{release}");
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! Downloads that go on where they were broken off, by this process or by one that was killed.
+
+use std::io::{self, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use bytes::BytesMut;
+use reqwest::header::{self, HeaderMap};
+use reqwest::{Method, StatusCode};
+use tokio::fs::File;
+use tokio::io::{AsyncSeekExt as _, AsyncWriteExt as _};
+
+use crate::digest::{BUFFER, Hasher, Sha256};
+
+use super::address::shown;
+use super::failing::{Error, Tries, Trouble};
+use super::incoming::text_of;
+use super::{Client, Request};
+
+/// An attempt that brought this many bytes more than any before it was worth it: the count of attempts begins anew.
+const PROGRESS: u64 = 1024 * 1024;
+
+impl Client {
+    /// Downloads to the file `part` like [`Client::download`], but keeps what it holds: its bytes are hashed, and only
+    /// the rest is asked for, also after an attempt that broke off. Where upstream gives no part of the file, or what
+    /// came together is not the whole, everything is downloaded anew.
+    ///
+    /// After an error the file holds what had come, for the next run. Nobody else may write to it meanwhile. `progress`
+    /// is told at once of what the file holds. Attempts are counted from the last one that brought a megabyte.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::download`]. After [`Error::Checksum`] the file is empty.
+    pub async fn resume(
+        &self,
+        request: &Request<'_>,
+        part: &Path,
+        expected: Sha256,
+        limit: u64,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<u64, Error> {
+        let inner = &self.inner;
+        let mut tries = Tries::new(inner.retries, inner.first_backoff, &inner.waits);
+        let mut part = Part::open(part, limit).await?;
+        let mut told = part.held;
+        if part.held > 0 {
+            progress(part.held);
+            if part.hasher.clone().finish() == expected {
+                return Ok(part.held);
+            }
+        }
+        let mut furthest = part.held;
+        loop {
+            let tried = self.try_resume(request, &mut part, expected, limit, progress, &mut told).await;
+            // Also after a failure: what came is kept, and no write is under way when the next attempt begins.
+            part.settle().await?;
+            match tried {
+                Ok(()) => return Ok(part.held),
+                Err(trouble) => {
+                    if part.held >= furthest.saturating_add(PROGRESS) {
+                        furthest = part.held;
+                        tries.forgive();
+                    }
+                    tries.wait_after(trouble).await?;
+                }
+            }
+        }
+    }
+
+    async fn try_resume(
+        &self,
+        request: &Request<'_>,
+        part: &mut Part,
+        expected: Sha256,
+        limit: u64,
+        progress: &(dyn Fn(u64) + Sync),
+        told: &mut u64,
+    ) -> Result<(), Trouble> {
+        let url = request.url;
+        // A second round begins with an empty part, and ends in any case.
+        loop {
+            let from = part.held;
+            let mut incoming = self.send(Method::GET, request, "identity", from).await?;
+            match incoming.response.status() {
+                StatusCode::OK => part.restart().await.map_err(Trouble::last)?,
+                StatusCode::PARTIAL_CONTENT if is_the_rest(incoming.response.headers(), from) => incoming.follows(from),
+                StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE if from > 0 => {
+                    incoming.drain().await;
+                    part.restart().await.map_err(Trouble::last)?;
+                    continue;
+                }
+                _ => return Err(incoming.refusal(url).await),
+            }
+            let kept = part.held;
+            while let Some(chunk) = incoming.chunk(url, limit).await? {
+                part.append(&chunk).await.map_err(Trouble::last)?;
+                if part.held > *told {
+                    progress(part.held - *told);
+                    *told = part.held;
+                }
+            }
+            let actual = part.hasher.clone().finish();
+            if actual == expected {
+                return Ok(());
+            }
+            part.restart().await.map_err(Trouble::last)?;
+            // What was kept may have been another file's, or damaged; upstream's word is only what came in one piece.
+            if kept == 0 {
+                let error = Error::Checksum { url: shown(url), expected, actual };
+                return Err(if incoming.end_is_known { Trouble::last(error) } else { Trouble::again(error) });
+            }
+        }
+    }
+}
+
+/// Whether an answer brings everything from byte `from` on: `bytes 100-199/200`.
+fn is_the_rest(headers: &HeaderMap, from: u64) -> bool {
+    let Some(text) = text_of(headers, header::CONTENT_RANGE) else { return false };
+    let bounds = || {
+        let (range, whole) = text.trim().strip_prefix("bytes ")?.split_once('/')?;
+        let (first, last) = range.split_once('-')?;
+        Some((first.parse::<u64>().ok()?, last.parse::<u64>().ok()?.checked_add(1)?, whole.parse::<u64>().ok()?))
+    };
+    from > 0 && bounds().is_some_and(|(first, end, whole)| first == from && end == whole)
+}
+
+/// What there is of a file, with its running digest.
+struct Part {
+    path: PathBuf,
+    file: File,
+    hasher: Hasher,
+    held: u64,
+    /// Counted and hashed already, and still to be written.
+    waiting: BytesMut,
+}
+
+impl Part {
+    async fn open(path: &Path, limit: u64) -> Result<Part, Error> {
+        let path = path.to_owned();
+        let opened = {
+            let path = path.clone();
+            tokio::task::spawn_blocking(move || hashed(&path, limit)).await
+        };
+        match opened.unwrap_or_else(|ended| Err(io::Error::other(ended))) {
+            Ok((file, hasher, held)) => {
+                Ok(Part { path, file: File::from_std(file), hasher, held, waiting: BytesMut::new() })
+            }
+            Err(source) => Err(Error::Io { path, source }),
+        }
+    }
+
+    async fn append(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.hasher.update(bytes);
+        self.held += bytes.len() as u64;
+        self.waiting.extend_from_slice(bytes);
+        if self.waiting.len() >= BUFFER { self.write().await } else { Ok(()) }
+    }
+
+    async fn write(&mut self) -> Result<(), Error> {
+        let written = self.file.write_all(&self.waiting).await;
+        self.waiting.clear();
+        written.map_err(|source| Error::Io { path: self.path.clone(), source })
+    }
+
+    /// Has everything in the file.
+    async fn settle(&mut self) -> Result<(), Error> {
+        self.write().await?;
+        self.file.flush().await.map_err(|source| Error::Io { path: self.path.clone(), source })
+    }
+
+    /// Forgets everything.
+    async fn restart(&mut self) -> Result<(), Error> {
+        self.waiting.clear();
+        self.hasher = Hasher::new();
+        if self.held == 0 {
+            return Ok(());
+        }
+        self.held = 0;
+        let emptied = async {
+            self.file.flush().await?;
+            self.file.set_len(0).await?;
+            self.file.seek(SeekFrom::Start(0)).await
+        };
+        emptied.await.map(|_| ()).map_err(|source| Error::Io { path: self.path.clone(), source })
+    }
+}
+
+/// Opens the file at `path` at its end, made where it is missing; the digest of what it holds, and how many bytes.
+fn hashed(path: &Path, limit: u64) -> io::Result<(std::fs::File, Hasher, u64)> {
+    use std::io::Read as _;
+    let mut file = std::fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+    let mut hasher = Hasher::new();
+    if file.metadata()?.len() > limit {
+        file.set_len(0)?;
+    }
+    let mut held = 0;
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok((file, hasher, held)),
+            Ok(length) => {
+                hasher.update(&buffer[..length]);
+                held += length as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}

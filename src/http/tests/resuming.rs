@@ -1,0 +1,166 @@
+//! Downloads that go on: what is asked for, and what becomes of answers that are not what was asked for.
+
+use super::*;
+
+fn body() -> Vec<u8> {
+    (0..=249u8).cycle().take(200_000).collect()
+}
+
+/// The rest of `body` from `from` on, as a server that knows ranges gives it.
+fn rest(body: &[u8], from: usize) -> Vec<u8> {
+    let range = format!("Content-Range: bytes {from}-{}/{}\r\n", body.len() - 1, body.len());
+    reply(206, &range, &body[from..])
+}
+
+/// The first byte that a request asks for.
+fn from(head: &str) -> Option<usize> {
+    let range = head.lines().find_map(|line| line.strip_prefix("range: bytes="))?;
+    range.strip_suffix('-')?.parse().ok()
+}
+
+async fn resume(server: &Server, target: &Target, expected: &[u8], told: &AtomicU64) -> Result<u64, Error> {
+    let url = server.url("/a.tar.xz");
+    let progress = |bytes| {
+        told.fetch_add(bytes, Ordering::Relaxed);
+    };
+    client().resume(&Request::new(&url), &target.path(), Sha256::of(expected), 10_000_000, &progress).await
+}
+
+#[tokio::test]
+async fn every_attempt_asks_for_the_rest_alone() {
+    let body = body();
+    let whole = body.clone();
+    let server = Server::start(move |head, n| match n {
+        0 => Act::Send(reply(200, "", &whole)[..70_000].to_vec().into()),
+        1 => Act::Reset,
+        2 => Act::SendThenHang(rest(&whole, from(head).expect("a range"))[..30_000].to_vec().into()),
+        _ => Act::Send(rest(&whole, from(head).expect("a range")).into()),
+    })
+    .await;
+    let (target, told) = (Target::new(), AtomicU64::new(0));
+    assert_eq!(resume(&server, &target, &body, &told).await.expect("the fourth time"), 200_000);
+    assert!(target.content() == body);
+    assert_eq!(told.load(Ordering::Relaxed), 200_000);
+    let begins: Vec<_> = server.heads().iter().map(|head| from(head)).collect();
+    assert_eq!(begins[0], None);
+    assert!(begins[1] > Some(60_000) && begins[1] == begins[2], "{begins:?}");
+    assert!(begins[3] > Some(80_000), "{begins:?}");
+}
+
+#[tokio::test]
+async fn what_a_killed_process_left_is_hashed_and_completed() {
+    let body = body();
+    let whole = body.clone();
+    let server = Server::start(move |head, _| Act::Send(rest(&whole, from(head).expect("a range")).into())).await;
+    let (target, told) = (Target::new(), AtomicU64::new(0));
+    std::fs::write(target.path(), &body[..123_456]).expect("part");
+    assert_eq!(resume(&server, &target, &body, &told).await.expect("the rest"), 200_000);
+    assert!(target.content() == body);
+    assert_eq!(told.load(Ordering::Relaxed), 200_000);
+    // Whole already: nobody is asked.
+    assert_eq!(resume(&server, &target, &body, &told).await.expect("at once"), 200_000);
+    let begins: Vec<_> = server.heads().iter().map(|head| from(head)).collect();
+    assert_eq!(begins, [Some(123_456)]);
+}
+
+#[tokio::test]
+async fn whoever_gives_no_part_gives_the_whole() {
+    let body = body();
+    for refusal in [
+        reply(416, "Content-Range: bytes */200000\r\n", b""),
+        reply(206, "Content-Range: bytes 0-199999/200000\r\n", &body),
+        reply(206, "Content-Range: bytes 5000-9999/200000\r\n", &body[5000..10_000]),
+        reply(206, "Content-Range: bytes 5000-199999/*\r\n", &body[5000..]),
+        reply(206, "", &body[5000..]),
+        reply(200, "", &body),
+    ] {
+        let whole = reply(200, "", &body);
+        let server = Server::start(move |head, _| {
+            Act::Send(if from(head).is_some() { refusal.clone() } else { whole.clone() }.into())
+        })
+        .await;
+        let (target, told) = (Target::new(), AtomicU64::new(0));
+        std::fs::write(target.path(), &body[..5000]).expect("part");
+        assert_eq!(resume(&server, &target, &body, &told).await.expect("the whole"), 200_000);
+        assert!(target.content() == body);
+        assert_eq!(told.load(Ordering::Relaxed), 200_000);
+        assert!(server.heads().len() <= 2);
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_part_costs_a_download_and_wrong_bytes_are_final() {
+    let body = body();
+    let whole = body.clone();
+    let server = Server::start(move |head, _| {
+        let answer = match from(head) {
+            None => reply(200, "", &whole),
+            Some(from) if from < whole.len() => rest(&whole, from),
+            Some(_) => reply(416, "", b""),
+        };
+        Act::Send(answer.into())
+    })
+    .await;
+    let (target, told) = (Target::new(), AtomicU64::new(0));
+    for part in [vec![b'x'; 5000], [body.clone(), body.clone()].concat()] {
+        std::fs::write(target.path(), &part).expect("part");
+        assert_eq!(resume(&server, &target, &body, &told).await.expect("the whole"), 200_000);
+        assert!(target.content() == body);
+    }
+    assert_eq!(server.heads().len(), 4);
+    let server = Server::start(|_, _| Act::Send(reply(200, "", b"evil").into())).await;
+    std::fs::write(target.path(), b"go").expect("part");
+    let error = resume(&server, &target, b"good", &told).await.expect_err("wrong");
+    assert!(matches!(error, Error::Checksum { .. }), "{error}");
+    assert_eq!(server.heads().len(), 1);
+    assert_eq!(target.content(), b"");
+}
+
+#[tokio::test]
+async fn attempts_that_get_on_are_not_counted_and_others_are() {
+    let body: Vec<u8> = (0..=249u8).cycle().take(9 << 20).collect();
+    let whole = body.clone();
+    let server = Server::start(move |head, _| {
+        let begin = from(head).unwrap_or(0);
+        let answer = if begin == 0 { reply(200, "", &whole) } else { rest(&whole, begin) };
+        Act::Send(answer[..answer.len().min(3 << 19)].to_vec().into())
+    })
+    .await;
+    let (target, told) = (Target::new(), AtomicU64::new(0));
+    assert_eq!(resume(&server, &target, &body, &told).await.expect("piece by piece"), 9 << 20);
+    assert!(server.heads().len() > 5);
+    assert!(target.content() == body);
+
+    let whole = body.clone();
+    let server = Server::start(move |head, _| {
+        let begin = from(head).unwrap_or(0);
+        let answer = if begin == 0 { reply(200, "", &whole) } else { rest(&whole, begin) };
+        Act::Send(answer[..answer.len().min(5000)].to_vec().into())
+    })
+    .await;
+    let target = Target::new();
+    let error = resume(&server, &target, &body, &told).await.expect_err("crumbs");
+    assert!(matches!(error, Error::Transport { attempts: 4, .. }), "{error}");
+    assert_eq!(server.heads().len(), 4);
+}
+
+#[tokio::test]
+async fn the_limit_counts_what_is_held() {
+    let body = body();
+    let whole = body.clone();
+    let server = Server::start(move |head, _| {
+        Act::Send(from(head).map_or_else(|| reply(200, "", &whole), |from| rest(&whole, from)).into())
+    })
+    .await;
+    let target = Target::new();
+    let url = server.url("/a");
+    for held in [0, 150_000] {
+        std::fs::write(target.path(), &body[..held]).expect("part");
+        let error = client().resume(&Request::new(&url), &target.path(), Sha256::of(&body), 199_999, &|_| {}).await;
+        assert!(matches!(error, Err(Error::TooLarge { limit: 199_999, .. })), "{error:?}");
+    }
+    let folder = Target::new();
+    std::fs::create_dir(folder.path()).expect("folder");
+    let error = client().resume(&Request::new(&url), &folder.path(), Sha256::of(&body), 1, &|_| {}).await;
+    assert!(matches!(error, Err(Error::Io { .. })), "{error:?}");
+}

@@ -1,0 +1,84 @@
+//! What the server writes for its clients: configuration and scripts that name the address at which it was asked.
+
+use crate::client_config::{BaseUrl, Client};
+
+/// A page that is made for the asking client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Script {
+    /// `/rustup-init.sh`: brings rustup onto a machine with a POSIX shell.
+    InitSh,
+    /// `/rustup-init.ps1`: the same for PowerShell.
+    InitPs1,
+    /// `/api/setup/rustup-env.sh`: rustup's variables.
+    EnvSh,
+    /// `/api/setup/rustup-env.ps1`: the same for PowerShell.
+    EnvPs1,
+    /// `/api/setup/cargo-config`: lines for cargo's config.toml.
+    CargoConfig,
+}
+
+/// The script with this path, given as its components.
+pub(super) fn named(path: &[&str]) -> Option<Script> {
+    Some(match path {
+        ["rustup-init.sh"] => Script::InitSh,
+        ["rustup-init.ps1"] => Script::InitPs1,
+        ["api", "setup", "rustup-env.sh"] => Script::EnvSh,
+        ["api", "setup", "rustup-env.ps1"] => Script::EnvPs1,
+        ["api", "setup", "cargo-config"] => Script::CargoConfig,
+        _ => return None,
+    })
+}
+
+impl Script {
+    /// The text for clients of `base`; what is wrong with the request otherwise. The address is part of shell code here,
+    /// so that it is held once more against what an address may consist of.
+    pub fn text(self, base: &str, query: Option<&str>) -> Result<String, String> {
+        let mut client = Client::of_server(BaseUrl::parse(base).map_err(|invalid| format!("{invalid}\n"))?);
+        if self == Script::CargoConfig {
+            client.check_revoke = check_revoke(query)?;
+        }
+        let unserved = || "a folder has no bootstrap\n".to_owned();
+        match self {
+            Script::InitSh => client.rustup_init_sh().ok_or_else(unserved),
+            Script::InitPs1 => client.rustup_init_ps1().ok_or_else(unserved),
+            Script::EnvSh => Ok(client.rustup_env_sh()),
+            Script::EnvPs1 => Ok(client.rustup_env_ps1()),
+            Script::CargoConfig => Ok(client.cargo_config()),
+        }
+    }
+}
+
+/// What `?check_revoke=` asks for. Other parameters are left alone; they may be meant for what stands before the server.
+fn check_revoke(query: Option<&str>) -> Result<Option<bool>, String> {
+    let mut given = query.unwrap_or_default().split('&').filter_map(|pair| pair.strip_prefix("check_revoke="));
+    match given.next_back() {
+        None => Ok(None),
+        Some("true") => Ok(Some(true)),
+        Some("false") => Ok(Some(false)),
+        Some(_) => Err("check_revoke is true or false\n".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_is_none_becomes_no_script() {
+        for base in ["http://a'b", "http://a/$(x)", "http://a b", "http://a\nb", "javascript:x", ""] {
+            for script in [Script::InitSh, Script::InitPs1, Script::EnvSh, Script::EnvPs1, Script::CargoConfig] {
+                assert!(script.text(base, None).is_err(), "{base:?}");
+            }
+        }
+        assert!(Script::EnvSh.text("http://h:1", None).is_ok_and(|text| text.contains("'http://h:1/rustup'")));
+    }
+
+    #[test]
+    fn revocation_is_spoken_of_where_it_is_asked_for() {
+        let text = |query| Script::CargoConfig.text("http://h", query);
+        assert!(text(None).is_ok_and(|text| !text.contains("revoke")));
+        assert!(text(Some("x=1&check_revoke=false")).is_ok_and(|text| text.contains("[http]\ncheck-revoke = false\n")));
+        assert!(text(Some("check_revoke=true")).is_ok_and(|text| text.contains("check-revoke = true\n")));
+        assert!(text(Some("check_revoke=no")).is_err());
+    }
+}
