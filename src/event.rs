@@ -113,6 +113,11 @@ pub fn crates(count: u64) -> String {
     if count == 1 { "1 crate".to_owned() } else { format!("{count} crates") }
 }
 
+/// A number of rustup artifacts, as a status line has it: `1 rustup artifact`, `0 rustup artifacts`.
+pub fn rustup_artifacts(count: u64) -> String {
+    if count == 1 { "1 rustup artifact".to_owned() } else { format!("{count} rustup artifacts") }
+}
+
 /// A size, as a status line has it: binary units.
 pub fn size(bytes: u64) -> String {
     indicatif::HumanBytes(bytes).to_string()

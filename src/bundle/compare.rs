@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::format::{CrateRecord, CrateState, Manifest};
+use super::describe::weight as weight_of_artifacts;
+use super::format::{ArtifactRecord, CrateRecord, CrateState, Manifest};
 use crate::crate_id::CrateName;
 use crate::digest::Sha256;
 
@@ -32,6 +33,8 @@ pub struct Comparison<'m> {
     pub changed: Vec<Changed<'m>>,
     /// How many versions stay as they were.
     pub unchanged: usize,
+    /// Rustup artifacts that come, that go, and that stay, by path.
+    pub artifacts: Artifacts<'m>,
     /// Toolchains that come and go.
     pub toolchains: Words<'m>,
     /// Target triples that come and go.
@@ -82,6 +85,19 @@ pub enum Change {
     FileLeftOut,
 }
 
+/// How the rustup artifacts of two bundles differ, by path.
+#[derive(Debug, Default)]
+pub struct Artifacts<'m> {
+    /// In the new one only.
+    pub added: Vec<&'m ArtifactRecord>,
+    /// In the old one only.
+    pub removed: Vec<&'m ArtifactRecord>,
+    /// At the same path with other bytes, as a channel that moved: as the new one has them.
+    pub changed: Vec<&'m ArtifactRecord>,
+    /// How many are as they were.
+    pub unchanged: usize,
+}
+
 /// Words that are only in the one list or only in the other, sorted.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Words<'m> {
@@ -102,6 +118,7 @@ pub fn compare<'m>(old: &'m Manifest, new: &'m Manifest) -> Comparison<'m> {
         removed: Vec::new(),
         changed: Vec::new(),
         unchanged: 0,
+        artifacts: Artifacts::between(&old.artifacts, &new.artifacts),
         toolchains: words(|manifest| manifest.toolchains.iter().map(String::as_str).collect()),
         targets: words(|manifest| manifest.targets.iter().map(String::as_str).collect()),
         inputs: words(|manifest| manifest.lineage.inputs.iter().map(|input| input.name.as_str()).collect()),
@@ -149,6 +166,7 @@ impl<'m> Comparison<'m> {
             && self.updated.is_empty()
             && self.removed.is_empty()
             && self.changed.is_empty()
+            && self.artifacts.is_empty()
             && [&self.toolchains, &self.targets, &self.inputs].iter().all(|words| words.is_empty())
     }
 
@@ -180,6 +198,7 @@ impl<'m> Comparison<'m> {
             "updated": updated.collect::<Vec<_>>(),
             "removed": self.removed,
             "changed": changed.collect::<Vec<_>>(),
+            "rustup_artifacts": self.artifacts.json(),
             "toolchains": self.toolchains.json(),
             "targets": self.targets.json(),
             "inputs": self.inputs.json(),
@@ -204,6 +223,8 @@ fn side(manifest: &Manifest) -> Value {
         "sequence": manifest.lineage.sequence,
         "versions": manifest.crates.len(),
         "bytes": weight(manifest.crates.iter()),
+        "rustup_artifacts": manifest.artifacts.len(),
+        "rustup_artifact_bytes": weight_of_artifacts(manifest.artifacts.iter()),
     })
 }
 
@@ -247,6 +268,45 @@ impl Change {
             Change::Checksum { old, new } => json!({"change": self.name(), "old": old, "new": new}),
             _ => json!({"change": self.name()}),
         }
+    }
+}
+
+impl<'m> Artifacts<'m> {
+    fn between(old: &'m [ArtifactRecord], new: &'m [ArtifactRecord]) -> Artifacts<'m> {
+        // Tables are sorted by path, which their readers checked.
+        let find = |records: &'m [ArtifactRecord], wanted: &ArtifactRecord| {
+            records.binary_search_by(|record| record.path.cmp(&wanted.path)).ok().map(|at| &records[at])
+        };
+        let mut artifacts = Artifacts::default();
+        artifacts.removed.extend(old.iter().filter(|record| find(new, record).is_none()));
+        for record in new {
+            match find(old, record) {
+                None => artifacts.added.push(record),
+                Some(before) if before.sha256 == record.sha256 => artifacts.unchanged += 1,
+                Some(_) => artifacts.changed.push(record),
+            }
+        }
+        artifacts
+    }
+
+    /// Whether there is nothing to tell of.
+    pub fn is_empty(&self) -> bool {
+        self.added.is_empty() && self.removed.is_empty() && self.changed.is_empty()
+    }
+
+    fn json(&self) -> Value {
+        let bytes = |records: &[&ArtifactRecord]| weight_of_artifacts(records.iter().copied());
+        json!({
+            "added": self.added,
+            "removed": self.removed,
+            "changed": self.changed,
+            "unchanged": self.unchanged,
+            "bytes": {
+                "added": bytes(&self.added),
+                "removed": bytes(&self.removed),
+                "changed": bytes(&self.changed),
+            },
+        })
     }
 }
 

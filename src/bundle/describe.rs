@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::format::{Block, BundleKind, Carried, CrateRecord, CrateState, Entry, Manifest};
-use super::legacy;
+use super::format::{
+    ArtifactRecord, ArtifactState, Block, BundleKind, Carried, CrateRecord, CrateState, Entry, Input, LEGACY_LINEAGE,
+    Manifest,
+};
 use super::shown::{Table, counted, exact_size, shown, size};
 use crate::artifact::Kind;
 
@@ -22,7 +24,15 @@ const STATES: [(CrateState, &str, &str); 4] = [
     (CrateState::Kept, "kept", "Kept for other inputs of the history"),
 ];
 
-/// The bundle in words: what it is, what is in it, what licences come with it, then every crate of its set.
+/// The same for rustup artifacts.
+const ARTIFACT_STATES: [(ArtifactState, &str, &str); 3] = [
+    (ArtifactState::Shipped, "shipped", "Rustup artifacts, shipped"),
+    (ArtifactState::Sent, "sent before", "Rustup artifacts, sent before, and relied on"),
+    (ArtifactState::Kept, "kept", "Rustup artifacts, kept for other inputs of the history"),
+];
+
+/// The bundle in words: what it is, what is in it, what licences come with it, then every crate of its set and every
+/// rustup artifact.
 pub fn describe(manifest: &Manifest) -> String {
     let mut out = String::new();
     head(manifest, &mut out);
@@ -32,6 +42,13 @@ pub fn describe(manifest: &Manifest) -> String {
         if !records.is_empty() {
             let _written = writeln!(out, "\n{title} ({}):", records.len()).is_ok();
             table(manifest, &records).write(&mut out);
+        }
+    }
+    for (state, _, title) in ARTIFACT_STATES {
+        let count = manifest.artifacts_in(state).count();
+        if count > 0 {
+            let _written = writeln!(out, "\n{title} ({count}):").is_ok();
+            artifact_table(manifest.artifacts_in(state)).write(&mut out);
         }
     }
     out
@@ -57,8 +74,8 @@ fn head(manifest: &Manifest, out: &mut String) {
     }
     if manifest.kind == BundleKind::Snapshot {
         for one in &manifest.carried {
-            let Carried { lineage, file, crates, .. } = one;
-            let versions = counted(crates.len(), "version");
+            let Carried { lineage, file, crates, artifacts, .. } = one;
+            let versions = needs(crates, artifacts);
             line("Lineage", &format!("{}, bundle {} ({file}): {versions}", lineage.id, lineage.sequence));
         }
     } else {
@@ -68,7 +85,8 @@ fn head(manifest: &Manifest, out: &mut String) {
         line("Config", &format!("{}, {}, for the server that imports this", entry.path, exact_size(entry.size)));
     }
     for input in &manifest.lineage.inputs {
-        line("Input", &format!("{} for {}", counted(input.crates.len(), "version"), input.name));
+        let Input { name, crates, artifacts, .. } = input;
+        line("Input", &format!("{} for {name}", needs(crates, artifacts)));
     }
     line("Index read", &manifest.index_read);
     line("Targets", &or_none(&manifest.targets));
@@ -82,7 +100,7 @@ fn head(manifest: &Manifest, out: &mut String) {
         .collect();
     line("Crates", &format!("{} ({})", manifest.crates.len(), or_none(&states)));
     line("Yanked", &manifest.crates.iter().filter(|record| record.yanked).count().to_string());
-    line("Rustup", &counted(manifest.count(Kind::Dist) + manifest.count(Kind::Rustup), "artifact"));
+    line("Rustup", &artifacts(manifest));
     let sum = |of: fn(&Block) -> Option<u64>| manifest.blocks.iter().filter_map(of).fold(0, u64::saturating_add);
     line("Stored", &exact_size(sum(Block::stored_size)));
     line("Unpacked", &exact_size(sum(Block::plain_size)));
@@ -93,6 +111,43 @@ fn head(manifest: &Manifest, out: &mut String) {
 pub(super) fn configuration(manifest: &Manifest) -> impl Iterator<Item = &Entry> {
     let snapshot = manifest.kind == BundleKind::Snapshot;
     manifest.entries().filter(move |entry| snapshot && entry.kind == Kind::Config)
+}
+
+/// How many rustup artifacts there are, in which state, and what those weigh that are shipped.
+fn artifacts(manifest: &Manifest) -> String {
+    let states: Vec<String> = ARTIFACT_STATES
+        .iter()
+        .map(|(state, words, _)| (manifest.artifacts_in(*state).count(), weight(manifest.artifacts_in(*state)), words))
+        .filter(|(count, ..)| *count > 0)
+        .map(|(count, bytes, words)| format!("{count} {words}, {}", size(bytes)))
+        .collect();
+    match states.is_empty() {
+        true => counted(0, "artifact"),
+        false => format!("{} ({})", counted(manifest.artifacts.len(), "artifact"), states.join("; ")),
+    }
+}
+
+/// Bytes of these rustup artifacts.
+pub(super) fn weight<'r>(records: impl Iterator<Item = &'r ArtifactRecord>) -> u64 {
+    records.map(|record| record.size).fold(0, u64::saturating_add)
+}
+
+/// What a history or an input needs.
+fn needs(crates: &[u32], artifacts: &[u32]) -> String {
+    let versions = counted(crates.len(), "version");
+    match artifacts.len() {
+        0 => versions,
+        count => format!("{versions}, {}", counted(count, "rustup artifact")),
+    }
+}
+
+/// These rustup artifacts, one a row.
+pub(super) fn artifact_table<'r>(records: impl Iterator<Item = &'r ArtifactRecord>) -> Table {
+    let mut table = Table::default();
+    for record in records {
+        table.row([record.path.as_str(), &size(record.size)]);
+    }
+    table
 }
 
 /// How many of the shipped crates are under which licence, the most frequent first.
@@ -117,7 +172,7 @@ fn licenses(manifest: &Manifest, out: &mut String) {
 pub(super) fn is_told(manifest: &Manifest, record: &CrateRecord) -> bool {
     let was_read = record.state == CrateState::Shipped
         && manifest.kind != BundleKind::Snapshot
-        && manifest.lineage.id != legacy::LINEAGE;
+        && manifest.lineage.id != LEGACY_LINEAGE;
     was_read || record.license.is_some() || record.repository.is_some() || record.description.is_some()
 }
 

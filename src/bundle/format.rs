@@ -99,6 +99,9 @@ pub const MAX_RATIO: u64 = 200;
 /// Plain bytes that any brotli stream may decode to, however short it is.
 pub const RATIO_ALLOWANCE: u64 = 64 * 1024;
 
+/// The lineage of every bundle of frostmirror 1.x: `frostmirror-1.xx` in hexadecimal.
+pub const LEGACY_LINEAGE: &str = "66726f73746d6972726f722d312e7878";
+
 /// A version of the format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -378,6 +381,17 @@ impl Manifest {
     /// When `record`, which is a rustup artifact of the table, was read.
     pub fn artifact_read<'m>(&'m self, record: &'m ArtifactRecord) -> &'m str {
         record.read.as_deref().unwrap_or(&self.index_read)
+    }
+
+    /// Whether it was made of a bundle of frostmirror 1.x, whose toolchains are hardly ever whole. Whoever claims that
+    /// falsely gains nothing: less of the bundle is placed.
+    pub fn is_of_1x(&self) -> bool {
+        self.lineage.id == LEGACY_LINEAGE
+    }
+
+    /// The rustup artifacts of the table in this state.
+    pub fn artifacts_in(&self, state: ArtifactState) -> impl Iterator<Item = &ArtifactRecord> {
+        self.artifacts.iter().filter(move |record| record.state == state)
     }
 
     /// Every entry, in the payload's order.

@@ -12,6 +12,8 @@
 //! would never find it (frostmirror 1.0 loses the lines of crates with uppercase names). All such bundles are full,
 //! whatever they say (a "delta" of 1.0 ships everything), and form one lineage, in the order of their making.
 //!
+//! Its rustup and dist files come along at their paths; what rustup lacks in them is for whoever places them to say.
+//!
 //! Attacks and defences: sections must follow each other without gap or overlap up to the stream's end, which is
 //! stricter than the format and true of all that 1.0 writes; paths are [`SafePath`]s; the table is limited before it
 //! is kept; a bomb is stopped by the ratio of plain to stored bytes; whatever the manifest does not name is refused.
@@ -26,7 +28,7 @@ use jiff::Timestamp;
 use super::encoded::{self, Plain};
 use super::format::{
     ArtifactRecord, ArtifactState, Block, BundleKind, CrateRecord, CrateState, Encoding, Entry, FormatVersion, Input,
-    Lineage, MAX_INDEX, MAX_LINE, Manifest, plain_limit,
+    LEGACY_LINEAGE, Lineage, MAX_INDEX, MAX_LINE, Manifest, plain_limit,
 };
 use super::open::{Bundle, Error};
 use super::pack::whole_seconds;
@@ -44,8 +46,6 @@ use stated::Stated;
 const MAGIC: &[u8; 8] = b"FMPKG\0\x01\0";
 /// Bytes of the table; room for a hundred thousand crates.
 const MAX_TABLE: u64 = 16 * 1024 * 1024;
-/// The lineage of every bundle of frostmirror 1.x: `frostmirror-1.xx` in hexadecimal.
-pub(super) const LINEAGE: &str = "66726f73746d6972726f722d312e7878";
 
 /// Why a bundle of frostmirror 1.x cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -411,7 +411,7 @@ impl Found {
             toolchains: if has_toolchain { vec![stated.toolchain.clone()] } else { Vec::new() },
             index_read: whole_seconds(time),
             lineage: Lineage {
-                id: LINEAGE.to_owned(),
+                id: LEGACY_LINEAGE.to_owned(),
                 // Its bundles are not numbered; the second of their making puts them in order.
                 sequence: u64::try_from(time.as_second()).unwrap_or(0),
                 inputs: vec![Input {

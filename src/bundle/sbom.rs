@@ -11,8 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::compare::Comparison;
 use super::describe::configuration;
-use super::format::{CrateRecord, CrateState, Entry, Manifest};
-use crate::artifact::Kind;
+use super::format::{ArtifactRecord, ArtifactState, CrateRecord, CrateState, Entry, Manifest};
 use crate::digest::Sha256;
 
 mod license;
@@ -24,8 +23,8 @@ const PREFIX: &str = "cargo-frostmirror:";
 /// artifact, and the configuration in a snapshot.
 pub fn of_bundle(manifest: &Manifest, file: &str) -> Value {
     let mut components: Vec<Value> = manifest.crates.iter().map(|record| of_crate(record, Vec::new())).collect();
-    let artifacts = manifest.entries().filter(|entry| matches!(entry.kind, Kind::Dist | Kind::Rustup));
-    components.extend(artifacts.chain(configuration(manifest)).map(of_file));
+    components.extend(manifest.artifacts.iter().map(|record| of_artifact(record, Vec::new())));
+    components.extend(configuration(manifest).map(of_file));
     let mut properties = about(manifest);
     properties.extend(manifest.toolchains.iter().map(|toolchain| property("toolchain", toolchain)));
     properties.extend(manifest.targets.iter().map(|target| property("target", target)));
@@ -40,10 +39,15 @@ pub fn of_comparison(comparison: &Comparison<'_>, file: &str) -> Value {
     for updated in &comparison.updated {
         components.extend(updated.new.iter().map(|record| changed(record, "updated")));
     }
+    let artifacts = &comparison.artifacts;
+    for (records, change) in [(&artifacts.added, "added"), (&artifacts.changed, "updated")] {
+        components.extend(records.iter().map(|record| of_artifact(record, vec![property("change", change)])));
+    }
     components.sort_by(|a, b| a["bom-ref"].as_str().cmp(&b["bom-ref"].as_str()));
     let mut properties = about(comparison.new);
     properties.push(property("compared-with", &comparison.old.id));
     properties.extend(comparison.going().map(|record| property("removed", &purl(record))));
+    properties.extend(artifacts.removed.iter().map(|record| property("removed", &file_ref(record))));
     for one in &comparison.changed {
         let how = one.how.iter().map(|change| property(&format!("changed:{}", change.name()), &purl(one.new)));
         properties.extend(how);
@@ -137,6 +141,27 @@ fn of_file(entry: &Entry) -> Value {
         "hashes": hashes(&entry.sha256),
         "properties": [property("size", &entry.size.to_string())],
     })
+}
+
+fn of_artifact(record: &ArtifactRecord, mut properties: Vec<Value>) -> Value {
+    let state = match record.state {
+        ArtifactState::Shipped => "shipped",
+        ArtifactState::Sent => "sent",
+        ArtifactState::Kept => "kept",
+    };
+    properties.push(property("state", state));
+    properties.push(property("size", &record.size.to_string()));
+    json!({
+        "type": "file",
+        "bom-ref": file_ref(record),
+        "name": record.path,
+        "hashes": hashes(&record.sha256),
+        "properties": properties,
+    })
+}
+
+fn file_ref(record: &ArtifactRecord) -> String {
+    format!("file:{}", record.path)
 }
 
 fn hashes(sha256: &Sha256) -> Value {

@@ -1,5 +1,6 @@
 //! `gc`: what no lineage needs any more, shown and removed.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,9 +10,9 @@ use serde_json::json;
 
 use super::Context;
 use crate::bundle::shown::{counted, shown};
-use crate::event::{Sink, crates, size};
+use crate::event::{Sink, crates, rustup_artifacts, size};
 use crate::failure::Failure;
-use crate::mirror::gc::{self, Collected, Options, Plan};
+use crate::mirror::gc::{self, Collected, Item, Options, Plan};
 use crate::mirror::layout::Layout;
 use crate::mirror::lock::{Holder, lock_for_collecting};
 
@@ -24,7 +25,8 @@ pub struct Args {
     /// The mirror [default: /mirror where it exists, else mirror/ below FROSTMIRROR_HOME]
     #[arg(long, value_name = "DIR", env = "FROSTMIRROR_MIRROR", hide_env_values = true)]
     pub mirror: Option<PathBuf>,
-    /// How long a crate stays after its index line went, for clients that saw the line: 0, 90s, 10m, 2h, 7d
+    /// How long a crate or a component stays after its index line or its channel went, for clients that saw that: 0, 90s,
+    /// 10m, 2h, 7d
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration)]
     pub grace: Duration,
     /// Let a lineage go, by its id or the beginning of it: what only its bundles need is garbage (repeatable)
@@ -56,12 +58,16 @@ fn collect(args: &Args, layout: &Layout, context: &Context) -> Result<(), Failur
     let mut guard = lock_for_collecting(layout, Duration::from_secs(args.lock_timeout), &me, sink)?;
     let planned = guard.plan(&options)?;
     show(planned.plan(), false, now, context);
-    let Collected { lines, crates: removed, bytes, waiting } = planned.execute(sink)?;
+    let Collected { lines, crates: removed, artifacts, bytes, waiting, artifacts_waiting } = planned.execute(sink)?;
     if context.report.is_json() {
         context.report.json(&json!({
-            "reason": "collected", "lines": lines, "crates": removed, "bytes": bytes, "waiting": waiting,
+            "reason": "collected", "lines": lines, "crates": removed, "artifacts": artifacts, "bytes": bytes,
+            "waiting": waiting, "artifacts_waiting": artifacts_waiting,
         }));
     } else {
+        if artifacts > 0 {
+            context.report.data(&format!("Removed {}", rustup_artifacts(artifacts)));
+        }
         context.report.data(&format!("Removed {}, freed {bytes} bytes", crates(removed)));
     }
     Ok(())
@@ -77,8 +83,10 @@ fn show(plan: &Plan, dry_run: bool, now: Timestamp, context: &Context) {
             "lineages": plan.lineages,
             "lines": plan.lines,
             "crates": plan.crates,
-            "bytes": plan.bytes(),
+            "bytes": plan.bytes() + plan.artifacts().map(|item| item.size).sum::<u64>(),
             "waiting": plan.waiting,
+            "artifacts": plan.artifacts().collect::<Vec<_>>(),
+            "artifacts_waiting": plan.components_waiting,
             "strangers": plan.strangers,
             "after": plan.counts,
         }));
@@ -91,7 +99,10 @@ fn show(plan: &Plan, dry_run: bool, now: Timestamp, context: &Context) {
     for item in &plan.crates {
         report.detail(format!("crate {} ({} bytes)", item.file, item.size));
     }
-    for waiting in &plan.waiting {
+    for item in plan.artifacts() {
+        report.detail(format!("artifact {} ({} bytes)", item.file, item.size));
+    }
+    for waiting in plan.waiting.iter().chain(&plan.components_waiting) {
         let until = waiting.until.strftime("%Y-%m-%dT%H:%M:%SZ");
         report.detail(format!("later {} ({} bytes), after {until}", waiting.item.file, waiting.item.size));
     }
@@ -112,16 +123,24 @@ fn text(plan: &Plan, now: Timestamp) -> String {
             // A file on a stick is called as whoever wrote the stick likes.
             shown(&lineage.file),
             age(&newest.created, now),
-            crates(lineage.crates)
+            match lineage.artifacts {
+                0 => crates(lineage.crates),
+                artifacts => format!("{}, {}", crates(lineage.crates), rustup_artifacts(artifacts)),
+            }
         ));
     }
     let waiting = plan.waiting.len() as u64;
     line(format!("To remove: {}", counted(plan.lines.len(), "index line")));
     line(format!("To remove: {} ({})", crates(plan.crates.len() as u64), size(plan.bytes())));
-    if let Some(until) = plan.until() {
-        let (bytes, until) = (size(plan.bytes_waiting()), until.strftime("%Y-%m-%dT%H:%M:%SZ"));
+    let going = Groups::of(plan.artifacts());
+    going.show("To remove", &mut line);
+    let until = plan.until().map(|until| until.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()).unwrap_or_default();
+    if waiting > 0 {
+        let bytes = size(plan.bytes_waiting());
         line(format!("To remove by a later run, after {until}: {} ({bytes})", crates(waiting)));
     }
+    let later = Groups::of(plan.components_waiting.iter().map(|waiting| &waiting.item));
+    later.show(&format!("To remove by a later run, after {until}"), &mut line);
     if !plan.strangers.is_empty() {
         // A crate whose line is damaged is one too, and is needed.
         line(format!(
@@ -131,7 +150,57 @@ fn text(plan: &Plan, now: Timestamp) -> String {
     }
     let counts = plan.counts;
     line(format!("To stay: {} ({})", crates(counts.versions - waiting), size(counts.bytes - plan.bytes_waiting())));
+    if counts.artifacts > 0 {
+        let bytes = counts.artifact_bytes.saturating_sub(later.bytes());
+        line(format!("To stay: {} ({})", rustup_artifacts(counts.artifacts - later.files()), size(bytes)));
+    }
     text
+}
+
+/// Rustup artifacts by what they belong to: a dated folder, a channel manifest with what goes with it, a release of
+/// rustup.
+struct Groups(BTreeMap<String, (u64, u64)>);
+
+impl Groups {
+    fn of<'i>(items: impl Iterator<Item = &'i Item>) -> Groups {
+        let mut groups: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+        for item in items {
+            let (files, bytes) = groups.entry(group(&item.file)).or_default();
+            *files += 1;
+            *bytes += item.size;
+        }
+        Groups(groups)
+    }
+
+    fn files(&self) -> u64 {
+        self.0.values().map(|(files, _)| files).sum()
+    }
+
+    fn bytes(&self) -> u64 {
+        self.0.values().map(|(_, bytes)| bytes).sum()
+    }
+
+    /// A line of all, and one of each.
+    fn show(&self, what: &str, line: &mut dyn FnMut(String)) {
+        if self.0.is_empty() {
+            return;
+        }
+        line(format!("{what}: {} ({})", rustup_artifacts(self.files()), size(self.bytes())));
+        for (group, (files, bytes)) in &self.0 {
+            let files = if *files == 1 { "1 file".to_owned() } else { format!("{files} files") };
+            line(format!("  {} ({files}, {})", shown(group), size(*bytes)));
+        }
+    }
+}
+
+/// What the rustup artifact at `path` belongs to.
+fn group(path: &str) -> String {
+    let parts: Vec<&str> = path.split('/').collect();
+    match parts.as_slice() {
+        ["rustup", "archive", version, ..] => format!("rustup/archive/{version}"),
+        [top, folder, _, ..] => format!("{top}/{folder}"),
+        _ => [".sha256", ".asc"].iter().find_map(|end| path.strip_suffix(end)).unwrap_or(path).to_owned(),
+    }
 }
 
 /// How long ago a time was, in the largest unit that fits twice.

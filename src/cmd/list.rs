@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::Context;
 use super::inspect::manifest;
-use crate::bundle::format::CrateState;
+use crate::bundle::format::{ArtifactState, CrateState};
 use crate::bundle::shown::shown;
 use crate::crate_id::CrateId;
 use crate::event::Sink;
@@ -33,6 +33,7 @@ pub struct Args {
 struct Listed {
     /// When the bundle, or the newest bundle in the mirror, was written; RFC 3339.
     created: Option<String>,
+    /// Of crates and rustup artifacts.
     bytes: u64,
     crates: Vec<CrateId>,
 }
@@ -75,8 +76,9 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
 fn of_bundle(file: &Path, context: &Context) -> Result<Listed, Failure> {
     let manifest = manifest(file, context)?;
     let shipped = || manifest.crates.iter().filter(|record| record.state == CrateState::Shipped);
+    let artifacts = manifest.artifacts_in(ArtifactState::Shipped).map(|record| record.size);
     Ok(Listed {
-        bytes: shipped().map(|record| record.size).fold(0, u64::saturating_add),
+        bytes: shipped().map(|record| record.size).chain(artifacts).fold(0, u64::saturating_add),
         crates: shipped().map(|record| record.id()).collect(),
         created: Some(manifest.created),
     })
@@ -86,8 +88,8 @@ fn of_mirror(layout: &Layout) -> Result<Listed, Failure> {
     let listed = || -> Result<Listed, store::Error> {
         let head = ledger::head(layout)?;
         let bytes = match &head {
-            Some(head) => head.counts.bytes,
-            None => Counts::of_tree(layout)?.bytes,
+            Some(head) => head.counts.all_bytes(),
+            None => Counts::of_tree(layout)?.all_bytes(),
         };
         let created = head.and_then(|head| head.lineages.into_iter().map(|lineage| lineage.created).max());
         Ok(Listed { created, bytes, crates: held(layout)? })

@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::Context;
+use crate::bundle::shown::shown;
 use crate::event::Sink;
 use crate::failure::Failure;
+use crate::mirror::head::Counts;
 use crate::mirror::incoming::Incoming;
 use crate::mirror::layout::Layout;
 use crate::mirror::link::LinkState;
@@ -39,7 +41,11 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             "mirror": layout.root(),
             "crates": status.counts.versions,
             "names": status.counts.crates,
-            "bytes": status.counts.bytes,
+            "bytes": status.counts.all_bytes(),
+            "crate_bytes": status.counts.bytes,
+            "rustup_artifacts": status.counts.artifacts,
+            "rustup_artifact_bytes": status.counts.artifact_bytes,
+            "toolchains": status.toolchains,
             "last_import": status.last_import.map(|_| status.last_import_text()),
             "imports": status.imports,
             "lineages": status.lineages,
@@ -51,12 +57,24 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     }
     let incoming = status.incoming.as_ref().map(incoming_lines).unwrap_or_default();
     context.report.data(&format!(
-        "Crate count: {}\nTotal size: {} bytes\nLast import: {}\nIndex link: {link}\n{incoming}",
+        "Crate count: {}\nTotal size: {} bytes\nLast import: {}\n{}Index link: {link}\n{incoming}",
         status.counts.versions,
-        status.counts.bytes,
+        status.counts.all_bytes(),
         status.last_import_text(),
+        toolchain_lines(&status),
     ));
     Ok(())
+}
+
+/// Which toolchains are offered, and what they take.
+fn toolchain_lines(status: &Status) -> String {
+    let toolchains = match status.toolchains.as_slice() {
+        [] => "none".to_owned(),
+        // The names are those of files, which a bundle chose.
+        toolchains => toolchains.iter().map(|name| shown(name)).collect::<Vec<_>>().join(", "),
+    };
+    let Counts { artifacts, artifact_bytes, .. } = status.counts;
+    format!("Toolchains: {toolchains}\nRustup artifacts: {artifacts} ({artifact_bytes} bytes)\n")
 }
 
 /// What the watcher saw: a line with the number of each kind, and one for each bundle that is not imported.

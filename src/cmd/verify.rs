@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::Context;
 use crate::artifact::Kind;
-use crate::bundle::format::Manifest;
+use crate::bundle::format::{ArtifactState, Manifest};
 use crate::bundle::shown::counted;
 use crate::bundle::verify::{Verdict, verify};
 use crate::closure::{Gap, Good, closure};
@@ -148,7 +148,8 @@ fn tell(context: &Context, file: &Path, several: bool, verdict: &Verdict) {
 
 /// Crates, and the files that rustup asks for.
 fn counts(manifest: &Manifest) -> (usize, usize) {
-    (manifest.count(Kind::Crate), manifest.count(Kind::Dist) + manifest.count(Kind::Rustup))
+    // The same bytes travel once, and are placed under every path that the table has them at.
+    (manifest.count(Kind::Crate), manifest.artifacts_in(ArtifactState::Shipped).count())
 }
 
 /// Tells whether the lock can be built from the bundles and the mirror.

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::layout::Layout;
 use super::store::{Error, failed};
 use crate::artifact::Kind;
+use crate::crate_id::Version;
 use crate::digest::Sha256;
 use crate::safe_path::SafePath;
 
@@ -153,6 +154,16 @@ pub(super) fn channel_manifest(path: &SafePath) -> Option<&str> {
 
 /// rustup's word of which release is the current one.
 pub(super) const RELEASE: &str = "rustup/release-stable.toml";
+
+/// The version of rustup that the text of [`RELEASE`] names (rustup: src/cli/self_update.rs).
+pub(super) fn release_version(text: &[u8]) -> Option<Version> {
+    #[derive(Deserialize)]
+    struct Release {
+        version: String,
+    }
+    let release: Release = toml::from_slice(text).ok()?;
+    release.version.parse().ok()
+}
 
 /// What moves together at a path whose bytes upstream replaces in time; `None` where they stay for ever.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -10,8 +10,9 @@ use super::import::ImportOptions;
 use super::layout::Layout;
 use super::ledger::{self, Record};
 use super::store::{Error, Staged, Staging};
-use crate::bundle::format::{BundleKind, Carried, CrateRecord, Input, Lineage, Manifest};
+use crate::bundle::format::{ArtifactRecord, BundleKind, Carried, CrateRecord, Input, Lineage, Manifest};
 use crate::crate_id::CrateId;
+use crate::safe_path::SafePath;
 
 /// What is to be written when everything else is in place.
 pub(super) struct Commit {
@@ -74,7 +75,8 @@ impl Known {
         if manifest.kind != BundleKind::Snapshot {
             return Vec::new();
         }
-        let unclaimed = manifest.lineage.inputs.iter().any(|input| !input.crates.is_empty());
+        let mut inputs = manifest.lineage.inputs.iter();
+        let unclaimed = inputs.any(|input| !input.crates.is_empty() || !input.artifacts.is_empty());
         let carried = manifest.carried.iter().map(Feed::Carried).chain(unclaimed.then_some(Feed::Unclaimed(manifest)));
         let is_news = |feed: &Feed| {
             let lineage = feed.lineage_head(String::new());
@@ -88,7 +90,8 @@ impl Known {
 fn is_of(recorded: &Manifest, manifest: &Manifest) -> bool {
     let of = |manifest: &Manifest| (manifest.lineage.id.clone(), manifest.lineage.sequence, manifest.created.clone());
     let ids = |manifest: &Manifest| manifest.crates.iter().map(CrateRecord::id).collect::<Vec<CrateId>>();
-    of(recorded) == of(manifest) && ids(recorded) == ids(manifest)
+    let paths = |manifest: &Manifest| manifest.artifacts.iter().map(|one| one.path.clone()).collect::<Vec<SafePath>>();
+    of(recorded) == of(manifest) && ids(recorded) == ids(manifest) && paths(recorded) == paths(manifest)
 }
 
 /// One history of a snapshot.
@@ -118,13 +121,13 @@ impl Feed<'_> {
 
     /// The manifest of its newest bundle, as far as it is known.
     fn manifest(&self, snapshot: &Manifest) -> Manifest {
-        let (positions, lineage, index_read) = match self {
-            Feed::Carried(one) => (one.crates.clone(), &one.lineage, &one.index_read),
+        let (positions, files, lineage, index_read) = match self {
+            Feed::Carried(one) => (one.crates.clone(), one.artifacts.clone(), &one.lineage, &one.index_read),
             Feed::Unclaimed(_) => {
-                let mut all: Vec<u32> = snapshot.lineage.inputs.iter().flat_map(|input| input.crates.clone()).collect();
-                all.sort_unstable();
-                all.dedup();
-                (all, &snapshot.lineage, &snapshot.index_read)
+                let inputs = &snapshot.lineage.inputs;
+                let crates = united(inputs.iter().map(|input| &input.crates));
+                let files = united(inputs.iter().map(|input| &input.artifacts));
+                (crates, files, &snapshot.lineage, &snapshot.index_read)
             }
         };
         let LineageHead { bundle, created, .. } = self.lineage_head(String::new());
@@ -137,10 +140,17 @@ impl Feed<'_> {
             let (read, description, license, repository) = (None, None, None, None);
             CrateRecord { name, version, sha256, size, state, yanked, read, description, license, repository }
         });
-        let place = |at: &u32| positions.binary_search(at).ok().and_then(|at| u32::try_from(at).ok());
+        let artifacts = files.iter().map(|at| {
+            let record = &snapshot.artifacts[*at as usize];
+            let read = snapshot.artifact_read(record);
+            // What a rebuild makes of the record must be what the import makes of the snapshot.
+            ArtifactRecord { read: (read != index_read).then(|| read.to_owned()), ..record.clone() }
+        });
         let inputs = lineage.inputs.iter().map(|input| Input {
-            crates: input.crates.iter().filter_map(place).collect(),
-            ..Input { name: input.name.clone(), roots: input.roots.clone(), crates: Vec::new(), artifacts: Vec::new() }
+            name: input.name.clone(),
+            roots: input.roots.clone(),
+            crates: places(&positions, &input.crates),
+            artifacts: places(&files, &input.artifacts),
         });
         Manifest {
             id: bundle,
@@ -153,7 +163,7 @@ impl Feed<'_> {
             toolchains: snapshot.toolchains.clone(),
             index_read: index_read.clone(),
             crates: crates.collect(),
-            artifacts: Vec::new(),
+            artifacts: artifacts.collect(),
             lineage: Lineage { id: lineage.id.clone(), sequence: lineage.sequence, inputs: inputs.collect() },
             carried: Vec::new(),
             blocks: Vec::new(),
@@ -166,6 +176,20 @@ impl Feed<'_> {
             Feed::Unclaimed(_) => snapshot.to_owned(),
         }
     }
+}
+
+/// All positions of several lists, ascending.
+fn united<'l>(lists: impl Iterator<Item = &'l Vec<u32>>) -> Vec<u32> {
+    let mut all: Vec<u32> = lists.flatten().copied().collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+/// Where each of `wanted` is in `all`, which is ascending; one that is not there falls away.
+fn places(all: &[u32], wanted: &[u32]) -> Vec<u32> {
+    let place = |at: &u32| all.binary_search(at).ok().and_then(|at| u32::try_from(at).ok());
+    wanted.iter().filter_map(place).collect()
 }
 
 /// Writes the records of a bundle of which `own` is known, beside what is `known`, to staging, one at a time: a snapshot

@@ -15,14 +15,19 @@
 //! 1. The plan, from names, sizes and records; the bytes of crates are not read.
 //! 2. What index files and their records become is staged and made durable.
 //! 3. The notes of lineages that are let go; the list of removals.
-//! 4. Index files, dependents first; then the records of lines; then folders that are left empty.
-//! 5. The names are durable by now: the crates that are due. The list of removals, and the head.
+//! 4. Index files, dependents first; then the records of lines; then the names of rustup artifacts, which is what rustup
+//!    asks for first; then folders that are left empty.
+//! 5. The names are durable by now: the crates and the other rustup artifacts that are due. What is on record of rustup
+//!    artifacts, the list of removals, and the head.
 //!
-//! Killed anywhere, no line names a missing crate, and the next run finds in the tree what is left to do.
+//! Killed anywhere, no line names a missing crate, no channel that is served names a component that went because of it,
+//! and the next run finds in the tree what is left to do.
 
+mod artifacts;
 mod carry_out;
 mod feeds;
 mod removals;
+mod survey;
 mod tree;
 
 use std::collections::{BTreeSet, HashSet};
@@ -33,16 +38,18 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::artifacts::Artifacts;
-use super::head::{Counts, Head, LineageHead};
+use super::head::{Counts, Head, LineageHead, is_zero};
 use super::layout::{self, Layout};
 use super::lock::{self, CollectGuard};
 use super::store;
 use super::store::was_torn;
 use crate::event::Sink;
+use crate::safe_path::SafePath;
+use artifacts::Shelf;
 use feeds::Keys;
 pub(super) use feeds::{Feed, Feeds};
 use removals::Removals;
-use tree::{CrateFile, Page, Tree};
+use survey::{Survey, due};
 
 /// Every checkpoint of a collection, in the order in which one that does everything passes them.
 pub const CHECKPOINTS: &[&str] = &[
@@ -60,6 +67,17 @@ pub const CHECKPOINTS: &[&str] = &[
     "gc:crates",
     "gc:settled",
     "gc:head",
+];
+
+/// The checkpoints that a collection passes beside these where it removes rustup artifacts: before `gc:folders`, and before
+/// `gc:settled`.
+pub const ARTIFACT_CHECKPOINTS: &[&str] = &[
+    "gc:channels-half",
+    "gc:channels",
+    "gc:components-half",
+    "gc:components",
+    "gc:components-folders",
+    "gc:artifacts",
 ];
 
 /// The least of a lineage's id that stands for it.
@@ -84,9 +102,15 @@ pub struct Plan {
     /// Index lines that go.
     pub lines: Vec<Line>,
     /// Crates that go in this run, by name.
-    pub crates: Vec<Crate>,
+    pub crates: Vec<Item>,
     /// Crates that go in a later run, by name.
     pub waiting: Vec<Waiting>,
+    /// Rustup artifacts that go at once, in this order: the names that rustup asks for first.
+    pub names: Vec<Item>,
+    /// Other rustup artifacts that go in this run, by path.
+    pub components: Vec<Item>,
+    /// Rustup artifacts that go in a later run, by path.
+    pub components_waiting: Vec<Waiting>,
     /// What no bundle on record brought; it stays.
     pub strangers: Vec<String>,
     /// What the mirror holds afterwards.
@@ -106,6 +130,9 @@ pub struct Lineage {
     pub imported: String,
     /// How many crates it names.
     pub crates: u64,
+    /// How many rustup artifacts it names.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub artifacts: u64,
     /// It is let go by this run, and counts no more.
     pub forgotten: bool,
 }
@@ -119,21 +146,21 @@ pub struct Line {
     pub version: String,
 }
 
-/// A crate that goes.
+/// A file that goes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Crate {
-    /// Its file.
+pub struct Item {
+    /// The name of a crate's file; of a rustup artifact, its path.
     pub file: String,
     /// Bytes.
     pub size: u64,
 }
 
-/// A crate that goes later.
+/// A file that goes later.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Waiting {
-    /// The crate.
+    /// The file.
     #[serde(flatten)]
-    pub item: Crate,
+    pub item: Item,
     /// When its grace is over (RFC 3339, UTC).
     pub until: Timestamp,
 }
@@ -147,6 +174,10 @@ struct Work {
     records: Vec<Change>,
     /// Folders that are left empty, those inside others first.
     folders: Vec<PathBuf>,
+    /// Folders below dist/ and rustup/ that are left empty, those inside others first, and these two.
+    artifact_folders: Vec<PathBuf>,
+    /// What is on record of rustup artifacts afterwards; `None` where it is that already.
+    artifacts: Option<Artifacts>,
     /// Lineages to let go.
     forget: Vec<LineageHead>,
     /// The number of the newest record.
@@ -175,10 +206,16 @@ pub struct Collected {
     pub lines: u64,
     /// Crates that were removed.
     pub crates: u64,
-    /// Bytes of these.
+    /// Rustup artifacts that were removed.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub artifacts: u64,
+    /// Bytes of both.
     pub bytes: u64,
     /// Crates that wait for their removal.
     pub waiting: u64,
+    /// Rustup artifacts that wait for theirs.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub artifacts_waiting: u64,
 }
 
 /// A collection that was refused or failed. Whatever was removed by then is left out of the index rightly; the next run
@@ -289,10 +326,10 @@ fn plan(layout: &Layout, options: &Options) -> Result<Plan, Error> {
         let forgotten = forget.contains(id);
         // What a forgotten one names is counted for the plan, and kept by nobody.
         let keys = if forgotten { &mut let_go } else { &mut current };
-        let crates = Feeds::add_needs(layout, feed, keys)?;
+        let [crates, artifacts] = Feeds::add_needs(layout, feed, keys)?;
         let Feed { head, file, imported, .. } = feed;
         let (newest, file, imported) = (head.clone(), file.clone(), imported.clone());
-        lineages.push(Lineage { newest, file, imported, crates, forgotten });
+        lineages.push(Lineage { newest, file, imported, crates, artifacts, forgotten });
     }
 
     let mut survey = Survey::of(layout, &mut current)?;
@@ -304,12 +341,16 @@ fn plan(layout: &Layout, options: &Options) -> Result<Plan, Error> {
     for file in &survey.spare {
         unknown.add_file(&file.name);
     }
+    let mut shelf = Shelf::of(layout, &current)?;
+    shelf.spare.iter().for_each(|path| unknown.add_file(path.as_str()));
     let mut strange = feeds.strangers(layout, unknown)?;
     let sorted = survey.sort_out(&mut strange);
-    let (crates, waiting, during, after) = due(&survey.spare, &strange, &sorted, &before, options);
+    let (crates, waiting, mut during, mut after) = due(&survey.spare, &strange, &sorted, &before, options);
+    let strange_artifacts = shelf.spare.iter().map(SafePath::to_string).filter(|path| strange.has_file(path));
+    let strange_artifacts: Vec<String> = strange_artifacts.chain(std::mem::take(&mut shelf.strangers)).collect();
+    let artifacts = shelf.sort_out(&strange, options, &before, [&mut during, &mut after])?;
 
-    let artifacts = Artifacts::read(layout)?.unwrap_or_default();
-    let (artifact_files, artifact_bytes) = artifacts.counts();
+    let (artifact_files, artifact_bytes) = artifacts.after.counts();
     let counts = Counts {
         artifacts: artifact_files,
         artifact_bytes,
@@ -321,11 +362,12 @@ fn plan(layout: &Layout, options: &Options) -> Result<Plan, Error> {
     strangers.append(&mut survey.strangers);
     let strange_files = survey.spare.iter().filter(|file| strange.has_file(&file.name));
     strangers.extend(strange_files.map(|file| format!("crates/{}", file.name)));
+    strangers.extend(strange_artifacts);
     let [index_tree, lines_tree] = survey.trees;
     let kept = feeds.lineages.values().filter(|feed| !forget.contains(&feed.head.id));
     let head = Head {
         last_import: feeds.last_import.clone(),
-        toolchains: artifacts.toolchains(),
+        toolchains: artifacts.after.toolchains(),
         imports: feeds.names.len() as u64,
         lineages: kept.map(|feed| feed.head.clone()).collect(),
         ..Head::default()
@@ -338,6 +380,8 @@ fn plan(layout: &Layout, options: &Options) -> Result<Plan, Error> {
         index: sorted.index,
         records: sorted.records,
         folders: index_tree.empty_folders().into_iter().chain(lines_tree.empty_folders()).collect(),
+        artifact_folders: artifacts.folders,
+        artifacts: artifacts.changes.then_some(artifacts.after),
         forget: lineages.iter().filter(|one| one.forgotten).map(|one| one.newest.clone()).collect(),
         newest_record: feeds.newest,
         removals: (during != before).then_some(during.clone()),
@@ -345,7 +389,9 @@ fn plan(layout: &Layout, options: &Options) -> Result<Plan, Error> {
         head: (!is_right && !feeds.names.is_empty()).then_some(head),
         now: options.now,
     };
-    Ok(Plan { lineages, lines: sorted.lines, crates, waiting, strangers, counts, work })
+    let artifacts::Sorted { names, components, waiting: components_waiting, .. } = artifacts;
+    let lines = sorted.lines;
+    Ok(Plan { lineages, lines, crates, waiting, names, components, components_waiting, strangers, counts, work })
 }
 
 /// The ids of the lineages to let go.
@@ -368,159 +414,18 @@ fn forgotten(feeds: &Feeds, words: &[String]) -> Result<BTreeSet<String>, Error>
     Ok(ids)
 }
 
-/// What lies in the tree, against what is current.
-struct Survey {
-    /// index/ and lines/.
-    trees: [Tree; 2],
-    /// Index files and records with something to decide, by place.
-    pages: Vec<Page>,
-    /// Crates that no lineage needs, by name.
-    spare: Vec<CrateFile>,
-    /// What belongs nowhere.
-    strangers: Vec<String>,
-    /// Index files.
-    names: u64,
-    /// Crates.
-    versions: u64,
-    /// Bytes of these.
-    bytes: u64,
-}
-
-/// What of a survey goes, other than crates.
-#[derive(Default)]
-struct Sorted {
-    index: Vec<Change>,
-    records: Vec<Change>,
-    lines: Vec<Line>,
-    strangers: Vec<String>,
-    /// Index files that go whole.
-    files_gone: u64,
-    /// The crates of lines that go, by their files' names in lower case: index paths are.
-    losing_line: HashSet<String>,
-    /// The crates of strange lines that stay, likewise.
-    with_line: HashSet<String>,
-}
-
-impl Survey {
-    fn of(layout: &Layout, current: &mut Keys) -> Result<Survey, Error> {
-        let (index, lines) = (Tree::list(layout.index())?, Tree::list(layout.lines())?);
-        let mut strangers: Vec<String> = index.odd.iter().map(|place| format!("index/{place}")).collect();
-        let mut places = BTreeSet::new();
-        let mut names = 0;
-        for place in &index.files {
-            if !place.contains('/') {
-                if place != "config.json" {
-                    strangers.push(format!("index/{place}"));
-                }
-                continue;
-            }
-            names += 1;
-            if tree::is_index_place(place) {
-                places.insert(place.as_str());
-            } else {
-                strangers.push(format!("index/{place}"));
-            }
-        }
-        places.extend(lines.files.iter().filter(|place| tree::is_index_place(place)).map(String::as_str));
-        let mut pages = Vec::new();
-        for place in places {
-            let page = Page::read(layout, place, current)?;
-            if !page.is_settled() {
-                pages.push(page);
-            }
-        }
-        let (files, others) = tree::crate_files(layout)?;
-        strangers.extend(others.into_iter().map(|name| format!("crates/{name}")));
-        let (versions, bytes) = (files.len() as u64, files.iter().map(|file| file.size).sum());
-        let spare = files.into_iter().filter(|file| !current.has_file(&file.name)).collect();
-        Ok(Survey { trees: [index, lines], pages, spare, strangers, names, versions, bytes })
-    }
-
-    /// Decides on every page what goes; only what is not strange does.
-    fn sort_out(&mut self, strange: &mut Keys) -> Sorted {
-        let mut sorted = Sorted::default();
-        let [index, lines] = &mut self.trees;
-        for page in &self.pages {
-            let (place, name) = (&page.place, page.place.rsplit('/').next().unwrap_or_default());
-            let (stay, go): (Vec<&String>, Vec<&String>) =
-                page.spare.iter().partition(|version| strange.has_line(place, version));
-            let file_of = |version: &String| format!("{name}-{version}.crate").to_lowercase();
-            sorted.with_line.extend(stay.iter().map(|version| file_of(version)));
-            sorted.losing_line.extend(go.iter().map(|version| file_of(version)));
-            sorted.strangers.extend(stay.iter().map(|version| format!("index/{place}: {version}")));
-            if page.unreadable > 0 {
-                sorted.strangers.push(format!("index/{place}: {} that cannot be read", count(page.unreadable, "line")));
-            }
-            let as_line = |version: &&String| Line { name: name.to_owned(), version: (*version).clone() };
-            sorted.lines.extend(go.iter().map(as_line));
-            let going: HashSet<String> = go.iter().copied().cloned().collect();
-            let leaving: HashSet<String> = going.iter().chain(&page.orphans).cloned().collect();
-            if page.recorded.iter().any(|version| leaving.contains(version)) {
-                if page.recorded.iter().all(|version| leaving.contains(version)) {
-                    lines.remove(place);
-                }
-                sorted.records.push(Change { place: place.clone(), versions: leaving });
-            }
-            if !going.is_empty() {
-                if !page.has_others && stay.is_empty() {
-                    index.remove(place);
-                    sorted.files_gone += 1;
-                }
-                sorted.index.push(Change { place: place.clone(), versions: going });
-            }
-        }
-        sorted
-    }
-}
-
 /// The files of crates that wait for their removal, by name. A list that cannot be read names none.
 pub(super) fn waiting(layout: &Layout) -> BTreeSet<String> {
     Removals::read(layout).map(|list| list.0.into_keys().collect()).unwrap_or_default()
 }
 
-/// Crates that go now, those that go later, and the list of removals meanwhile and after.
-fn due(
-    spare: &[CrateFile],
-    strange: &Keys,
-    sorted: &Sorted,
-    before: &Removals,
-    options: &Options,
-) -> (Vec<Crate>, Vec<Waiting>, Removals, Removals) {
-    let (mut crates, mut waiting) = (Vec::new(), Vec::new());
-    let (mut during, mut after) = (Removals::default(), Removals::default());
-    for CrateFile { name, size } in spare {
-        let lower = name.to_lowercase();
-        if strange.has_file(name) || sorted.with_line.contains(&lower) {
-            continue;
-        }
-        let since = match before.0.get(name) {
-            // A time to come is of a clock that went wrong.
-            Some(since) if !sorted.losing_line.contains(&lower) => (*since).min(options.now),
-            _ => options.now,
-        };
-        let until = since.saturating_add(options.grace).unwrap_or(Timestamp::MAX);
-        let item = Crate { file: name.clone(), size: *size };
-        during.0.insert(name.clone(), since);
-        if until <= options.now {
-            crates.push(item);
-        } else {
-            after.0.insert(name.clone(), since);
-            waiting.push(Waiting { item, until });
-        }
-    }
-    (crates, waiting, during, after)
-}
-
-fn count(count: usize, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
-}
-
 impl Plan {
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
-        let Work { index, records, folders, forget, removals, removals_after, head, .. } = &self.work;
+        let Work { index, records, folders, artifact_folders, forget, removals, removals_after, head, .. } = &self.work;
+        let artifacts = self.work.artifacts.is_none() && artifact_folders.is_empty();
         let files = index.is_empty() && records.is_empty() && folders.is_empty() && self.crates.is_empty();
-        files && forget.is_empty() && removals.is_none() && removals_after.is_none() && head.is_none()
+        files && artifacts && forget.is_empty() && removals.is_none() && removals_after.is_none() && head.is_none()
     }
 
     /// Bytes of the crates that go in this run.
@@ -533,8 +438,13 @@ impl Plan {
         self.waiting.iter().map(|waiting| waiting.item.size).sum()
     }
 
-    /// When the last of the waiting crates may go.
+    /// The rustup artifacts that go in this run, in this order.
+    pub fn artifacts(&self) -> impl Iterator<Item = &Item> {
+        self.names.iter().chain(&self.components)
+    }
+
+    /// When the last of what waits may go.
     pub fn until(&self) -> Option<Timestamp> {
-        self.waiting.iter().map(|waiting| waiting.until).max()
+        self.waiting.iter().chain(&self.components_waiting).map(|waiting| waiting.until).max()
     }
 }

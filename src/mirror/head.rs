@@ -54,7 +54,7 @@ pub struct Counts {
     pub artifact_bytes: u64,
 }
 
-fn is_zero(number: &u64) -> bool {
+pub(super) fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
@@ -158,6 +158,11 @@ impl Counts {
             bytes: self.bytes.saturating_add(growth.bytes).saturating_sub(growth.bytes_replaced),
             ..self
         }
+    }
+
+    /// Bytes of crates and rustup artifacts.
+    pub fn all_bytes(&self) -> u64 {
+        self.bytes.saturating_add(self.artifact_bytes)
     }
 
     /// The numbers, counted in the tree; only needed where nobody recorded them.

@@ -15,7 +15,8 @@
 //!     ledger/NNNNNNNN-ID.json        one immutable record a bundle, in the order of import
 //!     ledger/NNNNNNNN-ID.forgotten   the lineage ID was let go after the record of that number
 //!     artifacts.json                 digest, length and time of every file below dist/ and rustup/
-//!     removals                       crates whose lines are gone, each with the time since when
+//!     removals                       crates whose lines are gone, and rustup artifacts that lost their names, each
+//!                                    with the time since when
 //!     incoming.json                  what the watcher of the incoming folder last saw; can be lost
 //!     staging/                       unfinished work; emptied at the next start
 //!     aside/                         folders that stood where a link belongs, where they held something of their own,
@@ -37,7 +38,9 @@
 //!   a rebuild (`mirror::rebuild`) keeps the crates that no lineage's newest record names in one of lineage `rebuilt`.
 //! - What is removed goes in the reverse order: the lines of dependents before those of what they depend on; then the
 //!   records of these lines; and the crates when a reader who saw their lines has had the time to fetch them. Until then
-//!   they stand in removals, each as `TIME NAME-VERSION.crate`.
+//!   they stand in removals, each as `TIME NAME-VERSION.crate`. Of rustup artifacts, the names that rustup asks for first
+//!   go first, a manifest's digest before the manifest; what they name goes as crates do, and stands in removals as
+//!   `TIME dist/…`. Of a channel that is served, a collection never removes all that it names.
 //!
 //! # Lines and their records
 //!

@@ -1,15 +1,18 @@
-//! Lost state, made anew from what is on disk: the records of lines, the ledger, the head.
+//! Lost state, made anew from what is on disk: the records of lines and of rustup artifacts, the ledger, the head.
 //!
 //! Nothing is believed because it is there. A line gets a record only where its crate's file has the digest that the line
 //! states, and the ledger does not say otherwise; what does not fit stays as it is and is told. So a damaged file is
 //! never given a new digest to fit it.
+//!
+//! The record of rustup artifacts is derived from the ledger, which has every digest that a path ever had. It is made anew
+//! where it is lost; a file of which no record says what it must be is left a stranger.
 //!
 //! What cannot be known is said to be unknown. A line whose record was lost counts as read before all others, so that
 //! any bundle's line of that version takes its place. When imports were done is not made up: the head's `last_import` is
 //! that of the newest record that can still be read, or absent.
 //!
 //! Of a lost record nobody knows which lineage it was of, or what was current in it. A collection keeps what the newest
-//! record of each lineage names; so every crate of the index that no such record names is put into a record of a lineage
+//! record of each lineage names; so every crate of the index that no such record names, and every rustup artifact likewise, is put into a record of a lineage
 //! called [`REBUILT`], which no bundle can belong to, and stays until that lineage is forgotten. Crates whose file is
 //! damaged or missing are in it too: they are current, and only wait to be mended.
 //!
@@ -17,21 +20,29 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 
 use jiff::Timestamp;
 
+use super::artifacts::Artifacts;
 use super::audit::{Audit, Blob, Books, Pass, Standing};
-use super::head::{Head, LineageHead};
+use super::head::{Counts, Head, LineageHead};
 use super::import::{self, Step, place};
+use super::layout::Layout;
 use super::ledger::{self, Record};
 use super::lines::{self, LineRecord};
 use super::link;
 use super::lock::AddGuard;
 use super::store::{self, Move, Staging, failed};
-use crate::bundle::format::{BundleKind, CrateRecord, CrateState, FormatVersion, Input, Lineage, Manifest};
+use crate::bundle::format::{
+    ArtifactRecord, ArtifactState, BundleKind, CrateRecord, CrateState, FormatVersion, Input, Lineage, Manifest,
+};
+use crate::bundle::pack::whole_seconds;
 use crate::crate_id::CrateId;
+use crate::digest::Sha256;
 use crate::durable;
 use crate::event::Sink;
+use crate::safe_path::SafePath;
 
 /// The lineage of crates whose own records were lost. A bundle's lineage is 32 hexadecimal digits, and never this.
 pub const REBUILT: &str = "rebuilt";
@@ -47,13 +58,20 @@ pub const CHECKPOINTS: &[&str] = &[
     "rebuild:aside",
 ];
 
+/// The checkpoints that it passes beside these, after `rebuild:lines`, where the record of rustup artifacts was lost.
+pub const ARTIFACT_CHECKPOINTS: &[&str] = &["rebuild:artifacts-half", "rebuild:artifacts"];
+
 /// What was made anew.
 #[derive(Debug)]
 pub struct Rebuilt {
     /// Lines that have a record again.
     pub lines: u64,
+    /// Rustup artifacts that are on record again, where that record was lost.
+    pub artifacts: Option<u64>,
     /// Crates that are kept by a record of [`REBUILT`] that was written now.
     pub kept: Option<u64>,
+    /// Rustup artifacts that are kept by it.
+    pub kept_artifacts: u64,
     /// Records of imports that could not be read, and were moved aside.
     pub aside: u64,
     /// Whether `manifest.json` was written.
@@ -75,16 +93,34 @@ impl AddGuard {
         let mut steps = vec![Step::new("rebuild:lines", layout.lines(), line_moves)];
 
         let (mut head, lost) = believable_head(&pass.books, ledger::newest_head(&layout)?);
-        let unnamed = not_current(&pass, &head, &layout)?;
-        // A crate that no record at all names came with one that is gone.
-        let lost = lost || unnamed.iter().any(|one| !pass.books.named.contains_key(&one.id()));
-        let mut kept = None;
+        let current = Current::of(&head, &layout)?;
+        let artifacts = match &pass.books.artifacts {
+            Some(artifacts) => artifacts.clone(),
+            None => {
+                let artifacts = artifacts_anew(&pass.books, &current, &layout);
+                let replaces = layout.artifacts().symlink_metadata().is_ok();
+                let moved =
+                    Move { staged: staging.write(&artifacts.render())?, place: "artifacts.json".into(), replaces };
+                steps.push(Step::new("rebuild:artifacts", layout.private(), vec![moved]));
+                artifacts
+            }
+        };
+        let unnamed = not_current(&pass, &current);
+        let unnamed_artifacts = artifacts_not_current(&artifacts, &current);
+        // What no record at all names came with one that is gone.
+        let lost = lost
+            || unnamed.iter().any(|one| !pass.books.named.contains_key(&one.id()))
+            || unnamed_artifacts.iter().any(|one| !pass.books.told.contains_key(&one.path));
+        let (mut kept, mut kept_artifacts) = (None, 0);
         head.imports = pass.books.records.len() as u64;
-        head = head.with(pass.counts);
-        if lost && !unnamed.is_empty() {
+        head.toolchains = artifacts.toolchains();
+        let (count, bytes) = artifacts.counts();
+        head = head.with(Counts { artifacts: count, artifact_bytes: bytes, ..pass.counts });
+        if lost && !(unnamed.is_empty() && unnamed_artifacts.is_empty()) {
             kept = Some(unnamed.len() as u64);
+            kept_artifacts = unnamed_artifacts.len() as u64;
             let names = ledger::names(&layout)?;
-            let record = rebuilt_record(&mut head, unnamed, &names, &pass.books, now);
+            let record = rebuilt_record(&mut head, unnamed, unnamed_artifacts, &names, &pass.books, now);
             let name = ledger::next_name(&names, &record.manifest.id);
             let moved = Move { staged: staging.write(&record.render())?, place: name.into(), replaces: false };
             steps.push(Step::new("rebuild:record", layout.ledger(), vec![moved]));
@@ -104,13 +140,14 @@ impl AddGuard {
         durable::checkpoint("rebuild:aside");
         link::restore(&layout)?;
         let aside = pass.books.unreadable.len() as u64;
+        let artifacts = pass.books.artifacts.is_none().then_some(count);
         let audit = pass.into_audit();
         let audit = self.audit_again(&audit, sink).map_err(|error| match error {
             super::audit::Error::Store(error) => import::Error::Store(error),
             // It was a mirror of a known layout when the lock was taken.
             other => import::Error::Store(failed("audit", layout.root())(std::io::Error::other(other))),
         })?;
-        Ok(Rebuilt { lines, kept, aside, head: head_written, audit })
+        Ok(Rebuilt { lines, artifacts, kept, kept_artifacts, aside, head: head_written, audit })
     }
 
     fn put_aside(&self, record: &str) -> Result<(), store::Error> {
@@ -178,17 +215,62 @@ fn believable_head(books: &Books, copy: Option<Head>) -> (Head, bool) {
     (Head { lineages, ..base }, lost)
 }
 
-/// Every crate of the index that the newest record of no lineage names.
-fn not_current(pass: &Pass, head: &Head, layout: &super::layout::Layout) -> Result<Vec<CrateRecord>, store::Error> {
-    let mut current: BTreeSet<CrateId> = BTreeSet::new();
-    for lineage in head.lineages.iter().filter(|lineage| lineage.id != REBUILT) {
-        if let Some(record) = ledger::read(layout, &lineage.record)? {
-            current.extend(record.manifest.crates.iter().map(CrateRecord::id));
+/// What the newest records of the lineages name.
+#[derive(Default)]
+struct Current {
+    crates: BTreeSet<CrateId>,
+    artifacts: BTreeSet<SafePath>,
+}
+
+impl Current {
+    fn of(head: &Head, layout: &Layout) -> Result<Current, store::Error> {
+        let mut current = Current::default();
+        for lineage in head.lineages.iter().filter(|lineage| lineage.id != REBUILT) {
+            if let Some(record) = ledger::read(layout, &lineage.record)? {
+                current.crates.extend(record.manifest.crates.iter().map(CrateRecord::id));
+                current.artifacts.extend(record.manifest.artifacts.into_iter().map(|artifact| artifact.path));
+            }
+        }
+        Ok(current)
+    }
+}
+
+/// The record of rustup artifacts, from the ledger and the files: what is there with a digest that the ledger has for its
+/// path; and what is current and is not there as it must be, with the latest digest, so that it can be mended.
+fn artifacts_anew(books: &Books, current: &Current, layout: &Layout) -> Artifacts {
+    let mut artifacts = Artifacts::default();
+    for (path, told) in &books.told {
+        let file = path.below(layout.root());
+        let is_ours = !file.ancestors().take_while(|above| *above != layout.root()).any(Path::is_symlink);
+        let found = Some(&file).filter(|file| is_ours && file.is_file()).and_then(|file| Sha256::of_file(file).ok());
+        let there = told.iter().find(|held| found == Some((held.sha256, held.size)));
+        let latest = told.iter().max_by_key(|held| held.read).filter(|_| current.artifacts.contains(path));
+        if let Some(held) = there.or(latest) {
+            artifacts.0.insert(path.clone(), *held);
         }
     }
+    artifacts
+}
+
+/// Every rustup artifact on record that the newest record of no lineage names.
+fn artifacts_not_current(artifacts: &Artifacts, current: &Current) -> Vec<ArtifactRecord> {
+    let spare = artifacts.0.iter().filter(|(path, _)| !current.artifacts.contains(*path));
+    spare
+        .map(|(path, held)| ArtifactRecord {
+            path: path.clone(),
+            sha256: held.sha256,
+            size: held.size,
+            state: ArtifactState::Shipped,
+            read: Some(whole_seconds(held.read.max(Timestamp::UNIX_EPOCH))),
+        })
+        .collect()
+}
+
+/// Every crate of the index that the newest record of no lineage names.
+fn not_current(pass: &Pass, current: &Current) -> Vec<CrateRecord> {
     let known = pass.names.iter().flat_map(|name| name.expected().map(move |line| (name, line)));
     let mut unnamed: Vec<CrateRecord> = known
-        .filter(|(_, line)| !current.contains(&line.id))
+        .filter(|(_, line)| !current.crates.contains(&line.id))
         .map(|(name, line)| {
             let (size, left_out) = match name.blob(&line.id) {
                 Some(Blob::Good { length, .. }) => (*length, false),
@@ -211,13 +293,14 @@ fn not_current(pass: &Pass, head: &Head, layout: &super::layout::Layout) -> Resu
         })
         .collect();
     unnamed.sort_by(|a, b| (&a.name, &a.version).cmp(&(&b.name, &b.version)));
-    Ok(unnamed)
+    unnamed
 }
 
-/// A record that keeps `crates`, with `head` as it is from then on.
+/// A record that keeps `crates` and `artifacts`, with `head` as it is from then on.
 fn rebuilt_record(
     head: &mut Head,
     crates: Vec<CrateRecord>,
+    artifacts: Vec<ArtifactRecord>,
     names: &[String],
     books: &Books,
     now: Timestamp,
@@ -228,7 +311,7 @@ fn rebuilt_record(
         name: "what was on disk when lost records were rebuilt".to_owned(),
         roots: Vec::new(),
         crates: (0u32..).zip(&crates).map(|(at, _)| at).collect(),
-        artifacts: Vec::new(),
+        artifacts: (0u32..).zip(&artifacts).map(|(at, _)| at).collect(),
     };
     let mut manifest = Manifest {
         id: String::new(),
@@ -239,7 +322,7 @@ fn rebuilt_record(
         parent: None,
         targets: Vec::new(),
         toolchains: Vec::new(),
-        artifacts: Vec::new(),
+        artifacts,
         // Nobody knows: before all others.
         index_read: Timestamp::UNIX_EPOCH.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
         crates,

@@ -2,7 +2,8 @@
 //!
 //! What the index lists is what is shipped: every line as it stands, every crate's file with its digest, which is taken
 //! while it is packed, so that a file that has rotted stops the export by its name and is never given a new digest. What
-//! the index does not list (a crate in its grace time, a stranger) stays behind, and is counted.
+//! the index does not list (a crate in its grace time, a stranger) stays behind, and is counted. Rustup artifacts come
+//! along as they are on record.
 //!
 //! The histories come along as their newest bundles name them, so that a collection on the far side keeps what it keeps
 //! here. Crates of the index that no bundle on record ever brought are kept here as strangers; in the snapshot they are
@@ -34,8 +35,10 @@ use crate::event::Sink;
 use crate::safe_path::SafePath;
 use crate::server_config::Brought;
 use histories::Told;
+use shelf::Shelf;
 
 mod histories;
+mod shelf;
 
 /// Every checkpoint of an export, in the order in which it passes them.
 pub const CHECKPOINTS: &[&str] = &["snapshot:locked", "snapshot:read", "snapshot:written", "snapshot:published"];
@@ -85,7 +88,7 @@ pub enum Error {
         problems: Problems,
     },
     /// The mirror is empty.
-    #[error("the mirror `{}` lists no crate", root.display())]
+    #[error("the mirror `{}` lists no crate and has no toolchain", root.display())]
     Empty {
         /// The mirror.
         root: PathBuf,
@@ -169,13 +172,19 @@ fn plan(layout: &Layout, config: Vec<Brought>, now: Timestamp) -> Result<(Plan, 
     if !holdings.problems.is_empty() {
         return Err(Error::Damaged { root: layout.root().to_owned(), problems: Problems::of(&holdings.problems) });
     }
-    if holdings.crates.is_empty() {
-        return Err(Error::Empty { root: layout.root().to_owned() });
-    }
     let told = Told::read(layout)?;
     let left_behind = left_behind(layout, &holdings)?;
     files.extend(holdings.held().map(|one| crate_file(layout, one)));
     files.extend(config.into_iter().map(|file| text_file(file.name, file.text.into_bytes(), Kind::Config)));
+
+    let shelf = Shelf::read(layout)?;
+    if !shelf.problems.is_empty() {
+        return Err(Error::Damaged { root: layout.root().to_owned(), problems: Problems::of(&shelf.problems) });
+    }
+    if holdings.crates.is_empty() && shelf.held.0.is_empty() {
+        return Err(Error::Empty { root: layout.root().to_owned() });
+    }
+    files.extend(shelf.files(layout));
 
     let newest_read = holdings.crates.iter().map(|one| one.read).max().unwrap_or(now);
     let mut table: BTreeMap<&CrateId, CrateRecord> = BTreeMap::new();
@@ -213,6 +222,16 @@ fn plan(layout: &Layout, config: Vec<Brought>, now: Timestamp) -> Result<(Plan, 
     }
     let positions: HashMap<&CrateId, u32> = table.keys().copied().zip(0u32..).collect();
     let at = |ids: &BTreeSet<CrateId>| ids.iter().filter_map(|id| positions.get(id).copied()).collect::<Vec<u32>>();
+    let artifacts = shelf.table(&told, newest_read);
+    let places: HashMap<&SafePath, u32> = artifacts.iter().map(|record| &record.path).zip(0u32..).collect();
+    let places = |paths: &BTreeSet<SafePath>| -> Vec<u32> {
+        paths.iter().filter_map(|path| places.get(path).copied()).collect()
+    };
+    let input = |(input, ids, paths): &(Input, BTreeSet<CrateId>, BTreeSet<SafePath>)| Input {
+        crates: at(ids),
+        artifacts: places(paths),
+        ..input.clone()
+    };
     let carried = told.feeds.iter().filter(|feed| feed.id != REBUILT).map(|feed| Carried {
         bundle: feed.bundle.clone(),
         file: feed.file.clone(),
@@ -221,13 +240,13 @@ fn plan(layout: &Layout, config: Vec<Brought>, now: Timestamp) -> Result<(Plan, 
         lineage: Lineage {
             id: feed.id.clone(),
             sequence: feed.sequence,
-            inputs: feed.inputs.iter().map(|(input, ids)| Input { crates: at(ids), ..input.clone() }).collect(),
+            inputs: feed.inputs.iter().map(input).collect(),
         },
         crates: at(&feed.crates),
-        artifacts: Vec::new(),
+        artifacts: places(&feed.artifacts),
     });
     let carried = carried.collect();
-    let lineage = unclaimed(&holdings, &told, &at);
+    let lineage = unclaimed(&holdings, &shelf, &told, &at, &places);
     let plan = Plan {
         created: now,
         kind: BundleKind::Snapshot,
@@ -235,17 +254,23 @@ fn plan(layout: &Layout, config: Vec<Brought>, now: Timestamp) -> Result<(Plan, 
         lineage,
         carried,
         targets: told.targets.into_iter().collect(),
-        toolchains: Vec::new(),
+        toolchains: shelf.held.toolchains(),
         index_read: newest_read,
         crates: table.into_values().collect(),
-        artifacts: Vec::new(),
+        artifacts,
         files,
     };
     Ok((plan, left_behind))
 }
 
 /// What the mirror holds and no history claims, as a lineage.
-fn unclaimed(holdings: &Holdings, told: &Told, at: &dyn Fn(&BTreeSet<CrateId>) -> Vec<u32>) -> Lineage {
+fn unclaimed(
+    holdings: &Holdings,
+    shelf: &Shelf,
+    told: &Told,
+    at: &dyn Fn(&BTreeSet<CrateId>) -> Vec<u32>,
+    places: &dyn Fn(&BTreeSet<SafePath>) -> Vec<u32>,
+) -> Lineage {
     let held: BTreeMap<&CrateId, Sha256> = holdings.crates.iter().map(|one| (&one.id, one.cksum)).collect();
     let strangers = held.keys().copied().filter(|id| !told.crates.contains_key(*id)).cloned();
     let rebuilt = told.feeds.iter().filter(|feed| feed.id == REBUILT).flat_map(|feed| feed.crates.iter().cloned());
@@ -255,9 +280,17 @@ fn unclaimed(holdings: &Holdings, told: &Told, at: &dyn Fn(&BTreeSet<CrateId>) -
         let digest = held.get(id).map(Sha256::to_string).unwrap_or_default();
         text.push_str(&format!("{id} {digest}\n"));
     }
+    let strangers = shelf.held.0.keys().filter(|path| !told.artifacts.contains_key(*path)).cloned();
+    let rebuilt = told.feeds.iter().filter(|feed| feed.id == REBUILT).flat_map(|feed| feed.artifacts.iter().cloned());
+    let artifacts: BTreeSet<SafePath> = strangers.chain(rebuilt).collect();
+    for path in &artifacts {
+        let digest = shelf.held.0.get(path).map(|held| held.sha256.to_string()).unwrap_or_default();
+        text.push_str(&format!("{path} {digest}\n"));
+    }
     // A mirror that took in a snapshot of itself, or of one alike, has the lot as a history already.
-    let known =
-        told.feeds.iter().any(|feed| feed.id == short_id(&Sha256::of(text.as_bytes())) && feed.crates == crates);
+    let own = short_id(&Sha256::of(text.as_bytes()));
+    let mut feeds = told.feeds.iter();
+    let known = feeds.any(|feed| feed.id == own && feed.crates == crates && feed.artifacts == artifacts);
     if known {
         text.clear();
     }
@@ -265,9 +298,14 @@ fn unclaimed(holdings: &Holdings, told: &Told, at: &dyn Fn(&BTreeSet<CrateId>) -
     while told.feeds.iter().any(|feed| feed.id == id) {
         id = short_id(&Sha256::of(id.as_bytes()));
     }
-    let input =
-        Input { name: "held by no history".to_owned(), roots: Vec::new(), crates: at(&crates), artifacts: Vec::new() };
-    let inputs = if known || crates.is_empty() { Vec::new() } else { vec![input] };
+    let input = Input {
+        name: "held by no history".to_owned(),
+        roots: Vec::new(),
+        crates: at(&crates),
+        artifacts: places(&artifacts),
+    };
+    let nothing = known || crates.is_empty() && artifacts.is_empty();
+    let inputs = if nothing { Vec::new() } else { vec![input] };
     Lineage { id, sequence: 1, inputs }
 }
 

@@ -18,6 +18,8 @@ pub struct Status {
     pub counts: Counts,
     /// When the newest import was done; `None` where there was none.
     pub last_import: Option<Timestamp>,
+    /// The toolchains that are offered, as people know them: `stable (1.95.0)`.
+    pub toolchains: Vec<String>,
     /// How many imports are on record.
     pub imports: u64,
     /// The histories that feed it.
@@ -66,6 +68,7 @@ impl Status {
         Ok(Status {
             counts: head.counts,
             last_import: head.last_import.and_then(|time| time.parse().ok()),
+            toolchains: head.toolchains,
             imports: head.imports,
             lineages: head.lineages,
             incoming: Incoming::read(layout)?,

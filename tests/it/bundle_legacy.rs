@@ -61,6 +61,15 @@ fn plain(sections: &[Section]) -> Vec<u8> {
 
 /// The sections of a bundle of these crates, with whole index files: a line of another version stands before each.
 fn sections(crates: &[FakeCrate]) -> Vec<Section> {
+    sections_with(crates, &[])
+}
+
+/// A bundle of one crate and these files below dist/ and rustup/.
+pub fn with_toolchain(files: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    brotli(&plain(&sections_with(&[FakeCrate::new("old", "1.0.0", 60)], files)))
+}
+
+fn sections_with(crates: &[FakeCrate], files: &[(&str, Vec<u8>)]) -> Vec<Section> {
     let mut all = Vec::new();
     let mut table = std::collections::BTreeMap::new();
     for one in crates {
@@ -78,7 +87,21 @@ fn sections(crates: &[FakeCrate]) -> Vec<Section> {
     all.push(("config.toml".to_owned(), b"[source]\n".to_vec()));
     let table = format!("{{{}}}", table.into_values().collect::<Vec<_>>().join(","));
     let head = r#"{"created":"2026-04-02T21:30:00.123456789+00:00","bundle_type":"full","targets":["x86_64-unknown-linux-gnu"],"toolchain":"stable","crates":"#;
-    let body = format!(r#"{head}{table},"rustup":[],"dist":[]"#);
+    let (mut rustup, mut dist) = (Vec::new(), Vec::new());
+    for (path, bytes) in files {
+        let about = format!(r#""sha256":"{}","size":{}"#, Sha256::of(bytes), bytes.len());
+        match path.strip_prefix("dist/") {
+            Some(path) => dist.push(format!(r#"{{"path":"{path}",{about}}}"#)),
+            None => {
+                let (target, name) =
+                    path.strip_prefix("rustup/dist/").and_then(|path| path.split_once('/')).expect("rustup");
+                rustup.push(format!(r#"{{"target":"{target}","filename":"{name}",{about}}}"#));
+            }
+        }
+        all.push(((*path).to_owned(), bytes.clone()));
+    }
+    let (rustup, dist) = (rustup.join(","), dist.join(","));
+    let body = format!(r#"{head}{table},"rustup":[{rustup}],"dist":[{dist}]"#);
     let hash = Sha256::of(format!("{body}}}").as_bytes());
     all.insert(0, ("manifest.json".to_owned(), format!(r#"{body},"manifest_hash":"{hash}"}}"#).into_bytes()));
     all

@@ -16,6 +16,7 @@ use frostmirror::mirror::{ledger, lines};
 
 use crate::import_bundle::{assert_sound, at, everything, me};
 
+mod artifacts;
 mod building;
 mod killed;
 mod large;

@@ -77,8 +77,9 @@ fn status_says_what_is_recorded() {
     let mirror = sandbox.path("mirror");
     import(&mirror, &bundle).unwrap();
     let size = json().pack().bytes.len();
-    let text =
-        format!("Crate count: 1\nTotal size: {size} bytes\nLast import: 2026-09-21T14:30:00+00:00\nIndex link: good\n");
+    let text = format!(
+        "Crate count: 1\nTotal size: {size} bytes\nLast import: 2026-09-21T14:30:00+00:00\nToolchains: none\nRustup artifacts: 0 (0 bytes)\nIndex link: good\n"
+    );
     let said = sandbox.run(["status", "--mirror", "mirror"]).ok();
     assert_eq!(said.stdout, text);
     let said = sandbox.run(["status", "--mirror", "mirror", "--message-format", "json"]).ok();

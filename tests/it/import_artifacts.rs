@@ -18,9 +18,9 @@ use crate::support::crates::Crate;
 use crate::support::sandbox::Sandbox;
 
 const SIGABRT: i32 = 128 + 6;
-const HOST: &str = "x86_64-unknown-linux-gnu";
+pub const HOST: &str = "x86_64-unknown-linux-gnu";
 
-fn channel(date: &str, release: &str) -> String {
+pub fn channel(date: &str, release: &str) -> String {
     format!(
         "manifest-version = \"2\"\ndate = \"{date}\"\n[pkg.rust]\nversion = \"{release} (0 {date})\"\n\
          [pkg.cargo]\nversion = \"{release}\"\n[pkg.cargo.target.{HOST}]\navailable = true\n\
@@ -29,12 +29,12 @@ fn channel(date: &str, release: &str) -> String {
     )
 }
 
-fn component(date: &str, release: &str) -> String {
+pub fn component(date: &str, release: &str) -> String {
     format!("cargo {release} of {date}")
 }
 
 /// A stable release as a bundle has it: under four names, with its component.
-fn stable(make: Make, date: &str, release: &str) -> Make {
+pub fn stable(make: Make, date: &str, release: &str) -> Make {
     let text = channel(date, release);
     let digest = format!("{}  channel\n", Sha256::of(text.as_bytes()));
     let names = [
@@ -49,7 +49,7 @@ fn stable(make: Make, date: &str, release: &str) -> Make {
 }
 
 /// A release of rustup.
-fn rustup(make: Make, version: &str) -> Make {
+pub fn rustup(make: Make, version: &str) -> Make {
     let program = format!("rustup {version}");
     let make = make.artifact(
         "rustup/release-stable.toml",
@@ -61,7 +61,7 @@ fn rustup(make: Make, version: &str) -> Make {
         .fold(make, |make, path| make.artifact(path, &program, Shipped))
 }
 
-fn whole(lineage: &str, sequence: u64, date: &str, release: &str, version: &str) -> Make {
+pub fn whole(lineage: &str, sequence: u64, date: &str, release: &str, version: &str) -> Make {
     let make = Make::new(lineage, sequence).ship(Crate::new("a", "1.0.0"));
     rustup(stable(make, date, release), version)
 }
@@ -71,11 +71,11 @@ fn is_clean(mirror: &Path) {
     assert_eq!(audit.problems.iter().map(ToString::to_string).collect::<Vec<_>>(), Vec::<String>::new());
 }
 
-fn toolchains(mirror: &Path) -> Vec<String> {
+pub fn toolchains(mirror: &Path) -> Vec<String> {
     ledger::head(&Layout::new(mirror)).unwrap().unwrap().toolchains
 }
 
-fn text(mirror: &Path, path: &str) -> String {
+pub fn text(mirror: &Path, path: &str) -> String {
     fs::read_to_string(mirror.join(path)).unwrap()
 }
 

@@ -24,6 +24,7 @@ mod doubtful;
 mod hostile;
 mod killed;
 mod redeployed;
+mod toolchains;
 
 /// Exports at that second.
 fn export_at(mirror: &Path, folder: &Path, second: i64) -> Result<Exported, Error> {

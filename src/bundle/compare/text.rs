@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use super::super::describe::{NO_LICENSE, UNKNOWN, is_told, license, size_of};
-use super::super::format::{CrateRecord, Manifest};
+use super::super::describe::{
+    NO_LICENSE, UNKNOWN, artifact_table, is_told, license, size_of, weight as weight_of_artifacts,
+};
+use super::super::format::{ArtifactRecord, CrateRecord, Manifest};
 use super::super::shown::{Table, counted, shown, size};
 use super::{Change, Comparison, Updated, Words, weight};
 
@@ -29,6 +31,15 @@ pub fn text(comparison: &Comparison<'_>, old: &str, new: &str) -> String {
         let _written = writeln!(out, "\n{title} ({count}):").is_ok();
         table.write(&mut out);
     }
+    let artifacts = &comparison.artifacts;
+    for (title, records) in
+        [("added", &artifacts.added), ("changed", &artifacts.changed), ("removed", &artifacts.removed)]
+    {
+        if !records.is_empty() {
+            let _written = writeln!(out, "\nRustup artifacts, {title} ({}):", records.len()).is_ok();
+            artifact_table(records.iter().copied()).write(&mut out);
+        }
+    }
     out.push('\n');
     out.push_str(&totals(comparison));
     out
@@ -48,8 +59,15 @@ fn heading(comparison: &Comparison<'_>, files: [&str; 2], out: &mut String) {
 }
 
 fn side(manifest: &Manifest) -> String {
+    let artifacts = match manifest.artifacts.len() {
+        0 => String::new(),
+        count => {
+            let bytes = size(weight_of_artifacts(manifest.artifacts.iter()));
+            format!(", {} ({bytes})", counted(count, "rustup artifact"))
+        }
+    };
     format!(
-        "{} of {}, {} ({}), id {}",
+        "{} of {}, {} ({}){artifacts}, id {}",
         manifest.kind,
         manifest.created,
         counted(manifest.crates.len(), "version"),
@@ -167,5 +185,24 @@ fn totals(comparison: &Comparison<'_>) -> String {
         size(weight(comparison.going())),
         comparison.changed.len(),
         comparison.unchanged,
+    ) + &artifact_totals(comparison)
+}
+
+/// A line of rustup artifacts, where there are any.
+fn artifact_totals(comparison: &Comparison<'_>) -> String {
+    let artifacts = &comparison.artifacts;
+    if artifacts.is_empty() && artifacts.unchanged == 0 {
+        return String::new();
+    }
+    let told = |records: &[&ArtifactRecord]| {
+        let bytes = size(weight_of_artifacts(records.iter().copied()));
+        format!("{} ({bytes})", counted(records.len(), "artifact"))
+    };
+    format!(
+        "Rustup: {} in, {} out, {} changed, {} as before.\n",
+        told(&artifacts.added),
+        told(&artifacts.removed),
+        told(&artifacts.changed),
+        artifacts.unchanged
     )
 }

@@ -9,7 +9,7 @@ use super::Args;
 use crate::bundle::shown::counted;
 use crate::cmd::Context;
 use crate::durable;
-use crate::event::{Sink, crates};
+use crate::event::{self, Sink};
 use crate::failure::{Class, Failure};
 use crate::mirror::audit::{Audit, Fault, Repair, audit, require_mirror};
 use crate::mirror::layout::Layout;
@@ -32,10 +32,11 @@ pub(super) fn run(args: &Args, layout: &Layout, context: &Context) -> Result<(),
     };
     if let Some(path) = &args.repair_list {
         let path = context.absolute(path);
-        let text = Repair::list(&audit.repairs);
+        let text = Repair::list(&audit.repairs, &audit.artifact_repairs);
         durable::rewrite(&path, text.as_bytes(), 0o644)
             .map_err(|source| Failure::io(format!("could not write `{}`", path.display()), source))?;
-        sink.status("Listed", format!("{} in {}", crates(audit.repairs.len() as u64), path.display()));
+        let what = to_fetch(&audit);
+        sink.status("Listed", format!("{what} in {}", path.display()));
     }
     tell(&audit, layout, context);
     verdict(&audit, args, layout)
@@ -72,11 +73,14 @@ fn me(context: &Context) -> Holder {
 
 fn tell_rebuilt(rebuilt: &Rebuilt, context: &Context) {
     let sink = context.report.as_ref();
-    let Rebuilt { lines, kept, aside, head, .. } = rebuilt;
+    let Rebuilt { lines, artifacts, kept, kept_artifacts, aside, head, .. } = rebuilt;
     if *lines > 0 {
         let records =
             if *lines == 1 { "record of 1 index line".to_owned() } else { format!("records of {lines} index lines") };
         sink.status("Rebuilt", format!("the {records}"));
+    }
+    if let Some(artifacts) = artifacts {
+        sink.status("Rebuilt", format!("the record of {}", event::rustup_artifacts(*artifacts)));
     }
     if *head {
         sink.status("Rebuilt", "manifest.json".to_owned());
@@ -85,11 +89,12 @@ fn tell_rebuilt(rebuilt: &Rebuilt, context: &Context) {
         sink.status("Moved", format!("{aside} damaged records of imports to .frostmirror/aside"));
     }
     if let Some(kept) = kept {
+        let what = files(*kept, *kept_artifacts);
         sink.warning(format!(
-            "records of imports were lost, so nobody knows what {kept} crates are needed for; they are kept as lineage `{REBUILT}`"
+            "records of imports were lost, so nobody knows what {what} are needed for; they are kept as lineage `{REBUILT}`"
         ));
     }
-    if !head && *lines == 0 && *aside == 0 && kept.is_none() {
+    if !head && *lines == 0 && artifacts.is_none() && *aside == 0 && kept.is_none() {
         sink.status("Unchanged", "nothing was lost that could be rebuilt".to_owned());
     }
 }
@@ -105,12 +110,26 @@ fn tell(audit: &Audit, layout: &Layout, context: &Context) {
             "bytes": audit.bytes,
             "rustup_artifacts": audit.artifacts,
             "problems": problems,
-            "to_fetch": audit.repairs.len(),
+            "to_fetch": audit.repairs.len() + audit.artifact_repairs.len(),
         }));
     } else if problems.is_empty() {
         context.report.data(&format!("OK -- {} crates, {} rustup artifacts", audit.crates, audit.artifacts));
     } else {
         context.report.data(&problems.join("\n"));
+    }
+}
+
+/// What is to be fetched again, in words.
+fn to_fetch(audit: &Audit) -> String {
+    files(audit.repairs.len() as u64, audit.artifact_repairs.len() as u64)
+}
+
+/// So many crates and rustup artifacts; the latter only where there are any.
+fn files(crates: u64, artifacts: u64) -> String {
+    match (crates, artifacts) {
+        (crates, 0) => event::crates(crates),
+        (0, artifacts) => event::rustup_artifacts(artifacts),
+        (crates, artifacts) => format!("{} and {}", event::crates(crates), event::rustup_artifacts(artifacts)),
     }
 }
 
@@ -129,18 +148,14 @@ fn verdict(audit: &Audit, args: &Args, layout: &Layout) -> Result<(), Failure> {
         ));
     }
     let mut steps = Vec::new();
-    if !audit.repairs.is_empty() {
+    if !audit.repairs.is_empty() || !audit.artifact_repairs.is_empty() {
         let list = match &args.repair_list {
             Some(path) => format!("carry {} out", path.display()),
             None => "write a list with `--repair-list FILE`, carry it out".to_owned(),
         };
         steps.push(format!(
-            "{list}, `cargo frostmirror fetch --from-list` it, and import that bundle: {} to be fetched again",
-            if audit.repairs.len() == 1 {
-                "1 crate is".to_owned()
-            } else {
-                format!("{} crates are", audit.repairs.len())
-            },
+            "{list}, `cargo frostmirror fetch --from-list` it, and import that bundle: to be fetched again are {}",
+            to_fetch(audit)
         ));
     }
     if !args.rebuild_state && audit.problems.iter().any(|problem| problem.fault.is_of_state()) {

@@ -5,16 +5,19 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::sync::{Arc, OnceLock};
 
+use jiff::Timestamp;
+
 use super::problem::{Fault, HeadFault, Problem};
-use crate::bundle::format::{BundleKind, CrateState, Manifest};
+use crate::bundle::format::{ArtifactState, BundleKind, CrateState, Manifest};
 use crate::crate_id::{CrateId, CrateName};
 use crate::digest::Sha256;
-use crate::mirror::artifacts::Artifacts;
+use crate::mirror::artifacts::{Artifacts, Held};
 use crate::mirror::forgotten::{self, Note};
 use crate::mirror::head::{Counts, Head, LineageHead};
 use crate::mirror::layout::Layout;
 use crate::mirror::ledger::{self, Record};
 use crate::mirror::store::Error;
+use crate::safe_path::SafePath;
 
 /// What is on record of the whole mirror.
 pub(in crate::mirror) struct Books {
@@ -28,8 +31,10 @@ pub(in crate::mirror) struct Books {
     pub(in crate::mirror) unreadable: Vec<String>,
     /// Every crate that a record names, as the last one that does.
     pub(in crate::mirror) named: HashMap<CrateId, Named>,
-    /// What is on record of rustup artifacts; `None` where it cannot be read.
+    /// What is on record of rustup artifacts; `None` where it cannot be read, or is gone though the ledger names some.
     pub(in crate::mirror) artifacts: Option<Artifacts>,
+    /// Every rustup artifact that a record names: each digest that it ever had, with the latest time.
+    pub(in crate::mirror) told: BTreeMap<SafePath, Vec<Held>>,
     /// Lineages that were let go.
     notes: Vec<Note>,
     /// How names are spelled, by the place of their index file.
@@ -76,6 +81,7 @@ impl Books {
             unreadable: Vec::new(),
             named: HashMap::new(),
             artifacts: Artifacts::read(layout)?,
+            told: BTreeMap::new(),
             notes: forgotten::notes(layout)?,
             spelling: OnceLock::new(),
         };
@@ -91,6 +97,9 @@ impl Books {
                 Some(record) => books.take(&name, record, newest.contains(&name)),
                 None => books.unreadable.push(name),
             }
+        }
+        if !books.told.is_empty() && fs::symlink_metadata(layout.artifacts()).is_err() {
+            books.artifacts = None;
         }
         Ok(books)
     }
@@ -116,6 +125,14 @@ impl Books {
                         ..named
                     });
                 }
+            }
+        }
+        for one in record.manifest.artifacts.iter().filter(|one| one.state != ArtifactState::Kept) {
+            let read = record.manifest.artifact_read(one).parse().unwrap_or(Timestamp::MIN);
+            let told = self.told.entry(one.path.clone()).or_default();
+            match told.iter_mut().find(|before| before.sha256 == one.sha256) {
+                Some(before) => before.read = before.read.max(read),
+                None => told.push(Held { sha256: one.sha256, size: one.size, read }),
             }
         }
         let Manifest { id, created, lineage, kind, .. } = record.manifest;

@@ -1,9 +1,10 @@
 //! What an audit can find wrong, and the list of what must be fetched again.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::crate_id::{CrateId, CrateName, Version};
 use crate::digest::Sha256;
+use crate::safe_path::SafePath;
 
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -139,8 +140,8 @@ pub enum Fault {
     /// A rustup artifact is not there.
     #[error("is missing; it is on record as held")]
     ArtifactMissing,
-    /// What is recorded of rustup artifacts cannot be read.
-    #[error("is no record of rustup artifacts")]
+    /// What was recorded of rustup artifacts is lost or cannot be read.
+    #[error("is not there or is no record of rustup artifacts")]
     ArtifactRecords,
     /// A record of the ledger cannot be read as one.
     #[error("is no record of an import")]
@@ -244,22 +245,26 @@ pub struct Repair {
 }
 
 /// A line of a repair list.
-#[derive(Serialize, Deserialize)]
-struct RepairLine {
-    kind: String,
-    name: CrateName,
-    version: Version,
-    sha256: Sha256,
+#[derive(Serialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+enum RepairLine<'a> {
+    Crate { name: &'a CrateName, version: &'a Version, sha256: Sha256 },
+    Artifact { path: &'a SafePath, sha256: Sha256 },
 }
 
 impl Repair {
-    /// The text of a repair list: JSON, one object a line, with `kind` (`crate`), `name`, `version` and `sha256`.
-    pub fn list(repairs: &[Repair]) -> String {
+    /// The text of a repair list: JSON, one object a line, with `kind` and what is of that kind: `crate` has `name`,
+    /// `version` and `sha256`; `artifact`, which is one of rustup, has `path` and `sha256`.
+    pub fn list(repairs: &[Repair], artifacts: &[(SafePath, Sha256)]) -> String {
+        let crates = repairs.iter().map(|Repair { id, sha256 }| RepairLine::Crate {
+            name: &id.name,
+            version: &id.version,
+            sha256: *sha256,
+        });
+        let artifacts = artifacts.iter().map(|(path, sha256)| RepairLine::Artifact { path, sha256: *sha256 });
         let mut text = String::new();
-        for Repair { id, sha256 } in repairs {
-            let CrateId { name, version } = id.clone();
-            let line = RepairLine { kind: "crate".to_owned(), name, version, sha256: *sha256 };
-            text.push_str(&serde_json::to_string(&line).expect("four plain fields are JSON"));
+        for line in crates.chain(artifacts) {
+            text.push_str(&serde_json::to_string(&line).expect("plain fields are JSON"));
             text.push('\n');
         }
         text
@@ -274,12 +279,16 @@ mod tests {
     fn a_repair_list_has_one_object_a_line() {
         let id = CrateId::parse("Foo-Bar", "1.0.0+b").expect("a crate");
         let sha256 = Sha256::of(b"");
-        let text = Repair::list(&[Repair { id, sha256 }]);
+        let path: SafePath = "dist/2026-04-16/x.tar.xz".parse().expect("a path");
+        let text = Repair::list(&[Repair { id, sha256 }], &[(path, sha256)]);
         assert_eq!(
             text,
-            format!("{{\"kind\":\"crate\",\"name\":\"Foo-Bar\",\"version\":\"1.0.0+b\",\"sha256\":\"{sha256}\"}}\n")
+            format!(
+                "{{\"kind\":\"crate\",\"name\":\"Foo-Bar\",\"version\":\"1.0.0+b\",\"sha256\":\"{sha256}\"}}\n\
+                 {{\"kind\":\"artifact\",\"path\":\"dist/2026-04-16/x.tar.xz\",\"sha256\":\"{sha256}\"}}\n"
+            )
         );
-        assert_eq!(Repair::list(&[]), "");
+        assert_eq!(Repair::list(&[], &[]), "");
     }
 
     #[test]

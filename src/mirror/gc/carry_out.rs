@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{Change, Collected, Error, Plan, tree};
+use super::{Change, Collected, Error, Item, Plan, tree};
 use crate::durable::{self, checkpoint};
 use crate::event::Sink;
 use crate::index_line::IndexLine;
@@ -32,8 +32,10 @@ pub(super) fn execute(layout: &Layout, plan: Plan, sink: &dyn Sink) -> Result<Co
     let collected = Collected {
         lines: plan.lines.len() as u64,
         crates: plan.crates.len() as u64,
-        bytes: plan.bytes(),
+        artifacts: plan.artifacts().count() as u64,
+        bytes: plan.bytes() + plan.artifacts().map(|item| item.size).sum::<u64>(),
         waiting: plan.waiting.len() as u64,
+        artifacts_waiting: plan.components_waiting.len() as u64,
     };
     checkpoint("gc:planned");
     // What a killed import left was counted for the plan, so that the mark that it left is settled too.
@@ -65,16 +67,19 @@ pub(super) fn execute(layout: &Layout, plan: Plan, sink: &dyn Sink) -> Result<Co
     checkpoint("gc:index");
     change(&staging, &layout.lines(), &records, "gc:lines-half")?;
     checkpoint("gc:lines");
-    for folder in &plan.work.folders {
-        match fs::remove_dir(folder) {
-            // Something came into it that no import brought; it is reported by the next run.
-            Err(e) if e.kind() == io::ErrorKind::DirectoryNotEmpty => {}
-            removed => remove(folder, |_| removed)?,
-        }
-    }
+    remove_artifacts(layout, &plan.names, ["gc:channels-half", "gc:channels"])?;
+    remove_folders(&plan.work.folders)?;
     checkpoint("gc:folders");
     remove_crates(layout, &plan)?;
     checkpoint("gc:crates");
+    remove_artifacts(layout, &plan.components, ["gc:components-half", "gc:components"])?;
+    remove_folders(&plan.work.artifact_folders)?;
+    if let Some(artifacts) = &plan.work.artifacts {
+        checkpoint("gc:components-folders");
+        let written = durable::write_by(&layout.staging(), &layout.artifacts(), &artifacts.render());
+        written.map_err(failed("write", &layout.artifacts()))?;
+        checkpoint("gc:artifacts");
+    }
     if let Some(removals) = &plan.work.removals_after {
         removals.write(layout)?;
     }
@@ -184,6 +189,38 @@ fn remove_crates(layout: &Layout, plan: &Plan) -> Result<(), Error> {
         remove(&folder.join(&item.file), |path| fs::remove_file(path))?;
     }
     Ok(durable::sync_folder(&folder).map_err(failed("sync", &folder))?)
+}
+
+/// Removes rustup artifacts in their order, and makes that durable.
+fn remove_artifacts(layout: &Layout, items: &[Item], [midway, done]: [&str; 2]) -> Result<(), Error> {
+    if items.is_empty() {
+        return Ok(());
+    }
+    let mut folders: HashSet<PathBuf> = HashSet::new();
+    for (n, item) in items.iter().enumerate() {
+        if n == items.len() / 2 {
+            checkpoint(midway);
+        }
+        let path = layout.root().join(&item.file);
+        remove(&path, |path| fs::remove_file(path))?;
+        folders.extend(path.parent().map(Path::to_owned));
+    }
+    let folders: Vec<&Path> = folders.iter().map(PathBuf::as_path).collect();
+    durable::sync_folders(layout.root(), &folders).map_err(failed("sync", layout.root()))?;
+    checkpoint(done);
+    Ok(())
+}
+
+/// Removes folders that were found to be left empty.
+fn remove_folders(folders: &[PathBuf]) -> Result<(), Error> {
+    for folder in folders {
+        match fs::remove_dir(folder) {
+            // Something came into it that no import brought; it is reported by the next run.
+            Err(e) if e.kind() == io::ErrorKind::DirectoryNotEmpty => {}
+            removed => remove(folder, |_| removed)?,
+        }
+    }
+    Ok(())
 }
 
 /// Removes something; fine where somebody else did.

@@ -81,7 +81,7 @@ struct SummaryLineage {
     sequence: u64,
 }
 
-/// A record's crates, and nothing else of it.
+/// A record's crates and rustup artifacts, and nothing else of it.
 #[derive(Deserialize)]
 struct Named<'a> {
     #[serde(borrow)]
@@ -92,6 +92,14 @@ struct Named<'a> {
 struct NamedManifest<'a> {
     #[serde(borrow)]
     crates: Vec<NamedCrate<'a>>,
+    #[serde(borrow, default)]
+    artifacts: Vec<NamedArtifact<'a>>,
+}
+
+#[derive(Deserialize)]
+struct NamedArtifact<'a> {
+    #[serde(borrow)]
+    path: Cow<'a, str>,
 }
 
 #[derive(Deserialize)]
@@ -102,7 +110,7 @@ struct NamedCrate<'a> {
     version: Cow<'a, str>,
 }
 
-/// What stands of crates in the tree: their files, and their lines.
+/// What stands in the tree: the names of crates' files and the paths of rustup artifacts, which have a `/`; and lines.
 #[derive(Default)]
 pub(super) struct Keys {
     files: HashSet<Box<str>>,
@@ -136,6 +144,9 @@ impl Keys {
             line_key(&mut keys.buffer, place, version);
             keys.lines.remove(keys.buffer.as_str());
         });
+        for NamedArtifact { path } in &record.manifest.artifacts {
+            self.files.remove(&**path);
+        }
     }
 
     fn add(&mut self, record: &Named) {
@@ -143,6 +154,9 @@ impl Keys {
             keys.add_file(file);
             keys.add_line(place, version);
         });
+        for NamedArtifact { path } in &record.manifest.artifacts {
+            self.add_file(path);
+        }
     }
 
     fn each(&mut self, record: &Named, mut what: impl FnMut(&mut Keys, &str, &str, &str)) {
@@ -202,9 +216,9 @@ impl Feeds {
         Ok(feeds)
     }
 
-    /// Adds what a lineage's newest bundle names to `keys`, and counts it; what others name that may be the newest is
+    /// Adds what a lineage's newest bundle names to `keys`, and counts its crates and its rustup artifacts; what others name that may be the newest is
     /// added too.
-    pub(super) fn add_needs(layout: &Layout, feed: &Feed, keys: &mut Keys) -> Result<u64, Error> {
+    pub(super) fn add_needs(layout: &Layout, feed: &Feed, keys: &mut Keys) -> Result<[u64; 2], Error> {
         for name in &feed.also {
             let text = text_of(layout, name)?;
             keys.add(&parsed(layout, name, &text)?);
@@ -212,7 +226,7 @@ impl Feeds {
         let text = text_of(layout, &feed.head.record)?;
         let record: Named = parsed(layout, &feed.head.record, &text)?;
         keys.add(&record);
-        Ok(record.manifest.crates.len() as u64)
+        Ok([record.manifest.crates.len() as u64, record.manifest.artifacts.len() as u64])
     }
 
     /// Takes out of `keys` everything that any record names; what is left came with no bundle. Reads the newest records

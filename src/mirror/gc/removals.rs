@@ -1,4 +1,5 @@
-//! The list of crates that wait for their removal: their lines are gone from the index since the time that stands there.
+//! The list of what waits for its removal: crates, whose lines are gone from the index since the time that stands there,
+//! and rustup artifacts, which no channel names since then.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,12 +7,12 @@ use std::io;
 
 use jiff::Timestamp;
 
-use super::{Error, tree};
+use super::{Error, Options, tree};
 use crate::durable;
 use crate::mirror::layout::Layout;
 use crate::mirror::store::failed;
 
-/// Names of crates' files, each with the time since when no line names it.
+/// Names of crates' files and paths of rustup artifacts, which have a `/`, each with the time since when nothing names it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Removals(pub(super) BTreeMap<String, Timestamp>);
 
@@ -20,6 +21,16 @@ impl Removals {
     pub(super) fn read(layout: &Layout) -> Result<Removals, Error> {
         let text = tree::read(&layout.removals())?;
         Ok(Removals::parse(&String::from_utf8_lossy(&text)))
+    }
+
+    /// Since when the file called `name` waits, and until when. A new time begins for one that loses its name in this run.
+    pub(super) fn of(&self, name: &str, is_losing: bool, options: &Options) -> (Timestamp, Timestamp) {
+        let since = match self.0.get(name) {
+            // A time to come is of a clock that went wrong.
+            Some(since) if !is_losing => (*since).min(options.now),
+            _ => options.now,
+        };
+        (since, since.saturating_add(options.grace).unwrap_or(Timestamp::MAX))
     }
 
     fn parse(text: &str) -> Removals {
@@ -55,7 +66,7 @@ mod tests {
     #[test]
     fn the_list_survives_text_and_damage() {
         let time: Timestamp = "2026-04-02T21:30:00Z".parse().expect("time");
-        let list = Removals([("a-1.0.0.crate".to_owned(), time), ("b-1.0.0+x.crate".to_owned(), time)].into());
+        let list = Removals([("a-1.0.0.crate".to_owned(), time), ("dist/2026-03-05/b.tar.xz".to_owned(), time)].into());
         let text = list.render();
         assert_eq!(Removals::parse(&text), list);
         assert_eq!(Removals::parse(&text.replacen("2026", "x", 1)).0.len(), 1);

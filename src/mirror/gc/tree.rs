@@ -16,7 +16,7 @@ use crate::mirror::layout::Layout;
 use crate::mirror::store::failed;
 
 /// Folders of an index path, at most.
-const DEPTH: usize = 3;
+pub(super) const DEPTH: usize = 3;
 
 /// One kind of tree of index paths: index/ or lines/.
 pub(super) struct Tree {
@@ -30,14 +30,14 @@ pub(super) struct Tree {
 }
 
 impl Tree {
-    /// Lists the tree below `root`, which may be absent.
-    pub(super) fn list(root: PathBuf) -> Result<Tree, Error> {
+    /// Lists the tree below `root`, which may be absent, with folders down to `limit`.
+    pub(super) fn list(root: PathBuf, limit: usize) -> Result<Tree, Error> {
         let mut tree = Tree { root, files: Vec::new(), odd: Vec::new(), folders: BTreeMap::new() };
-        tree.list_folder("", 0)?;
+        tree.list_folder("", 0, limit)?;
         Ok(tree)
     }
 
-    fn list_folder(&mut self, place: &str, depth: usize) -> Result<(), Error> {
+    fn list_folder(&mut self, place: &str, depth: usize, limit: usize) -> Result<(), Error> {
         let folder = self.root.join(place);
         let entries = match fs::read_dir(&folder) {
             Err(e) if e.kind() == io::ErrorKind::NotFound && depth == 0 => return Ok(()),
@@ -53,34 +53,43 @@ impl Tree {
             let below = if place.is_empty() { name.into_owned() } else { format!("{place}/{name}") };
             if kind.is_file() {
                 self.files.push(below);
-            } else if kind.is_dir() && depth < DEPTH {
-                self.list_folder(&below, depth + 1)?;
+            } else if kind.is_dir() && depth < limit {
+                self.list_folder(&below, depth + 1, limit)?;
             } else {
                 self.odd.push(below);
             }
         }
-        if depth > 0 {
-            self.folders.insert(place.to_owned(), count);
-        }
+        self.folders.insert(place.to_owned(), count);
         Ok(())
     }
 
     /// Counts a file as gone.
     pub(super) fn remove(&mut self, place: &str) {
-        if let Some(count) = place.rsplit_once('/').and_then(|(folder, _)| self.folders.get_mut(folder)) {
+        let folder = place.rsplit_once('/').map_or("", |(folder, _)| folder);
+        if let Some(count) = self.folders.get_mut(folder) {
             *count -= 1;
         }
     }
 
-    /// The folders that are left without anything in them, those inside others first.
+    /// The folders below the root that are left without anything in them, those inside others first.
     pub(super) fn empty_folders(mut self) -> Vec<PathBuf> {
+        self.folders.remove("");
+        self.empty_folders_and_root()
+    }
+
+    /// The same with the root itself.
+    pub(super) fn empty_folders_and_root(mut self) -> Vec<PathBuf> {
         let mut empty = Vec::new();
         // Backwards in their order, what is inside of a folder comes before it.
         let places: Vec<String> = self.folders.keys().rev().cloned().collect();
         for place in places {
             if self.folders.get(&place) == Some(&0) {
-                self.remove(&place);
-                empty.push(self.root.join(place));
+                if place.is_empty() {
+                    empty.push(self.root.clone());
+                } else {
+                    self.remove(&place);
+                    empty.push(self.root.join(place));
+                }
             }
         }
         empty
@@ -223,11 +232,12 @@ mod tests {
         for place in ["config.json", "3/a/abc", "se/rd/serde", "se/ve/seven"] {
             fs::write(folder.path().join(place), "x").expect("write");
         }
-        let mut tree = Tree::list(folder.path().to_owned()).expect("listed");
+        let mut tree = Tree::list(folder.path().to_owned(), DEPTH).expect("listed");
         assert_eq!(tree.files.len(), 4);
         tree.remove("3/a/abc");
         tree.remove("se/rd/serde");
         let empty: Vec<PathBuf> = tree.empty_folders();
+        // The root stays: it has another file.
         let expected = ["se/rd", "em/pt", "em", "3/a", "3"].map(|place| folder.path().join(place));
         assert_eq!(empty, expected);
     }

@@ -6,13 +6,11 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use serde::Deserialize;
 
 use crate::bundle::format::{ArtifactRecord, ArtifactState, Manifest};
 use crate::channel::{self, ChannelManifest, Date};
-use crate::crate_id::Version;
 use crate::digest::{HashingWriter, Sha256};
-use crate::mirror::artifacts::{Artifacts, Held, Moving, RELEASE};
+use crate::mirror::artifacts::{Artifacts, Held, Moving, RELEASE, release_version};
 use crate::mirror::import::is_held;
 use crate::mirror::layout::Layout;
 use crate::mirror::store::{Error, Move, Staged, Staging, failed};
@@ -75,9 +73,10 @@ pub(in crate::mirror) fn settle(
     let verdicts = settling.verdicts(&mut settled)?;
     for record in manifest.artifacts.iter().filter(|record| record.state != ArtifactState::Kept) {
         let moving = Moving::of(&record.path);
-        let stays = moving.as_ref().is_some_and(|moving| verdicts.get(moving) == Some(&Verdict::Leave));
-        if stays && settling.tree.is_file(&record.path) {
-            continue;
+        match moving.as_ref().and_then(|moving| verdicts.get(moving)) {
+            Some(Verdict::Drop) => continue,
+            Some(Verdict::Leave) if settling.tree.is_file(&record.path) => continue,
+            _ => {}
         }
         let read = read(manifest, record);
         if !settling.tree.has(record)? {
@@ -94,6 +93,9 @@ pub(in crate::mirror) fn settle(
         let read = before.map_or(read, |before| before.read.max(read));
         settled.after.0.insert(record.path.clone(), Held { sha256: record.sha256, size: record.size, read });
     }
+    if manifest.is_of_1x() {
+        settled.notes.extend(settling.lacking());
+    }
     // By path a manifest comes before its digest, and all channels before rustup's release.
     for moves in [&mut settled.components, &mut settled.channels] {
         moves.sort_by(|a, b| a.place.cmp(&b.place));
@@ -108,6 +110,8 @@ enum Verdict {
     Take,
     /// What is held is newer.
     Leave,
+    /// They are of no use, and are never placed.
+    Drop,
 }
 
 /// The files that are there.
@@ -196,6 +200,28 @@ impl Settling<'_> {
         found.filter(|record| record.state != ArtifactState::Kept)
     }
 
+    /// What rustup lacks in a bundle of frostmirror 1.x, beside what is told of single files.
+    fn lacking(&self) -> Vec<String> {
+        let has = |is: &dyn Fn(&str) -> bool| self.manifest.artifacts.iter().any(|record| is(record.path.as_str()));
+        let mut lacking = Vec::new();
+        let programs = has(&|path| path.starts_with("rustup/dist/"));
+        if programs && !has(&|path| path.starts_with("rustup/archive/")) {
+            let what = "the bundle has rustup itself and no copy of it below `rustup/archive/`, from which rustup updates itself";
+            lacking.push(what.to_owned());
+        }
+        let digests = |path: &str| path.starts_with("rustup/dist/") && path.ends_with(".sha256");
+        if programs && !has(&digests) {
+            let what = "the bundle has rustup itself without its `.sha256`, by which installers check it";
+            lacking.push(what.to_owned());
+        }
+        let manifests = |path: &str| path.starts_with("dist/channel-rust-") && path.ends_with(".toml");
+        if has(&|path| path.starts_with("dist/")) && !has(&manifests) {
+            let what = "the bundle has components of toolchains and no channel manifest, without which rustup cannot find them";
+            lacking.push(what.to_owned());
+        }
+        lacking
+    }
+
     /// For everything that moves, whether the bundle's is placed.
     fn verdicts(&self, settled: &mut Settled) -> Result<BTreeMap<Moving, Verdict>, Error> {
         let mut verdicts = BTreeMap::new();
@@ -226,15 +252,17 @@ impl Settling<'_> {
         let text = if record.size > channel::MAX_SIZE as u64 { None } else { self.text(record)? };
         let date = dates.entry(record.sha256).or_insert_with(|| date_of(text.as_deref()));
         let Some(date) = *date else {
-            settled.unusable.push(format!("`{path}` is no channel manifest"));
-            return Ok(Verdict::Leave);
+            return Ok(self.unusable(format!("`{path}` is no channel manifest"), settled));
         };
         match self.record(&format!("{path}.sha256")) {
             None => settled.notes.push(format!("`{path}` came without its `.sha256`, and rustup does not use it so")),
             Some(digest) => {
                 let says = self.text(digest)?.unwrap_or_default();
                 if says.get(..64) != Some(record.sha256.to_string().as_bytes()) {
-                    settled.unusable.push(format!("`{path}.sha256` is not the digest of `{path}`"));
+                    let verdict = self.unusable(format!("`{path}.sha256` is not the digest of `{path}`"), settled);
+                    if verdict == Verdict::Drop {
+                        return Ok(verdict);
+                    }
                 }
             }
         }
@@ -259,15 +287,25 @@ impl Settling<'_> {
             let newer = held.is_none_or(|held| held.read < read(self.manifest, record));
             return Ok(if newer && !self.tree.is_file(&release) { Verdict::Take } else { Verdict::Leave });
         };
-        let Some(version) = self.text(stated)?.and_then(|text| version_of(&text)) else {
-            settled.unusable.push(format!("`{RELEASE}` names no version of rustup"));
-            return Ok(Verdict::Leave);
+        let Some(version) = self.text(stated)?.and_then(|text| release_version(&text)) else {
+            return Ok(self.unusable(format!("`{RELEASE}` names no version of rustup"), settled));
         };
         let Some((there, held)) = self.held(&release)? else {
             return Ok(Verdict::Take);
         };
-        let newer = (Some(version), read(self.manifest, stated)) >= (version_of(&there), held.read);
+        let newer = (Some(version), read(self.manifest, stated)) >= (release_version(&there), held.read);
         Ok(if newer { Verdict::Take } else { Verdict::Leave })
+    }
+
+    /// What becomes of something that rustup cannot use: the bundle is refused, but for those of frostmirror 1.x, of which
+    /// the rest is placed.
+    fn unusable(&self, what: String, settled: &mut Settled) -> Verdict {
+        if !self.manifest.is_of_1x() {
+            settled.unusable.push(what);
+            return Verdict::Leave;
+        }
+        settled.notes.push(format!("{what}; it is left out"));
+        Verdict::Drop
     }
 
     /// The bytes of a small file of the mirror, and what is on record of it.
@@ -285,16 +323,6 @@ impl Settling<'_> {
 
 fn date_of(text: Option<&[u8]>) -> Option<Date> {
     ChannelManifest::parse(text?).ok().map(|manifest| manifest.date())
-}
-
-/// The version of rustup that `release-stable.toml` names (rustup: src/cli/self_update.rs).
-fn version_of(text: &[u8]) -> Option<Version> {
-    #[derive(Deserialize)]
-    struct Release {
-        version: String,
-    }
-    let release: Release = toml::from_slice(text).ok()?;
-    release.version.parse().ok()
 }
 
 /// When the record's bytes were read from upstream; the manifest's times were checked when it was opened.
