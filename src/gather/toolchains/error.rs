@@ -30,7 +30,7 @@ pub enum Error {
         /// The toolchain.
         toolchain: Toolchain,
         /// Why.
-        source: ManifestError,
+        source: Box<ManifestError>,
     },
     /// What is wanted cannot be selected from a manifest.
     #[error("could not select what is wanted of `{toolchain}`")]
@@ -38,7 +38,7 @@ pub enum Error {
         /// The toolchain.
         toolchain: Toolchain,
         /// Why.
-        source: SelectError,
+        source: Box<SelectError>,
     },
     /// Files of upstream that do not belong together, however often they are asked for.
     #[error("upstream's files do not belong together: {what}")]
