@@ -72,6 +72,7 @@ complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetc
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l base -d 'The newest bundle that arrived, where later ones were lost; makes the bundle a delta on it' -r
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l reuse -d 'Use the crates of an older mirror or bundle where their digest is right (repeatable)' -r -F
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l skip-registry -d 'Leave packages of this alternate registry out, each named in a warning (repeatable)' -r
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l target -d 'A target triple to bring toolchains for, in place of those that `[platforms]` names (repeatable)' -r
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -s o -l output -d 'Where the bundle goes' -r -F
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -s j -l jobs -d 'Requests under way at once [default: as many as the upstream\'s protocol bears]' -r
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l base-url -d 'What the bundle\'s config.toml tells clients' -r
@@ -82,7 +83,7 @@ complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetc
 json\t'One JSON object a line'"
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l incremental -d 'Ship only what the history says was not sent yet [env: FROSTMIRROR_MODE=full|incremental]'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l skip-git -d 'Leave git dependencies out, each named in a warning'
-complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l no-toolchain -d 'Leave toolchains out, even where depends.toml asks for them'
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l no-toolchain -d 'Leave toolchains out, even where depends.toml asks for them; what was sent of them earlier stays current'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l dry-run -d 'Show what would be downloaded and what it weighs, and write nothing'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l offline -d 'Use the caches alone'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -s v -l verbose -d 'Say more (repeatable)'

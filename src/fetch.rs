@@ -19,12 +19,12 @@ use crate::env::Env;
 use crate::event::{self, Sink};
 use crate::gather::cargo_config::{self, CargoConfig, Origin};
 use crate::gather::download::{self, Downloaded, Downloads};
-use crate::gather::history::{self, Base};
+use crate::gather::history::{self, Base, Memory};
 use crate::gather::index::Index;
 use crate::gather::lockfile::{self, Lockfile};
 use crate::gather::resolve::{self, CrateSpec, Resolved, Resolver, Skip};
 use crate::gather::workspace::{self, Workspace};
-use crate::gather::{cache::Cache, cargo, cargo::Cargo, depends, depends::Depends};
+use crate::gather::{self, cache::Cache, cargo, cargo::Cargo, depends, depends::Depends};
 use crate::http::{self, Client};
 
 mod delta;
@@ -32,9 +32,11 @@ mod packed;
 mod plan;
 pub mod repair_list;
 mod reuse;
+mod toolchains;
 mod workspace_lock;
 
-pub use plan::{PlannedCrate, Weighed};
+pub use plan::{PlannedArtifact, PlannedCrate, Weighed};
+pub use toolchains::Toolchains;
 
 /// Requests under way at once where HTTP/2 bears them.
 const JOBS: usize = 64;
@@ -73,6 +75,8 @@ pub struct Options {
     pub inputs: Vec<Input>,
     /// What goes into the bundle.
     pub mode: Mode,
+    /// What is said of toolchains.
+    pub toolchains: Toolchains,
     /// Inputs of the history to retire.
     pub forget: Vec<String>,
     /// What the run works with.
@@ -145,6 +149,8 @@ pub struct Written {
     pub id: String,
     /// Crates in it.
     pub crates: usize,
+    /// Rustup artifacts in it.
+    pub artifacts: usize,
 }
 
 /// Why nothing was fetched.
@@ -192,9 +198,9 @@ pub enum Error {
     /// The inputs need no crate at all.
     #[error("{} {} no crate of crates.io", .0.join(" and "), if .0.len() == 1 { "needs" } else { "need" })]
     Nothing(Vec<String>),
-    /// A depends.toml asks for toolchains.
-    #[error("`{}` asks for toolchains, and this version mirrors crates alone", .0.display())]
-    Toolchains(PathBuf),
+    /// Toolchains.
+    #[error(transparent)]
+    Toolchains(Box<gather::toolchains::Error>),
     /// A registry to leave out that cargo's configuration does not name.
     #[error("cargo's configuration names no registry `{0}`")]
     UnknownRegistry(String),
@@ -219,6 +225,12 @@ pub enum Error {
     Worker(#[source] tokio::task::JoinError),
 }
 
+impl From<gather::toolchains::Error> for Error {
+    fn from(error: gather::toolchains::Error) -> Error {
+        Error::Toolchains(Box::new(error))
+    }
+}
+
 /// Resolves, downloads, packs, verifies, records.
 pub async fn fetch(options: Options, sink: Arc<dyn Sink>) -> Result<Outcome, Error> {
     let station = Station::begin(&options.surroundings, &sink).await?;
@@ -228,9 +240,15 @@ pub async fn fetch(options: Options, sink: Arc<dyn Sink>) -> Result<Outcome, Err
         return Ok(Outcome::NothingNew);
     }
     let sent = known.as_ref().map(|known| &known.base);
+    let orders = station.orders(&options, &inputs);
+    let memory = known.as_ref().map(|known| &*known.history as &Memory);
+    let peeked = if memory.is_none() { Some(Memory::read(&options.history)?) } else { None };
+    let memory = memory.or(peeked.as_ref());
     let mut gathered = station.everything(&inputs, sent).await?;
+    gathered.toolchains = station.toolchains(&options, orders, &inputs, memory, sent).await?;
+    refuse_nothing(&gathered.resolved, &gathered.toolchains)?;
     if let Some(known) = &known {
-        let plan = known.history.plan(packed::input_sets(&gathered), &options.forget)?;
+        let plan = packed::planned(&known.history, &gathered, &options.forget)?;
         let owed = delta::owed(&plan, &known.base, &gathered.resolved);
         if !owed.is_empty() {
             let more = station.everything(&[delta::exactly(owed, &known.base)], None).await?;
@@ -263,17 +281,24 @@ pub async fn dry_run(options: Options, sink: Arc<dyn Sink>) -> Result<Weighed, E
     let station = Station::begin(&options.surroundings, &sink).await?;
     let known = delta::peek(&options, sink.as_ref())?;
     let inputs = station.inputs(&options).await?;
+    let orders = station.orders(&options, &inputs);
     let resolved = station.resolver.resolve(&inputs, &station.downloads).await?;
-    station.tell_of(&resolved)?;
+    station.tell_of(&resolved);
+    let memory = Memory::read(&options.history)?;
+    let toolchains = station.planned(&options, orders, &inputs, Some(&memory)).await?;
+    refuse_nothing(&resolved, &toolchains)?;
     let mut wanted: BTreeMap<CrateId, Sha256> =
         resolved.crates.iter().map(|(id, line)| (id.clone(), line.cksum)).collect();
+    let gathered = Gathered { resolved, files: BTreeMap::new(), toolchains };
     if let Some((memory, base)) = &known {
         wanted.retain(|id, sha256| !base.holds(id, *sha256));
-        let gathered = Gathered { resolved, files: BTreeMap::new() };
-        let plan = memory.plan(packed::input_sets(&gathered), &options.forget)?;
+        let plan = packed::planned(memory, &gathered, &options.forget)?;
         wanted.extend(delta::owed(&plan, base, &gathered.resolved));
     }
-    plan::weigh(&wanted, &station.downloads).await
+    let base = known.as_ref().map(|(_, base)| base);
+    let mut weighed = plan::weigh(&wanted, &station.downloads).await?;
+    weighed.artifacts = plan::weigh_artifacts(&gathered.toolchains.plan, base, &station.dist(&options)).await;
+    Ok(weighed)
 }
 
 /// The lock of a workspace: its own where it fits the manifests, else what cargo makes of a copy of them.
@@ -356,7 +381,7 @@ impl<'s> Station<'s> {
     /// The resolved set, and every file of it that is not known to be sent.
     async fn everything(&self, inputs: &[resolve::Input], sent: Option<&Base>) -> Result<Gathered, Error> {
         if inputs.is_empty() {
-            return Ok(Gathered { resolved: Resolved::default(), files: BTreeMap::new() });
+            return Ok(Gathered::default());
         }
         let to_send = |id: &CrateId, sha256| sent.is_none_or(|base| !base.holds(id, sha256));
         // A lock states the checksums: its crates are downloaded while the index is still being read. Whatever they
@@ -385,7 +410,7 @@ impl<'s> Station<'s> {
             };
             (resolved, files?)
         };
-        self.tell_of(&resolved)?;
+        self.tell_of(&resolved);
         let wanted: BTreeMap<CrateId, Sha256> = resolved
             .crates
             .iter()
@@ -398,11 +423,11 @@ impl<'s> Station<'s> {
         files.retain(|id, _| resolved.crates.contains_key(id));
         let fresh = files.values().filter(|file| file.from == download::Source::Upstream);
         let (count, bytes) = fresh.fold((0, 0), |(count, bytes), file| (count + 1, bytes + file.size));
-        self.sink.status(
-            "Gathered",
-            format!("{} ({count} downloaded, {})", event::crates(files.len() as u64), event::size(bytes)),
-        );
-        Ok(Gathered { resolved, files })
+        if !resolved.crates.is_empty() {
+            let all = event::crates(files.len() as u64);
+            self.sink.status("Gathered", format!("{all} ({count} downloaded, {})", event::size(bytes)));
+        }
+        Ok(Gathered { resolved, files, toolchains: toolchains::Gathered::default() })
     }
 
     /// These crates, whole and checked, from wherever they can be had.
@@ -417,21 +442,29 @@ impl<'s> Station<'s> {
         Ok(self.downloads.fetch(wanted).await?)
     }
 
-    fn tell_of(&self, resolved: &Resolved) -> Result<(), Error> {
-        // Nothing at all is a mistake far more often than it is meant, and a bundle of nothing would look like success on
-        // both sides of the gap.
-        if resolved.crates.is_empty() && !resolved.inputs.is_empty() {
-            return Err(Error::Nothing(resolved.inputs.iter().map(|input| format!("`{}`", input.name)).collect()));
+    fn tell_of(&self, resolved: &Resolved) {
+        if resolved.crates.is_empty() {
+            return;
         }
         self.sink.status("Resolved", event::crates(resolved.crates.len() as u64));
-        Ok(())
     }
 }
 
+/// Nothing at all is a mistake far more often than it is meant, and a bundle of nothing would look like success on both
+/// sides of the gap.
+fn refuse_nothing(resolved: &Resolved, toolchains: &toolchains::Gathered) -> Result<(), Error> {
+    if resolved.crates.is_empty() && !resolved.inputs.is_empty() && toolchains.orders.is_empty() {
+        return Err(Error::Nothing(resolved.inputs.iter().map(|input| format!("`{}`", input.name)).collect()));
+    }
+    Ok(())
+}
+
 /// What is needed, and where those of its files are that go into the bundle.
+#[derive(Default)]
 struct Gathered {
     resolved: Resolved,
     files: BTreeMap<CrateId, Downloaded>,
+    toolchains: toolchains::Gathered,
 }
 
 fn locked(input: &resolve::Input) -> Vec<(CrateId, Sha256)> {

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
+use serde::{Deserialize, Serialize};
+
 use crate::digest::Sha256;
 use crate::safe_path::SafePath;
 
@@ -10,7 +12,7 @@ use super::file::{FileError, shortened};
 use super::manifest::{Build, ChannelManifest};
 
 /// What is wanted of a release.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wanted {
     /// Target triples. Those that the release has a complete toolchain for are hosts, the others cross targets.
     pub targets: Vec<String>,

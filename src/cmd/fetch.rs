@@ -7,11 +7,12 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::Context;
+use crate::channel::{self, Toolchain};
 use crate::client_config::BaseUrl;
 use crate::event::Sink;
 use crate::failure::{Class, Failure};
-use crate::fetch::{self, Input, Mode, Options, Outcome, Surroundings, Weighed};
-use crate::gather::depends::Depends;
+use crate::fetch::{self, Input, Mode, Options, Outcome, Surroundings, Toolchains, Weighed};
+use crate::gather::depends::is_triple;
 use crate::gather::resolve::CrateSpec;
 use crate::gather::workspace;
 
@@ -56,9 +57,12 @@ pub struct Args {
     /// Leave packages of this alternate registry out, each named in a warning (repeatable)
     #[arg(long, value_name = "NAME", help_heading = "What to fetch")]
     pub skip_registry: Vec<String>,
-    /// Leave toolchains out, even where depends.toml asks for them
+    /// Leave toolchains out, even where depends.toml asks for them; what was sent of them earlier stays current
     #[arg(long, help_heading = "What to fetch")]
     pub no_toolchain: bool,
+    /// A target triple to bring toolchains for, in place of those that `[platforms]` names (repeatable)
+    #[arg(long = "target", value_name = "TRIPLE", help_heading = "What to fetch", conflicts_with_all = ["no_toolchain", "from_list"])]
+    pub targets: Vec<String>,
     /// Where the bundle goes
     #[arg(
         short,
@@ -97,13 +101,14 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         Mode::Repair { .. } => Vec::new(),
         Mode::Full | Mode::Incremental { .. } => inputs(args, &forget, context)?,
     };
-    refuse_toolchains(&inputs, args, context)?;
+    let toolchains = toolchains(args, context)?;
     let scratch = tempfile::tempdir().map_err(|source| Failure::io("could not make a temporary folder", source))?;
     let home = context.home()?;
     let history = context.env.path("FROSTMIRROR_HISTORY");
     let options = Options {
         inputs,
         mode,
+        toolchains,
         forget,
         history: history.map_or(home.join("history"), |path| context.absolute(&path)),
         surroundings: Surroundings {
@@ -127,6 +132,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     match context.interruptible(fetch::fetch(options, sink))? {
         Outcome::Written(written) if context.report.is_json() => context.report.json(&json!({
             "reason": "bundle", "path": written.path, "id": written.id, "size": written.size, "crates": written.crates,
+            "rustup_artifacts": written.artifacts,
         })),
         Outcome::Written(written) => context.report.data(&written.path.display().to_string()),
         Outcome::NothingNew if context.report.is_json() => context.report.json(&json!({ "reason": "unchanged" })),
@@ -213,27 +219,58 @@ pub(super) fn default_input(context: &Context) -> Result<Input, Failure> {
     }
 }
 
-/// Toolchains that were asked for and are not mirrored are no success; that there are none is told.
-fn refuse_toolchains(inputs: &[Input], args: &Args, context: &Context) -> Result<(), Failure> {
-    if args.no_toolchain {
-        return Ok(());
-    }
-    for input in inputs {
-        if let Input::Depends(path) = input
-            && Depends::read(path)?.platforms.is_some()
-        {
-            return Err(fetch::Error::Toolchains(path.clone()).into());
+/// What flags and environment say of toolchains.
+fn toolchains(args: &Args, context: &Context) -> Result<Toolchains, Failure> {
+    let words = |name: &str| {
+        let text = context.env.text(name)?;
+        Some(text.split(',').map(|word| word.trim().to_owned()).filter(|word| !word.is_empty()).collect::<Vec<_>>())
+    };
+    let (platforms, names) = (words("FROSTMIRROR_PLATFORMS"), words("FROSTMIRROR_TOOLCHAIN"));
+    for (what, triple) in args
+        .targets
+        .iter()
+        .map(|triple| ("--target", triple))
+        .chain(platforms.iter().flatten().map(|triple| ("FROSTMIRROR_PLATFORMS", triple)))
+    {
+        if !is_triple(triple) {
+            return Err(Failure::new(Class::Input, format!("{what} has `{}`", triple.escape_debug()))
+                .hint("a target triple is meant, such as `x86_64-unknown-linux-gnu`"));
         }
     }
-    let asked =
-        ["FROSTMIRROR_TOOLCHAIN", "FROSTMIRROR_PLATFORMS"].into_iter().find(|name| context.env.os(name).is_some());
-    if let Some(name) = asked {
-        return Err(Failure::new(Class::Input, format!("{name} is set, and this version mirrors crates alone"))
-            .hint("`--no-toolchain` leaves toolchains out"));
+    let mut default_toolchains: Vec<Toolchain> = Vec::new();
+    for name in names.iter().flatten() {
+        default_toolchains.push(name.parse().map_err(|error| {
+            Failure::new(Class::Input, error)
+                .doing("could not read FROSTMIRROR_TOOLCHAIN")
+                .hint("a channel is meant, such as `stable`, `1.86.0` or `nightly-2026-04-25`; several are separated by commas")
+        })?);
     }
-    context.report.status("Fetching", "crates alone, no toolchain".to_owned());
-    Ok(())
+    let always = platforms.is_some() || names.is_some() || !args.targets.is_empty();
+    if default_toolchains.is_empty() {
+        default_toolchains.push("stable".parse().map_err(|error| Failure::new(Class::Bug, error))?);
+    }
+    let upstream = context.env.text("FROSTMIRROR_DIST_URL").unwrap_or(channel::UPSTREAM);
+    Ok(Toolchains {
+        leave: args.no_toolchain || args.from_list.is_some(),
+        always,
+        targets: args.targets.clone(),
+        default_targets: platforms.filter(|all| !all.is_empty()).unwrap_or_else(|| vec![DEFAULT_TARGET.to_owned()]),
+        default_toolchains,
+        upstream: upstream_of_toolchains(upstream)?,
+    })
 }
+
+fn upstream_of_toolchains(address: &str) -> Result<String, Failure> {
+    let url = BaseUrl::parse(address).map_err(|error| {
+        Failure::new(Class::Input, error)
+            .doing("could not use FROSTMIRROR_DIST_URL")
+            .hint("it is what RUSTUP_DIST_SERVER would be, for example https://static.rust-lang.org")
+    })?;
+    Ok(url.as_str().to_owned())
+}
+
+/// The target where nothing names any.
+const DEFAULT_TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// The time that the bundle states: SOURCE_DATE_EPOCH where it is set, else now
 /// (reproducible-builds.org, SOURCE_DATE_EPOCH: seconds since 1970, decimal).
@@ -255,8 +292,13 @@ fn tell_plan(weighed: &Weighed, context: &Context) -> Result<(), Failure> {
                 "size": planned.size, "held": planned.held,
             }));
         }
+        for planned in &weighed.artifacts {
+            context.report.json(&json!({
+                "reason": "planned-artifact", "path": planned.path, "size": planned.size, "held": planned.held,
+            }));
+        }
         context.report.json(&json!({
-            "reason": "plan", "crates": weighed.crates.len(), "to_download": count, "bytes": bytes, "of_unknown_size": unknown,
+            "reason": "plan", "rustup_artifacts": weighed.artifacts.len(), "crates": weighed.crates.len(), "to_download": count, "bytes": bytes, "of_unknown_size": unknown,
         }));
         return Ok(());
     }
@@ -266,11 +308,20 @@ fn tell_plan(weighed: &Weighed, context: &Context) -> Result<(), Failure> {
         let held = if planned.held { "  (in the cache)" } else { "" };
         lines.push_str(&format!("{:>12} {}{held}\n", size, planned.id));
     }
+    for planned in &weighed.artifacts {
+        let size = planned.size.map_or("?".to_owned(), |size| size.to_string());
+        let held = if planned.held { "  (in the cache)" } else { "" };
+        lines.push_str(&format!("{:>12} {}{held}\n", size, planned.path));
+    }
     context.report.data(&lines);
     let unknown = if unknown > 0 { format!(" and {unknown} of unknown size") } else { String::new() };
     let all = match weighed.crates.len() {
         1 => "1 crate".to_owned(),
         all => format!("{all} crates"),
+    };
+    let all = match weighed.artifacts.len() {
+        0 => all,
+        artifacts => format!("{all}, {artifacts} rustup artifacts"),
     };
     context
         .report

@@ -14,7 +14,7 @@ use crate::client_config::{self, BaseUrl, Client};
 use crate::env::Env;
 use crate::event::Sink;
 use crate::failure::{Class, Failure};
-use crate::fetch::{self, Input, Mode, Options, Outcome, Surroundings};
+use crate::fetch::{self, Input, Mode, Options, Outcome, Surroundings, Toolchains};
 use crate::gather::depends::Depends;
 use crate::gather::workspace;
 use crate::mirror::import::ImportOptions;
@@ -104,6 +104,8 @@ fn renew(args: &Args, context: &Context, layout: &Layout, base_url: &BaseUrl) ->
     let options = Options {
         inputs: inputs(args, context)?,
         mode: Mode::Full,
+        // Whoever runs this has a toolchain.
+        toolchains: Toolchains::none(),
         forget: Vec::new(),
         surroundings: Surroundings { offline: args.offline, ..context.surroundings(scratch.path())? },
         output: scratch.path().to_owned(),

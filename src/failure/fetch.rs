@@ -24,8 +24,7 @@ impl From<Error> for Failure {
             Error::Nothing(_) => Failure::new(Class::Input, error)
                 .doing("found nothing to mirror, and wrote no bundle")
                 .hint("if that is not what you expect, check that this is the project or the file you meant"),
-            Error::Toolchains(_) => Failure::new(Class::Input, error)
-                .hint("`--no-toolchain` leaves them out, and the bundle carries crates alone"),
+            Error::Toolchains(error) => (*error).into(),
             Error::UnknownRegistry(_) => Failure::new(Class::Input, error)
                 .doing("could not leave a registry out")
                 .hint("give the name that it has in `[registries]`, or the address of its index"),

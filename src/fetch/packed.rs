@@ -1,22 +1,24 @@
 //! From what was gathered to a bundle in its place: planned, written, verified, published, recorded.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
 use super::delta::Known;
-use super::{Error, Gathered, Mode, Options, Outcome, Written};
+use super::{Error, Gathered, Mode, Options, Outcome, Written, toolchains};
 use crate::artifact::{Artifact, Bytes, Kind};
-use crate::bundle::format::{BundleKind, CrateRecord, CrateState, Input, Lineage, Parent};
+use crate::bundle::format::{
+    ArtifactRecord, ArtifactState, BundleKind, CrateRecord, CrateState, Input, Lineage, Parent,
+};
 use crate::bundle::{about, pack, verify};
 use crate::client_config;
 use crate::crate_id::{CrateId, CrateName};
 use crate::digest::Sha256;
 use crate::durable;
 use crate::event::{self, Sink};
-use crate::gather::history::{self, Base, Held, History, InputSet, REPAIR};
+use crate::gather::history::{self, Base, Held, HeldArtifact, History, InputSet, Memory, REPAIR};
 use crate::gather::resolve::ResolvedInput;
 use crate::safe_path::SafePath;
 
@@ -36,14 +38,16 @@ pub(super) fn write(
     };
     let plan = match &options.mode {
         Mode::Repair { list } => repair_plan(&history, list, gathered)?,
-        _ => history.plan(input_sets(gathered), &options.forget)?,
+        _ => planned(&history, gathered, &options.forget)?,
     };
     doubts(options, &history, &plan, gathered, sink);
     if !plan.news && is_delivered(options, &plan, sent.as_ref()) {
         return Ok(Outcome::NothingNew);
     }
     let repairs = matches!(options.mode, Mode::Repair { .. });
-    let came = if repairs { Vec::new() } else { plan.came(&history.base(None)?) };
+    let newest = history.base(None)?;
+    let (came, artifacts) =
+        if repairs { (Vec::new(), Vec::new()) } else { (plan.came(&newest), plan.artifacts_came(&newest)) };
     durable::make_folder(&options.output).map_err(|source| Error::Folder { path: options.output.clone(), source })?;
     let packed = pack_plan(options, &plan, sent.as_ref(), gathered);
     let kind = if repairs { REPAIR.to_owned() } else { packed.kind.to_string() };
@@ -64,18 +68,21 @@ pub(super) fn write(
     }
     let path = written.publish(&|_| false)?;
     let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let record = history::Bundle { id: id.clone(), file, sequence: plan.sequence, created, kind, came: Some(came) };
+    let record =
+        history::Bundle { id: id.clone(), file, sequence: plan.sequence, created, kind, came: Some(came), artifacts };
     if let Err(error) = history.record(&plan, record) {
         // A bundle that the history does not know of would be missing from the next one's lineage.
         let _gone = std::fs::remove_file(&path).is_ok();
         return Err(error.into());
     }
+    let artifacts = gathered.toolchains.shipped();
     let held = if relied > 0 { format!(", {relied} more were sent before") } else { String::new() };
+    let more = if artifacts > 0 { format!(" and {artifacts} rustup artifacts") } else { String::new() };
     sink.status(
         "Packed",
-        format!("{} into {} ({}{held})", event::crates(count as u64), path.display(), event::size(size)),
+        format!("{}{more} into {} ({}{held})", event::crates(count as u64), path.display(), event::size(size)),
     );
-    Ok(Outcome::Written(Written { path, size, id, crates: count }))
+    Ok(Outcome::Written(Written { path, size, id, crates: count, artifacts }))
 }
 
 /// Tells of what is likely to be a mistake, and is no reason to stop.
@@ -112,29 +119,47 @@ fn is_delivered(options: &Options, plan: &history::Plan, sent: Option<&Base>) ->
 /// The plan of a bundle that mends: it names what the lineage names and what it ships, and leaves the inputs as they are.
 fn repair_plan(history: &History, list: &Path, gathered: &Gathered) -> Result<history::Plan, Error> {
     // With the flag in it, the name is no other input's.
-    let mut today = input_sets(gathered);
+    let mut today = input_sets(history, gathered);
     today.iter_mut().for_each(|input| input.name = format!("--from-list {}", list.display()));
     let plan = history.plan(today, &[])?;
     Ok(history::Plan { inputs: history.inputs().to_vec(), news: true, ..plan })
 }
 
+/// What the next bundle of the history says.
+pub(super) fn planned(
+    history: &Memory,
+    gathered: &Gathered,
+    forget: &[String],
+) -> Result<history::Plan, history::Error> {
+    history.plan_with(input_sets(history, gathered), gathered.toolchains.moved(), forget)
+}
+
 /// What each of today's inputs needs, as the history keeps it.
-pub(super) fn input_sets(Gathered { resolved, files }: &Gathered) -> Vec<InputSet> {
+pub(super) fn input_sets(memory: &Memory, gathered: &Gathered) -> Vec<InputSet> {
+    let Gathered { resolved, files, toolchains } = gathered;
     let held = |id: &CrateId| {
         let line = resolved.crates.get(id)?;
         let size = files.get(id).map_or(0, |file| file.size);
         Some(Held { name: id.name.clone(), version: id.version.clone(), sha256: line.cksum, size, yanked: line.yanked })
     };
-    let set = |input: &ResolvedInput| InputSet {
-        name: input.name.clone(),
-        roots: input.roots.clone(),
-        crates: input.ids.iter().filter_map(held).collect(),
+    let set = |input: &ResolvedInput| {
+        let (order, artifacts) = match memory.toolchains_of(&input.name).filter(|_| toolchains.left) {
+            Some((order, artifacts)) => (Some(order), artifacts),
+            None => (toolchains.orders.get(&input.name).cloned(), toolchains.held(&input.name)),
+        };
+        InputSet {
+            name: input.name.clone(),
+            roots: input.roots.clone(),
+            crates: input.ids.iter().filter_map(held).collect(),
+            order,
+            artifacts,
+        }
     };
     resolved.inputs.iter().map(set).collect()
 }
 
 fn pack_plan(options: &Options, plan: &history::Plan, sent: Option<&Base>, gathered: &Gathered) -> pack::Plan {
-    let Gathered { resolved, files } = gathered;
+    let Gathered { resolved, files, toolchains } = gathered;
     let parent = sent.and_then(|base| base.bundle.as_ref());
     let parent = parent.map(|parent| Parent { id: parent.id.clone(), file: parent.file.clone() });
     let on_disk: Vec<(CrateId, PathBuf)> = files.iter().map(|(id, file)| (id.clone(), file.path.clone())).collect();
@@ -169,28 +194,49 @@ fn pack_plan(options: &Options, plan: &history::Plan, sent: Option<&Base>, gathe
             repository: about.repository,
         });
     }
+    let artifacts: Vec<ArtifactRecord> =
+        plan.artifacts.values().map(|held| artifact_record(held, toolchains)).collect();
+    let places: BTreeMap<&SafePath, u32> = plan.artifacts.keys().zip(0u32..).collect();
     let inputs = plan.inputs.iter().map(|input| Input {
         name: input.name.clone(),
         roots: input.roots.clone(),
         crates: input.crates.iter().filter_map(|held| positions.get(&held.id()).copied()).collect(),
-        artifacts: Vec::new(),
+        artifacts: input.artifacts.iter().filter_map(|held| places.get(&held.path).copied()).collect(),
     });
+    let targets: BTreeSet<String> =
+        toolchains.orders.values().flat_map(|order| order.wanted.targets.iter().cloned()).collect();
     pack::Plan {
         created: options.created,
         kind: if parent.is_some() { BundleKind::Delta } else { BundleKind::Full },
         parent,
         lineage: Lineage { id: plan.lineage.clone(), sequence: plan.sequence, inputs: inputs.collect() },
         carried: Vec::new(),
-        targets: Vec::new(),
-        toolchains: Vec::new(),
+        targets: targets.into_iter().collect(),
+        toolchains: toolchains.plan.toolchains.clone(),
         index_read: options.created,
         crates: records,
-        artifacts: Vec::new(),
+        artifacts,
         files: entries(options, gathered),
     }
 }
 
-fn entries(options: &Options, Gathered { resolved, files }: &Gathered) -> Vec<(Artifact, Bytes)> {
+/// Where a rustup artifact's bytes are.
+fn artifact_record(held: &HeldArtifact, toolchains: &toolchains::Gathered) -> ArtifactRecord {
+    let needed = toolchains.plan.artifacts.get(&held.path).filter(|needed| needed.sha256 == held.sha256);
+    ArtifactRecord {
+        path: held.path.clone(),
+        sha256: held.sha256,
+        size: held.size,
+        state: match needed {
+            Some(needed) if needed.bytes.is_some() => ArtifactState::Shipped,
+            Some(_) => ArtifactState::Sent,
+            None => ArtifactState::Kept,
+        },
+        read: None,
+    }
+}
+
+fn entries(options: &Options, Gathered { resolved, files, toolchains }: &Gathered) -> Vec<(Artifact, Bytes)> {
     let mut entries: Vec<(Artifact, Bytes)> = Vec::new();
     for (id, file) in files {
         if let Some(line) = resolved.crates.get(id) {
@@ -206,6 +252,11 @@ fn entries(options: &Options, Gathered { resolved, files }: &Gathered) -> Vec<(A
     for (name, text) in texts {
         let path = format!("index/{}", name.index_path());
         entries.push(text_entry(&path, text, Kind::Index));
+    }
+    for (path, needed) in &toolchains.plan.artifacts {
+        if let (Some(bytes), Some(size), Some(kind)) = (&needed.bytes, needed.size, Kind::of_path(path)) {
+            entries.push((Artifact { path: path.clone(), size, sha256: needed.sha256, kind }, bytes.clone()));
+        }
     }
     entries.push(text_entry("config.toml", client_config::cargo_config(options.base_url.as_str()), Kind::Config));
     entries

@@ -8,12 +8,28 @@ use super::Error;
 use crate::crate_id::CrateId;
 use crate::digest::Sha256;
 use crate::gather::download::Downloads;
+use crate::gather::history::Base;
+use crate::gather::toolchains::{Dist, Needed, Plan};
+use crate::safe_path::SafePath;
 
 /// What would be in a bundle, with weights.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Weighed {
     /// Every crate, sorted by name and version.
     pub crates: Vec<PlannedCrate>,
+    /// Every rustup artifact that is to be sent, sorted by path.
+    pub artifacts: Vec<PlannedArtifact>,
+}
+
+/// One rustup artifact of a dry run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedArtifact {
+    /// Where it belongs.
+    pub path: SafePath,
+    /// Its bytes, where it is here or upstream says.
+    pub size: Option<u64>,
+    /// Whether it is here already.
+    pub held: bool,
 }
 
 /// One crate of a dry run.
@@ -28,10 +44,12 @@ pub struct PlannedCrate {
 }
 
 impl Weighed {
-    /// Crates to download, their bytes, and how many of them upstream does not weigh.
+    /// Files to download, their bytes, and how many of them upstream does not weigh.
     pub fn to_download(&self) -> (usize, u64, usize) {
-        let missing = self.crates.iter().filter(|planned| !planned.held);
-        missing.fold((0, 0, 0), |(count, bytes, unknown), planned| match planned.size {
+        let crates = self.crates.iter().map(|planned| (planned.held, planned.size));
+        let artifacts = self.artifacts.iter().map(|planned| (planned.held, planned.size));
+        let missing = crates.chain(artifacts).filter(|(held, _)| !held);
+        missing.fold((0, 0, 0), |(count, bytes, unknown), (_, size)| match size {
             Some(size) => (count + 1, bytes + size, unknown),
             None => (count + 1, bytes, unknown + 1),
         })
@@ -45,5 +63,18 @@ pub async fn weigh(wanted: &BTreeMap<CrateId, Sha256>, downloads: &Downloads) ->
         Ok::<_, Error>(PlannedCrate { id: id.clone(), size, held })
     });
     let weighed: Vec<Result<PlannedCrate, Error>> = stream::iter(weighing).buffered(downloads.jobs).collect().await;
-    Ok(Weighed { crates: weighed.into_iter().collect::<Result<_, _>>()? })
+    Ok(Weighed { crates: weighed.into_iter().collect::<Result<_, _>>()?, artifacts: Vec::new() })
+}
+
+/// The same for what is needed of toolchains and was not sent, as `base` says.
+pub async fn weigh_artifacts(plan: &Plan, base: Option<&Base>, dist: &Dist) -> Vec<PlannedArtifact> {
+    let to_send = |path: &SafePath, needed: &Needed| {
+        needed.bytes.is_some() || base.is_none_or(|base| !base.holds_artifact(path, needed.sha256))
+    };
+    let weighing =
+        plan.artifacts.iter().filter(|(path, needed)| to_send(path, needed)).map(|(path, needed)| async move {
+            let (size, held) = dist.weigh(path, needed).await;
+            PlannedArtifact { path: path.clone(), size, held }
+        });
+    stream::iter(weighing).buffered(dist.jobs.max(1)).collect().await
 }

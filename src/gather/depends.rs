@@ -29,7 +29,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use crate::crate_id::{CrateId, CrateName};
+use crate::channel::Toolchain;
+use crate::crate_id::{CrateId, CrateName, Version};
 use crate::gather::place::Place;
 
 mod parse;
@@ -39,7 +40,7 @@ mod requirement;
 mod walk;
 mod words;
 
-pub use platforms::Platforms;
+pub use platforms::{Platforms, is_triple};
 pub use requirement::check_feature;
 
 /// Bytes in the largest file that is read; a real one has a few thousand.
@@ -139,6 +140,12 @@ fn list(path: &Path, problems: &[Problem], more: usize) -> String {
 }
 
 impl Depends {
+    /// The oldest release that `[platforms]` pins: what is carried must be such that it can build it.
+    pub fn oldest_pinned(&self) -> Option<Version> {
+        let toolchains = self.platforms.iter().flat_map(|platforms| &platforms.toolchain);
+        toolchains.filter_map(Toolchain::version).min()
+    }
+
     /// Reads the file at `path`.
     pub fn read(path: &Path) -> Result<Depends, Error> {
         Depends::parse(&read_text(path)?, path)

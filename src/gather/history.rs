@@ -17,10 +17,12 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::random;
+use super::toolchains::Order;
 use crate::crate_id::{CrateId, CrateName, Version};
 use crate::digest::Sha256;
 use crate::durable;
 use crate::event::Sink;
+use crate::safe_path::SafePath;
 
 mod base;
 #[cfg(test)]
@@ -65,6 +67,23 @@ pub struct InputSet {
     pub roots: Vec<String>,
     /// What it needs, sorted, each once.
     pub crates: Vec<Held>,
+    /// What it wants of toolchains.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<Order>,
+    /// The rustup artifacts that it needs, sorted by path, each once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub artifacts: Vec<HeldArtifact>,
+}
+
+/// One rustup artifact of a set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldArtifact {
+    /// Where it belongs.
+    pub path: SafePath,
+    /// Its digest.
+    pub sha256: Sha256,
+    /// Its length in bytes; 0 where it is not known.
+    pub size: u64,
 }
 
 /// One crate of a set.
@@ -99,6 +118,9 @@ pub struct Bundle {
     /// The crates that no bundle before it named and kept naming. `None`: a tool that did not record them wrote it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub came: Option<Vec<Sent>>,
+    /// Likewise of rustup artifacts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub artifacts: Vec<HeldArtifact>,
 }
 
 /// The kind of a bundle that mends a mirror: it says nothing new of the lineage.
@@ -115,6 +137,8 @@ pub struct Plan {
     pub inputs: Vec<InputSet>,
     /// Every crate that some input needs.
     pub crates: BTreeMap<CrateId, Held>,
+    /// Every rustup artifact that some input needs.
+    pub artifacts: BTreeMap<SafePath, HeldArtifact>,
     /// The bundle before it; one that mends does not count.
     pub parent: Option<Bundle>,
     /// Whether there is anything that the last bundle did not say: an input or a crate more or less, or another yanked
@@ -262,8 +286,31 @@ impl Memory {
         &self.state.bundles
     }
 
+    /// What the inputs want of toolchains that are neither in `today` nor in `forget`, by the inputs' names. They share
+    /// their channels with today's: where one moves, what all of them need of it must come along.
+    pub fn other_orders(&self, today: &[String], forget: &[String]) -> Vec<(String, Order)> {
+        let others = self.state.inputs.iter().filter(|old| !today.contains(&old.name) && !forget.contains(&old.name));
+        others.filter_map(|old| Some((old.name.clone(), old.order.clone()?))).collect()
+    }
+
+    /// What the input called `name` last needed of toolchains.
+    pub fn toolchains_of(&self, name: &str) -> Option<(Order, Vec<HeldArtifact>)> {
+        let known = self.state.inputs.iter().find(|input| input.name == name)?;
+        Some((known.order.clone()?, known.artifacts.clone()))
+    }
+
     /// What the next bundle must say, given the sets of today's inputs and the inputs to forget. Changes nothing.
     pub fn plan(&self, today: Vec<InputSet>, forget: &[String]) -> Result<Plan, Error> {
+        self.plan_with(today, BTreeMap::new(), forget)
+    }
+
+    /// The same, where other inputs need other rustup artifacts than when they were fetched.
+    pub fn plan_with(
+        &self,
+        today: Vec<InputSet>,
+        mut moved: BTreeMap<String, Vec<HeldArtifact>>,
+        forget: &[String],
+    ) -> Result<Plan, Error> {
         for name in forget {
             if today.iter().any(|input| input.name == *name) {
                 return Err(Error::FetchedAndForgotten(name.clone()));
@@ -290,6 +337,9 @@ impl Memory {
                 continue;
             }
             let mut kept = old.clone();
+            if let Some(artifacts) = moved.remove(&old.name) {
+                kept.artifacts = artifacts;
+            }
             for held in &mut kept.crates {
                 let newest = crates.entry(held.id()).or_insert_with(|| held.clone());
                 if newest.sha256 != held.sha256 {
@@ -305,9 +355,19 @@ impl Memory {
             }
             inputs.push(kept);
         }
+        let mut artifacts: BTreeMap<SafePath, HeldArtifact> = BTreeMap::new();
         for input in &mut inputs {
             input.crates.sort_by_key(Held::id);
             input.crates.dedup_by_key(|held| held.id());
+            input.artifacts.sort_by(|a, b| a.path.cmp(&b.path));
+            input.artifacts.dedup_by(|a, b| a.path == b.path);
+            for held in &mut input.artifacts {
+                if held.size == 0 {
+                    held.size = self.artifact_size(held).unwrap_or(0);
+                }
+                // Today's inputs come first: what upstream has at a path now is what the path is to have.
+                held.clone_from(artifacts.entry(held.path.clone()).or_insert_with(|| held.clone()));
+            }
         }
         inputs.sort_by(|a, b| a.name.cmp(&b.name));
         let parent = self.newest().cloned();
@@ -318,12 +378,18 @@ impl Memory {
             parent,
             inputs,
             crates,
+            artifacts,
         })
     }
 
     /// The newest bundle that said something of the lineage.
     pub fn newest(&self) -> Option<&Bundle> {
         self.state.bundles.iter().rev().find(|bundle| bundle.kind != REPAIR)
+    }
+
+    fn artifact_size(&self, of: &HeldArtifact) -> Option<u64> {
+        let sent = self.state.inputs.iter().flat_map(|input| &input.artifacts);
+        sent.filter(|held| held.size > 0 && held.sha256 == of.sha256).map(|held| held.size).next()
     }
 
     fn size(&self, of: &Held) -> Option<u64> {
@@ -341,6 +407,8 @@ fn says_the_same(ours: &[InputSet], theirs: &[InputSet]) -> bool {
             a.name == b.name
                 && a.crates.len() == b.crates.len()
                 && a.crates.iter().zip(&b.crates).all(|(a, b)| same(a, b))
+                && a.artifacts.len() == b.artifacts.len()
+                && a.artifacts.iter().zip(&b.artifacts).all(|(a, b)| (&a.path, a.sha256) == (&b.path, b.sha256))
         })
 }
 

@@ -46,6 +46,17 @@ pub enum Input {
     Crate(CrateSpec),
 }
 
+impl Input {
+    /// How the input is known: a path, or `--crate NAME@REQ`.
+    pub fn name(&self) -> String {
+        match self {
+            Input::Depends(depends) => depends.path.display().to_string(),
+            Input::Lockfile(lockfile) => lockfile.path.display().to_string(),
+            Input::Crate(spec) => format!("--crate {spec}"),
+        }
+    }
+}
+
 /// Which packages that are not of crates.io may be left out, each with a warning.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Skip {
@@ -209,7 +220,7 @@ impl Resolver {
                 Input::Crate(spec) => self.crate_spec(spec, downloads).await?,
             };
             resolved.inputs.push(ResolvedInput {
-                name: needs.name,
+                name: input.name(),
                 roots: needs.roots,
                 ids: needs.lines.keys().cloned().collect(),
             });
@@ -241,7 +252,7 @@ impl Resolver {
             set.entry(id.clone()).or_default();
         }
         let lines = self.lines(&set, &format!("`{name}`")).await?;
-        Ok(Needs { name, roots, lines })
+        Ok(Needs { roots, lines })
     }
 
     async fn lockfile(&self, lockfile: &Lockfile) -> Result<Needs, Error> {
@@ -249,7 +260,7 @@ impl Resolver {
         self.refuse_foreign(lockfile, &format!("`{name}`"))?;
         let lines = self.lines(&set_of(lockfile), &format!("`{name}`")).await?;
         let roots = Vec::new();
-        Ok(Needs { name, roots, lines })
+        Ok(Needs { roots, lines })
     }
 
     async fn crate_spec(&self, spec: &CrateSpec, downloads: &Downloads) -> Result<Needs, Error> {
@@ -262,7 +273,7 @@ impl Resolver {
             lines.extend(locked);
         }
         let roots = vec![spec.to_string()];
-        Ok(Needs { name, roots, lines })
+        Ok(Needs { roots, lines })
     }
 
     /// What the lock inside the `.crate` of `id` needs. Whatever cannot be had of it stays a warning: without it, the
@@ -377,7 +388,6 @@ impl Resolver {
 }
 
 struct Needs {
-    name: String,
     roots: Vec<String>,
     lines: BTreeMap<CrateId, IndexLine>,
 }

@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::artifact::Bytes;
 use crate::channel::{ChannelManifest, HOSTS, Skipped, Toolchain, Wanted, select};
 use crate::digest::Sha256;
@@ -29,7 +31,7 @@ use rustup::Rustup;
 use store::Store;
 
 /// What one input wants of toolchains.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
     /// By name.
     pub toolchains: Vec<Toolchain>,

@@ -133,7 +133,8 @@ fn words<T>(
     words
 }
 
-fn is_triple(text: &str) -> bool {
+/// Whether `text` may be a target triple; whether it is one, a channel manifest says.
+pub fn is_triple(text: &str) -> bool {
     let good =
         |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'.');
     text.len() <= 100 && text.contains('-') && !text.contains("..") && text.split('-').all(good)

@@ -9,9 +9,10 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Bundle, Error, Memory, Plan};
+use super::{Bundle, Error, HeldArtifact, Memory, Plan};
 use crate::crate_id::{CrateId, CrateName, Version};
 use crate::digest::Sha256;
+use crate::safe_path::SafePath;
 
 /// Bundles that an error lists at most.
 const LISTED: usize = 10;
@@ -37,12 +38,18 @@ pub struct Base {
     /// Whether the history remembers what came after the bundle. Where it does not, nothing counts as held.
     pub known: bool,
     crates: BTreeMap<CrateId, Sha256>,
+    artifacts: BTreeMap<SafePath, Sha256>,
 }
 
 impl Base {
     /// Whether this very file is held.
     pub fn holds(&self, id: &CrateId, sha256: Sha256) -> bool {
         self.crates.get(id) == Some(&sha256)
+    }
+
+    /// Whether this very rustup artifact is held.
+    pub fn holds_artifact(&self, path: &SafePath, sha256: Sha256) -> bool {
+        self.artifacts.get(path) == Some(&sha256)
     }
 }
 
@@ -62,8 +69,13 @@ impl Memory {
         };
         let after = || self.state.bundles.iter().filter(|other| other.sequence > bundle.sequence);
         let known = after().all(|later| later.came.is_some());
-        let mut crates = BTreeMap::new();
+        let (mut crates, mut artifacts) = (BTreeMap::new(), BTreeMap::new());
         if known {
+            let held = self.state.inputs.iter().flat_map(|input| &input.artifacts);
+            artifacts.extend(held.map(|held| (held.path.clone(), held.sha256)));
+            for sent in after().flat_map(|later| &later.artifacts) {
+                artifacts.remove(&sent.path);
+            }
             let named = self.state.inputs.iter().flat_map(|input| &input.crates);
             crates.extend(named.map(|held| (held.id(), held.sha256)));
             for sent in after().filter_map(|later| later.came.as_ref()).flatten() {
@@ -71,7 +83,7 @@ impl Memory {
             }
         }
         let newest = newest.is_none_or(|newest| newest.sequence <= bundle.sequence);
-        Ok(Base { bundle: Some(bundle.clone()), newest, known, crates })
+        Ok(Base { bundle: Some(bundle.clone()), newest, known, crates, artifacts })
     }
 
     fn bundle(&self, name: &str) -> Result<&Bundle, Error> {
@@ -98,5 +110,11 @@ impl Plan {
         let anew = self.crates.iter().filter(|(id, held)| !base.holds(id, held.sha256));
         anew.map(|(_, held)| Sent { name: held.name.clone(), version: held.version.clone(), sha256: held.sha256 })
             .collect()
+    }
+
+    /// Likewise the rustup artifacts.
+    pub fn artifacts_came(&self, base: &Base) -> Vec<HeldArtifact> {
+        let anew = self.artifacts.values().filter(|held| !base.holds_artifact(&held.path, held.sha256));
+        anew.cloned().collect()
     }
 }

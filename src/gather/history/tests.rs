@@ -14,7 +14,13 @@ fn held(name: &str, yanked: bool) -> Held {
 }
 
 fn input(name: &str, crates: &[&str]) -> InputSet {
-    InputSet { name: name.to_owned(), roots: Vec::new(), crates: crates.iter().map(|name| held(name, false)).collect() }
+    InputSet {
+        name: name.to_owned(),
+        roots: Vec::new(),
+        crates: crates.iter().map(|name| held(name, false)).collect(),
+        order: None,
+        artifacts: Vec::new(),
+    }
 }
 
 fn bundle(plan: &Plan) -> Bundle {
@@ -24,6 +30,7 @@ fn bundle(plan: &Plan) -> Bundle {
         sequence: plan.sequence,
         created: "2026-01-01T00:00:00Z".to_owned(),
         kind: "full".to_owned(),
+        artifacts: Vec::new(),
         came: Some(plan.came(&Base::default())),
     }
 }

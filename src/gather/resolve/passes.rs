@@ -6,6 +6,7 @@ use futures_util::stream::{self, StreamExt as _};
 
 use super::scratch::Item;
 use super::{CrateSpec, Error, Resolver, Set, Unresolved, set_of, words};
+use crate::crate_id::Version;
 use crate::event::{Event, Phase};
 use crate::gather::depends::{Depends, Entry, Group, Requirement};
 use crate::gather::lockfile::Lockfile;
@@ -22,6 +23,8 @@ struct Pass {
     group: usize,
     kind: Kind,
     items: Vec<Item>,
+    /// The compiler that it is for; none: the one that is installed.
+    rust: Option<Version>,
 }
 
 /// Which entries a pass takes.
@@ -48,13 +51,18 @@ impl Resolver {
             // The combined passes are the longest; begun first, they end at about the same time as the others.
             if items.len() > 1 {
                 let items = items.clone();
-                passes.push(Pass { group, kind: Kind::Whole, items });
+                passes.push(Pass { group, kind: Kind::Whole, items, rust: None });
             }
-            passes.extend(choices(described, items).map(|items| Pass { group, kind: Kind::Choice, items }));
+            passes.extend(choices(described, items).map(|items| Pass { group, kind: Kind::Choice, items, rust: None }));
         }
         for (group, items) in groups.iter().enumerate() {
             let alone = items.iter().map(|item| vec![item.clone()]);
-            passes.extend(alone.map(|items| Pass { group, kind: Kind::Alone, items }));
+            passes.extend(alone.map(|items| Pass { group, kind: Kind::Alone, items, rust: None }));
+        }
+        // What the pinned compiler cannot build is no use behind the gap; what a newer one would lock is carried too.
+        if let Some(rust) = depends.oldest_pinned() {
+            let pinned = |pass: &Pass| Pass { items: pass.items.clone(), rust: Some(rust.clone()), ..*pass };
+            passes = passes.into_iter().flat_map(|pass| [pinned(&pass), pass]).collect();
         }
         let phase = Phase::Resolving;
         self.sink.event(Event::Begin { phase, items: passes.len() as u64, bytes: 0 });
@@ -73,7 +81,7 @@ impl Resolver {
             written: spec.to_string(),
         };
         self.index.foresee(item.wish());
-        match self.pass(&[item]).await? {
+        match self.pass(&[item], None).await? {
             Ok(lockfile) => Ok(set_of(&lockfile)),
             Err(words) => Err(Error::Unresolvable {
                 unresolved: vec![Unresolved { entry: spec.to_string(), input: name.to_owned(), words }],
@@ -87,7 +95,7 @@ impl Resolver {
         let mut conflicts = Vec::new();
         let mut running = stream::iter(passes.into_iter().enumerate())
             .map(|(order, pass)| async move {
-                let outcome = self.pass(&pass.items).await;
+                let outcome = self.pass(&pass.items, pass.rust.as_ref()).await;
                 (order, pass, outcome)
             })
             .buffer_unordered(self.jobs);
@@ -103,7 +111,10 @@ impl Resolver {
                         input: format!("[{table}] in `{}`", depends.path.display()),
                         words,
                     };
-                    unresolved.insert(order, failed);
+                    // The same pass for a pinned compiler fails alike: that is a preference, and changes no answer.
+                    if !unresolved.values().any(|known: &Unresolved| known.entry == failed.entry) {
+                        unresolved.insert(order, failed);
+                    }
                 }
             }
         }
@@ -120,13 +131,13 @@ impl Resolver {
             let table = table(group);
             // The choices have been made already, and each stands for itself.
             if pass.kind == Kind::Whole && choices(group, &pass.items).next().is_some() {
-                self.sink.status(
-                    "Conflict",
-                    format!("[{table}]: the versions of one crate were combined with the rest one at a time"),
-                );
+                if pass.rust.is_none() {
+                    let how = "the versions of one crate were combined with the rest one at a time";
+                    self.sink.status("Conflict", format!("[{table}]: {how}"));
+                }
                 continue;
             }
-            self.reduce(&table, pass.items, words, &mut set, left_out).await?;
+            self.reduce(&table, pass, words, &mut set, left_out).await?;
         }
         Ok(set)
     }
@@ -135,7 +146,7 @@ impl Resolver {
     async fn reduce(
         &self,
         table: &str,
-        mut items: Vec<Item>,
+        Pass { mut items, rust, .. }: Pass,
         mut words: String,
         set: &mut Set,
         left_out: &mut Vec<String>,
@@ -148,12 +159,14 @@ impl Resolver {
                 [] => "the rest".to_owned(),
                 some => format!("the rest with {}", some.join(", ")),
             };
-            self.sink.status("Conflict", format!("[{table}]: `{}` was resolved apart from {rest}", out.written));
+            if rust.is_none() {
+                self.sink.status("Conflict", format!("[{table}]: `{}` was resolved apart from {rest}", out.written));
+            }
             self.sink.detail(words);
             if !left_out.contains(&out.written) {
                 left_out.push(out.written);
             }
-            match self.pass(&items).await? {
+            match self.pass(&items, rust.as_ref()).await? {
                 Ok(lockfile) => {
                     add(set, &lockfile);
                     break;

@@ -7,7 +7,7 @@ use toml_edit::{Array, DocumentMut, InlineTable, Value, value};
 
 use super::words;
 use super::{Error, Resolver};
-use crate::crate_id::CrateName;
+use crate::crate_id::{CrateName, Version};
 use crate::gather::depends::Requirement;
 use crate::gather::foresight::Wish;
 use crate::gather::lockfile::Lockfile;
@@ -37,11 +37,13 @@ impl Item {
 }
 
 impl Resolver {
-    /// Locks `items` together. The inner error is cargo's: there is no solution.
-    pub(super) async fn pass(&self, items: &[Item]) -> Result<Result<Lockfile, String>, Error> {
+    /// Locks `items` together, as a project of `rust` would have them, where it is given: of two versions cargo then
+    /// prefers one that this compiler builds (cargo: the resolver's `incompatible-rust-versions`, `fallback` from
+    /// resolver 3 on). The inner error is cargo's: there is no solution.
+    pub(super) async fn pass(&self, items: &[Item], rust: Option<&Version>) -> Result<Result<Lockfile, String>, Error> {
         let project = tempfile::Builder::new().prefix("frostmirror-scratch-").tempdir().map_err(Error::Scratch)?;
         let folder = &std::path::absolute(project.path()).map_err(Error::Scratch)?;
-        fs::write(folder.join("Cargo.toml"), self.manifest(items)).map_err(Error::Scratch)?;
+        fs::write(folder.join("Cargo.toml"), self.manifest(items, rust)).map_err(Error::Scratch)?;
         // An empty target is enough: nothing is ever built.
         fs::write(folder.join("lib.rs"), "").map_err(Error::Scratch)?;
         let outcome = self.cargo.generate_lockfile(&self.loopback, &folder.join("Cargo.toml")).await?;
@@ -59,11 +61,14 @@ impl Resolver {
     }
 
     /// The scratch project's manifest. Everything goes in as TOML values: no text of a user's can become a key.
-    fn manifest(&self, items: &[Item]) -> String {
+    fn manifest(&self, items: &[Item], rust: Option<&Version>) -> String {
         let mut manifest = DocumentMut::new();
         manifest["package"]["name"] = value(words::SCRATCH);
         manifest["package"]["version"] = value("0.0.0");
-        manifest["package"]["edition"] = value("2021");
+        manifest["package"]["edition"] = value(edition(rust));
+        if let Some(rust) = rust {
+            manifest["package"]["rust-version"] = value(rust.to_string());
+        }
         manifest["package"]["publish"] = value(false);
         manifest["lib"]["path"] = value("lib.rs");
         // A workspace of its own, whatever lies above the temporary folder.
@@ -72,6 +77,15 @@ impl Resolver {
             manifest["dependencies"][&item.key] = value(dependency(item));
         }
         manifest.to_string()
+    }
+}
+
+/// The newest edition up to 2021 that the compiler knows; cargo refuses a manifest where it does not.
+fn edition(rust: Option<&Version>) -> &'static str {
+    match rust {
+        Some(rust) if *rust < Version::new(1, 31, 0) => "2015",
+        Some(rust) if *rust < Version::new(1, 56, 0) => "2018",
+        _ => "2021",
     }
 }
 

@@ -22,7 +22,6 @@ fn depends() {
     depends("fetch-depends-unknown-key", "[dependencies]\nengine = { version = \"1\", feature = [\"fast\"] }\n");
     depends("fetch-depends-bad-requirement", "[dependencies]\nengine = \"one\"\n");
     depends("fetch-depends-git", "[dependencies]\nengine = { git = \"https://example.com/engine\" }\n");
-    depends("fetch-depends-toolchain", "[dependencies]\nleaf = \"0.3\"\n[platforms]\ntoolchain = \"stable\"\n");
     depends("fetch-no-version", "[dependencies]\nengine = \"9\"\nleaf = \"0.3\"\n");
     depends("fetch-no-crate", "[dependencies.2]\nengines = \"1\"\n");
     depends("fetch-no-feature", "[dependencies]\nengine = { version = \"1\", features = [\"fats\"] }\n");
@@ -76,7 +75,9 @@ fn the_environment_and_cargos_configuration() {
     let fetch = |sandbox: Sandbox, name: &str| fails(&sandbox, name, 3, &["fetch"]);
     fetch(with("SOURCE_DATE_EPOCH", "yesterday"), "fetch-source-date-epoch");
     fetch(with("FROSTMIRROR_REGISTRY_URL", "ftp://crates.example.com"), "fetch-upstream-address");
-    fetch(with("FROSTMIRROR_TOOLCHAIN", "stable"), "fetch-toolchain-variable");
+    fetch(with("FROSTMIRROR_TOOLCHAIN", "newest"), "fetch-toolchain-variable");
+    fetch(with("FROSTMIRROR_PLATFORMS", "linux"), "fetch-platforms-variable");
+    fetch(with("FROSTMIRROR_DIST_URL", "ftp://dist.example.com"), "fetch-dist-address");
     fetch(with("CARGO", "/nowhere/cargo"), "fetch-no-cargo");
     fetch(with("https_proxy", "not a proxy"), "fetch-proxy-address");
     fetch(with("CARGO_HTTP_CAINFO", "/nowhere/ca.pem"), "fetch-cainfo");

@@ -414,3 +414,20 @@ fn odd_lines_and_absent_crates_are_as_cargo_has_them() {
     let shop = Workshop::new(&upstream);
     assert_eq!(shop.names("[dependencies]\nodd = \"1\"\n"), ["odd 1.0.0"]);
 }
+
+#[test]
+fn what_a_pinned_compiler_can_build_comes_beside_the_newest() {
+    let upstream = Upstream::start();
+    upstream.publish(Crate::new("tool", "1.0.0").rust_version("1.40"));
+    upstream.publish(Crate::new("tool", "1.1.0").rust_version("1.60"));
+    upstream.publish(Crate::new("tool", "1.2.0").rust_version("1.80"));
+    let shop = Workshop::new(&upstream);
+    let depends = "[dependencies]\ntool = \"1\"\n";
+    assert_eq!(shop.names(depends), ["tool 1.2.0"]);
+    let pinned = |toolchains: &str| shop.names(&format!("{depends}[platforms]\ntoolchain = {toolchains}\n"));
+    assert_eq!(pinned("\"stable\""), ["tool 1.2.0"]);
+    assert_eq!(pinned("[\"1.86\", \"1.70.0\", \"stable\"]"), ["tool 1.1.0", "tool 1.2.0"]);
+    // Editions that these know not are no obstacle.
+    assert_eq!(pinned("\"1.50.0\""), ["tool 1.0.0", "tool 1.2.0"]);
+    assert_eq!(pinned("\"1.30.0\""), ["tool 1.2.0"]);
+}

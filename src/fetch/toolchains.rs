@@ -1,0 +1,162 @@
+//! What a run brings of toolchains: what each input wants, and what that comes to upstream.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Error, Options, Station};
+use crate::channel::{Toolchain, Wanted};
+use crate::digest::Sha256;
+use crate::gather::history::{Base, HeldArtifact, Memory};
+use crate::gather::resolve;
+use crate::gather::toolchains::{Dist, Order, Plan};
+use crate::safe_path::SafePath;
+
+/// What a user says of toolchains beside `[platforms]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Toolchains {
+    /// Bring none. What was sent earlier stays current.
+    pub leave: bool,
+    /// Bring them for inputs without `[platforms]` too.
+    pub always: bool,
+    /// The targets in place of those that `[platforms]` names; none: those.
+    pub targets: Vec<String>,
+    /// The targets where nothing names any.
+    pub default_targets: Vec<String>,
+    /// The toolchains where nothing names any.
+    pub default_toolchains: Vec<Toolchain>,
+    /// Where they come from: the address that RUSTUP_DIST_SERVER would be.
+    pub upstream: String,
+}
+
+impl Toolchains {
+    /// None at all.
+    pub fn none() -> Toolchains {
+        Toolchains {
+            leave: true,
+            always: false,
+            targets: Vec::new(),
+            default_targets: Vec::new(),
+            default_toolchains: Vec::new(),
+            upstream: String::new(),
+        }
+    }
+
+    /// What an input wants.
+    fn order(&self, input: &resolve::Input) -> Option<Order> {
+        let platforms = match input {
+            resolve::Input::Depends(depends) => depends.platforms.clone(),
+            resolve::Input::Lockfile(_) | resolve::Input::Crate(_) => None,
+        };
+        let platforms = match platforms {
+            Some(platforms) => platforms,
+            None if self.always => Default::default(),
+            None => return None,
+        };
+        let or = |given: Vec<String>, default: &Vec<String>| if given.is_empty() { default.clone() } else { given };
+        let targets = or(self.targets.clone(), &or(platforms.targets, &self.default_targets));
+        let toolchains =
+            if platforms.toolchain.is_empty() { self.default_toolchains.clone() } else { platforms.toolchain };
+        let wanted =
+            Wanted { targets, profile: platforms.profile.unwrap_or_default(), components: platforms.components };
+        Some(Order { toolchains, wanted })
+    }
+}
+
+/// What was gathered of toolchains.
+#[derive(Default)]
+pub(super) struct Gathered {
+    /// Every artifact that the orders need; those to be sent with their bytes.
+    pub(super) plan: Plan,
+    /// What today's inputs want, by their names.
+    pub(super) orders: BTreeMap<String, Order>,
+    /// Which artifacts an input needs, today's and those of the history that share channels with them.
+    pub(super) needs: BTreeMap<String, BTreeSet<SafePath>>,
+    /// Nothing was asked of upstream: what the history says of today's inputs stays.
+    pub(super) left: bool,
+}
+
+impl Gathered {
+    /// What `name` needs, as the history keeps it.
+    pub(super) fn held(&self, name: &str) -> Vec<HeldArtifact> {
+        let needs = self.needs.get(name).into_iter().flatten();
+        let held = needs.filter_map(|path| {
+            let needed = self.plan.artifacts.get(path)?;
+            Some(HeldArtifact { path: path.clone(), sha256: needed.sha256, size: needed.size.unwrap_or(0) })
+        });
+        held.collect()
+    }
+
+    /// What inputs need that are not today's.
+    pub(super) fn moved(&self) -> BTreeMap<String, Vec<HeldArtifact>> {
+        let others = self.needs.keys().filter(|name| !self.orders.contains_key(*name));
+        others.map(|name| (name.clone(), self.held(name))).collect()
+    }
+
+    /// Artifacts that go into the bundle.
+    pub(super) fn shipped(&self) -> usize {
+        self.plan.artifacts.values().filter(|needed| needed.bytes.is_some()).count()
+    }
+}
+
+impl Station<'_> {
+    /// Asks upstream for what is wanted, and downloads what is not known to be sent. `memory` names the other inputs
+    /// of the history, which share their channels with today's.
+    pub(super) async fn toolchains(
+        &self,
+        options: &Options,
+        orders: BTreeMap<String, Order>,
+        inputs: &[resolve::Input],
+        memory: Option<&Memory>,
+        sent: Option<&Base>,
+    ) -> Result<Gathered, Error> {
+        let mut gathered = self.planned(options, orders, inputs, memory).await?;
+        if !gathered.needs.is_empty() {
+            let to_send =
+                |path: &SafePath, sha256: &Sha256| sent.is_none_or(|base| !base.holds_artifact(path, *sha256));
+            self.dist(options).fetch(&mut gathered.plan, &to_send).await?;
+        }
+        Ok(gathered)
+    }
+
+    /// What today's inputs want, by their names; that it is nothing is told.
+    pub(super) fn orders(&self, options: &Options, inputs: &[resolve::Input]) -> BTreeMap<String, Order> {
+        let order = |input: &resolve::Input| Some((input.name(), options.toolchains.order(input)?));
+        let orders: BTreeMap<String, Order> =
+            inputs.iter().filter(|_| !options.toolchains.leave).filter_map(order).collect();
+        if orders.is_empty() && !options.toolchains.leave && !inputs.is_empty() {
+            self.sink.status("Fetching", "crates alone, no toolchain".to_owned());
+        }
+        orders
+    }
+
+    /// What is wanted, and the small texts that say so.
+    pub(super) async fn planned(
+        &self,
+        options: &Options,
+        orders: BTreeMap<String, Order>,
+        inputs: &[resolve::Input],
+        memory: Option<&Memory>,
+    ) -> Result<Gathered, Error> {
+        if orders.is_empty() {
+            return Ok(Gathered { left: options.toolchains.leave, ..Gathered::default() });
+        }
+        let today: Vec<String> = inputs.iter().map(resolve::Input::name).collect();
+        let others = memory.map(|memory| memory.other_orders(&today, &options.forget)).unwrap_or_default();
+        let all: Vec<(String, Order)> = orders.clone().into_iter().chain(others).collect();
+        let wanted: Vec<Order> = all.iter().map(|(_, order)| order.clone()).collect();
+        let plan = self.dist(options).plan(&wanted).await?;
+        self.sink.status("Resolved", format!("toolchains: {}", plan.toolchains.join(", ")));
+        let needs = all.into_iter().map(|(name, _)| name).zip(plan.by_order.iter().cloned()).collect();
+        Ok(Gathered { plan, orders, needs, left: false })
+    }
+
+    pub(super) fn dist(&self, options: &Options) -> Dist {
+        Dist {
+            client: self.downloads.client.clone(),
+            base: options.toolchains.upstream.clone(),
+            cache: self.surroundings.home.join("cache"),
+            jobs: self.downloads.jobs,
+            offline: self.downloads.offline,
+            sink: self.sink.clone(),
+        }
+    }
+}
