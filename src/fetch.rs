@@ -297,7 +297,7 @@ pub async fn dry_run(options: Options, sink: Arc<dyn Sink>) -> Result<Weighed, E
     }
     let base = known.as_ref().map(|(_, base)| base);
     let mut weighed = plan::weigh(&wanted, &station.downloads).await?;
-    weighed.artifacts = plan::weigh_artifacts(&gathered.toolchains.plan, base, &station.dist(&options)).await;
+    weighed.artifacts = plan::weigh_artifacts(gathered.toolchains.plan, base, &station.dist(&options)).await?;
     Ok(weighed)
 }
 

@@ -9,7 +9,7 @@ use crate::crate_id::CrateId;
 use crate::digest::Sha256;
 use crate::gather::download::Downloads;
 use crate::gather::history::Base;
-use crate::gather::toolchains::{Dist, Needed, Plan};
+use crate::gather::toolchains::{Dist, Plan};
 use crate::safe_path::SafePath;
 
 /// What would be in a bundle, with weights.
@@ -67,14 +67,16 @@ pub async fn weigh(wanted: &BTreeMap<CrateId, Sha256>, downloads: &Downloads) ->
 }
 
 /// The same for what is needed of toolchains and was not sent, as `base` says.
-pub async fn weigh_artifacts(plan: &Plan, base: Option<&Base>, dist: &Dist) -> Vec<PlannedArtifact> {
-    let to_send = |path: &SafePath, needed: &Needed| {
-        needed.bytes.is_some() || base.is_none_or(|base| !base.holds_artifact(path, needed.sha256))
-    };
-    let weighing =
-        plan.artifacts.iter().filter(|(path, needed)| to_send(path, needed)).map(|(path, needed)| async move {
-            let (size, held) = dist.weigh(path, needed).await;
-            PlannedArtifact { path: path.clone(), size, held }
-        });
-    stream::iter(weighing).buffered(dist.jobs.max(1)).collect().await
+pub async fn weigh_artifacts(mut plan: Plan, base: Option<&Base>, dist: &Dist) -> Result<Vec<PlannedArtifact>, Error> {
+    let to_send = |path: &SafePath, sha256: &Sha256| base.is_none_or(|base| !base.holds_artifact(path, *sha256));
+    dist.weigh(&mut plan, &to_send).await?;
+    let planned =
+        plan.artifacts.into_iter().filter(|(path, needed)| needed.bytes.is_some() || to_send(path, &needed.sha256));
+    Ok(planned
+        .map(|(path, needed)| PlannedArtifact {
+            path,
+            size: needed.size,
+            held: needed.bytes.is_some() || dist.has(&needed.sha256),
+        })
+        .collect())
 }

@@ -3,6 +3,7 @@
 
 #[allow(dead_code, reason = "a tool box: a tool may wait for its test")]
 mod support;
+mod toolchains;
 mod upstream;
 mod help;
 mod sandbox;

@@ -88,6 +88,11 @@ impl Dist {
         (self.length(path).await, false)
     }
 
+    /// Whether a file with this digest is in the cache.
+    pub fn has(&self, sha256: &Sha256) -> bool {
+        self.cache.join("dist").join(sha256.to_string()).is_file()
+    }
+
     async fn download(&self, store: &Store, plan: &Plan, missing: Wanted) -> Result<Held, Error> {
         if missing.is_empty() {
             return Ok(Held::new());

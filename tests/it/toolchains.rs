@@ -1,0 +1,205 @@
+//! Toolchains on their whole way: asked for in depends.toml, fetched, carried, imported, and installed by the real rustup.
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::journey::world::World;
+use crate::support::dist::release::Release;
+use crate::support::dist::{Dist, LINUX, NIGHTLY, OLD, RUSTUP, STABLE, WASM, WINDOWS};
+use crate::support::rustup::{self, Rustup};
+use crate::support::sandbox::Sandbox;
+
+/// A machine with network: the fake crates.io and the fake dist server.
+fn online(world: &World, dist: &Dist) -> Sandbox {
+    world.sandbox().env("FROSTMIRROR_DIST_URL", &dist.url())
+}
+
+fn depends(sandbox: &Sandbox, platforms: &str) {
+    sandbox.write("depends.toml", &format!("[dependencies]\nleaf = \"0.3\"\n\n[platforms]\n{platforms}"));
+}
+
+/// The bundle that `fetch` wrote.
+fn fetch(sandbox: &Sandbox, words: &[&str]) -> PathBuf {
+    let words: Vec<&str> = ["fetch"].into_iter().chain(words.iter().copied()).collect();
+    PathBuf::from(sandbox.run(words).ok().stdout.trim())
+}
+
+fn import(sandbox: &Sandbox, bundle: &std::path::Path) {
+    sandbox.run(["import", "--mirror", "mirror", bundle.to_str().unwrap()]).ok();
+}
+
+/// What `inspect` says, as JSON.
+fn inspect(sandbox: &Sandbox, bundle: &std::path::Path) -> Value {
+    let said = sandbox.run(["inspect", "--format", "json", bundle.to_str().unwrap()]).ok().stdout;
+    serde_json::from_str(&said).unwrap()
+}
+
+/// Paths of the table in one state.
+fn in_state(sandbox: &Sandbox, bundle: &std::path::Path, state: &str) -> Vec<String> {
+    let about = inspect(sandbox, bundle);
+    let table = about["artifacts"].as_array().unwrap_or_else(|| panic!("no table of artifacts: {about}")).clone();
+    let there = table.iter().filter(|one| one["state"] == state);
+    there.map(|one| one["path"].as_str().unwrap().to_owned()).collect()
+}
+
+fn is_clean(sandbox: &Sandbox) {
+    sandbox.run(["verify", "--mirror", "mirror"]).ok();
+}
+
+const ALL: &str = "targets = [\"x86_64-unknown-linux-gnu\", \"x86_64-pc-windows-msvc\", \"wasm32-unknown-unknown\"]\n\
+                   toolchain = [\"stable\", \"1.86.0\", \"nightly-2026-04-25\"]\ncomponents = [\"rust-src\"]\n";
+
+#[test]
+fn what_platforms_asks_for_is_installed_behind_the_gap() {
+    let Some(version) = rustup::version() else { return };
+    let (world, dist) = (World::new(), Dist::start());
+    dist.publish_rustup(&version, &[LINUX, WINDOWS], &rustup::bytes().unwrap());
+    let sandbox = online(&world, &dist);
+    depends(&sandbox, ALL);
+    let bundle = fetch(&sandbox, &[]);
+    let said = sandbox.run(["verify", bundle.to_str().unwrap()]).ok().stdout;
+    assert!(said.starts_with("OK -- ") && !said.contains(" 0 rustup artifacts"), "{said}");
+    import(&sandbox, &bundle);
+    is_clean(&sandbox);
+    drop(dist);
+    let serving = sandbox.serve(["--mirror", "mirror"]);
+    let rustup = Rustup::at(serving.url()).unwrap();
+    rustup.init(["--default-toolchain", "stable"]).ok();
+    rustup.tool("rustc", ["-V"]).ok().stdout_has(&format!("rustc {}", STABLE.0));
+    for name in [OLD.0, "nightly-2026-04-25"] {
+        rustup.run(["toolchain", "install", name, "--profile", "minimal"]).ok();
+    }
+    rustup.tool("rustc", [&format!("+{}", OLD.0), "-V"]).ok().stdout_has(&format!("rustc {}", OLD.0));
+    rustup.run(["target", "add", WASM]).ok();
+    rustup.run(["component", "add", "rust-src"]).ok();
+    rustup.run(["check"]).ok();
+    rustup.run(["update"]).ok();
+}
+
+#[test]
+fn a_delta_ships_only_the_new_release_and_moves_the_channel() {
+    let (world, dist) = (World::new(), Dist::start());
+    let sandbox = online(&world, &dist);
+    depends(&sandbox, "targets = [\"x86_64-unknown-linux-gnu\"]\ntoolchain = [\"stable\", \"1.86.0\"]\n");
+    let full = fetch(&sandbox, &[]);
+    import(&sandbox, &full);
+    sandbox.run(["fetch", "--incremental"]).ok().stderr_has("nothing new");
+
+    // Another target brings its own files and no others'.
+    depends(
+        &sandbox,
+        "targets = [\"x86_64-unknown-linux-gnu\", \"wasm32-unknown-unknown\"]\ntoolchain = [\"stable\", \"1.86.0\"]\n",
+    );
+    let target = fetch(&sandbox, &["--incremental"]);
+    let large = |paths: Vec<String>| -> Vec<String> {
+        paths.into_iter().filter(|path| path.ends_with(".tar.xz") || path.contains("rustup-init")).collect()
+    };
+    let shipped = large(in_state(&sandbox, &target, "shipped"));
+    let ends = |path: &String| path.ends_with(".sha256") || path.contains(WASM);
+    assert!(!shipped.is_empty() && shipped.iter().all(ends), "{shipped:?}");
+    import(&sandbox, &target);
+    is_clean(&sandbox);
+
+    dist.publish(&Release::stable("1.96.0", "2026-05-28"));
+    let moved = fetch(&sandbox, &["--incremental"]);
+    let shipped = large(in_state(&sandbox, &moved, "shipped"));
+    assert!(shipped.iter().any(|path| path.contains("rustc-1.96.0")), "{shipped:?}");
+    assert!(!shipped.iter().any(|path| path.contains("1.86.0") || path.contains(STABLE.0)), "{shipped:?}");
+    assert!(fs::metadata(&moved).unwrap().len() < fs::metadata(&full).unwrap().len());
+    import(&sandbox, &moved);
+    is_clean(&sandbox);
+    let stable = fs::read_to_string(sandbox.path("mirror/dist/channel-rust-stable.toml")).unwrap();
+    assert!(stable.contains("1.96.0"), "{stable}");
+    // The first one again, late: nothing goes back.
+    import(&sandbox, &full);
+    assert_eq!(fs::read_to_string(sandbox.path("mirror/dist/channel-rust-stable.toml")).unwrap(), stable);
+    is_clean(&sandbox);
+}
+
+#[test]
+fn a_channel_that_moves_brings_what_every_input_needs_of_it() {
+    let (world, dist) = (World::new(), Dist::start());
+    let sandbox = online(&world, &dist);
+    sandbox.write(
+        "a.toml",
+        "[dependencies]\nleaf = \"0.3\"\n[platforms]\ntargets = [\"x86_64-pc-windows-msvc\"]\nprofile = \"minimal\"\n",
+    );
+    sandbox.write("b.toml", "[dependencies]\nengine = \"1\"\n[platforms]\ntargets = [\"x86_64-unknown-linux-gnu\"]\n");
+    import(&sandbox, &fetch(&sandbox, &["-c", "a.toml"]));
+    dist.publish(&Release::stable("1.96.0", "2026-05-28"));
+    let bundle = fetch(&sandbox, &["-c", "b.toml", "--incremental"]);
+    let shipped = in_state(&sandbox, &bundle, "shipped");
+    for triple in [WINDOWS, LINUX] {
+        assert!(shipped.iter().any(|path| path.contains(&format!("rustc-1.96.0-{triple}"))), "{triple}: {shipped:?}");
+    }
+    import(&sandbox, &bundle);
+    is_clean(&sandbox);
+}
+
+#[test]
+fn without_toolchains_what_was_sent_of_them_stays_current() {
+    let (world, dist) = (World::new(), Dist::start());
+    let sandbox = online(&world, &dist);
+    depends(&sandbox, "toolchain = \"stable\"\nprofile = \"minimal\"\n");
+    import(&sandbox, &fetch(&sandbox, &[]));
+    sandbox.write(
+        "depends.toml",
+        "[dependencies]\nleaf = \"0.3\"\nengine = \"1\"\n[platforms]\ntoolchain = \"stable\"\nprofile = \"minimal\"\n",
+    );
+    let bundle = fetch(&sandbox, &["--incremental", "--no-toolchain"]);
+    assert_eq!(in_state(&sandbox, &bundle, "shipped"), Vec::<String>::new());
+    assert!(!in_state(&sandbox, &bundle, "kept").is_empty());
+    import(&sandbox, &bundle);
+    is_clean(&sandbox);
+}
+
+#[test]
+fn the_variables_ask_where_no_platforms_do_and_no_toolchain_leaves_them_out() {
+    let (world, dist) = (World::new(), Dist::start());
+    let sandbox = online(&world, &dist);
+    sandbox.write("depends.toml", "[dependencies]\nleaf = \"0.3\"\n");
+    sandbox.run(["fetch"]).ok().stderr_has("crates alone, no toolchain");
+    assert!(dist.requests().is_empty());
+    let asked = online(&world, &dist).env("FROSTMIRROR_TOOLCHAIN", "1.86.0").env("FROSTMIRROR_PLATFORMS", WASM);
+    asked.write("depends.toml", "[dependencies]\nleaf = \"0.3\"\n");
+    let bundle = fetch(&asked, &[]);
+    let shipped = in_state(&asked, &bundle, "shipped");
+    assert!(shipped.iter().any(|path| path.contains(&format!("rust-std-1.86.0-{WASM}"))), "{shipped:?}");
+    assert!(!shipped.iter().any(|path| path.contains("rustc-") || path.contains("rustup")), "{shipped:?}");
+    let targeted = fetch(&asked, &["--target", LINUX, "-o", "other"]);
+    let shipped = in_state(&asked, &targeted, "shipped");
+    assert!(shipped.iter().any(|path| path.contains(&format!("rustc-1.86.0-{LINUX}"))), "{shipped:?}");
+    assert!(shipped.contains(&format!("rustup/archive/{RUSTUP}/{LINUX}/rustup-init")), "{shipped:?}");
+    asked.run(["fetch", "--no-toolchain", "-o", "bare"]).ok();
+}
+
+#[test]
+fn a_dry_run_weighs_and_an_unknown_triple_is_refused_with_the_nearest() {
+    let (world, dist) = (World::new(), Dist::start());
+    let sandbox = online(&world, &dist);
+    depends(&sandbox, "toolchain = \"nightly\"\nprofile = \"minimal\"\n");
+    let planned = sandbox.run(["fetch", "--dry-run"]).ok();
+    let planned = planned.stdout_has(&format!("dist/{}/cargo-nightly-{LINUX}.tar.xz", NIGHTLY.1));
+    planned.stderr_has("rustup artifacts");
+    assert!(!sandbox.path("output").exists());
+    depends(&sandbox, "targets = [\"x86_64-unknown-linux-gnuu\"]\n");
+    let refused = sandbox.run(["fetch"]).exits(3);
+    refused.stderr_has("x86_64-unknown-linux-gnuu").stderr_has("x86_64-unknown-linux-gnu`");
+}
+
+#[test]
+fn an_interrupted_upstream_is_named_and_nothing_is_written() {
+    use crate::support::upstream::Fault;
+    let (world, dist) = (World::new(), Dist::start());
+    let sandbox = online(&world, &dist);
+    depends(&sandbox, "toolchain = \"stable\"\nprofile = \"minimal\"\n");
+    let path = Release::stable(STABLE.0, STABLE.1).archive_path("rustc", LINUX, "xz");
+    // Once for the question how long it is, and once for the file.
+    dist.fault(&path, [Fault::Status(404), Fault::Status(404)]);
+    sandbox.run(["fetch"]).exits(5).stderr_has("rustc-1.95.0");
+    assert!(fs::read_dir(sandbox.path("output")).map_or(0, Iterator::count) == 0);
+    import(&sandbox, &fetch(&sandbox, &[]));
+    is_clean(&sandbox);
+}
