@@ -14,7 +14,7 @@ use crate::http::{self, Request};
 use crate::safe_path::SafePath;
 
 use super::store::Store;
-use super::{Dist, Error, Needed, Plan};
+use super::{Dist, Error, Plan};
 
 /// Bytes of the largest file. The largest of upstream's has about 300 MB.
 const MAX_FILE: u64 = 4 * 1024 * 1024 * 1024;
@@ -73,19 +73,26 @@ impl Dist {
         Ok(())
     }
 
-    /// What a file weighs in bytes, where that is known, and whether it is here already. Downloads nothing.
-    pub async fn weigh(&self, path: &SafePath, needed: &Needed) -> (Option<u64>, bool) {
-        if needed.bytes.is_some() {
-            return (needed.size, true);
+    /// Asks how long the files are that `plan` has neither bytes nor size for and `wanted` says yes to; in the cache,
+    /// else upstream. Downloads nothing. What nobody can tell stays unknown.
+    pub async fn weigh(
+        &self,
+        plan: &mut Plan,
+        wanted: &(dyn Fn(&SafePath, &Sha256) -> bool + Sync),
+    ) -> Result<(), Error> {
+        let store = Store::open(&self.cache, &self.base)?;
+        let unknown =
+            plan.artifacts.iter().filter(|(path, needed)| needed.size.is_none() && wanted(path, &needed.sha256));
+        let mut unknown: Wanted = unknown.map(|(path, needed)| (needed.sha256, path.clone())).collect();
+        let mut sizes = look(&store, &unknown).await?;
+        unknown.retain(|digest, _| !sizes.contains_key(digest));
+        if !self.offline {
+            sizes.extend(self.lengths(&unknown).await);
         }
-        let store = Store::open(&self.cache, &self.base).ok();
-        if let Some(length) = store.and_then(|store| store.length(needed.sha256)) {
-            return (Some(length), true);
+        for needed in plan.artifacts.values_mut().filter(|needed| needed.size.is_none()) {
+            needed.size = sizes.get(&needed.sha256).copied();
         }
-        if self.offline || needed.size.is_some() {
-            return (needed.size, false);
-        }
-        (self.length(path).await, false)
+        Ok(())
     }
 
     /// Whether a file with this digest is in the cache.
@@ -162,16 +169,14 @@ impl Dist {
         Ok(Ok(size))
     }
 
-    /// How long the files are, as far as upstream says.
+    /// How long the files are, as far as upstream says. Whoever does not answer this is asked for the files all the same.
     async fn lengths(&self, wanted: &Wanted) -> Held {
-        let asked = stream::iter(wanted.clone()).map(async |(digest, path)| Some((digest, self.length(&path).await?)));
+        let asked = stream::iter(wanted.clone()).map(|(digest, path)| async move {
+            let url = self.url(&path);
+            let length = self.client.length(&Request::new(&url)).await;
+            Some((digest, length.ok()??))
+        });
         asked.buffer_unordered(self.at_a_time()).filter_map(async |length| length).collect().await
-    }
-
-    /// How long the file at `path` is. Not every upstream answers this; it is asked for the file all the same.
-    async fn length(&self, path: &SafePath) -> Option<u64> {
-        let url = self.url(path);
-        self.client.length(&Request::new(&url)).await.ok()?
     }
 
     fn at_a_time(&self) -> usize {

@@ -80,11 +80,6 @@ impl Store {
         }
     }
 
-    /// The length in bytes of the file with this digest, which is not hashed; `None` where it is absent.
-    pub(super) fn length(&self, digest: Sha256) -> Option<u64> {
-        fs::metadata(self.path(digest)).ok().map(|metadata| metadata.len())
-    }
-
     /// Gives a part, whose digest the caller has checked, its name.
     pub(super) fn place(&self, digest: Sha256) -> Result<PathBuf, Error> {
         let (part, path) = (self.part(digest), self.path(digest));
