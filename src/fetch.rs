@@ -363,8 +363,8 @@ impl<'s> Station<'s> {
     async fn inputs(&self, options: &Options) -> Result<Vec<resolve::Input>, Error> {
         if let Mode::Repair { list } = &options.mode {
             let listed = repair_list::read(list)?;
-            let some = !listed.packages.is_empty();
-            return Ok(some.then_some(resolve::Input::Lockfile(listed)).into_iter().collect());
+            let some = !listed.crates.packages.is_empty() || !listed.artifacts.is_empty();
+            return Ok(some.then_some(resolve::Input::Lockfile(listed.crates)).into_iter().collect());
         }
         let mut read = Vec::with_capacity(options.inputs.len());
         for input in &options.inputs {
@@ -453,7 +453,7 @@ impl<'s> Station<'s> {
 /// Nothing at all is a mistake far more often than it is meant, and a bundle of nothing would look like success on both
 /// sides of the gap.
 fn refuse_nothing(resolved: &Resolved, toolchains: &toolchains::Gathered) -> Result<(), Error> {
-    if resolved.crates.is_empty() && !resolved.inputs.is_empty() && toolchains.orders.is_empty() {
+    if resolved.crates.is_empty() && !resolved.inputs.is_empty() && toolchains.needs.is_empty() {
         return Err(Error::Nothing(resolved.inputs.iter().map(|input| format!("`{}`", input.name)).collect()));
     }
     Ok(())

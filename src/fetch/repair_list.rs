@@ -1,7 +1,8 @@
-//! The repair list: the crates that a mirror has lost, one JSON object a line.
+//! The repair list: what a mirror has lost, one JSON object a line.
 //!
 //! ```text
 //! {"kind":"crate","name":"serde","version":"1.0.200","sha256":"ddc6f9cc…"}
+//! {"kind":"artifact","path":"dist/2026-04-16/cargo-1.95.0-x86_64-unknown-linux-gnu.tar.xz","sha256":"9a1b2c3d…"}
 //! ```
 //!
 //! Blank lines are passed over, and so are keys that are not known here. A kind that is not known here is an error: what
@@ -14,9 +15,11 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::artifact::Kind;
 use crate::crate_id::{CrateId, InvalidId};
 use crate::digest::Sha256;
 use crate::gather::lockfile::{LockedPackage, Lockfile};
+use crate::safe_path::SafePath;
 
 /// Bytes of the longest list that is read. A line has about 150.
 const MAX_SIZE: u64 = 256 * 1024 * 1024;
@@ -68,20 +71,39 @@ pub enum Error {
         /// What is wrong with it.
         source: InvalidId,
     },
-    /// One crate with two digests.
+    /// One file with two digests.
     #[error("`{}`, line {line}: {id} is in the list with another digest", path.display())]
     Twice {
         /// The file.
         path: PathBuf,
         /// The line, from 1.
         line: usize,
-        /// The crate.
-        id: CrateId,
+        /// The crate or the path.
+        id: String,
+    },
+    /// A path that no rustup artifact has.
+    #[error("`{}`, line {line}: `{artifact}` is no path of rustup's", path.display())]
+    Artifact {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// The path that it names.
+        artifact: SafePath,
     },
 }
 
-/// Reads a list: exactly these packages, as a lockfile would name them.
-pub fn read(path: &Path) -> Result<Lockfile, Error> {
+/// What a list names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct List {
+    /// Exactly these packages, as a lockfile would name them.
+    pub crates: Lockfile,
+    /// Exactly these rustup artifacts, with their digests.
+    pub artifacts: BTreeMap<SafePath, Sha256>,
+}
+
+/// Reads a list.
+pub fn read(path: &Path) -> Result<List, Error> {
     let unreadable = |source| Error::Read { path: path.to_owned(), source };
     if fs::metadata(path).map_err(unreadable)?.len() > MAX_SIZE {
         return Err(Error::TooLarge { path: path.to_owned() });
@@ -90,7 +112,7 @@ pub fn read(path: &Path) -> Result<Lockfile, Error> {
     parse(&text, path)
 }
 
-fn parse(text: &str, path: &Path) -> Result<Lockfile, Error> {
+fn parse(text: &str, path: &Path) -> Result<List, Error> {
     #[derive(Deserialize)]
     struct Head {
         kind: String,
@@ -101,11 +123,26 @@ fn parse(text: &str, path: &Path) -> Result<Lockfile, Error> {
         version: String,
         sha256: Sha256,
     }
+    #[derive(Deserialize)]
+    struct Artifact {
+        path: SafePath,
+        sha256: Sha256,
+    }
     let path = path.to_owned();
-    let mut packages = BTreeMap::new();
+    let (mut packages, mut artifacts) = (BTreeMap::new(), BTreeMap::new());
     for (line, text) in (1..).zip(text.lines()).filter(|(_, text)| !text.trim().is_empty()) {
         let broken = |source| Error::Syntax { path: path.clone(), line, source };
         let head: Head = serde_json::from_str(text).map_err(broken)?;
+        if head.kind == "artifact" {
+            let listed: Artifact = serde_json::from_str(text).map_err(broken)?;
+            if !matches!(Kind::of_path(&listed.path), Some(Kind::Dist | Kind::Rustup)) {
+                return Err(Error::Artifact { path, line, artifact: listed.path });
+            }
+            if *artifacts.entry(listed.path.clone()).or_insert(listed.sha256) != listed.sha256 {
+                return Err(Error::Twice { path, line, id: listed.path.to_string() });
+            }
+            continue;
+        }
         if head.kind != "crate" {
             return Err(Error::Kind { path, line, kind: head.kind.chars().take(80).collect() });
         }
@@ -116,11 +153,11 @@ fn parse(text: &str, path: &Path) -> Result<Lockfile, Error> {
             source,
         })?;
         if *packages.entry(id.clone()).or_insert(listed.sha256) != listed.sha256 {
-            return Err(Error::Twice { path, line, id });
+            return Err(Error::Twice { path, line, id: id.to_string() });
         }
     }
     let packages = packages.into_iter().map(|(id, checksum)| LockedPackage { id, checksum }).collect();
-    Ok(Lockfile { path, packages, foreign: Vec::new() })
+    Ok(List { crates: Lockfile { path, packages, foreign: Vec::new() }, artifacts })
 }
 
 #[cfg(test)]
@@ -136,9 +173,15 @@ mod tests {
     fn a_list_is_read_line_by_line() {
         let text = format!("{}\r\n\n{}\n{}", line("crate", "b", '0'), line("crate", "a", '1'), line("crate", "b", '0'));
         let list = parse(&text, Path::new("list")).expect("valid");
-        let names: Vec<String> = list.packages.iter().map(|package| package.id.to_string()).collect();
+        let names: Vec<String> = list.crates.packages.iter().map(|package| package.id.to_string()).collect();
         assert_eq!(names, ["a 1.0.0", "b 1.0.0"]);
-        assert!(parse("\n", Path::new("list")).expect("empty").packages.is_empty());
+        assert!(parse("\n", Path::new("list")).expect("empty").crates.packages.is_empty());
+        let artifact = |path: &str| format!(r#"{{"kind":"artifact","path":"{path}","sha256":"{}"}}"#, "0".repeat(64));
+        let list = parse(&artifact("dist/channel-rust-stable.toml"), Path::new("list")).expect("valid");
+        assert_eq!(list.artifacts.len(), 1);
+        for path in ["../x", "crates/a-1.0.0.crate", "/dist/x", "dist"] {
+            assert!(parse(&artifact(path), Path::new("list")).is_err(), "{path}");
+        }
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! What a run brings of toolchains: what each input wants, and what that comes to upstream.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
-use super::{Error, Options, Station};
+use super::{Error, Mode, Options, Station, repair_list};
 use crate::channel::{Toolchain, Wanted};
 use crate::digest::Sha256;
 use crate::gather::history::{Base, HeldArtifact, Memory};
 use crate::gather::resolve;
-use crate::gather::toolchains::{Dist, Order, Plan};
+use crate::gather::toolchains::{Dist, Needed, Order, Plan};
 use crate::safe_path::SafePath;
 
 /// What a user says of toolchains beside `[platforms]`.
@@ -75,6 +76,19 @@ pub(super) struct Gathered {
 }
 
 impl Gathered {
+    /// What a repair list names, as the needs of the input called `name`.
+    fn exactly(name: &str, list: &Path) -> Result<Gathered, repair_list::Error> {
+        let listed = repair_list::read(list)?.artifacts;
+        if listed.is_empty() {
+            return Ok(Gathered::default());
+        }
+        let paths = listed.keys().cloned().collect();
+        let needed = |sha256| Needed { sha256, bytes: None, size: None };
+        let artifacts = listed.into_iter().map(|(path, sha256)| (path, needed(sha256))).collect();
+        let needs = BTreeMap::from([(name.to_owned(), paths)]);
+        Ok(Gathered { plan: Plan { artifacts, ..Plan::default() }, needs, ..Gathered::default() })
+    }
+
     /// What `name` needs, as the history keeps it.
     pub(super) fn held(&self, name: &str) -> Vec<HeldArtifact> {
         let needs = self.needs.get(name).into_iter().flatten();
@@ -136,6 +150,9 @@ impl Station<'_> {
         inputs: &[resolve::Input],
         memory: Option<&Memory>,
     ) -> Result<Gathered, Error> {
+        if let Mode::Repair { list } = &options.mode {
+            return Ok(Gathered::exactly(&inputs.iter().map(resolve::Input::name).collect::<String>(), list)?);
+        }
         if orders.is_empty() {
             return Ok(Gathered { left: options.toolchains.leave, ..Gathered::default() });
         }

@@ -13,11 +13,11 @@ use crate::support::sandbox::Sandbox;
 
 /// A machine with network: the fake crates.io and the fake dist server.
 fn online(world: &World, dist: &Dist) -> Sandbox {
-    world.sandbox().env("FROSTMIRROR_DIST_URL", &dist.url())
+    world.sandbox().env("FROSTMIRROR_DIST_URL", dist.url())
 }
 
 fn depends(sandbox: &Sandbox, platforms: &str) {
-    sandbox.write("depends.toml", &format!("[dependencies]\nleaf = \"0.3\"\n\n[platforms]\n{platforms}"));
+    sandbox.write("depends.toml", format!("[dependencies]\nleaf = \"0.3\"\n\n[platforms]\n{platforms}"));
 }
 
 /// The bundle that `fetch` wrote.
