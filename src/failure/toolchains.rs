@@ -78,7 +78,7 @@ mod tests {
         let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
         for (error, code) in [
             (Error::NoToolchain { toolchain: toolchain(), url: url() }, 3),
-            (Error::Select { toolchain: toolchain(), source: Box::new(source) }, 3),
+            (Error::Select { toolchain: toolchain(), source }, 3),
             (Error::NoRustup { url: url() }, 5),
             (Error::Unsettled { what: "x".into() }, 4),
             (Error::TwoDigests { path: path() }, 4),
