@@ -22,11 +22,13 @@ mod rows {
     pub mod measure;
     pub mod mirror;
     pub mod served;
+    pub mod toolchain;
 }
 #[allow(dead_code, reason = "a tool box that the tests share")]
 mod support {
     pub mod client;
     pub mod crates;
+    pub mod dist;
     pub mod published;
     pub mod ranges;
     pub mod run;
@@ -60,6 +62,9 @@ fn main() -> Outcome<()> {
     }
     if wanted("big") {
         bench.big()?;
+    }
+    if wanted("toolchain") {
+        bench.toolchains()?;
     }
     if wanted("mirror") {
         bench.mirrors()?;
