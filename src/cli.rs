@@ -155,6 +155,7 @@ pub fn command() -> clap::Command {
 /// Reads the command line. What is no command line, and help, is told here and now, in the form and the colours that were
 /// asked for as far as the words can be made out; the exit code.
 pub fn parse(words: &[OsString], env: &Env) -> Result<Cli, ExitCode> {
+    let words = &spelled_out(words);
     let asked = asked(words);
     let report = asked.report(env);
     let parsed = without_empty(command(), env).color(report.clap_colors()).try_get_matches_from(words);
@@ -172,6 +173,17 @@ pub fn parse(words: &[OsString], env: &Env) -> Result<Cli, ExitCode> {
         let _gone = error.print().is_err();
     }
     Err(ExitCode::from(if help { 0 } else { Class::Usage.code() }))
+}
+
+/// `help VERB`, as cargo has it, in place of `VERB --help`. It is no verb, so that no list and no completion has all verbs
+/// twice.
+fn spelled_out(words: &[OsString]) -> Vec<OsString> {
+    match words {
+        [program, help, verb @ ..] if help == "help" => {
+            [std::slice::from_ref(program), verb, &["--help".into()]].concat()
+        }
+        _ => words.to_vec(),
+    }
 }
 
 /// An empty variable counts as absent, as it does wherever a variable is read.

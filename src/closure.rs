@@ -89,7 +89,8 @@ impl fmt::Display for Gap {
                 let parent = parent.escape_debug();
                 write!(
                     f,
-                    "{file}: builds on {parent}, and {missing} of the crates that it relies on are nowhere, first {first}"
+                    "{file}: builds on {parent}, and {missing} of the crates that it relies on {} nowhere, first {first}",
+                    if *missing == 1 { "is" } else { "are" }
                 )
             }
         }

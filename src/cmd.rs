@@ -27,6 +27,7 @@ pub mod up;
 pub mod verify;
 
 /// Everything ambient, taken in once at the door.
+#[derive(Clone)]
 pub struct Context {
     /// The environment's variables.
     pub env: Env,

@@ -32,6 +32,7 @@ mod packed;
 mod plan;
 pub mod repair_list;
 mod reuse;
+mod told;
 mod toolchains;
 mod workspace_lock;
 

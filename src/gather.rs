@@ -4,6 +4,7 @@
 
 pub mod seed;
 pub mod history;
+pub mod toolchain_file;
 pub mod toolchains;
 pub mod download;
 pub mod resolve;

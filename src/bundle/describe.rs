@@ -4,12 +4,17 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::format::{
-    ArtifactRecord, ArtifactState, Block, BundleKind, Carried, CrateRecord, CrateState, Input, Manifest,
+    ArtifactRecord, ArtifactState, Block, BundleKind, Carried, CrateRecord, CrateState, Entry, Input, LEGACY_LINEAGE,
+    Manifest,
 };
 use super::shown::{Table, counted, exact_size, shown, size};
+use crate::artifact::Kind;
 
 /// What stands where a crate does not say what its licence is.
 pub(super) const NO_LICENSE: &str = "no licence stated";
+
+/// What stands where whoever made the bundle had no file of the crate to look into.
+pub(super) const UNKNOWN: &str = "not known from this bundle";
 
 /// The states in the order in which they are told of.
 const STATES: [(CrateState, &str, &str); 4] = [
@@ -36,7 +41,7 @@ pub fn describe(manifest: &Manifest) -> String {
         let records: Vec<&CrateRecord> = manifest.crates.iter().filter(|record| record.state == state).collect();
         if !records.is_empty() {
             let _written = writeln!(out, "\n{title} ({}):", records.len()).is_ok();
-            table(&records).write(&mut out);
+            table(manifest, &records).write(&mut out);
         }
     }
     for (state, _, title) in ARTIFACT_STATES {
@@ -54,7 +59,13 @@ fn head(manifest: &Manifest, out: &mut String) {
     let mut line = |name: &str, value: &str| {
         let _written = writeln!(out, "{name:<12}{}", shown(value)).is_ok();
     };
-    line("Kind", &manifest.kind.to_string());
+    let kept = manifest.crates.iter().filter(|record| record.state == CrateState::Kept).count();
+    if manifest.kind == BundleKind::Full && kept > 0 {
+        // It can be imported alone, and does not make a whole mirror.
+        line("Kind", &format!("full, but {} of its history came with other bundles", counted(kept, "version")));
+    } else {
+        line("Kind", &manifest.kind.to_string());
+    }
     line("Created", &manifest.created);
     line("Tool", &manifest.tool);
     line("Id", &manifest.id);
@@ -69,6 +80,9 @@ fn head(manifest: &Manifest, out: &mut String) {
         }
     } else {
         line("Lineage", &format!("{}, bundle {}", manifest.lineage.id, manifest.lineage.sequence));
+    }
+    for entry in configuration(manifest) {
+        line("Config", &format!("{}, {}, for the server that imports this", entry.path, exact_size(entry.size)));
     }
     for input in &manifest.lineage.inputs {
         let Input { name, crates, artifacts, .. } = input;
@@ -90,6 +104,13 @@ fn head(manifest: &Manifest, out: &mut String) {
     let sum = |of: fn(&Block) -> Option<u64>| manifest.blocks.iter().filter_map(of).fold(0, u64::saturating_add);
     line("Stored", &exact_size(sum(Block::stored_size)));
     line("Unpacked", &exact_size(sum(Block::plain_size)));
+}
+
+/// The files of a snapshot that are put into a server's configuration. An ordinary bundle has none: what is called
+/// config.toml in it is for people.
+pub(super) fn configuration(manifest: &Manifest) -> impl Iterator<Item = &Entry> {
+    let snapshot = manifest.kind == BundleKind::Snapshot;
+    manifest.entries().filter(move |entry| snapshot && entry.kind == Kind::Config)
 }
 
 /// How many rustup artifacts there are, in which state, and what those weigh that are shipped.
@@ -133,7 +154,7 @@ pub(super) fn artifact_table<'r>(records: impl Iterator<Item = &'r ArtifactRecor
 fn licenses(manifest: &Manifest, out: &mut String) {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for record in manifest.crates.iter().filter(|record| record.state == CrateState::Shipped) {
-        *counts.entry(record.license.as_deref().unwrap_or(NO_LICENSE)).or_default() += 1;
+        *counts.entry(license(manifest, record)).or_default() += 1;
     }
     if counts.is_empty() {
         return;
@@ -146,14 +167,32 @@ fn licenses(manifest: &Manifest, out: &mut String) {
     }
 }
 
-fn table(records: &[&CrateRecord]) -> Table {
+/// Whether the manifest has what the crate says of itself, be it nothing. Nobody reads it out of the files of a
+/// snapshot or of frostmirror 1.x, and a delta names crates whose files its maker may not have had.
+pub(super) fn is_told(manifest: &Manifest, record: &CrateRecord) -> bool {
+    let was_read = record.state == CrateState::Shipped
+        && manifest.kind != BundleKind::Snapshot
+        && manifest.lineage.id != LEGACY_LINEAGE;
+    was_read || record.license.is_some() || record.repository.is_some() || record.description.is_some()
+}
+
+/// The licence that a crate states, or why none is shown.
+pub(super) fn license<'r>(manifest: &Manifest, record: &'r CrateRecord) -> &'r str {
+    match &record.license {
+        Some(license) => license,
+        None if is_told(manifest, record) => NO_LICENSE,
+        None => UNKNOWN,
+    }
+}
+
+fn table(manifest: &Manifest, records: &[&CrateRecord]) -> Table {
     let mut table = Table::default();
     for record in records {
         table.row([
             record.name.as_str(),
             &record.version.to_string(),
             &size_of(record),
-            record.license.as_deref().unwrap_or(NO_LICENSE),
+            license(manifest, record),
             if record.yanked { "yanked" } else { "" },
             record.repository.as_deref().unwrap_or_default(),
         ]);

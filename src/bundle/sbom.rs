@@ -10,7 +10,8 @@
 use serde_json::{Map, Value, json};
 
 use super::compare::Comparison;
-use super::format::{ArtifactRecord, ArtifactState, CrateRecord, CrateState, Manifest};
+use super::describe::configuration;
+use super::format::{ArtifactRecord, ArtifactState, CrateRecord, CrateState, Entry, Manifest};
 use crate::digest::Sha256;
 
 mod license;
@@ -18,11 +19,12 @@ mod license;
 /// What the names of our own properties begin with.
 const PREFIX: &str = "cargo-frostmirror:";
 
-/// Everything in the bundle in the file `file`: every crate of its set, with where its bytes are, and every rustup
-/// artifact.
+/// Everything in the bundle in the file `file`: every crate of its set, with where its bytes are, every rustup
+/// artifact, and the configuration in a snapshot.
 pub fn of_bundle(manifest: &Manifest, file: &str) -> Value {
     let mut components: Vec<Value> = manifest.crates.iter().map(|record| of_crate(record, Vec::new())).collect();
     components.extend(manifest.artifacts.iter().map(|record| of_artifact(record, Vec::new())));
+    components.extend(configuration(manifest).map(of_file));
     let mut properties = about(manifest);
     properties.extend(manifest.toolchains.iter().map(|toolchain| property("toolchain", toolchain)));
     properties.extend(manifest.targets.iter().map(|target| property("target", target)));
@@ -129,6 +131,16 @@ fn of_crate(record: &CrateRecord, mut properties: Vec<Value>) -> Value {
     }
     put("properties", Value::Array(properties));
     Value::Object(component)
+}
+
+fn of_file(entry: &Entry) -> Value {
+    json!({
+        "type": "file",
+        "bom-ref": format!("file:{}", entry.path),
+        "name": entry.path,
+        "hashes": hashes(&entry.sha256),
+        "properties": [property("size", &entry.size.to_string())],
+    })
 }
 
 fn of_artifact(record: &ArtifactRecord, mut properties: Vec<Value>) -> Value {

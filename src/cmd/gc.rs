@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::Context;
-use crate::bundle::shown::shown;
+use crate::bundle::shown::{counted, shown};
 use crate::event::{Sink, crates, rustup_artifacts, size};
 use crate::failure::Failure;
 use crate::mirror::gc::{self, Collected, Item, Options, Plan};
@@ -130,7 +130,7 @@ fn text(plan: &Plan, now: Timestamp) -> String {
         ));
     }
     let waiting = plan.waiting.len() as u64;
-    line(format!("To remove: {} index lines", plan.lines.len()));
+    line(format!("To remove: {}", counted(plan.lines.len(), "index line")));
     line(format!("To remove: {} ({})", crates(plan.crates.len() as u64), size(plan.bytes())));
     let going = Groups::of(plan.artifacts());
     going.show("To remove", &mut line);
@@ -142,7 +142,11 @@ fn text(plan: &Plan, now: Timestamp) -> String {
     let later = Groups::of(plan.components_waiting.iter().map(|waiting| &waiting.item));
     later.show(&format!("To remove by a later run, after {until}"), &mut line);
     if !plan.strangers.is_empty() {
-        line(format!("Strangers, which no bundle on record brought and which stay: {}", plan.strangers.len()));
+        // A crate whose line is damaged is one too, and is needed.
+        line(format!(
+            "Strangers, which no sound index line or record names and which stay: {} (`verify --mirror` tells whether that is damage)",
+            plan.strangers.len()
+        ));
     }
     let counts = plan.counts;
     line(format!("To stay: {} ({})", crates(counts.versions - waiting), size(counts.bytes - plan.bytes_waiting())));
@@ -208,6 +212,7 @@ fn age(created: &str, now: Timestamp) -> String {
     let units = [(86_400, "days"), (3600, "hours"), (60, "minutes")];
     match units.into_iter().find(|(unit, _)| seconds >= 2 * unit) {
         Some((unit, name)) => format!("{} {name} old", seconds / unit),
+        None if seconds == 1 => "1 second old".to_owned(),
         None => format!("{seconds} seconds old"),
     }
 }
@@ -257,6 +262,7 @@ mod tests {
             ("2026-04-08T23:59:00Z", "24 hours"),
             ("2026-04-09T23:00:00Z", "60 minutes"),
             ("2026-04-09T23:59:00Z", "60 seconds"),
+            ("2026-04-09T23:59:59Z", "1 second"),
             ("2026-04-11T00:00:00Z", "0 seconds"),
         ] {
             assert_eq!(age(created, now), format!("{expected} old"));

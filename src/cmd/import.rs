@@ -21,7 +21,7 @@ use crate::mirror::lock::{Holder, lock_for_adding};
 use crate::server_config;
 
 /// Words of `import`.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     /// Bundles; a folder stands for the *.pkg files in it, `-` for standard input
     #[arg(value_name = "FILE|DIR|-", required = true)]
@@ -41,8 +41,22 @@ pub struct Args {
     pub lock_timeout: u64,
 }
 
-/// Runs the verb.
+/// Runs the verb, on a thread of its own while this one waits for signals. One that is told to stop is left behind, and
+/// ends with the process as one that is killed: what it had not placed whole is put right by the next import.
 pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
+    let (words, own) = (args.clone(), context.clone());
+    let importing = async {
+        let ended = tokio::task::spawn_blocking(move || import_all(&words, &own)).await;
+        ended.unwrap_or_else(|error| Err(Failure::new(Class::Bug, error).doing("the thread that imports ended")))
+    };
+    context.interruptible(importing).map_err(|failure| match failure.class {
+        Class::Interrupted => failure
+            .hint("run the same command again; of a bundle there is everything in the mirror, or nothing that counts"),
+        _ => failure,
+    })
+}
+
+fn import_all(args: &Args, context: &Context) -> Result<(), Failure> {
     let layout = Layout::new(context.directory(args.mirror.as_deref(), "/mirror", "mirror")?);
     let config = context.directory(args.config_dir.as_deref(), "/config", "config")?;
     let base_url = args.base_url.as_deref().map(BaseUrl::parse).transpose()?;
@@ -168,26 +182,43 @@ fn import(
     Ok(imported)
 }
 
-/// The bundles that the words stand for, in order; those of a folder in that of their histories, whatever
-/// their names.
+/// The bundles that the words stand for, in the order of their histories, whatever their names and that of the words:
+/// the shell sorts `X-2-crates.pkg` before `X-crates.pkg`. Only what cannot be read twice keeps its place.
 fn sources(words: &[PathBuf], layout: &Layout, context: &Context) -> Result<Sources, Failure> {
     let mut found = Sources::default();
+    if let [word] = words
+        && !context.absolute(word).is_dir()
+    {
+        let stdin = word == Path::new("-");
+        found.sources.push(if stdin { Source::Stdin } else { Source::File(context.absolute(word)) });
+        return Ok(found);
+    }
+    let mut run = Vec::new();
     for word in words {
-        if word == Path::new("-") {
-            found.sources.push(Source::Stdin);
-            continue;
-        }
         let path = context.absolute(word);
-        if path.is_dir() {
-            bundles_in(&path, layout, &mut found, context)?;
+        let piped = word == Path::new("-");
+        if !piped && path.is_dir() {
+            run.append(&mut bundles_in(&path, layout, &mut found, context)?);
+        } else if !piped && (path.is_file() || !path.exists()) {
+            let source = Source::File(path);
+            let opened = source.open(layout).map_err(|failure| named(failure, &source.name()))?;
+            run.push((Place::of(opened.bundle.manifest()), source));
         } else {
-            found.sources.push(Source::File(path));
+            found.sources.extend(in_order(std::mem::take(&mut run)));
+            found.sources.push(if piped { Source::Stdin } else { Source::File(path) });
         }
     }
+    found.sources.extend(in_order(run));
     Ok(found)
 }
 
-fn bundles_in(folder: &Path, layout: &Layout, found: &mut Sources, context: &Context) -> Result<(), Failure> {
+/// The bundles in a folder, each with its place. Of those that cannot be read is told.
+fn bundles_in(
+    folder: &Path,
+    layout: &Layout,
+    found: &mut Sources,
+    context: &Context,
+) -> Result<Vec<(Place, Source)>, Failure> {
     let doing = || format!("could not list `{}`", folder.display());
     let mut places = Vec::new();
     let mut unreadable = Vec::new();
@@ -206,12 +237,11 @@ fn bundles_in(folder: &Path, layout: &Layout, found: &mut Sources, context: &Con
             return Err(Failure::new(Class::Input, format!("no *.pkg file is in `{}`", folder.display()))
                 .hint("give the bundle's file, or the folder that it is in"));
         }
-        (0, 1) => return unreadable.pop().map_or(Ok(()), Err),
+        (0, 1) => return unreadable.pop().map_or(Ok(places), Err),
         _ => {}
     }
     for failure in unreadable {
         refuse(&mut found.refused, failure, context);
     }
-    found.sources.extend(in_order(places));
-    Ok(())
+    Ok(places)
 }

@@ -13,6 +13,7 @@ use crate::fetch;
 use crate::gather::depends;
 use crate::gather::lockfile::Lockfile;
 use crate::gather::seed::{self, Seed};
+use crate::gather::toolchain_file;
 use crate::gather::workspace::{self, Workspace};
 use crate::report::Report;
 
@@ -81,7 +82,8 @@ fn contents(seed: &Seed) -> String {
     let count = |number: usize, one: &str, more: &str| format!("{number} {}", if number == 1 { one } else { more });
     let direct = seed.direct.as_ref().map(|_| count(seed.direct_count(), "requirement", "requirements"));
     let locked = seed.locked.as_ref().map(|_| count(seed.locked_count(), "locked package", "locked packages"));
-    direct.into_iter().chain(locked).collect::<Vec<_>>().join(", ")
+    let toolchains = seed.platforms.as_ref().map(|all| count(all.toolchain.len(), "toolchain", "toolchains"));
+    direct.into_iter().chain(locked).chain(toolchains).collect::<Vec<_>>().join(", ")
 }
 
 fn gather(args: &Args, context: &Context) -> Result<Seed, Failure> {
@@ -91,6 +93,10 @@ fn gather(args: &Args, context: &Context) -> Result<Seed, Failure> {
         // Two manifests of one workspace are one workspace.
         if !roots.insert(workspace.root.clone()) {
             continue;
+        }
+        // `--update` renews `[locked]` and nothing else.
+        if !args.update {
+            add_toolchain(&mut seed, &workspace, context);
         }
         if args.from != From::Lock {
             seed.add_direct(&workspace)?;
@@ -103,6 +109,21 @@ fn gather(args: &Args, context: &Context) -> Result<Seed, Failure> {
         context.report.warning("nothing of crates.io is needed here".to_owned());
     }
     Ok(seed)
+}
+
+/// A toolchain file that cannot be followed is a reason to look, and none to stop: the crates are the same.
+fn add_toolchain(seed: &mut Seed, workspace: &Workspace, context: &Context) {
+    match toolchain_file::find(&workspace.root) {
+        Ok(Some(file)) => {
+            context.report.status("Using", format!("`{}` for `[platforms]`", file.path.display()));
+            seed.add_toolchain(&file);
+        }
+        Ok(None) => {}
+        Err(error) => {
+            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+            context.report.warning(format!("{error}{}; `[platforms]` is left out", cause.trim_end()));
+        }
+    }
 }
 
 fn workspaces(args: &Args, context: &Context) -> Result<Vec<Workspace>, Failure> {

@@ -11,6 +11,7 @@ use crate::bundle::describe::describe;
 use crate::bundle::format::Manifest;
 use crate::bundle::open::{Error, open_any};
 use crate::bundle::{sbom, shown};
+use crate::event::Sink;
 use crate::failure::{Class, Failure};
 
 /// Words of `inspect`.
@@ -48,7 +49,12 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         _ if context.report.is_json() => {
             context.report.json(&json!({"reason": "manifest", "file": args.file, "manifest": manifest}));
         }
-        DocumentFormat::Text => context.report.data(&describe(&manifest)),
+        DocumentFormat::Text => {
+            context.report.data(&describe(&manifest));
+            let note =
+                "this is what the bundle says of itself; `cargo frostmirror verify` checks that it is what is in it";
+            context.report.status("Note", note.to_owned());
+        }
         DocumentFormat::Json => print(&manifest, context)?,
     }
     Ok(())

@@ -9,6 +9,7 @@ use super::inspect::manifest;
 use crate::bundle::format::{ArtifactState, CrateState};
 use crate::bundle::shown::shown;
 use crate::crate_id::CrateId;
+use crate::event::Sink;
 use crate::failure::Failure;
 use crate::mirror::head::Counts;
 use crate::mirror::held::held;
@@ -43,7 +44,11 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         Some(file) => of_bundle(file, context)?,
         None => {
             let mirror = args.mirror.clone().or_else(|| context.env.path("FROSTMIRROR_MIRROR"));
-            of_mirror(&Layout::new(context.directory(mirror.as_deref(), "/mirror", "mirror")?))?
+            let layout = Layout::new(context.directory(mirror.as_deref(), "/mirror", "mirror")?);
+            if !layout.root().exists() {
+                context.report.status("Note", format!("no mirror is at `{}` yet", layout.root().display()));
+            }
+            of_mirror(&layout)?
         }
     };
     // The form in which `status` tells times.

@@ -51,6 +51,10 @@ pub struct Args {
 pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let mirror = context.directory(args.mirror.as_deref(), "/mirror", "mirror")?;
     let base_url = args.base_url.as_deref().map(BaseUrl::parse).transpose()?;
+    // A container has the variable, whether it watches or not.
+    if !args.watch_incoming && args.incoming.is_some() && args.incoming != context.env.path("FROSTMIRROR_INCOMING") {
+        context.report.warning("`--incoming` is of no use without `--watch-incoming`: nothing is imported".to_owned());
+    }
     let runtime = context.runtime()?;
     let served = runtime.block_on(async {
         let listener = serve::bind(&args.bind).await?;

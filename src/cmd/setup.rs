@@ -53,6 +53,13 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
 fn client(args: &Args, context: &Context) -> Result<Client, Failure> {
     let place =
         if args.local { Place::Folder(mirror(args, context)?) } else { Place::Server(BaseUrl::parse(&args.url)?) };
+    if let Place::Server(base) = &place
+        && let Some(server) = base.as_str().strip_suffix("/index")
+    {
+        context.report.warning(format!(
+            "`{base}` looks like the address of an index, and `/index/` is added to it; if the server is `{server}`, give that"
+        ));
+    }
     let ca = args.ca.as_deref().map(|ca| authority(ca, context)).transpose()?;
     Ok(Client { place, ca, check_revoke: args.check_revoke })
 }

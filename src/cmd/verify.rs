@@ -7,8 +7,9 @@ use serde_json::json;
 use super::Context;
 use crate::artifact::Kind;
 use crate::bundle::format::{ArtifactState, Manifest};
+use crate::bundle::shown::counted;
 use crate::bundle::verify::{Verdict, verify};
-use crate::closure::{Good, closure};
+use crate::closure::{Gap, Good, closure};
 use crate::event::Sink;
 use crate::failure::{Class, Failure, printable};
 use crate::gather::lockfile::Lockfile;
@@ -19,9 +20,10 @@ mod mirror;
 
 /// Words of `verify`.
 #[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("subject").required(true).multiple(true).args(["files", "mirror"]))]
 pub struct Args {
     /// The bundles to check; with `--closure` they are a chain
-    #[arg(required_unless_present = "mirror", value_name = "FILE")]
+    #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// Audit this mirror: every file, every index line, every record; with FILE and `--closure`, what the bundles build on
     #[arg(long, value_name = "DIR")]
@@ -68,15 +70,16 @@ fn check(args: &Args, context: &Context) -> Result<Vec<(String, Manifest)>, Fail
     let mut good = Vec::new();
     let (mut bad, mut unreadable) = (0, 0);
     let mut unread: Option<Failure> = None;
+    let several = args.files.len() > 1;
     for file in &args.files {
-        if args.files.len() > 1 {
+        if several {
             // What follows is of this one.
             context.report.status("Checking", file.display().to_string());
         }
         match verify(&context.absolute(file), &context.spool(), context.report.as_ref()) {
             Ok(verdict) => {
                 bad += usize::from(!verdict.problems.is_empty());
-                tell(context, file, &verdict);
+                tell(context, file, several, &verdict);
                 if args.closure.is_some() && verdict.problems.is_empty() {
                     // The payload's table is the larger part, and of no use any more.
                     good.push((file.display().to_string(), Manifest { blocks: Vec::new(), ..verdict.manifest }));
@@ -88,8 +91,8 @@ fn check(args: &Args, context: &Context) -> Result<Vec<(String, Manifest)>, Fail
                     context.report.json(&json!({
                         "reason": "verified", "file": file, "success": false, "problems": [failure.to_string()],
                     }));
-                } else if args.files.len() > 1 {
-                    context.report.warning(failure.to_string());
+                } else if several {
+                    context.report.data(&of_several(file, &failure.to_string()));
                 }
                 unreadable += 1;
                 unread.get_or_insert(failure);
@@ -114,7 +117,14 @@ fn check(args: &Args, context: &Context) -> Result<Vec<(String, Manifest)>, Fail
     }
 }
 
-fn tell(context: &Context, file: &Path, verdict: &Verdict) {
+/// Each line with the bundle that it is about, where there are several.
+fn of_several(file: &Path, lines: &str) -> String {
+    // A name of a file is as its owner chose it.
+    let name = printable(&file.display().to_string()).replace('\n', " ");
+    lines.lines().filter(|line| !line.is_empty()).map(|line| format!("{name}: {line}")).collect::<Vec<_>>().join("\n")
+}
+
+fn tell(context: &Context, file: &Path, several: bool, verdict: &Verdict) {
     let (crates, artifacts) = counts(&verdict.manifest);
     let problems: Vec<String> = verdict.problems.iter().map(ToString::to_string).collect();
     if context.report.is_json() {
@@ -127,10 +137,12 @@ fn tell(context: &Context, file: &Path, verdict: &Verdict) {
             "rustup_artifacts": artifacts,
             "problems": problems,
         }));
-    } else if problems.is_empty() {
-        context.report.data(&format!("OK -- {crates} crates, {artifacts} rustup artifacts"));
     } else {
-        context.report.data(&problems.join("\n"));
+        let told = match problems.is_empty() {
+            true => format!("OK -- {crates} crates, {artifacts} rustup artifacts"),
+            false => problems.join("\n"),
+        };
+        context.report.data(&if several { of_several(file, &told) } else { told });
     }
 }
 
@@ -169,18 +181,28 @@ fn hold_against(
     }
     if !left_out.is_empty() && !context.report.is_json() {
         context.report.warning(format!(
-            "{} packages are in the index only, left out by a platform filter: {}",
-            left_out.len(),
+            "{} in the index only, left out by a platform filter: {}",
+            if left_out.len() == 1 { "1 package is".to_owned() } else { format!("{} packages are", left_out.len()) },
             left_out.join(", ")
         ));
     }
     if gaps.is_empty() {
         return Ok(());
     }
-    let message = format!("`{}` cannot be built from what is here ({} problems)", path.display(), gaps.len());
-    let hint = format!(
+    let message =
+        format!("`{}` cannot be built from what is here ({})", path.display(), counted(gaps.len(), "problem"));
+    let fetch = format!(
         "fetch it with `cargo frostmirror fetch --lockfile {}`; packages of git and of other registries must be vendored",
         path.display()
     );
+    let hint = match found.gaps.iter().any(|gap| matches!(gap, Gap::Base { .. })) {
+        true if layout.is_none() => {
+            format!(
+                "give the bundles that it builds on too, or with `--mirror DIR` a mirror that has them; if they lack it too, {fetch}"
+            )
+        }
+        true => format!("give the bundles that it builds on too; if they lack it too, {fetch}"),
+        false => fetch,
+    };
     Err(Failure::new(Class::Integrity, message).hint(hint))
 }

@@ -36,13 +36,20 @@ impl From<lockfile::Error> for Failure {
         let (class, hint) = match &error {
             lockfile::Error::Read { source, .. } => {
                 let (class, hint) = unreadable(source);
-                (class, hint.or_else(|| Some("`cargo generate-lockfile` in the workspace writes one".to_owned())))
+                let hint = hint.or_else(|| {
+                    Some("check the path; where there is none yet, `cargo generate-lockfile` in the workspace writes one".to_owned())
+                });
+                (class, hint)
             }
             lockfile::Error::Newer { .. } => {
                 (Class::Input, Some("update cargo-frostmirror: `cargo install cargo-frostmirror`".to_owned()))
             }
             lockfile::Error::TooLarge { .. } => {
                 (Class::Input, Some("check that this is the file you meant".to_owned()))
+            }
+            // Cargo.lock and Cargo.toml are one key away from each other.
+            lockfile::Error::Syntax { path, .. } if path.file_name().is_some_and(|name| name == "Cargo.toml") => {
+                (Class::Input, Some("that is a manifest; give the Cargo.lock beside it".to_owned()))
             }
             lockfile::Error::Syntax { .. } => (
                 Class::Input,

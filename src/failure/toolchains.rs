@@ -2,12 +2,16 @@
 
 use super::{Class, Failure, wire};
 use crate::gather::toolchains::Error;
+use crate::http;
 
 /// For whatever a second run may do better.
 const AGAIN: &str = "run the same command again; what was downloaded is kept";
 
 /// For bytes that nobody vouches for.
 const ALTERED: &str = "upstream, or something before it, sends other bytes than it promises; do not use them";
+
+/// A dist server knows no tokens, only the name and the password of an address.
+const REFUSED: &str = "upstream, or a proxy before it, refuses; if it wants a name and a password, FROSTMIRROR_DIST_URL takes https://USER:PASSWORD@HOST/PATH";
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
@@ -16,7 +20,7 @@ impl From<Error> for Failure {
                 return Failure::io(format!("could not use the download cache at `{}`", path.display()), source);
             }
             Error::Manifest { toolchain, source } => {
-                return Failure::from(source).doing(format!("could not read the channel manifest of `{toolchain}`"));
+                return Failure::from(*source).doing(format!("could not read the channel manifest of `{toolchain}`"));
             }
             Error::Select { toolchain, source } => {
                 return Failure::from(*source).doing(format!("could not select what is wanted of `{toolchain}`"));
@@ -38,6 +42,9 @@ impl From<Error> for Failure {
                 Class::Network,
                 "upstream's channel manifest names what upstream does not have; is FROSTMIRROR_DIST_URL a complete mirror?".to_owned(),
             ),
+            Error::Network { ref source, .. } if matches!(**source, http::Error::Status { status: 401 | 403, .. }) => {
+                (Class::Network, REFUSED.to_owned())
+            }
             Error::Network { ref source, .. } => {
                 let (class, hint) = wire::class_and_hint(source);
                 (class, hint.unwrap_or_else(|| AGAIN.to_owned()))
@@ -53,7 +60,6 @@ mod tests {
     use super::*;
     use crate::channel::SelectError;
     use crate::digest::Sha256;
-    use crate::http;
 
     #[test]
     fn each_error_has_its_class() {
@@ -65,23 +71,28 @@ mod tests {
             let (expected, actual) = (Sha256::of(b"good"), Sha256::of(b"evil"));
             vec![(path(), http::Error::Checksum { url: url(), expected, actual })]
         };
+        let refused = || http::Error::Status { url: url(), status: 403, body: String::new(), attempts: 1 };
         let near = Some("wasm32-unknown-unknown".to_owned());
-        let source = SelectError::UnknownTriple { triple: "wasm".into(), release: "Rust 1.95.0".into(), near };
+        let source =
+            Box::new(SelectError::UnknownTriple { triple: "wasm".into(), release: "Rust 1.95.0".into(), near });
         let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
         for (error, code) in [
             (Error::NoToolchain { toolchain: toolchain(), url: url() }, 3),
-            (Error::Select { toolchain: toolchain(), source: Box::new(source) }, 3),
+            (Error::Select { toolchain: toolchain(), source }, 3),
             (Error::NoRustup { url: url() }, 5),
             (Error::Unsettled { what: "x".into() }, 4),
             (Error::TwoDigests { path: path() }, 4),
             (Error::Refused { absent: absent(), altered: Vec::new() }, 5),
             (Error::Refused { absent: absent(), altered: altered() }, 4),
             (Error::Offline { paths: vec![path()] }, 5),
+            (Error::Network { path: path(), source: Box::new(refused()) }, 5),
             (Error::Cache { path: "/cache/dist/part/00".into(), source: full }, 7),
         ] {
             let failure = Failure::from(error);
             assert_eq!(failure.class.code(), code, "{failure}");
             assert!(failure.hint.is_some(), "{failure}");
+            let tokens = failure.hint.as_deref().is_some_and(|hint| hint.contains("TOKEN"));
+            assert!(!tokens, "{failure}");
             assert!(code != 7 || failure.to_string().contains("/cache/dist/part/00"), "{failure}");
         }
     }

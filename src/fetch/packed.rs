@@ -2,17 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use jiff::Timestamp;
 
 use super::delta::Known;
-use super::{Error, Gathered, Mode, Options, Outcome, Written, toolchains};
+use super::{Error, Gathered, Mode, Options, Outcome, Written, told, toolchains};
 use crate::artifact::{Artifact, Bytes, Kind};
 use crate::bundle::format::{
     ArtifactRecord, ArtifactState, BundleKind, CrateRecord, CrateState, Input, Lineage, Parent,
 };
-use crate::bundle::{about, pack, verify};
+use crate::bundle::{pack, verify};
 use crate::client_config;
 use crate::crate_id::{CrateId, CrateName};
 use crate::digest::Sha256;
@@ -36,7 +36,7 @@ pub(super) fn write(
         Some(Known { history, base }) => (history, Some(base)),
         None => (History::open(&options.history, sink)?, None),
     };
-    let plan = match &options.mode {
+    let mut plan = match &options.mode {
         Mode::Repair { list } => repair_plan(&history, list, gathered)?,
         _ => planned(&history, gathered, &options.forget)?,
     };
@@ -44,6 +44,7 @@ pub(super) fn write(
     if !plan.news && is_delivered(options, &plan, sent.as_ref()) {
         return Ok(Outcome::NothingNew);
     }
+    told::complete(&mut plan, gathered, &options.surroundings.home);
     let repairs = matches!(options.mode, Mode::Repair { .. });
     let newest = history.base(None)?;
     let (came, artifacts) =
@@ -162,18 +163,11 @@ fn pack_plan(options: &Options, plan: &history::Plan, sent: Option<&Base>, gathe
     let Gathered { resolved, files, toolchains } = gathered;
     let parent = sent.and_then(|base| base.bundle.as_ref());
     let parent = parent.map(|parent| Parent { id: parent.id.clone(), file: parent.file.clone() });
-    let on_disk: Vec<(CrateId, PathBuf)> = files.iter().map(|(id, file)| (id.clone(), file.path.clone())).collect();
-    let described: BTreeMap<&CrateId, about::About> = on_disk
-        .iter()
-        .map(|(id, _)| id)
-        .zip(about::about_all(&on_disk))
-        .filter_map(|(id, about)| Some((id, about?)))
-        .collect();
     let mut records = Vec::new();
     let mut positions: BTreeMap<CrateId, u32> = BTreeMap::new();
     for (position, (id, held)) in (0u32..).zip(&plan.crates) {
         positions.insert(id.clone(), position);
-        let about = described.get(id).cloned().unwrap_or_default();
+        let told = plan.told.get(&held.sha256).cloned().unwrap_or_default();
         records.push(CrateRecord {
             name: held.name.clone(),
             version: held.version.clone(),
@@ -189,9 +183,9 @@ fn pack_plan(options: &Options, plan: &history::Plan, sent: Option<&Base>, gathe
             },
             yanked: held.yanked,
             read: None,
-            description: about.description,
-            license: about.license,
-            repository: about.repository,
+            description: told.description,
+            license: told.license,
+            repository: told.repository,
         });
     }
     let artifacts: Vec<ArtifactRecord> =

@@ -7,8 +7,11 @@
 //! Each bundle is recorded with the crates that it was the first to name, so that a delta can be made against any
 //! earlier one (`Memory::base`). Format 1 did not have these; it is read, and its bundles serve as a base only where
 //! nothing came after them.
+//!
+//! What a crate says of itself is kept too, because a bundle names crates whose files are not at hand any more. A
+//! history without it is read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::ops::Deref;
@@ -56,6 +59,8 @@ struct State {
     lineage: String,
     inputs: Vec<InputSet>,
     bundles: Vec<Bundle>,
+    #[serde(default)]
+    told: BTreeMap<Sha256, Told>,
 }
 
 /// One input with its newest set.
@@ -102,6 +107,20 @@ pub struct Held {
     pub yanked: bool,
 }
 
+/// What a crate says of itself in its manifest.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// Its description.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Its licence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub license: Option<String>,
+    /// Where its source is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<String>,
+}
+
 /// One bundle of the lineage.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bundle {
@@ -137,6 +156,9 @@ pub struct Plan {
     pub inputs: Vec<InputSet>,
     /// Every crate that some input needs.
     pub crates: BTreeMap<CrateId, Held>,
+    /// What crates say of themselves, by the digest of their `.crate`. What the history knows of it; whoever reads
+    /// more of them adds it, and it is recorded for the crates that some input needs.
+    pub told: BTreeMap<Sha256, Told>,
     /// Every rustup artifact that some input needs.
     pub artifacts: BTreeMap<SafePath, HeldArtifact>,
     /// The bundle before it; one that mends does not count.
@@ -190,7 +212,7 @@ pub enum Error {
     #[error("`{0}` is to be fetched and to be forgotten")]
     FetchedAndForgotten(String),
     /// A bundle to build on that the history does not know, or knows several of.
-    #[error("the history `{}` knows {} bundle `{}`; it knows {}", path.display(), if *several { "more than one" } else { "no" }, name.escape_debug(), known(names))]
+    #[error("the history `{}` knows {} bundle `{}`{}; it knows {}", path.display(), if *several { "more than one" } else { "no" }, name.escape_debug(), if is_file(name) && !several { ", and no such file is here" } else { "" }, known(names))]
     UnknownBundle {
         /// The file.
         path: PathBuf,
@@ -240,6 +262,9 @@ impl History {
         state.format = FORMAT;
         state.inputs.clone_from(&plan.inputs);
         state.bundles.push(bundle);
+        let needed: HashSet<Sha256> = held(&state.inputs).map(|held| held.sha256).collect();
+        state.told =
+            plan.told.iter().filter(|(of, _)| needed.contains(of)).map(|(of, told)| (*of, told.clone())).collect();
         let failed = |source| Error::Io { path: self.path.clone(), source };
         let mut text = serde_json::to_vec_pretty(&state).map_err(|error| failed(error.into()))?;
         text.push(b'\n');
@@ -270,6 +295,7 @@ impl Memory {
                 lineage: random::hex(16).map_err(failed)?,
                 inputs: Vec::new(),
                 bundles: Vec::new(),
+                told: BTreeMap::new(),
             },
             Err(error) => return Err(failed(error)),
         };
@@ -378,6 +404,7 @@ impl Memory {
             parent,
             inputs,
             crates,
+            told: self.state.told.clone(),
             artifacts,
         })
     }
@@ -393,9 +420,12 @@ impl Memory {
     }
 
     fn size(&self, of: &Held) -> Option<u64> {
-        let sent = self.state.inputs.iter().flat_map(|input| &input.crates);
-        sent.filter(|held| held.size > 0 && held.sha256 == of.sha256).map(|held| held.size).next()
+        held(&self.state.inputs).filter(|held| held.size > 0 && held.sha256 == of.sha256).map(|held| held.size).next()
     }
+}
+
+fn held(inputs: &[InputSet]) -> impl Iterator<Item = &Held> {
+    inputs.iter().flat_map(|input| &input.crates)
 }
 
 /// Whether two lists of inputs are the same to whoever uses the mirror. How the user words what he asks for is not.
@@ -444,6 +474,11 @@ fn lock(folder: &Path, sink: &dyn Sink) -> io::Result<File> {
         Err(TryLockError::Error(error)) => return Err(error),
     }
     Ok(file)
+}
+
+/// Whether a bundle is named as a file is, rather than by its id.
+fn is_file(name: &str) -> bool {
+    name.contains(std::path::is_separator) || Path::new(name).extension().is_some_and(|end| end == "pkg")
 }
 
 fn known(names: &[String]) -> String {

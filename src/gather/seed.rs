@@ -10,8 +10,9 @@ use semver::{Op, VersionReq};
 use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, Value};
 
 use crate::crate_id::{CrateId, CrateName, Version};
-use crate::gather::depends::{self, Depends, Requirement, check_feature};
+use crate::gather::depends::{self, Depends, Platforms, Requirement, check_feature};
 use crate::gather::lockfile::{Foreign, ForeignSource, Lockfile, is_crates_io};
+use crate::gather::toolchain_file::ToolchainFile;
 use crate::gather::workspace::Workspace;
 
 mod renew;
@@ -23,6 +24,9 @@ const LEFT_OUT: &str = "# Left out, for it does not come from crates.io:";
 /// Begins each line of that comment after the first.
 const LEFT_OUT_LINE: &str = "#   ";
 
+/// The machine that builds, where nobody says which; `fetch` takes the same one.
+const HOST: &str = "x86_64-unknown-linux-gnu";
+
 /// What workspaces need, merged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Seed {
@@ -32,6 +36,8 @@ pub struct Seed {
     pub locked: Option<BTreeMap<CrateName, BTreeSet<Version>>>,
     /// What comes from git and from other registries.
     pub left_out: BTreeSet<Foreign>,
+    /// What rust-toolchain.toml asks for, where there is one.
+    pub platforms: Option<Platforms>,
 }
 
 /// Why a depends.toml cannot be renewed.
@@ -124,6 +130,31 @@ impl Seed {
         Ok(())
     }
 
+    /// Takes in what a project is built with. Of two profiles the larger counts.
+    pub fn add_toolchain(&mut self, file: &ToolchainFile) {
+        let Some(toolchain) = &file.toolchain else {
+            return;
+        };
+        let platforms = self.platforms.get_or_insert_default();
+        let add = |list: &mut Vec<String>, more: &[String]| {
+            more.iter().for_each(|word| {
+                if !list.contains(word) {
+                    list.push(word.clone());
+                }
+            });
+        };
+        if !platforms.toolchain.contains(toolchain) {
+            platforms.toolchain.push(toolchain.clone());
+        }
+        add(&mut platforms.components, &file.components);
+        if !file.targets.is_empty() {
+            // The targets of the file come beside the machine's own, which it does not name.
+            add(&mut platforms.targets, &[HOST.to_owned()]);
+            add(&mut platforms.targets, &file.targets);
+        }
+        platforms.profile = platforms.profile.max(file.profile);
+    }
+
     /// Requirements in all; a crate with alternatives has several.
     pub fn direct_count(&self) -> usize {
         self.direct.iter().flat_map(BTreeMap::values).map(Vec::len).sum()
@@ -159,8 +190,26 @@ impl Seed {
                 "\n# Every package of crates.io that Cargo.lock names; renewed by `cargo frostmirror init --update`.\n",
             );
             before.push_str(&left_out_comment(&self.left_out));
-            table.decor_mut().set_prefix(before);
+            table.decor_mut().set_prefix(std::mem::take(&mut before));
             document.insert("locked", Item::Table(table));
+        }
+        if let Some(platforms) = &self.platforms {
+            let mut table = Table::new();
+            let mut put = |key: &str, words: &[String]| {
+                if !words.is_empty() {
+                    table.insert(key, Item::Value(words.iter().map(String::as_str).collect::<Array>().into()));
+                }
+            };
+            let toolchains: Vec<String> = platforms.toolchain.iter().map(ToString::to_string).collect();
+            put("targets", &platforms.targets);
+            put("toolchain", &toolchains);
+            put("components", &platforms.components);
+            if let Some(profile) = platforms.profile {
+                table.insert("profile", Item::Value(profile.as_str().into()));
+            }
+            before.push_str("\n# What the project is built with, as rust-toolchain.toml says.\n");
+            table.decor_mut().set_prefix(before);
+            document.insert("platforms", Item::Table(table));
         }
         document.to_string()
     }

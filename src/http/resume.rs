@@ -189,7 +189,12 @@ fn hashed(path: &Path, limit: u64) -> io::Result<(std::fs::File, Hasher, u64)> {
     use std::io::Read as _;
     let mut file = std::fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
     let mut hasher = Hasher::new();
-    if file.metadata()?.len() > limit {
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        // A device or a pipe may have no end.
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no ordinary file"));
+    }
+    if metadata.len() > limit {
         file.set_len(0)?;
     }
     let mut held = 0;

@@ -17,6 +17,8 @@
 //! line fits its record or has been altered, the ledger's where a line has no record, else the line's own.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fs;
+use std::io;
 use std::path::PathBuf;
 
 use super::artifacts::Artifacts;
@@ -95,13 +97,18 @@ pub fn audit(layout: &Layout, sink: &dyn Sink) -> Result<Audit, Error> {
 /// Refuses a path where no mirror is.
 ///
 /// # Errors
-/// [`Error::Absent`], or a mirror of a newer layout.
+/// [`Error::Absent`], a mirror of a newer layout, or one that may not be looked into.
 pub fn require_mirror(layout: &Layout) -> Result<(), Error> {
     let marks = [layout.private(), layout.head(), layout.crates(), layout.index()];
-    if !marks.iter().any(|mark| mark.exists()) {
-        return Err(Error::Absent { root: layout.root().to_owned() });
+    for mark in marks {
+        match fs::metadata(&mark) {
+            Ok(_) => return Ok(layout.check_format()?),
+            Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
+            // What may not be looked into may well be a mirror.
+            Err(source) => return Err(store::failed("read", &mark)(source).into()),
+        }
     }
-    Ok(layout.check_format()?)
+    Err(Error::Absent { root: layout.root().to_owned() })
 }
 
 impl AddGuard {

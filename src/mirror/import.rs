@@ -139,7 +139,7 @@ pub enum Error {
         conflicts: Problems,
     },
     /// The bundle relies on crates or rustup artifacts that are not held.
-    #[error("the bundle `{file}` builds on {}, and {missing} of the files that it relies on are not held, first {first}", match parent { Some(parent) => format!("`{parent}`"), None => "an earlier one".to_owned() })]
+    #[error("the bundle `{file}` builds on {}, and {missing} of the files that it relies on {} not held, first {first}", match parent { Some(parent) => format!("`{parent}`"), None => "an earlier one".to_owned() }, if *missing == 1 { "is" } else { "are" })]
     MissingBase {
         /// The bundle's file.
         file: String,
@@ -333,7 +333,11 @@ impl AddGuard {
         let artifacts = artifacts::missing(&self.layout, manifest, held, options.rehash_held)?;
         missing.extend(artifacts.iter().map(SafePath::to_string));
         if !missing.is_empty() {
-            let parent = manifest.parent.as_ref().map(|parent| parent.file.clone());
+            let parent = manifest.parent.as_ref().map(|parent| match parent.file == options.file_name {
+                // Another folder's bundle of the same minute.
+                true => format!("{} ({})", parent.file, parent.id.get(..8).unwrap_or(&parent.id)),
+                false => parent.file.clone(),
+            });
             let first = missing.iter().take(5).map(String::as_str).collect::<Vec<_>>().join(", ");
             return Err(Error::MissingBase { file: file(), parent, missing: missing.len(), first });
         }

@@ -78,8 +78,10 @@ impl Shelves {
     fn bundles(&self, shelf: &str) -> Vec<OsString> {
         let Ok(entries) = fs::read_dir(self.folder.join(shelf)) else { return Vec::new() };
         let names = entries.flatten().filter(|entry| {
-            // An empty file is a name that was taken for a bundle that never came.
-            is_bundles(&entry.file_name()) && entry.metadata().is_ok_and(|about| about.is_file() && about.len() > 0)
+            // An empty file is a name that was taken for a bundle that never came, unless it says why it was refused.
+            let told = || entry.path().with_file_name(with_end(&entry.file_name(), REASON)).is_file();
+            let whole = |about: fs::Metadata| about.is_file() && (about.len() > 0 || told());
+            is_bundles(&entry.file_name()) && entry.metadata().is_ok_and(whole)
         });
         names.map(|entry| entry.file_name()).collect()
     }
@@ -203,6 +205,12 @@ mod tests {
         assert_eq!((failed, count), (vec![line("a.b-2.pkg", "second"), line("a.b.pkg", "first")], 2));
         assert_eq!(shelves.list_failed(1).0, [line("a.b.pkg", "first")]);
         assert_eq!(shelves.count_done(), 3);
+        // An empty one is refused as any other; a name that was only taken is none.
+        fs::write(folder.path().join(name), "").expect("write");
+        shelves.failed(name, "empty").expect("moved").expect("there");
+        fs::write(folder.path().join("failed/taken.pkg"), "").expect("write");
+        assert_eq!(shelves.list_failed(1), (vec![line("a.b.pkg", "first")], 3));
+        assert!(shelves.list_failed(3).0.contains(&line("a.b-3.pkg", "empty")));
     }
 
     #[test]

@@ -441,7 +441,7 @@ fn what_an_import_is_about_to_finish_is_no_damage() {
     let guard = lock_for_adding(&layout, std::time::Duration::ZERO, &me(), &Silent).unwrap();
     verify(&sandbox, &["--lock-timeout", "0"]).ok();
     flip(&mirror.join(JSON));
-    verify(&sandbox, &["--lock-timeout", "0"]).exits(6).stderr_has("1 things looked wrong");
+    verify(&sandbox, &["--lock-timeout", "0"]).exits(6).stderr_has("1 thing looked wrong");
     drop(guard);
     verify(&sandbox, &["--lock-timeout", "0"]).exits(4);
 }
@@ -471,4 +471,19 @@ fn status_reads_what_is_recorded_and_not_the_tree() {
     assert_eq!(numbers(&before), numbers(&after));
     sandbox.run(["status", "--mirror", "absent"]).ok().stdout_has("Crate count: 0\n").stderr_has("no mirror is at");
     sandbox.run(["status", "--mirror", "one.pkg"]).exits(3).stderr_has("is not a folder");
+}
+
+#[test]
+fn a_stranger_that_was_counted_goes_as_the_hint_says() {
+    let (sandbox, mirror) = world();
+    let stray = mirror.join("crates/foo-1.0.0.crate");
+    fs::write(&stray, "not ours").unwrap();
+    // What must bring a file back counts the tree.
+    fs::remove_file(mirror.join(JSON)).unwrap();
+    sandbox.run(["import", "one.pkg", "--mirror", "mirror"]).ok();
+    verify(&sandbox, &[]).exits(4).stdout_has("crates/foo-1.0.0.crate").stderr_has("with `--rebuild-state` after it");
+    fs::remove_file(stray).unwrap();
+    verify(&sandbox, &[]).exits(4).stdout_has("manifest.json: says 4 crates").stderr_has("--rebuild-state");
+    verify(&sandbox, &["--rebuild-state"]).ok();
+    clean(&sandbox);
 }

@@ -31,7 +31,8 @@ fn peak_of(verb: &str, path: &Path) -> (u64, String) {
         .args([path, &fifo])
         .env("TMPDIR", folder.path())
         .env("FROSTMIRROR_MIRROR", folder.path().join("mirror"))
-        .stdout(Stdio::piped())
+        // Into a file: nobody reads a pipe before the end, and what is said of the first bundle may be more than one takes.
+        .stdout(File::create(folder.path().join("stdout")).expect("a file"))
         .stderr(Stdio::piped())
         .spawn()
         .expect("the binary");
@@ -52,7 +53,8 @@ fn peak_of(verb: &str, path: &Path) -> (u64, String) {
     let output = child.wait_with_output().expect("it ends");
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("its peak");
     let peak = line.trim().trim_end_matches(" kB").parse().expect("a number");
-    let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).expect("text")).concat();
+    let stdout = fs::read(folder.path().join("stdout")).expect("what it said");
+    let said = [stdout, output.stderr].map(|bytes| String::from_utf8(bytes).expect("text")).concat();
     (peak, said)
 }
 

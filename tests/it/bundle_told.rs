@@ -85,7 +85,7 @@ fn two_weeks(sandbox: &Sandbox) {
 fn inspect_tells_the_approver_of_a_delta() {
     let sandbox = Sandbox::new();
     two_weeks(&sandbox);
-    let run = sandbox.run(["inspect", "new.pkg"]).ok();
+    let run = sandbox.run(["inspect", "new.pkg"]).ok().stderr_has("`cargo frostmirror verify` checks");
     let id = id_of(&sandbox, "new.pkg");
     snapbox::assert_data_eq!(
         run.stdout.replace(&id, "[ID]"),
@@ -119,9 +119,9 @@ Shipped (5):
   windows  0.5.0      700 B  no licence stated
 
 Sent before, and relied on (3):
-  anyhow  1.0.1  1.9 KiB  no licence stated  yanked
-  stays   1.0.0    100 B  no licence stated
-  syn     1.0.0     10 B  no licence stated
+  anyhow  1.0.1  1.9 KiB  not known from this bundle  yanked
+  stays   1.0.0    100 B  not known from this bundle
+  syn     1.0.0     10 B  not known from this bundle
 
 "#]]
     );

@@ -38,10 +38,15 @@ fn every_problem_is_a_line_and_the_end_is_four() {
     let run = sandbox.run(["verify", "good.pkg", "bad.pkg"]);
     let lines: Vec<&str> = run.stdout.lines().collect();
     assert_eq!((run.code, lines.len()), (4, 3), "{}", run.stdout);
-    assert_eq!(lines[0], "OK -- 5 crates, 0 rustup artifacts");
-    assert!(lines[1].starts_with("crates/a-1.10.0.crate: its SHA-256 is "), "{}", lines[1]);
+    assert_eq!(lines[0], "good.pkg: OK -- 5 crates, 0 rustup artifacts");
+    assert!(lines[1].starts_with("bad.pkg: crates/a-1.10.0.crate: its SHA-256 is "), "{}", lines[1]);
     assert!(lines[2].contains("follow the last entry"), "{}", lines[2]);
     assert!(run.stderr.contains("1 of 2 bundles are damaged"), "{}", run.stderr);
+    // What is no bundle at all is named where the others are, however quiet the rest is.
+    sandbox.write("no.pkg", "no bundle");
+    let run = sandbox.run(["verify", "-q", "no.pkg", "good.pkg"]).exits(4);
+    assert!(run.stdout.starts_with("no.pkg: "), "{}", run.told());
+    run.stdout_has("\ngood.pkg: OK -- 5 crates");
 }
 
 #[test]

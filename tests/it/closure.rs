@@ -58,7 +58,7 @@ fn a_full_bundle_covers_what_it_ships() {
     let run = sandbox.run(["verify", "full.pkg", "--closure", "old.lock"]).ok();
     assert_eq!(run.stdout, "OK -- 1 crates, 0 rustup artifacts\nOK -- closure of 1 packages\n");
     let run = sandbox.run(["verify", "full.pkg", "--closure", "both.lock"]).exits(4);
-    run.stdout_has("json 1.1.0: is missing\n").stderr_has("`both.lock` cannot be built from what is here (1 problems)");
+    run.stdout_has("json 1.1.0: is missing\n").stderr_has("`both.lock` cannot be built from what is here (1 problem)");
     let run = sandbox.run(["verify", "full.pkg", "--closure", "both.lock", "--message-format", "json"]).exits(4);
     let told = run.stdout.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
     let closure = told.into_iter().find(|line| line["reason"] == "closure").unwrap();
@@ -83,9 +83,11 @@ fn another_checksum_is_told_apart_from_a_missing_package() {
 fn a_delta_needs_its_base_in_the_chain_or_in_the_mirror() {
     let sandbox = world();
     let run = sandbox.run(["verify", "delta.pkg", "--closure", "both.lock"]).exits(4);
-    run.stdout_has("json 1.0.0: is missing\n").stdout_has(
-        "delta.pkg: builds on full.pkg, and 1 of the crates that it relies on are nowhere, first json 1.0.0\n",
+    let run = run.stdout_has("json 1.0.0: is missing\n").stdout_has(
+        "delta.pkg: builds on full.pkg, and 1 of the crates that it relies on is nowhere, first json 1.0.0\n",
     );
+    run.stderr_has("give the bundles that it builds on too, or with `--mirror DIR`");
+    sandbox.run(["verify", "--closure", "both.lock"]).exits(2).stderr_has("FILE").stderr_has("--mirror <DIR>");
     for order in [["full.pkg", "delta.pkg"], ["delta.pkg", "full.pkg"]] {
         let run = sandbox.run(["verify", order[0], order[1], "--closure", "both.lock"]).ok();
         run.stdout_has("OK -- closure of 2 packages\n");
@@ -111,15 +113,20 @@ fn a_mirror_covers_what_its_index_and_files_hold() {
     import(&mirror, &sandbox.path("delta.pkg")).unwrap();
     let ask = |lock: &str| sandbox.run(["verify", "--mirror", "mirror", "--closure", lock]);
     assert_eq!(ask("both.lock").ok().stdout, "OK -- closure of 2 packages\n");
-    ask("windows.lock")
-        .ok()
-        .stderr_has("1 packages are in the index only, left out by a platform filter: winapi 0.3.9");
+    ask("windows.lock").ok().stderr_has("1 package is in the index only, left out by a platform filter: winapi 0.3.9");
     fs::remove_file(mirror.join("crates/json-1.1.0.crate")).unwrap();
     ask("both.lock").exits(4).stdout_has("json 1.1.0: the mirror's index has it, and its file is missing\n");
     fs::remove_file(mirror.join("index/js/on/json")).unwrap();
     ask("old.lock").exits(4).stdout_has("json 1.0.0: its file is there, and the mirror's index does not have it\n");
-    ask("absent.lock").exits(3);
+    ask("absent.lock").exits(3).stderr_has("check the path");
+    sandbox.write("Cargo.toml", "[package]\nname = \"a\"\nversion = \"1.0.0\"\n");
+    ask("Cargo.toml").exits(3).stderr_has("that is a manifest; give the Cargo.lock beside it");
     sandbox.run(["verify", "--mirror", "absent", "--closure", "old.lock"]).exits(3);
+    // What cannot be looked into is not absent; a user who may look everywhere meets it as links in a circle.
+    std::os::unix::fs::symlink("circle", sandbox.path("circle")).unwrap();
+    for words in [&["verify", "--mirror", "circle"][..], &["verify", "--mirror", "circle", "--closure", "old.lock"]] {
+        sandbox.run(words).exits(7).stderr_has("could not read `").stderr_lacks("no mirror is at");
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod chain;
 mod inputs;
 mod mend;
 mod random;
+mod told;
 
 use std::cell::Cell;
 use std::fs::File;

@@ -218,6 +218,22 @@ fn everything_that_rustup_asks_for_comes_byte_for_byte() {
 }
 
 #[test]
+fn an_upstream_may_be_a_folder_of_a_server() {
+    let bench = Bench::of(Dist::empty(crate::support::upstream::Upstream::builder()));
+    for (path, content) in Dist::start().all_held() {
+        bench.dist.put(&format!("/rust/mirror{path}"), content.to_vec());
+    }
+    for end in ["", "/", "//"] {
+        let base = format!("{}/rust/mirror{end}", bench.dist.url());
+        let plan = fetch_with(&Downloader { base, ..bench.downloader() }, &[minimal()]).unwrap();
+        assert_eq!(archives(plan.artifacts.keys()).len(), 3);
+    }
+    assert!(
+        bench.dist.requests().iter().all(|seen| seen.path.starts_with("/rust/mirror/") && !seen.path.contains("//"))
+    );
+}
+
+#[test]
 fn what_is_there_is_not_asked_for_again() {
     let bench = Bench::new();
     let first = bench.fetch(&[minimal()]).unwrap();
@@ -246,8 +262,14 @@ fn only_what_the_caller_wants_is_downloaded() {
             assert_eq!(needed.bytes.is_some(), small(path.as_str()), "{path}");
         }
         bench.dist.clear_log();
+        let mut offline = plan.clone();
+        bench.offline().weigh(&mut offline, &|_, _| true).await.unwrap();
+        assert_eq!(offline, plan);
+        assert!(bench.dist.requests().is_empty());
         downloader.weigh(&mut plan, &|_, _| true).await.unwrap();
-        assert!(plan.artifacts.values().all(|needed| needed.size.is_some()));
+        for (path, needed) in &plan.artifacts {
+            assert_eq!(needed.size, Some(bench.upstreams(path.as_str()).len() as u64), "{path}");
+        }
         assert!(bench.dist.requests().iter().all(|seen| seen.method == "HEAD"));
         bench.dist.clear_log();
         downloader.fetch(&mut plan, &|path, _| path.as_str().contains("cargo-")).await.unwrap();

@@ -85,9 +85,26 @@ fn the_environment_does_not_show_in_a_help() {
 }
 
 #[test]
+fn help_may_be_asked_for_as_cargos() {
+    let sandbox = Sandbox::new();
+    for (words, flag) in [(&["help", "fetch"][..], &["fetch", "--help"][..]), (&["help"], &["--help"])] {
+        assert_eq!(sandbox.run(words).ok().stdout, help(&sandbox, flag));
+    }
+    let nested = ["help", "export", "snapshot"];
+    assert_eq!(sandbox.run(nested).ok().stdout, sandbox.run(["export", "snapshot", "--help"]).ok().stdout);
+}
+
+#[test]
 fn words_that_make_no_sense_are_exit_2() {
     let sandbox = Sandbox::new();
-    for words in [&["nonsense"][..], &["fetch", "--nonsense"], &[], &["completions"], &["completions", "tcsh"]] {
+    for words in [
+        &["nonsense"][..],
+        &["help", "nonsense"],
+        &["fetch", "--nonsense"],
+        &[],
+        &["completions"],
+        &["completions", "tcsh"],
+    ] {
         let run = sandbox.run(words).exits(2);
         assert_eq!(run.stdout, "", "{words:?}");
         assert!(!run.stderr.is_empty(), "{words:?}");

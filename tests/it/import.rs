@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::Duration;
 
 use frostmirror::bundle::format::CrateState;
 use frostmirror::mirror::head::Counts;
@@ -10,6 +11,7 @@ use frostmirror::mirror::import::ImportOptions;
 use frostmirror::mirror::layout::Layout;
 use frostmirror::mirror::link::{LinkState, link_state};
 use frostmirror::mirror::{ledger, lines};
+use rustix::process::Signal;
 
 use crate::import_bundle::{Make, assert_sound, everything, import, import_with, options, view};
 use crate::support::crates::Crate;
@@ -291,9 +293,34 @@ fn folders_and_standard_input_are_imported() {
     let run = sandbox.process(["import", "-", "--mirror", "piped"]).stdin(&bytes).run().ok();
     run.stderr_has("Imported 1 crate ");
     assert_sound(&sandbox.path("piped"));
+    // Words are put in order too; `a.pkg` builds on `z.pkg`.
+    let run = sandbox.run(["import", "in/a.pkg", "in/z.pkg", "--mirror", "words"]).ok();
+    assert!(run.stderr.find("of z.pkg") < run.stderr.find("of a.pkg"), "{}", run.stderr);
+    assert_sound(&sandbox.path("words"));
+    // What cannot be read twice stays where it was named.
+    let piped = sandbox.process(["import", "in/a.pkg", "-", "--mirror", "late"]).stdin(&bytes).run();
+    piped.exits(4).stderr_has("builds on `z.pkg`");
+    sandbox.process(["import", "-", "in/a.pkg", "--mirror", "late"]).stdin(&bytes).run().ok();
+    // A word that is no bundle is told of before anything is changed.
+    sandbox.run(["import", "in/z.pkg", "none.pkg", "--mirror", "unchanged"]).exits(3).stderr_has("none.pkg");
+    assert!(!sandbox.path("unchanged").exists());
     fs::create_dir(sandbox.path("empty")).unwrap();
     sandbox.run(["import", "empty", "--mirror", "mirror"]).exits(3).stderr_has("no *.pkg file");
     sandbox.run(["import", "none.pkg", "--mirror", "mirror"]).exits(3).stderr_has("none.pkg");
+}
+
+#[test]
+fn one_that_is_interrupted_says_so() {
+    let sandbox = Sandbox::new();
+    let fifo = sandbox.path("fifo");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let running = sandbox.process(["import", "fifo", "--mirror", "mirror"]).start();
+    // This is open as soon as the import reads.
+    let writing = fs::File::options().write(true).open(&fifo).unwrap();
+    running.signal(Signal::INT);
+    let run = running.wait(Duration::from_secs(10)).exits(130).stderr_has("interrupted");
+    run.stderr_has("hint: run the same command again");
+    drop(writing);
 }
 
 #[test]

@@ -78,3 +78,10 @@ fn a_mirror_lists_neither_index_only_lines_nor_strangers() {
     assert!(listed.contains("Crate count: 4\n"), "{listed}");
     assert!(listed.ends_with(" bytes\nFoo-Bar 0.1.0+b.1\na 1.0.0\na 1.10.0\nzz 2.0.0-rc.1\n"), "{listed}");
 }
+
+#[test]
+fn a_mirror_that_is_not_there_is_said_to_be_none() {
+    let sandbox = Sandbox::new();
+    let run = sandbox.run(["list", "--mirror", "absent"]).ok().stderr_has("no mirror is at").stderr_has("absent");
+    run.stdout_has("Crate count: 0\n");
+}

@@ -162,7 +162,7 @@ fn a_delta_keeps_what_waits_for_its_removal() {
     import(&mirror, &first).unwrap();
     import(&mirror, &second).unwrap();
     let waiting = sandbox.run(["gc", "--mirror", "mirror", "--grace", "1h"]).ok();
-    waiting.stdout_has("To remove: 1 index lines").stdout_has("by a later run");
+    waiting.stdout_has("To remove: 1 index line\n").stdout_has("by a later run");
     import(&mirror, &third).unwrap();
     sandbox.run(["gc", "--mirror", "mirror", "--grace", "0"]).ok().stdout_has("Removed 0 crates");
     assert!(mirror.join("crates/b-1.0.0.crate").exists());

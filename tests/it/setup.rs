@@ -236,3 +236,11 @@ fn a_link_to_the_real_file_stays_a_link() {
     assert!(config(&client).symlink_metadata().unwrap().is_symlink());
     assert_eq!(fs::read_to_string(&real).unwrap(), "[net]\nretry = 1\n");
 }
+
+#[test]
+fn the_address_of_an_index_is_doubted() {
+    let sandbox = Sandbox::new();
+    let run = sandbox.run(["setup", "--url", "http://h:1/index/"]).ok().stderr_has("if the server is `http://h:1`");
+    run.stdout_has("http://h:1/index/index/");
+    sandbox.run(["setup", "--url", "http://h:1/m"]).ok().stderr_lacks("warning");
+}

@@ -203,3 +203,24 @@ fn an_interrupted_upstream_is_named_and_nothing_is_written() {
     import(&sandbox, &fetch(&sandbox, &[]));
     is_clean(&sandbox);
 }
+
+#[test]
+fn init_asks_for_what_the_project_is_built_with() {
+    let sandbox = Sandbox::new();
+    sandbox.write("Cargo.toml", "[package]\nname = \"app\"\nversion = \"0.1.0\"\nedition = \"2021\"\n");
+    sandbox.write("src/lib.rs", "");
+    sandbox.write("Cargo.lock", "version = 3\n\n[[package]]\nname = \"app\"\nversion = \"0.1.0\"\n");
+    let file =
+        "[toolchain]\nchannel = \"1.86.0\"\ncomponents = [\"rust-src\"]\ntargets = [\"wasm32-unknown-unknown\"]\n";
+    sandbox.write("rust-toolchain.toml", format!("{file}profile = \"minimal\"\n"));
+    // The toolchain that it names is not installed, and rustup is not to fetch it.
+    let run = |words: &[&str]| sandbox.process(words.iter().copied()).envs([("RUSTUP_TOOLCHAIN", "stable")]).run();
+    run(&["init"]).ok().stderr_has("1 toolchain");
+    let text = fs::read_to_string(sandbox.path("depends.toml")).unwrap();
+    let table = "[platforms]\ntargets = [\"x86_64-unknown-linux-gnu\", \"wasm32-unknown-unknown\"]\n\
+                 toolchain = [\"1.86.0\"]\ncomponents = [\"rust-src\"]\nprofile = \"minimal\"\n";
+    assert!(text.contains(table), "{text}");
+    sandbox.write("rust-toolchain.toml", "[toolchain]\nchannel = \"our-own\"\n");
+    run(&["init", "--force"]).ok().stderr_has("our-own");
+    assert!(!fs::read_to_string(sandbox.path("depends.toml")).unwrap().contains("[platforms]"));
+}

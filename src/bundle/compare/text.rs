@@ -1,8 +1,11 @@
 //! A comparison in words.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use super::super::describe::{NO_LICENSE, artifact_table, size_of, weight as weight_of_artifacts};
+use super::super::describe::{
+    NO_LICENSE, UNKNOWN, artifact_table, is_told, license, size_of, weight as weight_of_artifacts,
+};
 use super::super::format::{ArtifactRecord, CrateRecord, Manifest};
 use super::super::shown::{Table, counted, shown, size};
 use super::{Change, Comparison, Updated, Words, weight};
@@ -88,7 +91,7 @@ fn added(comparison: &Comparison<'_>) -> Table {
             record.name.as_str(),
             &record.version.to_string(),
             &size_of(record),
-            record.license.as_deref().unwrap_or(NO_LICENSE),
+            license(comparison.new, record),
             if record.yanked { "yanked" } else { "" },
             record.repository.as_deref().unwrap_or_default(),
         ]);
@@ -107,28 +110,36 @@ fn updated(comparison: &Comparison<'_>) -> Table {
             updated.name.as_str(),
             &format!("{} -> {}", versions(&updated.old), versions(&updated.new)),
             &if bytes == 0 { updated.new.first().map(|one| size_of(one)).unwrap_or_default() } else { size(bytes) },
-            &said(updated, |record| record.license.as_deref(), NO_LICENSE),
+            &said(comparison, updated, |record| record.license.as_deref(), NO_LICENSE),
             if updated.new.iter().any(|record| record.yanked) { "yanked" } else { "" },
-            &said(updated, |record| record.repository.as_deref(), NO_REPOSITORY),
+            &said(comparison, updated, |record| record.repository.as_deref(), NO_REPOSITORY),
         ]);
     }
     table
 }
 
 /// What the versions that come say, and what was said before where that was something else: a licence or a repository
-/// that changes is what an approver looks for.
-fn said<'m>(updated: &Updated<'m>, of: fn(&'m CrateRecord) -> Option<&'m str>, nothing: &'static str) -> String {
-    let all = |records: &[&'m CrateRecord]| {
-        let mut texts: Vec<&'m str> = records.iter().map(|record| of(record).unwrap_or(nothing)).collect();
-        texts.sort_unstable();
-        texts.dedup();
-        texts.join(", ")
+/// that changes is what an approver looks for. What one of the two does not know has not changed.
+fn said<'m>(
+    comparison: &Comparison<'m>,
+    updated: &Updated<'m>,
+    of: fn(&'m CrateRecord) -> Option<&'m str>,
+    nothing: &'static str,
+) -> String {
+    let known = |manifest: &Manifest, records: &[&'m CrateRecord]| -> BTreeSet<&'m str> {
+        let told = records.iter().filter(|record| is_told(manifest, record));
+        told.map(|record| of(record).unwrap_or(nothing)).collect()
     };
-    let (old, new) = (all(&updated.old), all(&updated.new));
-    match old == new {
-        true if new == NO_REPOSITORY => String::new(),
-        true => new,
-        false => format!("{new} (was {old})"),
+    let (old, new) = (known(comparison.old, &updated.old), known(comparison.new, &updated.new));
+    let mut texts: Vec<&str> = new.iter().copied().collect();
+    if updated.new.iter().any(|record| !is_told(comparison.new, record)) {
+        texts.push(UNKNOWN);
+    }
+    let changed = old != new && !old.is_empty() && !new.is_empty();
+    match texts.join(", ") {
+        texts if changed => format!("{texts} (was {})", old.into_iter().collect::<Vec<_>>().join(", ")),
+        texts if nothing == NO_REPOSITORY && (texts == NO_REPOSITORY || texts == UNKNOWN) => String::new(),
+        texts => texts,
     }
 }
 

@@ -9,7 +9,7 @@ use crate::artifact::Kind;
 use crate::cmd::Context;
 use crate::cmd::fetch::created;
 use crate::event::{self, Sink};
-use crate::failure::Failure;
+use crate::failure::{Class, Failure};
 use crate::mirror::snapshot::{Exported, Options};
 use crate::server_config;
 
@@ -34,6 +34,13 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let folder = context.absolute(&args.output);
     let config_dir = context.directory(args.config_dir.as_deref(), "/config", "config")?;
     let doing = || format!("could not export a snapshot of the mirror `{}`", layout.root().display());
+    // A variable that is set for every verb may name a folder that nobody has needed yet.
+    let flag = args.config_dir.is_some() && args.config_dir != context.env.path("FROSTMIRROR_CONFIG_DIR");
+    if flag && !config_dir.is_dir() {
+        let why = format!("no folder `{}` is there for the configuration", config_dir.display());
+        let hint = "check the path; without `--config-dir` a snapshot takes along what is in the default folder, if anything is";
+        return Err(Failure::new(Class::Input, why).doing(doing()).hint(hint));
+    }
     let (config, notes) =
         server_config::travelling(&config_dir).map_err(|error| Failure::from(error).doing(doing()))?;
     let guard = args.source.lock(&layout, context)?;

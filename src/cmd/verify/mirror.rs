@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::Args;
+use crate::bundle::shown::counted;
 use crate::cmd::Context;
 use crate::durable;
 use crate::event::{self, Sink};
@@ -34,7 +35,7 @@ pub(super) fn run(args: &Args, layout: &Layout, context: &Context) -> Result<(),
         let text = Repair::list(&audit.repairs, &audit.artifact_repairs);
         durable::rewrite(&path, text.as_bytes(), 0o644)
             .map_err(|source| Failure::io(format!("could not write `{}`", path.display()), source))?;
-        let what = counted(audit.repairs.len() as u64, audit.artifact_repairs.len() as u64);
+        let what = to_fetch(&audit);
         sink.status("Listed", format!("{what} in {}", path.display()));
     }
     tell(&audit, layout, context);
@@ -53,8 +54,8 @@ fn again(first: Audit, args: &Args, layout: &Layout, context: &Context) -> Resul
         }
         Err(error) => {
             sink.warning(format!(
-                "{} things looked wrong, which may be the work of the process that holds the mirror",
-                first.problems.len()
+                "{} looked wrong, which may be the work of the process that holds the mirror",
+                counted(first.problems.len(), "thing")
             ));
             Err(error.into())
         }
@@ -74,7 +75,9 @@ fn tell_rebuilt(rebuilt: &Rebuilt, context: &Context) {
     let sink = context.report.as_ref();
     let Rebuilt { lines, artifacts, kept, kept_artifacts, aside, head, .. } = rebuilt;
     if *lines > 0 {
-        sink.status("Rebuilt", format!("the records of {lines} index lines"));
+        let records =
+            if *lines == 1 { "record of 1 index line".to_owned() } else { format!("records of {lines} index lines") };
+        sink.status("Rebuilt", format!("the {records}"));
     }
     if let Some(artifacts) = artifacts {
         sink.status("Rebuilt", format!("the record of {}", event::rustup_artifacts(*artifacts)));
@@ -86,7 +89,7 @@ fn tell_rebuilt(rebuilt: &Rebuilt, context: &Context) {
         sink.status("Moved", format!("{aside} damaged records of imports to .frostmirror/aside"));
     }
     if let Some(kept) = kept {
-        let what = counted(*kept, *kept_artifacts);
+        let what = files(*kept, *kept_artifacts);
         sink.warning(format!(
             "records of imports were lost, so nobody knows what {what} are needed for; they are kept as lineage `{REBUILT}`"
         ));
@@ -116,12 +119,17 @@ fn tell(audit: &Audit, layout: &Layout, context: &Context) {
     }
 }
 
+/// What is to be fetched again, in words.
+fn to_fetch(audit: &Audit) -> String {
+    files(audit.repairs.len() as u64, audit.artifact_repairs.len() as u64)
+}
+
 /// So many crates and rustup artifacts; the latter only where there are any.
-fn counted(crates: u64, artifacts: u64) -> String {
+fn files(crates: u64, artifacts: u64) -> String {
     match (crates, artifacts) {
-        (crates, 0) => format!("{crates} crates"),
+        (crates, 0) => event::crates(crates),
         (0, artifacts) => event::rustup_artifacts(artifacts),
-        (crates, artifacts) => format!("{crates} crates and {}", event::rustup_artifacts(artifacts)),
+        (crates, artifacts) => format!("{} and {}", event::crates(crates), event::rustup_artifacts(artifacts)),
     }
 }
 
@@ -146,8 +154,8 @@ fn verdict(audit: &Audit, args: &Args, layout: &Layout) -> Result<(), Failure> {
             None => "write a list with `--repair-list FILE`, carry it out".to_owned(),
         };
         steps.push(format!(
-            "{list}, `cargo frostmirror fetch --from-list` it, and import that bundle: {} are to be fetched again",
-            counted(audit.repairs.len() as u64, audit.artifact_repairs.len() as u64)
+            "{list}, `cargo frostmirror fetch --from-list` it, and import that bundle: to be fetched again are {}",
+            to_fetch(audit)
         ));
     }
     if !args.rebuild_state && audit.problems.iter().any(|problem| problem.fault.is_of_state()) {
@@ -155,7 +163,11 @@ fn verdict(audit: &Audit, args: &Args, layout: &Layout) -> Result<(), Failure> {
         steps.push(format!("{then}make lost records anew with `--rebuild-state`"));
     }
     if audit.problems.iter().any(|problem| problem.fault.is_stray()) {
-        steps.push("look at what does not belong, and remove it by hand".to_owned());
+        // An import that had to count the tree may have taken a crate's file for one of the mirror's.
+        let counted = if args.rebuild_state { "once more " } else { "" };
+        steps.push(format!(
+            "look at what does not belong, and remove it by hand; run this {counted}with `--rebuild-state` after it, which counts anew"
+        ));
     }
     let hint = steps.join("; ");
     let failure = Failure::new(Class::Integrity, message);

@@ -124,7 +124,7 @@ impl Dist {
         let mut running = JoinSet::new();
         let (mut held, mut absent, mut altered) = (Held::new(), Vec::new(), Vec::new());
         loop {
-            while running.len() < self.jobs.clamp(1, AT_A_TIME)
+            while running.len() < self.at_a_time()
                 && let Some((digest, path)) = waiting.next()
             {
                 let (dist, store) = (self.clone(), store.clone());
@@ -176,7 +176,11 @@ impl Dist {
             let length = self.client.length(&Request::new(&url)).await;
             Some((digest, length.ok()??))
         });
-        asked.buffer_unordered(AT_A_TIME).filter_map(async |length| length).collect().await
+        asked.buffer_unordered(self.at_a_time()).filter_map(async |length| length).collect().await
+    }
+
+    fn at_a_time(&self) -> usize {
+        self.jobs.clamp(1, AT_A_TIME)
     }
 }
 

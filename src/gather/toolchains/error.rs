@@ -30,7 +30,7 @@ pub enum Error {
         /// The toolchain.
         toolchain: Toolchain,
         /// Why.
-        source: ManifestError,
+        source: Box<ManifestError>,
     },
     /// What is wanted cannot be selected from a manifest.
     #[error("could not select what is wanted of `{toolchain}`")]

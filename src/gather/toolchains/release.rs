@@ -87,7 +87,8 @@ impl Dist {
 }
 
 fn parsed(toolchain: &Toolchain, text: &[u8]) -> Result<ChannelManifest, Error> {
-    ChannelManifest::parse(text).map_err(|source| Error::Manifest { toolchain: toolchain.clone(), source })
+    ChannelManifest::parse(text)
+        .map_err(|source| Error::Manifest { toolchain: toolchain.clone(), source: Box::new(source) })
 }
 
 fn unsettled(what: String) -> Error {

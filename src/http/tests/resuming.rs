@@ -164,3 +164,14 @@ async fn the_limit_counts_what_is_held() {
     let error = client().resume(&Request::new(&url), &folder.path(), Sha256::of(&body), 1, &|_| {}).await;
     assert!(matches!(error, Err(Error::Io { .. })), "{error:?}");
 }
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_part_that_is_no_file_is_refused() {
+    let server = Server::start(|_, _| Act::Send(reply(200, "", &body()).into())).await;
+    let (target, told) = (Target::new(), AtomicU64::new(0));
+    std::os::unix::fs::symlink("/dev/zero", target.path()).expect("link");
+    let error = resume(&server, &target, &body(), &told).await.expect_err("endless");
+    assert!(matches!(&error, Error::Io { path, .. } if *path == target.path()), "{error}");
+    assert!(server.heads().is_empty());
+}

@@ -119,6 +119,13 @@ fn out_of_order_names_the_parent_and_what_is_missing_and_changes_nothing() {
     near.sandbox.run(words).exits(4).stderr_has(name).stderr_has("b 1.0.0");
     assert_eq!(everything(&mirror), before);
     assert!(matches!(import(&mirror, &third), Err(Error::MissingBase { missing: 1, .. })));
+    // Where both are called alike, the id tells them apart.
+    let alike = near.sandbox.path("elsewhere").join(name);
+    std::fs::create_dir(near.sandbox.path("elsewhere")).unwrap();
+    std::fs::copy(&third, &alike).unwrap();
+    let named = format!("`{name} ({})`", &manifest(&second).id[..8]);
+    let words = ["import".as_ref(), alike.as_os_str(), "--mirror".as_ref(), mirror.as_os_str()];
+    near.sandbox.run(words).exits(4).stderr_has(&named);
     import(&mirror, &second).unwrap();
     import(&mirror, &third).unwrap();
     assert_sound(&mirror);
@@ -155,7 +162,8 @@ fn a_lost_stick_is_made_good_by_naming_what_arrived() {
     // What is made good counts as sent.
     near.fetch_nothing(&["--incremental", "-c", "one.toml"]);
     near.fetch_nothing(&["--incremental", "-c", "two.toml"]);
-    let unknown = near.run(&["-c", "one.toml", "--base", "gone.pkg"]).exits(3).stderr_has("gone.pkg");
+    let unknown =
+        near.run(&["-c", "one.toml", "--base", "gone.pkg"]).exits(3).stderr_has("`gone.pkg`, and no such file is here");
     unknown.stderr_has(&format!("{name} ({id})"));
     let planned = near.run(&["-c", "one.toml", "--base", name, "--dry-run"]).ok().stdout;
     assert_eq!(planned.lines().count(), 3, "{planned}");

@@ -132,7 +132,6 @@ fn at_most_so_many_at_a_time() {
     let downloader = Downloader { jobs: 2, ..bench.downloader() };
     run(async {
         let mut plan = downloader.plan(&[all]).await.unwrap();
-        downloader.weigh(&mut plan, &|_, _| true).await.unwrap();
         bench.dist.clear_log();
         downloader.fetch(&mut plan, &|_, _| true).await.unwrap();
     });

@@ -53,9 +53,37 @@ fn it_is_restored_with_the_mirror_and_the_hosts_own_keys_stay() {
 }
 
 #[test]
+fn a_folder_that_is_named_and_not_there_is_a_mistake() {
+    let sandbox = Sandbox::new();
+    source(&sandbox);
+    let export = ["export", "snapshot", "--mirror", "source", "-o", "out"];
+    sandbox
+        .run(export.iter().chain(&["--config-dir", "absent"]))
+        .exits(3)
+        .stderr_has("absent` is there for the configuration");
+    assert!(!sandbox.path("out").exists());
+    sandbox.run(export).ok().stderr_has("no depends.toml is in ");
+}
+
+#[test]
+fn whoever_approves_it_is_told_of_it() {
+    let sandbox = Sandbox::new();
+    let snapshot = words(&sandbox);
+    let inspect = |format: &str| {
+        let words = ["inspect".as_ref(), snapshot.as_os_str(), "--format".as_ref(), format.as_ref()];
+        sandbox.run(words).ok()
+    };
+    inspect("text").stdout_has(&format!("Config      depends.toml, {} bytes, for the server", DEPENDS.len()));
+    inspect("text").stdout_has("Config      frostmirror.toml, ");
+    inspect("cyclonedx").stdout_has("\"file:depends.toml\"").stdout_has("\"file:frostmirror.toml\"");
+}
+
+#[test]
 fn an_ordinary_bundle_touches_no_configuration() {
     let sandbox = Sandbox::new();
     source(&sandbox);
+    let bundle = sandbox.run(["inspect", "bundles/b.pkg"]).ok();
+    bundle.stdout_lacks("Config ");
     sandbox.write("config/frostmirror.toml", "not TOML");
     sandbox.run(["import", "bundles/b.pkg", "--mirror", "other", "--config-dir", "config"]).ok();
     assert_eq!(fs::read_to_string(sandbox.path("config/frostmirror.toml")).unwrap(), "not TOML");

@@ -151,6 +151,7 @@ fn a_snapshot_is_not_written_where_clients_look() {
     let sandbox = Sandbox::new();
     let mirror = source(&sandbox);
     let before = view(&mirror);
+    fs::create_dir(sandbox.path("none")).unwrap();
     for folder in ["source", "source/crates", "source/new/folder", "source/.frostmirror/staging"] {
         let words = ["export", "snapshot", "--mirror", "source", "-o", folder, "--config-dir", "none"];
         sandbox.run(words).exits(3).stderr_has("in the mirror");

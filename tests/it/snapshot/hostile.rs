@@ -143,6 +143,7 @@ fn the_name_of_a_carried_file_does_not_steer_the_terminal() {
     let path = sandbox.path("forged.pkg");
     fs::write(&path, forged.bytes()).unwrap();
     let path = path.to_str().unwrap();
+    fs::create_dir(sandbox.path("none")).unwrap();
     for words in [
         vec!["inspect", path],
         vec!["verify", path],

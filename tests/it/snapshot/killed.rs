@@ -12,6 +12,7 @@ fn killed_while_it_exports_nothing_unfinished_is_there_and_a_rerun_is_whole() {
     let sandbox = Sandbox::new();
     let mirror = source(&sandbox);
     let before = crate::import_bundle::everything(&mirror);
+    fs::create_dir(sandbox.path("none")).unwrap();
     let words = ["export", "snapshot", "--mirror", "source", "-o", "out", "--config-dir", "none"];
     for checkpoint in OF_EXPORT {
         let died = sandbox.process(words).envs([("FROSTMIRROR_CRASH_AT", checkpoint)]).run();

@@ -264,6 +264,13 @@ impl Run {
         self
     }
 
+    /// Demands that stdout lacks `text`.
+    #[track_caller]
+    pub fn stdout_lacks(self, text: &str) -> Run {
+        assert!(!self.stdout.contains(text), "{}", self.told());
+        self
+    }
+
     /// Fails the test unless stderr has `text`.
     #[track_caller]
     pub fn stderr_has(self, text: &str) -> Run {

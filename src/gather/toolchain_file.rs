@@ -1,0 +1,181 @@
+//! rust-toolchain.toml: which toolchain a project is built with, as rustup reads it.
+//!
+//! rustup takes the nearest `rust-toolchain` or `rust-toolchain.toml`, from the current folder upward; without the ending
+//! it may also be a channel's name and nothing else (rustup: src/config.rs, `parse_override_file`).
+
+use std::fs;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::channel::{InvalidProfile, InvalidToolchain, Profile, Toolchain};
+
+/// Bytes of the longest file that is read.
+const MAX_SIZE: u64 = 64 * 1024;
+
+/// What a file asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToolchainFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// The toolchain; `None` where it names none, or a folder.
+    pub toolchain: Option<Toolchain>,
+    /// Components beyond the profile's.
+    pub components: Vec<String>,
+    /// Targets beyond the machine's own.
+    pub targets: Vec<String>,
+    /// The profile.
+    pub profile: Option<Profile>,
+}
+
+/// A file that cannot be followed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It cannot be read.
+    #[error("could not read `{}`", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It is no such file.
+    #[error("`{}` is no toolchain file", path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Box<toml::de::Error>,
+    },
+    /// It names a toolchain that no server has.
+    #[error("`{}` names a toolchain that cannot be mirrored", path.display())]
+    Toolchain {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with the name.
+        source: InvalidToolchain,
+    },
+    /// It names a profile that there is not.
+    #[error("`{}` names a profile that there is not", path.display())]
+    Profile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: InvalidProfile,
+    },
+}
+
+#[derive(Deserialize)]
+struct Form {
+    toolchain: Section,
+}
+
+#[derive(Default, Deserialize)]
+struct Section {
+    channel: Option<String>,
+    #[serde(default)]
+    components: Vec<String>,
+    #[serde(default)]
+    targets: Vec<String>,
+    profile: Option<String>,
+}
+
+/// The file that rustup would follow in `folder`; `None` where there is none.
+///
+/// # Errors
+/// A file that cannot be read or followed.
+pub fn find(folder: &Path) -> Result<Option<ToolchainFile>, Error> {
+    for folder in folder.ancestors() {
+        for name in ["rust-toolchain", "rust-toolchain.toml"] {
+            let path = folder.join(name);
+            if let Some(text) = read(&path)? {
+                return parse(&text, path).map(Some);
+            }
+        }
+    }
+    Ok(None)
+}
+
+fn read(path: &Path) -> Result<Option<String>, Error> {
+    let file = match fs::File::open(path) {
+        Ok(file) => file,
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(None),
+        Err(source) => return Err(Error::Read { path: path.to_owned(), source }),
+    };
+    // A folder of that name is nothing to rustup.
+    if file.metadata().is_ok_and(|about| about.is_dir()) {
+        return Ok(None);
+    }
+    let mut text = String::new();
+    let read = file.take(MAX_SIZE).read_to_string(&mut text);
+    read.map_err(|source| Error::Read { path: path.to_owned(), source })?;
+    Ok(Some(text))
+}
+
+fn parse(text: &str, path: PathBuf) -> Result<ToolchainFile, Error> {
+    let is_name = path.extension().is_none() && !text.contains('[') && text.trim().lines().count() == 1;
+    let section = if is_name {
+        Section { channel: Some(text.trim().to_owned()), ..Section::default() }
+    } else {
+        let form: Result<Form, _> = toml::from_str(text);
+        form.map_err(|source| Error::Syntax { path: path.clone(), source: Box::new(source) })?.toolchain
+    };
+    let toolchain = section.channel.map(|channel| channel.parse()).transpose();
+    let profile = section.profile.map(|profile| profile.parse()).transpose();
+    Ok(ToolchainFile {
+        toolchain: toolchain.map_err(|source| Error::Toolchain { path: path.clone(), source })?,
+        profile: profile.map_err(|source| Error::Profile { path: path.clone(), source })?,
+        components: section.components,
+        targets: section.targets,
+        path,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(name: &str, text: &str) -> Result<ToolchainFile, Error> {
+        parse(text, PathBuf::from(name))
+    }
+
+    #[test]
+    fn both_forms_are_read() {
+        let file = parsed("rust-toolchain", "1.86.0\n").expect("a name");
+        assert_eq!(file.toolchain, Some("1.86.0".parse().expect("a toolchain")));
+        let text = "[toolchain]\nchannel = \"nightly-2026-04-25\"\ncomponents = [\"rust-src\"]\ntargets = [\"wasm32-unknown-unknown\"]\nprofile = \"minimal\"\n";
+        for name in ["rust-toolchain", "rust-toolchain.toml"] {
+            let file = parsed(name, text).expect("a table");
+            assert_eq!(file.toolchain.map(|toolchain| toolchain.to_string()).as_deref(), Some("nightly-2026-04-25"));
+            assert_eq!((file.components.len(), file.targets.len(), file.profile), (1, 1, Some(Profile::Minimal)));
+        }
+        let folder = parsed("rust-toolchain.toml", "[toolchain]\npath = \"/opt/rust\"\n").expect("a folder");
+        assert_eq!(folder.toolchain, None);
+    }
+
+    #[test]
+    fn what_cannot_be_followed_is_named() {
+        for (name, text) in [
+            ("rust-toolchain", "my-own"),
+            ("rust-toolchain", ""),
+            ("rust-toolchain.toml", "1.86.0"),
+            ("rust-toolchain.toml", "[toolchain]\nchannel = 1\n"),
+            ("rust-toolchain.toml", "[toolchain]\nchannel = \"stable-x86_64-unknown-linux-gnu\"\n"),
+            ("rust-toolchain.toml", "[toolchain]\nchannel = \"stable\"\nprofile = \"huge\"\n"),
+        ] {
+            let error = parsed(name, text).expect_err(text);
+            assert!(error.to_string().contains(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_nearest_file_upward_counts() {
+        let root = tempfile::tempdir().expect("a folder");
+        let inner = root.path().join("a/b");
+        fs::create_dir_all(inner.join("rust-toolchain")).expect("folders");
+        fs::write(root.path().join("a/rust-toolchain.toml"), "[toolchain]\nchannel = \"beta\"\n").expect("a file");
+        let found = find(&inner).expect("read").expect("found");
+        assert_eq!(found.path, root.path().join("a/rust-toolchain.toml"));
+    }
+}
