@@ -260,13 +260,23 @@ fn toolchains(args: &Args, context: &Context) -> Result<Toolchains, Failure> {
     })
 }
 
+/// The address without a slash at its end. It may have a name and a password, which are repeated to nobody.
 fn upstream_of_toolchains(address: &str) -> Result<String, Failure> {
-    let url = BaseUrl::parse(address).map_err(|error| {
+    let (before, rest) = match address.split_once("://") {
+        Some((scheme, rest)) => {
+            let host = rest.split('/').next().unwrap_or(rest);
+            let login = host.rfind('@').map_or("", |at| &rest[..=at]);
+            (format!("{scheme}://{login}"), format!("{scheme}://{}", &rest[login.len()..]))
+        }
+        None => (String::new(), address.to_owned()),
+    };
+    let url = BaseUrl::parse(&rest).map_err(|error| {
         Failure::new(Class::Input, error)
             .doing("could not use FROSTMIRROR_DIST_URL")
             .hint("it is what RUSTUP_DIST_SERVER would be, for example https://static.rust-lang.org")
     })?;
-    Ok(url.as_str().to_owned())
+    let (_, place) = url.as_str().split_once("://").unwrap_or_default();
+    Ok(format!("{before}{place}"))
 }
 
 /// The target where nothing names any.
@@ -327,4 +337,24 @@ fn tell_plan(weighed: &Weighed, context: &Context) -> Result<(), Failure> {
         .report
         .status("Planned", format!("{all}; {count} to download, {bytes} bytes{unknown}; nothing was written"));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_of_toolchains_keeps_its_login_to_itself() {
+        for (given, taken) in [
+            ("https://dist.example/a/", "https://dist.example/a"),
+            ("http://me:p%40ss@dist.example:8080", "http://me:p%40ss@dist.example:8080"),
+            ("https://static.rust-lang.org", "https://static.rust-lang.org"),
+        ] {
+            assert_eq!(upstream_of_toolchains(given).expect("good"), taken);
+        }
+        for bad in ["ftp://me:secret@dist.example", "https://me:secret@", "dist.example", "http://me:secret@a b/"] {
+            let told = format!("{:?}", upstream_of_toolchains(bad).expect_err("bad"));
+            assert!(!told.contains("secret"), "{told}");
+        }
+    }
 }

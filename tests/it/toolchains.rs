@@ -9,7 +9,7 @@ use crate::journey::world::World;
 use crate::support::dist::release::Release;
 use crate::support::dist::{Dist, LINUX, NIGHTLY, OLD, RUSTUP, STABLE, WASM, WINDOWS};
 use crate::support::rustup::{self, Rustup};
-use crate::support::sandbox::Sandbox;
+use crate::support::sandbox::{BINARY, Sandbox};
 
 /// A machine with network: the fake crates.io and the fake dist server.
 fn online(world: &World, dist: &Dist) -> Sandbox {
@@ -223,4 +223,38 @@ fn init_asks_for_what_the_project_is_built_with() {
     sandbox.write("rust-toolchain.toml", "[toolchain]\nchannel = \"our-own\"\n");
     run(&["init", "--force"]).ok().stderr_has("our-own");
     assert!(!fs::read_to_string(sandbox.path("depends.toml")).unwrap().contains("[platforms]"));
+}
+
+#[test]
+fn an_audit_names_what_rotted_and_a_list_brings_it_back() {
+    let (world, dist) = (World::new(), Dist::start());
+    let sandbox = online(&world, &dist);
+    depends(&sandbox, "toolchain = \"1.86.0\"\nprofile = \"minimal\"\n");
+    import(&sandbox, &fetch(&sandbox, &[]));
+    let rustc = &Release::stable(OLD.0, OLD.1).archive_path("rustc", LINUX, "xz")[1..];
+    fs::write(sandbox.path("mirror").join(rustc), "rot").unwrap();
+    fs::remove_file(sandbox.path("mirror/dist/channel-rust-1.86.0.toml.sha256")).unwrap();
+    fs::remove_file(sandbox.path("mirror/crates/leaf-0.3.0.crate")).ok();
+    let audit = sandbox.run(["verify", "--mirror", "mirror", "--repair-list", "list"]).exits(4);
+    audit.stdout_has(rustc).stdout_has("channel-rust-1.86.0.toml.sha256");
+    let bundle = fetch(&sandbox, &["--from-list", "list"]);
+    import(&sandbox, &bundle);
+    is_clean(&sandbox);
+    // It says nothing new of the history: the next delta has nothing to say either.
+    sandbox.run(["fetch", "--incremental"]).ok().stderr_has("nothing new");
+}
+
+#[test]
+fn a_disk_that_fills_up_is_told_and_the_next_run_goes_on() {
+    let (world, dist) = (World::new(), Dist::start());
+    dist.publish(&Release::stable("1.96.0", "2026-05-28").hosts(&[LINUX]).weighing(600_000));
+    let sandbox = online(&world, &dist);
+    depends(&sandbox, "toolchain = \"stable\"\nprofile = \"minimal\"\n");
+    // Files may grow to 256 KiB: the write of a larger component fails as it does on a full disk.
+    let words = format!("trap '' XFSZ; ulimit -f 512; exec '{BINARY}' fetch");
+    let full = sandbox.process_of("sh", ["-c", &words]).run().exits(7);
+    full.stderr_has("frostmirror/cache");
+    assert!(fs::read_dir(sandbox.path("output")).map_or(0, Iterator::count) == 0);
+    import(&sandbox, &fetch(&sandbox, &[]));
+    is_clean(&sandbox);
 }

@@ -154,8 +154,9 @@ fn verdict(audit: &Audit, args: &Args, layout: &Layout) -> Result<(), Failure> {
             None => "write a list with `--repair-list FILE`, carry it out".to_owned(),
         };
         steps.push(format!(
-            "{list}, `cargo frostmirror fetch --from-list` it, and import that bundle: to be fetched again are {}",
-            to_fetch(audit)
+            "{list}, `cargo frostmirror fetch --from-list` it, and import that bundle: {} {} to be fetched again",
+            to_fetch(audit),
+            if audit.repairs.len() + audit.artifact_repairs.len() == 1 { "is" } else { "are" }
         ));
     }
     if !args.rebuild_state && audit.problems.iter().any(|problem| problem.fault.is_of_state()) {

@@ -64,11 +64,8 @@ impl Bench {
             timed(Command::new("sh").args(["-c", digests]).current_dir(folder))?;
             Ok(started.elapsed().as_secs_f64())
         };
-        alternate(
-            || Ok(download(dist.url(), &self.fresh("ours")?, &order)?.1),
-            || by_curl(&self.fresh("curl")?),
-        )?
-        .print("download of 1 GiB / curl + openssl", Some(1.3));
+        alternate(|| Ok(download(dist.url(), &self.fresh("ours")?, &order)?.1), || by_curl(&self.fresh("curl")?))?
+            .print("download of 1 GiB / curl + openssl", Some(1.3));
 
         let fetch = |home: &Path| -> Outcome<Command> {
             let targets: Vec<String> = HOSTS.iter().map(|host| format!("\"{host}\"")).collect();
@@ -79,14 +76,8 @@ impl Bench {
             command.env("FROSTMIRROR_DIST_URL", dist.url()).env("FROSTMIRROR_HOME", home.join("state"));
             Ok(command)
         };
-        alternate(
-            || {
-                let home = self.fresh("fetch")?;
-                timed(&mut fetch(&home)?)
-            },
-            || by_curl(&self.fresh("curl")?),
-        )?
-        .print("fetch, pack, verify of 1 GiB / curl + openssl", Some(2.2));
+        alternate(|| self.within("fetch", |home| timed(&mut fetch(home)?)), || self.within("curl", by_curl))?
+            .print("fetch, pack, verify of 1 GiB / curl + openssl", Some(2.2));
         let home = self.fresh("fetch")?;
         let peak = peak_memory(&mut fetch(&home)?)?;
         println!("{:<44} {peak:>7.0} MiB {:>39} {MEMORY:>6}", "fetch, pack, verify of 1 GiB: peak", "");
@@ -99,25 +90,37 @@ impl Bench {
         };
         alternate(
             || {
-                let mirror = self.fresh("mirror")?;
-                let started = Instant::now();
-                timed(&mut import(&mirror))?;
-                timed(Command::new("sync").arg("-f").arg(&mirror))?;
-                Ok(started.elapsed().as_secs_f64())
+                self.within("mirror", |mirror| {
+                    let started = Instant::now();
+                    timed(&mut import(mirror))?;
+                    timed(Command::new("sync").arg("-f").arg(mirror))?;
+                    Ok(started.elapsed().as_secs_f64())
+                })
             },
             || {
-                let copy = self.fresh("copy")?;
-                let started = Instant::now();
-                timed(Command::new("cp").arg(&bundle).arg(copy.join("copy.pkg")))?;
-                timed(Command::new("sync").arg("-f").arg(&copy))?;
-                timed(Command::new("openssl").args(["dgst", "-sha256"]).arg(&bundle))?;
-                Ok(started.elapsed().as_secs_f64())
+                self.within("copy", |copy| {
+                    let started = Instant::now();
+                    timed(Command::new("cp").arg(&bundle).arg(copy.join("copy.pkg")))?;
+                    timed(Command::new("sync").arg("-f").arg(copy))?;
+                    timed(Command::new("openssl").args(["dgst", "-sha256"]).arg(&bundle))?;
+                    Ok(started.elapsed().as_secs_f64())
+                })
             },
         )?
         .print("import of 1 GiB / cp + openssl, synced", Some(2.0));
         let peak = peak_memory(&mut import(&self.fresh("mirror")?))?;
         println!("{:<44} {peak:>7.0} MiB {:>39} {MEMORY:>6}", "import of 1 GiB: peak", "");
         Ok(())
+    }
+}
+
+impl Bench {
+    /// Does `work` in a fresh folder, and removes it: each has a GiB or two.
+    fn within(&self, name: &str, work: impl FnOnce(&Path) -> Outcome<f64>) -> Outcome<f64> {
+        let folder = self.fresh(name)?;
+        let seconds = work(&folder);
+        fs::remove_dir_all(&folder)?;
+        seconds
     }
 }
 

@@ -141,6 +141,11 @@ impl Sandbox {
         Process::new(BINARY, cwd).envs(&self.vars).args(args).timeout(self.timeout)
     }
 
+    /// Another program in the desk's folder, with the same variables.
+    pub fn process_of<S: AsRef<OsStr>>(&self, program: &str, args: impl IntoIterator<Item = S>) -> Process {
+        Process::new(program, &self.path("")).envs(&self.vars).args(args).timeout(self.timeout)
+    }
+
     /// Runs our binary to its end.
     #[track_caller]
     pub fn run<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Run {
