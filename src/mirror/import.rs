@@ -23,7 +23,7 @@ use super::commit::{self, Own};
 use super::doubts::doubts;
 use super::head::{Counts, Head};
 use super::ledger;
-use super::link::{self, LinkState};
+use super::link::LinkState;
 use super::lock::AddGuard;
 use super::order::{Names, dependencies_first};
 use super::receive::{Received, Receiver, Told, artifacts};
@@ -37,6 +37,10 @@ use crate::event::{self, Event, Phase, Sink};
 use crate::index_line::RegistryConfig;
 use crate::safe_path::SafePath;
 use crate::server_config::Brought;
+
+mod telling;
+
+use telling::{begin, report, restore_link};
 
 /// Every checkpoint of an import, in the order in which a first import with a base URL passes them.
 pub const CHECKPOINTS: &[&str] = &[
@@ -311,7 +315,7 @@ impl AddGuard {
             place(&mut staging, &steps)?;
         }
         drop(staging);
-        imported.link = self.restore_link(sink);
+        imported.link = restore_link(&self.layout, sink);
         checkpoint("import:link");
         report(&imported, &received.notes, &options.file_name, sink);
         Ok(imported)
@@ -382,36 +386,6 @@ impl AddGuard {
             return Ok(None);
         }
         Ok(Some(Move { staged: staging.write(&text)?, place: "config.json".into(), replaces: there.is_some() }))
-    }
-
-    /// Puts `crates/index` right. The import is done by now, so that a failure is a warning.
-    fn restore_link(&self, sink: &dyn Sink) -> LinkState {
-        let path = self.layout.index_link();
-        let shown = path.display();
-        let restored = match link::restore(&self.layout) {
-            Ok(restored) => restored,
-            Err(error) => {
-                sink.warning(format!(
-                    "the import is done, but `{shown}` could not be made a link: {error}: {}",
-                    error.source
-                ));
-                return link::link_state(&self.layout);
-            }
-        };
-        if restored.state == LinkState::NoLinks {
-            sink.warning(format!(
-                "`{shown}` cannot be a link on this file system, so cargo's local-registry does not see the index; \
-                 use `cargo frostmirror serve`"
-            ));
-        } else if let Some(aside) = &restored.aside {
-            sink.warning(format!(
-                "`{shown}` was a folder with content that the index lacks; it is a link again, and the folder is kept as `{}`",
-                aside.display()
-            ));
-        } else if !matches!(restored.before, LinkState::Good | LinkState::Missing) {
-            sink.warning(format!("`{shown}` was {}; it is a link to ../index again", restored.before));
-        }
-        restored.state
     }
 }
 
@@ -503,33 +477,8 @@ fn told(manifest: &Manifest, options: &ImportOptions) -> Result<Told, Error> {
     Ok(Told { read: time(&manifest.index_read)?, reads, index_only: left_out.map(CrateRecord::id).collect() })
 }
 
-fn begin(manifest: &Manifest) -> Event {
-    let (items, bytes) =
-        manifest.entries().fold((0, 0u64), |(n, bytes), entry| (n + 1, bytes.saturating_add(entry.size)));
-    Event::Begin { phase: Phase::Importing, items, bytes }
-}
-
 /// `moves` in the order that `order` gives by position.
 fn sorted_by(moves: Vec<Move>, order: &[usize]) -> Vec<Move> {
     let mut moves: Vec<Option<Move>> = moves.into_iter().map(Some).collect();
     order.iter().filter_map(|at| moves[*at].take()).collect()
-}
-
-fn report(imported: &Imported, notes: &[String], file: &str, sink: &dyn Sink) {
-    for note in notes {
-        sink.warning(note.clone());
-    }
-    let Imported { crates_new, crates_mended, .. } = imported;
-    if imported.already {
-        sink.status("Unchanged", format!("{file} is already imported"));
-        return;
-    }
-    let mut count = event::crates(crates_new + crates_mended);
-    if imported.artifacts_new > 0 {
-        count.push_str(&format!(" and {} rustup artifacts", imported.artifacts_new));
-    }
-    sink.status("Imported", format!("{count} ({}) of {file}", event::size(imported.bytes_new)));
-    if *crates_mended > 0 {
-        sink.status("Mended", format!("{} whose file no longer had its digest", event::crates(*crates_mended)));
-    }
 }
