@@ -26,6 +26,7 @@ use crate::gather::resolve::{self, CrateSpec, Resolved, Resolver, Skip};
 use crate::gather::workspace::{self, Workspace};
 use crate::gather::{self, cache::Cache, cargo, cargo::Cargo, depends, depends::Depends};
 use crate::http::{self, Client};
+use crate::safe_path::SafePath;
 
 mod delta;
 mod packed;
@@ -202,6 +203,9 @@ pub enum Error {
     /// Toolchains.
     #[error(transparent)]
     Toolchains(Box<gather::toolchains::Error>),
+    /// Toolchains that the base lacks, and that are to be left out.
+    #[error("the bundle that brought `{0}` was lost, and toolchains are to be left out")]
+    ToolchainsOwed(SafePath),
     /// A registry to leave out that cargo's configuration does not name.
     #[error("cargo's configuration names no registry `{0}`")]
     UnknownRegistry(String),
@@ -250,6 +254,9 @@ pub async fn fetch(options: Options, sink: Arc<dyn Sink>) -> Result<Outcome, Err
     refuse_nothing(&gathered.resolved, &gathered.toolchains)?;
     if let Some(known) = &known {
         let plan = packed::planned(&known.history, &gathered, &options.forget)?;
+        if let Some(path) = delta::artifact_owed(&plan, &known.base, &gathered.toolchains) {
+            return Err(Error::ToolchainsOwed(path));
+        }
         let owed = delta::owed(&plan, &known.base, &gathered.resolved);
         if !owed.is_empty() {
             let more = station.everything(&[delta::exactly(owed, &known.base)], None).await?;
@@ -286,7 +293,8 @@ pub async fn dry_run(options: Options, sink: Arc<dyn Sink>) -> Result<Weighed, E
     let resolved = station.resolver.resolve(&inputs, &station.downloads).await?;
     station.tell_of(&resolved);
     let memory = Memory::read(&options.history)?;
-    let toolchains = station.planned(&options, orders, &inputs, Some(&memory)).await?;
+    let toolchains =
+        station.planned(&options, orders, &inputs, Some(&memory), known.as_ref().map(|(_, base)| base)).await?;
     refuse_nothing(&resolved, &toolchains)?;
     let mut wanted: BTreeMap<CrateId, Sha256> =
         resolved.crates.iter().map(|(id, line)| (id.clone(), line.cksum)).collect();

@@ -25,6 +25,9 @@ impl From<Error> for Failure {
                 .doing("found nothing to mirror, and wrote no bundle")
                 .hint("if that is not what you expect, check that this is the project or the file you meant"),
             Error::Toolchains(error) => (*error).into(),
+            Error::ToolchainsOwed(_) => Failure::new(Class::Input, error)
+                .doing("could not make a bundle on that base")
+                .hint("leave `--no-toolchain` away: what was lost must be sent again, or the far side waits for it in vain"),
             Error::UnknownRegistry(_) => Failure::new(Class::Input, error)
                 .doing("could not leave a registry out")
                 .hint("give the name that it has in `[registries]`, or the address of its index"),

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Error, Mode, Options};
+use super::{Error, Mode, Options, toolchains};
 use crate::bundle::open::open_any;
 use crate::crate_id::CrateId;
 use crate::digest::Sha256;
@@ -13,6 +13,7 @@ use crate::event::Sink;
 use crate::gather::history::{Base, History, Memory, Plan};
 use crate::gather::lockfile::{LockedPackage, Lockfile};
 use crate::gather::resolve::{self, Resolved};
+use crate::safe_path::SafePath;
 
 /// The history of an incremental run, held from the beginning to the end of it: what is left out of the downloads is
 /// decided by it, and must not change meanwhile.
@@ -54,6 +55,13 @@ pub fn owed(plan: &Plan, base: &Base, resolved: &Resolved) -> BTreeMap<CrateId, 
     let lacking =
         plan.crates.iter().filter(|(id, held)| !resolved.crates.contains_key(*id) && !base.holds(id, held.sha256));
     lacking.map(|(id, held)| (id.clone(), held.sha256)).collect()
+}
+
+/// A rustup artifact that the base lacks and that is not sent again.
+pub fn artifact_owed(plan: &Plan, base: &Base, toolchains: &toolchains::Gathered) -> Option<SafePath> {
+    let is_sent = |path: &SafePath| toolchains.plan.artifacts.get(path).is_some_and(|needed| needed.bytes.is_some());
+    let mut lacking = plan.artifacts.values().filter(|held| !base.holds_artifact(&held.path, held.sha256));
+    lacking.find(|held| !is_sent(&held.path)).map(|held| held.path.clone())
 }
 
 /// These crates and no others, as a lock of them would say it.

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::{Error, Mode, Options, Station, repair_list};
 use crate::channel::{Toolchain, Wanted};
 use crate::digest::Sha256;
+use crate::event;
 use crate::gather::history::{Base, HeldArtifact, Memory};
 use crate::gather::resolve;
 use crate::gather::toolchains::{Dist, Needed, Order, Plan};
@@ -122,11 +123,15 @@ impl Station<'_> {
         memory: Option<&Memory>,
         sent: Option<&Base>,
     ) -> Result<Gathered, Error> {
-        let mut gathered = self.planned(options, orders, inputs, memory).await?;
+        let mut gathered = self.planned(options, orders, inputs, memory, sent).await?;
         if !gathered.needs.is_empty() {
             let to_send =
                 |path: &SafePath, sha256: &Sha256| sent.is_none_or(|base| !base.holds_artifact(path, *sha256));
             self.dist(options).fetch(&mut gathered.plan, &to_send).await?;
+            let sent = gathered.plan.artifacts.values().filter(|needed| needed.bytes.is_some());
+            let (count, bytes) =
+                sent.fold((0, 0), |(count, bytes), needed| (count + 1, bytes + needed.size.unwrap_or(0)));
+            self.sink.status("Gathered", format!("{} ({})", event::rustup_artifacts(count), event::size(bytes)));
         }
         Ok(gathered)
     }
@@ -149,15 +154,18 @@ impl Station<'_> {
         orders: BTreeMap<String, Order>,
         inputs: &[resolve::Input],
         memory: Option<&Memory>,
+        sent: Option<&Base>,
     ) -> Result<Gathered, Error> {
         if let Mode::Repair { list } = &options.mode {
             return Ok(Gathered::exactly(&inputs.iter().map(resolve::Input::name).collect::<String>(), list)?);
         }
-        if orders.is_empty() {
-            return Ok(Gathered { left: options.toolchains.leave, ..Gathered::default() });
-        }
         let today: Vec<String> = inputs.iter().map(resolve::Input::name).collect();
         let others = memory.map(|memory| memory.other_orders(&today, &options.forget)).unwrap_or_default();
+        // What others need was sent, unless the bundles that it was sent with were lost.
+        let lost = sent.is_some_and(|base| !base.newest) && !others.is_empty();
+        if options.toolchains.leave || orders.is_empty() && !lost {
+            return Ok(Gathered { left: options.toolchains.leave, ..Gathered::default() });
+        }
         let all: Vec<(String, Order)> = orders.clone().into_iter().chain(others).collect();
         let wanted: Vec<Order> = all.iter().map(|(_, order)| order.clone()).collect();
         let plan = self.dist(options).plan(&wanted).await?;

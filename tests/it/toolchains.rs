@@ -258,3 +258,24 @@ fn a_disk_that_fills_up_is_told_and_the_next_run_goes_on() {
     import(&sandbox, &fetch(&sandbox, &[]));
     is_clean(&sandbox);
 }
+
+#[test]
+fn toolchains_of_a_lost_stick_are_sent_again_whoever_asks_today() {
+    let (world, dist) = (World::new(), Dist::start());
+    let sandbox = online(&world, &dist);
+    sandbox.write("a.toml", "[dependencies]\nleaf = \"0.3\"\n");
+    sandbox.write("b.toml", "[platforms]\ntoolchain = \"1.86.0\"\nprofile = \"minimal\"\n");
+    let first = fetch(&sandbox, &["-c", "a.toml"]);
+    let base = first.file_name().unwrap().to_str().unwrap();
+    import(&sandbox, &first);
+    // This one never arrives.
+    fetch(&sandbox, &["-c", "b.toml", "--incremental"]);
+    sandbox.write("a.toml", "[dependencies]\nleaf = \"0.3\"\nengine = \"1\"\n");
+    let refused = sandbox.run(["fetch", "-c", "a.toml", "--base", base, "--no-toolchain"]).exits(3);
+    refused.stderr_has("--no-toolchain");
+    let again = fetch(&sandbox, &["-c", "a.toml", "--base", base]);
+    import(&sandbox, &again);
+    is_clean(&sandbox);
+    let shipped = in_state(&sandbox, &again, "shipped");
+    assert!(shipped.iter().any(|path| path.contains("rustc-1.86.0")), "{shipped:?}");
+}
