@@ -122,7 +122,7 @@ impl Station<'_> {
         memory: Option<&Memory>,
         sent: Option<&Base>,
     ) -> Result<Gathered, Error> {
-        let mut gathered = self.planned(options, orders, inputs, memory).await?;
+        let mut gathered = self.planned(options, orders, inputs, memory, sent).await?;
         if !gathered.needs.is_empty() {
             let to_send =
                 |path: &SafePath, sha256: &Sha256| sent.is_none_or(|base| !base.holds_artifact(path, *sha256));
@@ -146,17 +146,26 @@ impl Station<'_> {
     pub(super) async fn planned(
         &self,
         options: &Options,
-        orders: BTreeMap<String, Order>,
+        mut orders: BTreeMap<String, Order>,
         inputs: &[resolve::Input],
         memory: Option<&Memory>,
+        sent: Option<&Base>,
     ) -> Result<Gathered, Error> {
         if let Mode::Repair { list } = &options.mode {
             return Ok(Gathered::exactly(&inputs.iter().map(resolve::Input::name).collect::<String>(), list)?);
         }
-        if orders.is_empty() {
-            return Ok(Gathered { left: options.toolchains.leave, ..Gathered::default() });
-        }
         let today: Vec<String> = inputs.iter().map(resolve::Input::name).collect();
+        if orders.is_empty() {
+            let (Some(memory), Some(base)) = (memory.filter(|memory| owes(options, &today, memory, sent)), sent) else {
+                return Ok(Gathered { left: options.toolchains.leave, ..Gathered::default() });
+            };
+            let after = base.bundle.as_ref().map_or("the beginning", |bundle| bundle.file.as_str());
+            self.sink.warning(format!("toolchains that were sent after {after} are sent again"));
+            if options.toolchains.leave {
+                let known = |name: &String| Some((name.clone(), memory.toolchains_of(name)?.0));
+                orders = today.iter().filter_map(known).collect();
+            }
+        }
         let others = memory.map(|memory| memory.other_orders(&today, &options.forget)).unwrap_or_default();
         let all: Vec<(String, Order)> = orders.clone().into_iter().chain(others).collect();
         let wanted: Vec<Order> = all.iter().map(|(_, order)| order.clone()).collect();
@@ -176,4 +185,13 @@ impl Station<'_> {
             sink: self.sink.clone(),
         }
     }
+}
+
+/// Whether the base lacks toolchains of the history that stay current though nobody asks for them today: they were sent
+/// after it, like the crates that other inputs are owed.
+fn owes(options: &Options, today: &[String], memory: &Memory, sent: Option<&Base>) -> bool {
+    let Some(base) = sent else { return false };
+    let stays = |name: &String| !options.forget.contains(name) && (options.toolchains.leave || !today.contains(name));
+    let inputs = memory.inputs().iter().filter(|input| stays(&input.name));
+    inputs.flat_map(|input| &input.artifacts).any(|held| !base.holds_artifact(&held.path, held.sha256))
 }

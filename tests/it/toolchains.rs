@@ -119,6 +119,40 @@ fn a_delta_ships_only_the_new_release_and_moves_the_channel() {
 }
 
 #[test]
+fn toolchains_of_a_bundle_that_was_lost_come_again_whoever_is_fetched() {
+    for words in [&["-c", "b.toml"][..], &["-c", "depends.toml", "--no-toolchain"]] {
+        let (world, dist) = (World::new(), Dist::start());
+        let sandbox = online(&world, &dist);
+        sandbox.write("b.toml", "[dependencies]\nengine = \"1\"\n");
+        depends(&sandbox, "toolchain = \"1.86.0\"\nprofile = \"minimal\"\n");
+        let first = fetch(&sandbox, &["-c", "b.toml"]);
+        import(&sandbox, &first);
+        let lost = fetch(&sandbox, &["--incremental", "-c", "depends.toml"]);
+        fs::remove_file(lost).unwrap();
+        let base = first.to_str().unwrap();
+        let again: Vec<&str> = words.iter().copied().chain(["--base", base]).collect();
+        let bundle = fetch(&sandbox, &again);
+        let shipped = in_state(&sandbox, &bundle, "shipped");
+        assert!(shipped.iter().any(|path| path.contains("rustc-1.86.0")), "{words:?}: {shipped:?}");
+        import(&sandbox, &bundle);
+        is_clean(&sandbox);
+        assert!(sandbox.path("mirror/dist/channel-rust-1.86.0.toml").exists(), "{words:?}");
+    }
+}
+
+#[test]
+fn toolchains_that_never_arrived_are_told_of() {
+    let (world, dist) = (World::new(), Dist::start());
+    let sandbox = online(&world, &dist);
+    sandbox.write("b.toml", "[dependencies]\nengine = \"1\"\n");
+    depends(&sandbox, "toolchain = \"1.86.0\"\nprofile = \"minimal\"\n");
+    fetch(&sandbox, &["-c", "depends.toml"]);
+    let other = fetch(&sandbox, &["-c", "b.toml"]);
+    let said = sandbox.run(["import", "--mirror", "mirror", other.to_str().unwrap()]).ok();
+    said.stderr_has("rustup artifacts that other inputs of the history");
+}
+
+#[test]
 fn a_channel_that_moves_brings_what_every_input_needs_of_it() {
     let (world, dist) = (World::new(), Dist::start());
     let sandbox = online(&world, &dist);
