@@ -338,7 +338,7 @@ impl Settling<'_> {
 
     /// Whether the mirror's file at `path` states `sha256`.
     fn states(&self, path: &str, sha256: &Sha256) -> Result<bool, Error> {
-        let held = path.parse().ok().map(|path| self.held(&path)).transpose()?.flatten();
+        let held = path.parse::<SafePath>().ok().map(|path| self.held(&path)).transpose()?.flatten();
         Ok(held.is_some_and(|(text, _)| text.get(..64) == Some(sha256.to_string().as_bytes())))
     }
 
