@@ -77,7 +77,10 @@ pub(in crate::mirror) fn settle(
         match moving.as_ref().and_then(|moving| verdicts.get(moving)) {
             Some(Verdict::Drop) => continue,
             // What lies beside a channel manifest is of no use beside another one.
-            Some(Verdict::Leave) if matches!(moving, Some(Moving::Channel(_))) => continue,
+            Some(Verdict::Leave) if matches!(&moving, Some(Moving::Channel(path)) if settling.record(path).is_some()) =>
+            {
+                continue;
+            }
             Some(Verdict::Leave) if settling.tree.is_file(&record.path) => continue,
             _ => {}
         }
