@@ -293,8 +293,8 @@ pub async fn dry_run(options: Options, sink: Arc<dyn Sink>) -> Result<Weighed, E
     let resolved = station.resolver.resolve(&inputs, &station.downloads).await?;
     station.tell_of(&resolved);
     let memory = Memory::read(&options.history)?;
-    let toolchains =
-        station.planned(&options, orders, &inputs, Some(&memory), known.as_ref().map(|(_, base)| base)).await?;
+    let base = known.as_ref().map(|(_, base)| base);
+    let toolchains = station.planned(&options, orders, &inputs, Some(&memory), base).await?;
     refuse_nothing(&resolved, &toolchains)?;
     let mut wanted: BTreeMap<CrateId, Sha256> =
         resolved.crates.iter().map(|(id, line)| (id.clone(), line.cksum)).collect();
@@ -304,7 +304,6 @@ pub async fn dry_run(options: Options, sink: Arc<dyn Sink>) -> Result<Weighed, E
         let plan = packed::planned(memory, &gathered, &options.forget)?;
         wanted.extend(delta::owed(&plan, base, &gathered.resolved));
     }
-    let base = known.as_ref().map(|(_, base)| base);
     let mut weighed = plan::weigh(&wanted, &station.downloads).await?;
     weighed.artifacts = plan::weigh_artifacts(gathered.toolchains.plan, base, &station.dist(&options)).await?;
     Ok(weighed)

@@ -1,17 +1,19 @@
 //! What whoever imports a bundle should know of it, though it is good and is imported: signs of mistakes that were made
 //! where it was written, or on the way.
 
+use std::path::Path;
+
 use jiff::{SignedDuration, Timestamp};
 
+use super::artifacts::Moving;
 use super::head::Head;
 use super::layout::Layout;
-use crate::bundle::format::{CrateState, Manifest};
-use crate::crate_id::CrateId;
+use crate::bundle::format::{ArtifactState, CrateState, Manifest};
 
 /// How far two honest clocks may be apart.
 const APART: SignedDuration = SignedDuration::from_hours(24);
 
-/// Crates that are named; the rest is counted.
+/// Crates and rustup artifacts that are named; the rest is counted.
 const NAMED: usize = 5;
 
 /// Everything doubtful about the bundle in `file`, one sentence each. `head` is the mirror's before the import.
@@ -56,19 +58,33 @@ fn history(head: Option<&Head>, manifest: &Manifest, file: &str) -> Option<Strin
 /// What the history's other inputs need is no base of this bundle, yet nobody will send it again.
 fn others(layout: &Layout, manifest: &Manifest, file: &str) -> Option<String> {
     let kept = manifest.crates.iter().filter(|record| record.state == CrateState::Kept);
-    let missing: Vec<CrateId> = kept
-        .filter(|record| {
-            let there = layout.crate_file(&record.id()).symlink_metadata();
-            !there.is_ok_and(|there| there.is_file() && (record.size == 0 || record.size == there.len()))
-        })
-        .map(|record| record.id())
+    let gone = |path: &Path, size: u64| {
+        !path.symlink_metadata().is_ok_and(|there| there.is_file() && (size == 0 || size == there.len()))
+    };
+    let mut missing: Vec<String> = kept
+        .filter(|record| gone(&layout.crate_file(&record.id()), record.size))
+        .map(|record| record.id().to_string())
         .collect();
+    let mut what: Vec<String> = Vec::new();
+    if !missing.is_empty() {
+        what.push(crate::event::crates(missing.len() as u64));
+    }
+    let artifacts = manifest.artifacts_in(ArtifactState::Kept).filter(|record| {
+        // What moves may be a newer one by now.
+        let size = if Moving::of(&record.path).is_some() { 0 } else { record.size };
+        gone(&record.path.below(layout.root()), size)
+    });
+    let crates = missing.len();
+    missing.extend(artifacts.map(|record| record.path.to_string()));
+    if missing.len() > crates {
+        what.push(format!("{} rustup artifacts", missing.len() - crates));
+    }
     (!missing.is_empty()).then(|| {
-        let first: Vec<String> = missing.iter().take(NAMED).map(ToString::to_string).collect();
+        let first: Vec<&str> = missing.iter().take(NAMED).map(String::as_str).collect();
         format!(
             "{} that other inputs of the history of {file} need came with bundles that never arrived here, first {}: import \
              those too; where they are lost, fetch with `--base` and the newest bundle that arrived",
-            crate::event::crates(missing.len() as u64),
+            what.join(" and "),
             first.join(", ")
         )
     })

@@ -221,6 +221,91 @@ fn killed_at_any_checkpoint_a_channel_names_what_is_there_and_a_rerun_completes_
     }
 }
 
+#[test]
+fn a_manifest_without_its_digest_takes_no_good_channels_place() {
+    let sandbox = Sandbox::new();
+    let (folder, good, mixed) = (sandbox.path(""), sandbox.path("good"), sandbox.path("mixed"));
+    let old = whole("a", 1, "2026-03-05", "1.94.0", "1.28.2").write(&folder, "old.pkg");
+    // Newer, and nothing by which rustup would take it.
+    let half = Make::new("b", 1).read(9).ship(Crate::new("b", "1.0.0")).artifact(
+        "dist/channel-rust-stable.toml",
+        channel("2026-04-16", "1.95.0"),
+        Shipped,
+    );
+    let half = half.write(&folder, "half.pkg");
+    for (mirror, bundles) in [(&good, [&old, &half]), (&mixed, [&half, &old])] {
+        for bundle in bundles {
+            import(mirror, bundle).unwrap();
+        }
+        let (manifest, digest) = ("dist/channel-rust-stable.toml", "dist/channel-rust-stable.toml.sha256");
+        let stated = text(mirror, digest);
+        assert!(stated.starts_with(&Sha256::of(text(mirror, manifest).as_bytes()).to_string()), "rustup refuses this");
+        is_clean(mirror);
+    }
+    assert_eq!(view(&good), view(&mixed));
+}
+
+#[test]
+fn no_signature_of_an_older_manifest_comes_beside_a_newer_one() {
+    let sandbox = Sandbox::new();
+    let (folder, mirror) = (sandbox.path(""), sandbox.path("mirror"));
+    let signature = "dist/channel-rust-stable.toml.asc";
+    let old = whole("a", 1, "2026-03-05", "1.94.0", "1.28.2").artifact(signature, "of 1.94.0", Shipped);
+    import(&mirror, &whole("a", 2, "2026-04-16", "1.95.0", "1.29.0").write(&folder, "new.pkg")).unwrap();
+    import(&mirror, &old.write(&folder, "old.pkg")).unwrap();
+    assert!(!mirror.join(signature).exists());
+    is_clean(&mirror);
+}
+
+#[test]
+fn a_delta_on_a_channel_that_another_history_moved_on_is_taken_and_moves_nothing_back() {
+    let sandbox = Sandbox::new();
+    let (folder, mirror) = (sandbox.path(""), sandbox.path("mirror"));
+    import(&mirror, &whole("a", 1, "2026-03-05", "1.94.0", "1.28.2").write(&folder, "one.pkg")).unwrap();
+    import(&mirror, &whole("b", 1, "2026-04-16", "1.95.0", "1.29.0").read(9).write(&folder, "other.pkg")).unwrap();
+    let text_of = channel("2026-03-05", "1.94.0");
+    let digest = format!("{}  channel\n", Sha256::of(text_of.as_bytes()));
+    let delta = Make::new("a", 2).parent("one.pkg").ship(Crate::new("b", "1.0.0"));
+    let names = ["dist/channel-rust-stable.toml", "dist/2026-03-05/channel-rust-stable.toml"];
+    let delta = names.iter().fold(delta, |delta, name| {
+        delta.artifact(name, &text_of, Sent).artifact(&format!("{name}.sha256"), &digest, Sent)
+    });
+    import(&mirror, &delta.write(&folder, "two.pkg")).unwrap();
+    assert_eq!(text(&mirror, names[0]), channel("2026-04-16", "1.95.0"));
+    is_clean(&mirror);
+}
+
+#[test]
+fn small_files_that_are_huge_are_refused_unread() {
+    let sandbox = Sandbox::new();
+    let (folder, mirror) = (sandbox.path(""), sandbox.path("mirror"));
+    let bad = whole("a", 2, "2026-04-16", "1.95.0", "1.29.0");
+    let good = Sha256::of(channel("2026-04-16", "1.95.0").as_bytes());
+    let padding = " ".repeat(5 << 20);
+    for (path, content) in [
+        ("dist/channel-rust-stable.toml.sha256", format!("{good}  {padding}\n")),
+        ("rustup/release-stable.toml", format!("version = \"1.29.0\"\n#{padding}\n")),
+    ] {
+        let bundle = bad.clone().artifact(path, content, Shipped).write(&folder, "bad.pkg");
+        let refused = import(&mirror, &bundle).unwrap_err();
+        assert!(matches!(refused, Error::Bad { .. }), "{refused}");
+    }
+}
+
+#[test]
+fn a_channel_that_rotted_and_still_reads_is_mended() {
+    let sandbox = Sandbox::new();
+    let (folder, mirror) = (sandbox.path(""), sandbox.path("mirror"));
+    let bundle = whole("a", 1, "2026-04-16", "1.95.0", "1.29.0").write(&folder, "one.pkg");
+    import(&mirror, &bundle).unwrap();
+    let before = view(&mirror);
+    let path = "dist/channel-rust-stable.toml";
+    fs::write(mirror.join(path), text(&mirror, path).replace("1.95.0", "1.95.8")).unwrap();
+    import(&mirror, &bundle).unwrap();
+    assert_eq!(view(&mirror), before);
+    is_clean(&mirror);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 

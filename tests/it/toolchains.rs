@@ -119,6 +119,18 @@ fn a_delta_ships_only_the_new_release_and_moves_the_channel() {
 }
 
 #[test]
+fn toolchains_that_never_arrived_are_told_of() {
+    let (world, dist) = (World::new(), Dist::start());
+    let sandbox = online(&world, &dist);
+    sandbox.write("b.toml", "[dependencies]\nengine = \"1\"\n");
+    depends(&sandbox, "toolchain = \"1.86.0\"\nprofile = \"minimal\"\n");
+    fetch(&sandbox, &["-c", "depends.toml"]);
+    let other = fetch(&sandbox, &["-c", "b.toml"]);
+    let said = sandbox.run(["import", "--mirror", "mirror", other.to_str().unwrap()]).ok();
+    said.stderr_has("rustup artifacts that other inputs of the history");
+}
+
+#[test]
 fn a_channel_that_moves_brings_what_every_input_needs_of_it() {
     let (world, dist) = (World::new(), Dist::start());
     let sandbox = online(&world, &dist);

@@ -1,8 +1,9 @@
 //! Which of a bundle's rustup artifacts are placed, and in which order: nothing moves back in time.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -49,7 +50,7 @@ pub(in crate::mirror) fn missing(
     rehash: bool,
 ) -> Result<Vec<SafePath>, Error> {
     let mut missing = Vec::new();
-    let tree = Tree { layout, held, rehash };
+    let tree = Tree { layout, held, rehash, twins: RefCell::default() };
     for record in manifest.artifacts.iter().filter(|record| record.state == ArtifactState::Sent) {
         if !tree.has(record)? && tree.twin(record, manifest)?.is_none() {
             missing.push(record.path.clone());
@@ -68,13 +69,18 @@ pub(in crate::mirror) fn settle(
     rehash: bool,
 ) -> Result<Settled, Error> {
     let mut settled = Settled { after: held.clone(), ..Settled::default() };
-    let tree = Tree { layout, held, rehash };
+    let tree = Tree { layout, held, rehash, twins: RefCell::default() };
     let mut settling = Settling { tree, staging, manifest, contents, used: BTreeSet::new() };
     let verdicts = settling.verdicts(&mut settled)?;
     for record in manifest.artifacts.iter().filter(|record| record.state != ArtifactState::Kept) {
         let moving = Moving::of(&record.path);
         match moving.as_ref().and_then(|moving| verdicts.get(moving)) {
             Some(Verdict::Drop) => continue,
+            // What lies beside a channel manifest is of no use beside another one.
+            Some(Verdict::Leave) if matches!(&moving, Some(Moving::Channel(path)) if settling.record(path).is_some()) =>
+            {
+                continue;
+            }
             Some(Verdict::Leave) if settling.tree.is_file(&record.path) => continue,
             _ => {}
         }
@@ -119,6 +125,8 @@ struct Tree<'a> {
     layout: &'a Layout,
     held: &'a Artifacts,
     rehash: bool,
+    /// Where the bytes of a digest are that were looked for; a bundle may name one digest at a great many paths.
+    twins: RefCell<HashMap<Sha256, Option<PathBuf>>>,
 }
 
 impl Tree<'_> {
@@ -137,17 +145,23 @@ impl Tree<'_> {
         is_held(&path, Some(record.size), &record.sha256, self.rehash || !known).map_err(failed("read", &path))
     }
 
-    /// Another file that has the record's bytes: rustup itself stands at two paths.
+    /// Another file that has the record's bytes, which are not at its own path: rustup itself stands at two paths.
     fn twin(&self, record: &ArtifactRecord, manifest: &Manifest) -> Result<Option<PathBuf>, Error> {
         if Moving::of(&record.path).is_none() {
             return Ok(None);
         }
+        if let Some(found) = self.twins.borrow().get(&record.sha256) {
+            return Ok(found.clone());
+        }
+        let mut found = None;
         for other in manifest.artifacts.iter().filter(|other| other.sha256 == record.sha256) {
-            if other.path != record.path && self.has(other)? {
-                return Ok(Some(self.path(&other.path)));
+            if self.has(other)? {
+                found = Some(self.path(&other.path));
+                break;
             }
         }
-        Ok(None)
+        self.twins.borrow_mut().insert(record.sha256, found.clone());
+        Ok(found)
     }
 }
 
@@ -183,13 +197,21 @@ impl Settling<'_> {
         Ok(staged)
     }
 
-    /// The bytes of a small file of the bundle; `None` where neither the bundle nor the mirror has them.
+    /// The bytes of a small file of the bundle; `None` where neither the bundle nor the mirror has them, or where they
+    /// are more than any such file has.
     fn text(&self, record: &ArtifactRecord) -> Result<Option<Vec<u8>>, Error> {
+        if record.size > channel::MAX_SIZE as u64 {
+            return Ok(None);
+        }
         let path = match self.contents.get(&record.sha256) {
             Some(Content::Staged(staged)) => self.staging.path(*staged),
             Some(Content::Held(path)) => path.clone(),
             None if self.tree.has(record)? => self.tree.path(&record.path),
-            None => return Ok(None),
+            // Another history's bundle has moved on what this one relies on; what never moves still has the bytes.
+            None => match self.tree.twin(record, self.manifest)? {
+                Some(twin) => twin,
+                None => return Ok(None),
+            },
         };
         fs::read(&path).map(Some).map_err(failed("read", &path))
     }
@@ -249,12 +271,13 @@ impl Settling<'_> {
             settled.notes.push(format!("the bundle has a digest or a signature of `{path}`, and no such file"));
             return Ok(Verdict::Leave);
         };
-        let text = if record.size > channel::MAX_SIZE as u64 { None } else { self.text(record)? };
+        let text = self.text(record)?;
         let date = dates.entry(record.sha256).or_insert_with(|| date_of(text.as_deref()));
         let Some(date) = *date else {
             return Ok(self.unusable(format!("`{path}` is no channel manifest"), settled));
         };
-        match self.record(&format!("{path}.sha256")) {
+        let beside = self.record(&format!("{path}.sha256"));
+        match beside {
             None => settled.notes.push(format!("`{path}` came without its `.sha256`, and rustup does not use it so")),
             Some(digest) => {
                 let says = self.text(digest)?.unwrap_or_default();
@@ -273,7 +296,17 @@ impl Settling<'_> {
             return Ok(Verdict::Take);
         };
         let held_date = if there.len() > channel::MAX_SIZE { None } else { date_of(Some(&there)) };
-        let newer = (Some(date), read(self.manifest, record), record.sha256) > (held_date, held.read, held.sha256);
+        let actual = Sha256::of(&there);
+        if record.sha256 == held.sha256 && actual != held.sha256 {
+            // It rotted, and may well be read all the same.
+            return Ok(Verdict::Take);
+        }
+        // What rustup does not use never takes the place of what it does. The record counts: a digest that rotted is no
+        // reason to move back.
+        let digest = channel::digest_path(&record.path);
+        let usable = self.tree.held.0.contains_key(&digest);
+        let ours = (beside.is_some(), Some(date), read(self.manifest, record), record.sha256);
+        let newer = ours > (usable, held_date, held.read, held.sha256);
         Ok(if newer { Verdict::Take } else { Verdict::Leave })
     }
 
@@ -314,7 +347,9 @@ impl Settling<'_> {
             return Ok(None);
         }
         let place = self.tree.path(path);
-        let text = fs::read(&place).map_err(failed("read", &place))?;
+        let mut text = Vec::new();
+        let file = File::open(&place).map(|file| file.take(channel::MAX_SIZE as u64 + 1));
+        file.and_then(|mut file| file.read_to_end(&mut text)).map_err(failed("read", &place))?;
         let unknown = || Held { sha256: Sha256::of(&text), size: text.len() as u64, read: Timestamp::MIN };
         let held = self.tree.held.0.get(path).copied().unwrap_or_else(unknown);
         Ok(Some((text, held)))
