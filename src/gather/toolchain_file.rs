@@ -108,8 +108,12 @@ fn read(path: &Path) -> Result<Option<String>, Error> {
         return Ok(None);
     }
     let mut text = String::new();
-    let read = file.take(MAX_SIZE).read_to_string(&mut text);
-    read.map_err(|source| Error::Read { path: path.to_owned(), source })?;
+    let unreadable = |source| Error::Read { path: path.to_owned(), source };
+    file.take(MAX_SIZE + 1).read_to_string(&mut text).map_err(unreadable)?;
+    // The beginning of a file may ask for less than the whole.
+    if text.len() as u64 > MAX_SIZE {
+        return Err(unreadable(io::ErrorKind::FileTooLarge.into()));
+    }
     Ok(Some(text))
 }
 
@@ -177,5 +181,8 @@ mod tests {
         fs::write(root.path().join("a/rust-toolchain.toml"), "[toolchain]\nchannel = \"beta\"\n").expect("a file");
         let found = find(&inner).expect("read").expect("found");
         assert_eq!(found.path, root.path().join("a/rust-toolchain.toml"));
+        let long = format!("[toolchain]\nchannel = \"beta\"\n{}targets = [\"wasm32-wasip1\"]\n", "#\n".repeat(40_000));
+        fs::write(&found.path, long).expect("a file");
+        assert!(matches!(find(&inner), Err(Error::Read { .. })), "half of a file asks for less than the whole");
     }
 }
