@@ -18,6 +18,7 @@
 //! | mirror | [`mirror`] | the tree on disk: import under a lock, all or nothing |
 //! | closure | [`closure`] | can this Cargo.lock be built from these bundles, or from this mirror? |
 //! | serve | [`serve`] | the tree over HTTP, for cargo |
+//! | console | [`console`] | the REST API and the web pages, on the same port |
 //! | watch | [`watch`] | the incoming folder: what is whole goes into the mirror |
 //! | channel | [`channel`] | which files a Rust toolchain is made of; pure |
 //! | telling | [`failure`], [`report`] | the only text that a failing user sees; the only file that prints |
@@ -52,6 +53,7 @@
 pub mod cli;
 pub mod cmd;
 pub mod report;
+pub mod console;
 pub mod watch;
 pub mod failure;
 pub mod fetch;

@@ -9,11 +9,13 @@
 //! | `registry` | config.json, index text, what is said of a missing crate |
 //! | `scripts` | configuration and bootstraps that name the address at which they were asked for |
 //! | `file` | files below the mirror's root, streamed |
+//! | [`extension`] | how a floor above answers what is no file: pages, an API |
 //!
 //! Nothing here takes a lock or writes a file. Each request opens its files anew, so an import is served at once, and
 //! a file that is being sent stays the one it was.
 
 mod conditions;
+pub mod extension;
 mod file;
 mod listen;
 mod registry;
@@ -31,6 +33,9 @@ use tokio::net::TcpListener;
 
 use crate::client_config::BaseUrl;
 use crate::event::Sink;
+use extension::Extension;
+
+pub use file::Content;
 
 /// Where `serve` listens unless told otherwise.
 pub const DEFAULT_BIND: &str = "0.0.0.0:8080";
@@ -45,6 +50,8 @@ pub struct ServeOptions {
     pub sink: Arc<dyn Sink>,
     /// The clock. A file that was changed a moment ago may change again within the same tick of its time stamp.
     pub clock: fn() -> SystemTime,
+    /// Who answers what is no file of the mirror; `None`: nobody, and there is nothing but files.
+    pub extension: Option<Arc<dyn Extension>>,
 }
 
 /// Why the server could not begin to listen.

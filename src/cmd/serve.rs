@@ -11,10 +11,12 @@ use tokio::sync::oneshot;
 use super::Context;
 use super::signals::Signals;
 use crate::client_config::BaseUrl;
+use crate::console::{self, AdminToken, Console};
 use crate::event::Sink;
 use crate::failure::{Class, Failure};
 use crate::mirror::layout::Layout;
 use crate::report::Report;
+use crate::serve::extension::Extension;
 use crate::serve::{self, DEFAULT_BIND, ServeOptions};
 use crate::watch::settle::Pace;
 use crate::watch::{self, WatchOptions, Watcher};
@@ -45,6 +47,19 @@ pub struct Args {
     /// Import the bundles that are dropped into the incoming folder
     #[arg(long)]
     pub watch_incoming: bool,
+    /// What who changes anything over the API or the pages must know; without one, only a user at this machine may.
+    /// FROSTMIRROR_ADMIN_TOKEN is seen by fewer eyes than a command line
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        env = "FROSTMIRROR_ADMIN_TOKEN",
+        hide_env_values = true,
+        conflicts_with = "admin_token_file"
+    )]
+    pub admin_token: Option<String>,
+    /// A file with the admin token
+    #[arg(long, value_name = "FILE")]
+    pub admin_token_file: Option<PathBuf>,
 }
 
 /// Runs the verb.
@@ -62,8 +77,9 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         let empty = if mirror.join("index").is_dir() { "" } else { ", where nothing has been imported yet" };
         context.report.status("Serving", format!("{}{empty}", mirror.display()));
         let watcher = args.watch_incoming.then(|| watch(args, &mirror, context)).transpose()?;
-        let served =
-            until_stopped(listener, ServeOptions { mirror, base_url, sink, clock: SystemTime::now }, context).await;
+        let extension: Option<Arc<dyn Extension>> = Some(Arc::new(console(args, &mirror, context)?));
+        let options = ServeOptions { mirror, base_url, sink, clock: SystemTime::now, extension };
+        let served = until_stopped(listener, options, context).await;
         // After a second signal nothing is waited for.
         let ended = watcher.is_none_or(|watcher| served.is_err() || watcher.finish(WATCHER_ENDS_WITHIN));
         if !ended {
@@ -76,6 +92,40 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     // A thread that reads a file for a client that was given up is not waited for.
     runtime.shutdown_background();
     served
+}
+
+/// The pages and the API.
+fn console(args: &Args, mirror: &Path, context: &Context) -> Result<Console, Failure> {
+    let admin_token = admin_token(args, context)?;
+    Ok(Console::new(console::Options {
+        mirror: Layout::new(mirror),
+        incoming: context.directory(args.incoming.as_deref(), "/incoming", "incoming")?,
+        config: context.directory(args.config_dir.as_deref(), "/config", "config")?,
+        admin_token,
+        behind_proxy: args.base_url.is_some(),
+        env: context.env.clone(),
+        clock: Timestamp::now,
+        sink: Arc::<Report>::clone(&context.report),
+    }))
+}
+
+/// The admin token, from the flag, its variable or a file.
+fn admin_token(args: &Args, context: &Context) -> Result<Option<AdminToken>, Failure> {
+    let weak = |error| {
+        Failure::new(Class::Input, error)
+            .doing("could not take the admin token")
+            .hint("make one with `openssl rand -hex 32`")
+    };
+    if let Some(token) = &args.admin_token {
+        return AdminToken::parse(token).map(Some).map_err(weak);
+    }
+    let Some(path) = &args.admin_token_file else { return Ok(None) };
+    let path = context.absolute(path);
+    let text = std::fs::read_to_string(&path)
+        .map_err(|source| Failure::io(format!("could not read the admin token from `{}`", path.display()), source))?;
+    AdminToken::parse(&text)
+        .map(Some)
+        .map_err(|error| weak(error).doing(format!("could not take the admin token in `{}`", path.display())))
 }
 
 /// Begins to import what is dropped into the incoming folder.

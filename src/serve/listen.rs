@@ -42,8 +42,8 @@ pub(super) async fn run(listener: TcpListener, server: Arc<Server>, shutdown: im
             () = &mut shutdown => break,
             Some(_) = connections.join_next() => {}
             accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
-                Ok((stream, _)) => {
-                    let Some(connection) = connection(stream, &server) else { continue };
+                Ok((stream, peer)) => {
+                    let Some(connection) = connection(stream, peer, &server) else { continue };
                     let watched = graceful.watch(connection);
                     // A client that goes away in the middle is its own affair.
                     connections.spawn(async move { watched.await.is_ok() });
@@ -62,6 +62,7 @@ pub(super) async fn run(listener: TcpListener, server: Arc<Server>, shutdown: im
 /// every plain request, is ignored.
 fn connection(
     stream: TcpStream,
+    peer: SocketAddr,
     server: &Arc<Server>,
 ) -> Option<impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> + use<>> {
     // An answer leaves at once, even when it is smaller than a packet.
@@ -70,7 +71,7 @@ fn connection(
     let server = Arc::clone(server);
     let service = service_fn(move |request| {
         let server = Arc::clone(&server);
-        async move { Ok::<_, std::convert::Infallible>(server.respond(request, local).await) }
+        async move { Ok::<_, std::convert::Infallible>(server.respond(request, local, plain_address(peer)).await) }
     });
     let io = TokioIo::new(Patient { stream, stalled: None });
     let mut http = http1::Builder::new();

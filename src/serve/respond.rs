@@ -16,6 +16,7 @@ use hyper::{HeaderMap, Method, Request, Response, StatusCode, Version};
 
 use super::ServeOptions;
 use super::conditions::{self, Part, Validators, Verdict};
+use super::extension::At;
 use super::file::{self, Content, Held};
 use super::listen::plain_address;
 use super::registry::{self, IndexCache, MAX_TEXT};
@@ -39,9 +40,9 @@ pub(super) struct Server {
 }
 
 /// What every answer from a file needs of the request.
-struct Asked {
-    head: bool,
-    headers: HeaderMap,
+pub(super) struct Asked {
+    pub(super) head: bool,
+    pub(super) headers: HeaderMap,
 }
 
 impl Server {
@@ -49,18 +50,35 @@ impl Server {
         Server { options, index: IndexCache::default() }
     }
 
-    /// Answers a request that came in on the address `local`.
-    pub(super) async fn respond(self: Arc<Self>, request: Request<Incoming>, local: SocketAddr) -> Response<Content> {
-        let (parts, _) = request.into_parts();
-        if parts.method != Method::GET && parts.method != Method::HEAD {
-            let mut response = told(StatusCode::METHOD_NOT_ALLOWED, "this server only knows GET and HEAD\n");
-            set(&mut response, ALLOW, "GET, HEAD");
-            return response;
-        }
+    /// Answers a request that came from `peer` to the address `local`.
+    pub(super) async fn respond(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        local: SocketAddr,
+        peer: SocketAddr,
+    ) -> Response<Content> {
+        let (parts, body) = request.into_parts();
         let Some(host) = host(&parts, local) else {
             return told(StatusCode::BAD_REQUEST, "the Host that was asked for is not HOST or HOST:PORT\n");
         };
+        let reads = parts.method == Method::GET || parts.method == Method::HEAD;
         let target = route::target(parts.uri.path());
+        let (parts, target) = match &self.options.extension {
+            Some(extension) if !reads || matches!(target, Target::Nothing | Target::Front) => {
+                let at = At { peer, base: self.base(&host), host: host.clone() };
+                let asked = Request::from_parts(parts.clone(), body);
+                match extension.answer(asked, at).await {
+                    Some(response) => return response,
+                    None => (parts, target),
+                }
+            }
+            _ => (parts, target),
+        };
+        if !reads {
+            let mut response = told(StatusCode::METHOD_NOT_ALLOWED, "this path only knows GET and HEAD\n");
+            set(&mut response, ALLOW, "GET, HEAD");
+            return response;
+        }
         let query = parts.uri.query().map(str::to_owned);
         let asked = Asked { head: parts.method == Method::HEAD, headers: parts.headers };
         match target {
@@ -179,7 +197,7 @@ impl Asked {
     }
 
     /// A file or the range of it that is asked for.
-    fn part_of(&self, held: Held, kind: &str, caching: &str) -> io::Result<Response<Content>> {
+    pub(super) fn part_of(&self, held: Held, kind: &str, caching: &str) -> io::Result<Response<Content>> {
         let Held { file, stamp } = held;
         let etag = stamp.etag();
         let known = Validators { etag: &etag, modified: stamp.modified };

@@ -31,6 +31,7 @@ mod import_order;
 mod import_artifacts;
 mod audit;
 mod closure;
+mod console;
 mod crash;
 mod kill;
 mod crash_random;

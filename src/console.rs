@@ -1,0 +1,91 @@
+//! The operator's console, on the same port as the mirror's files: a REST API for machines and pages for people.
+//!
+//! | room | what it does |
+//! |---|---|
+//! | `route` | the table of everything that can be asked, and how a path finds its row |
+//! | `asked` | a request as handlers see it: path and query decoded once, the body bounded |
+//! | `answer` | answers in JSON and HTML, refusals as `{"error", "hint"}` |
+//! | `access` | who may write |
+//! | `jobs` | work that outlives a request, one at a time |
+//! | `state` | what the handlers share |
+//! | `api` | the REST API, one file a subject |
+//! | `openapi` | the table of `route` as an OpenAPI document |
+//! | `pages` | the web pages |
+//!
+//! Reading takes no lock and works on recorded state. What changes the mirror goes through the same lock guards as the
+//! verbs do, as a job.
+
+mod access;
+mod answer;
+mod api;
+mod asked;
+mod jobs;
+mod openapi;
+mod pages;
+mod route;
+mod state;
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use hyper::body::Incoming;
+use hyper::{Request, Response};
+use jiff::Timestamp;
+
+use crate::env::Env;
+use crate::event::Sink;
+use crate::mirror::layout::Layout;
+use crate::serve::Content;
+use crate::serve::extension::{At, Extension};
+use route::Routes;
+use state::State;
+
+pub use access::AdminToken;
+
+/// Whose console it is.
+pub struct Options {
+    /// The mirror.
+    pub mirror: Layout,
+    /// The folder that bundles are dropped into.
+    pub incoming: PathBuf,
+    /// The folder of frostmirror.toml and depends.toml.
+    pub config: PathBuf,
+    /// What who writes must know; `None`: only who sits at this machine writes.
+    pub admin_token: Option<AdminToken>,
+    /// Whether clients know this server by an address that was set, as behind a proxy: then a connection from this machine
+    /// may be anybody's.
+    pub behind_proxy: bool,
+    /// The environment, for the name of this machine.
+    pub env: Env,
+    /// The clock.
+    pub clock: fn() -> Timestamp,
+    /// Where faults are reported; a client is only told that there was one.
+    pub sink: Arc<dyn Sink>,
+}
+
+/// The console.
+pub struct Console {
+    state: Arc<State>,
+    routes: Arc<Routes>,
+}
+
+impl Console {
+    /// A console that knows nothing yet but what is on the disk.
+    pub fn new(options: Options) -> Console {
+        let mut routes = api::routes();
+        routes.extend(pages::routes());
+        Console { state: Arc::new(State::new(options)), routes: Arc::new(Routes::new(routes)) }
+    }
+}
+
+impl Extension for Console {
+    fn answer<'a>(
+        &'a self,
+        request: Request<Incoming>,
+        at: At,
+    ) -> Pin<Box<dyn Future<Output = Option<Response<Content>>> + Send + 'a>> {
+        Box::pin(self.routes.answer(&self.state, request, at))
+    }
+}

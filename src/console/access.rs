@@ -1,0 +1,294 @@
+//! Who may write.
+//!
+//! With an admin token: who sends it as `Authorization: Bearer TOKEN`, or who logged in with it and has the session's
+//! cookie. Without one: who sits at this machine and reaches the server directly. A request from a foreign page is
+//! refused in either case: its Origin is not this server, or the Host that it asked for is a name that somebody pointed
+//! here.
+//!
+//! | attack | defence |
+//! |---|---|
+//! | a page elsewhere posts a form here | Origin and Sec-Fetch-Site must be this server's own; bodies must be declared as JSON |
+//! | a name elsewhere is pointed to 127.0.0.1 | without a token the Host must be a loopback name |
+//! | a proxy on this machine makes everybody local | a set base URL, a forwarding header or HTTP/1.0 asks for a token |
+//! | the token is guessed byte by byte | digests are compared, not tokens |
+//! | the token is guessed | it has at least 16 characters, so that there is nothing to hope for |
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use hyper::header::{AUTHORIZATION, COOKIE, FORWARDED, HeaderMap, ORIGIN, VIA};
+use hyper::{StatusCode, Version};
+
+use super::answer::Refusal;
+use super::route::Needs;
+use super::state::State;
+use crate::digest::Sha256;
+use crate::serve::extension::At;
+
+/// The name of the session's cookie.
+pub(super) const COOKIE_NAME: &str = "frostmirror-session";
+/// How long a session lasts after its last use.
+pub(super) const SESSION: Duration = Duration::from_secs(12 * 3600);
+/// Sessions at one time; the oldest makes room.
+const MOST_SESSIONS: usize = 64;
+/// The shortest token that is taken: what can be guessed is no secret.
+const SHORTEST: usize = 16;
+
+/// What somebody who writes must know. Only its digest is kept.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AdminToken(Sha256);
+
+/// A token that is none.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the admin token has {length} characters; {SHORTEST} visible ones of ASCII are the least")]
+pub struct WeakToken {
+    /// How many characters it has.
+    pub length: usize,
+}
+
+impl AdminToken {
+    /// A token as it was configured; spaces and line breaks around it do not count.
+    ///
+    /// # Errors
+    /// [`WeakToken`] for what is too short, or cannot be written into a header.
+    pub fn parse(text: &str) -> Result<AdminToken, WeakToken> {
+        let token = text.trim();
+        if token.len() < SHORTEST || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(WeakToken { length: token.chars().count() });
+        }
+        Ok(AdminToken(Sha256::of(token.as_bytes())))
+    }
+
+    /// Whether `given` is this token. The time that it takes says nothing of the token: digests are compared.
+    pub(super) fn is(&self, given: &str) -> bool {
+        Sha256::of(given.as_bytes()) == self.0
+    }
+}
+
+/// Never the token, nor its digest.
+impl std::fmt::Debug for AdminToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("AdminToken(…)")
+    }
+}
+
+/// Who logged in. Kept in memory alone, by the digest of the cookie.
+#[derive(Default)]
+pub(super) struct Sessions(Mutex<HashMap<Sha256, Instant>>);
+
+impl Sessions {
+    /// A new session; the value of its cookie.
+    pub(super) fn open(&self) -> Result<String, getrandom::Error> {
+        let mut random = [0u8; 32];
+        getrandom::fill(&mut random)?;
+        let value: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut sessions = self.lock();
+        sessions.retain(|_, used| used.elapsed() < SESSION);
+        while sessions.len() >= MOST_SESSIONS {
+            let oldest = sessions.iter().min_by_key(|(_, used)| **used).map(|(key, _)| *key);
+            let Some(oldest) = oldest else { break };
+            sessions.remove(&oldest);
+        }
+        sessions.insert(Sha256::of(value.as_bytes()), Instant::now());
+        Ok(value)
+    }
+
+    /// Whether the cookie is that of a session, which counts as its use.
+    pub(super) fn knows(&self, value: &str) -> bool {
+        let mut sessions = self.lock();
+        match sessions.get_mut(&Sha256::of(value.as_bytes())) {
+            Some(used) if used.elapsed() < SESSION => {
+                *used = Instant::now();
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Ends a session.
+    pub(super) fn close(&self, value: &str) {
+        self.lock().remove(&Sha256::of(value.as_bytes()));
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Sha256, Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether the request may do what its route does.
+pub(super) fn check(
+    state: &State,
+    needs: Needs,
+    headers: &HeaderMap,
+    version: Version,
+    at: &At,
+) -> Result<(), Refusal> {
+    if needs == Needs::Read {
+        return Ok(());
+    }
+    same_origin(headers, at)?;
+    if needs == Needs::SameOrigin {
+        return Ok(());
+    }
+    match &state.options.admin_token {
+        Some(token) => with_token(state, token, headers),
+        None => at_this_machine(state.options.behind_proxy, headers, version, at),
+    }
+}
+
+/// Whether a page that is shown for this request may offer to write.
+pub(super) fn is_admin(state: &State, headers: &HeaderMap, version: Version, at: &At) -> bool {
+    check(state, Needs::Write, headers, version, at).is_ok()
+}
+
+fn with_token(state: &State, token: &AdminToken, headers: &HeaderMap) -> Result<(), Refusal> {
+    if bearer(headers).is_some_and(|given| token.is(given)) {
+        return Ok(());
+    }
+    if cookie(headers).is_some_and(|value| state.sessions.knows(value)) {
+        return Ok(());
+    }
+    Err(Refusal::new(StatusCode::UNAUTHORIZED, "this needs the admin token")
+        .hint("send `Authorization: Bearer TOKEN`, or log in on the page; the token is the one that `serve` was given with --admin-token, FROSTMIRROR_ADMIN_TOKEN or admin_token_file"))
+}
+
+fn at_this_machine(behind_proxy: bool, headers: &HeaderMap, version: Version, at: &At) -> Result<(), Refusal> {
+    let forwarded = ["x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"];
+    let by_proxy = behind_proxy
+        || headers.contains_key(FORWARDED)
+        || headers.contains_key(VIA)
+        || forwarded.iter().any(|name| headers.contains_key(*name))
+        // No client of today speaks it; proxies do.
+        || version < Version::HTTP_11;
+    if at.peer.ip().is_loopback() && is_loopback_name(&at.host) && !by_proxy {
+        return Ok(());
+    }
+    Err(Refusal::new(StatusCode::FORBIDDEN, "without an admin token only a user at the server itself may do this").hint(
+        "start `serve` with --admin-token-file FILE (or FROSTMIRROR_ADMIN_TOKEN), or open it on its own machine as http://localhost:PORT/",
+    ))
+}
+
+/// The Origin, which every browser sends with a write, is this server as it was asked for, or as it is known.
+fn same_origin(headers: &HeaderMap, at: &At) -> Result<(), Refusal> {
+    let foreign = || {
+        Refusal::new(StatusCode::FORBIDDEN, "the request comes from a page of another server")
+            .hint("behind a proxy, `serve` needs --base-url with the address that the browser shows")
+    };
+    if let Some(site) = headers.get("sec-fetch-site") {
+        let own = site.to_str().is_ok_and(|site| site == "same-origin" || site == "none");
+        own.then_some(()).ok_or_else(foreign)?;
+    }
+    let mut origins = headers.get_all(ORIGIN).iter();
+    let Some(origin) = origins.next() else { return Ok(()) };
+    let origin = origin.to_str().ok().filter(|_| origins.next().is_none()).ok_or_else(foreign)?;
+    let known = origin_of(&at.base).into_iter().chain([format!("http://{}", at.host), format!("https://{}", at.host)]);
+    let own = known.into_iter().any(|known| known.eq_ignore_ascii_case(origin));
+    own.then_some(()).ok_or_else(foreign)
+}
+
+/// `scheme://host:port` of an address.
+fn origin_of(base: &str) -> Option<String> {
+    let (scheme, rest) = base.split_once("://")?;
+    let host = rest.split('/').next()?;
+    Some(format!("{scheme}://{host}"))
+}
+
+/// The token of `Authorization: Bearer TOKEN`.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// The session's cookie.
+pub(super) fn cookie(headers: &HeaderMap) -> Option<&str> {
+    let lines = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
+    let mut pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(name, _)| *name == COOKIE_NAME).map(|(_, value)| value)
+}
+
+/// Whether `HOST[:PORT]` names this machine by a name that no one else can give away.
+fn is_loopback_name(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
+    };
+    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(peer: &str, host: &str) -> At {
+        At { peer: peer.parse().expect("address"), host: host.to_owned(), base: format!("http://{host}") }
+    }
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(*name, value.parse().expect("value"));
+        }
+        headers
+    }
+
+    #[test]
+    fn this_machine_is_told_from_a_proxy_on_it() {
+        let may = |peer: &str, host: &str, pairs: &[(&'static str, &str)], proxy, version| {
+            at_this_machine(proxy, &headers(pairs), version, &at(peer, host)).is_ok()
+        };
+        let v = Version::HTTP_11;
+        assert!(may("127.0.0.1:5", "localhost:8080", &[], false, v));
+        assert!(may("[::1]:5", "[::1]:8080", &[], false, v));
+        assert!(may("127.0.0.1:5", "127.0.0.1", &[], false, v));
+        assert!(!may("10.0.0.2:5", "localhost:8080", &[], false, v), "another machine");
+        assert!(!may("127.0.0.1:5", "evil.example:8080", &[], false, v), "a name that somebody pointed here");
+        assert!(!may("127.0.0.1:5", "localhost.evil.example", &[], false, v));
+        assert!(!may("127.0.0.1:5", "localhost", &[("x-forwarded-for", "10.0.0.2")], false, v));
+        assert!(!may("127.0.0.1:5", "localhost", &[("via", "1.1 x")], false, v));
+        assert!(!may("127.0.0.1:5", "localhost", &[], true, v), "a base URL was set");
+        assert!(!may("127.0.0.1:5", "localhost", &[], false, Version::HTTP_10));
+    }
+
+    #[test]
+    fn foreign_pages_are_told_from_our_own() {
+        let own =
+            |pairs: &[(&'static str, &str)]| same_origin(&headers(pairs), &at("127.0.0.1:5", "mirror:8080")).is_ok();
+        assert!(own(&[]));
+        assert!(own(&[("origin", "http://mirror:8080")]));
+        assert!(own(&[("origin", "https://mirror:8080"), ("sec-fetch-site", "same-origin")]));
+        for foreign in ["null", "http://mirror", "http://mirror:8081", "http://evil", "http://mirror:8080.evil"] {
+            assert!(!own(&[("origin", foreign)]), "{foreign}");
+        }
+        assert!(!own(&[("sec-fetch-site", "cross-site")]));
+        assert!(!own(&[("sec-fetch-site", "same-site")]));
+        assert!(!own(&[("origin", "http://mirror:8080"), ("origin", "http://evil")]));
+    }
+
+    #[test]
+    fn tokens() {
+        let token = AdminToken::parse(" 0123456789abcdef\n").expect("a token");
+        assert!(token.is("0123456789abcdef") && !token.is("0123456789abcdeF") && !token.is(""));
+        for weak in ["", "short", "0123456789abcde", "0123456789 abcdef", "0123456789äbcdef0"] {
+            assert!(AdminToken::parse(weak).is_err(), "{weak}");
+        }
+        assert!(!format!("{token:?}").contains("0123"));
+        let given = headers(&[("authorization", "bearer 0123456789abcdef")]);
+        assert_eq!(bearer(&given), Some("0123456789abcdef"));
+        assert_eq!(bearer(&headers(&[("authorization", "Basic x")])), None);
+    }
+
+    #[test]
+    fn sessions_end() {
+        let sessions = Sessions::default();
+        let value = sessions.open().expect("random");
+        assert!(sessions.knows(&value) && !sessions.knows("x"));
+        assert_eq!(cookie(&headers(&[("cookie", &format!("a=b; {COOKIE_NAME}={value}; c=d"))])), Some(value.as_str()));
+        sessions.close(&value);
+        assert!(!sessions.knows(&value));
+        let all: Vec<String> = (0..=MOST_SESSIONS).map(|_| sessions.open().expect("random")).collect();
+        assert_eq!(all.iter().filter(|value| sessions.knows(value)).count(), MOST_SESSIONS);
+    }
+}

@@ -1,0 +1,20 @@
+//! The REST API, one file a subject.
+
+mod jobs;
+mod login;
+mod status;
+mod verify;
+
+use super::openapi;
+use super::route::Route;
+
+/// Every route of the API.
+pub(super) fn routes() -> Vec<Route> {
+    let mut routes = Vec::new();
+    routes.extend(status::routes());
+    routes.extend(jobs::routes());
+    routes.extend(verify::routes());
+    routes.extend(login::routes());
+    routes.push(openapi::route());
+    routes
+}

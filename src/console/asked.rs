@@ -1,0 +1,115 @@
+//! A request as handlers see it: path and query decoded once, the body bounded and whole.
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper::header::CONTENT_TYPE;
+use hyper::{HeaderMap, StatusCode, Version};
+use percent_encoding::percent_decode_str;
+use serde::de::DeserializeOwned;
+
+use super::answer::Refusal;
+use crate::serve::extension::At;
+
+/// Bytes of a request's body. A depends.toml of ten thousand entries is a third of it.
+pub(super) const MAX_BODY: usize = 1024 * 1024;
+
+/// A request.
+pub(super) struct Asked {
+    /// Whether only the head of the answer is wanted.
+    pub(super) head: bool,
+    /// The version of HTTP that it came in.
+    pub(super) version: Version,
+    /// Its headers.
+    pub(super) headers: HeaderMap,
+    /// What stands in the places of the path that the route leaves open, in their order, decoded.
+    pub(super) places: Vec<String>,
+    /// Names and values of the query, decoded.
+    pub(super) query: Vec<(String, String)>,
+    /// The body; empty for routes that read it themselves.
+    pub(super) body: Bytes,
+    /// Where it came from.
+    pub(super) at: At,
+}
+
+impl Asked {
+    /// What stands in the path's open place number `index`.
+    pub(super) fn place(&self, index: usize) -> &str {
+        self.places.get(index).map_or("", String::as_str)
+    }
+
+    /// The last value of a name in the query.
+    pub(super) fn value(&self, name: &str) -> Option<&str> {
+        self.query.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// A yes or no of the query; no where it is not there.
+    pub(super) fn flag(&self, name: &str) -> Result<bool, Refusal> {
+        match self.value(name) {
+            None | Some("false") => Ok(false),
+            Some("true" | "") => Ok(true),
+            Some(_) => Err(Refusal::new(StatusCode::BAD_REQUEST, format!("`{name}` is true or false"))),
+        }
+    }
+
+    /// A number of the query, at most `most`.
+    pub(super) fn number(&self, name: &str, default: usize, most: usize) -> Result<usize, Refusal> {
+        let Some(text) = self.value(name) else { return Ok(default) };
+        let number = text.parse::<usize>().ok().filter(|number| *number <= most);
+        let wrong = || Refusal::new(StatusCode::BAD_REQUEST, format!("`{name}` is a number, at most {most}"));
+        number.ok_or_else(wrong)
+    }
+
+    /// The body, read as JSON.
+    pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, Refusal> {
+        let kind = self.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        let kind = kind.split(';').next().unwrap_or_default().trim();
+        if !kind.eq_ignore_ascii_case("application/json") {
+            // A form of a foreign page can send every other kind without the browser asking first.
+            return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body is not declared as JSON")
+                .hint("send `Content-Type: application/json`"));
+        }
+        serde_json::from_slice(&self.body).map_err(|error| {
+            Refusal::new(StatusCode::BAD_REQUEST, format!("the body is not what is expected here: {error}"))
+                .hint("/api/openapi.json describes it")
+        })
+    }
+}
+
+/// The names and values of a query, decoded. What is not UTF-8 is dropped with its name.
+pub(super) fn query(raw: Option<&str>) -> Vec<(String, String)> {
+    let decode = |text: &str| {
+        let plain = text.replace('+', " ");
+        percent_decode_str(&plain).decode_utf8().map(std::borrow::Cow::into_owned).ok()
+    };
+    let pairs = raw.unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
+    let pairs = pairs.filter_map(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        Some((decode(name)?, decode(value)?))
+    });
+    pairs.collect()
+}
+
+/// The whole body, within its bound.
+pub(super) async fn body(incoming: Incoming) -> Result<Bytes, Refusal> {
+    match Limited::new(incoming, MAX_BODY).collect().await {
+        Ok(whole) => Ok(whole.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => {
+            Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body has more than {MAX_BODY} bytes")))
+        }
+        Err(_) => Err(Refusal::new(StatusCode::BAD_REQUEST, "the body did not arrive whole")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries_are_decoded_once() {
+        let pairs = query(Some("q=a%2Bb+c&empty&x=1&x=2&bad=%ff&%3d=%2525"));
+        let wanted = [("q", "a+b c"), ("empty", ""), ("x", "1"), ("x", "2"), ("=", "%25")];
+        assert_eq!(pairs, wanted.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        assert_eq!(query(None), Vec::new());
+    }
+}

@@ -1,0 +1,276 @@
+//! Work that outlives a request: one at a time, with its progress, its outcome and its last words kept.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use hyper::StatusCode;
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::answer::{Refusal, in_one_line};
+use crate::event::{Event, Sink};
+use crate::failure::{Class, Failure};
+
+/// Jobs that are remembered.
+const MOST: usize = 20;
+/// Lines of a job that are remembered, the newest.
+const MOST_LINES: usize = 200;
+
+/// A job, as the API tells of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub(super) struct Job {
+    /// Its number, which begins anew with each start of the server.
+    pub(super) id: u64,
+    /// What it does.
+    pub(super) kind: Kind,
+    /// How it stands.
+    pub(super) state: Standing,
+    /// When it began (RFC 3339, UTC).
+    pub(super) started: String,
+    /// When it ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) finished: Option<String>,
+    /// What is being counted, where something is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) progress: Option<Progress>,
+    /// What it had to say, the newest lines.
+    pub(super) lines: VecDeque<String>,
+    /// What it came to, where it is done: an object that depends on the kind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) outcome: Option<Value>,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) error: Option<String>,
+    /// What to do about that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) hint: Option<String>,
+}
+
+/// What a job does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Kind {
+    /// Removes what no history needs any more.
+    Gc,
+    /// Builds a snapshot.
+    Export,
+    /// Checks every file of the mirror.
+    Verify,
+}
+
+/// How a job stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Standing {
+    /// At work.
+    Running,
+    /// Ended well.
+    Done,
+    /// Ended otherwise.
+    Failed,
+}
+
+/// How far the counted part of a job is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub(super) struct Progress {
+    /// What is being done, as a verb: `Exporting`.
+    pub(super) phase: String,
+    /// Items done, and how many there are.
+    pub(super) items: u64,
+    pub(super) items_total: u64,
+    /// Bytes done, and how many there are; 0 where nobody knows.
+    pub(super) bytes: u64,
+    pub(super) bytes_total: u64,
+}
+
+/// The jobs since the server started.
+#[derive(Clone, Default)]
+pub(super) struct Jobs(Arc<Mutex<Board>>);
+
+#[derive(Default)]
+struct Board {
+    jobs: VecDeque<Job>,
+    begun: u64,
+}
+
+impl Jobs {
+    /// Begins a job on a thread of its own.
+    ///
+    /// # Errors
+    /// 409 where another one is at work.
+    pub(super) fn start(
+        &self,
+        kind: Kind,
+        clock: fn() -> Timestamp,
+        work: impl FnOnce(&dyn Sink) -> Result<Value, Failure> + Send + 'static,
+    ) -> Result<Job, Refusal> {
+        let job = self.begin(kind, clock)?;
+        let (jobs, id) = (self.clone(), job.id);
+        let spawned = thread::Builder::new().name(format!("job-{id}")).spawn(move || {
+            let sink = Told { jobs: jobs.clone(), id };
+            // A job that breaks off must not stay at work for ever: nothing else could begin.
+            let done = catch_unwind(AssertUnwindSafe(|| work(&sink)));
+            let done = done.unwrap_or_else(|_| Err(Failure::new(Class::Bug, "the job broke off: please report it")));
+            jobs.end(id, done, clock);
+        });
+        if let Err(error) = spawned {
+            self.end(id, Err(Failure::io("could not start a thread", error)), clock);
+        }
+        Ok(job)
+    }
+
+    /// One of those that are remembered.
+    pub(super) fn get(&self, id: u64) -> Option<Job> {
+        self.lock().jobs.iter().find(|job| job.id == id).cloned()
+    }
+
+    /// Those that are remembered, the newest first.
+    pub(super) fn all(&self) -> Vec<Job> {
+        self.lock().jobs.iter().rev().cloned().collect()
+    }
+
+    fn begin(&self, kind: Kind, clock: fn() -> Timestamp) -> Result<Job, Refusal> {
+        let mut board = self.lock();
+        if let Some(other) = board.jobs.iter().find(|job| job.state == Standing::Running) {
+            let error = format!("job {} is at work, and there is one at a time", other.id);
+            let hint = format!("/api/jobs/{} tells how far it is; ask again when it is done", other.id);
+            return Err(Refusal::new(StatusCode::CONFLICT, error).hint(hint));
+        }
+        board.begun += 1;
+        let job = Job {
+            id: board.begun,
+            kind,
+            state: Standing::Running,
+            started: told(clock()),
+            finished: None,
+            progress: None,
+            lines: VecDeque::new(),
+            outcome: None,
+            error: None,
+            hint: None,
+        };
+        board.jobs.push_back(job.clone());
+        if board.jobs.len() > MOST {
+            board.jobs.pop_front();
+        }
+        Ok(job)
+    }
+
+    fn end(&self, id: u64, done: Result<Value, Failure>, clock: fn() -> Timestamp) {
+        self.change(id, |job| {
+            job.finished = Some(told(clock()));
+            job.progress = None;
+            match done {
+                Ok(outcome) => (job.state, job.outcome) = (Standing::Done, Some(outcome)),
+                Err(failure) => {
+                    job.state = Standing::Failed;
+                    job.error = Some(in_one_line(&failure));
+                    job.hint = failure.hint;
+                }
+            }
+        });
+    }
+
+    fn change(&self, id: u64, change: impl FnOnce(&mut Job)) {
+        if let Some(job) = self.lock().jobs.iter_mut().find(|job| job.id == id) {
+            change(job);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Board> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn told(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// What a job says goes onto the board.
+struct Told {
+    jobs: Jobs,
+    id: u64,
+}
+
+impl Sink for Told {
+    fn event(&self, event: Event) {
+        self.jobs.change(self.id, |job| {
+            let line = match event {
+                Event::Status { verb, message } => format!("{verb} {message}"),
+                Event::Warning(message) => format!("warning: {message}"),
+                Event::Detail(_) => return,
+                Event::Begin { phase, items, bytes } => {
+                    let phase = phase.verb().to_owned();
+                    job.progress = Some(Progress { phase, items: 0, items_total: items, bytes: 0, bytes_total: bytes });
+                    return;
+                }
+                Event::Advance { items, bytes, .. } => {
+                    if let Some(progress) = &mut job.progress {
+                        progress.items += items;
+                        progress.bytes += bytes;
+                    }
+                    return;
+                }
+                Event::End { .. } => {
+                    job.progress = None;
+                    return;
+                }
+            };
+            job.lines.push_back(line);
+            if job.lines.len() > MOST_LINES {
+                job.lines.pop_front();
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    fn clock() -> Timestamp {
+        Timestamp::UNIX_EPOCH
+    }
+
+    fn ended(jobs: &Jobs, id: u64) -> Job {
+        for _ in 0..1000 {
+            let job = jobs.get(id).expect("remembered");
+            if job.state != Standing::Running {
+                return job;
+            }
+            thread::sleep(std::time::Duration::from_millis(5));
+        }
+        panic!("job {id} does not end");
+    }
+
+    #[test]
+    fn one_at_a_time() {
+        let jobs = Jobs::default();
+        let (go, wait) = mpsc::channel::<()>();
+        let first = jobs.start(Kind::Gc, clock, move |sink| {
+            sink.warning("careful".to_owned());
+            wait.recv().expect("told to go");
+            Ok(Value::from(1))
+        });
+        let first = first.expect("begun");
+        let refused = jobs.start(Kind::Verify, clock, |_| Ok(Value::Null)).expect_err("another is at work");
+        assert_eq!(refused.status, StatusCode::CONFLICT);
+        go.send(()).expect("still there");
+        let first = ended(&jobs, first.id);
+        assert_eq!((first.state, first.outcome), (Standing::Done, Some(Value::from(1))));
+        assert_eq!(first.lines, ["warning: careful"]);
+        let second = jobs.start(Kind::Verify, clock, |_| panic!("on purpose")).expect("begun");
+        let second = ended(&jobs, second.id);
+        assert_eq!(second.state, Standing::Failed);
+        for _ in 0..2 * MOST {
+            let job = jobs.start(Kind::Export, clock, |_| Ok(Value::Null)).expect("begun");
+            ended(&jobs, job.id);
+        }
+        assert_eq!(jobs.all().len(), MOST);
+    }
+}

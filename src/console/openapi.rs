@@ -1,0 +1,86 @@
+//! The table of routes as an OpenAPI 3.1 document, whose schemas come from the types that are written and read.
+
+use std::sync::Arc;
+
+use schemars::SchemaGenerator;
+use schemars::generate::SchemaSettings;
+use serde_json::{Map, Value, json};
+
+use super::answer::{self, Outcome, RefusalBody};
+use super::api;
+use super::asked::Asked;
+use super::route::{Needs, Route};
+use super::state::State;
+
+/// The route of the document itself.
+pub(super) fn route() -> Route {
+    Route::get("/api/openapi.json", "This description of the API.", document).gives_other(200)
+}
+
+fn document(_: &Arc<State>, _: &Asked) -> Outcome {
+    Ok(answer::json(&describe(&api::routes())))
+}
+
+fn describe(routes: &[Route]) -> Value {
+    // OpenAPI 3.1 takes JSON Schema as it is.
+    let mut generator = SchemaSettings::draft2020_12()
+        .with(|settings| settings.definitions_path = "/components/schemas".into())
+        .into_generator();
+    let mut paths: Map<String, Value> = Map::new();
+    let refusal = generator.subschema_for::<RefusalBody>();
+    for route in routes.iter().filter(|route| !route.page) {
+        let operation = operation(route, &mut generator, refusal.as_value());
+        let methods = paths.entry(route.path).or_insert_with(|| json!({}));
+        if let Some(methods) = methods.as_object_mut() {
+            methods.insert(route.method.as_str().to_lowercase(), operation);
+        }
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "cargo-frostmirror",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "A mirror of crates and Rust toolchains, and what can be done with it.",
+        },
+        "paths": paths,
+        "components": {
+            "schemas": generator.take_definitions(true),
+            "securitySchemes": { "admin": { "type": "http", "scheme": "bearer" } },
+        },
+    })
+}
+
+fn operation(route: &Route, generator: &mut SchemaGenerator, refusal: &Value) -> Value {
+    let mut parameters = Vec::new();
+    for part in route.path.split('/') {
+        if let Some(name) = part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) {
+            parameters.push(json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }));
+        }
+    }
+    for (name, meaning) in &route.query {
+        parameters.push(json!({
+            "name": name, "in": "query", "required": false, "description": meaning, "schema": { "type": "string" },
+        }));
+    }
+    let mut responses: Map<String, Value> = Map::new();
+    for (status, shape) in &route.gives {
+        let mut response = json!({ "description": "What was asked for." });
+        if let Some(shape) = shape {
+            response["content"] = json!({ "application/json": { "schema": shape(generator) } });
+        }
+        responses.insert(status.to_string(), response);
+    }
+    let refused = json!({
+        "description": "Why not, and what to do.", "content": { "application/json": { "schema": refusal } },
+    });
+    responses.insert("default".to_owned(), refused);
+    let mut operation = json!({ "summary": route.about, "parameters": parameters, "responses": responses });
+    if let Some(shape) = route.takes {
+        let content = json!({ "application/json": { "schema": shape(generator) } });
+        operation["requestBody"] = json!({ "required": true, "content": content });
+    }
+    if route.needs == Needs::Write {
+        operation["security"] = json!([{ "admin": [] }]);
+    }
+    operation
+}

@@ -1,0 +1,221 @@
+//! The table of everything that can be asked, and how a path finds its row.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use hyper::body::Incoming;
+use hyper::{Method, Request, Response, StatusCode};
+use percent_encoding::percent_decode_str;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+
+use super::access;
+use super::answer::{Outcome, Refusal, guarded};
+use super::asked::{self, Asked};
+use super::state::State;
+use crate::serve::Content;
+use crate::serve::extension::At;
+
+/// Who may ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Needs {
+    /// Whoever may read the mirror.
+    Read,
+    /// Whoever may change it.
+    Write,
+    /// Anybody from this server's own pages: for what decides by itself, as the login does.
+    SameOrigin,
+}
+
+/// What a route runs.
+#[derive(Clone, Copy)]
+pub(super) enum Handler {
+    /// Works on files, or on what is at hand: run where waiting for a disk holds up nobody else.
+    Whole(fn(&Arc<State>, &Asked) -> Outcome),
+    /// Takes the body as it comes, and bounds it itself.
+    Streamed(fn(Arc<State>, Asked, Incoming) -> Pin<Box<dyn Future<Output = Outcome> + Send>>),
+}
+
+/// How a body looks.
+pub(super) type Shape = fn(&mut SchemaGenerator) -> Schema;
+
+/// One thing that can be asked.
+#[derive(Clone)]
+pub(super) struct Route {
+    pub(super) method: Method,
+    /// The path; `{name}` is a place that is open.
+    pub(super) path: &'static str,
+    pub(super) needs: Needs,
+    pub(super) handler: Handler,
+    /// What it is for, in a sentence.
+    pub(super) about: &'static str,
+    /// Names and meanings of what the query may say.
+    pub(super) query: Vec<(&'static str, &'static str)>,
+    /// What the request's body looks like, if it has one.
+    pub(super) takes: Option<Shape>,
+    /// Statuses of good answers, with what JSON they hold; `None`: no JSON.
+    pub(super) gives: Vec<(u16, Option<Shape>)>,
+    /// Whether it is a page for people, which the API's description leaves out.
+    pub(super) page: bool,
+}
+
+impl Route {
+    fn new(method: Method, path: &'static str, needs: Needs, handler: Handler, about: &'static str) -> Route {
+        let (query, takes, gives) = (Vec::new(), None, Vec::new());
+        Route { method, path, needs, handler, about, query, takes, gives, page: false }
+    }
+
+    /// Something to read.
+    pub(super) fn get(path: &'static str, about: &'static str, run: fn(&Arc<State>, &Asked) -> Outcome) -> Route {
+        Route::new(Method::GET, path, Needs::Read, Handler::Whole(run), about)
+    }
+
+    /// A page to look at.
+    pub(super) fn page(path: &'static str, about: &'static str, run: fn(&Arc<State>, &Asked) -> Outcome) -> Route {
+        Route { page: true, ..Route::get(path, about, run) }
+    }
+
+    /// Something that changes what is there.
+    pub(super) fn post(path: &'static str, about: &'static str, run: fn(&Arc<State>, &Asked) -> Outcome) -> Route {
+        Route::new(Method::POST, path, Needs::Write, Handler::Whole(run), about)
+    }
+
+    /// Something that is written as it comes.
+    pub(super) fn put(
+        path: &'static str,
+        about: &'static str,
+        run: fn(Arc<State>, Asked, Incoming) -> Pin<Box<dyn Future<Output = Outcome> + Send>>,
+    ) -> Route {
+        Route::new(Method::PUT, path, Needs::Write, Handler::Streamed(run), about)
+    }
+
+    #[must_use]
+    pub(super) fn needs(mut self, needs: Needs) -> Route {
+        self.needs = needs;
+        self
+    }
+
+    #[must_use]
+    pub(super) fn query(mut self, name: &'static str, meaning: &'static str) -> Route {
+        self.query.push((name, meaning));
+        self
+    }
+
+    #[must_use]
+    pub(super) fn takes<T: JsonSchema>(mut self) -> Route {
+        self.takes = Some(|generator| generator.subschema_for::<T>());
+        self
+    }
+
+    /// Answers with this status and JSON.
+    #[must_use]
+    pub(super) fn gives<T: JsonSchema>(mut self, status: u16) -> Route {
+        self.gives.push((status, Some(|generator| generator.subschema_for::<T>())));
+        self
+    }
+
+    /// Answers with this status and something that is no JSON, or nothing.
+    #[must_use]
+    pub(super) fn gives_other(mut self, status: u16) -> Route {
+        self.gives.push((status, None));
+        self
+    }
+
+    /// The open places' values, where `path` is this route's.
+    fn matches(&self, path: &[String]) -> Option<Vec<String>> {
+        let own: Vec<&str> = self.path.split('/').filter(|part| !part.is_empty()).collect();
+        if own.len() != path.len() {
+            return None;
+        }
+        let mut places = Vec::new();
+        for (own, given) in own.iter().zip(path) {
+            if own.starts_with('{') {
+                places.push(given.clone());
+            } else if own != given {
+                return None;
+            }
+        }
+        Some(places)
+    }
+}
+
+/// All of them.
+pub(super) struct Routes(Vec<Route>);
+
+impl Routes {
+    pub(super) fn new(routes: Vec<Route>) -> Routes {
+        Routes(routes)
+    }
+
+    /// The answer; `None` where no route has the path and it is not the API's.
+    pub(super) async fn answer(
+        &self,
+        state: &Arc<State>,
+        request: Request<Incoming>,
+        at: At,
+    ) -> Option<Response<Content>> {
+        let (parts, incoming) = request.into_parts();
+        let path = components(parts.uri.path())?;
+        let head = parts.method == Method::HEAD;
+        let method = if head { &Method::GET } else { &parts.method };
+        let known: Vec<(&Route, Vec<String>)> =
+            self.0.iter().filter_map(|route| Some((route, route.matches(&path)?))).collect();
+        let Some((route, places)) = known.iter().find(|(route, _)| route.method == *method).cloned() else {
+            return missing(&known, &path).map(Refusal::into_response);
+        };
+        if let Err(refusal) = access::check(state, route.needs, &parts.headers, parts.version, &at) {
+            return Some(refusal.into_response());
+        }
+        let query = asked::query(parts.uri.query());
+        let asked = Asked {
+            head,
+            version: parts.version,
+            headers: parts.headers,
+            places,
+            query,
+            body: bytes::Bytes::new(),
+            at,
+        };
+        let outcome = run(state, route.handler, asked, incoming).await;
+        Some(outcome.map(guarded).unwrap_or_else(Refusal::into_response))
+    }
+}
+
+async fn run(state: &Arc<State>, handler: Handler, mut asked: Asked, incoming: Incoming) -> Outcome {
+    let state = Arc::clone(state);
+    match handler {
+        Handler::Streamed(run) => run(state, asked, incoming).await,
+        Handler::Whole(run) => {
+            asked.body = asked::body(incoming).await?;
+            let sink = Arc::clone(&state.options.sink);
+            let done = tokio::task::spawn_blocking(move || run(&state, &asked)).await;
+            done.unwrap_or_else(|_| {
+                sink.warning("an answer of the API broke off: that is a bug, please report it".to_owned());
+                Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "that is a bug of this server"))
+            })
+        }
+    }
+}
+
+/// What is said of a path without a route for the method.
+fn missing(known: &[(&Route, Vec<String>)], path: &[String]) -> Option<Refusal> {
+    if !known.is_empty() {
+        let mut methods: Vec<&str> = known.iter().map(|(route, _)| route.method.as_str()).collect();
+        if methods.contains(&"GET") {
+            methods.push("HEAD");
+        }
+        let refusal = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not know that method");
+        return Some(Refusal { allow: Some(methods.join(", ")), ..refusal });
+    }
+    let is_api = path.first().is_some_and(|first| first == "api");
+    is_api.then(|| {
+        Refusal::new(StatusCode::NOT_FOUND, "the API has nothing at this path")
+            .hint("/api/openapi.json lists what it has")
+    })
+}
+
+/// The components of a path, each decoded by itself; doubled slashes count once, as they do for files.
+fn components(raw: &str) -> Option<Vec<String>> {
+    let parts = raw.strip_prefix('/')?.split('/').filter(|part| !part.is_empty());
+    parts.map(|part| percent_decode_str(part).decode_utf8().ok().map(std::borrow::Cow::into_owned)).collect()
+}

@@ -1,0 +1,107 @@
+//! The console over HTTP: the API's manners, and who may write.
+
+use serde_json::{Value, json};
+
+use crate::support::crates::Crate;
+use crate::support::published::{Published, Reply, Wire, get};
+use crate::support::sandbox::{Sandbox, Serving};
+
+fn serving(flags: &[&str]) -> (Sandbox, Published, Serving) {
+    let sandbox = Sandbox::new();
+    let mirror = Published::at(sandbox.path("mirror"));
+    mirror.hold(Crate::new("leaf", "1.0.0"));
+    let all = ["--mirror", "mirror"].iter().chain(flags).copied().collect::<Vec<_>>();
+    let serving = sandbox.serve(all);
+    (sandbox, mirror, serving)
+}
+
+/// A request with a body, and nothing that a browser would add.
+fn send(serving: &Serving, method: &str, path: &str, extra: &[&str], body: &str) -> Reply {
+    let length = format!("Content-Length: {}", body.len());
+    let mut lines = vec![length.as_str(), "Content-Type: application/json"];
+    lines.extend(extra);
+    let mut wire = Wire::to(serving.url());
+    wire.request(method, path, &lines).send(body).reply()
+}
+
+fn body(reply: &Reply) -> Value {
+    serde_json::from_str(&reply.text()).unwrap_or_else(|error| panic!("{error}: {}", reply.text()))
+}
+
+#[test]
+fn what_is_wrong_is_said_in_json() {
+    let (_sandbox, _mirror, serving) = serving(&[]);
+    for (method, path, status) in [
+        ("GET", "/api/nothing", 404),
+        ("DELETE", "/api/status", 405),
+        ("GET", "/api/jobs/7", 404),
+        ("GET", "/api/verify", 405),
+    ] {
+        let reply = send(&serving, method, path, &[], "");
+        assert_eq!(reply.status, status, "{method} {path}");
+        assert!(body(&reply)["error"].is_string(), "{method} {path}");
+        assert_eq!(reply.header("x-content-type-options"), Some("nosniff"));
+    }
+    let reply = send(&serving, "POST", "/api/login", &[], "{");
+    assert_eq!((reply.status, body(&reply)["hint"].is_string()), (400, true));
+    let reply = send(&serving, "POST", "/api/login", &[], &" ".repeat(1024 * 1024 + 1));
+    assert_eq!(reply.status, 413);
+}
+
+#[test]
+fn the_token_is_asked_for_and_never_told() {
+    let token = "0123456789abcdef-token";
+    let (_sandbox, _mirror, serving) = serving(&["--admin-token", token]);
+    let refused = send(&serving, "POST", "/api/verify", &[], "");
+    assert_eq!(refused.status, 401);
+    assert!(refused.header("www-authenticate").is_some());
+    let wrong = send(&serving, "POST", "/api/verify", &["Authorization: Bearer 0123456789abcdef-tokem"], "");
+    assert_eq!(wrong.status, 401);
+    let right = format!("Authorization: Bearer {token}");
+    assert_eq!(send(&serving, "POST", "/api/verify", &[&right, "Origin: http://evil.example"], "").status, 403);
+    assert_eq!(send(&serving, "POST", "/api/verify", &[&right], "").status, 202);
+
+    let login = send(&serving, "POST", "/api/login", &[], &json!({ "token": token }).to_string());
+    assert_eq!(login.status, 200, "{}", login.text());
+    let cookie = login.header("set-cookie").expect("a cookie").to_owned();
+    assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict") && !cookie.contains(token));
+    let cookie = format!("Cookie: {}", cookie.split(';').next().unwrap());
+    let session = |cookie: &str| body(&get(serving.url(), "/api/session", &[cookie]));
+    assert_eq!(session(&cookie)["admin"], json!(true));
+    assert_eq!(send(&serving, "POST", "/api/logout", &[&cookie], "").status, 200);
+    assert_eq!(session(&cookie)["admin"], json!(false));
+    let wrong = send(&serving, "POST", "/api/login", &[], &json!({ "token": "0123456789abcdef" }).to_string());
+    assert_eq!(wrong.status, 403);
+    assert!(!wrong.text().contains("0123456789abcdef"));
+}
+
+#[test]
+fn without_a_token_only_this_machine_writes() {
+    let (_sandbox, _mirror, serving) = serving(&[]);
+    assert_eq!(send(&serving, "POST", "/api/verify", &["X-Forwarded-For: 10.1.2.3"], "").status, 403);
+    assert_eq!(send(&serving, "POST", "/api/verify", &[], "").status, 202);
+}
+
+#[test]
+fn an_audit_is_a_job() {
+    let (_sandbox, mirror, serving) = serving(&[]);
+    let started = body(&send(&serving, "POST", "/api/verify", &[], ""));
+    assert_eq!(started["kind"], json!("verify"));
+    let job = ended(&serving, &started["id"]);
+    assert_eq!(job["state"], json!("done"), "{job}");
+    mirror.put("crates/leaf-1.0.0.crate", b"other bytes");
+    let job = ended(&serving, &body(&send(&serving, "POST", "/api/verify", &[], ""))["id"]);
+    assert_eq!((&job["state"], &job["outcome"]["ok"]), (&json!("done"), &json!(false)), "{job}");
+}
+
+/// The job when it is over.
+fn ended(serving: &Serving, id: &Value) -> Value {
+    for _ in 0..600 {
+        let job = body(&get(serving.url(), &format!("/api/jobs/{id}"), &[]));
+        if job["state"] != json!("running") {
+            return job;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    panic!("the job {id} does not end");
+}
