@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use hyper::body::Incoming;
+use hyper::header::{ACCEPT, HeaderMap};
 use hyper::{Method, Request, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -156,6 +157,10 @@ impl Routes {
     ) -> Option<Response<Content>> {
         let (parts, incoming) = request.into_parts();
         let path = components(parts.uri.path())?;
+        if path.is_empty() && !wants_html(&parts.headers) {
+            // Whoever asks from a terminal reads the plain text that the server has without pages.
+            return None;
+        }
         let head = parts.method == Method::HEAD;
         let method = if head { &Method::GET } else { &parts.method };
         let known: Vec<(&Route, Vec<String>)> =
@@ -212,6 +217,11 @@ fn missing(known: &[(&Route, Vec<String>)], path: &[String]) -> Option<Refusal> 
         Refusal::new(StatusCode::NOT_FOUND, "the API has nothing at this path")
             .hint("/api/openapi.json lists what it has")
     })
+}
+
+/// Whether the client says that it shows pages, as every browser does.
+fn wants_html(headers: &HeaderMap) -> bool {
+    headers.get_all(ACCEPT).iter().any(|line| line.to_str().is_ok_and(|line| line.contains("text/html")))
 }
 
 /// The components of a path, each decoded by itself; doubled slashes count once, as they do for files.

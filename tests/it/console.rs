@@ -15,13 +15,18 @@ fn serving(flags: &[&str]) -> (Sandbox, Published, Serving) {
     (sandbox, mirror, serving)
 }
 
-/// A request with a body, and nothing that a browser would add.
+/// A request with a body from this machine, and nothing that a browser would add.
 fn send(serving: &Serving, method: &str, path: &str, extra: &[&str], body: &str) -> Reply {
-    let length = format!("Content-Length: {}", body.len());
-    let mut lines = vec![length.as_str(), "Content-Type: application/json"];
-    lines.extend(extra);
+    send_to("localhost", serving, method, path, extra, body)
+}
+
+/// The same to a server that is called by the name `host`.
+fn send_to(host: &str, serving: &Serving, method: &str, path: &str, extra: &[&str], body: &str) -> Reply {
+    let lines: String = extra.iter().map(|line| format!("{line}\r\n")).collect();
+    let length = body.len();
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\n");
     let mut wire = Wire::to(serving.url());
-    wire.request(method, path, &lines).send(body).reply()
+    wire.send(format!("{head}Content-Type: application/json\r\n{lines}\r\n{body}")).reply()
 }
 
 fn body(reply: &Reply) -> Value {
@@ -79,6 +84,8 @@ fn the_token_is_asked_for_and_never_told() {
 fn without_a_token_only_this_machine_writes() {
     let (_sandbox, _mirror, serving) = serving(&[]);
     assert_eq!(send(&serving, "POST", "/api/verify", &["X-Forwarded-For: 10.1.2.3"], "").status, 403);
+    let rebound = send_to("evil.example", &serving, "POST", "/api/verify", &[], "");
+    assert_eq!((rebound.status, body(&rebound)["hint"].is_string()), (403, true));
     assert_eq!(send(&serving, "POST", "/api/verify", &[], "").status, 202);
 }
 
