@@ -13,6 +13,7 @@ mod import_legacy;
 mod rebuild_artifacts;
 mod gather_toolchains;
 mod resolve;
+mod browser;
 mod bundle;
 mod bundle_artifacts;
 mod bundle_hostile;

@@ -1,6 +1,7 @@
 //! What the tests stand on: a fake crates.io and static.rust-lang.org, a proxy, a hermetic run of our binary, and the real
 //! cargo and rustup as the judges.
 
+pub mod browser;
 pub mod client;
 pub mod crates;
 pub mod dist;
