@@ -6,6 +6,7 @@ pub mod client;
 pub mod crates;
 pub mod dist;
 pub mod forge;
+pub mod nginx;
 pub mod proxy;
 pub mod published;
 pub mod ranges;
