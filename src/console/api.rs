@@ -1,5 +1,6 @@
 //! The REST API, one file a subject.
 
+mod deps;
 mod jobs;
 mod login;
 mod status;
@@ -12,6 +13,7 @@ use super::route::Route;
 pub(super) fn routes() -> Vec<Route> {
     let mut routes = Vec::new();
     routes.extend(status::routes());
+    routes.extend(deps::routes());
     routes.extend(jobs::routes());
     routes.extend(verify::routes());
     routes.extend(login::routes());

@@ -33,6 +33,7 @@ use crate::channel::Toolchain;
 use crate::crate_id::{CrateId, CrateName, Version};
 use crate::gather::place::Place;
 
+pub mod edit;
 mod parse;
 mod locked;
 mod platforms;

@@ -1,5 +1,7 @@
 //! The console over HTTP: the API's manners, and who may write.
 
+use std::fs;
+
 use serde_json::{Value, json};
 
 use crate::support::crates::Crate;
@@ -99,6 +101,52 @@ fn an_audit_is_a_job() {
     mirror.put("crates/leaf-1.0.0.crate", b"other bytes");
     let job = ended(&serving, &body(&send(&serving, "POST", "/api/verify", &[], ""))["id"]);
     assert_eq!((&job["state"], &job["outcome"]["ok"]), (&json!("done"), &json!(false)), "{job}");
+}
+
+#[test]
+fn depends_toml_comes_back_as_it_was_stored() {
+    let (sandbox, _mirror, serving) = serving(&["--config-dir", "config"]);
+    let file = sandbox.path("config/depends.toml");
+    assert_eq!(body(&get(serving.url(), "/api/deps", &[])), json!({}));
+    let wanted = json!({
+        "dependencies": {
+            "anyhow": "1",
+            "tokio": { "version": "1", "features": ["net"], "default-features": false },
+            "serde": ["=1.0.100", { "version": "1", "features": ["derive"] }],
+            "2": { "axum": "0.6" },
+        },
+        "locked": { "itoa": "1.0.11", "syn": ["1.0.109", "2.0.90"] },
+        "platforms": { "targets": ["x86_64-unknown-linux-gnu"], "toolchain": ["stable", "1.86.0"] },
+    });
+    let tried = send(&serving, "POST", "/api/deps?dry_run=true", &[], &wanted.to_string());
+    assert_eq!((tried.status, file.exists()), (200, false), "{}", tried.text());
+    assert_eq!(send(&serving, "POST", "/api/deps", &[], &wanted.to_string()).status, 200);
+    let read = get(serving.url(), "/api/deps", &[]);
+    assert_eq!(body(&read), wanted);
+
+    // Somebody edits the file by hand, and comments on it.
+    let text = format!("# ours\n{}", fs::read_to_string(&file).unwrap());
+    fs::write(&file, &text).unwrap();
+    let stale = format!("If-Match: {}", read.header("etag").unwrap());
+    assert_eq!(send(&serving, "POST", "/api/deps", &[&stale], &wanted.to_string()).status, 412);
+    let fresh = format!("If-Match: {}", get(serving.url(), "/api/deps", &[]).header("etag").unwrap());
+    let same = body(&send(&serving, "POST", "/api/deps", &[&fresh], &wanted.to_string()));
+    assert_eq!(same["changed"], json!(false));
+    assert_eq!(get(serving.url(), "/api/deps?format=toml", &[]).text(), text);
+
+    for bad in [
+        json!({ "dependencies": { "anyhow": "no version" } }),
+        json!({ "dependencies": { "anyhow": null } }),
+        json!({ "dependencies": { "<script>": "1" } }),
+        json!({ "surplus": {} }),
+        json!({ "dependencies": { "anyhow": { "git": "https://example.org" } } }),
+    ] {
+        let reply = send(&serving, "POST", "/api/deps", &[], &bad.to_string());
+        assert!(reply.status == 422 || reply.status == 400, "{bad}: {}", reply.status);
+        assert!(body(&reply)["error"].is_string() && body(&reply)["hint"].is_string(), "{}", reply.text());
+    }
+    assert_eq!(fs::read_to_string(&file).unwrap(), text, "what is refused changes nothing");
+    assert_eq!(send(&serving, "POST", "/api/deps", &["Origin: null"], &wanted.to_string()).status, 403);
 }
 
 /// The job when it is over.
