@@ -7,12 +7,11 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::Context;
-use crate::channel::{self, Toolchain};
+use crate::channel::{self, Toolchain, is_triple};
 use crate::client_config::BaseUrl;
 use crate::event::Sink;
 use crate::failure::{Class, Failure};
 use crate::fetch::{self, Input, Mode, Options, Outcome, Surroundings, Toolchains, Weighed};
-use crate::gather::depends::is_triple;
 use crate::gather::resolve::CrateSpec;
 use crate::gather::workspace;
 
