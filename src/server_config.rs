@@ -2,10 +2,13 @@
 //!
 //! | room | what it knows |
 //! |---|---|
+//! | [`settings`] | every key of `frostmirror.toml`, and what it may be |
 //! | [`travel`] | which settings cross in a snapshot, and how they are put in place on another host |
 
+pub mod settings;
 pub mod travel;
 
+pub use settings::{DEFAULT_BIND, Key, Settings};
 pub use travel::{Brought, Error, LeftOut, check, restore, travelling};
 
 /// The server's configuration.

@@ -32,10 +32,11 @@ pub fn nearest<'w>(wrong: &str, words: &[&'w str]) -> Option<&'w str> {
     if wrong.len() > 64 {
         return None;
     }
-    let folded = wrong.to_lowercase().replace('_', "-");
+    let fold = |word: &str| word.to_lowercase().replace('_', "-");
+    let folded = fold(wrong);
     words
         .iter()
-        .map(|word| (strsim::osa_distance(&folded, word), *word))
+        .map(|word| (strsim::osa_distance(&folded, &fold(word)), *word))
         .filter(|(distance, word)| *distance <= (word.len() / 3).max(1))
         .min()
         .map(|(_, word)| word)
