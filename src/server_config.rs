@@ -3,11 +3,16 @@
 //! | room | what it knows |
 //! |---|---|
 //! | [`settings`] | every key of `frostmirror.toml`, and what it may be |
+//! | [`live`] | the settings of a running server: fixed, read, written |
+//! | [`edit`] | a write that keeps comments and order |
 //! | [`travel`] | which settings cross in a snapshot, and how they are put in place on another host |
 
+pub mod edit;
+pub mod live;
 pub mod settings;
 pub mod travel;
 
+pub use live::{By, Fixed, Live, Written};
 pub use settings::{DEFAULT_BIND, Key, Settings};
 pub use travel::{Brought, Error, LeftOut, check, restore, travelling};
 

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use toml_edit::{DocumentMut, Item, Value};
 
+use super::settings::{self, Given};
 use super::{FILES, MODE, SERVER};
 use crate::durable;
 use crate::event::Sink;
@@ -208,6 +209,22 @@ fn keep_travelling(document: &mut DocumentMut) -> Vec<String> {
     notes
 }
 
+/// Takes out of `document` the values that no server could start with, and says what was wrong with them.
+fn keep_good(document: &mut DocumentMut) -> Vec<String> {
+    let mut notes = Vec::new();
+    let keys: Vec<String> = document.iter().map(|(key, _)| key.to_owned()).collect();
+    for key in keys {
+        let value = document.get(&key).and_then(Item::as_value).map(Value::to_string).unwrap_or_default();
+        if let Err(settings::Error::Invalid { problems, .. }) =
+            Given::parse(&format!("{key} = {}", value.trim_start()), Path::new(SERVER))
+        {
+            document.remove(&key);
+            notes.extend(problems.into_iter().map(|problem| problem.wrong.to_string()));
+        }
+    }
+    notes
+}
+
 fn is_plain(value: &Value) -> bool {
     value.as_array().map_or(!value.is_inline_table(), |list| list.iter().all(is_plain))
 }
@@ -291,6 +308,7 @@ fn merged(brought: &str, there: Option<&DocumentMut>) -> Result<(String, Vec<Str
     };
     let mut document = parsed(brought)?;
     let mut notes = keep_travelling(&mut document);
+    notes.extend(keep_good(&mut document));
     let mut document = parsed(&without_secrets(&document.to_string()))?;
     notes.retain(|note| !note.ends_with("belongs to the host"));
     for (key, ours) in there.into_iter().flat_map(|there| there.as_table().iter()) {
@@ -331,8 +349,8 @@ mod tests {
     use super::*;
     use crate::event::Silent;
 
-    const SOURCE: &str = "# weekly\nbase_url = \"http://source:1\"\ntargets = [\"a\"] # ours\nadmin_token_file = \"/t\"\n\
-                          proxy_index_url = \"sparse+https://me:secret@host/index/?a@b\"\npassword = \"x\"\n";
+    const SOURCE: &str = "# weekly\nbase_url = \"http://source:1\"\ntargets = [\"a-b\"] # ours\nadmin_token_file = \"/t\"\n\
+                          proxy_index_url = \"sparse+https://me:secret@host/index/a@b\"\npassword = \"x\"\n";
 
     fn folder(text: &str) -> tempfile::TempDir {
         let folder = tempfile::tempdir().expect("temporary folder");
@@ -346,14 +364,14 @@ mod tests {
         let (files, notes) = travelling(folder.path()).expect("read");
         assert_eq!(files.len(), 1);
         let text = &files[0].text;
-        assert_eq!(text, "targets = [\"a\"] # ours\nproxy_index_url = \"sparse+https://host/index/?a@b\"\n");
+        assert_eq!(text, "targets = [\"a-b\"] # ours\nproxy_index_url = \"sparse+https://host/index/a@b\"\n");
         assert_eq!(notes.len(), 4, "{notes:?}");
         assert!(!format!("{files:?} {notes:?}").contains("secret"));
     }
 
     #[test]
     fn a_credential_does_not_hide_in_a_list_a_table_a_comment_or_an_odd_address() {
-        let odd = "# password = \"hunter2\"\n# min_age = \"1d\"\n# was https://me:hunter2@host/ before\ntargets = [\"a\"]\n\
+        let odd = "# password = \"hunter2\"\n# min_age = \"1d\"\n# was https://me:hunter2@host/ before\ntargets = [\"a-b\"]\n\
                    allow = [\"a\", \"https://me:hunter2@host/\", [\"http://hunter2@host\"]] # list\n\
                    deny = { name = \"hunter2\" }\nproxy_index_url = \"https:me:hunter2@host/i\"\n\
                    proxy_dl_url = \"me:hunter2@host/dl\"\nproxy_dist_url.token = \"hunter2\"\n\
@@ -367,7 +385,7 @@ mod tests {
         .expect("write");
         let (files, notes) = travelling(folder.path()).expect("read");
         assert!(!format!("{files:?} {notes:?}").contains("hunter2"), "{files:?} {notes:?}");
-        let expected = "# min_age = \"1d\"\n# was https://host/ before\ntargets = [\"a\"]\nallow = [\"a\", \"https://host/\", [\"http://host\"]] # list\n\
+        let expected = "# min_age = \"1d\"\n# was https://host/ before\ntargets = [\"a-b\"]\nallow = [\"a\", \"https://host/\", [\"http://host\"]] # list\n\
                         proxy_index_url = \"https:host/i\"\nproxy_dl_url = \"host/dl\"\n";
         assert_eq!(files[0].text, expected);
         assert_eq!(
@@ -379,13 +397,15 @@ mod tests {
         let brought = Brought::parse(SERVER, odd.as_bytes()).expect("TOML");
         let other = tempfile::tempdir().expect("temporary folder");
         restore(other.path(), &[brought], &Silent).expect("restored");
-        assert_eq!(fs::read_to_string(other.path().join(SERVER)).expect("read"), expected);
+        // Nor may it be such that a server can start with it.
+        let good = "# min_age = \"1d\"\n# was https://host/ before\ntargets = [\"a-b\"]\n";
+        assert_eq!(fs::read_to_string(other.path().join(SERVER)).expect("read"), good);
     }
 
     #[test]
     fn a_restored_file_keeps_what_is_the_hosts_own_and_the_old_one_as_a_copy() {
         let ours = "# here\nbind = \"0.0.0.0:9\"\nproxy_mode = true\n# who may write\nadmin_token_file = \"/ours\"\n\
-                    proxy_index_url = \"sparse+https://us:own@host/index/?a@b\"\n";
+                    proxy_index_url = \"sparse+https://us:own@host/index/a@b\"\n";
         let folder = folder(ours);
         let brought = Brought::parse(SERVER, SOURCE.as_bytes()).expect("TOML");
         let depends = Brought::parse(DEPENDS, b"[dependencies]\n").expect("TOML");
@@ -397,7 +417,7 @@ mod tests {
         let said = |key: &str| document.get(key).and_then(Item::as_str);
         assert_eq!(said("bind"), Some("0.0.0.0:9"));
         assert_eq!(said("admin_token_file"), Some("/ours"));
-        assert_eq!(said("proxy_index_url"), Some("sparse+https://us:own@host/index/?a@b"));
+        assert_eq!(said("proxy_index_url"), Some("sparse+https://us:own@host/index/a@b"));
         assert!(text.contains("# who may write"), "{text}");
         for gone in ["base_url", "proxy_mode", "password"] {
             assert!(document.get(gone).is_none(), "{text}");
@@ -406,7 +426,7 @@ mod tests {
         let second = folder.path().join("frostmirror.toml.2.bak");
         restore(folder.path(), &[brought, depends], &Silent).expect("restored");
         assert!(!second.exists());
-        let other = Brought::parse(SERVER, b"targets = []\n").expect("TOML");
+        let other = Brought::parse(SERVER, b"targets = ['c-d']\n").expect("TOML");
         restore(folder.path(), &[other], &Silent).expect("restored");
         assert_eq!(fs::read_to_string(second).expect("copy"), text);
     }
