@@ -32,9 +32,6 @@ use tokio::net::TcpListener;
 use crate::client_config::BaseUrl;
 use crate::event::Sink;
 
-/// Where `serve` listens unless told otherwise.
-pub const DEFAULT_BIND: &str = "0.0.0.0:8080";
-
 /// What is served, and as what.
 pub struct ServeOptions {
     /// The mirror's root. It may be empty, or not be there yet.

@@ -223,6 +223,11 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_grace_is_the_one_that_is_shown() {
+        assert_eq!(duration("10m"), Ok(gc::GRACE));
+    }
+
+    #[test]
     fn ages_have_the_largest_unit_that_fits_twice() {
         let now: Timestamp = "2026-04-10T00:00:00Z".parse().expect("time");
         for (created, expected) in [
