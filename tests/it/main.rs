@@ -48,5 +48,6 @@ mod serve_busy;
 mod serve;
 mod snapshot;
 mod watch;
+mod settings;
 mod setup;
 mod rustup;
