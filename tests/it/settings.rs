@@ -97,6 +97,8 @@ fn what_is_not_heeded_yet_is_refused_where_it_would_be_a_hole_and_told_of_elsewh
     sandbox.run(words).exits(3).stderr_has("`auth_required = true`");
     sandbox.write(FILE, "tls_cert = 'cert.pem'\n");
     sandbox.run(words).exits(3).stderr_has("`tls_cert` is set without `tls_key`");
+    sandbox.write(FILE, "tls_cert = 'cert.pem'\ntls_key = 'key.pem'\n");
+    sandbox.run(words).exits(3).stderr_has("ask for TLS");
     sandbox.write(FILE, "");
     let sandbox = sandbox.env("FROSTMIRROR_PROXY_MODE", "maybe");
     sandbox.run(words).exits(3).stderr_has("FROSTMIRROR_PROXY_MODE is `maybe`");
@@ -137,6 +139,7 @@ fn an_import_takes_held_files_at_their_word_or_prunes_where_the_file_says_so() {
     import("broken.pkg").exits(4);
 
     Make::new("a", 2)
+        .parent("1.pkg")
         .with(Crate::new("leaf", "1.0.0"), frostmirror::bundle::format::CrateState::Sent)
         .write(&sandbox.path(""), "2.pkg");
     sandbox.write(FILE, "prune_on_import = true\n");
@@ -200,7 +203,7 @@ fn the_watcher_follows_what_is_written_while_it_runs() {
     // Garbage goes after an import: the line at once, the crate later.
     assert!(sandbox.path("mirror/index/3/o/old").exists());
     let sent = frostmirror::bundle::format::CrateState::Sent;
-    drop_in(&sandbox, Make::new("a", 2).with(leaf(), sent), "3.pkg");
+    drop_in(&sandbox, Make::new("a", 2).parent("1.pkg").with(leaf(), sent), "3.pkg");
     until("pruned", || !sandbox.path("mirror/index/3/o/old").exists());
     assert!(sandbox.path("mirror/index/le/af/leaf").exists());
 

@@ -300,16 +300,16 @@ fn frostmirror_toml_fills_what_neither_platforms_nor_the_environment_says() {
     depends(&sandbox, "");
     let shipped = in_state(&sandbox, &fetch(&sandbox, &[]), "shipped");
     let has = |shipped: &[String], part: &str| shipped.iter().any(|path| path.contains(part));
-    assert!(has(&shipped, "channel-rust-1.86.0.toml") && has(&shipped, WASM), "{shipped:?}");
-    assert!(!has(&shipped, "channel-rust-stable.toml"), "{shipped:?}");
+    assert!(has(&shipped, "dist/channel-rust-1.86.0.toml") && has(&shipped, WASM), "{shipped:?}");
+    assert!(!has(&shipped, "dist/channel-rust-stable.toml"), "{shipped:?}");
     // The environment, and `[platforms]`, count more.
     let sandbox = sandbox.env("FROSTMIRROR_TOOLCHAIN", "stable");
     let shipped = in_state(&sandbox, &fetch(&sandbox, &["-o", "second"]), "shipped");
-    assert!(has(&shipped, "channel-rust-stable.toml") && has(&shipped, WASM), "{shipped:?}");
+    assert!(has(&shipped, "dist/channel-rust-stable.toml") && has(&shipped, WASM), "{shipped:?}");
     let sandbox = sandbox.without_env("FROSTMIRROR_TOOLCHAIN");
     depends(&sandbox, "targets = [\"x86_64-unknown-linux-gnu\"]\ntoolchain = \"stable\"\n");
     let shipped = in_state(&sandbox, &fetch(&sandbox, &["-o", "third"]), "shipped");
-    assert!(has(&shipped, "channel-rust-stable.toml") && !has(&shipped, WASM), "{shipped:?}");
+    assert!(has(&shipped, "dist/channel-rust-stable.toml") && !has(&shipped, WASM), "{shipped:?}");
     // A file that cannot be used stops what would use it, and nothing else.
     sandbox.write("config/frostmirror.toml", "targets = 'wasm'\n");
     sandbox.run(["fetch", "-o", "fourth"]).exits(3).stderr_has("frostmirror.toml:1:11: `targets` is a string");
