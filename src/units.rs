@@ -40,7 +40,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 /// A duration as [`duration()`] reads it, in the largest unit that fits; what is less than a second is left out.
 pub fn shown_duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
-    let fits = TIMES.into_iter().find(|(_, unit)| seconds > 0 && seconds % unit == 0);
+    let fits = TIMES.into_iter().find(|(_, unit)| seconds > 0 && seconds.is_multiple_of(*unit));
     fits.map_or("0".to_owned(), |(name, unit)| format!("{}{name}", seconds / unit))
 }
 
