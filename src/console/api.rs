@@ -1,5 +1,6 @@
 //! The REST API, one file a subject.
 
+mod config;
 mod deps;
 mod jobs;
 mod login;
@@ -13,6 +14,7 @@ use super::route::Route;
 pub(super) fn routes() -> Vec<Route> {
     let mut routes = Vec::new();
     routes.extend(status::routes());
+    routes.extend(config::routes());
     routes.extend(deps::routes());
     routes.extend(jobs::routes());
     routes.extend(verify::routes());

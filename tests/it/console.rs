@@ -149,6 +149,59 @@ fn depends_toml_comes_back_as_it_was_stored() {
     assert_eq!(send(&serving, "POST", "/api/deps", &["Origin: null"], &wanted.to_string()).status, 403);
 }
 
+#[test]
+fn settings_are_changed_while_the_server_runs() {
+    let (sandbox, _mirror, serving) = serving(&["--config-dir", "config", "--watch-incoming"]);
+    let file = sandbox.path("config/frostmirror.toml");
+    fs::create_dir_all(sandbox.path("config")).unwrap();
+    fs::write(&file, "# ours\nproxy_index_url = \"https://me:hunter22@up.example/\" # upstream\n").unwrap();
+    let read = || body(&get(serving.url(), "/api/config", &[]));
+    assert_eq!(read()["watch_incoming"]["fixed_by"], json!("--watch-incoming"));
+    let post = |changes: Value| send(&serving, "POST", "/api/config", &[], &changes.to_string());
+
+    let written = post(json!({ "base_url": "https://rust.example/x", "min_age": "2d" }));
+    assert_eq!(written.status, 200, "{}", written.text());
+    assert_eq!(body(&written)["needs_restart"], json!([]));
+    let config: Value = serde_json::from_slice(&get(serving.url(), "/index/config.json", &[]).body).unwrap();
+    assert_eq!(config["api"], json!("https://rust.example/x"), "in effect at once");
+    let text = fs::read_to_string(&file).unwrap();
+    assert!(text.starts_with("# ours\nproxy_index_url = \"https://me:hunter22@up.example/\" # upstream\n"), "{text}");
+    let masked = read()["proxy_index_url"]["value"].clone();
+    assert!(!masked.to_string().contains("hunter22"), "{masked}");
+
+    // A base URL stands for a proxy, and nobody is local behind one.
+    assert_eq!(post(json!({ "base_url": null })).status, 403);
+    fs::write(&file, &text).unwrap();
+}
+
+#[test]
+fn a_setting_that_cannot_be_is_refused() {
+    let token = "0123456789abcdef-token";
+    let flags = ["--config-dir", "config", "--base-url", "http://rust.example", "--admin-token", token];
+    let (sandbox, _mirror, serving) = serving(&flags);
+    let right = format!("Authorization: Bearer {token}");
+    let post = |changes: Value| send(&serving, "POST", "/api/config", &[&right], &changes.to_string());
+    for (changes, status) in [
+        (json!({ "base_url": "http://other.example" }), 409),
+        (json!({ "bas_url": "http://other.example" }), 422),
+        (json!({ "min_age": "soon" }), 422),
+        (json!({ "watch_incoming": "yes" }), 422),
+        (json!({ "admin_token_file": "/nowhere" }), 422),
+        (json!([1]), 400),
+    ] {
+        let reply = post(changes.clone());
+        assert_eq!(reply.status, status, "{changes}: {}", reply.text());
+        assert!(body(&reply)["error"].is_string());
+    }
+    assert!(!sandbox.path("config/frostmirror.toml").exists());
+    let kept = post(json!({ "proxy_index_url": "https://me:hunter22@up.example/" }));
+    assert_eq!(kept.status, 200, "{}", kept.text());
+    let shown = body(&get(serving.url(), "/api/config", &[]))["proxy_index_url"]["value"].clone();
+    assert_eq!(body(&post(json!({ "proxy_index_url": shown })))["changed"], json!([]));
+    assert!(fs::read_to_string(sandbox.path("config/frostmirror.toml")).unwrap().contains("hunter22"));
+    assert_eq!(body(&post(json!({ "keep_failed_packages": false })))["changed"], json!(["keep_failed_packages"]));
+}
+
 /// The job when it is over.
 fn ended(serving: &Serving, id: &Value) -> Value {
     for _ in 0..600 {

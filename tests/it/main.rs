@@ -51,5 +51,6 @@ mod browser;
 mod serve;
 mod snapshot;
 mod watch;
+mod settings;
 mod setup;
 mod rustup;

@@ -93,7 +93,7 @@ fn write(state: &Arc<State>, asked: &Asked) -> Outcome {
     let changed = after != text || !there;
     if changed && !dry_run {
         let failed = |source| Failure::io(format!("could not write `{}`", path.display()), source);
-        durable::make_folder(&state.options.config).map_err(failed)?;
+        durable::make_folder(state.options.settings.folder()).map_err(failed)?;
         durable::rewrite(&path, after.as_bytes(), 0o644).map_err(failed)?;
     }
     let tag = etag(&after);
@@ -106,7 +106,7 @@ fn write(state: &Arc<State>, asked: &Asked) -> Outcome {
 
 /// Where depends.toml is, and its text where it is there.
 fn file(state: &State) -> Result<(PathBuf, Option<String>), Failure> {
-    let path = state.options.config.join(DEPENDS);
+    let path = state.options.settings.folder().join(DEPENDS);
     match fs::symlink_metadata(&path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok((path, None)),
         _ => {
