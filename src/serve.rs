@@ -6,15 +6,17 @@
 //! | `respond` | one request, one answer |
 //! | `route` | paths, decoded once and accepted only as normal components |
 //! | `conditions` | preconditions, ranges and encodings |
-//! | `registry` | config.json, index text, what is said of a missing crate |
+//! | `registry` | config.json, what is said of a missing crate |
 //! | `scripts` | configuration and bootstraps that name the address at which they were asked for |
 //! | `file` | files below the mirror's root, streamed |
+//! | `hot` | small files and index texts, kept in memory as long as they are what is on the disk |
 //!
-//! Nothing here takes a lock or writes a file. Each request opens its files anew, so an import is served at once, and
-//! a file that is being sent stays the one it was.
+//! Nothing here takes a lock or writes a file. Each request opens its files anew, or looks whether what is in memory is
+//! still what is on the disk, so an import is served at once; and a file that is being sent stays the one it was.
 
 mod conditions;
 mod file;
+mod hot;
 mod listen;
 mod registry;
 mod respond;
