@@ -3,6 +3,8 @@
 //! | room | what it does |
 //! |---|---|
 //! | `listen` | connections: accepted within bounds, ended in good order |
+//! | `patient` | one connection: when it was last of use, and when its client takes nothing |
+//! | `tls` | a certificate and its key, taken anew when they change |
 //! | `respond` | one request, one answer |
 //! | `route` | paths, decoded once and accepted only as normal components |
 //! | `conditions` | preconditions, ranges and encodings |
@@ -18,10 +20,12 @@ mod conditions;
 mod file;
 mod hot;
 mod listen;
+mod patient;
 mod registry;
 mod respond;
 mod route;
 mod scripts;
+mod tls;
 
 use std::io;
 use std::net::SocketAddr;
@@ -34,6 +38,8 @@ use tokio::net::TcpListener;
 use crate::client_config::BaseUrl;
 use crate::event::Sink;
 
+pub use tls::{Error as TlsError, Tls};
+
 /// Where `serve` listens unless told otherwise.
 pub const DEFAULT_BIND: &str = "0.0.0.0:8080";
 
@@ -41,6 +47,8 @@ pub const DEFAULT_BIND: &str = "0.0.0.0:8080";
 pub struct ServeOptions {
     /// The mirror's root. It may be empty, or not be there yet.
     pub mirror: PathBuf,
+    /// What connections are secured with; `None`: nothing.
+    pub tls: Option<Tls>,
     /// The address that clients know this server by; `None`: the Host that each of them asks for.
     pub base_url: Option<BaseUrl>,
     /// Where faults of the disk are reported; a client is only told that there was one.

@@ -15,7 +15,7 @@ use crate::event::Sink;
 use crate::failure::{Class, Failure};
 use crate::mirror::layout::Layout;
 use crate::report::Report;
-use crate::serve::{self, DEFAULT_BIND, ServeOptions};
+use crate::serve::{self, DEFAULT_BIND, ServeOptions, Tls};
 use crate::watch::settle::Pace;
 use crate::watch::{self, WatchOptions, Watcher};
 
@@ -42,6 +42,13 @@ pub struct Args {
     /// /config where it exists, else config in FROSTMIRROR_HOME]
     #[arg(long, value_name = "DIR", env = "FROSTMIRROR_CONFIG_DIR", hide_env_values = true)]
     pub config_dir: Option<PathBuf>,
+    /// Serve over TLS with this certificate, in PEM form with those that lead to its authority; needs --tls-key. It is
+    /// taken anew when the files change
+    #[arg(long, value_name = "FILE", env = "FROSTMIRROR_TLS_CERT", requires = "tls_key", hide_env_values = true)]
+    pub tls_cert: Option<PathBuf>,
+    /// The key of --tls-cert
+    #[arg(long, value_name = "FILE", env = "FROSTMIRROR_TLS_KEY", requires = "tls_cert", hide_env_values = true)]
+    pub tls_key: Option<PathBuf>,
     /// Import the bundles that are dropped into the incoming folder
     #[arg(long)]
     pub watch_incoming: bool,
@@ -55,6 +62,8 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     if !args.watch_incoming && args.incoming.is_some() && args.incoming != context.env.path("FROSTMIRROR_INCOMING") {
         context.report.warning("`--incoming` is of no use without `--watch-incoming`: nothing is imported".to_owned());
     }
+    let tls = args.tls_cert.as_deref().zip(args.tls_key.as_deref());
+    let tls = tls.map(|(certificate, key)| Tls::load(certificate, key)).transpose()?;
     let runtime = context.runtime()?;
     let served = runtime.block_on(async {
         let listener = serve::bind(&args.bind).await?;
@@ -63,7 +72,8 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         context.report.status("Serving", format!("{}{empty}", mirror.display()));
         let watcher = args.watch_incoming.then(|| watch(args, &mirror, context)).transpose()?;
         let served =
-            until_stopped(listener, ServeOptions { mirror, base_url, sink, clock: SystemTime::now }, context).await;
+            until_stopped(listener, ServeOptions { mirror, tls, base_url, sink, clock: SystemTime::now }, context)
+                .await;
         // After a second signal nothing is waited for.
         let ended = watcher.is_none_or(|watcher| served.is_err() || watcher.finish(WATCHER_ENDS_WITHIN));
         if !ended {
@@ -106,7 +116,8 @@ pub(super) async fn until_stopped(
     let mut signals = Signals::new().map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     allow_open_files();
-    context.report.data(&format!("listening on http://{address}"));
+    let scheme = if options.tls.is_some() { "https" } else { "http" };
+    context.report.data(&format!("listening on {scheme}://{address}"));
 
     let (stop, stopped) = oneshot::channel::<()>();
     let server = serve::serve(listener, options, async move {
@@ -131,7 +142,7 @@ pub(super) async fn until_stopped(
 #[cfg(unix)]
 fn allow_open_files() {
     use rustix::process::{Resource, getrlimit, setrlimit};
-    const ENOUGH: u64 = 4096;
+    const ENOUGH: u64 = 8448;
     let mut limit = getrlimit(Resource::Nofile);
     if limit.current.is_some_and(|current| current < ENOUGH) {
         limit.current = Some(limit.maximum.map_or(ENOUGH, |most| most.min(ENOUGH)));

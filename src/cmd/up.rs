@@ -86,8 +86,12 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         let listener =
             tokio::net::TcpListener::from_std(listener).map_err(|source| Failure::io("could not listen", source))?;
         let sink: Arc<dyn Sink> = Arc::<Report>::clone(&context.report);
-        serving::until_stopped(listener, ServeOptions { mirror, base_url: None, sink, clock: SystemTime::now }, context)
-            .await
+        serving::until_stopped(
+            listener,
+            ServeOptions { mirror, tls: None, base_url: None, sink, clock: SystemTime::now },
+            context,
+        )
+        .await
     });
     runtime.shutdown_background();
     served

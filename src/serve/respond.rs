@@ -13,6 +13,7 @@ use hyper::header::{
 };
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, Version};
+use tokio_rustls::TlsAcceptor;
 
 use super::ServeOptions;
 use super::conditions::{self, Part, Validators, Verdict};
@@ -21,6 +22,7 @@ use super::hot::{Form, Gzip, Headers, Hot, Kept, MAX_FILE};
 use super::listen::plain_address;
 use super::registry::{self, MAX_TEXT};
 use super::route::{self, Target};
+use super::tls::Tls;
 use crate::client_config;
 use crate::crate_id::CrateId;
 use crate::safe_path::SafePath;
@@ -52,6 +54,18 @@ impl Server {
     pub(super) fn new(options: ServeOptions) -> Server {
         let hot = Hot::new(&options.mirror);
         Server { options, hot }
+    }
+
+    /// What takes TLS connections, where that is what they are to be.
+    pub(super) fn acceptor(&self) -> Option<TlsAcceptor> {
+        self.options.tls.as_ref().map(Tls::acceptor)
+    }
+
+    /// Takes a certificate that has changed. Call it where reading may block.
+    pub(super) fn look_at_certificates(&self) {
+        if let Some(tls) = &self.options.tls {
+            tls.look_again(self.options.sink.as_ref());
+        }
     }
 
     /// Answers a request that came in on the address `local`.
@@ -89,7 +103,8 @@ impl Server {
     }
 
     fn base(&self, host: &str) -> String {
-        self.options.base_url.as_ref().map_or_else(|| format!("http://{host}"), ToString::to_string)
+        let scheme = if self.options.tls.is_some() { "https" } else { "http" };
+        self.options.base_url.as_ref().map_or_else(|| format!("{scheme}://{host}"), ToString::to_string)
     }
 
     fn read_and_answer(&self, target: &Target, asked: &Asked) -> Response<Content> {
