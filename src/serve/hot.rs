@@ -1,16 +1,19 @@
 //! Small files and index texts that were asked for lately, ready to be sent from the network's own threads.
 //!
-//! What is kept is never believed by itself: each request looks at the file's stamp once, a system call of less than a
-//! microsecond that no busy disk delays, as the names of what is asked for often are in the kernel's memory. So a
-//! client that comes after an import, a collection, or a tree that an operator copied over the mirror is told the new
-//! state with its first request, in the middle of an import too: an index text from before beside one from after could
-//! name a version that the other does not have.
+//! What is kept is never believed for long: a file's stamp is looked at anew when the last look was in another
+//! millisecond, or when anything was read from the disk since. So nobody who was told something new is told something
+//! older afterwards (in the middle of an import, a new index text beside an old one could name a version that the other
+//! does not have), and a client that comes after an import, a collection, or a tree that an operator copied over the
+//! mirror is told the new state with its first request. One look costs about two microseconds, which is more than all
+//! else that is done for an answer outside of the network: files that thousands ask for at once are spared it. A count
+//! that importers keep would spare no more, and would miss what others put into the tree.
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use flate2::Compression;
@@ -39,6 +42,14 @@ const OVERHEAD: usize = 1536;
 pub(super) struct Hot {
     mirror: PathBuf,
     halves: RwLock<Halves>,
+    age: Age,
+}
+
+/// Counts the times at which what was seen on the disk may have become old.
+struct Age {
+    since: Instant,
+    millisecond: AtomicU64,
+    count: AtomicU64,
 }
 
 #[derive(Default)]
@@ -54,7 +65,6 @@ struct Half {
 }
 
 /// One file with all that is said about it.
-#[derive(Clone)]
 pub(super) struct Kept {
     /// The file as it is.
     pub plain: Form,
@@ -65,6 +75,8 @@ pub(super) struct Kept {
     /// What the file system said of it before it was read.
     pub stamp: Stamp,
     path: PathBuf,
+    /// The age in which it was looked at last.
+    seen: AtomicU64,
 }
 
 /// One encoding of a file.
@@ -92,13 +104,19 @@ pub(super) enum Gzip {
 impl Hot {
     /// Nothing yet.
     pub fn new(mirror: &Path) -> Hot {
-        Hot { mirror: mirror.to_owned(), halves: RwLock::default() }
+        let age = Age { since: Instant::now(), millisecond: AtomicU64::new(0), count: AtomicU64::new(1) };
+        Hot { mirror: mirror.to_owned(), halves: RwLock::default(), age }
+    }
+
+    /// Something else was read from the disk; call it before anybody is told.
+    pub fn learned(&self) {
+        self.age.next();
     }
 
     /// What is held under the path of a request, where that is still so.
     pub fn get(&self, asked: &str) -> Option<Arc<Kept>> {
         let (kept, is_old) = self.halves.read().unwrap_or_else(PoisonError::into_inner).find(asked)?;
-        let is_fresh = Stamp::at(&kept.path).is_ok_and(|stamp| stamp == kept.stamp);
+        let is_fresh = kept.is_fresh(self.age.now());
         if !is_fresh || is_old {
             let mut halves = self.halves.write().unwrap_or_else(PoisonError::into_inner);
             halves.take_out(asked);
@@ -156,7 +174,7 @@ impl Hot {
 
     fn plain(&self, path: &SafePath, held: &Held, plain: Form, ranges: bool) -> Kept {
         let path = path.below(&self.mirror);
-        Kept { plain, gzip: Gzip::Useless, ranges, stamp: held.stamp.clone(), path }
+        Kept { plain, gzip: Gzip::Useless, ranges, stamp: held.stamp.clone(), path, seen: AtomicU64::new(0) }
     }
 
     /// What another request has read of the very same file, perhaps under another spelling of its path.
@@ -173,6 +191,37 @@ impl Hot {
             self.halves.write().unwrap_or_else(PoisonError::into_inner).put(key(path), Arc::clone(&kept));
         }
         kept
+    }
+}
+
+impl Age {
+    /// The age that it is now, which is never 0.
+    fn now(&self) -> u64 {
+        let millisecond = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        if self.millisecond.load(Ordering::SeqCst) != millisecond {
+            // In this order: who finds the millisecond counted finds the age begun.
+            self.next();
+            self.millisecond.store(millisecond, Ordering::SeqCst);
+        }
+        self.count.load(Ordering::SeqCst)
+    }
+
+    fn next(&self) {
+        self.count.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+impl Kept {
+    /// Whether the file is what it was, as far as that was looked at in the age that was `now` before.
+    fn is_fresh(&self, now: u64) -> bool {
+        if self.seen.load(Ordering::SeqCst) == now {
+            return true;
+        }
+        let is_fresh = Stamp::at(&self.path).is_ok_and(|stamp| stamp == self.stamp);
+        if is_fresh {
+            self.seen.store(now, Ordering::SeqCst);
+        }
+        is_fresh
     }
 }
 
@@ -312,10 +361,12 @@ mod tests {
         assert!(Arc::ptr_eq(&second, &tree.text("index/x", false, later())), "the richer one stays");
 
         tree.put("index/x", b"short\n");
+        tree.hot.learned();
         assert!(tree.hot.get("/index/x").is_none(), "another file");
         let third = tree.text("index/x", true, later());
         assert!(matches!(third.gzip, Gzip::Useless) && third.plain.etag != first.plain.etag);
         fs::remove_file(tree.folder.path().join("index/x")).expect("remove");
+        std::thread::sleep(Duration::from_millis(2));
         assert!(tree.hot.get("/index/x").is_none(), "no file");
         let halves = tree.hot.halves.read().expect("lock");
         assert_eq!((halves.young.bytes, halves.young.files.len(), halves.old.bytes), (0, 0, 0));

@@ -37,7 +37,7 @@ const HEADERS_WITHIN: Duration = Duration::from_secs(30);
 const IDLE_WITHIN: Duration = Duration::from_secs(120);
 /// Requests at one time on one connection of HTTP/2.
 const MAX_STREAMS: u32 = 128;
-/// Bytes of the headers of a request, and how many they are.
+/// Bytes of the headers of a request over HTTP/2 (over HTTP/1.1 it is what one piece and one read hold), and how many.
 const MAX_HEADERS: usize = 16 * 1024;
 const MAX_HEADER_COUNT: usize = 100;
 /// How long requests in flight may go on after the end was asked for.

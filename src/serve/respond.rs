@@ -116,6 +116,7 @@ impl Server {
                 return not_found();
             }
         };
+        self.hot.learned();
         answered.unwrap_or_else(|error| {
             self.options.sink.warning(format!("could not read `{path}` of the mirror: {error}"));
             if is_exhausted(&error) { busy() } else { broken() }
