@@ -50,6 +50,7 @@ pub(super) async fn run(listener: TcpListener, server: Arc<Server>, shutdown: im
     let graceful = GracefulShutdown::new();
     let mut crowd = Crowd { most: max_connections(), tasks: JoinSet::new(), open: HashMap::new() };
     let mut certificates = interval(tls::LOOK_EVERY);
+    let is_secured = server.acceptor().is_some();
     let mut shutdown = pin!(shutdown);
     loop {
         let is_full = crowd.is_full();
@@ -71,7 +72,7 @@ pub(super) async fn run(listener: TcpListener, server: Arc<Server>, shutdown: im
                 Err(_) => sleep(EXHAUSTED).await,
             },
             () = sleep(EXHAUSTED), if !has_room => {}
-            _ = certificates.tick() => {
+            _ = certificates.tick(), if is_secured => {
                 let server = Arc::clone(&server);
                 // Nobody waits for it; a look that takes long is followed by the next.
                 drop(spawn_blocking(move || server.look_at_certificates()));

@@ -66,7 +66,7 @@ impl Bench {
         };
         fs::write(tree.join("index/se/rv/served"), (0..125).map(line).collect::<String>())?;
         for (name, length) in [("small", 10_000), ("large", 300_000)] {
-            let noise: Vec<u8> = (0u32..length).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+            let noise: Vec<u8> = (0u32..length).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[1]).collect();
             fs::write(tree.join(format!("crates/{name}-1.0.0.crate")), noise)?;
         }
         std::thread::sleep(Duration::from_secs(3));
