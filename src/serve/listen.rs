@@ -29,6 +29,8 @@ const MAX_CONNECTIONS: u64 = 4096;
 /// Where there are as many as there may be, the one that was of no use for longest ends for a new one, when this is how
 /// long; else the new one waits in the system's queue.
 const QUIET_AFTER: Duration = Duration::from_secs(1);
+/// Connections beyond those that may be, which were let go and are not closed yet.
+const CLOSING: usize = 16;
 /// How long a connection may take to agree on a secret.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 /// How long a connection may take to send a request's headers, and to send nothing between two requests.
@@ -53,17 +55,14 @@ pub(super) async fn run(listener: TcpListener, server: Arc<Server>, shutdown: im
     let is_secured = server.acceptor().is_some();
     let mut shutdown = pin!(shutdown);
     loop {
-        let is_full = crowd.is_full();
-        let has_room = !is_full || crowd.quietest().is_some();
+        let has_room = crowd.has_room();
         tokio::select! {
             biased;
             () = &mut shutdown => break,
             Some(ended) = crowd.tasks.join_next_with_id() => crowd.forget(ended),
             accepted = listener.accept(), if has_room => match accepted {
                 Ok((stream, _)) => {
-                    if is_full && let Some(quiet) = crowd.quietest() {
-                        quiet.abort();
-                    }
+                    crowd.make_room();
                     let pulse = Pulse::new();
                     let connection = connection(stream, Arc::clone(&server), graceful.watcher(), pulse.clone());
                     crowd.join(connection, pulse);
@@ -96,6 +95,21 @@ impl Crowd {
         self.open.len() >= self.most
     }
 
+    /// Whether one more may come, be it in the place of another. Those that were let go close a moment later.
+    fn has_room(&self) -> bool {
+        !self.is_full() || (self.tasks.len() < self.most + CLOSING && self.quietest().is_some())
+    }
+
+    /// Lets the quietest go where that is needed for one more.
+    fn make_room(&mut self) {
+        if self.is_full()
+            && let Some(quiet) = self.quietest()
+            && let Some((connection, _)) = self.open.remove(&quiet)
+        {
+            connection.abort();
+        }
+    }
+
     fn join(&mut self, connection: impl Future<Output = ()> + Send + 'static, pulse: Pulse) {
         let handle = self.tasks.spawn(connection);
         self.open.insert(handle.id(), (handle, pulse));
@@ -108,9 +122,9 @@ impl Crowd {
 
     /// The connection to which nothing was sent for longest: one that idles, that never finishes asking, or whose client
     /// takes nothing. Who came a moment ago or takes what it asked for is none of these.
-    fn quietest(&self) -> Option<&AbortHandle> {
-        let (handle, pulse) = self.open.values().min_by_key(|(_, pulse)| pulse.last())?;
-        (pulse.last().elapsed() >= QUIET_AFTER).then_some(handle)
+    fn quietest(&self) -> Option<Id> {
+        let (id, (_, pulse)) = self.open.iter().min_by_key(|(_, (_, pulse))| pulse.last())?;
+        (pulse.last().elapsed() >= QUIET_AFTER).then_some(*id)
     }
 }
 
@@ -209,14 +223,15 @@ mod tests {
         let first = *crowd.open.keys().next().expect("one");
         sleep(QUIET_AFTER.mul_f32(0.6)).await;
         crowd.join(std::future::pending(), Pulse::new());
-        assert!(crowd.is_full() && crowd.quietest().is_none(), "nobody is quiet yet");
+        assert!(crowd.is_full() && !crowd.has_room(), "nobody is quiet yet");
         sleep(QUIET_AFTER.mul_f32(0.6)).await;
-        let quiet = crowd.quietest().expect("the first one");
-        assert_eq!(quiet.id(), first);
-        quiet.abort();
+        assert!(crowd.has_room());
+        crowd.make_room();
+        assert!(!crowd.is_full() && crowd.open.len() == 1 && !crowd.open.contains_key(&first));
         let ended = crowd.tasks.join_next_with_id().await.expect("two");
+        assert!(ended.as_ref().is_err_and(|error| error.is_cancelled() && error.id() == first));
         crowd.forget(ended);
-        assert!(!crowd.is_full() && crowd.open.len() == 1);
+        assert_eq!((crowd.open.len(), crowd.tasks.len()), (1, 1));
     }
 
     #[test]
