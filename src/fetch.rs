@@ -203,6 +203,14 @@ pub enum Error {
     /// Toolchains.
     #[error(transparent)]
     Toolchains(Box<gather::toolchains::Error>),
+    /// What another input wants of toolchains. It comes along, since its channels move with those of today's.
+    #[error("`{input}`, which is not fetched now but is an input of the history, wants toolchains that cannot be had as it wants them")]
+    OthersToolchains {
+        /// The input.
+        input: String,
+        /// Why not.
+        source: Box<gather::toolchains::Error>,
+    },
     /// Toolchains that the base lacks, and that are to be left out.
     #[error("the bundle that brought `{0}` was lost, and toolchains are to be left out")]
     ToolchainsOwed(SafePath),

@@ -25,6 +25,7 @@ impl From<Error> for Failure {
                 .doing("found nothing to mirror, and wrote no bundle")
                 .hint("if that is not what you expect, check that this is the project or the file you meant"),
             Error::Toolchains(error) => (*error).into(),
+            Error::OthersToolchains { input, source } => of_another(&input, Failure::from(*source)),
             Error::ToolchainsOwed(_) => Failure::new(Class::Input, error)
                 .doing("could not make a bundle on that base")
                 .hint("leave `--no-toolchain` away: what was lost must be sent again, or the far side waits for it in vain"),
@@ -38,6 +39,21 @@ impl From<Error> for Failure {
             Error::Worker(_) => Failure::new(Class::Bug, error),
         }
     }
+}
+
+/// What another input of the history wants came to `failure`.
+fn of_another(input: &str, failure: Failure) -> Failure {
+    let Failure { class, doing, cause, hint } = failure;
+    let doing = doing.unwrap_or_else(|| "could not have the toolchains".to_owned());
+    let doing = format!(
+        "{doing} for `{input}`, which is not fetched now but is an input of the history, and moves along with its channels"
+    );
+    // What to correct in an input that is not fetched now would be read as a hint about today's.
+    let before = hint.filter(|_| class != Class::Input).map_or_else(String::new, |hint| format!("{hint}; or "));
+    let hint = format!(
+        "{before}fetch `{input}` too, with targets and toolchains that upstream has, or retire it with `--forget {input}`"
+    );
+    Failure { class, doing: Some(doing), cause, hint: Some(hint) }
 }
 
 impl From<repair_list::Error> for Failure {

@@ -22,7 +22,7 @@ impl From<Error> for Failure {
             Error::Manifest { toolchain, source } => {
                 return Failure::from(*source).doing(format!("could not read the channel manifest of `{toolchain}`"));
             }
-            Error::Select { toolchain, source } => {
+            Error::Select { toolchain, source, .. } => {
                 return Failure::from(*source).doing(format!("could not select what is wanted of `{toolchain}`"));
             }
             Error::NoToolchain { .. } => (
@@ -78,7 +78,7 @@ mod tests {
         let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
         for (error, code) in [
             (Error::NoToolchain { toolchain: toolchain(), url: url() }, 3),
-            (Error::Select { toolchain: toolchain(), source }, 3),
+            (Error::Select { toolchain: toolchain(), order: 0, source }, 3),
             (Error::NoRustup { url: url() }, 5),
             (Error::Unsettled { what: "x".into() }, 4),
             (Error::TwoDigests { path: path() }, 4),

@@ -168,7 +168,12 @@ impl Station<'_> {
         }
         let all: Vec<(String, Order)> = orders.clone().into_iter().chain(others).collect();
         let wanted: Vec<Order> = all.iter().map(|(_, order)| order.clone()).collect();
-        let plan = self.dist(options).plan(&wanted).await?;
+        let plan = self.dist(options).plan(&wanted).await.map_err(|error| match error.order(&wanted) {
+            Some(number) if number >= orders.len() => {
+                Error::OthersToolchains { input: all[number].0.clone(), source: Box::new(error) }
+            }
+            _ => error.into(),
+        })?;
         self.sink.status("Resolved", format!("toolchains: {}", plan.toolchains.join(", ")));
         let needs = all.into_iter().map(|(name, _)| name).zip(plan.by_order.iter().cloned()).collect();
         Ok(Gathered { plan, orders, needs, left: false })

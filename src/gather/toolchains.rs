@@ -189,7 +189,11 @@ impl Draft {
                 self.text(store, number, path, text)?;
             }
             let selection = select(&release.manifest, &order.wanted)
-                .map_err(|source| Error::Select { toolchain: toolchain.clone(), source: Box::new(source) })?;
+                .map_err(|source| Error::Select {
+                toolchain: toolchain.clone(),
+                order: number,
+                source: Box::new(source),
+            })?;
             for component in selection.components {
                 self.add(number, component.path, Needed { sha256: component.sha256, bytes: None, size: None })?;
             }

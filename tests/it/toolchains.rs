@@ -151,6 +151,31 @@ fn a_channel_that_moves_brings_what_every_input_needs_of_it() {
 }
 
 #[test]
+fn an_input_that_blocks_todays_fetch_is_named_and_can_be_retired() {
+    let (world, dist) = (World::new(), Dist::start());
+    let sandbox = online(&world, &dist);
+    let windows = "[dependencies]\nleaf = \"0.3\"\n[platforms]\ntargets = [\"x86_64-pc-windows-msvc\"]\n";
+    sandbox.write("a.toml", windows);
+    sandbox.write("b.toml", "[dependencies]\nengine = \"1\"\n[platforms]\ntargets = [\"x86_64-unknown-linux-gnu\"]\n");
+    fetch(&sandbox, &["-c", "a.toml"]);
+    dist.publish(&Release::stable("1.96.0", "2026-05-28").hosts(&[LINUX]));
+    let input = sandbox.path("a.toml").display().to_string();
+    let refused = sandbox.run(["fetch", "-c", "b.toml", "--incremental"]).exits(3);
+    refused.stderr_has(WINDOWS).stderr_has(&format!("for `{input}`")).stderr_has(&format!("--forget {input}"));
+    // Its own mistake is told of without that.
+    let own = sandbox.run(["fetch", "-c", "a.toml"]).exits(3);
+    assert!(!own.stderr.contains("--forget"), "{}", own.stderr);
+    fetch(&sandbox, &["-c", "b.toml", "--incremental", "--forget", "a.toml"]);
+
+    // Likewise a toolchain that only it wants, and that is gone.
+    sandbox.write("a.toml", "[platforms]\ntoolchain = \"1.86.0\"\nprofile = \"minimal\"\n");
+    fetch(&sandbox, &["-c", "a.toml"]);
+    dist.take_away("/dist/channel-rust-1.86.0.toml.sha256");
+    let refused = sandbox.run(["fetch", "-c", "b.toml"]).exits(3);
+    refused.stderr_has("no toolchain `1.86.0`").stderr_has(&format!("--forget {input}"));
+}
+
+#[test]
 fn without_toolchains_what_was_sent_of_them_stays_current() {
     let (world, dist) = (World::new(), Dist::start());
     let sandbox = online(&world, &dist);

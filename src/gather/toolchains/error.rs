@@ -7,6 +7,8 @@ use crate::channel::{ManifestError, SelectError, Toolchain};
 use crate::http;
 use crate::safe_path::SafePath;
 
+use super::Order;
+
 /// Why toolchains could not be had.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -37,6 +39,8 @@ pub enum Error {
     Select {
         /// The toolchain.
         toolchain: Toolchain,
+        /// Whose wish it is: the number of the order, from 0.
+        order: usize,
         /// Why.
         source: Box<SelectError>,
     },
@@ -82,6 +86,20 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+}
+
+impl Error {
+    /// The number of the order of `orders` that cannot be had as it is, where this is what it says: nothing that
+    /// upstream does in the next minutes will change it.
+    pub fn order(&self, orders: &[Order]) -> Option<usize> {
+        match self {
+            Error::Select { order, .. } => Some(*order),
+            Error::NoToolchain { toolchain, .. } | Error::Manifest { toolchain, .. } => {
+                orders.iter().position(|order| order.toolchains.contains(toolchain))
+            }
+            _ => None,
+        }
+    }
 }
 
 fn list(absent: &[(SafePath, http::Error)], altered: &[(SafePath, http::Error)]) -> String {
