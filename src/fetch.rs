@@ -59,6 +59,8 @@ pub struct Surroundings {
     pub scratch: PathBuf,
     /// The environment.
     pub env: Env,
+    /// What the clock says, whatever time the bundle is to state.
+    pub now: Timestamp,
     /// Requests under way at once, where the user limits them.
     pub jobs: Option<usize>,
     /// Use the caches alone.
@@ -204,7 +206,9 @@ pub enum Error {
     #[error(transparent)]
     Toolchains(Box<gather::toolchains::Error>),
     /// What another input wants of toolchains. It comes along, since its channels move with those of today's.
-    #[error("`{input}`, which is not fetched now but is an input of the history, wants toolchains that cannot be had as it wants them")]
+    #[error(
+        "`{input}`, which is not fetched now but is an input of the history, wants toolchains that cannot be had as it wants them"
+    )]
     OthersToolchains {
         /// The input.
         input: String,

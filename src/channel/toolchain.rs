@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
@@ -50,6 +52,15 @@ pub enum Channel {
 /// A day of the calendar, written `YYYY-MM-DD`; the name of a folder below `dist/`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Date(jiff::civil::Date);
+
+impl Date {
+    /// Whether this day is so far ahead of `now` that no release can be of it: two days, for clocks that differ and for
+    /// whoever is the first to see a new day.
+    pub fn is_far_ahead_of(self, now: Timestamp) -> bool {
+        let today = TimeZone::UTC.to_datetime(now).date();
+        self.0.duration_since(today) > SignedDuration::from_hours(48)
+    }
+}
 
 /// A text that names no toolchain.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]

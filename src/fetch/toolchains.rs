@@ -186,6 +186,7 @@ impl Station<'_> {
             cache: self.surroundings.home.join("cache"),
             jobs: self.downloads.jobs,
             offline: self.downloads.offline,
+            now: self.surroundings.now,
             sink: self.sink.clone(),
         }
     }

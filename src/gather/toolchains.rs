@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::Bytes;
@@ -52,6 +53,8 @@ pub struct Dist {
     pub jobs: usize,
     /// Whether the network is forbidden.
     pub offline: bool,
+    /// What the clock says.
+    pub now: Timestamp,
     /// Hears of progress.
     pub sink: Arc<dyn Sink>,
 }
@@ -188,8 +191,7 @@ impl Draft {
             for (path, text) in &release.texts {
                 self.text(store, number, path, text)?;
             }
-            let selection = select(&release.manifest, &order.wanted)
-                .map_err(|source| Error::Select {
+            let selection = select(&release.manifest, &order.wanted).map_err(|source| Error::Select {
                 toolchain: toolchain.clone(),
                 order: number,
                 source: Box::new(source),

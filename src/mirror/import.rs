@@ -233,8 +233,15 @@ impl AddGuard {
         };
         refuse_bad(&streamed.problems, &received, options)?;
         let contents = std::mem::take(&mut received.artifacts);
-        let settled =
-            artifacts::settle(&self.layout, &mut staging, &streamed.manifest, contents, &held, options.rehash_held)?;
+        let settled = artifacts::settle(
+            &self.layout,
+            &mut staging,
+            &streamed.manifest,
+            contents,
+            &held,
+            options.rehash_held,
+            options.now,
+        )?;
         received.unusable.extend(settled.unusable);
         received.notes.extend(settled.notes);
         refuse_bad(&streamed.problems, &received, options)?;

@@ -3,7 +3,9 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::channel::{ManifestError, SelectError, Toolchain};
+use jiff::Timestamp;
+
+use crate::channel::{Date, ManifestError, SelectError, Toolchain};
 use crate::http;
 use crate::safe_path::SafePath;
 
@@ -33,6 +35,16 @@ pub enum Error {
         toolchain: Toolchain,
         /// Why.
         source: Box<ManifestError>,
+    },
+    /// A manifest of a day that is yet to come. No mirror would ever leave it for an earlier one.
+    #[error("the channel manifest of `{toolchain}` is dated {date}, and today is {}", now.strftime("%Y-%m-%d"))]
+    Ahead {
+        /// The toolchain.
+        toolchain: Toolchain,
+        /// Its date.
+        date: Date,
+        /// What the clock says.
+        now: Timestamp,
     },
     /// What is wanted cannot be selected from a manifest.
     #[error("could not select what is wanted of `{toolchain}`")]

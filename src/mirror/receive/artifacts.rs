@@ -67,11 +67,12 @@ pub(in crate::mirror) fn settle(
     contents: HashMap<Sha256, Content>,
     held: &Artifacts,
     rehash: bool,
+    now: Timestamp,
 ) -> Result<Settled, Error> {
     let mut settled = Settled { after: held.clone(), ..Settled::default() };
     let tree = Tree { layout, held, rehash, twins: RefCell::default() };
     let mut settling = Settling { tree, staging, manifest, contents, used: BTreeSet::new() };
-    let verdicts = settling.verdicts(&mut settled)?;
+    let verdicts = settling.verdicts(&mut settled, now)?;
     for record in manifest.artifacts.iter().filter(|record| record.state != ArtifactState::Kept) {
         let moving = Moving::of(&record.path);
         match moving.as_ref().and_then(|moving| verdicts.get(moving)) {
@@ -245,7 +246,7 @@ impl Settling<'_> {
     }
 
     /// For everything that moves, whether the bundle's is placed.
-    fn verdicts(&self, settled: &mut Settled) -> Result<BTreeMap<Moving, Verdict>, Error> {
+    fn verdicts(&self, settled: &mut Settled, now: Timestamp) -> Result<BTreeMap<Moving, Verdict>, Error> {
         let mut verdicts = BTreeMap::new();
         let mut dates: HashMap<Sha256, Option<Date>> = HashMap::new();
         for record in self.manifest.artifacts.iter().filter(|record| record.state != ArtifactState::Kept) {
@@ -258,7 +259,36 @@ impl Settling<'_> {
             };
             verdicts.insert(moving, verdict);
         }
+        settled.notes.extend(self.ahead(&verdicts, &dates, now));
         Ok(verdicts)
+    }
+
+    /// What is taken and is dated later than today. A bundle may state an earlier time than it was made at, and the clock
+    /// here may be late, so that only what is later than both is doubtful; and then too a clock may be wrong.
+    fn ahead(
+        &self,
+        verdicts: &BTreeMap<Moving, Verdict>,
+        dates: &HashMap<Sha256, Option<Date>>,
+        now: Timestamp,
+    ) -> Vec<String> {
+        let now = now.max(self.manifest.created.parse().unwrap_or(Timestamp::MIN));
+        let mut ahead: BTreeMap<Date, Vec<String>> = BTreeMap::new();
+        for (moving, verdict) in verdicts {
+            let Moving::Channel(path) = moving else { continue };
+            let date = self.record(path).and_then(|record| *dates.get(&record.sha256)?);
+            if let Some(date) = date.filter(|date| *verdict == Verdict::Take && date.is_far_ahead_of(now)) {
+                ahead.entry(date).or_default().push(format!("`{path}`"));
+            }
+        }
+        let told = |(date, paths): (Date, Vec<String>)| {
+            let (paths, are) = (paths.join(", "), if paths.len() == 1 { "is" } else { "are" });
+            format!(
+                "{paths} {are} dated {date}, and it is {} here: one of the two is wrong. No earlier one takes the place of \
+                 this one; if its date is wrong, remove it from the mirror, and import a bundle with the right one",
+                now.strftime("%Y-%m-%d")
+            )
+        };
+        ahead.into_iter().map(told).collect()
     }
 
     fn channel(
