@@ -282,6 +282,27 @@ fn an_audit_names_what_rotted_and_a_list_brings_it_back() {
 }
 
 #[test]
+fn a_mirror_of_toolchains_alone_is_set_up_for_rustup_alone() {
+    let (world, dist) = (World::new(), Dist::start());
+    let sandbox = online(&world, &dist);
+    sandbox.write("depends.toml", "[platforms]\ntoolchain = \"1.86.0\"\nprofile = \"minimal\"\n");
+    sandbox.run(["setup", "--local", "--mirror", "mirror"]).exits(3).stderr_has("no index");
+    import(&sandbox, &fetch(&sandbox, &[]));
+    let said = sandbox.run(["setup", "--local", "--mirror", "mirror"]).ok();
+    let said = said.stdout_has("export RUSTUP_DIST_SERVER='file:///").stderr_has("no crates");
+    assert!(!said.stdout.contains("[source") && !said.stdout.contains("For cargo"), "{}", said.stdout);
+    sandbox.run(["setup", "--local", "--mirror", "mirror", "--write"]).exits(3).stderr_has("no crates");
+}
+
+#[test]
+fn a_component_in_rustups_own_spelling_is_told_where_it_belongs() {
+    let (world, dist) = (World::new(), Dist::start());
+    let sandbox = online(&world, &dist);
+    depends(&sandbox, "toolchain = \"1.86.0\"\ncomponents = [\"rust-std-wasm32-unknown-unknown\"]\n");
+    sandbox.run(["fetch"]).exits(3).stderr_has("put `wasm32-unknown-unknown` into `targets`");
+}
+
+#[test]
 fn a_disk_that_fills_up_is_told_and_the_next_run_goes_on() {
     let (world, dist) = (World::new(), Dist::start());
     dist.publish(&Release::stable("1.96.0", "2026-05-28").hosts(&[LINUX]).weighing(600_000));
