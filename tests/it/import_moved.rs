@@ -2,7 +2,11 @@
 
 use std::fs;
 
-use crate::import_artifacts::{channel, text, whole};
+use frostmirror::bundle::format::ArtifactState::Shipped;
+
+use crate::import_artifacts::{HOST, channel, text, whole};
+use crate::import_bundle::Make;
+use crate::support::dist::WINDOWS;
 use crate::support::run::Run;
 use crate::support::sandbox::Sandbox;
 
@@ -31,4 +35,34 @@ fn a_channel_of_a_day_to_come_is_told_of_and_can_be_replaced() {
     import(&sandbox, "now.pkg");
     assert_eq!(text(&mirror, STABLE), channel("2026-04-16", "1.95.0"));
     sandbox.run(["verify", "--mirror", "mirror"]).ok();
+}
+
+/// `whole`, and a release of another target with its own rustup.
+fn for_windows(make: Make, date: &str, release: &str, version: &str) -> Make {
+    let path = format!("dist/{date}/cargo-{release}-{WINDOWS}.tar.xz");
+    let archived = format!("rustup/archive/{version}/{WINDOWS}/rustup-init.exe");
+    make.artifact(&path, "windows", Shipped).artifact(&archived, "rustup.exe", Shipped)
+}
+
+#[test]
+fn a_target_that_a_channel_leaves_behind_is_told_of() {
+    let sandbox = Sandbox::new();
+    let folder = sandbox.path("");
+    for_windows(whole("a", 1, "2026-03-05", "1.94.0", "1.28.2"), "2026-03-05", "1.94.0", "1.28.2")
+        .write(&folder, "a.pkg");
+    // Another history, which wants Linux alone.
+    whole("b", 1, "2026-04-16", "1.95.0", "1.29.0").read(9).write(&folder, "b.pkg");
+    let said = import(&sandbox, "a.pkg");
+    assert!(!said.stderr.contains("moves"), "{}", said.stderr);
+    let said = import(&sandbox, "b.pkg");
+    let said = said.stderr_has(&format!("`{STABLE}` moves from the release of 2026-03-05 to that of 2026-04-16"));
+    let said = said.stderr_has(&format!("for `{WINDOWS}`")).stderr_has("rustup moves from 1.28.2 to 1.29.0");
+    assert!(!said.stderr.contains(HOST), "{}", said.stderr);
+    let again = import(&sandbox, "b.pkg");
+    assert!(!again.stderr.contains("moves"), "{}", again.stderr);
+    // With what was missing, the next move leaves nobody behind.
+    let all = for_windows(whole("a", 2, "2026-05-28", "1.96.0", "1.30.0"), "2026-05-28", "1.96.0", "1.30.0").read(20);
+    all.write(&folder, "all.pkg");
+    let said = import(&sandbox, "all.pkg");
+    assert!(!said.stderr.contains("moves"), "{}", said.stderr);
 }

@@ -17,6 +17,8 @@ use crate::mirror::layout::Layout;
 use crate::mirror::store::{Error, Move, Staged, Staging, failed};
 use crate::safe_path::SafePath;
 
+mod moved;
+
 /// Where the bytes of a digest are that the bundle shipped.
 pub(in crate::mirror) enum Content {
     /// They were not held at the entry's path.
@@ -100,6 +102,7 @@ pub(in crate::mirror) fn settle(
         let read = before.map_or(read, |before| before.read.max(read));
         settled.after.0.insert(record.path.clone(), Held { sha256: record.sha256, size: record.size, read });
     }
+    settled.notes.extend(settling.left_behind(&verdicts, &settled.after)?);
     if manifest.is_of_1x() {
         settled.notes.extend(settling.lacking());
     }
