@@ -5,7 +5,7 @@ use std::fs;
 use frostmirror::bundle::format::ArtifactState::Shipped;
 
 use crate::import_artifacts::{HOST, channel, text, whole};
-use crate::import_bundle::Make;
+use crate::import_bundle::{Make, view};
 use crate::support::dist::WINDOWS;
 use crate::support::run::Run;
 use crate::support::sandbox::Sandbox;
@@ -65,4 +65,26 @@ fn a_target_that_a_channel_leaves_behind_is_told_of() {
     all.write(&folder, "all.pkg");
     let said = import(&sandbox, "all.pkg");
     assert!(!said.stderr.contains("moves"), "{}", said.stderr);
+}
+
+#[test]
+fn a_signature_of_the_release_before_does_not_stay_beside_the_next() {
+    let sandbox = Sandbox::new();
+    let (folder, mirror) = (sandbox.path(""), sandbox.path("mirror"));
+    let signature = format!("{STABLE}.asc");
+    let signed = whole("a", 1, "2026-03-05", "1.94.0", "1.28.2").artifact(&signature, "of 1.94.0", Shipped);
+    let old = ["dist/2026-03-05/channel-rust-stable.toml.asc", "dist/channel-rust-1.94.0.toml.asc"];
+    let signed = old.iter().fold(signed, |signed, path| signed.artifact(path, "of 1.94.0", Shipped));
+    signed.write(&folder, "signed.pkg");
+    whole("b", 1, "2026-04-16", "1.95.0", "1.29.0").read(9).write(&folder, "plain.pkg");
+    import(&sandbox, "signed.pkg");
+    assert_eq!(text(&mirror, &signature), "of 1.94.0");
+    import(&sandbox, "plain.pkg");
+    assert!(!mirror.join(&signature).exists(), "it signs another manifest");
+    assert_eq!(old.map(|path| text(&mirror, path)), ["of 1.94.0"; 2], "whose own names keep it");
+    sandbox.run(["verify", "--mirror", "mirror"]).ok();
+    let before = view(&mirror);
+    import(&sandbox, "signed.pkg");
+    assert_eq!(view(&mirror), before);
+    sandbox.run(["verify", "--mirror", "mirror"]).ok();
 }

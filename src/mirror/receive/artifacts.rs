@@ -14,7 +14,7 @@ use crate::digest::{HashingWriter, Sha256};
 use crate::mirror::artifacts::{Artifacts, Held, Moving, RELEASE, release_version};
 use crate::mirror::import::is_held;
 use crate::mirror::layout::Layout;
-use crate::mirror::store::{Error, Move, Staged, Staging, failed};
+use crate::mirror::store::{Error, Move, Removal, Staged, Staging, failed};
 use crate::safe_path::SafePath;
 
 mod moved;
@@ -34,6 +34,8 @@ pub(in crate::mirror) struct Settled {
     pub(in crate::mirror) components: Vec<Move>,
     /// Channel manifests with their digests, then rustup's release.
     pub(in crate::mirror) channels: Vec<Move>,
+    /// Signatures of what channels were before; they go before the channels come.
+    pub(in crate::mirror) removals: Vec<Removal>,
     /// What is held afterwards.
     pub(in crate::mirror) after: Artifacts,
     /// Files that were not held, and their bytes.
@@ -101,6 +103,11 @@ pub(in crate::mirror) fn settle(
         let before = held.0.get(&record.path).filter(|before| before.sha256 == record.sha256);
         let read = before.map_or(read, |before| before.read.max(read));
         settled.after.0.insert(record.path.clone(), Held { sha256: record.sha256, size: record.size, read });
+    }
+    for signature in settling.stale_signatures(&verdicts) {
+        let (staged, _) = settling.staging.create()?;
+        settled.removals.push(Removal { staged, place: signature.as_str().into() });
+        settled.after.0.remove(&signature);
     }
     settled.notes.extend(settling.left_behind(&verdicts, &settled.after)?);
     if manifest.is_of_1x() {

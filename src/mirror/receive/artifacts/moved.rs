@@ -1,9 +1,9 @@
-//! What a name that moves on leaves behind: targets that only the release before had.
+//! What a name that moves on leaves behind: a signature of what was there, and targets that only the release before had.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Settling, Verdict};
-use crate::channel::ChannelManifest;
+use crate::channel::{self, ChannelManifest};
 use crate::mirror::artifacts::{Artifacts, Moving, RELEASE, channel_manifest, release_version};
 use crate::mirror::store::Error;
 use crate::safe_path::SafePath;
@@ -15,6 +15,12 @@ const NEEDED: [&str; 3] = ["cargo", "rust-std", "rustc"];
 const NAMED: usize = 8;
 
 impl Settling<'_> {
+    /// Signatures that are held and were made for other bytes than their manifest has from now on.
+    pub(super) fn stale_signatures(&self, verdicts: &BTreeMap<Moving, Verdict>) -> Vec<SafePath> {
+        let moved = self.moved_channels(verdicts).map(|path| channel::signature_path(&path));
+        moved.filter(|signature| self.record(signature.as_str()).is_none() && self.tree.is_file(signature)).collect()
+    }
+
     /// Targets that what moves had and has no more, for which its clients find nothing; one sentence each. Another
     /// history may have brought them, and this one knows nothing of its wishes.
     pub(super) fn left_behind(
