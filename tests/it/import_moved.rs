@@ -1,11 +1,14 @@
 //! Channels that move in a mirror: what is told of it, and what does not stay beside them.
 
 use std::fs;
+use std::path::Path;
 
-use frostmirror::bundle::format::ArtifactState::Shipped;
+use frostmirror::bundle::format::ArtifactState::{Sent, Shipped};
+use frostmirror::digest::Sha256;
 
 use crate::import_artifacts::{HOST, channel, text, whole};
 use crate::import_bundle::{Make, view};
+use crate::support::crates::Crate;
 use crate::support::dist::WINDOWS;
 use crate::support::run::Run;
 use crate::support::sandbox::Sandbox;
@@ -87,4 +90,43 @@ fn a_signature_of_the_release_before_does_not_stay_beside_the_next() {
     import(&sandbox, "signed.pkg");
     assert_eq!(view(&mirror), before);
     sandbox.run(["verify", "--mirror", "mirror"]).ok();
+}
+
+#[test]
+fn a_delta_that_is_imported_once_more_after_all_has_moved_on_changes_nothing() {
+    let sandbox = Sandbox::new();
+    let (folder, mirror) = (sandbox.path(""), sandbox.path("mirror"));
+    whole("a", 1, "2026-03-05", "1.94.0", "1.28.2").write(&folder, "one.pkg");
+    let (release, text_of) = ("schema-version = \"1\"\nversion = \"1.28.2\"\n", channel("2026-03-05", "1.94.0"));
+    let digest = format!("{}  channel\n", Sha256::of(text_of.as_bytes()));
+    let program = "rustup 1.28.2";
+    let delta = Make::new("a", 2).parent("one.pkg").ship(Crate::new("b", "1.0.0"));
+    let delta = delta.artifact("rustup/release-stable.toml", release, Sent);
+    let delta = delta.artifact(&format!("rustup/dist/{HOST}/rustup-init"), program, Sent);
+    let delta = delta.artifact(STABLE, &text_of, Sent).artifact(&format!("{STABLE}.sha256"), &digest, Sent);
+    delta.write(&folder, "two.pkg");
+    let three = whole("a", 3, "2026-04-16", "1.95.0", "1.29.0").ship(Crate::new("b", "1.0.0"));
+    three.write(&folder, "three.pkg");
+    for file in ["one.pkg", "two.pkg", "three.pkg"] {
+        import(&sandbox, file);
+    }
+    // No other name has these bytes any more.
+    let words = ["gc", "--mirror", "mirror", "--grace", "0"];
+    sandbox.run(words).ok();
+    assert!(!mirror.join("dist/channel-rust-1.94.0.toml").exists());
+    let before = view(&mirror);
+    import(&sandbox, "two.pkg").stderr_has("Unchanged");
+    assert_eq!(view(&mirror), before);
+    sandbox.run(["verify", "--mirror", "mirror"]).ok();
+    // Where nothing came yet, or what is there is older, it is missing.
+    let delta = delta_of_the_next(&folder);
+    sandbox.run(["import", delta, "--mirror", "mirror"]).exits(4).stderr_has("release-stable.toml");
+    sandbox.run(["import", "two.pkg", "--mirror", "empty"]).exits(4).stderr_has("are not held");
+}
+
+/// A delta on a bundle that never came.
+fn delta_of_the_next(folder: &Path) -> &'static str {
+    let delta = Make::new("a", 5).parent("four.pkg").ship(Crate::new("c", "1.0.0"));
+    delta.artifact("rustup/release-stable.toml", "version = \"1.30.0\"\n", Sent).write(folder, "five.pkg");
+    "five.pkg"
 }

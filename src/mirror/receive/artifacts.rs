@@ -56,7 +56,7 @@ pub(in crate::mirror) fn missing(
     let mut missing = Vec::new();
     let tree = Tree { layout, held, rehash, twins: RefCell::default() };
     for record in manifest.artifacts.iter().filter(|record| record.state == ArtifactState::Sent) {
-        if !tree.has(record)? && tree.twin(record, manifest)?.is_none() {
+        if !tree.has(record)? && tree.twin(record, manifest)?.is_none() && !tree.has_moved_on(record, manifest) {
             missing.push(record.path.clone());
         }
     }
@@ -154,6 +154,21 @@ impl Tree<'_> {
         let known = self.held.0.get(&record.path).is_some_and(|held| held.sha256 == record.sha256);
         let path = self.path(&record.path);
         is_held(&path, Some(record.size), &record.sha256, self.rehash || !known).map_err(failed("read", &path))
+    }
+
+    /// Whether the record is of something that has moved on since the bundle was made: its bytes are gone for good, and
+    /// nobody will want them here again.
+    fn has_moved_on(&self, record: &ArtifactRecord, manifest: &Manifest) -> bool {
+        let leading: SafePath = match Moving::of(&record.path) {
+            Some(Moving::Channel(path)) => path.parse().expect("it is a file's own path, or the beginning of one"),
+            // What is not there is not newer.
+            Some(Moving::Release) if self.is_file(&record.path) => RELEASE.parse().expect("a plain path"),
+            Some(Moving::Release) | None => return false,
+        };
+        let Ok(at) = manifest.artifacts.binary_search_by(|other| other.path.cmp(&leading)) else { return false };
+        let (ours, held) = (&manifest.artifacts[at], self.held.0.get(&leading));
+        held.is_some_and(|held| held.sha256 != ours.sha256 && held.read > read(manifest, ours))
+            && self.is_file(&leading)
     }
 
     /// Another file that has the record's bytes, which are not at its own path: rustup itself stands at two paths.
@@ -312,6 +327,9 @@ impl Settling<'_> {
             return Ok(Verdict::Leave);
         };
         let text = self.text(record)?;
+        if text.is_none() && self.tree.has_moved_on(record, self.manifest) {
+            return Ok(Verdict::Leave);
+        }
         let date = dates.entry(record.sha256).or_insert_with(|| date_of(text.as_deref()));
         let Some(date) = *date else {
             return Ok(self.unusable(format!("`{path}` is no channel manifest"), settled));
@@ -320,7 +338,10 @@ impl Settling<'_> {
         match beside {
             None => settled.notes.push(format!("`{path}` came without its `.sha256`, and rustup does not use it so")),
             Some(digest) => {
-                let says = self.text(digest)?.unwrap_or_default();
+                let says = match self.text(digest)? {
+                    None if self.tree.has_moved_on(digest, self.manifest) => return Ok(Verdict::Leave),
+                    says => says.unwrap_or_default(),
+                };
                 if says.get(..64) != Some(record.sha256.to_string().as_bytes()) {
                     let verdict = self.unusable(format!("`{path}.sha256` is not the digest of `{path}`"), settled);
                     if verdict == Verdict::Drop {
@@ -360,7 +381,11 @@ impl Settling<'_> {
             let newer = held.is_none_or(|held| held.read < read(self.manifest, record));
             return Ok(if newer && !self.tree.is_file(&release) { Verdict::Take } else { Verdict::Leave });
         };
-        let Some(version) = self.text(stated)?.and_then(|text| release_version(&text)) else {
+        let text = self.text(stated)?;
+        if text.is_none() && self.tree.has_moved_on(stated, self.manifest) {
+            return Ok(Verdict::Leave);
+        }
+        let Some(version) = text.and_then(|text| release_version(&text)) else {
             return Ok(self.unusable(format!("`{RELEASE}` names no version of rustup"), settled));
         };
         let Some((there, held)) = self.held(&release)? else {
