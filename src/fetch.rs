@@ -262,7 +262,7 @@ pub async fn fetch(options: Options, sink: Arc<dyn Sink>) -> Result<Outcome, Err
     let peeked = if memory.is_none() { Some(Memory::read(&options.history)?) } else { None };
     let memory = memory.or(peeked.as_ref());
     let mut gathered = station.everything(&inputs, sent).await?;
-    gathered.toolchains = station.toolchains(&options, orders, &inputs, memory, sent).await?;
+    gathered.toolchains = station.toolchains(&options, orders.clone(), &inputs, memory, sent).await?;
     refuse_nothing(&gathered.resolved, &gathered.toolchains)?;
     if let Some(known) = &known {
         let plan = packed::planned(&known.history, &gathered, &options.forget)?;
@@ -276,9 +276,20 @@ pub async fn fetch(options: Options, sink: Arc<dyn Sink>) -> Result<Outcome, Err
             gathered.resolved.crates.extend(more.resolved.crates);
         }
     }
+    let (history, sent) = match known {
+        Some(delta::Known { history, base }) => (history, Some(base)),
+        None => {
+            // Others were free to record bundles until now.
+            let history = delta::open(&options, &sink).await?;
+            if station.has_changed(&options, &inputs, peeked.as_ref(), &history) {
+                gathered.toolchains = station.toolchains(&options, orders, &inputs, Some(&history), None).await?;
+            }
+            (history, None)
+        }
+    };
     let (ended, end) = mpsc::channel();
     let writing = move || {
-        let written = packed::write(&options, known, &gathered, sink.as_ref());
+        let written = packed::write(&options, history, sent, &gathered, sink.as_ref());
         drop(ended);
         written
     };

@@ -147,6 +147,19 @@ impl Station<'_> {
         orders
     }
 
+    /// Whether the history has other wishes beside today's inputs than it had when `before` was read.
+    pub(super) fn has_changed(
+        &self,
+        options: &Options,
+        inputs: &[resolve::Input],
+        before: Option<&Memory>,
+        now: &Memory,
+    ) -> bool {
+        let today: Vec<String> = inputs.iter().map(resolve::Input::name).collect();
+        let others = |memory: &Memory| memory.other_orders(&today, &options.forget);
+        before.is_some_and(|before| others(before) != others(now))
+    }
+
     /// What is wanted, and the small texts that say so.
     pub(super) async fn planned(
         &self,

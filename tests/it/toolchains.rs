@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -146,6 +147,39 @@ fn a_channel_that_moves_brings_what_every_input_needs_of_it() {
     for triple in [WINDOWS, LINUX] {
         assert!(shipped.iter().any(|path| path.contains(&format!("rustc-1.96.0-{triple}"))), "{triple}: {shipped:?}");
     }
+    import(&sandbox, &bundle);
+    is_clean(&sandbox);
+}
+
+#[test]
+fn an_input_that_is_recorded_meanwhile_has_its_part_of_a_channel_that_moves() {
+    let (world, dist) = (World::new(), Dist::start());
+    let sandbox = online(&world, &dist);
+    let (one, other) =
+        ("[platforms]\ntargets = [\"x86_64-pc-windows-msvc\"]\nprofile = \"minimal\"\n", "[platforms]\n");
+    sandbox.write("a.toml", one);
+    sandbox.write("b.toml", other);
+    fetch(&sandbox, &["-c", "a.toml"]);
+    let history = sandbox.frostmirror_home().join("history");
+    let recorded = fs::read(history.join("lineage.json")).unwrap();
+    fs::remove_file(history.join("lineage.json")).unwrap();
+    let lock = fs::File::options().append(true).open(history.join("lock")).unwrap();
+    lock.lock().unwrap();
+    let release = Release::stable("1.96.0", "2026-05-28");
+    dist.publish(&release);
+    let running = sandbox.process(["fetch", "-c", "b.toml"]).start();
+    // It has read the history by now, and cannot go on before this one is recorded.
+    let path = release.archive_path("rustc", LINUX, "xz");
+    let begun = Instant::now();
+    while !dist.seen(&path).iter().any(|seen| seen.method == "GET") {
+        assert!(begun.elapsed() < Duration::from_secs(60), "nothing was downloaded");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    fs::write(history.join("lineage.json"), recorded).unwrap();
+    drop(lock);
+    let bundle = PathBuf::from(running.wait(Duration::from_secs(60)).ok().stdout.trim());
+    let shipped = in_state(&sandbox, &bundle, "shipped");
+    assert!(shipped.iter().any(|path| path.contains(&format!("rustc-1.96.0-{WINDOWS}"))), "{shipped:?}");
     import(&sandbox, &bundle);
     is_clean(&sandbox);
 }
