@@ -1,7 +1,7 @@
 //! Errors of `fetch`, the journey: mostly those of the rooms on its way.
 
 use super::{Class, Failure, class_of_io, hint_of_io};
-use crate::fetch::{Error, repair_list};
+use crate::fetch::{Error, Why, repair_list};
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
@@ -29,6 +29,14 @@ impl From<Error> for Failure {
             Error::ToolchainsOwed(_) => Failure::new(Class::Input, error)
                 .doing("could not make a bundle on that base")
                 .hint("leave `--no-toolchain` away: what was lost must be sent again, or the far side waits for it in vain"),
+            Error::Lacking(ref lacking) => {
+                let altered = lacking.iter().any(|one| one.why == Why::Altered);
+                let (class, hint) = match altered {
+                    true => (Class::Integrity, "what never changes upstream was altered there, or by something before it: do not trust it; the rest may be had from another mirror with FROSTMIRROR_DIST_URL"),
+                    false => (Class::Network, "`cargo frostmirror fetch` brings what upstream has in place of it: import that bundle too, and check with `verify --mirror`"),
+                };
+                Failure::new(class, error).doing("could not bring everything that is to be repaired").hint(hint)
+            }
             Error::UnknownRegistry(_) => Failure::new(Class::Input, error)
                 .doing("could not leave a registry out")
                 .hint("give the name that it has in `[registries]`, or the address of its index"),

@@ -79,7 +79,14 @@ pub(super) fn write(
         "Packed",
         format!("{}{more} into {} ({}{held})", event::crates(count as u64), path.display(), event::size(size)),
     );
-    Ok(Outcome::Written(Written { path, size, id, crates: count, artifacts }))
+    Ok(Outcome::Written(Written {
+        path,
+        size,
+        id,
+        crates: count,
+        artifacts,
+        lacking: gathered.toolchains.lacking.clone(),
+    }))
 }
 
 /// Tells of what is likely to be a mistake, and is no reason to stop.

@@ -25,6 +25,7 @@ mod rustup;
 mod store;
 mod texts;
 
+pub use download::Refused;
 pub use error::Error;
 
 use release::Release;

@@ -337,6 +337,52 @@ fn a_component_in_rustups_own_spelling_is_told_where_it_belongs() {
 }
 
 #[test]
+fn a_repair_brings_what_is_still_there_and_says_what_is_not() {
+    let (world, dist) = (World::new(), Dist::start());
+    let sandbox = online(&world, &dist);
+    depends(&sandbox, "toolchain = \"stable\"\nprofile = \"minimal\"\n");
+    import(&sandbox, &fetch(&sandbox, &[]));
+    let now = Release::stable(STABLE.0, STABLE.1);
+    let rustc = &now.archive_path("rustc", LINUX, "xz")[1..];
+    let lost = [rustc, "dist/channel-rust-stable.toml", "rustup/release-stable.toml"];
+    for path in lost {
+        fs::write(sandbox.path("mirror").join(path), "rot").unwrap();
+    }
+    sandbox.run(["verify", "--mirror", "mirror", "--repair-list", "list"]).exits(4);
+    dist.publish(&Release::stable("1.96.0", "2026-05-28"));
+    dist.publish_rustup("10.0.0", &[LINUX, WINDOWS], b"#!/bin/sh\n");
+    // Nothing is in the cache.
+    let elsewhere = online(&world, &dist);
+    let home = sandbox.frostmirror_home();
+    fs::remove_dir_all(home.join("cache")).unwrap();
+    let history = home.join("history");
+    let words = ["fetch", "--from-list", "list"];
+    let run = sandbox.process(words).run().exits(5);
+    let run = run.stderr_has("`rustup/release-stable.toml` has moved on").stderr_has("cargo frostmirror fetch");
+    // The manifest is still there in the folder of its day, as the history knows.
+    assert!(!run.stderr.contains("channel-rust-stable") && !run.stderr.contains("rustc"), "{}", run.stderr);
+    let bundle = PathBuf::from(run.stdout.trim());
+    assert_eq!(in_state(&sandbox, &bundle, "shipped"), [rustc, "dist/channel-rust-stable.toml"]);
+    import(&sandbox, &bundle);
+    let rest = sandbox.run(["verify", "--mirror", "mirror"]).exits(4);
+    assert!(!rest.stdout.contains("rustc") && !rest.stdout.contains("channel-rust"), "{}", rest.stdout);
+    // As the hint says, the next bundle mends the rest.
+    import(&sandbox, &fetch(&sandbox, &["--incremental"]));
+    is_clean(&sandbox);
+
+    // Where nothing is to be had there is no bundle; what never changes and did is no matter of time.
+    elsewhere.write("list", fs::read(sandbox.path("list")).unwrap());
+    dist.put(&format!("/{rustc}"), "altered");
+    dist.take_away("/dist/channel-rust-stable.toml");
+    let run = elsewhere.run(words).exits(4);
+    let run = run
+        .stderr_has(&format!("`{rustc}` has other bytes"))
+        .stderr_has("`dist/channel-rust-stable.toml` is not there");
+    assert_eq!(run.stdout, "");
+    assert!(history.exists() && !elsewhere.path("output").exists());
+}
+
+#[test]
 fn a_disk_that_fills_up_is_told_and_the_next_run_goes_on() {
     let (world, dist) = (World::new(), Dist::start());
     dist.publish(&Release::stable("1.96.0", "2026-05-28").hosts(&[LINUX]).weighing(600_000));
