@@ -90,6 +90,10 @@ fn a_signature_of_the_release_before_does_not_stay_beside_the_next() {
     import(&sandbox, "signed.pkg");
     assert_eq!(view(&mirror), before);
     sandbox.run(["verify", "--mirror", "mirror"]).ok();
+    // Nor is it missed where the record of all this is made anew.
+    fs::remove_file(mirror.join(".frostmirror/artifacts.json")).unwrap();
+    sandbox.run(["verify", "--mirror", "mirror", "--rebuild-state"]).ok();
+    sandbox.run(["verify", "--mirror", "mirror"]).ok();
 }
 
 #[test]

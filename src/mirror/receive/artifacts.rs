@@ -105,8 +105,10 @@ pub(in crate::mirror) fn settle(
         settled.after.0.insert(record.path.clone(), Held { sha256: record.sha256, size: record.size, read });
     }
     for signature in settling.stale_signatures(&verdicts) {
-        let (staged, _) = settling.staging.create()?;
-        settled.removals.push(Removal { staged, place: signature.as_str().into() });
+        if settling.tree.is_file(&signature) {
+            let (staged, _) = settling.staging.create()?;
+            settled.removals.push(Removal { staged, place: signature.as_str().into() });
+        }
         settled.after.0.remove(&signature);
     }
     settled.notes.extend(settling.left_behind(&verdicts, &settled.after)?);

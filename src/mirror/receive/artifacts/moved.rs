@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Settling, Verdict};
-use crate::channel::{self, ChannelManifest};
+use crate::channel::{self, ChannelManifest, Date};
 use crate::mirror::artifacts::{Artifacts, Moving, RELEASE, channel_manifest, release_version};
 use crate::mirror::store::Error;
 use crate::safe_path::SafePath;
@@ -18,7 +18,10 @@ impl Settling<'_> {
     /// Signatures that are held and were made for other bytes than their manifest has from now on.
     pub(super) fn stale_signatures(&self, verdicts: &BTreeMap<Moving, Verdict>) -> Vec<SafePath> {
         let moved = self.moved_channels(verdicts).map(|path| channel::signature_path(&path));
-        moved.filter(|signature| self.record(signature.as_str()).is_none() && self.tree.is_file(signature)).collect()
+        let is_stale = |signature: &SafePath| {
+            self.record(signature.as_str()).is_none() && self.tree.held.0.contains_key(signature)
+        };
+        moved.filter(is_stale).collect()
     }
 
     /// Targets that what moves had and has no more, for which its clients find nothing; one sentence each. Another
@@ -31,17 +34,14 @@ impl Settling<'_> {
         let mut told: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for path in self.moved_channels(verdicts) {
             let Some(record) = self.record(path.as_str()) else { continue };
-            let before = self.held(&path)?.and_then(|(text, _)| ChannelManifest::parse(&text).ok());
-            let now = self.text(record)?.and_then(|text| ChannelManifest::parse(&text).ok());
-            let (Some(before), Some(now)) = (before, now) else { continue };
-            let had = carried(&before, self.tree.held);
-            let has = carried(&now, after);
-            let lost: BTreeSet<&str> = had.difference(&has).map(|(_, target)| *target).collect();
+            // One after the other: a hostile manifest takes much memory while it is read.
+            let before = self.held(&path)?.and_then(|(text, _)| carried(&text, self.tree.held));
+            let now = self.text(record)?.and_then(|text| carried(&text, after));
+            let (Some((before, had)), Some((now, has))) = (before, now) else { continue };
+            let lost: BTreeSet<&str> = had.difference(&has).map(|(_, target)| target.as_str()).collect();
             if !lost.is_empty() {
                 let what = format!(
-                    "from the release of {} to that of {}, of which the mirror does not have for {} what it has of the former",
-                    before.date(),
-                    now.date(),
+                    "from the release of {before} to that of {now}, of which the mirror does not have for {} what it has of the former",
                     listed(&lost)
                 );
                 told.entry(what).or_default().push(format!("`{path}`"));
@@ -98,15 +98,17 @@ impl Settling<'_> {
     }
 }
 
-/// What `manifest` names of the needed packages and is held, by package and target.
-fn carried<'m>(manifest: &'m ChannelManifest, held: &Artifacts) -> BTreeSet<(&'m str, &'m str)> {
+/// The date of the manifest `text`, and what it names of the needed packages and is held, by package and target.
+fn carried(text: &[u8], held: &Artifacts) -> Option<(Date, BTreeSet<(String, String)>)> {
+    let manifest = ChannelManifest::parse(text).ok()?;
     let packages = manifest.packages().iter().filter(|(name, _)| NEEDED.contains(&name.as_str()));
     let builds = packages.flat_map(|(name, package)| package.targets.iter().map(move |build| (name, build)));
     let is_held = |path: &SafePath| held.0.contains_key(path);
-    builds
+    let carried = builds
         .filter(|(_, (_, build))| build.available && build.file().is_ok_and(|(path, _)| is_held(&path)))
-        .map(|(name, (target, _))| (name.as_str(), target.as_str()))
-        .collect()
+        .map(|(name, (target, _))| (name.clone(), target.clone()))
+        .collect();
+    Some((manifest.date(), carried))
 }
 
 fn listed(targets: &BTreeSet<&str>) -> String {
