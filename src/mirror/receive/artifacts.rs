@@ -75,8 +75,11 @@ pub(in crate::mirror) fn settle(
 ) -> Result<Settled, Error> {
     let mut settled = Settled { after: held.clone(), ..Settled::default() };
     let tree = Tree { layout, held, rehash, twins: RefCell::default() };
-    let mut settling = Settling { tree, staging, manifest, contents, used: BTreeSet::new() };
-    let verdicts = settling.verdicts(&mut settled, now)?;
+    // A bundle may state an earlier time than it was made at, and the clock here may be late: what is doubtful is later
+    // than both.
+    let now = now.max(manifest.created.parse().unwrap_or(Timestamp::MIN));
+    let mut settling = Settling { tree, staging, manifest, contents, used: BTreeSet::new(), now };
+    let verdicts = settling.verdicts(&mut settled)?;
     for record in manifest.artifacts.iter().filter(|record| record.state != ArtifactState::Kept) {
         let moving = Moving::of(&record.path);
         match moving.as_ref().and_then(|moving| verdicts.get(moving)) {
@@ -200,6 +203,8 @@ struct Settling<'a> {
     contents: HashMap<Sha256, Content>,
     /// What was staged and has a place by now.
     used: BTreeSet<Sha256>,
+    /// The latest time that it may be.
+    now: Timestamp,
 }
 
 impl Settling<'_> {
@@ -273,7 +278,7 @@ impl Settling<'_> {
     }
 
     /// For everything that moves, whether the bundle's is placed.
-    fn verdicts(&self, settled: &mut Settled, now: Timestamp) -> Result<BTreeMap<Moving, Verdict>, Error> {
+    fn verdicts(&self, settled: &mut Settled) -> Result<BTreeMap<Moving, Verdict>, Error> {
         let mut verdicts = BTreeMap::new();
         let mut dates: HashMap<Sha256, Option<Date>> = HashMap::new();
         for record in self.manifest.artifacts.iter().filter(|record| record.state != ArtifactState::Kept) {
@@ -286,24 +291,17 @@ impl Settling<'_> {
             };
             verdicts.insert(moving, verdict);
         }
-        settled.notes.extend(self.ahead(&verdicts, &dates, now));
+        settled.notes.extend(self.ahead(&verdicts, &dates));
         Ok(verdicts)
     }
 
-    /// What is taken and is dated later than today. A bundle may state an earlier time than it was made at, and the clock
-    /// here may be late, so that only what is later than both is doubtful; and then too a clock may be wrong.
-    fn ahead(
-        &self,
-        verdicts: &BTreeMap<Moving, Verdict>,
-        dates: &HashMap<Sha256, Option<Date>>,
-        now: Timestamp,
-    ) -> Vec<String> {
-        let now = now.max(self.manifest.created.parse().unwrap_or(Timestamp::MIN));
+    /// What is taken and is dated later than today; it is no reason to refuse the bundle, since a clock may be wrong.
+    fn ahead(&self, verdicts: &BTreeMap<Moving, Verdict>, dates: &HashMap<Sha256, Option<Date>>) -> Vec<String> {
         let mut ahead: BTreeMap<Date, Vec<String>> = BTreeMap::new();
         for (moving, verdict) in verdicts {
             let Moving::Channel(path) = moving else { continue };
             let date = self.record(path).and_then(|record| *dates.get(&record.sha256)?);
-            if let Some(date) = date.filter(|date| *verdict == Verdict::Take && date.is_far_ahead_of(now)) {
+            if let Some(date) = date.filter(|date| *verdict == Verdict::Take && date.is_far_ahead_of(self.now)) {
                 ahead.entry(date).or_default().push(format!("`{path}`"));
             }
         }
@@ -312,7 +310,7 @@ impl Settling<'_> {
             format!(
                 "{paths} {are} dated {date}, and it is {} here: one of the two is wrong. No earlier one takes the place of \
                  this one; if its date is wrong, remove it from the mirror, and import a bundle with the right one",
-                now.strftime("%Y-%m-%d")
+                self.now.strftime("%Y-%m-%d")
             )
         };
         ahead.into_iter().map(told).collect()
@@ -370,6 +368,12 @@ impl Settling<'_> {
         let usable = self.tree.held.0.contains_key(&digest);
         let ours = (beside.is_some(), Some(date), read(self.manifest, record), record.sha256);
         let newer = ours > (usable, held_date, held.read, held.sha256);
+        if let Some(held_date) = held_date.filter(|held| !newer && date < *held && held.is_far_ahead_of(self.now)) {
+            settled.notes.push(format!(
+                "`{path}` stays, which is dated {held_date}, and the bundle has that of {date}: if {held_date} is no date \
+                 that a release can have, remove the file from the mirror and import the bundle once more"
+            ));
+        }
         Ok(if newer { Verdict::Take } else { Verdict::Leave })
     }
 
