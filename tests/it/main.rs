@@ -29,6 +29,7 @@ mod import_bundle;
 mod import_faults;
 mod import_order;
 mod import_artifacts;
+mod import_moved;
 mod audit;
 mod closure;
 mod crash;
