@@ -87,7 +87,7 @@ impl Server {
         }
         let target = route::target(parts.uri.path());
         if let Some(extension) = &self.options.extension
-            && (!reads || matches!(target, Target::Nothing | Target::Front))
+            && matches!(target, Target::Nothing | Target::Front)
         {
             let at = At { peer, base: self.base(&host), host: host.clone() };
             let mut request = Request::new(body);
