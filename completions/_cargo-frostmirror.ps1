@@ -158,6 +158,8 @@ Register-ArgumentCompleter -Native -CommandName 'cargo-frostmirror' -ScriptBlock
             [CompletionResult]::new('--mirror', '--mirror', [CompletionResultType]::ParameterName, 'The mirror [default: /mirror where it exists, else mirror in FROSTMIRROR_HOME]')
             [CompletionResult]::new('--incoming', '--incoming', [CompletionResultType]::ParameterName, 'With --watch-incoming, the folder that bundles are dropped into [default: /incoming where it exists, else incoming in FROSTMIRROR_HOME]')
             [CompletionResult]::new('--config-dir', '--config-dir', [CompletionResultType]::ParameterName, 'With --watch-incoming, where the frostmirror.toml and depends.toml of a snapshot that is dropped in go [default: /config where it exists, else config in FROSTMIRROR_HOME]')
+            [CompletionResult]::new('--tls-cert', '--tls-cert', [CompletionResultType]::ParameterName, 'Serve over TLS with this certificate, in PEM form with those that lead to its authority; needs --tls-key. It is taken anew when the files change')
+            [CompletionResult]::new('--tls-key', '--tls-key', [CompletionResultType]::ParameterName, 'The key of --tls-cert')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colours')
             [CompletionResult]::new('--message-format', '--message-format', [CompletionResultType]::ParameterName, 'How to report: for people, or one JSON object a line on stdout')
             [CompletionResult]::new('--watch-incoming', '--watch-incoming', [CompletionResultType]::ParameterName, 'Import the bundles that are dropped into the incoming folder')

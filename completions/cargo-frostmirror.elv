@@ -148,6 +148,8 @@ set edit:completion:arg-completer[cargo-frostmirror] = {|@words|
             cand --mirror 'The mirror [default: /mirror where it exists, else mirror in FROSTMIRROR_HOME]'
             cand --incoming 'With --watch-incoming, the folder that bundles are dropped into [default: /incoming where it exists, else incoming in FROSTMIRROR_HOME]'
             cand --config-dir 'With --watch-incoming, where the frostmirror.toml and depends.toml of a snapshot that is dropped in go [default: /config where it exists, else config in FROSTMIRROR_HOME]'
+            cand --tls-cert 'Serve over TLS with this certificate, in PEM form with those that lead to its authority; needs --tls-key. It is taken anew when the files change'
+            cand --tls-key 'The key of --tls-cert'
             cand --color 'When to use colours'
             cand --message-format 'How to report: for people, or one JSON object a line on stdout'
             cand --watch-incoming 'Import the bundles that are dropped into the incoming folder'

@@ -141,6 +141,8 @@ complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand serv
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand serve" -l mirror -d 'The mirror [default: /mirror where it exists, else mirror in FROSTMIRROR_HOME]' -r -F
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand serve" -l incoming -d 'With --watch-incoming, the folder that bundles are dropped into [default: /incoming where it exists, else incoming in FROSTMIRROR_HOME]' -r -F
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand serve" -l config-dir -d 'With --watch-incoming, where the frostmirror.toml and depends.toml of a snapshot that is dropped in go [default: /config where it exists, else config in FROSTMIRROR_HOME]' -r -F
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand serve" -l tls-cert -d 'Serve over TLS with this certificate, in PEM form with those that lead to its authority; needs --tls-key. It is taken anew when the files change' -r -F
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand serve" -l tls-key -d 'The key of --tls-cert' -r -F
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand serve" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal'
 always\t'Always'
 never\t'Never'"
