@@ -7,7 +7,7 @@ use hyper::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH};
 
 use crate::console::answer::{Outcome, Refusal, set, typed};
 use crate::console::asked::Asked;
-use crate::console::route::Route;
+use crate::console::route::{Needs, Route};
 use crate::console::state::State;
 use crate::digest::Sha256;
 
@@ -15,7 +15,7 @@ use crate::digest::Sha256;
 const ASSETS: &[(&str, &str, &str)] = &[("style.css", "text/css; charset=utf-8", include_str!("style.css"))];
 
 pub(super) fn routes() -> Vec<Route> {
-    vec![Route::page("/assets/{name}", "Styles and modules of the pages.", asset)]
+    vec![Route::page("/assets/{name}", "Styles and modules of the pages.", asset).needs(Needs::Nothing)]
 }
 
 fn asset(_: &Arc<State>, asked: &Asked) -> Outcome {
