@@ -7,6 +7,10 @@
 //! | `answer` | answers in JSON and HTML, refusals as `{"error", "hint"}` |
 //! | `access` | who may write |
 //! | `jobs` | work that outlives a request, one at a time |
+//! | `imports`, `origins` | the history of imports, and which bundle brought a crate |
+//! | `holdings` | the crates that are held |
+//! | `arrivals` | the incoming folder |
+//! | `snapshots` | snapshots that were built here |
 //! | `state` | what the handlers share |
 //! | `api` | the REST API, one file a subject |
 //! | `openapi` | the table of `route` as an OpenAPI document |
@@ -18,17 +22,23 @@
 mod access;
 mod answer;
 mod api;
+mod arrivals;
 mod asked;
+mod holdings;
+mod imports;
 mod jobs;
 mod openapi;
+mod origins;
 mod pages;
 mod route;
+mod snapshots;
 mod state;
 
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use hyper::body::Incoming;
 use hyper::{Request, Response};
@@ -50,6 +60,8 @@ pub struct Options {
     pub mirror: Layout,
     /// The folder that bundles are dropped into.
     pub incoming: PathBuf,
+    /// Whether this server imports what is dropped there.
+    pub watching: Arc<AtomicBool>,
     /// The folder of frostmirror.toml and depends.toml.
     pub config: PathBuf,
     /// What who writes must know; `None`: only who sits at this machine writes.

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
@@ -100,6 +101,7 @@ fn console(args: &Args, mirror: &Path, context: &Context) -> Result<Console, Fai
     Ok(Console::new(console::Options {
         mirror: Layout::new(mirror),
         incoming: context.directory(args.incoming.as_deref(), "/incoming", "incoming")?,
+        watching: Arc::new(AtomicBool::new(args.watch_incoming)),
         config: context.directory(args.config_dir.as_deref(), "/config", "config")?,
         admin_token,
         behind_proxy: args.base_url.is_some(),

@@ -1,7 +1,9 @@
 //! The REST API, one file a subject.
 
+mod crates;
 mod jobs;
 mod login;
+mod packages;
 mod status;
 mod verify;
 
@@ -12,6 +14,8 @@ use super::route::Route;
 pub(super) fn routes() -> Vec<Route> {
     let mut routes = Vec::new();
     routes.extend(status::routes());
+    routes.extend(packages::routes());
+    routes.extend(crates::routes());
     routes.extend(jobs::routes());
     routes.extend(verify::routes());
     routes.extend(login::routes());

@@ -2,6 +2,8 @@
 
 use super::Options;
 use super::access::Sessions;
+use super::holdings::Holdings;
+use super::imports::Imports;
 use super::jobs::Jobs;
 
 /// What the handlers share.
@@ -9,10 +11,18 @@ pub(super) struct State {
     pub(super) options: Options,
     pub(super) sessions: Sessions,
     pub(super) jobs: Jobs,
+    pub(super) imports: Imports,
+    pub(super) holdings: Holdings,
 }
 
 impl State {
     pub(super) fn new(options: Options) -> State {
-        State { options, sessions: Sessions::default(), jobs: Jobs::default() }
+        State {
+            options,
+            sessions: Sessions::default(),
+            jobs: Jobs::default(),
+            imports: Imports::default(),
+            holdings: Holdings::default(),
+        }
     }
 }
