@@ -135,6 +135,7 @@ pub struct Lineage {
     pub crates: u64,
     /// How many rustup artifacts it names.
     #[serde(skip_serializing_if = "is_zero")]
+    #[schemars(default)]
     pub artifacts: u64,
     /// It is let go by this run, and counts no more.
     pub forgotten: bool,

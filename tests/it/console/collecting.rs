@@ -20,7 +20,7 @@ fn a_collection_is_shown_first_and_done_as_a_job() {
     assert_eq!(plan.status, 200, "{}", plan.text());
     let plan = body(&plan);
     assert_eq!((&plan["dry_run"], plan["lines"].as_array().unwrap().len()), (&json!(true), 4), "{plan}");
-    assert_eq!(body(&post("/api/gc", r#"{"dry_run":true}"#)), plan);
+    assert_eq!(body(&post("/api/gc", r#"{"dry_run":true}"#))["lines"], plan["lines"]);
     assert!(
         sandbox.path("mirror/index/le/af/leaf").is_file()
             && fs::read_dir(sandbox.path("mirror/crates")).unwrap().count() == 5
