@@ -1,5 +1,7 @@
 //! What the handlers share.
 
+use std::sync::Mutex;
+
 use tokio::sync::Semaphore;
 
 use super::Options;
@@ -18,6 +20,8 @@ pub(super) struct State {
     pub(super) uploads: Semaphore,
     pub(super) imports: Imports,
     pub(super) holdings: Holdings,
+    /// Held while a file of the configuration is read, changed and written.
+    pub(super) config_writes: Mutex<()>,
 }
 
 impl State {
@@ -28,6 +32,7 @@ impl State {
             jobs: Jobs::default(),
             uploads: Semaphore::new(upload::AT_ONCE),
             imports: Imports::default(),
+            config_writes: Mutex::new(()),
             holdings: Holdings::default(),
         }
     }

@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use hyper::StatusCode;
 use hyper::body::Incoming;
@@ -57,7 +56,7 @@ fn put(state: Arc<State>, asked: Asked, body: Incoming) -> Pin<Box<dyn Future<Ou
         };
         let file = wanted.name.clone();
         let received = upload::receive(body, wanted, Pace::default()).await?;
-        let watching = state.options.watching.load(Ordering::Relaxed);
+        let watching = state.options.settings.current().watch_incoming;
         let hint = (!watching).then(|| {
             "nobody watches the folder: start `serve` with --watch-incoming, or run `cargo frostmirror import` on the file"
                 .to_owned()
@@ -79,7 +78,7 @@ fn wanted(state: &State, asked: &Asked) -> Result<Wanted, Refusal> {
             .hint("leave out Content-Encoding and Content-Range"));
     }
     let length = asked.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    let watching = state.options.watching.load(Ordering::Relaxed);
+    let watching = state.options.settings.current().watch_incoming;
     // The watcher waits for a folder that is not there: a disk may be missing, whose place must stay free.
     Ok(Wanted { folder: state.options.incoming.clone(), make_folder: !watching, name, length })
 }
