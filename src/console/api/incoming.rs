@@ -1,7 +1,5 @@
 //! `/api/incoming`: the folder that bundles are dropped into, and a way to drop one from afar.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 
 use hyper::StatusCode;
@@ -13,7 +11,7 @@ use serde::Serialize;
 use crate::console::answer::{Outcome, Refusal, json, json_with};
 use crate::console::arrivals::{self, Arrivals};
 use crate::console::asked::Asked;
-use crate::console::route::Route;
+use crate::console::route::{Coming, Route};
 use crate::console::state::State;
 use crate::console::upload::{self, Pace, Wanted};
 
@@ -47,7 +45,7 @@ fn state(state: &Arc<State>, _: &Asked) -> Outcome {
     Ok(json(&arrivals::now(&state.options)?))
 }
 
-fn put(state: Arc<State>, asked: Asked, body: Incoming) -> Pin<Box<dyn Future<Output = Outcome> + Send>> {
+fn put(state: Arc<State>, asked: Asked, body: Incoming) -> Coming {
     Box::pin(async move {
         let wanted = wanted(&state, &asked)?;
         let Ok(_turn) = state.uploads.try_acquire() else {

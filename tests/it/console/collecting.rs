@@ -26,7 +26,7 @@ fn a_collection_is_shown_first_and_done_as_a_job() {
             && fs::read_dir(sandbox.path("mirror/crates")).unwrap().count() == 5
     );
     let verb = sandbox.run(["gc", "--mirror", "mirror", "--dry-run", "--message-format", "json"]).ok();
-    let line: serde_json::Value = serde_json::from_str(verb.told().lines().next().unwrap()).unwrap();
+    let line: serde_json::Value = serde_json::from_str(verb.stdout.lines().next().unwrap()).unwrap();
     assert_eq!((&line["lines"], &line["lineages"]), (&plan["lines"], &plan["lineages"]), "the verb says the same");
 
     for (path, text) in [

@@ -279,7 +279,7 @@ fn world() -> (Sandbox, crate::support::sandbox::Serving) {
 #[test]
 fn ten_thousand_random_requests_do_no_harm() {
     let (sandbox, serving) = world();
-    let seed = 0x5eed_0f_f057u64;
+    let seed = 0x5eed_0ff0_57ed_u64;
     let mut dice = Dice(seed);
     let address = serving.url().strip_prefix("http://").unwrap().to_owned();
     let mut lines: Vec<Line> = (0..4).map(|_| Line { address: address.clone(), stream: None }).collect();
