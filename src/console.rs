@@ -7,6 +7,11 @@
 //! | `answer` | answers in JSON and HTML, refusals as `{"error", "hint"}` |
 //! | `access` | who may write |
 //! | `jobs` | work that outlives a request, one at a time |
+//! | `imports`, `origins` | the history of imports, and which bundle brought a crate |
+//! | `holdings` | the crates that are held |
+//! | `arrivals` | the incoming folder |
+//! | `upload` | a bundle that is sent into it |
+//! | `snapshots` | snapshots that were built here |
 //! | `state` | what the handlers share |
 //! | `api` | the REST API, one file a subject |
 //! | `openapi` | the table of `route` as an OpenAPI document |
@@ -18,12 +23,18 @@
 mod access;
 mod answer;
 mod api;
+mod arrivals;
 mod asked;
+mod holdings;
+mod imports;
 mod jobs;
 mod openapi;
+mod origins;
 mod pages;
 mod route;
+mod snapshots;
 mod state;
+mod upload;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -69,8 +80,9 @@ pub struct Console {
 }
 
 impl Console {
-    /// A console that knows nothing yet but what is on the disk.
+    /// A console that knows nothing yet but what is on the disk. What killed uploads left in the incoming folder is removed.
     pub fn new(options: Options) -> Console {
+        upload::remove_leftovers(&options.incoming);
         let mut routes = api::routes();
         routes.extend(pages::routes());
         Console { state: Arc::new(State::new(options)), routes: Arc::new(Routes::new(routes)) }

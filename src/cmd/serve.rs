@@ -80,7 +80,9 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     // A container has the variable, whether it watches or not.
     if !settings.watch_incoming && args.incoming.is_some() && args.incoming != context.env.path("FROSTMIRROR_INCOMING")
     {
-        context.report.warning("`--incoming` is of no use without `--watch-incoming`: nothing is imported".to_owned());
+        context
+            .report
+            .warning("`--incoming` without `--watch-incoming`: what comes there is not imported by itself".to_owned());
     }
     let tls = settings.tls_cert.as_deref().zip(settings.tls_key.as_deref());
     let tls = tls.map(|(certificate, key)| Tls::load(certificate, key)).transpose()?;

@@ -30,17 +30,31 @@ pub(super) enum Needs {
     SameOrigin,
 }
 
+/// What comes to an outcome without holding up a thread.
+pub(super) type Coming = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+/// What takes a body as it comes.
+pub(super) type Streamed = fn(Arc<State>, Asked, Incoming) -> Coming;
+
 /// What a route runs.
 #[derive(Clone, Copy)]
 pub(super) enum Handler {
     /// Works on files, or on what is at hand: run where waiting for a disk holds up nobody else.
     Whole(fn(&Arc<State>, &Asked) -> Outcome),
     /// Takes the body as it comes, and bounds it itself.
-    Streamed(fn(Arc<State>, Asked, Incoming) -> Pin<Box<dyn Future<Output = Outcome> + Send>>),
+    Streamed(Streamed),
 }
 
 /// How a body looks.
 pub(super) type Shape = fn(&mut SchemaGenerator) -> Schema;
+
+/// A request's body.
+#[derive(Clone, Copy)]
+pub(super) enum Taken {
+    /// JSON, which may be left out unless it is required.
+    Json { shape: Shape, required: bool },
+    /// A file's bytes.
+    Bytes,
+}
 
 /// One thing that can be asked.
 #[derive(Clone)]
@@ -54,8 +68,8 @@ pub(super) struct Route {
     pub(super) about: &'static str,
     /// Names and meanings of what the query may say.
     pub(super) query: Vec<(&'static str, &'static str)>,
-    /// What the request's body looks like, if it has one.
-    pub(super) takes: Option<Shape>,
+    /// The request's body, if it has one.
+    pub(super) takes: Option<Taken>,
     /// Statuses of good answers, with what JSON they hold; `None`: no JSON.
     pub(super) gives: Vec<(u16, Option<Shape>)>,
     /// Whether it is a page for people, which the API's description leaves out.
@@ -84,11 +98,7 @@ impl Route {
     }
 
     /// Something that is written as it comes.
-    pub(super) fn put(
-        path: &'static str,
-        about: &'static str,
-        run: fn(Arc<State>, Asked, Incoming) -> Pin<Box<dyn Future<Output = Outcome> + Send>>,
-    ) -> Route {
+    pub(super) fn put(path: &'static str, about: &'static str, run: Streamed) -> Route {
         Route::new(Method::PUT, path, Needs::Write, Handler::Streamed(run), about)
     }
 
@@ -106,7 +116,21 @@ impl Route {
 
     #[must_use]
     pub(super) fn takes<T: JsonSchema>(mut self) -> Route {
-        self.takes = Some(|generator| generator.subschema_for::<T>());
+        self.takes = Some(Taken::Json { shape: |generator| generator.subschema_for::<T>(), required: true });
+        self
+    }
+
+    /// Takes JSON where there is any.
+    #[must_use]
+    pub(super) fn may_take<T: JsonSchema>(mut self) -> Route {
+        self.takes = Some(Taken::Json { shape: |generator| generator.subschema_for::<T>(), required: false });
+        self
+    }
+
+    /// Takes a file's bytes.
+    #[must_use]
+    pub(super) fn takes_bytes(mut self) -> Route {
+        self.takes = Some(Taken::Bytes);
         self
     }
 
