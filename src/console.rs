@@ -11,6 +11,7 @@
 //! | `holdings` | the crates that are held |
 //! | `arrivals` | the incoming folder |
 //! | `snapshots` | snapshots that were built here |
+//! | `trend` | how the mirror grew, and what takes its space |
 //! | `state` | what the handlers share |
 //! | `api` | the REST API, one file a subject |
 //! | `openapi` | the table of `route` as an OpenAPI document |
@@ -33,6 +34,7 @@ mod pages;
 mod route;
 mod snapshots;
 mod state;
+mod trend;
 
 use std::future::Future;
 use std::path::PathBuf;

@@ -5,6 +5,7 @@ use super::access::Sessions;
 use super::holdings::Holdings;
 use super::imports::Imports;
 use super::jobs::Jobs;
+use super::trend::Trend;
 
 /// What the handlers share.
 pub(super) struct State {
@@ -13,6 +14,7 @@ pub(super) struct State {
     pub(super) jobs: Jobs,
     pub(super) imports: Imports,
     pub(super) holdings: Holdings,
+    pub(super) trend: Trend,
 }
 
 impl State {
@@ -23,6 +25,7 @@ impl State {
             jobs: Jobs::default(),
             imports: Imports::default(),
             holdings: Holdings::default(),
+            trend: Trend::default(),
         }
     }
 }
