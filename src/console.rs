@@ -10,6 +10,7 @@
 //! | `imports`, `origins` | the history of imports, and which bundle brought a crate |
 //! | `holdings` | the crates that are held |
 //! | `arrivals` | the incoming folder |
+//! | `upload` | a bundle that is sent into it |
 //! | `snapshots` | snapshots that were built here |
 //! | `trend` | how the mirror grew, and what takes its space |
 //! | `state` | what the handlers share |
@@ -35,6 +36,7 @@ mod route;
 mod snapshots;
 mod state;
 mod trend;
+mod upload;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -86,8 +88,9 @@ pub struct Console {
 }
 
 impl Console {
-    /// A console that knows nothing yet but what is on the disk.
+    /// A console that knows nothing yet but what is on the disk. What killed uploads left in the incoming folder is removed.
     pub fn new(options: Options) -> Console {
+        upload::remove_leftovers(&options.incoming);
         let mut routes = api::routes();
         routes.extend(pages::routes());
         Console { state: Arc::new(State::new(options)), routes: Arc::new(Routes::new(routes)) }

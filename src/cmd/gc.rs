@@ -27,7 +27,7 @@ pub struct Args {
     pub mirror: Option<PathBuf>,
     /// How long a crate or a component stays after its index line or its channel went, for clients that saw that: 0, 90s,
     /// 10m, 2h, 7d
-    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = gc::grace)]
     pub grace: Duration,
     /// Let a lineage go, by its id or the beginning of it: what only its bundles need is garbage (repeatable)
     #[arg(long, value_name = "LINEAGE")]
@@ -58,12 +58,12 @@ fn collect(args: &Args, layout: &Layout, context: &Context) -> Result<(), Failur
     let mut guard = lock_for_collecting(layout, Duration::from_secs(args.lock_timeout), &me, sink)?;
     let planned = guard.plan(&options)?;
     show(planned.plan(), false, now, context);
-    let Collected { lines, crates: removed, artifacts, bytes, waiting, artifacts_waiting } = planned.execute(sink)?;
+    let collected = planned.execute(sink)?;
+    let Collected { crates: removed, artifacts, bytes, .. } = collected;
     if context.report.is_json() {
-        context.report.json(&json!({
-            "reason": "collected", "lines": lines, "crates": removed, "artifacts": artifacts, "bytes": bytes,
-            "waiting": waiting, "artifacts_waiting": artifacts_waiting,
-        }));
+        let mut told = json!(collected);
+        told["reason"] = "collected".into();
+        context.report.json(&told);
     } else {
         if artifacts > 0 {
             context.report.data(&format!("Removed {}", rustup_artifacts(artifacts)));
@@ -77,19 +77,9 @@ fn collect(args: &Args, layout: &Layout, context: &Context) -> Result<(), Failur
 fn show(plan: &Plan, dry_run: bool, now: Timestamp, context: &Context) {
     let report = context.report.as_ref();
     if report.is_json() {
-        report.json(&json!({
-            "reason": "gc-plan",
-            "dry_run": dry_run,
-            "lineages": plan.lineages,
-            "lines": plan.lines,
-            "crates": plan.crates,
-            "bytes": plan.bytes() + plan.artifacts().map(|item| item.size).sum::<u64>(),
-            "waiting": plan.waiting,
-            "artifacts": plan.artifacts().collect::<Vec<_>>(),
-            "artifacts_waiting": plan.components_waiting,
-            "strangers": plan.strangers,
-            "after": plan.counts,
-        }));
+        let mut told = json!(plan.told(dry_run));
+        told["reason"] = "gc-plan".into();
+        report.json(&told);
         return;
     }
     report.data(&text(plan, now));
@@ -217,42 +207,9 @@ fn age(created: &str, now: Timestamp) -> String {
     }
 }
 
-/// A duration in words: a number with s, m, h or d behind it, or 0.
-fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || "give a number and a unit: 90s, 10m, 2h, 7d; or 0".to_owned();
-    if text == "0" {
-        return Ok(Duration::ZERO);
-    }
-    let number = text.get(..text.len().saturating_sub(1)).ok_or_else(wrong)?;
-    if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(wrong());
-    }
-    let unit = match &text[number.len()..] {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3600,
-        "d" => 86_400,
-        _ => return Err(wrong()),
-    };
-    let seconds = number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
-    // Ten thousand years; more than that cannot be added to a date.
-    let seconds = seconds.filter(|seconds| *seconds <= 10_000 * 366 * 86_400);
-    seconds.map(Duration::from_secs).ok_or_else(|| "that is too long".to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn durations_have_a_unit() {
-        for (text, seconds) in [("0", 0), ("0s", 0), ("90s", 90), ("10m", 600), ("2h", 7200), ("7d", 604_800)] {
-            assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
-        }
-        for text in ["", "5", "s", "-1s", "1.5h", "1w", "10 m", "7ä", "99999999999999999999d", "9999999999d"] {
-            assert!(duration(text).is_err(), "{text}");
-        }
-    }
 
     #[test]
     fn ages_have_the_largest_unit_that_fits_twice() {

@@ -1,6 +1,9 @@
 //! The REST API, one file a subject.
 
 mod crates;
+mod export;
+mod gc;
+mod incoming;
 mod jobs;
 mod login;
 mod packages;
@@ -16,6 +19,9 @@ pub(super) fn routes() -> Vec<Route> {
     routes.extend(status::routes());
     routes.extend(packages::routes());
     routes.extend(crates::routes());
+    routes.extend(incoming::routes());
+    routes.extend(gc::routes());
+    routes.extend(export::routes());
     routes.extend(jobs::routes());
     routes.extend(verify::routes());
     routes.extend(login::routes());

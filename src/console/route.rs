@@ -40,6 +40,15 @@ pub(super) enum Handler {
 /// How a body looks.
 pub(super) type Shape = fn(&mut SchemaGenerator) -> Schema;
 
+/// A request's body.
+#[derive(Clone, Copy)]
+pub(super) enum Taken {
+    /// JSON, which may be left out unless it is required.
+    Json { shape: Shape, required: bool },
+    /// A file's bytes.
+    Bytes,
+}
+
 /// One thing that can be asked.
 #[derive(Clone)]
 pub(super) struct Route {
@@ -52,8 +61,8 @@ pub(super) struct Route {
     pub(super) about: &'static str,
     /// Names and meanings of what the query may say.
     pub(super) query: Vec<(&'static str, &'static str)>,
-    /// What the request's body looks like, if it has one.
-    pub(super) takes: Option<Shape>,
+    /// The request's body, if it has one.
+    pub(super) takes: Option<Taken>,
     /// Statuses of good answers, with what JSON they hold; `None`: no JSON.
     pub(super) gives: Vec<(u16, Option<Shape>)>,
     /// Whether it is a page for people, which the API's description leaves out.
@@ -104,7 +113,21 @@ impl Route {
 
     #[must_use]
     pub(super) fn takes<T: JsonSchema>(mut self) -> Route {
-        self.takes = Some(|generator| generator.subschema_for::<T>());
+        self.takes = Some(Taken::Json { shape: |generator| generator.subschema_for::<T>(), required: true });
+        self
+    }
+
+    /// Takes JSON where there is any.
+    #[must_use]
+    pub(super) fn may_take<T: JsonSchema>(mut self) -> Route {
+        self.takes = Some(Taken::Json { shape: |generator| generator.subschema_for::<T>(), required: false });
+        self
+    }
+
+    /// Takes a file's bytes.
+    #[must_use]
+    pub(super) fn takes_bytes(mut self) -> Route {
+        self.takes = Some(Taken::Bytes);
         self
     }
 

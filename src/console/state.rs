@@ -1,17 +1,22 @@
 //! What the handlers share.
 
+use tokio::sync::Semaphore;
+
 use super::Options;
 use super::access::Sessions;
 use super::holdings::Holdings;
 use super::imports::Imports;
 use super::jobs::Jobs;
 use super::trend::Trend;
+use super::upload;
 
 /// What the handlers share.
 pub(super) struct State {
     pub(super) options: Options,
     pub(super) sessions: Sessions,
     pub(super) jobs: Jobs,
+    /// Turns of those who upload.
+    pub(super) uploads: Semaphore,
     pub(super) imports: Imports,
     pub(super) holdings: Holdings,
     pub(super) trend: Trend,
@@ -23,6 +28,7 @@ impl State {
             options,
             sessions: Sessions::default(),
             jobs: Jobs::default(),
+            uploads: Semaphore::new(upload::AT_ONCE),
             imports: Imports::default(),
             holdings: Holdings::default(),
             trend: Trend::default(),

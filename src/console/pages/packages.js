@@ -152,8 +152,12 @@ async function watch(name, entry, before) {
     } else {
       // Between being taken and being told of, it may be in neither list for a moment.
       unseen += 1;
-      if (unseen > 2) {
+      if (now.done_total > before.done_total) {
         entry.done('It is imported.');
+        break;
+      }
+      if (unseen > 15) {
+        entry.stay('The incoming folder has it no more; the list of imports below tells what became of it.');
         break;
       }
     }
@@ -228,9 +232,11 @@ function words(job) {
 
 function removed(came) {
   const parts = [`${counted(came.crates ?? 0, 'crate')} removed`];
-  if (came.rustup_artifacts) parts.push(`${counted(came.rustup_artifacts, 'rustup artifact')} removed`);
+  if (came.lines) parts.unshift(`${counted(came.lines, 'index line')} removed`);
+  if (came.artifacts) parts.push(`${counted(came.artifacts, 'toolchain file')} removed`);
   parts.push(`${size(came.bytes ?? 0)} freed`);
-  if (came.waiting) parts.push(`${counted(came.waiting, 'crate')} left for a later run`);
+  const left = (came.waiting ?? 0) + (came.artifacts_waiting ?? 0);
+  if (left) parts.push(`${counted(left, 'file')} left for a later run`);
   return parts.join(', ');
 }
 
@@ -274,8 +280,55 @@ id('plan').addEventListener('click', async () => {
   planned.focus();
 });
 
+/** How many of a list are named; the whole of it may have a hundred thousand. */
+const NAMED = 200;
+
 function showPlan(plan) {
-  planned.replaceChildren(make('p', {}, JSON.stringify(plan)));
+  const goes = [
+    ['Index lines', plan.lines.map((one) => `${one.name} ${one.version}`), 'cargo no longer finds these versions'],
+    ['Crates', plan.crates.map((one) => `${one.file} (${size(one.size)})`), ''],
+    ['Toolchain files', plan.artifacts.map((one) => `${one.file} (${size(one.size)})`), ''],
+  ].filter(([, list]) => list.length);
+  const later = [...plan.waiting, ...plan.artifacts_waiting];
+  const parts = [];
+  if (!goes.length && !later.length) {
+    parts.push(make('p', {}, 'Nothing would go: everything that is held is named by the newest bundle of a history.'));
+  } else if (!goes.length) {
+    parts.push(make('p', {}, 'Nothing would go now.'));
+  } else {
+    parts.push(make('p', {}, `This would free ${size(plan.bytes)}:`));
+  }
+  for (const [name, list, about] of goes) parts.push(listed(name, list, about));
+  if (later.length) {
+    const until = later.map((one) => one.until).sort().at(-1);
+    const about = `their index lines are gone; clients that saw those have until ${until.slice(0, 16).replace('T', ' ')} UTC to fetch them`;
+    parts.push(listed('Left for a later run', later.map((one) => `${one.file} (${size(one.size)})`), about));
+  }
+  if (plan.strangers.length) {
+    parts.push(listed('Stays although no bundle brought it', plan.strangers, ''));
+  }
+  if (goes.length) {
+    const yes = make('button', { type: 'button', class: 'danger' }, 'Remove these');
+    const no = make('button', { type: 'button' }, 'Keep everything');
+    const said = make('div');
+    yes.addEventListener('click', () => {
+      planned.replaceChildren(said);
+      start('gc', said);
+    });
+    no.addEventListener('click', () => {
+      planned.replaceChildren();
+      id('plan').focus();
+    });
+    parts.push(make('p', {}, 'What is removed comes back only with a bundle that ships it.'), make('div', { class: 'actions' }, yes, no));
+  }
+  planned.replaceChildren(...parts);
+}
+
+function listed(name, list, about) {
+  const items = list.slice(0, NAMED).map((text) => make('li', {}, text));
+  if (list.length > NAMED) items.push(make('li', {}, `and ${(list.length - NAMED).toLocaleString('en')} more`));
+  const heading = `${name}: ${list.length.toLocaleString('en')}${about ? ` – ${about}` : ''}`;
+  return make('details', {}, make('summary', {}, heading), make('ul', { class: 'names' }, ...items));
 }
 
 // ---- At the beginning ----
