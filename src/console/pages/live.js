@@ -2,6 +2,7 @@
 // selection and scroll stay where they are.
 
 const EVERY = 30_000;
+const SOON = 2_000;
 const note = document.getElementById('unreachable');
 let timer;
 let running = null;
@@ -30,7 +31,13 @@ async function look() {
   } catch {
     say('The server cannot be reached. What is shown is from before; it is asked again every 30 seconds.');
   }
-  timer = setTimeout(() => { if (!document.hidden) refresh(); }, EVERY);
+  plan();
+}
+
+// What is still being read is worth asking for soon.
+function plan() {
+  const wait = document.querySelector('[data-live][data-soon]') ? SOON : EVERY;
+  timer = setTimeout(() => { if (!document.hidden) refresh(); }, wait);
 }
 
 // Said once, not every half minute.
@@ -82,4 +89,4 @@ const same = (a, b) =>
   a.nodeType === b.nodeType && a.nodeName === b.nodeName && a.dataset?.key === b.dataset?.key && a.id === b.id;
 
 document.addEventListener('visibilitychange', () => { if (!document.hidden) refresh(); });
-timer = setTimeout(refresh, EVERY);
+plan();

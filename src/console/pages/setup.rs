@@ -97,7 +97,7 @@ fn cargo(base: &BaseUrl, config: &str) -> Group {
             Block {
                 id: "cargo-tool",
                 name: "Add it with cargo-frostmirror",
-                about: "Merges it into what is there; the same with --undo alone takes it back.",
+                about: "Merges it into what is there; cargo frostmirror setup --undo takes it back.",
                 text: format!("cargo frostmirror setup --url '{base}' --write\n"),
             },
             Block {
