@@ -32,6 +32,7 @@ mod import_artifacts;
 mod audit;
 mod closure;
 mod console;
+mod pages;
 mod crash;
 mod kill;
 mod crash_random;

@@ -81,7 +81,7 @@ async function work() {
   for (let next = queue.shift(); next; next = queue.shift()) {
     const { file, entry } = next;
     try {
-      const before = await api('incoming');
+      const before = await standing();
       const answer = await send(file, entry);
       // The next one is sent while this one is being imported.
       watch(answer?.file ?? file.name, entry, before);
@@ -114,10 +114,24 @@ function send(file, entry) {
   });
 }
 
+/** How things stand before an upload, so that what it changes can be told from what was there. */
+async function standing() {
+  const [incoming, packages] = await Promise.all([api('incoming'), api('packages?per_page=1')]);
+  const failed = new Set(incoming.failed.map((one) => one.reason + one.file));
+  return { failed, done: incoming.done_total, newest: packages.packages[0]?.number ?? 0 };
+}
+
+/** Whether a bundle that left the folder is on record, or was held already, which makes no record. */
+async function isImported(name, now, before, unseen) {
+  const { packages } = await api('packages?per_page=25');
+  if (packages.some((one) => one.number > before.newest && one.file === name)) return true;
+  // While others are being taken, what the watcher says may be from before.
+  return now.done_total > before.done && now.files.length === now.waiting.length && unseen > 2;
+}
+
 /** Follows a bundle that lies in the incoming folder until it is imported or refused. */
 async function watch(name, entry, before) {
   entry.unknown();
-  const known = new Set((before.failed ?? []).map((one) => one.reason + one.file));
   let unseen = 0;
   for (;;) {
     let now;
@@ -132,11 +146,11 @@ async function watch(name, entry, before) {
       entry.stay('It lies in the incoming folder. Nobody watches that, so it is not imported by itself.');
       break;
     }
-    const find = (list) => (list ?? []).find((one) => one.file === name);
+    const find = (list) => list.find((one) => one.file === name);
     // A name that was in failed/ before gets a number there.
     const stem = name.replace(/\.pkg$/, '');
-    const refused = (now.failed ?? []).find((one) =>
-      one.file.startsWith(stem) && !known.has(one.reason + one.file));
+    const refused = now.failed.find((one) =>
+      one.file.startsWith(stem) && !before.failed.has(one.reason + one.file));
     const waiting = find(now.waiting);
     if (refused) {
       entry.fail(`It was refused: ${refused.reason}`);
@@ -152,11 +166,11 @@ async function watch(name, entry, before) {
     } else {
       // Between being taken and being told of, it may be in neither list for a moment.
       unseen += 1;
-      if (now.done_total > before.done_total) {
+      if (await isImported(name, now, before, unseen).catch(() => false)) {
         entry.done('It is imported.');
         break;
       }
-      if (unseen > 15) {
+      if (unseen > 30) {
         entry.stay('The incoming folder has it no more; the list of imports below tells what became of it.');
         break;
       }
@@ -243,7 +257,9 @@ function removed(came) {
 // One job at a time: while one is at work, no other can begin.
 function setWrites(on) {
   for (const button of [id('export'), id('plan'), ...document.querySelectorAll('#planned button')]) {
-    button.disabled = !(on && isAdmin());
+    // Without a mirror these stay disabled, whoever asks.
+    const may = button.id === '' || 'write' in button.dataset;
+    button.disabled = !(on && may && isAdmin());
   }
 }
 

@@ -22,6 +22,8 @@ const ROWS: usize = 25;
 struct Packages {
     frame: Frame,
     why_not: Option<&'static str>,
+    /// Whether there is no mirror yet.
+    nothing: bool,
     watching: bool,
     problem: Option<String>,
     lot: Vec<Stuck>,
@@ -80,6 +82,7 @@ pub(super) fn show(state: &Arc<State>, asked: &Asked) -> Outcome {
         Ok(Packages {
             why_not: frame.why_not(),
             frame,
+            nothing: !options.mirror.private().exists(),
             watching: arrivals.watching,
             problem: arrivals.problem.clone(),
             more_failed: (more > 0).then(|| format!("{} were refused before these.", counted(more, "other bundle"))),
@@ -99,10 +102,10 @@ fn stuck(arrivals: Arrivals) -> Vec<Stuck> {
         lot.extend(bundles.into_iter().map(|one| Stuck { file: one.file, state, reason: one.reason, bad }));
     }
     if !watching {
-        let reason = "nobody watches the folder; `cargo frostmirror import FILE` takes it";
+        let reason = "nobody watches the folder: it waits for cargo frostmirror import";
         lot.extend(files.into_iter().map(|one| Stuck {
             file: one.file,
-            state: "lying",
+            state: "not watched",
             reason: reason.to_owned(),
             bad: false,
         }));
