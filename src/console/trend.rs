@@ -88,7 +88,8 @@ impl Trend {
             if !complete && !known.at_work {
                 known.at_work = true;
                 let (trend, layout, names) = (self.clone(), layout.clone(), names.clone());
-                let begun = thread::Builder::new().name("trend".to_owned()).spawn(move || trend.read(&layout, names, head));
+                let begun =
+                    thread::Builder::new().name("trend".to_owned()).spawn(move || trend.read(&layout, names, head));
                 known.at_work = begun.is_ok();
             }
             let left = until.saturating_duration_since(Instant::now());

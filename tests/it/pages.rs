@@ -150,7 +150,9 @@ fn what_strangers_wrote_stays_text() {
     let escaped = "&lt;script&gt;alert(1)&lt;/script&gt;";
     assert!(packages.replace("&#60;", "&lt;").replace("&#62;", "&gt;").contains(escaped), "{packages}");
     let paths = ["/".into(), "/packages".into(), "/browse".into(), format!("/browse?q={query}")];
-    for path in paths.into_iter().chain([format!("/browse?crate={query}"), format!("/setup?{query}"), format!("/?x={query}")]) {
+    for path in
+        paths.into_iter().chain([format!("/browse?crate={query}"), format!("/setup?{query}"), format!("/?x={query}")])
+    {
         let text = page(&site, &path).text();
         assert!(text.contains("</html>"), "{path}: {text}");
         assert!(!text.contains("<script>") && !text.contains("<img"), "{path}: {text}");
@@ -202,8 +204,12 @@ fn who_may_write_is_told_why_not() {
     assert!(!out.contains("0123456789abcdef"));
     for text in [own, far, out] {
         // Without its module nothing can be written, so that nothing offers to.
-        let writes = text.split("<button").skip(1).filter(|rest| rest.split('>').next().unwrap().contains("data-write"));
-        assert!(writes.clone().count() >= 1 && writes.clone().all(|rest| rest.split('>').next().unwrap().contains(" disabled")));
+        let writes =
+            text.split("<button").skip(1).filter(|rest| rest.split('>').next().unwrap().contains("data-write"));
+        assert!(
+            writes.clone().count() >= 1
+                && writes.clone().all(|rest| rest.split('>').next().unwrap().contains(" disabled"))
+        );
     }
 }
 

@@ -8,8 +8,8 @@ use super::chart::{Steps, length, round_above, steps};
 use super::shown::{Moment, count, counted, link};
 use super::{Frame, page};
 use crate::console::answer::Outcome;
-use crate::console::asked::Asked;
 use crate::console::arrivals::{self, Arrivals};
+use crate::console::asked::Asked;
 use crate::console::state::State;
 use crate::console::trend::{Point, Seen, Weight};
 use crate::event;
@@ -202,7 +202,8 @@ impl Space {
             parts.push(Part { kind, name, size: event::size(bytes), share, x, width });
             x += width;
         }
-        let label = parts.iter().map(|part| format!("{}: {}, {}", part.name, part.size, part.share)).collect::<Vec<_>>();
+        let label =
+            parts.iter().map(|part| format!("{}: {}, {}", part.name, part.size, part.share)).collect::<Vec<_>>();
         let greatest = seen.largest.first().map_or(0, |one| one.bytes);
         let largest = seen.largest.iter().map(|Weight { name, versions, bytes }| Large {
             name: name.clone(),

@@ -98,7 +98,8 @@ pub(super) fn show(state: &Arc<State>, asked: &Asked) -> Outcome {
 fn stuck(arrivals: Arrivals) -> Vec<Stuck> {
     let Arrivals { failed, waiting, arriving, files, watching, .. } = arrivals;
     let mut lot = Vec::new();
-    for (bundles, state, bad) in [(failed, "refused", true), (waiting, "waiting", false), (arriving, "arriving", false)] {
+    for (bundles, state, bad) in [(failed, "refused", true), (waiting, "waiting", false), (arriving, "arriving", false)]
+    {
         lot.extend(bundles.into_iter().map(|one| Stuck { file: one.file, state, reason: one.reason, bad }));
     }
     if !watching {

@@ -120,7 +120,8 @@ fn cargo(base: &BaseUrl, config: &str) -> Group {
 }
 
 fn unix(id: &'static str, name: &'static str, profile: &'static str, base: &BaseUrl, client: &Client) -> Group {
-    let ids = if id == "linux" { ["linux-new", "linux-env", "linux-keep"] } else { ["macos-new", "macos-env", "macos-keep"] };
+    let ids =
+        if id == "linux" { ["linux-new", "linux-env", "linux-keep"] } else { ["macos-new", "macos-env", "macos-keep"] };
     Group {
         id,
         name,
@@ -132,12 +133,7 @@ fn unix(id: &'static str, name: &'static str, profile: &'static str, base: &Base
                 about: "Finds this machine's triple, checks what it downloads, and asks before it does anything.",
                 text: format!("curl -fsS '{base}/rustup-init.sh' | sh -s -- --default-toolchain stable\n"),
             },
-            Block {
-                id: ids[1],
-                name: "Use it in this shell",
-                about: "",
-                text: exports(client),
-            },
+            Block { id: ids[1], name: "Use it in this shell", about: "", text: exports(client) },
             Block {
                 id: ids[2],
                 name: "Keep it for every later shell",
@@ -154,8 +150,9 @@ fn unix(id: &'static str, name: &'static str, profile: &'static str, base: &Base
 
 fn powershell(base: &BaseUrl, client: &Client) -> Group {
     let kept = client.rustup_environment().into_iter();
-    let kept: String =
-        kept.map(|(name, value)| format!("[Environment]::SetEnvironmentVariable('{name}', '{value}', 'User')\n")).collect();
+    let kept: String = kept
+        .map(|(name, value)| format!("[Environment]::SetEnvironmentVariable('{name}', '{value}', 'User')\n"))
+        .collect();
     let session = client.rustup_environment().into_iter();
     let session: String = session.map(|(name, value)| format!("$env:{name} = '{value}'\n")).collect();
     Group {
@@ -174,12 +171,7 @@ fn powershell(base: &BaseUrl, client: &Client) -> Group {
                 ),
             },
             Block { id: "ps-env", name: "Use it in this session", about: "", text: session },
-            Block {
-                id: "ps-keep",
-                name: "Keep it for every later session",
-                about: "",
-                text: kept,
-            },
+            Block { id: "ps-keep", name: "Keep it for every later session", about: "", text: kept },
             Block {
                 id: "ps-cargo",
                 name: "Point cargo here",
@@ -280,7 +272,8 @@ mod tests {
         }
         let revoke = blocks.iter().find(|block| block.id == "cargo-revoke").expect("there");
         assert_eq!(revoke.text, "[http]\ncheck-revoke = false\n");
-        let mut ids: Vec<&str> = blocks.iter().map(|block| block.id).chain(groups.iter().map(|group| group.id)).collect();
+        let mut ids: Vec<&str> =
+            blocks.iter().map(|block| block.id).chain(groups.iter().map(|group| group.id)).collect();
         let all = ids.len();
         ids.sort_unstable();
         ids.dedup();

@@ -98,7 +98,10 @@ mod tests {
         assert_eq!(moment.iso.as_deref(), Some("2026-01-02T03:04:05Z"));
         assert_eq!(moment.text, "2026-01-02 03:04 UTC");
         assert_eq!(Moment::read("<b>").text, "unknown");
-        assert_eq!((counted(1, "bundle"), counted(1234, "bundle")), ("1 bundle".to_owned(), "1,234 bundles".to_owned()));
+        assert_eq!(
+            (counted(1, "bundle"), counted(1234, "bundle")),
+            ("1 bundle".to_owned(), "1,234 bundles".to_owned())
+        );
         assert_eq!(link("a+b/\"ü&"), "a%2Bb%2F%22%C3%BC%26");
     }
 
@@ -108,6 +111,9 @@ mod tests {
         assert_eq!((pages(0).page, pages(9).page, pages(3).range(101, 50)), (1, 3, 100..101));
         assert_eq!((pages(1).before(), pages(1).after()), (None, Some("?page=2".to_owned())));
         assert_eq!(pages(3).after(), None);
-        assert_eq!((Pages::of(0, 50, 1, String::new()).last, Pages::of(0, 50, 1, String::new()).range(0, 50)), (1, 0..0));
+        assert_eq!(
+            (Pages::of(0, 50, 1, String::new()).last, Pages::of(0, 50, 1, String::new()).range(0, 50)),
+            (1, 0..0)
+        );
     }
 }
