@@ -153,11 +153,11 @@ Register-ArgumentCompleter -Native -CommandName 'cargo-frostmirror' -ScriptBlock
             break
         }
         'cargo-frostmirror;serve' {
-            [CompletionResult]::new('--bind', '--bind', [CompletionResultType]::ParameterName, 'Where to listen; port 0 takes a free one')
+            [CompletionResult]::new('--bind', '--bind', [CompletionResultType]::ParameterName, 'Where to listen; port 0 takes a free one [default: 0.0.0.0:8080]')
             [CompletionResult]::new('--base-url', '--base-url', [CompletionResultType]::ParameterName, 'The address that clients know this server by, for a server behind a proxy [default: the Host that each client asks for]')
             [CompletionResult]::new('--mirror', '--mirror', [CompletionResultType]::ParameterName, 'The mirror [default: /mirror where it exists, else mirror in FROSTMIRROR_HOME]')
-            [CompletionResult]::new('--incoming', '--incoming', [CompletionResultType]::ParameterName, 'With --watch-incoming, the folder that bundles are dropped into [default: /incoming where it exists, else incoming in FROSTMIRROR_HOME]')
-            [CompletionResult]::new('--config-dir', '--config-dir', [CompletionResultType]::ParameterName, 'With --watch-incoming, where the frostmirror.toml and depends.toml of a snapshot that is dropped in go [default: /config where it exists, else config in FROSTMIRROR_HOME]')
+            [CompletionResult]::new('--incoming', '--incoming', [CompletionResultType]::ParameterName, 'The folder that bundles are dropped into [default: /incoming where it exists, else incoming in FROSTMIRROR_HOME]')
+            [CompletionResult]::new('--config-dir', '--config-dir', [CompletionResultType]::ParameterName, 'The folder of frostmirror.toml, which says what no flag and no variable says; those of a snapshot that is dropped in go there [default: /config where it exists, else config in FROSTMIRROR_HOME]')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colours')
             [CompletionResult]::new('--message-format', '--message-format', [CompletionResultType]::ParameterName, 'How to report: for people, or one JSON object a line on stdout')
             [CompletionResult]::new('--watch-incoming', '--watch-incoming', [CompletionResultType]::ParameterName, 'Import the bundles that are dropped into the incoming folder')

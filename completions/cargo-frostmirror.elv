@@ -143,11 +143,11 @@ set edit:completion:arg-completer[cargo-frostmirror] = {|@words|
             cand --help 'Print help (see more with ''--help'')'
         }
         &'cargo-frostmirror;serve'= {
-            cand --bind 'Where to listen; port 0 takes a free one'
+            cand --bind 'Where to listen; port 0 takes a free one [default: 0.0.0.0:8080]'
             cand --base-url 'The address that clients know this server by, for a server behind a proxy [default: the Host that each client asks for]'
             cand --mirror 'The mirror [default: /mirror where it exists, else mirror in FROSTMIRROR_HOME]'
-            cand --incoming 'With --watch-incoming, the folder that bundles are dropped into [default: /incoming where it exists, else incoming in FROSTMIRROR_HOME]'
-            cand --config-dir 'With --watch-incoming, where the frostmirror.toml and depends.toml of a snapshot that is dropped in go [default: /config where it exists, else config in FROSTMIRROR_HOME]'
+            cand --incoming 'The folder that bundles are dropped into [default: /incoming where it exists, else incoming in FROSTMIRROR_HOME]'
+            cand --config-dir 'The folder of frostmirror.toml, which says what no flag and no variable says; those of a snapshot that is dropped in go there [default: /config where it exists, else config in FROSTMIRROR_HOME]'
             cand --color 'When to use colours'
             cand --message-format 'How to report: for people, or one JSON object a line on stdout'
             cand --watch-incoming 'Import the bundles that are dropped into the incoming folder'

@@ -136,11 +136,11 @@ json\t'One JSON object a line'"
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand import" -s v -l verbose -d 'Say more (repeatable)'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand import" -s q -l quiet -d 'Say nothing but errors'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand import" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand serve" -l bind -d 'Where to listen; port 0 takes a free one' -r
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand serve" -l bind -d 'Where to listen; port 0 takes a free one [default: 0.0.0.0:8080]' -r
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand serve" -l base-url -d 'The address that clients know this server by, for a server behind a proxy [default: the Host that each client asks for]' -r
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand serve" -l mirror -d 'The mirror [default: /mirror where it exists, else mirror in FROSTMIRROR_HOME]' -r -F
-complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand serve" -l incoming -d 'With --watch-incoming, the folder that bundles are dropped into [default: /incoming where it exists, else incoming in FROSTMIRROR_HOME]' -r -F
-complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand serve" -l config-dir -d 'With --watch-incoming, where the frostmirror.toml and depends.toml of a snapshot that is dropped in go [default: /config where it exists, else config in FROSTMIRROR_HOME]' -r -F
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand serve" -l incoming -d 'The folder that bundles are dropped into [default: /incoming where it exists, else incoming in FROSTMIRROR_HOME]' -r -F
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand serve" -l config-dir -d 'The folder of frostmirror.toml, which says what no flag and no variable says; those of a snapshot that is dropped in go there [default: /config where it exists, else config in FROSTMIRROR_HOME]' -r -F
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand serve" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal'
 always\t'Always'
 never\t'Never'"

@@ -25,7 +25,7 @@ mod toolchain;
 pub use file::{FileError, UPSTREAM};
 pub use manifest::{Build, ChannelManifest, Listed, MAX_SIZE, ManifestError, Package};
 pub use select::{Component, SelectError, Selection, Skipped, Wanted, select};
-pub use toolchain::{Channel, Date, InvalidDate, InvalidToolchain, Toolchain};
+pub use toolchain::{Channel, Date, InvalidDate, InvalidToolchain, Toolchain, is_triple};
 
 /// The host triples that upstream builds a complete toolchain and rustup-init for, sorted: tier 1, and tier 2 with
 /// host tools, as the manifests of 2026 have them. Which of them a certain release has is its own manifest's word.

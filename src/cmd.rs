@@ -20,6 +20,7 @@ pub mod inspect;
 pub mod list;
 pub mod man;
 pub mod serve;
+mod settings;
 pub mod setup;
 mod signals;
 pub mod status;

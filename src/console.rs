@@ -42,7 +42,6 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use hyper::body::Incoming;
 use hyper::{Request, Response};
@@ -53,10 +52,11 @@ use crate::event::Sink;
 use crate::mirror::layout::Layout;
 use crate::serve::Content;
 use crate::serve::extension::{At, Extension};
+use crate::server_config::Live;
 use route::Routes;
 use state::State;
 
-pub use access::AdminToken;
+pub use access::{AdminToken, TokenError};
 
 /// Whose console it is.
 pub struct Options {
@@ -64,15 +64,11 @@ pub struct Options {
     pub mirror: Layout,
     /// The folder that bundles are dropped into.
     pub incoming: PathBuf,
-    /// Whether this server imports what is dropped there.
-    pub watching: Arc<AtomicBool>,
-    /// The folder of frostmirror.toml and depends.toml.
-    pub config: PathBuf,
-    /// What who writes must know; `None`: only who sits at this machine writes.
+    /// The settings, and the folder of frostmirror.toml and depends.toml.
+    pub settings: Arc<Live>,
+    /// What who writes must know; `None`: what is in the file that the settings name, and without one only who sits at this
+    /// machine writes.
     pub admin_token: Option<AdminToken>,
-    /// Whether clients know this server by an address that was set, as behind a proxy: then a connection from this machine
-    /// may be anybody's.
-    pub behind_proxy: bool,
     /// The environment, for the name of this machine.
     pub env: Env,
     /// The clock.

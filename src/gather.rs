@@ -20,4 +20,3 @@ pub mod cargo_config;
 pub mod workspace;
 pub mod depends;
 pub mod lockfile;
-pub mod place;

@@ -37,15 +37,15 @@ use extension::Extension;
 
 pub use file::Content;
 
-/// Where `serve` listens unless told otherwise.
-pub const DEFAULT_BIND: &str = "0.0.0.0:8080";
+/// The address that clients know a server by, as of now; `None`: the Host that each of them asks for.
+pub type BaseUrlNow = Arc<dyn Fn() -> Option<BaseUrl> + Send + Sync>;
 
 /// What is served, and as what.
 pub struct ServeOptions {
     /// The mirror's root. It may be empty, or not be there yet.
     pub mirror: PathBuf,
-    /// The address that clients know this server by; `None`: the Host that each of them asks for.
-    pub base_url: Option<BaseUrl>,
+    /// The address that clients know this server by, which may change while it runs.
+    pub base_url: BaseUrlNow,
     /// Where faults of the disk are reported; a client is only told that there was one.
     pub sink: Arc<dyn Sink>,
     /// The clock. A file that was changed a moment ago may change again within the same tick of its time stamp.

@@ -17,7 +17,7 @@
 //! imported and moved under the mirror's lock, so the second finds it gone.
 //!
 //! The watcher has a thread of its own and takes nothing from the server. It ends between two reads of a bundle, which
-//! is then left in its place.
+//! is then left in its place. While the settings say that nothing is to be watched, it sleeps.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -38,11 +38,12 @@ use crate::event::Sink;
 use crate::mirror::chain::in_order;
 use crate::mirror::incoming::{Bundle, Incoming};
 use crate::mirror::layout::Layout;
+use crate::server_config::Live;
 use mailbox::Mailbox;
 use notices::Notices;
 use settle::{Pace, Settle, Standing, Trial, Verdict};
 use shelves::Shelves;
-use take::{Taker, identity, plain, shown};
+use take::{Taker, identity, plain, shown, stamp_of};
 
 mod mailbox;
 mod notices;
@@ -59,8 +60,8 @@ pub struct WatchOptions {
     pub folder: PathBuf,
     /// The mirror.
     pub mirror: Layout,
-    /// The folder that a snapshot's configuration goes to.
-    pub config: PathBuf,
+    /// The settings, which may change meanwhile, and the folder that a snapshot's configuration goes to.
+    pub settings: Arc<Live>,
     /// How long to wait for what.
     pub pace: Pace,
     /// Whether to listen to the system's notices; without them the folder is polled.
@@ -151,15 +152,19 @@ struct Watch {
     told: HashMap<OsString, String>,
     /// Whether it was said that the state cannot be recorded.
     unrecorded: bool,
+    /// Whether the settings ask for it.
+    awake: bool,
+    /// Whether garbage is to be collected, as soon as nobody else holds the mirror.
+    prune: bool,
 }
 
 impl Watch {
     fn new(options: WatchOptions, mailbox: Arc<Mailbox>, stopped: Arc<AtomicBool>) -> Watch {
-        let WatchOptions { folder, mirror, config, pace, notices, env, clock, sink } = options;
+        let WatchOptions { folder, mirror, settings: live, pace, notices, env, clock, sink } = options;
         Watch {
             settle: Settle::new(pace, true),
             shelves: Shelves::of(&folder),
-            taker: Taker { folder, mirror, config, env, clock, sink, stopped },
+            taker: Taker { folder, mirror, live, env, clock, sink, stopped },
             pace,
             mailbox,
             began: Instant::now(),
@@ -170,13 +175,17 @@ impl Watch {
             head: None,
             told: HashMap::new(),
             unrecorded: false,
+            awake: false,
+            prune: false,
         }
     }
 
     fn run(&mut self) {
-        // Later it may be missing because a disk was taken away, whose place must stay free.
-        let _waited_for = fs::create_dir_all(&self.taker.folder).is_err();
         while !self.is_stopped() {
+            if !self.is_awake() {
+                self.mailbox.wait(self.pace.rescan);
+                continue;
+            }
             let look = self.now();
             self.watch_folder();
             let post = self.mailbox.take();
@@ -195,12 +204,38 @@ impl Watch {
                 }
                 Err(error) => self.set_problem(format!("could not list the folder: {error}")),
             }
+            if self.prune && !self.is_stopped() {
+                self.prune = !self.taker.prune();
+            }
             self.say_what_waits();
             self.record();
             let next = self.settle.next().unwrap_or(Duration::MAX).min(look + self.pace.rescan);
             let next = if self.problem.is_some() { look + self.pace.rescan } else { next };
             self.mailbox.wait(next.saturating_sub(self.now()));
         }
+    }
+
+    /// Follows the settings: whether bundles are to be imported.
+    fn is_awake(&mut self) -> bool {
+        let wanted = self.taker.live.current().watch_incoming;
+        match (wanted, self.awake) {
+            (true, false) => {
+                self.taker.sink.status("Watching", self.taker.folder.display().to_string());
+                // Later it may be missing because a disk was taken away, whose place must stay free.
+                let _waited_for = fs::create_dir_all(&self.taker.folder).is_err();
+            }
+            (false, true) => {
+                self.taker.sink.status("Resting", format!("{} is not watched any more", self.taker.folder.display()));
+                self.problem = Some("it is not watched any more, as the settings ask".to_owned());
+                self.record();
+                // What happens meanwhile is seen by nobody, so everything is looked at anew afterwards.
+                self.settle = Settle::new(self.pace, true);
+                (self.notices, self.watched, self.prune) = (None, None, false);
+            }
+            _ => {}
+        }
+        self.awake = wanted;
+        wanted
     }
 
     /// Sees to it that the folder which is there now is the one that notices come from.
@@ -257,7 +292,7 @@ impl Watch {
             }
         }
         for name in in_order(places) {
-            if self.is_stopped() {
+            if self.is_stopped() || !self.taker.live.current().watch_incoming {
                 return;
             }
             let Some(before) = self.taker.stamp(&name) else {
@@ -265,7 +300,8 @@ impl Watch {
                 continue;
             };
             let began = self.now();
-            let verdict = self.taker.import(&name, before);
+            let (verdict, imported) = self.taker.import(&name, before);
+            self.prune |= imported && self.taker.live.current().prune_on_import;
             self.conclude(name, began, before, verdict);
             self.notice_mirror();
         }
@@ -280,15 +316,28 @@ impl Watch {
         let now = self.now();
         let Some(reason) = self.settle.tried(&name, trial, now) else { return };
         let refused = (self.taker.clock)().strftime("%Y-%m-%dT%H:%M:%SZ");
-        let text = format!(
-            "{}\n\nRefused at {refused}; the mirror is as it was. To have it tried again, move the bundle back.\n",
-            reason.trim_end()
-        );
+        let keep = self.taker.live.current().keep_failed_packages;
+        let then = if keep {
+            "To have it tried again, move the bundle back."
+        } else {
+            "To have it tried again, bring it again."
+        };
+        let text = format!("{}\n\nRefused at {refused}; the mirror is as it was. {then}\n", reason.trim_end());
         match self.shelves.failed(&name, &text) {
             Ok(Some(moved)) => {
                 self.settle.forget(&name);
                 let line = first_line(&reason);
-                self.taker.sink.warning(format!("{} was refused, and is in failed/: {line}", shown(&moved)));
+                let is_judged = |about: &fs::Metadata| stamp_of(about) == before;
+                if keep {
+                    self.taker.sink.warning(format!("{} was refused, and is in failed/: {line}", shown(&moved)));
+                } else if let Err(error) = self.shelves.delete_failed(&moved, is_judged) {
+                    let name = shown(&moved);
+                    self.taker
+                        .sink
+                        .warning(format!("{name} was refused, and could not be deleted in failed/: {error}"));
+                } else {
+                    self.taker.sink.warning(format!("{} was refused; its reason is in failed/: {line}", shown(&moved)));
+                }
             }
             Ok(None) => self.settle.forget(&name),
             Err(error) => self.say(&name, &format!("it was refused, and could not be moved to failed/: {error}")),

@@ -51,6 +51,13 @@ pub enum Channel {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Date(jiff::civil::Date);
 
+/// Whether `text` may be a target triple; whether it is one, a channel manifest says.
+pub fn is_triple(text: &str) -> bool {
+    let good =
+        |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'.');
+    text.len() <= 100 && text.contains('-') && !text.contains("..") && text.split('-').all(good)
+}
+
 /// A text that names no toolchain.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("`{}` is no channel, such as `stable`, `1.86.0` or `nightly-2026-04-25`", .0.escape_debug())]
@@ -355,6 +362,17 @@ mod tests {
                 let path = toolchain.manifest_path();
                 prop_assert_eq!(path.components().next(), Some("dist"));
             }
+        }
+    }
+
+    #[test]
+    fn triples_have_no_room_for_paths() {
+        for good in ["x86_64-unknown-linux-gnu", "wasm32-unknown-unknown", "thumbv8m.main-none-eabihf", "wasm32-wasip1"]
+        {
+            assert!(is_triple(good), "{good}");
+        }
+        for bad in ["", "linux", "../../etc-x", "a--b", "x86_64/unknown", "x-..", "a-b c"] {
+            assert!(!is_triple(bad), "{bad}");
         }
     }
 }

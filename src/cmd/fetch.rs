@@ -7,14 +7,15 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::Context;
-use crate::channel::{self, Toolchain};
+use crate::channel::{self, Toolchain, is_triple};
 use crate::client_config::BaseUrl;
 use crate::event::Sink;
 use crate::failure::{Class, Failure};
 use crate::fetch::{self, Input, Mode, Options, Outcome, Surroundings, Toolchains, Weighed};
-use crate::gather::depends::is_triple;
+use crate::gather::depends::Depends;
 use crate::gather::resolve::CrateSpec;
 use crate::gather::workspace;
+use crate::server_config::Settings;
 
 /// Words of `fetch`.
 #[derive(Debug, clap::Args)]
@@ -101,7 +102,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         Mode::Repair { .. } => Vec::new(),
         Mode::Full | Mode::Incremental { .. } => inputs(args, &forget, context)?,
     };
-    let toolchains = toolchains(args, context)?;
+    let toolchains = toolchains(args, &inputs, context)?;
     let scratch = tempfile::tempdir().map_err(|source| Failure::io("could not make a temporary folder", source))?;
     let home = context.home()?;
     let history = context.env.path("FROSTMIRROR_HISTORY");
@@ -219,8 +220,8 @@ pub(super) fn default_input(context: &Context) -> Result<Input, Failure> {
     }
 }
 
-/// What flags and environment say of toolchains.
-fn toolchains(args: &Args, context: &Context) -> Result<Toolchains, Failure> {
+/// What flags, environment and frostmirror.toml say of toolchains, in that order.
+fn toolchains(args: &Args, inputs: &[Input], context: &Context) -> Result<Toolchains, Failure> {
     let words = |name: &str| {
         let text = context.env.text(name)?;
         Some(text.split(',').map(|word| word.trim().to_owned()).filter(|word| !word.is_empty()).collect::<Vec<_>>())
@@ -246,15 +247,19 @@ fn toolchains(args: &Args, context: &Context) -> Result<Toolchains, Failure> {
         })?);
     }
     let always = platforms.is_some() || names.is_some() || !args.targets.is_empty();
+    let leave = args.no_toolchain || args.from_list.is_some();
+    let asked = !leave && (always || ask_for_toolchains(inputs)?);
+    // Where none are asked for, a frostmirror.toml is nobody's business here.
+    let said = if asked { super::settings::found(context)?.settings } else { Settings::default() };
     if default_toolchains.is_empty() {
-        default_toolchains.push("stable".parse().map_err(|error| Failure::new(Class::Bug, error))?);
+        default_toolchains.push(said.toolchain);
     }
     let upstream = context.env.text("FROSTMIRROR_DIST_URL").unwrap_or(channel::UPSTREAM);
     Ok(Toolchains {
-        leave: args.no_toolchain || args.from_list.is_some(),
+        leave,
         always,
         targets: args.targets.clone(),
-        default_targets: platforms.filter(|all| !all.is_empty()).unwrap_or_else(|| vec![DEFAULT_TARGET.to_owned()]),
+        default_targets: platforms.filter(|all| !all.is_empty()).unwrap_or(said.targets),
         default_toolchains,
         upstream: upstream_of_toolchains(upstream)?,
     })
@@ -279,8 +284,17 @@ fn upstream_of_toolchains(address: &str) -> Result<String, Failure> {
     Ok(format!("{before}{place}"))
 }
 
-/// The target where nothing names any.
-const DEFAULT_TARGET: &str = "x86_64-unknown-linux-gnu";
+/// Whether a depends.toml has `[platforms]`.
+fn ask_for_toolchains(inputs: &[Input]) -> Result<bool, Failure> {
+    for input in inputs {
+        if let Input::Depends(path) = input
+            && Depends::read(path)?.platforms.is_some()
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
 
 /// The time that the bundle states: SOURCE_DATE_EPOCH where it is set, else now
 /// (reproducible-builds.org, SOURCE_DATE_EPOCH: seconds since 1970, decimal).

@@ -15,6 +15,7 @@ use crate::failure::Failure;
 use crate::mirror::gc::{self, Collected, Item, Options, Plan};
 use crate::mirror::layout::Layout;
 use crate::mirror::lock::{Holder, lock_for_collecting};
+use crate::units::duration;
 
 /// Words of `gc`.
 #[derive(Debug, clap::Args)]
@@ -27,7 +28,7 @@ pub struct Args {
     pub mirror: Option<PathBuf>,
     /// How long a crate or a component stays after its index line or its channel went, for clients that saw that: 0, 90s,
     /// 10m, 2h, 7d
-    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = gc::grace)]
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration)]
     pub grace: Duration,
     /// Let a lineage go, by its id or the beginning of it: what only its bundles need is garbage (repeatable)
     #[arg(long, value_name = "LINEAGE")]
@@ -210,6 +211,11 @@ fn age(created: &str, now: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_grace_is_the_one_that_is_shown() {
+        assert_eq!(duration("10m"), Ok(gc::GRACE));
+    }
 
     #[test]
     fn ages_have_the_largest_unit_that_fits_twice() {

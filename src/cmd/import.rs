@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::Context;
+use super::{Context, settings};
 use crate::bundle::format::BundleKind;
 use crate::bundle::name::is_bundles;
 use crate::bundle::open::{self, Bundle};
@@ -18,7 +18,7 @@ use crate::mirror::chain::{Place, in_order};
 use crate::mirror::import::{ImportOptions, Imported};
 use crate::mirror::layout::Layout;
 use crate::mirror::lock::{Holder, lock_for_adding};
-use crate::server_config;
+use crate::server_config::{self, settings::Given};
 
 /// Words of `import`.
 #[derive(Clone, Debug, clap::Args)]
@@ -59,21 +59,33 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
 fn import_all(args: &Args, context: &Context) -> Result<(), Failure> {
     let layout = Layout::new(context.directory(args.mirror.as_deref(), "/mirror", "mirror")?);
     let config = context.directory(args.config_dir.as_deref(), "/config", "config")?;
+    let said = Given::read(&config)?.settings;
     let base_url = args.base_url.as_deref().map(BaseUrl::parse).transpose()?;
     let Sources { sources, mut refused } = sources(&args.bundles, &layout, context)?;
     let all = sources.len() + refused.len();
+    let mut any = false;
     for source in sources {
         let (name, in_folder) = (source.name(), matches!(source, Source::InFolder(_)));
+        let options = ImportOptions {
+            base_url: base_url.clone(),
+            rehash_held: said.verify_checksums,
+            file_name: name.clone(),
+            length: None,
+            now: Timestamp::now(),
+        };
         let imported =
-            import(source, &layout, &config, base_url.clone(), args, context).map_err(|failure| named(failure, &name));
+            import(source, &layout, &config, options, args, context).map_err(|failure| named(failure, &name));
         match imported {
-            Ok(_) => {}
+            Ok(_) => any = true,
             // What is wrong with one bundle of a folder says nothing of the others; a full disk does.
             Err(failure) if in_folder && all > 1 && is_the_bundles(&failure, &layout) => {
                 refuse(&mut refused, failure, context)
             }
             Err(failure) => return Err(failure),
         }
+    }
+    if any && said.prune_on_import {
+        settings::prune(&layout, "import", Duration::from_secs(args.lock_timeout), context)?;
     }
     if let Some(first) = refused.first() {
         let integrity = refused.contains(&Class::Integrity);
@@ -161,7 +173,7 @@ fn import(
     source: Source,
     layout: &Layout,
     config: &Path,
-    base_url: Option<BaseUrl>,
+    options: ImportOptions,
     args: &Args,
     context: &Context,
 ) -> Result<Imported, Failure> {
@@ -170,10 +182,9 @@ fn import(
         // Before anything is changed: the rest of what it brings is of no use to who must mend a file first.
         server_config::check(config)?;
     }
-    let now = Timestamp::now();
-    let me = Holder::this_process("import", &context.env, now);
+    let options = ImportOptions { length, ..options };
+    let me = Holder::this_process("import", &context.env, options.now);
     let mut guard = lock_for_adding(layout, Duration::from_secs(args.lock_timeout), &me, context.report.as_ref())?;
-    let options = ImportOptions { base_url, rehash_held: true, file_name: source.name(), length, now };
     let imported = guard.import(bundle, &options, context.report.as_ref())?;
     drop(guard);
     let restored = server_config::restore(config, &imported.config, context.report.as_ref());

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
@@ -10,6 +9,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use super::Context;
+use super::settings::{by, fix_proxy_mode, folder, refuse_unheeded};
 use super::signals::Signals;
 use crate::client_config::BaseUrl;
 use crate::console::{self, AdminToken, Console};
@@ -18,7 +18,8 @@ use crate::failure::{Class, Failure};
 use crate::mirror::layout::Layout;
 use crate::report::Report;
 use crate::serve::extension::Extension;
-use crate::serve::{self, DEFAULT_BIND, ServeOptions};
+use crate::serve::{self, ServeOptions};
+use crate::server_config::{By, Fixed, Key, Live};
 use crate::watch::settle::Pace;
 use crate::watch::{self, WatchOptions, Watcher};
 
@@ -28,9 +29,9 @@ const WATCHER_ENDS_WITHIN: Duration = Duration::from_secs(10);
 /// Words of `serve`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Where to listen; port 0 takes a free one
-    #[arg(long, value_name = "ADDR", env = "FROSTMIRROR_BIND", default_value = DEFAULT_BIND, hide_env_values = true)]
-    pub bind: String,
+    /// Where to listen; port 0 takes a free one [default: 0.0.0.0:8080]
+    #[arg(long, value_name = "ADDR", env = "FROSTMIRROR_BIND", hide_env_values = true)]
+    pub bind: Option<String>,
     /// The address that clients know this server by, for a server behind a proxy [default: the Host that each client
     /// asks for]
     #[arg(long, value_name = "URL", env = "FROSTMIRROR_BASE_URL", hide_env_values = true)]
@@ -38,11 +39,11 @@ pub struct Args {
     /// The mirror [default: /mirror where it exists, else mirror in FROSTMIRROR_HOME]
     #[arg(long, value_name = "DIR", env = "FROSTMIRROR_MIRROR", hide_env_values = true)]
     pub mirror: Option<PathBuf>,
-    /// With --watch-incoming, the folder that bundles are dropped into [default: /incoming where it exists, else incoming in FROSTMIRROR_HOME]
+    /// The folder that bundles are dropped into [default: /incoming where it exists, else incoming in FROSTMIRROR_HOME]
     #[arg(long, value_name = "DIR", env = "FROSTMIRROR_INCOMING", hide_env_values = true)]
     pub incoming: Option<PathBuf>,
-    /// With --watch-incoming, where the frostmirror.toml and depends.toml of a snapshot that is dropped in go [default:
-    /// /config where it exists, else config in FROSTMIRROR_HOME]
+    /// The folder of frostmirror.toml, which says what no flag and no variable says; those of a snapshot that is dropped in
+    /// go there [default: /config where it exists, else config in FROSTMIRROR_HOME]
     #[arg(long, value_name = "DIR", env = "FROSTMIRROR_CONFIG_DIR", hide_env_values = true)]
     pub config_dir: Option<PathBuf>,
     /// Import the bundles that are dropped into the incoming folder
@@ -66,23 +67,28 @@ pub struct Args {
 /// Runs the verb.
 pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let mirror = context.directory(args.mirror.as_deref(), "/mirror", "mirror")?;
-    let base_url = args.base_url.as_deref().map(BaseUrl::parse).transpose()?;
+    let live = Arc::new(settings(args, context)?);
+    let settings = live.current();
     // A container has the variable, whether it watches or not.
-    if !args.watch_incoming && args.incoming.is_some() && args.incoming != context.env.path("FROSTMIRROR_INCOMING") {
-        context.report.warning("`--incoming` is of no use without `--watch-incoming`: nothing is imported".to_owned());
+    if !settings.watch_incoming && args.incoming.is_some() && args.incoming != context.env.path("FROSTMIRROR_INCOMING")
+    {
+        context
+            .report
+            .warning("`--incoming` without `--watch-incoming`: what comes there is not imported by itself".to_owned());
     }
     let runtime = context.runtime()?;
     let served = runtime.block_on(async {
-        let listener = serve::bind(&args.bind).await?;
+        let listener = serve::bind(&settings.bind).await?;
         let sink: Arc<dyn Sink> = Arc::<Report>::clone(&context.report);
         let empty = if mirror.join("index").is_dir() { "" } else { ", where nothing has been imported yet" };
         context.report.status("Serving", format!("{}{empty}", mirror.display()));
-        let watcher = args.watch_incoming.then(|| watch(args, &mirror, context)).transpose()?;
-        let extension: Option<Arc<dyn Extension>> = Some(Arc::new(console(args, &mirror, context)?));
+        let extension: Option<Arc<dyn Extension>> = Some(Arc::new(console(args, &mirror, Arc::clone(&live), context)?));
+        let watcher = watch(args, &mirror, Arc::clone(&live), context)?;
+        let base_url: serve::BaseUrlNow = Arc::new(move || live.current().base_url.clone());
         let options = ServeOptions { mirror, base_url, sink, clock: SystemTime::now, extension };
         let served = until_stopped(listener, options, context).await;
         // After a second signal nothing is waited for.
-        let ended = watcher.is_none_or(|watcher| served.is_err() || watcher.finish(WATCHER_ENDS_WITHIN));
+        let ended = served.is_err() || watcher.finish(WATCHER_ENDS_WITHIN);
         if !ended {
             context
                 .report
@@ -96,49 +102,65 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
 }
 
 /// The pages and the API.
-fn console(args: &Args, mirror: &Path, context: &Context) -> Result<Console, Failure> {
-    let admin_token = admin_token(args, context)?;
+fn console(args: &Args, mirror: &Path, live: Arc<Live>, context: &Context) -> Result<Console, Failure> {
+    let admin_token = args
+        .admin_token
+        .as_deref()
+        .map(AdminToken::parse)
+        .transpose()
+        .map_err(|weak| Failure::from(weak).doing("could not take the admin token"))?;
+    if admin_token.is_none() {
+        // A file that is no good is told of at the start, and not to the first who writes.
+        AdminToken::of_file(live.current().admin_token_file.as_deref())?;
+    }
     Ok(Console::new(console::Options {
         mirror: Layout::new(mirror),
         incoming: context.directory(args.incoming.as_deref(), "/incoming", "incoming")?,
-        watching: Arc::new(AtomicBool::new(args.watch_incoming)),
-        config: context.directory(args.config_dir.as_deref(), "/config", "config")?,
+        settings: live,
         admin_token,
-        behind_proxy: args.base_url.is_some(),
         env: context.env.clone(),
         clock: Timestamp::now,
         sink: Arc::<Report>::clone(&context.report),
     }))
 }
 
-/// The admin token, from the flag, its variable or a file.
-fn admin_token(args: &Args, context: &Context) -> Result<Option<AdminToken>, Failure> {
-    let weak = |error| {
-        Failure::new(Class::Input, error)
-            .doing("could not take the admin token")
-            .hint("make one with `openssl rand -hex 32`")
-    };
-    if let Some(token) = &args.admin_token {
-        return AdminToken::parse(token).map(Some).map_err(weak);
+/// What the flags say, over the environment, over the file, over the defaults.
+fn settings(args: &Args, context: &Context) -> Result<Live, Failure> {
+    let mut fixed = Fixed::default();
+    if let Some(bind) = &args.bind {
+        fixed.text(Key::Bind, by("--bind", "FROSTMIRROR_BIND", bind, context), bind);
     }
-    let Some(path) = &args.admin_token_file else { return Ok(None) };
-    let path = context.absolute(path);
-    let text = std::fs::read_to_string(&path)
-        .map_err(|source| Failure::io(format!("could not read the admin token from `{}`", path.display()), source))?;
-    AdminToken::parse(&text)
-        .map(Some)
-        .map_err(|error| weak(error).doing(format!("could not take the admin token in `{}`", path.display())))
+    if let Some(base_url) = &args.base_url {
+        BaseUrl::parse(base_url)?;
+        fixed.text(Key::BaseUrl, by("--base-url", "FROSTMIRROR_BASE_URL", base_url, context), base_url);
+    }
+    if args.watch_incoming {
+        fixed.switch(Key::WatchIncoming, By::Flag("--watch-incoming"), true);
+    }
+    if let Some(file) = &args.admin_token_file {
+        let path = context.absolute(file);
+        fixed.text(Key::AdminTokenFile, By::Flag("--admin-token-file"), &path.to_string_lossy());
+    }
+    fix_proxy_mode(&mut fixed, context)?;
+    let live = Live::load(&folder(args.config_dir.as_deref(), context)?, fixed)?;
+    let settings = live.current();
+    refuse_unheeded(&settings)?;
+    if settings.proxy_mode {
+        context
+            .report
+            .warning("`proxy_mode` is on, and this version has no live mode: only what was imported is served".into());
+    }
+    Ok(live)
 }
 
-/// Begins to import what is dropped into the incoming folder.
-fn watch(args: &Args, mirror: &Path, context: &Context) -> Result<Watcher, Failure> {
+/// Begins to import what is dropped into the incoming folder, as long as the settings ask for that.
+fn watch(args: &Args, mirror: &Path, settings: Arc<Live>, context: &Context) -> Result<Watcher, Failure> {
     let folder = context.directory(args.incoming.as_deref(), "/incoming", "incoming")?;
-    context.report.status("Watching", folder.display().to_string());
     let sink: Arc<dyn Sink> = Arc::<Report>::clone(&context.report);
     let options = WatchOptions {
         folder,
         mirror: Layout::new(mirror),
-        config: context.directory(args.config_dir.as_deref(), "/config", "config")?,
+        settings,
         pace: Pace::default(),
         notices: true,
         env: context.env.clone(),

@@ -8,10 +8,9 @@ use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 
-use super::{Context, fetch as words, serve as serving};
+use super::{Context, fetch as words, serve as serving, settings};
 use crate::bundle::open::open_any;
 use crate::client_config::{self, BaseUrl, Client};
-use crate::env::Env;
 use crate::event::Sink;
 use crate::failure::{Class, Failure};
 use crate::fetch::{self, Input, Mode, Options, Outcome, Surroundings, Toolchains};
@@ -23,6 +22,7 @@ use crate::mirror::ledger;
 use crate::mirror::lock::{Holder, lock_for_adding};
 use crate::report::Report;
 use crate::serve::{self, ServeOptions};
+use crate::server_config::Settings;
 
 /// How long to wait for another process that holds the mirror.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
@@ -57,13 +57,15 @@ pub struct Args {
 pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let mirror = context.directory(context.env.path("FROSTMIRROR_MIRROR").as_deref(), "/mirror", "mirror")?;
     let layout = Layout::new(&mirror);
+    let said = settings::found(context)?.settings;
+    settings::refuse_unheeded(&said)?;
     // An address in use is found out before the work, not after it.
     let listener = context.interruptible(serve::bind(&args.bind))?;
     let listener = listener.into_std().map_err(|source| Failure::io("could not listen", source))?;
     let address = listener.local_addr().map_err(|source| Failure::io("could not listen", source))?;
     let base_url = BaseUrl::parse(&format!("http://{address}"))?;
 
-    if let Err(failure) = renew(args, context, &layout, &base_url) {
+    if let Err(failure) = renew(args, context, &layout, &base_url, &said) {
         if failure.class != Class::Network || ledger::names(&layout)?.is_empty() {
             return Err(failure);
         }
@@ -88,7 +90,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         let sink: Arc<dyn Sink> = Arc::<Report>::clone(&context.report);
         serving::until_stopped(
             listener,
-            ServeOptions { mirror, base_url: None, sink, clock: SystemTime::now, extension: None },
+            ServeOptions { mirror, base_url: Arc::new(|| None), sink, clock: SystemTime::now, extension: None },
             context,
         )
         .await
@@ -98,7 +100,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
 }
 
 /// Brings into the mirror what is new.
-fn renew(args: &Args, context: &Context, layout: &Layout, base_url: &BaseUrl) -> Result<(), Failure> {
+fn renew(args: &Args, context: &Context, layout: &Layout, base_url: &BaseUrl, said: &Settings) -> Result<(), Failure> {
     // Its own history and a bundle that does not outlive the run: the default ones are the user's.
     let own = context.home()?.join("up");
     let failed = |source: io::Error| Failure::io(format!("could not use `{}`", own.display()), source);
@@ -121,10 +123,10 @@ fn renew(args: &Args, context: &Context, layout: &Layout, base_url: &BaseUrl) ->
     let sink: Arc<dyn Sink> = Arc::<Report>::clone(&context.report);
     match context.interruptible(fetch::fetch(options, sink))? {
         Outcome::Written(written) => {
-            let (env, report, layout) = (context.env.clone(), Arc::clone(&context.report), layout.clone());
+            let (own, layout, said) = (context.clone(), layout.clone(), said.clone());
             // An import may end with the process at any instant: the next one clears away what it left.
             context.interruptible(async {
-                let importing = move || import(&written.path, &env, &report, &layout);
+                let importing = move || import(&written.path, &own, &layout, &said);
                 tokio::task::spawn_blocking(importing).await.map_err(|lost| Failure::new(Class::Bug, lost))?
             })
         }
@@ -157,7 +159,8 @@ fn inputs(args: &Args, context: &Context) -> Result<Vec<Input>, Failure> {
     Ok(inputs)
 }
 
-fn import(bundle: &Path, env: &Env, report: &Report, layout: &Layout) -> Result<(), Failure> {
+fn import(bundle: &Path, context: &Context, layout: &Layout, said: &Settings) -> Result<(), Failure> {
+    let report = context.report.as_ref();
     let failed = |source| Failure::io(format!("could not read `{}`", bundle.display()), source);
     let file = fs::File::open(bundle).map_err(failed)?;
     let length = file.metadata().map_err(failed)?.len();
@@ -165,9 +168,11 @@ fn import(bundle: &Path, env: &Env, report: &Report, layout: &Layout) -> Result<
     let spool = bundle.parent().unwrap_or(layout.root());
     let opened = open_any(Box::new(file), &name, spool)?;
     let now = Timestamp::now();
-    let me = Holder::this_process("up", env, now);
+    let me = Holder::this_process("up", &context.env, now);
     let mut guard = lock_for_adding(layout, LOCK_TIMEOUT, &me, report)?;
-    let options = ImportOptions { base_url: None, rehash_held: true, file_name: name, length: Some(length), now };
+    let rehash_held = said.verify_checksums;
+    let options = ImportOptions { base_url: None, rehash_held, file_name: name, length: Some(length), now };
     guard.import(opened, &options, report)?;
-    Ok(())
+    drop(guard);
+    if said.prune_on_import { settings::prune(layout, "up", LOCK_TIMEOUT, context) } else { Ok(()) }
 }

@@ -14,17 +14,21 @@
 //! | the token is guessed | it has at least 16 characters, so that there is nothing to hope for |
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Read};
 use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use hyper::header::{AUTHORIZATION, COOKIE, FORWARDED, HeaderMap, ORIGIN, VIA};
 use hyper::{StatusCode, Version};
 
-use super::answer::Refusal;
+use super::answer::{Refusal, in_one_line};
 use super::route::Needs;
 use super::state::State;
 use crate::digest::Sha256;
+use crate::failure::{Class, Failure, class_of_io, hint_of_io};
 use crate::serve::extension::At;
 
 /// The name of the session's cookie.
@@ -33,6 +37,8 @@ pub(super) const COOKIE_NAME: &str = "frostmirror-session";
 pub(super) const SESSION: Duration = Duration::from_secs(12 * 3600);
 /// Sessions at one time; the oldest makes room.
 const MOST_SESSIONS: usize = 64;
+/// Bytes that are read of a token's file.
+const LONGEST: u64 = 64 * 1024;
 /// The shortest token that is taken: what can be guessed is no secret.
 const SHORTEST: usize = 16;
 
@@ -40,30 +46,64 @@ const SHORTEST: usize = 16;
 #[derive(Clone, PartialEq, Eq)]
 pub struct AdminToken(Sha256);
 
-/// A token that is none.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the admin token has {length} characters; {SHORTEST} visible ones of ASCII are the least")]
-pub struct WeakToken {
-    /// How many characters it has.
-    pub length: usize,
+/// An admin token that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// It is too short, or cannot be written into a header.
+    #[error("the admin token has {length} characters; {SHORTEST} visible ones of ASCII are the least")]
+    Weak {
+        /// How many characters it has.
+        length: usize,
+    },
+    /// Its file cannot be read.
+    #[error("could not read the admin token from `{}`", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
 }
 
 impl AdminToken {
     /// A token as it was configured; spaces and line breaks around it do not count.
     ///
     /// # Errors
-    /// [`WeakToken`] for what is too short, or cannot be written into a header.
-    pub fn parse(text: &str) -> Result<AdminToken, WeakToken> {
+    /// [`TokenError::Weak`].
+    pub fn parse(text: &str) -> Result<AdminToken, TokenError> {
         let token = text.trim();
         if token.len() < SHORTEST || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(WeakToken { length: token.chars().count() });
+            return Err(TokenError::Weak { length: token.chars().count() });
         }
         Ok(AdminToken(Sha256::of(token.as_bytes())))
+    }
+
+    /// The token in a file, where one is named.
+    ///
+    /// # Errors
+    /// Everything in [`TokenError`].
+    pub fn of_file(path: Option<&Path>) -> Result<Option<AdminToken>, TokenError> {
+        let Some(path) = path else { return Ok(None) };
+        let read = |source| TokenError::Read { path: path.to_owned(), source };
+        let mut text = String::new();
+        File::open(path).and_then(|file| file.take(LONGEST).read_to_string(&mut text)).map_err(read)?;
+        AdminToken::parse(&text).map(Some)
     }
 
     /// Whether `given` is this token. The time that it takes says nothing of the token: digests are compared.
     pub(super) fn is(&self, given: &str) -> bool {
         Sha256::of(given.as_bytes()) == self.0
+    }
+}
+
+impl From<TokenError> for Failure {
+    fn from(error: TokenError) -> Failure {
+        let make = || "make one with `openssl rand -hex 32`".to_owned();
+        let (class, hint) = match &error {
+            TokenError::Weak { .. } => (Class::Input, make()),
+            TokenError::Read { source, .. } => (class_of_io(source), hint_of_io(source).unwrap_or_else(make)),
+        };
+        Failure::new(class, error).hint(hint)
     }
 }
 
@@ -132,10 +172,26 @@ pub(super) fn check(
     if needs == Needs::SameOrigin {
         return Ok(());
     }
-    match &state.options.admin_token {
-        Some(token) => with_token(state, token, headers),
-        None => at_this_machine(state.options.behind_proxy, headers, version, at),
+    match token(state)? {
+        Some(token) => with_token(state, &token, headers),
+        // Where clients know this server by an address that was set, there is a proxy, and a connection from this machine
+        // may be anybody's.
+        None => at_this_machine(state.options.settings.current().base_url.is_some(), headers, version, at),
     }
+}
+
+/// The token that is asked for; `None` where there is none. A file is read each time, so that a new token counts at once;
+/// one that is no good any more lets nobody in.
+pub(super) fn token(state: &State) -> Result<Option<AdminToken>, Refusal> {
+    if let Some(token) = &state.options.admin_token {
+        return Ok(Some(token.clone()));
+    }
+    let settings = state.options.settings.current();
+    AdminToken::of_file(settings.admin_token_file.as_deref()).map_err(|error| {
+        state.options.sink.warning(format!("nobody can write: {}", in_one_line(&Failure::from(error))));
+        Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the file of the admin token cannot be used")
+            .hint("the server's own report says why")
+    })
 }
 
 /// Whether a page that is shown for this request may offer to write.

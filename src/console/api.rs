@@ -1,5 +1,7 @@
 //! The REST API, one file a subject.
 
+mod config;
+mod deps;
 mod crates;
 mod export;
 mod gc;
@@ -17,6 +19,8 @@ use super::route::Route;
 pub(super) fn routes() -> Vec<Route> {
     let mut routes = Vec::new();
     routes.extend(status::routes());
+    routes.extend(config::routes());
+    routes.extend(deps::routes());
     routes.extend(packages::routes());
     routes.extend(crates::routes());
     routes.extend(incoming::routes());

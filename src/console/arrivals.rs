@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::atomic::Ordering;
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -74,7 +73,7 @@ pub(super) fn now(options: &Options) -> Result<Arrivals, Failure> {
     let bundles = |list: Vec<incoming::Bundle>| {
         list.into_iter().map(|incoming::Bundle { file, reason }| Bundle { file, reason }).collect()
     };
-    let watching = options.watching.load(Ordering::Relaxed);
+    let watching = options.settings.current().watch_incoming;
     Ok(Arrivals {
         watching,
         folder: options.incoming.display().to_string(),

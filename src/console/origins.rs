@@ -47,7 +47,7 @@ struct Known {
 
 /// Which bundle brought which crate, as far as is known.
 pub(super) struct View<'o> {
-    known: MutexGuard<'o, Known>,
+    origins: &'o Origins,
     /// Whether every record was read.
     pub(super) complete: bool,
 }
@@ -60,7 +60,7 @@ impl Origins {
         let mut known = self.lock();
         loop {
             if names.iter().all(|name| known.read.contains(name)) {
-                return View { known, complete: true };
+                return View { origins: self, complete: true };
             }
             if !known.at_work {
                 known.at_work = true;
@@ -68,12 +68,12 @@ impl Origins {
                 let begun = thread::Builder::new().name("origins".to_owned()).spawn(move || origins.read(&layout));
                 if begun.is_err() {
                     known.at_work = false;
-                    return View { known, complete: false };
+                    return View { origins: self, complete: false };
                 }
             }
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return View { known, complete: false };
+                return View { origins: self, complete: false };
             }
             let waited = self.0.changed.wait_timeout(known, left);
             known = waited.unwrap_or_else(PoisonError::into_inner).0;
@@ -127,7 +127,8 @@ impl Known {
 impl View<'_> {
     /// The file of the bundle that brought a crate.
     pub(super) fn of(&self, name: &str, version: &str) -> Option<Arc<str>> {
-        let bundle = self.known.brought.get(&self.known.key(name, version))?;
-        self.known.files.get(*bundle as usize).cloned()
+        let known = self.origins.lock();
+        let bundle = known.brought.get(&known.key(name, version))?;
+        known.files.get(*bundle as usize).cloned()
     }
 }

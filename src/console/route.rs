@@ -28,13 +28,18 @@ pub(super) enum Needs {
     SameOrigin,
 }
 
+/// What comes to an outcome without holding up a thread.
+pub(super) type Coming = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+/// What takes a body as it comes.
+pub(super) type Streamed = fn(Arc<State>, Asked, Incoming) -> Coming;
+
 /// What a route runs.
 #[derive(Clone, Copy)]
 pub(super) enum Handler {
     /// Works on files, or on what is at hand: run where waiting for a disk holds up nobody else.
     Whole(fn(&Arc<State>, &Asked) -> Outcome),
     /// Takes the body as it comes, and bounds it itself.
-    Streamed(fn(Arc<State>, Asked, Incoming) -> Pin<Box<dyn Future<Output = Outcome> + Send>>),
+    Streamed(Streamed),
 }
 
 /// How a body looks.
@@ -91,11 +96,7 @@ impl Route {
     }
 
     /// Something that is written as it comes.
-    pub(super) fn put(
-        path: &'static str,
-        about: &'static str,
-        run: fn(Arc<State>, Asked, Incoming) -> Pin<Box<dyn Future<Output = Outcome> + Send>>,
-    ) -> Route {
+    pub(super) fn put(path: &'static str, about: &'static str, run: Streamed) -> Route {
         Route::new(Method::PUT, path, Needs::Write, Handler::Streamed(run), about)
     }
 

@@ -1,5 +1,7 @@
 //! What the handlers share.
 
+use std::sync::Mutex;
+
 use tokio::sync::Semaphore;
 
 use super::Options;
@@ -20,6 +22,8 @@ pub(super) struct State {
     pub(super) imports: Imports,
     pub(super) holdings: Holdings,
     pub(super) trend: Trend,
+    /// Held while a file of the configuration is read, changed and written.
+    pub(super) config_writes: Mutex<()>,
 }
 
 impl State {
@@ -30,6 +34,7 @@ impl State {
             jobs: Jobs::default(),
             uploads: Semaphore::new(upload::AT_ONCE),
             imports: Imports::default(),
+            config_writes: Mutex::new(()),
             holdings: Holdings::default(),
             trend: Trend::default(),
         }

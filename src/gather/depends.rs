@@ -31,16 +31,16 @@ use std::path::{Path, PathBuf};
 
 use crate::channel::Toolchain;
 use crate::crate_id::{CrateId, CrateName, Version};
-use crate::gather::place::Place;
+use crate::place::Place;
 
+pub mod edit;
 mod parse;
 mod locked;
 mod platforms;
 mod requirement;
 mod walk;
-mod words;
 
-pub use platforms::{Platforms, is_triple};
+pub use platforms::Platforms;
 pub use requirement::check_feature;
 
 /// Bytes in the largest file that is read; a real one has a few thousand.

@@ -17,7 +17,7 @@ use toml::de::{DeTable, Deserializer};
 
 use crate::crate_id::{CrateId, InvalidId, Version};
 use crate::digest::{InvalidDigest, Sha256};
-use crate::gather::place::Place;
+use crate::place::Place;
 
 /// The address that stands for crates.io in Cargo.lock, whichever way cargo reached it.
 pub const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-index";

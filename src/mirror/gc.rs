@@ -42,17 +42,17 @@ use serde::Serialize;
 use super::artifacts::Artifacts;
 use super::head::{Counts, Head, LineageHead, is_zero};
 use super::layout::{self, Layout};
-use super::lock::{self, CollectGuard};
+use super::lock::{self, CollectGuard, Holder, lock_for_collecting};
 use super::store;
 use super::store::was_torn;
-use crate::event::Sink;
+use crate::event::{self, Sink};
 use crate::safe_path::SafePath;
 use artifacts::Shelf;
 use feeds::Keys;
 pub(super) use feeds::{Feed, Feeds};
 use removals::Removals;
 use survey::{Survey, due};
-pub use told::{Told, grace};
+pub use told::Told;
 
 /// Every checkpoint of a collection, in the order in which one that does everything passes them.
 pub const CHECKPOINTS: &[&str] = &[
@@ -82,6 +82,9 @@ pub const ARTIFACT_CHECKPOINTS: &[&str] = &[
     "gc:components-folders",
     "gc:artifacts",
 ];
+
+/// How long what clients may have read of stays, unless told otherwise.
+pub const GRACE: Duration = Duration::from_secs(10 * 60);
 
 /// The least of a lineage's id that stands for it.
 const SHORTEST: usize = 4;
@@ -135,6 +138,7 @@ pub struct Lineage {
     pub crates: u64,
     /// How many rustup artifacts it names.
     #[serde(skip_serializing_if = "is_zero")]
+    #[schemars(default)]
     pub artifacts: u64,
     /// It is let go by this run, and counts no more.
     pub forgotten: bool,
@@ -312,6 +316,22 @@ impl Planned<'_> {
     pub fn execute(self, sink: &dyn Sink) -> Result<Collected, Error> {
         carry_out::execute(&self.guard.layout, self.plan, sink)
     }
+}
+
+/// Collects with the usual grace and shows no plan, as it is done after an import where that is wanted.
+///
+/// # Errors
+/// As those of a collection that is planned and carried out.
+pub fn prune(layout: &Layout, timeout: Duration, me: &Holder, now: Timestamp, sink: &dyn Sink) -> Result<(), Error> {
+    let options = Options { grace: GRACE, forget: Vec::new(), now };
+    let collected = lock_for_collecting(layout, timeout, me, sink)?.plan(&options)?.execute(sink)?;
+    if collected.lines + collected.crates + collected.artifacts > 0 {
+        let Collected { lines, crates, artifacts, bytes, .. } = collected;
+        let lines = if lines == 1 { "1 index line".to_owned() } else { format!("{lines} index lines") };
+        let (crates, artifacts) = (event::crates(crates), event::rustup_artifacts(artifacts));
+        sink.status("Pruned", format!("{lines}, {crates}, {artifacts}; freed {}", event::size(bytes)));
+    }
+    Ok(())
 }
 
 fn plan(layout: &Layout, options: &Options) -> Result<Plan, Error> {

@@ -99,7 +99,7 @@ impl Server {
     }
 
     fn base(&self, host: &str) -> String {
-        self.options.base_url.as_ref().map_or_else(|| format!("http://{host}"), ToString::to_string)
+        (self.options.base_url)().map_or_else(|| format!("http://{host}"), |base| base.to_string())
     }
 
     fn read_and_answer(&self, target: &Target, asked: &Asked) -> Response<Content> {

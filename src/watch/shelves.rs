@@ -3,8 +3,8 @@
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use crate::bundle::name::is_bundles;
@@ -15,6 +15,8 @@ const DONE: &str = "done";
 const FAILED: &str = "failed";
 /// What is added to a refused bundle's name for the file that says why.
 const REASON: &str = ".reason.txt";
+/// How the reason of a bundle ends that is not kept: nothing but that tells it from one that was moved back.
+pub(super) const DELETED: &str = "The bundle was deleted, as `keep_failed_packages = false` asks.\n";
 /// Bytes of a reason that are read again.
 const MOST_REASON: u64 = 4096;
 
@@ -48,6 +50,23 @@ impl Shelves {
         self.put(name, FAILED, Some(reason))
     }
 
+    /// Deletes a bundle that was moved to `failed/` as `name` where that `is_judged` as the refused one. Its reason
+    /// stays, and ends with [`DELETED`].
+    ///
+    /// # Errors
+    /// The file system's; the bundle is then where it was.
+    pub(super) fn delete_failed(&self, name: &OsStr, is_judged: impl Fn(&fs::Metadata) -> bool) -> io::Result<()> {
+        let path = self.folder.join(FAILED).join(name);
+        if !is_judged(&fs::metadata(&path)?) {
+            return Ok(());
+        }
+        let reason = path.with_file_name(with_end(name, REASON));
+        let mut file = OpenOptions::new().append(true).open(reason)?;
+        file.write_all(format!("\n{DELETED}").as_bytes())?;
+        file.sync_all()?;
+        fs::remove_file(path)
+    }
+
     /// Whether a bundle could be moved to `done/`.
     pub(super) fn can_move(&self) -> bool {
         let done = self.folder.join(DONE);
@@ -62,6 +81,7 @@ impl Shelves {
     /// The bundles in `failed/` with their reasons: the `most` last by name, and how many there are.
     pub(super) fn list_failed(&mut self, most: usize) -> (Vec<(OsString, String)>, u64) {
         let mut names = self.bundles(FAILED);
+        names.extend(self.deleted());
         let count = names.len() as u64;
         names.sort();
         let names = names.split_off(names.len().saturating_sub(most));
@@ -84,6 +104,18 @@ impl Shelves {
             is_bundles(&entry.file_name()) && entry.metadata().is_ok_and(whole)
         });
         names.map(|entry| entry.file_name()).collect()
+    }
+
+    /// Names of refused bundles of which only the reason is left.
+    fn deleted(&self) -> Vec<OsString> {
+        let folder = self.folder.join(FAILED);
+        let Ok(entries) = fs::read_dir(&folder) else { return Vec::new() };
+        let names = entries.flatten().filter_map(|entry| {
+            let name = entry.file_name().to_str()?.strip_suffix(REASON).map(OsString::from)?;
+            let gone = is_bundles(&name) && folder.join(&name).symlink_metadata().is_err();
+            (gone && ends_so(&entry.path(), DELETED)).then_some(name)
+        });
+        names.collect()
     }
 
     fn read_reason(&self, name: &OsStr) -> String {
@@ -154,6 +186,17 @@ fn take_name(shelf: &Path, name: &OsStr) -> io::Result<(OsString, PathBuf)> {
     }
 }
 
+/// Whether the file at `path` ends with `end`.
+fn ends_so(path: &Path, end: &str) -> bool {
+    let read = || {
+        let mut file = File::open(path)?;
+        let mut text = vec![0; end.len()];
+        file.seek(SeekFrom::End(-i64::try_from(end.len()).unwrap_or(i64::MAX)))?;
+        file.read_exact(&mut text).map(|()| text)
+    };
+    read().is_ok_and(|text: Vec<u8>| text == end.as_bytes())
+}
+
 fn with_end(name: &OsStr, end: &str) -> OsString {
     let mut whole = name.to_owned();
     whole.push(end);
@@ -211,6 +254,32 @@ mod tests {
         fs::write(folder.path().join("failed/taken.pkg"), "").expect("write");
         assert_eq!(shelves.list_failed(1), (vec![line("a.b.pkg", "first")], 3));
         assert!(shelves.list_failed(3).0.contains(&line("a.b-3.pkg", "empty")));
+    }
+
+    #[test]
+    fn of_a_deleted_bundle_the_reason_counts_until_it_is_taken_away() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let mut shelves = Shelves::of(folder.path());
+        let name = OsStr::new("a.pkg");
+        fs::write(folder.path().join(name), "bad").expect("write");
+        shelves.failed(name, "why\n").expect("moved").expect("there");
+        // Another file has taken its place.
+        shelves.delete_failed(name, |_| false).expect("left");
+        assert_eq!(names(&folder.path().join("failed")).len(), 2);
+        shelves.delete_failed(name, |about| about.len() == 3).expect("deleted");
+        assert_eq!(names(&folder.path().join("failed")), ["a.pkg.reason.txt"]);
+        for _ in 0..2 {
+            assert_eq!(shelves.list_failed(9), (vec![(name.into(), "why".to_owned())], 1));
+            shelves = Shelves::of(folder.path());
+        }
+        // A second of the same name, and then one that is moved back to be tried again.
+        fs::write(folder.path().join(name), "bad").expect("write");
+        let moved = shelves.failed(name, "again\n").expect("moved").expect("there");
+        assert_eq!((moved.to_str(), shelves.list_failed(9).1), (Some("a-2.pkg"), 2));
+        fs::rename(folder.path().join("failed/a-2.pkg"), folder.path().join("a-2.pkg")).expect("moved back");
+        assert_eq!(Shelves::of(folder.path()).list_failed(9).1, 1);
+        fs::remove_file(folder.path().join("failed/a.pkg.reason.txt")).expect("removed");
+        assert_eq!(Shelves::of(folder.path()).list_failed(9).1, 0);
     }
 
     #[test]

@@ -21,17 +21,18 @@ use crate::env::Env;
 use crate::event::Sink;
 use crate::failure::{Class, Failure};
 use crate::mirror::chain::Place;
+use crate::mirror::gc;
 use crate::mirror::import::{self, ImportOptions};
 use crate::mirror::layout::Layout;
 use crate::mirror::ledger;
 use crate::mirror::lock::{Holder, lock_for_adding};
-use crate::server_config;
+use crate::server_config::{self, Live};
 
 /// Takes bundles of one folder into one mirror.
 pub(super) struct Taker {
     pub(super) folder: PathBuf,
     pub(super) mirror: Layout,
-    pub(super) config: PathBuf,
+    pub(super) live: Arc<Live>,
     pub(super) env: Env,
     pub(super) clock: fn() -> Timestamp,
     pub(super) sink: Arc<dyn Sink>,
@@ -109,8 +110,13 @@ impl Taker {
     }
 
     /// Imports the file that had the stamp `before`, and moves it to `done/`; both under the mirror's lock, so that of
-    /// two servers the second finds it gone.
-    pub(super) fn import(&self, name: &OsStr, before: Stamp) -> Verdict {
+    /// two servers the second finds it gone. Says too whether the mirror has taken it.
+    pub(super) fn import(&self, name: &OsStr, before: Stamp) -> (Verdict, bool) {
+        let mut taken = false;
+        (self.try_import(name, before, &mut taken), taken)
+    }
+
+    fn try_import(&self, name: &OsStr, before: Stamp, taken: &mut bool) -> Verdict {
         let now = (self.clock)();
         let me = Holder::this_process("serve --watch-incoming", &self.env, now);
         let mut guard = match lock_for_adding(&self.mirror, Duration::ZERO, &me, self.sink.as_ref()) {
@@ -130,12 +136,17 @@ impl Taker {
             Ok(opened) => opened,
             Err(verdict) => return verdict,
         };
-        let options =
-            ImportOptions { base_url: None, rehash_held: true, file_name: shown(name), length: Some(length), now };
+        let options = ImportOptions {
+            base_url: None,
+            rehash_held: self.live.current().verify_checksums,
+            file_name: shown(name),
+            length: Some(length),
+            now,
+        };
         // What stands in the configuration's folder says nothing of the bundle, which waits until that is mended.
         let not_restored = |error: server_config::Error| Verdict::Hindered(one_line(&error.into()));
         if bundle.manifest().kind == BundleKind::Snapshot
-            && let Err(error) = server_config::check(&self.config)
+            && let Err(error) = server_config::check(self.live.folder())
         {
             return not_restored(error);
         }
@@ -143,7 +154,8 @@ impl Taker {
             Ok(imported) => imported,
             Err(error) => return verdict(error),
         };
-        if let Err(error) = server_config::restore(&self.config, &imported.config, self.sink.as_ref()) {
+        *taken = true;
+        if let Err(error) = self.live.restore(&imported.config, self.sink.as_ref()) {
             return not_restored(error);
         }
         if self.stamp(name) != Some(before) {
@@ -156,6 +168,19 @@ impl Taker {
                 Verdict::Imported
             }
         }
+    }
+
+    /// Collects garbage; says whether there is nothing more to do about it.
+    pub(super) fn prune(&self) -> bool {
+        let now = (self.clock)();
+        let me = Holder::this_process("serve --watch-incoming", &self.env, now);
+        let Err(error) = gc::prune(&self.mirror, Duration::ZERO, &me, now, self.sink.as_ref()) else { return true };
+        let failure = Failure::from(error);
+        if failure.class == Class::Locked {
+            return false;
+        }
+        self.sink.warning(format!("the mirror was not pruned: {}", one_line(&failure)));
+        true
     }
 
     /// Opens a bundle and reads its manifest.
@@ -237,7 +262,7 @@ pub(super) fn plain(text: &str) -> String {
     text.chars().map(|char| if char.is_control() { '\u{fffd}' } else { char }).collect()
 }
 
-fn stamp_of(about: &Metadata) -> Stamp {
+pub(super) fn stamp_of(about: &Metadata) -> Stamp {
     Stamp { size: about.len(), modified: about.modified().ok(), number: number_of(about) }
 }
 

@@ -1,10 +1,67 @@
 //! The console over HTTP: the API's manners, and who may write.
 
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use frostmirror::bundle::format::CrateState;
 use serde_json::{Value, json};
 
+use crate::import_bundle::{Make, import};
 use crate::support::crates::Crate;
 use crate::support::published::{Published, Reply, Wire, get};
 use crate::support::sandbox::{Sandbox, Serving};
+
+mod collecting;
+mod hostile;
+mod openapi;
+mod reading;
+mod snapshots;
+mod uploads;
+
+/// Longer than anything here takes on a machine that is busy with other things.
+const LONG: Duration = Duration::from_secs(60);
+
+/// Two bundles of one history, the second a delta.
+fn two_bundles(sandbox: &Sandbox) -> [PathBuf; 2] {
+    let folder = sandbox.path("made");
+    fs::create_dir_all(&folder).unwrap();
+    let first = Make::new("one", 1).ship(Crate::new("leaf", "1.0.0")).ship(Crate::new("Under_Score", "0.1.0"));
+    let second = Make::new("one", 2)
+        .parent("one.pkg")
+        .with(Crate::new("leaf", "1.0.0"), CrateState::Sent)
+        .ship(Crate::new("leaf", "1.1.0").yanked())
+        .with(Crate::new("winonly", "1.0.0"), CrateState::IndexOnly);
+    [first.write(&folder, "one.pkg"), second.write(&folder, "two.pkg")]
+}
+
+/// A server of a mirror with both bundles.
+fn filled(flags: &[&str]) -> (Sandbox, Serving) {
+    let sandbox = Sandbox::new();
+    for bundle in two_bundles(&sandbox) {
+        import(&sandbox.path("mirror"), &bundle).unwrap();
+    }
+    let all = ["--mirror", "mirror"].iter().chain(flags).copied().collect::<Vec<_>>();
+    let serving = sandbox.serve(all);
+    (sandbox, serving)
+}
+
+/// What a GET answers, which is good.
+fn read(serving: &Serving, path: &str) -> Value {
+    let reply = get(serving.url(), path, &[]);
+    assert_eq!(reply.status, 200, "{path}: {}", reply.text());
+    body(&reply)
+}
+
+/// Waits until something is so.
+#[track_caller]
+fn until(what: &str, mut is: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !is() {
+        assert!(began.elapsed() < LONG, "{what} does not come about");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
 
 fn serving(flags: &[&str]) -> (Sandbox, Published, Serving) {
     let sandbox = Sandbox::new();
@@ -101,6 +158,105 @@ fn an_audit_is_a_job() {
     assert_eq!((&job["state"], &job["outcome"]["ok"]), (&json!("done"), &json!(false)), "{job}");
 }
 
+#[test]
+fn depends_toml_comes_back_as_it_was_stored() {
+    let (sandbox, _mirror, serving) = serving(&["--config-dir", "config"]);
+    let file = sandbox.path("config/depends.toml");
+    assert_eq!(body(&get(serving.url(), "/api/deps", &[])), json!({}));
+    let wanted = json!({
+        "dependencies": {
+            "anyhow": "1",
+            "tokio": { "version": "1", "features": ["net"], "default-features": false },
+            "serde": ["=1.0.100", { "version": "1", "features": ["derive"] }],
+            "2": { "axum": "0.6" },
+        },
+        "locked": { "itoa": "1.0.11", "syn": ["1.0.109", "2.0.90"] },
+        "platforms": { "targets": ["x86_64-unknown-linux-gnu"], "toolchain": ["stable", "1.86.0"] },
+    });
+    let tried = send(&serving, "POST", "/api/deps?dry_run=true", &[], &wanted.to_string());
+    assert_eq!((tried.status, file.exists()), (200, false), "{}", tried.text());
+    assert_eq!(send(&serving, "POST", "/api/deps", &[], &wanted.to_string()).status, 200);
+    let read = get(serving.url(), "/api/deps", &[]);
+    assert_eq!(body(&read), wanted);
+
+    // Somebody edits the file by hand, and comments on it.
+    let text = format!("# ours\n{}", fs::read_to_string(&file).unwrap());
+    fs::write(&file, &text).unwrap();
+    let stale = format!("If-Match: {}", read.header("etag").unwrap());
+    assert_eq!(send(&serving, "POST", "/api/deps", &[&stale], &wanted.to_string()).status, 412);
+    let fresh = format!("If-Match: {}", get(serving.url(), "/api/deps", &[]).header("etag").unwrap());
+    let same = body(&send(&serving, "POST", "/api/deps", &[&fresh], &wanted.to_string()));
+    assert_eq!(same["changed"], json!(false));
+    assert_eq!(get(serving.url(), "/api/deps?format=toml", &[]).text(), text);
+
+    for bad in [
+        json!({ "dependencies": { "anyhow": "no version" } }),
+        json!({ "dependencies": { "anyhow": null } }),
+        json!({ "dependencies": { "<script>": "1" } }),
+        json!({ "surplus": {} }),
+        json!({ "dependencies": { "anyhow": { "git": "https://example.org" } } }),
+    ] {
+        let reply = send(&serving, "POST", "/api/deps", &[], &bad.to_string());
+        assert!(reply.status == 422 || reply.status == 400, "{bad}: {}", reply.status);
+        assert!(body(&reply)["error"].is_string() && body(&reply)["hint"].is_string(), "{}", reply.text());
+    }
+    assert_eq!(fs::read_to_string(&file).unwrap(), text, "what is refused changes nothing");
+    assert_eq!(send(&serving, "POST", "/api/deps", &["Origin: null"], &wanted.to_string()).status, 403);
+}
+
+#[test]
+fn settings_are_changed_while_the_server_runs() {
+    let (sandbox, _mirror, serving) = serving(&["--config-dir", "config", "--watch-incoming"]);
+    let file = sandbox.path("config/frostmirror.toml");
+    fs::create_dir_all(sandbox.path("config")).unwrap();
+    fs::write(&file, "# ours\nproxy_index_url = \"https://me:hunter22@up.example/\" # upstream\n").unwrap();
+    let read = || body(&get(serving.url(), "/api/config", &[]));
+    assert_eq!(read()["watch_incoming"]["fixed_by"], json!("--watch-incoming"));
+    let post = |changes: Value| send(&serving, "POST", "/api/config", &[], &changes.to_string());
+
+    let written = post(json!({ "base_url": "https://rust.example/x", "min_age": "2d" }));
+    assert_eq!(written.status, 200, "{}", written.text());
+    assert_eq!(body(&written)["needs_restart"], json!([]));
+    let config: Value = serde_json::from_slice(&get(serving.url(), "/index/config.json", &[]).body).unwrap();
+    assert_eq!(config["api"], json!("https://rust.example/x"), "in effect at once");
+    let text = fs::read_to_string(&file).unwrap();
+    assert!(text.starts_with("# ours\nproxy_index_url = \"https://me:hunter22@up.example/\" # upstream\n"), "{text}");
+    let masked = read()["proxy_index_url"]["value"].clone();
+    assert!(!masked.to_string().contains("hunter22"), "{masked}");
+
+    // A base URL stands for a proxy, and nobody is local behind one.
+    assert_eq!(post(json!({ "base_url": null })).status, 403);
+    fs::write(&file, &text).unwrap();
+}
+
+#[test]
+fn a_setting_that_cannot_be_is_refused() {
+    let token = "0123456789abcdef-token";
+    let flags = ["--config-dir", "config", "--base-url", "http://rust.example", "--admin-token", token];
+    let (sandbox, _mirror, serving) = serving(&flags);
+    let right = format!("Authorization: Bearer {token}");
+    let post = |changes: Value| send(&serving, "POST", "/api/config", &[&right], &changes.to_string());
+    for (changes, status) in [
+        (json!({ "base_url": "http://other.example" }), 409),
+        (json!({ "bas_url": "http://other.example" }), 422),
+        (json!({ "min_age": "soon" }), 422),
+        (json!({ "watch_incoming": "yes" }), 422),
+        (json!({ "admin_token_file": "/nowhere" }), 422),
+        (json!([1]), 400),
+    ] {
+        let reply = post(changes.clone());
+        assert_eq!(reply.status, status, "{changes}: {}", reply.text());
+        assert!(body(&reply)["error"].is_string());
+    }
+    assert!(!sandbox.path("config/frostmirror.toml").exists());
+    let kept = post(json!({ "proxy_index_url": "https://me:hunter22@up.example/" }));
+    assert_eq!(kept.status, 200, "{}", kept.text());
+    let shown = body(&get(serving.url(), "/api/config", &[]))["proxy_index_url"]["value"].clone();
+    assert_eq!(body(&post(json!({ "proxy_index_url": shown })))["changed"], json!([]));
+    assert!(fs::read_to_string(sandbox.path("config/frostmirror.toml")).unwrap().contains("hunter22"));
+    assert_eq!(body(&post(json!({ "keep_failed_packages": false })))["changed"], json!(["keep_failed_packages"]));
+}
+
 /// The job when it is over.
 fn ended(serving: &Serving, id: &Value) -> Value {
     for _ in 0..600 {
@@ -108,7 +264,7 @@ fn ended(serving: &Serving, id: &Value) -> Value {
         if job["state"] != json!("running") {
             return job;
         }
-        std::thread::sleep(std::time::Duration::from_millis(50));
+        std::thread::sleep(Duration::from_millis(50));
     }
     panic!("the job {id} does not end");
 }

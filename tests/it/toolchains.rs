@@ -291,3 +291,27 @@ fn toolchains_of_a_lost_stick_are_sent_again_whoever_asks_today() {
     let shipped = in_state(&sandbox, &again, "shipped");
     assert!(shipped.iter().any(|path| path.contains("rustc-1.86.0")), "{shipped:?}");
 }
+
+#[test]
+fn frostmirror_toml_fills_what_neither_platforms_nor_the_environment_says() {
+    let (world, dist) = (World::new(), Dist::start());
+    let sandbox = online(&world, &dist).env("FROSTMIRROR_CONFIG_DIR", "config");
+    sandbox.write("config/frostmirror.toml", format!("targets = ['{WASM}', '{LINUX}']\ntoolchain = '1.86.0'\n"));
+    depends(&sandbox, "");
+    let shipped = in_state(&sandbox, &fetch(&sandbox, &[]), "shipped");
+    let has = |shipped: &[String], part: &str| shipped.iter().any(|path| path.contains(part));
+    assert!(has(&shipped, "dist/channel-rust-1.86.0.toml") && has(&shipped, WASM), "{shipped:?}");
+    assert!(!has(&shipped, "dist/channel-rust-stable.toml"), "{shipped:?}");
+    // The environment, and `[platforms]`, count more.
+    let sandbox = sandbox.env("FROSTMIRROR_TOOLCHAIN", "stable");
+    let shipped = in_state(&sandbox, &fetch(&sandbox, &["-o", "second"]), "shipped");
+    assert!(has(&shipped, "dist/channel-rust-stable.toml") && has(&shipped, WASM), "{shipped:?}");
+    let sandbox = sandbox.without_env("FROSTMIRROR_TOOLCHAIN");
+    depends(&sandbox, "targets = [\"x86_64-unknown-linux-gnu\"]\ntoolchain = \"stable\"\n");
+    let shipped = in_state(&sandbox, &fetch(&sandbox, &["-o", "third"]), "shipped");
+    assert!(has(&shipped, "dist/channel-rust-stable.toml") && !has(&shipped, WASM), "{shipped:?}");
+    // A file that cannot be used stops what would use it, and nothing else.
+    sandbox.write("config/frostmirror.toml", "targets = 'wasm'\n");
+    sandbox.run(["fetch", "-o", "fourth"]).exits(3).stderr_has("frostmirror.toml:1:11: `targets` is a string");
+    sandbox.run(["fetch", "-o", "fifth", "--no-toolchain"]).ok();
+}

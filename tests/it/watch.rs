@@ -15,6 +15,7 @@ use frostmirror::mirror::incoming::Incoming;
 use frostmirror::mirror::layout::Layout;
 use frostmirror::mirror::ledger;
 use frostmirror::mirror::lock::lock_for_adding;
+use frostmirror::server_config::{By, Fixed, Key, Live};
 use frostmirror::watch::settle::Pace;
 use frostmirror::watch::{self, WatchOptions, Watcher};
 
@@ -59,7 +60,7 @@ impl World {
         let options = WatchOptions {
             folder: self.incoming(),
             mirror: self.layout(),
-            config: self.sandbox.path("config"),
+            settings: self.settings(),
             pace,
             notices,
             env: Env::default(),
@@ -67,6 +68,13 @@ impl World {
             sink: Arc::new(Silent),
         };
         watch::start(options).unwrap()
+    }
+
+    /// Settings that ask for the folder to be watched, over what the file says.
+    fn settings(&self) -> Arc<Live> {
+        let mut fixed = Fixed::default();
+        fixed.switch(Key::WatchIncoming, By::Flag("--watch-incoming"), true);
+        Arc::new(Live::load(&self.sandbox.path("config"), fixed).unwrap())
     }
 
     fn incoming(&self) -> PathBuf {

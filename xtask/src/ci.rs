@@ -5,7 +5,7 @@
 
 use std::time::Instant;
 
-use crate::{Outcome, cargo, generated, run};
+use crate::{Outcome, cargo, generated, run, tools};
 
 /// A check by its name.
 type Step = (&'static str, fn() -> Outcome);
@@ -16,8 +16,9 @@ const STEPS: &[Step] = &[
     ("clippy", || run(&mut cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"]))),
     ("doc", || run(cargo(&["doc", "--workspace", "--no-deps", "--locked"]).env("RUSTDOCFLAGS", "--deny warnings"))),
     ("gen --check", generated::check),
+    ("tools", tools::provide),
     // What a test may leave out on a machine that lacks something is required here.
-    ("test", || run(cargo(TESTS).env("FROSTMIRROR_TEST_RUSTUP", "1"))),
+    ("test", || run(cargo(TESTS).envs(tools::REQUIRED.iter().map(|name| (name, "1"))))),
 ];
 
 const TESTS: &[&str] = &["test", "--workspace", "--locked"];

@@ -6,6 +6,7 @@ use std::process::{Command, ExitCode};
 mod ci;
 mod dist;
 mod generated;
+mod tools;
 
 const HELP: &str = "\
 Chores of this repository

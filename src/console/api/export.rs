@@ -96,7 +96,7 @@ fn build(state: &Arc<State>, _: &Asked) -> Outcome {
 
 fn built(state: &State, sink: &dyn Sink) -> Result<Value, Failure> {
     let options = &state.options;
-    let (config, notes) = server_config::travelling(&options.config)?;
+    let (config, notes) = server_config::travelling(options.settings.folder())?;
     for (name, note) in notes {
         sink.status("Note", format!("left out of {name}: {note}"));
     }

@@ -17,11 +17,10 @@ use crate::event::{self, Sink};
 use crate::failure::Failure;
 use crate::mirror::gc::{self, Options, Told};
 use crate::mirror::lock::{Holder, lock_for_collecting};
+use crate::units::duration;
 
 /// How long a collection waits for an import that is at work.
 const LOCK_WITHIN: Duration = Duration::from_secs(600);
-/// Grace, where nobody says otherwise; the verb's too.
-const GRACE: &str = "10m";
 
 /// How to collect. What the query says counts more.
 #[derive(Default, Deserialize, JsonSchema)]
@@ -52,9 +51,8 @@ fn collect(state: &Arc<State>, asked: &Asked) -> Outcome {
     // A misspelled `dry_run` must not become a collection.
     asked.only(&["dry_run", "grace", "forget"])?;
     let wishes: Wishes = if asked.body.is_empty() { Wishes::default() } else { asked.json()? };
-    let grace = asked.value("grace").or(wishes.grace.as_deref()).unwrap_or(GRACE);
-    let grace =
-        gc::grace(grace).map_err(|why| Refusal::new(StatusCode::BAD_REQUEST, "`grace` is no duration").hint(why))?;
+    let grace = asked.value("grace").or(wishes.grace.as_deref()).map_or(Ok(gc::GRACE), duration);
+    let grace = grace.map_err(|why| Refusal::new(StatusCode::BAD_REQUEST, "`grace` is no duration").hint(why))?;
     let forget = asked.query.iter().filter(|(name, _)| name == "forget").map(|(_, value)| value.clone());
     let forget = forget.chain(wishes.forget).collect();
     let options = Options { grace, forget, now: (state.options.clock)() };

@@ -1,9 +1,6 @@
 //! `/api/incoming`: the folder that bundles are dropped into, and a way to drop one from afar.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use hyper::StatusCode;
 use hyper::body::Incoming;
@@ -14,7 +11,7 @@ use serde::Serialize;
 use crate::console::answer::{Outcome, Refusal, json, json_with};
 use crate::console::arrivals::{self, Arrivals};
 use crate::console::asked::Asked;
-use crate::console::route::Route;
+use crate::console::route::{Coming, Route};
 use crate::console::state::State;
 use crate::console::upload::{self, Pace, Wanted};
 
@@ -48,7 +45,7 @@ fn state(state: &Arc<State>, _: &Asked) -> Outcome {
     Ok(json(&arrivals::now(&state.options)?))
 }
 
-fn put(state: Arc<State>, asked: Asked, body: Incoming) -> Pin<Box<dyn Future<Output = Outcome> + Send>> {
+fn put(state: Arc<State>, asked: Asked, body: Incoming) -> Coming {
     Box::pin(async move {
         let wanted = wanted(&state, &asked)?;
         let Ok(_turn) = state.uploads.try_acquire() else {
@@ -57,7 +54,7 @@ fn put(state: Arc<State>, asked: Asked, body: Incoming) -> Pin<Box<dyn Future<Ou
         };
         let file = wanted.name.clone();
         let received = upload::receive(body, wanted, Pace::default()).await?;
-        let watching = state.options.watching.load(Ordering::Relaxed);
+        let watching = state.options.settings.current().watch_incoming;
         let hint = (!watching).then(|| {
             "nobody watches the folder: start `serve` with --watch-incoming, or run `cargo frostmirror import` on the file"
                 .to_owned()
@@ -79,7 +76,7 @@ fn wanted(state: &State, asked: &Asked) -> Result<Wanted, Refusal> {
             .hint("leave out Content-Encoding and Content-Range"));
     }
     let length = asked.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    let watching = state.options.watching.load(Ordering::Relaxed);
+    let watching = state.options.settings.current().watch_incoming;
     // The watcher waits for a folder that is not there: a disk may be missing, whose place must stay free.
     Ok(Wanted { folder: state.options.incoming.clone(), make_folder: !watching, name, length })
 }

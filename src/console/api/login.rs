@@ -7,7 +7,7 @@ use hyper::header::{CACHE_CONTROL, SET_COOKIE};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::console::access::{COOKIE_NAME, SESSION, cookie, is_admin};
+use crate::console::access::{self, COOKIE_NAME, SESSION, cookie, is_admin};
 use crate::console::answer::{Outcome, Refusal, json, set};
 use crate::console::asked::Asked;
 use crate::console::route::{Needs, Route};
@@ -44,12 +44,12 @@ pub(super) fn routes() -> Vec<Route> {
 
 fn session(state: &Arc<State>, asked: &Asked) -> Outcome {
     let admin = is_admin(state, &asked.headers, asked.version, &asked.at);
-    Ok(json(&Session { admin, token_configured: state.options.admin_token.is_some() }))
+    Ok(json(&Session { admin, token_configured: access::token(state)?.is_some() }))
 }
 
 fn login(state: &Arc<State>, asked: &Asked) -> Outcome {
     let Credentials { token } = asked.json()?;
-    let Some(configured) = &state.options.admin_token else {
+    let Some(configured) = access::token(state)? else {
         return Err(Refusal::new(StatusCode::CONFLICT, "no admin token is configured").hint(
             "start `serve` with --admin-token-file FILE (or FROSTMIRROR_ADMIN_TOKEN); without one, a user at the server's own machine may write",
         ));
@@ -72,7 +72,7 @@ fn logout(state: &Arc<State>, asked: &Asked) -> Outcome {
     if let Some(value) = cookie(&asked.headers) {
         state.sessions.close(value);
     }
-    let mut response = json(&Session { admin: false, token_configured: state.options.admin_token.is_some() });
+    let mut response = json(&Session { admin: false, token_configured: access::token(state)?.is_some() });
     set(&mut response, SET_COOKIE, &format!("{COOKIE_NAME}=; HttpOnly; SameSite=Strict; Path=/; Max-Age=0"));
     Ok(response)
 }

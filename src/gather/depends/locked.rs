@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet};
 use toml::de::{DeTable, DeValue};
 
 use super::walk::{Problems, folded, in_order};
-use super::words::{kind, quote};
 use crate::crate_id::{CrateId, CrateName};
+use crate::toml_words::{kind, quote};
 
 const EXACT: &str = "a full version, such as `1.0.11`";
 

@@ -8,9 +8,9 @@ use toml::de::{DeTable, DeValue};
 
 use super::requirement::requirement;
 use super::walk::{Key, MAX_PROBLEMS, Problems, Value, folded, in_order};
-use super::words::{kind, nearest, quote};
 use super::{Depends, Entry, Error, Group, Requirement, locked, platforms};
 use crate::crate_id::CrateName;
+use crate::toml_words::{kind, nearest, quote};
 
 const TABLES: &[&str] = &["dependencies", "locked", "platforms"];
 

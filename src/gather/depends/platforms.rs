@@ -6,8 +6,9 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::walk::Problems;
-use super::words::{kind, nearest, one_of, quote};
+use crate::channel::is_triple;
 use crate::channel::{Profile, Toolchain};
+use crate::toml_words::{kind, nearest, one_of, quote};
 
 /// `[platforms]`. What is empty was not given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -133,30 +134,7 @@ fn words<T>(
     words
 }
 
-/// Whether `text` may be a target triple; whether it is one, a channel manifest says.
-pub fn is_triple(text: &str) -> bool {
-    let good =
-        |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'.');
-    text.len() <= 100 && text.contains('-') && !text.contains("..") && text.split('-').all(good)
-}
-
 fn is_component(text: &str) -> bool {
     let good = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     text.len() <= 100 && text.split('-').all(good)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn triples_have_no_room_for_paths() {
-        for good in ["x86_64-unknown-linux-gnu", "wasm32-unknown-unknown", "thumbv8m.main-none-eabihf", "wasm32-wasip1"]
-        {
-            assert!(is_triple(good), "{good}");
-        }
-        for bad in ["", "linux", "../../etc-x", "a--b", "x86_64/unknown", "x-..", "a-b c"] {
-            assert!(!is_triple(bad), "{bad}");
-        }
-    }
 }

@@ -7,8 +7,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::Requirement;
 use super::walk::{Problems, Value, in_order};
-use super::words::{kind, one_of, plain, quote};
 use crate::crate_id::CrateName;
+use crate::toml_words::{kind, one_of, plain, quote};
 
 const KEYS: &[&str] = &["version", "features", "default-features", "package"];
 /// Keys of Cargo.toml that say where a crate comes from.

@@ -5,10 +5,10 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::words::{nearest, one_of, quote};
 use super::{Error, Problem};
 use crate::crate_id::CrateName;
-use crate::gather::place::Place;
+use crate::place::Place;
+use crate::toml_words::{nearest, one_of, quote};
 
 /// Problems beyond these are only counted: a reader needs no more, and each costs a walk over the text.
 pub(super) const MAX_PROBLEMS: usize = 20;

@@ -1,10 +1,12 @@
 //! What the tests stand on: a fake crates.io and static.rust-lang.org, a proxy, a hermetic run of our binary, and the real
 //! cargo and rustup as the judges.
 
+pub mod browser;
 pub mod client;
 pub mod crates;
 pub mod dist;
 pub mod forge;
+pub mod nginx;
 pub mod proxy;
 pub mod published;
 pub mod ranges;

@@ -69,6 +69,12 @@ impl Wire {
         Wire(BufReader::with_capacity(1 << 20, stream))
     }
 
+    /// How long an answer may take; 20 seconds at first.
+    pub fn patience(&mut self, patience: Duration) -> &mut Wire {
+        self.0.get_mut().set_read_timeout(Some(patience)).unwrap();
+        self
+    }
+
     /// Sends these bytes.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Wire {
         self.0.get_mut().write_all(bytes.as_ref()).unwrap();

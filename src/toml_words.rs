@@ -3,7 +3,7 @@
 use toml::de::DeValue;
 
 /// `text` in backquotes, without control characters and no longer than a line.
-pub(super) fn quote(text: &str) -> String {
+pub fn quote(text: &str) -> String {
     let mut short: String = text.chars().take(80).collect();
     if short.len() < text.len() {
         short.push('…');
@@ -12,12 +12,12 @@ pub(super) fn quote(text: &str) -> String {
 }
 
 /// `text` without control characters.
-pub(super) fn plain(text: &str) -> String {
+pub fn plain(text: &str) -> String {
     text.escape_debug().to_string().replace("\\\"", "\"").replace("\\'", "'")
 }
 
 /// `a`, `b` or `c`.
-pub(super) fn one_of(words: &[&str]) -> String {
+pub fn one_of(words: &[&str]) -> String {
     let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
     match quoted.as_slice() {
         [] => "nothing".to_owned(),
@@ -27,22 +27,23 @@ pub(super) fn one_of(words: &[&str]) -> String {
 }
 
 /// The word that `wrong` was most likely meant to be, where one is near.
-pub(super) fn nearest<'w>(wrong: &str, words: &[&'w str]) -> Option<&'w str> {
+pub fn nearest<'w>(wrong: &str, words: &[&'w str]) -> Option<&'w str> {
     // Nobody mistypes a known key into something several times as long, and the comparison is quadratic.
     if wrong.len() > 64 {
         return None;
     }
-    let folded = wrong.to_lowercase().replace('_', "-");
+    let fold = |word: &str| word.to_lowercase().replace('_', "-");
+    let folded = fold(wrong);
     words
         .iter()
-        .map(|word| (strsim::osa_distance(&folded, word), *word))
+        .map(|word| (strsim::osa_distance(&folded, &fold(word)), *word))
         .filter(|(distance, word)| *distance <= (word.len() / 3).max(1))
         .min()
         .map(|(_, word)| word)
 }
 
 /// What kind of value this is, with its article.
-pub(super) fn kind(value: &DeValue<'_>) -> &'static str {
+pub fn kind(value: &DeValue<'_>) -> &'static str {
     match value {
         DeValue::String(_) => "a string",
         DeValue::Integer(_) => "an integer",

@@ -1,0 +1,72 @@
+//! `frostmirror.toml` as the verbs use it: found, put under what flags and the environment say, and obeyed.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::Context;
+use crate::failure::{Class, Failure};
+use crate::mirror::gc;
+use crate::mirror::layout::Layout;
+use crate::mirror::lock::Holder;
+use crate::server_config::settings::Given;
+use crate::server_config::{By, Fixed, Key, Settings};
+
+/// Variable that switches live mode on or off.
+const PROXY_MODE: &str = "FROSTMIRROR_PROXY_MODE";
+
+/// The folder of the configuration.
+pub(super) fn folder(flag: Option<&Path>, context: &Context) -> Result<PathBuf, Failure> {
+    context.directory(flag, "/config", "config")
+}
+
+/// What the `frostmirror.toml` says that verbs without `--config-dir` find.
+pub(super) fn found(context: &Context) -> Result<Given, Failure> {
+    Ok(Given::read(&folder(context.env.path("FROSTMIRROR_CONFIG_DIR").as_deref(), context)?)?)
+}
+
+/// What gave the word of a flag that the variable gives too: the parser does not tell, and where both say the same it makes
+/// no difference.
+pub(super) fn by(flag: &'static str, variable: &'static str, value: &str, context: &Context) -> By {
+    if context.env.text(variable) == Some(value) { By::Variable(variable) } else { By::Flag(flag) }
+}
+
+/// Fixes live mode as the environment says.
+pub(super) fn fix_proxy_mode(fixed: &mut Fixed, context: &Context) -> Result<(), Failure> {
+    let Some(word) = context.env.os(PROXY_MODE) else { return Ok(()) };
+    let on = match word.to_str().map(str::to_ascii_lowercase).as_deref() {
+        Some("1" | "true" | "yes" | "on") => true,
+        Some("0" | "false" | "no" | "off") => false,
+        _ => {
+            let word = word.to_string_lossy().escape_debug().to_string();
+            return Err(Failure::new(Class::Input, format!("{PROXY_MODE} is `{word}`"))
+                .hint("it is `1`, `true`, `yes` or `on`, or `0`, `false`, `no` or `off`"));
+        }
+    };
+    fixed.switch(Key::ProxyMode, By::Variable(PROXY_MODE), on);
+    Ok(())
+}
+
+/// Refuses what this version would have to obey and does not, where that would open what is meant to be closed.
+pub(super) fn refuse_unheeded(settings: &Settings) -> Result<(), Failure> {
+    if settings.auth_required {
+        return Err(Failure::new(Class::Input, "`auth_required = true` asks for tokens of readers")
+            .doing("could not serve as frostmirror.toml says")
+            .hint("this version lets everybody read who reaches it: take the key out, and close the port to others"));
+    }
+    if settings.tls_cert.is_some() {
+        return Err(Failure::new(Class::Input, "`tls_cert` and `tls_key` ask for TLS")
+            .doing("could not serve as frostmirror.toml says")
+            .hint("this version speaks plain HTTP: take the keys out, and put a server that speaks TLS before it"));
+    }
+    Ok(())
+}
+
+/// Collects garbage after an import, as `prune_on_import` asks.
+pub(super) fn prune(layout: &Layout, verb: &'static str, timeout: Duration, context: &Context) -> Result<(), Failure> {
+    let now = Timestamp::now();
+    let me = Holder::this_process(verb, &context.env, now);
+    gc::prune(layout, timeout, &me, now, context.report.as_ref())
+        .map_err(|error| Failure::from(error).doing("all is imported, but the mirror was not pruned"))
+}

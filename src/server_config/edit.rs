@@ -1,0 +1,260 @@
+//! Changes of a `frostmirror.toml`'s text that keep its comments, its order, and all that they do not concern; text in,
+//! text out. What comes out was read by the same reader that reads the file at the start.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value as Json};
+use toml_edit::{Array, DocumentMut, Item, Value};
+
+use super::live::By;
+use super::settings::{self, Given, Key, Wrong, unknown};
+
+/// Why a change was not made; the file is as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No such key, or no such value.
+    #[error("{0}")]
+    Wrong(Wrong),
+    /// A flag or the environment fixes the key.
+    #[error("`{}` is fixed by {by}", key.name())]
+    Fixed {
+        /// The key.
+        key: Key,
+        /// What fixes it.
+        by: By,
+    },
+    /// The file cannot be read, or the keys do not go together.
+    #[error(transparent)]
+    Settings(#[from] settings::Error),
+    /// Somebody else changed the file meanwhile.
+    #[error("`{}` was changed by somebody else meanwhile", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file cannot be written.
+    #[error("could not write `{}`", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+/// A text that was changed.
+#[derive(Debug)]
+pub(super) struct Edited {
+    pub(super) text: String,
+    /// What it says.
+    pub(super) given: Given,
+}
+
+/// `text`, which says `before`, with `changes` in it. What already is as it shall be keeps the form in which it stands.
+pub(super) fn edited(text: &str, path: &Path, before: &Given, changes: &Map<String, Json>) -> Result<Edited, Error> {
+    // The reader that made `before` of it has the better words for what is no TOML.
+    let mut document: DocumentMut =
+        text.parse().map_err(|_| Error::Wrong(Wrong::new("the file cannot be edited", "plain TOML")))?;
+    for (name, json) in changes {
+        let key = Key::of(name).ok_or_else(|| Error::Wrong(unknown(name)))?;
+        if json.is_null() {
+            remove(&mut document, name);
+            continue;
+        }
+        let kept = before.settings.upstream(key).is_some_and(|url| url.has_secret() && *json == url.masked());
+        if kept {
+            continue;
+        }
+        let value = value_of(name, json).map_err(Error::Wrong)?;
+        let alone = Given::parse(&format!("{name} = {value}\n"), path).map_err(without_place)?;
+        if alone.settings.plain_json(key) != before.settings.plain_json(key) {
+            set(&mut document, name, value);
+        }
+    }
+    let text = document.to_string();
+    let given = Given::parse(&text, path)?;
+    Ok(Edited { text, given })
+}
+
+/// What is wrong with a value that stands in no file yet.
+fn without_place(error: settings::Error) -> Error {
+    match error {
+        settings::Error::Invalid { mut problems, .. } if problems.len() == 1 => Error::Wrong(problems.remove(0).wrong),
+        error => Error::Settings(error),
+    }
+}
+
+fn value_of(name: &str, json: &Json) -> Result<Value, Wrong> {
+    let expected = "a string, a whole number, true, false, null, or a list of strings";
+    let wrong = |what: &str| Wrong::new(format!("`{name}` is {what}"), expected);
+    match json {
+        Json::String(text) => Ok(text.as_str().into()),
+        Json::Bool(value) => Ok((*value).into()),
+        Json::Number(number) => {
+            number.as_i64().map(Value::from).ok_or_else(|| wrong("a number that is not whole, or too large"))
+        }
+        Json::Array(list) => {
+            let words = list.iter().map(|one| one.as_str().ok_or_else(|| wrong("a list of more than strings")));
+            Ok(Value::Array(words.collect::<Result<Array, Wrong>>()?))
+        }
+        Json::Null => Err(wrong("null in a list")),
+        Json::Object(_) => Err(wrong("an object")),
+    }
+}
+
+fn set(document: &mut DocumentMut, name: &str, mut value: Value) {
+    match document.get_mut(name).and_then(Item::as_value_mut) {
+        Some(there) => {
+            if let (Some(there), Some(wanted)) = (there.as_array_mut(), value.as_array())
+                && grow(there, wanted)
+            {
+                return;
+            }
+            *value.decor_mut() = there.decor().clone();
+            *there = value;
+        }
+        None => {
+            // What stands at the end of the file stays above what is added to it.
+            let end = document.trailing().as_str().unwrap_or_default().to_owned();
+            document.insert(name, Item::Value(value));
+            if !end.trim().is_empty() {
+                document.set_trailing("");
+                let end = if end.ends_with('\n') { end } else { end + "\n" };
+                prepend(document, name, &end);
+            }
+        }
+    }
+}
+
+/// Makes of the list `there` the list `wanted` without touching what stays, with the comments beside it; `false` where
+/// the order is another one.
+fn grow(there: &mut Array, wanted: &Array) -> bool {
+    let words = |list: &Array| list.iter().filter_map(|one| one.as_str().map(str::to_owned)).collect::<Vec<_>>();
+    let (had, wanted) = (words(there), words(wanted));
+    let stays: Vec<&String> = had.iter().filter(|word| wanted.contains(word)).collect();
+    if stays.is_empty() || had.len() != there.len() || !wanted.iter().take(stays.len()).eq(stays.iter().copied()) {
+        return false;
+    }
+    let added = wanted[stays.len()..].to_vec();
+    there.retain(|one| one.as_str().is_some_and(|word| wanted.iter().any(|wanted| wanted == word)));
+    // A list with a word in each line goes on so.
+    let last = there.iter().last().and_then(|one| one.decor().prefix()).and_then(|prefix| prefix.as_str());
+    let blank = last.and_then(|prefix| prefix.rfind('\n').map(|at| prefix[at..].to_owned()));
+    for word in added {
+        // What stands behind the last comma belongs to the word before it.
+        let end = there.trailing().as_str().unwrap_or_default().to_owned();
+        let (beside, end) = end.split_at(end.rfind('\n').unwrap_or(0));
+        let blank = blank.as_deref().unwrap_or(if there.is_empty() { "" } else { " " });
+        there.push_formatted(Value::from(word).decorated(format!("{beside}{blank}"), ""));
+        there.set_trailing(end);
+    }
+    true
+}
+
+/// Takes a key out; the comments above it stay.
+fn remove(document: &mut DocumentMut, name: &str) {
+    let next = document.iter().skip_while(|(key, _)| *key != name).nth(1).map(|(key, _)| key.to_owned());
+    let Some((key, _)) = document.remove_entry(name) else { return };
+    let above = key.leaf_decor().prefix().and_then(|prefix| prefix.as_str()).unwrap_or_default();
+    if !above.contains('#') {
+        return;
+    }
+    match next {
+        Some(next) => prepend(document, &next, above),
+        None => {
+            let trailing = format!("{above}{}", document.trailing().as_str().unwrap_or_default());
+            document.set_trailing(trailing);
+        }
+    }
+}
+
+/// Puts whole lines above a key.
+fn prepend(document: &mut DocumentMut, name: &str, lines: &str) {
+    if let Some(mut key) = document.key_mut(name) {
+        let decor = key.leaf_decor_mut();
+        let above = format!("{lines}{}", decor.prefix().and_then(|prefix| prefix.as_str()).unwrap_or_default());
+        decor.set_prefix(above);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const FILE: &str = "# ours\n\n# where\nbind = '0.0.0.0:1' # all\n# what\ntargets = [\n  # big\n  'a-b',\n  'c-d', # small\n]\n\
+                        proxy_index_url = 'https://me:hunter2@h/' # theirs\n# the end\n";
+
+    fn edit(text: &str, changes: Json) -> Result<String, Error> {
+        let path = Path::new("/config/frostmirror.toml");
+        let before = Given::parse(text, path).expect("a good file");
+        edited(text, path, &before, changes.as_object().expect("an object")).map(|edited| edited.text)
+    }
+
+    #[test]
+    fn what_is_given_back_as_it_was_shown_changes_nothing() {
+        let before = Given::parse(FILE, Path::new("/config/frostmirror.toml")).expect("good").settings;
+        let all: Map<String, Json> =
+            Key::ALL.into_iter().map(|key| (key.name().to_owned(), before.json(key))).collect();
+        assert!(!format!("{all:?}").contains("hunter2"));
+        assert_eq!(edit(FILE, Json::Object(all)).expect("nothing"), FILE);
+        assert_eq!(edit("", json!({})).expect("nothing"), "");
+    }
+
+    #[test]
+    fn comments_and_order_stay() {
+        let text = edit(
+            FILE,
+            json!({
+                "bind": "127.0.0.1:2", "targets": ["c-d", "e-f"], "watch_incoming": true, "proxy_ttl": "1h"
+            }),
+        );
+        assert_eq!(
+            text.expect("edited"),
+            "# ours\n\n# where\nbind = \"127.0.0.1:2\" # all\n# what\ntargets = [\n  'c-d', # small\n  \"e-f\",\n]\n\
+             proxy_index_url = 'https://me:hunter2@h/' # theirs\n# the end\nproxy_ttl = \"1h\"\nwatch_incoming = true\n"
+        );
+        let text = edit(FILE, json!({ "bind": null, "proxy_index_url": null, "toolchain": null }));
+        assert_eq!(
+            text.expect("edited"),
+            "# ours\n\n# where\n# what\ntargets = [\n  # big\n  'a-b',\n  'c-d', # small\n]\n# the end\n"
+        );
+        assert_eq!(
+            edit("targets = ['a-b', 'c-d']\n", json!({ "targets": ["c-d", "a-b"] })).expect("edited"),
+            "targets = [\"c-d\", \"a-b\"]\n"
+        );
+        assert_eq!(edit("deny = ['a']\n", json!({ "deny": ["a", "b@1"] })).expect("edited"), "deny = ['a', \"b@1\"]\n");
+        assert_eq!(
+            edit("# only this", json!({ "proxy_mode": true })).expect("edited"),
+            "# only this\nproxy_mode = true\n"
+        );
+    }
+
+    #[test]
+    fn what_is_no_key_or_no_value_is_refused_with_what_belongs_there() {
+        for (changes, said) in [
+            (json!({ "bnd": "a:1" }), "unknown key `bnd`; expected a key of frostmirror.toml (did you mean `bind`?)"),
+            (json!({ "bnd": null }), "unknown key `bnd`"),
+            (json!({ "bind": 1 }), "`bind` is an integer; expected HOST:PORT"),
+            (json!({ "bind": { "port": 1 } }), "`bind` is an object; expected a string"),
+            (json!({ "proxy_cache_max": 1.5 }), "not whole"),
+            (json!({ "proxy_cache_max": u64::MAX }), "too large"),
+            (json!({ "targets": ["a-b", null] }), "a list of more than strings"),
+            (
+                json!({ "proxy_index_url": "https://me:***@elsewhere/" }),
+                "`proxy_index_url` has `***` in place of a secret",
+            ),
+            (json!({ "base_url": "x\" \nbind = \"" }), "`base_url` is `x"),
+        ] {
+            let error = edit(FILE, changes).expect_err("refused").to_string();
+            assert!(error.contains(said) && !error.contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_new_secret_replaces_the_old_one() {
+        let text = edit(FILE, json!({ "proxy_index_url": "https://me:new@h/" })).expect("edited");
+        assert!(text.contains("proxy_index_url = \"https://me:new@h/\" # theirs"), "{text}");
+    }
+}

@@ -1,0 +1,257 @@
+//! The settings of a running server: what flags and the environment fix, over what the file says, over the defaults;
+//! read by everybody, changed by one at a time.
+//!
+//! What is fixed counts until the end of the process and cannot be written. One exception: live mode that is fixed to
+//! be on may be switched off, and on again, at run time; the file does not learn of it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use serde_json::{Map, Value, json};
+use toml::de::DeValue;
+
+use super::edit::{self, Edited};
+use super::settings::{self, Given, Key, Settings, read_text};
+use super::{Brought, MODE, SERVER, travel};
+use crate::durable;
+use crate::event::Sink;
+
+/// Who may read a new file that holds a password.
+const SECRET_MODE: u32 = 0o600;
+
+/// What fixes a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// A flag: `--bind`.
+    Flag(&'static str),
+    /// A variable of the environment: `FROSTMIRROR_BIND`.
+    Variable(&'static str),
+}
+
+impl By {
+    /// The flag or the variable.
+    pub fn name(self) -> &'static str {
+        match self {
+            By::Flag(name) | By::Variable(name) => name,
+        }
+    }
+}
+
+impl fmt::Display for By {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The keys that flags and the environment fix, with their values.
+#[derive(Clone, Debug, Default)]
+pub struct Fixed(BTreeMap<Key, (By, DeValue<'static>)>);
+
+impl Fixed {
+    /// Fixes a key to a text. Paths are absolute by then.
+    pub fn text(&mut self, key: Key, by: By, text: &str) {
+        self.0.insert(key, (by, DeValue::String(text.to_owned().into())));
+    }
+
+    /// Fixes a key to true or false.
+    pub fn switch(&mut self, key: Key, by: By, on: bool) {
+        self.0.insert(key, (by, DeValue::Boolean(on)));
+    }
+
+    /// What fixes the key.
+    pub fn by(&self, key: Key) -> Option<By> {
+        self.0.get(&key).map(|(by, _)| *by)
+    }
+
+    /// The settings with what is fixed.
+    fn over(&self, settings: &Settings) -> Result<Settings, settings::Error> {
+        let mut settings = settings.clone();
+        for (key, (by, value)) in &self.0 {
+            match value {
+                // Whoever listens there has words of its own for an address that is none.
+                DeValue::String(text) if *key == Key::Bind => settings.bind = text.to_string(),
+                value => {
+                    let set = settings.set(*key, value, Path::new(""));
+                    set.map_err(|wrong| settings::Error::Fixed { by: by.to_string(), wrong })?;
+                }
+            }
+        }
+        settings.check()?;
+        Ok(settings)
+    }
+}
+
+/// The settings of a process, and the file that they come from.
+#[derive(Debug)]
+pub struct Live {
+    folder: PathBuf,
+    fixed: Fixed,
+    /// The settings at the start, which count for what needs a restart.
+    started: Arc<Settings>,
+    now: RwLock<Now>,
+    /// Held while the file is written.
+    writing: Mutex<()>,
+}
+
+#[derive(Debug)]
+struct Now {
+    given: Given,
+    settings: Arc<Settings>,
+    /// Live mode is switched off at run time, whatever fixes it.
+    switched_off: bool,
+}
+
+/// What a write did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Keys whose value in effect is another one now, or will be at the next start.
+    pub changed: Vec<Key>,
+    /// Keys whose value waits for the next start.
+    pub needs_restart: Vec<Key>,
+}
+
+impl Live {
+    /// Reads the `frostmirror.toml` of `folder`, where there is one.
+    ///
+    /// # Errors
+    /// Everything in [`settings::Error`]; a file that cannot be used never falls back to the defaults.
+    pub fn load(folder: &Path, fixed: Fixed) -> Result<Live, settings::Error> {
+        let given = Given::read(folder)?;
+        let settings = Arc::new(fixed.over(&given.settings)?);
+        let now = Now { given, settings: Arc::clone(&settings), switched_off: false };
+        Ok(Live { folder: folder.to_owned(), fixed, started: settings, now: RwLock::new(now), writing: Mutex::new(()) })
+    }
+
+    /// The folder of the configuration.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The settings in effect. Who works for long takes them anew for each piece of work.
+    pub fn current(&self) -> Arc<Settings> {
+        Arc::clone(&self.now.read().unwrap_or_else(PoisonError::into_inner).settings)
+    }
+
+    /// Puts what a file says into effect.
+    ///
+    /// # Errors
+    /// It contradicts what is fixed; everything is as it was.
+    pub fn replace(&self, given: Given) -> Result<(), settings::Error> {
+        let mut settings = self.fixed.over(&given.settings)?;
+        let mut now = self.now.write().unwrap_or_else(PoisonError::into_inner);
+        settings.proxy_mode &= !now.switched_off;
+        (now.given, now.settings) = (given, Arc::new(settings));
+        Ok(())
+    }
+
+    /// Reads the file again, which somebody has changed.
+    ///
+    /// # Errors
+    /// As [`Live::load`]; everything is as it was.
+    pub fn reload(&self) -> Result<(), settings::Error> {
+        self.replace(Given::read(&self.folder)?)
+    }
+
+    /// Writes changes, `{key: value or null}`, into the file and puts them into effect. `null` takes a key out. Comments
+    /// and order stay. An address that is given back masked as it was shown keeps what is stored.
+    ///
+    /// # Errors
+    /// Everything in [`edit::Error`]; the file and the settings are as they were.
+    pub fn write(&self, changes: &Map<String, Value>) -> Result<Written, edit::Error> {
+        let _one_at_a_time = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let path = self.folder.join(SERVER);
+        let there = read_text(&path)?;
+        let text = there.as_deref().unwrap_or_default();
+        let (off, changes) = self.switch(changes)?;
+        let before = Given::parse(text, &path)?;
+        let was = self.current();
+        let Edited { text: edited, given } = edit::edited(text, &path, &before, &changes)?;
+        self.fixed.over(&given.settings)?;
+        if edited != text {
+            if read_text(&path)? != there {
+                return Err(edit::Error::Changed { path });
+            }
+            let failed = |source| edit::Error::Write { path: path.clone(), source };
+            durable::make_folder(&self.folder).map_err(failed)?;
+            let urls = Key::ALL.into_iter().filter_map(|key| given.settings.upstream(key));
+            let mode = if urls.into_iter().any(|url| url.has_secret()) { SECRET_MODE } else { MODE };
+            // Where the name is a link, the file that it leads to is the one to change.
+            let real = fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
+            durable::rewrite(&real, edited.as_bytes(), mode).map_err(failed)?;
+        }
+        if let Some(off) = off {
+            self.now.write().unwrap_or_else(PoisonError::into_inner).switched_off = off;
+        }
+        self.replace(given)?;
+        let now = self.current();
+        let differs = |one: &Settings, key: &Key| one.plain_json(*key) != now.plain_json(*key);
+        let keys = || Key::ALL.into_iter();
+        Ok(Written {
+            changed: keys().filter(|key| differs(&was, key)).collect(),
+            needs_restart: keys().filter(|key| key.needs_restart() && differs(&self.started, key)).collect(),
+        })
+    }
+
+    /// Refuses changes of what is fixed; takes the switch of live mode out of them.
+    fn switch(&self, changes: &Map<String, Value>) -> Result<(Option<bool>, Map<String, Value>), edit::Error> {
+        let (mut off, mut rest) = (None, changes.clone());
+        for (name, value) in changes {
+            let Some((key, by)) = Key::of(name).and_then(|key| Some((key, self.fixed.by(key)?))) else { continue };
+            let is_on = matches!(self.fixed.0.get(&key), Some((_, DeValue::Boolean(true))));
+            match value {
+                Value::Bool(on) if key == Key::ProxyMode && is_on => {
+                    off = Some(!on);
+                    rest.remove(name);
+                }
+                _ => return Err(edit::Error::Fixed { key, by }),
+            }
+        }
+        Ok((off, rest))
+    }
+
+    /// Puts a snapshot's configuration in place as [`travel::restore`] does, and into effect.
+    ///
+    /// # Errors
+    /// As [`travel::restore`].
+    pub fn restore(&self, brought: &[Brought], sink: &dyn Sink) -> Result<(), travel::Error> {
+        let _one_at_a_time = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        travel::restore(&self.folder, brought, sink)?;
+        if brought.iter().any(|file| file.name == SERVER)
+            && let Err(error) = self.reload()
+        {
+            sink.warning(format!("the settings stay as they were until the file is mended: {error}"));
+        }
+        Ok(())
+    }
+
+    /// Every key with its value in effect, its default, where the value comes from (`default`, `file`, `environment`,
+    /// `flag`), what fixes it, and whether a change needs a restart. Secrets are masked.
+    pub fn to_json(&self) -> Value {
+        let now = self.now.read().unwrap_or_else(PoisonError::into_inner);
+        let defaults = Settings::default();
+        let keys = Key::ALL.into_iter().map(|key| {
+            let by = self.fixed.by(key);
+            let source = match by {
+                Some(By::Flag(_)) => "flag",
+                Some(By::Variable(_)) => "environment",
+                None if now.given.keys.contains(&key) => "file",
+                None => "default",
+            };
+            let about = json!({
+                "value": now.settings.json(key),
+                "default": defaults.json(key),
+                "source": source,
+                "fixed_by": by.map(By::name),
+                "needs_restart": key.needs_restart(),
+            });
+            (key.name().to_owned(), about)
+        });
+        Value::Object(keys.collect())
+    }
+}
+
+#[cfg(test)]
+mod tests;

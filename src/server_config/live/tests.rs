@@ -1,0 +1,165 @@
+use super::*;
+use crate::event::Silent;
+
+const FILE: &str = "# ours\nbind = 'a:1'\nproxy_dl_url = 'https://me:hunter2@h/'\nwatch_incoming = true\n";
+
+fn folder(text: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    fs::write(folder.path().join(SERVER), text).expect("write");
+    folder
+}
+
+fn text(folder: &tempfile::TempDir) -> String {
+    fs::read_to_string(folder.path().join(SERVER)).expect("read")
+}
+
+fn changes(json: Value) -> Map<String, Value> {
+    json.as_object().expect("an object").clone()
+}
+
+fn fixed() -> Fixed {
+    let mut fixed = Fixed::default();
+    fixed.text(Key::BaseUrl, By::Variable("FROSTMIRROR_BASE_URL"), "http://m.example/");
+    fixed.switch(Key::WatchIncoming, By::Flag("--watch-incoming"), true);
+    fixed
+}
+
+#[test]
+fn what_is_fixed_counts_more_than_the_file_which_counts_more_than_the_defaults() {
+    let folder = folder("base_url = 'http://other'\nbind = 'a:1'\nwatch_incoming = false\n");
+    let live = Live::load(folder.path(), fixed()).expect("loaded");
+    let now = live.current();
+    assert_eq!(now.base_url.as_ref().map(|url| url.as_str()), Some("http://m.example"));
+    assert_eq!((now.bind.as_str(), now.watch_incoming, now.verify_checksums), ("a:1", true, true));
+    let json = live.to_json();
+    let about = |key: &str| json[key].clone();
+    assert_eq!(
+        about("base_url"),
+        json!({ "value": "http://m.example", "default": null, "source": "environment",
+                "fixed_by": "FROSTMIRROR_BASE_URL", "needs_restart": false })
+    );
+    assert_eq!(
+        (&json["watch_incoming"]["source"], &json["watch_incoming"]["fixed_by"]),
+        (&json!("flag"), &json!("--watch-incoming"))
+    );
+    assert_eq!((&json["bind"]["source"], &json["bind"]["needs_restart"]), (&json!("file"), &json!(true)));
+    assert_eq!((&json["toolchain"]["source"], &json["toolchain"]["value"]), (&json!("default"), &json!("stable")));
+    assert_eq!(json.as_object().map(Map::len), Some(23));
+}
+
+#[test]
+fn a_write_is_in_the_file_and_in_effect_and_what_is_refused_is_in_neither() {
+    let folder = folder(FILE);
+    let live = Live::load(folder.path(), Fixed::default()).expect("loaded");
+    assert!(!live.to_json().to_string().contains("hunter2"));
+    let written = live.write(&changes(json!({
+        "watch_incoming": false, "bind": "a:2", "proxy_dl_url": "https://me:***@h/", "prune_on_import": false
+    })));
+    let written = written.expect("written");
+    assert_eq!((written.changed, written.needs_restart), (vec![Key::Bind, Key::WatchIncoming], vec![Key::Bind]));
+    let expected = "# ours\nbind = \"a:2\"\nproxy_dl_url = 'https://me:hunter2@h/'\nwatch_incoming = false\n";
+    assert_eq!((text(&folder).as_str(), live.current().watch_incoming), (expected, false));
+    for bad in [json!({ "watch_incoming": true, "bind": 1 }), json!({ "watch_incoming": true, "tls_key": "k" })] {
+        live.write(&changes(bad)).expect_err("refused");
+        assert_eq!((text(&folder).as_str(), live.current().watch_incoming), (expected, false));
+    }
+    // Back to what it was at the start: nothing waits for a restart any more.
+    let written = live.write(&changes(json!({ "bind": "a:1" }))).expect("written");
+    assert_eq!((written.changed, written.needs_restart), (vec![Key::Bind], vec![]));
+    // Another start reads the same.
+    let again = Live::load(folder.path(), Fixed::default()).expect("loaded");
+    assert_eq!(again.current(), live.current());
+    assert_eq!(fs::read_dir(folder.path()).expect("list").count(), 1);
+}
+
+#[test]
+fn a_file_that_was_broken_by_hand_is_not_written_over() {
+    let folder = folder(FILE);
+    let live = Live::load(folder.path(), Fixed::default()).expect("loaded");
+    fs::write(folder.path().join(SERVER), "bind = \n").expect("write");
+    let error = live.write(&changes(json!({ "proxy_mode": true }))).expect_err("broken");
+    assert!(matches!(error, edit::Error::Settings(settings::Error::Invalid { .. })), "{error}");
+    assert_eq!((text(&folder).as_str(), live.current().bind.as_str()), ("bind = \n", "a:1"));
+    live.reload().expect_err("broken");
+    assert!(Live::load(folder.path(), Fixed::default()).is_err());
+}
+
+#[test]
+fn what_is_fixed_is_not_written_but_live_mode_may_be_switched_off() {
+    let folder = folder(FILE);
+    let mut fixed = fixed();
+    fixed.switch(Key::ProxyMode, By::Flag("--live"), true);
+    let live = Live::load(folder.path(), fixed).expect("loaded");
+    for (key, value) in
+        [("base_url", json!("http://m.example")), ("watch_incoming", json!(null)), ("proxy_mode", json!(null))]
+    {
+        let error = live.write(&changes(json!({ key: value, "bind": "a:2" }))).expect_err("fixed");
+        assert!(matches!(&error, edit::Error::Fixed { key: fixed, .. } if fixed.name() == key), "{error}");
+    }
+    for on in [false, true, false] {
+        live.write(&changes(json!({ "proxy_mode": on }))).expect("switched");
+        assert_eq!(live.current().proxy_mode, on);
+        assert_eq!(live.to_json()["proxy_mode"]["value"], json!(on));
+    }
+    live.reload().expect("read again");
+    assert_eq!((live.current().proxy_mode, text(&folder).as_str()), (false, FILE));
+}
+
+#[test]
+fn a_value_of_a_flag_is_held_to_the_same() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let mut fixed = Fixed::default();
+    fixed.text(Key::LogFormat, By::Flag("--log-format"), "xml");
+    let error = Live::load(folder.path(), fixed).expect_err("no such format").to_string();
+    assert_eq!(error, "--log-format is wrong: `log_format` is `xml`; expected `text` or `json`");
+    let mut half = Fixed::default();
+    half.text(Key::TlsCert, By::Flag("--tls-cert"), "/c.pem");
+    assert!(matches!(Live::load(folder.path(), half), Err(settings::Error::Half { .. })));
+}
+
+#[test]
+fn writers_at_the_same_time_lose_nothing() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let live = Live::load(&folder.path().join("new"), Fixed::default()).expect("loaded");
+    let writes = [
+        json!({ "watch_incoming": true }),
+        json!({ "prune_on_import": true }),
+        json!({ "bind": "a:1" }),
+        json!({ "targets": ["a-b"] }),
+        json!({ "deny": ["a"] }),
+        json!({ "proxy_ttl": "1h" }),
+    ];
+    std::thread::scope(|scope| {
+        for write in &writes {
+            scope.spawn(|| live.write(&changes(write.clone())).expect("written"));
+        }
+    });
+    let given = Given::read(live.folder()).expect("read");
+    assert_eq!((given.keys.len(), &given.settings), (6, &*live.current()));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_new_file_with_a_password_is_private_and_a_link_stays_one() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let live = Live::load(folder.path(), Fixed::default()).expect("loaded");
+    live.write(&changes(json!({ "proxy_index_url": "https://me:hunter2@h/" }))).expect("written");
+    let path = folder.path().join(SERVER);
+    assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
+    fs::rename(&path, folder.path().join("real.toml")).expect("moved");
+    symlink("real.toml", &path).expect("link");
+    live.write(&changes(json!({ "proxy_mode": true }))).expect("written");
+    assert!(path.is_symlink() && text(&folder).contains("hunter2") && text(&folder).contains("proxy_mode = true"));
+}
+
+#[test]
+fn a_restored_file_takes_effect() {
+    let folder = folder("bind = 'a:1'\n");
+    let live = Live::load(folder.path(), Fixed::default()).expect("loaded");
+    let brought = |text: &str| [Brought::parse(SERVER, text.as_bytes()).expect("TOML")];
+    live.restore(&brought("prune_on_import = true\nbind = 'b:2'\ntargets = ['no triple']\n"), &Silent)
+        .expect("restored");
+    assert_eq!((live.current().prune_on_import, live.current().bind.as_str()), (true, "a:1"));
+    assert_eq!(text(&folder), "prune_on_import = true\nbind = 'a:1'\n");
+}

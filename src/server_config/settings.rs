@@ -1,0 +1,385 @@
+//! `frostmirror.toml`, read strictly: every value has a type that cannot be wrong, and what cannot be read is an error
+//! that names the place, the key and what belongs there. Nothing falls back to a default in silence.
+//!
+//! Keys are flat. [`Key`] lists them; `value` knows what each may be.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::json;
+use toml::de::{DeTable, DeValue};
+
+use super::SERVER;
+use crate::channel::{self, Toolchain};
+use crate::client_config::BaseUrl;
+use crate::place::Place;
+use crate::toml_words::{nearest, quote};
+use crate::units;
+
+mod key;
+mod value;
+
+pub use key::Key;
+pub use value::{CratePattern, LogFormat, Upstream, Wrong};
+
+/// Where `serve` listens unless told otherwise.
+pub const DEFAULT_BIND: &str = "0.0.0.0:8080";
+/// The target where nothing names any.
+pub const DEFAULT_TARGET: &str = "x86_64-unknown-linux-gnu";
+
+/// Bytes in the largest file that is read; a real one has a few hundred.
+pub const MAX_SIZE: u64 = 1 << 20;
+
+/// Problems of one file that are told.
+const MAX_PROBLEMS: usize = 20;
+
+/// What the server is told to do; see README for each key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// What clients are told; `None`: the Host that each of them asks for.
+    pub base_url: Option<BaseUrl>,
+    /// `HOST:PORT` to listen on.
+    pub bind: String,
+    /// Target triples of the setup page, and those of `fetch` where nothing else names any.
+    pub targets: Vec<String>,
+    /// The toolchain of the setup page, and that of `fetch` where nothing else names any.
+    pub toolchain: Toolchain,
+    /// Whether bundles that are dropped into the incoming folder are imported.
+    pub watch_incoming: bool,
+    /// Whether an import hashes files that are held already. A bundle is checked in any case.
+    pub verify_checksums: bool,
+    /// Whether the watcher keeps bundles that it refused; why it did is kept in any case.
+    pub keep_failed_packages: bool,
+    /// Whether garbage is collected after each import.
+    pub prune_on_import: bool,
+    /// Live-mirror mode.
+    pub proxy_mode: bool,
+    /// Live mode's sparse index.
+    pub proxy_index_url: Upstream,
+    /// Live mode's downloads, with cargo's markers; `None`: what the index's config.json says.
+    pub proxy_dl_url: Option<Upstream>,
+    /// Live mode's toolchains.
+    pub proxy_dist_url: Upstream,
+    /// How long live mode takes an index file for fresh.
+    pub proxy_ttl: Duration,
+    /// Bytes that live mode may keep; 0: no cap.
+    pub proxy_cache_max: u64,
+    /// How old a version must be for live mode to offer it.
+    pub min_age: Duration,
+    /// The crates that live mode offers; `None`: all.
+    pub allow: Option<Vec<CratePattern>>,
+    /// The crates that live mode does not offer.
+    pub deny: Vec<CratePattern>,
+    /// The file of the token that writers need.
+    pub admin_token_file: Option<PathBuf>,
+    /// The file of the tokens that readers need.
+    pub read_token_file: Option<PathBuf>,
+    /// Whether readers need a token.
+    pub auth_required: bool,
+    /// The certificate chain (PEM).
+    pub tls_cert: Option<PathBuf>,
+    /// Its private key (PEM).
+    pub tls_key: Option<PathBuf>,
+    /// How log lines are written.
+    pub log_format: LogFormat,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        let upstream = |url: &str| Upstream::parse(url).expect("the address of an upstream is one");
+        Settings {
+            base_url: None,
+            bind: DEFAULT_BIND.to_owned(),
+            targets: vec![DEFAULT_TARGET.to_owned()],
+            toolchain: "stable".parse().expect("stable is a channel"),
+            watch_incoming: false,
+            verify_checksums: true,
+            keep_failed_packages: true,
+            prune_on_import: false,
+            proxy_mode: false,
+            proxy_index_url: upstream(crates_index::sparse::URL),
+            proxy_dl_url: None,
+            proxy_dist_url: upstream(channel::UPSTREAM),
+            proxy_ttl: Duration::from_secs(5 * 60),
+            proxy_cache_max: 0,
+            min_age: Duration::ZERO,
+            allow: None,
+            deny: Vec::new(),
+            admin_token_file: None,
+            read_token_file: None,
+            auth_required: false,
+            tls_cert: None,
+            tls_key: None,
+            log_format: LogFormat::Text,
+        }
+    }
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file cannot be read.
+    #[error("could not read `{}`", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is far too large to be one.
+    #[error("`{}` is larger than 1 MiB, which no {SERVER} is", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+    },
+    /// What the file says is wrong.
+    #[error("{}", list(path, problems, *more))]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// The problems, in the file's order; at most 20.
+        problems: Vec<Problem>,
+        /// How many more there are.
+        more: usize,
+    },
+    /// What a flag or a variable says is wrong.
+    #[error("{by} is wrong: {wrong}")]
+    Fixed {
+        /// The flag or the variable.
+        by: String,
+        /// What is wrong with it.
+        wrong: Wrong,
+    },
+    /// One half of what belongs together.
+    #[error("`{given}` is set without `{lacking}`")]
+    Half {
+        /// The key that is set.
+        given: &'static str,
+        /// The key that is not.
+        lacking: &'static str,
+    },
+}
+
+/// One thing that is wrong with a `frostmirror.toml`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {wrong}")]
+pub struct Problem {
+    /// Where it begins.
+    pub place: Place,
+    /// What is wrong, and what belongs there.
+    pub wrong: Wrong,
+}
+
+fn list(path: &Path, problems: &[Problem], more: usize) -> String {
+    let mut lines: Vec<String> = problems.iter().map(|problem| format!("{}:{problem}", path.display())).collect();
+    if more > 0 {
+        lines.push(format!("and {more} more"));
+    }
+    lines.join("\n")
+}
+
+/// What a file says, by itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Given {
+    /// The settings, with the defaults of the keys that the file does not have.
+    pub settings: Settings,
+    /// The keys that the file has.
+    pub keys: BTreeSet<Key>,
+}
+
+impl Given {
+    /// Reads the `frostmirror.toml` of `folder`; where there is none, nothing is given.
+    ///
+    /// # Errors
+    /// Everything in [`Error`] but what concerns flags.
+    pub fn read(folder: &Path) -> Result<Given, Error> {
+        let path = folder.join(SERVER);
+        match read_text(&path)? {
+            Some(text) => Given::parse(&text, &path),
+            None => Ok(Given::default()),
+        }
+    }
+
+    /// Reads `text`; `path` is what errors name, and its folder that of relative paths.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`], [`Error::Invalid`].
+    pub fn parse(text: &str, path: &Path) -> Result<Given, Error> {
+        if text.len() as u64 > MAX_SIZE {
+            return Err(Error::TooLarge { path: path.to_owned() });
+        }
+        let mut problems: Vec<(usize, Wrong)> = Vec::new();
+        let (root, errors) = DeTable::parse_recoverable(text);
+        if let Some(error) = errors.first() {
+            // What follows the first mistake is mostly noise of the recovery.
+            problems.push((error.span().map_or(0, |span| span.start), syntax(text, error)));
+            return Err(invalid(text, path, problems));
+        }
+        let mut given = Given::default();
+        let folder = path.parent().unwrap_or(Path::new(""));
+        for (name, value) in root.get_ref() {
+            let Some(key) = Key::of(name.get_ref()) else {
+                problems.push((name.span().start, unknown(name.get_ref())));
+                continue;
+            };
+            given.keys.insert(key);
+            if let Err(wrong) = given.settings.set(key, value.get_ref(), folder) {
+                problems.push((value.span().start, wrong));
+            }
+        }
+        if problems.is_empty() { Ok(given) } else { Err(invalid(text, path, problems)) }
+    }
+}
+
+/// The text of the file at `path`, which is UTF-8 and not too large; `None` where there is no file.
+pub(super) fn read_text(path: &Path) -> Result<Option<String>, Error> {
+    let failed = |source| Error::Read { path: path.to_owned(), source };
+    let mut bytes = Vec::new();
+    match File::open(path).and_then(|file| file.take(MAX_SIZE + 1).read_to_end(&mut bytes)) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound || e.kind() == io::ErrorKind::NotADirectory => return Ok(None),
+        read => read.map_err(failed)?,
+    };
+    if bytes.len() as u64 > MAX_SIZE {
+        return Err(Error::TooLarge { path: path.to_owned() });
+    }
+    String::from_utf8(bytes).map(Some).map_err(|error| {
+        let good = String::from_utf8_lossy(&error.as_bytes()[..error.utf8_error().valid_up_to()]).into_owned();
+        let wrong = Wrong::new("a byte that is not UTF-8", "text in UTF-8");
+        invalid(&good, path, vec![(good.len(), wrong)])
+    })
+}
+
+/// The error of an unknown key.
+pub(super) fn unknown(name: &str) -> Wrong {
+    let names = Key::ALL.map(Key::name);
+    let expected = match nearest(name, &names) {
+        Some(near) => format!("a key of {SERVER} (did you mean `{near}`?)"),
+        None => format!("one of {}", names.join(", ")),
+    };
+    Wrong::new(format!("unknown key {}", quote(name)), expected)
+}
+
+fn syntax(text: &str, error: &toml::de::Error) -> Wrong {
+    match error.message() {
+        "duplicate key" => {
+            let key = error.span().and_then(|span| text.get(span)).unwrap_or_default();
+            Wrong::new(format!("{} stands here a second time", quote(key)), "each key once")
+        }
+        message => match message.split_once(", expected ") {
+            Some((what, expected)) => Wrong::new(format!("invalid TOML: {what}"), expected),
+            None => Wrong::new(format!("invalid TOML: {message}"), "valid TOML"),
+        },
+    }
+}
+
+fn invalid(text: &str, path: &Path, mut problems: Vec<(usize, Wrong)>) -> Error {
+    problems.sort_by_key(|(offset, _)| *offset);
+    let more = problems.len().saturating_sub(MAX_PROBLEMS);
+    problems.truncate(MAX_PROBLEMS);
+    let problem = |(offset, wrong)| Problem { place: Place::of(text, offset), wrong };
+    Error::Invalid { path: path.to_owned(), problems: problems.into_iter().map(problem).collect(), more }
+}
+
+impl Settings {
+    /// Gives `key` a value; `folder` is that of relative paths.
+    ///
+    /// # Errors
+    /// What is wrong with the value; the settings are as they were.
+    pub fn set(&mut self, key: Key, value: &DeValue<'_>, folder: &Path) -> Result<(), Wrong> {
+        let read = value::Reader { key, value, folder };
+        match key {
+            Key::BaseUrl => self.base_url = Some(read.base_url()?),
+            Key::Bind => self.bind = read.bind()?,
+            Key::Targets => self.targets = read.targets()?,
+            Key::Toolchain => self.toolchain = read.toolchain()?,
+            Key::WatchIncoming => self.watch_incoming = read.boolean()?,
+            Key::VerifyChecksums => self.verify_checksums = read.boolean()?,
+            Key::KeepFailedPackages => self.keep_failed_packages = read.boolean()?,
+            Key::PruneOnImport => self.prune_on_import = read.boolean()?,
+            Key::ProxyMode => self.proxy_mode = read.boolean()?,
+            Key::ProxyIndexUrl => self.proxy_index_url = read.upstream()?,
+            Key::ProxyDlUrl => self.proxy_dl_url = Some(read.upstream()?),
+            Key::ProxyDistUrl => self.proxy_dist_url = read.upstream()?,
+            Key::ProxyTtl => self.proxy_ttl = read.duration()?,
+            Key::ProxyCacheMax => self.proxy_cache_max = read.size()?,
+            Key::MinAge => self.min_age = read.duration()?,
+            Key::Allow => self.allow = Some(read.crates_or_all()?),
+            Key::Deny => self.deny = read.crates()?,
+            Key::AdminTokenFile => self.admin_token_file = Some(read.path()?),
+            Key::ReadTokenFile => self.read_token_file = Some(read.path()?),
+            Key::AuthRequired => self.auth_required = read.boolean()?,
+            Key::TlsCert => self.tls_cert = Some(read.path()?),
+            Key::TlsKey => self.tls_key = Some(read.path()?),
+            Key::LogFormat => self.log_format = read.log_format()?,
+        }
+        Ok(())
+    }
+
+    /// Refuses what only makes sense together and is not.
+    ///
+    /// # Errors
+    /// [`Error::Half`].
+    pub fn check(&self) -> Result<(), Error> {
+        let (given, lacking) = match (&self.tls_cert, &self.tls_key) {
+            (Some(_), None) => (Key::TlsCert, Key::TlsKey),
+            (None, Some(_)) => (Key::TlsKey, Key::TlsCert),
+            _ => return Ok(()),
+        };
+        Err(Error::Half { given: given.name(), lacking: lacking.name() })
+    }
+
+    /// The value of `key` as JSON, in the form in which it may be given back. What is secret in an address is masked
+    /// (see [`Upstream::masked`]).
+    pub fn json(&self, key: Key) -> serde_json::Value {
+        self.json_with(key, Upstream::masked)
+    }
+
+    /// The same with its secrets, to tell whether two are one.
+    pub(super) fn plain_json(&self, key: Key) -> serde_json::Value {
+        self.json_with(key, |url| url.as_str().to_owned())
+    }
+
+    /// The upstream that is the value of `key`.
+    pub(super) fn upstream(&self, key: Key) -> Option<&Upstream> {
+        match key {
+            Key::ProxyIndexUrl => Some(&self.proxy_index_url),
+            Key::ProxyDlUrl => self.proxy_dl_url.as_ref(),
+            Key::ProxyDistUrl => Some(&self.proxy_dist_url),
+            _ => None,
+        }
+    }
+
+    fn json_with(&self, key: Key, url: impl Fn(&Upstream) -> String) -> serde_json::Value {
+        let path = |path: &Option<PathBuf>| json!(path.as_ref().map(|path| path.to_string_lossy()));
+        let crates = |list: &[CratePattern]| list.iter().map(CratePattern::to_string).collect::<Vec<_>>();
+        match key {
+            Key::BaseUrl => json!(self.base_url.as_ref().map(BaseUrl::as_str)),
+            Key::Bind => json!(self.bind),
+            Key::Targets => json!(self.targets),
+            Key::Toolchain => json!(self.toolchain),
+            Key::WatchIncoming => json!(self.watch_incoming),
+            Key::VerifyChecksums => json!(self.verify_checksums),
+            Key::KeepFailedPackages => json!(self.keep_failed_packages),
+            Key::PruneOnImport => json!(self.prune_on_import),
+            Key::ProxyMode => json!(self.proxy_mode),
+            Key::ProxyIndexUrl | Key::ProxyDlUrl | Key::ProxyDistUrl => json!(self.upstream(key).map(url)),
+            Key::ProxyTtl => json!(units::shown_duration(self.proxy_ttl)),
+            Key::ProxyCacheMax => json!(self.proxy_cache_max),
+            Key::MinAge => json!(units::shown_duration(self.min_age)),
+            Key::Allow => json!(self.allow.as_deref().map(crates)),
+            Key::Deny => json!(crates(&self.deny)),
+            Key::AdminTokenFile => path(&self.admin_token_file),
+            Key::ReadTokenFile => path(&self.read_token_file),
+            Key::AuthRequired => json!(self.auth_required),
+            Key::TlsCert => path(&self.tls_cert),
+            Key::TlsKey => path(&self.tls_key),
+            Key::LogFormat => json!(self.log_format.as_str()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,273 @@
+//! `frostmirror.toml` through the command line: who decides, what is obeyed, and what a file does that cannot be used.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use frostmirror::env::Env;
+use frostmirror::event::Silent;
+use frostmirror::mirror::incoming::Incoming;
+use frostmirror::mirror::layout::Layout;
+use frostmirror::server_config::{Fixed, Live};
+use frostmirror::watch::settle::Pace;
+use frostmirror::watch::{self, WatchOptions, Watcher};
+use serde_json::json;
+
+use crate::import_bundle::{Make, at};
+use crate::support::crates::Crate;
+use crate::support::published::Published;
+use crate::support::sandbox::{Sandbox, Serving};
+use crate::support::web::get;
+
+const FILE: &str = "config/frostmirror.toml";
+
+#[track_caller]
+fn until(what: &str, is: impl Fn() -> bool) {
+    let until = Instant::now() + Duration::from_secs(60);
+    while !is() {
+        assert!(Instant::now() < until, "{what}");
+        sleep(Duration::from_millis(10));
+    }
+}
+
+/// A server with a mirror of one crate and the configuration in `config`.
+fn serve(sandbox: &Sandbox, words: &[&str]) -> Serving {
+    Published::at(sandbox.path("mirror")).hold(Crate::new("leaf", "1.0.0"));
+    let words = ["serve", "--mirror", "mirror", "--config-dir", "config"].iter().chain(words);
+    Serving::of(sandbox.process(words))
+}
+
+/// What clients are told.
+fn told(serving: &Serving) -> String {
+    String::from_utf8(get(&format!("{}/index/config.json", serving.url())).body).unwrap()
+}
+
+#[test]
+fn a_flag_counts_more_than_the_environment_and_that_more_than_the_file() {
+    let file = "bind = '127.0.0.1:0'\nbase_url = 'http://file.example'\n";
+    let sandbox = Sandbox::new();
+    sandbox.write(FILE, file);
+    assert!(told(&serve(&sandbox, &[])).contains("\"http://file.example/"));
+    let sandbox = sandbox.env("FROSTMIRROR_BASE_URL", "http://variable.example");
+    assert!(told(&serve(&sandbox, &[])).contains("\"http://variable.example/"));
+    let flagged = serve(&sandbox, &["--base-url", "http://flag.example"]);
+    assert!(told(&flagged).contains("\"http://flag.example/"));
+    // The address of the file is of no use, and nobody tries it.
+    sandbox.write(FILE, "bind = 'absent.invalid:1'\n");
+    serve(&sandbox, &["--bind", "127.0.0.1:0"]);
+    let sandbox = sandbox.env("FROSTMIRROR_BIND", "127.0.0.1:0");
+    serve(&sandbox, &[]);
+    // An empty variable is none.
+    let sandbox = sandbox.env("FROSTMIRROR_BASE_URL", "").env("FROSTMIRROR_BIND", "");
+    sandbox.write(FILE, file);
+    assert!(told(&serve(&sandbox, &[])).contains("\"http://file.example/"));
+}
+
+#[test]
+fn a_file_that_cannot_be_used_stops_every_verb_that_reads_it_and_stays_as_it_is() {
+    let sandbox = Sandbox::new();
+    let bundle = Make::new("a", 1).ship(Crate::new("leaf", "1.0.0")).write(&sandbox.path(""), "a.pkg");
+    let bundle = bundle.to_str().unwrap();
+    for (text, place, what) in [
+        ("bind = \n", ":1:", "invalid TOML"),
+        ("# ours\nbnid = '127.0.0.1:0'\n", ":2:1:", "did you mean `bind`?"),
+        ("watch_incoming = 'yes'\n", ":1:18:", "`watch_incoming` is a string; expected true or false"),
+    ] {
+        sandbox.write(FILE, text);
+        for words in [
+            vec!["serve", "--bind", "127.0.0.1:0", "--mirror", "mirror", "--config-dir", "config"],
+            vec!["import", bundle, "--mirror", "mirror", "--config-dir", "config"],
+        ] {
+            sandbox.run(words).exits(3).stderr_has(&format!("frostmirror.toml{place}")).stderr_has(what);
+        }
+        assert_eq!((sandbox.read(FILE), sandbox.path("mirror").exists()), (text.to_owned(), false));
+        assert_eq!(fs::read_dir(sandbox.path("config")).unwrap().count(), 1);
+    }
+    let sandbox = sandbox.env("FROSTMIRROR_CONFIG_DIR", "config");
+    sandbox.run(["up", "--offline", "--bind", "127.0.0.1:0"]).exits(3).stderr_has("`watch_incoming` is a string");
+}
+
+#[test]
+fn what_is_not_heeded_yet_is_refused_where_it_would_be_a_hole_and_told_of_elsewhere() {
+    let sandbox = Sandbox::new();
+    let words = ["serve", "--bind", "127.0.0.1:0", "--mirror", "mirror", "--config-dir", "config"];
+    sandbox.write(FILE, "auth_required = true\n");
+    sandbox.run(words).exits(3).stderr_has("`auth_required = true`");
+    sandbox.write(FILE, "tls_cert = 'cert.pem'\n");
+    sandbox.run(words).exits(3).stderr_has("`tls_cert` is set without `tls_key`");
+    sandbox.write(FILE, "tls_cert = 'cert.pem'\ntls_key = 'key.pem'\n");
+    sandbox.run(words).exits(3).stderr_has("ask for TLS");
+    sandbox.write(FILE, "");
+    let sandbox = sandbox.env("FROSTMIRROR_PROXY_MODE", "maybe");
+    sandbox.run(words).exits(3).stderr_has("FROSTMIRROR_PROXY_MODE is `maybe`");
+    let sandbox = sandbox.env("FROSTMIRROR_PROXY_MODE", "Yes");
+    serve(&sandbox, &["--bind", "127.0.0.1:0"]).stop().ok().stderr_has("this version has no live mode");
+    let sandbox = sandbox.env("FROSTMIRROR_PROXY_MODE", "off");
+    sandbox.write(FILE, "proxy_mode = true\n");
+    serve(&sandbox, &["--bind", "127.0.0.1:0"]).stop().ok().stderr_lacks("live mode");
+}
+
+#[test]
+fn an_import_takes_held_files_at_their_word_or_prunes_where_the_file_says_so() {
+    let sandbox = Sandbox::new();
+    let first = || Make::new("a", 1).ship(Crate::new("old", "1.0.0")).ship(Crate::new("leaf", "1.0.0"));
+    first().write(&sandbox.path(""), "1.pkg");
+    let import = |bundle: &str| sandbox.run(["import", bundle, "--mirror", "mirror", "--config-dir", "config"]);
+    import("1.pkg").ok();
+    // A file that has rotted, and kept its size.
+    let rot = || {
+        let path = sandbox.path("mirror/crates/leaf-1.0.0.crate");
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[20] ^= 1;
+        fs::write(&path, bytes).unwrap();
+    };
+    rot();
+    sandbox.write(FILE, "verify_checksums = false\n");
+    import("1.pkg").ok();
+    sandbox.run(["verify", "--mirror", "mirror"]).exits(4);
+    sandbox.write(FILE, "verify_checksums = true\n");
+    import("1.pkg").ok();
+    sandbox.run(["verify", "--mirror", "mirror"]).ok();
+    // A bundle is checked in any case.
+    sandbox.write(FILE, "verify_checksums = false\n");
+    let mut broken = fs::read(sandbox.path("1.pkg")).unwrap();
+    let at = broken.len() - 300;
+    broken[at] ^= 1;
+    sandbox.write("broken.pkg", broken);
+    import("broken.pkg").exits(4);
+
+    Make::new("a", 2)
+        .parent("1.pkg")
+        .with(Crate::new("leaf", "1.0.0"), frostmirror::bundle::format::CrateState::Sent)
+        .write(&sandbox.path(""), "2.pkg");
+    sandbox.write(FILE, "prune_on_import = true\n");
+    import("2.pkg").ok().stderr_has("Pruned 1 index line");
+    assert!(!sandbox.path("mirror/index/3/o/old").exists(), "the line is gone");
+    assert!(sandbox.path("mirror/crates/old-1.0.0.crate").exists(), "the crate stays for its grace");
+}
+
+/// A watcher in this process over the settings of `config`.
+fn watcher(sandbox: &Sandbox) -> (Watcher, Arc<Live>) {
+    let live = Arc::new(Live::load(&sandbox.path("config"), Fixed::default()).unwrap());
+    let short = Duration::from_millis(50);
+    let options = WatchOptions {
+        folder: sandbox.path("incoming"),
+        mirror: Layout::new(sandbox.path("mirror")),
+        settings: Arc::clone(&live),
+        pace: Pace { rescan: short, quiet: short, quiet_unsure: short, retry: short, retry_at_most: short },
+        notices: true,
+        env: Env::default(),
+        clock: || at(0),
+        sink: Arc::new(Silent),
+    };
+    (watch::start(options).unwrap(), live)
+}
+
+fn set(live: &Live, changes: serde_json::Value) {
+    live.write(changes.as_object().unwrap()).unwrap();
+}
+
+fn drop_in(sandbox: &Sandbox, make: Make, name: &str) {
+    fs::create_dir_all(sandbox.path("made")).unwrap();
+    fs::rename(make.write(&sandbox.path("made"), name), sandbox.path("incoming").join(name)).unwrap();
+}
+
+#[test]
+fn the_watcher_follows_what_is_written_while_it_runs() {
+    let sandbox = Sandbox::new();
+    let (_watcher, live) = watcher(&sandbox);
+    sleep(Duration::from_millis(300));
+    assert!(!sandbox.path("incoming").exists(), "nothing is watched");
+    set(&live, json!({ "watch_incoming": true }));
+    until("awake", || sandbox.path("incoming").exists());
+    let leaf = || Crate::new("leaf", "1.0.0");
+    drop_in(&sandbox, Make::new("a", 1).ship(leaf()).ship(Crate::new("old", "1.0.0")), "1.pkg");
+    until("imported", || sandbox.path("incoming/done/1.pkg").exists());
+
+    // Off: what is dropped in stays, and is told of.
+    set(&live, json!({ "watch_incoming": false }));
+    let recorded = || Incoming::read(&Layout::new(sandbox.path("mirror"))).unwrap().unwrap_or_default();
+    until("resting", || recorded().problem.is_some_and(|problem| problem.contains("not watched")));
+    drop_in(&sandbox, Make::new("b", 1).ship(Crate::new("other", "1.0.0")), "2.pkg");
+    sleep(Duration::from_millis(300));
+    assert!(sandbox.path("incoming/2.pkg").exists());
+    set(&live, json!({ "watch_incoming": null, "prune_on_import": true }));
+    sleep(Duration::from_millis(200));
+    assert!(sandbox.path("incoming/2.pkg").exists(), "the default is off");
+    set(&live, json!({ "watch_incoming": true }));
+    until("imported", || sandbox.path("incoming/done/2.pkg").exists());
+    until("well again", || recorded().problem.is_none());
+
+    // Garbage goes after an import: the line at once, the crate later.
+    assert!(sandbox.path("mirror/index/3/o/old").exists());
+    let sent = frostmirror::bundle::format::CrateState::Sent;
+    drop_in(&sandbox, Make::new("a", 2).parent("1.pkg").with(leaf(), sent), "3.pkg");
+    until("pruned", || !sandbox.path("mirror/index/3/o/old").exists());
+    assert!(sandbox.path("mirror/index/le/af/leaf").exists());
+
+    // A refused bundle is kept, or its reason alone.
+    let bad = |name: &str| {
+        fs::write(sandbox.path("made/bad"), "bad").unwrap();
+        fs::rename(sandbox.path("made/bad"), sandbox.path("incoming").join(name)).unwrap();
+    };
+    bad("kept.pkg");
+    until("kept", || recorded().failed_count == 1 && sandbox.path("incoming/failed/kept.pkg").exists());
+    set(&live, json!({ "keep_failed_packages": false }));
+    bad("gone.pkg");
+    until("recorded", || recorded().failed_count == 2 && !sandbox.path("incoming/gone.pkg").exists());
+    until("deleted", || !sandbox.path("incoming/failed/gone.pkg").exists());
+    let reason = sandbox.read("incoming/failed/gone.pkg.reason.txt");
+    assert!(reason.starts_with("`gone.pkg` is not a bundle\n") && reason.contains("bring it again"), "{reason}");
+    until("still told", || {
+        recorded().failed.iter().any(|one| one.file == "gone.pkg" && one.reason.contains("not a bundle"))
+    });
+    assert!(sandbox.path("incoming/failed/kept.pkg").exists());
+}
+
+#[test]
+fn the_watcher_hashes_what_is_held_unless_the_file_says_otherwise() {
+    for (verify, sound) in [(true, true), (false, false)] {
+        let sandbox = Sandbox::new();
+        sandbox.write(FILE, format!("verify_checksums = {verify}\nwatch_incoming = true\n"));
+        let make = || Make::new("a", 1).ship(Crate::new("leaf", "1.0.0"));
+        make().write(&sandbox.path(""), "1.pkg");
+        sandbox.run(["import", "1.pkg", "--mirror", "mirror"]).ok();
+        let path = sandbox.path("mirror/crates/leaf-1.0.0.crate");
+        let good = fs::read(&path).unwrap();
+        let mut bytes = good.clone();
+        bytes[20] ^= 1;
+        fs::write(&path, bytes).unwrap();
+        let (_watcher, _live) = watcher(&sandbox);
+        until("folder", || sandbox.path("incoming").exists());
+        drop_in(&sandbox, make(), "1.pkg");
+        until("done", || sandbox.path("incoming/done/1.pkg").exists());
+        assert_eq!(fs::read(&path).unwrap() == good, sound, "verify_checksums = {verify}");
+    }
+}
+
+#[test]
+fn the_file_alone_makes_a_server_watch_and_a_snapshots_settings_take_effect() {
+    let sandbox = Sandbox::new();
+    sandbox.write(FILE, "bind = '127.0.0.1:0'\nwatch_incoming = true\n");
+    let serving = serve(&sandbox, &["--incoming", "incoming"]);
+    until("made", || sandbox.path("incoming").exists());
+    drop_in(&sandbox, Make::new("a", 1).ship(Crate::new("leaf", "1.1.0")), "1.pkg");
+    until("imported", || sandbox.path("incoming/done/1.pkg").exists());
+    sandbox.write("source/frostmirror.toml", "watch_incoming = false\ntargets = ['no triple']\n");
+    sandbox.run(["import", "incoming/done/1.pkg", "--mirror", "other", "--config-dir", "none"]).ok();
+    // As somebody else wrote it: what no server could start with.
+    let config = sandbox.path("source");
+    let run = sandbox
+        .run(["export", "snapshot", "--mirror", "other", "-o", "out", "--config-dir", config.to_str().unwrap()])
+        .ok();
+    let snapshot = run.path();
+    let name = Path::new(snapshot.file_name().unwrap()).to_owned();
+    fs::rename(&snapshot, sandbox.path("incoming").join(&name)).unwrap();
+    until("restored", || sandbox.path("incoming/done").join(&name).exists());
+    until("resting", || serving.running().stderr().contains("is not watched any more"));
+    assert_eq!(sandbox.read(FILE), "watch_incoming = false\nbind = '127.0.0.1:0'\n");
+    let run = serving.stop().ok();
+    run.stderr_has("not taken from the snapshot's frostmirror.toml: `targets` has `no triple` in it");
+}

@@ -1,0 +1,83 @@
+//! A real nginx before the server, as operators set it up.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use std::{env, thread};
+
+use tempfile::TempDir;
+
+use super::run::{Process, Running};
+use super::rustup::not_tested;
+
+/// Where this variable is 1, a machine without nginx fails the tests that need it.
+const REQUIRED: &str = "FROSTMIRROR_TEST_NGINX";
+
+/// A running nginx.
+pub struct Nginx {
+    url: String,
+    _process: Running,
+    _root: TempDir,
+}
+
+impl Nginx {
+    /// An nginx whose one server has these lines (`location …`); `None`, said loudly, where there is no nginx.
+    pub fn start(server: &str) -> Option<Nginx> {
+        Nginx::start_with(|_| server.to_owned())
+    }
+
+    /// The same, with lines that follow from the address that it will have.
+    pub fn start_with(server: impl FnOnce(&str) -> String) -> Option<Nginx> {
+        let program = program()?;
+        let root = TempDir::with_prefix("frostmirror-nginx-").unwrap();
+        let folder = root.path().display();
+        // Nginx cannot take port 0 and tell what it got. The system does not give a port again for a while.
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let url = format!("http://127.0.0.1:{port}");
+        let server = server(&url);
+        let paths: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+            .map(|name| format!("    {name}_temp_path {folder}/{name};\n"))
+            .concat();
+        let config = format!(
+            "daemon off;\nmaster_process off;\npid {folder}/pid;\nerror_log {folder}/error.log;\nevents {{}}\nhttp {{\n    \
+             access_log off;\n    client_max_body_size 0;\n{paths}    server {{\n        listen 127.0.0.1:{port};\n{server}\n    }}\n}}\n"
+        );
+        fs::write(root.path().join("nginx.conf"), config).unwrap();
+        let words = ["-p", root.path().to_str().unwrap(), "-c", "nginx.conf", "-e", "error.log"];
+        let process = Process::new(&program, root.path()).args(words).start();
+        let said = || fs::read_to_string(root.path().join("error.log")).unwrap_or_default();
+        assert!(answers(port), "nginx does not start: {}", said());
+        Some(Nginx { url, _process: process, _root: root })
+    }
+
+    /// Its address, without a slash at the end.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+}
+
+fn answers(port: u16) -> bool {
+    let until = Instant::now() + Duration::from_secs(5);
+    while Instant::now() < until {
+        if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
+            return true;
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    false
+}
+
+fn program() -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let folders = env::split_paths(&path).chain([Path::new("/usr/sbin").to_owned()]);
+    let found = folders.map(|folder| folder.join("nginx")).find(|file| file.is_file());
+    if found.is_none() {
+        assert!(
+            env::var_os(REQUIRED).is_none_or(|value| value != "1"),
+            "{REQUIRED} is 1, and there is no nginx (Debian: apt-get install nginx)"
+        );
+        not_tested("there is no nginx on this machine, and this test is about the server behind it");
+    }
+    found
+}

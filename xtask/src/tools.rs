@@ -1,0 +1,57 @@
+//! Programs that tests judge with and that no Rust toolchain brings: installed with apt where that may be done.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::{Outcome, output, run};
+
+/// A program and Debian's package of it.
+const TOOLS: &[(&str, &str)] = &[
+    // The pages are tried in a real browser.
+    ("chromium", "chromium"),
+    ("chromedriver", "chromium-driver"),
+    // The server is tried behind a real proxy.
+    ("nginx", "nginx"),
+    // The scripts that clients run are looked through.
+    ("shellcheck", "shellcheck"),
+];
+
+/// Variables that make a test fail, and not only say so, where what it needs is missing.
+pub const REQUIRED: &[&str] = &["FROSTMIRROR_TEST_RUSTUP", "FROSTMIRROR_TEST_BROWSER", "FROSTMIRROR_TEST_NGINX"];
+
+/// Installs what is missing.
+pub fn provide() -> Outcome {
+    let missing: Vec<&str> =
+        TOOLS.iter().filter(|(program, _)| !is_there(program)).map(|(_, package)| *package).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let command = format!("apt-get install --no-install-recommends {}", missing.join(" "));
+    let by_hand =
+        |why: &str| format!("{why}; run as root, or bring the programs otherwise:\n    apt-get update && {command}");
+    if !is_there("apt-get") {
+        return Err(by_hand("tests need programs that are not here, and there is no apt-get to install them with"));
+    }
+    let me = output(Command::new("id").arg("-u"))?;
+    if me.trim_ascii() != b"0" {
+        return Err(by_hand("tests need programs that are not here, and only root may install them"));
+    }
+    eprintln!("xtask: installing {}", missing.join(", "));
+    // The lists of a new machine are empty; of an old one they name versions that are gone.
+    run(&mut apt(&["update", "--quiet"]))?;
+    run(apt(&["install", "--yes", "--quiet", "--no-install-recommends"]).args(&missing))
+        .map_err(|problem| by_hand(&problem))
+}
+
+fn apt(args: &[&str]) -> Command {
+    let mut command = Command::new("apt-get");
+    command.env("DEBIAN_FRONTEND", "noninteractive").args(args);
+    command
+}
+
+/// Whether the program is on the PATH, or where Debian keeps servers.
+fn is_there(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut folders = std::env::split_paths(&path);
+    folders.any(|folder| folder.join(program).is_file()) || Path::new("/usr/sbin").join(program).is_file()
+}
