@@ -173,6 +173,15 @@ impl Client {
     /// Everything that a client needs, as one text. It is valid TOML as a whole, so that it may be appended to a
     /// config.toml; what is for the shell stands in comments.
     pub fn page(&self) -> String {
+        format!(
+            "# For cargo, in $CARGO_HOME/config.toml (~/.cargo/config.toml unless that is set):\n\n{}\n{}",
+            self.cargo_config(),
+            self.rustup_page()
+        )
+    }
+
+    /// The part of it that is for rustup.
+    pub fn rustup_page(&self) -> String {
         let variables = self.rustup_environment();
         let sh: String =
             variables.iter().map(|(name, value)| format!("#     export {name}={}\n", sh_quoted(value))).collect();
@@ -181,10 +190,8 @@ impl Client {
             .map(|(name, value)| format!("#     $env:{name} = {}\n", powershell_quoted(value)))
             .collect();
         format!(
-            "# For cargo, in $CARGO_HOME/config.toml (~/.cargo/config.toml unless that is set):\n\n{}\n\
-             # For rustup, where the mirror holds toolchains, in the environment of a POSIX shell:\n#\n{sh}#\n\
-             # or of PowerShell:\n#\n{powershell}",
-            self.cargo_config()
+            "# For rustup, where the mirror holds toolchains, in the environment of a POSIX shell:\n#\n{sh}#\n\
+             # or of PowerShell:\n#\n{powershell}"
         )
     }
 }

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use crate::env::Env;
 use crate::failure::{Class, Failure};
 use crate::fetch::Surroundings;
@@ -96,6 +98,7 @@ impl Context {
             cargo_home: self.cargo_home(),
             scratch: scratch.to_owned(),
             env: self.env.clone(),
+            now: Timestamp::now(),
             jobs: None,
             offline: false,
             skip_git: false,

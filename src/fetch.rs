@@ -4,31 +4,29 @@
 //! learns of it only then.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::bundle::{self, pack};
 use crate::client_config::BaseUrl;
 use crate::crate_id::CrateId;
 use crate::digest::Sha256;
 use crate::env::Env;
 use crate::event::{self, Sink};
-use crate::gather::cargo_config::{self, CargoConfig, Origin};
+use crate::gather::cargo_config::{CargoConfig, Origin};
 use crate::gather::download::{self, Downloaded, Downloads};
-use crate::gather::history::{self, Base, Memory};
+use crate::gather::history::{Base, Memory};
 use crate::gather::index::Index;
-use crate::gather::lockfile::{self, Lockfile};
+use crate::gather::lockfile::Lockfile;
 use crate::gather::resolve::{self, CrateSpec, Resolved, Resolver, Skip};
-use crate::gather::workspace::{self, Workspace};
-use crate::gather::{self, cache::Cache, cargo, cargo::Cargo, depends, depends::Depends};
+use crate::gather::workspace::Workspace;
+use crate::gather::{cache::Cache, cargo::Cargo, depends::Depends};
 use crate::http::{self, Client};
-use crate::safe_path::SafePath;
 
 mod delta;
+mod error;
 mod packed;
 mod plan;
 pub mod repair_list;
@@ -37,8 +35,9 @@ mod told;
 mod toolchains;
 mod workspace_lock;
 
+pub use error::Error;
 pub use plan::{PlannedArtifact, PlannedCrate, Weighed};
-pub use toolchains::Toolchains;
+pub use toolchains::{Lacking, Toolchains, Why};
 
 /// Requests under way at once where HTTP/2 bears them.
 const JOBS: usize = 64;
@@ -59,6 +58,8 @@ pub struct Surroundings {
     pub scratch: PathBuf,
     /// The environment.
     pub env: Env,
+    /// What the clock says, whatever time the bundle is to state.
+    pub now: Timestamp,
     /// Requests under way at once, where the user limits them.
     pub jobs: Option<usize>,
     /// Use the caches alone.
@@ -153,87 +154,8 @@ pub struct Written {
     pub crates: usize,
     /// Rustup artifacts in it.
     pub artifacts: usize,
-}
-
-/// Why nothing was fetched.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The user's cargo configuration.
-    #[error(transparent)]
-    CargoConfig(#[from] cargo_config::Error),
-    /// The HTTP client's settings.
-    #[error(transparent)]
-    Http(#[from] http::Error),
-    /// No usable cargo.
-    #[error(transparent)]
-    Cargo(#[from] cargo::Error),
-    /// A depends.toml.
-    #[error(transparent)]
-    Depends(#[from] depends::Error),
-    /// A Cargo.lock.
-    #[error(transparent)]
-    Lockfile(#[from] lockfile::Error),
-    /// A repair list.
-    #[error(transparent)]
-    RepairList(#[from] repair_list::Error),
-    /// A workspace.
-    #[error(transparent)]
-    Workspace(#[from] workspace::Error),
-    /// Something cannot be resolved.
-    #[error(transparent)]
-    Resolve(#[from] resolve::Error),
-    /// Something cannot be downloaded.
-    #[error(transparent)]
-    Download(#[from] download::Error),
-    /// The history.
-    #[error(transparent)]
-    History(#[from] history::Error),
-    /// The bundle cannot be written.
-    #[error(transparent)]
-    Pack(#[from] pack::Error),
-    /// A bundle cannot be read: the one that was written, one to build on, or one to reuse.
-    #[error(transparent)]
-    Unreadable(#[from] bundle::open::Error),
-    /// The bundle that was written is not good.
-    #[error("the bundle that was written does not verify: {0}")]
-    Unsound(String),
-    /// The inputs need no crate at all.
-    #[error("{} {} no crate of crates.io", .0.join(" and "), if .0.len() == 1 { "needs" } else { "need" })]
-    Nothing(Vec<String>),
-    /// Toolchains.
-    #[error(transparent)]
-    Toolchains(Box<gather::toolchains::Error>),
-    /// Toolchains that the base lacks, and that are to be left out.
-    #[error("the bundle that brought `{0}` was lost, and toolchains are to be left out")]
-    ToolchainsOwed(SafePath),
-    /// A registry to leave out that cargo's configuration does not name.
-    #[error("cargo's configuration names no registry `{0}`")]
-    UnknownRegistry(String),
-    /// Something to reuse that cannot be read.
-    #[error("could not read `{}`", path.display())]
-    Reuse {
-        /// The mirror or the bundle.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A folder of ours.
-    #[error("could not use `{}`", path.display())]
-    Folder {
-        /// The folder.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A worker of this process ended before its time.
-    #[error("a worker ended before its time")]
-    Worker(#[source] tokio::task::JoinError),
-}
-
-impl From<gather::toolchains::Error> for Error {
-    fn from(error: gather::toolchains::Error) -> Error {
-        Error::Toolchains(Box::new(error))
-    }
+    /// What a repair list names and is not in it.
+    pub lacking: Vec<Lacking>,
 }
 
 /// Resolves, downloads, packs, verifies, records.
@@ -250,8 +172,12 @@ pub async fn fetch(options: Options, sink: Arc<dyn Sink>) -> Result<Outcome, Err
     let peeked = if memory.is_none() { Some(Memory::read(&options.history)?) } else { None };
     let memory = memory.or(peeked.as_ref());
     let mut gathered = station.everything(&inputs, sent).await?;
-    gathered.toolchains = station.toolchains(&options, orders, &inputs, memory, sent).await?;
+    gathered.toolchains = station.toolchains(&options, orders.clone(), &inputs, memory, sent).await?;
     refuse_nothing(&gathered.resolved, &gathered.toolchains)?;
+    let lacking = &gathered.toolchains.lacking;
+    if !lacking.is_empty() && gathered.resolved.crates.is_empty() && gathered.toolchains.shipped() == 0 {
+        return Err(Error::Lacking(lacking.clone()));
+    }
     if let Some(known) = &known {
         let plan = packed::planned(&known.history, &gathered, &options.forget)?;
         if let Some(path) = delta::artifact_owed(&plan, &known.base, &gathered.toolchains) {
@@ -264,9 +190,20 @@ pub async fn fetch(options: Options, sink: Arc<dyn Sink>) -> Result<Outcome, Err
             gathered.resolved.crates.extend(more.resolved.crates);
         }
     }
+    let (history, sent) = match known {
+        Some(delta::Known { history, base }) => (history, Some(base)),
+        None => {
+            // Others were free to record bundles until now.
+            let history = delta::open(&options, &sink).await?;
+            if matches!(options.mode, Mode::Full) && station.has_changed(&options, &inputs, peeked.as_ref(), &history) {
+                gathered.toolchains = station.toolchains(&options, orders, &inputs, Some(&history), None).await?;
+            }
+            (history, None)
+        }
+    };
     let (ended, end) = mpsc::channel();
     let writing = move || {
-        let written = packed::write(&options, known, &gathered, sink.as_ref());
+        let written = packed::write(&options, history, sent, &gathered, sink.as_ref());
         drop(ended);
         written
     };

@@ -3,25 +3,31 @@
 //! | room | what it does |
 //! |---|---|
 //! | `listen` | connections: accepted within bounds, ended in good order |
+//! | `patient` | one connection: when it was last of use, and when its client takes nothing |
+//! | `tls` | a certificate and its key, taken anew when they change |
 //! | `respond` | one request, one answer |
 //! | `route` | paths, decoded once and accepted only as normal components |
 //! | `conditions` | preconditions, ranges and encodings |
-//! | `registry` | config.json, index text, what is said of a missing crate |
+//! | `registry` | config.json, what is said of a missing crate |
 //! | `scripts` | configuration and bootstraps that name the address at which they were asked for |
 //! | `file` | files below the mirror's root, streamed |
 //! | [`extension`] | how a floor above answers what is no file: pages, an API |
+//! | `hot` | small files and index texts, kept in memory as long as they are what is on the disk |
 //!
-//! Nothing here takes a lock or writes a file. Each request opens its files anew, so an import is served at once, and
-//! a file that is being sent stays the one it was.
+//! Nothing here takes a lock or writes a file. Each request opens its files anew, or looks whether what is in memory is
+//! still what is on the disk, so an import is served at once; and a file that is being sent stays the one it was.
 
 mod conditions;
 pub mod extension;
 mod file;
+mod hot;
 mod listen;
+mod patient;
 mod registry;
 mod respond;
 mod route;
 mod scripts;
+mod tls;
 
 use std::io;
 use std::net::SocketAddr;
@@ -36,6 +42,7 @@ use crate::event::Sink;
 use extension::Extension;
 
 pub use file::Content;
+pub use tls::{Error as TlsError, Tls};
 
 /// The address that clients know a server by, as of now; `None`: the Host that each of them asks for.
 pub type BaseUrlNow = Arc<dyn Fn() -> Option<BaseUrl> + Send + Sync>;
@@ -46,6 +53,8 @@ pub struct ServeOptions {
     pub mirror: PathBuf,
     /// The address that clients know this server by, which may change while it runs.
     pub base_url: BaseUrlNow,
+    /// What connections are secured with; `None`: nothing.
+    pub tls: Option<Tls>,
     /// Where faults of the disk are reported; a client is only told that there was one.
     pub sink: Arc<dyn Sink>,
     /// The clock. A file that was changed a moment ago may change again within the same tick of its time stamp.

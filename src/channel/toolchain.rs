@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
@@ -56,6 +58,15 @@ pub fn is_triple(text: &str) -> bool {
     let good =
         |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'.');
     text.len() <= 100 && text.contains('-') && !text.contains("..") && text.split('-').all(good)
+}
+
+impl Date {
+    /// Whether this day is so far ahead of `now` that no release can be of it: two days, for clocks that differ and for
+    /// whoever is the first to see a new day.
+    pub fn is_far_ahead_of(self, now: Timestamp) -> bool {
+        let today = TimeZone::UTC.to_datetime(now).date();
+        self.0.duration_since(today) > SignedDuration::from_hours(48)
+    }
 }
 
 /// A text that names no toolchain.

@@ -131,11 +131,20 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         return tell_plan(&weighed, context);
     }
     match context.interruptible(fetch::fetch(options, sink))? {
-        Outcome::Written(written) if context.report.is_json() => context.report.json(&json!({
-            "reason": "bundle", "path": written.path, "id": written.id, "size": written.size, "crates": written.crates,
-            "rustup_artifacts": written.artifacts,
-        })),
-        Outcome::Written(written) => context.report.data(&written.path.display().to_string()),
+        Outcome::Written(written) => {
+            if context.report.is_json() {
+                context.report.json(&json!({
+                    "reason": "bundle", "path": written.path, "id": written.id, "size": written.size,
+                    "crates": written.crates, "rustup_artifacts": written.artifacts,
+                }));
+            } else {
+                context.report.data(&written.path.display().to_string());
+            }
+            // The bundle is good and mends what it has; that this is not all must not look like success.
+            if !written.lacking.is_empty() {
+                return Err(fetch::Error::Lacking(written.lacking).into());
+            }
+        }
         Outcome::NothingNew if context.report.is_json() => context.report.json(&json!({ "reason": "unchanged" })),
         Outcome::NothingNew if args.from_list.is_some() => {
             context.report.status("Unchanged", "the list names nothing, so no bundle was written".to_owned());

@@ -18,7 +18,7 @@ use crate::failure::{Class, Failure};
 use crate::mirror::layout::Layout;
 use crate::report::Report;
 use crate::serve::extension::Extension;
-use crate::serve::{self, ServeOptions};
+use crate::serve::{self, ServeOptions, Tls};
 use crate::server_config::{By, Fixed, Key, Live};
 use crate::watch::settle::Pace;
 use crate::watch::{self, WatchOptions, Watcher};
@@ -46,6 +46,13 @@ pub struct Args {
     /// go there [default: /config where it exists, else config in FROSTMIRROR_HOME]
     #[arg(long, value_name = "DIR", env = "FROSTMIRROR_CONFIG_DIR", hide_env_values = true)]
     pub config_dir: Option<PathBuf>,
+    /// Serve over TLS with this certificate, in PEM form with those that lead to its authority; needs --tls-key. It is
+    /// taken anew when the files change
+    #[arg(long, value_name = "FILE", env = "FROSTMIRROR_TLS_CERT", requires = "tls_key", hide_env_values = true)]
+    pub tls_cert: Option<PathBuf>,
+    /// The key of --tls-cert
+    #[arg(long, value_name = "FILE", env = "FROSTMIRROR_TLS_KEY", requires = "tls_cert", hide_env_values = true)]
+    pub tls_key: Option<PathBuf>,
     /// Import the bundles that are dropped into the incoming folder
     #[arg(long)]
     pub watch_incoming: bool,
@@ -76,6 +83,8 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             .report
             .warning("`--incoming` without `--watch-incoming`: what comes there is not imported by itself".to_owned());
     }
+    let tls = settings.tls_cert.as_deref().zip(settings.tls_key.as_deref());
+    let tls = tls.map(|(certificate, key)| Tls::load(certificate, key)).transpose()?;
     let runtime = context.runtime()?;
     let served = runtime.block_on(async {
         let listener = serve::bind(&settings.bind).await?;
@@ -85,7 +94,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         let extension: Option<Arc<dyn Extension>> = Some(Arc::new(console(args, &mirror, Arc::clone(&live), context)?));
         let watcher = watch(args, &mirror, Arc::clone(&live), context)?;
         let base_url: serve::BaseUrlNow = Arc::new(move || live.current().base_url.clone());
-        let options = ServeOptions { mirror, base_url, sink, clock: SystemTime::now, extension };
+        let options = ServeOptions { mirror, tls, base_url, sink, clock: SystemTime::now, extension };
         let served = until_stopped(listener, options, context).await;
         // After a second signal nothing is waited for.
         let ended = served.is_err() || watcher.finish(WATCHER_ENDS_WITHIN);
@@ -137,9 +146,15 @@ fn settings(args: &Args, context: &Context) -> Result<Live, Failure> {
     if args.watch_incoming {
         fixed.switch(Key::WatchIncoming, By::Flag("--watch-incoming"), true);
     }
-    if let Some(file) = &args.admin_token_file {
-        let path = context.absolute(file);
-        fixed.text(Key::AdminTokenFile, By::Flag("--admin-token-file"), &path.to_string_lossy());
+    for (key, file, flag, variable) in [
+        (Key::AdminTokenFile, &args.admin_token_file, "--admin-token-file", None),
+        (Key::TlsCert, &args.tls_cert, "--tls-cert", Some("FROSTMIRROR_TLS_CERT")),
+        (Key::TlsKey, &args.tls_key, "--tls-key", Some("FROSTMIRROR_TLS_KEY")),
+    ] {
+        let Some(file) = file else { continue };
+        let path = context.absolute(file).to_string_lossy().into_owned();
+        let by = variable.map_or(By::Flag(flag), |variable| by(flag, variable, &file.to_string_lossy(), context));
+        fixed.text(key, by, &path);
     }
     fix_proxy_mode(&mut fixed, context)?;
     let live = Live::load(&folder(args.config_dir.as_deref(), context)?, fixed)?;
@@ -180,7 +195,8 @@ pub(super) async fn until_stopped(
     let mut signals = Signals::new().map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     allow_open_files();
-    context.report.data(&format!("listening on http://{address}"));
+    let scheme = if options.tls.is_some() { "https" } else { "http" };
+    context.report.data(&format!("listening on {scheme}://{address}"));
 
     let (stop, stopped) = oneshot::channel::<()>();
     let server = serve::serve(listener, options, async move {
@@ -205,7 +221,7 @@ pub(super) async fn until_stopped(
 #[cfg(unix)]
 fn allow_open_files() {
     use rustix::process::{Resource, getrlimit, setrlimit};
-    const ENOUGH: u64 = 4096;
+    const ENOUGH: u64 = 8448;
     let mut limit = getrlimit(Resource::Nofile);
     if limit.current.is_some_and(|current| current < ENOUGH) {
         limit.current = Some(limit.maximum.map_or(ENOUGH, |most| most.min(ENOUGH)));

@@ -55,11 +55,6 @@ pub(super) fn refuse_unheeded(settings: &Settings) -> Result<(), Failure> {
             .doing("could not serve as frostmirror.toml says")
             .hint("this version lets everybody read who reaches it: take the key out, and close the port to others"));
     }
-    if settings.tls_cert.is_some() {
-        return Err(Failure::new(Class::Input, "`tls_cert` and `tls_key` ask for TLS")
-            .doing("could not serve as frostmirror.toml says")
-            .hint("this version speaks plain HTTP: take the keys out, and put a server that speaks TLS before it"));
-    }
     Ok(())
 }
 

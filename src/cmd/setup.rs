@@ -43,10 +43,30 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         return undo(context);
     }
     let client = client(args, context)?;
+    if let Place::Folder(mirror) = &client.place
+        && !Layout::new(mirror).index().is_dir()
+    {
+        return toolchains_alone(&client, mirror, args, context);
+    }
     if args.write {
         return write(&client, context);
     }
     context.report.data(&client.page());
+    Ok(())
+}
+
+/// A mirror that holds toolchains and no crates: it is nothing to cargo, and rustup has nothing but its environment.
+fn toolchains_alone(client: &Client, mirror: &Path, args: &Args, context: &Context) -> Result<(), Failure> {
+    if args.write {
+        return Err(Failure::new(Class::Input, "it holds toolchains and no crates")
+            .doing(format!("could not point cargo at the mirror `{}`", mirror.display()))
+            .hint("rustup has nothing but its environment: `cargo frostmirror setup --local` prints it"));
+    }
+    context.report.warning(format!(
+        "the mirror `{}` holds toolchains and no crates, so that there is nothing in it for cargo",
+        mirror.display()
+    ));
+    context.report.data(&client.rustup_page());
     Ok(())
 }
 
@@ -74,6 +94,9 @@ fn mirror(args: &Args, context: &Context) -> Result<PathBuf, Failure> {
             .doing(format!("could not use the mirror `{}` without a server", mirror.display()))
     };
     if !layout.index().is_dir() {
+        if ["dist", "rustup"].iter().any(|folder| mirror.join(folder).is_dir()) {
+            return Ok(mirror);
+        }
         return Err(refused("there is no index in it".to_owned()).hint("import a bundle into it first"));
     }
     let resolved = |path: &Path| fs::canonicalize(path).ok();

@@ -90,7 +90,14 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         let sink: Arc<dyn Sink> = Arc::<Report>::clone(&context.report);
         serving::until_stopped(
             listener,
-            ServeOptions { mirror, base_url: Arc::new(|| None), sink, clock: SystemTime::now, extension: None },
+            ServeOptions {
+                mirror,
+                tls: None,
+                base_url: Arc::new(|| None),
+                sink,
+                clock: SystemTime::now,
+                extension: None,
+            },
             context,
         )
         .await

@@ -1,5 +1,7 @@
 //! A request as handlers see it: path and query decoded once, the body bounded and whole.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
@@ -7,6 +9,7 @@ use hyper::header::CONTENT_TYPE;
 use hyper::{HeaderMap, StatusCode, Version};
 use percent_encoding::percent_decode_str;
 use serde::de::DeserializeOwned;
+use tokio::time::timeout;
 
 use super::answer::Refusal;
 use crate::bundle::shown::shown;
@@ -36,6 +39,9 @@ impl Page {
         &list[begin..begin.saturating_add(self.size).min(list.len())]
     }
 }
+
+/// How long a body may take to arrive.
+const BODY_WITHIN: Duration = Duration::from_secs(30);
 
 /// A request.
 pub(super) struct Asked {
@@ -135,7 +141,10 @@ pub(super) fn query(raw: Option<&str>) -> Vec<(String, String)> {
 
 /// The whole body, within its bound.
 pub(super) async fn body(incoming: Incoming) -> Result<Bytes, Refusal> {
-    match Limited::new(incoming, MAX_BODY).collect().await {
+    let Ok(whole) = timeout(BODY_WITHIN, Limited::new(incoming, MAX_BODY).collect()).await else {
+        return Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time"));
+    };
+    match whole {
         Ok(whole) => Ok(whole.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => {
             Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body has more than {MAX_BODY} bytes")))

@@ -30,6 +30,11 @@ impl From<SelectError> for Failure {
                 Class::Input,
                 "`rustc --print target-list` lists all targets; those of tier 3 have no files".to_owned(),
             ),
+            // rustup's own way to write it, which it has for single hosts.
+            SelectError::UnknownComponent { component, .. } if component.starts_with("rust-std-") => {
+                let triple = component.trim_start_matches("rust-std-").escape_debug();
+                (Class::Input, format!("put `{triple}` into `targets`: every target brings its standard library"))
+            }
             SelectError::UnknownComponent { near: Some(near), .. } => (Class::Input, format!("did you mean `{near}`?")),
             SelectError::UnknownComponent { near: None, .. } => {
                 (Class::Input, "`rustup component list` lists the components of a toolchain".to_owned())
@@ -57,6 +62,10 @@ mod tests {
         assert_eq!(failure.to_string(), "Rust 1.95.0 has no component `rust-scr`");
         assert_eq!(failure.hint.as_deref(), Some("did you mean `rust-src`?"));
         assert!(Failure::from(component(None)).hint.is_some_and(|hint| hint.contains("component list")));
+        let std = "rust-std-wasm32-unknown-unknown".to_owned();
+        let std = SelectError::UnknownComponent { component: std, release: release(), near: near() };
+        let hint = Failure::from(std).hint.unwrap_or_default();
+        assert!(hint.contains("`wasm32-unknown-unknown` into `targets`"), "{hint}");
         let triple = |near| SelectError::UnknownTriple { triple: "x".into(), release: release(), near };
         assert_eq!(Failure::from(triple(None)).class.code(), 3);
         assert_eq!(Failure::from(ManifestError::NotText).class.code(), 4);

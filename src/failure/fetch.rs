@@ -1,7 +1,7 @@
 //! Errors of `fetch`, the journey: mostly those of the rooms on its way.
 
 use super::{Class, Failure, class_of_io, hint_of_io};
-use crate::fetch::{Error, repair_list};
+use crate::fetch::{Error, Why, repair_list};
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
@@ -25,9 +25,18 @@ impl From<Error> for Failure {
                 .doing("found nothing to mirror, and wrote no bundle")
                 .hint("if that is not what you expect, check that this is the project or the file you meant"),
             Error::Toolchains(error) => (*error).into(),
+            Error::OthersToolchains { input, source } => of_another(&input, Failure::from(*source)),
             Error::ToolchainsOwed(_) => Failure::new(Class::Input, error)
                 .doing("could not make a bundle on that base")
                 .hint("leave `--no-toolchain` away: what was lost must be sent again, or the far side waits for it in vain"),
+            Error::Lacking(ref lacking) => {
+                let altered = lacking.iter().any(|one| one.why == Why::Altered);
+                let (class, hint) = match altered {
+                    true => (Class::Integrity, "what never changes upstream was altered there, or by something before it: do not trust it; the rest may be had from another mirror with FROSTMIRROR_DIST_URL"),
+                    false => (Class::Network, "`cargo frostmirror fetch` brings what upstream has in place of it: import that bundle too, and check with `verify --mirror`"),
+                };
+                Failure::new(class, error).doing("could not bring everything that is to be repaired").hint(hint)
+            }
             Error::UnknownRegistry(_) => Failure::new(Class::Input, error)
                 .doing("could not leave a registry out")
                 .hint("give the name that it has in `[registries]`, or the address of its index"),
@@ -38,6 +47,21 @@ impl From<Error> for Failure {
             Error::Worker(_) => Failure::new(Class::Bug, error),
         }
     }
+}
+
+/// What another input of the history wants came to `failure`.
+fn of_another(input: &str, failure: Failure) -> Failure {
+    let Failure { class, doing, cause, hint } = failure;
+    let doing = doing.unwrap_or_else(|| "could not have the toolchains".to_owned());
+    let doing = format!(
+        "{doing} for `{input}`, which is not fetched now but is an input of the history, and moves along with its channels"
+    );
+    // What to correct in an input that is not fetched now would be read as a hint about today's.
+    let before = hint.filter(|_| class != Class::Input).map_or_else(String::new, |hint| format!("{hint}; or "));
+    let hint = format!(
+        "{before}fetch `{input}` too, with targets and toolchains that upstream has, or retire it with `--forget {input}`"
+    );
+    Failure { class, doing: Some(doing), cause, hint: Some(hint) }
 }
 
 impl From<repair_list::Error> for Failure {

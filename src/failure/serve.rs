@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 
 use super::{Class, Failure, class_of_io, hint_of_io};
 use crate::client_config;
-use crate::serve::Error;
+use crate::serve::{Error, TlsError};
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
@@ -21,6 +21,23 @@ impl From<Error> for Failure {
                 }
                 _ => "give an address of this machine with --bind; 0.0.0.0 stands for all of them".to_owned(),
             },
+        };
+        Failure::new(Class::Input, error).hint(hint)
+    }
+}
+
+impl From<TlsError> for Failure {
+    fn from(error: TlsError) -> Failure {
+        let hint = match &error {
+            TlsError::Read { .. } => {
+                "the files of --tls-cert and --tls-key must be readable for the user of this server"
+            }
+            TlsError::Pem { .. } => {
+                "PEM files have lines like `-----BEGIN CERTIFICATE-----`; convert others with `openssl x509` or `openssl pkey`"
+            }
+            TlsError::Pair { .. } => {
+                "give the key that the certificate was made for; where the file has several certificates, the server's own comes first"
+            }
         };
         Failure::new(Class::Input, error).hint(hint)
     }

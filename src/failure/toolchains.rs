@@ -22,9 +22,13 @@ impl From<Error> for Failure {
             Error::Manifest { toolchain, source } => {
                 return Failure::from(*source).doing(format!("could not read the channel manifest of `{toolchain}`"));
             }
-            Error::Select { toolchain, source } => {
+            Error::Select { toolchain, source, .. } => {
                 return Failure::from(*source).doing(format!("could not select what is wanted of `{toolchain}`"));
             }
+            Error::Ahead { .. } => (
+                Class::Integrity,
+                "is the clock of this machine right? If it is, upstream, or something before it, sends a release of a day to come, and a mirror that takes it would keep to it until then".to_owned(),
+            ),
             Error::NoToolchain { .. } => (
                 Class::Input,
                 "correct the name: a nightly is missing on a few days, and a release may be yet to come; or is FROSTMIRROR_DIST_URL another server's?".to_owned(),
@@ -58,6 +62,8 @@ impl From<Error> for Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use jiff::Timestamp;
+
     use crate::channel::SelectError;
     use crate::digest::Sha256;
 
@@ -78,7 +84,15 @@ mod tests {
         let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
         for (error, code) in [
             (Error::NoToolchain { toolchain: toolchain(), url: url() }, 3),
-            (Error::Select { toolchain: toolchain(), source }, 3),
+            (Error::Select { toolchain: toolchain(), order: 0, source }, 3),
+            (
+                Error::Ahead {
+                    toolchain: toolchain(),
+                    date: "2099-01-01".parse().expect("a day"),
+                    now: Timestamp::MIN,
+                },
+                4,
+            ),
             (Error::NoRustup { url: url() }, 5),
             (Error::Unsettled { what: "x".into() }, 4),
             (Error::TwoDigests { path: path() }, 4),

@@ -30,12 +30,17 @@ pub async fn known(options: &Options, sink: &Arc<dyn Sink>) -> Result<Option<Kno
         return Ok(None);
     };
     let name = base.as_deref().map(|base| name_of(base, options)).transpose()?;
-    let (folder, to) = (options.history.clone(), Arc::clone(sink));
-    let opening = tokio::task::spawn_blocking(move || History::open(&folder, to.as_ref()));
-    let history = opening.await.map_err(Error::Worker)??;
+    let history = open(options, sink).await?;
     let base = history.base(name.as_deref())?;
     tell(&base, &options.history, sink.as_ref());
     Ok(Some(Known { history, base }))
+}
+
+/// The history, once nobody else has it open.
+pub async fn open(options: &Options, sink: &Arc<dyn Sink>) -> Result<History, Error> {
+    let (folder, to) = (options.history.clone(), Arc::clone(sink));
+    let opening = tokio::task::spawn_blocking(move || History::open(&folder, to.as_ref()));
+    Ok(opening.await.map_err(Error::Worker)??)
 }
 
 /// The same for a dry run, which waits for nobody and holds nothing.

@@ -6,7 +6,6 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
-use super::delta::Known;
 use super::{Error, Gathered, Mode, Options, Outcome, Written, told, toolchains};
 use crate::artifact::{Artifact, Bytes, Kind};
 use crate::bundle::format::{
@@ -25,17 +24,14 @@ use crate::safe_path::SafePath;
 /// Problems of a bundle that are quoted when it does not verify; the rest is counted.
 const QUOTED: usize = 5;
 
-/// Writes the bundle of what was gathered. `known` is the history where it was read before.
+/// Writes the bundle of what was gathered; `sent` is what a delta leaves out.
 pub(super) fn write(
     options: &Options,
-    known: Option<Known>,
+    mut history: History,
+    sent: Option<Base>,
     gathered: &Gathered,
     sink: &dyn Sink,
 ) -> Result<Outcome, Error> {
-    let (mut history, sent) = match known {
-        Some(Known { history, base }) => (history, Some(base)),
-        None => (History::open(&options.history, sink)?, None),
-    };
     let mut plan = match &options.mode {
         Mode::Repair { list } => repair_plan(&history, list, gathered)?,
         _ => planned(&history, gathered, &options.forget)?,
@@ -83,7 +79,14 @@ pub(super) fn write(
         "Packed",
         format!("{}{more} into {} ({}{held})", event::crates(count as u64), path.display(), event::size(size)),
     );
-    Ok(Outcome::Written(Written { path, size, id, crates: count, artifacts }))
+    Ok(Outcome::Written(Written {
+        path,
+        size,
+        id,
+        crates: count,
+        artifacts,
+        lacking: gathered.toolchains.lacking.clone(),
+    }))
 }
 
 /// Tells of what is likely to be a mistake, and is no reason to stop.

@@ -1,10 +1,11 @@
 //! What a run brings of toolchains: what each input wants, and what that comes to upstream.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::Path;
 
 use super::{Error, Mode, Options, Station, repair_list};
-use crate::channel::{Toolchain, Wanted};
+use crate::channel::{Date, Toolchain, Wanted};
 use crate::digest::Sha256;
 use crate::event;
 use crate::gather::history::{Base, HeldArtifact, Memory};
@@ -74,6 +75,39 @@ pub(super) struct Gathered {
     pub(super) needs: BTreeMap<String, BTreeSet<SafePath>>,
     /// Nothing was asked of upstream: what the history says of today's inputs stays.
     pub(super) left: bool,
+    /// What a repair list names and upstream does not have in that form; it is nowhere else in this.
+    pub(super) lacking: Vec<Lacking>,
+}
+
+/// What a repair list names and upstream does not have in that form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lacking {
+    /// Where it belongs.
+    pub path: SafePath,
+    /// What upstream has there.
+    pub why: Why,
+}
+
+/// What upstream has in place of something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// Nothing.
+    Gone,
+    /// Something later, as is usual at this path.
+    MovedOn,
+    /// Other bytes at a path where they never change.
+    Altered,
+}
+
+impl fmt::Display for Lacking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = &self.path;
+        match self.why {
+            Why::Gone => write!(f, "`{path}` is not there"),
+            Why::MovedOn => write!(f, "`{path}` has moved on"),
+            Why::Altered => write!(f, "`{path}` has other bytes than it had"),
+        }
+    }
 }
 
 impl Gathered {
@@ -127,13 +161,67 @@ impl Station<'_> {
         if !gathered.needs.is_empty() {
             let to_send =
                 |path: &SafePath, sha256: &Sha256| sent.is_none_or(|base| !base.holds_artifact(path, *sha256));
-            self.dist(options).fetch(&mut gathered.plan, &to_send).await?;
+            match &options.mode {
+                Mode::Repair { .. } => self.what_is_there(options, &mut gathered, memory).await?,
+                Mode::Full | Mode::Incremental { .. } => self.dist(options).fetch(&mut gathered.plan, &to_send).await?,
+            }
             let sent = gathered.plan.artifacts.values().filter(|needed| needed.bytes.is_some());
             let (count, bytes) =
                 sent.fold((0, 0), |(count, bytes), needed| (count + 1, bytes + needed.size.unwrap_or(0)));
             self.sink.status("Gathered", format!("{} ({})", event::rustup_artifacts(count), event::size(bytes)));
         }
         Ok(gathered)
+    }
+
+    /// Downloads what upstream still has of a repair list. What has moved on there may have other names that the history
+    /// knows, such as the folder of its day.
+    async fn what_is_there(
+        &self,
+        options: &Options,
+        gathered: &mut Gathered,
+        memory: Option<&Memory>,
+    ) -> Result<(), Error> {
+        let dist = self.dist(options);
+        let plan = &mut gathered.plan;
+        let refused = dist.fetch_what_is_there(plan, &|_, _| true).await?;
+        let lacking: BTreeMap<&SafePath, Sha256> = plan
+            .artifacts
+            .iter()
+            .filter(|(_, one)| one.bytes.is_none())
+            .map(|(path, one)| (path, one.sha256))
+            .collect();
+        let mut elsewhere = Plan::default();
+        for (path, sha256) in &lacking {
+            let places = memory.map(|memory| memory.places(*sha256)).unwrap_or_default();
+            for place in places.into_iter().filter(|place| place != *path) {
+                elsewhere.artifacts.insert(place, Needed { sha256: *sha256, bytes: None, size: None });
+            }
+        }
+        dist.fetch_what_is_there(&mut elsewhere, &|_, _| true).await?;
+        let found: BTreeMap<Sha256, Needed> = elsewhere.artifacts.into_values().map(|one| (one.sha256, one)).collect();
+        let gone: BTreeSet<&SafePath> = refused.absent.iter().map(|(path, _)| path).collect();
+        let mut still = Vec::new();
+        plan.artifacts.retain(|path, needed| {
+            if needed.bytes.is_none()
+                && let Some(found) = found.get(&needed.sha256)
+            {
+                needed.clone_from(found);
+            }
+            if needed.bytes.is_none() {
+                let why = match moves(path) {
+                    _ if gone.contains(path) => Why::Gone,
+                    true => Why::MovedOn,
+                    false => Why::Altered,
+                };
+                still.push(Lacking { path: path.clone(), why });
+            }
+            needed.bytes.is_some()
+        });
+        for paths in gathered.needs.values_mut() {
+            paths.retain(|path| plan.artifacts.contains_key(path));
+        }
+        gathered.lacking = still;
+        Ok(())
     }
 
     /// What today's inputs want, by their names; that it is nothing is told.
@@ -145,6 +233,19 @@ impl Station<'_> {
             self.sink.status("Fetching", "crates alone, no toolchain".to_owned());
         }
         orders
+    }
+
+    /// Whether the history has other wishes beside today's inputs than it had when `before` was read.
+    pub(super) fn has_changed(
+        &self,
+        options: &Options,
+        inputs: &[resolve::Input],
+        before: Option<&Memory>,
+        now: &Memory,
+    ) -> bool {
+        let today: Vec<String> = inputs.iter().map(resolve::Input::name).collect();
+        let others = |memory: &Memory| memory.other_orders(&today, &options.forget);
+        before.is_some_and(|before| others(before) != others(now))
     }
 
     /// What is wanted, and the small texts that say so.
@@ -168,10 +269,15 @@ impl Station<'_> {
         }
         let all: Vec<(String, Order)> = orders.clone().into_iter().chain(others).collect();
         let wanted: Vec<Order> = all.iter().map(|(_, order)| order.clone()).collect();
-        let plan = self.dist(options).plan(&wanted).await?;
+        let plan = self.dist(options).plan(&wanted).await.map_err(|error| match error.order(&wanted) {
+            Some(number) if number >= orders.len() => {
+                Error::OthersToolchains { input: all[number].0.clone(), source: Box::new(error) }
+            }
+            _ => error.into(),
+        })?;
         self.sink.status("Resolved", format!("toolchains: {}", plan.toolchains.join(", ")));
         let needs = all.into_iter().map(|(name, _)| name).zip(plan.by_order.iter().cloned()).collect();
-        Ok(Gathered { plan, orders, needs, left: false })
+        Ok(Gathered { plan, orders, needs, ..Gathered::default() })
     }
 
     pub(super) fn dist(&self, options: &Options) -> Dist {
@@ -181,7 +287,15 @@ impl Station<'_> {
             cache: self.surroundings.home.join("cache"),
             jobs: self.downloads.jobs,
             offline: self.downloads.offline,
+            now: self.surroundings.now,
             sink: self.sink.clone(),
         }
     }
+}
+
+/// Whether upstream may put other bytes at `path` in time: not into the folder of a day, nor into that of a version of
+/// rustup.
+fn moves(path: &SafePath) -> bool {
+    let dated = path.components().nth(1).is_some_and(|folder| folder.parse::<Date>().is_ok());
+    !dated && !path.as_str().starts_with("rustup/archive/")
 }

@@ -11,7 +11,7 @@
 //! What a crate says of itself is kept too, because a bundle names crates whose files are not at hand any more. A
 //! history without it is read.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::ops::Deref;
@@ -317,6 +317,13 @@ impl Memory {
     pub fn other_orders(&self, today: &[String], forget: &[String]) -> Vec<(String, Order)> {
         let others = self.state.inputs.iter().filter(|old| !today.contains(&old.name) && !forget.contains(&old.name));
         others.filter_map(|old| Some((old.name.clone(), old.order.clone()?))).collect()
+    }
+
+    /// The paths at which the rustup artifact of this digest lies, or lay when a bundle brought it.
+    pub fn places(&self, sha256: Sha256) -> BTreeSet<SafePath> {
+        let now = self.state.inputs.iter().flat_map(|input| &input.artifacts);
+        let sent = self.state.bundles.iter().flat_map(|bundle| &bundle.artifacts);
+        now.chain(sent).filter(|held| held.sha256 == sha256).map(|held| held.path.clone()).collect()
     }
 
     /// What the input called `name` last needed of toolchains.

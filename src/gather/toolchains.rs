@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::Bytes;
@@ -24,6 +25,7 @@ mod rustup;
 mod store;
 mod texts;
 
+pub use download::Refused;
 pub use error::Error;
 
 use release::Release;
@@ -52,6 +54,8 @@ pub struct Dist {
     pub jobs: usize,
     /// Whether the network is forbidden.
     pub offline: bool,
+    /// What the clock says.
+    pub now: Timestamp,
     /// Hears of progress.
     pub sink: Arc<dyn Sink>,
 }
@@ -188,8 +192,11 @@ impl Draft {
             for (path, text) in &release.texts {
                 self.text(store, number, path, text)?;
             }
-            let selection = select(&release.manifest, &order.wanted)
-                .map_err(|source| Error::Select { toolchain: toolchain.clone(), source: Box::new(source) })?;
+            let selection = select(&release.manifest, &order.wanted).map_err(|source| Error::Select {
+                toolchain: toolchain.clone(),
+                order: number,
+                source: Box::new(source),
+            })?;
             for component in selection.components {
                 self.add(number, component.path, Needed { sha256: component.sha256, bytes: None, size: None })?;
             }

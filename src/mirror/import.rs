@@ -27,7 +27,7 @@ use super::link::LinkState;
 use super::lock::AddGuard;
 use super::order::{Names, dependencies_first};
 use super::receive::{Received, Receiver, Told, artifacts};
-use super::store::{self, Move, Placing, Staging, failed};
+use super::store::{self, Move, Placing, Removal, Staging, failed};
 use crate::bundle::format::{CrateRecord, CrateState, Manifest};
 use crate::bundle::open::{self, Bundle, Problem};
 use crate::client_config::BaseUrl;
@@ -233,8 +233,15 @@ impl AddGuard {
         };
         refuse_bad(&streamed.problems, &received, options)?;
         let contents = std::mem::take(&mut received.artifacts);
-        let settled =
-            artifacts::settle(&self.layout, &mut staging, &streamed.manifest, contents, &held, options.rehash_held)?;
+        let settled = artifacts::settle(
+            &self.layout,
+            &mut staging,
+            &streamed.manifest,
+            contents,
+            &held,
+            options.rehash_held,
+            options.now,
+        )?;
         received.unusable.extend(settled.unusable);
         received.notes.extend(settled.notes);
         refuse_bad(&streamed.problems, &received, options)?;
@@ -270,10 +277,12 @@ impl AddGuard {
             Step::new("import:lines", self.layout.lines(), received.lines),
             Step::new("import:index", self.layout.index(), sorted_by(received.index, &order)),
         ];
-        for (name, moves) in [("import:components", settled.components), ("import:channels", settled.channels)] {
-            if !moves.is_empty() {
-                steps.push(Step::new(name, self.layout.root().to_owned(), moves));
-            }
+        if !settled.components.is_empty() {
+            steps.push(Step::new("import:components", self.layout.root().to_owned(), settled.components));
+        }
+        if !settled.channels.is_empty() || !settled.removals.is_empty() {
+            let step = Step::new("import:channels", self.layout.root().to_owned(), settled.channels);
+            steps.push(Step { removals: settled.removals, ..step });
         }
         if settled.after != held {
             let replaces = self.layout.artifacts().symlink_metadata().is_ok();
@@ -394,12 +403,14 @@ pub(super) struct Step {
     /// The checkpoint after it.
     name: &'static str,
     root: PathBuf,
+    /// What goes before the others come.
+    removals: Vec<Removal>,
     moves: Vec<Move>,
 }
 
 impl Step {
     pub(super) fn new(name: &'static str, root: PathBuf, moves: Vec<Move>) -> Step {
-        Step { name, root, moves }
+        Step { name, root, removals: Vec::new(), moves }
     }
 }
 
@@ -410,6 +421,7 @@ pub(super) fn place(staging: &mut Staging, steps: &[Step]) -> Result<(), Error> 
     staging.mark_placing()?;
     let mut placing = Placing::new(staging);
     let placed = steps.iter().try_for_each(|step| {
+        placing.remove(&step.root, &step.removals)?;
         placing.place(&step.root, &step.moves, &format!("{}-half", step.name))?;
         checkpoint(step.name);
         Ok(())

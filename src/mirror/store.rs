@@ -124,6 +124,15 @@ pub(super) struct Move {
     pub(super) replaces: bool,
 }
 
+/// One file to be removed from the tree.
+#[derive(Debug)]
+pub(super) struct Removal {
+    /// An empty file that was staged for it.
+    pub(super) staged: Staged,
+    /// Its place below the root that the removal is for.
+    pub(super) place: Box<str>,
+}
+
 /// Renames files into the tree, and remembers how to take them back.
 pub(super) struct Placing<'a> {
     staging: &'a Staging,
@@ -181,7 +190,18 @@ impl<'a> Placing<'a> {
         durable::sync_folders(&self.staging.folder, &folders).map_err(failed("sync", root))
     }
 
-    /// Takes back everything that was placed, the last first, and the folders made for it.
+    /// Removes files below `root`, each with a staged file of its own that nothing else needs, so that it can be taken
+    /// back.
+    pub(super) fn remove(&mut self, root: &Path, removals: &[Removal]) -> Result<(), Error> {
+        for Removal { staged, place } in removals {
+            let path = root.join(&**place);
+            fs::rename(&path, self.staging.saved(*staged)).map_err(failed("remove", &path))?;
+            self.done.push((path, *staged, true));
+        }
+        Ok(())
+    }
+
+    /// Takes back everything that was placed and removed, the last first, and the folders made for it.
     ///
     /// # Errors
     /// The first file that could not be taken back; the others are tried all the same.
@@ -230,16 +250,20 @@ mod tests {
         fs::create_dir_all(layout.private()).expect("folder");
         fs::create_dir_all(root.join("1")).expect("folder");
         fs::write(root.join("1/a"), "old").expect("write");
-        let before = tree(&root);
         let mut staging = Staging::begin(&layout).expect("staging");
         assert!(!staging.torn);
         let moves = [("1/a", true), ("se/rd/serde", false)].map(|(place, replaces)| {
             let staged = staging.write(b"new").expect("staged");
             Move { staged, place: place.into(), replaces }
         });
+        fs::write(root.join("1/b"), "to go").expect("write");
+        let before = tree(&root);
+        let removals = [Removal { staged: staging.write(b"").expect("staged"), place: "1/b".into() }];
         let mut placing = Placing::new(&staging);
+        placing.remove(&root, &removals).expect("removed");
         placing.place(&root, &moves, "none").expect("placed");
         assert_eq!(fs::read_to_string(root.join("se/rd/serde")).expect("read"), "new");
+        assert!(!root.join("1/b").exists());
         placing.take_back().expect("taken back");
         assert_eq!(tree(&root), before);
         drop(staging);

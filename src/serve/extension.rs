@@ -27,7 +27,7 @@ pub struct At {
 pub trait Extension: Send + Sync {
     /// The answer to a request; `None` where this is nothing that it knows. The body is the extension's to bound.
     ///
-    /// It is asked for every path that cannot be a file of the mirror, and for every method but GET and HEAD.
+    /// It is asked for every path that cannot be a file of the mirror, whatever the method.
     fn answer<'a>(
         &'a self,
         request: Request<Incoming>,

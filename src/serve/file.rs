@@ -35,14 +35,20 @@ pub(super) struct Stamp {
     pub modified: Option<SystemTime>,
     /// Nanoseconds since 1970 of the last change of anything about it, where the system knows, else of its bytes.
     changed: i128,
-    inode: u64,
+    /// The file system and the inode.
+    identity: (u64, u64),
 }
 
 impl Stamp {
+    /// The stamp of the file at a path now, wherever links lead: equal stamps are of the same file.
+    pub fn at(path: &Path) -> io::Result<Stamp> {
+        fs::metadata(path).map(|metadata| Stamp::of(&metadata))
+    }
+
     fn of(metadata: &fs::Metadata) -> Stamp {
         let modified = metadata.modified().ok();
-        let (changed, inode) = identity(metadata, modified);
-        Stamp { size: metadata.len(), modified, changed, inode }
+        let (changed, identity) = identity(metadata, modified);
+        Stamp { size: metadata.len(), modified, changed, identity }
     }
 
     /// Whether the file is old enough that a later change is sure to give another stamp. File systems count time in
@@ -55,19 +61,19 @@ impl Stamp {
     /// A strong entity tag. Files are never written in place, so that another content is another inode or another
     /// time; hashing gigabytes before the first byte leaves is no option.
     pub fn etag(&self) -> String {
-        format!("\"{:x}-{:x}-{:x}\"", self.size, self.changed, self.inode)
+        format!("\"{:x}-{:x}-{:x}\"", self.size, self.changed, self.identity.1)
     }
 }
 
 #[cfg(unix)]
-fn identity(metadata: &fs::Metadata, _: Option<SystemTime>) -> (i128, u64) {
+fn identity(metadata: &fs::Metadata, _: Option<SystemTime>) -> (i128, (u64, u64)) {
     use std::os::unix::fs::MetadataExt;
-    (i128::from(metadata.ctime()) * 1_000_000_000 + i128::from(metadata.ctime_nsec()), metadata.ino())
+    (i128::from(metadata.ctime()) * 1_000_000_000 + i128::from(metadata.ctime_nsec()), (metadata.dev(), metadata.ino()))
 }
 
 #[cfg(not(unix))]
-fn identity(_: &fs::Metadata, modified: Option<SystemTime>) -> (i128, u64) {
-    (modified.map_or(0, nanoseconds), 0)
+fn identity(_: &fs::Metadata, modified: Option<SystemTime>) -> (i128, (u64, u64)) {
+    (modified.map_or(0, nanoseconds), (0, 0))
 }
 
 fn nanoseconds(time: SystemTime) -> i128 {
@@ -180,12 +186,14 @@ pub struct Content {
     rest: Option<JoinHandle<io::Result<(File, Bytes)>>>,
     /// Bytes of the file that follow those at hand.
     left: u64,
+    /// Whether a piece of those at hand has left, and others are to have their turn before the next one.
+    paused: bool,
 }
 
 impl Content {
     /// A body of these bytes.
     pub fn of(bytes: impl Into<Bytes>) -> Content {
-        Content { ready: Some(bytes.into()).filter(|bytes| !bytes.is_empty()), rest: None, left: 0 }
+        Content { ready: Some(bytes.into()).filter(|bytes| !bytes.is_empty()), rest: None, left: 0, paused: false }
     }
 
     /// A part of a file. Its first piece is read here; call it where reading may block.
@@ -228,8 +236,23 @@ impl Body for Content {
     type Error = io::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        if let Some(bytes) = self.ready.take() {
-            return Poll::Ready(Some(Ok(Frame::data(bytes))));
+        if let Some(mut bytes) = self.ready.take() {
+            if bytes.len() <= PIECE {
+                self.paused = false;
+                return Poll::Ready(Some(Ok(Frame::data(bytes))));
+            }
+            // Piece by piece and in turn, many connections have less on its way than the processor's caches hold, and
+            // nobody waits for another's large answer.
+            if self.paused {
+                self.paused = false;
+                self.ready = Some(bytes);
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            self.paused = true;
+            let piece = bytes.split_to(PIECE);
+            self.ready = Some(bytes);
+            return Poll::Ready(Some(Ok(Frame::data(piece))));
         }
         let Some(reading) = &mut self.rest else { return Poll::Ready(None) };
         let read = ready!(Pin::new(reading).poll(cx));

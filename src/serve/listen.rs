@@ -1,82 +1,219 @@
 //! Connections: accepted within bounds, kept from idling, and ended in good order.
 
+use std::collections::HashMap;
+use std::convert::Infallible;
 use std::future::Future;
-use std::io::{self, IoSlice};
+use std::io;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hyper::server::conn::http1;
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
-use tokio::time::{Sleep, sleep, timeout};
+use tokio::task::{AbortHandle, Id, JoinError, JoinSet, spawn_blocking};
+use tokio::time::{interval, sleep, sleep_until, timeout};
 
+use super::file::Content;
 use super::file::PIECE;
+use super::patient::{Patient, Pulse};
 use super::respond::Server;
+use super::tls;
 
-/// Connections at one time; more wait in the system's queue. Cargo opens two at most for each of its phases.
-const MAX_CONNECTIONS: usize = 1024;
+/// Connections at one time. Cargo opens two at most for each of its phases.
+const MAX_CONNECTIONS: u64 = 4096;
+/// Where there are as many as there may be, the one that was of no use for longest ends for a new one, when this is how
+/// long; else the new one waits in the system's queue.
+const QUIET_AFTER: Duration = Duration::from_secs(1);
+/// Connections beyond those that may be, which were let go and are not closed yet.
+const CLOSING: usize = 16;
+/// How long a connection may take to agree on a secret.
+const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 /// How long a connection may take to send a request's headers, and to send nothing between two requests.
 const HEADERS_WITHIN: Duration = Duration::from_secs(30);
-/// How long a client may take nothing of what is sent to it.
-const STALLED_AFTER: Duration = Duration::from_secs(60);
+/// The same for HTTP/2, where one connection carries all that a client asks for.
+const IDLE_WITHIN: Duration = Duration::from_secs(120);
+/// Requests at one time on one connection of HTTP/2.
+const MAX_STREAMS: u32 = 128;
+/// Bytes of the headers of a request over HTTP/2 (over HTTP/1.1 it is what one piece and one read hold), and how many.
+const MAX_HEADERS: usize = 16 * 1024;
+const MAX_HEADER_COUNT: usize = 100;
 /// How long requests in flight may go on after the end was asked for.
 const GRACE: Duration = Duration::from_secs(30);
-/// How long to wait when the system has no more descriptors to give.
+/// How long to wait when the system has no more descriptors to give, or no connection can be let go.
 const EXHAUSTED: Duration = Duration::from_millis(100);
 
 /// Accepts and serves connections until `shutdown`, and then finishes those that are there.
 pub(super) async fn run(listener: TcpListener, server: Arc<Server>, shutdown: impl Future<Output = ()>) {
     let graceful = GracefulShutdown::new();
-    let mut connections = JoinSet::new();
+    let mut crowd = Crowd { most: max_connections(), tasks: JoinSet::new(), open: HashMap::new() };
+    let mut certificates = interval(tls::LOOK_EVERY);
+    let is_secured = server.acceptor().is_some();
     let mut shutdown = pin!(shutdown);
     loop {
+        let has_room = crowd.has_room();
         tokio::select! {
             biased;
             () = &mut shutdown => break,
-            Some(_) = connections.join_next() => {}
-            accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
+            Some(ended) = crowd.tasks.join_next_with_id() => crowd.forget(ended),
+            accepted = listener.accept(), if has_room => match accepted {
                 Ok((stream, peer)) => {
-                    let Some(connection) = connection(stream, peer, &server) else { continue };
-                    let watched = graceful.watch(connection);
-                    // A client that goes away in the middle is its own affair.
-                    connections.spawn(async move { watched.await.is_ok() });
+                    crowd.make_room();
+                    let pulse = Pulse::new();
+                    let connection = connection(stream, peer, Arc::clone(&server), graceful.watcher(), pulse.clone());
+                    crowd.join(connection, pulse);
                 }
                 Err(e) if is_of_the_client(&e) => {}
                 Err(_) => sleep(EXHAUSTED).await,
             },
+            () = sleep(EXHAUSTED), if !has_room => {}
+            _ = certificates.tick(), if is_secured => {
+                let server = Arc::clone(&server);
+                // Nobody waits for it; a look that takes long is followed by the next.
+                drop(spawn_blocking(move || server.look_at_certificates()));
+            }
         }
     }
     drop(listener);
-    // Those that are not done by then are dropped with the set.
+    // Those that are not done by then are dropped with the crowd.
     let _late = timeout(GRACE, graceful.shutdown()).await.is_err();
 }
 
-/// HTTP/1.1 on one connection; `None` where the client is gone already. An `Upgrade: h2c`, which cargo sends with
-/// every plain request, is ignored.
-fn connection(
-    stream: TcpStream,
-    peer: SocketAddr,
-    server: &Arc<Server>,
-) -> Option<impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> + use<>> {
+/// All connections.
+struct Crowd {
+    most: usize,
+    tasks: JoinSet<()>,
+    open: HashMap<Id, (AbortHandle, Pulse)>,
+}
+
+impl Crowd {
+    fn is_full(&self) -> bool {
+        self.open.len() >= self.most
+    }
+
+    /// Whether one more may come, be it in the place of another. Those that were let go close a moment later.
+    fn has_room(&self) -> bool {
+        !self.is_full() || (self.tasks.len() < self.most + CLOSING && self.quietest().is_some())
+    }
+
+    /// Lets the quietest go where that is needed for one more.
+    fn make_room(&mut self) {
+        if self.is_full()
+            && let Some(quiet) = self.quietest()
+            && let Some((connection, _)) = self.open.remove(&quiet)
+        {
+            connection.abort();
+        }
+    }
+
+    fn join(&mut self, connection: impl Future<Output = ()> + Send + 'static, pulse: Pulse) {
+        let handle = self.tasks.spawn(connection);
+        self.open.insert(handle.id(), (handle, pulse));
+    }
+
+    fn forget(&mut self, ended: Result<(Id, ()), JoinError>) {
+        let id = ended.map_or_else(|error| error.id(), |(id, ())| id);
+        self.open.remove(&id);
+    }
+
+    /// The connection to which nothing was sent for longest: one that idles, that never finishes asking, or whose client
+    /// takes nothing. Who came a moment ago or takes what it asked for is none of these.
+    fn quietest(&self) -> Option<Id> {
+        let (id, (_, pulse)) = self.open.iter().min_by_key(|(_, (_, pulse))| pulse.last())?;
+        (pulse.last().elapsed() >= QUIET_AFTER).then_some(*id)
+    }
+}
+
+/// As many as there are descriptors for: each needs one for itself, and may need one for the file that it sends.
+#[cfg(unix)]
+fn max_connections() -> usize {
+    use rustix::process::{Resource, getrlimit};
+    const OTHERS: u64 = 64;
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let most = (limit.saturating_sub(OTHERS) / 2).clamp(OTHERS, MAX_CONNECTIONS);
+    usize::try_from(most).unwrap_or(usize::MAX)
+}
+
+#[cfg(not(unix))]
+fn max_connections() -> usize {
+    usize::try_from(MAX_CONNECTIONS).unwrap_or(usize::MAX)
+}
+
+/// One connection until its end. A client that goes away in the middle is its own affair.
+async fn connection(stream: TcpStream, peer: SocketAddr, server: Arc<Server>, watcher: Watcher, pulse: Pulse) {
     // An answer leaves at once, even when it is smaller than a packet.
-    stream.set_nodelay(true).ok()?;
-    let local = stream.local_addr().ok()?;
-    let server = Arc::clone(server);
-    let service = service_fn(move |request| {
-        let server = Arc::clone(&server);
-        async move { Ok::<_, std::convert::Infallible>(server.respond(request, local, plain_address(peer)).await) }
-    });
-    let io = TokioIo::new(Patient { stream, stalled: None });
+    let (Ok(()), Ok(local)) = (stream.set_nodelay(true), stream.local_addr()) else { return };
+    let asker = Asker { server: Arc::clone(&server), local, peer: plain_address(peer), pulse: pulse.clone() };
+    let stream = Patient::new(stream, pulse.clone());
+    let Some(acceptor) = server.acceptor() else {
+        return over_http1(stream, asker, watcher).await;
+    };
+    let Ok(Ok(stream)) = timeout(HANDSHAKE_WITHIN, acceptor.accept(stream)).await else { return };
+    match stream.get_ref().1.alpn_protocol() {
+        Some(b"h2") => over_http2(stream, asker, watcher, pulse).await,
+        _ => over_http1(stream, asker, watcher).await,
+    }
+}
+
+/// HTTP/1.1. An `Upgrade: h2c`, which cargo sends with every plain request, is ignored. A body that comes with a request
+/// is read as far as it is there already; where more is to come, the connection ends after the answer.
+async fn over_http1<S>(stream: S, asker: Asker, watcher: Watcher)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = service_fn(move |request: Request<Incoming>| asker.clone().ask(request));
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEADERS_WITHIN).max_buf_size(PIECE);
-    Some(http.serve_connection(io, service))
+    http.timer(TokioTimer::new()).header_read_timeout(HEADERS_WITHIN).max_buf_size(PIECE).max_headers(MAX_HEADER_COUNT);
+    let connection = http.serve_connection(TokioIo::new(stream), service);
+    let _gone = watcher.watch(connection).await.is_err();
+}
+
+/// HTTP/2, over TLS only. Floods of requests that are taken back are ended by hyper's own bounds.
+async fn over_http2<S>(stream: S, asker: Asker, watcher: Watcher, pulse: Pulse)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = service_fn(move |request: Request<Incoming>| asker.clone().ask(request));
+    let mut http = http2::Builder::new(TokioExecutor::new());
+    http.timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(u32::try_from(MAX_HEADERS).unwrap_or(u32::MAX))
+        .max_send_buf_size(4 * PIECE);
+    let connection = watcher.watch(http.serve_connection(TokioIo::new(stream), service));
+    tokio::select! {
+        ended = connection => drop(ended),
+        () = idle(&pulse) => {}
+    }
+}
+
+/// Takes the requests of one connection to the server.
+#[derive(Clone)]
+struct Asker {
+    server: Arc<Server>,
+    local: SocketAddr,
+    peer: SocketAddr,
+    pulse: Pulse,
+}
+
+impl Asker {
+    async fn ask(self, request: Request<Incoming>) -> Result<Response<Content>, Infallible> {
+        // What comes while a request is being answered is its body, and as good as what is sent.
+        let _taking = self.pulse.takes();
+        Ok(self.server.respond(request, self.local, self.peer).await)
+    }
+}
+
+/// Until a client took nothing for so long that it is not to be waited for.
+async fn idle(pulse: &Pulse) {
+    while pulse.last().elapsed() < IDLE_WITHIN {
+        sleep_until(pulse.last() + IDLE_WITHIN).await;
+    }
 }
 
 fn is_of_the_client(error: &io::Error) -> bool {
@@ -89,82 +226,26 @@ pub(super) fn plain_address(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
-/// A connection whose writes fail when the other side takes nothing for too long.
-struct Patient {
-    stream: TcpStream,
-    stalled: Option<Pin<Box<Sleep>>>,
-}
-
-impl Patient {
-    fn unless_stalled<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if written.is_ready() {
-            self.stalled = None;
-            return written;
-        }
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(STALLED_AFTER)));
-        stalled.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
-    }
-}
-
-impl AsyncRead for Patient {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, into)
-    }
-}
-
-impl AsyncWrite for Patient {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.unless_stalled(cx, written)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        pieces: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, pieces);
-        self.unless_stalled(cx, written)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::io::AsyncWriteExt;
 
     #[tokio::test]
-    async fn a_client_that_takes_nothing_is_let_go() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
-        let address = listener.local_addr().expect("address");
-        let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
-        let _silent = client.expect("connect");
-        let mut patient = Patient { stream: accepted.expect("accept").0, stalled: None };
-        // As if the wait had begun a minute ago.
-        patient.stalled = Some(Box::pin(sleep(Duration::from_millis(50))));
-        let piece = vec![0; PIECE];
-        let error = loop {
-            let stalled = patient.stalled.is_none();
-            match timeout(Duration::from_millis(200), patient.write(&piece)).await {
-                Ok(Ok(_)) => {}
-                Ok(Err(error)) => break error,
-                Err(_) if stalled => patient.stalled = Some(Box::pin(sleep(Duration::from_millis(50)))),
-                Err(_) => {}
-            }
-        };
-        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    async fn the_quietest_goes_for_a_new_one() {
+        let mut crowd = Crowd { most: 2, tasks: JoinSet::new(), open: HashMap::new() };
+        crowd.join(std::future::pending(), Pulse::new());
+        let first = *crowd.open.keys().next().expect("one");
+        sleep(QUIET_AFTER.mul_f32(0.6)).await;
+        crowd.join(std::future::pending(), Pulse::new());
+        assert!(crowd.is_full() && !crowd.has_room(), "nobody is quiet yet");
+        sleep(QUIET_AFTER.mul_f32(0.6)).await;
+        assert!(crowd.has_room());
+        crowd.make_room();
+        assert!(!crowd.is_full() && crowd.open.len() == 1 && !crowd.open.contains_key(&first));
+        let ended = crowd.tasks.join_next_with_id().await.expect("two");
+        assert!(ended.as_ref().is_err_and(|error| error.is_cancelled() && error.id() == first));
+        crowd.forget(ended);
+        assert_eq!((crowd.open.len(), crowd.tasks.len()), (1, 1));
     }
 
     #[test]

@@ -9,18 +9,21 @@ use std::time::SystemTime;
 use hyper::body::Incoming;
 use hyper::header::{
     ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HOST,
-    HeaderName, HeaderValue, LAST_MODIFIED, RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS,
+    HeaderName, HeaderValue, LAST_MODIFIED, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, Version};
+use tokio_rustls::TlsAcceptor;
 
 use super::ServeOptions;
 use super::conditions::{self, Part, Validators, Verdict};
 use super::extension::At;
 use super::file::{self, Content, Held};
+use super::hot::{Form, Gzip, Headers, Hot, Kept, MAX_FILE};
 use super::listen::plain_address;
-use super::registry::{self, IndexCache, MAX_TEXT};
+use super::registry::{self, MAX_TEXT};
 use super::route::{self, Target};
+use super::tls::Tls;
 use crate::client_config;
 use crate::crate_id::CrateId;
 use crate::safe_path::SafePath;
@@ -33,10 +36,13 @@ const ASK_AGAIN: &str = "no-cache";
 /// Kept without asking: a published crate never changes.
 const FOR_EVER: &str = "public, max-age=31536000, immutable";
 
+/// Headers that say something of a body, and nothing of the file.
+const ABOUT_THE_BODY: [HeaderName; 4] = [CONTENT_TYPE, CONTENT_LENGTH, CONTENT_ENCODING, X_CONTENT_TYPE_OPTIONS];
+
 /// What answers requests; one for all connections.
 pub(super) struct Server {
     options: ServeOptions,
-    index: IndexCache,
+    hot: Hot,
 }
 
 /// What every answer from a file needs of the request.
@@ -47,7 +53,20 @@ pub(super) struct Asked {
 
 impl Server {
     pub(super) fn new(options: ServeOptions) -> Server {
-        Server { options, index: IndexCache::default() }
+        let hot = Hot::new(&options.mirror);
+        Server { options, hot }
+    }
+
+    /// What takes TLS connections, where that is what they are to be.
+    pub(super) fn acceptor(&self) -> Option<TlsAcceptor> {
+        self.options.tls.as_ref().map(Tls::acceptor)
+    }
+
+    /// Takes a certificate that has changed. Call it where reading may block.
+    pub(super) fn look_at_certificates(&self) {
+        if let Some(tls) = &self.options.tls {
+            tls.look_again(self.options.sink.as_ref());
+        }
     }
 
     /// Answers a request that came from `peer` to the address `local`.
@@ -62,25 +81,28 @@ impl Server {
             return told(StatusCode::BAD_REQUEST, "the Host that was asked for is not HOST or HOST:PORT\n");
         };
         let reads = parts.method == Method::GET || parts.method == Method::HEAD;
+        let asked = Asked { head: parts.method == Method::HEAD, headers: parts.headers };
+        if reads && let Some(response) = self.hot.get(parts.uri.path()).and_then(|kept| asked.at_hand(&kept)) {
+            return response;
+        }
         let target = route::target(parts.uri.path());
-        let (parts, target) = match &self.options.extension {
-            Some(extension) if !reads || matches!(target, Target::Nothing | Target::Front) => {
-                let at = At { peer, base: self.base(&host), host: host.clone() };
-                let asked = Request::from_parts(parts.clone(), body);
-                match extension.answer(asked, at).await {
-                    Some(response) => return response,
-                    None => (parts, target),
-                }
+        if let Some(extension) = &self.options.extension
+            && matches!(target, Target::Nothing | Target::Front)
+        {
+            let at = At { peer, base: self.base(&host), host: host.clone() };
+            let mut request = Request::new(body);
+            (*request.method_mut(), *request.version_mut()) = (parts.method, parts.version);
+            (*request.uri_mut(), *request.headers_mut()) = (parts.uri.clone(), asked.headers.clone());
+            if let Some(response) = extension.answer(request, at).await {
+                return response;
             }
-            _ => (parts, target),
-        };
+        }
         if !reads {
             let mut response = told(StatusCode::METHOD_NOT_ALLOWED, "this path only knows GET and HEAD\n");
             set(&mut response, ALLOW, "GET, HEAD");
             return response;
         }
         let query = parts.uri.query().map(str::to_owned);
-        let asked = Asked { head: parts.method == Method::HEAD, headers: parts.headers };
         match target {
             Target::Nothing => not_found(),
             Target::Health => asked.memory(TEXT, "ok\n".to_owned()),
@@ -99,7 +121,8 @@ impl Server {
     }
 
     fn base(&self, host: &str) -> String {
-        (self.options.base_url)().map_or_else(|| format!("http://{host}"), |base| base.to_string())
+        let scheme = if self.options.tls.is_some() { "https" } else { "http" };
+        (self.options.base_url)().map_or_else(|| format!("{scheme}://{host}"), |base| base.to_string())
     }
 
     fn read_and_answer(&self, target: &Target, asked: &Asked) -> Response<Content> {
@@ -111,6 +134,7 @@ impl Server {
                 return not_found();
             }
         };
+        self.hot.learned();
         answered.unwrap_or_else(|error| {
             self.options.sink.warning(format!("could not read `{path}` of the mirror: {error}"));
             if is_exhausted(&error) { busy() } else { broken() }
@@ -122,32 +146,10 @@ impl Server {
         if held.stamp.size > MAX_TEXT {
             return asked.part_of(held, TEXT, ASK_AGAIN);
         }
-        let wants_gzip = conditions::accepts_gzip(&asked.headers);
-        let text = self.index.text(path, &held, wants_gzip, (self.options.clock)())?;
-        // A client that holds the plain form may keep it, even if it would take the other one now.
-        let gzip = text.gzip.clone().filter(|_| wants_gzip && !conditions::names(&asked.headers, &text.etag));
-        let etag = if gzip.is_some() { text.gzip_etag() } else { text.etag };
-        let modified = held.stamp.modified;
-        let mut response = match conditions::weigh(&asked.headers, &Validators { etag: &etag, modified }) {
-            Verdict::Failed => told(StatusCode::PRECONDITION_FAILED, "it has changed\n"),
-            Verdict::NotModified => status(StatusCode::NOT_MODIFIED),
-            Verdict::Proceed => {
-                let encoded = gzip.is_some();
-                let body = match gzip.or(text.plain) {
-                    Some(body) => body,
-                    None => registry::read(&held)?,
-                };
-                let mut response = asked.whole(TEXT, body.len() as u64, || Ok(Content::of(body)))?;
-                if encoded {
-                    set(&mut response, CONTENT_ENCODING, "gzip");
-                }
-                response
-            }
-        };
-        validators(&mut response, &etag, modified);
-        set(&mut response, CACHE_CONTROL, ASK_AGAIN);
-        set(&mut response, VARY, "Accept-Encoding");
-        Ok(response)
+        let gzip = conditions::accepts_gzip(&asked.headers);
+        let headers = Headers { kind: TEXT, caching: ASK_AGAIN };
+        let kept = self.hot.text(path, &held, gzip, headers, (self.options.clock)())?;
+        Ok(asked.at_hand(&kept).unwrap_or_else(broken))
     }
 
     fn krate(&self, path: &SafePath, id: Option<&CrateId>, asked: &Asked) -> io::Result<Response<Content>> {
@@ -160,11 +162,19 @@ impl Server {
         })
     }
 
-    fn file(&self, path: &SafePath, kind: &str, caching: &str, asked: &Asked) -> io::Result<Response<Content>> {
-        match self.open(path)? {
-            Some(held) => asked.part_of(held, kind, caching),
-            None => Ok(not_found()),
+    fn file(
+        &self,
+        path: &SafePath,
+        kind: &'static str,
+        caching: &'static str,
+        asked: &Asked,
+    ) -> io::Result<Response<Content>> {
+        let Some(held) = self.open(path)? else { return Ok(not_found()) };
+        if held.stamp.size > MAX_FILE {
+            return asked.part_of(held, kind, caching);
         }
+        let kept = self.hot.file(path, &held, Headers { kind, caching }, (self.options.clock)())?;
+        Ok(asked.at_hand(&kept).unwrap_or_else(broken))
     }
 
     fn open(&self, path: &SafePath) -> io::Result<Option<Held>> {
@@ -196,6 +206,41 @@ impl Asked {
         Ok(response)
     }
 
+    /// What was read already; `None` where the client wants a compressed form that nobody has made yet.
+    fn at_hand(&self, kept: &Kept) -> Option<Response<Content>> {
+        let form = match &kept.gzip {
+            Gzip::Useless => &kept.plain,
+            _ if !conditions::accepts_gzip(&self.headers) => &kept.plain,
+            Gzip::Untried => return None,
+            // A client that holds the plain form may keep it, even if it would take the other one now.
+            Gzip::Made(_) if conditions::names(&self.headers, &kept.plain.etag) => &kept.plain,
+            Gzip::Made(form) => form,
+        };
+        let known = Validators { etag: &form.etag, modified: kept.stamp.modified };
+        let body = || if self.head { Content::default() } else { Content::of(form.body.clone()) };
+        let mut response = match conditions::weigh(&self.headers, &known) {
+            Verdict::Failed => told(StatusCode::PRECONDITION_FAILED, "it has changed\n"),
+            Verdict::NotModified => status(StatusCode::NOT_MODIFIED),
+            // A range means nothing to HEAD.
+            Verdict::Proceed if self.head || !kept.ranges => Response::new(body()),
+            Verdict::Proceed => match conditions::part(&self.headers, kept.stamp.size, &known) {
+                Part::Whole => Response::new(body()),
+                Part::Bytes { start, length } => return cut(form, start, length),
+                Part::Unsatisfiable => return Some(unsatisfiable(kept.stamp.size)),
+            },
+        };
+        if response.status() == StatusCode::OK {
+            *response.headers_mut() = form.headers.clone();
+            return Some(response);
+        }
+        for (name, value) in &form.headers {
+            if !ABOUT_THE_BODY.contains(name) {
+                response.headers_mut().insert(name, value.clone());
+            }
+        }
+        Some(response)
+    }
+
     /// A file or the range of it that is asked for.
     pub(super) fn part_of(&self, held: Held, kind: &str, caching: &str) -> io::Result<Response<Content>> {
         let Held { file, stamp } = held;
@@ -216,11 +261,7 @@ impl Asked {
                     set(&mut response, CONTENT_RANGE, &range);
                     response
                 }
-                Part::Unsatisfiable => {
-                    let mut response = told(StatusCode::RANGE_NOT_SATISFIABLE, "no byte is in that range\n");
-                    set(&mut response, CONTENT_RANGE, &format!("bytes */{}", stamp.size));
-                    return Ok(response);
-                }
+                Part::Unsatisfiable => return Ok(unsatisfiable(stamp.size)),
             },
         };
         validators(&mut response, &etag, stamp.modified);
@@ -228,6 +269,18 @@ impl Asked {
         set(&mut response, CACHE_CONTROL, caching);
         Ok(response)
     }
+}
+
+/// A part of what was read already; it was found to lie within.
+fn cut(form: &Form, start: u64, length: u64) -> Option<Response<Content>> {
+    let first = usize::try_from(start).ok()?;
+    let end = first.checked_add(usize::try_from(length).ok()?).filter(|end| *end <= form.body.len())?;
+    let mut response = Response::new(Content::of(form.body.slice(first..end)));
+    *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+    *response.headers_mut() = form.headers.clone();
+    response.headers_mut().insert(CONTENT_LENGTH, length.into());
+    set(&mut response, CONTENT_RANGE, &format!("bytes {start}-{}/{}", end - 1, form.body.len()));
+    Some(response)
 }
 
 /// The `HOST[:PORT]` that was asked for; `None` where it is none. Forwarding headers are anyone's to write, and count
@@ -287,6 +340,12 @@ fn told(code: StatusCode, text: &str) -> Response<Content> {
 
 fn not_found() -> Response<Content> {
     told(StatusCode::NOT_FOUND, "not in this mirror\n")
+}
+
+fn unsatisfiable(size: u64) -> Response<Content> {
+    let mut response = told(StatusCode::RANGE_NOT_SATISFIABLE, "no byte is in that range\n");
+    set(&mut response, CONTENT_RANGE, &format!("bytes */{size}"));
+    response
 }
 
 fn broken() -> Response<Content> {

@@ -81,6 +81,7 @@ impl Bench {
             cache: self.folder.path().join("cache"),
             jobs: 4,
             offline: false,
+            now: "2026-06-01T00:00:00Z".parse().unwrap(),
             sink: Arc::clone(&self.heard) as Arc<dyn Sink>,
         }
     }

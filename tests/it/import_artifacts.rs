@@ -15,17 +15,22 @@ use proptest::prelude::*;
 
 use crate::import_bundle::{Make, everything, import, view};
 use crate::support::crates::Crate;
+use crate::support::dist::WINDOWS;
 use crate::support::sandbox::Sandbox;
 
 const SIGABRT: i32 = 128 + 6;
 pub const HOST: &str = "x86_64-unknown-linux-gnu";
 
+/// The manifest of a release, which names cargo for two hosts.
 pub fn channel(date: &str, release: &str) -> String {
     format!(
         "manifest-version = \"2\"\ndate = \"{date}\"\n[pkg.rust]\nversion = \"{release} (0 {date})\"\n\
          [pkg.cargo]\nversion = \"{release}\"\n[pkg.cargo.target.{HOST}]\navailable = true\n\
-         xz_url = \"https://static.rust-lang.org/dist/{date}/cargo-{release}-{HOST}.tar.xz\"\nxz_hash = \"{}\"\n",
-        Sha256::of(component(date, release).as_bytes())
+         xz_url = \"https://static.rust-lang.org/dist/{date}/cargo-{release}-{HOST}.tar.xz\"\nxz_hash = \"{}\"\n\
+         [pkg.cargo.target.{WINDOWS}]\navailable = true\n\
+         xz_url = \"https://static.rust-lang.org/dist/{date}/cargo-{release}-{WINDOWS}.tar.xz\"\nxz_hash = \"{}\"\n",
+        Sha256::of(component(date, release).as_bytes()),
+        Sha256::of(b"windows")
     )
 }
 

@@ -22,6 +22,7 @@ mod rows {
     pub mod measure;
     pub mod mirror;
     pub mod served;
+    pub mod serving;
     pub mod toolchain;
 }
 #[allow(dead_code, reason = "a tool box that the tests share")]
@@ -68,6 +69,9 @@ fn main() -> Outcome<()> {
     }
     if wanted("mirror") {
         bench.mirrors()?;
+    }
+    if wanted("serve") {
+        bench.serving()?;
     }
     if wanted("kill") {
         ratios_kill::rounds();

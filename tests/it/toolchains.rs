@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -151,6 +152,64 @@ fn a_channel_that_moves_brings_what_every_input_needs_of_it() {
 }
 
 #[test]
+fn an_input_that_is_recorded_meanwhile_has_its_part_of_a_channel_that_moves() {
+    let (world, dist) = (World::new(), Dist::start());
+    let sandbox = online(&world, &dist);
+    let (one, other) =
+        ("[platforms]\ntargets = [\"x86_64-pc-windows-msvc\"]\nprofile = \"minimal\"\n", "[platforms]\n");
+    sandbox.write("a.toml", one);
+    sandbox.write("b.toml", other);
+    fetch(&sandbox, &["-c", "a.toml"]);
+    let history = sandbox.frostmirror_home().join("history");
+    let recorded = fs::read(history.join("lineage.json")).unwrap();
+    fs::remove_file(history.join("lineage.json")).unwrap();
+    let lock = fs::File::options().append(true).open(history.join("lock")).unwrap();
+    lock.lock().unwrap();
+    let release = Release::stable("1.96.0", "2026-05-28");
+    dist.publish(&release);
+    let running = sandbox.process(["fetch", "-c", "b.toml"]).start();
+    // It has read the history by now, and cannot go on before this one is recorded.
+    let path = release.archive_path("rustc", LINUX, "xz");
+    let begun = Instant::now();
+    while !dist.seen(&path).iter().any(|seen| seen.method == "GET") {
+        assert!(begun.elapsed() < Duration::from_secs(60), "nothing was downloaded");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    fs::write(history.join("lineage.json"), recorded).unwrap();
+    drop(lock);
+    let bundle = PathBuf::from(running.wait(Duration::from_secs(60)).ok().stdout.trim());
+    let shipped = in_state(&sandbox, &bundle, "shipped");
+    assert!(shipped.iter().any(|path| path.contains(&format!("rustc-1.96.0-{WINDOWS}"))), "{shipped:?}");
+    import(&sandbox, &bundle);
+    is_clean(&sandbox);
+}
+
+#[test]
+fn an_input_that_blocks_todays_fetch_is_named_and_can_be_retired() {
+    let (world, dist) = (World::new(), Dist::start());
+    let sandbox = online(&world, &dist);
+    let windows = "[dependencies]\nleaf = \"0.3\"\n[platforms]\ntargets = [\"x86_64-pc-windows-msvc\"]\n";
+    sandbox.write("a.toml", windows);
+    sandbox.write("b.toml", "[dependencies]\nengine = \"1\"\n[platforms]\ntargets = [\"x86_64-unknown-linux-gnu\"]\n");
+    fetch(&sandbox, &["-c", "a.toml"]);
+    dist.publish(&Release::stable("1.96.0", "2026-05-28").hosts(&[LINUX]));
+    let input = sandbox.path("a.toml").display().to_string();
+    let refused = sandbox.run(["fetch", "-c", "b.toml", "--incremental"]).exits(3);
+    refused.stderr_has(WINDOWS).stderr_has(&format!("for `{input}`")).stderr_has(&format!("--forget {input}"));
+    // Its own mistake is told of without that.
+    let own = sandbox.run(["fetch", "-c", "a.toml"]).exits(3);
+    assert!(!own.stderr.contains("--forget"), "{}", own.stderr);
+    fetch(&sandbox, &["-c", "b.toml", "--incremental", "--forget", "a.toml"]);
+
+    // Likewise a toolchain that only it wants, and that is gone.
+    sandbox.write("a.toml", "[platforms]\ntoolchain = \"1.86.0\"\nprofile = \"minimal\"\n");
+    fetch(&sandbox, &["-c", "a.toml"]);
+    dist.take_away("/dist/channel-rust-1.86.0.toml.sha256");
+    let refused = sandbox.run(["fetch", "-c", "b.toml"]).exits(3);
+    refused.stderr_has("no toolchain `1.86.0`").stderr_has(&format!("--forget {input}"));
+}
+
+#[test]
 fn without_toolchains_what_was_sent_of_them_stays_current() {
     let (world, dist) = (World::new(), Dist::start());
     let sandbox = online(&world, &dist);
@@ -254,6 +313,73 @@ fn an_audit_names_what_rotted_and_a_list_brings_it_back() {
     is_clean(&sandbox);
     // It says nothing new of the history: the next delta has nothing to say either.
     sandbox.run(["fetch", "--incremental"]).ok().stderr_has("nothing new");
+}
+
+#[test]
+fn a_mirror_of_toolchains_alone_is_set_up_for_rustup_alone() {
+    let (world, dist) = (World::new(), Dist::start());
+    let sandbox = online(&world, &dist);
+    sandbox.write("depends.toml", "[platforms]\ntoolchain = \"1.86.0\"\nprofile = \"minimal\"\n");
+    sandbox.run(["setup", "--local", "--mirror", "mirror"]).exits(3).stderr_has("no index");
+    import(&sandbox, &fetch(&sandbox, &[]));
+    let said = sandbox.run(["setup", "--local", "--mirror", "mirror"]).ok();
+    let said = said.stdout_has("export RUSTUP_DIST_SERVER='file:///").stderr_has("no crates");
+    assert!(!said.stdout.contains("[source") && !said.stdout.contains("For cargo"), "{}", said.stdout);
+    sandbox.run(["setup", "--local", "--mirror", "mirror", "--write"]).exits(3).stderr_has("no crates");
+}
+
+#[test]
+fn a_component_in_rustups_own_spelling_is_told_where_it_belongs() {
+    let (world, dist) = (World::new(), Dist::start());
+    let sandbox = online(&world, &dist);
+    depends(&sandbox, "toolchain = \"1.86.0\"\ncomponents = [\"rust-std-wasm32-unknown-unknown\"]\n");
+    sandbox.run(["fetch"]).exits(3).stderr_has("put `wasm32-unknown-unknown` into `targets`");
+}
+
+#[test]
+fn a_repair_brings_what_is_still_there_and_says_what_is_not() {
+    let (world, dist) = (World::new(), Dist::start());
+    let sandbox = online(&world, &dist);
+    depends(&sandbox, "toolchain = \"stable\"\nprofile = \"minimal\"\n");
+    import(&sandbox, &fetch(&sandbox, &[]));
+    let now = Release::stable(STABLE.0, STABLE.1);
+    let rustc = &now.archive_path("rustc", LINUX, "xz")[1..];
+    let lost = [rustc, "dist/channel-rust-stable.toml", "rustup/release-stable.toml"];
+    for path in lost {
+        fs::write(sandbox.path("mirror").join(path), "rot").unwrap();
+    }
+    sandbox.run(["verify", "--mirror", "mirror", "--repair-list", "list"]).exits(4);
+    dist.publish(&Release::stable("1.96.0", "2026-05-28"));
+    dist.publish_rustup("10.0.0", &[LINUX, WINDOWS], b"#!/bin/sh\n");
+    // Nothing is in the cache.
+    let elsewhere = online(&world, &dist);
+    let home = sandbox.frostmirror_home();
+    fs::remove_dir_all(home.join("cache")).unwrap();
+    let history = home.join("history");
+    let words = ["fetch", "--from-list", "list"];
+    let run = sandbox.process(words).run().exits(5);
+    let run = run.stderr_has("`rustup/release-stable.toml` has moved on").stderr_has("cargo frostmirror fetch");
+    // The manifest is still there in the folder of its day, as the history knows.
+    assert!(!run.stderr.contains("channel-rust-stable") && !run.stderr.contains("rustc"), "{}", run.stderr);
+    let bundle = PathBuf::from(run.stdout.trim());
+    assert_eq!(in_state(&sandbox, &bundle, "shipped"), [rustc, "dist/channel-rust-stable.toml"]);
+    import(&sandbox, &bundle);
+    let rest = sandbox.run(["verify", "--mirror", "mirror"]).exits(4);
+    assert!(!rest.stdout.contains("rustc") && !rest.stdout.contains("channel-rust"), "{}", rest.stdout);
+    // As the hint says, the next bundle mends the rest.
+    import(&sandbox, &fetch(&sandbox, &["--incremental"]));
+    is_clean(&sandbox);
+
+    // Where nothing is to be had there is no bundle; what never changes and did is no matter of time.
+    elsewhere.write("list", fs::read(sandbox.path("list")).unwrap());
+    dist.put(&format!("/{rustc}"), "altered");
+    dist.take_away("/dist/channel-rust-stable.toml");
+    let run = elsewhere.run(words).exits(4);
+    let run = run
+        .stderr_has(&format!("`{rustc}` has other bytes"))
+        .stderr_has("`dist/channel-rust-stable.toml` is not there");
+    assert_eq!(run.stdout, "");
+    assert!(history.exists() && !elsewhere.path("output").exists());
 }
 
 #[test]

@@ -25,6 +25,15 @@ const AT_A_TIME: usize = 8;
 /// What is to be had: one path of each digest.
 type Wanted = BTreeMap<Sha256, SafePath>;
 
+/// What upstream does not have, or has with other bytes; each with what was answered.
+#[derive(Debug, Default)]
+pub struct Refused {
+    /// Not there.
+    pub absent: Vec<(SafePath, http::Error)>,
+    /// There, with another digest.
+    pub altered: Vec<(SafePath, http::Error)>,
+}
+
 /// What is here: how many bytes each digest has.
 type Held = BTreeMap<Sha256, u64>;
 
@@ -41,6 +50,20 @@ impl Dist {
         plan: &mut Plan,
         wanted: &(dyn Fn(&SafePath, &Sha256) -> bool + Sync),
     ) -> Result<(), Error> {
+        match self.fetch_what_is_there(plan, wanted).await? {
+            Refused { absent, altered } if absent.is_empty() && altered.is_empty() => Ok(()),
+            Refused { absent, altered } => Err(Error::Refused { absent, altered }),
+        }
+    }
+
+    /// The same, where what upstream refuses is no reason to fail: it has no bytes in `plan` afterwards. Of a file that
+    /// several paths share, the first of them is asked for.
+    pub async fn fetch_what_is_there(
+        &self,
+        plan: &mut Plan,
+        wanted: &(dyn Fn(&SafePath, &Sha256) -> bool + Sync),
+    ) -> Result<Refused, Error> {
+        let mut refused = Refused::default();
         let mut missing = Wanted::new();
         for (path, needed) in &plan.artifacts {
             if needed.bytes.is_none() && wanted(path, &needed.sha256) {
@@ -48,7 +71,7 @@ impl Dist {
             }
         }
         if missing.is_empty() {
-            return Ok(());
+            return Ok(refused);
         }
         let store = Store::open(&self.cache, &self.base)?;
         let mut held = look(&store, &missing).await?;
@@ -61,7 +84,9 @@ impl Dist {
             // Whoever held the lock may have brought the same files.
             held.extend(look(&store, &missing).await?);
             missing.retain(|digest, _| !held.contains_key(digest));
-            held.extend(self.download(&store, plan, missing).await?);
+            let (come, not) = self.download(&store, plan, missing).await?;
+            held.extend(come);
+            refused = not;
             drop(guard);
         }
         for needed in plan.artifacts.values_mut().filter(|needed| needed.bytes.is_none()) {
@@ -70,7 +95,7 @@ impl Dist {
                 needed.size = Some(*size);
             }
         }
-        Ok(())
+        Ok(refused)
     }
 
     /// Asks how long the files are that `plan` has neither bytes nor size for and `wanted` says yes to; in the cache,
@@ -100,9 +125,9 @@ impl Dist {
         self.cache.join("dist").join(sha256.to_string()).is_file()
     }
 
-    async fn download(&self, store: &Store, plan: &Plan, missing: Wanted) -> Result<Held, Error> {
+    async fn download(&self, store: &Store, plan: &Plan, missing: Wanted) -> Result<(Held, Refused), Error> {
         if missing.is_empty() {
-            return Ok(Held::new());
+            return Ok((Held::new(), Refused::default()));
         }
         let phase = Phase::Downloading;
         // Known beforehand for every one, or no estimate of the time is worth its name.
@@ -118,11 +143,11 @@ impl Dist {
         downloaded
     }
 
-    async fn download_all(&self, store: &Store, missing: Wanted) -> Result<Held, Error> {
+    async fn download_all(&self, store: &Store, missing: Wanted) -> Result<(Held, Refused), Error> {
         let mut waiting = missing.into_iter();
         // Tasks, and not one future for all: hashing takes a processor for itself. Dropping the set ends them.
         let mut running = JoinSet::new();
-        let (mut held, mut absent, mut altered) = (Held::new(), Vec::new(), Vec::new());
+        let (mut held, mut refused) = (Held::new(), Refused::default());
         loop {
             while running.len() < self.at_a_time()
                 && let Some((digest, path)) = waiting.next()
@@ -141,16 +166,16 @@ impl Dist {
             };
             match outcome {
                 Ok(Ok(size)) => drop(held.insert(digest, size)),
-                Ok(Err(source @ http::Error::NotFound { .. })) => absent.push((path, source)),
-                Ok(Err(source @ http::Error::Checksum { .. })) => altered.push((path, source)),
+                Ok(Err(source @ http::Error::NotFound { .. })) => refused.absent.push((path, source)),
+                Ok(Err(source @ http::Error::Checksum { .. })) => refused.altered.push((path, source)),
                 Ok(Err(http::Error::Io { path, source })) => return Err(Error::Cache { path, source }),
                 Ok(Err(source)) => return Err(Error::Network { path, source: Box::new(source) }),
                 Err(error) => return Err(error),
             }
         }
-        absent.sort_by(|(one, _), (other, _)| one.cmp(other));
-        altered.sort_by(|(one, _), (other, _)| one.cmp(other));
-        if absent.is_empty() && altered.is_empty() { Ok(held) } else { Err(Error::Refused { absent, altered }) }
+        refused.absent.sort_by(|(one, _), (other, _)| one.cmp(other));
+        refused.altered.sort_by(|(one, _), (other, _)| one.cmp(other));
+        Ok((held, refused))
     }
 
     /// One file, whole and under its name when this returns.

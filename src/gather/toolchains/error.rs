@@ -3,9 +3,13 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::channel::{ManifestError, SelectError, Toolchain};
+use jiff::Timestamp;
+
+use crate::channel::{Date, ManifestError, SelectError, Toolchain};
 use crate::http;
 use crate::safe_path::SafePath;
+
+use super::Order;
 
 /// Why toolchains could not be had.
 #[derive(Debug, thiserror::Error)]
@@ -32,11 +36,23 @@ pub enum Error {
         /// Why.
         source: Box<ManifestError>,
     },
+    /// A manifest of a day that is yet to come. No mirror would ever leave it for an earlier one.
+    #[error("the channel manifest of `{toolchain}` is dated {date}, and today is {}", now.strftime("%Y-%m-%d"))]
+    Ahead {
+        /// The toolchain.
+        toolchain: Toolchain,
+        /// Its date.
+        date: Date,
+        /// What the clock says.
+        now: Timestamp,
+    },
     /// What is wanted cannot be selected from a manifest.
     #[error("could not select what is wanted of `{toolchain}`")]
     Select {
         /// The toolchain.
         toolchain: Toolchain,
+        /// Whose wish it is: the number of the order, from 0.
+        order: usize,
         /// Why.
         source: Box<SelectError>,
     },
@@ -82,6 +98,20 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+}
+
+impl Error {
+    /// The number of the order of `orders` that cannot be had as it is, where this is what it says: nothing that
+    /// upstream does in the next minutes will change it.
+    pub fn order(&self, orders: &[Order]) -> Option<usize> {
+        match self {
+            Error::Select { order, .. } => Some(*order),
+            Error::NoToolchain { toolchain, .. } | Error::Manifest { toolchain, .. } => {
+                orders.iter().position(|order| order.toolchains.contains(toolchain))
+            }
+            _ => None,
+        }
+    }
 }
 
 fn list(absent: &[(SafePath, http::Error)], altered: &[(SafePath, http::Error)]) -> String {

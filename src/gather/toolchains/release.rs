@@ -28,7 +28,7 @@ impl Dist {
             let own = toolchain.manifest_path();
             let missing = || Error::Offline { paths: vec![own.clone()] };
             let (texts, _) = store.kept(&name)?.ok_or_else(missing)?;
-            let manifest = parsed(toolchain, texts.get(&own).ok_or_else(missing)?)?;
+            let manifest = self.parsed(toolchain, texts.get(&own).ok_or_else(missing)?)?;
             return Ok(Release { manifest, texts });
         }
         let release = self.settled(|| self.asked(toolchain)).await?;
@@ -51,7 +51,7 @@ impl Dist {
             }
             None => return Err(unsettled(format!("`{beside}` does not begin with a SHA-256"))),
         }
-        let manifest = parsed(toolchain, &text)?;
+        let manifest = self.parsed(toolchain, &text)?;
         let mut texts = Texts::new();
         if let Some(signature) = self.optional(&signature_path(&own), MAX_TEXT).await? {
             // A signature states no digest: that it belongs to this manifest is known only if nothing moved meanwhile.
@@ -84,11 +84,17 @@ impl Dist {
         }
         Ok(texts)
     }
-}
 
-fn parsed(toolchain: &Toolchain, text: &[u8]) -> Result<ChannelManifest, Error> {
-    ChannelManifest::parse(text)
-        .map_err(|source| Error::Manifest { toolchain: toolchain.clone(), source: Box::new(source) })
+    fn parsed(&self, toolchain: &Toolchain, text: &[u8]) -> Result<ChannelManifest, Error> {
+        let manifest = ChannelManifest::parse(text)
+            .map_err(|source| Error::Manifest { toolchain: toolchain.clone(), source: Box::new(source) })?;
+        match manifest.date() {
+            date if date.is_far_ahead_of(self.now) => {
+                Err(Error::Ahead { toolchain: toolchain.clone(), date, now: self.now })
+            }
+            _ => Ok(manifest),
+        }
+    }
 }
 
 fn unsettled(what: String) -> Error {

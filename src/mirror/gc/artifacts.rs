@@ -193,22 +193,28 @@ impl<'a> Shelf<'a> {
         Ok(named)
     }
 
-    /// What the channel manifests among `rows` name, each read once however many names it has. One that cannot be read
-    /// as one names nothing, to rustup neither.
+    /// What the channel manifests among `rows` name. Of one that has several names, one that has not rotted is enough;
+    /// until one is found, all that can be read of the others counts. One that cannot be read as one names nothing, to
+    /// rustup neither.
     fn manifests<'r>(
         &self,
         rows: impl Iterator<Item = (&'r SafePath, &'r Held)>,
     ) -> Result<BTreeMap<Sha256, Vec<SafePath>>, Error> {
-        let mut named = BTreeMap::new();
+        let mut named: BTreeMap<Sha256, Vec<SafePath>> = BTreeMap::new();
+        let mut sound: HashSet<Sha256> = HashSet::new();
         for (path, row) in rows {
-            if channel_manifest(path).is_none() || named.contains_key(&row.sha256) {
+            if channel_manifest(path).is_none() || sound.contains(&row.sha256) {
                 continue;
             }
             let file = path.below(self.layout.root());
             if fs::metadata(&file).is_ok_and(|there| there.is_file() && there.len() <= channel::MAX_SIZE as u64) {
-                let manifest = ChannelManifest::parse(&tree::read(&file)?).ok();
-                let files = manifest.map(|manifest| manifest.files().into_keys().collect()).unwrap_or_default();
-                named.insert(row.sha256, files);
+                let text = tree::read(&file)?;
+                if Sha256::of(&text) == row.sha256 {
+                    sound.insert(row.sha256);
+                }
+                if let Ok(manifest) = ChannelManifest::parse(&text) {
+                    named.entry(row.sha256).or_default().extend(manifest.files().into_keys());
+                }
             }
         }
         Ok(named)

@@ -14,8 +14,10 @@ use crate::digest::{HashingWriter, Sha256};
 use crate::mirror::artifacts::{Artifacts, Held, Moving, RELEASE, release_version};
 use crate::mirror::import::is_held;
 use crate::mirror::layout::Layout;
-use crate::mirror::store::{Error, Move, Staged, Staging, failed};
+use crate::mirror::store::{Error, Move, Removal, Staged, Staging, failed};
 use crate::safe_path::SafePath;
+
+mod moved;
 
 /// Where the bytes of a digest are that the bundle shipped.
 pub(in crate::mirror) enum Content {
@@ -32,6 +34,8 @@ pub(in crate::mirror) struct Settled {
     pub(in crate::mirror) components: Vec<Move>,
     /// Channel manifests with their digests, then rustup's release.
     pub(in crate::mirror) channels: Vec<Move>,
+    /// Signatures of what channels were before; they go before the channels come.
+    pub(in crate::mirror) removals: Vec<Removal>,
     /// What is held afterwards.
     pub(in crate::mirror) after: Artifacts,
     /// Files that were not held, and their bytes.
@@ -52,7 +56,7 @@ pub(in crate::mirror) fn missing(
     let mut missing = Vec::new();
     let tree = Tree { layout, held, rehash, twins: RefCell::default() };
     for record in manifest.artifacts.iter().filter(|record| record.state == ArtifactState::Sent) {
-        if !tree.has(record)? && tree.twin(record, manifest)?.is_none() {
+        if !tree.has(record)? && tree.twin(record, manifest)?.is_none() && !tree.has_moved_on(record, manifest) {
             missing.push(record.path.clone());
         }
     }
@@ -67,10 +71,14 @@ pub(in crate::mirror) fn settle(
     contents: HashMap<Sha256, Content>,
     held: &Artifacts,
     rehash: bool,
+    now: Timestamp,
 ) -> Result<Settled, Error> {
     let mut settled = Settled { after: held.clone(), ..Settled::default() };
     let tree = Tree { layout, held, rehash, twins: RefCell::default() };
-    let mut settling = Settling { tree, staging, manifest, contents, used: BTreeSet::new() };
+    // A bundle may state an earlier time than it was made at, and the clock here may be late: what is doubtful is later
+    // than both.
+    let now = now.max(manifest.created.parse().unwrap_or(Timestamp::MIN));
+    let mut settling = Settling { tree, staging, manifest, contents, used: BTreeSet::new(), now };
     let verdicts = settling.verdicts(&mut settled)?;
     for record in manifest.artifacts.iter().filter(|record| record.state != ArtifactState::Kept) {
         let moving = Moving::of(&record.path);
@@ -99,6 +107,14 @@ pub(in crate::mirror) fn settle(
         let read = before.map_or(read, |before| before.read.max(read));
         settled.after.0.insert(record.path.clone(), Held { sha256: record.sha256, size: record.size, read });
     }
+    for signature in settling.stale_signatures(&verdicts) {
+        if settling.tree.is_file(&signature) {
+            let (staged, _) = settling.staging.create()?;
+            settled.removals.push(Removal { staged, place: signature.as_str().into() });
+        }
+        settled.after.0.remove(&signature);
+    }
+    settled.notes.extend(settling.left_behind(&verdicts, &settled.after)?);
     if manifest.is_of_1x() {
         settled.notes.extend(settling.lacking());
     }
@@ -145,6 +161,21 @@ impl Tree<'_> {
         is_held(&path, Some(record.size), &record.sha256, self.rehash || !known).map_err(failed("read", &path))
     }
 
+    /// Whether the record is of something that has moved on since the bundle was made: its bytes are gone for good, and
+    /// nobody will want them here again.
+    fn has_moved_on(&self, record: &ArtifactRecord, manifest: &Manifest) -> bool {
+        let leading: SafePath = match Moving::of(&record.path) {
+            Some(Moving::Channel(path)) => path.parse().expect("it is a file's own path, or the beginning of one"),
+            // What is not there is not newer.
+            Some(Moving::Release) if self.is_file(&record.path) => RELEASE.parse().expect("a plain path"),
+            Some(Moving::Release) | None => return false,
+        };
+        let Ok(at) = manifest.artifacts.binary_search_by(|other| other.path.cmp(&leading)) else { return false };
+        let (ours, held) = (&manifest.artifacts[at], self.held.0.get(&leading));
+        held.is_some_and(|held| held.sha256 != ours.sha256 && held.read > read(manifest, ours))
+            && self.is_file(&leading)
+    }
+
     /// Another file that has the record's bytes, which are not at its own path: rustup itself stands at two paths.
     fn twin(&self, record: &ArtifactRecord, manifest: &Manifest) -> Result<Option<PathBuf>, Error> {
         if Moving::of(&record.path).is_none() {
@@ -172,6 +203,8 @@ struct Settling<'a> {
     contents: HashMap<Sha256, Content>,
     /// What was staged and has a place by now.
     used: BTreeSet<Sha256>,
+    /// The latest time that it may be.
+    now: Timestamp,
 }
 
 impl Settling<'_> {
@@ -258,7 +291,29 @@ impl Settling<'_> {
             };
             verdicts.insert(moving, verdict);
         }
+        settled.notes.extend(self.ahead(&verdicts, &dates));
         Ok(verdicts)
+    }
+
+    /// What is taken and is dated later than today; it is no reason to refuse the bundle, since a clock may be wrong.
+    fn ahead(&self, verdicts: &BTreeMap<Moving, Verdict>, dates: &HashMap<Sha256, Option<Date>>) -> Vec<String> {
+        let mut ahead: BTreeMap<Date, Vec<String>> = BTreeMap::new();
+        for (moving, verdict) in verdicts {
+            let Moving::Channel(path) = moving else { continue };
+            let date = self.record(path).and_then(|record| *dates.get(&record.sha256)?);
+            if let Some(date) = date.filter(|date| *verdict == Verdict::Take && date.is_far_ahead_of(self.now)) {
+                ahead.entry(date).or_default().push(format!("`{path}`"));
+            }
+        }
+        let told = |(date, paths): (Date, Vec<String>)| {
+            let (paths, are) = (paths.join(", "), if paths.len() == 1 { "is" } else { "are" });
+            format!(
+                "{paths} {are} dated {date}, and it is {} here: one of the two is wrong. No earlier one takes the place of \
+                 this one; if its date is wrong, remove it from the mirror, and import a bundle with the right one",
+                self.now.strftime("%Y-%m-%d")
+            )
+        };
+        ahead.into_iter().map(told).collect()
     }
 
     fn channel(
@@ -272,6 +327,9 @@ impl Settling<'_> {
             return Ok(Verdict::Leave);
         };
         let text = self.text(record)?;
+        if text.is_none() && self.tree.has_moved_on(record, self.manifest) {
+            return Ok(Verdict::Leave);
+        }
         let date = dates.entry(record.sha256).or_insert_with(|| date_of(text.as_deref()));
         let Some(date) = *date else {
             return Ok(self.unusable(format!("`{path}` is no channel manifest"), settled));
@@ -280,7 +338,10 @@ impl Settling<'_> {
         match beside {
             None => settled.notes.push(format!("`{path}` came without its `.sha256`, and rustup does not use it so")),
             Some(digest) => {
-                let says = self.text(digest)?.unwrap_or_default();
+                let says = match self.text(digest)? {
+                    None if self.tree.has_moved_on(digest, self.manifest) => return Ok(Verdict::Leave),
+                    says => says.unwrap_or_default(),
+                };
                 if says.get(..64) != Some(record.sha256.to_string().as_bytes()) {
                     let verdict = self.unusable(format!("`{path}.sha256` is not the digest of `{path}`"), settled);
                     if verdict == Verdict::Drop {
@@ -307,6 +368,12 @@ impl Settling<'_> {
         let usable = self.tree.held.0.contains_key(&digest);
         let ours = (beside.is_some(), Some(date), read(self.manifest, record), record.sha256);
         let newer = ours > (usable, held_date, held.read, held.sha256);
+        if let Some(held_date) = held_date.filter(|held| !newer && date < *held && held.is_far_ahead_of(self.now)) {
+            settled.notes.push(format!(
+                "`{path}` stays, which is dated {held_date}, and the bundle has that of {date}: if {held_date} is no date \
+                 that a release can have, remove the file from the mirror and import the bundle once more"
+            ));
+        }
         Ok(if newer { Verdict::Take } else { Verdict::Leave })
     }
 
@@ -320,7 +387,11 @@ impl Settling<'_> {
             let newer = held.is_none_or(|held| held.read < read(self.manifest, record));
             return Ok(if newer && !self.tree.is_file(&release) { Verdict::Take } else { Verdict::Leave });
         };
-        let Some(version) = self.text(stated)?.and_then(|text| release_version(&text)) else {
+        let text = self.text(stated)?;
+        if text.is_none() && self.tree.has_moved_on(stated, self.manifest) {
+            return Ok(Verdict::Leave);
+        }
+        let Some(version) = text.and_then(|text| release_version(&text)) else {
             return Ok(self.unusable(format!("`{RELEASE}` names no version of rustup"), settled));
         };
         let Some((there, held)) = self.held(&release)? else {

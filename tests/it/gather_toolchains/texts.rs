@@ -33,6 +33,24 @@ fn an_alias_counts_only_where_upstream_says_the_same() {
 }
 
 #[test]
+fn a_manifest_of_a_day_to_come_is_refused() {
+    let bench = Bench::new();
+    let on = |date: &str| {
+        bench.dist.publish(&Release::stable("1.99.0", date));
+        // The clock of these tests says 2026-06-01.
+        bench.fetch(&[minimal()])
+    };
+    on("2026-06-03").expect("clocks differ, and a day begins earlier elsewhere");
+    let error = on("2026-06-04").unwrap_err();
+    assert!(matches!(error, Error::Ahead { .. }), "{error}");
+    assert!(error.to_string().contains("dated 2026-06-04, and today is 2026-06-01"), "{error}");
+    assert_eq!(Failure::from(error).class.code(), 4);
+    // Nor is it what is used without network.
+    let kept = run(bench.offline().plan(&[minimal()])).unwrap();
+    assert_eq!(kept.toolchains, ["stable 1.99.0 (2026-06-03)"]);
+}
+
+#[test]
 fn four_names_of_one_release_are_one_set_of_files() {
     let bench = Bench::new();
     let alone = bench.fetch(&[minimal()]).unwrap();

@@ -151,6 +151,27 @@ fn a_channel_that_another_history_moved_stays_whole_until_it_moves_on() {
 }
 
 #[test]
+fn a_manifest_that_rotted_under_one_name_counts_under_another() {
+    let sandbox = Sandbox::new();
+    let mirror = sandbox.path("mirror");
+    import(&mirror, &old().write(&sandbox.path(""), "old.pkg")).unwrap();
+    let ahead = whole("b", 1, "2026-04-16", "1.95.0", "1.29.0").read(9);
+    let id = ahead.lineage().to_owned();
+    import(&mirror, &ahead.write(&sandbox.path(""), "ahead.pkg")).unwrap();
+    // Another history needs the manifest in its folder, and nothing else of the release.
+    let release = channel("2026-04-16", "1.95.0");
+    let dated = "dist/2026-04-16/channel-rust-stable.toml";
+    let other = Make::new("c", 1).parent("x.pkg").ship(Crate::new("c", "1.0.0")).artifact(dated, &release, Sent);
+    import(&mirror, &other.write(&sandbox.path(""), "other.pkg")).unwrap();
+    // By path the folder comes first.
+    for rot in ["rot".to_owned(), release.replace("cargo-1.95.0", "cargo-1.95.8")] {
+        fs::write(mirror.join(dated), rot).unwrap();
+        collect(&mirror, 2000, 0, &[&id]).unwrap();
+        assert!(mirror.join(new_component()).exists(), "`stable` names it, and is whole");
+    }
+}
+
+#[test]
 fn a_history_without_toolchains_changes_nothing_and_one_that_lets_go_of_all_leaves_nothing() {
     let (sandbox, mirror) = moved();
     collect_at(&mirror, 2000, 0);

@@ -123,7 +123,7 @@ impl Bench {
     }
 
     /// A project that depends on the topmost layer, with its lock.
-    fn project(&self, lock: &str) -> Outcome<PathBuf> {
+    pub fn project(&self, lock: &str) -> Outcome<PathBuf> {
         let project = self.fresh("project")?;
         fs::create_dir_all(project.join("src"))?;
         fs::write(project.join("src/lib.rs"), "")?;
@@ -154,7 +154,7 @@ fn top_layer() -> impl Iterator<Item = String> {
 }
 
 /// Publishes about `count` crates and gives their lock.
-fn publish_layers(upstream: &Upstream, count: usize) -> String {
+pub fn publish_layers(upstream: &Upstream, count: usize) -> String {
     let width = count / LAYERS;
     let mut lock = LOCK_HEAD.to_owned();
     for layer in 0..LAYERS {

@@ -132,6 +132,7 @@ fn download(url: &str, home: &Path, order: &Order) -> Outcome<(Plan, f64)> {
         cache: home.join("cache"),
         jobs: 8,
         offline: false,
+        now: jiff::Timestamp::now(),
         sink: Arc::new(Silent),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;

@@ -27,6 +27,14 @@ impl Authority {
         self.issuer.pem()
     }
 
+    /// A certificate for `names` and its key, both as PEM.
+    pub fn pair(&self, names: &[&str]) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &self.issuer).unwrap();
+        (certificate.pem(), key.serialize_pem())
+    }
+
     /// Accepts TLS for `names` (addresses or host names), offering HTTP/2 where `http2`.
     pub fn acceptor(&self, names: &[&str], http2: bool) -> TlsAcceptor {
         let key = KeyPair::generate().unwrap();

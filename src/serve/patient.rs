@@ -1,0 +1,157 @@
+//! A connection that knows when it last got rid of something, and gives up on who takes nothing for too long.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep};
+
+/// How long a client may take nothing of what is sent to it.
+const STALLED_AFTER: Duration = Duration::from_secs(60);
+
+/// When a connection last was of use to its client.
+#[derive(Clone)]
+pub(super) struct Pulse(Arc<Beats>);
+
+struct Beats {
+    opened: Instant,
+    /// Milliseconds from `opened` to the last bytes that the client took, or gave as a request's body.
+    last: AtomicU64,
+    /// Requests that are being answered.
+    taken: AtomicUsize,
+}
+
+impl Pulse {
+    /// Of a connection that was opened now.
+    pub fn new() -> Pulse {
+        Pulse(Arc::new(Beats { opened: Instant::now(), last: AtomicU64::new(0), taken: AtomicUsize::new(0) }))
+    }
+
+    /// When the client last took bytes, or when it came.
+    pub fn last(&self) -> Instant {
+        self.0.opened + Duration::from_millis(self.0.last.load(Ordering::Relaxed))
+    }
+
+    /// From now until the end of what is returned, bytes that come are those of a request's body: an upload is no idle
+    /// connection. The bytes of a request's head never count, however slowly they come.
+    pub fn takes(&self) -> Taking {
+        self.0.taken.fetch_add(1, Ordering::Relaxed);
+        Taking(self.clone())
+    }
+
+    fn is_taking(&self) -> bool {
+        self.0.taken.load(Ordering::Relaxed) > 0
+    }
+
+    fn beat(&self) {
+        let since = u64::try_from(self.0.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.0.last.store(since, Ordering::Relaxed);
+    }
+}
+
+/// While this is there, a request is being answered.
+pub(super) struct Taking(Pulse);
+
+impl Drop for Taking {
+    fn drop(&mut self) {
+        self.0.0.taken.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A connection whose writes fail when the other side takes nothing for too long.
+pub(super) struct Patient {
+    stream: TcpStream,
+    pulse: Pulse,
+    stalled: Option<Pin<Box<Sleep>>>,
+}
+
+impl Patient {
+    /// This connection, whose last use is told to `pulse`.
+    pub fn new(stream: TcpStream, pulse: Pulse) -> Patient {
+        Patient { stream, pulse, stalled: None }
+    }
+
+    fn unless_stalled<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.stalled = None;
+            self.pulse.beat();
+            return written;
+        }
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(STALLED_AFTER)));
+        stalled.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl AsyncRead for Patient {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = into.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, into);
+        if into.filled().len() > before && self.pulse.is_taking() {
+            self.pulse.beat();
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Patient {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.unless_stalled(cx, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, pieces);
+        self.unless_stalled(cx, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
+    use tokio::time::timeout;
+
+    #[tokio::test]
+    async fn a_client_that_takes_nothing_is_let_go() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+        let address = listener.local_addr().expect("address");
+        let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let _silent = client.expect("connect");
+        let mut patient = Patient::new(accepted.expect("accept").0, Pulse::new());
+        // As if the wait had begun a minute ago.
+        patient.stalled = Some(Box::pin(sleep(Duration::from_millis(50))));
+        let piece = vec![0; 64 * 1024];
+        let error = loop {
+            let stalled = patient.stalled.is_none();
+            match timeout(Duration::from_millis(200), patient.write(&piece)).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => break error,
+                Err(_) if stalled => patient.stalled = Some(Box::pin(sleep(Duration::from_millis(50)))),
+                Err(_) => {}
+            }
+        };
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+}

@@ -1,0 +1,213 @@
+//! TLS: a certificate and its key from PEM files, taken anew when the files change.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::TlsAcceptor;
+
+use super::file::Stamp;
+use crate::event::Sink;
+
+/// How often the files are looked at.
+pub(super) const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// No chain and no key is as long as this.
+const MAX_PEM: u64 = 1024 * 1024;
+
+/// What a server proves its name with.
+pub struct Tls {
+    files: Files,
+    config: RwLock<Arc<ServerConfig>>,
+    /// The stamps of the files when they were read last, be it that they were of use or not.
+    seen: RwLock<[Option<Stamp>; 2]>,
+}
+
+struct Files {
+    certificate: PathBuf,
+    key: PathBuf,
+}
+
+/// A certificate or key that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file cannot be read.
+    #[error("could not read `{}`", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file does not hold what it should.
+    #[error("`{}` holds no {wanted} in PEM form", path.display())]
+    Pem {
+        /// The file.
+        path: PathBuf,
+        /// What was looked for.
+        wanted: &'static str,
+        /// What is wrong with it.
+        source: pem::Error,
+    },
+    /// The two do not go together, or are of a kind that is not understood.
+    #[error("the key in `{}` cannot be used with the certificate in `{}`", key.display(), certificate.display())]
+    Pair {
+        /// The file with the certificate.
+        certificate: PathBuf,
+        /// The file with the key.
+        key: PathBuf,
+        /// What is wrong with them.
+        source: rustls::Error,
+    },
+}
+
+impl Tls {
+    /// Reads a certificate (with those that lead to its authority) and its key.
+    ///
+    /// # Errors
+    /// A file that cannot be read or holds something else; a key that is not the certificate's.
+    pub fn load(certificate: &Path, key: &Path) -> Result<Tls, Error> {
+        let files = Files { certificate: certificate.to_owned(), key: key.to_owned() };
+        // Looked at first: what changes while it is read is read again.
+        let seen = files.stamps();
+        let config = files.read()?;
+        Ok(Tls { files, config: RwLock::new(config), seen: RwLock::new(seen) })
+    }
+
+    /// Takes connections with the certificate that is the newest now.
+    pub(super) fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    /// Takes a changed pair. One that is broken (it may be half written) leaves the old one, which is said once. Call it
+    /// where reading may block.
+    pub(super) fn look_again(&self, sink: &dyn Sink) {
+        let now = self.files.stamps();
+        if *self.seen.read().unwrap_or_else(PoisonError::into_inner) == now {
+            return;
+        }
+        match self.files.read() {
+            Ok(config) => *self.config.write().unwrap_or_else(PoisonError::into_inner) = config,
+            Err(error) => {
+                let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+                sink.warning(format!("the new certificate is not taken, the old one stays: {error}{cause}"));
+            }
+        }
+        *self.seen.write().unwrap_or_else(PoisonError::into_inner) = now;
+    }
+}
+
+impl Files {
+    fn stamps(&self) -> [Option<Stamp>; 2] {
+        [&self.certificate, &self.key].map(|path| Stamp::at(path).ok())
+    }
+
+    fn read(&self) -> Result<Arc<ServerConfig>, Error> {
+        let Files { certificate, key } = self;
+        let invalid = |path: &Path, wanted| {
+            let path = path.to_owned();
+            move |source| Error::Pem { path, wanted, source }
+        };
+        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&read(certificate)?).collect();
+        let chain = chain.and_then(|chain| if chain.is_empty() { Err(pem::Error::NoItemsFound) } else { Ok(chain) });
+        let chain = chain.map_err(invalid(certificate, "certificate"))?;
+        let private = PrivateKeyDer::from_pem_slice(&read(key)?).map_err(invalid(key, "private key"))?;
+        let pair = |source| Error::Pair { certificate: certificate.clone(), key: key.clone(), source };
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(pair)?
+            .with_no_client_auth()
+            .with_single_cert(chain, private)
+            .map_err(pair)?;
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(Arc::new(config))
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    let failed = |source| Error::Read { path: path.to_owned(), source };
+    let mut bytes = Vec::new();
+    File::open(path).and_then(|file| file.take(MAX_PEM).read_to_end(&mut bytes)).map_err(failed)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    use rcgen::{CertifiedKey, generate_simple_self_signed};
+
+    struct Pair {
+        folder: tempfile::TempDir,
+    }
+
+    impl Pair {
+        fn put(&self, name: &str, text: &str) -> PathBuf {
+            // By rename, as it should be done: another file is another inode.
+            let path = self.folder.path().join(name);
+            fs::write(path.with_extension("new"), text).expect("write");
+            fs::rename(path.with_extension("new"), &path).expect("rename");
+            path
+        }
+    }
+
+    fn fresh() -> (String, String) {
+        let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["localhost".to_owned()]).expect("a pair");
+        (cert.pem(), signing_key.serialize_pem())
+    }
+
+    #[derive(Default)]
+    struct Heard(std::sync::Mutex<Vec<String>>);
+
+    impl Sink for Heard {
+        fn event(&self, event: crate::event::Event) {
+            if let crate::event::Event::Warning(text) = event {
+                self.0.lock().expect("lock").push(text);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_pair_is_refused() {
+        let pair = Pair { folder: tempfile::tempdir().expect("folder") };
+        let ((cert, key), (other, _)) = (fresh(), fresh());
+        let (cert, key, other) = (pair.put("cert", &cert), pair.put("key", &key), pair.put("other", &other));
+        let nothing = pair.put("nothing", "no PEM\n");
+        assert!(Tls::load(&cert, &key).is_ok());
+        assert!(matches!(Tls::load(&other, &key), Err(Error::Pair { .. })));
+        assert!(matches!(Tls::load(&nothing, &key), Err(Error::Pem { wanted: "certificate", .. })));
+        assert!(matches!(Tls::load(&cert, &nothing), Err(Error::Pem { wanted: "private key", .. })));
+        assert!(matches!(Tls::load(&key, &cert), Err(Error::Pem { .. })), "one for the other");
+        assert!(matches!(Tls::load(&pair.folder.path().join("none"), &key), Err(Error::Read { .. })));
+    }
+
+    #[test]
+    fn a_broken_new_pair_leaves_the_old_one() {
+        let pair = Pair { folder: tempfile::tempdir().expect("folder") };
+        let (cert, key) = fresh();
+        let (cert, key) = (pair.put("cert", &cert), pair.put("key", &key));
+        let tls = Tls::load(&cert, &key).expect("a pair");
+        let heard = Heard::default();
+        let config = || Arc::clone(&tls.config.read().expect("lock"));
+        let first = config();
+        tls.look_again(&heard);
+        assert!(Arc::ptr_eq(&first, &config()));
+        let (next_cert, next_key) = fresh();
+        pair.put("cert", &next_cert);
+        tls.look_again(&heard);
+        tls.look_again(&heard);
+        assert!(Arc::ptr_eq(&first, &config()));
+        let told = heard.0.lock().expect("lock").clone();
+        assert!(told.len() == 1 && told[0].contains("the old one stays"), "{told:?}");
+        pair.put("key", &next_key);
+        tls.look_again(&heard);
+        assert!(!Arc::ptr_eq(&first, &config()));
+        assert_eq!(heard.0.lock().expect("lock").len(), 1);
+    }
+}

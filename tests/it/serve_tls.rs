@@ -1,0 +1,142 @@
+//! The server over TLS: the real cargo, HTTP/2, certificates that change, and files that are none.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::support::client::{Client, Project};
+use crate::support::crates::Crate;
+use crate::support::published::Published;
+use crate::support::sandbox::{Sandbox, Serving};
+use crate::support::tls::Authority;
+
+const NAMES: [&str; 2] = ["127.0.0.1", "localhost"];
+
+/// A certificate and its key, put in their places by rename.
+fn put(sandbox: &Sandbox, authority: &Authority) {
+    let (certificate, key) = authority.pair(&NAMES);
+    for (name, text) in [("cert.pem", certificate), ("key.pem", key)] {
+        let new = sandbox.write("new.pem", text);
+        fs::rename(new, sandbox.path(name)).unwrap();
+    }
+}
+
+fn serving(authority: &Authority) -> (Sandbox, Published, Serving) {
+    let sandbox = Sandbox::new();
+    let mirror = Published::at(sandbox.path("mirror"));
+    mirror.hold(Crate::new("leaf", "1.0.0"));
+    for n in 0..60 {
+        mirror.hold(Crate::new(&format!("leaf{n}"), "1.0.0").weighing(n * 2_000));
+    }
+    put(&sandbox, authority);
+    let serving = sandbox.serve(["--mirror", "mirror", "--tls-cert", "cert.pem", "--tls-key", "key.pem"]);
+    (sandbox, mirror, serving)
+}
+
+/// A cargo with the configuration that `setup` prints, which trusts this authority alone.
+fn client(sandbox: &Sandbox, serving: &Serving, authority: &Authority) -> Client {
+    let printed = sandbox.run(["setup", "--url", serving.url()]).ok().stdout;
+    let ca = sandbox.write("ca.pem", authority.pem());
+    Client::new().config(&printed).env("CARGO_HTTP_CAINFO", ca.to_str().unwrap())
+}
+
+fn app(sandbox: &Sandbox) -> PathBuf {
+    (0..60)
+        .fold(Project::new("app").dep("leaf", "1"), |app, n| app.dep(&format!("leaf{n}"), "1"))
+        .write(&sandbox.path("app"))
+}
+
+/// One GET by a client that offers both versions of HTTP, or only the older one.
+fn get(url: &str, authority: &Authority, http2: bool) -> Result<(reqwest::Version, String), reqwest::Error> {
+    let mut roots = rustls::RootCertStore::empty();
+    let pem = authority.pem();
+    let certificate = rustls::pki_types::pem::PemObject::from_pem_slice(pem.as_bytes()).unwrap();
+    roots.add(certificate).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = if http2 { vec![b"h2".to_vec(), b"http/1.1".to_vec()] } else { Vec::new() };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let client = reqwest::Client::builder().no_proxy().tls_backend_preconfigured(config).build()?;
+        let answer = client.get(url).send().await?.error_for_status()?;
+        Ok((answer.version(), answer.text().await?))
+    })
+}
+
+#[test]
+fn cargo_over_tls() {
+    let authority = Authority::new();
+    let (sandbox, _mirror, serving) = serving(&authority);
+    assert!(serving.url().starts_with("https://127.0.0.1:"), "{}", serving.url());
+    let client = client(&sandbox, &serving, &authority);
+    let app = app(&sandbox);
+    client.lock(&app);
+    client.forget();
+    client.cargo(&app, ["fetch", "--locked"]).ok();
+    client.cargo(&app, ["info", "leaf", "--registry", "frostmirror"]).ok().stdout_has("1.0.0");
+
+    // Both versions of HTTP have the same to say, and the address in it is one of TLS.
+    let config = format!("{}/index/config.json", serving.url());
+    let (second, text) = get(&config, &authority, true).unwrap();
+    let (first, same) = get(&config, &authority, false).unwrap();
+    assert_eq!((first, second, &text), (reqwest::Version::HTTP_11, reqwest::Version::HTTP_2, &same));
+    assert!(text.contains(&format!("{}/crates/", serving.url())), "{text}");
+
+    // Who does not trust the authority, and who speaks no TLS, gets nothing; and the server goes on.
+    client.forget();
+    let stranger =
+        client.env("CARGO_HTTP_CAINFO", sandbox.write("other.pem", Authority::new().pem()).to_str().unwrap());
+    stranger.cargo(&app, ["fetch", "--locked"]).exits(101);
+    let plain =
+        crate::support::published::Wire::to(&serving.url().replace("https", "http")).request("GET", "/", &[]).rest();
+    assert!(!plain.starts_with(b"HTTP/1.1 2"));
+    assert!(get(&config, &authority, true).is_ok());
+    serving.stop().ok();
+}
+
+#[test]
+fn a_new_certificate_is_taken_and_a_broken_one_is_not() {
+    let authority = Authority::new();
+    let (sandbox, _mirror, serving) = serving(&authority);
+    let health = format!("{}/healthz", serving.url());
+    assert!(get(&health, &authority, true).is_ok());
+    let until = |what: &str, mut done: Box<dyn FnMut() -> bool + '_>| {
+        let begun = Instant::now();
+        while !done() {
+            assert!(begun.elapsed() < Duration::from_secs(30), "{what}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    };
+    sandbox.write("cert.pem", "half a certi");
+    until("the operator is told", Box::new(|| serving.running().stderr().contains("the old one stays")));
+    assert!(get(&health, &authority, true).is_ok());
+    let next = Authority::new();
+    put(&sandbox, &next);
+    until("the new one is served", Box::new(|| get(&health, &next, true).is_ok()));
+    assert!(get(&health, &authority, true).is_err());
+}
+
+#[test]
+fn files_that_are_no_pair() {
+    let sandbox = Sandbox::new();
+    let authority = Authority::new();
+    put(&sandbox, &authority);
+    sandbox.write("other.pem", authority.pair(&NAMES).1);
+    sandbox.write("text.pem", "no PEM\n");
+    let serve = |certificate: &str, key: &str| {
+        let words =
+            ["serve", "--bind", "127.0.0.1:0", "--mirror", "mirror", "--tls-cert", certificate, "--tls-key", key];
+        sandbox.run(words).exits(3).stderr_has("hint:")
+    };
+    serve("cert.pem", "other.pem").stderr_has("cannot be used with the certificate");
+    serve("cert.pem", "text.pem").stderr_has("holds no private key");
+    serve("text.pem", "key.pem").stderr_has("holds no certificate");
+    serve("key.pem", "cert.pem").stderr_has("holds no certificate");
+    serve("none.pem", "key.pem").stderr_has("none.pem`");
+    sandbox.run(["serve", "--bind", "127.0.0.1:0", "--tls-cert", "cert.pem"]).exits(2).stderr_has("--tls-key");
+}
