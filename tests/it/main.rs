@@ -32,7 +32,6 @@ mod import_artifacts;
 mod import_moved;
 mod audit;
 mod closure;
-mod console;
 mod pages;
 mod crash;
 mod kill;
