@@ -349,7 +349,14 @@ function listed(name, list, about) {
 
 // ---- At the beginning ----
 
+/** Shows the job that is at work, whoever began it, and from wherever. */
+async function pickUp() {
+  if (following !== null) return;
+  const jobs = await api('jobs').catch(() => null);
+  const running = jobs?.jobs.find((job) => job.state === 'running');
+  if (running && following === null) follow(running);
+}
+
 prepareUploads();
-const jobs = await api('jobs').catch(() => null);
-const running = jobs?.jobs.find((job) => job.state === 'running');
-if (running && following === null) follow(running);
+pickUp();
+document.addEventListener('refreshed', pickUp);
