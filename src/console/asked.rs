@@ -18,6 +18,9 @@ use crate::serve::extension::At;
 /// Bytes of a request's body. A depends.toml of ten thousand entries is a third of it.
 pub(super) const MAX_BODY: usize = 1024 * 1024;
 
+/// How long a body may take to arrive.
+const BODY_WITHIN: Duration = Duration::from_secs(30);
+
 /// Most entries on one page of a list.
 pub(super) const MOST_ON_A_PAGE: usize = 100;
 /// The last page that can be asked for.
@@ -39,9 +42,6 @@ impl Page {
         &list[begin..begin.saturating_add(self.size).min(list.len())]
     }
 }
-
-/// How long a body may take to arrive.
-const BODY_WITHIN: Duration = Duration::from_secs(30);
 
 /// A request.
 pub(super) struct Asked {

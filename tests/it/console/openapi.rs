@@ -36,6 +36,7 @@ impl Samples {
         match (route, content.contains_key("application/json")) {
             (_, false) => Some("bytes".to_owned()),
             ("/api/login", _) => Some(json!({ "token": TOKEN }).to_string()),
+            ("/api/deps", _) => Some(json!({ "dependencies": { "leaf": "1" } }).to_string()),
             ("/api/config", _) => Some(json!({ "keep_failed_packages": false }).to_string()),
             _ if operation["requestBody"]["required"] != json!(true) => None,
             (route, _) => {
