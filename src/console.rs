@@ -44,19 +44,18 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use hyper::body::Incoming;
-use hyper::{Request, Response};
+use hyper::{HeaderMap, Request, Response};
 use jiff::Timestamp;
 
 use crate::env::Env;
 use crate::event::Sink;
 use crate::mirror::layout::Layout;
 use crate::serve::Content;
+use crate::serve::access::Access;
 use crate::serve::extension::{At, Extension};
 use crate::server_config::Live;
 use route::Routes;
 use state::State;
-
-pub use access::{AdminToken, TokenError};
 
 /// Whose console it is.
 pub struct Options {
@@ -66,9 +65,8 @@ pub struct Options {
     pub incoming: PathBuf,
     /// The settings, and the folder of frostmirror.toml and depends.toml.
     pub settings: Arc<Live>,
-    /// What who writes must know; `None`: what is in the file that the settings name, and without one only who sits at this
-    /// machine writes.
-    pub admin_token: Option<AdminToken>,
+    /// Who may read and write.
+    pub access: Arc<Access>,
     /// The environment, for the name of this machine.
     pub env: Env,
     /// The clock.
@@ -94,6 +92,10 @@ impl Console {
 }
 
 impl Extension for Console {
+    fn knows(&self, headers: &HeaderMap) -> bool {
+        access::has_session(&self.state, headers)
+    }
+
     fn answer<'a>(
         &'a self,
         request: Request<Incoming>,

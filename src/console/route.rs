@@ -20,6 +20,8 @@ use crate::serve::extension::At;
 /// Who may ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Needs {
+    /// Anybody.
+    Nothing,
     /// Whoever may read the mirror.
     Read,
     /// Whoever may change it.

@@ -7,8 +7,8 @@ use crate::index_line::RegistryConfig;
 pub(super) const MAX_TEXT: u64 = 4 * 1024 * 1024;
 
 /// The registry's config.json.
-pub(super) fn config_json(base: &str) -> String {
-    RegistryConfig::of_mirror(base).render()
+pub(super) fn config_json(base: &str, auth_required: bool) -> String {
+    RegistryConfig { auth_required, ..RegistryConfig::of_mirror(base) }.render()
 }
 
 /// What cargo shows to a user whose crate is not here. Cargo cuts such texts at 512 characters.

@@ -48,6 +48,7 @@ mod failures;
 mod serve_http;
 mod serve_busy;
 mod console;
+mod closed;
 mod proxied;
 mod browser;
 mod serve_hot;

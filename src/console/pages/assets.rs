@@ -7,7 +7,7 @@ use hyper::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH};
 
 use crate::console::answer::{Outcome, Refusal, set, typed};
 use crate::console::asked::Asked;
-use crate::console::route::Route;
+use crate::console::route::{Needs, Route};
 use crate::console::state::State;
 use crate::digest::Sha256;
 
@@ -24,7 +24,7 @@ const ASSETS: &[(&str, &str, &str)] = &[
 const MODULE: &str = "text/javascript; charset=utf-8";
 
 pub(super) fn routes() -> Vec<Route> {
-    vec![Route::page("/assets/{name}", "Styles and modules of the pages.", asset)]
+    vec![Route::page("/assets/{name}", "Styles and modules of the pages.", asset).needs(Needs::Nothing)]
 }
 
 fn asset(_: &Arc<State>, asked: &Asked) -> Outcome {
