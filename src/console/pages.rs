@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use askama::Template;
 
-use super::access::is_admin;
+use super::access::{self, is_admin};
 use super::answer::{Outcome, Refusal, html};
 use super::asked::Asked;
 use super::route::Route;
@@ -110,7 +110,8 @@ fn page<P: Template>(
         version: env!("CARGO_PKG_VERSION"),
         base: asked.at.base.clone(),
         admin: is_admin(state, &asked.headers, asked.version, &asked.at),
-        token: state.options.admin_token.is_some(),
+        // One that cannot be read is one all the same: logging in tells what is wrong with it.
+        token: access::token(state).map_or(true, |token| token.is_some()),
     };
     match fill(frame()) {
         Ok(page) => shown(&page),

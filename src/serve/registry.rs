@@ -30,7 +30,7 @@ mod tests {
 
     #[test]
     fn dl_names_the_files_of_the_static_tree() {
-        let config: serde_json::Value = serde_json::from_str(&config_json("http://h:1/p")).expect("JSON");
+        let config: serde_json::Value = serde_json::from_str(&config_json("http://h:1/p", false)).expect("JSON");
         assert_eq!(config["dl"], "http://h:1/p/crates/{crate}-{version}.crate");
         assert_eq!(config["api"], "http://h:1/p");
     }
