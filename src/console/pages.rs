@@ -17,11 +17,13 @@ mod shown;
 use std::sync::Arc;
 
 use askama::Template;
+use hyper::StatusCode;
+use hyper::header::WWW_AUTHENTICATE;
 
 use super::access::{self, is_admin};
-use super::answer::{Outcome, Refusal, html};
+use super::answer::{Outcome, Refusal, html, set};
 use super::asked::Asked;
-use super::route::Route;
+use super::route::{Needs, Route};
 use super::state::State;
 use crate::failure::{Class, Failure};
 
@@ -34,7 +36,7 @@ pub(super) fn routes() -> Vec<Route> {
         Route::page("/setup", "How clients use this server.", setup::show),
     ];
     routes.extend(assets::routes());
-    routes
+    routes.into_iter().map(|route| route.needs(Needs::Nothing)).collect()
 }
 
 /// A page's place in the navigation.
@@ -113,14 +115,28 @@ fn page<P: Template>(
         // One that cannot be read is one all the same: logging in tells what is wrong with it.
         token: access::token(state).map_or(true, |token| token.is_some()),
     };
-    match fill(frame()) {
+    // Asked here and not by the route, so that who may not read sees where to log in.
+    let may_read = access::check(state, Needs::Read, &asked.headers, asked.version, &asked.at);
+    match may_read.and_then(|()| fill(frame())) {
         Ok(page) => shown(&page),
         Err(Refusal { status, error, hint, .. }) => {
-            let mut response = shown(&Problem { frame: frame(), error, hint })?;
+            let mut response =
+                shown(&Problem { frame: frame(), error: sentence(&error), hint: hint.map(|hint| sentence(&hint)) })?;
             *response.status_mut() = status;
+            if status == StatusCode::UNAUTHORIZED {
+                set(&mut response, WWW_AUTHENTICATE, "Bearer realm=\"frostmirror\"");
+            }
             Ok(response)
         }
     }
+}
+
+/// A refusal's words as a page has them, with a capital letter and a full stop.
+fn sentence(text: &str) -> String {
+    let mut chars = text.chars();
+    let first: String = chars.next().map(|first| first.to_uppercase().collect()).unwrap_or_default();
+    let end = if text.ends_with(['.', '!', '?']) { "" } else { "." };
+    format!("{first}{}{end}", chars.as_str())
 }
 
 /// The page as an answer.

@@ -245,3 +245,24 @@ fn pictures_have_a_table_beside_them() {
     assert!(text.contains("From 1.00 KiB on 2026-01-02 to 3.00 KiB on 2026-03-02, over 3 imports"), "{text}");
     assert!(text.contains("<time datetime=\"2026-03-02T03:04:05Z\">2026-03-02 03:04 UTC</time>"), "{text}");
 }
+
+#[test]
+fn who_may_not_read_is_shown_where_to_log_in_and_nothing_else() {
+    let sandbox = Sandbox::new();
+    let mirror = Published::at(sandbox.path("mirror"));
+    mirror.hold(Crate::new("leaf", "1.0.0"));
+    sandbox.write("config/frostmirror.toml", "auth_required = true\n");
+    let token = "0123456789abcdef-token";
+    let serving = sandbox.serve(["--mirror", "mirror", "--config-dir", "config", "--admin-token", token]);
+    let site = Site { serving, mirror, sandbox };
+    for path in PAGES {
+        let reply = page(&site, path);
+        let text = reply.text();
+        assert_eq!((reply.status, reply.header("www-authenticate").is_some()), (401, true), "{path}");
+        assert!(text.contains("login-dialog") && text.contains("Reading needs a token."), "{path}: {text}");
+        assert!(!text.contains("1.0.0") && !text.contains("Largest"), "{path}: {text}");
+    }
+    assert_eq!(get(site.serving.url(), "/assets/page.js", &[]).status, 200);
+    let bearer = format!("Authorization: Bearer {token}");
+    assert_eq!(get(site.serving.url(), "/browse", &["Accept: text/html", &bearer]).status, 200);
+}
