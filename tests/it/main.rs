@@ -32,6 +32,7 @@ mod import_artifacts;
 mod import_moved;
 mod audit;
 mod closure;
+mod pages;
 mod crash;
 mod kill;
 mod crash_random;
