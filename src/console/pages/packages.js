@@ -235,6 +235,12 @@ function show(job) {
   if (said.textContent !== text) said.textContent = text;
 }
 
+/** What is said of a job that had ended before the page was opened. */
+function earlier(job) {
+  const ended = job.finished ? ` It ended at ${job.finished.slice(0, 16).replace('T', ' ')} UTC.` : '';
+  return `${words(job)}${ended}`;
+}
+
 function words(job) {
   if (job.state === 'running') return 'It goes on at the server, also when this page is closed.';
   if (job.state === 'failed') return told(refusal(job));
@@ -352,9 +358,17 @@ function listed(name, list, about) {
 /** Shows the job that is at work, whoever began it, and from wherever. */
 async function pickUp() {
   if (following !== null) return;
-  const jobs = await api('jobs').catch(() => null);
-  const running = jobs?.jobs.find((job) => job.state === 'running');
-  if (running && following === null) follow(running);
+  const jobs = (await api('jobs').catch(() => null))?.jobs ?? [];
+  if (following !== null) return;
+  const running = jobs.find((job) => job.state === 'running');
+  if (running) {
+    follow(running);
+  } else if (jobs.length && id('job').hidden) {
+    // Who comes back when it is over wants to know what it came to.
+    show(jobs[0]);
+    id('job-said').textContent = earlier(jobs[0]);
+    id('job').hidden = false;
+  }
 }
 
 prepareUploads();

@@ -1,0 +1,284 @@
+//! What the pages are to somebody who does not see them well, or at all, or has no mouse.
+
+use serde_json::{Value, json};
+
+use super::{PAGES, Page, Site, VIEWS, settle};
+use crate::support::browser::Browser;
+use crate::support::crates::Crate;
+use crate::support::published::Published;
+use crate::support::sandbox::Sandbox;
+
+/// Measures the page that is shown.
+const LOOKS: &str = include_str!("looks.js");
+/// Each of these needs a name that tells it from others.
+const NAMED: &[&str] = &[
+    "button",
+    "link",
+    "textbox",
+    "searchbox",
+    "combobox",
+    "listbox",
+    "checkbox",
+    "radio",
+    "switch",
+    "spinbutton",
+    "slider",
+    "progressbar",
+    "meter",
+    "image",
+    "img",
+    "region",
+    "navigation",
+    "search",
+    "form",
+    "dialog",
+    "group",
+    "table",
+    "tab",
+    "DisclosureTriangle",
+];
+/// What one of these lies on is no control by itself.
+const PLACES: &[&str] = &["RootWebArea", "main", "region"];
+
+/// A mirror with everything that a page can show: a refused bundle, a waiting one, a snapshot, toolchains aside.
+fn full(flags: &[&str]) -> Site {
+    let sandbox = Sandbox::new();
+    for bundle in crate::console::two_bundles(&sandbox) {
+        crate::import_bundle::import(&sandbox.path("mirror"), &bundle).unwrap();
+    }
+    let mirror = Published::at(sandbox.path("mirror"));
+    let long = "a-name-of-a-bundle-that-goes-on-and-on-without-end".repeat(3);
+    mirror.hold(Crate::new(&"long-name-".repeat(6), "1.0.0-alpha.1+a.very.long.build.string.that.does.not.end"));
+    let stuck = json!({ "file": format!("{long}.pkg"), "reason": format!("the block at 12 is damaged: {long}") });
+    let told = json!({
+        "folder": sandbox.path("incoming"), "done": 2, "arriving": [], "waiting": [stuck], "failed": [stuck],
+        "failed_count": 1,
+    });
+    mirror.put(".frostmirror/incoming.json", told.to_string().as_bytes());
+
+    Site::of(sandbox, flags)
+}
+
+fn role(node: &Value) -> &str {
+    node["role"]["value"].as_str().unwrap_or_default()
+}
+
+fn name(node: &Value) -> &str {
+    node["name"]["value"].as_str().unwrap_or_default().trim()
+}
+
+fn property<'n>(node: &'n Value, wanted: &str) -> Option<&'n Value> {
+    let found = node["properties"].as_array()?.iter().find(|property| property["name"] == json!(wanted))?;
+    Some(&found["value"]["value"])
+}
+
+/// What a screen reader is told of the page: names, roles, headings and landmarks.
+fn is_told(browser: &Browser, page: &Page) {
+    let nodes = browser.accessibility();
+    let path = page.path;
+    let mut wrong = Vec::new();
+    let mut level = 0;
+    for node in &nodes {
+        let (role, name) = (role(node), name(node));
+        if NAMED.contains(&role) && name.is_empty() {
+            wrong.push(format!("a {role} has no name: {node}"));
+        }
+        let focusable = property(node, "focusable") == Some(&json!(true));
+        if focusable && !NAMED.contains(&role) && !PLACES.contains(&role) {
+            wrong.push(format!("what takes the focus is a {role} called {name:?}"));
+        }
+        if role == "heading" {
+            let next = property(node, "level").and_then(Value::as_i64).unwrap_or_default();
+            if next > level + 1 || (next == 1) != (level == 0) || name.is_empty() {
+                wrong.push(format!("the heading {name:?} is of level {next} after one of level {level}"));
+            }
+            level = next;
+        }
+    }
+    let count = |wanted: &str| nodes.iter().filter(|node| role(node) == wanted).count();
+    for (landmark, number) in [("main", 1), ("banner", 1), ("contentinfo", 1)] {
+        if count(landmark) != number {
+            wrong.push(format!("there are {} of the landmark {landmark}", count(landmark)));
+        }
+    }
+    if count("navigation") == 0 || count("button") + count("link") < 5 {
+        wrong.push("there is no navigation, or hardly a control".to_owned());
+    }
+    for landmark in ["navigation", "region", "button"] {
+        let mut names: Vec<&str> = nodes.iter().filter(|node| role(node) == landmark).map(name).collect();
+        let all = names.len();
+        names.sort_unstable();
+        names.dedup();
+        if names.len() != all {
+            wrong.push(format!("two of the role {landmark} have one name: {names:?}"));
+        }
+    }
+    let title = nodes.first().map(name).unwrap_or_default();
+    if !title.starts_with(page.title) {
+        wrong.push(format!("the window is called {title:?}"));
+    }
+    assert!(wrong.is_empty(), "{path}: {wrong:#?}");
+}
+
+/// Tab leads through all controls in the order of the document, shows where it is, and out again.
+fn is_walked_by_keyboard(browser: &Browser, path: &str) {
+    let begin = "
+        const wanted = [...document.querySelectorAll('a[href], button, input, select, textarea, summary, [tabindex]')]
+            .filter((one) => one.tabIndex >= 0 && !one.disabled && one.checkVisibility({ visibilityProperty: true })
+                && !one.closest('dialog:not([open])'));
+        const plain = new Map(wanted.map((one) => [one, look(one)]));
+        function look(one) {
+            const { outlineStyle, outlineWidth, outlineColor } = getComputedStyle(one);
+            return `${outlineStyle} ${outlineWidth} ${outlineColor}`;
+        }
+        const walk = { reached: [], wrong: [], wanted };
+        for (const one of wanted) if (one.tabIndex > 0) walk.wrong.push('a tabindex of its own: ' + one.outerHTML);
+        addEventListener('focusin', ({ target }) => {
+            walk.reached.push(target);
+            const box = target.getBoundingClientRect();
+            const { outlineStyle, outlineWidth } = getComputedStyle(target);
+            if (look(target) === plain.get(target) || outlineStyle === 'none' || parseFloat(outlineWidth) < 2) {
+                walk.wrong.push('no focus is seen: ' + target.outerHTML.slice(0, 200));
+            }
+            if (box.bottom < 0 || box.top > innerHeight || box.right < 0 || box.left > innerWidth) {
+                walk.wrong.push('the focus is out of sight: ' + target.outerHTML.slice(0, 200));
+            }
+        });
+        document.activeElement.blur();
+        window.__walk = walk;
+        return wanted.length;";
+    let number = browser.js(begin, &json!([])).as_u64().unwrap();
+    assert!(number > 5, "{path}: {number}");
+    browser.press(&"\u{e004}".repeat(usize::try_from(number).unwrap() + 1));
+    let end = "
+        const { reached, wrong, wanted } = window.__walk;
+        const order = reached.slice(0, wanted.length);
+        wanted.forEach((one, n) => {
+            if (order[n] !== one) wrong.push(`${n}: ${one.outerHTML.slice(0, 120)} is wanted, and there is ${order[n]?.outerHTML.slice(0, 120)}`);
+        });
+        return wrong.slice(0, 6);";
+    assert_eq!(browser.js(end, &json!([])), json!([]), "{path}");
+}
+
+fn wishes(browser: &Browser, scheme: &str) {
+    // Colours that are still on their way to others are not those that are seen.
+    let features = json!([
+        { "name": "prefers-color-scheme", "value": scheme },
+        { "name": "prefers-reduced-motion", "value": "reduce" },
+    ]);
+    browser.cdp("Emulation.setEmulatedMedia", &json!({ "features": features }));
+}
+
+#[test]
+fn every_page_is_told_and_walked() {
+    let Some(browser) = Browser::start() else { return };
+    let local = full(&[]);
+    let locked = full(&["--admin-token", "0123456789abcdef-admin"]);
+    for site in [&local, &locked] {
+        for page in PAGES.iter().chain(VIEWS) {
+            browser.open(&site.at(page.path));
+            settle(&browser);
+            is_told(&browser, page);
+            is_walked_by_keyboard(&browser, page.path);
+        }
+    }
+    // The first Tab leads to a link that leads past the navigation.
+    browser.open(&local.at("/packages"));
+    browser.press("\u{e004}\u{e007}");
+    browser.wait_until("document.activeElement.id === 'main'");
+    // What opens only sometimes is told as well, and gives the focus back.
+    browser.open(&locked.at("/"));
+    browser.click("#login");
+    browser.wait_until("document.activeElement.id === 'login-token'");
+    let dialog = browser.accessibility();
+    assert!(dialog.iter().any(|node| role(node) == "dialog" && name(node) == "Log in"));
+    assert!(dialog.iter().any(|node| role(node) == "textbox" && name(node) == "Admin token"));
+}
+
+#[test]
+fn every_page_can_be_seen() {
+    let Some(browser) = Browser::start() else { return };
+    let sites = [full(&[]), full(&["--admin-token", "0123456789abcdef-admin"]), Site::empty(&[])];
+    let mut wrong = Vec::new();
+    for scheme in ["light", "dark"] {
+        wishes(&browser, scheme);
+        for width in [320, 768, 1400] {
+            browser.resize(width, 900);
+            for (number, site) in sites.iter().enumerate() {
+                for page in PAGES.iter().chain(VIEWS) {
+                    browser.open(&site.at(page.path));
+                    settle(&browser);
+                    browser.js("for (const one of document.querySelectorAll('details')) one.open = true", &json!([]));
+                    if number == 1 {
+                        look(&browser, &format!("{scheme} {width} {} without a token", page.path), &mut wrong);
+                        browser.js("document.querySelector('#login-dialog').showModal()", &json!([]));
+                    }
+                    look(&browser, &format!("{scheme} {width} {} of {number}", page.path), &mut wrong);
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+fn look(browser: &Browser, what: &str, wrong: &mut Vec<String>) {
+    let found = browser.js(LOOKS, &json!([]));
+    wrong.extend(found.as_array().unwrap().iter().map(|one| format!("{what}: {}", one.as_str().unwrap())));
+}
+
+#[test]
+fn the_measure_finds_what_is_wrong() {
+    let Some(browser) = Browser::start() else { return };
+    let site = Site::filled(&[]);
+    browser.open(&site.at("/"));
+    let damage = "
+        const make = (name, style) => {
+            const one = document.createElement(name);
+            one.append('measured');
+            Object.assign(one.style, style);
+            document.querySelector('main').append(one);
+        };
+        make('p', { color: '#888', backgroundColor: '#fff' });
+        make('p', { opacity: '0.4' });
+        make('button', { borderColor: '#eee', color: '#000', backgroundColor: '#fff' });
+        make('div', { width: '3000px' });";
+    browser.js(damage, &json!([]));
+    let mut wrong = Vec::new();
+    look(&browser, "", &mut wrong);
+    assert_eq!(wrong.len(), 4, "{wrong:#?}");
+    assert!(wrong[0].contains(": 3.5") && wrong[3].contains("3000") || wrong[3].contains("wide"), "{wrong:#?}");
+}
+
+#[test]
+fn nothing_moves_while_a_page_is_loaded() {
+    let Some(browser) = Browser::start() else { return };
+    let site = full(&["--admin-token", "0123456789abcdef-admin"]);
+    let local = full(&[]);
+    let watch = "
+        window.__moved = 0;
+        new PerformanceObserver((list) => { for (const one of list.getEntries()) window.__moved += one.value; })
+            .observe({ type: 'layout-shift', buffered: true });";
+    browser.cdp("Page.addScriptToEvaluateOnNewDocument", &json!({ "source": watch }));
+    // Two frames later everything was drawn that the page will show.
+    let drawn =
+        "return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 50))))";
+    for width in [320, 1400] {
+        browser.resize(width, 900);
+        for base in [&site, &local] {
+            for page in PAGES.iter().chain(VIEWS) {
+                browser.open(&base.at(page.path));
+                settle(&browser);
+                browser.js("document.dispatchEvent(new Event('visibilitychange'))", &json!([]));
+                browser.js("return fetch('./api/session').then(() => 0)", &json!([]));
+                browser.js(drawn, &json!([]));
+                let moved = browser.js("return window.__moved", &json!([])).as_f64().expect("a number");
+                assert!(moved < 0.05, "{width} {}: {moved}", page.path);
+            }
+        }
+    }
+    // It is noticed where something moves.
+    let push = "const one = document.createElement('div'); one.style.height = '400px'; document.body.prepend(one);";
+    browser.js(push, &json!([]));
+    browser.js(drawn, &json!([]));
+    browser.wait_until("window.__moved > 0.05");
+}
