@@ -318,7 +318,7 @@ function showPlan(plan) {
   } else if (!goes.length) {
     parts.push(make('p', {}, 'Nothing would go now.'));
   } else {
-    parts.push(make('p', {}, `This would free ${size(plan.bytes)}:`));
+    parts.push(make('p', {}, plan.bytes ? `This would free ${size(plan.bytes)}:` : 'This would go:'));
   }
   for (const [name, list, about] of goes) parts.push(listed(name, list, about));
   if (later.length) {

@@ -1,5 +1,7 @@
 //! What the pages are to somebody who does not see them well, or at all, or has no mouse.
 
+use std::fs;
+
 use serde_json::{Value, json};
 
 use super::{PAGES, Page, Site, VIEWS, settle};
@@ -46,6 +48,9 @@ fn full(flags: &[&str]) -> Site {
     for bundle in crate::console::two_bundles(&sandbox) {
         crate::import_bundle::import(&sandbox.path("mirror"), &bundle).unwrap();
     }
+    let exports = sandbox.path("incoming/exports");
+    fs::create_dir_all(&exports).unwrap();
+    sandbox.run(["export", "snapshot", "--mirror", "mirror", "--output", exports.to_str().unwrap()]).ok();
     let mirror = Published::at(sandbox.path("mirror"));
     let long = "a-name-of-a-bundle-that-goes-on-and-on-without-end".repeat(3);
     mirror.hold(Crate::new(&"long-name-".repeat(6), "1.0.0-alpha.1+a.very.long.build.string.that.does.not.end"));

@@ -51,7 +51,7 @@ fn a_session_begins_with_the_token_and_ends_by_hand() {
     assert_eq!(browser.js("return document.querySelector('#why-not')", &json!([])), json!(null));
     browser.wait_until("!document.querySelector('#plan').disabled");
     browser.click("#plan");
-    browser.wait_for("#planned", "Nothing would go");
+    browser.wait_for("#planned", "Index lines: 1");
     browser.click("#logout");
     browser.wait_for("#may", "Read only");
     browser.wait_until(&format!("{writes}.every({reasoned})"));

@@ -26,7 +26,7 @@ fn project(folder: &Path) -> std::path::PathBuf {
 fn what_is_copied_builds_a_project() {
     let Some(browser) = Browser::start() else { return };
     let site = Site::filled(&[]);
-    let permissions = json!({ "permissions": ["clipboardReadWrite"], "origin": site.url() });
+    let permissions = json!({ "permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"], "origin": site.url() });
     browser.cdp("Browser.grantPermissions", &permissions);
     browser.open(&site.at("/setup"));
     browser.wait_until("[...document.querySelectorAll('[data-copy]')].every((button) => !button.hidden)");

@@ -80,7 +80,11 @@ impl Browser {
         });
         let answer = ask(&driver, "POST", "/session", Some(&capabilities)).unwrap_or_else(|error| panic!("{error}"));
         let session = answer["sessionId"].as_str().expect("a session").to_owned();
-        Some(Browser { session, driver, downloads, _process: process, _root: root })
+        let browser = Browser { session, driver, downloads, _process: process, _root: root };
+        // Some kinds of files would wait for somebody who confirms that they are wanted.
+        let allow = json!({ "behavior": "allow", "downloadPath": browser.downloads });
+        browser.cdp("Browser.setDownloadBehavior", &allow);
+        Some(browser)
     }
 
     /// Goes to an address and waits until it is loaded.
