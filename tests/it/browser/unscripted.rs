@@ -15,7 +15,7 @@ fn every_page_can_be_read_without_scripts() {
         assert_eq!(browser.text("nav[aria-label=Pages]").lines().count(), PAGES.len());
     }
     for (path, part, text) in [
-        ("/", "#facts", "3 of 3 names"),
+        ("/", "#facts", "of 3 names"),
         ("/", "#space", "Largest crates"),
         ("/", "#growth", "Bytes in the mirror after each import"),
         ("/packages", "#imports", "one.pkg"),
