@@ -2,11 +2,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::console::two_bundles;
 use crate::import_bundle::{Make, import};
 use crate::support::browser::Browser;
 use crate::support::crates::Crate;
+use crate::support::published::{Wire, get};
 use crate::support::sandbox::{Sandbox, Serving};
 
 mod accessible;
@@ -76,6 +79,17 @@ impl Site {
 
     fn url(&self) -> &str {
         self.serving.url()
+    }
+
+    /// Has every file checked, as a job, and waits for its end.
+    fn job(&self) {
+        let head = "POST /api/verify HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n";
+        assert_eq!(Wire::to(self.url()).send(head).reply().status, 202);
+        let until = Instant::now() + Duration::from_secs(60);
+        while get(self.url(), "/api/jobs", &[]).text().contains("\"running\"") {
+            assert!(Instant::now() < until, "the job does not end");
+            thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// A bundle of another history, with one crate, beside the mirror.

@@ -184,6 +184,8 @@ async function watch(name, entry, before) {
 
 const KINDS = { gc: 'Cleaning up', export: 'Creating a snapshot', verify: 'Checking every file' };
 let following = null;
+/** The job that is shown. */
+let last = null;
 
 /** Shows a job until it is over, and what it came to. */
 async function follow(job) {
@@ -211,6 +213,7 @@ async function follow(job) {
 }
 
 function show(job) {
+  last = job.id;
   id('job-title').textContent = KINDS[job.kind] ?? job.kind;
   const { progress } = job;
   const meter = id('job-progress');
@@ -363,7 +366,7 @@ async function pickUp() {
   const running = jobs.find((job) => job.state === 'running');
   if (running) {
     follow(running);
-  } else if (jobs.length && id('job').hidden) {
+  } else if (jobs.length && jobs[0].id !== last) {
     // Who comes back when it is over wants to know what it came to.
     show(jobs[0]);
     id('job-said').textContent = earlier(jobs[0]);

@@ -178,7 +178,9 @@ fn every_page_is_told_and_walked() {
     let Some(browser) = Browser::start() else { return };
     let local = full(&[]);
     let locked = full(&["--admin-token", "0123456789abcdef-admin"]);
-    for site in [&local, &locked] {
+    let empty = Site::empty(&[]);
+    local.job();
+    for site in [&local, &locked, &empty] {
         for page in PAGES.iter().chain(VIEWS) {
             browser.open(&site.at(page.path));
             settle(&browser);
@@ -287,6 +289,7 @@ fn nothing_moves_while_a_page_is_loaded() {
     let Some(browser) = Browser::start() else { return };
     let site = full(&["--admin-token", "0123456789abcdef-admin"]);
     let local = full(&[]);
+    local.job();
     let watch = "
         window.__moved = 0;
         window.__what = [];

@@ -7,6 +7,7 @@ use crate::support::browser::Browser;
 fn every_page_can_be_read_without_scripts() {
     let Some(browser) = Browser::start() else { return };
     let site = Site::filled(&[]);
+    site.job();
     browser.scripts(false);
     for page in PAGES {
         browser.open(&site.at(page.path));
@@ -21,6 +22,8 @@ fn every_page_can_be_read_without_scripts() {
         ("/packages", "#imports", "one.pkg"),
         ("/packages", "#imports", "two.pkg current"),
         ("/packages", "#arrivals", "Nothing is waiting"),
+        ("/packages", "#job", "Checking every file"),
+        ("/packages", "#job-said", "Done. It ended at 2"),
         ("/browse", "#found-title", "3 crates held"),
         ("/browse?crate=leaf", "tbody", "1.1.0 yanked"),
         ("/setup", "#cargo-config", "replace-with"),
