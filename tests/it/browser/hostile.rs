@@ -1,7 +1,9 @@
 //! What strangers wrote stays text: names of files, reasons, descriptions, and what stands in an address.
 
 use std::fs;
+use std::path::Path;
 
+use frostmirror::mirror::import::ImportOptions;
 use serde_json::json;
 
 use super::{PAGES, Site};
@@ -9,6 +11,7 @@ use crate::console::two_bundles;
 use crate::import_bundle::{Make, import, import_with, options};
 use crate::support::browser::Browser;
 use crate::support::crates::Crate;
+use crate::support::nginx::Nginx;
 use crate::support::published::Published;
 use crate::support::sandbox::Sandbox;
 
@@ -33,13 +36,18 @@ fn says(browser: &Browser, css: &str, text: &str) {
     ));
 }
 
+/// An import of the bundle as if it were called by the hostile name.
+fn named(bundle: &Path) -> ImportOptions {
+    ImportOptions { file_name: NAME.to_owned(), ..options(bundle) }
+}
+
 #[test]
 fn nothing_of_a_strangers_runs() {
     let Some(browser) = Browser::start() else { return };
     let sandbox = Sandbox::new();
     let [first, _] = two_bundles(&sandbox);
     let mirror = sandbox.path("mirror");
-    import_with(&mirror, &first, &frostmirror_named(&first)).unwrap();
+    import_with(&mirror, &first, &named(&first)).unwrap();
     let described = Crate::new("described", "1.0.0-a.b+c-d").description(TEXT).license(TEXT);
     import(&mirror, &Make::new("two", 1).ship(described).write(&sandbox.path("made"), "two.pkg")).unwrap();
     // A refused bundle by its name, as it was copied into the folder.
@@ -123,7 +131,20 @@ fn reasons_of_a_stranger_are_text() {
     browser.is_clean(site.url());
 }
 
-/// How a bundle is imported that was called by the hostile name.
-fn frostmirror_named(bundle: &std::path::Path) -> frostmirror::mirror::import::ImportOptions {
-    frostmirror::mirror::import::ImportOptions { file_name: NAME.to_owned(), ..options(bundle) }
+#[test]
+fn a_host_of_a_strangers_is_text() {
+    let Some(browser) = Browser::start() else { return };
+    let site = Site::filled(&[]);
+    for (host, shown) in
+        [("a.example<img src=x onerror=window.__xss=1>", false), ("a'b.example", false), ("a.example:81", true)]
+    {
+        let lines = format!("location / {{ proxy_pass {}; proxy_set_header Host \"{host}\"; }}", site.url());
+        let Some(nginx) = Nginx::start(&lines) else { return };
+        for page in PAGES {
+            browser.open(&format!("{}{}", nginx.url(), page.path));
+            is_text(&browser);
+            assert_eq!(browser.text("body").contains("a.example"), shown, "{host} {}", page.path);
+        }
+        browser.is_clean_but(nginx.url(), &[400]);
+    }
 }
