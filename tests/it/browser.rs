@@ -102,10 +102,7 @@ impl Site {
     /// The same, damaged in its middle.
     fn damaged_bundle(&self, name: &str) -> PathBuf {
         let path = self.bundle(name);
-        let mut bytes = fs::read(&path).unwrap();
-        let middle = bytes.len() / 2;
-        bytes[middle] ^= 0xff;
-        fs::write(&path, bytes).unwrap();
+        damage(&path);
         path
     }
 }
@@ -113,6 +110,14 @@ impl Site {
 /// Whether the page is loaded with all its modules, and none of them waits for an answer.
 fn settle(browser: &Browser) {
     browser.wait_until("document.readyState === 'complete'");
+}
+
+/// Makes a byte in the middle of a file another.
+fn damage(path: &Path) {
+    let mut bytes = fs::read(path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0xff;
+    fs::write(path, bytes).unwrap();
 }
 
 /// A file's name.

@@ -229,11 +229,11 @@ function show(job) {
     meter.removeAttribute('value');
     id('job-far').textContent = progress?.phase ?? '';
   }
-  const lines = (job.lines ?? []).join('\n');
+  const lines = [...(job.lines ?? []), ...(job.outcome?.problems ?? [])].join('\n');
   id('job-details').hidden = !lines;
   if (id('job-lines').textContent !== lines) id('job-lines').textContent = lines;
   const said = id('job-said');
-  said.className = job.state === 'failed' ? 'wrong' : '';
+  said.className = job.state === 'failed' || !isSound(job.outcome) ? 'wrong' : '';
   const text = words(job);
   if (said.textContent !== text) said.textContent = text;
 }
@@ -250,8 +250,17 @@ function words(job) {
   const came = job.outcome ?? {};
   if (job.kind === 'gc') return `Done: ${removed(came)}.`;
   if (job.kind === 'export') return `Done: ${came.file ?? 'the snapshot'} is ready below.`;
+  if (job.kind === 'verify') return checked(came);
   return 'Done.';
 }
+
+function checked(came) {
+  if (isSound(came)) return `Done: ${counted(came.crates ?? 0, 'crate')} (${size(came.bytes ?? 0)}) and all else are as they must be.`;
+  const number = came.problems_total ?? 0;
+  return `${counted(number, 'problem')} ${number === 1 ? 'was' : 'were'} found; what it said names them.`;
+}
+
+const isSound = (came) => came?.ok !== false;
 
 function removed(came) {
   const parts = [`${counted(came.crates ?? 0, 'crate')} removed`];

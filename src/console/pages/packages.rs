@@ -116,15 +116,20 @@ impl Work {
             Kind::Verify => "Checking every file",
         };
         let ended = job.finished.map_or_else(String::new, |time| format!(" It ended at {}.", Moment::read(&time).text));
+        let problems = job.outcome.as_ref().and_then(|outcome| outcome["problems_total"].as_u64()).unwrap_or(0);
         let said = match job.state {
             Standing::Running => "It goes on at the server, also when this page is closed.".to_owned(),
+            Standing::Done if problems > 0 => {
+                let were = if problems == 1 { "was" } else { "were" };
+                format!("{} {were} found.{ended}", counted(problems, "problem"))
+            }
             Standing::Done => format!("Done.{ended}"),
             Standing::Failed => {
                 let why = [job.error, job.hint].into_iter().flatten().map(|text| sentence(&text));
                 format!("{}{ended}", why.collect::<Vec<_>>().join(" "))
             }
         };
-        Work { title, said, bad: job.state == Standing::Failed }
+        Work { title, said, bad: job.state == Standing::Failed || problems > 0 }
     }
 }
 

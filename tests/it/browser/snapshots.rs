@@ -8,7 +8,7 @@ use frostmirror::mirror::layout::Layout;
 use frostmirror::mirror::lock::lock_for_adding;
 use serde_json::json;
 
-use super::{Site, name};
+use super::{Site, damage, name};
 use crate::import_bundle::{me, view};
 use crate::support::browser::Browser;
 use crate::support::published::get;
@@ -62,6 +62,18 @@ fn a_snapshot_is_made_and_downloaded_and_served_elsewhere() {
     let path = "/crates/leaf-1.0.0.crate";
     let [ours, theirs] = [site.url(), other.url()].map(|url| get(url, path, &[]));
     assert_eq!((ours.status, theirs.status, ours.body == theirs.body), (200, 200, true));
+
+    // What somebody else has checked is told, and what is wrong with it.
+    other.job();
+    browser.open(&other.at("/packages"));
+    browser.wait_for("#job-said", "are as they must be. It ended at");
+    damage(&other.sandbox.path("mirror/crates/leaf-1.0.0.crate"));
+    other.job();
+    browser.open(&other.at("/packages"));
+    browser.wait_for("#job-said.wrong", "1 problem was found; what it said names them.");
+    browser.click("#job-details summary");
+    browser.wait_for("#job-lines", "crates/leaf-1.0.0.crate");
+    browser.is_clean(other.url());
 
     // What a job came to is there for who comes when it is over.
     browser.open("about:blank");

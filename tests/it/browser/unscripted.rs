@@ -1,6 +1,6 @@
 //! With JavaScript off, everything can be read.
 
-use super::{PAGES, Site};
+use super::{PAGES, Site, damage};
 use crate::support::browser::Browser;
 
 #[test]
@@ -32,6 +32,10 @@ fn every_page_can_be_read_without_scripts() {
         browser.open(&site.at(path));
         browser.wait_for(part, text);
     }
+    damage(&site.sandbox.path("mirror/crates/leaf-1.0.0.crate"));
+    site.job();
+    browser.open(&site.at("/packages"));
+    browser.wait_for("#job-said.wrong", "1 problem was found.");
     // The search is a plain form, and what needs a script is not offered.
     browser.open(&site.at("/browse"));
     browser.fill("#q", "under");
