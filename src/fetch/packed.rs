@@ -205,6 +205,7 @@ fn pack_plan(options: &Options, plan: &history::Plan, sent: Option<&Base>, gathe
     pack::Plan {
         created: options.created,
         kind: if parent.is_some() { BundleKind::Delta } else { BundleKind::Full },
+        repair: matches!(options.mode, Mode::Repair { .. }),
         parent,
         lineage: Lineage { id: plan.lineage.clone(), sequence: plan.sequence, inputs: inputs.collect() },
         carried: Vec::new(),

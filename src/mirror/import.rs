@@ -154,6 +154,15 @@ pub enum Error {
         /// The first few.
         first: String,
     },
+    /// The bundle mends files, and none of them is one that the mirror is to have by now.
+    #[error("the bundle `{file}` mends nothing here: the mirror has moved on from what it brings")]
+    NothingMended {
+        /// The bundle's file.
+        file: String,
+        /// What it brings.
+        #[source]
+        left: Problems,
+    },
     /// A time in the manifest is none.
     #[error("the bundle `{file}` says that its index was read at `{text}`, which is no time")]
     Time {
@@ -217,13 +226,15 @@ impl AddGuard {
         sink: &dyn Sink,
     ) -> Result<Imported, Error> {
         checkpoint("import:locked");
+        // What is to mend is held against what is there, whatever is trusted otherwise.
+        let rehash = options.rehash_held || bundle.manifest().repair;
         let mut staging = Staging::begin(&self.layout)?;
         // What cannot be read is made anew from the files that the bundle brings or relies on.
         let held = Artifacts::read(&self.layout)?.unwrap_or_default();
-        let told = self.before_payload(bundle.manifest(), &held, options)?;
+        let told = self.before_payload(bundle.manifest(), &held, rehash, options)?;
         sink.event(begin(bundle.manifest()));
         let names = Names::of(bundle.manifest().crates.iter().map(|record| record.name.as_str()));
-        let mut receiver = Receiver::new(&self.layout, &mut staging, options.rehash_held, told, names, sink);
+        let mut receiver = Receiver::new(&self.layout, &mut staging, rehash, told, names, sink);
         let streamed = bundle.stream(&mut receiver);
         sink.event(Event::End { phase: Phase::Importing });
         let mut received = receiver.finish();
@@ -233,18 +244,19 @@ impl AddGuard {
         };
         refuse_bad(&streamed.problems, &received, options)?;
         let contents = std::mem::take(&mut received.artifacts);
-        let settled = artifacts::settle(
-            &self.layout,
-            &mut staging,
-            &streamed.manifest,
-            contents,
-            &held,
-            options.rehash_held,
-            options.now,
-        )?;
+        let settled =
+            artifacts::settle(&self.layout, &mut staging, &streamed.manifest, contents, &held, rehash, options.now)?;
         received.unusable.extend(settled.unusable);
         received.notes.extend(settled.notes);
         refuse_bad(&streamed.problems, &received, options)?;
+        let mends = !(received.crates.is_empty()
+            && received.index.is_empty()
+            && settled.components.is_empty()
+            && settled.channels.is_empty());
+        if streamed.manifest.repair && !mends && !settled.left.is_empty() {
+            let (file, left) = (options.file_name.clone(), Problems::of(&settled.left));
+            return Err(Error::NothingMended { file, left });
+        }
         sink.status("Verified", format!("{} of {}", event::crates(received.shipped), options.file_name));
         checkpoint("import:staged");
 
@@ -331,7 +343,13 @@ impl AddGuard {
     }
 
     /// Everything that can be refused before the payload is read. Returns what the manifest tells of index lines.
-    fn before_payload(&self, manifest: &Manifest, held: &Artifacts, options: &ImportOptions) -> Result<Told, Error> {
+    fn before_payload(
+        &self,
+        manifest: &Manifest,
+        held: &Artifacts,
+        rehash: bool,
+        options: &ImportOptions,
+    ) -> Result<Told, Error> {
         let file = || options.file_name.clone();
         let told = told(manifest, options)?;
         let mut missing: Vec<String> = Vec::new();
@@ -339,11 +357,11 @@ impl AddGuard {
             let id = record.id();
             let path = self.layout.crate_file(&id);
             let size = (record.size > 0).then_some(record.size);
-            if !is_held(&path, size, &record.sha256, options.rehash_held).map_err(failed("read", &path))? {
+            if !is_held(&path, size, &record.sha256, rehash).map_err(failed("read", &path))? {
                 missing.push(id.to_string());
             }
         }
-        let artifacts = artifacts::missing(&self.layout, manifest, held, options.rehash_held)?;
+        let artifacts = artifacts::missing(&self.layout, manifest, held, rehash)?;
         missing.extend(artifacts.iter().map(SafePath::to_string));
         if !missing.is_empty() {
             let parent = manifest.parent.as_ref().map(|parent| match parent.file == options.file_name {

@@ -28,6 +28,7 @@ mod import;
 mod import_bundle;
 mod import_faults;
 mod import_order;
+mod import_repair;
 mod import_artifacts;
 mod import_moved;
 mod audit;
