@@ -26,10 +26,10 @@ use super::ledger;
 use super::link::LinkState;
 use super::lock::AddGuard;
 use super::order::{Names, dependencies_first};
-use super::receive::{Received, Receiver, Told, artifacts};
+use super::receive::{Receiver, Told, artifacts};
 use super::store::{self, Move, Placing, Removal, Staging, failed};
-use crate::bundle::format::{CrateRecord, CrateState, Manifest};
-use crate::bundle::open::{self, Bundle, Problem};
+use crate::bundle::format::{ArtifactState, CrateRecord, CrateState, Manifest};
+use crate::bundle::open::{self, Bundle};
 use crate::client_config::BaseUrl;
 use crate::digest::Sha256;
 use crate::durable::{self, checkpoint};
@@ -38,8 +38,11 @@ use crate::index_line::RegistryConfig;
 use crate::safe_path::SafePath;
 use crate::server_config::Brought;
 
+mod problems;
 mod telling;
 
+pub use problems::Problems;
+use problems::refuse_bad;
 use telling::{begin, report, restore_link};
 
 /// Every checkpoint of an import, in the order in which a first import with a base URL passes them.
@@ -196,24 +199,6 @@ pub enum Error {
     },
 }
 
-/// Several problems as one cause: the first ones, one a line.
-#[derive(Debug, thiserror::Error)]
-#[error("{}", .0.join("\n"))]
-pub struct Problems(pub Vec<String>);
-
-/// Problems that a failure names; the rest is counted.
-const NAMED: usize = 20;
-
-impl Problems {
-    pub(super) fn of<T: ToString>(all: &[T]) -> Problems {
-        let mut lines: Vec<String> = all.iter().take(NAMED).map(ToString::to_string).collect();
-        if all.len() > NAMED {
-            lines.push(format!("and {} more", all.len() - NAMED));
-        }
-        Problems(lines)
-    }
-}
-
 impl AddGuard {
     /// Imports a bundle whose manifest was read, all or nothing.
     ///
@@ -257,7 +242,9 @@ impl AddGuard {
             let (file, left) = (options.file_name.clone(), Problems::of(&settled.left));
             return Err(Error::NothingMended { file, left });
         }
-        sink.status("Verified", format!("{} of {}", event::crates(received.shipped), options.file_name));
+        let artifacts = streamed.manifest.artifacts_in(ArtifactState::Shipped).count() as u64;
+        let verified = event::contents(received.shipped, artifacts);
+        sink.status("Verified", format!("{verified} of {}", options.file_name));
         checkpoint("import:staged");
 
         let on_ledger = commit::Known::read(&self.layout)?;
@@ -458,20 +445,6 @@ pub(super) fn place(staging: &mut Staging, steps: &[Step]) -> Result<(), Error> 
             }
         },
     }
-}
-
-fn refuse_bad(problems: &[Problem], received: &Received, options: &ImportOptions) -> Result<(), Error> {
-    let file = options.file_name.clone();
-    if !problems.is_empty() {
-        return Err(Error::Bad { file, problems: Problems::of(problems) });
-    }
-    if !received.unusable.is_empty() {
-        return Err(Error::Bad { file, problems: Problems::of(&received.unusable) });
-    }
-    if !received.conflicts.is_empty() {
-        return Err(Error::Conflicts { file, conflicts: Problems::of(&received.conflicts) });
-    }
-    Ok(())
 }
 
 /// Whether the file at `path` has this size and digest; the digest is trusted unless `rehash`.
