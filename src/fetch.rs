@@ -381,7 +381,7 @@ impl<'s> Station<'s> {
         files.retain(|id, _| resolved.crates.contains_key(id));
         let fresh = files.values().filter(|file| file.from == download::Source::Upstream);
         let (count, bytes) = fresh.fold((0, 0), |(count, bytes), file| (count + 1, bytes + file.size));
-        if !resolved.crates.is_empty() {
+        if !files.is_empty() {
             let all = event::crates(files.len() as u64);
             self.sink.status("Gathered", format!("{all} ({count} downloaded, {})", event::size(bytes)));
         }

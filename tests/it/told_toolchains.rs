@@ -60,6 +60,7 @@ fn a_typing_mistake_is_told_by_its_place_before_any_crate_is_downloaded() {
     desk.depends("depends.toml", "toolchain = \"1.2.3\"\n");
     desk.fetch(&[]).exits(3).stderr_has("depends.toml:5:13: ");
     // What a flag says is in no file.
+    desk.depends("depends.toml", "");
     desk.fetch(&["--target", "wasm32-unkown-unknown"]).exits(3).stderr_lacks("depends.toml:");
     for (word, says) in [
         ("stabel", "did you mean `stable`?"),
