@@ -99,6 +99,8 @@ pub struct Client {
     pub ca: Option<PathBuf>,
     /// `http.check-revoke`: Windows asks for revocation lists, which a closed network cannot give.
     pub check_revoke: Option<bool>,
+    /// Whether the mirror asks its readers for a token: then cargo must be told where to keep one.
+    pub wants_token: bool,
 }
 
 /// One key of config.toml and the value that it shall have.
@@ -113,7 +115,7 @@ pub struct Setting {
 impl Client {
     /// A client of the server at `base`, with nothing special about it.
     pub fn of_server(base: BaseUrl) -> Client {
-        Client { place: Place::Server(base), ca: None, check_revoke: None }
+        Client { place: Place::Server(base), ca: None, check_revoke: None, wants_token: false }
     }
 
     /// The keys that make cargo use the mirror, in the order in which they are printed.
@@ -123,6 +125,12 @@ impl Client {
             Place::Server(base) => {
                 let index = format!("sparse+{base}/index/");
                 settings.push(Setting { key: &["registries", NAME, "index"], value: index.into() });
+                if self.wants_token {
+                    // Without it cargo refuses such a registry, whatever token it has (cargo's credential-provider).
+                    let provider = "cargo:token";
+                    settings
+                        .push(Setting { key: &["registries", NAME, "credential-provider"], value: provider.into() });
+                }
             }
             Place::Folder(mirror) => {
                 let crates = text_of(&mirror.join("crates"));
@@ -274,6 +282,7 @@ mod tests {
             place: Place::Folder("/srv/it's \"here\"/mirror".into()),
             ca: Some("/etc/our ca.pem".into()),
             check_revoke: Some(false),
+            wants_token: false,
         };
         let page = client.page();
         let read: toml::Table = page.parse().expect("valid TOML");

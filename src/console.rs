@@ -7,6 +7,12 @@
 //! | `answer` | answers in JSON and HTML, refusals as `{"error", "hint"}` |
 //! | `access` | who may write |
 //! | `jobs` | work that outlives a request, one at a time |
+//! | `imports`, `origins` | the history of imports, and which bundle brought a crate |
+//! | `holdings` | the crates that are held |
+//! | `arrivals` | the incoming folder |
+//! | `upload` | a bundle that is sent into it |
+//! | `snapshots` | snapshots that were built here |
+//! | `trend` | how the mirror grew, and what takes its space |
 //! | `state` | what the handlers share |
 //! | `api` | the REST API, one file a subject |
 //! | `openapi` | the table of `route` as an OpenAPI document |
@@ -18,12 +24,19 @@
 mod access;
 mod answer;
 mod api;
+mod arrivals;
 mod asked;
+mod holdings;
+mod imports;
 mod jobs;
 mod openapi;
+mod origins;
 mod pages;
 mod route;
+mod snapshots;
 mod state;
+mod trend;
+mod upload;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -31,19 +44,18 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use hyper::body::Incoming;
-use hyper::{Request, Response};
+use hyper::{HeaderMap, Request, Response};
 use jiff::Timestamp;
 
 use crate::env::Env;
 use crate::event::Sink;
 use crate::mirror::layout::Layout;
 use crate::serve::Content;
+use crate::serve::access::Access;
 use crate::serve::extension::{At, Extension};
 use crate::server_config::Live;
 use route::Routes;
 use state::State;
-
-pub use access::{AdminToken, TokenError};
 
 /// Whose console it is.
 pub struct Options {
@@ -53,9 +65,8 @@ pub struct Options {
     pub incoming: PathBuf,
     /// The settings, and the folder of frostmirror.toml and depends.toml.
     pub settings: Arc<Live>,
-    /// What who writes must know; `None`: what is in the file that the settings name, and without one only who sits at this
-    /// machine writes.
-    pub admin_token: Option<AdminToken>,
+    /// Who may read and write.
+    pub access: Arc<Access>,
     /// The environment, for the name of this machine.
     pub env: Env,
     /// The clock.
@@ -71,8 +82,9 @@ pub struct Console {
 }
 
 impl Console {
-    /// A console that knows nothing yet but what is on the disk.
+    /// A console that knows nothing yet but what is on the disk. What killed uploads left in the incoming folder is removed.
     pub fn new(options: Options) -> Console {
+        upload::remove_leftovers(&options.incoming);
         let mut routes = api::routes();
         routes.extend(pages::routes());
         Console { state: Arc::new(State::new(options)), routes: Arc::new(Routes::new(routes)) }
@@ -80,6 +92,10 @@ impl Console {
 }
 
 impl Extension for Console {
+    fn knows(&self, headers: &HeaderMap) -> bool {
+        access::has_session(&self.state, headers)
+    }
+
     fn answer<'a>(
         &'a self,
         request: Request<Incoming>,

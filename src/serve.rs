@@ -7,6 +7,7 @@
 //! | `tls` | a certificate and its key, taken anew when they change |
 //! | `respond` | one request, one answer |
 //! | `route` | paths, decoded once and accepted only as normal components |
+//! | [`access`] | who may read |
 //! | `conditions` | preconditions, ranges and encodings |
 //! | `registry` | config.json, what is said of a missing crate |
 //! | `scripts` | configuration and bootstraps that name the address at which they were asked for |
@@ -17,6 +18,7 @@
 //! Nothing here takes a lock or writes a file. Each request opens its files anew, or looks whether what is in memory is
 //! still what is on the disk, so an import is served at once; and a file that is being sent stays the one it was.
 
+pub mod access;
 mod conditions;
 pub mod extension;
 mod file;
@@ -40,6 +42,7 @@ use tokio::net::TcpListener;
 
 use crate::client_config::BaseUrl;
 use crate::event::Sink;
+use access::Access;
 use extension::Extension;
 
 pub use file::Content;
@@ -60,6 +63,8 @@ pub struct ServeOptions {
     pub sink: Arc<dyn Sink>,
     /// The clock. A file that was changed a moment ago may change again within the same tick of its time stamp.
     pub clock: fn() -> SystemTime,
+    /// Who may read.
+    pub access: Arc<Access>,
     /// Who answers what is no file of the mirror; `None`: nobody, and there is nothing but files.
     pub extension: Option<Arc<dyn Extension>>,
 }

@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn a_folder_has_variables_and_no_bootstrap() {
-        let client = Client { place: Place::Folder("/srv/m".into()), ca: None, check_revoke: None };
+        let client = Client { place: Place::Folder("/srv/m".into()), ca: None, check_revoke: None, wants_token: false };
         assert!(client.rustup_env_sh().contains("RUSTUP_DIST_SERVER='file:///srv/m'\n"));
         assert_eq!((client.rustup_init_sh(&[]), client.rustup_init_ps1(&[])), (None, None));
     }

@@ -60,12 +60,12 @@ fn collect(args: &Args, layout: &Layout, context: &Context) -> Result<(), Failur
     let mut guard = lock_for_collecting(layout, Duration::from_secs(args.lock_timeout), &me, sink)?;
     let planned = guard.plan(&options)?;
     show(planned.plan(), false, now, context);
-    let Collected { lines, crates: removed, artifacts, bytes, waiting, artifacts_waiting } = planned.execute(sink)?;
+    let collected = planned.execute(sink)?;
+    let Collected { crates: removed, artifacts, bytes, .. } = collected;
     if context.report.is_json() {
-        context.report.json(&json!({
-            "reason": "collected", "lines": lines, "crates": removed, "artifacts": artifacts, "bytes": bytes,
-            "waiting": waiting, "artifacts_waiting": artifacts_waiting,
-        }));
+        let mut told = json!(collected);
+        told["reason"] = "collected".into();
+        context.report.json(&told);
     } else {
         let with = match artifacts {
             0 => String::new(),
@@ -80,19 +80,9 @@ fn collect(args: &Args, layout: &Layout, context: &Context) -> Result<(), Failur
 fn show(plan: &Plan, dry_run: bool, now: Timestamp, context: &Context) {
     let report = context.report.as_ref();
     if report.is_json() {
-        report.json(&json!({
-            "reason": "gc-plan",
-            "dry_run": dry_run,
-            "lineages": plan.lineages,
-            "lines": plan.lines,
-            "crates": plan.crates,
-            "bytes": plan.bytes() + plan.artifacts().map(|item| item.size).sum::<u64>(),
-            "waiting": plan.waiting,
-            "artifacts": plan.artifacts().collect::<Vec<_>>(),
-            "artifacts_waiting": plan.components_waiting,
-            "strangers": plan.strangers,
-            "after": plan.counts,
-        }));
+        let mut told = json!(plan.told(dry_run));
+        told["reason"] = "gc-plan".into();
+        report.json(&told);
         return;
     }
     report.data(&text(plan, now));

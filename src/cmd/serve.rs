@@ -9,14 +9,15 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use super::Context;
-use super::settings::{by, fix_proxy_mode, folder, refuse_unheeded};
+use super::settings::{by, fix_proxy_mode, folder};
 use super::signals::Signals;
 use crate::client_config::BaseUrl;
-use crate::console::{self, AdminToken, Console};
+use crate::console::{self, Console};
 use crate::event::Sink;
 use crate::failure::{Class, Failure};
 use crate::mirror::layout::Layout;
 use crate::report::Report;
+use crate::serve::access::{Access, Token};
 use crate::serve::extension::Extension;
 use crate::serve::{self, ServeOptions, Tls};
 use crate::server_config::{By, Fixed, Key, Live};
@@ -79,10 +80,15 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     // A container has the variable, whether it watches or not.
     if !settings.watch_incoming && args.incoming.is_some() && args.incoming != context.env.path("FROSTMIRROR_INCOMING")
     {
-        context.report.warning("`--incoming` is of no use without `--watch-incoming`: nothing is imported".to_owned());
+        context
+            .report
+            .warning("`--incoming` without `--watch-incoming`: what comes there is not imported by itself".to_owned());
     }
     let tls = settings.tls_cert.as_deref().zip(settings.tls_key.as_deref());
     let tls = tls.map(|(certificate, key)| Tls::load(certificate, key)).transpose()?;
+    let admin = args.admin_token.as_deref().map(Token::parse).transpose();
+    let admin = admin.map_err(|weak| Failure::from(weak).doing("could not take the admin token"))?;
+    let access = Arc::new(Access::new(Arc::clone(&live), admin)?);
     let runtime = context.runtime()?;
     let served = runtime.block_on(async {
         let listener = serve::bind(&settings.bind).await?;
@@ -90,10 +96,11 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         let something = ["index", "dist", "rustup"].iter().any(|folder| mirror.join(folder).is_dir());
         let empty = if something { "" } else { ", where nothing has been imported yet" };
         context.report.status("Serving", format!("{}{empty}", mirror.display()));
-        let extension: Option<Arc<dyn Extension>> = Some(Arc::new(console(args, &mirror, Arc::clone(&live), context)?));
+        let extension: Option<Arc<dyn Extension>> =
+            Some(Arc::new(console(args, &mirror, Arc::clone(&live), Arc::clone(&access), context)?));
         let watcher = watch(args, &mirror, Arc::clone(&live), context)?;
         let base_url: serve::BaseUrlNow = Arc::new(move || live.current().base_url.clone());
-        let options = ServeOptions { mirror, tls, base_url, sink, clock: SystemTime::now, extension };
+        let options = ServeOptions { mirror, tls, base_url, sink, clock: SystemTime::now, access, extension };
         let served = until_stopped(listener, options, context).await;
         // After a second signal nothing is waited for.
         let ended = served.is_err() || watcher.finish(WATCHER_ENDS_WITHIN);
@@ -110,22 +117,18 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
 }
 
 /// The pages and the API.
-fn console(args: &Args, mirror: &Path, live: Arc<Live>, context: &Context) -> Result<Console, Failure> {
-    let admin_token = args
-        .admin_token
-        .as_deref()
-        .map(AdminToken::parse)
-        .transpose()
-        .map_err(|weak| Failure::from(weak).doing("could not take the admin token"))?;
-    if admin_token.is_none() {
-        // A file that is no good is told of at the start, and not to the first who writes.
-        AdminToken::of_file(live.current().admin_token_file.as_deref())?;
-    }
+fn console(
+    args: &Args,
+    mirror: &Path,
+    live: Arc<Live>,
+    access: Arc<Access>,
+    context: &Context,
+) -> Result<Console, Failure> {
     Ok(Console::new(console::Options {
         mirror: Layout::new(mirror),
         incoming: context.directory(args.incoming.as_deref(), "/incoming", "incoming")?,
         settings: live,
-        admin_token,
+        access,
         env: context.env.clone(),
         clock: Timestamp::now,
         sink: Arc::<Report>::clone(&context.report),
@@ -158,7 +161,6 @@ fn settings(args: &Args, context: &Context) -> Result<Live, Failure> {
     fix_proxy_mode(&mut fixed, context)?;
     let live = Live::load(&folder(args.config_dir.as_deref(), context)?, fixed)?;
     let settings = live.current();
-    refuse_unheeded(&settings)?;
     if settings.proxy_mode {
         context
             .report

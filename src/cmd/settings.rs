@@ -48,14 +48,19 @@ pub(super) fn fix_proxy_mode(fixed: &mut Fixed, context: &Context) -> Result<(),
     Ok(())
 }
 
-/// Refuses what this version would have to obey and does not, where that would open what is meant to be closed.
+/// Refuses what a laptop's own server does not do, where that would open what is meant to be closed.
 pub(super) fn refuse_unheeded(settings: &Settings) -> Result<(), Failure> {
-    if settings.auth_required {
-        return Err(Failure::new(Class::Input, "`auth_required = true` asks for tokens of readers")
-            .doing("could not serve as frostmirror.toml says")
-            .hint("this version lets everybody read who reaches it: take the key out, and close the port to others"));
-    }
-    Ok(())
+    let key = match settings {
+        Settings { auth_required: true, .. } => "auth_required",
+        Settings { tls_cert: Some(_), .. } => "tls_cert",
+        _ => return Ok(()),
+    };
+    Err(Failure::new(
+        Class::Input,
+        format!("`up` serves this machine alone, over plain HTTP, and does not obey `{key}`"),
+    )
+    .doing("could not serve as frostmirror.toml says")
+    .hint("run `serve`, which obeys it, or let `up` use another folder with FROSTMIRROR_CONFIG_DIR"))
 }
 
 /// Collects garbage after an import, as `prune_on_import` asks.

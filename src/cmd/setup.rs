@@ -118,7 +118,7 @@ fn client(args: &Args, context: &Context) -> Result<Client, Failure> {
         ));
     }
     let ca = args.ca.as_deref().map(|ca| authority(ca, context)).transpose()?;
-    Ok(Client { place, ca, check_revoke: args.check_revoke })
+    Ok(Client { place, ca, check_revoke: args.check_revoke, wants_token: false })
 }
 
 /// The mirror for `--local`, refused unless cargo would see all of it.

@@ -21,6 +21,7 @@ use crate::mirror::layout::Layout;
 use crate::mirror::ledger;
 use crate::mirror::lock::{Holder, lock_for_adding};
 use crate::report::Report;
+use crate::serve::access::Access;
 use crate::serve::{self, ServeOptions};
 use crate::server_config::Settings;
 
@@ -96,6 +97,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
                 base_url: Arc::new(|| None),
                 sink,
                 clock: SystemTime::now,
+                access: Arc::new(Access::open()),
                 extension: None,
             },
             context,

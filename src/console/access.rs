@@ -14,21 +14,19 @@
 //! | the token is guessed | it has at least 16 characters, so that there is nothing to hope for |
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{self, Read};
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use hyper::header::{AUTHORIZATION, COOKIE, FORWARDED, HeaderMap, ORIGIN, VIA};
+use hyper::header::{COOKIE, FORWARDED, HeaderMap, ORIGIN, VIA};
 use hyper::{StatusCode, Version};
 
 use super::answer::{Refusal, in_one_line};
 use super::route::Needs;
 use super::state::State;
 use crate::digest::Sha256;
-use crate::failure::{Class, Failure, class_of_io, hint_of_io};
+use crate::failure::Failure;
+use crate::serve::access::{Token, given};
 use crate::serve::extension::At;
 
 /// The name of the session's cookie.
@@ -37,82 +35,6 @@ pub(super) const COOKIE_NAME: &str = "frostmirror-session";
 pub(super) const SESSION: Duration = Duration::from_secs(12 * 3600);
 /// Sessions at one time; the oldest makes room.
 const MOST_SESSIONS: usize = 64;
-/// Bytes that are read of a token's file.
-const LONGEST: u64 = 64 * 1024;
-/// The shortest token that is taken: what can be guessed is no secret.
-const SHORTEST: usize = 16;
-
-/// What somebody who writes must know. Only its digest is kept.
-#[derive(Clone, PartialEq, Eq)]
-pub struct AdminToken(Sha256);
-
-/// An admin token that cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum TokenError {
-    /// It is too short, or cannot be written into a header.
-    #[error("the admin token has {length} characters; {SHORTEST} visible ones of ASCII are the least")]
-    Weak {
-        /// How many characters it has.
-        length: usize,
-    },
-    /// Its file cannot be read.
-    #[error("could not read the admin token from `{}`", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-}
-
-impl AdminToken {
-    /// A token as it was configured; spaces and line breaks around it do not count.
-    ///
-    /// # Errors
-    /// [`TokenError::Weak`].
-    pub fn parse(text: &str) -> Result<AdminToken, TokenError> {
-        let token = text.trim();
-        if token.len() < SHORTEST || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(TokenError::Weak { length: token.chars().count() });
-        }
-        Ok(AdminToken(Sha256::of(token.as_bytes())))
-    }
-
-    /// The token in a file, where one is named.
-    ///
-    /// # Errors
-    /// Everything in [`TokenError`].
-    pub fn of_file(path: Option<&Path>) -> Result<Option<AdminToken>, TokenError> {
-        let Some(path) = path else { return Ok(None) };
-        let read = |source| TokenError::Read { path: path.to_owned(), source };
-        let mut text = String::new();
-        File::open(path).and_then(|file| file.take(LONGEST).read_to_string(&mut text)).map_err(read)?;
-        AdminToken::parse(&text).map(Some)
-    }
-
-    /// Whether `given` is this token. The time that it takes says nothing of the token: digests are compared.
-    pub(super) fn is(&self, given: &str) -> bool {
-        Sha256::of(given.as_bytes()) == self.0
-    }
-}
-
-impl From<TokenError> for Failure {
-    fn from(error: TokenError) -> Failure {
-        let make = || "make one with `openssl rand -hex 32`".to_owned();
-        let (class, hint) = match &error {
-            TokenError::Weak { .. } => (Class::Input, make()),
-            TokenError::Read { source, .. } => (class_of_io(source), hint_of_io(source).unwrap_or_else(make)),
-        };
-        Failure::new(class, error).hint(hint)
-    }
-}
-
-/// Never the token, nor its digest.
-impl std::fmt::Debug for AdminToken {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("AdminToken(…)")
-    }
-}
 
 /// Who logged in. Kept in memory alone, by the digest of the cookie.
 #[derive(Default)]
@@ -165,8 +87,15 @@ pub(super) fn check(
     version: Version,
     at: &At,
 ) -> Result<(), Refusal> {
-    if needs == Needs::Read {
+    if needs == Needs::Nothing {
         return Ok(());
+    }
+    if needs == Needs::Read {
+        let may = state.options.access.may_read(headers) || has_session(state, headers);
+        return may.then_some(()).ok_or_else(|| {
+            Refusal::new(StatusCode::UNAUTHORIZED, "reading needs a token")
+                .hint("send `Authorization: Bearer TOKEN` with a reader's token, or log in on the page")
+        });
     }
     same_origin(headers, at)?;
     if needs == Needs::SameOrigin {
@@ -180,18 +109,18 @@ pub(super) fn check(
     }
 }
 
-/// The token that is asked for; `None` where there is none. A file is read each time, so that a new token counts at once;
-/// one that is no good any more lets nobody in.
-pub(super) fn token(state: &State) -> Result<Option<AdminToken>, Refusal> {
-    if let Some(token) = &state.options.admin_token {
-        return Ok(Some(token.clone()));
-    }
-    let settings = state.options.settings.current();
-    AdminToken::of_file(settings.admin_token_file.as_deref()).map_err(|error| {
+/// The token that is asked for; `None` where there is none.
+pub(super) fn token(state: &State) -> Result<Option<Token>, Refusal> {
+    state.options.access.admin().map_err(|error| {
         state.options.sink.warning(format!("nobody can write: {}", in_one_line(&Failure::from(error))));
         Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the file of the admin token cannot be used")
             .hint("the server's own report says why")
     })
+}
+
+/// Whether a session's cookie comes with the request.
+pub(super) fn has_session(state: &State, headers: &HeaderMap) -> bool {
+    cookie(headers).is_some_and(|value| state.sessions.knows(value))
 }
 
 /// Whether a page that is shown for this request may offer to write.
@@ -199,11 +128,8 @@ pub(super) fn is_admin(state: &State, headers: &HeaderMap, version: Version, at:
     check(state, Needs::Write, headers, version, at).is_ok()
 }
 
-fn with_token(state: &State, token: &AdminToken, headers: &HeaderMap) -> Result<(), Refusal> {
-    if bearer(headers).is_some_and(|given| token.is(given)) {
-        return Ok(());
-    }
-    if cookie(headers).is_some_and(|value| state.sessions.knows(value)) {
+fn with_token(state: &State, token: &Token, headers: &HeaderMap) -> Result<(), Refusal> {
+    if given(headers).is_some_and(|given| token.is(given)) || has_session(state, headers) {
         return Ok(());
     }
     Err(Refusal::new(StatusCode::UNAUTHORIZED, "this needs the admin token")
@@ -251,13 +177,6 @@ fn origin_of(base: &str) -> Option<String> {
     Some(format!("{scheme}://{host}"))
 }
 
-/// The token of `Authorization: Bearer TOKEN`.
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-}
-
 /// The session's cookie.
 pub(super) fn cookie(headers: &HeaderMap) -> Option<&str> {
     let lines = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
@@ -266,7 +185,7 @@ pub(super) fn cookie(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// Whether `HOST[:PORT]` names this machine by a name that no one else can give away.
-fn is_loopback_name(host: &str) -> bool {
+pub(super) fn is_loopback_name(host: &str) -> bool {
     let name = match host.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or_default(),
         None => host.rsplit_once(':').map_or(host, |(name, _)| name),
@@ -321,19 +240,6 @@ mod tests {
         assert!(!own(&[("sec-fetch-site", "cross-site")]));
         assert!(!own(&[("sec-fetch-site", "same-site")]));
         assert!(!own(&[("origin", "http://mirror:8080"), ("origin", "http://evil")]));
-    }
-
-    #[test]
-    fn tokens() {
-        let token = AdminToken::parse(" 0123456789abcdef\n").expect("a token");
-        assert!(token.is("0123456789abcdef") && !token.is("0123456789abcdeF") && !token.is(""));
-        for weak in ["", "short", "0123456789abcde", "0123456789 abcdef", "0123456789äbcdef0"] {
-            assert!(AdminToken::parse(weak).is_err(), "{weak}");
-        }
-        assert!(!format!("{token:?}").contains("0123"));
-        let given = headers(&[("authorization", "bearer 0123456789abcdef")]);
-        assert_eq!(bearer(&given), Some("0123456789abcdef"));
-        assert_eq!(bearer(&headers(&[("authorization", "Basic x")])), None);
     }
 
     #[test]

@@ -2,8 +2,13 @@
 
 mod config;
 mod deps;
+mod crates;
+mod export;
+mod gc;
+mod incoming;
 mod jobs;
 mod login;
+mod packages;
 mod status;
 mod verify;
 
@@ -16,6 +21,11 @@ pub(super) fn routes() -> Vec<Route> {
     routes.extend(status::routes());
     routes.extend(config::routes());
     routes.extend(deps::routes());
+    routes.extend(packages::routes());
+    routes.extend(crates::routes());
+    routes.extend(incoming::routes());
+    routes.extend(gc::routes());
+    routes.extend(export::routes());
     routes.extend(jobs::routes());
     routes.extend(verify::routes());
     routes.extend(login::routes());

@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use super::answer::Refusal;
+use crate::bundle::shown::shown;
 use crate::serve::extension::At;
 
 /// Bytes of a request's body. A depends.toml of ten thousand entries is a third of it.
@@ -19,6 +20,28 @@ pub(super) const MAX_BODY: usize = 1024 * 1024;
 
 /// How long a body may take to arrive.
 const BODY_WITHIN: Duration = Duration::from_secs(30);
+
+/// Most entries on one page of a list.
+pub(super) const MOST_ON_A_PAGE: usize = 100;
+/// The last page that can be asked for.
+const MOST_PAGES: usize = 1_000_000_000;
+
+/// A part of a long list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Page {
+    /// Its number, from 1.
+    pub(super) number: usize,
+    /// Entries on each.
+    pub(super) size: usize,
+}
+
+impl Page {
+    /// What of the list stands on it.
+    pub(super) fn of<'l, T>(&self, list: &'l [T]) -> &'l [T] {
+        let begin = (self.number - 1).saturating_mul(self.size).min(list.len());
+        &list[begin..begin.saturating_add(self.size).min(list.len())]
+    }
+}
 
 /// A request.
 pub(super) struct Asked {
@@ -64,6 +87,26 @@ impl Asked {
         let number = text.parse::<usize>().ok().filter(|number| *number <= most);
         let wrong = || Refusal::new(StatusCode::BAD_REQUEST, format!("`{name}` is a number, at most {most}"));
         number.ok_or_else(wrong)
+    }
+
+    /// Which part of a long list is wanted.
+    pub(super) fn page(&self, size: usize) -> Result<Page, Refusal> {
+        let (number, size) = (self.number("page", 1, MOST_PAGES)?, self.number("per_page", size, MOST_ON_A_PAGE)?);
+        if number == 0 || size == 0 {
+            return Err(Refusal::new(StatusCode::BAD_REQUEST, "`page` and `per_page` begin at 1"));
+        }
+        Ok(Page { number, size })
+    }
+
+    /// Refuses names in the query that mean nothing here: where much is at stake, a misspelled one must not be passed over.
+    pub(super) fn only(&self, names: &[&str]) -> Result<(), Refusal> {
+        match self.query.iter().find(|(name, _)| !names.contains(&name.as_str())) {
+            Some((name, _)) => {
+                let error = format!("the query's `{}` means nothing here", shown(name));
+                Err(Refusal::new(StatusCode::BAD_REQUEST, error).hint(format!("it may have {}", names.join(", "))))
+            }
+            None => Ok(()),
+        }
     }
 
     /// The body, read as JSON.
@@ -113,6 +156,14 @@ pub(super) async fn body(incoming: Incoming) -> Result<Bytes, Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pages_end_with_the_list() {
+        let list = [1, 2, 3, 4, 5];
+        let page = |number, size| Page { number, size }.of(&list).to_vec();
+        assert_eq!((page(1, 2), page(3, 2), page(4, 2)), (vec![1, 2], vec![5], Vec::new()));
+        assert_eq!((page(MOST_PAGES, MOST_ON_A_PAGE), page(1, 100)), (Vec::new(), list.to_vec()));
+    }
 
     #[test]
     fn queries_are_decoded_once() {

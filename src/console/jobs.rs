@@ -133,6 +133,11 @@ impl Jobs {
         self.lock().jobs.iter().rev().cloned().collect()
     }
 
+    /// The one that is at work.
+    pub(super) fn running(&self) -> Option<u64> {
+        self.lock().jobs.iter().find(|job| job.state == Standing::Running).map(|job| job.id)
+    }
+
     fn begin(&self, kind: Kind, clock: fn() -> Timestamp) -> Result<Job, Refusal> {
         let mut board = self.lock();
         if let Some(other) = board.jobs.iter().find(|job| job.state == Standing::Running) {

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::answer::{self, Outcome, RefusalBody};
 use super::api;
 use super::asked::Asked;
-use super::route::{Needs, Route};
+use super::route::{Needs, Route, Taken};
 use super::state::State;
 
 /// The route of the document itself.
@@ -75,12 +75,20 @@ fn operation(route: &Route, generator: &mut SchemaGenerator, refusal: &Value) ->
     });
     responses.insert("default".to_owned(), refused);
     let mut operation = json!({ "summary": route.about, "parameters": parameters, "responses": responses });
-    if let Some(shape) = route.takes {
-        let content = json!({ "application/json": { "schema": shape(generator) } });
-        operation["requestBody"] = json!({ "required": true, "content": content });
+    match route.takes {
+        Some(Taken::Json { shape, required }) => {
+            let content = json!({ "application/json": { "schema": shape(generator) } });
+            operation["requestBody"] = json!({ "required": required, "content": content });
+        }
+        Some(Taken::Bytes) => {
+            let content = json!({ "application/octet-stream": {} });
+            operation["requestBody"] = json!({ "required": true, "content": content });
+        }
+        None => {}
     }
     if route.needs == Needs::Write {
-        operation["security"] = json!([{ "admin": [] }]);
+        // Without a token that was configured, a user at the server's own machine needs none.
+        operation["security"] = json!([{ "admin": [] }, {}]);
     }
     operation
 }

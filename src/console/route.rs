@@ -5,13 +5,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use hyper::body::Incoming;
-use hyper::header::{ACCEPT, HeaderMap};
+use hyper::header::{ACCEPT, HeaderMap, LOCATION};
 use hyper::{Method, Request, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::access;
-use super::answer::{Outcome, Refusal, guarded};
+use super::answer::{Outcome, Refusal, guarded, set, typed};
 use super::asked::{self, Asked};
 use super::state::State;
 use crate::serve::Content;
@@ -20,6 +20,8 @@ use crate::serve::extension::At;
 /// Who may ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Needs {
+    /// Anybody.
+    Nothing,
     /// Whoever may read the mirror.
     Read,
     /// Whoever may change it.
@@ -28,17 +30,31 @@ pub(super) enum Needs {
     SameOrigin,
 }
 
+/// What comes to an outcome without holding up a thread.
+pub(super) type Coming = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+/// What takes a body as it comes.
+pub(super) type Streamed = fn(Arc<State>, Asked, Incoming) -> Coming;
+
 /// What a route runs.
 #[derive(Clone, Copy)]
 pub(super) enum Handler {
     /// Works on files, or on what is at hand: run where waiting for a disk holds up nobody else.
     Whole(fn(&Arc<State>, &Asked) -> Outcome),
     /// Takes the body as it comes, and bounds it itself.
-    Streamed(fn(Arc<State>, Asked, Incoming) -> Pin<Box<dyn Future<Output = Outcome> + Send>>),
+    Streamed(Streamed),
 }
 
 /// How a body looks.
 pub(super) type Shape = fn(&mut SchemaGenerator) -> Schema;
+
+/// A request's body.
+#[derive(Clone, Copy)]
+pub(super) enum Taken {
+    /// JSON, which may be left out unless it is required.
+    Json { shape: Shape, required: bool },
+    /// A file's bytes.
+    Bytes,
+}
 
 /// One thing that can be asked.
 #[derive(Clone)]
@@ -52,8 +68,8 @@ pub(super) struct Route {
     pub(super) about: &'static str,
     /// Names and meanings of what the query may say.
     pub(super) query: Vec<(&'static str, &'static str)>,
-    /// What the request's body looks like, if it has one.
-    pub(super) takes: Option<Shape>,
+    /// The request's body, if it has one.
+    pub(super) takes: Option<Taken>,
     /// Statuses of good answers, with what JSON they hold; `None`: no JSON.
     pub(super) gives: Vec<(u16, Option<Shape>)>,
     /// Whether it is a page for people, which the API's description leaves out.
@@ -82,11 +98,7 @@ impl Route {
     }
 
     /// Something that is written as it comes.
-    pub(super) fn put(
-        path: &'static str,
-        about: &'static str,
-        run: fn(Arc<State>, Asked, Incoming) -> Pin<Box<dyn Future<Output = Outcome> + Send>>,
-    ) -> Route {
+    pub(super) fn put(path: &'static str, about: &'static str, run: Streamed) -> Route {
         Route::new(Method::PUT, path, Needs::Write, Handler::Streamed(run), about)
     }
 
@@ -104,7 +116,21 @@ impl Route {
 
     #[must_use]
     pub(super) fn takes<T: JsonSchema>(mut self) -> Route {
-        self.takes = Some(|generator| generator.subschema_for::<T>());
+        self.takes = Some(Taken::Json { shape: |generator| generator.subschema_for::<T>(), required: true });
+        self
+    }
+
+    /// Takes JSON where there is any.
+    #[must_use]
+    pub(super) fn may_take<T: JsonSchema>(mut self) -> Route {
+        self.takes = Some(Taken::Json { shape: |generator| generator.subschema_for::<T>(), required: false });
+        self
+    }
+
+    /// Takes a file's bytes.
+    #[must_use]
+    pub(super) fn takes_bytes(mut self) -> Route {
+        self.takes = Some(Taken::Bytes);
         self
     }
 
@@ -171,6 +197,9 @@ impl Routes {
         if let Err(refusal) = access::check(state, route.needs, &parts.headers, parts.version, &at) {
             return Some(refusal.into_response());
         }
+        if let Some(place) = moved(route, &path, &parts.uri) {
+            return Some(place);
+        }
         let query = asked::query(parts.uri.query());
         let asked = Asked {
             head,
@@ -200,6 +229,19 @@ async fn run(state: &Arc<State>, handler: Handler, mut asked: Asked, incoming: I
             })
         }
     }
+}
+
+/// Where a page is whose address was given with a slash at the end, at which its links would lead elsewhere. Relative, since
+/// a proxy may show it below a path of its own.
+fn moved(route: &Route, path: &[String], uri: &hyper::Uri) -> Option<Response<Content>> {
+    let last = path.last().filter(|_| route.page && uri.path().ends_with('/'))?;
+    // Known names alone: an open place could be anything.
+    let last = route.path.ends_with(last.as_str()).then_some(last)?;
+    let query = uri.query().map_or_else(String::new, |query| format!("?{query}"));
+    let mut response = typed("text/plain; charset=utf-8", "");
+    *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
+    set(&mut response, LOCATION, &format!("../{last}{query}"));
+    Some(response)
 }
 
 /// What is said of a path without a route for the method.

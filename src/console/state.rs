@@ -2,21 +2,41 @@
 
 use std::sync::Mutex;
 
+use tokio::sync::Semaphore;
+
 use super::Options;
 use super::access::Sessions;
+use super::holdings::Holdings;
+use super::imports::Imports;
 use super::jobs::Jobs;
+use super::trend::Trend;
+use super::upload;
 
 /// What the handlers share.
 pub(super) struct State {
     pub(super) options: Options,
     pub(super) sessions: Sessions,
     pub(super) jobs: Jobs,
+    /// Turns of those who upload.
+    pub(super) uploads: Semaphore,
+    pub(super) imports: Imports,
+    pub(super) holdings: Holdings,
+    pub(super) trend: Trend,
     /// Held while a file of the configuration is read, changed and written.
     pub(super) config_writes: Mutex<()>,
 }
 
 impl State {
     pub(super) fn new(options: Options) -> State {
-        State { options, sessions: Sessions::default(), jobs: Jobs::default(), config_writes: Mutex::new(()) }
+        State {
+            options,
+            sessions: Sessions::default(),
+            jobs: Jobs::default(),
+            uploads: Semaphore::new(upload::AT_ONCE),
+            imports: Imports::default(),
+            config_writes: Mutex::new(()),
+            holdings: Holdings::default(),
+            trend: Trend::default(),
+        }
     }
 }

@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 
 use super::{Class, Failure, class_of_io, hint_of_io};
 use crate::client_config;
+use crate::serve::access::TokenError;
 use crate::serve::{Error, TlsError};
 
 impl From<Error> for Failure {
@@ -23,6 +24,26 @@ impl From<Error> for Failure {
             },
         };
         Failure::new(Class::Input, error).hint(hint)
+    }
+}
+
+impl From<TokenError> for Failure {
+    fn from(error: TokenError) -> Failure {
+        const MAKE: &str = "make one with `openssl rand -hex 32`";
+        let (class, hint) = match &error {
+            TokenError::Weak { .. } | TokenError::Line { .. } => (Class::Input, MAKE.to_owned()),
+            TokenError::Count { .. } => {
+                (Class::Input, "one token a line; the file of the admin token has a single one".to_owned())
+            }
+            TokenError::Read { source, .. } => {
+                let hint = hint_of_io(source).unwrap_or_else(|| format!("check the path; {MAKE}"));
+                (class_of_io(source), hint)
+            }
+            TokenError::NoReaders => {
+                (Class::Input, format!("set `read_token_file` to a file with one token a line; {MAKE}"))
+            }
+        };
+        Failure::new(class, error).hint(hint)
     }
 }
 

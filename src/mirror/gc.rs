@@ -28,6 +28,7 @@ mod carry_out;
 mod feeds;
 mod removals;
 mod survey;
+mod told;
 mod tree;
 
 use std::collections::{BTreeSet, HashSet};
@@ -35,6 +36,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::artifacts::Artifacts;
@@ -50,6 +52,7 @@ use feeds::Keys;
 pub(super) use feeds::{Feed, Feeds};
 use removals::Removals;
 use survey::{Survey, due};
+pub use told::Told;
 
 /// Every checkpoint of a collection, in the order in which one that does everything passes them.
 pub const CHECKPOINTS: &[&str] = &[
@@ -122,7 +125,7 @@ pub struct Plan {
 }
 
 /// A lineage, as a plan shows it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Lineage {
     /// Its newest bundle, and where that stands in the ledger.
     #[serde(flatten)]
@@ -135,13 +138,14 @@ pub struct Lineage {
     pub crates: u64,
     /// How many rustup artifacts it names.
     #[serde(skip_serializing_if = "is_zero")]
+    #[schemars(default)]
     pub artifacts: u64,
     /// It is let go by this run, and counts no more.
     pub forgotten: bool,
 }
 
 /// An index line that goes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Line {
     /// The crate's name, as the index path has it.
     pub name: String,
@@ -150,7 +154,7 @@ pub struct Line {
 }
 
 /// A file that goes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Item {
     /// The name of a crate's file; of a rustup artifact, its path.
     pub file: String,
@@ -159,12 +163,13 @@ pub struct Item {
 }
 
 /// A file that goes later.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Waiting {
     /// The file.
     #[serde(flatten)]
     pub item: Item,
     /// When its grace is over (RFC 3339, UTC).
+    #[schemars(with = "String")]
     pub until: Timestamp,
 }
 
@@ -203,21 +208,19 @@ struct Change {
 }
 
 /// What a collection did.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Collected {
     /// Index lines that were removed.
     pub lines: u64,
     /// Crates that were removed.
     pub crates: u64,
     /// Rustup artifacts that were removed.
-    #[serde(skip_serializing_if = "is_zero")]
     pub artifacts: u64,
     /// Bytes of both.
     pub bytes: u64,
     /// Crates that wait for their removal.
     pub waiting: u64,
     /// Rustup artifacts that wait for theirs.
-    #[serde(skip_serializing_if = "is_zero")]
     pub artifacts_waiting: u64,
 }
 

@@ -6,6 +6,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::artifacts::Artifacts;
@@ -38,7 +39,7 @@ pub struct Head {
 }
 
 /// What a mirror holds, in numbers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Counts {
     /// Names in the index.
     pub crates: u64,
@@ -59,7 +60,7 @@ pub(super) fn is_zero(number: &u64) -> bool {
 }
 
 /// The newest bundle of one history.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LineageHead {
     /// The history.
     pub id: String,

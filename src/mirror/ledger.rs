@@ -52,7 +52,7 @@ pub fn names(layout: &Layout) -> Result<Vec<String>, Error> {
 }
 
 /// The place of the record called `name` in the ledger, from 1.
-pub(super) fn sequence_of(name: &str) -> Option<u64> {
+pub fn sequence_of(name: &str) -> Option<u64> {
     let (sequence, id) = name.strip_suffix(".json")?.split_once('-')?;
     // Nobody imports a billion bundles: a longer number is not ours, and none may follow the greatest.
     ((8..=9).contains(&sequence.len()) && !id.is_empty()).then(|| sequence.parse().ok())?

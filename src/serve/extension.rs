@@ -25,9 +25,12 @@ pub struct At {
 
 /// What answers beyond the mirror's files.
 pub trait Extension: Send + Sync {
+    /// Whether who sends these headers may read where readers need a token, for a reason of the extension's own.
+    fn knows(&self, headers: &HeaderMap) -> bool;
+
     /// The answer to a request; `None` where this is nothing that it knows. The body is the extension's to bound.
     ///
-    /// It is asked for every path that cannot be a file of the mirror, and for every method but GET and HEAD.
+    /// It is asked for every path that cannot be a file of the mirror, whatever the method, and decides itself who may ask.
     fn answer<'a>(
         &'a self,
         request: Request<Incoming>,

@@ -186,12 +186,14 @@ pub struct Content {
     rest: Option<JoinHandle<io::Result<(File, Bytes)>>>,
     /// Bytes of the file that follow those at hand.
     left: u64,
+    /// Whether a piece of those at hand has left, and others are to have their turn before the next one.
+    paused: bool,
 }
 
 impl Content {
     /// A body of these bytes.
     pub fn of(bytes: impl Into<Bytes>) -> Content {
-        Content { ready: Some(bytes.into()).filter(|bytes| !bytes.is_empty()), rest: None, left: 0 }
+        Content { ready: Some(bytes.into()).filter(|bytes| !bytes.is_empty()), rest: None, left: 0, paused: false }
     }
 
     /// A part of a file. Its first piece is read here; call it where reading may block.
@@ -234,8 +236,23 @@ impl Body for Content {
     type Error = io::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        if let Some(bytes) = self.ready.take() {
-            return Poll::Ready(Some(Ok(Frame::data(bytes))));
+        if let Some(mut bytes) = self.ready.take() {
+            if bytes.len() <= PIECE {
+                self.paused = false;
+                return Poll::Ready(Some(Ok(Frame::data(bytes))));
+            }
+            // Piece by piece and in turn, many connections have less on its way than the processor's caches hold, and
+            // nobody waits for another's large answer.
+            if self.paused {
+                self.paused = false;
+                self.ready = Some(bytes);
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            self.paused = true;
+            let piece = bytes.split_to(PIECE);
+            self.ready = Some(bytes);
+            return Poll::Ready(Some(Ok(Frame::data(piece))));
         }
         let Some(reading) = &mut self.rest else { return Poll::Ready(None) };
         let read = ready!(Pin::new(reading).poll(cx));

@@ -9,8 +9,8 @@ use crate::safe_path::SafePath;
 pub(super) const MAX_TEXT: u64 = 4 * 1024 * 1024;
 
 /// The registry's config.json.
-pub(super) fn config_json(base: &str) -> String {
-    RegistryConfig::of_mirror(base).render()
+pub(super) fn config_json(base: &str, auth_required: bool) -> String {
+    RegistryConfig { auth_required, ..RegistryConfig::of_mirror(base) }.render()
 }
 
 /// What cargo shows to a user whose crate is not here. Cargo cuts such texts at 512 characters.
@@ -62,7 +62,7 @@ mod tests {
 
     #[test]
     fn dl_names_the_files_of_the_static_tree() {
-        let config: serde_json::Value = serde_json::from_str(&config_json("http://h:1/p")).expect("JSON");
+        let config: serde_json::Value = serde_json::from_str(&config_json("http://h:1/p", false)).expect("JSON");
         assert_eq!(config["dl"], "http://h:1/p/crates/{crate}-{version}.crate");
         assert_eq!(config["api"], "http://h:1/p");
     }

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use hyper::body::Incoming;
 use hyper::header::{
     ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HOST,
-    HeaderName, HeaderValue, LAST_MODIFIED, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
+    HeaderName, HeaderValue, LAST_MODIFIED, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, Version};
@@ -26,6 +26,7 @@ use super::registry::{self, MAX_TEXT};
 use super::route::{self, Target};
 use super::scripts::Script;
 use super::tls::Tls;
+use crate::artifact::Kind;
 use crate::client_config::{self, SmallProfile};
 use crate::crate_id::CrateId;
 use crate::safe_path::SafePath;
@@ -85,12 +86,17 @@ impl Server {
         };
         let reads = parts.method == Method::GET || parts.method == Method::HEAD;
         let asked = Asked { head: parts.method == Method::HEAD, headers: parts.headers };
-        if reads && let Some(response) = self.hot.get(parts.uri.path()).and_then(|kept| asked.at_hand(&kept)) {
+        // The readers are asked first where they are to be asked at all.
+        let closed = self.options.access.is_closed();
+        if reads
+            && !closed
+            && let Some(response) = self.hot.get(parts.uri.path()).and_then(|kept| asked.at_hand(&kept))
+        {
             return response;
         }
         let target = route::target(parts.uri.path());
         if let Some(extension) = &self.options.extension
-            && (!reads || matches!(target, Target::Nothing | Target::Front))
+            && matches!(target, Target::Nothing | Target::Front)
         {
             let at = At { peer, base: self.base(&host), host: host.clone() };
             let mut request = Request::new(body);
@@ -105,6 +111,12 @@ impl Server {
             set(&mut response, ALLOW, "GET, HEAD");
             return response;
         }
+        if closed && !is_for_everybody(&target) && !self.may_read(&asked.headers) {
+            return unknown_reader(&self.base(&host));
+        }
+        if closed && let Some(response) = self.hot.get(parts.uri.path()).and_then(|kept| asked.at_hand(&kept)) {
+            return response;
+        }
         let query = parts.uri.query().map(str::to_owned);
         match target {
             Target::Nothing => not_found(),
@@ -112,18 +124,23 @@ impl Server {
             Target::Front => asked.memory(TEXT, front(&self.base(&host))),
             Target::Script(script) => {
                 let small = self.small_profiles(script).await;
-                match script.text(&self.base(&host), query.as_deref(), &small) {
+                match script.text(&self.base(&host), query.as_deref(), closed, &small) {
                     Ok(text) => asked.memory(TEXT, text),
                     Err(why) => told(StatusCode::BAD_REQUEST, &why),
                 }
             }
-            Target::IndexConfig => asked.memory(JSON, registry::config_json(&self.base(&host))),
+            Target::IndexConfig => asked.memory(JSON, registry::config_json(&self.base(&host), closed)),
             target => {
                 // Files are read where waiting for a disk holds up nobody else.
                 let answered = tokio::task::spawn_blocking(move || self.read_and_answer(&target, &asked)).await;
                 answered.unwrap_or_else(|_| broken())
             }
         }
+    }
+
+    fn may_read(&self, headers: &HeaderMap) -> bool {
+        self.options.access.may_read(headers)
+            || self.options.extension.as_ref().is_some_and(|extension| extension.knows(headers))
     }
 
     fn base(&self, host: &str) -> String {
@@ -359,6 +376,24 @@ fn told(code: StatusCode, text: &str) -> Response<Content> {
     *response.status_mut() = code;
     described(&mut response, TEXT, text.len() as u64);
     set(&mut response, CACHE_CONTROL, ASK_AGAIN);
+    response
+}
+
+/// What rustup asks for, which sends no token, and what tells a client how to get on.
+fn is_for_everybody(target: &Target) -> bool {
+    match target {
+        Target::Health | Target::Script(_) | Target::Nothing | Target::Front => true,
+        Target::File(path) => matches!(Kind::of_path(path), Some(Kind::Dist | Kind::Rustup)),
+        Target::IndexConfig | Target::Index(_) | Target::Crate(..) => false,
+    }
+}
+
+/// Cargo asks again with its token when it has one, and shows the text when it has none.
+fn unknown_reader(base: &str) -> Response<Content> {
+    let text = "this registry is for those who have a token: ask its operator for one, and give it to `cargo login \
+                --registry frostmirror`\n";
+    let mut response = told(StatusCode::UNAUTHORIZED, text);
+    set(&mut response, WWW_AUTHENTICATE, &format!("Cargo login_url=\"{base}/setup\""));
     response
 }
 

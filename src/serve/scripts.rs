@@ -38,8 +38,15 @@ impl Script {
     /// The text for clients of `base`; what is wrong with the request otherwise. The address is part of shell code here,
     /// so that it is held once more against what an address may consist of. A bootstrap knows which toolchains have a
     /// `small` profile.
-    pub fn text(self, base: &str, query: Option<&str>, small: &[SmallProfile]) -> Result<String, String> {
+    pub fn text(
+        self,
+        base: &str,
+        query: Option<&str>,
+        wants_token: bool,
+        small: &[SmallProfile],
+    ) -> Result<String, String> {
         let mut client = Client::of_server(BaseUrl::parse(base).map_err(|invalid| format!("{invalid}\n"))?);
+        client.wants_token = wants_token;
         if self == Script::CargoConfig {
             client.check_revoke = check_revoke(query)?;
         }
@@ -73,15 +80,17 @@ mod tests {
     fn an_address_that_is_none_becomes_no_script() {
         for base in ["http://a'b", "http://a/$(x)", "http://a b", "http://a\nb", "javascript:x", ""] {
             for script in [Script::InitSh, Script::InitPs1, Script::EnvSh, Script::EnvPs1, Script::CargoConfig] {
-                assert!(script.text(base, None, &[]).is_err(), "{base:?}");
+                assert!(script.text(base, None, false, &[]).is_err(), "{base:?}");
             }
         }
-        assert!(Script::EnvSh.text("http://h:1", None, &[]).is_ok_and(|text| text.contains("'http://h:1/rustup'")));
+        assert!(
+            Script::EnvSh.text("http://h:1", None, false, &[]).is_ok_and(|text| text.contains("'http://h:1/rustup'"))
+        );
     }
 
     #[test]
     fn revocation_is_spoken_of_where_it_is_asked_for() {
-        let text = |query| Script::CargoConfig.text("http://h", query, &[]);
+        let text = |query| Script::CargoConfig.text("http://h", query, false, &[]);
         assert!(text(None).is_ok_and(|text| !text.contains("revoke")));
         assert!(text(Some("x=1&check_revoke=false")).is_ok_and(|text| text.contains("[http]\ncheck-revoke = false\n")));
         assert!(text(Some("check_revoke=true")).is_ok_and(|text| text.contains("check-revoke = true\n")));

@@ -1,12 +1,67 @@
 //! The console over HTTP: the API's manners, and who may write.
 
 use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
+use frostmirror::bundle::format::CrateState;
 use serde_json::{Value, json};
 
+use crate::import_bundle::{Make, import};
 use crate::support::crates::Crate;
 use crate::support::published::{Published, Reply, Wire, get};
 use crate::support::sandbox::{Sandbox, Serving};
+
+mod collecting;
+mod hostile;
+mod openapi;
+mod reading;
+mod snapshots;
+mod uploads;
+
+/// Longer than anything here takes on a machine that is busy with other things.
+const LONG: Duration = Duration::from_secs(60);
+
+/// Two bundles of one history, the second a delta.
+fn two_bundles(sandbox: &Sandbox) -> [PathBuf; 2] {
+    let folder = sandbox.path("made");
+    fs::create_dir_all(&folder).unwrap();
+    let first = Make::new("one", 1).ship(Crate::new("leaf", "1.0.0")).ship(Crate::new("Under_Score", "0.1.0"));
+    let second = Make::new("one", 2)
+        .parent("one.pkg")
+        .with(Crate::new("leaf", "1.0.0"), CrateState::Sent)
+        .ship(Crate::new("leaf", "1.1.0").yanked())
+        .with(Crate::new("winonly", "1.0.0"), CrateState::IndexOnly);
+    [first.write(&folder, "one.pkg"), second.write(&folder, "two.pkg")]
+}
+
+/// A server of a mirror with both bundles.
+fn filled(flags: &[&str]) -> (Sandbox, Serving) {
+    let sandbox = Sandbox::new();
+    for bundle in two_bundles(&sandbox) {
+        import(&sandbox.path("mirror"), &bundle).unwrap();
+    }
+    let all = ["--mirror", "mirror"].iter().chain(flags).copied().collect::<Vec<_>>();
+    let serving = sandbox.serve(all);
+    (sandbox, serving)
+}
+
+/// What a GET answers, which is good.
+fn read(serving: &Serving, path: &str) -> Value {
+    let reply = get(serving.url(), path, &[]);
+    assert_eq!(reply.status, 200, "{path}: {}", reply.text());
+    body(&reply)
+}
+
+/// Waits until something is so.
+#[track_caller]
+fn until(what: &str, mut is: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !is() {
+        assert!(began.elapsed() < LONG, "{what} does not come about");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
 
 fn serving(flags: &[&str]) -> (Sandbox, Published, Serving) {
     let sandbox = Sandbox::new();
@@ -209,7 +264,7 @@ fn ended(serving: &Serving, id: &Value) -> Value {
         if job["state"] != json!("running") {
             return job;
         }
-        std::thread::sleep(std::time::Duration::from_millis(50));
+        std::thread::sleep(Duration::from_millis(50));
     }
     panic!("the job {id} does not end");
 }

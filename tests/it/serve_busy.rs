@@ -169,7 +169,7 @@ fn an_address_that_is_not_to_be_had() {
     let (sandbox, _mirror, serving) = serving();
     let taken = serving.url().trim_start_matches("http://");
     let incoming = ["serve", "--bind", taken, "--incoming", "in"];
-    sandbox.run(incoming).exits(3).stderr_has("`--incoming` is of no use without `--watch-incoming`");
+    sandbox.run(incoming).exits(3).stderr_has("`--incoming` without `--watch-incoming`");
     sandbox.run(incoming.iter().chain(&["--watch-incoming"])).exits(3).stderr_lacks("of no use");
     sandbox.run(["serve", "--bind", taken]).exits(3).stderr_has("already in use").stderr_has("hint:");
     for bad in ["nonsense", "127.0.0.1", "127.0.0.1:99999", "192.0.2.1:0", ""] {

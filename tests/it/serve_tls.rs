@@ -137,6 +137,6 @@ fn files_that_are_no_pair() {
     serve("cert.pem", "text.pem").stderr_has("holds no private key");
     serve("text.pem", "key.pem").stderr_has("holds no certificate");
     serve("key.pem", "cert.pem").stderr_has("holds no certificate");
-    serve("none.pem", "key.pem").stderr_has("could not read `none.pem`");
+    serve("none.pem", "key.pem").stderr_has("none.pem`");
     sandbox.run(["serve", "--bind", "127.0.0.1:0", "--tls-cert", "cert.pem"]).exits(2).stderr_has("--tls-key");
 }

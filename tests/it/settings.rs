@@ -94,11 +94,11 @@ fn what_is_not_heeded_yet_is_refused_where_it_would_be_a_hole_and_told_of_elsewh
     let sandbox = Sandbox::new();
     let words = ["serve", "--bind", "127.0.0.1:0", "--mirror", "mirror", "--config-dir", "config"];
     sandbox.write(FILE, "auth_required = true\n");
-    sandbox.run(words).exits(3).stderr_has("`auth_required = true`");
+    sandbox.run(words).exits(3).stderr_has("`auth_required` asks readers for a token");
     sandbox.write(FILE, "tls_cert = 'cert.pem'\n");
     sandbox.run(words).exits(3).stderr_has("`tls_cert` is set without `tls_key`");
     sandbox.write(FILE, "tls_cert = 'cert.pem'\ntls_key = 'key.pem'\n");
-    sandbox.run(words).exits(3).stderr_has("ask for TLS");
+    sandbox.run(words).exits(3).stderr_has("hint: the files of --tls-cert and --tls-key");
     sandbox.write(FILE, "");
     let sandbox = sandbox.env("FROSTMIRROR_PROXY_MODE", "maybe");
     sandbox.run(words).exits(3).stderr_has("FROSTMIRROR_PROXY_MODE is `maybe`");

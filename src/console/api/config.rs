@@ -1,7 +1,7 @@
 //! `/api/config`: frostmirror.toml as JSON, and changes of it.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use hyper::StatusCode;
@@ -9,7 +9,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::console::access::AdminToken;
 use crate::console::answer::{Outcome, Refusal, json};
 use crate::console::asked::Asked;
 use crate::console::route::Route;
@@ -67,10 +66,16 @@ fn read(state: &Arc<State>, _: &Asked) -> Outcome {
 fn write(state: &Arc<State>, asked: &Asked) -> Outcome {
     let changes: Map<String, Value> = asked.json()?;
     let settings = &state.options.settings;
-    if let Some(Value::String(path)) = changes.get(Key::AdminTokenFile.name()) {
-        // With a file that is no good nobody could write any more, and so nobody could mend that.
-        AdminToken::of_file(Some(&settings.folder().join(Path::new(path)))).map_err(Failure::from)?;
-    }
+    let now = settings.current();
+    let path = |key: Key, now: &Option<PathBuf>| match changes.get(key.name()) {
+        None => now.clone(),
+        Some(value) => value.as_str().map(|path| settings.folder().join(path)),
+    };
+    let admin = path(Key::AdminTokenFile, &now.admin_token_file);
+    let readers = path(Key::ReadTokenFile, &now.read_token_file);
+    let closed = changes.get(Key::AuthRequired.name()).map_or(now.auth_required, |value| value == true);
+    // With a file that is no good nobody could write any more, and so nobody could mend that.
+    state.options.access.would_do(admin.as_deref(), readers.as_deref(), closed).map_err(Failure::from)?;
     let written = settings.write(&changes).map_err(refused)?;
     let names = |keys: Vec<Key>| keys.into_iter().map(|key| key.name().to_owned()).collect();
     Ok(json(&Written { changed: names(written.changed), needs_restart: names(written.needs_restart) }))

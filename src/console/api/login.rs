@@ -33,7 +33,9 @@ struct Session {
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::get("/api/session", "Whether this client may write, and how it could.", session).gives::<Session>(200),
+        Route::get("/api/session", "Whether this client may write, and how it could.", session)
+            .needs(Needs::Nothing)
+            .gives::<Session>(200),
         Route::post("/api/login", "Begins a session of the pages, with the admin token.", login)
             .needs(Needs::SameOrigin)
             .takes::<Credentials>()

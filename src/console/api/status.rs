@@ -6,15 +6,23 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::console::answer::{Outcome, json};
+use crate::console::arrivals::{self, Arrivals};
 use crate::console::asked::Asked;
 use crate::console::route::Route;
 use crate::console::state::State;
 use crate::failure::Failure;
+use crate::mirror::link::LinkState;
 use crate::mirror::status::Status;
 
 /// The mirror's health and size.
 #[derive(Serialize, JsonSchema)]
 struct Body {
+    /// Whether nothing needs anybody's attention; `problems` says what does.
+    healthy: bool,
+    /// What needs attention, in a sentence each.
+    problems: Vec<String>,
+    /// The version of this tool.
+    version: String,
     /// Crates, each version counted.
     crates: u64,
     /// Names of crates.
@@ -33,10 +41,36 @@ struct Body {
     last_import: String,
     /// Imports on record.
     imports: u64,
+    /// The histories that feed the mirror.
+    lineages: Vec<Lineage>,
+    /// Whether this server imports what is dropped into the incoming folder.
+    watching: bool,
+    /// Bundles that are not complete yet.
+    arriving: u64,
     /// Bundles that wait for another one.
     waiting: u64,
     /// Bundles that were refused.
     failed: u64,
+    /// Bundles that were imported from the incoming folder.
+    done: u64,
+    /// The job that is at work.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    job: Option<u64>,
+    /// What stands at `crates/index`, which cargo's local-registry needs: `good`, `missing`, or what is wrong.
+    index_link: String,
+}
+
+/// The newest bundle of one history.
+#[derive(Serialize, JsonSchema)]
+struct Lineage {
+    /// The history.
+    id: String,
+    /// Its newest bundle's place in it.
+    sequence: u64,
+    /// That bundle.
+    bundle: String,
+    /// When that bundle was written (RFC 3339, UTC).
+    created: String,
 }
 
 pub(super) fn routes() -> Vec<Route> {
@@ -45,9 +79,19 @@ pub(super) fn routes() -> Vec<Route> {
 
 fn status(state: &Arc<State>, _: &Asked) -> Outcome {
     let status = Status::read(&state.options.mirror).map_err(Failure::from)?;
+    let incoming = arrivals::now(&state.options)?;
+    let problems = problems(&status, &incoming);
     let last_import = status.last_import_text();
-    let incoming = status.incoming.unwrap_or_default();
+    let lineages = status.lineages.into_iter().map(|lineage| Lineage {
+        id: lineage.id,
+        sequence: lineage.sequence,
+        bundle: lineage.bundle,
+        created: lineage.created,
+    });
     Ok(json(&Body {
+        healthy: problems.is_empty(),
+        problems,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
         crates: status.counts.versions,
         names: status.counts.crates,
         bytes: status.counts.all_bytes(),
@@ -57,7 +101,28 @@ fn status(state: &Arc<State>, _: &Asked) -> Outcome {
         toolchains: status.toolchains,
         last_import,
         imports: status.imports,
+        lineages: lineages.collect(),
+        watching: incoming.watching,
+        arriving: incoming.arriving.len() as u64,
         waiting: incoming.waiting.len() as u64,
-        failed: incoming.failed_count,
+        failed: incoming.failed_total,
+        done: incoming.done_total,
+        job: state.jobs.running(),
+        index_link: status.link.to_string(),
     }))
+}
+
+/// What somebody should look at.
+fn problems(status: &Status, incoming: &Arrivals) -> Vec<String> {
+    let mut problems = Vec::new();
+    problems.extend(incoming.problem.iter().map(|problem| format!("the incoming folder: {problem}")));
+    match incoming.failed_total {
+        0 => {}
+        1 => problems.push("a bundle was refused".to_owned()),
+        many => problems.push(format!("{many} bundles were refused")),
+    }
+    if matches!(status.link, LinkState::Elsewhere(_) | LinkState::Stale) {
+        problems.push(format!("crates/index is {}", status.link));
+    }
+    problems
 }

@@ -7,15 +7,24 @@ use hyper::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH};
 
 use crate::console::answer::{Outcome, Refusal, set, typed};
 use crate::console::asked::Asked;
-use crate::console::route::Route;
+use crate::console::route::{Needs, Route};
 use crate::console::state::State;
 use crate::digest::Sha256;
 
 /// Name, kind and text of each.
-const ASSETS: &[(&str, &str, &str)] = &[("style.css", "text/css; charset=utf-8", include_str!("style.css"))];
+const ASSETS: &[(&str, &str, &str)] = &[
+    ("style.css", "text/css; charset=utf-8", include_str!("style.css")),
+    ("icon.svg", "image/svg+xml", include_str!("icon.svg")),
+    ("page.js", MODULE, include_str!("page.js")),
+    ("live.js", MODULE, include_str!("live.js")),
+    ("packages.js", MODULE, include_str!("packages.js")),
+];
+
+/// What browsers ask of a module.
+const MODULE: &str = "text/javascript; charset=utf-8";
 
 pub(super) fn routes() -> Vec<Route> {
-    vec![Route::page("/assets/{name}", "Styles and modules of the pages.", asset)]
+    vec![Route::page("/assets/{name}", "Styles and modules of the pages.", asset).needs(Needs::Nothing)]
 }
 
 fn asset(_: &Arc<State>, asked: &Asked) -> Outcome {

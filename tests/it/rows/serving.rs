@@ -114,7 +114,7 @@ impl Bench {
             || fetch(&project, home()?.path(), &format!("index = \"sparse+http://{}/index/\"", ours.address));
         match self.nginx_on(&tree)? {
             Ok(nginx) => {
-                write_config(&tree, &nginx.address, "{crate}-{version}.crate")?;
+                write_config(&tree, &nginx.address)?;
                 let replacement = format!("index = \"sparse+http://{}/index/\"", nginx.address);
                 let row = alternate(ours_fetches, || fetch(&project, home()?.path(), &replacement))?;
                 row.print("cold cargo fetch of 216 / nginx", Some(1.05));
@@ -127,7 +127,7 @@ impl Bench {
         row.print("cold cargo fetch of 216 / local-registry", Some(1.35));
         match self.frostmirror_1_on(&tree)? {
             Ok(older) => {
-                write_config(&tree, &older.address, "{crate}-{version}.crate")?;
+                name_downloads(&tree)?;
                 let replacement = format!("index = \"sparse+http://{}/index/\"", older.address);
                 let row = alternate(ours_fetches, || fetch(&project, home()?.path(), &replacement))?;
                 row.print("cold cargo fetch of 216 / frostmirror 1.0.0", Some(1.0));
@@ -277,8 +277,23 @@ fn fetch(project: &Path, home: &Path, source: &str) -> Outcome<f64> {
     timed(cargo(home).args(["fetch", "--locked", "--quiet"]).current_dir(project))
 }
 
+/// The names under which frostmirror 1.0.0 has its clients ask for crates, which it serves as plain files.
+fn name_downloads(tree: &Path) -> Outcome<()> {
+    for entry in fs::read_dir(tree.join("crates"))? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix("-1.0.0.crate"));
+        if let Some(name) = name {
+            let folder = tree.join("crates").join(name).join("1.0.0");
+            fs::create_dir_all(&folder)?;
+            fs::hard_link(&path, folder.join("download"))?;
+        }
+    }
+    Ok(())
+}
+
 /// What a server of plain files needs; ours makes its own for each client.
-fn write_config(tree: &Path, address: &str, file: &str) -> Outcome<()> {
-    let text = format!("{{\"dl\":\"http://{address}/crates/{file}\",\"api\":\"http://{address}\"}}");
+fn write_config(tree: &Path, address: &str) -> Outcome<()> {
+    let dl = format!("http://{address}/crates/{{crate}}-{{version}}.crate");
+    let text = format!("{{\"dl\":\"{dl}\",\"api\":\"http://{address}\"}}");
     Ok(fs::write(tree.join("index/config.json"), text)?)
 }

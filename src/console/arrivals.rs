@@ -1,0 +1,107 @@
+//! The incoming folder as people see it: what the watcher last said of it, and what lies there now.
+
+use std::fs;
+use std::path::Path;
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::Options;
+use crate::bundle::name::is_bundles;
+use crate::bundle::shown::shown;
+use crate::failure::Failure;
+use crate::mirror::incoming;
+
+/// Files that are listed.
+const MOST_FILES: usize = 1000;
+
+/// The incoming folder and its watcher.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub(super) struct Arrivals {
+    /// Whether this server imports what is dropped there.
+    pub(super) watching: bool,
+    /// The folder.
+    pub(super) folder: String,
+    /// Why the folder cannot be read, where it cannot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) problem: Option<String>,
+    /// Whether the system tells nothing of changes there, so that it is only looked through every few seconds.
+    pub(super) polled: bool,
+    /// Bundles that are not complete yet.
+    pub(super) arriving: Vec<Bundle>,
+    /// Bundles that are good as far as one can tell, and cannot be imported yet.
+    pub(super) waiting: Vec<Bundle>,
+    /// Bundles that were refused; the newest names of many.
+    pub(super) failed: Vec<Bundle>,
+    /// How many were refused in all.
+    pub(super) failed_total: u64,
+    /// How many were imported.
+    pub(super) done_total: u64,
+    /// Bundles that lie in the folder at this moment, whether somebody watches or not; no more than a thousand.
+    pub(super) files: Vec<Lying>,
+}
+
+/// A bundle that is not imported, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub(super) struct Bundle {
+    /// The name of its file.
+    pub(super) file: String,
+    /// Why, in one line.
+    pub(super) reason: String,
+}
+
+/// A file that is named as a bundle.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+pub(super) struct Lying {
+    /// Its name.
+    pub(super) file: String,
+    /// Bytes of it by now.
+    pub(super) bytes: u64,
+    /// When it last changed (RFC 3339, UTC).
+    pub(super) modified: String,
+}
+
+/// How the incoming folder is at this moment.
+///
+/// # Errors
+/// The file system's, of what the watcher recorded. A folder that cannot be read is a problem that is told.
+pub(super) fn now(options: &Options) -> Result<Arrivals, Failure> {
+    let recorded = incoming::Incoming::read(&options.mirror)?;
+    // What was recorded of another folder says nothing of this one.
+    let state = recorded.filter(|state| state.folder == options.incoming).unwrap_or_default();
+    let bundles = |list: Vec<incoming::Bundle>| {
+        list.into_iter().map(|incoming::Bundle { file, reason }| Bundle { file, reason }).collect()
+    };
+    let watching = options.settings.current().watch_incoming;
+    Ok(Arrivals {
+        watching,
+        folder: options.incoming.display().to_string(),
+        // Without a watcher, what was said of the folder and of what is on its way is long past.
+        problem: state.problem.filter(|_| watching),
+        polled: state.polled && watching,
+        arriving: if watching { bundles(state.arriving) } else { Vec::new() },
+        waiting: if watching { bundles(state.waiting) } else { Vec::new() },
+        failed: bundles(state.failed),
+        failed_total: state.failed_count,
+        done_total: state.done,
+        files: lying(&options.incoming),
+    })
+}
+
+fn lying(folder: &Path) -> Vec<Lying> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let mut files: Vec<Lying> = entries
+        .flatten()
+        .filter(|entry| is_bundles(&entry.file_name()))
+        .take(MOST_FILES)
+        .filter_map(|entry| {
+            let about = entry.metadata().ok().filter(fs::Metadata::is_file)?;
+            let modified = about.modified().ok().and_then(|time| Timestamp::try_from(time).ok()).unwrap_or_default();
+            let modified = modified.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+            Some(Lying { file: shown(&entry.file_name().to_string_lossy()), bytes: about.len(), modified })
+        })
+        .collect();
+    files.sort_unstable();
+    files
+}

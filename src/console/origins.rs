@@ -1,0 +1,134 @@
+//! Which bundle brought a crate: the first one on record that shipped its file.
+//!
+//! All records together may have gigabytes. They are read once, in the background, each as it comes; whoever asks waits a
+//! moment and is told what is known by then. A digest of name and version stands for a crate, so that a million of them
+//! take less than a book.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::imports::Record;
+use crate::bundle::format::CrateState;
+use crate::mirror::layout::Layout;
+use crate::mirror::ledger;
+
+/// How long who asks waits for records that are being read.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// Crates whose bundle is remembered; of later ones it is not known.
+const MOST: usize = 4_000_000;
+
+/// What is known by now.
+#[derive(Clone, Default)]
+pub(super) struct Origins(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    known: Mutex<Known>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Known {
+    /// The secret that keeps the makers of bundles from choosing names that are taken for each other.
+    secret: RandomState,
+    /// Records that were read.
+    read: HashSet<String>,
+    /// The files of the bundles, in the order in which they were read.
+    files: Vec<Arc<str>>,
+    /// The bundle of each crate.
+    brought: HashMap<u64, u32>,
+    /// Whether somebody reads.
+    at_work: bool,
+}
+
+/// Which bundle brought which crate, as far as is known.
+pub(super) struct View<'o> {
+    origins: &'o Origins,
+    /// Whether every record was read.
+    pub(super) complete: bool,
+}
+
+impl Origins {
+    /// What is known after a moment; whatever is not read by then is read in the background.
+    pub(super) fn view(&self, layout: &Layout) -> View<'_> {
+        let names = ledger::names(layout).unwrap_or_default();
+        let until = Instant::now() + PATIENCE;
+        let mut known = self.lock();
+        loop {
+            if names.iter().all(|name| known.read.contains(name)) {
+                return View { origins: self, complete: true };
+            }
+            if !known.at_work {
+                known.at_work = true;
+                let (origins, layout) = (self.clone(), layout.clone());
+                let begun = thread::Builder::new().name("origins".to_owned()).spawn(move || origins.read(&layout));
+                if begun.is_err() {
+                    known.at_work = false;
+                    return View { origins: self, complete: false };
+                }
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return View { origins: self, complete: false };
+            }
+            let waited = self.0.changed.wait_timeout(known, left);
+            known = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Reads what was not read yet, the oldest first.
+    fn read(&self, layout: &Layout) {
+        for name in ledger::names(layout).unwrap_or_default() {
+            if self.lock().read.contains(&name) {
+                continue;
+            }
+            let text = fs::read(layout.ledger().join(&name)).unwrap_or_default();
+            let record = Record::parse(&text);
+            let mut known = self.lock();
+            if let Some(record) = record {
+                known.add(&record);
+            }
+            // One that cannot be read is not tried again: the audit speaks of it.
+            known.read.insert(name);
+            drop(known);
+            self.0.changed.notify_all();
+        }
+        self.lock().at_work = false;
+        self.0.changed.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    fn add(&mut self, record: &Record<'_>) {
+        let Ok(bundle) = u32::try_from(self.files.len()) else { return };
+        self.files.push(record.file().into());
+        for one in record.manifest.crates.iter().filter(|one| one.state == CrateState::Shipped) {
+            if self.brought.len() >= MOST {
+                return;
+            }
+            let key = self.key(one.name, one.version);
+            self.brought.entry(key).or_insert(bundle);
+        }
+    }
+
+    fn key(&self, name: &str, version: &str) -> u64 {
+        self.secret.hash_one((name, version))
+    }
+}
+
+impl View<'_> {
+    /// The file of the bundle that brought a crate.
+    pub(super) fn of(&self, name: &str, version: &str) -> Option<Arc<str>> {
+        let known = self.origins.lock();
+        let bundle = known.brought.get(&known.key(name, version))?;
+        known.files.get(*bundle as usize).cloned()
+    }
+}

@@ -1,0 +1,264 @@
+//! Who may read, and what a token is.
+//!
+//! Everybody may read, unless the settings say `auth_required`: then who sends one of the tokens of `read_token_file`, or the
+//! admin token. Cargo sends it as it is, `Authorization: TOKEN`, after a first request was refused (its protocol for
+//! authenticated registries); others as `Authorization: Bearer TOKEN`. What rustup asks for stays open, because rustup
+//! sends none.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use hyper::header::{AUTHORIZATION, HeaderMap};
+
+use crate::digest::Sha256;
+use crate::server_config::Live;
+
+/// The shortest token that is taken: what can be guessed is no secret.
+const SHORTEST: usize = 16;
+/// Bytes that are read of a file of tokens.
+const LONGEST: u64 = 1024 * 1024;
+/// How long a file of tokens is taken for what it was.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// What somebody must know. Only its digest is kept.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Token(Sha256);
+
+/// Tokens that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// One is too short, or cannot be written into a header.
+    #[error("a token has {length} characters; {SHORTEST} visible ones of ASCII are the least")]
+    Weak {
+        /// How many characters it has.
+        length: usize,
+    },
+    /// The same in a file.
+    #[error("line {line} of `{}` holds no token", path.display())]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// Why not.
+        source: Box<TokenError>,
+    },
+    /// A file of tokens has none, or one of a single token has several.
+    #[error("`{}` holds {count} tokens", path.display())]
+    Count {
+        /// The file.
+        path: PathBuf,
+        /// How many.
+        count: usize,
+    },
+    /// A file cannot be read.
+    #[error("could not read the tokens in `{}`", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Readers need a token, and there is none that they could have.
+    #[error("`auth_required` asks readers for a token, and there is neither a `read_token_file` nor an admin token")]
+    NoReaders,
+}
+
+impl Token {
+    /// A token as it was configured; spaces and line breaks around it do not count.
+    ///
+    /// # Errors
+    /// [`TokenError::Weak`].
+    pub fn parse(text: &str) -> Result<Token, TokenError> {
+        let token = text.trim();
+        if token.len() < SHORTEST || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(TokenError::Weak { length: token.chars().count() });
+        }
+        Ok(Token(Sha256::of(token.as_bytes())))
+    }
+
+    /// The one token in a file.
+    ///
+    /// # Errors
+    /// Everything in [`TokenError`].
+    pub fn of_file(path: &Path) -> Result<Token, TokenError> {
+        match tokens_of(path)?[..] {
+            [token] => Ok(token),
+            ref tokens => Err(TokenError::Count { path: path.to_owned(), count: tokens.len() }),
+        }
+    }
+
+    /// Whether `given` is this token. The time that it takes says nothing of the token: digests are compared.
+    pub fn is(&self, given: &str) -> bool {
+        Sha256::of(given.as_bytes()) == self.0
+    }
+}
+
+/// Never the token, nor its digest.
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+/// The tokens in a file, one a line; empty lines and those that begin with `#` do not count.
+fn tokens_of(path: &Path) -> Result<Vec<Token>, TokenError> {
+    let failed = |source| TokenError::Read { path: path.to_owned(), source };
+    let mut text = String::new();
+    File::open(path).and_then(|file| file.take(LONGEST).read_to_string(&mut text)).map_err(failed)?;
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty() && !line.trim().starts_with('#'));
+    let token = |(at, line): (usize, &str)| {
+        let wrong = |error| TokenError::Line { path: path.to_owned(), line: at + 1, source: Box::new(error) };
+        Token::parse(line).map_err(wrong)
+    };
+    lines.map(token).collect()
+}
+
+/// Who may read and write, as the settings say it now.
+#[derive(Debug)]
+pub struct Access {
+    settings: Option<Arc<Live>>,
+    /// From the command line or the environment; it counts more than a file.
+    admin: Option<Token>,
+    readers: Mutex<Option<Readers>>,
+}
+
+/// The readers' tokens, as they were read a moment ago.
+#[derive(Clone, Debug)]
+struct Readers {
+    path: PathBuf,
+    looked: Instant,
+    stamp: Option<(SystemTime, u64)>,
+    tokens: Arc<Vec<Token>>,
+}
+
+impl Access {
+    /// Everybody may read.
+    pub fn open() -> Access {
+        Access { settings: None, admin: None, readers: Mutex::default() }
+    }
+
+    /// As the settings say, whose files are looked at here, so that what is no good is told of at the start.
+    ///
+    /// # Errors
+    /// Everything in [`TokenError`].
+    pub fn new(settings: Arc<Live>, admin: Option<Token>) -> Result<Access, TokenError> {
+        let access = Access { settings: Some(settings), admin, readers: Mutex::default() };
+        access.check()?;
+        Ok(access)
+    }
+
+    /// Refuses settings with which nobody could read or write as they want it.
+    ///
+    /// # Errors
+    /// Everything in [`TokenError`].
+    fn check(&self) -> Result<(), TokenError> {
+        let Some(settings) = &self.settings else { return Ok(()) };
+        let settings = settings.current();
+        let (admin, readers) = (settings.admin_token_file.as_deref(), settings.read_token_file.as_deref());
+        self.would_do(admin, readers, settings.auth_required)
+    }
+
+    /// The same for settings that are yet to be: the files of the admin's and the readers' tokens, and whether readers need
+    /// one.
+    ///
+    /// # Errors
+    /// Everything in [`TokenError`].
+    pub fn would_do(&self, admin: Option<&Path>, readers: Option<&Path>, closed: bool) -> Result<(), TokenError> {
+        let admin = self.admin.or(admin.map(Token::of_file).transpose()?);
+        let readers = readers.map(tokens_of).transpose()?;
+        if closed && admin.is_none() && readers.is_none_or(|tokens| tokens.is_empty()) {
+            return Err(TokenError::NoReaders);
+        }
+        Ok(())
+    }
+
+    /// What who writes must know; `None`: nothing is set. A file is read each time, so that a new token counts at once.
+    ///
+    /// # Errors
+    /// The file is no good any more. Then nobody is let in.
+    pub fn admin(&self) -> Result<Option<Token>, TokenError> {
+        if self.admin.is_some() {
+            return Ok(self.admin);
+        }
+        let file = self.settings.as_ref().and_then(|settings| settings.current().admin_token_file.clone());
+        file.as_deref().map(Token::of_file).transpose()
+    }
+
+    /// Whether readers need a token.
+    pub fn is_closed(&self) -> bool {
+        self.settings.as_ref().is_some_and(|settings| settings.current().auth_required)
+    }
+
+    /// Whether who sends these headers may read. Files are read here; call it where that may block, or seldom.
+    pub fn may_read(&self, headers: &HeaderMap) -> bool {
+        if !self.is_closed() {
+            return true;
+        }
+        let Some(given) = given(headers) else { return false };
+        self.readers().iter().any(|token| token.is(given))
+            || self.admin().is_ok_and(|admin| admin.is_some_and(|admin| admin.is(given)))
+    }
+
+    /// The readers' tokens. A file that is no good any more lets nobody in.
+    fn readers(&self) -> Arc<Vec<Token>> {
+        let file = self.settings.as_ref().and_then(|settings| settings.current().read_token_file.clone());
+        let Some(path) = file else { return Arc::default() };
+        let mut known = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(readers) = known.as_ref().filter(|readers| readers.path == path)
+            && readers.looked.elapsed() < LOOK_EVERY
+        {
+            return Arc::clone(&readers.tokens);
+        }
+        let stamp = fs::metadata(&path).ok().and_then(|about| Some((about.modified().ok()?, about.len())));
+        let same = known.as_ref().filter(|readers| readers.path == path && readers.stamp == stamp && stamp.is_some());
+        let tokens = match same {
+            Some(readers) => Arc::clone(&readers.tokens),
+            None => Arc::new(tokens_of(&path).unwrap_or_default()),
+        };
+        *known = Some(Readers { path, looked: Instant::now(), stamp, tokens: Arc::clone(&tokens) });
+        tokens
+    }
+}
+
+/// The token of a request: as cargo sends it, or as a bearer.
+pub fn given(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(AUTHORIZATION)?.to_str().ok()?.trim();
+    match value.split_once(' ') {
+        None => Some(value),
+        Some((scheme, token)) => scheme.eq_ignore_ascii_case("bearer").then(|| token.trim()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens() {
+        let token = Token::parse(" 0123456789abcdef\n").expect("a token");
+        assert!(token.is("0123456789abcdef") && !token.is("0123456789abcdeF") && !token.is(""));
+        for weak in ["", "short", "0123456789abcde", "0123456789 abcdef", "0123456789äbcdef0"] {
+            assert!(Token::parse(weak).is_err(), "{weak}");
+        }
+        assert!(!format!("{token:?}").contains("0123"));
+        let headers = |value: &str| HeaderMap::from_iter([(AUTHORIZATION, value.parse().expect("a value"))]);
+        for (value, token) in [("0123", Some("0123")), ("bearer 0123", Some("0123")), ("Basic 0123", None)] {
+            assert_eq!(given(&headers(value)), token, "{value}");
+        }
+    }
+
+    #[test]
+    fn files_of_tokens() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("tokens");
+        fs::write(&path, "# team\n0123456789abcdef\n\n0123456789abcdeg\n").expect("write");
+        assert_eq!(tokens_of(&path).expect("tokens").len(), 2);
+        assert!(matches!(Token::of_file(&path), Err(TokenError::Count { count: 2, .. })));
+        fs::write(&path, "0123456789abcdef\nshort\n").expect("write");
+        assert!(matches!(tokens_of(&path), Err(TokenError::Line { line: 2, .. })));
+    }
+}

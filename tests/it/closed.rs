@@ -1,0 +1,93 @@
+//! A mirror that only those read who have a token: the real cargo with one and without, and what stays open.
+
+use serde_json::{Value, json};
+
+use crate::support::client::{Client, Project};
+use crate::support::crates::Crate;
+use crate::support::published::{Published, get};
+use crate::support::sandbox::{Sandbox, Serving};
+
+const READER: &str = "reader-0123456789abcdef";
+const ADMIN: &str = "admin-0123456789abcdef";
+
+fn closed() -> (Sandbox, Serving) {
+    let sandbox = Sandbox::new();
+    let mirror = Published::at(sandbox.path("mirror"));
+    mirror.hold(Crate::new("leaf", "1.0.0"));
+    mirror.put("dist/channel-rust-stable.toml", b"x = 1\n");
+    sandbox.write("config/frostmirror.toml", "auth_required = true\nread_token_file = 'readers'\n");
+    sandbox.write("config/readers", format!("# team\n{READER}\n"));
+    let serving = sandbox.serve(["--mirror", "mirror", "--config-dir", "config", "--admin-token", ADMIN]);
+    (sandbox, serving)
+}
+
+#[test]
+fn cargo_reads_with_a_token_and_says_so_without() {
+    let (sandbox, serving) = closed();
+    let setup = get(serving.url(), "/api/setup/cargo-config", &[]).text();
+    // The page names the Host that was asked.
+    let setup = setup.replace("http://mirror.test", serving.url());
+    let app = Project::new("app").dep("leaf", "1").main("fn main() {}\n").write(&sandbox.path("app"));
+    let stranger = Client::new().config(&setup);
+    stranger.cargo(&app, ["fetch"]).exits(101).stderr_has("cargo login --registry frostmirror");
+    for token in [READER, ADMIN] {
+        let client = Client::new().config(&setup).env("CARGO_REGISTRIES_FROSTMIRROR_TOKEN", token);
+        client.cargo(&app, ["fetch"]).ok();
+    }
+    let logged_in = Client::new().config(&setup);
+    logged_in.cargo(&app, ["login", "--registry", "frostmirror", READER]).ok();
+    logged_in.cargo(&app, ["fetch"]).ok();
+    let wrong = Client::new().config(&setup).env("CARGO_REGISTRIES_FROSTMIRROR_TOKEN", "reader-0123456789abcdeg");
+    wrong.cargo(&app, ["fetch"]).exits(101);
+}
+
+#[test]
+fn what_stays_open_and_what_does_not() {
+    let (sandbox, serving) = closed();
+    let with = |path: &str, lines: &[&str]| get(serving.url(), path, lines).status;
+    for open in
+        ["/dist/channel-rust-stable.toml", "/healthz", "/rustup-init.sh", "/api/setup/rustup-env.sh", "/api/session"]
+    {
+        assert_eq!(with(open, &[]), 200, "{open}");
+    }
+    let shut = [
+        "/index/config.json",
+        "/index/le/af/leaf",
+        "/crates/leaf-1.0.0.crate",
+        "/api/status",
+        "/api/deps",
+        "/manifest.json",
+    ];
+    for shut in shut {
+        assert_eq!(with(shut, &[]), 401, "{shut}");
+        // What was read by somebody who may is not given from memory to somebody who may not.
+        for line in [format!("Authorization: {READER}"), format!("Authorization: Bearer {ADMIN}")] {
+            let status = with(shut, &[&line]);
+            assert!(status == 200 || status == 404, "{shut}: {status}");
+        }
+        assert_eq!(with(shut, &[]), 401, "{shut}");
+        assert_eq!(with(shut, &["Authorization: Bearer reader-0123456789abcdeg"]), 401, "{shut}");
+    }
+    let config = get(serving.url(), "/index/config.json", &[&format!("Authorization: {READER}")]);
+    let config: Value = serde_json::from_slice(&config.body).unwrap();
+    assert_eq!(config["auth-required"], json!(true));
+
+    // A token that is taken back counts no more a moment later.
+    sandbox.write("config/readers", "# nobody\nother-0123456789abcdef\n");
+    std::thread::sleep(std::time::Duration::from_millis(1200));
+    assert_eq!(with("/index/config.json", &[&format!("Authorization: {READER}")]), 401);
+}
+
+#[test]
+fn nobody_is_shut_out_by_accident() {
+    let sandbox = Sandbox::new();
+    let words = ["serve", "--bind", "127.0.0.1:0", "--mirror", "mirror", "--config-dir", "config"];
+    sandbox.write("config/frostmirror.toml", "auth_required = true\n");
+    sandbox.run(words).exits(3).stderr_has("read_token_file");
+    sandbox.write("config/frostmirror.toml", "auth_required = true\nread_token_file = 'readers'\n");
+    sandbox.run(words).exits(3).stderr_has("readers`");
+    sandbox.write("config/readers", "short\n");
+    sandbox.run(words).exits(3).stderr_has("line 1 of");
+    sandbox.write("config/frostmirror.toml", "admin_token_file = 'none'\n");
+    sandbox.run(words).exits(3).stderr_has("none`");
+}

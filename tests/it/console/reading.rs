@@ -1,0 +1,117 @@
+//! What the API tells of a mirror: its history, its crates, its state.
+
+use std::fs;
+
+use serde_json::json;
+
+use super::{body, filled, read, send, serving};
+use crate::import_bundle::{Make, import};
+use crate::support::crates::Crate;
+use crate::support::published::get;
+
+#[test]
+fn the_history_comes_in_pages() {
+    let (sandbox, serving) = filled(&[]);
+    let all = read(&serving, "/api/packages");
+    assert_eq!((&all["total"], all["packages"].as_array().unwrap().len()), (&json!(2), 2));
+    let newest = read(&serving, "/api/packages?per_page=1")["packages"].clone();
+    let [newest] = newest.as_array().unwrap().as_slice() else { panic!("{newest}") };
+    assert_eq!((&newest["number"], &newest["file"], &newest["kind"]), (&json!(2), &json!("two.pkg"), &json!("delta")));
+    assert_eq!((&newest["current"], &newest["parent"]["file"]), (&json!(true), &json!("one.pkg")));
+    assert_eq!((&newest["crates"], &newest["crates_shipped"]), (&json!(3), &json!(1)));
+    let first = read(&serving, "/api/packages?per_page=1&page=2")["packages"][0].clone();
+    assert_eq!((&first["file"], &first["current"], &first["sequence"]), (&json!("one.pkg"), &json!(false), &json!(1)));
+    assert_eq!(first["lineage"], newest["lineage"]);
+    assert_eq!(read(&serving, "/api/packages?page=3&per_page=1")["packages"], json!([]));
+
+    // A record that has rotted is an import all the same, of which nothing more is known.
+    let ledger = sandbox.path("mirror/.frostmirror/ledger");
+    let mut records: Vec<_> = fs::read_dir(ledger).unwrap().map(|entry| entry.unwrap().path()).collect();
+    records.sort();
+    fs::write(&records[0], "{").unwrap();
+    assert_eq!(read(&serving, "/api/packages")["packages"][1], json!({ "number": 1, "current": false }));
+    let bundle = Make::new("two", 1).ship(Crate::new("later", "1.0.0")).write(&sandbox.path("made"), "three.pkg");
+    import(&sandbox.path("mirror"), &bundle).unwrap();
+    assert_eq!(read(&serving, "/api/packages")["packages"][0]["file"], json!("three.pkg"));
+}
+
+#[test]
+fn what_is_held_is_found() {
+    let (sandbox, serving) = filled(&[]);
+    let all = read(&serving, "/api/crates");
+    let names: Vec<&str> = all["crates"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
+    assert_eq!(
+        (names.as_slice(), &all["bundles_known"]),
+        (["leaf", "Under_Score", "winonly"].as_slice(), &json!(true))
+    );
+    let leaf = read(&serving, "/api/crates/leaf");
+    let [newest, oldest] = leaf["versions"].as_array().unwrap().as_slice() else { panic!("{leaf}") };
+    assert_eq!(
+        (&newest["version"], &newest["yanked"], &newest["bundle"]),
+        (&json!("1.1.0"), &json!(true), &json!("two.pkg"))
+    );
+    assert_eq!(
+        (&oldest["version"], &oldest["yanked"], &oldest["bundle"]),
+        (&json!("1.0.0"), &json!(false), &json!("one.pkg"))
+    );
+    let file = fs::read(sandbox.path("mirror/crates/leaf-1.0.0.crate")).unwrap();
+    assert_eq!(oldest["bytes"], json!(file.len()));
+    assert_eq!(oldest["sha256"], json!(frostmirror::digest::Sha256::of(&file).to_string()));
+    let windows = read(&serving, "/api/crates/winonly")["versions"][0].clone();
+    assert_eq!((&windows["index_only"], &windows["bytes"]), (&json!(true), &json!(null)));
+
+    let found = |query: &str| read(&serving, &format!("/api/crates?{query}"))["total"].clone();
+    assert_eq!(
+        (found("q=EA"), found("q=under-s"), found("q=none"), found("q=%2e%2e%2f")),
+        (json!(1), json!(1), json!(0), json!(0))
+    );
+    assert_eq!(read(&serving, "/api/crates?per_page=1&page=3")["crates"][0]["name"], json!("winonly"));
+    for path in ["/api/crates?page=0", "/api/crates?per_page=101", "/api/packages?page=x", "/api/crates?per_page=0"] {
+        let reply = get(serving.url(), path, &[]);
+        assert_eq!((reply.status, body(&reply)["error"].is_string()), (400, true), "{path}");
+    }
+    for path in
+        ["/api/crates/none", "/api/crates/..%2f..%2fmanifest.json", "/api/crates/%00", "/api/crates/config.json"]
+    {
+        assert_eq!(get(serving.url(), path, &[]).status, 404, "{path}");
+    }
+    // An import is seen at once: it replaces the mirror's head.
+    let bundle = Make::new("two", 1).ship(Crate::new("later", "1.0.0")).write(&sandbox.path("made"), "three.pkg");
+    import(&sandbox.path("mirror"), &bundle).unwrap();
+    assert_eq!(found("q=later"), json!(1));
+    assert_eq!(read(&serving, "/api/crates/later")["versions"][0]["bundle"], json!("three.pkg"));
+}
+
+#[test]
+fn the_state_names_what_needs_attention() {
+    let (sandbox, serving) = filled(&[]);
+    let status = read(&serving, "/api/status");
+    assert_eq!((&status["healthy"], &status["imports"], &status["watching"]), (&json!(true), &json!(2), &json!(false)));
+    assert_eq!((&status["crates"], &status["names"], &status["index_link"]), (&json!(3), &json!(3), &json!("good")));
+    assert_eq!(status["lineages"][0]["sequence"], json!(2));
+    fs::remove_file(sandbox.path("mirror/crates/index")).unwrap();
+    fs::create_dir(sandbox.path("mirror/crates/index")).unwrap();
+    let status = read(&serving, "/api/status");
+    assert_eq!((&status["healthy"], status["problems"].as_array().unwrap().len()), (&json!(false), 1));
+}
+
+#[test]
+fn a_mirror_that_is_not_there_yet_is_empty() {
+    let sandbox = crate::support::sandbox::Sandbox::new();
+    let serving = sandbox.serve(["--mirror", "none"]);
+    for path in ["/api/packages", "/api/crates"] {
+        assert_eq!(read(&serving, path)["total"], json!(0), "{path}");
+    }
+    assert_eq!(read(&serving, "/api/status")["last_import"], json!("never"));
+    assert_eq!(read(&serving, "/api/incoming")["files"], json!([]));
+    assert_eq!(read(&serving, "/api/export")["snapshots"], json!([]));
+    assert_eq!(send(&serving, "POST", "/api/gc?dry_run=true", &[], "").status, 422);
+}
+
+#[test]
+fn a_mirror_without_records_is_told_as_far_as_it_goes() {
+    let (_sandbox, _mirror, serving) = serving(&[]);
+    let leaf = read(&serving, "/api/crates?q=leaf")["crates"][0].clone();
+    assert_eq!((&leaf["versions_total"], &leaf["versions"][0]["bundle"]), (&json!(1), &json!(null)));
+    assert_eq!(read(&serving, "/api/packages")["total"], json!(0));
+}
