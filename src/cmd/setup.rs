@@ -62,10 +62,13 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     if let Place::Folder(mirror) = &client.place {
         tell_of_profiles(&Layout::new(mirror), context);
     }
-    match args.env {
-        Some(Shell::Sh) => return Ok(context.report.data(&client.rustup_env_sh())),
-        Some(Shell::Powershell) => return Ok(context.report.data(&client.rustup_env_ps1())),
-        None => {}
+    if let Some(shell) = args.env {
+        let variables = match shell {
+            Shell::Sh => client.rustup_env_sh(),
+            Shell::Powershell => client.rustup_env_ps1(),
+        };
+        context.report.data(&variables);
+        return Ok(());
     }
     if let Place::Folder(mirror) = &client.place
         && !Layout::new(mirror).index().is_dir()
