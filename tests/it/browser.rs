@@ -42,8 +42,6 @@ const VIEWS: &[Page] = &[
     Page { path: "/browse?q=nosuch", title: "Crates" },
     Page { path: "/browse?crate=leaf", title: "Crates" },
 ];
-/// What the mirror of these tests holds of this crate besides.
-const DESCRIBED: &str = "A crate that is described.";
 
 /// A server with a mirror.
 struct Site {
@@ -96,7 +94,7 @@ impl Site {
     fn bundle(&self, name: &str) -> PathBuf {
         let made = self.sandbox.path("made");
         fs::create_dir_all(&made).unwrap();
-        Make::new("other", 1).ship(Crate::new("fresh", "0.3.0").description(DESCRIBED)).write(&made, name)
+        Make::new("other", 1).ship(Crate::new("fresh", "0.3.0")).write(&made, name)
     }
 
     /// The same, damaged in its middle.
@@ -107,7 +105,7 @@ impl Site {
     }
 }
 
-/// Whether the page is loaded with all its modules, and none of them waits for an answer.
+/// Waits until the page is loaded and its modules have begun.
 fn settle(browser: &Browser) {
     browser.wait_until("document.readyState === 'complete'");
 }

@@ -25,11 +25,7 @@ function behind(element) {
     if (style.backgroundImage !== 'none') wrong.push(`${told(at)} has a picture behind its text, which nobody measures`);
     layers.push(parse(style.backgroundColor));
   }
-  const probe = document.createElement('div');
-  probe.hidden = true;
-  document.body.append(probe);
   const dark = matchMedia('(prefers-color-scheme: dark)').matches;
-  probe.remove();
   return layers.reduceRight((below, layer) => over(layer, below), dark ? [18, 18, 18, 1] : [255, 255, 255, 1]);
 }
 
