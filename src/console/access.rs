@@ -29,8 +29,8 @@ use crate::failure::Failure;
 use crate::serve::access::{Token, given};
 use crate::serve::extension::At;
 
-/// The name of the session's cookie.
-pub(super) const COOKIE_NAME: &str = "frostmirror-session";
+/// How the name of the session's cookie begins.
+const COOKIE_PREFIX: &str = "frostmirror-session-";
 /// How long a session lasts after its last use.
 pub(super) const SESSION: Duration = Duration::from_secs(12 * 3600);
 /// Sessions at one time; the oldest makes room.
@@ -38,31 +38,39 @@ const MOST_SESSIONS: usize = 64;
 
 /// Who logged in. Kept in memory alone, by the digest of the cookie.
 #[derive(Default)]
-pub(super) struct Sessions(Mutex<HashMap<Sha256, Instant>>);
+pub(super) struct Sessions(Mutex<HashMap<Sha256, Session>>);
+
+/// One who logged in.
+struct Session {
+    /// When it was last used.
+    used: Instant,
+    /// The token that it was begun with: with another one in its place it is over.
+    token: Token,
+}
 
 impl Sessions {
-    /// A new session; the value of its cookie.
-    pub(super) fn open(&self) -> Result<String, getrandom::Error> {
+    /// A new session of one who knows the token; the value of its cookie.
+    pub(super) fn open(&self, token: Token) -> Result<String, getrandom::Error> {
         let mut random = [0u8; 32];
         getrandom::fill(&mut random)?;
         let value: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
         let mut sessions = self.lock();
-        sessions.retain(|_, used| used.elapsed() < SESSION);
+        sessions.retain(|_, session| session.used.elapsed() < SESSION && session.token == token);
         while sessions.len() >= MOST_SESSIONS {
-            let oldest = sessions.iter().min_by_key(|(_, used)| **used).map(|(key, _)| *key);
+            let oldest = sessions.iter().min_by_key(|(_, session)| session.used).map(|(key, _)| *key);
             let Some(oldest) = oldest else { break };
             sessions.remove(&oldest);
         }
-        sessions.insert(Sha256::of(value.as_bytes()), Instant::now());
+        sessions.insert(Sha256::of(value.as_bytes()), Session { used: Instant::now(), token });
         Ok(value)
     }
 
-    /// Whether the cookie is that of a session, which counts as its use.
-    pub(super) fn knows(&self, value: &str) -> bool {
+    /// Whether the cookie is that of a session that was begun with this token, which counts as its use.
+    pub(super) fn knows(&self, value: &str, token: &Token) -> bool {
         let mut sessions = self.lock();
         match sessions.get_mut(&Sha256::of(value.as_bytes())) {
-            Some(used) if used.elapsed() < SESSION => {
-                *used = Instant::now();
+            Some(session) if session.used.elapsed() < SESSION && session.token == *token => {
+                session.used = Instant::now();
                 true
             }
             _ => false,
@@ -74,7 +82,7 @@ impl Sessions {
         self.lock().remove(&Sha256::of(value.as_bytes()));
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Sha256, Instant>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Sha256, Session>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -118,9 +126,14 @@ pub(super) fn token(state: &State) -> Result<Option<Token>, Refusal> {
     })
 }
 
-/// Whether a session's cookie comes with the request.
+/// Whether a session's cookie comes with the request. Who logged in with a token that was replaced since is nobody.
 pub(super) fn has_session(state: &State, headers: &HeaderMap) -> bool {
-    cookie(headers).is_some_and(|value| state.sessions.knows(value))
+    cookies(headers).next().is_some()
+        && state.options.access.admin().is_ok_and(|token| token.is_some_and(|token| in_session(state, &token, headers)))
+}
+
+fn in_session(state: &State, token: &Token, headers: &HeaderMap) -> bool {
+    cookies(headers).any(|value| state.sessions.knows(value, token))
 }
 
 /// Whether a page that is shown for this request may offer to write.
@@ -129,7 +142,7 @@ pub(super) fn is_admin(state: &State, headers: &HeaderMap, version: Version, at:
 }
 
 fn with_token(state: &State, token: &Token, headers: &HeaderMap) -> Result<(), Refusal> {
-    if given(headers).is_some_and(|given| token.is(given)) || has_session(state, headers) {
+    if given(headers).is_some_and(|given| token.is(given)) || in_session(state, token, headers) {
         return Ok(());
     }
     Err(Refusal::new(StatusCode::UNAUTHORIZED, "this needs the admin token")
@@ -137,11 +150,11 @@ fn with_token(state: &State, token: &Token, headers: &HeaderMap) -> Result<(), R
 }
 
 fn at_this_machine(behind_proxy: bool, headers: &HeaderMap, version: Version, at: &At) -> Result<(), Refusal> {
-    let forwarded = ["x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"];
+    let of_proxies = |name: &str| name.starts_with("x-forwarded") || name == "x-real-ip" || name == "x-client-ip";
     let by_proxy = behind_proxy
         || headers.contains_key(FORWARDED)
         || headers.contains_key(VIA)
-        || forwarded.iter().any(|name| headers.contains_key(*name))
+        || headers.keys().any(|name| of_proxies(name.as_str()))
         // No client of today speaks it; proxies do.
         || version < Version::HTTP_11;
     if at.peer.ip().is_loopback() && is_loopback_name(&at.host) && !by_proxy {
@@ -177,11 +190,17 @@ fn origin_of(base: &str) -> Option<String> {
     Some(format!("{scheme}://{host}"))
 }
 
-/// The session's cookie.
-pub(super) fn cookie(headers: &HeaderMap) -> Option<&str> {
+/// The name of the session's cookie at this address. Browsers keep one jar for all ports of a host: by one name for all, who
+/// logs in at one server would be logged out at the other.
+pub(super) fn cookie_name(base: &str) -> String {
+    format!("{COOKIE_PREFIX}{}", &Sha256::of(base.as_bytes()).to_string()[..16])
+}
+
+/// What may be the session's cookie. Those of other servers on this host come along, and none of them hides ours.
+pub(super) fn cookies(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     let lines = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
-    let mut pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(name, _)| *name == COOKIE_NAME).map(|(_, value)| value)
+    let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.filter(|(name, _)| name.starts_with(COOKIE_PREFIX)).map(|(_, value)| value)
 }
 
 /// Whether `HOST[:PORT]` names this machine by a name that no one else can give away.
@@ -222,6 +241,7 @@ mod tests {
         assert!(!may("127.0.0.1:5", "evil.example:8080", &[], false, v), "a name that somebody pointed here");
         assert!(!may("127.0.0.1:5", "localhost.evil.example", &[], false, v));
         assert!(!may("127.0.0.1:5", "localhost", &[("x-forwarded-for", "10.0.0.2")], false, v));
+        assert!(!may("127.0.0.1:5", "localhost", &[("x-forwarded-port", "443")], false, v));
         assert!(!may("127.0.0.1:5", "localhost", &[("via", "1.1 x")], false, v));
         assert!(!may("127.0.0.1:5", "localhost", &[], true, v), "a base URL was set");
         assert!(!may("127.0.0.1:5", "localhost", &[], false, Version::HTTP_10));
@@ -245,12 +265,22 @@ mod tests {
     #[test]
     fn sessions_end() {
         let sessions = Sessions::default();
-        let value = sessions.open().expect("random");
-        assert!(sessions.knows(&value) && !sessions.knows("x"));
-        assert_eq!(cookie(&headers(&[("cookie", &format!("a=b; {COOKIE_NAME}={value}; c=d"))])), Some(value.as_str()));
+        let token = |text: &str| Token::parse(text).expect("a token");
+        let (token, next) = (token("0123456789abcdef"), token("0123456789abcdeg"));
+        let value = sessions.open(token).expect("random");
+        assert!(sessions.knows(&value, &token) && !sessions.knows("x", &token));
+        assert!(!sessions.knows(&value, &next), "the token was replaced");
         sessions.close(&value);
-        assert!(!sessions.knows(&value));
-        let all: Vec<String> = (0..=MOST_SESSIONS).map(|_| sessions.open().expect("random")).collect();
-        assert_eq!(all.iter().filter(|value| sessions.knows(value)).count(), MOST_SESSIONS);
+        assert!(!sessions.knows(&value, &token));
+        let all: Vec<String> = (0..=MOST_SESSIONS).map(|_| sessions.open(token).expect("random")).collect();
+        assert_eq!(all.iter().filter(|value| sessions.knows(value, &token)).count(), MOST_SESSIONS);
+    }
+
+    #[test]
+    fn servers_on_one_host_do_not_take_each_others_cookies() {
+        let (ours, theirs) = (cookie_name("http://host:8080"), cookie_name("http://host:8081"));
+        assert_ne!(ours, theirs);
+        let headers = headers(&[("cookie", &format!("a=b; {theirs}=them; {ours}=us; c=d"))]);
+        assert_eq!(cookies(&headers).collect::<Vec<_>>(), ["them", "us"]);
     }
 }

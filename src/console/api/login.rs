@@ -7,7 +7,7 @@ use hyper::header::{CACHE_CONTROL, SET_COOKIE};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::console::access::{self, COOKIE_NAME, SESSION, cookie, is_admin};
+use crate::console::access::{self, SESSION, cookie_name, cookies, is_admin};
 use crate::console::answer::{Outcome, Refusal, json, set};
 use crate::console::asked::Asked;
 use crate::console::route::{Needs, Route};
@@ -59,22 +59,27 @@ fn login(state: &Arc<State>, asked: &Asked) -> Outcome {
     if !configured.is(token.trim()) {
         return Err(Refusal::new(StatusCode::FORBIDDEN, "that is not the admin token"));
     }
-    let opened = state.sessions.open();
+    let opened = state.sessions.open(configured);
     let value = opened.map_err(|error| Failure::io("could not begin a session", error.into()))?;
     let mut response = json(&Session { admin: true, token_configured: true });
     let secure = if asked.at.base.starts_with("https://") { "; Secure" } else { "" };
     let seconds = SESSION.as_secs();
-    let line = format!("{COOKIE_NAME}={value}; HttpOnly; SameSite=Strict; Path=/; Max-Age={seconds}{secure}");
+    let name = cookie_name(&asked.at.base);
+    let line = format!("{name}={value}; HttpOnly; SameSite=Strict; Path=/; Max-Age={seconds}{secure}");
     set(&mut response, SET_COOKIE, &line);
     set(&mut response, CACHE_CONTROL, "no-store");
     Ok(response)
 }
 
 fn logout(state: &Arc<State>, asked: &Asked) -> Outcome {
-    if let Some(value) = cookie(&asked.headers) {
+    for value in cookies(&asked.headers) {
         state.sessions.close(value);
     }
     let mut response = json(&Session { admin: false, token_configured: access::token(state)?.is_some() });
-    set(&mut response, SET_COOKIE, &format!("{COOKIE_NAME}=; HttpOnly; SameSite=Strict; Path=/; Max-Age=0"));
+    set(
+        &mut response,
+        SET_COOKIE,
+        &format!("{}=; HttpOnly; SameSite=Strict; Path=/; Max-Age=0", cookie_name(&asked.at.base)),
+    );
     Ok(response)
 }

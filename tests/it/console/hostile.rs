@@ -158,7 +158,7 @@ const HEADERS: &[&str] = &[
     "Authorization: Bearer x",
     "Authorization: Basic !!",
     "Authorization:",
-    "Cookie: frostmirror-session=x; a",
+    "Cookie: frostmirror-session-=x; a",
     "Cookie: ==;;",
     "X-Forwarded-For: 10.0.0.1",
     "X-Forwarded-Host: evil",
