@@ -38,6 +38,8 @@ const BINARY: &str = "application/octet-stream";
 const ASK_AGAIN: &str = "no-cache";
 /// Kept without asking: a published crate never changes.
 const FOR_EVER: &str = "public, max-age=31536000, immutable";
+/// The same by the client itself alone: a proxy that kept it would give it to whoever asks, with a token or without.
+const FOR_EVER_ITSELF: &str = "private, max-age=31536000, immutable";
 
 /// Headers that say something of a body, and nothing of the file.
 const ABOUT_THE_BODY: [HeaderName; 4] = [CONTENT_TYPE, CONTENT_LENGTH, CONTENT_ENCODING, X_CONTENT_TYPE_OPTIONS];
@@ -115,7 +117,7 @@ impl Server {
             return unknown_reader(&self.base(&host));
         }
         if closed && let Some(response) = self.hot.get(parts.uri.path()).and_then(|kept| asked.at_hand(&kept)) {
-            return response;
+            return for_readers(response, &target);
         }
         let query = parts.uri.query().map(str::to_owned);
         match target {
@@ -132,8 +134,11 @@ impl Server {
             Target::IndexConfig => asked.memory(JSON, registry::config_json(&self.base(&host), closed)),
             target => {
                 // Files are read where waiting for a disk holds up nobody else.
-                let answered = tokio::task::spawn_blocking(move || self.read_and_answer(&target, &asked)).await;
-                answered.unwrap_or_else(|_| broken())
+                let answer = move || {
+                    let response = self.read_and_answer(&target, &asked);
+                    if closed { for_readers(response, &target) } else { response }
+                };
+                tokio::task::spawn_blocking(answer).await.unwrap_or_else(|_| broken())
             }
         }
     }
@@ -394,6 +399,15 @@ fn unknown_reader(base: &str) -> Response<Content> {
                 --registry frostmirror`\n";
     let mut response = told(StatusCode::UNAUTHORIZED, text);
     set(&mut response, WWW_AUTHENTICATE, &format!("Cargo login_url=\"{base}/setup\""));
+    response
+}
+
+/// What only readers may have, as no one but themselves may keep it.
+fn for_readers(mut response: Response<Content>, target: &Target) -> Response<Content> {
+    let is_kept = response.headers().get(CACHE_CONTROL).is_some_and(|said| said == FOR_EVER);
+    if is_kept && !is_for_everybody(target) {
+        set(&mut response, CACHE_CONTROL, FOR_EVER_ITSELF);
+    }
     response
 }
 

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::client::{Client, Project};
 use crate::support::crates::Crate;
-use crate::support::published::{Published, get};
+use crate::support::published::{Published, Wire, get};
 use crate::support::sandbox::{Sandbox, Serving};
 
 const READER: &str = "reader-0123456789abcdef";
@@ -68,6 +68,12 @@ fn what_stays_open_and_what_does_not() {
         assert_eq!(with(shut, &[]), 401, "{shut}");
         assert_eq!(with(shut, &["Authorization: Bearer reader-0123456789abcdeg"]), 401, "{shut}");
     }
+    // A proxy between must not keep for strangers what a reader was given, be it from the disk or from memory.
+    for _ in 0..2 {
+        let kept = get(serving.url(), "/crates/leaf-1.0.0.crate", &[&format!("Authorization: {READER}")]);
+        let said = kept.header("cache-control").expect("said");
+        assert!(said.contains("private") && !said.contains("public"), "{said}");
+    }
     let config = get(serving.url(), "/index/config.json", &[&format!("Authorization: {READER}")]);
     let config: Value = serde_json::from_slice(&config.body).unwrap();
     assert_eq!(config["auth-required"], json!(true));
@@ -90,4 +96,25 @@ fn nobody_is_shut_out_by_accident() {
     sandbox.run(words).exits(3).stderr_has("line 1 of");
     sandbox.write("config/frostmirror.toml", "admin_token_file = 'none'\n");
     sandbox.run(words).exits(3).stderr_has("none`");
+}
+
+#[test]
+fn who_logged_in_with_a_token_that_was_replaced_is_nobody() {
+    let sandbox = Sandbox::new();
+    Published::at(sandbox.path("mirror")).hold(Crate::new("leaf", "1.0.0"));
+    sandbox.write("config/frostmirror.toml", "auth_required = true\nadmin_token_file = 'admin'\n");
+    sandbox.write("config/admin", ADMIN);
+    let serving = sandbox.serve(["--mirror", "mirror", "--config-dir", "config"]);
+    let body = json!({ "token": ADMIN }).to_string();
+    let head = "POST /api/login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json";
+    let mut wire = Wire::to(serving.url());
+    let login = wire.send(format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len())).reply();
+    let cookie = login.header("set-cookie").expect("a cookie").split(';').next().expect("a value").to_owned();
+    let cookie = format!("Cookie: {cookie}");
+    let with = |path: &str| get(serving.url(), path, &[&cookie]).status;
+    assert_eq!((with("/index/le/af/leaf"), with("/api/status")), (200, 200));
+    sandbox.write("config/admin", "admin-0123456789abcdeg");
+    assert_eq!((with("/index/le/af/leaf"), with("/api/status")), (401, 401));
+    std::fs::remove_file(sandbox.path("config/admin")).expect("removed");
+    assert_eq!((with("/index/le/af/leaf"), with("/api/status")), (401, 401));
 }
