@@ -161,18 +161,31 @@ impl Live {
     /// # Errors
     /// Everything in [`edit::Error`]; the file and the settings are as they were.
     pub fn write(&self, changes: &Map<String, Value>) -> Result<Written, edit::Error> {
+        self.write_if(changes, |_| Ok(()))
+    }
+
+    /// The same where `may` takes no offence at the settings that would be in effect: what somebody wrote into the file by
+    /// hand meanwhile comes into effect with the changes.
+    ///
+    /// # Errors
+    /// As [`Live::write`], and what `may` says; the file and the settings are as they were.
+    pub fn write_if<E: From<edit::Error>>(
+        &self,
+        changes: &Map<String, Value>,
+        may: impl FnOnce(&Settings) -> Result<(), E>,
+    ) -> Result<Written, E> {
         let _one_at_a_time = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let path = self.folder.join(SERVER);
-        let there = read_text(&path)?;
+        let there = read_text(&path).map_err(edit::Error::from)?;
         let text = there.as_deref().unwrap_or_default();
         let (off, changes) = self.switch(changes)?;
-        let before = Given::parse(text, &path)?;
+        let before = Given::parse(text, &path).map_err(edit::Error::from)?;
         let was = self.current();
         let Edited { text: edited, given } = edit::edited(text, &path, &before, &changes)?;
-        self.fixed.over(&given.settings)?;
+        may(&self.fixed.over(&given.settings).map_err(edit::Error::from)?)?;
         if edited != text {
-            if read_text(&path)? != there {
-                return Err(edit::Error::Changed { path });
+            if read_text(&path).map_err(edit::Error::from)? != there {
+                return Err(edit::Error::Changed { path }.into());
             }
             let failed = |source| edit::Error::Write { path: path.clone(), source };
             durable::make_folder(&self.folder).map_err(failed)?;
@@ -185,7 +198,7 @@ impl Live {
         if let Some(off) = off {
             self.now.write().unwrap_or_else(PoisonError::into_inner).switched_off = off;
         }
-        self.replace(given)?;
+        self.replace(given).map_err(edit::Error::from)?;
         let now = self.current();
         let differs = |one: &Settings, key: &Key| one.plain_json(*key) != now.plain_json(*key);
         let keys = || Key::ALL.into_iter();

@@ -1,7 +1,6 @@
 //! `/api/config`: frostmirror.toml as JSON, and changes of it.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use hyper::StatusCode;
@@ -14,8 +13,9 @@ use crate::console::asked::Asked;
 use crate::console::route::Route;
 use crate::console::state::State;
 use crate::failure::Failure;
-use crate::server_config::Key;
+use crate::serve::access::Access;
 use crate::server_config::edit::Error;
+use crate::server_config::{Key, Settings};
 
 /// Every key of frostmirror.toml.
 #[derive(Serialize, Deserialize, JsonSchema)]
@@ -65,24 +65,28 @@ fn read(state: &Arc<State>, _: &Asked) -> Outcome {
 
 fn write(state: &Arc<State>, asked: &Asked) -> Outcome {
     let changes: Map<String, Value> = asked.json()?;
-    let settings = &state.options.settings;
-    let now = settings.current();
-    let path = |key: Key, now: &Option<PathBuf>| match changes.get(key.name()) {
-        None => now.clone(),
-        Some(value) => value.as_str().map(|path| settings.folder().join(path)),
-    };
-    let admin = path(Key::AdminTokenFile, &now.admin_token_file);
-    let readers = path(Key::ReadTokenFile, &now.read_token_file);
-    let closed = changes.get(Key::AuthRequired.name()).map_or(now.auth_required, |value| value == true);
-    // With a file that is no good nobody could write any more, and so nobody could mend that.
-    state.options.access.would_do(admin.as_deref(), readers.as_deref(), closed).map_err(Failure::from)?;
-    let written = settings.write(&changes).map_err(refused)?;
+    let may = |after: &Settings| somebody_can_write(&state.options.access, after);
+    let written = state.options.settings.write_if(&changes, may)?;
     let names = |keys: Vec<Key>| keys.into_iter().map(|key| key.name().to_owned()).collect();
     Ok(json(&Written { changed: names(written.changed), needs_restart: names(written.needs_restart) }))
 }
 
-fn refused(error: Error) -> Refusal {
-    let conflict = matches!(error, Error::Fixed { .. } | Error::Changed { .. });
-    let refusal = Refusal::from(Failure::from(error));
-    if conflict { Refusal { status: StatusCode::CONFLICT, ..refusal } } else { refusal }
+/// Refuses settings with which nobody could write any more, and so nobody could mend them here.
+fn somebody_can_write(access: &Access, after: &Settings) -> Result<(), Refusal> {
+    let (admin, readers) = (after.admin_token_file.as_deref(), after.read_token_file.as_deref());
+    let has_token = access.would_do(admin, readers, after.auth_required).map_err(Failure::from)?;
+    if after.base_url.is_some() && !has_token {
+        let error = "with `base_url` and without an admin token nobody could change anything here any more";
+        return Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, error)
+            .hint("set `admin_token_file` too: behind a proxy, who sits at this machine cannot be told from others"));
+    }
+    Ok(())
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Refusal {
+        let conflict = matches!(error, Error::Fixed { .. } | Error::Changed { .. });
+        let refusal = Refusal::from(Failure::from(error));
+        if conflict { Refusal { status: StatusCode::CONFLICT, ..refusal } } else { refusal }
+    }
 }
