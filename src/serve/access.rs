@@ -107,6 +107,10 @@ impl std::fmt::Debug for Token {
 /// The tokens in a file, one a line; empty lines and those that begin with `#` do not count.
 fn tokens_of(path: &Path) -> Result<Vec<Token>, TokenError> {
     let failed = |source| TokenError::Read { path: path.to_owned(), source };
+    // A pipe would hold the server until somebody writes to it.
+    if !fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(failed(io::Error::other("it is no file")));
+    }
     let mut text = String::new();
     File::open(path).and_then(|file| file.take(LONGEST).read_to_string(&mut text)).map_err(failed)?;
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty() && !line.trim().starts_with('#'));
@@ -159,21 +163,21 @@ impl Access {
         let Some(settings) = &self.settings else { return Ok(()) };
         let settings = settings.current();
         let (admin, readers) = (settings.admin_token_file.as_deref(), settings.read_token_file.as_deref());
-        self.would_do(admin, readers, settings.auth_required)
+        self.would_do(admin, readers, settings.auth_required).map(drop)
     }
 
     /// The same for settings that are yet to be: the files of the admin's and the readers' tokens, and whether readers need
-    /// one.
+    /// one. Says whether there would be an admin token.
     ///
     /// # Errors
     /// Everything in [`TokenError`].
-    pub fn would_do(&self, admin: Option<&Path>, readers: Option<&Path>, closed: bool) -> Result<(), TokenError> {
+    pub fn would_do(&self, admin: Option<&Path>, readers: Option<&Path>, closed: bool) -> Result<bool, TokenError> {
         let admin = self.admin.or(admin.map(Token::of_file).transpose()?);
         let readers = readers.map(tokens_of).transpose()?;
         if closed && admin.is_none() && readers.is_none_or(|tokens| tokens.is_empty()) {
             return Err(TokenError::NoReaders);
         }
-        Ok(())
+        Ok(admin.is_some())
     }
 
     /// What who writes must know; `None`: nothing is set. A file is read each time, so that a new token counts at once.
@@ -199,7 +203,7 @@ impl Access {
             return true;
         }
         let Some(given) = given(headers) else { return false };
-        self.readers().iter().any(|token| token.is(given))
+        self.readers().contains(&Token(Sha256::of(given.as_bytes())))
             || self.admin().is_ok_and(|admin| admin.is_some_and(|admin| admin.is(given)))
     }
 
@@ -260,5 +264,12 @@ mod tests {
         assert!(matches!(Token::of_file(&path), Err(TokenError::Count { count: 2, .. })));
         fs::write(&path, "0123456789abcdef\nshort\n").expect("write");
         assert!(matches!(tokens_of(&path), Err(TokenError::Line { line: 2, .. })));
+        assert!(matches!(tokens_of(folder.path()), Err(TokenError::Read { .. })));
+        #[cfg(target_os = "linux")]
+        {
+            let pipe = folder.path().join("pipe");
+            rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).expect("a pipe");
+            assert!(matches!(tokens_of(&pipe), Err(TokenError::Read { .. })), "and nobody waits");
+        }
     }
 }
