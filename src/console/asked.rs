@@ -18,6 +18,9 @@ use crate::serve::extension::At;
 /// Bytes of a request's body. A depends.toml of ten thousand entries is a third of it.
 pub(super) const MAX_BODY: usize = 1024 * 1024;
 
+/// Bytes of the body of a request that anybody may send: thousands of them at a time must not take all memory.
+pub(super) const MAX_BODY_OF_STRANGERS: usize = 4 * 1024;
+
 /// How long a body may take to arrive.
 const BODY_WITHIN: Duration = Duration::from_secs(30);
 
@@ -139,15 +142,15 @@ pub(super) fn query(raw: Option<&str>) -> Vec<(String, String)> {
     pairs.collect()
 }
 
-/// The whole body, within its bound.
-pub(super) async fn body(incoming: Incoming) -> Result<Bytes, Refusal> {
-    let Ok(whole) = timeout(BODY_WITHIN, Limited::new(incoming, MAX_BODY).collect()).await else {
+/// The whole body, of at most `most` bytes.
+pub(super) async fn body(incoming: Incoming, most: usize) -> Result<Bytes, Refusal> {
+    let Ok(whole) = timeout(BODY_WITHIN, Limited::new(incoming, most).collect()).await else {
         return Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time"));
     };
     match whole {
         Ok(whole) => Ok(whole.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => {
-            Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body has more than {MAX_BODY} bytes")))
+            Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body has more than {most} bytes")))
         }
         Err(_) => Err(Refusal::new(StatusCode::BAD_REQUEST, "the body did not arrive whole")),
     }

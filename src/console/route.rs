@@ -12,7 +12,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::access;
 use super::answer::{Outcome, Refusal, guarded, set, typed};
-use super::asked::{self, Asked};
+use super::asked::{self, Asked, MAX_BODY, MAX_BODY_OF_STRANGERS};
 use super::state::State;
 use crate::serve::Content;
 use crate::serve::extension::At;
@@ -210,19 +210,31 @@ impl Routes {
             body: bytes::Bytes::new(),
             at,
         };
-        let outcome = run(state, route.handler, asked, incoming).await;
+        let outcome = run(state, route, asked, incoming).await;
         Some(outcome.map(guarded).unwrap_or_else(Refusal::into_response))
     }
 }
 
-async fn run(state: &Arc<State>, handler: Handler, mut asked: Asked, incoming: Incoming) -> Outcome {
+async fn run(state: &Arc<State>, route: &Route, mut asked: Asked, incoming: Incoming) -> Outcome {
     let state = Arc::clone(state);
-    match handler {
+    match route.handler {
         Handler::Streamed(run) => run(state, asked, incoming).await,
         Handler::Whole(run) => {
-            asked.body = asked::body(incoming).await?;
+            // Who has shown that it may write is trusted with more.
+            let most = if route.needs == Needs::Write { MAX_BODY } else { MAX_BODY_OF_STRANGERS };
+            asked.body = asked::body(incoming, most).await?;
+            // Writing does not wait behind a crowd that reads.
+            let turn = match route.needs {
+                Needs::Nothing | Needs::Read => Arc::clone(&state.turns).acquire_owned().await.ok(),
+                Needs::Write | Needs::SameOrigin => None,
+            };
             let sink = Arc::clone(&state.options.sink);
-            let done = tokio::task::spawn_blocking(move || run(&state, &asked)).await;
+            let work = move || {
+                // Kept until the work is done, and not only until the client goes away.
+                let _turn = turn;
+                run(&state, &asked)
+            };
+            let done = tokio::task::spawn_blocking(work).await;
             done.unwrap_or_else(|_| {
                 sink.warning("an answer of the API broke off: that is a bug, please report it".to_owned());
                 Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "that is a bug of this server"))

@@ -1,6 +1,6 @@
 //! What the handlers share.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::Semaphore;
 
@@ -12,11 +12,17 @@ use super::jobs::Jobs;
 use super::trend::Trend;
 use super::upload;
 
+/// Answers that are worked on at one time for those who read. Each takes a thread and up to some hundred megabytes for a
+/// moment; the others wait without either, and leave the threads to the mirror's files.
+const READING_AT_ONCE: usize = 16;
+
 /// What the handlers share.
 pub(super) struct State {
     pub(super) options: Options,
     pub(super) sessions: Sessions,
     pub(super) jobs: Jobs,
+    /// Turns of those who read.
+    pub(super) turns: Arc<Semaphore>,
     /// Turns of those who upload.
     pub(super) uploads: Semaphore,
     pub(super) imports: Imports,
@@ -32,6 +38,7 @@ impl State {
             options,
             sessions: Sessions::default(),
             jobs: Jobs::default(),
+            turns: Arc::new(Semaphore::new(READING_AT_ONCE)),
             uploads: Semaphore::new(upload::AT_ONCE),
             imports: Imports::default(),
             config_writes: Mutex::new(()),

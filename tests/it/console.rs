@@ -106,7 +106,9 @@ fn what_is_wrong_is_said_in_json() {
     }
     let reply = send(&serving, "POST", "/api/login", &[], "{");
     assert_eq!((reply.status, body(&reply)["hint"].is_string()), (400, true));
-    let reply = send(&serving, "POST", "/api/login", &[], &" ".repeat(1024 * 1024 + 1));
+    let reply = send(&serving, "POST", "/api/login", &[], &" ".repeat(4 * 1024 + 1));
+    assert_eq!(reply.status, 413, "what anybody may send is small");
+    let reply = send(&serving, "POST", "/api/deps", &[], &" ".repeat(1024 * 1024 + 1));
     assert_eq!(reply.status, 413);
 }
 
@@ -214,7 +216,12 @@ fn settings_are_changed_while_the_server_runs() {
     assert_eq!(read()["watch_incoming"]["fixed_by"], json!("--watch-incoming"));
     let post = |changes: Value| send(&serving, "POST", "/api/config", &[], &changes.to_string());
 
-    let written = post(json!({ "base_url": "https://rust.example/x", "min_age": "2d" }));
+    // A base URL stands for a proxy, and nobody is local behind one.
+    let shut_out = post(json!({ "base_url": "https://rust.example/x" }));
+    assert_eq!((shut_out.status, body(&shut_out)["hint"].is_string()), (422, true), "{}", shut_out.text());
+    let token = "0123456789abcdef-token";
+    fs::write(sandbox.path("config/admin"), token).unwrap();
+    let written = post(json!({ "base_url": "https://rust.example/x", "admin_token_file": "admin", "min_age": "2d" }));
     assert_eq!(written.status, 200, "{}", written.text());
     assert_eq!(body(&written)["needs_restart"], json!([]));
     let config: Value = serde_json::from_slice(&get(serving.url(), "/index/config.json", &[]).body).unwrap();
@@ -224,9 +231,15 @@ fn settings_are_changed_while_the_server_runs() {
     let masked = read()["proxy_index_url"]["value"].clone();
     assert!(!masked.to_string().contains("hunter22"), "{masked}");
 
-    // A base URL stands for a proxy, and nobody is local behind one.
-    assert_eq!(post(json!({ "base_url": null })).status, 403);
+    assert_eq!(post(json!({ "base_url": null })).status, 401);
+    let right = format!("Authorization: Bearer {token}");
+    let post = |changes: Value| send(&serving, "POST", "/api/config", &[&right], &changes.to_string()).status;
+    assert_eq!(post(json!({ "admin_token_file": null })), 422, "nobody could write any more");
+    // What somebody wrote by hand meanwhile would come into effect too.
+    fs::write(&file, format!("{text}auth_required = true\nread_token_file = 'nowhere'\n")).unwrap();
+    assert_eq!(post(json!({ "min_age": "3d" })), 422);
     fs::write(&file, &text).unwrap();
+    assert_eq!(post(json!({ "admin_token_file": null, "base_url": null })), 200);
 }
 
 #[test]
