@@ -15,6 +15,7 @@ use super::settings::{self, Given};
 use super::{FILES, MODE, SERVER};
 use crate::durable;
 use crate::event::Sink;
+use crate::place::Place;
 
 /// Keys of `frostmirror.toml` that a snapshot brings along.
 const TRAVELLING: &[&str] = &[
@@ -57,7 +58,7 @@ pub enum Error {
         /// The file.
         path: PathBuf,
         /// Where and why.
-        source: Box<toml_edit::TomlError>,
+        source: NotToml,
     },
     /// A file of a snapshot is no TOML.
     #[error("the snapshot's `{name}` is not TOML")]
@@ -65,7 +66,7 @@ pub enum Error {
         /// The file.
         name: &'static str,
         /// Where and why.
-        source: Box<toml_edit::TomlError>,
+        source: NotToml,
     },
     /// A file of a snapshot is no text.
     #[error("the snapshot's `{name}` is not text")]
@@ -81,6 +82,22 @@ pub enum Error {
         /// What the system says.
         source: io::Error,
     },
+}
+
+/// Where a text is no TOML, and why. The line itself, which the parser would show too, may hold a password, and jobs and
+/// reasons are told to every reader.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {}, column {}: {why}", place.line, place.column)]
+pub struct NotToml {
+    place: Place,
+    why: String,
+}
+
+impl NotToml {
+    fn of(text: &str, error: &toml_edit::TomlError) -> NotToml {
+        let place = Place::of(text, error.span().map_or(0, |span| span.start));
+        NotToml { place, why: error.message().to_owned() }
+    }
 }
 
 /// A configuration file that crosses in a snapshot: its name, one of [`FILES`], and its text.
@@ -102,8 +119,8 @@ impl Brought {
     /// [`Error::Brought`].
     pub fn parse(name: &'static str, bytes: &[u8]) -> Result<Brought, Error> {
         let text = std::str::from_utf8(bytes).map_err(|_| Error::NoText { name })?.to_owned();
-        let source = |source| Error::Brought { name, source: Box::new(source) };
-        text.parse::<DocumentMut>().map_err(source)?;
+        let wrong = |error| Error::Brought { name, source: NotToml::of(&text, &error) };
+        text.parse::<DocumentMut>().map_err(wrong)?;
         Ok(Brought { name, text })
     }
 }
@@ -179,7 +196,8 @@ fn read(path: &Path) -> Result<Option<(String, DocumentMut)>, Error> {
         Err(source) => return Err(Error::Read { path: path.to_owned(), source }),
     };
     let document = text.parse::<DocumentMut>();
-    let document = document.map_err(|source| Error::Toml { path: path.to_owned(), source: Box::new(source) })?;
+    let document =
+        document.map_err(|error| Error::Toml { path: path.to_owned(), source: NotToml::of(&text, &error) })?;
     Ok(Some((text, document)))
 }
 
@@ -304,7 +322,7 @@ fn without_logins(text: &str) -> String {
 fn merged(brought: &str, there: Option<&DocumentMut>) -> Result<(String, Vec<String>), Error> {
     let parsed = |text: &str| {
         let parsed = text.parse::<DocumentMut>();
-        parsed.map_err(|source| Error::Brought { name: SERVER, source: Box::new(source) })
+        parsed.map_err(|error| Error::Brought { name: SERVER, source: NotToml::of(text, &error) })
     };
     let mut document = parsed(brought)?;
     let mut notes = keep_travelling(&mut document);
@@ -356,6 +374,27 @@ mod tests {
         let folder = tempfile::tempdir().expect("temporary folder");
         fs::write(folder.path().join(SERVER), text).expect("write");
         folder
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_file_repeats_no_password() {
+        let folder = folder("targets = []\nproxy_index_url = \"https://me:secret@host/\n");
+        for error in [check(folder.path()).expect_err("refused"), travelling(folder.path()).expect_err("refused")] {
+            let source = std::error::Error::source(&error).expect("where and why").to_string();
+            assert!(source.starts_with("line 2, column ") && !source.contains("secret"), "{source}");
+        }
+    }
+
+    #[test]
+    fn what_is_nested_without_end_is_refused() {
+        for deep in [format!("a{} = 1", ".a".repeat(200_000)), format!("[a{}]", ".a".repeat(200_000))] {
+            Brought::parse(SERVER, deep.as_bytes()).expect_err("refused");
+            Brought::parse(DEPENDS, deep.as_bytes()).expect_err("refused");
+        }
+        for (open, shut) in [("[", "]"), ("{a=", "}")] {
+            let deep = format!("a = {}1{}", open.repeat(100_000), shut.repeat(100_000));
+            Brought::parse(SERVER, deep.as_bytes()).expect_err("refused");
+        }
     }
 
     #[test]
