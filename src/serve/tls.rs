@@ -1,6 +1,6 @@
 //! TLS: a certificate and its key from PEM files, taken anew when the files change.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -131,6 +131,10 @@ impl Files {
 
 fn read(path: &Path) -> Result<Vec<u8>, Error> {
     let failed = |source| Error::Read { path: path.to_owned(), source };
+    // A pipe would hold the server until somebody writes to it.
+    if !fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(failed(io::Error::other("it is no file")));
+    }
     let mut bytes = Vec::new();
     File::open(path).and_then(|file| file.take(MAX_PEM).read_to_end(&mut bytes)).map_err(failed)?;
     Ok(bytes)
@@ -139,7 +143,6 @@ fn read(path: &Path) -> Result<Vec<u8>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
 
     use rcgen::{CertifiedKey, generate_simple_self_signed};
 

@@ -121,7 +121,7 @@ impl Shelves {
     fn read_reason(&self, name: &OsStr) -> String {
         let mut text = Vec::new();
         let path = self.folder.join(FAILED).join(with_end(name, REASON));
-        let read = File::open(path).and_then(|file| file.take(MOST_REASON).read_to_end(&mut text));
+        let read = open_file(&path).and_then(|file| file.take(MOST_REASON).read_to_end(&mut text));
         let text = String::from_utf8_lossy(&text).into_owned();
         match (read, text.lines().next().filter(|line| !line.is_empty())) {
             (Ok(_), Some(line)) => line.to_owned(),
@@ -144,7 +144,10 @@ impl Shelves {
         let (taken, path) = take_name(&shelf, name)?;
         let reason_path = shelf.join(with_end(&taken, REASON));
         let moved = match reason {
-            Some(reason) => fs::write(&reason_path, reason).and_then(|()| fs::rename(&from, &path)),
+            // Never through a link: who may put files here may not write wherever this server may.
+            Some(reason) => File::create_new(&reason_path)
+                .and_then(|mut file| file.write_all(reason.as_bytes()))
+                .and_then(|()| fs::rename(&from, &path)),
             None => fs::rename(&from, &path),
         };
         let Err(error) = moved else { return Ok(Some(taken)) };
@@ -186,10 +189,18 @@ fn take_name(shelf: &Path, name: &OsStr) -> io::Result<(OsString, PathBuf)> {
     }
 }
 
+/// Opens what is a file: a pipe would hold the watcher until somebody writes to it.
+fn open_file(path: &Path) -> io::Result<File> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is no file"));
+    }
+    File::open(path)
+}
+
 /// Whether the file at `path` ends with `end`.
 fn ends_so(path: &Path, end: &str) -> bool {
     let read = || {
-        let mut file = File::open(path)?;
+        let mut file = open_file(path)?;
         let mut text = vec![0; end.len()];
         file.seek(SeekFrom::End(-i64::try_from(end.len()).unwrap_or(i64::MAX)))?;
         file.read_exact(&mut text).map(|()| text)
@@ -223,6 +234,21 @@ mod tests {
             entries.map(|entry| entry.expect("entry").file_name().to_string_lossy().into_owned()).collect();
         names.sort();
         names
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_pipe_on_a_shelf_holds_nobody_up() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let failed = folder.path().join(FAILED);
+        fs::create_dir(&failed).expect("folder");
+        fs::write(failed.join("a.pkg"), "x").expect("write");
+        for name in ["a.pkg.reason.txt", "b.pkg.reason.txt"] {
+            let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::from(0o600));
+            rustix::fs::mknodat(rustix::fs::CWD, failed.join(name), kind, mode, 0).expect("a pipe");
+        }
+        let (listed, count) = Shelves::of(folder.path()).list_failed(10);
+        assert_eq!((listed, count), (vec![("a.pkg".into(), "no reason is on record".to_owned())], 1));
     }
 
     #[test]

@@ -255,6 +255,8 @@ fn a_setting_that_cannot_be_is_refused() {
         (json!({ "min_age": "soon" }), 422),
         (json!({ "watch_incoming": "yes" }), 422),
         (json!({ "admin_token_file": "/nowhere" }), 422),
+        (json!({ "tls_cert": "nowhere" }), 422),
+        (json!({ "tls_cert": "nowhere", "tls_key": "nowhere" }), 422),
         (json!([1]), 400),
     ] {
         let reply = post(changes.clone());

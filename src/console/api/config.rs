@@ -13,6 +13,7 @@ use crate::console::asked::Asked;
 use crate::console::route::Route;
 use crate::console::state::State;
 use crate::failure::Failure;
+use crate::serve::Tls;
 use crate::serve::access::Access;
 use crate::server_config::edit::Error;
 use crate::server_config::{Key, Settings};
@@ -65,7 +66,15 @@ fn read(state: &Arc<State>, _: &Asked) -> Outcome {
 
 fn write(state: &Arc<State>, asked: &Asked) -> Outcome {
     let changes: Map<String, Value> = asked.json()?;
-    let may = |after: &Settings| somebody_can_write(&state.options.access, after);
+    let may = |after: &Settings| {
+        somebody_can_write(&state.options.access, after)?;
+        // A certificate that is no good would keep the server from starting again.
+        let names_tls = [Key::TlsCert, Key::TlsKey].iter().any(|key| changes.contains_key(key.name()));
+        if let (Some(certificate), Some(key), true) = (&after.tls_cert, &after.tls_key, names_tls) {
+            Tls::load(certificate, key).map_err(Failure::from)?;
+        }
+        Ok::<(), Refusal>(())
+    };
     let written = state.options.settings.write_if(&changes, may)?;
     let names = |keys: Vec<Key>| keys.into_iter().map(|key| key.name().to_owned()).collect();
     Ok(json(&Written { changed: names(written.changed), needs_restart: names(written.needs_restart) }))
