@@ -183,11 +183,12 @@ fn same_origin(headers: &HeaderMap, at: &At) -> Result<(), Refusal> {
     own.then_some(()).ok_or_else(foreign)
 }
 
-/// `scheme://host:port` of an address.
+/// `scheme://host:port` of an address, as browsers write it: without the port that goes without saying.
 fn origin_of(base: &str) -> Option<String> {
     let (scheme, rest) = base.split_once("://")?;
     let host = rest.split('/').next()?;
-    Some(format!("{scheme}://{host}"))
+    let implied = if scheme == "https" { ":443" } else { ":80" };
+    Some(format!("{scheme}://{}", host.strip_suffix(implied).unwrap_or(host)))
 }
 
 /// The name of the session's cookie at this address. Browsers keep one jar for all ports of a host: by one name for all, who
@@ -260,6 +261,10 @@ mod tests {
         assert!(!own(&[("sec-fetch-site", "cross-site")]));
         assert!(!own(&[("sec-fetch-site", "same-site")]));
         assert!(!own(&[("origin", "http://mirror:8080"), ("origin", "http://evil")]));
+        for (base, origin) in [("https://h:443/x", "https://h"), ("http://h:80", "http://h"), ("http://h/", "http://h")]
+        {
+            assert_eq!(origin_of(base).as_deref(), Some(origin));
+        }
     }
 
     #[test]

@@ -203,6 +203,17 @@ fn depends_toml_comes_back_as_it_was_stored() {
         assert!(body(&reply)["error"].is_string() && body(&reply)["hint"].is_string(), "{}", reply.text());
     }
     assert_eq!(fs::read_to_string(&file).unwrap(), text, "what is refused changes nothing");
+
+    // A link stays one: the file that it leads to is changed.
+    #[cfg(unix)]
+    {
+        let real = sandbox.path("elsewhere.toml");
+        fs::rename(&file, &real).unwrap();
+        std::os::unix::fs::symlink(&real, &file).unwrap();
+        let other = json!({ "dependencies": { "anyhow": "2" } });
+        assert_eq!(send(&serving, "POST", "/api/deps", &[], &other.to_string()).status, 200);
+        assert!(file.is_symlink() && fs::read_to_string(&real).unwrap().contains("anyhow = \"2\""));
+    }
     assert_eq!(send(&serving, "POST", "/api/deps", &["Origin: null"], &wanted.to_string()).status, 403);
 }
 

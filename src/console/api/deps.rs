@@ -94,7 +94,9 @@ fn write(state: &Arc<State>, asked: &Asked) -> Outcome {
     if changed && !dry_run {
         let failed = |source| Failure::io(format!("could not write `{}`", path.display()), source);
         durable::make_folder(state.options.settings.folder()).map_err(failed)?;
-        durable::rewrite(&path, after.as_bytes(), 0o644).map_err(failed)?;
+        // Where the name is a link, the file that it leads to is the one to change.
+        let real = fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
+        durable::rewrite(&real, after.as_bytes(), 0o644).map_err(failed)?;
     }
     let tag = etag(&after);
     let mut response = json(&Stored { toml: after, changed });
