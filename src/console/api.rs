@@ -1,7 +1,7 @@
 //! The REST API, one file a subject.
 
 mod config;
-mod deps;
+pub(super) mod deps;
 mod crates;
 mod export;
 mod gc;
