@@ -51,6 +51,7 @@ mod console;
 mod closed;
 mod proxied;
 mod browser;
+mod browser_edit;
 mod serve_hot;
 mod serve_limits;
 mod serve_tls;

@@ -179,6 +179,7 @@ function toml(text, about) {
 
 function refused(error, wanted) {
   if (error.status === 412) {
+    show([]);
     moved();
   } else if (same(wanted, {}) && same(start, {})) {
     // A file that is not there yet asks for nothing, and is no mistake.
@@ -271,8 +272,9 @@ async function save() {
   }
 }
 
+/** Leads who wanted to save to what keeps them from it; who types is left where they are. */
 function focusWrong() {
-  editor.querySelector('[aria-invalid="true"]')?.focus();
+  (id('moved-title') ?? editor.querySelector('[aria-invalid="true"]'))?.focus();
 }
 
 function discard() {
@@ -284,11 +286,8 @@ function discard() {
 
 /** Somebody else has changed the file. */
 function moved() {
-  bar.say('Not saved: the file was changed by somebody else.', 'wrong');
-  if (id('moved-title')) {
-    id('moved-title').focus();
-    return;
-  }
+  bar.say('It cannot be saved yet: the file was changed by somebody else. See above.', 'wrong');
+  if (id('moved-title')) return;
   const keep = button('Load again, keep my changes', '', { class: 'strong', id: 'load-keep' });
   const drop = button('Load again, drop my changes', '', { class: '', id: 'load-drop' });
   const title = make('h2', { id: 'moved-title', tabindex: '-1' }, 'The file was changed meanwhile');
@@ -297,7 +296,6 @@ function moved() {
     title, make('p', {}, about), make('div', { class: 'actions' }, keep, drop)));
   keep.addEventListener('click', () => again(true));
   drop.addEventListener('click', () => again(false));
-  title.focus();
 }
 
 async function again(isKept) {
