@@ -25,6 +25,7 @@ mod file;
 mod hot;
 mod listen;
 mod patient;
+mod profiles;
 mod registry;
 mod respond;
 mod route;

@@ -93,7 +93,8 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let served = runtime.block_on(async {
         let listener = serve::bind(&settings.bind).await?;
         let sink: Arc<dyn Sink> = Arc::<Report>::clone(&context.report);
-        let empty = if mirror.join("index").is_dir() { "" } else { ", where nothing has been imported yet" };
+        let something = ["index", "dist", "rustup"].iter().any(|folder| mirror.join(folder).is_dir());
+        let empty = if something { "" } else { ", where nothing has been imported yet" };
         context.report.status("Serving", format!("{}{empty}", mirror.display()));
         let extension: Option<Arc<dyn Extension>> =
             Some(Arc::new(console(args, &mirror, Arc::clone(&live), Arc::clone(&access), context)?));
