@@ -37,11 +37,11 @@ export function oddities(odd, said, change) {
 }
 
 /**
- * A table of entries that grows and shrinks. `head` are its columns, `rows(one, redraw)` fills the rows of an entry, and
+ * A table of entries that grows and shrinks, of a kind that styles know. `head` are its columns, `rows(one, redraw)` fills the rows of an entry, and
  * `fresh()` makes a new one. `change` is told of every change.
  */
-function table({ caption, entries, head, rows, fresh, add, change }) {
-  const element = make('table', { class: 'edit' }, make('caption', { class: 'unseen' }, caption));
+function table({ kind, caption, entries, head, rows, fresh, add, change }) {
+  const element = make('table', { class: `edit ${kind}` }, make('caption', { class: 'unseen' }, caption));
   element.append(make('thead', {}, make('tr', {}, ...head.map((text) => make('th', { scope: 'col' }, text)))));
   const bodies = new Map();
   const more = button(add, '', { class: '' });
@@ -178,14 +178,14 @@ export function crates(caption, entries, change) {
         cell('Version', input(req.version, '1', set('version'), label('Version', 'version')), ...odd),
         cell('Features', input(req.features, 'none', set('features'), label('Features', 'features'))),
         make('td', { class: 'tick', 'data-label': 'Default features' }, defaults),
-        cell('Package', input(req.package, 'the same', set('package'), label('Package', 'package'))),
+        cell('Package', input(req.package, 'same', set('package'), label('Package', 'package'))),
         actions,
       );
       return row;
     });
   };
   const head = ['Crate', 'Version', 'Features', 'Defaults', 'Package', ''];
-  return table({ caption, entries, head, rows, fresh: () => entry(), add: 'Add a crate', change });
+  return table({ kind: 'crates', caption, entries, head, rows, fresh: () => entry(), add: 'Add a crate', change });
 }
 
 /** The table of `[locked]`. */
@@ -200,6 +200,6 @@ export function locked(entries, change) {
   };
   const head = ['Crate', 'Exact versions', ''];
   return table({
-    caption: 'Exact versions', entries, head, rows, fresh: () => lockedEntry(), add: 'Add an exact version', change,
+    kind: 'exact', caption: 'Exact versions', entries, head, rows, fresh: () => lockedEntry(), add: 'Add an exact version', change,
   });
 }

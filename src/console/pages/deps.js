@@ -173,7 +173,8 @@ async function attempt() {
 }
 
 function toml(text, about) {
-  if (id('toml').textContent !== text) id('toml').textContent = text;
+  const lines = text.split(/(?<=\n)/);
+  id('toml').replaceChildren(...lines.map((line) => make('span', { class: 'line' }, line)));
   id('preview-about').textContent = about;
 }
 
@@ -328,5 +329,6 @@ if (isAdmin() && editor.dataset.depends !== undefined) {
   draw(base);
   start = build(shape);
   bar.say('Nothing is changed.');
+  toml(id('toml').textContent, id('preview-about').textContent);
   if (!same(base, {})) attempt();
 }
