@@ -9,6 +9,7 @@
 //! | `jobs` | work that outlives a request, one at a time |
 //! | `imports`, `origins` | the history of imports, and which bundle brought a crate |
 //! | `holdings` | the crates that are held |
+//! | `search` | what words find |
 //! | `arrivals` | the incoming folder |
 //! | `upload` | a bundle that is sent into it |
 //! | `snapshots` | snapshots that were built here |
@@ -32,6 +33,7 @@ mod openapi;
 mod origins;
 mod pages;
 mod route;
+mod search;
 mod snapshots;
 mod state;
 mod upload;
