@@ -91,9 +91,8 @@ pub(super) fn folded(text: &str) -> String {
 pub(super) fn best<'l>(layout: &Layout, lines: &'l [IndexLine]) -> Option<&'l IndexLine> {
     let mut order: Vec<&IndexLine> = lines.iter().collect();
     order.sort_by_key(|line| (line.yanked, !line.id.version.pre.is_empty(), Reverse(&line.id.version)));
-    let is_held = |line: &IndexLine| {
-        fs::symlink_metadata(layout.crate_file(&line.id)).is_ok_and(|about| about.is_file())
-    };
+    let is_held =
+        |line: &IndexLine| fs::symlink_metadata(layout.crate_file(&line.id)).is_ok_and(|about| about.is_file());
     order.iter().find(|line| is_held(line)).or(order.first()).copied()
 }
 
@@ -130,11 +129,13 @@ mod tests {
             );
             IndexLine::parse_file(&text).next().expect("a line")
         };
-        let hold = |version: &str| fs::write(folder.path().join(format!("crates/a-{version}.crate")), "").expect("write");
+        let hold =
+            |version: &str| fs::write(folder.path().join(format!("crates/a-{version}.crate")), "").expect("write");
         let lines = [line("0.9.0", false), line("1.0.0", false), line("1.2.0", true), line("2.0.0-rc.1", false)];
         let chosen = || best(&layout, &lines).expect("some").id.version.to_string();
         assert_eq!(chosen(), "1.0.0", "none is held");
-        for (held, wanted) in [("1.2.0", "1.2.0"), ("2.0.0-rc.1", "2.0.0-rc.1"), ("0.9.0", "0.9.0"), ("1.0.0", "1.0.0")] {
+        for (held, wanted) in [("1.2.0", "1.2.0"), ("2.0.0-rc.1", "2.0.0-rc.1"), ("0.9.0", "0.9.0"), ("1.0.0", "1.0.0")]
+        {
             hold(held);
             assert_eq!(chosen(), wanted);
         }
