@@ -228,8 +228,10 @@ impl Report {
         let write = || {
             let _gone = anstream::AutoStream::new(io::stderr().lock(), self.colors).write_all(text.as_bytes()).is_err();
         };
-        match self.bars().values().next() {
-            Some(bar) => bar.drawn.suspend(write),
+        // Nobody who wants to look at the bars waits for a terminal or a pipe that takes nothing.
+        let bar = self.bars().values().next().map(|bar| bar.drawn.clone());
+        match bar {
+            Some(bar) => bar.suspend(write),
             None => write(),
         }
     }

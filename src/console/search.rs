@@ -55,7 +55,9 @@ pub(super) enum Fit {
 impl Words {
     /// The words of a query; `None` where they are more than anybody would look for.
     pub(super) fn parse(query: &str) -> Option<Words> {
-        let each: Vec<String> = query.split_whitespace().map(folded).collect();
+        // Cargo puts a plus between words, and then encodes that.
+        let parts = query.split(|c: char| c.is_whitespace() || c == '+').filter(|part| !part.is_empty());
+        let each: Vec<String> = parts.map(folded).collect();
         let fits = query.len() <= LONGEST && each.len() <= MOST_WORDS;
         fits.then(|| Words { whole: each.join("-"), each })
     }
@@ -108,7 +110,7 @@ mod tests {
         assert_eq!(words.fit("my-serde_json", None), Some(Fit::Within));
         assert_eq!(words.fit("other", Some("wraps SERDE_json")), Some(Fit::Described));
         assert_eq!(words.fit("other", None), None);
-        let two = Words::parse("json parser").expect("words");
+        let two = Words::parse("json+parser").expect("words");
         assert_eq!(two.fit("json-parser", None), Some(Fit::Named));
         assert_eq!(two.fit("parser-of-json", None), Some(Fit::Within));
         assert_eq!(two.fit("json", Some("a parser")), Some(Fit::Described));

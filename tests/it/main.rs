@@ -48,6 +48,8 @@ mod serve_http;
 mod serve_busy;
 mod console;
 mod closed;
+mod search;
+mod operators;
 mod proxied;
 mod browser;
 mod serve_hot;
