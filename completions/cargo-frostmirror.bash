@@ -271,7 +271,7 @@ _cargo__frostmirror() {
             return 0
             ;;
         cargo__subcmd__frostmirror__subcmd__fetch)
-            opts="-c -o -j -v -q -h --config --manifest-path --lockfile --crate --from-list --forget --incremental --base --reuse --skip-git --skip-registry --no-toolchain --target --output --jobs --dry-run --offline --base-url --verbose --quiet --color --message-format --help"
+            opts="-c -o -j -v -q -h --config --manifest-path --lockfile --crate --from-list --forget --incremental --base --reuse --skip-git --skip-registry --no-toolchain --toolchain --target --output --jobs --dry-run --offline --base-url --verbose --quiet --color --message-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -314,6 +314,10 @@ _cargo__frostmirror() {
                     return 0
                     ;;
                 --skip-registry)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --toolchain)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -545,7 +549,7 @@ _cargo__frostmirror() {
             return 0
             ;;
         cargo__subcmd__frostmirror__subcmd__serve)
-            opts="-v -q -h --bind --base-url --mirror --incoming --config-dir --tls-cert --tls-key --watch-incoming --verbose --quiet --color --message-format --help"
+            opts="-v -q -h --bind --base-url --mirror --incoming --config-dir --tls-cert --tls-key --watch-incoming --admin-token --admin-token-file --verbose --quiet --color --message-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -579,6 +583,14 @@ _cargo__frostmirror() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --admin-token)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --admin-token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
@@ -595,7 +607,7 @@ _cargo__frostmirror() {
             return 0
             ;;
         cargo__subcmd__frostmirror__subcmd__setup)
-            opts="-v -q -h --url --local --mirror --ca --check-revoke --write --undo --verbose --quiet --color --message-format --help"
+            opts="-v -q -h --url --local --mirror --ca --check-revoke --env --write --undo --verbose --quiet --color --message-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -615,6 +627,10 @@ _cargo__frostmirror() {
                     ;;
                 --check-revoke)
                     COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                --env)
+                    COMPREPLY=($(compgen -W "sh powershell" -- "${cur}"))
                     return 0
                     ;;
                 --color)

@@ -5,6 +5,7 @@
 //! | [`Toolchain`] (toolchain.rs) | names as rustup writes them, and where their manifests lie |
 //! | [`ChannelManifest`] (manifest.rs) | a channel manifest of version 2, read as the hostile input that it is |
 //! | [`Build::file`] (file.rs) | the URL and the digest of a component, checked |
+//! | [`Named`] (names.rs) | what a path is of, by its name alone |
 //! | [`select`] (select.rs) | targets, profile and components into files below `dist/` |
 //!
 //! Nothing here touches disk or network: bytes and wishes come in, paths and digests go out. A path below
@@ -19,13 +20,15 @@ use crate::safe_path::SafePath;
 
 mod file;
 mod manifest;
+mod names;
 mod select;
 mod toolchain;
 
 pub use file::{FileError, UPSTREAM};
 pub use manifest::{Build, ChannelManifest, Listed, MAX_SIZE, ManifestError, Package};
+pub use names::{Named, targets_of};
 pub use select::{Component, SelectError, Selection, Skipped, Wanted, select};
-pub use toolchain::{Channel, Date, InvalidDate, InvalidToolchain, Toolchain, is_triple};
+pub use toolchain::{Channel, Date, InvalidDate, InvalidToolchain, Toolchain, doubt, is_triple};
 
 /// The host triples that upstream builds a complete toolchain and rustup-init for, sorted: tier 1, and tier 2 with
 /// host tools, as the manifests of 2026 have them. Which of them a certain release has is its own manifest's word.

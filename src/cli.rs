@@ -14,7 +14,7 @@ use crate::report::{ColorChoice, Form, Loudness, Report};
 /// Bring Rust across an air gap.
 ///
 /// Online: resolve with cargo, download, and pack one checked .pkg. Offline: verify it, import it into a mirror, and
-/// serve that mirror to cargo.
+/// serve that mirror to cargo and rustup.
 #[derive(Debug, Parser)]
 #[command(
     name = "cargo-frostmirror",
@@ -133,7 +133,7 @@ pub enum Verb {
     /// Remove from a mirror what no history needs any more
     #[command(after_help = EXIT_CODES)]
     Gc(cmd::gc::Args),
-    /// Copy a mirror's crates out, as a folder that cargo builds from
+    /// Copy a mirror out: whole as one .pkg, or its crates as a folder that cargo builds from
     #[command(after_help = EXIT_CODES, disable_help_subcommand = true)]
     Export(cmd::export::Args),
     /// Print the configuration of cargo and rustup for a mirror, or write cargo's

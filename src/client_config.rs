@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 pub use edit::{Change, EditError};
 pub use file::{Error, Undone, Written, undo, write};
+pub use scripts::SmallProfile;
 
 /// What the mirror is called in cargo's configuration.
 pub const NAME: &str = "frostmirror";

@@ -13,6 +13,7 @@
 //! | `arrivals` | the incoming folder |
 //! | `upload` | a bundle that is sent into it |
 //! | `snapshots` | snapshots that were built here |
+//! | `trend` | how the mirror grew, and what takes its space |
 //! | `state` | what the handlers share |
 //! | `api` | the REST API, one file a subject |
 //! | `openapi` | the table of `route` as an OpenAPI document |
@@ -38,6 +39,7 @@ mod route;
 mod search;
 mod snapshots;
 mod state;
+mod trend;
 mod upload;
 
 use std::future::Future;

@@ -147,6 +147,15 @@ pub fn rustup_artifacts(count: u64) -> String {
     if count == 1 { "1 rustup artifact".to_owned() } else { format!("{count} rustup artifacts") }
 }
 
+/// Crates and rustup artifacts together: `1 crate and 2 rustup artifacts`; of what there is none of, nothing is said.
+pub fn contents(crates_in: u64, artifacts: u64) -> String {
+    match (crates_in, artifacts) {
+        (count, 0) => crates(count),
+        (0, count) => rustup_artifacts(count),
+        (count, artifacts) => format!("{} and {}", crates(count), rustup_artifacts(artifacts)),
+    }
+}
+
 /// A size, as a status line has it: binary units.
 pub fn size(bytes: u64) -> String {
     indicatif::HumanBytes(bytes).to_string()

@@ -4,7 +4,7 @@
 //! learns of it only then.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -160,6 +160,7 @@ pub struct Written {
 
 /// Resolves, downloads, packs, verifies, records.
 pub async fn fetch(options: Options, sink: Arc<dyn Sink>) -> Result<Outcome, Error> {
+    output_is_usable(&options.output)?;
     let station = Station::begin(&options.surroundings, &sink).await?;
     let known = delta::known(&options, &sink).await?;
     let inputs = station.inputs(&options).await?;
@@ -171,8 +172,10 @@ pub async fn fetch(options: Options, sink: Arc<dyn Sink>) -> Result<Outcome, Err
     let memory = known.as_ref().map(|known| &*known.history as &Memory);
     let peeked = if memory.is_none() { Some(Memory::read(&options.history)?) } else { None };
     let memory = memory.or(peeked.as_ref());
+    // What is wrong with `[platforms]` is told before crates are downloaded, of which there may be a great many.
+    let planned = station.planned(&options, orders.clone(), &inputs, memory, sent).await?;
     let mut gathered = station.everything(&inputs, sent).await?;
-    gathered.toolchains = station.toolchains(&options, orders.clone(), &inputs, memory, sent).await?;
+    gathered.toolchains = station.toolchains(&options, planned, memory, sent).await?;
     refuse_nothing(&gathered.resolved, &gathered.toolchains)?;
     let lacking = &gathered.toolchains.lacking;
     if !lacking.is_empty() && gathered.resolved.crates.is_empty() && gathered.toolchains.shipped() == 0 {
@@ -196,7 +199,8 @@ pub async fn fetch(options: Options, sink: Arc<dyn Sink>) -> Result<Outcome, Err
             // Others were free to record bundles until now.
             let history = delta::open(&options, &sink).await?;
             if matches!(options.mode, Mode::Full) && station.has_changed(&options, &inputs, peeked.as_ref(), &history) {
-                gathered.toolchains = station.toolchains(&options, orders, &inputs, Some(&history), None).await?;
+                let planned = station.planned(&options, orders, &inputs, Some(&history), None).await?;
+                gathered.toolchains = station.toolchains(&options, planned, Some(&history), None).await?;
             }
             (history, None)
         }
@@ -209,6 +213,15 @@ pub async fn fetch(options: Options, sink: Arc<dyn Sink>) -> Result<Outcome, Err
     };
     let _end = End(end);
     tokio::task::spawn_blocking(writing).await.map_err(Error::Worker)?
+}
+
+/// Refuses a folder that nothing can be written to, before anything is gathered for it. It is not made yet: a run that
+/// fails leaves nothing behind.
+fn output_is_usable(output: &Path) -> Result<(), Error> {
+    let there = output.ancestors().find(|folder| folder.symlink_metadata().is_ok()).unwrap_or(output);
+    // A file that has no name, and is gone with its handle.
+    let tried = tempfile::tempfile_in(there).map(drop);
+    tried.map_err(|source| Error::Output { path: output.to_owned(), source })
 }
 
 /// The end of a worker that asks whether it is stopped, and cleans up when it is; waited for when this is dropped.
@@ -368,7 +381,7 @@ impl<'s> Station<'s> {
         files.retain(|id, _| resolved.crates.contains_key(id));
         let fresh = files.values().filter(|file| file.from == download::Source::Upstream);
         let (count, bytes) = fresh.fold((0, 0), |(count, bytes), file| (count + 1, bytes + file.size));
-        if !resolved.crates.is_empty() {
+        if !files.is_empty() {
             let all = event::crates(files.len() as u64);
             self.sink.status("Gathered", format!("{all} ({count} downloaded, {})", event::size(bytes)));
         }

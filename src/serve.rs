@@ -31,6 +31,7 @@ mod health;
 mod hot;
 mod listen;
 mod patient;
+mod profiles;
 mod registry;
 mod respond;
 mod route;

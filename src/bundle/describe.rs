@@ -1,6 +1,6 @@
 //! One bundle in words, from its manifest alone: for the person who must say whether it may cross.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use super::format::{
@@ -9,6 +9,7 @@ use super::format::{
 };
 use super::shown::{Table, counted, exact_size, shown, size};
 use crate::artifact::Kind;
+use crate::channel::{self, Named};
 
 /// What stands where a crate does not say what its licence is.
 pub(super) const NO_LICENSE: &str = "no licence stated";
@@ -60,7 +61,9 @@ fn head(manifest: &Manifest, out: &mut String) {
         let _written = writeln!(out, "{name:<12}{}", shown(value)).is_ok();
     };
     let kept = manifest.crates.iter().filter(|record| record.state == CrateState::Kept).count();
-    if manifest.kind == BundleKind::Full && kept > 0 {
+    if manifest.repair {
+        line("Kind", "repair: what a mirror has lost, and nothing else");
+    } else if manifest.kind == BundleKind::Full && kept > 0 {
         // It can be imported alone, and does not make a whole mirror.
         line("Kind", &format!("full, but {} of its history came with other bundles", counted(kept, "version")));
     } else {
@@ -89,8 +92,19 @@ fn head(manifest: &Manifest, out: &mut String) {
         line("Input", &format!("{} for {name}", needs(crates, artifacts)));
     }
     line("Index read", &manifest.index_read);
-    line("Targets", &or_none(&manifest.targets));
-    line("Toolchains", &or_none(&manifest.toolchains));
+    let relevant = || manifest.artifacts.iter().filter(|record| record.state != ArtifactState::Kept);
+    let mut targets = channel::targets_of(relevant().map(|record| &record.path));
+    targets.extend(manifest.targets.iter().cloned());
+    line("Targets", &or_none(&targets.into_iter().collect::<Vec<_>>()));
+    let mut toolchains = manifest.toolchains.clone();
+    if manifest.repair {
+        let named = relevant().filter_map(|record| match Named::of(&record.path)? {
+            Named::Toolchain(name) => Some(name),
+            _ => None,
+        });
+        toolchains.extend(named.collect::<BTreeSet<_>>());
+    }
+    line("Toolchains", &or_none(&toolchains));
     let count = |state| manifest.crates.iter().filter(|record| record.state == state).count();
     let states: Vec<String> = STATES
         .iter()

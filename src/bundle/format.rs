@@ -161,6 +161,9 @@ pub struct Manifest {
     pub created: String,
     /// Whether it stands alone.
     pub kind: BundleKind,
+    /// Whether it mends what a mirror has lost: exactly that is shipped, whatever was sent before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub repair: bool,
     /// The bundle that a delta builds on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<Parent>,

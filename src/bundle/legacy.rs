@@ -406,6 +406,7 @@ impl Found {
             tool: "frostmirror 1.x".to_owned(),
             created: whole_seconds(time),
             kind: BundleKind::Full,
+            repair: false,
             parent: None,
             targets: stated.targets.clone(),
             toolchains: if has_toolchain { vec![stated.toolchain.clone()] } else { Vec::new() },

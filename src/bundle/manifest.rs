@@ -187,7 +187,8 @@ impl<'de> Visitor<'de> for WholeManifest<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Manifest, A::Error> {
-        let (mut id, mut format, mut tool, mut created, mut kind, mut parent) = (None, None, None, None, None, None);
+        let (mut id, mut format, mut tool, mut created, mut kind) = (None, None, None, None, None);
+        let (mut repair, mut parent) = (None, None);
         let (mut targets, mut toolchains, mut index_read) = (None, None, None);
         let (mut crates, mut artifacts, mut lineage, mut carried, mut blocks) = (None, None, None, None, None);
         while let Some(key) = map.next_key::<String>()? {
@@ -197,6 +198,7 @@ impl<'de> Visitor<'de> for WholeManifest<'_> {
                 "tool" => put(&mut tool, "tool", map.next_value()?)?,
                 "created" => put(&mut created, "created", map.next_value()?)?,
                 "kind" => put(&mut kind, "kind", map.next_value()?)?,
+                "repair" => put(&mut repair, "repair", map.next_value()?)?,
                 "parent" => put(&mut parent, "parent", map.next_value()?)?,
                 "targets" => put(&mut targets, "targets", map.next_value()?)?,
                 "toolchains" => put(&mut toolchains, "toolchains", map.next_value()?)?,
@@ -217,6 +219,7 @@ impl<'de> Visitor<'de> for WholeManifest<'_> {
             tool: there(tool, "tool")?,
             created: there(created, "created")?,
             kind: there(kind, "kind")?,
+            repair: repair.unwrap_or_default(),
             parent: parent.unwrap_or_default(),
             targets: targets.unwrap_or_default(),
             toolchains: toolchains.unwrap_or_default(),

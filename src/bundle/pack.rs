@@ -31,6 +31,8 @@ pub struct Plan {
     pub created: Timestamp,
     /// Whether it stands alone.
     pub kind: BundleKind,
+    /// Whether it mends what a mirror has lost.
+    pub repair: bool,
     /// The bundle that a delta builds on.
     pub parent: Option<Parent>,
     /// The history that it belongs to.
@@ -268,6 +270,7 @@ fn manifest_of(plan: Plan) -> (Manifest, Vec<(Artifact, Bytes)>) {
         tool: concat!("cargo-frostmirror ", env!("CARGO_PKG_VERSION")).to_owned(),
         created: whole_seconds(plan.created),
         kind: plan.kind,
+        repair: plan.repair,
         parent: plan.parent,
         targets: plan.targets,
         toolchains: plan.toolchains,

@@ -80,6 +80,8 @@ pub enum SelectError {
         release: String,
         /// The component that was most likely meant.
         near: Option<String>,
+        /// Those that there are, as users write them.
+        known: Vec<String>,
     },
     /// The manifest has profiles, but not this one.
     #[error("the channel manifest has no profile `{0}`")]
@@ -173,9 +175,22 @@ fn extras<'m>(manifest: &'m ChannelManifest, names: &'m [String]) -> Result<BTre
         }
         let words = manifest.packages().keys().chain(manifest.renames().keys());
         let near = nearest(name, words);
-        Err(SelectError::UnknownComponent { component: name.clone(), release: release_name(manifest), near })
+        let (component, release, known) = (name.clone(), release_name(manifest), component_names(manifest));
+        Err(SelectError::UnknownComponent { component, release, near, known })
     };
     names.iter().map(package).collect()
+}
+
+/// The components that a release lists for any host, as users write them: without `-preview`. Standard libraries come
+/// with targets.
+fn component_names(manifest: &ChannelManifest) -> Vec<String> {
+    let builds = manifest.packages().get("rust").into_iter().flat_map(|rust| rust.targets.values());
+    let listed: BTreeSet<&str> = builds.flat_map(Build::listed).map(|listed| listed.pkg.as_str()).collect();
+    let written = |package: &str| {
+        let renamed = manifest.renames().iter().find(|(_, to)| to.as_str() == package);
+        shortened(renamed.map_or(package, |(name, _)| name.as_str()))
+    };
+    listed.into_iter().filter(|package| *package != "rust-std").map(written).collect()
 }
 
 /// What was chosen so far.

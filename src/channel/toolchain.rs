@@ -9,6 +9,7 @@ use semver::Version;
 use serde::{Deserialize, Serialize};
 
 use crate::safe_path::SafePath;
+use crate::toml_words::nearest;
 
 /// The name of a toolchain without its host. It is one of:
 ///
@@ -71,7 +72,11 @@ impl Date {
 
 /// A text that names no toolchain.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("`{}` is no channel, such as `stable`, `1.86.0` or `nightly-2026-04-25`", .0.escape_debug())]
+#[error(
+    "`{}` is no channel, such as `stable`, `1.86.0` or `nightly-2026-04-25`{}",
+    .0.escape_debug(),
+    doubt(.0).map(|doubt| format!(" ({doubt})")).unwrap_or_default()
+)]
 pub struct InvalidToolchain(String);
 
 /// A text that is no day of the calendar.
@@ -151,6 +156,24 @@ impl FromStr for Toolchain {
     fn from_str(text: &str) -> Result<Toolchain, InvalidToolchain> {
         name(text).map(Toolchain).ok_or_else(|| InvalidToolchain(text.chars().take(80).collect()))
     }
+}
+
+/// What may be wrong with a text that names no toolchain: the name that was meant, or a day that there is not.
+pub fn doubt(text: &str) -> Option<String> {
+    const CHANNELS: [&str; 3] = ["stable", "beta", "nightly"];
+    let (word, date) = match text.split_once('-') {
+        Some((word, date)) => (word, Some(date)),
+        None => (text, None),
+    };
+    if channel(word).is_some() {
+        let looks_like_a_day = |date: &&str| date.bytes().all(|b| b.is_ascii_digit() || b == b'-') && date.len() < 20;
+        return date.filter(looks_like_a_day).map(|date| format!("`{date}` is no day of the calendar"));
+    }
+    let near = nearest(word, &CHANNELS)?;
+    Some(match date.filter(|date| date.parse::<Date>().is_ok()) {
+        Some(date) => format!("did you mean `{near}-{date}`?"),
+        None => format!("did you mean `{near}`?"),
+    })
 }
 
 fn name(text: &str) -> Option<Name> {

@@ -10,6 +10,26 @@ const WHY: &str = "\
 # RUSTUP_BACKTRACK_LIMIT keeps it from asking for every nightly of the past where a component is missing.
 ";
 
+/// The profile that a toolchain has for a machine, where it is not rustup's own default; a bootstrap asks for that one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SmallProfile {
+    /// The toolchain, by one of its names.
+    pub toolchain: String,
+    /// The machine's triple.
+    pub host: String,
+    /// The profile.
+    pub profile: &'static str,
+}
+
+impl SmallProfile {
+    /// A line of a script's table. What would mean something to a shell is in no real name, and is left out.
+    fn line(&self) -> Option<String> {
+        let plain = |text: &&str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+        let words = [self.toolchain.as_str(), &self.host, self.profile];
+        words.iter().all(plain).then(|| format!("{}\n", words.join(" ")))
+    }
+}
+
 impl Client {
     /// The variables for a POSIX shell, to be sourced or put into a profile.
     pub fn rustup_env_sh(&self) -> String {
@@ -33,18 +53,21 @@ impl Client {
     }
 
     /// The bootstrap for POSIX shells; `None` where the mirror is no server.
-    pub fn rustup_init_sh(&self) -> Option<String> {
-        self.bootstrap(include_str!("scripts/rustup-init.sh"), sh_quoted)
+    pub fn rustup_init_sh(&self, small: &[SmallProfile]) -> Option<String> {
+        self.bootstrap(include_str!("scripts/rustup-init.sh"), sh_quoted, small)
     }
 
     /// The bootstrap for PowerShell; `None` where the mirror is no server.
-    pub fn rustup_init_ps1(&self) -> Option<String> {
-        self.bootstrap(include_str!("scripts/rustup-init.ps1"), powershell_quoted)
+    pub fn rustup_init_ps1(&self, small: &[SmallProfile]) -> Option<String> {
+        self.bootstrap(include_str!("scripts/rustup-init.ps1"), powershell_quoted, small)
     }
 
-    fn bootstrap(&self, template: &str, quoted: fn(&str) -> String) -> Option<String> {
+    fn bootstrap(&self, template: &str, quoted: fn(&str) -> String, small: &[SmallProfile]) -> Option<String> {
+        let profiles: String = small.iter().filter_map(SmallProfile::line).collect();
         match &self.place {
-            Place::Server(base) => Some(template.replace("@BASE@", &quoted(base.as_str()))),
+            Place::Server(base) => {
+                Some(template.replace("@PROFILES@", &quoted(&profiles)).replace("@BASE@", &quoted(base.as_str())))
+            }
             Place::Folder(_) => None,
         }
     }
@@ -58,11 +81,20 @@ mod tests {
     #[test]
     fn scripts_name_the_mirror_and_nothing_stays_open_in_them() {
         let client = Client::of_server(BaseUrl::parse("https://mirror.example/rust/").expect("a good URL"));
-        let sh = client.rustup_init_sh().expect("a server has one");
+        let small = |toolchain: &str| SmallProfile {
+            toolchain: toolchain.to_owned(),
+            host: "a-b-c".to_owned(),
+            profile: "minimal",
+        };
+        let small = [small("stable"), small("'; rm"), small("1.86.0")];
+        let sh = client.rustup_init_sh(&small).expect("a server has one");
         assert!(sh.starts_with("#!/bin/sh\n") && sh.contains("\nBASE='https://mirror.example/rust'\n"), "{sh}");
-        let ps1 = client.rustup_init_ps1().expect("a server has one");
+        let ps1 = client.rustup_init_ps1(&small).expect("a server has one");
         assert!(ps1.contains("$base = 'https://mirror.example/rust'\n"), "{ps1}");
-        assert!(!sh.contains("@BASE") && !ps1.contains("@BASE"));
+        for script in [&sh, &ps1] {
+            assert!(script.contains("'stable a-b-c minimal\n1.86.0 a-b-c minimal\n'"), "{script}");
+            assert!(!script.contains("@BASE") && !script.contains("@PROFILES"));
+        }
         let env = client.rustup_env_sh();
         assert!(env.contains("export RUSTUP_DIST_SERVER='https://mirror.example/rust'\n"), "{env}");
         assert!(env.contains("export RUSTUP_UPDATE_ROOT='https://mirror.example/rust/rustup'\n"), "{env}");
@@ -76,6 +108,6 @@ mod tests {
     fn a_folder_has_variables_and_no_bootstrap() {
         let client = Client { place: Place::Folder("/srv/m".into()), ca: None, check_revoke: None, wants_token: false };
         assert!(client.rustup_env_sh().contains("RUSTUP_DIST_SERVER='file:///srv/m'\n"));
-        assert_eq!((client.rustup_init_sh(), client.rustup_init_ps1()), (None, None));
+        assert_eq!((client.rustup_init_sh(&[]), client.rustup_init_ps1(&[])), (None, None));
     }
 }

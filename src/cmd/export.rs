@@ -28,7 +28,7 @@ pub struct Args {
 pub enum Form {
     /// The whole mirror with its configuration as one .pkg, to be imported elsewhere
     ///
-    /// The whole mirror as one .pkg: its crates and index, the histories that feed it, and the frostmirror.toml and
+    /// The whole mirror as one .pkg: its crates and index, its toolchains, the histories that feed it, and the frostmirror.toml and
     /// depends.toml of its server. `import` makes the same mirror of it.
     ///
     /// Every file is hashed while it is packed; a rotten or missing one stops the export by name. Of frostmirror.toml the

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::Context;
 use crate::channel::{self, Toolchain, is_triple};
 use crate::client_config::BaseUrl;
-use crate::event::Sink;
+use crate::event::{self, Sink};
 use crate::failure::{Class, Failure};
 use crate::fetch::{self, Input, Mode, Options, Outcome, Surroundings, Toolchains, Weighed};
 use crate::gather::depends::Depends;
@@ -32,7 +32,7 @@ pub struct Args {
     /// Mirror a crate or tool, ready for `cargo install` (repeatable)
     #[arg(long = "crate", value_name = "NAME[@REQ]", help_heading = "What to fetch")]
     pub crates: Vec<CrateSpec>,
-    /// Fetch exactly the crates of this repair list, to mend a mirror
+    /// Fetch exactly the crates and rustup artifacts of this repair list, to mend a mirror
     #[arg(
         long,
         value_name = "FILE",
@@ -49,7 +49,7 @@ pub struct Args {
     /// The newest bundle that arrived, where later ones were lost; makes the bundle a delta on it
     #[arg(long, value_name = "FILE|ID", help_heading = "What to ship")]
     pub base: Option<String>,
-    /// Use the crates of an older mirror or bundle where their digest is right (repeatable)
+    /// Use the files of an older mirror or bundle where their digest is right (repeatable)
     #[arg(long, value_name = "DIR|FILE", help_heading = "What to ship")]
     pub reuse: Vec<PathBuf>,
     /// Leave git dependencies out, each named in a warning
@@ -61,7 +61,12 @@ pub struct Args {
     /// Leave toolchains out, even where depends.toml asks for them; what was sent of them earlier stays current
     #[arg(long, help_heading = "What to fetch")]
     pub no_toolchain: bool,
-    /// A target triple to bring toolchains for, in place of those that `[platforms]` names (repeatable)
+    /// There is no such word: it is told where toolchains are named
+    #[arg(long = "toolchain", value_name = "NAME", hide = true)]
+    pub toolchain: Option<String>,
+    /// A target triple to bring toolchains for, in place of those that `[platforms]` in depends.toml names (repeatable)
+    /// [env: FROSTMIRROR_PLATFORMS, where nothing names any]; which toolchains is `[platforms]`'s to say too, else
+    /// FROSTMIRROR_TOOLCHAIN's, and FROSTMIRROR_DIST_URL's where they come from
     #[arg(long = "target", value_name = "TRIPLE", help_heading = "What to fetch", conflicts_with_all = ["no_toolchain", "from_list"])]
     pub targets: Vec<String>,
     /// Where the bundle goes
@@ -96,6 +101,13 @@ pub struct Args {
 
 /// Runs the verb.
 pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
+    if let Some(name) = &args.toolchain {
+        return Err(Failure::new(Class::Usage, "`fetch` has no word `--toolchain`").hint(format!(
+            "put `toolchain = {:?}` below `[platforms]` in depends.toml, or set FROSTMIRROR_TOOLCHAIN={}",
+            name,
+            name.escape_debug()
+        )));
+    }
     let mode = mode(args, context)?;
     let forget = args.forget.iter().map(|input| known_as(input, context)).collect::<Vec<String>>();
     let inputs = match mode {
@@ -332,6 +344,7 @@ fn tell_plan(weighed: &Weighed, context: &Context) -> Result<(), Failure> {
         }
         context.report.json(&json!({
             "reason": "plan", "rustup_artifacts": weighed.artifacts.len(), "crates": weighed.crates.len(), "to_download": count, "bytes": bytes, "of_unknown_size": unknown,
+            "bytes_to_pack": weighed.to_pack(),
         }));
         return Ok(());
     }
@@ -348,17 +361,15 @@ fn tell_plan(weighed: &Weighed, context: &Context) -> Result<(), Failure> {
     }
     context.report.data(&lines);
     let unknown = if unknown > 0 { format!(" and {unknown} of unknown size") } else { String::new() };
-    let all = match weighed.crates.len() {
-        1 => "1 crate".to_owned(),
-        all => format!("{all} crates"),
-    };
-    let all = match weighed.artifacts.len() {
-        0 => all,
-        artifacts => format!("{all}, {artifacts} rustup artifacts"),
-    };
-    context
-        .report
-        .status("Planned", format!("{all}; {count} to download, {bytes} bytes{unknown}; nothing was written"));
+    let human = if bytes < 1024 { String::new() } else { format!(" ({})", event::size(bytes)) };
+    let all = event::contents(weighed.crates.len() as u64, weighed.artifacts.len() as u64);
+    let pack = event::size(weighed.to_pack());
+    context.report.status(
+        "Planned",
+        format!(
+            "{all}; {count} to download, {bytes} bytes{human}{unknown}, for a .pkg of about {pack}; nothing was written"
+        ),
+    );
     Ok(())
 }
 

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::Context;
 use crate::bundle::shown::{counted, shown};
+use crate::channel::Named;
 use crate::event::{Sink, crates, rustup_artifacts, size};
 use crate::failure::Failure;
 use crate::mirror::gc::{self, Collected, Item, Options, Plan};
@@ -66,10 +67,11 @@ fn collect(args: &Args, layout: &Layout, context: &Context) -> Result<(), Failur
         told["reason"] = "collected".into();
         context.report.json(&told);
     } else {
-        if artifacts > 0 {
-            context.report.data(&format!("Removed {}", rustup_artifacts(artifacts)));
-        }
-        context.report.data(&format!("Removed {}, freed {bytes} bytes", crates(removed)));
+        let with = match artifacts {
+            0 => String::new(),
+            artifacts => format!(" ({}, {} among it)", size(bytes), rustup_artifacts(artifacts)),
+        };
+        context.report.data(&format!("Removed {}, freed {bytes} bytes{with}", crates(removed)));
     }
     Ok(())
 }
@@ -150,36 +152,45 @@ fn text(plan: &Plan, now: Timestamp) -> String {
 
 /// Rustup artifacts by what they belong to: a dated folder, a channel manifest with what goes with it, a release of
 /// rustup.
-struct Groups(BTreeMap<String, (u64, u64)>);
+struct Groups {
+    sizes: BTreeMap<String, (u64, u64)>,
+    /// The Rust that the files of a dated folder are of.
+    releases: BTreeMap<String, String>,
+}
 
 impl Groups {
     fn of<'i>(items: impl Iterator<Item = &'i Item>) -> Groups {
-        let mut groups: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+        let mut groups = Groups { sizes: BTreeMap::new(), releases: BTreeMap::new() };
         for item in items {
-            let (files, bytes) = groups.entry(group(&item.file)).or_default();
+            let (files, bytes) = groups.sizes.entry(group(&item.file)).or_default();
             *files += 1;
             *bytes += item.size;
+            let path = item.file.parse().ok();
+            if let Some(Named::Component { release, .. }) = path.as_ref().and_then(Named::of) {
+                groups.releases.insert(group(&item.file), format!(", Rust {release}"));
+            }
         }
-        Groups(groups)
+        groups
     }
 
     fn files(&self) -> u64 {
-        self.0.values().map(|(files, _)| files).sum()
+        self.sizes.values().map(|(files, _)| files).sum()
     }
 
     fn bytes(&self) -> u64 {
-        self.0.values().map(|(_, bytes)| bytes).sum()
+        self.sizes.values().map(|(_, bytes)| bytes).sum()
     }
 
     /// A line of all, and one of each.
     fn show(&self, what: &str, line: &mut dyn FnMut(String)) {
-        if self.0.is_empty() {
+        if self.sizes.is_empty() {
             return;
         }
         line(format!("{what}: {} ({})", rustup_artifacts(self.files()), size(self.bytes())));
-        for (group, (files, bytes)) in &self.0 {
+        for (group, (files, bytes)) in &self.sizes {
             let files = if *files == 1 { "1 file".to_owned() } else { format!("{files} files") };
-            line(format!("  {} ({files}, {})", shown(group), size(*bytes)));
+            let release = self.releases.get(group).map_or("", String::as_str);
+            line(format!("  {}{release} ({files}, {})", shown(group), size(*bytes)));
         }
     }
 }

@@ -7,9 +7,9 @@ use serde_json::json;
 use super::Context;
 use super::inspect::manifest;
 use crate::bundle::format::{ArtifactState, CrateState};
-use crate::bundle::shown::shown;
+use crate::bundle::shown::{shown, size};
 use crate::crate_id::CrateId;
-use crate::event::Sink;
+use crate::event::{self, Sink};
 use crate::failure::Failure;
 use crate::mirror::head::Counts;
 use crate::mirror::held::held;
@@ -36,6 +36,10 @@ struct Listed {
     /// Of crates and rustup artifacts.
     bytes: u64,
     crates: Vec<CrateId>,
+    /// Rustup artifacts, and their bytes, which are part of the sum.
+    artifacts: (u64, u64),
+    /// The toolchains that come with them, as people know them.
+    toolchains: Vec<String>,
 }
 
 /// Runs the verb.
@@ -60,6 +64,9 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             "count": listed.crates.len(),
             "bytes": listed.bytes,
             "crates": listed.crates,
+            "rustup_artifacts": listed.artifacts.0,
+            "rustup_artifact_bytes": listed.artifacts.1,
+            "toolchains": listed.toolchains,
         }));
         return Ok(());
     }
@@ -70,6 +77,19 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         text.push_str(&format!("{id}\n"));
     }
     context.report.data(&text);
+    if listed.artifacts.0 > 0 {
+        // A line of the list is a crate, so that this is none of it.
+        let toolchains: Vec<String> = listed.toolchains.iter().map(|name| shown(name)).collect();
+        context.report.status(
+            "Note",
+            format!(
+                "{} ({}) are part of the size, and not listed: {}",
+                event::rustup_artifacts(listed.artifacts.0),
+                size(listed.artifacts.1),
+                if toolchains.is_empty() { "no toolchain".to_owned() } else { toolchains.join(", ") }
+            ),
+        );
+    }
     Ok(())
 }
 
@@ -77,9 +97,12 @@ fn of_bundle(file: &Path, context: &Context) -> Result<Listed, Failure> {
     let manifest = manifest(file, context)?;
     let shipped = || manifest.crates.iter().filter(|record| record.state == CrateState::Shipped);
     let artifacts = manifest.artifacts_in(ArtifactState::Shipped).map(|record| record.size);
+    let artifacts = artifacts.fold((0, 0), |(count, bytes): (u64, u64), size| (count + 1, bytes.saturating_add(size)));
     Ok(Listed {
-        bytes: shipped().map(|record| record.size).chain(artifacts).fold(0, u64::saturating_add),
+        bytes: shipped().map(|record| record.size).chain([artifacts.1]).fold(0, u64::saturating_add),
         crates: shipped().map(|record| record.id()).collect(),
+        artifacts,
+        toolchains: manifest.toolchains,
         created: Some(manifest.created),
     })
 }
@@ -87,12 +110,19 @@ fn of_bundle(file: &Path, context: &Context) -> Result<Listed, Failure> {
 fn of_mirror(layout: &Layout) -> Result<Listed, Failure> {
     let listed = || -> Result<Listed, store::Error> {
         let head = ledger::head(layout)?;
-        let bytes = match &head {
-            Some(head) => head.counts.all_bytes(),
-            None => Counts::of_tree(layout)?.all_bytes(),
+        let counts = match &head {
+            Some(head) => head.counts,
+            None => Counts::of_tree(layout)?,
         };
+        let toolchains = head.as_ref().map(|head| head.toolchains.clone()).unwrap_or_default();
         let created = head.and_then(|head| head.lineages.into_iter().map(|lineage| lineage.created).max());
-        Ok(Listed { created, bytes, crates: held(layout)? })
+        Ok(Listed {
+            created,
+            bytes: counts.all_bytes(),
+            crates: held(layout)?,
+            artifacts: (counts.artifacts, counts.artifact_bytes),
+            toolchains,
+        })
     };
     layout
         .check_format()

@@ -109,7 +109,8 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let served = runtime.block_on(async {
         let listener = serve::bind(&settings.bind).await?;
         let sink: Arc<dyn Sink> = Arc::<Queue>::clone(&queue);
-        let empty = if mirror.join("index").is_dir() { "" } else { ", where nothing has been imported yet" };
+        let something = ["index", "dist", "rustup"].iter().any(|folder| mirror.join(folder).is_dir());
+        let empty = if something { "" } else { ", where nothing has been imported yet" };
         sink.status("Serving", format!("{}{empty}", mirror.display()));
         let tally = Arc::new(Tally::default());
         let incoming = context.directory(args.incoming.as_deref(), "/incoming", "incoming")?;

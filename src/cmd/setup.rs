@@ -3,12 +3,16 @@
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
+use clap::ValueEnum;
+
 use super::Context;
+use crate::channel::Profile;
 use crate::client_config::{self, BaseUrl, Change, Client, Place, is_ours};
 use crate::event::Sink;
 use crate::failure::{Class, Failure};
 use crate::mirror::layout::Layout;
 use crate::mirror::link::{LinkState, link_state};
+use crate::mirror::offers::Offers;
 
 /// Words of `setup`.
 #[derive(Debug, clap::Args)]
@@ -29,12 +33,24 @@ pub struct Args {
     /// Whether cargo on Windows asks for revocation lists; a closed network has none
     #[arg(long, value_name = "BOOL")]
     pub check_revoke: Option<bool>,
+    /// Print rustup's variables alone, as a shell takes them: `eval "$(cargo frostmirror setup --env sh)"`
+    #[arg(long, value_name = "SHELL", conflicts_with = "write")]
+    pub env: Option<Shell>,
     /// Merge cargo's part into $CARGO_HOME/config.toml; rustup has nothing but its environment
     #[arg(long)]
     pub write: bool,
     /// Take back what --write did
-    #[arg(long, conflicts_with_all = ["write", "url", "local", "ca", "check_revoke"])]
+    #[arg(long, conflicts_with_all = ["write", "url", "local", "ca", "check_revoke", "env"])]
     pub undo: bool,
+}
+
+/// A shell that variables are printed for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Shell {
+    /// A POSIX shell
+    Sh,
+    /// PowerShell
+    Powershell,
 }
 
 /// Runs the verb.
@@ -43,6 +59,17 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         return undo(context);
     }
     let client = client(args, context)?;
+    if let Place::Folder(mirror) = &client.place {
+        tell_of_profiles(&Layout::new(mirror), context);
+    }
+    if let Some(shell) = args.env {
+        let variables = match shell {
+            Shell::Sh => client.rustup_env_sh(),
+            Shell::Powershell => client.rustup_env_ps1(),
+        };
+        context.report.data(&variables);
+        return Ok(());
+    }
     if let Place::Folder(mirror) = &client.place
         && !Layout::new(mirror).index().is_dir()
     {
@@ -53,6 +80,19 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     }
     context.report.data(&client.page());
     Ok(())
+}
+
+/// rustup-init asks for its own default profile, which the mirror may not have whole.
+fn tell_of_profiles(layout: &Layout, context: &Context) {
+    let offers = Offers::read(layout).unwrap_or_default();
+    if let Some(profile) = offers.common_profile().filter(|profile| *profile < Profile::default()) {
+        context.report.status(
+            "Note",
+            format!(
+                "not every toolchain here has more than the profile `{profile}`: give rustup `--profile {profile}`"
+            ),
+        );
+    }
 }
 
 /// A mirror that holds toolchains and no crates: it is nothing to cargo, and rustup has nothing but its environment.

@@ -1,17 +1,20 @@
 //! `status`: what a mirror holds, from recorded state.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde_json::json;
 
 use super::Context;
-use crate::bundle::shown::shown;
+use crate::bundle::shown::{shown, size};
+use crate::channel::Profile;
 use crate::event::Sink;
 use crate::failure::Failure;
 use crate::mirror::head::Counts;
 use crate::mirror::incoming::Incoming;
 use crate::mirror::layout::Layout;
 use crate::mirror::link::LinkState;
+use crate::mirror::offers::{Offered, Offers};
 use crate::mirror::status::Status;
 
 /// Words of `status`.
@@ -31,6 +34,8 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     if !layout.root().exists() {
         context.report.status("Note", format!("no mirror is at `{}` yet", layout.root().display()));
     }
+    // The numbers are those on record; what a manifest that is damaged offered is not there to be told.
+    let offers = Offers::read(&layout).unwrap_or_default();
     let link = match status.link {
         LinkState::Missing if status.imports == 0 => "none yet".to_owned(),
         ref link => link.to_string(),
@@ -46,6 +51,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             "rustup_artifacts": status.counts.artifacts,
             "rustup_artifact_bytes": status.counts.artifact_bytes,
             "toolchains": status.toolchains,
+            "offers": offers,
             "last_import": status.last_import.map(|_| status.last_import_text()),
             "imports": status.imports,
             "lineages": status.lineages,
@@ -61,20 +67,61 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         status.counts.versions,
         status.counts.all_bytes(),
         status.last_import_text(),
-        toolchain_lines(&status),
+        toolchain_lines(&status, &offers),
     ));
     Ok(())
 }
 
-/// Which toolchains are offered, and what they take.
-fn toolchain_lines(status: &Status) -> String {
+/// Which toolchains are offered, what each of them has, and what they take.
+fn toolchain_lines(status: &Status, offers: &Offers) -> String {
     let toolchains = match status.toolchains.as_slice() {
         [] => "none".to_owned(),
         // The names are those of files, which a bundle chose.
         toolchains => toolchains.iter().map(|name| shown(name)).collect::<Vec<_>>().join(", "),
     };
     let Counts { artifacts, artifact_bytes, .. } = status.counts;
-    format!("Toolchains: {toolchains}\nRustup artifacts: {artifacts} ({artifact_bytes} bytes)\n")
+    let size = match artifact_bytes {
+        0..1024 => format!("{artifact_bytes} bytes"),
+        _ => format!("{}, {artifact_bytes} bytes", size(artifact_bytes)),
+    };
+    let mut text = format!("Toolchains: {toolchains}\nRustup artifacts: {artifacts} ({size})\n");
+    for one in &offers.toolchains {
+        text.push_str(&format!("Toolchain {}: {}\n", shown(&one.name), about(one)));
+    }
+    if let Some(rustup) = &offers.rustup {
+        let version = rustup.version.as_deref().unwrap_or("of unknown version");
+        text.push_str(&format!("Rustup: {} for {}\n", shown(version), listed(&rustup.hosts)));
+    }
+    text
+}
+
+/// The date of a toolchain, its machines by profile, what they can build for beside themselves, and what is beyond the
+/// profile.
+fn about(one: &Offered) -> String {
+    let mut by_profile: BTreeMap<Option<Profile>, Vec<String>> = BTreeMap::new();
+    for (host, profile) in &one.hosts {
+        by_profile.entry(*profile).or_default().push(host.clone());
+    }
+    let mut parts = vec![one.date.clone()];
+    for (profile, hosts) in by_profile.into_iter().rev() {
+        let profile = profile.map_or("no whole profile".to_owned(), |profile| format!("profile {profile}"));
+        parts.push(format!("{profile} on {}", listed(&hosts)));
+    }
+    let others: Vec<String> = one.targets.iter().filter(|target| !one.hosts.contains_key(*target)).cloned().collect();
+    if !others.is_empty() {
+        parts.push(format!("also builds for {}", listed(&others)));
+    }
+    if !one.components.is_empty() {
+        parts.push(format!("with {}", listed(&one.components)));
+    }
+    parts.join("; ")
+}
+
+fn listed(words: &[String]) -> String {
+    match words {
+        [] => "no machine".to_owned(),
+        words => words.iter().map(|word| shown(word)).collect::<Vec<_>>().join(", "),
+    }
 }
 
 /// What the watcher saw: a line with the number of each kind, and one for each bundle that is not imported.

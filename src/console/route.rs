@@ -5,13 +5,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use hyper::body::Incoming;
-use hyper::header::{ACCEPT, HeaderMap};
+use hyper::header::{ACCEPT, HeaderMap, LOCATION};
 use hyper::{Method, Request, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::access;
-use super::answer::{Outcome, Refusal, guarded};
+use super::answer::{Outcome, Refusal, guarded, set, typed};
 use super::asked::{self, Asked};
 use super::state::State;
 use crate::serve::Content;
@@ -197,6 +197,9 @@ impl Routes {
         if let Err(refusal) = access::check(state, route.needs, &parts.headers, parts.version, &at) {
             return Some(refusal.into_response());
         }
+        if let Some(place) = moved(route, &path, &parts.uri) {
+            return Some(place);
+        }
         let query = asked::query(parts.uri.query());
         let asked = Asked {
             head,
@@ -226,6 +229,19 @@ async fn run(state: &Arc<State>, handler: Handler, mut asked: Asked, incoming: I
             })
         }
     }
+}
+
+/// Where a page is whose address was given with a slash at the end, at which its links would lead elsewhere. Relative, since
+/// a proxy may show it below a path of its own.
+fn moved(route: &Route, path: &[String], uri: &hyper::Uri) -> Option<Response<Content>> {
+    let last = path.last().filter(|_| route.page && uri.path().ends_with('/'))?;
+    // Known names alone: an open place could be anything.
+    let last = route.path.ends_with(last.as_str()).then_some(last)?;
+    let query = uri.query().map_or_else(String::new, |query| format!("?{query}"));
+    let mut response = typed("text/plain; charset=utf-8", "");
+    *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
+    set(&mut response, LOCATION, &format!("../{last}{query}"));
+    Some(response)
 }
 
 /// What is said of a path without a route for the method.

@@ -11,6 +11,7 @@ use super::access::Sessions;
 use super::holdings::Holdings;
 use super::imports::Imports;
 use super::jobs::Jobs;
+use super::trend::Trend;
 use super::upload;
 
 /// What the handlers share.
@@ -24,6 +25,7 @@ pub(super) struct State {
     pub(super) started: Timestamp,
     pub(super) imports: Imports,
     pub(super) holdings: Holdings,
+    pub(super) trend: Trend,
     /// Held while a file of the configuration is read, changed and written.
     pub(super) config_writes: Mutex<()>,
 }
@@ -47,6 +49,7 @@ impl State {
             imports: Imports::default(),
             config_writes: Mutex::new(()),
             holdings: Holdings::default(),
+            trend: Trend::default(),
         }
     }
 }

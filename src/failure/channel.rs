@@ -4,6 +4,9 @@ use crate::channel::{FileError, ManifestError, SelectError};
 
 use super::{Class, Failure};
 
+/// Components that a hint names; a release has a dozen.
+const NAMED: usize = 20;
+
 const DAMAGED: &str = "upstream, or something before it, sends what no channel manifest is; run the same command again later, or try another toolchain";
 
 impl From<ManifestError> for Failure {
@@ -36,8 +39,10 @@ impl From<SelectError> for Failure {
                 (Class::Input, format!("put `{triple}` into `targets`: every target brings its standard library"))
             }
             SelectError::UnknownComponent { near: Some(near), .. } => (Class::Input, format!("did you mean `{near}`?")),
-            SelectError::UnknownComponent { near: None, .. } => {
-                (Class::Input, "`rustup component list` lists the components of a toolchain".to_owned())
+            SelectError::UnknownComponent { known, .. } => {
+                let known: Vec<String> =
+                    known.iter().take(NAMED).map(|name| format!("`{}`", name.escape_debug())).collect();
+                (Class::Input, format!("there are {}", known.join(", ")))
             }
             SelectError::NoProfile(_)
             | SelectError::NoPackage { .. }
@@ -56,14 +61,20 @@ mod tests {
     fn a_mistyped_word_is_input_and_a_damaged_manifest_is_not() {
         let release = || "Rust 1.95.0".to_owned();
         let near = || Some("rust-src".to_owned());
-        let component = |near| SelectError::UnknownComponent { component: "rust-scr".into(), release: release(), near };
+        let known = || vec!["clippy".to_owned(), "miri".to_owned()];
+        let component = |near| SelectError::UnknownComponent {
+            component: "rust-scr".into(),
+            release: release(),
+            near,
+            known: known(),
+        };
         let failure = Failure::from(component(near()));
         assert_eq!(failure.class.code(), 3);
         assert_eq!(failure.to_string(), "Rust 1.95.0 has no component `rust-scr`");
         assert_eq!(failure.hint.as_deref(), Some("did you mean `rust-src`?"));
-        assert!(Failure::from(component(None)).hint.is_some_and(|hint| hint.contains("component list")));
+        assert!(Failure::from(component(None)).hint.is_some_and(|hint| hint == "there are `clippy`, `miri`"));
         let std = "rust-std-wasm32-unknown-unknown".to_owned();
-        let std = SelectError::UnknownComponent { component: std, release: release(), near: near() };
+        let std = SelectError::UnknownComponent { component: std, release: release(), near: near(), known: known() };
         let hint = Failure::from(std).hint.unwrap_or_default();
         assert!(hint.contains("`wasm32-unknown-unknown` into `targets`"), "{hint}");
         let triple = |near| SelectError::UnknownTriple { triple: "x".into(), release: release(), near };

@@ -25,6 +25,11 @@ impl From<Error> for Failure {
                 .doing("found nothing to mirror, and wrote no bundle")
                 .hint("if that is not what you expect, check that this is the project or the file you meant"),
             Error::Toolchains(error) => (*error).into(),
+            Error::Platforms { place, source } => {
+                let failure = Failure::from(*source);
+                let doing = failure.doing.as_deref().unwrap_or("could not have the toolchains");
+                Failure { doing: Some(format!("{place}: {doing}")), ..failure }
+            }
             Error::OthersToolchains { input, source } => of_another(&input, Failure::from(*source)),
             Error::ToolchainsOwed(_) => Failure::new(Class::Input, error)
                 .doing("could not make a bundle on that base")
@@ -43,6 +48,10 @@ impl From<Error> for Failure {
             Error::Reuse { ref source, .. } => Failure::new(class_of_io(source), error)
                 .doing("could not use what `--reuse` names")
                 .hint("it is the folder of a mirror, or the file of a bundle"),
+            Error::Output { path, source } => {
+                let failure = Failure::io(format!("could not write to `{}`", path.display()), source);
+                failure.hint("give a folder that can be written to with `-o DIR`, or with FROSTMIRROR_OUTPUT")
+            }
             Error::Folder { path, source } => Failure::io(format!("could not use `{}`", path.display()), source),
             Error::Worker(_) => Failure::new(Class::Bug, error),
         }

@@ -92,6 +92,9 @@ impl From<import::Error> for Failure {
                 };
                 Failure::new(Class::Integrity, error).hint(hint)
             }
+            E::NothingMended { .. } => Failure::new(Class::Integrity, error).hint(
+                "audit the mirror again with `cargo frostmirror verify --mirror DIR`; what it still names is in its new list",
+            ),
             E::Time { .. } => Failure::new(Class::Integrity, error),
             E::NoSpace { .. } => {
                 Failure::new(Class::Disk, error).hint("free some space on that disk and run the same command again")

@@ -59,6 +59,14 @@ pub enum Error {
     /// Toolchains.
     #[error(transparent)]
     Toolchains(Box<gather::toolchains::Error>),
+    /// A word of `[platforms]`.
+    #[error("{place}: `[platforms]` asks for what cannot be had")]
+    Platforms {
+        /// File, line and column.
+        place: String,
+        /// Why not.
+        source: Box<gather::toolchains::Error>,
+    },
     /// What another input wants of toolchains. It comes along, since its channels move with those of today's.
     #[error(
         "`{input}`, which is not fetched now but is an input of the history, wants toolchains that cannot be had as it wants them"
@@ -82,6 +90,14 @@ pub enum Error {
     #[error("could not read `{}`", path.display())]
     Reuse {
         /// The mirror or the bundle.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The folder that the bundle is to go to.
+    #[error("could not write to `{}`", path.display())]
+    Output {
+        /// The folder.
         path: PathBuf,
         /// What the system said.
         source: io::Error,

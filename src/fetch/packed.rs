@@ -1,6 +1,6 @@
 //! From what was gathered to a bundle in its place: planned, written, verified, published, recorded.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -12,6 +12,7 @@ use crate::bundle::format::{
     ArtifactRecord, ArtifactState, BundleKind, CrateRecord, CrateState, Input, Lineage, Parent,
 };
 use crate::bundle::{pack, verify};
+use crate::channel;
 use crate::client_config;
 use crate::crate_id::{CrateId, CrateName};
 use crate::digest::Sha256;
@@ -73,11 +74,19 @@ pub(super) fn write(
         return Err(error.into());
     }
     let artifacts = gathered.toolchains.shipped();
-    let held = if relied > 0 { format!(", {relied} more were sent before") } else { String::new() };
-    let more = if artifacts > 0 { format!(" and {artifacts} rustup artifacts") } else { String::new() };
+    let held = match relied {
+        0 => String::new(),
+        1 => ", 1 more was sent before".to_owned(),
+        relied => format!(", {relied} more were sent before"),
+    };
     sink.status(
         "Packed",
-        format!("{}{more} into {} ({}{held})", event::crates(count as u64), path.display(), event::size(size)),
+        format!(
+            "{} into {} ({}{held})",
+            event::contents(count as u64, artifacts as u64),
+            path.display(),
+            event::size(size)
+        ),
     );
     Ok(Outcome::Written(Written {
         path,
@@ -200,11 +209,14 @@ fn pack_plan(options: &Options, plan: &history::Plan, sent: Option<&Base>, gathe
         crates: input.crates.iter().filter_map(|held| positions.get(&held.id()).copied()).collect(),
         artifacts: input.artifacts.iter().filter_map(|held| places.get(&held.path).copied()).collect(),
     });
-    let targets: BTreeSet<String> =
-        toolchains.orders.values().flat_map(|order| order.wanted.targets.iter().cloned()).collect();
+    // What other inputs of the history want comes along too.
+    let needed = toolchains.plan.artifacts.keys();
+    let mut targets = channel::targets_of(needed);
+    targets.extend(toolchains.orders.values().flat_map(|order| order.wanted.targets.iter().cloned()));
     pack::Plan {
         created: options.created,
         kind: if parent.is_some() { BundleKind::Delta } else { BundleKind::Full },
+        repair: matches!(options.mode, Mode::Repair { .. }),
         parent,
         lineage: Lineage { id: plan.lineage.clone(), sequence: plan.sequence, inputs: inputs.collect() },
         carried: Vec::new(),

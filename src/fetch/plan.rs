@@ -26,6 +26,8 @@ pub struct Weighed {
 pub struct PlannedArtifact {
     /// Where it belongs.
     pub path: SafePath,
+    /// Its digest: the same bytes may belong at several paths, and are downloaded and packed once.
+    pub sha256: Sha256,
     /// Its bytes, where it is here or upstream says.
     pub size: Option<u64>,
     /// Whether it is here already.
@@ -44,11 +46,22 @@ pub struct PlannedCrate {
 }
 
 impl Weighed {
+    /// Bytes of all that is to be packed, as far as they are known: a bundle has little besides.
+    pub fn to_pack(&self) -> u64 {
+        self.files().filter_map(|(_, size)| size).fold(0, u64::saturating_add)
+    }
+
+    /// Each file once, whether it is here, and its bytes.
+    fn files(&self) -> impl Iterator<Item = (bool, Option<u64>)> {
+        let crates = self.crates.iter().map(|planned| (planned.held, planned.size));
+        let artifacts: BTreeMap<Sha256, (bool, Option<u64>)> =
+            self.artifacts.iter().map(|planned| (planned.sha256, (planned.held, planned.size))).collect();
+        crates.chain(artifacts.into_values())
+    }
+
     /// Files to download, their bytes, and how many of them upstream does not weigh.
     pub fn to_download(&self) -> (usize, u64, usize) {
-        let crates = self.crates.iter().map(|planned| (planned.held, planned.size));
-        let artifacts = self.artifacts.iter().map(|planned| (planned.held, planned.size));
-        let missing = crates.chain(artifacts).filter(|(held, _)| !held);
+        let missing = self.files().filter(|(held, _)| !held);
         missing.fold((0, 0, 0), |(count, bytes, unknown), (_, size)| match size {
             Some(size) => (count + 1, bytes + size, unknown),
             None => (count + 1, bytes, unknown + 1),
@@ -75,6 +88,7 @@ pub async fn weigh_artifacts(mut plan: Plan, base: Option<&Base>, dist: &Dist) -
     Ok(planned
         .map(|(path, needed)| PlannedArtifact {
             path,
+            sha256: needed.sha256,
             size: needed.size,
             held: needed.bytes.is_some() || dist.has(&needed.sha256),
         })

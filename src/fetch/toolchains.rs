@@ -8,6 +8,8 @@ use super::{Error, Mode, Options, Station, repair_list};
 use crate::channel::{Date, Toolchain, Wanted};
 use crate::digest::Sha256;
 use crate::event;
+use crate::gather;
+use crate::gather::depends;
 use crate::gather::history::{Base, HeldArtifact, Memory};
 use crate::gather::resolve;
 use crate::gather::toolchains::{Dist, Needed, Order, Plan};
@@ -147,17 +149,16 @@ impl Gathered {
 }
 
 impl Station<'_> {
-    /// Asks upstream for what is wanted, and downloads what is not known to be sent. `memory` names the other inputs
-    /// of the history, which share their channels with today's.
+    /// Downloads what was `planned` and is not known to be sent. `memory` names the other inputs of the history, which
+    /// share their channels with today's.
     pub(super) async fn toolchains(
         &self,
         options: &Options,
-        orders: BTreeMap<String, Order>,
-        inputs: &[resolve::Input],
+        planned: Gathered,
         memory: Option<&Memory>,
         sent: Option<&Base>,
     ) -> Result<Gathered, Error> {
-        let mut gathered = self.planned(options, orders, inputs, memory, sent).await?;
+        let mut gathered = planned;
         if !gathered.needs.is_empty() {
             let to_send =
                 |path: &SafePath, sha256: &Sha256| sent.is_none_or(|base| !base.holds_artifact(path, *sha256));
@@ -166,11 +167,35 @@ impl Station<'_> {
                 Mode::Full | Mode::Incremental { .. } => self.dist(options).fetch(&mut gathered.plan, &to_send).await?,
             }
             let sent = gathered.plan.artifacts.values().filter(|needed| needed.bytes.is_some());
-            let (count, bytes) =
-                sent.fold((0, 0), |(count, bytes), needed| (count + 1, bytes + needed.size.unwrap_or(0)));
-            self.sink.status("Gathered", format!("{} ({})", event::rustup_artifacts(count), event::size(bytes)));
+            // rustup-init stands at two paths, and is downloaded and packed once.
+            let sizes: BTreeMap<Sha256, u64> = sent.map(|one| (one.sha256, one.size.unwrap_or(0))).collect();
+            let (count, bytes) = (event::rustup_artifacts(gathered.shipped() as u64), sizes.values().sum());
+            self.sink.status("Gathered", format!("{count} ({})", event::size(bytes)));
+            self.tell_of_others(&gathered);
         }
         Ok(gathered)
+    }
+
+    /// Says what comes along for inputs that are not today's.
+    fn tell_of_others(&self, gathered: &Gathered) {
+        let (today, others): (Vec<_>, Vec<_>) =
+            gathered.needs.iter().partition(|(name, _)| gathered.orders.contains_key(*name));
+        let today: BTreeSet<&SafePath> = today.into_iter().flat_map(|(_, paths)| paths).collect();
+        let shipped = |path: &&SafePath| gathered.plan.artifacts.get(*path).is_some_and(|one| one.bytes.is_some());
+        let theirs = |paths: &BTreeSet<SafePath>| paths.iter().filter(shipped).any(|path| !today.contains(path));
+        let names: Vec<String> =
+            others.iter().filter(|(_, paths)| theirs(paths)).map(|(name, _)| format!("`{name}`")).collect();
+        let paths: BTreeSet<&SafePath> = others
+            .iter()
+            .flat_map(|(_, paths)| paths.iter())
+            .filter(shipped)
+            .filter(|path| !today.contains(path))
+            .collect();
+        if !paths.is_empty() && !gathered.orders.is_empty() {
+            let count = event::rustup_artifacts(paths.len() as u64);
+            let message = format!("{count} of them that only other inputs of the history need: {}", names.join(", "));
+            self.sink.status("Including", message);
+        }
     }
 
     /// Downloads what upstream still has of a repair list. What has moved on there may have other names that the history
@@ -273,7 +298,11 @@ impl Station<'_> {
             Some(number) if number >= orders.len() => {
                 Error::OthersToolchains { input: all[number].0.clone(), source: Box::new(error) }
             }
-            _ => error.into(),
+            Some(number) => match place_of(inputs, &all[number].0, &error) {
+                Some(place) => Error::Platforms { place, source: Box::new(error) },
+                None => error.into(),
+            },
+            None => error.into(),
         })?;
         self.sink.status("Resolved", format!("toolchains: {}", plan.toolchains.join(", ")));
         let needs = all.into_iter().map(|(name, _)| name).zip(plan.by_order.iter().cloned()).collect();
@@ -291,6 +320,16 @@ impl Station<'_> {
             sink: self.sink.clone(),
         }
     }
+}
+
+/// Where in the depends.toml that is called `name` the word stands that cannot be had, as `FILE:LINE:COLUMN`.
+fn place_of(inputs: &[resolve::Input], name: &str, error: &gather::toolchains::Error) -> Option<String> {
+    let (key, word) = error.word()?;
+    let input = inputs.iter().find(|input| input.name() == name)?;
+    let resolve::Input::Depends(depends) = input else { return None };
+    let text = depends::read_text(&depends.path).ok()?;
+    let place = depends::place_in_platforms(&text, key, &word)?;
+    Some(format!("{}:{place}", depends.path.display()))
 }
 
 /// Whether upstream may put other bytes at `path` in time: not into the folder of a day, nor into that of a version of

@@ -40,7 +40,7 @@ mod platforms;
 mod requirement;
 mod walk;
 
-pub use platforms::Platforms;
+pub use platforms::{Platforms, place_in_platforms};
 pub use requirement::check_feature;
 
 /// Bytes in the largest file that is read; a real one has a few thousand.

@@ -80,6 +80,8 @@ pub struct Plan {
     pub toolchains: Vec<String>,
     /// Which files each order needs; as many as there are orders, in the same order.
     pub by_order: Vec<BTreeSet<SafePath>>,
+    /// The triples that get a whole toolchain.
+    pub hosts: BTreeSet<String>,
     /// What was wanted and is not there; the sink was told.
     pub skipped: Vec<(Toolchain, Skipped)>,
 }
@@ -138,6 +140,13 @@ impl Dist {
 
     /// Says once, of all toolchains together, what is not there.
     fn tell(&self, plan: &Plan) {
+        if plan.hosts.is_empty() && !plan.artifacts.is_empty() {
+            self.sink.warning(
+                "no machine is among the targets, so that neither rustc nor cargo nor rustup comes along, only what they \
+                 build with: name the machines that build as targets too, such as `x86_64-unknown-linux-gnu`"
+                    .to_owned(),
+            );
+        }
         let mut groups: BTreeMap<(&Toolchain, &str), Vec<&str>> = BTreeMap::new();
         for (toolchain, skipped) in &plan.skipped {
             groups.entry((toolchain, &skipped.component)).or_default().push(&skipped.target);
@@ -201,6 +210,7 @@ impl Draft {
                 self.add(number, component.path, Needed { sha256: component.sha256, bytes: None, size: None })?;
             }
             skipped.extend(selection.skipped);
+            self.plan.hosts.extend(selection.hosts.iter().cloned());
             for host in selection.hosts.into_iter().filter(|host| HOSTS.contains(&host.as_str())) {
                 let wanted = self.hosts.entry(host).or_insert_with(|| (toolchain.clone(), BTreeSet::new()));
                 wanted.1.insert(number);

@@ -105,13 +105,13 @@ impl Artifacts {
 
 /// A channel manifest's name.
 #[derive(Clone, Copy)]
-struct Name<'p> {
+pub(super) struct Name<'p> {
     channel: &'p str,
     date: Option<&'p str>,
 }
 
 impl<'p> Name<'p> {
-    fn of(path: &'p SafePath) -> Option<Name<'p>> {
+    pub(super) fn of(path: &'p SafePath) -> Option<Name<'p>> {
         let file = channel_manifest(path)?;
         let parts: Vec<&str> = path.components().collect();
         match parts.as_slice() {
@@ -121,8 +121,16 @@ impl<'p> Name<'p> {
         }
     }
 
+    /// The name as rustup's users say it: `stable`, `1.86.0`, `nightly-2026-01-01`.
+    pub(super) fn spoken(&self) -> String {
+        match self.date {
+            Some(date) => format!("{}-{date}", self.channel),
+            None => self.channel.to_owned(),
+        }
+    }
+
     /// How the names of one manifest are told: the moving channels among them, else the most precise one.
-    fn shown(names: &[Name<'_>]) -> Vec<String> {
+    pub(super) fn shown(names: &[Name<'_>]) -> Vec<String> {
         let is_version =
             |name: &&Name<'_>| name.date.is_none() && name.channel.starts_with(|c: char| c.is_ascii_digit());
         let version = names.iter().filter(is_version).max_by_key(|name| name.channel.len()).map(|name| name.channel);

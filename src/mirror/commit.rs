@@ -158,6 +158,7 @@ impl Feed<'_> {
             tool: snapshot.tool.clone(),
             created,
             kind: BundleKind::Full,
+            repair: false,
             parent: None,
             targets: snapshot.targets.clone(),
             toolchains: snapshot.toolchains.clone(),

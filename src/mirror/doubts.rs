@@ -9,6 +9,7 @@ use super::artifacts::Moving;
 use super::head::Head;
 use super::layout::Layout;
 use crate::bundle::format::{ArtifactState, CrateState, Manifest};
+use crate::event;
 
 /// How far two honest clocks may be apart.
 const APART: SignedDuration = SignedDuration::from_hours(24);
@@ -67,7 +68,7 @@ fn others(layout: &Layout, manifest: &Manifest, file: &str) -> Option<String> {
         .collect();
     let mut what: Vec<String> = Vec::new();
     if !missing.is_empty() {
-        what.push(crate::event::crates(missing.len() as u64));
+        what.push(event::crates(missing.len() as u64));
     }
     let artifacts = manifest.artifacts_in(ArtifactState::Kept).filter(|record| {
         // What moves may be a newer one by now.
@@ -77,7 +78,7 @@ fn others(layout: &Layout, manifest: &Manifest, file: &str) -> Option<String> {
     let crates = missing.len();
     missing.extend(artifacts.map(|record| record.path.to_string()));
     if missing.len() > crates {
-        what.push(format!("{} rustup artifacts", missing.len() - crates));
+        what.push(event::rustup_artifacts((missing.len() - crates) as u64));
     }
     (!missing.is_empty()).then(|| {
         let first: Vec<&str> = missing.iter().take(NAMED).map(String::as_str).collect();

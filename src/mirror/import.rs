@@ -26,10 +26,10 @@ use super::ledger;
 use super::link::LinkState;
 use super::lock::AddGuard;
 use super::order::{Names, dependencies_first};
-use super::receive::{Received, Receiver, Told, artifacts};
+use super::receive::{Receiver, Told, artifacts};
 use super::store::{self, Move, Placing, Removal, Staging, failed};
-use crate::bundle::format::{CrateRecord, CrateState, Manifest};
-use crate::bundle::open::{self, Bundle, Problem};
+use crate::bundle::format::{ArtifactState, CrateRecord, CrateState, Manifest};
+use crate::bundle::open::{self, Bundle};
 use crate::client_config::BaseUrl;
 use crate::digest::Sha256;
 use crate::durable::{self, checkpoint};
@@ -38,8 +38,11 @@ use crate::index_line::RegistryConfig;
 use crate::safe_path::SafePath;
 use crate::server_config::Brought;
 
+mod problems;
 mod telling;
 
+pub use problems::Problems;
+use problems::refuse_bad;
 use telling::{begin, report, restore_link};
 
 /// Every checkpoint of an import, in the order in which a first import with a base URL passes them.
@@ -154,6 +157,15 @@ pub enum Error {
         /// The first few.
         first: String,
     },
+    /// The bundle mends files, and none of them is one that the mirror is to have by now.
+    #[error("the bundle `{file}` mends nothing here: the mirror has moved on from what it brings")]
+    NothingMended {
+        /// The bundle's file.
+        file: String,
+        /// What it brings.
+        #[source]
+        left: Problems,
+    },
     /// A time in the manifest is none.
     #[error("the bundle `{file}` says that its index was read at `{text}`, which is no time")]
     Time {
@@ -187,24 +199,6 @@ pub enum Error {
     },
 }
 
-/// Several problems as one cause: the first ones, one a line.
-#[derive(Debug, thiserror::Error)]
-#[error("{}", .0.join("\n"))]
-pub struct Problems(pub Vec<String>);
-
-/// Problems that a failure names; the rest is counted.
-const NAMED: usize = 20;
-
-impl Problems {
-    pub(super) fn of<T: ToString>(all: &[T]) -> Problems {
-        let mut lines: Vec<String> = all.iter().take(NAMED).map(ToString::to_string).collect();
-        if all.len() > NAMED {
-            lines.push(format!("and {} more", all.len() - NAMED));
-        }
-        Problems(lines)
-    }
-}
-
 impl AddGuard {
     /// Imports a bundle whose manifest was read, all or nothing.
     ///
@@ -217,13 +211,15 @@ impl AddGuard {
         sink: &dyn Sink,
     ) -> Result<Imported, Error> {
         checkpoint("import:locked");
+        // What is to mend is held against what is there, whatever is trusted otherwise.
+        let rehash = options.rehash_held || bundle.manifest().repair;
         let mut staging = Staging::begin(&self.layout)?;
         // What cannot be read is made anew from the files that the bundle brings or relies on.
         let held = Artifacts::read(&self.layout)?.unwrap_or_default();
-        let told = self.before_payload(bundle.manifest(), &held, options)?;
+        let told = self.before_payload(bundle.manifest(), &held, rehash, options)?;
         sink.event(begin(bundle.manifest()));
         let names = Names::of(bundle.manifest().crates.iter().map(|record| record.name.as_str()));
-        let mut receiver = Receiver::new(&self.layout, &mut staging, options.rehash_held, told, names, sink);
+        let mut receiver = Receiver::new(&self.layout, &mut staging, rehash, told, names, sink);
         let streamed = bundle.stream(&mut receiver);
         sink.event(Event::End { phase: Phase::Importing });
         let mut received = receiver.finish();
@@ -233,19 +229,22 @@ impl AddGuard {
         };
         refuse_bad(&streamed.problems, &received, options)?;
         let contents = std::mem::take(&mut received.artifacts);
-        let settled = artifacts::settle(
-            &self.layout,
-            &mut staging,
-            &streamed.manifest,
-            contents,
-            &held,
-            options.rehash_held,
-            options.now,
-        )?;
+        let settled =
+            artifacts::settle(&self.layout, &mut staging, &streamed.manifest, contents, &held, rehash, options.now)?;
         received.unusable.extend(settled.unusable);
         received.notes.extend(settled.notes);
         refuse_bad(&streamed.problems, &received, options)?;
-        sink.status("Verified", format!("{} of {}", event::crates(received.shipped), options.file_name));
+        let mends = !(received.crates.is_empty()
+            && received.index.is_empty()
+            && settled.components.is_empty()
+            && settled.channels.is_empty());
+        if streamed.manifest.repair && !mends && !settled.left.is_empty() {
+            let (file, left) = (options.file_name.clone(), Problems::of(&settled.left));
+            return Err(Error::NothingMended { file, left });
+        }
+        let artifacts = streamed.manifest.artifacts_in(ArtifactState::Shipped).count() as u64;
+        let verified = event::contents(received.shipped, artifacts);
+        sink.status("Verified", format!("{verified} of {}", options.file_name));
         checkpoint("import:staged");
 
         let on_ledger = commit::Known::read(&self.layout)?;
@@ -331,7 +330,13 @@ impl AddGuard {
     }
 
     /// Everything that can be refused before the payload is read. Returns what the manifest tells of index lines.
-    fn before_payload(&self, manifest: &Manifest, held: &Artifacts, options: &ImportOptions) -> Result<Told, Error> {
+    fn before_payload(
+        &self,
+        manifest: &Manifest,
+        held: &Artifacts,
+        rehash: bool,
+        options: &ImportOptions,
+    ) -> Result<Told, Error> {
         let file = || options.file_name.clone();
         let told = told(manifest, options)?;
         let mut missing: Vec<String> = Vec::new();
@@ -339,11 +344,11 @@ impl AddGuard {
             let id = record.id();
             let path = self.layout.crate_file(&id);
             let size = (record.size > 0).then_some(record.size);
-            if !is_held(&path, size, &record.sha256, options.rehash_held).map_err(failed("read", &path))? {
+            if !is_held(&path, size, &record.sha256, rehash).map_err(failed("read", &path))? {
                 missing.push(id.to_string());
             }
         }
-        let artifacts = artifacts::missing(&self.layout, manifest, held, options.rehash_held)?;
+        let artifacts = artifacts::missing(&self.layout, manifest, held, rehash)?;
         missing.extend(artifacts.iter().map(SafePath::to_string));
         if !missing.is_empty() {
             let parent = manifest.parent.as_ref().map(|parent| match parent.file == options.file_name {
@@ -440,20 +445,6 @@ pub(super) fn place(staging: &mut Staging, steps: &[Step]) -> Result<(), Error> 
             }
         },
     }
-}
-
-fn refuse_bad(problems: &[Problem], received: &Received, options: &ImportOptions) -> Result<(), Error> {
-    let file = options.file_name.clone();
-    if !problems.is_empty() {
-        return Err(Error::Bad { file, problems: Problems::of(problems) });
-    }
-    if !received.unusable.is_empty() {
-        return Err(Error::Bad { file, problems: Problems::of(&received.unusable) });
-    }
-    if !received.conflicts.is_empty() {
-        return Err(Error::Conflicts { file, conflicts: Problems::of(&received.conflicts) });
-    }
-    Ok(())
 }
 
 /// Whether the file at `path` has this size and digest; the digest is trusted unless `rehash`.

@@ -321,6 +321,7 @@ fn rebuilt_record(
         tool: format!("cargo-frostmirror {}", env!("CARGO_PKG_VERSION")),
         created: now.clone(),
         kind: BundleKind::Full,
+        repair: false,
         parent: None,
         targets: Vec::new(),
         toolchains: Vec::new(),

@@ -250,6 +250,7 @@ fn plan(layout: &Layout, config: Vec<Brought>, now: Timestamp) -> Result<(Plan, 
     let plan = Plan {
         created: now,
         kind: BundleKind::Snapshot,
+        repair: false,
         parent: None,
         lineage,
         carried,

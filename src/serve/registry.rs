@@ -1,7 +1,9 @@
 //! The sparse registry: config.json from the request, and what a missing crate's answer says.
 
+use crate::channel::Named;
 use crate::crate_id::CrateId;
 use crate::index_line::RegistryConfig;
+use crate::safe_path::SafePath;
 
 /// Index files above this many bytes are streamed as they are, without a digest. crates.io has a handful.
 pub(super) const MAX_TEXT: u64 = 4 * 1024 * 1024;
@@ -24,6 +26,36 @@ pub(super) fn missing_crate(id: &CrateId) -> String {
     format!("{name} {version} is not in this mirror; on the connected side add it to the next bundle\n")
 }
 
+/// What is said of a file of toolchains that is not here. rustup shows it to nobody; who looks by hand sees it.
+pub(super) fn missing_file(path: &SafePath) -> String {
+    let (what, add) = match Named::of(path) {
+        Some(Named::Toolchain(name)) => {
+            (format!("the toolchain {name} is not in this mirror"), format!("\"{name}\" to `toolchain`"))
+        }
+        Some(Named::Component { component: "rust-std", target: Some(target), .. }) => {
+            (format!("the standard library for {target} is not in this mirror"), format!("\"{target}\" to `targets`"))
+        }
+        Some(Named::Component { component, target, .. }) => {
+            let machine = target.map(|target| format!(" for {target}")).unwrap_or_default();
+            let add = match target {
+                Some(target) => {
+                    format!("\"{component}\" to `components` (or a larger `profile`) and \"{target}\" to `targets`")
+                }
+                None => format!("\"{component}\" to `components`"),
+            };
+            (format!("the component {component}{machine} of that release is not in this mirror"), add)
+        }
+        Some(Named::Rustup(triple)) => {
+            (format!("rustup for {triple} is not in this mirror"), format!("\"{triple}\" to `targets`"))
+        }
+        None => return "not in this mirror\n".to_owned(),
+    };
+    format!(
+        "{what}; on the connected side add {add} under [platforms] in depends.toml, unless it is there, then fetch and \
+         import the next bundle here\n"
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -33,6 +65,27 @@ mod tests {
         let config: serde_json::Value = serde_json::from_str(&config_json("http://h:1/p", false)).expect("JSON");
         assert_eq!(config["dl"], "http://h:1/p/crates/{crate}-{version}.crate");
         assert_eq!(config["api"], "http://h:1/p");
+    }
+
+    #[test]
+    fn what_is_missing_of_toolchains_is_told_with_the_key_that_brings_it() {
+        let said = |path: &str| missing_file(&path.parse().expect("safe"));
+        for (path, says) in [
+            (
+                "dist/channel-rust-beta.toml.sha256",
+                "the toolchain beta is not in this mirror; on the connected side add \"beta\" to `toolchain` under [platforms]",
+            ),
+            (
+                "dist/2026-04-16/rust-std-1.95.0-wasm32-unknown-unknown.tar.xz",
+                "add \"wasm32-unknown-unknown\" to `targets`",
+            ),
+            ("dist/2026-04-25/miri-nightly-x86_64-unknown-linux-gnu.tar.xz", "add \"miri\" to `components`"),
+            ("dist/2026-04-25/rust-src-nightly.tar.xz", "add \"rust-src\" to `components` under"),
+            ("rustup/dist/aarch64-apple-darwin/rustup-init", "rustup for aarch64-apple-darwin is not"),
+            ("rustup/release-stable.toml", "not in this mirror\n"),
+        ] {
+            assert!(said(path).contains(says), "{}", said(path));
+        }
     }
 
     #[test]

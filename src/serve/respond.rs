@@ -25,11 +25,13 @@ use super::file::{self, Content, Held};
 use super::health;
 use super::hot::{Form, Gzip, Headers, Hot, Kept, MAX_FILE};
 use super::listen::plain_address;
+use super::profiles::Profiles;
 use super::registry::{self, MAX_TEXT};
 use super::route::{self, Target};
+use super::scripts::Script;
 use super::tls::Tls;
 use crate::artifact::Kind;
-use crate::client_config;
+use crate::client_config::{self, SmallProfile};
 use crate::crate_id::CrateId;
 use crate::safe_path::SafePath;
 
@@ -48,6 +50,7 @@ const ABOUT_THE_BODY: [HeaderName; 4] = [CONTENT_TYPE, CONTENT_LENGTH, CONTENT_E
 pub(super) struct Server {
     options: ServeOptions,
     hot: Hot,
+    profiles: Profiles,
 }
 
 /// What every answer from a file needs of the request.
@@ -59,7 +62,7 @@ pub(super) struct Asked {
 impl Server {
     pub(super) fn new(options: ServeOptions) -> Server {
         let hot = Hot::new(&options.mirror);
-        Server { options, hot }
+        Server { options, hot, profiles: Profiles::default() }
     }
 
     /// What takes TLS connections, where that is what they are to be.
@@ -151,10 +154,13 @@ impl Server {
                 Err(why) => told(StatusCode::SERVICE_UNAVAILABLE, why),
             },
             Target::Front => asked.memory(TEXT, front(&self.base(&host))),
-            Target::Script(script) => match script.text(&self.base(&host), query.as_deref(), closed) {
-                Ok(text) => asked.memory(TEXT, text),
-                Err(why) => told(StatusCode::BAD_REQUEST, &why),
-            },
+            Target::Script(script) => {
+                let small = self.small_profiles(script).await;
+                match script.text(&self.base(&host), query.as_deref(), closed, &small) {
+                    Ok(text) => asked.memory(TEXT, text),
+                    Err(why) => told(StatusCode::BAD_REQUEST, &why),
+                }
+            }
             Target::IndexConfig => asked.memory(JSON, registry::config_json(&self.base(&host), closed)),
             target => {
                 self.counters().hot_misses.fetch_add(1, Ordering::Relaxed);
@@ -182,11 +188,21 @@ impl Server {
         (self.options.base_url)().map_or_else(|| format!("{scheme}://{host}"), |base| base.to_string())
     }
 
+    /// What a bootstrap must know of profiles.
+    async fn small_profiles(self: &Arc<Self>, script: Script) -> Arc<Vec<SmallProfile>> {
+        if !script.is_bootstrap() {
+            return Arc::default();
+        }
+        // Manifests are read where waiting for a disk holds up nobody else.
+        let server = Arc::clone(self);
+        tokio::task::spawn_blocking(move || server.profiles.now(&server.options.mirror)).await.unwrap_or_default()
+    }
+
     fn read_and_answer(&self, target: &Target, asked: &Asked) -> Response<Content> {
         let (path, answered) = match target {
             Target::Index(path) => (path, self.index(path, asked)),
             Target::Crate(path, id) => (path, self.krate(path, id.as_ref(), asked)),
-            Target::File(path) => (path, self.file(path, type_of(path), ASK_AGAIN, asked)),
+            Target::File(path) => (path, self.plain(path, asked)),
             Target::Front | Target::Health | Target::IndexConfig | Target::Script(_) | Target::Nothing => {
                 return not_found();
             }
@@ -215,6 +231,14 @@ impl Server {
             Some(id) if response.status() == StatusCode::NOT_FOUND => {
                 told(StatusCode::NOT_FOUND, &registry::missing_crate(id))
             }
+            _ => response,
+        })
+    }
+
+    fn plain(&self, path: &SafePath, asked: &Asked) -> io::Result<Response<Content>> {
+        let response = self.file(path, type_of(path), ASK_AGAIN, asked)?;
+        Ok(match response.status() {
+            StatusCode::NOT_FOUND => told(StatusCode::NOT_FOUND, &registry::missing_file(path)),
             _ => response,
         })
     }

@@ -1,6 +1,6 @@
 //! What the server writes for its clients: configuration and scripts that name the address at which it was asked.
 
-use crate::client_config::{BaseUrl, Client};
+use crate::client_config::{BaseUrl, Client, SmallProfile};
 
 /// A page that is made for the asking client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,9 +30,21 @@ pub(super) fn named(path: &[&str]) -> Option<Script> {
 }
 
 impl Script {
+    /// Whether the text depends on what the mirror holds.
+    pub fn is_bootstrap(self) -> bool {
+        matches!(self, Script::InitSh | Script::InitPs1)
+    }
+
     /// The text for clients of `base`; what is wrong with the request otherwise. The address is part of shell code here,
-    /// so that it is held once more against what an address may consist of.
-    pub fn text(self, base: &str, query: Option<&str>, wants_token: bool) -> Result<String, String> {
+    /// so that it is held once more against what an address may consist of. A bootstrap knows which toolchains have a
+    /// `small` profile.
+    pub fn text(
+        self,
+        base: &str,
+        query: Option<&str>,
+        wants_token: bool,
+        small: &[SmallProfile],
+    ) -> Result<String, String> {
         let mut client = Client::of_server(BaseUrl::parse(base).map_err(|invalid| format!("{invalid}\n"))?);
         client.wants_token = wants_token;
         if self == Script::CargoConfig {
@@ -40,8 +52,8 @@ impl Script {
         }
         let unserved = || "a folder has no bootstrap\n".to_owned();
         match self {
-            Script::InitSh => client.rustup_init_sh().ok_or_else(unserved),
-            Script::InitPs1 => client.rustup_init_ps1().ok_or_else(unserved),
+            Script::InitSh => client.rustup_init_sh(small).ok_or_else(unserved),
+            Script::InitPs1 => client.rustup_init_ps1(small).ok_or_else(unserved),
             Script::EnvSh => Ok(client.rustup_env_sh()),
             Script::EnvPs1 => Ok(client.rustup_env_ps1()),
             Script::CargoConfig => Ok(client.cargo_config()),
@@ -68,15 +80,17 @@ mod tests {
     fn an_address_that_is_none_becomes_no_script() {
         for base in ["http://a'b", "http://a/$(x)", "http://a b", "http://a\nb", "javascript:x", ""] {
             for script in [Script::InitSh, Script::InitPs1, Script::EnvSh, Script::EnvPs1, Script::CargoConfig] {
-                assert!(script.text(base, None, false).is_err(), "{base:?}");
+                assert!(script.text(base, None, false, &[]).is_err(), "{base:?}");
             }
         }
-        assert!(Script::EnvSh.text("http://h:1", None, false).is_ok_and(|text| text.contains("'http://h:1/rustup'")));
+        assert!(
+            Script::EnvSh.text("http://h:1", None, false, &[]).is_ok_and(|text| text.contains("'http://h:1/rustup'"))
+        );
     }
 
     #[test]
     fn revocation_is_spoken_of_where_it_is_asked_for() {
-        let text = |query| Script::CargoConfig.text("http://h", query, false);
+        let text = |query| Script::CargoConfig.text("http://h", query, false, &[]);
         assert!(text(None).is_ok_and(|text| !text.contains("revoke")));
         assert!(text(Some("x=1&check_revoke=false")).is_ok_and(|text| text.contains("[http]\ncheck-revoke = false\n")));
         assert!(text(Some("check_revoke=true")).is_ok_and(|text| text.contains("check-revoke = true\n")));

@@ -38,6 +38,7 @@ pub struct Make {
     created: i64,
     read: i64,
     kind: BundleKind,
+    repair: bool,
     parent: Option<Parent>,
     crates: Vec<(Packed, CrateState)>,
     artifacts: BTreeMap<String, (Vec<u8>, ArtifactState)>,
@@ -54,6 +55,7 @@ impl Make {
             created: time,
             read: time,
             kind: BundleKind::Full,
+            repair: false,
             parent: None,
             crates: Vec::new(),
             artifacts: BTreeMap::new(),
@@ -75,6 +77,12 @@ impl Make {
     pub fn parent(mut self, file: &str) -> Make {
         self.kind = BundleKind::Delta;
         self.parent = Some(Parent { id: "0123456789abcdef0123456789abcdef".to_owned(), file: file.to_owned() });
+        self
+    }
+
+    /// It mends what a mirror has lost.
+    pub fn repair(mut self) -> Make {
+        self.repair = true;
         self
     }
 
@@ -154,6 +162,7 @@ impl Make {
         let plan = Plan {
             created: at(self.created),
             kind: self.kind,
+            repair: self.repair,
             parent: self.parent,
             lineage: Lineage { id: self.lineage, sequence: self.sequence, inputs: vec![input] },
             artifacts,

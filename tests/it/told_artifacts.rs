@@ -45,7 +45,7 @@ fn status_tells_of_toolchains_from_the_head_alone() {
         .run(["status", "--mirror", "mirror"])
         .ok()
         .stdout_has(&format!("Crate count: 1\nTotal size: {bytes} bytes\nLast import: "))
-        .stdout_has(&format!("\nToolchains: stable (1.95.0)\nRustup artifacts: 10 ({artifacts} bytes)\n"));
+        .stdout_has(&format!("\nToolchains: stable (1.95.0)\nRustup artifacts: 10 (2.0 KiB, {artifacts} bytes)\n"));
     let listed = sandbox.run(["list", "--mirror", "mirror"]).ok();
     listed.stdout_has(&format!("Crate count: 1\nTotal size: {bytes} bytes\na 1.0.0\n"));
 }

@@ -223,6 +223,8 @@ fn a_slow_copy_is_waited_for_and_a_broken_one_is_put_aside_with_its_reason() {
     copy.write_all(rest).unwrap();
     drop(copy);
     world.until_there("done/slow.pkg");
+    // It has both names for a moment, so that it is never without one.
+    world.until("moved", || !slow.exists());
     assert_eq!(world.imports(), 1);
     let kept: Vec<String> = world.names().into_iter().filter(|name| !name.contains('/')).collect();
     assert_eq!(kept, [".hidden.pkg", "circle.pkg", "note.txt", "nowhere.pkg", "part.pkg.part"]);

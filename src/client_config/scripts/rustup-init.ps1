@@ -4,7 +4,8 @@
 #     Invoke-RestMethod BASE/rustup-init.ps1 -OutFile rustup-init.ps1
 #     powershell -ExecutionPolicy Bypass -File rustup-init.ps1 -y --default-toolchain stable
 #
-# All words go to rustup-init. $env:FROSTMIRROR_TRIPLE names another triple than the one that is found.
+# All words go to rustup-init; without --profile among them, it gets the one that this mirror has where that is smaller
+# than rustup's own. $env:FROSTMIRROR_TRIPLE names another triple than the one that is found.
 
 # One block, so that a script that arrived in part does nothing.
 & {
@@ -12,6 +13,8 @@
     # Drawing the bar of a download takes longer than the download.
     $ProgressPreference = 'SilentlyContinue'
     $base = @BASE@
+    # TOOLCHAIN TRIPLE PROFILE, where the mirror does not have the profile "default".
+    $profiles = @PROFILES@
 
     $triple = $env:FROSTMIRROR_TRIPLE
     if (-not $triple) {
@@ -63,7 +66,32 @@
         $env:RUSTUP_DIST_SERVER = $base
         $env:RUSTUP_UPDATE_ROOT = "$base/rustup"
         $env:RUSTUP_BACKTRACK_LIMIT = '1'
-        & $file @args
+        $words = @($args)
+        $toolchain = 'stable'
+        $target = $triple
+        $named = $false
+        for ($i = 0; $i -lt $words.Count; $i++) {
+            $next = if ($i + 1 -lt $words.Count) { $words[$i + 1] } else { '' }
+            switch -Regex -CaseSensitive ($words[$i]) {
+                '\A--profile(=|\z)' { $named = $true }
+                '\A--default-toolchain\z' { $toolchain = $next }
+                '\A--default-toolchain=(.*)\z' { $toolchain = $Matches[1] }
+                '\A--default-host\z' { $target = $next }
+                '\A--default-host=(.*)\z' { $target = $Matches[1] }
+            }
+        }
+        if (-not $named) {
+            foreach ($line in ($profiles -split "`n")) {
+                $name, $known, $small = $line -split ' '
+                # Where none is installed now, this is for those that are later.
+                if ($known -and ($known -eq $target) -and (@('none', $name, "$name-$known") -contains $toolchain)) {
+                    Write-Host "the mirror has the profile '$small' and no larger one, so rustup-init gets: --profile $small"
+                    $words += @('--profile', $small)
+                    break
+                }
+            }
+        }
+        & $file @words
         if ($LASTEXITCODE -ne 0) {
             throw "rustup-init ended with exit code $LASTEXITCODE"
         }

@@ -4,9 +4,12 @@
 #
 #     curl -fsS BASE/rustup-init.sh | sh -s -- -y --default-toolchain stable
 #
-# All words go to rustup-init. FROSTMIRROR_TRIPLE names another triple than the one that is found.
+# All words go to rustup-init; without --profile among them, it gets the one that this mirror has where that is smaller
+# than rustup's own. FROSTMIRROR_TRIPLE names another triple than the one that is found.
 
 BASE=@BASE@
+# TOOLCHAIN TRIPLE PROFILE, where the mirror does not have the profile `default`.
+PROFILES=@PROFILES@
 
 say() {
     printf 'rustup-init.sh: %s\n' "$*" >&2
@@ -118,6 +121,40 @@ digest() {
     fi
 }
 
+# small_profile TRIPLE WORDS...: the profile to ask for in place of rustup's own; nothing where the words name one, or
+# where the mirror has that.
+small_profile() {
+    host=$1
+    shift
+    toolchain=stable
+    before=
+    for word in "$@"; do
+        case $before in
+        --default-toolchain) toolchain=$word ;;
+        --default-host) host=$word ;;
+        esac
+        case $word in
+        --profile | --profile=*) return ;;
+        --default-toolchain=*) toolchain=${word#*=} ;;
+        --default-host=*) host=${word#*=} ;;
+        esac
+        before=$word
+    done
+    while read -r name triple profile; do
+        case $toolchain in
+        # Where none is installed now, this is for those that are later.
+        none | "$name" | "$name-$triple")
+            if [ "$triple" = "$host" ]; then
+                echo "$profile"
+                return
+            fi
+            ;;
+        esac
+    done <<END
+$PROFILES
+END
+}
+
 main() {
     if [ -n "${FROSTMIRROR_TRIPLE:-}" ]; then
         triple=$FROSTMIRROR_TRIPLE
@@ -163,6 +200,12 @@ main() {
     RUSTUP_UPDATE_ROOT=$BASE/rustup
     RUSTUP_BACKTRACK_LIMIT=1
     export RUSTUP_DIST_SERVER RUSTUP_UPDATE_ROOT RUSTUP_BACKTRACK_LIMIT
+
+    profile=$(small_profile "$triple" "$@")
+    if [ -n "$profile" ]; then
+        say "the mirror has the profile '$profile' and no larger one, so rustup-init gets: --profile $profile"
+        set -- "$@" --profile "$profile"
+    fi
 
     asks=yes
     for word in "$@"; do

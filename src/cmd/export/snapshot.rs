@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::Source;
 use crate::artifact::Kind;
+use crate::bundle::format::ArtifactState;
 use crate::cmd::Context;
 use crate::cmd::fetch::created;
 use crate::event::{self, Sink};
@@ -67,7 +68,9 @@ fn tell(exported: &Exported, context: &Context) {
     let crates = manifest.count(Kind::Crate) as u64;
     let histories = manifest.carried.len();
     let history = if histories == 1 { "history" } else { "histories" };
-    let message = format!("{} of {histories} {history} ({})", event::crates(crates), event::size(*size));
+    let artifacts = manifest.artifacts_in(ArtifactState::Shipped).count() as u64;
+    let contents = event::contents(crates, artifacts);
+    let message = format!("{contents} of {histories} {history} ({})", event::size(*size));
     report.status("Exported", format!("{message} to {}", path.display()));
     if *left_behind > 0 {
         let files = event::crates(*left_behind);
@@ -75,7 +78,8 @@ fn tell(exported: &Exported, context: &Context) {
     }
     if report.is_json() {
         report.json(&json!({
-            "reason": "exported", "form": "snapshot", "path": path.to_string_lossy(), "crates": crates, "bytes": size,
+            "reason": "exported", "form": "snapshot", "path": path.to_string_lossy(), "crates": crates,
+            "rustup_artifacts": artifacts, "bytes": size,
             "sha256": sha256, "histories": histories, "left_behind": left_behind, "id": manifest.id,
         }));
     } else {

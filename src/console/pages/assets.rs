@@ -12,7 +12,16 @@ use crate::console::state::State;
 use crate::digest::Sha256;
 
 /// Name, kind and text of each.
-const ASSETS: &[(&str, &str, &str)] = &[("style.css", "text/css; charset=utf-8", include_str!("style.css"))];
+const ASSETS: &[(&str, &str, &str)] = &[
+    ("style.css", "text/css; charset=utf-8", include_str!("style.css")),
+    ("icon.svg", "image/svg+xml", include_str!("icon.svg")),
+    ("page.js", MODULE, include_str!("page.js")),
+    ("live.js", MODULE, include_str!("live.js")),
+    ("packages.js", MODULE, include_str!("packages.js")),
+];
+
+/// What browsers ask of a module.
+const MODULE: &str = "text/javascript; charset=utf-8";
 
 pub(super) fn routes() -> Vec<Route> {
     vec![Route::page("/assets/{name}", "Styles and modules of the pages.", asset).needs(Needs::Nothing)]

@@ -7,7 +7,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::walk::Problems;
 use crate::channel::is_triple;
-use crate::channel::{Profile, Toolchain};
+use crate::channel::{Profile, Toolchain, doubt};
+use crate::place::Place;
 use crate::toml_words::{kind, nearest, one_of, quote};
 
 /// `[platforms]`. What is empty was not given.
@@ -25,6 +26,19 @@ pub struct Platforms {
 
 const KEYS: &[&str] = &["targets", "toolchain", "profile", "components"];
 
+/// Where the word `word` stands in the value of `key`; `None` where it does not, as when a flag brought it.
+pub fn place_in_platforms(text: &str, key: &str, word: &str) -> Option<Place> {
+    let (root, _) = DeTable::parse_recoverable(text);
+    let DeValue::Table(table) = root.get_ref().get("platforms")?.get_ref() else { return None };
+    let value = table.get(key)?;
+    let elements: Vec<_> = match value.get_ref() {
+        DeValue::Array(elements) => elements.iter().collect(),
+        _ => vec![value],
+    };
+    let found = elements.into_iter().find(|element| element.get_ref().as_str() == Some(word))?;
+    Some(Place::of(text, found.span().start))
+}
+
 pub(super) fn read(table: &DeTable<'_>, problems: &mut Problems) -> Platforms {
     let mut platforms = Platforms::default();
     for (key, value) in table.iter() {
@@ -39,6 +53,7 @@ pub(super) fn read(table: &DeTable<'_>, problems: &mut Problems) -> Platforms {
                     problems,
                     "a target triple, such as `x86_64-unknown-linux-gnu`",
                     |word| is_triple(word).then(|| word.to_owned()),
+                    |_| None,
                 );
             }
             "toolchain" => {
@@ -49,13 +64,19 @@ pub(super) fn read(table: &DeTable<'_>, problems: &mut Problems) -> Platforms {
                     problems,
                     "a channel, such as `stable`, `1.86.0` or `nightly-2026-04-25`",
                     |word| word.parse().ok(),
+                    doubt,
                 );
             }
             "components" => {
-                platforms.components =
-                    words(&path, value, false, problems, "a component, such as `rust-src`", |word| {
-                        is_component(word).then(|| word.to_owned())
-                    });
+                platforms.components = words(
+                    &path,
+                    value,
+                    false,
+                    problems,
+                    "a component, such as `rust-src`",
+                    |word| is_component(word).then(|| word.to_owned()),
+                    |_| None,
+                );
             }
             "profile" => platforms.profile = profile(&path, value, problems),
             _ => problems.unknown_key(key.span().start, &path, name, KEYS),
@@ -85,6 +106,7 @@ fn words<T>(
     problems: &mut Problems,
     expected: &str,
     read: fn(&str) -> Option<T>,
+    doubt: fn(&str) -> Option<String>,
 ) -> Vec<T> {
     let elements = match value.get_ref() {
         DeValue::Array(elements) if elements.is_empty() => {
@@ -112,7 +134,9 @@ fn words<T>(
     for element in elements {
         match element.get_ref().as_str().map(|word| (word, read(word))) {
             Some((word, None)) => {
-                problems.add(element.span().start, format!("{} has {}", quote(path), quote(word)), expected.to_owned());
+                let doubt = doubt(word).map(|doubt| format!(" ({doubt})")).unwrap_or_default();
+                let what = format!("{} has {}", quote(path), quote(word));
+                problems.add(element.span().start, what, expected.to_owned() + &doubt);
             }
             Some((word, Some(_))) if !seen.insert(word) => {
                 problems.add(

@@ -114,6 +114,21 @@ impl Error {
     }
 }
 
+impl Error {
+    /// The key of `[platforms]` and the word in it that cannot be had, where that is what it says.
+    pub fn word(&self) -> Option<(&'static str, String)> {
+        match self {
+            Error::NoToolchain { toolchain, .. } => Some(("toolchain", toolchain.to_string())),
+            Error::Select { source, .. } => match &**source {
+                SelectError::UnknownTriple { triple, .. } => Some(("targets", triple.clone())),
+                SelectError::UnknownComponent { component, .. } => Some(("components", component.clone())),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
+
 fn list(absent: &[(SafePath, http::Error)], altered: &[(SafePath, http::Error)]) -> String {
     let lines: Vec<String> = altered.iter().chain(absent).map(|(_, error)| error.to_string()).collect();
     match lines.len() {

@@ -53,10 +53,7 @@ pub(super) fn report(imported: &Imported, notes: &[String], file: &str, sink: &d
         sink.status("Unchanged", format!("{file} is already imported"));
         return;
     }
-    let mut count = event::crates(crates_new + crates_mended);
-    if imported.artifacts_new > 0 {
-        count.push_str(&format!(" and {} rustup artifacts", imported.artifacts_new));
-    }
+    let count = event::contents(crates_new + crates_mended, imported.artifacts_new);
     sink.status("Imported", format!("{count} ({}) of {file}", event::size(imported.bytes_new)));
     if *crates_mended > 0 {
         sink.status("Mended", format!("{} whose file no longer had its digest", event::crates(*crates_mended)));

@@ -40,6 +40,8 @@ pub(in crate::mirror) struct Settled {
     pub(in crate::mirror) after: Artifacts,
     /// Files that were not held, and their bytes.
     pub(in crate::mirror) new: (u64, u64),
+    /// What is shipped and stays out, because the mirror is to have something else there.
+    pub(in crate::mirror) left: Vec<SafePath>,
     /// What cannot be used.
     pub(in crate::mirror) unusable: Vec<String>,
     /// What the user should know.
@@ -82,15 +84,24 @@ pub(in crate::mirror) fn settle(
     let verdicts = settling.verdicts(&mut settled)?;
     for record in manifest.artifacts.iter().filter(|record| record.state != ArtifactState::Kept) {
         let moving = Moving::of(&record.path);
-        match moving.as_ref().and_then(|moving| verdicts.get(moving)) {
-            Some(Verdict::Drop) => continue,
-            // What lies beside a channel manifest is of no use beside another one.
-            Some(Verdict::Leave) if matches!(&moving, Some(Moving::Channel(path)) if settling.record(path).is_some()) =>
-            {
-                continue;
+        let stays_out = match moving.as_ref().and_then(|moving| verdicts.get(moving)) {
+            Some(Verdict::Drop) => true,
+            // What the mirror is to have there by its own record is in its place, whatever came with it.
+            Some(Verdict::Leave) if record.state == ArtifactState::Shipped && settling.tree.is_on_record(record) => {
+                false
             }
-            Some(Verdict::Leave) if settling.tree.is_file(&record.path) => continue,
-            _ => {}
+            // What lies beside a channel manifest is of no use beside another one.
+            Some(Verdict::Leave) if matches!(&moving, Some(Moving::Channel(path)) if settling.record(path).is_some()) => {
+                true
+            }
+            Some(Verdict::Leave) => settling.tree.is_file(&record.path),
+            _ => false,
+        };
+        if stays_out {
+            if record.state == ArtifactState::Shipped && !settling.tree.has(record)? {
+                settled.left.push(record.path.clone());
+            }
+            continue;
         }
         let read = read(manifest, record);
         if !settling.tree.has(record)? {
@@ -154,11 +165,16 @@ impl Tree<'_> {
         self.path(path).symlink_metadata().is_ok_and(|there| there.is_file())
     }
 
+    /// Whether the mirror is to have the record's bytes at its path.
+    fn is_on_record(&self, record: &ArtifactRecord) -> bool {
+        self.held.0.get(&record.path).is_some_and(|held| held.sha256 == record.sha256)
+    }
+
     /// Whether the record's bytes are at its path. What is not on record is hashed in any case.
     fn has(&self, record: &ArtifactRecord) -> Result<bool, Error> {
-        let known = self.held.0.get(&record.path).is_some_and(|held| held.sha256 == record.sha256);
         let path = self.path(&record.path);
-        is_held(&path, Some(record.size), &record.sha256, self.rehash || !known).map_err(failed("read", &path))
+        is_held(&path, Some(record.size), &record.sha256, self.rehash || !self.is_on_record(record))
+            .map_err(failed("read", &path))
     }
 
     /// Whether the record is of something that has moved on since the bundle was made: its bytes are gone for good, and
@@ -323,7 +339,11 @@ impl Settling<'_> {
         settled: &mut Settled,
     ) -> Result<Verdict, Error> {
         let Some(record) = self.record(path) else {
-            settled.notes.push(format!("the bundle has a digest or a signature of `{path}`, and no such file"));
+            let beside = ["sha256", "asc"].map(|end| self.record(&format!("{path}.{end}")));
+            // One that mends has what was lost alone.
+            if !beside.into_iter().flatten().all(|record| self.tree.is_on_record(record)) {
+                settled.notes.push(format!("the bundle has a digest or a signature of `{path}`, and no such file"));
+            }
             return Ok(Verdict::Leave);
         };
         let text = self.text(record)?;
@@ -336,6 +356,9 @@ impl Settling<'_> {
         };
         let beside = self.record(&format!("{path}.sha256"));
         match beside {
+            // The mirror is to have both, and is given what it has lost.
+            None if self.tree.is_on_record(record)
+                && self.tree.held.0.contains_key(&channel::digest_path(&record.path)) => {}
             None => settled.notes.push(format!("`{path}` came without its `.sha256`, and rustup does not use it so")),
             Some(digest) => {
                 let says = match self.text(digest)? {
@@ -380,9 +403,13 @@ impl Settling<'_> {
     fn release(&self, record: &ArtifactRecord, settled: &mut Settled) -> Result<Verdict, Error> {
         let release: SafePath = RELEASE.parse().expect("a plain path");
         let Some(stated) = self.record(RELEASE) else {
-            settled
-                .notes
-                .push(format!("the bundle has rustup itself and no `{RELEASE}`, without which rustup's updates fail"));
+            let records = self.manifest.artifacts.iter().filter(|record| record.state != ArtifactState::Kept);
+            let mut rustup = records.filter(|record| Moving::of(&record.path) == Some(Moving::Release));
+            if !rustup.all(|record| self.tree.is_on_record(record)) {
+                let what =
+                    format!("the bundle has rustup itself and no `{RELEASE}`, without which rustup's updates fail");
+                settled.notes.push(what);
+            }
             let held = self.tree.held.0.get(&record.path);
             let newer = held.is_none_or(|held| held.read < read(self.manifest, record));
             return Ok(if newer && !self.tree.is_file(&release) { Verdict::Take } else { Verdict::Leave });

@@ -40,7 +40,7 @@ fn a_repair_list_mends_a_rotten_mirror_and_says_nothing_new_of_the_lineage() {
     assert_eq!(said.lineage.inputs, manifest(&first).lineage.inputs);
     assert_eq!(said.lineage.sequence, 2);
     let told = near.sandbox.run(["inspect".as_ref(), mending.as_os_str()]).ok();
-    told.stdout_has("Kind        full, but 1 version of its history came with other bundles\n");
+    told.stdout_has("Kind        repair: what a mirror has lost, and nothing else\n");
     near.sandbox
         .run(["import".as_ref(), mending.as_os_str(), "--mirror".as_ref(), mirror.as_os_str()])
         .ok()

@@ -160,6 +160,7 @@ impl History {
         let plan = Plan {
             created,
             kind,
+            repair: false,
             parent: self.parent.take().filter(|_| kind == BundleKind::Delta),
             lineage: Lineage { id: self.id.clone(), sequence: self.sequence, inputs },
             artifacts: Vec::new(),

@@ -227,7 +227,7 @@ impl Browser {
                 continue;
             }
             let url = event["params"]["request"]["url"].as_str().expect("an address");
-            let own = url.starts_with(base) || url.starts_with("data:") || url.starts_with("blob:");
+            let own = ["data:", "blob:", "chrome://"].iter().any(|own| url.starts_with(own)) || url.starts_with(base);
             assert!(own, "a request left the server: {url}");
         }
     }

@@ -107,6 +107,7 @@ pub fn plan(crates: &[FakeCrate], folder: &Path) -> Plan {
     Plan {
         created: time,
         kind: BundleKind::Full,
+        repair: false,
         parent: None,
         lineage: lineage(crates.len()),
         artifacts: Vec::new(),
@@ -176,6 +177,7 @@ impl Forged {
             tool: "cargo-frostmirror 0.1.0".to_owned(),
             created: CREATED.to_owned(),
             kind: BundleKind::Full,
+            repair: false,
             parent: None,
             targets: Vec::new(),
             toolchains: Vec::new(),

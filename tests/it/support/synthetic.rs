@@ -111,6 +111,7 @@ impl Synthetic {
             tool: head.tool.clone(),
             created: TIME.to_owned(),
             kind: BundleKind::Full,
+            repair: false,
             parent: None,
             targets: Vec::new(),
             toolchains: Vec::new(),

@@ -1,0 +1,362 @@
+// Uploads, snapshots and cleaning up. Work that takes long is a job of the server: who comes back later finds it here.
+
+import { api, counted, isAdmin, make, refusal, size } from './page.js';
+import { refresh } from './live.js';
+
+const id = (name) => document.getElementById(name);
+
+/** What went wrong, as one text. */
+const told = (error) => [error.message, error.hint].filter(Boolean).join(' ');
+
+const later = (ms) => new Promise((go) => setTimeout(go, ms));
+
+// ---- Uploads ----
+
+const drop = id('drop');
+const choose = id('choose');
+const queue = [];
+let sending = false;
+
+function prepareUploads() {
+  // A file that misses the place must not replace the page.
+  for (const kind of ['dragover', 'drop']) {
+    addEventListener(kind, (event) => { if (hasFiles(event)) event.preventDefault(); });
+  }
+  if (!isAdmin()) return;
+  id('choose-button').addEventListener('click', () => choose.click());
+  choose.addEventListener('change', () => {
+    add(choose.files);
+    choose.value = '';
+  });
+  addEventListener('dragover', (event) => { if (hasFiles(event)) drop.classList.add('over'); });
+  addEventListener('dragleave', (event) => { if (!event.relatedTarget) drop.classList.remove('over'); });
+  addEventListener('drop', (event) => {
+    drop.classList.remove('over');
+    if (hasFiles(event)) add(event.dataTransfer.files);
+  });
+  addEventListener('beforeunload', (event) => { if (sending) event.preventDefault(); });
+}
+
+const hasFiles = (event) => event.dataTransfer?.types.includes('Files');
+
+function add(files) {
+  for (const file of files) {
+    const entry = line(file);
+    if (!file.name.endsWith('.pkg')) entry.fail('It is no .pkg file.');
+    else queue.push({ file, entry });
+  }
+  work();
+}
+
+/** An upload as it is shown. */
+function line(file) {
+  const meter = make('progress', { max: '1', value: '0', 'aria-label': `Upload of ${file.name}` });
+  const text = make('p', {}, `waits for its turn (${size(file.size)})`);
+  const item = make('li', {}, make('strong', {}, file.name), text, meter);
+  id('uploads').append(item);
+  const end = (words, kind) => {
+    meter.remove();
+    text.className = kind;
+    text.textContent = words;
+    announce(`${file.name}: ${words}`);
+  };
+  return {
+    say: (words) => { if (text.textContent !== words) text.textContent = words; },
+    announce: (words) => announce(`${file.name}: ${words}`),
+    far: (part) => { meter.value = part; },
+    unknown: () => meter.removeAttribute('value'),
+    fail: (words) => end(words, 'wrong'),
+    done: (words) => end(words, 'good'),
+    stay: (words) => end(words, ''),
+  };
+}
+
+function announce(words) {
+  id('upload-said').textContent = words;
+}
+
+async function work() {
+  if (sending) return;
+  sending = true;
+  for (let next = queue.shift(); next; next = queue.shift()) {
+    const { file, entry } = next;
+    try {
+      const before = await standing();
+      const answer = await send(file, entry);
+      // The next one is sent while this one is being imported.
+      watch(answer?.file ?? file.name, entry, before);
+    } catch (error) {
+      entry.fail(told(error));
+    }
+  }
+  sending = false;
+}
+
+function send(file, entry) {
+  return new Promise((done, failed) => {
+    const request = new XMLHttpRequest();
+    request.open('PUT', `./api/incoming/${encodeURIComponent(file.name)}`);
+    request.setRequestHeader('Content-Type', 'application/octet-stream');
+    request.upload.addEventListener('progress', ({ loaded, total }) => {
+      entry.far(total ? loaded / total : 0);
+      entry.say(`${size(loaded)} of ${size(total)} sent`);
+    });
+    request.addEventListener('load', () => {
+      let answer = null;
+      try { answer = JSON.parse(request.responseText); } catch { /* It says nothing more. */ }
+      if (request.status >= 200 && request.status < 300) done(answer);
+      else failed(refusal(answer, request.status));
+    });
+    request.addEventListener('error', () => failed(new Error('The connection broke off. What was sent is dropped; upload it again.')));
+    request.addEventListener('abort', () => failed(new Error('It was broken off.')));
+    entry.announce('upload began');
+    request.send(file);
+  });
+}
+
+/** How things stand before an upload, so that what it changes can be told from what was there. */
+async function standing() {
+  const [incoming, packages] = await Promise.all([api('incoming'), api('packages?per_page=1')]);
+  const failed = new Set(incoming.failed.map((one) => one.reason + one.file));
+  return { failed, done: incoming.done_total, newest: packages.packages[0]?.number ?? 0 };
+}
+
+/** Whether a bundle that left the folder is on record, or was held already, which makes no record. */
+async function isImported(name, now, before, unseen) {
+  const { packages } = await api('packages?per_page=25');
+  if (packages.some((one) => one.number > before.newest && one.file === name)) return true;
+  // While others are being taken, what the watcher says may be from before.
+  return now.done_total > before.done && now.files.length === now.waiting.length && unseen > 2;
+}
+
+/** Follows a bundle that lies in the incoming folder until it is imported or refused. */
+async function watch(name, entry, before) {
+  entry.unknown();
+  let unseen = 0;
+  for (;;) {
+    let now;
+    try {
+      now = await api('incoming');
+    } catch (error) {
+      entry.say(told(error));
+      await later(5000);
+      continue;
+    }
+    if (!now.watching) {
+      entry.stay('It lies in the incoming folder. Nobody watches that, so it is not imported by itself.');
+      break;
+    }
+    const find = (list) => list.find((one) => one.file === name);
+    // A name that was in failed/ before gets a number there.
+    const stem = name.replace(/\.pkg$/, '');
+    const refused = now.failed.find((one) =>
+      one.file.startsWith(stem) && !before.failed.has(one.reason + one.file));
+    const waiting = find(now.waiting);
+    if (refused) {
+      entry.fail(`It was refused: ${refused.reason}`);
+      break;
+    }
+    if (waiting) {
+      entry.stay(`It waits: ${waiting.reason}`);
+      break;
+    }
+    if (find(now.files) || find(now.arriving)) {
+      entry.say('It is whole, and is being checked and imported.');
+      unseen = 0;
+    } else {
+      // Between being taken and being told of, it may be in neither list for a moment.
+      unseen += 1;
+      if (await isImported(name, now, before, unseen).catch(() => false)) {
+        entry.done('It is imported.');
+        break;
+      }
+      if (unseen > 30) {
+        entry.stay('The incoming folder has it no more; the list of imports below tells what became of it.');
+        break;
+      }
+    }
+    await later(1000);
+  }
+  refresh();
+}
+
+// ---- Jobs ----
+
+const KINDS = { gc: 'Cleaning up', export: 'Creating a snapshot', verify: 'Checking every file' };
+let following = null;
+
+/** Shows a job until it is over, and what it came to. */
+async function follow(job) {
+  following = job.id;
+  const panel = id('job');
+  panel.hidden = false;
+  setWrites(false);
+  for (;;) {
+    show(job);
+    if (job.state !== 'running') break;
+    await later(700);
+    try {
+      job = await api(`jobs/${job.id}`);
+    } catch (error) {
+      if (error.status === 404) {
+        id('job-said').textContent = 'The server was started anew meanwhile, and what it did is not known.';
+        break;
+      }
+      id('job-said').textContent = told(error);
+    }
+  }
+  following = null;
+  setWrites(true);
+  refresh();
+}
+
+function show(job) {
+  id('job-title').textContent = KINDS[job.kind] ?? job.kind;
+  const { progress } = job;
+  const meter = id('job-progress');
+  id('job-meter').hidden = job.state !== 'running';
+  if (progress && (progress.bytes_total || progress.items_total)) {
+    const [part, whole] = progress.bytes_total
+      ? [progress.bytes, progress.bytes_total] : [progress.items, progress.items_total];
+    meter.value = Math.min(1, part / whole);
+    const items = `${progress.items.toLocaleString('en')} of ${progress.items_total.toLocaleString('en')}`;
+    const bytes = progress.bytes_total ? `, ${size(progress.bytes)} of ${size(progress.bytes_total)}` : '';
+    id('job-far').textContent = `${progress.phase}: ${items}${bytes}`;
+  } else {
+    meter.removeAttribute('value');
+    id('job-far').textContent = progress?.phase ?? '';
+  }
+  const lines = (job.lines ?? []).join('\n');
+  id('job-details').hidden = !lines;
+  if (id('job-lines').textContent !== lines) id('job-lines').textContent = lines;
+  const said = id('job-said');
+  said.className = job.state === 'failed' ? 'wrong' : '';
+  const text = words(job);
+  if (said.textContent !== text) said.textContent = text;
+}
+
+function words(job) {
+  if (job.state === 'running') return 'It goes on at the server, also when this page is closed.';
+  if (job.state === 'failed') return told(refusal(job));
+  const came = job.outcome ?? {};
+  if (job.kind === 'gc') return `Done: ${removed(came)}.`;
+  if (job.kind === 'export') return `Done: ${came.file ?? 'the snapshot'} is ready below.`;
+  return 'Done.';
+}
+
+function removed(came) {
+  const parts = [`${counted(came.crates ?? 0, 'crate')} removed`];
+  if (came.lines) parts.unshift(`${counted(came.lines, 'index line')} removed`);
+  if (came.artifacts) parts.push(`${counted(came.artifacts, 'toolchain file')} removed`);
+  parts.push(`${size(came.bytes ?? 0)} freed`);
+  const left = (came.waiting ?? 0) + (came.artifacts_waiting ?? 0);
+  if (left) parts.push(`${counted(left, 'file')} left for a later run`);
+  return parts.join(', ');
+}
+
+// One job at a time: while one is at work, no other can begin.
+function setWrites(on) {
+  for (const button of [id('export'), id('plan'), ...document.querySelectorAll('#planned button')]) {
+    // Without a mirror these stay disabled, whoever asks.
+    const may = button.id === '' || 'write' in button.dataset;
+    button.disabled = !(on && may && isAdmin());
+  }
+}
+
+async function start(path, where) {
+  try {
+    const job = await api(path, { method: 'POST' });
+    follow(job);
+    id('job').focus();
+    id('job').scrollIntoView({ block: 'nearest' });
+  } catch (error) {
+    where.replaceChildren(make('p', { class: 'wrong', role: 'alert' }, told(error)));
+  }
+}
+
+// ---- Snapshots ----
+
+const exportSaid = make('div');
+id('export').parentElement.after(exportSaid);
+id('export').addEventListener('click', () => {
+  exportSaid.replaceChildren();
+  start('export', exportSaid);
+});
+
+// ---- Cleaning up ----
+
+const planned = id('planned');
+id('plan').addEventListener('click', async () => {
+  planned.replaceChildren(make('p', { role: 'status' }, 'Looking…'));
+  try {
+    showPlan(await api('gc?dry_run=true', { method: 'POST' }));
+  } catch (error) {
+    planned.replaceChildren(make('p', { class: 'wrong', role: 'alert' }, told(error)));
+  }
+  planned.focus();
+});
+
+/** How many of a list are named; the whole of it may have a hundred thousand. */
+const NAMED = 200;
+
+function showPlan(plan) {
+  const goes = [
+    ['Index lines', plan.lines.map((one) => `${one.name} ${one.version}`), 'cargo no longer finds these versions'],
+    ['Crates', plan.crates.map((one) => `${one.file} (${size(one.size)})`), ''],
+    ['Toolchain files', plan.artifacts.map((one) => `${one.file} (${size(one.size)})`), ''],
+  ].filter(([, list]) => list.length);
+  const later = [...plan.waiting, ...plan.artifacts_waiting];
+  const parts = [];
+  if (!goes.length && !later.length) {
+    parts.push(make('p', {}, 'Nothing would go: everything that is held is named by the newest bundle of a history.'));
+  } else if (!goes.length) {
+    parts.push(make('p', {}, 'Nothing would go now.'));
+  } else {
+    parts.push(make('p', {}, `This would free ${size(plan.bytes)}:`));
+  }
+  for (const [name, list, about] of goes) parts.push(listed(name, list, about));
+  if (later.length) {
+    const until = later.map((one) => one.until).sort().at(-1);
+    const about = `their index lines are gone; clients that saw those have until ${until.slice(0, 16).replace('T', ' ')} UTC to fetch them`;
+    parts.push(listed('Left for a later run', later.map((one) => `${one.file} (${size(one.size)})`), about));
+  }
+  if (plan.strangers.length) {
+    parts.push(listed('Stays although no bundle brought it', plan.strangers, ''));
+  }
+  if (goes.length) {
+    const yes = make('button', { type: 'button', class: 'danger' }, 'Remove these');
+    const no = make('button', { type: 'button' }, 'Keep everything');
+    const said = make('div');
+    yes.addEventListener('click', () => {
+      planned.replaceChildren(said);
+      start('gc', said);
+    });
+    no.addEventListener('click', () => {
+      planned.replaceChildren();
+      id('plan').focus();
+    });
+    parts.push(make('p', {}, 'What is removed comes back only with a bundle that ships it.'), make('div', { class: 'actions' }, yes, no));
+  }
+  planned.replaceChildren(...parts);
+}
+
+function listed(name, list, about) {
+  const items = list.slice(0, NAMED).map((text) => make('li', {}, text));
+  if (list.length > NAMED) items.push(make('li', {}, `and ${(list.length - NAMED).toLocaleString('en')} more`));
+  const heading = `${name}: ${list.length.toLocaleString('en')}${about ? ` – ${about}` : ''}`;
+  return make('details', {}, make('summary', {}, heading), make('ul', { class: 'names' }, ...items));
+}
+
+// ---- At the beginning ----
+
+/** Shows the job that is at work, whoever began it, and from wherever. */
+async function pickUp() {
+  if (following !== null) return;
+  const jobs = await api('jobs').catch(() => null);
+  const running = jobs?.jobs.find((job) => job.state === 'running');
+  if (running && following === null) follow(running);
+}
+
+prepareUploads();
+pickUp();
+document.addEventListener('refreshed', pickUp);

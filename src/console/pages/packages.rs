@@ -1,0 +1,146 @@
+//! Packages: what was imported, what was not and why, snapshots, and what can be done about all that.
+
+use std::sync::Arc;
+
+use askama::Template;
+
+use super::shown::{Moment, Pages, count, counted, link};
+use super::{Frame, page};
+use crate::console::answer::Outcome;
+use crate::console::arrivals::{self, Arrivals};
+use crate::console::asked::{Asked, Page};
+use crate::console::imports::{Import, Told};
+use crate::console::snapshots;
+use crate::console::state::State;
+use crate::event;
+
+/// Imports on one page.
+const ROWS: usize = 25;
+
+#[derive(Template)]
+#[template(path = "packages.html")]
+struct Packages {
+    frame: Frame,
+    why_not: Option<&'static str>,
+    /// Whether there is no mirror yet.
+    nothing: bool,
+    watching: bool,
+    problem: Option<String>,
+    lot: Vec<Stuck>,
+    /// What is said of refused bundles that are not named.
+    more_failed: Option<String>,
+    imports: Vec<Row>,
+    pages: Pages,
+    snapshots: Vec<Snapshot>,
+}
+
+/// A bundle that is not imported.
+struct Stuck {
+    file: String,
+    state: &'static str,
+    reason: String,
+    bad: bool,
+}
+
+/// An import.
+struct Row {
+    number: u64,
+    imported: Moment,
+    file: String,
+    current: bool,
+    kind: String,
+    parent: String,
+    crates: String,
+    artifacts: String,
+    size: String,
+}
+
+struct Snapshot {
+    file: String,
+    href: String,
+    created: Moment,
+    size: String,
+}
+
+pub(super) fn show(state: &Arc<State>, asked: &Asked) -> Outcome {
+    page("/packages", state, asked, |frame| {
+        let options = &state.options;
+        // What is no number is the first page: an address that somebody typed is not worth a refusal.
+        let number = asked.value("page").and_then(|page| page.parse().ok()).unwrap_or(1).max(1);
+        let history = state.imports.page(&options.mirror, Page { number, size: ROWS })?;
+        let total = usize::try_from(history.total).unwrap_or(usize::MAX);
+        let mut pages = Pages::of(total, ROWS, number, "./packages?page=".to_owned());
+        (pages.anchor, pages.words) = ("#history", ["Newer", "Older"]);
+        let arrivals = arrivals::now(options)?;
+        let snapshots = snapshots::list(&options.incoming)?.into_iter().map(|one| Snapshot {
+            href: format!("./api/export/download/{}", link(&one.file)),
+            file: one.file,
+            created: Moment::read(&one.created),
+            size: event::size(one.bytes),
+        });
+        let more = arrivals.failed_total.saturating_sub(arrivals.failed.len() as u64);
+        Ok(Packages {
+            why_not: frame.why_not(),
+            frame,
+            nothing: !options.mirror.private().exists(),
+            watching: arrivals.watching,
+            problem: arrivals.problem.clone(),
+            more_failed: (more > 0).then(|| format!("{} were refused before these.", counted(more, "other bundle"))),
+            lot: stuck(arrivals),
+            imports: history.packages.into_iter().map(row).collect(),
+            pages,
+            snapshots: snapshots.collect(),
+        })
+    })
+}
+
+/// Everything that is not imported, the refused first.
+fn stuck(arrivals: Arrivals) -> Vec<Stuck> {
+    let Arrivals { failed, waiting, arriving, files, watching, .. } = arrivals;
+    let mut lot = Vec::new();
+    for (bundles, state, bad) in [(failed, "refused", true), (waiting, "waiting", false), (arriving, "arriving", false)]
+    {
+        lot.extend(bundles.into_iter().map(|one| Stuck { file: one.file, state, reason: one.reason, bad }));
+    }
+    if !watching {
+        let reason = "nobody watches the folder: it waits for cargo frostmirror import";
+        lot.extend(files.into_iter().map(|one| Stuck {
+            file: one.file,
+            state: "not watched",
+            reason: reason.to_owned(),
+            bad: false,
+        }));
+    }
+    lot
+}
+
+fn row(import: Import) -> Row {
+    let Import { number, current, told } = import;
+    match told {
+        Some(told) => {
+            let Told { file, kind, imported, parent, crates_shipped, rustup_artifacts_shipped, bytes, .. } = told;
+            Row {
+                number,
+                imported: Moment::read(&imported),
+                file,
+                current,
+                kind,
+                parent: parent.map_or_else(|| "–".to_owned(), |parent| parent.file),
+                crates: count(crates_shipped),
+                artifacts: count(rustup_artifacts_shipped),
+                size: event::size(bytes),
+            }
+        }
+        None => Row {
+            number,
+            imported: Moment::none("unknown"),
+            file: "its record cannot be read".to_owned(),
+            current,
+            kind: "–".to_owned(),
+            parent: "–".to_owned(),
+            crates: "–".to_owned(),
+            artifacts: "–".to_owned(),
+            size: "–".to_owned(),
+        },
+    }
+}

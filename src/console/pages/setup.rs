@@ -1,0 +1,282 @@
+//! Client setup: the commands and files that make cargo and rustup use this very server, under the address that it was
+//! asked for.
+
+use std::sync::Arc;
+
+use askama::Template;
+use hyper::StatusCode;
+
+use super::{Frame, page};
+use crate::client_config::{BaseUrl, Client};
+use crate::console::access::is_loopback_name;
+use crate::console::answer::{Outcome, Refusal};
+use crate::console::asked::Asked;
+use crate::console::state::State;
+
+#[derive(Template)]
+#[template(path = "setup.html")]
+struct Setup {
+    frame: Frame,
+    /// Whether the address is of use on this machine alone.
+    loopback: bool,
+    groups: Vec<Group>,
+}
+
+/// One kind of client.
+struct Group {
+    id: &'static str,
+    name: &'static str,
+    about: &'static str,
+    blocks: Vec<Block>,
+    files: Vec<File>,
+}
+
+/// A text to be copied.
+struct Block {
+    id: &'static str,
+    name: &'static str,
+    about: &'static str,
+    text: String,
+}
+
+/// A file to be downloaded.
+struct File {
+    href: &'static str,
+    name: &'static str,
+    label: &'static str,
+}
+
+pub(super) fn show(state: &Arc<State>, asked: &Asked) -> Outcome {
+    page("/setup", state, asked, |frame| {
+        let base = BaseUrl::parse(&asked.at.base).map_err(|invalid| {
+            Refusal::new(StatusCode::BAD_REQUEST, invalid.to_string())
+                .hint("open the page under the name of the server, or start `serve` with --base-url")
+        })?;
+        let host = base.as_str().split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default();
+        Ok(Setup { frame, loopback: is_loopback_name(host), groups: groups(&base) })
+    })
+}
+
+fn groups(base: &BaseUrl) -> Vec<Group> {
+    let client = Client::of_server(base.clone());
+    let config = client.cargo_config();
+    vec![
+        cargo(base, &config),
+        unix("linux", "rustup on Linux", "~/.profile", base, &client),
+        unix("macos", "rustup on macOS", "~/.zprofile", base, &client),
+        powershell(base, &client),
+        docker(&client, &config),
+        ci(base),
+    ]
+}
+
+fn cargo(base: &BaseUrl, config: &str) -> Group {
+    let no_revoke = Client { check_revoke: Some(false), ..Client::of_server(base.clone()) };
+    let revoke_lines: String = no_revoke.cargo_config().chars().skip(config.chars().count()).collect();
+    Group {
+        id: "cargo",
+        name: "cargo",
+        about: "cargo then takes from here what it would take from crates.io; Cargo.toml and Cargo.lock stay as they are.",
+        blocks: vec![
+            Block {
+                id: "cargo-config",
+                name: "config.toml",
+                about: "For one project in .cargo/config.toml beside its Cargo.toml; for a user in $CARGO_HOME/config.toml, \
+                        which is ~/.cargo/config.toml unless that variable is set.",
+                text: config.to_owned(),
+            },
+            Block {
+                id: "cargo-add",
+                name: "Add it from a shell",
+                about: "For a user without such lines yet; twice in one file is an error.",
+                text: format!(
+                    "mkdir -p \"${{CARGO_HOME:-$HOME/.cargo}}\"\n\
+                     curl -fsS '{base}/api/setup/cargo-config' >> \"${{CARGO_HOME:-$HOME/.cargo}}/config.toml\"\n"
+                ),
+            },
+            Block {
+                id: "cargo-tool",
+                name: "Add it with cargo-frostmirror",
+                about: "Merges it into what is there; cargo frostmirror setup --undo takes it back.",
+                text: format!("cargo frostmirror setup --url '{base}' --write\n"),
+            },
+            Block {
+                id: "cargo-revoke",
+                name: "Windows, where the server has TLS",
+                about: "There cargo asks for lists of revoked certificates, which a closed network cannot give, and fails. \
+                        These lines keep it from asking:",
+                text: revoke_lines.trim_start().to_owned(),
+            },
+        ],
+        files: vec![
+            File { href: "./api/setup/cargo-config", name: "config.toml", label: "config.toml" },
+            File {
+                href: "./api/setup/cargo-config?check_revoke=false",
+                name: "config.toml",
+                label: "config.toml without revocation checks",
+            },
+        ],
+    }
+}
+
+fn unix(id: &'static str, name: &'static str, profile: &'static str, base: &BaseUrl, client: &Client) -> Group {
+    let ids =
+        if id == "linux" { ["linux-new", "linux-env", "linux-keep"] } else { ["macos-new", "macos-env", "macos-keep"] };
+    Group {
+        id,
+        name,
+        about: "Toolchains come from here too, where the mirror holds them; the dashboard lists which.",
+        blocks: vec![
+            Block {
+                id: ids[0],
+                name: "Install rustup",
+                about: "Finds this machine's triple, checks what it downloads, and asks before it does anything.",
+                text: format!("curl -fsS '{base}/rustup-init.sh' | sh -s -- --default-toolchain stable\n"),
+            },
+            Block { id: ids[1], name: "Use it in this shell", about: "", text: exports(client) },
+            Block {
+                id: ids[2],
+                name: "Keep it for every later shell",
+                about: "rustup has no setting for its server but the environment.",
+                text: format!("curl -fsS '{base}/api/setup/rustup-env.sh' >> {profile}\n"),
+            },
+        ],
+        files: vec![
+            File { href: "./api/setup/rustup-env.sh", name: "rustup-env.sh", label: "rustup-env.sh" },
+            File { href: "./rustup-init.sh", name: "rustup-init.sh", label: "rustup-init.sh" },
+        ],
+    }
+}
+
+fn powershell(base: &BaseUrl, client: &Client) -> Group {
+    let kept = client.rustup_environment().into_iter();
+    let kept: String = kept
+        .map(|(name, value)| format!("[Environment]::SetEnvironmentVariable('{name}', '{value}', 'User')\n"))
+        .collect();
+    let session = client.rustup_environment().into_iter();
+    let session: String = session.map(|(name, value)| format!("$env:{name} = '{value}'\n")).collect();
+    Group {
+        id: "powershell",
+        name: "Windows (PowerShell)",
+        about: "For Windows PowerShell 5.1 and PowerShell 7. Programs need the build tools of Visual Studio, or a -gnu \
+                toolchain.",
+        blocks: vec![
+            Block {
+                id: "ps-new",
+                name: "Install rustup in PowerShell",
+                about: "",
+                text: format!(
+                    "Invoke-RestMethod '{base}/rustup-init.ps1' -OutFile rustup-init.ps1\n\
+                     powershell -ExecutionPolicy Bypass -File rustup-init.ps1 --default-toolchain stable\n"
+                ),
+            },
+            Block { id: "ps-env", name: "Use it in this session", about: "", text: session },
+            Block { id: "ps-keep", name: "Keep it for every later session", about: "", text: kept },
+            Block {
+                id: "ps-cargo",
+                name: "Point cargo here",
+                about: "For a user without such lines yet.",
+                text: format!(
+                    "$home_of_cargo = if ($env:CARGO_HOME) {{ $env:CARGO_HOME }} else {{ \"$HOME\\.cargo\" }}\n\
+                     New-Item -ItemType Directory -Force $home_of_cargo | Out-Null\n\
+                     Invoke-RestMethod '{base}/api/setup/cargo-config?check_revoke=false' | Add-Content \
+                     \"$home_of_cargo\\config.toml\"\n"
+                ),
+            },
+        ],
+        files: vec![
+            File { href: "./api/setup/rustup-env.ps1", name: "rustup-env.ps1", label: "rustup-env.ps1" },
+            File { href: "./rustup-init.ps1", name: "rustup-init.ps1", label: "rustup-init.ps1" },
+        ],
+    }
+}
+
+fn docker(client: &Client, config: &str) -> Group {
+    let variables = client.rustup_environment().into_iter();
+    let variables: Vec<String> = variables.map(|(name, value)| format!("{name}=\"{value}\"")).collect();
+    Group {
+        id: "docker",
+        name: "Docker",
+        about: "For an image that has Rust already, as the official one does. Where it keeps cargo's home elsewhere, change \
+                CARGO_HOME.",
+        blocks: vec![Block {
+            id: "dockerfile",
+            name: "Dockerfile",
+            about: "",
+            text: format!(
+                "# syntax=docker/dockerfile:1\nFROM rust:1\nENV CARGO_HOME=/usr/local/cargo \\\n    {}\n\
+                 COPY <<'END' /usr/local/cargo/config.toml\n{config}END\n",
+                variables.join(" \\\n    ")
+            ),
+        }],
+        files: Vec::new(),
+    }
+}
+
+fn ci(base: &BaseUrl) -> Group {
+    let steps = [
+        format!("eval \"$(curl -fsS '{base}/api/setup/rustup-env.sh')\""),
+        format!(
+            "command -v rustup || curl -fsS '{base}/rustup-init.sh' | sh -s -- -y --profile minimal --default-toolchain none"
+        ),
+        "export PATH=\"$HOME/.cargo/bin:$PATH\" CARGO_HOME=\"$HOME/.cargo\"".to_owned(),
+        "mkdir -p \"$CARGO_HOME\"".to_owned(),
+        format!("curl -fsS '{base}/api/setup/cargo-config' > \"$CARGO_HOME/config.toml\""),
+        "cargo build --locked".to_owned(),
+    ];
+    let lines = |indent: &str| steps.iter().map(|step| format!("{indent}{step}\n")).collect::<String>();
+    Group {
+        id: "ci",
+        name: "CI",
+        about: "One step before the build; it installs nothing that the image has already. rustup then installs what the \
+                project's rust-toolchain.toml names.",
+        blocks: vec![
+            Block {
+                id: "ci-actions",
+                name: "GitHub Actions, Forgejo, Gitea",
+                about: "",
+                text: format!(
+                    "jobs:\n  build:\n    runs-on: self-hosted\n    steps:\n      - uses: actions/checkout@v4\n      \
+                     - run: |\n{}",
+                    lines("          ")
+                ),
+            },
+            Block {
+                id: "ci-gitlab",
+                name: "GitLab",
+                about: "",
+                text: format!("build:\n  script:\n    - |\n{}", lines("      ")),
+            },
+        ],
+        files: Vec::new(),
+    }
+}
+
+/// rustup's variables for a POSIX shell. An address of a server has no quote in it.
+fn exports(client: &Client) -> String {
+    client.rustup_environment().into_iter().map(|(name, value)| format!("export {name}='{value}'\n")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_text_is_for_this_server_and_has_a_name_of_its_own() {
+        let base = BaseUrl::parse("https://mirror.example/rust").expect("a good URL");
+        let groups = groups(&base);
+        let blocks: Vec<&Block> = groups.iter().flat_map(|group| &group.blocks).collect();
+        for block in blocks.iter().filter(|block| block.id != "cargo-revoke") {
+            assert!(block.text.contains("https://mirror.example/rust"), "{}", block.id);
+            assert!(block.text.ends_with('\n'), "{}", block.id);
+        }
+        let revoke = blocks.iter().find(|block| block.id == "cargo-revoke").expect("there");
+        assert_eq!(revoke.text, "[http]\ncheck-revoke = false\n");
+        let mut ids: Vec<&str> =
+            blocks.iter().map(|block| block.id).chain(groups.iter().map(|group| group.id)).collect();
+        let all = ids.len();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), all, "{ids:?}");
+    }
+}

@@ -1,0 +1,119 @@
+//! How pages write times, numbers and links.
+
+use jiff::Timestamp;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+/// What stays as it is in a link: the characters that RFC 3986 calls unreserved.
+const LINK: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// A time, for machines and for people.
+pub(super) struct Moment {
+    /// RFC 3339, UTC; `None` where nobody knows.
+    pub(super) iso: Option<String>,
+    pub(super) text: String,
+}
+
+impl Moment {
+    pub(super) fn of(time: Timestamp) -> Moment {
+        Moment {
+            iso: Some(time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()),
+            text: time.strftime("%Y-%m-%d %H:%M UTC").to_string(),
+        }
+    }
+
+    /// A time that is recorded as text; what cannot be read as one is unknown.
+    pub(super) fn read(text: &str) -> Moment {
+        text.parse().map_or_else(|_| Moment::none("unknown"), Moment::of)
+    }
+
+    /// No time, and what is said instead.
+    pub(super) fn none(text: &str) -> Moment {
+        Moment { iso: None, text: text.to_owned() }
+    }
+}
+
+/// A number with its thousands apart.
+pub(super) fn count(number: u64) -> String {
+    indicatif::HumanCount(number).to_string()
+}
+
+/// A number of things: `1 bundle`, `1,234 bundles`.
+pub(super) fn counted(number: u64, one: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} {one}{plural}", count(number))
+}
+
+/// `text` as one part of a link's path, or of its query.
+pub(super) fn link(text: &str) -> String {
+    utf8_percent_encode(text, LINK).to_string()
+}
+
+/// Where one is in a list that is too long for one page.
+pub(super) struct Pages {
+    pub(super) page: usize,
+    pub(super) last: usize,
+    /// The link to a page, up to its number.
+    pub(super) link: String,
+    /// Where on the page it leads.
+    pub(super) anchor: &'static str,
+    pub(super) label: &'static str,
+    /// What the links to the page before and after are called.
+    pub(super) words: [&'static str; 2],
+}
+
+impl Pages {
+    /// The pages of a list of `items`, `size` on each, of which the number `page` (from 1) is shown; one that is not
+    /// there becomes the nearest.
+    pub(super) fn of(items: usize, size: usize, page: usize, link: String) -> Pages {
+        let last = items.div_ceil(size).max(1);
+        Pages { page: page.clamp(1, last), last, link, anchor: "", label: "Pages", words: ["Previous", "Next"] }
+    }
+
+    /// What of the list is shown.
+    pub(super) fn range(&self, items: usize, size: usize) -> std::ops::Range<usize> {
+        let from = (self.page - 1) * size;
+        from.min(items)..(from + size).min(items)
+    }
+
+    fn to(&self, page: usize) -> Option<String> {
+        (1..=self.last).contains(&page).then(|| format!("{}{page}{}", self.link, self.anchor))
+    }
+
+    pub(super) fn before(&self) -> Option<String> {
+        self.to(self.page - 1)
+    }
+
+    pub(super) fn after(&self) -> Option<String> {
+        self.to(self.page + 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_and_numbers() {
+        let moment = Moment::read("2026-01-02T03:04:05Z");
+        assert_eq!(moment.iso.as_deref(), Some("2026-01-02T03:04:05Z"));
+        assert_eq!(moment.text, "2026-01-02 03:04 UTC");
+        assert_eq!(Moment::read("<b>").text, "unknown");
+        assert_eq!(
+            (counted(1, "bundle"), counted(1234, "bundle")),
+            ("1 bundle".to_owned(), "1,234 bundles".to_owned())
+        );
+        assert_eq!(link("a+b/\"ü&"), "a%2Bb%2F%22%C3%BC%26");
+    }
+
+    #[test]
+    fn pages_end_where_the_list_does() {
+        let pages = |page| Pages::of(101, 50, page, "?page=".to_owned());
+        assert_eq!((pages(0).page, pages(9).page, pages(3).range(101, 50)), (1, 3, 100..101));
+        assert_eq!((pages(1).before(), pages(1).after()), (None, Some("?page=2".to_owned())));
+        assert_eq!(pages(3).after(), None);
+        assert_eq!(
+            (Pages::of(0, 50, 1, String::new()).last, Pages::of(0, 50, 1, String::new()).range(0, 50)),
+            (1, 0..0)
+        );
+    }
+}

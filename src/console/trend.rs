@@ -1,0 +1,215 @@
+//! How the mirror grew, and what takes its space: for the pictures of the dashboard. Read in the background, since a
+//! ledger may have gigabytes and crates/ a hundred thousand files; a page shows what is known by now.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use super::imports::Stamp;
+use crate::crate_id::Version;
+use crate::mirror::head::Counts;
+use crate::mirror::layout::Layout;
+use crate::mirror::ledger;
+
+/// How long a page waits for what is being read.
+const PATIENCE: Duration = Duration::from_millis(400);
+/// Records that are read, the newest.
+const MOST_POINTS: usize = 200;
+/// Crates that are named for their size.
+const LARGEST: usize = 8;
+/// What is put into a mirror without touching its head, as live mode does, is weighed anew after this time.
+const FRESH: Duration = Duration::from_secs(600);
+
+/// What the mirror held after an import.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Point {
+    pub(super) imported: Timestamp,
+    pub(super) held: Counts,
+}
+
+/// What all versions of a crate weigh.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Weight {
+    pub(super) name: String,
+    pub(super) versions: u64,
+    pub(super) bytes: u64,
+}
+
+/// What is known by now.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Seen {
+    /// In the order of time.
+    pub(super) points: Vec<Point>,
+    /// Imports on record that the points leave out.
+    pub(super) left_out: usize,
+    /// The crates that take the most space, the greatest first.
+    pub(super) largest: Arc<[Weight]>,
+    /// Whether nothing is being read any more.
+    pub(super) complete: bool,
+}
+
+/// What was read so far.
+#[derive(Clone, Default)]
+pub(super) struct Trend(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    known: Mutex<Known>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Known {
+    /// By the record's name; `None` of one that cannot be read.
+    points: BTreeMap<String, Option<Point>>,
+    largest: Arc<[Weight]>,
+    /// The state of the head when the crates were weighed, and when that was.
+    weighed: Option<(Option<Stamp>, Instant)>,
+    at_work: bool,
+}
+
+impl Trend {
+    /// What is known after a moment; what is not read by then is read in the background.
+    pub(super) fn seen(&self, layout: &Layout) -> Seen {
+        let mut names = ledger::names(layout).unwrap_or_default();
+        let left_out = names.len().saturating_sub(MOST_POINTS);
+        names.drain(..left_out);
+        let head = Stamp::of(&layout.head()).ok().flatten();
+        let until = Instant::now() + PATIENCE;
+        let mut known = self.lock();
+        loop {
+            let weighed = known.weighed.is_some_and(|(of, at)| of == head && at.elapsed() < FRESH);
+            let complete = weighed && names.iter().all(|name| known.points.contains_key(name));
+            if !complete && !known.at_work {
+                known.at_work = true;
+                let (trend, layout, names) = (self.clone(), layout.clone(), names.clone());
+                let begun =
+                    thread::Builder::new().name("trend".to_owned()).spawn(move || trend.read(&layout, names, head));
+                known.at_work = begun.is_ok();
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if complete || left.is_zero() || !known.at_work {
+                let mut points: Vec<Point> = names.iter().filter_map(|name| *known.points.get(name)?).collect();
+                // The clock may have been set back between two imports.
+                points.sort_by_key(|point| point.imported);
+                return Seen { points, left_out, largest: Arc::clone(&known.largest), complete };
+            }
+            known = self.0.changed.wait_timeout(known, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn read(&self, layout: &Layout, names: Vec<String>, head: Option<Stamp>) {
+        self.lock().points.retain(|name, _| names.contains(name));
+        for name in names {
+            if self.lock().points.contains_key(&name) {
+                continue;
+            }
+            let text = fs::read(layout.ledger().join(&name)).unwrap_or_default();
+            let point = point(&text);
+            self.lock().points.insert(name, point);
+            self.0.changed.notify_all();
+        }
+        let largest = largest(layout);
+        let mut known = self.lock();
+        known.largest = largest.into();
+        known.weighed = Some((head, Instant::now()));
+        known.at_work = false;
+        drop(known);
+        self.0.changed.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a record says of the mirror after its import; its manifest is passed over.
+fn point(record: &[u8]) -> Option<Point> {
+    #[derive(Deserialize)]
+    struct Record {
+        imported: Timestamp,
+        head: Head,
+    }
+    #[derive(Deserialize)]
+    struct Head {
+        #[serde(flatten)]
+        counts: Counts,
+    }
+    let Record { imported, head } = serde_json::from_slice(record).ok()?;
+    Some(Point { imported, held: head.counts })
+}
+
+/// The crates whose files take the most space.
+fn largest(layout: &Layout) -> Vec<Weight> {
+    let mut weights: HashMap<String, (u64, u64)> = HashMap::new();
+    for entry in fs::read_dir(layout.crates()).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let Some(name) = name.to_str().and_then(name_of) else { continue };
+        let Ok(about) = entry.metadata() else { continue };
+        if about.is_file() {
+            let (versions, bytes) = weights.entry(name.to_owned()).or_default();
+            *versions += 1;
+            *bytes = bytes.saturating_add(about.len());
+        }
+    }
+    let mut weights: Vec<Weight> =
+        weights.into_iter().map(|(name, (versions, bytes))| Weight { name, versions, bytes }).collect();
+    weights.sort_unstable_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.name.cmp(&b.name)));
+    weights.truncate(LARGEST);
+    weights
+}
+
+/// The crate's name in `NAME-VERSION.crate`.
+fn name_of(file: &str) -> Option<&str> {
+    let stem = file.strip_suffix(".crate")?;
+    let mut cuts = stem.match_indices('-').map(|(at, _)| (&stem[..at], &stem[at + 1..]));
+    cuts.find(|(_, version)| version.parse::<Version>().is_ok()).map(|(name, _)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(imported: &str, bytes: u64) -> String {
+        format!(
+            r#"{{"imported":"{imported}","file":"x","head":{{"format":1,"crates":1,"versions":2,"bytes":{bytes}}},"manifest":{{}}}}"#
+        )
+    }
+
+    fn whole(trend: &Trend, layout: &Layout) -> Seen {
+        for _ in 0..100 {
+            let seen = trend.seen(layout);
+            if seen.complete {
+                return seen;
+            }
+        }
+        panic!("it is never read");
+    }
+
+    #[test]
+    fn points_come_from_records_and_weights_from_files() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let (layout, trend) = (Layout::new(folder.path()), Trend::default());
+        assert!(whole(&trend, &layout).points.is_empty());
+        fs::create_dir_all(layout.ledger()).expect("folder");
+        fs::create_dir_all(layout.crates()).expect("folder");
+        let put = |name: &str, text: &str| fs::write(layout.ledger().join(name), text).expect("write");
+        put("00000001-aa.json", &record("2026-03-01T00:00:00Z", 10));
+        put("00000002-bb.json", &record("2026-02-01T00:00:00Z", 20));
+        put("00000003-cc.json", "{");
+        for (file, bytes) in [("a-b-1.0.0.crate", 5), ("a-b-2.0.0-rc.1.crate", 6), ("big-1.0.0.crate", 50), ("x", 99)] {
+            fs::write(layout.crates().join(file), vec![0; bytes]).expect("write");
+        }
+        fs::write(layout.head(), "{}").expect("write");
+        let seen = whole(&trend, &layout);
+        let bytes: Vec<u64> = seen.points.iter().map(|point| point.held.bytes).collect();
+        assert_eq!(bytes, [20, 10], "in the order of time");
+        let largest: Vec<_> = seen.largest.iter().map(|one| (one.name.as_str(), one.versions, one.bytes)).collect();
+        assert_eq!(largest, [("big", 1, 50), ("a-b", 2, 11)]);
+    }
+}

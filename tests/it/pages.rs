@@ -1,0 +1,268 @@
+//! The web pages as they come from the server: whole, below any path, and with nothing of a stranger's taken for HTML.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use crate::support::crates::Crate;
+use crate::support::published::{Published, Reply, Wire, get};
+use crate::support::sandbox::{Sandbox, Serving};
+
+/// Every page.
+const PAGES: &[&str] = &["/", "/packages", "/browse", "/browse?q=le", "/browse?crate=leaf", "/setup"];
+/// What a stranger would like to be run.
+const HOSTILE: &str = "\"><script>alert(1)</script><img src=x onerror='alert(2)'>&lt;";
+
+struct Site {
+    serving: Serving,
+    mirror: Published,
+    sandbox: Sandbox,
+}
+
+fn site(flags: &[&str]) -> Site {
+    let sandbox = Sandbox::new();
+    let mirror = Published::at(sandbox.path("mirror"));
+    mirror.hold(Crate::new("leaf", "1.0.0"));
+    mirror.hold(Crate::new("leaf", "1.1.0+build.2"));
+    let all = ["--mirror", "mirror", "--incoming", "incoming"].iter().chain(flags).copied().collect::<Vec<_>>();
+    let serving = sandbox.serve(all);
+    Site { serving, mirror, sandbox }
+}
+
+/// A page as a browser on this machine asks for it.
+fn page(site: &Site, path: &str) -> Reply {
+    Wire::to(site.serving.url())
+        .send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept: text/html\r\n\r\n"))
+        .reply()
+}
+
+/// The values of an attribute, as they stand in the text.
+fn values<'t>(text: &'t str, attribute: &str) -> Vec<&'t str> {
+    let begin = format!(" {attribute}=\"");
+    text.split(&begin).skip(1).map(|rest| rest.split('"').next().unwrap()).collect()
+}
+
+/// The path that a relative link on the page at `from` leads to, as a browser finds it.
+fn resolved(from: &str, link: &str) -> String {
+    let folder = &from[..=from.split('?').next().unwrap().rfind('/').unwrap()];
+    let link = link.strip_prefix("./").unwrap_or(link);
+    match link.strip_prefix("../") {
+        Some(rest) => format!("{}/{rest}", folder.trim_end_matches('/').rsplit_once('/').unwrap().0),
+        None => format!("{folder}{link}"),
+    }
+}
+
+/// Every link of a page but those within it.
+fn links(text: &str) -> Vec<String> {
+    let all = ["href", "src", "action"].into_iter().flat_map(|name| values(text, name));
+    let all = all.map(|link| link.replace("&#38;", "&").replace("&amp;", "&"));
+    all.map(|link| link.split('#').next().unwrap().to_owned()).filter(|link| !link.is_empty()).collect()
+}
+
+/// The record of an import that brought nothing.
+fn record(mirror: &Published, number: u32, file: &str, bytes: u64) {
+    let id = format!("{number:032x}");
+    let record = serde_json::json!({
+        "imported": format!("2026-0{number}-02T03:04:05Z"), "file": file,
+        "head": { "format": 1, "tool": "x", "crates": 1, "versions": 2, "bytes": bytes, "imports": number, "lineages": [] },
+        "manifest": {
+            "id": id, "format": 1, "tool": "x", "created": "2026-01-01T00:00:00Z", "kind": "delta",
+            "parent": { "id": id, "file": file }, "index_read": "2026-01-01T00:00:00Z",
+            "crates": [{ "name": "leaf", "version": "1.0.0", "sha256": "0".repeat(64), "size": 7, "state": "shipped" }],
+            "lineage": { "id": id, "sequence": 1, "inputs": [] }, "blocks": [],
+        },
+    });
+    mirror.put(&format!(".frostmirror/ledger/{number:08}-{id}.json"), record.to_string().as_bytes());
+}
+
+#[test]
+fn every_page_is_whole_and_every_link_leads_somewhere() {
+    let site = site(&[]);
+    record(&site.mirror, 1, "first.pkg", 10);
+    let mut seen: BTreeSet<String> = BTreeSet::new();
+    for path in PAGES {
+        let reply = page(&site, path);
+        assert_eq!(reply.status, 200, "{path}");
+        let text = reply.text();
+        assert_eq!(reply.header("content-type"), Some("text/html; charset=utf-8"), "{path}");
+        let policy = reply.header("content-security-policy").expect("a policy");
+        assert!(policy.contains("default-src 'none'") && policy.contains("script-src 'self'"), "{policy}");
+        assert!(!policy.contains("unsafe"), "{policy}");
+        assert_eq!(reply.header("x-content-type-options"), Some("nosniff"));
+        assert_eq!(reply.header("x-frame-options"), Some("DENY"));
+        // What the policy forbids, the page must not need.
+        assert!(!text.contains(" style=") && !text.contains("<style"), "{path}");
+        assert!(text.split("<script").skip(1).all(|rest| rest.split('>').next().unwrap().contains(" src=")), "{path}");
+        assert!(!text.contains("=\"javascript:") && !text.contains(" onclick="), "{path}");
+        assert!(text.contains("<html lang=\"en\">") && text.contains("<main id=\"main\""), "{path}");
+        assert_eq!(text.matches("<h1>").count(), 1, "{path}");
+        assert_eq!(text.matches(" aria-current=\"page\"").count(), 1, "{path}");
+        for link in links(&text) {
+            assert!(!link.starts_with('/') && !link.contains("://") && !link.starts_with("//"), "{path}: {link}");
+            seen.insert(resolved(path, &link));
+        }
+        let ids = values(&text, "id");
+        assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len(), "{path}: an id stands twice");
+        for name in ["aria-labelledby", "aria-describedby", "for"] {
+            for id in values(&text, name).into_iter().flat_map(str::split_whitespace) {
+                assert!(ids.contains(&id), "{path}: {name}={id}");
+            }
+        }
+    }
+    assert!(seen.contains("/crates/leaf-1.1.0%2Bbuild.2.crate"), "{seen:?}");
+    assert!(seen.contains("/assets/style.css") && seen.contains("/api/setup/cargo-config"), "{seen:?}");
+    for path in &seen {
+        assert_eq!(page(&site, path).status, 200, "{path}");
+    }
+}
+
+#[test]
+fn modules_import_what_is_there() {
+    let site = site(&[]);
+    for name in ["page.js", "live.js", "packages.js"] {
+        let reply = get(site.serving.url(), &format!("/assets/{name}"), &[]);
+        assert_eq!((reply.status, reply.header("content-type")), (200, Some("text/javascript; charset=utf-8")));
+        let text = reply.text();
+        assert!(!text.contains("innerHTML") && !text.contains("eval(") && !text.contains("://"), "{name}");
+        for rest in text.split("from './").skip(1) {
+            let import = rest.split('\'').next().unwrap();
+            assert_eq!(get(site.serving.url(), &format!("/assets/{import}"), &[]).status, 200, "{name}: {import}");
+        }
+        let etag = format!("If-None-Match: {}", reply.header("etag").expect("an entity tag"));
+        assert_eq!(get(site.serving.url(), &format!("/assets/{name}"), &[&etag]).status, 304);
+    }
+    assert_eq!(get(site.serving.url(), "/assets/../Cargo.toml", &[]).status, 404);
+    assert_eq!(get(site.serving.url(), "/assets/none.js", &[]).status, 404);
+}
+
+#[test]
+fn what_strangers_wrote_stays_text() {
+    let site = site(&[]);
+    record(&site.mirror, 1, &format!("{HOSTILE}.pkg"), 10);
+    let hostile = serde_json::json!({ "file": format!("{HOSTILE}.pkg"), "reason": HOSTILE });
+    let incoming = serde_json::json!({
+        "folder": site.sandbox.path("incoming"), "done": 0, "arriving": [hostile], "waiting": [hostile],
+        "failed": [hostile], "failed_count": 3,
+    });
+    site.mirror.put(".frostmirror/incoming.json", incoming.to_string().as_bytes());
+    let query: String = HOSTILE.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let packages = page(&site, "/packages").text();
+    assert!(packages.contains("2 other bundles"), "{packages}");
+    let escaped = "&lt;script&gt;alert(1)&lt;/script&gt;";
+    assert!(packages.replace("&#60;", "&lt;").replace("&#62;", "&gt;").contains(escaped), "{packages}");
+    let paths = ["/".into(), "/packages".into(), "/browse".into(), format!("/browse?q={query}")];
+    for path in
+        paths.into_iter().chain([format!("/browse?crate={query}"), format!("/setup?{query}"), format!("/?x={query}")])
+    {
+        let text = page(&site, &path).text();
+        assert!(text.contains("</html>"), "{path}: {text}");
+        assert!(!text.contains("<script>") && !text.contains("<img"), "{path}: {text}");
+        assert!(!text.contains("onerror='"), "{path}: a quote ends what it must not end: {text}");
+    }
+    let dashboard = page(&site, "/").text();
+    assert!(dashboard.contains("3 bundles were refused"), "{dashboard}");
+}
+
+#[test]
+fn a_host_that_is_none_is_not_repeated() {
+    let site = site(&[]);
+    let mut wire = Wire::to(site.serving.url());
+    let reply = wire.send("GET /setup HTTP/1.1\r\nHost: a'b\"<x>\r\nAccept: text/html\r\n\r\n").reply();
+    assert!(reply.status >= 400 || !reply.text().contains("a'b"), "{}", reply.text());
+}
+
+#[test]
+fn below_a_path_the_address_is_told_and_links_stay_relative() {
+    let site = site(&["--base-url", "http://mirror.example/rust/"]);
+    let setup = page(&site, "/setup").text().replace("&#39;", "'").replace("&#34;", "\"");
+    assert!(setup.contains("index = \"sparse+http://mirror.example/rust/index/\""), "{setup}");
+    assert!(setup.contains("curl -fsS 'http://mirror.example/rust/rustup-init.sh' | sh"), "{setup}");
+    assert!(setup.contains("$env:RUSTUP_UPDATE_ROOT = 'http://mirror.example/rust/rustup'"), "{setup}");
+    for path in PAGES {
+        let text = page(&site, path).text();
+        // As a proxy shows it: whatever the page links to is below the same path.
+        for link in links(&text) {
+            let place = resolved(&format!("/rust{path}"), &link);
+            assert!(place.starts_with("/rust/"), "{path}: {link}");
+        }
+    }
+    // A slash at the end would let relative links lead elsewhere.
+    let slashed = page(&site, "/browse/?q=a%20b");
+    assert_eq!((slashed.status, slashed.header("location")), (308, Some("../browse?q=a%20b")));
+}
+
+#[test]
+fn who_may_write_is_told_why_not() {
+    let local = site(&[]);
+    let own = page(&local, "/packages").text();
+    assert!(own.contains("data-admin=\"true\"") && !own.contains("id=\"why-not\""), "{own}");
+    let far = get(local.serving.url(), "/packages", &["Accept: text/html"]).text();
+    assert!(far.contains("data-admin=\"false\"") && far.contains("id=\"why-not\""), "{far}");
+    assert!(!far.contains("login-dialog"), "there is no token to log in with");
+    let locked = site(&["--admin-token", "0123456789abcdef-token"]);
+    let out = page(&locked, "/packages").text();
+    assert!(out.contains("data-admin=\"false\"") && out.contains("login-dialog"), "{out}");
+    assert!(!out.contains("0123456789abcdef"));
+    for text in [own, far, out] {
+        // Without its module nothing can be written, so that nothing offers to.
+        let writes =
+            text.split("<button").skip(1).filter(|rest| rest.split('>').next().unwrap().contains("data-write"));
+        assert!(
+            writes.clone().count() >= 1
+                && writes.clone().all(|rest| rest.split('>').next().unwrap().contains(" disabled"))
+        );
+    }
+}
+
+#[test]
+fn an_empty_mirror_says_what_to_do_first() {
+    let sandbox = Sandbox::new();
+    let serving = sandbox.serve(["--mirror", "none"]);
+    let site = Site { serving, mirror: Published::at(sandbox.path("none")), sandbox };
+    assert!(page(&site, "/").text().contains("The mirror is empty"));
+    assert!(page(&site, "/browse").text().contains("holds no crate yet"));
+    for path in ["/packages", "/setup"] {
+        assert_eq!(page(&site, path).status, 200, "{path}");
+    }
+    let unknown = page(&site, "/browse?crate=leaf");
+    assert_eq!(unknown.status, 404);
+    assert!(unknown.text().contains("holds no crate that is called"), "{}", unknown.text());
+    // A mirror that cannot be read is told of within the page.
+    fs::create_dir_all(site.sandbox.path("none/.frostmirror")).unwrap();
+    fs::write(site.sandbox.path("none/.frostmirror/format"), r#"{"layout":99,"tool":"9.9.9"}"#).unwrap();
+    let broken = page(&site, "/");
+    assert!(broken.status >= 400 && broken.text().contains("This page cannot be shown"), "{}", broken.text());
+}
+
+#[test]
+fn pictures_have_a_table_beside_them() {
+    let site = site(&[]);
+    for number in 1..=3 {
+        record(&site.mirror, number, "some.pkg", u64::from(number) * 1024);
+    }
+    let text = (0..50).map(|_| page(&site, "/").text()).find(|text| !text.contains("data-soon")).expect("it is read");
+    assert!(text.contains("Growth as a table") && text.contains("3.00 KiB"), "{text}");
+    assert_eq!(text.matches("role=\"img\" aria-label=\"").count(), 2, "{text}");
+    assert!(text.contains("From 1.00 KiB on 2026-01-02 to 3.00 KiB on 2026-03-02, over 3 imports"), "{text}");
+    assert!(text.contains("<time datetime=\"2026-03-02T03:04:05Z\">2026-03-02 03:04 UTC</time>"), "{text}");
+}
+
+#[test]
+fn who_may_not_read_is_shown_where_to_log_in_and_nothing_else() {
+    let sandbox = Sandbox::new();
+    let mirror = Published::at(sandbox.path("mirror"));
+    mirror.hold(Crate::new("leaf", "1.0.0"));
+    sandbox.write("config/frostmirror.toml", "auth_required = true\n");
+    let token = "0123456789abcdef-token";
+    let serving = sandbox.serve(["--mirror", "mirror", "--config-dir", "config", "--admin-token", token]);
+    let site = Site { serving, mirror, sandbox };
+    for path in PAGES {
+        let reply = page(&site, path);
+        let text = reply.text();
+        assert_eq!((reply.status, reply.header("www-authenticate").is_some()), (401, true), "{path}");
+        assert!(text.contains("login-dialog") && text.contains("Reading needs a token."), "{path}: {text}");
+        assert!(!text.contains("1.0.0") && !text.contains("Largest"), "{path}: {text}");
+    }
+    assert_eq!(get(site.serving.url(), "/assets/page.js", &[]).status, 200);
+    let bearer = format!("Authorization: Bearer {token}");
+    assert_eq!(get(site.serving.url(), "/browse", &["Accept: text/html", &bearer]).status, 200);
+}
