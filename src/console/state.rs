@@ -1,7 +1,9 @@
 //! What the handlers share.
 
 use std::sync::Mutex;
+use std::sync::atomic::AtomicU64;
 
+use jiff::Timestamp;
 use tokio::sync::Semaphore;
 
 use super::Options;
@@ -19,6 +21,8 @@ pub(super) struct State {
     pub(super) jobs: Jobs,
     /// Turns of those who upload.
     pub(super) uploads: Semaphore,
+    pub(super) uploaded: Uploaded,
+    pub(super) started: Timestamp,
     pub(super) imports: Imports,
     pub(super) holdings: Holdings,
     pub(super) trend: Trend,
@@ -26,9 +30,18 @@ pub(super) struct State {
     pub(super) config_writes: Mutex<()>,
 }
 
+/// What came of uploads.
+#[derive(Default)]
+pub(super) struct Uploaded {
+    pub(super) done: AtomicU64,
+    pub(super) failed: AtomicU64,
+}
+
 impl State {
     pub(super) fn new(options: Options) -> State {
         State {
+            started: (options.clock)(),
+            uploaded: Uploaded::default(),
             options,
             sessions: Sessions::default(),
             jobs: Jobs::default(),

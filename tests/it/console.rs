@@ -23,7 +23,7 @@ mod uploads;
 const LONG: Duration = Duration::from_secs(60);
 
 /// Two bundles of one history, the second a delta.
-fn two_bundles(sandbox: &Sandbox) -> [PathBuf; 2] {
+pub fn two_bundles(sandbox: &Sandbox) -> [PathBuf; 2] {
     let folder = sandbox.path("made");
     fs::create_dir_all(&folder).unwrap();
     let first = Make::new("one", 1).ship(Crate::new("leaf", "1.0.0")).ship(Crate::new("Under_Score", "0.1.0"));

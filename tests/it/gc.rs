@@ -37,7 +37,7 @@ fn collect(mirror: &Path, second: i64, grace: u64, forget: &[&str]) -> Result<Co
 }
 
 /// The crates whose files are there, and those that the index lists, both as `NAME-VERSION`.
-fn held(mirror: &Path) -> (BTreeSet<String>, BTreeSet<String>) {
+pub fn held(mirror: &Path) -> (BTreeSet<String>, BTreeSet<String>) {
     let (mut files, mut listed) = (BTreeSet::new(), BTreeSet::new());
     for (path, text) in everything(mirror) {
         if let Some(name) = path.strip_prefix("crates/").and_then(|name| name.strip_suffix(".crate")) {

@@ -52,6 +52,8 @@ mod serve_busy;
 mod console;
 mod offers;
 mod closed;
+mod search;
+mod operators;
 mod proxied;
 mod browser;
 mod browser_edit;

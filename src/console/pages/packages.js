@@ -184,6 +184,8 @@ async function watch(name, entry, before) {
 
 const KINDS = { gc: 'Cleaning up', export: 'Creating a snapshot', verify: 'Checking every file' };
 let following = null;
+/** The job that is shown. */
+let last = null;
 
 /** Shows a job until it is over, and what it came to. */
 async function follow(job) {
@@ -211,6 +213,7 @@ async function follow(job) {
 }
 
 function show(job) {
+  last = job.id;
   id('job-title').textContent = KINDS[job.kind] ?? job.kind;
   const { progress } = job;
   const meter = id('job-progress');
@@ -226,13 +229,19 @@ function show(job) {
     meter.removeAttribute('value');
     id('job-far').textContent = progress?.phase ?? '';
   }
-  const lines = (job.lines ?? []).join('\n');
+  const lines = [...(job.lines ?? []), ...(job.outcome?.problems ?? [])].join('\n');
   id('job-details').hidden = !lines;
   if (id('job-lines').textContent !== lines) id('job-lines').textContent = lines;
   const said = id('job-said');
-  said.className = job.state === 'failed' ? 'wrong' : '';
+  said.className = job.state === 'failed' || !isSound(job.outcome) ? 'wrong' : '';
   const text = words(job);
   if (said.textContent !== text) said.textContent = text;
+}
+
+/** What is said of a job that had ended before the page was opened. */
+function earlier(job) {
+  const ended = job.finished ? ` It ended at ${job.finished.slice(0, 16).replace('T', ' ')} UTC.` : '';
+  return `${words(job)}${ended}`;
 }
 
 function words(job) {
@@ -241,8 +250,17 @@ function words(job) {
   const came = job.outcome ?? {};
   if (job.kind === 'gc') return `Done: ${removed(came)}.`;
   if (job.kind === 'export') return `Done: ${came.file ?? 'the snapshot'} is ready below.`;
+  if (job.kind === 'verify') return checked(came);
   return 'Done.';
 }
+
+function checked(came) {
+  if (isSound(came)) return `Done: ${counted(came.crates ?? 0, 'crate')} (${size(came.bytes ?? 0)}) and all else are as they must be.`;
+  const number = came.problems_total ?? 0;
+  return `${counted(number, 'problem')} ${number === 1 ? 'was' : 'were'} found; what it said names them.`;
+}
+
+const isSound = (came) => came?.ok !== false;
 
 function removed(came) {
   const parts = [`${counted(came.crates ?? 0, 'crate')} removed`];
@@ -312,7 +330,7 @@ function showPlan(plan) {
   } else if (!goes.length) {
     parts.push(make('p', {}, 'Nothing would go now.'));
   } else {
-    parts.push(make('p', {}, `This would free ${size(plan.bytes)}:`));
+    parts.push(make('p', {}, plan.bytes ? `This would free ${size(plan.bytes)}:` : 'This would go:'));
   }
   for (const [name, list, about] of goes) parts.push(listed(name, list, about));
   if (later.length) {
@@ -352,9 +370,17 @@ function listed(name, list, about) {
 /** Shows the job that is at work, whoever began it, and from wherever. */
 async function pickUp() {
   if (following !== null) return;
-  const jobs = await api('jobs').catch(() => null);
-  const running = jobs?.jobs.find((job) => job.state === 'running');
-  if (running && following === null) follow(running);
+  const jobs = (await api('jobs').catch(() => null))?.jobs ?? [];
+  if (following !== null) return;
+  const running = jobs.find((job) => job.state === 'running');
+  if (running) {
+    follow(running);
+  } else if (jobs.length && jobs[0].id !== last) {
+    // Who comes back when it is over wants to know what it came to.
+    show(jobs[0]);
+    id('job-said').textContent = earlier(jobs[0]);
+    id('job').hidden = false;
+  }
 }
 
 prepareUploads();

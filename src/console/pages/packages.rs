@@ -5,11 +5,12 @@ use std::sync::Arc;
 use askama::Template;
 
 use super::shown::{Moment, Pages, count, counted, link};
-use super::{Frame, page};
+use super::{Frame, page, sentence};
 use crate::console::answer::Outcome;
 use crate::console::arrivals::{self, Arrivals};
 use crate::console::asked::{Asked, Page};
 use crate::console::imports::{Import, Told};
+use crate::console::jobs::{Job, Kind, Standing};
 use crate::console::snapshots;
 use crate::console::state::State;
 use crate::event;
@@ -26,12 +27,22 @@ struct Packages {
     nothing: bool,
     watching: bool,
     problem: Option<String>,
+    /// Whether a bundle is on its way, so that it is worth asking again soon.
+    soon: bool,
     lot: Vec<Stuck>,
     /// What is said of refused bundles that are not named.
     more_failed: Option<String>,
     imports: Vec<Row>,
     pages: Pages,
+    job: Option<Work>,
     snapshots: Vec<Snapshot>,
+}
+
+/// The job that is at work, or was the last.
+struct Work {
+    title: &'static str,
+    said: String,
+    bad: bool,
 }
 
 /// A bundle that is not imported.
@@ -85,13 +96,41 @@ pub(super) fn show(state: &Arc<State>, asked: &Asked) -> Outcome {
             nothing: !options.mirror.private().exists(),
             watching: arrivals.watching,
             problem: arrivals.problem.clone(),
+            soon: arrivals.watching && !(arrivals.arriving.is_empty() && arrivals.files.is_empty()),
             more_failed: (more > 0).then(|| format!("{} were refused before these.", counted(more, "other bundle"))),
             lot: stuck(arrivals),
             imports: history.packages.into_iter().map(row).collect(),
             pages,
+            job: state.jobs.all().into_iter().next().map(Work::of),
             snapshots: snapshots.collect(),
         })
     })
+}
+
+impl Work {
+    /// The page's module says it in more words.
+    fn of(job: Job) -> Work {
+        let title = match job.kind {
+            Kind::Gc => "Cleaning up",
+            Kind::Export => "Creating a snapshot",
+            Kind::Verify => "Checking every file",
+        };
+        let ended = job.finished.map_or_else(String::new, |time| format!(" It ended at {}.", Moment::read(&time).text));
+        let problems = job.outcome.as_ref().and_then(|outcome| outcome["problems_total"].as_u64()).unwrap_or(0);
+        let said = match job.state {
+            Standing::Running => "It goes on at the server, also when this page is closed.".to_owned(),
+            Standing::Done if problems > 0 => {
+                let were = if problems == 1 { "was" } else { "were" };
+                format!("{} {were} found.{ended}", counted(problems, "problem"))
+            }
+            Standing::Done => format!("Done.{ended}"),
+            Standing::Failed => {
+                let why = [job.error, job.hint].into_iter().flatten().map(|text| sentence(&text));
+                format!("{}{ended}", why.collect::<Vec<_>>().join(" "))
+            }
+        };
+        Work { title, said, bad: job.state == Standing::Failed || problems > 0 }
+    }
 }
 
 /// Everything that is not imported, the refused first.

@@ -139,6 +139,7 @@ async function copy(element) {
 
 function prepareCopies() {
   const told = document.getElementById('copied');
+  let silence;
   for (const button of document.querySelectorAll('[data-copy]')) {
     const text = document.getElementById(button.dataset.copy);
     const label = button.firstChild;
@@ -151,10 +152,10 @@ function prepareCopies() {
       if (told) told.textContent = copied ? 'Copied.' : 'The browser does not let this page copy; the text is selected.';
       button.title = copied ? '' : 'The browser does not let this page copy. The text is selected: press Ctrl+C.';
       clearTimeout(timer);
-      timer = setTimeout(() => {
-        label.data = word;
-        if (told) told.textContent = '';
-      }, 3000);
+      timer = setTimeout(() => { label.data = word; }, 3000);
+      // What is said is one for all buttons: an earlier one must not take back a later one's.
+      clearTimeout(silence);
+      silence = setTimeout(() => { if (told) told.textContent = ''; }, 3000);
     });
   }
 }

@@ -8,6 +8,7 @@
 //! browser.is_clean(serving.url());
 //! ```
 
+use std::collections::HashMap;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -79,7 +80,11 @@ impl Browser {
         });
         let answer = ask(&driver, "POST", "/session", Some(&capabilities)).unwrap_or_else(|error| panic!("{error}"));
         let session = answer["sessionId"].as_str().expect("a session").to_owned();
-        Some(Browser { session, driver, downloads, _process: process, _root: root })
+        let browser = Browser { session, driver, downloads, _process: process, _root: root };
+        // Some kinds of files would wait for somebody who confirms that they are wanted.
+        let allow = json!({ "behavior": "allow", "downloadPath": browser.downloads });
+        browser.cdp("Browser.setDownloadBehavior", &allow);
+        Some(browser)
     }
 
     /// Goes to an address and waits until it is loaded.
@@ -193,13 +198,26 @@ impl Browser {
         self.post("/goog/cdp/execute", &json!({ "cmd": command, "params": params }))
     }
 
-    /// Everything that the browser tells a screen reader: role, name and states of each node that is not left out.
+    /// Everything that the browser tells a screen reader, in its order: role, name and states of each node that is not
+    /// left out.
     #[track_caller]
     pub fn accessibility(&self) -> Vec<Value> {
         self.cdp("Accessibility.enable", &json!({}));
         let tree = self.cdp("Accessibility.getFullAXTree", &json!({}));
-        let nodes = tree["nodes"].as_array().expect("nodes").iter();
-        nodes.filter(|node| node["ignored"] != json!(true)).cloned().collect()
+        self.cdp("Accessibility.disable", &json!({}));
+        let nodes = tree["nodes"].as_array().expect("nodes");
+        let by_id: HashMap<&str, &Value> =
+            nodes.iter().map(|node| (node["nodeId"].as_str().expect("an id"), node)).collect();
+        let mut told = Vec::new();
+        let mut waiting: Vec<&Value> = nodes.iter().filter(|node| node["parentId"].is_null()).collect();
+        while let Some(node) = waiting.pop() {
+            if node["ignored"] != json!(true) {
+                told.push(node.clone());
+            }
+            let children = node["childIds"].as_array().into_iter().flatten().rev();
+            waiting.extend(children.filter_map(|id| by_id.get(id.as_str().expect("an id"))));
+        }
+        told
     }
 
     /// A picture of the window.
@@ -213,13 +231,38 @@ impl Browser {
         &self.downloads
     }
 
+    /// The bytes of a file that was downloaded under this name, when it is whole.
+    #[track_caller]
+    pub fn downloaded(&self, name: &str) -> Vec<u8> {
+        self.until(&format!("{name} is downloaded"), || {
+            // While it arrives, it has another name, beside an empty file of this one.
+            let names = fs::read_dir(&self.downloads).map_err(|error| error.to_string())?;
+            let names: Vec<_> = names.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+            let whole =
+                names.iter().any(|held| held == name) && !names.iter().any(|held| held.ends_with(".crdownload"));
+            if !whole {
+                return Err(format!("there are {names:?}"));
+            }
+            fs::read(self.downloads.join(name)).map_err(|error| error.to_string())
+        })
+    }
+
     /// Fails unless the console said nothing since the last time, and every request went to the server at `base`.
     #[track_caller]
     pub fn is_clean(&self, base: &str) {
+        self.is_clean_but(base, &[]);
+    }
+
+    /// The same, where refusals with these statuses are expected, of which the browser always tells.
+    #[track_caller]
+    pub fn is_clean_but(&self, base: &str, statuses: &[u16]) {
+        let expected = |line: &str| statuses.iter().any(|status| line.contains(&format!("with a status of {status}")));
         let said = self.post("/se/log", &json!({ "type": "browser" }));
-        let said: Vec<&Value> = said.as_array().expect("lines").iter().map(|line| &line["message"]).collect();
-        assert!(said.is_empty(), "the console says: {said:#?}");
+        let said: Vec<&str> =
+            said.as_array().expect("lines").iter().map(|line| line["message"].as_str().expect("text")).collect();
+        assert!(said.iter().all(|line| expected(line)), "the console says: {said:#?}");
         let events = self.post("/se/log", &json!({ "type": "performance" }));
+        let below = format!("{}/", base.trim_end_matches('/'));
         for event in events.as_array().expect("events") {
             let event: Value = serde_json::from_str(event["message"].as_str().expect("text")).unwrap();
             let event = &event["message"];
@@ -227,8 +270,8 @@ impl Browser {
                 continue;
             }
             let url = event["params"]["request"]["url"].as_str().expect("an address");
-            let own = ["data:", "blob:", "chrome://"].iter().any(|own| url.starts_with(own)) || url.starts_with(base);
-            assert!(own, "a request left the server: {url}");
+            let own = ["data:", "blob:", "chrome://", "about:"].iter().any(|own| url.starts_with(own));
+            assert!(own || url.starts_with(&below), "a request left the server: {url}");
         }
     }
 

@@ -1,0 +1,86 @@
+//! A collection: its plan first, and then no more and no less than that.
+
+use std::time::Duration;
+
+use frostmirror::event::Silent;
+use frostmirror::mirror::gc::Options;
+use frostmirror::mirror::layout::Layout;
+use frostmirror::mirror::lock::lock_for_collecting;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use super::Site;
+use crate::gc::{assert_agreement, held};
+use crate::import_bundle::{Make, import, me};
+use crate::support::browser::Browser;
+use crate::support::crates::Crate;
+
+/// A collection of two hours ago.
+fn collect_before(site: &Site) {
+    let layout = Layout::new(site.sandbox.path("mirror"));
+    let now = Timestamp::now() - SignedDuration::from_hours(2);
+    let options = Options { grace: Duration::from_secs(600), forget: Vec::new(), now };
+    let mut guard = lock_for_collecting(&layout, Duration::ZERO, &me(), &Silent).unwrap();
+    guard.plan(&options).unwrap().execute(&Silent).unwrap();
+}
+
+/// What the page lists below a heading that begins so.
+fn listed(browser: &Browser, heading: &str) -> Vec<String> {
+    let body = "const one = [...document.querySelectorAll('#planned details')]
+                    .find((details) => details.firstChild.textContent.startsWith(arguments[0]));
+                return one ? [...one.querySelectorAll('li')].map((item) => item.textContent) : [];";
+    let found: Value = browser.js(body, &json!([heading]));
+    found.as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn what_goes_is_what_was_shown() {
+    let Some(browser) = Browser::start() else { return };
+    let site = Site::filled(&[]);
+    let mirror = site.sandbox.path("mirror");
+    let made = site.sandbox.path("made");
+    // What the third bundle does not name lost its lines two hours ago; what the fourth does not name has them still.
+    let third = Make::new("one", 3).ship(Crate::new("leaf", "2.0.0")).ship(Crate::new("other", "1.0.0"));
+    import(&mirror, &third.write(&made, "three.pkg")).unwrap();
+    collect_before(&site);
+    import(&mirror, &Make::new("one", 4).ship(Crate::new("leaf", "2.0.0")).write(&made, "four.pkg")).unwrap();
+    let before = held(&mirror);
+    assert!(before.0.contains("leaf-1.0.0") && before.1.contains("other-1.0.0"), "{before:?}");
+
+    browser.open(&site.at("/packages"));
+    browser.wait_until("!document.querySelector('#plan').disabled");
+    browser.click("#plan");
+    browser.wait_for("#planned", "This would free");
+    assert_eq!(browser.js("return document.activeElement.id", &json!([])), json!("planned"));
+    let lines = listed(&browser, "Index lines");
+    let crates: Vec<String> = listed(&browser, "Crates")
+        .iter()
+        .map(|text| text.rsplit_once(".crate (").unwrap_or_else(|| panic!("{text}")).0.to_owned())
+        .collect();
+    let later = listed(&browser, "Left for a later run");
+    assert_eq!((lines.as_slice(), later.len()), (&["other 1.0.0".to_owned()][..], 1), "{later:?}");
+    assert!(
+        crates.contains(&"leaf-1.0.0".to_owned()) && crates.contains(&"Under_Score-0.1.0".to_owned()),
+        "{crates:?}"
+    );
+
+    // Who keeps everything, keeps everything.
+    browser.click("#planned .actions button:not(.danger)");
+    browser.wait_until("document.querySelector('#planned').childNodes.length === 0");
+    assert_eq!(browser.js("return document.activeElement.id", &json!([])), json!("plan"));
+    assert_eq!(held(&mirror), before);
+
+    browser.click("#plan");
+    browser.click("#planned .danger");
+    browser.wait_for("#job-said", "Done: 1 index line removed, 3 crates removed");
+    browser.wait_for("#job-said", "1 file left for a later run");
+    let mut expected = before;
+    expected.0.retain(|name| !crates.contains(name));
+    expected.1.remove("other-1.0.0");
+    assert_eq!(held(&mirror), expected);
+    assert_agreement(&mirror);
+    browser.wait_until("!document.querySelector('#plan').disabled");
+    browser.click("#plan");
+    browser.wait_for("#planned", "Nothing would go now.");
+    browser.is_clean(site.url());
+}

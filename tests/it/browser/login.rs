@@ -1,0 +1,60 @@
+//! Who has no token changes nothing; who has it, logs in and out.
+
+use serde_json::json;
+
+use super::Site;
+use crate::support::browser::Browser;
+
+const TOKEN: &str = "0123456789abcdef-admin";
+
+#[test]
+fn a_session_begins_with_the_token_and_ends_by_hand() {
+    let Some(browser) = Browser::start() else { return };
+    let site = Site::filled(&["--admin-token", TOKEN]);
+    browser.open(&site.at("/packages"));
+    browser.wait_for("#may", "Read only");
+    browser.wait_for("#why-not", "Log in with the admin token");
+    browser.wait_until("!document.querySelector('#login').hidden");
+    let writes = "[...document.querySelectorAll('#choose-button, #export, #plan')]";
+    let reasoned = "(button) => button.disabled && button.getAttribute('aria-describedby').includes('why-not')";
+    browser.wait_until(&format!("{writes}.length === 3 && {writes}.every({reasoned})"));
+    // A file that is dropped all the same goes nowhere.
+    browser.choose_file("#choose", &site.bundle("fresh.pkg"));
+    assert_eq!(browser.text("#uploads"), "");
+    browser.is_clean(site.url());
+
+    browser.click("#login");
+    browser.wait_until("document.activeElement.id === 'login-token'");
+    browser.fill("#login-token", "0123456789abcdef-wrong");
+    browser.press("\u{e007}");
+    browser.wait_until("document.querySelector('#login-wrong').textContent !== ''");
+    assert!(!browser.text("#login-wrong").contains("0123456789abcdef"));
+    browser.is_clean_but(site.url(), &[401, 403]);
+    // Escape closes it, and the focus is back where it was.
+    browser.press("\u{e00c}");
+    browser.wait_until("!document.querySelector('#login-dialog').open && document.activeElement.id === 'login'");
+
+    browser.click("#login");
+    browser.fill("#login-token", TOKEN);
+    browser.press("\u{e007}");
+    browser.wait_for("#may", "Logged in");
+    browser.wait_until(&format!("{writes}.every((button) => !button.disabled)"));
+    assert_eq!(browser.js("return document.cookie", &json!([])), json!(""), "scripts do not see the cookie");
+    let kept = "return JSON.stringify([Object.entries(localStorage), Object.entries(sessionStorage)]) + document.documentElement.outerHTML";
+    assert!(!browser.js(kept, &json!([])).to_string().contains(TOKEN));
+    let cookies = browser.cdp("Network.getCookies", &json!({}));
+    let cookie = &cookies["cookies"][0];
+    assert_eq!((&cookie["httpOnly"], &cookie["sameSite"]), (&json!(true), &json!("Strict")), "{cookies}");
+
+    browser.open(&site.at("/packages"));
+    browser.wait_for("#may", "Logged in");
+    assert_eq!(browser.js("return document.querySelector('#why-not')", &json!([])), json!(null));
+    browser.wait_until("!document.querySelector('#plan').disabled");
+    browser.click("#plan");
+    browser.wait_for("#planned", "Index lines: 1");
+    browser.click("#logout");
+    browser.wait_for("#may", "Read only");
+    browser.wait_until(&format!("{writes}.every({reasoned})"));
+    assert_eq!(browser.cdp("Network.getCookies", &json!({}))["cookies"], json!([]));
+    browser.is_clean(site.url());
+}

@@ -1,0 +1,83 @@
+//! Snapshots: made, taken along and deployed elsewhere; and jobs that outlive the page that began them.
+
+use std::fs;
+use std::time::Duration;
+
+use frostmirror::event::Silent;
+use frostmirror::mirror::layout::Layout;
+use frostmirror::mirror::lock::lock_for_adding;
+use serde_json::json;
+
+use super::{Site, damage, name};
+use crate::import_bundle::{me, view};
+use crate::support::browser::Browser;
+use crate::support::published::get;
+
+#[test]
+fn a_snapshot_is_made_and_downloaded_and_served_elsewhere() {
+    let Some(browser) = Browser::start() else { return };
+    let site = Site::filled(&[]);
+    let mirror = site.sandbox.path("mirror");
+    // Another process has the mirror, so that the job lasts.
+    let guard = lock_for_adding(&Layout::new(&mirror), Duration::ZERO, &me(), &Silent).unwrap();
+    browser.open(&site.at("/packages"));
+    browser.wait_until("!document.querySelector('#export').disabled");
+    browser.click("#export");
+    browser.wait_for("#job-title", "Creating a snapshot");
+    browser.wait_for("#job-said", "also when this page is closed");
+    browser.wait_until("document.querySelector('#export').disabled && document.querySelector('#plan').disabled");
+
+    // The tab is closed, and the page opened again.
+    browser.open("about:blank");
+    browser.open(&site.at("/packages"));
+    browser.wait_for("#job-title", "Creating a snapshot");
+    browser.wait_until("!document.querySelector('#job-meter').hidden");
+    // Nothing else begins meanwhile, and the page does not offer it once the modules know.
+    browser.wait_until("document.querySelector('#export').disabled && document.querySelector('#plan').disabled");
+    drop(guard);
+    browser.wait_for("#job-said", "is ready below");
+    browser.wait_for("#exports tbody", "snapshot-");
+    let file = browser.text("#exports tbody a");
+    assert!(browser.text("#job-said").contains(&file));
+    browser.wait_until("!document.querySelector('#export').disabled");
+    browser.click("#exports tbody a");
+    let bytes = browser.downloaded(&file);
+    assert!(bytes == fs::read(site.sandbox.path("incoming/exports").join(&file)).unwrap());
+    browser.is_clean(site.url());
+
+    let taken = browser.downloads().join(&file);
+    let other = Site::empty(&[]);
+    drop(other.serving);
+    let sandbox = other.sandbox;
+    let words = ["import", taken.to_str().unwrap(), "--mirror", "mirror", "--config-dir", "config"];
+    sandbox.run(words).ok();
+    assert_eq!(view(&sandbox.path("mirror")), view(&mirror));
+    let other = Site::of(sandbox, &[]);
+    browser.open(&other.at("/browse?crate=leaf"));
+    browser.wait_for("tbody", "1.1.0 yanked");
+    browser.wait_for("tbody", "1.0.0");
+    browser.open(&other.at("/packages"));
+    browser.wait_for("#imports tbody", name(&taken));
+    browser.is_clean(other.url());
+    let path = "/crates/leaf-1.0.0.crate";
+    let [ours, theirs] = [site.url(), other.url()].map(|url| get(url, path, &[]));
+    assert_eq!((ours.status, theirs.status, ours.body == theirs.body), (200, 200, true));
+
+    // What somebody else has checked is told, and what is wrong with it.
+    other.job();
+    browser.open(&other.at("/packages"));
+    browser.wait_for("#job-said", "are as they must be. It ended at");
+    damage(&other.sandbox.path("mirror/crates/leaf-1.0.0.crate"));
+    other.job();
+    browser.open(&other.at("/packages"));
+    browser.wait_for("#job-said.wrong", "1 problem was found; what it said names them.");
+    browser.click("#job-details summary");
+    browser.wait_for("#job-lines", "crates/leaf-1.0.0.crate");
+    browser.is_clean(other.url());
+
+    // What a job came to is there for who comes when it is over.
+    browser.open("about:blank");
+    browser.open(&site.at("/packages"));
+    browser.wait_for("#job-said", &format!("{file} is ready below"));
+    assert_eq!(browser.js("return document.querySelector('#export').disabled", &json!([])), json!(false));
+}
