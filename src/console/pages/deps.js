@@ -32,7 +32,9 @@ function card(title, name, ...children) {
   return make('section', { class: 'card', 'aria-labelledby': `${name}-title` }, heading, ...children);
 }
 
-const scroll = (element) => make('div', { class: 'scroll' }, element);
+// A table that is wider than the window can be moved by keys, also while it has no row.
+const scroll = (title, element) =>
+  make('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': `${title} as a table` }, element);
 
 function groupCard(group) {
   const name = group.number === null ? 'group' : `group-${group.number}`;
@@ -41,7 +43,7 @@ function groupCard(group) {
   marks.push([group.entries, view.mark]);
   const actions = make('div', { class: 'actions' }, view.more);
   const about = group.number === null ? 'Resolved together, in their newest versions that fit.' : 'Resolved together, apart from all others.';
-  const section = card(title, name, make('p', { class: 'soft' }, about), scroll(view.element), actions);
+  const section = card(title, name, make('p', { class: 'soft' }, about), scroll(title, view.element), actions);
   if (group.number !== null) {
     const gone = button('Remove the group', group.number, { class: '' });
     gone.addEventListener('click', () => {
@@ -130,7 +132,7 @@ function draw(json) {
   const exact = locked(shape.locked, changed);
   marks.push([shape.locked, exact.mark]);
   const about = make('p', { class: 'soft' }, 'Mirrored as they stand, resolved no further. Several versions of one crate stand side by side, with commas.');
-  sections.push(card('Locked', 'locked', about, scroll(exact.element), make('div', { class: 'actions' }, exact.more)));
+  sections.push(card('Locked', 'locked', about, scroll('Locked', exact.element), make('div', { class: 'actions' }, exact.more)));
   sections.push(platformsCard());
   if (shape.unknown.size > 0) sections.unshift(unknownCard());
   editor.replaceChildren(...sections);
