@@ -20,6 +20,7 @@ const NAMED: &[&str] = &[
     "searchbox",
     "combobox",
     "listbox",
+    "option",
     "checkbox",
     "radio",
     "switch",
