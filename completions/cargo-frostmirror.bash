@@ -549,7 +549,7 @@ _cargo__frostmirror() {
             return 0
             ;;
         cargo__subcmd__frostmirror__subcmd__serve)
-            opts="-v -q -h --bind --base-url --mirror --incoming --config-dir --tls-cert --tls-key --watch-incoming --admin-token --admin-token-file --verbose --quiet --color --message-format --help"
+            opts="-v -q -h --bind --base-url --mirror --incoming --config-dir --tls-cert --tls-key --watch-incoming --admin-token --admin-token-file --log-format --verbose --quiet --color --message-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -589,6 +589,10 @@ _cargo__frostmirror() {
                     ;;
                 --admin-token-file)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
                 --color)

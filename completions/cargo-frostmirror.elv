@@ -153,6 +153,7 @@ set edit:completion:arg-completer[cargo-frostmirror] = {|@words|
             cand --tls-key 'The key of --tls-cert'
             cand --admin-token 'What who changes anything over the API or the pages must know; without one, only a user at this machine may. FROSTMIRROR_ADMIN_TOKEN is seen by fewer eyes than a command line'
             cand --admin-token-file 'A file with the admin token'
+            cand --log-format 'How reports are written: lines for people, or one JSON object a line on stderr [default: text]. RUST_LOG (off, error, warn, info, debug, trace) says which; each request is one at info'
             cand --color 'When to use colours'
             cand --message-format 'How to report: for people, or one JSON object a line on stdout'
             cand --watch-incoming 'Import the bundles that are dropped into the incoming folder'

@@ -146,6 +146,8 @@ complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand serv
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand serve" -l tls-key -d 'The key of --tls-cert' -r -F
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand serve" -l admin-token -d 'What who changes anything over the API or the pages must know; without one, only a user at this machine may. FROSTMIRROR_ADMIN_TOKEN is seen by fewer eyes than a command line' -r
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand serve" -l admin-token-file -d 'A file with the admin token' -r -F
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand serve" -l log-format -d 'How reports are written: lines for people, or one JSON object a line on stderr [default: text]. RUST_LOG (off, error, warn, info, debug, trace) says which; each request is one at info' -r -f -a "text\t''
+json\t''"
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand serve" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal'
 always\t'Always'
 never\t'Never'"

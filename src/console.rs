@@ -9,6 +9,7 @@
 //! | `jobs` | work that outlives a request, one at a time |
 //! | `imports`, `origins` | the history of imports, and which bundle brought a crate |
 //! | `holdings` | the crates that are held |
+//! | `search` | what words find |
 //! | `arrivals` | the incoming folder |
 //! | `upload` | a bundle that is sent into it |
 //! | `snapshots` | snapshots that were built here |
@@ -17,6 +18,7 @@
 //! | `api` | the REST API, one file a subject |
 //! | `openapi` | the table of `route` as an OpenAPI document |
 //! | `pages` | the web pages |
+//! | `metrics` | figures for Prometheus |
 //!
 //! Reading takes no lock and works on recorded state. What changes the mirror goes through the same lock guards as the
 //! verbs do, as a job.
@@ -29,10 +31,12 @@ mod asked;
 mod holdings;
 mod imports;
 mod jobs;
+mod metrics;
 mod openapi;
 mod origins;
 mod pages;
 mod route;
+mod search;
 mod snapshots;
 mod state;
 mod trend;
@@ -52,8 +56,10 @@ use crate::event::Sink;
 use crate::mirror::layout::Layout;
 use crate::serve::Content;
 use crate::serve::access::Access;
+use crate::serve::counters::Counters;
 use crate::serve::extension::{At, Extension};
 use crate::server_config::Live;
+use crate::watch::Tally;
 use route::Routes;
 use state::State;
 
@@ -73,6 +79,10 @@ pub struct Options {
     pub clock: fn() -> Timestamp,
     /// Where faults are reported; a client is only told that there was one.
     pub sink: Arc<dyn Sink>,
+    /// The server's figures.
+    pub counters: Arc<Counters>,
+    /// The watcher's.
+    pub tally: Arc<Tally>,
 }
 
 /// The console.
@@ -87,6 +97,7 @@ impl Console {
         upload::remove_leftovers(&options.incoming);
         let mut routes = api::routes();
         routes.extend(pages::routes());
+        routes.extend(metrics::routes());
         Console { state: Arc::new(State::new(options)), routes: Arc::new(Routes::new(routes)) }
     }
 }

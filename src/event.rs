@@ -1,5 +1,8 @@
 //! What library functions report while they work. They take a sink and know nothing of terminals; `report.rs` draws.
 
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime};
+
 /// What is being counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Phase {
@@ -68,6 +71,32 @@ pub enum Event {
         /// Which.
         phase: Phase,
     },
+    /// A request was answered.
+    Request(Request),
+}
+
+/// A request and what it was answered with: no query, no header but one, so that no secret can be in it. Texts are the client's,
+/// and bounded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// When the answer began.
+    pub time: SystemTime,
+    /// The other end of the connection; behind a proxy, the proxy.
+    pub peer: SocketAddr,
+    /// The method.
+    pub method: String,
+    /// The path as it was asked for.
+    pub path: String,
+    /// The answer's status.
+    pub status: u16,
+    /// Bytes of the answer's body, as they were declared.
+    pub bytes: u64,
+    /// From the end of the request's head to the end of the answer's.
+    pub took: Duration,
+    /// What the client calls itself.
+    pub agent: Option<String>,
+    /// Whether a file was asked for that the mirror does not have.
+    pub missing: bool,
 }
 
 /// Where reports go. Called from several threads at once.

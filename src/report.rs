@@ -3,16 +3,22 @@
 use std::collections::HashMap;
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use jiff::Timestamp;
 use serde_json::json;
 
 use crate::env::Env;
 use crate::event::{Event, Phase, Sink};
 use crate::failure::{Failure, printable};
+pub use log::{Level, Log};
+pub use queue::Queue;
+
+mod log;
+mod queue;
 
 const STATUS: Style = AnsiColor::BrightGreen.on_default().bold();
 const WARNING: Style = AnsiColor::BrightYellow.on_default().bold();
@@ -52,6 +58,8 @@ pub struct Report {
     course: AtomicU8,
     /// The first thing that stdout did not take.
     lost: Mutex<Option<io::Error>>,
+    /// How a server's reports are written.
+    log: OnceLock<Log>,
 }
 
 /// Work goes on, and may be stopped.
@@ -96,6 +104,7 @@ impl Report {
             running: Mutex::default(),
             course: AtomicU8::new(GOING),
             lost: Mutex::default(),
+            log: OnceLock::new(),
         }
     }
 
@@ -112,6 +121,27 @@ impl Report {
     fn turn(&self, to: u8) -> bool {
         let turned = self.course.compare_exchange(GOING, to, Ordering::AcqRel, Ordering::Acquire);
         turned.map_or_else(|now| now == to, |_| true)
+    }
+
+    /// From now on reports are a server's log. Quiet is quieter than any level, verbose means details at least; `level` is what
+    /// was asked for beside that. The first word counts; whether this was it.
+    pub fn log(&self, level: Option<Level>, json: bool, clock: fn() -> Timestamp) -> bool {
+        let level = match self.loudness {
+            Loudness::Quiet => level.unwrap_or(Level::Error).min(Level::Error),
+            Loudness::Normal => level.unwrap_or(Level::Info),
+            Loudness::Verbose => level.unwrap_or(Level::Debug).max(Level::Debug),
+        };
+        self.log.set(Log { level, json, clock }).is_ok()
+    }
+
+    /// Whether requests are shown, so that it is worth reporting them.
+    pub fn takes_requests(&self) -> bool {
+        self.log.get().is_some_and(|log| log.level >= Level::Info)
+    }
+
+    /// Whether an event is shown.
+    fn takes(&self, event: &Event) -> bool {
+        self.log.get().is_none_or(|log| Level::of(event) <= log.level)
     }
 
     /// Whether reports are JSON, so that a verb's data must be too.
@@ -146,6 +176,12 @@ impl Report {
     /// Tells of a failure, and closes a JSON report.
     pub fn failed(&self, failure: &Failure) {
         self.clear();
+        if let Some(log) = self.log.get().filter(|log| log.json) {
+            self.err_as_it_is(&log.message(Level::Error, &failure.to_string(), failure.hint.as_deref()));
+            if self.form == Form::Human {
+                return;
+            }
+        }
         if self.form == Form::Json {
             self.json(&json!({
                 "reason": "finished",
@@ -192,10 +228,17 @@ impl Report {
         let write = || {
             let _gone = anstream::AutoStream::new(io::stderr().lock(), self.colors).write_all(text.as_bytes()).is_err();
         };
-        match self.bars().values().next() {
-            Some(bar) => bar.drawn.suspend(write),
+        // Nobody who wants to look at the bars waits for a terminal or a pipe that takes nothing.
+        let bar = self.bars().values().next().map(|bar| bar.drawn.clone());
+        match bar {
+            Some(bar) => bar.suspend(write),
             None => write(),
         }
+    }
+
+    /// A line for machines, in one write.
+    fn err_as_it_is(&self, line: &str) {
+        let _gone = io::stderr().lock().write_all(line.as_bytes()).is_err();
     }
 
     fn bars(&self) -> MutexGuard<'_, HashMap<Phase, Bar>> {
@@ -214,10 +257,13 @@ impl Report {
                 self.err(&format!("{STATUS}{verb:>12}{STATUS:#} {}\n", printable(&message)));
             }
             Event::Warning(message) => self.err(&format!("{WARNING}warning{WARNING:#}: {}\n", printable(&message))),
-            Event::Detail(message) if self.loudness >= Loudness::Verbose => {
+            Event::Detail(message) if self.shows_details() => {
                 self.err(&format!("{:>12} {}\n", "", printable(&message)))
             }
             Event::Detail(_) => {}
+            Event::Request(request) => {
+                self.err(&format!("{STATUS}{:>12}{STATUS:#} {}\n", "Request", log::request_text(&request)));
+            }
             Event::Begin { phase, items, bytes } => self.begin(phase, items, bytes),
             Event::Advance { phase, items, bytes } => self.advance(phase, items, bytes),
             Event::End { phase } => {
@@ -226,6 +272,10 @@ impl Report {
                 }
             }
         }
+    }
+
+    fn shows_details(&self) -> bool {
+        self.log.get().map_or(self.loudness >= Loudness::Verbose, |log| log.level >= Level::Debug)
     }
 
     fn begin(&self, phase: Phase, items: u64, bytes: u64) {
@@ -284,6 +334,15 @@ impl Sink for Report {
     }
 
     fn event(&self, event: Event) {
+        if !self.takes(&event) {
+            return;
+        }
+        if let Some(log) = self.log.get().filter(|log| log.json) {
+            if let Some(line) = log.line(&event) {
+                self.err_as_it_is(&line);
+            }
+            return;
+        }
         match self.form {
             Form::Json => {
                 if let Some(object) = as_json(&event) {
@@ -305,6 +364,11 @@ fn as_json(event: &Event) -> Option<serde_json::Value> {
             Some(json!({"reason": "begin", "phase": phase.verb().to_lowercase(), "items": items, "bytes": bytes}))
         }
         Event::Advance { .. } => None,
+        Event::Request(request) => {
+            let mut fields = log::request_fields(request);
+            fields.insert("reason".to_owned(), json!("request"));
+            Some(serde_json::Value::Object(fields))
+        }
         Event::End { phase } => Some(json!({"reason": "end", "phase": phase.verb().to_lowercase()})),
     }
 }

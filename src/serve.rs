@@ -8,6 +8,9 @@
 //! | `respond` | one request, one answer |
 //! | `route` | paths, decoded once and accepted only as normal components |
 //! | [`access`] | who may read |
+//! | [`counters`] | what was done so far, in numbers |
+//! | `access_log` | what is reported of a request |
+//! | `health` | whether the mirror's folder can be read |
 //! | `conditions` | preconditions, ranges and encodings |
 //! | `registry` | config.json, what is said of a missing crate |
 //! | `scripts` | configuration and bootstraps that name the address at which they were asked for |
@@ -19,9 +22,12 @@
 //! still what is on the disk, so an import is served at once; and a file that is being sent stays the one it was.
 
 pub mod access;
+mod access_log;
 mod conditions;
+pub mod counters;
 pub mod extension;
 mod file;
+mod health;
 mod hot;
 mod listen;
 mod patient;
@@ -43,6 +49,7 @@ use tokio::net::TcpListener;
 use crate::client_config::BaseUrl;
 use crate::event::Sink;
 use access::Access;
+use counters::Counters;
 use extension::Extension;
 
 pub use file::Content;
@@ -65,6 +72,10 @@ pub struct ServeOptions {
     pub clock: fn() -> SystemTime,
     /// Who may read.
     pub access: Arc<Access>,
+    /// Where answers and connections are counted.
+    pub counters: Arc<Counters>,
+    /// Whether each request is reported to the sink, which must then take it without waiting for anything.
+    pub requests: bool,
     /// Who answers what is no file of the mirror; `None`: nobody, and there is nothing but files.
     pub extension: Option<Arc<dyn Extension>>,
 }

@@ -27,7 +27,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -72,6 +72,17 @@ pub struct WatchOptions {
     pub clock: fn() -> Timestamp,
     /// Where reports go.
     pub sink: Arc<dyn Sink>,
+    /// Where imports are counted.
+    pub tally: Arc<Tally>,
+}
+
+/// What came of bundles since the watcher began.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// Bundles that were imported.
+    pub imported: AtomicU64,
+    /// Bundles that were refused.
+    pub refused: AtomicU64,
 }
 
 /// A watcher at work. Dropped, it is told to end and not waited for.
@@ -156,11 +167,12 @@ struct Watch {
     awake: bool,
     /// Whether garbage is to be collected, as soon as nobody else holds the mirror.
     prune: bool,
+    tally: Arc<Tally>,
 }
 
 impl Watch {
     fn new(options: WatchOptions, mailbox: Arc<Mailbox>, stopped: Arc<AtomicBool>) -> Watch {
-        let WatchOptions { folder, mirror, settings: live, pace, notices, env, clock, sink } = options;
+        let WatchOptions { folder, mirror, settings: live, pace, notices, env, clock, sink, tally } = options;
         Watch {
             settle: Settle::new(pace, true),
             shelves: Shelves::of(&folder),
@@ -177,6 +189,7 @@ impl Watch {
             unrecorded: false,
             awake: false,
             prune: false,
+            tally,
         }
     }
 
@@ -301,6 +314,7 @@ impl Watch {
             };
             let began = self.now();
             let (verdict, imported) = self.taker.import(&name, before);
+            self.tally.imported.fetch_add(imported.into(), Ordering::Relaxed);
             self.prune |= imported && self.taker.live.current().prune_on_import;
             self.conclude(name, began, before, verdict);
             self.notice_mirror();
@@ -325,6 +339,7 @@ impl Watch {
         let text = format!("{}\n\nRefused at {refused}; the mirror is as it was. {then}\n", reason.trim_end());
         match self.shelves.failed(&name, &text) {
             Ok(Some(moved)) => {
+                self.tally.refused.fetch_add(1, Ordering::Relaxed);
                 self.settle.forget(&name);
                 let line = first_line(&reason);
                 let is_judged = |about: &fs::Metadata| stamp_of(about) == before;

@@ -1,6 +1,6 @@
 //! `serve`: the mirror over HTTP, until it is told to stop.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -11,21 +11,27 @@ use tokio::sync::oneshot;
 use super::Context;
 use super::settings::{by, fix_proxy_mode, folder};
 use super::signals::Signals;
+use crate::bundle::shown::shown;
 use crate::client_config::BaseUrl;
 use crate::console::{self, Console};
 use crate::event::Sink;
 use crate::failure::{Class, Failure};
 use crate::mirror::layout::Layout;
-use crate::report::Report;
+use crate::report::{Level, Queue};
 use crate::serve::access::{Access, Token};
+use crate::serve::counters::Counters;
 use crate::serve::extension::Extension;
 use crate::serve::{self, ServeOptions, Tls};
+use crate::server_config::settings::LogFormat;
 use crate::server_config::{By, Fixed, Key, Live};
 use crate::watch::settle::Pace;
-use crate::watch::{self, WatchOptions, Watcher};
+use crate::watch::{self, Tally, WatchOptions, Watcher};
 
 /// How long an import that is being placed may go on after the end was asked for.
 const WATCHER_ENDS_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long what was reported may take to be written at the end.
+const LOG_ENDS_WITHIN: Duration = Duration::from_secs(2);
 
 /// Words of `serve`.
 #[derive(Debug, clap::Args)]
@@ -70,10 +76,17 @@ pub struct Args {
     /// A file with the admin token
     #[arg(long, value_name = "FILE")]
     pub admin_token_file: Option<PathBuf>,
+    /// How reports are written: lines for people, or one JSON object a line on stderr [default: text]. RUST_LOG (off, error, warn,
+    /// info, debug, trace) says which; each request is one at info
+    #[arg(long, value_name = "FORMAT", value_parser = ["text", "json"])]
+    pub log_format: Option<String>,
 }
 
 /// Runs the verb.
 pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
+    if let Some(format) = &args.log_format {
+        begin_log(format == "json", context);
+    }
     let mirror = context.directory(args.mirror.as_deref(), "/mirror", "mirror")?;
     let live = Arc::new(settings(args, context)?);
     let settings = live.current();
@@ -90,49 +103,68 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let admin = admin.map_err(|weak| Failure::from(weak).doing("could not take the admin token"))?;
     let access = Arc::new(Access::new(Arc::clone(&live), admin)?);
     let runtime = context.runtime()?;
+    let counters = Arc::new(Counters::default());
+    let queue = Queue::begin(Arc::clone(&context.report), Arc::clone(&counters))
+        .map_err(|source| Failure::io("could not start the log", source))?;
     let served = runtime.block_on(async {
         let listener = serve::bind(&settings.bind).await?;
-        let sink: Arc<dyn Sink> = Arc::<Report>::clone(&context.report);
+        let sink: Arc<dyn Sink> = Arc::<Queue>::clone(&queue);
         let something = ["index", "dist", "rustup"].iter().any(|folder| mirror.join(folder).is_dir());
         let empty = if something { "" } else { ", where nothing has been imported yet" };
-        context.report.status("Serving", format!("{}{empty}", mirror.display()));
-        let extension: Option<Arc<dyn Extension>> =
-            Some(Arc::new(console(args, &mirror, Arc::clone(&live), Arc::clone(&access), context)?));
-        let watcher = watch(args, &mirror, Arc::clone(&live), context)?;
+        sink.status("Serving", format!("{}{empty}", mirror.display()));
+        let tally = Arc::new(Tally::default());
+        let incoming = context.directory(args.incoming.as_deref(), "/incoming", "incoming")?;
+        let extension: Option<Arc<dyn Extension>> = Some(Arc::new(Console::new(console::Options {
+            mirror: Layout::new(&mirror),
+            incoming: incoming.clone(),
+            settings: Arc::clone(&live),
+            access: Arc::clone(&access),
+            env: context.env.clone(),
+            clock: Timestamp::now,
+            sink: Arc::clone(&sink),
+            counters: Arc::clone(&counters),
+            tally: Arc::clone(&tally),
+        })));
+        let watcher = watch(WatchOptions {
+            folder: incoming,
+            mirror: Layout::new(&mirror),
+            settings: Arc::clone(&live),
+            pace: Pace::default(),
+            notices: true,
+            env: context.env.clone(),
+            clock: Timestamp::now,
+            sink: Arc::clone(&sink),
+            tally,
+        })?;
         let base_url: serve::BaseUrlNow = Arc::new(move || live.current().base_url.clone());
-        let options = ServeOptions { mirror, tls, base_url, sink, clock: SystemTime::now, access, extension };
+        let (clock, requests) = (SystemTime::now, context.report.takes_requests());
+        let told = Arc::clone(&sink);
+        let options = ServeOptions { mirror, tls, base_url, sink, clock, access, counters, requests, extension };
         let served = until_stopped(listener, options, context).await;
         // After a second signal nothing is waited for.
         let ended = served.is_err() || watcher.finish(WATCHER_ENDS_WITHIN);
         if !ended {
-            context
-                .report
-                .warning("an import was still being finished; what it lacks is done at the next start".into());
+            told.warning("an import was still being finished; what it lacks is done at the next start".into());
         }
         served
     });
+    queue.flush(LOG_ENDS_WITHIN);
     // A thread that reads a file for a client that was given up is not waited for.
     runtime.shutdown_background();
     served
 }
 
-/// The pages and the API.
-fn console(
-    args: &Args,
-    mirror: &Path,
-    live: Arc<Live>,
-    access: Arc<Access>,
-    context: &Context,
-) -> Result<Console, Failure> {
-    Ok(Console::new(console::Options {
-        mirror: Layout::new(mirror),
-        incoming: context.directory(args.incoming.as_deref(), "/incoming", "incoming")?,
-        settings: live,
-        access,
-        env: context.env.clone(),
-        clock: Timestamp::now,
-        sink: Arc::<Report>::clone(&context.report),
-    }))
+/// Makes a log of the reports, which RUST_LOG thins out.
+fn begin_log(json: bool, context: &Context) {
+    let asked = context.env.os("RUST_LOG").map(std::ffi::OsStr::to_string_lossy).unwrap_or_default();
+    let level = Level::parse(&asked);
+    let first = context.report.log(level.as_ref().ok().copied().flatten(), json, Timestamp::now);
+    if let (true, Err(part)) = (first, level) {
+        context.report.warning(format!(
+            "RUST_LOG: `{}` is no level; off, error, warn, info, debug and trace are, alone or after `frostmirror=`",
+            shown(&part)
+        ));
+    }
 }
 
 /// What the flags say, over the environment, over the file, over the defaults.
@@ -158,9 +190,13 @@ fn settings(args: &Args, context: &Context) -> Result<Live, Failure> {
         let by = variable.map_or(By::Flag(flag), |variable| by(flag, variable, &file.to_string_lossy(), context));
         fixed.text(key, by, &path);
     }
+    if let Some(format) = &args.log_format {
+        fixed.text(Key::LogFormat, By::Flag("--log-format"), format);
+    }
     fix_proxy_mode(&mut fixed, context)?;
     let live = Live::load(&folder(args.config_dir.as_deref(), context)?, fixed)?;
     let settings = live.current();
+    begin_log(settings.log_format == LogFormat::Json, context);
     if settings.proxy_mode {
         context
             .report
@@ -170,19 +206,7 @@ fn settings(args: &Args, context: &Context) -> Result<Live, Failure> {
 }
 
 /// Begins to import what is dropped into the incoming folder, as long as the settings ask for that.
-fn watch(args: &Args, mirror: &Path, settings: Arc<Live>, context: &Context) -> Result<Watcher, Failure> {
-    let folder = context.directory(args.incoming.as_deref(), "/incoming", "incoming")?;
-    let sink: Arc<dyn Sink> = Arc::<Report>::clone(&context.report);
-    let options = WatchOptions {
-        folder,
-        mirror: Layout::new(mirror),
-        settings,
-        pace: Pace::default(),
-        notices: true,
-        env: context.env.clone(),
-        clock: Timestamp::now,
-        sink,
-    };
+fn watch(options: WatchOptions) -> Result<Watcher, Failure> {
     watch::start(options).map_err(|source| Failure::io("could not watch the incoming folder", source))
 }
 
@@ -199,6 +223,7 @@ pub(super) async fn until_stopped(
     let scheme = if options.tls.is_some() { "https" } else { "http" };
     context.report.data(&format!("listening on {scheme}://{address}"));
 
+    let sink = Arc::clone(&options.sink);
     let (stop, stopped) = oneshot::channel::<()>();
     let server = serve::serve(listener, options, async move {
         // The sender is kept until then, so there is nothing else to wait for.
@@ -209,7 +234,7 @@ pub(super) async fn until_stopped(
         served = &mut server => return served.map_err(failed),
         () = signals.next() => {}
     }
-    context.report.status("Stopping", "after what is in flight; a second signal ends it at once".to_owned());
+    sink.status("Stopping", "after what is in flight; a second signal ends it at once".to_owned());
     let _gone = stop.send(()).is_err();
     tokio::select! {
         served = &mut server => served.map_err(failed),

@@ -98,6 +98,8 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
                 sink,
                 clock: SystemTime::now,
                 access: Arc::new(Access::open()),
+                counters: Arc::default(),
+                requests: false,
                 extension: None,
             },
             context,

@@ -1,7 +1,7 @@
 //! The REST API, one file a subject.
 
 mod config;
-mod deps;
+pub(super) mod deps;
 mod crates;
 mod export;
 mod gc;
@@ -9,6 +9,7 @@ mod incoming;
 mod jobs;
 mod login;
 mod packages;
+mod search;
 mod status;
 mod verify;
 
@@ -23,6 +24,7 @@ pub(super) fn routes() -> Vec<Route> {
     routes.extend(deps::routes());
     routes.extend(packages::routes());
     routes.extend(crates::routes());
+    routes.extend(search::routes());
     routes.extend(incoming::routes());
     routes.extend(gc::routes());
     routes.extend(export::routes());

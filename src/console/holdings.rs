@@ -16,6 +16,7 @@ use serde::Serialize;
 use super::asked::Page;
 use super::imports::Stamp;
 use super::origins::{Origins, View};
+use super::search::{self, Fit, Found, Words, folded};
 use crate::crate_id::{CrateName, Version};
 use crate::digest::Sha256;
 use crate::failure::Failure;
@@ -118,6 +119,36 @@ impl Holdings {
         Ok(Listed { total, page: number, per_page: size, bundles_known: origins.complete, crates })
     }
 
+    /// The crates whose names or descriptions have these words, the best first: how many, and a part of them.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub(super) fn found(&self, layout: &Layout, words: &Words, page: Page) -> Result<(u64, Vec<Found>), Failure> {
+        let names = self.names(layout)?;
+        let descriptions = self.origins.view(layout).descriptions();
+        let fit = |name: &'_ str| words.fit(name, descriptions.of(name));
+        let mut fitting: Vec<(Fit, &str)> = names.iter().filter_map(|name| Some((fit(name)?, &**name))).collect();
+        fitting.sort_unstable();
+        let mut found = Vec::new();
+        for (fit, name) in page.of(&fitting) {
+            let Ok(name) = name.parse::<CrateName>() else { continue };
+            let lines = lines_of(layout, &name)?;
+            // One that went since it was listed is left out.
+            let Some(best) = search::best(layout, &lines) else { continue };
+            let spelled = best.id.name.to_string();
+            let version = best.id.version.to_string();
+            found.push(Found {
+                id: spelled.clone(),
+                description: descriptions.of(name.as_str()).map(str::to_owned),
+                max_stable_version: best.id.version.pre.is_empty().then(|| version.clone()),
+                max_version: version,
+                exact_match: *fit == Fit::Named,
+                name: spelled,
+            });
+        }
+        Ok((fitting.len() as u64, found))
+    }
+
     /// One crate with all its versions; `None` where the index does not list it.
     ///
     /// # Errors
@@ -172,11 +203,7 @@ fn list(root: &Path, folder: &Path, depth: u32, names: &mut Vec<Box<str>>) -> io
 
 /// What the index and the files say of one crate, the newest `most` versions; `None` where it has no line that can be read.
 fn held(layout: &Layout, name: &CrateName, most: usize, origins: &View<'_>) -> Result<Option<Held>, Failure> {
-    let Some(text) = text_of(&layout.index_file(name))? else { return Ok(None) };
-    let place = name.index_path();
-    // What stands in another crate's file is of no crate.
-    let mut lines: Vec<IndexLine> =
-        IndexLine::parse_file(&text).filter(|line| line.id.name.index_path() == place).collect();
+    let mut lines = lines_of(layout, name)?;
     lines.sort_by(|a, b| b.id.version.cmp(&a.id.version));
     let Some(first) = lines.first() else { return Ok(None) };
     let spelled = first.id.name.to_string();
@@ -201,6 +228,14 @@ fn held(layout: &Layout, name: &CrateName, most: usize, origins: &View<'_>) -> R
     Ok(Some(Held { name: spelled, versions_total, versions: versions.collect() }))
 }
 
+/// What the index lists of one crate.
+fn lines_of(layout: &Layout, name: &CrateName) -> Result<Vec<IndexLine>, Failure> {
+    let Some(text) = text_of(&layout.index_file(name))? else { return Ok(Vec::new()) };
+    let place = name.index_path();
+    // What stands in another crate's file is of no crate.
+    Ok(IndexLine::parse_file(&text).filter(|line| line.id.name.index_path() == place).collect())
+}
+
 /// The text of a file that is no link; `None` where there is none, or none that could be an index file.
 fn text_of(path: &Path) -> Result<Option<String>, Failure> {
     let failed = |error| Failure::io(format!("could not read `{}`", path.display()), error);
@@ -215,11 +250,6 @@ fn text_of(path: &Path) -> Result<Option<String>, Failure> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(failed(e)),
     }
-}
-
-/// A name as it is searched for.
-fn folded(name: &str) -> String {
-    name.to_lowercase().replace('_', "-")
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! A record holds the whole resolved set of its bundle and may have tens of megabytes; what is said of it here is small and
 //! kept, since a record never changes. So that many readers do not hold many records at once, one is read at a time.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs;
 use std::io;
@@ -183,6 +184,8 @@ pub(super) struct Crate<'r> {
     #[serde(default)]
     size: u64,
     pub(super) state: CrateState,
+    #[serde(default)]
+    pub(super) description: Option<Cow<'r, str>>,
 }
 
 #[derive(Deserialize)]

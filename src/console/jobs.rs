@@ -1,6 +1,6 @@
 //! Work that outlives a request: one at a time, with its progress, its outcome and its last words kept.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -51,7 +51,7 @@ pub(super) struct Job {
 }
 
 /// What a job does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Kind {
     /// Removes what no history needs any more.
@@ -63,7 +63,7 @@ pub(super) enum Kind {
 }
 
 /// How a job stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Standing {
     /// At work.
@@ -95,6 +95,8 @@ pub(super) struct Jobs(Arc<Mutex<Board>>);
 struct Board {
     jobs: VecDeque<Job>,
     begun: u64,
+    /// How many ended, by what they did and how.
+    ended: BTreeMap<(Kind, Standing), u64>,
 }
 
 impl Jobs {
@@ -138,6 +140,11 @@ impl Jobs {
         self.lock().jobs.iter().find(|job| job.state == Standing::Running).map(|job| job.id)
     }
 
+    /// How many ended, by what they did and how.
+    pub(super) fn ended(&self) -> Vec<(Kind, Standing, u64)> {
+        self.lock().ended.iter().map(|((kind, standing), count)| (*kind, *standing, *count)).collect()
+    }
+
     fn begin(&self, kind: Kind, clock: fn() -> Timestamp) -> Result<Job, Refusal> {
         let mut board = self.lock();
         if let Some(other) = board.jobs.iter().find(|job| job.state == Standing::Running) {
@@ -166,7 +173,9 @@ impl Jobs {
     }
 
     fn end(&self, id: u64, done: Result<Value, Failure>, clock: fn() -> Timestamp) {
-        self.change(id, |job| {
+        let mut board = self.lock();
+        let Board { jobs, ended, .. } = &mut *board;
+        if let Some(job) = jobs.iter_mut().find(|job| job.id == id) {
             job.finished = Some(told(clock()));
             job.progress = None;
             match done {
@@ -177,7 +186,8 @@ impl Jobs {
                     job.hint = failure.hint;
                 }
             }
-        });
+            *ended.entry((job.kind, job.state)).or_default() += 1;
+        }
     }
 
     fn change(&self, id: u64, change: impl FnOnce(&mut Job)) {
@@ -207,7 +217,7 @@ impl Sink for Told {
             let line = match event {
                 Event::Status { verb, message } => format!("{verb} {message}"),
                 Event::Warning(message) => format!("warning: {message}"),
-                Event::Detail(_) => return,
+                Event::Detail(_) | Event::Request(_) => return,
                 Event::Begin { phase, items, bytes } => {
                     let phase = phase.verb().to_owned();
                     job.progress = Some(Progress { phase, items: 0, items_total: items, bytes: 0, bytes_total: bytes });

@@ -1,4 +1,5 @@
-//! Which bundle brought a crate: the first one on record that shipped its file.
+//! Which bundle brought a crate, the first one on record that shipped its file; and what a crate is, as the newest bundle says
+//! that knows it.
 //!
 //! All records together may have gigabytes. They are read once, in the background, each as it comes; whoever asks waits a
 //! moment and is told what is known by then. A digest of name and version stands for a crate, so that a million of them
@@ -13,6 +14,8 @@ use std::time::{Duration, Instant};
 
 use super::imports::Record;
 use crate::bundle::format::CrateState;
+use crate::bundle::shown::shown;
+use crate::crate_id::Version;
 use crate::mirror::layout::Layout;
 use crate::mirror::ledger;
 
@@ -20,6 +23,10 @@ use crate::mirror::ledger;
 const PATIENCE: Duration = Duration::from_millis(500);
 /// Crates whose bundle is remembered; of later ones it is not known.
 const MOST: usize = 4_000_000;
+/// Bytes of all descriptions that are remembered; those of all crates of crates.io have half of it.
+const MOST_TEXT: usize = 48 * 1024 * 1024;
+/// What a description takes beside its text and its name.
+const OVERHEAD: usize = 64;
 
 /// What is known by now.
 #[derive(Clone, Default)]
@@ -41,8 +48,17 @@ struct Known {
     files: Vec<Arc<str>>,
     /// The bundle of each crate.
     brought: HashMap<u64, u32>,
+    /// What each crate is.
+    descriptions: Arc<Descriptions>,
     /// Whether somebody reads.
     at_work: bool,
+}
+
+/// What crates are, by their names in small letters.
+#[derive(Clone, Default)]
+pub(super) struct Descriptions {
+    texts: HashMap<Box<str>, Box<str>>,
+    bytes: usize,
 }
 
 /// Which bundle brought which crate, as far as is known.
@@ -90,6 +106,7 @@ impl Origins {
             let record = Record::parse(&text);
             let mut known = self.lock();
             if let Some(record) = record {
+                known.describe(&record);
                 known.add(&record);
             }
             // One that cannot be read is not tried again: the audit speaks of it.
@@ -119,12 +136,57 @@ impl Known {
         }
     }
 
+    /// What this record says stands for what the ones before it said; of several versions, the highest speaks.
+    fn describe(&mut self, record: &Record<'_>) {
+        let mut newest: HashMap<String, (Version, &str)> = HashMap::new();
+        for one in &record.manifest.crates {
+            let Some(text) = one.description.as_deref().filter(|text| !text.trim().is_empty()) else { continue };
+            let Ok(version) = one.version.parse::<Version>() else { continue };
+            let name = one.name.to_ascii_lowercase();
+            if newest.get(&name).is_none_or(|(known, _)| *known < version) {
+                newest.insert(name, (version, text));
+            }
+        }
+        if newest.is_empty() {
+            return;
+        }
+        // Who is reading them meanwhile keeps what was known before.
+        let known = Arc::make_mut(&mut self.descriptions);
+        for (name, (_, text)) in newest {
+            known.put(name, text);
+        }
+    }
+
     fn key(&self, name: &str, version: &str) -> u64 {
         self.secret.hash_one((name, version))
     }
 }
 
+impl Descriptions {
+    /// What a crate is; its name in small letters.
+    pub(super) fn of(&self, name: &str) -> Option<&str> {
+        self.texts.get(name).map(|text| &**text)
+    }
+
+    fn put(&mut self, name: String, text: &str) {
+        // Whoever made a bundle chose its texts: one line each, and nothing in it that acts on a terminal.
+        let text = shown(text.split_whitespace().collect::<Vec<_>>().join(" ").as_str());
+        let weight = |text: &str| text.len() + name.len() + OVERHEAD;
+        let before = self.texts.get(name.as_str()).map_or(0, |known| weight(known));
+        let bytes = self.bytes - before + weight(&text);
+        if bytes <= MOST_TEXT {
+            self.bytes = bytes;
+            self.texts.insert(name.into(), text.into());
+        }
+    }
+}
+
 impl View<'_> {
+    /// What crates are.
+    pub(super) fn descriptions(&self) -> Arc<Descriptions> {
+        Arc::clone(&self.origins.lock().descriptions)
+    }
+
     /// The file of the bundle that brought a crate.
     pub(super) fn of(&self, name: &str, version: &str) -> Option<Arc<str>> {
         let known = self.origins.lock();

@@ -9,7 +9,9 @@
 mod assets;
 mod browse;
 mod chart;
+mod config;
 mod dashboard;
+mod deps;
 mod packages;
 mod setup;
 mod shown;
@@ -33,6 +35,8 @@ pub(super) fn routes() -> Vec<Route> {
         Route::page("/", "The dashboard.", dashboard::show),
         Route::page("/packages", "What was imported, what was refused, and what can be done.", packages::show),
         Route::page("/browse", "The crates that are held.", browse::show),
+        Route::page("/deps", "What depends.toml asks for, and its editor.", deps::show),
+        Route::page("/config", "Every setting of frostmirror.toml, and its editor.", config::show),
         Route::page("/setup", "How clients use this server.", setup::show),
     ];
     routes.extend(assets::routes());
@@ -52,6 +56,8 @@ const ENTRIES: &[Entry] = &[
     Entry { path: "/", name: "Dashboard", scripts: &["live.js"] },
     Entry { path: "/packages", name: "Packages", scripts: &["live.js", "packages.js"] },
     Entry { path: "/browse", name: "Crates", scripts: &[] },
+    Entry { path: "/deps", name: "Dependencies", scripts: &["deps.js"] },
+    Entry { path: "/config", name: "Configuration", scripts: &["config.js"] },
     Entry { path: "/setup", name: "Client Setup", scripts: &[] },
 ];
 

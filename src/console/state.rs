@@ -1,7 +1,9 @@
 //! What the handlers share.
 
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
+use jiff::Timestamp;
 use tokio::sync::Semaphore;
 
 use super::Options;
@@ -25,6 +27,8 @@ pub(super) struct State {
     pub(super) turns: Arc<Semaphore>,
     /// Turns of those who upload.
     pub(super) uploads: Semaphore,
+    pub(super) uploaded: Uploaded,
+    pub(super) started: Timestamp,
     pub(super) imports: Imports,
     pub(super) holdings: Holdings,
     pub(super) trend: Trend,
@@ -32,9 +36,18 @@ pub(super) struct State {
     pub(super) config_writes: Mutex<()>,
 }
 
+/// What came of uploads.
+#[derive(Default)]
+pub(super) struct Uploaded {
+    pub(super) done: AtomicU64,
+    pub(super) failed: AtomicU64,
+}
+
 impl State {
     pub(super) fn new(options: Options) -> State {
         State {
+            started: (options.clock)(),
+            uploaded: Uploaded::default(),
             options,
             sessions: Sessions::default(),
             jobs: Jobs::default(),

@@ -149,6 +149,8 @@ fn max_connections() -> usize {
 async fn connection(stream: TcpStream, peer: SocketAddr, server: Arc<Server>, watcher: Watcher, pulse: Pulse) {
     // An answer leaves at once, even when it is smaller than a packet.
     let (Ok(()), Ok(local)) = (stream.set_nodelay(true), stream.local_addr()) else { return };
+    let counted = Arc::clone(&server);
+    let _connected = counted.counters().connected();
     let asker = Asker { server: Arc::clone(&server), local, peer: plain_address(peer), pulse: pulse.clone() };
     let stream = Patient::new(stream, pulse.clone());
     let Some(acceptor) = server.acceptor() else {

@@ -4,9 +4,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::header::{
     ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HOST,
     HeaderName, HeaderValue, LAST_MODIFIED, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
@@ -16,9 +17,12 @@ use hyper::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use tokio_rustls::TlsAcceptor;
 
 use super::ServeOptions;
+use super::access_log::Line;
 use super::conditions::{self, Part, Validators, Verdict};
+use super::counters::{Asked as Wanted, Counters};
 use super::extension::At;
 use super::file::{self, Content, Held};
+use super::health;
 use super::hot::{Form, Gzip, Headers, Hot, Kept, MAX_FILE};
 use super::listen::plain_address;
 use super::profiles::Profiles;
@@ -75,8 +79,33 @@ impl Server {
         }
     }
 
-    /// Answers a request that came from `peer` to the address `local`.
+    /// The figures.
+    pub(super) fn counters(&self) -> &Counters {
+        &self.options.counters
+    }
+
+    /// Answers a request that came from `peer` to the address `local`, counts it, and reports it where that is wanted.
     pub(super) async fn respond(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        local: SocketAddr,
+        peer: SocketAddr,
+    ) -> Response<Content> {
+        let asked = Wanted::of_path(request.uri().path());
+        let line = self.options.requests.then(|| Line::begin(&request));
+        let server = Arc::clone(&self);
+        let response = self.answer(request, local, peer).await;
+        let asked = asked.unwrap_or_else(|| wanted_by(&response));
+        let bytes = response.size_hint().exact().unwrap_or(0);
+        server.counters().answered(asked, response.status(), bytes);
+        if let Some(line) = line {
+            let options = &server.options;
+            options.sink.event(line.end((options.clock)(), peer, asked, &response));
+        }
+        response
+    }
+
+    async fn answer(
         self: Arc<Self>,
         request: Request<Incoming>,
         local: SocketAddr,
@@ -92,7 +121,7 @@ impl Server {
         let closed = self.options.access.is_closed();
         if reads
             && !closed
-            && let Some(response) = self.hot.get(parts.uri.path()).and_then(|kept| asked.at_hand(&kept))
+            && let Some(response) = self.at_hand(parts.uri.path(), &asked)
         {
             return response;
         }
@@ -116,13 +145,16 @@ impl Server {
         if closed && !is_for_everybody(&target) && !self.may_read(&asked.headers) {
             return unknown_reader(&self.base(&host));
         }
-        if closed && let Some(response) = self.hot.get(parts.uri.path()).and_then(|kept| asked.at_hand(&kept)) {
+        if closed && let Some(response) = self.at_hand(parts.uri.path(), &asked) {
             return for_readers(response, &target);
         }
         let query = parts.uri.query().map(str::to_owned);
         match target {
             Target::Nothing => not_found(),
-            Target::Health => asked.memory(TEXT, "ok\n".to_owned()),
+            Target::Health => match health::of(self.options.mirror.clone()).await {
+                Ok(()) => asked.memory(TEXT, "ok\n".to_owned()),
+                Err(why) => told(StatusCode::SERVICE_UNAVAILABLE, why),
+            },
             Target::Front => asked.memory(TEXT, front(&self.base(&host))),
             Target::Script(script) => {
                 let small = self.small_profiles(script).await;
@@ -133,6 +165,7 @@ impl Server {
             }
             Target::IndexConfig => asked.memory(JSON, registry::config_json(&self.base(&host), closed)),
             target => {
+                self.counters().hot_misses.fetch_add(1, Ordering::Relaxed);
                 // Files are read where waiting for a disk holds up nobody else.
                 let answer = move || {
                     let response = self.read_and_answer(&target, &asked);
@@ -141,6 +174,13 @@ impl Server {
                 tokio::task::spawn_blocking(answer).await.unwrap_or_else(|_| broken())
             }
         }
+    }
+
+    /// The answer where it is in memory.
+    fn at_hand(&self, path: &str, asked: &Asked) -> Option<Response<Content>> {
+        let response = asked.at_hand(&*self.hot.get(path)?)?;
+        self.counters().hot_hits.fetch_add(1, Ordering::Relaxed);
+        Some(response)
     }
 
     fn may_read(&self, headers: &HeaderMap) -> bool {
@@ -357,6 +397,12 @@ fn front(base: &str) -> String {
          {base}/api/setup/rustup-env.sh and {base}/api/setup/rustup-env.ps1 point it here.\n",
         client_config::cargo_config(base)
     )
+}
+
+/// What was asked for, where the path alone does not tell: a page that is there, and everything else.
+fn wanted_by(response: &Response<Content>) -> Wanted {
+    let is_page = response.status().is_success() || response.status() == StatusCode::NOT_MODIFIED;
+    if is_page { Wanted::Page } else { Wanted::Other }
 }
 
 fn type_of(path: &SafePath) -> &'static str {

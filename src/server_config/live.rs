@@ -208,14 +208,22 @@ impl Live {
         })
     }
 
+    /// Whether a write may give the key another value. Nothing may that is fixed, but for the switch of live mode.
+    pub fn may_write(&self, key: Key) -> bool {
+        self.fixed.by(key).is_none() || (key == Key::ProxyMode && self.is_fixed_on(key))
+    }
+
+    fn is_fixed_on(&self, key: Key) -> bool {
+        matches!(self.fixed.0.get(&key), Some((_, DeValue::Boolean(true))))
+    }
+
     /// Refuses changes of what is fixed; takes the switch of live mode out of them.
     fn switch(&self, changes: &Map<String, Value>) -> Result<(Option<bool>, Map<String, Value>), edit::Error> {
         let (mut off, mut rest) = (None, changes.clone());
         for (name, value) in changes {
             let Some((key, by)) = Key::of(name).and_then(|key| Some((key, self.fixed.by(key)?))) else { continue };
-            let is_on = matches!(self.fixed.0.get(&key), Some((_, DeValue::Boolean(true))));
             match value {
-                Value::Bool(on) if key == Key::ProxyMode && is_on => {
+                Value::Bool(on) if key == Key::ProxyMode && self.is_fixed_on(key) => {
                     off = Some(!on);
                     rest.remove(name);
                 }

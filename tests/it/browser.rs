@@ -32,6 +32,8 @@ struct Page {
 /// Every page of the navigation. What is true of all of them is tested with this list.
 const PAGES: &[Page] = &[
     Page { path: "/", title: "Dashboard" },
+    Page { path: "/deps", title: "Dependencies" },
+    Page { path: "/config", title: "Configuration" },
     Page { path: "/packages", title: "Packages" },
     Page { path: "/browse", title: "Crates" },
     Page { path: "/setup", title: "Client Setup" },

@@ -42,6 +42,7 @@ pub struct Make {
     parent: Option<Parent>,
     crates: Vec<(Packed, CrateState)>,
     artifacts: BTreeMap<String, (Vec<u8>, ArtifactState)>,
+    descriptions: BTreeMap<String, String>,
 }
 
 impl Make {
@@ -58,6 +59,7 @@ impl Make {
             parent: None,
             crates: Vec::new(),
             artifacts: BTreeMap::new(),
+            descriptions: BTreeMap::new(),
         }
     }
 
@@ -99,6 +101,12 @@ impl Make {
         self
     }
 
+    /// What the manifest says of every version of a crate.
+    pub fn described(mut self, name: &str, text: &str) -> Make {
+        self.descriptions.insert(name.to_owned(), text.to_owned());
+        self
+    }
+
     /// Ships a crate of any bytes.
     pub fn ship_packed(mut self, packed: Packed) -> Make {
         self.crates.push((packed, CrateState::Shipped));
@@ -122,6 +130,7 @@ impl Make {
                 files.push(artifact(id(packed).crate_path().as_str(), Kind::Crate, packed.bytes.clone()));
             }
             records.push(CrateRecord {
+                description: self.descriptions.get(name.as_str()).cloned(),
                 name,
                 version,
                 sha256: packed.cksum.parse().unwrap(),
@@ -129,7 +138,6 @@ impl Make {
                 state: *state,
                 yanked: packed.line.contains(r#""yanked":true"#),
                 read: None,
-                description: None,
                 license: None,
                 repository: None,
             });

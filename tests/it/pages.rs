@@ -8,7 +8,8 @@ use crate::support::published::{Published, Reply, Wire, get};
 use crate::support::sandbox::{Sandbox, Serving};
 
 /// Every page.
-const PAGES: &[&str] = &["/", "/packages", "/browse", "/browse?q=le", "/browse?crate=leaf", "/setup"];
+const PAGES: &[&str] =
+    &["/", "/packages", "/browse", "/browse?q=le", "/browse?crate=leaf", "/deps", "/config", "/setup"];
 /// What a stranger would like to be run.
 const HOSTILE: &str = "\"><script>alert(1)</script><img src=x onerror='alert(2)'>&lt;";
 
@@ -118,7 +119,9 @@ fn every_page_is_whole_and_every_link_leads_somewhere() {
 #[test]
 fn modules_import_what_is_there() {
     let site = site(&[]);
-    for name in ["page.js", "live.js", "packages.js"] {
+    let modules =
+        ["page.js", "live.js", "packages.js", "form.js", "deps.js", "deps-rows.js", "deps-shape.js", "config.js"];
+    for name in modules {
         let reply = get(site.serving.url(), &format!("/assets/{name}"), &[]);
         assert_eq!((reply.status, reply.header("content-type")), (200, Some("text/javascript; charset=utf-8")));
         let text = reply.text();
@@ -265,4 +268,94 @@ fn who_may_not_read_is_shown_where_to_log_in_and_nothing_else() {
     assert_eq!(get(site.serving.url(), "/assets/page.js", &[]).status, 200);
     let bearer = format!("Authorization: Bearer {token}");
     assert_eq!(get(site.serving.url(), "/browse", &["Accept: text/html", &bearer]).status, 200);
+}
+
+/// Writes a file of the configuration.
+fn configure(site: &Site, name: &str, text: &str) {
+    site.sandbox.write(site.sandbox.frostmirror_home().join("config").join(name), text);
+}
+
+#[test]
+fn dependencies_can_be_read_without_javascript() {
+    let site = site(&[]);
+    let none = page(&site, "/deps").text();
+    assert!(none.contains("No crate is asked for") && none.contains("There is no such file yet"), "{none}");
+    assert!(!none.contains("fetch refuses"), "a file that is not there is no mistake: {none}");
+    configure(
+        &site,
+        "depends.toml",
+        "# ours\n[dependencies]\nserde = ['=1.0.100', { version = '1', features = ['derive', 'rc'], default-features = false }]\n\
+         js = { version = '2', package = 'serde_json' }\n[dependencies.2]\naxum = '0.6'\n[locked]\nsyn = ['1.0.109', '2.0.90']\n\
+         [platforms]\ntargets = ['wasm32-unknown-unknown']\n",
+    );
+    let text = page(&site, "/deps").text();
+    for row in [
+        "<th scope=\"row\">serde</th><td>=1.0.100</td><td></td><td>yes</td><td></td>",
+        "<th scope=\"row\">serde</th><td>1</td><td>derive, rc</td><td>no</td><td></td>",
+        "<th scope=\"row\">js</th><td>2</td><td></td><td>yes</td><td>serde_json</td>",
+        "<h2 id=\"group-2-title\">Crates of group 2</h2>",
+        "<th scope=\"row\">syn</th><td>1.0.109, 2.0.90</td>",
+        "<th scope=\"row\">targets</th><td class=\"name\">wasm32-unknown-unknown</td>",
+        "<code id=\"toml\"># ours\n[dependencies]\nserde = [",
+    ] {
+        assert!(text.contains(row), "{row}: {text}");
+    }
+    assert!(!text.contains("fetch refuses") && !text.contains("Not known"), "{text}");
+    configure(
+        &site,
+        "depends.toml",
+        "[dependencies]\nleaf = { version = '1', feature = ['x'] }\n[dependecies]\na = '1'\n",
+    );
+    let wrong = page(&site, "/deps").text();
+    assert!(wrong.contains("fetch refuses this file") && wrong.contains("Line 2:25: unknown key"), "{wrong}");
+    assert!(wrong.contains("did you mean `dependencies`?") && wrong.contains("Not known"), "{wrong}");
+    configure(&site, "depends.toml", "[dependencies\n");
+    let broken = page(&site, "/deps").text();
+    assert!(broken.contains("cannot be edited here") && !broken.contains("data-depends"), "{broken}");
+    assert!(broken.contains("<code id=\"toml\">[dependencies\n"), "{broken}");
+}
+
+#[test]
+fn settings_can_be_read_without_javascript() {
+    let sandbox = Sandbox::new().env("FROSTMIRROR_PROXY_MODE", "1");
+    sandbox.write(
+        "config/frostmirror.toml",
+        "targets = ['a-b', 'c-d']\nproxy_index_url = 'https://me:hunter2@h/'\nproxy_cache_max = '10GiB'\n",
+    );
+    let serving = sandbox.serve(["--mirror", "none", "--config-dir", "config"]);
+    let site = Site { serving, mirror: Published::at(sandbox.path("none")), sandbox };
+    let text = page(&site, "/config").text();
+    for key in ["base_url", "bind", "tls_key", "log_format", "proxy_ttl", "allow"] {
+        assert_eq!(text.matches(&format!("data-setting=\"{key}\"")).count(), 1, "{key}");
+    }
+    for part in [
+        "<div class=\"value\">a-b\nc-d</div>",
+        "<div class=\"value\">https://me:***@h/</div>",
+        "<div class=\"value\">10.00 GiB</div>",
+        "<span class=\"by\">all crates</span>",
+        "Said by <code>frostmirror.toml</code>",
+        "Said by <code>--bind</code>",
+        "Said by <code>FROSTMIRROR_PROXY_MODE</code>",
+        "A change counts from the next start",
+        "It is switched on.",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(!text.contains("hunter2"), "{text}");
+    assert!(!text.contains("<input"), "nothing can be changed without the module: {text}");
+}
+
+#[test]
+fn what_files_of_the_configuration_say_stays_text() {
+    let site = site(&[]);
+    let toml = format!(
+        "# {HOSTILE}\n[dependencies]\nleaf = {{ version = {quoted}, features = [{quoted}], package = {quoted} }}\n\
+         {quoted} = {quoted}\n[locked]\nleaf = {quoted}\n[platforms]\ntargets = [{quoted}]\n[{quoted}]\nx = {quoted}\n",
+        quoted = serde_json::Value::from(HOSTILE)
+    );
+    configure(&site, "depends.toml", &toml);
+    let text = page(&site, "/deps").text();
+    assert!(text.contains("fetch refuses this file"), "{text}");
+    assert!(text.matches("alert(1)").count() > 8, "{text}");
+    assert!(!text.contains("<script>") && !text.contains("<img") && !text.contains("onerror='"), "{text}");
 }

@@ -156,7 +156,7 @@ fn a_second_signal_ends_it_at_once() {
 fn idle_connections_do_not_delay_the_end() {
     let (_sandbox, _mirror, serving) = serving();
     let mut idle = Wire::to(serving.url());
-    assert_eq!(idle.request("GET", "/healthz", &[]).reply().status, 200);
+    assert_eq!(idle.request("GET", "/index/config.json", &[]).reply().status, 200);
     let _fresh = Wire::to(serving.url());
     let begun = Instant::now();
     serving.stop().ok().stdout_has("listening on http://127.0.0.1:");

@@ -161,6 +161,7 @@ fn watcher(sandbox: &Sandbox) -> (Watcher, Arc<Live>) {
         env: Env::default(),
         clock: || at(0),
         sink: Arc::new(Silent),
+        tally: Arc::default(),
     };
     (watch::start(options).unwrap(), live)
 }

@@ -66,6 +66,7 @@ impl World {
             env: Env::default(),
             clock: || at(0),
             sink: Arc::new(Silent),
+            tally: Arc::default(),
         };
         watch::start(options).unwrap()
     }

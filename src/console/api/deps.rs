@@ -107,7 +107,7 @@ fn write(state: &Arc<State>, asked: &Asked) -> Outcome {
 }
 
 /// Where depends.toml is, and its text where it is there.
-fn file(state: &State) -> Result<(PathBuf, Option<String>), Failure> {
+pub(in crate::console) fn file(state: &State) -> Result<(PathBuf, Option<String>), Failure> {
     let path = state.options.settings.folder().join(DEPENDS);
     match fs::symlink_metadata(&path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok((path, None)),
@@ -118,7 +118,8 @@ fn file(state: &State) -> Result<(PathBuf, Option<String>), Failure> {
     }
 }
 
-fn etag(text: &str) -> String {
+/// What names this state of the file.
+pub(in crate::console) fn etag(text: &str) -> String {
     format!("\"{}\"", Sha256::of(text.as_bytes()))
 }
 

@@ -1,6 +1,7 @@
 //! `/api/incoming`: the folder that bundles are dropped into, and a way to drop one from afar.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use hyper::StatusCode;
 use hyper::body::Incoming;
@@ -12,7 +13,7 @@ use crate::console::answer::{Outcome, Refusal, json, json_with};
 use crate::console::arrivals::{self, Arrivals};
 use crate::console::asked::Asked;
 use crate::console::route::{Coming, Route};
-use crate::console::state::State;
+use crate::console::state::{State, Uploaded as Uploads};
 use crate::console::upload::{self, Pace, Wanted};
 
 /// A bundle that was uploaded.
@@ -53,7 +54,11 @@ fn put(state: Arc<State>, asked: Asked, body: Incoming) -> Coming {
                 .hint("send it again when one of them is done"));
         };
         let file = wanted.name.clone();
-        let received = upload::receive(body, wanted, Pace::default()).await?;
+        let received = upload::receive(body, wanted, Pace::default()).await;
+        let Uploads { done, failed } = &state.uploaded;
+        let counter = if received.is_ok() { done } else { failed };
+        counter.fetch_add(1, Ordering::Relaxed);
+        let received = received?;
         let watching = state.options.settings.current().watch_incoming;
         let hint = (!watching).then(|| {
             "nobody watches the folder: start `serve` with --watch-incoming, or run `cargo frostmirror import` on the file"

@@ -18,6 +18,11 @@ const ASSETS: &[(&str, &str, &str)] = &[
     ("page.js", MODULE, include_str!("page.js")),
     ("live.js", MODULE, include_str!("live.js")),
     ("packages.js", MODULE, include_str!("packages.js")),
+    ("form.js", MODULE, include_str!("form.js")),
+    ("deps.js", MODULE, include_str!("deps.js")),
+    ("deps-rows.js", MODULE, include_str!("deps-rows.js")),
+    ("deps-shape.js", MODULE, include_str!("deps-shape.js")),
+    ("config.js", MODULE, include_str!("config.js")),
 ];
 
 /// What browsers ask of a module.

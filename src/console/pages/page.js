@@ -1,8 +1,11 @@
 // What every page has: who is there, copying, and talking to the API.
 
 /** Asks the API, by a path relative to the pages; a refusal becomes an Error with its hint. */
-export async function api(path, { method = 'GET', body } = {}) {
-  const init = { method, headers: { Accept: 'application/json' }, cache: 'no-store' };
+export const api = async (path, options) => (await ask(path, options)).answer;
+
+/** The same, with the entity tag of the answer. */
+export async function ask(path, { method = 'GET', body, headers = {}, signal } = {}) {
+  const init = { method, headers: { Accept: 'application/json', ...headers }, cache: 'no-store', signal };
   if (method !== 'GET') {
     init.headers['Content-Type'] = 'application/json';
     init.body = body === undefined ? '' : JSON.stringify(body);
@@ -15,7 +18,7 @@ export async function api(path, { method = 'GET', body } = {}) {
   }
   const answer = await response.json().catch(() => null);
   if (!response.ok) throw refusal(answer, response.status);
-  return answer;
+  return { answer, etag: response.headers.get('ETag') };
 }
 
 /** An Error of what the API said. */

@@ -130,7 +130,12 @@ fn merge(table: &mut dyn TableLike, wanted: &Map<String, Json>, above: &str) -> 
         match (item.as_table_like_mut(), json) {
             (Some(inner), Json::Object(entries)) => {
                 // Comments inside of an entry that went stay with what is below.
+                let is_less = inner.iter().any(|(key, _)| !entries.contains_key(key));
                 orphans.push_str(&merge(inner, entries, &at)?);
+                if let Some(inline) = item.as_inline_table_mut().filter(|_| is_less) {
+                    // The blank before its end went with the last one.
+                    inline.fmt();
+                }
             }
             _ => {
                 let mut value = value_of(json, &at)?;
@@ -226,7 +231,9 @@ fn value_of(json: &Json, key: &str) -> Result<Value, EditError> {
         }
         Json::Object(entries) => {
             let mut table = InlineTable::new();
-            for (name, json) in entries {
+            // JSON has no order; people write the version first.
+            let (first, rest): (Vec<_>, Vec<_>) = entries.iter().partition(|(name, _)| *name == "version");
+            for (name, json) in first.into_iter().chain(rest) {
                 table.insert(name, value_of(json, &format!("{key}.{name}"))?);
             }
             Value::InlineTable(table)

@@ -20,6 +20,7 @@ const NAMED: &[&str] = &[
     "searchbox",
     "combobox",
     "listbox",
+    "option",
     "checkbox",
     "radio",
     "switch",
@@ -38,8 +39,8 @@ const NAMED: &[&str] = &[
     "tab",
     "DisclosureTriangle",
 ];
-/// What one of these lies on is no control by itself.
-const PLACES: &[&str] = &["RootWebArea", "main", "region"];
+/// None of these is a control: who has the focus put there reads on from there. A heading gets it when what had it is gone.
+const PLACES: &[&str] = &["RootWebArea", "main", "region", "heading"];
 
 /// A mirror with everything that a page can show: a refused bundle, a waiting one, a snapshot, toolchains aside.
 fn full(flags: &[&str]) -> Site {

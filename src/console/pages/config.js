@@ -1,0 +1,206 @@
+// The controls of the settings. Only what was changed is sent; what says a value, and what waits for a restart, is told.
+
+import { api, isAdmin, make } from './page.js';
+import { button, id, same, savebar, told, words } from './form.js';
+
+const settings = [...document.querySelectorAll('[data-setting]')].map(prepare);
+let bar;
+
+/** A row of the page with what the server said of it. */
+function prepare(row) {
+  return { key: row.dataset.setting, row, about: JSON.parse(row.dataset.about), reset: false };
+}
+
+// ---- Values ----
+
+/** A number of bytes in the largest unit that loses nothing. */
+function exact(bytes) {
+  const units = ['', 'KiB', 'MiB', 'GiB', 'TiB'];
+  let unit = 0;
+  while (bytes > 0 && bytes % 1024 === 0 && unit < units.length - 1) {
+    bytes /= 1024;
+    unit += 1;
+  }
+  return `${bytes}${units[unit]}`;
+}
+
+function put({ about, control }, value) {
+  if (about.kind === 'switch') control.checked = value === true;
+  else if (about.kind === 'list') control.value = (value ?? []).join('\n');
+  else if (about.kind === 'size') control.value = exact(value ?? 0);
+  else control.value = value ?? '';
+}
+
+function take({ about, control }) {
+  const text = control.value.trim();
+  if (about.kind === 'switch') return control.checked;
+  if (about.kind === 'list') {
+    const list = words(text);
+    return list.length === 0 && about.default === null ? null : list;
+  }
+  if (about.kind === 'size') return /^\d{1,15}$/.test(text) ? Number(text) : text === exact(about.value) ? about.value : text;
+  return text === '' && about.default === null ? null : text;
+}
+
+/** What would be sent of a setting; `undefined`: nothing. */
+function change(one) {
+  if (!one.about.may) return undefined;
+  if (one.reset) return one.about.source === 'file' ? null : undefined;
+  const now = take(one);
+  return same(now, one.about.value) ? undefined : now;
+}
+
+function changes() {
+  const all = settings.map((one) => [one.key, change(one)]);
+  return Object.fromEntries(all.filter(([, value]) => value !== undefined));
+}
+
+const count = () => Object.keys(changes()).length;
+
+// ---- Drawing ----
+
+function controlOf(kind, options) {
+  const plain = { autocomplete: 'off', autocapitalize: 'none', spellcheck: 'false' };
+  if (kind === 'switch') return make('input', { type: 'checkbox' });
+  if (kind === 'list') return make('textarea', { rows: '2', ...plain });
+  if (kind === 'select') return make('select', {}, ...options.map((option) => make('option', { value: option }, option)));
+  return make('input', { type: 'text', ...plain });
+}
+
+function draw(one) {
+  const { key, row, about } = one;
+  const control = controlOf(about.kind, about.options);
+  one.control = control;
+  control.id = `set-${key}`;
+  control.disabled = !about.may;
+  if (about.kind === 'text' && about.without) control.placeholder = about.without;
+  control.setAttribute('aria-describedby', `about-${key} source-${key} wrong-${key}`);
+  const label = row.querySelector('.label');
+  label.replaceWith(make('label', { for: control.id, class: 'label' }, label.textContent));
+  one.word = about.kind === 'switch' ? make('span', { 'aria-hidden': 'true' }) : '';
+  row.querySelector('.value').replaceChildren(control, ...(one.word ? [' ', one.word] : []));
+  one.wrong = make('p', { class: 'wrong', id: `wrong-${key}` });
+  row.querySelector('.about').after(one.wrong);
+  row.querySelector('.source')?.remove();
+  one.source = make('small', { class: 'source', id: `source-${key}` });
+  one.back = button('Use the default', `of ${label.textContent}`);
+  row.querySelector('.default').append(one.source, one.back);
+  control.addEventListener('input', () => {
+    one.reset = false;
+    changed(one);
+  });
+  one.back.addEventListener('click', () => {
+    put(one, about.default);
+    one.reset = true;
+    control.focus();
+    changed(one);
+  });
+  fill(one);
+}
+
+/** Shows what is in effect. */
+function fill(one) {
+  one.reset = false;
+  put(one, one.about.value);
+  if (one.about.kind === 'list') one.control.rows = Math.max(2, (one.about.value ?? []).length);
+  state(one);
+  wrong(one, '');
+}
+
+/** What says the value, and what would become of it. */
+function state(one) {
+  const { about } = one;
+  const next = change(one);
+  const by = about.fixed_by ?? '';
+  let said = '';
+  if (!about.may) said = `Fixed by ${by} until the server ends.`;
+  else if (next === null) said = 'Goes back to the default when it is saved.';
+  else if (next !== undefined) said = 'Changed, not saved yet.';
+  else if (by) said = `Said by ${by}; what is chosen here counts until the server ends.`;
+  else if (about.source === 'file') said = 'Said by frostmirror.toml.';
+  if (one.source.textContent !== said) one.source.textContent = said;
+  one.back.hidden = !about.may || Boolean(by) || next === null || (about.source !== 'file' && next === undefined);
+  one.row.classList.toggle('dirty', next !== undefined);
+  if (one.word) one.word.textContent = one.control.checked ? 'on' : 'off';
+}
+
+function wrong(one, text) {
+  one.wrong.textContent = text;
+  one.control.setAttribute('aria-invalid', String(text !== ''));
+}
+
+function changed(one) {
+  wrong(one, '');
+  state(one);
+  const number = count();
+  bar.say(number === 0 ? 'Nothing is changed.' : number === 1 ? 'One change, not saved yet.' : `${number} changes, not saved yet.`);
+}
+
+// ---- Saving ----
+
+async function save() {
+  const wanted = changes();
+  for (const one of settings) wrong(one, '');
+  if (Object.keys(wanted).length === 0) {
+    bar.say('Nothing is changed.');
+    return;
+  }
+  bar.say('It is being saved.');
+  try {
+    const done = await api('config', { method: 'POST', body: wanted });
+    await reload(Object.keys(wanted));
+    const waits = done.needs_restart;
+    if (waits.length === 0) bar.say('Saved, and in effect.', 'good');
+    else bar.say(`Saved. ${waits.join(' and ')}: from the next start of the server.`, 'good');
+  } catch (error) {
+    refused(error, wanted);
+  }
+}
+
+/** Takes what is in effect now; who may not write any more is shown that. */
+async function reload(sent) {
+  try {
+    const session = await api('session');
+    const now = await api('config');
+    for (const one of settings) {
+      // What is typed meanwhile stays.
+      const { value, default: usual, source, fixed_by } = now[one.key];
+      Object.assign(one.about, { value, default: usual, source, fixed_by });
+      if (sent.includes(one.key)) fill(one);
+    }
+    const live = id('live-state');
+    live.textContent = now.proxy_mode.value ? live.dataset.on : live.dataset.off;
+    if (!session.admin) location.reload();
+  } catch (error) {
+    if (error.status === 401 || error.status === 403) location.reload();
+    else throw error;
+  }
+}
+
+/** Shows an error at the setting that it names. */
+function refused(error, wanted) {
+  const named = [...error.message.matchAll(/`([a-z_]+)`/g)].map((found) => found[1]);
+  const one = settings.find(({ key }) => named.includes(key) && key in wanted) ??
+    settings.find(({ key }) => named.includes(key)) ??
+    // One change alone is what it was about.
+    (Object.keys(wanted).length === 1 && error.status === 422 ? settings.find(({ key }) => key in wanted) : undefined);
+  if (!one) {
+    bar.say(`Not saved: ${told(error)}`, 'wrong');
+    return;
+  }
+  wrong(one, told(error));
+  bar.say('Not saved: a setting is wrong.', 'wrong');
+  one.control.focus();
+}
+
+function discard() {
+  settings.forEach(fill);
+  bar.say('Nothing is changed.');
+}
+
+id('settings').addEventListener('submit', (event) => event.preventDefault());
+if (isAdmin()) {
+  bar = savebar({ save, discard, changes: count });
+  settings.forEach(draw);
+  bar.say('Nothing is changed.');
+}

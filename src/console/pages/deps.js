@@ -1,0 +1,336 @@
+// The editor of depends.toml. What is edited is tried on the server after each change, so that what is shown as the file
+// is what would be stored.
+
+import { api, ask, isAdmin, make } from './page.js';
+import { button, id, same, savebar, told } from './form.js';
+import { LISTS, build, doubled, merge, parse, placeOf, plain, tables } from './deps-shape.js';
+import { crates, locked, oddities } from './deps-rows.js';
+
+const editor = id('editor');
+const problems = id('problems');
+const PAUSE = 250;
+const PROFILES = ['minimal', 'default', 'complete'];
+const ABOUT = {
+  targets: ['Targets', 'The machines that build, and the targets that they build for; one in each line.', 'x86_64-unknown-linux-gnu'],
+  toolchain: ['Channels', 'stable, beta, nightly, 1.86.0, nightly-2026-04-25; one in each line.', 'stable'],
+  components: ['Further components', 'What the profile does not have, such as rust-src; one in each line.', ''],
+};
+
+let base;
+let etag;
+let start;
+let shape;
+let marks = [];
+let bar;
+
+const isDirty = () => !same(build(shape), start);
+
+// ---- Drawing ----
+
+function card(title, name, ...children) {
+  const heading = make('h2', { id: `${name}-title`, tabindex: '-1' }, title);
+  return make('section', { class: 'card', 'aria-labelledby': `${name}-title` }, heading, ...children);
+}
+
+// A table that is wider than the window can be moved by keys, also while it has no row.
+const scroll = (title, element) =>
+  make('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': `${title} as a table` }, element);
+
+function groupCard(group) {
+  const name = group.number === null ? 'group' : `group-${group.number}`;
+  const title = group.number === null ? 'Crates' : `Crates of group ${group.number}`;
+  const view = crates(title, group.entries, changed);
+  marks.push([group.entries, view.mark]);
+  const actions = make('div', { class: 'actions' }, view.more);
+  const about = group.number === null ? 'Resolved together, in their newest versions that fit.' : 'Resolved together, apart from all others.';
+  const section = card(title, name, make('p', { class: 'soft' }, about), scroll(title, view.element), actions);
+  if (group.number !== null) {
+    const gone = button('Remove the group', group.number, { class: '' });
+    gone.addEventListener('click', () => {
+      shape.groups = shape.groups.filter((other) => other !== group);
+      section.remove();
+      id('add-group').focus();
+      changed();
+    });
+    actions.append(gone);
+  }
+  return section;
+}
+
+function addGroup() {
+  const taken = new Set(shape.groups.map(({ number }) => number));
+  let number = 2;
+  while (taken.has(String(number))) number += 1;
+  const group = { number: String(number), entries: [] };
+  shape.groups.push(group);
+  const section = groupCard(group);
+  id('add-group').parentElement.before(section);
+  section.querySelector('.actions button').click();
+}
+
+function platformsCard() {
+  const own = shape.platforms;
+  const box = make('input', { type: 'checkbox', id: 'platforms' });
+  box.checked = own.there;
+  const fields = make('div', { id: 'platform-fields' });
+  fields.hidden = !own.there;
+  box.addEventListener('input', () => {
+    own.there = box.checked;
+    fields.hidden = !own.there;
+    changed();
+  });
+  const field = (key, control, label, about) => {
+    control.id = `platforms-${key}`;
+    control.setAttribute('aria-describedby', `platforms-${key}-about platforms-${key}-wrong`);
+    control.addEventListener('input', () => {
+      own[key] = control.value;
+      changed();
+    });
+    return make('div', { class: 'field' },
+      make('label', { for: control.id }, label), control,
+      make('p', { class: 'soft', id: `platforms-${key}-about` }, about),
+      make('p', { class: 'wrong', id: `platforms-${key}-wrong` }));
+  };
+  for (const key of LISTS) {
+    const [label, about, hint] = ABOUT[key];
+    const lines = String(Math.max(2, own[key].split('\n').length));
+    const area = make('textarea', { rows: lines, spellcheck: 'false', autocapitalize: 'none', placeholder: hint });
+    area.value = own[key];
+    fields.append(field(key, area, label, about));
+  }
+  const select = make('select', {}, make('option', { value: '' }, 'not said: default'));
+  for (const profile of new Set([...PROFILES, own.profile])) {
+    if (profile) select.append(make('option', { value: profile }, profile));
+  }
+  select.value = own.profile;
+  fields.children[1].after(field('profile', select, 'Profile', 'How much of a toolchain is brought, as with rustup.'));
+  fields.append(...oddities(own.odd, 'is not known here.', changed), make('p', { class: 'wrong', id: 'platforms-wrong' }));
+  return card('Toolchains', 'platforms', make('label', { class: 'check' }, box, ' Bring toolchains too'), fields);
+}
+
+function unknownCard() {
+  const about = 'These mean nothing here. As long as one of them is in the file, fetch refuses it, and nothing can be saved.';
+  const section = card('Not known', 'unknown', make('p', {}, about));
+  const list = oddities(shape.unknown, 'is no table of depends.toml.', () => {
+    if (shape.unknown.size === 0) {
+      section.remove();
+      editor.querySelector('h2').focus();
+    }
+    changed();
+  });
+  section.append(...list);
+  return section;
+}
+
+function draw(json) {
+  shape = parse(json);
+  marks = [];
+  const sections = shape.groups.map(groupCard);
+  const more = button('Add a group', '', { class: '', id: 'add-group' });
+  more.addEventListener('click', addGroup);
+  sections.push(make('div', { class: 'actions' }, more, make('span', { class: 'soft' }, 'of crates that are resolved apart: other versions of the same ones')));
+  const exact = locked(shape.locked, changed);
+  marks.push([shape.locked, exact.mark]);
+  const about = make('p', { class: 'soft' }, 'Mirrored as they stand, resolved no further. Several versions of one crate stand side by side, with commas.');
+  sections.push(card('Locked', 'locked', about, scroll('Locked', exact.element), make('div', { class: 'actions' }, exact.more)));
+  sections.push(platformsCard());
+  if (shape.unknown.size > 0) sections.unshift(unknownCard());
+  editor.replaceChildren(...sections);
+}
+
+// ---- Trying ----
+
+let timer;
+let running;
+let tried = 0;
+
+function changed() {
+  clearTimeout(timer);
+  timer = setTimeout(attempt, PAUSE);
+  bar.say(isDirty() ? 'Not saved yet.' : 'Nothing is changed.');
+}
+
+/** Shows what would be stored, or why nothing would. The newest answer wins. */
+async function attempt() {
+  clearTimeout(timer);
+  const wanted = build(shape);
+  const number = (tried += 1);
+  running?.abort();
+  running = new AbortController();
+  const own = doubled(shape);
+  if (own.length > 0) {
+    show(own.map(([entry, text]) => ({ entry, text, key: 'name' })));
+    return;
+  }
+  try {
+    const answer = await api('deps?dry_run=true', {
+      method: 'POST', body: wanted, headers: { 'If-Match': etag }, signal: running.signal,
+    });
+    if (number !== tried) return;
+    show([]);
+    toml(answer.toml, answer.changed ? 'As it would be stored.' : 'As it stands.');
+  } catch (error) {
+    if (number === tried) refused(error, wanted);
+  }
+}
+
+function toml(text, about) {
+  const lines = text.split(/(?<=\n)/);
+  id('toml').replaceChildren(...lines.map((line) => make('span', { class: 'line' }, line)));
+  id('preview-about').textContent = about;
+}
+
+function refused(error, wanted) {
+  if (error.status === 412) {
+    show([]);
+    moved();
+  } else if (same(wanted, {}) && same(start, {})) {
+    // A file that is not there yet asks for nothing, and is no mistake.
+    show([]);
+  } else {
+    show(parts(error).map(placed));
+  }
+}
+
+/** The problems that an error names: each with its place in a file that nobody sees, which is left out. */
+function parts(error) {
+  const at = /depends\.toml:\d+:\d+: /;
+  const first = error.message.match(at);
+  if (!first) return [told(error)];
+  const path = error.message.slice(0, first.index).split(': ').at(-1);
+  const lot = error.message.split(path + 'depends.toml:').slice(1);
+  return lot.map((one) => one.replace(/^\d+:\d+: /, '').trim());
+}
+
+/** What a problem is about: an entry, or a key of `[platforms]`. */
+function placed(text) {
+  const within = text.match(/`([^`]*)` in `\[([^`\]]*)\]`/);
+  const path = within ? `${within[2]}.${within[1]}` : text.match(/`((?:dependencies|locked|platforms)\.[^`]*)`/)?.[1];
+  if (!path) return { text };
+  for (const [table, entries] of tables(shape)) {
+    for (const entry of entries) {
+      const place = placeOf(table, entry);
+      if (path === place) return { entry, text, key: within ? 'name' : 'version' };
+      if (path.startsWith(`${place}.`)) return { entry, text, key: path.slice(place.length + 1) };
+    }
+  }
+  return { text, field: path.match(/^platforms\.(.*)$/)?.[1] };
+}
+
+/** Shows problems where they are, and all of them above the file. */
+function show(lot) {
+  for (const [entries, mark] of marks) {
+    for (const entry of entries) {
+      const own = lot.filter((one) => one.entry === entry);
+      mark(entry, own.map((one) => one.text).join(' '), own[0]?.key);
+    }
+  }
+  for (const key of [...LISTS, 'profile']) {
+    const own = lot.filter((one) => one.field === key).map((one) => one.text).join(' ');
+    id(`platforms-${key}-wrong`).textContent = own;
+    id(`platforms-${key}`).setAttribute('aria-invalid', String(own !== ''));
+  }
+  problems.hidden = lot.length === 0;
+  problems.replaceChildren(...lot.map(({ text }) => make('li', {}, text)));
+  const some = lot.length === 1 ? 'One thing is' : `${lot.length} things are`;
+  if (lot.length > 0) {
+    id('preview-about').textContent = 'As it was before the mistake.';
+    bar.say(`${some} wrong; it cannot be saved like this.`, 'wrong');
+  } else {
+    bar.say(isDirty() ? 'Not saved yet.' : 'Nothing is changed.');
+  }
+}
+
+// ---- Saving ----
+
+async function save() {
+  clearTimeout(timer);
+  tried += 1;
+  const own = doubled(shape);
+  if (own.length > 0) {
+    attempt();
+    focusWrong();
+    return;
+  }
+  const wanted = build(shape);
+  if (same(wanted, start)) {
+    bar.say('Nothing is changed.');
+    return;
+  }
+  bar.say('It is being saved.');
+  try {
+    const stored = await ask('deps', { method: 'POST', body: wanted, headers: { 'If-Match': etag } });
+    etag = stored.etag;
+    base = wanted;
+    start = wanted;
+    // What is edited goes on from what is stored.
+    shape.json = wanted;
+    show([]);
+    toml(stored.answer.toml, 'As it stands.');
+    if (isDirty()) changed();
+    else bar.say('Saved.', 'good');
+  } catch (error) {
+    refused(error, wanted);
+    focusWrong();
+  }
+}
+
+/** Leads who wanted to save to what keeps them from it; who types is left where they are. */
+function focusWrong() {
+  (id('moved-title') ?? editor.querySelector('[aria-invalid="true"]'))?.focus();
+}
+
+function discard() {
+  draw(base);
+  start = build(shape);
+  id('moved').replaceChildren();
+  attempt();
+}
+
+/** Somebody else has changed the file. */
+function moved() {
+  bar.say('It cannot be saved yet: the file was changed by somebody else. See above.', 'wrong');
+  if (id('moved-title')) return;
+  const keep = button('Load again, keep my changes', '', { class: 'strong', id: 'load-keep' });
+  const drop = button('Load again, drop my changes', '', { class: '', id: 'load-drop' });
+  const title = make('h2', { id: 'moved-title', tabindex: '-1' }, 'The file was changed meanwhile');
+  const about = 'Somebody else has stored another depends.toml since this page was loaded. Nothing of theirs is overwritten and nothing of yours is lost: load it again, and your changes are put on top of theirs, to be looked at before you save.';
+  id('moved').replaceChildren(make('section', { class: 'notice', role: 'group', 'aria-labelledby': 'moved-title' },
+    title, make('p', {}, about), make('div', { class: 'actions' }, keep, drop)));
+  keep.addEventListener('click', () => again(true));
+  drop.addEventListener('click', () => again(false));
+}
+
+async function again(isKept) {
+  const mine = build(shape);
+  let theirs;
+  try {
+    theirs = await ask('deps');
+  } catch (error) {
+    bar.say(told(error), 'wrong');
+    return;
+  }
+  const { merged, both } = isKept ? merge(start, mine, theirs.answer) : { merged: theirs.answer, both: [] };
+  base = theirs.answer;
+  etag = theirs.etag;
+  draw(base);
+  start = build(shape);
+  if (isKept) draw(merged);
+  const note = both.length > 0
+    ? make('p', { class: 'notice' }, `Both of you changed ${both.join(', ')}; here stands what you wrote. Discard changes shows theirs.`)
+    : '';
+  id('moved').replaceChildren(note);
+  await attempt();
+  (editor.querySelector('h2') ?? id('save')).focus();
+}
+
+if (isAdmin() && editor.dataset.depends !== undefined) {
+  bar = savebar({ save, discard, changes: isDirty });
+  base = JSON.parse(editor.dataset.depends);
+  etag = editor.dataset.etag;
+  draw(base);
+  start = build(shape);
+  bar.say('Nothing is changed.');
+  toml(id('toml').textContent, id('preview-about').textContent);
+  if (!same(base, {})) attempt();
+}

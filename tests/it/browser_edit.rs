@@ -1,0 +1,317 @@
+//! The two editors in a real browser: what is typed is what stands in the file, and nothing of it is run.
+
+use serde_json::json;
+
+use crate::support::browser::Browser;
+use crate::support::crates::Crate;
+use crate::support::published::Published;
+use crate::support::sandbox::{Sandbox, Serving};
+use crate::support::web::get;
+
+const ENTER: &str = "\u{e007}";
+const TAB: &str = "\u{e004}";
+/// What would be run if it were taken for HTML.
+const HOSTILE: &str = "\"><img src=x onerror='hacked=1'>";
+const DEPENDS: &str = "config/depends.toml";
+const SETTINGS: &str = "config/frostmirror.toml";
+
+fn serve(sandbox: &Sandbox) -> Serving {
+    Published::at(sandbox.path("mirror")).hold(Crate::new("leaf", "1.0.0"));
+    sandbox.serve(["--mirror", "mirror", "--config-dir", "config"])
+}
+
+/// The name that a screen reader says of what has the focus.
+#[track_caller]
+fn focused(browser: &Browser) -> String {
+    let name =
+        browser.js("return document.activeElement.getAttribute('aria-label') ?? document.activeElement.id", &json!([]));
+    name.as_str().expect("text").to_owned()
+}
+
+/// Whether the browser would ask before it leaves the page.
+#[track_caller]
+fn asks(browser: &Browser) -> bool {
+    let body = "const event = new Event('beforeunload', { cancelable: true }); dispatchEvent(event); return event.defaultPrevented";
+    browser.js(body, &json!([])) == json!(true)
+}
+
+/// Whether every control that can be seen has a name.
+#[track_caller]
+fn all_controls_are_named(browser: &Browser) {
+    let roles = ["button", "textbox", "checkbox", "combobox"];
+    let tree = browser.accessibility();
+    let controls: Vec<_> =
+        tree.iter().filter(|node| node["role"]["value"].as_str().is_some_and(|role| roles.contains(&role))).collect();
+    assert!(controls.len() > 10, "{controls:?}");
+    for control in controls {
+        assert!(control["name"]["value"].as_str().is_some_and(|name| !name.is_empty()), "{control}");
+    }
+}
+
+/// Whether text and borders of the controls stand out from their ground as they should, in this theme.
+#[track_caller]
+fn contrast_is_enough(browser: &Browser, scheme: &str) {
+    browser.prefer(scheme);
+    let body = r#"
+        const channels = (color) => color.match(/[\d.]+/g).map(Number);
+        const light = (color) => {
+          const [r, g, b] = channels(color).slice(0, 3).map((c) => (c / 255 <= 0.04045 ? c / 255 / 12.92 : ((c / 255 + 0.055) / 1.055) ** 2.4));
+          return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+        };
+        const ratio = (a, b) => { const [x, y] = [light(a), light(b)].sort((p, q) => q - p); return (x + 0.05) / (y + 0.05); };
+        const ground = (element) => {
+          for (let at = element; at; at = at.parentElement) {
+            const color = getComputedStyle(at).backgroundColor;
+            if ((channels(color)[3] ?? 1) === 1) return color;
+          }
+          return 'rgb(255, 255, 255)';
+        };
+        const wrong = [];
+        for (const element of document.querySelectorAll('main *')) {
+          if (!element.checkVisibility() || element.closest('.unseen')) continue;
+          const style = getComputedStyle(element);
+          const control = element.matches('input, textarea, select, button');
+          const texts = [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
+          if (control || texts) {
+            const found = ratio(style.color, ground(element));
+            if (found < 4.5 && !element.matches('[type=checkbox]')) wrong.push([element.outerHTML.slice(0, 120), 'text', found]);
+          }
+          if (element.placeholder) {
+            const found = ratio(getComputedStyle(element, '::placeholder').color, ground(element));
+            if (found < 4.5) wrong.push([element.outerHTML.slice(0, 120), 'placeholder', found]);
+          }
+          if (control && !element.matches('.strong')) {
+            const found = ratio(style.borderTopColor, ground(element.parentElement));
+            if (found < 3) wrong.push([element.outerHTML.slice(0, 120), 'border', found]);
+          }
+        }
+        return wrong;"#;
+    assert_eq!(browser.js(body, &json!([])), json!([]), "{scheme}");
+}
+
+/// Clicks where the page's own bar covers nothing, as somebody does who scrolls first.
+#[track_caller]
+fn click(browser: &Browser, css: &str) {
+    browser.js("document.querySelector(arguments[0])?.scrollIntoView({ block: 'center' })", &json!([css]));
+    browser.click(css);
+}
+
+#[test]
+fn dependencies_are_edited_and_saved() {
+    let Some(browser) = Browser::start() else { return };
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        DEPENDS,
+        "# ours\n[dependencies]\nanyhow = \"1\" # errors\nserde = [\"=1.0.100\", { version = \"1\", features = [\"derive\"] }]\n\
+         tokio = { version = \"1\", default-features = false }\n\n[locked]\nsyn = [\"1.0.109\", \"2.0.90\"]\n",
+    );
+    let serving = serve(&sandbox);
+    browser.open(&format!("{}/deps", serving.url()));
+    browser.wait_for("#said", "Nothing is changed");
+    assert!(!asks(&browser));
+    all_controls_are_named(&browser);
+    for scheme in ["dark", "light"] {
+        contrast_is_enough(&browser, scheme);
+    }
+    browser.fill("[aria-label='Version of anyhow']", "1.0.80");
+    browser.wait_for("#toml", "anyhow = \"1.0.80\" # errors");
+    assert!(asks(&browser), "what is not saved would be lost without a word");
+    // Enter goes on to a new row, and a second one does not make two.
+    browser.press(ENTER);
+    assert_eq!(focused(&browser), "Crate of row 2");
+    browser.press(ENTER);
+    browser.press(&format!("itoa{TAB}1{TAB}i128, std"));
+    assert_eq!(focused(&browser), "Features of itoa");
+    browser.wait_for("#toml", "itoa = { version = \"1\", features = [\"i128\", \"std\"] }");
+    click(&browser, "[aria-label='Add version of serde']");
+    assert_eq!(focused(&browser), "Version of serde, version 3");
+    browser.press("0.9");
+    click(&browser, "[aria-label='Remove syn']");
+    assert_eq!(browser.js("return document.activeElement.textContent", &json!([])), json!("Add an exact version"));
+    click(&browser, "[aria-label='Remove anyhow']");
+    assert_eq!(focused(&browser), "Remove itoa");
+    click(&browser, "#add-group");
+    assert_eq!(focused(&browser), "Crate of row 1");
+    browser.press(&format!("axum{TAB}0.6"));
+    click(&browser, "#platforms");
+    browser.fill("#platforms-targets", "wasm32-unknown-unknown\nx86_64-unknown-linux-gnu");
+    browser.wait_for("#toml", "x86_64-unknown-linux-gnu");
+    click(&browser, "#save");
+    browser.wait_for("#said", "Saved.");
+    assert!(!asks(&browser));
+    let wanted = "# ours\n[dependencies]\nserde = [\"=1.0.100\", { version = \"1\", features = [\"derive\"] }, \"0.9\"]\n\
+         tokio = { version = \"1\", default-features = false }\nitoa = { version = \"1\", features = [\"i128\", \"std\"] }\n\n\
+         [dependencies.2]\naxum = \"0.6\"\n\n[platforms]\ntargets = [\"wasm32-unknown-unknown\", \"x86_64-unknown-linux-gnu\"]\n";
+    assert_eq!(sandbox.read(DEPENDS), wanted);
+    assert_eq!(browser.js("return document.querySelector('#toml').textContent", &json!([])), json!(wanted));
+    browser.is_clean(serving.url());
+    // What is wrong is said where it is, and is not stored.
+    browser.fill("[aria-label='Version of itoa']", "one");
+    browser.wait_for(".problem:not([hidden])", "`dependencies.itoa` has the version requirement `one`");
+    assert_eq!(
+        browser.js("return document.querySelector('[aria-invalid=true]').ariaLabel", &json!([])),
+        json!("Version of itoa")
+    );
+    click(&browser, "#save");
+    browser.wait_for("#said", "One thing is wrong");
+    assert_eq!((focused(&browser), sandbox.read(DEPENDS)), ("Version of itoa".to_owned(), wanted.to_owned()));
+    browser.fill("[aria-label='Version of itoa']", "1");
+    browser.wait_for("#said", "Nothing is changed");
+    // A name that stands twice cannot be told from one in JSON.
+    browser.fill("[aria-label='Crate of axum']", "tower");
+    browser.fill("[aria-label='Crate of tokio']", "serde");
+    browser.wait_for(".problem:not([hidden])", "serde stands twice");
+    click(&browser, "#discard");
+    browser.wait_for("#said", "Nothing is changed");
+    assert!(browser.text("#toml").contains("axum"));
+}
+
+#[test]
+fn two_who_edit_the_same_file_lose_nothing() {
+    let Some(browser) = Browser::start() else { return };
+    let sandbox = Sandbox::new();
+    sandbox.write(DEPENDS, "[dependencies]\nanyhow = \"1\"\nserde = \"1\"\n");
+    let serving = serve(&sandbox);
+    browser.open(&format!("{}/deps", serving.url()));
+    browser.wait_for("#preview-about", "As it stands");
+    sandbox.write(DEPENDS, "# theirs\n[dependencies]\nanyhow = \"1.0.2\"\nserde = \"1\"\nsyn = \"2\"\n");
+    browser.fill("[aria-label='Version of serde']", "1.0.200");
+    browser.fill("[aria-label='Version of anyhow']", "1.0.1");
+    browser.wait_for("#moved", "The file was changed meanwhile");
+    click(&browser, "#load-keep");
+    browser.wait_for("#moved", "Both of you changed dependencies.anyhow");
+    browser.wait_for("#toml", "syn = \"2\"");
+    click(&browser, "#save");
+    browser.wait_for("#said", "Saved.");
+    assert_eq!(
+        sandbox.read(DEPENDS),
+        "# theirs\n[dependencies]\nanyhow = \"1.0.1\"\nserde = \"1.0.200\"\nsyn = \"2\"\n"
+    );
+}
+
+#[test]
+fn what_is_not_understood_is_shown_and_stays_text() {
+    let Some(browser) = Browser::start() else { return };
+    let sandbox = Sandbox::new();
+    let quoted = json!(HOSTILE);
+    sandbox.write(
+        DEPENDS,
+        format!(
+            "# {HOSTILE}\n[dependencies]\nleaf = {{ version = {quoted}, features = [{quoted}], feature = [{quoted}] }}\n\
+             other = 3\n[nothing]\nx = {quoted}\n"
+        ),
+    );
+    let tokens = "0123456789abcdef-reader\n";
+    sandbox.write(format!("config/{HOSTILE}"), tokens);
+    sandbox.write(SETTINGS, format!("read_token_file = {quoted}\n"));
+    let serving = serve(&sandbox);
+    browser.open(&format!("{}/deps", serving.url()));
+    browser.wait_for("#editor", "is no table of depends.toml");
+    browser.wait_for("#editor", "is no entry");
+    assert!(browser.text("#toml").contains("# \"><img src=x"));
+    let before = sandbox.read(DEPENDS);
+    browser.wait_until("document.querySelector('#problems').checkVisibility()");
+    click(&browser, "#save");
+    assert_eq!(sandbox.read(DEPENDS), before);
+    assert_eq!(
+        browser.js("return [typeof hacked, document.querySelectorAll('main img').length]", &json!([])),
+        json!(["undefined", 0])
+    );
+    // Taken out, each of them, it can be saved.
+    click(&browser, "#editor .odd button");
+    click(&browser, "#editor .odd button");
+    click(&browser, "[aria-label='Remove other']");
+    browser.fill("[aria-label='Version of leaf']", "1");
+    browser.fill("[aria-label='Features of leaf']", "std");
+    browser.wait_for("#said", "Not saved yet");
+    browser.wait_for("#toml", "features = [\"std\"]");
+    click(&browser, "#save");
+    browser.wait_for("#said", "Saved.");
+    assert_eq!(
+        sandbox.read(DEPENDS),
+        format!("# {HOSTILE}\n[dependencies]\nleaf = {{ version = \"1\", features = [\"std\"] }}\n")
+    );
+    browser.open(&format!("{}/config", serving.url()));
+    browser.wait_for("#said", "Nothing is changed");
+    let shown = browser.js("return document.querySelector('#set-read_token_file').value", &json!([]));
+    assert!(shown.as_str().expect("text").ends_with(HOSTILE), "{shown}");
+    assert_eq!(
+        browser.js("return [typeof hacked, document.querySelectorAll('main img').length]", &json!([])),
+        json!(["undefined", 0])
+    );
+}
+
+#[test]
+fn settings_are_changed_and_obeyed() {
+    let Some(browser) = Browser::start() else { return };
+    let sandbox = Sandbox::new();
+    sandbox.write(SETTINGS, "# ours\nproxy_ttl = \"1h\"\nproxy_index_url = \"https://me:hunter2@h/\"\n");
+    let serving = serve(&sandbox);
+    browser.open(&format!("{}/config", serving.url()));
+    browser.wait_for("#said", "Nothing is changed");
+    all_controls_are_named(&browser);
+    for scheme in ["dark", "light"] {
+        contrast_is_enough(&browser, scheme);
+    }
+    assert_eq!(browser.js("return document.querySelector('#set-bind').disabled", &json!([])), json!(true));
+    assert!(browser.text("#row-bind").contains("Fixed by --bind"));
+    assert!(browser.text("#live-state").contains("switched off"));
+    click(&browser, "#set-prune_on_import");
+    click(&browser, "#set-proxy_mode");
+    browser.fill("#set-deny", "openssl\nleft-pad@<1.0.0");
+    browser.fill("#set-proxy_cache_max", "10GiB");
+    click(&browser, "#row-proxy_ttl button");
+    assert_eq!(focused(&browser), "set-proxy_ttl");
+    assert!(browser.text("#row-proxy_ttl").contains("Goes back to the default"));
+    assert!(browser.text("#said").contains("5 changes") && asks(&browser));
+    click(&browser, "#save");
+    browser.wait_for("#said", "Saved, and in effect.");
+    assert!(!asks(&browser));
+    assert_eq!(
+        sandbox.read(SETTINGS),
+        "# ours\nproxy_index_url = \"https://me:hunter2@h/\"\ndeny = [\"openssl\", \"left-pad@<1.0.0\"]\nproxy_cache_max = \"10GiB\"\n\
+         proxy_mode = true\nprune_on_import = true\n",
+        "only what was changed is written"
+    );
+    browser.wait_for("#live-state", "switched on");
+    assert!(browser.text("#row-prune_on_import").contains("Said by frostmirror.toml"));
+    browser.fill("#set-tls_cert", "c.pem");
+    browser.fill("#set-tls_key", "k.pem");
+    click(&browser, "#save");
+    browser.wait_for("#said", "tls_cert and tls_key: from the next start");
+    browser.is_clean(serving.url());
+    // What is wrong is said at its setting.
+    browser.fill("#set-min_age", "soon");
+    click(&browser, "#save");
+    browser.wait_for("#wrong-min_age", "`min_age` is `soon`");
+    assert_eq!(focused(&browser), "set-min_age");
+    click(&browser, "#discard");
+    assert!(browser.text("#wrong-min_age").is_empty() && !asks(&browser));
+    // Behind an address that was set, who writes needs a token: the page says so from then on.
+    browser.fill("#set-base_url", "http://mirror.example");
+    click(&browser, "#save");
+    browser.wait_until("document.body.dataset.admin === 'false'");
+    let told = String::from_utf8(get(&format!("{}/index/config.json", serving.url())).body).unwrap();
+    assert!(told.contains("\"http://mirror.example/"), "{told}");
+    assert!(browser.text("#row-base_url").contains("http://mirror.example"));
+}
+
+#[test]
+fn controls_stand_out_on_every_page_whether_they_can_be_used_or_not() {
+    let Some(browser) = Browser::start() else { return };
+    for (mirror, flags) in [("mirror", &[][..]), ("none", &["--admin-token", "0123456789abcdef-token"])] {
+        let sandbox = Sandbox::new();
+        Published::at(sandbox.path("mirror")).hold(Crate::new("leaf", "1.0.0"));
+        sandbox.write(DEPENDS, "[dependencies]\nanyhow = \"1\"\n");
+        let serving =
+            sandbox.serve(["--mirror", mirror, "--config-dir", "config"].iter().chain(flags).collect::<Vec<_>>());
+        for scheme in ["dark", "light"] {
+            // Chosen before the page comes, so that what is enabled on the way is seen as it is then.
+            browser.prefer(scheme);
+            for path in ["/", "/packages", "/browse", "/setup", "/deps", "/config"] {
+                browser.open(&format!("{}{path}", serving.url()));
+                contrast_is_enough(&browser, scheme);
+            }
+        }
+    }
+}
