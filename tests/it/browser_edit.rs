@@ -6,6 +6,7 @@ use crate::support::browser::Browser;
 use crate::support::crates::Crate;
 use crate::support::published::Published;
 use crate::support::sandbox::{Sandbox, Serving};
+use crate::support::tls::Authority;
 use crate::support::web::get;
 
 const ENTER: &str = "\u{e007}";
@@ -275,6 +276,9 @@ fn settings_are_changed_and_obeyed() {
     );
     browser.wait_for("#live-state", "switched on");
     assert!(browser.text("#row-prune_on_import").contains("Said by frostmirror.toml"));
+    let (certificate, key) = Authority::new().pair(&["localhost"]);
+    sandbox.write("config/c.pem", certificate);
+    sandbox.write("config/k.pem", key);
     browser.fill("#set-tls_cert", "c.pem");
     browser.fill("#set-tls_key", "k.pem");
     click(&browser, "#save");
@@ -289,6 +293,10 @@ fn settings_are_changed_and_obeyed() {
     assert!(browser.text("#wrong-min_age").is_empty() && !asks(&browser));
     // Behind an address that was set, who writes needs a token: the page says so from then on.
     browser.fill("#set-base_url", "http://mirror.example");
+    click(&browser, "#save");
+    browser.wait_for("#wrong-base_url", "without an admin token nobody could");
+    sandbox.write("config/admin", "0123456789abcdef-token");
+    browser.fill("#set-admin_token_file", "admin");
     click(&browser, "#save");
     browser.wait_until("document.body.dataset.admin === 'false'");
     let told = String::from_utf8(get(&format!("{}/index/config.json", serving.url())).body).unwrap();
