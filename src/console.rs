@@ -6,6 +6,7 @@
 //! | `asked` | a request as handlers see it: path and query decoded once, the body bounded |
 //! | `answer` | answers in JSON and HTML, refusals as `{"error", "hint"}` |
 //! | `access` | who may write |
+//! | `sessions` | who logged in on the pages |
 //! | `jobs` | work that outlives a request, one at a time |
 //! | `imports`, `origins` | the history of imports, and which bundle brought a crate |
 //! | `holdings` | the crates that are held |
@@ -36,6 +37,7 @@ mod openapi;
 mod origins;
 mod pages;
 mod route;
+mod sessions;
 mod search;
 mod snapshots;
 mod state;
@@ -96,6 +98,7 @@ impl Console {
     pub fn new(options: Options) -> Console {
         upload::remove_leftovers(&options.incoming);
         let mut routes = api::routes();
+        routes.push(openapi::route());
         routes.extend(pages::routes());
         routes.extend(metrics::routes());
         Console { state: Arc::new(State::new(options)), routes: Arc::new(Routes::new(routes)) }

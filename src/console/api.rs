@@ -13,10 +13,9 @@ mod search;
 mod status;
 mod verify;
 
-use super::openapi;
 use super::route::Route;
 
-/// Every route of the API.
+/// Every route of the API, but the one that describes it.
 pub(super) fn routes() -> Vec<Route> {
     let mut routes = Vec::new();
     routes.extend(status::routes());
@@ -31,6 +30,5 @@ pub(super) fn routes() -> Vec<Route> {
     routes.extend(jobs::routes());
     routes.extend(verify::routes());
     routes.extend(login::routes());
-    routes.push(openapi::route());
     routes
 }

@@ -6,10 +6,11 @@ use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
+use super::access::Needs;
 use super::answer::{self, Outcome, RefusalBody};
 use super::api;
 use super::asked::Asked;
-use super::route::{Needs, Route, Taken};
+use super::route::{Route, Taken};
 use super::state::State;
 
 /// The route of the document itself.
@@ -18,7 +19,9 @@ pub(super) fn route() -> Route {
 }
 
 fn document(_: &Arc<State>, _: &Asked) -> Outcome {
-    Ok(answer::json(&describe(&api::routes())))
+    let mut routes = api::routes();
+    routes.push(route());
+    Ok(answer::json(&describe(&routes)))
 }
 
 fn describe(routes: &[Route]) -> Value {

@@ -22,10 +22,10 @@ use askama::Template;
 use hyper::StatusCode;
 use hyper::header::WWW_AUTHENTICATE;
 
-use super::access::{self, is_admin};
+use super::access::{self, Needs, is_admin};
 use super::answer::{Outcome, Refusal, html, set};
 use super::asked::Asked;
-use super::route::{Needs, Route};
+use super::route::Route;
 use super::state::State;
 use crate::failure::{Class, Failure};
 

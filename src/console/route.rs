@@ -10,25 +10,12 @@ use hyper::{Method, Request, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-use super::access;
+use super::access::{self, Needs};
 use super::answer::{Outcome, Refusal, guarded, set, typed};
 use super::asked::{self, Asked, MAX_BODY, MAX_BODY_OF_STRANGERS};
 use super::state::State;
 use crate::serve::Content;
 use crate::serve::extension::At;
-
-/// Who may ask.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Needs {
-    /// Anybody.
-    Nothing,
-    /// Whoever may read the mirror.
-    Read,
-    /// Whoever may change it.
-    Write,
-    /// Anybody from this server's own pages: for what decides by itself, as the login does.
-    SameOrigin,
-}
 
 /// What comes to an outcome without holding up a thread.
 pub(super) type Coming = Pin<Box<dyn Future<Output = Outcome> + Send>>;

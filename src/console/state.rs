@@ -7,10 +7,10 @@ use jiff::Timestamp;
 use tokio::sync::Semaphore;
 
 use super::Options;
-use super::access::Sessions;
 use super::holdings::Holdings;
 use super::imports::Imports;
 use super::jobs::Jobs;
+use super::sessions::Sessions;
 use super::trend::Trend;
 use super::upload;
 

@@ -7,10 +7,11 @@ use hyper::header::{CACHE_CONTROL, SET_COOKIE};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::console::access::{self, SESSION, cookie_name, cookies, is_admin};
+use crate::console::access::{self, Needs, is_admin};
 use crate::console::answer::{Outcome, Refusal, json, set};
 use crate::console::asked::Asked;
-use crate::console::route::{Needs, Route};
+use crate::console::route::Route;
+use crate::console::sessions::{SESSION, cookie_name, cookies};
 use crate::console::state::State;
 use crate::failure::Failure;
 

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use hyper::StatusCode;
 use hyper::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH};
 
+use crate::console::access::Needs;
 use crate::console::answer::{Outcome, Refusal, set, typed};
 use crate::console::asked::Asked;
-use crate::console::route::{Needs, Route};
+use crate::console::route::Route;
 use crate::console::state::State;
 use crate::digest::Sha256;
 
