@@ -84,14 +84,6 @@ pub(super) fn cookies(headers: &HeaderMap) -> impl Iterator<Item = &str> {
 mod tests {
     use super::*;
 
-    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for (name, value) in pairs {
-            headers.append(*name, value.parse().expect("value"));
-        }
-        headers
-    }
-
     #[test]
     fn sessions_end() {
         let sessions = Sessions::default();
@@ -110,7 +102,8 @@ mod tests {
     fn servers_on_one_host_do_not_take_each_others_cookies() {
         let (ours, theirs) = (cookie_name("http://host:8080"), cookie_name("http://host:8081"));
         assert_ne!(ours, theirs);
-        let headers = headers(&[("cookie", &format!("a=b; {theirs}=them; {ours}=us; c=d"))]);
+        let line = format!("a=b; {theirs}=them; {ours}=us; c=d");
+        let headers = HeaderMap::from_iter([(COOKIE, line.parse().expect("a value"))]);
         assert_eq!(cookies(&headers).collect::<Vec<_>>(), ["them", "us"]);
     }
 }
