@@ -13,6 +13,7 @@ pub mod cache;
 pub mod cargo;
 pub mod loopback;
 pub mod index;
+pub mod site;
 pub mod foresight;
 pub mod index_file;
 pub mod random;

@@ -103,11 +103,13 @@ impl PartialEq for IndexFile {
 
 /// What is on disk of one index file.
 #[derive(Debug, PartialEq)]
-pub(super) struct Kept {
-    pub(super) etag: Option<String>,
-    pub(super) last_modified: Option<String>,
+pub struct Kept {
+    /// Upstream's entity tag.
+    pub etag: Option<String>,
+    /// Upstream's date of it.
+    pub last_modified: Option<String>,
     /// `None`: upstream had no such file.
-    pub(super) file: Option<IndexFile>,
+    pub file: Option<IndexFile>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -123,7 +125,7 @@ struct Preamble {
 
 impl Kept {
     /// What is kept at `path`; `None` where it is absent, unreadable or not what was written.
-    pub(super) fn read(path: &Path) -> Option<Kept> {
+    pub fn read(path: &Path) -> Option<Kept> {
         let bytes = std::fs::read(path).ok()?;
         let end = bytes.iter().position(|byte| *byte == b'\n')?;
         let (first, text) = bytes.split_at(end + 1);
@@ -136,7 +138,10 @@ impl Kept {
     }
 
     /// Keeps it at `path`. Not synced: the digest shows a torn file.
-    pub(super) fn write(&self, path: &Path) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn write(&self, path: &Path) -> io::Result<()> {
         let text = self.file.as_ref().map_or("", IndexFile::text);
         let preamble = Preamble {
             etag: self.etag.clone(),

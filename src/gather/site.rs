@@ -1,0 +1,208 @@
+//! A sparse registry as a client sees it: its config.json, and one index file at a time. What is kept of them, and for how
+//! long, is the caller's.
+
+use std::sync::Arc;
+
+use super::cargo_config::Upstream;
+use crate::crate_id::CrateName;
+use crate::http::{self, Answer, Client, Request, Secret};
+use crate::index_line::RegistryConfig;
+
+/// The name of a registry's configuration, beside its index files.
+pub const CONFIG: &str = "config.json";
+
+/// Most bytes of an index file. The largest of crates.io have about 4 MB.
+const MAX_FILE: u64 = 64 * 1024 * 1024;
+/// Most bytes of a config.json.
+const MAX_CONFIG: u64 = 64 * 1024;
+
+/// A registry, and who asks it. Cheap to clone.
+#[derive(Clone)]
+pub struct Site {
+    client: Client,
+    upstream: Arc<Upstream>,
+}
+
+/// What a registry says of itself.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Its config.json, with `dl` replaced where the user named another.
+    pub registry: RegistryConfig,
+    /// Whether config.json itself was only given for a token.
+    pub locked: bool,
+}
+
+/// Why the index could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Upstream could not be reached, or refused.
+    #[error("could not read {what} of the registry {index}")]
+    Fetch {
+        /// `config.json`, or the crate that the file is of.
+        what: String,
+        /// The index's address.
+        index: String,
+        /// What happened.
+        source: http::Error,
+    },
+    /// The registry wants a token, and there is none.
+    #[error("the registry {index} asks for a token, and none is configured for it")]
+    NoToken {
+        /// The index's address.
+        index: String,
+        /// The variable that would give one, where the registry has a name in cargo's configuration.
+        variable: Option<String>,
+    },
+    /// There is no config.json.
+    #[error("{index} is not a sparse registry index: it has no config.json")]
+    NoConfig {
+        /// The index's address.
+        index: String,
+    },
+    /// config.json is not one.
+    #[error("config.json of the registry {index} is not what cargo reads")]
+    Config {
+        /// The index's address.
+        index: String,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// Something else than a crate's index file was sent for one.
+    #[error("what the registry {index} sent for {what} is not an index file")]
+    NoIndexFile {
+        /// The crate that was asked for.
+        what: String,
+        /// The index's address.
+        index: String,
+    },
+    /// Without network, and the file was never fetched.
+    #[error("{what} of the registry {index} is not in the cache, and the network may not be used")]
+    Uncached {
+        /// `config.json`, or the crate that the file is of.
+        what: String,
+        /// The index's address.
+        index: String,
+    },
+    /// A task of this run ended before its time.
+    #[error("reading {what} of the index was broken off")]
+    BrokenOff {
+        /// What was being read.
+        what: String,
+    },
+}
+
+impl Site {
+    /// The registry `upstream`, asked by `client`.
+    pub fn new(client: Client, upstream: Upstream) -> Site {
+        Site { client, upstream: Arc::new(upstream) }
+    }
+
+    /// Who asks.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Where it is, and with which token.
+    pub fn upstream(&self) -> &Upstream {
+        &self.upstream
+    }
+
+    /// The index's address, without credentials.
+    pub fn address(&self) -> String {
+        http::shown(&self.upstream.index)
+    }
+
+    /// Asks for config.json, without the token first, as cargo does: a registry that does not want it never sees it. The
+    /// answer, and whether it was only given for the token.
+    ///
+    /// # Errors
+    /// [`Error::Fetch`], [`Error::NoToken`].
+    pub async fn ask_for_config(&self) -> Result<(Answer, bool), Error> {
+        let url = format!("{}{CONFIG}", self.upstream.index);
+        let request = Request::new(&url);
+        let refused = match self.client.get(&request, MAX_CONFIG).await {
+            Ok(answer) => return Ok((answer, false)),
+            Err(error @ http::Error::Status { status: 401 | 403, .. }) => error,
+            Err(source) => return Err(self.failed(CONFIG.to_owned(), source)),
+        };
+        if self.upstream.token.is_none() {
+            return Err(match refused {
+                http::Error::Status { status: 401, .. } => self.no_token(),
+                other => self.failed(CONFIG.to_owned(), other),
+            });
+        }
+        let request = Request { authorization: self.upstream.token.as_ref(), ..request };
+        let answer = self.client.get(&request, MAX_CONFIG).await;
+        let answer = answer.map_err(|source| self.failed(CONFIG.to_owned(), source))?;
+        Ok((answer, true))
+    }
+
+    /// The configuration that `text` is; `None`: the registry has none. Where the user has named another `dl`, only that
+    /// is needed of it.
+    ///
+    /// # Errors
+    /// [`Error::Config`], [`Error::NoConfig`].
+    pub fn config(&self, text: Option<&str>, locked: bool) -> Result<Config, Error> {
+        let mut registry = match (text, &self.upstream.dl) {
+            (Some(text), _) => {
+                serde_json::from_str(text).map_err(|source| Error::Config { index: self.address(), source })?
+            }
+            (None, Some(_)) => RegistryConfig { dl: String::new(), api: None, auth_required: false },
+            (None, None) => return Err(Error::NoConfig { index: self.address() }),
+        };
+        if let Some(dl) = &self.upstream.dl {
+            dl.trim_end_matches('/').clone_into(&mut registry.dl);
+        }
+        Ok(Config { registry, locked })
+    }
+
+    /// Asks for the index file of one crate, where it is not the one with these validators. An answer of 200 is an index
+    /// file.
+    ///
+    /// # Errors
+    /// [`Error::Fetch`], [`Error::NoIndexFile`].
+    pub async fn ask_for_lines(
+        &self,
+        config: &Config,
+        name: &CrateName,
+        etag: Option<&str>,
+        last_modified: Option<&str>,
+    ) -> Result<Answer, Error> {
+        let send_token = config.registry.auth_required || config.locked;
+        let url = format!("{}{}", self.upstream.index, name.index_path());
+        let request = Request {
+            authorization: self.upstream.token.as_ref().filter(|_| send_token),
+            if_none_match: etag,
+            // Cargo sends one of the two as well.
+            if_modified_since: last_modified.filter(|_| etag.is_none()),
+            ..Request::new(&url)
+        };
+        let answer = self.client.get(&request, MAX_FILE).await;
+        answer.map_err(|source| self.failed(what_of(name), source))
+    }
+
+    /// The token that a download must carry: the registry's, where it wants one with every request.
+    pub fn download_token(&self, config: &Config) -> Option<Secret> {
+        self.upstream.token.clone().filter(|_| config.registry.auth_required)
+    }
+
+    /// The registry wants a token that nobody has.
+    pub(super) fn no_token(&self) -> Error {
+        Error::NoToken { index: self.address(), variable: self.upstream.token_variable() }
+    }
+
+    /// Something else than an index file came for `name`: a page to log in at, say. Cargo would pass over each of its lines,
+    /// and call the crate absent.
+    pub fn no_index_file(&self, name: &CrateName) -> Error {
+        Error::NoIndexFile { what: what_of(name), index: self.address() }
+    }
+
+    fn failed(&self, what: String, source: http::Error) -> Error {
+        Error::Fetch { what, index: self.address(), source }
+    }
+}
+
+/// A crate's index file, as errors name it.
+pub(super) fn what_of(name: &CrateName) -> String {
+    format!("`{name}`")
+}
