@@ -24,6 +24,7 @@ mod incoming;
 mod lanes;
 mod pace;
 pub mod proxy;
+mod relay;
 mod resume;
 mod settings;
 mod tls;
@@ -31,6 +32,7 @@ mod tls;
 pub use address::shown;
 pub use failing::{Error, Fault, Root};
 pub use proxy::{InvalidProxy, ProxyAddress, ProxySettings};
+pub use relay::Taker;
 pub use settings::{Settings, TlsVersion, TlsVersions, Waits};
 pub use tls::InvalidTls;
 
@@ -136,6 +138,11 @@ impl Client {
             .http2_keep_alive_timeout(PING)
             // The library must not read the environment by itself; the proxies below are all there are.
             .no_proxy();
+        if let Some(via) = &settings.via {
+            let value = HeaderValue::from_str(&format!("1.1 {via}"))
+                .map_err(|_| Error::UserAgent { text: address::quoted(via) })?;
+            builder = builder.default_headers(HeaderMap::from_iter([(header::VIA, value)]));
+        }
         if !settings.multiplexing {
             builder = builder.http1_only();
         }

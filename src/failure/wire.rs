@@ -18,7 +18,7 @@ pub(super) fn class_and_hint(error: &http::Error) -> (Class, Option<String>) {
             Error::Certificate { .. } => (Class::Network, Some("if your network has its own authority, name its certificate in CARGO_HTTP_CAINFO or SSL_CERT_FILE".to_owned())),
             Error::TooLarge { .. } | Error::Encoding { .. } => (Class::Network, None),
             Error::Checksum { .. } => (Class::Integrity, Some("upstream, or something before it, sends other bytes than the index promises; do not use them".to_owned())),
-            Error::Io { source, .. } => (class_of_io(source), hint_of_io(source)),
+            Error::Io { source, .. } | Error::Taken { source, .. } => (class_of_io(source), hint_of_io(source)),
             Error::Address { .. } | Error::UserAgent { .. } | Error::Token { .. } => (Class::Input, None),
             Error::Proxy(_) => (Class::Input, Some("a proxy looks like http://USER:PASSWORD@HOST:PORT".to_owned())),
             Error::Tls(_) => (Class::Input, Some("http.cainfo and SSL_CERT_FILE name a file of certificates in PEM form".to_owned())),

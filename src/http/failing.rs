@@ -94,6 +94,14 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// Who takes the pieces could not.
+    #[error("could not pass on {url}")]
+    Taken {
+        /// The address.
+        url: String,
+        /// Why.
+        source: io::Error,
+    },
     /// Not something that can be asked for.
     #[error("`{url}` is not an http or https address")]
     Address {

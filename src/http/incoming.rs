@@ -46,6 +46,11 @@ impl Incoming {
         self.before = before;
     }
 
+    /// How many bytes the body has, where that was announced.
+    pub(super) fn announced(&self) -> Option<u64> {
+        self.announced
+    }
+
     /// The next piece of the body, of which there may be `limit` bytes in all, what it follows included; `None` at its
     /// proper end.
     pub(super) async fn chunk(&mut self, url: &str, limit: u64) -> Result<Option<Bytes>, Trouble> {

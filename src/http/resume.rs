@@ -113,7 +113,7 @@ impl Client {
 }
 
 /// Whether an answer brings everything from byte `from` on: `bytes 100-199/200`.
-fn is_the_rest(headers: &HeaderMap, from: u64) -> bool {
+pub(super) fn is_the_rest(headers: &HeaderMap, from: u64) -> bool {
     let Some(text) = text_of(headers, header::CONTENT_RANGE) else { return false };
     let bounds = || {
         let (range, whole) = text.trim().strip_prefix("bytes ")?.split_once('/')?;

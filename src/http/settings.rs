@@ -40,6 +40,8 @@ pub struct Settings {
     pub first_backoff: Duration,
     /// Requests at a time for one host that speaks HTTP/2. Without HTTP/2 it is never more than 8.
     pub jobs: usize,
+    /// What a server that asks for its clients calls itself in `Via` (RFC 9110, 7.6.3), by which it knows its own requests.
+    pub via: Option<String>,
     /// Told of waits, so that nobody takes them for a standstill.
     pub waits: Waits,
 }
@@ -118,6 +120,7 @@ impl Default for Settings {
             retries: 3,
             first_backoff: Duration::from_secs(1),
             jobs: 64,
+            via: None,
             waits: Waits::default(),
         }
     }

@@ -10,6 +10,7 @@ use crate::env::Env;
 
 mod answers;
 mod bodies;
+mod relaying;
 mod resuming;
 mod routes;
 mod server;
