@@ -56,6 +56,7 @@ use jiff::Timestamp;
 use crate::env::Env;
 use crate::event::Sink;
 use crate::mirror::layout::Layout;
+use crate::proxy::Proxy;
 use crate::serve::Content;
 use crate::serve::access::Access;
 use crate::serve::counters::Counters;
@@ -85,6 +86,8 @@ pub struct Options {
     pub counters: Arc<Counters>,
     /// The watcher's.
     pub tally: Arc<Tally>,
+    /// Live mode.
+    pub proxy: Arc<Proxy>,
 }
 
 /// The console.

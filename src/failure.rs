@@ -14,6 +14,7 @@ mod fetch;
 mod gather;
 mod inputs;
 mod mirror;
+mod proxy;
 mod serve;
 mod server_config;
 mod toolchains;

@@ -17,6 +17,7 @@
 //! | bundle | [`bundle`] | one file that crosses the gap: written, read, verified |
 //! | mirror | [`mirror`] | the tree on disk: import under a lock, all or nothing |
 //! | closure | [`closure`] | can this Cargo.lock be built from these bundles, or from this mirror? |
+//! | live mode | [`proxy`] | what the mirror lacks: fetched, checked, passed on, placed |
 //! | serve | [`serve`] | the tree over HTTP, for cargo |
 //! | console | [`console`] | the REST API and the web pages, on the same port |
 //! | watch | [`watch`] | the incoming folder: what is whole goes into the mirror |
@@ -59,6 +60,7 @@ pub mod failure;
 pub mod fetch;
 pub mod closure;
 pub mod serve;
+pub mod proxy;
 pub mod mirror;
 pub mod bundle;
 pub mod gather;

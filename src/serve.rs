@@ -12,6 +12,7 @@
 //! | `access_log` | what is reported of a request |
 //! | `health` | whether the mirror's folder can be read |
 //! | `conditions` | preconditions, ranges and encodings |
+//! | `live` | what the mirror lacks, where live mode is on |
 //! | `registry` | config.json, what is said of a missing crate |
 //! | `scripts` | configuration and bootstraps that name the address at which they were asked for |
 //! | `file` | files below the mirror's root, streamed |
@@ -30,6 +31,7 @@ mod file;
 mod health;
 mod hot;
 mod listen;
+mod live;
 mod patient;
 mod profiles;
 mod registry;
@@ -48,6 +50,7 @@ use tokio::net::TcpListener;
 
 use crate::client_config::BaseUrl;
 use crate::event::Sink;
+use crate::proxy::Proxy;
 use access::Access;
 use counters::Counters;
 use extension::Extension;
@@ -76,6 +79,8 @@ pub struct ServeOptions {
     pub counters: Arc<Counters>,
     /// Whether each request is reported to the sink, which must then take it without waiting for anything.
     pub requests: bool,
+    /// Live mode, on or off; `None`: there is none, and what is not held is not there.
+    pub proxy: Option<Arc<Proxy>>,
     /// Who answers what is no file of the mirror; `None`: nobody, and there is nothing but files.
     pub extension: Option<Arc<dyn Extension>>,
 }

@@ -1,6 +1,6 @@
 //! `serve`: the mirror over HTTP, until it is told to stop.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -16,7 +16,9 @@ use crate::client_config::BaseUrl;
 use crate::console::{self, Console};
 use crate::event::Sink;
 use crate::failure::{Class, Failure};
+use crate::gather::cargo_config::CargoConfig;
 use crate::mirror::layout::Layout;
+use crate::proxy::{self, Proxy};
 use crate::report::{Level, Queue};
 use crate::serve::access::{Access, Token};
 use crate::serve::counters::Counters;
@@ -29,6 +31,9 @@ use crate::watch::{self, Tally, WatchOptions, Watcher};
 
 /// How long an import that is being placed may go on after the end was asked for.
 const WATCHER_ENDS_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long what live mode fetched may take to be placed at the end.
+const LIVE_ENDS_WITHIN: Duration = Duration::from_secs(10);
 
 /// How long what was reported may take to be written at the end.
 const LOG_ENDS_WITHIN: Duration = Duration::from_secs(2);
@@ -63,6 +68,10 @@ pub struct Args {
     /// Import the bundles that are dropped into the incoming folder
     #[arg(long)]
     pub watch_incoming: bool,
+    /// Live mode: fetch from upstream what a client asks for and the mirror lacks, check it, and keep it. Needs the network;
+    /// FROSTMIRROR_PROXY_MODE and `proxy_mode` do the same
+    #[arg(long)]
+    pub live: bool,
     /// What who changes anything over the API or the pages must know; without one, only a user at this machine may.
     /// FROSTMIRROR_ADMIN_TOKEN is seen by fewer eyes than a command line
     #[arg(
@@ -114,6 +123,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         sink.status("Serving", format!("{}{empty}", mirror.display()));
         let tally = Arc::new(Tally::default());
         let incoming = context.directory(args.incoming.as_deref(), "/incoming", "incoming")?;
+        let proxy = Arc::new(proxy(&mirror, &live, &sink, context)?);
         let extension: Option<Arc<dyn Extension>> = Some(Arc::new(Console::new(console::Options {
             mirror: Layout::new(&mirror),
             incoming: incoming.clone(),
@@ -124,6 +134,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             sink: Arc::clone(&sink),
             counters: Arc::clone(&counters),
             tally: Arc::clone(&tally),
+            proxy: Arc::clone(&proxy),
         })));
         let watcher = watch(WatchOptions {
             folder: incoming,
@@ -139,8 +150,15 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         let base_url: serve::BaseUrlNow = Arc::new(move || live.current().base_url.clone());
         let (clock, requests) = (SystemTime::now, context.report.takes_requests());
         let told = Arc::clone(&sink);
-        let options = ServeOptions { mirror, tls, base_url, sink, clock, access, counters, requests, extension };
+        let own = Some(Arc::clone(&proxy));
+        let options =
+            ServeOptions { mirror, tls, base_url, sink, clock, access, counters, requests, proxy: own, extension };
         let served = until_stopped(listener, options, context).await;
+        if served.is_ok() && !proxy.finish(LIVE_ENDS_WITHIN) {
+            told.warning(
+                "not all that live mode fetched could be placed in time; it is fetched again when asked for".into(),
+            );
+        }
         // After a second signal nothing is waited for.
         let ended = served.is_err() || watcher.finish(WATCHER_ENDS_WITHIN);
         if !ended {
@@ -194,15 +212,39 @@ fn settings(args: &Args, context: &Context) -> Result<Live, Failure> {
         fixed.text(Key::LogFormat, By::Flag("--log-format"), format);
     }
     fix_proxy_mode(&mut fixed, context)?;
+    if args.live {
+        fixed.switch(Key::ProxyMode, By::Flag("--live"), true);
+    }
     let live = Live::load(&folder(args.config_dir.as_deref(), context)?, fixed)?;
     let settings = live.current();
     begin_log(settings.log_format == LogFormat::Json, context);
-    if settings.proxy_mode {
-        context
-            .report
-            .warning("`proxy_mode` is on, and this version has no live mode: only what was imported is served".into());
-    }
     Ok(live)
+}
+
+/// Live mode, on or off. Where it is on and cannot be, the server does not start.
+fn proxy(mirror: &Path, live: &Arc<Live>, sink: &Arc<dyn Sink>, context: &Context) -> Result<Proxy, Failure> {
+    let (cwd, home, env) = (context.cwd.clone(), context.cargo_home(), context.env.clone());
+    let options = proxy::Options {
+        mirror: Layout::new(mirror),
+        settings: Arc::clone(live),
+        cargo_config: Arc::new(move || CargoConfig::read(&cwd, home.as_deref(), &env)),
+        env: context.env.clone(),
+        clock: Timestamp::now,
+        sink: Arc::clone(sink),
+    };
+    let proxy = Proxy::start(options).map_err(|source| Failure::io("could not start live mode", source))?;
+    proxy.check()?;
+    let settings = live.current();
+    if settings.proxy_mode {
+        sink.status("Live", format!("what is not held is fetched from {}", proxy.upstream().unwrap_or_default()));
+        if !settings.min_age.is_zero() {
+            sink.warning(
+                "`min_age` goes by the time that upstream's index gives; a version without one is offered at once"
+                    .into(),
+            );
+        }
+    }
+    Ok(proxy)
 }
 
 /// Begins to import what is dropped into the incoming folder, as long as the settings ask for that.

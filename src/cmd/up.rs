@@ -100,6 +100,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
                 access: Arc::new(Access::open()),
                 counters: Arc::default(),
                 requests: false,
+                proxy: None,
                 extension: None,
             },
             context,

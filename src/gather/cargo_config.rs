@@ -138,6 +138,15 @@ impl CargoConfig {
         upstream::find(&self.files, self.cargo_home.as_deref(), env)
     }
 
+    /// The registry whose index is at `index`, with or without `sparse+` before it, with the token that cargo has for it.
+    ///
+    /// # Errors
+    ///
+    /// An address that is none, a token that cannot be had.
+    pub fn upstream_at(&self, index: &str, env: &Env) -> Result<Upstream, Error> {
+        upstream::at(&self.files, self.cargo_home.as_deref(), env, index)
+    }
+
     /// The address of the index of `[registries.NAME]`; `None` where no registry has that name.
     ///
     /// # Errors

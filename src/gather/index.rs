@@ -139,7 +139,7 @@ impl Index {
         let kept = inner.kept(&path).await;
         if inner.offline {
             let kept = kept.ok_or_else(|| inner.uncached(what_of(&name)))?;
-            return Ok(kept.file.map(Arc::new));
+            return Ok(kept.file);
         }
         let config = self.fetched_config().await?;
         // An absence has no validators, and a text without any cannot be asked for conditionally.
@@ -150,16 +150,16 @@ impl Index {
         if answer.status == 304
             && let Some(kept) = kept
         {
-            return Ok(kept.file.map(Arc::new));
+            return Ok(kept.file);
         }
-        let file = (answer.status == 200).then(|| IndexFile::new(&answer.body));
+        let file = (answer.status == 200).then(|| Arc::new(IndexFile::new(&answer.body)));
         if let Some(file) = &file
             && !file.is_index()
         {
             return Err(Arc::new(inner.site.no_index_file(&name)));
         }
         let now = Kept { etag: answer.etag, last_modified: answer.last_modified, file };
-        Ok(inner.keep(&path, now).await.map(Arc::new))
+        Ok(inner.keep(&path, now).await)
     }
 
     async fn fetched_config(&self) -> Result<Arc<Config>, Arc<Error>> {
@@ -176,11 +176,11 @@ impl Inner {
             (kept.ok_or_else(|| self.uncached(CONFIG.to_owned()))?, false)
         } else {
             let (answer, locked) = self.site.ask_for_config().await?;
-            let file = (answer.status == 200).then(|| IndexFile::new(&answer.body));
+            let file = (answer.status == 200).then(|| Arc::new(IndexFile::new(&answer.body)));
             let now = Kept { etag: None, last_modified: None, file };
             (now, locked)
         };
-        let config = self.site.config(kept.file.as_ref().map(IndexFile::text), locked)?;
+        let config = self.site.config(kept.file.as_ref().map(|file| file.text()), locked)?;
         if config.registry.auth_required && self.site.upstream().token.is_none() && !self.offline {
             return Err(Arc::new(self.site.no_token()));
         }
@@ -197,7 +197,7 @@ impl Inner {
     }
 
     /// Keeps it for the next run. A cache that cannot be written makes the next run slower and this one no worse.
-    async fn keep(&self, path: &str, kept: Kept) -> Option<IndexFile> {
+    async fn keep(&self, path: &str, kept: Kept) -> Option<Arc<IndexFile>> {
         let path = self.folder.join(path);
         let sink = Arc::clone(&self.sink);
         let write = tokio::task::spawn_blocking(move || {

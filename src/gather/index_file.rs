@@ -5,7 +5,7 @@
 
 use std::io::{self, Write as _};
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 
@@ -109,7 +109,7 @@ pub struct Kept {
     /// Upstream's date of it.
     pub last_modified: Option<String>,
     /// `None`: upstream had no such file.
-    pub file: Option<IndexFile>,
+    pub file: Option<Arc<IndexFile>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -133,7 +133,7 @@ impl Kept {
         (Sha256::of(text) == preamble.sha256).then(|| Kept {
             etag: preamble.etag,
             last_modified: preamble.last_modified,
-            file: (!preamble.absent).then(|| IndexFile::new(text)),
+            file: (!preamble.absent).then(|| Arc::new(IndexFile::new(text))),
         })
     }
 
@@ -142,7 +142,7 @@ impl Kept {
     /// # Errors
     /// The file system's.
     pub fn write(&self, path: &Path) -> io::Result<()> {
-        let text = self.file.as_ref().map_or("", IndexFile::text);
+        let text = self.file.as_ref().map_or("", |file| file.text());
         let preamble = Preamble {
             etag: self.etag.clone(),
             last_modified: self.last_modified.clone(),
@@ -207,7 +207,7 @@ mod tests {
         let kept = Kept {
             etag: Some("W/\"x\"".to_owned()),
             last_modified: None,
-            file: Some(IndexFile::new(line("1.0.0", false).as_bytes())),
+            file: Some(Arc::new(IndexFile::new(line("1.0.0", false).as_bytes()))),
         };
         kept.write(&path).expect("write");
         assert_eq!(Kept::read(&path), Some(kept));

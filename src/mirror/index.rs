@@ -141,6 +141,11 @@ pub fn merge(held: &Held, incoming: Vec<Incoming>) -> Result<Merged, Box<Conflic
     Ok(Merged { text, records, needs, damaged, brought })
 }
 
+/// Whether two lines of one version can both be true, at different times: they have the same digest and the same dependencies.
+pub fn agree(one: &IndexLine, other: &IndexLine) -> bool {
+    one.cksum == other.cksum && (one.raw == other.raw || dependencies(one) == dependencies(other))
+}
+
 /// The held lines that are what was recorded of them, by version, and the number of those that are not.
 fn sound_lines(held: &Held) -> (BTreeMap<Version, Known>, usize) {
     let mut versions = BTreeMap::new();

@@ -97,6 +97,11 @@ pub(super) enum Part {
     Unsatisfiable,
 }
 
+/// Whether a range is asked for.
+pub(super) fn wants_part(headers: &HeaderMap) -> bool {
+    headers.contains_key(RANGE)
+}
+
 /// The part of a file of `size` bytes that a GET asks for.
 pub(super) fn part(headers: &HeaderMap, size: u64, held: &Validators<'_>) -> Part {
     let mut ranges = headers.get_all(RANGE).iter();

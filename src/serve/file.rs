@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use futures_util::Stream;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::task::JoinHandle;
 
@@ -43,6 +44,11 @@ impl Stamp {
     /// The stamp of the file at a path now, wherever links lead: equal stamps are of the same file.
     pub fn at(path: &Path) -> io::Result<Stamp> {
         fs::metadata(path).map(|metadata| Stamp::of(&metadata))
+    }
+
+    /// The stamp of what is in memory alone, which changes by itself never.
+    pub fn of_memory(size: u64) -> Stamp {
+        Stamp { size, modified: None, changed: 0, identity: (0, 0) }
     }
 
     fn of(metadata: &fs::Metadata) -> Stamp {
@@ -179,11 +185,19 @@ fn is_circle(_: &io::Error) -> bool {
     false
 }
 
-/// A response's body: bytes at hand, and perhaps the rest of a file.
+/// Bytes that come from elsewhere, and how many there will be, where that is known.
+struct Coming {
+    pieces: Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>,
+    left: Option<u64>,
+}
+
+/// A response's body: bytes at hand, and perhaps the rest of a file; or bytes that come from elsewhere.
 #[derive(Default)]
 pub struct Content {
     ready: Option<Bytes>,
     rest: Option<JoinHandle<io::Result<(File, Bytes)>>>,
+    /// Bytes that come from elsewhere, as they come.
+    coming: Option<Coming>,
     /// Bytes of the file that follow those at hand.
     left: u64,
     /// Whether a piece of those at hand has left, and others are to have their turn before the next one.
@@ -193,7 +207,21 @@ pub struct Content {
 impl Content {
     /// A body of these bytes.
     pub fn of(bytes: impl Into<Bytes>) -> Content {
-        Content { ready: Some(bytes.into()).filter(|bytes| !bytes.is_empty()), rest: None, left: 0, paused: false }
+        Content {
+            ready: Some(bytes.into()).filter(|bytes| !bytes.is_empty()),
+            rest: None,
+            coming: None,
+            left: 0,
+            paused: false,
+        }
+    }
+
+    /// Bytes as they come, `length` of them where that is known. An error breaks the connection.
+    pub(super) fn coming(
+        length: Option<u64>,
+        pieces: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
+    ) -> Content {
+        Content { coming: Some(Coming { pieces: Box::pin(pieces), left: length }), ..Content::default() }
     }
 
     /// A part of a file. Its first piece is read here; call it where reading may block.
@@ -254,6 +282,14 @@ impl Body for Content {
             self.ready = Some(bytes);
             return Poll::Ready(Some(Ok(Frame::data(piece))));
         }
+        if let Some(coming) = &mut self.coming {
+            let piece = ready!(coming.pieces.as_mut().poll_next(cx));
+            match &piece {
+                Some(Ok(piece)) => coming.left = coming.left.map(|left| left.saturating_sub(piece.len() as u64)),
+                _ => self.coming = None,
+            }
+            return Poll::Ready(piece.map(|piece| piece.map(Frame::data)));
+        }
         let Some(reading) = &mut self.rest else { return Poll::Ready(None) };
         let read = ready!(Pin::new(reading).poll(cx));
         self.rest = None;
@@ -270,10 +306,13 @@ impl Body for Content {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.ready.is_none() && self.rest.is_none()
+        self.ready.is_none() && self.rest.is_none() && self.coming.as_ref().is_none_or(|coming| coming.left == Some(0))
     }
 
     fn size_hint(&self) -> SizeHint {
+        if let Some(coming) = &self.coming {
+            return coming.left.map_or_else(SizeHint::default, SizeHint::with_exact);
+        }
         SizeHint::with_exact(self.ready.as_ref().map_or(0, |bytes| bytes.len() as u64) + self.left)
     }
 }

@@ -38,9 +38,13 @@ const HALF: usize = MAX_KEPT / 2;
 /// What an entry and one of its forms take beside their bodies and paths.
 const OVERHEAD: usize = 1536;
 
+/// A number that is another one whenever answers may be others though no file has changed.
+pub(super) type Generation = Box<dyn Fn() -> u64 + Send + Sync>;
+
 /// What was asked for lately, by the path of the request.
 pub(super) struct Hot {
     mirror: PathBuf,
+    generation: Generation,
     halves: RwLock<Halves>,
     age: Age,
 }
@@ -74,9 +78,21 @@ pub(super) struct Kept {
     pub ranges: bool,
     /// What the file system said of it before it was read.
     pub stamp: Stamp,
-    path: PathBuf,
+    watch: Watch,
     /// The age in which it was looked at last.
     seen: AtomicU64,
+}
+
+/// What tells that an answer is no longer what it was.
+struct Watch {
+    /// The file that it was made from.
+    path: PathBuf,
+    /// How that was; `None`: it was not there.
+    stamp: Option<Stamp>,
+    /// The millisecond from which on it is to be made anew, whatever the file is.
+    until: Option<u64>,
+    /// What was set when it was made.
+    generation: u64,
 }
 
 /// One encoding of a file.
@@ -103,9 +119,9 @@ pub(super) enum Gzip {
 
 impl Hot {
     /// Nothing yet.
-    pub fn new(mirror: &Path) -> Hot {
+    pub fn new(mirror: &Path, generation: Generation) -> Hot {
         let age = Age { since: Instant::now(), millisecond: AtomicU64::new(0), count: AtomicU64::new(1) };
-        Hot { mirror: mirror.to_owned(), halves: RwLock::default(), age }
+        Hot { mirror: mirror.to_owned(), generation, halves: RwLock::default(), age }
     }
 
     /// Something else was read from the disk; call it before anybody is told.
@@ -116,7 +132,7 @@ impl Hot {
     /// What is held under the path of a request, where that is still so.
     pub fn get(&self, asked: &str) -> Option<Arc<Kept>> {
         let (kept, is_old) = self.halves.read().unwrap_or_else(PoisonError::into_inner).find(asked)?;
-        let is_fresh = kept.is_fresh(self.age.now());
+        let is_fresh = kept.watch.generation == (self.generation)() && kept.is_fresh(&self.age);
         if !is_fresh || is_old {
             let mut halves = self.halves.write().unwrap_or_else(PoisonError::into_inner);
             halves.take_out(asked);
@@ -139,55 +155,66 @@ impl Hot {
         if let Some(kept) = self.known(path, held, gzip) {
             return Ok(kept);
         }
-        let body = read(held)?;
-        let digest = Sha256::of(&body).to_string();
-        let etag = format!("\"{}\"", &digest[..32]);
-        let compressed = match gzip {
-            true => compress(&body)?,
-            false => None,
-        };
-        let compressed = match compressed {
-            Some(body) => {
-                let etag = format!("{}-gz\"", etag.trim_end_matches('"'));
-                let mut form = form(etag, body, &held.stamp, headers);
-                form.headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-                form.headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
-                Gzip::Made(form)
-            }
-            None if gzip => Gzip::Useless,
-            None => Gzip::Untried,
-        };
-        let mut plain = form(etag, body, &held.stamp, headers);
-        plain.headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
-        Ok(self.keep(path, held, Kept { gzip: compressed, ..self.plain(path, held, plain, false) }, now))
+        let (plain, gzip) = text_forms(read(held)?, &held.stamp, gzip, headers)?;
+        let kept = Kept { gzip, ..self.plain(path, held, plain, false, None) };
+        Ok(self.keep(path, held.stamp.is_settled(now), kept))
     }
 
-    /// Any other file, read.
-    pub fn file(&self, path: &SafePath, held: &Held, headers: Headers, now: SystemTime) -> io::Result<Arc<Kept>> {
+    /// An index text that was made from the held file, where there is one, and from what else is known until then.
+    pub fn made(&self, path: &SafePath, text: String, from: Made<'_>, headers: Headers) -> io::Result<Arc<Kept>> {
+        let Made { held, until, generation, gzip, now } = from;
+        let stamp = Stamp::of_memory(text.len() as u64);
+        let (plain, gzip) = text_forms(text.into(), &stamp, gzip, headers)?;
+        let watch = Watch {
+            path: path.below(&self.mirror),
+            stamp: held.map(|held| held.stamp.clone()),
+            until: Some(self.age.millisecond_of(until)),
+            generation,
+        };
+        let is_settled = held.is_none_or(|held| held.stamp.is_settled(now));
+        Ok(self.keep(path, is_settled, Kept { plain, gzip, ranges: false, stamp, watch, seen: AtomicU64::new(0) }))
+    }
+
+    /// Any other file, read; `until`: when it is to be looked for anew, whatever it is.
+    pub fn file(
+        &self,
+        path: &SafePath,
+        held: &Held,
+        headers: Headers,
+        until: Option<Instant>,
+        now: SystemTime,
+    ) -> io::Result<Arc<Kept>> {
         if let Some(kept) = self.known(path, held, false) {
             return Ok(kept);
         }
         let mut form = form(held.stamp.etag(), read(held)?, &held.stamp, headers);
         form.headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-        Ok(self.keep(path, held, self.plain(path, held, form, true), now))
+        Ok(self.keep(path, held.stamp.is_settled(now), self.plain(path, held, form, true, until)))
     }
 
-    fn plain(&self, path: &SafePath, held: &Held, plain: Form, ranges: bool) -> Kept {
-        let path = path.below(&self.mirror);
-        Kept { plain, gzip: Gzip::Useless, ranges, stamp: held.stamp.clone(), path, seen: AtomicU64::new(0) }
+    fn plain(&self, path: &SafePath, held: &Held, plain: Form, ranges: bool, until: Option<Instant>) -> Kept {
+        let watch = Watch {
+            path: path.below(&self.mirror),
+            stamp: Some(held.stamp.clone()),
+            until: until.map(|until| self.age.millisecond_of(until)),
+            generation: (self.generation)(),
+        };
+        Kept { plain, gzip: Gzip::Useless, ranges, stamp: held.stamp.clone(), watch, seen: AtomicU64::new(0) }
     }
 
     /// What another request has read of the very same file, perhaps under another spelling of its path.
     fn known(&self, path: &SafePath, held: &Held, gzip: bool) -> Option<Arc<Kept>> {
         let (kept, _) = self.halves.read().unwrap_or_else(PoisonError::into_inner).find(&key(path))?;
         let untried = gzip && matches!(kept.gzip, Gzip::Untried);
-        (kept.stamp == held.stamp && !untried).then_some(kept)
+        let is_so = kept.watch.stamp.as_ref() == Some(&held.stamp) && kept.watch.generation == (self.generation)();
+        // What is made anew from time to time is not what the file is.
+        (is_so && kept.watch.until.is_none() && !untried).then_some(kept)
     }
 
     /// Keeps what was read, unless the file is so young that it could change again without another stamp.
-    fn keep(&self, path: &SafePath, held: &Held, kept: Kept, now: SystemTime) -> Arc<Kept> {
+    fn keep(&self, path: &SafePath, is_settled: bool, kept: Kept) -> Arc<Kept> {
         let kept = Arc::new(kept);
-        if held.stamp.is_settled(now) {
+        if is_settled {
             self.halves.write().unwrap_or_else(PoisonError::into_inner).put(key(path), Arc::clone(&kept));
         }
         kept
@@ -206,18 +233,36 @@ impl Age {
         self.count.load(Ordering::SeqCst)
     }
 
+    /// The millisecond in which `then` is.
+    fn millisecond_of(&self, then: Instant) -> u64 {
+        u64::try_from(then.saturating_duration_since(self.since).as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Whether the millisecond has come, as far as was seen when the age was asked for last.
+    fn has_come(&self, millisecond: u64) -> bool {
+        self.millisecond.load(Ordering::SeqCst) >= millisecond
+    }
+
     fn next(&self) {
         self.count.fetch_add(1, Ordering::SeqCst);
     }
 }
 
 impl Kept {
-    /// Whether the file is what it was, as far as that was looked at in the age that was `now` before.
-    fn is_fresh(&self, now: u64) -> bool {
+    /// Whether the file is what it was, as far as that was looked at in the age that was before.
+    fn is_fresh(&self, age: &Age) -> bool {
+        let now = age.now();
+        if self.watch.until.is_some_and(|until| age.has_come(until)) {
+            return false;
+        }
         if self.seen.load(Ordering::SeqCst) == now {
             return true;
         }
-        let is_fresh = Stamp::at(&self.path).is_ok_and(|stamp| stamp == self.stamp);
+        let is_fresh = match (Stamp::at(&self.watch.path), &self.watch.stamp) {
+            (Ok(now), Some(then)) => now == *then,
+            (Err(e), None) => e.kind() == io::ErrorKind::NotFound,
+            _ => false,
+        };
         if is_fresh {
             self.seen.store(now, Ordering::SeqCst);
         }
@@ -262,6 +307,44 @@ pub(super) struct Headers {
     pub caching: &'static str,
 }
 
+/// What an index text is made from, beside what is asked elsewhere.
+pub(super) struct Made<'m> {
+    /// The held file, where there is one.
+    pub held: Option<&'m Held>,
+    /// Until when it is fresh.
+    pub until: Instant,
+    /// What was set when it was made.
+    pub generation: u64,
+    /// Whether a compressed form is wanted.
+    pub gzip: bool,
+    /// The time.
+    pub now: SystemTime,
+}
+
+/// The forms of an index text, whose entity tag is of its content alone.
+fn text_forms(body: Bytes, stamp: &Stamp, gzip: bool, headers: Headers) -> io::Result<(Form, Gzip)> {
+    let digest = Sha256::of(&body).to_string();
+    let etag = format!("\"{}\"", &digest[..32]);
+    let compressed = match gzip {
+        true => compress(&body)?,
+        false => None,
+    };
+    let compressed = match compressed {
+        Some(body) => {
+            let etag = format!("{}-gz\"", etag.trim_end_matches('"'));
+            let mut form = form(etag, body, stamp, headers);
+            form.headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            form.headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
+            Gzip::Made(form)
+        }
+        None if gzip => Gzip::Useless,
+        None => Gzip::Untried,
+    };
+    let mut plain = form(etag, body, stamp, headers);
+    plain.headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
+    Ok((plain, compressed))
+}
+
 /// The path under which cargo asks for a file. Other spellings of it are understood, and find no short cut.
 fn key(path: &SafePath) -> String {
     format!("/{path}")
@@ -269,7 +352,7 @@ fn key(path: &SafePath) -> String {
 
 fn weight(asked: &str, kept: &Kept) -> usize {
     let gzip = if let Gzip::Made(form) = &kept.gzip { form.body.len() + OVERHEAD } else { 0 };
-    kept.plain.body.len() + OVERHEAD + gzip + asked.len() + kept.path.as_os_str().len()
+    kept.plain.body.len() + OVERHEAD + gzip + asked.len() + kept.watch.path.as_os_str().len()
 }
 
 fn form(etag: String, body: Bytes, stamp: &Stamp, of: Headers) -> Form {
@@ -324,7 +407,7 @@ mod tests {
     fn tree() -> Tree {
         let folder = tempfile::tempdir().expect("folder");
         fs::create_dir_all(folder.path().join("index")).expect("folder");
-        let hot = Hot::new(folder.path());
+        let hot = Hot::new(folder.path(), Box::new(|| 0));
         Tree { folder, hot }
     }
 
@@ -381,7 +464,7 @@ mod tests {
         for n in 0..100 {
             let path: SafePath = format!("index/{n}").parse().expect("path");
             let held = file::open(tree.folder.path(), &path).expect("open").expect("there");
-            tree.hot.file(&path, &held, AS_TEXT, later()).expect("file");
+            tree.hot.file(&path, &held, AS_TEXT, None, later()).expect("file");
             assert!(tree.hot.get("/index/0").is_some(), "asked for all the time");
             let halves = tree.hot.halves.read().expect("lock");
             for half in [&halves.young, &halves.old] {

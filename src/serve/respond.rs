@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use hyper::body::{Body, Incoming};
 use hyper::header::{
@@ -33,25 +33,29 @@ use super::tls::Tls;
 use crate::artifact::Kind;
 use crate::client_config::{self, SmallProfile};
 use crate::crate_id::CrateId;
+use crate::proxy;
 use crate::safe_path::SafePath;
 
-const TEXT: &str = "text/plain; charset=utf-8";
+pub(super) const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
-const BINARY: &str = "application/octet-stream";
+pub(super) const BINARY: &str = "application/octet-stream";
 /// Kept, but asked about each time: what may be different after the next import.
-const ASK_AGAIN: &str = "no-cache";
+pub(super) const ASK_AGAIN: &str = "no-cache";
 /// Kept without asking: a published crate never changes.
-const FOR_EVER: &str = "public, max-age=31536000, immutable";
+pub(super) const FOR_EVER: &str = "public, max-age=31536000, immutable";
 /// The same by the client itself alone: a proxy that kept it would give it to whoever asks, with a token or without.
 const FOR_EVER_ITSELF: &str = "private, max-age=31536000, immutable";
+
+/// How long a file that moves upstream is in memory in live mode.
+const MOVES: Duration = Duration::from_millis(500);
 
 /// Headers that say something of a body, and nothing of the file.
 const ABOUT_THE_BODY: [HeaderName; 4] = [CONTENT_TYPE, CONTENT_LENGTH, CONTENT_ENCODING, X_CONTENT_TYPE_OPTIONS];
 
 /// What answers requests; one for all connections.
 pub(super) struct Server {
-    options: ServeOptions,
-    hot: Hot,
+    pub(super) options: ServeOptions,
+    pub(super) hot: Hot,
     profiles: Profiles,
 }
 
@@ -63,7 +67,9 @@ pub(super) struct Asked {
 
 impl Server {
     pub(super) fn new(options: ServeOptions) -> Server {
-        let hot = Hot::new(&options.mirror);
+        let proxy = options.proxy.clone();
+        let generation = move || proxy.as_ref().map_or(0, |proxy| proxy.generation());
+        let hot = Hot::new(&options.mirror, Box::new(generation));
         Server { options, hot, profiles: Profiles::default() }
     }
 
@@ -166,12 +172,9 @@ impl Server {
             Target::IndexConfig => asked.memory(JSON, registry::config_json(&self.base(&host), closed)),
             target => {
                 self.counters().hot_misses.fetch_add(1, Ordering::Relaxed);
-                // Files are read where waiting for a disk holds up nobody else.
-                let answer = move || {
-                    let response = self.read_and_answer(&target, &asked);
-                    if closed { for_readers(response, &target) } else { response }
-                };
-                tokio::task::spawn_blocking(answer).await.unwrap_or_else(|_| broken())
+                let target = Arc::new(target);
+                let response = self.held_or_fetched(Arc::clone(&target), Arc::new(asked)).await;
+                if closed { for_readers(response, &target) } else { response }
             }
         }
     }
@@ -203,11 +206,47 @@ impl Server {
         tokio::task::spawn_blocking(move || server.profiles.now(&server.options.mirror)).await.unwrap_or_default()
     }
 
-    fn read_and_answer(&self, target: &Target, asked: &Asked) -> Response<Content> {
+    /// What is held; where live mode is on, what upstream has besides.
+    async fn held_or_fetched(self: Arc<Self>, target: Arc<Target>, asked: Arc<Asked>) -> Response<Content> {
+        let proxy = self.proxy_for(&asked.headers).map(Arc::clone);
+        let name = match &*target {
+            Target::Index(path) => path.as_str().rsplit('/').next().and_then(|name| name.parse().ok()),
+            _ => None,
+        };
+        if let (Some(proxy), Some(name), Target::Index(path)) = (&proxy, name, &*target)
+            && let Some(response) = self.offered(proxy, &name, path.clone(), &asked).await
+        {
+            return response;
+        }
+        if let (Some(proxy), Target::File(path)) = (&proxy, &*target) {
+            proxy.freshen(path).await;
+        }
+        let response = self.held(&target, &asked, proxy.is_some()).await;
+        match proxy {
+            Some(proxy) if response.status() == StatusCode::NOT_FOUND => {
+                self.fetched(&proxy, &target, &asked).await.unwrap_or(response)
+            }
+            _ => response,
+        }
+    }
+
+    /// What is held. Files are read where waiting for a disk holds up nobody else.
+    pub(super) async fn held(
+        self: &Arc<Self>,
+        target: &Arc<Target>,
+        asked: &Arc<Asked>,
+        live: bool,
+    ) -> Response<Content> {
+        let (server, target, asked) = (Arc::clone(self), Arc::clone(target), Arc::clone(asked));
+        let answer = move || server.read_and_answer(&target, &asked, live);
+        tokio::task::spawn_blocking(answer).await.unwrap_or_else(|_| broken())
+    }
+
+    fn read_and_answer(&self, target: &Target, asked: &Asked, live: bool) -> Response<Content> {
         let (path, answered) = match target {
             Target::Index(path) => (path, self.index(path, asked)),
             Target::Crate(path, id) => (path, self.krate(path, id.as_ref(), asked)),
-            Target::File(path) => (path, self.plain(path, asked)),
+            Target::File(path) => (path, self.plain(path, live, asked)),
             Target::Front | Target::Health | Target::IndexConfig | Target::Script(_) | Target::Nothing => {
                 return not_found();
             }
@@ -231,7 +270,7 @@ impl Server {
     }
 
     fn krate(&self, path: &SafePath, id: Option<&CrateId>, asked: &Asked) -> io::Result<Response<Content>> {
-        let response = self.file(path, BINARY, FOR_EVER, asked)?;
+        let response = self.file(path, BINARY, FOR_EVER, None, asked)?;
         Ok(match id {
             Some(id) if response.status() == StatusCode::NOT_FOUND => {
                 told(StatusCode::NOT_FOUND, &registry::missing_crate(id))
@@ -240,8 +279,10 @@ impl Server {
         })
     }
 
-    fn plain(&self, path: &SafePath, asked: &Asked) -> io::Result<Response<Content>> {
-        let response = self.file(path, type_of(path), ASK_AGAIN, asked)?;
+    fn plain(&self, path: &SafePath, live: bool, asked: &Asked) -> io::Result<Response<Content>> {
+        // What moves upstream is looked for there again before long.
+        let until = (live && proxy::moves(path)).then(|| Instant::now() + MOVES);
+        let response = self.file(path, type_of(path), ASK_AGAIN, until, asked)?;
         Ok(match response.status() {
             StatusCode::NOT_FOUND => told(StatusCode::NOT_FOUND, &registry::missing_file(path)),
             _ => response,
@@ -253,17 +294,18 @@ impl Server {
         path: &SafePath,
         kind: &'static str,
         caching: &'static str,
+        until: Option<Instant>,
         asked: &Asked,
     ) -> io::Result<Response<Content>> {
         let Some(held) = self.open(path)? else { return Ok(not_found()) };
         if held.stamp.size > MAX_FILE {
             return asked.part_of(held, kind, caching);
         }
-        let kept = self.hot.file(path, &held, Headers { kind, caching }, (self.options.clock)())?;
+        let kept = self.hot.file(path, &held, Headers { kind, caching }, until, (self.options.clock)())?;
         Ok(asked.at_hand(&kept).unwrap_or_else(broken))
     }
 
-    fn open(&self, path: &SafePath) -> io::Result<Option<Held>> {
+    pub(super) fn open(&self, path: &SafePath) -> io::Result<Option<Held>> {
         let mirror: &Path = &self.options.mirror;
         file::open(mirror, path)
     }
@@ -293,7 +335,7 @@ impl Asked {
     }
 
     /// What was read already; `None` where the client wants a compressed form that nobody has made yet.
-    fn at_hand(&self, kept: &Kept) -> Option<Response<Content>> {
+    pub(super) fn at_hand(&self, kept: &Kept) -> Option<Response<Content>> {
         let form = match &kept.gzip {
             Gzip::Useless => &kept.plain,
             _ if !conditions::accepts_gzip(&self.headers) => &kept.plain,
@@ -405,7 +447,7 @@ fn wanted_by(response: &Response<Content>) -> Wanted {
     if is_page { Wanted::Page } else { Wanted::Other }
 }
 
-fn type_of(path: &SafePath) -> &'static str {
+pub(super) fn type_of(path: &SafePath) -> &'static str {
     let name = path.as_str();
     let is = |ends: &[&str]| ends.iter().any(|end| name.ends_with(end));
     match () {
@@ -422,7 +464,7 @@ fn status(status: StatusCode) -> Response<Content> {
 }
 
 /// An answer that is nothing but a sentence. It is not to be kept: it may be another after the next import.
-fn told(code: StatusCode, text: &str) -> Response<Content> {
+pub(super) fn told(code: StatusCode, text: &str) -> Response<Content> {
     let mut response = Response::new(Content::of(text.to_owned()));
     *response.status_mut() = code;
     described(&mut response, TEXT, text.len() as u64);
@@ -461,13 +503,13 @@ fn not_found() -> Response<Content> {
     told(StatusCode::NOT_FOUND, "not in this mirror\n")
 }
 
-fn unsatisfiable(size: u64) -> Response<Content> {
+pub(super) fn unsatisfiable(size: u64) -> Response<Content> {
     let mut response = told(StatusCode::RANGE_NOT_SATISFIABLE, "no byte is in that range\n");
     set(&mut response, CONTENT_RANGE, &format!("bytes */{size}"));
     response
 }
 
-fn broken() -> Response<Content> {
+pub(super) fn broken() -> Response<Content> {
     told(StatusCode::INTERNAL_SERVER_ERROR, "the mirror could not read this file; its own report says why\n")
 }
 
@@ -490,7 +532,7 @@ fn is_exhausted(_: &io::Error) -> bool {
     false
 }
 
-fn described(response: &mut Response<Content>, kind: &str, length: u64) {
+pub(super) fn described(response: &mut Response<Content>, kind: &str, length: u64) {
     set(response, CONTENT_TYPE, kind);
     set(response, X_CONTENT_TYPE_OPTIONS, "nosniff");
     response.headers_mut().insert(CONTENT_LENGTH, length.into());
@@ -504,7 +546,7 @@ fn validators(response: &mut Response<Content>, etag: &str, modified: Option<Sys
 }
 
 /// Sets a header to a value that was made here, of visible ASCII alone.
-fn set(response: &mut Response<Content>, name: HeaderName, value: &str) {
+pub(super) fn set(response: &mut Response<Content>, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         response.headers_mut().insert(name, value);
     }

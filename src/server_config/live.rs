@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use serde_json::{Map, Value, json};
@@ -94,6 +95,8 @@ pub struct Live {
     now: RwLock<Now>,
     /// Held while the file is written.
     writing: Mutex<()>,
+    /// How often the settings in effect were replaced.
+    generation: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -122,7 +125,14 @@ impl Live {
         let given = Given::read(folder)?;
         let settings = Arc::new(fixed.over(&given.settings)?);
         let now = Now { given, settings: Arc::clone(&settings), switched_off: false };
-        Ok(Live { folder: folder.to_owned(), fixed, started: settings, now: RwLock::new(now), writing: Mutex::new(()) })
+        Ok(Live {
+            folder: folder.to_owned(),
+            fixed,
+            started: settings,
+            now: RwLock::new(now),
+            writing: Mutex::new(()),
+            generation: AtomicU64::new(0),
+        })
     }
 
     /// The folder of the configuration.
@@ -135,6 +145,17 @@ impl Live {
         Arc::clone(&self.now.read().unwrap_or_else(PoisonError::into_inner).settings)
     }
 
+    /// A number that is another one whenever the settings in effect may be others; cheap to ask for.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::SeqCst)
+    }
+
+    /// Whether the key has a value that somebody gave it, be it the default's.
+    pub fn is_given(&self, key: Key) -> bool {
+        self.fixed.by(key).is_some()
+            || self.now.read().unwrap_or_else(PoisonError::into_inner).given.keys.contains(&key)
+    }
+
     /// Puts what a file says into effect.
     ///
     /// # Errors
@@ -144,6 +165,7 @@ impl Live {
         let mut now = self.now.write().unwrap_or_else(PoisonError::into_inner);
         settings.proxy_mode &= !now.switched_off;
         (now.given, now.settings) = (given, Arc::new(settings));
+        self.generation.fetch_add(1, Ordering::SeqCst);
         Ok(())
     }
 

@@ -37,6 +37,8 @@ pub enum Origin {
         /// The file that replaces crates.io.
         file: PathBuf,
     },
+    /// Whoever asked for this very address.
+    Given,
     /// Nobody.
     CratesIo,
 }
@@ -46,7 +48,7 @@ impl Upstream {
     pub fn token_variable(&self) -> Option<String> {
         match &self.origin {
             Origin::Replacement { name, .. } => Some(variable(&["registries", name, "token"])),
-            Origin::Environment | Origin::CratesIo => None,
+            Origin::Environment | Origin::Given | Origin::CratesIo => None,
         }
     }
 }
@@ -91,6 +93,14 @@ pub(super) fn find(files: &Files, cargo_home: Option<&Path>, env: &Env) -> Resul
         (crates_io(), None, Origin::CratesIo)
     };
     Ok(Upstream { index, dl, token, origin, warnings })
+}
+
+/// The registry at the address `index`, with the token that cargo has for it.
+pub(super) fn at(files: &Files, cargo_home: Option<&Path>, env: &Env, index: &str) -> Result<Upstream, Error> {
+    let search = Search { files, cargo_home, env };
+    let index = index_url(index, "what was given")?;
+    let token = search.token(search.names_of(&index))?;
+    Ok(Upstream { index, dl: None, token, origin: Origin::Given, warnings: Vec::new() })
 }
 
 struct Search<'a> {

@@ -1,0 +1,295 @@
+//! Live mode: what the mirror lacks is fetched from upstream when a client asks for it, checked, passed on, and placed.
+//!
+//! | room | what it does |
+//! |---|---|
+//! | `upstreams` | where from, as the settings say now |
+//! | `breaker` | an upstream that is down is left alone |
+//! | `lines` | upstream's index files, fresh within the time that is set |
+//! | `offer` | what is offered of a crate: upstream's lines within the limits, and the held ones |
+//! | `flight` | one download for all who wait for it |
+//! | `crates` | crates that are not held |
+//! | `dist` | toolchains and rustup: what moves upstream, and what a manifest names |
+//! | `placing` | what came, into the mirror |
+//! | [`figures`] | what was done so far, in numbers |
+//! | [`refusal`] | what a client is told instead |
+//!
+//! Switched off, none of this asks anybody for anything. Only what upstream's index lists can be fetched, so nobody fills the
+//! disk with names that he made up. A file is only placed with the digest that the index or a channel manifest states for it.
+//! Requests that this very server sent, by whatever detour, are answered from the mirror alone.
+
+mod breaker;
+mod crates;
+mod dist;
+pub mod figures;
+mod flight;
+mod lines;
+mod offer;
+mod placing;
+pub mod refusal;
+mod upstreams;
+
+use std::io;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use crate::crate_id::CrateName;
+use crate::env::Env;
+use crate::event::Sink;
+use crate::gather::index_file::IndexFile;
+use crate::gather::random;
+use crate::http;
+use crate::mirror::layout::Layout;
+use crate::mirror::live::Renewal;
+use crate::server_config::{Live, Settings};
+use breaker::Health;
+use crates::Crates;
+use figures::{Figured, Figures, UpstreamHealth};
+use lines::Lines;
+use offer::Limits;
+use placing::{Parcel, Placer};
+use refusal::told;
+use upstreams::Upstreams;
+
+pub use crates::Miss;
+pub use dist::moves;
+pub use flight::{Begun, Flight};
+pub use refusal::Refusal;
+pub use upstreams::{Error, ReadCargoConfig};
+
+/// How long what was set is taken for not having come to anything, where it cannot be followed.
+const TRY_AGAIN: Duration = Duration::from_secs(30);
+
+/// Whose live mode it is.
+pub struct Options {
+    /// The mirror.
+    pub mirror: Layout,
+    /// The settings, which may change at any time.
+    pub settings: Arc<Live>,
+    /// Reads the user's cargo configuration: proxies, authorities, tokens, the replacement of crates.io.
+    pub cargo_config: ReadCargoConfig,
+    /// The environment.
+    pub env: Env,
+    /// The clock.
+    pub clock: fn() -> Timestamp,
+    /// Where faults are reported.
+    pub sink: Arc<dyn Sink>,
+}
+
+/// Live mode, on or off.
+pub struct Proxy {
+    options: Options,
+    via: String,
+    now: Mutex<Now>,
+    crates: Crates,
+    placer: Placer,
+    figures: Arc<Figures>,
+}
+
+/// What belongs to one state of the settings.
+#[derive(Default)]
+struct Now {
+    generation: Option<u64>,
+    running: Option<Arc<Running>>,
+    /// Why nobody can be asked, and since when.
+    trouble: Option<(String, Instant)>,
+}
+
+/// Live mode that is on.
+struct Running {
+    settings: Arc<Settings>,
+    upstreams: Arc<Upstreams>,
+    lines: Arc<Lines>,
+    limits: Limits,
+}
+
+/// An index file as it is offered.
+#[derive(Clone, Debug)]
+pub struct Offered {
+    /// Its text; `None`: there is no such crate, neither here nor upstream.
+    pub text: Option<String>,
+    /// Until when it may be given without asking again.
+    pub until: Instant,
+}
+
+/// What upstream says of a crate; what is offered follows from it and from what is held.
+pub struct Upstreamed(Result<(Arc<Running>, lines::Known), Refusal>);
+
+impl Proxy {
+    /// Live mode as the settings say. What a killed process left is removed, off or on.
+    ///
+    /// # Errors
+    /// No thread, no random number.
+    pub fn start(options: Options) -> io::Result<Proxy> {
+        let figures = Arc::new(Figures::default());
+        let (mirror, sink) = (options.mirror.clone(), Arc::clone(&options.sink));
+        let placer = Placer::start(mirror, options.env.clone(), options.clock, Arc::clone(&figures), sink)?;
+        let via = format!("frostmirror-{}", random::hex(8)?);
+        Ok(Proxy { options, via, now: Mutex::default(), crates: Crates::default(), placer, figures })
+    }
+
+    /// Refuses settings that cannot be followed where live mode is on: who starts a server is told at once.
+    ///
+    /// # Errors
+    /// Everything in [`Error`].
+    pub fn check(&self) -> Result<(), Error> {
+        let settings = self.options.settings.current();
+        if settings.proxy_mode { self.upstreams(&settings).map(drop) } else { Ok(()) }
+    }
+
+    /// What this server calls itself in `Via`.
+    pub fn via(&self) -> &str {
+        &self.via
+    }
+
+    /// Whether live mode is on now.
+    pub fn is_on(&self) -> bool {
+        self.options.settings.current().proxy_mode
+    }
+
+    /// A number that is another one whenever what is offered may be another.
+    pub fn generation(&self) -> u64 {
+        self.options.settings.generation()
+    }
+
+    /// Asks upstream about a crate, where that was not done lately; `None` where live mode is off.
+    pub async fn ask(&self, name: &CrateName) -> Option<Upstreamed> {
+        let running = match self.running()? {
+            Ok(running) => running,
+            Err(refusal) => return Some(Upstreamed(Err(refusal))),
+        };
+        let known = self.known(&running, name, running.settings.proxy_ttl, None).await;
+        Some(Upstreamed(known.map(|known| (running, known))))
+    }
+
+    async fn known(
+        &self,
+        running: &Arc<Running>,
+        name: &CrateName,
+        ttl: Duration,
+        since: Option<Timestamp>,
+    ) -> Result<lines::Known, Refusal> {
+        let known = running.lines.of(&running.upstreams, name, ttl, since).await;
+        if known.as_ref().is_ok_and(|known| known.stale.is_some()) {
+            self.figures.stale.fetch_add(1, Relaxed);
+        }
+        known
+    }
+
+    /// What is offered of a crate, with its lines that are held (`None`: none are). Call it where hashing may take a while.
+    ///
+    /// # Errors
+    /// Upstream gave no answer, and nothing is held.
+    pub fn offered(&self, asked: &Upstreamed, held: Option<&str>) -> Result<Offered, Refusal> {
+        let (running, known) = match (&asked.0, held) {
+            (Ok(asked), _) => asked,
+            // What is here is offered whatever upstream does.
+            (Err(_), Some(held)) => {
+                self.figures.stale.fetch_add(1, Relaxed);
+                return Ok(Offered { text: Some(held.to_owned()), until: Instant::now() + Duration::from_secs(2) });
+            }
+            (Err(refusal), None) => return Err(refusal.clone()),
+        };
+        let nothing = IndexFile::default();
+        let file = known.file.as_deref().unwrap_or(&nothing);
+        let offer = offer::offer(file, held.unwrap_or_default(), &running.limits, (self.options.clock)());
+        for id in &offer.contradicted {
+            self.options.sink.detail(format!("upstream has another {id} than the one that is held, which stays"));
+        }
+        if let Some(read) = known.read.filter(|_| !offer.renewed.is_empty()) {
+            let renewals = offer.renewed.into_iter().map(|line| Renewal { line, read }).collect();
+            self.placer.place(Parcel::Renewals(renewals), Box::new(|_| {}));
+        }
+        let text = Some(offer.text).filter(|text| !text.is_empty());
+        Ok(Offered { text, until: known.fresh_until })
+    }
+
+    /// Where crates come from, without credentials; `None` where live mode is off, or can ask nobody.
+    pub fn upstream(&self) -> Option<String> {
+        self.running()?.ok().map(|running| running.upstreams.site().address())
+    }
+
+    /// The figures, and how the upstreams are.
+    pub fn figures(&self) -> Figured {
+        let mut figured = Figured { on: self.is_on(), ..self.figures.now() };
+        if !figured.on {
+            return figured;
+        }
+        match self.running() {
+            Some(Ok(running)) => {
+                let (upstreams, now) = (&running.upstreams, Instant::now());
+                let health = |of, address, breaker: &breaker::Breaker| {
+                    let (state, why) = match breaker.health(now) {
+                        Health::Good => ("good", None),
+                        Health::Shaky(why) => ("shaky", Some(why)),
+                        Health::Down(_, why) => ("down", Some(why)),
+                    };
+                    UpstreamHealth { of, address, state, why }
+                };
+                figured.upstreams = vec![
+                    health("index", Some(upstreams.site().address()), &upstreams.of_index),
+                    health("crates", None, &upstreams.of_crates),
+                    health("dist", Some(http::shown(&upstreams.dist)), &upstreams.of_dist),
+                ];
+            }
+            Some(Err(refusal)) => figured.trouble = Some(refusal.text),
+            None => {}
+        }
+        figured
+    }
+
+    /// Takes no more work, and waits until what came is placed, for so long at most; whether it is.
+    pub fn finish(&self, within: Duration) -> bool {
+        self.placer.finish(within)
+    }
+
+    fn now(&self) -> MutexGuard<'_, Now> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Live mode as it is to be now; `None`: off.
+    fn running(&self) -> Option<Result<Arc<Running>, Refusal>> {
+        let generation = self.options.settings.generation();
+        let mut now = self.now();
+        if now.generation != Some(generation) {
+            *now = Now { generation: Some(generation), ..self.follow(now.running.take()) };
+        } else if now.trouble.as_ref().is_some_and(|(_, since)| since.elapsed() >= TRY_AGAIN) {
+            *now = Now { generation: Some(generation), ..self.follow(None) };
+        }
+        match (&now.running, &now.trouble) {
+            (Some(running), _) => Some(Ok(Arc::clone(running))),
+            (None, Some((trouble, _))) => {
+                Some(Err(Refusal::bad_gateway(format!("live mode is on, and cannot ask upstream: {trouble}"))))
+            }
+            (None, None) => None,
+        }
+    }
+
+    /// Follows the settings as they are now.
+    fn follow(&self, _before: Option<Arc<Running>>) -> Now {
+        let settings = self.options.settings.current();
+        if !settings.proxy_mode {
+            return Now::default();
+        }
+        let upstreams = match self.upstreams(&settings) {
+            Ok(upstreams) => Arc::new(upstreams),
+            Err(error) => {
+                let trouble = told(&error);
+                self.options.sink.warning(format!("live mode is on, and cannot ask upstream: {trouble}"));
+                return Now { trouble: Some((trouble, Instant::now())), ..Now::default() };
+            }
+        };
+        let Options { mirror, clock, sink, .. } = &self.options;
+        let index = &upstreams.site().upstream().index;
+        let lines = Arc::new(Lines::new(&mirror.live_index(), index, *clock, Arc::clone(sink)));
+        let limits = Limits::of(&settings);
+        Now { running: Some(Arc::new(Running { settings, upstreams, lines, limits })), ..Now::default() }
+    }
+
+    fn upstreams(&self, settings: &Settings) -> Result<Upstreams, Error> {
+        let Options { settings: live, cargo_config, env, sink, .. } = &self.options;
+        Upstreams::of(live, settings, cargo_config, env, &self.via, sink.as_ref())
+    }
+}

@@ -1,0 +1,99 @@
+//! What live mode did so far, in numbers.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use serde::Serialize;
+
+/// The figures; all of them only grow.
+#[derive(Debug, Default)]
+pub struct Figures {
+    /// Index files that upstream was asked for, or asked whether they have changed.
+    pub(super) index_requests: AtomicU64,
+    /// Crates and rustup artifacts that a client asked for and that were not held.
+    pub(super) misses: AtomicU64,
+    /// Files that upstream was asked for.
+    pub(super) fetches: AtomicU64,
+    /// Bytes of those that came whole and right.
+    pub(super) bytes: AtomicU64,
+    /// Files that came with other bytes than they must have.
+    pub(super) mismatches: AtomicU64,
+    /// Files that did not come for any other reason, other than that upstream has none.
+    pub(super) failures: AtomicU64,
+    /// Answers from an older copy, because upstream gave none.
+    pub(super) stale: AtomicU64,
+    /// Files that were placed in the mirror.
+    pub(super) placed: AtomicU64,
+    /// Batches that could not be placed.
+    pub(super) not_placed: AtomicU64,
+}
+
+/// The figures as they are, and what is known of the upstreams.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+pub struct Figured {
+    /// Whether live mode is on.
+    pub on: bool,
+    /// Why it is on and yet asks nobody.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+    /// Index files that upstream was asked for, or asked whether they have changed.
+    pub index_requests: u64,
+    /// Crates and rustup artifacts that a client asked for and that were not held.
+    pub misses: u64,
+    /// Files that upstream was asked for.
+    pub fetches: u64,
+    /// Bytes of those that came whole and right.
+    pub fetched_bytes: u64,
+    /// Files that came with other bytes than they must have; nothing of them was kept.
+    pub mismatches: u64,
+    /// Files that did not come for any other reason, other than that upstream has none.
+    pub failures: u64,
+    /// Answers from an older copy, because upstream gave none.
+    pub stale: u64,
+    /// Files that were placed in the mirror.
+    pub placed: u64,
+    /// Batches of files that could not be placed.
+    pub not_placed: u64,
+    /// The upstreams, and how they are.
+    pub upstreams: Vec<UpstreamHealth>,
+}
+
+/// How one upstream is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+pub struct UpstreamHealth {
+    /// `index`, `crates` or `dist`.
+    pub of: &'static str,
+    /// Its address, without credentials; what is not known yet is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// `good`, `shaky` (the last request failed) or `down` (it is left alone for a while).
+    pub state: &'static str,
+    /// Why it is not good.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+impl Figures {
+    pub(super) fn placed(&self, crates: u64, artifacts: u64) {
+        self.placed.fetch_add(crates + artifacts, Relaxed);
+    }
+
+    pub(super) fn not_placed(&self) {
+        self.not_placed.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn now(&self) -> Figured {
+        let read = |number: &AtomicU64| number.load(Relaxed);
+        Figured {
+            index_requests: read(&self.index_requests),
+            misses: read(&self.misses),
+            fetches: read(&self.fetches),
+            fetched_bytes: read(&self.bytes),
+            mismatches: read(&self.mismatches),
+            failures: read(&self.failures),
+            stale: read(&self.stale),
+            placed: read(&self.placed),
+            not_placed: read(&self.not_placed),
+            ..Figured::default()
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! One download for any number of clients: its bytes are written to a file of their own, hashed, and read from there by all
+//! who wait for them, as they come.
+//!
+//! Nobody is given the end of a file before its digest was found right: a client that would take bad bytes for good sees its
+//! connection break instead.
+
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::Stream;
+use tokio::io::{AsyncSeekExt as _, AsyncWriteExt as _};
+use tokio::sync::watch;
+
+use super::breaker::Breaker;
+use super::refusal::Refusal;
+use super::upstreams::{guarded, itself};
+use crate::digest::Sha256;
+use crate::http::{Client, Request, Secret, Taker};
+use crate::mirror::layout::Layout;
+use crate::mirror::live::PartialFile;
+
+/// Bytes that are written, and told of, at a time.
+const PIECE: usize = 64 * 1024;
+/// The end of a file that nobody is given before the whole is found right.
+const HELD_BACK: u64 = 16 * 1024;
+/// How long a client waits for the beginning. Cargo gives up after 30 seconds without a byte.
+const PATIENCE: Duration = Duration::from_secs(25);
+
+/// What is to be fetched.
+pub(super) struct Errand {
+    /// How errors name it.
+    pub(super) what: String,
+    /// Its address, which may hold a name and a password.
+    pub(super) url: String,
+    /// The token that goes along.
+    pub(super) token: Option<Secret>,
+    /// The digest that it must have.
+    pub(super) sha256: Sha256,
+    /// Bytes that it may have.
+    pub(super) limit: u64,
+}
+
+/// A file that came, whole and right.
+#[derive(Debug)]
+pub(super) struct Landed {
+    /// The file, which nobody takes for debris as long as this is there.
+    pub(super) file: PartialFile,
+    /// Bytes.
+    pub(super) size: u64,
+}
+
+/// A download that is under way, or over.
+#[derive(Clone, Debug)]
+pub struct Flight {
+    progress: watch::Receiver<Progress>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Progress {
+    /// The file, where a body has begun, and its length where that is known.
+    begun: Option<Begun>,
+    /// Bytes that may be read by all.
+    readable: u64,
+    /// How it ended: with so many bytes, or not.
+    end: Option<Result<u64, Refusal>>,
+}
+
+/// A body that has begun.
+#[derive(Clone, Debug)]
+pub struct Begun {
+    file: Arc<File>,
+    /// Counts the beginnings: what was read of an earlier one may be of another file.
+    number: u32,
+    /// Bytes of the whole, where upstream says so.
+    pub length: Option<u64>,
+}
+
+/// The end of a flight that writes.
+pub(super) struct Pilot {
+    progress: watch::Sender<Progress>,
+    mirror: Layout,
+}
+
+impl Flight {
+    /// A flight whose file will be among the partial ones of `mirror`, and who flies it.
+    pub(super) fn prepare(mirror: Layout) -> (Flight, Pilot) {
+        let (sender, receiver) = watch::channel(Progress::default());
+        (Flight { progress: receiver }, Pilot { progress: sender, mirror })
+    }
+
+    /// Waits for the beginning.
+    ///
+    /// # Errors
+    /// It ended before, or does not come.
+    pub async fn begun(&self) -> Result<Begun, Refusal> {
+        let mut progress = self.progress.clone();
+        let begun = progress.wait_for(|now| now.begun.is_some() || now.end.is_some());
+        match tokio::time::timeout(PATIENCE, begun).await {
+            Ok(Ok(now)) => match (&now.end, &now.begun) {
+                (Some(Err(refusal)), _) => Err(refusal.clone()),
+                (_, Some(begun)) => Ok(begun.clone()),
+                _ => Err(broken_off()),
+            },
+            Ok(Err(_)) => Err(broken_off()),
+            Err(_) => Err(Refusal::busy("upstream is slow; the download goes on", Duration::from_secs(2))),
+        }
+    }
+
+    /// Waits for the end.
+    ///
+    /// # Errors
+    /// It is not as it should be, or never came.
+    pub async fn ended(&self) -> Result<u64, Refusal> {
+        let mut progress = self.progress.clone();
+        let ended = progress.wait_for(|now| now.end.is_some()).await;
+        ended.ok().and_then(|now| now.end.clone()).unwrap_or_else(|| Err(broken_off()))
+    }
+
+    /// The bytes from `start` up to `end` (`None`: to the file's end), as they come. It breaks off where the download ends
+    /// badly, or begins anew after bytes of it were given.
+    pub fn bytes(
+        &self,
+        begun: Begun,
+        start: u64,
+        end: Option<u64>,
+    ) -> impl Stream<Item = io::Result<Bytes>> + Send + use<> {
+        let reader = Reader { progress: self.progress.clone(), begun, start, at: start, end };
+        futures_util::stream::unfold(Some(reader), |reader| async {
+            let mut reader = reader?;
+            match reader.next().await {
+                Ok(Some(piece)) => Some((Ok(piece), Some(reader))),
+                Ok(None) => None,
+                Err(error) => Some((Err(error), None)),
+            }
+        })
+    }
+}
+
+fn broken_off() -> Refusal {
+    Refusal::bad_gateway("the download was broken off")
+}
+
+struct Reader {
+    progress: watch::Receiver<Progress>,
+    begun: Begun,
+    start: u64,
+    at: u64,
+    end: Option<u64>,
+}
+
+impl Reader {
+    async fn next(&mut self) -> io::Result<Option<Bytes>> {
+        loop {
+            let (readable, end, begun) = {
+                let now = self.progress.borrow_and_update();
+                (now.readable, now.end.clone(), now.begun.clone())
+            };
+            if let Some(Err(refusal)) = end {
+                return Err(io::Error::other(refusal.text));
+            }
+            if let Some(begun) = begun
+                && begun.number != self.begun.number
+            {
+                // The head of the answer has left already, with the length in it.
+                if self.at > self.start || begun.length != self.begun.length {
+                    return Err(io::Error::other("upstream began anew"));
+                }
+                self.begun = begun;
+            }
+            let until = self.end.unwrap_or(u64::MAX).min(readable);
+            if self.at < until {
+                let wanted = usize::try_from(until - self.at).unwrap_or(PIECE).min(PIECE);
+                // What was written a moment ago is in memory: reading it holds up nobody.
+                let piece = read_at(&self.begun.file, self.at, wanted)?;
+                self.at += piece.len() as u64;
+                return Ok(Some(piece));
+            }
+            let over = self.end.is_some_and(|end| self.at >= end);
+            if over || end.is_some_and(|end| end.is_ok_and(|size| self.at >= size)) {
+                return Ok(None);
+            }
+            self.progress.changed().await.map_err(|_| io::Error::other("the download was broken off"))?;
+        }
+    }
+}
+
+#[cfg(unix)]
+fn read_at(file: &File, at: u64, wanted: usize) -> io::Result<Bytes> {
+    use std::os::unix::fs::FileExt as _;
+    let mut piece = vec![0; wanted];
+    file.read_exact_at(&mut piece, at)?;
+    Ok(piece.into())
+}
+
+#[cfg(windows)]
+fn read_at(file: &File, at: u64, wanted: usize) -> io::Result<Bytes> {
+    use std::os::windows::fs::FileExt as _;
+    let mut piece = vec![0; wanted];
+    let length = file.seek_read(&mut piece, at)?;
+    piece.truncate(length);
+    if piece.is_empty() { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(piece.into()) }
+}
+
+impl Pilot {
+    /// Fetches it, and tells all who wait; the file, where it came whole and right.
+    ///
+    /// # Errors
+    /// As all who wait are told.
+    pub(super) async fn fly(self, client: &Client, breaker: &Breaker, errand: &Errand) -> Result<Landed, Refusal> {
+        let mut writer = Writer { pilot: &self, part: None, number: 0, written: 0, waiting: BytesMut::new() };
+        let request = Request { authorization: errand.token.as_ref(), ..Request::new(&errand.url) };
+        let flown = client.relay(&request, errand.sha256, errand.limit, &mut writer);
+        let flown = guarded(breaker, &errand.what, flown, itself).await;
+        let landed = match flown {
+            Ok(size) => writer.land(size).await.map_err(|error| Refusal::not_kept(&errand.what, &error)),
+            Err(refusal) => Err(refusal),
+        };
+        self.progress.send_modify(|now| match &landed {
+            Ok(landed) => {
+                now.readable = landed.size;
+                now.end = Some(Ok(landed.size));
+            }
+            Err(refusal) => now.end = Some(Err(refusal.clone())),
+        });
+        landed
+    }
+
+    /// Tells all who wait that nothing will come.
+    pub(super) fn refuse(self, refusal: Refusal) {
+        self.progress.send_modify(|now| now.end = Some(Err(refusal)));
+    }
+}
+
+/// Writes what comes.
+struct Writer<'p> {
+    pilot: &'p Pilot,
+    part: Option<Part>,
+    number: u32,
+    written: u64,
+    waiting: BytesMut,
+}
+
+struct Part {
+    partial: PartialFile,
+    file: tokio::fs::File,
+    shared: Arc<File>,
+}
+
+impl Writer<'_> {
+    async fn write(&mut self) -> io::Result<()> {
+        let Some(part) = &mut self.part else { return Ok(()) };
+        part.file.write_all(&self.waiting).await?;
+        part.file.flush().await?;
+        self.written += self.waiting.len() as u64;
+        self.waiting.clear();
+        let readable = self.written.saturating_sub(HELD_BACK);
+        self.pilot.progress.send_if_modified(|now| {
+            let more = readable > now.readable;
+            now.readable = now.readable.max(readable);
+            more
+        });
+        Ok(())
+    }
+
+    async fn land(mut self, size: u64) -> io::Result<Landed> {
+        self.write().await?;
+        let Part { partial, .. } = self.part.ok_or_else(|| io::Error::other("nothing came"))?;
+        Ok(Landed { file: partial, size })
+    }
+
+    async fn begin_part(&mut self) -> io::Result<()> {
+        let mirror = self.pilot.mirror.clone();
+        let made = tokio::task::spawn_blocking(move || {
+            let partial = PartialFile::create(&mirror).map_err(io::Error::other)?;
+            let (writer, reader) = (partial.file().try_clone()?, partial.file().try_clone()?);
+            io::Result::Ok((partial, writer, reader))
+        });
+        let (partial, writer, reader) = made.await.map_err(io::Error::other)??;
+        self.part = Some(Part { partial, file: tokio::fs::File::from_std(writer), shared: Arc::new(reader) });
+        Ok(())
+    }
+}
+
+impl Taker for Writer<'_> {
+    async fn begin(&mut self, length: Option<u64>) -> io::Result<()> {
+        self.waiting.clear();
+        self.written = 0;
+        self.number += 1;
+        match &mut self.part {
+            Some(part) => {
+                part.file.flush().await?;
+                part.file.set_len(0).await?;
+                part.file.seek(io::SeekFrom::Start(0)).await?;
+            }
+            None => self.begin_part().await?,
+        }
+        if let Some(part) = &self.part {
+            let begun = Begun { file: Arc::clone(&part.shared), number: self.number, length };
+            self.pilot.progress.send_modify(|now| {
+                now.begun = Some(begun);
+                now.readable = 0;
+            });
+        }
+        Ok(())
+    }
+
+    async fn take(&mut self, piece: Bytes) -> io::Result<()> {
+        self.waiting.extend_from_slice(&piece);
+        if self.waiting.len() >= PIECE { self.write().await } else { Ok(()) }
+    }
+}

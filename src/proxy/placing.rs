@@ -1,0 +1,202 @@
+//! What came is placed in the mirror by a thread of its own, under the mirror's lock, as much at a time as has come meanwhile.
+
+use std::io;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use super::figures::Figures;
+use super::flight::Landed;
+use super::refusal::told;
+use crate::crate_id::CrateId;
+use crate::digest::Sha256;
+use crate::env::Env;
+use crate::event::{Silent, Sink};
+use crate::index_line::IndexLine;
+use crate::mirror::layout::Layout;
+use crate::mirror::live::{Arrival, ArrivedArtifact, Refused, Renewal};
+use crate::mirror::lock::{self, Holder, lock_for_adding};
+use crate::safe_path::SafePath;
+
+/// How long the thread waits for more before it places what there is.
+const GATHERING: Duration = Duration::from_millis(20);
+/// Files in one batch at most.
+const BATCH: usize = 512;
+/// How long one attempt waits for the mirror's lock. An import may hold it for long; what came waits in memory and on disk.
+const LOCK_PATIENCE: Duration = Duration::from_secs(600);
+
+/// One thing to place.
+pub(super) enum Parcel {
+    /// A crate.
+    Crate {
+        /// Which.
+        id: CrateId,
+        /// Its line, as it was offered.
+        line: Box<IndexLine>,
+        /// When upstream's index was read.
+        read: Timestamp,
+        /// Its file.
+        landed: Landed,
+    },
+    /// Files that rustup asks for, placed together or not at all.
+    Artifacts(Vec<(SafePath, Sha256, Timestamp, Landed)>),
+    /// Lines of held versions that upstream has changed.
+    Renewals(Vec<Renewal>),
+}
+
+/// What is called when a parcel was placed, or could not be.
+pub(super) type Done = Box<dyn FnOnce(bool) + Send>;
+
+/// The thread, as long as somebody has work for it.
+pub(super) struct Placer {
+    parcels: Mutex<Option<Sender<(Parcel, Done)>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Placer {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// The system gives none.
+    pub(super) fn start(
+        layout: Layout,
+        env: Env,
+        clock: fn() -> Timestamp,
+        figures: Arc<Figures>,
+        sink: Arc<dyn Sink>,
+    ) -> io::Result<Placer> {
+        let (sender, receiver) = mpsc::channel();
+        let work = Work { layout, env, clock, figures, sink };
+        let thread = std::thread::Builder::new().name("live-placing".to_owned()).spawn(move || work.run(&receiver))?;
+        Ok(Placer { parcels: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Has it placed; `done` is called afterwards, or at once where the end has begun.
+    pub(super) fn place(&self, parcel: Parcel, done: Done) {
+        let sender = self.parcels.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let refused = match sender {
+            Some(sender) => sender.send((parcel, done)).err().map(|refused| refused.0),
+            None => Some((parcel, done)),
+        };
+        if let Some((_, done)) = refused {
+            done(false);
+        }
+    }
+
+    /// Takes nothing more, and waits until everything is placed, for so long at most; whether it is.
+    pub(super) fn finish(&self, within: Duration) -> bool {
+        drop(self.parcels.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() else { return true };
+        let until = Instant::now() + within;
+        while !thread.is_finished() {
+            if Instant::now() >= until {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        thread.join().is_ok()
+    }
+}
+
+struct Work {
+    layout: Layout,
+    env: Env,
+    clock: fn() -> Timestamp,
+    figures: Arc<Figures>,
+    sink: Arc<dyn Sink>,
+}
+
+impl Work {
+    fn run(&self, parcels: &Receiver<(Parcel, Done)>) {
+        self.sweep();
+        while let Ok(first) = parcels.recv() {
+            let mut batch = vec![first];
+            while batch.len() < BATCH {
+                match parcels.recv_timeout(GATHERING) {
+                    Ok(more) => batch.push(more),
+                    Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
+                }
+            }
+            self.place(batch);
+        }
+    }
+
+    /// Removes what killed processes left, and places what one of them was placing.
+    fn sweep(&self) {
+        if !self.layout.live_partial().is_dir() {
+            return;
+        }
+        let me = Holder::this_process("live", &self.env, (self.clock)());
+        // Where somebody is at work, the next batch, or the next start, does it.
+        if let Ok(mut guard) = lock_for_adding(&self.layout, Duration::ZERO, &me, &Silent)
+            && let Err(error) = guard.sweep_partial()
+        {
+            self.sink.warning(format!("what an earlier server was fetching could not be removed: {}", told(&error)));
+        }
+    }
+
+    fn place(&self, batch: Vec<(Parcel, Done)>) {
+        let now = (self.clock)();
+        let me = Holder::this_process("live", &self.env, now);
+        let mut guard = loop {
+            match lock_for_adding(&self.layout, LOCK_PATIENCE, &me, self.sink.as_ref()) {
+                Ok(guard) => break guard,
+                Err(held @ lock::Error::Held { .. }) => {
+                    self.sink.warning(format!("what live mode fetched waits to be placed: {}", told(&held)));
+                }
+                Err(error) => return self.failed(batch, &error),
+            }
+        };
+        let (mut arrivals, mut renewals, mut artifacts) = (Vec::new(), Vec::new(), Vec::new());
+        // The files are ours until they are placed.
+        let (mut files, mut all_done) = (Vec::new(), Vec::new());
+        for (parcel, done) in batch {
+            all_done.push(done);
+            match parcel {
+                Parcel::Crate { id, line, read, landed: Landed { file, size } } => {
+                    let path = file.path().to_owned();
+                    arrivals.push(Arrival { sha256: line.cksum, id, size, file: path, line: *line, read });
+                    files.push(file);
+                }
+                Parcel::Artifacts(all) => {
+                    for (path, sha256, read, Landed { file, size }) in all {
+                        artifacts.push(ArrivedArtifact { path, sha256, size, file: file.path().to_owned(), read });
+                        files.push(file);
+                    }
+                }
+                Parcel::Renewals(lines) => renewals.extend(lines),
+            }
+        }
+        let placed = guard.place_live(arrivals, renewals, artifacts, now, self.sink.as_ref());
+        drop(guard);
+        let good = match placed {
+            Ok(placed) => {
+                self.figures.placed(placed.crates, placed.artifacts);
+                for Refused { what, why } in placed.refused {
+                    self.sink.warning(format!("live mode fetched {what}, which the mirror refuses: {why}"));
+                }
+                true
+            }
+            Err(error) => {
+                self.sink.warning(format!("what live mode fetched could not be placed: {}", told(&error)));
+                self.figures.not_placed();
+                false
+            }
+        };
+        drop(files);
+        for done in all_done {
+            done(good);
+        }
+    }
+
+    fn failed(&self, batch: Vec<(Parcel, Done)>, error: &dyn std::error::Error) {
+        self.sink.warning(format!("what live mode fetched could not be placed: {}", told(error)));
+        self.figures.not_placed();
+        for (_, done) in batch {
+            done(false);
+        }
+    }
+}
