@@ -10,6 +10,7 @@
 //! | [`index`] | how lines of two origins become one index file |
 //! | [`lines`] | what is recorded of every line |
 //! | [`store`] | staging, placing by rename, taking back |
+//! | [`live`] | what live mode brought: placed in batches, recorded, and let go |
 //! | [`offers`] | what rustup's clients find: toolchains with their machines, targets and profiles |
 //! | [`order`] | dependencies before their dependents |
 //! | `artifacts` | which files of rustup and of toolchains are held |
@@ -43,6 +44,7 @@ pub mod layout;
 pub mod ledger;
 pub mod lines;
 pub mod link;
+pub mod live;
 pub mod lock;
 pub mod offers;
 pub mod order;

@@ -1,7 +1,7 @@
 //! Errors of `mirror`: class and hint.
 
 use super::{Class, Failure, hint_of_io};
-use crate::mirror::{audit, export, gc, import, layout, lock, snapshot, status, store};
+use crate::mirror::{audit, export, gc, import, layout, live, lock, snapshot, status, store};
 
 impl From<store::Error> for Failure {
     fn from(error: store::Error) -> Failure {
@@ -40,10 +40,24 @@ impl From<lock::Error> for Failure {
                 Failure::new(Class::Input, error).hint(hint)
             }
             lock::Error::Layout(error) => error.into(),
+            lock::Error::Unfinished(error) => (*error).into(),
             lock::Error::Io { ref source, .. } => {
                 let hint = hint_of_io(source);
                 Failure { hint, ..Failure::new(Class::Disk, error) }
             }
+        }
+    }
+}
+
+impl From<live::Error> for Failure {
+    fn from(error: live::Error) -> Failure {
+        use live::Error as E;
+        match error {
+            E::Store(error) => error.into(),
+            E::Torn { .. } => Failure::new(Class::Disk, error).hint(
+                "what is left is whole and served; once the disk is well, the next change of the mirror does the rest",
+            ),
+            E::Random(_) => Failure::new(Class::Disk, error),
         }
     }
 }

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use super::head::each_file;
 use super::layout::Layout;
 use super::lines;
-use super::store::{self, failed, was_torn};
+use super::store::{self, failed, is_unfinished};
 use crate::crate_id::{CrateId, CrateName, Version};
 use crate::digest::Sha256;
 use crate::index_line::IndexLine;
@@ -61,7 +61,7 @@ impl Holdings {
         })?;
         files.sort_unstable();
         // A killed import leaves records of lines that were not placed yet.
-        let torn = was_torn(layout);
+        let torn = is_unfinished(layout);
         let mut holdings = Holdings::default();
         for path in files {
             let bytes = fs::read(&path).map_err(failed("read", &path))?;

@@ -43,7 +43,8 @@ mod telling;
 
 pub use problems::Problems;
 use problems::refuse_bad;
-use telling::{begin, report, restore_link};
+pub(super) use telling::restore_link;
+use telling::{begin, report};
 
 /// Every checkpoint of an import, in the order in which a first import with a base URL passes them.
 pub const CHECKPOINTS: &[&str] = &[

@@ -18,6 +18,13 @@
 //!     removals                       crates whose lines are gone, and rustup artifacts that lost their names, each
 //!                                    with the time since when
 //!     incoming.json                  what the watcher of the incoming folder last saw; can be lost
+//!     live/records                   one JSON line a crate or rustup artifact that live mode brought; only appended to
+//!     live/forgotten                 the same lines of what was let go: known as brought, and no more current
+//!     live/counts                    the numbers of live/records; can be lost
+//!     live/placing                   what is being placed by live mode: there from before the first rename to the end
+//!     live/partial/                  what live mode downloads, and what arrived and waits for its placement
+//!     live/index/…                   upstream's index files with their validators; can be lost
+//!     live/id                        32 hexadecimal digits: the lineage under which a snapshot carries what live mode brought
 //!     staging/                       unfinished work; emptied at the next start
 //!     aside/                         folders that stood where a link belongs, where they held something of their own,
 //!                                    and records of imports that a rebuild could not read
@@ -65,6 +72,20 @@
 //! `.sha256`, and `release-stable.toml` last: a client that still reads the old one finds all that it names.
 //!
 //! artifacts.json is written after the files, and before the record.
+//!
+//! # Live mode
+//!
+//! What live mode brings becomes part of the tree as what a bundle brings does: the crate, its line by the same merge, the
+//! line's record. Upstream's other lines are never in index/. Instead of a record in the ledger each crate has one line in
+//! live/records, so that one more costs the same in any mirror. A last line there that was not written whole counts as none
+//! and is cut off by the next. Of two lines for one crate or path the later counts.
+//!
+//! live/placing says all that a batch places, and is durable before the first rename; the files stay in live/partial/ until
+//! the batch is done. Whoever takes the lock next and finds it does the same again from the beginning, which changes nothing
+//! where it was done: so nobody who changes the mirror sees half a batch. A file in live/partial/ is locked by the server
+//! that writes it; one that nobody has locked and that live/placing does not name is debris.
+//!
+//! What goes from live/records, because it was let go or the cache has its limit, is in live/forgotten first.
 //!
 //! # Durability
 //!
@@ -209,6 +230,46 @@ impl Layout {
     /// What the watcher of the incoming folder last saw.
     pub fn incoming(&self) -> PathBuf {
         self.private().join("incoming.json")
+    }
+
+    /// The folder of live mode's own files.
+    pub fn live(&self) -> PathBuf {
+        self.private().join("live")
+    }
+
+    /// One line for all that live mode brought.
+    pub fn live_records(&self) -> PathBuf {
+        self.live().join("records")
+    }
+
+    /// One line for all that live mode brought and that was let go.
+    pub fn live_forgotten(&self) -> PathBuf {
+        self.live().join("forgotten")
+    }
+
+    /// The numbers of live mode's records.
+    pub fn live_counts(&self) -> PathBuf {
+        self.live().join("counts")
+    }
+
+    /// What live mode is placing.
+    pub fn live_placing(&self) -> PathBuf {
+        self.live().join("placing")
+    }
+
+    /// The folder of what live mode downloads.
+    pub fn live_partial(&self) -> PathBuf {
+        self.live().join("partial")
+    }
+
+    /// The folder of upstream's index files.
+    pub fn live_index(&self) -> PathBuf {
+        self.live().join("index")
+    }
+
+    /// The lineage under which a snapshot carries what live mode brought.
+    pub fn live_id(&self) -> PathBuf {
+        self.live().join("id")
     }
 
     /// The folder of unfinished work.

@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::layout::{self, Layout};
+use super::live;
 use crate::durable;
 use crate::env::Env;
 use crate::event::Sink;
@@ -115,6 +116,9 @@ pub enum Error {
     /// The mirror is of another layout.
     #[error(transparent)]
     Layout(#[from] layout::Error),
+    /// A killed process was placing what live mode had brought, and that could not be done again.
+    #[error(transparent)]
+    Unfinished(#[from] Box<live::Error>),
     /// The file system refused.
     #[error("could not lock the mirror with `{}`", path.display())]
     Io {
@@ -202,6 +206,8 @@ fn acquire(layout: &Layout, timeout: Duration, me: &Holder, sink: &dyn Sink) -> 
     fs::write(layout.holder(), &text).map_err(failed(layout.holder()))?;
     let held = Held { layout: layout.clone(), file, named: Some(text) };
     layout.settle_format()?;
+    // Whoever changes the mirror from here on sees all of it or nothing.
+    live::finish(layout, sink).map_err(Box::new)?;
     Ok(held)
 }
 

@@ -385,7 +385,7 @@ fn server_config_name(entry: &Entry) -> Option<&'static str> {
 }
 
 /// The text of a file of ours, `None` where it is not there. Bytes that are no text become lines that nothing fits.
-fn read_text(path: &Path) -> Result<Option<String>, Error> {
+pub(super) fn read_text(path: &Path) -> Result<Option<String>, Error> {
     match fs::read(path) {
         Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),

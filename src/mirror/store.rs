@@ -71,8 +71,7 @@ impl Staging {
 
     /// A new file to write to.
     pub(super) fn create(&mut self) -> Result<(Staged, File), Error> {
-        let staged = Staged(self.numbered);
-        self.numbered += 1;
+        let staged = self.reserve();
         let path = self.path(staged);
         let file = File::create_new(&path).map_err(failed("write", &path))?;
         Ok((staged, file))
@@ -83,6 +82,29 @@ impl Staging {
         let (staged, mut file) = self.create()?;
         file.write_all(bytes).map_err(failed("write", &self.path(staged)))?;
         Ok(staged)
+    }
+
+    /// The file at `path` as a staged one, which stays where it is too: its second name costs nothing, whatever its size.
+    pub(super) fn adopt(&mut self, path: &Path) -> Result<Staged, Error> {
+        let staged = self.reserve();
+        let place = self.path(staged);
+        // Not every file system has second names.
+        let linked = fs::hard_link(path, &place).or_else(|_| fs::copy(path, &place).map(drop));
+        linked.and_then(|()| durable::make_public(&place)).map_err(failed("stage", path))?;
+        Ok(staged)
+    }
+
+    /// A number for a file whose bytes are not known yet.
+    pub(super) fn reserve(&mut self) -> Staged {
+        let staged = Staged(self.numbered);
+        self.numbered += 1;
+        staged
+    }
+
+    /// Writes the bytes of a file whose number was reserved.
+    pub(super) fn fill(&self, staged: Staged, bytes: &[u8]) -> Result<(), Error> {
+        let path = self.path(staged);
+        File::create_new(&path).and_then(|mut file| file.write_all(bytes)).map_err(failed("write", &path))
     }
 
     /// Where a staged file is.
@@ -111,6 +133,11 @@ impl Drop for Staging {
 /// Whether an import was killed while it placed files, and none has been completed since.
 pub(super) fn was_torn(layout: &Layout) -> bool {
     layout.staging().join(PLACING).exists()
+}
+
+/// Whether somebody was killed while lines came or went, so that index and records may differ by what is unfinished.
+pub(super) fn is_unfinished(layout: &Layout) -> bool {
+    was_torn(layout) || layout.live_placing().exists()
 }
 
 /// One file to be renamed into the tree.
@@ -165,6 +192,13 @@ impl<'a> Placing<'a> {
     /// Renames the files to their places below `root`, in order, and makes their names durable. `midway` names a
     /// checkpoint half way.
     pub(super) fn place(&mut self, root: &Path, moves: &[Move], midway: &str) -> Result<(), Error> {
+        self.rename(root, moves, midway)?;
+        let folders: Vec<&Path> = self.known.iter().map(PathBuf::as_path).collect();
+        durable::sync_folders(&self.staging.folder, &folders).map_err(failed("sync", root))
+    }
+
+    /// The same without making the names durable, for those who have a log from which they can do it again.
+    pub(super) fn rename(&mut self, root: &Path, moves: &[Move], midway: &str) -> Result<(), Error> {
         self.known.clear();
         self.done.reserve(moves.len());
         for one in moves {
@@ -186,8 +220,7 @@ impl<'a> Placing<'a> {
             fs::rename(self.staging.path(*staged), &path).map_err(failed("write", &path))?;
             self.done.push((path, *staged, *replaces));
         }
-        let folders: Vec<&Path> = self.known.iter().map(PathBuf::as_path).collect();
-        durable::sync_folders(&self.staging.folder, &folders).map_err(failed("sync", root))
+        Ok(())
     }
 
     /// Removes files below `root`, each with a staged file of its own that nothing else needs, so that it can be taken

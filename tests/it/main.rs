@@ -38,6 +38,7 @@ mod crash;
 mod kill;
 mod crash_random;
 mod gc;
+mod live_disk;
 mod export;
 mod journey;
 mod delta;

@@ -13,17 +13,14 @@ pub(super) fn begin(manifest: &Manifest) -> Event {
     Event::Begin { phase: Phase::Importing, items, bytes }
 }
 
-/// Puts `crates/index` right. The import is done by now, so that a failure is a warning.
-pub(super) fn restore_link(layout: &Layout, sink: &dyn Sink) -> LinkState {
+/// Puts `crates/index` right. What was placed is placed by now, so that a failure is a warning.
+pub(in crate::mirror) fn restore_link(layout: &Layout, sink: &dyn Sink) -> LinkState {
     let path = layout.index_link();
     let shown = path.display();
     let restored = match link::restore(layout) {
         Ok(restored) => restored,
         Err(error) => {
-            sink.warning(format!(
-                "the import is done, but `{shown}` could not be made a link: {error}: {}",
-                error.source
-            ));
+            sink.warning(format!("all is placed, but `{shown}` could not be made a link: {error}: {}", error.source));
             return link::link_state(layout);
         }
     };
