@@ -12,7 +12,7 @@ fn frozen_collected_shipped_and_built_elsewhere() {
     client.cargo(&app, build).ok();
     live.await_placed(2);
     live.set(r#"{"proxy_mode": false}"#);
-    live.sandbox.run(["gc", "--mirror", "mirror", "--yes"]).ok();
+    live.sandbox.run(["gc", "--mirror", "mirror"]).ok();
     assert_eq!(live.placed().len(), 2, "what live mode brought is current");
     live.sandbox.run(["export", "snapshot", "--mirror", "mirror", "-o", "out"]).ok();
     let Live { sandbox, upstream, serving } = live;
@@ -22,7 +22,7 @@ fn frozen_collected_shipped_and_built_elsewhere() {
     let far = Sandbox::new();
     let bundle = fs::read_dir(sandbox.path("out")).unwrap().next().unwrap().unwrap().path();
     far.run(["import", "--mirror", "mirror", bundle.to_str().unwrap()]).ok();
-    far.run(["gc", "--mirror", "mirror", "--yes"]).ok();
+    far.run(["gc", "--mirror", "mirror"]).ok();
     far.run(["verify", "--mirror", "mirror"]).ok();
     let serving = far.serve(["--mirror", "mirror"]);
     let offline = Client::of(&format!("{}/index/", serving.url()));
@@ -37,7 +37,7 @@ fn what_live_mode_brought_can_be_let_go() {
     assert_eq!(live.status_of("/crates/leaf-1.1.0.crate"), 200);
     live.await_placed(1);
     live.set(r#"{"proxy_mode": false}"#);
-    live.sandbox.run(["gc", "--mirror", "mirror", "--forget", "live", "--grace", "0s", "--yes"]).ok();
+    live.sandbox.run(["gc", "--mirror", "mirror", "--forget", "live", "--grace", "0s"]).ok();
     assert!(live.placed().is_empty());
     assert_eq!(live.status_of("/index/le/af/leaf"), 404);
     live.audit().ok();
