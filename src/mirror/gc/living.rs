@@ -86,7 +86,7 @@ impl LiveWork {
                 && seen.insert(record.what.clone())
         };
         let after: Vec<Record> = self.let_go().filter(stays).cloned().collect();
-        self.forgotten_after = (after != self.forgotten).then_some(after);
+        self.forgotten_after = (!self.goes.is_empty() || after != self.forgotten).then_some(after);
         self
     }
 
