@@ -6,6 +6,7 @@
 //! | an index line | its record (its own digest), its place, and the crate that it names |
 //! | a line's record | an index line |
 //! | `manifest.json` | the numbers on disk, the ledger |
+//! | live mode's records | the index, the rustup artifacts, their own numbers |
 //! | a record of the ledger | its name; the newest of each lineage: the index |
 //! | any other file where clients look | nothing names it |
 //!
@@ -27,7 +28,7 @@ use super::head::Counts;
 use super::layout::{self, Layout};
 use super::link::{self, LinkState};
 use super::lock::AddGuard;
-use super::store::{self, was_torn};
+use super::store::{self, is_unfinished, was_torn};
 use crate::crate_id::{CrateId, CrateName};
 use crate::digest::Sha256;
 use crate::event::{Event, Phase, Sink};
@@ -153,7 +154,7 @@ impl Pass {
         let bytes = books.head.as_ref().map_or(0, |head| head.counts.bytes + head.counts.artifact_bytes);
         let items = versions + places.len() as u64 + artifacts_there;
         sink.event(Event::Begin { phase: Phase::Verifying, items, bytes });
-        let (waiting, torn) = (gc::waiting(layout), was_torn(layout));
+        let (waiting, torn) = (gc::waiting(layout), is_unfinished(layout));
         let known = Known { layout, listing: &listing, books: &books, before, waiting, torn };
         let names = name::read_all(&places, &known, sink);
         let artifacts = artifact::judge_all(layout, &books, &listing, sink);
@@ -177,6 +178,12 @@ impl Pass {
         if was_torn(layout) {
             self.problems.push(Problem::new(".frostmirror/staging/placing", Fault::Torn));
         }
+        if layout.live_placing().exists() {
+            self.problems.push(Problem::new(".frostmirror/live/placing", Fault::Placing));
+        }
+        let (mut problems, mut repairs) = self.books.judge_live();
+        self.problems.append(&mut problems);
+        self.artifacts.repairs.append(&mut repairs);
         let bare = self.counts == Counts::default() && self.books.is_empty();
         if !bare {
             self.problems.append(&mut self.books.judge(&self.counts));
