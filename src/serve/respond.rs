@@ -22,14 +22,14 @@ use super::conditions::{self, Part, Validators, Verdict};
 use super::counters::{Asked as Wanted, Counters};
 use super::extension::At;
 use super::file::{self, Content, Held};
-use super::health;
+use super::health::Health;
 use super::hot::{Form, Gzip, Headers, Hot, Kept, MAX_FILE};
 use super::listen::plain_address;
 use super::profiles::Profiles;
 use super::registry::{self, MAX_TEXT};
 use super::route::{self, Target};
 use super::scripts::Script;
-use super::tls::Tls;
+use super::tls::{self, Tls};
 use crate::artifact::Kind;
 use crate::client_config::{self, SmallProfile};
 use crate::crate_id::CrateId;
@@ -52,6 +52,7 @@ const ABOUT_THE_BODY: [HeaderName; 4] = [CONTENT_TYPE, CONTENT_LENGTH, CONTENT_E
 pub(super) struct Server {
     options: ServeOptions,
     hot: Hot,
+    health: Arc<Health>,
     profiles: Profiles,
 }
 
@@ -64,7 +65,8 @@ pub(super) struct Asked {
 impl Server {
     pub(super) fn new(options: ServeOptions) -> Server {
         let hot = Hot::new(&options.mirror);
-        Server { options, hot, profiles: Profiles::default() }
+        let health = Health::of(options.mirror.clone());
+        Server { options, hot, health, profiles: Profiles::default() }
     }
 
     /// What takes TLS connections, where that is what they are to be.
@@ -94,10 +96,13 @@ impl Server {
         let asked = Wanted::of_path(request.uri().path());
         let line = self.options.requests.then(|| Line::begin(&request));
         let server = Arc::clone(&self);
-        let response = self.answer(request, local, peer).await;
+        let mut response = self.answer(request, local, peer).await;
         let asked = asked.unwrap_or_else(|| wanted_by(&response));
         let bytes = response.size_hint().exact().unwrap_or(0);
         server.counters().answered(asked, response.status(), bytes);
+        if server.options.tls.is_some() {
+            tls::ask_for_it_always(response.headers_mut());
+        }
         if let Some(line) = line {
             let options = &server.options;
             options.sink.event(line.end((options.clock)(), peer, asked, &response));
@@ -151,7 +156,7 @@ impl Server {
         let query = parts.uri.query().map(str::to_owned);
         match target {
             Target::Nothing => not_found(),
-            Target::Health => match health::of(self.options.mirror.clone()).await {
+            Target::Health => match Arc::clone(&self.health).now().await {
                 Ok(()) => asked.memory(TEXT, "ok\n".to_owned()),
                 Err(why) => told(StatusCode::SERVICE_UNAVAILABLE, why),
             },

@@ -13,6 +13,7 @@ use crate::support::published::{Published, Reply, Wire, get};
 use crate::support::sandbox::{Sandbox, Serving};
 
 mod collecting;
+mod faults;
 mod hostile;
 mod openapi;
 mod reading;

@@ -80,7 +80,7 @@ pub(super) fn routes() -> Vec<Route> {
 fn status(state: &Arc<State>, _: &Asked) -> Outcome {
     let status = Status::read(&state.options.mirror).map_err(Failure::from)?;
     let incoming = arrivals::now(&state.options)?;
-    let problems = problems(&status, &incoming);
+    let problems = problems(&status, &incoming, state.options.access.trouble());
     let last_import = status.last_import_text();
     let lineages = status.lineages.into_iter().map(|lineage| Lineage {
         id: lineage.id,
@@ -113,8 +113,9 @@ fn status(state: &Arc<State>, _: &Asked) -> Outcome {
 }
 
 /// What somebody should look at.
-fn problems(status: &Status, incoming: &Arrivals) -> Vec<String> {
+fn problems(status: &Status, incoming: &Arrivals, access: Option<String>) -> Vec<String> {
     let mut problems = Vec::new();
+    problems.extend(access.map(|trouble| format!("no reader's token is let in: {trouble}")));
     problems.extend(incoming.problem.iter().map(|problem| format!("the incoming folder: {problem}")));
     match incoming.failed_total {
         0 => {}
