@@ -18,6 +18,7 @@ mod hostile;
 mod openapi;
 mod reading;
 mod snapshots;
+mod together;
 mod uploads;
 
 /// Longer than anything here takes on a machine that is busy with other things.
