@@ -229,14 +229,32 @@ function show(job) {
     meter.removeAttribute('value');
     id('job-far').textContent = progress?.phase ?? '';
   }
-  const lines = [...(job.lines ?? []), ...(job.outcome?.problems ?? [])].join('\n');
+  const lines = (job.lines ?? []).join('\n');
   id('job-details').hidden = !lines;
   if (id('job-lines').textContent !== lines) id('job-lines').textContent = lines;
+  showFound(job.outcome ?? {});
   const said = id('job-said');
   said.className = job.state === 'failed' || !isSound(job.outcome) ? 'wrong' : '';
   const text = words(job);
   if (said.textContent !== text) said.textContent = text;
 }
+
+/** What a check found, and what to do about it; the whole of it may be a thousand lines. */
+function showFound(came) {
+  const problems = came.problems ?? [];
+  const total = came.problems_total ?? 0;
+  const items = problems.slice(0, NAMED).map((text) => make('li', {}, text));
+  const more = total - items.length;
+  if (more > 0) items.push(make('li', {}, `and ${more.toLocaleString('en')} more`));
+  const about = { class: 'names', tabindex: '0', role: 'region', 'aria-label': 'Problems that were found' };
+  const list = make('div', about, make('ul', {}, ...items));
+  const parts = items.length > 0 ? [list] : [];
+  if (came.to_fetch) parts.push(make('p', {}, advice(came.to_fetch)));
+  id('job-found').replaceChildren(...parts);
+}
+
+const advice = (files) => `${counted(files, 'file')} must be fetched again: on this server, cargo frostmirror verify --mirror DIR ` +
+  '--repair-list FILE writes which; on the connected side, fetch --from-list FILE gets them.';
 
 /** What is said of a job that had ended before the page was opened. */
 function earlier(job) {
@@ -257,7 +275,7 @@ function words(job) {
 function checked(came) {
   if (isSound(came)) return `Done: ${counted(came.crates ?? 0, 'crate')} (${size(came.bytes ?? 0)}) and all else are as they must be.`;
   const number = came.problems_total ?? 0;
-  return `${counted(number, 'problem')} ${number === 1 ? 'was' : 'were'} found; what it said names them.`;
+  return `${counted(number, 'problem')} ${number === 1 ? 'was' : 'were'} found.`;
 }
 
 const isSound = (came) => came?.ok !== false;
@@ -274,7 +292,7 @@ function removed(came) {
 
 // One job at a time: while one is at work, no other can begin.
 function setWrites(on) {
-  for (const button of [id('export'), id('plan'), ...document.querySelectorAll('#planned button')]) {
+  for (const button of [id('export'), id('check'), id('plan'), ...document.querySelectorAll('#planned button')]) {
     // Without a mirror these stay disabled, whoever asks.
     const may = button.id === '' || 'write' in button.dataset;
     button.disabled = !(on && may && isAdmin());
@@ -299,6 +317,13 @@ id('export').parentElement.after(exportSaid);
 id('export').addEventListener('click', () => {
   exportSaid.replaceChildren();
   start('export', exportSaid);
+});
+
+// ---- Checking ----
+
+id('check').addEventListener('click', () => {
+  id('check-said').replaceChildren();
+  start('verify', id('check-said'));
 });
 
 // ---- Cleaning up ----
