@@ -10,6 +10,7 @@
 //! | `jobs` | work that outlives a request, one at a time |
 //! | `imports`, `origins` | the history of imports, and which bundle brought a crate |
 //! | `holdings` | the crates that are held |
+//! | `offers` | the toolchains that are offered |
 //! | `search` | what words find |
 //! | `arrivals` | the incoming folder |
 //! | `upload` | a bundle that is sent into it |
@@ -33,6 +34,7 @@ mod holdings;
 mod imports;
 mod jobs;
 mod metrics;
+mod offers;
 mod openapi;
 mod origins;
 mod pages;

@@ -28,12 +28,13 @@ fn the_operator_is_told_of_what_the_server_cannot_do() {
     assert!(!refused.text().contains("config/admin"), "{}", refused.text());
     until("the report", || serving.running().stderr().contains("POST /api/config was answered with 500"));
     // A page with a fault of the server's is one too.
-    fs::remove_dir_all(sandbox.path("mirror/.frostmirror")).unwrap();
-    fs::write(sandbox.path("mirror/.frostmirror"), "no folder").unwrap();
+    let ledger = sandbox.path("mirror/.frostmirror/ledger");
+    fs::create_dir_all(ledger.parent().unwrap()).unwrap();
+    std::os::unix::fs::symlink("ledger", ledger).unwrap();
     let page = get(serving.url(), "/packages", &["Accept: text/html"]);
     let told = serving.stop().stderr;
     assert_eq!(page.status, 507, "{told}");
-    assert!(told.contains("the page /packages was answered with 507: could not read"), "{told}");
+    assert!(told.contains("the page /packages was answered with 507: could not list"), "{told}");
     assert_eq!(told.matches("was answered with").count(), 2, "what clients do wrong is theirs: {told}");
     assert!(told.contains("line 1 of") && told.contains("config/admin"), "why, and where: {told}");
     assert!(!told.contains(ADMIN) && !told.contains("very"), "{told}");
