@@ -48,6 +48,12 @@ impl Refusal {
         Refusal { status, error: error.into(), hint: None, allow: None, fault: None }
     }
 
+    /// That there is no such job.
+    pub(super) fn no_job() -> Refusal {
+        Refusal::new(StatusCode::NOT_FOUND, "there is no such job")
+            .hint("jobs are forgotten when the server ends; /api/jobs lists those that are known")
+    }
+
     #[must_use]
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Refusal {
         self.hint = Some(hint.into());

@@ -106,6 +106,12 @@ pub enum Error {
         /// How long was waited.
         waited: Duration,
     },
+    /// The wait for another process was broken off.
+    #[error("stopped while waiting for the lock of the mirror `{}`", root.display())]
+    Stopped {
+        /// The mirror.
+        root: PathBuf,
+    },
     /// There is nothing to take away from.
     #[error("there is no mirror in `{}`", root.display())]
     Absent {
@@ -229,6 +235,9 @@ fn wait(
             Ok(()) => return Ok(()),
             Err(TryLockError::Error(source)) => return Err(Error::Io { path: layout.lock(), source }),
             Err(TryLockError::WouldBlock) => {}
+        }
+        if sink.stopped() {
+            return Err(Error::Stopped { root: layout.root().to_owned() });
         }
         let waited = began.elapsed();
         if waited >= timeout {

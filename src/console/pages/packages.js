@@ -233,11 +233,33 @@ function show(job) {
   id('job-details').hidden = !lines;
   if (id('job-lines').textContent !== lines) id('job-lines').textContent = lines;
   showFound(job.outcome ?? {});
+  showStop(job);
   const said = id('job-said');
   said.className = job.state === 'failed' || !isSound(job.outcome) ? 'wrong' : '';
   const text = words(job);
   if (said.textContent !== text) said.textContent = text;
 }
+
+/** The button that stops the job. One that is past where it could stop says so when it is asked. */
+function showStop(job) {
+  const goes = job.state === 'running';
+  id('job-actions').hidden = !goes || !isAdmin();
+  const button = id('job-stop');
+  button.disabled = job.stopping || !isAdmin();
+  button.textContent = job.stopping ? 'It stops at its next safe point' : 'Stop';
+  if (!goes) id('job-stop-said').textContent = '';
+}
+
+id('job-stop').addEventListener('click', async () => {
+  id('job-stop-said').textContent = '';
+  try {
+    showStop(await api(`jobs/${last}/stop`, { method: 'POST' }));
+    // Its place is gone from under the keyboard when the job ends.
+    id('job').focus();
+  } catch (error) {
+    id('job-stop-said').textContent = told(error);
+  }
+});
 
 /** What a check found, and what to do about it; the whole of it may be a thousand lines. */
 function showFound(came) {
@@ -265,6 +287,7 @@ function earlier(job) {
 function words(job) {
   if (job.state === 'running') return 'It goes on at the server, also when this page is closed.';
   if (job.state === 'failed') return told(refusal(job));
+  if (job.state === 'stopped') return 'It was stopped.';
   const came = job.outcome ?? {};
   if (job.kind === 'gc') return `Done: ${removed(came)}.`;
   if (job.kind === 'export') return `Done: ${came.file ?? 'the snapshot'} is ready below.`;

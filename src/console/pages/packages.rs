@@ -143,6 +143,7 @@ impl Work {
                 format!("{} {were} found.{ended}", counted(problems, "problem"))
             }
             Standing::Done => format!("Done.{ended}"),
+            Standing::Stopped => format!("It was stopped.{ended}"),
             Standing::Failed => {
                 let why = [job.error, job.hint].into_iter().flatten().map(|text| sentence(&text));
                 format!("{}{ended}", why.collect::<Vec<_>>().join(" "))
