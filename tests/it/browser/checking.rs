@@ -1,11 +1,15 @@
 //! Every file checked, from the page: how far it is, what it found, and what is to be done.
 
 use std::fs;
+use std::time::Duration;
 
+use frostmirror::event::Silent;
+use frostmirror::mirror::layout::Layout;
+use frostmirror::mirror::lock::lock_for_adding;
 use serde_json::{Value, json};
 
 use super::{Site, damage};
-use crate::import_bundle::{Make, import};
+use crate::import_bundle::{Make, import, me};
 use crate::support::browser::Browser;
 use crate::support::crates::Crate;
 use crate::support::sandbox::Sandbox;
@@ -44,6 +48,28 @@ fn what_a_check_finds_is_named() {
     browser.open(&site.at("/packages"));
     browser.wait_for("#job-said.wrong", "1 problem was found.");
     assert_eq!(named(&browser), found);
+}
+
+#[test]
+fn a_job_that_waits_can_be_stopped() {
+    let Some(browser) = Browser::start() else { return };
+    let site = Site::filled(&[]);
+    let layout = Layout::new(site.sandbox.path("mirror"));
+    let guard = lock_for_adding(&layout, Duration::ZERO, &me(), &Silent).unwrap();
+    browser.open(&site.at("/packages"));
+    browser.wait_until("!document.querySelector('#export').disabled");
+    assert!(!browser.js("return document.querySelector('#job-stop').checkVisibility()", &json!([])).as_bool().unwrap());
+    browser.click("#export");
+    browser.wait_until("document.querySelector('#job-stop').checkVisibility()");
+    assert_eq!(browser.js("return document.querySelector('#check').disabled", &json!([])), json!(true));
+    browser.click("#job-stop");
+    browser.wait_for("#job-said", "It was stopped.");
+    browser.wait_until("!document.querySelector('#check').disabled");
+    browser.wait_until("!document.querySelector('#job-stop').checkVisibility()");
+    drop(guard);
+    check(&browser);
+    browser.wait_for("#job-said", "are as they must be");
+    browser.is_clean(site.url());
 }
 
 #[test]

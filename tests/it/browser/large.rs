@@ -42,7 +42,7 @@ fn some_thousand_dependencies_can_be_edited() {
                return new Promise((done) => requestAnimationFrame(() => setTimeout(() => done(performance.now() - begun))))";
     let cost = browser.js(key, &json!([last])).as_f64().unwrap();
     assert!(
-        ready < Duration::from_secs(10) && saved < Duration::from_secs(10) && cost < 1000.0,
+        ready < Duration::from_secs(15) && saved < Duration::from_secs(15) && cost < 1500.0,
         "{ready:?} {saved:?} {cost}"
     );
 }
