@@ -11,6 +11,7 @@
 //! | `imports`, `origins` | the history of imports, and which bundle brought a crate |
 //! | `holdings` | the crates that are held |
 //! | `offers` | the toolchains that are offered |
+//! | `background` | what is read beside the answers, since it takes long |
 //! | `search` | what words find |
 //! | `arrivals` | the incoming folder |
 //! | `upload` | a bundle that is sent into it |
@@ -30,6 +31,7 @@ mod answer;
 mod api;
 mod arrivals;
 mod asked;
+mod background;
 mod holdings;
 mod imports;
 mod jobs;

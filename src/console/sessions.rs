@@ -128,7 +128,7 @@ mod tests {
         let token = Token::parse("0123456789abcdef").expect("a token");
         let (idle, value) = (sessions.open(token).expect("random"), sessions.open(token).expect("random"));
         let begun = Instant::now();
-        let hours = |hours| begun + Duration::from_secs(hours * 3600);
+        let hours = |hours: u64| begun + Duration::from_secs(hours * 3600);
         let known = (1..=200).take_while(|hour| sessions.knows_at(hours(*hour), &value, &token)).count();
         assert_eq!(known, 7 * 24 - 1);
         assert!(!sessions.knows_at(hours(12), &idle, &token), "nobody used it");

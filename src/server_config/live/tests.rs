@@ -174,7 +174,7 @@ fn who_writes_waits_for_its_turn() {
     std::thread::scope(|scope| {
         let turn = live.one_at_a_time();
         scope.spawn(|| {
-            live.restore(&brought, &crate::event::Silent).expect("restored");
+            live.restore(&brought, &Silent).expect("restored");
             ended()
         });
         scope.spawn(|| {
