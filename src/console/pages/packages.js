@@ -271,12 +271,15 @@ function showFound(came) {
   const about = { class: 'names', tabindex: '0', role: 'region', 'aria-label': 'Problems that were found' };
   const list = make('div', about, make('ul', {}, ...items));
   const parts = items.length > 0 ? [list] : [];
-  if (came.to_fetch) parts.push(make('p', {}, advice(came.to_fetch)));
+  if (came.to_fetch) {
+    parts.push(make('p', {},
+      `${counted(came.to_fetch, 'file')} must be fetched again: on this server, `,
+      make('code', {}, 'cargo frostmirror verify --mirror DIR --repair-list FILE'),
+      ' writes which; on the connected side, ',
+      make('code', {}, 'cargo frostmirror fetch --from-list FILE'), ' gets them.'));
+  }
   id('job-found').replaceChildren(...parts);
 }
-
-const advice = (files) => `${counted(files, 'file')} must be fetched again: on this server, cargo frostmirror verify --mirror DIR ` +
-  '--repair-list FILE writes which; on the connected side, fetch --from-list FILE gets them.';
 
 /** What is said of a job that had ended before the page was opened. */
 function earlier(job) {

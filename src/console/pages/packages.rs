@@ -48,8 +48,8 @@ struct Work {
     /// What a check found, as far as it is named, and what is said of the rest.
     found: Vec<String>,
     more: Option<String>,
-    /// What to do about it.
-    advice: Option<String>,
+    /// How many files must be fetched again.
+    to_fetch: Option<String>,
 }
 
 /// A bundle that is not imported.
@@ -129,13 +129,7 @@ impl Work {
         let named = came["problems"].as_array().into_iter().flatten().filter_map(|one| one.as_str());
         let found: Vec<String> = named.take(NAMED).map(str::to_owned).collect();
         let more = problems.saturating_sub(found.len() as u64);
-        let advice = (number("to_fetch") > 0).then(|| {
-            format!(
-                "{} must be fetched again: on this server, cargo frostmirror verify --mirror DIR --repair-list FILE writes \
-                 which; on the connected side, fetch --from-list FILE gets them.",
-                counted(number("to_fetch"), "file")
-            )
-        });
+        let to_fetch = Some(number("to_fetch")).filter(|files| *files > 0).map(|files| counted(files, "file"));
         let said = match job.state {
             Standing::Running => "It goes on at the server, also when this page is closed.".to_owned(),
             Standing::Done if problems > 0 => {
@@ -150,7 +144,7 @@ impl Work {
             }
         };
         let bad = job.state == Standing::Failed || problems > 0;
-        Work { title, said, bad, found, more: (more > 0).then(|| format!("and {} more", count(more))), advice }
+        Work { title, said, bad, found, more: (more > 0).then(|| format!("and {} more", count(more))), to_fetch }
     }
 }
 

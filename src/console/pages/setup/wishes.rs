@@ -25,16 +25,8 @@ impl Wishes {
         let wished = all.iter().find(|one| named(one, toolchain));
         let found = wished.or_else(|| all.iter().find(|one| named(one, "stable"))).or(all.first());
         let Some(offered) = found else {
-            let note = format!(
-                "This mirror holds no toolchain yet. The commands for rustup name {toolchain}, as the settings do, and work \
-                 once a bundle has brought it."
-            );
-            return Wishes {
-                toolchain: toolchain.to_owned(),
-                targets: Vec::new(),
-                hosts: Vec::new(),
-                note: Some(note),
-            };
+            // Many mirrors have crates alone: that is said where it matters.
+            return Wishes { toolchain: toolchain.to_owned(), targets: Vec::new(), hosts: Vec::new(), note: None };
         };
         let mut notes = Vec::new();
         let name = match wished {
@@ -81,7 +73,9 @@ impl Wishes {
         match (of.is_empty(), self.hosts.is_empty()) {
             (false, _) => format!("This mirror has {} for {}.", self.toolchain, of.join(", ")),
             (true, false) => format!("This mirror has {} for no machine with {name}.", self.toolchain),
-            (true, true) => "This mirror holds no toolchain yet.".to_owned(),
+            (true, true) => {
+                format!("This mirror holds no toolchain yet: these work once a bundle has brought {}.", self.toolchain)
+            }
         }
     }
 }
@@ -136,6 +130,9 @@ mod tests {
         assert!(note.contains("toolchain nightly,") && note.contains("riscv64gc-unknown-linux-gnu,"), "{note}");
         let none = Wishes::of("nightly", &[WASM.to_owned()], &Offers::default());
         assert_eq!(none.words(), "--default-toolchain nightly");
-        assert!(none.note.is_some_and(|note| note.contains("no toolchain yet")));
+        assert_eq!(none.note, None);
+        assert!(
+            none.machines("linux", "Linux").contains("no toolchain yet: these work once a bundle has brought nightly")
+        );
     }
 }
