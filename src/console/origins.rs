@@ -8,10 +8,9 @@
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
+use super::background::Background;
 use super::imports::Record;
 use crate::bundle::format::CrateState;
 use crate::bundle::shown::shown;
@@ -19,8 +18,6 @@ use crate::crate_id::Version;
 use crate::mirror::layout::Layout;
 use crate::mirror::ledger;
 
-/// How long who asks waits for records that are being read.
-const PATIENCE: Duration = Duration::from_millis(500);
 /// Crates whose bundle is remembered; of later ones it is not known.
 const MOST: usize = 4_000_000;
 /// Bytes of all descriptions that are remembered; those of all crates of crates.io have half of it.
@@ -30,13 +27,7 @@ const OVERHEAD: usize = 64;
 
 /// What is known by now.
 #[derive(Clone, Default)]
-pub(super) struct Origins(Arc<Shared>);
-
-#[derive(Default)]
-struct Shared {
-    known: Mutex<Known>,
-    changed: Condvar,
-}
+pub(super) struct Origins(Background<Known>);
 
 #[derive(Default)]
 struct Known {
@@ -50,8 +41,6 @@ struct Known {
     brought: HashMap<u64, u32>,
     /// What each crate is.
     descriptions: Arc<Descriptions>,
-    /// Whether somebody reads.
-    at_work: bool,
 }
 
 /// What crates are, by their names in small letters.
@@ -72,54 +61,30 @@ impl Origins {
     /// What is known after a moment; whatever is not read by then is read in the background.
     pub(super) fn view(&self, layout: &Layout) -> View<'_> {
         let names = ledger::names(layout).unwrap_or_default();
-        let until = Instant::now() + PATIENCE;
-        let mut known = self.lock();
-        loop {
-            if names.iter().all(|name| known.read.contains(name)) {
-                return View { origins: self, complete: true };
-            }
-            if !known.at_work {
-                known.at_work = true;
-                let (origins, layout) = (self.clone(), layout.clone());
-                let begun = thread::Builder::new().name("origins".to_owned()).spawn(move || origins.read(&layout));
-                if begun.is_err() {
-                    known.at_work = false;
-                    return View { origins: self, complete: false };
-                }
-            }
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return View { origins: self, complete: false };
-            }
-            let waited = self.0.changed.wait_timeout(known, left);
-            known = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
+        let layout = layout.clone();
+        let read = move |background: &Background<Known>| read(background, &layout);
+        let (_, complete) =
+            self.0.after_a_moment("origins", |known| names.iter().all(|name| known.read.contains(name)), read);
+        View { origins: self, complete }
     }
+}
 
-    /// Reads what was not read yet, the oldest first.
-    fn read(&self, layout: &Layout) {
-        for name in ledger::names(layout).unwrap_or_default() {
-            if self.lock().read.contains(&name) {
-                continue;
-            }
-            let text = fs::read(layout.ledger().join(&name)).unwrap_or_default();
-            let record = Record::parse(&text);
-            let mut known = self.lock();
-            if let Some(record) = record {
-                known.describe(&record);
-                known.add(&record);
+/// Reads what was not read yet, the oldest first.
+fn read(background: &Background<Known>, layout: &Layout) {
+    for name in ledger::names(layout).unwrap_or_default() {
+        if background.look().read.contains(&name) {
+            continue;
+        }
+        let text = fs::read(layout.ledger().join(&name)).unwrap_or_default();
+        let record = Record::parse(&text);
+        background.learn(|known| {
+            if let Some(record) = &record {
+                known.describe(record);
+                known.add(record);
             }
             // One that cannot be read is not tried again: the audit speaks of it.
             known.read.insert(name);
-            drop(known);
-            self.0.changed.notify_all();
-        }
-        self.lock().at_work = false;
-        self.0.changed.notify_all();
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Known> {
-        self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
+        });
     }
 }
 
@@ -184,12 +149,12 @@ impl Descriptions {
 impl View<'_> {
     /// What crates are.
     pub(super) fn descriptions(&self) -> Arc<Descriptions> {
-        Arc::clone(&self.origins.lock().descriptions)
+        Arc::clone(&self.origins.0.look().descriptions)
     }
 
     /// The file of the bundle that brought a crate.
     pub(super) fn of(&self, name: &str, version: &str) -> Option<Arc<str>> {
-        let known = self.origins.lock();
+        let known = self.origins.0.look();
         let bundle = known.brought.get(&known.key(name, version))?;
         known.files.get(*bundle as usize).cloned()
     }

@@ -78,6 +78,9 @@ pub enum Error {
         /// Where it was looked for.
         root: PathBuf,
     },
+    /// It was broken off; what was seen until then says nothing of the whole.
+    #[error("the check was stopped before its end")]
+    Stopped,
     /// It is of another layout.
     #[error(transparent)]
     Layout(#[from] layout::Error),
@@ -92,7 +95,12 @@ pub enum Error {
 /// There is no mirror; a folder cannot be listed. A file that cannot be read is a problem, not an error.
 pub fn audit(layout: &Layout, sink: &dyn Sink) -> Result<Audit, Error> {
     require_mirror(layout)?;
-    Ok(Pass::run(layout, &Blobs::new(), sink)?.into_audit())
+    whole(Pass::run(layout, &Blobs::new(), sink)?, sink).map(Pass::into_audit)
+}
+
+/// Refuses a pass that was stopped: it did not look at everything.
+fn whole(pass: Pass, sink: &dyn Sink) -> Result<Pass, Error> {
+    if sink.stopped() { Err(Error::Stopped) } else { Ok(pass) }
 }
 
 /// Refuses a path where no mirror is.
@@ -118,7 +126,7 @@ impl AddGuard {
     /// # Errors
     /// As for [`audit()`].
     pub fn audit_again(&self, first: &Audit, sink: &dyn Sink) -> Result<Audit, Error> {
-        let mut pass = Pass::run(&self.layout, &first.blobs, sink)?;
+        let mut pass = whole(Pass::run(&self.layout, &first.blobs, sink)?, sink)?;
         if link::link_state(&self.layout) == LinkState::Missing && !link::is_possible(&self.layout) {
             pass.problems.retain(|problem| !matches!(problem.fault, Fault::Link { .. }));
         }
@@ -140,7 +148,8 @@ pub(super) struct Pass {
 }
 
 impl Pass {
-    /// Looks at everything; files that were good `before` are not hashed again.
+    /// Looks at everything; files that were good `before` are not hashed again. Where `sink` says that it is to stop, it does
+    /// so between two files, and what it then says is of no use.
     pub(super) fn run(layout: &Layout, before: &Blobs, sink: &dyn Sink) -> Result<Pass, store::Error> {
         let (listing, books) = std::thread::scope(|scope| {
             let reading = scope.spawn(|| Books::read(layout));

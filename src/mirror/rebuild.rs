@@ -89,6 +89,9 @@ impl AddGuard {
     pub fn rebuild(&mut self, now: Timestamp, sink: &dyn Sink) -> Result<Rebuilt, import::Error> {
         let layout = self.layout.clone();
         let pass = Pass::run(&layout, &Default::default(), sink)?;
+        if sink.stopped() {
+            return Err(import::Error::Stopped);
+        }
         let mut staging = Staging::begin(&layout)?;
         let (line_moves, lines) = stage_lines(&pass, &mut staging)?;
         let mut steps = vec![Step::new("rebuild:lines", layout.lines(), line_moves)];

@@ -113,6 +113,13 @@ fn the_best_comes_first_and_says_what_can_be_had() {
     import(&mirror, &third.write(&sandbox.path("made"), "three.pkg")).unwrap();
     assert_eq!(search(&serving, "q=json&per_page=1")["crates"][0]["description"], json!("the new text"));
 
+    let held = get(serving.url(), "/api/crates/json", &[]).text();
+    assert!(held.contains("\"description\": \"the new text\""), "{held}");
+    let held = get(serving.url(), "/api/crates?q=other", &[]).text();
+    assert!(held.contains("\"description\": \"Reads JSON and writes it\""), "{held}");
+    let page = |query: &str| get(serving.url(), &format!("/browse?{query}"), &["Accept: text/html"]).text();
+    assert!(page("crate=json").contains(">the new text<") && page("q=other").contains(">Reads JSON and writes it<"));
+
     assert_eq!(names(&search(&serving, "q=My-JSON")), ["my_json"]);
     assert_eq!(names(&search(&serving, "q=writes+reads")), ["other"]);
     let one = search(&serving, "q=json&per_page=1&page=2");
@@ -150,4 +157,6 @@ fn a_hostile_description_is_a_harmless_line() {
     assert!(!acts(&found.stdout), "{:?}", found.stdout);
     let reply = get(serving.url(), "/api/v1/crates?q=evil", &[]);
     assert!(reply.body.len() < 5000, "{}", reply.body.len());
+    let page = get(serving.url(), "/browse", &["Accept: text/html"]);
+    assert!(!acts(&page.text()) && page.body.len() < 20_000, "{}", page.text());
 }
