@@ -17,7 +17,10 @@ use crate::bundle::shown::shown;
 use crate::crate_id::Version;
 use crate::mirror::layout::Layout;
 use crate::mirror::ledger;
+use crate::mirror::live::{self, Follower};
 
+/// What stands for a bundle's file where live mode brought a crate.
+const LIVE: &str = "(live mode)";
 /// Crates whose bundle is remembered; of later ones it is not known.
 const MOST: usize = 4_000_000;
 /// Bytes of all descriptions that are remembered; those of all crates of crates.io have half of it.
@@ -35,6 +38,8 @@ struct Known {
     secret: RandomState,
     /// Records that were read.
     read: HashSet<String>,
+    /// What was read of live mode's.
+    live: Follower,
     /// The files of the bundles, in the order in which they were read.
     files: Vec<Arc<str>>,
     /// The bundle of each crate.
@@ -61,10 +66,10 @@ impl Origins {
     /// What is known after a moment; whatever is not read by then is read in the background.
     pub(super) fn view(&self, layout: &Layout) -> View<'_> {
         let names = ledger::names(layout).unwrap_or_default();
-        let layout = layout.clone();
+        let (asked, layout) = (layout.clone(), layout.clone());
         let read = move |background: &Background<Known>| read(background, &layout);
-        let (_, complete) =
-            self.0.after_a_moment("origins", |known| names.iter().all(|name| known.read.contains(name)), read);
+        let whole = |known: &Known| names.iter().all(|name| known.read.contains(name)) && !known.live.is_behind(&asked);
+        let (_, complete) = self.0.after_a_moment("origins", whole, read);
         View { origins: self, complete }
     }
 }
@@ -86,6 +91,13 @@ fn read(background: &Background<Known>, layout: &Layout) {
             known.read.insert(name);
         });
     }
+    // Whoever asks meanwhile is not kept waiting.
+    let mut live = std::mem::take(&mut background.look().live);
+    let news = live.news(layout).unwrap_or_default();
+    background.learn(|known| {
+        known.add_live(&news);
+        known.live = live;
+    });
 }
 
 impl Known {
@@ -101,13 +113,38 @@ impl Known {
         }
     }
 
+    /// Adds what live mode placed since.
+    fn add_live(&mut self, news: &[live::Record]) {
+        let known = self.files.iter().position(|file| **file == *LIVE);
+        let Ok(bundle) = u32::try_from(known.unwrap_or(self.files.len())) else { return };
+        if known.is_none() && !news.is_empty() {
+            self.files.push(LIVE.into());
+        }
+        let mut texts = Vec::new();
+        for live::Record { what, description, .. } in news {
+            let live::What::Crate(id) = what else { continue };
+            if self.brought.len() < MOST {
+                let key = self.key(id.name.as_str(), &id.version.to_string());
+                self.brought.entry(key).or_insert(bundle);
+            }
+            texts.extend(description.as_deref().map(|text| (id.name.as_str(), id.version.clone(), text)));
+        }
+        self.put_newest(texts.into_iter());
+    }
+
     /// What this record says stands for what the ones before it said; of several versions, the highest speaks.
     fn describe(&mut self, record: &Record<'_>) {
+        let texts = record.manifest.crates.iter().filter_map(|one| {
+            let text = one.description.as_deref()?;
+            Some((one.name, one.version.parse::<Version>().ok()?, text))
+        });
+        self.put_newest(texts);
+    }
+
+    fn put_newest<'t>(&mut self, texts: impl Iterator<Item = (&'t str, Version, &'t str)>) {
         let mut newest: HashMap<String, (Version, &str)> = HashMap::new();
-        for one in &record.manifest.crates {
-            let Some(text) = one.description.as_deref().filter(|text| !text.trim().is_empty()) else { continue };
-            let Ok(version) = one.version.parse::<Version>() else { continue };
-            let name = one.name.to_ascii_lowercase();
+        for (name, version, text) in texts.filter(|(_, _, text)| !text.trim().is_empty()) {
+            let name = name.to_ascii_lowercase();
             if newest.get(&name).is_none_or(|(known, _)| *known < version) {
                 newest.insert(name, (version, text));
             }
