@@ -184,6 +184,7 @@ fn an_audit_holds_the_records_against_the_tree() {
     assert!(told.contains("live/records: line 1 is no record") && told.contains("live/counts: says"), "{told}");
     let rebuilt = adding(&mirror).rebuild(at(50), &Silent).unwrap();
     assert_eq!((rebuilt.kept, rebuilt.audit.problems.len()), (Some(1), 0), "{:?}", rebuilt.audit.problems);
+    assert!(rebuilt.live && !adding(&mirror).rebuild(at(55), &Silent).unwrap().live);
     figures(&mirror);
     collect_at(&mirror, 60, 0);
     assert_eq!(listed(&mirror), names(&["a-1.0.0", "b-1.0.0"]));
