@@ -245,6 +245,12 @@ pub(in crate::mirror) fn forget(layout: &Layout, goes: &dyn Fn(&What) -> bool) -
     append(&path, &gone)?;
     File::open(&path).and_then(|file| file.sync_all()).map_err(failed("sync", &path))?;
     durable::sync_folder(&layout.live()).map_err(failed("sync", &layout.live()))?;
+    // Killed from here on, the numbers are taken from the records.
+    let counts = layout.live_counts();
+    match fs::remove_file(&counts) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(failed("remove", &counts)(e)),
+        _ => {}
+    }
     write(layout, &layout.live_records(), &kept)?;
     write_figures(layout, figures_of(&kept))
 }
