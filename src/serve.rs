@@ -37,6 +37,7 @@ mod respond;
 mod route;
 mod scripts;
 mod tls;
+mod twin;
 
 use std::io;
 use std::net::SocketAddr;

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -11,6 +12,7 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::task::JoinHandle;
 
+use super::twin::Twin;
 use crate::safe_path::SafePath;
 
 /// Bytes in one piece of a body. A file of this size or less is one piece: it is read at once, and leaves in one
@@ -188,12 +190,22 @@ pub struct Content {
     left: u64,
     /// Whether a piece of those at hand has left, and others are to have their turn before the next one.
     paused: bool,
+    twin: Option<Arc<Twin>>,
 }
 
 impl Content {
     /// A body of these bytes.
     pub fn of(bytes: impl Into<Bytes>) -> Content {
-        Content { ready: Some(bytes.into()).filter(|bytes| !bytes.is_empty()), rest: None, left: 0, paused: false }
+        Content { ready: Some(bytes.into()).filter(|bytes| !bytes.is_empty()), rest: None, left: 0, paused: false, twin: None }
+    }
+
+    /// The same, whose bytes are in a file too.
+    pub(super) fn with_twin(self, twin: Option<Arc<Twin>>) -> Content {
+        Content { twin, ..self }
+    }
+
+    pub(super) fn twin(&self) -> Option<&Arc<Twin>> {
+        self.twin.as_ref()
     }
 
     /// A part of a file. Its first piece is read here; call it where reading may block.

@@ -25,6 +25,7 @@ use hyper::header::{
 };
 
 use super::file::{Held, Stamp};
+use super::twin::{self, Twin};
 use crate::digest::Sha256;
 use crate::safe_path::SafePath;
 
@@ -88,6 +89,8 @@ pub(super) struct Form {
     pub body: Bytes,
     /// The headers of a full answer.
     pub headers: HeaderMap,
+    /// The file that holds the bytes too.
+    pub twin: Option<Arc<Twin>>,
 }
 
 /// The compressed form of a file.
@@ -159,6 +162,7 @@ impl Hot {
         };
         let mut plain = form(etag, body, &held.stamp, headers);
         plain.headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
+        plain.twin = twin(held, &plain.body);
         Ok(self.keep(path, held, Kept { gzip: compressed, ..self.plain(path, held, plain, false) }, now))
     }
 
@@ -169,6 +173,7 @@ impl Hot {
         }
         let mut form = form(held.stamp.etag(), read(held)?, &held.stamp, headers);
         form.headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+        form.twin = twin(held, &form.body);
         Ok(self.keep(path, held, self.plain(path, held, form, true), now))
     }
 
@@ -262,6 +267,13 @@ pub(super) struct Headers {
     pub caching: &'static str,
 }
 
+fn twin(held: &Held, body: &Bytes) -> Option<Arc<Twin>> {
+    if body.len() < twin::WORTH {
+        return None;
+    }
+    Some(Arc::new(Twin::new(held.file.try_clone().ok()?, body.clone())))
+}
+
 /// The path under which cargo asks for a file. Other spellings of it are understood, and find no short cut.
 fn key(path: &SafePath) -> String {
     format!("/{path}")
@@ -282,7 +294,7 @@ fn form(etag: String, body: Bytes, stamp: &Stamp, of: Headers) -> Form {
     headers.extend(HeaderValue::from_str(&etag).ok().map(|etag| (ETAG, etag)));
     let modified = stamp.modified.and_then(|modified| HeaderValue::from_str(&httpdate::fmt_http_date(modified)).ok());
     headers.extend(modified.map(|modified| (LAST_MODIFIED, modified)));
-    Form { etag, body, headers }
+    Form { etag, body, headers, twin: None }
 }
 
 /// The bytes of a file. More than it had when it was opened are not read.

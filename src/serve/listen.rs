@@ -207,7 +207,9 @@ impl Asker {
     async fn ask(self, request: Request<Incoming>) -> Result<Response<Content>, Infallible> {
         // What comes while a request is being answered is its body, and as good as what is sent.
         let _taking = self.pulse.takes();
-        Ok(self.server.respond(request, self.local, self.peer).await)
+        let response = self.server.respond(request, self.local, self.peer).await;
+        self.pulse.sends(response.body().twin());
+        Ok(response)
     }
 }
 

@@ -4,12 +4,16 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use rustix::io::Errno;
+use rustix::net::SendFlags;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
+
+use super::twin::{Sending, Twin};
 
 /// How long a client may take nothing of what is sent to it.
 const STALLED_AFTER: Duration = Duration::from_secs(60);
@@ -24,12 +28,14 @@ struct Beats {
     last: AtomicU64,
     /// Requests that are being answered.
     taken: AtomicUsize,
+    /// What is sent may be in a file too.
+    sending: Sending,
 }
 
 impl Pulse {
     /// Of a connection that was opened now.
     pub fn new() -> Pulse {
-        Pulse(Arc::new(Beats { opened: Instant::now(), last: AtomicU64::new(0), taken: AtomicUsize::new(0) }))
+        Pulse(Arc::new(Beats { opened: Instant::now(), last: AtomicU64::new(0), taken: AtomicUsize::new(0), sending: Sending::default() }))
     }
 
     /// When the client last took bytes, or when it came.
@@ -42,6 +48,11 @@ impl Pulse {
     pub fn takes(&self) -> Taking {
         self.0.taken.fetch_add(1, Ordering::Relaxed);
         Taking(self.clone())
+    }
+
+    /// What is sent from now on may be in a file too.
+    pub fn sends(&self, twin: Option<&Arc<Twin>>) {
+        self.0.sending.set(twin);
     }
 
     fn is_taking(&self) -> bool {
@@ -74,6 +85,41 @@ impl Patient {
     /// This connection, whose last use is told to `pulse`.
     pub fn new(stream: TcpStream, pulse: Pulse) -> Patient {
         Patient { stream, pulse, stalled: None }
+    }
+
+    /// Sends what is in a file too from there; nothing where there is no such thing.
+    fn poll_send_twin(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let Some(twin) = self.pulse.0.sending.get() else { return Poll::Ready(Ok(0)) };
+        let (head, body) = match pieces {
+            [body, ..] if twin.place(body).is_some() => (None, body),
+            [head, body, ..] if twin.place(body).is_some() => (Some(head), body),
+            _ => return Poll::Ready(Ok(0)),
+        };
+        let Some(place) = twin.place(body) else { return Poll::Ready(Ok(0)) };
+        loop {
+            ready!(self.stream.poll_write_ready(cx))?;
+            let sent = self.stream.try_io(Interest::WRITABLE, || {
+                let mut before = 0;
+                if let Some(head) = head {
+                    before = rustix::net::send(&self.stream, head, SendFlags::MORE | SendFlags::NOSIGNAL)?;
+                    if before < head.len() {
+                        return Ok(before);
+                    }
+                }
+                let mut offset = place.start;
+                let sent = rustix::fs::sendfile(&self.stream, &twin.file, Some(&mut offset), body.len());
+                match sent {
+                    Ok(sent) => Ok(before + sent),
+                    Err(_) if before > 0 => Ok(before),
+                    Err(Errno::AGAIN) => Err(Errno::AGAIN.into()),
+                    Err(_) => Ok(0),
+                }
+            });
+            match sent {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                sent => return Poll::Ready(sent),
+            }
+        }
     }
 
     fn unless_stalled<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -109,7 +155,10 @@ impl AsyncWrite for Patient {
         cx: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, pieces);
+        let written = match self.poll_send_twin(cx, pieces) {
+            Poll::Ready(Ok(0)) => Pin::new(&mut self.stream).poll_write_vectored(cx, pieces),
+            sent => sent,
+        };
         self.unless_stalled(cx, written)
     }
 

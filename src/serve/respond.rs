@@ -303,7 +303,7 @@ impl Asked {
             Gzip::Made(form) => form,
         };
         let known = Validators { etag: &form.etag, modified: kept.stamp.modified };
-        let body = || if self.head { Content::default() } else { Content::of(form.body.clone()) };
+        let body = || if self.head { Content::default() } else { Content::of(form.body.clone()).with_twin(form.twin.clone()) };
         let mut response = match conditions::weigh(&self.headers, &known) {
             Verdict::Failed => told(StatusCode::PRECONDITION_FAILED, "it has changed\n"),
             Verdict::NotModified => status(StatusCode::NOT_MODIFIED),
@@ -361,7 +361,7 @@ impl Asked {
 fn cut(form: &Form, start: u64, length: u64) -> Option<Response<Content>> {
     let first = usize::try_from(start).ok()?;
     let end = first.checked_add(usize::try_from(length).ok()?).filter(|end| *end <= form.body.len())?;
-    let mut response = Response::new(Content::of(form.body.slice(first..end)));
+    let mut response = Response::new(Content::of(form.body.slice(first..end)).with_twin(form.twin.clone()));
     *response.status_mut() = StatusCode::PARTIAL_CONTENT;
     *response.headers_mut() = form.headers.clone();
     response.headers_mut().insert(CONTENT_LENGTH, length.into());
