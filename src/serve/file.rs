@@ -182,7 +182,6 @@ fn is_circle(_: &io::Error) -> bool {
 }
 
 /// A response's body: bytes at hand, and perhaps the rest of a file.
-#[derive(Default)]
 pub struct Content {
     ready: Option<Bytes>,
     rest: Option<JoinHandle<io::Result<(File, Bytes)>>>,
@@ -190,13 +189,16 @@ pub struct Content {
     left: u64,
     /// Whether a piece of those at hand has left, and others are to have their turn before the next one.
     paused: bool,
+    /// The file that holds the bytes at hand too.
     twin: Option<Arc<Twin>>,
+    /// How many of the bytes at hand leave at once.
+    piece: usize,
 }
 
 impl Content {
     /// A body of these bytes.
     pub fn of(bytes: impl Into<Bytes>) -> Content {
-        Content { ready: Some(bytes.into()).filter(|bytes| !bytes.is_empty()), rest: None, left: 0, paused: false, twin: None }
+        Content { ready: Some(bytes.into()).filter(|bytes: &Bytes| !bytes.is_empty()), ..Content::default() }
     }
 
     /// The same, whose bytes are in a file too.
@@ -204,8 +206,11 @@ impl Content {
         Content { twin, ..self }
     }
 
-    pub(super) fn twin(&self) -> Option<&Arc<Twin>> {
-        self.twin.as_ref()
+    /// Gives the twin to a connection that sends from it. What is sent without being copied goes in one piece.
+    pub(super) fn give_twin(&mut self) -> Option<Arc<Twin>> {
+        let twin = self.twin.take()?;
+        self.piece = usize::MAX;
+        Some(twin)
     }
 
     /// A part of a file. Its first piece is read here; call it where reading may block.
@@ -220,6 +225,12 @@ impl Content {
             content.rest = Some(read_on(file, left));
         }
         Ok(content)
+    }
+}
+
+impl Default for Content {
+    fn default() -> Content {
+        Content { ready: None, rest: None, left: 0, paused: false, twin: None, piece: PIECE }
     }
 }
 
@@ -249,7 +260,7 @@ impl Body for Content {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         if let Some(mut bytes) = self.ready.take() {
-            if bytes.len() <= PIECE {
+            if bytes.len() <= self.piece {
                 self.paused = false;
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }
@@ -262,7 +273,7 @@ impl Body for Content {
                 return Poll::Pending;
             }
             self.paused = true;
-            let piece = bytes.split_to(PIECE);
+            let piece = bytes.split_to(self.piece);
             self.ready = Some(bytes);
             return Poll::Ready(Some(Ok(Frame::data(piece))));
         }

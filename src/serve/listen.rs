@@ -151,7 +151,8 @@ async fn connection(stream: TcpStream, peer: SocketAddr, server: Arc<Server>, wa
     let (Ok(()), Ok(local)) = (stream.set_nodelay(true), stream.local_addr()) else { return };
     let counted = Arc::clone(&server);
     let _connected = counted.counters().connected();
-    let asker = Asker { server: Arc::clone(&server), local, peer: plain_address(peer), pulse: pulse.clone() };
+    let is_plain = server.acceptor().is_none();
+    let asker = Asker { server: Arc::clone(&server), local, peer: plain_address(peer), pulse: pulse.clone(), is_plain };
     let stream = Patient::new(stream, pulse.clone());
     let Some(acceptor) = server.acceptor() else {
         return over_http1(stream, asker, watcher).await;
@@ -201,14 +202,18 @@ struct Asker {
     local: SocketAddr,
     peer: SocketAddr,
     pulse: Pulse,
+    /// Whether what is sent leaves as it is.
+    is_plain: bool,
 }
 
 impl Asker {
     async fn ask(self, request: Request<Incoming>) -> Result<Response<Content>, Infallible> {
         // What comes while a request is being answered is its body, and as good as what is sent.
         let _taking = self.pulse.takes();
-        let response = self.server.respond(request, self.local, self.peer).await;
-        self.pulse.sends(response.body().twin());
+        let mut response = self.server.respond(request, self.local, self.peer).await;
+        if self.is_plain {
+            self.pulse.sends(response.body_mut().give_twin());
+        }
         Ok(response)
     }
 }

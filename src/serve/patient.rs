@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use rustix::net::SendFlags;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::twin::{Sending, Twin};
 
@@ -35,7 +35,12 @@ struct Beats {
 impl Pulse {
     /// Of a connection that was opened now.
     pub fn new() -> Pulse {
-        Pulse(Arc::new(Beats { opened: Instant::now(), last: AtomicU64::new(0), taken: AtomicUsize::new(0), sending: Sending::default() }))
+        Pulse(Arc::new(Beats {
+            opened: Instant::now(),
+            last: AtomicU64::new(0),
+            taken: AtomicUsize::new(0),
+            sending: Sending::default(),
+        }))
     }
 
     /// When the client last took bytes, or when it came.
@@ -51,7 +56,7 @@ impl Pulse {
     }
 
     /// What is sent from now on may be in a file too.
-    pub fn sends(&self, twin: Option<&Arc<Twin>>) {
+    pub fn sends(&self, twin: Option<Arc<Twin>>) {
         self.0.sending.set(twin);
     }
 
@@ -78,13 +83,15 @@ impl Drop for Taking {
 pub(super) struct Patient {
     stream: TcpStream,
     pulse: Pulse,
-    stalled: Option<Pin<Box<Sleep>>>,
+    /// When the client has taken nothing for too long, while it takes nothing.
+    waiting: Option<Instant>,
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl Patient {
     /// This connection, whose last use is told to `pulse`.
     pub fn new(stream: TcpStream, pulse: Pulse) -> Patient {
-        Patient { stream, pulse, stalled: None }
+        Patient { stream, pulse, waiting: None, timer: None }
     }
 
     /// Sends what is in a file too from there; nothing where there is no such thing.
@@ -124,12 +131,21 @@ impl Patient {
 
     fn unless_stalled<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if written.is_ready() {
-            self.stalled = None;
+            self.waiting = None;
             self.pulse.beat();
             return written;
         }
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(STALLED_AFTER)));
-        stalled.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+        let until = *self.waiting.get_or_insert_with(|| Instant::now() + STALLED_AFTER);
+        // One timer serves for many waits: it goes off early for all but the first, and is then set anew. To begin and end
+        // one for each would cost more than the writing.
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(until)));
+        while timer.as_mut().poll(cx).is_ready() {
+            if timer.deadline() >= until {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            timer.as_mut().reset(until);
+        }
+        Poll::Pending
     }
 }
 

@@ -303,7 +303,8 @@ impl Asked {
             Gzip::Made(form) => form,
         };
         let known = Validators { etag: &form.etag, modified: kept.stamp.modified };
-        let body = || if self.head { Content::default() } else { Content::of(form.body.clone()).with_twin(form.twin.clone()) };
+        let body =
+            || if self.head { Content::default() } else { Content::of(form.body.clone()).with_twin(form.twin.clone()) };
         let mut response = match conditions::weigh(&self.headers, &known) {
             Verdict::Failed => told(StatusCode::PRECONDITION_FAILED, "it has changed\n"),
             Verdict::NotModified => status(StatusCode::NOT_MODIFIED),

@@ -40,8 +40,8 @@ pub(super) struct Sending(Mutex<Option<Weak<Twin>>>);
 
 impl Sending {
     /// From now on it is this one.
-    pub fn set(&self, twin: Option<&Arc<Twin>>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = twin.map(Arc::downgrade);
+    pub fn set(&self, twin: Option<Arc<Twin>>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = twin.as_ref().map(Arc::downgrade);
     }
 
     /// It, if it is still there.
