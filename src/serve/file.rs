@@ -189,7 +189,7 @@ pub struct Content {
     left: u64,
     /// Whether a piece of those at hand has left, and others are to have their turn before the next one.
     paused: bool,
-    /// The file that holds the bytes at hand too.
+    /// The twin of the bytes at hand.
     twin: Option<Arc<Twin>>,
     /// How many of the bytes at hand leave at once.
     piece: usize,
@@ -201,12 +201,12 @@ impl Content {
         Content { ready: Some(bytes.into()).filter(|bytes: &Bytes| !bytes.is_empty()), ..Content::default() }
     }
 
-    /// The same, whose bytes are in a file too.
+    /// The same, whose bytes may have a twin.
     pub(super) fn with_twin(self, twin: Option<Arc<Twin>>) -> Content {
         Content { twin, ..self }
     }
 
-    /// Gives the twin to a connection that sends from it. What is sent without being copied goes in one piece.
+    /// The twin, for a connection that sends from it. What is sent without being copied goes in one piece.
     pub(super) fn give_twin(&mut self) -> Option<Arc<Twin>> {
         let twin = self.twin.take()?;
         self.piece = usize::MAX;

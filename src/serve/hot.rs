@@ -24,8 +24,8 @@ use hyper::header::{
     VARY, X_CONTENT_TYPE_OPTIONS,
 };
 
-use super::file::{Held, Stamp};
-use super::twin::{self, Twin};
+use super::file::{Content, Held, Stamp};
+use super::twin::{Prospect, Room};
 use crate::digest::Sha256;
 use crate::safe_path::SafePath;
 
@@ -44,6 +44,7 @@ pub(super) struct Hot {
     mirror: PathBuf,
     halves: RwLock<Halves>,
     age: Age,
+    room: Arc<Room>,
 }
 
 /// Counts the times at which what was seen on the disk may have become old.
@@ -81,7 +82,6 @@ pub(super) struct Kept {
 }
 
 /// One encoding of a file.
-#[derive(Clone)]
 pub(super) struct Form {
     /// Strong entity tag, with its quotes.
     pub etag: String,
@@ -89,12 +89,11 @@ pub(super) struct Form {
     pub body: Bytes,
     /// The headers of a full answer.
     pub headers: HeaderMap,
-    /// The file that holds the bytes too.
-    pub twin: Option<Arc<Twin>>,
+    /// Whether it has a twin.
+    twin: Prospect,
 }
 
 /// The compressed form of a file.
-#[derive(Clone)]
 pub(super) enum Gzip {
     /// It would be no smaller.
     Useless,
@@ -105,10 +104,10 @@ pub(super) enum Gzip {
 }
 
 impl Hot {
-    /// Nothing yet.
-    pub fn new(mirror: &Path) -> Hot {
+    /// Nothing yet; `room`: for copies in the memory of the system.
+    pub fn new(mirror: &Path, room: Arc<Room>) -> Hot {
         let age = Age { since: Instant::now(), millisecond: AtomicU64::new(0), count: AtomicU64::new(1) };
-        Hot { mirror: mirror.to_owned(), halves: RwLock::default(), age }
+        Hot { mirror: mirror.to_owned(), halves: RwLock::default(), age, room }
     }
 
     /// Something else was read from the disk; call it before anybody is told.
@@ -152,7 +151,7 @@ impl Hot {
         let compressed = match compressed {
             Some(body) => {
                 let etag = format!("{}-gz\"", etag.trim_end_matches('"'));
-                let mut form = form(etag, body, &held.stamp, headers);
+                let mut form = form(etag, body, &held.stamp, headers, &self.room);
                 form.headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
                 form.headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
                 Gzip::Made(form)
@@ -160,9 +159,8 @@ impl Hot {
             None if gzip => Gzip::Useless,
             None => Gzip::Untried,
         };
-        let mut plain = form(etag, body, &held.stamp, headers);
+        let mut plain = form(etag, body, &held.stamp, headers, &self.room);
         plain.headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
-        plain.twin = twin(held, &plain.body);
         Ok(self.keep(path, held, Kept { gzip: compressed, ..self.plain(path, held, plain, false) }, now))
     }
 
@@ -171,9 +169,8 @@ impl Hot {
         if let Some(kept) = self.known(path, held, false) {
             return Ok(kept);
         }
-        let mut form = form(held.stamp.etag(), read(held)?, &held.stamp, headers);
+        let mut form = form(held.stamp.etag(), read(held)?, &held.stamp, headers, &self.room);
         form.headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-        form.twin = twin(held, &form.body);
         Ok(self.keep(path, held, self.plain(path, held, form, true), now))
     }
 
@@ -230,6 +227,13 @@ impl Kept {
     }
 }
 
+impl Form {
+    /// All of the body, or the part of it that is `slice`, to be sent now.
+    pub fn content(&self, slice: Bytes) -> Content {
+        Content::of(slice).with_twin(self.twin.twin(&self.body))
+    }
+}
+
 impl Halves {
     fn find(&self, asked: &str) -> Option<(Arc<Kept>, bool)> {
         let young = self.young.files.get(asked).map(|kept| (Arc::clone(kept), false));
@@ -267,13 +271,6 @@ pub(super) struct Headers {
     pub caching: &'static str,
 }
 
-fn twin(held: &Held, body: &Bytes) -> Option<Arc<Twin>> {
-    if body.len() < twin::WORTH {
-        return None;
-    }
-    Some(Arc::new(Twin::new(held.file.try_clone().ok()?, body.clone())))
-}
-
 /// The path under which cargo asks for a file. Other spellings of it are understood, and find no short cut.
 fn key(path: &SafePath) -> String {
     format!("/{path}")
@@ -284,7 +281,7 @@ fn weight(asked: &str, kept: &Kept) -> usize {
     kept.plain.body.len() + OVERHEAD + gzip + asked.len() + kept.path.as_os_str().len()
 }
 
-fn form(etag: String, body: Bytes, stamp: &Stamp, of: Headers) -> Form {
+fn form(etag: String, body: Bytes, stamp: &Stamp, of: Headers, room: &Arc<Room>) -> Form {
     let mut headers = HeaderMap::with_capacity(10);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(of.kind));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -294,7 +291,7 @@ fn form(etag: String, body: Bytes, stamp: &Stamp, of: Headers) -> Form {
     headers.extend(HeaderValue::from_str(&etag).ok().map(|etag| (ETAG, etag)));
     let modified = stamp.modified.and_then(|modified| HeaderValue::from_str(&httpdate::fmt_http_date(modified)).ok());
     headers.extend(modified.map(|modified| (LAST_MODIFIED, modified)));
-    Form { etag, body, headers, twin: None }
+    Form { etag, body, headers, twin: Prospect::new(room) }
 }
 
 /// The bytes of a file. More than it had when it was opened are not read.
@@ -336,7 +333,7 @@ mod tests {
     fn tree() -> Tree {
         let folder = tempfile::tempdir().expect("folder");
         fs::create_dir_all(folder.path().join("index")).expect("folder");
-        let hot = Hot::new(folder.path());
+        let hot = Hot::new(folder.path(), Room::new(16));
         Tree { folder, hot }
     }
 

@@ -7,8 +7,6 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use rustix::io::Errno;
-use rustix::net::SendFlags;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -28,7 +26,7 @@ struct Beats {
     last: AtomicU64,
     /// Requests that are being answered.
     taken: AtomicUsize,
-    /// What is sent may be in a file too.
+    /// What is sent may have a twin.
     sending: Sending,
 }
 
@@ -55,8 +53,8 @@ impl Pulse {
         Taking(self.clone())
     }
 
-    /// What is sent from now on may be in a file too.
-    pub fn sends(&self, twin: Option<Arc<Twin>>) {
+    /// The body that is sent next may have a twin.
+    pub fn sends(&self, twin: Option<&Arc<Twin>>) {
         self.0.sending.set(twin);
     }
 
@@ -94,34 +92,18 @@ impl Patient {
         Patient { stream, pulse, waiting: None, timer: None }
     }
 
-    /// Sends what is in a file too from there; nothing where there is no such thing.
+    /// Sends what has a twin from there; nothing where that is not so.
     fn poll_send_twin(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let Some(twin) = self.pulse.0.sending.get() else { return Poll::Ready(Ok(0)) };
         let (head, body) = match pieces {
-            [body, ..] if twin.place(body).is_some() => (None, body),
-            [head, body, ..] if twin.place(body).is_some() => (Some(head), body),
+            [body, ..] if twin.place(body).is_some() => (&[][..], body),
+            [head, body, ..] => (&head[..], body),
             _ => return Poll::Ready(Ok(0)),
         };
-        let Some(place) = twin.place(body) else { return Poll::Ready(Ok(0)) };
+        let Some(part) = twin.place(body) else { return Poll::Ready(Ok(0)) };
         loop {
             ready!(self.stream.poll_write_ready(cx))?;
-            let sent = self.stream.try_io(Interest::WRITABLE, || {
-                let mut before = 0;
-                if let Some(head) = head {
-                    before = rustix::net::send(&self.stream, head, SendFlags::MORE | SendFlags::NOSIGNAL)?;
-                    if before < head.len() {
-                        return Ok(before);
-                    }
-                }
-                let mut offset = place.start;
-                let sent = rustix::fs::sendfile(&self.stream, &twin.file, Some(&mut offset), body.len());
-                match sent {
-                    Ok(sent) => Ok(before + sent),
-                    Err(_) if before > 0 => Ok(before),
-                    Err(Errno::AGAIN) => Err(Errno::AGAIN.into()),
-                    Err(_) => Ok(0),
-                }
-            });
+            let sent = self.stream.try_io(Interest::WRITABLE, || twin.send(&self.stream, head, part.clone()));
             match sent {
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
                 sent => return Poll::Ready(sent),
@@ -196,7 +178,7 @@ mod tests {
     use super::*;
     use tokio::io::AsyncWriteExt;
     use tokio::net::TcpListener;
-    use tokio::time::timeout;
+    use tokio::time::{sleep, timeout};
 
     #[tokio::test]
     async fn a_client_that_takes_nothing_is_let_go() {
@@ -205,15 +187,20 @@ mod tests {
         let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
         let _silent = client.expect("connect");
         let mut patient = Patient::new(accepted.expect("accept").0, Pulse::new());
-        // As if the wait had begun a minute ago.
-        patient.stalled = Some(Box::pin(sleep(Duration::from_millis(50))));
+        // As if each wait had begun a minute ago, and with the timer of an earlier one, which goes off too soon.
+        patient.timer = Some(Box::pin(sleep(Duration::from_millis(20))));
         let piece = vec![0; 64 * 1024];
         let error = loop {
-            let stalled = patient.stalled.is_none();
-            match timeout(Duration::from_millis(200), patient.write(&piece)).await {
+            let written = timeout(Duration::from_millis(200), patient.write(&piece)).await;
+            let stalled = patient.waiting.is_some();
+            match written {
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => break error,
-                Err(_) if stalled => patient.stalled = Some(Box::pin(sleep(Duration::from_millis(50)))),
+                Err(_) if stalled => {
+                    assert!(patient.timer.as_ref().is_some_and(|timer| !timer.is_elapsed()), "it was set anew");
+                    patient.waiting = Some(Instant::now() + Duration::from_millis(50));
+                    patient.timer = None;
+                }
                 Err(_) => {}
             }
         };
