@@ -60,6 +60,7 @@ mod browser_edit;
 mod serve_hot;
 mod serve_limits;
 mod serve_tls;
+mod serve_twin;
 mod serve;
 mod snapshot;
 mod watch;
