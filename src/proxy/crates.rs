@@ -37,7 +37,8 @@ pub(super) struct Crates {
 }
 
 impl Crates {
-    fn flights(&self) -> MutexGuard<'_, HashMap<String, Flight>> {
+    /// By the name of the crate's file; components of toolchains are among them, by their paths.
+    pub(super) fn flights(&self) -> MutexGuard<'_, HashMap<String, Flight>> {
         self.flights.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
