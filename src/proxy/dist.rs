@@ -103,14 +103,31 @@ impl Toolchains {
         let mut table = self.table();
         let Some(fresh) = table.fresh.get_mut(unit) else { return Ok(true) };
         let now = Instant::now();
-        let is_digest = unit.digest().is_some_and(|digest| digest == *path);
-        if fresh.until > now || (!is_digest && fresh.leads_until > now) {
-            if is_digest {
-                fresh.leads_until = now + NEXT;
-            }
-            return if fresh.stale { Err(Stale) } else { Ok(false) };
+        let is_digest = unit.is_digest(path);
+        if is_digest && fresh.until > now {
+            fresh.leads_until = now + NEXT;
         }
-        Ok(true)
+        match fresh.until > now || (!is_digest && fresh.leads_until > now) {
+            true if fresh.stale => Err(Stale),
+            waits => Ok(!waits),
+        }
+    }
+
+    /// Remembers that what is held was looked for upstream, just now.
+    fn is_fresh(&self, unit: &Unit, ttl: Duration, seen: Option<Sha256>) {
+        let mut table = self.table();
+        let now = Instant::now();
+        let leads_until = table.fresh.get(unit).map_or(now, |before| before.leads_until);
+        table.fresh.put(unit.clone(), Fresh { until: now + ttl, stale: false, leads_until, seen });
+    }
+
+    /// Remembers that the file at `path` is given to somebody, where it is the digest of another.
+    fn given(&self, unit: &Unit, path: &SafePath) {
+        if unit.is_digest(path)
+            && let Some(fresh) = self.table().fresh.get_mut(unit)
+        {
+            fresh.leads_until = Instant::now() + NEXT;
+        }
     }
 
     /// Remembers that upstream gave no answer, or none in time: others do not wait for it as well.
@@ -159,19 +176,24 @@ impl Proxy {
             Ok(true) => match tokio::time::timeout(PATIENCE_WITH_COPY, self.bringing(&running, &unit, false)).await {
                 Ok(Ok(())) => false,
                 // What upstream does not have, or has no more, stays as it is.
-                Ok(Err(refusal)) if refusal.is_absent() => false,
+                Ok(Err(refusal)) if refusal.is_absent() => {
+                    running.toolchains.is_fresh(&unit, running.settings.proxy_ttl, None);
+                    false
+                }
                 Ok(Err(_)) | Err(_) => {
                     running.toolchains.is_stale(&unit);
                     true
                 }
             },
         };
+        running.toolchains.given(&unit, path);
         if stale {
             self.figures.stale.fetch_add(1, Relaxed);
         }
     }
 
-    /// Has a file below dist/ or rustup/ fetched that is not held; `None` where live mode is off.
+    /// Has a file below dist/ or rustup/ fetched that is not held; `None` where live mode is off, and for a path that upstream
+    /// need not be asked for.
     pub async fn fetch_artifact(self: &Arc<Self>, path: &SafePath) -> Option<Miss> {
         let running = match self.running()? {
             Ok(running) => running,
@@ -184,9 +206,7 @@ impl Proxy {
                 Err(refusal) => Miss::Refused(refusal),
             });
         }
-        let Some(date) = day_of_component(path) else {
-            return Some(Miss::Refused(Refusal::absent(format!("upstream has nothing at {path} that rustup needs"))));
-        };
+        let date = day_of_component(path)?;
         self.figures.misses.fetch_add(1, Relaxed);
         if let Some(flight) = self.crates.flights().get(path.as_str()) {
             return Some(Miss::Coming(flight.clone()));
@@ -213,6 +233,7 @@ impl Proxy {
             }
         }
         if self.holds(path).await {
+            toolchains.given(unit, path);
             return Ok(());
         }
         toolchains.remember_absent(path.clone(), running.settings.proxy_ttl);
@@ -229,8 +250,14 @@ impl Proxy {
             let begin = || {
                 // A task of its own: whoever asked may go away.
                 let task = tokio::spawn(Arc::clone(self).bring_one(Arc::clone(running), unit.clone(), anew));
-                let what = format!("asking for {unit} was broken off");
-                task.map(|ended| ended.unwrap_or_else(|_| Err(Refusal::bad_gateway(what)))).boxed().shared()
+                let (running, key) = (Arc::clone(running), (unit.clone(), anew));
+                let ended = move |ended: Result<_, _>| {
+                    ended.unwrap_or_else(|_| {
+                        running.toolchains.table().bringing.remove(&key);
+                        Err(Refusal::bad_gateway(format!("asking for {} was broken off", key.0)))
+                    })
+                };
+                task.map(ended).boxed().shared()
             };
             table.bringing.entry((unit.clone(), anew)).or_insert_with(begin).clone()
         };
@@ -241,29 +268,23 @@ impl Proxy {
         let (toolchains, ttl) = (&running.toolchains, running.settings.proxy_ttl);
         let seen = toolchains.table().fresh.get(&unit).and_then(|fresh| fresh.seen);
         let brought = self.bring(&running, &unit, seen, anew).await;
-        let now = Instant::now();
-        let fresh = |seen| Fresh { until: now + ttl, stale: false, leads_until: now + NEXT, seen };
-        let mut table = toolchains.table();
-        table.bringing.remove(&(unit.clone(), anew));
-        match brought {
+        let outcome = match brought {
             Ok(brought) => {
-                table.fresh.put(unit, fresh(brought.sha256));
+                if unit.moves() {
+                    toolchains.is_fresh(&unit, ttl, brought.sha256);
+                }
                 Ok(())
             }
-            Err(refusal) if refusal.is_absent() => {
-                table.absent.put(unit.leader(), now + ttl.min(ABSENT_FRESH));
-                // Names that nobody has are not remembered twice.
-                if let Some(known) = table.fresh.get_mut(&unit) {
-                    *known = fresh(None);
+            Err(refusal) => {
+                match refusal.is_absent() {
+                    true => toolchains.remember_absent(unit.leader(), ttl),
+                    false => self.lost(&unit.to_string(), &refusal),
                 }
                 Err(refusal)
             }
-            Err(refusal) => {
-                drop(table);
-                self.lost(&unit.to_string(), &refusal);
-                Err(refusal)
-            }
-        }
+        };
+        toolchains.table().bringing.remove(&(unit, anew));
+        outcome
     }
 
     /// The digest that a manifest states for a component. Where no held one names it, those of its day are brought.

@@ -59,6 +59,20 @@ impl Proxy {
         seen: Option<Sha256>,
         anew: bool,
     ) -> Result<Brought, Refusal> {
+        match self.try_bring(running, unit, seen, anew).await {
+            // Upstream may have published between the digest and the file. Texts were asked for again already.
+            Err(refusal) if refusal.is_mismatch() && unit.moves() => self.try_bring(running, unit, seen, anew).await,
+            other => other,
+        }
+    }
+
+    async fn try_bring(
+        self: &Arc<Self>,
+        running: &Running,
+        unit: &Unit,
+        seen: Option<Sha256>,
+        anew: bool,
+    ) -> Result<Brought, Refusal> {
         let here = self.here(unit).await;
         let known: Vec<Sha256> = match (here.stated, anew) {
             (Some(held), false) => [Some(held), seen].into_iter().flatten().collect(),
@@ -95,8 +109,9 @@ impl Proxy {
         }
         self.figures.bytes.fetch_add(parcel.iter().map(|(_, _, _, landed)| landed.size).sum(), Relaxed);
         let (sender, placed) = oneshot::channel();
-        // Nobody may be waiting any more.
-        let done = Box::new(move |good| drop(sender.send(good)));
+        let done = Box::new(move |good| {
+            let _nobody_waits_any_more = sender.send(good).is_err();
+        });
         self.placer.place(Parcel::Artifacts(parcel), done);
         match placed.await {
             Ok(true) => Ok(Brought { sha256 }),

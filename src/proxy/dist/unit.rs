@@ -67,6 +67,11 @@ impl Unit {
         (*self != Unit::Release).then(|| digest_path(&self.leader()))
     }
 
+    /// Whether `path` states the leader's digest.
+    pub(super) fn is_digest(&self, path: &SafePath) -> bool {
+        self.digest().is_some_and(|digest| digest == *path)
+    }
+
     /// Whether `path` is a signature, which upstream may well not have.
     pub(super) fn is_signature(&self, path: &SafePath) -> bool {
         matches!(self, Unit::Channel { .. }) && *path == signature_path(&self.leader())
