@@ -118,6 +118,8 @@ pub struct Answer {
     pub etag: Option<String>,
     /// The date of the last change, as the server wrote it.
     pub last_modified: Option<String>,
+    /// Who passed the answer on, as they say.
+    pub via: Option<String>,
 }
 
 impl Client {
@@ -240,6 +242,7 @@ impl Client {
             body: Bytes::new(),
             etag: text_of(headers, header::ETAG),
             last_modified: text_of(headers, header::LAST_MODIFIED),
+            via: text_of(headers, header::VIA),
         };
         match status {
             StatusCode::OK => {}

@@ -29,7 +29,7 @@ pub mod refusal;
 mod upstreams;
 
 use std::io;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -52,7 +52,7 @@ use lines::Lines;
 use offer::Limits;
 use placing::{Parcel, Placer};
 use refusal::told;
-use upstreams::Upstreams;
+use upstreams::{NAMED, Upstreams, names_in};
 
 pub use crates::Miss;
 pub use dist::moves;
@@ -87,6 +87,8 @@ pub struct Proxy {
     crates: Crates,
     placer: Placer,
     figures: Arc<Figures>,
+    /// How often an index file turned out to be another one before it was to be asked about again.
+    surprises: Arc<AtomicU64>,
 }
 
 /// What belongs to one state of the settings.
@@ -128,8 +130,16 @@ impl Proxy {
         let figures = Arc::new(Figures::default());
         let (mirror, sink) = (options.mirror.clone(), Arc::clone(&options.sink));
         let placer = Placer::start(mirror, options.env.clone(), options.clock, Arc::clone(&figures), sink)?;
-        let via = format!("frostmirror-{}", random::hex(8)?);
-        Ok(Proxy { options, via, now: Mutex::default(), crates: Crates::default(), placer, figures })
+        let via = format!("{NAMED}{}", random::hex(8)?);
+        Ok(Proxy {
+            options,
+            via,
+            now: Mutex::default(),
+            crates: Crates::default(),
+            placer,
+            figures,
+            surprises: Arc::default(),
+        })
     }
 
     /// Refuses settings that cannot be followed where live mode is on: who starts a server is told at once.
@@ -141,9 +151,23 @@ impl Proxy {
         if settings.proxy_mode { self.upstreams(&settings).map(drop) } else { Ok(()) }
     }
 
-    /// What this server calls itself in `Via`.
-    pub fn via(&self) -> &str {
-        &self.via
+    /// What is said in `Via` of an answer that tells others what this server is: its own name, and those of the mirrors that it
+    /// fetches from.
+    pub fn via(&self) -> String {
+        let mut names = vec![self.via.clone()];
+        if let Some(Ok(running)) = self.running() {
+            names.extend(running.upstreams.chain().iter().filter(|name| **name != self.via).cloned());
+        }
+        names.iter().map(|name| format!("1.1 {name}")).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Whether a request with this `Via` was sent by this very server, or by a mirror that it fetches from. Neither is asked
+    /// for it again: two that ask each other would wait for each other.
+    pub fn comes_back(&self, via: &str) -> bool {
+        let names = names_in(via);
+        let is_upstream =
+            |name: &String| matches!(self.running(), Some(Ok(running)) if running.upstreams.chain().contains(name));
+        names.iter().any(|name| *name == self.via || is_upstream(name))
     }
 
     /// Whether live mode is on now.
@@ -153,7 +177,7 @@ impl Proxy {
 
     /// A number that is another one whenever what is offered may be another.
     pub fn generation(&self) -> u64 {
-        self.options.settings.generation()
+        self.options.settings.generation() + self.surprises.load(Relaxed)
     }
 
     /// Asks upstream about a crate, where that was not done lately; `None` where live mode is off.
@@ -285,7 +309,8 @@ impl Proxy {
         };
         let Options { mirror, clock, sink, .. } = &self.options;
         let index = &upstreams.site().upstream().index;
-        let lines = Arc::new(Lines::new(&mirror.live_index(), index, *clock, Arc::clone(sink)));
+        let lines =
+            Arc::new(Lines::new(&mirror.live_index(), index, *clock, Arc::clone(&self.surprises), Arc::clone(sink)));
         let limits = Limits::of(&settings);
         let running = Running { settings, upstreams, lines, toolchains: Toolchains::default(), limits };
         Now { running: Some(Arc::new(running)), ..Now::default() }

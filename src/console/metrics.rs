@@ -16,6 +16,7 @@ use super::jobs::{Kind, Standing};
 use super::route::Route;
 use super::state::State;
 use crate::mirror::status::Status;
+use crate::proxy::figures::Figured;
 use crate::serve::counters::Counters;
 use crate::watch::Tally;
 
@@ -32,6 +33,7 @@ fn metrics(state: &Arc<State>, _: &Asked) -> Outcome {
     requests(&mut text, &state.options.counters);
     work(&mut text, state);
     incoming(&mut text, &state.options.tally, arrivals::now(&state.options).ok().as_ref());
+    live(&mut text, &state.options.proxy.figures());
     mirror(&mut text, Status::read(&state.options.mirror).ok().as_ref());
     let mut response = typed(FORMAT, text.0.into_bytes());
     set(&mut response, CACHE_CONTROL, "no-store");
@@ -101,6 +103,32 @@ fn incoming(text: &mut Text, tally: &Tally, arrivals: Option<&Arrivals>) {
     let (arriving, waiting) = (arrivals.arriving.len() as u64, arrivals.waiting.len() as u64);
     for (state, count) in [("arriving", arriving), ("waiting", waiting), ("failed", arrivals.failed_total)] {
         text.sample("incoming_bundles", &[("state", state)], count);
+    }
+}
+
+fn live(text: &mut Text, figured: &Figured) {
+    text.gauge("live", "Whether live mode is on.");
+    text.sample("live", &[], figured.on.into());
+    let counted = [
+        ("live_index_requests_total", "Index files that upstream was asked for.", figured.index_requests),
+        ("live_misses_total", "Files that a client asked for and that were not held.", figured.misses),
+        ("live_fetches_total", "Files that upstream was asked for.", figured.fetches),
+        ("live_fetched_bytes_total", "Bytes of the files that came whole and right.", figured.fetched_bytes),
+        ("live_mismatches_total", "Files that came with other bytes than they must have.", figured.mismatches),
+        ("live_failures_total", "Files that did not come, though upstream should have them.", figured.failures),
+        ("live_stale_total", "Answers from an older copy, because upstream gave none.", figured.stale),
+        ("live_placed_total", "Files that were placed in the mirror.", figured.placed),
+        ("live_not_placed_total", "Batches of files that could not be placed.", figured.not_placed),
+    ];
+    for (name, help, value) in counted {
+        text.counter(name, help);
+        text.sample(name, &[], value);
+    }
+    if !figured.upstreams.is_empty() {
+        text.gauge("live_upstream_up", "Whether an upstream of live mode is asked; 0: it is left alone for a while.");
+    }
+    for upstream in &figured.upstreams {
+        text.sample("live_upstream_up", &[("of", upstream.of)], u64::from(upstream.state != "down"));
     }
 }
 

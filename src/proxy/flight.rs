@@ -210,7 +210,7 @@ impl Pilot {
     /// # Errors
     /// As all who wait are told.
     pub(super) async fn fly(self, client: &Client, breaker: &Breaker, errand: &Errand) -> Result<Landed, Refusal> {
-        let mut writer = Writer { pilot: &self, part: None, number: 0, written: 0, waiting: BytesMut::new() };
+        let mut writer = Writer::new(&self);
         let request = Request { authorization: errand.token.as_ref(), ..Request::new(&errand.url) };
         let flown = client.relay(&request, errand.sha256, errand.limit, &mut writer);
         let flown = guarded(breaker, &errand.what, flown, itself).await;
@@ -239,7 +239,11 @@ struct Writer<'p> {
     pilot: &'p Pilot,
     part: Option<Part>,
     number: u32,
+    length: Option<u64>,
+    /// Bytes of the body so far that are in the file.
     written: u64,
+    /// Bytes that the file had when the download began anew: as long as the same ones come, nobody need know of that.
+    before: u64,
     waiting: BytesMut,
 }
 
@@ -249,10 +253,21 @@ struct Part {
     shared: Arc<File>,
 }
 
+impl<'p> Writer<'p> {
+    fn new(pilot: &'p Pilot) -> Writer<'p> {
+        Writer { pilot, part: None, number: 0, length: None, written: 0, before: 0, waiting: BytesMut::new() }
+    }
+}
+
 impl Writer<'_> {
     async fn write(&mut self) -> io::Result<()> {
         let Some(part) = &mut self.part else { return Ok(()) };
-        part.file.write_all(&self.waiting).await?;
+        let again = usize::try_from(self.before.saturating_sub(self.written)).unwrap_or(usize::MAX);
+        let (known, new) = self.waiting.split_at(again.min(self.waiting.len()));
+        if !known.is_empty() && read_at(&part.shared, self.written, known.len())? != known {
+            return self.begin_otherwise().await;
+        }
+        part.file.write_all(new).await?;
         part.file.flush().await?;
         self.written += self.waiting.len() as u64;
         self.waiting.clear();
@@ -262,6 +277,26 @@ impl Writer<'_> {
             now.readable = now.readable.max(readable);
             more
         });
+        Ok(())
+    }
+
+    /// Another body than the one that began before: who has read of that one is told.
+    async fn begin_otherwise(&mut self) -> io::Result<()> {
+        let Some(part) = &mut self.part else { return Ok(()) };
+        self.number += 1;
+        let begun = Begun { file: Arc::clone(&part.shared), number: self.number, length: self.length };
+        self.pilot.progress.send_modify(|now| {
+            now.begun = Some(begun);
+            now.readable = 0;
+        });
+        // What was the same so far stays.
+        part.file.set_len(self.written).await?;
+        part.file.seek(io::SeekFrom::Start(self.written)).await?;
+        part.file.write_all(&self.waiting).await?;
+        part.file.flush().await?;
+        self.written += self.waiting.len() as u64;
+        self.waiting.clear();
+        self.before = 0;
         Ok(())
     }
 
@@ -287,24 +322,17 @@ impl Writer<'_> {
 impl Taker for Writer<'_> {
     async fn begin(&mut self, length: Option<u64>) -> io::Result<()> {
         self.waiting.clear();
+        self.before = self.before.max(self.written);
         self.written = 0;
-        self.number += 1;
-        match &mut self.part {
-            Some(part) => {
-                part.file.flush().await?;
-                part.file.set_len(0).await?;
-                part.file.seek(io::SeekFrom::Start(0)).await?;
-            }
-            None => self.begin_part().await?,
+        let is_other = self.length != length;
+        self.length = length;
+        if self.part.is_some() && !is_other {
+            return Ok(());
         }
-        if let Some(part) = &self.part {
-            let begun = Begun { file: Arc::clone(&part.shared), number: self.number, length };
-            self.pilot.progress.send_modify(|now| {
-                now.begun = Some(begun);
-                now.readable = 0;
-            });
+        if self.part.is_none() {
+            self.begin_part().await?;
         }
-        Ok(())
+        self.begin_otherwise().await
     }
 
     async fn take(&mut self, piece: Bytes) -> io::Result<()> {

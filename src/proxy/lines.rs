@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -48,6 +49,8 @@ pub(super) struct Lines {
     folder: PathBuf,
     table: Mutex<Table>,
     clock: fn() -> Timestamp,
+    /// Counts files that turned out to be others than those that were still taken for fresh.
+    surprises: Arc<AtomicU64>,
     sink: Arc<dyn Sink>,
 }
 
@@ -72,9 +75,15 @@ struct Entry {
 
 impl Lines {
     /// Those of the registry at `index`, kept below `folder`, where each registry has a folder of its own.
-    pub(super) fn new(folder: &Path, index: &str, clock: fn() -> Timestamp, sink: Arc<dyn Sink>) -> Lines {
+    pub(super) fn new(
+        folder: &Path,
+        index: &str,
+        clock: fn() -> Timestamp,
+        surprises: Arc<AtomicU64>,
+        sink: Arc<dyn Sink>,
+    ) -> Lines {
         let registry = Sha256::of(index.as_bytes()).to_string();
-        Lines { folder: folder.join(&registry[..16]), table: Mutex::default(), clock, sink }
+        Lines { folder: folder.join(&registry[..16]), table: Mutex::default(), clock, surprises, sink }
     }
 
     /// The file of `name`, no older than `ttl`; where `since` is given, no older than that either. Where upstream gives no
@@ -139,6 +148,10 @@ impl Lines {
         let fresh = if kept.file.is_some() { ttl } else { ttl.min(ABSENT_FRESH) };
         let entry = Entry { kept, read: Some((self.clock)()), fresh_until: Instant::now() + fresh };
         let mut table = self.table();
+        let was_fresh = table.get(&place).filter(|before| before.fresh_until > Instant::now());
+        if was_fresh.is_some_and(|before| before.kept.file != entry.kept.file) {
+            self.surprises.fetch_add(1, Relaxed);
+        }
         table.put(&place, entry.clone());
         table.asking.remove(&place);
         Ok(entry)

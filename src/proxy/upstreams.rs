@@ -1,6 +1,6 @@
 //! Where live mode fetches from, as the settings say now, and how each of these is.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
@@ -24,6 +24,11 @@ const CONNECT: Duration = Duration::from_secs(8);
 const SILENCE: Duration = Duration::from_secs(15);
 const RETRIES: u32 = 2;
 const BACKOFF: Duration = Duration::from_millis(250);
+
+/// How a server like this one calls itself in `Via`, before an id of its own.
+pub(super) const NAMED: &str = "frostmirror-";
+/// Mirrors in a chain that are looked at.
+const MOST_NAMED: usize = 16;
 
 /// Variables that say where from, as for `fetch`.
 const DIST_URL: &str = "FROSTMIRROR_DIST_URL";
@@ -55,6 +60,8 @@ pub enum Error {
 pub(super) struct Upstreams {
     site: Site,
     config: Mutex<Option<(Arc<Config>, Instant)>>,
+    /// The mirrors like this one that the registry stands for, as they say themselves.
+    chain: OnceLock<Vec<String>>,
     /// The address that has dist/ and rustup/, without a slash at its end. It may hold a name and a password.
     pub(super) dist: String,
     pub(super) client: Client,
@@ -100,6 +107,7 @@ impl Upstreams {
         Ok(Upstreams {
             site: Site::new(client.clone(), registry),
             config: Mutex::default(),
+            chain: OnceLock::new(),
             dist,
             client,
             of_index: Breaker::default(),
@@ -126,6 +134,7 @@ impl Upstreams {
         }
         let asked = guarded(&self.of_index, "config.json", self.site.ask_for_config(), wire_of).await;
         let read = asked.and_then(|(answer, locked)| {
+            let _known = self.chain.set(names_in(answer.via.as_deref().unwrap_or_default())).is_err();
             let text = (answer.status == 200).then(|| String::from_utf8_lossy(&answer.body).into_owned());
             self.site.config(text.as_deref(), locked).map_err(|error| Refusal::bad_gateway(told(&error)))
         });
@@ -140,6 +149,11 @@ impl Upstreams {
         }
     }
 
+    /// The mirrors like this one that the registry stands for, as far as they said so.
+    pub(super) fn chain(&self) -> &[String] {
+        self.chain.get().map_or(&[], Vec::as_slice)
+    }
+
     /// The index file of one crate, where it is not the one with these validators.
     pub(super) async fn lines(
         &self,
@@ -152,6 +166,12 @@ impl Upstreams {
         let asked = self.site.ask_for_lines(&config, name, etag, last_modified);
         guarded(&self.of_index, &what, asked, wire_of).await
     }
+}
+
+/// The mirrors like this one that a `Via` names.
+pub(super) fn names_in(via: &str) -> Vec<String> {
+    let words = via.split([',', ' ']).filter(|word| word.starts_with(NAMED) && word.len() <= 64);
+    words.take(MOST_NAMED).map(str::to_owned).collect()
 }
 
 /// Sends a request to an upstream that is not down, and remembers how that went.

@@ -24,10 +24,7 @@ impl Server {
     /// Live mode, where it is on and the request does not come from this very server, by whatever detour.
     pub(super) fn proxy_for(&self, headers: &HeaderMap) -> Option<&Arc<Proxy>> {
         let proxy = self.options.proxy.as_ref().filter(|proxy| proxy.is_on())?;
-        let is_own = headers.get_all(VIA).iter().any(|via| {
-            let text = via.to_str().unwrap_or_default();
-            text.split([',', ' ']).any(|word| word == proxy.via())
-        });
+        let is_own = headers.get_all(VIA).iter().any(|via| proxy.comes_back(via.to_str().unwrap_or_default()));
         (!is_own).then_some(proxy)
     }
 

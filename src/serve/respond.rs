@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use hyper::body::{Body, Incoming};
 use hyper::header::{
     ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HOST,
-    HeaderName, HeaderValue, LAST_MODIFIED, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+    HeaderName, HeaderValue, LAST_MODIFIED, RETRY_AFTER, VIA, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, Version};
@@ -169,7 +169,13 @@ impl Server {
                     Err(why) => told(StatusCode::BAD_REQUEST, &why),
                 }
             }
-            Target::IndexConfig => asked.memory(JSON, registry::config_json(&self.base(&host), closed)),
+            Target::IndexConfig => {
+                let mut response = asked.memory(JSON, registry::config_json(&self.base(&host), closed));
+                if let Some(proxy) = self.options.proxy.as_ref().filter(|proxy| proxy.is_on()) {
+                    set(&mut response, VIA, &proxy.via());
+                }
+                response
+            }
             target => {
                 self.counters().hot_misses.fetch_add(1, Ordering::Relaxed);
                 let target = Arc::new(target);

@@ -58,6 +58,7 @@ mod operators;
 mod proxied;
 mod browser;
 mod browser_edit;
+mod live;
 mod serve_hot;
 mod serve_limits;
 mod serve_tls;

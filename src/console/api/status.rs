@@ -13,6 +13,7 @@ use crate::console::state::State;
 use crate::failure::Failure;
 use crate::mirror::link::LinkState;
 use crate::mirror::status::Status;
+use crate::proxy::figures::Figured;
 
 /// The mirror's health and size.
 #[derive(Serialize, JsonSchema)]
@@ -56,6 +57,8 @@ struct Body {
     /// The job that is at work.
     #[serde(skip_serializing_if = "Option::is_none")]
     job: Option<u64>,
+    /// What live mode does, and how its upstreams are.
+    live: Figured,
     /// What stands at `crates/index`, which cargo's local-registry needs: `good`, `missing`, or what is wrong.
     index_link: String,
 }
@@ -80,7 +83,8 @@ pub(super) fn routes() -> Vec<Route> {
 fn status(state: &Arc<State>, _: &Asked) -> Outcome {
     let status = Status::read(&state.options.mirror).map_err(Failure::from)?;
     let incoming = arrivals::now(&state.options)?;
-    let problems = problems(&status, &incoming);
+    let live = state.options.proxy.figures();
+    let problems = problems(&status, &incoming, &live);
     let last_import = status.last_import_text();
     let lineages = status.lineages.into_iter().map(|lineage| Lineage {
         id: lineage.id,
@@ -108,13 +112,19 @@ fn status(state: &Arc<State>, _: &Asked) -> Outcome {
         failed: incoming.failed_total,
         done: incoming.done_total,
         job: state.jobs.running(),
+        live,
         index_link: status.link.to_string(),
     }))
 }
 
 /// What somebody should look at.
-fn problems(status: &Status, incoming: &Arrivals) -> Vec<String> {
+fn problems(status: &Status, incoming: &Arrivals, live: &Figured) -> Vec<String> {
     let mut problems = Vec::new();
+    problems.extend(live.trouble.iter().map(|trouble| format!("live mode: {trouble}")));
+    for upstream in live.upstreams.iter().filter(|upstream| upstream.state == "down") {
+        let why = upstream.why.as_deref().unwrap_or_default();
+        problems.push(format!("live mode: the upstream of {} is down: {why}", upstream.of));
+    }
     problems.extend(incoming.problem.iter().map(|problem| format!("the incoming folder: {problem}")));
     match incoming.failed_total {
         0 => {}

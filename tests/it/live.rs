@@ -1,0 +1,269 @@
+//! Live mode with the real cargo: what the mirror lacks comes from upstream, is checked, and stays.
+
+mod faults;
+mod freshness;
+mod frozen;
+mod limits;
+mod upstreams;
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::support::client::{Client, Project};
+use crate::support::crates::Crate;
+use crate::support::run::Run;
+use crate::support::sandbox::{Sandbox, Serving};
+use crate::support::upstream::Upstream;
+use crate::support::web::{Answer, ask, get};
+
+/// An upstream, and a server in front of it that fetches what it lacks.
+pub struct Live {
+    pub sandbox: Sandbox,
+    pub upstream: Upstream,
+    pub serving: Serving,
+}
+
+impl Live {
+    /// In front of an upstream with a few crates.
+    pub fn new() -> Live {
+        let upstream = Upstream::start();
+        publish(&upstream);
+        Live::before(upstream, "")
+    }
+
+    /// In front of this one, with these settings.
+    pub fn before(upstream: Upstream, settings: &str) -> Live {
+        let sandbox = Sandbox::new().upstream(&upstream);
+        sandbox.write("config/frostmirror.toml", settings);
+        let serving = start(&sandbox);
+        Live { sandbox, upstream, serving }
+    }
+
+    /// Ends the server, and starts it again.
+    pub fn restart(mut self) -> Live {
+        self.serving.stop();
+        self.serving = start(&self.sandbox);
+        self
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.serving.url())
+    }
+
+    pub fn get(&self, path: &str) -> Answer {
+        get(&self.url(path))
+    }
+
+    pub fn text(&self, path: &str) -> String {
+        let answer = self.get(path);
+        assert_eq!(answer.status, 200, "{path}: {}", String::from_utf8_lossy(&answer.body));
+        String::from_utf8(answer.body).unwrap()
+    }
+
+    pub fn status_of(&self, path: &str) -> u16 {
+        self.get(path).status
+    }
+
+    /// A cargo that knows nothing but this server.
+    pub fn client(&self) -> Client {
+        Client::of(&self.url("/index/"))
+    }
+
+    /// Changes settings while the server runs.
+    pub fn set(&self, changes: &str) {
+        let length = changes.len().to_string();
+        let headers = [("Content-Type", "application/json"), ("Content-Length", length.as_str())];
+        let answer = send(&self.url("/api/config"), &headers, changes);
+        assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
+    }
+
+    /// What `/api/status` says of live mode.
+    pub fn figures(&self) -> Value {
+        let status: Value = serde_json::from_str(&self.text("/api/status")).unwrap();
+        status["live"].clone()
+    }
+
+    /// Waits until so many crates are in the mirror's tree.
+    #[track_caller]
+    pub fn await_placed(&self, crates: usize) {
+        let until = Instant::now() + Duration::from_secs(20);
+        let placing = self.sandbox.path("mirror/.frostmirror/live/placing");
+        while self.placed().len() < crates || placing.exists() || !self.debris().is_empty() {
+            assert!(Instant::now() < until, "{:?}; {}", self.placed(), self.serving.running().stderr());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// The crates' files that are in the mirror's tree, with their index lines.
+    pub fn placed(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(self.sandbox.path("mirror/crates")).into_iter().flatten() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            if name.ends_with(".crate") {
+                names.push(name);
+            }
+        }
+        names.sort();
+        names
+    }
+
+    /// The index file of `name` on disk; what is frozen is offered from there.
+    pub fn held(&self, place: &str) -> String {
+        fs::read_to_string(self.sandbox.path("mirror/index").join(place)).unwrap_or_default()
+    }
+
+    /// Whether anything lies about that is not placed.
+    pub fn debris(&self) -> Vec<PathBuf> {
+        let folder = self.sandbox.path("mirror/.frostmirror/live/partial");
+        fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path()).collect()
+    }
+
+    pub fn audit(&self) -> Run {
+        self.sandbox.run(["verify", "--mirror", "mirror"])
+    }
+}
+
+fn start(sandbox: &Sandbox) -> Serving {
+    sandbox.serve(["--mirror", "mirror", "--incoming", "incoming", "--config-dir", "config", "--live"])
+}
+
+/// A POST with a body.
+pub fn send(url: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+    use std::io::{Read as _, Write as _};
+    let rest = url.strip_prefix("http://").expect("plain HTTP");
+    let (host, path) = rest.split_at(rest.find('/').expect("a path"));
+    let mut stream = std::net::TcpStream::connect(host).unwrap();
+    let own: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    write!(stream, "POST {path} HTTP/1.1\r\nHost: {host}\r\n{own}Connection: close\r\n\r\n{body}").unwrap();
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).unwrap();
+    let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").expect("a head");
+    let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
+    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status");
+    Answer { status, head, body: bytes[end + 4..].to_vec() }
+}
+
+fn publish(upstream: &Upstream) {
+    upstream.publish(Crate::new("leaf", "1.0.0"));
+    upstream.publish(Crate::new("leaf", "1.1.0"));
+    upstream.publish(Crate::new("Mid_Case", "0.3.0+build.7").dep("leaf", "^1"));
+    upstream.publish(Crate::new("other", "0.1.0"));
+}
+
+/// A project that needs two of them.
+pub fn app(live: &Live) -> PathBuf {
+    Project::new("app")
+        .dep("Mid_Case", "0.3")
+        .dep("leaf", "1")
+        .main("fn main() { println!(\"{} {}\", Mid_Case::VERSION, leaf::VERSION); }\n")
+        .write(&live.sandbox.path("app"))
+}
+
+#[test]
+fn a_project_builds_through_a_cold_mirror_and_then_without_any_upstream() {
+    let live = Live::new();
+    let (client, app) = (live.client(), app(&live));
+    let target = live.sandbox.path("target");
+    let build = ["build", "--locked", "--target-dir", target.to_str().unwrap()];
+    let lock = client.lock(&app);
+    assert!(lock.contains("version = \"1.1.0\""), "{lock}");
+    client.cargo(&app, build).ok();
+    live.await_placed(2);
+    assert_eq!(live.placed(), ["Mid_Case-0.3.0+build.7.crate", "leaf-1.1.0.crate"]);
+    // The file on disk offers what is held, and the server what upstream has besides.
+    assert!(live.held("le/af/leaf").contains("1.1.0") && !live.held("le/af/leaf").contains("1.0.0"));
+    assert!(live.text("/index/le/af/leaf").contains("\"vers\":\"1.0.0\""));
+    for crate_path in live.upstream.downloads() {
+        assert_eq!(live.upstream.count(&crate_path), 1, "{crate_path}");
+    }
+    let asked = live.upstream.requests().len();
+
+    // Another client, everything warm: upstream is not asked at all.
+    live.client().cargo(&app, ["fetch", "--locked"]).ok();
+    assert_eq!(live.upstream.requests().len(), asked);
+
+    // Switched off at run time, and upstream gone.
+    live.set(r#"{"proxy_mode": false}"#);
+    let Live { sandbox, upstream, serving } = live;
+    drop(upstream);
+    let offline = Client::of(&format!("{}/index/", serving.url()));
+    offline.cargo(&app, build).ok();
+    assert!(
+        !String::from_utf8(get(&format!("{}/index/le/af/leaf", serving.url())).body).unwrap().contains("\"1.0.0\"")
+    );
+    assert_eq!(get(&format!("{}/index/ot/he/other", serving.url())).status, 404);
+    serving.stop();
+    sandbox.run(["verify", "--mirror", "mirror"]).ok();
+}
+
+#[test]
+fn many_clients_at_once_and_upstream_sees_each_file_once() {
+    let upstream = Upstream::builder().latency(Duration::from_millis(50)).start();
+    publish(&upstream);
+    let live = Live::before(upstream, "");
+    let path = "/crates/leaf-1.1.0.crate";
+    let bodies: Vec<Vec<u8>> = std::thread::scope(|scope| {
+        let url = live.url(path);
+        let asking: Vec<_> = (0..16).map(|_| url.clone()).map(|url| scope.spawn(move || get(&url))).collect();
+        asking
+            .into_iter()
+            .map(|one| {
+                let answer = one.join().unwrap();
+                assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
+                answer.body
+            })
+            .collect()
+    });
+    assert!(bodies.iter().all(|body| *body == bodies[0] && !body.is_empty()));
+    assert_eq!(live.upstream.count(&live.upstream.download_path("leaf", "1.1.0")), 1);
+    assert_eq!(live.upstream.count("/index/le/af/leaf"), 1);
+    assert_eq!(live.upstream.count("/index/config.json"), 1);
+    live.await_placed(1);
+    assert_eq!(live.get(path).body, bodies[0]);
+    assert!(live.debris().is_empty());
+    live.audit().ok();
+}
+
+#[test]
+fn off_nobody_is_asked_for_anything() {
+    let upstream = Upstream::start();
+    publish(&upstream);
+    let sandbox = Sandbox::new().upstream(&upstream);
+    let serving = sandbox.serve(["--mirror", "mirror", "--config-dir", "config"]);
+    for path in [
+        "/index/le/af/leaf",
+        "/index/config.json",
+        "/crates/leaf-1.1.0.crate",
+        "/crates/leaf/1.1.0/download",
+        "/dist/channel-rust-stable.toml.sha256",
+        "/dist/2026-01-01/rustc-1.95.0-x86_64-unknown-linux-gnu.tar.xz",
+        "/rustup/release-stable.toml",
+        "/",
+        "/packages",
+        "/config",
+        "/api/status",
+        "/metrics",
+    ] {
+        let _answered = get(&format!("{}{path}", serving.url()));
+    }
+    serving.stop();
+    assert!(upstream.requests().is_empty(), "{:?}", upstream.requests());
+}
+
+#[test]
+fn names_that_upstream_does_not_list_are_not_fetched() {
+    let live = Live::new();
+    assert_eq!(live.status_of("/index/no/su/nosuch"), 404);
+    for path in
+        ["/crates/nosuch-1.0.0.crate", "/crates/leaf-9.9.9.crate", "/crates/leaf/9.9.9/download", "/crates/x.crate"]
+    {
+        let answer = live.get(path);
+        assert_eq!(answer.status, 404, "{path}: {}", String::from_utf8_lossy(&answer.body));
+    }
+    assert!(live.upstream.downloads().is_empty());
+    assert_eq!(ask("POST", &live.url("/crates/leaf-1.1.0.crate"), &[]).status, 405);
+    assert!(live.placed().is_empty() && live.debris().is_empty());
+}

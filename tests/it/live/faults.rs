@@ -1,0 +1,206 @@
+//! An upstream that misbehaves: nobody is given bad bytes for good, nothing bad is kept, and what passes is passed over.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use super::*;
+use crate::support::upstream::Fault;
+
+const LEAF: &str = "/crates/leaf-1.1.0.crate";
+
+/// An upstream whose crate is large enough to break off in the middle.
+fn large() -> Live {
+    let upstream = Upstream::start();
+    upstream.publish(Crate::new("leaf", "1.1.0").weighing(300_000));
+    Live::before(upstream, "")
+}
+
+fn download(live: &Live) -> String {
+    live.upstream.download_path("leaf", "1.1.0")
+}
+
+/// The body of an answer, and how many bytes were announced.
+fn raw(live: &Live, path: &str) -> (Vec<u8>, Option<usize>) {
+    let url = live.url(path);
+    let rest = url.strip_prefix("http://").unwrap();
+    let (host, path) = rest.split_at(rest.find('/').unwrap());
+    let mut stream = TcpStream::connect(host).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut bytes = Vec::new();
+    // A connection that is broken off may be reset.
+    let _ended = stream.read_to_end(&mut bytes);
+    let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").unwrap_or(bytes.len());
+    let head = String::from_utf8_lossy(&bytes[..end]).to_lowercase();
+    let announced = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+    (bytes.get(end + 4..).unwrap_or_default().to_vec(), announced)
+}
+
+#[test]
+fn faults_that_pass_are_passed_over() {
+    for fault in [
+        Fault::Status(500),
+        Fault::Status(503),
+        Fault::Reset,
+        Fault::Truncated(100_000),
+        Fault::ResetAfter(100_000),
+        Fault::TooMany(1),
+    ] {
+        let live = large();
+        live.upstream.fault(&download(&live), [fault.clone()]);
+        let answer = live.get(LEAF);
+        assert_eq!(answer.status, 200, "{fault:?}: {}", String::from_utf8_lossy(&answer.body));
+        live.await_placed(1);
+        assert!(live.get(LEAF).body == answer.body, "{fault:?}");
+        live.audit().ok();
+    }
+}
+
+#[test]
+fn wrong_bytes_break_the_connection_and_are_not_kept() {
+    for fault in [Fault::WrongBytes, Fault::Body(vec![7; 200_000])] {
+        let live = large();
+        live.upstream.always(&download(&live), fault.clone());
+        let (body, announced) = raw(&live, LEAF);
+        assert!(announced.is_none_or(|announced| body.len() < announced), "{fault:?}: a whole body was given");
+        let until = Instant::now() + Duration::from_secs(10);
+        while live.figures()["mismatches"] != 1 {
+            assert!(Instant::now() < until, "{}", live.figures());
+        }
+        assert!(live.placed().is_empty() && live.debris().is_empty() && live.held("le/af/leaf").is_empty());
+        live.serving.running().stderr().lines().find(|line| line.contains("leaf 1.1.0")).expect("it is told");
+
+        live.upstream.heal();
+        assert_eq!(live.status_of(LEAF), 200);
+        live.await_placed(1);
+        live.audit().ok();
+    }
+}
+
+#[test]
+fn cargo_never_takes_wrong_bytes_and_gets_the_right_ones_later() {
+    let live = Live::new();
+    let (client, app) = (live.client().env("CARGO_NET_RETRY", "0"), app(&live));
+    client.lock(&app);
+    live.upstream.always(&download(&live), Fault::WrongBytes);
+    client.cargo(&app, ["fetch", "--locked"]).exits(101);
+    live.upstream.heal();
+    client.cargo(&app, ["fetch", "--locked"]).ok();
+}
+
+#[test]
+fn what_upstream_lists_and_lacks_is_a_404_with_words() {
+    for status in [404, 410] {
+        let live = Live::new();
+        live.upstream.always(&download(&live), Fault::Status(status));
+        let answer = live.get(LEAF);
+        assert_eq!(answer.status, 404);
+        assert!(String::from_utf8_lossy(&answer.body).contains("upstream does not have leaf 1.1.0"));
+        assert_eq!(live.figures()["failures"], 0, "that is no failure");
+        assert!(live.debris().is_empty());
+    }
+}
+
+#[test]
+fn an_upstream_that_keeps_failing_is_left_alone() {
+    let live = Live::new();
+    live.upstream.always(&download(&live), Fault::Status(500));
+    let answer = live.get(LEAF);
+    assert_eq!(answer.status, 502, "{}", String::from_utf8_lossy(&answer.body));
+    for _ in 0..2 {
+        assert!([502, 503].contains(&live.status_of(LEAF)));
+    }
+    let asked = live.upstream.count(&download(&live));
+    let began = Instant::now();
+    let answer = live.get(LEAF);
+    assert_eq!(answer.status, 503);
+    assert!(answer.head.to_lowercase().contains("\nretry-after: "), "{}", answer.head);
+    assert!(began.elapsed() < Duration::from_secs(1));
+    assert_eq!(live.upstream.count(&download(&live)), asked, "it is not asked while it is down");
+    assert_eq!(live.figures()["upstreams"][1]["state"], "down");
+    // What is not down is not affected.
+    assert_eq!(live.status_of("/index/ot/he/other"), 200);
+
+    live.upstream.heal();
+    let until = Instant::now() + Duration::from_secs(15);
+    while live.status_of(LEAF) != 200 {
+        assert!(Instant::now() < until, "{}", live.figures());
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    assert_eq!(live.figures()["upstreams"][1]["state"], "good");
+}
+
+#[test]
+fn a_slow_upstream_is_waited_for_as_long_as_something_comes() {
+    let live = large();
+    live.upstream.always(&download(&live), Fault::Slow(30_000, Duration::from_millis(100)));
+    let answer = live.get(LEAF);
+    assert_eq!(answer.status, 200);
+    live.await_placed(1);
+    assert!(live.get(LEAF).body == answer.body);
+}
+
+#[test]
+fn the_first_client_may_go_away() {
+    let live = large();
+    live.upstream.always(&download(&live), Fault::Slow(30_000, Duration::from_millis(100)));
+    let url = live.url(LEAF);
+    let host = url.strip_prefix("http://").unwrap().split('/').next().unwrap();
+    let mut stream = TcpStream::connect(host).unwrap();
+    write!(stream, "GET {LEAF} HTTP/1.1\r\nHost: {host}\r\n\r\n").unwrap();
+    let mut some = [0; 1000];
+    stream.read_exact(&mut some).unwrap();
+    drop(stream);
+    let answer = live.get(LEAF);
+    assert_eq!(answer.status, 200);
+    live.await_placed(1);
+    assert_eq!(live.upstream.count(&download(&live)), 1);
+    assert!(live.get(LEAF).body == answer.body);
+}
+
+#[test]
+fn a_redirect_is_followed_and_another_encoding_is_refused() {
+    let live = Live::new();
+    let other = Upstream::start();
+    publish(&other);
+    let there = format!("{}{}", other.base_url(), other.download_path("leaf", "1.1.0"));
+    live.upstream.always(&download(&live), Fault::Redirect(there));
+    assert_eq!(live.status_of(LEAF), 200);
+
+    let gzipped = {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(b"{\"name\":\"other\"").unwrap();
+        encoder.finish().unwrap()
+    };
+    // Bytes that are no index file, whatever they are called.
+    live.upstream.always("/index/ot/he/other", Fault::Body(gzipped));
+    assert_eq!(live.status_of("/index/ot/he/other"), 502);
+    live.upstream.always("/index/ot/he/other", Fault::Body(b"<html>log in</html>".to_vec()));
+    let answer = live.get("/index/ot/he/other");
+    assert_eq!(answer.status, 502);
+    assert!(String::from_utf8_lossy(&answer.body).contains("is not an index file"), "{:?}", answer.body);
+}
+
+#[test]
+fn a_killed_cargo_and_a_killed_server_leave_no_debris() {
+    let live = large();
+    let app = Project::new("app").dep("leaf", "1").write(&live.sandbox.path("app"));
+    let client = live.client();
+    client.lock(&app);
+    live.upstream.always(&download(&live), Fault::Slow(10_000, Duration::from_millis(100)));
+    let url = live.url(LEAF);
+    let asking = std::thread::spawn(move || std::panic::catch_unwind(|| get(&url)).is_ok());
+    std::thread::sleep(Duration::from_millis(600));
+    assert!(!live.debris().is_empty(), "it is under way");
+    live.serving.running().signal(rustix::process::Signal::KILL);
+    let Live { sandbox, upstream, serving } = live;
+    serving.end(Duration::from_secs(10));
+    let _cut = asking.join();
+    upstream.heal();
+    let serving = start(&sandbox);
+    let live = Live { sandbox, upstream, serving };
+    assert!(live.placed().is_empty());
+    live.client().cargo(&app, ["fetch", "--locked"]).ok();
+    live.await_placed(1);
+    live.audit().ok();
+}

@@ -1,0 +1,61 @@
+//! What live mode does not offer: young versions, crates that nobody allowed, crates that somebody denied.
+
+use jiff::{Timestamp, ToSpan};
+
+use super::*;
+
+fn day(days_ago: i64) -> String {
+    let then = Timestamp::now().checked_sub((days_ago * 24).hours()).unwrap();
+    then.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+fn dated() -> Upstream {
+    let upstream = Upstream::start();
+    upstream.publish(Crate::new("leaf", "1.0.0").pubtime(&day(30)));
+    upstream.publish(Crate::new("leaf", "1.1.0").pubtime(&day(1)));
+    upstream.publish(Crate::new("undated", "1.0.0"));
+    upstream
+}
+
+#[test]
+fn young_versions_are_not_offered_and_cargo_takes_an_older_one() {
+    let live = Live::before(dated(), "min_age = \"7d\"\n");
+    live.serving.running().stderr().find("a version without one is offered at once").expect("who sets it is warned");
+    let app = Project::new("app").dep("leaf", "1").dep("undated", "1").write(&live.sandbox.path("app"));
+    let client = live.client();
+    assert!(client.lock(&app).contains("name = \"leaf\"\nversion = \"1.0.0\""));
+    client.cargo(&app, ["fetch", "--locked"]).ok();
+    let answer = live.get("/crates/leaf-1.1.0.crate");
+    assert_eq!(answer.status, 404);
+    assert!(String::from_utf8_lossy(&answer.body).contains("`min_age`"), "{:?}", answer.body);
+    assert!(live.upstream.downloads().iter().all(|path| !path.contains("1.1.0")));
+
+    // Changed while it runs.
+    live.set(r#"{"min_age": "0s"}"#);
+    assert!(live.text("/index/le/af/leaf").contains("1.1.0"));
+    assert_eq!(live.status_of("/crates/leaf-1.1.0.crate"), 200);
+    live.await_placed(3);
+    // What is held is offered whatever is set later.
+    live.set(r#"{"min_age": "7d"}"#);
+    assert!(live.text("/index/le/af/leaf").contains("1.1.0"));
+}
+
+#[test]
+fn lists_say_what_is_offered() {
+    let upstream = Upstream::start();
+    publish(&upstream);
+    let live = Live::before(upstream, "allow = [\"leaf@^1\", \"mid-case\"]\ndeny = [\"leaf@=1.1.0\"]\n");
+    let text = live.text("/index/le/af/leaf");
+    assert!(text.contains("1.0.0") && !text.contains("1.1.0"), "{text}");
+    assert_eq!(live.status_of("/index/mi/d_/mid_case"), 200);
+    assert_eq!(live.status_of("/index/ot/he/other"), 404);
+    for (path, why) in
+        [("/crates/leaf-1.1.0.crate", "`deny` names it"), ("/crates/other/0.1.0/download", "`allow` does not name it")]
+    {
+        let answer = live.get(path);
+        assert_eq!(answer.status, 404);
+        assert!(String::from_utf8_lossy(&answer.body).contains(why), "{path}: {:?}", answer.body);
+    }
+    assert!(live.upstream.downloads().is_empty());
+    assert_eq!(live.status_of("/crates/leaf-1.0.0.crate"), 200);
+}
