@@ -10,6 +10,8 @@
 //! | `jobs` | work that outlives a request, one at a time |
 //! | `imports`, `origins` | the history of imports, and which bundle brought a crate |
 //! | `holdings` | the crates that are held |
+//! | `offers` | the toolchains that are offered |
+//! | `background` | what is read beside the answers, since it takes long |
 //! | `search` | what words find |
 //! | `arrivals` | the incoming folder |
 //! | `upload` | a bundle that is sent into it |
@@ -29,10 +31,12 @@ mod answer;
 mod api;
 mod arrivals;
 mod asked;
+mod background;
 mod holdings;
 mod imports;
 mod jobs;
 mod metrics;
+mod offers;
 mod openapi;
 mod origins;
 mod pages;

@@ -122,6 +122,7 @@ pub async fn bind(address: &str) -> Result<TcpListener, Error> {
 ///
 /// Dropping the future ends all connections at once.
 pub async fn serve(listener: TcpListener, options: ServeOptions, shutdown: impl Future<Output = ()>) -> io::Result<()> {
+    options.access.tell(Arc::clone(&options.sink));
     let server = Arc::new(respond::Server::new(options));
     listen::run(listener, server, shutdown).await;
     Ok(())

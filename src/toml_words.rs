@@ -1,5 +1,8 @@
 //! The words in which problems are told: quoting what a stranger wrote, and naming what is near it.
 
+use std::fmt;
+use std::path::Path;
+
 use toml::de::DeValue;
 
 /// `text` in backquotes, without control characters and no longer than a line.
@@ -42,6 +45,20 @@ pub fn nearest<'w>(wrong: &str, words: &[&'w str]) -> Option<&'w str> {
         .map(|(_, word)| word)
 }
 
+/// What is said beside an expectation where a known word is near: ` (did you mean `version`?)`, else nothing.
+pub fn meant(wrong: &str, words: &[&str]) -> String {
+    nearest(wrong, words).map(|near| format!(" (did you mean `{near}`?)")).unwrap_or_default()
+}
+
+/// All problems of a file, one a line, each after the file's name and with its own place; and how many more there are.
+pub fn listed(path: &Path, problems: &[impl fmt::Display], more: usize) -> String {
+    let mut lines: Vec<String> = problems.iter().map(|problem| format!("{}:{problem}", path.display())).collect();
+    if more > 0 {
+        lines.push(format!("and {more} more"));
+    }
+    lines.join("\n")
+}
+
 /// What kind of value this is, with its article.
 pub fn kind(value: &DeValue<'_>) -> &'static str {
     match value {
@@ -73,6 +90,17 @@ mod tests {
             assert_eq!(nearest(wrong, &words), right, "{wrong}");
         }
         assert_eq!(nearest(&"v".repeat(1 << 20), &words), None);
+    }
+
+    #[test]
+    fn problems_are_told_each_with_its_place() {
+        let path = Path::new("a.toml");
+        assert_eq!(listed(path, &["1:2: x", "3:4: y"], 0), "a.toml:1:2: x\na.toml:3:4: y");
+        assert_eq!(listed(path, &["1:2: x"], 7), "a.toml:1:2: x\nand 7 more");
+        assert_eq!(
+            (meant("verison", &["version"]), meant("x", &["version"])),
+            (" (did you mean `version`?)".to_owned(), String::new())
+        );
     }
 
     #[test]

@@ -53,7 +53,7 @@
 //! `lineage` is no history: its id follows from the crates that the mirror holds and no history claims, which are its
 //! one input. `carried` has the newest bundle of each of the mirror's histories, as positions in the table, sorted by
 //! history and bundle, at most [`MAX_CARRIED`]; of a history of which numbers and times do not tell which bundle is the
-//! newest, it has all that may be. Only a snapshot has `carried`, `read`, and the entries `frostmirror.toml` and
+//! newest, it has all that may be. What live mode brought is one of them. Only a snapshot has `carried`, `read`, and the entries `frostmirror.toml` and
 //! `depends.toml`, each at most [`MAX_CONFIG`] bytes; what was private to the mirror's host is not in them.
 //!
 //! Threats: a bundle is hostile until every one of its bytes was checked. Lengths are checked before anything is

@@ -11,9 +11,9 @@ use serde_json::json;
 use super::Context;
 use crate::bundle::shown::{counted, shown};
 use crate::channel::Named;
-use crate::event::{Sink, crates, rustup_artifacts, size};
+use crate::event::{Sink, contents, crates, rustup_artifacts, size};
 use crate::failure::Failure;
-use crate::mirror::gc::{self, Collected, Item, Options, Plan};
+use crate::mirror::gc::{self, Collected, Item, Live, Options, Plan};
 use crate::mirror::layout::Layout;
 use crate::mirror::lock::{Holder, lock_for_collecting};
 use crate::units::duration;
@@ -31,8 +31,9 @@ pub struct Args {
     /// 10m, 2h, 7d
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration)]
     pub grace: Duration,
-    /// Let a lineage go, by its id or the beginning of it: what only its bundles need is garbage (repeatable)
-    #[arg(long, value_name = "LINEAGE")]
+    /// Let a lineage go, by its id or the beginning of it: what only its bundles need is garbage; `live` for what live mode
+    /// brought (repeatable)
+    #[arg(long, value_name = "LINEAGE|live")]
     pub forget: Vec<String>,
     /// How long to wait for another process that holds the mirror
     #[arg(long, value_name = "SECS", default_value_t = 60)]
@@ -121,6 +122,10 @@ fn text(plan: &Plan, now: Timestamp) -> String {
                 artifacts => format!("{}, {}", crates(lineage.crates), rustup_artifacts(artifacts)),
             }
         ));
+    }
+    if let Some(Live { crates, artifacts, bytes, forgotten }) = &plan.live {
+        let fate = if *forgotten { ", forgotten" } else { "" };
+        line(format!("Live mode: {} ({}){fate}", contents(*crates, *artifacts), size(*bytes)));
     }
     let waiting = plan.waiting.len() as u64;
     line(format!("To remove: {}", counted(plan.lines.len(), "index line")));

@@ -8,12 +8,13 @@ use serde_json::json;
 use super::Context;
 use crate::bundle::shown::{shown, size};
 use crate::channel::Profile;
-use crate::event::Sink;
+use crate::event::{Sink, contents};
 use crate::failure::Failure;
 use crate::mirror::head::Counts;
 use crate::mirror::incoming::Incoming;
 use crate::mirror::layout::Layout;
 use crate::mirror::link::LinkState;
+use crate::mirror::live::Figures;
 use crate::mirror::offers::{Offered, Offers};
 use crate::mirror::status::Status;
 
@@ -50,6 +51,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             "crate_bytes": status.counts.bytes,
             "rustup_artifacts": status.counts.artifacts,
             "rustup_artifact_bytes": status.counts.artifact_bytes,
+            "live": status.live,
             "toolchains": status.toolchains,
             "offers": offers,
             "last_import": status.last_import.map(|_| status.last_import_text()),
@@ -63,9 +65,10 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     }
     let incoming = status.incoming.as_ref().map(incoming_lines).unwrap_or_default();
     context.report.data(&format!(
-        "Crate count: {}\nTotal size: {} bytes\nLast import: {}\n{}Index link: {link}\n{incoming}",
+        "Crate count: {}\nTotal size: {} bytes\n{}Last import: {}\n{}Index link: {link}\n{incoming}",
         status.counts.versions,
         status.counts.all_bytes(),
+        live_line(&status.live),
         status.last_import_text(),
         toolchain_lines(&status, &offers),
     ));
@@ -121,6 +124,16 @@ fn listed(words: &[String]) -> String {
     match words {
         [] => "no machine".to_owned(),
         words => words.iter().map(|word| shown(word)).collect::<Vec<_>>().join(", "),
+    }
+}
+
+/// What live mode brought; nothing where it never brought anything.
+fn live_line(live: &Figures) -> String {
+    let Figures { crates, artifacts, bytes } = *live;
+    if crates + artifacts == 0 {
+        String::new()
+    } else {
+        format!("By live mode: {} ({bytes} bytes)\n", contents(crates, artifacts))
     }
 }
 

@@ -71,9 +71,9 @@ pub(super) fn check(
 /// The token that is asked for; `None` where there is none.
 pub(super) fn token(state: &State) -> Result<Option<Token>, Refusal> {
     state.options.access.admin().map_err(|error| {
-        state.options.sink.warning(format!("nobody can write: {}", in_one_line(&Failure::from(error))));
         Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the file of the admin token cannot be used")
             .hint("the server's own report says why")
+            .fault(format!("nobody can write: {}", in_one_line(&Failure::from(error))))
     })
 }
 

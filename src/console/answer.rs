@@ -8,6 +8,7 @@ use hyper::{Response, StatusCode};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::event::Sink;
 use crate::failure::{Class, Failure, printable};
 use crate::serve::Content;
 
@@ -28,6 +29,8 @@ pub(super) struct Refusal {
     pub(super) hint: Option<String>,
     /// Methods that the path knows, where that is what is wrong.
     pub(super) allow: Option<String>,
+    /// What the operator is told, where that is more than the client may know.
+    pub(super) fault: Option<String>,
 }
 
 /// How a refusal is written.
@@ -42,7 +45,13 @@ pub(super) struct RefusalBody {
 
 impl Refusal {
     pub(super) fn new(status: StatusCode, error: impl Into<String>) -> Refusal {
-        Refusal { status, error: error.into(), hint: None, allow: None }
+        Refusal { status, error: error.into(), hint: None, allow: None, fault: None }
+    }
+
+    /// That there is no such job.
+    pub(super) fn no_job() -> Refusal {
+        Refusal::new(StatusCode::NOT_FOUND, "there is no such job")
+            .hint("jobs are forgotten when the server ends; /api/jobs lists those that are known")
     }
 
     #[must_use]
@@ -51,9 +60,24 @@ impl Refusal {
         self
     }
 
+    #[must_use]
+    pub(super) fn fault(mut self, fault: impl Into<String>) -> Refusal {
+        self.fault = Some(fault.into());
+        self
+    }
+
+    /// Reports a refusal that is the server's own fault and not the client's, of whoever asked for `what`. The texts of
+    /// failures hold no secrets, and neither do the paths of routes.
+    pub(super) fn report(&self, sink: &dyn Sink, what: &str) {
+        if self.status.is_server_error() {
+            let why = self.fault.as_ref().unwrap_or(&self.error);
+            sink.warning(format!("{what} was answered with {}: {why}", self.status.as_u16()));
+        }
+    }
+
     /// The refusal as JSON.
     pub(super) fn into_response(self) -> Response<Content> {
-        let Refusal { status, error, hint, allow } = self;
+        let Refusal { status, error, hint, allow, fault: _ } = self;
         let mut response = json_with(status, &RefusalBody { error, hint });
         if status == StatusCode::UNAUTHORIZED {
             set(&mut response, WWW_AUTHENTICATE, "Bearer realm=\"frostmirror\"");
@@ -76,7 +100,7 @@ impl From<Failure> for Refusal {
             Class::Locked | Class::Interrupted => StatusCode::SERVICE_UNAVAILABLE,
             Class::Disk => StatusCode::INSUFFICIENT_STORAGE,
         };
-        Refusal { status, error: in_one_line(&failure), hint: failure.hint, allow: None }
+        Refusal { status, error: in_one_line(&failure), hint: failure.hint, allow: None, fault: None }
     }
 }
 

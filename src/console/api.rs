@@ -1,6 +1,6 @@
 //! The REST API, one file a subject.
 
-mod config;
+pub(super) mod config;
 pub(super) mod deps;
 mod crates;
 mod export;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use hyper::header::CONTENT_TYPE;
+use hyper::header::{CONTENT_TYPE, IF_MATCH};
 use hyper::{HeaderMap, StatusCode, Version};
 use percent_encoding::percent_decode_str;
 use serde::de::DeserializeOwned;
@@ -99,6 +99,17 @@ impl Asked {
             return Err(Refusal::new(StatusCode::BAD_REQUEST, "`page` and `per_page` begin at 1"));
         }
         Ok(Page { number, size })
+    }
+
+    /// Refuses to change what is no more in the state that the client saw, where it says which that was. Who holds the lock of
+    /// what is to be changed asks this first.
+    pub(super) fn unchanged(&self, etag: &str, otherwise: &str) -> Result<(), Refusal> {
+        let wanted = self.headers.get(IF_MATCH).map(|value| value.to_str().unwrap_or_default());
+        if wanted.is_some_and(|wanted| wanted != "*" && wanted != etag) {
+            return Err(Refusal::new(StatusCode::PRECONDITION_FAILED, otherwise)
+                .hint("load it again and repeat the change; nothing was stored"));
+        }
+        Ok(())
     }
 
     /// Refuses names in the query that mean nothing here: where much is at stake, a misspelled one must not be passed over.

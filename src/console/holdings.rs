@@ -35,14 +35,39 @@ const MOST_TEXT: u64 = 64 * 1024 * 1024;
 /// Versions of one crate in a list of crates.
 pub(super) const MOST_VERSIONS: usize = 50;
 
-/// A crate with its versions.
+/// A crate with its newest versions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub(super) struct Held {
     /// Its name.
     pub(super) name: String,
+    /// What it is, as the newest bundle says that knows it; on one line and shortened.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) description: Option<String>,
     /// How many versions the index lists.
     pub(super) versions_total: u64,
-    /// The newest first; in a list of crates no more than fifty.
+    /// The newest first, no more than fifty.
+    pub(super) versions: Vec<HeldVersion>,
+}
+
+/// A crate with a part of its versions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub(super) struct One {
+    /// Its name.
+    pub(super) name: String,
+    /// What it is, as the newest bundle says that knows it; on one line and shortened.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) description: Option<String>,
+    /// How many versions the index lists.
+    pub(super) versions_total: u64,
+    /// Bytes of the files of all versions that are held.
+    pub(super) bytes: u64,
+    /// The number of this part, from 1.
+    pub(super) page: u64,
+    /// Versions in each part.
+    pub(super) per_page: u64,
+    /// Whether every record of an import was read by now; where not, `bundle` may be absent although one did bring it.
+    pub(super) bundles_known: bool,
+    /// The versions of this part, the newest first.
     pub(super) versions: Vec<HeldVersion>,
 }
 
@@ -108,12 +133,20 @@ impl Holdings {
             found[..=at].rotate_right(1);
         }
         let origins = self.origins.view(layout);
+        let descriptions = origins.descriptions();
+        let newest = Page { number: 1, size: MOST_VERSIONS };
         let mut crates = Vec::new();
         for name in page.of(&found) {
             // One that went since it was listed is left out.
-            crates.extend(
-                name.parse().ok().map(|name| held(layout, &name, MOST_VERSIONS, &origins)).transpose()?.flatten(),
-            );
+            let Ok(name) = name.parse::<CrateName>() else { continue };
+            let lines = sorted_lines_of(layout, &name)?;
+            let Some(first) = lines.first() else { continue };
+            crates.push(Held {
+                name: first.id.name.to_string(),
+                description: descriptions.of(name.as_str()).map(str::to_owned),
+                versions_total: lines.len() as u64,
+                versions: versions(layout, &name, newest.of(&lines), &origins)?,
+            });
         }
         let (total, number, size) = (found.len() as u64, page.number as u64, page.size as u64);
         Ok(Listed { total, page: number, per_page: size, bundles_known: origins.complete, crates })
@@ -149,12 +182,25 @@ impl Holdings {
         Ok((fitting.len() as u64, found))
     }
 
-    /// One crate with all its versions; `None` where the index does not list it.
+    /// One crate with a part of its versions; `None` where the index does not list it.
     ///
     /// # Errors
     /// The file system's.
-    pub(super) fn one(&self, layout: &Layout, name: &CrateName) -> Result<Option<Held>, Failure> {
-        held(layout, name, usize::MAX, &self.origins.view(layout))
+    pub(super) fn one(&self, layout: &Layout, name: &CrateName, page: Page) -> Result<Option<One>, Failure> {
+        let lines = sorted_lines_of(layout, name)?;
+        let Some(first) = lines.first() else { return Ok(None) };
+        let origins = self.origins.view(layout);
+        let small = name.as_str().to_ascii_lowercase();
+        Ok(Some(One {
+            name: first.id.name.to_string(),
+            description: origins.descriptions().of(&small).map(str::to_owned),
+            versions_total: lines.len() as u64,
+            bytes: lines.iter().filter_map(|line| size_of(layout, line)).fold(0, u64::saturating_add),
+            page: page.number as u64,
+            per_page: page.size as u64,
+            bundles_known: origins.complete,
+            versions: versions(layout, name, page.of(&lines), &origins)?,
+        }))
     }
 
     /// The names of all crates, small letters only, sorted.
@@ -201,31 +247,43 @@ fn list(root: &Path, folder: &Path, depth: u32, names: &mut Vec<Box<str>>) -> io
     Ok(())
 }
 
-/// What the index and the files say of one crate, the newest `most` versions; `None` where it has no line that can be read.
-fn held(layout: &Layout, name: &CrateName, most: usize, origins: &View<'_>) -> Result<Option<Held>, Failure> {
-    let mut lines = lines_of(layout, name)?;
-    lines.sort_by(|a, b| b.id.version.cmp(&a.id.version));
-    let Some(first) = lines.first() else { return Ok(None) };
-    let spelled = first.id.name.to_string();
+/// What the index, the records and the files say of these versions of one crate.
+fn versions(
+    layout: &Layout,
+    name: &CrateName,
+    lines: &[IndexLine],
+    origins: &View<'_>,
+) -> Result<Vec<HeldVersion>, Failure> {
     let records = text_of(&layout.line_records(name))?.unwrap_or_default();
     let records: HashMap<(Version, Sha256), bool> =
         lines::parse(&records).into_iter().map(|record| ((record.version, record.line), record.index_only)).collect();
-    let versions_total = lines.len() as u64;
-    lines.truncate(most);
-    let versions = lines.into_iter().map(|line| {
+    let version = |line: &IndexLine| {
         let version = line.id.version.to_string();
-        let about = fs::symlink_metadata(layout.crate_file(&line.id)).ok().filter(fs::Metadata::is_file);
+        let bytes = size_of(layout, line);
         let recorded = records.get(&(line.id.version.clone(), Sha256::of(line.raw.as_bytes())));
         HeldVersion {
-            bytes: about.as_ref().map(fs::Metadata::len),
+            bytes,
             sha256: line.cksum.to_string(),
             yanked: line.yanked,
-            index_only: about.is_none() && recorded == Some(&true),
+            index_only: bytes.is_none() && recorded == Some(&true),
             bundle: origins.of(line.id.name.as_str(), &version).map(|file| file.to_string()),
             version,
         }
-    });
-    Ok(Some(Held { name: spelled, versions_total, versions: versions.collect() }))
+    };
+    Ok(lines.iter().map(version).collect())
+}
+
+/// Bytes of a version's file; `None` where that is not held.
+fn size_of(layout: &Layout, line: &IndexLine) -> Option<u64> {
+    let about = fs::symlink_metadata(layout.crate_file(&line.id)).ok().filter(fs::Metadata::is_file);
+    about.as_ref().map(fs::Metadata::len)
+}
+
+/// What the index lists of one crate, the newest version first.
+fn sorted_lines_of(layout: &Layout, name: &CrateName) -> Result<Vec<IndexLine>, Failure> {
+    let mut lines = lines_of(layout, name)?;
+    lines.sort_by(|a, b| b.id.version.cmp(&a.id.version));
+    Ok(lines)
 }
 
 /// What the index lists of one crate.
@@ -290,9 +348,14 @@ mod tests {
         assert_eq!(found("foo-b"), ["Foo_Bar"]);
         assert_eq!(found("BAR"), ["bar", "Foo_Bar"]);
         assert_eq!(found("../"), Vec::<String>::new());
-        let bar = holdings.one(&layout, &"bar".parse().expect("name")).expect("read").expect("held");
+        let one = |name: &str, page| holdings.one(&layout, &name.parse().expect("name"), page).expect("read");
+        let bar = one("bar", page).expect("held");
         let told: Vec<_> = bar.versions.iter().map(|one| (one.version.as_str(), one.bytes, one.yanked)).collect();
         assert_eq!(told, [("1.10.0", Some(5), false), ("1.2.0", None, true)]);
-        assert_eq!(holdings.one(&layout, &"config".parse().expect("name")).expect("read"), None);
+        let second = one("bar", Page { number: 2, size: 1 }).expect("held");
+        assert_eq!((second.versions.len(), second.versions[0].version.as_str()), (1, "1.2.0"));
+        assert_eq!((second.versions_total, second.bytes), (2, 5), "said of all, whatever the part");
+        assert_eq!(one("bar", Page { number: 3, size: 1 }).expect("held").versions, []);
+        assert_eq!(one("config", page), None);
     }
 }

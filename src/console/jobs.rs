@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -34,6 +35,8 @@ pub(super) struct Job {
     /// When it ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) finished: Option<String>,
+    /// Whether it was told to stop, which it does at its next safe point.
+    pub(super) stopping: bool,
     /// What is being counted, where something is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) progress: Option<Progress>,
@@ -72,6 +75,8 @@ pub(super) enum Standing {
     Done,
     /// Ended otherwise.
     Failed,
+    /// Ended early since somebody wanted that; nothing is half done.
+    Stopped,
 }
 
 /// How far the counted part of a job is.
@@ -91,10 +96,32 @@ pub(super) struct Progress {
 #[derive(Clone, Default)]
 pub(super) struct Jobs(Arc<Mutex<Board>>);
 
+/// Whether a job goes on, is to stop, or is past where it could.
+#[derive(Default)]
+struct Course(AtomicU8);
+
+const GOING: u8 = 0;
+const STOPPED: u8 = 1;
+const SETTLED: u8 = 2;
+
+impl Course {
+    fn is(&self, what: u8) -> bool {
+        self.0.load(Ordering::Acquire) == what
+    }
+
+    /// Takes another course, which it keeps; `false` where it has the other one already.
+    fn turn(&self, to: u8) -> bool {
+        let turned = self.0.compare_exchange(GOING, to, Ordering::AcqRel, Ordering::Acquire);
+        turned.map_or_else(|now| now == to, |_| true)
+    }
+}
+
 #[derive(Default)]
 struct Board {
     jobs: VecDeque<Job>,
     begun: u64,
+    /// Whether the job that is at work may go on.
+    course: Arc<Course>,
     /// How many ended, by what they did and how.
     ended: BTreeMap<(Kind, Standing), u64>,
 }
@@ -110,10 +137,10 @@ impl Jobs {
         clock: fn() -> Timestamp,
         work: impl FnOnce(&dyn Sink) -> Result<Value, Failure> + Send + 'static,
     ) -> Result<Job, Refusal> {
-        let job = self.begin(kind, clock)?;
+        let (job, course) = self.begin(kind, clock)?;
         let (jobs, id) = (self.clone(), job.id);
         let spawned = thread::Builder::new().name(format!("job-{id}")).spawn(move || {
-            let sink = Told { jobs: jobs.clone(), id };
+            let sink = Told { jobs: jobs.clone(), id, course };
             // A job that breaks off must not stay at work for ever: nothing else could begin.
             let done = catch_unwind(AssertUnwindSafe(|| work(&sink)));
             let done = done.unwrap_or_else(|_| Err(Failure::new(Class::Bug, "the job broke off: please report it")));
@@ -123,6 +150,25 @@ impl Jobs {
             self.end(id, Err(Failure::io("could not start a thread", error)), clock);
         }
         Ok(job)
+    }
+
+    /// Tells a job to stop, which it does at its next safe point.
+    ///
+    /// # Errors
+    /// 404 where it is not remembered, 409 where it is over or can no longer be stopped.
+    pub(super) fn stop(&self, id: u64) -> Result<Job, Refusal> {
+        let mut board = self.lock();
+        let Board { jobs, course, .. } = &mut *board;
+        let Some(job) = jobs.iter_mut().find(|job| job.id == id) else { return Err(Refusal::no_job()) };
+        if job.state != Standing::Running {
+            return Err(Refusal::new(StatusCode::CONFLICT, format!("job {id} is over already")));
+        }
+        if !course.turn(STOPPED) {
+            let error = format!("job {id} can no longer be stopped");
+            return Err(Refusal::new(StatusCode::CONFLICT, error).hint("it ends by itself soon"));
+        }
+        job.stopping = true;
+        Ok(job.clone())
     }
 
     /// One of those that are remembered.
@@ -145,7 +191,7 @@ impl Jobs {
         self.lock().ended.iter().map(|((kind, standing), count)| (*kind, *standing, *count)).collect()
     }
 
-    fn begin(&self, kind: Kind, clock: fn() -> Timestamp) -> Result<Job, Refusal> {
+    fn begin(&self, kind: Kind, clock: fn() -> Timestamp) -> Result<(Job, Arc<Course>), Refusal> {
         let mut board = self.lock();
         if let Some(other) = board.jobs.iter().find(|job| job.state == Standing::Running) {
             let error = format!("job {} is at work, and there is one at a time", other.id);
@@ -159,17 +205,19 @@ impl Jobs {
             state: Standing::Running,
             started: told(clock()),
             finished: None,
+            stopping: false,
             progress: None,
             lines: VecDeque::new(),
             outcome: None,
             error: None,
             hint: None,
         };
+        board.course = Arc::default();
         board.jobs.push_back(job.clone());
         if board.jobs.len() > MOST {
             board.jobs.pop_front();
         }
-        Ok(job)
+        Ok((job, Arc::clone(&board.course)))
     }
 
     fn end(&self, id: u64, done: Result<Value, Failure>, clock: fn() -> Timestamp) {
@@ -178,10 +226,12 @@ impl Jobs {
         if let Some(job) = jobs.iter_mut().find(|job| job.id == id) {
             job.finished = Some(told(clock()));
             job.progress = None;
+            // One that had done its work before it saw that it was to stop is done.
             match done {
                 Ok(outcome) => (job.state, job.outcome) = (Standing::Done, Some(outcome)),
                 Err(failure) => {
-                    job.state = Standing::Failed;
+                    let stopped = job.stopping && failure.class == Class::Interrupted;
+                    job.state = if stopped { Standing::Stopped } else { Standing::Failed };
                     job.error = Some(in_one_line(&failure));
                     job.hint = failure.hint;
                 }
@@ -209,9 +259,18 @@ fn told(time: Timestamp) -> String {
 struct Told {
     jobs: Jobs,
     id: u64,
+    course: Arc<Course>,
 }
 
 impl Sink for Told {
+    fn stopped(&self) -> bool {
+        self.course.is(STOPPED)
+    }
+
+    fn settle(&self) -> bool {
+        self.course.turn(SETTLED)
+    }
+
     fn event(&self, event: Event) {
         self.jobs.change(self.id, |job| {
             let line = match event {
@@ -261,6 +320,36 @@ mod tests {
             thread::sleep(std::time::Duration::from_millis(5));
         }
         panic!("job {id} does not end");
+    }
+
+    #[test]
+    fn a_job_stops_where_it_can_and_where_it_cannot_it_says_so() {
+        let jobs = Jobs::default();
+        let stopped = jobs.start(Kind::Verify, clock, |sink| {
+            while !sink.stopped() {
+                thread::yield_now();
+            }
+            assert!(!sink.settle(), "it is to stop");
+            Err(Failure::new(Class::Interrupted, "stopped"))
+        });
+        let id = stopped.expect("begun").id;
+        assert!(jobs.stop(id).expect("told").stopping && jobs.stop(id).is_ok());
+        assert_eq!(ended(&jobs, id).state, Standing::Stopped);
+        assert_eq!(jobs.stop(id).expect_err("over").status, StatusCode::CONFLICT);
+        assert_eq!(jobs.stop(99).expect_err("unknown").status, StatusCode::NOT_FOUND);
+
+        let ((settled, wait), (go, last)) = (mpsc::channel(), mpsc::channel::<()>());
+        let late = jobs.start(Kind::Gc, clock, move |sink| {
+            settled.send(sink.settle()).expect("somebody waits");
+            last.recv().expect("told to go");
+            Ok(Value::from(sink.stopped()))
+        });
+        let id = late.expect("begun").id;
+        assert_eq!(wait.recv(), Ok(true));
+        assert_eq!(jobs.stop(id).expect_err("too late").status, StatusCode::CONFLICT);
+        go.send(()).expect("still there");
+        let late = ended(&jobs, id);
+        assert_eq!((late.state, late.outcome, late.stopping), (Standing::Done, Some(Value::from(false)), false));
     }
 
     #[test]

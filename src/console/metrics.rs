@@ -171,6 +171,7 @@ fn result_of(standing: Standing) -> &'static str {
         Standing::Running => "running",
         Standing::Done => "done",
         Standing::Failed => "failed",
+        Standing::Stopped => "stopped",
     }
 }
 

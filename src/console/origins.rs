@@ -8,19 +8,19 @@
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
+use super::background::Background;
 use super::imports::Record;
 use crate::bundle::format::CrateState;
 use crate::bundle::shown::shown;
 use crate::crate_id::Version;
 use crate::mirror::layout::Layout;
 use crate::mirror::ledger;
+use crate::mirror::live::{self, Follower};
 
-/// How long who asks waits for records that are being read.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// What stands for a bundle's file where live mode brought a crate.
+const LIVE: &str = "(live mode)";
 /// Crates whose bundle is remembered; of later ones it is not known.
 const MOST: usize = 4_000_000;
 /// Bytes of all descriptions that are remembered; those of all crates of crates.io have half of it.
@@ -30,13 +30,7 @@ const OVERHEAD: usize = 64;
 
 /// What is known by now.
 #[derive(Clone, Default)]
-pub(super) struct Origins(Arc<Shared>);
-
-#[derive(Default)]
-struct Shared {
-    known: Mutex<Known>,
-    changed: Condvar,
-}
+pub(super) struct Origins(Background<Known>);
 
 #[derive(Default)]
 struct Known {
@@ -44,14 +38,14 @@ struct Known {
     secret: RandomState,
     /// Records that were read.
     read: HashSet<String>,
+    /// What was read of live mode's.
+    live: Follower,
     /// The files of the bundles, in the order in which they were read.
     files: Vec<Arc<str>>,
     /// The bundle of each crate.
     brought: HashMap<u64, u32>,
     /// What each crate is.
     descriptions: Arc<Descriptions>,
-    /// Whether somebody reads.
-    at_work: bool,
 }
 
 /// What crates are, by their names in small letters.
@@ -72,55 +66,38 @@ impl Origins {
     /// What is known after a moment; whatever is not read by then is read in the background.
     pub(super) fn view(&self, layout: &Layout) -> View<'_> {
         let names = ledger::names(layout).unwrap_or_default();
-        let until = Instant::now() + PATIENCE;
-        let mut known = self.lock();
-        loop {
-            if names.iter().all(|name| known.read.contains(name)) {
-                return View { origins: self, complete: true };
-            }
-            if !known.at_work {
-                known.at_work = true;
-                let (origins, layout) = (self.clone(), layout.clone());
-                let begun = thread::Builder::new().name("origins".to_owned()).spawn(move || origins.read(&layout));
-                if begun.is_err() {
-                    known.at_work = false;
-                    return View { origins: self, complete: false };
-                }
-            }
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return View { origins: self, complete: false };
-            }
-            let waited = self.0.changed.wait_timeout(known, left);
-            known = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
+        let (asked, layout) = (layout.clone(), layout.clone());
+        let read = move |background: &Background<Known>| read(background, &layout);
+        let whole = |known: &Known| names.iter().all(|name| known.read.contains(name)) && !known.live.is_behind(&asked);
+        let (_, complete) = self.0.after_a_moment("origins", whole, read);
+        View { origins: self, complete }
     }
+}
 
-    /// Reads what was not read yet, the oldest first.
-    fn read(&self, layout: &Layout) {
-        for name in ledger::names(layout).unwrap_or_default() {
-            if self.lock().read.contains(&name) {
-                continue;
-            }
-            let text = fs::read(layout.ledger().join(&name)).unwrap_or_default();
-            let record = Record::parse(&text);
-            let mut known = self.lock();
-            if let Some(record) = record {
-                known.describe(&record);
-                known.add(&record);
+/// Reads what was not read yet, the oldest first.
+fn read(background: &Background<Known>, layout: &Layout) {
+    for name in ledger::names(layout).unwrap_or_default() {
+        if background.look().read.contains(&name) {
+            continue;
+        }
+        let text = fs::read(layout.ledger().join(&name)).unwrap_or_default();
+        let record = Record::parse(&text);
+        background.learn(|known| {
+            if let Some(record) = &record {
+                known.describe(record);
+                known.add(record);
             }
             // One that cannot be read is not tried again: the audit speaks of it.
             known.read.insert(name);
-            drop(known);
-            self.0.changed.notify_all();
-        }
-        self.lock().at_work = false;
-        self.0.changed.notify_all();
+        });
     }
-
-    fn lock(&self) -> MutexGuard<'_, Known> {
-        self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+    // Whoever asks meanwhile is not kept waiting.
+    let mut live = std::mem::take(&mut background.look().live);
+    let news = live.news(layout).unwrap_or_default();
+    background.learn(|known| {
+        known.add_live(&news);
+        known.live = live;
+    });
 }
 
 impl Known {
@@ -136,13 +113,38 @@ impl Known {
         }
     }
 
+    /// Adds what live mode placed since.
+    fn add_live(&mut self, news: &[live::Record]) {
+        let known = self.files.iter().position(|file| **file == *LIVE);
+        let Ok(bundle) = u32::try_from(known.unwrap_or(self.files.len())) else { return };
+        if known.is_none() && !news.is_empty() {
+            self.files.push(LIVE.into());
+        }
+        let mut texts = Vec::new();
+        for live::Record { what, description, .. } in news {
+            let live::What::Crate(id) = what else { continue };
+            if self.brought.len() < MOST {
+                let key = self.key(id.name.as_str(), &id.version.to_string());
+                self.brought.entry(key).or_insert(bundle);
+            }
+            texts.extend(description.as_deref().map(|text| (id.name.as_str(), id.version.clone(), text)));
+        }
+        self.put_newest(texts.into_iter());
+    }
+
     /// What this record says stands for what the ones before it said; of several versions, the highest speaks.
     fn describe(&mut self, record: &Record<'_>) {
+        let texts = record.manifest.crates.iter().filter_map(|one| {
+            let text = one.description.as_deref()?;
+            Some((one.name, one.version.parse::<Version>().ok()?, text))
+        });
+        self.put_newest(texts);
+    }
+
+    fn put_newest<'t>(&mut self, texts: impl Iterator<Item = (&'t str, Version, &'t str)>) {
         let mut newest: HashMap<String, (Version, &str)> = HashMap::new();
-        for one in &record.manifest.crates {
-            let Some(text) = one.description.as_deref().filter(|text| !text.trim().is_empty()) else { continue };
-            let Ok(version) = one.version.parse::<Version>() else { continue };
-            let name = one.name.to_ascii_lowercase();
+        for (name, version, text) in texts.filter(|(_, _, text)| !text.trim().is_empty()) {
+            let name = name.to_ascii_lowercase();
             if newest.get(&name).is_none_or(|(known, _)| *known < version) {
                 newest.insert(name, (version, text));
             }
@@ -184,12 +186,12 @@ impl Descriptions {
 impl View<'_> {
     /// What crates are.
     pub(super) fn descriptions(&self) -> Arc<Descriptions> {
-        Arc::clone(&self.origins.lock().descriptions)
+        Arc::clone(&self.origins.0.look().descriptions)
     }
 
     /// The file of the bundle that brought a crate.
     pub(super) fn of(&self, name: &str, version: &str) -> Option<Arc<str>> {
-        let known = self.origins.lock();
+        let known = self.origins.0.look();
         let bundle = known.brought.get(&known.key(name, version))?;
         known.files.get(*bundle as usize).cloned()
     }

@@ -125,7 +125,9 @@ fn page<P: Template>(
     let may_read = access::check(state, Needs::Read, &asked.headers, asked.version, &asked.at);
     match may_read.and_then(|()| fill(frame())) {
         Ok(page) => shown(&page),
-        Err(Refusal { status, error, hint, .. }) => {
+        Err(refusal) => {
+            refusal.report(state.options.sink.as_ref(), &format!("the page {here}"));
+            let Refusal { status, error, hint, .. } = refusal;
             let mut response =
                 shown(&Problem { frame: frame(), error: sentence(&error), hint: hint.map(|hint| sentence(&hint)) })?;
             *response.status_mut() = status;

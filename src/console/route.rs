@@ -181,8 +181,14 @@ impl Routes {
         let Some((route, places)) = known.iter().find(|(route, _)| route.method == *method).cloned() else {
             return missing(&known, &path).map(Refusal::into_response);
         };
+        // The route's own path: what the client wrote into it may be anything.
+        let what = format!("{} {}", parts.method, route.path);
+        let refused = |refusal: Refusal| {
+            refusal.report(state.options.sink.as_ref(), &what);
+            refusal.into_response()
+        };
         if let Err(refusal) = access::check(state, route.needs, &parts.headers, parts.version, &at) {
-            return Some(refusal.into_response());
+            return Some(refused(refusal));
         }
         if let Some(place) = moved(route, &path, &parts.uri) {
             return Some(place);
@@ -198,7 +204,7 @@ impl Routes {
             at,
         };
         let outcome = run(state, route, asked, incoming).await;
-        Some(outcome.map(guarded).unwrap_or_else(Refusal::into_response))
+        Some(outcome.map(guarded).unwrap_or_else(refused))
     }
 }
 
@@ -215,7 +221,6 @@ async fn run(state: &Arc<State>, route: &Route, mut asked: Asked, incoming: Inco
                 Needs::Nothing | Needs::Read => Arc::clone(&state.turns).acquire_owned().await.ok(),
                 Needs::Write | Needs::SameOrigin => None,
             };
-            let sink = Arc::clone(&state.options.sink);
             let work = move || {
                 // Kept until the work is done, and not only until the client goes away.
                 let _turn = turn;
@@ -223,8 +228,8 @@ async fn run(state: &Arc<State>, route: &Route, mut asked: Asked, incoming: Inco
             };
             let done = tokio::task::spawn_blocking(work).await;
             done.unwrap_or_else(|_| {
-                sink.warning("an answer of the API broke off: that is a bug, please report it".to_owned());
-                Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "that is a bug of this server"))
+                Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "that is a bug of this server")
+                    .fault("the work broke off, which is a bug: please report it"))
             })
         }
     }

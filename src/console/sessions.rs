@@ -8,11 +8,14 @@ use hyper::header::{COOKIE, HeaderMap};
 
 use crate::digest::Sha256;
 use crate::serve::access::Token;
+use crate::serve::extension::At;
 
 /// How the name of the session's cookie begins.
 const COOKIE_PREFIX: &str = "frostmirror-session-";
 /// How long a session lasts after its last use.
 pub(super) const SESSION: Duration = Duration::from_secs(12 * 3600);
+/// How long one lasts that is used all the time: a cookie that was stolen is of no use for ever.
+const AT_MOST: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Sessions at one time; the oldest makes room.
 const MOST_SESSIONS: usize = 64;
 
@@ -22,6 +25,7 @@ pub(super) struct Sessions(Mutex<HashMap<Sha256, Session>>);
 
 /// One who logged in.
 struct Session {
+    begun: Instant,
     /// When it was last used.
     used: Instant,
     /// The token that it was begun with: with another one in its place it is over.
@@ -35,22 +39,27 @@ impl Sessions {
         getrandom::fill(&mut random)?;
         let value: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
         let mut sessions = self.lock();
-        sessions.retain(|_, session| session.used.elapsed() < SESSION && session.token == token);
+        let now = Instant::now();
+        sessions.retain(|_, session| session.lasts(now, &token));
         while sessions.len() >= MOST_SESSIONS {
             let oldest = sessions.iter().min_by_key(|(_, session)| session.used).map(|(key, _)| *key);
             let Some(oldest) = oldest else { break };
             sessions.remove(&oldest);
         }
-        sessions.insert(Sha256::of(value.as_bytes()), Session { used: Instant::now(), token });
+        sessions.insert(Sha256::of(value.as_bytes()), Session { begun: now, used: now, token });
         Ok(value)
     }
 
     /// Whether the cookie is that of a session that was begun with this token, which counts as its use.
     pub(super) fn knows(&self, value: &str, token: &Token) -> bool {
+        self.knows_at(Instant::now(), value, token)
+    }
+
+    fn knows_at(&self, now: Instant, value: &str, token: &Token) -> bool {
         let mut sessions = self.lock();
         match sessions.get_mut(&Sha256::of(value.as_bytes())) {
-            Some(session) if session.used.elapsed() < SESSION && session.token == *token => {
-                session.used = Instant::now();
+            Some(session) if session.lasts(now, token) => {
+                session.used = now;
                 true
             }
             _ => false,
@@ -65,6 +74,21 @@ impl Sessions {
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Sha256, Session>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl Session {
+    fn lasts(&self, now: Instant, token: &Token) -> bool {
+        let since = |then| now.saturating_duration_since(then);
+        since(self.used) < SESSION && since(self.begun) < AT_MOST && self.token == *token
+    }
+}
+
+/// Where on its host the cookie is sent: below the path of the address that clients know, where that is how this one came. Who
+/// reaches the server past its proxy does so at another host, without that path.
+pub(super) fn cookie_path(at: &At) -> &str {
+    let rest = at.base.split_once("://").map_or("", |(_, rest)| rest);
+    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    if path.is_empty() || host != at.host { "/" } else { path }
 }
 
 /// The name of the session's cookie at this address. Browsers keep one jar for all ports of a host: by one name for all, who
@@ -96,6 +120,35 @@ mod tests {
         assert!(!sessions.knows(&value, &token));
         let all: Vec<String> = (0..=MOST_SESSIONS).map(|_| sessions.open(token).expect("random")).collect();
         assert_eq!(all.iter().filter(|value| sessions.knows(value, &token)).count(), MOST_SESSIONS);
+    }
+
+    #[test]
+    fn a_session_in_use_ends_too() {
+        let sessions = Sessions::default();
+        let token = Token::parse("0123456789abcdef").expect("a token");
+        let (idle, value) = (sessions.open(token).expect("random"), sessions.open(token).expect("random"));
+        let begun = Instant::now();
+        let hours = |hours: u64| begun + Duration::from_secs(hours * 3600);
+        let known = (1..=200).take_while(|hour| sessions.knows_at(hours(*hour), &value, &token)).count();
+        assert_eq!(known, 7 * 24 - 1);
+        assert!(!sessions.knows_at(hours(12), &idle, &token), "nobody used it");
+    }
+
+    #[test]
+    fn the_cookie_stays_below_the_path_that_the_proxy_shows() {
+        let at = |base: &str, host: &str| At {
+            peer: ([127, 0, 0, 1], 1).into(),
+            host: host.to_owned(),
+            base: base.to_owned(),
+        };
+        for (base, host, path) in [
+            ("http://host/rust", "host", "/rust"),
+            ("https://host:1/a/b", "host:1", "/a/b"),
+            ("http://host", "host", "/"),
+            ("http://host/rust", "127.0.0.1:8080", "/"),
+        ] {
+            assert_eq!(cookie_path(&at(base, host)), path, "{base} {host}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What the handlers share.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
@@ -10,6 +10,7 @@ use super::Options;
 use super::holdings::Holdings;
 use super::imports::Imports;
 use super::jobs::Jobs;
+use super::offers::Offers;
 use super::sessions::Sessions;
 use super::trend::Trend;
 use super::upload;
@@ -31,9 +32,8 @@ pub(super) struct State {
     pub(super) started: Timestamp,
     pub(super) imports: Imports,
     pub(super) holdings: Holdings,
+    pub(super) offers: Offers,
     pub(super) trend: Trend,
-    /// Held while a file of the configuration is read, changed and written.
-    pub(super) config_writes: Mutex<()>,
 }
 
 /// What came of uploads.
@@ -54,8 +54,8 @@ impl State {
             turns: Arc::new(Semaphore::new(READING_AT_ONCE)),
             uploads: Semaphore::new(upload::AT_ONCE),
             imports: Imports::default(),
-            config_writes: Mutex::new(()),
             holdings: Holdings::default(),
+            offers: Offers::default(),
             trend: Trend::default(),
         }
     }

@@ -3,21 +3,19 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use serde::Deserialize;
 
+use super::background::Background;
 use super::imports::Stamp;
 use crate::crate_id::Version;
 use crate::mirror::head::Counts;
 use crate::mirror::layout::Layout;
 use crate::mirror::ledger;
 
-/// How long a page waits for what is being read.
-const PATIENCE: Duration = Duration::from_millis(400);
 /// Records that are read, the newest.
 const MOST_POINTS: usize = 200;
 /// Crates that are named for their size.
@@ -55,13 +53,7 @@ pub(super) struct Seen {
 
 /// What was read so far.
 #[derive(Clone, Default)]
-pub(super) struct Trend(Arc<Shared>);
-
-#[derive(Default)]
-struct Shared {
-    known: Mutex<Known>,
-    changed: Condvar,
-}
+pub(super) struct Trend(Background<Known>);
 
 #[derive(Default)]
 struct Known {
@@ -70,7 +62,6 @@ struct Known {
     largest: Arc<[Weight]>,
     /// The state of the head when the crates were weighed, and when that was.
     weighed: Option<(Option<Stamp>, Instant)>,
-    at_work: bool,
 }
 
 impl Trend {
@@ -80,52 +71,36 @@ impl Trend {
         let left_out = names.len().saturating_sub(MOST_POINTS);
         names.drain(..left_out);
         let head = Stamp::of(&layout.head()).ok().flatten();
-        let until = Instant::now() + PATIENCE;
-        let mut known = self.lock();
-        loop {
+        let whole = |known: &Known| {
             let weighed = known.weighed.is_some_and(|(of, at)| of == head && at.elapsed() < FRESH);
-            let complete = weighed && names.iter().all(|name| known.points.contains_key(name));
-            if !complete && !known.at_work {
-                known.at_work = true;
-                let (trend, layout, names) = (self.clone(), layout.clone(), names.clone());
-                let begun =
-                    thread::Builder::new().name("trend".to_owned()).spawn(move || trend.read(&layout, names, head));
-                known.at_work = begun.is_ok();
-            }
-            let left = until.saturating_duration_since(Instant::now());
-            if complete || left.is_zero() || !known.at_work {
-                let mut points: Vec<Point> = names.iter().filter_map(|name| *known.points.get(name)?).collect();
-                // The clock may have been set back between two imports.
-                points.sort_by_key(|point| point.imported);
-                return Seen { points, left_out, largest: Arc::clone(&known.largest), complete };
-            }
-            known = self.0.changed.wait_timeout(known, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
+            weighed && names.iter().all(|name| known.points.contains_key(name))
+        };
+        let (layout, wanted) = (layout.clone(), names.clone());
+        let read = move |background: &Background<Known>| read(background, &layout, &wanted, head);
+        let (known, complete) = self.0.after_a_moment("trend", whole, read);
+        let mut points: Vec<Point> = names.iter().filter_map(|name| *known.points.get(name)?).collect();
+        // The clock may have been set back between two imports.
+        points.sort_by_key(|point| point.imported);
+        Seen { points, left_out, largest: Arc::clone(&known.largest), complete }
     }
+}
 
-    fn read(&self, layout: &Layout, names: Vec<String>, head: Option<Stamp>) {
-        self.lock().points.retain(|name, _| names.contains(name));
-        for name in names {
-            if self.lock().points.contains_key(&name) {
-                continue;
-            }
-            let text = fs::read(layout.ledger().join(&name)).unwrap_or_default();
-            let point = point(&text);
-            self.lock().points.insert(name, point);
-            self.0.changed.notify_all();
+/// Reads these records, as far as that was not done, and weighs the crates, of which the head was in that state before.
+fn read(background: &Background<Known>, layout: &Layout, names: &[String], head: Option<Stamp>) {
+    background.learn(|known| known.points.retain(|name, _| names.contains(name)));
+    for name in names {
+        if background.look().points.contains_key(name) {
+            continue;
         }
-        let largest = largest(layout);
-        let mut known = self.lock();
+        let text = fs::read(layout.ledger().join(name)).unwrap_or_default();
+        let point = point(&text);
+        background.learn(|known| known.points.extend([(name.clone(), point)]));
+    }
+    let largest = largest(layout);
+    background.learn(|known| {
         known.largest = largest.into();
         known.weighed = Some((head, Instant::now()));
-        known.at_work = false;
-        drop(known);
-        self.0.changed.notify_all();
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Known> {
-        self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+    });
 }
 
 /// What a record says of the mirror after its import; its manifest is passed over.

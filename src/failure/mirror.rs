@@ -34,6 +34,7 @@ impl From<lock::Error> for Failure {
                 "waited {} s; wait for that process to end, or give it longer with `--lock-timeout SECS`",
                 waited.as_secs()
             )),
+            lock::Error::Stopped { .. } => Failure::new(Class::Interrupted, error),
             lock::Error::Absent { .. } => {
                 let hint = "name the mirror's folder with `--mirror DIR`; one that was copied without its folder .frostmirror \
                             is made whole by `cargo frostmirror verify --mirror DIR --rebuild-state`";
@@ -82,6 +83,7 @@ impl From<audit::Error> for Failure {
             audit::Error::Absent { .. } => {
                 Failure::new(Class::Input, error).hint("`cargo frostmirror import` makes one; check the path")
             }
+            audit::Error::Stopped => Failure::new(Class::Interrupted, error),
             audit::Error::Layout(error) => error.into(),
             audit::Error::Store(error) => error.into(),
         }
@@ -94,6 +96,7 @@ impl From<import::Error> for Failure {
         match error {
             E::Open(error) => error.into(),
             E::Store(error) => error.into(),
+            E::Stopped => Failure::new(Class::Interrupted, error),
             E::Bad { .. } => Failure::new(Class::Integrity, error)
                 .hint("copy the bundle again, and compare both copies with `cargo frostmirror verify`"),
             E::Conflicts { .. } => Failure::new(Class::Integrity, error)

@@ -32,6 +32,7 @@ use std::path::{Path, PathBuf};
 use crate::channel::Toolchain;
 use crate::crate_id::{CrateId, CrateName, Version};
 use crate::place::Place;
+use crate::toml_words::listed;
 
 pub mod edit;
 mod parse;
@@ -108,7 +109,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// What the file says is wrong.
-    #[error("{}", list(path, problems, *more))]
+    #[error("{}", listed(path, problems, *more))]
     Invalid {
         /// The file.
         path: PathBuf,
@@ -129,14 +130,6 @@ pub struct Problem {
     pub what: String,
     /// What belongs there.
     pub expected: String,
-}
-
-fn list(path: &Path, problems: &[Problem], more: usize) -> String {
-    let mut lines: Vec<String> = problems.iter().map(|problem| format!("{}:{problem}", path.display())).collect();
-    if more > 0 {
-        lines.push(format!("and {more} more"));
-    }
-    lines.join("\n")
 }
 
 impl Depends {

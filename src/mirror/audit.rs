@@ -6,6 +6,7 @@
 //! | an index line | its record (its own digest), its place, and the crate that it names |
 //! | a line's record | an index line |
 //! | `manifest.json` | the numbers on disk, the ledger |
+//! | live mode's records | the index, the rustup artifacts, their own numbers |
 //! | a record of the ledger | its name; the newest of each lineage: the index |
 //! | any other file where clients look | nothing names it |
 //!
@@ -27,7 +28,7 @@ use super::head::Counts;
 use super::layout::{self, Layout};
 use super::link::{self, LinkState};
 use super::lock::AddGuard;
-use super::store::{self, was_torn};
+use super::store::{self, is_unfinished, was_torn};
 use crate::crate_id::{CrateId, CrateName};
 use crate::digest::Sha256;
 use crate::event::{Event, Phase, Sink};
@@ -77,6 +78,9 @@ pub enum Error {
         /// Where it was looked for.
         root: PathBuf,
     },
+    /// It was broken off; what was seen until then says nothing of the whole.
+    #[error("the check was stopped before its end")]
+    Stopped,
     /// It is of another layout.
     #[error(transparent)]
     Layout(#[from] layout::Error),
@@ -91,7 +95,12 @@ pub enum Error {
 /// There is no mirror; a folder cannot be listed. A file that cannot be read is a problem, not an error.
 pub fn audit(layout: &Layout, sink: &dyn Sink) -> Result<Audit, Error> {
     require_mirror(layout)?;
-    Ok(Pass::run(layout, &Blobs::new(), sink)?.into_audit())
+    whole(Pass::run(layout, &Blobs::new(), sink)?, sink).map(Pass::into_audit)
+}
+
+/// Refuses a pass that was stopped: it did not look at everything.
+fn whole(pass: Pass, sink: &dyn Sink) -> Result<Pass, Error> {
+    if sink.stopped() { Err(Error::Stopped) } else { Ok(pass) }
 }
 
 /// Refuses a path where no mirror is.
@@ -117,7 +126,7 @@ impl AddGuard {
     /// # Errors
     /// As for [`audit()`].
     pub fn audit_again(&self, first: &Audit, sink: &dyn Sink) -> Result<Audit, Error> {
-        let mut pass = Pass::run(&self.layout, &first.blobs, sink)?;
+        let mut pass = whole(Pass::run(&self.layout, &first.blobs, sink)?, sink)?;
         if link::link_state(&self.layout) == LinkState::Missing && !link::is_possible(&self.layout) {
             pass.problems.retain(|problem| !matches!(problem.fault, Fault::Link { .. }));
         }
@@ -139,7 +148,8 @@ pub(super) struct Pass {
 }
 
 impl Pass {
-    /// Looks at everything; files that were good `before` are not hashed again.
+    /// Looks at everything; files that were good `before` are not hashed again. Where `sink` says that it is to stop, it does
+    /// so between two files, and what it then says is of no use.
     pub(super) fn run(layout: &Layout, before: &Blobs, sink: &dyn Sink) -> Result<Pass, store::Error> {
         let (listing, books) = std::thread::scope(|scope| {
             let reading = scope.spawn(|| Books::read(layout));
@@ -153,7 +163,7 @@ impl Pass {
         let bytes = books.head.as_ref().map_or(0, |head| head.counts.bytes + head.counts.artifact_bytes);
         let items = versions + places.len() as u64 + artifacts_there;
         sink.event(Event::Begin { phase: Phase::Verifying, items, bytes });
-        let (waiting, torn) = (gc::waiting(layout), was_torn(layout));
+        let (waiting, torn) = (gc::waiting(layout), is_unfinished(layout));
         let known = Known { layout, listing: &listing, books: &books, before, waiting, torn };
         let names = name::read_all(&places, &known, sink);
         let artifacts = artifact::judge_all(layout, &books, &listing, sink);
@@ -177,6 +187,12 @@ impl Pass {
         if was_torn(layout) {
             self.problems.push(Problem::new(".frostmirror/staging/placing", Fault::Torn));
         }
+        if layout.live_placing().exists() {
+            self.problems.push(Problem::new(".frostmirror/live/placing", Fault::Placing));
+        }
+        let (mut problems, mut repairs) = self.books.judge_live();
+        self.problems.append(&mut problems);
+        self.artifacts.repairs.append(&mut repairs);
         let bare = self.counts == Counts::default() && self.books.is_empty();
         if !bare {
             self.problems.append(&mut self.books.judge(&self.counts));

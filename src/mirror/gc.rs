@@ -1,7 +1,7 @@
 //! Collection: what no lineage needs any more is planned, shown, and removed.
 //!
 //! **Current** is what the newest bundle of each lineage names, whether it shipped it, relied on it, kept it for another
-//! input, or left its file out. Of everything else only that is removed which some bundle on record brought; what came
+//! input, or left its file out; and what live mode brought, until that is let go as a lineage is. Of everything else only that is removed which some bundle on record brought; what came
 //! in any other way is reported as a stranger and stays. Where numbers and times disagree on which bundle is the newest,
 //! what either names is current. A record that `manifest.json` knows of and the ledger lacks might be the newest:
 //! then nothing is removed.
@@ -25,7 +25,9 @@
 
 mod artifacts;
 mod carry_out;
+mod evict;
 mod feeds;
+mod living;
 mod removals;
 mod survey;
 mod told;
@@ -48,8 +50,11 @@ use super::store::was_torn;
 use crate::event::{self, Sink};
 use crate::safe_path::SafePath;
 use artifacts::Shelf;
+pub use evict::Evicted;
 use feeds::Keys;
 pub(super) use feeds::{Feed, Feeds};
+use living::LiveWork;
+pub use living::{LIVE, Live};
 use removals::Removals;
 use survey::{Survey, due};
 pub use told::Told;
@@ -60,6 +65,7 @@ pub const CHECKPOINTS: &[&str] = &[
     "gc:staged",
     "gc:marked",
     "gc:forgotten",
+    "gc:live",
     "gc:removals",
     "gc:index-half",
     "gc:index",
@@ -94,7 +100,7 @@ const SHORTEST: usize = 4;
 pub struct Options {
     /// How long a crate stays after its line went.
     pub grace: Duration,
-    /// Lineages to let go, each by its id or the beginning of it.
+    /// Lineages to let go, each by its id or the beginning of it, or [`LIVE`].
     pub forget: Vec<String>,
     /// The time of the run.
     pub now: Timestamp,
@@ -105,6 +111,8 @@ pub struct Options {
 pub struct Plan {
     /// Who feeds the mirror, by id.
     pub lineages: Vec<Lineage>,
+    /// What live mode brought; `None` where it never brought anything.
+    pub live: Option<Live>,
     /// Index lines that go.
     pub lines: Vec<Line>,
     /// Crates that go in this run, by name.
@@ -188,6 +196,8 @@ struct Work {
     artifacts: Option<Artifacts>,
     /// Lineages to let go.
     forget: Vec<LineageHead>,
+    /// What becomes of live mode's records.
+    live: LiveWork,
     /// The number of the newest record.
     newest_record: u64,
     /// The list of removals while crates are removed; `None` where it is that already.
@@ -354,6 +364,9 @@ fn plan(layout: &Layout, options: &Options) -> Result<Plan, Error> {
         lineages.push(Lineage { newest, file, imported, crates, artifacts, forgotten });
     }
 
+    let (live, live_work) = living::plan(layout, &options.forget)?;
+    live_work.kept().for_each(|record| current.add_live(record));
+
     let mut survey = Survey::of(layout, &mut current)?;
     let before = Removals::read(layout)?;
     let mut unknown = Keys::default();
@@ -365,6 +378,7 @@ fn plan(layout: &Layout, options: &Options) -> Result<Plan, Error> {
     }
     let mut shelf = Shelf::of(layout, &current)?;
     shelf.spare.iter().for_each(|path| unknown.add_file(path.as_str()));
+    live_work.let_go().for_each(|record| unknown.settle_live(record));
     let mut strange = feeds.strangers(layout, unknown)?;
     let sorted = survey.sort_out(&mut strange);
     let (crates, waiting, mut during, mut after) = due(&survey.spare, &strange, &sorted, &before, options);
@@ -395,10 +409,14 @@ fn plan(layout: &Layout, options: &Options) -> Result<Plan, Error> {
         ..Head::default()
     }
     .with(counts);
+    let has_head = said.is_some();
     let known = said.filter(|_| !was_torn(layout));
     // A mirror that nothing was ever imported into needs no head.
     let is_right = known.is_some_and(|known| Head { tool: head.tool.clone(), ..known } == head);
+    // One of a mirror that live mode alone feeds is as good.
+    let wants_head = !feeds.names.is_empty() || has_head || live.is_some();
     let work = Work {
+        live: live_work.after(layout, &[&crates, &artifacts.names, &artifacts.components]),
         index: sorted.index,
         records: sorted.records,
         folders: index_tree.empty_folders().into_iter().chain(lines_tree.empty_folders()).collect(),
@@ -408,18 +426,18 @@ fn plan(layout: &Layout, options: &Options) -> Result<Plan, Error> {
         newest_record: feeds.newest,
         removals: (during != before).then_some(during.clone()),
         removals_after: (after != during).then_some(after),
-        head: (!is_right && !feeds.names.is_empty()).then_some(head),
+        head: (!is_right && wants_head).then_some(head),
         now: options.now,
     };
     let artifacts::Sorted { names, components, waiting: components_waiting, .. } = artifacts;
     let lines = sorted.lines;
-    Ok(Plan { lineages, lines, crates, waiting, names, components, components_waiting, strangers, counts, work })
+    Ok(Plan { lineages, live, lines, crates, waiting, names, components, components_waiting, strangers, counts, work })
 }
 
 /// The ids of the lineages to let go.
 fn forgotten(feeds: &Feeds, words: &[String]) -> Result<BTreeSet<String>, Error> {
     let mut ids = BTreeSet::new();
-    for word in words {
+    for word in words.iter().filter(|word| *word != LIVE) {
         let fits = |id: &str| id == word || word.len() >= SHORTEST && id.starts_with(word.as_str());
         let fitting: Vec<String> = feeds.lineages.keys().filter(|id| fits(id)).cloned().collect();
         match fitting.len() {
@@ -447,7 +465,14 @@ impl Plan {
         let Work { index, records, folders, artifact_folders, forget, removals, removals_after, head, .. } = &self.work;
         let artifacts = self.work.artifacts.is_none() && artifact_folders.is_empty();
         let files = index.is_empty() && records.is_empty() && folders.is_empty() && self.crates.is_empty();
-        files && artifacts && forget.is_empty() && removals.is_none() && removals_after.is_none() && head.is_none()
+        let live = self.work.live.is_empty();
+        files
+            && artifacts
+            && live
+            && forget.is_empty()
+            && removals.is_none()
+            && removals_after.is_none()
+            && head.is_none()
     }
 
     /// Bytes of the crates that go in this run.

@@ -125,6 +125,9 @@ pub struct Imported {
 /// An import that was refused or failed; the mirror is as it was.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// It was broken off before anything was changed.
+    #[error("stopped before anything was changed")]
+    Stopped,
     /// The bundle cannot be read.
     #[error(transparent)]
     Open(#[from] open::Error),

@@ -30,7 +30,7 @@ mod place;
 mod shelved;
 
 pub(super) use books::{Book, figures_of, forget, mend, write_forgotten};
-pub use books::{figures, forgotten, id, records};
+pub use books::{Follower, figures, forgotten, id, records};
 pub use partial::PartialFile;
 pub(super) use place::finish;
 pub use place::{ARTIFACT_CHECKPOINTS, CHECKPOINTS, Placed, Refused};

@@ -107,6 +107,12 @@ pub enum Error {
         /// How long was waited.
         waited: Duration,
     },
+    /// The wait for another process was broken off.
+    #[error("stopped while waiting for the lock of the mirror `{}`", root.display())]
+    Stopped {
+        /// The mirror.
+        root: PathBuf,
+    },
     /// There is nothing to take away from.
     #[error("there is no mirror in `{}`", root.display())]
     Absent {
@@ -236,6 +242,9 @@ fn wait(
             Err(TryLockError::Error(source)) => return Err(Error::Io { path: layout.lock(), source }),
             Err(TryLockError::WouldBlock) => {}
         }
+        if sink.stopped() {
+            return Err(Error::Stopped { root: layout.root().to_owned() });
+        }
         let waited = began.elapsed();
         if waited >= timeout {
             return Err(Error::Held { root: layout.root().to_owned(), holder: holder(layout), waited });
@@ -290,6 +299,28 @@ fn holder(layout: &Layout) -> Option<Holder> {
 mod tests {
     use super::*;
     use crate::event::Silent;
+
+    /// Wants nothing but the end.
+    struct Stopped;
+
+    impl Sink for Stopped {
+        fn event(&self, _: crate::event::Event) {}
+
+        fn stopped(&self) -> bool {
+            true
+        }
+    }
+
+    #[test]
+    fn who_is_stopped_waits_no_longer() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let layout = Layout::new(folder.path());
+        let held = lock_for_adding(&layout, Duration::ZERO, &me(), &Stopped).expect("nobody has it");
+        let began = Instant::now();
+        let refused = lock_for_collecting(&layout, Duration::from_secs(60), &me(), &Stopped).expect_err("held");
+        assert!(matches!(refused, Error::Stopped { .. }) && began.elapsed() < Duration::from_secs(30), "{refused}");
+        drop(held);
+    }
 
     fn me() -> Holder {
         Holder { pid: 7, host: "h".to_owned(), verb: "import".to_owned(), since: "2026-01-01T00:00:00Z".to_owned() }

@@ -32,6 +32,7 @@ use super::layout::Layout;
 use super::ledger::{self, Record};
 use super::lines::{self, LineRecord};
 use super::link;
+use super::live;
 use super::lock::AddGuard;
 use super::store::{self, Move, Staging, failed};
 use crate::bundle::format::{
@@ -88,6 +89,9 @@ impl AddGuard {
     pub fn rebuild(&mut self, now: Timestamp, sink: &dyn Sink) -> Result<Rebuilt, import::Error> {
         let layout = self.layout.clone();
         let pass = Pass::run(&layout, &Default::default(), sink)?;
+        if sink.stopped() {
+            return Err(import::Error::Stopped);
+        }
         let mut staging = Staging::begin(&layout)?;
         let (line_moves, lines) = stage_lines(&pass, &mut staging)?;
         let mut steps = vec![Step::new("rebuild:lines", layout.lines(), line_moves)];
@@ -109,6 +113,7 @@ impl AddGuard {
         let unnamed_artifacts = artifacts_not_current(&artifacts, &current);
         // What no record at all names came with one that is gone.
         let lost = lost
+            || !pass.books.live_damaged.is_empty()
             || unnamed.iter().any(|one| !pass.books.named.contains_key(&one.id()))
             || unnamed_artifacts.iter().any(|one| !pass.books.told.contains_key(&one.path));
         let (mut kept, mut kept_artifacts) = (None, 0);
@@ -133,6 +138,9 @@ impl AddGuard {
         }
         // Also where nothing is to be placed: what a killed import left has been counted now.
         place(&mut staging, &steps)?;
+        if layout.live().is_dir() {
+            live::mend(&layout)?;
+        }
         drop(staging);
         for name in &pass.books.unreadable {
             self.put_aside(name)?;
@@ -215,7 +223,7 @@ fn believable_head(books: &Books, copy: Option<Head>) -> (Head, bool) {
     (Head { lineages, ..base }, lost)
 }
 
-/// What the newest records of the lineages name.
+/// What the newest records of the lineages name, and what live mode brought.
 #[derive(Default)]
 struct Current {
     crates: BTreeSet<CrateId>,
@@ -225,6 +233,12 @@ struct Current {
 impl Current {
     fn of(head: &Head, layout: &Layout) -> Result<Current, store::Error> {
         let mut current = Current::default();
+        for record in live::records(layout)? {
+            match record.what {
+                live::What::Crate(id) => drop(current.crates.insert(id)),
+                live::What::Artifact(path) => drop(current.artifacts.insert(path)),
+            }
+        }
         for lineage in head.lineages.iter().filter(|lineage| lineage.id != REBUILT) {
             if let Some(record) = ledger::read(layout, &lineage.record)? {
                 current.crates.extend(record.manifest.crates.iter().map(CrateRecord::id));

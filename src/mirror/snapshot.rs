@@ -6,7 +6,7 @@
 //! along as they are on record.
 //!
 //! The histories come along as their newest bundles name them, so that a collection on the far side keeps what it keeps
-//! here. Crates of the index that no bundle on record ever brought are kept here as strangers; in the snapshot they are
+//! here; what live mode brought is one more history, whose id the mirror made for it. Crates of the index that no bundle on record ever brought are kept here as strangers; in the snapshot they are
 //! of a lineage whose id follows from them, so that two such lots do not displace each other.
 //!
 //! Nothing changes meanwhile: the export holds the lock of those who copy out.
@@ -172,7 +172,7 @@ fn plan(layout: &Layout, config: Vec<Brought>, now: Timestamp) -> Result<(Plan, 
     if !holdings.problems.is_empty() {
         return Err(Error::Damaged { root: layout.root().to_owned(), problems: Problems::of(&holdings.problems) });
     }
-    let told = Told::read(layout)?;
+    let mut told = Told::read(layout)?;
     let left_behind = left_behind(layout, &holdings)?;
     files.extend(holdings.held().map(|one| crate_file(layout, one)));
     files.extend(config.into_iter().map(|file| text_file(file.name, file.text.into_bytes(), Kind::Config)));
@@ -181,6 +181,7 @@ fn plan(layout: &Layout, config: Vec<Brought>, now: Timestamp) -> Result<(Plan, 
     if !shelf.problems.is_empty() {
         return Err(Error::Damaged { root: layout.root().to_owned(), problems: Problems::of(&shelf.problems) });
     }
+    told.add_live(layout, &shelf.held, now)?;
     if holdings.crates.is_empty() && shelf.held.0.is_empty() {
         return Err(Error::Empty { root: layout.root().to_owned() });
     }

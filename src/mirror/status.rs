@@ -9,6 +9,7 @@ use super::incoming::Incoming;
 use super::layout::{self, Layout};
 use super::ledger;
 use super::link::{LinkState, link_state};
+use super::live::{self, Figures};
 use super::store;
 
 /// What a mirror holds and how it is.
@@ -20,6 +21,8 @@ pub struct Status {
     pub last_import: Option<Timestamp>,
     /// The toolchains that are offered, as people know them: `stable (1.95.0)`.
     pub toolchains: Vec<String>,
+    /// How much of it live mode brought, and keeps current.
+    pub live: Figures,
     /// How many imports are on record.
     pub imports: u64,
     /// The histories that feed it.
@@ -69,6 +72,7 @@ impl Status {
             counts: head.counts,
             last_import: head.last_import.and_then(|time| time.parse().ok()),
             toolchains: head.toolchains,
+            live: live::figures(layout)?,
             imports: head.imports,
             lineages: head.lineages,
             incoming: Incoming::read(layout)?,

@@ -116,18 +116,22 @@ impl Lines {
         };
         // Where there is a copy, nobody waits long for the one that may be newer.
         let mut asking = asking;
-        let refusal = match tokio::time::timeout(PATIENCE_WITH_COPY, &mut asking).await {
-            Ok(Ok(entry)) => return Ok(entry.known(None)),
-            Ok(Err(refusal)) => refusal,
-            Err(_) => Refusal::busy(format!("upstream is slow with the index file of {name}"), Duration::from_secs(2)),
+        let asked = tokio::time::timeout(PATIENCE_WITH_COPY, &mut asking).await;
+        let slow = || Refusal::busy(format!("upstream is slow with the index file of {name}"), Duration::from_secs(2));
+        let refusal = match &asked {
+            Ok(Ok(entry)) => return Ok(entry.clone().known(None)),
+            Ok(Err(refusal)) => refusal.clone(),
+            Err(_) => slow(),
         };
         if let Some(copy) = self.copy(&place).await {
             return Ok(Entry { fresh_until: Instant::now() + STALE_FRESH, ..copy }.known(Some(refusal)));
         }
+        if asked.is_ok() {
+            return Err(refusal);
+        }
         match tokio::time::timeout(PATIENCE.saturating_sub(PATIENCE_WITH_COPY), asking).await {
-            Ok(Ok(entry)) => Ok(entry.known(None)),
-            Ok(Err(refusal)) => Err(refusal),
-            Err(_) => Err(refusal),
+            Ok(answered) => answered.map(|entry| entry.known(None)),
+            Err(_) => Err(slow()),
         }
     }
 

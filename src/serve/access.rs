@@ -5,15 +5,17 @@
 //! authenticated registries); others as `Authorization: Bearer TOKEN`. What rustup asks for stays open, because rustup
 //! sends none.
 
+use std::error::Error as _;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use hyper::header::{AUTHORIZATION, HeaderMap};
 
 use crate::digest::Sha256;
+use crate::event::Sink;
 use crate::server_config::Live;
 
 /// The shortest token that is taken: what can be guessed is no secret.
@@ -122,27 +124,29 @@ fn tokens_of(path: &Path) -> Result<Vec<Token>, TokenError> {
 }
 
 /// Who may read and write, as the settings say it now.
-#[derive(Debug)]
 pub struct Access {
     settings: Option<Arc<Live>>,
     /// From the command line or the environment; it counts more than a file.
     admin: Option<Token>,
     readers: Mutex<Option<Readers>>,
+    /// Where a file of readers' tokens that has gone bad is reported.
+    sink: OnceLock<Arc<dyn Sink>>,
 }
 
 /// The readers' tokens, as they were read a moment ago.
-#[derive(Clone, Debug)]
 struct Readers {
     path: PathBuf,
     looked: Instant,
     stamp: Option<(SystemTime, u64)>,
     tokens: Arc<Vec<Token>>,
+    /// Why there are none.
+    trouble: Option<String>,
 }
 
 impl Access {
     /// Everybody may read.
     pub fn open() -> Access {
-        Access { settings: None, admin: None, readers: Mutex::default() }
+        Access { settings: None, admin: None, readers: Mutex::default(), sink: OnceLock::new() }
     }
 
     /// As the settings say, whose files are looked at here, so that what is no good is told of at the start.
@@ -150,7 +154,7 @@ impl Access {
     /// # Errors
     /// Everything in [`TokenError`].
     pub fn new(settings: Arc<Live>, admin: Option<Token>) -> Result<Access, TokenError> {
-        let access = Access { settings: Some(settings), admin, readers: Mutex::default() };
+        let access = Access { settings: Some(settings), admin, readers: Mutex::default(), sink: OnceLock::new() };
         access.check()?;
         Ok(access)
     }
@@ -180,6 +184,22 @@ impl Access {
         Ok(admin.is_some())
     }
 
+    /// Where it is reported that the file of the readers' tokens has gone bad, or is good again; the first one counts.
+    pub fn tell(&self, sink: Arc<dyn Sink>) {
+        let _there_is_one = self.sink.set(sink).is_err();
+    }
+
+    /// Why no reader's token is let in, where they are needed and their file has gone bad. It names the file, and is nothing
+    /// for strangers.
+    pub fn trouble(&self) -> Option<String> {
+        if !self.is_closed() {
+            return None;
+        }
+        self.readers();
+        let known = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        known.as_ref().and_then(|readers| readers.trouble.clone())
+    }
+
     /// What who writes must know; `None`: nothing is set. A file is read each time, so that a new token counts at once.
     ///
     /// # Errors
@@ -207,25 +227,58 @@ impl Access {
             || self.admin().is_ok_and(|admin| admin.is_some_and(|admin| admin.is(given)))
     }
 
-    /// The readers' tokens. A file that is no good any more lets nobody in.
+    /// The readers' tokens. A file that is no good any more lets nobody in, which is reported once, as is its end.
     fn readers(&self) -> Arc<Vec<Token>> {
         let file = self.settings.as_ref().and_then(|settings| settings.current().read_token_file.clone());
-        let Some(path) = file else { return Arc::default() };
         let mut known = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(readers) = known.as_ref().filter(|readers| readers.path == path)
+        let Some(path) = file else {
+            *known = None;
+            return Arc::default();
+        };
+        let before = known.take().filter(|readers| readers.path == path);
+        if let Some(readers) = &before
             && readers.looked.elapsed() < LOOK_EVERY
         {
-            return Arc::clone(&readers.tokens);
+            let tokens = Arc::clone(&readers.tokens);
+            *known = before;
+            return tokens;
         }
         let stamp = fs::metadata(&path).ok().and_then(|about| Some((about.modified().ok()?, about.len())));
-        let same = known.as_ref().filter(|readers| readers.path == path && readers.stamp == stamp && stamp.is_some());
-        let tokens = match same {
-            Some(readers) => Arc::clone(&readers.tokens),
-            None => Arc::new(tokens_of(&path).unwrap_or_default()),
+        let was = before.as_ref().and_then(|readers| readers.trouble.clone());
+        // What was no good is read again: its file may be good by another's doing, as that of a folder that was shut.
+        let same = before.filter(|readers| readers.stamp == stamp && stamp.is_some() && readers.trouble.is_none());
+        let (tokens, trouble) = match same {
+            Some(readers) => (readers.tokens, None),
+            None => match tokens_of(&path) {
+                Ok(tokens) => (Arc::new(tokens), None),
+                Err(error) => (Arc::default(), Some(chain(&error))),
+            },
         };
-        *known = Some(Readers { path, looked: Instant::now(), stamp, tokens: Arc::clone(&tokens) });
+        if trouble != was {
+            self.report(trouble.as_deref());
+        }
+        *known = Some(Readers { path, looked: Instant::now(), stamp, tokens: Arc::clone(&tokens), trouble });
         tokens
     }
+
+    fn report(&self, trouble: Option<&str>) {
+        let Some(sink) = self.sink.get() else { return };
+        match trouble {
+            Some(why) => sink.warning(format!("no reader's token is let in until its file is mended: {why}")),
+            None => sink.status("Mended", "the file of the readers' tokens is good again".to_owned()),
+        }
+    }
+}
+
+/// What is wrong and why, in one line.
+fn chain(error: &TokenError) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        text = format!("{text}: {next}");
+        cause = next.source();
+    }
+    text.replace('\n', " ")
 }
 
 /// The token of a request: as cargo sends it, or as a bearer.

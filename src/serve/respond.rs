@@ -22,14 +22,14 @@ use super::conditions::{self, Part, Validators, Verdict};
 use super::counters::{Asked as Wanted, Counters};
 use super::extension::At;
 use super::file::{self, Content, Held};
-use super::health;
+use super::health::Health;
 use super::hot::{Form, Gzip, Headers, Hot, Kept, MAX_FILE};
 use super::listen::plain_address;
 use super::profiles::Profiles;
 use super::registry::{self, MAX_TEXT};
 use super::route::{self, Target};
 use super::scripts::Script;
-use super::tls::Tls;
+use super::tls::{self, Tls};
 use crate::artifact::Kind;
 use crate::client_config::{self, SmallProfile};
 use crate::crate_id::CrateId;
@@ -56,6 +56,7 @@ const ABOUT_THE_BODY: [HeaderName; 4] = [CONTENT_TYPE, CONTENT_LENGTH, CONTENT_E
 pub(super) struct Server {
     pub(super) options: ServeOptions,
     pub(super) hot: Hot,
+    health: Arc<Health>,
     profiles: Profiles,
 }
 
@@ -70,7 +71,8 @@ impl Server {
         let proxy = options.proxy.clone();
         let generation = move || proxy.as_ref().map_or(0, |proxy| proxy.generation());
         let hot = Hot::new(&options.mirror, Box::new(generation));
-        Server { options, hot, profiles: Profiles::default() }
+        let health = Health::of(options.mirror.clone());
+        Server { options, hot, health, profiles: Profiles::default() }
     }
 
     /// What takes TLS connections, where that is what they are to be.
@@ -100,10 +102,13 @@ impl Server {
         let asked = Wanted::of_path(request.uri().path());
         let line = self.options.requests.then(|| Line::begin(&request));
         let server = Arc::clone(&self);
-        let response = self.answer(request, local, peer).await;
+        let mut response = self.answer(request, local, peer).await;
         let asked = asked.unwrap_or_else(|| wanted_by(&response));
         let bytes = response.size_hint().exact().unwrap_or(0);
         server.counters().answered(asked, response.status(), bytes);
+        if server.options.tls.is_some() {
+            tls::ask_for_it_always(response.headers_mut());
+        }
         if let Some(line) = line {
             let options = &server.options;
             options.sink.event(line.end((options.clock)(), peer, asked, &response));
@@ -157,7 +162,7 @@ impl Server {
         let query = parts.uri.query().map(str::to_owned);
         match target {
             Target::Nothing => not_found(),
-            Target::Health => match health::of(self.options.mirror.clone()).await {
+            Target::Health => match Arc::clone(&self.health).now().await {
                 Ok(()) => asked.memory(TEXT, "ok\n".to_owned()),
                 Err(why) => told(StatusCode::SERVICE_UNAVAILABLE, why),
             },

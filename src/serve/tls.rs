@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use hyper::header::{HeaderMap, HeaderValue, STRICT_TRANSPORT_SECURITY};
 use rustls::ServerConfig;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -63,6 +64,12 @@ pub enum Error {
         /// What is wrong with them.
         source: rustls::Error,
     },
+}
+
+/// Has browsers ask this host by TLS alone from now on, so that nobody between can talk them out of it. Those of them that do
+/// not trust the certificate take no notice.
+pub(super) fn ask_for_it_always(headers: &mut HeaderMap) {
+    headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=2592000"));
 }
 
 impl Tls {

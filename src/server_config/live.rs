@@ -9,7 +9,7 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use serde_json::{Map, Value, json};
 use toml::de::DeValue;
@@ -93,7 +93,7 @@ pub struct Live {
     /// The settings at the start, which count for what needs a restart.
     started: Arc<Settings>,
     now: RwLock<Now>,
-    /// Held while the file is written.
+    /// Held while a file of the folder is written.
     writing: Mutex<()>,
     /// How often the settings in effect were replaced.
     generation: AtomicU64,
@@ -106,6 +106,9 @@ struct Now {
     /// Live mode is switched off at run time, whatever fixes it.
     switched_off: bool,
 }
+
+/// The turn of one who writes.
+pub struct Writing<'l>(#[expect(dead_code, reason = "held, and never looked at")] MutexGuard<'l, ()>);
 
 /// What a write did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -196,7 +199,25 @@ impl Live {
         changes: &Map<String, Value>,
         may: impl FnOnce(&Settings) -> Result<(), E>,
     ) -> Result<Written, E> {
-        let _one_at_a_time = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.write_under(&self.one_at_a_time(), changes, may)
+    }
+
+    /// Held while a file of the configuration's folder is read, changed and written, so that nobody's change is lost: each of
+    /// the two files, by whoever is asked over the network, and by a snapshot that brings both.
+    pub fn one_at_a_time(&self) -> Writing<'_> {
+        Writing(self.writing.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// [`Live::write_if`] by one whose turn it is.
+    ///
+    /// # Errors
+    /// As [`Live::write_if`].
+    pub fn write_under<E: From<edit::Error>>(
+        &self,
+        _turn: &Writing<'_>,
+        changes: &Map<String, Value>,
+        may: impl FnOnce(&Settings) -> Result<(), E>,
+    ) -> Result<Written, E> {
         let path = self.folder.join(SERVER);
         let there = read_text(&path).map_err(edit::Error::from)?;
         let text = there.as_deref().unwrap_or_default();
@@ -260,7 +281,7 @@ impl Live {
     /// # Errors
     /// As [`travel::restore`].
     pub fn restore(&self, brought: &[Brought], sink: &dyn Sink) -> Result<(), travel::Error> {
-        let _one_at_a_time = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _turn = self.one_at_a_time();
         travel::restore(&self.folder, brought, sink)?;
         if brought.iter().any(|file| file.name == SERVER)
             && let Err(error) = self.reload()

@@ -16,7 +16,7 @@ use super::SERVER;
 use crate::channel::{self, Toolchain};
 use crate::client_config::BaseUrl;
 use crate::place::Place;
-use crate::toml_words::{nearest, quote};
+use crate::toml_words::{listed, meant, quote};
 use crate::units;
 
 mod key;
@@ -136,7 +136,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// What the file says is wrong.
-    #[error("{}", list(path, problems, *more))]
+    #[error("{}", listed(path, problems, *more))]
     Invalid {
         /// The file.
         path: PathBuf,
@@ -171,14 +171,6 @@ pub struct Problem {
     pub place: Place,
     /// What is wrong, and what belongs there.
     pub wrong: Wrong,
-}
-
-fn list(path: &Path, problems: &[Problem], more: usize) -> String {
-    let mut lines: Vec<String> = problems.iter().map(|problem| format!("{}:{problem}", path.display())).collect();
-    if more > 0 {
-        lines.push(format!("and {more} more"));
-    }
-    lines.join("\n")
 }
 
 /// What a file says, by itself.
@@ -255,9 +247,9 @@ pub(super) fn read_text(path: &Path) -> Result<Option<String>, Error> {
 /// The error of an unknown key.
 pub(super) fn unknown(name: &str) -> Wrong {
     let names = Key::ALL.map(Key::name);
-    let expected = match nearest(name, &names) {
-        Some(near) => format!("a key of {SERVER} (did you mean `{near}`?)"),
-        None => format!("one of {}", names.join(", ")),
+    let expected = match meant(name, &names) {
+        near if near.is_empty() => format!("one of {}", names.join(", ")),
+        near => format!("a key of {SERVER}{near}"),
     };
     Wrong::new(format!("unknown key {}", quote(name)), expected)
 }

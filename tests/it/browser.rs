@@ -13,8 +13,10 @@ use crate::support::published::{Wire, get};
 use crate::support::sandbox::{Sandbox, Serving};
 
 mod accessible;
+mod checking;
 mod collecting;
 mod hostile;
+mod large;
 mod login;
 mod prefixed;
 mod setup;

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::support::browser::Browser;
 use crate::support::crates::Crate;
-use crate::support::published::Published;
+use crate::support::published::{Published, Wire};
 use crate::support::sandbox::{Sandbox, Serving};
 use crate::support::tls::Authority;
 use crate::support::web::get;
@@ -302,6 +302,39 @@ fn settings_are_changed_and_obeyed() {
     let told = String::from_utf8(get(&format!("{}/index/config.json", serving.url())).body).unwrap();
     assert!(told.contains("\"http://mirror.example/"), "{told}");
     assert!(browser.text("#row-base_url").contains("http://mirror.example"));
+}
+
+#[test]
+fn two_who_change_the_settings_see_of_each_other() {
+    let Some(browser) = Browser::start() else { return };
+    let sandbox = Sandbox::new();
+    let serving = serve(&sandbox);
+    browser.open(&format!("{}/config", serving.url()));
+    browser.wait_for("#said", "Nothing is changed");
+    browser.fill("#set-deny", "mine");
+    let other = |text: &str| {
+        let head = "POST /api/config HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json";
+        let head = format!("{head}\r\nContent-Length: {}\r\n\r\n{text}", text.len());
+        assert_eq!(Wire::to(serving.url()).send(head).reply().status, 200);
+    };
+    other(r#"{"deny": ["theirs"], "proxy_ttl": "2h"}"#);
+    click(&browser, "#save");
+    browser.wait_for("#said", "Not saved: Somebody else changed proxy_ttl, deny meanwhile.");
+    browser.wait_for("#wrong-deny", "What stands here is yours");
+    assert!(sandbox.read(SETTINGS).contains("theirs"), "nothing of theirs is lost");
+    let shown = browser
+        .js("return ['deny', 'proxy_ttl'].map((key) => document.querySelector(`#set-${key}`).value)", &json!([]));
+    assert_eq!(shown, json!(["mine", "2h"]));
+    assert!(browser.text("#said").len() > 10 && asks(&browser), "mine is still to be saved");
+    click(&browser, "#save");
+    browser.wait_for("#said", "Saved, and in effect.");
+    assert_eq!(sandbox.read(SETTINGS), "deny = [\"mine\"]\nproxy_ttl = \"2h\"\n");
+    // One who changed it and saved knows the newest state.
+    click(&browser, "#set-prune_on_import");
+    click(&browser, "#save");
+    browser.wait_for("#said", "Saved, and in effect.");
+    let said = browser.js("return document.querySelector('#wrong-deny').textContent", &json!([]));
+    assert_eq!(said, json!(""));
 }
 
 #[test]

@@ -13,10 +13,12 @@ use crate::support::published::{Published, Reply, Wire, get};
 use crate::support::sandbox::{Sandbox, Serving};
 
 mod collecting;
+mod faults;
 mod hostile;
 mod openapi;
 mod reading;
 mod snapshots;
+mod together;
 mod uploads;
 
 /// Longer than anything here takes on a machine that is busy with other things.

@@ -25,11 +25,11 @@ mod random;
 mod steps;
 
 /// Collects at that second.
-fn collect_at(mirror: &Path, second: i64, grace: u64) -> Collected {
+pub fn collect_at(mirror: &Path, second: i64, grace: u64) -> Collected {
     collect(mirror, second, grace, &[]).unwrap()
 }
 
-fn collect(mirror: &Path, second: i64, grace: u64, forget: &[&str]) -> Result<Collected, Error> {
+pub fn collect(mirror: &Path, second: i64, grace: u64, forget: &[&str]) -> Result<Collected, Error> {
     let forget = forget.iter().map(|word| (*word).to_owned()).collect();
     let options = Options { grace: Duration::from_secs(grace), forget, now: at(second) };
     let mut guard = lock_for_collecting(&Layout::new(mirror), Duration::ZERO, &me(), &Silent).unwrap();

@@ -24,6 +24,10 @@ use crate::import_artifacts::{HOST, channel, component, text, toolchains};
 use crate::import_bundle::{Make, assert_sound, at, everything, import, me, view};
 use crate::support::crates::{Crate, Packed};
 
+mod let_go;
+mod random;
+mod shipped;
+
 pub fn adding(mirror: &Path) -> AddGuard {
     lock_for_adding(&Layout::new(mirror), Duration::ZERO, &me(), &Silent).unwrap()
 }

@@ -32,6 +32,7 @@ mod import_repair;
 mod import_artifacts;
 mod import_moved;
 mod audit;
+mod audit_stopped;
 mod closure;
 mod pages;
 mod crash;

@@ -97,6 +97,28 @@ fn the_bootstrap_asks_for_the_profile_that_there_is() {
 }
 
 #[test]
+fn the_setup_page_names_the_toolchain_and_the_targets_of_the_settings() {
+    let (sandbox, _world, dist) = mirrored(SMALL);
+    drop(dist);
+    let page = |text: &str| {
+        sandbox.write("config/frostmirror.toml", text);
+        let serving = sandbox.serve(["--mirror", "mirror", "--config-dir", "config"]);
+        String::from_utf8(get(&format!("{}/setup", serving.url())).body).unwrap()
+    };
+    let release = STABLE.0;
+    let own = page(&format!("toolchain = '{release}'\ntargets = ['{LINUX}', '{WASM}']\n"));
+    assert_eq!(own.matches(&format!("-- --default-toolchain {release} --target {WASM}\n")).count(), 2, "{own}");
+    assert!(own.contains(&format!("rustup-init.ps1 --default-toolchain {release} --target {WASM}\n")));
+    assert!(own.contains(&format!("This mirror has {release} for {LINUX}.")) && !own.contains("setup-note"));
+    assert!(own.contains(&format!("This mirror has {release} for no machine with macOS.")));
+    assert!(page("").contains("-- --default-toolchain stable\n"), "the defaults ask for no other target");
+    let other = page(&format!("toolchain = 'nightly'\ntargets = ['{WINDOWS}', '{LINUX}']\n"));
+    assert!(other.contains("-- --default-toolchain stable\n") && !other.contains("--default-toolchain nightly"));
+    assert!(other.contains("the toolchain nightly, which this mirror does not hold"), "{other}");
+    assert!(other.contains(&format!("The settings name {WINDOWS}, which this mirror has no standard library for.")));
+}
+
+#[test]
 fn the_bootstrap_says_nothing_of_profiles_where_there_is_rustups_own() {
     let (sandbox, _world, _dist) = mirrored("");
     let serving = sandbox.serve(["--mirror", "mirror"]);

@@ -238,6 +238,20 @@ fn figures_are_for_readers_and_health_is_for_everybody() {
     fs::set_permissions(sandbox.path("mirror"), fs::Permissions::from_mode(0o755)).unwrap();
 }
 
+#[test]
+fn a_mirror_that_is_yet_to_come_is_good_health() {
+    let sandbox = Sandbox::new();
+    let serving = sandbox.serve(["--mirror", "mirror"]);
+    let health = || get(serving.url(), "/healthz", &[]).status;
+    assert_eq!(health(), 200);
+    fs::create_dir_all(sandbox.path("made")).unwrap();
+    let bundle = Make::new("one", 1).ship(Crate::new("leaf", "1.0.0"));
+    import(&sandbox.path("mirror"), &bundle.write(&sandbox.path("made"), "one.pkg")).unwrap();
+    assert_eq!(health(), 200);
+    fs::rename(sandbox.path("mirror"), sandbox.path("away")).unwrap();
+    assert_eq!(health(), 503, "it was there, and went");
+}
+
 /// A server of one crate, and what it has said of requests when it ends.
 fn log_of(env: &[(&str, &str)], flags: &[&str], requests: &[&str]) -> String {
     let mut sandbox = Sandbox::new();

@@ -5,6 +5,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 use crate::import_bundle::{Make, import};
+use crate::live_disk::place;
 use crate::support::client::{Client, Project};
 use crate::support::crates::Crate;
 use crate::support::published::get;
@@ -113,6 +114,13 @@ fn the_best_comes_first_and_says_what_can_be_had() {
     import(&mirror, &third.write(&sandbox.path("made"), "three.pkg")).unwrap();
     assert_eq!(search(&serving, "q=json&per_page=1")["crates"][0]["description"], json!("the new text"));
 
+    let held = get(serving.url(), "/api/crates/json", &[]).text();
+    assert!(held.contains("\"description\": \"the new text\""), "{held}");
+    let held = get(serving.url(), "/api/crates?q=other", &[]).text();
+    assert!(held.contains("\"description\": \"Reads JSON and writes it\""), "{held}");
+    let page = |query: &str| get(serving.url(), &format!("/browse?{query}"), &["Accept: text/html"]).text();
+    assert!(page("crate=json").contains(">the new text<") && page("q=other").contains(">Reads JSON and writes it<"));
+
     assert_eq!(names(&search(&serving, "q=My-JSON")), ["my_json"]);
     assert_eq!(names(&search(&serving, "q=writes+reads")), ["other"]);
     let one = search(&serving, "q=json&per_page=1&page=2");
@@ -150,4 +158,26 @@ fn a_hostile_description_is_a_harmless_line() {
     assert!(!acts(&found.stdout), "{:?}", found.stdout);
     let reply = get(serving.url(), "/api/v1/crates?q=evil", &[]);
     assert!(reply.body.len() < 5000, "{}", reply.body.len());
+    let page = get(serving.url(), "/browse", &["Accept: text/html"]);
+    assert!(!acts(&page.text()) && page.body.len() < 20_000, "{}", page.text());
+}
+
+#[test]
+fn what_live_mode_brought_is_found_at_once_and_said_to_be_of_live_mode() {
+    let sandbox = Sandbox::new();
+    fs::create_dir_all(sandbox.path("made")).unwrap();
+    let mirror = sandbox.path("mirror");
+    let one = Make::new("one", 1).ship(Crate::new("json", "1.0.0")).described("json", "the bundle's text");
+    import(&mirror, &one.write(&sandbox.path("made"), "one.pkg")).unwrap();
+    place(&mirror, &[Crate::new("first", "1.0.0").description("reads json")], 2000);
+    let serving = sandbox.serve(["--mirror", "mirror"]);
+    assert_eq!(names(&search(&serving, "q=json")), ["json", "first"]);
+    for (name, text) in [("second", "writes json"), ("third", "checks json")] {
+        place(&mirror, &[Crate::new(name, "1.0.0").description(text)], 3000);
+        let found = search(&serving, &format!("q={name}"));
+        assert_eq!(found["crates"][0]["description"], json!(text));
+    }
+    let listed = get(serving.url(), "/api/crates/third", &[]).text();
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    assert_eq!(listed["versions"][0]["bundle"], json!("(live mode)"), "{listed}");
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::import_bundle::Make;
 use crate::support::client::{Client, Project};
 use crate::support::crates::Crate;
 use crate::support::published::Published;
@@ -47,8 +48,8 @@ fn app(sandbox: &Sandbox) -> PathBuf {
         .write(&sandbox.path("app"))
 }
 
-/// One GET by a client that offers both versions of HTTP, or only the older one.
-fn get(url: &str, authority: &Authority, http2: bool) -> Result<(reqwest::Version, String), reqwest::Error> {
+/// A client that trusts this authority alone, and offers both versions of HTTP, or only the older one.
+fn offering(authority: &Authority, http2: bool) -> reqwest::Client {
     let mut roots = rustls::RootCertStore::empty();
     let pem = authority.pem();
     let certificate = rustls::pki_types::pem::PemObject::from_pem_slice(pem.as_bytes()).unwrap();
@@ -60,12 +61,69 @@ fn get(url: &str, authority: &Authority, http2: bool) -> Result<(reqwest::Versio
         .with_root_certificates(roots)
         .with_no_client_auth();
     config.alpn_protocols = if http2 { vec![b"h2".to_vec(), b"http/1.1".to_vec()] } else { Vec::new() };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let client = reqwest::Client::builder().no_proxy().tls_backend_preconfigured(config).build()?;
-        let answer = client.get(url).send().await?.error_for_status()?;
+    reqwest::Client::builder().no_proxy().tls_backend_preconfigured(config).build().unwrap()
+}
+
+fn wait_for<T>(what: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(what)
+}
+
+/// One GET.
+fn get(url: &str, authority: &Authority, http2: bool) -> Result<(reqwest::Version, String), reqwest::Error> {
+    wait_for(async {
+        let answer = offering(authority, http2).get(url).send().await?.error_for_status()?;
         Ok((answer.version(), answer.text().await?))
     })
+}
+
+#[test]
+fn a_bundle_is_uploaded_over_http_2() {
+    const ADMIN: &str = "admin-0123456789abcdef";
+    let authority = Authority::new();
+    let sandbox = Sandbox::new();
+    put(&sandbox, &authority);
+    fs::create_dir_all(sandbox.path("made")).unwrap();
+    let large = Crate::new("large", "1.0.0").weighing(6_000_000);
+    let bundle = Make::new("one", 1).ship(large).write(&sandbox.path("made"), "one.pkg");
+    let folders = ["--mirror", "mirror", "--incoming", "incoming", "--config-dir", "config"];
+    let words = ["--tls-cert", "cert.pem", "--tls-key", "key.pem", "--watch-incoming", "--admin-token", ADMIN];
+    let serving = sandbox.serve(folders.iter().chain(&words));
+    let bytes = fs::read(bundle).unwrap();
+    assert!(bytes.len() > 3_000_000, "more than any window that is open at first: {}", bytes.len());
+    let to = |name: &str| format!("{}/api/incoming/{name}", serving.url());
+    let upload = |token: &'static str, name: &str| {
+        let request = offering(&authority, true).put(to(name)).bearer_auth(token).body(bytes.clone());
+        wait_for(async { request.send().await.map(|answer| (answer.version(), answer.status().as_u16())) })
+    };
+    // Who may not is refused before the body is read, be it by an answer or by the end of the stream.
+    assert!(upload("admin-0123456789abcdeg", "two.pkg").is_ok_and(|(_, status)| status == 401));
+    assert_eq!(upload(ADMIN, "one.pkg").unwrap(), (reqwest::Version::HTTP_2, 201));
+    let held = sandbox.path("mirror/crates/large-1.0.0.crate");
+    let begun = Instant::now();
+    while !held.exists() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "it is not imported: {}", serving.running().stderr());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(!sandbox.path("incoming/two.pkg").exists());
+}
+
+#[test]
+fn browsers_are_told_to_stay_with_tls() {
+    let authority = Authority::new();
+    let (sandbox, mirror, serving) = serving(&authority);
+    let told = |url: String| {
+        let answer = wait_for(offering(&authority, true).get(url).send()).unwrap();
+        answer.headers().get("strict-transport-security").map(|value| value.to_str().unwrap().to_owned())
+    };
+    for path in ["/", "/api/status", "/index/le/af/leaf", "/crates/leaf-1.0.0.crate", "/nothing"] {
+        assert_eq!(told(format!("{}{path}", serving.url())).as_deref(), Some("max-age=2592000"), "{path}");
+    }
+    serving.stop().ok();
+    // Without TLS it would shut out everybody.
+    let plain = sandbox.serve(["--mirror", "mirror"]);
+    let reply = crate::support::published::get(plain.url(), "/api/status", &[]);
+    assert_eq!((reply.status, reply.header("strict-transport-security")), (200, None));
+    drop(mirror);
 }
 
 #[test]

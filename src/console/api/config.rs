@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hyper::StatusCode;
+use hyper::header::ETAG;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::console::answer::{Outcome, Refusal, json};
+use crate::console::answer::{Outcome, Refusal, json, set};
 use crate::console::asked::Asked;
 use crate::console::route::Route;
 use crate::console::state::State;
+use crate::digest::Sha256;
 use crate::failure::Failure;
 use crate::serve::Tls;
 use crate::serve::access::Access;
@@ -48,11 +50,11 @@ struct Written {
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::get("/api/config", "The settings: every key of frostmirror.toml.", read).gives::<Config>(200),
+        Route::get("/api/config", "The settings: every key of frostmirror.toml; an ETag names this state of them.", read).gives::<Config>(200),
         Route::post(
             "/api/config",
             "Changes keys of frostmirror.toml: `{key: value}`, with null to take a key out. Comments are kept. A masked \
-             password that comes back as it was shown keeps the stored one. 409 for a key that a flag or the environment fixes.",
+             password that comes back as it was shown keeps the stored one. 409 for a key that a flag or the environment fixes. With If-Match only where they still are in that state.",
             write,
         )
         .takes::<BTreeMap<String, Value>>()
@@ -61,7 +63,15 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 fn read(state: &Arc<State>, _: &Asked) -> Outcome {
-    Ok(json(&state.options.settings.to_json()))
+    let told = state.options.settings.to_json();
+    let mut response = json(&told);
+    set(&mut response, ETAG, &etag(&told));
+    Ok(response)
+}
+
+/// What names this state of the settings, as they are shown: what is masked has no part in it.
+pub(in crate::console) fn etag(told: &Value) -> String {
+    format!("\"{}\"", Sha256::of(told.to_string().as_bytes()))
 }
 
 fn write(state: &Arc<State>, asked: &Asked) -> Outcome {
@@ -75,9 +85,16 @@ fn write(state: &Arc<State>, asked: &Asked) -> Outcome {
         }
         Ok::<(), Refusal>(())
     };
-    let written = state.options.settings.write_if(&changes, may)?;
+    let settings = &state.options.settings;
+    let turn = settings.one_at_a_time();
+    asked.unchanged(&etag(&settings.to_json()), "the settings were changed meanwhile")?;
+    let written = settings.write_under(&turn, &changes, may)?;
+    let after = etag(&settings.to_json());
+    drop(turn);
     let names = |keys: Vec<Key>| keys.into_iter().map(|key| key.name().to_owned()).collect();
-    Ok(json(&Written { changed: names(written.changed), needs_restart: names(written.needs_restart) }))
+    let mut response = json(&Written { changed: names(written.changed), needs_restart: names(written.needs_restart) });
+    set(&mut response, ETAG, &after);
+    Ok(response)
 }
 
 /// Refuses settings with which nobody could write any more, and so nobody could mend them here.

@@ -3,10 +3,10 @@
 use std::fs;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use hyper::StatusCode;
-use hyper::header::{ETAG, IF_MATCH};
+use hyper::header::ETAG;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -80,15 +80,11 @@ fn write(state: &Arc<State>, asked: &Asked) -> Outcome {
     let _shape: Depends = asked.json()?;
     let wanted: Map<String, Value> = asked.json()?;
     let dry_run = asked.flag("dry_run")?;
-    let _one_at_a_time = state.config_writes.lock().unwrap_or_else(PoisonError::into_inner);
+    let _turn = state.options.settings.one_at_a_time();
     let (path, text) = file(state)?;
     let there = text.is_some();
     let text = text.unwrap_or_default();
-    let condition = asked.headers.get(IF_MATCH).map(|value| value.to_str().unwrap_or_default());
-    if condition.is_some_and(|wanted| wanted != "*" && wanted != etag(&text)) {
-        return Err(Refusal::new(StatusCode::PRECONDITION_FAILED, "depends.toml was changed meanwhile")
-            .hint("load it again and repeat the change; nothing was stored"));
-    }
+    asked.unchanged(&etag(&text), "depends.toml was changed meanwhile")?;
     let after = edit::edited(&text, &path, &wanted).map_err(Failure::from)?;
     let changed = after != text || !there;
     if changed && !dry_run {

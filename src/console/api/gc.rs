@@ -14,7 +14,7 @@ use crate::console::jobs::{Job, Kind};
 use crate::console::route::Route;
 use crate::console::state::State;
 use crate::event::{self, Sink};
-use crate::failure::Failure;
+use crate::failure::{Class, Failure};
 use crate::mirror::gc::{self, Options, Told};
 use crate::mirror::lock::{Holder, lock_for_collecting};
 use crate::units::duration;
@@ -67,7 +67,12 @@ fn collect(state: &Arc<State>, asked: &Asked) -> Outcome {
 fn collected(state: &State, options: &Options, sink: &dyn Sink) -> Result<Value, Failure> {
     let me = Holder::this_process("serve", &state.options.env, options.now);
     let mut guard = lock_for_collecting(&state.options.mirror, LOCK_WITHIN, &me, sink)?;
-    let collected = guard.plan(options)?.execute(sink)?;
+    let plan = guard.plan(options)?;
+    // From here on it is done to its end: half a collection is of no use to anybody.
+    if !sink.settle() {
+        return Err(Failure::new(Class::Interrupted, "stopped before anything was removed"));
+    }
+    let collected = plan.execute(sink)?;
     let freed = event::size(collected.bytes);
     sink.status("Removed", format!("{}, freed {freed}", event::crates(collected.crates)));
     Ok(serde_json::to_value(collected).expect("plain fields are JSON"))

@@ -6,7 +6,7 @@ use hyper::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::console::answer::{Outcome, Refusal, json};
+use crate::console::answer::{Outcome, Refusal, json, json_with};
 use crate::console::asked::Asked;
 use crate::console::jobs::Job;
 use crate::console::route::Route;
@@ -22,6 +22,13 @@ struct Jobs {
 pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::get("/api/jobs", "The jobs since the server started.", all).gives::<Jobs>(200),
+        Route::post(
+            "/api/jobs/{id}/stop",
+            "Tells a job to stop, which it does at its next safe point: while it waits for the mirror, between two files of a \
+             check or of a snapshot. 409 where it is over, or where what it does is done to its end.",
+            stop,
+        )
+        .gives::<Job>(202),
         Route::get("/api/jobs/{id}", "How far a job is, and what it came to.", one).gives::<Job>(200),
     ]
 }
@@ -32,9 +39,10 @@ fn all(state: &Arc<State>, _: &Asked) -> Outcome {
 
 fn one(state: &Arc<State>, asked: &Asked) -> Outcome {
     let job = asked.place(0).parse::<u64>().ok().and_then(|id| state.jobs.get(id));
-    let unknown = || {
-        Refusal::new(StatusCode::NOT_FOUND, "there is no such job")
-            .hint("jobs are forgotten when the server ends; /api/jobs lists those that are known")
-    };
-    job.map(|job| json(&job)).ok_or_else(unknown)
+    job.map(|job| json(&job)).ok_or_else(Refusal::no_job)
+}
+
+fn stop(state: &Arc<State>, asked: &Asked) -> Outcome {
+    let id = asked.place(0).parse::<u64>().map_err(|_| Refusal::no_job())?;
+    Ok(json_with(StatusCode::ACCEPTED, &state.jobs.stop(id)?))
 }

@@ -11,7 +11,7 @@ use crate::console::access::{self, Needs, is_admin};
 use crate::console::answer::{Outcome, Refusal, json, set};
 use crate::console::asked::Asked;
 use crate::console::route::Route;
-use crate::console::sessions::{SESSION, cookie_name, cookies};
+use crate::console::sessions::{SESSION, cookie_name, cookie_path, cookies};
 use crate::console::state::State;
 use crate::failure::Failure;
 
@@ -65,8 +65,8 @@ fn login(state: &Arc<State>, asked: &Asked) -> Outcome {
     let mut response = json(&Session { admin: true, token_configured: true });
     let secure = if asked.at.base.starts_with("https://") { "; Secure" } else { "" };
     let seconds = SESSION.as_secs();
-    let name = cookie_name(&asked.at.base);
-    let line = format!("{name}={value}; HttpOnly; SameSite=Strict; Path=/; Max-Age={seconds}{secure}");
+    let (name, path) = (cookie_name(&asked.at.base), cookie_path(&asked.at));
+    let line = format!("{name}={value}; HttpOnly; SameSite=Strict; Path={path}; Max-Age={seconds}{secure}");
     set(&mut response, SET_COOKIE, &line);
     set(&mut response, CACHE_CONTROL, "no-store");
     Ok(response)
@@ -77,10 +77,7 @@ fn logout(state: &Arc<State>, asked: &Asked) -> Outcome {
         state.sessions.close(value);
     }
     let mut response = json(&Session { admin: false, token_configured: access::token(state)?.is_some() });
-    set(
-        &mut response,
-        SET_COOKIE,
-        &format!("{}=; HttpOnly; SameSite=Strict; Path=/; Max-Age=0", cookie_name(&asked.at.base)),
-    );
+    let (name, path) = (cookie_name(&asked.at.base), cookie_path(&asked.at));
+    set(&mut response, SET_COOKIE, &format!("{name}=; HttpOnly; SameSite=Strict; Path={path}; Max-Age=0"));
     Ok(response)
 }

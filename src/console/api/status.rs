@@ -84,7 +84,7 @@ fn status(state: &Arc<State>, _: &Asked) -> Outcome {
     let status = Status::read(&state.options.mirror).map_err(Failure::from)?;
     let incoming = arrivals::now(&state.options)?;
     let live = state.options.proxy.figures();
-    let problems = problems(&status, &incoming, &live);
+    let problems = problems(&status, &incoming, &live, state.options.access.trouble());
     let last_import = status.last_import_text();
     let lineages = status.lineages.into_iter().map(|lineage| Lineage {
         id: lineage.id,
@@ -118,8 +118,9 @@ fn status(state: &Arc<State>, _: &Asked) -> Outcome {
 }
 
 /// What somebody should look at.
-fn problems(status: &Status, incoming: &Arrivals, live: &Figured) -> Vec<String> {
+fn problems(status: &Status, incoming: &Arrivals, live: &Figured, access: Option<String>) -> Vec<String> {
     let mut problems = Vec::new();
+    problems.extend(access.map(|trouble| format!("no reader's token is let in: {trouble}")));
     problems.extend(live.trouble.iter().map(|trouble| format!("live mode: {trouble}")));
     for upstream in live.upstreams.iter().filter(|upstream| upstream.state == "down") {
         let why = upstream.why.as_deref().unwrap_or_default();

@@ -9,7 +9,7 @@ use super::shown::{Pages, count, counted, link};
 use super::{Frame, page};
 use crate::console::answer::{Outcome, Refusal};
 use crate::console::asked::{Asked, Page};
-use crate::console::holdings::{Held, HeldVersion};
+use crate::console::holdings::{self, HeldVersion};
 use crate::console::state::State;
 use crate::event;
 
@@ -36,6 +36,7 @@ struct Browse {
 /// A crate among others.
 struct Row {
     name: String,
+    description: Option<String>,
     link: String,
     versions: String,
     newest: Option<VersionRow>,
@@ -46,6 +47,7 @@ struct One {
     name: String,
     /// The command that adds it to a project.
     add: String,
+    description: Option<String>,
     about: String,
     rows: Vec<VersionRow>,
 }
@@ -80,6 +82,7 @@ fn many(frame: Frame, state: &State, query: &str, number: usize) -> Result<Brows
         versions: count(held.versions_total),
         newest: newest(&held.versions).map(|version| row(&held.name, version)),
         name: held.name,
+        description: held.description,
     });
     let rows = rows.collect();
     let found = counted(listed.total, "crate");
@@ -94,15 +97,22 @@ fn one(frame: Frame, state: &State, name: &str, number: usize) -> Result<Browse,
             .hint("Crates, in the navigation above, lists those that it holds.")
     };
     let known = name.parse().map_err(|_| unknown())?;
-    let held = state.holdings.one(&state.options.mirror, &known)?.ok_or_else(unknown)?;
-    let Held { name, versions_total, versions } = held;
-    let pages = Pages::of(versions.len(), VERSIONS, number, format!("./browse?crate={}&page=", link(&name)));
-    let bytes = versions.iter().filter_map(|version| version.bytes).fold(0, u64::saturating_add);
-    let shown = &versions[pages.range(versions.len(), VERSIONS)];
+    let part = |number| state.holdings.one(&state.options.mirror, &known, Page { number, size: VERSIONS });
+    let mut held = part(number)?.ok_or_else(unknown)?;
+    let total = usize::try_from(held.versions_total).unwrap_or(usize::MAX);
+    let mut pages = Pages::of(total, VERSIONS, number, format!("./browse?crate={}&page=", link(&held.name)));
+    pages.label = "Versions";
+    pages.words = ["Newer", "Older"];
+    if pages.page != number {
+        // Past the end is the end.
+        held = part(pages.page)?.ok_or_else(unknown)?;
+    }
+    let holdings::One { name, description, versions_total, bytes, versions, .. } = held;
     let one = One {
         add: format!("cargo add {name}"),
         about: format!("{} held, {}", counted(versions_total, "version"), event::size(bytes)),
-        rows: shown.iter().map(|version| row(&name, version)).collect(),
+        rows: versions.iter().map(|version| row(&name, version)).collect(),
+        description,
         name,
     };
     Ok(Browse { frame, query: String::new(), found: String::new(), rows: Vec::new(), one: Some(one), pages })

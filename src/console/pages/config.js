@@ -1,10 +1,12 @@
 // The controls of the settings. Only what was changed is sent; what says a value, and what waits for a restart, is told.
 
-import { api, isAdmin, make } from './page.js';
+import { api, ask, isAdmin, make } from './page.js';
 import { button, id, same, savebar, told, words } from './form.js';
 
 const settings = [...document.querySelectorAll('[data-setting]')].map(prepare);
 let bar;
+/** Names the state of the settings that this page knows. */
+let { etag } = id('settings').dataset;
 
 /** A row of the page with what the server said of it. */
 function prepare(row) {
@@ -147,26 +149,49 @@ async function save() {
   }
   bar.say('It is being saved.');
   try {
-    const done = await api('config', { method: 'POST', body: wanted });
+    const { answer: done } = await ask('config', { method: 'POST', body: wanted, headers: { 'If-Match': etag } });
     await reload(Object.keys(wanted));
     const waits = done.needs_restart;
     if (waits.length === 0) bar.say('Saved, and in effect.', 'good');
     else bar.say(`Saved. ${waits.join(' and ')}: from the next start of the server.`, 'good');
   } catch (error) {
-    refused(error, wanted);
+    if (error.status === 412) await moved();
+    else refused(error, wanted);
   }
 }
 
-/** Takes what is in effect now; who may not write any more is shown that. */
+/** Somebody else changed the settings: theirs are shown, and what was chosen here is still chosen. */
+async function moved() {
+  let theirs;
+  try {
+    theirs = await reload([]);
+  } catch (error) {
+    bar.say(`Not saved: ${told(error)}`, 'wrong');
+    return;
+  }
+  const both = theirs.filter((one) => change(one) !== undefined);
+  const names = (list) => list.map(({ key }) => key).join(', ');
+  for (const one of both) wrong(one, 'Somebody else changed this meanwhile. What stands here is yours; saving it replaces theirs.');
+  const what = theirs.length > 0 ? `Somebody else changed ${names(theirs)} meanwhile.` : 'Somebody else changed the settings meanwhile.';
+  bar.say(`Not saved: ${what} Look at it, and save again.`, 'wrong');
+  both[0]?.control.focus();
+}
+
+/** Takes what is in effect now; who may not write any more is shown that. Gives the settings that have another value. */
 async function reload(sent) {
+  const others = [];
   try {
     const session = await api('session');
-    const now = await api('config');
+    const { answer: now, etag: tag } = await ask('config');
+    etag = tag;
     for (const one of settings) {
-      // What is typed meanwhile stays.
       const { value, default: usual, source, fixed_by } = now[one.key];
+      if (!same(value, one.about.value)) others.push(one);
+      // What is typed meanwhile stays.
+      const isOpen = change(one) !== undefined && !sent.includes(one.key);
       Object.assign(one.about, { value, default: usual, source, fixed_by });
-      if (sent.includes(one.key)) fill(one);
+      if (isOpen) state(one);
+      else fill(one);
     }
     const live = id('live-state');
     live.textContent = now.proxy_mode.value ? live.dataset.on : live.dataset.off;
@@ -175,6 +200,7 @@ async function reload(sent) {
     if (error.status === 401 || error.status === 403) location.reload();
     else throw error;
   }
+  return others;
 }
 
 /** Shows an error at the setting that it names. */

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Frame, page};
 use crate::console::answer::Outcome;
+use crate::console::api::config::etag;
 use crate::console::asked::Asked;
 use crate::console::state::State;
 use crate::event;
@@ -23,6 +24,8 @@ struct Config {
     /// Whether live mode is on, and what is said of either.
     live: bool,
     live_words: [&'static str; 2],
+    /// Names the state of the settings that is shown.
+    etag: String,
 }
 
 /// Settings that belong together.
@@ -226,6 +229,7 @@ pub(super) fn show(state: &Arc<State>, asked: &Asked) -> Outcome {
             frame,
             path: settings.folder().join(SERVER).display().to_string(),
             sets: SETS.iter().map(set).collect(),
+            etag: etag(&told),
             live: settings.current().proxy_mode,
             live_words: LIVE,
         })

@@ -37,6 +37,8 @@ struct Dashboard {
     watcher: Watcher,
     failed: u64,
     failed_text: String,
+    /// Why readers are shut out who should not be.
+    shut_out: Option<String>,
     /// Whether everything for the pictures was read; else it is worth asking again soon.
     complete: bool,
     growth: Option<Growth>,
@@ -117,6 +119,7 @@ pub(super) fn show(state: &Arc<State>, asked: &Asked) -> Outcome {
             watcher: Watcher::of(arrivals),
             failed,
             failed_text: format!("{} {}", counted(failed, "bundle"), if failed == 1 { "was" } else { "were" }),
+            shut_out: state.options.access.trouble(),
             complete: seen.complete,
             growth: Growth::of(&seen),
             space: Space::of(&counts, &seen),

@@ -229,13 +229,56 @@ function show(job) {
     meter.removeAttribute('value');
     id('job-far').textContent = progress?.phase ?? '';
   }
-  const lines = [...(job.lines ?? []), ...(job.outcome?.problems ?? [])].join('\n');
+  const lines = (job.lines ?? []).join('\n');
   id('job-details').hidden = !lines;
   if (id('job-lines').textContent !== lines) id('job-lines').textContent = lines;
+  showFound(job.outcome ?? {});
+  showStop(job);
   const said = id('job-said');
   said.className = job.state === 'failed' || !isSound(job.outcome) ? 'wrong' : '';
   const text = words(job);
   if (said.textContent !== text) said.textContent = text;
+}
+
+/** The button that stops the job. One that is past where it could stop says so when it is asked. */
+function showStop(job) {
+  const goes = job.state === 'running';
+  id('job-actions').hidden = !goes || !isAdmin();
+  const button = id('job-stop');
+  button.disabled = job.stopping || !isAdmin();
+  button.textContent = job.stopping ? 'It stops at its next safe point' : 'Stop';
+  if (!goes) id('job-stop-said').textContent = '';
+}
+
+id('job-stop').addEventListener('click', async () => {
+  id('job-stop-said').textContent = '';
+  try {
+    showStop(await api(`jobs/${last}/stop`, { method: 'POST' }));
+    // Its place is gone from under the keyboard when the job ends.
+    id('job').focus();
+  } catch (error) {
+    id('job-stop-said').textContent = told(error);
+  }
+});
+
+/** What a check found, and what to do about it; the whole of it may be a thousand lines. */
+function showFound(came) {
+  const problems = came.problems ?? [];
+  const total = came.problems_total ?? 0;
+  const items = problems.slice(0, NAMED).map((text) => make('li', {}, text));
+  const more = total - items.length;
+  if (more > 0) items.push(make('li', {}, `and ${more.toLocaleString('en')} more`));
+  const about = { class: 'names', tabindex: '0', role: 'region', 'aria-label': 'Problems that were found' };
+  const list = make('div', about, make('ul', {}, ...items));
+  const parts = items.length > 0 ? [list] : [];
+  if (came.to_fetch) {
+    parts.push(make('p', {},
+      `${counted(came.to_fetch, 'file')} must be fetched again: on this server, `,
+      make('code', {}, 'cargo frostmirror verify --mirror DIR --repair-list FILE'),
+      ' writes which; on the connected side, ',
+      make('code', {}, 'cargo frostmirror fetch --from-list FILE'), ' gets them.'));
+  }
+  id('job-found').replaceChildren(...parts);
 }
 
 /** What is said of a job that had ended before the page was opened. */
@@ -247,6 +290,7 @@ function earlier(job) {
 function words(job) {
   if (job.state === 'running') return 'It goes on at the server, also when this page is closed.';
   if (job.state === 'failed') return told(refusal(job));
+  if (job.state === 'stopped') return 'It was stopped.';
   const came = job.outcome ?? {};
   if (job.kind === 'gc') return `Done: ${removed(came)}.`;
   if (job.kind === 'export') return `Done: ${came.file ?? 'the snapshot'} is ready below.`;
@@ -257,7 +301,7 @@ function words(job) {
 function checked(came) {
   if (isSound(came)) return `Done: ${counted(came.crates ?? 0, 'crate')} (${size(came.bytes ?? 0)}) and all else are as they must be.`;
   const number = came.problems_total ?? 0;
-  return `${counted(number, 'problem')} ${number === 1 ? 'was' : 'were'} found; what it said names them.`;
+  return `${counted(number, 'problem')} ${number === 1 ? 'was' : 'were'} found.`;
 }
 
 const isSound = (came) => came?.ok !== false;
@@ -274,7 +318,7 @@ function removed(came) {
 
 // One job at a time: while one is at work, no other can begin.
 function setWrites(on) {
-  for (const button of [id('export'), id('plan'), ...document.querySelectorAll('#planned button')]) {
+  for (const button of [id('export'), id('check'), id('plan'), ...document.querySelectorAll('#planned button')]) {
     // Without a mirror these stay disabled, whoever asks.
     const may = button.id === '' || 'write' in button.dataset;
     button.disabled = !(on && may && isAdmin());
@@ -299,6 +343,13 @@ id('export').parentElement.after(exportSaid);
 id('export').addEventListener('click', () => {
   exportSaid.replaceChildren();
   start('export', exportSaid);
+});
+
+// ---- Checking ----
+
+id('check').addEventListener('click', () => {
+  id('check-said').replaceChildren();
+  start('verify', id('check-said'));
 });
 
 // ---- Cleaning up ----

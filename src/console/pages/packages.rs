@@ -17,6 +17,8 @@ use crate::event;
 
 /// Imports on one page.
 const ROWS: usize = 25;
+/// Problems of a check that are named.
+const NAMED: usize = 200;
 
 #[derive(Template)]
 #[template(path = "packages.html")]
@@ -43,6 +45,11 @@ struct Work {
     title: &'static str,
     said: String,
     bad: bool,
+    /// What a check found, as far as it is named, and what is said of the rest.
+    found: Vec<String>,
+    more: Option<String>,
+    /// How many files must be fetched again.
+    to_fetch: Option<String>,
 }
 
 /// A bundle that is not imported.
@@ -116,7 +123,13 @@ impl Work {
             Kind::Verify => "Checking every file",
         };
         let ended = job.finished.map_or_else(String::new, |time| format!(" It ended at {}.", Moment::read(&time).text));
-        let problems = job.outcome.as_ref().and_then(|outcome| outcome["problems_total"].as_u64()).unwrap_or(0);
+        let came = job.outcome.unwrap_or_default();
+        let number = |name: &str| came[name].as_u64().unwrap_or(0);
+        let problems = number("problems_total");
+        let named = came["problems"].as_array().into_iter().flatten().filter_map(|one| one.as_str());
+        let found: Vec<String> = named.take(NAMED).map(str::to_owned).collect();
+        let more = problems.saturating_sub(found.len() as u64);
+        let to_fetch = Some(number("to_fetch")).filter(|files| *files > 0).map(|files| counted(files, "file"));
         let said = match job.state {
             Standing::Running => "It goes on at the server, also when this page is closed.".to_owned(),
             Standing::Done if problems > 0 => {
@@ -124,12 +137,14 @@ impl Work {
                 format!("{} {were} found.{ended}", counted(problems, "problem"))
             }
             Standing::Done => format!("Done.{ended}"),
+            Standing::Stopped => format!("It was stopped.{ended}"),
             Standing::Failed => {
                 let why = [job.error, job.hint].into_iter().flatten().map(|text| sentence(&text));
                 format!("{}{ended}", why.collect::<Vec<_>>().join(" "))
             }
         };
-        Work { title, said, bad: job.state == Standing::Failed || problems > 0 }
+        let bad = job.state == Standing::Failed || problems > 0;
+        Work { title, said, bad, found, more: (more > 0).then(|| format!("and {} more", count(more))), to_fetch }
     }
 }
 

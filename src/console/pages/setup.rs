@@ -1,11 +1,14 @@
 //! Client setup: the commands and files that make cargo and rustup use this very server, under the address that it was
-//! asked for.
+//! asked for, and the toolchain and targets that the settings name, as far as the mirror has them.
+
+mod wishes;
 
 use std::sync::Arc;
 
 use askama::Template;
 use hyper::StatusCode;
 
+use self::wishes::Wishes;
 use super::{Frame, page};
 use crate::client_config::{BaseUrl, Client};
 use crate::console::access::is_loopback_name;
@@ -19,6 +22,8 @@ struct Setup {
     frame: Frame,
     /// Whether the address is of use on this machine alone.
     loopback: bool,
+    /// Why the commands do not name what the settings do.
+    note: Option<String>,
     groups: Vec<Group>,
 }
 
@@ -26,7 +31,7 @@ struct Setup {
 struct Group {
     id: &'static str,
     name: &'static str,
-    about: &'static str,
+    about: String,
     blocks: Vec<Block>,
     files: Vec<File>,
 }
@@ -53,18 +58,22 @@ pub(super) fn show(state: &Arc<State>, asked: &Asked) -> Outcome {
                 .hint("open the page under the name of the server, or start `serve` with --base-url")
         })?;
         let host = base.as_str().split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default();
-        Ok(Setup { frame, loopback: is_loopback_name(host), groups: groups(&base) })
+        let settings = state.options.settings.current();
+        let offers = state.offers.now(&state.options.mirror);
+        let wishes = Wishes::of(&settings.toolchain.to_string(), &settings.targets, &offers);
+        let groups = groups(&base, &wishes);
+        Ok(Setup { frame, loopback: is_loopback_name(host), note: wishes.note, groups })
     })
 }
 
-fn groups(base: &BaseUrl) -> Vec<Group> {
+fn groups(base: &BaseUrl, wishes: &Wishes) -> Vec<Group> {
     let client = Client::of_server(base.clone());
     let config = client.cargo_config();
     vec![
         cargo(base, &config),
-        unix("linux", "rustup on Linux", "~/.profile", base, &client),
-        unix("macos", "rustup on macOS", "~/.zprofile", base, &client),
-        powershell(base, &client),
+        unix("linux", "rustup on Linux", "~/.profile", base, &client, wishes),
+        unix("macos", "rustup on macOS", "~/.zprofile", base, &client, wishes),
+        powershell(base, &client, wishes),
         docker(&client, &config),
         ci(base),
     ]
@@ -76,7 +85,9 @@ fn cargo(base: &BaseUrl, config: &str) -> Group {
     Group {
         id: "cargo",
         name: "cargo",
-        about: "cargo then takes from here what it would take from crates.io; Cargo.toml and Cargo.lock stay as they are.",
+        about:
+            "cargo then takes from here what it would take from crates.io; Cargo.toml and Cargo.lock stay as they are."
+                .to_owned(),
         blocks: vec![
             Block {
                 id: "cargo-config",
@@ -119,19 +130,27 @@ fn cargo(base: &BaseUrl, config: &str) -> Group {
     }
 }
 
-fn unix(id: &'static str, name: &'static str, profile: &'static str, base: &BaseUrl, client: &Client) -> Group {
+fn unix(
+    id: &'static str,
+    name: &'static str,
+    profile: &'static str,
+    base: &BaseUrl,
+    client: &Client,
+    wishes: &Wishes,
+) -> Group {
+    let (system, words) = (if id == "linux" { ("linux", "Linux") } else { ("darwin", "macOS") }, wishes.words());
     let ids =
         if id == "linux" { ["linux-new", "linux-env", "linux-keep"] } else { ["macos-new", "macos-env", "macos-keep"] };
     Group {
         id,
         name,
-        about: "Toolchains come from here too, where the mirror holds them; the dashboard lists which.",
+        about: format!("Toolchains come from here too. {}", wishes.machines(system.0, system.1)),
         blocks: vec![
             Block {
                 id: ids[0],
                 name: "Install rustup",
                 about: "Finds this machine's triple, checks what it downloads, and asks before it does anything.",
-                text: format!("curl -fsS '{base}/rustup-init.sh' | sh -s -- --default-toolchain stable\n"),
+                text: format!("curl -fsS '{base}/rustup-init.sh' | sh -s -- {words}\n"),
             },
             Block { id: ids[1], name: "Use it in this shell", about: "", text: exports(client) },
             Block {
@@ -148,7 +167,7 @@ fn unix(id: &'static str, name: &'static str, profile: &'static str, base: &Base
     }
 }
 
-fn powershell(base: &BaseUrl, client: &Client) -> Group {
+fn powershell(base: &BaseUrl, client: &Client, wishes: &Wishes) -> Group {
     let kept = client.rustup_environment().into_iter();
     let kept: String = kept
         .map(|(name, value)| format!("[Environment]::SetEnvironmentVariable('{name}', '{value}', 'User')\n"))
@@ -158,8 +177,10 @@ fn powershell(base: &BaseUrl, client: &Client) -> Group {
     Group {
         id: "powershell",
         name: "Windows (PowerShell)",
-        about: "For Windows PowerShell 5.1 and PowerShell 7. Programs need the build tools of Visual Studio, or a -gnu \
-                toolchain.",
+        about: format!(
+            "For Windows PowerShell 5.1 and PowerShell 7. Programs need the build tools of Visual Studio, or a -gnu toolchain. {}",
+            wishes.machines("windows", "Windows")
+        ),
         blocks: vec![
             Block {
                 id: "ps-new",
@@ -167,7 +188,8 @@ fn powershell(base: &BaseUrl, client: &Client) -> Group {
                 about: "",
                 text: format!(
                     "Invoke-RestMethod '{base}/rustup-init.ps1' -OutFile rustup-init.ps1\n\
-                     powershell -ExecutionPolicy Bypass -File rustup-init.ps1 --default-toolchain stable\n"
+                     powershell -ExecutionPolicy Bypass -File rustup-init.ps1 {}\n",
+                    wishes.words()
                 ),
             },
             Block { id: "ps-env", name: "Use it in this session", about: "", text: session },
@@ -198,7 +220,8 @@ fn docker(client: &Client, config: &str) -> Group {
         id: "docker",
         name: "Docker",
         about: "For an image that has Rust already, as the official one does. Where it keeps cargo's home elsewhere, change \
-                CARGO_HOME.",
+                CARGO_HOME."
+            .to_owned(),
         blocks: vec![Block {
             id: "dockerfile",
             name: "Dockerfile",
@@ -228,8 +251,10 @@ fn ci(base: &BaseUrl) -> Group {
     Group {
         id: "ci",
         name: "CI",
-        about: "One step before the build; it installs nothing that the image has already. rustup then installs what the \
-                project's rust-toolchain.toml names.",
+        about:
+            "One step before the build; it installs nothing that the image has already. rustup then installs what the \
+                project's rust-toolchain.toml names."
+                .to_owned(),
         blocks: vec![
             Block {
                 id: "ci-actions",
@@ -260,11 +285,12 @@ fn exports(client: &Client) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mirror::offers::Offers;
 
     #[test]
     fn every_text_is_for_this_server_and_has_a_name_of_its_own() {
         let base = BaseUrl::parse("https://mirror.example/rust").expect("a good URL");
-        let groups = groups(&base);
+        let groups = groups(&base, &Wishes::of("stable", &[], &Offers::default()));
         let blocks: Vec<&Block> = groups.iter().flat_map(|group| &group.blocks).collect();
         for block in blocks.iter().filter(|block| block.id != "cargo-revoke") {
             assert!(block.text.contains("https://mirror.example/rust"), "{}", block.id);

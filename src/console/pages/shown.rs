@@ -69,12 +69,6 @@ impl Pages {
         Pages { page: page.clamp(1, last), last, link, anchor: "", label: "Pages", words: ["Previous", "Next"] }
     }
 
-    /// What of the list is shown.
-    pub(super) fn range(&self, items: usize, size: usize) -> std::ops::Range<usize> {
-        let from = (self.page - 1) * size;
-        from.min(items)..(from + size).min(items)
-    }
-
     fn to(&self, page: usize) -> Option<String> {
         (1..=self.last).contains(&page).then(|| format!("{}{page}{}", self.link, self.anchor))
     }
@@ -108,12 +102,9 @@ mod tests {
     #[test]
     fn pages_end_where_the_list_does() {
         let pages = |page| Pages::of(101, 50, page, "?page=".to_owned());
-        assert_eq!((pages(0).page, pages(9).page, pages(3).range(101, 50)), (1, 3, 100..101));
+        assert_eq!((pages(0).page, pages(9).page, pages(3).page), (1, 3, 3));
         assert_eq!((pages(1).before(), pages(1).after()), (None, Some("?page=2".to_owned())));
         assert_eq!(pages(3).after(), None);
-        assert_eq!(
-            (Pages::of(0, 50, 1, String::new()).last, Pages::of(0, 50, 1, String::new()).range(0, 50)),
-            (1, 0..0)
-        );
+        assert_eq!(Pages::of(0, 50, 1, String::new()).last, 1);
     }
 }

@@ -10,7 +10,7 @@ use super::requirement::requirement;
 use super::walk::{Key, MAX_PROBLEMS, Problems, Value, folded, in_order};
 use super::{Depends, Entry, Error, Group, Requirement, locked, platforms};
 use crate::crate_id::CrateName;
-use crate::toml_words::{kind, nearest, quote};
+use crate::toml_words::{kind, meant, quote};
 
 const TABLES: &[&str] = &["dependencies", "locked", "platforms"];
 
@@ -47,7 +47,7 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Depends, Error> {
                 );
             }
             _ => {
-                let near = nearest(name, TABLES).map(|near| format!(" (did you mean `{near}`?)")).unwrap_or_default();
+                let near = meant(name, TABLES);
                 problems.add(
                     key.span().start,
                     format!("unknown key {}", quote(name)),

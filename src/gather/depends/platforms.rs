@@ -9,7 +9,7 @@ use super::walk::Problems;
 use crate::channel::is_triple;
 use crate::channel::{Profile, Toolchain, doubt};
 use crate::place::Place;
-use crate::toml_words::{kind, nearest, one_of, quote};
+use crate::toml_words::{kind, meant, one_of, quote};
 
 /// `[platforms]`. What is empty was not given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -91,8 +91,7 @@ fn profile(path: &str, value: &Spanned<DeValue<'_>>, problems: &mut Problems) ->
     if profile.is_none() {
         let profiles = Profile::ALL.map(Profile::as_str);
         let found = text.map_or_else(|| kind(value.get_ref()).to_owned(), quote);
-        let near = text.and_then(|text| nearest(text, &profiles));
-        let near = near.map(|near| format!(" (did you mean `{near}`?)")).unwrap_or_default();
+        let near = text.map(|text| meant(text, &profiles)).unwrap_or_default();
         problems.add(value.span().start, format!("{} is {found}", quote(path)), one_of(&profiles) + &near);
     }
     profile

@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 use super::{Error, Problem};
 use crate::crate_id::CrateName;
 use crate::place::Place;
-use crate::toml_words::{nearest, one_of, quote};
+use crate::toml_words::{meant, one_of, quote};
 
 /// Problems beyond these are only counted: a reader needs no more, and each costs a walk over the text.
 pub(super) const MAX_PROBLEMS: usize = 20;
@@ -26,7 +26,7 @@ impl Problems {
     }
 
     pub(super) fn unknown_key(&mut self, offset: usize, path: &str, name: &str, known: &[&str]) {
-        let near = nearest(name, known).map(|near| format!(" (did you mean `{near}`?)")).unwrap_or_default();
+        let near = meant(name, known);
         self.add(offset, format!("unknown key {}", quote(path)), one_of(known) + &near);
     }
 

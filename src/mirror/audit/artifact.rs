@@ -33,6 +33,9 @@ pub(super) fn judge_all(layout: &Layout, books: &Books, listing: &Listing, sink:
     let rows: Vec<_> = artifacts.0.iter().collect();
     let found = in_parallel(&rows, |(path, held), buffer| {
         let file = path.below(layout.root());
+        if sink.stopped() {
+            return Err("was not read".to_owned());
+        }
         let found = if is_linked(layout, &file) {
             Err("is read through a link".to_owned())
         } else {

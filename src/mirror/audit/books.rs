@@ -11,13 +11,20 @@ use super::problem::{Fault, HeadFault, Problem};
 use crate::bundle::format::{ArtifactState, BundleKind, CrateState, Manifest};
 use crate::crate_id::{CrateId, CrateName};
 use crate::digest::Sha256;
-use crate::mirror::artifacts::{Artifacts, Held};
+use crate::mirror::artifacts::{Artifacts, Held, Moving};
 use crate::mirror::forgotten::{self, Note};
 use crate::mirror::head::{Counts, Head, LineageHead};
 use crate::mirror::layout::Layout;
 use crate::mirror::ledger::{self, Record};
+use crate::mirror::live::{self, Book, Figures, What};
 use crate::mirror::store::Error;
 use crate::safe_path::SafePath;
+
+/// What stands for the record of a crate that live mode brought.
+pub(super) const LIVE_RECORDS: &str = "live/records";
+
+/// Live mode's records, relative to the mirror.
+const LIVE_RECORDS_SHOWN: &str = ".frostmirror/live/records";
 
 /// What is on record of the whole mirror.
 pub(in crate::mirror) struct Books {
@@ -35,6 +42,12 @@ pub(in crate::mirror) struct Books {
     pub(in crate::mirror) artifacts: Option<Artifacts>,
     /// Every rustup artifact that a record names: each digest that it ever had, with the latest time.
     pub(in crate::mirror) told: BTreeMap<SafePath, Vec<Held>>,
+    /// Numbers of lines of live mode's records that are none.
+    pub(in crate::mirror) live_damaged: Vec<usize>,
+    /// What live mode's records come to, and what is written of that; `None` where nothing is.
+    live: (Figures, Option<Figures>),
+    /// Rustup artifacts that live mode brought, with their digests.
+    live_artifacts: Vec<(SafePath, Sha256)>,
     /// Lineages that were let go.
     notes: Vec<Note>,
     /// How names are spelled, by the place of their index file.
@@ -82,6 +95,9 @@ impl Books {
             named: HashMap::new(),
             artifacts: Artifacts::read(layout)?,
             told: BTreeMap::new(),
+            live_damaged: Vec::new(),
+            live: (Figures::default(), None),
+            live_artifacts: Vec::new(),
             notes: forgotten::notes(layout)?,
             spelling: OnceLock::new(),
         };
@@ -98,6 +114,9 @@ impl Books {
                 None => books.unreadable.push(name),
             }
         }
+        books.take_live(Book::read(&layout.live_records())?);
+        books.live.1 =
+            fs::read(layout.live_counts()).ok().map(|text| serde_json::from_slice(&text).unwrap_or_default());
         if !books.told.is_empty() && fs::symlink_metadata(layout.artifacts()).is_err() {
             books.artifacts = None;
         }
@@ -142,9 +161,54 @@ impl Books {
         self.records.push(Headline { head: record.head, lineage, snapshot });
     }
 
+    /// What live mode brought is current, as what the newest record of a lineage names is.
+    fn take_live(&mut self, book: Book) {
+        let record: Arc<str> = LIVE_RECORDS.into();
+        self.live.0 = live::figures_of(&book.records);
+        self.live_damaged = book.damaged;
+        for one in book.records {
+            let sha256 = one.sha256;
+            match one.what {
+                What::Crate(id) => {
+                    self.named.insert(id, Named { sha256, record: record.clone(), left_out: false, current: true });
+                }
+                What::Artifact(path) => {
+                    let told = self.told.entry(path.clone()).or_default();
+                    match told.iter_mut().find(|before| before.sha256 == sha256) {
+                        Some(before) => before.read = before.read.max(one.read),
+                        None => told.push(Held { sha256, size: one.size, read: one.read }),
+                    }
+                    self.live_artifacts.push((path, sha256));
+                }
+            }
+        }
+    }
+
+    /// What is wrong with live mode's records, where this many lines of them are none; and what must be fetched again.
+    pub(super) fn judge_live(&self) -> (Vec<Problem>, Vec<(SafePath, Sha256)>) {
+        let damaged = self.live_damaged.iter().map(|number| Fault::LiveRecord { number: *number });
+        let mut problems: Vec<Problem> = damaged.map(|fault| Problem::new(LIVE_RECORDS_SHOWN, fault)).collect();
+        let (found, says) = self.live;
+        // Without a file the numbers are taken from the records.
+        if let Some(says) = says.filter(|says| *says != found) {
+            let fault = Fault::LiveCounts { says: says.crates + says.artifacts, found: found.crates + found.artifacts };
+            problems.push(Problem::new(".frostmirror/live/counts", fault));
+        }
+        let mut repairs = Vec::new();
+        let Some(artifacts) = &self.artifacts else { return (problems, repairs) };
+        // What moves may be another one by now, or gone with it.
+        for (path, sha256) in self.live_artifacts.iter().filter(|(path, _)| Moving::of(path).is_none()) {
+            if artifacts.0.get(path).is_none_or(|held| held.sha256 != *sha256) {
+                problems.push(Problem::new(path.as_str(), Fault::LiveArtifact));
+                repairs.push((path.clone(), *sha256));
+            }
+        }
+        (problems, repairs)
+    }
+
     /// Whether nothing is on record at all.
     pub(super) fn is_empty(&self) -> bool {
-        self.records.is_empty() && self.unreadable.is_empty() && !self.head_there
+        self.live.0 == Figures::default() && self.records.is_empty() && self.unreadable.is_empty() && !self.head_there
     }
 
     /// Whether the record called `name` can be read.

@@ -204,7 +204,9 @@ impl Reading<'_> {
         let is_current = |line: &&LineState| books.named.get(&line.id).is_some_and(Named::is_current);
         state.current = state.expected().filter(is_current).count();
         self.sink.event(Event::Advance { phase: Phase::Verifying, items: 1, bytes: 0 });
-        state.read_crates(known, self.sink, buffer);
+        if !self.sink.stopped() {
+            state.read_crates(known, self.sink, buffer);
+        }
         state
     }
 

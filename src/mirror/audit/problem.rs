@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::books::LIVE_RECORDS;
 use crate::crate_id::{CrateId, CrateName, Version};
 use crate::digest::Sha256;
 use crate::safe_path::SafePath;
@@ -101,7 +102,7 @@ pub enum Fault {
         id: CrateId,
     },
     /// A crate that the newest bundle of a lineage brought or relied on is not in the index.
-    #[error("the line of {id} is missing, which the ledger's {record} names")]
+    #[error("the line of {id} is missing, which {} names", book(record))]
     NotInIndex {
         /// The crate.
         id: CrateId,
@@ -127,7 +128,7 @@ pub enum Fault {
         id: CrateId,
     },
     /// A record of the ledger contradicts the index.
-    #[error("has another checksum for {id} than the ledger's {record}")]
+    #[error("has another checksum for {id} than {}", book(record))]
     LedgerChecksum {
         /// The crate.
         id: CrateId,
@@ -155,9 +156,34 @@ pub enum Fault {
     /// An import or a collection was killed.
     #[error("an import or a collection was killed while it changed files; it must be run again")]
     Torn,
+    /// A line of live mode's records is none.
+    #[error("line {number} is no record of what live mode brought")]
+    LiveRecord {
+        /// From 1.
+        number: usize,
+    },
+    /// The numbers of live mode's records are not theirs.
+    #[error("says that live mode brought {says} files, and {found} are on record")]
+    LiveCounts {
+        /// In the file.
+        says: u64,
+        /// On record.
+        found: u64,
+    },
+    /// A rustup artifact that live mode brought is not on record as held.
+    #[error("is not on record as held with the digest that live mode's records have")]
+    LiveArtifact,
+    /// Live mode was killed.
+    #[error("live mode was killed while it placed files; whatever changes the mirror next completes it")]
+    Placing,
     /// `index/config.json` is not what cargo reads.
     #[error("is not the configuration of a registry")]
     Config,
+}
+
+/// A record as the user knows it.
+fn book(record: &str) -> String {
+    if record == LIVE_RECORDS { record.to_owned() } else { format!("the ledger's {record}") }
 }
 
 impl Fault {
@@ -172,6 +198,9 @@ impl Fault {
                 | F::Head(_)
                 | F::LedgerRecord
                 | F::ArtifactRecords
+                | F::LiveRecord { .. }
+                | F::LiveCounts { .. }
+                | F::Placing
                 | F::Link { .. }
         )
     }

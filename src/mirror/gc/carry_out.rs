@@ -59,6 +59,8 @@ pub(super) fn execute(layout: &Layout, plan: Plan, sink: &dyn Sink) -> Result<Co
         Note::write(layout, plan.work.newest_record, lineage, &now)?;
     }
     checkpoint("gc:forgotten");
+    plan.work.live.let_go_now(layout)?;
+    checkpoint("gc:live");
     if let Some(removals) = &plan.work.removals {
         removals.write(layout)?;
     }
@@ -83,6 +85,7 @@ pub(super) fn execute(layout: &Layout, plan: Plan, sink: &dyn Sink) -> Result<Co
     if let Some(removals) = &plan.work.removals_after {
         removals.write(layout)?;
     }
+    plan.work.live.prune(layout)?;
     checkpoint("gc:settled");
     if let Some(head) = &plan.work.head {
         let written = durable::write_by(&layout.staging(), &layout.head(), &head.render());

@@ -11,11 +11,12 @@ use serde::Deserialize;
 
 use super::Error;
 use crate::bundle::format::BundleKind;
-use crate::crate_id::CrateName;
+use crate::crate_id::{CrateId, CrateName};
 use crate::mirror::forgotten::{self, Note};
 use crate::mirror::head::LineageHead;
 use crate::mirror::layout::Layout;
 use crate::mirror::ledger;
+use crate::mirror::live;
 use crate::mirror::rebuild::REBUILT;
 use crate::mirror::store::failed;
 
@@ -135,6 +136,31 @@ impl Keys {
     pub(super) fn add_line(&mut self, place: &str, version: &str) {
         line_key(&mut self.buffer, place, version);
         self.lines.insert(self.buffer.as_str().into());
+    }
+
+    /// Adds what live mode brought.
+    pub(super) fn add_live(&mut self, record: &live::Record) {
+        match &record.what {
+            live::What::Crate(CrateId { name, version }) => {
+                self.add_file(&format!("{name}-{version}.crate"));
+                self.add_line(&name.index_path(), &version.to_string());
+            }
+            live::What::Artifact(path) => self.add_file(path.as_str()),
+        }
+    }
+
+    /// Takes out what live mode brought.
+    pub(super) fn settle_live(&mut self, record: &live::Record) {
+        match &record.what {
+            live::What::Crate(CrateId { name, version }) => {
+                self.files.remove(format!("{name}-{version}.crate").as_str());
+                line_key(&mut self.buffer, &name.index_path(), &version.to_string());
+                self.lines.remove(self.buffer.as_str());
+            }
+            live::What::Artifact(path) => {
+                self.files.remove(path.as_str());
+            }
+        }
     }
 
     /// Takes out what `record` names.

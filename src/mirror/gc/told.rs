@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Item, Line, Lineage, Plan, Waiting};
+use super::{Item, Line, Lineage, Live, Plan, Waiting};
 use crate::mirror::head::Counts;
 
 /// A plan, as it is told to machines.
@@ -13,6 +13,9 @@ pub struct Told<'p> {
     pub dry_run: bool,
     /// Who feeds the mirror.
     lineages: &'p [Lineage],
+    /// What live mode brought; absent where it never brought anything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    live: &'p Option<Live>,
     /// Index lines that go.
     lines: &'p [Line],
     /// Crates that go in this run.
@@ -37,6 +40,7 @@ impl Plan {
         Told {
             dry_run,
             lineages: &self.lineages,
+            live: &self.live,
             lines: &self.lines,
             crates: &self.crates,
             bytes: self.bytes() + self.artifacts().map(|item| item.size).sum::<u64>(),

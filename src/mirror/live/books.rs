@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use super::{Figures, Record, What};
@@ -63,6 +63,66 @@ fn whole_length(text: &[u8]) -> usize {
 /// The file system's.
 pub fn records(layout: &Layout) -> Result<Vec<Record>, Error> {
     Ok(Book::read(&layout.live_records())?.records)
+}
+
+/// Follows the records: what is new since the last look, without reading the rest again.
+#[derive(Debug, Default)]
+pub struct Follower {
+    /// The length of the file at the last look, and of its whole lines then.
+    seen: u64,
+    whole: u64,
+    /// The last bytes of these, by which a file that was written anew is known.
+    end: Vec<u8>,
+}
+
+/// Bytes by which a file is known again: they have a digest or two times in them.
+const END: usize = 128;
+
+impl Follower {
+    /// Whether there is something to read, in constant time.
+    pub fn is_behind(&self, layout: &Layout) -> bool {
+        fs::metadata(layout.live_records()).map_or(0, |about| about.len()) != self.seen
+    }
+
+    /// What is new since the last look, or all where the file was written anew meanwhile.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn news(&mut self, layout: &Layout) -> Result<Vec<Record>, Error> {
+        let path = layout.live_records();
+        let mut read = || -> io::Result<Vec<u8>> {
+            let mut file = match File::open(&path) {
+                Err(e) if e.kind() == io::ErrorKind::NotFound || e.kind() == io::ErrorKind::NotADirectory => {
+                    *self = Follower::default();
+                    return Ok(Vec::new());
+                }
+                file => file?,
+            };
+            let mut text = Vec::new();
+            file.seek(SeekFrom::Start(self.whole - self.end.len() as u64))?;
+            file.read_to_end(&mut text)?;
+            if text.starts_with(&self.end) {
+                text.drain(..self.end.len());
+            } else {
+                *self = Follower::default();
+                text.clear();
+                file.rewind()?;
+                file.read_to_end(&mut text)?;
+            }
+            self.seen = self.whole + text.len() as u64;
+            text.truncate(whole_length(&text));
+            self.whole += text.len() as u64;
+            self.end.extend_from_slice(&text[text.len().saturating_sub(END)..]);
+            self.end.drain(..self.end.len().saturating_sub(END));
+            Ok(text)
+        };
+        let text = read().map_err(|error| {
+            // It is read again when it has changed.
+            self.seen = fs::metadata(&path).map_or(0, |about| about.len());
+            failed("read", &path)(error)
+        })?;
+        Ok(Book::parse(&text).records)
+    }
 }
 
 /// What live mode brought and was let go, where its file may still be there.
@@ -150,7 +210,6 @@ pub(in crate::mirror) fn append(path: &Path, records: &[Record]) -> Result<u64, 
 
 /// Cuts off a last line that was not written whole. Returns the length that is left.
 fn ended(file: &mut File) -> io::Result<u64> {
-    use std::io::{Read, Seek, SeekFrom};
     let length = file.metadata()?.len();
     if length == 0 {
         return Ok(0);
@@ -272,6 +331,38 @@ mod tests {
         let text = [line(&old), b"{\"name\":\"c\"}\n".to_vec(), line(&other), line(&new)].concat();
         let book = Book::parse(&text);
         assert_eq!((book.records, book.damaged), (vec![other, new], vec![2]));
+    }
+
+    #[test]
+    fn who_follows_reads_each_record_once() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let layout = Layout::new(folder.path());
+        fs::create_dir_all(layout.live()).expect("folder");
+        let mut follower = Follower::default();
+        let path = layout.live_records();
+        let names = |records: Vec<Record>| records.iter().map(|one| one.what.to_string()).collect::<Vec<_>>();
+        assert!(!follower.is_behind(&layout));
+        let all: Vec<Record> = ["a", "b", "c", "d"].iter().map(|name| record(name, 1)).collect();
+        append(&path, &all[..2]).expect("written");
+        assert!(follower.is_behind(&layout));
+        assert_eq!(names(follower.news(&layout).expect("read")), ["a 1.0.0+b", "b 1.0.0+b"]);
+        assert!(!follower.is_behind(&layout));
+        let mut torn = fs::read(&path).expect("read");
+        torn.extend(&line(&all[2])[..9]);
+        fs::write(&path, &torn).expect("torn");
+        assert_eq!(names(follower.news(&layout).expect("read")), [""; 0]);
+        assert!(!follower.is_behind(&layout), "nobody reads a torn line over and over");
+        append(&path, &all[2..3]).expect("written");
+        assert_eq!(names(follower.news(&layout).expect("read")), ["c 1.0.0+b"]);
+        // Written anew, and longer by now than it was.
+        fs::remove_file(&path).expect("removed");
+        let anew = [record("a-longer-name", 1), record("x", 2), record("y", 2), record("z", 2)];
+        append(&path, &anew).expect("written");
+        assert_eq!(follower.news(&layout).expect("read"), anew);
+        fs::remove_file(&path).expect("removed");
+        assert!(follower.is_behind(&layout));
+        assert_eq!(follower.news(&layout).expect("read"), []);
+        assert!(!follower.is_behind(&layout));
     }
 
     #[test]

@@ -163,3 +163,27 @@ fn a_restored_file_takes_effect() {
     assert_eq!((live.current().prune_on_import, live.current().bind.as_str()), (true, "a:1"));
     assert_eq!(text(&folder), "prune_on_import = true\nbind = 'a:1'\n");
 }
+
+#[test]
+fn who_writes_waits_for_its_turn() {
+    let folder = tempfile::tempdir().expect("folder");
+    let live = Live::load(folder.path(), Fixed::default()).expect("loaded");
+    let brought = [Brought::parse(SERVER, b"proxy_ttl = \"1h\"\n").expect("good")];
+    let done = std::sync::atomic::AtomicUsize::new(0);
+    let ended = || done.fetch_add(1, Ordering::SeqCst);
+    std::thread::scope(|scope| {
+        let turn = live.one_at_a_time();
+        scope.spawn(|| {
+            live.restore(&brought, &Silent).expect("restored");
+            ended()
+        });
+        scope.spawn(|| {
+            live.write(&changes(json!({ "deny": ["a"] }))).expect("written");
+            ended()
+        });
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        assert_eq!(done.load(Ordering::SeqCst), 0, "somebody did not wait");
+        drop(turn);
+    });
+    assert_eq!(done.load(Ordering::SeqCst), 2);
+}

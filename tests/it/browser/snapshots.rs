@@ -70,9 +70,8 @@ fn a_snapshot_is_made_and_downloaded_and_served_elsewhere() {
     damage(&other.sandbox.path("mirror/crates/leaf-1.0.0.crate"));
     other.job();
     browser.open(&other.at("/packages"));
-    browser.wait_for("#job-said.wrong", "1 problem was found; what it said names them.");
-    browser.click("#job-details summary");
-    browser.wait_for("#job-lines", "crates/leaf-1.0.0.crate");
+    browser.wait_for("#job-said.wrong", "1 problem was found.");
+    browser.wait_for("#job-found", "crates/leaf-1.0.0.crate");
     browser.is_clean(other.url());
 
     // What a job came to is there for who comes when it is over.

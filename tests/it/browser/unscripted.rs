@@ -36,6 +36,9 @@ fn every_page_can_be_read_without_scripts() {
     site.job();
     browser.open(&site.at("/packages"));
     browser.wait_for("#job-said.wrong", "1 problem was found.");
+    browser.wait_for("#job-found", "crates/leaf-1.0.0.crate");
+    browser.wait_for("#job-found", "1 file must be fetched again");
+    browser.wait_for("#check:disabled", "Check every file");
     // The search is a plain form, and what needs a script is not offered.
     browser.open(&site.at("/browse"));
     browser.fill("#q", "under");

@@ -53,7 +53,7 @@ fn every_page_opens_and_says_nothing_in_the_console() {
     }
     browser.open(&empty.at("/packages"));
     browser.wait_until("!document.querySelector('#choose-button').disabled");
-    for button in ["#export", "#plan"] {
+    for button in ["#export", "#check", "#plan"] {
         assert_eq!(browser.js("return document.querySelector(arguments[0]).disabled", &json!([button])), json!(true));
     }
 }

@@ -83,6 +83,33 @@ fn what_is_held_is_found() {
 }
 
 #[test]
+fn the_versions_of_a_crate_come_in_pages() {
+    let (_sandbox, mirror, serving) = serving(&[]);
+    for minor in 0..130 {
+        mirror.hold(Crate::new("many", &format!("1.{minor}.0")));
+    }
+    let part = |query: &str| read(&serving, &format!("/api/crates/many{query}"));
+    let names = |part: &serde_json::Value| -> Vec<String> {
+        part["versions"].as_array().unwrap().iter().map(|one| one["version"].as_str().unwrap().to_owned()).collect()
+    };
+    let expected: Vec<String> = (0..130).rev().map(|minor| format!("1.{minor}.0")).collect();
+    let (first, second) = (part(""), part("?page=2"));
+    assert_eq!((&first["versions_total"], &first["page"], &first["per_page"]), (&json!(130), &json!(1), &json!(100)));
+    assert_eq!([names(&first), names(&second)].concat(), expected);
+    assert_eq!((&first["bytes"], first["bytes"].as_u64() > Some(1000)), (&second["bytes"], true));
+    assert_eq!(names(&part("?per_page=7&page=19")), &expected[126..]);
+    assert_eq!(names(&part("?page=3")), Vec::<String>::new());
+    for query in ["?page=0", "?per_page=101", "?page=x"] {
+        assert_eq!(get(serving.url(), &format!("/api/crates/many{query}"), &[]).status, 400, "{query}");
+    }
+    // The page for people has them too; past the end is the end.
+    let page =
+        |number: &str| get(serving.url(), &format!("/browse?crate=many&page={number}"), &["Accept: text/html"]).text();
+    assert!(page("1").contains(">1.129.0<") && page("1").contains("rel=\"next\"") && !page("1").contains(">1.79.0<"));
+    assert!(page("3").contains(">1.0.0<") && page("99").contains("Page 3 of 3") && page("99").contains(">1.0.0<"));
+}
+
+#[test]
 fn the_state_names_what_needs_attention() {
     let (sandbox, serving) = filled(&[]);
     let status = read(&serving, "/api/status");

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::{body, read, serving, until};
 use crate::support::published::{Reply, Wire};
-use crate::support::sandbox::{Sandbox, Serving};
+use crate::support::sandbox::{BINARY, Sandbox, Serving};
 
 /// Uploads these bytes.
 pub(super) fn put(serving: &Serving, name: &str, bytes: &[u8]) -> Reply {
@@ -138,4 +138,28 @@ fn nothing_is_left_of_what_breaks_off() {
     assert_eq!(unfinished(&sandbox), 1);
     let _again = sandbox.serve(["--mirror", "mirror", "--incoming", "incoming"]);
     assert_eq!(names(&sandbox), ["fifth.pkg"]);
+}
+
+#[test]
+fn a_disk_that_takes_no_more_leaves_nothing_behind() {
+    let sandbox = Sandbox::new();
+    // No file may have more than a mebibyte; without the signal's own end, writing more is an error as on a full disk.
+    let words = "trap '' XFSZ; ulimit -f 2048; exec \"$@\"";
+    let serve = [BINARY, "serve", "--bind", "127.0.0.1:0", "--mirror", "mirror", "--incoming", "incoming"];
+    let process = sandbox.process_of("sh", ["-c", words, "sh"].iter().chain(&serve));
+    let serving = Serving::of(process);
+    // Nothing is announced, so that nothing is known before it is too late.
+    let mut wire = Wire::to(serving.url());
+    let head = "PUT /api/incoming/big.pkg HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
+    wire.send(head);
+    let piece = vec![b'x'; 1_000_000];
+    for _ in 0..3 {
+        wire.send(format!("{:x}\r\n", piece.len())).send(&piece[..]).send("\r\n");
+    }
+    let reply = wire.send("0\r\n\r\n").reply();
+    assert_eq!((reply.status, body(&reply)["hint"].is_string()), (507, true), "{}", reply.text());
+    until("an empty folder", || names(&sandbox).is_empty());
+    assert!(serving.running().stderr().contains("was answered with 507"), "{}", serving.running().stderr());
+    assert_eq!(put(&serving, "small.pkg", &piece[..500_000]).status, 201, "it goes on");
+    assert_eq!(names(&sandbox), ["small.pkg"]);
 }

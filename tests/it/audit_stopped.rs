@@ -1,0 +1,53 @@
+//! A check that is stopped says nothing, instead of half.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use frostmirror::event::{Event, Silent, Sink};
+use frostmirror::mirror::audit::{Error, audit};
+use frostmirror::mirror::layout::Layout;
+use frostmirror::mirror::lock::lock_for_adding;
+use jiff::Timestamp;
+
+use crate::import_bundle::{Make, import, me};
+use crate::support::crates::Crate;
+use crate::support::sandbox::Sandbox;
+
+/// Wants the end after so many files.
+struct After(AtomicUsize);
+
+impl Sink for After {
+    fn event(&self, event: Event) {
+        if let Event::Advance { .. } = event {
+            let left = self.0.load(Ordering::SeqCst);
+            self.0.store(left.saturating_sub(1), Ordering::SeqCst);
+        }
+    }
+
+    fn stopped(&self) -> bool {
+        self.0.load(Ordering::SeqCst) == 0
+    }
+}
+
+#[test]
+fn what_was_seen_until_then_is_dropped() {
+    let sandbox = Sandbox::new();
+    let mirror = sandbox.path("mirror");
+    let many = (0..50).fold(Make::new("one", 1), |make, n| make.ship(Crate::new(&format!("crate{n}"), "1.0.0")));
+    import(&mirror, &many.write(&sandbox.path(""), "one.pkg")).unwrap();
+    let layout = Layout::new(&mirror);
+    for files in [0, 1, 20, 99] {
+        let stopped = audit(&layout, &After(AtomicUsize::new(files))).unwrap_err();
+        assert!(matches!(stopped, Error::Stopped), "{files}: {stopped}");
+    }
+    assert!(audit(&layout, &After(AtomicUsize::new(1000))).unwrap().problems.is_empty());
+    // Records that are made anew from half a look would take crates for lost.
+    let records = layout.lines();
+    let before = sandbox.snapshot("mirror");
+    assert!(records.is_dir());
+    let mut guard = lock_for_adding(&layout, std::time::Duration::ZERO, &me(), &Silent).unwrap();
+    let stopped = guard.rebuild(Timestamp::UNIX_EPOCH, &After(AtomicUsize::new(20)));
+    assert!(stopped.is_err());
+    drop(guard);
+    assert_eq!(sandbox.snapshot("mirror"), before);
+    assert!(audit(&layout, &Silent).unwrap().problems.is_empty());
+}

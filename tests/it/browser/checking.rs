@@ -1,0 +1,96 @@
+//! Every file checked, from the page: how far it is, what it found, and what is to be done.
+
+use std::fs;
+use std::time::Duration;
+
+use frostmirror::event::Silent;
+use frostmirror::mirror::layout::Layout;
+use frostmirror::mirror::lock::lock_for_adding;
+use serde_json::{Value, json};
+
+use super::{Site, damage};
+use crate::import_bundle::{Make, import, me};
+use crate::support::browser::Browser;
+use crate::support::crates::Crate;
+use crate::support::sandbox::Sandbox;
+
+/// The problems that the page names.
+fn named(browser: &Browser) -> Vec<String> {
+    let items = "return [...document.querySelectorAll('#job-found li')].map((item) => item.textContent)";
+    let items: Value = browser.js(items, &json!([]));
+    items.as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect()
+}
+
+fn check(browser: &Browser) {
+    browser.wait_until("!document.querySelector('#check').disabled");
+    browser.click("#check");
+    browser.wait_for("#job-title", "Checking every file");
+    assert_eq!(browser.js("return document.activeElement.id", &json!([])), json!("job"));
+}
+
+#[test]
+fn what_a_check_finds_is_named() {
+    let Some(browser) = Browser::start() else { return };
+    let site = Site::filled(&[]);
+    browser.open(&site.at("/packages"));
+    check(&browser);
+    browser.wait_for("#job-said", "are as they must be");
+    assert!(named(&browser).is_empty());
+    damage(&site.sandbox.path("mirror/crates/leaf-1.0.0.crate"));
+    check(&browser);
+    browser.wait_for("#job-said.wrong", "1 problem was found.");
+    browser.wait_for("#job-found", "1 file must be fetched again");
+    let found = named(&browser);
+    assert!(found.len() == 1 && found[0].starts_with("crates/leaf-1.0.0.crate: "), "{found:?}");
+    browser.is_clean(site.url());
+    // Another page, and back: it is still told.
+    browser.open(&site.at("/"));
+    browser.open(&site.at("/packages"));
+    browser.wait_for("#job-said.wrong", "1 problem was found.");
+    assert_eq!(named(&browser), found);
+}
+
+#[test]
+fn a_job_that_waits_can_be_stopped() {
+    let Some(browser) = Browser::start() else { return };
+    let site = Site::filled(&[]);
+    let layout = Layout::new(site.sandbox.path("mirror"));
+    let guard = lock_for_adding(&layout, Duration::ZERO, &me(), &Silent).unwrap();
+    browser.open(&site.at("/packages"));
+    browser.wait_until("!document.querySelector('#export').disabled");
+    assert!(!browser.js("return document.querySelector('#job-stop').checkVisibility()", &json!([])).as_bool().unwrap());
+    browser.click("#export");
+    browser.wait_until("document.querySelector('#job-stop').checkVisibility()");
+    assert_eq!(browser.js("return document.querySelector('#check').disabled", &json!([])), json!(true));
+    browser.click("#job-stop");
+    browser.wait_for("#job-said", "It was stopped.");
+    browser.wait_until("!document.querySelector('#check').disabled");
+    browser.wait_until("!document.querySelector('#job-stop').checkVisibility()");
+    drop(guard);
+    check(&browser);
+    browser.wait_for("#job-said", "are as they must be");
+    browser.is_clean(site.url());
+}
+
+#[test]
+fn a_list_that_is_too_long_is_cut_and_says_so() {
+    let Some(browser) = Browser::start() else { return };
+    let sandbox = Sandbox::new();
+    fs::create_dir_all(sandbox.path("made")).unwrap();
+    let many = (0..230).fold(Make::new("one", 1), |make, n| make.ship(Crate::new(&format!("crate{n}"), "1.0.0")));
+    import(&sandbox.path("mirror"), &many.write(&sandbox.path("made"), "one.pkg")).unwrap();
+    for n in 0..230 {
+        fs::remove_file(sandbox.path(format!("mirror/crates/crate{n}-1.0.0.crate"))).unwrap();
+    }
+    let site = Site::of(sandbox, &[]);
+    browser.open(&site.at("/packages"));
+    check(&browser);
+    browser.wait_for("#job-said.wrong", "232 problems were found.");
+    let found = named(&browser);
+    assert_eq!((found.len(), found[200].as_str()), (201, "and 32 more"));
+    browser.wait_for("#job-found", "230 files must be fetched again");
+    browser.scripts(false);
+    browser.open(&site.at("/packages"));
+    assert_eq!(browser.text("#job-found").matches("crates/crate").count(), 200);
+    browser.wait_for("#job-found", "and 32 more");
+}
