@@ -305,6 +305,7 @@ impl Proxy {
             Some(Named::Component { release, .. }) => Some(release),
             _ => None,
         };
+        let mut trouble = None;
         for unit in bring::may_name(release, date) {
             let leader = unit.leader();
             if running.toolchains.is_absent(&leader) || self.holds(&leader).await {
@@ -313,11 +314,18 @@ impl Proxy {
             match self.fetch_unit(running, &unit, &leader).await {
                 Ok(()) => {}
                 Err(refusal) if refusal.is_absent() => continue,
-                Err(refusal) => return Err(refusal),
+                // The manifest of another channel is no reason to do without this one's.
+                Err(refusal) => {
+                    trouble.get_or_insert(refusal);
+                    continue;
+                }
             }
             if let Some(sha256) = self.named(running, path).await? {
                 return Ok(sha256);
             }
+        }
+        if let Some(refusal) = trouble {
+            return Err(refusal);
         }
         running.toolchains.remember_absent(path.clone(), running.settings.proxy_ttl);
         Err(unnamed())

@@ -311,3 +311,28 @@ fn absent_days_are_asked_for_once_and_leave_nothing() {
     assert_eq!(fs::read_dir(shelf.sandbox.path("mirror/dist")).map_or(0, Iterator::count), 0);
     assert_eq!(shelf.figures()["failures"], 0);
 }
+
+#[test]
+fn a_signature_that_upstream_lacks_is_asked_for_once() {
+    let dist = Dist::empty(Upstream::builder());
+    dist.publish(&Release::beta("1.96.0-beta.3", "2026-05-01").unsigned());
+    let shelf = Shelf::before(dist, "");
+    for path in ["/dist/channel-rust-beta.toml", "/dist/2026-05-01/channel-rust-beta.toml"] {
+        shelf.is_as_upstream(path);
+        let signature = format!("{path}.asc");
+        assert_eq!(shelf.get(&signature).status, 404);
+        let asked = shelf.dist.count(&signature);
+        assert_eq!(shelf.get(&signature).status, 404);
+        assert_eq!(shelf.dist.count(&signature), asked);
+        // One that comes later is brought, with the manifest that it is of.
+        shelf.dist.put(&signature, "signed");
+    }
+    let Shelf { sandbox, dist, serving } = shelf;
+    serving.stop();
+    let shelf = Shelf { serving: start(&sandbox), sandbox, dist };
+    for path in ["/dist/channel-rust-beta.toml.asc", "/dist/2026-05-01/channel-rust-beta.toml.asc"] {
+        shelf.is_as_upstream(path);
+        shelf.await_placed(path);
+    }
+    shelf.sandbox.run(["verify", "--mirror", "mirror"]).ok();
+}

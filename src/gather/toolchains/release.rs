@@ -1,5 +1,7 @@
 //! One toolchain's texts: its channel manifest with what lies beside it, under every name that rustup may ask for.
 
+use std::io;
+
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 
@@ -79,7 +81,7 @@ impl Source {
         if stated != sha256 {
             return Err(unsettled(format!("`{own}` has the SHA-256 {sha256}, `{beside}` says {stated}")));
         }
-        let manifest = self.parsed(toolchain, &text)?;
+        let manifest = self.parsed_elsewhere(toolchain, &text).await?;
         let mut texts = Texts::new();
         if let Some(signature) = self.optional(&signature_path(own), MAX_TEXT).await? {
             // A signature states no digest: that it belongs to this manifest is known only if nothing moved meanwhile.
@@ -92,6 +94,13 @@ impl Source {
         texts.insert(beside, digest);
         texts.insert(own.clone(), text);
         Ok((manifest, texts))
+    }
+
+    /// Reads a manifest where that holds up nobody else.
+    async fn parsed_elsewhere(&self, toolchain: &Toolchain, text: &Bytes) -> Result<ChannelManifest, Error> {
+        let (source, toolchain, text) = (self.clone(), toolchain.clone(), text.clone());
+        let parsed = tokio::task::spawn_blocking(move || source.parsed(&toolchain, &text)).await;
+        parsed.map_err(|ended| Error::Cache { path: "dist".into(), source: io::Error::other(ended) })?
     }
 
     fn absent(&self, toolchain: &Toolchain, path: &SafePath) -> Error {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File};
 use std::io::{self, Read as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::channel::{ChannelManifest, MAX_SIZE};
@@ -31,7 +31,7 @@ impl Manifests {
         // One after the other, also for several clients: a manifest takes much memory while it is read.
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         for folder in day.into_iter().chain([dist]) {
-            for file in manifests_in(&folder)? {
+            for file in manifests_in(&folder, path)? {
                 let Some(text) = text_of(&file)? else { continue };
                 // Most manifests are of other days, which is seen without understanding them.
                 let names_it = str::from_utf8(&text).is_ok_and(|text| text.contains(path.as_str()));
@@ -57,8 +57,9 @@ fn named(kept: &mut VecDeque<(Sha256, Named)>, text: &[u8]) -> Option<Named> {
     Some(known.1)
 }
 
-/// The manifests in a folder, which need not be there.
-fn manifests_in(folder: &Path) -> io::Result<Vec<std::path::PathBuf>> {
+/// The manifests in a folder, which need not be there; first those of the release that the file at `path` is of by its name,
+/// then that of stable, whose files do not say so.
+fn manifests_in(folder: &Path, path: &SafePath) -> io::Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(folder) {
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             return Ok(Vec::new());
@@ -67,14 +68,15 @@ fn manifests_in(folder: &Path) -> io::Result<Vec<std::path::PathBuf>> {
     };
     let mut found = Vec::new();
     for entry in entries {
-        let entry = entry?;
-        let is_manifest = |name: &str| name.starts_with("channel-rust-") && name.ends_with(".toml");
-        if entry.file_name().to_str().is_some_and(is_manifest) {
-            found.push(entry.path());
+        let name = entry?.file_name();
+        let channel = name.to_str().and_then(|name| name.strip_prefix("channel-rust-")?.strip_suffix(".toml"));
+        if let Some(channel) = channel {
+            let is_named = path.as_str().contains(&format!("-{channel}"));
+            found.push((!is_named, channel != "stable", folder.join(&name)));
         }
     }
     found.sort();
-    Ok(found)
+    Ok(found.into_iter().map(|(.., path)| path).collect())
 }
 
 /// The bytes of a manifest; `None` where it is gone, or larger than any.
