@@ -98,6 +98,33 @@ fn upstream_publishes_between_a_digest_and_its_manifest() {
 }
 
 #[test]
+fn upstream_publishes_rustup_between_its_digest_and_itself() {
+    let shelf = Shelf::new();
+    let path = format!("/rustup/dist/{LINUX}/rustup-init");
+    let newer = Dist::empty(Upstream::builder());
+    newer.publish_rustup("9.9.10", &[LINUX], b"#!/bin/sh\necho 'a newer one'\n");
+    let files = newer.all_held().into_iter().map(|(path, content)| (path, content.to_vec())).collect();
+    shelf.dist.fault(&format!("{path}.sha256"), [Fault::Republished(files)]);
+    shelf.is_as_upstream(&path);
+    shelf.is_as_upstream(&format!("{path}.sha256"));
+    shelf.is_as_upstream("/rustup/release-stable.toml");
+    // Bytes that stay wrong are not kept, and the older ones go on.
+    let held = shelf.get(&path).body;
+    shelf.dist.publish_rustup("9.9.11", &[LINUX], b"#!/bin/sh\necho 'the newest'\n");
+    shelf.dist.always(&path, Fault::WrongBytes);
+    age();
+    assert_eq!(shelf.get(&path).body, held);
+    assert_eq!(shelf.get(&format!("{path}.sha256")).body, newer.held(&format!("{path}.sha256")).unwrap());
+    assert_eq!(shelf.figures()["mismatches"], 1);
+    shelf.until("nothing is left", || shelf.debris() == 0);
+    shelf.dist.heal();
+    // An older copy serves for some seconds before upstream is asked again.
+    std::thread::sleep(Duration::from_secs(6));
+    shelf.is_as_upstream(&format!("{path}.sha256"));
+    shelf.is_as_upstream(&path);
+}
+
+#[test]
 fn what_is_no_manifest_or_of_no_day_yet_is_refused() {
     let shelf = Shelf::before(Dist::start(), "");
     for text in ["<html>welcome</html>".to_owned(), Release::stable("9.0.0", "2999-01-01").build().manifest] {
