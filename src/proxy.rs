@@ -10,6 +10,7 @@
 //! | `crates` | crates that are not held |
 //! | `dist` | toolchains and rustup: what moves upstream, and what a manifest names |
 //! | `placing` | what came, into the mirror |
+//! | `used` | which files were not asked for the longest, where the size is limited |
 //! | [`figures`] | what was done so far, in numbers |
 //! | [`refusal`] | what a client is told instead |
 //!
@@ -27,6 +28,7 @@ mod offer;
 mod placing;
 pub mod refusal;
 mod upstreams;
+mod used;
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -43,6 +45,7 @@ use crate::gather::random;
 use crate::http;
 use crate::mirror::layout::Layout;
 use crate::mirror::live::Renewal;
+use crate::safe_path::SafePath;
 use crate::server_config::{Live, Settings};
 use breaker::Health;
 use crates::Crates;
@@ -50,9 +53,10 @@ use dist::Toolchains;
 use figures::{Figured, Figures, UpstreamHealth};
 use lines::Lines;
 use offer::Limits;
-use placing::{Parcel, Placer};
+use placing::{Parcel, Placer, Tools};
 use refusal::told;
 use upstreams::{NAMED, Upstreams, names_in};
+use used::Used;
 
 pub use crates::Miss;
 pub use dist::moves;
@@ -87,6 +91,7 @@ pub struct Proxy {
     crates: Crates,
     placer: Placer,
     figures: Arc<Figures>,
+    used: Arc<Used>,
     /// How often an index file turned out to be another one before it was to be asked about again.
     surprises: Arc<AtomicU64>,
 }
@@ -128,8 +133,16 @@ impl Proxy {
     /// No thread, no random number.
     pub fn start(options: Options) -> io::Result<Proxy> {
         let figures = Arc::new(Figures::default());
-        let (mirror, sink) = (options.mirror.clone(), Arc::clone(&options.sink));
-        let placer = Placer::start(mirror, options.env.clone(), options.clock, Arc::clone(&figures), sink)?;
+        let used = Arc::new(Used::read(&options.mirror.live_used()));
+        let placer = Placer::start(Tools {
+            layout: options.mirror.clone(),
+            settings: Arc::clone(&options.settings),
+            env: options.env.clone(),
+            clock: options.clock,
+            figures: Arc::clone(&figures),
+            used: Arc::clone(&used),
+            sink: Arc::clone(&options.sink),
+        })?;
         let via = format!("{NAMED}{}", random::hex(8)?);
         Ok(Proxy {
             options,
@@ -138,6 +151,7 @@ impl Proxy {
             crates: Crates::default(),
             placer,
             figures,
+            used,
             surprises: Arc::default(),
         })
     }
@@ -235,6 +249,13 @@ impl Proxy {
     /// Where crates come from, without credentials; `None` where live mode is off, or can ask nobody.
     pub fn upstream(&self) -> Option<String> {
         self.running()?.ok().map(|running| running.upstreams.site().address())
+    }
+
+    /// A file of the mirror is being given to a client.
+    pub fn gives(&self, path: &SafePath) {
+        if self.options.settings.current().proxy_cache_max > 0 {
+            self.used.now(path, (self.options.clock)());
+        }
     }
 
     /// The figures, and how the upstreams are.

@@ -127,7 +127,7 @@ struct Board {
 }
 
 impl Jobs {
-    /// Begins a job on a thread of its own.
+    /// Begins a job on a thread of its own. That one failed is told to `log` too: who began it may be gone by then.
     ///
     /// # Errors
     /// 409 where another one is at work.
@@ -135,16 +135,19 @@ impl Jobs {
         &self,
         kind: Kind,
         clock: fn() -> Timestamp,
+        log: &Arc<dyn Sink>,
         work: impl FnOnce(&dyn Sink) -> Result<Value, Failure> + Send + 'static,
     ) -> Result<Job, Refusal> {
         let (job, course) = self.begin(kind, clock)?;
-        let (jobs, id) = (self.clone(), job.id);
+        let (jobs, id, log) = (self.clone(), job.id, Arc::clone(log));
         let spawned = thread::Builder::new().name(format!("job-{id}")).spawn(move || {
             let sink = Told { jobs: jobs.clone(), id, course };
             // A job that breaks off must not stay at work for ever: nothing else could begin.
             let done = catch_unwind(AssertUnwindSafe(|| work(&sink)));
             let done = done.unwrap_or_else(|_| Err(Failure::new(Class::Bug, "the job broke off: please report it")));
-            jobs.end(id, done, clock);
+            if let Some(why) = jobs.end(id, done, clock) {
+                log.warning(format!("job {id} failed: {why}"));
+            }
         });
         if let Err(error) = spawned {
             self.end(id, Err(Failure::io("could not start a thread", error)), clock);
@@ -220,7 +223,8 @@ impl Jobs {
         Ok((job, Arc::clone(&board.course)))
     }
 
-    fn end(&self, id: u64, done: Result<Value, Failure>, clock: fn() -> Timestamp) {
+    /// Puts down what a job came to; why, where it failed.
+    fn end(&self, id: u64, done: Result<Value, Failure>, clock: fn() -> Timestamp) -> Option<String> {
         let mut board = self.lock();
         let Board { jobs, ended, .. } = &mut *board;
         if let Some(job) = jobs.iter_mut().find(|job| job.id == id) {
@@ -237,7 +241,9 @@ impl Jobs {
                 }
             }
             *ended.entry((job.kind, job.state)).or_default() += 1;
+            return job.error.clone().filter(|_| job.state == Standing::Failed);
         }
+        None
     }
 
     fn change(&self, id: u64, change: impl FnOnce(&mut Job)) {
@@ -307,6 +313,10 @@ mod tests {
     use super::*;
     use std::sync::mpsc;
 
+    fn log() -> Arc<dyn Sink> {
+        Arc::new(crate::event::Silent)
+    }
+
     fn clock() -> Timestamp {
         Timestamp::UNIX_EPOCH
     }
@@ -325,7 +335,7 @@ mod tests {
     #[test]
     fn a_job_stops_where_it_can_and_where_it_cannot_it_says_so() {
         let jobs = Jobs::default();
-        let stopped = jobs.start(Kind::Verify, clock, |sink| {
+        let stopped = jobs.start(Kind::Verify, clock, &log(), |sink| {
             while !sink.stopped() {
                 thread::yield_now();
             }
@@ -339,7 +349,7 @@ mod tests {
         assert_eq!(jobs.stop(99).expect_err("unknown").status, StatusCode::NOT_FOUND);
 
         let ((settled, wait), (go, last)) = (mpsc::channel(), mpsc::channel::<()>());
-        let late = jobs.start(Kind::Gc, clock, move |sink| {
+        let late = jobs.start(Kind::Gc, clock, &log(), move |sink| {
             settled.send(sink.settle()).expect("somebody waits");
             last.recv().expect("told to go");
             Ok(Value::from(sink.stopped()))
@@ -356,23 +366,23 @@ mod tests {
     fn one_at_a_time() {
         let jobs = Jobs::default();
         let (go, wait) = mpsc::channel::<()>();
-        let first = jobs.start(Kind::Gc, clock, move |sink| {
+        let first = jobs.start(Kind::Gc, clock, &log(), move |sink| {
             sink.warning("careful".to_owned());
             wait.recv().expect("told to go");
             Ok(Value::from(1))
         });
         let first = first.expect("begun");
-        let refused = jobs.start(Kind::Verify, clock, |_| Ok(Value::Null)).expect_err("another is at work");
+        let refused = jobs.start(Kind::Verify, clock, &log(), |_| Ok(Value::Null)).expect_err("another is at work");
         assert_eq!(refused.status, StatusCode::CONFLICT);
         go.send(()).expect("still there");
         let first = ended(&jobs, first.id);
         assert_eq!((first.state, first.outcome), (Standing::Done, Some(Value::from(1))));
         assert_eq!(first.lines, ["warning: careful"]);
-        let second = jobs.start(Kind::Verify, clock, |_| panic!("on purpose")).expect("begun");
+        let second = jobs.start(Kind::Verify, clock, &log(), |_| panic!("on purpose")).expect("begun");
         let second = ended(&jobs, second.id);
         assert_eq!(second.state, Standing::Failed);
         for _ in 0..2 * MOST {
-            let job = jobs.start(Kind::Export, clock, |_| Ok(Value::Null)).expect("begun");
+            let job = jobs.start(Kind::Export, clock, &log(), |_| Ok(Value::Null)).expect("begun");
             ended(&jobs, job.id);
         }
         assert_eq!(jobs.all().len(), MOST);

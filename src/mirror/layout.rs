@@ -24,6 +24,7 @@
 //!     live/placing                   what is being placed by live mode: there from before the first rename to the end
 //!     live/partial/                  what live mode downloads, and what arrived and waits for its placement
 //!     live/index/…                   upstream's index files with their validators; can be lost
+//!     live/used                      when files were last asked for, where live mode's size is limited; can be lost
 //!     live/id                        32 hexadecimal digits: the lineage under which a snapshot carries what live mode brought
 //!     staging/                       unfinished work; emptied at the next start
 //!     aside/                         folders that stood where a link belongs, where they held something of their own,
@@ -260,6 +261,11 @@ impl Layout {
     /// The folder of what live mode downloads.
     pub fn live_partial(&self) -> PathBuf {
         self.live().join("partial")
+    }
+
+    /// When files were last asked for.
+    pub fn live_used(&self) -> PathBuf {
+        self.live().join("used")
     }
 
     /// The folder of upstream's index files.

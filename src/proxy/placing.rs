@@ -1,6 +1,7 @@
 //! What came is placed in the mirror by a thread of its own, under the mirror's lock, as much at a time as has come meanwhile.
 
 use std::io;
+use std::ops::Deref;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -11,20 +12,25 @@ use jiff::Timestamp;
 use super::figures::Figures;
 use super::flight::Landed;
 use super::refusal::told;
+use super::used::Used;
 use crate::crate_id::CrateId;
 use crate::digest::Sha256;
 use crate::env::Env;
-use crate::event::{Silent, Sink};
+use crate::event::{self, Silent, Sink, contents};
 use crate::index_line::IndexLine;
+use crate::mirror::gc::{self, Evicted};
 use crate::mirror::layout::Layout;
 use crate::mirror::live::{Arrival, ArrivedArtifact, Refused, Renewal};
-use crate::mirror::lock::{self, Holder, lock_for_adding};
+use crate::mirror::lock::{self, Holder, lock_for_adding, lock_for_collecting};
 use crate::safe_path::SafePath;
+use crate::server_config::Live;
 
 /// How long the thread waits for more before it places what there is.
 const GATHERING: Duration = Duration::from_millis(20);
 /// Files in one batch at most.
 const BATCH: usize = 512;
+/// How often it is written down when files were last asked for.
+const WRITTEN_EVERY: Duration = Duration::from_secs(300);
 /// How long one attempt waits for the mirror's lock. An import may hold it for long; what came waits in memory and on disk.
 const LOCK_PATIENCE: Duration = Duration::from_secs(600);
 
@@ -50,6 +56,24 @@ pub(super) enum Parcel {
 /// What is called when a parcel was placed, or could not be.
 pub(super) type Done = Box<dyn FnOnce(bool) + Send>;
 
+/// What the thread works with.
+pub(super) struct Tools {
+    /// The mirror.
+    pub(super) layout: Layout,
+    /// The settings: what live mode brings may be limited.
+    pub(super) settings: Arc<Live>,
+    /// The environment, for the name of this machine.
+    pub(super) env: Env,
+    /// The clock.
+    pub(super) clock: fn() -> Timestamp,
+    /// What is counted.
+    pub(super) figures: Arc<Figures>,
+    /// When files were last asked for.
+    pub(super) used: Arc<Used>,
+    /// Where faults are reported.
+    pub(super) sink: Arc<dyn Sink>,
+}
+
 /// The thread, as long as somebody has work for it.
 pub(super) struct Placer {
     parcels: Mutex<Option<Sender<(Parcel, Done)>>>,
@@ -61,15 +85,9 @@ impl Placer {
     ///
     /// # Errors
     /// The system gives none.
-    pub(super) fn start(
-        layout: Layout,
-        env: Env,
-        clock: fn() -> Timestamp,
-        figures: Arc<Figures>,
-        sink: Arc<dyn Sink>,
-    ) -> io::Result<Placer> {
+    pub(super) fn start(tools: Tools) -> io::Result<Placer> {
         let (sender, receiver) = mpsc::channel();
-        let work = Work { layout, env, clock, figures, sink };
+        let work = Work { tools, spare: None };
         let thread = std::thread::Builder::new().name("live-placing".to_owned()).spawn(move || work.run(&receiver))?;
         Ok(Placer { parcels: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)) })
     }
@@ -102,25 +120,82 @@ impl Placer {
 }
 
 struct Work {
-    layout: Layout,
-    env: Env,
-    clock: fn() -> Timestamp,
-    figures: Arc<Figures>,
-    sink: Arc<dyn Sink>,
+    tools: Tools,
+    /// Bytes that live mode brought and that nobody else needs, at most; `None`: nobody has looked.
+    spare: Option<u64>,
+}
+
+impl Deref for Work {
+    type Target = Tools;
+
+    fn deref(&self) -> &Tools {
+        &self.tools
+    }
 }
 
 impl Work {
-    fn run(&self, parcels: &Receiver<(Parcel, Done)>) {
+    fn run(mut self, parcels: &Receiver<(Parcel, Done)>) {
         self.sweep();
-        while let Ok(first) = parcels.recv() {
-            let mut batch = vec![first];
-            while batch.len() < BATCH {
-                match parcels.recv_timeout(GATHERING) {
-                    Ok(more) => batch.push(more),
-                    Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
+        let mut written = Instant::now();
+        loop {
+            let first = match parcels.recv_timeout(WRITTEN_EVERY) {
+                Ok(first) => Some(first),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
+            if let Some(first) = first {
+                let mut batch = vec![first];
+                while batch.len() < BATCH {
+                    match parcels.recv_timeout(GATHERING) {
+                        Ok(more) => batch.push(more),
+                        Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
+                    }
+                }
+                self.place(batch);
+                self.keep_within_limit();
+            }
+            if written.elapsed() >= WRITTEN_EVERY {
+                self.write_used();
+                written = Instant::now();
+            }
+        }
+        self.write_used();
+    }
+
+    fn write_used(&self) {
+        let root = self.layout.root();
+        // They only say what goes first.
+        if let Err(error) = self.used.write(&self.layout.live_used(), |path| root.join(path).is_file()) {
+            self.sink.detail(format!("could not keep when files were last asked for: {error}"));
+        }
+    }
+
+    /// Removes what was not asked for the longest where there is more than is wanted.
+    fn keep_within_limit(&mut self) {
+        let settings = self.settings.current();
+        let cap = settings.proxy_cache_max;
+        if !settings.proxy_mode || cap == 0 || self.spare.is_some_and(|spare| spare <= cap) {
+            return;
+        }
+        let now = (self.clock)();
+        let me = Holder::this_process("live", &self.env, now);
+        let evicted = lock_for_collecting(&self.layout, LOCK_PATIENCE, &me, self.sink.as_ref())
+            .map_err(gc::Error::from)
+            .and_then(|mut guard| guard.evict_live(cap, &self.used.all(), now, self.sink.as_ref()));
+        match evicted {
+            Ok(Evicted { crates, artifacts, bytes, left }) => {
+                self.spare = Some(left);
+                if crates + artifacts > 0 {
+                    let (what, bytes) = (contents(crates, artifacts), event::size(bytes));
+                    self.sink.status("Evicted", format!("{what} that nobody asked for lately; freed {bytes}"));
                 }
             }
-            self.place(batch);
+            Err(error) => {
+                self.sink
+                    .warning(format!("`proxy_cache_max` is exceeded, and nothing could be removed: {}", told(&error)));
+                // Not with every batch.
+                self.spare = Some(0);
+            }
         }
     }
 
@@ -138,7 +213,7 @@ impl Work {
         }
     }
 
-    fn place(&self, batch: Vec<(Parcel, Done)>) {
+    fn place(&mut self, batch: Vec<(Parcel, Done)>) {
         let now = (self.clock)();
         let me = Holder::this_process("live", &self.env, now);
         let mut guard = loop {
@@ -175,6 +250,7 @@ impl Work {
         let good = match placed {
             Ok(placed) => {
                 self.figures.placed(placed.crates, placed.artifacts);
+                self.spare = self.spare.map(|spare| spare.saturating_add(placed.bytes));
                 for Refused { what, why } in placed.refused {
                     self.sink.warning(format!("live mode fetched {what}, which the mirror refuses: {why}"));
                 }

@@ -232,6 +232,9 @@ impl Server {
         if let (Some(proxy), Target::File(path)) = (&proxy, &*target) {
             proxy.freshen(path).await;
         }
+        if let (Some(proxy), Target::Crate(path, _) | Target::File(path)) = (&proxy, &*target) {
+            proxy.gives(path);
+        }
         let response = self.held(&target, &asked, proxy.is_some()).await;
         match proxy {
             Some(proxy) if response.status() == StatusCode::NOT_FOUND => {

@@ -90,7 +90,8 @@ fn give(state: &Arc<State>, asked: &Asked) -> Outcome {
 
 fn build(state: &Arc<State>, _: &Asked) -> Outcome {
     let shared = Arc::clone(state);
-    let job = state.jobs.start(Kind::Export, state.options.clock, move |sink| built(&shared, sink))?;
+    let job =
+        state.jobs.start(Kind::Export, state.options.clock, &state.options.sink, move |sink| built(&shared, sink))?;
     Ok(json_with(StatusCode::ACCEPTED, &job))
 }
 

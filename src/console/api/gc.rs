@@ -60,7 +60,9 @@ fn collect(state: &Arc<State>, asked: &Asked) -> Outcome {
         return Ok(json(&gc::preview(&state.options.mirror, &options).map_err(Failure::from)?.told(true)));
     }
     let shared = Arc::clone(state);
-    let job = state.jobs.start(Kind::Gc, state.options.clock, move |sink| collected(&shared, &options, sink))?;
+    let job = state
+        .jobs
+        .start(Kind::Gc, state.options.clock, &state.options.sink, move |sink| collected(&shared, &options, sink))?;
     Ok(json_with(StatusCode::ACCEPTED, &job))
 }
 

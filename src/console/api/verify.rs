@@ -50,7 +50,8 @@ pub(super) fn routes() -> Vec<Route> {
 
 fn verify(state: &Arc<State>, _: &Asked) -> Outcome {
     let shared = Arc::clone(state);
-    let job = state.jobs.start(Kind::Verify, state.options.clock, move |sink| found(&shared, sink))?;
+    let job =
+        state.jobs.start(Kind::Verify, state.options.clock, &state.options.sink, move |sink| found(&shared, sink))?;
     Ok(json_with(StatusCode::ACCEPTED, &job))
 }
 

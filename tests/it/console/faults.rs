@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
-use super::{body, send, until};
+use super::{body, ended, filled, send, until};
 use crate::support::crates::Crate;
 use crate::support::published::{Published, get};
 use crate::support::sandbox::Sandbox;
@@ -38,6 +38,18 @@ fn the_operator_is_told_of_what_the_server_cannot_do() {
     assert_eq!(told.matches("was answered with").count(), 2, "what clients do wrong is theirs: {told}");
     assert!(told.contains("line 1 of") && told.contains("config/admin"), "why, and where: {told}");
     assert!(!told.contains(ADMIN) && !told.contains("very"), "{told}");
+}
+
+#[test]
+fn a_job_that_fails_is_told_to_the_operator() {
+    let (sandbox, serving) = filled(&[]);
+    fs::write(sandbox.path("mirror/.frostmirror/format"), "99\n").unwrap();
+    let begun = send(&serving, "POST", "/api/verify", &[], "");
+    assert_eq!(begun.status, 202, "{}", begun.text());
+    let job = ended(&serving, &body(&begun)["id"]);
+    assert_eq!(job["state"], json!("failed"), "{job}");
+    let why = format!("job 1 failed: {}", job["error"].as_str().expect("why"));
+    until("the report", || serving.running().stderr().contains(&why));
 }
 
 #[test]

@@ -59,3 +59,34 @@ fn lists_say_what_is_offered() {
     assert!(live.upstream.downloads().is_empty());
     assert_eq!(live.status_of("/crates/leaf-1.0.0.crate"), 200);
 }
+
+#[test]
+fn what_nobody_asked_for_lately_goes_when_there_is_too_much() {
+    let upstream = Upstream::start();
+    for name in ["one", "two", "three", "four"] {
+        upstream.publish(Crate::new(name, "1.0.0").weighing(100_000));
+    }
+    upstream.publish(Crate::new("imported", "1.0.0").weighing(100_000));
+    let live = Live::before(upstream, "proxy_cache_max = 350000\n");
+    live.sandbox.write("depends.toml", "[dependencies]\nimported = \"1\"\n");
+    live.sandbox.run(["fetch", "-o", "out"]).ok();
+    let bundle = fs::read_dir(live.sandbox.path("out")).unwrap().next().unwrap().unwrap().path();
+    live.sandbox.run(["import", "--mirror", "mirror", bundle.to_str().unwrap()]).ok();
+    let fetch = |name: &str| assert_eq!(live.status_of(&format!("/crates/{name}-1.0.0.crate")), 200, "{name}");
+    for (count, name) in (2..).zip(["one", "two", "three"]) {
+        fetch(name);
+        live.await_placed(count);
+    }
+    fetch("imported");
+    fetch("one");
+    fetch("four");
+    let until = Instant::now() + Duration::from_secs(20);
+    while live.placed() != ["four-1.0.0.crate", "imported-1.0.0.crate", "one-1.0.0.crate", "three-1.0.0.crate"] {
+        assert!(Instant::now() < until, "{:?} {}", live.placed(), live.serving.running().stderr());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    live.audit().ok();
+    // What went is fetched again.
+    fetch("two");
+    assert_eq!(live.upstream.count(&live.upstream.download_path("two", "1.0.0")), 2);
+}
