@@ -64,6 +64,7 @@ mod live_dist;
 mod serve_hot;
 mod serve_limits;
 mod serve_tls;
+mod serve_twin;
 mod serve;
 mod snapshot;
 mod watch;

@@ -68,9 +68,8 @@ impl Proxy {
 
     /// Begins the download of a component, unless it has begun.
     pub(super) fn take_off_to(self: &Arc<Self>, running: &Arc<Running>, path: &SafePath, sha256: Sha256) -> Miss {
-        let name = path.as_str();
-        let mut flights = self.crates.flights();
-        if let Some(flight) = flights.get(name) {
+        let mut flights = running.toolchains.flights();
+        if let Some(flight) = flights.get(path) {
             return Miss::Coming(flight.clone());
         }
         // Flights are forgotten after their file is in its place.
@@ -78,7 +77,7 @@ impl Proxy {
             return Miss::Held;
         }
         let (flight, pilot) = Flight::prepare(self.options.mirror.clone());
-        flights.insert(name.to_owned(), flight.clone());
+        flights.insert(path.clone(), flight.clone());
         drop(flights);
         tokio::spawn(Arc::clone(self).fly_to(Arc::clone(running), pilot, path.clone(), sha256));
         Miss::Coming(flight)
@@ -93,9 +92,9 @@ impl Proxy {
         match pilot.fly(&upstreams.client, &upstreams.of_dist, &errand).await {
             Ok(landed) => {
                 self.figures.bytes.fetch_add(landed.size, Relaxed);
-                let (proxy, name) = (Arc::clone(&self), path.to_string());
+                let (running, own) = (Arc::clone(&running), path.clone());
                 let done = Box::new(move |_placed| {
-                    proxy.crates.flights().remove(&name);
+                    running.toolchains.flights().remove(&own);
                 });
                 self.placer.place(Parcel::Artifacts(vec![(path, sha256, read, landed)]), done);
             }
@@ -103,7 +102,7 @@ impl Proxy {
                 if refusal.is_absent() {
                     running.toolchains.remember_absent(path.clone(), running.settings.proxy_ttl);
                 }
-                self.crates.flights().remove(path.as_str());
+                running.toolchains.flights().remove(&path);
                 self.lost(path.as_str(), &refusal);
             }
         }

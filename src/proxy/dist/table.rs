@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::{BoxFuture, Shared};
 
+use super::super::flight::Flight;
 use super::super::refusal::Refusal;
 use super::named::Manifests;
 use super::recent::Recent;
@@ -31,6 +32,8 @@ pub(super) type Bringing = Shared<BoxFuture<'static, Result<(), Refusal>>>;
 pub(in super::super) struct Toolchains {
     table: Mutex<Table>,
     pub(super) manifests: Manifests,
+    /// Components that are under way, and those that came and are not placed yet.
+    flights: Mutex<HashMap<SafePath, Flight>>,
 }
 
 struct Table {
@@ -56,11 +59,16 @@ struct Fresh {
 impl Default for Toolchains {
     fn default() -> Toolchains {
         let table = Table { fresh: Recent::new(UNITS), absent: Recent::new(ABSENT), bringing: HashMap::new() };
-        Toolchains { table: Mutex::new(table), manifests: Manifests::default() }
+        Toolchains { table: Mutex::new(table), manifests: Manifests::default(), flights: Mutex::default() }
     }
 }
 
 impl Toolchains {
+    /// The components that are under way.
+    pub(super) fn flights(&self) -> MutexGuard<'_, HashMap<SafePath, Flight>> {
+        self.flights.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
