@@ -126,6 +126,11 @@ impl Hot {
         Hot { mirror: mirror.to_owned(), generation, halves: RwLock::default(), age, room }
     }
 
+    /// What is set now; ask before anything is read that may depend on it.
+    pub fn generation(&self) -> u64 {
+        (self.generation)()
+    }
+
     /// Something else was read from the disk; call it before anybody is told.
     pub fn learned(&self) {
         self.age.next();
@@ -152,14 +157,14 @@ impl Hot {
         held: &Held,
         gzip: bool,
         headers: Headers,
-        now: SystemTime,
+        keeping: Keeping,
     ) -> io::Result<Arc<Kept>> {
         if let Some(kept) = self.known(path, held, gzip) {
             return Ok(kept);
         }
         let (plain, gzip) = text_forms(read(held)?, &held.stamp, gzip, headers, &self.room)?;
-        let kept = Kept { gzip, ..self.plain(path, held, plain, false, None) };
-        Ok(self.keep(path, held.stamp.is_settled(now), kept))
+        let kept = Kept { gzip, ..self.plain(path, held, plain, false, &keeping) };
+        Ok(self.keep(path, keeping.is_for_all && held.stamp.is_settled(keeping.now), kept))
     }
 
     /// An index text that was made from the held file, where there is one, and from what else is known until then.
@@ -177,29 +182,23 @@ impl Hot {
         Ok(self.keep(path, is_settled, Kept { plain, gzip, ranges: false, stamp, watch, seen: AtomicU64::new(0) }))
     }
 
-    /// Any other file, read; `until`: when it is to be looked for anew, whatever it is.
-    pub fn file(
-        &self,
-        path: &SafePath,
-        held: &Held,
-        headers: Headers,
-        until: Option<Instant>,
-        now: SystemTime,
-    ) -> io::Result<Arc<Kept>> {
+    /// Any other file, read.
+    pub fn file(&self, path: &SafePath, held: &Held, headers: Headers, keeping: Keeping) -> io::Result<Arc<Kept>> {
         if let Some(kept) = self.known(path, held, false) {
             return Ok(kept);
         }
         let mut form = form(held.stamp.etag(), read(held)?, &held.stamp, headers, &self.room);
         form.headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-        Ok(self.keep(path, held.stamp.is_settled(now), self.plain(path, held, form, true, until)))
+        let kept = self.plain(path, held, form, true, &keeping);
+        Ok(self.keep(path, keeping.is_for_all && held.stamp.is_settled(keeping.now), kept))
     }
 
-    fn plain(&self, path: &SafePath, held: &Held, plain: Form, ranges: bool, until: Option<Instant>) -> Kept {
+    fn plain(&self, path: &SafePath, held: &Held, plain: Form, ranges: bool, keeping: &Keeping) -> Kept {
         let watch = Watch {
             path: path.below(&self.mirror),
             stamp: Some(held.stamp.clone()),
-            until: until.map(|until| self.age.millisecond_of(until)),
-            generation: (self.generation)(),
+            until: keeping.until.map(|until| self.age.millisecond_of(until)),
+            generation: keeping.generation,
         };
         Kept { plain, gzip: Gzip::Useless, ranges, stamp: held.stamp.clone(), watch, seen: AtomicU64::new(0) }
     }
@@ -316,6 +315,18 @@ pub(super) struct Headers {
     pub caching: &'static str,
 }
 
+/// For whom, and for how long, what was read from the disk is the answer.
+pub(super) struct Keeping {
+    /// Whether all who ask are to be told the same; what one alone is told is not kept.
+    pub is_for_all: bool,
+    /// When it is to be looked for anew, whatever it is.
+    pub until: Option<Instant>,
+    /// What was set when it was asked for.
+    pub generation: u64,
+    /// The time.
+    pub now: SystemTime,
+}
+
 /// What an index text is made from, beside what is asked elsewhere.
 pub(super) struct Made<'m> {
     /// The held file, where there is one.
@@ -420,6 +431,10 @@ mod tests {
         Tree { folder, hot }
     }
 
+    fn keeping(now: SystemTime) -> Keeping {
+        Keeping { is_for_all: true, until: None, generation: 0, now }
+    }
+
     fn later() -> SystemTime {
         SystemTime::now() + Duration::from_secs(60)
     }
@@ -433,7 +448,7 @@ mod tests {
         fn text(&self, path: &str, gzip: bool, now: SystemTime) -> Arc<Kept> {
             let path: SafePath = path.parse().expect("path");
             let held = file::open(self.folder.path(), &path).expect("open").expect("there");
-            self.hot.text(&path, &held, gzip, AS_TEXT, now).expect("text")
+            self.hot.text(&path, &held, gzip, AS_TEXT, keeping(now)).expect("text")
         }
     }
 
@@ -473,7 +488,7 @@ mod tests {
         for n in 0..100 {
             let path: SafePath = format!("index/{n}").parse().expect("path");
             let held = file::open(tree.folder.path(), &path).expect("open").expect("there");
-            tree.hot.file(&path, &held, AS_TEXT, None, later()).expect("file");
+            tree.hot.file(&path, &held, AS_TEXT, keeping(later())).expect("file");
             assert!(tree.hot.get("/index/0").is_some(), "asked for all the time");
             let halves = tree.hot.halves.read().expect("lock");
             for half in [&halves.young, &halves.old] {

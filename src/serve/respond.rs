@@ -21,7 +21,7 @@ use super::counters::{Asked as Wanted, Counters};
 use super::extension::At;
 use super::file::{self, Content, Held};
 use super::health::Health;
-use super::hot::{Headers, Hot, MAX_FILE};
+use super::hot::{Headers, Hot, Keeping, MAX_FILE};
 use super::listen::{max_twins, plain_address};
 use super::profiles::Profiles;
 use super::registry::{self, MAX_TEXT};
@@ -240,10 +240,17 @@ impl Server {
     }
 
     fn read_and_answer(&self, target: &Target, asked: &Asked, live: bool) -> Response<Content> {
+        // In this order: what is read before live mode is switched on is not kept for later.
+        let keeping = Keeping {
+            generation: self.hot.generation(),
+            is_for_all: live || !self.options.proxy.as_ref().is_some_and(|proxy| proxy.is_on()),
+            until: None,
+            now: (self.options.clock)(),
+        };
         let (path, answered) = match target {
-            Target::Index(path) => (path, self.index(path, asked)),
-            Target::Crate(path, id) => (path, self.krate(path, id.as_ref(), asked)),
-            Target::File(path) => (path, self.plain(path, live, asked)),
+            Target::Index(path) => (path, self.index(path, keeping, asked)),
+            Target::Crate(path, id) => (path, self.krate(path, id.as_ref(), keeping, asked)),
+            Target::File(path) => (path, self.plain(path, live, keeping, asked)),
             Target::Front | Target::Health | Target::IndexConfig | Target::Script(_) | Target::Nothing => {
                 return not_found();
             }
@@ -255,19 +262,26 @@ impl Server {
         })
     }
 
-    fn index(&self, path: &SafePath, asked: &Asked) -> io::Result<Response<Content>> {
+    fn index(&self, path: &SafePath, keeping: Keeping, asked: &Asked) -> io::Result<Response<Content>> {
         let Some(held) = self.open(path)? else { return Ok(not_found()) };
         if held.stamp.size > MAX_TEXT {
             return asked.part_of(held, TEXT, ASK_AGAIN);
         }
         let gzip = conditions::accepts_gzip(&asked.headers);
         let headers = Headers { kind: TEXT, caching: ASK_AGAIN };
-        let kept = self.hot.text(path, &held, gzip, headers, (self.options.clock)())?;
+        let kept = self.hot.text(path, &held, gzip, headers, keeping)?;
         Ok(asked.at_hand(&kept).unwrap_or_else(broken))
     }
 
-    fn krate(&self, path: &SafePath, id: Option<&CrateId>, asked: &Asked) -> io::Result<Response<Content>> {
-        let response = self.file(path, BINARY, FOR_EVER, None, asked)?;
+    fn krate(
+        &self,
+        path: &SafePath,
+        id: Option<&CrateId>,
+        keeping: Keeping,
+        asked: &Asked,
+    ) -> io::Result<Response<Content>> {
+        // A crate's bytes are the same for all.
+        let response = self.file(path, BINARY, FOR_EVER, Keeping { is_for_all: true, ..keeping }, asked)?;
         Ok(match id {
             Some(id) if response.status() == StatusCode::NOT_FOUND => {
                 told(StatusCode::NOT_FOUND, &registry::missing_crate(id))
@@ -276,10 +290,10 @@ impl Server {
         })
     }
 
-    fn plain(&self, path: &SafePath, live: bool, asked: &Asked) -> io::Result<Response<Content>> {
+    fn plain(&self, path: &SafePath, live: bool, keeping: Keeping, asked: &Asked) -> io::Result<Response<Content>> {
         // What moves upstream is looked for there again before long.
         let until = (live && proxy::moves(path)).then(|| Instant::now() + MOVES);
-        let response = self.file(path, type_of(path), ASK_AGAIN, until, asked)?;
+        let response = self.file(path, type_of(path), ASK_AGAIN, Keeping { until, ..keeping }, asked)?;
         Ok(match response.status() {
             StatusCode::NOT_FOUND => told(StatusCode::NOT_FOUND, &registry::missing_file(path)),
             _ => response,
@@ -291,14 +305,14 @@ impl Server {
         path: &SafePath,
         kind: &'static str,
         caching: &'static str,
-        until: Option<Instant>,
+        keeping: Keeping,
         asked: &Asked,
     ) -> io::Result<Response<Content>> {
         let Some(held) = self.open(path)? else { return Ok(not_found()) };
         if held.stamp.size > MAX_FILE {
             return asked.part_of(held, kind, caching);
         }
-        let kept = self.hot.file(path, &held, Headers { kind, caching }, until, (self.options.clock)())?;
+        let kept = self.hot.file(path, &held, Headers { kind, caching }, keeping)?;
         Ok(asked.at_hand(&kept).unwrap_or_else(broken))
     }
 

@@ -5,6 +5,7 @@ mod faults;
 mod freshness;
 mod frozen;
 mod limits;
+mod review;
 mod upstreams;
 
 use std::fs;

@@ -1,0 +1,140 @@
+//! What a second look at live mode found: who may make whom believe what, and what goes on after a switch-off.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+
+use super::*;
+use crate::support::upstream::Fault;
+
+/// A project with so many crates, each of which depends on the one before.
+fn chain(upstream: &Upstream, length: usize) {
+    upstream.publish(Crate::new("link0", "1.0.0"));
+    for number in 1..length {
+        upstream.publish(Crate::new(&format!("link{number}"), "1.0.0").dep(&format!("link{}", number - 1), "^1"));
+    }
+}
+
+#[track_caller]
+fn within(seconds: u64, what: &str, is_so: impl Fn() -> bool) {
+    let until = Instant::now() + Duration::from_secs(seconds);
+    while !is_so() {
+        assert!(Instant::now() < until, "{what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn what_a_mirror_is_told_of_itself_is_not_told_to_others() {
+    let live = Live::new();
+    assert_eq!(live.status_of("/crates/leaf-1.1.0.crate"), 200);
+    live.await_placed(1);
+    let head = live.get("/index/config.json").head;
+    let via = head.lines().find_map(|line| line.to_lowercase().strip_prefix("via: ").map(str::to_owned));
+    let via = via.expect("the mirror says what it is called");
+    // Files that have just changed are not kept in memory.
+    std::thread::sleep(Duration::from_millis(2500));
+    for _ in 0..2 {
+        let own = ask("GET", &live.url("/index/le/af/leaf"), &[("Via", &via)]);
+        let own = String::from_utf8(own.body).unwrap();
+        assert!(own.contains("\"1.1.0\"") && !own.contains("\"1.0.0\""), "what is held alone: {own}");
+    }
+    let text = live.text("/index/le/af/leaf");
+    assert!(text.contains("\"1.0.0\""), "another client is offered what upstream has: {text}");
+}
+
+#[test]
+fn a_part_of_wrong_bytes_is_not_given_whole() {
+    let upstream = Upstream::start();
+    upstream.publish(Crate::new("leaf", "1.1.0").weighing(300_000));
+    let text = upstream.index_text("leaf");
+    let at = text.find("\"cksum\":\"").expect("a digest") + 9;
+    let wrong = format!("{}{}{}", &text[..at], "ab".repeat(32), &text[at + 64..]);
+    upstream.set_index("le/af/leaf", &wrong);
+    let live = Live::before(upstream, "");
+    let download = live.upstream.download_path("leaf", "1.1.0");
+    live.upstream.always(&download, Fault::Slow(60_000, Duration::from_millis(200)));
+    let url = live.url("/crates/leaf-1.1.0.crate");
+    let (host, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
+    let mut stream = TcpStream::connect(host).unwrap();
+    write!(stream, "GET /{path} HTTP/1.1\r\nHost: {host}\r\nRange: bytes=100-2099\r\nConnection: close\r\n\r\n")
+        .unwrap();
+    let mut bytes = Vec::new();
+    // A connection that is broken off may be reset.
+    let _ended = stream.read_to_end(&mut bytes);
+    let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").expect("a head") + 4;
+    let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
+    assert!(head.starts_with("HTTP/1.1 206 ") && head.to_lowercase().contains("content-length: 2000"), "{head}");
+    assert!(bytes.len() - end < 2000, "a whole part of a crate with another digest was given");
+    within(10, "it is counted", || live.figures()["mismatches"] == 1);
+}
+
+#[test]
+fn switched_off_nothing_is_asked_for_ahead() {
+    let upstream = Upstream::builder().latency(Duration::from_millis(100)).start();
+    chain(&upstream, 60);
+    let live = Live::before(upstream, "");
+    assert_eq!(live.status_of("/index/li/nk/link59"), 200);
+    within(10, "it looks ahead", || live.upstream.requests().len() > 4);
+    live.set(r#"{"proxy_mode": false}"#);
+    // What is under way ends.
+    std::thread::sleep(Duration::from_millis(500));
+    let asked = live.upstream.requests().len();
+    std::thread::sleep(Duration::from_millis(1000));
+    assert_eq!(live.upstream.requests().len(), asked, "{:?}", live.upstream.requests().last());
+    assert!(asked < 55, "the guesses were not at their end anyway");
+}
+
+#[test]
+fn what_came_ahead_is_not_given_to_who_may_not_have_it() {
+    let upstream = Upstream::start();
+    chain(&upstream, 8);
+    let live = Live::before(upstream, "");
+    assert_eq!(live.status_of("/index/li/nk/link7"), 200);
+    within(10, "it looks ahead", || live.upstream.count("/index/li/nk/link0") > 0);
+    for number in [7, 6, 5] {
+        assert_eq!(live.status_of(&format!("/crates/link{number}-1.0.0.crate")), 200);
+    }
+    within(10, "crates come ahead", || live.upstream.downloads().len() == 8);
+    live.set(r#"{"deny": ["link0"]}"#);
+    let answer = live.get("/crates/link0-1.0.0.crate");
+    assert_eq!(answer.status, 404, "{}", answer.head);
+    assert!(String::from_utf8_lossy(&answer.body).contains("`deny` names it"));
+    assert_eq!(live.status_of("/crates/link1-1.0.0.crate"), 200);
+    assert_eq!(live.upstream.count(&live.upstream.download_path("link1", "1.0.0")), 1, "it had come already");
+}
+
+#[test]
+fn an_upstream_that_begins_to_answer_is_there_again_for_all() {
+    let upstream = Upstream::start();
+    upstream.publish(Crate::new("leaf", "1.1.0").weighing(300_000));
+    upstream.publish(Crate::new("other", "0.1.0"));
+    let live = Live::before(upstream, "");
+    let download = live.upstream.download_path("leaf", "1.1.0");
+    live.upstream.always(&download, Fault::Status(500));
+    within(20, "it counts as down", || {
+        live.status_of("/crates/leaf-1.1.0.crate");
+        live.figures()["upstreams"][1]["state"] == "down"
+    });
+    live.upstream.heal();
+    live.upstream.always(&download, Fault::Slow(20_000, Duration::from_millis(300)));
+    std::thread::sleep(Duration::from_millis(5500));
+    let url = live.url("/crates/leaf-1.1.0.crate");
+    let large = std::thread::spawn(move || get(&url).status);
+    std::thread::sleep(Duration::from_millis(1000));
+    let answer = live.get("/crates/other-0.1.0.crate");
+    assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
+    assert_eq!(large.join().unwrap(), 200);
+}
+
+#[test]
+fn a_disk_that_refuses_is_not_shown_to_clients() {
+    let live = Live::new();
+    let folder = live.sandbox.path("mirror/.frostmirror/live");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("partial"), "in the way").unwrap();
+    let answer = live.get("/crates/leaf-1.1.0.crate");
+    assert_eq!(answer.status, 507);
+    let body = String::from_utf8_lossy(&answer.body).into_owned();
+    assert!(body.contains("could not keep leaf 1.1.0") && !body.contains("frostmirror"), "{body}");
+    within(10, "the operator is told", || live.serving.running().stderr().contains("partial"));
+}
