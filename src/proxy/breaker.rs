@@ -78,6 +78,11 @@ impl Breaker {
         }
     }
 
+    /// The answer to a request has begun, and may yet break off: the next request may find out as well.
+    pub(super) fn begun(&self) {
+        self.state().probing = false;
+    }
+
     /// A request was given up before anybody knew how it would fare.
     pub(super) fn given_up(&self) {
         self.state().probing = false;

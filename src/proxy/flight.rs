@@ -170,7 +170,9 @@ impl Reader {
                 }
                 self.begun = begun;
             }
-            let until = self.end.unwrap_or(u64::MAX).min(readable);
+            // A part has an end of its own, which is held back as the file's is.
+            let given = |to: u64| if end.is_some() { to } else { to.saturating_sub(HELD_BACK) };
+            let until = self.end.map_or(u64::MAX, given).min(readable);
             if self.at < until {
                 let wanted = usize::try_from(until - self.at).unwrap_or(PIECE).min(PIECE);
                 // What was written a moment ago is in memory: reading it holds up nobody.
@@ -210,7 +212,7 @@ impl Pilot {
     /// # Errors
     /// As all who wait are told.
     pub(super) async fn fly(self, client: &Client, breaker: &Breaker, errand: &Errand) -> Result<Landed, Refusal> {
-        let mut writer = Writer::new(&self);
+        let mut writer = Writer::new(&self, breaker);
         let request = Request { authorization: errand.token.as_ref(), ..Request::new(&errand.url) };
         let flown = client.relay(&request, errand.sha256, errand.limit, &mut writer);
         let flown = guarded(breaker, &errand.what, flown, itself).await;
@@ -237,6 +239,7 @@ impl Pilot {
 /// Writes what comes.
 struct Writer<'p> {
     pilot: &'p Pilot,
+    breaker: &'p Breaker,
     part: Option<Part>,
     number: u32,
     length: Option<u64>,
@@ -254,8 +257,8 @@ struct Part {
 }
 
 impl<'p> Writer<'p> {
-    fn new(pilot: &'p Pilot) -> Writer<'p> {
-        Writer { pilot, part: None, number: 0, length: None, written: 0, before: 0, waiting: BytesMut::new() }
+    fn new(pilot: &'p Pilot, breaker: &'p Breaker) -> Writer<'p> {
+        Writer { pilot, breaker, part: None, number: 0, length: None, written: 0, before: 0, waiting: BytesMut::new() }
     }
 }
 
@@ -303,6 +306,10 @@ impl Writer<'_> {
     async fn land(mut self, size: u64) -> io::Result<Landed> {
         self.write().await?;
         let Part { partial, .. } = self.part.ok_or_else(|| io::Error::other("nothing came"))?;
+        // An earlier body that nobody had announced the length of may have been longer.
+        if self.before > size {
+            partial.file().set_len(size)?;
+        }
         Ok(Landed { file: partial, size })
     }
 
@@ -321,6 +328,8 @@ impl Writer<'_> {
 
 impl Taker for Writer<'_> {
     async fn begin(&mut self, length: Option<u64>) -> io::Result<()> {
+        // A body may take long: while it comes, others need not be told that upstream is down.
+        self.breaker.begun();
         self.waiting.clear();
         self.before = self.before.max(self.written);
         self.written = 0;
@@ -338,5 +347,26 @@ impl Taker for Writer<'_> {
     async fn take(&mut self, piece: Bytes) -> io::Result<()> {
         self.waiting.extend_from_slice(&piece);
         if self.waiting.len() >= PIECE { self.write().await } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_longer_body_that_broke_off_leaves_nothing_behind() {
+        let mirror = tempfile::tempdir().expect("temporary folder");
+        let (_flight, pilot) = Flight::prepare(Layout::new(mirror.path()));
+        let breaker = Breaker::default();
+        let mut writer = Writer::new(&pilot, &breaker);
+        let body = Bytes::from(vec![7; 3 * PIECE]);
+        for (length, ends) in [(3 * PIECE, false), (2 * PIECE, true)] {
+            writer.begin(None).await.expect("begun");
+            writer.take(body.slice(..length)).await.expect("taken");
+            assert!(!ends || writer.before > writer.written);
+        }
+        let landed = writer.land(2 * PIECE as u64).await.expect("landed");
+        assert_eq!(landed.file.file().metadata().expect("there").len(), landed.size);
     }
 }
