@@ -14,6 +14,8 @@ pub struct Refusal {
     pub text: String,
     /// After how long another try makes sense.
     pub retry_after: Option<Duration>,
+    /// What the operator is told besides: it may name paths of this machine.
+    detail: Option<String>,
     /// What came has other bytes than it must have.
     mismatch: bool,
 }
@@ -21,23 +23,28 @@ pub struct Refusal {
 impl Refusal {
     /// There is no such file, or it is not offered.
     pub(super) fn absent(text: impl Into<String>) -> Refusal {
-        Refusal { status: 404, text: text.into(), retry_after: None, mismatch: false }
+        Refusal { status: 404, text: text.into(), retry_after: None, detail: None, mismatch: false }
     }
 
     /// Upstream gave no good answer.
     pub(super) fn bad_gateway(text: impl Into<String>) -> Refusal {
-        Refusal { status: 502, text: text.into(), retry_after: None, mismatch: false }
+        Refusal { status: 502, text: text.into(), retry_after: None, detail: None, mismatch: false }
+    }
+
+    /// Nobody can be asked, for a reason that is the operator's alone.
+    pub(super) fn misled(text: impl Into<String>, detail: impl Into<String>) -> Refusal {
+        Refusal { detail: Some(detail.into()), ..Refusal::bad_gateway(text) }
     }
 
     /// Upstream cannot be asked now.
     pub(super) fn busy(text: impl Into<String>, retry_after: Duration) -> Refusal {
-        Refusal { status: 503, text: text.into(), retry_after: Some(retry_after), mismatch: false }
+        Refusal { status: 503, text: text.into(), retry_after: Some(retry_after), detail: None, mismatch: false }
     }
 
     /// The disk did not take it.
     pub(super) fn not_kept(what: &str, error: &io::Error) -> Refusal {
-        let text = format!("the mirror could not keep {what}: {}", told(error));
-        Refusal { status: 507, text, retry_after: None, mismatch: false }
+        let text = format!("the mirror could not keep {what}");
+        Refusal { status: 507, text, retry_after: None, detail: Some(told(error)), mismatch: false }
     }
 
     /// What an error of the wire is to a client that asked for `what`.
@@ -50,6 +57,14 @@ impl Refusal {
             http::Error::Taken { source, .. } | http::Error::Io { source, .. } => Refusal::not_kept(what, source),
             error @ http::Error::Checksum { .. } => Refusal { mismatch: true, ..Refusal::bad_gateway(told(error)) },
             error => Refusal::bad_gateway(format!("could not get {what} from upstream: {}", told(error))),
+        }
+    }
+
+    /// What the operator is told.
+    pub(super) fn in_full(&self) -> String {
+        match &self.detail {
+            Some(detail) => format!("{}: {detail}", self.text),
+            None => self.text.clone(),
         }
     }
 
