@@ -215,10 +215,13 @@ impl Server {
         if let (Some(proxy), Target::File(path)) = (&proxy, &*target) {
             proxy.freshen(path).await;
         }
-        if let (Some(proxy), Target::Crate(path, _) | Target::File(path)) = (&proxy, &*target) {
+        let response = self.held(&target, &asked, proxy.is_some()).await;
+        // Only of what is there: names that strangers make up are not written down.
+        if let (Some(proxy), Target::Crate(path, _) | Target::File(path)) = (&proxy, &*target)
+            && !response.status().is_client_error()
+        {
             proxy.gives(path);
         }
-        let response = self.held(&target, &asked, proxy.is_some()).await;
         match proxy {
             Some(proxy) if response.status() == StatusCode::NOT_FOUND => {
                 self.fetched(&proxy, &target, &asked).await.unwrap_or(response)
