@@ -95,9 +95,14 @@ impl Proxy {
         if let Some(flight) = running.toolchains.flights().get(path) {
             return Some(Miss::Coming(flight.clone()));
         }
-        Some(match self.digest_of(&running, path, date).await {
-            Ok(sha256) => self.take_off_to(&running, path, sha256),
-            Err(refusal) => Miss::Refused(refusal),
+        // Several manifests may have to be asked for, one after the other.
+        Some(match tokio::time::timeout(PATIENCE, self.digest_of(&running, path, date)).await {
+            Ok(Ok(sha256)) => self.take_off_to(&running, path, sha256),
+            Ok(Err(refusal)) => Miss::Refused(refusal),
+            Err(_) => {
+                let text = format!("upstream is slow with the manifests that may name {path}");
+                Miss::Refused(Refusal::busy(text, Duration::from_secs(2)))
+            }
         })
     }
 

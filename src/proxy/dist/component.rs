@@ -60,8 +60,14 @@ impl Proxy {
     }
 
     async fn named(&self, running: &Arc<Running>, path: &SafePath) -> Result<Option<Sha256>, Refusal> {
+        // One after the other, and outside of the threads that read files for others: strangers choose the names.
+        let turn = Arc::clone(&running.toolchains.reading).acquire_owned().await;
         let (running, root, wanted) = (Arc::clone(running), self.options.mirror.root().to_owned(), path.clone());
-        let read = tokio::task::spawn_blocking(move || running.toolchains.manifests.digest_of(&root, &wanted));
+        let read = tokio::task::spawn_blocking(move || {
+            // Also where the client has gone away.
+            let _turn = turn;
+            running.toolchains.manifests.digest_of(&root, &wanted)
+        });
         let read = read.await.map_err(std::io::Error::other).and_then(|read| read);
         read.map_err(|error| Refusal::bad_gateway(format!("the manifests of this mirror cannot be read: {error}")))
     }

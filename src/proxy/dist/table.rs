@@ -1,10 +1,11 @@
 //! What is known of upstream's toolchains: what is fresh, what is absent, what is on its way.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::future::{BoxFuture, Shared};
+use tokio::sync::Semaphore;
 
 use super::super::flight::Flight;
 use super::super::refusal::Refusal;
@@ -32,6 +33,8 @@ pub(super) type Bringing = Shared<BoxFuture<'static, Result<(), Refusal>>>;
 pub(in super::super) struct Toolchains {
     table: Mutex<Table>,
     pub(super) manifests: Manifests,
+    /// Whose turn it is to read these.
+    pub(super) reading: Arc<Semaphore>,
     /// Components that are under way, and those that came and are not placed yet.
     flights: Mutex<HashMap<SafePath, Flight>>,
 }
@@ -59,7 +62,12 @@ struct Fresh {
 impl Default for Toolchains {
     fn default() -> Toolchains {
         let table = Table { fresh: Recent::new(UNITS), absent: Recent::new(ABSENT), bringing: HashMap::new() };
-        Toolchains { table: Mutex::new(table), manifests: Manifests::default(), flights: Mutex::default() }
+        Toolchains {
+            table: Mutex::new(table),
+            manifests: Manifests::default(),
+            reading: Arc::new(Semaphore::new(1)),
+            flights: Mutex::default(),
+        }
     }
 }
 
