@@ -26,6 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(25);
 const ABSENT_FRESH: Duration = Duration::from_secs(60);
 /// How long an older copy serves before upstream is asked again.
 const STALE_FRESH: Duration = Duration::from_secs(5);
+/// Files that are asked for at a time, at most: a client may ask for any number of names, and go away.
+const MOST_ASKED: usize = 8192;
 /// Bytes of index files that are kept in memory: two halves, of which the older one goes when the younger one is full.
 const HALF: usize = 8 * 1024 * 1024;
 /// What an entry takes beside its text.
@@ -110,8 +112,16 @@ impl Lines {
             let begin = || {
                 let task = tokio::spawn(Arc::clone(self).ask(Arc::clone(upstreams), name.clone(), ttl));
                 let what = format!("asking for the index file of {name} was broken off");
-                task.map(|ended| ended.unwrap_or_else(|_| Err(Refusal::bad_gateway(what)))).boxed().shared()
+                let (lines, place) = (Arc::clone(self), place.clone());
+                let broken_off = move || {
+                    lines.table().asking.remove(&place);
+                    Err(Refusal::bad_gateway(what))
+                };
+                task.map(|ended| ended.unwrap_or_else(|_| broken_off())).boxed().shared()
             };
+            if table.asking.len() >= MOST_ASKED && !table.asking.contains_key(&place) {
+                return Err(Refusal::busy("too much is asked for at once", Duration::from_secs(2)));
+            }
             table.asking.entry(place.clone()).or_insert_with(begin).clone()
         };
         // Where there is a copy, nobody waits long for the one that may be newer.
