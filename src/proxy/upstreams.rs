@@ -1,6 +1,6 @@
 //! Where live mode fetches from, as the settings say now, and how each of these is.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
@@ -18,6 +18,10 @@ use crate::server_config::{Key, Live, Settings};
 
 /// How long config.json of an index is taken for fresh.
 const CONFIG_FRESH: Duration = Duration::from_secs(10 * 60);
+
+/// How long an older one serves before it is asked for again, and how long anybody waits for a newer one.
+const CONFIG_AGAIN: Duration = Duration::from_secs(60);
+const CONFIG_PATIENCE: Duration = Duration::from_secs(4);
 
 /// A client waits behind each request, and cargo's patience ends after 30 seconds.
 const CONNECT: Duration = Duration::from_secs(8);
@@ -61,7 +65,7 @@ pub(super) struct Upstreams {
     site: Site,
     config: Mutex<Option<(Arc<Config>, Instant)>>,
     /// The mirrors like this one that the registry stands for, as they say themselves.
-    chain: OnceLock<Vec<String>>,
+    chain: std::sync::Mutex<Vec<String>>,
     /// The address that has dist/ and rustup/, without a slash at its end. It may hold a name and a password.
     pub(super) dist: String,
     pub(super) client: Client,
@@ -107,7 +111,7 @@ impl Upstreams {
         Ok(Upstreams {
             site: Site::new(client.clone(), registry),
             config: Mutex::default(),
-            chain: OnceLock::new(),
+            chain: std::sync::Mutex::default(),
             dist,
             client,
             of_index: Breaker::default(),
@@ -132,9 +136,17 @@ impl Upstreams {
         {
             return Ok(Arc::clone(known));
         }
-        let asked = guarded(&self.of_index, "config.json", self.site.ask_for_config(), wire_of).await;
+        let asked = guarded(&self.of_index, "config.json", self.site.ask_for_config(), wire_of);
+        let asked = match &*config {
+            None => asked.await,
+            Some(_) => match tokio::time::timeout(CONFIG_PATIENCE, asked).await {
+                Ok(asked) => asked,
+                Err(_) => Err(Refusal::busy("upstream is slow with config.json", CONFIG_PATIENCE)),
+            },
+        };
         let read = asked.and_then(|(answer, locked)| {
-            let _known = self.chain.set(names_in(answer.via.as_deref().unwrap_or_default())).is_err();
+            // A mirror that was started anew has another name.
+            *self.chain_now() = names_in(answer.via.as_deref().unwrap_or_default());
             let text = (answer.status == 200).then(|| String::from_utf8_lossy(&answer.body).into_owned());
             self.site.config(text.as_deref(), locked).map_err(|error| Refusal::bad_gateway(told(&error)))
         });
@@ -144,14 +156,23 @@ impl Upstreams {
                 *config = Some((Arc::clone(&new), Instant::now() + CONFIG_FRESH));
                 Ok(new)
             }
-            (Err(_), Some((known, _))) => Ok(Arc::clone(known)),
+            (Err(_), Some((known, _))) => {
+                let known = Arc::clone(known);
+                // Else each who waits here would ask again in turn.
+                *config = Some((Arc::clone(&known), Instant::now() + CONFIG_AGAIN));
+                Ok(known)
+            }
             (Err(refusal), None) => Err(refusal),
         }
     }
 
     /// The mirrors like this one that the registry stands for, as far as they said so.
-    pub(super) fn chain(&self) -> &[String] {
-        self.chain.get().map_or(&[], Vec::as_slice)
+    pub(super) fn chain(&self) -> Vec<String> {
+        self.chain_now().clone()
+    }
+
+    fn chain_now(&self) -> MutexGuard<'_, Vec<String>> {
+        self.chain.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The index file of one crate, where it is not the one with these validators.
