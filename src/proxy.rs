@@ -175,7 +175,7 @@ impl Proxy {
     pub fn via(&self) -> String {
         let mut names = vec![self.via.clone()];
         if let Some(Ok(running)) = self.running() {
-            names.extend(running.upstreams.chain().iter().filter(|name| **name != self.via).cloned());
+            names.extend(running.upstreams.chain().into_iter().filter(|name| *name != self.via));
         }
         names.iter().map(|name| format!("1.1 {name}")).collect::<Vec<_>>().join(", ")
     }
@@ -287,7 +287,7 @@ impl Proxy {
                     health("dist", Some(http::shown(&upstreams.dist)), &upstreams.of_dist),
                 ];
             }
-            Some(Err(refusal)) => figured.trouble = Some(refusal.text),
+            Some(Err(refusal)) => figured.trouble = Some(refusal.in_full()),
             None => {}
         }
         figured
@@ -314,10 +314,15 @@ impl Proxy {
         match (&now.running, &now.trouble) {
             (Some(running), _) => Some(Ok(Arc::clone(running))),
             (None, Some((trouble, _))) => {
-                Some(Err(Refusal::bad_gateway(format!("live mode is on, and cannot ask upstream: {trouble}"))))
+                Some(Err(Refusal::misled("live mode is on, and cannot ask upstream", trouble)))
             }
             (None, None) => None,
         }
+    }
+
+    /// Whether what is done is still done as the settings say.
+    fn is_current(&self, running: &Arc<Running>) -> bool {
+        matches!(self.running(), Some(Ok(now)) if Arc::ptr_eq(&now, running))
     }
 
     /// Follows the settings as they are now.

@@ -18,6 +18,8 @@ use crate::gather::foresight::{self, Wish};
 
 /// Guesses that are looked up at a time.
 const AT_ONCE: usize = 48;
+/// Crates that are fetched ahead at a time.
+const FETCHED_AT_ONCE: usize = 32;
 /// Guesses of one spell at most: an index that names ever more crates cannot keep us busy for ever.
 const MOST: usize = 4000;
 /// A spell of guesses ends when nobody has asked for anything for so long, and in any case after the longer time: what was
@@ -32,6 +34,7 @@ const OF_TEN: u32 = 7;
 pub(super) struct Ahead {
     spell: Mutex<Spell>,
     guessing: Arc<Semaphore>,
+    pub(super) fetching: Arc<Semaphore>,
 }
 
 #[derive(Default)]
@@ -49,7 +52,11 @@ struct Spell {
 
 impl Default for Ahead {
     fn default() -> Ahead {
-        Ahead { spell: Mutex::default(), guessing: Arc::new(Semaphore::new(AT_ONCE)) }
+        Ahead {
+            spell: Mutex::default(),
+            guessing: Arc::new(Semaphore::new(AT_ONCE)),
+            fetching: Arc::new(Semaphore::new(FETCHED_AT_ONCE)),
+        }
     }
 }
 
@@ -67,7 +74,8 @@ impl Ahead {
             *spell = Spell { began: Some(now), ..Spell::default() };
         }
         spell.last = Some(now);
-        if !spell.names.insert(name.clone()) {
+        // Who asks for names that he made up fills no memory.
+        if spell.wishes.len() >= MOST || !spell.names.insert(name.clone()) {
             return None;
         }
         let wish =
@@ -78,8 +86,11 @@ impl Ahead {
     /// A wish that another one led to; whether it is a new one.
     fn led_to(&self, wish: &Wish) -> bool {
         let mut spell = self.spell();
-        spell.names.insert(wish.name.clone());
-        spell.begin(wish)
+        let is_new = spell.begin(wish);
+        if is_new {
+            spell.names.insert(wish.name.clone());
+        }
+        is_new
     }
 
     fn pick(&self, id: CrateId) {
@@ -127,6 +138,10 @@ impl Proxy {
             let guessing = Arc::clone(&proxy.ahead.guessing);
             let known = {
                 let Ok(_permit) = guessing.acquire().await else { return };
+                // Whoever switches live mode off, or names another upstream, means this too.
+                if !proxy.is_current(&running) {
+                    return;
+                }
                 running.lines.of(&running.upstreams, &wish.name, running.settings.proxy_ttl, None).await
             };
             let Some(file) = known.ok().and_then(|known| known.file) else { return };

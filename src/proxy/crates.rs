@@ -78,7 +78,10 @@ impl Proxy {
             Err(refusal) => return Some(Miss::Refused(refusal)),
         };
         self.figures.misses.fetch_add(1, Relaxed);
-        if let Some(flight) = self.board(id) {
+        // What came ahead may be what is not offered any more.
+        if self.is_wanted(id)
+            && let Some(flight) = self.board(id)
+        {
             self.look_ahead(&running, id);
             return Some(Miss::Coming(flight));
         }
@@ -89,6 +92,11 @@ impl Proxy {
             }
             Err(refusal) => Miss::Refused(refusal),
         })
+    }
+
+    fn is_wanted(&self, id: &CrateId) -> bool {
+        let flights = self.crates.flights();
+        flights.get(&id.file_name()).is_some_and(|entry| matches!(entry.standing, Standing::Wanted))
     }
 
     /// The download of a crate, where it has begun. It is wanted from then on.
@@ -118,24 +126,41 @@ impl Proxy {
         let (proxy, running) = (Arc::clone(self), Arc::clone(running));
         tokio::spawn(async move {
             for id in guessed {
+                // The others wait here, and not for a connection: what somebody asks for goes first, and nothing more is
+                // fetched where live mode was switched off meanwhile.
+                let Ok(turn) = Arc::clone(&proxy.ahead.fetching).acquire_owned().await else { break };
+                if !proxy.is_current(&running) {
+                    break;
+                }
                 if proxy.options.mirror.crate_file(&id).is_file() {
                     continue;
                 }
-                if let Ok((line, read)) = proxy.line_of(&running, &id).await {
-                    proxy.figures.ahead.fetch_add(1, Relaxed);
-                    proxy.take_off(&running, &id, line, read, Standing::Ahead);
+                let Ok((line, read)) = proxy.line_of(&running, &id).await else { continue };
+                proxy.figures.ahead.fetch_add(1, Relaxed);
+                if let Miss::Coming(flight) = proxy.take_off(&running, &id, line, read, Standing::Ahead) {
+                    tokio::spawn(async move {
+                        let _however_it_ends = flight.ended().await.is_ok();
+                        drop(turn);
+                    });
                 }
             }
-            tokio::time::sleep(AHEAD_WAITS).await;
-            proxy.let_go();
+            // Some may come late.
+            loop {
+                tokio::time::sleep(AHEAD_WAITS).await;
+                if !proxy.let_go() {
+                    break;
+                }
+            }
         });
     }
 
-    /// Removes what was fetched ahead and nobody asked for.
-    fn let_go(&self) {
+    /// Removes what was fetched ahead and nobody asked for; whether there may be more of it later.
+    fn let_go(&self) -> bool {
         let is_old =
             |entry: &Entry| matches!(&entry.standing, Standing::Waits(_, since) if since.elapsed() >= AHEAD_WAITS / 2);
-        self.crates.flights().retain(|_, entry| !is_old(entry));
+        let mut flights = self.crates.flights();
+        flights.retain(|_, entry| !is_old(entry));
+        flights.values().any(|entry| !matches!(entry.standing, Standing::Wanted))
     }
 
     /// The line of a crate, as it is offered, and when upstream's index was read.
@@ -262,6 +287,6 @@ impl Proxy {
         }
         let figure = if refusal.is_mismatch() { &self.figures.mismatches } else { &self.figures.failures };
         figure.fetch_add(1, Relaxed);
-        self.options.sink.warning(format!("live mode did not get {what}: {}", refusal.text));
+        self.options.sink.warning(format!("live mode did not get {what}: {}", refusal.in_full()));
     }
 }

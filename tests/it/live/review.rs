@@ -85,6 +85,31 @@ fn switched_off_nothing_is_asked_for_ahead() {
 }
 
 #[test]
+fn switched_off_no_crate_is_fetched_ahead() {
+    let upstream = Upstream::builder().latency(Duration::from_millis(200)).start();
+    let mut root = Crate::new("root", "1.0.0");
+    for number in 0..100 {
+        upstream.publish(Crate::new(&format!("link{number}"), "1.0.0"));
+        root = root.dep(&format!("link{number}"), "^1");
+    }
+    upstream.publish(root);
+    let live = Live::before(upstream, "");
+    assert_eq!(live.status_of("/index/ro/ot/root"), 200);
+    within(20, "it looks ahead", || live.upstream.requests().len() > 100);
+    // The last answers are under way.
+    std::thread::sleep(Duration::from_millis(500));
+    for name in ["root", "link0", "link1"] {
+        assert_eq!(live.status_of(&format!("/crates/{name}-1.0.0.crate")), 200);
+    }
+    live.set(r#"{"proxy_mode": false}"#);
+    std::thread::sleep(Duration::from_millis(2500));
+    let asked = live.upstream.downloads().len();
+    assert!((4..70).contains(&asked), "{asked} crates were asked for, most of them after the end");
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(live.upstream.downloads().len(), asked);
+}
+
+#[test]
 fn what_came_ahead_is_not_given_to_who_may_not_have_it() {
     let upstream = Upstream::start();
     chain(&upstream, 8);
