@@ -109,11 +109,20 @@ impl Flight {
         }
     }
 
+    /// Waits for the end, as long as a client does; the bytes of the whole.
+    ///
+    /// # Errors
+    /// It is not as it should be, or has not come yet.
+    pub async fn length(&self) -> Result<u64, Refusal> {
+        let slow = || Refusal::busy("upstream is slow; the download goes on", Duration::from_secs(2));
+        tokio::time::timeout(PATIENCE, self.ended()).await.unwrap_or_else(|_| Err(slow()))
+    }
+
     /// Waits for the end.
     ///
     /// # Errors
     /// It is not as it should be, or never came.
-    pub async fn ended(&self) -> Result<u64, Refusal> {
+    pub(super) async fn ended(&self) -> Result<u64, Refusal> {
         let mut progress = self.progress.clone();
         let ended = progress.wait_for(|now| now.end.is_some()).await;
         ended.ok().and_then(|now| now.end.clone()).unwrap_or_else(|| Err(broken_off()))

@@ -27,6 +27,8 @@ const ABOUT_THE_BODY: [HeaderName; 4] = [CONTENT_TYPE, CONTENT_LENGTH, CONTENT_E
 /// What every answer from a file needs of the request.
 pub(super) struct Asked {
     pub(super) head: bool,
+    /// It is of HTTP/1.0: who is told no length takes the end of the connection for the end of the body.
+    pub(super) is_old: bool,
     pub(super) headers: HeaderMap,
 }
 

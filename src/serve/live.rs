@@ -94,9 +94,10 @@ async fn coming(flight: &Flight, asked: &Asked, kind: &str, caching: &str) -> Re
         Ok(begun) => begun,
         Err(refusal) => return refused(&refusal),
     };
-    // A range of a file whose length nobody has said is answered when the file is there.
+    // A range of a file whose length nobody has said is answered when the file is there, and so is who could not tell a file
+    // that breaks off from a whole one.
     let length = match begun.length {
-        None if conditions::wants_part(&asked.headers) => match flight.ended().await {
+        None if asked.is_old || conditions::wants_part(&asked.headers) => match flight.length().await {
             Ok(length) => Some(length),
             Err(refusal) => return refused(&refusal),
         },

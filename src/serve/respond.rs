@@ -110,7 +110,8 @@ impl Server {
             return told(StatusCode::BAD_REQUEST, "the Host that was asked for is not HOST or HOST:PORT\n");
         };
         let reads = parts.method == Method::GET || parts.method == Method::HEAD;
-        let asked = Asked { head: parts.method == Method::HEAD, headers: parts.headers };
+        let is_old = parts.version < Version::HTTP_11;
+        let asked = Asked { head: parts.method == Method::HEAD, is_old, headers: parts.headers };
         // The readers are asked first where they are to be asked at all.
         let closed = self.options.access.is_closed();
         if reads

@@ -1,7 +1,7 @@
 //! What a second look at live mode found: who may make whom believe what, and what goes on after a switch-off.
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::support::upstream::Fault;
@@ -65,6 +65,36 @@ fn a_part_of_wrong_bytes_is_not_given_whole() {
     let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
     assert!(head.starts_with("HTTP/1.1 206 ") && head.to_lowercase().contains("content-length: 2000"), "{head}");
     assert!(bytes.len() - end < 2000, "a whole part of a crate with another digest was given");
+    within(10, "it is counted", || live.figures()["mismatches"] == 1);
+}
+
+#[test]
+fn wrong_bytes_of_no_length_are_not_taken_for_whole_by_an_old_client() {
+    // A registry whose downloads are of other bytes than its index says, and of no announced length.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let dl = format!("http://{}/{{crate}}/{{version}}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _request = stream.read(&mut [0; 4096]);
+            let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n";
+            let chunk = format!("{:x}\r\n{}\r\n", 100_000, "x".repeat(100_000));
+            let _sent = write!(stream, "{head}{chunk}");
+            std::thread::sleep(Duration::from_millis(300));
+            let _ended = write!(stream, "0\r\n\r\n");
+        }
+    });
+    let upstream = Upstream::builder().dl(&dl).start();
+    publish(&upstream);
+    let live = Live::before(upstream, "");
+    let url = live.url("/crates/leaf-1.1.0.crate");
+    let (host, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
+    let mut stream = TcpStream::connect(host).unwrap();
+    write!(stream, "GET /{path} HTTP/1.0\r\nHost: {host}\r\n\r\n").unwrap();
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).unwrap();
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(500)]).into_owned();
+    assert!(text.starts_with("HTTP/1.0 502 "), "{} bytes: {text}", bytes.len());
     within(10, "it is counted", || live.figures()["mismatches"] == 1);
 }
 
