@@ -6,12 +6,15 @@ use std::sync::Arc;
 use askama::Template;
 use serde_json::{Value, json};
 
+use super::live_mode::Standing;
 use super::{Frame, page};
 use crate::console::answer::Outcome;
 use crate::console::api::config::etag;
 use crate::console::asked::Asked;
 use crate::console::state::State;
 use crate::event;
+use crate::failure::Failure;
+use crate::mirror::live;
 use crate::server_config::{Key, Live, SERVER};
 
 #[derive(Template)]
@@ -21,9 +24,8 @@ struct Config {
     why_not: Option<&'static str>,
     path: String,
     sets: Vec<Set>,
-    /// Whether live mode is on, and what is said of either.
-    live: bool,
-    live_words: [&'static str; 2],
+    /// Whether live mode is on, and how it fares.
+    live: Standing,
     /// Names the state of the settings that is shown.
     etag: String,
 }
@@ -175,9 +177,9 @@ const SETS: &[(&str, &str, &str, &[About])] = &[
     (
         "live",
         "Live mirror",
-        "Where the server can reach an upstream itself, it may fetch what it does not hold.",
+        "What the server does not hold it can fetch from upstream, check, pass on and keep, where it has a network. Off, it never asks anybody.",
         &[
-            (Key::ProxyMode, Control::Switch, "Live mode", "Off: what was imported is all there is.", ""),
+            (Key::ProxyMode, Control::Switch, "Live mode", "Off: what is held is all there is.", ""),
             (
                 Key::ProxyIndexUrl,
                 Control::Text,
@@ -208,16 +210,12 @@ const SETS: &[(&str, &str, &str, &[About])] = &[
     ),
 ];
 
-/// What is said where live mode is off, and where it is on. What the server makes of it, it reports itself.
-const LIVE: [&str; 2] = [
-    "It is switched off: what was imported is all that is served.",
-    "It is switched on. The server's report says what comes of it.",
-];
-
 pub(super) fn show(state: &Arc<State>, asked: &Asked) -> Outcome {
     page("/config", state, asked, |frame| {
         let settings = &state.options.settings;
         let told = settings.to_json();
+        let brought = live::figures(&state.options.mirror).map_err(Failure::from)?;
+        let live = Standing::of(state, &state.options.proxy.figures(), brought);
         let set = |(id, name, about, keys): &(&'static str, &'static str, &'static str, &'static [About])| Set {
             id,
             name,
@@ -230,8 +228,7 @@ pub(super) fn show(state: &Arc<State>, asked: &Asked) -> Outcome {
             path: settings.folder().join(SERVER).display().to_string(),
             sets: SETS.iter().map(set).collect(),
             etag: etag(&told),
-            live: settings.current().proxy_mode,
-            live_words: LIVE,
+            live,
         })
     })
 }
