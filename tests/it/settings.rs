@@ -103,7 +103,7 @@ fn what_is_not_heeded_yet_is_refused_where_it_would_be_a_hole_and_told_of_elsewh
     let sandbox = sandbox.env("FROSTMIRROR_PROXY_MODE", "maybe");
     sandbox.run(words).exits(3).stderr_has("FROSTMIRROR_PROXY_MODE is `maybe`");
     let sandbox = sandbox.env("FROSTMIRROR_PROXY_MODE", "Yes");
-    serve(&sandbox, &["--bind", "127.0.0.1:0"]).stop().ok().stderr_has("this version has no live mode");
+    serve(&sandbox, &["--bind", "127.0.0.1:0"]).stop().ok().stderr_has("what is not held is fetched from");
     let sandbox = sandbox.env("FROSTMIRROR_PROXY_MODE", "off");
     sandbox.write(FILE, "proxy_mode = true\n");
     serve(&sandbox, &["--bind", "127.0.0.1:0"]).stop().ok().stderr_lacks("live mode");

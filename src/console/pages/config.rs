@@ -13,7 +13,6 @@ use crate::console::api::config::etag;
 use crate::console::asked::Asked;
 use crate::console::state::State;
 use crate::event;
-use crate::failure::Failure;
 use crate::mirror::live;
 use crate::server_config::{Key, Live, SERVER};
 
@@ -214,7 +213,8 @@ pub(super) fn show(state: &Arc<State>, asked: &Asked) -> Outcome {
     page("/config", state, asked, |frame| {
         let settings = &state.options.settings;
         let told = settings.to_json();
-        let brought = live::figures(&state.options.mirror).map_err(Failure::from)?;
+        // A mirror that cannot be read is no reason to keep the settings from whoever came to mend it.
+        let brought = live::figures(&state.options.mirror).unwrap_or_default();
         let live = Standing::of(state, &state.options.proxy.figures(), brought);
         let set = |(id, name, about, keys): &(&'static str, &'static str, &'static str, &'static [About])| Set {
             id,

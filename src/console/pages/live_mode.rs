@@ -1,7 +1,7 @@
 //! Live mode as the pages show it: whether it is on and where it fetches from, what it was good for so far, and what is wrong.
 
-use super::shown::{Moment, count, counted};
 use super::sentence;
+use super::shown::{Moment, count, counted};
 use crate::console::state::State;
 use crate::event;
 use crate::mirror::live::Figures;
@@ -99,16 +99,19 @@ fn is_file(asked: Asked) -> bool {
 impl Standing {
     /// `brought`: what the mirror holds of it.
     pub(super) fn of(state: &State, figured: &Figured, brought: Figures) -> Standing {
-        let Figures { crates, artifacts, bytes } = brought;
         Standing {
             on: figured.on,
             from: state.options.proxy.upstream(),
             trouble: figured.trouble.as_deref().map(sentence),
             upstreams: figured.upstreams.iter().map(Upstream::of).collect(),
-            brought: (crates + artifacts > 0)
-                .then(|| format!("{} ({})", event::contents(crates, artifacts), event::size(bytes))),
+            brought: self::brought(brought),
         }
     }
+}
+
+/// What live mode brought and the mirror holds; `None`: nothing.
+pub(super) fn brought(Figures { crates, artifacts, bytes }: Figures) -> Option<String> {
+    (crates + artifacts > 0).then(|| format!("{} ({})", event::contents(crates, artifacts), event::size(bytes)))
 }
 
 impl Upstream {
@@ -192,14 +195,14 @@ pub(super) fn alarms(figured: &Figured) -> Vec<Alarm> {
         add("live-trouble", "Live mode can ask nobody".to_owned(), text);
     }
     for upstream in figured.upstreams.iter().filter(|upstream| upstream.state == "down") {
-        let id = match upstream.of {
-            "index" => "index-down",
-            "crates" => "crates-down",
-            _ => "dist-down",
+        let (id, of) = match upstream.of {
+            "index" => ("index-down", "the index"),
+            "crates" => ("crates-down", "crates"),
+            _ => ("dist-down", "toolchains"),
         };
         let why = upstream.why.as_deref().map(sentence).unwrap_or_default();
         let text = format!("{why} What is held is served; upstream is asked again from time to time.");
-        add(id, format!("The upstream of {} is down", name_of(upstream.of).to_lowercase()), text.trim().to_owned());
+        add(id, format!("The upstream of {of} is down"), text.trim().to_owned());
     }
     alarms
 }
@@ -248,14 +251,16 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said_the_worst_first() {
         assert!(alarms(&Figured { on: true, stale: 3, failures: 2, ..Figured::default() }).is_empty());
-        let health = |of, state, why: Option<&str>| UpstreamHealth { of, address: None, state, why: why.map(str::to_owned) };
+        let health =
+            |of, state, why: Option<&str>| UpstreamHealth { of, address: None, state, why: why.map(str::to_owned) };
         let upstreams = vec![
             health("index", "shaky", Some("reset")),
             health("crates", "down", Some("connection refused")),
             health("dist", "good", None),
         ];
         let figured = Figured { on: true, mismatches: 2, upstreams, ..Figured::default() };
-        let told: Vec<(&str, String)> = alarms(&figured).into_iter().map(|one| (one.id, one.title + ": " + &one.text)).collect();
+        let told: Vec<(&str, String)> =
+            alarms(&figured).into_iter().map(|one| (one.id, one.title + ": " + &one.text)).collect();
         assert_eq!(told.len(), 2, "{told:?}");
         assert!(told[0].1.contains("its index promises: 2 files since"), "{told:?}");
         assert!(told[1].1.starts_with("The upstream of crates is down: Connection refused. What is held"), "{told:?}");
