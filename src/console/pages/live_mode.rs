@@ -71,9 +71,9 @@ struct Given {
 }
 
 impl Given {
-    /// Of the answers about crates and toolchains, those that live mode was not needed for. `misses` are requests for files that
-    /// were not held, and some of them were refused; `fetched` are bytes from upstream.
-    fn of(answers: impl Iterator<Item = (Asked, Option<u16>, u64)>, bytes: u64, misses: u64, fetched: u64) -> Given {
+    /// Of the answers about crates and toolchains, which had so many bytes, those that live mode was not needed for.
+    fn of(answers: impl Iterator<Item = (Asked, Option<u16>, u64)>, bytes: u64, figured: &Figured) -> Given {
+        let Figured { misses, fetches, failures, mismatches, fetched_bytes, .. } = *figured;
         let (mut given, mut refused) = (0, 0);
         for (_, status, count) in answers.filter(|(asked, ..)| is_file(*asked)) {
             match status {
@@ -82,13 +82,17 @@ impl Given {
                 _ => {}
             }
         }
-        // A miss is counted before its answer, and a refusal may be older than live mode.
-        Given { hits: given.saturating_sub(misses.saturating_sub(refused)), saved: bytes.saturating_sub(fetched) }
+        // A miss that was refused was not given. Not every refusal was one, as live mode may have been off by then; but each
+        // download that came was a miss that was given.
+        let came = fetches.saturating_sub(failures + mismatches);
+        let given_late = misses.saturating_sub(refused.min(misses.saturating_sub(came)));
+        // A miss is counted before its answer.
+        Given { hits: given.saturating_sub(given_late), saved: bytes.saturating_sub(fetched_bytes) }
     }
 
     fn now(counters: &Counters, figured: &Figured) -> Given {
         let bytes = counters.bytes().filter(|(asked, _)| is_file(*asked)).map(|(_, bytes)| bytes).sum();
-        Given::of(counters.answers(), bytes, figured.misses, figured.fetched_bytes)
+        Given::of(counters.answers(), bytes, figured)
     }
 }
 
@@ -211,8 +215,10 @@ pub(super) fn alarms(figured: &Figured) -> Vec<Alarm> {
 mod tests {
     use super::*;
 
-    fn given(answers: &[(Asked, Option<u16>, u64)], bytes: u64, misses: u64, fetched: u64) -> (u64, u64) {
-        let Given { hits, saved } = Given::of(answers.iter().copied(), bytes, misses, fetched);
+    /// Hits, and bytes saved, of answers with 5000 bytes.
+    fn given(answers: &[(Asked, Option<u16>, u64)], misses: u64, fetches: u64, fetched_bytes: u64) -> (u64, u64) {
+        let figured = Figured { misses, fetches, fetched_bytes, ..Figured::default() };
+        let Given { hits, saved } = Given::of(answers.iter().copied(), 5000, &figured);
         (hits, saved)
     }
 
@@ -230,14 +236,16 @@ mod tests {
             (Asked::Crate, Some(405), 50),
             (Asked::Crate, None, 50),
         ];
-        assert_eq!(given(&answers, 5000, 0, 0), (20, 5000));
-        assert_eq!(given(&answers, 5000, 8, 1200), (12, 3800));
+        assert_eq!(given(&answers, 0, 0, 0), (20, 5000));
+        assert_eq!(given(&answers, 8, 5, 1200), (12, 3800));
         // What was refused was a miss, and was not given.
         let refused = [&answers[..], &[(Asked::Dist, Some(404), 5), (Asked::Crate, Some(502), 1)]].concat();
-        assert_eq!(given(&refused, 5000, 14, 1200), (12, 3800));
-        // Never less than nothing: what is on its way is a miss already, and refusals may have come without live mode.
-        assert_eq!(given(&answers, 5000, 21, 9000), (0, 0));
-        assert_eq!(given(&[(Asked::Crate, Some(404), 9)], 0, 1, 0), (0, 0));
+        assert_eq!(given(&refused, 14, 5, 1200), (12, 3800));
+        // It may also have been before live mode was switched on.
+        assert_eq!(given(&refused, 8, 8, 1200), (12, 3800));
+        // Never less than nothing: what is on its way is a miss already.
+        assert_eq!(given(&answers, 21, 21, 9000), (0, 0));
+        assert_eq!(given(&[(Asked::Crate, Some(404), 9)], 1, 0, 0), (0, 5000));
     }
 
     #[test]
