@@ -150,7 +150,7 @@ fn switched_on_used_and_switched_off() {
     browser.wait_for("#live-state .tag.bad", "down");
     let status = String::from_utf8(web::get(&site.at("/api/status")).body).unwrap();
     assert!(
-        status.contains("\"healthy\":false") && status.contains("upstream sent 1 file with other bytes"),
+        status.contains("\"healthy\": false") && status.contains("upstream sent 1 file with other bytes"),
         "{status}"
     );
 
