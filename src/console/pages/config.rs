@@ -215,7 +215,7 @@ pub(super) fn show(state: &Arc<State>, asked: &Asked) -> Outcome {
         let told = settings.to_json();
         // A mirror that cannot be read is no reason to keep the settings from whoever came to mend it.
         let brought = live::figures(&state.options.mirror).unwrap_or_default();
-        let live = Standing::of(state, &state.options.proxy.figures(), brought);
+        let live = Standing::of(&state.options.proxy.figures(), brought);
         let set = |(id, name, about, keys): &(&'static str, &'static str, &'static str, &'static [About])| Set {
             id,
             name,

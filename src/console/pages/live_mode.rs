@@ -16,8 +16,6 @@ const REFUSED: [u16; 4] = [404, 502, 503, 507];
 /// Whether live mode is on, and what it makes of its upstreams.
 pub(super) struct Standing {
     pub(super) on: bool,
-    /// Where crates come from; `None` where it is off, or nobody can be asked.
-    pub(super) from: Option<String>,
     /// Why it is on and asks nobody, as a sentence.
     pub(super) trouble: Option<String>,
     pub(super) upstreams: Vec<Upstream>,
@@ -102,10 +100,9 @@ fn is_file(asked: Asked) -> bool {
 
 impl Standing {
     /// `brought`: what the mirror holds of it.
-    pub(super) fn of(state: &State, figured: &Figured, brought: Figures) -> Standing {
+    pub(super) fn of(figured: &Figured, brought: Figures) -> Standing {
         Standing {
             on: figured.on,
-            from: state.options.proxy.upstream(),
             trouble: figured.trouble.as_deref().map(sentence),
             upstreams: figured.upstreams.iter().map(Upstream::of).collect(),
             brought: self::brought(brought),
@@ -153,7 +150,7 @@ impl Card {
         let Given { hits, saved } = Given::now(&state.options.counters, figured);
         let figure = |number| Figure { count: count(number), none: number == 0 };
         Some(Card {
-            standing: Standing::of(state, figured, brought),
+            standing: Standing::of(figured, brought),
             hits: count(hits),
             rate: rate(hits, misses),
             misses: count(misses),

@@ -121,7 +121,7 @@ fn switched_on_used_and_switched_off() {
     wait_for_figure(&browser, "Misses", "2");
     browser.wait_for("#live-mode", "60 % of what was asked for");
     browser.wait_for("#live-mode", "1 download from upstream");
-    browser.wait_for("#live-mode", "It brought 1 crate (");
+    browser.wait_for("#live-mode", "1 crate (");
     wait_for_figure(&browser, "Wrong bytes", "0");
     assert_eq!(browser.text("#alarm"), "");
     assert_eq!(browser.text("#first"), "");
@@ -132,7 +132,7 @@ fn switched_on_used_and_switched_off() {
     browser.open(&site.at("/browse?q=nosuch"));
     browser.wait_for("main", "Live mode brings it when a client asks for it");
     browser.open(&site.at("/packages"));
-    browser.wait_for("#imports", "live mode brought 1 crate (");
+    browser.wait_for("#imports", "Live mode brought 1 crate (");
     browser.wait_until("!document.querySelector('#plan').disabled");
     browser.click("#plan");
     browser.wait_for("#planned", "What live mode brought stays: 1 crate (");
@@ -155,7 +155,7 @@ fn switched_on_used_and_switched_off() {
     );
 
     switch(&browser, &site, "switched off");
-    browser.wait_for("#live-state", "It brought 1 crate (");
+    browser.wait_for("#live-state", "1 crate (");
     upstream.heal();
     upstream.clear_log();
     assert_eq!(fetch(&site, "leaf-1.1.0"), 200);
