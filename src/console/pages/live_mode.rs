@@ -85,7 +85,9 @@ impl Given {
         let came = fetches.saturating_sub(failures + mismatches);
         let given_late = misses.saturating_sub(refused.min(misses.saturating_sub(came)));
         // A miss is counted before its answer.
-        Given { hits: given.saturating_sub(given_late), saved: bytes.saturating_sub(fetched_bytes) }
+        let hits = given.saturating_sub(given_late);
+        // Without a hit nothing was saved: what is over then is what began, and was broken off.
+        Given { hits, saved: if hits == 0 { 0 } else { bytes.saturating_sub(fetched_bytes) } }
     }
 
     fn now(counters: &Counters, figured: &Figured) -> Given {
@@ -241,8 +243,9 @@ mod tests {
         // It may also have been before live mode was switched on.
         assert_eq!(given(&refused, 8, 8, 1200), (12, 3800));
         // Never less than nothing: what is on its way is a miss already.
-        assert_eq!(given(&answers, 21, 21, 9000), (0, 0));
-        assert_eq!(given(&[(Asked::Crate, Some(404), 9)], 1, 0, 0), (0, 5000));
+        assert_eq!(given(&answers, 21, 21, 1000), (0, 0));
+        assert_eq!(given(&answers, 1, 1, 9000), (19, 0));
+        assert_eq!(given(&[(Asked::Crate, Some(404), 9)], 1, 0, 0), (0, 0));
     }
 
     #[test]
