@@ -389,7 +389,7 @@ function showPlan(plan) {
     const about = `their index lines are gone; clients that saw those have until ${until.slice(0, 16).replace('T', ' ')} UTC to fetch them`;
     parts.push(listed('Left for a later run', later.map((one) => `${one.file} (${size(one.size)})`), about));
   }
-  if (plan.live) parts.push(livePart(plan.live));
+  if (plan.live?.crates || plan.live?.artifacts) parts.push(livePart(plan.live));
   if (plan.strangers.length) {
     parts.push(listed('Stays although no bundle brought it', plan.strangers, ''));
   }
@@ -414,7 +414,7 @@ function showPlan(plan) {
 function livePart({ crates, artifacts = 0, bytes }) {
   const what = [[crates, 'crate'], [artifacts, 'toolchain file']].filter(([number]) => number).map(([number, one]) => counted(number, one));
   return make('p', {},
-    `What live mode brought stays: ${what.join(' and ') || 'nothing that is still held'} (${size(bytes)}). `,
+    `What live mode brought stays: ${what.join(' and ')} (${size(bytes)}). `,
     make('code', {}, 'cargo frostmirror gc --forget live'), ', on this server, lets it go.');
 }
 
