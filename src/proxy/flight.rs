@@ -91,6 +91,11 @@ impl Flight {
         (Flight { progress: receiver }, Pilot { progress: sender, mirror })
     }
 
+    /// Whether it came to no end, and nobody flies it any more: its task broke off.
+    pub(super) fn is_lost(&self) -> bool {
+        self.progress.has_changed().is_err() && self.progress.borrow().end.is_none()
+    }
+
     /// Waits for the beginning.
     ///
     /// # Errors
@@ -433,5 +438,14 @@ mod tests {
         assert!(broke && bytes.len() < 300_000);
         assert_eq!(flight.ended().await, Err(wrong.clone()));
         assert_eq!(flight.begun().await.expect_err("over"), wrong);
+        assert!(!flight.is_lost(), "it has an end");
+    }
+
+    #[tokio::test]
+    async fn a_flight_whose_task_broke_off_is_lost() {
+        let (_folder, flight, pilot) = flight();
+        assert!(!flight.is_lost());
+        drop(pilot);
+        assert!(flight.is_lost() && flight.begun().await.is_err() && flight.ended().await.is_err());
     }
 }
