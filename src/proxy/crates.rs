@@ -94,7 +94,7 @@ impl Proxy {
     /// The download of a crate, where it has begun. It is wanted from then on.
     fn board(self: &Arc<Self>, id: &CrateId) -> Option<Flight> {
         let mut flights = self.crates.flights();
-        let entry = flights.get_mut(&id.file_name())?;
+        let entry = flights.get_mut(&id.file_name()).filter(|entry| !entry.flight.is_lost())?;
         let flight = entry.flight.clone();
         let before = std::mem::replace(&mut entry.standing, Standing::Wanted);
         drop(flights);
@@ -187,7 +187,7 @@ impl Proxy {
         }
         let name = id.file_name();
         let mut flights = self.crates.flights();
-        if let Some(entry) = flights.get(&name) {
+        if let Some(entry) = flights.get(&name).filter(|entry| !entry.flight.is_lost()) {
             return Miss::Coming(entry.flight.clone());
         }
         // Flights are forgotten after their file is in its place.

@@ -109,8 +109,13 @@ impl Lines {
             }
             let begin = || {
                 let task = tokio::spawn(Arc::clone(self).ask(Arc::clone(upstreams), name.clone(), ttl));
-                let what = format!("asking for the index file of {name} was broken off");
-                task.map(|ended| ended.unwrap_or_else(|_| Err(Refusal::bad_gateway(what)))).boxed().shared()
+                let (lines, lost) = (Arc::clone(self), place.clone());
+                let broken_off = move |_| {
+                    // Nobody else would take it out.
+                    lines.table().asking.remove(&lost);
+                    Err(Refusal::bad_gateway(format!("asking for upstream's index file {lost} was broken off")))
+                };
+                task.map(|ended| ended.unwrap_or_else(broken_off)).boxed().shared()
             };
             table.asking.entry(place.clone()).or_insert_with(begin).clone()
         };
