@@ -42,6 +42,16 @@ fn assert_refused(live: &Live, path: &str) {
     );
 }
 
+/// Waits until the operator is told this.
+#[track_caller]
+fn assert_told(live: &Live, text: &str) {
+    let until = Instant::now() + Duration::from_secs(10);
+    while !live.serving.running().stderr().contains(text) {
+        assert!(Instant::now() < until, "{}", live.serving.running().stderr());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 #[test]
 fn files_larger_than_the_system_allows_are_not_kept_and_others_are() {
     let upstream = sizes();
@@ -61,7 +71,7 @@ fn files_larger_than_the_system_allows_are_not_kept_and_others_are() {
     assert!(live.placed().is_empty() && live.debris().is_empty());
     assert_eq!(live.status_of(SMALL), 200);
     live.await_placed(1);
-    live.serving.running().stderr().find("large 1.0.0").expect("it is told");
+    assert_told(&live, "did not get large 1.0.0: the mirror could not keep large 1.0.0");
     let live = live.restart();
     assert_eq!(live.status_of(LARGE), 200);
     live.await_placed(2);
@@ -131,8 +141,8 @@ fn a_mirror_that_is_read_only_serves_what_it_holds_and_says_what_is_wrong() {
     assert_eq!(answer.status, 507, "{}", String::from_utf8_lossy(&answer.body));
     assert!(String::from_utf8_lossy(&answer.body).contains("could not keep large 1.0.0"), "{:?}", answer.body);
     assert_eq!(live.status_of("/healthz"), 200);
-    live.serving.running().stderr().find("large 1.0.0").expect("it is told");
-    live.serving.running().stderr().find("Read-only").expect("why is told too");
+    assert_told(&live, "did not get large 1.0.0: the mirror could not keep large 1.0.0");
+    assert_told(&live, "Read-only");
     assert_eq!(contents(&live.sandbox), before);
     let live = live.restart();
     assert_eq!(live.status_of(LARGE), 200);
