@@ -219,7 +219,7 @@ Register-ArgumentCompleter -Native -CommandName 'cargo-frostmirror' -ScriptBlock
         'cargo-frostmirror;gc' {
             [CompletionResult]::new('--mirror', '--mirror', [CompletionResultType]::ParameterName, 'The mirror [default: /mirror where it exists, else mirror/ below FROSTMIRROR_HOME]')
             [CompletionResult]::new('--grace', '--grace', [CompletionResultType]::ParameterName, 'How long a crate or a component stays after its index line or its channel went, for clients that saw that: 0, 90s, 10m, 2h, 7d')
-            [CompletionResult]::new('--forget', '--forget', [CompletionResultType]::ParameterName, 'Let a lineage go, by its id or the beginning of it: what only its bundles need is garbage (repeatable)')
+            [CompletionResult]::new('--forget', '--forget', [CompletionResultType]::ParameterName, 'Let a lineage go, by its id or the beginning of it: what only its bundles need is garbage; `live` for what live mode brought (repeatable)')
             [CompletionResult]::new('--lock-timeout', '--lock-timeout', [CompletionResultType]::ParameterName, 'How long to wait for another process that holds the mirror')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colours')
             [CompletionResult]::new('--message-format', '--message-format', [CompletionResultType]::ParameterName, 'How to report: for people, or one JSON object a line on stdout')

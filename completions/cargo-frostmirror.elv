@@ -205,7 +205,7 @@ set edit:completion:arg-completer[cargo-frostmirror] = {|@words|
         &'cargo-frostmirror;gc'= {
             cand --mirror 'The mirror [default: /mirror where it exists, else mirror/ below FROSTMIRROR_HOME]'
             cand --grace 'How long a crate or a component stays after its index line or its channel went, for clients that saw that: 0, 90s, 10m, 2h, 7d'
-            cand --forget 'Let a lineage go, by its id or the beginning of it: what only its bundles need is garbage (repeatable)'
+            cand --forget 'Let a lineage go, by its id or the beginning of it: what only its bundles need is garbage; `live` for what live mode brought (repeatable)'
             cand --lock-timeout 'How long to wait for another process that holds the mirror'
             cand --color 'When to use colours'
             cand --message-format 'How to report: for people, or one JSON object a line on stdout'

@@ -190,7 +190,7 @@ complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand list
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand list" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand gc" -l mirror -d 'The mirror [default: /mirror where it exists, else mirror/ below FROSTMIRROR_HOME]' -r -F
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand gc" -l grace -d 'How long a crate or a component stays after its index line or its channel went, for clients that saw that: 0, 90s, 10m, 2h, 7d' -r
-complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand gc" -l forget -d 'Let a lineage go, by its id or the beginning of it: what only its bundles need is garbage (repeatable)' -r
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand gc" -l forget -d 'Let a lineage go, by its id or the beginning of it: what only its bundles need is garbage; `live` for what live mode brought (repeatable)' -r
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand gc" -l lock-timeout -d 'How long to wait for another process that holds the mirror' -r
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand gc" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal'
 always\t'Always'

@@ -90,6 +90,17 @@ impl Context {
             .map_err(|source| Failure::io("could not start the network threads", source))
     }
 
+    /// A runtime for verbs that serve. One processor is left to what else there is to do (disks, imports, the kernel's own
+    /// work for the network); that many threads that wake each other for small answers would only be slower.
+    pub fn serving_runtime(&self) -> Result<tokio::runtime::Runtime, Failure> {
+        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(processors.saturating_sub(1).max(1))
+            .enable_all()
+            .build()
+            .map_err(|source| Failure::io("could not start the network threads", source))
+    }
+
     /// What an online run works with, without any limits; `scratch` is a folder that ends with the run.
     pub fn surroundings(&self, scratch: &Path) -> Result<Surroundings, Failure> {
         Ok(Surroundings {

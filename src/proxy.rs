@@ -9,6 +9,7 @@
 //! | `flight` | one download for all who wait for it |
 //! | `crates` | crates that are not held |
 //! | `dist` | toolchains and rustup: what moves upstream, and what a manifest names |
+//! | `ahead` | what clients will probably ask for next |
 //! | `placing` | what came, into the mirror |
 //! | `used` | which files were not asked for the longest, where the size is limited |
 //! | [`figures`] | what was done so far, in numbers |
@@ -18,6 +19,7 @@
 //! disk with names that he made up. A file is only placed with the digest that the index or a channel manifest states for it.
 //! Requests that this very server sent, by whatever detour, are answered from the mirror alone.
 
+mod ahead;
 mod breaker;
 mod crates;
 mod dist;
@@ -47,6 +49,7 @@ use crate::mirror::layout::Layout;
 use crate::mirror::live::Renewal;
 use crate::safe_path::SafePath;
 use crate::server_config::{Live, Settings};
+use ahead::Ahead;
 use breaker::Health;
 use crates::Crates;
 use figures::{Figured, Figures, UpstreamHealth};
@@ -88,6 +91,7 @@ pub struct Proxy {
     via: String,
     now: Mutex<Now>,
     crates: Crates,
+    ahead: Ahead,
     placer: Placer,
     figures: Arc<Figures>,
     used: Arc<Used>,
@@ -147,6 +151,7 @@ impl Proxy {
             via,
             now: Mutex::default(),
             crates: Crates::default(),
+            ahead: Ahead::default(),
             placer,
             figures,
             used,
@@ -193,11 +198,12 @@ impl Proxy {
     }
 
     /// Asks upstream about a crate, where that was not done lately; `None` where live mode is off.
-    pub async fn ask(&self, name: &CrateName) -> Option<Upstreamed> {
+    pub async fn ask(self: &Arc<Self>, name: &CrateName) -> Option<Upstreamed> {
         let running = match self.running()? {
             Ok(running) => running,
             Err(refusal) => return Some(Upstreamed(Err(refusal))),
         };
+        self.foresee(&running, name);
         let known = self.known(&running, name, running.settings.proxy_ttl, None).await;
         Some(Upstreamed(known.map(|known| (running, known))))
     }

@@ -17,6 +17,7 @@
 //! | `scripts` | configuration and bootstraps that name the address at which they were asked for |
 //! | `file` | files below the mirror's root, streamed |
 //! | [`extension`] | how a floor above answers what is no file: pages, an API |
+//! | `twin` | bodies that are asked for often, which the system sends without copying them |
 //! | `hot` | small files and index texts, kept in memory as long as they are what is on the disk |
 //!
 //! Nothing here takes a lock or writes a file. Each request opens its files anew, or looks whether what is in memory is
@@ -39,6 +40,7 @@ mod respond;
 mod route;
 mod scripts;
 mod tls;
+mod twin;
 
 use std::io;
 use std::net::SocketAddr;

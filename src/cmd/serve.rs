@@ -111,7 +111,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let admin = args.admin_token.as_deref().map(Token::parse).transpose();
     let admin = admin.map_err(|weak| Failure::from(weak).doing("could not take the admin token"))?;
     let access = Arc::new(Access::new(Arc::clone(&live), admin)?);
-    let runtime = context.runtime()?;
+    let runtime = context.serving_runtime()?;
     let counters = Arc::new(Counters::default());
     let queue = Queue::begin(Arc::clone(&context.report), Arc::clone(&counters))
         .map_err(|source| Failure::io("could not start the log", source))?;
@@ -284,12 +284,13 @@ pub(super) async fn until_stopped(
     }
 }
 
-/// Each connection needs a descriptor for itself and one for the file that it sends; the usual limit of 1024 is for
+/// Each connection needs a descriptor for itself and one for the file that it sends, and bodies that are
+/// asked for often have their own; the usual limit of 1024 is for
 /// programs that do not serve.
 #[cfg(unix)]
 fn allow_open_files() {
     use rustix::process::{Resource, getrlimit, setrlimit};
-    const ENOUGH: u64 = 8448;
+    const ENOUGH: u64 = 9472;
     let mut limit = getrlimit(Resource::Nofile);
     if limit.current.is_some_and(|current| current < ENOUGH) {
         limit.current = Some(limit.maximum.map_or(ENOUGH, |most| most.min(ENOUGH)));

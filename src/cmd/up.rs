@@ -84,7 +84,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         false => client_config::cargo_config(base_url.as_str()),
     };
     context.report.data(&page);
-    let runtime = context.runtime()?;
+    let runtime = context.serving_runtime()?;
     let served = runtime.block_on(async {
         let listener =
             tokio::net::TcpListener::from_std(listener).map_err(|source| Failure::io("could not listen", source))?;

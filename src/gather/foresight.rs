@@ -8,8 +8,8 @@ use std::collections::{BTreeSet, HashMap};
 use cargo_util_schemas::index::IndexPackage;
 use semver::VersionReq;
 
-use super::index_file::IndexFile;
-use crate::crate_id::CrateName;
+use super::index_file::{Head, IndexFile};
+use crate::crate_id::{CrateName, Version};
 
 /// A dependency on a crate, as somebody in the graph has it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -24,14 +24,19 @@ pub struct Wish {
     pub default_features: bool,
 }
 
+/// The version that `wish` will probably get.
+pub fn pick(file: &IndexFile, wish: &Wish) -> Option<Version> {
+    best(file, wish).map(|head| head.version.clone())
+}
+
+fn best<'f>(file: &'f IndexFile, wish: &Wish) -> Option<&'f Head> {
+    let fitting = file.heads().iter().filter(|head| !head.yanked && wish.req.matches(&head.version));
+    fitting.max_by(|a, b| a.version.cmp(&b.version))
+}
+
 /// The dependencies of what `wish` will probably get. Empty where nothing fits.
 pub fn next(file: &IndexFile, wish: &Wish) -> Vec<Wish> {
-    let best = file
-        .heads()
-        .iter()
-        .filter(|head| !head.yanked && wish.req.matches(&head.version))
-        .max_by(|a, b| a.version.cmp(&b.version));
-    let package = best.and_then(|head| serde_json::from_str(file.line(head)).ok());
+    let package = best(file, wish).and_then(|head| serde_json::from_str(file.line(head)).ok());
     package.map_or_else(Vec::new, |package| dependencies(&package, wish))
 }
 

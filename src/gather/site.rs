@@ -43,7 +43,7 @@ pub enum Error {
         /// The index's address.
         index: String,
         /// What happened.
-        source: http::Error,
+        source: Box<http::Error>,
     },
     /// The registry wants a token, and there is none.
     #[error("the registry {index} asks for a token, and none is configured for it")]
@@ -198,7 +198,7 @@ impl Site {
     }
 
     fn failed(&self, what: String, source: http::Error) -> Error {
-        Error::Fetch { what, index: self.address(), source }
+        Error::Fetch { what, index: self.address(), source: Box::new(source) }
     }
 }
 

@@ -44,6 +44,7 @@ use serde::Serialize;
 use super::artifacts::Artifacts;
 use super::head::{Counts, Head, LineageHead, is_zero};
 use super::layout::{self, Layout};
+use super::live;
 use super::lock::{self, CollectGuard, Holder, lock_for_collecting};
 use super::store;
 use super::store::was_torn;
@@ -351,7 +352,9 @@ fn plan(layout: &Layout, options: &Options) -> Result<Plan, Error> {
     if let Some(LineageHead { record, .. }) = lost.next() {
         return Err(Error::LostRecord { record: record.clone() });
     }
-    let forget = forgotten(&feeds, &options.forget)?;
+    // The id is older than anything that live mode brought, and stays when all of it is let go.
+    let has_live = live::id(layout)?.is_some();
+    let forget = forgotten(&feeds, &options.forget, has_live)?;
     let (mut current, mut let_go) = (Keys::default(), Keys::default());
     let mut lineages = Vec::new();
     for (id, feed) in &feeds.lineages {
@@ -435,9 +438,9 @@ fn plan(layout: &Layout, options: &Options) -> Result<Plan, Error> {
 }
 
 /// The ids of the lineages to let go.
-fn forgotten(feeds: &Feeds, words: &[String]) -> Result<BTreeSet<String>, Error> {
+fn forgotten(feeds: &Feeds, words: &[String], has_live: bool) -> Result<BTreeSet<String>, Error> {
     let mut ids = BTreeSet::new();
-    for word in words.iter().filter(|word| *word != LIVE) {
+    for word in words.iter().filter(|word| !(has_live && *word == LIVE)) {
         let fits = |id: &str| id == word || word.len() >= SHORTEST && id.starts_with(word.as_str());
         let fitting: Vec<String> = feeds.lineages.keys().filter(|id| fits(id)).cloned().collect();
         match fitting.len() {

@@ -75,6 +75,8 @@ pub struct Rebuilt {
     pub kept_artifacts: u64,
     /// Records of imports that could not be read, and were moved aside.
     pub aside: u64,
+    /// Whether something of live mode's records was wrong, and was written anew.
+    pub live: bool,
     /// Whether `manifest.json` was written.
     pub head: bool,
     /// What is still wrong.
@@ -138,9 +140,7 @@ impl AddGuard {
         }
         // Also where nothing is to be placed: what a killed import left has been counted now.
         place(&mut staging, &steps)?;
-        if layout.live().is_dir() {
-            live::mend(&layout)?;
-        }
+        let live = layout.live().is_dir() && live::mend(&layout)?;
         drop(staging);
         for name in &pass.books.unreadable {
             self.put_aside(name)?;
@@ -155,7 +155,7 @@ impl AddGuard {
             // It was a mirror of a known layout when the lock was taken.
             other => import::Error::Store(failed("audit", layout.root())(std::io::Error::other(other))),
         })?;
-        Ok(Rebuilt { lines, artifacts, kept, kept_artifacts, aside, head: head_written, audit })
+        Ok(Rebuilt { lines, artifacts, kept, kept_artifacts, aside, live, head: head_written, audit })
     }
 
     fn put_aside(&self, record: &str) -> Result<(), store::Error> {

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::fs;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
 
 use super::flight::{Errand, Flight, Landed, Pilot};
 use super::offer::Withheld;
@@ -18,6 +20,9 @@ use crate::index_line::IndexLine;
 const MAX_CRATE: u64 = 4 * 1024 * 1024 * 1024;
 /// A version that upstream's file does not list is asked for again where the file is older than this: a client may know more.
 const SECOND_LOOK: Duration = Duration::from_secs(2);
+
+/// How long what was fetched ahead waits for somebody to ask for it, twice that at most.
+const AHEAD_WAITS: Duration = Duration::from_secs(60);
 
 /// What becomes of a request for a file that is not held.
 #[derive(Debug)]
@@ -33,11 +38,34 @@ pub enum Miss {
 /// The downloads that are under way, and those that came and are not placed yet.
 #[derive(Default)]
 pub(super) struct Crates {
-    flights: Mutex<HashMap<String, Flight>>,
+    flights: Mutex<HashMap<String, Entry>>,
+}
+
+struct Entry {
+    flight: Flight,
+    standing: Standing,
+}
+
+/// Whether somebody has asked for a crate, or it is fetched ahead.
+enum Standing {
+    /// Somebody has.
+    Wanted,
+    /// Nobody has yet.
+    Ahead,
+    /// It came, and nobody has asked for it yet. It is only placed when somebody does.
+    Waits(Box<Cargo>, Instant),
+}
+
+/// A crate that came, with what belongs to it.
+struct Cargo {
+    id: CrateId,
+    line: IndexLine,
+    read: Timestamp,
+    landed: Landed,
 }
 
 impl Crates {
-    fn flights(&self) -> MutexGuard<'_, HashMap<String, Flight>> {
+    fn flights(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
         self.flights.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -50,17 +78,68 @@ impl Proxy {
             Err(refusal) => return Some(Miss::Refused(refusal)),
         };
         self.figures.misses.fetch_add(1, Relaxed);
-        if let Some(flight) = self.crates.flights().get(&id.file_name()) {
-            return Some(Miss::Coming(flight.clone()));
+        if let Some(flight) = self.board(id) {
+            self.look_ahead(&running, id);
+            return Some(Miss::Coming(flight));
         }
         Some(match self.line_of(&running, id).await {
-            Ok((line, read)) => self.take_off(&running, id, line, read),
+            Ok((line, read)) => {
+                self.look_ahead(&running, id);
+                self.take_off(&running, id, line, read, Standing::Wanted)
+            }
             Err(refusal) => Miss::Refused(refusal),
         })
     }
 
+    /// The download of a crate, where it has begun. It is wanted from then on.
+    fn board(self: &Arc<Self>, id: &CrateId) -> Option<Flight> {
+        let mut flights = self.crates.flights();
+        let entry = flights.get_mut(&id.file_name())?;
+        let flight = entry.flight.clone();
+        let before = std::mem::replace(&mut entry.standing, Standing::Wanted);
+        drop(flights);
+        match before {
+            Standing::Wanted => {}
+            Standing::Ahead => self.figures.ahead_used(),
+            Standing::Waits(cargo, _) => {
+                self.figures.ahead_used();
+                self.hand_over(*cargo);
+            }
+        }
+        Some(flight)
+    }
+
+    /// Fetches what clients will probably ask for next, where that was guessed right so far.
+    fn look_ahead(self: &Arc<Self>, running: &Arc<Running>, asked: &CrateId) {
+        let guessed = self.ahead.asked(asked);
+        if guessed.is_empty() {
+            return;
+        }
+        let (proxy, running) = (Arc::clone(self), Arc::clone(running));
+        tokio::spawn(async move {
+            for id in guessed {
+                if proxy.options.mirror.crate_file(&id).is_file() {
+                    continue;
+                }
+                if let Ok((line, read)) = proxy.line_of(&running, &id).await {
+                    proxy.figures.ahead.fetch_add(1, Relaxed);
+                    proxy.take_off(&running, &id, line, read, Standing::Ahead);
+                }
+            }
+            tokio::time::sleep(AHEAD_WAITS).await;
+            proxy.let_go();
+        });
+    }
+
+    /// Removes what was fetched ahead and nobody asked for.
+    fn let_go(&self) {
+        let is_old =
+            |entry: &Entry| matches!(&entry.standing, Standing::Waits(_, since) if since.elapsed() >= AHEAD_WAITS / 2);
+        self.crates.flights().retain(|_, entry| !is_old(entry));
+    }
+
     /// The line of a crate, as it is offered, and when upstream's index was read.
-    async fn line_of(&self, running: &Arc<Running>, id: &CrateId) -> Result<(IndexLine, jiff::Timestamp), Refusal> {
+    async fn line_of(&self, running: &Arc<Running>, id: &CrateId) -> Result<(IndexLine, Timestamp), Refusal> {
         let now = (self.options.clock)();
         let ttl = running.settings.proxy_ttl;
         let mut known = self.known(running, &id.name, ttl, None).await?;
@@ -98,33 +177,32 @@ impl Proxy {
         running: &Arc<Running>,
         id: &CrateId,
         line: IndexLine,
-        read: jiff::Timestamp,
+        read: Timestamp,
+        standing: Standing,
     ) -> Miss {
+        if let Standing::Wanted = standing
+            && let Some(flight) = self.board(id)
+        {
+            return Miss::Coming(flight);
+        }
         let name = id.file_name();
         let mut flights = self.crates.flights();
-        if let Some(flight) = flights.get(&name) {
-            return Miss::Coming(flight.clone());
+        if let Some(entry) = flights.get(&name) {
+            return Miss::Coming(entry.flight.clone());
         }
         // Flights are forgotten after their file is in its place.
         if self.options.mirror.crate_file(id).is_file() {
             return Miss::Held;
         }
         let (flight, pilot) = Flight::prepare(self.options.mirror.clone());
-        flights.insert(name, flight.clone());
+        flights.insert(name, Entry { flight: flight.clone(), standing });
         drop(flights);
         // A task of its own: whoever asked may go away.
         tokio::spawn(Arc::clone(self).fly(Arc::clone(running), pilot, id.clone(), line, read));
         Miss::Coming(flight)
     }
 
-    async fn fly(
-        self: Arc<Self>,
-        running: Arc<Running>,
-        pilot: Pilot,
-        id: CrateId,
-        line: IndexLine,
-        read: jiff::Timestamp,
-    ) {
+    async fn fly(self: Arc<Self>, running: Arc<Running>, pilot: Pilot, id: CrateId, line: IndexLine, read: Timestamp) {
         let upstreams = &running.upstreams;
         let landed = match upstreams.config().await {
             Ok(config) => {
@@ -144,17 +222,33 @@ impl Proxy {
             }
         };
         match landed {
-            Ok(landed) => self.landed(id, line, read, landed),
+            Ok(landed) => {
+                self.figures.bytes.fetch_add(landed.size, Relaxed);
+                let cargo = Cargo { id, line, read, landed };
+                let mut flights = self.crates.flights();
+                match flights.get_mut(&cargo.id.file_name()) {
+                    Some(entry) if matches!(entry.standing, Standing::Ahead) => {
+                        entry.standing = Standing::Waits(Box::new(cargo), Instant::now());
+                    }
+                    _ => {
+                        drop(flights);
+                        self.hand_over(cargo);
+                    }
+                }
+            }
             Err(refusal) => {
-                self.crates.flights().remove(&id.file_name());
-                self.lost(&id.to_string(), &refusal);
+                let entry = self.crates.flights().remove(&id.file_name());
+                // What nobody asked for is missed by nobody; what was wrong with its bytes is told all the same.
+                if refusal.is_mismatch() || entry.is_none_or(|entry| matches!(entry.standing, Standing::Wanted)) {
+                    self.lost(&id.to_string(), &refusal);
+                }
             }
         }
     }
 
-    fn landed(self: Arc<Self>, id: CrateId, line: IndexLine, read: jiff::Timestamp, landed: Landed) {
-        self.figures.bytes.fetch_add(landed.size, Relaxed);
-        let (name, proxy) = (id.file_name(), Arc::clone(&self));
+    fn hand_over(self: &Arc<Self>, cargo: Cargo) {
+        let Cargo { id, line, read, landed } = cargo;
+        let (name, proxy) = (id.file_name(), Arc::clone(self));
         let done = Box::new(move |_placed| {
             proxy.crates.flights().remove(&name);
         });

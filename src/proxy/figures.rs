@@ -25,6 +25,10 @@ pub struct Figures {
     pub(super) placed: AtomicU64,
     /// Batches that could not be placed.
     pub(super) not_placed: AtomicU64,
+    /// Crates that were fetched before anybody asked for them.
+    pub(super) ahead: AtomicU64,
+    /// Those of them that somebody asked for then.
+    pub(super) ahead_used: AtomicU64,
 }
 
 /// The figures as they are, and what is known of the upstreams.
@@ -53,6 +57,10 @@ pub struct Figured {
     pub placed: u64,
     /// Batches of files that could not be placed.
     pub not_placed: u64,
+    /// Crates that were fetched before anybody asked for them; they are only kept when somebody does.
+    pub fetched_ahead: u64,
+    /// Those of them that somebody asked for then.
+    pub ahead_used: u64,
     /// The upstreams, and how they are.
     pub upstreams: Vec<UpstreamHealth>,
 }
@@ -77,6 +85,10 @@ impl Figures {
         self.placed.fetch_add(crates + artifacts, Relaxed);
     }
 
+    pub(super) fn ahead_used(&self) {
+        self.ahead_used.fetch_add(1, Relaxed);
+    }
+
     pub(super) fn not_placed(&self) {
         self.not_placed.fetch_add(1, Relaxed);
     }
@@ -93,6 +105,8 @@ impl Figures {
             stale: read(&self.stale),
             placed: read(&self.placed),
             not_placed: read(&self.not_placed),
+            fetched_ahead: read(&self.ahead),
+            ahead_used: read(&self.ahead_used),
             ..Figured::default()
         }
     }

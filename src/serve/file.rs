@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -12,6 +13,7 @@ use futures_util::Stream;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::task::JoinHandle;
 
+use super::twin::Twin;
 use crate::safe_path::SafePath;
 
 /// Bytes in one piece of a body. A file of this size or less is one piece: it is read at once, and leaves in one
@@ -192,7 +194,6 @@ struct Coming {
 }
 
 /// A response's body: bytes at hand, and perhaps the rest of a file; or bytes that come from elsewhere.
-#[derive(Default)]
 pub struct Content {
     ready: Option<Bytes>,
     rest: Option<JoinHandle<io::Result<(File, Bytes)>>>,
@@ -202,18 +203,16 @@ pub struct Content {
     left: u64,
     /// Whether a piece of those at hand has left, and others are to have their turn before the next one.
     paused: bool,
+    /// The twin of the bytes at hand.
+    twin: Option<Arc<Twin>>,
+    /// How many of the bytes at hand leave at once.
+    piece: usize,
 }
 
 impl Content {
     /// A body of these bytes.
     pub fn of(bytes: impl Into<Bytes>) -> Content {
-        Content {
-            ready: Some(bytes.into()).filter(|bytes| !bytes.is_empty()),
-            rest: None,
-            coming: None,
-            left: 0,
-            paused: false,
-        }
+        Content { ready: Some(bytes.into()).filter(|bytes: &Bytes| !bytes.is_empty()), ..Content::default() }
     }
 
     /// Bytes as they come, `length` of them where that is known. An error breaks the connection.
@@ -222,6 +221,18 @@ impl Content {
         pieces: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
     ) -> Content {
         Content { coming: Some(Coming { pieces: Box::pin(pieces), left: length }), ..Content::default() }
+    }
+
+    /// The same, whose bytes may have a twin.
+    pub(super) fn with_twin(self, twin: Option<Arc<Twin>>) -> Content {
+        Content { twin, ..self }
+    }
+
+    /// The twin, for a connection that sends from it. What is sent without being copied goes in one piece.
+    pub(super) fn give_twin(&mut self) -> Option<Arc<Twin>> {
+        let twin = self.twin.take()?;
+        self.piece = usize::MAX;
+        Some(twin)
     }
 
     /// A part of a file. Its first piece is read here; call it where reading may block.
@@ -236,6 +247,12 @@ impl Content {
             content.rest = Some(read_on(file, left));
         }
         Ok(content)
+    }
+}
+
+impl Default for Content {
+    fn default() -> Content {
+        Content { ready: None, rest: None, coming: None, left: 0, paused: false, twin: None, piece: PIECE }
     }
 }
 
@@ -265,7 +282,7 @@ impl Body for Content {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         if let Some(mut bytes) = self.ready.take() {
-            if bytes.len() <= PIECE {
+            if bytes.len() <= self.piece {
                 self.paused = false;
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }
@@ -278,7 +295,7 @@ impl Body for Content {
                 return Poll::Pending;
             }
             self.paused = true;
-            let piece = bytes.split_to(PIECE);
+            let piece = bytes.split_to(self.piece);
             self.ready = Some(bytes);
             return Poll::Ready(Some(Ok(Frame::data(piece))));
         }

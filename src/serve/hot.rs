@@ -24,7 +24,8 @@ use hyper::header::{
     VARY, X_CONTENT_TYPE_OPTIONS,
 };
 
-use super::file::{Held, Stamp};
+use super::file::{Content, Held, Stamp};
+use super::twin::{Prospect, Room};
 use crate::digest::Sha256;
 use crate::safe_path::SafePath;
 
@@ -47,6 +48,7 @@ pub(super) struct Hot {
     generation: Generation,
     halves: RwLock<Halves>,
     age: Age,
+    room: Arc<Room>,
 }
 
 /// Counts the times at which what was seen on the disk may have become old.
@@ -96,7 +98,6 @@ struct Watch {
 }
 
 /// One encoding of a file.
-#[derive(Clone)]
 pub(super) struct Form {
     /// Strong entity tag, with its quotes.
     pub etag: String,
@@ -104,10 +105,11 @@ pub(super) struct Form {
     pub body: Bytes,
     /// The headers of a full answer.
     pub headers: HeaderMap,
+    /// Whether it has a twin.
+    twin: Prospect,
 }
 
 /// The compressed form of a file.
-#[derive(Clone)]
 pub(super) enum Gzip {
     /// It would be no smaller.
     Useless,
@@ -118,10 +120,10 @@ pub(super) enum Gzip {
 }
 
 impl Hot {
-    /// Nothing yet.
-    pub fn new(mirror: &Path, generation: Generation) -> Hot {
+    /// Nothing yet; `room`: for copies in the memory of the system.
+    pub fn new(mirror: &Path, generation: Generation, room: Arc<Room>) -> Hot {
         let age = Age { since: Instant::now(), millisecond: AtomicU64::new(0), count: AtomicU64::new(1) };
-        Hot { mirror: mirror.to_owned(), generation, halves: RwLock::default(), age }
+        Hot { mirror: mirror.to_owned(), generation, halves: RwLock::default(), age, room }
     }
 
     /// Something else was read from the disk; call it before anybody is told.
@@ -155,7 +157,7 @@ impl Hot {
         if let Some(kept) = self.known(path, held, gzip) {
             return Ok(kept);
         }
-        let (plain, gzip) = text_forms(read(held)?, &held.stamp, gzip, headers)?;
+        let (plain, gzip) = text_forms(read(held)?, &held.stamp, gzip, headers, &self.room)?;
         let kept = Kept { gzip, ..self.plain(path, held, plain, false, None) };
         Ok(self.keep(path, held.stamp.is_settled(now), kept))
     }
@@ -164,7 +166,7 @@ impl Hot {
     pub fn made(&self, path: &SafePath, text: String, from: Made<'_>, headers: Headers) -> io::Result<Arc<Kept>> {
         let Made { held, until, generation, gzip, now } = from;
         let stamp = Stamp::of_memory(text.len() as u64);
-        let (plain, gzip) = text_forms(text.into(), &stamp, gzip, headers)?;
+        let (plain, gzip) = text_forms(text.into(), &stamp, gzip, headers, &self.room)?;
         let watch = Watch {
             path: path.below(&self.mirror),
             stamp: held.map(|held| held.stamp.clone()),
@@ -187,7 +189,7 @@ impl Hot {
         if let Some(kept) = self.known(path, held, false) {
             return Ok(kept);
         }
-        let mut form = form(held.stamp.etag(), read(held)?, &held.stamp, headers);
+        let mut form = form(held.stamp.etag(), read(held)?, &held.stamp, headers, &self.room);
         form.headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
         Ok(self.keep(path, held.stamp.is_settled(now), self.plain(path, held, form, true, until)))
     }
@@ -270,6 +272,13 @@ impl Kept {
     }
 }
 
+impl Form {
+    /// All of the body, or the part of it that is `slice`, to be sent now.
+    pub fn content(&self, slice: Bytes) -> Content {
+        Content::of(slice).with_twin(self.twin.twin(&self.body))
+    }
+}
+
 impl Halves {
     fn find(&self, asked: &str) -> Option<(Arc<Kept>, bool)> {
         let young = self.young.files.get(asked).map(|kept| (Arc::clone(kept), false));
@@ -322,7 +331,7 @@ pub(super) struct Made<'m> {
 }
 
 /// The forms of an index text, whose entity tag is of its content alone.
-fn text_forms(body: Bytes, stamp: &Stamp, gzip: bool, headers: Headers) -> io::Result<(Form, Gzip)> {
+fn text_forms(body: Bytes, stamp: &Stamp, gzip: bool, headers: Headers, room: &Arc<Room>) -> io::Result<(Form, Gzip)> {
     let digest = Sha256::of(&body).to_string();
     let etag = format!("\"{}\"", &digest[..32]);
     let compressed = match gzip {
@@ -332,7 +341,7 @@ fn text_forms(body: Bytes, stamp: &Stamp, gzip: bool, headers: Headers) -> io::R
     let compressed = match compressed {
         Some(body) => {
             let etag = format!("{}-gz\"", etag.trim_end_matches('"'));
-            let mut form = form(etag, body, stamp, headers);
+            let mut form = form(etag, body, stamp, headers, room);
             form.headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
             form.headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
             Gzip::Made(form)
@@ -340,7 +349,7 @@ fn text_forms(body: Bytes, stamp: &Stamp, gzip: bool, headers: Headers) -> io::R
         None if gzip => Gzip::Useless,
         None => Gzip::Untried,
     };
-    let mut plain = form(etag, body, stamp, headers);
+    let mut plain = form(etag, body, stamp, headers, room);
     plain.headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
     Ok((plain, compressed))
 }
@@ -355,7 +364,7 @@ fn weight(asked: &str, kept: &Kept) -> usize {
     kept.plain.body.len() + OVERHEAD + gzip + asked.len() + kept.watch.path.as_os_str().len()
 }
 
-fn form(etag: String, body: Bytes, stamp: &Stamp, of: Headers) -> Form {
+fn form(etag: String, body: Bytes, stamp: &Stamp, of: Headers, room: &Arc<Room>) -> Form {
     let mut headers = HeaderMap::with_capacity(10);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(of.kind));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -365,7 +374,7 @@ fn form(etag: String, body: Bytes, stamp: &Stamp, of: Headers) -> Form {
     headers.extend(HeaderValue::from_str(&etag).ok().map(|etag| (ETAG, etag)));
     let modified = stamp.modified.and_then(|modified| HeaderValue::from_str(&httpdate::fmt_http_date(modified)).ok());
     headers.extend(modified.map(|modified| (LAST_MODIFIED, modified)));
-    Form { etag, body, headers }
+    Form { etag, body, headers, twin: Prospect::new(room) }
 }
 
 /// The bytes of a file. More than it had when it was opened are not read.
@@ -407,7 +416,7 @@ mod tests {
     fn tree() -> Tree {
         let folder = tempfile::tempdir().expect("folder");
         fs::create_dir_all(folder.path().join("index")).expect("folder");
-        let hot = Hot::new(folder.path(), Box::new(|| 0));
+        let hot = Hot::new(folder.path(), Box::new(|| 0), Room::new(16));
         Tree { folder, hot }
     }
 

@@ -25,6 +25,7 @@ use super::file::PIECE;
 use super::patient::{Patient, Pulse};
 use super::respond::Server;
 use super::tls;
+use super::twin;
 
 /// Connections at one time. Cargo opens two at most for each of its phases.
 const MAX_CONNECTIONS: u64 = 4096;
@@ -41,9 +42,9 @@ const HEADERS_WITHIN: Duration = Duration::from_secs(30);
 const IDLE_WITHIN: Duration = Duration::from_secs(120);
 /// Requests at one time on one connection of HTTP/2.
 const MAX_STREAMS: u32 = 128;
-/// Bytes of the headers of a request over HTTP/2 (over HTTP/1.1 it is what one piece and one read hold), and how many.
+/// Bytes of the headers of a request over HTTP/2 (over HTTP/1.1 it is what one piece and one read hold), which are a hundred
+/// at most by hyper's own bound.
 const MAX_HEADERS: usize = 16 * 1024;
-const MAX_HEADER_COUNT: usize = 100;
 /// How long requests in flight may go on after the end was asked for.
 const GRACE: Duration = Duration::from_secs(30);
 /// How long to wait when the system has no more descriptors to give, or no connection can be let go.
@@ -133,10 +134,9 @@ impl Crowd {
 /// As many as there are descriptors for: each needs one for itself, and may need one for the file that it sends.
 #[cfg(unix)]
 fn max_connections() -> usize {
-    use rustix::process::{Resource, getrlimit};
     const OTHERS: u64 = 64;
-    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    let most = (limit.saturating_sub(OTHERS) / 2).clamp(OTHERS, MAX_CONNECTIONS);
+    let limit = open_files();
+    let most = (limit.saturating_sub(OTHERS + twin::most(limit)) / 2).clamp(OTHERS, MAX_CONNECTIONS);
     usize::try_from(most).unwrap_or(usize::MAX)
 }
 
@@ -145,15 +145,34 @@ fn max_connections() -> usize {
     usize::try_from(MAX_CONNECTIONS).unwrap_or(usize::MAX)
 }
 
+/// How many bodies may be open files of their own.
+#[cfg(unix)]
+pub(super) fn max_twins() -> u64 {
+    twin::most(open_files())
+}
+
+#[cfg(not(unix))]
+pub(super) fn max_twins() -> u64 {
+    0
+}
+
+#[cfg(unix)]
+fn open_files() -> u64 {
+    use rustix::process::{Resource, getrlimit};
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
 /// One connection until its end. A client that goes away in the middle is its own affair.
 async fn connection(stream: TcpStream, peer: SocketAddr, server: Arc<Server>, watcher: Watcher, pulse: Pulse) {
     // An answer leaves at once, even when it is smaller than a packet.
     let (Ok(()), Ok(local)) = (stream.set_nodelay(true), stream.local_addr()) else { return };
     let counted = Arc::clone(&server);
     let _connected = counted.counters().connected();
-    let asker = Asker { server: Arc::clone(&server), local, peer: plain_address(peer), pulse: pulse.clone() };
+    let acceptor = server.acceptor();
+    let is_plain = acceptor.is_none();
+    let asker = Asker { server: Arc::clone(&server), local, peer: plain_address(peer), pulse: pulse.clone(), is_plain };
     let stream = Patient::new(stream, pulse.clone());
-    let Some(acceptor) = server.acceptor() else {
+    let Some(acceptor) = acceptor else {
         return over_http1(stream, asker, watcher).await;
     };
     let Ok(Ok(stream)) = timeout(HANDSHAKE_WITHIN, acceptor.accept(stream)).await else { return };
@@ -171,7 +190,7 @@ where
 {
     let service = service_fn(move |request: Request<Incoming>| asker.clone().ask(request));
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEADERS_WITHIN).max_buf_size(PIECE).max_headers(MAX_HEADER_COUNT);
+    http.timer(TokioTimer::new()).header_read_timeout(HEADERS_WITHIN).max_buf_size(PIECE);
     let connection = http.serve_connection(TokioIo::new(stream), service);
     let _gone = watcher.watch(connection).await.is_err();
 }
@@ -201,13 +220,19 @@ struct Asker {
     local: SocketAddr,
     peer: SocketAddr,
     pulse: Pulse,
+    /// Whether what is sent leaves as it is.
+    is_plain: bool,
 }
 
 impl Asker {
     async fn ask(self, request: Request<Incoming>) -> Result<Response<Content>, Infallible> {
         // What comes while a request is being answered is its body, and as good as what is sent.
         let _taking = self.pulse.takes();
-        Ok(self.server.respond(request, self.local, self.peer).await)
+        let mut response = self.server.respond(request, self.local, self.peer).await;
+        if self.is_plain {
+            self.pulse.sends(response.body_mut().give_twin().as_ref());
+        }
+        Ok(response)
     }
 }
 

@@ -4,12 +4,14 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::twin::{Sending, Twin};
 
 /// How long a client may take nothing of what is sent to it.
 const STALLED_AFTER: Duration = Duration::from_secs(60);
@@ -24,12 +26,19 @@ struct Beats {
     last: AtomicU64,
     /// Requests that are being answered.
     taken: AtomicUsize,
+    /// What is sent may have a twin.
+    sending: Sending,
 }
 
 impl Pulse {
     /// Of a connection that was opened now.
     pub fn new() -> Pulse {
-        Pulse(Arc::new(Beats { opened: Instant::now(), last: AtomicU64::new(0), taken: AtomicUsize::new(0) }))
+        Pulse(Arc::new(Beats {
+            opened: Instant::now(),
+            last: AtomicU64::new(0),
+            taken: AtomicUsize::new(0),
+            sending: Sending::default(),
+        }))
     }
 
     /// When the client last took bytes, or when it came.
@@ -42,6 +51,11 @@ impl Pulse {
     pub fn takes(&self) -> Taking {
         self.0.taken.fetch_add(1, Ordering::Relaxed);
         Taking(self.clone())
+    }
+
+    /// The body that is sent next may have a twin.
+    pub fn sends(&self, twin: Option<&Arc<Twin>>) {
+        self.0.sending.set(twin);
     }
 
     fn is_taking(&self) -> bool {
@@ -67,23 +81,53 @@ impl Drop for Taking {
 pub(super) struct Patient {
     stream: TcpStream,
     pulse: Pulse,
-    stalled: Option<Pin<Box<Sleep>>>,
+    /// When the client has taken nothing for too long, while it takes nothing.
+    waiting: Option<Instant>,
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl Patient {
     /// This connection, whose last use is told to `pulse`.
     pub fn new(stream: TcpStream, pulse: Pulse) -> Patient {
-        Patient { stream, pulse, stalled: None }
+        Patient { stream, pulse, waiting: None, timer: None }
+    }
+
+    /// Sends what has a twin from there; nothing where that is not so.
+    fn poll_send_twin(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let Some(twin) = self.pulse.0.sending.get() else { return Poll::Ready(Ok(0)) };
+        let (head, body) = match pieces {
+            [body, ..] if twin.place(body).is_some() => (&[][..], body),
+            [head, body, ..] => (&head[..], body),
+            _ => return Poll::Ready(Ok(0)),
+        };
+        let Some(part) = twin.place(body) else { return Poll::Ready(Ok(0)) };
+        loop {
+            ready!(self.stream.poll_write_ready(cx))?;
+            let sent = self.stream.try_io(Interest::WRITABLE, || twin.send(&self.stream, head, part.clone()));
+            match sent {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                sent => return Poll::Ready(sent),
+            }
+        }
     }
 
     fn unless_stalled<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if written.is_ready() {
-            self.stalled = None;
+            self.waiting = None;
             self.pulse.beat();
             return written;
         }
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(STALLED_AFTER)));
-        stalled.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+        let until = *self.waiting.get_or_insert_with(|| Instant::now() + STALLED_AFTER);
+        // One timer serves for many waits: it goes off early for all but the first, and is then set anew. To begin and end
+        // one for each would cost more than the writing.
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(until)));
+        while timer.as_mut().poll(cx).is_ready() {
+            if timer.deadline() >= until {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            timer.as_mut().reset(until);
+        }
+        Poll::Pending
     }
 }
 
@@ -109,7 +153,10 @@ impl AsyncWrite for Patient {
         cx: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, pieces);
+        let written = match self.poll_send_twin(cx, pieces) {
+            Poll::Ready(Ok(0)) => Pin::new(&mut self.stream).poll_write_vectored(cx, pieces),
+            sent => sent,
+        };
         self.unless_stalled(cx, written)
     }
 
@@ -131,7 +178,7 @@ mod tests {
     use super::*;
     use tokio::io::AsyncWriteExt;
     use tokio::net::TcpListener;
-    use tokio::time::timeout;
+    use tokio::time::{sleep, timeout};
 
     #[tokio::test]
     async fn a_client_that_takes_nothing_is_let_go() {
@@ -140,15 +187,20 @@ mod tests {
         let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
         let _silent = client.expect("connect");
         let mut patient = Patient::new(accepted.expect("accept").0, Pulse::new());
-        // As if the wait had begun a minute ago.
-        patient.stalled = Some(Box::pin(sleep(Duration::from_millis(50))));
+        // As if each wait had begun a minute ago, and with the timer of an earlier one, which goes off too soon.
+        patient.timer = Some(Box::pin(sleep(Duration::from_millis(20))));
         let piece = vec![0; 64 * 1024];
         let error = loop {
-            let stalled = patient.stalled.is_none();
-            match timeout(Duration::from_millis(200), patient.write(&piece)).await {
+            let written = timeout(Duration::from_millis(200), patient.write(&piece)).await;
+            let stalled = patient.waiting.is_some();
+            match written {
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => break error,
-                Err(_) if stalled => patient.stalled = Some(Box::pin(sleep(Duration::from_millis(50)))),
+                Err(_) if stalled => {
+                    assert!(patient.timer.as_ref().is_some_and(|timer| !timer.is_elapsed()), "it was set anew");
+                    patient.waiting = Some(Instant::now() + Duration::from_millis(50));
+                    patient.timer = None;
+                }
                 Err(_) => {}
             }
         };

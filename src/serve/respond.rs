@@ -24,12 +24,13 @@ use super::extension::At;
 use super::file::{self, Content, Held};
 use super::health::Health;
 use super::hot::{Form, Gzip, Headers, Hot, Kept, MAX_FILE};
-use super::listen::plain_address;
+use super::listen::{max_twins, plain_address};
 use super::profiles::Profiles;
 use super::registry::{self, MAX_TEXT};
 use super::route::{self, Target};
 use super::scripts::Script;
 use super::tls::{self, Tls};
+use super::twin::Room;
 use crate::artifact::Kind;
 use crate::client_config::{self, SmallProfile};
 use crate::crate_id::CrateId;
@@ -70,7 +71,7 @@ impl Server {
     pub(super) fn new(options: ServeOptions) -> Server {
         let proxy = options.proxy.clone();
         let generation = move || proxy.as_ref().map_or(0, |proxy| proxy.generation());
-        let hot = Hot::new(&options.mirror, Box::new(generation));
+        let hot = Hot::new(&options.mirror, Box::new(generation), Room::new(max_twins()));
         let health = Health::of(options.mirror.clone());
         Server { options, hot, health, profiles: Profiles::default() }
     }
@@ -359,7 +360,7 @@ impl Asked {
             Gzip::Made(form) => form,
         };
         let known = Validators { etag: &form.etag, modified: kept.stamp.modified };
-        let body = || if self.head { Content::default() } else { Content::of(form.body.clone()) };
+        let body = || if self.head { Content::default() } else { form.content(form.body.clone()) };
         let mut response = match conditions::weigh(&self.headers, &known) {
             Verdict::Failed => told(StatusCode::PRECONDITION_FAILED, "it has changed\n"),
             Verdict::NotModified => status(StatusCode::NOT_MODIFIED),
@@ -417,7 +418,7 @@ impl Asked {
 fn cut(form: &Form, start: u64, length: u64) -> Option<Response<Content>> {
     let first = usize::try_from(start).ok()?;
     let end = first.checked_add(usize::try_from(length).ok()?).filter(|end| *end <= form.body.len())?;
-    let mut response = Response::new(Content::of(form.body.slice(first..end)));
+    let mut response = Response::new(form.content(form.body.slice(first..end)));
     *response.status_mut() = StatusCode::PARTIAL_CONTENT;
     *response.headers_mut() = form.headers.clone();
     response.headers_mut().insert(CONTENT_LENGTH, length.into());

@@ -1,5 +1,6 @@
 //! Live mode with the real cargo: what the mirror lacks comes from upstream, is checked, and stays.
 
+mod ahead;
 mod crowd;
 mod faults;
 mod freshness;

@@ -24,6 +24,7 @@ use crate::import_artifacts::{HOST, channel, component, text, toolchains};
 use crate::import_bundle::{Make, assert_sound, at, everything, import, me, view};
 use crate::support::crates::{Crate, Packed};
 
+mod disturbed;
 mod let_go;
 mod random;
 mod shipped;

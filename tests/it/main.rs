@@ -63,6 +63,7 @@ mod live;
 mod serve_hot;
 mod serve_limits;
 mod serve_tls;
+mod serve_twin;
 mod serve;
 mod snapshot;
 mod watch;

@@ -73,7 +73,7 @@ fn me(context: &Context) -> Holder {
 
 fn tell_rebuilt(rebuilt: &Rebuilt, context: &Context) {
     let sink = context.report.as_ref();
-    let Rebuilt { lines, artifacts, kept, kept_artifacts, aside, head, .. } = rebuilt;
+    let Rebuilt { lines, artifacts, kept, kept_artifacts, aside, live, head, .. } = rebuilt;
     if *lines > 0 {
         let records =
             if *lines == 1 { "record of 1 index line".to_owned() } else { format!("records of {lines} index lines") };
@@ -81,6 +81,9 @@ fn tell_rebuilt(rebuilt: &Rebuilt, context: &Context) {
     }
     if let Some(artifacts) = artifacts {
         sink.status("Rebuilt", format!("the record of {}", event::rustup_artifacts(*artifacts)));
+    }
+    if *live {
+        sink.status("Rebuilt", "what is recorded of live mode".to_owned());
     }
     if *head {
         sink.status("Rebuilt", "manifest.json".to_owned());
@@ -94,7 +97,7 @@ fn tell_rebuilt(rebuilt: &Rebuilt, context: &Context) {
             "records of imports were lost, so nobody knows what {what} are needed for; they are kept as lineage `{REBUILT}`"
         ));
     }
-    if !head && *lines == 0 && artifacts.is_none() && *aside == 0 && kept.is_none() {
+    if !head && !live && *lines == 0 && artifacts.is_none() && *aside == 0 && kept.is_none() {
         sink.status("Unchanged", "nothing was lost that could be rebuilt".to_owned());
     }
 }

@@ -245,6 +245,12 @@ pub(in crate::mirror) fn forget(layout: &Layout, goes: &dyn Fn(&What) -> bool) -
     append(&path, &gone)?;
     File::open(&path).and_then(|file| file.sync_all()).map_err(failed("sync", &path))?;
     durable::sync_folder(&layout.live()).map_err(failed("sync", &layout.live()))?;
+    // Killed from here on, the numbers are taken from the records.
+    let counts = layout.live_counts();
+    match fs::remove_file(&counts) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(failed("remove", &counts)(e)),
+        _ => {}
+    }
     write(layout, &layout.live_records(), &kept)?;
     write_figures(layout, figures_of(&kept))
 }
@@ -266,13 +272,19 @@ pub(super) fn write(layout: &Layout, path: &Path, records: &[Record]) -> Result<
     durable::write_by(&layout.staging(), path, &lines).map_err(failed("write", path))
 }
 
-/// Makes the records anew without lines that are none, and their numbers; by way of staging, which must have begun.
-pub(in crate::mirror) fn mend(layout: &Layout) -> Result<(), Error> {
+/// Makes the records anew without lines that are none, and their numbers, where these are not right; by way of staging,
+/// which must have begun. Returns whether anything was wrong.
+pub(in crate::mirror) fn mend(layout: &Layout) -> Result<bool, Error> {
     let book = Book::read(&layout.live_records())?;
+    let (found, said) = (figures_of(&book.records), fs::read(layout.live_counts()).ok());
+    let is_right = said.map_or(book.records.is_empty(), |said| said == render(found));
     if !book.damaged.is_empty() {
         write(layout, &layout.live_records(), &book.records)?;
     }
-    write_figures(layout, figures_of(&book.records))
+    if !is_right {
+        write_figures(layout, found)?;
+    }
+    Ok(!is_right || !book.damaged.is_empty())
 }
 
 /// Writes how much the records are.

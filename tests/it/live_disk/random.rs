@@ -67,7 +67,7 @@ proptest! {
         let folder = tempfile::tempdir().unwrap();
         let mirror = folder.path().join("mirror");
         let mut newest: BTreeMap<bool, BTreeSet<String>> = BTreeMap::new();
-        let mut live: BTreeSet<String> = BTreeSet::new();
+        let mut live_set: BTreeSet<String> = BTreeSet::new();
         for (act, number) in acts.into_iter().zip(1u64..) {
             let second = i64::try_from(number).unwrap() * 100;
             match act {
@@ -75,7 +75,7 @@ proptest! {
                     let crates: Vec<Crate> = picks.iter().map(Pick::of).collect();
                     let placed = place(&mirror, &crates, second);
                     prop_assert_eq!((placed.crates + placed.held, placed.refused.len()), (crates.len() as u64, 0));
-                    live.extend(picks.iter().map(Pick::name));
+                    live_set.extend(picks.iter().map(Pick::name));
                 }
                 Act::Import(lineage, picks) => {
                     let make = Make::new(if lineage { "a" } else { "b" }, number).read(second);
@@ -84,12 +84,14 @@ proptest! {
                     newest.insert(lineage, picks.iter().map(Pick::name).collect());
                 }
                 Act::Collect { grace, forget } if mirror.exists() => {
-                    let forget: &[&str] = if forget { &["live"] } else { &[] };
+                    // Where it never was there is nothing to let go, and that is refused.
+                    let has_live = live::id(&Layout::new(&mirror)).unwrap().is_some();
+                    let forget: &[&str] = if forget && has_live { &["live"] } else { &[] };
                     if !forget.is_empty() {
-                        live.clear();
+                        live_set.clear();
                     }
                     collect(&mirror, second, grace, forget).unwrap();
-                    let current: BTreeSet<String> = newest.values().flatten().chain(&live).cloned().collect();
+                    let current: BTreeSet<String> = newest.values().flatten().chain(&live_set).cloned().collect();
                     let (files, listed) = held(&mirror);
                     prop_assert_eq!(&listed, &current);
                     prop_assert!(grace > 0 || files == current);
@@ -104,16 +106,16 @@ proptest! {
                         format!("{}-{}", id.name, id.version)
                     }).collect();
                     let named: BTreeSet<String> = newest.values().flatten().cloned().collect();
-                    prop_assert!(live.difference(&kept).all(|gone| !named.contains(gone)));
+                    prop_assert!(live_set.difference(&kept).all(|gone| !named.contains(gone)));
                     prop_assert!(evicted.left <= cap || evicted.crates == 0 && kept.is_subset(&named));
-                    live = kept;
+                    live_set = kept;
                 }
                 _ => continue,
             }
             let known: BTreeSet<String> = records(&mirror).into_keys().collect();
-            prop_assert_eq!(known, live.iter().map(|name| format!("crates/{name}.crate")).collect::<BTreeSet<_>>());
+            prop_assert_eq!(known, live_set.iter().map(|name| format!("crates/{name}.crate")).collect::<BTreeSet<_>>());
             let (files, listed) = held(&mirror);
-            for name in newest.values().flatten().chain(&live) {
+            for name in newest.values().flatten().chain(&live_set) {
                 prop_assert!(listed.contains(name) && files.contains(name), "{} is current", name);
             }
             figures(&mirror);

@@ -1,0 +1,185 @@
+//! What a client will probably ask for next. Cargo asks for index files in waves, over two connections where it speaks
+//! HTTP/1.1, and each wave, and each pair of crates, would cost a round trip to upstream.
+//!
+//! Index files are asked for ahead as the dependencies of what was asked for say. Crates are only fetched ahead when what the
+//! client asks for is what was guessed (the newest versions that fit, which is what a lock file has that was made lately);
+//! they wait beside the mirror, and are placed only when somebody does ask for them.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use semver::VersionReq;
+use tokio::sync::Semaphore;
+
+use super::{Proxy, Running};
+use crate::crate_id::{CrateId, CrateName};
+use crate::gather::foresight::{self, Wish};
+
+/// Guesses that are looked up at a time.
+const AT_ONCE: usize = 48;
+/// Guesses of one spell at most: an index that names ever more crates cannot keep us busy for ever.
+const MOST: usize = 4000;
+/// A spell of guesses ends when nobody has asked for anything for so long, and in any case after the longer time: what was
+/// right for one client says little of the next one.
+const SPELL: Duration = Duration::from_secs(30);
+const LONGEST_SPELL: Duration = Duration::from_secs(300);
+/// Crates that must have been asked for before guesses are trusted, and how many of ten must have been right.
+const PROVEN: u32 = 3;
+const OF_TEN: u32 = 7;
+
+/// What was guessed lately.
+pub(super) struct Ahead {
+    spell: Mutex<Spell>,
+    guessing: Arc<Semaphore>,
+}
+
+#[derive(Default)]
+struct Spell {
+    began: Option<Instant>,
+    last: Option<Instant>,
+    wishes: HashSet<Wish>,
+    /// Names that some wish of another crate led to, or that somebody asked for.
+    names: HashSet<CrateName>,
+    /// The crates that the wishes will probably get, and whether they were fetched ahead, or asked for.
+    picks: HashMap<CrateId, bool>,
+    asked: u32,
+    right: u32,
+}
+
+impl Default for Ahead {
+    fn default() -> Ahead {
+        Ahead { spell: Mutex::default(), guessing: Arc::new(Semaphore::new(AT_ONCE)) }
+    }
+}
+
+impl Ahead {
+    fn spell(&self) -> MutexGuard<'_, Spell> {
+        self.spell.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Somebody asked for the index file of `name`; the wish that stands for that, unless one led there already.
+    fn root(&self, name: &CrateName) -> Option<Wish> {
+        let mut spell = self.spell();
+        let now = Instant::now();
+        let is_old = spell.began.is_none_or(|began| now - began > LONGEST_SPELL);
+        if is_old || spell.last.is_none_or(|last| now - last > SPELL) {
+            *spell = Spell { began: Some(now), ..Spell::default() };
+        }
+        spell.last = Some(now);
+        if !spell.names.insert(name.clone()) {
+            return None;
+        }
+        let wish =
+            Wish { name: name.clone(), req: VersionReq::STAR, features: Default::default(), default_features: true };
+        spell.begin(&wish).then_some(wish)
+    }
+
+    /// A wish that another one led to; whether it is a new one.
+    fn led_to(&self, wish: &Wish) -> bool {
+        let mut spell = self.spell();
+        spell.names.insert(wish.name.clone());
+        spell.begin(wish)
+    }
+
+    fn pick(&self, id: CrateId) {
+        self.spell().picks.entry(id).or_insert(false);
+    }
+
+    /// Somebody asked for this crate, which is not held; the crates to be fetched ahead now.
+    pub(super) fn asked(&self, id: &CrateId) -> Vec<CrateId> {
+        let mut spell = self.spell();
+        spell.asked += 1;
+        if let Some(taken) = spell.picks.get_mut(id) {
+            *taken = true;
+            spell.right += 1;
+        }
+        if spell.asked < PROVEN || spell.right * 10 < spell.asked * OF_TEN {
+            return Vec::new();
+        }
+        let guessed = spell.picks.iter_mut().filter(|(_, taken)| !**taken);
+        guessed
+            .map(|(id, taken)| {
+                *taken = true;
+                id.clone()
+            })
+            .collect()
+    }
+}
+
+impl Spell {
+    fn begin(&mut self, wish: &Wish) -> bool {
+        self.wishes.len() < MOST && self.wishes.insert(wish.clone())
+    }
+}
+
+impl Proxy {
+    /// Somebody asked for the index file of `name`: asks for those that he will probably ask for next.
+    pub(super) fn foresee(self: &Arc<Self>, running: &Arc<Running>, name: &CrateName) {
+        if let Some(wish) = self.ahead.root(name) {
+            self.follow_wish(Arc::clone(running), wish);
+        }
+    }
+
+    fn follow_wish(self: &Arc<Self>, running: Arc<Running>, wish: Wish) {
+        let proxy = Arc::clone(self);
+        tokio::spawn(async move {
+            let guessing = Arc::clone(&proxy.ahead.guessing);
+            let known = {
+                let Ok(_permit) = guessing.acquire().await else { return };
+                running.lines.of(&running.upstreams, &wish.name, running.settings.proxy_ttl, None).await
+            };
+            let Some(file) = known.ok().and_then(|known| known.file) else { return };
+            if let Some(version) = foresight::pick(&file, &wish) {
+                proxy.ahead.pick(CrateId { name: wish.name.clone(), version });
+            }
+            for next in foresight::next(&file, &wish) {
+                if proxy.ahead.led_to(&next) {
+                    proxy.follow_wish(Arc::clone(&running), next);
+                }
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(name: &str) -> CrateId {
+        CrateId::parse(name, "1.0.0").expect("id")
+    }
+
+    #[test]
+    fn guesses_are_trusted_when_they_were_right() {
+        let ahead = Ahead::default();
+        for name in ["a", "b", "c", "d", "e"] {
+            ahead.pick(id(name));
+        }
+        assert!(ahead.asked(&id("a")).is_empty() && ahead.asked(&id("b")).is_empty());
+        let mut guessed = ahead.asked(&id("c"));
+        guessed.sort();
+        assert_eq!(guessed, [id("d"), id("e")]);
+        assert!(ahead.asked(&id("d")).is_empty(), "each of them once");
+
+        let wrong = Ahead::default();
+        for name in ["a", "b"] {
+            wrong.pick(id(name));
+        }
+        for other in ["x", "y", "z", "a"] {
+            assert!(wrong.asked(&id(other)).is_empty());
+        }
+    }
+
+    #[test]
+    fn one_wish_stands_for_a_name_and_a_spell_ends() {
+        let ahead = Ahead::default();
+        let name: CrateName = "a".parse().expect("name");
+        let wish = ahead.root(&name).expect("the first time");
+        assert!(ahead.root(&name).is_none() && !ahead.led_to(&wish));
+        let narrow = Wish { req: "^1".parse().expect("requirement"), ..wish };
+        assert!(ahead.led_to(&narrow));
+        ahead.spell().last = Instant::now().checked_sub(SPELL * 2);
+        assert!(ahead.root(&name).is_some());
+    }
+}
