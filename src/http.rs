@@ -305,7 +305,7 @@ impl Client {
 
     /// Waits as after the failure number `failures` of one request, and tells why: for what has to be asked again
     /// although each answer was whole.
-    pub async fn rest(&self, failures: u32, why: &dyn fmt::Display) {
+    pub async fn rest(&self, failures: u32, why: &(dyn fmt::Display + Sync)) {
         failing::rest(failures, self.inner.first_backoff, &self.inner.waits, why).await;
     }
 

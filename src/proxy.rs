@@ -52,6 +52,7 @@ use crate::server_config::{Live, Settings};
 use ahead::Ahead;
 use breaker::Health;
 use crates::Crates;
+use dist::Toolchains;
 use figures::{Figured, Figures, UpstreamHealth};
 use lines::Lines;
 use offer::Limits;
@@ -113,6 +114,7 @@ struct Running {
     settings: Arc<Settings>,
     upstreams: Arc<Upstreams>,
     lines: Arc<Lines>,
+    toolchains: Toolchains,
     limits: Limits,
 }
 
@@ -337,7 +339,8 @@ impl Proxy {
         let lines =
             Arc::new(Lines::new(&mirror.live_index(), index, *clock, Arc::clone(&self.surprises), Arc::clone(sink)));
         let limits = Limits::of(&settings);
-        Now { running: Some(Arc::new(Running { settings, upstreams, lines, limits })), ..Now::default() }
+        let running = Running { settings, upstreams, lines, toolchains: Toolchains::default(), limits };
+        Now { running: Some(Arc::new(running)), ..Now::default() }
     }
 
     fn upstreams(&self, settings: &Settings) -> Result<Upstreams, Error> {

@@ -6,6 +6,7 @@
 //! | `patient` | one connection: when it was last of use, and when its client takes nothing |
 //! | `tls` | a certificate and its key, taken anew when they change |
 //! | `respond` | one request, one answer |
+//! | `answer` | what an answer is made of |
 //! | `route` | paths, decoded once and accepted only as normal components |
 //! | [`access`] | who may read |
 //! | [`counters`] | what was done so far, in numbers |
@@ -25,6 +26,7 @@
 
 pub mod access;
 mod access_log;
+mod answer;
 mod conditions;
 pub mod counters;
 pub mod extension;

@@ -54,6 +54,10 @@ pub struct Build {
     pub xz_url: Option<String>,
     /// Its SHA-256.
     pub xz_hash: Option<String>,
+    /// The archive packed by zstd, which no manifest of upstream's has yet, and rustup prefers.
+    pub zst_url: Option<String>,
+    /// Its SHA-256.
+    pub zst_hash: Option<String>,
     /// Of `pkg.rust`: what an installation is made of.
     #[serde(default)]
     pub components: Vec<Listed>,
@@ -204,13 +208,13 @@ impl ChannelManifest {
         names.iter().map(Toolchain::manifest_path).filter(|path| *path != own).collect()
     }
 
-    /// Every file that the manifest names with a digest, in either format, by its path. What cannot be used is left
+    /// Every file that the manifest names with a digest, in any format, by its path. What cannot be used is left
     /// out.
     pub fn files(&self) -> BTreeMap<SafePath, Sha256> {
         let builds = self.packages.values().flat_map(|package| package.targets.values());
-        let pairs = builds
-            .filter(|build| build.available)
-            .flat_map(|build| [(&build.xz_url, &build.xz_hash), (&build.url, &build.hash)]);
+        let pairs = builds.filter(|build| build.available).flat_map(|build| {
+            [(&build.xz_url, &build.xz_hash), (&build.url, &build.hash), (&build.zst_url, &build.zst_hash)]
+        });
         pairs.filter_map(|(url, hash)| file(url.as_deref()?, hash.as_deref()?).ok()).collect()
     }
 }

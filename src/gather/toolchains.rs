@@ -25,11 +25,13 @@ mod rustup;
 mod store;
 mod texts;
 
+pub use download::MAX_FILE;
 pub use download::Refused;
 pub use error::Error;
+pub use rustup::{Installer, RELEASE, Rustup};
+pub use texts::{MAX_DIGEST, Source, Texts, stated};
 
 use release::Release;
-use rustup::Rustup;
 use store::Store;
 
 /// What one input wants of toolchains.

@@ -287,7 +287,7 @@ impl Tries {
 }
 
 /// Waits as after the attempt number `attempts`.
-pub(super) async fn rest(attempts: u32, first: Duration, waits: &Waits, why: &dyn std::fmt::Display) {
+pub(super) async fn rest(attempts: u32, first: Duration, waits: &Waits, why: &(dyn std::fmt::Display + Sync)) {
     let pause = backoff(first, attempts);
     waits.tell(why, pause);
     tokio::time::sleep(pause).await;

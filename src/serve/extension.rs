@@ -9,8 +9,8 @@ use std::pin::Pin;
 use hyper::body::Incoming;
 use hyper::{HeaderMap, Request, Response};
 
+use super::answer::Asked;
 use super::file::{Content, Held, open_trusted};
-use super::respond::Asked;
 
 /// Where a request came from, and as what it asked for this server.
 #[derive(Clone, Debug, PartialEq, Eq)]

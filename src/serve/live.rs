@@ -9,12 +9,11 @@ use hyper::header::{
 };
 use hyper::{HeaderMap, Response, StatusCode};
 
+use super::answer::{ASK_AGAIN, Asked, BINARY, FOR_EVER, TEXT, broken, described, set, told, unsatisfiable};
 use super::conditions::{self, Part, Validators};
 use super::file::{Content, Held};
 use super::hot::{Headers, Made};
-use super::respond::{
-    ASK_AGAIN, Asked, BINARY, FOR_EVER, Server, TEXT, broken, described, set, told, type_of, unsatisfiable,
-};
+use super::respond::{Server, type_of};
 use super::route::Target;
 use crate::crate_id::CrateName;
 use crate::proxy::{Flight, Miss, Proxy, Refusal};

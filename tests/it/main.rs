@@ -60,6 +60,7 @@ mod proxied;
 mod browser;
 mod browser_edit;
 mod live;
+mod live_dist;
 mod serve_hot;
 mod serve_limits;
 mod serve_tls;

@@ -313,8 +313,8 @@ fn json_lines_are_json_and_say_everything() {
 
     // The key of frostmirror.toml, and a failure at the start.
     let sandbox = Sandbox::new();
-    sandbox.write("config/frostmirror.toml", "log_format = 'json'\nproxy_mode = true\nbind = 'nowhere.invalid:1'\n");
-    let failed = sandbox.run(["serve", "--config-dir", "config", "--mirror", "mirror"]);
+    sandbox.write("config/frostmirror.toml", "log_format = 'json'\nbind = 'nowhere.invalid:1'\n");
+    let failed = sandbox.run(["serve", "--config-dir", "config", "--mirror", "mirror", "--incoming", "incoming"]);
     let lines: Vec<Value> = failed.stderr.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines.first().map(|line| &line["level"]), Some(&"warn".into()), "{}", failed.told());
     let last = lines.last().unwrap();

@@ -2,7 +2,7 @@
 
 mod bootstrap;
 mod imported;
-mod walk;
+pub mod walk;
 
 use std::fs;
 

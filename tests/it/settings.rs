@@ -90,7 +90,7 @@ fn a_file_that_cannot_be_used_stops_every_verb_that_reads_it_and_stays_as_it_is(
 }
 
 #[test]
-fn what_is_not_heeded_yet_is_refused_where_it_would_be_a_hole_and_told_of_elsewhere() {
+fn what_would_be_a_hole_is_refused_and_live_mode_is_told_of() {
     let sandbox = Sandbox::new();
     let words = ["serve", "--bind", "127.0.0.1:0", "--mirror", "mirror", "--config-dir", "config"];
     sandbox.write(FILE, "auth_required = true\n");
@@ -103,10 +103,10 @@ fn what_is_not_heeded_yet_is_refused_where_it_would_be_a_hole_and_told_of_elsewh
     let sandbox = sandbox.env("FROSTMIRROR_PROXY_MODE", "maybe");
     sandbox.run(words).exits(3).stderr_has("FROSTMIRROR_PROXY_MODE is `maybe`");
     let sandbox = sandbox.env("FROSTMIRROR_PROXY_MODE", "Yes");
-    serve(&sandbox, &["--bind", "127.0.0.1:0"]).stop().ok().stderr_has("this version has no live mode");
+    serve(&sandbox, &["--bind", "127.0.0.1:0"]).stop().ok().stderr_has("what is not held is fetched from");
     let sandbox = sandbox.env("FROSTMIRROR_PROXY_MODE", "off");
     sandbox.write(FILE, "proxy_mode = true\n");
-    serve(&sandbox, &["--bind", "127.0.0.1:0"]).stop().ok().stderr_lacks("live mode");
+    serve(&sandbox, &["--bind", "127.0.0.1:0"]).stop().ok().stderr_lacks("fetched from");
 }
 
 #[test]

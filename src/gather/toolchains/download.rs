@@ -17,7 +17,7 @@ use super::store::Store;
 use super::{Dist, Error, Plan};
 
 /// Bytes of the largest file. The largest of upstream's has about 300 MB.
-const MAX_FILE: u64 = 4 * 1024 * 1024 * 1024;
+pub const MAX_FILE: u64 = 4 * 1024 * 1024 * 1024;
 
 /// Files under way at a time at most: they are large, and a disk writes a few of them best.
 const AT_A_TIME: usize = 8;
@@ -183,7 +183,7 @@ impl Dist {
         let phase = Phase::Downloading;
         let sink: Arc<dyn Sink> = Arc::clone(&self.sink);
         let progress = |bytes| sink.event(Event::Advance { phase, items: 0, bytes });
-        let url = self.url(path);
+        let url = self.source().url(path);
         let resumed = self.client.resume(&Request::new(&url), &store.part(digest), digest, MAX_FILE, &progress).await;
         let size = match resumed {
             Ok(size) => size,
@@ -197,7 +197,7 @@ impl Dist {
     /// How long the files are, as far as upstream says. Whoever does not answer this is asked for the files all the same.
     async fn lengths(&self, wanted: &Wanted) -> Held {
         let asked = stream::iter(wanted.clone()).map(|(digest, path)| async move {
-            let url = self.url(&path);
+            let url = self.source().url(&path);
             let length = self.client.length(&Request::new(&url)).await;
             Some((digest, length.ok()??))
         });

@@ -1,5 +1,7 @@
 //! One toolchain's texts: its channel manifest with what lies beside it, under every name that rustup may ask for.
 
+use std::io;
+
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 
@@ -9,7 +11,7 @@ use crate::http;
 use crate::safe_path::SafePath;
 
 use super::store::Store;
-use super::texts::{MAX_DIGEST, MAX_TEXT, Texts, stated};
+use super::texts::{MAX_DIGEST, MAX_TEXT, Source, Texts, stated};
 use super::{Dist, Error};
 
 /// A toolchain as upstream has it now.
@@ -31,40 +33,78 @@ impl Dist {
             let manifest = self.parsed(toolchain, texts.get(&own).ok_or_else(missing)?)?;
             return Ok(Release { manifest, texts });
         }
-        let release = self.settled(|| self.asked(toolchain)).await?;
+        let release = self.source().settled(|| self.asked(toolchain)).await?;
         store.keep_all(&name, &release.texts, std::iter::empty())?;
         Ok(release)
     }
 
     async fn asked(&self, toolchain: &Toolchain) -> Result<Release, Error> {
-        let own = toolchain.manifest_path();
-        let beside = digest_path(&own);
-        let absent = |path| Error::NoToolchain { toolchain: toolchain.clone(), url: http::shown(&self.url(path)) };
-        // rustup asks in this order, and takes a missing digest for a missing toolchain too.
-        let digest = self.text(&beside, MAX_DIGEST).await?.ok_or_else(|| absent(&beside))?;
-        let text = self.text(&own, MAX_SIZE as u64).await?.ok_or_else(|| absent(&own))?;
+        let (source, own) = (self.source(), toolchain.manifest_path());
+        let (manifest, mut texts) = source.manifest(toolchain, &own).await?;
+        let text = texts[&own].clone();
         let sha256 = Sha256::of(&text);
-        match stated(&digest) {
-            Some(stated) if stated == sha256 => {}
-            Some(stated) => {
-                return Err(unsettled(format!("`{own}` has the SHA-256 {sha256}, `{beside}` says {stated}")));
-            }
-            None => return Err(unsettled(format!("`{beside}` does not begin with a SHA-256"))),
-        }
-        let manifest = self.parsed(toolchain, &text)?;
-        let mut texts = Texts::new();
-        if let Some(signature) = self.optional(&signature_path(&own), MAX_TEXT).await? {
-            // A signature states no digest: that it belongs to this manifest is known only if nothing moved meanwhile.
-            if toolchain.moves() && self.text(&beside, MAX_DIGEST).await?.as_ref() != Some(&digest) {
-                return Err(unsettled(format!("`{beside}` changed while its manifest was read")));
-            }
-            texts.insert(signature_path(&own), signature);
-        }
-        texts.insert(beside, digest);
-        texts.insert(own, text.clone());
-        let aliases = manifest.aliases(toolchain).into_iter().map(|alias| self.alias(alias, &text, sha256));
+        let aliases = manifest.aliases(toolchain).into_iter().map(|alias| source.alias(alias, &text, sha256));
         texts.extend(try_join_all(aliases).await?.into_iter().flatten());
         Ok(Release { manifest, texts })
+    }
+
+    fn parsed(&self, toolchain: &Toolchain, text: &[u8]) -> Result<ChannelManifest, Error> {
+        self.source().parsed(toolchain, text)
+    }
+}
+
+impl Source {
+    /// The digest that upstream states now for the manifest of `toolchain` at `own`.
+    ///
+    /// # Errors
+    /// [`Error::NoToolchain`] where it is not there, [`Error::Unsettled`] where it states none, [`Error::Network`].
+    pub async fn manifest_digest(&self, toolchain: &Toolchain, own: &SafePath) -> Result<(Bytes, Sha256), Error> {
+        let beside = digest_path(own);
+        // rustup asks in this order, and takes a missing digest for a missing toolchain too.
+        let digest = self.text(&beside, MAX_DIGEST).await?.ok_or_else(|| self.absent(toolchain, &beside))?;
+        match stated(&digest) {
+            Some(sha256) => Ok((digest, sha256)),
+            None => Err(unsettled(format!("`{beside}` does not begin with a SHA-256"))),
+        }
+    }
+
+    /// The manifest of `toolchain`, which lies at `own`, with what lies beside it, as they are and as belonging together.
+    ///
+    /// # Errors
+    /// [`Error::NoToolchain`] where it is not there, [`Error::Unsettled`] where upstream is publishing just then (see
+    /// [`Source::settled`]), [`Error::Manifest`] and [`Error::Ahead`] for one that cannot be used, [`Error::Network`].
+    pub async fn manifest(&self, toolchain: &Toolchain, own: &SafePath) -> Result<(ChannelManifest, Texts), Error> {
+        let beside = digest_path(own);
+        let (digest, stated) = self.manifest_digest(toolchain, own).await?;
+        let text = self.text(own, MAX_SIZE as u64).await?.ok_or_else(|| self.absent(toolchain, own))?;
+        let sha256 = Sha256::of(&text);
+        if stated != sha256 {
+            return Err(unsettled(format!("`{own}` has the SHA-256 {sha256}, `{beside}` says {stated}")));
+        }
+        let manifest = self.parsed_elsewhere(toolchain, &text).await?;
+        let mut texts = Texts::new();
+        if let Some(signature) = self.optional(&signature_path(own), MAX_TEXT).await? {
+            // A signature states no digest: that it belongs to this manifest is known only if nothing moved meanwhile.
+            let may_move = toolchain.moves() && !is_dated(own);
+            if may_move && self.text(&beside, MAX_DIGEST).await?.as_ref() != Some(&digest) {
+                return Err(unsettled(format!("`{beside}` changed while its manifest was read")));
+            }
+            texts.insert(signature_path(own), signature);
+        }
+        texts.insert(beside, digest);
+        texts.insert(own.clone(), text);
+        Ok((manifest, texts))
+    }
+
+    /// Reads a manifest where that holds up nobody else.
+    async fn parsed_elsewhere(&self, toolchain: &Toolchain, text: &Bytes) -> Result<ChannelManifest, Error> {
+        let (source, toolchain, text) = (self.clone(), toolchain.clone(), text.clone());
+        let parsed = tokio::task::spawn_blocking(move || source.parsed(&toolchain, &text)).await;
+        parsed.map_err(|ended| Error::Cache { path: "dist".into(), source: io::Error::other(ended) })?
+    }
+
+    fn absent(&self, toolchain: &Toolchain, path: &SafePath) -> Error {
+        Error::NoToolchain { toolchain: toolchain.clone(), url: http::shown(&self.url(path)) }
     }
 
     /// What lies at and beside `path`, another name of the manifest `text`; nothing where upstream has another manifest

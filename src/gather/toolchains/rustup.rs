@@ -11,11 +11,11 @@ use crate::http;
 use crate::safe_path::SafePath;
 
 use super::store::Store;
-use super::texts::{MAX_DIGEST, MAX_TEXT, Texts, stated};
+use super::texts::{MAX_DIGEST, MAX_TEXT, Source, Texts, stated};
 use super::{Dist, Error};
 
 /// Which rustup there is.
-const RELEASE: &str = "rustup/release-stable.toml";
+pub const RELEASE: &str = "rustup/release-stable.toml";
 
 /// The name under which its texts are remembered; no toolchain is called so.
 const NAME: &str = "rustup";
@@ -24,23 +24,23 @@ const NAME: &str = "rustup";
 const AT_A_TIME: usize = 8;
 
 /// rustup as upstream has it now.
-pub(super) struct Rustup {
-    /// `release-stable.toml`, and the `.sha256` of every installer by the host that it is for.
-    pub(super) release: (SafePath, bytes::Bytes),
+pub struct Rustup {
+    /// `release-stable.toml`, which names the version.
+    pub release: (SafePath, bytes::Bytes),
     /// What each host needs.
-    pub(super) hosts: BTreeMap<String, Installer>,
+    pub hosts: BTreeMap<String, Installer>,
     /// Hosts that upstream has no rustup for.
-    pub(super) absent: Vec<String>,
+    pub absent: Vec<String>,
 }
 
 /// The installer for one host.
-pub(super) struct Installer {
+pub struct Installer {
     /// Below `rustup/archive/VERSION/` and below `rustup/dist/`, the same file.
-    pub(super) paths: [SafePath; 2],
+    pub paths: [SafePath; 2],
     /// Its digest.
-    pub(super) sha256: Sha256,
+    pub sha256: Sha256,
     /// The `.sha256` beside each path.
-    pub(super) texts: Texts,
+    pub texts: Texts,
 }
 
 #[derive(Deserialize)]
@@ -58,7 +58,8 @@ impl Dist {
             let (texts, absent) = known.ok_or_else(missing)?;
             return read(&path, hosts, &texts, &absent);
         }
-        let (texts, absent) = self.settled(|| self.asked_rustup(&path, hosts)).await?;
+        let source = self.source();
+        let (texts, absent) = source.settled(|| source.asked_rustup(&path, hosts)).await?;
         let rustup = read(&path, hosts, &texts, &absent)?;
         // Another input may have asked for other hosts of this version.
         let earlier = known.filter(|(known, _)| known.get(&path) == texts.get(&path));
@@ -67,6 +68,19 @@ impl Dist {
         none.retain(|path| !all.contains_key(path));
         store.keep_all(NAME, &all, none.into_iter().chain(absent))?;
         Ok(rustup)
+    }
+}
+
+impl Source {
+    /// Asks for rustup's release and for the digests of its installers for `hosts`, each of which is a triple.
+    ///
+    /// # Errors
+    /// [`Error::NoRustup`] where there is no release, [`Error::Unsettled`] where texts never came to belong together,
+    /// [`Error::Network`].
+    pub async fn rustup(&self, hosts: &BTreeSet<String>) -> Result<Rustup, Error> {
+        let path: SafePath = RELEASE.parse().expect("a safe path");
+        let (texts, absent) = self.settled(|| self.asked_rustup(&path, hosts)).await?;
+        read(&path, hosts, &texts, &absent)
     }
 
     async fn asked_rustup(&self, path: &SafePath, hosts: &BTreeSet<String>) -> Result<(Texts, Vec<SafePath>), Error> {

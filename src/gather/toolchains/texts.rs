@@ -4,19 +4,31 @@ use std::collections::BTreeMap;
 use std::future::Future;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 
 use crate::digest::Sha256;
-use crate::http::{self, Request};
+use crate::http::{self, Client, Request};
 use crate::safe_path::SafePath;
 
 use super::store::{Record, Store};
 use super::{Dist, Error};
 
 /// Texts by their paths.
-pub(super) type Texts = BTreeMap<SafePath, Bytes>;
+pub type Texts = BTreeMap<SafePath, Bytes>;
+
+/// A dist server that is asked for its texts. Cheap to clone.
+#[derive(Clone)]
+pub struct Source {
+    /// Fetches.
+    pub client: Client,
+    /// What RUSTUP_DIST_SERVER would be. It may hold a name and a password.
+    pub base: String,
+    /// What the clock says.
+    pub now: Timestamp,
+}
 
 /// Bytes of the longest `.sha256`.
-pub(super) const MAX_DIGEST: u64 = 4 * 1024;
+pub const MAX_DIGEST: u64 = 4 * 1024;
 
 /// Bytes of the longest signature, and of the longest `release-stable.toml`.
 pub(super) const MAX_TEXT: u64 = 64 * 1024;
@@ -25,14 +37,24 @@ pub(super) const MAX_TEXT: u64 = 64 * 1024;
 const AGAIN: u32 = 3;
 
 impl Dist {
-    /// The address of the file at `path`.
-    pub(super) fn url(&self, path: &SafePath) -> String {
+    /// The server.
+    pub(super) fn source(&self) -> Source {
+        Source { client: self.client.clone(), base: self.base.clone(), now: self.now }
+    }
+}
+
+impl Source {
+    /// The address of the file at `path`. It may hold a name and a password.
+    pub fn url(&self, path: &SafePath) -> String {
         // A slash at the end of the variable is rustup's users' habit.
         format!("{}/{path}", self.base.trim_end_matches('/'))
     }
 
     /// The text at `path`; `None` where there is none.
-    pub(super) async fn text(&self, path: &SafePath, limit: u64) -> Result<Option<Bytes>, Error> {
+    ///
+    /// # Errors
+    /// [`Error::Network`].
+    pub async fn text(&self, path: &SafePath, limit: u64) -> Result<Option<Bytes>, Error> {
         let url = self.url(path);
         match self.client.get(&Request::new(&url), limit).await {
             Ok(answer) if answer.status == 200 => Ok(Some(answer.body)),
@@ -53,7 +75,10 @@ impl Dist {
 
     /// Asks once more, as a whole and after a pause, while upstream's files do not belong together: it is publishing
     /// just then. What stays so is damage.
-    pub(super) async fn settled<T, F>(&self, mut ask: impl FnMut() -> F) -> Result<T, Error>
+    ///
+    /// # Errors
+    /// What `ask` returns.
+    pub async fn settled<T, F>(&self, mut ask: impl FnMut() -> F) -> Result<T, Error>
     where
         F: Future<Output = Result<T, Error>>,
     {
@@ -104,7 +129,7 @@ impl Store {
 }
 
 /// The digest that a `.sha256` states: its first 64 letters, whatever follows them.
-pub(super) fn stated(text: &[u8]) -> Option<Sha256> {
+pub fn stated(text: &[u8]) -> Option<Sha256> {
     str::from_utf8(text.get(..64)?).ok()?.parse().ok()
 }
 

@@ -1,0 +1,338 @@
+//! Live mode with rustup: toolchains come from upstream when they are asked for, each file once, and stay.
+
+mod faults;
+mod frozen;
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::support::crates::hex;
+use crate::support::dist::release::Release;
+use crate::support::dist::{Dist, LINUX, NIGHTLY, RUSTUP, STABLE, WASM};
+use crate::support::sandbox::{Sandbox, Serving};
+use crate::support::upstream::{Fault, Upstream};
+use crate::support::web::{Answer, ask, get};
+
+const MANIFEST: &str = "/dist/channel-rust-stable.toml";
+const DIGEST: &str = "/dist/channel-rust-stable.toml.sha256";
+
+/// A dist server, and a mirror in front of it that fetches what it lacks.
+pub struct Shelf {
+    pub sandbox: Sandbox,
+    pub dist: Dist,
+    pub serving: Serving,
+}
+
+impl Shelf {
+    /// In front of the usual releases, which are looked at again after a second.
+    fn new() -> Shelf {
+        Shelf::before(Dist::start(), "proxy_ttl = \"1s\"\n")
+    }
+
+    /// In front of one release whose rustc is large enough to break off in the middle.
+    fn large() -> (Shelf, Release) {
+        let dist = Dist::empty(Upstream::builder());
+        let release = Release::stable(STABLE.0, STABLE.1).weighing(400_000);
+        dist.publish(&release);
+        (Shelf::before(dist, ""), release)
+    }
+
+    fn before(dist: Dist, settings: &str) -> Shelf {
+        let sandbox = Sandbox::new().upstream(&dist).env("FROSTMIRROR_DIST_URL", dist.url());
+        sandbox.write("config/frostmirror.toml", settings);
+        let serving = start(&sandbox);
+        Shelf { sandbox, dist, serving }
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.serving.url())
+    }
+
+    fn get(&self, path: &str) -> Answer {
+        get(&self.url(path))
+    }
+
+    /// What is answered is what upstream has now.
+    #[track_caller]
+    fn is_as_upstream(&self, path: &str) {
+        let answer = self.get(path);
+        assert_eq!(answer.status, 200, "{path}: {}", String::from_utf8_lossy(&answer.body));
+        assert!(Some(answer.body) == self.dist.held(path), "{path} is another one");
+    }
+
+    fn figures(&self) -> Value {
+        let status: Value = serde_json::from_slice(&self.get("/api/status").body).unwrap();
+        status["live"].clone()
+    }
+
+    fn file(&self, path: &str) -> PathBuf {
+        self.sandbox.path("mirror").join(path.trim_start_matches('/'))
+    }
+
+    fn debris(&self) -> usize {
+        fs::read_dir(self.sandbox.path("mirror/.frostmirror/live/partial")).into_iter().flatten().count()
+    }
+
+    /// Waits until it is so.
+    #[track_caller]
+    fn until(&self, what: &str, is_so: impl Fn() -> bool) {
+        let until = Instant::now() + Duration::from_secs(20);
+        while !is_so() {
+            assert!(Instant::now() < until, "never: {what}; {}", self.serving.running().stderr());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Waits until the file is in its place, and all that came is.
+    #[track_caller]
+    fn await_placed(&self, path: &str) {
+        self.until(path, || self.file(path).is_file() && self.debris() == 0);
+    }
+}
+
+fn start(sandbox: &Sandbox) -> Serving {
+    sandbox.serve(["--mirror", "mirror", "--incoming", "incoming", "--config-dir", "config", "--live"])
+}
+
+/// After so long, what is fresh for a second is looked at again.
+fn age() {
+    std::thread::sleep(Duration::from_millis(1_600));
+}
+
+/// Whether a `.sha256` is of these bytes.
+fn fits(digest: &Answer, manifest: &Answer) -> bool {
+    digest.body.starts_with(hex(&Sha256::digest(&manifest.body)).as_bytes())
+}
+
+#[test]
+fn each_file_comes_once_as_it_is_upstream_and_stays() {
+    let shelf = Shelf::before(Dist::start(), "");
+    let stable = Release::stable(STABLE.0, STABLE.1);
+    let archived = format!("/rustup/archive/{RUSTUP}/{LINUX}/rustup-init");
+    let windows = "/rustup/dist/x86_64-pc-windows-msvc/rustup-init.exe".to_owned();
+    let paths = [
+        DIGEST.to_owned(),
+        MANIFEST.to_owned(),
+        format!("{MANIFEST}.asc"),
+        stable.archive_path("rustc", LINUX, "xz"),
+        stable.archive_path("cargo", LINUX, "gz"),
+        stable.archive_path("rust-src", "*", "xz"),
+        "/dist/channel-rust-1.95.toml".to_owned(),
+        "/dist/channel-rust-1.86.0.toml.sha256".to_owned(),
+        "/dist/channel-rust-1.86.0.toml".to_owned(),
+        format!("/dist/{}/channel-rust-nightly.toml.sha256", NIGHTLY.1),
+        format!("/dist/{}/channel-rust-nightly.toml", NIGHTLY.1),
+        "/rustup/release-stable.toml".to_owned(),
+        archived.clone(),
+        format!("{archived}.sha256"),
+        format!("{windows}.sha256"),
+        windows,
+    ];
+    for path in &paths {
+        shelf.is_as_upstream(path);
+        shelf.await_placed(path);
+    }
+    for request in shelf.dist.requests().iter().filter(|request| !request.path.ends_with(".sha256")) {
+        let path = &request.path;
+        // Every question about rustup begins with which one there is.
+        assert!(path.ends_with("release-stable.toml") || shelf.dist.count(path) == 1, "{path} was asked for again");
+    }
+    let asked = shelf.dist.requests().len();
+    for path in &paths {
+        shelf.is_as_upstream(path);
+    }
+    assert_eq!(shelf.dist.requests().len(), asked, "all of it is held, and fresh");
+    let figures = shelf.figures();
+    assert!(figures["misses"].as_u64() > Some(5) && figures["failures"] == 0 && figures["stale"] == 0, "{figures}");
+    shelf.sandbox.run(["verify", "--mirror", "mirror"]).ok();
+}
+
+#[test]
+fn what_moves_is_looked_at_again_and_never_goes_back() {
+    let shelf = Shelf::new();
+    let old = Release::stable(STABLE.0, STABLE.1);
+    for path in [DIGEST, MANIFEST, "/rustup/release-stable.toml"] {
+        shelf.is_as_upstream(path);
+    }
+    let rustup = format!("/rustup/dist/{LINUX}/rustup-init");
+    shelf.is_as_upstream(&rustup);
+    // Nothing is new: the manifest is not asked for.
+    age();
+    shelf.is_as_upstream(DIGEST);
+    assert_eq!(shelf.dist.count(MANIFEST), 1);
+
+    let new = Release::stable("1.96.0", "2026-05-28");
+    shelf.dist.publish(&new);
+    shelf.dist.publish_rustup("9.9.10", &[LINUX], b"#!/bin/sh\n");
+    age();
+    for path in [DIGEST, MANIFEST, "/rustup/release-stable.toml"] {
+        shelf.is_as_upstream(path);
+    }
+    shelf.is_as_upstream(&format!("{rustup}.sha256"));
+    shelf.is_as_upstream(&rustup);
+    shelf.is_as_upstream(&new.archive_path("cargo", LINUX, "xz"));
+    // Whoever has the manifest of before finds its components by that of their day.
+    shelf.is_as_upstream(&old.archive_path("rustc", LINUX, "xz"));
+
+    // An upstream that goes back takes nobody along, and its old manifest is not fetched again and again.
+    shelf.dist.publish(&old);
+    let before = shelf.dist.count(MANIFEST);
+    for _ in 0..3 {
+        age();
+        let (digest, manifest) = (shelf.get(DIGEST), shelf.get(MANIFEST));
+        assert!(fits(&digest, &manifest) && String::from_utf8(manifest.body).unwrap().contains("1.96.0"));
+    }
+    assert!(shelf.dist.count(MANIFEST) <= before + 1, "{} times", shelf.dist.count(MANIFEST) - before);
+    shelf.sandbox.run(["verify", "--mirror", "mirror"]).ok();
+}
+
+#[test]
+fn a_digest_fits_the_manifest_that_follows() {
+    let shelf = Shelf::new();
+    let until = Instant::now() + Duration::from_secs(6);
+    let (mut releases, mut rounds, mut seen) = (96..100, 0, std::collections::BTreeSet::new());
+    while Instant::now() < until {
+        let digest = shelf.get(DIGEST);
+        if rounds % 4 == 1
+            && let Some(minor) = releases.next()
+        {
+            // Between the two.
+            shelf.dist.publish(&Release::stable(&format!("1.{minor}.0"), &format!("2026-06-{:02}", minor - 90)));
+        }
+        std::thread::sleep(Duration::from_millis(rounds % 7 * 50));
+        let manifest = shelf.get(MANIFEST);
+        assert_eq!((digest.status, manifest.status), (200, 200));
+        assert!(fits(&digest, &manifest), "round {rounds}");
+        seen.insert(manifest.body);
+        rounds += 1;
+    }
+    assert!(seen.len() > 2, "it moved {} times", seen.len());
+}
+
+#[test]
+fn many_clients_at_once_are_one_to_upstream() {
+    let shelf = Shelf::before(Dist::start(), "");
+    shelf.dist.set_latency(Duration::from_millis(150));
+    let component = Release::stable(STABLE.0, STABLE.1).archive_path("rustc", LINUX, "xz");
+    for path in [MANIFEST, &component] {
+        let url = shelf.url(path);
+        let asking: Vec<_> = (0..16)
+            .map(|_| {
+                std::thread::spawn({
+                    let url = url.clone();
+                    move || get(&url)
+                })
+            })
+            .collect();
+        for one in asking {
+            let answer = one.join().unwrap();
+            assert_eq!(answer.status, 200);
+            assert!(Some(answer.body) == shelf.dist.held(path), "{path}");
+        }
+        assert_eq!(shelf.dist.count(path), 1, "{path}");
+    }
+}
+
+#[test]
+fn a_part_of_what_is_not_held_is_that_part() {
+    let (shelf, release) = Shelf::large();
+    for path in [release.archive_path("rustc", LINUX, "xz"), MANIFEST.to_owned()] {
+        let right = shelf.dist.held(&path).unwrap();
+        let from = right.len() / 2;
+        let part = ask("GET", &shelf.url(&path), &[("Range", &format!("bytes={from}-"))]);
+        assert_eq!(part.status, 206, "{}", part.head);
+        assert!(part.body == right[from..], "{path}");
+        let range = format!("content-range: bytes {from}-{}/{}", right.len() - 1, right.len());
+        assert!(part.head.to_lowercase().contains(&range), "{}", part.head);
+        shelf.await_placed(&path);
+        assert!(fs::read(shelf.file(&path)).unwrap() == right);
+    }
+}
+
+#[test]
+fn what_nobody_publishes_is_not_asked_for() {
+    let shelf = Shelf::before(Dist::start(), "");
+    let component = Release::stable(STABLE.0, STABLE.1).archive_path("rustc", LINUX, "xz");
+    for path in [
+        "/dist/index.html",
+        "/dist/channel-rust-stable",
+        "/dist/channel-rust-mine.toml",
+        "/dist/channel-rust-stable-date.txt",
+        "/dist/2026-04-16/index.html",
+        "/dist/2026-04-16/x/rustc-1.95.0-x86_64-unknown-linux-gnu.tar.xz",
+        "/dist/2026-13-16/rustc-1.95.0-x86_64-unknown-linux-gnu.tar.xz",
+        "/dist/2999-01-01/channel-rust-nightly.toml.sha256",
+        "/dist/1999-01-01/rustc-nightly-x86_64-unknown-linux-gnu.tar.xz",
+        "/rustup/release-beta.toml",
+        "/rustup/anything",
+        "/rustup/archive/../x86_64-unknown-linux-gnu/rustup-init",
+        "/rustup/archive/1.2/x86_64-unknown-linux-gnu/rustup-init",
+        "/rustup/dist/x86_64-unknown-linux-gnu/evil",
+        "/elsewhere/x",
+        &format!("{component}.sha256"),
+        &format!("{component}.asc"),
+    ] {
+        assert_eq!(shelf.get(path).status, 404, "{path}");
+        assert!(shelf.dist.requests().is_empty(), "{path}");
+    }
+    // What no manifest of its day names is looked for in these, once.
+    let invented = format!("/dist/{}/evil-1.95.0-{LINUX}.tar.xz", STABLE.1);
+    shelf.dist.put(&invented, "evil");
+    assert_eq!(shelf.get(&invented).status, 404);
+    let asked = shelf.dist.requests();
+    assert!(asked.iter().all(|request| request.path.contains("/channel-rust-")) && asked.len() < 12, "{}", asked.len());
+    for other in ["evil-1.95.0", "evil-beta", "evil-nightly", "evil"] {
+        assert_eq!(shelf.get(&format!("/dist/{}/{other}-{WASM}.tar.gz", STABLE.1)).status, 404);
+    }
+    assert_eq!(shelf.dist.requests().len(), asked.len());
+    assert!(!shelf.file(&invented).exists());
+    // Marked as unavailable: named without a file.
+    let miri = Release::stable(STABLE.0, STABLE.1).archive_path("miri-preview", LINUX, "xz");
+    assert_eq!(shelf.get(&miri).status, 404);
+}
+
+#[test]
+fn absent_days_are_asked_for_once_and_leave_nothing() {
+    let shelf = Shelf::before(Dist::start(), "");
+    let days: Vec<String> =
+        (1..=12).flat_map(|month| (1..=25).map(move |day| format!("2020-{month:02}-{day:02}"))).collect();
+    for _ in 0..2 {
+        for day in &days {
+            for end in [".sha256", ""] {
+                assert_eq!(shelf.get(&format!("/dist/{day}/channel-rust-nightly.toml{end}")).status, 404);
+            }
+        }
+    }
+    assert_eq!(shelf.dist.requests().len(), days.len());
+    assert_eq!(fs::read_dir(shelf.sandbox.path("mirror/dist")).map_or(0, Iterator::count), 0);
+    assert_eq!(shelf.figures()["failures"], 0);
+}
+
+#[test]
+fn a_signature_that_upstream_lacks_is_asked_for_once() {
+    let dist = Dist::empty(Upstream::builder());
+    dist.publish(&Release::beta("1.96.0-beta.3", "2026-05-01").unsigned());
+    let shelf = Shelf::before(dist, "");
+    for path in ["/dist/channel-rust-beta.toml", "/dist/2026-05-01/channel-rust-beta.toml"] {
+        shelf.is_as_upstream(path);
+        let signature = format!("{path}.asc");
+        assert_eq!(shelf.get(&signature).status, 404);
+        let asked = shelf.dist.count(&signature);
+        assert_eq!(shelf.get(&signature).status, 404);
+        assert_eq!(shelf.dist.count(&signature), asked);
+        // One that comes later is brought, with the manifest that it is of.
+        shelf.dist.put(&signature, "signed");
+    }
+    let Shelf { sandbox, dist, serving } = shelf;
+    serving.stop();
+    let shelf = Shelf { serving: start(&sandbox), sandbox, dist };
+    for path in ["/dist/channel-rust-beta.toml.asc", "/dist/2026-05-01/channel-rust-beta.toml.asc"] {
+        shelf.is_as_upstream(path);
+        shelf.await_placed(path);
+    }
+    shelf.sandbox.run(["verify", "--mirror", "mirror"]).ok();
+}
