@@ -67,7 +67,8 @@ impl Ahead {
             *spell = Spell { began: Some(now), ..Spell::default() };
         }
         spell.last = Some(now);
-        if !spell.names.insert(name.clone()) {
+        // Anybody can make up names; none of them is remembered beyond what one spell may guess.
+        if spell.wishes.len() >= MOST || !spell.names.insert(name.clone()) {
             return None;
         }
         let wish =
@@ -78,8 +79,11 @@ impl Ahead {
     /// A wish that another one led to; whether it is a new one.
     fn led_to(&self, wish: &Wish) -> bool {
         let mut spell = self.spell();
-        spell.names.insert(wish.name.clone());
-        spell.begin(wish)
+        let is_new = spell.begin(wish);
+        if is_new {
+            spell.names.insert(wish.name.clone());
+        }
+        is_new
     }
 
     fn pick(&self, id: CrateId) {
@@ -169,6 +173,16 @@ mod tests {
         for other in ["x", "y", "z", "a"] {
             assert!(wrong.asked(&id(other)).is_empty());
         }
+    }
+
+    #[test]
+    fn made_up_names_are_not_remembered_without_end() {
+        let ahead = Ahead::default();
+        for number in 0..MOST + 1_000 {
+            let wish = ahead.root(&format!("made-up-{number}").parse().expect("name"));
+            assert_eq!(wish.is_some(), number < MOST);
+        }
+        assert_eq!(ahead.spell().names.len(), MOST);
     }
 
     #[test]

@@ -126,16 +126,23 @@ impl Proxy {
                     proxy.take_off(&running, &id, line, read, Standing::Ahead);
                 }
             }
-            tokio::time::sleep(AHEAD_WAITS).await;
-            proxy.let_go();
+            // Some come late, where upstream is slow.
+            loop {
+                tokio::time::sleep(AHEAD_WAITS).await;
+                if !proxy.let_go() {
+                    break;
+                }
+            }
         });
     }
 
-    /// Removes what was fetched ahead and nobody asked for.
-    fn let_go(&self) {
+    /// Removes what was fetched ahead and nobody asked for; whether there is more of that, which is younger or on its way.
+    fn let_go(&self) -> bool {
         let is_old =
             |entry: &Entry| matches!(&entry.standing, Standing::Waits(_, since) if since.elapsed() >= AHEAD_WAITS / 2);
-        self.crates.flights().retain(|_, entry| !is_old(entry));
+        let mut flights = self.crates.flights();
+        flights.retain(|_, entry| !is_old(entry));
+        flights.values().any(|entry| !matches!(entry.standing, Standing::Wanted))
     }
 
     /// The line of a crate, as it is offered, and when upstream's index was read.
@@ -180,15 +187,16 @@ impl Proxy {
         read: Timestamp,
         standing: Standing,
     ) -> Miss {
-        if let Standing::Wanted = standing
-            && let Some(flight) = self.board(id)
-        {
-            return Miss::Coming(flight);
-        }
         let name = id.file_name();
         let mut flights = self.crates.flights();
         if let Some(entry) = flights.get(&name).filter(|entry| !entry.flight.is_lost()) {
-            return Miss::Coming(entry.flight.clone());
+            let flight = entry.flight.clone();
+            drop(flights);
+            if let Standing::Wanted = standing {
+                // Else what was fetched ahead a moment ago would not be placed. Where it is gone by now, it was placed or failed.
+                let _gone = self.board(id).is_none();
+            }
+            return Miss::Coming(flight);
         }
         // Flights are forgotten after their file is in its place.
         if self.options.mirror.crate_file(id).is_file() {
