@@ -549,7 +549,7 @@ _cargo__frostmirror() {
             return 0
             ;;
         cargo__subcmd__frostmirror__subcmd__serve)
-            opts="-v -q -h --bind --base-url --mirror --incoming --config-dir --tls-cert --tls-key --watch-incoming --admin-token --admin-token-file --log-format --verbose --quiet --color --message-format --help"
+            opts="-v -q -h --bind --base-url --mirror --incoming --config-dir --tls-cert --tls-key --watch-incoming --live --admin-token --admin-token-file --log-format --verbose --quiet --color --message-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -157,6 +157,7 @@ set edit:completion:arg-completer[cargo-frostmirror] = {|@words|
             cand --color 'When to use colours'
             cand --message-format 'How to report: for people, or one JSON object a line on stdout'
             cand --watch-incoming 'Import the bundles that are dropped into the incoming folder'
+            cand --live 'Live mode: fetch from upstream what a client asks for and the mirror lacks, check it, and keep it. Needs the network; FROSTMIRROR_PROXY_MODE and `proxy_mode` do the same'
             cand -v 'Say more (repeatable)'
             cand --verbose 'Say more (repeatable)'
             cand -q 'Say nothing but errors'

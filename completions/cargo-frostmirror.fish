@@ -154,6 +154,7 @@ never\t'Never'"
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand serve" -l message-format -d 'How to report: for people, or one JSON object a line on stdout' -r -f -a "human\t'Lines and bars'
 json\t'One JSON object a line'"
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand serve" -l watch-incoming -d 'Import the bundles that are dropped into the incoming folder'
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand serve" -l live -d 'Live mode: fetch from upstream what a client asks for and the mirror lacks, check it, and keep it. Needs the network; FROSTMIRROR_PROXY_MODE and `proxy_mode` do the same'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand serve" -s v -l verbose -d 'Say more (repeatable)'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand serve" -s q -l quiet -d 'Say nothing but errors'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'

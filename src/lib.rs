@@ -5,6 +5,8 @@
 //! ```text
 //! depends.toml / Cargo.lock -> gather (resolve, download) -> bundle::pack -> [ .pkg crosses the gap ]
 //!     -> bundle::verify -> mirror::import -> mirror/ on disk -> serve -> cargo, rustup, a browser
+//!
+//! live mode, online: a miss in serve -> proxy (asks upstream, checks, passes on) -> mirror::live -> mirror/ on disk
 //! ```
 //!
 //! The order of the `mod` lines below is the tower, top floor first; `tests/layers.rs` holds every file to it.
@@ -31,6 +33,8 @@
 //! - An index line only names a stored, verified crate (or one recorded as index-only).
 //! - Write order: blobs, then index files (dependencies before dependents), then the record of the import; the record
 //!   is the commit. [`serve`] takes no lock.
+//! - Switched off, live mode asks nobody for anything. On, it fetches only what upstream's index or a channel manifest lists,
+//!   and places only what has the digest stated there.
 //! - Blobs are written once and never overwritten while their digest holds; the same name with another digest is an
 //!   integrity error.
 //! - Mutations of a mirror exist only as methods on a lock guard.
@@ -44,6 +48,7 @@
 //! |---|---|
 //! | `mirror/…` | [`mirror::layout`] |
 //! | `INCOMING/*.pkg`, `done/`, `failed/` | [`watch`] |
+//! | `mirror/.frostmirror/live/index/…` | [`proxy`] |
 //! | `$FROSTMIRROR_HOME/cache/…` | [`gather::cache`] |
 //! | `$FROSTMIRROR_HOME/cache/dist/…` | [`gather::toolchains`] |
 //! | `$FROSTMIRROR_HOME/history/…` | [`gather::history`] |

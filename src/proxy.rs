@@ -39,6 +39,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
+use crate::client_config::BaseUrl;
 use crate::crate_id::CrateName;
 use crate::env::Env;
 use crate::event::Sink;
@@ -48,7 +49,8 @@ use crate::http;
 use crate::mirror::layout::Layout;
 use crate::mirror::live::Renewal;
 use crate::safe_path::SafePath;
-use crate::server_config::{Live, Settings};
+use crate::server_config::settings::Upstream;
+use crate::server_config::{Key, Live, Settings};
 use ahead::Ahead;
 use breaker::Health;
 use crates::Crates;
@@ -66,6 +68,9 @@ pub use dist::moves;
 pub use flight::{Begun, Flight};
 pub use refusal::Refusal;
 pub use upstreams::{Error, ReadCargoConfig};
+
+/// How often it is looked whether the settings have changed.
+const FOLLOWS: Duration = Duration::from_millis(250);
 
 /// How long what was set is taken for not having come to anything, where it cannot be followed.
 const TRY_AGAIN: Duration = Duration::from_secs(30);
@@ -109,12 +114,36 @@ struct Now {
     trouble: Option<(String, Instant)>,
 }
 
+/// What the settings say of where to fetch from, and of how long that is fresh.
+#[derive(PartialEq, Eq)]
+struct Wanted {
+    index: Option<Upstream>,
+    dl: Option<Upstream>,
+    dist: Option<Upstream>,
+    base_url: Option<BaseUrl>,
+    ttl: Duration,
+}
+
+impl Wanted {
+    fn of(live: &Live, settings: &Settings) -> Wanted {
+        let Settings { proxy_index_url, proxy_dl_url, proxy_dist_url, base_url, proxy_ttl, .. } = settings;
+        Wanted {
+            index: live.is_given(Key::ProxyIndexUrl).then(|| proxy_index_url.clone()),
+            dl: proxy_dl_url.clone(),
+            dist: live.is_given(Key::ProxyDistUrl).then(|| proxy_dist_url.clone()),
+            base_url: base_url.clone(),
+            ttl: *proxy_ttl,
+        }
+    }
+}
+
 /// Live mode that is on.
 struct Running {
     settings: Arc<Settings>,
+    wanted: Wanted,
     upstreams: Arc<Upstreams>,
     lines: Arc<Lines>,
-    toolchains: Toolchains,
+    toolchains: Arc<Toolchains>,
     limits: Limits,
 }
 
@@ -168,6 +197,19 @@ impl Proxy {
     pub fn check(&self) -> Result<(), Error> {
         let settings = self.options.settings.current();
         if settings.proxy_mode { self.upstreams(&settings).map(drop) } else { Ok(()) }
+    }
+
+    /// Follows the settings as long as it lives: switched off, it breaks off what is under way, whether anybody asks for anything
+    /// or not. Call it where tasks can be started.
+    pub fn follow_settings(self: &Arc<Self>) {
+        let proxy = Arc::downgrade(self);
+        tokio::spawn(async move {
+            while let Some(proxy) = proxy.upgrade() {
+                let _as_it_is = proxy.running().is_some();
+                drop(proxy);
+                tokio::time::sleep(FOLLOWS).await;
+            }
+        });
     }
 
     /// What is said in `Via` of an answer that tells others what this server is: its own name, and those of the mirrors that it
@@ -307,7 +349,14 @@ impl Proxy {
         let generation = self.options.settings.generation();
         let mut now = self.now();
         if now.generation != Some(generation) {
-            *now = Now { generation: Some(generation), ..self.follow(now.running.take()) };
+            let before = now.running.take();
+            *now = Now { generation: Some(generation), ..self.follow(before.clone()) };
+            let stays = |before: &Running| {
+                now.running.as_ref().is_some_and(|running| Arc::ptr_eq(&running.upstreams, &before.upstreams))
+            };
+            if let Some(before) = before.filter(|before| !stays(before)) {
+                before.upstreams.switch_off();
+            }
         } else if now.trouble.as_ref().is_some_and(|(_, since)| since.elapsed() >= TRY_AGAIN) {
             *now = Now { generation: Some(generation), ..self.follow(None) };
         }
@@ -320,31 +369,39 @@ impl Proxy {
         }
     }
 
-    /// Whether what is done is still done as the settings say.
+    /// Whether these upstreams are still to be asked.
     fn is_current(&self, running: &Arc<Running>) -> bool {
-        matches!(self.running(), Some(Ok(now)) if Arc::ptr_eq(&now, running))
+        matches!(self.running(), Some(Ok(now)) if Arc::ptr_eq(&now.upstreams, &running.upstreams))
     }
 
-    /// Follows the settings as they are now.
-    fn follow(&self, _before: Option<Arc<Running>>) -> Now {
-        let settings = self.options.settings.current();
+    /// Follows the settings as they are now. What is known of upstream, and what is under way, stays where the settings that
+    /// changed say nothing of either.
+    fn follow(&self, before: Option<Arc<Running>>) -> Now {
+        let Options { settings: live, mirror, clock, sink, .. } = &self.options;
+        let settings = live.current();
         if !settings.proxy_mode {
             return Now::default();
+        }
+        let wanted = Wanted::of(live, &settings);
+        let limits = Limits::of(&settings);
+        if let Some(before) = before.filter(|before| before.wanted == wanted) {
+            let Running { upstreams, lines, toolchains, .. } = &*before;
+            let (upstreams, lines, toolchains) = (Arc::clone(upstreams), Arc::clone(lines), Arc::clone(toolchains));
+            let running = Running { settings, wanted, upstreams, lines, toolchains, limits };
+            return Now { running: Some(Arc::new(running)), ..Now::default() };
         }
         let upstreams = match self.upstreams(&settings) {
             Ok(upstreams) => Arc::new(upstreams),
             Err(error) => {
                 let trouble = told(&error);
-                self.options.sink.warning(format!("live mode is on, and cannot ask upstream: {trouble}"));
+                sink.warning(format!("live mode is on, and cannot ask upstream: {trouble}"));
                 return Now { trouble: Some((trouble, Instant::now())), ..Now::default() };
             }
         };
-        let Options { mirror, clock, sink, .. } = &self.options;
         let index = &upstreams.site().upstream().index;
         let lines =
             Arc::new(Lines::new(&mirror.live_index(), index, *clock, Arc::clone(&self.surprises), Arc::clone(sink)));
-        let limits = Limits::of(&settings);
-        let running = Running { settings, upstreams, lines, toolchains: Toolchains::default(), limits };
+        let running = Running { settings, wanted, upstreams, lines, toolchains: Arc::default(), limits };
         Now { running: Some(Arc::new(running)), ..Now::default() }
     }
 

@@ -1,4 +1,5 @@
-//! The way across the gap with the real crates.io, as the README walks it, when FROSTMIRROR_TEST_NETWORK is 1.
+//! With the real crates.io, when FROSTMIRROR_TEST_NETWORK is 1: the way across the gap as the README walks it, and a project
+//! that is built through an empty live mirror, and then from what that holds.
 //!
 //! It has no harness, so that a run without the network says that it was skipped instead of that it passed.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
@@ -8,11 +9,11 @@
 #[path = "it/support/mod.rs"]
 mod support;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use support::client::{Client, Project};
-use support::sandbox::Sandbox;
+use support::sandbox::{Sandbox, Serving};
 
 const SWITCH: &str = "FROSTMIRROR_TEST_NETWORK";
 
@@ -21,9 +22,11 @@ fn main() {
         println!("\ntest result: ok. 0 passed; 0 failed; 1 skipped: set {SWITCH}=1 to try the real crates.io\n");
         return;
     }
-    println!("\nrunning 1 test");
+    println!("\nrunning 2 tests");
     across_the_gap();
-    println!("test across_the_gap ... ok\n\ntest result: ok. 1 passed; 0 failed; 0 skipped\n");
+    println!("test across_the_gap ... ok");
+    through_a_live_mirror();
+    println!("test through_a_live_mirror ... ok\n\ntest result: ok. 2 passed; 0 failed; 0 skipped\n");
 }
 
 /// Says how long each step took.
@@ -92,6 +95,69 @@ fn across_the_gap() {
     client.cargo(&app, ["fetch", "--locked"]).ok();
     client.cargo(&app, ["check", "--locked"]).ok();
     watch.lap("cargo check --locked, from the disk");
+}
+
+/// This very project, built through a mirror that had nothing; and again from the same mirror, on a machine that has no way
+/// out and with live mode off.
+fn through_a_live_mirror() {
+    let mut watch = Watch(Instant::now());
+    let sandbox = online();
+    let app = dependencies_of_this_project(&sandbox);
+    let lock = std::fs::read_to_string(app.join("Cargo.lock")).unwrap();
+    let locked = lock.matches("\nchecksum = ").count();
+    assert!(locked > 200, "{locked} crates");
+    let target = sandbox.path("target");
+    let build = ["check", "--locked", "--target-dir", target.to_str().unwrap()];
+
+    let serving = sandbox.serve(["--mirror", "mirror", "--incoming", "incoming", "--config-dir", "config", "--live"]);
+    let url = serving.url().to_owned();
+    let client = Client::of(&format!("{url}/index/"));
+    client.cargo(&app, ["fetch", "--locked"]).ok();
+    watch.lap(&format!("cargo fetch --locked of {locked} crates, through an empty live mirror"));
+    client.process(&app, build).timeout(PATIENCE).run().ok();
+    watch.lap("cargo check --locked, through the live mirror");
+    let until = Instant::now() + Duration::from_secs(60);
+    let held = || std::fs::read_dir(sandbox.path("mirror/crates")).unwrap().filter(is_crate).count();
+    while held() < locked {
+        assert!(Instant::now() < until, "{} of {locked} are held; {}", held(), serving.running().stderr());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    serving.stop().ok();
+    sandbox.run(["verify", "--mirror", "mirror"]).ok();
+    watch.lap("verify --mirror");
+
+    // The same server for the client's eyes, with no way out.
+    let offline = Sandbox::new();
+    let (mirror, address) = (sandbox.path("mirror"), url.strip_prefix("http://").unwrap());
+    let serving = Serving::of(offline.process(["serve", "--bind", address, "--mirror"]).args([&mirror]));
+    client.forget();
+    client.cargo(&app, ["fetch", "--locked"]).ok();
+    watch.lap("cargo fetch --locked, live mode off and no network");
+    client.process(&app, build).timeout(PATIENCE).run().ok();
+    watch.lap("cargo check --locked, the same");
+    serving.stop().ok();
+}
+
+/// A build on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(900);
+
+fn is_crate(entry: &std::io::Result<std::fs::DirEntry>) -> bool {
+    entry.as_ref().is_ok_and(|entry| entry.path().extension().is_some_and(|extension| extension == "crate"))
+}
+
+/// A package that needs what this one needs, with this one's lock, and has no source of its own.
+fn dependencies_of_this_project(sandbox: &Sandbox) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for file in ["Cargo.toml", "Cargo.lock", "xtask/Cargo.toml"] {
+        sandbox.write(Path::new("app").join(file), std::fs::read(root.join(file)).unwrap());
+    }
+    for file in ["src/lib.rs", "src/main.rs", "xtask/src/main.rs"] {
+        sandbox.write(Path::new("app").join(file), "fn main() {}\n");
+    }
+    for file in ["tests/network.rs", "tests/it/main.rs", "tests/it/ratios.rs"] {
+        sandbox.write(Path::new("app").join(file), "");
+    }
+    sandbox.path("app")
 }
 
 /// A program that stands on a good part of the list.

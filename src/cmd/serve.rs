@@ -124,6 +124,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         let tally = Arc::new(Tally::default());
         let incoming = context.directory(args.incoming.as_deref(), "/incoming", "incoming")?;
         let proxy = Arc::new(proxy(&mirror, &live, &sink, context)?);
+        proxy.follow_settings();
         let extension: Option<Arc<dyn Extension>> = Some(Arc::new(Console::new(console::Options {
             mirror: Layout::new(&mirror),
             incoming: incoming.clone(),

@@ -20,7 +20,7 @@ use crate::mirror::ledger;
 use crate::mirror::live::{self, Follower};
 
 /// What stands for a bundle's file where live mode brought a crate.
-const LIVE: &str = "(live mode)";
+pub(super) const LIVE: &str = "(live mode)";
 /// Crates whose bundle is remembered; of later ones it is not known.
 const MOST: usize = 4_000_000;
 /// Bytes of all descriptions that are remembered; those of all crates of crates.io have half of it.

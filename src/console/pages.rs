@@ -12,6 +12,7 @@ mod chart;
 mod config;
 mod dashboard;
 mod deps;
+mod live_mode;
 mod packages;
 mod setup;
 mod shown;

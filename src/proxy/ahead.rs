@@ -74,7 +74,7 @@ impl Ahead {
             *spell = Spell { began: Some(now), ..Spell::default() };
         }
         spell.last = Some(now);
-        // Who asks for names that he made up fills no memory.
+        // Anybody can make up names; none of them is remembered beyond what one spell may guess.
         if spell.wishes.len() >= MOST || !spell.names.insert(name.clone()) {
             return None;
         }
@@ -184,6 +184,16 @@ mod tests {
         for other in ["x", "y", "z", "a"] {
             assert!(wrong.asked(&id(other)).is_empty());
         }
+    }
+
+    #[test]
+    fn made_up_names_are_not_remembered_without_end() {
+        let ahead = Ahead::default();
+        for number in 0..MOST + 1_000 {
+            let wish = ahead.root(&format!("made-up-{number}").parse().expect("name"));
+            assert_eq!(wish.is_some(), number < MOST);
+        }
+        assert_eq!(ahead.spell().names.len(), MOST);
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::sync::watch;
+
 /// Failures in a row after which an upstream counts as down.
 const FAILURES: u32 = 3;
 /// How long an upstream that is down is left alone at first; each further failure doubles it.
@@ -11,8 +13,12 @@ const FIRST_REST: Duration = Duration::from_secs(5);
 const LONGEST_REST: Duration = Duration::from_secs(60);
 
 /// The state of one upstream. Requests ask it before they are sent, and tell it afterwards how they fared.
-#[derive(Debug, Default)]
-pub(super) struct Breaker(Mutex<State>);
+#[derive(Debug)]
+pub(super) struct Breaker {
+    state: Mutex<State>,
+    /// Whether nobody is to be asked for anything any more.
+    off: watch::Receiver<bool>,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -37,8 +43,20 @@ pub(super) enum Health {
 }
 
 impl Breaker {
+    /// Of an upstream that is asked until `off` says otherwise.
+    pub(super) fn new(off: &watch::Receiver<bool>) -> Breaker {
+        Breaker { state: Mutex::default(), off: off.clone() }
+    }
+
+    /// Waits until nobody is to be asked for anything any more.
+    pub(super) async fn switched_off(&self) {
+        let mut off = self.off.clone();
+        // Whoever could say so is gone: then it is so.
+        let _said = off.wait_for(|off| *off).await.is_ok();
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether a request may be sent.
@@ -107,7 +125,8 @@ mod tests {
 
     #[test]
     fn three_failures_in_a_row_and_one_that_finds_out() {
-        let (breaker, mut now) = (Breaker::default(), Instant::now());
+        let (_switch, off) = watch::channel(false);
+        let (breaker, mut now) = (Breaker::new(&off), Instant::now());
         for n in 0..3 {
             breaker.ask(now).expect("it is tried");
             breaker.failed(now, format!("refused {n}"));

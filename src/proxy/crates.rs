@@ -102,7 +102,7 @@ impl Proxy {
     /// The download of a crate, where it has begun. It is wanted from then on.
     fn board(self: &Arc<Self>, id: &CrateId) -> Option<Flight> {
         let mut flights = self.crates.flights();
-        let entry = flights.get_mut(&id.file_name())?;
+        let entry = flights.get_mut(&id.file_name()).filter(|entry| !entry.flight.is_lost())?;
         let flight = entry.flight.clone();
         let before = std::mem::replace(&mut entry.standing, Standing::Wanted);
         drop(flights);
@@ -144,7 +144,7 @@ impl Proxy {
                     });
                 }
             }
-            // Some may come late.
+            // Some come late, where upstream is slow.
             loop {
                 tokio::time::sleep(AHEAD_WAITS).await;
                 if !proxy.let_go() {
@@ -154,7 +154,7 @@ impl Proxy {
         });
     }
 
-    /// Removes what was fetched ahead and nobody asked for; whether there may be more of it later.
+    /// Removes what was fetched ahead and nobody asked for; whether there is more of that, which is younger or on its way.
     fn let_go(&self) -> bool {
         let is_old =
             |entry: &Entry| matches!(&entry.standing, Standing::Waits(_, since) if since.elapsed() >= AHEAD_WAITS / 2);
@@ -205,15 +205,16 @@ impl Proxy {
         read: Timestamp,
         standing: Standing,
     ) -> Miss {
-        if let Standing::Wanted = standing
-            && let Some(flight) = self.board(id)
-        {
-            return Miss::Coming(flight);
-        }
         let name = id.file_name();
         let mut flights = self.crates.flights();
-        if let Some(entry) = flights.get(&name) {
-            return Miss::Coming(entry.flight.clone());
+        if let Some(entry) = flights.get(&name).filter(|entry| !entry.flight.is_lost()) {
+            let flight = entry.flight.clone();
+            drop(flights);
+            if let Standing::Wanted = standing {
+                // Else what was fetched ahead a moment ago would not be placed. Where it is gone by now, it was placed or failed.
+                let _gone = self.board(id).is_none();
+            }
+            return Miss::Coming(flight);
         }
         // Flights are forgotten after their file is in its place.
         if self.options.mirror.crate_file(id).is_file() {

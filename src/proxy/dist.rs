@@ -92,7 +92,7 @@ impl Proxy {
         }
         let date = day_of_component(path)?;
         self.figures.misses.fetch_add(1, Relaxed);
-        if let Some(flight) = running.toolchains.flights().get(path) {
+        if let Some(flight) = running.toolchains.flights().get(path).filter(|flight| !flight.is_lost()) {
             return Some(Miss::Coming(flight.clone()));
         }
         // Several manifests may have to be asked for, one after the other.

@@ -111,13 +111,13 @@ impl Lines {
             }
             let begin = || {
                 let task = tokio::spawn(Arc::clone(self).ask(Arc::clone(upstreams), name.clone(), ttl));
-                let what = format!("asking for the index file of {name} was broken off");
-                let (lines, place) = (Arc::clone(self), place.clone());
-                let broken_off = move || {
-                    lines.table().asking.remove(&place);
-                    Err(Refusal::bad_gateway(what))
+                let (lines, lost) = (Arc::clone(self), place.clone());
+                let broken_off = move |_| {
+                    // Nobody else would take it out.
+                    lines.table().asking.remove(&lost);
+                    Err(Refusal::bad_gateway(format!("asking for upstream's index file {lost} was broken off")))
                 };
-                task.map(|ended| ended.unwrap_or_else(|_| broken_off())).boxed().shared()
+                task.map(|ended| ended.unwrap_or_else(broken_off)).boxed().shared()
             };
             if table.asking.len() >= MOST_ASKED && !table.asking.contains_key(&place) {
                 return Err(Refusal::busy("too much is asked for at once", Duration::from_secs(2)));

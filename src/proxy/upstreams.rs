@@ -3,7 +3,7 @@
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 
 use super::breaker::Breaker;
 use super::refusal::{Refusal, is_trouble, told};
@@ -72,9 +72,15 @@ pub(super) struct Upstreams {
     pub(super) of_index: Breaker,
     pub(super) of_crates: Breaker,
     pub(super) of_dist: Breaker,
+    off: watch::Sender<bool>,
 }
 
 impl Upstreams {
+    /// Asks nobody any more; what is under way is broken off.
+    pub(super) fn switch_off(&self) {
+        self.off.send_replace(true);
+    }
+
     /// Those that `settings` name, else the environment, else cargo's configuration, else crates.io and rust-lang.org.
     pub(super) fn of(
         live: &Live,
@@ -108,15 +114,17 @@ impl Upstreams {
         };
         let dist = dist.trim_end_matches('/').to_owned();
         refuse_own(settings, &registry, &dist)?;
+        let (off, is_off) = watch::channel(false);
         Ok(Upstreams {
             site: Site::new(client.clone(), registry),
             config: Mutex::default(),
             chain: std::sync::Mutex::default(),
             dist,
             client,
-            of_index: Breaker::default(),
-            of_crates: Breaker::default(),
-            of_dist: Breaker::default(),
+            of_index: Breaker::new(&is_off),
+            of_crates: Breaker::new(&is_off),
+            of_dist: Breaker::new(&is_off),
+            off,
         })
     }
 
@@ -206,7 +214,13 @@ pub(super) async fn guarded<T, E: std::error::Error>(
         .ask(Instant::now())
         .map_err(|(left, why)| Refusal::busy(format!("upstream is down, so {what} cannot be had: {why}"), left))?;
     let mut asked = Asked { breaker, told: false };
-    let result = request.await;
+    let result = tokio::select! {
+        biased;
+        () = breaker.switched_off() => {
+            return Err(Refusal::bad_gateway(format!("{what} is not asked for any more: the settings have changed")));
+        }
+        result = request => result,
+    };
     asked.told = true;
     match &result {
         Err(error) if wire(error).is_some_and(is_trouble) => breaker.failed(Instant::now(), told(error)),

@@ -17,6 +17,7 @@ mod checking;
 mod collecting;
 mod hostile;
 mod large;
+mod live;
 mod login;
 mod prefixed;
 mod setup;

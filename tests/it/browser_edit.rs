@@ -275,6 +275,7 @@ fn settings_are_changed_and_obeyed() {
         "only what was changed is written"
     );
     browser.wait_for("#live-state", "switched on");
+    assert!(browser.text("#live-state").contains("https://h/") && !browser.text("#live-state").contains("hunter2"));
     assert!(browser.text("#row-prune_on_import").contains("Said by frostmirror.toml"));
     let (certificate, key) = Authority::new().pair(&["localhost"]);
     sandbox.write("config/c.pem", certificate);

@@ -1,15 +1,18 @@
 //! Live mode with the real cargo: what the mirror lacks comes from upstream, is checked, and stays.
 
 mod ahead;
+mod crowd;
 mod faults;
 mod freshness;
 mod frozen;
+mod killed;
 mod limits;
 mod review;
+mod starved;
 mod upstreams;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -128,8 +131,11 @@ impl Live {
     }
 }
 
+/// What a live mirror is started with.
+const LIVE: [&str; 7] = ["--mirror", "mirror", "--incoming", "incoming", "--config-dir", "config", "--live"];
+
 fn start(sandbox: &Sandbox) -> Serving {
-    sandbox.serve(["--mirror", "mirror", "--incoming", "incoming", "--config-dir", "config", "--live"])
+    sandbox.serve(LIVE)
 }
 
 /// A POST with a body.
@@ -153,6 +159,26 @@ fn publish(upstream: &Upstream) {
     upstream.publish(Crate::new("leaf", "1.1.0"));
     upstream.publish(Crate::new("Mid_Case", "0.3.0+build.7").dep("leaf", "^1"));
     upstream.publish(Crate::new("other", "0.1.0"));
+}
+
+/// Publishes so many crates, each needing the one before, and writes a project into `folder` that needs them all, with its
+/// lock. Nothing of that counts as asked for.
+pub fn workload(upstream: &Upstream, crates: usize, folder: &Path) -> PathBuf {
+    let mut project = Project::new("app");
+    for n in 0..crates {
+        let item = Crate::new(&part(n), "1.0.0").weighing(2_000 + n * 7919 % 60_000);
+        upstream.publish(if n > 0 { item.dep(&part(n - 1), "1") } else { item });
+        project = project.dep(&part(n), "1");
+    }
+    let folder = project.write(folder);
+    Client::of(&upstream.index_url()).lock(&folder);
+    upstream.clear_log();
+    folder
+}
+
+/// The name of one of them.
+pub fn part(n: usize) -> String {
+    format!("part-{n:02}")
 }
 
 /// A project that needs two of them.

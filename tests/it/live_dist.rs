@@ -2,6 +2,7 @@
 
 mod faults;
 mod frozen;
+mod killed;
 
 use std::fs;
 use std::path::PathBuf;

@@ -11,6 +11,7 @@ use crate::import_bundle::{Make, import};
 use crate::support::crates::Crate;
 use crate::support::published::{Published, Wire, get};
 use crate::support::sandbox::{Sandbox, Serving};
+use crate::support::upstream::Upstream;
 
 const ADMIN: &str = "admin-0123456789abcdef";
 const READER: &str = "reader-0123456789abcdef";
@@ -199,6 +200,31 @@ fn what_is_asked_for_is_counted() {
     let job = "POST /api/verify HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n";
     assert_eq!(Wire::to(serving.url()).send(job).reply().status, 202);
     until("the end of a job", || is("jobs_total{kind=\"verify\",result=\"done\"}", 1.0));
+}
+
+#[test]
+fn every_figure_is_in_the_readme_and_no_other() {
+    let upstream = Upstream::start();
+    let sandbox = Sandbox::new().upstream(&upstream);
+    fs::create_dir_all(sandbox.path("made")).unwrap();
+    let bundle = Make::new("one", 1).ship(Crate::new("leaf", "1.0.0")).write(&sandbox.path("made"), "one.pkg");
+    import(&sandbox.path("mirror"), &bundle).unwrap();
+    let serving = sandbox.serve(["--mirror", "mirror", "--incoming", "incoming", "--watch-incoming", "--live"]);
+    let text = get(serving.url(), "/metrics", &[]).text();
+    let samples = parse(&text);
+    assert_eq!(samples.get("frostmirror_live"), Some(&1.0));
+    for of in ["index", "crates", "dist"] {
+        assert_eq!(samples.get(&format!("frostmirror_live_upstream_up{{of=\"{of}\"}}")), Some(&1.0), "{of}");
+    }
+    let families: BTreeSet<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("# TYPE frostmirror_")?.split(' ').next()).collect();
+    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let (_, table) = readme.split_once("| name (with `frostmirror_` before it) |").expect("the table of figures");
+    let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+    let cells = rows.filter_map(|row| row.split('|').nth(1));
+    let named: BTreeSet<&str> =
+        cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).filter_map(|name| name.split('{').next()).collect();
+    assert_eq!(named, families);
 }
 
 #[test]

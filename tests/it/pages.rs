@@ -337,7 +337,8 @@ fn settings_can_be_read_without_javascript() {
         "Said by <code>--bind</code>",
         "Said by <code>FROSTMIRROR_PROXY_MODE</code>",
         "A change counts from the next start",
-        "It is switched on.",
+        "It is switched on: what is not held is fetched from upstream",
+        "<code>https://h/</code>",
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }

@@ -19,6 +19,7 @@ mod rows {
     pub mod bulk;
     pub mod fetch;
     pub mod growth;
+    pub mod live;
     pub mod measure;
     pub mod mirror;
     pub mod served;
@@ -72,6 +73,9 @@ fn main() -> Outcome<()> {
     }
     if wanted("serve") {
         bench.serving()?;
+    }
+    if wanted("live") {
+        bench.live()?;
     }
     if wanted("kill") {
         ratios_kill::rounds();

@@ -121,6 +121,10 @@ fn status(state: &Arc<State>, _: &Asked) -> Outcome {
 fn problems(status: &Status, incoming: &Arrivals, live: &Figured, access: Option<String>) -> Vec<String> {
     let mut problems = Vec::new();
     problems.extend(access.map(|trouble| format!("no reader's token is let in: {trouble}")));
+    if live.mismatches > 0 {
+        let files = if live.mismatches == 1 { "1 file" } else { &format!("{} files", live.mismatches) };
+        problems.push(format!("live mode: upstream sent {files} with other bytes than its index promises"));
+    }
     problems.extend(live.trouble.iter().map(|trouble| format!("live mode: {trouble}")));
     for upstream in live.upstreams.iter().filter(|upstream| upstream.state == "down") {
         let why = upstream.why.as_deref().unwrap_or_default();

@@ -10,6 +10,7 @@ use super::{Frame, page};
 use crate::console::answer::{Outcome, Refusal};
 use crate::console::asked::{Asked, Page};
 use crate::console::holdings::{self, HeldVersion};
+use crate::console::origins;
 use crate::console::state::State;
 use crate::event;
 
@@ -30,6 +31,8 @@ struct Browse {
     found: String,
     rows: Vec<Row>,
     one: Option<One>,
+    /// Whether what is not held comes when a client asks for it.
+    live: bool,
     pages: Pages,
 }
 
@@ -56,6 +59,8 @@ struct VersionRow {
     version: String,
     size: String,
     bundle: String,
+    /// Whether no bundle brought it, and live mode did.
+    live: bool,
     yanked: bool,
     index_only: bool,
     /// Where its file is; `None` where that is not held.
@@ -88,7 +93,8 @@ fn many(frame: Frame, state: &State, query: &str, number: usize) -> Result<Brows
     let found = counted(listed.total, "crate");
     let found = if query.trim().is_empty() { format!("{found} held") } else { format!("{found} found") };
     let pages = Pages::of(total, ROWS, number, format!("./browse?q={}&page=", link(&query)));
-    Ok(Browse { frame, query, found, rows, one: None, pages })
+    let live = state.options.proxy.is_on();
+    Ok(Browse { frame, query, found, rows, one: None, live, pages })
 }
 
 fn one(frame: Frame, state: &State, name: &str, number: usize) -> Result<Browse, Refusal> {
@@ -115,7 +121,8 @@ fn one(frame: Frame, state: &State, name: &str, number: usize) -> Result<Browse,
         description,
         name,
     };
-    Ok(Browse { frame, query: String::new(), found: String::new(), rows: Vec::new(), one: Some(one), pages })
+    let (query, found, rows, live) = (String::new(), String::new(), Vec::new(), state.options.proxy.is_on());
+    Ok(Browse { frame, query, found, rows, one: Some(one), live, pages })
 }
 
 /// The version that cargo would take, of those that are sorted from the newest on: a release that is not yanked.
@@ -130,6 +137,7 @@ fn row(name: &str, held: &HeldVersion) -> VersionRow {
     VersionRow {
         version: version.clone(),
         size: bytes.map_or_else(|| "–".to_owned(), event::size),
+        live: bundle.as_deref() == Some(origins::LIVE),
         bundle: bundle.clone().unwrap_or_else(|| UNKNOWN.to_owned()),
         yanked: *yanked,
         index_only: *index_only,

@@ -193,14 +193,20 @@ async function reload(sent) {
       if (isOpen) state(one);
       else fill(one);
     }
-    const live = id('live-state');
-    live.textContent = now.proxy_mode.value ? live.dataset.on : live.dataset.off;
+    await showLive();
     if (!session.admin) location.reload();
   } catch (error) {
     if (error.status === 401 || error.status === 403) location.reload();
     else throw error;
   }
   return others;
+}
+
+/** What the server makes of live mode now, in its own words. */
+async function showLive() {
+  const response = await fetch(location.href.split('#')[0], { headers: { Accept: 'text/html' }, cache: 'no-store' });
+  const fresh = new DOMParser().parseFromString(await response.text(), 'text/html').getElementById('live-state');
+  if (fresh) id('live-state').replaceChildren(...document.importNode(fresh, true).childNodes);
 }
 
 /** Shows an error at the setting that it names. */

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use askama::Template;
 use serde_json::{Value, json};
 
+use super::live_mode::Standing;
 use super::{Frame, page};
 use crate::console::answer::Outcome;
 use crate::console::api::config::etag;
 use crate::console::asked::Asked;
 use crate::console::state::State;
 use crate::event;
+use crate::mirror::live;
 use crate::server_config::{Key, Live, SERVER};
 
 #[derive(Template)]
@@ -21,9 +23,8 @@ struct Config {
     why_not: Option<&'static str>,
     path: String,
     sets: Vec<Set>,
-    /// Whether live mode is on, and what is said of either.
-    live: bool,
-    live_words: [&'static str; 2],
+    /// Whether live mode is on, and how it fares.
+    live: Standing,
     /// Names the state of the settings that is shown.
     etag: String,
 }
@@ -175,14 +176,14 @@ const SETS: &[(&str, &str, &str, &[About])] = &[
     (
         "live",
         "Live mirror",
-        "Where the server can reach an upstream itself, it may fetch what it does not hold.",
+        "What the server does not hold it can fetch from upstream, check, pass on and keep, where it has a network. Off, it never asks anybody.",
         &[
-            (Key::ProxyMode, Control::Switch, "Live mode", "Off: what was imported is all there is.", ""),
+            (Key::ProxyMode, Control::Switch, "Live mode", "Off: what is held is all there is.", ""),
             (
                 Key::ProxyIndexUrl,
                 Control::Text,
                 "Index",
-                "The upstream's sparse index. A password in it is shown as ***, and stays when it comes back so.",
+                "The upstream's sparse index. Where nothing is said here, the environment and cargo's configuration may name another, as for fetch. A password in it is shown as ***, and stays when it comes back so.",
                 "",
             ),
             (
@@ -193,9 +194,27 @@ const SETS: &[(&str, &str, &str, &[About])] = &[
                 "what the index says",
             ),
             (Key::ProxyDistUrl, Control::Text, "Toolchains", "Where rustup's files come from.", ""),
-            (Key::ProxyTtl, Control::Text, "Index is fresh for", "90s, 10m, 2h, 7d, or 0.", ""),
-            (Key::ProxyCacheMax, Control::Size, "Keeps at most", "Bytes, or 500MB, 10GiB; 0 for no cap.", ""),
-            (Key::MinAge, Control::Text, "Youngest version", "How old a version must be to be offered: 14d, or 0.", ""),
+            (
+                Key::ProxyTtl,
+                Control::Text,
+                "Fresh for",
+                "How long index files and channels are taken for fresh: 90s, 10m, 2h, 7d, or 0.",
+                "",
+            ),
+            (
+                Key::ProxyCacheMax,
+                Control::Size,
+                "Keeps at most",
+                "What was not asked for the longest goes then; never what a bundle brought. Bytes, or 500MB, 10GiB; 0 for no cap.",
+                "",
+            ),
+            (
+                Key::MinAge,
+                Control::Text,
+                "Youngest version",
+                "How old a version must be to be offered, unless it is held: 14d, or 0.",
+                "",
+            ),
             (
                 Key::Allow,
                 Control::List,
@@ -208,16 +227,13 @@ const SETS: &[(&str, &str, &str, &[About])] = &[
     ),
 ];
 
-/// What is said where live mode is off, and where it is on. What the server makes of it, it reports itself.
-const LIVE: [&str; 2] = [
-    "It is switched off: what was imported is all that is served.",
-    "It is switched on. The server's report says what comes of it.",
-];
-
 pub(super) fn show(state: &Arc<State>, asked: &Asked) -> Outcome {
     page("/config", state, asked, |frame| {
         let settings = &state.options.settings;
         let told = settings.to_json();
+        // A mirror that cannot be read is no reason to keep the settings from whoever came to mend it.
+        let brought = live::figures(&state.options.mirror).unwrap_or_default();
+        let live = Standing::of(&state.options.proxy.figures(), brought);
         let set = |(id, name, about, keys): &(&'static str, &'static str, &'static str, &'static [About])| Set {
             id,
             name,
@@ -230,8 +246,7 @@ pub(super) fn show(state: &Arc<State>, asked: &Asked) -> Outcome {
             path: settings.folder().join(SERVER).display().to_string(),
             sets: SETS.iter().map(set).collect(),
             etag: etag(&told),
-            live: settings.current().proxy_mode,
-            live_words: LIVE,
+            live,
         })
     })
 }

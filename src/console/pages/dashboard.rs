@@ -5,6 +5,7 @@ use std::sync::Arc;
 use askama::Template;
 
 use super::chart::{Steps, length, round_above, steps};
+use super::live_mode::{Alarm, Card, alarms};
 use super::shown::{Moment, count, counted, link};
 use super::{Frame, page};
 use crate::console::answer::Outcome;
@@ -39,6 +40,10 @@ struct Dashboard {
     failed_text: String,
     /// Why readers are shut out who should not be.
     shut_out: Option<String>,
+    /// What is wrong with live mode's upstreams.
+    alarms: Vec<Alarm>,
+    live_on: bool,
+    live: Option<Card>,
     /// Whether everything for the pictures was read; else it is worth asking again soon.
     complete: bool,
     growth: Option<Growth>,
@@ -103,6 +108,7 @@ pub(super) fn show(state: &Arc<State>, asked: &Asked) -> Outcome {
         let arrivals = arrivals::now(&state.options)?;
         let seen = state.trend.seen(layout);
         let (counts, failed) = (status.counts, arrivals.failed_total);
+        let figured = state.options.proxy.figures();
         Ok(Dashboard {
             frame,
             empty: status.imports == 0 && counts == Counts::default(),
@@ -120,6 +126,9 @@ pub(super) fn show(state: &Arc<State>, asked: &Asked) -> Outcome {
             failed,
             failed_text: format!("{} {}", counted(failed, "bundle"), if failed == 1 { "was" } else { "were" }),
             shut_out: state.options.access.trouble(),
+            alarms: alarms(&figured),
+            live_on: figured.on,
+            live: Card::of(state, &figured, status.live),
             complete: seen.complete,
             growth: Growth::of(&seen),
             space: Space::of(&counts, &seen),

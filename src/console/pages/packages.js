@@ -377,7 +377,7 @@ function showPlan(plan) {
   const later = [...plan.waiting, ...plan.artifacts_waiting];
   const parts = [];
   if (!goes.length && !later.length) {
-    parts.push(make('p', {}, 'Nothing would go: everything that is held is named by the newest bundle of a history.'));
+    parts.push(make('p', {}, 'Nothing would go: everything that is held is named by the newest bundle of a history, or was brought by live mode.'));
   } else if (!goes.length) {
     parts.push(make('p', {}, 'Nothing would go now.'));
   } else {
@@ -389,6 +389,7 @@ function showPlan(plan) {
     const about = `their index lines are gone; clients that saw those have until ${until.slice(0, 16).replace('T', ' ')} UTC to fetch them`;
     parts.push(listed('Left for a later run', later.map((one) => `${one.file} (${size(one.size)})`), about));
   }
+  if (plan.live?.crates || plan.live?.artifacts) parts.push(livePart(plan.live));
   if (plan.strangers.length) {
     parts.push(listed('Stays although no bundle brought it', plan.strangers, ''));
   }
@@ -407,6 +408,14 @@ function showPlan(plan) {
     parts.push(make('p', {}, 'What is removed comes back only with a bundle that ships it.'), make('div', { class: 'actions' }, yes, no));
   }
   planned.replaceChildren(...parts);
+}
+
+/** What live mode brought stays until somebody says otherwise. */
+function livePart({ crates, artifacts = 0, bytes }) {
+  const what = [[crates, 'crate'], [artifacts, 'toolchain file']].filter(([number]) => number).map(([number, one]) => counted(number, one));
+  return make('p', {},
+    `What live mode brought stays: ${what.join(' and ')} (${size(bytes)}). `,
+    make('code', {}, 'cargo frostmirror gc --forget live'), ', on this server, lets it go.');
 }
 
 function listed(name, list, about) {

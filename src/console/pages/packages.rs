@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use askama::Template;
 
+use super::live_mode::brought;
 use super::shown::{Moment, Pages, count, counted, link};
 use super::{Frame, page, sentence};
 use crate::console::answer::Outcome;
@@ -14,6 +15,7 @@ use crate::console::jobs::{Job, Kind, Standing};
 use crate::console::snapshots;
 use crate::console::state::State;
 use crate::event;
+use crate::mirror::live;
 
 /// Imports on one page.
 const ROWS: usize = 25;
@@ -35,6 +37,8 @@ struct Packages {
     /// What is said of refused bundles that are not named.
     more_failed: Option<String>,
     imports: Vec<Row>,
+    /// What live mode brought, which stands in no bundle.
+    brought: Option<String>,
     pages: Pages,
     job: Option<Work>,
     snapshots: Vec<Snapshot>,
@@ -106,6 +110,7 @@ pub(super) fn show(state: &Arc<State>, asked: &Asked) -> Outcome {
             soon: arrivals.watching && !(arrivals.arriving.is_empty() && arrivals.files.is_empty()),
             more_failed: (more > 0).then(|| format!("{} were refused before these.", counted(more, "other bundle"))),
             lot: stuck(arrivals),
+            brought: brought(live::figures(&options.mirror).unwrap_or_default()),
             imports: history.packages.into_iter().map(row).collect(),
             pages,
             job: state.jobs.all().into_iter().next().map(Work::of),

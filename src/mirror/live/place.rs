@@ -287,6 +287,10 @@ fn place(layout: &Layout, batch: &Batch, again: bool, sink: &dyn Sink) -> Result
             });
         }
     }
+    // As long as there is the log: nobody looks after the link of a batch that is done.
+    if link::link_state(layout) != LinkState::Good {
+        restore_link(layout, sink);
+    }
     remove(&layout.live_placing())?;
     sync_live(layout)?;
     checkpoint("live:done");
@@ -294,9 +298,6 @@ fn place(layout: &Layout, batch: &Batch, again: bool, sink: &dyn Sink) -> Result
     staging.torn = false;
     drop(staging);
     clear(batch);
-    if link::link_state(layout) != LinkState::Good {
-        restore_link(layout, sink);
-    }
     Ok(placed)
 }
 

@@ -75,7 +75,7 @@ impl Proxy {
     /// Begins the download of a component, unless it has begun.
     pub(super) fn take_off_to(self: &Arc<Self>, running: &Arc<Running>, path: &SafePath, sha256: Sha256) -> Miss {
         let mut flights = running.toolchains.flights();
-        if let Some(flight) = flights.get(path) {
+        if let Some(flight) = flights.get(path).filter(|flight| !flight.is_lost()) {
             return Miss::Coming(flight.clone());
         }
         // Flights are forgotten after their file is in its place.

@@ -4,11 +4,13 @@ use std::fs;
 
 use serde_json::{Value, json};
 
+use super::live::in_trouble;
 use super::{PAGES, Page, Site, VIEWS, settle};
 use crate::support::browser::Browser;
 use crate::support::crates::Crate;
 use crate::support::published::Published;
 use crate::support::sandbox::Sandbox;
+use crate::support::upstream::Upstream;
 
 /// Measures the page that is shown.
 const LOOKS: &str = include_str!("looks.js");
@@ -180,8 +182,10 @@ fn every_page_is_told_and_walked() {
     let local = full(&[]);
     let locked = full(&["--admin-token", "0123456789abcdef-admin"]);
     let empty = Site::empty(&[]);
+    let upstream = Upstream::start();
+    let live = in_trouble(&upstream);
     local.job();
-    for site in [&local, &locked, &empty] {
+    for site in [&local, &locked, &empty, &live] {
         for page in PAGES.iter().chain(VIEWS) {
             browser.open(&site.at(page.path));
             settle(&browser);
@@ -205,7 +209,9 @@ fn every_page_is_told_and_walked() {
 #[test]
 fn every_page_can_be_seen() {
     let Some(browser) = Browser::start() else { return };
-    let sites = [full(&[]), full(&["--admin-token", "0123456789abcdef-admin"]), Site::empty(&[])];
+    let upstream = Upstream::start();
+    let sites =
+        [full(&[]), full(&["--admin-token", "0123456789abcdef-admin"]), Site::empty(&[]), in_trouble(&upstream)];
     let mut wrong = Vec::new();
     for (number, site) in sites.iter().enumerate() {
         for page in PAGES.iter().chain(VIEWS) {
@@ -290,6 +296,8 @@ fn nothing_moves_while_a_page_is_loaded() {
     let Some(browser) = Browser::start() else { return };
     let site = full(&["--admin-token", "0123456789abcdef-admin"]);
     let local = full(&[]);
+    let upstream = Upstream::start();
+    let live = in_trouble(&upstream);
     local.job();
     let watch = "
         window.__moved = 0;
@@ -306,7 +314,7 @@ fn nothing_moves_while_a_page_is_loaded() {
         "return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 50))))";
     for width in [320, 1400] {
         browser.resize(width, 900);
-        for base in [&site, &local] {
+        for base in [&site, &local, &live] {
             for page in PAGES.iter().chain(VIEWS) {
                 browser.open(&base.at(page.path));
                 settle(&browser);

@@ -21,7 +21,7 @@ fn download(live: &Live) -> String {
 }
 
 /// The body of an answer, and how many bytes were announced.
-fn raw(live: &Live, path: &str) -> (Vec<u8>, Option<usize>) {
+pub(super) fn raw(live: &Live, path: &str) -> (Vec<u8>, Option<usize>) {
     let url = live.url(path);
     let rest = url.strip_prefix("http://").unwrap();
     let (host, path) = rest.split_at(rest.find('/').unwrap());

@@ -62,3 +62,29 @@ fn an_import_and_a_request_for_the_same_crate_agree() {
         live.audit().ok();
     }
 }
+
+#[test]
+fn switched_off_nothing_more_is_asked_for_and_what_is_under_way_is_broken_off() {
+    use crate::support::upstream::Fault;
+    let upstream = Upstream::start();
+    upstream.publish(Crate::new("leaf", "1.1.0").weighing(300_000));
+    let live = Live::before(upstream, "");
+    let download = live.upstream.download_path("leaf", "1.1.0");
+    live.upstream.always(&download, Fault::Slow(3_000, Duration::from_millis(100)));
+    let url = live.url("/crates/leaf-1.1.0.crate");
+    let asking = std::thread::spawn(move || std::panic::catch_unwind(|| get(&url).body.len()).unwrap_or(0));
+    let until = Instant::now() + Duration::from_secs(10);
+    while live.debris().is_empty() {
+        assert!(Instant::now() < until);
+    }
+    live.set(r#"{"proxy_mode": false}"#);
+    assert!(asking.join().unwrap() < 300_000, "the client got no whole file");
+    while !live.debris().is_empty() {
+        assert!(Instant::now() < until, "{:?}", live.debris());
+    }
+    let asked = live.upstream.requests().len();
+    assert_eq!(live.status_of("/crates/leaf-1.1.0.crate"), 404);
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(live.upstream.requests().len(), asked);
+    assert!(live.placed().is_empty());
+}

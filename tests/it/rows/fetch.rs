@@ -12,7 +12,7 @@ use crate::support::upstream::Upstream;
 use crate::{Bench, Outcome};
 
 /// Latency of the fake upstream: a request's way over a good line to a far continent's cache.
-const LATENCY: Duration = Duration::from_millis(40);
+pub const LATENCY: Duration = Duration::from_millis(40);
 
 impl Bench {
     /// The rows `lock`: HTTP/2 and HTTP/1.1.
@@ -190,7 +190,7 @@ pub fn lock_entry(name: &str, cksum: &str, dependencies: &[String]) -> String {
     )
 }
 
-fn replacement(index: &str, more: &str) -> String {
+pub fn replacement(index: &str, more: &str) -> String {
     let index = index.trim_start_matches("sparse+");
     format!("[source.crates-io]\nreplace-with = \"bench\"\n[registries.bench]\nindex = \"sparse+{index}\"\n{more}")
 }

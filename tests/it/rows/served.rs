@@ -41,23 +41,55 @@ impl Served {
         peak_of(self.child.id()).ok_or_else(|| "the server has ended".into())
     }
 
+    /// `http://HOST:PORT`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Ends it as an operator does, and waits for that.
+    pub fn stop(&mut self) -> Outcome<()> {
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), rustix::process::Signal::TERM)?;
+        let status = self.child.wait()?;
+        if status.success() { Ok(()) } else { Err(format!("the server ended with {status}").into()) }
+    }
+
     /// Asks for all of `paths` over so many connections; every answer must be good. Gives the seconds that it took.
     pub fn ask(&self, paths: &[String], connections: usize) -> Outcome<f64> {
+        self.ask_as(paths, connections, "Accept-Encoding: gzip\r\n", |_, _| true)
+    }
+
+    /// The same without compression, where each body must be the right one for its path.
+    pub fn check(
+        &self,
+        paths: &[String],
+        connections: usize,
+        is_right: impl Fn(&str, &[u8]) -> bool + Sync,
+    ) -> Outcome<f64> {
+        self.ask_as(paths, connections, "", is_right)
+    }
+
+    fn ask_as(
+        &self,
+        paths: &[String],
+        connections: usize,
+        headers: &str,
+        is_right: impl Fn(&str, &[u8]) -> bool + Sync,
+    ) -> Outcome<f64> {
         let started = Instant::now();
         let shares = paths.chunks(paths.len().div_ceil(connections));
         std::thread::scope(|scope| {
-            let asking: Vec<_> = shares.map(|share| scope.spawn(|| self.ask_all(share))).collect();
+            let asking: Vec<_> = shares.map(|share| scope.spawn(|| self.ask_all(share, headers, &is_right))).collect();
             asking.into_iter().try_for_each(|thread| thread.join().unwrap())
         })?;
         Ok(started.elapsed().as_secs_f64())
     }
 
-    fn ask_all(&self, paths: &[String]) -> Result<(), String> {
+    fn ask_all(&self, paths: &[String], headers: &str, is_right: impl Fn(&str, &[u8]) -> bool) -> Result<(), String> {
         let told = |error: std::io::Error| format!("asking {}: {error}", self.address);
         let mut stream = BufReader::new(TcpStream::connect(&self.address).map_err(told)?);
         let mut body = Vec::new();
         for path in paths {
-            let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nAccept-Encoding: gzip\r\n\r\n", self.address);
+            let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n{headers}\r\n", self.address);
             stream.get_mut().write_all(request.as_bytes()).map_err(told)?;
             let (mut status, mut length) = (String::new(), None);
             stream.read_line(&mut status).map_err(told)?;
@@ -74,6 +106,9 @@ impl Served {
             }
             body.resize(length.ok_or_else(|| format!("{path}: no length"))?, 0);
             stream.read_exact(&mut body).map_err(told)?;
+            if !is_right(path, &body) {
+                return Err(format!("{path}: {} bytes that are not the right ones", body.len()));
+            }
         }
         Ok(())
     }

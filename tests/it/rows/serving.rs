@@ -29,9 +29,9 @@ const ASKED: [(&str, &str, Option<&str>, f64); 4] = [
 const AGAINST_1: f64 = 1.8;
 
 /// A server on loopback; it ends with this value.
-struct Server {
+pub(super) struct Server {
     child: Child,
-    address: String,
+    pub(super) address: String,
 }
 
 impl Drop for Server {
@@ -52,7 +52,7 @@ impl Bench {
     }
 
     /// One index file and two crates, as old as a file must be to be kept in memory.
-    fn served_tree(&self) -> Outcome<PathBuf> {
+    pub(super) fn served_tree(&self) -> Outcome<PathBuf> {
         let tree = self.fresh("served")?;
         for folder in ["index/se/rv", "crates"] {
             fs::create_dir_all(tree.join(folder))?;
@@ -161,7 +161,7 @@ impl Bench {
         Ok((project, tree))
     }
 
-    fn ours_on(&self, tree: &Path) -> Outcome<Server> {
+    pub(super) fn ours_on(&self, tree: &Path) -> Outcome<Server> {
         let mut command = self.frostmirror(&self.fresh("server")?);
         let address = free_address()?;
         command.args(["serve", "-q", "--bind", &address, "--mirror"]).arg(tree);
@@ -196,9 +196,9 @@ impl Bench {
 
     /// The binary that FROSTMIRROR_1 names, or `frostmirror` on PATH; `Err` says that there is none.
     fn frostmirror_1_on(&self, tree: &Path) -> Outcome<Result<Server, String>> {
-        let named = std::env::var_os("FROSTMIRROR_1").map(PathBuf::from);
-        let Some(program) = named.or_else(|| on_path("frostmirror")) else {
-            return Ok(Err("frostmirror 1.0.0 is neither in FROSTMIRROR_1 nor on PATH".to_owned()));
+        let program = match frostmirror_1() {
+            Ok(program) => program,
+            Err(why) => return Ok(Err(why)),
         };
         let (home, address) = (self.fresh("older")?, free_address()?);
         let mut command = Command::new(program);
@@ -209,12 +209,19 @@ impl Bench {
     }
 }
 
+/// The binary that FROSTMIRROR_1 names, or `frostmirror` on PATH.
+pub(super) fn frostmirror_1() -> Result<PathBuf, String> {
+    let named = std::env::var_os("FROSTMIRROR_1").map(PathBuf::from);
+    let absent = || "frostmirror 1.0.0 is neither in FROSTMIRROR_1 nor on PATH".to_owned();
+    named.or_else(|| on_path("frostmirror")).ok_or_else(absent)
+}
+
 /// A port that was free a moment ago.
-fn free_address() -> Outcome<String> {
+pub(super) fn free_address() -> Outcome<String> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
 }
 
-fn started(command: &mut Command, address: String) -> Outcome<Server> {
+pub(super) fn started(command: &mut Command, address: String) -> Outcome<Server> {
     let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
     let mut server = Server { child, address };
     let begun = Instant::now();
@@ -228,7 +235,13 @@ fn started(command: &mut Command, address: String) -> Outcome<Server> {
 }
 
 /// What wrk counts; one answer that is not good ends the bench.
-fn requests_a_second(wrk: &Path, server: &Server, path: &str, header: Option<&str>, seconds: usize) -> Outcome<f64> {
+pub(super) fn requests_a_second(
+    wrk: &Path,
+    server: &Server,
+    path: &str,
+    header: Option<&str>,
+    seconds: usize,
+) -> Outcome<f64> {
     let mut command = Command::new(wrk);
     command.args(["-t1", &format!("-c{CONNECTIONS}"), &format!("-d{seconds}s")]);
     if let Some(header) = header {
@@ -244,7 +257,7 @@ fn requests_a_second(wrk: &Path, server: &Server, path: &str, header: Option<&st
 }
 
 /// Here more is better.
-fn print_rates(name: &str, row: &Row, goal: f64) {
+pub(super) fn print_rates(name: &str, row: &Row, goal: f64) {
     let mut ratios = row.ratios();
     ratios.sort_by(f64::total_cmp);
     let (low, high) = (ratios[0], ratios[ratios.len() - 1]);

@@ -85,8 +85,13 @@ impl Client {
     /// Runs cargo in a project, e.g. `["build", "--locked"]`.
     #[track_caller]
     pub fn cargo<S: AsRef<OsStr>>(&self, project: &Path, args: impl IntoIterator<Item = S>) -> Run {
+        self.process(project, args).run()
+    }
+
+    /// Cargo in a project, ready to be started.
+    pub fn process<S: AsRef<OsStr>>(&self, project: &Path, args: impl IntoIterator<Item = S>) -> Process {
         let cargo = sysroot().join("bin/cargo");
-        Process::new(cargo, project).envs(&self.vars).args(args).timeout(Duration::from_secs(180)).run()
+        Process::new(cargo, project).envs(&self.vars).args(args).timeout(Duration::from_secs(180))
     }
 
     /// Resolves a project with cargo; the Cargo.lock.

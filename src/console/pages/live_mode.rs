@@ -1,0 +1,278 @@
+//! Live mode as the pages show it: whether it is on and where it fetches from, what it was good for so far, and what is wrong.
+
+use super::sentence;
+use super::shown::{Moment, count, counted};
+use crate::console::state::State;
+use crate::event;
+use crate::mirror::live::Figures;
+use crate::proxy::figures::{Figured, UpstreamHealth};
+use crate::serve::counters::{Asked, Counters};
+
+/// Statuses with which a file is given, or known to be at the client's.
+const GIVEN: [u16; 3] = [200, 206, 304];
+/// Statuses with which live mode says that a file cannot be had.
+const REFUSED: [u16; 4] = [404, 502, 503, 507];
+
+/// Whether live mode is on, and what it makes of its upstreams.
+pub(super) struct Standing {
+    pub(super) on: bool,
+    /// Why it is on and asks nobody, as a sentence.
+    pub(super) trouble: Option<String>,
+    pub(super) upstreams: Vec<Upstream>,
+    /// What it brought so far and is held.
+    pub(super) brought: Option<String>,
+}
+
+/// One of the upstreams.
+pub(super) struct Upstream {
+    pub(super) name: &'static str,
+    pub(super) state: &'static str,
+    pub(super) bad: bool,
+    pub(super) address: Option<String>,
+    pub(super) why: Option<String>,
+}
+
+/// The dashboard's card.
+pub(super) struct Card {
+    pub(super) standing: Standing,
+    pub(super) hits: String,
+    pub(super) rate: String,
+    pub(super) misses: String,
+    pub(super) fetched: String,
+    pub(super) saved: String,
+    pub(super) stale: Figure,
+    pub(super) failures: Figure,
+    pub(super) mismatches: Figure,
+    pub(super) since: Moment,
+}
+
+/// A number that is best when it is none.
+pub(super) struct Figure {
+    pub(super) count: String,
+    pub(super) none: bool,
+}
+
+/// What somebody has to look at.
+pub(super) struct Alarm {
+    pub(super) id: &'static str,
+    pub(super) title: String,
+    pub(super) text: String,
+}
+
+/// What the mirror gave by itself.
+#[derive(Debug, PartialEq, Eq)]
+struct Given {
+    /// Files that were given and did not have to be fetched for that.
+    hits: u64,
+    /// Bytes that upstream did not have to send.
+    saved: u64,
+}
+
+impl Given {
+    /// Of the answers about crates and toolchains, which had so many bytes, those that live mode was not needed for.
+    fn of(answers: impl Iterator<Item = (Asked, Option<u16>, u64)>, bytes: u64, figured: &Figured) -> Given {
+        let Figured { misses, fetches, failures, mismatches, fetched_bytes, .. } = *figured;
+        let (mut given, mut refused) = (0, 0);
+        for (_, status, count) in answers.filter(|(asked, ..)| is_file(*asked)) {
+            match status {
+                Some(status) if GIVEN.contains(&status) => given += count,
+                Some(status) if REFUSED.contains(&status) => refused += count,
+                _ => {}
+            }
+        }
+        // A miss that was refused was not given. Not every refusal was one, as live mode may have been off by then; but each
+        // download that came was a miss that was given.
+        let came = fetches.saturating_sub(failures + mismatches);
+        let given_late = misses.saturating_sub(refused.min(misses.saturating_sub(came)));
+        // A miss is counted before its answer.
+        let hits = given.saturating_sub(given_late);
+        // Without a hit nothing was saved: what is over then is what began, and was broken off.
+        Given { hits, saved: if hits == 0 { 0 } else { bytes.saturating_sub(fetched_bytes) } }
+    }
+
+    fn now(counters: &Counters, figured: &Figured) -> Given {
+        let bytes = counters.bytes().filter(|(asked, _)| is_file(*asked)).map(|(_, bytes)| bytes).sum();
+        Given::of(counters.answers(), bytes, figured)
+    }
+}
+
+fn is_file(asked: Asked) -> bool {
+    matches!(asked, Asked::Crate | Asked::Dist | Asked::Rustup)
+}
+
+impl Standing {
+    /// `brought`: what the mirror holds of it.
+    pub(super) fn of(figured: &Figured, brought: Figures) -> Standing {
+        Standing {
+            on: figured.on,
+            trouble: figured.trouble.as_deref().map(sentence),
+            upstreams: figured.upstreams.iter().map(Upstream::of).collect(),
+            brought: self::brought(brought),
+        }
+    }
+}
+
+/// What live mode brought and the mirror holds; `None`: nothing.
+pub(super) fn brought(Figures { crates, artifacts, bytes }: Figures) -> Option<String> {
+    (crates + artifacts > 0).then(|| format!("{} ({})", event::contents(crates, artifacts), event::size(bytes)))
+}
+
+impl Upstream {
+    fn of(health: &UpstreamHealth) -> Upstream {
+        Upstream {
+            name: name_of(health.of),
+            state: match health.state {
+                "down" => "down",
+                "shaky" => "the last request failed",
+                _ => "good",
+            },
+            bad: health.state != "good",
+            address: health.address.clone(),
+            why: health.why.as_deref().map(sentence),
+        }
+    }
+}
+
+fn name_of(upstream: &str) -> &'static str {
+    match upstream {
+        "index" => "Index",
+        "crates" => "Crates",
+        _ => "Toolchains",
+    }
+}
+
+impl Card {
+    /// `None` where live mode is off, and there is nothing of it to tell.
+    pub(super) fn of(state: &State, figured: &Figured, brought: Figures) -> Option<Card> {
+        let Figured { on, misses, fetches, fetched_bytes, index_requests, stale, failures, mismatches, .. } = *figured;
+        let was_on = index_requests + misses + fetches + stale + failures + mismatches > 0;
+        if !on && !was_on && brought == Figures::default() {
+            return None;
+        }
+        let Given { hits, saved } = Given::now(&state.options.counters, figured);
+        let figure = |number| Figure { count: count(number), none: number == 0 };
+        Some(Card {
+            standing: Standing::of(figured, brought),
+            hits: count(hits),
+            rate: rate(hits, misses),
+            misses: count(misses),
+            fetched: match fetches {
+                0 => "nothing was fetched".to_owned(),
+                _ => format!("{} from upstream, {}", counted(fetches, "download"), event::size(fetched_bytes)),
+            },
+            saved: event::size(saved),
+            stale: figure(stale),
+            failures: figure(failures),
+            mismatches: figure(mismatches),
+            since: Moment::of(state.started),
+        })
+    }
+}
+
+/// How many of a hundred files were there.
+fn rate(hits: u64, misses: u64) -> String {
+    match (hits, hits + misses) {
+        (_, 0) => "nothing was asked for".to_owned(),
+        // What is nearly all is not all.
+        (hits, all) => format!("{} % of what was asked for", u128::from(hits) * 100 / u128::from(all)),
+    }
+}
+
+/// What is wrong, the worst first.
+pub(super) fn alarms(figured: &Figured) -> Vec<Alarm> {
+    let mut alarms = Vec::new();
+    let mut add = |id, title: String, text| alarms.push(Alarm { id, title, text });
+    if figured.mismatches > 0 {
+        let files = counted(figured.mismatches, "file");
+        add(
+            "mismatch",
+            "Upstream sent other bytes than its index promises".to_owned(),
+            format!(
+                "{files} since the start of the server. Nothing of that was kept, and no client was given it as whole. Upstream, \
+                 or something on the way to it, alters files: the log names them."
+            ),
+        );
+    }
+    if let Some(trouble) = &figured.trouble {
+        let text = format!("{} What is held is served; what is not cannot be had.", sentence(trouble));
+        add("live-trouble", "Live mode can ask nobody".to_owned(), text);
+    }
+    for upstream in figured.upstreams.iter().filter(|upstream| upstream.state == "down") {
+        let (id, of) = match upstream.of {
+            "index" => ("index-down", "the index"),
+            "crates" => ("crates-down", "crates"),
+            _ => ("dist-down", "toolchains"),
+        };
+        let why = upstream.why.as_deref().map(sentence).unwrap_or_default();
+        let text = format!("{why} What is held is served; upstream is asked again from time to time.");
+        add(id, format!("The upstream of {of} is down"), text.trim().to_owned());
+    }
+    alarms
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Hits, and bytes saved, of answers with 5000 bytes.
+    fn given(answers: &[(Asked, Option<u16>, u64)], misses: u64, fetches: u64, fetched_bytes: u64) -> (u64, u64) {
+        let figured = Figured { misses, fetches, fetched_bytes, ..Figured::default() };
+        let Given { hits, saved } = Given::of(answers.iter().copied(), 5000, &figured);
+        (hits, saved)
+    }
+
+    #[test]
+    fn hits_are_what_was_given_without_a_miss() {
+        let answers = [
+            (Asked::Crate, Some(200), 10),
+            (Asked::Crate, Some(206), 2),
+            (Asked::Crate, Some(304), 1),
+            (Asked::Dist, Some(200), 4),
+            (Asked::Rustup, Some(200), 3),
+            // None of these is a file of the mirror that was given.
+            (Asked::Index, Some(200), 1000),
+            (Asked::Page, Some(200), 1000),
+            (Asked::Crate, Some(405), 50),
+            (Asked::Crate, None, 50),
+        ];
+        assert_eq!(given(&answers, 0, 0, 0), (20, 5000));
+        assert_eq!(given(&answers, 8, 5, 1200), (12, 3800));
+        // What was refused was a miss, and was not given.
+        let refused = [&answers[..], &[(Asked::Dist, Some(404), 5), (Asked::Crate, Some(502), 1)]].concat();
+        assert_eq!(given(&refused, 14, 5, 1200), (12, 3800));
+        // It may also have been before live mode was switched on.
+        assert_eq!(given(&refused, 8, 8, 1200), (12, 3800));
+        // Never less than nothing: what is on its way is a miss already.
+        assert_eq!(given(&answers, 21, 21, 1000), (0, 0));
+        assert_eq!(given(&answers, 1, 1, 9000), (19, 0));
+        assert_eq!(given(&[(Asked::Crate, Some(404), 9)], 1, 0, 0), (0, 0));
+    }
+
+    #[test]
+    fn shares_of_hits_do_not_flatter() {
+        assert_eq!(rate(0, 0), "nothing was asked for");
+        assert_eq!(rate(0, 3), "0 % of what was asked for");
+        assert_eq!(rate(999, 1), "99 % of what was asked for");
+        assert_eq!(rate(3, 0), "100 % of what was asked for");
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_the_worst_first() {
+        assert!(alarms(&Figured { on: true, stale: 3, failures: 2, ..Figured::default() }).is_empty());
+        let health =
+            |of, state, why: Option<&str>| UpstreamHealth { of, address: None, state, why: why.map(str::to_owned) };
+        let upstreams = vec![
+            health("index", "shaky", Some("reset")),
+            health("crates", "down", Some("connection refused")),
+            health("dist", "good", None),
+        ];
+        let figured = Figured { on: true, mismatches: 2, upstreams, ..Figured::default() };
+        let told: Vec<(&str, String)> =
+            alarms(&figured).into_iter().map(|one| (one.id, one.title + ": " + &one.text)).collect();
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(told[0].1.contains("its index promises: 2 files since"), "{told:?}");
+        assert!(told[1].1.starts_with("The upstream of crates is down: Connection refused. What is held"), "{told:?}");
+        let figured = Figured { on: true, trouble: Some("no network".to_owned()), ..Figured::default() };
+        assert!(alarms(&figured)[0].text.starts_with("No network. "));
+    }
+}

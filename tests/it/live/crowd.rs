@@ -1,0 +1,160 @@
+//! Many at once: cargos of which one is killed, downloads by the hundred, names that nobody knows, clients that are slow, an
+//! index file that is large.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::thread;
+
+use rustix::process::Signal;
+
+use super::*;
+use crate::support::upstream::Fault;
+
+#[test]
+fn one_of_several_cargos_is_killed_and_the_others_and_a_later_one_succeed() {
+    let folder = tempfile::tempdir().unwrap();
+    let upstream = Upstream::builder().latency(Duration::from_millis(30)).start();
+    let app = workload(&upstream, 24, &folder.path().join("app"));
+    upstream.always("/api/*", Fault::Slow(8_000, Duration::from_millis(20)));
+    let live = Live::before(upstream, "");
+    let clients: Vec<Client> = (0..5).map(|_| live.client()).collect();
+    let mut running: Vec<_> =
+        clients.iter().map(|client| client.process(&app, ["fetch", "--locked"]).start()).collect();
+    let until = Instant::now() + Duration::from_secs(30);
+    while live.upstream.downloads().len() < 3 {
+        assert!(Instant::now() < until, "nothing is under way");
+        thread::sleep(Duration::from_millis(5));
+    }
+    let victim = running.remove(0);
+    victim.signal(Signal::KILL);
+    assert_eq!(victim.wait(Duration::from_secs(10)).code, 137, "it was in the middle");
+    for other in running {
+        other.wait(Duration::from_secs(60)).ok();
+    }
+    live.client().cargo(&app, ["build", "--locked"]).ok();
+    live.await_placed(24);
+    for path in live.upstream.downloads() {
+        assert_eq!(live.upstream.count(&path), 1, "{path}");
+    }
+    live.audit().ok();
+}
+
+#[test]
+fn a_hundred_downloads_at_once_share_a_few_connections_upstream() {
+    const FILES: usize = 100;
+    let upstream = Upstream::builder().http1().latency(Duration::from_millis(60)).start();
+    let packed: Vec<_> =
+        (0..FILES).map(|n| upstream.publish(Crate::new(&format!("many-{n:03}"), "1.0.0").weighing(3_000))).collect();
+    let live = Live::before(upstream, "");
+    thread::scope(|scope| {
+        for one in &packed {
+            let url = live.url(&format!("/crates/{}-1.0.0.crate", one.name));
+            scope.spawn(move || {
+                let answer = get(&url);
+                assert_eq!(answer.status, 200, "{url}: {}", String::from_utf8_lossy(&answer.body));
+                assert!(answer.body == one.bytes, "{url}");
+            });
+        }
+    });
+    assert!(live.upstream.most_connections() <= 8, "{}", live.upstream.most_connections());
+    assert_eq!(live.upstream.downloads().len(), FILES);
+    live.await_placed(FILES);
+    assert_eq!(live.figures()["upstreams"][1]["state"], "good");
+    live.audit().ok();
+}
+
+/// Resident memory of the server in KiB (Linux: proc_pid_status(5)).
+fn resident(live: &Live) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{}/status", live.serving.running().pid())).unwrap();
+    let line = text.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+fn names_that_somebody_makes_up_fill_neither_disk_nor_memory() {
+    let live = Live::new();
+    assert_eq!(live.status_of("/crates/leaf-1.1.0.crate"), 200);
+    live.await_placed(1);
+    let server = live.serving.url();
+    let invent = |names: std::ops::Range<usize>| {
+        let names: Vec<usize> = names.collect();
+        thread::scope(|scope| {
+            for share in names.chunks(names.len() / 8) {
+                scope.spawn(move || {
+                    for n in share {
+                        assert_eq!(get(&format!("{server}/index/in/ve/invented-{n}")).status, 404);
+                        assert_eq!(get(&format!("{server}/crates/invented-{n}-1.0.0.crate")).status, 404);
+                    }
+                });
+            }
+        });
+    };
+    invent(0..800);
+    let (disk, memory) = (live.sandbox.snapshot("mirror"), resident(&live));
+    invent(1_000..4_000);
+    let grown = resident(&live).saturating_sub(memory);
+    assert!(grown < 12 * 1024, "{grown} KiB for 3,000 names");
+    let now = live.sandbox.snapshot("mirror");
+    assert_eq!(now.keys().collect::<Vec<_>>(), disk.keys().collect::<Vec<_>>());
+    // Each of them was asked for upstream, and nothing else of it.
+    assert_eq!(live.upstream.downloads().len(), 1);
+    assert_eq!(live.upstream.count("/index/in/ve/invented-3999"), 1);
+}
+
+#[test]
+fn a_slow_client_holds_up_nobody_and_gets_all_of_it() {
+    let upstream = Upstream::start();
+    let packed = upstream.publish(Crate::new("leaf", "1.1.0").weighing(16_000_000));
+    let live = Live::before(upstream, "");
+    let path = "/crates/leaf-1.1.0.crate";
+    let host = live.serving.url().strip_prefix("http://").unwrap().to_owned();
+    let mut slow = TcpStream::connect(&host).unwrap();
+    write!(slow, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut got = vec![0; 4_000];
+    slow.read_exact(&mut got).unwrap();
+    // Others are not held up by it, nor is the file's way into the mirror.
+    assert!(live.get(path).body == packed.bytes);
+    live.await_placed(1);
+    assert!(live.get(path).body == packed.bytes);
+    let mut piece = vec![0; 512 * 1024];
+    loop {
+        let length = slow.read(&mut piece).unwrap();
+        if length == 0 {
+            break;
+        }
+        got.extend_from_slice(&piece[..length]);
+        thread::sleep(Duration::from_millis(10));
+    }
+    let begin = got.windows(4).position(|window| window == b"\r\n\r\n").unwrap() + 4;
+    assert!(got[begin..] == packed.bytes, "{} of {} bytes", got.len() - begin, packed.bytes.len());
+    assert_eq!(live.upstream.downloads().len(), 1);
+    live.audit().ok();
+}
+
+#[test]
+fn an_index_file_of_five_megabytes_is_offered_and_followed() {
+    let upstream = Upstream::start();
+    let packed = upstream.publish(Crate::new("leaf", "1.9.0"));
+    let mut text = String::new();
+    for version in 0.. {
+        if text.len() > 5_000_000 {
+            break;
+        }
+        text.push_str(&packed.line.replace("1.9.0", &format!("1.0.{version}")));
+        text.push('\n');
+    }
+    text.push_str(&packed.line);
+    text.push('\n');
+    upstream.set_index("le/af/leaf", &text);
+    let live = Live::before(upstream, "");
+    assert!(live.text("/index/le/af/leaf") == text);
+    let app = Project::new("app").dep("leaf", "1").write(&live.sandbox.path("app"));
+    let client = live.client();
+    assert!(client.lock(&app).contains("version = \"1.9.0\""));
+    client.cargo(&app, ["build", "--locked"]).ok();
+    live.await_placed(1);
+    assert_eq!(live.held("le/af/leaf"), format!("{}\n", packed.line));
+    assert!(live.text("/index/le/af/leaf").lines().count() == text.lines().count());
+    assert_eq!(live.upstream.count("/index/le/af/leaf"), 1);
+    live.audit().ok();
+}
