@@ -34,6 +34,10 @@ const WRITTEN_EVERY: Duration = Duration::from_secs(300);
 /// How long one attempt waits for the mirror's lock. An import may hold it for long; what came waits in memory and on disk.
 const LOCK_PATIENCE: Duration = Duration::from_secs(600);
 
+/// How long the thread waits for the lock of a collection, in which nothing is placed, and when it tries again.
+const EVICT_PATIENCE: Duration = Duration::from_secs(10);
+const EVICT_AGAIN: Duration = Duration::from_secs(60);
+
 /// One thing to place.
 pub(super) enum Parcel {
     /// A crate.
@@ -87,7 +91,7 @@ impl Placer {
     /// The system gives none.
     pub(super) fn start(tools: Tools) -> io::Result<Placer> {
         let (sender, receiver) = mpsc::channel();
-        let work = Work { tools, spare: None };
+        let work = Work { tools, spare: None, evicts_from: Instant::now() };
         let thread = std::thread::Builder::new().name("live-placing".to_owned()).spawn(move || work.run(&receiver))?;
         Ok(Placer { parcels: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)) })
     }
@@ -123,6 +127,8 @@ struct Work {
     tools: Tools,
     /// Bytes that live mode brought and that nobody else needs, at most; `None`: nobody has looked.
     spare: Option<u64>,
+    /// When there is a next attempt to remove something.
+    evicts_from: Instant,
 }
 
 impl Deref for Work {
@@ -177,9 +183,12 @@ impl Work {
         if !settings.proxy_mode || cap == 0 || self.spare.is_some_and(|spare| spare <= cap) {
             return;
         }
+        if Instant::now() < self.evicts_from {
+            return;
+        }
         let now = (self.clock)();
         let me = Holder::this_process("live", &self.env, now);
-        let evicted = lock_for_collecting(&self.layout, LOCK_PATIENCE, &me, self.sink.as_ref())
+        let evicted = lock_for_collecting(&self.layout, EVICT_PATIENCE, &me, self.sink.as_ref())
             .map_err(gc::Error::from)
             .and_then(|mut guard| guard.evict_live(cap, &self.used.all(), now, self.sink.as_ref()));
         match evicted {
@@ -194,7 +203,7 @@ impl Work {
                 self.sink
                     .warning(format!("`proxy_cache_max` is exceeded, and nothing could be removed: {}", told(&error)));
                 // Not with every batch.
-                self.spare = Some(0);
+                self.evicts_from = Instant::now() + EVICT_AGAIN;
             }
         }
     }
