@@ -12,6 +12,7 @@ use super::measure::{Row, alternate, cargo, hermetic, on_path, timed};
 use super::served::Served;
 use super::serving::{Server, free_address, frostmirror_1, print_rates, requests_a_second, started};
 use crate::support::crates::{Crate, index_path};
+use crate::support::tls::Authority;
 use crate::support::upstream::Upstream;
 use crate::{Bench, Outcome};
 
@@ -77,27 +78,51 @@ impl Bench {
 
     /// A cold `cargo fetch --locked` of more than 200 packages through an empty mirror, and one that asks upstream itself.
     fn through_an_empty_one(&self) -> Outcome<()> {
+        // Over plain HTTP cargo asks for one file after the other, so that like is held against like; and the mixed case, where
+        // upstream speaks HTTP/2 and the mirror has no certificate.
         let upstream = Upstream::builder().tls().latency(LATENCY).start();
-        self.cold("live, cold cargo fetch of 216, HTTP/2", &upstream)?;
+        self.cold("live, cold cargo fetch of 216, HTTP/2", &upstream, true)?;
+        self.cold("the same, HTTP/2 upstream, mirror plain", &upstream, false)?;
         let upstream = Upstream::builder().http1().latency(LATENCY).start();
-        self.cold("live, cold cargo fetch of 216, HTTP/1.1", &upstream)?;
+        self.cold("live, cold cargo fetch of 216, HTTP/1.1", &upstream, false)?;
         self.cold_beside_1("live, cold cargo fetch / frostmirror 1.0.0", &upstream)
     }
 
-    fn cold(&self, name: &str, upstream: &Upstream) -> Outcome<()> {
+    fn cold(&self, name: &str, upstream: &Upstream, secured_too: bool) -> Outcome<()> {
         let project = self.project(&publish_layers(upstream, 220))?;
         let direct = || {
             let home = self.fresh("direct")?;
             let secure = secured(&home, upstream)?;
             cold_fetch(&project, &home, &upstream.index_url(), &secure)
         };
-        alternate(|| self.cold_through_ours(&project, upstream), direct)?.print(name, Some(COLD));
+        let ours = || match secured_too {
+            true => self.cold_through_ours_secured(&project, upstream),
+            false => self.cold_through_ours(&project, upstream),
+        };
+        alternate(ours, direct)?.print(name, Some(COLD));
         Ok(())
     }
 
     fn cold_through_ours(&self, project: &Path, upstream: &Upstream) -> Outcome<f64> {
         let server = Served::start(&mut self.live_server(&self.fresh("live")?, upstream))?;
         cold_fetch(project, &self.fresh("client")?, &format!("{}/index/", server.url()), "")
+    }
+
+    /// The same over TLS, and so over HTTP/2.
+    fn cold_through_ours_secured(&self, project: &Path, upstream: &Upstream) -> Outcome<f64> {
+        let (home, client) = (self.fresh("live")?, self.fresh("client")?);
+        let authority = Authority::new();
+        let (certificate, key) = authority.pair(&["127.0.0.1"]);
+        let ca: PathBuf = client.join("ca.pem");
+        for (path, text) in
+            [(home.join("cert.pem"), certificate), (home.join("key.pem"), key), (ca.clone(), authority.pem())]
+        {
+            fs::write(path, text)?;
+        }
+        let mut command = self.live_server(&home, upstream);
+        command.arg("--tls-cert").arg(home.join("cert.pem")).arg("--tls-key").arg(home.join("key.pem"));
+        let server = Served::start(&mut command)?;
+        cold_fetch(project, &client, &format!("{}/index/", server.url()), &format!("[http]\ncainfo = {ca:?}\n"))
     }
 
     /// The same through frostmirror 1.0.0, which must be slower.

@@ -12,6 +12,7 @@ use crate::Outcome;
 pub struct Served {
     child: Child,
     address: String,
+    is_secured: bool,
     /// Seconds until it said where it listens.
     pub ready: f64,
 }
@@ -30,8 +31,10 @@ impl Served {
         let mut line = String::new();
         BufReader::new(child.stdout.take().ok_or("no standard output")?).read_line(&mut line)?;
         let ready = started.elapsed().as_secs_f64();
-        let address = line.trim().strip_prefix("listening on http://").map(str::to_owned);
-        let served = Served { child, address: address.clone().unwrap_or_default(), ready };
+        let told = line.trim().strip_prefix("listening on ").and_then(|url| url.split_once("://"));
+        let address = told.map(|(_, address)| address.to_owned());
+        let is_secured = told.is_some_and(|(scheme, _)| scheme == "https");
+        let served = Served { child, address: address.clone().unwrap_or_default(), is_secured, ready };
         address.ok_or_else(|| format!("the server said `{line}`"))?;
         Ok(served)
     }
@@ -41,9 +44,9 @@ impl Served {
         peak_of(self.child.id()).ok_or_else(|| "the server has ended".into())
     }
 
-    /// `http://HOST:PORT`.
+    /// `http://HOST:PORT`, or `https://HOST:PORT`.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("{}://{}", if self.is_secured { "https" } else { "http" }, self.address)
     }
 
     /// Ends it as an operator does, and waits for that.
