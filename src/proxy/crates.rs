@@ -24,6 +24,9 @@ const SECOND_LOOK: Duration = Duration::from_secs(2);
 /// How long what was fetched ahead waits for somebody to ask for it, twice that at most.
 const AHEAD_WAITS: Duration = Duration::from_secs(60);
 
+/// Crates that are fetched ahead, and that nobody has asked for, at most.
+const MOST_AHEAD: usize = 256;
+
 /// What becomes of a request for a file that is not held.
 #[derive(Debug)]
 pub enum Miss {
@@ -129,7 +132,7 @@ impl Proxy {
                 // The others wait here, and not for a connection: what somebody asks for goes first, and nothing more is
                 // fetched where live mode was switched off meanwhile.
                 let Ok(turn) = Arc::clone(&proxy.ahead.fetching).acquire_owned().await else { break };
-                if !proxy.is_current(&running) {
+                if !proxy.is_current(&running) || !proxy.has_room_ahead().await {
                     break;
                 }
                 if proxy.options.mirror.crate_file(&id).is_file() {
@@ -152,6 +155,21 @@ impl Proxy {
                 }
             }
         });
+    }
+
+    /// Waits until few enough crates are there that nobody has asked for; whether that came to be.
+    async fn has_room_ahead(&self) -> bool {
+        let until = Instant::now() + AHEAD_WAITS / 2;
+        loop {
+            let unasked = |entry: &&Entry| !matches!(entry.standing, Standing::Wanted);
+            if self.crates.flights().values().filter(unasked).count() < MOST_AHEAD {
+                return true;
+            }
+            if Instant::now() >= until {
+                return false;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// Removes what was fetched ahead and nobody asked for; whether there is more of that, which is younger or on its way.
