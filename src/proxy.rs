@@ -260,8 +260,10 @@ impl Proxy {
         since: Option<Timestamp>,
     ) -> Result<lines::Known, Refusal> {
         let known = running.lines.of(&running.upstreams, name, ttl, since).await;
-        if known.as_ref().is_ok_and(|known| known.stale.is_some()) {
-            self.figures.stale.fetch_add(1, Relaxed);
+        match &known {
+            Ok(known) if known.stale.is_some() => _ = self.figures.stale.fetch_add(1, Relaxed),
+            Err(refusal) if !refusal.is_absent() => _ = self.figures.failures.fetch_add(1, Relaxed),
+            _ => {}
         }
         known
     }
@@ -299,6 +301,12 @@ impl Proxy {
         self.running()?.ok().map(|running| running.upstreams.site().address())
     }
 
+    /// What was not held is given to a client all the same, so many bytes of it.
+    pub fn gives_late(&self, bytes: u64) {
+        self.figures.given.fetch_add(1, Relaxed);
+        self.figures.given_bytes.fetch_add(bytes, Relaxed);
+    }
+
     /// A file of the mirror is being given to a client.
     pub fn gives(&self, path: &SafePath) {
         if self.options.settings.current().proxy_cache_max > 0 {
@@ -317,6 +325,7 @@ impl Proxy {
                 let (upstreams, now) = (&running.upstreams, Instant::now());
                 let health = |of, address, breaker: &breaker::Breaker| {
                     let (state, why) = match breaker.health(now) {
+                        Health::Unasked => ("unasked", None),
                         Health::Good => ("good", None),
                         Health::Shaky(why) => ("shaky", Some(why)),
                         Health::Down(_, why) => ("down", Some(why)),
@@ -350,7 +359,18 @@ impl Proxy {
         let mut now = self.now();
         if now.generation != Some(generation) {
             let before = now.running.take();
+            let was_on = now.generation.is_some().then(|| before.is_some() || now.trouble.is_some());
             *now = Now { generation: Some(generation), ..self.follow(before.clone()) };
+            match (was_on, &now.running) {
+                (Some(false), Some(running)) => {
+                    let from = running.upstreams.site().address();
+                    self.options.sink.status("Live", format!("switched on: what is not held is fetched from {from}"));
+                }
+                (Some(true), None) if now.trouble.is_none() => {
+                    self.options.sink.status("Live", "switched off: what is held is all there is".to_owned());
+                }
+                _ => {}
+            }
             let stays = |before: &Running| {
                 now.running.as_ref().is_some_and(|running| Arc::ptr_eq(&running.upstreams, &before.upstreams))
             };
@@ -399,14 +419,20 @@ impl Proxy {
             }
         };
         let index = &upstreams.site().upstream().index;
-        let lines =
-            Arc::new(Lines::new(&mirror.live_index(), index, *clock, Arc::clone(&self.surprises), Arc::clone(sink)));
+        let lines = Arc::new(Lines::new(
+            &mirror.live_index(),
+            index,
+            *clock,
+            Arc::clone(&self.surprises),
+            Arc::clone(&self.figures),
+            Arc::clone(sink),
+        ));
         let running = Running { settings, wanted, upstreams, lines, toolchains: Arc::default(), limits };
         Now { running: Some(Arc::new(running)), ..Now::default() }
     }
 
     fn upstreams(&self, settings: &Settings) -> Result<Upstreams, Error> {
         let Options { settings: live, cargo_config, env, sink, .. } = &self.options;
-        Upstreams::of(live, settings, cargo_config, env, &self.via, sink.as_ref())
+        Upstreams::of(live, settings, cargo_config, env, &self.via, sink)
     }
 }

@@ -33,6 +33,9 @@ pub struct Args {
     /// Whether cargo on Windows asks for revocation lists; a closed network has none
     #[arg(long, value_name = "BOOL")]
     pub check_revoke: Option<bool>,
+    /// The server asks its readers for a token: tells cargo where `cargo login` keeps it
+    #[arg(long, conflicts_with = "local")]
+    pub auth_required: bool,
     /// Print rustup's variables alone, as a shell takes them: `eval "$(cargo frostmirror setup --env sh)"`
     #[arg(long, value_name = "SHELL", conflicts_with = "write")]
     pub env: Option<Shell>,
@@ -40,7 +43,7 @@ pub struct Args {
     #[arg(long)]
     pub write: bool,
     /// Take back what --write did
-    #[arg(long, conflicts_with_all = ["write", "url", "local", "ca", "check_revoke", "env"])]
+    #[arg(long, conflicts_with_all = ["write", "url", "local", "ca", "check_revoke", "auth_required", "env"])]
     pub undo: bool,
 }
 
@@ -121,7 +124,7 @@ fn client(args: &Args, context: &Context) -> Result<Client, Failure> {
         ));
     }
     let ca = args.ca.as_deref().map(|ca| authority(ca, context)).transpose()?;
-    Ok(Client { place, ca, check_revoke: args.check_revoke, wants_token: false })
+    Ok(Client { place, ca, check_revoke: args.check_revoke, wants_token: args.auth_required })
 }
 
 /// The mirror for `--local`, refused unless cargo would see all of it.

@@ -67,3 +67,20 @@ impl Target {
 async fn download(url: &str, into: &Path, expected: &[u8], progress: &(dyn Fn(u64) + Sync)) -> Result<u64, Error> {
     client().download(&Request::new(url), into, Sha256::of(expected), 10_000_000, progress).await
 }
+
+/// Something large enough to break off in the middle.
+fn body() -> Vec<u8> {
+    (0..=249u8).cycle().take(200_000).collect()
+}
+
+/// The rest of `body` from `from` on, as a server that knows ranges gives it.
+fn rest(body: &[u8], from: usize) -> Vec<u8> {
+    let range = format!("Content-Range: bytes {from}-{}/{}\r\n", body.len() - 1, body.len());
+    reply(206, &range, &body[from..])
+}
+
+/// The first byte that a request asks for.
+fn from(head: &str) -> Option<usize> {
+    let range = head.lines().find_map(|line| line.strip_prefix("range: bytes="))?;
+    range.strip_suffix('-')?.parse().ok()
+}

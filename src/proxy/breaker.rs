@@ -1,9 +1,11 @@
 //! An upstream that is down is left alone for a while, so that not every client waits for it in turn.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
+
+use crate::event::Sink;
 
 /// Failures in a row after which an upstream counts as down.
 const FAILURES: u32 = 3;
@@ -13,15 +15,19 @@ const FIRST_REST: Duration = Duration::from_secs(5);
 const LONGEST_REST: Duration = Duration::from_secs(60);
 
 /// The state of one upstream. Requests ask it before they are sent, and tell it afterwards how they fared.
-#[derive(Debug)]
 pub(super) struct Breaker {
     state: Mutex<State>,
     /// Whether nobody is to be asked for anything any more.
     off: watch::Receiver<bool>,
+    /// What it is the upstream of, for the operator.
+    of: &'static str,
+    sink: Arc<dyn Sink>,
 }
 
 #[derive(Debug, Default)]
 struct State {
+    /// Somebody was answered.
+    answered: bool,
     failures: u32,
     /// Down, and until when it is left alone.
     rest: Option<(Instant, Duration)>,
@@ -34,6 +40,8 @@ struct State {
 /// How an upstream is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Health {
+    /// Nobody has asked it for anything.
+    Unasked,
     /// Nothing is known against it.
     Good,
     /// Requests have failed lately, with the last one's reason.
@@ -43,9 +51,9 @@ pub(super) enum Health {
 }
 
 impl Breaker {
-    /// Of an upstream that is asked until `off` says otherwise.
-    pub(super) fn new(off: &watch::Receiver<bool>) -> Breaker {
-        Breaker { state: Mutex::default(), off: off.clone() }
+    /// Of the upstream of `of`, which is asked until `off` says otherwise.
+    pub(super) fn new(of: &'static str, off: &watch::Receiver<bool>, sink: Arc<dyn Sink>) -> Breaker {
+        Breaker { state: Mutex::default(), off: off.clone(), of, sink }
     }
 
     /// Waits until nobody is to be asked for anything any more.
@@ -76,7 +84,10 @@ impl Breaker {
 
     /// A request was answered, whatever it was.
     pub(super) fn answered(&self) {
-        *self.state() = State::default();
+        let before = std::mem::replace(&mut *self.state(), State { answered: true, ..State::default() });
+        if before.rest.is_some() {
+            self.sink.status("Live", format!("the upstream of {} answers again", self.of));
+        }
     }
 
     /// A request came to nothing.
@@ -92,7 +103,15 @@ impl Breaker {
                 Some((_, rest)) => rest,
                 None => FIRST_REST,
             };
+            let told = state.why.clone().filter(|_| state.rest.is_none());
             state.rest = Some((now + rest, rest));
+            drop(state);
+            if let Some(why) = told {
+                self.sink.warning(format!(
+                    "live mode: the upstream of {} is down, and left alone for a while: {why}",
+                    self.of
+                ));
+            }
         }
     }
 
@@ -114,7 +133,8 @@ impl Breaker {
                 Health::Down(until.saturating_duration_since(now), why.clone().unwrap_or_default())
             }
             (None, Some(why)) => Health::Shaky(why.clone()),
-            (None, None) => Health::Good,
+            (None, None) if state.answered => Health::Good,
+            (None, None) => Health::Unasked,
         }
     }
 }
@@ -122,11 +142,12 @@ impl Breaker {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Silent;
 
     #[test]
     fn three_failures_in_a_row_and_one_that_finds_out() {
         let (_switch, off) = watch::channel(false);
-        let (breaker, mut now) = (Breaker::new(&off), Instant::now());
+        let (breaker, mut now) = (Breaker::new("the index", &off, Arc::new(Silent)), Instant::now());
         for n in 0..3 {
             breaker.ask(now).expect("it is tried");
             breaker.failed(now, format!("refused {n}"));

@@ -25,6 +25,9 @@ pub struct Figures {
     pub(super) placed: AtomicU64,
     /// Batches that could not be placed.
     pub(super) not_placed: AtomicU64,
+    /// Misses that were given all the same, and the bytes of these answers.
+    pub(super) given: AtomicU64,
+    pub(super) given_bytes: AtomicU64,
     /// Crates that were fetched before anybody asked for them.
     pub(super) ahead: AtomicU64,
     /// Those of them that somebody asked for then.
@@ -57,6 +60,10 @@ pub struct Figured {
     pub placed: u64,
     /// Batches of files that could not be placed.
     pub not_placed: u64,
+    /// Misses that were given all the same: what a client got that upstream had to be asked for.
+    pub misses_given: u64,
+    /// Bytes of these answers.
+    pub misses_given_bytes: u64,
     /// Crates that were fetched before anybody asked for them; they are only kept when somebody does.
     pub fetched_ahead: u64,
     /// Those of them that somebody asked for then.
@@ -73,7 +80,7 @@ pub struct UpstreamHealth {
     /// Its address, without credentials; what is not known yet is left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
-    /// `good`, `shaky` (the last request failed) or `down` (it is left alone for a while).
+    /// `unasked`, `good`, `shaky` (the last request failed) or `down` (it is left alone for a while).
     pub state: &'static str,
     /// Why it is not good.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -105,6 +112,8 @@ impl Figures {
             stale: read(&self.stale),
             placed: read(&self.placed),
             not_placed: read(&self.not_placed),
+            misses_given: read(&self.given),
+            misses_given_bytes: read(&self.given_bytes),
             fetched_ahead: read(&self.ahead),
             ahead_used: read(&self.ahead_used),
             ..Figured::default()

@@ -389,7 +389,7 @@ mod tests {
     }
 
     fn breaker() -> Breaker {
-        Breaker::new(&watch::channel(false).1)
+        Breaker::new("crates", &watch::channel(false).1, Arc::new(crate::event::Silent))
     }
 
     fn body(seed: u8) -> Vec<u8> {

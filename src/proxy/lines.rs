@@ -11,6 +11,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared};
 use jiff::Timestamp;
 
+use super::figures::Figures;
 use super::refusal::Refusal;
 use super::upstreams::Upstreams;
 use crate::crate_id::CrateName;
@@ -53,6 +54,7 @@ pub(super) struct Lines {
     clock: fn() -> Timestamp,
     /// Counts files that turned out to be others than those that were still taken for fresh.
     surprises: Arc<AtomicU64>,
+    figures: Arc<Figures>,
     sink: Arc<dyn Sink>,
 }
 
@@ -82,10 +84,11 @@ impl Lines {
         index: &str,
         clock: fn() -> Timestamp,
         surprises: Arc<AtomicU64>,
+        figures: Arc<Figures>,
         sink: Arc<dyn Sink>,
     ) -> Lines {
         let registry = Sha256::of(index.as_bytes()).to_string();
-        Lines { folder: folder.join(&registry[..16]), table: Mutex::default(), clock, surprises, sink }
+        Lines { folder: folder.join(&registry[..16]), table: Mutex::default(), clock, surprises, figures, sink }
     }
 
     /// The file of `name`, no older than `ttl`; where `since` is given, no older than that either. Where upstream gives no
@@ -182,6 +185,7 @@ impl Lines {
         let known = before.filter(|kept| kept.file.is_some());
         let etag = known.and_then(|kept| kept.etag.as_deref());
         let date = known.and_then(|kept| kept.last_modified.as_deref());
+        self.figures.index_requests.fetch_add(1, Relaxed);
         let answer = upstreams.lines(name, etag, date).await?;
         match answer.status {
             304 if known.is_some() => return Ok(None),

@@ -88,7 +88,7 @@ impl Upstreams {
         read: &ReadCargoConfig,
         env: &Env,
         via: &str,
-        sink: &dyn Sink,
+        sink: &Arc<dyn Sink>,
     ) -> Result<Upstreams, Error> {
         let cargo = read()?;
         if cargo.offline() {
@@ -121,9 +121,9 @@ impl Upstreams {
             chain: std::sync::Mutex::default(),
             dist,
             client,
-            of_index: Breaker::new(&is_off),
-            of_crates: Breaker::new(&is_off),
-            of_dist: Breaker::new(&is_off),
+            of_index: Breaker::new("the index", &is_off, Arc::clone(sink)),
+            of_crates: Breaker::new("crates", &is_off, Arc::clone(sink)),
+            of_dist: Breaker::new("toolchains", &is_off, Arc::clone(sink)),
             off,
         })
     }

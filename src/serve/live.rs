@@ -4,6 +4,7 @@ use std::io::{self, Read as _};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use hyper::body::Body as _;
 use hyper::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_RANGE, CONTENT_TYPE, RETRY_AFTER, VIA, X_CONTENT_TYPE_OPTIONS,
 };
@@ -73,11 +74,15 @@ impl Server {
             Target::File(path) => (proxy.fetch_artifact(path).await?, type_of(path), ASK_AGAIN),
             _ => return None,
         };
-        Some(match miss {
+        let response = match miss {
             Miss::Held => self.held(target, asked, true).await,
             Miss::Coming(flight) => coming(&flight, asked, kind, caching).await,
             Miss::Refused(refusal) => refused(&refusal),
-        })
+        };
+        if response.status().is_success() {
+            proxy.gives_late(response.size_hint().exact().unwrap_or(0));
+        }
+        Some(response)
     }
 }
 

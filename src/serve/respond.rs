@@ -30,7 +30,7 @@ use super::scripts::Script;
 use super::tls::{self, Tls};
 use super::twin::Room;
 use crate::artifact::Kind;
-use crate::client_config::{self, SmallProfile};
+use crate::client_config::{self, Client, SmallProfile};
 use crate::crate_id::CrateId;
 use crate::proxy;
 use crate::safe_path::SafePath;
@@ -150,7 +150,7 @@ impl Server {
                 Ok(()) => asked.memory(TEXT, "ok\n".to_owned()),
                 Err(why) => told(StatusCode::SERVICE_UNAVAILABLE, why),
             },
-            Target::Front => asked.memory(TEXT, front(&self.base(&host))),
+            Target::Front => asked.memory(TEXT, front(&self.base(&host), closed, self.is_live())),
             Target::Script(script) => {
                 let small = self.small_profiles(script).await;
                 match script.text(&self.base(&host), query.as_deref(), closed, &small) {
@@ -179,6 +179,10 @@ impl Server {
         let response = asked.at_hand(&*self.hot.get(path)?)?;
         self.counters().hot_hits.fetch_add(1, Ordering::Relaxed);
         Some(response)
+    }
+
+    fn is_live(&self) -> bool {
+        self.options.proxy.as_ref().is_some_and(|proxy| proxy.is_on())
     }
 
     fn may_read(&self, headers: &HeaderMap) -> bool {
@@ -344,15 +348,26 @@ fn host(parts: &Parts, local: SocketAddr) -> Option<String> {
 }
 
 /// What a person sees who looks at the server with a browser.
-fn front(base: &str) -> String {
+fn front(base: &str, closed: bool, live: bool) -> String {
+    let lines = match client_config::BaseUrl::parse(base) {
+        Ok(base) => Client { wants_token: closed, ..Client::of_server(base) }.cargo_config(),
+        Err(_) => client_config::cargo_config(base),
+    };
+    let holds = match live {
+        true => "It fetches from upstream what it does not hold yet.",
+        false => "It has the crates that were brought here, and no others.",
+    };
+    let (flag, login) = match closed {
+        true => (" --auth-required", "\nIt asks for a token: cargo login --registry frostmirror\n"),
+        false => ("", ""),
+    };
     format!(
-        "This is a mirror of crates.io, served by cargo-frostmirror. It has the crates that were brought here, and no \
-         others.\n\nTo use it, put this into $CARGO_HOME/config.toml, or run `cargo frostmirror setup --write --url \
-         {base}`:\n\n{}\nWhere toolchains were brought here too, this installs rustup and Rust:\n\n    \
+        "This is a mirror of crates.io, served by cargo-frostmirror. {holds}\n\nTo use it, put this into \
+         $CARGO_HOME/config.toml, or run `cargo frostmirror setup --write --url {base}{flag}`:\n\n{lines}{login}\n\
+         Where toolchains are here too, this installs rustup and Rust:\n\n    \
          curl -fsS {base}/rustup-init.sh | sh\n\nand on Windows, in PowerShell:\n\n    \
          Invoke-RestMethod {base}/rustup-init.ps1 | Invoke-Expression\n\nWhere rustup is there already, \
-         {base}/api/setup/rustup-env.sh and {base}/api/setup/rustup-env.ps1 point it here.\n",
-        client_config::cargo_config(base)
+         {base}/api/setup/rustup-env.sh and {base}/api/setup/rustup-env.ps1 point it here.\n"
     )
 }
 

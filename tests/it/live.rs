@@ -22,7 +22,7 @@ use crate::support::crates::Crate;
 use crate::support::run::Run;
 use crate::support::sandbox::{Sandbox, Serving};
 use crate::support::upstream::Upstream;
-use crate::support::web::{Answer, ask, get};
+use crate::support::web::{Answer, ask, get, send};
 
 /// An upstream, and a server in front of it that fetches what it lacks.
 pub struct Live {
@@ -79,9 +79,7 @@ impl Live {
 
     /// Changes settings while the server runs.
     pub fn set(&self, changes: &str) {
-        let length = changes.len().to_string();
-        let headers = [("Content-Type", "application/json"), ("Content-Length", length.as_str())];
-        let answer = send(&self.url("/api/config"), &headers, changes);
+        let answer = send("POST", &self.url("/api/config"), &[("Content-Type", "application/json")], changes);
         assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
     }
 
@@ -136,22 +134,6 @@ const LIVE: [&str; 7] = ["--mirror", "mirror", "--incoming", "incoming", "--conf
 
 fn start(sandbox: &Sandbox) -> Serving {
     sandbox.serve(LIVE)
-}
-
-/// A POST with a body.
-pub fn send(url: &str, headers: &[(&str, &str)], body: &str) -> Answer {
-    use std::io::{Read as _, Write as _};
-    let rest = url.strip_prefix("http://").expect("plain HTTP");
-    let (host, path) = rest.split_at(rest.find('/').expect("a path"));
-    let mut stream = std::net::TcpStream::connect(host).unwrap();
-    let own: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    write!(stream, "POST {path} HTTP/1.1\r\nHost: {host}\r\n{own}Connection: close\r\n\r\n{body}").unwrap();
-    let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes).unwrap();
-    let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").expect("a head");
-    let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
-    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status");
-    Answer { status, head, body: bytes[end + 4..].to_vec() }
 }
 
 fn publish(upstream: &Upstream) {

@@ -10,8 +10,6 @@ use crate::serve::counters::{Asked, Counters};
 
 /// Statuses with which a file is given, or known to be at the client's.
 const GIVEN: [u16; 3] = [200, 206, 304];
-/// Statuses with which live mode says that a file cannot be had.
-const REFUSED: [u16; 4] = [404, 502, 503, 507];
 
 /// Whether live mode is on, and what it makes of its upstreams.
 pub(super) struct Standing {
@@ -71,23 +69,13 @@ struct Given {
 impl Given {
     /// Of the answers about crates and toolchains, which had so many bytes, those that live mode was not needed for.
     fn of(answers: impl Iterator<Item = (Asked, Option<u16>, u64)>, bytes: u64, figured: &Figured) -> Given {
-        let Figured { misses, fetches, failures, mismatches, fetched_bytes, .. } = *figured;
-        let (mut given, mut refused) = (0, 0);
-        for (_, status, count) in answers.filter(|(asked, ..)| is_file(*asked)) {
-            match status {
-                Some(status) if GIVEN.contains(&status) => given += count,
-                Some(status) if REFUSED.contains(&status) => refused += count,
-                _ => {}
-            }
-        }
-        // A miss that was refused was not given. Not every refusal was one, as live mode may have been off by then; but each
-        // download that came was a miss that was given.
-        let came = fetches.saturating_sub(failures + mismatches);
-        let given_late = misses.saturating_sub(refused.min(misses.saturating_sub(came)));
+        let files =
+            answers.filter(|(asked, status, _)| is_file(*asked) && status.is_some_and(|one| GIVEN.contains(&one)));
+        let given: u64 = files.map(|(.., count)| count).sum();
         // A miss is counted before its answer.
-        let hits = given.saturating_sub(given_late);
-        // Without a hit nothing was saved: what is over then is what began, and was broken off.
-        Given { hits, saved: if hits == 0 { 0 } else { bytes.saturating_sub(fetched_bytes) } }
+        let hits = given.saturating_sub(figured.misses_given);
+        // Without a hit nothing was saved: what is over then is the text of refusals.
+        Given { hits, saved: if hits == 0 { 0 } else { bytes.saturating_sub(figured.misses_given_bytes) } }
     }
 
     fn now(counters: &Counters, figured: &Figured) -> Given {
@@ -124,9 +112,10 @@ impl Upstream {
             state: match health.state {
                 "down" => "down",
                 "shaky" => "the last request failed",
+                "unasked" => "not asked yet",
                 _ => "good",
             },
-            bad: health.state != "good",
+            bad: matches!(health.state, "shaky" | "down"),
             address: health.address.clone(),
             why: health.why.as_deref().map(sentence),
         }
@@ -215,8 +204,8 @@ mod tests {
     use super::*;
 
     /// Hits, and bytes saved, of answers with 5000 bytes.
-    fn given(answers: &[(Asked, Option<u16>, u64)], misses: u64, fetches: u64, fetched_bytes: u64) -> (u64, u64) {
-        let figured = Figured { misses, fetches, fetched_bytes, ..Figured::default() };
+    fn given(answers: &[(Asked, Option<u16>, u64)], misses_given: u64, misses_given_bytes: u64) -> (u64, u64) {
+        let figured = Figured { misses_given, misses_given_bytes, ..Figured::default() };
         let Given { hits, saved } = Given::of(answers.iter().copied(), 5000, &figured);
         (hits, saved)
     }
@@ -232,20 +221,15 @@ mod tests {
             // None of these is a file of the mirror that was given.
             (Asked::Index, Some(200), 1000),
             (Asked::Page, Some(200), 1000),
-            (Asked::Crate, Some(405), 50),
+            (Asked::Crate, Some(404), 50),
             (Asked::Crate, None, 50),
         ];
-        assert_eq!(given(&answers, 0, 0, 0), (20, 5000));
-        assert_eq!(given(&answers, 8, 5, 1200), (12, 3800));
-        // What was refused was a miss, and was not given.
-        let refused = [&answers[..], &[(Asked::Dist, Some(404), 5), (Asked::Crate, Some(502), 1)]].concat();
-        assert_eq!(given(&refused, 14, 5, 1200), (12, 3800));
-        // It may also have been before live mode was switched on.
-        assert_eq!(given(&refused, 8, 8, 1200), (12, 3800));
+        assert_eq!(given(&answers, 0, 0), (20, 5000));
+        assert_eq!(given(&answers, 8, 1200), (12, 3800));
         // Never less than nothing: what is on its way is a miss already.
-        assert_eq!(given(&answers, 21, 21, 1000), (0, 0));
-        assert_eq!(given(&answers, 1, 1, 9000), (19, 0));
-        assert_eq!(given(&[(Asked::Crate, Some(404), 9)], 1, 0, 0), (0, 0));
+        assert_eq!(given(&answers, 21, 1000), (0, 0));
+        assert_eq!(given(&answers, 1, 9000), (19, 0));
+        assert_eq!(given(&[(Asked::Crate, Some(404), 9)], 0, 0), (0, 0));
     }
 
     #[test]

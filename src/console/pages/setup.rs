@@ -61,16 +61,16 @@ pub(super) fn show(state: &Arc<State>, asked: &Asked) -> Outcome {
         let settings = state.options.settings.current();
         let offers = state.offers.now(&state.options.mirror);
         let wishes = Wishes::of(&settings.toolchain.to_string(), &settings.targets, &offers);
-        let groups = groups(&base, &wishes);
+        let groups = groups(&base, state.options.access.is_closed(), &wishes);
         Ok(Setup { frame, loopback: is_loopback_name(host), note: wishes.note, groups })
     })
 }
 
-fn groups(base: &BaseUrl, wishes: &Wishes) -> Vec<Group> {
-    let client = Client::of_server(base.clone());
+fn groups(base: &BaseUrl, wants_token: bool, wishes: &Wishes) -> Vec<Group> {
+    let client = Client { wants_token, ..Client::of_server(base.clone()) };
     let config = client.cargo_config();
     vec![
-        cargo(base, &config),
+        cargo(base, &client, &config),
         unix("linux", "rustup on Linux", "~/.profile", base, &client, wishes),
         unix("macos", "rustup on macOS", "~/.zprofile", base, &client, wishes),
         powershell(base, &client, wishes),
@@ -79,15 +79,22 @@ fn groups(base: &BaseUrl, wishes: &Wishes) -> Vec<Group> {
     ]
 }
 
-fn cargo(base: &BaseUrl, config: &str) -> Group {
-    let no_revoke = Client { check_revoke: Some(false), ..Client::of_server(base.clone()) };
+fn cargo(base: &BaseUrl, client: &Client, config: &str) -> Group {
+    let no_revoke = Client { check_revoke: Some(false), ..client.clone() };
+    let flag = if client.wants_token { " --auth-required" } else { "" };
     let revoke_lines: String = no_revoke.cargo_config().chars().skip(config.chars().count()).collect();
     Group {
         id: "cargo",
         name: "cargo",
-        about:
-            "cargo then takes from here what it would take from crates.io; Cargo.toml and Cargo.lock stay as they are."
-                .to_owned(),
+        about: format!(
+            "cargo then takes from here what it would take from crates.io; Cargo.toml and Cargo.lock stay as they are.{}",
+            if client.wants_token {
+                " This server asks its readers for a token: with these lines in place, cargo login --registry frostmirror \
+                 takes it."
+            } else {
+                ""
+            }
+        ),
         blocks: vec![
             Block {
                 id: "cargo-config",
@@ -109,7 +116,7 @@ fn cargo(base: &BaseUrl, config: &str) -> Group {
                 id: "cargo-tool",
                 name: "Add it with cargo-frostmirror",
                 about: "Merges it into what is there; cargo frostmirror setup --undo takes it back.",
-                text: format!("cargo frostmirror setup --url '{base}' --write\n"),
+                text: format!("cargo frostmirror setup --url '{base}'{flag} --write\n"),
             },
             Block {
                 id: "cargo-revoke",
@@ -290,7 +297,7 @@ mod tests {
     #[test]
     fn every_text_is_for_this_server_and_has_a_name_of_its_own() {
         let base = BaseUrl::parse("https://mirror.example/rust").expect("a good URL");
-        let groups = groups(&base, &Wishes::of("stable", &[], &Offers::default()));
+        let groups = groups(&base, false, &Wishes::of("stable", &[], &Offers::default()));
         let blocks: Vec<&Block> = groups.iter().flat_map(|group| &group.blocks).collect();
         for block in blocks.iter().filter(|block| block.id != "cargo-revoke") {
             assert!(block.text.contains("https://mirror.example/rust"), "{}", block.id);

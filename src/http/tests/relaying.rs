@@ -23,20 +23,6 @@ impl Taker for Seen {
     }
 }
 
-fn body() -> Vec<u8> {
-    (0..=249u8).cycle().take(200_000).collect()
-}
-
-fn rest(body: &[u8], from: usize) -> Vec<u8> {
-    let range = format!("Content-Range: bytes {from}-{}/{}\r\n", body.len() - 1, body.len());
-    reply(206, &range, &body[from..])
-}
-
-fn from(head: &str) -> Option<usize> {
-    let range = head.lines().find_map(|line| line.strip_prefix("range: bytes="))?;
-    range.strip_suffix('-')?.parse().ok()
-}
-
 async fn relay(server: &Server, expected: &[u8], seen: &mut Seen) -> Result<u64, Error> {
     let url = server.url("/a-1.0.0.crate");
     client().relay(&Request::new(&url), Sha256::of(expected), 1_000_000, seen).await

@@ -2,22 +2,6 @@
 
 use super::*;
 
-fn body() -> Vec<u8> {
-    (0..=249u8).cycle().take(200_000).collect()
-}
-
-/// The rest of `body` from `from` on, as a server that knows ranges gives it.
-fn rest(body: &[u8], from: usize) -> Vec<u8> {
-    let range = format!("Content-Range: bytes {from}-{}/{}\r\n", body.len() - 1, body.len());
-    reply(206, &range, &body[from..])
-}
-
-/// The first byte that a request asks for.
-fn from(head: &str) -> Option<usize> {
-    let range = head.lines().find_map(|line| line.strip_prefix("range: bytes="))?;
-    range.strip_suffix('-')?.parse().ok()
-}
-
 async fn resume(server: &Server, target: &Target, expected: &[u8], told: &AtomicU64) -> Result<u64, Error> {
     let url = server.url("/a.tar.xz");
     let progress = |bytes| {

@@ -25,6 +25,12 @@ pub fn get(url: &str) -> Answer {
 /// The same with another method, and with further headers; a header of one's own replaces the usual one.
 #[track_caller]
 pub fn ask(method: &str, url: &str, headers: &[(&str, &str)]) -> Answer {
+    send(method, url, headers, "")
+}
+
+/// The same with a body, whose length is added.
+#[track_caller]
+pub fn send(method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> Answer {
     let rest = url.strip_prefix("http://").expect("plain HTTP");
     let (host, path) = rest.split_at(rest.find('/').expect("a path"));
     let mut stream = TcpStream::connect(host).unwrap();
@@ -32,7 +38,8 @@ pub fn ask(method: &str, url: &str, headers: &[(&str, &str)]) -> Answer {
     let own: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let named = headers.iter().any(|(name, _)| *name == "Host");
     let host = if named { String::new() } else { format!("Host: {host}\r\n") };
-    write!(stream, "{method} {path} HTTP/1.1\r\n{host}{own}Connection: close\r\n\r\n").unwrap();
+    let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+    write!(stream, "{method} {path} HTTP/1.1\r\n{host}{own}{length}Connection: close\r\n\r\n{body}").unwrap();
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).unwrap();
     let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").expect("a head");
