@@ -298,6 +298,7 @@ Register-ArgumentCompleter -Native -CommandName 'cargo-frostmirror' -ScriptBlock
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colours')
             [CompletionResult]::new('--message-format', '--message-format', [CompletionResultType]::ParameterName, 'How to report: for people, or one JSON object a line on stdout')
             [CompletionResult]::new('--local', '--local', [CompletionResultType]::ParameterName, 'Use the mirror on this machine''s disk, with no server')
+            [CompletionResult]::new('--auth-required', '--auth-required', [CompletionResultType]::ParameterName, 'The server asks its readers for a token: tells cargo where `cargo login` keeps it')
             [CompletionResult]::new('--write', '--write', [CompletionResultType]::ParameterName, 'Merge cargo''s part into $CARGO_HOME/config.toml; rustup has nothing but its environment')
             [CompletionResult]::new('--undo', '--undo', [CompletionResultType]::ParameterName, 'Take back what --write did')
             [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Say more (repeatable)')

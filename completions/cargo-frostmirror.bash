@@ -611,7 +611,7 @@ _cargo__frostmirror() {
             return 0
             ;;
         cargo__subcmd__frostmirror__subcmd__setup)
-            opts="-v -q -h --url --local --mirror --ca --check-revoke --env --write --undo --verbose --quiet --color --message-format --help"
+            opts="-v -q -h --url --local --mirror --ca --check-revoke --auth-required --env --write --undo --verbose --quiet --color --message-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

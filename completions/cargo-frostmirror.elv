@@ -279,6 +279,7 @@ set edit:completion:arg-completer[cargo-frostmirror] = {|@words|
             cand --color 'When to use colours'
             cand --message-format 'How to report: for people, or one JSON object a line on stdout'
             cand --local 'Use the mirror on this machine''s disk, with no server'
+            cand --auth-required 'The server asks its readers for a token: tells cargo where `cargo login` keeps it'
             cand --write 'Merge cargo''s part into $CARGO_HOME/config.toml; rustup has nothing but its environment'
             cand --undo 'Take back what --write did'
             cand -v 'Say more (repeatable)'

@@ -258,6 +258,7 @@ never\t'Never'"
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand setup" -l message-format -d 'How to report: for people, or one JSON object a line on stdout' -r -f -a "human\t'Lines and bars'
 json\t'One JSON object a line'"
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand setup" -l local -d 'Use the mirror on this machine\'s disk, with no server'
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand setup" -l auth-required -d 'The server asks its readers for a token: tells cargo where `cargo login` keeps it'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand setup" -l write -d 'Merge cargo\'s part into $CARGO_HOME/config.toml; rustup has nothing but its environment'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand setup" -l undo -d 'Take back what --write did'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand setup" -s v -l verbose -d 'Say more (repeatable)'

@@ -152,6 +152,8 @@ struct Running {
 pub struct Offered {
     /// Its text; `None`: there is no such crate, neither here nor upstream.
     pub text: Option<String>,
+    /// Upstream has such a crate, and the limits let none of its versions pass.
+    pub withheld: bool,
     /// Until when it may be given without asking again.
     pub until: Instant,
 }
@@ -278,7 +280,11 @@ impl Proxy {
             // What is here is offered whatever upstream does.
             (Err(_), Some(held)) => {
                 self.figures.stale.fetch_add(1, Relaxed);
-                return Ok(Offered { text: Some(held.to_owned()), until: Instant::now() + Duration::from_secs(2) });
+                return Ok(Offered {
+                    text: Some(held.to_owned()),
+                    withheld: false,
+                    until: Instant::now() + Duration::from_secs(2),
+                });
             }
             (Err(refusal), None) => return Err(refusal.clone()),
         };
@@ -293,7 +299,8 @@ impl Proxy {
             self.placer.place(Parcel::Renewals(renewals), Box::new(|_| {}));
         }
         let text = Some(offer.text).filter(|text| !text.is_empty());
-        Ok(Offered { text, until: known.fresh_until })
+        let withheld = text.is_none() && !file.text().trim().is_empty();
+        Ok(Offered { text, withheld, until: known.fresh_until })
     }
 
     /// Where crates come from, without credentials; `None` where live mode is off, or can ask nobody.

@@ -224,7 +224,7 @@ pub(super) async fn guarded<T, E: std::error::Error>(
     asked.told = true;
     match &result {
         Err(error) if wire(error).is_some_and(is_trouble) => breaker.failed(Instant::now(), told(error)),
-        Err(error) if wire(error).is_some_and(is_of_this_machine) => breaker.given_up(),
+        // It has answered too where its answer could not be kept.
         _ => breaker.answered(),
     }
     result.map_err(|error| match wire(&error) {
@@ -245,10 +245,6 @@ impl Drop for Asked<'_> {
             self.breaker.given_up();
         }
     }
-}
-
-fn is_of_this_machine(error: &http::Error) -> bool {
-    matches!(error, http::Error::Io { .. } | http::Error::Taken { .. })
 }
 
 /// What of the wire lies below an error of the registry.

@@ -47,7 +47,11 @@ impl Server {
                 Err(refusal) => return Ok(refused(&refusal)),
             };
             let Some(text) = offered.text else {
-                return Ok(told(StatusCode::NOT_FOUND, "not in this mirror, nor upstream\n"));
+                let why = match offered.withheld {
+                    true => "not offered by this mirror: `allow`, `deny` or `min_age` of its settings leaves it out\n",
+                    false => "not in this mirror, nor upstream\n",
+                };
+                return Ok(told(StatusCode::NOT_FOUND, why));
             };
             let gzip = conditions::accepts_gzip(&asked.headers);
             let now = (server.options.clock)();

@@ -39,6 +39,16 @@ fn cargo_reads_with_a_token_and_says_so_without() {
     logged_in.cargo(&app, ["fetch"]).ok();
     let wrong = Client::new().config(&setup).env("CARGO_REGISTRIES_FROSTMIRROR_TOKEN", "reader-0123456789abcdeg");
     wrong.cargo(&app, ["fetch"]).exits(101);
+
+    // Whoever tells clients what to write tells them where the token goes.
+    let line = "credential-provider = \"cargo:token\"";
+    let admin = format!("Authorization: Bearer {ADMIN}");
+    let page = get(serving.url(), "/setup", &[&admin]).text();
+    assert!(page.contains("credential-provider") && page.contains("--auth-required"), "{page}");
+    let printed = sandbox.run(["setup", "--url", serving.url(), "--auth-required"]).ok().stdout_has(line);
+    let written = Client::new().config(&printed.stdout).env("CARGO_REGISTRIES_FROSTMIRROR_TOKEN", READER);
+    written.cargo(&app, ["fetch"]).ok();
+    sandbox.run(["setup", "--url", serving.url()]).ok().stdout_lacks("credential-provider");
 }
 
 #[test]

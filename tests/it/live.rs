@@ -89,6 +89,16 @@ impl Live {
         status["live"].clone()
     }
 
+    /// Waits until the operator was told so.
+    #[track_caller]
+    pub fn await_told(&self, text: &str) {
+        let until = Instant::now() + Duration::from_secs(10);
+        while !self.serving.running().stderr().contains(text) {
+            assert!(Instant::now() < until, "{text}: {}", self.serving.running().stderr());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// Waits until so many crates are in the mirror's tree.
     #[track_caller]
     pub fn await_placed(&self, crates: usize) {

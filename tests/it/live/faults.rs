@@ -118,6 +118,7 @@ fn an_upstream_that_keeps_failing_is_left_alone() {
     assert!(began.elapsed() < Duration::from_secs(1));
     assert_eq!(live.upstream.count(&download(&live)), asked, "it is not asked while it is down");
     assert_eq!(live.figures()["upstreams"][1]["state"], "down");
+    live.await_told("the upstream of crates is down");
     // What is not down is not affected.
     assert_eq!(live.status_of("/index/ot/he/other"), 200);
 
@@ -128,6 +129,7 @@ fn an_upstream_that_keeps_failing_is_left_alone() {
         std::thread::sleep(Duration::from_millis(200));
     }
     assert_eq!(live.figures()["upstreams"][1]["state"], "good");
+    live.await_told("the upstream of crates answers again");
 }
 
 #[test]

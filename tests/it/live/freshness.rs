@@ -19,6 +19,7 @@ fn within_its_time_upstream_is_not_asked_again() {
     live.upstream.publish(Crate::new("leaf", "1.2.0"));
     assert_eq!(live.get(LEAF).body, first.body);
     assert_eq!(live.upstream.count(LEAF), 1);
+    assert_eq!(live.figures()["index_requests"], 1);
 
     // A client that knows of more than the copy does: the copy is asked about once more.
     std::thread::sleep(Duration::from_secs(3));

@@ -82,6 +82,7 @@ fn switched_off_nothing_more_is_asked_for_and_what_is_under_way_is_broken_off() 
     while !live.debris().is_empty() {
         assert!(Instant::now() < until, "{:?}", live.debris());
     }
+    live.await_told("switched off: what is held is all there is");
     let asked = live.upstream.requests().len();
     assert_eq!(live.status_of("/crates/leaf-1.1.0.crate"), 404);
     std::thread::sleep(Duration::from_millis(500));
