@@ -35,6 +35,8 @@ struct Dashboard {
     last_import: Moment,
     imports: String,
     toolchains: Vec<String>,
+    /// What is said where there is none.
+    no_toolchain: &'static str,
     watcher: Watcher,
     failed: u64,
     failed_text: String,
@@ -122,6 +124,7 @@ pub(super) fn show(state: &Arc<State>, asked: &Asked) -> Outcome {
             },
             imports: counted(status.imports, "import"),
             toolchains: status.toolchains,
+            no_toolchain: if figured.on { "they come when rustup asks" } else { "rustup finds nothing here" },
             watcher: Watcher::of(arrivals),
             failed,
             failed_text: format!("{} {}", counted(failed, "bundle"), if failed == 1 { "was" } else { "were" }),
