@@ -14,6 +14,10 @@ use crate::support::sandbox::BINARY;
 const LARGE: &str = "/crates/large-1.0.0.crate";
 const SMALL: &str = "/crates/small-1.0.0.crate";
 
+fn me() -> Holder {
+    Holder { pid: 1, host: String::new(), verb: "import".to_owned(), since: String::new() }
+}
+
 fn sizes() -> Upstream {
     let upstream = Upstream::start();
     upstream.publish(Crate::new("large", "1.0.0").weighing(1_500_000));
@@ -102,6 +106,13 @@ fn a_full_disk_keeps_nothing_bad_and_goes_on_when_there_is_room() {
     }
     assert!(!mirror.join("crates/large-1.0.0.crate").exists());
     assert_eq!(live.status_of(SMALL), 200);
+    let until = Instant::now() + Duration::from_secs(20);
+    while !mirror.join("crates/small-1.0.0.crate").exists() {
+        assert!(Instant::now() < until, "{}", live.serving.running().stderr());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // Placing ends with files being removed; that must not make room again once the disk is full.
+    drop(lock_for_adding(&Layout::new(&mirror), Duration::from_secs(20), &me(), &Silent).unwrap());
 
     // No room for the smallest thing.
     let rest = live.sandbox.process_of("sh", ["-c", &format!("cat /dev/zero >'{}'", mirror.join("rest").display())]);
@@ -162,9 +173,8 @@ fn clients_are_served_while_somebody_else_holds_the_lock_and_all_is_placed_after
     let upstream = Upstream::start();
     let app = workload(&upstream, 10, &folder.path().join("app"));
     let live = Live::before(upstream, "");
-    let me = Holder { pid: 1, host: String::new(), verb: "import".to_owned(), since: String::new() };
     let layout = Layout::new(live.sandbox.path("mirror"));
-    let guard = lock_for_adding(&layout, Duration::from_secs(10), &me, &Silent).unwrap();
+    let guard = lock_for_adding(&layout, Duration::from_secs(10), &me(), &Silent).unwrap();
     for _ in 0..2 {
         live.client().cargo(&app, ["fetch", "--locked"]).ok();
     }
