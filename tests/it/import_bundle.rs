@@ -22,6 +22,7 @@ use frostmirror::mirror::lock::{Holder, lock_for_adding};
 use jiff::Timestamp;
 
 use crate::support::crates::{Crate, Packed};
+use crate::support::sandbox::tree_of;
 
 /// The second that stands for time 0 in these tests.
 const EPOCH: i64 = 1_790_000_000;
@@ -219,23 +220,9 @@ pub fn view(mirror: &Path) -> BTreeMap<String, Vec<u8>> {
 
 /// Everything that a refused import must leave as it was: all but the lock and the empty staging folder.
 pub fn everything(mirror: &Path) -> BTreeMap<String, Vec<u8>> {
-    let mut found = BTreeMap::new();
-    let mut waiting = vec![mirror.to_owned()];
-    while let Some(folder) = waiting.pop() {
-        for entry in fs::read_dir(&folder).into_iter().flatten() {
-            let path = entry.unwrap().path();
-            let name = path.strip_prefix(mirror).unwrap().to_str().unwrap().to_owned();
-            let kind = path.symlink_metadata().unwrap().file_type();
-            if kind.is_symlink() {
-                found.insert(name, fs::read_link(&path).unwrap().into_os_string().into_encoded_bytes());
-            } else if kind.is_dir() {
-                found.insert(format!("{name}/"), Vec::new());
-                waiting.push(path);
-            } else {
-                found.insert(name, fs::read(&path).unwrap());
-            }
-        }
-    }
+    let found = tree_of(mirror).into_iter();
+    let mut found: BTreeMap<_, _> =
+        found.map(|(path, bytes)| (path.into_os_string().into_string().unwrap(), bytes)).collect();
     found.remove(".frostmirror/lock");
     found
 }

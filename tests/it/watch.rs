@@ -263,7 +263,7 @@ fn what_was_there_before_the_start_goes_in_the_order_of_its_history() {
     for name in ["done/a.pkg", "done/b.pkg", "done/c.pkg"] {
         world.until_there(name);
     }
-    let said = serving.running().stderr();
+    let said = serving.stop().stderr;
     let places: Vec<_> = ["b", "c", "a"].map(|name| said.find(&format!(" of {name}.pkg"))).into();
     assert!(places[0].is_some() && places[0] < places[1] && places[1] < places[2], "{said}");
     assert!(!said.contains("waits"), "{said}");

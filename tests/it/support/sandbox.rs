@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -179,26 +180,36 @@ impl Sandbox {
 
     /// Every file below `folder` with its bytes, and every link with its target; to see that nothing has changed.
     pub fn snapshot(&self, folder: impl AsRef<Path>) -> BTreeMap<PathBuf, Vec<u8>> {
-        let top = self.path(folder);
-        let mut found = BTreeMap::new();
-        let mut waiting = vec![top.clone()];
-        while let Some(folder) = waiting.pop() {
-            for entry in fs::read_dir(&folder).into_iter().flatten() {
-                let path = entry.unwrap().path();
-                let kind = path.symlink_metadata().unwrap().file_type();
-                let name = path.strip_prefix(&top).unwrap().to_path_buf();
-                if kind.is_symlink() {
-                    found.insert(name, fs::read_link(&path).unwrap().into_os_string().into_encoded_bytes());
-                } else if kind.is_dir() {
-                    found.insert(name.join(""), Vec::new());
-                    waiting.push(path);
-                } else {
-                    found.insert(name, fs::read(&path).unwrap());
+        tree_of(&self.path(folder))
+    }
+}
+
+/// Every file, link and folder below `top` with its bytes, paths relative to it, folders with a `/` at their end. What
+/// goes away while it is looked at, as a server's scratch files do, is not there.
+pub fn tree_of(top: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut waiting = vec![top.to_owned()];
+    while let Some(folder) = waiting.pop() {
+        for entry in fs::read_dir(&folder).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            let name = path.strip_prefix(top).unwrap().to_path_buf();
+            let read = path.symlink_metadata().and_then(|about| match about.file_type() {
+                kind if kind.is_symlink() => Ok((name, fs::read_link(&path)?.into_os_string().into_encoded_bytes())),
+                kind if kind.is_dir() => Ok((name.join(""), Vec::new())),
+                _ => Ok((name, fs::read(&path)?)),
+            });
+            match read {
+                Ok((name, bytes)) => {
+                    if name.as_os_str().as_encoded_bytes().ends_with(b"/") {
+                        waiting.push(path);
+                    }
+                    found.insert(name, bytes);
                 }
+                Err(error) => assert_eq!(error.kind(), ErrorKind::NotFound, "{}: {error}", path.display()),
             }
         }
-        found
     }
+    found
 }
 
 impl Serving {
