@@ -1,6 +1,7 @@
 //! Where live mode fetches from: odd registries, proxies of artifacts, other mirrors, itself.
 
 use super::*;
+use crate::support::proxy::Proxy;
 use crate::support::published::Published;
 
 #[test]
@@ -96,6 +97,68 @@ fn an_upstream_over_tls_and_http2_with_an_authority_of_its_own() {
     let live = Live::before(upstream, "");
     assert_eq!(live.status_of("/crates/leaf-1.1.0.crate"), 200);
     assert!(live.upstream.requests().iter().any(|seen| seen.version == hyper::Version::HTTP_2));
+}
+
+/// An upstream by a name that the proxy alone knows, and the way to it.
+fn behind_a_proxy() -> (Upstream, Proxy) {
+    let upstream = Upstream::builder().tls().host("crates.test").start();
+    publish(&upstream);
+    let proxy = Proxy::with_password("me", "hunter2");
+    proxy.map(&format!("crates.test:{}", upstream.addr().port()), upstream.addr());
+    (upstream, proxy)
+}
+
+#[test]
+fn upstream_is_asked_through_the_proxy_that_cargo_would_take() {
+    // One that the environment names, and one that cargo's configuration names, which goes before it.
+    let (upstream, proxy) = behind_a_proxy();
+    let sandbox = Sandbox::new().upstream(&upstream).env("https_proxy", &proxy.url_with("me", "hunter2"));
+    sandbox.write("config/frostmirror.toml", "");
+    let by_environment = Live { serving: start(&sandbox), sandbox, upstream };
+    let (upstream, other) = behind_a_proxy();
+    let sandbox = Sandbox::new().upstream(&upstream).env("https_proxy", "http://127.0.0.1:9");
+    let path = sandbox.cargo_home().join("config.toml");
+    let written = fs::read_to_string(&path).unwrap_or_default();
+    fs::create_dir_all(sandbox.cargo_home()).unwrap();
+    let address = other.url_with("me", "hunter2");
+    let config = match written.contains("[http]") {
+        true => written.replace("[http]", &format!("[http]\nproxy = \"{address}\"")),
+        false => format!("{written}\n[http]\nproxy = \"{address}\"\n"),
+    };
+    fs::write(&path, config).unwrap();
+    sandbox.write("config/frostmirror.toml", "");
+    let by_cargo = Live { serving: start(&sandbox), sandbox, upstream };
+    for (live, proxy) in [(by_environment, proxy), (by_cargo, other)] {
+        let (client, app) = (live.client(), app(&live));
+        client.lock(&app);
+        client.cargo(&app, ["fetch", "--locked"]).ok();
+        let asked = proxy.asked();
+        assert!(asked.iter().any(|one| one.method == "CONNECT" && one.status == 200), "{asked:?}");
+        assert!(asked.iter().all(|one| one.target.starts_with("crates.test:")), "{asked:?}");
+        live.await_placed(2);
+        for path in ["/api/status", "/api/config", "/metrics", "/config", "/"] {
+            assert!(!live.text(path).contains("hunter2"), "{path}");
+        }
+        let told = live.serving.stop();
+        assert!(!told.told().contains("hunter2"), "{}", told.told());
+    }
+}
+
+#[test]
+fn a_proxy_that_refuses_is_upstreams_trouble_and_its_password_is_told_to_nobody() {
+    let (upstream, proxy) = behind_a_proxy();
+    let sandbox = Sandbox::new().upstream(&upstream).env("https_proxy", &proxy.url_with("me", "hunter3"));
+    sandbox.write("config/frostmirror.toml", "");
+    let live = Live { serving: start(&sandbox), sandbox, upstream };
+    for _ in 0..3 {
+        let answer = live.get("/index/le/af/leaf");
+        let body = String::from_utf8_lossy(&answer.body).into_owned();
+        assert_eq!(answer.status, 502, "{body}");
+        assert!(!body.contains("hunter") && body.contains("proxy"), "{body}");
+    }
+    live.await_told("the upstream of the index is down");
+    let told = live.serving.stop();
+    assert!(!told.told().contains("hunter"), "{}", told.told());
 }
 
 #[test]
