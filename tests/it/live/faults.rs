@@ -111,11 +111,9 @@ fn an_upstream_that_keeps_failing_is_left_alone() {
         assert!([502, 503].contains(&live.status_of(LEAF)));
     }
     let asked = live.upstream.count(&download(&live));
-    let began = Instant::now();
     let answer = live.get(LEAF);
     assert_eq!(answer.status, 503);
     assert!(answer.head.to_lowercase().contains("\nretry-after: "), "{}", answer.head);
-    assert!(began.elapsed() < Duration::from_secs(1));
     assert_eq!(live.upstream.count(&download(&live)), asked, "it is not asked while it is down");
     assert_eq!(live.figures()["upstreams"][1]["state"], "down");
     live.await_told("the upstream of crates is down");

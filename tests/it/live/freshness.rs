@@ -106,11 +106,12 @@ fn a_hanging_upstream_holds_nobody_up_who_has_a_copy() {
     live.upstream.always(LEAF, Fault::Hang);
     let began = Instant::now();
     assert_eq!(live.text(LEAF), fresh);
-    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    let first = began.elapsed();
+    assert!(first < Duration::from_secs(10), "{first:?}");
     // The next one does not wait again.
     let began = Instant::now();
     assert_eq!(live.text(LEAF), fresh);
-    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    assert!(began.elapsed() < first / 2, "{:?} after {first:?}", began.elapsed());
 }
 
 #[test]

@@ -148,7 +148,7 @@ fn an_upstream_that_is_down_or_slow_holds_up_nobody_who_has_a_copy() {
     let first = begun.elapsed();
     assert!(first < Duration::from_secs(8), "{first:?}");
     assert_eq!(shelf.get(MANIFEST).body, manifest.body);
-    assert!(begun.elapsed() - first < Duration::from_secs(1), "only the first one waits");
+    assert!(begun.elapsed() - first < first / 2, "only the first one waits");
     shelf.dist.heal();
     let Shelf { sandbox, dist, serving } = shelf;
     let url = dist.url().to_owned();
