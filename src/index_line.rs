@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 use crate::crate_id::{CrateId, CrateName, InvalidId, Version};
 use crate::digest::{InvalidDigest, Sha256};
 
+/// What cargo replaces in a `dl` (cargo: sources/registry/download.rs).
+pub const MARKERS: [&str; 5] = ["{crate}", "{version}", "{prefix}", "{lowerprefix}", "{sha256-checksum}"];
+
 /// One version's line of an index file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IndexLine {
@@ -147,12 +150,10 @@ impl RegistryConfig {
         serde_json::to_string(self).expect("texts are always JSON") + "\n"
     }
 
-    /// The address of one crate's file: the markers `{crate}`, `{version}`, `{prefix}`, `{lowerprefix}` and
-    /// `{sha256-checksum}` are replaced; a `dl` without any gets `/{crate}/{version}/download`
-    /// (cargo: sources/registry/download.rs).
+    /// The address of one crate's file: the [`MARKERS`] are replaced; a `dl` without any gets
+    /// `/{crate}/{version}/download` (cargo: sources/registry/download.rs).
     pub fn download_url(&self, id: &CrateId, cksum: &Sha256) -> String {
-        let markers = ["{crate}", "{version}", "{prefix}", "{lowerprefix}", "{sha256-checksum}"];
-        if !markers.iter().any(|marker| self.dl.contains(marker)) {
+        if !MARKERS.iter().any(|marker| self.dl.contains(marker)) {
             return format!("{}/{}/{}/download", self.dl, id.name, id.version);
         }
         let prefix = id.name.prefix();

@@ -1,7 +1,7 @@
 //! Who may write.
 //!
 //! With an admin token: who sends it as `Authorization: Bearer TOKEN`, or who logged in with it and has the session's
-//! cookie. Without one: who sits at this machine and reaches the server directly. A request from a foreign page is
+//! cookie. A session that was begun with a reader's token reads, and nothing else. Without one: who sits at this machine and reaches the server directly. A request from a foreign page is
 //! refused in either case: its Origin is not this server, or the Host that it asked for is a name that somebody pointed
 //! here.
 //!
@@ -50,8 +50,7 @@ pub(super) fn check(
         return Ok(());
     }
     if needs == Needs::Read {
-        let may = state.options.access.may_read(headers) || has_session(state, headers);
-        return may.then_some(()).ok_or_else(|| {
+        return may_read(state, headers).then_some(()).ok_or_else(|| {
             Refusal::new(StatusCode::UNAUTHORIZED, "reading needs a token")
                 .hint("send `Authorization: Bearer TOKEN` with a reader's token, or log in on the page")
         });
@@ -77,14 +76,19 @@ pub(super) fn token(state: &State) -> Result<Option<Token>, Refusal> {
     })
 }
 
-/// Whether a session's cookie comes with the request. Who logged in with a token that was replaced since is nobody.
+/// Whether the cookie of a session comes with the request that may read. Who logged in with a token that was replaced since is
+/// nobody.
 pub(super) fn has_session(state: &State, headers: &HeaderMap) -> bool {
-    cookies(headers).next().is_some()
-        && state.options.access.admin().is_ok_and(|token| token.is_some_and(|token| in_session(state, &token, headers)))
+    tokens_of_sessions(state, headers).any(|token| state.options.access.lets_read(&token))
 }
 
-fn in_session(state: &State, token: &Token, headers: &HeaderMap) -> bool {
-    cookies(headers).any(|value| state.sessions.knows(value, token))
+fn tokens_of_sessions(state: &State, headers: &HeaderMap) -> impl Iterator<Item = Token> {
+    cookies(headers).filter_map(|value| state.sessions.token_of(value))
+}
+
+/// Whether this client may read.
+pub(super) fn may_read(state: &State, headers: &HeaderMap) -> bool {
+    state.options.access.may_read(headers) || has_session(state, headers)
 }
 
 /// Whether a page that is shown for this request may offer to write.
@@ -93,7 +97,8 @@ pub(super) fn is_admin(state: &State, headers: &HeaderMap, version: Version, at:
 }
 
 fn with_token(state: &State, token: &Token, headers: &HeaderMap) -> Result<(), Refusal> {
-    if given(headers).is_some_and(|given| token.is(given)) || in_session(state, token, headers) {
+    if given(headers).is_some_and(|given| token.is(given)) || tokens_of_sessions(state, headers).any(|of| of == *token)
+    {
         return Ok(());
     }
     Err(Refusal::new(StatusCode::UNAUTHORIZED, "this needs the admin token")

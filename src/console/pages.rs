@@ -74,13 +74,35 @@ struct Frame {
     base: String,
     /// Whether this client may write.
     admin: bool,
-    /// Whether there is a token that it could log in with.
+    /// Whether it may read.
+    reads: bool,
+    /// Whether it has logged in.
+    session: bool,
+    /// Whether there is an admin token that it could log in with.
     token: bool,
+    /// Whether reading needs a token.
+    closed: bool,
 }
 
 impl Frame {
     fn entries(&self) -> &'static [Entry] {
         ENTRIES
+    }
+
+    /// Whether another token would open more.
+    fn can_log_in(&self) -> bool {
+        !self.reads || (self.token && !self.admin)
+    }
+
+    /// What this client is here, in a word or two.
+    fn who(&self) -> &'static str {
+        match (self.reads, self.admin, self.session) {
+            (false, ..) => "Not logged in",
+            (true, true, false) if !self.token => "At this machine",
+            (true, true, _) => "Logged in",
+            (true, false, true) => "Logged in to read",
+            (true, false, false) => "Read only",
+        }
     }
 
     /// Why this client may not write, and what it could do about that.
@@ -121,6 +143,9 @@ fn page<P: Template>(
         admin: is_admin(state, &asked.headers, asked.version, &asked.at),
         // One that cannot be read is one all the same: logging in tells what is wrong with it.
         token: access::token(state).map_or(true, |token| token.is_some()),
+        reads: access::may_read(state, &asked.headers),
+        session: access::has_session(state, &asked.headers),
+        closed: state.options.access.is_closed(),
     };
     // Asked here and not by the route, so that who may not read sees where to log in.
     let may_read = access::check(state, Needs::Read, &asked.headers, asked.version, &asked.at);
@@ -129,8 +154,10 @@ fn page<P: Template>(
         Err(refusal) => {
             refusal.report(state.options.sink.as_ref(), &format!("the page {here}"));
             let Refusal { status, error, hint, .. } = refusal;
+            // Nothing is there of what the page's own modules look for.
+            let frame = Frame { scripts: &[], ..frame() };
             let mut response =
-                shown(&Problem { frame: frame(), error: sentence(&error), hint: hint.map(|hint| sentence(&hint)) })?;
+                shown(&Problem { frame, error: sentence(&error), hint: hint.map(|hint| sentence(&hint)) })?;
             *response.status_mut() = status;
             if status == StatusCode::UNAUTHORIZED {
                 set(&mut response, WWW_AUTHENTICATE, "Bearer realm=\"frostmirror\"");

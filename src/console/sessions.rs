@@ -16,7 +16,7 @@ const COOKIE_PREFIX: &str = "frostmirror-session-";
 pub(super) const SESSION: Duration = Duration::from_secs(12 * 3600);
 /// How long one lasts that is used all the time: a cookie that was stolen is of no use for ever.
 const AT_MOST: Duration = Duration::from_secs(7 * 24 * 3600);
-/// Sessions at one time; the oldest makes room.
+/// Sessions of one token at one time; the oldest makes room.
 const MOST_SESSIONS: usize = 64;
 
 /// Who logged in. Kept in memory alone, by the digest of the cookie.
@@ -28,42 +28,41 @@ struct Session {
     begun: Instant,
     /// When it was last used.
     used: Instant,
-    /// The token that it was begun with: with another one in its place it is over.
+    /// The token that it was begun with: where that is good for nothing any more, neither is this.
     token: Token,
 }
 
 impl Sessions {
-    /// A new session of one who knows the token; the value of its cookie.
+    /// A new session of one who knows this token; the value of its cookie.
     pub(super) fn open(&self, token: Token) -> Result<String, getrandom::Error> {
         let mut random = [0u8; 32];
         getrandom::fill(&mut random)?;
         let value: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
         let mut sessions = self.lock();
         let now = Instant::now();
-        sessions.retain(|_, session| session.lasts(now, &token));
-        while sessions.len() >= MOST_SESSIONS {
-            let oldest = sessions.iter().min_by_key(|(_, session)| session.used).map(|(key, _)| *key);
-            let Some(oldest) = oldest else { break };
+        sessions.retain(|_, session| session.lasts(now));
+        // Of its own alone: readers do not push the administrator out.
+        let of_token = || sessions.iter().filter(|(_, session)| session.token == token);
+        if of_token().count() >= MOST_SESSIONS
+            && let Some(oldest) = of_token().min_by_key(|(_, session)| session.used).map(|(key, _)| *key)
+        {
             sessions.remove(&oldest);
         }
         sessions.insert(Sha256::of(value.as_bytes()), Session { begun: now, used: now, token });
         Ok(value)
     }
 
-    /// Whether the cookie is that of a session that was begun with this token, which counts as its use.
-    pub(super) fn knows(&self, value: &str, token: &Token) -> bool {
-        self.knows_at(Instant::now(), value, token)
+    /// The token that the cookie's session was begun with, which counts as its use. Whether that one is still good is for the
+    /// caller to see.
+    pub(super) fn token_of(&self, value: &str) -> Option<Token> {
+        self.token_at(Instant::now(), value)
     }
 
-    fn knows_at(&self, now: Instant, value: &str, token: &Token) -> bool {
+    fn token_at(&self, now: Instant, value: &str) -> Option<Token> {
         let mut sessions = self.lock();
-        match sessions.get_mut(&Sha256::of(value.as_bytes())) {
-            Some(session) if session.lasts(now, token) => {
-                session.used = now;
-                true
-            }
-            _ => false,
-        }
+        let session = sessions.get_mut(&Sha256::of(value.as_bytes())).filter(|session| session.lasts(now))?;
+        session.used = now;
+        Some(session.token)
     }
 
     /// Ends a session.
@@ -77,9 +76,9 @@ impl Sessions {
 }
 
 impl Session {
-    fn lasts(&self, now: Instant, token: &Token) -> bool {
+    fn lasts(&self, now: Instant) -> bool {
         let since = |then| now.saturating_duration_since(then);
-        since(self.used) < SESSION && since(self.begun) < AT_MOST && self.token == *token
+        since(self.used) < SESSION && since(self.begun) < AT_MOST
     }
 }
 
@@ -114,12 +113,13 @@ mod tests {
         let token = |text: &str| Token::parse(text).expect("a token");
         let (token, next) = (token("0123456789abcdef"), token("0123456789abcdeg"));
         let value = sessions.open(token).expect("random");
-        assert!(sessions.knows(&value, &token) && !sessions.knows("x", &token));
-        assert!(!sessions.knows(&value, &next), "the token was replaced");
+        assert!(sessions.token_of(&value) == Some(token) && sessions.token_of("x").is_none());
         sessions.close(&value);
-        assert!(!sessions.knows(&value, &token));
+        assert_eq!(sessions.token_of(&value), None);
+        let other = sessions.open(next).expect("random");
         let all: Vec<String> = (0..=MOST_SESSIONS).map(|_| sessions.open(token).expect("random")).collect();
-        assert_eq!(all.iter().filter(|value| sessions.knows(value, &token)).count(), MOST_SESSIONS);
+        assert_eq!(all.iter().filter(|value| sessions.token_of(value).is_some()).count(), MOST_SESSIONS);
+        assert_eq!(sessions.token_of(&other), Some(next), "others are not concerned");
     }
 
     #[test]
@@ -129,9 +129,9 @@ mod tests {
         let (idle, value) = (sessions.open(token).expect("random"), sessions.open(token).expect("random"));
         let begun = Instant::now();
         let hours = |hours: u64| begun + Duration::from_secs(hours * 3600);
-        let known = (1..=200).take_while(|hour| sessions.knows_at(hours(*hour), &value, &token)).count();
+        let known = (1..=200).take_while(|hour| sessions.token_at(hours(*hour), &value).is_some()).count();
         assert_eq!(known, 7 * 24 - 1);
-        assert!(!sessions.knows_at(hours(12), &idle, &token), "nobody used it");
+        assert_eq!(sessions.token_at(hours(12), &idle), None, "nobody used it");
     }
 
     #[test]

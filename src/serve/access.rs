@@ -222,9 +222,18 @@ impl Access {
         if !self.is_closed() {
             return true;
         }
-        let Some(given) = given(headers) else { return false };
-        self.readers().contains(&Token(Sha256::of(given.as_bytes())))
-            || self.admin().is_ok_and(|admin| admin.is_some_and(|admin| admin.is(given)))
+        given(headers).is_some_and(|given| self.lets_read(&Token(Sha256::of(given.as_bytes()))))
+    }
+
+    /// The reader's token that `given` is; `None` where it is none, or where everybody may read.
+    pub fn reader(&self, given: &str) -> Option<Token> {
+        let token = Token(Sha256::of(given.as_bytes()));
+        (self.is_closed() && self.readers().contains(&token)).then_some(token)
+    }
+
+    /// Whether who has this token may read, now.
+    pub fn lets_read(&self, token: &Token) -> bool {
+        self.readers().contains(token) || self.admin().is_ok_and(|admin| admin.as_ref() == Some(token))
     }
 
     /// The readers' tokens. A file that is no good any more lets nobody in, which is reported once, as is its end.

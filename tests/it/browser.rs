@@ -69,6 +69,14 @@ impl Site {
         Site::of(Sandbox::new(), flags)
     }
 
+    /// A server without a mirror that only those read who have this token, or another one that the flags name.
+    fn closed(reader: &str, flags: &[&str]) -> Site {
+        let sandbox = Sandbox::new();
+        sandbox.write("config/frostmirror.toml", "auth_required = true\nread_token_file = 'readers'\n");
+        sandbox.write("config/readers", reader);
+        Site::of(sandbox, flags)
+    }
+
     fn of(sandbox: Sandbox, flags: &[&str]) -> Site {
         let folders = ["--mirror", "mirror", "--incoming", "incoming", "--config-dir", "config"];
         let serving = sandbox.serve(folders.iter().chain(flags));

@@ -1,10 +1,12 @@
 //! A mirror that only those read who have a token: the real cargo with one and without, and what stays open.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
 use crate::support::client::{Client, Project};
 use crate::support::crates::Crate;
-use crate::support::published::{Published, Wire, get};
+use crate::support::published::{Published, Reply, Wire, get};
 use crate::support::sandbox::{Sandbox, Serving};
 
 const READER: &str = "reader-0123456789abcdef";
@@ -90,7 +92,7 @@ fn what_stays_open_and_what_does_not() {
 
     // A token that is taken back counts no more a moment later.
     sandbox.write("config/readers", "# nobody\nother-0123456789abcdef\n");
-    std::thread::sleep(std::time::Duration::from_millis(1200));
+    std::thread::sleep(Duration::from_millis(1200));
     assert_eq!(with("/index/config.json", &[&format!("Authorization: {READER}")]), 401);
 }
 
@@ -108,6 +110,67 @@ fn nobody_is_shut_out_by_accident() {
     sandbox.run(words).exits(3).stderr_has("none`");
 }
 
+/// Logs in on the pages; the answer, and the line that a browser sends afterwards.
+fn log_in(serving: &Serving, token: &str) -> (Reply, String) {
+    let body = json!({ "token": token }).to_string();
+    let head = "POST /api/login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json";
+    let mut wire = Wire::to(serving.url());
+    let login = wire.send(format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len())).reply();
+    let cookie = login.header("set-cookie").unwrap_or_default().split(';').next().unwrap_or_default();
+    let cookie = format!("Cookie: {cookie}");
+    (login, cookie)
+}
+
+#[test]
+fn a_reader_logs_in_to_look_and_not_to_change() {
+    let (sandbox, serving) = closed();
+    let (login, cookie) = log_in(&serving, READER);
+    let about: Value = serde_json::from_slice(&login.body).expect("JSON");
+    assert_eq!(about, json!({ "admin": false, "reads": true, "token_configured": true }));
+    let with = |path: &str| get(serving.url(), path, &[&cookie, "Accept: text/html"]);
+    for path in ["/", "/packages", "/browse", "/deps", "/config", "/setup", "/index/le/af/leaf", "/api/status"] {
+        assert_eq!(with(path).status, 200, "{path}");
+    }
+    let page = with("/packages").text();
+    assert!(page.contains("Logged in to read") && page.contains("data-admin=\"false\""), "{page}");
+    assert!(page.contains("id=\"login\"") && page.contains("id=\"logout\""), "who has the admin token too goes on");
+    let post = |path: &str, lines: &str| {
+        Wire::to(serving.url())
+            .send(format!("POST {path} HTTP/1.1\r\nHost: localhost\r\n{lines}Content-Length: 0\r\n\r\n"))
+            .reply()
+    };
+    assert_eq!(post("/api/verify", &format!("{cookie}\r\n")).status, 401, "reading is all");
+    assert_eq!(post("/api/logout", &format!("{cookie}\r\n")).status, 200);
+    assert_eq!(with("/browse").status, 401);
+
+    // A reader who is none any more is nobody; who is none never was somebody.
+    let (_, cookie) = log_in(&serving, READER);
+    let with = |path: &str| get(serving.url(), path, &[&cookie]).status;
+    assert_eq!(with("/api/status"), 200);
+    let (login, _) = log_in(&serving, "reader-0123456789abcdeg");
+    assert_eq!((login.status, login.header("set-cookie")), (403, None));
+    assert!(login.text().contains("neither the admin token nor a reader's"), "{}", login.text());
+    sandbox.write("config/readers", "reader-another-0123456789\n");
+    let until = Instant::now() + Duration::from_secs(20);
+    while with("/api/status") != 401 {
+        assert!(Instant::now() < until, "the old token still reads");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[test]
+fn where_everybody_reads_a_readers_token_is_nothing_to_log_in_with() {
+    let sandbox = Sandbox::new();
+    Published::at(sandbox.path("mirror")).hold(Crate::new("leaf", "1.0.0"));
+    sandbox.write("config/frostmirror.toml", "read_token_file = 'readers'\n");
+    sandbox.write("config/readers", READER);
+    let serving = sandbox.serve(["--mirror", "mirror", "--config-dir", "config", "--admin-token", ADMIN]);
+    let (login, _) = log_in(&serving, READER);
+    assert_eq!(login.status, 403);
+    assert!(login.text().contains("that is not the admin token"), "{}", login.text());
+    assert_eq!(log_in(&serving, ADMIN).0.status, 200);
+}
+
 #[test]
 fn who_logged_in_with_a_token_that_was_replaced_is_nobody() {
     let sandbox = Sandbox::new();
@@ -115,12 +178,7 @@ fn who_logged_in_with_a_token_that_was_replaced_is_nobody() {
     sandbox.write("config/frostmirror.toml", "auth_required = true\nadmin_token_file = 'admin'\n");
     sandbox.write("config/admin", ADMIN);
     let serving = sandbox.serve(["--mirror", "mirror", "--config-dir", "config"]);
-    let body = json!({ "token": ADMIN }).to_string();
-    let head = "POST /api/login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json";
-    let mut wire = Wire::to(serving.url());
-    let login = wire.send(format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len())).reply();
-    let cookie = login.header("set-cookie").expect("a cookie").split(';').next().expect("a value").to_owned();
-    let cookie = format!("Cookie: {cookie}");
+    let (_, cookie) = log_in(&serving, ADMIN);
     let with = |path: &str| get(serving.url(), path, &[&cookie]).status;
     assert_eq!((with("/index/le/af/leaf"), with("/api/status")), (200, 200));
     sandbox.write("config/admin", "admin-0123456789abcdeg");

@@ -14,12 +14,13 @@ use crate::console::route::Route;
 use crate::console::sessions::{SESSION, cookie_name, cookie_path, cookies};
 use crate::console::state::State;
 use crate::failure::Failure;
+use crate::serve::access::Token;
 
 /// Who logs in.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Credentials {
-    /// The admin token.
+    /// The admin token; or a reader's, where reading needs one.
     token: String,
 }
 
@@ -28,16 +29,18 @@ struct Credentials {
 struct Session {
     /// Whether this client may write.
     admin: bool,
+    /// Whether it may read.
+    reads: bool,
     /// Whether there is a token that it could log in with.
     token_configured: bool,
 }
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::get("/api/session", "Whether this client may write, and how it could.", session)
+        Route::get("/api/session", "Whether this client may write and read, and how it could.", session)
             .needs(Needs::Nothing)
             .gives::<Session>(200),
-        Route::post("/api/login", "Begins a session of the pages, with the admin token.", login)
+        Route::post("/api/login", "Begins a session of the pages, with the admin token or a reader's.", login)
             .needs(Needs::SameOrigin)
             .takes::<Credentials>()
             .gives::<Session>(200),
@@ -46,23 +49,20 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 fn session(state: &Arc<State>, asked: &Asked) -> Outcome {
-    let admin = is_admin(state, &asked.headers, asked.version, &asked.at);
-    Ok(json(&Session { admin, token_configured: access::token(state)?.is_some() }))
+    Ok(json(&Session {
+        admin: is_admin(state, &asked.headers, asked.version, &asked.at),
+        reads: access::may_read(state, &asked.headers),
+        token_configured: is_configured(state)?,
+    }))
 }
 
 fn login(state: &Arc<State>, asked: &Asked) -> Outcome {
     let Credentials { token } = asked.json()?;
-    let Some(configured) = access::token(state)? else {
-        return Err(Refusal::new(StatusCode::CONFLICT, "no admin token is configured").hint(
-            "start `serve` with --admin-token-file FILE (or FROSTMIRROR_ADMIN_TOKEN); without one, a user at the server's own machine may write",
-        ));
-    };
-    if !configured.is(token.trim()) {
-        return Err(Refusal::new(StatusCode::FORBIDDEN, "that is not the admin token"));
-    }
-    let opened = state.sessions.open(configured);
+    let (known, admin) = known(state, token.trim())?;
+    let opened = state.sessions.open(known);
     let value = opened.map_err(|error| Failure::io("could not begin a session", error.into()))?;
-    let mut response = json(&Session { admin: true, token_configured: true });
+    let admin = admin || is_admin(state, &asked.headers, asked.version, &asked.at);
+    let mut response = json(&Session { admin, reads: true, token_configured: true });
     let secure = if asked.at.base.starts_with("https://") { "; Secure" } else { "" };
     let seconds = SESSION.as_secs();
     let (name, path) = (cookie_name(&asked.at.base), cookie_path(&asked.at));
@@ -72,11 +72,39 @@ fn login(state: &Arc<State>, asked: &Asked) -> Outcome {
     Ok(response)
 }
 
+/// The token that `given` is, and whether it is the admin's. A file of one of them that has gone bad does not keep out who has
+/// the other.
+fn known(state: &State, given: &str) -> Result<(Token, bool), Refusal> {
+    let admin = access::token(state);
+    if let Ok(Some(admin)) = &admin
+        && admin.is(given)
+    {
+        return Ok((*admin, true));
+    }
+    if let Some(reader) = state.options.access.reader(given) {
+        return Ok((reader, false));
+    }
+    match (admin?, state.options.access.is_closed()) {
+        (None, false) => Err(Refusal::new(StatusCode::CONFLICT, "no admin token is configured").hint(
+            "start `serve` with --admin-token-file FILE (or FROSTMIRROR_ADMIN_TOKEN); without one, a user at the server's own machine may write",
+        )),
+        (Some(_), false) => Err(Refusal::new(StatusCode::FORBIDDEN, "that is not the admin token")),
+        (None, true) => Err(Refusal::new(StatusCode::FORBIDDEN, "that is no reader's token")),
+        (Some(_), true) => Err(Refusal::new(StatusCode::FORBIDDEN, "that is neither the admin token nor a reader's")),
+    }
+}
+
+/// Whether there is a token that somebody could log in with.
+fn is_configured(state: &State) -> Result<bool, Refusal> {
+    Ok(state.options.access.is_closed() || access::token(state)?.is_some())
+}
+
 fn logout(state: &Arc<State>, asked: &Asked) -> Outcome {
     for value in cookies(&asked.headers) {
         state.sessions.close(value);
     }
-    let mut response = json(&Session { admin: false, token_configured: access::token(state)?.is_some() });
+    let reads = !state.options.access.is_closed();
+    let mut response = json(&Session { admin: false, reads, token_configured: is_configured(state)? });
     let (name, path) = (cookie_name(&asked.at.base), cookie_path(&asked.at));
     set(&mut response, SET_COOKIE, &format!("{name}=; HttpOnly; SameSite=Strict; Path={path}; Max-Age=0"));
     Ok(response)

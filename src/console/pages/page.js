@@ -57,6 +57,7 @@ export function size(bytes) {
 export const counted = (number, one) => `${number.toLocaleString('en')} ${one}${number === 1 ? '' : 's'}`;
 
 export const isAdmin = () => document.body.dataset.admin === 'true';
+const mayRead = () => document.body.dataset.reads === 'true';
 
 /** Writes come disabled, as nothing could be done with them without this module. */
 function enableWrites() {
@@ -68,7 +69,7 @@ function enableWrites() {
 async function checkSession() {
   const session = await api('session').catch(() => null);
   const key = 'frostmirror-reloaded';
-  if (!session || session.admin === isAdmin()) {
+  if (!session || (session.admin === isAdmin() && session.reads === mayRead())) {
     sessionStorage.removeItem(key);
   } else if (!sessionStorage.getItem(key)) {
     // Once at most, whatever the server says.

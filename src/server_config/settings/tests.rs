@@ -101,6 +101,8 @@ fn every_key_refuses_what_it_should_not_take_and_says_what_it_may_be() {
         ("proxy_index_url", "'https://h/#f'", "is no address", "https://"),
         ("proxy_dl_url", "'https://me:hunter2@/'", "is no address", "https://"),
         ("proxy_dl_url", "\"https://h/\\n\"", "is no address", "https://"),
+        ("proxy_dl_url", "'https://h/{crate}/{vesrion}.tgz'", "is no address", "`{version}`"),
+        ("proxy_dl_url", "'https://h/{crate}}/x'", "is no address", "`{version}`"),
         ("proxy_dist_url", "'https://me:***@h'", "has `***`", "the secret itself"),
         ("proxy_ttl", "5", "is an integer", "\"10m\""),
         ("proxy_ttl", "'5 minutes'", "is `5 minutes`", "\"10m\""),

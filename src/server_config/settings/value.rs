@@ -14,6 +14,7 @@ use super::Key;
 use crate::channel::{Toolchain, is_triple};
 use crate::client_config::{BaseUrl, is_host};
 use crate::crate_id::{CrateName, Version};
+use crate::index_line::MARKERS;
 use crate::toml_words::{kind, quote};
 use crate::units;
 
@@ -268,11 +269,20 @@ impl Reader<'_, '_> {
                 "the secret itself; what is stored is kept only where the whole address is given back as it was shown",
             ));
         }
-        let markers = self.key == Key::ProxyDlUrl;
-        if !markers && upstream.as_str().contains(['{', '}', '?']) {
-            return Err(wrong("an address without query and markers"));
+        if self.key != Key::ProxyDlUrl {
+            return match upstream.as_str().contains(['{', '}', '?']) {
+                true => Err(wrong("an address without query and markers")),
+                false => Ok(upstream),
+            };
         }
-        Ok(upstream)
+        // cargo would leave an unknown one as it stands, and every download would be asked for in vain.
+        let without = MARKERS.iter().fold(upstream.as_str().to_owned(), |text, marker| text.replace(marker, ""));
+        match without.contains(['{', '}']) {
+            true => Err(wrong(
+                "no other braces than those of `{crate}`, `{version}`, `{prefix}`, `{lowerprefix}` and `{sha256-checksum}`",
+            )),
+            false => Ok(upstream),
+        }
     }
 
     pub(super) fn duration(&self) -> Result<Duration, Wrong> {

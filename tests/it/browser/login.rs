@@ -58,3 +58,28 @@ fn a_session_begins_with_the_token_and_ends_by_hand() {
     assert_eq!(browser.cdp("Network.getCookies", &json!({}))["cookies"], json!([]));
     browser.is_clean(site.url());
 }
+
+#[test]
+fn a_reader_logs_in_where_reading_needs_a_token() {
+    const READER: &str = "0123456789abcdef-reader";
+    let Some(browser) = Browser::start() else { return };
+    let site = Site::closed(READER, &["--admin-token", TOKEN]);
+    browser.open(&site.at("/packages"));
+    browser.wait_for("#may", "Not logged in");
+    browser.wait_until("!document.querySelector('#login').hidden");
+    browser.click("#login");
+    browser.wait_for("#login-about", "With a reader’s token, or with the admin token");
+    browser.fill("#login-token", READER);
+    browser.press("\u{e007}");
+    browser.wait_for("#may", "Logged in to read");
+    browser.wait_for("#why-not", "Log in with the admin token");
+    browser.wait_until("document.querySelector('#choose-button').disabled");
+    // From there to who may write, and back to nobody.
+    browser.click("#login");
+    browser.fill("#login-token", TOKEN);
+    browser.press("\u{e007}");
+    browser.wait_until("!document.querySelector('#choose-button').disabled");
+    browser.click("#logout");
+    browser.wait_for("#may", "Not logged in");
+    browser.is_clean_but(site.url(), &[401]);
+}
