@@ -153,7 +153,10 @@ fn page<P: Template>(
         Ok(page) => shown(&page),
         Err(refusal) => {
             refusal.report(state.options.sink.as_ref(), &format!("the page {here}"));
-            let Refusal { status, error, hint, .. } = refusal;
+            let Refusal { status, error, mut hint, .. } = refusal;
+            if !frame().reads {
+                hint = Some("log in above with the token that the mirror's administrator gave you".to_owned());
+            }
             // Nothing is there of what the page's own modules look for.
             let frame = Frame { scripts: &[], ..frame() };
             let mut response =

@@ -263,6 +263,7 @@ fn who_may_not_read_is_shown_where_to_log_in_and_nothing_else() {
         let text = reply.text();
         assert_eq!((reply.status, reply.header("www-authenticate").is_some()), (401, true), "{path}");
         assert!(text.contains("login-dialog") && text.contains("Reading needs a token."), "{path}: {text}");
+        assert!(text.contains("Log in above with the token"), "{path}: {text}");
         assert!(!text.contains("1.0.0") && !text.contains("Largest"), "{path}: {text}");
     }
     assert_eq!(get(site.serving.url(), "/assets/page.js", &[]).status, 200);

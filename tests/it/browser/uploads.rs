@@ -1,6 +1,9 @@
 //! Bundles that are uploaded from the page, and what becomes of them.
 
 use std::fs;
+use std::path::Path;
+
+use serde_json::json;
 
 use super::{Site, name};
 use crate::support::browser::Browser;
@@ -52,4 +55,39 @@ fn an_upload_arrives_and_a_damaged_one_says_why_not() {
     browser.wait_for("#crate-title", "fresh");
     browser.wait_for("#use-line", "cargo add fresh");
     browser.is_clean(site.url());
+}
+
+/// Drags files from outside over the page, and lets them go where `css` is.
+fn drop_files(browser: &Browser, css: &str, files: &[&Path]) {
+    let middle = "const box = document.querySelector(arguments[0]).getBoundingClientRect(); return [box.x + box.width / 2, box.y + box.height / 2]";
+    let at = browser.js(middle, &json!([css]));
+    let data = json!({ "items": [], "files": files, "dragOperationsMask": 1 });
+    for kind in ["dragEnter", "dragOver", "drop"] {
+        browser.cdp("Input.dispatchDragEvent", &json!({ "type": kind, "x": at[0], "y": at[1], "data": data }));
+    }
+}
+
+#[test]
+fn files_are_dropped_anywhere_on_the_page() {
+    let Some(browser) = Browser::start() else { return };
+    let site = Site::filled(&["--watch-incoming"]);
+    browser.open(&site.at("/packages"));
+    browser.wait_until("!document.querySelector('#choose-button').disabled");
+    let (fresh, damaged) = (site.bundle("fresh.pkg"), site.damaged_bundle("damaged.pkg"));
+    drop_files(&browser, "#drop", &[&fresh, &damaged]);
+    browser.wait_for("#uploads li:nth-child(1)", "It is imported.");
+    browser.wait_for("#uploads li:nth-child(2)", "It was refused:");
+    // Beside the field is as good, and the page does not go away to show the file.
+    let other = site.sandbox.write("made/notes.txt", "no bundle");
+    drop_files(&browser, "h1", &[&other]);
+    browser.wait_for("#uploads li:nth-child(3)", "It is no .pkg file.");
+    assert_eq!(browser.url(), site.at("/packages"));
+    browser.is_clean(site.url());
+
+    // Who may not write drops in vain.
+    let site = Site::filled(&["--admin-token", "0123456789abcdef-admin"]);
+    browser.open(&site.at("/packages"));
+    browser.wait_until("!document.querySelector('#login').hidden");
+    drop_files(&browser, "#drop", &[&site.bundle("fresh.pkg")]);
+    assert_eq!((browser.url(), browser.text("#uploads")), (site.at("/packages"), String::new()));
 }
