@@ -40,7 +40,7 @@ pub use plan::{PlannedArtifact, PlannedCrate, Weighed};
 pub use toolchains::{Lacking, Toolchains, Why};
 
 /// Requests under way at once where HTTP/2 bears them.
-const JOBS: usize = 64;
+const JOBS: usize = 128;
 
 /// How long a worker may take to notice that it is stopped.
 const STOPPING: Duration = Duration::from_secs(10);

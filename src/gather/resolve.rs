@@ -33,7 +33,7 @@ mod words;
 pub use crate_spec::{CrateSpec, InvalidSpec};
 
 /// Index files asked for at a time when a lock says which.
-const FILES: usize = 64;
+const FILES: usize = 128;
 
 /// Something to resolve.
 #[derive(Clone, Debug)]

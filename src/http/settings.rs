@@ -119,7 +119,7 @@ impl Default for Settings {
             multiplexing: true,
             retries: 3,
             first_backoff: Duration::from_secs(1),
-            jobs: 64,
+            jobs: 128,
             via: None,
             waits: Waits::default(),
         }

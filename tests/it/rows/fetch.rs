@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use super::measure::{alternate, cargo, hermetic, on_path, timed};
+use super::measure::{alternate, cargo, hermetic, timed};
+use super::serving::frostmirror_1;
 use crate::support::crates::Crate;
 use crate::support::upstream::Upstream;
 use crate::{Bench, Outcome};
@@ -55,9 +56,12 @@ impl Bench {
     /// Ten entries of a depends.toml against the older namesake.
     pub fn depends(&self) -> Outcome<()> {
         let name = "fetch of ten entries / frostmirror 1.0.0";
-        let Some(other) = on_path("frostmirror") else {
-            println!("{name:<44} absent: frostmirror 1.0.0 is not on PATH");
-            return Ok(());
+        let other = match frostmirror_1() {
+            Ok(other) => other,
+            Err(absent) => {
+                println!("{name:<44} absent: {absent}");
+                return Ok(());
+            }
         };
         let upstream = Upstream::builder().latency(LATENCY).start();
         publish_layers(&upstream, 220);
