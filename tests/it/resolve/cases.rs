@@ -4,6 +4,7 @@ use frostmirror::gather::resolve::{Input, Skip};
 
 use super::workshop::{Workshop, names};
 use crate::support::crates::Crate;
+use crate::support::run::write_program;
 use crate::support::upstream::{Fault, Upstream};
 
 const LOCK_SOURCE: &str = "registry+https://github.com/rust-lang/crates.io-index";
@@ -370,10 +371,8 @@ fn a_missing_or_old_cargo_is_told_with_what_to_do() {
     assert!(told.starts_with("3: ") && told.contains("/nowhere/cargo") && told.contains("rustup"), "{told}");
     #[cfg(unix)]
     {
-        use std::os::unix::fs::PermissionsExt;
         let old = shop.path("cargo-of-old");
-        std::fs::write(&old, "#!/bin/sh\necho 'cargo 1.60.0 (d1fd9fe 2022-03-01)'\n").unwrap();
-        std::fs::set_permissions(&old, std::fs::Permissions::from_mode(0o755)).unwrap();
+        write_program(&old, b"#!/bin/sh\necho 'cargo 1.60.0 (d1fd9fe 2022-03-01)'\n");
         let shop = shop.env("CARGO", old.to_str().unwrap());
         let told = shop.failure(&[]);
         assert!(told.starts_with("3: ") && told.contains("1.60.0") && told.contains("1.70.0"), "{told}");

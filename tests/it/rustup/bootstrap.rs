@@ -1,11 +1,10 @@
 //! The scripts that the server hands out: run for real by dash with the real rustup, and held against mistakes.
 
 use std::fs;
-use std::path::Path;
 
 use super::mirrored;
 use crate::support::dist::{Dist, LINUX, STABLE};
-use crate::support::run::{Process, Run};
+use crate::support::run::{Process, Run, write_program};
 use crate::support::rustup::{Rustup, not_tested};
 use crate::support::sandbox::Sandbox;
 use crate::support::web::{ask, get};
@@ -170,8 +169,7 @@ fn the_triple_is_the_machines_own() {
     ] {
         let bin = sandbox.path("bin");
         let tool = |name: &str, text: &str| {
-            let path = sandbox.write(Path::new("bin").join(name), format!("#!/bin/sh\n{text}\n"));
-            fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+            write_program(&bin.join(name), format!("#!/bin/sh\n{text}\n").as_bytes());
         };
         let kind = if cpu == "i86pc" { "illumos" } else { system };
         tool("uname", &format!("case $1 in -s) echo {system} ;; -m) echo {cpu} ;; -o) echo {kind} ;; esac"));

@@ -114,6 +114,17 @@ impl Process {
     }
 }
 
+/// Writes a program that is run afterwards. Another process writes it: a file that this one has open for writing is open in
+/// whatever another test is just starting, and until that runs, the system calls it busy.
+#[track_caller]
+pub fn write_program(path: &Path, bytes: &[u8]) {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let words = ["-c", "cat >\"$1\" && chmod 755 \"$1\"", "sh"];
+    let mut child = Command::new("/bin/sh").args(words).arg(path).stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(bytes).unwrap();
+    assert!(child.wait().unwrap().success(), "{}", path.display());
+}
+
 impl Running {
     /// The process's id.
     pub fn pid(&self) -> u32 {

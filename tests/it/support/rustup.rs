@@ -15,7 +15,7 @@ use std::sync::OnceLock;
 
 use tempfile::TempDir;
 
-use super::run::{Process, Run};
+use super::run::{Process, Run, write_program};
 
 /// Where this variable is 1, a machine without rustup fails the tests that need it.
 const REQUIRED: &str = "FROSTMIRROR_TEST_RUSTUP";
@@ -72,7 +72,7 @@ impl Rustup {
     pub fn init<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Run {
         // The program's name decides what it does.
         let init = self.path("rustup-init");
-        fs::copy(program().expect("looked for in the constructor"), &init).unwrap();
+        write_program(&init, &bytes().expect("looked for in the constructor"));
         let usual = ["-y", "--no-modify-path", "--profile", "minimal"];
         self.process(&init).args(usual).args(words).run()
     }
