@@ -1,9 +1,9 @@
 //! Who may write.
 //!
 //! With an admin token: who sends it as `Authorization: Bearer TOKEN`, or who logged in with it and has the session's
-//! cookie. A session that was begun with a reader's token reads, and nothing else. Without one: who sits at this machine and reaches the server directly. A request from a foreign page is
-//! refused in either case: its Origin is not this server, or the Host that it asked for is a name that somebody pointed
-//! here.
+//! cookie; a session begun with a reader's token reads, and nothing else. Without an admin token: who sits at this machine
+//! and reaches the server directly. A request from a foreign page is refused in either case: its Origin is not this
+//! server, or the Host that it asked for is a name that somebody pointed here.
 //!
 //! | attack | defence |
 //! |---|---|
