@@ -108,26 +108,25 @@ fn behind_a_proxy() -> (Upstream, Proxy) {
     (upstream, proxy)
 }
 
+/// A server in front of it, with what the sandbox says besides.
+fn in_front_of(upstream: Upstream, sandbox: Sandbox) -> Live {
+    let sandbox = sandbox.upstream(&upstream);
+    sandbox.write("config/frostmirror.toml", "");
+    Live { serving: start(&sandbox), sandbox, upstream }
+}
+
 #[test]
 fn upstream_is_asked_through_the_proxy_that_cargo_would_take() {
-    // One that the environment names, and one that cargo's configuration names, which goes before it.
     let (upstream, proxy) = behind_a_proxy();
-    let sandbox = Sandbox::new().upstream(&upstream).env("https_proxy", &proxy.url_with("me", "hunter2"));
-    sandbox.write("config/frostmirror.toml", "");
-    let by_environment = Live { serving: start(&sandbox), sandbox, upstream };
+    let sandbox = Sandbox::new().env("https_proxy", &proxy.url_with("me", "hunter2"));
+    let by_environment = in_front_of(upstream, sandbox);
+    // What cargo's configuration names goes before that.
     let (upstream, other) = behind_a_proxy();
-    let sandbox = Sandbox::new().upstream(&upstream).env("https_proxy", "http://127.0.0.1:9");
-    let path = sandbox.cargo_home().join("config.toml");
-    let written = fs::read_to_string(&path).unwrap_or_default();
+    let sandbox = Sandbox::new().env("https_proxy", "http://127.0.0.1:9");
     fs::create_dir_all(sandbox.cargo_home()).unwrap();
-    let address = other.url_with("me", "hunter2");
-    let config = match written.contains("[http]") {
-        true => written.replace("[http]", &format!("[http]\nproxy = \"{address}\"")),
-        false => format!("{written}\n[http]\nproxy = \"{address}\"\n"),
-    };
-    fs::write(&path, config).unwrap();
-    sandbox.write("config/frostmirror.toml", "");
-    let by_cargo = Live { serving: start(&sandbox), sandbox, upstream };
+    let config = format!("[http]\nproxy = \"{}\"\n", other.url_with("me", "hunter2"));
+    fs::write(sandbox.cargo_home().join("config.toml"), config).unwrap();
+    let by_cargo = in_front_of(upstream, sandbox);
     for (live, proxy) in [(by_environment, proxy), (by_cargo, other)] {
         let (client, app) = (live.client(), app(&live));
         client.lock(&app);
@@ -147,9 +146,7 @@ fn upstream_is_asked_through_the_proxy_that_cargo_would_take() {
 #[test]
 fn a_proxy_that_refuses_is_upstreams_trouble_and_its_password_is_told_to_nobody() {
     let (upstream, proxy) = behind_a_proxy();
-    let sandbox = Sandbox::new().upstream(&upstream).env("https_proxy", &proxy.url_with("me", "hunter3"));
-    sandbox.write("config/frostmirror.toml", "");
-    let live = Live { serving: start(&sandbox), sandbox, upstream };
+    let live = in_front_of(upstream, Sandbox::new().env("https_proxy", &proxy.url_with("me", "hunter3")));
     for _ in 0..3 {
         let answer = live.get("/index/le/af/leaf");
         let body = String::from_utf8_lossy(&answer.body).into_owned();
