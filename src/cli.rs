@@ -139,6 +139,9 @@ pub enum Verb {
     /// Print the configuration of cargo and rustup for a mirror, or write cargo's
     #[command(after_help = EXIT_CODES)]
     Setup(cmd::setup::Args),
+    /// Print a chapter of the user's guide
+    #[command(after_help = EXIT_CODES)]
+    Guide(cmd::guide::Args),
     /// Print a completion script
     #[command(after_help = EXIT_CODES)]
     Completions(cmd::completions::Args),
@@ -230,6 +233,7 @@ pub fn run(verb: Verb, context: &Context) -> Result<(), Failure> {
         Verb::Gc(args) => cmd::gc::run(&args, context),
         Verb::Export(args) => cmd::export::run(&args, context),
         Verb::Setup(args) => cmd::setup::run(&args, context),
+        Verb::Guide(args) => cmd::guide::run(&args, context),
         Verb::Completions(args) => cmd::completions::run(&args, command(), context),
         Verb::Man(args) => cmd::man::run(&args, command(), context),
     }

@@ -16,6 +16,7 @@ pub mod diff;
 pub mod export;
 pub mod fetch;
 pub mod gc;
+pub mod guide;
 pub mod import;
 pub mod init;
 pub mod inspect;

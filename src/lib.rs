@@ -23,6 +23,7 @@
 //! | serve | [`serve`] | the tree over HTTP, for cargo |
 //! | console | [`console`] | the REST API and the web pages, on the same port |
 //! | watch | [`watch`] | the incoming folder: what is whole goes into the mirror |
+//! | guide | [`guide`] | the user's guide, chapter by chapter, in the binary |
 //! | channel | [`channel`] | which files a Rust toolchain is made of; pure |
 //! | telling | [`failure`], [`report`] | the only text that a failing user sees; the only file that prints |
 //!
@@ -71,6 +72,7 @@ pub mod bundle;
 pub mod gather;
 pub mod server_config;
 pub mod client_config;
+pub mod guide;
 pub mod event;
 pub mod index_line;
 pub mod channel;

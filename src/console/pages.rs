@@ -12,6 +12,7 @@ mod chart;
 mod config;
 mod dashboard;
 mod deps;
+mod guide;
 mod live_mode;
 mod packages;
 mod setup;
@@ -39,6 +40,7 @@ pub(super) fn routes() -> Vec<Route> {
         Route::page("/deps", "What depends.toml asks for, and its editor.", deps::show),
         Route::page("/config", "Every setting of frostmirror.toml, and its editor.", config::show),
         Route::page("/setup", "How clients use this server.", setup::show),
+        Route::page("/guide", "The user's guide.", guide::show),
     ];
     routes.extend(assets::routes());
     routes.into_iter().map(|route| route.needs(Needs::Nothing)).collect()
@@ -60,6 +62,7 @@ const ENTRIES: &[Entry] = &[
     Entry { path: "/deps", name: "Dependencies", scripts: &["deps.js"] },
     Entry { path: "/config", name: "Configuration", scripts: &["config.js"] },
     Entry { path: "/setup", name: "Client Setup", scripts: &[] },
+    Entry { path: "/guide", name: "Guide", scripts: &[] },
 ];
 
 /// What every page has around its own content.

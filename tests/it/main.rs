@@ -35,6 +35,7 @@ mod audit;
 mod audit_stopped;
 mod closure;
 mod pages;
+mod guide;
 mod crash;
 mod kill;
 mod crash_random;

@@ -8,8 +8,18 @@ use crate::support::published::{Published, Reply, Wire, get};
 use crate::support::sandbox::{Sandbox, Serving};
 
 /// Every page.
-const PAGES: &[&str] =
-    &["/", "/packages", "/browse", "/browse?q=le", "/browse?crate=leaf", "/deps", "/config", "/setup"];
+const PAGES: &[&str] = &[
+    "/",
+    "/packages",
+    "/browse",
+    "/browse?q=le",
+    "/browse?crate=leaf",
+    "/deps",
+    "/config",
+    "/setup",
+    "/guide",
+    "/guide?chapter=operating",
+];
 /// What a stranger would like to be run.
 const HOSTILE: &str = "\"><script>alert(1)</script><img src=x onerror='alert(2)'>&lt;";
 

@@ -1,0 +1,38 @@
+//! The user's guide, as the verb prints it and as the pages show it.
+
+use frostmirror::guide::CHAPTERS;
+
+use crate::support::published::{Published, get};
+use crate::support::sandbox::Sandbox;
+
+#[test]
+fn guide_prints_the_list_of_chapters_and_each_chapter() {
+    let sandbox = Sandbox::new();
+    let list = sandbox.run(["guide"]).ok().stdout;
+    for chapter in CHAPTERS {
+        assert!(list.lines().any(|line| line.starts_with(chapter.name) && line.ends_with(chapter.title())), "{list}");
+        assert_eq!(sandbox.run(["guide", chapter.name]).ok().stdout, chapter.markdown);
+    }
+}
+
+#[test]
+fn an_unknown_chapter_is_a_usage_error_that_lists_the_chapters() {
+    Sandbox::new().run(["guide", "nonsense"]).exits(2).stderr_has("fetching");
+}
+
+#[test]
+fn every_chapter_has_a_page_and_an_unknown_one_is_404() {
+    let sandbox = Sandbox::new();
+    let mirror = Published::at(sandbox.path("mirror"));
+    mirror.hold(crate::support::crates::Crate::new("leaf", "1.0.0"));
+    let serving = sandbox.serve(["--mirror", "mirror", "--incoming", "incoming"]);
+    let accept = ["Accept: text/html"];
+    let list = get(serving.url(), "/guide", &accept).text();
+    for chapter in CHAPTERS {
+        assert!(list.contains(&format!("./guide?chapter={}", chapter.name)), "{list}");
+        let page = get(serving.url(), &format!("/guide?chapter={}", chapter.name), &accept);
+        assert_eq!(page.status, 200);
+        assert!(page.text().contains(&format!("<h2>{}</h2>", chapter.title())), "{}", page.text());
+    }
+    assert_eq!(get(serving.url(), "/guide?chapter=nonsense", &accept).status, 404);
+}
