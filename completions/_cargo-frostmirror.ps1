@@ -44,6 +44,7 @@ Register-ArgumentCompleter -Native -CommandName 'cargo-frostmirror' -ScriptBlock
             [CompletionResult]::new('gc', 'gc', [CompletionResultType]::ParameterValue, 'Remove from a mirror what no history needs any more')
             [CompletionResult]::new('export', 'export', [CompletionResultType]::ParameterValue, 'Copy a mirror out: whole as one .pkg, or its crates as a folder that cargo builds from')
             [CompletionResult]::new('setup', 'setup', [CompletionResultType]::ParameterValue, 'Print the configuration of cargo and rustup for a mirror, or write cargo''s')
+            [CompletionResult]::new('guide', 'guide', [CompletionResultType]::ParameterValue, 'Print a chapter of the user''s guide')
             [CompletionResult]::new('completions', 'completions', [CompletionResultType]::ParameterValue, 'Print a completion script')
             [CompletionResult]::new('man', 'man', [CompletionResultType]::ParameterValue, 'Print the man page, or write all of them into a folder')
             break
@@ -301,6 +302,17 @@ Register-ArgumentCompleter -Native -CommandName 'cargo-frostmirror' -ScriptBlock
             [CompletionResult]::new('--auth-required', '--auth-required', [CompletionResultType]::ParameterName, 'The server asks its readers for a token: tells cargo where `cargo login` keeps it')
             [CompletionResult]::new('--write', '--write', [CompletionResultType]::ParameterName, 'Merge cargo''s part into $CARGO_HOME/config.toml; rustup has nothing but its environment')
             [CompletionResult]::new('--undo', '--undo', [CompletionResultType]::ParameterName, 'Take back what --write did')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Say more (repeatable)')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Say more (repeatable)')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Say nothing but errors')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Say nothing but errors')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
+        'cargo-frostmirror;guide' {
+            [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colours')
+            [CompletionResult]::new('--message-format', '--message-format', [CompletionResultType]::ParameterName, 'How to report: for people, or one JSON object a line on stdout')
             [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Say more (repeatable)')
             [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Say more (repeatable)')
             [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Say nothing but errors')

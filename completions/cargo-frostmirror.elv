@@ -41,6 +41,7 @@ set edit:completion:arg-completer[cargo-frostmirror] = {|@words|
             cand gc 'Remove from a mirror what no history needs any more'
             cand export 'Copy a mirror out: whole as one .pkg, or its crates as a folder that cargo builds from'
             cand setup 'Print the configuration of cargo and rustup for a mirror, or write cargo''s'
+            cand guide 'Print a chapter of the user''s guide'
             cand completions 'Print a completion script'
             cand man 'Print the man page, or write all of them into a folder'
         }
@@ -282,6 +283,16 @@ set edit:completion:arg-completer[cargo-frostmirror] = {|@words|
             cand --auth-required 'The server asks its readers for a token: tells cargo where `cargo login` keeps it'
             cand --write 'Merge cargo''s part into $CARGO_HOME/config.toml; rustup has nothing but its environment'
             cand --undo 'Take back what --write did'
+            cand -v 'Say more (repeatable)'
+            cand --verbose 'Say more (repeatable)'
+            cand -q 'Say nothing but errors'
+            cand --quiet 'Say nothing but errors'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
+        }
+        &'cargo-frostmirror;guide'= {
+            cand --color 'When to use colours'
+            cand --message-format 'How to report: for people, or one JSON object a line on stdout'
             cand -v 'Say more (repeatable)'
             cand --verbose 'Say more (repeatable)'
             cand -q 'Say nothing but errors'
