@@ -52,9 +52,12 @@ pub enum Form {
     ///
     /// Every crate unpacked below DIR/NAME-VERSION/, with the .cargo-checksum.json that cargo's `directory` source wants.
     ///
-    /// Every .crate is hashed while it is unpacked; a rotten or missing one stops the export by name. Unpacked are regular
-    /// files and folders within cargo's limits of size; a crate with a link, or with a path outside of its own folder, is
-    /// refused. Crates that were left out for a platform are not there, so that Cargo.lock must not name them.
+    /// Every .crate is hashed while it is unpacked; a rotten or missing one stops the export by name. Crates are unpacked
+    /// as `cargo vendor` unpacks them, within cargo's limits of size. A crate with a link, or with a path outside its own
+    /// folder, is left out and named; the run then ends with exit code 4. Crates that were left out for a platform are not
+    /// there, so that Cargo.lock must not name them.
+    ///
+    /// DIR can be committed to git. The lines for .cargo/config.toml go to stdout.
     #[command(after_help = EXIT_CODES)]
     Vendor(FolderArgs),
 }

@@ -168,22 +168,23 @@ impl From<export::Error> for Failure {
         match error {
             E::Target { why, .. } => {
                 let hint = match why {
-                    export::Obstacle::NotEmpty => "nothing is ever overwritten: name a folder that is not there yet, or empty this one",
+                    export::Obstacle::NotEmpty => {
+                        "nothing is ever overwritten: name a folder that is not there yet, or empty this one"
+                    }
                     export::Obstacle::MountPoint => "name a folder in it",
                     _ => "name a folder that is not there yet",
                 };
                 Failure::new(Class::Input, error).hint(hint)
             }
             E::Rotten { .. } | E::Damaged { .. } => Failure::new(Class::Integrity, error).hint(FIND_DAMAGE),
-            E::Refused { .. } => Failure::new(Class::Integrity, error).hint(
-                "the file is what upstream published, so that fetching it again is of no use; `export local-registry` takes crates as they are",
-            ),
             E::Store(error) => error.into(),
             E::Write { ref source, .. } => {
                 let hint = hint_of_io(source);
                 Failure { hint, ..Failure::new(Class::Disk, error) }
             }
-            E::Stopped => Failure::new(Class::Interrupted, error).hint("nothing is left of it; run the same command again"),
+            E::Stopped => {
+                Failure::new(Class::Interrupted, error).hint("nothing is left of it; run the same command again")
+            }
         }
     }
 }

@@ -36,7 +36,7 @@ pub const CHECKPOINTS: &[&str] =
     &["export:begun", "export:read", "export:half", "export:filled", "export:synced", "export:placed"];
 
 /// What was exported.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Exported {
     /// The folder, as the system spells it.
     pub folder: PathBuf,
@@ -50,6 +50,28 @@ pub struct Exported {
     pub linked: u64,
     /// Why files are copies where a hard link was tried: what the system said of the first.
     pub no_links: Option<String>,
+    /// Crates that could not be unpacked and are not in the folder, by name.
+    pub left_out: Vec<LeftOut>,
+    /// Crates with files whose paths differ only in case, by name.
+    pub twins: Vec<Twins>,
+}
+
+/// A crate that an export lacks, since it cannot be unpacked as upstream published it.
+#[derive(Debug)]
+pub struct LeftOut {
+    /// The crate.
+    pub id: CrateId,
+    /// What is wrong with it.
+    pub why: unpack::Refused,
+}
+
+/// A crate with files whose paths differ only in case.
+#[derive(Debug)]
+pub struct Twins {
+    /// The crate.
+    pub id: CrateId,
+    /// The paths of these files.
+    pub paths: Vec<String>,
 }
 
 /// An export that failed. Nothing is left of it, and the mirror is as it was.
@@ -77,14 +99,6 @@ pub enum Error {
         path: String,
         /// What is wrong with it.
         fault: String,
-    },
-    /// A crate, just as upstream published it, is nothing that may be unpacked.
-    #[error("could not unpack {id}")]
-    Refused {
-        /// The crate.
-        id: CrateId,
-        /// What is wrong with it.
-        source: unpack::Refused,
     },
     /// The mirror cannot be read.
     #[error(transparent)]
@@ -140,7 +154,7 @@ impl ReadGuard {
     }
 
     /// Makes `folder`, which must be absent or empty, a `directory` source of cargo's: every crate unpacked below
-    /// `NAME-VERSION/`, with its `.cargo-checksum.json`.
+    /// `NAME-VERSION/`, with its `.cargo-checksum.json`. Crates that cannot be unpacked are left out and named.
     ///
     /// # Errors
     /// See [`Error`].

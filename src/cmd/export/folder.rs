@@ -1,13 +1,16 @@
 //! `export local-registry` and `export vendor`: a folder that cargo builds from, and the configuration that uses it.
 
+use std::error::Error;
+use std::path::{Component, Path};
+
 use serde_json::json;
 
 use super::FolderArgs;
 use crate::client_config;
 use crate::cmd::Context;
 use crate::event::{self, Sink};
-use crate::failure::Failure;
-use crate::mirror::export::Exported;
+use crate::failure::{Class, Failure};
+use crate::mirror::export::{Exported, LeftOut};
 use crate::mirror::lock::ReadGuard;
 
 /// Which folder.
@@ -49,14 +52,30 @@ pub(super) fn run(args: &FolderArgs, kind: Kind, context: &Context) -> Result<()
     };
     let exported = super::stoppable(context, || work(&guard)).map_err(|failure| failure.doing(doing()))?;
     drop(guard);
-    tell(kind, &exported, context);
-    Ok(())
+    report(args, kind, &exported, context);
+    match exported.left_out.as_slice() {
+        [] => Ok(()),
+        left_out => Err(incomplete(left_out, &exported.folder)),
+    }
 }
 
-fn tell(kind: Kind, exported: &Exported, context: &Context) {
+/// The folder is there, and lacks crates.
+fn incomplete(left_out: &[LeftOut], folder: &Path) -> Failure {
+    let mut list = String::new();
+    for one in left_out {
+        list.push_str(&format!("\n{}: {}", one.id, reason(one)));
+    }
+    let lacks =
+        format!("{} could not be unpacked, and the folder lacks them:{list}", event::crates(left_out.len() as u64));
+    Failure::new(Class::Integrity, lacks).doing(format!("`{}` is incomplete", folder.display())).hint(
+        "the files are as upstream published them, so fetching them again does not help; `export local-registry` takes crates as they are",
+    )
+}
+
+fn report(args: &FolderArgs, kind: Kind, exported: &Exported, context: &Context) {
     let report = context.report.as_ref();
-    let Exported { folder, crates, bytes, index_only, linked, no_links } = exported;
-    let config = config(kind, exported);
+    let Exported { folder, crates, bytes, index_only, linked, no_links, left_out, twins } = exported;
+    let config = config(kind, &args.folder, folder);
     let copied = crates - linked;
     let how = match kind {
         Kind::Vendor => "unpacked".to_owned(),
@@ -69,35 +88,70 @@ fn tell(kind: Kind, exported: &Exported, context: &Context) {
     if let Some(why) = no_links {
         report.status("Note", format!("no hard link could be made to every file, so that it was copied: {why}"));
     }
-    let left_out = event::crates(*index_only);
+    for twin in twins {
+        report.detail(format!("{} has {}", twin.id, twin.paths.join(", ")));
+    }
+    if let Some(first) = twins.first() {
+        let has = match twins.len() {
+            1 => format!("{} has", first.id),
+            count => format!("{count} crates, {} first, have", first.id),
+        };
+        report.status(
+            "Note",
+            format!("{has} files whose names differ only in case ({}); cargo does not check these for edits, so that clones on Windows and macOS build too", first.paths.join(", ")),
+        );
+    }
+    let not_held = event::crates(*index_only);
     match (kind, index_only) {
         (_, 0) => {}
-        (Kind::Vendor, _) => report.status("Note", format!("{left_out} that the index names without holding: left out")),
+        (Kind::Vendor, _) => report.status("Note", format!("{not_held} that the index names without holding: left out")),
         (Kind::LocalRegistry, _) => report.status(
             "Note",
-            format!("{left_out} that the index names without holding: an unfiltered `cargo fetch` or `cargo metadata` fails there"),
+            format!("{not_held} that the index names without holding: an unfiltered `cargo fetch` or `cargo metadata` fails there"),
         ),
     }
-    match &config {
-        Some(config) => report.status("Note", format!("to build from it, write into .cargo/config.toml:\n\n{config}")),
-        None => {
-            report.warning("the folder's path is not UTF-8, so that cargo's configuration cannot name it".to_owned())
-        }
+    if config.is_none() {
+        report.warning("the folder's path is not UTF-8, so that cargo's configuration cannot name it".to_owned());
     }
     if report.is_json() {
+        let left_out: Vec<_> = left_out
+            .iter()
+            .map(|one| json!({"name": one.id.name, "version": one.id.version.to_string(), "reason": reason(one)}))
+            .collect();
         report.json(&json!({
             "reason": "exported", "form": kind.word(), "path": folder.to_string_lossy(), "crates": crates,
-            "bytes": bytes, "index_only": index_only, "linked": linked, "config": config,
+            "bytes": bytes, "index_only": index_only, "linked": linked, "left_out": left_out, "config": config,
         }));
-    } else {
-        report.data(&folder.to_string_lossy());
+    } else if let Some(config) = config {
+        report.status("Note", "to build from it, add these lines to .cargo/config.toml of the project:".to_owned());
+        report.data(&config);
     }
 }
 
-/// Cargo's configuration to build from the folder; `None` where its path cannot be written in TOML.
-fn config(kind: Kind, exported: &Exported) -> Option<String> {
-    let path = toml_edit::Value::from(exported.folder.to_str()?);
-    let name = client_config::NAME;
-    let key = kind.key();
+/// Why a crate was left out, in one line.
+fn reason(left_out: &LeftOut) -> String {
+    let mut text = left_out.why.to_string();
+    let mut next = left_out.why.source();
+    while let Some(source) = next {
+        text.push_str(&format!(": {source}"));
+        next = source.source();
+    }
+    text
+}
+
+/// Cargo's configuration to build from the folder; `None` where its path cannot be written in TOML. A path below the
+/// current folder stays relative, as with `cargo vendor`: then the lines hold in every clone of the project.
+fn config(kind: Kind, given: &Path, absolute: &Path) -> Option<String> {
+    let below = given.components().all(|component| matches!(component, Component::Normal(_) | Component::CurDir));
+    let path = if below {
+        given.to_str()?;
+        let plain = given.components().filter(|component| *component != Component::CurDir);
+        let plain: Vec<&str> = plain.filter_map(|component| component.as_os_str().to_str()).collect();
+        if plain.is_empty() { ".".to_owned() } else { plain.join("/") }
+    } else {
+        absolute.to_str()?.to_owned()
+    };
+    let (name, key) = (client_config::NAME, kind.key());
+    let path = toml_edit::Value::from(path);
     Some(format!("[source.crates-io]\nreplace-with = \"{name}\"\n\n[source.{name}]\n{key} = {path}\n"))
 }

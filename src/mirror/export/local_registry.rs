@@ -55,6 +55,8 @@ pub(super) fn export(layout: &Layout, folder: &Path, sink: &dyn Sink) -> Result<
         index_only: (holdings.crates.len() - holdings.held().count()) as u64,
         linked: linked.into_inner(),
         no_links: no_links.into_inner().unwrap_or_else(PoisonError::into_inner),
+        left_out: Vec::new(),
+        twins: Vec::new(),
     })
 }
 

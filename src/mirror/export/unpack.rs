@@ -1,16 +1,19 @@
-//! One `.crate`, unpacked as cargo would, or refused. That its digest is upstream's only says who made it.
+//! One `.crate`, unpacked as cargo 1.95 unpacks and vendors it, or refused. Its digest is upstream's, which says who
+//! published it and nothing of what is in it.
 //!
-//! | attack | answer |
+//! | in the archive | answer |
 //! |---|---|
-//! | a path that is absolute, climbs, or lies outside `NAME-VERSION/` | refused by its bytes, before anything is made |
-//! | a symbolic or hard link, a device, a pipe, a sparse file | refused; nothing but regular files and folders is ever made |
-//! | a link for a later entry to write through | none is made, and files are made anew or not at all |
-//! | one path twice, or two that differ only in case | refused: whose bytes would it be? |
-//! | `\` and `:`, which climb on Windows | refused; `cargo package` refuses them as well |
+//! | a path that is absolute, has `..`, or is outside `NAME-VERSION/` | refused by its bytes, before anything is made |
+//! | a link, a device, a pipe, a sparse file | refused, as by cargo after 1.95; only regular files and folders are made |
+//! | one path twice | the last entry wins, as in cargo |
+//! | two paths that differ only in case | both are unpacked; where the file system ignores case, the last wins |
+//! | a file where a folder is, or the reverse | refused, as by cargo |
+//! | `\`, and on Windows `:` and reserved names | refused: they mean another file there |
+//! | `.gitignore`, `.gitattributes`, `.git` in any folder | left out, as by `cargo vendor`: git would obey them |
 //! | a bomb | cargo's own limit: the greater of 512 MiB and 20 times the file (registry/mod.rs, `max_unpack_size`) |
 //! | endless names, in extended headers or by their number | 4 KiB a path, and a budget for all of them |
 //! | a header that states its size twice | refused: readers differ in what they believe |
-//! | `.cargo-ok`, `.cargo-checksum.json` | passed over, as by cargo and `cargo vendor`, which write their own |
+//! | `.cargo-ok`, `.cargo-checksum.json` | left out, as by cargo and `cargo vendor`, which write their own |
 //! | setuid, foreign owners, times | not taken over; of the mode only whether it can be run |
 
 use std::collections::{BTreeMap, HashMap};
@@ -47,10 +50,37 @@ const PATH_OVERHEAD: usize = 200;
 /// What was unpacked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unpacked {
-    /// The digest of every file, by its path below `NAME-VERSION/`, with `/` between components.
-    pub files: BTreeMap<String, Sha256>,
-    /// Their bytes.
-    pub bytes: u64,
+    /// Every file, by its path below `NAME-VERSION/`, with `/` between components.
+    pub files: BTreeMap<String, FileEntry>,
+    /// Paths that differ only in case, in groups of at least two; all of them are in `files`.
+    pub twins: Vec<Vec<String>>,
+    /// Files that the file system could not keep beside another one whose name differs in case.
+    pub replaced: Vec<Replaced>,
+}
+
+/// An unpacked file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileEntry {
+    /// Its digest.
+    pub sha256: Sha256,
+    /// Its length in bytes.
+    pub size: u64,
+}
+
+/// A file that gave way to a later entry of the archive, since the file system ignores case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replaced {
+    /// The path that is gone.
+    pub lost: String,
+    /// The path that took its place.
+    pub kept: String,
+}
+
+impl Unpacked {
+    /// Bytes of all files.
+    pub fn bytes(&self) -> u64 {
+        self.files.values().map(|file| file.size).sum()
+    }
 }
 
 /// A crate that was not unpacked, or not to its end.
@@ -142,12 +172,14 @@ pub fn unpack(
         let runs = entry.header().mode().is_ok_and(|mode| mode & 0o100 != 0);
         match kind {
             EntryType::Directory => tree.folder(&path)?,
+            // Old archives mark folders so; tar's readers, and with them cargo, go by the header's format.
+            EntryType::Regular if path.ends_with(b"/") && entry.header().as_ustar().is_none() => tree.folder(&path)?,
             EntryType::Regular => tree.file(&path, runs, &mut entry, buffer, stopped)?,
             EntryType::Symlink | EntryType::Link => return Err(refused(&path, "is a link")),
             _ => return Err(refused(&path, "is neither a file nor a folder")),
         }
     }
-    Ok(tree.unpacked)
+    Ok(tree.finish())
 }
 
 fn unreadable(source: io::Error) -> Error {
@@ -189,46 +221,68 @@ struct Tree<'a> {
     prefix: String,
     root: &'a Path,
     unpacked: Unpacked,
-    /// Every file and every folder as a file system without case would call it, and whether it is a folder.
+    /// Every file and every folder, and whether it is a folder.
     taken: HashMap<String, bool>,
+    /// The paths of files, by what a file system without case would call them.
+    folded: HashMap<String, Vec<String>>,
     names: usize,
+    /// How the file system spells a path; not its own spelling only in tests of file systems that ignore case.
+    spelling: fn(&str) -> String,
 }
 
 impl<'a> Tree<'a> {
     fn new(id: &CrateId, root: &'a Path) -> Tree<'a> {
-        let taken = HashMap::from([(CHECKSUMS.to_owned(), false)]);
-        let prefix = format!("{}-{}", id.name, id.version);
-        Tree { prefix, root, unpacked: Unpacked::default(), taken, names: 0 }
+        Tree {
+            prefix: format!("{}-{}", id.name, id.version),
+            root,
+            unpacked: Unpacked::default(),
+            taken: HashMap::new(),
+            folded: HashMap::new(),
+            names: 0,
+            spelling: str::to_owned,
+        }
     }
 
-    /// The path below the crate's own folder; empty for that folder.
-    fn below<'p>(&mut self, path: &'p [u8]) -> Result<&'p str, Error> {
+    /// The path below the crate's own folder, without `.` and doubled slashes; empty for that folder.
+    fn below(&mut self, path: &[u8]) -> Result<String, Error> {
         self.names += path.len() + PATH_OVERHEAD;
         if path.len() > MAX_PATH || self.names > NAMES_BUDGET {
             return Err(Error::Refused(Refused::Names));
         }
         let text = std::str::from_utf8(path).map_err(|_| refused(path, "is not UTF-8"))?;
-        let text = text.strip_suffix('/').unwrap_or(text);
         let below = match text.strip_prefix(self.prefix.as_str()) {
-            Some("") => return Ok(""),
+            Some("") => return Ok(String::new()),
             Some(rest) => rest.strip_prefix('/'),
             None => None,
         };
         let below = below.ok_or_else(|| refused(path, "is not in the crate's own folder"))?;
-        match below.split('/').find_map(fault) {
-            Some(why) => Err(refused(path, why)),
-            None => Ok(below),
+        let mut components = Vec::new();
+        // Cargo reads a path as the system does: a dot and an empty component say nothing.
+        for component in below.split('/').filter(|component| !matches!(*component, "" | ".")) {
+            if let Some(why) = fault(component, cfg!(windows)) {
+                return Err(refused(path, why));
+            }
+            components.push(component);
         }
+        Ok(components.join("/"))
     }
 
     fn folder(&mut self, path: &[u8]) -> Result<(), Error> {
         let below = self.below(path)?;
-        if below.is_empty() {
+        if below.is_empty() || is_omitted(&below) {
             return Ok(());
         }
-        self.take_folders(below, path)?;
+        self.take_folders(&below, path)?;
+        self.make_folder(&below, path)
+    }
+
+    fn make_folder(&self, below: &str, path: &[u8]) -> Result<(), Error> {
         let folder = self.on_disk(below);
-        fs::create_dir_all(&folder).map_err(|source| Error::Write { path: folder, source })
+        fs::create_dir_all(&folder).map_err(|source| match source.kind() {
+            // Where the file system ignores case, that file may have another spelling.
+            io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => refused(path, NEEDS_FOLDER),
+            _ => not_written(path, folder.clone())(source),
+        })
     }
 
     fn file(
@@ -240,26 +294,23 @@ impl<'a> Tree<'a> {
         stopped: &dyn Fn() -> bool,
     ) -> Result<(), Error> {
         let below = self.below(path)?;
-        if below.is_empty() || path.ends_with(b"/") {
-            return Err(refused(path, "is a file where a folder is to be"));
+        if below.is_empty() {
+            return Err(refused(path, IS_FOLDER));
         }
-        let (folder, name) = below.rsplit_once('/').unwrap_or(("", below));
-        if name == MARK || below == CHECKSUMS {
+        if is_omitted(&below) {
             return Ok(());
         }
-        if !folder.is_empty() {
+        if let Some((folder, _)) = below.rsplit_once('/') {
             self.take_folders(folder, path)?;
+            self.make_folder(folder, path)?;
         }
-        if self.taken.insert(below.to_lowercase(), false).is_some() {
-            return Err(refused(path, "is there already, perhaps with other capital letters"));
+        if self.taken.insert(below.clone(), false) == Some(true) {
+            return Err(refused(path, IS_FOLDER));
         }
-        let place = self.on_disk(below);
-        let failed = |source| Error::Write { path: place.clone(), source };
-        if !folder.is_empty() {
-            fs::create_dir_all(self.on_disk(folder)).map_err(failed)?;
-        }
-        let mut file = create(&place, runs).map_err(failed)?;
+        let place = self.on_disk(&below);
+        let mut file = self.create(&below, &place, runs, path)?;
         let mut hasher = Hasher::new();
+        let mut size = 0;
         loop {
             if stopped() {
                 return Err(Error::Stopped);
@@ -271,24 +322,52 @@ impl<'a> Tree<'a> {
                 Err(error) => return Err(unreadable(error)),
             };
             hasher.update(&buffer[..n]);
-            self.unpacked.bytes += n as u64;
-            file.write_all(&buffer[..n]).map_err(failed)?;
+            size += n as u64;
+            file.write_all(&buffer[..n]).map_err(not_written(path, place.clone()))?;
         }
-        self.unpacked.files.insert(below.to_owned(), hasher.finish());
+        self.unpacked.files.insert(below, FileEntry { sha256: hasher.finish(), size });
         Ok(())
     }
 
-    /// Takes the names of a folder and of those above it. Folders may differ in case: they hold each other's files.
+    /// Makes a file that is not there. An earlier entry of this path gives way, as does one whose name the file system
+    /// takes for the same.
+    fn create(&mut self, below: &str, place: &Path, runs: bool, path: &[u8]) -> Result<File, Error> {
+        let spellings = self.folded.entry(below.to_lowercase()).or_default();
+        let again = spellings.iter().any(|spelling| spelling == below);
+        let created = match create(place, runs) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                if !again {
+                    // An earlier entry had this name, and a later one may have removed it already.
+                    let lost = spellings.iter().position(|spelling| self.unpacked.files.contains_key(spelling));
+                    let lost =
+                        lost.ok_or_else(|| refused(path, "has the name of another entry on this file system"))?;
+                    let lost = spellings.remove(lost);
+                    self.unpacked.files.remove(&lost);
+                    self.taken.remove(&lost);
+                    self.unpacked.replaced.push(Replaced { lost, kept: below.to_owned() });
+                }
+                fs::remove_file(place).map_err(|_| refused(path, IS_FOLDER))?;
+                create(place, runs)
+            }
+            created => created,
+        };
+        if !again {
+            spellings.push(below.to_owned());
+        }
+        created.map_err(not_written(path, place.to_owned()))
+    }
+
+    /// Takes the names of a folder and of those above it.
     fn take_folders(&mut self, below: &str, path: &[u8]) -> Result<(), Error> {
         let ends = below.match_indices('/').map(|(at, _)| at).chain([below.len()]);
         for end in ends {
-            let folded = below[..end].to_lowercase();
-            match self.taken.get(&folded) {
+            let folder = &below[..end];
+            match self.taken.get(folder) {
                 Some(true) => {}
-                Some(false) => return Err(refused(path, "needs a folder where a file is")),
+                Some(false) => return Err(refused(path, NEEDS_FOLDER)),
                 None => {
-                    self.names += folded.len() + PATH_OVERHEAD;
-                    self.taken.insert(folded, true);
+                    self.names += folder.len() + PATH_OVERHEAD;
+                    self.taken.insert(folder.to_owned(), true);
                 }
             }
         }
@@ -297,17 +376,58 @@ impl<'a> Tree<'a> {
 
     fn on_disk(&self, below: &str) -> PathBuf {
         let mut path = self.root.to_owned();
-        path.extend(below.split('/'));
+        path.extend((self.spelling)(below).split('/'));
         path
+    }
+
+    fn finish(self) -> Unpacked {
+        let mut twins: Vec<Vec<String>> = self.folded.into_values().filter(|spellings| spellings.len() > 1).collect();
+        twins.iter_mut().for_each(|spellings| spellings.sort());
+        twins.sort();
+        Unpacked { twins, ..self.unpacked }
     }
 }
 
-fn fault(component: &str) -> Option<&'static str> {
+const NEEDS_FOLDER: &str = "needs a folder where a file is";
+const IS_FOLDER: &str = "is a file where a folder is";
+
+fn fault(component: &str, windows: bool) -> Option<&'static str> {
     match component {
-        "" | "." | ".." => Some("climbs or stands still"),
+        ".." => Some("climbs out of its folder"),
         _ if component.len() > MAX_COMPONENT => Some("has a component of more than 255 bytes"),
-        _ if component.contains(['\0', '\\', ':']) => Some("has a NUL, a backslash or a colon"),
+        _ if component.contains(['\0', '\\']) => Some("has a NUL or a backslash"),
+        _ if windows && component.contains(':') => Some("has a colon, which Windows does not allow"),
+        _ if windows && is_reserved_by_windows(component) => Some("has a name that Windows reserves"),
         _ => None,
+    }
+}
+
+/// Device names, with any extension (learn.microsoft.com, "Naming Files, Paths, and Namespaces").
+fn is_reserved_by_windows(component: &str) -> bool {
+    let stem = component.split('.').next().unwrap_or_default().trim_end().to_ascii_lowercase();
+    let numbered =
+        |device: &str| stem.strip_prefix(device).is_some_and(|number| matches!(number.as_bytes(), [b'1'..=b'9']));
+    matches!(stem.as_str(), "con" | "prn" | "aux" | "nul" | "conin$" | "conout$") || numbered("com") || numbered("lpt")
+}
+
+/// Whether cargo or `cargo vendor` leaves this file or folder out.
+fn is_omitted(below: &str) -> bool {
+    let name = below.rsplit('/').next().unwrap_or_default();
+    // Git takes these spellings for its own folder too, and refuses to add them.
+    let is_git = |component: &str| {
+        let plain = component.trim_end_matches(['.', ' ']).to_ascii_lowercase();
+        plain == ".git" || plain == "git~1"
+    };
+    below == CHECKSUMS || matches!(name, MARK | ".gitignore" | ".gitattributes") || below.split('/').any(is_git)
+}
+
+/// What the system says of a file; a name that it cannot keep is the crate's fault.
+fn not_written(path: &[u8], place: PathBuf) -> impl FnOnce(io::Error) -> Error {
+    move |source| match source.kind() {
+        io::ErrorKind::InvalidFilename | io::ErrorKind::InvalidInput => {
+            refused(path, "has a name that this file system does not allow")
+        }
+        _ => Error::Write { path: place, source },
     }
 }
 

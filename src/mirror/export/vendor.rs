@@ -1,18 +1,23 @@
 //! For cargo's `directory` source: every crate unpacked below `NAME-VERSION/`, with `.cargo-checksum.json`.
 //!
 //! Cargo reads every manifest of such a folder before it builds anything, and takes each crate for what its manifest
-//! says. So a crate whose manifest cannot be read, or claims to be another crate, is refused here.
+//! says. So a crate whose manifest cannot be read, or claims to be another crate, is left out and named. The same happens
+//! to one that cannot be unpacked; the others do not suffer from it.
+//!
+//! The folder can be committed to git: files that git would obey are not in it, and its own `.gitignore` and
+//! `.gitattributes` see to it that git keeps every file, byte by byte, whatever the repository around it says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
 use super::target::Target;
-use super::unpack::{self, Refused};
-use super::{Error, Exported, for_each, go_on, holdings, missing, rotten, written};
+use super::unpack::{self, Refused, Replaced, Unpacked};
+use super::{Error, Exported, LeftOut, Twins, for_each, go_on, holdings, missing, rotten, written};
 use crate::crate_id::Version;
 use crate::digest::{HashingReader, Sha256};
 use crate::durable::checkpoint;
@@ -24,36 +29,81 @@ use crate::mirror::store::failed;
 /// Bytes of a manifest.
 const MAX_MANIFEST: u64 = 4 * 1024 * 1024;
 
+/// Re-includes what a `.gitignore` above or of the user ignores: a crate's Cargo.lock, `target`, `build`.
+const GITIGNORE: &str = "# Every file belongs here: cargo checks them all.\n!*\n";
+/// Keeps git from changing bytes on their way in and out, as `core.autocrlf` or a filter does.
+const GITATTRIBUTES: &str = "* -text -ident -filter -working-tree-encoding -export-ignore -export-subst\n";
+
 /// See [`ReadGuard::export_vendor`](crate::mirror::lock::ReadGuard::export_vendor).
 pub(super) fn export(layout: &Layout, folder: &Path, sink: &dyn Sink) -> Result<Exported, Error> {
     let target = Target::begin(folder, layout)?;
     let holdings = holdings(layout, sink, &mut |_, _| Ok(()))?;
     checkpoint("export:read");
+    let (left_out, twins) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
     let bytes = for_each(&holdings.held().collect::<Vec<_>>(), sink, |held, buffer| {
         let root = target.path().join(format!("{}-{}", held.id.name, held.id.version));
         fs::create_dir(&root).map_err(written(&root))?;
-        one(layout, held, &root, buffer, sink)
+        match one(layout, held, &root, buffer, sink)? {
+            Ok(unpacked) => {
+                for Replaced { lost, kept } in &unpacked.replaced {
+                    let id = &held.id;
+                    sink.warning(format!(
+                        "`{lost}` of {id} was replaced by `{kept}`: this file system ignores case, and the later one stays, as with cargo"
+                    ));
+                }
+                if !unpacked.twins.is_empty() {
+                    let paths = unpacked.twins.concat();
+                    twins.lock().unwrap_or_else(PoisonError::into_inner).push(Twins { id: held.id.clone(), paths });
+                }
+                Ok(unpacked.bytes())
+            }
+            Err(why) => {
+                fs::remove_dir_all(&root).map_err(written(&root))?;
+                left_out.lock().unwrap_or_else(PoisonError::into_inner).push(LeftOut { id: held.id.clone(), why });
+                Ok(0)
+            }
+        }
     })?;
+    for (name, text) in [(".gitignore", GITIGNORE), (".gitattributes", GITATTRIBUTES)] {
+        let path = target.path().join(name);
+        fs::write(&path, text).map_err(written(&path))?;
+    }
+    let mut left_out = left_out.into_inner().unwrap_or_else(PoisonError::into_inner);
+    left_out.sort_by(|a, b| a.id.cmp(&b.id));
+    let mut twins = twins.into_inner().unwrap_or_else(PoisonError::into_inner);
+    twins.sort_by(|a, b| a.id.cmp(&b.id));
     Ok(Exported {
         folder: target.place(sink)?,
-        crates: holdings.held().count() as u64,
+        crates: (holdings.held().count() - left_out.len()) as u64,
         bytes,
         index_only: (holdings.crates.len() - holdings.held().count()) as u64,
         linked: 0,
         no_links: None,
+        left_out,
+        twins,
     })
 }
 
 /// Cargo's `.cargo-checksum.json` (sources/directory.rs): it hashes the files listed before it builds the crate, and
 /// compares `package` with the lockfile.
+///
+/// Files whose paths differ only in case are not listed. A clone of the folder on Windows or macOS has but one of them,
+/// and cargo refuses to build a crate that lacks a listed file. `Cargo.toml` is listed all the same: there, which of two
+/// it is must not be left to chance.
 #[derive(Serialize)]
 struct Checksums<'a> {
-    files: &'a BTreeMap<String, Sha256>,
+    files: BTreeMap<&'a str, Sha256>,
     package: Sha256,
 }
 
-/// Unpacks one crate into `root`, hashing its file on the way; bytes of what was unpacked.
-fn one(layout: &Layout, held: &Holding, root: &Path, buffer: &mut [u8], sink: &dyn Sink) -> Result<u64, Error> {
+/// Unpacks one crate into `root`, hashing its file on the way. The inner error is the crate's own fault.
+fn one(
+    layout: &Layout,
+    held: &Holding,
+    root: &Path,
+    buffer: &mut [u8],
+    sink: &dyn Sink,
+) -> Result<Result<Unpacked, Refused>, Error> {
     let path = layout.crate_file(&held.id);
     let file = match File::open(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(missing(held)),
@@ -78,18 +128,22 @@ fn one(layout: &Layout, held: &Holding, root: &Path, buffer: &mut [u8], sink: &d
     if actual != held.cksum {
         return Err(rotten(held, actual));
     }
-    let refused = |source| Error::Refused { id: held.id.clone(), source };
-    let unpacked = unpacked.map_err(|error| match error {
-        unpack::Error::Refused(why) => refused(why),
-        unpack::Error::Write { path, source } => Error::Write { path, source },
-        unpack::Error::Stopped => Error::Stopped,
-    })?;
-    check_manifest(held, root).map_err(refused)?;
-    let text = serde_json::to_vec(&Checksums { files: &unpacked.files, package: held.cksum })
-        .expect("texts and digests are JSON");
+    let unpacked = match unpacked {
+        Ok(unpacked) => unpacked,
+        Err(unpack::Error::Refused(why)) => return Ok(Err(why)),
+        Err(unpack::Error::Write { path, source }) => return Err(Error::Write { path, source }),
+        Err(unpack::Error::Stopped) => return Err(Error::Stopped),
+    };
+    if let Err(why) = check_manifest(held, root) {
+        return Ok(Err(why));
+    }
+    let twins: HashSet<&String> = unpacked.twins.iter().flatten().collect();
+    let listed = unpacked.files.iter().filter(|(path, _)| *path == "Cargo.toml" || !twins.contains(path));
+    let files = listed.map(|(path, file)| (path.as_str(), file.sha256)).collect();
+    let text = serde_json::to_vec(&Checksums { files, package: held.cksum }).expect("texts and digests are JSON");
     let path = root.join(unpack::CHECKSUMS);
     fs::write(&path, text).map_err(written(&path))?;
-    Ok(unpacked.bytes)
+    Ok(Ok(unpacked))
 }
 
 /// Whether cargo will take the crate for the one that it is.

@@ -1,16 +1,24 @@
 //! The real cargo builds from what was exported, with an empty home and no network.
 
 use std::fs;
+use std::path::Path;
+use std::process::Command;
 
+use tar::EntryType;
+
+use super::hostile::{MANIFEST, evil};
 use super::{mirror, words};
+use crate::import_bundle::{Make, import};
 use crate::support::client::{Client, Project};
+use crate::support::crates::Crate;
 use crate::support::run::Run;
 use crate::support::sandbox::Sandbox;
 
-/// The configuration that an export told of.
-fn config(run: &Run) -> String {
-    let (_, text) = run.stderr.split_once("[source.crates-io]").expect("lines for cargo's configuration");
-    format!("[source.crates-io]{text}")
+/// The configuration that an export printed, for a project anywhere.
+fn config(sandbox: &Sandbox, run: &Run, folder: &str) -> String {
+    let relative = format!("= \"{folder}\"");
+    assert!(run.stdout.starts_with("[source.crates-io]\n") && run.stdout.contains(&relative), "{}", run.stdout);
+    run.stdout.replace(&relative, &format!("= {:?}", sandbox.path(folder)))
 }
 
 const MAIN: &str = "fn main() { println!(\"{}\", serde::VERSION); }\n";
@@ -20,7 +28,7 @@ fn from_a_local_registry_cargo_resolves_adds_and_builds() {
     let sandbox = Sandbox::new();
     let mirror = mirror(&sandbox);
     let run = sandbox.run(words("local-registry", "registry")).ok();
-    let client = Client::new().config(&config(&run));
+    let client = Client::new().config(&config(&sandbox, &run, "registry"));
     run.stderr_has("1 crate that the index names without holding");
     // It stands alone.
     fs::remove_dir_all(mirror).unwrap();
@@ -44,16 +52,16 @@ fn from_a_vendor_folder_cargo_builds_and_sees_what_was_edited() {
     let sandbox = Sandbox::new();
     let mirror = mirror(&sandbox);
     let run = sandbox.run(words("vendor", "vendor")).ok();
-    let client = Client::new().config(&config(&run));
+    let client = Client::new().config(&config(&sandbox, &run, "vendor"));
     run.stderr_has("1 crate that the index names without holding: left out");
     let yanked = sandbox.path("vendor/Json-1.1.0");
     assert!(yanked.is_dir() && sandbox.path("vendor/serde-1.0.0+meta.1/.cargo-checksum.json").is_file());
-    assert!(sandbox.path("vendor/Json-1.0.0/.gitignore").is_file());
+    assert!(!sandbox.path("vendor/Json-1.0.0/.gitignore").exists());
 
     // A lock made with the registry fits, which names the crates' digests.
     let registry = sandbox.run(words("local-registry", "registry")).ok();
     let app = Project::new("app").dep("serde", "1").main(MAIN).write(&sandbox.path("app"));
-    Client::new().config(&config(&registry)).lock(&app);
+    Client::new().config(&config(&sandbox, &registry, "registry")).lock(&app);
     fs::remove_dir_all(mirror).unwrap();
     client.cargo(&app, ["build", "--locked", "--offline"]).ok();
     client.cargo(&app, ["run", "--locked", "--offline", "--quiet"]).ok().stdout_has("1.0.0");
@@ -62,4 +70,80 @@ fn from_a_vendor_folder_cargo_builds_and_sees_what_was_edited() {
     sandbox.write("vendor/Json-1.0.0/src/lib.rs", "pub const VERSION: &str = \"edited\";");
     let told = client.cargo(&app, ["build", "--locked", "--offline"]).exits(101);
     told.stderr_has("the listed checksum of").stderr_has("lib.rs");
+}
+
+/// Runs git without anybody's configuration but `set`.
+fn git(folder: &Path, set: &[&str], words: &[&str]) -> String {
+    let mut command = Command::new("git");
+    for (name, value) in [("GIT_CONFIG_NOSYSTEM", "1"), ("GIT_CONFIG_GLOBAL", "/dev/null")] {
+        command.env(name, value);
+    }
+    for setting in [&["user.name=x", "user.email=x@example.org"], set].concat() {
+        command.args(["-c", setting]);
+    }
+    let output = command.current_dir(folder).args(words).output().expect("git runs");
+    assert!(output.status.success(), "git {words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// The project is committed with its vendored crates, cloned by somebody whose git changes line ends, and built there.
+#[test]
+fn a_vendor_folder_survives_git() {
+    let sandbox = Sandbox::new();
+    let twins = Crate::new("twins", "1.0.0")
+        .file("README.md", "one\n")
+        .file("readme.md", "two\n")
+        .lib("pub const VERSION: &str = concat!(\"1.0.0\", include_str!(\"../target/lines.txt\"), include_str!(\"../readme.md\"));")
+        .file("target/lines.txt", "one\r\ntwo\n")
+        .file("Cargo.lock", "version = 4\n")
+        .file("sub/.gitignore", "*.c\n")
+        .file("sub/.gitattributes", "*.h text eol=crlf\n")
+        .file("sub/a.c", "int a;\n")
+        .file("sub/a.h", "int a;\n")
+        .file(".gitattributes", "* text=auto\n")
+        .file(".gitignore", "*\n")
+        .file("configure", "#!/bin/sh\n");
+    let orig = |text| (EntryType::Regular, "evil-1.0.0/Cargo.toml.orig", text);
+    let twice = [(EntryType::Regular, "evil-1.0.0/src/lib.rs", ""), orig("first"), orig("second")];
+    let bundle = Make::new("a", 1).ship(twins).ship_packed(evil(Some(MANIFEST), &twice));
+    import(&sandbox.path("mirror"), &bundle.write(&sandbox.path(""), "one.pkg")).unwrap();
+
+    let main = "fn main() { println!(\"{:?}\", twins::VERSION); }\n";
+    let project = Project::new("app").dep("twins", "1").dep("evil", "1").main(main);
+    let app = project.write(&sandbox.path("app"));
+    let registry = sandbox.run(words("local-registry", "registry")).ok();
+    Client::new().config(&config(&sandbox, &registry, "registry")).lock(&app);
+    fs::remove_dir_all(app.join("target")).ok();
+    let run = sandbox.run_in(&app, ["export", "vendor", "third-party/vendor", "--mirror", "../mirror"]).ok();
+    let run = run.stderr_has("twins 1.0.0 has files whose names differ only in case (README.md, readme.md)");
+    fs::create_dir_all(app.join(".cargo")).unwrap();
+    // As it is printed: the path is below the project and holds in every clone.
+    fs::write(app.join(".cargo/config.toml"), &run.stdout).unwrap();
+    fs::write(app.join(".gitignore"), "target/\nCargo.lock\n*.orig\n!/Cargo.lock\n").unwrap();
+    fs::write(app.join(".gitattributes"), "*.md filter=lfs\n*.txt text ident\n").unwrap();
+
+    let windows = ["core.autocrlf=true", "core.safecrlf=false"];
+    git(&app, &[], &["init", "-q"]);
+    git(&app, &windows, &["add", "."]);
+    git(&app, &windows, &["commit", "-qm", "all"]);
+    assert_eq!(git(&app, &windows, &["status", "--porcelain"]), "");
+    git(&sandbox.path(""), &windows, &["clone", "-q", "app", "clone"]);
+    let clone = sandbox.path("clone");
+    let vendored = |name: &str| sandbox.snapshot(&format!("{name}/third-party"));
+    assert_eq!(vendored("clone"), vendored("app"));
+    assert_eq!(fs::read(clone.join("third-party/vendor/evil-1.0.0/Cargo.toml.orig")).unwrap(), b"second");
+
+    let client = Client::new();
+    client.cargo(&clone, ["build", "--locked", "--offline"]).ok();
+    let told = client.cargo(&clone, ["run", "--locked", "--offline", "--quiet"]).ok();
+    told.stdout_has(r#""1.0.0one\r\ntwo\ntwo\n""#);
+
+    // A clone on a system that ignores case has but one of the two.
+    fs::remove_file(clone.join("third-party/vendor/twins-1.0.0/README.md")).unwrap();
+    fs::remove_dir_all(clone.join("target")).unwrap();
+    client.cargo(&clone, ["build", "--locked", "--offline"]).ok();
+    // What is not twofold is still checked.
+    fs::write(clone.join("third-party/vendor/twins-1.0.0/sub/a.c"), "int b;\n").unwrap();
+    fs::remove_dir_all(clone.join("target")).unwrap();
+    client.cargo(&clone, ["build", "--locked", "--offline"]).exits(101).stderr_has("the listed checksum of");
 }
