@@ -129,7 +129,7 @@ fn a_vendor_folder_survives_git() {
     assert_eq!(git(&app, &windows, &["status", "--porcelain"]), "");
     git(&sandbox.path(""), &windows, &["clone", "-q", "app", "clone"]);
     let clone = sandbox.path("clone");
-    let vendored = |name: &str| sandbox.snapshot(&format!("{name}/third-party"));
+    let vendored = |name: &str| sandbox.snapshot(format!("{name}/third-party"));
     assert_eq!(vendored("clone"), vendored("app"));
     assert_eq!(fs::read(clone.join("third-party/vendor/evil-1.0.0/Cargo.toml.orig")).unwrap(), b"second");
 
