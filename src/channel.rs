@@ -74,16 +74,12 @@ pub fn rustup_init(triple: &str) -> &'static str {
 
 /// Where the SHA-256 of the file at `path` lies: `PATH.sha256`.
 pub fn digest_path(path: &SafePath) -> SafePath {
-    beside(path, ".sha256")
+    path.beside(".sha256")
 }
 
 /// Where the OpenPGP signature of the file at `path` lies: `PATH.asc`.
 pub fn signature_path(path: &SafePath) -> SafePath {
-    beside(path, ".asc")
-}
-
-fn beside(path: &SafePath, end: &str) -> SafePath {
-    format!("{path}{end}").parse().expect("the names of manifests are far shorter than the limit")
+    path.beside(".asc")
 }
 
 /// rustup's profiles: which components a toolchain has before any is added by name.

@@ -52,6 +52,7 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use hyper::body::Incoming;
 use hyper::{HeaderMap, Request, Response};
@@ -115,6 +116,11 @@ impl Console {
 impl Extension for Console {
     fn knows(&self, headers: &HeaderMap) -> bool {
         access::has_session(&self.state, headers)
+    }
+
+    fn fault(&self) -> Option<&'static str> {
+        let failed = self.state.options.tally.failed.load(Ordering::Relaxed);
+        failed.then_some("a bug ended the import of incoming bundles; restart the server\n")
     }
 
     fn answer<'a>(

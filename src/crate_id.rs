@@ -1,13 +1,79 @@
 //! The identity of a crate: name and version, and the paths that follow from them. Nothing unparsed passes.
 
 use std::fmt;
+use std::ops::Deref;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::safe_path::SafePath;
 
-pub use semver::Version;
+/// A semantic version of at most [`MAX_VERSION`] bytes, so that every file name that is made of it is a valid one.
+///
+/// It reads as a [`semver::Version`]; there is no way to make a longer one from text.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Version(semver::Version);
+
+/// Most bytes of a version. `NAME-VERSION.crate` then has at most 221 bytes, 34 fewer than a file name may have.
+pub const MAX_VERSION: usize = 150;
+
+/// A text that is not a version.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidVersion {
+    /// It is not semantic.
+    #[error(transparent)]
+    Semantic(#[from] semver::Error),
+    /// It is absurdly long.
+    #[error("a version has at most {MAX_VERSION} bytes, this one has {0}")]
+    Long(usize),
+}
+
+impl Version {
+    /// The version `major.minor.patch`.
+    pub const fn new(major: u64, minor: u64, patch: u64) -> Version {
+        Version(semver::Version::new(major, minor, patch))
+    }
+}
+
+impl Deref for Version {
+    type Target = semver::Version;
+
+    fn deref(&self) -> &semver::Version {
+        &self.0
+    }
+}
+
+impl FromStr for Version {
+    type Err = InvalidVersion;
+
+    fn from_str(text: &str) -> Result<Version, InvalidVersion> {
+        if text.len() > MAX_VERSION {
+            return Err(InvalidVersion::Long(text.len()));
+        }
+        Ok(Version(text.parse()?))
+    }
+}
+
+impl TryFrom<String> for Version {
+    type Error = InvalidVersion;
+
+    fn try_from(text: String) -> Result<Version, InvalidVersion> {
+        text.parse()
+    }
+}
+
+impl From<Version> for String {
+    fn from(version: Version) -> String {
+        version.0.to_string()
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
 
 /// A crate's name as crates.io allows it: 1 to 64 ASCII letters, digits, `-` and `_`, a letter or `_` first.
 ///
@@ -100,8 +166,7 @@ impl CrateId {
     /// The file's path in a mirror and in a bundle.
     ///
     /// # Panics
-    /// Never: names and versions have no character that a [`SafePath`] refuses, and versions are limited in length
-    /// by [`CrateId::parse`].
+    /// Never: names and versions have no character that a [`SafePath`] refuses, and their types limit their length.
     pub fn crate_path(&self) -> SafePath {
         format!("crates/{}", self.file_name()).parse().expect("names and versions are safe in paths")
     }
@@ -109,18 +174,12 @@ impl CrateId {
     /// Name and version from text.
     pub fn parse(name: &str, version: &str) -> Result<CrateId, InvalidId> {
         let name: CrateName = name.parse()?;
-        if version.len() > MAX_VERSION {
-            return Err(InvalidId::LongVersion(name));
-        }
         match version.parse() {
             Ok(version) => Ok(CrateId { name, version }),
-            Err(source) => Err(InvalidId::Version { name, version: version.to_owned(), source }),
+            Err(source) => Err(InvalidId::Version { name, version: version.chars().take(200).collect(), source }),
         }
     }
 }
-
-/// Bytes in a version; keeps `NAME-VERSION.crate` below the 255 bytes of a file name.
-const MAX_VERSION: usize = 150;
 
 /// A text that does not identify a crate.
 #[derive(Debug, thiserror::Error)]
@@ -129,18 +188,15 @@ pub enum InvalidId {
     #[error(transparent)]
     Name(#[from] InvalidName),
     /// The version is not semantic.
-    #[error("`{version}` is not a version of `{name}`")]
+    #[error("`{}` is not a version of `{name}`", version.escape_debug())]
     Version {
         /// The crate.
         name: CrateName,
         /// The text given for its version.
         version: String,
-        /// What semver says of it.
-        source: semver::Error,
+        /// Why.
+        source: InvalidVersion,
     },
-    /// The version is absurdly long.
-    #[error("the version given for `{0}` is longer than 150 bytes")]
-    LongVersion(CrateName),
 }
 
 impl fmt::Display for CrateId {
@@ -188,6 +244,20 @@ mod tests {
         assert_eq!(id.crate_path().as_str(), "crates/zstd-sys-2.0.9+zstd.1.5.5.crate");
         assert!(CrateId::parse("a", &format!("1.0.0-{}", "a".repeat(200))).is_err());
         assert!(CrateId::parse("a", "1.0").is_err());
+    }
+
+    #[test]
+    fn a_version_has_at_most_150_bytes_wherever_it_comes_from() {
+        let (fits, long) = (format!("1.0.0-{}", "a".repeat(144)), format!("1.0.0-{}", "a".repeat(145)));
+        assert_eq!(fits.len(), MAX_VERSION);
+        let id = CrateId::parse(&"n".repeat(64), &fits).expect("the longest of all");
+        assert_eq!(id.crate_path().as_str().len(), "crates/".len() + 221);
+        let json = |version: &str| serde_json::from_str::<Version>(&format!("\"{version}\""));
+        assert_eq!(json(&fits).expect("valid"), id.version);
+        let refused = json(&long).expect_err("too long").to_string();
+        assert!(refused.contains("a version has at most 150 bytes, this one has 151"), "{refused}");
+        assert!(matches!(long.parse::<Version>(), Err(InvalidVersion::Long(151))));
+        assert!(CrateId::parse("a", &long).is_err());
     }
 
     proptest! {

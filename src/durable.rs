@@ -8,13 +8,21 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
-/// Variable that names the checkpoint at which a debug build dies at once, as if by SIGKILL.
+/// Variable that names the checkpoint at which a debug build dies at once, as if by SIGKILL. With `panic:` before the
+/// name, it panics there instead.
 pub const CHECKPOINT_VARIABLE: &str = "FROSTMIRROR_CRASH_AT";
 
 /// A named place where a crash test may end the process. Does nothing in release builds.
 pub fn checkpoint(name: &str) {
-    if cfg!(debug_assertions) && std::env::var_os(CHECKPOINT_VARIABLE).as_deref() == Some(OsStr::new(name)) {
-        std::process::abort();
+    if cfg!(debug_assertions)
+        && let Some(wanted) = std::env::var_os(CHECKPOINT_VARIABLE)
+    {
+        if wanted == OsStr::new(name) {
+            std::process::abort();
+        }
+        if wanted.to_str().and_then(|wanted| wanted.strip_prefix("panic:")) == Some(name) {
+            panic!("the checkpoint {name}");
+        }
     }
 }
 

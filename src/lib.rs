@@ -85,4 +85,5 @@ pub mod place;
 pub mod units;
 pub mod digest;
 pub mod durable;
+pub mod panics;
 pub mod env;

@@ -2,7 +2,8 @@
 //!
 //! Every path that comes from a bundle or from a request passes through here once. Refused are: the empty path,
 //! absolute paths, `.` and `..`, empty components, backslashes and colons (separators and streams on Windows),
-//! control characters, components that end in a dot or a space (Windows drops both), and over-long names.
+//! control characters, components that end in a dot or a space (Windows drops both), and over-long names: the limits
+//! leave room for the names that are derived from a path, such as `PATH.sha256`.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -10,10 +11,10 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Bytes in one component; the limit of every common file system.
-const MAX_COMPONENT: usize = 255;
-/// Bytes in the whole path.
-const MAX_PATH: usize = 1024;
+/// Most bytes of one component: 255, the limit of every common file system, without the room for [`SafePath::beside`].
+pub const MAX_COMPONENT: usize = 240;
+/// Most bytes of the whole path.
+pub const MAX_PATH: usize = 1000;
 
 /// A relative path of normal components, separated by `/`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -51,6 +52,13 @@ impl SafePath {
         self.0.to_lowercase()
     }
 
+    /// The path of the file that lies beside this one as `PATH` and `end`, at most 15 bytes: `.sha256`, `.asc`. Such a
+    /// name is always a valid one, and yet it may be too long for a path that comes in.
+    pub fn beside(&self, end: &'static str) -> SafePath {
+        debug_assert!(end.len() <= 15 && component_fault(end).is_none(), "`{end}` is no ending");
+        SafePath(format!("{}{end}", self.0))
+    }
+
     /// What follows `prefix/`, where this path begins with it.
     pub fn strip_prefix(&self, prefix: &str) -> Option<&str> {
         self.0.strip_prefix(prefix)?.strip_prefix('/')
@@ -73,7 +81,7 @@ fn fault(path: &str) -> Option<&'static str> {
         return Some("it is empty");
     }
     if path.len() > MAX_PATH {
-        return Some("it is longer than 1024 bytes");
+        return Some("it is longer than 1000 bytes");
     }
     if path.starts_with('/') {
         return Some("it is absolute");
@@ -89,7 +97,7 @@ fn component_fault(component: &str) -> Option<&'static str> {
         return Some("it climbs or stands still");
     }
     if component.len() > MAX_COMPONENT {
-        return Some("a component is longer than 255 bytes");
+        return Some("a component is longer than 240 bytes");
     }
     if component.chars().any(|c| c.is_control() || c == '\\' || c == ':') {
         return Some("it has a control character, a backslash or a colon");
@@ -136,7 +144,7 @@ mod tests {
 
     #[test]
     fn hostile_paths_do_not() {
-        let long = "a".repeat(256);
+        let long = "a".repeat(MAX_COMPONENT + 1);
         for path in [
             "",
             "/",
@@ -158,6 +166,16 @@ mod tests {
         ] {
             assert!(path.parse::<SafePath>().is_err(), "{path:?}");
         }
+    }
+
+    #[test]
+    fn limits_leave_room_for_names_beside() {
+        let component: SafePath = format!("dist/{}", "a".repeat(MAX_COMPONENT)).parse().expect("just fits");
+        assert_eq!(component.beside(".sha256").components().next_back().map(str::len), Some(247));
+        let whole = format!("{}{}", "abc/".repeat(MAX_PATH / 4 - 1), "abcd");
+        assert_eq!(whole.parse::<SafePath>().expect("just fits").as_str().len(), MAX_PATH);
+        let refused = format!("{whole}e").parse::<SafePath>().expect_err("too long").to_string();
+        assert!(refused.ends_with("it is longer than 1000 bytes"), "{refused}");
     }
 
     proptest! {

@@ -19,12 +19,10 @@
 //! The watcher has a thread of its own and takes nothing from the server. It ends between two reads of a bundle, which
 //! is then left in its place. While the settings say that nothing is to be watched, it sleeps.
 
-use std::any::Any;
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -33,11 +31,13 @@ use std::time::{Duration, Instant, SystemTime};
 
 use jiff::Timestamp;
 
+use crate::durable::checkpoint;
 use crate::env::Env;
 use crate::event::Sink;
 use crate::mirror::chain::in_order;
 use crate::mirror::incoming::{Bundle, Incoming};
 use crate::mirror::layout::Layout;
+use crate::panics::caught;
 use crate::server_config::Live;
 use mailbox::Mailbox;
 use notices::Notices;
@@ -83,6 +83,8 @@ pub struct Tally {
     pub imported: AtomicU64,
     /// Bundles that were refused.
     pub refused: AtomicU64,
+    /// A bug ended the watcher's thread, so that nothing is imported until the server is restarted.
+    pub failed: AtomicBool,
 }
 
 /// A watcher at work. Dropped, it is told to end and not waited for.
@@ -101,12 +103,15 @@ pub fn start(options: WatchOptions) -> io::Result<Watcher> {
     let stopped = Arc::new(AtomicBool::new(false));
     let (post, stop) = (Arc::clone(&mailbox), Arc::clone(&stopped));
     let thread = thread::Builder::new().name("incoming".to_owned()).spawn(move || {
-        let (sink, folder) = (Arc::clone(&options.sink), options.folder.clone());
+        let (sink, folder, tally) = (Arc::clone(&options.sink), options.folder.clone(), Arc::clone(&options.tally));
         let mut watch = Watch::new(options, post, stop);
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| watch.run())) {
-            let said = said(panic.as_ref());
-            sink.warning(format!("a bug ended the watching of {}; please report it: {said}", folder.display()));
-            watch.problem = Some("a bug ended the watching; the server must be started again".to_owned());
+        if let Err(bug) = caught(|| watch.run()) {
+            tally.failed.store(true, Ordering::Relaxed);
+            sink.warning(format!(
+                "{} is no longer watched; restart the server, and report this: {bug}",
+                folder.display()
+            ));
+            watch.problem = Some("a bug ended the watching; restart the server".to_owned());
             watch.record();
         }
     })?;
@@ -136,11 +141,6 @@ impl Drop for Watcher {
     fn drop(&mut self) {
         self.stop();
     }
-}
-
-fn said(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it said nothing")
 }
 
 /// The thread's own.
@@ -199,6 +199,7 @@ impl Watch {
                 self.mailbox.wait(self.pace.rescan);
                 continue;
             }
+            checkpoint("watch:look");
             let look = self.now();
             self.watch_folder();
             let post = self.mailbox.take();

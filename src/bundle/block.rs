@@ -8,6 +8,7 @@ use super::lines::{Ledger, Lines};
 use super::open::{Problem, Visitor};
 use crate::artifact::Kind;
 use crate::digest::{BUFFER, Hasher};
+use crate::panics::working_on;
 
 /// What ends the reading of a bundle at once.
 pub(super) enum Stop {
@@ -79,16 +80,17 @@ impl<'a> Checker<'a> {
                 .map_err(Stop::Read)?;
         }
         let digest = plain.drain().map_err(Stop::Read)?;
-        let first = || block.entries[0].path.clone();
+        // The manifest was checked: no block is without entries.
+        let Some(first) = block.entries.first().map(|entry| entry.path.clone()) else { return Ok(true) };
         match (digest, damage) {
             (None, _) => {
-                self.report(Problem::Truncated { path: first() });
+                self.report(Problem::Truncated { path: first });
                 return Ok(false);
             }
             // The entries that suffered are named already; where none did, the block is by its entries' names.
             _ if self.problems.len() > before => {}
             (Some(digest), damage) if digest != stored.sha256 || damage.is_some() => {
-                self.report(Problem::Block { first: first(), others: block.entries.len() - 1 });
+                self.report(Problem::Block { first, others: block.entries.len() - 1 });
             }
             _ => {}
         }
@@ -97,6 +99,7 @@ impl<'a> Checker<'a> {
 
     /// Checks one entry, whose content is the next of `reader`.
     fn entry(&mut self, entry: &Entry, reader: &mut impl Read, visitor: &mut dyn Visitor) -> Result<End, Stop> {
+        working_on(&entry.path);
         visitor.begin(entry).map_err(Stop::Visitor)?;
         let mut hasher = Hasher::new();
         let mut lines = (entry.kind == Kind::Index).then(|| Lines::new(self.ledger, entry));

@@ -30,7 +30,10 @@
 //! - times are RFC 3339 in UTC with whole seconds, ids are 32 lowercase hexadecimal digits, a delta names its parent;
 //! - the crate table is sorted by name and version, and neither two crates of it nor two names differ only in case;
 //! - the table of rustup artifacts is sorted by path, below dist/ and rustup/ and without hidden names, and no two of its
-//!   paths differ only in case, and none is a folder of another;
+//!   paths differ only in case, and none is a folder of another; they are ASCII without `<>"|?*`, and no part of one is a
+//!   device's name on Windows (`CON`, `NUL.txt`, `com1`);
+//! - a version is at most 150 bytes, a crate's name 64, a path 1000 and each part of it 240, so that every file name that
+//!   is derived from one is at most 255 bytes;
 //! - an input's positions are ascending and within the tables;
 //! - every entry's path is a [`SafePath`] of the kind that it states, unique even without regard to case, and no folder
 //!   of another entry's path; the entries are sorted by (kind, path), so that a reader needs no second look; crates

@@ -37,6 +37,7 @@ use crate::artifact::Kind;
 use crate::crate_id::{CrateId, InvalidId};
 use crate::digest::{BUFFER, InvalidDigest, Sha256};
 use crate::index_line::IndexLine;
+use crate::panics::working_on;
 use crate::safe_path::{SafePath, UnsafePath};
 
 mod stated;
@@ -122,6 +123,7 @@ fn convert(reader: impl Read, spool: &Path) -> Result<(Manifest, Segments), Stop
     stream.copy(length, &mut file)?;
     stream.end()?;
 
+    working_on("manifest.json");
     let stated = stated::read(&sections, &mut file)?;
     let mut files: HashMap<&str, Section> = HashMap::new();
     let mut index = Vec::new();
@@ -342,6 +344,7 @@ impl Found {
     ) -> Result<(), Stop> {
         let path: SafePath = section.path.folded().parse().map_err(Refused::Path)?;
         let mut kept = Vec::new();
+        working_on(&section.path);
         file.seek(SeekFrom::Start(section.offset)).map_err(Stop::Spool)?;
         let mut reader = BufReader::with_capacity(BUFFER, (&*file).take(section.length));
         let mut raw = Vec::new();

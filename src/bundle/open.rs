@@ -25,6 +25,7 @@ use super::manifest::Refusal;
 use super::{legacy, manifest, rules};
 use crate::crate_id::CrateId;
 use crate::digest::Sha256;
+use crate::panics::working_on;
 use crate::safe_path::SafePath;
 
 pub use super::legacy::Refused;
@@ -259,6 +260,7 @@ impl<R: Read> Bundle<R> {
         let filled =
             read_up_to(&mut reader, &mut bytes).map_err(|source| Error::Io { name: name.to_owned(), source })?;
         let header = header(&bytes, filled, name)?;
+        working_on("the manifest");
         let manifest = manifest::read(&mut reader, &header).map_err(|refusal| {
             let name = name.to_owned();
             match refusal {

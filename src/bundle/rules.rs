@@ -11,7 +11,7 @@ use super::format::{
     ArtifactState, Block, BundleKind, CrateState, Encoding, Entry, FormatVersion, ID_DIGITS, Lineage, MAX_CARRIED,
     MAX_CONFIG, MAX_GROUP, MAX_INDEX, MAX_STORED_GROUP, Manifest, plain_limit,
 };
-use crate::artifact::Kind;
+use crate::artifact::{Kind, unportable};
 use crate::crate_id::CrateName;
 use crate::digest::Sha256;
 use crate::safe_path::SafePath;
@@ -178,9 +178,11 @@ fn artifacts(manifest: &Manifest) -> Result<(), Broken> {
     let mut last: Option<&SafePath> = None;
     for record in &manifest.artifacts {
         let path = &record.path;
+        let portable = unportable(path);
         let rules = [
             (matches!(Kind::of_path(path), Some(Kind::Dist | Kind::Rustup)), "is no path of a rustup artifact"),
             (!path.components().any(|part| part.starts_with('.')), "has a hidden name, which is never served"),
+            (portable.is_none(), portable.unwrap_or_default()),
             (last.is_none_or(|last| last < path), "is twice in the table of rustup artifacts, or out of order"),
             (!(full && record.state == ArtifactState::Sent), "is relied on, though the bundle is no delta"),
             (record.read.is_none() || snapshot, "states when it was read, though the bundle is no snapshot"),

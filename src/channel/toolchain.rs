@@ -5,9 +5,9 @@ use std::str::FromStr;
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use semver::Version;
 use serde::{Deserialize, Serialize};
 
+use crate::crate_id::Version;
 use crate::safe_path::SafePath;
 use crate::toml_words::nearest;
 

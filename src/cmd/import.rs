@@ -18,6 +18,7 @@ use crate::mirror::chain::{Place, in_order};
 use crate::mirror::import::{ImportOptions, Imported};
 use crate::mirror::layout::Layout;
 use crate::mirror::lock::{Holder, lock_for_adding};
+use crate::panics::caught;
 use crate::server_config::{self, settings::Given};
 
 /// Words of `import`.
@@ -109,7 +110,7 @@ fn named(failure: Failure, name: &str) -> Failure {
 
 /// Whether the bundle itself is at fault, rather than the mirror or its disk.
 fn is_the_bundles(failure: &Failure, layout: &Layout) -> bool {
-    matches!(failure.class, Class::Integrity | Class::Input) && layout.check_format().is_ok()
+    matches!(failure.class, Class::Integrity | Class::Input | Class::Bug) && layout.check_format().is_ok()
 }
 
 fn refuse(refused: &mut Vec<Class>, failure: Failure, context: &Context) {
@@ -165,7 +166,8 @@ impl Source {
         };
         // The plain form of a 1.x bundle is as large as what it holds, so it goes where that will go, without a name.
         let spool = layout.root().ancestors().find(|folder| folder.is_dir()).unwrap_or(layout.root());
-        Ok(Opened { bundle: open::open_any(reader, &self.name(), spool)?, length })
+        let bundle = caught(|| open::open_any(reader, &self.name(), spool))??;
+        Ok(Opened { bundle, length })
     }
 }
 
@@ -185,7 +187,7 @@ fn import(
     let options = ImportOptions { length, ..options };
     let me = Holder::this_process("import", &context.env, options.now);
     let mut guard = lock_for_adding(layout, Duration::from_secs(args.lock_timeout), &me, context.report.as_ref())?;
-    let imported = guard.import(bundle, &options, context.report.as_ref())?;
+    let imported = caught(|| guard.import(bundle, &options, context.report.as_ref()))??;
     drop(guard);
     let restored = server_config::restore(config, &imported.config, context.report.as_ref());
     restored

@@ -93,9 +93,12 @@ fn incoming(text: &mut Text, tally: &Tally, arrivals: Option<&Arrivals>) {
     for (result, count) in [("done", &tally.imported), ("failed", &tally.refused)] {
         text.sample("imports_total", &[("result", result)], count.load(Relaxed));
     }
+    text.gauge("watcher_failed", "Whether a bug ended the watcher, so that the server must be restarted.");
+    text.sample("watcher_failed", &[], tally.failed.load(Relaxed).into());
     let Some(arrivals) = arrivals else { return };
     text.gauge("watching", "Whether bundles in the incoming folder are imported by themselves.");
-    text.sample("watching", &[], arrivals.watching.into());
+    let failed = tally.failed.load(Relaxed);
+    text.sample("watching", &[], (arrivals.watching && !failed).into());
     text.gauge(
         "incoming_bundles",
         "Bundles that are not in the mirror: on their way, waiting for another one, or refused.",

@@ -2,8 +2,15 @@
 
 use super::{Class, Failure, class_of_io, hint_of_io};
 use crate::bundle::{open, pack};
+use crate::panics::Panicked;
 
 const COPY_AGAIN: &str = "copy the bundle again from where it was made; if it is damaged there too, fetch it again";
+
+impl From<Panicked> for Failure {
+    fn from(bug: Panicked) -> Failure {
+        Failure::new(Class::Bug, bug).hint("this is not your fault: please report it, with the bundle if you can")
+    }
+}
 
 impl From<open::Error> for Failure {
     fn from(error: open::Error) -> Failure {

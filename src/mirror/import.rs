@@ -14,6 +14,7 @@
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -35,6 +36,7 @@ use crate::digest::Sha256;
 use crate::durable::{self, checkpoint};
 use crate::event::{self, Event, Phase, Sink};
 use crate::index_line::RegistryConfig;
+use crate::panics::working_on;
 use crate::safe_path::SafePath;
 use crate::server_config::Brought;
 
@@ -232,6 +234,7 @@ impl AddGuard {
             (streamed, None) => streamed?,
         };
         refuse_bad(&streamed.problems, &received, options)?;
+        working_on("the rustup artifacts");
         let contents = std::mem::take(&mut received.artifacts);
         let settled =
             artifacts::settle(&self.layout, &mut staging, &streamed.manifest, contents, &held, rehash, options.now)?;
@@ -250,6 +253,7 @@ impl AddGuard {
         let verified = event::contents(received.shipped, artifacts);
         sink.status("Verified", format!("{verified} of {}", options.file_name));
         checkpoint("import:staged");
+        working_on("the record of the import");
 
         let on_ledger = commit::Known::read(&self.layout)?;
         let own = on_ledger.own(&self.layout, &streamed.manifest)?;
@@ -429,18 +433,24 @@ pub(super) fn place(staging: &mut Staging, steps: &[Step]) -> Result<(), Error> 
     checkpoint("import:synced");
     staging.mark_placing()?;
     let mut placing = Placing::new(staging);
-    let placed = steps.iter().try_for_each(|step| {
-        placing.remove(&step.root, &step.removals)?;
-        placing.place(&step.root, &step.moves, &format!("{}-half", step.name))?;
-        checkpoint(step.name);
-        Ok(())
-    });
+    let placed = catch_unwind(AssertUnwindSafe(|| {
+        steps.iter().try_for_each(|step| {
+            placing.remove(&step.root, &step.removals)?;
+            placing.place(&step.root, &step.moves, &format!("{}-half", step.name))?;
+            checkpoint(step.name);
+            Ok(())
+        })
+    }));
     match placed {
-        Ok(()) => {
+        Ok(Ok(())) => {
             staging.torn = false;
             Ok(())
         }
-        Err(source) => match placing.take_back() {
+        Err(panic) => {
+            staging.torn = placing.take_back().is_err();
+            resume_unwind(panic)
+        }
+        Ok(Err(source)) => match placing.take_back() {
             Ok(()) => Err(Error::Store(source)),
             Err(left) => {
                 // The mark stays, so that the next import counts anew.

@@ -19,6 +19,7 @@ use crate::bundle::format::Entry;
 use crate::bundle::open::Visitor;
 use crate::crate_id::{CrateId, CrateName};
 use crate::digest::{BUFFER, Sha256};
+use crate::durable;
 use crate::event::{Event, Phase, Sink};
 use crate::index_line::IndexLine;
 use crate::server_config::{self, Brought};
@@ -341,6 +342,9 @@ impl<'a> Receiver<'a> {
 
 impl Visitor for Receiver<'_> {
     fn begin(&mut self, entry: &Entry) -> io::Result<()> {
+        if cfg!(debug_assertions) {
+            durable::checkpoint(&format!("import:entry:{}", entry.path));
+        }
         self.slot = match entry.kind {
             Kind::Crate => self.begin_crate(entry).map_err(|failure| self.stop(failure))?,
             Kind::Index => Slot::Text(Vec::new()),

@@ -28,6 +28,9 @@ pub trait Extension: Send + Sync {
     /// Whether who sends these headers may read where readers need a token, for a reason of the extension's own.
     fn knows(&self, headers: &HeaderMap) -> bool;
 
+    /// Why the server cannot do its work, for `/healthz`: a line for anybody, which names no path.
+    fn fault(&self) -> Option<&'static str>;
+
     /// The answer to a request; `None` where this is nothing that it knows. The body is the extension's to bound.
     ///
     /// It is asked for every path that cannot be a file of the mirror, whatever the method, and decides itself who may ask.

@@ -70,6 +70,14 @@ impl Server {
         }
     }
 
+    /// Whether the mirror can be read, and what serves beside it is at work.
+    async fn health(&self) -> Result<(), &'static str> {
+        match self.options.extension.as_ref().and_then(|extension| extension.fault()) {
+            Some(fault) => Err(fault),
+            None => Arc::clone(&self.health).now().await,
+        }
+    }
+
     /// The figures.
     pub(super) fn counters(&self) -> &Counters {
         &self.options.counters
@@ -146,7 +154,7 @@ impl Server {
         let query = parts.uri.query().map(str::to_owned);
         match target {
             Target::Nothing => not_found(),
-            Target::Health => match Arc::clone(&self.health).now().await {
+            Target::Health => match self.health().await {
                 Ok(()) => asked.memory(TEXT, "ok\n".to_owned()),
                 Err(why) => told(StatusCode::SERVICE_UNAVAILABLE, why),
             },

@@ -17,6 +17,8 @@ const FAILED: &str = "failed";
 const REASON: &str = ".reason.txt";
 /// How the reason of a bundle ends that is not kept: nothing but that tells it from one that was moved back.
 pub(super) const DELETED: &str = "The bundle was deleted, as `keep_failed_packages = false` asks.\n";
+/// Most bytes of a file's name, on every common file system.
+const MAX_NAME: usize = 255;
 /// Bytes of a reason that are read again.
 const MOST_REASON: u64 = 4096;
 
@@ -162,20 +164,28 @@ impl Shelves {
     }
 }
 
-/// Takes `name` in `shelf`, or the first of `NAME-2`, `NAME-3`… that is free.
-fn take_name(shelf: &Path, name: &OsStr) -> io::Result<(OsString, PathBuf)> {
+/// The name of the `number`th bundle called `name`: `NAME`, `NAME-2`, `NAME-3`…; a long one is cut, so that there is
+/// room for the number and for [`REASON`].
+fn numbered(name: &OsStr, number: u64) -> OsString {
+    if number == 1 && name.len() + REASON.len() <= MAX_NAME {
+        return name.to_owned();
+    }
     let stem = Path::new(name).file_stem().unwrap_or(name);
-    let end = Path::new(name).extension().unwrap_or_default();
+    let end = Path::new(name).extension().unwrap_or_default().to_string_lossy();
+    let end = if number == 1 { format!(".{end}") } else { format!("-{number}.{end}") };
+    let room = MAX_NAME.saturating_sub(REASON.len() + end.len());
+    if stem.len() <= room {
+        return with_end(stem, &end);
+    }
+    let stem = stem.to_string_lossy();
+    format!("{}{end}", &stem[..stem.floor_char_boundary(room)]).into()
+}
+
+/// Takes the first of the names for the bundle `name` that is free in `shelf`.
+fn take_name(shelf: &Path, name: &OsStr) -> io::Result<(OsString, PathBuf)> {
     let mut number = 1u64;
     loop {
-        let taken = match number {
-            1 => name.to_owned(),
-            _ => {
-                let mut taken = with_end(stem, &format!("-{number}."));
-                taken.push(end);
-                taken
-            }
-        };
+        let taken = numbered(name, number);
         let path = shelf.join(&taken);
         let reason_there = shelf.join(with_end(&taken, REASON)).symlink_metadata().is_ok();
         if !reason_there {
@@ -280,6 +290,27 @@ mod tests {
         fs::write(folder.path().join("failed/taken.pkg"), "").expect("write");
         assert_eq!(shelves.list_failed(1), (vec![line("a.b.pkg", "first")], 3));
         assert!(shelves.list_failed(3).0.contains(&line("a.b-3.pkg", "empty")));
+    }
+
+    #[test]
+    fn the_longest_names_can_be_refused_and_refused_again() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let mut shelves = Shelves::of(folder.path());
+        for stem in ["a".repeat(251), "é".repeat(125), "b".repeat(241)] {
+            let name = OsString::from(format!("{stem}.pkg"));
+            for reason in ["first", "second"] {
+                fs::write(folder.path().join(&name), "bad").expect("write");
+                let moved = shelves.failed(&name, reason).expect("moved").expect("there");
+                let moved = moved.to_str().expect("text");
+                assert!(moved.len() <= 244 && moved.ends_with(".pkg"), "{moved}");
+                let told = folder.path().join("failed").join(format!("{moved}.reason.txt"));
+                assert_eq!(fs::read_to_string(told).expect("read"), reason);
+                fs::write(folder.path().join(&name), "good").expect("write");
+                shelves.done(&name).expect("moved").expect("there");
+            }
+        }
+        assert_eq!((shelves.list_failed(9).1, shelves.count_done()), (6, 6));
+        assert!(shelves.list_failed(9).0.iter().any(|(name, _)| name.to_string_lossy().ends_with("é-2.pkg")));
     }
 
     #[test]

@@ -26,6 +26,7 @@ use crate::mirror::import::{self, ImportOptions};
 use crate::mirror::layout::Layout;
 use crate::mirror::ledger;
 use crate::mirror::lock::{Holder, lock_for_adding};
+use crate::panics::caught;
 use crate::server_config::{self, Live};
 
 /// Takes bundles of one folder into one mirror.
@@ -92,7 +93,8 @@ impl Taker {
     /// # Errors
     /// What is to be said of the file already.
     pub(super) fn look(&self, name: &OsStr, last: bool) -> Result<Place, Verdict> {
-        let Opened { bundle, length, ours } = self.open(name)?;
+        let Opened { bundle, length, ours } =
+            caught(|| self.open(name)).unwrap_or_else(|bug| Err(verdict_of(bug.into())))?;
         let manifest = bundle.manifest();
         let stored = manifest.blocks.iter().try_fold(0u64, |sum, block| sum.checked_add(block.stored_size()?));
         if ours && !last && stored.is_some_and(|stored| stored > length) {
@@ -113,7 +115,8 @@ impl Taker {
     /// two servers the second finds it gone. Says too whether the mirror has taken it.
     pub(super) fn import(&self, name: &OsStr, before: Stamp) -> (Verdict, bool) {
         let mut taken = false;
-        (self.try_import(name, before, &mut taken), taken)
+        let verdict = caught(|| self.try_import(name, before, &mut taken)).unwrap_or_else(|bug| verdict_of(bug.into()));
+        (verdict, taken)
     }
 
     fn try_import(&self, name: &OsStr, before: Stamp, taken: &mut bool) -> Verdict {

@@ -24,6 +24,7 @@ mod bundle_told;
 mod sbom;
 mod list;
 mod mishaps;
+mod panics;
 mod import;
 mod import_bundle;
 mod import_faults;

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use semver::{Version, VersionReq};
+use semver::VersionReq;
 
-use crate::crate_id::{CrateName, InvalidName};
+use crate::crate_id::{CrateName, InvalidName, Version};
 
 /// One crate to resolve by itself.
 ///

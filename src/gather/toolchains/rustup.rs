@@ -6,6 +6,7 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde::Deserialize;
 
 use crate::channel::{digest_path, rustup_init};
+use crate::crate_id::Version;
 use crate::digest::Sha256;
 use crate::http;
 use crate::safe_path::SafePath;
@@ -151,13 +152,13 @@ fn read(path: &SafePath, hosts: &BTreeSet<String>, texts: &Texts, absent: &[Safe
 }
 
 /// The version that `release-stable.toml` names, which becomes a folder's name.
-fn version(path: &SafePath, text: &[u8]) -> Result<semver::Version, Error> {
+fn version(path: &SafePath, text: &[u8]) -> Result<Version, Error> {
     let raw = str::from_utf8(text).ok().and_then(|text| toml::from_str::<Raw>(text).ok());
     let version = raw.and_then(|raw| raw.version.parse().ok());
     version.ok_or_else(|| Error::Unsettled { what: format!("`{path}` names no version of rustup") })
 }
 
-fn installer_paths(version: &semver::Version, host: &str) -> [SafePath; 2] {
+fn installer_paths(version: &Version, host: &str) -> [SafePath; 2] {
     let name = rustup_init(host);
     [format!("rustup/archive/{version}/{host}/{name}"), format!("rustup/dist/{host}/{name}")]
         .map(|path| path.parse().expect("a version and a known host are safe"))

@@ -1,0 +1,74 @@
+//! Panics as errors: work on input from outside that must not end the thread it runs on.
+//!
+//! The types that parse input are to make a panic impossible, and tests/layers/panics.rs lists every place that can
+//! still raise one. A bug is left all the same: then one bundle is refused, and the next one is imported.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::fmt::{Display, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+thread_local! {
+    static OBJECT: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// A panic, with the object that was being worked on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a bug in cargo-frostmirror stopped the work{}: {message}", at(object))]
+pub struct Panicked {
+    /// The panic's own message.
+    pub message: String,
+    /// The last object that [`working_on`] named on this thread, such as a bundle's entry; empty where none was named.
+    pub object: String,
+}
+
+fn at(object: &str) -> String {
+    if object.is_empty() { String::new() } else { format!(" at `{object}`") }
+}
+
+/// Names the object that this thread works on from now on, for [`Panicked`].
+pub fn working_on(object: impl Display) {
+    OBJECT.with_borrow_mut(|text| {
+        text.clear();
+        let _written = write!(text, "{object}").is_ok();
+    });
+}
+
+/// Runs `work`; a panic in it is returned as an error. The caller sees to it that nothing half changed stays in use.
+///
+/// # Errors
+/// `work` panicked.
+pub fn caught<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
+    working_on("");
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
+        let object = OBJECT.with_borrow(|text| text.chars().take(300).collect());
+        Panicked { message: message(panic.as_ref()).chars().take(1000).collect(), object }
+    })
+}
+
+/// The message of a panic.
+pub fn message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_names_what_was_being_worked_on() {
+        assert_eq!(caught(|| 7), Ok(7));
+        let panicked = caught(|| {
+            working_on("crates/a-1.0.0.crate");
+            let none: Option<u8> = None;
+            none.expect("an entry")
+        });
+        let error = panicked.expect_err("a panic");
+        assert_eq!(
+            error.to_string(),
+            "a bug in cargo-frostmirror stopped the work at `crates/a-1.0.0.crate`: an entry"
+        );
+        assert_eq!(caught(|| panic!("{}", "formatted")).map_err(|error| error.object), Err::<(), _>(String::new()));
+    }
+}
