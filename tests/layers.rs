@@ -7,6 +7,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+#[path = "layers/panics.rs"]
+mod panics;
+
 /// Floors that may not be named although they lie below: (who, whom, why).
 const FORBIDDEN: &[(&str, &str, &str)] = &[
     ("bundle", "http", "a bundle knows no network"),

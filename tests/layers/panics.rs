@@ -1,0 +1,284 @@
+//! Every place outside of tests that can raise a panic, with the reason why input cannot reach it.
+//!
+//! What comes from a bundle, an index line, a channel file, a request or a record is parsed into types with limits. A
+//! new `expect`, assertion or index therefore needs a line here: say why no input can make it fail, or return an error.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use super::{Token, files, tokens};
+
+/// What can panic, in one file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Count {
+    /// `.expect(`, `.unwrap(`, `panic!`, `unreachable!`, `todo!`, `unimplemented!` and assertions.
+    raised: usize,
+    /// `VALUE[…]`, but for text keys of JSON and TOML values that the program made itself.
+    indexed: usize,
+}
+
+/// File, panics raised, values indexed, and why no input reaches them.
+type Allowed = (&'static str, usize, usize, &'static str);
+
+const PLAIN: &str = "plain fields and text keys are always JSON";
+const MEMORY: &str = "a write to a String cannot fail";
+const READ: &str = "`read` returns at most the buffer's length";
+const LIFETIME: &str = "a slice type behind a lifetime, which reads as an index";
+const FOUND: &str = "the position was found in this text or list just before";
+
+#[rustfmt::skip]
+const ALLOWED: &[Allowed] = &[
+    ("bundle/about.rs", 0, 2, "positions come from the list that is being filled"),
+    ("bundle/block.rs", 0, 2, "`read` returns at most the buffer's length"),
+    ("bundle/compare.rs", 0, 5, FOUND),
+    ("bundle/encoded.rs", 0, 4, READ),
+    ("bundle/format.rs", 1, 0, PLAIN),
+    ("bundle/header.rs", 0, 19, "a header is an array of 96 bytes, cut at constants"),
+    ("bundle/legacy.rs", 0, 6, "`read` returns at most the buffer's length; positions are those of a search"),
+    ("bundle/lines.rs", 0, 6, FOUND),
+    ("bundle/manifest.rs", 0, 5, "`read` returns at most the buffer's length; the position is below the constant's length"),
+    ("bundle/open.rs", 0, 3, READ),
+    ("bundle/pack.rs", 0, 3, READ),
+    ("bundle/rules.rs", 0, 17, FOUND),
+    ("bundle/sbom.rs", 0, 10, "a digest has 32 bytes, cut at constants"),
+    ("bundle/sbom/license.rs", 0, 2, FOUND),
+    ("bundle/shown.rs", 1, 1, "a write to a String cannot fail; the unit is counted within its list"),
+    ("bundle/verify.rs", 0, 1, READ),
+    ("channel/names.rs", 0, 4, FOUND),
+    ("channel/select.rs", 0, 1, LIFETIME),
+    ("channel/toolchain.rs", 1, 0, "a parsed toolchain is words, digits, dots and dashes, at most 40 bytes"),
+    ("client_config.rs", 1, 0, "keys of settings are constants of at least two parts"),
+    ("client_config/edit.rs", 0, 5, "keys of settings are constants of at least two parts"),
+    ("client_config/file.rs", 1, 0, PLAIN),
+    ("cmd/fetch.rs", 0, 2, FOUND),
+    ("cmd/gc.rs", 1, 0, MEMORY),
+    ("console/answer.rs", 1, 0, PLAIN),
+    ("console/api/export.rs", 1, 0, PLAIN),
+    ("console/api/gc.rs", 1, 0, PLAIN),
+    ("console/api/verify.rs", 1, 0, PLAIN),
+    ("console/asked.rs", 0, 3, "both ends are limited to the list's length"),
+    ("console/holdings.rs", 0, 1, FOUND),
+    ("console/imports.rs", 0, 1, LIFETIME),
+    ("console/pages/chart.rs", 2, 0, MEMORY),
+    ("console/pages/config.rs", 0, 1, PLAIN),
+    ("console/pages/dashboard.rs", 0, 2, "full ranges"),
+    ("console/pages/packages.rs", 0, 1, PLAIN),
+    ("console/pages/setup.rs", 0, 3, "an array of constant length"),
+    ("console/search.rs", 0, 1, LIFETIME),
+    ("console/sessions.rs", 0, 1, "a digest has 64 digits"),
+    ("console/trend.rs", 0, 2, FOUND),
+    ("crate_id.rs", 1, 3, "a parsed name is ASCII of 1 to 64 bytes and a version has at most 150"),
+    ("digest.rs", 0, 5, READ),
+    ("durable.rs", 1, 0, "for crash tests, in debug builds alone"),
+    ("fetch/packed.rs", 1, 0, "a parsed name's index path is safe and has at most 76 bytes"),
+    ("fetch/toolchains.rs", 0, 2, FOUND),
+    ("gather/cache.rs", 0, 1, "a crate's file name has at least 9 bytes, and its first two are ASCII"),
+    ("gather/cargo.rs", 0, 1, "a table that was made two lines before"),
+    ("gather/cargo_config/files.rs", 0, 2, FOUND),
+    ("gather/depends.rs", 0, 1, FOUND),
+    ("gather/depends/edit.rs", 0, 1, "an array of constant length"),
+    ("gather/depends/parse.rs", 0, 1, FOUND),
+    ("gather/index.rs", 0, 1, "a digest has 64 digits"),
+    ("gather/lockfile.rs", 0, 3, FOUND),
+    ("gather/resolve/scratch.rs", 0, 1, "a table of a document that was made here"),
+    ("gather/resolve/words.rs", 0, 2, FOUND),
+    ("gather/seed.rs", 0, 2, FOUND),
+    ("gather/toolchains.rs", 0, 1, "an order that was counted here"),
+    ("gather/toolchains/release.rs", 0, 1, "the text was fetched before, or the fetch had failed"),
+    ("gather/toolchains/rustup.rs", 3, 5, "constants, a version of at most 150 bytes and a known host; arrays of constant length"),
+    ("gather/toolchains/store.rs", 1, 1, PLAIN),
+    ("gather/workspace.rs", 0, 1, FOUND),
+    ("http.rs", 1, 0, "digits are a header's value"),
+    ("http/incoming.rs", 0, 1, "limited to the chunk's length"),
+    ("http/resume.rs", 0, 1, READ),
+    ("index_line.rs", 1, 0, PLAIN),
+    ("mirror/artifacts.rs", 1, 0, PLAIN),
+    ("mirror/audit/blob.rs", 0, 1, READ),
+    ("mirror/audit/listing.rs", 0, 3, FOUND),
+    ("mirror/audit/name.rs", 0, 4, FOUND),
+    ("mirror/audit/problem.rs", 1, 0, PLAIN),
+    ("mirror/chain.rs", 0, 4, "positions are those of the list itself"),
+    ("mirror/commit.rs", 0, 2, "`bundle::rules` checked that positions are within the tables"),
+    ("mirror/export/local_registry.rs", 0, 2, READ),
+    ("mirror/export/unpack.rs", 0, 4, "`read` returns at most the buffer's length; the position was found in this text"),
+    ("mirror/export/vendor.rs", 1, 0, PLAIN),
+    ("mirror/forgotten.rs", 1, 0, PLAIN),
+    ("mirror/gc/artifacts.rs", 1, 0, "a constant path"),
+    ("mirror/gc/carry_out.rs", 0, 1, "an order is a permutation of the steps"),
+    ("mirror/gc/feeds.rs", 0, 1, LIFETIME),
+    ("mirror/gc/told.rs", 0, 6, LIFETIME),
+    ("mirror/head.rs", 1, 3, "plain fields are JSON; the position was found just before"),
+    ("mirror/import.rs", 0, 1, "an order is a permutation of the moves"),
+    ("mirror/incoming.rs", 1, 0, PLAIN),
+    ("mirror/layout.rs", 1, 0, PLAIN),
+    ("mirror/ledger.rs", 1, 1, PLAIN),
+    ("mirror/lines.rs", 1, 0, MEMORY),
+    ("mirror/live/arrived.rs", 0, 1, "an order is a permutation of the changes"),
+    ("mirror/live/books.rs", 2, 2, "plain fields are JSON; lengths are limited to the text's"),
+    ("mirror/live/place.rs", 1, 0, PLAIN),
+    ("mirror/lock.rs", 1, 0, PLAIN),
+    ("mirror/offers.rs", 1, 0, "a constant path"),
+    ("mirror/order.rs", 0, 3, "positions are those of the list itself"),
+    ("mirror/receive.rs", 0, 1, "a piece of content is at most as long as the buffer"),
+    ("mirror/receive/artifacts.rs", 3, 2, "a constant path, or a path without its ending; the position was found just before"),
+    ("mirror/receive/artifacts/moved.rs", 1, 0, "a constant path"),
+    ("mirror/snapshot.rs", 1, 0, "a parsed name's index path is safe and has at most 76 bytes; constants"),
+    ("mirror/snapshot/shelf.rs", 0, 1, FOUND),
+    ("place.rs", 0, 2, FOUND),
+    ("proxy/dist/bring.rs", 0, 1, "full ranges"),
+    ("proxy/dist/unit.rs", 1, 0, "a version has at most 150 bytes, a triple 100, and both are safe in paths"),
+    ("proxy/lines.rs", 0, 1, "a digest has 64 digits"),
+    ("proxy/used.rs", 1, 0, MEMORY),
+    ("serve.rs", 0, 1, "a full range"),
+    ("serve/access.rs", 0, 1, "a full range"),
+    ("serve/access_log.rs", 0, 2, FOUND),
+    ("serve/conditions.rs", 0, 2, FOUND),
+    ("serve/counters.rs", 0, 7, "statuses and kinds are constants; their tables have a place for each"),
+    ("serve/hot.rs", 0, 1, "a digest has 64 digits"),
+    ("serve/patient.rs", 0, 2, "full ranges"),
+    ("serve/route.rs", 0, 3, FOUND),
+    ("server_config/edit.rs", 0, 2, FOUND),
+    ("server_config/settings.rs", 2, 1, "defaults are constants; the length is that of the text's valid part"),
+    ("server_config/travel.rs", 0, 4, FOUND),
+    ("watch/shelves.rs", 0, 1, FOUND),
+];
+
+#[test]
+fn every_possible_panic_has_a_reason() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = BTreeMap::new();
+    for path in files(&src) {
+        let name = path.strip_prefix(&src).unwrap().to_str().unwrap().replace('\\', "/");
+        if name.ends_with("/tests.rs") || name.contains("/tests/") {
+            continue;
+        }
+        let count = count(&without_tests(&tokens(&fs::read_to_string(&path).unwrap())));
+        if count != Count::default() {
+            found.insert(name, count);
+        }
+    }
+    let allowed: BTreeMap<&str, Count> = ALLOWED
+        .iter()
+        .map(|(file, raised, indexed, _)| (*file, Count { raised: *raised, indexed: *indexed }))
+        .collect();
+    assert_eq!(allowed.len(), ALLOWED.len(), "a file is listed twice");
+    let mut problems = Vec::new();
+    for (name, count) in &found {
+        let known = allowed.get(name.as_str()).copied().unwrap_or_default();
+        // Fewer than listed is no fault of whoever removed one.
+        if count.raised > known.raised || count.indexed > known.indexed {
+            problems.push(format!("src/{name}: {count:?}, listed as {known:?}"));
+        }
+    }
+    for name in allowed.keys().filter(|name| !found.contains_key(**name)) {
+        problems.push(format!("src/{name}: nothing there can panic any more; remove its line"));
+    }
+    assert!(
+        problems.is_empty(),
+        "tests/layers/panics.rs does not fit the sources. Return an error where input can cause it; else give the \
+         reason in the list:\n{}",
+        problems.join("\n")
+    );
+}
+
+fn count(code: &[Token]) -> Count {
+    let text = |at: usize| code.get(at).map_or("", |token| token.text.as_str());
+    let mut count = Count::default();
+    for at in 0..code.len() {
+        let before = if at == 0 { "" } else { text(at - 1) };
+        match (text(at), text(at + 1)) {
+            ("expect" | "unwrap" | "expect_err" | "unwrap_err", "(") if before == "." => count.raised += 1,
+            ("panic" | "unreachable" | "todo" | "unimplemented" | "assert" | "assert_eq" | "assert_ne", "!") => {
+                count.raised += 1;
+            }
+            ("[", next) if next != "]" && is_value(before) => count.indexed += 1,
+            _ => {}
+        }
+    }
+    count
+}
+
+/// Whether a `[` behind this token indexes a value.
+fn is_value(token: &str) -> bool {
+    const KEYWORDS: &[&str] = &[
+        "in", "return", "match", "if", "else", "mut", "ref", "dyn", "as", "break", "move", "let", "const", "for",
+        "impl", "where", "static",
+    ];
+    let word = token.chars().next().is_some_and(|first| first.is_alphabetic() || first == '_');
+    (word && !KEYWORDS.contains(&token)) || matches!(token, ")" | "]" | "?")
+}
+
+/// The code without items that only tests compile: `#[cfg(test)]`, `#[cfg(all(test, …))]`.
+fn without_tests(code: &[Token]) -> Vec<Token> {
+    let text = |at: usize| code.get(at).map_or("", |token| token.text.as_str());
+    let mut kept = Vec::new();
+    let mut at = 0;
+    while at < code.len() {
+        let end =
+            (text(at) == "#" && text(at + 1) == "[" && text(at + 2) == "cfg").then(|| end_of_brackets(code, at + 1));
+        let Some(end) = end.filter(|end| {
+            let inside: Vec<&str> = (at..*end).map(text).collect();
+            inside.contains(&"test") && !inside.contains(&"not") && !inside.contains(&"any")
+        }) else {
+            // Attributes and macro patterns hold no code of their own.
+            if text(at) == "#" && text(at + 1) == "[" {
+                at = end_of_brackets(code, at + 1);
+            } else {
+                kept.push(code[at].clone());
+                at += 1;
+            }
+            continue;
+        };
+        at = end;
+        let mut depth = 0;
+        while at < code.len() {
+            let token = text(at);
+            at += 1;
+            match token {
+                "{" | "(" | "[" => depth += 1,
+                "}" | ")" | "]" => depth -= 1,
+                _ => {}
+            }
+            if depth == 0 && (token == "}" || token == ";") {
+                break;
+            }
+        }
+    }
+    kept
+}
+
+/// The place behind the bracket that closes the one at `start`.
+fn end_of_brackets(code: &[Token], start: usize) -> usize {
+    let mut depth = 0;
+    for (at, token) in code.iter().enumerate().skip(start) {
+        match token.text.as_str() {
+            "[" => depth += 1,
+            "]" => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return at + 1;
+        }
+    }
+    code.len()
+}
+
+#[test]
+fn panics_and_indexes_are_counted_outside_of_tests() {
+    let count = |source: &str| {
+        let Count { raised, indexed } = count(&without_tests(&tokens(source)));
+        (raised, indexed)
+    };
+    assert_eq!(
+        count(r#"fn f() { x.expect("a"); y.unwrap(); panic!("b"); assert_eq!(1, 1); debug_assert!(true); }"#),
+        (4, 0)
+    );
+    assert_eq!(
+        count("fn f(a: &[u8], b: [u8; 4]) -> Vec<[u8; 2]> { a[1]; f()[0]; a[..2][1]; for x in [1, 2] {} vec![1] }"),
+        (0, 4)
+    );
+    assert_eq!(count(r#"#[derive(A)] #[allow(x, reason = "y")] fn f() { json["key"]; x.expected(); }"#), (0, 0));
+    assert_eq!(count("#[cfg(all(test, unix))] mod tests { fn f() { x.unwrap(); a[1]; } } fn g() { b[2]; }"), (0, 1));
+    assert_eq!(count("#[cfg(not(test))] fn f() { x.unwrap(); }"), (1, 0));
+}
