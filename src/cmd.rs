@@ -6,8 +6,11 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::env::Env;
+use crate::event::Sink as _;
 use crate::failure::{Class, Failure};
 use crate::fetch::Surroundings;
+use crate::gather::cargo::OLDEST;
+use crate::gather::local_toolchain::{self, Substitute};
 use crate::report::Report;
 use signals::Signals;
 
@@ -117,6 +120,20 @@ impl Context {
             skip_registries: Vec::new(),
             reuse: Vec::new(),
         })
+    }
+
+    /// The same context, in which cargo runs in `folders` even where one of them is pinned to a toolchain that does not
+    /// run here: another one takes its place, and a status line names it.
+    pub fn with_running_cargo<'f>(&self, folders: impl IntoIterator<Item = &'f Path>) -> Context {
+        let found = folders.into_iter().find_map(|folder| local_toolchain::substitute(folder, &self.env));
+        let Some(Substitute { toolchain, pin, too_old }) = found else { return self.clone() };
+        let why = match too_old {
+            None => "pins a toolchain that is not installed here".to_owned(),
+            Some(version) => format!("pins cargo {version}, and {OLDEST} or newer is needed"),
+        };
+        let pin = pin.display();
+        self.report.status("Using", format!("the toolchain {toolchain} to run cargo: `{pin}` {why}"));
+        Context { env: self.env.with("RUSTUP_TOOLCHAIN", &toolchain), ..self.clone() }
     }
 
     /// Waits for `work`, or for SIGINT or SIGTERM to stop it. What is stopped cleans up behind itself: children are ended and

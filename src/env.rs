@@ -34,6 +34,13 @@ impl Env {
         self.os(name).map(PathBuf::from)
     }
 
+    /// The same variables with `name` set to `value`.
+    pub fn with(&self, name: &str, value: &str) -> Env {
+        let mut vars = self.0.clone();
+        vars.insert(name.into(), value.into());
+        Env(vars)
+    }
+
     /// All variables, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
         self.0.iter().map(|(key, value)| (key.as_os_str(), value.as_os_str()))

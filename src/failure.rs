@@ -20,6 +20,10 @@ mod server_config;
 mod toolchains;
 mod wire;
 
+/// For a toolchain that rustup is told to use and does not have.
+const NO_TOOLCHAIN: &str =
+    "install a toolchain with `rustup toolchain install stable`, or choose an installed one with RUSTUP_TOOLCHAIN=NAME";
+
 /// What kind of failure; decides the exit code. Published numbers never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {

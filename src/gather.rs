@@ -4,6 +4,7 @@
 
 pub mod seed;
 pub mod history;
+pub mod local_toolchain;
 pub mod toolchain_file;
 pub mod toolchains;
 pub mod download;
@@ -21,3 +22,4 @@ pub mod cargo_config;
 pub mod workspace;
 pub mod depends;
 pub mod lockfile;
+pub mod lock_graph;

@@ -1,5 +1,6 @@
 //! `fetch`: resolve, download, and write one .pkg.
 
+use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,13 +15,14 @@ use crate::failure::{Class, Failure};
 use crate::fetch::{self, Input, Mode, Options, Outcome, Surroundings, Toolchains, Weighed};
 use crate::gather::depends::Depends;
 use crate::gather::resolve::CrateSpec;
+use crate::gather::toolchain_file::{self, ToolchainFile};
 use crate::gather::workspace;
 use crate::server_config::Settings;
 
 /// Words of `fetch`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// What to mirror; where the default does not exist and a workspace is found, its Cargo.lock is used
+    /// Dependency list [default: the nearest depends.toml up to the workspace's root, else the workspace's Cargo.lock]
     #[arg(short, long, value_name = "PATH", help_heading = "What to fetch")]
     pub config: Option<PathBuf>,
     /// The workspace whose Cargo.lock to mirror
@@ -58,7 +60,7 @@ pub struct Args {
     /// Leave packages of this alternate registry out, each named in a warning (repeatable)
     #[arg(long, value_name = "NAME", help_heading = "What to fetch")]
     pub skip_registry: Vec<String>,
-    /// Leave toolchains out, even where depends.toml asks for them; what was sent of them earlier stays current
+    /// Leave toolchains out, even where depends.toml or rust-toolchain.toml names them; earlier ones stay current
     #[arg(long, help_heading = "What to fetch")]
     pub no_toolchain: bool,
     /// There is no such word: it is told where toolchains are named
@@ -108,6 +110,8 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             name.escape_debug()
         )));
     }
+    let manifest = args.manifest_path.as_ref().map(|path| context.absolute(path));
+    let context = &context.with_running_cargo([&context.cwd].into_iter().chain(&manifest).map(PathBuf::as_path));
     let mode = mode(args, context)?;
     let forget = args.forget.iter().map(|input| known_as(input, context)).collect::<Vec<String>>();
     let inputs = match mode {
@@ -222,23 +226,69 @@ fn inputs(args: &Args, forget: &[String], context: &Context) -> Result<Vec<Input
     Ok(inputs)
 }
 
-/// depends.toml in the current directory, else the workspace around it.
+/// The nearest depends.toml from the current directory upward to the workspace's root, else the workspace.
 pub(super) fn default_input(context: &Context) -> Result<Input, Failure> {
-    let depends = context.cwd.join("depends.toml");
-    if depends.exists() {
-        return Ok(Input::Depends(depends));
+    let here = context.cwd.join("depends.toml");
+    if here.exists() {
+        return Ok(Input::Depends(here));
     }
-    match workspace::find(&context.cwd, &context.env)? {
-        Some(found) => {
-            let manifest = found.root.join("Cargo.toml");
-            let file = found.lockfile.as_ref().unwrap_or(&manifest);
-            context.report.status("Using", format!("`{}`; there is no depends.toml here", file.display()));
-            Ok(Input::Workspace(found))
-        }
-        None => Err(Failure::new(Class::Input, "there is no depends.toml here, and no Cargo.toml here or above")
+    let manifest = context.cwd.ancestors().find(|folder| folder.join("Cargo.toml").is_file());
+    let Some(package) = manifest else {
+        return Err(Failure::new(Class::Input, "there is no depends.toml here, and no Cargo.toml here or above")
             .doing("found nothing to fetch")
-            .hint("run this in a cargo project, write a depends.toml (`cargo frostmirror init` makes one), or name what to fetch with `-c`, `--lockfile` or `--crate`")),
+            .hint("run this in a cargo project, write a depends.toml (`cargo frostmirror init` makes one), or name what to fetch with `-c`, `--lockfile` or `--crate`"));
+    };
+    let up_to = |top: &Path| {
+        let folders = context.cwd.ancestors().take_while(|folder| folder.starts_with(top));
+        folders.map(|folder| folder.join("depends.toml")).find(|path| path.exists())
+    };
+    // Cargo need not be asked for the workspace where the package has one.
+    if let Some(depends) = up_to(package) {
+        return Ok(using(depends, context));
     }
+    let found = workspace::open(package, &context.env)?;
+    // The root need not be a folder above the package.
+    let at_the_root = Some(found.root.join("depends.toml")).filter(|path| path.exists());
+    if let Some(depends) = up_to(&found.root).or(at_the_root) {
+        return Ok(using(depends, context));
+    }
+    let manifest = found.root.join("Cargo.toml");
+    let file = found.lockfile.as_ref().unwrap_or(&manifest);
+    context.report.status("Using", format!("`{}`; the workspace has no depends.toml", file.display()));
+    Ok(Input::Workspace(found))
+}
+
+fn using(depends: PathBuf, context: &Context) -> Input {
+    context.report.status("Using", format!("`{}`", depends.display()));
+    Input::Depends(depends)
+}
+
+/// The toolchain files of the inputs that name toolchains themselves nowhere, by the input's file; each is reported.
+fn pins(inputs: &[Input], context: &Context) -> Result<BTreeMap<PathBuf, ToolchainFile>, Failure> {
+    let mut pins = BTreeMap::new();
+    for input in inputs {
+        let (file, folder) = match input {
+            Input::Depends(path) if Depends::read(path)?.platforms.is_none() => (path.clone(), path.parent()),
+            Input::Workspace(found) => (found.root.join("Cargo.lock"), Some(found.root.as_path())),
+            Input::Depends(_) | Input::Lockfile(_) | Input::Crate(_) => continue,
+        };
+        match folder.map_or(Ok(None), toolchain_file::find) {
+            Ok(Some(pin)) => {
+                if let Some(toolchain) = &pin.toolchain {
+                    let path = pin.path.display();
+                    let how = "`--no-toolchain` leaves it out";
+                    context.report.status("Using", format!("the toolchain {toolchain} of `{path}`; {how}"));
+                    pins.insert(file, pin);
+                }
+            }
+            Ok(None) => {}
+            Err(error) => {
+                let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+                context.report.warning(format!("{error}{}; no toolchain is included", cause.trim_end()));
+            }
+        }
+    }
+    Ok(pins)
 }
 
 /// What flags, environment and frostmirror.toml say of toolchains, in that order.
@@ -269,7 +319,9 @@ fn toolchains(args: &Args, inputs: &[Input], context: &Context) -> Result<Toolch
     }
     let always = platforms.is_some() || names.is_some() || !args.targets.is_empty();
     let leave = args.no_toolchain || args.from_list.is_some();
-    let asked = !leave && (always || ask_for_toolchains(inputs)?);
+    // A toolchain that the environment names takes the place of the project's.
+    let pins = if leave || !default_toolchains.is_empty() { BTreeMap::new() } else { pins(inputs, context)? };
+    let asked = !leave && (always || !pins.is_empty() || ask_for_toolchains(inputs)?);
     // Where none are asked for, a frostmirror.toml is nobody's business here.
     let said = if asked { super::settings::found(context)?.settings } else { Settings::default() };
     if default_toolchains.is_empty() {
@@ -282,6 +334,7 @@ fn toolchains(args: &Args, inputs: &[Input], context: &Context) -> Result<Toolch
         targets: args.targets.clone(),
         default_targets: platforms.filter(|all| !all.is_empty()).unwrap_or(said.targets),
         default_toolchains,
+        pins,
         upstream: upstream_of_toolchains(upstream)?,
     })
 }

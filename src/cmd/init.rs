@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Context;
@@ -26,9 +26,9 @@ pub struct Args {
     /// What to take: exact versions of Cargo.lock, the members' own requirements, or both
     #[arg(long, value_name = "WHAT", default_value = "lock")]
     pub from: From,
-    /// The file to write
-    #[arg(short, long, value_name = "PATH", default_value = "depends.toml")]
-    pub output: PathBuf,
+    /// The file to write [default: depends.toml beside the workspace's manifest; here with `--manifest-path`]
+    #[arg(short, long, value_name = "PATH")]
+    pub output: Option<PathBuf>,
     /// Renew `[locked]` in the file that is there, and keep all else
     #[arg(long, conflicts_with = "force")]
     pub update: bool,
@@ -36,6 +36,9 @@ pub struct Args {
     #[arg(long)]
     pub force: bool,
 }
+
+/// The name of the file where none is given.
+const DEFAULT_OUTPUT: &str = "depends.toml";
 
 /// What to take from a workspace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -54,16 +57,23 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         return Err(Failure::new(Class::Usage, "`--update` renews `[locked]` alone, which is `--from lock`")
             .hint("leave `--from` away, or write a new file with `--force`"));
     }
-    let output = context.absolute(&args.output);
-    let exists = fs::symlink_metadata(&output).is_ok();
-    if exists && !args.update && !args.force {
-        return Err(Failure::new(Class::Input, format!("`{}` exists", args.output.display()))
-            .doing("could not write the list of dependencies")
-            .hint("`--update` renews its `[locked]` table and keeps all else; `--force` replaces it"));
+    if let Some(output) = &args.output {
+        refuse_existing(output, args, context)?;
     }
+    let manifests = args.manifest_path.iter().map(|path| context.absolute(path));
+    let folders: Vec<PathBuf> = std::iter::once(context.cwd.clone()).chain(manifests).collect();
+    let context = &context.with_running_cargo(folders.iter().map(PathBuf::as_path));
+    let workspaces = workspaces(args, context)?;
+    let named = match (&args.output, workspaces.as_slice()) {
+        (Some(output), _) => output.clone(),
+        (None, [found]) if args.manifest_path.is_empty() => beside(&found.root, context),
+        (None, _) => PathBuf::from(DEFAULT_OUTPUT),
+    };
+    let exists = refuse_existing(&named, args, context)?;
+    let output = context.absolute(&named);
 
     let old = if exists && args.update { Some(depends::read_text(&output)?) } else { None };
-    let seed = gather(args, context)?;
+    let seed = gather(args, workspaces, context)?;
     for foreign in &seed.left_out {
         let (name, version, source) = (&foreign.name, &foreign.version, &foreign.source);
         context.report.warning(format!("{name} {version} is left out: it does not come from crates.io ({source})"));
@@ -73,9 +83,25 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         None => ("Wrote", seed.to_toml()),
     };
     durable::write(&output, text.as_bytes())
-        .map_err(|source| Failure::io(format!("could not write `{}`", args.output.display()), source))?;
-    context.report.status(verb, format!("{} ({})", args.output.display(), contents(&seed)));
+        .map_err(|source| Failure::io(format!("could not write `{}`", named.display()), source))?;
+    context.report.status(verb, format!("{} ({})", named.display(), contents(&seed)));
     Ok(())
+}
+
+/// Whether the file exists, where it may.
+fn refuse_existing(output: &Path, args: &Args, context: &Context) -> Result<bool, Failure> {
+    let exists = fs::symlink_metadata(context.absolute(output)).is_ok();
+    if exists && !args.update && !args.force {
+        return Err(Failure::new(Class::Input, format!("`{}` exists", output.display()))
+            .doing("could not write the list of dependencies")
+            .hint("`--update` renews its `[locked]` table and keeps all else; `--force` replaces it"));
+    }
+    Ok(exists)
+}
+
+/// The file beside a workspace's manifest, named as short as it can be from here.
+fn beside(root: &Path, context: &Context) -> PathBuf {
+    if *root == context.cwd { PathBuf::from(DEFAULT_OUTPUT) } else { root.join(DEFAULT_OUTPUT) }
 }
 
 fn contents(seed: &Seed) -> String {
@@ -86,10 +112,10 @@ fn contents(seed: &Seed) -> String {
     direct.into_iter().chain(locked).chain(toolchains).collect::<Vec<_>>().join(", ")
 }
 
-fn gather(args: &Args, context: &Context) -> Result<Seed, Failure> {
+fn gather(args: &Args, workspaces: Vec<Workspace>, context: &Context) -> Result<Seed, Failure> {
     let mut seed = Seed::default();
     let mut roots = BTreeSet::new();
-    for workspace in workspaces(args, context)? {
+    for workspace in workspaces {
         // Two manifests of one workspace are one workspace.
         if !roots.insert(workspace.root.clone()) {
             continue;

@@ -31,7 +31,7 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
 /// Words of `up`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// What to mirror; where the default does not exist, the Cargo.lock of the workspace is used
+    /// Dependency list [default: the nearest depends.toml up to the workspace's root, else the workspace's Cargo.lock]
     #[arg(short, long, value_name = "PATH")]
     pub config: Option<PathBuf>,
     /// The workspace whose Cargo.lock to mirror
@@ -56,6 +56,8 @@ pub struct Args {
 
 /// Runs the verb.
 pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
+    let manifest = args.manifest_path.as_ref().map(|path| context.absolute(path));
+    let context = &context.with_running_cargo([&context.cwd].into_iter().chain(&manifest).map(PathBuf::as_path));
     let mirror = context.directory(context.env.path("FROSTMIRROR_MIRROR").as_deref(), "/mirror", "mirror")?;
     let layout = Layout::new(&mirror);
     let said = settings::found(context)?.settings;

@@ -30,6 +30,17 @@ impl From<Error> for Failure {
                 let doing = failure.doing.as_deref().unwrap_or("could not have the toolchains");
                 Failure { doing: Some(format!("{place}: {doing}")), ..failure }
             }
+            Error::Pinned { pin, toolchain, source } => {
+                let failure = Failure::from(*source);
+                let doing = failure.doing.as_deref().unwrap_or("could not download the toolchains");
+                let doing = format!("{doing}, which `{}` asks for", pin.display());
+                let before = failure.hint.as_ref().map_or_else(String::new, |hint| format!("{hint}; or "));
+                let hint = format!(
+                    "{before}leave it out with `--no-toolchain`: the other side then needs another source for \
+                     `rustup toolchain install {toolchain}`"
+                );
+                Failure { doing: Some(doing), hint: Some(hint), ..failure }
+            }
             Error::OthersToolchains { input, source } => of_another(&input, Failure::from(*source)),
             Error::ToolchainsOwed(_) => Failure::new(Class::Input, error)
                 .doing("could not make a bundle on that base")

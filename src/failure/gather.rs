@@ -3,10 +3,14 @@
 use std::sync::Arc;
 
 use super::{Class, Failure, class_of_io, hint_of_io, wire};
+use crate::gather::resolve::Unresolved;
 use crate::gather::{cargo, download, history, index, packaged_lock, resolve};
 
 /// For whatever a second run may do better.
 const AGAIN: &str = "run the same command again; what was downloaded is kept";
+
+/// For entries of depends.toml that cargo cannot resolve.
+const ENTRY: &str = "correct the entry; `cargo add --dry-run NAME@REQ` tries one out";
 
 impl From<resolve::Error> for Failure {
     fn from(error: resolve::Error) -> Failure {
@@ -24,8 +28,9 @@ impl From<resolve::Error> for Failure {
             Error::Scratch(source) => {
                 return Failure::io("could not prepare a scratch project for cargo", source);
             }
-            Error::Unresolvable { .. } => {
-                (Class::Input, "correct the entry; `cargo add --dry-run NAME@REQ` tries one out")
+            Error::Unresolvable { ref unresolved } => {
+                let hint = hint_of_unresolved(unresolved);
+                return Failure::new(Class::Input, error).doing(DOING).hint(hint);
             }
             Error::NoVersion { .. } => (Class::Input, "name a version that the index has"),
             Error::Mismatch { .. } => (
@@ -41,12 +46,31 @@ impl From<resolve::Error> for Failure {
     }
 }
 
+/// What to check of a `--crate`, else of an entry of depends.toml.
+fn hint_of_unresolved(unresolved: &[Unresolved]) -> String {
+    let [Unresolved { entry, input, words }] = unresolved else { return ENTRY.to_owned() };
+    if !input.starts_with("--crate ") {
+        return ENTRY.to_owned();
+    }
+    let (name, req) = entry.split_once('@').unwrap_or((entry, ""));
+    if words.contains(&format!("no matching package named `{name}` found")) {
+        return format!("check the name, for example with `cargo search {name}`");
+    }
+    if !req.is_empty() && words.contains(&format!("for the requirement `{name} =")) {
+        return format!("name a version that the index has, or leave `@{req}` away for the newest");
+    }
+    format!("if another version resolves, name it with `--crate {name}@VERSION`")
+}
+
 impl From<cargo::Error> for Failure {
     fn from(error: cargo::Error) -> Failure {
         use cargo::Error;
         let doing = "could not resolve what is needed";
         match error {
             Error::Folder(source) => Failure::io("could not make a folder for cargo to work in", source),
+            Error::NoVersion { ref said, .. } if said.contains("is not installed") => {
+                Failure::new(Class::Input, error).doing(doing).hint(super::NO_TOOLCHAIN)
+            }
             Error::Start { .. } | Error::NoVersion { .. } => Failure::new(Class::Input, error)
                 .doing(doing)
                 .hint("install Rust with rustup, or name a cargo in the variable CARGO"),

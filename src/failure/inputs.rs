@@ -85,6 +85,9 @@ impl From<workspace::Error> for Failure {
             Error::Lockfile(_) => (Class::Input, "`cargo generate-lockfile` in the workspace writes one".to_owned()),
             Error::NoManifest(_) => (Class::Input, "give the path of a Cargo.toml".to_owned()),
             Error::NoCargo { .. } => (Class::Input, "install cargo, or put it on PATH".to_owned()),
+            Error::Manifest { words, .. } if words.contains("is not installed") => {
+                (Class::Input, super::NO_TOOLCHAIN.to_owned())
+            }
             Error::Manifest { .. } => {
                 (Class::Input, "correct the manifest until `cargo metadata` accepts it".to_owned())
             }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::repair_list;
 use super::toolchains::Lacking;
 use crate::bundle::{self, pack};
+use crate::channel::Toolchain;
 use crate::gather::cargo_config;
 use crate::gather::{self, cargo, depends, download, history, lockfile, resolve, workspace};
 use crate::http;
@@ -64,6 +65,16 @@ pub enum Error {
     Platforms {
         /// File, line and column.
         place: String,
+        /// Why not.
+        source: Box<gather::toolchains::Error>,
+    },
+    /// The toolchain that a project is pinned to.
+    #[error("could not include the toolchain that `{}` names", pin.display())]
+    Pinned {
+        /// The toolchain file.
+        pin: PathBuf,
+        /// What it names.
+        toolchain: Toolchain,
         /// Why not.
         source: Box<gather::toolchains::Error>,
     },

@@ -2,16 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Error, Mode, Options, Station, repair_list};
 use crate::channel::{Date, Toolchain, Wanted};
 use crate::digest::Sha256;
 use crate::event;
 use crate::gather;
-use crate::gather::depends;
+use crate::gather::depends::{self, Platforms};
 use crate::gather::history::{Base, HeldArtifact, Memory};
 use crate::gather::resolve;
+use crate::gather::toolchain_file::ToolchainFile;
 use crate::gather::toolchains::{Dist, Needed, Order, Plan};
 use crate::safe_path::SafePath;
 
@@ -28,6 +29,9 @@ pub struct Toolchains {
     pub default_targets: Vec<String>,
     /// The toolchains where nothing names any.
     pub default_toolchains: Vec<Toolchain>,
+    /// What toolchain files ask for, by the file of the input: its depends.toml, or the Cargo.lock of a workspace. It counts
+    /// where that input has no `[platforms]`.
+    pub pins: BTreeMap<PathBuf, ToolchainFile>,
     /// Where they come from: the address that RUSTUP_DIST_SERVER would be.
     pub upstream: String,
 }
@@ -41,20 +45,42 @@ impl Toolchains {
             targets: Vec::new(),
             default_targets: Vec::new(),
             default_toolchains: Vec::new(),
+            pins: BTreeMap::new(),
             upstream: String::new(),
+        }
+    }
+
+    /// The failure to have what the input called `name` wants, or where that is not known any of `inputs`: with the
+    /// toolchain file, where one asks for it.
+    fn blamed(&self, inputs: &[resolve::Input], name: Option<&str>, error: gather::toolchains::Error) -> Error {
+        let mut wanting = inputs.iter().filter(|input| name.is_none_or(|name| input.name() == name));
+        let pin = wanting.find_map(|input| match input {
+            resolve::Input::Depends(depends) if depends.platforms.is_none() => self.pins.get(&depends.path),
+            resolve::Input::Lockfile(lockfile) => self.pins.get(&lockfile.path),
+            resolve::Input::Depends(_) | resolve::Input::Crate(_) => None,
+        });
+        match pin.and_then(|pin| Some((pin.path.clone(), pin.toolchain.clone()?))) {
+            Some((pin, toolchain)) => Error::Pinned { pin, toolchain, source: Box::new(error) },
+            None => error.into(),
         }
     }
 
     /// What an input wants.
     fn order(&self, input: &resolve::Input) -> Option<Order> {
-        let platforms = match input {
-            resolve::Input::Depends(depends) => depends.platforms.clone(),
-            resolve::Input::Lockfile(_) | resolve::Input::Crate(_) => None,
+        let (platforms, pin) = match input {
+            resolve::Input::Depends(depends) => (depends.platforms.clone(), self.pins.get(&depends.path)),
+            resolve::Input::Lockfile(lockfile) => (None, self.pins.get(&lockfile.path)),
+            resolve::Input::Crate(_) => (None, None),
         };
-        let platforms = match platforms {
-            Some(platforms) => platforms,
-            None if self.always => Default::default(),
-            None => return None,
+        let platforms = match (platforms, pin) {
+            (Some(platforms), _) => platforms,
+            (None, Some(pin)) => {
+                let mut platforms = Platforms::default();
+                pin.add_to(&mut platforms, &self.default_targets);
+                platforms
+            }
+            (None, None) if self.always => Platforms::default(),
+            (None, None) => return None,
         };
         let or = |given: Vec<String>, default: &Vec<String>| if given.is_empty() { default.clone() } else { given };
         let targets = or(self.targets.clone(), &or(platforms.targets, &self.default_targets));
@@ -300,9 +326,9 @@ impl Station<'_> {
             }
             Some(number) => match place_of(inputs, &all[number].0, &error) {
                 Some(place) => Error::Platforms { place, source: Box::new(error) },
-                None => error.into(),
+                None => options.toolchains.blamed(inputs, Some(&all[number].0), error),
             },
-            None => error.into(),
+            None => options.toolchains.blamed(inputs, None, error),
         })?;
         self.sink.status("Resolved", format!("toolchains: {}", plan.toolchains.join(", ")));
         let needs = all.into_iter().map(|(name, _)| name).zip(plan.by_order.iter().cloned()).collect();

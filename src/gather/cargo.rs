@@ -38,7 +38,7 @@ pub(super) fn of_crates_io(words: &str) -> String {
 }
 
 /// Variables that the child keeps: how to find and start the toolchain, and nothing that changes what it does.
-const KEPT: [&str; 19] = [
+const KEPT: [&str; 18] = [
     "PATH",
     "HOME",
     "USERPROFILE",
@@ -55,7 +55,6 @@ const KEPT: [&str; 19] = [
     "DYLD_FALLBACK_LIBRARY_PATH",
     "RUSTUP_HOME",
     "RUSTUP_TOOLCHAIN",
-    "RUSTUP_AUTO_INSTALL",
     "RUSTC",
     "CARGO_RESOLVER_INCOMPATIBLE_RUST_VERSIONS",
 ];
@@ -182,12 +181,21 @@ impl Cargo {
     /// Locks the project of `manifest`, an absolute path, with an empty CARGO_HOME and our index as crates.io. Dropping
     /// the future ends it.
     pub async fn generate_lockfile(&self, loopback: &Loopback, manifest: &Path) -> Result<Outcome, Error> {
+        self.run_for_manifest(loopback, manifest, &["generate-lockfile"]).await
+    }
+
+    /// The same, where the project has a Cargo.lock: what it locks stays, as far as it fits the manifest.
+    pub async fn update_lockfile(&self, loopback: &Loopback, manifest: &Path) -> Result<Outcome, Error> {
+        self.run_for_manifest(loopback, manifest, &["update", "--workspace"]).await
+    }
+
+    async fn run_for_manifest(&self, loopback: &Loopback, manifest: &Path, args: &[&str]) -> Result<Outcome, Error> {
         let home = CargoHome::make(loopback).map_err(Error::Folder)?;
         // Configuration is searched from the current folder upward. The project is in the folder for temporary files,
         // where anybody may have put a `.cargo`; in the root of the file system, only its owner may.
         let root = manifest.ancestors().last().unwrap_or(manifest);
-        let mut command = self.isolated(&home, root, &["generate-lockfile", "--manifest-path"]);
-        command.arg(manifest);
+        let mut command = self.isolated(&home, root, args);
+        command.arg("--manifest-path").arg(manifest);
         let mut command = Command::from(command);
         let output = command.kill_on_drop(true).output().await;
         let output = output.map_err(|source| self.did_not_start(source))?;
@@ -224,6 +232,8 @@ impl Cargo {
             .current_dir(folder)
             .env_clear()
             .envs(self.vars.iter().map(|(name, value)| (name, value)))
+            // To resolve, nothing need be installed.
+            .env("RUSTUP_AUTO_INSTALL", "0")
             .env("CARGO_TERM_COLOR", "never")
             .env("CARGO_TERM_PROGRESS_WHEN", "never")
             .stdin(Stdio::null());

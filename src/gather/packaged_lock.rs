@@ -1,7 +1,7 @@
-//! The Cargo.lock inside a `.crate`: what `cargo install --locked` builds a tool with.
+//! The Cargo.lock inside a `.crate`, which `cargo install --locked` builds a tool with, and whether it is a tool.
 //!
 //! The file is hostile: it is walked, never unpacked. Its entries are only looked at by their raw headers, in a bounded
-//! stream, and the one that is read has a bounded size.
+//! stream, and the two that are read have a bounded size.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -15,10 +15,12 @@ use crate::crate_id::CrateId;
 const MAX_PLAIN: u64 = 512 * 1024 * 1024;
 /// Bytes of a Cargo.lock that is read.
 const MAX_LOCK: u64 = 16 * 1024 * 1024;
+/// Bytes of a Cargo.toml that is read; the largest published one has about 200 kB.
+const MAX_MANIFEST: u64 = 4 * 1024 * 1024;
 
 /// Why the lock in a `.crate` could not be read.
 #[derive(Debug, thiserror::Error)]
-#[error("could not read Cargo.lock in `{}`", path.display())]
+#[error("could not read the manifest and the lock in `{}`", path.display())]
 pub struct Error {
     /// The `.crate`.
     pub path: PathBuf,
@@ -26,30 +28,88 @@ pub struct Error {
     pub source: io::Error,
 }
 
-/// The text of the Cargo.lock in the `.crate` of `id` at `path`; `None` where none was packaged.
-pub fn read(path: &Path, id: &CrateId) -> Result<Option<String>, Error> {
+/// What decides how a `.crate` is installed.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Packaged {
+    /// The text of its Cargo.lock; `None` where none was packaged.
+    pub lock: Option<String>,
+    /// Whether it has a program that `cargo install` builds.
+    pub binaries: bool,
+}
+
+/// What the `.crate` of `id` at `path` says of its installation.
+///
+/// # Errors
+/// The file cannot be read, or is no `.crate`.
+pub fn read(path: &Path, id: &CrateId) -> Result<Packaged, Error> {
     find(path, id).map_err(|source| Error { path: path.to_owned(), source })
 }
 
-fn find(path: &Path, id: &CrateId) -> io::Result<Option<String>> {
-    let wanted = format!("{}-{}/Cargo.lock", id.name, id.version);
+fn find(path: &Path, id: &CrateId) -> io::Result<Packaged> {
+    let top = format!("{}-{}/", id.name, id.version);
     let plain = GzDecoder::new(io::BufReader::new(File::open(path)?)).take(MAX_PLAIN);
     let mut archive = tar::Archive::new(plain);
+    let (mut lock, mut manifest, mut sources) = (None, None, false);
     // Raw: long names and other extensions stay unread, so that they cannot take memory.
     for entry in archive.entries()?.raw(true) {
-        let entry = entry?;
-        let regular = entry.header().entry_type().is_file();
-        if !regular || entry.header().path_bytes().as_ref() != wanted.as_bytes() {
+        let mut entry = entry?;
+        let name = entry.path_bytes().into_owned();
+        let Some(name) = name.strip_prefix(top.as_bytes()).filter(|_| entry.header().entry_type().is_file()) else {
             continue;
+        };
+        match name {
+            b"Cargo.lock" if lock.is_none() => lock = Some(text(&mut entry, MAX_LOCK, "Cargo.lock")?),
+            b"Cargo.toml" if manifest.is_none() => {
+                manifest = Some(Targets::of(&text(&mut entry, MAX_MANIFEST, "Cargo.toml")?));
+            }
+            name => sources |= is_source_of_a_binary(name),
         }
-        let mut text = String::new();
-        entry.take(MAX_LOCK + 1).read_to_string(&mut text)?;
-        if text.len() as u64 > MAX_LOCK {
-            return Err(io::Error::other("it is larger than 16 MiB"));
+        // Cargo writes every target into the manifest that it packages, so that most files need not be looked through.
+        if let (Some(_), Some(Targets { named, discovered })) = (&lock, &manifest)
+            && (*named || !discovered)
+        {
+            break;
         }
-        return Ok(Some(text));
     }
-    Ok(None)
+    let Targets { named, discovered } = manifest.unwrap_or(Targets { named: false, discovered: true });
+    Ok(Packaged { lock, binaries: named || discovered && sources })
+}
+
+fn text(entry: &mut impl Read, most: u64, name: &str) -> io::Result<String> {
+    let mut text = String::new();
+    entry.take(most + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > most {
+        return Err(io::Error::other(format!("its {name} is larger than {} MiB", most >> 20)));
+    }
+    Ok(text)
+}
+
+/// What a manifest says of binaries (cargo: src/cargo/util/toml/targets.rs).
+struct Targets {
+    /// It names one.
+    named: bool,
+    /// Files that are where binaries usually are count as such.
+    discovered: bool,
+}
+
+impl Targets {
+    /// A manifest that cannot be read names nothing: cargo refuses such a package anyway.
+    fn of(manifest: &str) -> Targets {
+        let manifest: toml::Table = manifest.parse().unwrap_or_default();
+        let named = manifest.get("bin").and_then(toml::Value::as_array).is_some_and(|bins| !bins.is_empty());
+        let off = manifest.get("package").and_then(|package| package.get("autobins")?.as_bool()) == Some(false);
+        Targets { named, discovered: !off }
+    }
+}
+
+/// Whether cargo takes the file for a binary's main file: src/main.rs, src/bin/NAME.rs or src/bin/NAME/main.rs.
+fn is_source_of_a_binary(path: &[u8]) -> bool {
+    if path == b"src/main.rs" {
+        return true;
+    }
+    let Some(name) = path.strip_prefix(b"src/bin/") else { return false };
+    let name = name.strip_suffix(b"/main.rs").or_else(|| name.strip_suffix(b".rs"));
+    name.is_some_and(|name| !name.is_empty() && !name.contains(&b'/'))
 }
 
 #[cfg(test)]
@@ -91,10 +151,43 @@ mod tests {
                 ("tool-1.0.0/Cargo.lock", Regular, b"version = 4\n"),
             ],
         );
-        let text = read(&path, &id).expect("read");
-        assert_eq!(text.as_deref(), Some("version = 4\n"));
+        let packaged = read(&path, &id).expect("read");
+        assert_eq!(packaged, Packaged { lock: Some("version = 4\n".to_owned()), binaries: false });
         let other = CrateId::parse("tool", "1.0.1").expect("valid");
-        assert_eq!(read(&path, &other).expect("read"), None);
+        assert_eq!(read(&path, &other).expect("read"), Packaged::default());
+    }
+
+    #[test]
+    fn a_crate_has_binaries_where_cargo_finds_some() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let id = CrateId::parse("tool", "1.0.0").expect("valid");
+        let package = "[package]\nname = \"tool\"\n";
+        for (manifest, files, binaries) in [
+            ("", &["src/lib.rs", "src/binary.rs", "src/bin/deep/er/main.rs", "examples/main.rs"][..], false),
+            ("", &["src/main.rs"], true),
+            ("", &["src/bin/one.rs"], true),
+            ("", &["src/bin/one/main.rs"], true),
+            ("", &["src/bin/one/other.txt", "src/bin/.rs"], false),
+            ("autobins = false\n", &["src/main.rs"], false),
+            ("autobins = false\n[[bin]]\nname = \"tool\"\npath = \"cli.rs\"\n", &[], true),
+            ("bin = []\n", &["src/lib.rs"], false),
+        ] {
+            let manifest = format!("{package}{manifest}");
+            // As cargo sorts them: the lock comes before the manifest, and the sources after both.
+            let names = ["Cargo.lock", "Cargo.toml"].iter().chain(files).map(|name| format!("tool-1.0.0/{name}"));
+            let names: Vec<String> = names.collect();
+            let entries: Vec<_> = names
+                .iter()
+                .map(|name| {
+                    let text = if name.ends_with("Cargo.toml") { manifest.as_bytes() } else { b"version = 4\n" };
+                    (name.as_str(), tar::EntryType::Regular, text)
+                })
+                .collect();
+            let path = packed(folder.path(), &entries);
+            let packaged = read(&path, &id).expect("read");
+            assert_eq!(packaged.binaries, binaries, "{manifest} {files:?}");
+            assert!(packaged.lock.is_some());
+        }
     }
 
     #[test]

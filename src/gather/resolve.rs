@@ -28,6 +28,7 @@ use crate::index_line::IndexLine;
 mod crate_spec;
 mod passes;
 mod scratch;
+mod tool;
 mod words;
 
 pub use crate_spec::{CrateSpec, InvalidSpec};
@@ -261,60 +262,6 @@ impl Resolver {
         let lines = self.lines(&set_of(lockfile), &format!("`{name}`")).await?;
         let roots = Vec::new();
         Ok(Needs { roots, lines })
-    }
-
-    async fn crate_spec(&self, spec: &CrateSpec, downloads: &Downloads) -> Result<Needs, Error> {
-        let name = format!("--crate {spec}");
-        let set = self.one_crate(spec, &name).await?;
-        let mut lines = self.lines(&set, &name).await?;
-        let tool = lines.keys().filter(|id| id.name == spec.name && spec.req.matches(&id.version)).max().cloned();
-        if let Some(id) = tool {
-            let locked = self.packaged(&id, &lines, downloads).await?;
-            lines.extend(locked);
-        }
-        let roots = vec![spec.to_string()];
-        Ok(Needs { roots, lines })
-    }
-
-    /// What the lock inside the `.crate` of `id` needs. Whatever cannot be had of it stays a warning: without it, the
-    /// tool still installs from its fresh resolution.
-    async fn packaged(
-        &self,
-        id: &CrateId,
-        lines: &BTreeMap<CrateId, IndexLine>,
-        downloads: &Downloads,
-    ) -> Result<BTreeMap<CrateId, IndexLine>, Error> {
-        let wanted = lines.get(id).map(|line| (id.clone(), line.cksum)).into_iter().collect();
-        let Some(file) = downloads.fetch(&wanted).await?.remove(id) else {
-            return Ok(BTreeMap::new());
-        };
-        let Some(text) = packaged_lock::read(&file.path, id)? else {
-            return Ok(BTreeMap::new());
-        };
-        let name = format!("Cargo.lock in {}", id.file_name());
-        let lockfile = match Lockfile::parse(&text, Path::new(&name)) {
-            Ok(lockfile) => lockfile,
-            Err(error) => {
-                self.sink.warning(format!("{error}; `cargo install --locked {}` will not work offline", id.name));
-                return Ok(BTreeMap::new());
-            }
-        };
-        for foreign in &lockfile.foreign {
-            self.sink.warning(format!("left out: {}, which {name} needs", shown(foreign)));
-        }
-        let mut set = set_of(&lockfile);
-        // The tool's own package has no source in its lock; were it there, its line is known.
-        set.remove(id);
-        match self.lines(&set, &name).await {
-            Err(Error::NoVersion { missing }) => {
-                for missing in missing {
-                    self.sink.warning(missing.to_string());
-                    set.remove(&missing.id);
-                }
-                self.lines(&set, &name).await
-            }
-            lines => lines,
-        }
     }
 
     /// The index line of every crate of `set`, checked against the set's checksums.

@@ -130,29 +130,11 @@ impl Seed {
         Ok(())
     }
 
-    /// Takes in what a project is built with. Of two profiles the larger counts.
+    /// Takes in what a project is built with.
     pub fn add_toolchain(&mut self, file: &ToolchainFile) {
-        let Some(toolchain) = &file.toolchain else {
-            return;
-        };
-        let platforms = self.platforms.get_or_insert_default();
-        let add = |list: &mut Vec<String>, more: &[String]| {
-            more.iter().for_each(|word| {
-                if !list.contains(word) {
-                    list.push(word.clone());
-                }
-            });
-        };
-        if !platforms.toolchain.contains(toolchain) {
-            platforms.toolchain.push(toolchain.clone());
+        if file.toolchain.is_some() {
+            file.add_to(self.platforms.get_or_insert_default(), &[HOST.to_owned()]);
         }
-        add(&mut platforms.components, &file.components);
-        if !file.targets.is_empty() {
-            // The targets of the file come beside the machine's own, which it does not name.
-            add(&mut platforms.targets, &[HOST.to_owned()]);
-            add(&mut platforms.targets, &file.targets);
-        }
-        platforms.profile = platforms.profile.max(file.profile);
     }
 
     /// Requirements in all; a crate with alternatives has several.

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::channel::{InvalidProfile, InvalidToolchain, Profile, Toolchain};
+use super::depends::Platforms;
+use crate::channel::{InvalidProfile, InvalidToolchain, Profile, Toolchain, is_triple};
 
 /// Bytes of the longest file that is read.
 const MAX_SIZE: u64 = 64 * 1024;
@@ -21,12 +22,39 @@ pub struct ToolchainFile {
     pub path: PathBuf,
     /// The toolchain; `None` where it names none, or a folder.
     pub toolchain: Option<Toolchain>,
+    /// The machine that the toolchain's name ends with: `stable-x86_64-unknown-linux-gnu`.
+    pub host: Option<String>,
     /// Components beyond the profile's.
     pub components: Vec<String>,
     /// Targets beyond the machine's own.
     pub targets: Vec<String>,
     /// The profile.
     pub profile: Option<Profile>,
+}
+
+impl ToolchainFile {
+    /// Adds what the file asks for; `machines` are the hosts where it names none. Of two profiles the larger counts. A
+    /// file that names no toolchain adds nothing.
+    pub fn add_to(&self, platforms: &mut Platforms, machines: &[String]) {
+        let Some(toolchain) = &self.toolchain else { return };
+        let add = |list: &mut Vec<String>, more: &[String]| {
+            more.iter().for_each(|word| {
+                if !list.contains(word) {
+                    list.push(word.clone());
+                }
+            });
+        };
+        if !platforms.toolchain.contains(toolchain) {
+            platforms.toolchain.push(toolchain.clone());
+        }
+        add(&mut platforms.components, &self.components);
+        if self.host.is_some() || !self.targets.is_empty() {
+            // The targets of the file come beside the machine's own, which it does not always name.
+            add(&mut platforms.targets, self.host.as_ref().map_or(machines, std::slice::from_ref));
+            add(&mut platforms.targets, &self.targets);
+        }
+        platforms.profile = platforms.profile.max(self.profile);
+    }
 }
 
 /// A file that cannot be followed.
@@ -86,15 +114,23 @@ struct Section {
 /// # Errors
 /// A file that cannot be read or followed.
 pub fn find(folder: &Path) -> Result<Option<ToolchainFile>, Error> {
-    for folder in folder.ancestors() {
-        for name in ["rust-toolchain", "rust-toolchain.toml"] {
-            let path = folder.join(name);
-            if let Some(text) = read(&path)? {
-                return parse(&text, path).map(Some);
-            }
+    for path in places(folder) {
+        if let Some(text) = read(&path)? {
+            return parse(&text, path).map(Some);
         }
     }
     Ok(None)
+}
+
+/// The path of the file that rustup would follow in `folder`, readable or not; `None` where there is none.
+pub fn nearest(folder: &Path) -> Option<PathBuf> {
+    places(folder).find(|path| !matches!(read(path), Ok(None)))
+}
+
+/// Where rustup looks for a file, in its order.
+fn places(folder: &Path) -> impl Iterator<Item = PathBuf> {
+    let names = ["rust-toolchain", "rust-toolchain.toml"];
+    folder.ancestors().flat_map(move |folder| names.map(|name| folder.join(name)))
 }
 
 fn read(path: &Path) -> Result<Option<String>, Error> {
@@ -125,16 +161,42 @@ fn parse(text: &str, path: PathBuf) -> Result<ToolchainFile, Error> {
         let form: Result<Form, _> = toml::from_str(text);
         form.map_err(|source| Error::Syntax { path: path.clone(), source: Box::new(source) })?.toolchain
     };
-    let toolchain = section.channel.map(|channel| channel.parse()).transpose();
+    let toolchain = section.channel.as_deref().map(named).transpose();
     let profile = section.profile.map(|profile| profile.parse()).transpose();
+    let (toolchain, host) =
+        toolchain.map_err(|source| Error::Toolchain { path: path.clone(), source })?.unzip();
     Ok(ToolchainFile {
-        toolchain: toolchain.map_err(|source| Error::Toolchain { path: path.clone(), source })?,
+        toolchain,
+        host: host.flatten(),
         profile: profile.map_err(|source| Error::Profile { path: path.clone(), source })?,
         components: section.components,
         targets: section.targets,
         path,
     })
 }
+
+/// A toolchain and the machine that its name ends with (rustup: src/dist/mod.rs, the grammar of a partial toolchain
+/// description). Of a machine, rustup also takes a part, which says what the others of it are only on that machine.
+fn named(name: &str) -> Result<(Toolchain, Option<String>), InvalidToolchain> {
+    let whole = match name.parse() {
+        Ok(toolchain) => return Ok((toolchain, None)),
+        Err(error) => error,
+    };
+    for (at, _) in name.match_indices('-') {
+        let (toolchain, host) = (&name[..at], &name[at + 1..]);
+        let Ok(toolchain) = toolchain.parse() else { continue };
+        if is_triple(host) && host.split('-').count() >= 3 && !host.starts_with(|c: char| c.is_ascii_digit()) {
+            return Ok((toolchain, Some(host.to_owned())));
+        }
+        if ENVIRONMENTS.contains(&host) {
+            return Ok((toolchain, None));
+        }
+    }
+    Err(whole)
+}
+
+/// Parts of a machine's name that stand alone in a toolchain's: which of a system's linkers and libraries.
+const ENVIRONMENTS: [&str; 3] = ["gnu", "msvc", "musl"];
 
 #[cfg(test)]
 mod tests {
@@ -159,13 +221,31 @@ mod tests {
     }
 
     #[test]
+    fn a_toolchain_may_be_named_with_its_machine() {
+        for (name, toolchain, host) in [
+            ("stable-x86_64-unknown-linux-gnu", "stable", Some("x86_64-unknown-linux-gnu")),
+            ("nightly-2026-04-25-aarch64-apple-darwin", "nightly-2026-04-25", Some("aarch64-apple-darwin")),
+            ("1.86.0-x86_64-pc-windows-msvc", "1.86.0", Some("x86_64-pc-windows-msvc")),
+            ("1.90.0-beta.3-x86_64-unknown-linux-musl", "1.90.0-beta.3", Some("x86_64-unknown-linux-musl")),
+            ("1.90.0-beta.3", "1.90.0-beta.3", None),
+            ("stable-msvc", "stable", None),
+        ] {
+            let file = parsed("rust-toolchain", name).expect(name);
+            assert_eq!(file.toolchain.map(|toolchain| toolchain.to_string()).as_deref(), Some(toolchain));
+            assert_eq!(file.host.as_deref(), host);
+        }
+    }
+
+    #[test]
     fn what_cannot_be_followed_is_named() {
         for (name, text) in [
             ("rust-toolchain", "my-own"),
             ("rust-toolchain", ""),
             ("rust-toolchain.toml", "1.86.0"),
             ("rust-toolchain.toml", "[toolchain]\nchannel = 1\n"),
-            ("rust-toolchain.toml", "[toolchain]\nchannel = \"stable-x86_64-unknown-linux-gnu\"\n"),
+            ("rust-toolchain.toml", "[toolchain]\nchannel = \"our-x86_64-unknown-linux-gnu\"\n"),
+            ("rust-toolchain.toml", "[toolchain]\nchannel = \"nightly-2026-13-25-x86_64-unknown-linux-gnu\"\n"),
+            ("rust-toolchain.toml", "[toolchain]\nchannel = \"stable-patched\"\n"),
             ("rust-toolchain.toml", "[toolchain]\nchannel = \"stable\"\nprofile = \"huge\"\n"),
         ] {
             let error = parsed(name, text).expect_err(text);

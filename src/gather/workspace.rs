@@ -122,7 +122,9 @@ fn program(env: &Env) -> PathBuf {
 
 /// Runs cargo in a folder (a rust-toolchain file there counts), with exactly the user's environment.
 fn run(mut command: Command, folder: &Path, env: &Env) -> Result<Output, Error> {
-    command.current_dir(folder).env_clear().envs(env.iter()).env("CARGO_TERM_COLOR", "never");
+    command.current_dir(folder).env_clear().envs(env.iter());
+    // To read manifests and to resolve, nothing need be installed.
+    command.env("RUSTUP_AUTO_INSTALL", "0").env("CARGO_TERM_COLOR", "never");
     let output = command.output();
     output.map_err(|source| Error::NoCargo { cargo: program(env).display().to_string(), source })
 }

@@ -8,6 +8,7 @@ use frostmirror::channel::Profile;
 use frostmirror::failure::{Class, Failure};
 use frostmirror::gather::depends::Depends;
 
+mod found;
 mod init;
 
 fn fixtures(folder: &str) -> Vec<PathBuf> {

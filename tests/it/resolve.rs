@@ -3,4 +3,5 @@
 mod cases;
 mod downloads;
 mod verb;
+mod tools;
 mod workshop;

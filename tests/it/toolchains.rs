@@ -12,6 +12,8 @@ use crate::support::dist::{Dist, LINUX, NIGHTLY, OLD, RUSTUP, STABLE, WASM, WIND
 use crate::support::rustup::{self, Rustup};
 use crate::support::sandbox::{BINARY, Sandbox};
 
+mod pinned;
+
 /// A machine with network: the fake crates.io and the fake dist server.
 fn online(world: &World, dist: &Dist) -> Sandbox {
     world.sandbox().env("FROSTMIRROR_DIST_URL", dist.url())

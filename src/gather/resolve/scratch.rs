@@ -3,14 +3,16 @@
 use std::fs;
 
 use semver::VersionReq;
+use toml::Table;
 use toml_edit::{Array, DocumentMut, InlineTable, Value, value};
 
 use super::words;
 use super::{Error, Resolver};
-use crate::crate_id::{CrateName, Version};
+use crate::crate_id::{CrateId, CrateName, Version};
 use crate::gather::depends::Requirement;
 use crate::gather::foresight::Wish;
-use crate::gather::lockfile::Lockfile;
+use crate::gather::lockfile::{CRATES_IO, Lockfile};
+use crate::index_line::IndexLine;
 
 /// A dependency of the scratch project.
 #[derive(Clone, Debug)]
@@ -26,6 +28,18 @@ pub(super) struct Item {
 }
 
 impl Item {
+    /// One version of a crate, with its default features.
+    pub(super) fn exactly(id: &CrateId) -> Item {
+        let version = format!("={}", id.version);
+        Item {
+            key: id.name.to_string(),
+            package: id.name.clone(),
+            written: format!("{} = \"{version}\"", id.name),
+            requirement: Requirement { version, features: Vec::new(), default_features: true },
+            one_of_many: false,
+        }
+    }
+
     pub(super) fn wish(&self) -> Wish {
         Wish {
             name: self.package.clone(),
@@ -60,6 +74,29 @@ impl Resolver {
         Ok(Err(words::for_people(&outcome.words, self.loopback.address())))
     }
 
+    /// What cargo makes of `lock`, the text of the Cargo.lock inside the `.crate` of `line`, for a project that needs
+    /// `item`, that crate, alone; `None` where it finds no solution. Cargo keeps what is locked.
+    pub(super) async fn pass_with_lock(
+        &self,
+        item: &Item,
+        lock: &str,
+        line: &IndexLine,
+    ) -> Result<Option<Lockfile>, Error> {
+        let Some(lock) = lock_of_a_dependent(lock, line) else { return Ok(None) };
+        let project = tempfile::Builder::new().prefix("frostmirror-scratch-").tempdir().map_err(Error::Scratch)?;
+        let folder = &std::path::absolute(project.path()).map_err(Error::Scratch)?;
+        let manifest = self.manifest(std::slice::from_ref(item), None);
+        for (name, text) in [("Cargo.toml", manifest.as_str()), ("lib.rs", ""), ("Cargo.lock", &lock)] {
+            fs::write(folder.join(name), text).map_err(Error::Scratch)?;
+        }
+        let outcome = self.cargo.update_lockfile(&self.loopback, &folder.join("Cargo.toml")).await?;
+        match (outcome.success, self.loopback.failure()) {
+            (true, _) => Ok(Some(Lockfile::read(&folder.join("Cargo.lock"))?)),
+            (false, Some(failure)) => Err(Error::Index(failure)),
+            (false, None) => Ok(None),
+        }
+    }
+
     /// The scratch project's manifest. Everything goes in as TOML values: no text of a user's can become a key.
     fn manifest(&self, items: &[Item], rust: Option<&Version>) -> String {
         let mut manifest = DocumentMut::new();
@@ -78,6 +115,26 @@ impl Resolver {
         }
         manifest.to_string()
     }
+}
+
+/// A package's own lock as that of a project which depends on the package: the package of `line` gets its source, and the
+/// scratch project an entry. `None` where the lock does not name the package.
+fn lock_of_a_dependent(lock: &str, line: &IndexLine) -> Option<String> {
+    let mut lock: Table = lock.parse().ok()?;
+    let packages = lock.get_mut("package")?.as_array_mut()?;
+    let (name, version) = (line.id.name.to_string(), line.id.version.to_string());
+    let is = |package: &&mut Table, key: &str, text: &str| package.get(key).and_then(toml::Value::as_str) == Some(text);
+    let mut tables = packages.iter_mut().filter_map(toml::Value::as_table_mut);
+    let own = tables.find(|package| is(package, "name", &name) && is(package, "version", &version))?;
+    own.insert("source".to_owned(), CRATES_IO.into());
+    own.insert("checksum".to_owned(), line.cksum.to_string().into());
+    let dependencies = vec![toml::Value::from(format!("{name} {version}"))];
+    packages.push(toml::Value::Table(Table::from_iter([
+        ("name".to_owned(), words::SCRATCH.into()),
+        ("version".to_owned(), "0.0.0".into()),
+        ("dependencies".to_owned(), dependencies.into()),
+    ])));
+    Some(lock.to_string())
 }
 
 /// The newest edition up to 2021 that the compiler knows; cargo refuses a manifest where it does not.

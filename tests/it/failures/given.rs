@@ -26,7 +26,7 @@ fn depends() {
     depends("fetch-no-crate", "[dependencies.2]\nengines = \"1\"\n");
     depends("fetch-no-feature", "[dependencies]\nengine = { version = \"1\", features = [\"fats\"] }\n");
     depends("fetch-locked-absent", "[locked]\nengine = \"1.0.7\"\n");
-    fails(&sandbox, "init-depends-exists", 3, &["init"]);
+    fails(&sandbox, "init-depends-exists", 3, &["init", "-o", "depends.toml"]);
     fails(&sandbox, "fetch-crate-absent", 3, &["fetch", "--crate", "nothing"]);
     fails(&sandbox, "fetch-crate-no-version", 3, &["fetch", "--crate", "tool@9"]);
     fails(&sandbox, "fetch-crate-word", 2, &["fetch", "--crate", "tool@one"]);

@@ -26,6 +26,8 @@ impl World {
         world.publish(
             Crate::new("tool", "2.1.0")
                 .dep("gears", "^1")
+                .dep("turbo", "^0.9")
+                .kind("dev")
                 .bin("fn main() { println!(\"gears {}\", gears::VERSION); }")
                 .with_lockfile(&lock),
         );
@@ -36,7 +38,7 @@ impl World {
         self.published.push(self.upstream.publish(item));
     }
 
-    /// The lock inside `tool`, which is older than what a fresh resolution chooses.
+    /// The lock inside `tool`, which is older than what a fresh resolution chooses, and names a dev-dependency.
     fn tools_lock(&self) -> String {
         let package = |name: &str, version: &str, dependencies: &str| {
             let source = "registry+https://github.com/rust-lang/crates.io-index";
@@ -47,8 +49,9 @@ impl World {
         };
         let codegen = package("codegen", "1.0.0", "");
         let gears = package("gears", "1.0.0", "dependencies = [\"codegen\"]\n");
-        let tool = "[[package]]\nname = \"tool\"\nversion = \"2.1.0\"\ndependencies = [\"gears\"]\n";
-        format!("version = 4\n\n{codegen}{gears}{tool}")
+        let bench = package("turbo", "0.9.3", "");
+        let tool = "[[package]]\nname = \"tool\"\nversion = \"2.1.0\"\ndependencies = [\"gears\", \"turbo\"]\n";
+        format!("version = 4\n\n{codegen}{gears}{tool}{bench}")
     }
 
     pub fn packed(&self, name: &str, version: &str) -> &Packed {

@@ -385,9 +385,9 @@ fn a_crate_brings_its_fresh_resolution_and_the_lock_inside_it() {
     let old = upstream.publish(Crate::new("lib", "1.0.0"));
     upstream.publish(Crate::new("lib", "1.1.0"));
     let lock = format!(
-        "version = 4\n\n[[package]]\nname = \"tool\"\nversion = \"2.0.0\"\ndependencies = [\"lib\"]\n\n{}\
-         [[package]]\nname = \"of-git\"\nversion = \"1.0.0\"\nsource = \"git+https://corp.invalid/r#{}\"\n",
-        package("lib", "1.0.0", &old.cksum),
+        "version = 4\n\n[[package]]\nname = \"tool\"\nversion = \"2.0.0\"\ndependencies = [\"lib\"]\n\n{}\n\
+         dependencies = [\"of-git\"]\n\n[[package]]\nname = \"of-git\"\nversion = \"1.0.0\"\nsource = \"git+https://corp.invalid/r#{}\"\n",
+        package("lib", "1.0.0", &old.cksum).trim_end(),
         "0".repeat(40)
     );
     upstream.publish(Crate::new("tool", "2.0.0").dep("lib", "^1").bin("fn main() {}").with_lockfile(&lock));

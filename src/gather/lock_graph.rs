@@ -1,0 +1,97 @@
+//! Which packages of a Cargo.lock some of its packages lead to.
+//!
+//! Cargo writes dev-dependencies of workspace members into a lock, and of no other package (cargo:
+//! src/cargo/core/resolver/encode.rs).
+
+use std::collections::{BTreeSet, HashMap};
+
+use cargo_util_schemas::lockfile::{TomlLockfile, TomlLockfileDependency, TomlLockfilePackageId};
+
+/// Name and version of a package, as the lock has them.
+pub type Package = (String, String);
+
+/// The packages of a lock and what they depend on.
+#[derive(Debug)]
+pub struct LockGraph {
+    packages: Vec<TomlLockfileDependency>,
+    by_name: HashMap<String, Vec<usize>>,
+}
+
+impl LockGraph {
+    /// The graph of a lock's text.
+    ///
+    /// # Errors
+    /// The text is no Cargo.lock.
+    pub fn parse(text: &str) -> Result<LockGraph, toml::de::Error> {
+        let packages = toml::from_str::<TomlLockfile>(text)?.package.unwrap_or_default();
+        let mut by_name: HashMap<String, Vec<usize>> = HashMap::new();
+        for (position, package) in packages.iter().enumerate() {
+            by_name.entry(package.name.clone()).or_default().push(position);
+        }
+        Ok(LockGraph { packages, by_name })
+    }
+
+    /// The packages that the workspace members called `roots` lead to, the roots included.
+    pub fn reachable(&self, roots: &[&str]) -> BTreeSet<Package> {
+        let mut reached = vec![false; self.packages.len()];
+        let mut next: Vec<usize> = Vec::new();
+        let mut visit = |position: usize, next: &mut Vec<usize>| {
+            if !std::mem::replace(&mut reached[position], true) {
+                next.push(position);
+            }
+        };
+        let is_root =
+            |package: &TomlLockfileDependency| package.source.is_none() && roots.contains(&package.name.as_str());
+        for (position, _) in self.packages.iter().enumerate().filter(|(_, package)| is_root(package)) {
+            visit(position, &mut next);
+        }
+        while let Some(position) = next.pop() {
+            let dependencies = self.packages[position].dependencies.iter().flatten();
+            for found in dependencies.flat_map(|dependency| self.find(dependency)).collect::<Vec<usize>>() {
+                visit(found, &mut next);
+            }
+        }
+        let found = self.packages.iter().zip(reached).filter(|(_, reached)| *reached);
+        found.map(|(package, _)| (package.name.clone(), package.version.clone())).collect()
+    }
+
+    /// The packages that a dependency may mean: a lock names no more of one than is needed to tell it from others.
+    fn find(&self, dependency: &TomlLockfilePackageId) -> impl Iterator<Item = usize> {
+        let named = self.by_name.get(&dependency.name).map(Vec::as_slice).unwrap_or_default();
+        named.iter().copied().filter(|position| {
+            let package = &self.packages[*position];
+            dependency.version.as_ref().is_none_or(|version| *version == package.version)
+                && (dependency.source.is_none() || dependency.source == package.source)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_the_roots_lead_to_is_reached() {
+        let package = |name: &str, version: &str, dependencies: &str| {
+            format!("[[package]]\nname = {name:?}\nversion = {version:?}\ndependencies = [{dependencies}]\n\n")
+        };
+        let text = [
+            package("std", "0.0.0", "\"normal 2.0.0\""),
+            package("normal", "1.0.0", "\"old\""),
+            package("normal", "2.0.0", "\"core\", \"normal 2.0.0\""),
+            package("core", "0.0.0", ""),
+            package("compiler", "0.0.0", "\"normal 1.0.0\""),
+            package("old", "1.0.0", ""),
+            package("test", "1.0.0", "\"old\"").replace("dependencies", "source = \"registry+https://a.example\"\ndependencies"),
+        ]
+        .concat();
+        let graph = LockGraph::parse(&text).expect("a lock");
+        let found = |roots: &[&str]| {
+            let packages = graph.reachable(roots).into_iter();
+            packages.map(|(name, version)| format!("{name} {version}")).collect::<Vec<_>>().join(", ")
+        };
+        assert_eq!(found(&["std", "test"]), "core 0.0.0, normal 2.0.0, std 0.0.0");
+        assert_eq!(found(&["compiler"]), "compiler 0.0.0, normal 1.0.0, old 1.0.0");
+        assert_eq!(found(&["absent"]), "");
+    }
+}
