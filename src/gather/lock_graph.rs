@@ -82,7 +82,8 @@ mod tests {
             package("core", "0.0.0", ""),
             package("compiler", "0.0.0", "\"normal 1.0.0\""),
             package("old", "1.0.0", ""),
-            package("test", "1.0.0", "\"old\"").replace("dependencies", "source = \"registry+https://a.example\"\ndependencies"),
+            package("test", "1.0.0", "\"old\"")
+                .replace("dependencies", "source = \"registry+https://a.example\"\ndependencies"),
         ]
         .concat();
         let graph = LockGraph::parse(&text).expect("a lock");

@@ -163,8 +163,7 @@ fn parse(text: &str, path: PathBuf) -> Result<ToolchainFile, Error> {
     };
     let toolchain = section.channel.as_deref().map(named).transpose();
     let profile = section.profile.map(|profile| profile.parse()).transpose();
-    let (toolchain, host) =
-        toolchain.map_err(|source| Error::Toolchain { path: path.clone(), source })?.unzip();
+    let (toolchain, host) = toolchain.map_err(|source| Error::Toolchain { path: path.clone(), source })?.unzip();
     Ok(ToolchainFile {
         toolchain,
         host: host.flatten(),

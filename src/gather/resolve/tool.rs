@@ -156,12 +156,7 @@ impl Resolver {
     }
 
     /// Whether cargo, given the lock, resolves the tool from nothing but `lines`.
-    async fn fits(
-        &self,
-        own: &OwnLock,
-        line: &IndexLine,
-        lines: &BTreeMap<CrateId, IndexLine>,
-    ) -> Result<bool, Error> {
+    async fn fits(&self, own: &OwnLock, line: &IndexLine, lines: &BTreeMap<CrateId, IndexLine>) -> Result<bool, Error> {
         let Some(locked) = self.pass_with_lock(&Item::exactly(&line.id), &own.text, line).await? else {
             return Ok(false);
         };

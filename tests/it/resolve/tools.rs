@@ -64,7 +64,10 @@ fn a_tools_lock_comes_whole_because_cargo_resolves_its_dev_dependencies_with_loc
     upstream.publish(tool.with_lockfile(&lock("tool", "1.0.0", &["normal", "choice", "bench"], &packages)));
     let shop = Workshop::new(&upstream);
     let found = names(&shop.resolve(&wanted("tool")).unwrap());
-    assert_eq!(found, ["bench 1.0.0", "choice 1.0.0", "deep 1.0.0", "normal 1.0.0", "normal 1.1.0", "plotter 1.0.0", "tool 1.0.0"]);
+    assert_eq!(
+        found,
+        ["bench 1.0.0", "choice 1.0.0", "deep 1.0.0", "normal 1.0.0", "normal 1.1.0", "plotter 1.0.0", "tool 1.0.0"]
+    );
 }
 
 /// A tool of which cargo finds no solution without its lock, because `dep` 1.0.0 was yanked.

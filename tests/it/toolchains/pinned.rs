@@ -7,8 +7,8 @@ use super::{inspect, online};
 use crate::journey::world::World;
 use crate::support::client::Project;
 use crate::support::dist::{Dist, LINUX, OLD, WINDOWS};
-use crate::support::rustup;
 use crate::support::run::Run;
+use crate::support::rustup;
 use crate::support::sandbox::Sandbox;
 
 /// A project that needs `leaf`, with this toolchain file.
@@ -43,7 +43,8 @@ fn fetch_brings_the_toolchain_that_the_workspace_is_pinned_to() {
     let about = inspect(&sandbox, &app.join(run.path()));
     assert_eq!(about["toolchains"].as_array().map_or(0, Vec::len), 0, "{about}");
     // What the user says of this run comes before the file.
-    let run = sandbox.process_in(&app, ["fetch", "-o", "../env"]).envs([("FROSTMIRROR_TOOLCHAIN", "stable")]).run().ok();
+    let run =
+        sandbox.process_in(&app, ["fetch", "-o", "../env"]).envs([("FROSTMIRROR_TOOLCHAIN", "stable")]).run().ok();
     assert!(toolchains(&sandbox, &run, &app).0[0].starts_with("stable"));
     let run = sandbox.run_in(&app, ["fetch", "--target", WINDOWS, "-o", "../target"]).ok();
     assert_eq!(toolchains(&sandbox, &run, &app), (vec![format!("1.86.0 ({})", OLD.1)], vec![WINDOWS.into()]));
