@@ -324,10 +324,13 @@ impl Station<'_> {
             Some(number) if number >= orders.len() => {
                 Error::OthersToolchains { input: all[number].0.clone(), source: Box::new(error) }
             }
-            Some(number) => match place_of(inputs, &all[number].0, &error) {
-                Some(place) => Error::Platforms { place, source: Box::new(error) },
-                None => options.toolchains.blamed(inputs, Some(&all[number].0), error),
-            },
+            Some(number) => {
+                let name = &all[number].0;
+                match place_of(inputs, name, &error) {
+                    Some(place) => Error::Platforms { place, source: Box::new(error) },
+                    None => options.toolchains.blamed(inputs, Some(name), error),
+                }
+            }
             None => options.toolchains.blamed(inputs, None, error),
         })?;
         self.sink.status("Resolved", format!("toolchains: {}", plan.toolchains.join(", ")));

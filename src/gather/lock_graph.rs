@@ -33,10 +33,10 @@ impl LockGraph {
 
     /// The packages that the workspace members called `roots` lead to, the roots included.
     pub fn reachable(&self, roots: &[&str]) -> BTreeSet<Package> {
-        let mut reached = vec![false; self.packages.len()];
+        let mut reached = BTreeSet::new();
         let mut next: Vec<usize> = Vec::new();
         let mut visit = |position: usize, next: &mut Vec<usize>| {
-            if !std::mem::replace(&mut reached[position], true) {
+            if reached.insert(position) {
                 next.push(position);
             }
         };
@@ -46,20 +46,22 @@ impl LockGraph {
             visit(position, &mut next);
         }
         while let Some(position) = next.pop() {
-            let dependencies = self.packages[position].dependencies.iter().flatten();
-            for found in dependencies.flat_map(|dependency| self.find(dependency)).collect::<Vec<usize>>() {
+            let dependencies = self.packages.get(position).and_then(|package| package.dependencies.as_ref());
+            for found in
+                dependencies.into_iter().flatten().flat_map(|dependency| self.find(dependency)).collect::<Vec<usize>>()
+            {
                 visit(found, &mut next);
             }
         }
-        let found = self.packages.iter().zip(reached).filter(|(_, reached)| *reached);
-        found.map(|(package, _)| (package.name.clone(), package.version.clone())).collect()
+        let found = reached.iter().filter_map(|position| self.packages.get(*position));
+        found.map(|package| (package.name.clone(), package.version.clone())).collect()
     }
 
     /// The packages that a dependency may mean: a lock names no more of one than is needed to tell it from others.
     fn find(&self, dependency: &TomlLockfilePackageId) -> impl Iterator<Item = usize> {
         let named = self.by_name.get(&dependency.name).map(Vec::as_slice).unwrap_or_default();
         named.iter().copied().filter(|position| {
-            let package = &self.packages[*position];
+            let Some(package) = self.packages.get(*position) else { return false };
             dependency.version.as_ref().is_none_or(|version| *version == package.version)
                 && (dependency.source.is_none() || dependency.source == package.source)
         })

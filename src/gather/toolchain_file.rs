@@ -182,7 +182,8 @@ fn named(name: &str) -> Result<(Toolchain, Option<String>), InvalidToolchain> {
         Err(error) => error,
     };
     for (at, _) in name.match_indices('-') {
-        let (toolchain, host) = (&name[..at], &name[at + 1..]);
+        let (toolchain, host) = name.split_at(at);
+        let host = host.trim_start_matches('-');
         let Ok(toolchain) = toolchain.parse() else { continue };
         if is_triple(host) && host.split('-').count() >= 3 && !host.starts_with(|c: char| c.is_ascii_digit()) {
             return Ok((toolchain, Some(host.to_owned())));
