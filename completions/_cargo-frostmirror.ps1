@@ -52,8 +52,8 @@ Register-ArgumentCompleter -Native -CommandName 'cargo-frostmirror' -ScriptBlock
         'cargo-frostmirror;init' {
             [CompletionResult]::new('--manifest-path', '--manifest-path', [CompletionResultType]::ParameterName, 'Take the workspace of this Cargo.toml instead of the one around the current directory (repeatable: merged)')
             [CompletionResult]::new('--from', '--from', [CompletionResultType]::ParameterName, 'What to take: exact versions of Cargo.lock, the members'' own requirements, or both')
-            [CompletionResult]::new('-o', '-o', [CompletionResultType]::ParameterName, 'The file to write')
-            [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'The file to write')
+            [CompletionResult]::new('-o', '-o', [CompletionResultType]::ParameterName, 'The file to write [default: depends.toml beside the workspace''s manifest; here with `--manifest-path`]')
+            [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'The file to write [default: depends.toml beside the workspace''s manifest; here with `--manifest-path`]')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colours')
             [CompletionResult]::new('--message-format', '--message-format', [CompletionResultType]::ParameterName, 'How to report: for people, or one JSON object a line on stdout')
             [CompletionResult]::new('--update', '--update', [CompletionResultType]::ParameterName, 'Renew `[locked]` in the file that is there, and keep all else')
@@ -67,8 +67,8 @@ Register-ArgumentCompleter -Native -CommandName 'cargo-frostmirror' -ScriptBlock
             break
         }
         'cargo-frostmirror;fetch' {
-            [CompletionResult]::new('-c', '-c', [CompletionResultType]::ParameterName, 'What to mirror; where the default does not exist and a workspace is found, its Cargo.lock is used')
-            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'What to mirror; where the default does not exist and a workspace is found, its Cargo.lock is used')
+            [CompletionResult]::new('-c', '-c', [CompletionResultType]::ParameterName, 'Dependency list [default: the nearest depends.toml up to the workspace''s root, else the workspace''s Cargo.lock]')
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'Dependency list [default: the nearest depends.toml up to the workspace''s root, else the workspace''s Cargo.lock]')
             [CompletionResult]::new('--manifest-path', '--manifest-path', [CompletionResultType]::ParameterName, 'The workspace whose Cargo.lock to mirror')
             [CompletionResult]::new('--lockfile', '--lockfile', [CompletionResultType]::ParameterName, 'Mirror exactly the packages of this Cargo.lock (repeatable)')
             [CompletionResult]::new('--crate', '--crate', [CompletionResultType]::ParameterName, 'Mirror a crate or tool, ready for `cargo install` (repeatable)')
@@ -88,7 +88,7 @@ Register-ArgumentCompleter -Native -CommandName 'cargo-frostmirror' -ScriptBlock
             [CompletionResult]::new('--message-format', '--message-format', [CompletionResultType]::ParameterName, 'How to report: for people, or one JSON object a line on stdout')
             [CompletionResult]::new('--incremental', '--incremental', [CompletionResultType]::ParameterName, 'Ship only what the history says was not sent yet [env: FROSTMIRROR_MODE=full|incremental]')
             [CompletionResult]::new('--skip-git', '--skip-git', [CompletionResultType]::ParameterName, 'Leave git dependencies out, each named in a warning')
-            [CompletionResult]::new('--no-toolchain', '--no-toolchain', [CompletionResultType]::ParameterName, 'Leave toolchains out, even where depends.toml asks for them; what was sent of them earlier stays current')
+            [CompletionResult]::new('--no-toolchain', '--no-toolchain', [CompletionResultType]::ParameterName, 'Leave toolchains out, even where depends.toml or rust-toolchain.toml names them; earlier ones stay current')
             [CompletionResult]::new('--dry-run', '--dry-run', [CompletionResultType]::ParameterName, 'Show what would be downloaded and what it weighs, and write nothing')
             [CompletionResult]::new('--offline', '--offline', [CompletionResultType]::ParameterName, 'Use the caches alone')
             [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Say more (repeatable)')
@@ -178,8 +178,8 @@ Register-ArgumentCompleter -Native -CommandName 'cargo-frostmirror' -ScriptBlock
             break
         }
         'cargo-frostmirror;up' {
-            [CompletionResult]::new('-c', '-c', [CompletionResultType]::ParameterName, 'What to mirror; where the default does not exist, the Cargo.lock of the workspace is used')
-            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'What to mirror; where the default does not exist, the Cargo.lock of the workspace is used')
+            [CompletionResult]::new('-c', '-c', [CompletionResultType]::ParameterName, 'Dependency list [default: the nearest depends.toml up to the workspace''s root, else the workspace''s Cargo.lock]')
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'Dependency list [default: the nearest depends.toml up to the workspace''s root, else the workspace''s Cargo.lock]')
             [CompletionResult]::new('--manifest-path', '--manifest-path', [CompletionResultType]::ParameterName, 'The workspace whose Cargo.lock to mirror')
             [CompletionResult]::new('--lockfile', '--lockfile', [CompletionResultType]::ParameterName, 'Mirror exactly the packages of this Cargo.lock (repeatable)')
             [CompletionResult]::new('--bind', '--bind', [CompletionResultType]::ParameterName, 'Where to listen; port 0 takes a free one')

@@ -48,8 +48,8 @@ set edit:completion:arg-completer[cargo-frostmirror] = {|@words|
         &'cargo-frostmirror;init'= {
             cand --manifest-path 'Take the workspace of this Cargo.toml instead of the one around the current directory (repeatable: merged)'
             cand --from 'What to take: exact versions of Cargo.lock, the members'' own requirements, or both'
-            cand -o 'The file to write'
-            cand --output 'The file to write'
+            cand -o 'The file to write [default: depends.toml beside the workspace''s manifest; here with `--manifest-path`]'
+            cand --output 'The file to write [default: depends.toml beside the workspace''s manifest; here with `--manifest-path`]'
             cand --color 'When to use colours'
             cand --message-format 'How to report: for people, or one JSON object a line on stdout'
             cand --update 'Renew `[locked]` in the file that is there, and keep all else'
@@ -62,8 +62,8 @@ set edit:completion:arg-completer[cargo-frostmirror] = {|@words|
             cand --help 'Print help (see more with ''--help'')'
         }
         &'cargo-frostmirror;fetch'= {
-            cand -c 'What to mirror; where the default does not exist and a workspace is found, its Cargo.lock is used'
-            cand --config 'What to mirror; where the default does not exist and a workspace is found, its Cargo.lock is used'
+            cand -c 'Dependency list [default: the nearest depends.toml up to the workspace''s root, else the workspace''s Cargo.lock]'
+            cand --config 'Dependency list [default: the nearest depends.toml up to the workspace''s root, else the workspace''s Cargo.lock]'
             cand --manifest-path 'The workspace whose Cargo.lock to mirror'
             cand --lockfile 'Mirror exactly the packages of this Cargo.lock (repeatable)'
             cand --crate 'Mirror a crate or tool, ready for `cargo install` (repeatable)'
@@ -83,7 +83,7 @@ set edit:completion:arg-completer[cargo-frostmirror] = {|@words|
             cand --message-format 'How to report: for people, or one JSON object a line on stdout'
             cand --incremental 'Ship only what the history says was not sent yet [env: FROSTMIRROR_MODE=full|incremental]'
             cand --skip-git 'Leave git dependencies out, each named in a warning'
-            cand --no-toolchain 'Leave toolchains out, even where depends.toml asks for them; what was sent of them earlier stays current'
+            cand --no-toolchain 'Leave toolchains out, even where depends.toml or rust-toolchain.toml names them; earlier ones stay current'
             cand --dry-run 'Show what would be downloaded and what it weighs, and write nothing'
             cand --offline 'Use the caches alone'
             cand -v 'Say more (repeatable)'
@@ -167,8 +167,8 @@ set edit:completion:arg-completer[cargo-frostmirror] = {|@words|
             cand --help 'Print help (see more with ''--help'')'
         }
         &'cargo-frostmirror;up'= {
-            cand -c 'What to mirror; where the default does not exist, the Cargo.lock of the workspace is used'
-            cand --config 'What to mirror; where the default does not exist, the Cargo.lock of the workspace is used'
+            cand -c 'Dependency list [default: the nearest depends.toml up to the workspace''s root, else the workspace''s Cargo.lock]'
+            cand --config 'Dependency list [default: the nearest depends.toml up to the workspace''s root, else the workspace''s Cargo.lock]'
             cand --manifest-path 'The workspace whose Cargo.lock to mirror'
             cand --lockfile 'Mirror exactly the packages of this Cargo.lock (repeatable)'
             cand --bind 'Where to listen; port 0 takes a free one'

@@ -53,7 +53,7 @@ complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand init
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand init" -l from -d 'What to take: exact versions of Cargo.lock, the members\' own requirements, or both' -r -f -a "lock\t'Every crates.io package of Cargo.lock, as `[locked]`'
 direct\t'The members\' own requirements with their features, as `[dependencies]`'
 both\t'Both'"
-complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand init" -s o -l output -d 'The file to write' -r -F
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand init" -s o -l output -d 'The file to write [default: depends.toml beside the workspace\'s manifest; here with `--manifest-path`]' -r -F
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand init" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal'
 always\t'Always'
 never\t'Never'"
@@ -64,7 +64,7 @@ complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand init
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand init" -s v -l verbose -d 'Say more (repeatable)'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand init" -s q -l quiet -d 'Say nothing but errors'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand init" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -s c -l config -d 'What to mirror; where the default does not exist and a workspace is found, its Cargo.lock is used' -r -F
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -s c -l config -d 'Dependency list [default: the nearest depends.toml up to the workspace\'s root, else the workspace\'s Cargo.lock]' -r -F
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l manifest-path -d 'The workspace whose Cargo.lock to mirror' -r -F
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l lockfile -d 'Mirror exactly the packages of this Cargo.lock (repeatable)' -r -F
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l crate -d 'Mirror a crate or tool, ready for `cargo install` (repeatable)' -r
@@ -85,7 +85,7 @@ complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetc
 json\t'One JSON object a line'"
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l incremental -d 'Ship only what the history says was not sent yet [env: FROSTMIRROR_MODE=full|incremental]'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l skip-git -d 'Leave git dependencies out, each named in a warning'
-complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l no-toolchain -d 'Leave toolchains out, even where depends.toml asks for them; what was sent of them earlier stays current'
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l no-toolchain -d 'Leave toolchains out, even where depends.toml or rust-toolchain.toml names them; earlier ones stay current'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l dry-run -d 'Show what would be downloaded and what it weighs, and write nothing'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l offline -d 'Use the caches alone'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -s v -l verbose -d 'Say more (repeatable)'
@@ -159,7 +159,7 @@ complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand serv
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand serve" -s v -l verbose -d 'Say more (repeatable)'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand serve" -s q -l quiet -d 'Say nothing but errors'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand up" -s c -l config -d 'What to mirror; where the default does not exist, the Cargo.lock of the workspace is used' -r -F
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand up" -s c -l config -d 'Dependency list [default: the nearest depends.toml up to the workspace\'s root, else the workspace\'s Cargo.lock]' -r -F
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand up" -l manifest-path -d 'The workspace whose Cargo.lock to mirror' -r -F
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand up" -l lockfile -d 'Mirror exactly the packages of this Cargo.lock (repeatable)' -r -F
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand up" -l bind -d 'Where to listen; port 0 takes a free one' -r
