@@ -296,6 +296,8 @@ impl<'s> Station<'s> {
         settings.waits = http::Waits::told_to(move |why, seconds| {
             waits.status("Retrying", format!("in {seconds} s: {why}"));
         });
+        let dist = env.text("FROSTMIRROR_DIST_URL").unwrap_or(crate::channel::UPSTREAM);
+        settings.configured = upstream.addresses().chain([dist.to_owned()]).collect();
         let client = Client::new(&settings)?;
         let cache_folder = surroundings.home.join("cache");
         let cache =

@@ -12,24 +12,28 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{self, HeaderMap, HeaderValue};
-use reqwest::{Method, StatusCode, Url, Version, redirect};
+use reqwest::{Method, StatusCode, Version, redirect};
 use tokio::io::AsyncWriteExt as _;
 
 use crate::digest::Sha256;
 
 mod address;
+mod address_class;
+mod encoding;
 mod failing;
-mod gzip;
 mod incoming;
 mod lanes;
 mod pace;
 pub mod proxy;
 mod relay;
 mod resume;
+mod route;
 mod settings;
+mod targets;
 mod tls;
 
 pub use address::shown;
+pub use address_class::AddressClass;
 pub use failing::{Error, Fault, Root};
 pub use proxy::{InvalidProxy, ProxyAddress, ProxySettings};
 pub use relay::Taker;
@@ -40,9 +44,8 @@ use failing::{Tries, Trouble};
 use incoming::{Incoming, is_absent, text_of};
 use lanes::Lanes;
 use pace::Pace;
-
-/// Redirects that are followed at most for one request.
-const REDIRECTS: usize = 10;
+use route::Route;
+use targets::Targets;
 
 /// How often an HTTP/2 connection with requests under way is asked whether it lives, and how long it may think.
 const PING: Duration = Duration::from_secs(20);
@@ -77,6 +80,7 @@ pub struct Client {
 
 struct Inner {
     client: reqwest::Client,
+    targets: Targets,
     lanes: Lanes,
     retries: u32,
     first_backoff: Duration,
@@ -91,8 +95,8 @@ struct Inner {
 pub struct Request<'a> {
     /// An `http` or `https` address.
     pub url: &'a str,
-    /// The `Authorization` header as it stands, which for a registry is the token without a scheme. It stays with this
-    /// host: a redirect to another does not carry it.
+    /// The `Authorization` header as it stands, which for a registry is the token without a scheme. It goes to the origin
+    /// (scheme, host and port) of `url` and to no other, whatever redirects there are.
     pub authorization: Option<&'a Secret>,
     /// An entity tag, with its quotes; a match is answered with 304.
     pub if_none_match: Option<&'a str>,
@@ -129,11 +133,18 @@ impl Client {
     ///
     /// [`Error::Proxy`] and [`Error::Tls`] for settings that cannot be followed.
     pub fn new(settings: &Settings) -> Result<Client, Error> {
+        Client::with_lookup(settings, targets::system_lookup())
+    }
+
+    fn with_lookup(settings: &Settings, lookup: targets::Lookup) -> Result<Client, Error> {
+        let targets = Targets::new(settings, lookup);
         let mut builder = reqwest::Client::builder()
             .tls_backend_preconfigured(tls::configuration(settings)?)
             .user_agent(user_agent(&settings.user_agent)?)
             .connect_timeout(settings.connect_timeout)
-            .redirect(redirect::Policy::limited(REDIRECTS))
+            // The library would send the first request's headers along to wherever it is redirected; `Route` does not.
+            .redirect(redirect::Policy::none())
+            .dns_resolver(targets.clone())
             .referer(false)
             // A connection that died without a word would otherwise be given to every attempt.
             .http2_keep_alive_interval(PING)
@@ -155,6 +166,7 @@ impl Client {
         Ok(Client {
             inner: Arc::new(Inner {
                 client,
+                targets,
                 lanes: Lanes::new(settings.jobs, settings.multiplexing),
                 retries: settings.retries,
                 first_backoff: settings.first_backoff,
@@ -226,15 +238,16 @@ impl Client {
         match incoming.response.status() {
             // Asked of the headers themselves: a HEAD answer's body is empty, whatever length it states.
             StatusCode::OK => {
-                Ok(text_of(incoming.response.headers(), header::CONTENT_LENGTH).and_then(|text| text.parse().ok()))
+                let is_encoded = !incoming.codings()?.is_empty();
+                let length = text_of(incoming.response.headers(), header::CONTENT_LENGTH);
+                Ok(length.filter(|_| !is_encoded).and_then(|text| text.parse().ok()))
             }
-            _ => Err(incoming.refusal(request.url).await),
+            _ => Err(incoming.refusal().await),
         }
     }
 
     async fn try_get(&self, request: &Request<'_>, limit: u64) -> Result<Answer, Trouble> {
         let mut incoming = self.send(Method::GET, request, "gzip", 0).await?;
-        let url = request.url;
         let status = incoming.response.status();
         let headers = incoming.response.headers();
         let mut answer = Answer {
@@ -250,24 +263,20 @@ impl Client {
                 incoming.drain().await;
                 return Ok(answer);
             }
-            _ => return Err(incoming.refusal(url).await),
+            _ => return Err(incoming.refusal().await),
         }
-        let encoding = text_of(headers, header::CONTENT_ENCODING).unwrap_or_default();
+        let codings = incoming.codings()?;
         let mut body = BytesMut::new();
-        while let Some(chunk) = incoming.chunk(url, limit).await? {
+        while let Some(chunk) = incoming.chunk(limit).await? {
             body.extend_from_slice(&chunk);
         }
-        answer.body = match encoding.trim().to_ascii_lowercase().as_str() {
-            "" | "identity" => body.freeze(),
-            "gzip" | "x-gzip" => match gzip::decode(&body, limit) {
+        answer.body = if codings.is_empty() {
+            body.freeze()
+        } else {
+            match encoding::decode(&body, &codings, limit) {
                 Ok(Some(text)) => Bytes::from(text),
-                Ok(None) => {
-                    return Err(Trouble::last(Error::TooLarge { url: shown(url), limit }));
-                }
-                Err(source) => return Err(Trouble::fault(url, Fault::Undecodable(source))),
-            },
-            other => {
-                return Err(Trouble::last(Error::Encoding { url: shown(url), encoding: address::quoted(other) }));
+                Ok(None) => return Err(Trouble::last(Error::TooLarge { url: incoming.address, limit })),
+                Err(source) => return Err(Trouble::fault(&incoming.address, Fault::Undecodable(source))),
             }
         };
         Ok(answer)
@@ -282,25 +291,33 @@ impl Client {
         progress: &(dyn Fn(u64) + Sync),
         told: &mut u64,
     ) -> Result<u64, Trouble> {
-        let url = request.url;
-        let mut incoming = self.send(Method::GET, request, "identity", 0).await?;
-        match incoming.response.status() {
-            StatusCode::OK => {}
-            _ => return Err(incoming.refusal(url).await),
-        }
         let written = |source: io::Error| Trouble::last(Error::Io { path: into.to_owned(), source });
-        let mut file = tokio::fs::File::create(into).await.map_err(written)?;
-        let received = incoming.receive(url, limit, &mut file, written, progress, told).await;
-        // Also after a failure: a write that is still under way must not land in the next attempt's file.
-        let flushed = file.flush().await.map_err(written);
-        let actual = received?;
-        flushed?;
-        if actual == expected {
-            return Ok(incoming.received);
+        let mut decodes = false;
+        loop {
+            let mut incoming = self.send(Method::GET, request, "identity", 0).await?;
+            match incoming.response.status() {
+                StatusCode::OK => {}
+                _ => return Err(incoming.refusal().await),
+            }
+            if decodes {
+                let codings = incoming.codings()?;
+                incoming.decode(&codings);
+            }
+            let mut file = tokio::fs::File::create(into).await.map_err(written)?;
+            let received = incoming.receive(limit, &mut file, written, progress, told).await;
+            // Also after a failure: a write that is still under way must not land in the next attempt's file.
+            let flushed = file.flush().await.map_err(written);
+            let actual = received?;
+            flushed?;
+            if actual == expected {
+                return Ok(incoming.received);
+            }
+            if decodes || incoming.codings()?.is_empty() {
+                return Err(incoming.mismatch(expected, actual));
+            }
+            // Many servers call a file's own compression an encoding. This one means it.
+            decodes = true;
         }
-        let error = Error::Checksum { url: shown(url), expected, actual };
-        // A body whose end nobody announced may have been cut short; every other one is what the server meant.
-        Err(if incoming.end_is_known { Trouble::last(error) } else { Trouble::again(error) })
     }
 
     /// Waits as after the failure number `failures` of one request, and tells why: for what has to be asked again
@@ -309,7 +326,7 @@ impl Client {
         failing::rest(failures, self.inner.first_backoff, &self.inner.waits, why).await;
     }
 
-    /// Sends the request, for what begins at byte `from`, and waits for the head of the answer.
+    /// Sends the request, for what begins at byte `from`, follows redirects, and waits for the head of the answer.
     async fn send(
         &self,
         method: Method,
@@ -317,51 +334,57 @@ impl Client {
         encoding: &'static str,
         from: u64,
     ) -> Result<Incoming, Trouble> {
+        let mut route = Route::new(request)?;
+        loop {
+            let incoming = self.send_hop(method.clone(), request, &route, encoding, from).await?;
+            let response = &incoming.response;
+            if !route.follow(response.status(), response.headers())? {
+                return Ok(incoming);
+            }
+            incoming.drain().await;
+        }
+    }
+
+    /// Sends the request to where its route has come.
+    async fn send_hop(
+        &self,
+        method: Method,
+        request: &Request<'_>,
+        route: &Route,
+        encoding: &'static str,
+        from: u64,
+    ) -> Result<Incoming, Trouble> {
         let inner = &self.inner;
-        let url = parsed(request)?;
-        let mut headers = headers_of(request, encoding)?;
+        let address = route.shown();
+        inner.targets.check(route.url()).await.map_err(|blocked| Trouble::blocked(&address, &blocked))?;
+        let (url, authorization) = route.hop();
+        let mut headers = headers_of(request, encoding);
+        if let Some(authorization) = authorization {
+            headers.insert(header::AUTHORIZATION, authorization);
+        }
         if from > 0 {
             let range = HeaderValue::from_str(&format!("bytes={from}-")).expect("letters and digits");
             headers.insert(header::RANGE, range);
         }
         let pass = inner.lanes.enter(&url).await;
         let mut pace = Pace::new(inner.low_speed_timeout, inner.low_speed_limit);
-        let sent = inner.client.request(method, url.clone()).headers(headers).send();
+        let sent = inner.client.request(method, url).headers(headers).send();
         let response = match pace.first(inner.connect_timeout, sent).await {
             Ok(Ok(response)) => response,
-            Ok(Err(error)) => return Err(Trouble::of_request(request.url, error)),
-            Err(slow) => return Err(Trouble::fault(request.url, slow)),
+            Ok(Err(error)) => return Err(Trouble::of_request(&address, error)),
+            Err(slow) => return Err(Trouble::fault(&address, slow)),
         };
-        // After a redirect this is another host's protocol, and says nothing about this one's.
-        let is_own = response.url().origin() == url.origin();
-        pass.answered(is_own && response.version() == Version::HTTP_2);
-        Ok(Incoming::new(response, pace, pass))
+        pass.answered(response.version() == Version::HTTP_2);
+        let chosen = inner.targets.chosen(route.url(), response.remote_addr());
+        Ok(Incoming::new(response, address, chosen, pace, pass))
     }
 }
 
-fn parsed(request: &Request<'_>) -> Result<Url, Trouble> {
-    let invalid = || Trouble::last(Error::Address { url: shown(request.url) });
-    let mut url = Url::parse(request.url).map_err(|_| invalid())?;
-    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
-        return Err(invalid());
-    }
-    if request.authorization.is_some() {
-        // Name and password of an address turn into a header of the same name; only one of the two can be meant.
-        url.set_username("").and_then(|()| url.set_password(None)).map_err(|()| invalid())?;
-    }
-    Ok(url)
-}
-
-fn headers_of(request: &Request<'_>, encoding: &'static str) -> Result<HeaderMap, Trouble> {
+/// The headers that every hop gets.
+fn headers_of(request: &Request<'_>, encoding: &'static str) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(encoding));
-    if let Some(token) = request.authorization {
-        let mut value = HeaderValue::from_str(token.expose())
-            .map_err(|_| Trouble::last(Error::Token { url: shown(request.url) }))?;
-        value.set_sensitive(true);
-        headers.insert(header::AUTHORIZATION, value);
-    }
     // A validator that is no header was kept badly; without it the whole answer comes, which is right too.
     let validators =
         [(header::IF_NONE_MATCH, request.if_none_match), (header::IF_MODIFIED_SINCE, request.if_modified_since)];
@@ -370,7 +393,7 @@ fn headers_of(request: &Request<'_>, encoding: &'static str) -> Result<HeaderMap
             headers.insert(name, value);
         }
     }
-    Ok(headers)
+    headers
 }
 
 fn user_agent(text: &str) -> Result<HeaderValue, Error> {

@@ -10,17 +10,19 @@ pub(super) fn class_and_hint(error: &http::Error) -> (Class, Option<String>) {
     use http::Error;
     match error {
             Error::NotFound { .. } => (Class::Network, Some("upstream's index lists it, but upstream does not have it; is the `dl` of its config.json, or FROSTMIRROR_DL_URL, right?".to_owned())),
-            Error::Status { status: 401 | 403, .. } => (Class::Network, Some("upstream refuses: no token was given, or it is not the right one; CARGO_REGISTRIES_NAME_TOKEN gives one, with the registry's name for NAME".to_owned())),
+            Error::Status { status: 401 | 403, .. } => (Class::Network, Some("upstream refuses: no token was given, or it is not the right one; CARGO_REGISTRIES_NAME_TOKEN gives one, with the registry's name for NAME. A token goes to the registry's own host alone, and never from https to http".to_owned())),
             Error::Status { status: 407, .. } => (Class::Network, Some("the proxy wants a name and a password: http://USER:PASSWORD@HOST:PORT".to_owned())),
             Error::Status { status: 429, .. } => (Class::Network, Some("upstream asks for patience; run the same command again later, what was downloaded is kept".to_owned())),
             Error::Status { .. } => (Class::Network, Some("run the same command again; what was downloaded is kept".to_owned())),
             Error::Transport { .. } => (Class::Network, Some("check the network and the proxy settings (http.proxy, HTTPS_PROXY, NO_PROXY), then run the same command again; what was downloaded is kept".to_owned())),
             Error::Certificate { .. } => (Class::Network, Some("if your network has its own authority, name its certificate in CARGO_HTTP_CAINFO or SSL_CERT_FILE".to_owned())),
-            Error::TooLarge { .. } | Error::Encoding { .. } => (Class::Network, None),
+            Error::TooLarge { .. } | Error::Encoding { .. } | Error::Redirect { .. } => (Class::Network, None),
+            Error::Target { .. } => (Class::Network, Some("if upstream is right to use that host, name it as a part of your upstream: FROSTMIRROR_DL_URL for `fetch`, `proxy_dl_url` for live mode".to_owned())),
+            Error::Rebound { .. } => (Class::Network, Some("if your network has changed, start the program again".to_owned())),
             Error::Checksum { .. } => (Class::Integrity, Some("upstream, or something before it, sends other bytes than the index promises; do not use them".to_owned())),
             Error::Io { source, .. } | Error::Taken { source, .. } => (class_of_io(source), hint_of_io(source)),
             Error::Address { .. } | Error::UserAgent { .. } | Error::Token { .. } => (Class::Input, None),
-            Error::Proxy(_) => (Class::Input, Some("a proxy looks like http://USER:PASSWORD@HOST:PORT".to_owned())),
+            Error::Proxy(_) => (Class::Input, Some("a proxy looks like http://USER:PASSWORD@HOST:PORT or socks5h://USER:PASSWORD@HOST:PORT".to_owned())),
             Error::Tls(_) => (Class::Input, Some("http.cainfo and SSL_CERT_FILE name a file of certificates in PEM form".to_owned())),
             Error::Client(_) => (Class::Bug, None),
         }

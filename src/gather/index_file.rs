@@ -38,6 +38,20 @@ impl IndexFile {
         IndexFile { text: String::from_utf8_lossy(bytes).into_owned(), heads: OnceLock::new() }
     }
 
+    /// As [`IndexFile::new`], with those lines alone that cargo could read and that are of a crate with `name`'s path: nothing
+    /// else is passed on to others, whatever upstream sent instead of an index file.
+    pub fn strict(bytes: &[u8], name: &CrateName) -> IndexFile {
+        let file = IndexFile::new(bytes);
+        let path = name.index_path();
+        let is_line = |line: &str| IndexLine::parse(line).is_ok_and(|line| line.id.name.index_path() == path);
+        let mut text = String::with_capacity(file.text.len());
+        for line in file.text.lines().map(str::trim_end).filter(|line| is_line(line)) {
+            text.push_str(line);
+            text.push('\n');
+        }
+        IndexFile { text, heads: OnceLock::new() }
+    }
+
     /// The whole text, as upstream wrote it.
     pub fn text(&self) -> &str {
         &self.text

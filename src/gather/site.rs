@@ -181,9 +181,12 @@ impl Site {
         answer.map_err(|source| self.failed(what_of(name), source))
     }
 
-    /// The token that a download must carry: the registry's, where it wants one with every request.
+    /// The token that a download must carry: the registry's, where it wants one with every request. As with cargo, `dl` may be
+    /// on another host; but what was only sent encrypted so far is not sent in clear text.
     pub fn download_token(&self, config: &Config) -> Option<Secret> {
-        self.upstream.token.clone().filter(|_| config.registry.auth_required)
+        let is_secure = |url: &str| url.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://"));
+        let stays_secret = is_secure(&config.registry.dl) || !is_secure(&self.upstream.index);
+        self.upstream.token.clone().filter(|_| config.registry.auth_required && stays_secret)
     }
 
     /// The registry wants a token that nobody has.

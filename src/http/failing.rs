@@ -9,9 +9,10 @@ use reqwest::header::{self, HeaderMap};
 
 use crate::digest::Sha256;
 
-use super::address::shown;
+use super::address_class::AddressClass;
 use super::proxy::InvalidProxy;
 use super::settings::Waits;
+use super::targets::Blocked;
 use super::tls::InvalidTls;
 
 /// The longest wait that a server can ask for.
@@ -78,13 +79,39 @@ pub enum Error {
         /// Why not.
         source: rustls::Error,
     },
-    /// A body in an encoding that was not asked for.
-    #[error("{url} was sent in the encoding `{encoding}`, which was not asked for")]
+    /// A body in an encoding that cargo's libcurl cannot decode either.
+    #[error("{url} was answered with the header `Content-Encoding: {encoding}`; only gzip and deflate can be decoded")]
     Encoding {
         /// The address.
         url: String,
         /// As the server names it.
         encoding: String,
+    },
+    /// A redirect that cannot be followed.
+    #[error("{url} redirects to `{to}`, {why}")]
+    Redirect {
+        /// The address.
+        url: String,
+        /// As the server names it, without credentials.
+        to: String,
+        /// Why not.
+        why: &'static str,
+    },
+    /// A host that upstream has chosen and that only this machine or its network can reach.
+    #[error("{url} was not requested: its host has a {class} address, and no configured upstream has one")]
+    Target {
+        /// The address.
+        url: String,
+        /// What kind of address the host has.
+        class: AddressClass,
+    },
+    /// A configured host that had a public address before.
+    #[error("{url} was not requested: its host had a public address before, and has a {class} address now")]
+    Rebound {
+        /// The address.
+        url: String,
+        /// What kind of address the host has.
+        class: AddressClass,
     },
     /// The file to download to.
     #[error("could not write `{path}`")]
@@ -179,9 +206,7 @@ fn words(body: &str) -> String {
 
 /// What kind of step failed.
 fn step(error: &reqwest::Error) -> &'static str {
-    if error.is_redirect() {
-        "too many redirects"
-    } else if error.is_timeout() {
+    if error.is_timeout() {
         "no connection in time"
     } else if error.is_connect() {
         "could not connect"
@@ -200,6 +225,12 @@ pub(super) struct Trouble {
 }
 
 impl Trouble {
+    /// The error alone.
+    #[cfg(test)]
+    pub(super) fn into_error(self) -> Error {
+        self.error
+    }
+
     /// Final.
     pub(super) fn last(error: Error) -> Trouble {
         Trouble { error, again: false, pause: None }
@@ -215,17 +246,29 @@ impl Trouble {
         Trouble { error, again: true, pause }
     }
 
-    /// A fault of the wire.
+    /// A fault of the wire. `url` is without credentials.
     pub(super) fn fault(url: &str, source: Fault) -> Trouble {
-        Trouble::again(Error::Transport { url: shown(url), attempts: 1, source })
+        Trouble::again(Error::Transport { url: url.to_owned(), attempts: 1, source })
     }
 
-    /// What the library said about a request or its body.
+    /// A host that may not be reached. `url` is without credentials.
+    pub(super) fn blocked(url: &str, blocked: &Blocked) -> Trouble {
+        let (url, class) = (url.to_owned(), blocked.class);
+        Trouble::last(match blocked.was_public {
+            true => Error::Rebound { url, class },
+            false => Error::Target { url, class },
+        })
+    }
+
+    /// What the library said about a request or its body. `url` is without credentials.
     pub(super) fn of_request(url: &str, error: reqwest::Error) -> Trouble {
         if let Some(source) = certificate_error(&error) {
-            return Trouble::last(Error::Certificate { url: shown(url), source });
+            return Trouble::last(Error::Certificate { url: url.to_owned(), source });
         }
-        let hopeless = error.is_redirect() || error.is_builder();
+        if let Some(blocked) = chain(&error).find_map(|error| error.downcast_ref::<Blocked>()) {
+            return Trouble::blocked(url, blocked);
+        }
+        let hopeless = error.is_builder();
         let root = Root(super::address::quoted(&chain(&error).last().map(ToString::to_string).unwrap_or_default()));
         let trouble = Trouble::fault(url, Fault::Request { what: step(&error), root });
         Trouble { again: !hopeless, ..trouble }

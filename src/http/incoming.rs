@@ -9,10 +9,12 @@ use tokio::io::AsyncWriteExt as _;
 
 use crate::digest::{BUFFER, Hasher, Sha256};
 
-use super::address::{QUOTED, quoted, shown};
+use super::address::{QUOTED, quoted};
+use super::encoding::{self, Coding, Decoder};
 use super::failing::{Error, Fault, Trouble, retry_after};
 use super::lanes::Pass;
 use super::pace::Pace;
+use super::targets::Chosen;
 
 /// Bytes of an unwanted body that cost less than a new connection.
 const DRAINED: u64 = 64 * 1024;
@@ -20,9 +22,16 @@ const DRAINED: u64 = 64 * 1024;
 /// An answer whose body is still to come.
 pub(super) struct Incoming {
     pub(super) response: Response,
+    /// Where it came from, after redirects, for messages.
+    pub(super) address: String,
+    /// Who chose where it came from.
+    pub(super) chosen: Chosen,
     pace: Pace,
-    /// Bytes of the body so far.
+    /// Bytes of the body that were given so far, decoded where that was asked for.
     pub(super) received: u64,
+    /// Bytes of the body so far as the server sent them.
+    raw: u64,
+    decoder: Option<Decoder>,
     /// Bytes that were there before, which this body follows.
     before: u64,
     announced: Option<u64>,
@@ -32,13 +41,42 @@ pub(super) struct Incoming {
 }
 
 impl Incoming {
-    pub(super) fn new(response: Response, pace: Pace, pass: Pass) -> Incoming {
+    pub(super) fn new(response: Response, address: String, chosen: Chosen, pace: Pace, pass: Pass) -> Incoming {
         let headers = response.headers();
         let announced = text_of(headers, header::CONTENT_LENGTH).and_then(|text| text.parse().ok());
         let end_is_known = announced.is_some()
             || headers.contains_key(header::TRANSFER_ENCODING)
             || response.version() == Version::HTTP_2;
-        Incoming { response, pace, received: 0, before: 0, announced, end_is_known, _pass: pass }
+        Incoming {
+            response,
+            address,
+            chosen,
+            pace,
+            received: 0,
+            raw: 0,
+            decoder: None,
+            before: 0,
+            announced,
+            end_is_known,
+            _pass: pass,
+        }
+    }
+
+    /// The encodings of the body.
+    pub(super) fn codings(&self) -> Result<Vec<Coding>, Trouble> {
+        encoding::codings(self.response.headers()).map_err(|encoding| {
+            Trouble::last(Error::Encoding { url: self.address.clone(), encoding: quoted(&encoding) })
+        })
+    }
+
+    /// Whether the body has an encoding, known or not.
+    pub(super) fn is_encoded(&self) -> bool {
+        encoding::codings(self.response.headers()).map_or(true, |codings| !codings.is_empty())
+    }
+
+    /// Gives the body decoded from now on.
+    pub(super) fn decode(&mut self, codings: &[Coding]) {
+        self.decoder = Some(Decoder::new(codings));
     }
 
     /// The body goes on where so many bytes end.
@@ -46,40 +84,79 @@ impl Incoming {
         self.before = before;
     }
 
-    /// How many bytes the body has, where that was announced.
+    /// How many bytes the body has, where that was announced. What it has when it is decoded is not known.
     pub(super) fn announced(&self) -> Option<u64> {
-        self.announced
+        self.announced.filter(|_| self.decoder.is_none())
     }
 
     /// The next piece of the body, of which there may be `limit` bytes in all, what it follows included; `None` at its
     /// proper end.
-    pub(super) async fn chunk(&mut self, url: &str, limit: u64) -> Result<Option<Bytes>, Trouble> {
-        let too_large = || Trouble::last(Error::TooLarge { url: shown(url), limit });
+    pub(super) async fn chunk(&mut self, limit: u64) -> Result<Option<Bytes>, Trouble> {
+        loop {
+            let Some(chunk) = self.raw_chunk(limit).await? else {
+                let rest = match self.decoder.take() {
+                    Some(mut decoder) => decoder.finish().map_err(|source| self.undecodable(source))?,
+                    None => return Ok(None),
+                };
+                // Where there is a rest, the next call finds the end once more.
+                return if rest.is_empty() { Ok(None) } else { self.given(rest.into(), limit).map(Some) };
+            };
+            let Some(decoder) = &mut self.decoder else { return self.given(chunk, limit).map(Some) };
+            let left = limit.saturating_sub(self.received);
+            match decoder.decode(&chunk, left) {
+                Ok(Some(decoded)) if decoded.is_empty() => {}
+                Ok(Some(decoded)) => return self.given(decoded.into(), limit).map(Some),
+                Ok(None) => return Err(self.too_large(limit)),
+                Err(source) => return Err(self.undecodable(source)),
+            }
+        }
+    }
+
+    async fn raw_chunk(&mut self, limit: u64) -> Result<Option<Bytes>, Trouble> {
         if self.announced.is_some_and(|announced| announced.saturating_add(self.before) > limit) {
-            return Err(too_large());
+            return Err(self.too_large(limit));
         }
         match self.pace.within(self.response.chunk()).await {
             Ok(Ok(Some(chunk))) => {
                 let length = chunk.len() as u64;
-                self.received += length;
+                self.raw += length;
                 self.pace.took(length);
-                if self.before.saturating_add(self.received) > limit { Err(too_large()) } else { Ok(Some(chunk)) }
+                if self.before.saturating_add(self.raw) > limit { Err(self.too_large(limit)) } else { Ok(Some(chunk)) }
             }
             Ok(Ok(None)) => match self.announced {
-                Some(announced) if announced != self.received => {
-                    Err(Trouble::fault(url, Fault::Truncated { received: self.received, announced }))
+                Some(announced) if announced != self.raw => {
+                    Err(Trouble::fault(&self.address, Fault::Truncated { received: self.raw, announced }))
                 }
                 _ => Ok(None),
             },
-            Ok(Err(error)) => Err(Trouble::of_request(url, error)),
-            Err(slow) => Err(Trouble::fault(url, slow)),
+            Ok(Err(error)) => Err(Trouble::of_request(&self.address, error)),
+            Err(slow) => Err(Trouble::fault(&self.address, slow)),
         }
+    }
+
+    fn given(&mut self, chunk: Bytes, limit: u64) -> Result<Bytes, Trouble> {
+        self.received += chunk.len() as u64;
+        if self.before.saturating_add(self.received) > limit { Err(self.too_large(limit)) } else { Ok(chunk) }
+    }
+
+    fn too_large(&self, limit: u64) -> Trouble {
+        Trouble::last(Error::TooLarge { url: self.address.clone(), limit })
+    }
+
+    fn undecodable(&self, source: io::Error) -> Trouble {
+        Trouble::fault(&self.address, Fault::Undecodable(source))
+    }
+
+    /// The whole body came, and it is not what it should be.
+    pub(super) fn mismatch(&self, expected: Sha256, actual: Sha256) -> Trouble {
+        let error = Error::Checksum { url: self.address.clone(), expected, actual };
+        // A body whose end nobody announced may have been cut short; every other one is what the server meant.
+        if self.end_is_known { Trouble::last(error) } else { Trouble::again(error) }
     }
 
     /// Writes the whole body to `file`, hashing on the way; the digest. `told` is how many bytes `progress` knows of.
     pub(super) async fn receive(
         &mut self,
-        url: &str,
         limit: u64,
         file: &mut tokio::fs::File,
         written: impl Fn(io::Error) -> Trouble,
@@ -88,7 +165,7 @@ impl Incoming {
     ) -> Result<Sha256, Trouble> {
         let mut hasher = Hasher::new();
         let mut waiting = BytesMut::new();
-        while let Some(chunk) = self.chunk(url, limit).await? {
+        while let Some(chunk) = self.chunk(limit).await? {
             hasher.update(&chunk);
             waiting.extend_from_slice(&chunk);
             if waiting.len() >= BUFFER {
@@ -106,21 +183,22 @@ impl Incoming {
 
     /// Takes in a body that nobody wants, if it is short: then the connection can serve again.
     pub(super) async fn drain(mut self) {
-        while self.received < DRAINED
+        while self.raw < DRAINED
             && let Ok(Ok(Some(chunk))) = self.pace.within(self.response.chunk()).await
         {
-            self.received += chunk.len() as u64;
+            self.raw += chunk.len() as u64;
             self.pace.took(chunk.len() as u64);
         }
     }
 
-    /// What an answer other than 200 means; the beginning of its body is quoted.
-    pub(super) async fn refusal(mut self, url: &str) -> Trouble {
+    /// What an answer other than 200 means; the beginning of its body is quoted, unless it may be of a service that whoever
+    /// is told cannot reach.
+    pub(super) async fn refusal(mut self) -> Trouble {
         let status = self.response.status();
         let pause = retry_after(self.response.headers());
         let mut body = Vec::new();
         // A server that refuses may do so without end, or badly; what it manages to say is enough.
-        while body.len() < 4 * QUOTED {
+        while self.chosen != Chosen::ByUpstream && body.len() < 4 * QUOTED {
             match self.pace.within(self.response.chunk()).await {
                 Ok(Ok(Some(chunk))) => {
                     body.extend_from_slice(&chunk[..chunk.len().min(4 * QUOTED)]);
@@ -130,7 +208,7 @@ impl Incoming {
             }
         }
         let body = quoted(&String::from_utf8_lossy(&body));
-        let url = shown(url);
+        let url = self.address;
         if is_absent(status) {
             return Trouble::last(Error::NotFound { url, status: status.as_u16(), body });
         }

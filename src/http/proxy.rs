@@ -23,7 +23,7 @@ pub struct ProxySettings {
 /// A proxy's address, which may hold a user's name and password, and where it was set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProxyAddress {
-    /// `http://[user:password@]host[:port]`; without a scheme, `http` is meant.
+    /// `SCHEME://[user:password@]host[:port]` with one of [`SCHEMES`]; without a scheme, `http` is meant.
     pub url: Secret,
     /// The setting that it comes from, as the user knows it.
     pub origin: String,
@@ -33,16 +33,18 @@ pub struct ProxyAddress {
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidProxy {
     /// Not an address.
-    #[error("the proxy address `{shown}` of {origin} is not a valid http or https address")]
+    #[error("the proxy `{shown}` of {origin} is not a valid address of an http, https or SOCKS proxy")]
     Address {
         /// Without credentials.
         shown: String,
         /// The setting.
         origin: String,
     },
-    /// A kind that this client cannot speak.
-    #[error("the proxy `{shown}` of {origin} is a SOCKS proxy; only http and https proxies are supported")]
-    Socks {
+    /// A name or password that the protocol has no room for.
+    #[error(
+        "the proxy `{shown}` of {origin} has a user name or password, which this client can only send to a SOCKS5 proxy"
+    )]
+    SocksUser {
         /// Without credentials.
         shown: String,
         /// The setting.
@@ -78,11 +80,18 @@ impl ProxySettings {
 
     /// Hosts of the proxies that are themselves spoken to with TLS.
     pub(super) fn tls_hosts(&self) -> Vec<String> {
-        let hosts = [&self.http, &self.https].into_iter().flatten().filter_map(|address| {
-            let url = reqwest::Url::parse(address.url.expose()).ok()?;
-            (url.scheme() == "https").then(|| url.host_str().map(str::to_owned)).flatten()
-        });
-        hosts.collect()
+        self.urls().filter(|url| url.scheme() == "https").filter_map(|url| url.host_str().map(str::to_owned)).collect()
+    }
+
+    /// Hosts of all proxies.
+    pub(super) fn hosts(&self) -> Vec<String> {
+        self.urls().filter_map(|url| url.host_str().map(str::to_owned)).collect()
+    }
+
+    /// Addresses of the proxies, those that are valid.
+    fn urls(&self) -> impl Iterator<Item = reqwest::Url> {
+        let addresses = [&self.http, &self.https].into_iter().flatten();
+        addresses.filter_map(|address| reqwest::Url::parse(&address.checked().ok()?).ok())
     }
 
     /// The hosts that no proxy is asked for; libcurl takes blanks for separators as well as commas.
@@ -112,7 +121,11 @@ impl ProxySettings {
     }
 }
 
-/// The port that libcurl takes for an `http` proxy whose address names none.
+/// The schemes of proxies. The names of hosts are resolved here for `socks4` (which can also be written `socks`) and `socks5`,
+/// and by the proxy for the others.
+const SCHEMES: [&str; 7] = ["http", "https", "socks", "socks4", "socks4a", "socks5", "socks5h"];
+
+/// The port that libcurl takes for a proxy whose address names none, unless it is an `https` proxy.
 const DEFAULT_PORT: u16 = 1080;
 
 impl ProxyAddress {
@@ -124,21 +137,23 @@ impl ProxyAddress {
     fn checked(&self) -> Result<String, InvalidProxy> {
         let text = self.url.expose().trim();
         let text = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
-        let mut url = reqwest::Url::parse(&text).map_err(|_| self.invalid())?;
-        match url.scheme() {
-            "http" | "https" if url.host_str().is_none_or(str::is_empty) => {
-                return Err(self.invalid());
-            }
-            "http" => {
-                if !names_port(&text) {
-                    url.set_port(Some(DEFAULT_PORT)).map_err(|()| self.invalid())?;
-                }
-            }
-            "https" => {}
-            scheme if scheme.starts_with("socks") => {
-                return Err(InvalidProxy::Socks { shown: shown(&text), origin: self.origin.clone() });
-            }
-            _ => return Err(self.invalid()),
+        // libcurl takes schemes in either case, and `socks` for the oldest of them.
+        let (scheme, rest) = text.split_once("://").unwrap_or(("http", &text));
+        let scheme = scheme.to_ascii_lowercase();
+        if !SCHEMES.contains(&scheme.as_str()) {
+            return Err(self.invalid());
+        }
+        let scheme = if scheme == "socks" { "socks4" } else { &scheme };
+        let mut url = reqwest::Url::parse(&format!("{scheme}://{rest}")).map_err(|_| self.invalid())?;
+        if url.host_str().is_none_or(str::is_empty) {
+            return Err(self.invalid());
+        }
+        let has_user = !url.username().is_empty() || url.password().is_some();
+        if has_user && scheme.starts_with("socks4") {
+            return Err(InvalidProxy::SocksUser { shown: shown(url.as_str()), origin: self.origin.clone() });
+        }
+        if scheme != "https" && !names_port(&text) {
+            url.set_port(Some(DEFAULT_PORT)).map_err(|()| self.invalid())?;
         }
         Ok(url.into())
     }
@@ -166,6 +181,11 @@ mod tests {
             ("http://[::1]:80/", "http://[::1]/"),
             ("https://h", "https://h/"),
             ("https://h:8443", "https://h:8443/"),
+            ("HTTP://h", "http://h:1080/"),
+            ("socks://h", "socks4://h:1080"),
+            ("socks4a://h:9", "socks4a://h:9"),
+            ("SOCKS5://u:p@h", "socks5://u:p@h:1080"),
+            ("socks5h://[::1]:1080/", "socks5h://[::1]:1080/"),
         ] {
             let address = ProxyAddress { url: Secret::new(given), origin: "test".to_owned() };
             assert_eq!(address.checked().expect(given), expected);

@@ -11,12 +11,15 @@ use crate::digest::{Hasher, Sha256};
 use super::address::shown;
 use super::failing::{Error, Tries, Trouble};
 use super::resume::is_the_rest;
+use super::targets::Chosen;
 use super::{Client, Request};
 
 /// Who takes the pieces.
 pub trait Taker: Send {
     /// A body begins, of `length` bytes where that is announced. Whatever was taken before is void: the download began anew.
-    fn begin(&mut self, length: Option<u64>) -> impl Future<Output = io::Result<()>> + Send;
+    /// Until the whole is found right, a `doubtful` body may be another file, of a service that only this machine can reach
+    /// say; nobody else must see of it.
+    fn begin(&mut self, length: Option<u64>, doubtful: bool) -> impl Future<Output = io::Result<()>> + Send;
 
     /// The next piece.
     fn take(&mut self, piece: Bytes) -> impl Future<Output = io::Result<()>> + Send;
@@ -40,7 +43,7 @@ impl Client {
     ) -> Result<u64, Error> {
         let inner = &self.inner;
         let mut tries = Tries::new(inner.retries, inner.first_backoff, &inner.waits);
-        let mut relay = Relay { hasher: Hasher::new(), held: 0 };
+        let mut relay = Relay { hasher: Hasher::new(), held: 0, doubtful: false, decodes: false };
         loop {
             match self.try_relay(request, expected, limit, taker, &mut relay).await {
                 Ok(()) => return Ok(relay.held),
@@ -57,31 +60,45 @@ impl Client {
         taker: &mut impl Taker,
         relay: &mut Relay,
     ) -> Result<(), Trouble> {
-        let url = request.url;
-        let taken = |source| Trouble::last(Error::Taken { url: shown(url), source });
-        // A second round begins with nothing, and ends in any case.
+        let taken = |source| Trouble::last(Error::Taken { url: shown(request.url), source });
+        // A second round begins with nothing, a third one decodes, and it ends in any case.
         loop {
+            if relay.decodes {
+                // How far the body was decoded says nothing of how far it was sent.
+                relay.held = 0;
+            }
             let from = relay.held;
             let mut incoming = self.send(Method::GET, request, "identity", from).await?;
             match incoming.response.status() {
                 StatusCode::OK => {
+                    if relay.decodes {
+                        let codings = incoming.codings()?;
+                        incoming.decode(&codings);
+                    }
                     let length = incoming.announced();
                     if length.is_some_and(|length| length > limit) {
-                        return Err(Trouble::last(Error::TooLarge { url: shown(url), limit }));
+                        return Err(Trouble::last(Error::TooLarge { url: incoming.address, limit }));
                     }
-                    *relay = Relay { hasher: Hasher::new(), held: 0 };
-                    taker.begin(length).await.map_err(taken)?;
+                    let doubtful = incoming.is_encoded() || incoming.chosen == Chosen::ByUpstream;
+                    *relay = Relay { hasher: Hasher::new(), held: 0, doubtful, decodes: relay.decodes };
+                    taker.begin(length, doubtful).await.map_err(taken)?;
                 }
-                StatusCode::PARTIAL_CONTENT if is_the_rest(incoming.response.headers(), from) => incoming.follows(from),
+                // The rest of what others have seen the beginning of does not come from anywhere else.
+                StatusCode::PARTIAL_CONTENT
+                    if is_the_rest(incoming.response.headers(), from)
+                        && (relay.doubtful || incoming.chosen != Chosen::ByUpstream) =>
+                {
+                    incoming.follows(from);
+                }
                 StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE if from > 0 => {
                     incoming.drain().await;
                     relay.held = 0;
                     continue;
                 }
-                _ => return Err(incoming.refusal(url).await),
+                _ => return Err(incoming.refusal().await),
             }
             let kept = relay.held;
-            while let Some(chunk) = incoming.chunk(url, limit).await? {
+            while let Some(chunk) = incoming.chunk(limit).await? {
                 relay.hasher.update(&chunk);
                 relay.held += chunk.len() as u64;
                 taker.take(chunk).await.map_err(taken)?;
@@ -93,8 +110,11 @@ impl Client {
             relay.held = 0;
             // Two halves may have been of two files; upstream's word is only what came in one piece.
             if kept == 0 {
-                let error = Error::Checksum { url: shown(url), expected, actual };
-                return Err(if incoming.end_is_known { Trouble::last(error) } else { Trouble::again(error) });
+                if relay.decodes || incoming.codings()?.is_empty() {
+                    return Err(incoming.mismatch(expected, actual));
+                }
+                // Many servers call a file's own compression an encoding. This one means it.
+                relay.decodes = true;
             }
         }
     }
@@ -104,4 +124,8 @@ impl Client {
 struct Relay {
     hasher: Hasher,
     held: u64,
+    /// What the taker was told of the body.
+    doubtful: bool,
+    /// Whether the body is decoded, as its `Content-Encoding` says.
+    decodes: bool,
 }

@@ -11,7 +11,6 @@ use tokio::io::{AsyncSeekExt as _, AsyncWriteExt as _};
 
 use crate::digest::{BUFFER, Hasher, Sha256};
 
-use super::address::shown;
 use super::failing::{Error, Tries, Trouble};
 use super::incoming::text_of;
 use super::{Client, Request};
@@ -75,23 +74,32 @@ impl Client {
         progress: &(dyn Fn(u64) + Sync),
         told: &mut u64,
     ) -> Result<(), Trouble> {
-        let url = request.url;
-        // A second round begins with an empty part, and ends in any case.
+        // A second round begins with an empty part, a third one decodes, and it ends in any case.
         loop {
+            if part.decodes {
+                // How far the body was decoded says nothing of how far it was sent.
+                part.restart().await.map_err(Trouble::last)?;
+            }
             let from = part.held;
             let mut incoming = self.send(Method::GET, request, "identity", from).await?;
             match incoming.response.status() {
-                StatusCode::OK => part.restart().await.map_err(Trouble::last)?,
+                StatusCode::OK => {
+                    if part.decodes {
+                        let codings = incoming.codings()?;
+                        incoming.decode(&codings);
+                    }
+                    part.restart().await.map_err(Trouble::last)?;
+                }
                 StatusCode::PARTIAL_CONTENT if is_the_rest(incoming.response.headers(), from) => incoming.follows(from),
                 StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE if from > 0 => {
                     incoming.drain().await;
                     part.restart().await.map_err(Trouble::last)?;
                     continue;
                 }
-                _ => return Err(incoming.refusal(url).await),
+                _ => return Err(incoming.refusal().await),
             }
             let kept = part.held;
-            while let Some(chunk) = incoming.chunk(url, limit).await? {
+            while let Some(chunk) = incoming.chunk(limit).await? {
                 part.append(&chunk).await.map_err(Trouble::last)?;
                 if part.held > *told {
                     progress(part.held - *told);
@@ -105,8 +113,11 @@ impl Client {
             part.restart().await.map_err(Trouble::last)?;
             // What was kept may have been another file's, or damaged; upstream's word is only what came in one piece.
             if kept == 0 {
-                let error = Error::Checksum { url: shown(url), expected, actual };
-                return Err(if incoming.end_is_known { Trouble::last(error) } else { Trouble::again(error) });
+                if part.decodes || incoming.codings()?.is_empty() {
+                    return Err(incoming.mismatch(expected, actual));
+                }
+                // Many servers call a file's own compression an encoding. This one means it.
+                part.decodes = true;
             }
         }
     }
@@ -129,6 +140,8 @@ struct Part {
     file: File,
     hasher: Hasher,
     held: u64,
+    /// Whether the body is decoded, as its `Content-Encoding` says. What the file holds is then of no use to a later request.
+    decodes: bool,
     /// Counted and hashed already, and still to be written.
     waiting: BytesMut,
 }
@@ -142,7 +155,7 @@ impl Part {
         };
         match opened.unwrap_or_else(|ended| Err(io::Error::other(ended))) {
             Ok((file, hasher, held)) => {
-                Ok(Part { path, file: File::from_std(file), hasher, held, waiting: BytesMut::new() })
+                Ok(Part { path, file: File::from_std(file), hasher, held, decodes: false, waiting: BytesMut::new() })
             }
             Err(source) => Err(Error::Io { path, source }),
         }

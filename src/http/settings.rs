@@ -42,6 +42,10 @@ pub struct Settings {
     pub jobs: usize,
     /// What a server that asks for its clients calls itself in `Via` (RFC 9110, 7.6.3), by which it knows its own requests.
     pub via: Option<String>,
+    /// Addresses that the user has chosen, by a setting or by default. Hosts that upstream chooses, by redirects or in its
+    /// config.json, are only reached where they are public or in a network of the same kind as one of these. Empty: every
+    /// host is reached.
+    pub configured: Vec<String>,
     /// Told of waits, so that nobody takes them for a standstill.
     pub waits: Waits,
 }
@@ -121,6 +125,7 @@ impl Default for Settings {
             first_backoff: Duration::from_secs(1),
             jobs: 128,
             via: None,
+            configured: Vec::new(),
             waits: Waits::default(),
         }
     }

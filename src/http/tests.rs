@@ -10,10 +10,14 @@ use crate::env::Env;
 
 mod answers;
 mod bodies;
+mod chains;
+mod encodings;
 mod relaying;
 mod resuming;
 mod routes;
 mod server;
+mod socks;
+mod targets;
 
 use server::{Act, Server, reply};
 

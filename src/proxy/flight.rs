@@ -262,6 +262,8 @@ struct Writer<'p> {
     /// Bytes that the file had when the download began anew: as long as the same ones come, nobody need know of that.
     before: u64,
     waiting: BytesMut,
+    /// Nobody may see of this body before it is found right as a whole.
+    doubtful: bool,
 }
 
 struct Part {
@@ -272,7 +274,17 @@ struct Part {
 
 impl<'p> Writer<'p> {
     fn new(pilot: &'p Pilot, breaker: &'p Breaker) -> Writer<'p> {
-        Writer { pilot, breaker, part: None, number: 0, length: None, written: 0, before: 0, waiting: BytesMut::new() }
+        Writer {
+            pilot,
+            breaker,
+            part: None,
+            number: 0,
+            length: None,
+            written: 0,
+            before: 0,
+            waiting: BytesMut::new(),
+            doubtful: false,
+        }
     }
 }
 
@@ -288,6 +300,9 @@ impl Writer<'_> {
         part.file.flush().await?;
         self.written += self.waiting.len() as u64;
         self.waiting.clear();
+        if self.doubtful {
+            return Ok(());
+        }
         let readable = self.written.saturating_sub(HELD_BACK);
         self.pilot.progress.send_if_modified(|now| {
             let more = readable > now.readable;
@@ -303,7 +318,7 @@ impl Writer<'_> {
         self.number += 1;
         let begun = Begun { file: Arc::clone(&part.shared), number: self.number, length: self.length };
         self.pilot.progress.send_modify(|now| {
-            now.begun = Some(begun);
+            now.begun = (!self.doubtful).then_some(begun);
             now.readable = 0;
         });
         // What was the same so far stays.
@@ -323,7 +338,11 @@ impl Writer<'_> {
             // What came the last time is less than what had come before.
             self.begin_otherwise().await?;
         }
-        let Part { partial, .. } = self.part.ok_or_else(|| io::Error::other("nothing came"))?;
+        let Part { partial, shared, .. } = self.part.ok_or_else(|| io::Error::other("nothing came"))?;
+        self.pilot.progress.send_modify(|now| {
+            // Of a doubtful body, nobody was told.
+            now.begun.get_or_insert(Begun { file: shared, number: self.number, length: Some(size) });
+        });
         Ok(Landed { file: partial, size })
     }
 
@@ -341,7 +360,7 @@ impl Writer<'_> {
 }
 
 impl Taker for Writer<'_> {
-    async fn begin(&mut self, length: Option<u64>) -> io::Result<()> {
+    async fn begin(&mut self, length: Option<u64>, doubtful: bool) -> io::Result<()> {
         // A body may take long: while it comes, others need not be told that upstream is down.
         self.breaker.begun();
         self.waiting.clear();
@@ -349,6 +368,7 @@ impl Taker for Writer<'_> {
         self.written = 0;
         let is_other = self.length != length;
         self.length = length;
+        self.doubtful = doubtful;
         if self.part.is_some() && !is_other {
             return Ok(());
         }
@@ -415,7 +435,7 @@ mod tests {
             let (_folder, flight, pilot) = flight();
             let breaker = breaker();
             let mut writer = Writer::new(&pilot, &breaker);
-            writer.begin(None).await.expect("begun");
+            writer.begin(None, false).await.expect("begun");
             take(&mut writer, &body(0)[..200_000]).await;
             let begun = flight.begun().await.expect("begun");
             let (early, rest) = (begun.clone(), flight.clone());
@@ -423,7 +443,7 @@ mod tests {
             tokio::task::yield_now().await;
             tokio::time::sleep(Duration::from_millis(20)).await;
 
-            writer.begin(None).await.expect("begun anew");
+            writer.begin(None, false).await.expect("begun anew");
             take(&mut writer, &again).await;
             let size = again.len() as u64;
             let landed = writer.land(size).await.expect("landed");
@@ -442,7 +462,7 @@ mod tests {
         let (_folder, flight, pilot) = flight();
         let breaker = breaker();
         let mut writer = Writer::new(&pilot, &breaker);
-        writer.begin(Some(300_000)).await.expect("begun");
+        writer.begin(Some(300_000), false).await.expect("begun");
         take(&mut writer, &body(0)).await;
         writer.write().await.expect("written");
         let begun = flight.begun().await.expect("begun");
@@ -462,6 +482,39 @@ mod tests {
         assert_eq!(flight.ended().await, Err(wrong.clone()));
         assert_eq!(flight.begun().await.expect_err("over"), wrong);
         assert!(!flight.is_lost(), "it has an end");
+    }
+
+    #[tokio::test]
+    async fn of_a_doubtful_body_nobody_sees_anything_before_its_end() {
+        let (_folder, flight, pilot) = flight();
+        let breaker = breaker();
+        let mut writer = Writer::new(&pilot, &breaker);
+        writer.begin(Some(300_000), true).await.expect("begun");
+        take(&mut writer, &body(0)).await;
+        assert!(tokio::time::timeout(Duration::from_millis(20), flight.begun()).await.is_err());
+        writer.land(300_000).await.expect("landed");
+        end(&pilot, 300_000);
+        let begun = flight.begun().await.expect("begun");
+        assert_eq!(begun.length, Some(300_000));
+        assert_eq!(read(&flight, begun, 0, None).await, (body(0), false));
+    }
+
+    #[tokio::test]
+    async fn a_body_that_becomes_doubtful_is_no_longer_given() {
+        let (_folder, flight, pilot) = flight();
+        let breaker = breaker();
+        let mut writer = Writer::new(&pilot, &breaker);
+        writer.begin(None, false).await.expect("begun");
+        take(&mut writer, &body(0)[..200_000]).await;
+        let begun = flight.begun().await.expect("begun");
+        let rest = flight.clone();
+        let reading = tokio::spawn(async move { read(&rest, begun, 0, None).await });
+        writer.begin(None, true).await.expect("begun anew");
+        take(&mut writer, &body(7)).await;
+        writer.write().await.expect("written");
+        pilot.refuse(Refusal::bad_gateway("other bytes"));
+        let (bytes, broke) = reading.await.expect("no panic");
+        assert!(broke && body(0).starts_with(&bytes));
     }
 
     #[tokio::test]

@@ -196,11 +196,19 @@ impl Lines {
             }
             _ => {}
         }
-        let file = (answer.status == 200).then(|| IndexFile::new(&answer.body));
-        if file.as_ref().is_some_and(|file| !file.is_index()) {
+        if answer.status == 200 && !IndexFile::new(&answer.body).is_index() {
             let error = upstreams.site().no_index_file(name);
             return Err(Refusal::bad_gateway(error.to_string()));
         }
+        let file = match answer.status {
+            200 => {
+                let (body, name) = (answer.body, name.clone());
+                let parsed = tokio::task::spawn_blocking(move || IndexFile::strict(&body, &name)).await;
+                let broken_off = |_| Refusal::bad_gateway("reading upstream's index file was broken off");
+                Some(parsed.map_err(broken_off)?)
+            }
+            _ => None,
+        };
         Ok(Some(Kept { etag: answer.etag, last_modified: answer.last_modified, file: file.map(Arc::new) }))
     }
 

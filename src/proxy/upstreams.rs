@@ -103,7 +103,6 @@ impl Upstreams {
         http.low_speed_timeout =
             Some(http.low_speed_timeout).filter(|time| !time.is_zero()).unwrap_or(SILENCE).min(SILENCE);
         http.low_speed_limit = http.low_speed_limit.max(1);
-        let client = Client::new(&http)?;
         let mut registry = registry(live, settings, &cargo, env)?;
         for warning in std::mem::take(&mut registry.warnings) {
             sink.warning(warning);
@@ -113,6 +112,8 @@ impl Upstreams {
             None => settings.proxy_dist_url.as_str().to_owned(),
         };
         let dist = dist.trim_end_matches('/').to_owned();
+        http.configured = registry.addresses().chain([dist.clone()]).collect();
+        let client = Client::new(&http)?;
         refuse_own(settings, &registry, &dist)?;
         let (off, is_off) = watch::channel(false);
         Ok(Upstreams {

@@ -7,6 +7,7 @@ mod freshness;
 mod frozen;
 mod killed;
 mod limits;
+mod redirected;
 mod review;
 mod starved;
 mod upstreams;

@@ -44,6 +44,12 @@ pub enum Origin {
 }
 
 impl Upstream {
+    /// The addresses that the user has chosen: the index's, and the one that stands in for its `dl`.
+    pub fn addresses(&self) -> impl Iterator<Item = String> {
+        // A `dl` may have markers, which are no address, after its host.
+        [Some(self.index.clone()), self.dl.clone()].into_iter().flatten()
+    }
+
     /// The variable that gives a token for it, where it has a name in cargo's configuration.
     pub fn token_variable(&self) -> Option<String> {
         match &self.origin {

@@ -172,8 +172,8 @@ async fn redirects_are_followed_within_reason_and_tokens_stay_home() {
     let heads = server.heads();
     assert!(heads.iter().all(|head| head.contains("authorization: tok")));
     let error = body("/round").await.expect_err("endless");
-    assert!(told(&error).contains("too many redirects"));
-    assert!(server.heads().len() < 20);
+    assert!(told(&error).contains("which leads in a circle"), "{}", told(&error));
+    assert_eq!(server.heads().len(), heads.len() + 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -11,7 +11,7 @@ struct Seen {
 }
 
 impl Taker for Seen {
-    async fn begin(&mut self, length: Option<u64>) -> io::Result<()> {
+    async fn begin(&mut self, length: Option<u64>, _doubtful: bool) -> io::Result<()> {
         self.begins.push(length);
         self.bytes.clear();
         Ok(())

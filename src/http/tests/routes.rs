@@ -68,7 +68,7 @@ async fn a_tunnel_is_asked_for_with_name_and_password() {
 #[test]
 fn a_proxy_that_cannot_be_used_is_named_without_its_password() {
     for (url, words) in [
-        ("socks5://user:secret@h", "SOCKS"),
+        ("socks4://user:secret@h", "only send to a SOCKS5 proxy"),
         ("ftp://user:secret@h", "not a valid"),
         ("http://user:secret@", "not a valid"),
     ] {

@@ -141,6 +141,7 @@ pub(super) struct Tls {
 
 #[derive(Default)]
 struct Counts {
+    heads: Mutex<Vec<String>>,
     connections: AtomicUsize,
     now: AtomicUsize,
     most: AtomicUsize,
@@ -162,6 +163,28 @@ impl Tls {
                     counts.connections.fetch_add(1, Ordering::SeqCst);
                     let service = hyper::service::service_fn(move |request| answer(request, Arc::clone(&counts)));
                     auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await.ok();
+                });
+            }
+        });
+        tls
+    }
+
+    /// A server that answers each head, over HTTP/1.1, with a status, and with a `Location` unless that is 200.
+    pub(super) async fn start_redirecting(act: Arc<dyn Fn(&str) -> (u16, String) + Send + Sync>) -> Tls {
+        let (tls, listener, acceptor) = Tls::prepare(&[b"http/1.1"]).await;
+        let counts = Arc::clone(&tls.counts);
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.expect("accept");
+                let (acceptor, counts, act) = (acceptor.clone(), Arc::clone(&counts), Arc::clone(&act));
+                tokio::spawn(async move {
+                    let mut stream = BufReader::new(acceptor.accept(stream).await.ok()?);
+                    let head = read_head(&mut stream).await?;
+                    let (status, location) = act(&head);
+                    counts.heads.lock().expect("heads").push(head);
+                    let headers = if status == 200 { String::new() } else { format!("Location: {location}\r\n") };
+                    stream.write_all(&reply(status, &headers, b"end")).await.ok()?;
+                    stream.shutdown().await.ok()
                 });
             }
         });
@@ -216,6 +239,11 @@ impl Tls {
 
     pub(super) fn url(&self, path: &str) -> String {
         format!("https://localhost:{}{path}", self.port)
+    }
+
+    /// The heads of all requests so far, to a server that redirects.
+    pub(super) fn heads(&self) -> Vec<String> {
+        self.counts.heads.lock().expect("heads").clone()
     }
 
     /// Connections that came to be.

@@ -1,0 +1,263 @@
+//! `Content-Encoding`, decoded within a limit: a few bytes can stand for very many.
+//!
+//! Cargo's libcurl decodes what it was built for, which is `gzip` and `deflate`, whether it asked for that or not
+//! (libcurl, content_encoding.c). So does this client; every other encoding is an error that names it.
+
+use std::io::{self, Read as _, Write};
+
+use flate2::bufread::{DeflateDecoder, ZlibDecoder};
+use flate2::read::MultiGzDecoder;
+use flate2::write;
+use reqwest::header::{self, HeaderMap};
+
+/// Encodings on top of each other at most, as in libcurl.
+const MOST: usize = 5;
+
+/// Bytes that are decoded at a time: they stand for at most about a megabyte.
+const SLICE: usize = 1024;
+
+/// One encoding of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Coding {
+    Gzip,
+    /// With zlib's header, or without it as some servers send it.
+    Deflate,
+}
+
+/// The encodings that the headers name, in the order in which they were applied.
+///
+/// # Errors
+///
+/// The value of the header, where it names an encoding that is not known here, or too many.
+pub(super) fn codings(headers: &HeaderMap) -> Result<Vec<Coding>, String> {
+    let mut codings = Vec::new();
+    for value in headers.get_all(header::CONTENT_ENCODING) {
+        let value = String::from_utf8_lossy(value.as_bytes());
+        for name in value.split(',') {
+            match name.trim().to_ascii_lowercase().as_str() {
+                "" | "identity" | "none" => {}
+                "gzip" | "x-gzip" => codings.push(Coding::Gzip),
+                "deflate" => codings.push(Coding::Deflate),
+                _ => return Err(value.into_owned()),
+            }
+        }
+        if codings.len() > MOST {
+            return Err(value.into_owned());
+        }
+    }
+    Ok(codings)
+}
+
+/// What `body` stands for; `None` if it is longer than `limit` bytes.
+pub(super) fn decode(body: &[u8], codings: &[Coding], limit: u64) -> io::Result<Option<Vec<u8>>> {
+    let mut text = None;
+    for coding in codings.iter().rev() {
+        let encoded = text.as_deref().unwrap_or(body);
+        let (mut decoded, most) = (Vec::new(), limit.saturating_add(1));
+        match coding {
+            Coding::Gzip => MultiGzDecoder::new(encoded).take(most).read_to_end(&mut decoded)?,
+            Coding::Deflate if is_zlib(encoded) => ZlibDecoder::new(encoded).take(most).read_to_end(&mut decoded)?,
+            Coding::Deflate => DeflateDecoder::new(encoded).take(most).read_to_end(&mut decoded)?,
+        };
+        if decoded.len() as u64 > limit {
+            return Ok(None);
+        }
+        text = Some(decoded);
+    }
+    Ok(Some(text.unwrap_or_else(|| body.to_vec())))
+}
+
+/// Whether a deflated body begins with zlib's header (RFC 1950, 2.2).
+fn is_zlib(body: &[u8]) -> bool {
+    matches!(*body, [method, flags, ..] if method & 0x0f == 8 && u16::from_be_bytes([method, flags]) % 31 == 0)
+}
+
+/// Decodes a body that comes in pieces.
+pub(super) struct Decoder {
+    /// The first one takes what comes.
+    stages: Vec<Stage>,
+}
+
+enum Stage {
+    Gzip(write::MultiGzDecoder<Vec<u8>>),
+    /// Its first two bytes say what it is.
+    Unknown(Vec<u8>),
+    Zlib(write::ZlibDecoder<Vec<u8>>),
+    Deflate(write::DeflateDecoder<Vec<u8>>),
+}
+
+impl Decoder {
+    pub(super) fn new(codings: &[Coding]) -> Decoder {
+        let stage = |coding: &Coding| match coding {
+            Coding::Gzip => Stage::Gzip(write::MultiGzDecoder::new(Vec::new())),
+            Coding::Deflate => Stage::Unknown(Vec::new()),
+        };
+        Decoder { stages: codings.iter().rev().map(stage).collect() }
+    }
+
+    /// Takes the next piece; what it stands for, of which there may be `limit` bytes. `None`: there is more.
+    pub(super) fn decode(&mut self, piece: &[u8], limit: u64) -> io::Result<Option<Vec<u8>>> {
+        let mut decoded = Vec::new();
+        for slice in piece.chunks(SLICE) {
+            let mut text = slice.to_vec();
+            for stage in &mut self.stages {
+                // What a stage gives may be large, and would be larger still after the next.
+                let mut out = Vec::new();
+                for slice in text.chunks(SLICE) {
+                    out.append(&mut stage.take(slice)?);
+                    if out.len() as u64 > limit {
+                        return Ok(None);
+                    }
+                }
+                text = out;
+            }
+            decoded.append(&mut text);
+            if decoded.len() as u64 > limit {
+                return Ok(None);
+            }
+        }
+        Ok(Some(decoded))
+    }
+
+    /// What was left of the body at its end. Whether that is its proper end, only a digest tells.
+    pub(super) fn finish(&mut self) -> io::Result<Vec<u8>> {
+        let mut text = Vec::new();
+        for stage in &mut self.stages {
+            let mut out = stage.take(&text)?;
+            out.append(&mut stage.finish()?);
+            text = out;
+        }
+        Ok(text)
+    }
+}
+
+impl Stage {
+    fn take(&mut self, piece: &[u8]) -> io::Result<Vec<u8>> {
+        if let Stage::Unknown(begin) = self {
+            begin.extend_from_slice(piece);
+            if begin.len() < 2 {
+                return Ok(Vec::new());
+            }
+            let begin = std::mem::take(begin);
+            *self = match is_zlib(&begin) {
+                true => Stage::Zlib(write::ZlibDecoder::new(Vec::new())),
+                false => Stage::Deflate(write::DeflateDecoder::new(Vec::new())),
+            };
+            return self.take(&begin);
+        }
+        match self {
+            Stage::Gzip(decoder) => {
+                decoder.write_all(piece)?;
+                Ok(std::mem::take(decoder.get_mut()))
+            }
+            Stage::Zlib(decoder) => {
+                decoder.write_all(piece)?;
+                Ok(std::mem::take(decoder.get_mut()))
+            }
+            Stage::Deflate(decoder) => {
+                decoder.write_all(piece)?;
+                Ok(std::mem::take(decoder.get_mut()))
+            }
+            Stage::Unknown(_) => Ok(Vec::new()),
+        }
+    }
+
+    fn finish(&mut self) -> io::Result<Vec<u8>> {
+        match self {
+            Stage::Gzip(decoder) => {
+                decoder.try_finish()?;
+                Ok(std::mem::take(decoder.get_mut()))
+            }
+            Stage::Zlib(decoder) => {
+                decoder.try_finish()?;
+                Ok(std::mem::take(decoder.get_mut()))
+            }
+            Stage::Deflate(decoder) => {
+                decoder.try_finish()?;
+                Ok(std::mem::take(decoder.get_mut()))
+            }
+            Stage::Unknown(_) => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flate2::Compression;
+    use reqwest::header::HeaderValue;
+
+    fn encoded(text: &[u8], how: &str) -> Vec<u8> {
+        let (out, level) = (Vec::new(), Compression::fast());
+        match how {
+            "gzip" => {
+                let mut encoder = write::GzEncoder::new(out, level);
+                encoder.write_all(text).and_then(|()| encoder.finish())
+            }
+            "deflate" => {
+                let mut encoder = write::ZlibEncoder::new(out, level);
+                encoder.write_all(text).and_then(|()| encoder.finish())
+            }
+            _ => {
+                let mut encoder = write::DeflateEncoder::new(out, level);
+                encoder.write_all(text).and_then(|()| encoder.finish())
+            }
+        }
+        .expect("to memory")
+    }
+
+    fn named(values: &[&'static str]) -> Result<Vec<Coding>, String> {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(header::CONTENT_ENCODING, HeaderValue::from_static(value));
+        }
+        codings(&headers)
+    }
+
+    #[test]
+    fn headers_name_what_libcurl_decodes_and_nothing_else() {
+        use Coding::{Deflate, Gzip};
+        assert_eq!(named(&[]), Ok(vec![]));
+        assert_eq!(named(&["identity, none,"]), Ok(vec![]));
+        assert_eq!(named(&["GZIP"]), Ok(vec![Gzip]));
+        assert_eq!(named(&["x-gzip, deflate", "gzip"]), Ok(vec![Gzip, Deflate, Gzip]));
+        for unknown in ["br", "zstd", "gzip, br", "compress"] {
+            assert_eq!(named(&[unknown]), Err(unknown.to_owned()));
+        }
+        assert!(named(&["gzip,gzip,gzip,gzip,gzip,gzip"]).is_err());
+    }
+
+    #[test]
+    fn everything_is_decoded_at_once_and_in_pieces() {
+        let text: Vec<u8> = (0..=255u8).cycle().take(100_000).collect();
+        let cases = [
+            (vec![Coding::Gzip], encoded(&text, "gzip")),
+            (vec![Coding::Deflate], encoded(&text, "deflate")),
+            (vec![Coding::Deflate], encoded(&text, "raw")),
+            (vec![Coding::Gzip, Coding::Deflate], encoded(&encoded(&text, "gzip"), "deflate")),
+        ];
+        for (codings, body) in cases {
+            assert_eq!(decode(&body, &codings, 100_000).expect("whole").as_deref(), Some(&text[..]));
+            assert_eq!(decode(&body, &codings, 99_999).expect("whole"), None);
+            for size in [1, 7, 5000, body.len()] {
+                let mut decoder = Decoder::new(&codings);
+                let mut decoded = Vec::new();
+                for piece in body.chunks(size) {
+                    decoded.extend(decoder.decode(piece, 100_000).expect("good").expect("within the limit"));
+                }
+                decoded.extend(decoder.finish().expect("its end"));
+                assert!(decoded == text, "{codings:?} in pieces of {size}");
+            }
+            assert!(decode(&body[..body.len() - 3], &codings, 100_000).is_err(), "{codings:?}");
+        }
+    }
+
+    #[test]
+    fn a_bomb_takes_no_more_memory_than_its_limit() {
+        let bomb = encoded(&vec![0; 50_000_000], "gzip");
+        let twice = encoded(&bomb, "gzip");
+        assert_eq!(decode(&bomb, &[Coding::Gzip], 1_000_000).expect("whole"), None);
+        let mut decoder = Decoder::new(&[Coding::Gzip, Coding::Gzip]);
+        assert_eq!(decoder.decode(&twice, 1_000_000).expect("good"), None);
+    }
+}

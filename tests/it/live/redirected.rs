@@ -1,0 +1,82 @@
+//! Upstream sends this server elsewhere: to services that a client of the mirror must not read, or reach, through it.
+
+use super::*;
+use crate::support::upstream::Fault;
+
+const LEAF: &str = "/crates/leaf-1.1.0.crate";
+
+fn said(answer: &Answer) -> String {
+    String::from_utf8_lossy(&answer.body).into_owned()
+}
+
+#[test]
+fn no_byte_of_another_service_reaches_a_client() {
+    let live = Live::new();
+    let internal = Upstream::start();
+    let secret = b"INTERNAL-ONLY ".repeat(80_000);
+    internal.always("/admin/dump", Fault::Body(secret.clone()));
+    let dump = format!("{}/admin/dump", internal.base_url());
+    let there = live.upstream.download_path("leaf", "1.1.0");
+    live.upstream.always(&there, Fault::Redirect(dump.clone()));
+    let answer = live.get(LEAF);
+    assert_eq!(answer.status, 502, "{:?}", &answer.body[..answer.body.len().min(100)]);
+    assert!(!said(&answer).contains("INTERNAL"), "{}", said(&answer));
+
+    // Nor of what it says when it refuses.
+    internal.always("/admin/dump", Fault::StatusText(403, "INTERNAL-ONLY"));
+    let answer = live.get(LEAF);
+    assert!(answer.status == 502 && !said(&answer).contains("INTERNAL"), "{}", said(&answer));
+
+    // The same bytes as an index file, and some that look like one.
+    for text in [&secret[..], b"{\"vers\":\"1.0.0\",\"SECRET\":\"INTERNAL\"}\n{\"name\":\"x\"}\n", b"INTERNAL\n{\n"] {
+        internal.always("/admin/dump", Fault::Body(text.to_vec()));
+        live.upstream.always("/index/ot/he/other", Fault::Redirect(dump.clone()));
+        live.upstream.always("/index/ot/he/otherer", Fault::Redirect(dump.clone()));
+        for name in ["other", "otherer"] {
+            let answer = live.get(&format!("/index/ot/he/{name}"));
+            assert!(matches!(answer.status, 404 | 502) && !said(&answer).contains("INTERNAL"), "{}", said(&answer));
+        }
+        live.upstream.heal();
+        live.upstream.always(&there, Fault::Redirect(dump.clone()));
+    }
+    live.upstream.heal();
+    assert_eq!(live.status_of(LEAF), 200);
+}
+
+#[test]
+fn a_crate_from_elsewhere_is_given_when_it_is_whole() {
+    let live = Live::new();
+    let cdn = Upstream::start();
+    publish(&cdn);
+    let there = format!("{}{}", cdn.base_url(), cdn.download_path("leaf", "1.1.0"));
+    live.upstream.always(&live.upstream.download_path("leaf", "1.1.0"), Fault::Redirect(there));
+    let answer = live.get(LEAF);
+    assert_eq!(answer.status, 200);
+    live.await_placed(1);
+    assert!(live.get(LEAF).body == answer.body);
+}
+
+#[test]
+fn addresses_that_upstream_has_no_business_with_are_not_asked() {
+    let live = Live::new();
+    let there = live.upstream.download_path("leaf", "1.1.0");
+    for (host, class) in [
+        ("169.254.169.254", "link-local"),
+        ("10.0.0.1", "private"),
+        ("[::ffff:192.168.1.1]", "private"),
+        ("[fe80::1]", "link-local"),
+        ("0.0.0.0", "unspecified"),
+    ] {
+        live.upstream.always(&there, Fault::Redirect(format!("http://{host}/latest/meta-data/")));
+        let answer = live.get(LEAF);
+        assert_eq!(answer.status, 502, "{host}");
+        assert!(said(&answer).contains(&format!("its host has a {class} address")), "{}", said(&answer));
+    }
+    // Named by a whole config.json.
+    live.upstream.heal();
+    live.upstream
+        .always("/index/config.json", Fault::Body(br#"{"dl":"http://169.254.169.254/{crate}/{version}"}"#.to_vec()));
+    let live = live.restart();
+    let answer = live.get(LEAF);
+    assert!(answer.status == 502 && said(&answer).contains("link-local"), "{}", said(&answer));
+}
