@@ -15,7 +15,7 @@ impl Web {
     /// Each server redirects `/N/M/…` to origin N's `/M/…`, and answers `/` with 200.
     async fn start() -> Web {
         let table = Arc::new(Mutex::new(Vec::<String>::new()));
-        let act: Arc<dyn Fn(&str) -> (u16, String) + Send + Sync> = {
+        let act: Arc<server::Redirecting> = {
             let table = Arc::clone(&table);
             Arc::new(move |head: &str| {
                 let path = head.split(' ').nth(1).expect("a path");
@@ -29,7 +29,7 @@ impl Web {
                 }
             })
         };
-        let plain = async |act: Arc<dyn Fn(&str) -> (u16, String) + Send + Sync>| {
+        let plain = async |act: Arc<server::Redirecting>| {
             Server::start(move |head, _| {
                 let (status, location) = act(head);
                 let headers = if status == 200 { String::new() } else { format!("Location: {location}\r\n") };

@@ -29,6 +29,9 @@ pub(super) enum Act {
     Slowly(&'static AtomicUsize, &'static AtomicUsize),
 }
 
+/// Gives a status for a request's head, and a `Location` unless that is 200.
+pub(super) type Redirecting = dyn Fn(&str) -> (u16, String) + Send + Sync;
+
 /// A whole answer.
 pub(super) fn reply(status: u16, headers: &str, body: &[u8]) -> Vec<u8> {
     let length = match status {
@@ -170,7 +173,7 @@ impl Tls {
     }
 
     /// A server that answers each head, over HTTP/1.1, with a status, and with a `Location` unless that is 200.
-    pub(super) async fn start_redirecting(act: Arc<dyn Fn(&str) -> (u16, String) + Send + Sync>) -> Tls {
+    pub(super) async fn start_redirecting(act: Arc<Redirecting>) -> Tls {
         let (tls, listener, acceptor) = Tls::prepare(&[b"http/1.1"]).await;
         let counts = Arc::clone(&tls.counts);
         tokio::spawn(async move {
