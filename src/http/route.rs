@@ -76,8 +76,11 @@ impl Route {
 
     /// For messages: the first address, and the present one after redirects.
     pub(super) fn shown(&self) -> String {
-        let first = shown(self.visited[0].as_str());
-        if self.visited.len() == 1 { first } else { format!("{first} (redirected to {})", shown(self.url.as_str())) }
+        let now = shown(self.url.as_str());
+        match self.visited.first() {
+            Some(first) if *first != self.url => format!("{} (redirected to {now})", shown(first.as_str())),
+            _ => now,
+        }
     }
 
     /// Goes where the answer points; whether it points anywhere.
