@@ -1,7 +1,7 @@
 //! Can a Cargo.lock be built from a chain of bundles, from a mirror, or from both together?
 //!
 //! Each package of crates.io in the lock must be there with the lock's checksum: as an entry of a bundle, or as a file and
-//! an index line of the mirror. A bundle that was sent without a crate relies on an earlier one, or on the mirror; so what
+//! an index line of the mirror. Of unused patches and replaced packages cargo reads the index line alone. A bundle that was sent without a crate relies on an earlier one, or on the mirror; so what
 //! it relies on must be among the others, or it cannot be imported at all. A crate that a platform filter left out has an
 //! index line and no file, which is all that cargo needs of it on the platforms that the bundle is for; it is counted
 //! apart. Packages of git and of other registries no mirror of crates.io can cover.
@@ -14,13 +14,14 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 
-use crate::bundle::format::{CrateState, Manifest};
+use crate::bundle::format::{CrateState, LeftOut, Manifest};
+use crate::bundle::shown::shown;
 use crate::crate_id::CrateId;
 use crate::digest::Sha256;
-use crate::gather::lockfile::{Foreign, Lockfile};
+use crate::gather::lockfile::{Foreign, LineOnly, Lockfile};
 use crate::index_line::IndexLine;
 use crate::mirror::layout::Layout;
-use crate::mirror::lines;
+use crate::mirror::{ledger, lines, store};
 
 /// What a lock needs and what is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,8 +56,15 @@ pub enum Gap {
     Damaged(CrateId),
     /// The package's file is there, and no index line.
     NoLine(CrateId),
+    /// A package whose file cargo does not need has no index line here.
+    NoLineOnly(CrateId),
     /// A package of git or of another registry.
-    Foreign(Foreign),
+    Foreign {
+        /// The package.
+        package: Foreign,
+        /// Why it is not here, where a bundle says that: the input that was fetched without it, and the flag.
+        left_out: Option<(String, String)>,
+    },
     /// A bundle relies on crates that none of the others and not the mirror has.
     Base {
         /// The bundle.
@@ -80,8 +88,18 @@ impl fmt::Display for Gap {
             Gap::NoFile(id) => write!(f, "{id}: the mirror's index has it, and its file is missing"),
             Gap::Damaged(id) => write!(f, "{id}: its file in the mirror is damaged"),
             Gap::NoLine(id) => write!(f, "{id}: its file is there, and the mirror's index does not have it"),
-            Gap::Foreign(Foreign { name, version, source }) => {
-                write!(f, "{name} {version}: cannot be covered, it comes from {source}")
+            Gap::NoLineOnly(id) => {
+                write!(f, "{id}: is missing (an unused patch or a replaced package, whose index line cargo reads)")
+            }
+            Gap::Foreign { package, left_out } => {
+                let Foreign { name, version, source, unused_patch } = package;
+                let note = if *unused_patch { " (an unused patch that cargo loads nevertheless)" } else { "" };
+                write!(f, "{name} {version}: cannot be covered, it comes from {source}{note}")?;
+                match left_out {
+                    // Both come from a bundle.
+                    Some((input, why)) => write!(f, "; `{}` was fetched without it ({})", shown(input), shown(why)),
+                    None => Ok(()),
+                }
             }
             Gap::Base { file, parent, missing, first } => {
                 let parent = parent.as_deref().unwrap_or("an earlier bundle");
@@ -128,6 +146,9 @@ pub fn closure(lock: &Lockfile, chain: &[Good<'_>], mirror: Option<&Layout>) -> 
     let offer = Offer::of(chain);
     let mut gaps = Vec::new();
     let mut left_out = Vec::new();
+    for package in &lock.line_only {
+        gaps.extend(offer.look_up_line(package, mirror)?);
+    }
     for package in &lock.packages {
         match offer.look_up(&package.id, &package.checksum, mirror)? {
             Found::Whole => {}
@@ -135,11 +156,42 @@ pub fn closure(lock: &Lockfile, chain: &[Good<'_>], mirror: Option<&Layout>) -> 
             Found::Gap(gap) => gaps.push(gap),
         }
     }
-    gaps.extend(lock.foreign.iter().cloned().map(Gap::Foreign));
+    if !lock.foreign.is_empty() {
+        let reasons = reasons(chain, mirror)?;
+        gaps.extend(lock.foreign.iter().map(|package| {
+            let key = (package.name.clone(), package.version.clone(), package.source.for_bundle());
+            Gap::Foreign { package: package.clone(), left_out: reasons.get(&key).cloned() }
+        }));
+    }
     for bundle in chain {
         gaps.extend(offer.missing_base(bundle, mirror)?);
     }
-    Ok(Closure { packages: lock.packages.len(), left_out, gaps })
+    Ok(Closure { packages: lock.packages.len() + lock.line_only.len(), left_out, gaps })
+}
+
+/// A foreign package by name, version and source.
+type ForeignKey = (String, String, String);
+
+/// Why packages are not here that some input needs: the input's name and the reason, by package. Bundles say it, and the
+/// records of those that the mirror took in; the newest record counts.
+fn reasons(chain: &[Good<'_>], mirror: Option<&Layout>) -> Result<HashMap<ForeignKey, (String, String)>, Error> {
+    let mut reasons = HashMap::new();
+    let mut take = |manifest: &Manifest| {
+        for (input, LeftOut { name, version, source, why }) in manifest.left_out() {
+            let key = (name.clone(), version.clone(), source.clone());
+            reasons.entry(key).or_insert_with(|| (input.to_owned(), why.clone()));
+        }
+    };
+    chain.iter().rev().for_each(|bundle| take(bundle.manifest));
+    if let Some(layout) = mirror {
+        let unreadable = |error: store::Error| Error::Read { path: layout.ledger(), source: error.source };
+        for name in ledger::names(layout).map_err(unreadable)?.iter().rev() {
+            if let Some(record) = ledger::read(layout, name).map_err(unreadable)? {
+                take(&record.manifest);
+            }
+        }
+    }
+    Ok(reasons)
 }
 
 /// How a package is found.
@@ -201,6 +253,24 @@ impl<'m> Offer<'m> {
         })
     }
 
+    /// What is wrong with the index line of a package whose file cargo does not need.
+    fn look_up_line(&self, package: &LineOnly, mirror: Option<&Layout>) -> Result<Option<Gap>, Error> {
+        let LineOnly { id, checksum } = package;
+        let in_bundle = [&self.shipped, &self.sent, &self.left_out].into_iter().find_map(|kind| kind.get(id));
+        let found = match (in_bundle, mirror) {
+            (Some((found, file)), _) => Some((*found, (*file).to_owned())),
+            (None, Some(layout)) => line_in_mirror(layout, id)?.map(|line| (line.cksum, place_in_mirror(id))),
+            (None, None) => None,
+        };
+        Ok(match (found, checksum) {
+            (None, _) => Some(Gap::NoLineOnly(id.clone())),
+            (Some((found, place)), Some(locked)) if found != *locked => {
+                Some(Gap::Checksum { id: id.clone(), locked: *locked, found, place })
+            }
+            (Some(_), _) => None,
+        })
+    }
+
     /// What a bundle relies on and is nowhere.
     fn missing_base(&self, bundle: &Good<'_>, mirror: Option<&Layout>) -> Result<Option<Gap>, Error> {
         let mut missing: Vec<CrateId> = Vec::new();
@@ -223,20 +293,10 @@ impl<'m> Offer<'m> {
 
 /// How a mirror holds a package: line, file, and both as the lock has them.
 fn in_mirror(layout: &Layout, id: &CrateId, locked: &Sha256) -> Result<Found, Error> {
-    let path = layout.index_file(&id.name);
-    let text = match fs::read(&path) {
-        Ok(text) => String::from_utf8_lossy(&text).into_owned(),
-        Err(error) if is_absence(&error) => String::new(),
-        Err(source) => return Err(Error::Read { path, source }),
-    };
-    let line = IndexLine::find(&text, &id.name, &id.version);
-    let gap = match (line, file_digest(layout, id)?) {
-        (Some(line), _) if line.cksum != *locked => Gap::Checksum {
-            id: id.clone(),
-            locked: *locked,
-            found: line.cksum,
-            place: format!("the mirror's index/{}", id.name.index_path()),
-        },
+    let gap = match (line_in_mirror(layout, id)?, file_digest(layout, id)?) {
+        (Some(line), _) if line.cksum != *locked => {
+            Gap::Checksum { id: id.clone(), locked: *locked, found: line.cksum, place: place_in_mirror(id) }
+        }
         (Some(_), Some(found)) if found == *locked => return Ok(Found::Whole),
         (Some(_), Some(_)) => Gap::Damaged(id.clone()),
         (Some(_), None) if left_out_versions(layout, id).contains(id) => return Ok(Found::LeftOut),
@@ -245,6 +305,22 @@ fn in_mirror(layout: &Layout, id: &CrateId, locked: &Sha256) -> Result<Found, Er
         (None, _) => Gap::Missing(id.clone()),
     };
     Ok(Found::Gap(gap))
+}
+
+/// The index line of a package in a mirror.
+fn line_in_mirror(layout: &Layout, id: &CrateId) -> Result<Option<IndexLine>, Error> {
+    let path = layout.index_file(&id.name);
+    let text = match fs::read(&path) {
+        Ok(text) => String::from_utf8_lossy(&text).into_owned(),
+        Err(error) if is_absence(&error) => return Ok(None),
+        Err(source) => return Err(Error::Read { path, source }),
+    };
+    Ok(IndexLine::find(&text, &id.name, &id.version))
+}
+
+/// Where a package's index line is in a mirror, as problems name it.
+fn place_in_mirror(id: &CrateId) -> String {
+    format!("the mirror's index/{}", id.name.index_path())
 }
 
 /// The versions of a name that are recorded as left out by a platform filter.

@@ -19,7 +19,7 @@ use crate::gather::cargo_config::{CargoConfig, Origin};
 use crate::gather::download::{self, Downloaded, Downloads};
 use crate::gather::history::{Base, Memory};
 use crate::gather::index::Index;
-use crate::gather::lockfile::Lockfile;
+use crate::gather::lockfile::{LeftOut, Lockfile};
 use crate::gather::resolve::{self, CrateSpec, Resolved, Resolver, Skip};
 use crate::gather::workspace::Workspace;
 use crate::gather::{cache::Cache, cargo::Cargo, depends::Depends};
@@ -156,6 +156,8 @@ pub struct Written {
     pub artifacts: usize,
     /// What a repair list names and is not in it.
     pub lacking: Vec<Lacking>,
+    /// What today's inputs need besides and was left out.
+    pub left_out: Vec<LeftOut>,
 }
 
 /// Resolves, downloads, packs, verifies, records.

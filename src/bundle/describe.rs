@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::format::{
     ArtifactRecord, ArtifactState, Block, BundleKind, Carried, CrateRecord, CrateState, Entry, Input, LEGACY_LINEAGE,
-    Manifest,
+    LeftOut, Manifest,
 };
 use super::shown::{Table, counted, exact_size, shown, size};
 use crate::artifact::Kind;
@@ -37,6 +37,7 @@ const ARTIFACT_STATES: [(ArtifactState, &str, &str); 3] = [
 pub fn describe(manifest: &Manifest) -> String {
     let mut out = String::new();
     head(manifest, &mut out);
+    left_out(manifest, &mut out);
     licenses(manifest, &mut out);
     for (state, _, title) in STATES {
         let records: Vec<&CrateRecord> = manifest.crates.iter().filter(|record| record.state == state).collect();
@@ -118,6 +119,20 @@ fn head(manifest: &Manifest, out: &mut String) {
     let sum = |of: fn(&Block) -> Option<u64>| manifest.blocks.iter().filter_map(of).fold(0, u64::saturating_add);
     line("Stored", &exact_size(sum(Block::stored_size)));
     line("Unpacked", &exact_size(sum(Block::plain_size)));
+}
+
+/// What the inputs need and no bundle brings.
+fn left_out(manifest: &Manifest, out: &mut String) {
+    let count = manifest.left_out().count();
+    if count == 0 {
+        return;
+    }
+    let _written = writeln!(out, "\nLeft out ({count}); these inputs do not build from this history alone:").is_ok();
+    let mut table = Table::default();
+    for (input, LeftOut { name, version, source, why }) in manifest.left_out() {
+        table.row([name, version, source, why, &format!("for {input}")]);
+    }
+    table.write(out);
 }
 
 /// The files of a snapshot that are put into a server's configuration. An ordinary bundle has none: what is called

@@ -34,7 +34,8 @@
 //!   device's name on Windows (`CON`, `NUL.txt`, `com1`);
 //! - a version is at most 150 bytes, a crate's name 64, a path 1000 and each part of it 240, so that every file name that
 //!   is derived from one is at most 255 bytes;
-//! - an input's positions are ascending and within the tables;
+//! - an input's positions are ascending and within the tables; what it left out is sorted, each once, and each of its
+//!   texts has 1 to [`MAX_LEFT_OUT_TEXT`] bytes;
 //! - every entry's path is a [`SafePath`] of the kind that it states, unique even without regard to case, and no folder
 //!   of another entry's path; the entries are sorted by (kind, path), so that a reader needs no second look; crates
 //!   come before index text;
@@ -94,6 +95,8 @@ pub const MAX_LINE: usize = 1024 * 1024;
 pub const MAX_INDEX: u64 = 2 * MAX_GROUP;
 /// Most bytes of one configuration file.
 pub const MAX_CONFIG: u64 = 1024 * 1024;
+/// Most bytes of each text of [`LeftOut`].
+pub const MAX_LEFT_OUT_TEXT: usize = 1024;
 /// Most bundles that a snapshot brings along. Each becomes a record, and each record names all histories known by then.
 pub const MAX_CARRIED: usize = 1024;
 /// Most plain bytes that one stored byte may stand for in a brotli stream, beyond [`RATIO_ALLOWANCE`]. Index text of
@@ -246,6 +249,22 @@ pub struct Input {
     /// The rustup artifacts it needs, as positions in [`Manifest::artifacts`], ascending.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub artifacts: Vec<u32>,
+    /// What it needs besides and no bundle of the history brings: it does not build from these bundles alone. Sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOut>,
+}
+
+/// A package that an input needs and that its user left out.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Where it comes from: `git: URL` or `registry: URL`, without credentials.
+    pub source: String,
+    /// Why it was left out, for people: the flag that did.
+    pub why: String,
 }
 
 /// One crate of the resolved set.
@@ -398,6 +417,14 @@ impl Manifest {
     /// The rustup artifacts of the table in this state.
     pub fn artifacts_in(&self, state: ArtifactState) -> impl Iterator<Item = &ArtifactRecord> {
         self.artifacts.iter().filter(move |record| record.state == state)
+    }
+
+    /// What the inputs of the history need and no bundle brings, each with its input's name; those of a snapshot's
+    /// histories too.
+    pub fn left_out(&self) -> impl Iterator<Item = (&str, &LeftOut)> {
+        let lineages = std::iter::once(&self.lineage).chain(self.carried.iter().map(|one| &one.lineage));
+        let inputs = lineages.flat_map(|lineage| &lineage.inputs);
+        inputs.flat_map(|input| input.left_out.iter().map(|left_out| (input.name.as_str(), left_out)))
     }
 
     /// Every entry, in the payload's order.

@@ -423,6 +423,7 @@ impl Found {
                     roots: Vec::new(),
                     crates: all.collect(),
                     artifacts: all_artifacts.collect(),
+                    left_out: Vec::new(),
                 }],
             },
             carried: Vec::new(),

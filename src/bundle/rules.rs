@@ -8,8 +8,8 @@ use std::collections::{HashMap, HashSet};
 use jiff::{SignedDuration, Timestamp};
 
 use super::format::{
-    ArtifactState, Block, BundleKind, CrateState, Encoding, Entry, FormatVersion, ID_DIGITS, Lineage, MAX_CARRIED,
-    MAX_CONFIG, MAX_GROUP, MAX_INDEX, MAX_STORED_GROUP, Manifest, plain_limit,
+    ArtifactState, Block, BundleKind, CrateState, Encoding, Entry, FormatVersion, ID_DIGITS, Input, Lineage,
+    MAX_CARRIED, MAX_CONFIG, MAX_GROUP, MAX_INDEX, MAX_LEFT_OUT_TEXT, MAX_STORED_GROUP, Manifest, plain_limit,
 };
 use crate::artifact::{Kind, unportable};
 use crate::crate_id::CrateName;
@@ -158,10 +158,20 @@ fn broken_crate(record: &super::format::CrateRecord, rule: &'static str) -> Resu
 const POSITIONS: &str = "has positions beyond the tables, or out of order";
 
 fn inputs(lineage: &Lineage, manifest: &Manifest) -> Result<(), Broken> {
-    match lineage.inputs.iter().find(|input| !are_positions(&input.crates, &input.artifacts, manifest)) {
-        Some(input) => Err(Broken::Input { name: input.name.chars().take(200).collect(), rule: POSITIONS }),
-        None => Ok(()),
+    let broken = |input: &Input, rule| Err(Broken::Input { name: input.name.chars().take(200).collect(), rule });
+    for input in &lineage.inputs {
+        if !are_positions(&input.crates, &input.artifacts, manifest) {
+            return broken(input, POSITIONS);
+        }
+        if !input.left_out.is_sorted_by(|one, next| one < next) {
+            return broken(input, "names a package that was left out twice, or out of order");
+        }
+        let mut texts = input.left_out.iter().flat_map(|one| [&one.name, &one.version, &one.source, &one.why]);
+        if texts.any(|text| text.is_empty() || text.len() > MAX_LEFT_OUT_TEXT) {
+            return broken(input, "names a package that was left out by a text that is empty or too long");
+        }
     }
+    Ok(())
 }
 
 fn are_positions(crates: &[u32], artifacts: &[u32], manifest: &Manifest) -> bool {

@@ -14,6 +14,7 @@ use crate::event::{self, Sink};
 use crate::failure::{Class, Failure};
 use crate::fetch::{self, Input, Mode, Options, Outcome, Surroundings, Toolchains, Weighed};
 use crate::gather::depends::Depends;
+use crate::gather::lockfile::LeftOut;
 use crate::gather::resolve::CrateSpec;
 use crate::gather::toolchain_file::{self, ToolchainFile};
 use crate::gather::workspace;
@@ -54,10 +55,10 @@ pub struct Args {
     /// Use the files of an older mirror or bundle where their digest is right (repeatable)
     #[arg(long, value_name = "DIR|FILE", help_heading = "What to ship")]
     pub reuse: Vec<PathBuf>,
-    /// Leave git dependencies out, each named in a warning
+    /// Leave git dependencies out; the bundle says so, and the far side needs them by other means
     #[arg(long, help_heading = "What to fetch")]
     pub skip_git: bool,
-    /// Leave packages of this alternate registry out, each named in a warning (repeatable)
+    /// Leave packages of this alternate registry out, as `--skip-git` does (repeatable)
     #[arg(long, value_name = "NAME", help_heading = "What to fetch")]
     pub skip_registry: Vec<String>,
     /// Leave toolchains out, even where depends.toml or rust-toolchain.toml names them; earlier ones stay current
@@ -149,9 +150,15 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     match context.interruptible(fetch::fetch(options, sink))? {
         Outcome::Written(written) => {
             if context.report.is_json() {
+                let left_out = written.left_out.iter().map(|LeftOut { package, why }| {
+                    json!({
+                        "name": package.name, "version": package.version, "source": package.source.to_string(), "why": why,
+                    })
+                });
                 context.report.json(&json!({
                     "reason": "bundle", "path": written.path, "id": written.id, "size": written.size,
                     "crates": written.crates, "rustup_artifacts": written.artifacts,
+                    "left_out": left_out.collect::<Vec<_>>(),
                 }));
             } else {
                 context.report.data(&written.path.display().to_string());

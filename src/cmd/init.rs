@@ -75,8 +75,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let old = if exists && args.update { Some(depends::read_text(&output)?) } else { None };
     let seed = gather(args, workspaces, context)?;
     for foreign in &seed.left_out {
-        let (name, version, source) = (&foreign.name, &foreign.version, &foreign.source);
-        context.report.warning(format!("{name} {version} is left out: it does not come from crates.io ({source})"));
+        context.report.warning(format!("left out: {foreign}, which does not come from crates.io"));
     }
     let (verb, text) = match &old {
         Some(old) => ("Renewed", seed::renew(old, &output, &seed)?),

@@ -101,6 +101,10 @@ impl From<workspace::Error> for Failure {
                     hint.unwrap_or_else(|| "check the file, and the folder for temporary files (TMPDIR)".to_owned()),
                 )
             }
+            Error::Unreachable { .. } => (
+                Class::Network,
+                "check the address and the network; a Cargo.lock that `cargo generate-lockfile` wrote where the source answers serves too".to_owned(),
+            ),
             Error::Unresolved { .. } => (
                 Class::Input,
                 "run `cargo update --workspace` in the workspace until it succeeds, and then the same command again"

@@ -75,6 +75,7 @@ pub fn exactly(crates: BTreeMap<CrateId, Sha256>, base: &Base) -> resolve::Input
     resolve::Input::Lockfile(Lockfile {
         path: PathBuf::from(format!("what was sent after {after}")),
         packages: crates.into_iter().map(|(id, checksum)| LockedPackage { id, checksum }).collect(),
+        line_only: Vec::new(),
         foreign: Vec::new(),
     })
 }

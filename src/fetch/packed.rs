@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::{Error, Gathered, Mode, Options, Outcome, Written, told, toolchains};
 use crate::artifact::{Artifact, Bytes, Kind};
 use crate::bundle::format::{
-    ArtifactRecord, ArtifactState, BundleKind, CrateRecord, CrateState, Input, Lineage, Parent,
+    self, ArtifactRecord, ArtifactState, BundleKind, CrateRecord, CrateState, Input, Lineage, Parent,
 };
 use crate::bundle::{pack, verify};
 use crate::channel;
@@ -19,6 +19,7 @@ use crate::digest::Sha256;
 use crate::durable;
 use crate::event::{self, Sink};
 use crate::gather::history::{self, Base, Held, HeldArtifact, History, InputSet, Memory, REPAIR};
+use crate::gather::lockfile::LeftOut;
 use crate::gather::resolve::ResolvedInput;
 use crate::safe_path::SafePath;
 
@@ -39,6 +40,7 @@ pub(super) fn write(
     };
     doubts(options, &history, &plan, gathered, sink);
     if !plan.news && is_delivered(options, &plan, sent.as_ref()) {
+        tell_incomplete(gathered, sink);
         return Ok(Outcome::NothingNew);
     }
     told::complete(&mut plan, gathered, &options.surroundings.home);
@@ -88,6 +90,7 @@ pub(super) fn write(
             event::size(size)
         ),
     );
+    tell_incomplete(gathered, sink);
     Ok(Outcome::Written(Written {
         path,
         size,
@@ -95,7 +98,22 @@ pub(super) fn write(
         crates: count,
         artifacts,
         lacking: gathered.toolchains.lacking.clone(),
+        left_out: gathered.resolved.inputs.iter().flat_map(|input| input.left_out.iter().cloned()).collect(),
     }))
+}
+
+/// Warns, as the last thing of a run, where an input of today does not build from what was packed.
+fn tell_incomplete(gathered: &Gathered, sink: &dyn Sink) {
+    for input in gathered.resolved.inputs.iter().filter(|input| !input.left_out.is_empty()) {
+        let packages: Vec<String> =
+            input.left_out.iter().map(|one| format!("  {} [{}]", one.package, one.why)).collect();
+        sink.warning(format!(
+            "`{}` does not build from this bundle as it stands. The far side needs {} that it lacks:\n{}",
+            input.name,
+            if packages.len() == 1 { "1 package".to_owned() } else { format!("{} packages", packages.len()) },
+            packages.join("\n")
+        ));
+    }
 }
 
 /// Tells of what is likely to be a mistake, and is no reason to stop.
@@ -164,11 +182,27 @@ pub(super) fn input_sets(memory: &Memory, gathered: &Gathered) -> Vec<InputSet> 
             name: input.name.clone(),
             roots: input.roots.clone(),
             crates: input.ids.iter().filter_map(held).collect(),
+            left_out: input.left_out.iter().map(remembered).collect(),
             order,
             artifacts,
         }
     };
     resolved.inputs.iter().map(set).collect()
+}
+
+/// A package that was left out, as the history keeps it and bundles name it.
+fn remembered(LeftOut { package, why }: &LeftOut) -> history::LeftOut {
+    history::LeftOut {
+        name: package.name.clone(),
+        version: package.version.clone(),
+        source: package.source.for_bundle(),
+        why: (*why).to_owned(),
+    }
+}
+
+fn left_out(one: &history::LeftOut) -> format::LeftOut {
+    let history::LeftOut { name, version, source, why } = one.clone();
+    format::LeftOut { name, version, source, why }
 }
 
 fn pack_plan(options: &Options, plan: &history::Plan, sent: Option<&Base>, gathered: &Gathered) -> pack::Plan {
@@ -208,6 +242,7 @@ fn pack_plan(options: &Options, plan: &history::Plan, sent: Option<&Base>, gathe
         roots: input.roots.clone(),
         crates: input.crates.iter().filter_map(|held| positions.get(&held.id()).copied()).collect(),
         artifacts: input.artifacts.iter().filter_map(|held| places.get(&held.path).copied()).collect(),
+        left_out: input.left_out.iter().map(left_out).collect(),
     });
     // What other inputs of the history want comes along too.
     let needed = toolchains.plan.artifacts.keys();

@@ -157,7 +157,7 @@ fn parse(text: &str, path: &Path) -> Result<List, Error> {
         }
     }
     let packages = packages.into_iter().map(|(id, checksum)| LockedPackage { id, checksum }).collect();
-    Ok(List { crates: Lockfile { path, packages, foreign: Vec::new() }, artifacts })
+    Ok(List { crates: Lockfile { path, packages, line_only: Vec::new(), foreign: Vec::new() }, artifacts })
 }
 
 #[cfg(test)]

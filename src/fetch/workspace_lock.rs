@@ -18,18 +18,20 @@ pub async fn of(found: &Workspace, station: &Station<'_>) -> Result<Lockfile, Er
     let fitting = match (fitting, station.resolver.upstream_failure()) {
         (Ok(fitting), _) => fitting,
         (Err(_), Some(failure)) => return Err(Error::Resolve(resolve::Error::Index(failure))),
-        (Err(error @ workspace::Error::Unresolved { .. }), None) => match workspace::lock(found)? {
-            // Cargo cannot look at a git repository, or wants a token for another registry. What of them may be left out
-            // is for the caller to say; the rest is locked, and is what the user builds with.
-            Some(own) if !own.foreign.is_empty() => {
-                station.sink.warning(format!(
+        (Err(error @ (workspace::Error::Unresolved { .. } | workspace::Error::Unreachable { .. })), None) => {
+            match workspace::lock(found)? {
+                // Cargo cannot look at a git repository, or wants a token for another registry. What of them may be left out
+                // is for the caller to say; the rest is locked, and is what the user builds with.
+                Some(own) if !own.foreign.is_empty() => {
+                    station.sink.warning(format!(
                     "the Cargo.lock of `{root}` is taken as it stands; it names packages of git or of other registries, \
                      and whether it fits the manifests is not known: {error}"
                 ));
-                return Ok(own);
+                    return Ok(own);
+                }
+                _ => return Err(error.into()),
             }
-            _ => return Err(error.into()),
-        },
+        }
         (Err(error), None) => return Err(error.into()),
     };
     match fitting.fit {

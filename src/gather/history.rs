@@ -72,12 +72,28 @@ pub struct InputSet {
     pub roots: Vec<String>,
     /// What it needs, sorted, each once.
     pub crates: Vec<Held>,
+    /// What it needs besides and no bundle brings, sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOut>,
     /// What it wants of toolchains.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<Order>,
     /// The rustup artifacts that it needs, sorted by path, each once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub artifacts: Vec<HeldArtifact>,
+}
+
+/// A package that an input needs and that was left out.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Where it comes from, as bundles name it.
+    pub source: String,
+    /// Why it was left out.
+    pub why: String,
 }
 
 /// One rustup artifact of a set.
@@ -442,6 +458,7 @@ fn says_the_same(ours: &[InputSet], theirs: &[InputSet]) -> bool {
     ours.len() == theirs.len()
         && ours.iter().zip(theirs).all(|(a, b)| {
             a.name == b.name
+                && a.left_out == b.left_out
                 && a.crates.len() == b.crates.len()
                 && a.crates.iter().zip(&b.crates).all(|(a, b)| same(a, b))
                 && a.artifacts.len() == b.artifacts.len()

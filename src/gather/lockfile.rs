@@ -4,6 +4,10 @@
 //! (cargo: src/cargo/core/resolver/encode.rs). A package is of crates.io only if its source is one of the two spellings
 //! that cargo gives crates.io; git and every other registry are foreign, whatever the names are, and are never looked
 //! for on crates.io.
+//!
+//! Cargo reads more of a lock than the packages that it builds. Of `[[patch.unused]]` it loads the source: a git
+//! repository must be there, and the index line of a registry's package (without a checksum: the lock has none). Of a
+//! package that `[replace]` replaces it reads the index line. Neither's `.crate` is downloaded (tried with cargo 1.95).
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -35,7 +39,10 @@ pub struct Lockfile {
     pub path: PathBuf,
     /// Packages of crates.io, sorted, each once.
     pub packages: Vec<LockedPackage>,
-    /// Packages of git and of other registries, sorted.
+    /// Packages of crates.io whose index lines cargo reads and whose files it never downloads: unused patches and
+    /// replaced packages. Sorted, each once, none of them in `packages`.
+    pub line_only: Vec<LineOnly>,
+    /// Packages of git and of other registries, unused patches among them; sorted.
     pub foreign: Vec<Foreign>,
 }
 
@@ -48,6 +55,15 @@ pub struct LockedPackage {
     pub checksum: Sha256,
 }
 
+/// A package of crates.io of which cargo needs the index line alone.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LineOnly {
+    /// Which.
+    pub id: CrateId,
+    /// The digest of its .crate, where the lock states it.
+    pub checksum: Option<Sha256>,
+}
+
 /// A package that is not of crates.io.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Foreign {
@@ -57,6 +73,25 @@ pub struct Foreign {
     pub version: String,
     /// Where it comes from.
     pub source: ForeignSource,
+    /// Whether a `[patch]` table names it and no package needs it. Cargo loads its source even so.
+    pub unused_patch: bool,
+}
+
+impl std::fmt::Display for Foreign {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Foreign { name, version, source, unused_patch } = self;
+        let note = if *unused_patch { ", an unused patch that cargo loads nevertheless" } else { "" };
+        write!(f, "{name} {version} ({source}{note})")
+    }
+}
+
+/// A foreign package that an input needs and that was left out at the user's word.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LeftOut {
+    /// Which.
+    pub package: Foreign,
+    /// The flag that left it out.
+    pub why: &'static str,
 }
 
 /// Where a foreign package comes from. Addresses are shown without user and password.
@@ -80,6 +115,19 @@ impl std::fmt::Display for ForeignSource {
             ForeignSource::Git { url } => write!(f, "git: {url}"),
             ForeignSource::Registry { url } => write!(f, "registry: {url}"),
         }
+    }
+}
+
+impl ForeignSource {
+    /// The source as bundles name it: of a repository on this machine, no path is told. At most 1,024 bytes.
+    pub fn for_bundle(&self) -> String {
+        let mut text = self.to_string();
+        if let Some(start) = text.find("file:") {
+            text.truncate(start);
+            text.push_str("a folder of the fetching machine");
+        }
+        text.truncate(text.floor_char_boundary(1024));
+        text
     }
 }
 
@@ -186,7 +234,8 @@ impl Lockfile {
             }
         }
         let lock = TomlLockfile::deserialize(Deserializer::from(root)).map_err(syntax)?;
-        Reading { path, metadata: lock.metadata.as_ref() }.lockfile(lock.package.as_deref().unwrap_or_default())
+        let reading = Reading { path, metadata: lock.metadata.as_ref() };
+        reading.lockfile(lock.package.as_deref().unwrap_or_default(), &lock.patch.unused)
     }
 }
 
@@ -196,14 +245,37 @@ struct Reading<'l> {
 }
 
 impl Reading<'_> {
-    fn lockfile(&self, all: &[TomlLockfileDependency]) -> Result<Lockfile, Error> {
+    fn lockfile(
+        &self,
+        all: &[TomlLockfileDependency],
+        unused_patches: &[TomlLockfileDependency],
+    ) -> Result<Lockfile, Error> {
         let mut packages = Vec::new();
+        let mut line_only = Vec::new();
         let mut foreign = Vec::new();
         for package in all {
             match package.source.as_ref() {
                 None => {}
-                Some(source) if is_crates_io(source) => packages.extend(self.locked(package, source)?),
-                Some(source) => foreign.extend(self.foreign(package, source)?),
+                Some(source) if is_crates_io(source) => {
+                    let (id, checksum) = self.locked(package, source)?;
+                    match checksum {
+                        // Cargo looks the replaced package up, and builds the one that takes its place.
+                        checksum if package.replace.is_some() => line_only.push(LineOnly { id, checksum }),
+                        Some(checksum) => packages.push(LockedPackage { id, checksum }),
+                        None => return Err(Error::NoChecksum { path: self.path.to_owned(), id }),
+                    }
+                }
+                Some(source) => foreign.extend(self.foreign(package, source, false)?),
+            }
+        }
+        for patch in unused_patches {
+            match patch.source.as_ref() {
+                None => {}
+                Some(source) if is_crates_io(source) => {
+                    let (id, checksum) = self.locked(patch, source)?;
+                    line_only.push(LineOnly { id, checksum });
+                }
+                Some(source) => foreign.extend(self.foreign(patch, source, true)?),
             }
         }
         packages.sort();
@@ -211,29 +283,31 @@ impl Reading<'_> {
         if let Some(pair) = packages.windows(2).find(|pair| pair[0].id == pair[1].id) {
             return Err(Error::TwoChecksums { path: self.path.to_owned(), id: pair[0].id.clone() });
         }
+        line_only.retain(|one| packages.binary_search_by(|package| package.id.cmp(&one.id)).is_err());
+        // Of two entries for one version the one with a checksum sorts later, and stays.
+        line_only.sort_by(|a, b| b.cmp(a));
+        line_only.dedup_by(|later, kept| later.id == kept.id);
+        line_only.reverse();
         foreign.sort();
         foreign.dedup();
-        Ok(Lockfile { path: self.path.to_owned(), packages, foreign })
+        Ok(Lockfile { path: self.path.to_owned(), packages, line_only, foreign })
     }
 
+    /// A package of crates.io with its checksum, where the lock states one.
     fn locked(
         &self,
         package: &TomlLockfileDependency,
         source: &TomlLockfileSourceId,
-    ) -> Result<Option<LockedPackage>, Error> {
+    ) -> Result<(CrateId, Option<Sha256>), Error> {
         let id = CrateId::parse(&package.name, &package.version)
             .map_err(|source: InvalidId| self.hostile(package, source))?;
         // Format 1 keeps the checksums in a table of their own.
         let key = || format!("checksum {} {} ({})", package.name, package.version, source.source_str());
         let checksum = package.checksum.as_deref().or_else(|| self.metadata?.get(&key()).map(String::as_str));
-        match checksum {
-            // What `[replace]` takes the place of is never downloaded.
-            None if package.replace.is_some() => Ok(None),
-            None | Some("<none>") => Err(Error::NoChecksum { path: self.path.to_owned(), id }),
-            Some(text) => match text.parse() {
-                Ok(checksum) => Ok(Some(LockedPackage { id, checksum })),
-                Err(source) => Err(Error::Checksum { path: self.path.to_owned(), id, source }),
-            },
+        match checksum.filter(|text| *text != "<none>").map(str::parse) {
+            None => Ok((id, None)),
+            Some(Ok(checksum)) => Ok((id, Some(checksum))),
+            Some(Err(source)) => Err(Error::Checksum { path: self.path.to_owned(), id, source }),
         }
     }
 
@@ -241,6 +315,7 @@ impl Reading<'_> {
         &self,
         package: &TomlLockfileDependency,
         source: &TomlLockfileSourceId,
+        unused_patch: bool,
     ) -> Result<Option<Foreign>, Error> {
         let url = shown_url(source);
         let source = match source.kind() {
@@ -250,7 +325,7 @@ impl Reading<'_> {
         };
         PackageName::new(package.name.as_str()).map_err(|source| self.hostile(package, source))?;
         package.version.parse::<Version>().map_err(|source| self.hostile(package, source))?;
-        Ok(Some(Foreign { name: package.name.clone(), version: package.version.clone(), source }))
+        Ok(Some(Foreign { name: package.name.clone(), version: package.version.clone(), source, unused_patch }))
     }
 
     fn hostile(
@@ -392,6 +467,34 @@ mod tests {
             let error = parsed(&text).expect_err(&text).to_string();
             assert!(error.starts_with(told), "{error}");
         }
+    }
+
+    #[test]
+    fn unused_patches_and_replaced_packages_need_their_lines() {
+        let patch =
+            |name: &str, source: &str| package(name, "1.0.0", source).replace("[[package]]", "[[patch.unused]]");
+        let registry = format!("source = \"{CRATES_IO}\"");
+        let git = "source = \"git+https://example.org/g#0123\"";
+        let corp = "source = \"sparse+https://corp.example/index/\"";
+        let replaced = crates_io("replaced", "1.0.0").replace("checksum", "replace = \"replaced 1.0.0\"\nchecksum");
+        let old = package("old", "1.0.0", &format!("{registry}\nreplace = \"old 1.0.0\""));
+        let used = crates_io("used", "1.0.0");
+        let patches = [("path", ""), ("used", &registry), ("unused", &registry), ("g", git), ("c", corp)];
+        let patches: String = patches.iter().map(|(name, source)| patch(name, source)).collect();
+        let lock = parsed(&format!("version = 4\n{replaced}{old}{used}{patches}")).expect("valid");
+        let shown = |id: &CrateId, checksum: bool| format!("{id} {checksum}");
+        let lines: Vec<String> = lock.line_only.iter().map(|one| shown(&one.id, one.checksum.is_some())).collect();
+        assert_eq!(lines, ["old 1.0.0 false", "replaced 1.0.0 true", "unused 1.0.0 false"]);
+        assert_eq!(lock.packages.len(), 1);
+        let foreign: Vec<String> = lock.foreign.iter().map(ToString::to_string).collect();
+        let note = "an unused patch that cargo loads nevertheless";
+        assert_eq!(
+            foreign,
+            [
+                format!("c 1.0.0 (registry: https://corp.example/index/, {note})"),
+                format!("g 1.0.0 (git: https://example.org/g, {note})")
+            ]
+        );
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::path::Path;
 use std::process::Output;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::stream::{self, StreamExt as _};
 
@@ -17,7 +17,7 @@ use super::depends::Depends;
 use super::download::{self, Downloads};
 use super::index::{self, Index};
 use super::index_file::IndexFile;
-use super::lockfile::{self, Foreign, ForeignSource, Lockfile};
+use super::lockfile::{self, Foreign, ForeignSource, LeftOut, Lockfile};
 use super::loopback::Loopback;
 use super::packaged_lock;
 use crate::crate_id::{CrateId, CrateName, Version};
@@ -87,6 +87,8 @@ pub struct ResolvedInput {
     pub roots: Vec<String>,
     /// The crates that it needs.
     pub ids: BTreeSet<CrateId>,
+    /// What it needs besides and no bundle brings. Sorted, each once.
+    pub left_out: Vec<LeftOut>,
 }
 
 /// Resolves inputs against one snapshot of the index.
@@ -95,6 +97,8 @@ pub struct Resolver {
     index: Index,
     loopback: Loopback,
     skip: Skip,
+    /// What was left out of the input that is being resolved.
+    left_out: Mutex<BTreeSet<LeftOut>>,
     jobs: usize,
     sink: Arc<dyn Sink>,
 }
@@ -133,7 +137,7 @@ pub enum Error {
         mismatches: Vec<Mismatch>,
     },
     /// Packages that are not of crates.io.
-    #[error("{input} needs packages that are not of crates.io:\n{}", list(foreign.iter().map(shown)))]
+    #[error("{input} needs packages that are not of crates.io:\n{}", list(foreign.iter()))]
     Foreign {
         /// Each of them.
         foreign: Vec<Foreign>,
@@ -208,7 +212,8 @@ impl Resolver {
         sink: Arc<dyn Sink>,
     ) -> Result<Resolver, Error> {
         let loopback = Loopback::start(index.clone()).await;
-        Ok(Resolver { cargo, index, loopback: loopback.map_err(Error::Loopback)?, skip, jobs: jobs.max(1), sink })
+        let loopback = loopback.map_err(Error::Loopback)?;
+        Ok(Resolver { cargo, index, loopback, skip, left_out: Mutex::default(), jobs: jobs.max(1), sink })
     }
 
     /// Resolves `inputs`; `downloads` fetches the `.crate` of each `--crate`, for the lock inside.
@@ -224,6 +229,7 @@ impl Resolver {
                 name: input.name(),
                 roots: needs.roots,
                 ids: needs.lines.keys().cloned().collect(),
+                left_out: std::mem::take(&mut *self.left_out()).into_iter().collect(),
             });
             resolved.crates.extend(needs.lines);
         }
@@ -317,10 +323,25 @@ impl Resolver {
             return Err(Error::Foreign { foreign, input });
         }
         for foreign in &skipped {
-            let foreign = shown(foreign);
-            self.sink.warning(format!("left out: {foreign}, which {input} needs"));
+            let why = match foreign.source {
+                ForeignSource::Git { .. } => "--skip-git",
+                ForeignSource::Registry { .. } => "--skip-registry",
+            };
+            self.leave_out(foreign, why, input);
         }
         Ok(())
+    }
+
+    /// Remembers a package that was left out, and warns of it once.
+    fn leave_out(&self, package: &Foreign, why: &'static str, input: &str) {
+        if self.left_out().insert(LeftOut { package: package.clone(), why }) {
+            self.sink.warning(format!("left out: {package}, which {input} needs"));
+        }
+    }
+
+    fn left_out(&self) -> MutexGuard<'_, BTreeSet<LeftOut>> {
+        // Nothing is half-done while it is locked.
+        self.left_out.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn skips(&self, foreign: &Foreign) -> bool {
@@ -340,8 +361,8 @@ struct Needs {
 }
 
 fn set_of(lockfile: &Lockfile) -> Set {
-    let packages = lockfile.packages.iter();
-    packages.map(|package| (package.id.clone(), Some(package.checksum))).collect()
+    let packages = lockfile.packages.iter().map(|package| (package.id.clone(), Some(package.checksum)));
+    packages.chain(lockfile.line_only.iter().map(|line| (line.id.clone(), line.checksum))).collect()
 }
 
 /// An index's address without what cargo puts around it.
@@ -349,10 +370,6 @@ fn bare(address: &str) -> &str {
     let address = address.strip_prefix("registry+").unwrap_or(address);
     let address = address.strip_prefix("sparse+").unwrap_or(address);
     address.trim_end_matches('/')
-}
-
-fn shown(foreign: &Foreign) -> String {
-    format!("{} {} ({})", foreign.name, foreign.version, foreign.source)
 }
 
 fn nearest_shown(nearest: &[Version]) -> String {

@@ -72,8 +72,9 @@ impl Seed {
     /// Takes in what a lock file locks.
     pub fn add_lock(&mut self, lock: &Lockfile) {
         let locked = self.locked.get_or_insert_default();
-        for package in &lock.packages {
-            let CrateId { name, version } = package.id.clone();
+        let ids = lock.packages.iter().map(|package| &package.id);
+        for id in ids.chain(lock.line_only.iter().map(|line| &line.id)) {
+            let CrateId { name, version } = id.clone();
             locked.entry(name).or_default().insert(version);
         }
         self.left_out.extend(lock.foreign.iter().cloned());
@@ -112,6 +113,7 @@ impl Seed {
                     SourceKind::Git(_) => ForeignSource::Git { url: crate::gather::lockfile::shown_url(&source) },
                     _ => ForeignSource::Registry { url: crate::gather::lockfile::shown_url(&source) },
                 },
+                unused_patch: false,
             };
             self.left_out.insert(foreign);
             return Ok(());
@@ -202,9 +204,7 @@ fn left_out_comment(left_out: &BTreeSet<Foreign>) -> String {
     if left_out.is_empty() {
         return String::new();
     }
-    let lines = left_out
-        .iter()
-        .map(|foreign| format!("{LEFT_OUT_LINE}{} {} ({})\n", foreign.name, foreign.version, foreign.source));
+    let lines = left_out.iter().map(|foreign| format!("{LEFT_OUT_LINE}{foreign}\n"));
     format!("{LEFT_OUT}\n{}", lines.collect::<String>())
 }
 

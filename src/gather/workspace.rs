@@ -75,6 +75,14 @@ pub enum Error {
         /// Cargo's own words.
         words: String,
     },
+    /// Cargo cannot resolve the copy, because a git repository or another registry does not answer.
+    #[error("cargo cannot resolve the workspace `{}`, because it could not reach a source that is not crates.io\n{words}", root.display())]
+    Unreachable {
+        /// The workspace's root.
+        root: PathBuf,
+        /// Cargo's own words.
+        words: String,
+    },
     /// The lock cannot be used.
     #[error(transparent)]
     Lockfile(#[from] lockfile::Error),
@@ -135,6 +143,14 @@ fn words_of(output: &Output) -> String {
     let from = stderr.find("error: ").unwrap_or(0);
     let words = super::cargo::of_crates_io(stderr[from..].trim());
     words.strip_prefix("error: ").unwrap_or(&words).to_owned()
+}
+
+/// Whether cargo's words say that a git repository or a registry did not answer, rather than that it lacks something.
+fn is_unreachable(words: &str) -> bool {
+    let failed = ["failed to clone into", "failed to fetch into", "`git fetch", "failed to download from"];
+    // The repository answered: the branch, the tag or the commit is not there.
+    let lacks = ["revspec", "class=Reference", "couldn't find remote ref", "not our ref", "unadvertised object"];
+    failed.iter().any(|part| words.contains(part)) && !lacks.iter().any(|part| words.contains(part))
 }
 
 fn folder_of(manifest: &Path) -> &Path {

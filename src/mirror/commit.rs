@@ -151,6 +151,7 @@ impl Feed<'_> {
             roots: input.roots.clone(),
             crates: places(&positions, &input.crates),
             artifacts: places(&files, &input.artifacts),
+            left_out: input.left_out.clone(),
         });
         Manifest {
             id: bundle,

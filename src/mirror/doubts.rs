@@ -9,6 +9,7 @@ use super::artifacts::Moving;
 use super::head::Head;
 use super::layout::Layout;
 use crate::bundle::format::{ArtifactState, CrateState, Manifest};
+use crate::bundle::shown::shown;
 use crate::event;
 
 /// How far two honest clocks may be apart.
@@ -25,7 +26,12 @@ pub(super) fn doubts(
     file: &str,
     now: Timestamp,
 ) -> Vec<String> {
-    let doubts = [clock(manifest, file, now), history(head, manifest, file), others(layout, manifest, file)];
+    let doubts = [
+        clock(manifest, file, now),
+        history(head, manifest, file),
+        others(layout, manifest, file),
+        incomplete(manifest, file),
+    ];
     doubts.into_iter().flatten().collect()
 }
 
@@ -54,6 +60,20 @@ fn history(head: Option<&Head>, manifest: &Manifest, file: &str) -> Option<Strin
             lineage.sequence, known.sequence, lineage.id
         )
     })
+}
+
+/// An input that was fetched without a part of what it needs does not build from the mirror.
+fn incomplete(manifest: &Manifest, file: &str) -> Option<String> {
+    let (input, first) = manifest.left_out().next()?;
+    let count = manifest.left_out().count();
+    let more = if count > 1 { format!(", and {} more", count - 1) } else { String::new() };
+    // The texts are the bundle's own.
+    let [input, name, version, source, why] =
+        [input, &first.name, &first.version, &first.source, &first.why].map(shown);
+    Some(format!(
+        "`{input}` in {file} does not build from this mirror alone. It was fetched without {name} {version} ({source}; \
+         {why}){more}; `cargo frostmirror inspect` lists them"
+    ))
 }
 
 /// What the history's other inputs need is no base of this bundle, yet nobody will send it again.

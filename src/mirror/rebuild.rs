@@ -328,6 +328,7 @@ fn rebuilt_record(
         roots: Vec::new(),
         crates: (0u32..).zip(&crates).map(|(at, _)| at).collect(),
         artifacts: (0u32..).zip(&artifacts).map(|(at, _)| at).collect(),
+        left_out: Vec::new(),
     };
     let mut manifest = Manifest {
         id: String::new(),

@@ -305,6 +305,7 @@ fn unclaimed(
         roots: Vec::new(),
         crates: at(&crates),
         artifacts: places(&artifacts),
+        left_out: Vec::new(),
     };
     let nothing = known || crates.is_empty() && artifacts.is_empty();
     let inputs = if nothing { Vec::new() } else { vec![input] };

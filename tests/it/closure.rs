@@ -1,5 +1,8 @@
 //! `verify --closure`: can this lock be built from what is here?
 
+mod judged;
+mod unused;
+
 use std::fs;
 
 use frostmirror::bundle::format::CrateState;

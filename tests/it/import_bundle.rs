@@ -149,6 +149,7 @@ impl Make {
             roots: Vec::new(),
             crates: (0..u32::try_from(records.len()).unwrap()).collect(),
             artifacts: (0..u32::try_from(self.artifacts.len()).unwrap()).collect(),
+            left_out: Vec::new(),
         };
         let mut artifacts = Vec::new();
         for (path, (content, state)) in self.artifacts {

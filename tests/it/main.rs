@@ -20,6 +20,7 @@ mod bundle_arbitrary;
 mod bundle_legacy;
 mod bundle_memory;
 mod bundle_verbs;
+mod bundle_states;
 mod bundle_told;
 mod sbom;
 mod list;

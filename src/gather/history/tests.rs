@@ -17,6 +17,7 @@ fn input(name: &str, crates: &[&str]) -> InputSet {
     InputSet {
         name: name.to_owned(),
         roots: Vec::new(),
+        left_out: Vec::new(),
         crates: crates.iter().map(|name| held(name, false)).collect(),
         order: None,
         artifacts: Vec::new(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::scratch::Item;
-use super::{CrateSpec, Error, Needs, Resolver, Set, Unresolved, set_of, shown};
+use super::{CrateSpec, Error, Needs, Resolver, Set, Unresolved, set_of};
 use crate::crate_id::{CrateId, Version};
 use crate::gather::download::Downloads;
 use crate::gather::lockfile::{Foreign, Lockfile};
@@ -79,7 +79,7 @@ impl Resolver {
     async fn extras(&self, own: OwnLock) -> Result<BTreeMap<CrateId, IndexLine>, Error> {
         let OwnLock { name, mut set, foreign, .. } = own;
         for foreign in &foreign {
-            self.sink.warning(format!("left out: {}, which {name} needs", shown(foreign)));
+            self.leave_out(foreign, "only `cargo install --locked` needs it", &name);
         }
         match self.lines(&set, &name).await {
             Err(Error::NoVersion { missing }) => {

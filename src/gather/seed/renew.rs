@@ -266,6 +266,7 @@ mod tests {
             name: name.to_owned(),
             version: "1.0.0".to_owned(),
             source: crate::gather::lockfile::ForeignSource::Git { url: "https://example.org/x".to_owned() },
+            unused_patch: false,
         };
         let mut with = seed(&[("a", "1.0.0")]);
         with.left_out.insert(foreign("old"));

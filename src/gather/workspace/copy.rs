@@ -14,7 +14,7 @@ use std::process::{Command, Output};
 
 use toml::{Table, Value};
 
-use super::{Error, Workspace, folder_of, metadata, program, run, words_of};
+use super::{Error, Workspace, folder_of, is_unreachable, metadata, program, run, words_of};
 use crate::env::Env;
 use crate::gather::lockfile::{LockedPackage, Lockfile};
 
@@ -86,7 +86,11 @@ pub async fn fitting_lock(
     if !output.status.success() {
         // The user knows the workspace by its own path, not by the copy's.
         let words = words_of(&output).replace(&*scratch.to_string_lossy(), "");
-        return Err(Error::Unresolved { root: workspace.root.clone(), words });
+        let root = workspace.root.clone();
+        return Err(match is_unreachable(&words) {
+            true => Error::Unreachable { root, words },
+            false => Error::Unresolved { root, words },
+        });
     }
     // A workspace without any dependency has a lock, too: its members.
     let text = read(&lock_path)?;

@@ -108,8 +108,13 @@ impl Told {
             let digest = held.0.get(path).map(|held| held.sha256.to_string()).unwrap_or_default();
             text.push_str(&format!("{path} {digest}\n"));
         }
-        let input =
-            Input { name: "live mirror".to_owned(), roots: Vec::new(), crates: Vec::new(), artifacts: Vec::new() };
+        let input = Input {
+            name: "live mirror".to_owned(),
+            roots: Vec::new(),
+            crates: Vec::new(),
+            artifacts: Vec::new(),
+            left_out: Vec::new(),
+        };
         self.feeds.push(Feed {
             id,
             // Later states follow, whatever became of the mirror's records meanwhile.

@@ -239,10 +239,10 @@ fn git_and_other_registries_are_left_out_by_name() {
         let run = sandbox.run_in(&project, ["init", "--force", "--from", from, "-o", "../depends.toml"]).ok();
         let versions = if from == "lock" { ("0.1.0", "7.0.0") } else { ("*", "7") };
         let run = run.stderr_has(&format!(
-            "warning: from-git {} is left out: it does not come from crates.io (git: {git})",
+            "warning: left out: from-git {} (git: {git}), which does not come from crates.io",
             versions.0
         ));
-        run.stderr_has(&format!("warning: secret {} is left out", versions.1));
+        run.stderr_has(&format!("warning: left out: secret {} (", versions.1));
         let text = sandbox.read("depends.toml");
         let index = corp.index_url();
         let comment = format!(

@@ -140,8 +140,13 @@ impl History {
             let of_input = named.iter().enumerate().filter(|(_, (_, state))| (*state == CrateState::Kept) == kept);
             Ok(of_input.map(|(at, _)| u32::try_from(at)).collect::<Result<_, _>>()?)
         };
-        let input =
-            |name: &str, crates| Input { name: name.to_owned(), roots: Vec::new(), crates, artifacts: Vec::new() };
+        let input = |name: &str, crates| Input {
+            name: name.to_owned(),
+            roots: Vec::new(),
+            crates,
+            artifacts: Vec::new(),
+            left_out: Vec::new(),
+        };
         let mut inputs = vec![input("a/Cargo.lock", positions(false)?)];
         inputs.extend(Some(positions(true)?).filter(|kept| !kept.is_empty()).map(|kept| input("b/Cargo.lock", kept)));
         let mut texts: BTreeMap<String, String> = BTreeMap::new();

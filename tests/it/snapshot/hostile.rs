@@ -62,8 +62,13 @@ fn what_only_a_snapshot_has_is_refused_elsewhere_and_held_to_rules_there() {
         (|one| one.crates = vec![1, 0], "out of order"),
         (
             |one| {
-                one.lineage.inputs =
-                    vec![Input { name: "in".to_owned(), roots: Vec::new(), crates: vec![9], artifacts: Vec::new() }]
+                one.lineage.inputs = vec![Input {
+                    name: "in".to_owned(),
+                    roots: Vec::new(),
+                    crates: vec![9],
+                    artifacts: Vec::new(),
+                    left_out: Vec::new(),
+                }]
             },
             "positions",
         ),
@@ -138,8 +143,13 @@ fn the_name_of_a_carried_file_does_not_steer_the_terminal() {
     forged.manifest.blocks.pop();
     forged.payload.pop();
     forged.manifest.carried[0].file = "\u{1b}[2J\nOK.pkg".to_owned();
-    forged.manifest.carried[0].lineage.inputs =
-        vec![Input { name: "\u{1b}[2J".to_owned(), roots: Vec::new(), crates: vec![0], artifacts: Vec::new() }];
+    forged.manifest.carried[0].lineage.inputs = vec![Input {
+        name: "\u{1b}[2J".to_owned(),
+        roots: Vec::new(),
+        crates: vec![0],
+        artifacts: Vec::new(),
+        left_out: Vec::new(),
+    }];
     let path = sandbox.path("forged.pkg");
     fs::write(&path, forged.bytes()).unwrap();
     let path = path.to_str().unwrap();

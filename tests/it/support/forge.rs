@@ -132,6 +132,7 @@ pub fn lineage(crates: usize) -> Lineage {
         roots: vec!["a = \"1\"".to_owned()],
         crates,
         artifacts: Vec::new(),
+        left_out: Vec::new(),
     };
     Lineage { id: "0123456789abcdef0123456789abcdef".to_owned(), sequence: 1, inputs: vec![input] }
 }

@@ -85,6 +85,7 @@ impl Synthetic {
                 name: "Cargo.lock".to_owned(),
                 roots: Vec::new(),
                 artifacts: Vec::new(),
+                left_out: Vec::new(),
                 crates: (0..u32::try_from(crates.len()).unwrap()).collect(),
             }],
         };
