@@ -7,6 +7,7 @@
 //! | `tls` | a certificate and its key, taken anew when they change |
 //! | `respond` | one request, one answer |
 //! | `answer` | what an answer is made of |
+//! | `budget` | what answers that wait for their clients may hold |
 //! | `route` | paths, decoded once and accepted only as normal components |
 //! | [`access`] | who may read |
 //! | [`counters`] | what was done so far, in numbers |
@@ -27,6 +28,7 @@
 pub mod access;
 mod access_log;
 mod answer;
+mod budget;
 mod conditions;
 pub mod counters;
 pub mod extension;
@@ -60,6 +62,7 @@ use counters::Counters;
 use extension::Extension;
 
 pub use file::Content;
+pub use listen::{Capacity, capacity};
 pub use tls::{Error as TlsError, Tls};
 
 /// The address that clients know a server by, as of now; `None`: the Host that each of them asks for.

@@ -38,6 +38,9 @@ const LIVE_ENDS_WITHIN: Duration = Duration::from_secs(10);
 /// How long what was reported may take to be written at the end.
 const LOG_ENDS_WITHIN: Duration = Duration::from_secs(2);
 
+/// Fewer connections than a company's build machines open at a time.
+const FEW_CONNECTIONS: usize = 1024;
+
 /// Words of `serve`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -263,6 +266,7 @@ pub(super) async fn until_stopped(
     let mut signals = Signals::new().map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     allow_open_files();
+    tell_capacity(&*options.sink);
     let scheme = if options.tls.is_some() { "https" } else { "http" };
     context.report.data(&format!("listening on {scheme}://{address}"));
 
@@ -282,6 +286,19 @@ pub(super) async fn until_stopped(
     tokio::select! {
         served = &mut server => served.map_err(failed),
         () = signals.next() => Err(Failure::new(Class::Interrupted, "stopped while answers were in flight")),
+    }
+}
+
+/// Says how many clients the limit of open files bears.
+fn tell_capacity(sink: &dyn Sink) {
+    let serve::Capacity { connections, limit, .. } = serve::capacity();
+    let Some(limit) = limit else { return };
+    sink.status("Limit", format!("{connections} connections at a time (limit of open files: {limit})"));
+    if connections < FEW_CONNECTIONS {
+        sink.warning(format!(
+            "the limit of {limit} open files bears only {connections} connections at a time; raise it with \
+             `ulimit -n 16384`, or with `LimitNOFILE=16384` in a systemd unit"
+        ));
     }
 }
 

@@ -1,6 +1,7 @@
 //! Answers: of a text that was made, of what is in memory, of a file or a part of it; and those that are nothing but a sentence.
 
 use std::io;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use hyper::header::{
@@ -9,6 +10,7 @@ use hyper::header::{
 };
 use hyper::{HeaderMap, Response, StatusCode};
 
+use super::budget::Account;
 use super::conditions::{self, Part, Validators, Verdict};
 use super::file::{Content, Held};
 use super::hot::{Form, Gzip, Kept};
@@ -30,9 +32,16 @@ pub(super) struct Asked {
     /// It is of HTTP/1.0: who is told no length takes the end of the connection for the end of the body.
     pub(super) is_old: bool,
     pub(super) headers: HeaderMap,
+    /// The connection's, where the answer's body is to have its share of it.
+    pub(super) account: Option<Arc<Account>>,
 }
 
 impl Asked {
+    /// The same request, whose answer's body has its share already.
+    pub(super) fn again(&self) -> Asked {
+        Asked { head: self.head, is_old: self.is_old, headers: self.headers.clone(), account: None }
+    }
+
     /// A text that was made for this answer.
     pub(super) fn memory(&self, kind: &str, text: String) -> Response<Content> {
         let length = text.len() as u64;

@@ -48,6 +48,6 @@ pub trait Extension: Send + Sync {
 /// The file system's.
 pub fn file(path: &Path, headers: &HeaderMap, head: bool, kind: &str) -> io::Result<Option<Response<Content>>> {
     let held: Option<Held> = open_trusted(path)?;
-    let asked = Asked { head, is_old: false, headers: headers.clone() };
+    let asked = Asked { head, is_old: false, headers: headers.clone(), account: None };
     held.map(|held| asked.part_of(held, kind, "no-cache")).transpose()
 }

@@ -11,8 +11,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use futures_util::Stream;
 use hyper::body::{Body, Frame, SizeHint};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 
+use super::budget::{Hold, Piece, STREAMED};
 use super::twin::Twin;
 use crate::safe_path::SafePath;
 
@@ -193,8 +195,17 @@ struct Coming {
     left: Option<u64>,
 }
 
+/// A body that is not there yet.
+type Later = Pin<Box<dyn Future<Output = io::Result<Content>> + Send>>;
+
 /// A response's body: bytes at hand, and perhaps the rest of a file; or bytes that come from elsewhere.
 pub struct Content {
+    /// The body itself, when there is room for it, and how many bytes it will have.
+    later: Option<(Later, Option<u64>)>,
+    /// What the body may hold.
+    hold: Option<Arc<Hold>>,
+    /// Room for one page of those that a connection may have.
+    _page: Option<OwnedSemaphorePermit>,
     ready: Option<Bytes>,
     rest: Option<JoinHandle<io::Result<(File, Bytes)>>>,
     /// Bytes that come from elsewhere, as they come.
@@ -221,6 +232,44 @@ impl Content {
         pieces: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
     ) -> Content {
         Content { coming: Some(Coming { pieces: Box::pin(pieces), left: length }), ..Content::default() }
+    }
+
+    /// A body of `length` bytes, where that is known, that is made when there is room for it.
+    pub(super) fn later(
+        length: Option<u64>,
+        body: impl Future<Output = io::Result<Content>> + Send + 'static,
+    ) -> Content {
+        Content { later: Some((Box::pin(body), length)), ..Content::default() }
+    }
+
+    /// The same body, with what it may hold.
+    pub(super) fn holding(self, hold: Arc<Hold>) -> Content {
+        Content { hold: Some(hold), ..self }
+    }
+
+    /// The same body, one of the pages of its connection.
+    pub(super) fn as_page(self, page: Option<OwnedSemaphorePermit>) -> Content {
+        Content { _page: page, ..self }
+    }
+
+    /// Bytes that the body takes in memory at most, and whether it keeps a file open; `None`: it takes nothing, or has
+    /// what it may hold.
+    pub(super) fn cost(&self) -> Option<(usize, bool)> {
+        if self.hold.is_some() || self.later.is_some() {
+            return None;
+        }
+        let streams = self.rest.is_some() || self.coming.is_some();
+        let bytes = self.ready.as_ref().map_or(0, Bytes::len);
+        match (streams, bytes) {
+            (true, _) => Some((STREAMED.max(bytes), true)),
+            (false, 0) => None,
+            (false, bytes) => Some((bytes, false)),
+        }
+    }
+
+    /// Whether the bytes come from elsewhere as they come, and could not be had again at once.
+    pub(super) fn is_coming(&self) -> bool {
+        self.coming.is_some()
     }
 
     /// The same, whose bytes may have a twin.
@@ -250,9 +299,65 @@ impl Content {
     }
 }
 
+impl Content {
+    /// The next bytes.
+    fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        if let Some(mut bytes) = self.ready.take() {
+            if bytes.len() <= self.piece {
+                self.paused = false;
+                return Poll::Ready(Some(Ok(bytes)));
+            }
+            // Piece by piece and in turn, many connections have less on its way than the processor's caches hold, and
+            // nobody waits for another's large answer.
+            if self.paused {
+                self.paused = false;
+                self.ready = Some(bytes);
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            self.paused = true;
+            let piece = bytes.split_to(self.piece);
+            self.ready = Some(bytes);
+            return Poll::Ready(Some(Ok(piece)));
+        }
+        if let Some(coming) = &mut self.coming {
+            let piece = ready!(coming.pieces.as_mut().poll_next(cx));
+            match &piece {
+                Some(Ok(piece)) => coming.left = coming.left.map(|left| left.saturating_sub(piece.len() as u64)),
+                _ => self.coming = None,
+            }
+            return Poll::Ready(piece);
+        }
+        let Some(reading) = &mut self.rest else { return Poll::Ready(None) };
+        let read = ready!(Pin::new(reading).poll(cx));
+        self.rest = None;
+        let (file, piece) = match read {
+            Ok(Ok(read)) => read,
+            Ok(Err(source)) => return Poll::Ready(Some(Err(source))),
+            Err(stopped) => return Poll::Ready(Some(Err(io::Error::other(stopped)))),
+        };
+        self.left -= piece.len() as u64;
+        if self.left > 0 {
+            self.rest = Some(read_on(file, self.left));
+        }
+        Poll::Ready(Some(Ok(piece)))
+    }
+}
+
 impl Default for Content {
     fn default() -> Content {
-        Content { ready: None, rest: None, coming: None, left: 0, paused: false, twin: None, piece: PIECE }
+        Content {
+            later: None,
+            hold: None,
+            _page: None,
+            ready: None,
+            rest: None,
+            coming: None,
+            left: 0,
+            paused: false,
+            twin: None,
+            piece: PIECE,
+        }
     }
 }
 
@@ -277,56 +382,31 @@ fn read_on(mut file: File, left: u64) -> JoinHandle<io::Result<(File, Bytes)>> {
 }
 
 impl Body for Content {
-    type Data = Bytes;
+    type Data = Piece;
     type Error = io::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        if let Some(mut bytes) = self.ready.take() {
-            if bytes.len() <= self.piece {
-                self.paused = false;
-                return Poll::Ready(Some(Ok(Frame::data(bytes))));
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Piece>>>> {
+        if let Some((later, _)) = &mut self.later {
+            let made = ready!(later.as_mut().poll(cx));
+            self.later = None;
+            match made {
+                Ok(content) => *self = content,
+                Err(error) => return Poll::Ready(Some(Err(error))),
             }
-            // Piece by piece and in turn, many connections have less on its way than the processor's caches hold, and
-            // nobody waits for another's large answer.
-            if self.paused {
-                self.paused = false;
-                self.ready = Some(bytes);
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            self.paused = true;
-            let piece = bytes.split_to(self.piece);
-            self.ready = Some(bytes);
-            return Poll::Ready(Some(Ok(Frame::data(piece))));
         }
-        if let Some(coming) = &mut self.coming {
-            let piece = ready!(coming.pieces.as_mut().poll_next(cx));
-            match &piece {
-                Some(Ok(piece)) => coming.left = coming.left.map(|left| left.saturating_sub(piece.len() as u64)),
-                _ => self.coming = None,
-            }
-            return Poll::Ready(piece.map(|piece| piece.map(Frame::data)));
-        }
-        let Some(reading) = &mut self.rest else { return Poll::Ready(None) };
-        let read = ready!(Pin::new(reading).poll(cx));
-        self.rest = None;
-        let (file, piece) = match read {
-            Ok(Ok(read)) => read,
-            Ok(Err(source)) => return Poll::Ready(Some(Err(source))),
-            Err(stopped) => return Poll::Ready(Some(Err(io::Error::other(stopped)))),
-        };
-        self.left -= piece.len() as u64;
-        if self.left > 0 {
-            self.rest = Some(read_on(file, self.left));
-        }
-        Poll::Ready(Some(Ok(Frame::data(piece))))
+        let bytes = ready!(self.poll_bytes(cx));
+        let hold = self.hold.clone();
+        Poll::Ready(bytes.map(|bytes| bytes.map(|bytes| Frame::data(Piece::new(bytes, hold)))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.ready.is_none() && self.rest.is_none() && self.coming.as_ref().is_none_or(|coming| coming.left == Some(0))
+        self.later.is_none() && self.ready.is_none() && self.rest.is_none() && self.coming.as_ref().is_none_or(|coming| coming.left == Some(0))
     }
 
     fn size_hint(&self) -> SizeHint {
+        if let Some((_, length)) = &self.later {
+            return length.map_or_else(SizeHint::default, SizeHint::with_exact);
+        }
         if let Some(coming) = &self.coming {
             return coming.left.map_or_else(SizeHint::default, SizeHint::with_exact);
         }

@@ -13,13 +13,14 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet, spawn_blocking};
-use tokio::time::{interval, sleep, sleep_until, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
+use super::budget::{Account, ENOUGH, QUIET_AFTER as PRESSED_AFTER, STALLED_AFTER, Streams};
 use super::file::Content;
 use super::file::PIECE;
 use super::patient::{Patient, Pulse};
@@ -45,6 +46,10 @@ const MAX_STREAMS: u32 = 128;
 /// Bytes of the headers of a request over HTTP/2 (over HTTP/1.1 it is what one piece and one read hold), which are a hundred
 /// at most by hyper's own bound.
 const MAX_HEADERS: usize = 16 * 1024;
+/// How often the server looks whether connections that take nothing hold too much.
+const RELIEVE_EVERY: Duration = Duration::from_millis(250);
+/// Descriptors for all that is neither a connection nor a file that is sent.
+const OTHERS: u64 = 64;
 /// How long requests in flight may go on after the end was asked for.
 const GRACE: Duration = Duration::from_secs(30);
 /// How long to wait when the system has no more descriptors to give, or no connection can be let go.
@@ -53,8 +58,10 @@ const EXHAUSTED: Duration = Duration::from_millis(100);
 /// Accepts and serves connections until `shutdown`, and then finishes those that are there.
 pub(super) async fn run(listener: TcpListener, server: Arc<Server>, shutdown: impl Future<Output = ()>) {
     let graceful = GracefulShutdown::new();
-    let mut crowd = Crowd { most: max_connections(), tasks: JoinSet::new(), open: HashMap::new() };
+    let mut crowd = Crowd { most: capacity().connections, tasks: JoinSet::new(), open: HashMap::new() };
     let mut certificates = interval(tls::LOOK_EVERY);
+    let mut looks = interval(RELIEVE_EVERY);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let is_secured = server.acceptor().is_some();
     let mut shutdown = pin!(shutdown);
     loop {
@@ -66,14 +73,16 @@ pub(super) async fn run(listener: TcpListener, server: Arc<Server>, shutdown: im
             accepted = listener.accept(), if has_room => match accepted {
                 Ok((stream, peer)) => {
                     crowd.make_room();
-                    let pulse = Pulse::new();
-                    let connection = connection(stream, peer, Arc::clone(&server), graceful.watcher(), pulse.clone());
-                    crowd.join(connection, pulse);
+                    let account = Account::new(server.budget(), Pulse::new());
+                    let own = Arc::clone(&account);
+                    let connection = connection(stream, peer, Arc::clone(&server), graceful.watcher(), own);
+                    crowd.join(connection, account);
                 }
                 Err(e) if is_of_the_client(&e) => {}
                 Err(_) => sleep(EXHAUSTED).await,
             },
             () = sleep(EXHAUSTED), if !has_room => {}
+            _ = looks.tick() => crowd.relieve(server.budget().excess()),
             _ = certificates.tick(), if is_secured => {
                 let server = Arc::clone(&server);
                 // Nobody waits for it; a look that takes long is followed by the next.
@@ -90,7 +99,15 @@ pub(super) async fn run(listener: TcpListener, server: Arc<Server>, shutdown: im
 struct Crowd {
     most: usize,
     tasks: JoinSet<()>,
-    open: HashMap<Id, (AbortHandle, Pulse)>,
+    open: HashMap<Id, Member>,
+}
+
+/// One connection.
+struct Member {
+    handle: AbortHandle,
+    account: Arc<Account>,
+    /// When it had last taken enough, and all that it had taken by then.
+    mark: (Instant, u64),
 }
 
 impl Crowd {
@@ -107,15 +124,44 @@ impl Crowd {
     fn make_room(&mut self) {
         if self.is_full()
             && let Some(quiet) = self.quietest()
-            && let Some((connection, _)) = self.open.remove(&quiet)
+            && let Some(member) = self.open.remove(&quiet)
         {
-            connection.abort();
+            member.handle.abort();
         }
     }
 
-    fn join(&mut self, connection: impl Future<Output = ()> + Send + 'static, pulse: Pulse) {
+    fn join(&mut self, connection: impl Future<Output = ()> + Send + 'static, account: Arc<Account>) {
         let handle = self.tasks.spawn(connection);
-        self.open.insert(handle.id(), (handle, pulse));
+        self.open.insert(handle.id(), Member { handle, account, mark: (Instant::now(), 0) });
+    }
+
+    /// Notes who took enough lately. Where too much is held, those that did not and hold the most are let go, until the
+    /// excess is gone or all that are left take what they asked for.
+    fn relieve(&mut self, excess: usize) {
+        for member in self.open.values_mut() {
+            let taken = member.account.taken();
+            // Who held nothing since had nothing to take.
+            if taken - member.mark.1 >= ENOUGH || member.account.held() == 0 {
+                member.mark = (Instant::now(), taken);
+            }
+        }
+        if excess == 0 {
+            return;
+        }
+        let is_quiet = |member: &Member| member.mark.0.elapsed() >= PRESSED_AFTER;
+        let quiet = self.open.iter().filter(|(_, member)| is_quiet(member));
+        let mut quiet: Vec<(usize, Id)> = quiet.map(|(id, member)| (member.account.held(), *id)).collect();
+        quiet.sort_unstable_by_key(|(held, _)| std::cmp::Reverse(*held));
+        let mut left = excess;
+        for (held, id) in quiet {
+            if left == 0 {
+                break;
+            }
+            if let Some(member) = self.open.remove(&id) {
+                member.handle.abort();
+            }
+            left = left.saturating_sub(held);
+        }
     }
 
     fn forget(&mut self, ended: Result<(Id, ()), JoinError>) {
@@ -126,23 +172,34 @@ impl Crowd {
     /// The connection to which nothing was sent for longest: one that idles, that never finishes asking, or whose client
     /// takes nothing. Who came a moment ago or takes what it asked for is none of these.
     fn quietest(&self) -> Option<Id> {
-        let (id, (_, pulse)) = self.open.iter().min_by_key(|(_, (_, pulse))| pulse.last())?;
-        (pulse.last().elapsed() >= QUIET_AFTER).then_some(*id)
+        let last = |member: &Member| member.account.pulse().last();
+        let (id, member) = self.open.iter().min_by_key(|(_, member)| last(member))?;
+        (last(member).elapsed() >= QUIET_AFTER).then_some(*id)
     }
 }
 
-/// As many as there are descriptors for: each needs one for itself, and may need one for the file that it sends.
-#[cfg(unix)]
-fn max_connections() -> usize {
-    const OTHERS: u64 = 64;
-    let limit = open_files();
-    let most = (limit.saturating_sub(OTHERS + twin::most(limit)) / 2).clamp(OTHERS, MAX_CONNECTIONS);
-    usize::try_from(most).unwrap_or(usize::MAX)
+/// How many clients the limit of open files bears.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capacity {
+    /// Connections at one time.
+    pub connections: usize,
+    /// Files that may be open to be sent.
+    pub files: usize,
+    /// The limit of open files; `None`: there is none, or none is known.
+    pub limit: Option<u64>,
 }
 
-#[cfg(not(unix))]
-fn max_connections() -> usize {
-    usize::try_from(MAX_CONNECTIONS).unwrap_or(usize::MAX)
+/// The capacity under the limit of open files that this process has now. Each connection needs a descriptor for itself, and
+/// may need one for the file that it sends.
+pub fn capacity() -> Capacity {
+    let limit = open_files();
+    Capacity { limit: (limit < u64::MAX).then_some(limit), ..capacity_of(limit) }
+}
+
+fn capacity_of(limit: u64) -> Capacity {
+    let left = limit.saturating_sub(OTHERS + twin::most(limit));
+    let half = usize::try_from((left / 2).clamp(OTHERS, MAX_CONNECTIONS)).unwrap_or(usize::MAX);
+    Capacity { connections: half, files: half, limit: None }
 }
 
 /// How many bodies may be open files of their own.
@@ -162,22 +219,33 @@ fn open_files() -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
+#[cfg(not(unix))]
+fn open_files() -> u64 {
+    u64::MAX
+}
+
 /// One connection until its end. A client that goes away in the middle is its own affair.
-async fn connection(stream: TcpStream, peer: SocketAddr, server: Arc<Server>, watcher: Watcher, pulse: Pulse) {
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    server: Arc<Server>,
+    watcher: Watcher,
+    account: Arc<Account>,
+) {
     // An answer leaves at once, even when it is smaller than a packet.
     let (Ok(()), Ok(local)) = (stream.set_nodelay(true), stream.local_addr()) else { return };
     let counted = Arc::clone(&server);
     let _connected = counted.counters().connected();
     let acceptor = server.acceptor();
     let is_plain = acceptor.is_none();
-    let asker = Asker { server: Arc::clone(&server), local, peer: plain_address(peer), pulse: pulse.clone(), is_plain };
-    let stream = Patient::new(stream, pulse.clone());
+    let stream = Patient::new(stream, account.pulse().clone());
+    let asker = Asker { server: Arc::clone(&server), local, peer: plain_address(peer), account, is_plain };
     let Some(acceptor) = acceptor else {
         return over_http1(stream, asker, watcher).await;
     };
     let Ok(Ok(stream)) = timeout(HANDSHAKE_WITHIN, acceptor.accept(stream)).await else { return };
     match stream.get_ref().1.alpn_protocol() {
-        Some(b"h2") => over_http2(stream, asker, watcher, pulse).await,
+        Some(b"h2") => over_http2(stream, asker, watcher).await,
         _ => over_http1(stream, asker, watcher).await,
     }
 }
@@ -196,20 +264,21 @@ where
 }
 
 /// HTTP/2, over TLS only. Floods of requests that are taken back are ended by hyper's own bounds.
-async fn over_http2<S>(stream: S, asker: Asker, watcher: Watcher, pulse: Pulse)
+async fn over_http2<S>(stream: S, asker: Asker, watcher: Watcher)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let account = Arc::clone(&asker.account);
     let service = service_fn(move |request: Request<Incoming>| asker.clone().ask(request));
-    let mut http = http2::Builder::new(TokioExecutor::new());
+    let mut http = http2::Builder::new(Streams);
     http.timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(u32::try_from(MAX_HEADERS).unwrap_or(u32::MAX))
-        .max_send_buf_size(4 * PIECE);
+        .max_send_buf_size(PIECE);
     let connection = watcher.watch(http.serve_connection(TokioIo::new(stream), service));
     tokio::select! {
         ended = connection => drop(ended),
-        () = idle(&pulse) => {}
+        () = idle(&account) => {}
     }
 }
 
@@ -219,7 +288,7 @@ struct Asker {
     server: Arc<Server>,
     local: SocketAddr,
     peer: SocketAddr,
-    pulse: Pulse,
+    account: Arc<Account>,
     /// Whether what is sent leaves as it is.
     is_plain: bool,
 }
@@ -227,19 +296,26 @@ struct Asker {
 impl Asker {
     async fn ask(self, request: Request<Incoming>) -> Result<Response<Content>, Infallible> {
         // What comes while a request is being answered is its body, and as good as what is sent.
-        let _taking = self.pulse.takes();
-        let mut response = self.server.respond(request, self.local, self.peer).await;
+        let _taking = self.account.pulse().takes();
+        let mut response = self.server.respond(request, self.local, self.peer, &self.account).await;
+        self.account.pulse().beat();
         if self.is_plain {
-            self.pulse.sends(response.body_mut().give_twin().as_ref());
+            self.account.pulse().sends(response.body_mut().give_twin().as_ref());
         }
         Ok(response)
     }
 }
 
-/// Until a client took nothing for so long that it is not to be waited for.
-async fn idle(pulse: &Pulse) {
-    while pulse.last().elapsed() < IDLE_WITHIN {
-        sleep_until(pulse.last() + IDLE_WITHIN).await;
+/// Until a client asked for nothing and took nothing for so long that it is not to be waited for.
+async fn idle(account: &Account) {
+    loop {
+        let within = if account.held() > 0 { STALLED_AFTER } else { IDLE_WITHIN };
+        let until = account.pulse().last() + within;
+        if until <= Instant::now() {
+            return;
+        }
+        // An answer may begin to wait for its client meanwhile.
+        sleep_until(until.min(Instant::now() + STALLED_AFTER / 2)).await;
     }
 }
 
@@ -256,14 +332,20 @@ pub(super) fn plain_address(address: SocketAddr) -> SocketAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::serve::budget::{Budget, Piece};
+    use bytes::{Buf, Bytes};
+
+    fn crowd(most: usize) -> (Arc<Budget>, Crowd) {
+        (Budget::new(100), Crowd { most, tasks: JoinSet::new(), open: HashMap::new() })
+    }
 
     #[tokio::test]
     async fn the_quietest_goes_for_a_new_one() {
-        let mut crowd = Crowd { most: 2, tasks: JoinSet::new(), open: HashMap::new() };
-        crowd.join(std::future::pending(), Pulse::new());
+        let (budget, mut crowd) = crowd(2);
+        crowd.join(std::future::pending(), Account::new(&budget, Pulse::new()));
         let first = *crowd.open.keys().next().expect("one");
         sleep(QUIET_AFTER.mul_f32(0.6)).await;
-        crowd.join(std::future::pending(), Pulse::new());
+        crowd.join(std::future::pending(), Account::new(&budget, Pulse::new()));
         assert!(crowd.is_full() && !crowd.has_room(), "nobody is quiet yet");
         sleep(QUIET_AFTER.mul_f32(0.6)).await;
         assert!(crowd.has_room());
@@ -273,6 +355,41 @@ mod tests {
         assert!(ended.as_ref().is_err_and(|error| error.is_cancelled() && error.id() == first));
         crowd.forget(ended);
         assert_eq!((crowd.open.len(), crowd.tasks.len()), (1, 1));
+    }
+
+    #[tokio::test]
+    async fn under_pressure_those_go_that_hold_the_most_and_take_nothing() {
+        let (budget, mut crowd) = crowd(10);
+        let accounts: Vec<_> = (0..4).map(|_| Account::new(&budget, Pulse::new())).collect();
+        for account in &accounts {
+            crowd.join(std::future::pending(), Arc::clone(account));
+        }
+        // Nothing; much, and it takes it; a little; much.
+        let mut holds: Vec<_> =
+            [(1, 500_000), (2, 10_000), (3, 400_000)].map(|(at, bytes)| accounts[at].try_hold(bytes, false)).into();
+        let far = Instant::now() - 2 * PRESSED_AFTER;
+        crowd.open.values_mut().for_each(|member| member.mark.0 = far);
+        let taken = Bytes::from(vec![0; usize::try_from(ENOUGH).expect("small")]);
+        let length = taken.len();
+        Piece::new(taken, holds[0].clone()).advance(length);
+        crowd.relieve(0);
+        assert_eq!(crowd.open.len(), 4, "there is no pressure");
+        let is_there = |crowd: &Crowd, at: usize| {
+            crowd.open.values().any(|member| Arc::ptr_eq(&member.account, &accounts[at]))
+        };
+        crowd.relieve(100);
+        assert!(!is_there(&crowd, 3) && is_there(&crowd, 2) && is_there(&crowd, 1) && is_there(&crowd, 0));
+        crowd.relieve(10_000);
+        assert!(!is_there(&crowd, 2) && is_there(&crowd, 1) && is_there(&crowd, 0));
+        holds.clear();
+    }
+
+    #[test]
+    fn the_limit_of_open_files_bounds_connections_and_files() {
+        for (limit, half) in [(10, 64), (300, 99), (1024, 416), (9472, 4096), (u64::MAX, 4096)] {
+            let capacity = capacity_of(limit);
+            assert_eq!((capacity.connections, capacity.files), (half, half), "{limit}");
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! A connection that knows when it last got rid of something, and gives up on who takes nothing for too long.
+//! A connection whose writes fail when the client takes nothing for too long, and when it was last of use.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -41,7 +41,7 @@ impl Pulse {
         }))
     }
 
-    /// When the client last took bytes, or when it came.
+    /// When the client last took bytes of a body or was answered, or when it came.
     pub fn last(&self) -> Instant {
         self.0.opened + Duration::from_millis(self.0.last.load(Ordering::Relaxed))
     }
@@ -62,7 +62,8 @@ impl Pulse {
         self.0.taken.load(Ordering::Relaxed) > 0
     }
 
-    fn beat(&self) {
+    /// The client took bytes of a body, or asked for something.
+    pub fn beat(&self) {
         let since = u64::try_from(self.0.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.0.last.store(since, Ordering::Relaxed);
     }
@@ -113,8 +114,8 @@ impl Patient {
 
     fn unless_stalled<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if written.is_ready() {
+            // What is written may be the answer to a PING: whether a body makes progress, its pieces know.
             self.waiting = None;
-            self.pulse.beat();
             return written;
         }
         let until = *self.waiting.get_or_insert_with(|| Instant::now() + STALLED_AFTER);

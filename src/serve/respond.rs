@@ -3,26 +3,29 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use hyper::body::{Body, Incoming};
-use hyper::header::{ALLOW, CACHE_CONTROL, HOST, VIA, WWW_AUTHENTICATE};
+use hyper::header::{ALLOW, CACHE_CONTROL, ETAG, HOST, VIA, WWW_AUTHENTICATE};
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, Version};
+use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
 use super::ServeOptions;
 use super::access_log::Line;
 use super::answer::{ASK_AGAIN, Asked, BINARY, FOR_EVER, JSON, TEXT, broken, busy, not_found, set, told};
+use super::budget::{Account, Budget};
 use super::conditions;
 use super::counters::{Asked as Wanted, Counters};
 use super::extension::At;
 use super::file::{self, Content, Held};
 use super::health::Health;
 use super::hot::{Headers, Hot, Keeping, MAX_FILE};
-use super::listen::{max_twins, plain_address};
+use super::listen::{capacity, max_twins, plain_address};
 use super::profiles::Profiles;
 use super::registry::{self, MAX_TEXT};
 use super::route::{self, Target};
@@ -31,12 +34,15 @@ use super::tls::{self, Tls};
 use super::twin::Room;
 use crate::artifact::Kind;
 use crate::client_config::{self, Client, SmallProfile};
-use crate::crate_id::CrateId;
+use crate::crate_id::{CrateId, CrateName};
 use crate::proxy;
 use crate::safe_path::SafePath;
 
 /// The same by the client itself alone: a proxy that kept it would give it to whoever asks, with a token or without.
 const FOR_EVER_ITSELF: &str = "private, max-age=31536000, immutable";
+
+/// Files that are looked up and read at one time, each of which is open meanwhile.
+const READ_AT_ONCE: usize = 32;
 
 /// How long a file that moves upstream is in memory in live mode.
 const MOVES: Duration = Duration::from_millis(500);
@@ -45,6 +51,8 @@ const MOVES: Duration = Duration::from_millis(500);
 pub(super) struct Server {
     pub(super) options: ServeOptions,
     pub(super) hot: Hot,
+    budget: Arc<Budget>,
+    reading: Semaphore,
     health: Arc<Health>,
     profiles: Profiles,
 }
@@ -55,7 +63,13 @@ impl Server {
         let generation = move || proxy.as_ref().map_or(0, |proxy| proxy.generation());
         let hot = Hot::new(&options.mirror, Box::new(generation), Room::new(max_twins()));
         let health = Health::of(options.mirror.clone());
-        Server { options, hot, health, profiles: Profiles::default() }
+        let (budget, reading) = (Budget::new(capacity().files), Semaphore::new(READ_AT_ONCE));
+        Server { options, hot, budget, reading, health, profiles: Profiles::default() }
+    }
+
+    /// What all answers together may hold.
+    pub(super) fn budget(&self) -> &Arc<Budget> {
+        &self.budget
     }
 
     /// What takes TLS connections, where that is what they are to be.
@@ -89,11 +103,12 @@ impl Server {
         request: Request<Incoming>,
         local: SocketAddr,
         peer: SocketAddr,
+        account: &Arc<Account>,
     ) -> Response<Content> {
         let asked = Wanted::of_path(request.uri().path());
         let line = self.options.requests.then(|| Line::begin(&request));
         let server = Arc::clone(&self);
-        let mut response = self.answer(request, local, peer).await;
+        let mut response = self.answer(request, local, peer, account).await.map(|body| within(account, body));
         let asked = asked.unwrap_or_else(|| wanted_by(&response));
         let bytes = response.size_hint().exact().unwrap_or(0);
         server.counters().answered(asked, response.status(), bytes);
@@ -112,6 +127,7 @@ impl Server {
         request: Request<Incoming>,
         local: SocketAddr,
         peer: SocketAddr,
+        account: &Arc<Account>,
     ) -> Response<Content> {
         let (parts, body) = request.into_parts();
         let Some(host) = host(&parts, local) else {
@@ -119,14 +135,14 @@ impl Server {
         };
         let reads = parts.method == Method::GET || parts.method == Method::HEAD;
         let is_old = parts.version < Version::HTTP_11;
-        let asked = Asked { head: parts.method == Method::HEAD, is_old, headers: parts.headers };
+        let asked = Asked { head: parts.method == Method::HEAD, is_old, headers: parts.headers, account: Some(Arc::clone(account)) };
         // The readers are asked first where they are to be asked at all.
         let closed = self.options.access.is_closed();
         if reads
             && !closed
             && let Some(response) = self.at_hand(parts.uri.path(), &asked)
         {
-            return response;
+            return self.admit(response, || Arc::new(route::target(parts.uri.path())), &asked);
         }
         let target = route::target(parts.uri.path());
         if let Some(extension) = &self.options.extension
@@ -136,8 +152,9 @@ impl Server {
             let mut request = Request::new(body);
             (*request.method_mut(), *request.version_mut()) = (parts.method, parts.version);
             (*request.uri_mut(), *request.headers_mut()) = (parts.uri.clone(), asked.headers.clone());
+            let page = account.page().await;
             if let Some(response) = extension.answer(request, at).await {
-                return response;
+                return response.map(|body| body.as_page(page));
             }
         }
         if !reads {
@@ -149,7 +166,8 @@ impl Server {
             return unknown_reader(&self.base(&host));
         }
         if closed && let Some(response) = self.at_hand(parts.uri.path(), &asked) {
-            return for_readers(response, &target);
+            let target = Arc::new(target);
+            return for_readers(self.admit(response, || Arc::clone(&target), &asked), &target);
         }
         let query = parts.uri.query().map(str::to_owned);
         match target {
@@ -189,6 +207,55 @@ impl Server {
         Some(response)
     }
 
+    /// The answer, if its body may hold what it has; else the same one, whose body is made anew when there is room. A client
+    /// that asks for much and takes nothing has no more than its connection's share.
+    fn admit(
+        self: &Arc<Self>,
+        response: Response<Content>,
+        target: impl FnOnce() -> Arc<Target>,
+        asked: &Asked,
+    ) -> Response<Content> {
+        let (Some(account), Some((bytes, file))) = (&asked.account, response.body().cost()) else { return response };
+        if let Some(hold) = account.try_hold(bytes, file) {
+            return response.map(|body| body.holding(hold));
+        }
+        if response.body().is_coming() {
+            return response;
+        }
+        let (head, body) = response.into_parts();
+        let length = body.size_hint().exact();
+        drop(body);
+        let (status, etag) = (head.status, head.headers.get(ETAG).cloned());
+        let (server, target, account, asked) = (Arc::clone(self), target(), Arc::clone(account), Arc::new(asked.again()));
+        let later = async move {
+            let hold = account.wait_to_hold(bytes, file).await;
+            let again = server.same_again(target, asked).await;
+            let is_same = again.status() == status
+                && again.headers().get(ETAG) == etag.as_ref()
+                && again.body().size_hint().exact() == length;
+            // The client sees that the answer breaks off, and asks anew.
+            if is_same { Ok(again.into_body().holding(hold)) } else { Err(io::Error::other("the file has changed")) }
+        };
+        Response::from_parts(head, Content::later(length, later))
+    }
+
+    /// What was the answer a moment ago, of what is held.
+    fn same_again(
+        self: Arc<Self>,
+        target: Arc<Target>,
+        asked: Arc<Asked>,
+    ) -> Pin<Box<dyn Future<Output = Response<Content>> + Send>> {
+        Box::pin(async move {
+            let proxy = self.proxy_for(&asked.headers).map(Arc::clone);
+            if let (Some(proxy), Some((name, path))) = (&proxy, index_of(&target))
+                && let Some(response) = self.offered(proxy, &name, path.clone(), &asked).await
+            {
+                return response;
+            }
+            self.held(&target, &asked, proxy.is_some()).await
+        })
+    }
+
     fn is_live(&self) -> bool {
         self.options.proxy.as_ref().is_some_and(|proxy| proxy.is_on())
     }
@@ -216,14 +283,10 @@ impl Server {
     /// What is held; where live mode is on, what upstream has besides.
     async fn held_or_fetched(self: Arc<Self>, target: Arc<Target>, asked: Arc<Asked>) -> Response<Content> {
         let proxy = self.proxy_for(&asked.headers).map(Arc::clone);
-        let name = match &*target {
-            Target::Index(path) => path.as_str().rsplit('/').next().and_then(|name| name.parse().ok()),
-            _ => None,
-        };
-        if let (Some(proxy), Some(name), Target::Index(path)) = (&proxy, name, &*target)
+        if let (Some(proxy), Some((name, path))) = (&proxy, index_of(&target))
             && let Some(response) = self.offered(proxy, &name, path.clone(), &asked).await
         {
-            return response;
+            return self.admit(response, || Arc::clone(&target), &asked);
         }
         if let (Some(proxy), Target::File(path)) = (&proxy, &*target) {
             proxy.freshen(path).await;
@@ -250,9 +313,14 @@ impl Server {
         asked: &Arc<Asked>,
         live: bool,
     ) -> Response<Content> {
-        let (server, target, asked) = (Arc::clone(self), Arc::clone(target), Arc::clone(asked));
-        let answer = move || server.read_and_answer(&target, &asked, live);
-        tokio::task::spawn_blocking(answer).await.unwrap_or_else(|_| broken())
+        // It is never closed. What is read has its share, or is dropped, before others are read.
+        let _reading = self.reading.acquire().await.ok();
+        let response = {
+            let (server, target, asked) = (Arc::clone(self), Arc::clone(target), Arc::clone(asked));
+            let answer = move || server.read_and_answer(&target, &asked, live);
+            tokio::task::spawn_blocking(answer).await.unwrap_or_else(|_| broken())
+        };
+        self.admit(response, || Arc::clone(target), asked)
     }
 
     fn read_and_answer(&self, target: &Target, asked: &Asked, live: bool) -> Response<Content> {
@@ -336,6 +404,24 @@ impl Server {
         let mirror: &Path = &self.options.mirror;
         file::open(mirror, path)
     }
+}
+
+/// The share of a body that was not made by reading a file of the mirror, or comes as it comes.
+fn within(account: &Arc<Account>, body: Content) -> Content {
+    let Some((bytes, file)) = body.cost() else { return body };
+    if !file {
+        return body.holding(account.hold_anyway(bytes));
+    }
+    if let Some(hold) = account.try_hold(bytes, file) {
+        return body.holding(hold);
+    }
+    let (length, account) = (body.size_hint().exact(), Arc::clone(account));
+    Content::later(length, async move { Ok(body.holding(account.wait_to_hold(bytes, file).await)) })
+}
+
+fn index_of(target: &Target) -> Option<(CrateName, &SafePath)> {
+    let Target::Index(path) = target else { return None };
+    Some((path.as_str().rsplit('/').next()?.parse().ok()?, path))
 }
 
 /// The `HOST[:PORT]` that was asked for; `None` where it is none. Forwarding headers are anyone's to write, and count

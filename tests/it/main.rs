@@ -64,6 +64,7 @@ mod browser;
 mod browser_edit;
 mod live;
 mod live_dist;
+mod serve_hostile;
 mod serve_hot;
 mod serve_limits;
 mod serve_tls;

@@ -1,0 +1,202 @@
+//! Clients of HTTP/2 that ask for much and take nothing: what they cost, and that others are served meanwhile.
+#![cfg(target_os = "linux")]
+
+use std::fs;
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+
+use crate::support::published::Published;
+use crate::support::sandbox::{BINARY, Sandbox, Serving};
+use crate::support::tls::Authority;
+
+/// Requests at one time on one connection.
+const STREAMS: u32 = 128;
+const LARGE: usize = 2 << 20;
+const SMALL: usize = 300_000;
+
+struct Scene {
+    _sandbox: Sandbox,
+    serving: Serving,
+    tls: Arc<ClientConfig>,
+}
+
+impl Scene {
+    /// A server with TLS that may open so many files, one large file, and many that are small enough to be kept in memory.
+    fn new(open_files: u32) -> Scene {
+        let (sandbox, authority) = (Sandbox::new(), Authority::new());
+        let mirror = Published::at(sandbox.path("mirror"));
+        mirror.put("dist/2026-04-16/large.tar.xz", &vec![7; LARGE]);
+        for n in 0..STREAMS {
+            mirror.put(&small(n)[1..], &vec![u8::try_from(n).unwrap(); SMALL]);
+        }
+        let (certificate, key) = authority.pair(&["127.0.0.1", "localhost"]);
+        sandbox.write("cert.pem", certificate);
+        sandbox.write("key.pem", key);
+        let words = "serve --bind 127.0.0.1:0 --mirror mirror --tls-cert cert.pem --tls-key key.pem";
+        let script = format!("ulimit -n {open_files}; exec {BINARY} {words}");
+        let serving = Serving::of(sandbox.process_of("sh", ["-c", script.as_str()]));
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(authority.pem().as_bytes()).unwrap()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut tls = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        tls.alpn_protocols = vec![b"h2".to_vec()];
+        Scene { _sandbox: sandbox, serving, tls: Arc::new(tls) }
+    }
+
+    fn connect(&self) -> StreamOwned<ClientConnection, TcpStream> {
+        let address = self.serving.url().trim_start_matches("https://");
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        stream.set_write_timeout(Some(Duration::from_secs(30))).unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        StreamOwned::new(ClientConnection::new(Arc::clone(&self.tls), name).unwrap(), stream)
+    }
+
+    /// A connection that asks for all of `paths` in turn, with a window of so many bytes for each answer.
+    fn hostile(&self, window: u32, paths: impl Fn(u32) -> String) -> StreamOwned<ClientConnection, TcpStream> {
+        let mut stream = self.connect();
+        let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+        let [a, b, c, d] = window.to_be_bytes();
+        bytes.extend(frame(4, 0, 0, &[0, 4, a, b, c, d]));
+        for n in 0..STREAMS {
+            bytes.extend(frame(1, 5, 1 + 2 * n, &head(&paths(n))));
+        }
+        stream.write_all(&bytes).unwrap();
+        stream
+    }
+
+    /// How long an honest client, over HTTP/1.1 or 2 as it comes, takes for the large file.
+    fn honest(&self) -> Duration {
+        let begun = Instant::now();
+        let mut tls = ClientConfig::clone(&self.tls);
+        tls.alpn_protocols.push(b"http/1.1".to_vec());
+        let client = reqwest::Client::builder().no_proxy().tls_backend_preconfigured(tls).build().unwrap();
+        let url = format!("{}/dist/2026-04-16/large.tar.xz", self.serving.url());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let bytes = runtime.block_on(async { client.get(url).send().await?.error_for_status()?.bytes().await });
+        assert_eq!(bytes.expect("an answer").len(), LARGE);
+        begun.elapsed()
+    }
+
+    fn open_files(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.serving.running().pid())).unwrap().count()
+    }
+
+    /// MiB that the server has in memory.
+    fn memory(&self) -> usize {
+        let text = fs::read_to_string(format!("/proc/{}/status", self.serving.running().pid())).unwrap();
+        let line = text.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() / 1024
+    }
+}
+
+fn small(n: u32) -> String {
+    format!("/dist/2026-04-16/small-{n}.tar.xz")
+}
+
+fn large(_: u32) -> String {
+    "/dist/2026-04-16/large.tar.xz".to_owned()
+}
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// The head of a GET, in literals that nobody is to remember.
+fn head(path: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for (name, value) in [(":method", "GET"), (":scheme", "https"), (":authority", "localhost"), (":path", path)] {
+        bytes.push(0);
+        for text in [name, value] {
+            bytes.push(u8::try_from(text.len()).unwrap());
+            bytes.extend(text.as_bytes());
+        }
+    }
+    bytes
+}
+
+fn ping(stream: &mut impl Write) -> bool {
+    stream.write_all(&frame(6, 0, 0, b"12345678")).is_ok()
+}
+
+fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !done() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn nine_connections_that_take_nothing_shut_out_nobody() {
+    let scene = Scene::new(1024);
+    let before = scene.open_files();
+    let mut hostile: Vec<_> = (0..9).map(|_| scene.hostile(0, large)).collect();
+    // As many as a connection may have are open, and then no more come however often somebody asks.
+    until("files are opened", || scene.open_files() > before + 9);
+    for _ in 0..10 {
+        hostile.iter_mut().for_each(|stream| assert!(ping(stream)));
+        let files = scene.open_files() - before;
+        // One for each connection and eight for the files of each; and what is being read, or was closed a moment ago.
+        assert!(files <= 9 * 9 + 64, "{files} files are open");
+        assert!(scene.honest() < Duration::from_secs(10));
+    }
+    drop(hostile);
+    until("the files are closed again", || scene.open_files() <= before + 2);
+}
+
+#[test]
+fn what_clients_that_take_nothing_cost_has_a_bound_in_all() {
+    let scene = Scene::new(4096);
+    scene.honest();
+    let (files, memory) = (scene.open_files(), scene.memory());
+    // Each may hold a megabyte, and all together 64; each asks for 38 or 256.
+    let mut hostile: Vec<_> = (0..100)
+        .map(|n| match n % 2 {
+            0 => scene.hostile(0, small),
+            _ => scene.hostile(65_535, large),
+        })
+        .collect();
+    let ended = |hostile: &mut Vec<StreamOwned<ClientConnection, TcpStream>>| {
+        hostile.retain_mut(|stream| {
+            stream.sock.set_read_timeout(Some(Duration::from_millis(5))).unwrap();
+            // What it sent so far is taken off the socket, and nothing more is asked for.
+            ping(stream) && is_open(stream)
+        });
+        100 - hostile.len()
+    };
+    let mut count = 0;
+    until("those that hold the most are ended", || {
+        count = ended(&mut hostile);
+        assert!(scene.honest() < Duration::from_secs(20));
+        count >= 20
+    });
+    let taken = scene.memory().saturating_sub(memory);
+    assert!(taken < 320, "{taken} MiB");
+    assert!(scene.open_files() - files < 1200, "{}", scene.open_files());
+    drop(hostile);
+    until("the files are closed again", || scene.open_files() <= files + 2);
+    scene.honest();
+}
+
+/// Whether the server still talks to this client.
+fn is_open(stream: &mut StreamOwned<ClientConnection, TcpStream>) -> bool {
+    let mut bytes = [0; 65_536];
+    loop {
+        match stream.sock.read(&mut bytes) {
+            Ok(0) => return false,
+            Ok(_) => {}
+            Err(error) => return matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+        }
+    }
+}
