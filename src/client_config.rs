@@ -183,10 +183,22 @@ impl Client {
     /// config.toml; what is for the shell stands in comments.
     pub fn page(&self) -> String {
         format!(
-            "# For cargo, in $CARGO_HOME/config.toml (~/.cargo/config.toml unless that is set):\n\n{}\n{}",
+            "# For cargo, in $CARGO_HOME/config.toml (~/.cargo/config.toml unless that is set):\n\n{}\n{}{}",
             self.cargo_config(),
+            self.cargo_notes(),
             self.rustup_page()
         )
+    }
+
+    /// What a user of cargo must know besides.
+    fn cargo_notes(&self) -> &'static str {
+        match self.place {
+            Place::Server(_) => {
+                "# cargo 1.68 or newer understands this. `cargo vendor` obeys it only as\n\
+                 # `cargo vendor --respect-source-config`.\n\n"
+            }
+            Place::Folder(_) => "# `cargo vendor` obeys this only as `cargo vendor --respect-source-config`.\n\n",
+        }
     }
 
     /// The part of it that is for rustup.

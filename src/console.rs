@@ -7,6 +7,7 @@
 //! | `answer` | answers in JSON and HTML, refusals as `{"error", "hint"}` |
 //! | `access` | who may write |
 //! | `sessions` | who logged in on the pages |
+//! | `throttle` | how often a client may try to log in |
 //! | `jobs` | work that outlives a request, one at a time |
 //! | `imports`, `origins` | the history of imports, and which bundle brought a crate |
 //! | `holdings` | the crates that are held |
@@ -19,6 +20,7 @@
 //! | `trend` | how the mirror grew, and what takes its space |
 //! | `state` | what the handlers share |
 //! | `api` | the REST API, one file a subject |
+//! | `registry` | what cargo is told by the parts of a registry's API that a mirror does not have |
 //! | `openapi` | the table of `route` as an OpenAPI document |
 //! | `pages` | the web pages |
 //! | `metrics` | figures for Prometheus |
@@ -40,11 +42,13 @@ mod offers;
 mod openapi;
 mod origins;
 mod pages;
+mod registry;
 mod route;
 mod sessions;
 mod search;
 mod snapshots;
 mod state;
+mod throttle;
 mod trend;
 mod upload;
 

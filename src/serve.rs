@@ -18,6 +18,7 @@
 //! | `registry` | config.json, what is said of a missing crate |
 //! | `scripts` | configuration and bootstraps that name the address at which they were asked for |
 //! | `file` | files below the mirror's root, streamed |
+//! | [`forwarded`] | the address that a client asked a proxy for |
 //! | [`extension`] | how a floor above answers what is no file: pages, an API |
 //! | `twin` | bodies that are asked for often, which the system sends without copying them |
 //! | `hot` | small files and index texts, kept in memory as long as they are what is on the disk |
@@ -33,6 +34,7 @@ mod conditions;
 pub mod counters;
 pub mod extension;
 mod file;
+pub mod forwarded;
 mod health;
 mod hot;
 mod listen;
@@ -47,7 +49,7 @@ mod tls;
 mod twin;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -68,12 +70,17 @@ pub use tls::{Error as TlsError, Tls};
 /// The address that clients know a server by, as of now; `None`: the Host that each of them asks for.
 pub type BaseUrlNow = Arc<dyn Fn() -> Option<BaseUrl> + Send + Sync>;
 
+/// Whether the forwarding headers of this peer count, as of now.
+pub type TrustsProxy = Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
+
 /// What is served, and as what.
 pub struct ServeOptions {
     /// The mirror's root. It may be empty, or not be there yet.
     pub mirror: PathBuf,
     /// The address that clients know this server by, which may change while it runs.
     pub base_url: BaseUrlNow,
+    /// Whose forwarding headers say which address clients use.
+    pub trusts_proxy: TrustsProxy,
     /// What connections are secured with; `None`: nothing.
     pub tls: Option<Tls>,
     /// Where faults of the disk are reported; a client is only told that there was one.

@@ -124,55 +124,88 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         let something = ["index", "dist", "rustup"].iter().any(|folder| mirror.join(folder).is_dir());
         let empty = if something { "" } else { ", where nothing has been imported yet" };
         sink.status("Serving", format!("{}{empty}", mirror.display()));
-        let tally = Arc::new(Tally::default());
         let incoming = context.directory(args.incoming.as_deref(), "/incoming", "incoming")?;
-        let proxy = Arc::new(proxy(&mirror, &live, &sink, context)?);
-        proxy.follow_settings();
-        let extension: Option<Arc<dyn Extension>> = Some(Arc::new(Console::new(console::Options {
-            mirror: Layout::new(&mirror),
-            incoming: incoming.clone(),
-            settings: Arc::clone(&live),
-            access: Arc::clone(&access),
-            env: context.env.clone(),
-            clock: Timestamp::now,
-            sink: Arc::clone(&sink),
-            counters: Arc::clone(&counters),
-            tally: Arc::clone(&tally),
-            proxy: Arc::clone(&proxy),
-        })));
-        let watcher = watch(WatchOptions {
-            folder: incoming,
-            mirror: Layout::new(&mirror),
-            settings: Arc::clone(&live),
-            pace: Pace::default(),
-            notices: true,
-            env: context.env.clone(),
-            clock: Timestamp::now,
-            sink: Arc::clone(&sink),
-            tally,
-        })?;
-        let base_url: serve::BaseUrlNow = Arc::new(move || live.current().base_url.clone());
-        let (clock, requests) = (SystemTime::now, context.report.takes_requests());
-        let told = Arc::clone(&sink);
-        let own = Some(Arc::clone(&proxy));
-        let options =
-            ServeOptions { mirror, tls, base_url, sink, clock, access, counters, requests, proxy: own, extension };
-        let served = until_stopped(listener, options, context).await;
-        if served.is_ok() && !proxy.finish(LIVE_ENDS_WITHIN) {
-            told.warning(
-                "not all that live mode fetched could be placed in time; it is fetched again when asked for".into(),
-            );
-        }
-        // After a second signal nothing is waited for.
-        let ended = served.is_err() || watcher.finish(WATCHER_ENDS_WITHIN);
-        if !ended {
-            told.warning("an import was still being finished; what it lacks is done at the next start".into());
-        }
-        served
+        let own = Arc::clone(&live);
+        let base_url: serve::BaseUrlNow = Arc::new(move || own.current().base_url.clone());
+        let requests = context.report.takes_requests();
+        let served = Served { mirror, incoming, settings: live, access, tls, base_url, counters, requests, sink };
+        with_pages(listener, served, context).await
     });
     queue.flush(LOG_ENDS_WITHIN);
     // A thread that reads a file for a client that was given up is not waited for.
     runtime.shutdown_background();
+    served
+}
+
+/// What is served, and to whom.
+pub(super) struct Served {
+    pub(super) mirror: PathBuf,
+    pub(super) incoming: PathBuf,
+    pub(super) settings: Arc<Live>,
+    pub(super) access: Arc<Access>,
+    pub(super) tls: Option<Tls>,
+    pub(super) base_url: serve::BaseUrlNow,
+    pub(super) counters: Arc<Counters>,
+    pub(super) requests: bool,
+    pub(super) sink: Arc<dyn Sink>,
+}
+
+/// Serves the mirror with its pages and its API, with live mode and the watcher as the settings say, until SIGINT or SIGTERM.
+pub(super) async fn with_pages(listener: TcpListener, served: Served, context: &Context) -> Result<(), Failure> {
+    let Served { mirror, incoming, settings, access, tls, base_url, counters, requests, sink } = served;
+    let tally = Arc::new(Tally::default());
+    let proxy = Arc::new(proxy(&mirror, &settings, &sink, context)?);
+    proxy.follow_settings();
+    let extension: Option<Arc<dyn Extension>> = Some(Arc::new(Console::new(console::Options {
+        mirror: Layout::new(&mirror),
+        incoming: incoming.clone(),
+        settings: Arc::clone(&settings),
+        access: Arc::clone(&access),
+        env: context.env.clone(),
+        clock: Timestamp::now,
+        sink: Arc::clone(&sink),
+        counters: Arc::clone(&counters),
+        tally: Arc::clone(&tally),
+        proxy: Arc::clone(&proxy),
+    })));
+    let watcher = watch(WatchOptions {
+        folder: incoming,
+        mirror: Layout::new(&mirror),
+        settings: Arc::clone(&settings),
+        pace: Pace::default(),
+        notices: true,
+        env: context.env.clone(),
+        clock: Timestamp::now,
+        sink: Arc::clone(&sink),
+        tally,
+    })?;
+    let trusts_proxy: serve::TrustsProxy = Arc::new(move |peer| settings.current().trusts_proxy(peer));
+    let told = Arc::clone(&sink);
+    let own = Some(Arc::clone(&proxy));
+    let options = ServeOptions {
+        mirror,
+        tls,
+        base_url,
+        trusts_proxy,
+        sink,
+        clock: SystemTime::now,
+        access,
+        counters,
+        requests,
+        proxy: own,
+        extension,
+    };
+    let served = until_stopped(listener, options, context).await;
+    if served.is_ok() && !proxy.finish(LIVE_ENDS_WITHIN) {
+        told.warning(
+            "not all that live mode fetched could be placed in time; it is fetched again when asked for".into(),
+        );
+    }
+    // After a second signal nothing is waited for.
+    let ended = served.is_err() || watcher.finish(WATCHER_ENDS_WITHIN);
+    if !ended {
+        told.warning("an import was still being finished; what it lacks is done at the next start".into());
+    }
     served
 }
 
@@ -257,11 +290,7 @@ fn watch(options: WatchOptions) -> Result<Watcher, Failure> {
 }
 
 /// Says where the server listens, and serves until SIGINT or SIGTERM; the second one ends at once.
-pub(super) async fn until_stopped(
-    listener: TcpListener,
-    options: ServeOptions,
-    context: &Context,
-) -> Result<(), Failure> {
+async fn until_stopped(listener: TcpListener, options: ServeOptions, context: &Context) -> Result<(), Failure> {
     let failed = |source| Failure::io("could not start the server", source);
     let mut signals = Signals::new().map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;

@@ -14,6 +14,8 @@ use crate::mirror::layout::Layout;
 use crate::mirror::link::{LinkState, link_state};
 use crate::mirror::offers::Offers;
 
+mod obstacles;
+
 /// Words of `setup`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -79,7 +81,9 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         return toolchains_alone(&client, mirror, args, context);
     }
     if args.write {
-        return write(&client, context);
+        write(&client, context)?;
+        obstacles::report(&client, context);
+        return Ok(());
     }
     context.report.data(&client.page());
     Ok(())
@@ -114,17 +118,21 @@ fn toolchains_alone(client: &Client, mirror: &Path, args: &Args, context: &Conte
 }
 
 fn client(args: &Args, context: &Context) -> Result<Client, Failure> {
-    let place =
-        if args.local { Place::Folder(mirror(args, context)?) } else { Place::Server(BaseUrl::parse(&args.url)?) };
-    if let Place::Server(base) = &place
-        && let Some(server) = base.as_str().strip_suffix("/index")
-    {
-        context.report.warning(format!(
-            "`{base}` looks like the address of an index, and `/index/` is added to it; if the server is `{server}`, give that"
-        ));
-    }
+    let place = if args.local { Place::Folder(mirror(args, context)?) } else { Place::Server(server(args, context)?) };
     let ca = args.ca.as_deref().map(|ca| authority(ca, context)).transpose()?;
     Ok(Client { place, ca, check_revoke: args.check_revoke, wants_token: args.auth_required })
+}
+
+/// The server's address. That of its index is as good: people copy it out of a configuration.
+fn server(args: &Args, context: &Context) -> Result<BaseUrl, Failure> {
+    let plain = args.url.strip_prefix("sparse+").unwrap_or(&args.url).trim_end_matches('/');
+    let plain = plain.strip_suffix("/config.json").unwrap_or(plain);
+    let of_index = plain.strip_suffix("/index");
+    let base = BaseUrl::parse(of_index.unwrap_or(plain))?;
+    if of_index.is_some() {
+        context.report.status("Note", format!("`{}` is the address of an index; its server is `{base}`", args.url));
+    }
+    Ok(base)
 }
 
 /// The mirror for `--local`, refused unless cargo would see all of it.

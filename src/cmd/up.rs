@@ -4,11 +4,12 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Context, fetch as words, serve as serving, settings};
+use super::serve::{self as serving, Served};
+use super::{Context, fetch as words, settings};
 use crate::bundle::open::open_any;
 use crate::client_config::{self, BaseUrl, Client};
 use crate::event::Sink;
@@ -21,9 +22,9 @@ use crate::mirror::layout::Layout;
 use crate::mirror::ledger;
 use crate::mirror::lock::{Holder, lock_for_adding};
 use crate::report::Report;
-use crate::serve::access::Access;
-use crate::serve::{self, ServeOptions};
-use crate::server_config::Settings;
+use crate::serve;
+use crate::serve::access::{Access, Token};
+use crate::server_config::{By, Fixed, Key, Live, Settings};
 
 /// How long to wait for another process that holds the mirror.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
@@ -62,6 +63,10 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let layout = Layout::new(&mirror);
     let said = settings::found(context)?.settings;
     settings::refuse_unheeded(&said)?;
+    let live = Arc::new(served_settings(args, context)?);
+    let admin = context.env.text("FROSTMIRROR_ADMIN_TOKEN").map(Token::parse).transpose();
+    let admin = admin.map_err(|weak| Failure::from(weak).doing("could not take the admin token"))?;
+    let access = Arc::new(Access::new(Arc::clone(&live), admin)?);
     // An address in use is found out before the work, not after it.
     let listener = context.interruptible(serve::bind(&args.bind))?;
     let listener = listener.into_std().map_err(|source| Failure::io("could not listen", source))?;
@@ -91,26 +96,37 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         let listener =
             tokio::net::TcpListener::from_std(listener).map_err(|source| Failure::io("could not listen", source))?;
         let sink: Arc<dyn Sink> = Arc::<Report>::clone(&context.report);
-        serving::until_stopped(
-            listener,
-            ServeOptions {
-                mirror,
-                tls: None,
-                base_url: Arc::new(|| None),
-                sink,
-                clock: SystemTime::now,
-                access: Arc::new(Access::open()),
-                counters: Arc::default(),
-                requests: false,
-                proxy: None,
-                extension: None,
-            },
-            context,
-        )
-        .await
+        sink.status("Pages", format!("open http://{address}/ in a browser"));
+        let served = Served {
+            mirror,
+            incoming: context.directory(
+                context.env.path("FROSTMIRROR_INCOMING").as_deref(),
+                "/incoming",
+                "incoming",
+            )?,
+            settings: live,
+            access,
+            tls: None,
+            // The address of another server may be configured.
+            base_url: Arc::new(|| None),
+            counters: Arc::default(),
+            requests: false,
+            sink,
+        };
+        serving::with_pages(listener, served, context).await
     });
     runtime.shutdown_background();
     served
+}
+
+/// The settings of the server: those of frostmirror.toml, without live mode.
+fn served_settings(args: &Args, context: &Context) -> Result<Live, Failure> {
+    let mut fixed = Fixed::default();
+    fixed.text(Key::Bind, settings::by("--bind", "FROSTMIRROR_BIND", &args.bind, context), &args.bind);
+    // `up` fetches what the project needs, and nothing else.
+    fixed.switch(Key::ProxyMode, By::Flag("`up`"), false);
+    let folder = settings::folder(context.env.path("FROSTMIRROR_CONFIG_DIR").as_deref(), context)?;
+    Ok(Live::load(&folder, fixed)?)
 }
 
 /// Brings into the mirror what is new.

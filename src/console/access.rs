@@ -11,11 +11,11 @@
 //! | a name elsewhere is pointed to 127.0.0.1 | without a token the Host must be a loopback name |
 //! | a proxy on this machine makes everybody local | a set base URL, a forwarding header or HTTP/1.0 asks for a token |
 //! | the token is guessed byte by byte | digests are compared, not tokens |
-//! | the token is guessed | it has at least 16 characters, so that there is nothing to hope for |
+//! | the token is guessed | it has at least 16 characters, so that there is nothing to hope for; logins are throttled |
 
 use std::net::IpAddr;
 
-use hyper::header::{FORWARDED, HeaderMap, ORIGIN, VIA};
+use hyper::header::{HeaderMap, ORIGIN};
 use hyper::{StatusCode, Version};
 
 use super::answer::{Refusal, in_one_line};
@@ -24,6 +24,7 @@ use super::state::State;
 use crate::failure::Failure;
 use crate::serve::access::{Token, given};
 use crate::serve::extension::At;
+use crate::serve::forwarded::is_forwarded;
 
 /// Who may ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,9 +62,13 @@ pub(super) fn check(
     }
     match token(state)? {
         Some(token) => with_token(state, &token, headers),
-        // Where clients know this server by an address that was set, there is a proxy, and a connection from this machine
-        // may be anybody's.
-        None => at_this_machine(state.options.settings.current().base_url.is_some(), headers, version, at),
+        // Where clients know this server by an address that was set, or proxies of this machine are named, a connection from
+        // this machine may be anybody's.
+        None => {
+            let settings = state.options.settings.current();
+            let behind_proxy = settings.base_url.is_some() || settings.names_proxy(at.peer.ip());
+            at_this_machine(behind_proxy, headers, version, at)
+        }
     }
 }
 
@@ -106,11 +111,8 @@ fn with_token(state: &State, token: &Token, headers: &HeaderMap) -> Result<(), R
 }
 
 fn at_this_machine(behind_proxy: bool, headers: &HeaderMap, version: Version, at: &At) -> Result<(), Refusal> {
-    let of_proxies = |name: &str| name.starts_with("x-forwarded") || name == "x-real-ip" || name == "x-client-ip";
     let by_proxy = behind_proxy
-        || headers.contains_key(FORWARDED)
-        || headers.contains_key(VIA)
-        || headers.keys().any(|name| of_proxies(name.as_str()))
+        || is_forwarded(headers)
         // No client of today speaks it; proxies do.
         || version < Version::HTTP_11;
     if at.peer.ip().is_loopback() && is_loopback_name(&at.host) && !by_proxy {
@@ -161,7 +163,8 @@ mod tests {
     use super::*;
 
     fn at(peer: &str, host: &str) -> At {
-        At { peer: peer.parse().expect("address"), host: host.to_owned(), base: format!("http://{host}") }
+        let peer = peer.parse().expect("address");
+        At { peer, host: host.to_owned(), base: format!("http://{host}"), untrusted_proxy: false }
     }
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
@@ -187,6 +190,7 @@ mod tests {
         assert!(!may("127.0.0.1:5", "localhost", &[("x-forwarded-for", "10.0.0.2")], false, v));
         assert!(!may("127.0.0.1:5", "localhost", &[("x-forwarded-port", "443")], false, v));
         assert!(!may("127.0.0.1:5", "localhost", &[("via", "1.1 x")], false, v));
+        assert!(!may("127.0.0.1:5", "localhost", &[("cf-connecting-ip", "10.0.0.2")], false, v));
         assert!(!may("127.0.0.1:5", "localhost", &[], true, v), "a base URL was set");
         assert!(!may("127.0.0.1:5", "localhost", &[], false, Version::HTTP_10));
     }

@@ -2,7 +2,7 @@
 
 use hyper::header::{
     ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue,
-    REFERRER_POLICY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    REFERRER_POLICY, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use hyper::{Response, StatusCode};
 use schemars::JsonSchema;
@@ -29,6 +29,8 @@ pub(super) struct Refusal {
     pub(super) hint: Option<String>,
     /// Methods that the path knows, where that is what is wrong.
     pub(super) allow: Option<String>,
+    /// Seconds after which the client may try again.
+    pub(super) retry_after: Option<u64>,
     /// What the operator is told, where that is more than the client may know.
     pub(super) fault: Option<String>,
 }
@@ -45,7 +47,7 @@ pub(super) struct RefusalBody {
 
 impl Refusal {
     pub(super) fn new(status: StatusCode, error: impl Into<String>) -> Refusal {
-        Refusal { status, error: error.into(), hint: None, allow: None, fault: None }
+        Refusal { status, error: error.into(), hint: None, allow: None, retry_after: None, fault: None }
     }
 
     /// That there is no such job.
@@ -77,13 +79,16 @@ impl Refusal {
 
     /// The refusal as JSON.
     pub(super) fn into_response(self) -> Response<Content> {
-        let Refusal { status, error, hint, allow, fault: _ } = self;
+        let Refusal { status, error, hint, allow, retry_after, fault: _ } = self;
         let mut response = json_with(status, &RefusalBody { error, hint });
         if status == StatusCode::UNAUTHORIZED {
             set(&mut response, WWW_AUTHENTICATE, "Bearer realm=\"frostmirror\"");
         }
         if let Some(allow) = allow {
             set(&mut response, ALLOW, &allow);
+        }
+        if let Some(seconds) = retry_after {
+            set(&mut response, RETRY_AFTER, &seconds.to_string());
         }
         response
     }
@@ -100,7 +105,14 @@ impl From<Failure> for Refusal {
             Class::Locked | Class::Interrupted => StatusCode::SERVICE_UNAVAILABLE,
             Class::Disk => StatusCode::INSUFFICIENT_STORAGE,
         };
-        Refusal { status, error: in_one_line(&failure), hint: failure.hint, allow: None, fault: None }
+        Refusal {
+            status,
+            error: in_one_line(&failure),
+            hint: failure.hint,
+            allow: None,
+            retry_after: None,
+            fault: None,
+        }
     }
 }
 

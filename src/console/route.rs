@@ -13,6 +13,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use super::access::{self, Needs};
 use super::answer::{Outcome, Refusal, guarded, set, typed};
 use super::asked::{self, Asked, MAX_BODY, MAX_BODY_OF_STRANGERS};
+use super::registry;
 use super::state::State;
 use crate::serve::Content;
 use crate::serve::extension::At;
@@ -178,14 +179,19 @@ impl Routes {
         let method = if head { &Method::GET } else { &parts.method };
         let known: Vec<(&Route, Vec<String>)> =
             self.0.iter().filter_map(|route| Some((route, route.matches(&path)?))).collect();
+        let is_registry = registry::is_registry(&path);
         let Some((route, places)) = known.iter().find(|(route, _)| route.method == *method).cloned() else {
+            if is_registry && known.is_empty() {
+                registry::drain(incoming).await;
+                return Some(registry::response(registry::refusal(method, &path)));
+            }
             return missing(&known, &path).map(Refusal::into_response);
         };
         // The route's own path: what the client wrote into it may be anything.
         let what = format!("{} {}", parts.method, route.path);
         let refused = |refusal: Refusal| {
             refusal.report(state.options.sink.as_ref(), &what);
-            refusal.into_response()
+            if is_registry { registry::response(refusal) } else { refusal.into_response() }
         };
         if let Err(refusal) = access::check(state, route.needs, &parts.headers, parts.version, &at) {
             return Some(refused(refusal));

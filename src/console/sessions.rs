@@ -140,6 +140,7 @@ mod tests {
             peer: ([127, 0, 0, 1], 1).into(),
             host: host.to_owned(),
             base: base.to_owned(),
+            untrusted_proxy: false,
         };
         for (base, host, path) in [
             ("http://host/rust", "host", "/rust"),

@@ -12,6 +12,7 @@ use super::imports::Imports;
 use super::jobs::Jobs;
 use super::offers::Offers;
 use super::sessions::Sessions;
+use super::throttle::Throttle;
 use super::trend::Trend;
 use super::upload;
 
@@ -23,6 +24,7 @@ const READING_AT_ONCE: usize = 16;
 pub(super) struct State {
     pub(super) options: Options,
     pub(super) sessions: Sessions,
+    pub(super) throttle: Throttle,
     pub(super) jobs: Jobs,
     /// Turns of those who read.
     pub(super) turns: Arc<Semaphore>,
@@ -50,6 +52,7 @@ impl State {
             uploaded: Uploaded::default(),
             options,
             sessions: Sessions::default(),
+            throttle: Throttle::default(),
             jobs: Jobs::default(),
             turns: Arc::new(Semaphore::new(READING_AT_ONCE)),
             uploads: Semaphore::new(upload::AT_ONCE),

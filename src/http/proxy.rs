@@ -78,6 +78,20 @@ impl ProxySettings {
         self.https = address();
     }
 
+    /// The proxy that is asked for this host, where one is; a host without brackets.
+    pub fn applies_to(&self, scheme: &str, host: &str) -> Option<&ProxyAddress> {
+        let host = host.to_ascii_lowercase();
+        let is_address = host.parse::<std::net::IpAddr>().is_ok();
+        let is_exempt = |name: &str| {
+            let name = name.trim_matches(['[', ']']).trim_start_matches('.').to_ascii_lowercase();
+            let is_domain = host.strip_suffix(&name).is_some_and(|rest| rest.ends_with('.'));
+            // A network may hold the address, which is good enough for those who ask.
+            name == "*" || name == host || (is_domain && !is_address) || (is_address && name.contains('/'))
+        };
+        let proxy = if scheme == "https" { &self.https } else { &self.http };
+        proxy.as_ref().filter(|_| !self.exempt().any(is_exempt))
+    }
+
     /// Hosts of the proxies that are themselves spoken to with TLS.
     pub(super) fn tls_hosts(&self) -> Vec<String> {
         self.urls().filter(|url| url.scheme() == "https").filter_map(|url| url.host_str().map(str::to_owned)).collect()
@@ -170,6 +184,30 @@ fn names_port(url: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hosts_that_a_proxy_is_asked_for() {
+        let settings = |no_proxy: &str| {
+            let mut settings = ProxySettings { no_proxy: Some(no_proxy.to_owned()), ..ProxySettings::default() };
+            settings.configure("http://p:3128", "test");
+            settings
+        };
+        for (no_proxy, host, asked) in [
+            ("", "mirror.corp", true),
+            ("", "127.0.0.1", true),
+            ("mirror.corp", "Mirror.corp", false),
+            ("corp", "mirror.corp", false),
+            (".corp, other", "mirror.corp", false),
+            ("rp", "mirror.corp", true),
+            ("*", "mirror.corp", false),
+            ("0.0.1", "127.0.0.1", true),
+            ("127.0.0.0/8", "127.0.0.1", false),
+            ("[::1]", "::1", false),
+        ] {
+            assert_eq!(settings(no_proxy).applies_to("http", host).is_some(), asked, "{no_proxy:?} {host}");
+        }
+        assert!(ProxySettings::default().applies_to("https", "h").is_none());
+    }
 
     #[test]
     fn scheme_and_port_are_filled_in_as_libcurl_does() {

@@ -21,6 +21,8 @@ pub struct At {
     pub host: String,
     /// The address of this server as its clients know it, without a slash at the end.
     pub base: String,
+    /// Whether the peer is a proxy that nobody trusts, and says that clients know another address.
+    pub untrusted_proxy: bool,
 }
 
 /// What answers beyond the mirror's files.

@@ -248,7 +248,7 @@ impl Content {
     }
 
     /// The same body, one of the pages of its connection.
-    pub(super) fn as_page(self, page: Option<OwnedSemaphorePermit>) -> Content {
+    pub(super) fn keeping_page(self, page: Option<OwnedSemaphorePermit>) -> Content {
         Content { _page: page, ..self }
     }
 
@@ -400,7 +400,10 @@ impl Body for Content {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.later.is_none() && self.ready.is_none() && self.rest.is_none() && self.coming.as_ref().is_none_or(|coming| coming.left == Some(0))
+        self.later.is_none()
+            && self.ready.is_none()
+            && self.rest.is_none()
+            && self.coming.as_ref().is_none_or(|coming| coming.left == Some(0))
     }
 
     fn size_hint(&self) -> SizeHint {

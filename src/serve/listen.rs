@@ -225,13 +225,7 @@ fn open_files() -> u64 {
 }
 
 /// One connection until its end. A client that goes away in the middle is its own affair.
-async fn connection(
-    stream: TcpStream,
-    peer: SocketAddr,
-    server: Arc<Server>,
-    watcher: Watcher,
-    account: Arc<Account>,
-) {
+async fn connection(stream: TcpStream, peer: SocketAddr, server: Arc<Server>, watcher: Watcher, account: Arc<Account>) {
     // An answer leaves at once, even when it is smaller than a packet.
     let (Ok(()), Ok(local)) = (stream.set_nodelay(true), stream.local_addr()) else { return };
     let counted = Arc::clone(&server);
@@ -374,9 +368,8 @@ mod tests {
         Piece::new(taken, holds[0].clone()).advance(length);
         crowd.relieve(0);
         assert_eq!(crowd.open.len(), 4, "there is no pressure");
-        let is_there = |crowd: &Crowd, at: usize| {
-            crowd.open.values().any(|member| Arc::ptr_eq(&member.account, &accounts[at]))
-        };
+        let is_there =
+            |crowd: &Crowd, at: usize| crowd.open.values().any(|member| Arc::ptr_eq(&member.account, &accounts[at]));
         crowd.relieve(100);
         assert!(!is_there(&crowd, 3) && is_there(&crowd, 2) && is_there(&crowd, 1) && is_there(&crowd, 0));
         crowd.relieve(10_000);

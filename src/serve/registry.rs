@@ -28,6 +28,9 @@ pub(super) fn missing_crate(id: &CrateId) -> String {
 
 /// What is said of a file of toolchains that is not here. rustup shows it to nobody; who looks by hand sees it.
 pub(super) fn missing_file(path: &SafePath) -> String {
+    if let Some(text) = never_mirrored(path) {
+        return format!("{text}\n");
+    }
     let (what, add) = match Named::of(path) {
         Some(Named::Toolchain(name)) => {
             (format!("the toolchain {name} is not in this mirror"), format!("\"{name}\" to `toolchain`"))
@@ -54,6 +57,50 @@ pub(super) fn missing_file(path: &SafePath) -> String {
         "{what}; on the connected side add {add} under [platforms] in depends.toml, unless it is there, then fetch and \
          import the next bundle here\n"
     )
+}
+
+/// What is said of files that no bundle carries, whatever `[platforms]` says, and that neither rustup nor cargo asks for.
+fn never_mirrored(path: &SafePath) -> Option<&'static str> {
+    let file = path.components().last()?;
+    let is_manifest = file.starts_with("channel-rust-");
+    let ends = |ends: &[&str]| ends.iter().any(|end| file.ends_with(end));
+    if path.components().next() != Some("dist") {
+        return ends(&[".asc"]).then_some(
+            "signatures of rustup are not mirrored; rustup does not ask for them, and the .sha256 file beside rustup-init \
+             has its checksum",
+        );
+    }
+    if is_manifest && ends(&[".asc"]) {
+        return Some(
+            "the signature of this channel manifest is not in this mirror; a bundle carries it where upstream had one. \
+             rustup does not ask for it: it checks the .sha256 file",
+        );
+    }
+    if is_manifest {
+        return None;
+    }
+    if ends(&[".asc", ".sha256"]) {
+        return Some(
+            "signatures and checksums of single components are not mirrored; the channel manifest has the checksum of each, \
+             and rustup checks it",
+        );
+    }
+    let is_combined = matches!(Named::of(path), Some(Named::Component { component: "rust", .. }));
+    if is_combined || (file.starts_with("rust-") && ends(&[".msi", ".pkg", ".exe"])) {
+        return Some(
+            "combined installers are not mirrored; install the same toolchain with rustup: /rustup-init.sh or \
+             /rustup-init.ps1 of this server brings both",
+        );
+    }
+    if ends(&["-src.tar.gz", "-src.tar.xz"]) && matches!(file.split('-').next(), Some("rustc" | "cargo")) {
+        return Some(
+            "source archives of the compiler are not mirrored; the component rust-src has the standard library",
+        );
+    }
+    if ends(&[".tar.gz", ".tar.zst"]) {
+        return Some("components are mirrored as .tar.xz alone, which is the form that rustup asks for");
+    }
+    None
 }
 
 #[cfg(test)]
@@ -83,6 +130,25 @@ mod tests {
             ("dist/2026-04-25/rust-src-nightly.tar.xz", "add \"rust-src\" to `components` under"),
             ("rustup/dist/aarch64-apple-darwin/rustup-init", "rustup for aarch64-apple-darwin is not"),
             ("rustup/release-stable.toml", "not in this mirror\n"),
+            ("dist/channel-rust-stable.toml.asc", "the signature of this channel manifest is not in this mirror"),
+            (
+                "dist/2026-04-16/channel-rust-beta.toml.asc",
+                "the signature of this channel manifest is not in this mirror",
+            ),
+            (
+                "dist/2026-04-16/cargo-1.95.0-x86_64-unknown-linux-gnu.tar.xz.sha256",
+                "the channel manifest has the checksum",
+            ),
+            (
+                "dist/2026-04-16/cargo-1.95.0-x86_64-unknown-linux-gnu.tar.xz.asc",
+                "the channel manifest has the checksum",
+            ),
+            ("dist/2026-04-16/cargo-1.95.0-x86_64-unknown-linux-gnu.tar.gz", "as .tar.xz alone"),
+            ("dist/2026-04-16/rust-1.95.0-x86_64-unknown-linux-gnu.tar.xz", "combined installers are not mirrored"),
+            ("dist/2026-04-25/rust-nightly-x86_64-unknown-linux-gnu.tar.gz", "combined installers are not mirrored"),
+            ("dist/2026-04-16/rust-1.95.0-x86_64-pc-windows-msvc.msi", "combined installers are not mirrored"),
+            ("dist/2026-04-16/rustc-1.95.0-src.tar.xz", "source archives of the compiler are not mirrored"),
+            ("rustup/dist/x86_64-unknown-linux-gnu/rustup-init.asc", "signatures of rustup are not mirrored"),
         ] {
             assert!(said(path).contains(says), "{}", said(path));
         }

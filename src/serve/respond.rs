@@ -23,6 +23,7 @@ use super::conditions;
 use super::counters::{Asked as Wanted, Counters};
 use super::extension::At;
 use super::file::{self, Content, Held};
+use super::forwarded::{Forwarded, Untrusted};
 use super::health::Health;
 use super::hot::{Headers, Hot, Keeping, MAX_FILE};
 use super::listen::{capacity, max_twins, plain_address};
@@ -53,6 +54,7 @@ pub(super) struct Server {
     pub(super) hot: Hot,
     budget: Arc<Budget>,
     reading: Semaphore,
+    untrusted: Untrusted,
     health: Arc<Health>,
     profiles: Profiles,
 }
@@ -64,7 +66,8 @@ impl Server {
         let hot = Hot::new(&options.mirror, Box::new(generation), Room::new(max_twins()));
         let health = Health::of(options.mirror.clone());
         let (budget, reading) = (Budget::new(capacity().files), Semaphore::new(READ_AT_ONCE));
-        Server { options, hot, budget, reading, health, profiles: Profiles::default() }
+        let untrusted = Untrusted::default();
+        Server { options, hot, budget, reading, untrusted, health, profiles: Profiles::default() }
     }
 
     /// What all answers together may hold.
@@ -135,7 +138,12 @@ impl Server {
         };
         let reads = parts.method == Method::GET || parts.method == Method::HEAD;
         let is_old = parts.version < Version::HTTP_11;
-        let asked = Asked { head: parts.method == Method::HEAD, is_old, headers: parts.headers, account: Some(Arc::clone(account)) };
+        let asked = Asked {
+            head: parts.method == Method::HEAD,
+            is_old,
+            headers: parts.headers,
+            account: Some(Arc::clone(account)),
+        };
         // The readers are asked first where they are to be asked at all.
         let closed = self.options.access.is_closed();
         if reads
@@ -148,13 +156,14 @@ impl Server {
         if let Some(extension) = &self.options.extension
             && matches!(target, Target::Nothing | Target::Front)
         {
-            let at = At { peer, base: self.base(&host), host: host.clone() };
+            let (base, untrusted_proxy) = self.address(&host, &asked.headers, peer);
+            let at = At { peer, base, host: host.clone(), untrusted_proxy };
             let mut request = Request::new(body);
             (*request.method_mut(), *request.version_mut()) = (parts.method, parts.version);
             (*request.uri_mut(), *request.headers_mut()) = (parts.uri.clone(), asked.headers.clone());
             let page = account.page().await;
             if let Some(response) = extension.answer(request, at).await {
-                return response.map(|body| body.as_page(page));
+                return response.map(|body| body.keeping_page(page));
             }
         }
         if !reads {
@@ -163,7 +172,7 @@ impl Server {
             return response;
         }
         if closed && !is_for_everybody(&target) && !self.may_read(&asked.headers) {
-            return unknown_reader(&self.base(&host));
+            return unknown_reader(&self.address(&host, &asked.headers, peer).0);
         }
         if closed && let Some(response) = self.at_hand(parts.uri.path(), &asked) {
             let target = Arc::new(target);
@@ -176,16 +185,19 @@ impl Server {
                 Ok(()) => asked.memory(TEXT, "ok\n".to_owned()),
                 Err(why) => told(StatusCode::SERVICE_UNAVAILABLE, why),
             },
-            Target::Front => asked.memory(TEXT, front(&self.base(&host), closed, self.is_live())),
+            Target::Front => {
+                asked.memory(TEXT, front(&self.address(&host, &asked.headers, peer).0, closed, self.is_live()))
+            }
             Target::Script(script) => {
                 let small = self.small_profiles(script).await;
-                match script.text(&self.base(&host), query.as_deref(), closed, &small) {
+                match script.text(&self.address(&host, &asked.headers, peer).0, query.as_deref(), closed, &small) {
                     Ok(text) => asked.memory(TEXT, text),
                     Err(why) => told(StatusCode::BAD_REQUEST, &why),
                 }
             }
             Target::IndexConfig => {
-                let mut response = asked.memory(JSON, registry::config_json(&self.base(&host), closed));
+                let mut response =
+                    asked.memory(JSON, registry::config_json(&self.address(&host, &asked.headers, peer).0, closed));
                 if let Some(proxy) = self.options.proxy.as_ref().filter(|proxy| proxy.is_on()) {
                     set(&mut response, VIA, &proxy.via());
                 }
@@ -226,7 +238,8 @@ impl Server {
         let length = body.size_hint().exact();
         drop(body);
         let (status, etag) = (head.status, head.headers.get(ETAG).cloned());
-        let (server, target, account, asked) = (Arc::clone(self), target(), Arc::clone(account), Arc::new(asked.again()));
+        let (server, target, account, asked) =
+            (Arc::clone(self), target(), Arc::clone(account), Arc::new(asked.again()));
         let later = async move {
             let hold = account.wait_to_hold(bytes, file).await;
             let again = server.same_again(target, asked).await;
@@ -265,9 +278,20 @@ impl Server {
             || self.options.extension.as_ref().is_some_and(|extension| extension.knows(headers))
     }
 
-    fn base(&self, host: &str) -> String {
-        let scheme = if self.options.tls.is_some() { "https" } else { "http" };
-        (self.options.base_url)().map_or_else(|| format!("{scheme}://{host}"), |base| base.to_string())
+    /// The address of this server as the client knows it, and whether a proxy that nobody trusts says otherwise.
+    fn address(&self, host: &str, headers: &HeaderMap, peer: SocketAddr) -> (String, bool) {
+        if let Some(base) = (self.options.base_url)() {
+            return (base.to_string(), false);
+        }
+        let own = if self.options.tls.is_some() { "https" } else { "http" };
+        let Forwarded { scheme, host: forwarded } = Forwarded::of(headers);
+        let known = format!("{}://{}", scheme.unwrap_or(own), forwarded.as_deref().unwrap_or(host));
+        let address = format!("{own}://{host}");
+        if known == address || (self.options.trusts_proxy)(peer.ip()) {
+            return (known, false);
+        }
+        self.untrusted.report(peer.ip(), &address, self.options.sink.as_ref());
+        (address, true)
     }
 
     /// What a bootstrap must know of profiles.
@@ -424,8 +448,7 @@ fn index_of(target: &Target) -> Option<(CrateName, &SafePath)> {
     Some((path.as_str().rsplit('/').next()?.parse().ok()?, path))
 }
 
-/// The `HOST[:PORT]` that was asked for; `None` where it is none. Forwarding headers are anyone's to write, and count
-/// for nothing. HTTP/1.0 needs no Host; then the connection's own address serves.
+/// The `HOST[:PORT]` that was asked for; `None` where it is none. HTTP/1.0 needs no Host; then the connection's own address serves.
 fn host(parts: &Parts, local: SocketAddr) -> Option<String> {
     let mut given = parts.headers.get_all(HOST).iter();
     let header = given.next();

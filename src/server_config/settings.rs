@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -20,9 +21,11 @@ use crate::toml_words::{listed, meant, quote};
 use crate::units;
 
 mod key;
+mod network;
 mod value;
 
 pub use key::Key;
+pub use network::Network;
 pub use value::{CratePattern, LogFormat, Upstream, Wrong};
 
 /// Where `serve` listens unless told otherwise.
@@ -41,6 +44,8 @@ const MAX_PROBLEMS: usize = 20;
 pub struct Settings {
     /// What clients are told; `None`: the Host that each of them asks for.
     pub base_url: Option<BaseUrl>,
+    /// Reverse proxies whose forwarding headers count; `None`: those of this machine.
+    pub trusted_proxies: Option<Vec<Network>>,
     /// `HOST:PORT` to listen on.
     pub bind: String,
     /// Target triples of the setup page, and those of `fetch` where nothing else names any.
@@ -92,6 +97,7 @@ impl Default for Settings {
         let upstream = |url: &str| Upstream::parse(url).expect("the address of an upstream is one");
         Settings {
             base_url: None,
+            trusted_proxies: None,
             bind: DEFAULT_BIND.to_owned(),
             targets: vec![DEFAULT_TARGET.to_owned()],
             toolchain: "stable".parse().expect("stable is a channel"),
@@ -284,6 +290,7 @@ impl Settings {
         let read = value::Reader { key, value, folder };
         match key {
             Key::BaseUrl => self.base_url = Some(read.base_url()?),
+            Key::TrustedProxies => self.trusted_proxies = Some(read.networks()?),
             Key::Bind => self.bind = read.bind()?,
             Key::Targets => self.targets = read.targets()?,
             Key::Toolchain => self.toolchain = read.toolchain()?,
@@ -308,6 +315,19 @@ impl Settings {
             Key::LogFormat => self.log_format = read.log_format()?,
         }
         Ok(())
+    }
+
+    /// Whether the forwarding headers of a peer count. Those of this machine do unless the setting says otherwise.
+    pub fn trusts_proxy(&self, peer: IpAddr) -> bool {
+        match &self.trusted_proxies {
+            Some(networks) => networks.iter().any(|network| network.contains(peer)),
+            None => peer.to_canonical().is_loopback(),
+        }
+    }
+
+    /// Whether the setting names this peer as a proxy: then its connections may be anybody's.
+    pub fn names_proxy(&self, peer: IpAddr) -> bool {
+        self.trusted_proxies.is_some() && self.trusts_proxy(peer)
     }
 
     /// Refuses what only makes sense together and is not.
@@ -349,6 +369,9 @@ impl Settings {
         let crates = |list: &[CratePattern]| list.iter().map(CratePattern::to_string).collect::<Vec<_>>();
         match key {
             Key::BaseUrl => json!(self.base_url.as_ref().map(BaseUrl::as_str)),
+            Key::TrustedProxies => {
+                json!(self.trusted_proxies.as_ref().map(|all| all.iter().map(Network::to_string).collect::<Vec<_>>()))
+            }
             Key::Bind => json!(self.bind),
             Key::Targets => json!(self.targets),
             Key::Toolchain => json!(self.toolchain),

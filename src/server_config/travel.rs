@@ -38,8 +38,16 @@ const TRAVELLING: &[&str] = &[
 ];
 
 /// Keys that belong to a host: where it listens, what it is called, who may do what.
-const OF_THE_HOST: &[&str] =
-    &["base_url", "bind", "tls_cert", "tls_key", "admin_token_file", "read_token_file", "auth_required"];
+const OF_THE_HOST: &[&str] = &[
+    "base_url",
+    "trusted_proxies",
+    "bind",
+    "tls_cert",
+    "tls_key",
+    "admin_token_file",
+    "read_token_file",
+    "auth_required",
+];
 
 /// A configuration that cannot be taken along or put in place. What was there is untouched.
 #[derive(Debug, thiserror::Error)]

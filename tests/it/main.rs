@@ -67,6 +67,7 @@ mod live_dist;
 mod serve_hostile;
 mod serve_hot;
 mod serve_limits;
+mod serve_proxied;
 mod serve_tls;
 mod serve_twin;
 mod serve;

@@ -238,9 +238,42 @@ fn a_link_to_the_real_file_stays_a_link() {
 }
 
 #[test]
-fn the_address_of_an_index_is_doubted() {
+fn the_address_of_an_index_is_as_good_as_that_of_its_server() {
     let sandbox = Sandbox::new();
-    let run = sandbox.run(["setup", "--url", "http://h:1/index/"]).ok().stderr_has("if the server is `http://h:1`");
-    run.stdout_has("http://h:1/index/index/");
-    sandbox.run(["setup", "--url", "http://h:1/m"]).ok().stderr_lacks("warning");
+    for url in ["http://h:1/index/", "http://h:1/index", "sparse+http://h:1/index/", "http://h:1/index/config.json"] {
+        let run = sandbox.run(["setup", "--url", url]).ok().stderr_has("its server is `http://h:1`");
+        run.stdout_has("\"sparse+http://h:1/index/\"").stdout_lacks("index/index");
+    }
+    sandbox.run(["setup", "--url", "http://h:1/m"]).ok().stderr_lacks("warning").stderr_lacks("Note");
+    sandbox.run(["setup", "--url", "http://h:1/m/index/index/"]).ok().stdout_has("sparse+http://h:1/m/index/index/");
+}
+
+#[test]
+fn what_keeps_cargo_from_the_server_is_a_warning() {
+    let sandbox = Sandbox::new().without_env("no_proxy");
+    held(&sandbox);
+    let serving = sandbox.serve(["--mirror", "mirror"]);
+    let write = ["--url", serving.url(), "--write"];
+    let of = |text: &str| {
+        let client = Client::new();
+        fs::write(config(&client), text).unwrap();
+        client
+    };
+    setup(&sandbox, &of(""), write).ok().stderr_lacks("warning");
+    setup(&sandbox, &of("[net]\noffline = true\n"), write).ok().stderr_has("`net.offline` is true");
+    let proxied = of("[http]\nproxy = 'http://me:hunter2@proxy.corp.example:3128'\n");
+    let run = setup(&sandbox, &proxied, write).ok().stderr_has("`http.proxy`").stderr_has("NO_PROXY");
+    run.stderr_lacks("hunter2").stderr_lacks("no server answers");
+    let words = ["setup"].into_iter().chain(write);
+    let (home, elsewhere) = (proxied.cargo_home(), "sparse+http://elsewhere/index/");
+    let exempt = [("CARGO_HOME", home.to_str().unwrap()), ("NO_PROXY", "127.0.0.1")];
+    sandbox.process(words).envs(exempt).run().ok().stderr_lacks("warning");
+    let (other, name) = (of("").cargo_home(), "CARGO_REGISTRIES_FROSTMIRROR_INDEX");
+    let named = [("CARGO_HOME", other.to_str().unwrap()), (name, elsewhere)];
+    let words = ["setup"].into_iter().chain(write);
+    sandbox.process(words).envs(named).run().ok().stderr_has("CARGO_REGISTRIES_FROSTMIRROR_INDEX names another index");
+    let url = serving.url().to_owned();
+    serving.stop().ok();
+    let run = setup(&sandbox, &of(""), ["--url", url.as_str(), "--write"]).ok();
+    run.stderr_has("no server answers at").stderr_has("serve` there, or check the address");
 }

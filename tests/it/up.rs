@@ -78,7 +78,18 @@ fn offline_it_serves_what_the_caches_have() {
     let serving = up(&sandbox, &here, &["--offline"]);
     assert_eq!(get(&format!("{}/index/ge/ar/gears", serving.url())).status, 200);
     assert!(world.upstream.requests().is_empty());
-    serving.stop().ok().stderr_has("Unchanged");
+    // The pages and the API are those of `serve`, without live mode.
+    for (path, has) in
+        [("/setup", "For clients of"), ("/api/status", "\"crates\""), ("/api/v1/crates?q=gears", "gears")]
+    {
+        let reply = get(&format!("{}{path}", serving.url()));
+        let text = String::from_utf8_lossy(&reply.body);
+        assert!(reply.status == 200 && text.contains(has), "{path}: {text}");
+    }
+    let config: serde_json::Value =
+        serde_json::from_slice(&get(&format!("{}/api/config", serving.url())).body).unwrap();
+    assert_eq!(config["proxy_mode"]["fixed_by"], "`up`");
+    serving.stop().ok().stderr_has("Unchanged").stderr_has("in a browser");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `/api/config`: frostmirror.toml as JSON, and changes of it.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use hyper::StatusCode;
@@ -101,8 +102,16 @@ fn write(state: &Arc<State>, asked: &Asked) -> Outcome {
 fn somebody_can_write(access: &Access, after: &Settings) -> Result<(), Refusal> {
     let (admin, readers) = (after.admin_token_file.as_deref(), after.read_token_file.as_deref());
     let has_token = access.would_do(admin, readers, after.auth_required).map_err(Failure::from)?;
-    if after.base_url.is_some() && !has_token {
-        let error = "with `base_url` and without an admin token nobody could change anything here any more";
+    let is_own = |peer: IpAddr| after.names_proxy(peer);
+    let behind_proxy = if after.base_url.is_some() {
+        Some("base_url")
+    } else if is_own(Ipv4Addr::LOCALHOST.into()) || is_own(Ipv6Addr::LOCALHOST.into()) {
+        Some("trusted_proxies")
+    } else {
+        None
+    };
+    if let Some(key) = behind_proxy.filter(|_| !has_token) {
+        let error = format!("with `{key}` and without an admin token nobody could change anything here any more");
         return Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, error)
             .hint("set `admin_token_file` too: behind a proxy, who sits at this machine cannot be told from others"));
     }

@@ -1,6 +1,7 @@
 //! `/api/login`, `/api/logout`: the session of the pages.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use hyper::StatusCode;
 use hyper::header::{CACHE_CONTROL, SET_COOKIE};
@@ -58,7 +59,13 @@ fn session(state: &Arc<State>, asked: &Asked) -> Outcome {
 
 fn login(state: &Arc<State>, asked: &Asked) -> Outcome {
     let Credentials { token } = asked.json()?;
-    let (known, admin) = known(state, token.trim())?;
+    let (peer, now) = (asked.at.peer.ip(), Instant::now());
+    state.throttle.may_try(peer, now).map_err(too_often)?;
+    let (known, admin) = known(state, token.trim()).inspect_err(|refusal| {
+        if refusal.status == StatusCode::FORBIDDEN {
+            state.throttle.failed(peer, now);
+        }
+    })?;
     let opened = state.sessions.open(known);
     let value = opened.map_err(|error| Failure::io("could not begin a session", error.into()))?;
     let admin = admin || is_admin(state, &asked.headers, asked.version, &asked.at);
@@ -70,6 +77,12 @@ fn login(state: &Arc<State>, asked: &Asked) -> Outcome {
     set(&mut response, SET_COOKIE, &line);
     set(&mut response, CACHE_CONTROL, "no-store");
     Ok(response)
+}
+
+fn too_often(wait: Duration) -> Refusal {
+    let refusal = Refusal::new(StatusCode::TOO_MANY_REQUESTS, "too many wrong tokens came from this address");
+    let seconds = wait.as_secs() + 1;
+    Refusal { retry_after: Some(seconds), ..refusal }.hint(format!("try again in {seconds} seconds"))
 }
 
 /// The token that `given` is, and whether it is the admin's. A file of one of them that has gone bad does not keep out who has

@@ -77,6 +77,13 @@ const SETS: &[(&str, &str, &str, &[About])] = &[
                 "What clients are told; behind a proxy, the address that it is known by. Once it is set, only the admin token lets anybody write.",
                 "the one that each client asks",
             ),
+            (
+                Key::TrustedProxies,
+                Control::List,
+                "Trusted proxies",
+                "Addresses and networks of reverse proxies, one in each line. Their X-Forwarded-Proto, X-Forwarded-Host and Forwarded headers say which address clients use. Without an admin token nobody may write through them.",
+                "those of this machine",
+            ),
             (Key::Bind, Control::Text, "Listens on", "HOST:PORT; port 0 is any free one.", ""),
         ],
     ),

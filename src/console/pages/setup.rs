@@ -22,6 +22,8 @@ struct Setup {
     frame: Frame,
     /// Whether the address is of use on this machine alone.
     loopback: bool,
+    /// The proxy that is not trusted, where the page was asked for through one.
+    untrusted_proxy: Option<String>,
     /// Why the commands do not name what the settings do.
     note: Option<String>,
     groups: Vec<Group>,
@@ -62,7 +64,8 @@ pub(super) fn show(state: &Arc<State>, asked: &Asked) -> Outcome {
         let offers = state.offers.now(&state.options.mirror);
         let wishes = Wishes::of(&settings.toolchain.to_string(), &settings.targets, &offers);
         let groups = groups(&base, state.options.access.is_closed(), &wishes);
-        Ok(Setup { frame, loopback: is_loopback_name(host), note: wishes.note, groups })
+        let untrusted_proxy = asked.at.untrusted_proxy.then(|| asked.at.peer.ip().to_string());
+        Ok(Setup { frame, loopback: is_loopback_name(host), untrusted_proxy, note: wishes.note, groups })
     })
 }
 
@@ -87,7 +90,8 @@ fn cargo(base: &BaseUrl, client: &Client, config: &str) -> Group {
         id: "cargo",
         name: "cargo",
         about: format!(
-            "cargo then takes from here what it would take from crates.io; Cargo.toml and Cargo.lock stay as they are.{}",
+            "cargo then takes from here what it would take from crates.io; Cargo.toml and Cargo.lock stay as they are. It \
+             takes cargo 1.68 or newer; cargo vendor obeys these lines only with --respect-source-config.{}",
             if client.wants_token {
                 " This server asks its readers for a token: with these lines in place, cargo login --registry frostmirror \
                  takes it."

@@ -5,6 +5,7 @@
 #[allow(missing_docs, reason = "the fields of `Settings` say what each is")]
 pub enum Key {
     BaseUrl,
+    TrustedProxies,
     Bind,
     Targets,
     Toolchain,
@@ -31,8 +32,9 @@ pub enum Key {
 
 impl Key {
     /// All of them, in order.
-    pub const ALL: [Key; 23] = [
+    pub const ALL: [Key; 24] = [
         Key::BaseUrl,
+        Key::TrustedProxies,
         Key::Bind,
         Key::Targets,
         Key::Toolchain,
@@ -61,6 +63,7 @@ impl Key {
     pub fn name(self) -> &'static str {
         match self {
             Key::BaseUrl => "base_url",
+            Key::TrustedProxies => "trusted_proxies",
             Key::Bind => "bind",
             Key::Targets => "targets",
             Key::Toolchain => "toolchain",

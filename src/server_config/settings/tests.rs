@@ -30,13 +30,15 @@ fn nothing_given_is_the_defaults_and_every_key_has_one_name() {
     assert_eq!((defaults.json(Key::Toolchain), defaults.json(Key::Allow)), (json!("stable"), json!(null)));
     assert!(!defaults.proxy_index_url.as_str().contains('+'));
     let names: BTreeSet<&str> = Key::ALL.into_iter().map(Key::name).collect();
-    assert_eq!(names.len(), 23);
+    assert_eq!(names.len(), 24);
 }
 
 #[test]
 fn every_key_takes_what_it_should_and_gives_it_back() {
     for (key, value, shown) in [
         ("base_url", "'http://m.example/rust/'", json!("http://m.example/rust")),
+        ("trusted_proxies", "['10.0.0.5', 'fd00::/8']", json!(["10.0.0.5", "fd00::/8"])),
+        ("trusted_proxies", "[]", json!([])),
         ("bind", "'[::]:0'", json!("[::]:0")),
         ("bind", "'localhost:80'", json!("localhost:80")),
         ("targets", "['wasm32-wasip1', 'x86_64-pc-windows-msvc']", json!(["wasm32-wasip1", "x86_64-pc-windows-msvc"])),
@@ -80,6 +82,9 @@ fn every_key_refuses_what_it_should_not_take_and_says_what_it_may_be() {
         ("base_url", "'ftp://m'", "`base_url` is `ftp://m`", "http://mirror.example:8080"),
         ("base_url", "'http://me:hunter2@m'", "is no address", "http://mirror.example:8080"),
         ("base_url", "''", "`base_url` is ``", "address"),
+        ("trusted_proxies", "'10.0.0.5'", "is a string", "a list of addresses"),
+        ("trusted_proxies", "['proxy.example']", "has `proxy.example` in it", "such as `10.0.0.5`"),
+        ("trusted_proxies", "['10.0.0.0/40']", "has `10.0.0.0/40` in it", "10.0.0.0/8"),
         ("bind", "8080", "`bind` is an integer", "HOST:PORT"),
         ("bind", "'8080'", "`bind` is `8080`", "HOST:PORT"),
         ("bind", "':8080'", "`bind` is `:8080`", "HOST:PORT"),
@@ -135,7 +140,7 @@ fn an_unknown_key_is_named_with_the_nearest() {
         "/config/frostmirror.toml:2:1: unknown key `watch-incomming`; expected a key of frostmirror.toml \
          (did you mean `watch_incoming`?)"
     );
-    assert!(wrong("colour = 1\n").contains("expected one of base_url, bind, targets"));
+    assert!(wrong("colour = 1\n").contains("expected one of base_url, trusted_proxies, bind, targets"));
     assert_eq!(wrong("[serve]\nbind = 'a:1'\n").split(';').next(), Some("1:2: unknown key `serve`"));
     assert!(wrong("bind = 'a:1'\nbind = 'b:1'\n").starts_with("2:1: `bind` stands here a second time"));
     assert!(wrong("bind = \n").starts_with("1:"));
@@ -199,4 +204,18 @@ fn patterns_fit_as_the_registry_takes_names() {
         let id = CrateId::parse(name, version).expect("a crate");
         assert_eq!(deny.iter().any(|one| one.fits(&id.name, &id.version)), fits, "{id}");
     }
+}
+
+#[test]
+fn whose_forwarding_headers_count() {
+    let trusts = |text: &str, peer: &str| {
+        let (settings, peer) = (parse(text).expect("settings").settings, peer.parse().expect("address"));
+        (settings.trusts_proxy(peer), settings.names_proxy(peer))
+    };
+    assert_eq!(trusts("", "127.0.0.1"), (true, false));
+    assert_eq!(trusts("", "::ffff:127.0.0.1"), (true, false));
+    assert_eq!(trusts("", "10.0.0.5"), (false, false));
+    assert_eq!(trusts("trusted_proxies = ['10.0.0.0/24']", "10.0.0.5"), (true, true));
+    assert_eq!(trusts("trusted_proxies = ['10.0.0.0/24']", "127.0.0.1"), (false, false));
+    assert_eq!(trusts("trusted_proxies = []", "127.0.0.1"), (false, false));
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use semver::VersionReq;
 use toml::de::DeValue;
 
-use super::Key;
+use super::{Key, Network};
 use crate::channel::{Toolchain, is_triple};
 use crate::client_config::{BaseUrl, is_host};
 use crate::crate_id::{CrateName, Version};
@@ -222,6 +222,10 @@ impl Reader<'_, '_> {
             true => Wrong::new("`base_url` is no address of a server", EXPECTED),
             false => self.is_wrong(text, EXPECTED),
         })
+    }
+
+    pub(super) fn networks(&self) -> Result<Vec<Network>, Wrong> {
+        self.words("a list of addresses and networks, such as `10.0.0.5` or `10.0.0.0/8`", |word| word.parse().ok())
     }
 
     pub(super) fn bind(&self) -> Result<String, Wrong> {

@@ -231,7 +231,8 @@ fn every_script_is_one_that_its_language_reads() {
 fn pages_name_the_host_that_was_asked_and_no_shell_code() {
     let sandbox = Sandbox::new();
     sandbox.write("mirror/crates/x", "");
-    let serving = sandbox.serve(["--mirror", "mirror"]);
+    sandbox.write("config/frostmirror.toml", "trusted_proxies = []\n");
+    let serving = sandbox.serve(["--mirror", "mirror", "--config-dir", "config"]);
     let paths = ["rustup-init.sh", "rustup-init.ps1", "api/setup/rustup-env.sh", "api/setup/rustup-env.ps1"];
     for path in paths {
         let url = format!("{}/{path}", serving.url());
@@ -241,7 +242,7 @@ fn pages_name_the_host_that_was_asked_and_no_shell_code() {
             let answer = ask("GET", &url, &[("Host", host)]);
             assert_eq!(answer.status, 400, "{path} for {host:?}");
         }
-        // Whoever stands in between says nothing that counts.
+        // A proxy that nobody trusts says nothing that counts.
         let forwarded = [("X-Forwarded-Host", "evil"), ("Forwarded", "host=evil"), ("X-Forwarded-Proto", "https")];
         let answer = ask("GET", &url, &forwarded);
         assert!(!String::from_utf8(answer.body).unwrap().contains("evil"));
