@@ -250,7 +250,7 @@ fn the_address_of_an_index_is_as_good_as_that_of_its_server() {
 
 #[test]
 fn what_keeps_cargo_from_the_server_is_a_warning() {
-    let sandbox = Sandbox::new().without_env("no_proxy");
+    let sandbox = Sandbox::new().without_env("no_proxy").without_env("http_proxy");
     held(&sandbox);
     let serving = sandbox.serve(["--mirror", "mirror"]);
     let write = ["--url", serving.url(), "--write"];
