@@ -32,7 +32,7 @@ struct Detail {
 
 /// Whether the path belongs to the API of a registry.
 pub(super) fn is_registry(path: &[String]) -> bool {
-    path.len() > 2 && path[0] == "api" && path[1] == "v1"
+    matches!(path, [api, v1, _, ..] if api == "api" && v1 == "v1")
 }
 
 /// The refusal as cargo shows it.
@@ -53,8 +53,8 @@ pub(super) fn response(refusal: Refusal) -> Response<Content> {
 
 /// What is said of a request that no route takes.
 pub(super) fn refusal(method: &Method, path: &[String]) -> Refusal {
-    let path: Vec<&str> = path.iter().map(String::as_str).collect();
-    let (what, instead) = match (method.as_str(), &path[2..]) {
+    let path: Vec<&str> = path.iter().skip(2).map(String::as_str).collect();
+    let (what, instead) = match (method.as_str(), path.as_slice()) {
         ("PUT", ["crates", "new"]) => ("crates cannot be published here", "publish to the registry that it mirrors"),
         ("DELETE", ["crates", _, _, "yank"]) => ("versions cannot be yanked here", "yank them upstream"),
         ("PUT", ["crates", _, _, "unyank"]) => ("versions cannot be un-yanked here", "un-yank them upstream"),
