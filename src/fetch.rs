@@ -280,7 +280,7 @@ impl<'s> Station<'s> {
         let Surroundings { cwd, cargo_home, env, .. } = surroundings;
         let config = CargoConfig::read(cwd, cargo_home.as_deref(), env)?;
         let upstream = config.upstream(env)?;
-        for warning in &upstream.warnings {
+        for warning in config.warnings().iter().chain(&upstream.warnings) {
             sink.warning(warning.clone());
         }
         if let Origin::Replacement { name, file } = &upstream.origin {
@@ -305,7 +305,7 @@ impl<'s> Station<'s> {
         let cache =
             Cache::open(&cache_folder).map_err(|source| Error::Folder { path: cache_folder.clone(), source })?;
         let index = Index::new(client.clone(), upstream, &cache_folder, offline, Arc::clone(sink));
-        let cargo = Cargo::find(env, cwd).await?;
+        let cargo = Cargo::find(env, cwd).await?.configured(&config);
         let passes = std::thread::available_parallelism().map_or(2, usize::from);
         let skip = skip(surroundings, &config)?;
         let resolver = Resolver::start(cargo, index.clone(), skip, passes, Arc::clone(sink)).await?;

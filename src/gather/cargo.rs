@@ -1,8 +1,9 @@
 //! The cargo that we run: found, old enough to trouble, and cut off from everything but our index on loopback.
 //!
 //! A run has its own CARGO_HOME and an environment of its own. What stays of the user's is the way to the toolchain and
-//! the choice of versions by rust-version (`CARGO_RESOLVER_INCOMPATIBLE_RUST_VERSIONS`); configuration files, proxies,
-//! registries and flags of the user's do not reach it.
+//! what decides which versions are chosen: `[resolver]` and `[unstable]` of the configuration, and the variables that stand for
+//! them. Proxies, registries and flags of the user's do not reach it. Where cargo fetches git dependencies of a workspace, it
+//! also gets the way to the network: proxies, authorities, and how git is run.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -12,6 +13,7 @@ use std::process::{Output, Stdio};
 use tempfile::TempDir;
 use tokio::process::Command;
 
+use super::cargo_config::CargoConfig;
 use super::loopback::Loopback;
 use crate::crate_id::Version;
 use crate::env::Env;
@@ -38,7 +40,7 @@ pub(super) fn of_crates_io(words: &str) -> String {
 }
 
 /// Variables that the child keeps: how to find and start the toolchain, and nothing that changes what it does.
-const KEPT: [&str; 18] = [
+const KEPT: [&str; 19] = [
     "PATH",
     "HOME",
     "USERPROFILE",
@@ -56,8 +58,12 @@ const KEPT: [&str; 18] = [
     "RUSTUP_HOME",
     "RUSTUP_TOOLCHAIN",
     "RUSTC",
+    "RUSTC_BOOTSTRAP",
     "CARGO_RESOLVER_INCOMPATIBLE_RUST_VERSIONS",
 ];
+
+/// Beginnings of the names of other variables that the child keeps.
+const KEPT_BY_PREFIX: &str = "CARGO_UNSTABLE_";
 
 /// Variables that a workspace keeps besides, because its git dependencies are fetched by cargo itself.
 const KEPT_FOR_GIT: [&str; 21] = [
@@ -91,6 +97,10 @@ pub struct Cargo {
     version: Version,
     vars: Vec<(OsString, OsString)>,
     git_vars: Vec<(OsString, OsString)>,
+    /// Hosts that the user exempts from proxies.
+    no_proxy: String,
+    /// `[resolver]` and `[unstable]` of the user's configuration.
+    decisions: toml::Table,
 }
 
 /// Why cargo could not be run.
@@ -146,7 +156,11 @@ impl Cargo {
             version: OLDEST,
             vars: keep(&KEPT),
             git_vars: keep(&KEPT_FOR_GIT),
+            no_proxy: env.text("no_proxy").or_else(|| env.text("NO_PROXY")).unwrap_or_default().to_owned(),
+            decisions: toml::Table::new(),
         };
+        let unstable = env.iter().filter(|(name, _)| name.to_string_lossy().starts_with(KEPT_BY_PREFIX));
+        cargo.vars.extend(unstable.map(|(name, value)| (name.to_owned(), value.to_owned())));
         if env.os("CARGO").is_none() && env.os("RUSTUP_TOOLCHAIN").is_none() {
             cargo.follow_toolchain_file(cwd).await;
         }
@@ -166,6 +180,16 @@ impl Cargo {
             Some(found) if found < OLDEST => Err(Error::TooOld { program, found }),
             Some(version) => Ok(Cargo { version, ..cargo }),
         }
+    }
+
+    /// The same cargo, with what of the user's configuration decides what it does.
+    #[must_use]
+    pub fn configured(mut self, config: &CargoConfig) -> Cargo {
+        // A later variable of the same name stands.
+        let vars = config.git_vars().iter();
+        self.git_vars.extend(vars.map(|(name, value)| (OsString::from(name), OsString::from(value))));
+        self.decisions = config.decisions().clone();
+        self
     }
 
     /// Its version.
@@ -190,7 +214,7 @@ impl Cargo {
     }
 
     async fn run_for_manifest(&self, loopback: &Loopback, manifest: &Path, args: &[&str]) -> Result<Outcome, Error> {
-        let home = CargoHome::make(loopback).map_err(Error::Folder)?;
+        let home = CargoHome::make(loopback, &self.decisions).map_err(Error::Folder)?;
         // Configuration is searched from the current folder upward. The project is in the folder for temporary files,
         // where anybody may have put a `.cargo`; in the root of the file system, only its owner may.
         let root = manifest.ancestors().last().unwrap_or(manifest);
@@ -205,7 +229,7 @@ impl Cargo {
     /// Runs cargo in the folder of a workspace, likewise. Cargo may fetch git dependencies by itself. Dropping the future
     /// ends it.
     pub async fn run_for_workspace(&self, loopback: &Loopback, folder: &Path, args: &[&str]) -> io::Result<Output> {
-        let home = CargoHome::make(loopback)?;
+        let home = CargoHome::make(loopback, &self.decisions)?;
         let mut command = self.isolated(&home, folder, args);
         command.envs(self.git_vars.iter().map(|(name, value)| (name, value)));
         Command::from(command).kill_on_drop(true).output().await
@@ -213,11 +237,13 @@ impl Cargo {
 
     fn isolated(&self, home: &CargoHome, folder: &Path, args: &[&str]) -> std::process::Command {
         let mut command = self.command(&self.program, folder);
+        let no_proxy = format!("127.0.0.1,{}", self.no_proxy);
+        let no_proxy = no_proxy.trim_end_matches(',');
         command
             .env("CARGO_HOME", home.path())
             // Beats every proxy setting, in the environment and in configuration files.
-            .env("no_proxy", "127.0.0.1")
-            .env("NO_PROXY", "127.0.0.1")
+            .env("no_proxy", no_proxy)
+            .env("NO_PROXY", no_proxy)
             // Given on the command line, it beats the configuration files of a workspace and the environment. As a
             // file, because other users may see a command line, and the address is a secret.
             .arg("--config")
@@ -264,7 +290,7 @@ impl Cargo {
 struct CargoHome(TempDir);
 
 impl CargoHome {
-    fn make(loopback: &Loopback) -> io::Result<CargoHome> {
+    fn make(loopback: &Loopback, decisions: &toml::Table) -> io::Result<CargoHome> {
         let home = tempfile::Builder::new().prefix("frostmirror-cargo-").tempdir()?;
         let mut config = toml_edit::DocumentMut::new();
         let address = format!("sparse+{}", loopback.address());
@@ -278,7 +304,8 @@ impl CargoHome {
         // Without it, cargo asks for HTTP/2 with every request.
         config["http"]["multiplexing"] = toml_edit::value(false);
         let home = CargoHome(home);
-        std::fs::write(home.config(), config.to_string())?;
+        // The tables have other names than those above.
+        std::fs::write(home.config(), format!("{config}\n{decisions}"))?;
         Ok(home)
     }
 

@@ -1,4 +1,5 @@
-//! What the user's cargo configuration says about the network: `[http]`, `[net]`, `[source]`, `[registries]`.
+//! What the user's cargo configuration says about the network (`[http]`, `[net]`, `[source]`, `[registries]`) and about which
+//! versions are chosen (`[resolver]`, `[unstable]`).
 //!
 //! The files are found as cargo finds them: `.cargo/config.toml` of the current folder and of every folder above it,
 //! then the one of CARGO_HOME, each with what it includes; the nearer one wins, and the environment wins over all.
@@ -25,6 +26,9 @@ pub struct CargoConfig {
     cargo_home: Option<PathBuf>,
     http: Settings,
     offline: bool,
+    git_vars: Vec<(String, String)>,
+    decisions: toml::Table,
+    warnings: Vec<String>,
 }
 
 /// A configuration that cannot be followed.
@@ -115,7 +119,33 @@ impl CargoConfig {
         let values = Values { files: &files, env, cwd };
         let http = http(&values)?;
         let offline = values.bool("net", "offline")?.unwrap_or(false);
-        Ok(CargoConfig { cargo_home: cargo_home.map(Path::to_owned), http, offline, files })
+        let git_vars = git_vars(&values)?;
+        let decisions = decisions(&values);
+        let warnings = lockfile_path(&values).into_iter().collect();
+        Ok(CargoConfig {
+            cargo_home: cargo_home.map(Path::to_owned),
+            http,
+            offline,
+            git_vars,
+            decisions,
+            warnings,
+            files,
+        })
+    }
+
+    /// Variables that give a cargo which fetches git dependencies the same way to the network as the user's.
+    pub(super) fn git_vars(&self) -> &[(String, String)] {
+        &self.git_vars
+    }
+
+    /// Of `[resolver]` and `[unstable]`, what decides which versions cargo chooses.
+    pub(super) fn decisions(&self) -> &toml::Table {
+        &self.decisions
+    }
+
+    /// Keys that cargo follows and this program does not.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// How a client must behave to be like the user's cargo.
@@ -155,6 +185,66 @@ impl CargoConfig {
     pub fn registry_index(&self, name: &str, env: &Env) -> Result<Option<String>, Error> {
         upstream::registry_index(&self.files, self.cargo_home.as_deref(), env, name)
     }
+}
+
+/// Keys that decide how git dependencies are fetched, as the variables that stand for them. They win over configuration files,
+/// which the cargo that is run does not see.
+fn git_vars(values: &Values<'_>) -> Result<Vec<(String, String)>, Error> {
+    let mut vars = Vec::new();
+    let mut put = |keys: &[&str], value: Option<String>| vars.extend(value.map(|value| (variable(keys), value)));
+    for key in ["proxy", "user-agent"] {
+        put(&["http", key], values.text("http", key)?.map(|set| set.value));
+    }
+    for key in ["cainfo", "proxy-cainfo"] {
+        put(&["http", key], values.path("http", key)?.map(|path| path.to_string_lossy().into_owned()));
+    }
+    put(&["http", "ssl-version"], values.text_or_table("http", "ssl-version")?.map(|set| set.value));
+    for bound in ["min", "max"] {
+        let keys = ["http", "ssl-version", bound];
+        put(&keys, values.deep(&keys)?.map(|set| set.value));
+    }
+    for (table, key) in [("http", "check-revoke"), ("net", "git-fetch-with-cli")] {
+        put(&[table, key], values.bool(table, key)?.map(|value| value.to_string()));
+    }
+    Ok(vars)
+}
+
+/// What decides which versions cargo chooses: all of `[unstable]`, which a stable cargo passes over, and the choice of versions
+/// by rust-version.
+fn decisions(values: &Values<'_>) -> toml::Table {
+    let mut decisions = toml::Table::new();
+    let mut unstable = toml::Table::new();
+    for found in values.files.all(&["unstable"]) {
+        for (key, value) in found.value.as_table().into_iter().flatten() {
+            unstable.entry(key.clone()).or_insert_with(|| value.clone());
+        }
+    }
+    // Our run has an index of its own, which it must be allowed to read.
+    unstable.remove("no-index-update");
+    if !unstable.is_empty() {
+        decisions.insert("unstable".to_owned(), unstable.into());
+    }
+    let (table, key) = ("resolver", "incompatible-rust-versions");
+    // The variable reaches cargo by itself.
+    if values.of_env(&[table, key]).is_none()
+        && let Some(found) = values.files.first(&[table, key])
+    {
+        let resolver = toml::Table::from_iter([(key.to_owned(), found.value.clone())]);
+        decisions.insert("resolver".to_owned(), resolver.into());
+    }
+    decisions
+}
+
+/// Says that `resolver.lockfile-path` is not followed, where it is set.
+fn lockfile_path(values: &Values<'_>) -> Option<String> {
+    let keys = ["resolver", "lockfile-path"];
+    let place = match values.of_env(&keys) {
+        Some(set) => set.place,
+        None => values.files.first(&keys)?.place(),
+    };
+    Some(format!(
+        "`resolver.lockfile-path` in {place} is not followed: a workspace's lock is its Cargo.lock; `--lockfile PATH` names another"
+    ))
 }
 
 /// The `[http]` and `[net]` settings. `http.check-revoke` is none of ours: it speaks to Windows' own TLS, which is not

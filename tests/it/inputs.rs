@@ -8,6 +8,7 @@ use frostmirror::channel::Profile;
 use frostmirror::failure::{Class, Failure};
 use frostmirror::gather::depends::Depends;
 
+mod configured;
 mod found;
 mod init;
 

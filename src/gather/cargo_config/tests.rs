@@ -373,3 +373,54 @@ fn shown_addresses_have_no_credentials() {
     assert_eq!(shown("https://u:p@h:1/x?sig=y#z"), "https://h:1/x");
     assert_eq!(shown("u:p@h:1"), "h:1");
 }
+
+#[test]
+fn what_decides_which_versions_are_chosen_is_merged_from_all_files() {
+    let machine = Machine::new()
+        .file("work/project/.cargo/config.toml", "include = \"more.toml\"\n[unstable]\nbindeps = true\n")
+        .file("work/project/.cargo/more.toml", "[unstable]\nbindeps = false\nno-index-update = true\n")
+        .file(
+            "cargo-home/config.toml",
+            "[unstable]\npublic-dependency = true\n[resolver]\nincompatible-rust-versions = \"fallback\"\n",
+        );
+    let decisions =
+        |variables: &[(&str, &str)]| machine.read(variables).expect("configuration").decisions().to_string();
+    let unstable = "[unstable]\nbindeps = true\npublic-dependency = true\n";
+    let resolver = "[resolver]\nincompatible-rust-versions = \"fallback\"\n";
+    assert_eq!(decisions(&NO_VARIABLES), format!("{resolver}\n{unstable}"));
+    // The variable stands before the file, and reaches cargo by itself.
+    assert_eq!(decisions(&[("CARGO_RESOLVER_INCOMPATIBLE_RUST_VERSIONS", "allow")]), unstable);
+    assert_eq!(Machine::new().read(&NO_VARIABLES).expect("configuration").decisions().to_string(), "");
+}
+
+#[test]
+fn a_cargo_that_fetches_git_dependencies_gets_the_same_way_to_the_network() {
+    let machine = Machine::new().file(
+        "work/project/.cargo/config.toml",
+        "[http]\nproxy = \"socks5h://u:p@h\"\ncainfo = \"ca.pem\"\ncheck-revoke = false\n\
+             ssl-version.min = \"tlsv1.3\"\n[net]\ngit-fetch-with-cli = true\nretry = 7\n",
+    );
+    let config = machine.read(&[("CARGO_HTTP_PROXY", "http://other")]).expect("configuration");
+    let vars: Vec<(&str, &str)> = config.git_vars().iter().map(|(name, value)| (&**name, &**value)).collect();
+    let cainfo = machine.path("work/project/ca.pem");
+    let expected = [
+        ("CARGO_HTTP_PROXY", "http://other"),
+        ("CARGO_HTTP_CAINFO", cainfo.to_str().expect("UTF-8 path")),
+        ("CARGO_HTTP_SSL_VERSION_MIN", "tlsv1.3"),
+        ("CARGO_HTTP_CHECK_REVOKE", "false"),
+        ("CARGO_NET_GIT_FETCH_WITH_CLI", "true"),
+    ];
+    assert_eq!(vars, expected);
+}
+
+#[test]
+fn a_key_that_is_not_followed_is_named() {
+    let machine = Machine::new().file("cargo-home/config.toml", "[resolver]\nlockfile-path = \"/x/Cargo.lock\"\n");
+    let config = machine.read(&NO_VARIABLES).expect("configuration");
+    let place = machine.path("cargo-home/config.toml").display().to_string();
+    assert!(config.warnings()[0].contains("`resolver.lockfile-path`") && config.warnings()[0].contains(&place));
+    assert_eq!(config.decisions().to_string(), "");
+    let config = Machine::new().read(&[("CARGO_RESOLVER_LOCKFILE_PATH", "/x/Cargo.lock")]).expect("configuration");
+    assert!(config.warnings()[0].contains("the variable CARGO_RESOLVER_LOCKFILE_PATH"), "{:?}", config.warnings());
+    assert!(Machine::new().read(&NO_VARIABLES).expect("configuration").warnings().is_empty());
+}

@@ -3,8 +3,8 @@
 //! The copy has every file at its own absolute path below a scratch folder, so that relative paths between manifests
 //! hold. It has: the manifests of all members; those of path dependencies and path patches outside, with their own
 //! workspaces; an empty file for every target, without which cargo refuses a manifest; the pin of the toolchain; and
-//! from cargo's configuration files those tables that decide what is locked (`[patch]`, `[resolver]`, and where a
-//! registry's index is, without its token). Source code is not copied: cargo locks without reading it.
+//! from cargo's configuration files, with those that they include, what decides what is locked (`[patch]`, `[resolver]`,
+//! `[unstable]`, and where a registry's index is, without its token) and which ssh hosts are known. Source code is not copied: cargo locks without reading it.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -20,6 +20,9 @@ use crate::gather::lockfile::{LockedPackage, Lockfile};
 
 /// Keeps what is locked, adds what is missing, drops what nothing needs, and downloads no crate.
 const MEND: &[&str] = &["update", "--workspace"];
+
+/// Configuration files that include each other are followed so far.
+const DEEPEST: usize = 8;
 
 /// A lock that fits its workspace's manifests.
 #[derive(Clone, Debug)]
@@ -212,19 +215,17 @@ impl Copy<'_> {
             let Some(config) = config_in(&folder.join(".cargo")) else {
                 continue;
             };
-            let table = table(&config);
-            named.extend(patches(&table, folder));
-            let wanted = what_decides(table);
+            let wanted = self.what_decides(&config, &mut named, 0)?;
             if !wanted.is_empty() {
                 write(&self.place(&config), &wanted.to_string())?;
             }
         }
-        self.home()?;
+        self.home(&mut named)?;
         Ok(named)
     }
 
     /// The configuration of cargo's home counts last, wherever it is: in the copy, in the folder around everything.
-    fn home(&self) -> Result<(), Error> {
+    fn home(&self, named: &mut Vec<PathBuf>) -> Result<(), Error> {
         let home = self.env.path("CARGO_HOME").or_else(|| Some(self.env.path("HOME")?.join(".cargo")));
         let Some(config) = home.as_deref().and_then(config_in) else {
             return Ok(());
@@ -234,7 +235,7 @@ impl Copy<'_> {
         if self.place(&config).exists() || last.exists() {
             return Ok(());
         }
-        let mut wanted = what_decides(table(&config));
+        let mut wanted = self.what_decides(&config, named, 0)?;
         // They are relative to the folder that the home is in, and would be to that of the copy.
         let base = folder_of(folder_of(&config));
         let patches = wanted.get_mut("patch").and_then(Value::as_table_mut).into_iter().flatten();
@@ -245,6 +246,26 @@ impl Copy<'_> {
             }
         }
         if wanted.is_empty() { Ok(()) } else { write(&last, &wanted.to_string()) }
+    }
+
+    /// Of the configuration file at `config`: what decides which versions are locked. What it includes is copied likewise, and
+    /// `named` gets the manifests that patches name.
+    fn what_decides(&self, config: &Path, named: &mut Vec<PathBuf>, depth: usize) -> Result<Table, Error> {
+        let table = table(config);
+        named.extend(patches(&table, folder_of(folder_of(config))));
+        let included = includes(&table, folder_of(config));
+        let mut wanted = what_decides(table);
+        let mut copies = Vec::new();
+        // Cargo refuses circles, and tells of them better.
+        for path in included.into_iter().filter(|path| depth < DEEPEST && path.is_file()) {
+            let place = self.place(&path);
+            write(&place, &self.what_decides(&path, named, depth + 1)?.to_string())?;
+            copies.push(Value::String(place.to_string_lossy().into_owned()));
+        }
+        if !copies.is_empty() {
+            wanted.insert("include".to_owned(), Value::Array(copies));
+        }
+        Ok(wanted)
     }
 
     fn copy(&self, path: &Path) -> Result<(), Error> {
@@ -275,9 +296,15 @@ fn config_in(folder: &Path) -> Option<PathBuf> {
 /// Of a configuration file: what decides which versions are locked, and nothing that is secret.
 fn what_decides(mut config: Table) -> Table {
     let mut wanted = Table::new();
-    for name in ["patch", "resolver"] {
+    for name in ["patch", "resolver", "unstable"] {
         wanted.extend(config.remove(name).map(|value| (name.to_owned(), value)));
     }
+    // The copy's lock is written into the copy.
+    if let Some(resolver) = wanted.get_mut("resolver").and_then(Value::as_table_mut) {
+        resolver.remove("lockfile-path");
+    }
+    let ssh = config.remove("net").and_then(|net| net.get("ssh").cloned());
+    wanted.extend(ssh.map(|ssh| ("net".to_owned(), Table::from_iter([("ssh".to_owned(), ssh)]).into())));
     let registries = config.remove("registries").and_then(|value| value.try_into::<Table>().ok()).unwrap_or_default();
     let indexes: Table = registries
         .into_iter()
@@ -290,6 +317,17 @@ fn what_decides(mut config: Table) -> Table {
         wanted.insert("registries".to_owned(), Value::Table(indexes));
     }
     wanted
+}
+
+/// The files that a configuration file includes, which may not be there.
+fn includes(table: &Table, folder: &Path) -> Vec<PathBuf> {
+    let entries = match table.get("include") {
+        Some(Value::Array(entries)) => entries.as_slice(),
+        Some(entry) => std::slice::from_ref(entry),
+        None => &[],
+    };
+    let path = |entry: &Value| entry.as_str().or_else(|| entry.get("path")?.as_str()).map(str::to_owned);
+    entries.iter().filter_map(path).map(|path| normal(&folder.join(path))).collect()
 }
 
 /// The manifests that `[patch]` and `[replace]` name by path.
