@@ -31,9 +31,12 @@ mod packed;
 mod plan;
 pub mod repair_list;
 mod reuse;
+mod standard_library;
 mod told;
 mod toolchains;
 mod workspace_lock;
+
+use standard_library::StdLock;
 
 pub use error::Error;
 pub use plan::{PlannedArtifact, PlannedCrate, Weighed};
@@ -176,7 +179,8 @@ pub async fn fetch(options: Options, sink: Arc<dyn Sink>) -> Result<Outcome, Err
     let memory = memory.or(peeked.as_ref());
     // What is wrong with `[platforms]` is told before crates are downloaded, of which there may be a great many.
     let planned = station.planned(&options, orders.clone(), &inputs, memory, sent).await?;
-    let mut gathered = station.everything(&inputs, sent).await?;
+    let std_locks = station.std_locks(&options, &inputs, &planned).await?;
+    let mut gathered = station.everything(&inputs, &std_locks, sent).await?;
     gathered.toolchains = station.toolchains(&options, planned, memory, sent).await?;
     refuse_nothing(&gathered.resolved, &gathered.toolchains)?;
     let lacking = &gathered.toolchains.lacking;
@@ -190,7 +194,7 @@ pub async fn fetch(options: Options, sink: Arc<dyn Sink>) -> Result<Outcome, Err
         }
         let owed = delta::owed(&plan, &known.base, &gathered.resolved);
         if !owed.is_empty() {
-            let more = station.everything(&[delta::exactly(owed, &known.base)], None).await?;
+            let more = station.everything(&[delta::exactly(owed, &known.base)], &[], None).await?;
             gathered.files.extend(more.files);
             gathered.resolved.crates.extend(more.resolved.crates);
         }
@@ -202,6 +206,10 @@ pub async fn fetch(options: Options, sink: Arc<dyn Sink>) -> Result<Outcome, Err
             let history = delta::open(&options, &sink).await?;
             if matches!(options.mode, Mode::Full) && station.has_changed(&options, &inputs, peeked.as_ref(), &history) {
                 let planned = station.planned(&options, orders, &inputs, Some(&history), None).await?;
+                let now = station.std_locks(&options, &inputs, &planned).await?;
+                if now != std_locks {
+                    gathered = station.everything(&inputs, &now, None).await?;
+                }
                 gathered.toolchains = station.toolchains(&options, planned, Some(&history), None).await?;
             }
             (history, None)
@@ -242,11 +250,12 @@ pub async fn dry_run(options: Options, sink: Arc<dyn Sink>) -> Result<Weighed, E
     let known = delta::peek(&options, sink.as_ref())?;
     let inputs = station.inputs(&options).await?;
     let orders = station.orders(&options, &inputs);
-    let resolved = station.resolver.resolve(&inputs, &station.downloads).await?;
-    station.tell_of(&resolved);
     let memory = Memory::read(&options.history)?;
     let base = known.as_ref().map(|(_, base)| base);
     let toolchains = station.planned(&options, orders, &inputs, Some(&memory), base).await?;
+    let std_locks = station.std_locks(&options, &inputs, &toolchains).await?;
+    let resolved = standard_library::resolve(&station.resolver, &inputs, &std_locks, &station.downloads).await?;
+    station.tell_of(&resolved);
     refuse_nothing(&resolved, &toolchains)?;
     let mut wanted: BTreeMap<CrateId, Sha256> =
         resolved.crates.iter().map(|(id, line)| (id.clone(), line.cksum)).collect();
@@ -341,16 +350,29 @@ impl<'s> Station<'s> {
     }
 
     /// The resolved set, and every file of it that is not known to be sent.
-    async fn everything(&self, inputs: &[resolve::Input], sent: Option<&Base>) -> Result<Gathered, Error> {
+    async fn everything(
+        &self,
+        inputs: &[resolve::Input],
+        std_locks: &[StdLock],
+        sent: Option<&Base>,
+    ) -> Result<Gathered, Error> {
         if inputs.is_empty() {
             return Ok(Gathered::default());
         }
         let to_send = |id: &CrateId, sha256| sent.is_none_or(|base| !base.holds(id, sha256));
         // A lock states the checksums: its crates are downloaded while the index is still being read. Whatever they
         // are, every one of them is held against its index line before anything is packed.
-        let mut early: BTreeMap<CrateId, Sha256> = inputs.iter().flat_map(locked).collect();
+        let mut early: BTreeMap<CrateId, Sha256> = inputs
+            .iter()
+            .cloned()
+            .chain(standard_library::inputs_of(std_locks))
+            .flat_map(|input| locked(&input))
+            .collect();
         early.retain(|id, sha256| to_send(id, *sha256));
-        let resolving = async { self.resolver.resolve(inputs, &self.downloads).await.map_err(Error::from) };
+        let resolving = async {
+            let resolved = standard_library::resolve(&self.resolver, inputs, std_locks, &self.downloads).await;
+            resolved.map_err(Error::from)
+        };
         let downloading = async { self.files(&early).await };
         let (resolved, mut files) = if early.is_empty() {
             (resolving.await?, BTreeMap::new())

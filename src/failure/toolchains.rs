@@ -53,6 +53,10 @@ impl From<Error> for Failure {
                 let (class, hint) = wire::class_and_hint(source);
                 (class, hint.unwrap_or_else(|| AGAIN.to_owned()))
             }
+            Error::RustSrc { .. } | Error::StdLock { .. } => (
+                Class::Integrity,
+                "upstream's rust-src is damaged or has a format that this version does not read; leave `rust-src` out of `components` to go on without -Zbuild-std".to_owned(),
+            ),
             Error::Offline { .. } => (Class::Network, "run it once without --offline".to_owned()),
         };
         Failure::new(class, error).doing("could not download the toolchains").hint(hint)

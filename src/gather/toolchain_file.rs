@@ -181,10 +181,10 @@ fn named(name: &str) -> Result<(Toolchain, Option<String>), InvalidToolchain> {
         Ok(toolchain) => return Ok((toolchain, None)),
         Err(error) => error,
     };
-    for (at, _) in name.match_indices('-') {
-        let (toolchain, host) = name.split_at(at);
-        let host = host.trim_start_matches('-');
-        let Ok(toolchain) = toolchain.parse() else { continue };
+    // The longest beginning that is a toolchain: `1.90.0-beta.3`, not `1.90.0`.
+    let mut parts = name.rmatch_indices('-').map(|(at, _)| name.split_at(at));
+    let longest = parts.find_map(|(toolchain, host)| Some((toolchain.parse().ok()?, host.strip_prefix('-')?)));
+    if let Some((toolchain, host)) = longest {
         if is_triple(host) && host.split('-').count() >= 3 && !host.starts_with(|c: char| c.is_ascii_digit()) {
             return Ok((toolchain, Some(host.to_owned())));
         }

@@ -22,6 +22,7 @@ mod download;
 mod error;
 mod release;
 mod rustup;
+mod std_lock;
 mod store;
 mod texts;
 
@@ -29,6 +30,7 @@ pub use download::MAX_FILE;
 pub use download::Refused;
 pub use error::Error;
 pub use rustup::{Installer, RELEASE, Rustup};
+pub use std_lock::is_rust_src;
 pub use texts::{MAX_DIGEST, Source, Texts, stated};
 
 use release::Release;

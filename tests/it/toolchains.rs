@@ -12,6 +12,7 @@ use crate::support::dist::{Dist, LINUX, NIGHTLY, OLD, RUSTUP, STABLE, WASM, WIND
 use crate::support::rustup::{self, Rustup};
 use crate::support::sandbox::{BINARY, Sandbox};
 
+mod build_std;
 mod pinned;
 
 /// A machine with network: the fake crates.io and the fake dist server.

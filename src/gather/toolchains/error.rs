@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 
 use crate::channel::{Date, ManifestError, SelectError, Toolchain};
+use crate::gather::lockfile;
 use crate::http;
 use crate::safe_path::SafePath;
 
@@ -89,6 +90,22 @@ pub enum Error {
     Offline {
         /// What is missing, by its path upstream.
         paths: Vec<SafePath>,
+    },
+    /// rust-src could not be read.
+    #[error("could not read the Cargo.lock of the standard library in `{path}`")]
+    RustSrc {
+        /// The archive.
+        path: SafePath,
+        /// What is wrong with it.
+        source: io::Error,
+    },
+    /// The lock in rust-src is none.
+    #[error("the Cargo.lock of the standard library in `{path}` cannot be used")]
+    StdLock {
+        /// The archive.
+        path: SafePath,
+        /// What is wrong with it.
+        source: Box<lockfile::Error>,
     },
     /// The cache could not be used.
     #[error("could not use `{}`", path.display())]

@@ -45,6 +45,7 @@ pub struct Release {
     weight: usize,
     gz_only: bool,
     signed: bool,
+    std_lock: Option<String>,
 }
 
 /// A release as files.
@@ -86,7 +87,14 @@ impl Release {
             weight: 0,
             gz_only: false,
             signed: true,
+            std_lock: None,
         }
+    }
+
+    /// The Cargo.lock of the standard library, in rust-src.
+    pub fn std_lock(mut self, text: &str) -> Release {
+        self.std_lock = Some(text.to_owned());
+        self
     }
 
     /// The host triples, in place of the usual two.
@@ -218,7 +226,12 @@ impl Release {
             "rust-std" => {
                 vec![data(&format!("lib/rustlib/{target}/lib/libstd.rlib"), format!("std {}\n", self.version))]
             }
-            "rust-src" => vec![data("lib/rustlib/src/rust/library/std/src/lib.rs", format!("// {}\n", self.version))],
+            "rust-src" => {
+                let source = data("lib/rustlib/src/rust/library/std/src/lib.rs", format!("// {}\n", self.version));
+                let lock = self.std_lock.iter();
+                let lock = lock.map(|text| data("lib/rustlib/src/rust/library/Cargo.lock", text.clone()));
+                std::iter::once(source).chain(lock).collect()
+            }
             "rust-docs" => vec![data("share/doc/rust/html/index.html", format!("Rust {}\n", self.version))],
             other => vec![data(&format!("lib/rustlib/{target}/{other}"), format!("{}\n", self.version))],
         }

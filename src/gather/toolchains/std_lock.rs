@@ -1,0 +1,273 @@
+//! The Cargo.lock of the standard library, read out of rust-src: `-Zbuild-std` builds what it names (cargo:
+//! src/cargo/core/compiler/standard_lib.rs).
+//!
+//! The archive has the digest that the channel manifest promises, and is hostile all the same: it is read as a stream with
+//! a bound on its plain bytes, on the decoder's memory and on the lock, and nothing of it is unpacked.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::Path;
+
+use flate2::read::GzDecoder;
+use lzma_rust2::XzReader;
+
+use super::store::{Record, Store};
+use super::{Dist, Error, Needed, Plan};
+use crate::digest::Sha256;
+use crate::gather::lock_graph::LockGraph;
+use crate::gather::lockfile::{self, Lockfile};
+use crate::safe_path::SafePath;
+
+/// Plain bytes of an archive that are looked through. The largest rust-src has about 400 MB.
+const MAX_PLAIN: u64 = 1024 * 1024 * 1024;
+/// Bytes of a lock that is read; the largest has about 150 kB.
+const MAX_LOCK: u64 = 4 * 1024 * 1024;
+/// Memory of the decoder, in KiB. Upstream packs with a dictionary of 64 MiB (rust-installer: src/compression.rs).
+const MAX_MEMORY: u32 = 128 * 1024;
+
+/// Where the lock lies in the archive, below a folder named after it.
+const LIBRARY: &str = "rust-src/lib/rustlib/src/rust/library/Cargo.lock";
+/// Where it lay until Rust 1.82: that of the compiler too.
+const WHOLE: &str = "rust-src/lib/rustlib/src/rust/Cargo.lock";
+/// The packages of the standard library in the lock of the whole.
+const ROOTS: [&str; 6] = ["sysroot", "std", "core", "alloc", "test", "proc_macro"];
+
+/// What is remembered of a rust-src: the lock's digest by the name of where it lay.
+const REMEMBERED: [(&str, bool); 2] = [("library/Cargo.lock", true), ("Cargo.lock", false)];
+
+/// A Cargo.lock that rust-src brings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct StdLock {
+    text: String,
+    /// It is that of the library alone.
+    library: bool,
+}
+
+impl Dist {
+    /// What the standard library's lock names in each rust-src that `plan` needs, by the archive's path. What an archive
+    /// says is remembered; where it is not, the archive is taken from the cache or downloaded.
+    ///
+    /// # Errors
+    /// An archive cannot be had or read, or its lock is none.
+    pub async fn std_locks(&self, plan: &Plan) -> Result<BTreeMap<SafePath, Lockfile>, Error> {
+        let sources = plan.artifacts.iter().filter(|(path, _)| is_rust_src(path));
+        let sources: BTreeMap<SafePath, Sha256> = sources.map(|(path, one)| (path.clone(), one.sha256)).collect();
+        if sources.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let store = Store::open(&self.cache, &self.base)?;
+        let mut known = BTreeMap::new();
+        let mut unknown = Plan::default();
+        for (path, sha256) in &sources {
+            match recall(&store, *sha256)? {
+                Some(lock) => drop(known.insert(path.clone(), lock)),
+                None => {
+                    let needed = Needed { sha256: *sha256, bytes: None, size: None };
+                    unknown.artifacts.insert(path.clone(), needed);
+                }
+            }
+        }
+        self.fetch(&mut unknown, &|_, _| true).await?;
+        for (path, Needed { sha256, .. }) in unknown.artifacts {
+            let archive = store.path(sha256);
+            let is_gz = path.as_str().ends_with(".gz");
+            let reading = tokio::task::spawn_blocking(move || read(&archive, is_gz)).await;
+            let lock = reading.unwrap_or_else(|ended| Err(io::Error::other(ended)));
+            let lock = lock.map_err(|source| Error::RustSrc { path: path.clone(), source })?;
+            remember(&store, sha256, lock.as_ref())?;
+            known.insert(path, lock);
+        }
+        let mut locks = BTreeMap::new();
+        for (path, lock) in known {
+            match lock {
+                Some(lock) => {
+                    let parsed = parsed(&lock, &path);
+                    let lockfile =
+                        parsed.map_err(|source| Error::StdLock { path: path.clone(), source: Box::new(source) })?;
+                    locks.insert(path, lockfile);
+                }
+                None => self.sink.detail(format!("`{path}` has no Cargo.lock of the standard library")),
+            }
+        }
+        Ok(locks)
+    }
+}
+
+/// Whether an artifact is the source of the standard library.
+pub fn is_rust_src(path: &SafePath) -> bool {
+    let name = path.as_str().rsplit('/').next().unwrap_or_default();
+    name.starts_with("rust-src-") && (name.ends_with(".tar.xz") || name.ends_with(".tar.gz"))
+}
+
+/// The packages of the library that a lock names.
+fn parsed(lock: &StdLock, path: &SafePath) -> Result<Lockfile, lockfile::Error> {
+    let name = path.as_str().rsplit('/').next().unwrap_or_default();
+    let mut lockfile = Lockfile::parse(&lock.text, Path::new(&format!("Cargo.lock in {name}")))?;
+    if !lock.library
+        && let Ok(graph) = LockGraph::parse(&lock.text)
+    {
+        let reached = graph.reachable(&ROOTS);
+        let is_reached = |name: &str, version: String| reached.contains(&(name.to_owned(), version));
+        lockfile.packages.retain(|package| is_reached(package.id.name.as_str(), package.id.version.to_string()));
+        lockfile.foreign.retain(|foreign| is_reached(&foreign.name, foreign.version.clone()));
+    }
+    Ok(lockfile)
+}
+
+/// What is remembered of a rust-src; `None` where nothing is.
+fn recall(store: &Store, archive: Sha256) -> Result<Option<Option<StdLock>>, Error> {
+    let Some(record) = store.recall(&record_name(archive))? else { return Ok(None) };
+    for (name, library) in REMEMBERED {
+        let digest = record.iter().find_map(|(path, digest)| (path.as_str() == name).then_some(*digest)?);
+        if let Some(digest) = digest {
+            let text = store.text(digest)?.and_then(|text| String::from_utf8(text.to_vec()).ok());
+            return Ok(text.map(|text| Some(StdLock { text, library })));
+        }
+    }
+    Ok(Some(None))
+}
+
+fn remember(store: &Store, archive: Sha256, lock: Option<&StdLock>) -> Result<(), Error> {
+    let mut record = Record::new();
+    for (name, library) in REMEMBERED {
+        if let Some(lock) = lock.filter(|lock| lock.library == library)
+            && let Ok(path) = name.parse()
+        {
+            record.insert(path, Some(store.keep(lock.text.as_bytes())?));
+        }
+    }
+    store.remember(&record_name(archive), &record)
+}
+
+fn record_name(archive: Sha256) -> String {
+    format!("rust-src-{archive}")
+}
+
+/// The lock in an archive; `None` where it has none.
+fn read(archive: &Path, is_gz: bool) -> io::Result<Option<StdLock>> {
+    let packed = BufReader::new(File::open(archive)?);
+    match is_gz {
+        true => find(GzDecoder::new(packed)),
+        false => find(XzReader::new_mem_limit(packed, false, MAX_MEMORY)),
+    }
+}
+
+fn find(plain: impl Read) -> io::Result<Option<StdLock>> {
+    let mut archive = tar::Archive::new(plain.take(MAX_PLAIN));
+    let mut whole = None;
+    // Raw: long names and other extensions stay unread, so that they cannot take memory.
+    for entry in archive.entries()?.raw(true) {
+        let mut entry = entry?;
+        let path = entry.path_bytes().into_owned();
+        let below = path.split(|byte| *byte == b'/').next().map_or(0, <[u8]>::len);
+        let below = path.get(below + 1..).unwrap_or_default();
+        if !entry.header().entry_type().is_file() {
+            continue;
+        }
+        if below == LIBRARY.as_bytes() {
+            return Ok(Some(StdLock { text: text(&mut entry)?, library: true }));
+        }
+        if below == WHOLE.as_bytes() && whole.is_none() {
+            whole = Some(StdLock { text: text(&mut entry)?, library: false });
+        }
+    }
+    Ok(whole)
+}
+
+fn text(entry: &mut impl Read) -> io::Result<String> {
+    let mut text = String::new();
+    entry.take(MAX_LOCK + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > MAX_LOCK {
+        return Err(io::Error::other("its Cargo.lock is larger than 4 MiB"));
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flate2::{Compression, write::GzEncoder};
+
+    /// An archive of these files, gzipped.
+    fn archive(folder: &Path, files: &[(&str, &[u8])]) -> std::path::PathBuf {
+        let path = folder.join("rust-src.tar.gz");
+        let mut builder = tar::Builder::new(GzEncoder::new(File::create(&path).expect("create"), Compression::fast()));
+        for (name, bytes) in files {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(bytes.len() as u64);
+            header.set_mode(0o644);
+            builder.append_data(&mut header, name, *bytes).expect("append");
+        }
+        builder.into_inner().and_then(GzEncoder::finish).expect("finish");
+        path
+    }
+
+    #[test]
+    fn the_librarys_own_lock_counts_before_that_of_the_whole() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |path: &str| format!("rust-src-1.95.0/{path}");
+        let (whole, library) = (at(WHOLE), at(LIBRARY));
+        let decoys: [(&str, &[u8]); 2] = [(LIBRARY, b"not this"), ("a/b/rust-src/Cargo.lock", b"nor this")];
+        let path = archive(folder.path(), &[decoys[0], decoys[1], (&whole, b"whole"), (&library, b"library")]);
+        let found = |path: &Path| read(path, true).expect("read").map(|lock| (lock.text, lock.library));
+        assert_eq!(found(&path), Some(("library".to_owned(), true)));
+        let path = archive(folder.path(), &[decoys[0], (&whole, b"whole")]);
+        assert_eq!(found(&path), Some(("whole".to_owned(), false)));
+        assert_eq!(found(&archive(folder.path(), &decoys)), None);
+        let huge = vec![b'#'; usize::try_from(MAX_LOCK).expect("small") + 1];
+        let error = read(&archive(folder.path(), &[(&library, &huge)]), true).expect_err("too large");
+        assert!(error.to_string().contains("4 MiB"), "{error}");
+    }
+
+    #[test]
+    fn of_the_lock_of_the_whole_only_the_library_counts() {
+        let sum = "0".repeat(64);
+        let package = |name: &str| {
+            format!(
+                "[[package]]\nname = {name:?}\nversion = \"1.0.0\"\nsource = {:?}\nchecksum = \"{sum}\"\n\n",
+                lockfile::CRATES_IO
+            )
+        };
+        let member = |name: &str, dependencies: &str| {
+            format!("[[package]]\nname = {name:?}\nversion = \"0.0.0\"\ndependencies = [{dependencies}]\n\n")
+        };
+        let text = [
+            member("std", "\"hashbrown\", \"core\""),
+            member("core", ""),
+            member("rustc", "\"regex\""),
+            package("hashbrown"),
+            package("regex"),
+        ]
+        .concat();
+        let path = "dist/2022-04-07/rust-src-1.60.0.tar.xz".parse().expect("a path");
+        let names = |library: bool| {
+            let lockfile = parsed(&StdLock { text: text.clone(), library }, &path).expect("a lock");
+            let names: Vec<String> = lockfile.packages.iter().map(|package| package.id.name.to_string()).collect();
+            names.join(" ")
+        };
+        assert_eq!((names(false), names(true)), ("hashbrown".to_owned(), "hashbrown regex".to_owned()));
+    }
+
+    /// A block header whose dictionary has 4 GiB, with a chunk that asks for it.
+    #[test]
+    fn a_dictionary_beyond_the_bound_is_refused_before_it_is_made() {
+        let crc = |bytes: &[u8]| {
+            let mut crc = flate2::Crc::new();
+            crc.update(bytes);
+            crc.sum().to_le_bytes()
+        };
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("bomb.tar.xz");
+        for (dictionary, refused) in [(40, true), (30, true), (28, false)] {
+            let (flags, header) = ([0, 1], [2, 0, 0x21, 1, dictionary, 0, 0, 0]);
+            let mut bytes = b"\xfd7zXZ\0".to_vec();
+            bytes.extend([&flags[..], &crc(&flags), &header, &crc(&header), &[0]].concat());
+            std::fs::write(&path, bytes).expect("write");
+            let error = read(&path, false).expect_err("it ends there").to_string();
+            assert_eq!(error.contains("mem"), refused, "{dictionary}: {error}");
+        }
+        std::fs::write(&path, b"no archive at all").expect("write");
+        assert!(read(&path, false).is_err() && read(&path, true).is_err());
+    }
+}
