@@ -40,12 +40,15 @@ const PAGES: &[Page] = &[
     Page { path: "/packages", title: "Packages" },
     Page { path: "/browse", title: "Crates" },
     Page { path: "/setup", title: "Client Setup" },
+    Page { path: "/guide", title: "Guide" },
 ];
 /// What else they show.
 const VIEWS: &[Page] = &[
     Page { path: "/browse?q=le", title: "Crates" },
     Page { path: "/browse?q=nosuch", title: "Crates" },
     Page { path: "/browse?crate=leaf", title: "Crates" },
+    Page { path: "/guide?chapter=operating", title: "Guide" },
+    Page { path: "/guide?chapter=reference", title: "Guide" },
 ];
 
 /// A server with a mirror.
