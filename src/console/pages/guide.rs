@@ -12,9 +12,6 @@ use crate::console::asked::Asked;
 use crate::console::state::State;
 use crate::guide::{CHAPTERS, Chapter};
 
-/// Wide tables scroll by themselves, also by keyboard.
-const SCROLLS: &str = "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Table\">\n";
-
 #[derive(Template)]
 #[template(path = "guide.html")]
 struct Guide {
@@ -38,23 +35,42 @@ pub(super) fn show(state: &Arc<State>, asked: &Asked) -> Outcome {
     })
 }
 
-/// The chapter as HTML. Headings move down one level, because the page has a title of its own. Raw HTML is shown as text.
+/// The chapter as HTML. Headings move down one level, because the page has a title of its own. A table bears the name of
+/// the heading above it and scrolls by itself, also by keyboard. Raw HTML is shown as text.
 fn html(markdown: &str) -> String {
     let lower = |level: HeadingLevel| HeadingLevel::try_from(level as usize + 1).unwrap_or(HeadingLevel::H6);
-    let own = |text: &'static str| Event::Html(CowStr::Borrowed(text));
+    let (mut heading, mut in_heading) = (String::new(), false);
     let events = Parser::new_ext(markdown, Options::ENABLE_TABLES).flat_map(|event| match event {
         Event::Start(Tag::Heading { level, id, classes, attrs }) => {
+            (heading, in_heading) = (String::new(), true);
             vec![Event::Start(Tag::Heading { level: lower(level), id, classes, attrs })]
         }
-        Event::End(TagEnd::Heading(level)) => vec![Event::End(TagEnd::Heading(lower(level)))],
+        Event::End(TagEnd::Heading(level)) => {
+            in_heading = false;
+            vec![Event::End(TagEnd::Heading(lower(level)))]
+        }
         Event::Html(text) | Event::InlineHtml(text) => vec![Event::Text(text)],
-        start @ Event::Start(Tag::Table(_)) => vec![own(SCROLLS), start],
-        end @ Event::End(TagEnd::Table) => vec![end, own("</div>\n")],
-        other => vec![other],
+        Event::Start(Tag::Table(_)) => vec![Event::Html(CowStr::from(table_start(&heading)))],
+        end @ Event::End(TagEnd::Table) => vec![end, Event::Html(CowStr::Borrowed("</div>\n"))],
+        other => {
+            if let (true, Event::Text(text) | Event::Code(text)) = (in_heading, &other) {
+                heading.push_str(text);
+            }
+            vec![other]
+        }
     });
     let mut html = String::new();
     pulldown_cmark::html::push_html(&mut html, events);
     html
+}
+
+fn table_start(name: &str) -> String {
+    let mut escaped = String::new();
+    pulldown_cmark::html::push_html(&mut escaped, std::iter::once(Event::Text(CowStr::Borrowed(name))));
+    let name = escaped.replace('"', "&quot;");
+    format!(
+        "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{name}\">\n<table aria-label=\"{name}\">\n"
+    )
 }
 
 #[cfg(test)]
@@ -66,5 +82,12 @@ mod tests {
         let page = html("# Title\n\n<script>alert(1)</script> and <b>bold</b>\n");
         assert!(page.contains("<h2>Title</h2>"), "{page}");
         assert!(!page.contains("<script>") && !page.contains("<b>"), "{page}");
+    }
+
+    #[test]
+    fn a_table_bears_the_name_of_its_heading() {
+        let page = html("# Title\n\n## Keys & \"values\"\n\n| a | b |\n|---|---|\n| 1 | 2 |\n");
+        assert!(page.contains("<table aria-label=\"Keys &amp; &quot;values&quot;\">"), "{page}");
+        assert!(page.contains("<td>1</td>") && page.contains("</tbody></table>\n</div>"), "{page}");
     }
 }
