@@ -72,7 +72,7 @@ complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetc
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l forget -d 'Retire an input of the history, named as `inspect` shows it (repeatable)' -r
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l base -d 'The newest bundle that arrived, where later ones were lost; makes the bundle a delta on it' -r
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l reuse -d 'Use the files of an older mirror or bundle where their digest is right (repeatable)' -r -F
-complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l skip-registry -d 'Leave packages of this alternate registry out, each named in a warning (repeatable)' -r
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l skip-registry -d 'Leave packages of this alternate registry out, as `--skip-git` does (repeatable)' -r
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l toolchain -d 'There is no such word: it is told where toolchains are named' -r
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l target -d 'A target triple to bring toolchains for, in place of those that `[platforms]` in depends.toml names (repeatable) [env: FROSTMIRROR_PLATFORMS, where nothing names any]; which toolchains is `[platforms]`\'s to say too, else FROSTMIRROR_TOOLCHAIN\'s, and FROSTMIRROR_DIST_URL\'s where they come from' -r
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -s o -l output -d 'Where the bundle goes' -r -F
@@ -84,7 +84,7 @@ never\t'Never'"
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l message-format -d 'How to report: for people, or one JSON object a line on stdout' -r -f -a "human\t'Lines and bars'
 json\t'One JSON object a line'"
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l incremental -d 'Ship only what the history says was not sent yet [env: FROSTMIRROR_MODE=full|incremental]'
-complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l skip-git -d 'Leave git dependencies out, each named in a warning'
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l skip-git -d 'Leave git dependencies out; the bundle says so, and the far side needs them by other means'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l no-toolchain -d 'Leave toolchains out, even where depends.toml or rust-toolchain.toml names them; earlier ones stay current'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l dry-run -d 'Show what would be downloaded and what it weighs, and write nothing'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l offline -d 'Use the caches alone'
