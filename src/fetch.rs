@@ -30,6 +30,8 @@ mod error;
 mod packed;
 mod plan;
 pub mod repair_list;
+mod refresh;
+mod remembered;
 mod reuse;
 mod standard_library;
 mod told;
@@ -166,7 +168,9 @@ pub struct Written {
 /// Resolves, downloads, packs, verifies, records.
 pub async fn fetch(options: Options, sink: Arc<dyn Sink>) -> Result<Outcome, Error> {
     output_is_usable(&options.output)?;
-    let station = Station::begin(&options.surroundings, &sink).await?;
+    let mut station = Station::begin(&options.surroundings, &sink).await?;
+    station.remember(&options.history);
+    let station = station;
     let known = delta::known(&options, &sink).await?;
     let inputs = station.inputs(&options).await?;
     if inputs.is_empty() && options.forget.is_empty() {
@@ -215,6 +219,9 @@ pub async fn fetch(options: Options, sink: Arc<dyn Sink>) -> Result<Outcome, Err
             (history, None)
         }
     };
+    if !inputs.is_empty() && !matches!(options.mode, Mode::Repair { .. }) {
+        gathered.refreshed = station.refresh(&history, sent.as_ref(), &gathered.resolved).await?;
+    }
     let (ended, end) = mpsc::channel();
     let writing = move || {
         let written = packed::write(&options, history, sent, &gathered, sink.as_ref());
@@ -246,7 +253,9 @@ impl Drop for End {
 
 /// Resolves, and says what would be downloaded and what it weighs. Writes nothing but caches.
 pub async fn dry_run(options: Options, sink: Arc<dyn Sink>) -> Result<Weighed, Error> {
-    let station = Station::begin(&options.surroundings, &sink).await?;
+    let mut station = Station::begin(&options.surroundings, &sink).await?;
+    station.remember(&options.history);
+    let station = station;
     let known = delta::peek(&options, sink.as_ref())?;
     let inputs = station.inputs(&options).await?;
     let orders = station.orders(&options, &inputs);
@@ -259,7 +268,7 @@ pub async fn dry_run(options: Options, sink: Arc<dyn Sink>) -> Result<Weighed, E
     refuse_nothing(&resolved, &toolchains)?;
     let mut wanted: BTreeMap<CrateId, Sha256> =
         resolved.crates.iter().map(|(id, line)| (id.clone(), line.cksum)).collect();
-    let gathered = Gathered { resolved, files: BTreeMap::new(), toolchains };
+    let gathered = Gathered { resolved, toolchains, ..Gathered::default() };
     if let Some((memory, base)) = &known {
         wanted.retain(|id, sha256| !base.holds(id, *sha256));
         let plan = packed::planned(memory, &gathered, &options.forget)?;
@@ -328,6 +337,17 @@ impl<'s> Station<'s> {
             sink: Arc::clone(sink),
         };
         Ok(Station { surroundings, resolver, downloads, sink: Arc::clone(sink) })
+    }
+
+    /// Lets locks name versions that upstream deleted, where the history or what is to be reused has them.
+    fn remember(&mut self, history: &Path) {
+        let Surroundings { reuse, scratch, .. } = self.surroundings;
+        self.resolver.remember(Arc::new(remembered::Sources {
+            history: history.to_owned(),
+            reuse: reuse.clone(),
+            scratch: scratch.clone(),
+            sink: Arc::clone(&self.sink),
+        }));
     }
 
     /// What the user wrote, read and checked.
@@ -411,7 +431,7 @@ impl<'s> Station<'s> {
             let all = event::crates(files.len() as u64);
             self.sink.status("Gathered", format!("{all} ({count} downloaded, {})", event::size(bytes)));
         }
-        Ok(Gathered { resolved, files, toolchains: toolchains::Gathered::default() })
+        Ok(Gathered { resolved, files, ..Gathered::default() })
     }
 
     /// These crates, whole and checked, from wherever they can be had.
@@ -449,6 +469,7 @@ struct Gathered {
     resolved: Resolved,
     files: BTreeMap<CrateId, Downloaded>,
     toolchains: toolchains::Gathered,
+    refreshed: refresh::Refreshed,
 }
 
 fn locked(input: &resolve::Input) -> Vec<(CrateId, Sha256)> {

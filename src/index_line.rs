@@ -3,7 +3,7 @@
 //! A line is kept byte for byte as upstream wrote it (`docs` of unknown fields, spacing, `pubtime` and all); what
 //! is parsed out of it is only what this tool decides by. Source of the format: cargo-util-schemas, `index.rs`.
 
-use cargo_util_schemas::index::IndexPackage;
+use cargo_util_schemas::index::{IndexPackage, RegistryDependency};
 use serde::{Deserialize, Serialize};
 
 use crate::crate_id::{CrateId, CrateName, InvalidId, Version};
@@ -98,6 +98,28 @@ impl IndexLine {
             })
             .collect();
         Ok(IndexLine { raw: raw.to_owned(), id, cksum, yanked: package.yanked.unwrap_or(false), deps })
+    }
+
+    /// Whether two lines of one version can both be true, at different times: they have the same digest and the same
+    /// dependencies. What upstream changes is the rest (`yanked`), spacing, and the order of dependencies and features.
+    pub fn agrees_with(&self, other: &IndexLine) -> bool {
+        self.cksum == other.cksum && (self.raw == other.raw || self.normal_deps() == other.normal_deps())
+    }
+
+    /// The dependencies in a form that two spellings of the same facts share.
+    pub fn normal_deps(&self) -> Vec<String> {
+        let package: IndexPackage<'_> = match serde_json::from_str(&self.raw) {
+            Ok(package) => package,
+            Err(_) => return Vec::new(),
+        };
+        let normal = |dep: &RegistryDependency<'_>| {
+            let mut dep = dep.clone();
+            dep.features.sort();
+            serde_json::to_string(&dep).unwrap_or_default()
+        };
+        let mut all: Vec<String> = package.deps.iter().map(normal).collect();
+        all.sort();
+        all
     }
 
     /// The lines of an index file that can be parsed, in its order. Like cargo, what cannot be parsed is passed over

@@ -46,6 +46,16 @@ pub fn describe(manifest: &Manifest) -> String {
             table(manifest, &records).write(&mut out);
         }
     }
+    if !manifest.refreshed.is_empty() {
+        let title = "Index lines that upstream changed, of crates that came with earlier bundles";
+        let _written = writeln!(out, "\n{title} ({}):", manifest.refreshed.len()).is_ok();
+        let mut table = Table::default();
+        for one in &manifest.refreshed {
+            let yanked = if one.yanked { "yanked" } else { "" };
+            table.row([one.name.as_str(), &one.version.to_string(), yanked]);
+        }
+        table.write(&mut out);
+    }
     for (state, _, title) in ARTIFACT_STATES {
         let count = manifest.artifacts_in(state).count();
         if count > 0 {

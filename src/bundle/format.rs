@@ -48,9 +48,18 @@
 //!   [`RATIO_ALLOWANCE`]), its stored length is at most [`MAX_STORED_GROUP`], and it decodes to exactly the sum of its
 //!   entries;
 //! - an index entry is not empty, is at most [`MAX_INDEX`] bytes, and holds whole lines of at most [`MAX_LINE`] bytes,
-//!   each of a crate in the table that is not `kept` and whose index path the entry is at, with the table's digest as
-//!   its `cksum`; every crate of the table that is not `kept` has exactly one line;
+//!   each of a crate in the table that is not `kept`, or of a refreshed one, and whose index path the entry is at, with
+//!   the table's digest as its `cksum`; every crate of the table that is not `kept`, and every refreshed one, has exactly
+//!   one line;
+//! - the refreshed crates are sorted by name and version; one that the table of crates has too is `kept` there and has the
+//!   same digest; no two names of both tables differ only in case; a snapshot has no refreshed crates;
 //! - the file ends with the last block.
+//!
+//! A **refreshed** crate is one that an earlier bundle of the history brought and whose index line upstream changed since,
+//! as when it yanks a version. The bundle has the new line and neither the file nor a claim on it: the line replaces that of
+//! a crate which the mirror has, and is dropped where the mirror has none. No input needs the crate for that reason, and no
+//! collection keeps it for that reason. A delta refreshes what changed since its base, a full bundle whatever has ever
+//! changed, as far as no input of that run needs it; the lines of those are with the table.
 //!
 //! A **snapshot** is a mirror in one bundle. Its table names every crate that the mirror's index lists, shipped or
 //! index-only, and those that only its histories name, as `kept`; a crate's `read` says when its own line was read. Its
@@ -187,6 +196,9 @@ pub struct Manifest {
     /// Every file of rustup and of toolchains that is needed, shipped or not, sorted by path.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub artifacts: Vec<ArtifactRecord>,
+    /// The crates that came with earlier bundles and whose index lines are here anew, sorted by name and version.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refreshed: Vec<Refreshed>,
     /// The history that the bundle belongs to. Of a snapshot: what it holds and no history claims.
     pub lineage: Lineage,
     /// The histories that a snapshot brings along, by id and bundle.
@@ -300,6 +312,27 @@ pub struct CrateRecord {
 }
 
 impl CrateRecord {
+    /// The crate's identity.
+    pub fn id(&self) -> CrateId {
+        CrateId { name: self.name.clone(), version: self.version.clone() }
+    }
+}
+
+/// A crate of an earlier bundle whose index line is here as upstream has it now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refreshed {
+    /// Its name.
+    pub name: CrateName,
+    /// Its version.
+    pub version: Version,
+    /// Upstream's digest of the `.crate` file.
+    pub sha256: Sha256,
+    /// Whether upstream had it yanked when the index was read.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub yanked: bool,
+}
+
+impl Refreshed {
     /// The crate's identity.
     pub fn id(&self) -> CrateId {
         CrateId { name: self.name.clone(), version: self.version.clone() }

@@ -427,6 +427,7 @@ impl Found {
                 }],
             },
             carried: Vec::new(),
+            refreshed: Vec::new(),
             crates,
             artifacts,
             blocks: blocks.collect(),

@@ -2,9 +2,10 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::format::{CrateRecord, CrateState, Entry, MAX_LINE, Manifest};
+use super::format::{CrateRecord, CrateState, Entry, MAX_LINE, Manifest, Refreshed};
 use super::open::Problem;
 use crate::crate_id::CrateId;
+use crate::digest::Sha256;
 use crate::index_line::IndexLine;
 use crate::safe_path::SafePath;
 
@@ -12,19 +13,26 @@ use crate::safe_path::SafePath;
 pub(super) struct Ledger<'m> {
     crates: &'m [CrateRecord],
     seen: Vec<AtomicBool>,
+    refreshed: &'m [Refreshed],
+    refreshed_seen: Vec<AtomicBool>,
 }
 
 impl<'m> Ledger<'m> {
     pub(super) fn new(manifest: &'m Manifest) -> Ledger<'m> {
-        Ledger { crates: &manifest.crates, seen: manifest.crates.iter().map(|_| AtomicBool::new(false)).collect() }
+        let unseen = |count: usize| std::iter::repeat_with(|| AtomicBool::new(false)).take(count).collect();
+        let (crates, refreshed) = (manifest.crates.as_slice(), manifest.refreshed.as_slice());
+        Ledger { crates, seen: unseen(crates.len()), refreshed, refreshed_seen: unseen(refreshed.len()) }
     }
 
     /// The crates that should have had a line and had none.
     pub(super) fn missing(&self) -> impl Iterator<Item = Problem> {
         let pairs = self.crates.iter().zip(&self.seen);
-        pairs
+        let crates = pairs
             .filter(|(record, seen)| record.state != CrateState::Kept && !seen.load(Ordering::Relaxed))
-            .map(|(record, _)| Problem::NoLine { id: record.id() })
+            .map(|(record, _)| record.id());
+        let pairs = self.refreshed.iter().zip(&self.refreshed_seen);
+        let refreshed = pairs.filter(|(_, seen)| !seen.load(Ordering::Relaxed)).map(|(one, _)| one.id());
+        crates.chain(refreshed).map(|id| Problem::NoLine { id })
     }
 
     /// What is wrong with one line at `path`, if anything is.
@@ -38,14 +46,23 @@ impl<'m> Ledger<'m> {
         if path.strip_prefix("index") != Some(line.id.name.index_path().as_str()) {
             return Some(LineFault::Elsewhere(line.id));
         }
-        let place = |record: &CrateRecord| (&record.name, &record.version).cmp(&(&line.id.name, &line.id.version));
-        let found = self.crates.binary_search_by(place).ok().filter(|n| self.crates[*n].state != CrateState::Kept);
-        match found {
+        match self.expected(&line.id) {
             None => Some(LineFault::Stranger(line.id)),
-            Some(n) if self.crates[n].sha256 != line.cksum => Some(LineFault::Cksum(line.id)),
-            Some(n) if self.seen[n].swap(true, Ordering::Relaxed) => Some(LineFault::Twice(line.id)),
+            Some((sha256, _)) if *sha256 != line.cksum => Some(LineFault::Cksum(line.id)),
+            Some((_, seen)) if seen.swap(true, Ordering::Relaxed) => Some(LineFault::Twice(line.id)),
             Some(_) => None,
         }
+    }
+
+    /// The digest that a crate's line must state, and whether the line was seen; `None` where no line is due.
+    fn expected(&self, id: &CrateId) -> Option<(&Sha256, &AtomicBool)> {
+        let wanted = (&id.name, &id.version);
+        if let Ok(at) = self.refreshed.binary_search_by(|one| (&one.name, &one.version).cmp(&wanted)) {
+            return Some((&self.refreshed.get(at)?.sha256, self.refreshed_seen.get(at)?));
+        }
+        let at = self.crates.binary_search_by(|record| (&record.name, &record.version).cmp(&wanted)).ok()?;
+        let record = self.crates.get(at).filter(|record| record.state != CrateState::Kept)?;
+        Some((&record.sha256, self.seen.get(at)?))
     }
 }
 

@@ -190,6 +190,7 @@ impl<'de> Visitor<'de> for WholeManifest<'_> {
         let (mut id, mut format, mut tool, mut created, mut kind) = (None, None, None, None, None);
         let (mut repair, mut parent) = (None, None);
         let (mut targets, mut toolchains, mut index_read) = (None, None, None);
+        let mut refreshed = None;
         let (mut crates, mut artifacts, mut lineage, mut carried, mut blocks) = (None, None, None, None, None);
         while let Some(key) = map.next_key::<String>()? {
             match key.as_str() {
@@ -205,6 +206,7 @@ impl<'de> Visitor<'de> for WholeManifest<'_> {
                 "index_read" => put(&mut index_read, "index_read", map.next_value()?)?,
                 "crates" => put(&mut crates, "crates", map.next_value_seed(Counted::new(self.counted))?)?,
                 "artifacts" => put(&mut artifacts, "artifacts", map.next_value_seed(Counted::new(self.counted))?)?,
+                "refreshed" => put(&mut refreshed, "refreshed", map.next_value_seed(Counted::new(self.counted))?)?,
                 "lineage" => put(&mut lineage, "lineage", map.next_value()?)?,
                 "carried" => put(&mut carried, "carried", map.next_value()?)?,
                 "blocks" => put(&mut blocks, "blocks", map.next_value()?)?,
@@ -226,6 +228,7 @@ impl<'de> Visitor<'de> for WholeManifest<'_> {
             index_read: there(index_read, "index_read")?,
             crates: there(crates, "crates")?,
             artifacts: artifacts.unwrap_or_default(),
+            refreshed: refreshed.unwrap_or_default(),
             lineage: there(lineage, "lineage")?,
             carried: carried.unwrap_or_default(),
             blocks: there(blocks, "blocks")?,

@@ -14,7 +14,7 @@ use tempfile::NamedTempFile;
 
 use super::format::{
     ArtifactRecord, Block, BundleKind, Carried, CrateRecord, Encoding, Entry, FormatVersion, Lineage, MAX_GROUP,
-    Manifest, Parent, StoredBytes, plain_limit,
+    Manifest, Parent, Refreshed, StoredBytes, plain_limit,
 };
 use super::header::Header;
 use super::{encoded, manifest, name, rules};
@@ -49,6 +49,8 @@ pub struct Plan {
     pub crates: Vec<CrateRecord>,
     /// Every rustup artifact that is needed, sorted by path.
     pub artifacts: Vec<ArtifactRecord>,
+    /// Crates of earlier bundles whose index lines are among the files, sorted by name and version.
+    pub refreshed: Vec<Refreshed>,
     /// The files, in any order.
     pub files: Vec<(Artifact, Bytes)>,
 }
@@ -277,6 +279,7 @@ fn manifest_of(plan: Plan) -> (Manifest, Vec<(Artifact, Bytes)>) {
         index_read: whole_seconds(plan.index_read),
         crates: plan.crates,
         artifacts: plan.artifacts,
+        refreshed: plan.refreshed,
         lineage: plan.lineage,
         carried: plan.carried,
         blocks: Vec::new(),

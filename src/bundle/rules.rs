@@ -12,7 +12,7 @@ use super::format::{
     MAX_CARRIED, MAX_CONFIG, MAX_GROUP, MAX_INDEX, MAX_LEFT_OUT_TEXT, MAX_STORED_GROUP, Manifest, plain_limit,
 };
 use crate::artifact::{Kind, unportable};
-use crate::crate_id::CrateName;
+use crate::crate_id::{CrateName, Version};
 use crate::digest::Sha256;
 use crate::safe_path::SafePath;
 
@@ -61,6 +61,7 @@ pub(super) fn check(manifest: &Manifest) -> Result<(), Broken> {
     encodings(manifest)?;
     head(manifest)?;
     table(manifest)?;
+    refreshed(manifest)?;
     inputs(&manifest.lineage, manifest)?;
     artifacts(manifest)?;
     carried(manifest)?;
@@ -147,6 +148,42 @@ fn table(manifest: &Manifest) -> Result<(), Broken> {
         if *names.entry(record.name.as_str().to_lowercase()).or_insert(&record.name) != &record.name {
             return broken_crate(record, "has a name that is in the table of crates in different case");
         }
+    }
+    Ok(())
+}
+
+/// The crates of earlier bundles whose lines are here.
+fn refreshed(manifest: &Manifest) -> Result<(), Broken> {
+    if manifest.refreshed.is_empty() {
+        return Ok(());
+    }
+    if manifest.kind == BundleKind::Snapshot {
+        return Err(Broken::Manifest("refreshes index lines, though it is a snapshot"));
+    }
+    let mut names: HashMap<String, &CrateName> =
+        manifest.crates.iter().map(|record| (record.name.as_str().to_lowercase(), &record.name)).collect();
+    let mut last: Option<(&CrateName, &Version)> = None;
+    for one in &manifest.refreshed {
+        let key = (&one.name, &one.version);
+        let found = manifest.crates.binary_search_by(|record| (&record.name, &record.version).cmp(&key)).ok();
+        let record = found.and_then(|at| manifest.crates.get(at));
+        let spelled = *names.entry(one.name.as_str().to_lowercase()).or_insert(&one.name);
+        let rules = [
+            (last.is_none_or(|last| last < key), "is twice in the table of refreshed crates, or out of order"),
+            (
+                record.is_none_or(|record| record.state == CrateState::Kept),
+                "is refreshed, though its index line belongs to the table of crates",
+            ),
+            (
+                record.is_none_or(|record| record.sha256 == one.sha256),
+                "is refreshed with another digest than in the table of crates",
+            ),
+            (*spelled == one.name, "is refreshed, and its name is in the bundle in different case"),
+        ];
+        if let Some((_, rule)) = rules.iter().find(|(holds, _)| !holds) {
+            return Err(Broken::Crate { name: one.id().to_string(), rule });
+        }
+        last = Some(key);
     }
     Ok(())
 }

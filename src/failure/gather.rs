@@ -32,7 +32,10 @@ impl From<resolve::Error> for Failure {
                 let hint = hint_of_unresolved(unresolved);
                 return Failure::new(Class::Input, error).doing(DOING).hint(hint);
             }
-            Error::NoVersion { .. } => (Class::Input, "name a version that the index has"),
+            Error::NoVersion { .. } => (
+                Class::Input,
+                "name a version that the index has; one that upstream deleted is taken with `cargo frostmirror fetch --reuse MIRROR` from a mirror or bundle that has it",
+            ),
             Error::Mismatch { .. } => (
                 Class::Integrity,
                 "either the lock or the upstream was altered; compare with crates.io before you trust one of them",
@@ -126,7 +129,7 @@ impl From<download::Error> for Failure {
             }
             Error::Refused { .. } => (
                 Class::Network,
-                Some("upstream's index lists what upstream does not have; is the `dl` of its config.json, or FROSTMIRROR_DL_URL, right?".to_owned()),
+                Some("upstream's index lists what upstream does not have; is the `dl` of its config.json, or FROSTMIRROR_DL_URL, right? A file that upstream deleted is taken with `cargo frostmirror fetch --reuse MIRROR` from a mirror or bundle that has it".to_owned()),
             ),
             Error::Network { ref source, .. } => {
                 let (class, hint) = wire::class_and_hint(source);

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::{Error, Gathered, Mode, Options, Outcome, Written, told, toolchains};
 use crate::artifact::{Artifact, Bytes, Kind};
 use crate::bundle::format::{
-    self, ArtifactRecord, ArtifactState, BundleKind, CrateRecord, CrateState, Input, Lineage, Parent,
+    self, ArtifactRecord, ArtifactState, BundleKind, CrateRecord, CrateState, Input, Lineage, Parent, Refreshed,
 };
 use crate::bundle::{pack, verify};
 use crate::channel;
@@ -21,6 +21,7 @@ use crate::event::{self, Sink};
 use crate::gather::history::{self, Base, Held, HeldArtifact, History, InputSet, Memory, REPAIR};
 use crate::gather::lockfile::LeftOut;
 use crate::gather::resolve::ResolvedInput;
+use crate::index_line::IndexLine;
 use crate::safe_path::SafePath;
 
 /// Problems of a bundle that are quoted when it does not verify; the rest is counted.
@@ -38,10 +39,16 @@ pub(super) fn write(
         Mode::Repair { list } => repair_plan(&history, list, gathered)?,
         _ => planned(&history, gathered, &options.forget)?,
     };
+    plan.refresh(&gathered.refreshed.lines);
+    plan.news |= !gathered.refreshed.changed.is_empty();
     doubts(options, &history, &plan, gathered, sink);
     if !plan.news && is_delivered(options, &plan, sent.as_ref()) {
         tell_incomplete(gathered, sink);
         return Ok(Outcome::NothingNew);
+    }
+    if !matches!(options.mode, Mode::Repair { .. }) {
+        let lines = gathered.resolved.crates.iter().chain(&gathered.refreshed.lines);
+        plan.lines = lines.map(|(id, line)| (id.clone(), line.raw.clone())).collect();
     }
     told::complete(&mut plan, gathered, &options.surroundings.home);
     let repairs = matches!(options.mode, Mode::Repair { .. });
@@ -68,8 +75,9 @@ pub(super) fn write(
     }
     let path = written.publish(&|_| false)?;
     let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let record =
-        history::Bundle { id: id.clone(), file, sequence: plan.sequence, created, kind, came: Some(came), artifacts };
+    let refreshed = gathered.refreshed.changed.clone();
+    let (came, sequence) = (Some(came), plan.sequence);
+    let record = history::Bundle { id: id.clone(), file, sequence, created, kind, came, artifacts, refreshed };
     if let Err(error) = history.record(&plan, record) {
         // A bundle that the history does not know of would be missing from the next one's lineage.
         let _gone = std::fs::remove_file(&path).is_ok();
@@ -167,7 +175,7 @@ pub(super) fn planned(
 
 /// What each of today's inputs needs, as the history keeps it.
 pub(super) fn input_sets(memory: &Memory, gathered: &Gathered) -> Vec<InputSet> {
-    let Gathered { resolved, files, toolchains } = gathered;
+    let Gathered { resolved, files, toolchains, .. } = gathered;
     let held = |id: &CrateId| {
         let line = resolved.crates.get(id)?;
         let size = files.get(id).map_or(0, |file| file.size);
@@ -206,7 +214,7 @@ fn left_out(one: &history::LeftOut) -> format::LeftOut {
 }
 
 fn pack_plan(options: &Options, plan: &history::Plan, sent: Option<&Base>, gathered: &Gathered) -> pack::Plan {
-    let Gathered { resolved, files, toolchains } = gathered;
+    let Gathered { resolved, files, toolchains, refreshed } = gathered;
     let parent = sent.and_then(|base| base.bundle.as_ref());
     let parent = parent.map(|parent| Parent { id: parent.id.clone(), file: parent.file.clone() });
     let mut records = Vec::new();
@@ -260,8 +268,14 @@ fn pack_plan(options: &Options, plan: &history::Plan, sent: Option<&Base>, gathe
         index_read: options.created,
         crates: records,
         artifacts,
+        refreshed: refreshed.lines.values().map(refreshed_record).collect(),
         files: entries(options, gathered),
     }
+}
+
+fn refreshed_record(line: &IndexLine) -> Refreshed {
+    let CrateId { name, version } = line.id.clone();
+    Refreshed { name, version, sha256: line.cksum, yanked: line.yanked }
 }
 
 /// Where a rustup artifact's bytes are.
@@ -280,7 +294,10 @@ fn artifact_record(held: &HeldArtifact, toolchains: &toolchains::Gathered) -> Ar
     }
 }
 
-fn entries(options: &Options, Gathered { resolved, files, toolchains }: &Gathered) -> Vec<(Artifact, Bytes)> {
+fn entries(
+    options: &Options,
+    Gathered { resolved, files, toolchains, refreshed }: &Gathered,
+) -> Vec<(Artifact, Bytes)> {
     let mut entries: Vec<(Artifact, Bytes)> = Vec::new();
     for (id, file) in files {
         if let Some(line) = resolved.crates.get(id) {
@@ -289,7 +306,8 @@ fn entries(options: &Options, Gathered { resolved, files, toolchains }: &Gathere
         }
     }
     let mut texts: BTreeMap<&CrateName, String> = BTreeMap::new();
-    for (id, line) in &resolved.crates {
+    let lines: BTreeMap<&CrateId, &IndexLine> = resolved.crates.iter().chain(&refreshed.lines).collect();
+    for (id, line) in lines {
         // Writing to memory cannot fail.
         let _written = writeln!(texts.entry(&id.name).or_default(), "{}", line.raw).is_ok();
     }

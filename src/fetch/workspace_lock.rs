@@ -19,21 +19,27 @@ pub async fn of(found: &Workspace, station: &Station<'_>) -> Result<Lockfile, Er
         (Ok(fitting), _) => fitting,
         (Err(_), Some(failure)) => return Err(Error::Resolve(resolve::Error::Index(failure))),
         (Err(error @ (workspace::Error::Unresolved { .. } | workspace::Error::Unreachable { .. })), None) => {
-            match workspace::lock(found)? {
+            return match workspace::lock(found)? {
                 // Cargo cannot look at a git repository, or wants a token for another registry. What of them may be left out
                 // is for the caller to say; the rest is locked, and is what the user builds with.
                 Some(own) if !own.foreign.is_empty() => {
-                    station.sink.warning(format!(
-                    "the Cargo.lock of `{root}` is taken as it stands; it names packages of git or of other registries, \
-                     and whether it fits the manifests is not known: {error}"
-                ));
-                    return Ok(own);
+                    let why = format!("it names packages of git or of other registries: {error}");
+                    Ok(as_it_stands(own, found, station, &why))
                 }
-                _ => return Err(error.into()),
-            }
+                Some(own) if station.resolver.names_deleted(&own).await? => {
+                    Ok(as_it_stands(own, found, station, DELETED))
+                }
+                _ => Err(error.into()),
+            };
         }
         (Err(error), None) => return Err(error.into()),
     };
+    // Cargo moved on to a version that upstream still has; the user builds with the deleted one.
+    if let (Fit::Outdated { .. }, Some(own)) = (&fitting.fit, workspace::lock(found)?)
+        && station.resolver.names_deleted(&own).await?
+    {
+        return Ok(as_it_stands(own, found, station, DELETED));
+    }
     match fitting.fit {
         Fit::AsItStands => {}
         Fit::Missing => station.sink.warning(format!(
@@ -46,4 +52,16 @@ pub async fn of(found: &Workspace, station: &Station<'_>) -> Result<Lockfile, Er
         )),
     }
     Ok(Lockfile { path: found.root.join("Cargo.lock"), ..fitting.lockfile })
+}
+
+/// Why cargo cannot check a lock that names a version which upstream deleted and which is remembered.
+const DELETED: &str = "it names a version that upstream deleted";
+
+/// A lock that the user builds with and that cargo cannot check.
+fn as_it_stands(own: Lockfile, found: &Workspace, station: &Station<'_>, why: &str) -> Lockfile {
+    station.sink.warning(format!(
+        "the Cargo.lock of `{}` is taken as it stands, and whether it fits the manifests is not known; {why}",
+        found.root.display()
+    ));
+    own
 }

@@ -8,6 +8,10 @@
 //! earlier one (`Memory::base`). Format 1 did not have these; it is read, and its bundles serve as a base only where
 //! nothing came after them.
 //!
+//! The index lines as the bundles brought them are in `lines`, beside it (`Memory::lines`): upstream's next reading is held
+//! against them, and they are there where upstream deleted a version. The file is written after the record, so that a kill
+//! between the two sends a changed line once more.
+//!
 //! What a crate says of itself is kept too, because a bundle names crates whose files are not at hand any more. A
 //! history without it is read.
 
@@ -28,6 +32,7 @@ use crate::event::Sink;
 use crate::safe_path::SafePath;
 
 mod base;
+mod lines;
 #[cfg(test)]
 mod tests;
 
@@ -156,6 +161,9 @@ pub struct Bundle {
     /// Likewise of rustup artifacts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub artifacts: Vec<HeldArtifact>,
+    /// The crates of earlier bundles whose index lines upstream had changed; the bundle brought the new ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refreshed: Vec<Sent>,
 }
 
 /// The kind of a bundle that mends a mirror: it says nothing new of the lineage.
@@ -177,6 +185,8 @@ pub struct Plan {
     pub told: BTreeMap<Sha256, Told>,
     /// Every rustup artifact that some input needs.
     pub artifacts: BTreeMap<SafePath, HeldArtifact>,
+    /// The index lines that the bundle brings; whoever packs it adds them.
+    pub lines: BTreeMap<CrateId, String>,
     /// The bundle before it; one that mends does not count.
     pub parent: Option<Bundle>,
     /// Whether there is anything that the last bundle did not say: an input or a crate more or less, or another yanked
@@ -286,7 +296,7 @@ impl History {
         text.push(b'\n');
         durable::write(&self.path, &text).map_err(failed)?;
         self.memory.state = state;
-        Ok(())
+        self.memory.record_lines(&plan.lines)
     }
 }
 
@@ -429,6 +439,7 @@ impl Memory {
             crates,
             told: self.state.told.clone(),
             artifacts,
+            lines: BTreeMap::new(),
         })
     }
 

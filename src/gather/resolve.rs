@@ -91,6 +91,21 @@ pub struct ResolvedInput {
     pub left_out: Vec<LeftOut>,
 }
 
+/// Index lines that upstream once had.
+pub trait Remembered: Send + Sync {
+    /// The lines of those of `wanted` that are known. Each has the checksum that is wanted with it. May block.
+    fn recall(&self, wanted: &Set) -> BTreeMap<CrateId, Recalled>;
+}
+
+/// A line that upstream no longer has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recalled {
+    /// The line.
+    pub line: IndexLine,
+    /// Where it comes from, for people.
+    pub from: String,
+}
+
 /// Resolves inputs against one snapshot of the index.
 pub struct Resolver {
     cargo: Cargo,
@@ -99,6 +114,8 @@ pub struct Resolver {
     skip: Skip,
     /// What was left out of the input that is being resolved.
     left_out: Mutex<BTreeSet<LeftOut>>,
+    /// Lines of versions that upstream deleted.
+    remembered: Option<Arc<dyn Remembered>>,
     jobs: usize,
     sink: Arc<dyn Sink>,
 }
@@ -200,7 +217,7 @@ pub struct Mismatch {
 }
 
 /// Exact versions, with the checksum where a lock states one.
-type Set = BTreeMap<CrateId, Option<Sha256>>;
+pub type Set = BTreeMap<CrateId, Option<Sha256>>;
 
 impl Resolver {
     /// A resolver over `index`. Its cargos run at most `jobs` at a time.
@@ -213,7 +230,16 @@ impl Resolver {
     ) -> Result<Resolver, Error> {
         let loopback = Loopback::start(index.clone()).await;
         let loopback = loopback.map_err(Error::Loopback)?;
-        Ok(Resolver { cargo, index, loopback, skip, left_out: Mutex::default(), jobs: jobs.max(1), sink })
+        Ok(Resolver {
+            cargo,
+            index,
+            loopback,
+            skip,
+            left_out: Mutex::default(),
+            remembered: None,
+            jobs: jobs.max(1),
+            sink,
+        })
     }
 
     /// Resolves `inputs`; `downloads` fetches the `.crate` of each `--crate`, for the lock inside.
@@ -235,6 +261,32 @@ impl Resolver {
         }
         self.index.rest();
         Ok(resolved)
+    }
+
+    /// Takes versions that a lock names and upstream deleted from `remembered`.
+    pub fn remember(&mut self, remembered: Arc<dyn Remembered>) {
+        self.remembered = Some(remembered);
+    }
+
+    /// Whether upstream deleted a version that this lock names, and its line is remembered.
+    pub async fn names_deleted(&self, lockfile: &Lockfile) -> Result<bool, Error> {
+        let set = set_of(lockfile);
+        let mut missing = Set::new();
+        for (id, locked) in set {
+            let file = self.index.file(&id.name).await?;
+            if file.is_none_or(|file| file.find(&id.name, &id.version).is_none()) {
+                missing.insert(id, locked);
+            }
+        }
+        Ok(!self.recall(missing).await.is_empty())
+    }
+
+    async fn recall(&self, missing: Set) -> BTreeMap<CrateId, Recalled> {
+        let Some(remembered) = self.remembered.clone().filter(|_| !missing.is_empty()) else {
+            return BTreeMap::new();
+        };
+        let recalling = tokio::task::spawn_blocking(move || remembered.recall(&missing));
+        recalling.await.unwrap_or_default()
     }
 
     /// Runs cargo in `folder` with these arguments, hermetically, with the snapshot as crates.io: for a workspace that
@@ -307,6 +359,14 @@ impl Resolver {
         }
         if !mismatches.is_empty() {
             return Err(Error::Mismatch { mismatches });
+        }
+        let deleted = missing.iter().filter_map(|one| Some((one.id.clone(), *set.get(&one.id)?))).collect();
+        for (id, Recalled { line, from }) in self.recall(deleted).await {
+            self.sink.warning(format!(
+                "upstream's index no longer has {id}, which {input} names: it was deleted there. It is taken from {from}"
+            ));
+            missing.retain(|one| one.id != id);
+            lines.insert(id, line);
         }
         if !missing.is_empty() {
             return Err(Error::NoVersion { missing });

@@ -168,6 +168,7 @@ impl Feed<'_> {
             artifacts: artifacts.collect(),
             lineage: Lineage { id: lineage.id.clone(), sequence: lineage.sequence, inputs: inputs.collect() },
             carried: Vec::new(),
+            refreshed: Vec::new(),
             blocks: Vec::new(),
         }
     }

@@ -29,7 +29,7 @@ use super::lock::AddGuard;
 use super::order::{Names, dependencies_first};
 use super::receive::{Receiver, Told, artifacts};
 use super::store::{self, Move, Placing, Removal, Staging, failed};
-use crate::bundle::format::{ArtifactState, CrateRecord, CrateState, Manifest};
+use crate::bundle::format::{ArtifactState, CrateRecord, CrateState, Manifest, Refreshed};
 use crate::bundle::open::{self, Bundle};
 use crate::client_config::BaseUrl;
 use crate::digest::Sha256;
@@ -224,7 +224,8 @@ impl AddGuard {
         let held = Artifacts::read(&self.layout)?.unwrap_or_default();
         let told = self.before_payload(bundle.manifest(), &held, rehash, options)?;
         sink.event(begin(bundle.manifest()));
-        let names = Names::of(bundle.manifest().crates.iter().map(|record| record.name.as_str()));
+        let refreshed = bundle.manifest().refreshed.iter().map(|one| one.name.as_str());
+        let names = Names::of(bundle.manifest().crates.iter().map(|record| record.name.as_str()).chain(refreshed));
         let mut receiver = Receiver::new(&self.layout, &mut staging, rehash, told, names, sink);
         let streamed = bundle.stream(&mut receiver);
         sink.event(Event::End { phase: Phase::Importing });
@@ -491,7 +492,12 @@ fn told(manifest: &Manifest, options: &ImportOptions) -> Result<Told, Error> {
             reads.insert(record.id(), time(read)?);
         }
     }
-    Ok(Told { read: time(&manifest.index_read)?, reads, index_only: left_out.map(CrateRecord::id).collect() })
+    Ok(Told {
+        read: time(&manifest.index_read)?,
+        reads,
+        index_only: left_out.map(CrateRecord::id).collect(),
+        refreshed: manifest.refreshed.iter().map(Refreshed::id).collect(),
+    })
 }
 
 /// `moves` in the order that `order` gives by position.

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use cargo_util_schemas::index::IndexPackage;
 use jiff::Timestamp;
 
 use super::lines::LineRecord;
@@ -29,6 +28,8 @@ pub struct Incoming {
     pub read: Timestamp,
     /// Whether the bundle names the crate without having ever had its file.
     pub index_only: bool,
+    /// Whether the line only replaces that of a crate which the mirror has, and adds none.
+    pub refresh: bool,
 }
 
 /// What an index file becomes.
@@ -96,7 +97,7 @@ pub fn merge(held: &Held, incoming: Vec<Incoming>) -> Result<Merged, Box<Conflic
     let mut needs = Vec::new();
     let mut replaced = Vec::new();
     let mut brought = 0;
-    for Incoming { line, read, index_only } in incoming {
+    for Incoming { line, read, index_only, refresh } in incoming {
         if let Some(other) = versions.values().next().filter(|known| known.line.id.name != line.id.name) {
             return Err(Box::new(Conflict::Name { held: other.line.id.name.clone(), incoming: line.id.name }));
         }
@@ -106,13 +107,17 @@ pub fn merge(held: &Held, incoming: Vec<Incoming>) -> Result<Merged, Box<Conflic
             return Err(Box::new(Conflict::Checksum { id: line.id, held, incoming: line.cksum }));
         }
         match versions.get_mut(&version) {
+            // No index line without a crate.
+            None if refresh && !recorded.contains_key(&version) => {}
             None => {
+                // A damaged line is replaced, and what is on record of its file stays so.
+                let index_only = if refresh { !was_held(&version) } else { index_only };
                 needs.extend(names_needed(&line));
                 brought += usize::from(!index_only && !was_held(&version));
                 versions.insert(version, Known { line, read, index_only });
             }
             Some(known) => {
-                if known.line.raw != line.raw && dependencies(&known.line) != dependencies(&line) {
+                if !known.line.agrees_with(&line) {
                     return Err(Box::new(Conflict::Dependencies { id: line.id }));
                 }
                 brought += usize::from(known.index_only && !index_only);
@@ -139,11 +144,6 @@ pub fn merge(held: &Held, incoming: Vec<Incoming>) -> Result<Merged, Box<Conflic
         records.push(record_of(known));
     }
     Ok(Merged { text, records, needs, damaged, brought })
-}
-
-/// Whether two lines of one version can both be true, at different times: they have the same digest and the same dependencies.
-pub fn agree(one: &IndexLine, other: &IndexLine) -> bool {
-    one.cksum == other.cksum && (one.raw == other.raw || dependencies(one) == dependencies(other))
 }
 
 /// The held lines that are what was recorded of them, by version, and the number of those that are not.
@@ -187,23 +187,6 @@ fn names_needed(line: &IndexLine) -> impl Iterator<Item = String> {
     line.deps.iter().filter(|dep| !dep.dev).map(|dep| dep.name.clone())
 }
 
-/// The dependencies in a form that two spellings of the same facts share: upstream has rewritten lines with other
-/// spacing and another order of dependencies and features before.
-fn dependencies(line: &IndexLine) -> Vec<String> {
-    let package: IndexPackage<'_> = match serde_json::from_str(&line.raw) {
-        Ok(package) => package,
-        Err(_) => return Vec::new(),
-    };
-    let normal = |dep: &cargo_util_schemas::index::RegistryDependency<'_>| {
-        let mut dep = dep.clone();
-        dep.features.sort();
-        serde_json::to_string(&dep).unwrap_or_default()
-    };
-    let mut all: Vec<String> = package.deps.iter().map(normal).collect();
-    all.sort();
-    all
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -216,7 +199,7 @@ mod tests {
 
     fn incoming(raw: &str, read: i64, index_only: bool) -> Incoming {
         let line = IndexLine::parse(raw).expect("a line");
-        Incoming { line, read: Timestamp::from_second(read).expect("time"), index_only }
+        Incoming { line, read: Timestamp::from_second(read).expect("time"), index_only, refresh: false }
     }
 
     fn held(merged: Merged) -> Held {
@@ -264,6 +247,26 @@ mod tests {
         assert!(
             matches!(merge(&before, vec![incoming(&name, 2, false)]), Err(c) if matches!(*c, Conflict::Name { .. }))
         );
+    }
+
+    #[test]
+    fn a_refreshed_line_replaces_that_of_a_held_crate_and_adds_none() {
+        let refreshed = Incoming { refresh: true, ..incoming(&raw("1.0.0", r#","yanked":true"#), 2, true) };
+        assert_eq!(merged(std::slice::from_ref(&refreshed)), Held::default());
+        for index_only in [false, true] {
+            let before = merged(&[incoming(&raw("1.0.0", ""), 1, index_only)]);
+            let after = merge(&before, vec![refreshed.clone()]).expect("no conflict");
+            assert_eq!((after.text, after.brought), (format!("{}\n", refreshed.line.raw), 0));
+            assert_eq!(after.records.last().map(|record| record.index_only), Some(index_only));
+            // The line is damaged, and its record says what it was.
+            let torn = Held { text: "x\n".to_owned(), records: before.records };
+            let after = merge(&torn, vec![refreshed.clone()]).expect("no conflict");
+            assert_eq!((after.text, after.brought), (format!("{}\n", refreshed.line.raw), 0));
+            assert_eq!(after.records.last().map(|record| record.index_only), Some(index_only));
+        }
+        // What was read before the held line does not replace it.
+        let newer = merged(&[incoming(&raw("1.0.0", ""), 3, false)]);
+        assert_eq!(merge(&newer, vec![refreshed]).expect("no conflict").text, newer.text);
     }
 
     #[test]

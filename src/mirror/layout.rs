@@ -57,6 +57,9 @@
 //! second, the greater text), so the order of imports never changes the outcome. Another `cksum` or other dependencies
 //! for one version is an integrity error.
 //!
+//! A bundle may refresh the line of a crate that it does not ship. Such a line replaces a held one by the same rule, and is
+//! dropped where its crate has no line: a bundle that brings the crate later, though it is older, brings its own line.
+//!
 //! To know when a held line was read there is one small file for each index file, so that an import or one cached crate
 //! costs the same in a mirror of ten crates and of a million. Each of its lines is
 //! `VERSION READ CKSUM LINE-DIGEST held|index-only`. It is replaced before its index file is; it then has a second entry

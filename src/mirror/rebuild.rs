@@ -346,6 +346,7 @@ fn rebuilt_record(
         crates,
         lineage: Lineage { id: REBUILT.to_owned(), sequence, inputs: vec![input] },
         carried: Vec::new(),
+        refreshed: Vec::new(),
         blocks: Vec::new(),
     };
     manifest.seal();

@@ -98,6 +98,8 @@ pub(super) struct Told {
     pub(super) reads: HashMap<CrateId, Timestamp>,
     /// The crates whose file was left out and never sent.
     pub(super) index_only: HashSet<CrateId>,
+    /// The crates of earlier bundles whose lines replace those that are held.
+    pub(super) refreshed: HashSet<CrateId>,
 }
 
 /// Stages what passes.
@@ -266,9 +268,11 @@ impl<'a> Receiver<'a> {
         let incoming = lines
             .into_iter()
             .map(|line| {
-                let index_only = self.told.index_only.contains(&line.id);
+                let refresh = self.told.refreshed.contains(&line.id);
+                // A refreshed line says nothing of the file.
+                let index_only = refresh || self.told.index_only.contains(&line.id);
                 let read = self.told.reads.get(&line.id).copied().unwrap_or(self.told.read);
-                Incoming { line, read, index_only }
+                Incoming { line, read, index_only, refresh }
             })
             .collect();
         let (index_path, records_path) = (self.layout.index_file(&name), self.layout.line_records(&name));

@@ -259,6 +259,7 @@ fn plan(layout: &Layout, config: Vec<Brought>, now: Timestamp) -> Result<(Plan, 
         toolchains: shelf.held.toolchains(),
         index_read: newest_read,
         crates: table.into_values().collect(),
+        refreshed: Vec::new(),
         artifacts,
         files,
     };

@@ -9,7 +9,6 @@ use serde::Deserialize;
 use crate::crate_id::{CrateId, CrateName, Version};
 use crate::gather::index_file::IndexFile;
 use crate::index_line::IndexLine;
-use crate::mirror::index::agree;
 use crate::server_config::Settings;
 use crate::server_config::settings::CratePattern;
 
@@ -92,7 +91,7 @@ pub(super) fn offer(upstream: &IndexFile, held: &str, limits: &Limits, now: Time
         match held_lines.remove(&head.version) {
             Some(held) if held.raw == line => put(line),
             Some(held) => match IndexLine::parse(line) {
-                Ok(newer) if newer.id == held.id && agree(&held, &newer) => {
+                Ok(newer) if newer.id == held.id && held.agrees_with(&newer) => {
                     put(line);
                     offer.renewed.push(newer);
                 }

@@ -1,7 +1,8 @@
 //! Rules of a manifest about what is not shipped: packages that were left out, and the states of crates.
 
-use frostmirror::bundle::format::LeftOut;
+use frostmirror::bundle::format::{BundleKind, CrateState, LeftOut, Refreshed};
 use frostmirror::bundle::verify::verify;
+use frostmirror::digest::Sha256;
 use frostmirror::event::Silent;
 
 use crate::support::forge::{FakeCrate, Forged};
@@ -48,4 +49,39 @@ fn packages_that_were_left_out_are_sorted_and_short() {
         let told = leaving(&all);
         assert!(told.contains("depends.toml") && told.contains(why), "{told}");
     }
+}
+
+#[test]
+fn refreshed_crates_are_sorted_and_apart_from_the_table() {
+    let refreshed = |name: &str, version: &str| Refreshed {
+        name: name.parse().unwrap(),
+        version: version.parse().unwrap(),
+        sha256: Sha256::of(name.as_bytes()),
+        yanked: true,
+    };
+    let with = |all: &[Refreshed], bend: &dyn Fn(&mut Forged)| {
+        let mut forged = small();
+        forged.manifest.refreshed = all.to_vec();
+        bend(&mut forged);
+        problems(&forged)
+    };
+    let as_it_is = |_: &mut Forged| {};
+    for (all, why) in [
+        (vec![refreshed("c", "1.0.0"), refreshed("b", "1.0.0")], "b 1.0.0 is twice in the table of refreshed crates"),
+        (vec![refreshed("c", "1.0.0"), refreshed("c", "1.0.0")], "c 1.0.0 is twice in the table of refreshed crates"),
+        (vec![refreshed("a", "1.0.0")], "a 1.0.0 is refreshed, though its index line belongs to the table"),
+        (vec![refreshed("A", "2.0.0")], "A 2.0.0 is refreshed, and its name is in the bundle in different case"),
+        (vec![refreshed("C", "1.0.0"), refreshed("c", "1.0.0")], "c 1.0.0 is refreshed, and its name is in the bundle"),
+        // Its line is missing.
+        (vec![refreshed("c", "1.0.0")], "c 1.0.0"),
+    ] {
+        let told = with(&all, &as_it_is);
+        assert!(told.contains(why), "{told}");
+    }
+    let kept = |forged: &mut Forged| forged.manifest.crates[0].state = CrateState::Kept;
+    let told = with(&[refreshed("a", "1.0.0")], &kept);
+    assert!(told.contains("a 1.0.0 is refreshed with another digest"), "{told}");
+    let snapshot = |forged: &mut Forged| forged.manifest.kind = BundleKind::Snapshot;
+    let told = with(&[refreshed("c", "1.0.0")], &snapshot);
+    assert!(told.contains("refreshes index lines, though it is a snapshot"), "{told}");
 }

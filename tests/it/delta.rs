@@ -1,9 +1,11 @@
 //! Weekly bundles: what was sent is not sent again, and the far side ends with the same mirror.
 
 mod chain;
+mod deleted;
 mod inputs;
 mod mend;
 mod random;
+mod refreshed;
 mod told;
 
 use std::cell::Cell;

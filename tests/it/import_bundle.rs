@@ -169,6 +169,7 @@ impl Make {
             lineage: Lineage { id: self.lineage, sequence: self.sequence, inputs: vec![input] },
             artifacts,
             carried: Vec::new(),
+            refreshed: Vec::new(),
             targets: Vec::new(),
             toolchains: Vec::new(),
             index_read: at(self.read),

@@ -32,6 +32,7 @@ fn bundle(plan: &Plan) -> Bundle {
         created: "2026-01-01T00:00:00Z".to_owned(),
         kind: "full".to_owned(),
         artifacts: Vec::new(),
+        refreshed: Vec::new(),
         came: Some(plan.came(&Base::default())),
     }
 }
@@ -46,6 +47,42 @@ fn fetch(folder: &Path, today: Vec<InputSet>) -> Plan {
 
 fn names(plan: &Plan) -> Vec<String> {
     plan.crates.keys().map(|id| id.name.to_string()).collect()
+}
+
+#[test]
+fn every_crate_that_was_sent_is_known_and_its_line_too() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let line = |name: &str, yanked: bool| {
+        let cksum = Sha256::of(name.as_bytes());
+        format!(r#"{{"name":"{name}","vers":"1.0.0","deps":[],"cksum":"{cksum}","features":{{}},"yanked":{yanked}}}"#)
+    };
+    let record = |crates: &[&str], lines: &[(&str, bool)], refreshed: &[&str]| {
+        let mut history = History::open(folder.path(), &Silent).expect("open");
+        let mut plan = history.plan(vec![input("/a", crates)], &[]).expect("plan");
+        for (name, yanked) in lines {
+            plan.lines.insert(held(name, false).id(), line(name, *yanked));
+        }
+        let sent = |name: &&str| {
+            let Held { name, version, sha256, .. } = held(name, false);
+            Sent { name, version, sha256 }
+        };
+        let came = Some(plan.came(&history.base(None).expect("base")));
+        let refreshed = refreshed.iter().map(sent).collect();
+        history.record(&plan, Bundle { came, refreshed, ..bundle(&plan) }).expect("record");
+    };
+    record(&["x", "y"], &[("x", false), ("y", false)], &[]);
+    record(&["y"], &[("y", false)], &[]);
+    record(&["y", "z"], &[("x", true), ("z", false)], &["x"]);
+    let memory = Memory::read(folder.path()).expect("read");
+    assert_eq!(memory.sent().keys().map(|id| id.name.as_str()).collect::<Vec<_>>(), ["x", "y", "z"]);
+    let lines = memory.lines().expect("lines");
+    let stored: Vec<(&str, bool)> = lines.values().map(|line| (line.id.name.as_str(), line.yanked)).collect();
+    assert_eq!(stored, [("x", true), ("y", false), ("z", false)]);
+    let owed = |base: Option<&Base>| memory.refreshed_since(base).len();
+    let of = |sequence: u64| memory.base(Some(&format!("{sequence:032}"))).expect("base");
+    assert_eq!([owed(None), owed(Some(&of(1))), owed(Some(&of(2))), owed(Some(&of(3)))], [1, 1, 1, 0]);
+    fs::write(folder.path().join("lines"), "rot").expect("write");
+    assert!(memory.lines().expect("lines").is_empty());
 }
 
 #[test]

@@ -153,7 +153,7 @@ impl<'b> Arrived<'b> {
         // One after the other, so that the one that contradicts is left out and no other.
         let mut sound = Vec::new();
         for (arrival, found) in there {
-            let one = Incoming { line: arrival.line.clone(), read: arrival.read, index_only: false };
+            let one = Incoming { line: arrival.line.clone(), read: arrival.read, index_only: false, refresh: false };
             match try_with(&mut incoming, one) {
                 Ok(()) => sound.push((arrival, found)),
                 Err(why) => self.refuse(&arrival.id, why),
@@ -161,7 +161,7 @@ impl<'b> Arrived<'b> {
         }
         let mut renewed = Vec::new();
         for renewal in renewals {
-            let one = Incoming { line: renewal.line.clone(), read: renewal.read, index_only: false };
+            let one = Incoming { line: renewal.line.clone(), read: renewal.read, index_only: false, refresh: false };
             match try_with(&mut incoming, one) {
                 Ok(()) => renewed.push(renewal),
                 Err(why) => sink.detail(format!("upstream's new line of {} is not taken: {why}", renewal.line.id)),

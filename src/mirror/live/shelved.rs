@@ -185,6 +185,7 @@ fn as_manifest(group: &[&ArrivedArtifact], now: Timestamp) -> Manifest {
         artifacts: group.iter().map(record).collect(),
         lineage: Lineage { id: String::new(), sequence: 1, inputs: Vec::new() },
         carried: Vec::new(),
+        refreshed: Vec::new(),
         blocks: Vec::new(),
     }
 }

@@ -170,6 +170,7 @@ impl History {
             lineage: Lineage { id: self.id.clone(), sequence: self.sequence, inputs },
             artifacts: Vec::new(),
             carried: Vec::new(),
+            refreshed: Vec::new(),
             targets: Vec::new(),
             toolchains: Vec::new(),
             index_read: created,

@@ -112,6 +112,7 @@ pub fn plan(crates: &[FakeCrate], folder: &Path) -> Plan {
         lineage: lineage(crates.len()),
         artifacts: Vec::new(),
         carried: Vec::new(),
+        refreshed: Vec::new(),
         targets: vec!["x86_64-unknown-linux-gnu".to_owned()],
         toolchains: Vec::new(),
         index_read: time,
@@ -187,6 +188,7 @@ impl Forged {
             artifacts: Vec::new(),
             lineage: lineage(crates.len()),
             carried: Vec::new(),
+            refreshed: Vec::new(),
             blocks: Vec::new(),
         };
         let mut forged = Forged { manifest, payload: Vec::new() };

@@ -121,6 +121,7 @@ impl Synthetic {
             artifacts: Vec::new(),
             lineage,
             carried: Vec::new(),
+            refreshed: Vec::new(),
             blocks: Vec::new(),
         };
         fs::write(layout.head(), serde_json::to_vec_pretty(&head).unwrap()).unwrap();
