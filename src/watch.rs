@@ -5,6 +5,7 @@
 //! | [`settle`] | when a file is tried, and what follows: no files, no clocks |
 //! | `take` | one file: looked at, imported |
 //! | `shelves` | `done/` and `failed/`, where nothing is overwritten |
+//! | `open` | files opened without waiting and without following links |
 //! | `notices` | the system's hints of changes |
 //! | `mailbox` | where hints wait |
 //!
@@ -47,6 +48,7 @@ use take::{Taker, identity, plain, shown, stamp_of};
 
 mod mailbox;
 mod notices;
+pub(crate) mod open;
 pub mod settle;
 mod shelves;
 mod take;
@@ -208,7 +210,7 @@ impl Watch {
                     self.problem = None;
                     self.settle.scan(&listing.files, look);
                     for name in listing.others {
-                        self.say(&name, "it is no file that can be read, and is left alone");
+                        self.say(&name, "it is not a regular file, so it is left alone");
                     }
                     for (name, hint) in post.hints {
                         self.settle.hint(&name, hint, look);

@@ -9,7 +9,7 @@
 //! | the server is killed | the file is left, no longer locked, and removed at the next start |
 
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -27,6 +27,7 @@ use crate::bundle::shown::shown;
 use crate::digest::{Hasher, Sha256};
 use crate::durable;
 use crate::failure::{Class, Failure};
+use crate::watch::open::regular;
 
 /// Uploads at one time.
 pub(super) const AT_ONCE: usize = 4;
@@ -210,7 +211,7 @@ pub(super) fn remove_leftovers(folder: &Path) {
         let name = entry.file_name();
         let is_part = name.to_str().is_some_and(|name| name.starts_with(PART.0) && name.ends_with(PART.1));
         if is_part && entry.file_type().is_ok_and(|kind| kind.is_file()) {
-            let abandoned = File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok());
+            let abandoned = regular(&entry.path()).is_ok_and(|file| file.try_lock().is_ok());
             // What cannot be removed is hidden and in nobody's way.
             let _left = abandoned && fs::remove_file(entry.path()).is_err();
         }
@@ -219,6 +220,8 @@ pub(super) fn remove_leftovers(folder: &Path) {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use super::*;
     use futures_util::stream;
     use http_body_util::StreamBody;

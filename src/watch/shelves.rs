@@ -7,6 +7,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use super::open::regular;
 use crate::bundle::name::is_bundles;
 
 /// Where imported bundles go.
@@ -123,7 +124,7 @@ impl Shelves {
     fn read_reason(&self, name: &OsStr) -> String {
         let mut text = Vec::new();
         let path = self.folder.join(FAILED).join(with_end(name, REASON));
-        let read = open_file(&path).and_then(|file| file.take(MOST_REASON).read_to_end(&mut text));
+        let read = regular(&path).and_then(|file| file.take(MOST_REASON).read_to_end(&mut text));
         let text = String::from_utf8_lossy(&text).into_owned();
         match (read, text.lines().next().filter(|line| !line.is_empty())) {
             (Ok(_), Some(line)) => line.to_owned(),
@@ -199,18 +200,10 @@ fn take_name(shelf: &Path, name: &OsStr) -> io::Result<(OsString, PathBuf)> {
     }
 }
 
-/// Opens what is a file: a pipe would hold the watcher until somebody writes to it.
-fn open_file(path: &Path) -> io::Result<File> {
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("it is no file"));
-    }
-    File::open(path)
-}
-
 /// Whether the file at `path` ends with `end`.
 fn ends_so(path: &Path, end: &str) -> bool {
     let read = || {
-        let mut file = open_file(path)?;
+        let mut file = regular(path)?;
         let mut text = vec![0; end.len()];
         file.seek(SeekFrom::End(-i64::try_from(end.len()).unwrap_or(i64::MAX)))?;
         file.read_exact(&mut text).map(|()| text)

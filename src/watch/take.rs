@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::open::regular;
 use super::settle::{Stamp, Verdict};
 use super::shelves::Shelves;
 use crate::bundle::format::{BundleKind, MAGIC};
@@ -68,13 +69,13 @@ impl Taker {
             if !is_bundles(&name) {
                 continue;
             }
-            match fs::metadata(self.folder.join(&name)) {
+            match fs::symlink_metadata(self.folder.join(&name)) {
                 Ok(about) if about.is_file() => {
                     listing.files.insert(name, stamp_of(&about));
                 }
-                // Moved away by somebody since it was listed, or a link that leads nowhere.
+                // Moved away by somebody since it was listed.
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-                // One link in a circle must not stop everything else.
+                // A link, a folder, a pipe: one of them must not stop everything else.
                 Ok(_) | Err(_) => listing.others.push(name),
             }
         }
@@ -83,7 +84,7 @@ impl Taker {
 
     /// The file as it is now; `None` where it is gone or cannot be asked.
     pub(super) fn stamp(&self, name: &OsStr) -> Option<Stamp> {
-        let about = fs::metadata(self.folder.join(name)).ok()?;
+        let about = fs::symlink_metadata(self.folder.join(name)).ok()?;
         about.is_file().then(|| stamp_of(&about))
     }
 
@@ -193,7 +194,7 @@ impl Taker {
             io::ErrorKind::NotFound => Verdict::Gone,
             _ => Verdict::Hindered(one_line(&Failure::io(format!("could not read `{}`", path.display()), source))),
         };
-        let mut file = File::open(&path).map_err(hindered)?;
+        let mut file = regular(&path).map_err(hindered)?;
         let length = file.metadata().map_err(hindered)?.len();
         let mut start = Vec::new();
         (&mut file).take(MAGIC.len() as u64).read_to_end(&mut start).map_err(hindered)?;
