@@ -4,6 +4,9 @@
 //! |---|---|
 //! | [`settle`] | when a file is tried, and what follows: no files, no clocks |
 //! | `take` | one file: looked at, imported |
+//! | [`refused`] | `failed/` for an administrator: retry, dismiss, delete |
+//! | `put_aside` | what becomes of a bundle that was refused |
+//! | [`single`] | one bundle, imported on request |
 //! | `shelves` | `done/` and `failed/`, where nothing is overwritten |
 //! | `open` | files opened without waiting and without following links |
 //! | `notices` | the system's hints of changes |
@@ -42,19 +45,21 @@ use crate::panics::caught;
 use crate::server_config::Live;
 use mailbox::Mailbox;
 use notices::Notices;
+use put_aside::{Refusal, put_aside};
+use refused::MOST as MOST_FAILED;
 use settle::{Pace, Settle, Standing, Trial, Verdict};
 use shelves::Shelves;
-use take::{Taker, identity, plain, shown, stamp_of};
+use take::{Taker, identity, plain, shown};
 
 mod mailbox;
 mod notices;
 pub(crate) mod open;
+mod put_aside;
+pub mod refused;
 pub mod settle;
 mod shelves;
+pub mod single;
 mod take;
-
-/// Most refused bundles that are recorded by name.
-const MOST_FAILED: usize = 100;
 
 /// What is watched, and for which mirror.
 pub struct WatchOptions {
@@ -316,7 +321,7 @@ impl Watch {
                 continue;
             };
             let began = self.now();
-            let (verdict, imported) = self.taker.import(&name, before);
+            let (verdict, imported) = self.taker.import(&name, before, Duration::ZERO, self.taker.sink.as_ref());
             self.tally.imported.fetch_add(imported.into(), Ordering::Relaxed);
             self.prune |= imported && self.taker.live.current().prune_on_import;
             self.conclude(name, began, before, verdict);
@@ -332,32 +337,10 @@ impl Watch {
         let trial = Trial { began, before, after: self.taker.stamp(&name), verdict };
         let now = self.now();
         let Some(reason) = self.settle.tried(&name, trial, now) else { return };
-        let refused = (self.taker.clock)().strftime("%Y-%m-%dT%H:%M:%SZ");
         let keep = self.taker.live.current().keep_failed_packages;
-        let then = if keep {
-            "To have it tried again, move the bundle back."
-        } else {
-            "To have it tried again, bring it again."
-        };
-        let text = format!("{}\n\nRefused at {refused}; the mirror is as it was. {then}\n", reason.trim_end());
-        match self.shelves.failed(&name, &text) {
-            Ok(Some(moved)) => {
-                self.tally.refused.fetch_add(1, Ordering::Relaxed);
-                self.settle.forget(&name);
-                let line = first_line(&reason);
-                let is_judged = |about: &fs::Metadata| stamp_of(about) == before;
-                if keep {
-                    self.taker.sink.warning(format!("{} was refused, and is in failed/: {line}", shown(&moved)));
-                } else if let Err(error) = self.shelves.delete_failed(&moved, is_judged) {
-                    let name = shown(&moved);
-                    self.taker
-                        .sink
-                        .warning(format!("{name} was refused, and could not be deleted in failed/: {error}"));
-                } else {
-                    self.taker.sink.warning(format!("{} was refused; its reason is in failed/: {line}", shown(&moved)));
-                }
-            }
-            Ok(None) => self.settle.forget(&name),
+        let refusal = Refusal { name: &name, judged: before, reason: &reason, keep, now: (self.taker.clock)() };
+        match put_aside(&self.shelves, &refusal, &self.tally, self.taker.sink.as_ref()) {
+            Ok(_) => self.settle.forget(&name),
             Err(error) => self.say(&name, &format!("it was refused, and could not be moved to failed/: {error}")),
         }
     }

@@ -144,6 +144,14 @@ pub(super) fn json_with<T: Serialize>(status: StatusCode, body: &T) -> Response<
     response
 }
 
+/// An answer that it is done, without a body.
+pub(super) fn no_content() -> Response<Content> {
+    let mut response = Response::new(Content::of(bytes::Bytes::new()));
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    set(&mut response, CACHE_CONTROL, "no-store");
+    guarded(response)
+}
+
 /// A web page.
 pub(super) fn html(text: String) -> Response<Content> {
     let mut response = typed("text/html; charset=utf-8", text.into_bytes());

@@ -12,6 +12,7 @@ use crate::bundle::name::is_bundles;
 use crate::bundle::shown::shown;
 use crate::failure::Failure;
 use crate::mirror::incoming;
+use crate::watch::refused;
 
 /// Files that are listed.
 const MOST_FILES: usize = 1000;
@@ -32,10 +33,12 @@ pub(super) struct Arrivals {
     pub(super) arriving: Vec<Bundle>,
     /// Bundles that are good as far as one can tell, and cannot be imported yet.
     pub(super) waiting: Vec<Bundle>,
-    /// Bundles that were refused; the newest names of many.
-    pub(super) failed: Vec<Bundle>,
-    /// How many were refused in all.
+    /// Bundles that were refused and not dismissed; the newest names of many.
+    pub(super) failed: Vec<Refused>,
+    /// How many were refused and not dismissed.
     pub(super) failed_total: u64,
+    /// Bundles that were refused and then dismissed, or replaced by a good one; the newest names of many.
+    pub(super) dismissed: Vec<Refused>,
     /// How many were imported.
     pub(super) done_total: u64,
     /// Bundles that lie in the folder at this moment, whether somebody watches or not; no more than a thousand.
@@ -49,6 +52,19 @@ pub(super) struct Bundle {
     pub(super) file: String,
     /// Why, in one line.
     pub(super) reason: String,
+}
+
+/// A refused bundle, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub(super) struct Refused {
+    /// The name of its file.
+    pub(super) file: String,
+    /// Why, in one line.
+    pub(super) reason: String,
+    /// Whether it is in `failed/`. Where it is not, it could not be moved there, and is still in the incoming folder.
+    pub(super) moved: bool,
+    /// Whether the bundle is there, and not only its reason. Only then can it be retried.
+    pub(super) kept: bool,
 }
 
 /// A file that is named as a bundle.
@@ -70,10 +86,23 @@ pub(super) fn now(options: &Options) -> Result<Arrivals, Failure> {
     let recorded = incoming::Incoming::read(&options.mirror)?;
     // What was recorded of another folder says nothing of this one.
     let state = recorded.filter(|state| state.folder == options.incoming).unwrap_or_default();
-    let bundles = |list: Vec<incoming::Bundle>| {
+    let bundles = |list: Vec<incoming::Bundle>| -> Vec<Bundle> {
         list.into_iter().map(|incoming::Bundle { file, reason }| Bundle { file, reason }).collect()
     };
     let watching = options.settings.current().watch_incoming;
+    let files = lying(&options.incoming);
+    let listed = refused::list(&options.incoming);
+    let there = |one: refused::Refused| Refused { file: one.file, reason: one.reason, moved: true, kept: one.kept };
+    let mut failed: Vec<Refused> = listed.failed.into_iter().map(there).collect();
+    let mut failed_total = listed.failed_count;
+    // A watcher may be unable to move what it refused.
+    let in_place = state.failed.into_iter().filter(|one| {
+        watching && files.iter().any(|file| file.file == one.file) && !failed.iter().any(|other| other.file == one.file)
+    });
+    let in_place: Vec<Refused> =
+        in_place.map(|one| Refused { file: one.file, reason: one.reason, moved: false, kept: true }).collect();
+    failed_total += in_place.len() as u64;
+    failed.extend(in_place);
     Ok(Arrivals {
         watching,
         folder: options.incoming.display().to_string(),
@@ -82,10 +111,11 @@ pub(super) fn now(options: &Options) -> Result<Arrivals, Failure> {
         polled: state.polled && watching,
         arriving: if watching { bundles(state.arriving) } else { Vec::new() },
         waiting: if watching { bundles(state.waiting) } else { Vec::new() },
-        failed: bundles(state.failed),
-        failed_total: state.failed_count,
-        done_total: state.done,
-        files: lying(&options.incoming),
+        failed,
+        failed_total,
+        dismissed: listed.dismissed.into_iter().map(there).collect(),
+        done_total: if watching { state.done } else { refused::count_done(&options.incoming) },
+        files,
     })
 }
 

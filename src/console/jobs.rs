@@ -63,6 +63,8 @@ pub(super) enum Kind {
     Export,
     /// Checks every file of the mirror.
     Verify,
+    /// Imports a bundle of the incoming folder.
+    Import,
 }
 
 /// How a job stands.

@@ -166,6 +166,7 @@ fn word_of(kind: Kind) -> &'static str {
         Kind::Gc => "gc",
         Kind::Export => "export",
         Kind::Verify => "verify",
+        Kind::Import => "import",
     }
 }
 

@@ -85,6 +85,11 @@ impl Route {
         Route::new(Method::POST, path, Needs::Write, Handler::Whole(run), about)
     }
 
+    /// Something that removes.
+    pub(super) fn delete(path: &'static str, about: &'static str, run: fn(&Arc<State>, &Asked) -> Outcome) -> Route {
+        Route::new(Method::DELETE, path, Needs::Write, Handler::Whole(run), about)
+    }
+
     /// Something that is written as it comes.
     pub(super) fn put(path: &'static str, about: &'static str, run: Streamed) -> Route {
         Route::new(Method::PUT, path, Needs::Write, Handler::Streamed(run), about)

@@ -72,6 +72,19 @@ pub(super) fn path(incoming: &Path, name: &str) -> Option<PathBuf> {
     (is_folder(&folder) && is_file).then_some(path)
 }
 
+/// Deletes the snapshot with this name; `false` where there is none.
+///
+/// # Errors
+/// The file system's.
+pub(super) fn delete(incoming: &Path, name: &str) -> Result<bool, Failure> {
+    let Some(path) = path(incoming, name) else { return Ok(false) };
+    match fs::remove_file(&path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(Failure::io(format!("could not delete `{}`", path.display()), error)),
+    }
+}
+
 fn is_folder(folder: &Path) -> bool {
     folder.symlink_metadata().is_ok_and(|about| about.is_dir())
 }
@@ -104,6 +117,11 @@ mod tests {
         for name in ["a.pkg", "snapshot-folder.pkg", "snapshot-link.pkg", "snapshot-/../x.pkg", "snapshot-none.pkg", ""]
         {
             assert_eq!(path(incoming.path(), name), None, "{name}");
+            assert!(!delete(incoming.path(), name).expect("nothing to delete"), "{name}");
         }
+        assert_eq!(fs::read_dir(&exports).expect("list").count(), 7);
+        assert!(delete(incoming.path(), "snapshot-20260402-2130.pkg").expect("deleted"));
+        assert_eq!(list(incoming.path()).expect("listed"), Vec::new());
+        assert!(!delete(incoming.path(), "snapshot-20260402-2130.pkg").expect("gone already"));
     }
 }

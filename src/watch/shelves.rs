@@ -13,15 +13,19 @@ use crate::bundle::name::is_bundles;
 /// Where imported bundles go.
 const DONE: &str = "done";
 /// Where refused bundles go.
-const FAILED: &str = "failed";
+pub(super) const FAILED: &str = "failed";
 /// What is added to a refused bundle's name for the file that says why.
-const REASON: &str = ".reason.txt";
+pub(super) const REASON: &str = ".reason.txt";
+/// The same once somebody has dismissed the refusal.
+pub(super) const DISMISSED: &str = ".dismissed.txt";
+/// How the line of a reason begins that says under which name the bundle arrived.
+pub(super) const ARRIVED_AS: &str = "Arrived as: ";
 /// How the reason of a bundle ends that is not kept: nothing but that tells it from one that was moved back.
 pub(super) const DELETED: &str = "The bundle was deleted, as `keep_failed_packages = false` asks.\n";
 /// Most bytes of a file's name, on every common file system.
 const MAX_NAME: usize = 255;
 /// Bytes of a reason that are read again.
-const MOST_REASON: u64 = 4096;
+const MOST_REASON: u64 = 64 * 1024;
 
 /// The shelves of one incoming folder.
 #[derive(Debug)]
@@ -83,8 +87,7 @@ impl Shelves {
 
     /// The bundles in `failed/` with their reasons: the `most` last by name, and how many there are.
     pub(super) fn list_failed(&mut self, most: usize) -> (Vec<(OsString, String)>, u64) {
-        let mut names = self.bundles(FAILED);
-        names.extend(self.deleted());
+        let mut names = self.failed_names();
         let count = names.len() as u64;
         names.sort();
         let names = names.split_off(names.len().saturating_sub(most));
@@ -98,11 +101,39 @@ impl Shelves {
         (listed, count)
     }
 
+    /// The bundles in `failed/` that were dismissed, with their reasons: the `most` last by name.
+    pub(super) fn list_dismissed(&self, most: usize) -> Vec<(OsString, String)> {
+        let mut names = self.dismissed_names();
+        names.sort();
+        let names = names.split_off(names.len().saturating_sub(most));
+        names.into_iter().map(|name| (name.clone(), self.read_reason(&name))).collect()
+    }
+
+    /// Names of the bundles in `failed/` that nobody has dismissed.
+    pub(super) fn failed_names(&self) -> Vec<OsString> {
+        let mut names = self.bundles(FAILED);
+        names.retain(|name| !self.is_dismissed(name));
+        names.extend(self.deleted());
+        names
+    }
+
+    /// Names of the bundles in `failed/` that somebody has dismissed.
+    pub(super) fn dismissed_names(&self) -> Vec<OsString> {
+        let mut names = self.bundles(FAILED);
+        names.retain(|name| self.is_dismissed(name));
+        names
+    }
+
+    fn is_dismissed(&self, name: &OsStr) -> bool {
+        self.folder.join(FAILED).join(with_end(name, DISMISSED)).symlink_metadata().is_ok()
+    }
+
     fn bundles(&self, shelf: &str) -> Vec<OsString> {
         let Ok(entries) = fs::read_dir(self.folder.join(shelf)) else { return Vec::new() };
         let names = entries.flatten().filter(|entry| {
             // An empty file is a name that was taken for a bundle that never came, unless it says why it was refused.
-            let told = || entry.path().with_file_name(with_end(&entry.file_name(), REASON)).is_file();
+            let has = |end| entry.path().with_file_name(with_end(&entry.file_name(), end)).is_file();
+            let told = || has(REASON) || has(DISMISSED);
             let whole = |about: fs::Metadata| about.is_file() && (about.len() > 0 || told());
             is_bundles(&entry.file_name()) && entry.metadata().is_ok_and(whole)
         });
@@ -122,14 +153,10 @@ impl Shelves {
     }
 
     fn read_reason(&self, name: &OsStr) -> String {
-        let mut text = Vec::new();
-        let path = self.folder.join(FAILED).join(with_end(name, REASON));
-        let read = regular(&path).and_then(|file| file.take(MOST_REASON).read_to_end(&mut text));
-        let text = String::from_utf8_lossy(&text).into_owned();
-        match (read, text.lines().next().filter(|line| !line.is_empty())) {
-            (Ok(_), Some(line)) => line.to_owned(),
-            _ => "no reason is on record".to_owned(),
-        }
+        let path = |end| self.folder.join(FAILED).join(with_end(name, end));
+        let text = read_text(&path(REASON)).or_else(|| read_text(&path(DISMISSED))).unwrap_or_default();
+        let line = text.lines().next().filter(|line| !line.is_empty());
+        line.unwrap_or("no reason is on record").to_owned()
     }
 
     /// The name is taken first by an empty file, so that two movers of one file never meet; the one who comes too late
@@ -200,6 +227,13 @@ fn take_name(shelf: &Path, name: &OsStr) -> io::Result<(OsString, PathBuf)> {
     }
 }
 
+/// The text of a reason, as far as it is read.
+pub(super) fn read_text(path: &Path) -> Option<String> {
+    let mut text = Vec::new();
+    regular(path).and_then(|file| file.take(MOST_REASON).read_to_end(&mut text)).ok()?;
+    Some(String::from_utf8_lossy(&text).into_owned())
+}
+
 /// Whether the file at `path` ends with `end`.
 fn ends_so(path: &Path, end: &str) -> bool {
     let read = || {
@@ -211,7 +245,7 @@ fn ends_so(path: &Path, end: &str) -> bool {
     read().is_ok_and(|text: Vec<u8>| text == end.as_bytes())
 }
 
-fn with_end(name: &OsStr, end: &str) -> OsString {
+pub(super) fn with_end(name: &OsStr, end: &str) -> OsString {
     let mut whole = name.to_owned();
     whole.push(end);
     whole

@@ -13,6 +13,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::open::regular;
+use super::refused;
 use super::settle::{Stamp, Verdict};
 use super::shelves::Shelves;
 use crate::bundle::format::{BundleKind, MAGIC};
@@ -113,17 +114,19 @@ impl Taker {
     }
 
     /// Imports the file that had the stamp `before`, and moves it to `done/`; both under the mirror's lock, so that of
-    /// two servers the second finds it gone. Says too whether the mirror has taken it.
-    pub(super) fn import(&self, name: &OsStr, before: Stamp) -> (Verdict, bool) {
+    /// two servers the second finds it gone. For that lock it waits at most for `timeout`. Says too whether the mirror has
+    /// taken it.
+    pub(super) fn import(&self, name: &OsStr, before: Stamp, timeout: Duration, sink: &dyn Sink) -> (Verdict, bool) {
         let mut taken = false;
-        let verdict = caught(|| self.try_import(name, before, &mut taken)).unwrap_or_else(|bug| verdict_of(bug.into()));
+        let verdict = caught(|| self.try_import(name, before, timeout, sink, &mut taken))
+            .unwrap_or_else(|bug| verdict_of(bug.into()));
         (verdict, taken)
     }
 
-    fn try_import(&self, name: &OsStr, before: Stamp, taken: &mut bool) -> Verdict {
+    fn try_import(&self, name: &OsStr, before: Stamp, timeout: Duration, sink: &dyn Sink, taken: &mut bool) -> Verdict {
         let now = (self.clock)();
-        let me = Holder::this_process("serve --watch-incoming", &self.env, now);
-        let mut guard = match lock_for_adding(&self.mirror, Duration::ZERO, &me, self.sink.as_ref()) {
+        let me = Holder::this_process("serve", &self.env, now);
+        let mut guard = match lock_for_adding(&self.mirror, timeout, &me, sink) {
             Ok(guard) => guard,
             Err(error) => {
                 let failure = Failure::from(error);
@@ -154,12 +157,13 @@ impl Taker {
         {
             return not_restored(error);
         }
-        let imported = match guard.import(bundle, &options, self.sink.as_ref()) {
+        let imported = match guard.import(bundle, &options, sink) {
             Ok(imported) => imported,
             Err(error) => return verdict(error),
         };
         *taken = true;
-        if let Err(error) = self.live.restore(&imported.config, self.sink.as_ref()) {
+        refused::resolve(&self.folder, name);
+        if let Err(error) = self.live.restore(&imported.config, sink) {
             return not_restored(error);
         }
         if self.stamp(name) != Some(before) {

@@ -17,6 +17,7 @@ mod faults;
 mod hostile;
 mod openapi;
 mod reading;
+mod refused;
 mod snapshots;
 mod together;
 mod uploads;

@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::artifact::Kind as Sort;
-use crate::console::answer::{Outcome, Refusal, json, json_with, set};
+use crate::console::answer::{Outcome, Refusal, json, json_with, no_content, set};
 use crate::console::asked::Asked;
 use crate::console::jobs::{Job, Kind};
 use crate::console::route::Route;
@@ -67,6 +67,12 @@ pub(super) fn routes() -> Vec<Route> {
             .gives_other(200)
             .gives_other(206)
             .gives_other(304),
+        Route::delete(
+            "/api/export/{filename}",
+            "Deletes a snapshot that was built here. A download that has begun goes on.",
+            delete,
+        )
+        .gives_other(204),
     ]
 }
 
@@ -86,6 +92,13 @@ fn give(state: &Arc<State>, asked: &Asked) -> Outcome {
     let mut response = given.ok_or_else(unknown)?;
     set(&mut response, CONTENT_DISPOSITION, &format!("attachment; filename=\"{name}\""));
     Ok(response)
+}
+
+fn delete(state: &Arc<State>, asked: &Asked) -> Outcome {
+    if snapshots::delete(&state.options.incoming, asked.place(0))? {
+        return Ok(no_content());
+    }
+    Err(Refusal::new(StatusCode::NOT_FOUND, "there is no such snapshot").hint("/api/export lists the snapshots"))
 }
 
 fn build(state: &Arc<State>, _: &Asked) -> Outcome {

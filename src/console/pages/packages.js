@@ -37,10 +37,14 @@ function prepareUploads() {
   addEventListener('beforeunload', (event) => { if (sending) event.preventDefault(); });
 }
 
+const isWatching = () => id('add').dataset.watching === 'true';
+
 const hasFiles = (event) => event.dataTransfer?.types.includes('Files');
 
 function add(files) {
-  for (const file of files) {
+  // Names begin with the time: so a bundle comes before those that build on it.
+  const order = isWatching() ? [...files] : [...files].sort((a, b) => (a.name < b.name ? -1 : 1));
+  for (const file of order) {
     const entry = line(file);
     if (!file.name.endsWith('.pkg')) entry.fail('It is no .pkg file.');
     else queue.push({ file, entry });
@@ -83,8 +87,9 @@ async function work() {
     try {
       const before = await standing();
       const answer = await send(file, entry);
-      // The next one is sent while this one is being imported.
-      watch(answer?.file ?? file.name, entry, before);
+      // The next one is sent while this one is being imported; without a watcher, one job runs at a time.
+      if (answer?.watching === false) await importNow(answer, entry, before);
+      else watch(answer?.file ?? file.name, entry, before);
     } catch (error) {
       entry.fail(told(error));
     }
@@ -95,7 +100,7 @@ async function work() {
 function send(file, entry) {
   return new Promise((done, failed) => {
     const request = new XMLHttpRequest();
-    request.open('PUT', `./api/incoming/${encodeURIComponent(file.name)}`);
+    request.open('PUT', `./api/incoming/${encodeURIComponent(file.name)}?import=true`);
     request.setRequestHeader('Content-Type', 'application/octet-stream');
     request.upload.addEventListener('progress', ({ loaded, total }) => {
       entry.far(total ? loaded / total : 0);
@@ -129,6 +134,33 @@ async function isImported(name, now, before, unseen) {
   return now.done_total > before.done && now.files.length === now.waiting.length && unseen > 2;
 }
 
+/** Follows the import of an uploaded bundle on a server that does not watch; begins it where another job was at work. */
+async function importNow({ file, job }, entry, before) {
+  while (!job) {
+    try {
+      job = await api(`incoming/${encodeURIComponent(file)}/import`, { method: 'POST' });
+    } catch (error) {
+      if (error.status !== 409) throw error;
+      if ((await api('incoming')).watching) {
+        watch(file, entry, before);
+        return;
+      }
+      entry.say('It is whole, and waits for another job to end.');
+      await later(1000);
+    }
+  }
+  entry.unknown();
+  entry.say('It is whole, and is being checked and imported.');
+  while (job.state === 'running') {
+    await later(500);
+    job = await api(`jobs/${job.id}`);
+  }
+  if (job.state === 'done') entry.done('It is imported.');
+  else if (job.state === 'stopped') entry.stay('Its import was stopped. The bundle stays in the incoming folder.');
+  else entry.fail(told(refusal(job)));
+  refresh();
+}
+
 /** Follows a bundle that lies in the incoming folder until it is imported or refused. */
 async function watch(name, entry, before) {
   entry.unknown();
@@ -143,7 +175,7 @@ async function watch(name, entry, before) {
       continue;
     }
     if (!now.watching) {
-      entry.stay('It lies in the incoming folder. Nobody watches that, so it is not imported by itself.');
+      entry.stay('It is in the incoming folder, which this server no longer watches. Import it below.');
       break;
     }
     const find = (list) => list.find((one) => one.file === name);
@@ -182,7 +214,7 @@ async function watch(name, entry, before) {
 
 // ---- Jobs ----
 
-const KINDS = { gc: 'Cleaning up', export: 'Creating a snapshot', verify: 'Checking every file' };
+const KINDS = { gc: 'Cleaning up', export: 'Creating a snapshot', verify: 'Checking every file', import: 'Importing a bundle' };
 let following = null;
 /** The job that is shown. */
 let last = null;
@@ -295,6 +327,7 @@ function words(job) {
   if (job.kind === 'gc') return `Done: ${removed(came)}.`;
   if (job.kind === 'export') return `Done: ${came.file ?? 'the snapshot'} is ready below.`;
   if (job.kind === 'verify') return checked(came);
+  if (job.kind === 'import') return `Done: ${came.file ?? 'the bundle'} is imported.`;
   return 'Done.';
 }
 
@@ -334,6 +367,53 @@ async function start(path, where) {
   } catch (error) {
     where.replaceChildren(make('p', { class: 'wrong', role: 'alert' }, told(error)));
   }
+}
+
+// ---- Bundles that are not imported, and snapshots ----
+
+/** What a button in a row does: method, path below the API, and what is said afterwards. */
+const ACTS = {
+  import: (name) => ['POST', `incoming/${name}/import`, ''],
+  retry: (name) => ['POST', `incoming/failed/${name}/retry`, 'It is in the incoming folder again.'],
+  dismiss: (name) => ['POST', `incoming/failed/${name}/dismiss`, 'It is no alarm any more. The bundle stays in failed/.'],
+  delete: (name) => ['DELETE', `incoming/failed/${name}`, 'It is deleted.'],
+  'delete-snapshot': (name) => ['DELETE', `export/${name}`, 'It is deleted.'],
+};
+
+async function act(button, said) {
+  const { act: what, file } = button.dataset;
+  // What is deleted does not come back: the button asks for a second press.
+  if (what.startsWith('delete') && !button.dataset.sure) {
+    button.dataset.sure = 'true';
+    button.textContent = 'Delete for good';
+    return;
+  }
+  const [method, path, words] = ACTS[what](encodeURIComponent(file));
+  button.disabled = true;
+  said.className = '';
+  said.textContent = '';
+  try {
+    const answer = await api(path, { method });
+    const job = answer?.job ?? (answer?.kind ? answer : null);
+    if (job) {
+      follow(job);
+      id('job').focus();
+    } else {
+      said.textContent = [`${file}: ${words}`, answer?.hint].filter(Boolean).join(' ');
+    }
+  } catch (error) {
+    said.className = 'wrong';
+    said.textContent = `${file}: ${told(error)}`;
+  }
+  button.disabled = false;
+  refresh();
+}
+
+for (const [where, said] of [['arrivals', 'acted'], ['exports', 'deleted']]) {
+  id(where).addEventListener('click', (event) => {
+    const button = event.target.closest('button[data-act]');
+    if (button) act(button, id(said));
+  });
 }
 
 // ---- Snapshots ----

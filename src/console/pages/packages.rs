@@ -8,7 +8,7 @@ use super::live_mode::brought;
 use super::shown::{Moment, Pages, count, counted, link};
 use super::{Frame, page, sentence};
 use crate::console::answer::Outcome;
-use crate::console::arrivals::{self, Arrivals};
+use crate::console::arrivals::{self, Arrivals, Bundle, Refused};
 use crate::console::asked::{Asked, Page};
 use crate::console::imports::{Import, Told};
 use crate::console::jobs::{Job, Kind, Standing};
@@ -62,6 +62,8 @@ struct Stuck {
     state: &'static str,
     reason: String,
     bad: bool,
+    /// What can be done about it: a word for the module, and one for people.
+    acts: Vec<(&'static str, &'static str)>,
 }
 
 /// An import.
@@ -126,6 +128,7 @@ impl Work {
             Kind::Gc => "Cleaning up",
             Kind::Export => "Creating a snapshot",
             Kind::Verify => "Checking every file",
+            Kind::Import => "Importing a bundle",
         };
         let ended = job.finished.map_or_else(String::new, |time| format!(" It ended at {}.", Moment::read(&time).text));
         let came = job.outcome.unwrap_or_default();
@@ -153,23 +156,33 @@ impl Work {
     }
 }
 
-/// Everything that is not imported, the refused first.
+/// Everything that is not imported: what was refused first, what was dismissed last.
 fn stuck(arrivals: Arrivals) -> Vec<Stuck> {
-    let Arrivals { failed, waiting, arriving, files, watching, .. } = arrivals;
-    let mut lot = Vec::new();
-    for (bundles, state, bad) in [(failed, "refused", true), (waiting, "waiting", false), (arriving, "arriving", false)]
-    {
-        lot.extend(bundles.into_iter().map(|one| Stuck { file: one.file, state, reason: one.reason, bad }));
+    let Arrivals { failed, waiting, arriving, files, watching, dismissed, .. } = arrivals;
+    let of_refused = |one: Refused, bad: bool| {
+        let acts = [
+            (one.moved && one.kept).then_some(("retry", "Retry")),
+            (one.moved && bad).then_some(("dismiss", "Dismiss")),
+            one.moved.then_some(("delete", "Delete")),
+        ];
+        let state = if bad { "refused" } else { "dismissed" };
+        Stuck { file: one.file, state, reason: one.reason, bad, acts: acts.into_iter().flatten().collect() }
+    };
+    let mut lot: Vec<Stuck> = failed.into_iter().map(|one| of_refused(one, true)).collect();
+    for (bundles, state) in [(waiting, "waiting"), (arriving, "arriving")] {
+        let stuck = |one: Bundle| Stuck { file: one.file, state, reason: one.reason, bad: false, acts: Vec::new() };
+        lot.extend(bundles.into_iter().map(stuck));
     }
     if !watching {
-        let reason = "nobody watches the folder: it waits for cargo frostmirror import";
         lot.extend(files.into_iter().map(|one| Stuck {
             file: one.file,
             state: "not watched",
-            reason: reason.to_owned(),
+            reason: "this server does not watch its incoming folder".to_owned(),
             bad: false,
+            acts: vec![("import", "Import")],
         }));
     }
+    lot.extend(dismissed.into_iter().map(|one| of_refused(one, false)));
     lot
 }
 

@@ -26,7 +26,7 @@ fn an_upload_arrives_and_a_damaged_one_says_why_not() {
     browser.choose_file("#choose", &damaged);
     browser.wait_for("#uploads li:nth-child(2)", "It was refused:");
     browser.wait_for("#arrivals tbody tr", "damaged.pkg");
-    let reason = browser.text("#arrivals .reason");
+    let reason = browser.text("#arrivals .why");
     assert!(!reason.is_empty());
     assert!(browser.text("#uploads li:nth-child(2)").contains(&reason), "{reason}");
     assert!(fs::read(site.sandbox.path("incoming/failed/damaged.pkg")).unwrap() == fs::read(&damaged).unwrap());
@@ -90,4 +90,56 @@ fn files_are_dropped_anywhere_on_the_page() {
     browser.wait_until("!document.querySelector('#login').hidden");
     drop_files(&browser, "#drop", &[&site.bundle("fresh.pkg")]);
     assert_eq!((browser.url(), browser.text("#uploads")), (site.at("/packages"), String::new()));
+}
+
+#[test]
+fn without_a_watcher_uploads_are_imported_and_refused_ones_can_be_dealt_with() {
+    let Some(browser) = Browser::start() else { return };
+    let site = Site::filled(&[]);
+    // Copied there by hand.
+    fs::create_dir_all(site.sandbox.path("incoming")).unwrap();
+    fs::copy(site.bundle("fresh.pkg"), site.sandbox.path("incoming/by-hand.pkg")).unwrap();
+    browser.open(&site.at("/packages"));
+    browser.wait_until("!document.querySelector('#choose-button').disabled");
+    browser.click("#arrivals [data-act=import]");
+    browser.wait_for("#job-said", "by-hand.pkg is imported");
+    browser.wait_for("#imports tbody tr:first-child", "by-hand.pkg");
+    browser.wait_for("#arrivals", "Nothing is waiting, and nothing was refused.");
+
+    let damaged = site.damaged_bundle("damaged.pkg");
+    browser.choose_file("#choose", &damaged);
+    browser.wait_for("#uploads li:nth-child(1)", "Could not import `damaged.pkg`");
+    browser.wait_for("#arrivals tbody tr", "refused");
+    browser.click("#arrivals [data-act=retry]");
+    browser.wait_for("#job-title", "Importing a bundle");
+    browser.wait_for("#job-said", "Could not import `damaged.pkg`");
+    browser.wait_for("#arrivals tbody tr", "refused");
+    // The alarm ends, the bundle stays.
+    browser.click("#arrivals [data-act=dismiss]");
+    browser.wait_for("#acted", "It is no alarm any more");
+    browser.wait_for("#arrivals tbody tr", "dismissed");
+    browser.open(&site.at("/"));
+    browser.wait_for("#facts", "Refused");
+    assert_eq!(browser.text("#alarm").trim(), "");
+    browser.open(&site.at("/packages"));
+    // Deleting asks once more.
+    browser.wait_for("#arrivals [data-act=delete]", "Delete");
+    browser.wait_until("!document.querySelector('#choose-button').disabled");
+    browser.click("#arrivals [data-act=delete]");
+    browser.wait_for("#arrivals [data-act=delete]", "Delete for good");
+    assert!(site.sandbox.path("incoming/failed/damaged.pkg").is_file());
+    browser.click("#arrivals [data-act=delete]");
+    browser.wait_for("#arrivals", "Nothing is waiting, and nothing was refused.");
+    assert_eq!(fs::read_dir(site.sandbox.path("incoming/failed")).unwrap().count(), 0);
+
+    fs::create_dir_all(site.sandbox.path("incoming/exports")).unwrap();
+    fs::write(site.sandbox.path("incoming/exports/snapshot-1.pkg"), "x").unwrap();
+    browser.open(&site.at("/packages"));
+    browser.wait_until("!document.querySelector('#choose-button').disabled");
+    browser.click("#exports [data-act=delete-snapshot]");
+    browser.wait_for("#exports [data-act=delete-snapshot]", "Delete for good");
+    browser.click("#exports [data-act=delete-snapshot]");
+    browser.wait_for("#exports", "There is none yet.");
+    assert!(!site.sandbox.path("incoming/exports/snapshot-1.pkg").exists());
+    browser.is_clean(site.url());
 }

@@ -1,6 +1,7 @@
 //! The API's description is true: every route of it is asked, and what it answers is what the description says.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::time::Duration;
 
 use frostmirror::event::Silent;
@@ -13,6 +14,7 @@ use crate::import_bundle::me;
 use crate::support::published::{Reply, Wire};
 use crate::support::sandbox::{Sandbox, Serving};
 
+const OLD_SNAPSHOT: &str = "snapshot-20000101-0000.pkg";
 const TOKEN: &str = "0123456789abcdef-token";
 
 /// What a request of a route needs beside the route: values of its open places by the route, and bodies.
@@ -27,6 +29,11 @@ impl Samples {
             (_, "/api/crates/{name}") => "leaf",
             ("put", "/api/incoming/{filename}") => "uploaded.pkg",
             (_, "/api/export/download/{filename}") => &self.snapshot,
+            (_, "/api/export/{filename}") => OLD_SNAPSHOT,
+            (_, "/api/incoming/{filename}/import") => "lying.pkg",
+            (_, "/api/incoming/failed/{filename}") => "deleted.pkg",
+            (_, "/api/incoming/failed/{filename}/dismiss") => "dismissed.pkg",
+            (_, "/api/incoming/failed/{filename}/retry") => "retried.pkg",
             _ => "",
         };
         let parts = route.split('/').map(|part| if part.starts_with('{') { place } else { part });
@@ -114,6 +121,10 @@ fn every_route_answers_as_it_is_described() {
     let job = body(&ask(&serving, "post", "/api/export", None));
     let snapshot = ended(&serving, &job["id"])["outcome"]["file"].as_str().unwrap().to_owned();
     let samples = Samples { snapshot };
+    fs::create_dir(sandbox.path("incoming/failed")).unwrap();
+    for name in ["exports/snapshot-20000101-0000", "lying", "failed/deleted", "failed/dismissed", "failed/retried"] {
+        fs::copy(sandbox.path("made/one.pkg"), sandbox.path(format!("incoming/{name}.pkg"))).unwrap();
+    }
     let operations = operations(&document);
     assert!(operations.len() > 15, "{}", operations.len());
     let refusal =
@@ -131,7 +142,8 @@ fn every_route_answers_as_it_is_described() {
         let reply = ask(&serving, method, &path, text.as_deref());
         assert_documented(&document, operation, &reply, &what);
         if reply.status == 202 {
-            let job = ended(&serving, &body(&reply)["id"]);
+            let told = body(&reply);
+            let job = ended(&serving, if told["job"].is_object() { &told["job"]["id"] } else { &told["id"] });
             let state = if waits.is_some() { "stopped" } else { "done" };
             assert_eq!(job["state"], json!(state), "{what}: {job}");
         }
@@ -146,7 +158,7 @@ fn every_route_answers_as_it_is_described() {
         for (name, value) in &reply.headers {
             assert!(name != "x-content-type-options" || value == "nosniff", "{what}");
         }
-        let refused = ask(&serving, "delete", &path, None);
+        let refused = ask(&serving, "patch", &path, None);
         assert_eq!(refused.status, 405, "{what}");
         assert!(refused.header("allow").is_some_and(|allow| allow.contains(&method.to_uppercase())), "{what}");
         assert_fits(&document, &refusal, &body(&refused), &what);

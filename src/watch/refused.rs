@@ -1,0 +1,328 @@
+//! `failed/` as an administrator sees it: which bundles were refused and why, and what can be done about them.
+//!
+//! | on disk | meaning |
+//! |---|---|
+//! | `NAME.pkg` and `NAME.pkg.reason.txt` | refused: an alarm |
+//! | `NAME.pkg.reason.txt` alone, ending with a certain line | refused and deleted by `keep_failed_packages = false`: an alarm |
+//! | `NAME.pkg` and `NAME.pkg.dismissed.txt` | refused, and somebody has seen it: no alarm |
+//!
+//! An import of a good bundle dismisses the refused ones that arrived under its name. Names come from requests and from
+//! whoever may write into the folder: a request's name is compared with the names that are there, and no path is made of
+//! it. Neither `failed/` nor a bundle in it may be a link.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::shelves::{self, ARRIVED_AS, DISMISSED, FAILED, REASON, Shelves, with_end};
+use crate::bundle::name::is_bundles;
+use crate::bundle::shown::shown;
+
+/// Most refused bundles that are listed by name.
+pub const MOST: usize = 100;
+
+/// The refused bundles of an incoming folder.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RefusedBundles {
+    /// Those that are an alarm: the last hundred by name.
+    pub failed: Vec<Refused>,
+    /// How many of them there are.
+    pub failed_count: u64,
+    /// Those that were dismissed: the last hundred by name.
+    pub dismissed: Vec<Refused>,
+}
+
+/// A refused bundle.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The name in `failed/`, with control characters made visible.
+    pub file: String,
+    /// Why it was refused, in one line.
+    pub reason: String,
+    /// Whether the bundle itself is still there, and not only its reason.
+    pub kept: bool,
+}
+
+/// Why nothing was done about a refused bundle.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No refused bundle has this name.
+    #[error("no refused bundle has this name")]
+    Unknown,
+    /// Several do, since some of their characters are shown alike.
+    #[error("several refused bundles have names that look like this one")]
+    Ambiguous,
+    /// Only the reason is left.
+    #[error("the bundle was deleted when it was refused, as `keep_failed_packages = false` asks")]
+    Deleted,
+    /// A file of its name is in the incoming folder.
+    #[error("a file `{0}` is in the incoming folder")]
+    Taken(String),
+    /// The file system's.
+    #[error("could not change `{}`", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+/// The refused bundles in `incoming`.
+pub fn list(incoming: &Path) -> RefusedBundles {
+    let mut shelves = Shelves::of(incoming);
+    let (failed, failed_count) = shelves.list_failed(MOST);
+    let dismissed = shelves.list_dismissed(MOST);
+    let folder = incoming.join(FAILED);
+    let refused = |list: Vec<(OsString, String)>| {
+        let refused = list.into_iter().map(|(name, reason)| Refused {
+            kept: folder.join(&name).symlink_metadata().is_ok(),
+            file: shown(&name.to_string_lossy()),
+            reason,
+        });
+        refused.collect()
+    };
+    RefusedBundles { failed: refused(failed), failed_count, dismissed: refused(dismissed) }
+}
+
+/// How many bundles are in `done/` of `incoming`.
+pub fn count_done(incoming: &Path) -> u64 {
+    Shelves::of(incoming).count_done()
+}
+
+/// Moves the refused bundle that is shown as `file` back into the incoming folder; says under which name.
+///
+/// # Errors
+/// See [`Error`]; nothing is changed then.
+pub fn retry(incoming: &Path, file: &str) -> Result<OsString, Error> {
+    let (folder, name) = find(incoming, file)?;
+    let from = folder.join(&name);
+    if from.symlink_metadata().is_err() {
+        return Err(Error::Deleted);
+    }
+    let arrived = arrived_as(&folder, &name).filter(|arrived| is_bundles(arrived)).unwrap_or_else(|| name.clone());
+    let to = incoming.join(&arrived);
+    // The name is taken first, so that nothing that arrives meanwhile is overwritten.
+    match File::create_new(&to) {
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            return Err(Error::Taken(shown(&arrived.to_string_lossy())));
+        }
+        Err(source) => return Err(Error::Io { path: to, source }),
+    }
+    if let Err(source) = fs::rename(&from, &to) {
+        let _left = fs::remove_file(&to).is_err();
+        return Err(Error::Io { path: from, source });
+    }
+    for end in [REASON, DISMISSED] {
+        remove(&folder.join(with_end(&name, end)))?;
+    }
+    Ok(arrived)
+}
+
+/// Ends the alarm over the refused bundle that is shown as `file`; the bundle stays in `failed/`.
+///
+/// # Errors
+/// See [`Error`]; nothing is changed then.
+pub fn dismiss(incoming: &Path, file: &str) -> Result<(), Error> {
+    let (folder, name) = find(incoming, file)?;
+    dismiss_entry(&folder, &name)
+}
+
+/// Deletes the refused bundle that is shown as `file`, and its reason.
+///
+/// # Errors
+/// See [`Error`].
+pub fn delete(incoming: &Path, file: &str) -> Result<(), Error> {
+    let (folder, name) = find(incoming, file)?;
+    // The reason goes last: without it, what is left of a deletion that was broken off would be no refused bundle.
+    for path in [name.clone(), with_end(&name, DISMISSED), with_end(&name, REASON)] {
+        remove(&folder.join(path))?;
+    }
+    Ok(())
+}
+
+/// A good bundle called `name` was imported from `incoming`: the refused ones that arrived under that name are no alarm
+/// any more.
+pub(super) fn resolve(incoming: &Path, name: &OsStr) {
+    let folder = incoming.join(FAILED);
+    let stem = Path::new(name).file_stem().unwrap_or(name).to_string_lossy().into_owned();
+    for entry in Shelves::of(incoming).failed_names() {
+        // The names that one takes in `failed/` begin alike; see `take_name`.
+        let other = Path::new(&entry).file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let other = other.rsplit_once('-').filter(|(_, number)| number.bytes().all(|byte| byte.is_ascii_digit()));
+        let may_be = entry == name || other.is_some_and(|(other, _)| !other.is_empty() && stem.starts_with(other));
+        let is_same = || arrived_as(&folder, &entry).map_or(entry == name, |arrived| arrived == name);
+        if may_be && is_same() {
+            // An alarm that stays is seen; an import does not fail for it.
+            let _stays = dismiss_entry(&folder, &entry).is_err();
+        }
+    }
+}
+
+fn dismiss_entry(folder: &Path, name: &OsStr) -> Result<(), Error> {
+    let reason = folder.join(with_end(name, REASON));
+    if folder.join(name).symlink_metadata().is_err() {
+        return remove(&reason);
+    }
+    let dismissed = folder.join(with_end(name, DISMISSED));
+    match fs::rename(&reason, &dismissed) {
+        // One without a reason, which somebody put there by hand.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => match File::create_new(&dismissed) {
+            Err(source) if source.kind() != io::ErrorKind::AlreadyExists => Err(Error::Io { path: dismissed, source }),
+            _ => Ok(()),
+        },
+        renamed => renamed.map_err(|source| Error::Io { path: reason, source }),
+    }
+}
+
+/// The refused bundle that is shown so: `failed/` and its name there.
+fn find(incoming: &Path, file: &str) -> Result<(PathBuf, OsString), Error> {
+    let folder = incoming.join(FAILED);
+    if !folder.symlink_metadata().is_ok_and(|about| about.is_dir()) {
+        return Err(Error::Unknown);
+    }
+    let shelves = Shelves::of(incoming);
+    let mut found = shelves.failed_names();
+    found.extend(shelves.dismissed_names());
+    found.retain(|name| shown(&name.to_string_lossy()) == file);
+    match (found.pop(), found.is_empty()) {
+        (None, _) => Err(Error::Unknown),
+        (Some(name), true) => Ok((folder, name)),
+        (Some(_), false) => Err(Error::Ambiguous),
+    }
+}
+
+/// The name that a refused bundle arrived under, where its reason says so.
+fn arrived_as(folder: &Path, name: &OsStr) -> Option<OsString> {
+    let text = [REASON, DISMISSED].into_iter().find_map(|end| shelves::read_text(&folder.join(with_end(name, end))))?;
+    text.lines().find_map(|line| line.strip_prefix(ARRIVED_AS)).map(OsString::from)
+}
+
+fn remove(path: &Path) -> Result<(), Error> {
+    match fs::remove_file(path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(Error::Io { path: path.to_owned(), source }),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An incoming folder in which these bundles were refused, in this order.
+    fn refused(names: &[&str]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        for name in names {
+            fs::write(folder.path().join(name), "bad").expect("write");
+            let text = super::super::put_aside::text("why", "2026-01-01T00:00:00Z", true, OsStr::new(name));
+            Shelves::of(folder.path()).failed(OsStr::new(name), &text).expect("moved").expect("there");
+        }
+        folder
+    }
+
+    fn names(list: &[Refused]) -> Vec<&str> {
+        list.iter().map(|one| one.file.as_str()).collect()
+    }
+
+    fn files(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).expect("list");
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.expect("entry").file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_refused_bundle_is_retried_under_the_name_that_it_arrived_under() {
+        let incoming = refused(&["a.pkg", "a.pkg"]);
+        assert_eq!(names(&list(incoming.path()).failed), ["a-2.pkg", "a.pkg"]);
+        assert_eq!(retry(incoming.path(), "a-2.pkg").expect("moved"), "a.pkg");
+        assert_eq!(files(incoming.path()), ["a.pkg", "failed"]);
+        let taken = retry(incoming.path(), "a.pkg").expect_err("the name is taken");
+        assert!(matches!(taken, Error::Taken(name) if name == "a.pkg"));
+        assert_eq!(files(&incoming.path().join("failed")), ["a.pkg", "a.pkg.reason.txt"]);
+        dismiss(incoming.path(), "a.pkg").expect("dismissed");
+        fs::remove_file(incoming.path().join("a.pkg")).expect("removed");
+        retry(incoming.path(), "a.pkg").expect("a dismissed one too");
+        assert_eq!(files(&incoming.path().join("failed")), [""; 0]);
+    }
+
+    #[test]
+    fn a_dismissed_bundle_is_no_alarm_and_can_be_deleted() {
+        let incoming = refused(&["a.pkg", "b.pkg"]);
+        dismiss(incoming.path(), "a.pkg").expect("dismissed");
+        dismiss(incoming.path(), "a.pkg").expect("dismissed already");
+        let RefusedBundles { failed, failed_count, dismissed } = list(incoming.path());
+        assert_eq!((names(&failed), failed_count), (vec!["b.pkg"], 1));
+        let expected = Refused { file: "a.pkg".to_owned(), reason: "why".to_owned(), kept: true };
+        assert_eq!(dismissed, [expected]);
+        // The next one of that name is an alarm of its own.
+        fs::write(incoming.path().join("a.pkg"), "bad").expect("write");
+        Shelves::of(incoming.path()).failed(OsStr::new("a.pkg"), "again").expect("moved").expect("there");
+        assert_eq!(names(&list(incoming.path()).failed), ["a-2.pkg", "b.pkg"]);
+        for name in ["a.pkg", "a-2.pkg", "b.pkg"] {
+            delete(incoming.path(), name).expect("deleted");
+            assert!(matches!(delete(incoming.path(), name), Err(Error::Unknown)));
+        }
+        assert_eq!(files(&incoming.path().join("failed")), [""; 0]);
+    }
+
+    #[test]
+    fn a_good_bundle_settles_those_of_its_name_and_no_others() {
+        let incoming = refused(&["a.pkg", "a.pkg", "b.pkg", "a-7.pkg", "abc.pkg"]);
+        resolve(incoming.path(), OsStr::new("a.pkg"));
+        let listed = list(incoming.path());
+        assert_eq!(names(&listed.failed), ["a-7.pkg", "abc.pkg", "b.pkg"]);
+        assert_eq!(names(&listed.dismissed), ["a-2.pkg", "a.pkg"]);
+        resolve(incoming.path(), OsStr::new("a-7.pkg"));
+        assert_eq!(names(&list(incoming.path()).failed), ["abc.pkg", "b.pkg"]);
+    }
+
+    #[test]
+    fn of_a_bundle_that_was_not_kept_the_reason_goes() {
+        for act in [dismiss, delete] {
+            let incoming = refused(&["a.pkg"]);
+            Shelves::of(incoming.path()).delete_failed(OsStr::new("a.pkg"), |_| true).expect("deleted");
+            let listed = list(incoming.path());
+            assert_eq!((listed.failed_count, listed.failed[0].kept), (1, false));
+            assert!(matches!(retry(incoming.path(), "a.pkg"), Err(Error::Deleted)));
+            act(incoming.path(), "a.pkg").expect("done");
+            assert_eq!(list(incoming.path()), RefusedBundles::default());
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn names_are_compared_and_links_are_not_followed() {
+        use std::os::unix::ffi::OsStrExt;
+        let incoming = refused(&["a.pkg"]);
+        let outside = tempfile::tempdir().expect("temporary folder");
+        fs::write(outside.path().join("b.pkg"), "mine").expect("write");
+        let failed = incoming.path().join("failed");
+        std::os::unix::fs::symlink(outside.path().join("b.pkg"), failed.join("link.pkg")).expect("link");
+        let hostile = OsStr::from_bytes(b"x\x1b\xff<img>.pkg");
+        fs::write(failed.join(hostile), "bad").expect("write");
+        let alike = OsStr::from_bytes(b"x\x1b\xfe<img>.pkg");
+        fs::write(failed.join(alike), "bad").expect("write");
+        let path = outside.path().join("b.pkg");
+        for name in
+            ["../a.pkg", "failed/a.pkg", "/a.pkg", "link.pkg", "a.pkg.reason.txt", "", path.to_str().expect("text")]
+        {
+            for act in [dismiss, delete] {
+                assert!(matches!(act(incoming.path(), name), Err(Error::Unknown)), "{name}");
+            }
+        }
+        let shown = shown(&hostile.to_string_lossy());
+        assert!(matches!(delete(incoming.path(), &shown), Err(Error::Ambiguous)));
+        fs::remove_file(failed.join(alike)).expect("removed");
+        delete(incoming.path(), &shown).expect("deleted");
+        assert!(!failed.join(hostile).exists() && path.exists());
+        // The folder itself is swapped for another one.
+        fs::remove_dir_all(&failed).expect("removed");
+        std::os::unix::fs::symlink(outside.path(), &failed).expect("link");
+        assert!(matches!(delete(incoming.path(), "b.pkg"), Err(Error::Unknown)));
+        assert!(path.exists());
+    }
+}
