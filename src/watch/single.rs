@@ -97,7 +97,7 @@ impl Single {
             Verdict::Bad(reason) => {
                 let line = first_line(&reason).to_owned();
                 let failure = Failure::new(Class::Integrity, line).doing(doing);
-                let modified = before.modified.and_then(|time| SystemTime::now().duration_since(time).ok());
+                let modified = before.modified.and_then(|time| SystemTime::from(clock()).duration_since(time).ok());
                 let is_quiet = whole || modified.is_none_or(|age| age >= QUIET);
                 if taker.stamp(&name) != Some(before) || !is_quiet {
                     return Err(failure.hint(
