@@ -27,6 +27,12 @@
 //! What must hold, and is refused by name where it does not:
 //! - the manifest is at most [`MAX_MANIFEST`] bytes plain, and at most [`MANIFEST_RATIO`] times its stored length (plus
 //!   [`RATIO_ALLOWANCE`]); its weight (see [`manifest_weight_limit`]) stays in proportion to the crates that it names;
+//! - each row of its tables is backed by [`STORED_BYTES_PER_ROW`] stored bytes, beyond [`ROWS_ALLOWANCE`] rows: a digest
+//!   does not shrink, so that what a reader needs in memory is a small factor of what came;
+//! - a row's description, licence and repository are at most [`MAX_TEXT`] bytes each, a file's name [`MAX_FILE_NAME`];
+//!   there are at most [`MAX_NAMES`] targets and as many toolchains of [`MAX_NAME`] bytes each; a history has at most
+//!   [`MAX_INPUTS`] inputs, and its weight (see [`history_weight`]) is at most [`MAX_HISTORY_WEIGHT`] and
+//!   [`HISTORY_WEIGHT_PER_ROW`] for each row of the tables: whatever is imported can be exported again;
 //! - times are RFC 3339 in UTC with whole seconds, ids are 32 lowercase hexadecimal digits, a delta names its parent;
 //! - the crate table is sorted by name and version, and neither two crates of it nor two names differ only in case;
 //! - the table of rustup artifacts is sorted by path, below dist/ and rustup/ and without hidden names, and no two of its
@@ -113,6 +119,28 @@ pub const MAX_CARRIED: usize = 1024;
 pub const MAX_RATIO: u64 = 200;
 /// Plain bytes that any brotli stream may decode to, however short it is.
 pub const RATIO_ALLOWANCE: u64 = 64 * 1024;
+
+/// Fewest stored bytes of a manifest for each row of its tables, beyond [`ROWS_ALLOWANCE`]. The 32 random bytes of a
+/// row's digest alone take more.
+pub const STORED_BYTES_PER_ROW: u64 = 24;
+/// Rows that a manifest may have whatever its stored length.
+pub const ROWS_ALLOWANCE: u64 = 4096;
+/// Most bytes of a crate's description, licence or repository, as JSON has them.
+pub const MAX_TEXT: usize = 2048;
+/// Most bytes of the name of a bundle's file, as JSON has them.
+pub const MAX_FILE_NAME: usize = 1024;
+/// Most targets of a manifest, and most toolchains.
+pub const MAX_NAMES: usize = 1024;
+/// Most bytes of the name of a target or a toolchain.
+pub const MAX_NAME: usize = 256;
+/// Most inputs of one history.
+pub const MAX_INPUTS: usize = 4096;
+/// Most weight of one history, beyond what its rows allow.
+pub const MAX_HISTORY_WEIGHT: u64 = 4 * 1024 * 1024;
+/// Most weight of all histories of a mirror, and of a snapshot, beyond what the rows allow.
+pub const MAX_HISTORIES_WEIGHT: u64 = 32 * 1024 * 1024;
+/// What each row of the tables adds to the weight that histories may have.
+pub const HISTORY_WEIGHT_PER_ROW: u64 = 2048;
 
 /// The lineage of every bundle of frostmirror 1.x: `frostmirror-1.xx` in hexadecimal.
 pub const LEGACY_LINEAGE: &str = "66726f73746d6972726f722d312e7878";
@@ -512,16 +540,50 @@ impl Block {
     }
 }
 
-/// Most that a manifest which names `crates` crates and rustup artifacts may weigh: its plain bytes, and [`COMMA_WEIGHT`] more for each
-/// comma, because what stands between two commas takes memory of its own, however short it is.
+/// Most that a manifest with so many rows in its tables may weigh: its plain bytes, and for each comma between values
+/// [`COMMA_WEIGHT`] more, because what stands between two commas takes memory of its own, however short it is; before a
+/// number [`NUMBER_WEIGHT`].
 ///
 /// A real manifest weighs about 1,200 a crate. This is what bounds a reader's memory, as the stored length and the
-/// plain length alone do not: `["a","a",…]` takes fourteen times its length.
-pub fn manifest_weight_limit(crates: u64) -> u64 {
-    crates.saturating_mul(2048).saturating_add(8 * 1024 * 1024)
+/// plain length alone do not: `["a","a",…]` takes fourteen times its length. A snapshot has the histories of its mirror
+/// as well.
+pub fn manifest_weight_limit(rows: u64, snapshot: bool) -> u64 {
+    let histories = if snapshot { MAX_HISTORIES_WEIGHT } else { 0 };
+    let row = MAX_ROW_WEIGHT + HISTORY_WEIGHT_PER_ROW;
+    rows.saturating_mul(row).saturating_add(8 * 1024 * 1024).saturating_add(histories)
 }
-/// What a comma adds to a manifest's weight.
+/// What a comma before anything but a number adds to a manifest's weight.
 pub const COMMA_WEIGHT: u64 = 32;
+/// What a comma before a number adds.
+pub const NUMBER_WEIGHT: u64 = 8;
+/// The most that a row weighs with its entries: 3 texts of [`MAX_TEXT`] bytes, and less than 2,000 for the rest.
+const MAX_ROW_WEIGHT: u64 = 8192;
+
+/// What a history weighs at most when a snapshot carries it, from a bundle of it with `rows` rows in its tables.
+pub fn history_weight(lineage: &Lineage, file: &str, rows: u64) -> u64 {
+    /// Ids, times, keys and commas.
+    const FIXED: u64 = 1024;
+    /// A position has up to seven digits.
+    const POSITION: u64 = 8 + NUMBER_WEIGHT;
+    let inputs = lineage.inputs.iter().map(|input| {
+        let roots: u64 = input.roots.iter().map(|root| json_length(root) as u64 + 1 + COMMA_WEIGHT).sum();
+        let positions = (input.crates.len() + input.artifacts.len()) as u64;
+        let texts = input.left_out.iter().flat_map(|one| [&one.name, &one.version, &one.source, &one.why]);
+        let left_out: u64 = texts.map(|text| json_length(text) as u64 + 12 + COMMA_WEIGHT).sum();
+        256 + left_out + json_length(&input.name) as u64 + roots + positions * POSITION
+    });
+    FIXED + json_length(file) as u64 + rows.saturating_mul(POSITION) + inputs.sum::<u64>()
+}
+
+/// Bytes of a text in JSON, with its quotes.
+pub(super) fn json_length(text: &str) -> usize {
+    let escaped = |byte: u8| match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 8 | 12 => 2,
+        0..0x20 => 6,
+        _ => 1,
+    };
+    2 + text.bytes().map(escaped).sum::<usize>()
+}
 
 /// The most plain bytes that a brotli stream of `stored` bytes may decode to.
 pub fn plain_limit(stored: u64) -> u64 {

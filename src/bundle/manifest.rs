@@ -14,7 +14,10 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::encoded::{self, Plain};
-use super::format::{COMMA_WEIGHT, ID_DIGITS, ID_PREFIX, Manifest, manifest_weight_limit, short_id};
+use super::format::{
+    BundleKind, COMMA_WEIGHT, ID_DIGITS, ID_PREFIX, Manifest, NUMBER_WEIGHT, ROWS_ALLOWANCE, STORED_BYTES_PER_ROW,
+    manifest_weight_limit, short_id,
+};
 use super::header::Header;
 use crate::digest::{BUFFER, Hasher};
 
@@ -50,10 +53,10 @@ pub(super) enum Refusal {
 
 /// Reads the manifest that `header` announces.
 pub(super) fn read(reader: &mut impl Read, header: &Header) -> Result<Manifest, Refusal> {
-    let crates = Cell::new(0);
+    let rows = Rows::of(header.stored);
     let mut plain = Plain::new(reader, header.stored, header.plain);
-    let mut weighed = Weighed::new(&mut plain, &crates);
-    let parsed = parse(&mut weighed, &crates);
+    let mut weighed = Weighed::new(&mut plain, &rows);
+    let parsed = parse(&mut weighed, &rows);
     let id = weighed.finish();
     let end = plain.check_end();
     // Damage in transit is the likelier story, and the more useful one, than whatever the damage looks like to JSON.
@@ -77,7 +80,22 @@ pub(super) fn read(reader: &mut impl Read, header: &Header) -> Result<Manifest, 
     }
 }
 
-fn parse(weighed: &mut impl Read, crates: &Cell<u64>) -> Result<Manifest, serde_json::Error> {
+/// What is known of the tables while they are read.
+struct Rows {
+    count: Cell<u64>,
+    /// Most that the manifest's stored length accounts for.
+    most: u64,
+    snapshot: Cell<bool>,
+}
+
+impl Rows {
+    fn of(stored: u64) -> Rows {
+        let most = (stored / STORED_BYTES_PER_ROW).saturating_add(ROWS_ALLOWANCE);
+        Rows { count: Cell::new(0), most, snapshot: Cell::new(false) }
+    }
+}
+
+fn parse(weighed: &mut impl Read, crates: &Rows) -> Result<Manifest, serde_json::Error> {
     let mut json = serde_json::Deserializer::from_reader(BufReader::with_capacity(BUFFER, weighed));
     let manifest = json.deserialize_map(WholeManifest { counted: crates })?;
     json.end()?;
@@ -109,16 +127,18 @@ struct TooHeavy;
 /// Counts a manifest's weight and derives its id while it is read.
 struct Weighed<'c, R> {
     inner: R,
-    crates: &'c Cell<u64>,
+    rows: &'c Rows,
     weight: u64,
+    commas: Commas,
     position: usize,
     begins_well: bool,
     hasher: Hasher,
 }
 
 impl<'c, R: Read> Weighed<'c, R> {
-    fn new(inner: R, crates: &'c Cell<u64>) -> Weighed<'c, R> {
-        Weighed { inner, crates, weight: 0, position: 0, begins_well: true, hasher: Hasher::new() }
+    fn new(inner: R, rows: &'c Rows) -> Weighed<'c, R> {
+        let commas = Commas::default();
+        Weighed { inner, rows, weight: 0, commas, position: 0, begins_well: true, hasher: Hasher::new() }
     }
 
     /// The id that follows from what was read; `None` where it does not begin with one.
@@ -147,12 +167,43 @@ impl<R: Read> Read for Weighed<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let n = self.inner.read(buffer)?;
         self.hash(&buffer[..n]);
-        let commas = buffer[..n].iter().filter(|byte| **byte == b',').count();
-        self.weight += n as u64 + commas as u64 * COMMA_WEIGHT;
-        if self.weight > manifest_weight_limit(self.crates.get()) {
+        self.weight += n as u64 + self.commas.weigh(&buffer[..n]);
+        if self.weight > manifest_weight_limit(self.rows.count.get(), self.rows.snapshot.get()) {
             return Err(io::Error::new(io::ErrorKind::InvalidData, TooHeavy));
         }
         Ok(n)
+    }
+}
+
+/// What commas between values weigh; those in texts weigh nothing.
+#[derive(Default)]
+struct Commas {
+    in_text: bool,
+    escaped: bool,
+    /// The last byte was a comma between values.
+    pending: bool,
+}
+
+impl Commas {
+    fn weigh(&mut self, bytes: &[u8]) -> u64 {
+        let mut weight = 0;
+        for byte in bytes {
+            if self.in_text {
+                match byte {
+                    _ if self.escaped => self.escaped = false,
+                    b'\\' => self.escaped = true,
+                    b'"' => self.in_text = false,
+                    _ => {}
+                }
+                continue;
+            }
+            if self.pending {
+                weight += if byte.is_ascii_digit() { NUMBER_WEIGHT } else { COMMA_WEIGHT };
+            }
+            self.pending = *byte == b',';
+            self.in_text = *byte == b'"';
+        }
+        weight
     }
 }
 
@@ -176,7 +227,7 @@ impl<W: io::Write> io::Write for Counting<W> {
 /// Reads a manifest key by key, and counts the crates and rustup artifacts as they come. What serde derives could not
 /// count.
 struct WholeManifest<'c> {
-    counted: &'c Cell<u64>,
+    counted: &'c Rows,
 }
 
 impl<'de> Visitor<'de> for WholeManifest<'_> {
@@ -198,7 +249,11 @@ impl<'de> Visitor<'de> for WholeManifest<'_> {
                 "format" => put(&mut format, "format", map.next_value()?)?,
                 "tool" => put(&mut tool, "tool", map.next_value()?)?,
                 "created" => put(&mut created, "created", map.next_value()?)?,
-                "kind" => put(&mut kind, "kind", map.next_value()?)?,
+                "kind" => {
+                    let value: BundleKind = map.next_value()?;
+                    self.counted.snapshot.set(value == BundleKind::Snapshot);
+                    put(&mut kind, "kind", value)?;
+                }
                 "repair" => put(&mut repair, "repair", map.next_value()?)?,
                 "parent" => put(&mut parent, "parent", map.next_value()?)?,
                 "targets" => put(&mut targets, "targets", map.next_value()?)?,
@@ -249,13 +304,13 @@ fn there<T, E: serde::de::Error>(slot: Option<T>, name: &'static str) -> Result<
 
 /// A table whose rows are counted.
 struct Counted<'c, T> {
-    count: &'c Cell<u64>,
-    rows: PhantomData<T>,
+    rows: &'c Rows,
+    row: PhantomData<T>,
 }
 
 impl<'c, T> Counted<'c, T> {
-    fn new(count: &'c Cell<u64>) -> Counted<'c, T> {
-        Counted { count, rows: PhantomData }
+    fn new(rows: &'c Rows) -> Counted<'c, T> {
+        Counted { rows, row: PhantomData }
     }
 }
 
@@ -277,11 +332,12 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for Counted<'_, T> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<T>, A::Error> {
         let mut records = Vec::new();
         while let Some(record) = seq.next_element()? {
-            if records.len() >= u32::MAX as usize {
-                return Err(A::Error::custom("more rows in a table than there are positions"));
+            let count = self.rows.count.get() + 1;
+            if count > self.rows.most || records.len() >= u32::MAX as usize {
+                return Err(A::Error::custom("its tables have more rows than its length accounts for"));
             }
             records.push(record);
-            self.count.set(self.count.get() + 1);
+            self.rows.count.set(count);
         }
         Ok(records)
     }

@@ -8,8 +8,10 @@ use std::collections::{HashMap, HashSet};
 use jiff::{SignedDuration, Timestamp};
 
 use super::format::{
-    ArtifactState, Block, BundleKind, CrateState, Encoding, Entry, FormatVersion, ID_DIGITS, Input, Lineage,
-    MAX_CARRIED, MAX_CONFIG, MAX_GROUP, MAX_INDEX, MAX_LEFT_OUT_TEXT, MAX_STORED_GROUP, Manifest, plain_limit,
+    ArtifactState, Block, BundleKind, CrateState, Encoding, Entry, FormatVersion, HISTORY_WEIGHT_PER_ROW, ID_DIGITS,
+    Input, Lineage, MAX_CARRIED, MAX_CONFIG, MAX_FILE_NAME, MAX_GROUP, MAX_HISTORY_WEIGHT, MAX_INDEX, MAX_INPUTS,
+    MAX_LEFT_OUT_TEXT, MAX_NAME, MAX_NAMES, MAX_STORED_GROUP, MAX_TEXT, Manifest, history_weight, json_length,
+    plain_limit,
 };
 use crate::artifact::{Kind, unportable};
 use crate::crate_id::{CrateName, Version};
@@ -60,6 +62,7 @@ pub enum Broken {
 pub(super) fn check(manifest: &Manifest) -> Result<(), Broken> {
     encodings(manifest)?;
     head(manifest)?;
+    texts(manifest)?;
     table(manifest)?;
     refreshed(manifest)?;
     inputs(&manifest.lineage, manifest)?;
@@ -105,6 +108,31 @@ fn head(manifest: &Manifest) -> Result<(), Broken> {
         Some((_, rule)) => Err(Broken::Manifest(rule)),
         None => Ok(()),
     }
+}
+
+/// Texts that are carried on and on: into records, and into every snapshot of the mirror.
+fn texts(manifest: &Manifest) -> Result<(), Broken> {
+    for (names, rule) in [
+        (&manifest.targets, "has more or longer names of targets than a manifest may"),
+        (&manifest.toolchains, "has more or longer names of toolchains than a manifest may"),
+    ] {
+        if names.len() > MAX_NAMES || names.iter().any(|name| json_length(name) > MAX_NAME) {
+            return Err(Broken::Manifest(rule));
+        }
+    }
+    if json_length(&manifest.tool) > MAX_NAME {
+        return Err(Broken::Manifest("has a longer name of its tool than a manifest may"));
+    }
+    if manifest.parent.as_ref().is_some_and(|parent| json_length(&parent.file) > MAX_FILE_NAME) {
+        return Err(Broken::Manifest("has a longer name of its parent's file than a manifest may"));
+    }
+    for record in &manifest.crates {
+        let mut texts = [&record.description, &record.license, &record.repository].into_iter().flatten();
+        if texts.any(|text| json_length(text) > MAX_TEXT) {
+            return broken_crate(record, "has a longer description, licence or repository than a manifest may");
+        }
+    }
+    Ok(())
 }
 
 fn is_id(text: &str) -> bool {
@@ -195,6 +223,14 @@ fn broken_crate(record: &super::format::CrateRecord, rule: &'static str) -> Resu
 const POSITIONS: &str = "has positions beyond the tables, or out of order";
 
 fn inputs(lineage: &Lineage, manifest: &Manifest) -> Result<(), Broken> {
+    let rows = (manifest.crates.len() + manifest.artifacts.len()) as u64;
+    if lineage.inputs.len() > MAX_INPUTS {
+        return Err(Broken::Manifest("has a history with more inputs than one may have (4096)"));
+    }
+    let most = MAX_HISTORY_WEIGHT.saturating_add(rows.saturating_mul(HISTORY_WEIGHT_PER_ROW));
+    if history_weight(lineage, "", rows) > most {
+        return Err(Broken::Manifest("has a history whose inputs are larger than a mirror can carry on"));
+    }
     let broken = |input: &Input, rule| Err(Broken::Input { name: input.name.chars().take(200).collect(), rule });
     for input in &lineage.inputs {
         if !are_positions(&input.crates, &input.artifacts, manifest) {
@@ -290,6 +326,7 @@ fn carried(manifest: &Manifest) -> Result<(), Broken> {
     for one in &manifest.carried {
         let (id, bundle) = (one.lineage.id.as_str(), one.bundle.as_str());
         let rules = [
+            (json_length(&one.file) <= MAX_FILE_NAME, "brings a history along with an overlong name of a file"),
             (is_id(id) && is_id(&one.bundle), "brings along a history or a bundle whose id is none"),
             (
                 id != manifest.lineage.id && last.is_none_or(|last| last < (id, bundle)),

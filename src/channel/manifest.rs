@@ -13,9 +13,12 @@ use crate::safe_path::SafePath;
 use super::file::{FileError, file, shortened};
 use super::toolchain::{Channel, Date, InvalidDate, Toolchain};
 
-/// Bytes in the largest manifest that is read; a real one has about a million. While it is read, a hostile one takes up
-/// to ninety times its size in memory.
+/// Bytes in the largest manifest that is read; a real one has about a million.
 pub const MAX_SIZE: usize = 4 << 20;
+
+/// Most tables, keys and items of lists, counted as the bytes `[`, `=` and `,`; a real manifest has about 30,000. Each
+/// takes memory of its own, however short it is.
+const MAX_VALUES: usize = 80_000;
 
 /// Renames that lead to one another. Upstream has one step; rustup follows one.
 const MAX_RENAMES: usize = 8;
@@ -84,6 +87,12 @@ pub enum ManifestError {
         /// Its length in bytes.
         size: usize,
     },
+    /// More values than any real one.
+    #[error("it has {count} tables, keys and items; no channel manifest has more than {MAX_VALUES}")]
+    TooManyValues {
+        /// How many.
+        count: usize,
+    },
     /// Not UTF-8.
     #[error("it is no text")]
     NotText,
@@ -128,6 +137,10 @@ impl ChannelManifest {
     pub fn parse(bytes: &[u8]) -> Result<ChannelManifest, ManifestError> {
         if bytes.len() > MAX_SIZE {
             return Err(ManifestError::TooLarge { size: bytes.len() });
+        }
+        let count = bytes.iter().filter(|byte| matches!(byte, b'[' | b'=' | b',')).count();
+        if count > MAX_VALUES {
+            return Err(ManifestError::TooManyValues { count });
         }
         let text = str::from_utf8(bytes).map_err(|_| ManifestError::NotText)?;
         let raw: Raw = match toml::from_str(text) {

@@ -113,6 +113,8 @@ impl From<import::Error> for Failure {
                 "audit the mirror again with `cargo frostmirror verify --mirror DIR`; what it still names is in its new list",
             ),
             E::Time { .. } => Failure::new(Class::Integrity, error),
+            E::TooManyHistories { .. } => Failure::new(Class::Integrity, error)
+                .hint("retire a history that nobody needs with `cargo frostmirror gc --forget LINEAGE`; `gc --dry-run` lists them"),
             E::NoSpace { .. } => {
                 Failure::new(Class::Disk, error).hint("free some space on that disk and run the same command again")
             }

@@ -5,12 +5,14 @@
 //! which names all that it brought and makes nothing current.
 
 use super::forgotten::{self, Note};
-use super::head::{Counts, Head, LineageHead};
+use super::head::{Counts, Head, HistorySize, LineageHead};
 use super::import::ImportOptions;
 use super::layout::Layout;
 use super::ledger::{self, Record};
 use super::store::{Error, Staged, Staging};
-use crate::bundle::format::{ArtifactRecord, BundleKind, Carried, CrateRecord, Input, Lineage, Manifest};
+use crate::bundle::format::{
+    ArtifactRecord, BundleKind, Carried, CrateRecord, Input, Lineage, Manifest, history_weight,
+};
 use crate::crate_id::CrateId;
 use crate::safe_path::SafePath;
 
@@ -119,57 +121,22 @@ impl Feed<'_> {
         }
     }
 
-    /// The manifest of its newest bundle, as far as it is known.
-    fn manifest(&self, snapshot: &Manifest) -> Manifest {
-        let (positions, files, lineage, index_read) = match self {
-            Feed::Carried(one) => (one.crates.clone(), one.artifacts.clone(), &one.lineage, &one.index_read),
-            Feed::Unclaimed(_) => {
+    /// As a snapshot carries it.
+    fn carried(&self) -> Carried {
+        match self {
+            Feed::Carried(one) => Carried::clone(one),
+            Feed::Unclaimed(snapshot) => {
                 let inputs = &snapshot.lineage.inputs;
-                let crates = united(inputs.iter().map(|input| &input.crates));
-                let files = united(inputs.iter().map(|input| &input.artifacts));
-                (crates, files, &snapshot.lineage, &snapshot.index_read)
+                Carried {
+                    bundle: snapshot.lineage.id.clone(),
+                    file: String::new(),
+                    created: snapshot.created.clone(),
+                    index_read: snapshot.index_read.clone(),
+                    lineage: snapshot.lineage.clone(),
+                    crates: united(inputs.iter().map(|input| &input.crates)),
+                    artifacts: united(inputs.iter().map(|input| &input.artifacts)),
+                }
             }
-        };
-        let LineageHead { bundle, created, .. } = self.lineage_head(String::new());
-        // Positions were checked when the bundle was opened; those of inputs that the bundle itself left out fall away.
-        // What is told about crates stands in the snapshot's own record, once.
-        let crates = positions.iter().map(|at| {
-            let CrateRecord { name, version, sha256, size, state, yanked, .. } = &snapshot.crates[*at as usize];
-            let (name, version) = (name.clone(), version.clone());
-            let (sha256, size, state, yanked) = (*sha256, *size, *state, *yanked);
-            let (read, description, license, repository) = (None, None, None, None);
-            CrateRecord { name, version, sha256, size, state, yanked, read, description, license, repository }
-        });
-        let artifacts = files.iter().map(|at| {
-            let record = &snapshot.artifacts[*at as usize];
-            let read = snapshot.artifact_read(record);
-            // What a rebuild makes of the record must be what the import makes of the snapshot.
-            ArtifactRecord { read: (read != index_read).then(|| read.to_owned()), ..record.clone() }
-        });
-        let inputs = lineage.inputs.iter().map(|input| Input {
-            name: input.name.clone(),
-            roots: input.roots.clone(),
-            crates: places(&positions, &input.crates),
-            artifacts: places(&files, &input.artifacts),
-            left_out: input.left_out.clone(),
-        });
-        Manifest {
-            id: bundle,
-            format: snapshot.format,
-            tool: snapshot.tool.clone(),
-            created,
-            kind: BundleKind::Full,
-            repair: false,
-            parent: None,
-            targets: snapshot.targets.clone(),
-            toolchains: snapshot.toolchains.clone(),
-            index_read: index_read.clone(),
-            crates: crates.collect(),
-            artifacts: artifacts.collect(),
-            lineage: Lineage { id: lineage.id.clone(), sequence: lineage.sequence, inputs: inputs.collect() },
-            carried: Vec::new(),
-            refreshed: Vec::new(),
-            blocks: Vec::new(),
         }
     }
 
@@ -179,6 +146,67 @@ impl Feed<'_> {
             Feed::Unclaimed(_) => snapshot.to_owned(),
         }
     }
+}
+
+/// What is recorded of a history that a snapshot brought along: everything but the tables, which stand in the snapshot's
+/// own record. Targets and toolchains do too.
+fn recorded(carried: Carried, snapshot: &Manifest) -> Manifest {
+    Manifest {
+        id: carried.bundle.clone(),
+        format: snapshot.format,
+        tool: snapshot.tool.clone(),
+        created: carried.created.clone(),
+        kind: BundleKind::Full,
+        repair: false,
+        parent: None,
+        targets: Vec::new(),
+        toolchains: Vec::new(),
+        index_read: carried.index_read.clone(),
+        crates: Vec::new(),
+        artifacts: Vec::new(),
+        lineage: Lineage { inputs: Vec::new(), ..carried.lineage.clone() },
+        carried: vec![carried],
+        refreshed: Vec::new(),
+        blocks: Vec::new(),
+    }
+}
+
+/// The manifest of a history's newest bundle, as far as a snapshot that carries it says it. `None` where a position is
+/// beyond the snapshot's tables, which no bundle can bring about.
+pub(super) fn carried_manifest(carried: &Carried, snapshot: &Manifest) -> Option<Manifest> {
+    let (positions, files) = (&carried.crates, &carried.artifacts);
+    // What is told about crates stands in the snapshot's own record, once.
+    let crates = positions.iter().map(|at| {
+        let CrateRecord { name, version, sha256, size, state, yanked, .. } = snapshot.crates.get(*at as usize)?;
+        let (name, version) = (name.clone(), version.clone());
+        let (sha256, size, state, yanked) = (*sha256, *size, *state, *yanked);
+        let (read, description, license, repository) = (None, None, None, None);
+        Some(CrateRecord { name, version, sha256, size, state, yanked, read, description, license, repository })
+    });
+    let artifacts = files.iter().map(|at| {
+        let record = snapshot.artifacts.get(*at as usize)?;
+        let read = snapshot.artifact_read(record);
+        // What a rebuild makes of the record must be what the import makes of the snapshot.
+        Some(ArtifactRecord { read: (*read != carried.index_read).then(|| read.to_owned()), ..record.clone() })
+    });
+    // Positions of inputs that the bundle itself left out fall away.
+    let inputs = carried.lineage.inputs.iter().map(|input| Input {
+        name: input.name.clone(),
+        roots: input.roots.clone(),
+        crates: places(positions, &input.crates),
+        artifacts: places(files, &input.artifacts),
+        left_out: input.left_out.clone(),
+    });
+    let Lineage { id, sequence, .. } = &carried.lineage;
+    let lineage = Lineage { id: id.clone(), sequence: *sequence, inputs: inputs.collect() };
+    let manifest = recorded(carried.clone(), snapshot);
+    Some(Manifest {
+        crates: crates.collect::<Option<_>>()?,
+        artifacts: artifacts.collect::<Option<_>>()?,
+        lineage,
+        carried: Vec::new(),
+        ..manifest
+    })
 }
 
 /// All positions of several lists, ascending.
@@ -210,13 +238,18 @@ pub(super) fn prepare(
     let mut head = head.with(counts);
     let mut names = known.names.clone();
     let mut records = Vec::new();
-    for feed in known.news(&head, &manifest) {
+    let news = known.news(&head, &manifest);
+    for feed in news {
         let lineage = feed.lineage_head(String::new());
         let name = ledger::next_name(&names, &lineage.bundle);
-        head = head.after(&imported, LineageHead { record: name.clone(), ..lineage });
+        let (file, carried) = (feed.file(&options.file_name), feed.carried());
+        let rows = (carried.crates.len() + carried.artifacts.len()) as u64;
+        let size = HistorySize { weight: history_weight(&carried.lineage, &file, rows), rows };
+        head = head.after(&imported, LineageHead { record: name.clone(), ..lineage }, size);
         names.push(name.clone());
-        let (file, manifest) = (feed.file(&options.file_name), feed.manifest(&manifest));
-        let record = Record { imported: imported.clone(), file, head: head.clone(), manifest };
+        let snapshot = Some(manifest.id.clone());
+        let manifest = recorded(carried, &manifest);
+        let record = Record { imported: imported.clone(), file, head: head.tip(), snapshot, manifest };
         records.push((name, staging.write(&record.render())?));
     }
     if *own != Own::There || !records.is_empty() {
@@ -224,23 +257,19 @@ pub(super) fn prepare(
             Own::Rotten(name) => name.clone(),
             Own::There | Own::Missing => ledger::next_name(&names, &manifest.id),
         };
-        let lineage = LineageHead {
-            id: manifest.lineage.id.clone(),
-            sequence: manifest.lineage.sequence,
-            bundle: manifest.id.clone(),
-            created: manifest.created.clone(),
-            record: name.clone(),
-        };
         head = match manifest.kind {
             BundleKind::Snapshot => head.recorded(&imported),
-            BundleKind::Full | BundleKind::Delta => head.after(&imported, lineage),
+            BundleKind::Full | BundleKind::Delta => {
+                let size = HistorySize::of(&manifest, &options.file_name);
+                head.after(&imported, LineageHead::of(&manifest, name.clone()), size)
+            }
         };
         if matches!(own, Own::Rotten(_)) {
             // It was counted before.
             head.imports = names.len() as u64;
         }
         let manifest = Manifest { blocks: Vec::new(), ..manifest };
-        let record = Record { imported, file: options.file_name.clone(), head: head.clone(), manifest };
+        let record = Record { imported, file: options.file_name.clone(), head: head.tip(), snapshot: None, manifest };
         records.push((name, staging.write(&record.render())?));
     }
     Ok(Commit { head, records })

@@ -33,7 +33,7 @@ mod survey;
 mod told;
 mod tree;
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -44,6 +44,7 @@ use serde::Serialize;
 use super::artifacts::Artifacts;
 use super::head::{Counts, Head, LineageHead, is_zero};
 use super::layout::{self, Layout};
+use super::ledger::{self, Reader};
 use super::live;
 use super::lock::{self, CollectGuard, Holder, lock_for_collecting};
 use super::store;
@@ -357,11 +358,12 @@ fn plan(layout: &Layout, options: &Options) -> Result<Plan, Error> {
     let forget = forgotten(&feeds, &options.forget, has_live)?;
     let (mut current, mut let_go) = (Keys::default(), Keys::default());
     let mut lineages = Vec::new();
+    let mut reader = Reader::of(layout);
     for (id, feed) in &feeds.lineages {
         let forgotten = forget.contains(id);
         // What a forgotten one names is counted for the plan, and kept by nobody.
         let keys = if forgotten { &mut let_go } else { &mut current };
-        let [crates, artifacts] = Feeds::add_needs(layout, feed, keys)?;
+        let [crates, artifacts] = Feeds::add_needs(&mut reader, feed, keys)?;
         let Feed { head, file, imported, .. } = feed;
         let (newest, file, imported) = (head.clone(), file.clone(), imported.clone());
         lineages.push(Lineage { newest, file, imported, crates, artifacts, forgotten });
@@ -404,7 +406,16 @@ fn plan(layout: &Layout, options: &Options) -> Result<Plan, Error> {
     strangers.extend(strange_artifacts);
     let [index_tree, lines_tree] = survey.trees;
     let kept = feeds.lineages.values().filter(|feed| !forget.contains(&feed.head.id));
+    let contested: Vec<LineageHead> = kept.clone().flat_map(|feed| feed.also.iter().cloned()).collect();
+    let mut sizes = BTreeMap::new();
+    for record in kept.clone().flat_map(Feed::records) {
+        let known = said.as_ref().and_then(|head| head.sizes.get(record)).copied();
+        let size = known.map_or_else(|| ledger::size(layout, record), |known| Ok(Some(known)))?;
+        sizes.extend(size.map(|size| (record.to_owned(), size)));
+    }
     let head = Head {
+        sizes,
+        contested,
         last_import: feeds.last_import.clone(),
         toolchains: artifacts.after.toolchains(),
         imports: feeds.names.len() as u64,

@@ -2,6 +2,7 @@
 //!
 //! It is derived: the newest record of the ledger holds a copy, and [`Counts::of_tree`] takes the numbers anew.
 
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::artifacts::Artifacts;
 use super::layout::Layout;
 use super::store::{Error, failed};
+use crate::bundle::format::{HISTORY_WEIGHT_PER_ROW, MAX_CARRIED, MAX_HISTORIES_WEIGHT, Manifest, history_weight};
 
 /// The version of the head's form.
 const FORM: u32 = 1;
@@ -36,6 +38,43 @@ pub struct Head {
     pub imports: u64,
     /// The histories that feed the mirror, by id.
     pub lineages: Vec<LineageHead>,
+    /// Other bundles of these histories of which numbers and times do not tell that they are older, by id and number.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub contested: Vec<LineageHead>,
+    /// What each of these bundles adds to a snapshot, by its record.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sizes: BTreeMap<String, HistorySize>,
+}
+
+/// What a record says of the mirror after its import. The histories are not repeated in each: they follow from the records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tip {
+    /// What was held.
+    #[serde(flatten)]
+    pub counts: Counts,
+    /// How many imports were on record.
+    pub imports: u64,
+}
+
+/// What a history adds to a snapshot's manifest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistorySize {
+    /// Its weight, see [`history_weight`].
+    pub weight: u64,
+    /// Rows of its bundle's tables.
+    pub rows: u64,
+}
+
+impl HistorySize {
+    /// What the bundle with this manifest and this file's name adds.
+    pub(super) fn of(manifest: &Manifest, file: &str) -> HistorySize {
+        let (lineage, rows) = match manifest.carried.as_slice() {
+            // The record of a history that a snapshot brought along.
+            [carried] => (&carried.lineage, carried.crates.len() + carried.artifacts.len()),
+            _ => (&manifest.lineage, manifest.crates.len() + manifest.artifacts.len()),
+        };
+        HistorySize { weight: history_weight(lineage, file, rows as u64), rows: rows as u64 }
+    }
 }
 
 /// What a mirror holds, in numbers.
@@ -100,25 +139,58 @@ impl Head {
         self
     }
 
-    /// Whether a bundle of this lineage is known that is later than this one, beyond doubt: it has the higher number, and
-    /// was not written before.
+    /// Whether a bundle of this lineage is known that is later than this one, beyond doubt.
     pub(super) fn supersedes(&self, lineage: &LineageHead) -> bool {
-        let at = self.lineages.binary_search_by(|known| known.id.cmp(&lineage.id));
-        at.is_ok_and(|at| {
-            let known = &self.lineages[at];
-            known.bundle == lineage.bundle || lineage.sequence < known.sequence && lineage.created <= known.created
-        })
+        self.contenders(&lineage.id).any(|known| lineage.gives_way_to(known))
+    }
+
+    /// The bundles of this history that may be its newest.
+    pub(super) fn contenders<'h>(&'h self, id: &'h str) -> impl Iterator<Item = &'h LineageHead> {
+        self.lineages.iter().chain(&self.contested).filter(move |known| known.id == id)
     }
 
     /// This head after an import of a bundle that is its lineage's newest unless a later one was there.
-    pub(super) fn after(self, imported: &str, lineage: LineageHead) -> Head {
+    pub(super) fn after(self, imported: &str, lineage: LineageHead, size: HistorySize) -> Head {
         let mut head = self.recorded(imported);
-        match head.lineages.binary_search_by(|known| known.id.cmp(&lineage.id)) {
-            Err(at) => head.lineages.insert(at, lineage),
-            Ok(at) if !head.lineages[at].is_newer(&lineage) => head.lineages[at] = lineage,
-            Ok(_) => {}
-        }
+        head.sizes.insert(lineage.record.clone(), size);
+        let id = lineage.id.clone();
+        let mut contenders: Vec<LineageHead> = head.contenders(&id).cloned().collect();
+        add_contender(&mut contenders, lineage);
+        head.set_contenders(&id, contenders);
         head
+    }
+
+    /// Replaces the bundles that may be a history's newest.
+    pub(super) fn set_contenders(&mut self, id: &str, mut contenders: Vec<LineageHead>) {
+        contenders.sort_by(|a, b| (a.sequence, &a.created).cmp(&(b.sequence, &b.created)));
+        self.lineages.retain(|known| known.id != id);
+        self.contested.retain(|known| known.id != id);
+        if let Some(newest) = contenders.pop() {
+            let at = self.lineages.partition_point(|known| known.id < newest.id);
+            self.lineages.insert(at, newest);
+            let at = self.contested.partition_point(|known| known.id.as_str() < id);
+            self.contested.splice(at..at, contenders);
+        }
+        let used: HashSet<&str> =
+            self.lineages.iter().chain(&self.contested).map(|known| known.record.as_str()).collect();
+        self.sizes.retain(|record, _| used.contains(record.as_str()));
+    }
+
+    /// Why a snapshot of a mirror with these histories could not be written; `None` where it can.
+    pub(super) fn too_many_histories(&self) -> Option<&'static str> {
+        // What live mode brought goes along as one more.
+        if self.lineages.len() + self.contested.len() >= MAX_CARRIED {
+            return Some("more than 1023 histories, or bundles of which numbers and times do not tell the newest");
+        }
+        let weight = self.sizes.values().map(|size| size.weight).fold(0, u64::saturating_add);
+        let rows = self.sizes.values().map(|size| size.rows).max().unwrap_or(0);
+        let most = MAX_HISTORIES_WEIGHT.saturating_add(rows.saturating_mul(HISTORY_WEIGHT_PER_ROW));
+        (weight > most).then_some("histories whose inputs are too large together")
+    }
+
+    /// What the record of an import says of this head.
+    pub(super) fn tip(&self) -> Tip {
+        Tip { counts: self.counts, imports: self.imports }
     }
 
     /// The text of `manifest.json`.
@@ -129,7 +201,35 @@ impl Head {
     }
 }
 
+/// Adds a bundle to those that may be their history's newest, unless one of them is later beyond doubt.
+pub(super) fn add_contender(contenders: &mut Vec<LineageHead>, lineage: LineageHead) {
+    contenders.retain(|known| !known.gives_way_to(&lineage));
+    if !contenders.iter().any(|known| lineage.gives_way_to(known)) {
+        contenders.push(lineage);
+    }
+}
+
 impl LineageHead {
+    /// The bundle with this manifest, whose record is called `record`.
+    pub(super) fn of(manifest: &Manifest, record: String) -> LineageHead {
+        LineageHead {
+            id: manifest.lineage.id.clone(),
+            sequence: manifest.lineage.sequence,
+            bundle: manifest.id.clone(),
+            created: manifest.created.clone(),
+            record,
+        }
+    }
+
+    /// Whether `other` is later than this bundle beyond doubt: it has the higher number, and was not written before. A
+    /// history that was restored from a backup counts some of its numbers twice, and then neither number nor time tells
+    /// which bundle is right; a clock that went back does the same. What either needs is kept.
+    ///
+    /// Of one bundle, the record that came later counts: what the bundle itself says replaces what a snapshot said of it.
+    pub(super) fn gives_way_to(&self, other: &LineageHead) -> bool {
+        self.bundle == other.bundle || self.sequence < other.sequence && self.created <= other.created
+    }
+
     /// Whether this bundle came after `other` in their lineage.
     pub(super) fn is_newer(&self, other: &LineageHead) -> bool {
         (self.sequence, &self.created) > (other.sequence, &other.created)
@@ -218,7 +318,7 @@ mod tests {
         LineageHead {
             id: id.to_owned(),
             sequence,
-            bundle: String::new(),
+            bundle: format!("{id}{sequence}"),
             created: String::new(),
             record: String::new(),
         }
@@ -228,7 +328,7 @@ mod tests {
     fn an_older_bundle_of_a_lineage_does_not_become_its_newest() {
         let mut head = Head::default();
         for (id, sequence) in [("b", 1), ("a", 2), ("a", 1), ("b", 3)] {
-            head = head.after("2026-01-01T00:00:00Z", lineage(id, sequence));
+            head = head.after("2026-01-01T00:00:00Z", lineage(id, sequence), HistorySize::default());
         }
         let known: Vec<_> = head.lineages.iter().map(|l| (l.id.as_str(), l.sequence)).collect();
         assert_eq!(known, [("a", 2), ("b", 3)]);

@@ -192,6 +192,16 @@ pub enum Error {
         /// Bytes.
         free: u64,
     },
+    /// With this bundle, the mirror could not be exported any more.
+    #[error("with the bundle `{file}`, the mirror `{}` would have {what}, and no snapshot of it could be exported", root.display())]
+    TooManyHistories {
+        /// The bundle's file.
+        file: String,
+        /// The mirror.
+        root: PathBuf,
+        /// What is too much.
+        what: &'static str,
+    },
     /// The file system refused.
     #[error(transparent)]
     Store(#[from] store::Error),
@@ -314,6 +324,10 @@ impl AddGuard {
             }
             let (manifest, counts) = (streamed.manifest, imported.counts);
             let commit = commit::prepare(head, counts, manifest, &own, &on_ledger, options, &mut staging)?;
+            if let Some(what) = commit.head.too_many_histories() {
+                let (file, root) = (options.file_name.clone(), self.layout.root().to_owned());
+                return Err(Error::TooManyHistories { file, root, what });
+            }
             let moves: Vec<Move> = commit
                 .records
                 .into_iter()

@@ -9,11 +9,14 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
+use super::artifacts::Artifacts;
+use super::commit;
 use super::forgotten;
-use super::head::Head;
+use super::head::{Head, HistorySize, LineageHead, Tip};
 use super::layout::Layout;
+use super::rebuild::REBUILT;
 use super::store::{Error, failed, was_torn};
-use crate::bundle::format::Manifest;
+use crate::bundle::format::{BundleKind, Manifest};
 
 /// One import.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,10 +25,88 @@ pub struct Record {
     pub imported: String,
     /// The name of the bundle's file.
     pub file: String,
-    /// The head as of this import.
-    pub head: Head,
+    /// The mirror after this import.
+    pub head: Tip,
+    /// Of a history that a snapshot brought along, the snapshot's id. In its file, the manifest then has one `carried`
+    /// and no tables: the positions are those of the tables in the snapshot's own record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<String>,
     /// What the bundle said of itself; its blocks are left out.
     pub manifest: Manifest,
+}
+
+/// Reads records one after another. Those of one snapshot's histories share its tables, which are read once.
+pub struct Reader<'l> {
+    layout: &'l Layout,
+    /// The names of all records, once they are needed.
+    names: Option<Vec<String>>,
+    /// The manifest of the snapshot that was read last, by its id.
+    snapshot: Option<(String, Manifest)>,
+}
+
+impl<'l> Reader<'l> {
+    /// A reader of this mirror's ledger.
+    pub fn of(layout: &'l Layout) -> Reader<'l> {
+        Reader { layout, names: None, snapshot: None }
+    }
+
+    /// The mirror.
+    pub fn layout(&self) -> &'l Layout {
+        self.layout
+    }
+
+    /// The record called `name`, with its tables; `None` where it cannot be read as one.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn read(&mut self, name: &str) -> Result<Option<Record>, Error> {
+        let Some(mut record) = read_file(self.layout, name)? else { return Ok(None) };
+        let (Some(of), [carried]) = (&record.snapshot, record.manifest.carried.as_slice()) else {
+            return Ok(Some(record).filter(|record| record.snapshot.is_none()));
+        };
+        if self.snapshot.as_ref().is_none_or(|(known, _)| known != of) {
+            let Some(manifest) = self.read_snapshot(of)? else { return Ok(None) };
+            self.snapshot = Some((of.clone(), manifest));
+        }
+        let tables = self.snapshot.as_ref().and_then(|(_, snapshot)| commit::carried_manifest(carried, snapshot));
+        let Some(manifest) = tables else { return Ok(None) };
+        record.manifest = manifest;
+        Ok(Some(record))
+    }
+}
+
+/// What the bundle of the record called `name` adds to a snapshot; `None` where the record cannot be read.
+pub(super) fn size(layout: &Layout, name: &str) -> Result<Option<HistorySize>, Error> {
+    Ok(read_file(layout, name)?.map(|record| HistorySize::of(&record.manifest, &record.file)))
+}
+
+impl Reader<'_> {
+    /// The manifest in a snapshot's own record. Where an import was killed, it may be missing.
+    fn read_snapshot(&mut self, id: &str) -> Result<Option<Manifest>, Error> {
+        let names = match self.names.take() {
+            Some(names) => names,
+            None => names(self.layout)?,
+        };
+        let end = format!("-{id}.json");
+        let mut found = None;
+        for name in names.iter().rev().filter(|name| name.ends_with(&end)) {
+            let record = read_file(self.layout, name)?;
+            // A hostile snapshot may carry a history whose bundle has another snapshot's id.
+            let own = |record: &Record| record.manifest.kind == BundleKind::Snapshot && record.snapshot.is_none();
+            found = record.filter(own).map(|record| record.manifest);
+            if found.is_some() {
+                break;
+            }
+        }
+        self.names = Some(names);
+        Ok(found)
+    }
+}
+
+fn read_file(layout: &Layout, name: &str) -> Result<Option<Record>, Error> {
+    let path = layout.ledger().join(name);
+    let text = fs::read(&path).map_err(failed("read", &path))?;
+    Ok(serde_json::from_slice(&text).ok())
 }
 
 /// The records' names, in the order of import.
@@ -69,9 +150,7 @@ pub(super) fn next_name(names: &[String], bundle: &str) -> String {
 /// # Errors
 /// The file system's.
 pub fn read(layout: &Layout, name: &str) -> Result<Option<Record>, Error> {
-    let path = layout.ledger().join(name);
-    let text = fs::read(&path).map_err(failed("read", &path))?;
-    Ok(serde_json::from_slice(&text).ok())
+    Reader::of(layout).read(name)
 }
 
 /// The newest record of the bundle with this id among `names`.
@@ -99,23 +178,27 @@ pub fn head(layout: &Layout) -> Result<Option<Head>, Error> {
     Ok(newest_head(layout)?.or(file))
 }
 
-/// The head that the newest readable record holds, without the lineages that were let go since.
+/// The head that follows from the records that can be read: the counts of the newest, and the histories of all, without
+/// those that were let go. `None` where there is no such record.
 pub(super) fn newest_head(layout: &Layout) -> Result<Option<Head>, Error> {
-    #[derive(Deserialize)]
-    struct Tip {
-        head: Head,
-    }
-    // A record is written whole or not at all; one that cannot be read has rotted, and the one before it is the next best.
-    for name in names(layout)?.into_iter().rev() {
-        let path = layout.ledger().join(&name);
-        let text = fs::read(&path).map_err(failed("read", &path))?;
-        if let Ok(mut tip) = serde_json::from_slice::<Tip>(&text) {
-            let (notes, number) = (forgotten::notes(layout)?, sequence_of(&name).unwrap_or(0));
-            tip.head.lineages.retain(|lineage| !forgotten::covers(&notes, number, &lineage.id));
-            return Ok(Some(tip.head));
+    let notes = forgotten::notes(layout)?;
+    let (mut head, mut tip) = (Head::default(), None);
+    for name in names(layout)? {
+        // A record is written whole or not at all; one that cannot be read has rotted.
+        let Some(Record { imported, file, head: now, manifest, .. }) = read_file(layout, &name)? else { continue };
+        tip = Some(now);
+        let number = sequence_of(&name).unwrap_or(0);
+        let lineage = LineageHead::of(&manifest, name);
+        let last_import = if lineage.id == REBUILT { head.last_import.clone() } else { Some(imported.clone()) };
+        if manifest.kind != BundleKind::Snapshot && !forgotten::covers(&notes, number, &lineage.id) {
+            let size = HistorySize::of(&manifest, &file);
+            head = head.after(&imported, lineage, size);
         }
+        head.last_import = last_import;
     }
-    Ok(None)
+    let Some(Tip { counts, imports }) = tip else { return Ok(None) };
+    let toolchains = Artifacts::read(layout)?.map(|artifacts| artifacts.toolchains()).unwrap_or_default();
+    Ok(Some(Head { imports, toolchains, ..head.with(counts) }))
 }
 
 impl Record {

@@ -26,10 +26,10 @@ use jiff::Timestamp;
 
 use super::artifacts::Artifacts;
 use super::audit::{Audit, Blob, Books, Pass, Standing};
-use super::head::{Counts, Head, LineageHead};
+use super::head::{Counts, Head, HistorySize, LineageHead};
 use super::import::{self, Step, place};
 use super::layout::Layout;
-use super::ledger::{self, Record};
+use super::ledger::{self, Reader, Record};
 use super::lines::{self, LineRecord};
 use super::link;
 use super::live;
@@ -239,8 +239,9 @@ impl Current {
                 live::What::Artifact(path) => drop(current.artifacts.insert(path)),
             }
         }
-        for lineage in head.lineages.iter().filter(|lineage| lineage.id != REBUILT) {
-            if let Some(record) = ledger::read(layout, &lineage.record)? {
+        let mut reader = Reader::of(layout);
+        for lineage in head.lineages.iter().chain(&head.contested).filter(|lineage| lineage.id != REBUILT) {
+            if let Some(record) = reader.read(&lineage.record)? {
                 current.crates.extend(record.manifest.crates.iter().map(CrateRecord::id));
                 current.artifacts.extend(record.manifest.artifacts.into_iter().map(|artifact| artifact.path));
             }
@@ -359,6 +360,7 @@ fn rebuilt_record(
     };
     // It counts as a record of the ledger, but not as an import: when the last one was is as known as before.
     let last_import = head.last_import.take();
-    *head = Head { last_import, ..std::mem::take(head).after(&now, lineage) };
-    Record { imported: now, file: "(rebuilt)".to_owned(), head: head.clone(), manifest }
+    let size = HistorySize::of(&manifest, "(rebuilt)");
+    *head = Head { last_import, ..std::mem::take(head).after(&now, lineage, size) };
+    Record { imported: now, file: "(rebuilt)".to_owned(), head: head.tip(), snapshot: None, manifest }
 }

@@ -25,7 +25,9 @@ use super::lock::ReadGuard;
 use super::rebuild::REBUILT;
 use super::store::{self, failed};
 use crate::artifact::{Artifact, Bytes, Kind};
-use crate::bundle::format::{BundleKind, Carried, CrateRecord, CrateState, Input, Lineage, Manifest, short_id};
+use crate::bundle::format::{
+    BundleKind, Carried, CrateRecord, CrateState, Input, Lineage, MAX_NAMES, Manifest, short_id,
+};
 use crate::bundle::pack::{self, Plan, whole_seconds};
 use crate::bundle::{open, verify};
 use crate::crate_id::{CrateId, CrateName};
@@ -255,8 +257,8 @@ fn plan(layout: &Layout, config: Vec<Brought>, now: Timestamp) -> Result<(Plan, 
         parent: None,
         lineage,
         carried,
-        targets: told.targets.into_iter().collect(),
-        toolchains: shelf.held.toolchains(),
+        targets: told.targets.into_iter().take(MAX_NAMES).collect(),
+        toolchains: shelf.held.toolchains().into_iter().take(MAX_NAMES).collect(),
         index_read: newest_read,
         crates: table.into_values().collect(),
         refreshed: Vec::new(),

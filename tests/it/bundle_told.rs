@@ -264,7 +264,7 @@ fn hostile_texts_neither_steer_the_terminal_nor_forge_a_line() {
     let crates = [("a", "1.0.0", 10), ("b", "1.0.0", 10)];
     forged(&sandbox, "old.pkg", &crates[..1], |_| {});
     forged(&sandbox, "bad.pkg", &crates, |manifest| {
-        let long = format!("{evil}{}", "x".repeat(20_000));
+        let long = format!("{evil}{}", "x".repeat(1_800));
         says(manifest, &[("a 1.0.0", Some(evil), Some(evil)), ("b 1.0.0", Some(&long), Some(&long))]);
         manifest.tool = evil.to_owned();
         manifest.kind = BundleKind::Delta;

@@ -26,6 +26,7 @@ mod sbom;
 mod list;
 mod mishaps;
 mod panics;
+mod import_limits;
 mod import;
 mod import_bundle;
 mod import_faults;

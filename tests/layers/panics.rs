@@ -99,7 +99,6 @@ const ALLOWED: &[Allowed] = &[
     ("mirror/audit/name.rs", 0, 4, FOUND),
     ("mirror/audit/problem.rs", 1, 0, PLAIN),
     ("mirror/chain.rs", 0, 4, "positions are those of the list itself"),
-    ("mirror/commit.rs", 0, 2, "`bundle::rules` checked that positions are within the tables"),
     ("mirror/export/local_registry.rs", 0, 2, READ),
     ("mirror/export/unpack.rs", 0, 4, "`read` returns at most the buffer's length; the position was found in this text"),
     ("mirror/export/vendor.rs", 1, 0, PLAIN),

@@ -13,9 +13,9 @@ use crate::crate_id::{CrateId, CrateName};
 use crate::digest::Sha256;
 use crate::mirror::artifacts::{Artifacts, Held, Moving};
 use crate::mirror::forgotten::{self, Note};
-use crate::mirror::head::{Counts, Head, LineageHead};
+use crate::mirror::head::{Counts, Head, LineageHead, Tip};
 use crate::mirror::layout::Layout;
-use crate::mirror::ledger::{self, Record};
+use crate::mirror::ledger::{self, Reader, Record};
 use crate::mirror::live::{self, Book, Figures, What};
 use crate::mirror::store::Error;
 use crate::safe_path::SafePath;
@@ -57,7 +57,7 @@ pub(in crate::mirror) struct Books {
 /// The first lines of a record.
 pub(in crate::mirror) struct Headline {
     /// The head as of that import.
-    pub(in crate::mirror) head: Head,
+    pub(in crate::mirror) head: Tip,
     /// The bundle as its lineage's newest.
     pub(in crate::mirror) lineage: LineageHead,
     /// It is of a snapshot, which is of no lineage: those that it brought along have records of their own.
@@ -107,9 +107,10 @@ impl Books {
         };
         let lineages = books.head.iter().flat_map(|head| &head.lineages).filter(counts);
         let newest: HashSet<String> = lineages.map(|lineage| lineage.record.clone()).collect();
+        let mut reader = Reader::of(layout);
         for name in ledger::names(layout)? {
             // What the system cannot read is of as little use as what is no record.
-            match ledger::read(layout, &name).ok().flatten().filter(|record| belongs(&name, &record.manifest)) {
+            match reader.read(&name).ok().flatten().filter(|record| belongs(&name, &record.manifest)) {
                 Some(record) => books.take(&name, record, newest.contains(&name)),
                 None => books.unreadable.push(name),
             }
@@ -237,7 +238,8 @@ impl Books {
         let mut newest: BTreeMap<&str, &LineageHead> = BTreeMap::new();
         for Headline { lineage, .. } in self.records.iter().filter(|record| !record.snapshot) {
             let known = newest.entry(&lineage.id).or_insert(lineage);
-            if !known.is_newer(lineage) {
+            // Of one bundle, what it says itself came later than what a snapshot said of it.
+            if known.bundle == lineage.bundle || !known.is_newer(lineage) {
                 *known = lineage;
             }
         }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::feeds::{Feeds, Keys};
 use super::living::LiveWork;
-use super::{Change, Error, Item, Line, Plan, Work, carry_out, tree};
+use super::{Change, Error, Item, Line, Plan, Reader, Work, carry_out, tree};
 use crate::channel::Named;
 use crate::event::Sink;
 use crate::mirror::artifacts::Artifacts;
@@ -109,8 +109,9 @@ fn needed(layout: &Layout) -> Result<Keys, Error> {
         return Err(Error::LostRecord { record: lineage.record.clone() });
     }
     let mut needed = Keys::default();
+    let mut reader = Reader::of(layout);
     for feed in feeds.lineages.values() {
-        Feeds::add_needs(layout, feed, &mut needed)?;
+        Feeds::add_needs(&mut reader, feed, &mut needed)?;
     }
     Ok(needed)
 }

@@ -10,12 +10,12 @@ use std::fs;
 use serde::Deserialize;
 
 use super::Error;
-use crate::bundle::format::BundleKind;
+use crate::bundle::format::{BundleKind, CrateRecord};
 use crate::crate_id::{CrateId, CrateName};
 use crate::mirror::forgotten::{self, Note};
 use crate::mirror::head::LineageHead;
 use crate::mirror::layout::Layout;
-use crate::mirror::ledger;
+use crate::mirror::ledger::{self, Reader, Record};
 use crate::mirror::live;
 use crate::mirror::rebuild::REBUILT;
 use crate::mirror::store::failed;
@@ -41,22 +41,14 @@ pub(in crate::mirror) struct Feed {
     pub(in crate::mirror) file: String,
     /// When it was imported.
     pub(super) imported: String,
-    /// Records of other bundles that may be the newest as well.
-    also: Vec<String>,
+    /// Other bundles that may be the newest as well.
+    pub(super) also: Vec<LineageHead>,
 }
 
 impl Feed {
     /// The records that say what the lineage needs.
     pub(in crate::mirror) fn records(&self) -> impl Iterator<Item = &str> {
-        self.also.iter().map(String::as_str).chain([self.head.record.as_str()])
-    }
-
-    /// Whether the other bundle is later than this one, beyond doubt: it has the higher number, and was not written
-    /// before. A history that was restored from a backup counts some of its numbers twice, and then neither number nor
-    /// time tells which bundle is right; a clock that went back does the same. What either needs is kept.
-    fn gives_way_to(&self, other: &Feed) -> bool {
-        let (ours, theirs) = (&self.head, &other.head);
-        ours.bundle == theirs.bundle || ours.sequence < theirs.sequence && ours.created <= theirs.created
+        self.also.iter().map(|head| head.record.as_str()).chain([self.head.record.as_str()])
     }
 }
 
@@ -85,6 +77,9 @@ struct SummaryLineage {
 /// A record's crates and rustup artifacts, and nothing else of it.
 #[derive(Deserialize)]
 struct Named<'a> {
+    /// The record whose tables this one refers to; that one is settled by itself.
+    #[serde(default)]
+    snapshot: Option<String>,
     #[serde(borrow)]
     manifest: NamedManifest<'a>,
 }
@@ -227,15 +222,15 @@ impl Feeds {
             let head = LineageHead { id: id.clone(), sequence, bundle, created, record: name.clone() };
             let feed = Feed { head, file: summary.file, imported: summary.imported, also: Vec::new() };
             let known = newest_of.entry(id).or_default();
-            known.retain(|one| !one.gives_way_to(&feed));
-            if !known.iter().any(|one| feed.gives_way_to(one)) {
+            known.retain(|one| !one.head.gives_way_to(&feed.head));
+            if !known.iter().any(|one| feed.head.gives_way_to(&one.head)) {
                 known.push(feed);
             }
         }
         for (id, mut known) in newest_of {
             known.sort_by(|a, b| (a.head.sequence, &a.head.created).cmp(&(b.head.sequence, &b.head.created)));
             if let Some(newest) = known.pop() {
-                let also = known.into_iter().map(|one| one.head.record).collect();
+                let also = known.into_iter().map(|one| one.head).collect();
                 feeds.lineages.insert(id, Feed { also, ..newest });
             }
         }
@@ -244,15 +239,29 @@ impl Feeds {
 
     /// Adds what a lineage's newest bundle names to `keys`, and counts its crates and its rustup artifacts; what others name that may be the newest is
     /// added too.
-    pub(super) fn add_needs(layout: &Layout, feed: &Feed, keys: &mut Keys) -> Result<[u64; 2], Error> {
-        for name in &feed.also {
-            let text = text_of(layout, name)?;
-            keys.add(&parsed(layout, name, &text)?);
+    pub(super) fn add_needs(reader: &mut Reader, feed: &Feed, keys: &mut Keys) -> Result<[u64; 2], Error> {
+        for other in &feed.also {
+            Feeds::add_record(reader, &other.record, keys)?;
         }
-        let text = text_of(layout, &feed.head.record)?;
-        let record: Named = parsed(layout, &feed.head.record, &text)?;
-        keys.add(&record);
-        Ok([record.manifest.crates.len() as u64, record.manifest.artifacts.len() as u64])
+        Feeds::add_record(reader, &feed.head.record, keys)
+    }
+
+    fn add_record(reader: &mut Reader, name: &str, keys: &mut Keys) -> Result<[u64; 2], Error> {
+        let text = text_of(reader.layout(), name)?;
+        let record: Named = parsed(reader.layout(), name, &text)?;
+        if record.snapshot.is_none() {
+            keys.add(&record);
+            return Ok([record.manifest.crates.len() as u64, record.manifest.artifacts.len() as u64]);
+        }
+        let Some(Record { manifest, .. }) = reader.read(name)? else {
+            return Err(Error::LostRecord { record: record.snapshot.unwrap_or_default() });
+        };
+        for CrateRecord { name, version, .. } in &manifest.crates {
+            keys.add_file(&format!("{name}-{version}.crate"));
+            keys.add_line(&name.index_path(), &version.to_string());
+        }
+        manifest.artifacts.iter().for_each(|artifact| keys.add_file(artifact.path.as_str()));
+        Ok([manifest.crates.len() as u64, manifest.artifacts.len() as u64])
     }
 
     /// Takes out of `keys` everything that any record names; what is left came with no bundle. Reads the newest records

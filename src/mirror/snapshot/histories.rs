@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use jiff::Timestamp;
 
 use super::Error;
-use crate::bundle::format::{ArtifactRecord, ArtifactState, CrateRecord, CrateState, Input, Manifest, short_id};
+use crate::bundle::format::{
+    ArtifactRecord, ArtifactState, BundleKind, CrateRecord, CrateState, Input, Manifest, short_id,
+};
 use crate::bundle::pack::whole_seconds;
 use crate::crate_id::CrateId;
 use crate::digest::Sha256;
@@ -47,14 +49,18 @@ impl Told {
         let mut told =
             Told { crates: HashMap::new(), artifacts: BTreeMap::new(), feeds: Vec::new(), targets: BTreeSet::new() };
         let wanted: HashSet<&str> = feeds.lineages.values().flat_map(gc::Feed::records).collect();
+        let mut reader = ledger::Reader::of(layout);
         for name in &feeds.names {
             // It was read a moment ago, under the same lock.
-            let Some(record) = ledger::read(layout, name)? else {
+            let Some(record) = reader.read(name)? else {
                 continue;
             };
             let manifest = record.manifest;
-            if wanted.contains(name.as_str()) {
+            // A snapshot has the targets of the histories that it brought along.
+            if wanted.contains(name.as_str()) || manifest.kind == BundleKind::Snapshot {
                 told.targets.extend(manifest.targets.iter().cloned());
+            }
+            if wanted.contains(name.as_str()) {
                 told.feeds.push(Feed::of(record.file, &manifest));
             }
             for record in manifest.crates {

@@ -9,7 +9,7 @@ use frostmirror::bundle::format::{
 };
 use frostmirror::crate_id::CrateId;
 use frostmirror::digest::Sha256;
-use frostmirror::mirror::head::{Counts, Head, LineageHead};
+use frostmirror::mirror::head::{Counts, Head, LineageHead, Tip};
 use frostmirror::mirror::layout::Layout;
 use frostmirror::mirror::ledger::Record;
 
@@ -105,6 +105,7 @@ impl Synthetic {
             last_import: Some(TIME.to_owned()),
             imports: sequence,
             lineages: vec![newest],
+            ..Head::default()
         };
         let manifest = Manifest {
             id,
@@ -125,7 +126,9 @@ impl Synthetic {
             blocks: Vec::new(),
         };
         fs::write(layout.head(), serde_json::to_vec_pretty(&head).unwrap()).unwrap();
-        let record = Record { imported: TIME.to_owned(), file: format!("{sequence}.pkg"), head, manifest };
+        let head = Tip { counts, imports: sequence };
+        let file = format!("{sequence}.pkg");
+        let record = Record { imported: TIME.to_owned(), file, head, snapshot: None, manifest };
         fs::write(layout.ledger().join(name), serde_json::to_vec(&record).unwrap()).unwrap();
     }
 }
