@@ -73,12 +73,24 @@ impl Context {
 
     /// A directory of the mirror's side: the flag (which clap also fills from the environment), else `fixed` where
     /// it exists (the container image has it), else `name` below FROSTMIRROR_HOME.
+    ///
+    /// # Errors
+    /// No home directory is known; a file is where the directory should be.
     pub fn directory(&self, flag: Option<&Path>, fixed: &str, name: &str) -> Result<PathBuf, Failure> {
-        match flag {
-            Some(path) => Ok(self.absolute(path)),
-            None if Path::new(fixed).is_dir() => Ok(PathBuf::from(fixed)),
-            None => Ok(self.home()?.join(name)),
+        let path = match flag {
+            Some(path) => self.absolute(path),
+            None if Path::new(fixed).is_dir() => PathBuf::from(fixed),
+            None => self.home()?.join(name),
+        };
+        if path.is_file() {
+            let hint = match name {
+                "mirror" => "give the mirror's folder; a bundle is shown by `inspect`, and imported by `import`",
+                _ => "give a folder, or leave it out for the default",
+            };
+            let failure = Failure::new(Class::Input, format!("`{}` is not a folder", path.display()));
+            return Err(failure.doing(format!("could not use the {name} folder")).hint(hint));
         }
+        Ok(path)
     }
 
     /// A folder for the plain form of a legacy bundle while it is read: the system's own for temporary files.

@@ -225,6 +225,23 @@ fn sources(words: &[PathBuf], layout: &Layout, context: &Context) -> Result<Sour
     Ok(found)
 }
 
+/// That a folder has no bundle in it, and where one is.
+fn no_bundle(folder: &Path) -> Failure {
+    let entries = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let has_bundles = |folder: &PathBuf| entries(folder).any(|path| path.file_name().is_some_and(is_bundles));
+    let is_empty = entries(folder).next().is_none();
+    let below = entries(folder).filter(|path| path.is_dir()).find(has_bundles);
+    let why = match is_empty {
+        true => format!("the folder `{}` is empty", folder.display()),
+        false => format!("no bundle (*.pkg) is in `{}`", folder.display()),
+    };
+    let failure = Failure::new(Class::Input, why);
+    match below {
+        Some(below) => failure.hint(format!("give the folder `{}`, which has bundles in it", below.display())),
+        None => failure.hint("give the path of a bundle, or of a folder with bundles in it"),
+    }
+}
+
 /// The bundles in a folder, each with its place. Of those that cannot be read is told.
 fn bundles_in(
     folder: &Path,
@@ -247,8 +264,7 @@ fn bundles_in(
     }
     match (places.len(), unreadable.len()) {
         (0, 0) => {
-            return Err(Failure::new(Class::Input, format!("no *.pkg file is in `{}`", folder.display()))
-                .hint("give the bundle's file, or the folder that it is in"));
+            return Err(no_bundle(folder));
         }
         (0, 1) => return unreadable.pop().map_or(Ok(places), Err),
         _ => {}

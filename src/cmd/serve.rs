@@ -100,6 +100,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         begin_log(format == "json", context);
     }
     let mirror = context.directory(args.mirror.as_deref(), "/mirror", "mirror")?;
+    let incoming = context.directory(args.incoming.as_deref(), "/incoming", "incoming")?;
     let live = Arc::new(settings(args, context)?);
     let settings = live.current();
     // A container has the variable, whether it watches or not.
@@ -124,7 +125,6 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         let something = ["index", "dist", "rustup"].iter().any(|folder| mirror.join(folder).is_dir());
         let empty = if something { "" } else { ", where nothing has been imported yet" };
         sink.status("Serving", format!("{}{empty}", mirror.display()));
-        let incoming = context.directory(args.incoming.as_deref(), "/incoming", "incoming")?;
         let own = Arc::clone(&live);
         let base_url: serve::BaseUrlNow = Arc::new(move || own.current().base_url.clone());
         let requests = context.report.takes_requests();

@@ -110,7 +110,7 @@ impl From<Arc<index::Error>> for Failure {
                         .to_owned(),
                 ),
             ),
-            Error::Uncached { .. } => (Class::Network, Some("run it once without --offline".to_owned())),
+            Error::Uncached { .. } => (Class::Network, Some(wire::hint_offline())),
             Error::BrokenOff { .. } => (Class::Bug, None),
         };
         let failure = Failure::new(class, error).doing("could not read the index");
@@ -135,7 +135,7 @@ impl From<download::Error> for Failure {
                 let (class, hint) = wire::class_and_hint(source);
                 (class, hint.or_else(|| Some(AGAIN.to_owned())))
             }
-            Error::Offline { .. } => (Class::Network, Some("run it once without --offline".to_owned())),
+            Error::Offline { .. } => (Class::Network, Some(wire::hint_offline())),
         };
         let failure = Failure::new(class, error).doing("could not download everything that is needed");
         Failure { hint, ..failure }

@@ -36,8 +36,8 @@ impl From<lock::Error> for Failure {
             )),
             lock::Error::Stopped { .. } => Failure::new(Class::Interrupted, error),
             lock::Error::Absent { .. } => {
-                let hint = "name the mirror's folder with `--mirror DIR`; one that was copied without its folder .frostmirror \
-                            is made whole by `cargo frostmirror verify --mirror DIR --rebuild-state`";
+                let hint = "give the mirror's folder with `--mirror DIR`, or import a bundle first; a copy that lost its folder \
+                            .frostmirror is repaired by `cargo frostmirror verify --mirror DIR --rebuild-state`";
                 Failure::new(Class::Input, error).hint(hint)
             }
             lock::Error::Layout(error) => error.into(),

@@ -57,7 +57,7 @@ impl From<Error> for Failure {
                 Class::Integrity,
                 "upstream's rust-src is damaged or has a format that this version does not read; leave `rust-src` out of `components` to go on without -Zbuild-std".to_owned(),
             ),
-            Error::Offline { .. } => (Class::Network, "run it once without --offline".to_owned()),
+            Error::Offline { .. } => (Class::Network, wire::hint_offline()),
         };
         Failure::new(class, error).doing("could not download the toolchains").hint(hint)
     }

@@ -15,7 +15,7 @@ pub(super) fn class_and_hint(error: &http::Error) -> (Class, Option<String>) {
             Error::Status { status: 429, .. } => (Class::Network, Some("upstream asks for patience; run the same command again later, what was downloaded is kept".to_owned())),
             Error::Status { .. } => (Class::Network, Some("run the same command again; what was downloaded is kept".to_owned())),
             Error::Transport { .. } => (Class::Network, Some("check the network and the proxy settings (http.proxy, HTTPS_PROXY, NO_PROXY), then run the same command again; what was downloaded is kept".to_owned())),
-            Error::Certificate { .. } => (Class::Network, Some("if your network has its own authority, name its certificate in CARGO_HTTP_CAINFO or SSL_CERT_FILE".to_owned())),
+            Error::Certificate { source, .. } => (Class::Network, Some(hint_of_certificate(source).to_owned())),
             Error::TooLarge { .. } | Error::Encoding { .. } | Error::Redirect { .. } => (Class::Network, None),
             Error::Target { .. } => (Class::Network, Some("if upstream is right to use that host, name it as a part of your upstream: FROSTMIRROR_DL_URL for `fetch`, `proxy_dl_url` for live mode".to_owned())),
             Error::Rebound { .. } => (Class::Network, Some("if your network has changed, start the program again".to_owned())),
@@ -27,6 +27,34 @@ pub(super) fn class_and_hint(error: &http::Error) -> (Class, Option<String>) {
             Error::Client(_) => (Class::Bug, None),
         }
 }
+
+/// What mends a lack of what only the network has: the flag is not alone in forbidding it.
+pub(super) fn hint_offline() -> String {
+    "run it once with the network: without --offline, and without `net.offline` in cargo's configuration or CARGO_NET_OFFLINE"
+        .to_owned()
+}
+
+/// What mends a certificate that is refused. An authority that is named does nothing about the wrong time or name.
+fn hint_of_certificate(error: &rustls::Error) -> &'static str {
+    use rustls::CertificateError;
+    let rustls::Error::InvalidCertificate(error) = error else { return AUTHORITY };
+    match error {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "the server's operator must renew the certificate; if it is not expired, the clock of this machine is wrong: check `date`"
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "check the clock of this machine with `date`; if it is right, the server's certificate counts from a later day on"
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "use a name that the certificate has, or ask the server's operator for a certificate with this name"
+        }
+        CertificateError::Revoked => "the certificate was revoked: ask the server's operator, and do not use it",
+        _ => AUTHORITY,
+    }
+}
+
+const AUTHORITY: &str =
+    "if your network has its own authority, name its certificate in CARGO_HTTP_CAINFO or SSL_CERT_FILE";
 
 impl From<http::Error> for Failure {
     fn from(error: http::Error) -> Failure {
@@ -72,6 +100,21 @@ mod tests {
 
     fn code(failure: impl Into<Failure>) -> u8 {
         failure.into().class.code()
+    }
+
+    #[test]
+    fn the_hint_is_about_what_is_wrong_with_the_certificate() {
+        use rustls::CertificateError;
+        let hint = |error: CertificateError| {
+            let source = rustls::Error::InvalidCertificate(error);
+            let (class, hint) = class_and_hint(&http::Error::Certificate { url: "https://h/".to_owned(), source });
+            assert_eq!(class, Class::Network);
+            hint.expect("a hint")
+        };
+        assert!(hint(CertificateError::Expired).contains("must renew"));
+        assert!(hint(CertificateError::NotValidYet).contains("check the clock of this machine"));
+        assert!(hint(CertificateError::NotValidForName).contains("a name that the certificate has"));
+        assert!(hint(CertificateError::UnknownIssuer).contains("CARGO_HTTP_CAINFO"));
     }
 
     #[test]

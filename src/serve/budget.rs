@@ -30,8 +30,10 @@ const UNIT: usize = 1024;
 const CONNECTION: usize = 1024;
 /// What a body that is read piece by piece weighs: a piece that waits for its client, and the next one.
 pub(super) const STREAMED: usize = 2 * PIECE;
-/// What all bodies may hold before connections that take nothing are ended, in units.
-const ALL: usize = 64 * 1024;
+/// What a request over HTTP/2 costs while it is not answered to the end, beside its body, in units (measured).
+const STREAM_COSTS: usize = 8;
+/// What all bodies and requests may hold before connections that take nothing are ended, in units.
+const ALL: usize = 96 * 1024;
 /// How long a body may wait for its client to take anything.
 pub(super) const STALLED_AFTER: Duration = Duration::from_secs(60);
 /// Under pressure a connection that took fewer than [`ENOUGH`] bytes for this long makes room for others.
@@ -56,6 +58,7 @@ pub(super) struct Account {
     room: Arc<Semaphore>,
     pages: Arc<Semaphore>,
     held: AtomicUsize,
+    streams: AtomicUsize,
     taken: AtomicU64,
 }
 
@@ -91,6 +94,7 @@ impl Account {
             room: Arc::new(Semaphore::new(CONNECTION)),
             pages: Arc::new(Semaphore::new(PAGES)),
             held: AtomicUsize::new(0),
+            streams: AtomicUsize::new(0),
             taken: AtomicU64::new(0),
         })
     }
@@ -100,9 +104,14 @@ impl Account {
         &self.pulse
     }
 
-    /// Units that are held.
+    /// Units that bodies hold.
     pub fn held(&self) -> usize {
         self.held.load(Relaxed)
+    }
+
+    /// Units that bodies and requests hold.
+    pub fn load(&self) -> usize {
+        self.held() + self.streams.load(Relaxed) * STREAM_COSTS
     }
 
     /// Bytes of bodies that left.
@@ -267,7 +276,25 @@ impl StreamPulse {
 
 /// Runs the streams of a connection of HTTP/2, and ends those whose client takes nothing: they are reset.
 #[derive(Clone)]
-pub(super) struct Streams;
+pub(super) struct Streams(pub(super) Arc<Account>);
+
+/// While this is there, a stream is.
+struct Stream(Arc<Account>);
+
+impl Stream {
+    fn new(account: &Arc<Account>) -> Stream {
+        account.streams.fetch_add(1, Relaxed);
+        account.budget.held.fetch_add(STREAM_COSTS, Relaxed);
+        Stream(Arc::clone(account))
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.0.streams.fetch_sub(1, Relaxed);
+        self.0.budget.held.fetch_sub(STREAM_COSTS, Relaxed);
+    }
+}
 
 impl<F> Executor<F> for Streams
 where
@@ -276,7 +303,9 @@ where
     fn execute(&self, stream: F) {
         let pulse = StreamPulse::new();
         let watched = Arc::clone(&pulse);
+        let counted = Stream::new(&self.0);
         let stream = async move {
+            let _counted = counted;
             tokio::select! {
                 () = stream => {}
                 () = watched.stalled(STALLED_AFTER) => {}

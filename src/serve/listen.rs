@@ -141,7 +141,7 @@ impl Crowd {
         for member in self.open.values_mut() {
             let taken = member.account.taken();
             // Who held nothing since had nothing to take.
-            if taken - member.mark.1 >= ENOUGH || member.account.held() == 0 {
+            if taken - member.mark.1 >= ENOUGH || member.account.load() == 0 {
                 member.mark = (Instant::now(), taken);
             }
         }
@@ -150,7 +150,7 @@ impl Crowd {
         }
         let is_quiet = |member: &Member| member.mark.0.elapsed() >= PRESSED_AFTER;
         let quiet = self.open.iter().filter(|(_, member)| is_quiet(member));
-        let mut quiet: Vec<(usize, Id)> = quiet.map(|(id, member)| (member.account.held(), *id)).collect();
+        let mut quiet: Vec<(usize, Id)> = quiet.map(|(id, member)| (member.account.load(), *id)).collect();
         quiet.sort_unstable_by_key(|(held, _)| std::cmp::Reverse(*held));
         let mut left = excess;
         for (held, id) in quiet {
@@ -264,7 +264,7 @@ where
 {
     let account = Arc::clone(&asker.account);
     let service = service_fn(move |request: Request<Incoming>| asker.clone().ask(request));
-    let mut http = http2::Builder::new(Streams);
+    let mut http = http2::Builder::new(Streams(Arc::clone(&account)));
     http.timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(u32::try_from(MAX_HEADERS).unwrap_or(u32::MAX))

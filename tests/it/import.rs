@@ -305,7 +305,10 @@ fn folders_and_standard_input_are_imported() {
     sandbox.run(["import", "in/z.pkg", "none.pkg", "--mirror", "unchanged"]).exits(3).stderr_has("none.pkg");
     assert!(!sandbox.path("unchanged").exists());
     fs::create_dir(sandbox.path("empty")).unwrap();
-    sandbox.run(["import", "empty", "--mirror", "mirror"]).exits(3).stderr_has("no *.pkg file");
+    sandbox.run(["import", "empty", "--mirror", "mirror"]).exits(3).stderr_has("empty` is empty");
+    sandbox.write("stick/output/20260402-2130-crates.pkg", "");
+    let above = sandbox.run(["import", "stick", "--mirror", "mirror"]).exits(3);
+    above.stderr_has("no bundle (*.pkg) is in").stderr_has("stick/output`, which has bundles in it");
     sandbox.run(["import", "none.pkg", "--mirror", "mirror"]).exits(3).stderr_has("none.pkg");
 }
 

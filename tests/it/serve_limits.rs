@@ -134,3 +134,16 @@ fn two_thousand_idle_and_two_hundred_active_connections() {
     });
     idle.iter_mut().for_each(ask);
 }
+
+#[test]
+fn a_file_is_no_folder_to_serve_from() {
+    let sandbox = Sandbox::new();
+    sandbox.write("one.pkg", "");
+    for flag in ["--mirror", "--incoming", "--config-dir"] {
+        let run = sandbox.run(["serve", "--bind", "127.0.0.1:0", flag, "one.pkg"]).exits(3);
+        run.stderr_has("one.pkg` is not a folder").stderr_has("hint: give");
+    }
+    for verb in ["gc", "list", "status"] {
+        sandbox.run([verb, "--mirror", "one.pkg"]).exits(3).stderr_has("is not a folder").stderr_has("`inspect`");
+    }
+}
