@@ -51,6 +51,24 @@ fn clock(manifest: &Manifest, file: &str, now: Timestamp) -> Option<String> {
 fn history(head: Option<&Head>, manifest: &Manifest, file: &str) -> Option<String> {
     let lineage = &manifest.lineage;
     let known = head?.lineages.iter().find(|known| known.id == lineage.id)?;
+    let own = lineage.sequence;
+    // Numbers of bundles that are not counted one by one are times.
+    let counted = known.sequence < 1_000_000_000;
+    if counted && own > known.sequence.saturating_add(1) {
+        return Some(format!(
+            "{file} has the number {own} in its history, and the newest bundle here has {}: the bundles between them did not \
+             arrive, or this one does not come from that history. Compare its id {} with what the sender's \
+             `cargo frostmirror inspect` prints before you run `gc`",
+            known.sequence, manifest.id
+        ));
+    }
+    if own < known.sequence && manifest.created <= known.created && known.bundle != manifest.id {
+        return Some(format!(
+            "{file} has the number {own} in its history and is older than number {}, which is here already: its crates are \
+             added, and number {} stays the newest",
+            known.sequence, known.sequence
+        ));
+    }
     let twice = known.sequence >= lineage.sequence && known.created < manifest.created && known.bundle != manifest.id;
     twice.then(|| {
         format!(

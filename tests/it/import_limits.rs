@@ -194,3 +194,24 @@ fn what_a_snapshot_said_falsely_of_a_bundle_gives_way_to_the_bundle() {
     assert!(head.contains(r#""sequence": 2"#) && !head.contains("900"), "{head}");
     sandbox.run(["verify", "--mirror", "mirror"]).exits(0);
 }
+
+#[test]
+fn a_jump_in_a_history_and_an_older_bundle_are_reported() {
+    let sandbox = Sandbox::new();
+    for (sequence, reported) in [
+        (5, None),
+        (6, None),
+        (9, Some("has the number 9 in its history, and the newest bundle here has 6")),
+        (7, Some("has the number 7 in its history and is older than number 9")),
+    ] {
+        let mut forged = small();
+        forged.manifest.lineage.sequence = sequence;
+        write(&sandbox, "next.pkg", &forged);
+        let run = sandbox.run(["import", "next.pkg", "--mirror", "mirror"]).ok();
+        match reported {
+            Some(text) => run.stderr_has(text),
+            None => run.stderr_lacks("has the number"),
+        };
+    }
+    sandbox.run(["verify", "--mirror", "mirror"]).exits(0);
+}
