@@ -49,12 +49,22 @@ pub fn write_by(staging: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// Writes `bytes` to `path` like [`write()`], for a file that belongs to the user: its permissions stay what they were,
 /// and a new file gets `mode` (where the system has modes).
 pub fn rewrite(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let folder = folder_of(path);
-    let mut file = tempfile::Builder::new().prefix(".part-").tempfile_in(folder)?;
     let permissions = match fs::metadata(path) {
         Ok(held) => Some(held.permissions()),
         Err(_) => permissions_of_mode(mode),
     };
+    rewrite_with(path, bytes, permissions)
+}
+
+/// Writes `bytes` to `path` like [`rewrite()`], for a text with a secret in it: only its owner may read it, whoever could
+/// read what stood there.
+pub fn rewrite_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    rewrite_with(path, bytes, permissions_of_mode(0o600))
+}
+
+fn rewrite_with(path: &Path, bytes: &[u8], permissions: Option<fs::Permissions>) -> io::Result<()> {
+    let folder = folder_of(path);
+    let mut file = tempfile::Builder::new().prefix(".part-").tempfile_in(folder)?;
     if let Some(permissions) = permissions {
         file.as_file().set_permissions(permissions)?;
     }

@@ -9,6 +9,7 @@
 
 pub mod edit;
 pub mod live;
+pub mod secrets;
 pub mod settings;
 pub mod travel;
 

@@ -78,6 +78,41 @@ pub(super) struct Lying {
     pub(super) modified: String,
 }
 
+impl Arrivals {
+    /// The same for a reader, who is told no path of the host.
+    pub(super) fn for_reader(mut self, options: &Options) -> Arrivals {
+        self.folder = "incoming".to_owned();
+        let reasons = self.arriving.iter_mut().chain(&mut self.waiting).map(|one| &mut one.reason);
+        let refused = self.failed.iter_mut().chain(&mut self.dismissed).map(|one| &mut one.reason);
+        for text in reasons.chain(refused).chain(&mut self.problem) {
+            *text = without_paths(options, text);
+        }
+        self
+    }
+}
+
+/// A text without the paths of this host. Whoever only reads is told what is wrong, and not where.
+pub(super) fn without_paths(options: &Options, text: &str) -> String {
+    let mut text = text.to_owned();
+    let folders = [
+        (options.incoming.as_path(), "incoming"),
+        (options.mirror.root(), "mirror"),
+        (options.settings.folder(), "config"),
+    ];
+    let mut folders = folders.map(|(folder, name)| (folder.display().to_string(), name));
+    // One may be inside another.
+    folders.sort_by_key(|(folder, _)| std::cmp::Reverse(folder.len()));
+    for (folder, name) in folders.iter().filter(|(folder, _)| folder.len() > 1) {
+        text = text.replace(folder.as_str(), name);
+    }
+    // Other paths stand between backticks.
+    let mut parts: Vec<String> = text.split('`').map(str::to_owned).collect();
+    for part in parts.iter_mut().skip(1).step_by(2).filter(|part| Path::new(part.as_str()).is_absolute()) {
+        *part = "…".to_owned();
+    }
+    parts.join("`")
+}
+
 /// How the incoming folder is at this moment.
 ///
 /// # Errors

@@ -11,7 +11,9 @@ use percent_encoding::percent_decode_str;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
+use super::access;
 use super::answer::Refusal;
+use super::state::State;
 use crate::bundle::shown::shown;
 use crate::serve::extension::At;
 
@@ -68,6 +70,11 @@ impl Asked {
     /// What stands in the path's open place number `index`.
     pub(super) fn place(&self, index: usize) -> &str {
         self.places.get(index).map_or("", String::as_str)
+    }
+
+    /// Whether this client may change what is there.
+    pub(super) fn is_admin(&self, state: &State) -> bool {
+        access::is_admin(state, &self.headers, self.version, &self.at)
     }
 
     /// The last value of a name in the query.

@@ -53,6 +53,16 @@ pub(super) struct Job {
     pub(super) hint: Option<String>,
 }
 
+impl Job {
+    /// The same with each text that may name a path changed by `hide`.
+    pub(super) fn with_texts(mut self, hide: impl Fn(&str) -> String) -> Job {
+        for text in self.lines.iter_mut().chain(&mut self.error).chain(&mut self.hint) {
+            *text = hide(text);
+        }
+        self
+    }
+}
+
 /// What a job does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

@@ -137,6 +137,8 @@ impl From<gc::Error> for Failure {
                 "import the bundle that it is of once more, or restore that file from a copy of the mirror; where neither can be had, \
                  `cargo frostmirror verify --mirror DIR --rebuild-state` keeps everything that was on record",
             ),
+            E::NoLineage { ref word, .. } if word == "live" => Failure::new(Class::Input, error)
+                .hint("live mode brought nothing into this mirror, so there is nothing to forget: leave out `--forget live`"),
             E::NoLineage { .. } | E::Ambiguous { .. } => Failure::new(Class::Input, error).hint(
                 "`cargo frostmirror gc --dry-run` shows every lineage; give its id, or at least its first 4 digits",
             ),

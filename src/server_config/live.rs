@@ -20,9 +20,6 @@ use super::{Brought, MODE, SERVER, travel};
 use crate::durable;
 use crate::event::Sink;
 
-/// Who may read a new file that holds a password.
-const SECRET_MODE: u32 = 0o600;
-
 /// What fixes a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {
@@ -233,10 +230,14 @@ impl Live {
             let failed = |source| edit::Error::Write { path: path.clone(), source };
             durable::make_folder(&self.folder).map_err(failed)?;
             let urls = Key::ALL.into_iter().filter_map(|key| given.settings.upstream(key));
-            let mode = if urls.into_iter().any(|url| url.has_secret()) { SECRET_MODE } else { MODE };
+            let has_secret = urls.into_iter().any(|url| url.has_secret());
             // Where the name is a link, the file that it leads to is the one to change.
             let real = fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
-            durable::rewrite(&real, edited.as_bytes(), mode).map_err(failed)?;
+            let written = match has_secret {
+                true => durable::rewrite_private(&real, edited.as_bytes()),
+                false => durable::rewrite(&real, edited.as_bytes(), MODE),
+            };
+            written.map_err(failed)?;
         }
         if let Some(off) = off {
             self.now.write().unwrap_or_else(PoisonError::into_inner).switched_off = off;

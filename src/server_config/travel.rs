@@ -179,7 +179,11 @@ pub fn restore(folder: &Path, brought: &[Brought], sink: &dyn Sink) -> Result<()
         };
         durable::make_folder(folder).map_err(failed(folder))?;
         let backup = there.is_some().then(|| keep_copy(&path)).transpose().map_err(failed(&path))?;
-        durable::rewrite(&path, text.as_bytes(), MODE).map_err(failed(&path))?;
+        if file.name == SERVER && without_logins(&text) != text {
+            durable::rewrite_private(&path, text.as_bytes()).map_err(failed(&path))?;
+        } else {
+            durable::rewrite(&path, text.as_bytes(), MODE).map_err(failed(&path))?;
+        }
         let kept = backup.map(|backup| format!("; what stood there is kept as {}", backup.display()));
         sink.status("Restored", format!("{}{}", path.display(), kept.unwrap_or_default()));
         for note in notes {
@@ -310,7 +314,7 @@ fn without_secrets(text: &str) -> String {
 
 /// A text without the users' names and passwords of all addresses in it. `ssh://git@host` has no password, and is
 /// nothing without the name.
-fn without_logins(text: &str) -> String {
+pub(super) fn without_logins(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find("://") {

@@ -51,7 +51,7 @@ struct Written {
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::get("/api/config", "The settings: every key of frostmirror.toml; an ETag names this state of them.", read).gives::<Config>(200),
+        Route::get("/api/config", "The settings: every key of frostmirror.toml; an ETag names this state of them. Readers see no paths of the host.", read).gives::<Config>(200),
         Route::post(
             "/api/config",
             "Changes keys of frostmirror.toml: `{key: value}`, with null to take a key out. Comments are kept. A masked \
@@ -63,11 +63,24 @@ pub(super) fn routes() -> Vec<Route> {
     ]
 }
 
-fn read(state: &Arc<State>, _: &Asked) -> Outcome {
-    let told = state.options.settings.to_json();
+fn read(state: &Arc<State>, asked: &Asked) -> Outcome {
+    let told = as_shown(state, asked);
     let mut response = json(&told);
     set(&mut response, ETAG, &etag(&told));
     Ok(response)
+}
+
+/// The settings for whoever asks: readers see no path of the host.
+pub(in crate::console) fn as_shown(state: &State, asked: &Asked) -> Value {
+    let mut told = state.options.settings.to_json();
+    if !asked.is_admin(state) {
+        for key in [Key::AdminTokenFile, Key::ReadTokenFile, Key::TlsCert, Key::TlsKey] {
+            if let Some(value) = told.pointer_mut(&format!("/{}/value", key.name())).filter(|value| !value.is_null()) {
+                *value = Value::from("***");
+            }
+        }
+    }
+    told
 }
 
 /// What names this state of the settings, as they are shown: what is masked has no part in it.

@@ -21,6 +21,7 @@ use crate::failure::{Class, Failure};
 use crate::gather::depends::edit::{self, EditError};
 use crate::gather::depends::read_text;
 use crate::server_config::DEPENDS;
+use crate::server_config::secrets::without_credentials;
 
 /// depends.toml. A table that is left out is not there.
 #[derive(Serialize, Deserialize, JsonSchema)]
@@ -49,7 +50,7 @@ struct Stored {
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::get("/api/deps", "depends.toml as JSON; an ETag names this state of it.", read)
+        Route::get("/api/deps", "depends.toml as JSON; an ETag names this state of it. Readers see no credentials in it.", read)
             .query("format", "`toml`: the text of the file instead")
             .gives::<Depends>(200),
         Route::post(
@@ -65,7 +66,7 @@ pub(super) fn routes() -> Vec<Route> {
 
 fn read(state: &Arc<State>, asked: &Asked) -> Outcome {
     let (path, text) = file(state)?;
-    let text = text.unwrap_or_default();
+    let text = as_shown(state, asked, text.unwrap_or_default());
     let mut response = match asked.value("format") {
         Some("toml") => typed("text/plain; charset=utf-8", text.clone().into_bytes()),
         None | Some("json") => json(&edit::to_json(&text, &path).map_err(Failure::from)?),
@@ -112,6 +113,11 @@ pub(in crate::console) fn file(state: &State) -> Result<(PathBuf, Option<String>
             Ok((path, Some(text)))
         }
     }
+}
+
+/// The text for whoever asks: readers see no credentials.
+pub(in crate::console) fn as_shown(state: &State, asked: &Asked, text: String) -> String {
+    if asked.is_admin(state) { text } else { without_credentials(&text) }
 }
 
 /// What names this state of the file.

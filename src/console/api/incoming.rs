@@ -79,8 +79,9 @@ pub(super) fn routes() -> Vec<Route> {
     ]
 }
 
-fn state(state: &Arc<State>, _: &Asked) -> Outcome {
-    Ok(json(&arrivals::now(&state.options)?))
+fn state(state: &Arc<State>, asked: &Asked) -> Outcome {
+    let arrivals = arrivals::now(&state.options)?;
+    Ok(json(&if asked.is_admin(state) { arrivals } else { arrivals.for_reader(&state.options) }))
 }
 
 fn put(state: Arc<State>, asked: Asked, body: Incoming) -> Coming {

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::console::answer::{Outcome, Refusal, json, json_with};
+use crate::console::arrivals::without_paths;
 use crate::console::asked::Asked;
 use crate::console::jobs::Job;
 use crate::console::route::Route;
@@ -33,13 +34,19 @@ pub(super) fn routes() -> Vec<Route> {
     ]
 }
 
-fn all(state: &Arc<State>, _: &Asked) -> Outcome {
-    Ok(json(&Jobs { jobs: state.jobs.all() }))
+/// A job for whoever asks: readers are told no path of the host.
+fn as_shown(state: &State, asked: &Asked, job: Job) -> Job {
+    if asked.is_admin(state) { job } else { job.with_texts(|text| without_paths(&state.options, text)) }
+}
+
+fn all(state: &Arc<State>, asked: &Asked) -> Outcome {
+    let jobs = state.jobs.all().into_iter().map(|job| as_shown(state, asked, job)).collect();
+    Ok(json(&Jobs { jobs }))
 }
 
 fn one(state: &Arc<State>, asked: &Asked) -> Outcome {
     let job = asked.place(0).parse::<u64>().ok().and_then(|id| state.jobs.get(id));
-    job.map(|job| json(&job)).ok_or_else(Refusal::no_job)
+    job.map(|job| json(&as_shown(state, asked, job))).ok_or_else(Refusal::no_job)
 }
 
 fn stop(state: &Arc<State>, asked: &Asked) -> Outcome {

@@ -80,11 +80,14 @@ pub(super) fn routes() -> Vec<Route> {
     vec![Route::get("/api/status", "What the mirror holds, and how it is.", status).gives::<Body>(200)]
 }
 
-fn status(state: &Arc<State>, _: &Asked) -> Outcome {
+fn status(state: &Arc<State>, asked: &Asked) -> Outcome {
     let status = Status::read(&state.options.mirror).map_err(Failure::from)?;
     let incoming = arrivals::now(&state.options)?;
     let live = state.options.proxy.figures();
-    let problems = problems(&status, &incoming, &live, state.options.access.trouble());
+    let mut problems = problems(&status, &incoming, &live, state.options.access.trouble());
+    if !asked.is_admin(state) {
+        problems.iter_mut().for_each(|problem| *problem = arrivals::without_paths(&state.options, problem));
+    }
     let last_import = status.last_import_text();
     let lineages = status.lineages.into_iter().map(|lineage| Lineage {
         id: lineage.id,

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::live_mode::Standing;
 use super::{Frame, page};
 use crate::console::answer::Outcome;
-use crate::console::api::config::etag;
+use crate::console::api::config::{as_shown, etag};
 use crate::console::asked::Asked;
 use crate::console::state::State;
 use crate::event;
@@ -237,7 +237,7 @@ const SETS: &[(&str, &str, &str, &[About])] = &[
 pub(super) fn show(state: &Arc<State>, asked: &Asked) -> Outcome {
     page("/config", state, asked, |frame| {
         let settings = &state.options.settings;
-        let told = settings.to_json();
+        let told = as_shown(state, asked);
         // A mirror that cannot be read is no reason to keep the settings from whoever came to mend it.
         let brought = live::figures(&state.options.mirror).unwrap_or_default();
         let live = Standing::of(&state.options.proxy.figures(), brought);
@@ -250,7 +250,10 @@ pub(super) fn show(state: &Arc<State>, asked: &Asked) -> Outcome {
         Ok(Config {
             why_not: frame.why_not(),
             frame,
-            path: settings.folder().join(SERVER).display().to_string(),
+            path: match asked.is_admin(state) {
+                true => settings.folder().join(SERVER).display().to_string(),
+                false => SERVER.to_owned(),
+            },
             sets: SETS.iter().map(set).collect(),
             etag: etag(&told),
             live,

@@ -108,6 +108,10 @@ pub(super) fn show(state: &Arc<State>, asked: &Asked) -> Outcome {
         let layout = &state.options.mirror;
         let status = Status::read(layout).map_err(Failure::from)?;
         let arrivals = arrivals::now(&state.options)?;
+        let arrivals = if frame.admin { arrivals } else { arrivals.for_reader(&state.options) };
+        let shut_out = state.options.access.trouble();
+        let shut_out =
+            if frame.admin { shut_out } else { shut_out.map(|why| arrivals::without_paths(&state.options, &why)) };
         let seen = state.trend.seen(layout);
         let (counts, failed) = (status.counts, arrivals.failed_total);
         let figured = state.options.proxy.figures();
@@ -128,7 +132,7 @@ pub(super) fn show(state: &Arc<State>, asked: &Asked) -> Outcome {
             watcher: Watcher::of(arrivals),
             failed,
             failed_text: format!("{} {}", counted(failed, "bundle"), if failed == 1 { "was" } else { "were" }),
-            shut_out: state.options.access.trouble(),
+            shut_out,
             alarms: alarms(&figured),
             live_on: figured.on,
             live: Card::of(state, &figured, status.live),

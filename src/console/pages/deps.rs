@@ -8,12 +8,13 @@ use serde_json::{Map, Value};
 
 use super::{Frame, page};
 use crate::console::answer::{Outcome, in_one_line};
-use crate::console::api::deps::{etag, file};
+use crate::console::api::deps::{as_shown, etag, file};
 use crate::console::asked::Asked;
 use crate::console::state::State;
 use crate::failure::Failure;
 use crate::gather::depends::edit;
 use crate::gather::depends::{Depends, Error};
+use crate::server_config::DEPENDS;
 
 #[derive(Template)]
 #[template(path = "deps.html")]
@@ -55,7 +56,7 @@ pub(super) fn show(state: &Arc<State>, asked: &Asked) -> Outcome {
     page("/deps", state, asked, |frame| {
         let (path, text) = file(state)?;
         let there = text.is_some();
-        let text = text.unwrap_or_default();
+        let text = as_shown(state, asked, text.unwrap_or_default());
         let mut tables = edit::to_json(&text, &path).ok();
         let json = tables.as_ref().map(|tables| Value::Object(tables.clone()).to_string());
         let mut take = |name| tables.as_mut().and_then(|tables| tables.remove(name));
@@ -71,7 +72,7 @@ pub(super) fn show(state: &Arc<State>, asked: &Asked) -> Outcome {
             locked: locked.as_ref().map(pairs),
             platforms: platforms.as_ref().map(pairs),
             unknown: pairs(&Value::Object(tables.unwrap_or_default())),
-            path: path.display().to_string(),
+            path: if asked.is_admin(state) { path.display().to_string() } else { DEPENDS.to_owned() },
             text,
         })
     })

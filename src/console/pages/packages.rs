@@ -95,7 +95,9 @@ pub(super) fn show(state: &Arc<State>, asked: &Asked) -> Outcome {
         let total = usize::try_from(history.total).unwrap_or(usize::MAX);
         let mut pages = Pages::of(total, ROWS, number, "./packages?page=".to_owned());
         (pages.anchor, pages.words) = ("#history", ["Newer", "Older"]);
+        let admin = frame.admin;
         let arrivals = arrivals::now(options)?;
+        let arrivals = if frame.admin { arrivals } else { arrivals.for_reader(options) };
         let snapshots = snapshots::list(&options.incoming)?.into_iter().map(|one| Snapshot {
             href: format!("./api/export/download/{}", link(&one.file)),
             file: one.file,
@@ -115,7 +117,9 @@ pub(super) fn show(state: &Arc<State>, asked: &Asked) -> Outcome {
             brought: brought(live::figures(&options.mirror).unwrap_or_default()),
             imports: history.packages.into_iter().map(row).collect(),
             pages,
-            job: state.jobs.all().into_iter().next().map(Work::of),
+            job: state.jobs.all().into_iter().next().map(|job| {
+                Work::of(if admin { job } else { job.with_texts(|text| arrivals::without_paths(options, text)) })
+            }),
             snapshots: snapshots.collect(),
         })
     })

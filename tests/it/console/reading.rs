@@ -8,6 +8,7 @@ use super::{body, filled, read, send, serving};
 use crate::import_bundle::{Make, import};
 use crate::support::crates::Crate;
 use crate::support::published::get;
+use crate::support::sandbox::Sandbox;
 
 #[test]
 fn the_history_comes_in_pages() {
@@ -141,4 +142,52 @@ fn a_mirror_without_records_is_told_as_far_as_it_goes() {
     let leaf = read(&serving, "/api/crates?q=leaf")["crates"][0].clone();
     assert_eq!((&leaf["versions_total"], &leaf["versions"][0]["bundle"]), (&json!(1), &json!(null)));
     assert_eq!(read(&serving, "/api/packages")["total"], json!(0));
+}
+
+/// What only the administrator needs to know: where things are on the host, and credentials in depends.toml.
+#[test]
+fn readers_see_no_paths_of_the_host_and_no_credentials() {
+    let token = "0123456789abcdef-admin";
+    let sandbox = Sandbox::new();
+    sandbox.write("config/admin", token);
+    sandbox.write(
+        "config/frostmirror.toml",
+        "admin_token_file = \"admin\"\nproxy_index_url = \"https://me:hunter2@up.example/\"\n",
+    );
+    let depends = "# https://me:hunter2@git.example\n[dependencies]\nleaf = { version = \"1\", token = \"hunter2\" }\n";
+    sandbox.write("config/depends.toml", depends);
+    sandbox.write("incoming/failed/a.pkg", "bad");
+    let secret = sandbox.path("incoming/a.pkg");
+    sandbox.write(
+        "incoming/failed/a.pkg.reason.txt",
+        format!("could not read `{}` and `/srv/hidden/b`\n", secret.display()),
+    );
+    let serving = sandbox.serve(["--mirror", "mirror", "--incoming", "incoming", "--config-dir", "config"]);
+    let root = sandbox.path("").display().to_string();
+    let root = root.trim_end_matches('/');
+    let bearer = format!("Authorization: Bearer {token}");
+    let paths = [
+        "/api/config",
+        "/api/incoming",
+        "/api/deps",
+        "/api/deps?format=toml",
+        "/api/jobs",
+        "/api/status",
+        "/",
+        "/deps",
+        "/config",
+        "/packages",
+    ];
+    for path in paths {
+        let reader = get(serving.url(), path, &["Accept: text/html"]).text();
+        for hidden in [root, "hunter2", "/srv/hidden"] {
+            assert!(!reader.contains(hidden), "{path} shows {hidden} to readers: {reader}");
+        }
+    }
+    let admin = |path: &str| get(serving.url(), path, &[bearer.as_str()]).text();
+    assert!(admin("/api/config").contains("admin") && admin("/api/incoming").contains(root));
+    assert!(admin("/api/deps").contains("hunter2"));
+    assert_eq!(read(&serving, "/api/config")["admin_token_file"]["value"], "***");
+    assert_eq!(read(&serving, "/api/deps")["dependencies"]["leaf"]["token"], "***");
+    assert!(read(&serving, "/api/incoming")["failed"][0]["reason"].as_str().unwrap().contains("could not read"));
 }

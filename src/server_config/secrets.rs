@@ -1,0 +1,148 @@
+//! Credentials in a text that a reader is shown: cut out, whatever else the text says.
+//!
+//! Strict on purpose: a value that only looks like a secret is hidden too. What is known to be harmless stays: a version
+//! requirement, as a crate may be called `token`.
+
+use super::travel::without_logins;
+
+/// What stands in a secret's place.
+const HIDDEN: &str = "***";
+/// Parts of names whose values are secrets, in small letters and without `-` and `_`.
+const SECRETS: &[&str] =
+    &["token", "password", "passwd", "passphrase", "secret", "credential", "apikey", "privatekey", "signature", "auth"];
+
+/// `text`, which is TOML or once was, without the credentials in it: user names and passwords in addresses, values of keys
+/// and of query parameters whose names speak of a secret, and `Bearer` and `Basic` credentials. Lines stay lines, and TOML
+/// stays TOML.
+pub fn without_credentials(text: &str) -> String {
+    let plain = without_logins(text);
+    let mut out = String::with_capacity(plain.len());
+    let mut rest = plain.as_str();
+    while let Some(begin) = rest.find(is_of_name) {
+        let (before, name_on) = rest.split_at(begin);
+        let (name, after) = name_on.split_at(name_on.find(|c| !is_of_name(c)).unwrap_or(name_on.len()));
+        out.push_str(before);
+        out.push_str(name);
+        rest = after;
+        if matches!(name.to_ascii_lowercase().as_str(), "bearer" | "basic") {
+            let value = rest.trim_start_matches(' ');
+            let length = value.find(|c: char| c.is_whitespace() || "\"'`,;".contains(c)).unwrap_or(value.len());
+            if value.len() < rest.len() && length > 0 {
+                out.push(' ');
+                out.push_str(HIDDEN);
+                rest = &value[length..];
+            }
+        } else if is_secret(name) {
+            let in_query = before.ends_with(['?', '&', ';']);
+            rest = hide_value(rest, in_query, &mut out);
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
+fn is_of_name(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '-' | '_')
+}
+
+fn is_secret(name: &str) -> bool {
+    let plain: String = name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+    SECRETS.iter().any(|secret| plain.contains(secret))
+}
+
+/// Writes what separates a name from its value, and hides the value; gives what comes after it.
+fn hide_value<'t>(after: &'t str, in_query: bool, out: &mut String) -> &'t str {
+    let value = after.trim_start_matches(['"', '\'']).trim_start_matches([' ', '\t']);
+    let Some(value) = value.strip_prefix(['=', ':']).filter(|value| !value.starts_with("//")) else { return after };
+    let value = if in_query { value } else { value.trim_start_matches([' ', '\t']) };
+    let (end, harmless) = extent(value, in_query);
+    if harmless || end == 0 {
+        return after;
+    }
+    out.push_str(&after[..after.len() - value.len()]);
+    out.push_str(&if in_query { HIDDEN.to_owned() } else { format!("\"{HIDDEN}\"") });
+    // A text of several lines keeps its line breaks, so that places in it stay true.
+    let lines = value[..end].matches('\n').count();
+    if lines > 0 {
+        out.push_str(&"\n".repeat(lines));
+    }
+    &value[end..]
+}
+
+/// Where a value ends, and whether it is no secret.
+fn extent(value: &str, in_query: bool) -> (usize, bool) {
+    let until = |begin: usize, end: &str| value[begin..].find(end).map_or(value.len(), |at| begin + at + end.len());
+    if in_query {
+        let end = value.find(|c: char| c.is_whitespace() || "&#\"'`<>".contains(c)).unwrap_or(value.len());
+        return (end, false);
+    }
+    for quote in ["\"\"\"", "'''"] {
+        if value.starts_with(quote) {
+            return (until(3, quote), false);
+        }
+    }
+    match value.chars().next() {
+        Some(quote @ ('"' | '\'')) => {
+            let line = value.find('\n').unwrap_or(value.len());
+            let end = until(1, quote.encode_utf8(&mut [0; 4])).min(line);
+            (end, is_requirement(value[..end].trim_matches(quote)))
+        }
+        // A table says more by its own keys.
+        Some('{') | None => (0, true),
+        Some('[') => {
+            let end = until(1, "]");
+            let texts = value[..end].split(['"', '\'']).skip(1).step_by(2);
+            (end, value[..end].contains('{') || texts.into_iter().all(is_requirement))
+        }
+        Some(_) => {
+            let end = value.find(|c: char| c.is_whitespace() || ",}]".contains(c)).unwrap_or(value.len());
+            (end, matches!(&value[..end], "true" | "false"))
+        }
+    }
+}
+
+fn is_requirement(text: &str) -> bool {
+    semver::VersionReq::parse(text).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_are_cut_and_toml_stays_toml() {
+        let text = r#"
+# registry https://me:hunter2@host/index, token = hunter2
+# curl -H "Authorization: Bearer hunter2" 'https://host/x?access_token=hunter2&b=1'
+[dependencies]
+one = { version = "1", registry = "https://hunter2@host/", token = "hunter2" }
+two = { git = "https://host/x.git?private_token=hunter2", password = 'hunter2' }
+"api-key" = "hunter2"
+auth_token = """
+hunter2
+"""
+secrets = ["hunter2", "1"]
+passphrase = 12345
+"#;
+        let plain = without_credentials(text);
+        assert!(!plain.contains("hunter2") && !plain.contains("12345"), "{plain}");
+        let table: toml::Table = plain.parse().unwrap_or_else(|error| panic!("{error}: {plain}"));
+        assert_eq!(table["dependencies"]["one"]["version"].as_str(), Some("1"));
+        assert_eq!(plain.lines().count(), text.lines().count());
+        assert!(plain.contains("?access_token=***&b=1"), "{plain}");
+    }
+
+    #[test]
+    fn what_is_harmless_stays_as_it_is() {
+        let text = r#"# Authors, tokens and secrets: see https://host/token
+[dependencies]
+token = "1"
+oauth2 = { version = "4", features = ["native-tls"], default-features = false }
+password-hash = ["0.4", "=0.5.0"]
+ssh = { git = "ssh://git@host/x.git" }
+[dependencies.2]
+tokenizers = ">=0.19, <0.21"
+"#;
+        assert_eq!(without_credentials(text), text);
+    }
+}
