@@ -48,8 +48,11 @@ fn a_job_that_fails_is_told_to_the_operator() {
     assert_eq!(begun.status, 202, "{}", begun.text());
     let job = ended(&serving, &body(&begun)["id"]);
     assert_eq!(job["state"], json!("failed"), "{job}");
-    let why = format!("job 1 failed: {}", job["error"].as_str().expect("why"));
-    until("the report", || serving.running().stderr().contains(&why));
+    // A reader is told why, and the operator also where.
+    let root = sandbox.path("").display().to_string();
+    assert!(!job["error"].as_str().expect("why").contains(root.trim_end_matches('/')), "{job}");
+    let told = |line: &str| line.contains("job 1 failed: ") && line.contains(root.trim_end_matches('/'));
+    until("the report", || serving.running().stderr().lines().any(told));
 }
 
 #[test]
