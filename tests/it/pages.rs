@@ -154,8 +154,13 @@ fn what_strangers_wrote_stays_text() {
     let hostile = serde_json::json!({ "file": format!("{HOSTILE}.pkg"), "reason": HOSTILE });
     let incoming = serde_json::json!({
         "folder": site.sandbox.path("incoming"), "done": 0, "arriving": [hostile], "waiting": [hostile],
-        "failed": [hostile], "failed_count": 3,
+        "failed": [], "failed_count": 0,
     });
+    // More than are named.
+    for number in 0..102 {
+        site.sandbox.write(format!("incoming/failed/{number:03}.pkg"), "bad");
+        site.sandbox.write(format!("incoming/failed/{number:03}.pkg.reason.txt"), HOSTILE);
+    }
     site.mirror.put(".frostmirror/incoming.json", incoming.to_string().as_bytes());
     let query: String = HOSTILE.bytes().map(|byte| format!("%{byte:02X}")).collect();
     let packages = page(&site, "/packages").text();
