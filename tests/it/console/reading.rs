@@ -125,7 +125,7 @@ fn the_state_names_what_needs_attention() {
 
 #[test]
 fn a_mirror_that_is_not_there_yet_is_empty() {
-    let sandbox = crate::support::sandbox::Sandbox::new();
+    let sandbox = Sandbox::new();
     let serving = sandbox.serve(["--mirror", "none"]);
     for path in ["/api/packages", "/api/crates"] {
         assert_eq!(read(&serving, path)["total"], json!(0), "{path}");
