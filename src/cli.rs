@@ -133,6 +133,9 @@ pub enum Verb {
     /// Remove from a mirror what no history needs any more
     #[command(after_help = EXIT_CODES)]
     Gc(cmd::gc::Args),
+    /// List the inputs of the history and the bundles that were sent; forget or label an input
+    #[command(after_help = format!("{}\n\n{EXIT_CODES}", cmd::history::EXAMPLES), disable_help_subcommand = true)]
+    History(cmd::history::Args),
     /// Copy a mirror out: whole as one .pkg, or its crates as a folder that cargo builds from
     #[command(after_help = EXIT_CODES, disable_help_subcommand = true)]
     Export(cmd::export::Args),
@@ -231,6 +234,7 @@ pub fn run(verb: Verb, context: &Context) -> Result<(), Failure> {
         Verb::Status(args) => cmd::status::run(&args, context),
         Verb::List(args) => cmd::list::run(&args, context),
         Verb::Gc(args) => cmd::gc::run(&args, context),
+        Verb::History(args) => cmd::history::run(&args, context),
         Verb::Export(args) => cmd::export::run(&args, context),
         Verb::Setup(args) => cmd::setup::run(&args, context),
         Verb::Guide(args) => cmd::guide::run(&args, context),

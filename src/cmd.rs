@@ -12,6 +12,7 @@ use crate::fetch::Surroundings;
 use crate::gather::cargo::OLDEST;
 use crate::gather::local_toolchain::{self, Substitute};
 use crate::report::Report;
+use crate::scratch::Scratch;
 use signals::Signals;
 
 pub mod completions;
@@ -20,6 +21,7 @@ pub mod export;
 pub mod fetch;
 pub mod gc;
 pub mod guide;
+pub mod history;
 pub mod import;
 pub mod init;
 pub mod inspect;
@@ -93,9 +95,30 @@ impl Context {
         Ok(path)
     }
 
-    /// A folder for the plain form of a legacy bundle while it is read: the system's own for temporary files.
-    pub fn spool(&self) -> PathBuf {
-        self.env.path("TMPDIR").map_or_else(std::env::temp_dir, |path| self.absolute(&path))
+    /// FROSTMIRROR_HISTORY: the history of what was sent. Default: `history` below FROSTMIRROR_HOME.
+    pub fn history(&self) -> Result<PathBuf, Failure> {
+        match self.env.path("FROSTMIRROR_HISTORY") {
+            Some(path) => Ok(self.absolute(&path)),
+            None => Ok(self.home()?.join("history")),
+        }
+    }
+
+    /// Where scratch folders are: below FROSTMIRROR_HOME.
+    fn scratch_base(&self) -> Result<PathBuf, Failure> {
+        Ok(self.home()?.join("scratch"))
+    }
+
+    /// A folder for files that do not outlive this process. Removes those of killed processes.
+    pub fn scratch(&self) -> Result<Scratch, Failure> {
+        let base = self.scratch_base()?;
+        let failed = |source| Failure::io(format!("could not make a scratch folder in `{}`", base.display()), source);
+        Scratch::open(&base).map_err(failed)
+    }
+
+    /// A folder for the plain form of a legacy bundle while it is read. It need not exist; only a file without a name is
+    /// made there.
+    pub fn spool(&self) -> Result<PathBuf, Failure> {
+        self.scratch_base()
     }
 
     /// A runtime for verbs that wait for the network.

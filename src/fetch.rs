@@ -17,8 +17,9 @@ use crate::env::Env;
 use crate::event::{self, Sink};
 use crate::gather::cargo_config::{CargoConfig, Origin};
 use crate::gather::download::{self, Downloaded, Downloads};
-use crate::gather::history::{Base, Memory};
+use crate::gather::history::{self, Base, Called, Memory};
 use crate::gather::index::Index;
+use crate::gather::input_id::Label;
 use crate::gather::lockfile::{LeftOut, Lockfile};
 use crate::gather::resolve::{self, CrateSpec, Resolved, Resolver, Skip};
 use crate::gather::workspace::Workspace;
@@ -59,7 +60,7 @@ pub struct Surroundings {
     pub cwd: PathBuf,
     /// Cargo's home.
     pub cargo_home: Option<PathBuf>,
-    /// A folder for files that do not outlive the run.
+    /// A folder for files that do not outlive the run; absolute.
     pub scratch: PathBuf,
     /// The environment.
     pub env: Env,
@@ -86,7 +87,9 @@ pub struct Options {
     /// What is said of toolchains.
     pub toolchains: Toolchains,
     /// Inputs of the history to retire.
-    pub forget: Vec<String>,
+    pub forget: Vec<Called>,
+    /// The label of the one input, where the user gives it.
+    pub label: Option<Label>,
     /// What the run works with.
     pub surroundings: Surroundings,
     /// The folder that the bundle goes to.
@@ -181,6 +184,7 @@ pub async fn fetch(options: Options, sink: Arc<dyn Sink>) -> Result<Outcome, Err
     let memory = known.as_ref().map(|known| &*known.history as &Memory);
     let peeked = if memory.is_none() { Some(Memory::read(&options.history)?) } else { None };
     let memory = memory.or(peeked.as_ref());
+    refuse_same_labels(&options, &inputs, memory)?;
     // What is wrong with `[platforms]` is told before crates are downloaded, of which there may be a great many.
     let planned = station.planned(&options, orders.clone(), &inputs, memory, sent).await?;
     let std_locks = station.std_locks(&options, &inputs, &planned).await?;
@@ -192,7 +196,7 @@ pub async fn fetch(options: Options, sink: Arc<dyn Sink>) -> Result<Outcome, Err
         return Err(Error::Lacking(lacking.clone()));
     }
     if let Some(known) = &known {
-        let plan = packed::planned(&known.history, &gathered, &options.forget)?;
+        let plan = packed::planned(&known.history, &gathered, &options)?;
         if let Some(path) = delta::artifact_owed(&plan, &known.base, &gathered.toolchains) {
             return Err(Error::ToolchainsOwed(path));
         }
@@ -260,6 +264,7 @@ pub async fn dry_run(options: Options, sink: Arc<dyn Sink>) -> Result<Weighed, E
     let inputs = station.inputs(&options).await?;
     let orders = station.orders(&options, &inputs);
     let memory = Memory::read(&options.history)?;
+    refuse_same_labels(&options, &inputs, Some(&memory))?;
     let base = known.as_ref().map(|(_, base)| base);
     let toolchains = station.planned(&options, orders, &inputs, Some(&memory), base).await?;
     let std_locks = station.std_locks(&options, &inputs, &toolchains).await?;
@@ -271,7 +276,7 @@ pub async fn dry_run(options: Options, sink: Arc<dyn Sink>) -> Result<Weighed, E
     let gathered = Gathered { resolved, toolchains, ..Gathered::default() };
     if let Some((memory, base)) = &known {
         wanted.retain(|id, sha256| !base.holds(id, *sha256));
-        let plan = packed::planned(memory, &gathered, &options.forget)?;
+        let plan = packed::planned(memory, &gathered, &options)?;
         wanted.extend(delta::owed(&plan, base, &gathered.resolved));
     }
     let mut weighed = plan::weigh(&wanted, &station.downloads).await?;
@@ -322,8 +327,8 @@ impl<'s> Station<'s> {
         let cache_folder = surroundings.home.join("cache");
         let cache =
             Cache::open(&cache_folder).map_err(|source| Error::Folder { path: cache_folder.clone(), source })?;
-        let index = Index::new(client.clone(), upstream, &cache_folder, offline, Arc::clone(sink));
-        let cargo = Cargo::find(env, cwd).await?.configured(&config);
+        let index = Index::new(client.clone(), upstream, &cache, offline, Arc::clone(sink));
+        let cargo = Cargo::find(env, cwd, &surroundings.scratch).await?.configured(&config);
         let passes = std::thread::available_parallelism().map_or(2, usize::from);
         let skip = skip(surroundings, &config)?;
         let resolver = Resolver::start(cargo, index.clone(), skip, passes, Arc::clone(sink)).await?;
@@ -359,14 +364,16 @@ impl<'s> Station<'s> {
         }
         let mut read = Vec::with_capacity(options.inputs.len());
         for input in &options.inputs {
-            read.push(match input {
+            let mut input = match input {
                 Input::Depends(path) => resolve::Input::Depends(Depends::read(path)?),
                 Input::Lockfile(path) => resolve::Input::Lockfile(Lockfile::read(path)?),
                 Input::Crate(spec) => resolve::Input::Crate(spec.clone()),
                 Input::Workspace(found) => resolve::Input::Lockfile(workspace_lock::of(found, self).await?),
-            });
+            };
+            input.label(options.label.as_ref());
+            read.push(input);
         }
-        Ok(read)
+        one_each(read)
     }
 
     /// The resolved set, and every file of it that is not known to be sent.
@@ -458,7 +465,45 @@ impl<'s> Station<'s> {
 /// sides of the gap.
 fn refuse_nothing(resolved: &Resolved, toolchains: &toolchains::Gathered) -> Result<(), Error> {
     if resolved.crates.is_empty() && !resolved.inputs.is_empty() && toolchains.needs.is_empty() {
-        return Err(Error::Nothing(resolved.inputs.iter().map(|input| format!("`{}`", input.name)).collect()));
+        let name = |input: &resolve::ResolvedInput| match &input.path {
+            Some(path) => format!("`{}`", path.display()),
+            None => format!("`{}`", input.id),
+        };
+        return Err(Error::Nothing(resolved.inputs.iter().map(name).collect()));
+    }
+    Ok(())
+}
+
+/// The inputs, each once: a file may be named in several ways.
+fn one_each(inputs: Vec<resolve::Input>) -> Result<Vec<resolve::Input>, Error> {
+    let mut each: Vec<resolve::Input> = Vec::with_capacity(inputs.len());
+    for input in inputs {
+        let id = input.id();
+        match (each.iter().find(|other| other.id() == id), input.path()) {
+            (None, _) => each.push(input),
+            (Some(other), Some(new)) if other.path() != Some(new) => {
+                let old = other.path().unwrap_or(new).to_owned();
+                let new = new.to_owned();
+                return Err(history::Error::SameLabel { id, new, old, together: true }.into());
+            }
+            _ => {}
+        }
+    }
+    Ok(each)
+}
+
+/// A label that the user gives says that it is the same input. One that follows from a name may be another project's.
+fn refuse_same_labels(options: &Options, inputs: &[resolve::Input], memory: Option<&Memory>) -> Result<(), Error> {
+    let Some(memory) = memory.filter(|_| options.label.is_none()) else {
+        return Ok(());
+    };
+    if matches!(options.mode, Mode::Repair { .. }) {
+        return Ok(());
+    }
+    for input in inputs {
+        if let Some(path) = input.path() {
+            memory.refuse_same_label(&input.id(), path)?;
+        }
     }
     Ok(())
 }

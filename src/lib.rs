@@ -53,6 +53,7 @@
 //! | `$FROSTMIRROR_HOME/cache/…` | [`gather::cache`] |
 //! | `$FROSTMIRROR_HOME/cache/dist/…` | [`gather::toolchains`] |
 //! | `$FROSTMIRROR_HOME/history/…` | [`gather::history`] |
+//! | `$FROSTMIRROR_HOME/scratch/…`, `cache/tmp/…` | [`scratch`] |
 //! | `OUTPUT/YYYYMMDD-HHMM-crates.pkg` | [`bundle::pack`] |
 //! | `$CARGO_HOME/config.toml` | [`client_config`] |
 //! | `CONFIG/frostmirror.toml`, `CONFIG/depends.toml` | [`server_config`] |
@@ -84,6 +85,8 @@ pub mod toml_words;
 pub mod place;
 pub mod units;
 pub mod digest;
+pub mod scratch;
+pub mod process_lock;
 pub mod durable;
 pub mod panics;
 pub mod env;

@@ -279,7 +279,7 @@ pub struct Carried {
 /// One depends.toml, one lockfile or one `--crate`, and what it needs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Input {
-    /// How the input is known: a path, or `--crate NAME@REQ`.
+    /// What the input is called: its label and its kind, such as `app (Cargo.lock)`, or `--crate NAME@REQ`. Never a path.
     pub name: String,
     /// What was asked for, as the user wrote it, e.g. `serde = "1"`.
     #[serde(default)]

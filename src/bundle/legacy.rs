@@ -118,6 +118,7 @@ pub(super) fn open<'r>(reader: impl Read, name: &str, spool: &Path) -> Result<Bu
 fn convert(reader: impl Read, spool: &Path) -> Result<(Manifest, Segments), Stop> {
     let mut stream = Stream { plain: Plain::to_the_end_of(reader), given: 0 };
     let sections = stream.table()?;
+    std::fs::create_dir_all(spool).map_err(Stop::Spool)?;
     let mut file = tempfile::tempfile_in(spool).map_err(Stop::Spool)?;
     let length: u64 = sections.iter().map(|section| section.length).sum();
     stream.copy(length, &mut file)?;

@@ -14,6 +14,8 @@ use crate::event::{self, Sink};
 use crate::failure::{Class, Failure};
 use crate::fetch::{self, Input, Mode, Options, Outcome, Surroundings, Toolchains, Weighed};
 use crate::gather::depends::Depends;
+use crate::gather::history::Called;
+use crate::gather::input_id::Label;
 use crate::gather::lockfile::LeftOut;
 use crate::gather::resolve::CrateSpec;
 use crate::gather::toolchain_file::{self, ToolchainFile};
@@ -43,9 +45,13 @@ pub struct Args {
         conflicts_with_all = ["config", "manifest_path", "lockfile", "crates", "incremental", "base", "forget"]
     )]
     pub from_list: Option<PathBuf>,
-    /// Retire an input of the history, named as `inspect` shows it (repeatable)
+    /// Retire an input of the history, by its label (repeatable); `history` lists them
     #[arg(long, value_name = "INPUT", help_heading = "What to fetch", allow_hyphen_values = true)]
     pub forget: Vec<String>,
+    /// What the one input is called in the history and in bundles
+    /// [default: the name of the package or folder that its file is in]
+    #[arg(long, value_name = "NAME", help_heading = "What to fetch", conflicts_with = "from_list")]
+    pub label: Option<Label>,
     /// Ship only what the history says was not sent yet [env: FROSTMIRROR_MODE=full|incremental]
     #[arg(long, help_heading = "What to ship")]
     pub incremental: bool,
@@ -114,21 +120,20 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let manifest = args.manifest_path.as_ref().map(|path| context.absolute(path));
     let context = &context.with_running_cargo([&context.cwd].into_iter().chain(&manifest).map(PathBuf::as_path));
     let mode = mode(args, context)?;
-    let forget = args.forget.iter().map(|input| known_as(input, context)).collect::<Vec<String>>();
+    let forget: Vec<Called> = args.forget.iter().map(|input| called(input, context)).collect();
     let inputs = match mode {
         Mode::Repair { .. } => Vec::new(),
         Mode::Full | Mode::Incremental { .. } => inputs(args, &forget, context)?,
     };
     let toolchains = toolchains(args, &inputs, context)?;
-    let scratch = tempfile::tempdir().map_err(|source| Failure::io("could not make a temporary folder", source))?;
-    let home = context.home()?;
-    let history = context.env.path("FROSTMIRROR_HISTORY");
+    let scratch = context.scratch()?;
     let options = Options {
-        inputs,
         mode,
         toolchains,
+        label: label(args.label.as_ref(), &inputs)?,
+        inputs,
         forget,
-        history: history.map_or(home.join("history"), |path| context.absolute(&path)),
+        history: context.history()?,
         surroundings: Surroundings {
             jobs: args.jobs.map(usize::from),
             offline: args.offline,
@@ -199,13 +204,24 @@ fn mode(args: &Args, context: &Context) -> Result<Mode, Failure> {
     }
 }
 
-/// How the history knows an input that the user names: `--crate NAME` as it is, else an absolute path.
-fn known_as(input: &str, context: &Context) -> String {
-    if input.starts_with("--") { input.to_owned() } else { one_path(Path::new(input), context).display().to_string() }
+/// An input of the history that the user names: by its label, or by the path of its file.
+pub(super) fn called(input: &str, context: &Context) -> Called {
+    Called { text: input.to_owned(), path: one_path(Path::new(input), context) }
 }
 
-/// The absolute path of an input. The history knows an input by its path, so that a path has one spelling: without `.`,
-/// and with the folders that `..` really leads to.
+/// A label names one input, and a `--crate` has its own.
+fn label(label: Option<&Label>, inputs: &[Input]) -> Result<Option<Label>, Failure> {
+    let Some(label) = label else { return Ok(None) };
+    match inputs {
+        [Input::Crate(_)] => Err(Failure::new(Class::Usage, "`--label` does not apply to `--crate`")
+            .hint("leave `--label` out; a crate is called as `--crate` names it")),
+        [_] => Ok(Some(label.clone())),
+        _ => Err(Failure::new(Class::Usage, "`--label` names one input, and this run has another number of them")
+            .hint("fetch the inputs one after the other, each with its own label")),
+    }
+}
+
+/// The absolute path of an input, in one spelling: without `.`, and with the folders that `..` really leads to.
 pub(super) fn one_path(path: &Path, context: &Context) -> PathBuf {
     let path: PathBuf = context.absolute(path).components().collect();
     if !path.components().any(|part| part == Component::ParentDir) {
@@ -220,7 +236,7 @@ pub(super) fn one_path(path: &Path, context: &Context) -> PathBuf {
 /// What the words ask for: lockfiles and crates stand alone unless a depends.toml is named too; without any of them
 /// depends.toml counts where it is there, and else the workspace. What is to be forgotten is not fetched, and nothing
 /// else need be.
-fn inputs(args: &Args, forget: &[String], context: &Context) -> Result<Vec<Input>, Failure> {
+fn inputs(args: &Args, forget: &[Called], context: &Context) -> Result<Vec<Input>, Failure> {
     let mut inputs: Vec<Input> = args.config.iter().map(|path| Input::Depends(one_path(path, context))).collect();
     inputs.extend(args.lockfile.iter().map(|path| Input::Lockfile(one_path(path, context))));
     inputs.extend(args.crates.iter().cloned().map(Input::Crate));

@@ -94,9 +94,9 @@ fn import_all(args: &Args, context: &Context) -> Result<(), Failure> {
         let message = format!("{} of {all} bundles were not imported", refused.len());
         return Err(Failure::new(class, message).hint("each of them is named above; the others are in the mirror"));
     }
-    let note = "no index/config.json is there, which only a static web server needs: give it with `--base-url URL`; `cargo frostmirror serve` does without";
-    if !layout.index_config().exists() {
-        context.report.status("Note", note.to_owned());
+    context.report.status("Updated", format!("the mirror `{}`", layout.root().display()));
+    if base_url.is_some() {
+        context.report.status("Wrote", format!("`{}` for static servers", layout.index_config().display()));
     }
     Ok(())
 }

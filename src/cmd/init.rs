@@ -166,8 +166,7 @@ fn workspaces(args: &Args, context: &Context) -> Result<Vec<Workspace>, Failure>
 
 /// The workspace's lock, or what cargo makes of it where it is missing or does not fit.
 fn lock(workspace: &Workspace, context: &Context) -> Result<Lockfile, Failure> {
-    let scratch = tempfile::tempdir();
-    let scratch = scratch.map_err(|source| Failure::io("could not make a folder for temporary files", source))?;
+    let scratch = context.scratch()?;
     let surroundings = context.surroundings(scratch.path())?;
     let sink: Arc<dyn Sink> = Arc::<Report>::clone(&context.report);
     let failure = match context.interruptible(fetch::lock(workspace, &surroundings, sink)) {

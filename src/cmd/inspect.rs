@@ -68,7 +68,7 @@ pub(super) fn manifest(file: &Path, context: &Context) -> Result<Manifest, Failu
         return Err(Error::Folder { name }.into());
     }
     let reader = File::open(&path).map_err(|source| Error::Io { name: name.clone(), source })?;
-    Ok(open_any(Box::new(reader), &name, &context.spool())?.into_manifest())
+    Ok(open_any(Box::new(reader), &name, &context.spool()?)?.into_manifest())
 }
 
 /// The name of a bundle's file, without its folders: where it lies on this machine is no business of a document's.

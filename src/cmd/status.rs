@@ -65,12 +65,13 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     }
     let incoming = status.incoming.as_ref().map(incoming_lines).unwrap_or_default();
     context.report.data(&format!(
-        "Crate count: {}\nTotal size: {} bytes\n{}Last import: {}\n{}Index link: {link}\n{incoming}",
+        "Crate count: {}\nTotal size: {} bytes\n{}Last import: {}\n{}Mirror: {}\nIndex link: {link}\n{incoming}",
         status.counts.versions,
         status.counts.all_bytes(),
         live_line(&status.live),
         status.last_import_text(),
         toolchain_lines(&status, &offers),
+        shown(&layout.root().to_string_lossy()),
     ));
     Ok(())
 }

@@ -1,7 +1,6 @@
 //! `up`: fetch, import and serve on this machine, and carry on from what is there when run again.
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +15,7 @@ use crate::event::Sink;
 use crate::failure::{Class, Failure};
 use crate::fetch::{self, Input, Mode, Options, Outcome, Surroundings, Toolchains};
 use crate::gather::depends::Depends;
+use crate::gather::input_id::Label;
 use crate::gather::workspace;
 use crate::mirror::import::ImportOptions;
 use crate::mirror::layout::Layout;
@@ -50,6 +50,9 @@ pub struct Args {
         hide_env_values = true
     )]
     pub bind: String,
+    /// What the one input is called in the history [default: the name of the package or folder that its file is in]
+    #[arg(long, value_name = "NAME")]
+    pub label: Option<Label>,
     /// Use the caches alone
     #[arg(long)]
     pub offline: bool,
@@ -133,9 +136,7 @@ fn served_settings(args: &Args, context: &Context) -> Result<Live, Failure> {
 fn renew(args: &Args, context: &Context, layout: &Layout, base_url: &BaseUrl, said: &Settings) -> Result<(), Failure> {
     // Its own history and a bundle that does not outlive the run: the default ones are the user's.
     let own = context.home()?.join("up");
-    let failed = |source: io::Error| Failure::io(format!("could not use `{}`", own.display()), source);
-    fs::create_dir_all(&own).map_err(failed)?;
-    let scratch = tempfile::Builder::new().prefix("run-").tempdir_in(&own).map_err(failed)?;
+    let scratch = context.scratch()?;
     let imported = ledger::names(layout)?;
     let options = Options {
         inputs: inputs(args, context)?,
@@ -143,6 +144,7 @@ fn renew(args: &Args, context: &Context, layout: &Layout, base_url: &BaseUrl, sa
         // Whoever runs this has a toolchain.
         toolchains: Toolchains::none(),
         forget: Vec::new(),
+        label: args.label.clone(),
         surroundings: Surroundings { offline: args.offline, ..context.surroundings(scratch.path())? },
         output: scratch.path().to_owned(),
         history: own.join("history"),

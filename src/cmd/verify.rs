@@ -76,7 +76,7 @@ fn check(args: &Args, context: &Context) -> Result<Vec<(String, Manifest)>, Fail
             // What follows is of this one.
             context.report.status("Checking", file.display().to_string());
         }
-        match verify(&context.absolute(file), &context.spool(), context.report.as_ref()) {
+        match verify(&context.absolute(file), &context.spool()?, context.report.as_ref()) {
             Ok(verdict) => {
                 bad += usize::from(!verdict.problems.is_empty());
                 tell(context, file, several, &verdict);

@@ -41,9 +41,10 @@ impl From<open::Error> for Failure {
                 Class::Integrity,
                 Some("copy it again, or fetch the same crates with `cargo frostmirror fetch`".to_owned()),
             ),
-            open::Error::Spool { source, .. } => {
-                (Class::Disk, hint_of_io(source).or_else(|| Some("set TMPDIR to a folder with more room".to_owned())))
-            }
+            open::Error::Spool { source, .. } => (
+                Class::Disk,
+                hint_of_io(source).or_else(|| Some("set FROSTMIRROR_HOME to a folder with more room".to_owned())),
+            ),
             open::Error::Visitor { source, .. } => (Class::Disk, hint_of_io(source)),
         };
         let failure = Failure::new(class, error);

@@ -79,7 +79,7 @@ fn of_another(input: &str, failure: Failure) -> Failure {
     // What to correct in an input that is not fetched now would be read as a hint about today's.
     let before = hint.filter(|_| class != Class::Input).map_or_else(String::new, |hint| format!("{hint}; or "));
     let hint = format!(
-        "{before}fetch `{input}` too, with targets and toolchains that upstream has, or retire it with `--forget {input}`"
+        "{before}fetch `{input}` too, with targets and toolchains that upstream has, or retire it with `--forget '{input}'`"
     );
     Failure { class, doing: Some(doing), cause, hint: Some(hint) }
 }

@@ -111,6 +111,7 @@ impl From<Arc<index::Error>> for Failure {
                 ),
             ),
             Error::Uncached { .. } => (Class::Network, Some(wire::hint_offline())),
+            Error::Spool { source, .. } => (Class::Disk, hint_of_io(source)),
             Error::BrokenOff { .. } => (Class::Bug, None),
         };
         let failure = Failure::new(class, error).doing("could not read the index");
@@ -157,6 +158,7 @@ impl From<history::Error> for Failure {
     fn from(error: history::Error) -> Failure {
         use history::Error;
         let (class, hint) = match &error {
+            Error::Io { source, .. } if source.kind() == std::io::ErrorKind::Interrupted => (Class::Interrupted, None),
             Error::Io { source, .. } => (Class::Disk, hint_of_io(source)),
             Error::Damaged { path, .. } => (
                 Class::Input,
@@ -165,14 +167,38 @@ impl From<history::Error> for Failure {
                     path.display()
                 )),
             ),
-            Error::Newer { .. } => (Class::Input, Some("update cargo-frostmirror: `cargo install cargo-frostmirror`".to_owned())),
+            Error::OtherFormat { newer: true, .. } => {
+                (Class::Input, Some("update cargo-frostmirror: `cargo install cargo-frostmirror`".to_owned()))
+            }
+            Error::OtherFormat { path, .. } => (
+                Class::Input,
+                Some(format!("move `{}` away; the next bundle begins a new lineage", path.display())),
+            ),
             Error::Conflict(_) => (
                 Class::Integrity,
                 Some("crates.io never changes a version; find out which upstream gave the other bytes, and use one history for each upstream".to_owned()),
             ),
             Error::UnknownInput { .. } => {
-                (Class::Input, Some("name it as the history does, or leave `--forget` out".to_owned()))
+                (Class::Input, Some("`cargo frostmirror history` lists the inputs".to_owned()))
             }
+            Error::AmbiguousInput { .. } => {
+                (Class::Input, Some("give the whole name in quotes, as listed here".to_owned()))
+            }
+            Error::SameLabel { id, together: false, .. } => (
+                Class::Input,
+                Some(format!(
+                    "`--label NAME` with a name of its own keeps both; `--label '{}'` says that this is the same project in another folder",
+                    id.label
+                )),
+            ),
+            Error::SameLabel { .. } => {
+                (Class::Input, Some("fetch them one after the other, one of them with `--label NAME`".to_owned()))
+            }
+            Error::LabelOfCrate(_) => (
+                Class::Input,
+                Some("a crate is called as `--crate` names it; forget it, and fetch it under the other name".to_owned()),
+            ),
+            Error::LabelTaken { .. } => (Class::Input, Some("choose another label".to_owned())),
             Error::FetchedAndForgotten(_) => (Class::Input, Some("leave one of the two out".to_owned())),
             Error::UnknownBundle { several: true, .. } => {
                 (Class::Input, Some("name the bundle's file where it is, or its id".to_owned()))

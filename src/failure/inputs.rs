@@ -98,7 +98,7 @@ impl From<workspace::Error> for Failure {
                 let (class, hint) = unreadable(source);
                 (
                     class,
-                    hint.unwrap_or_else(|| "check the file, and the folder for temporary files (TMPDIR)".to_owned()),
+                    hint.unwrap_or_else(|| "check the file, and whether FROSTMIRROR_HOME can be written to".to_owned()),
                 )
             }
             Error::Unreachable { .. } => (

@@ -11,6 +11,7 @@ use crate::crate_id::CrateId;
 use crate::digest::Sha256;
 use crate::event::Sink;
 use crate::gather::history::{Base, History, Memory, Plan};
+use crate::gather::input_id::Label;
 use crate::gather::lockfile::{LockedPackage, Lockfile};
 use crate::gather::resolve::{self, Resolved};
 use crate::safe_path::SafePath;
@@ -72,8 +73,10 @@ pub fn artifact_owed(plan: &Plan, base: &Base, toolchains: &toolchains::Gathered
 /// These crates and no others, as a lock of them would say it.
 pub fn exactly(crates: BTreeMap<CrateId, Sha256>, base: &Base) -> resolve::Input {
     let after = base.bundle.as_ref().map_or("the beginning", |bundle| bundle.file.as_str());
+    let path = PathBuf::from(format!("what was sent after {after}"));
     resolve::Input::Lockfile(Lockfile {
-        path: PathBuf::from(format!("what was sent after {after}")),
+        label: Label::of_path(&path, "Cargo.lock"),
+        path,
         packages: crates.into_iter().map(|(id, checksum)| LockedPackage { id, checksum }).collect(),
         line_only: Vec::new(),
         foreign: Vec::new(),
@@ -93,16 +96,10 @@ fn name_of(base: &str, options: &Options) -> Result<String, Error> {
 }
 
 fn tell(base: &Base, folder: &Path, sink: &dyn Sink) {
-    match &base.bundle {
-        None => sink.warning(format!(
+    if base.bundle.is_none() {
+        sink.warning(format!(
             "the history `{}` knows of nothing that was sent, so this bundle is a full one",
             folder.display()
-        )),
-        Some(bundle) if !base.known => sink.warning(format!(
-            "the history `{}` was written by an earlier version, which did not remember what was sent after {}; everything is sent again",
-            folder.display(),
-            bundle.file
-        )),
-        Some(_) => {}
+        ));
     }
 }

@@ -19,6 +19,7 @@ use crate::digest::Sha256;
 use crate::durable;
 use crate::event::{self, Sink};
 use crate::gather::history::{self, Base, Held, HeldArtifact, History, InputSet, Memory, REPAIR};
+use crate::gather::input_id::{InputId, InputKind};
 use crate::gather::lockfile::LeftOut;
 use crate::gather::resolve::ResolvedInput;
 use crate::index_line::IndexLine;
@@ -36,13 +37,14 @@ pub(super) fn write(
     sink: &dyn Sink,
 ) -> Result<Outcome, Error> {
     let mut plan = match &options.mode {
-        Mode::Repair { list } => repair_plan(&history, list, gathered)?,
-        _ => planned(&history, gathered, &options.forget)?,
+        Mode::Repair { list } => repair_plan(&history, list, gathered, options)?,
+        _ => planned(&history, gathered, options)?,
     };
     plan.refresh(&gathered.refreshed.lines);
     plan.news |= !gathered.refreshed.changed.is_empty();
     doubts(options, &history, &plan, gathered, sink);
     if !plan.news && is_delivered(options, &plan, sent.as_ref()) {
+        history.touch(&plan.inputs)?;
         tell_incomplete(gathered, sink);
         return Ok(Outcome::NothingNew);
     }
@@ -76,8 +78,8 @@ pub(super) fn write(
     let path = written.publish(&|_| false)?;
     let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let refreshed = gathered.refreshed.changed.clone();
-    let (came, sequence) = (Some(came), plan.sequence);
-    let record = history::Bundle { id: id.clone(), file, sequence, created, kind, came, artifacts, refreshed };
+    let sequence = plan.sequence;
+    let record = history::Bundle { id: id.clone(), file, sequence, created, kind, size, came, artifacts, refreshed };
     if let Err(error) = history.record(&plan, record) {
         // A bundle that the history does not know of would be missing from the next one's lineage.
         let _gone = std::fs::remove_file(&path).is_ok();
@@ -117,7 +119,7 @@ fn tell_incomplete(gathered: &Gathered, sink: &dyn Sink) {
             input.left_out.iter().map(|one| format!("  {} [{}]", one.package, one.why)).collect();
         sink.warning(format!(
             "`{}` does not build from this bundle as it stands. The far side needs {} that it lacks:\n{}",
-            input.name,
+            input.id,
             if packages.len() == 1 { "1 package".to_owned() } else { format!("{} packages", packages.len()) },
             packages.join("\n")
         ));
@@ -126,13 +128,13 @@ fn tell_incomplete(gathered: &Gathered, sink: &dyn Sink) {
 
 /// Tells of what is likely to be a mistake, and is no reason to stop.
 fn doubts(options: &Options, history: &History, plan: &history::Plan, gathered: &Gathered, sink: &dyn Sink) {
-    let today: Vec<&str> = gathered.resolved.inputs.iter().map(|input| input.name.as_str()).collect();
-    for name in plan.inputs.iter().map(|input| input.name.as_str()).filter(|name| !today.contains(name)) {
-        let path = Path::new(name);
-        if path.is_absolute() && !path.exists() {
+    let today: Vec<&InputId> = gathered.resolved.inputs.iter().map(|input| &input.id).collect();
+    for input in plan.inputs.iter().filter(|input| !today.contains(&&input.id)) {
+        if let Some(path) = input.path.as_deref().filter(|path| !path.exists()) {
+            let (id, path) = (&input.id, path.display());
             sink.warning(format!(
-                "`{name}` is an input of the history and is no longer there. What it needed last stays in the mirror; if it \
-                 was moved or is not needed any more, retire it with `--forget {name}`"
+                "the file of the input `{id}` is gone: `{path}`. The mirror keeps what it needed last; if it is not needed \
+                 any more, retire it with `--forget '{id}'`"
             ));
         }
     }
@@ -156,10 +158,11 @@ fn is_delivered(options: &Options, plan: &history::Plan, sent: Option<&Base>) ->
 }
 
 /// The plan of a bundle that mends: it names what the lineage names and what it ships, and leaves the inputs as they are.
-fn repair_plan(history: &History, list: &Path, gathered: &Gathered) -> Result<history::Plan, Error> {
-    // With the flag in it, the name is no other input's.
-    let mut today = input_sets(history, gathered);
-    today.iter_mut().for_each(|input| input.name = format!("--from-list {}", list.display()));
+fn repair_plan(history: &History, list: &Path, gathered: &Gathered, options: &Options) -> Result<history::Plan, Error> {
+    // No other input is a list.
+    let mut today = input_sets(history, gathered, options);
+    let id = InputId { label: list.display().to_string(), kind: InputKind::List };
+    today.iter_mut().for_each(|input| input.id = id.clone());
     let plan = history.plan(today, &[])?;
     Ok(history::Plan { inputs: history.inputs().to_vec(), news: true, ..plan })
 }
@@ -168,13 +171,13 @@ fn repair_plan(history: &History, list: &Path, gathered: &Gathered) -> Result<hi
 pub(super) fn planned(
     history: &Memory,
     gathered: &Gathered,
-    forget: &[String],
+    options: &Options,
 ) -> Result<history::Plan, history::Error> {
-    history.plan_with(input_sets(history, gathered), gathered.toolchains.moved(), forget)
+    history.plan_with(input_sets(history, gathered, options), gathered.toolchains.moved(), &options.forget)
 }
 
 /// What each of today's inputs needs, as the history keeps it.
-pub(super) fn input_sets(memory: &Memory, gathered: &Gathered) -> Vec<InputSet> {
+fn input_sets(memory: &Memory, gathered: &Gathered, options: &Options) -> Vec<InputSet> {
     let Gathered { resolved, files, toolchains, .. } = gathered;
     let held = |id: &CrateId| {
         let line = resolved.crates.get(id)?;
@@ -182,12 +185,14 @@ pub(super) fn input_sets(memory: &Memory, gathered: &Gathered) -> Vec<InputSet> 
         Some(Held { name: id.name.clone(), version: id.version.clone(), sha256: line.cksum, size, yanked: line.yanked })
     };
     let set = |input: &ResolvedInput| {
-        let (order, artifacts) = match memory.toolchains_of(&input.name).filter(|_| toolchains.left) {
+        let (order, artifacts) = match memory.toolchains_of(&input.id).filter(|_| toolchains.left) {
             Some((order, artifacts)) => (Some(order), artifacts),
-            None => (toolchains.orders.get(&input.name).cloned(), toolchains.held(&input.name)),
+            None => (toolchains.orders.get(&input.id).cloned(), toolchains.held(&input.id)),
         };
         InputSet {
-            name: input.name.clone(),
+            id: input.id.clone(),
+            path: input.path.clone(),
+            fetched: options.created.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
             roots: input.roots.clone(),
             crates: input.ids.iter().filter_map(held).collect(),
             left_out: input.left_out.iter().map(remembered).collect(),
@@ -246,7 +251,7 @@ fn pack_plan(options: &Options, plan: &history::Plan, sent: Option<&Base>, gathe
         plan.artifacts.values().map(|held| artifact_record(held, toolchains)).collect();
     let places: BTreeMap<&SafePath, u32> = plan.artifacts.keys().zip(0u32..).collect();
     let inputs = plan.inputs.iter().map(|input| Input {
-        name: input.name.clone(),
+        name: input.id.to_string(),
         roots: input.roots.clone(),
         crates: input.crates.iter().filter_map(|held| positions.get(&held.id()).copied()).collect(),
         artifacts: input.artifacts.iter().filter_map(|held| places.get(&held.path).copied()).collect(),

@@ -18,6 +18,7 @@ use serde::Deserialize;
 use crate::artifact::Kind;
 use crate::crate_id::{CrateId, InvalidId};
 use crate::digest::Sha256;
+use crate::gather::input_id::Label;
 use crate::gather::lockfile::{LockedPackage, Lockfile};
 use crate::safe_path::SafePath;
 
@@ -157,7 +158,8 @@ fn parse(text: &str, path: &Path) -> Result<List, Error> {
         }
     }
     let packages = packages.into_iter().map(|(id, checksum)| LockedPackage { id, checksum }).collect();
-    Ok(List { crates: Lockfile { path, packages, line_only: Vec::new(), foreign: Vec::new() }, artifacts })
+    let label = Label::of_path(&path, "Cargo.lock");
+    Ok(List { crates: Lockfile { path, label, packages, line_only: Vec::new(), foreign: Vec::new() }, artifacts })
 }
 
 #[cfg(test)]

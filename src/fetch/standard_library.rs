@@ -30,7 +30,7 @@ impl Station<'_> {
             return Ok(Vec::new());
         }
         let needs = |input: &resolve::Input, path: &SafePath| {
-            planned.needs.get(&input.name()).is_some_and(|paths| paths.contains(path))
+            planned.needs.get(&input.id()).is_some_and(|paths| paths.contains(path))
         };
         let mut locks = Vec::new();
         for (path, lockfile) in self.dist(options).std_locks(&planned.plan).await? {
@@ -38,7 +38,7 @@ impl Station<'_> {
             let mut owners: BTreeSet<usize> =
                 numbered().filter(|(_, input)| needs(input, &path)).map(|(number, _)| number).collect();
             if owners.is_empty() {
-                let first = numbered().find(|(_, input)| planned.orders.contains_key(&input.name()));
+                let first = numbered().find(|(_, input)| planned.orders.contains_key(&input.id()));
                 owners.extend(first.map(|(number, _)| number));
             }
             locks.push(StdLock { lockfile, owners });

@@ -11,6 +11,7 @@ use crate::event;
 use crate::gather;
 use crate::gather::depends::{self, Platforms};
 use crate::gather::history::{Base, HeldArtifact, Memory};
+use crate::gather::input_id::InputId;
 use crate::gather::resolve;
 use crate::gather::toolchain_file::ToolchainFile;
 use crate::gather::toolchains::{Dist, Needed, Order, Plan};
@@ -50,10 +51,10 @@ impl Toolchains {
         }
     }
 
-    /// The failure to have what the input called `name` wants, or where that is not known any of `inputs`: with the
+    /// The failure to have what the input `id` wants, or where that is not known any of `inputs`: with the
     /// toolchain file, where one asks for it.
-    fn blamed(&self, inputs: &[resolve::Input], name: Option<&str>, error: gather::toolchains::Error) -> Error {
-        let mut wanting = inputs.iter().filter(|input| name.is_none_or(|name| input.name() == name));
+    fn blamed(&self, inputs: &[resolve::Input], id: Option<&InputId>, error: gather::toolchains::Error) -> Error {
+        let mut wanting = inputs.iter().filter(|input| id.is_none_or(|id| input.id() == *id));
         let pin = wanting.find_map(|input| match input {
             resolve::Input::Depends(depends) if depends.platforms.is_none() => self.pins.get(&depends.path),
             resolve::Input::Lockfile(lockfile) => self.pins.get(&lockfile.path),
@@ -97,10 +98,10 @@ impl Toolchains {
 pub(super) struct Gathered {
     /// Every artifact that the orders need; those to be sent with their bytes.
     pub(super) plan: Plan,
-    /// What today's inputs want, by their names.
-    pub(super) orders: BTreeMap<String, Order>,
+    /// What today's inputs want, by their identity.
+    pub(super) orders: BTreeMap<InputId, Order>,
     /// Which artifacts an input needs, today's and those of the history that share channels with them.
-    pub(super) needs: BTreeMap<String, BTreeSet<SafePath>>,
+    pub(super) needs: BTreeMap<InputId, BTreeSet<SafePath>>,
     /// Nothing was asked of upstream: what the history says of today's inputs stays.
     pub(super) left: bool,
     /// What a repair list names and upstream does not have in that form; it is nowhere else in this.
@@ -139,8 +140,8 @@ impl fmt::Display for Lacking {
 }
 
 impl Gathered {
-    /// What a repair list names, as the needs of the input called `name`.
-    fn exactly(name: &str, list: &Path) -> Result<Gathered, repair_list::Error> {
+    /// What a repair list names, as the needs of the input `id`.
+    fn exactly(id: InputId, list: &Path) -> Result<Gathered, repair_list::Error> {
         let listed = repair_list::read(list)?.artifacts;
         if listed.is_empty() {
             return Ok(Gathered::default());
@@ -148,13 +149,13 @@ impl Gathered {
         let paths = listed.keys().cloned().collect();
         let needed = |sha256| Needed { sha256, bytes: None, size: None };
         let artifacts = listed.into_iter().map(|(path, sha256)| (path, needed(sha256))).collect();
-        let needs = BTreeMap::from([(name.to_owned(), paths)]);
+        let needs = BTreeMap::from([(id, paths)]);
         Ok(Gathered { plan: Plan { artifacts, ..Plan::default() }, needs, ..Gathered::default() })
     }
 
-    /// What `name` needs, as the history keeps it.
-    pub(super) fn held(&self, name: &str) -> Vec<HeldArtifact> {
-        let needs = self.needs.get(name).into_iter().flatten();
+    /// What an input needs, as the history keeps it.
+    pub(super) fn held(&self, id: &InputId) -> Vec<HeldArtifact> {
+        let needs = self.needs.get(id).into_iter().flatten();
         let held = needs.filter_map(|path| {
             let needed = self.plan.artifacts.get(path)?;
             Some(HeldArtifact { path: path.clone(), sha256: needed.sha256, size: needed.size.unwrap_or(0) })
@@ -163,9 +164,9 @@ impl Gathered {
     }
 
     /// What inputs need that are not today's.
-    pub(super) fn moved(&self) -> BTreeMap<String, Vec<HeldArtifact>> {
-        let others = self.needs.keys().filter(|name| !self.orders.contains_key(*name));
-        others.map(|name| (name.clone(), self.held(name))).collect()
+    pub(super) fn moved(&self) -> BTreeMap<InputId, Vec<HeldArtifact>> {
+        let others = self.needs.keys().filter(|id| !self.orders.contains_key(*id));
+        others.map(|id| (id.clone(), self.held(id))).collect()
     }
 
     /// Artifacts that go into the bundle.
@@ -275,10 +276,10 @@ impl Station<'_> {
         Ok(())
     }
 
-    /// What today's inputs want, by their names; that it is nothing is told.
-    pub(super) fn orders(&self, options: &Options, inputs: &[resolve::Input]) -> BTreeMap<String, Order> {
-        let order = |input: &resolve::Input| Some((input.name(), options.toolchains.order(input)?));
-        let orders: BTreeMap<String, Order> =
+    /// What today's inputs want, by their identity; that it is nothing is told.
+    pub(super) fn orders(&self, options: &Options, inputs: &[resolve::Input]) -> BTreeMap<InputId, Order> {
+        let order = |input: &resolve::Input| Some((input.id(), options.toolchains.order(input)?));
+        let orders: BTreeMap<InputId, Order> =
             inputs.iter().filter(|_| !options.toolchains.leave).filter_map(order).collect();
         if orders.is_empty() && !options.toolchains.leave && !inputs.is_empty() {
             self.sink.status("Fetching", "crates alone, no toolchain".to_owned());
@@ -294,7 +295,7 @@ impl Station<'_> {
         before: Option<&Memory>,
         now: &Memory,
     ) -> bool {
-        let today: Vec<String> = inputs.iter().map(resolve::Input::name).collect();
+        let today: Vec<InputId> = inputs.iter().map(resolve::Input::id).collect();
         let others = |memory: &Memory| memory.other_orders(&today, &options.forget);
         before.is_some_and(|before| others(before) != others(now))
     }
@@ -303,26 +304,29 @@ impl Station<'_> {
     pub(super) async fn planned(
         &self,
         options: &Options,
-        orders: BTreeMap<String, Order>,
+        orders: BTreeMap<InputId, Order>,
         inputs: &[resolve::Input],
         memory: Option<&Memory>,
         sent: Option<&Base>,
     ) -> Result<Gathered, Error> {
         if let Mode::Repair { list } = &options.mode {
-            return Ok(Gathered::exactly(&inputs.iter().map(resolve::Input::name).collect::<String>(), list)?);
+            return match inputs.first() {
+                Some(input) => Ok(Gathered::exactly(input.id(), list)?),
+                None => Ok(Gathered::default()),
+            };
         }
-        let today: Vec<String> = inputs.iter().map(resolve::Input::name).collect();
+        let today: Vec<InputId> = inputs.iter().map(resolve::Input::id).collect();
         let others = memory.map(|memory| memory.other_orders(&today, &options.forget)).unwrap_or_default();
         // What others need was sent, unless the bundles that it was sent with were lost.
         let lost = sent.is_some_and(|base| !base.newest) && !others.is_empty();
         if options.toolchains.leave || orders.is_empty() && !lost {
             return Ok(Gathered { left: options.toolchains.leave, ..Gathered::default() });
         }
-        let all: Vec<(String, Order)> = orders.clone().into_iter().chain(others).collect();
+        let all: Vec<(InputId, Order)> = orders.clone().into_iter().chain(others).collect();
         let wanted: Vec<Order> = all.iter().map(|(_, order)| order.clone()).collect();
         let plan = self.dist(options).plan(&wanted).await.map_err(|error| match error.order(&wanted) {
             Some(number) if number >= orders.len() => {
-                Error::OthersToolchains { input: all[number].0.clone(), source: Box::new(error) }
+                Error::OthersToolchains { input: all[number].0.to_string(), source: Box::new(error) }
             }
             Some(number) => {
                 let name = &all[number].0;
@@ -334,7 +338,7 @@ impl Station<'_> {
             None => options.toolchains.blamed(inputs, None, error),
         })?;
         self.sink.status("Resolved", format!("toolchains: {}", plan.toolchains.join(", ")));
-        let needs = all.into_iter().map(|(name, _)| name).zip(plan.by_order.iter().cloned()).collect();
+        let needs = all.into_iter().map(|(id, _)| id).zip(plan.by_order.iter().cloned()).collect();
         Ok(Gathered { plan, orders, needs, ..Gathered::default() })
     }
 
@@ -351,10 +355,10 @@ impl Station<'_> {
     }
 }
 
-/// Where in the depends.toml that is called `name` the word stands that cannot be had, as `FILE:LINE:COLUMN`.
-fn place_of(inputs: &[resolve::Input], name: &str, error: &gather::toolchains::Error) -> Option<String> {
+/// Where in the depends.toml of the input `id` the word stands that cannot be had, as `FILE:LINE:COLUMN`.
+fn place_of(inputs: &[resolve::Input], id: &InputId, error: &gather::toolchains::Error) -> Option<String> {
     let (key, word) = error.word()?;
-    let input = inputs.iter().find(|input| input.name() == name)?;
+    let input = inputs.iter().find(|input| input.id() == *id)?;
     let resolve::Input::Depends(depends) = input else { return None };
     let text = depends::read_text(&depends.path).ok()?;
     let place = depends::place_in_platforms(&text, key, &word)?;

@@ -1,47 +1,50 @@
 //! The download cache: crates that some run has fetched, by digest, in `$FROSTMIRROR_HOME/cache/crates/`.
 //!
 //! A file's name is the digest of its bytes, and the bytes are hashed before each use: a file that rotted counts as
-//! absent and is replaced. Hence nothing here is synced; a crash costs a download. Files arrive in `cache/tmp/` and are
-//! renamed, so that a name under `crates/` is always a whole file.
+//! absent and is replaced. Hence nothing here is synced; a crash costs a download. Files arrive in a folder of this process
+//! below `cache/tmp/` and are renamed, so that a name under `crates/` is always a whole file.
 
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::Arc;
 
 use tempfile::NamedTempFile;
 
 use crate::digest::{HashingReader, Sha256};
 use crate::durable;
-
-/// A partial file this old has no process that still writes it.
-const ABANDONED: Duration = Duration::from_secs(24 * 60 * 60);
+use crate::scratch::Scratch;
 
 /// The cache of crates.
 #[derive(Clone, Debug)]
 pub struct Cache {
+    root: PathBuf,
     crates: PathBuf,
-    partial: PathBuf,
+    staging: Arc<Scratch>,
 }
 
 impl Cache {
     /// The cache below `root`, made where it is missing. Removes what killed runs have left half-written.
     pub fn open(root: &Path) -> io::Result<Cache> {
-        let cache = Cache { crates: root.join("crates"), partial: root.join("tmp") };
-        durable::make_folder(&cache.crates)?;
-        durable::make_folder(&cache.partial)?;
-        for entry in fs::read_dir(&cache.partial)?.flatten() {
-            let age = entry
-                .metadata()
-                .and_then(|metadata| metadata.modified())
-                .ok()
-                .and_then(|modified| modified.elapsed().ok());
-            if age.is_some_and(|age| age > ABANDONED) {
-                // Another process may have been quicker; a file that stays does no harm.
-                let _gone: io::Result<()> = fs::remove_file(entry.path());
-            }
-        }
-        Ok(cache)
+        let crates = root.join("crates");
+        durable::make_folder(&crates)?;
+        let staging = Arc::new(Scratch::open(&root.join("tmp"))?);
+        Ok(Cache { root: root.to_owned(), crates, staging })
+    }
+
+    /// The folder of the whole cache.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// A folder of this process, from which files are renamed to their place in the cache.
+    pub fn staging(&self) -> &Path {
+        self.staging.path()
+    }
+
+    /// The file that a process has locked while it downloads the file with this digest.
+    pub fn lock_path(&self, digest: Sha256) -> PathBuf {
+        self.root.join("tmp").join(format!("{digest}.lock"))
     }
 
     /// Where the file with this digest is, if it is here.
@@ -61,7 +64,7 @@ impl Cache {
 
     /// A file to download into; it goes away unless it is placed.
     pub fn partial(&self) -> io::Result<NamedTempFile> {
-        tempfile::Builder::new().prefix(".part-").tempfile_in(&self.partial)
+        tempfile::Builder::new().prefix(".part-").tempfile_in(self.staging())
     }
 
     /// Puts a whole file, whose digest the caller has checked, under its name.
@@ -102,7 +105,7 @@ impl Cache {
         if !from.symlink_metadata().is_ok_and(|about| about.is_file()) {
             return self.adopt(from, digest);
         }
-        let folder = tempfile::Builder::new().prefix(".part-").tempdir_in(&self.partial)?;
+        let folder = tempfile::Builder::new().prefix(".part-").tempdir_in(self.staging())?;
         let second = folder.path().join("link");
         if fs::hard_link(from, &second).is_err() {
             return self.adopt(from, digest);
@@ -164,8 +167,7 @@ mod tests {
         // Cargo may rewrite its own file; ours stays.
         fs::write(&theirs, b"evil").expect("write");
         assert_eq!(cache.held(Sha256::of(b"good")).expect("look"), Some(4));
-        let partials = fs::read_dir(folder.path().join("tmp")).expect("list");
-        assert_eq!(partials.count(), 0);
+        assert_eq!(fs::read_dir(cache.staging()).expect("list").count(), 0);
     }
 
     #[test]
@@ -180,21 +182,6 @@ mod tests {
         // Once more, where both names are of one file already.
         assert_eq!(link(Sha256::of(b"good")), Some(4));
         assert_eq!(cache.link(&folder.path().join("absent"), Sha256::of(b"good")).expect("link"), None);
-        let partials = fs::read_dir(folder.path().join("tmp")).expect("list");
-        assert_eq!(partials.count(), 0);
-    }
-
-    #[test]
-    fn only_old_partial_files_are_swept() {
-        let (folder, _) = cache();
-        let old = folder.path().join("tmp/.part-old");
-        let new = folder.path().join("tmp/.part-new");
-        fs::write(&new, b"x").expect("write");
-        let file = File::create(&old).expect("create");
-        let then = std::time::SystemTime::now() - 2 * ABANDONED;
-        file.set_modified(then).expect("set time");
-        Cache::open(folder.path()).expect("open");
-        assert!(new.exists());
-        assert!(!old.exists());
+        assert_eq!(fs::read_dir(cache.staging()).expect("list").count(), 0);
     }
 }

@@ -40,7 +40,7 @@ pub(super) fn of_crates_io(words: &str) -> String {
 }
 
 /// Variables that the child keeps: how to find and start the toolchain, and nothing that changes what it does.
-const KEPT: [&str; 19] = [
+const KEPT: [&str; 16] = [
     "PATH",
     "HOME",
     "USERPROFILE",
@@ -49,9 +49,6 @@ const KEPT: [&str; 19] = [
     "WINDIR",
     "COMSPEC",
     "PATHEXT",
-    "TMPDIR",
-    "TEMP",
-    "TMP",
     "LD_LIBRARY_PATH",
     "DYLD_LIBRARY_PATH",
     "DYLD_FALLBACK_LIBRARY_PATH",
@@ -101,6 +98,7 @@ pub struct Cargo {
     no_proxy: String,
     /// `[resolver]` and `[unstable]` of the user's configuration.
     decisions: toml::Table,
+    scratch: PathBuf,
 }
 
 /// Why cargo could not be run.
@@ -146,8 +144,8 @@ pub struct Outcome {
 
 impl Cargo {
     /// The cargo that `CARGO` names (cargo sets it for its subcommands), else the one on PATH; asked for its version
-    /// in `cwd`, the user's own folder.
-    pub async fn find(env: &Env, cwd: &Path) -> Result<Cargo, Error> {
+    /// in `cwd`, the user's own folder. `scratch` is where its folders and its temporary files go.
+    pub async fn find(env: &Env, cwd: &Path, scratch: &Path) -> Result<Cargo, Error> {
         let keep = |names: &[&str]| -> Vec<(OsString, OsString)> {
             names.iter().filter_map(|name| Some((OsString::from(name), env.os(name)?.to_owned()))).collect()
         };
@@ -158,6 +156,7 @@ impl Cargo {
             git_vars: keep(&KEPT_FOR_GIT),
             no_proxy: env.text("no_proxy").or_else(|| env.text("NO_PROXY")).unwrap_or_default().to_owned(),
             decisions: toml::Table::new(),
+            scratch: scratch.to_owned(),
         };
         let unstable = env.iter().filter(|(name, _)| name.to_string_lossy().starts_with(KEPT_BY_PREFIX));
         cargo.vars.extend(unstable.map(|(name, value)| (name.to_owned(), value.to_owned())));
@@ -192,6 +191,11 @@ impl Cargo {
         self
     }
 
+    /// Where its folders go.
+    pub fn scratch(&self) -> &Path {
+        &self.scratch
+    }
+
     /// Its version.
     pub fn version(&self) -> &Version {
         &self.version
@@ -214,9 +218,9 @@ impl Cargo {
     }
 
     async fn run_for_manifest(&self, loopback: &Loopback, manifest: &Path, args: &[&str]) -> Result<Outcome, Error> {
-        let home = CargoHome::make(loopback, &self.decisions).map_err(Error::Folder)?;
-        // Configuration is searched from the current folder upward. The project is in the folder for temporary files,
-        // where anybody may have put a `.cargo`; in the root of the file system, only its owner may.
+        let home = CargoHome::make(loopback, &self.decisions, &self.scratch).map_err(Error::Folder)?;
+        // Configuration is searched from the current folder upward. Above the project there may be the user's own; above
+        // the root of the file system there is none.
         let root = manifest.ancestors().last().unwrap_or(manifest);
         let mut command = self.isolated(&home, root, args);
         command.arg("--manifest-path").arg(manifest);
@@ -229,7 +233,7 @@ impl Cargo {
     /// Runs cargo in the folder of a workspace, likewise. Cargo may fetch git dependencies by itself. Dropping the future
     /// ends it.
     pub async fn run_for_workspace(&self, loopback: &Loopback, folder: &Path, args: &[&str]) -> io::Result<Output> {
-        let home = CargoHome::make(loopback, &self.decisions)?;
+        let home = CargoHome::make(loopback, &self.decisions, &self.scratch)?;
         let mut command = self.isolated(&home, folder, args);
         command.envs(self.git_vars.iter().map(|(name, value)| (name, value)));
         Command::from(command).kill_on_drop(true).output().await
@@ -260,6 +264,7 @@ impl Cargo {
             .envs(self.vars.iter().map(|(name, value)| (name, value)))
             // To resolve, nothing need be installed.
             .env("RUSTUP_AUTO_INSTALL", "0")
+            .envs(["TMPDIR", "TEMP", "TMP"].map(|name| (name, &self.scratch)))
             .env("CARGO_TERM_COLOR", "never")
             .env("CARGO_TERM_PROGRESS_WHEN", "never")
             .stdin(Stdio::null());
@@ -290,8 +295,8 @@ impl Cargo {
 struct CargoHome(TempDir);
 
 impl CargoHome {
-    fn make(loopback: &Loopback, decisions: &toml::Table) -> io::Result<CargoHome> {
-        let home = tempfile::Builder::new().prefix("frostmirror-cargo-").tempdir()?;
+    fn make(loopback: &Loopback, decisions: &toml::Table, scratch: &Path) -> io::Result<CargoHome> {
+        let home = tempfile::Builder::new().prefix("cargo-").tempdir_in(scratch)?;
         let mut config = toml_edit::DocumentMut::new();
         let address = format!("sparse+{}", loopback.address());
         config["source"]["crates-io"]["replace-with"] = toml_edit::value(SOURCE);

@@ -31,6 +31,7 @@ use std::path::{Path, PathBuf};
 
 use crate::channel::Toolchain;
 use crate::crate_id::{CrateId, CrateName, Version};
+use crate::gather::input_id::Label;
 use crate::place::Place;
 use crate::toml_words::listed;
 
@@ -52,6 +53,8 @@ pub const MAX_SIZE: u64 = 1 << 20;
 pub struct Depends {
     /// The file.
     pub path: PathBuf,
+    /// What it is called in a history.
+    pub label: Label,
     /// The groups that have entries, in the file's order.
     pub groups: Vec<Group>,
     /// `[locked]`: exact versions, sorted, each once.

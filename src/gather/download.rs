@@ -5,6 +5,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use futures_util::stream::{self, StreamExt as _};
 
@@ -15,9 +17,15 @@ use crate::digest::Sha256;
 use crate::event::{Event, Phase, Sink};
 use crate::http::{self, Client, Request, Secret};
 use crate::index_line::RegistryConfig;
+use crate::process_lock::ProcessLock;
 
 /// Most bytes of a `.crate`. Crates.io allows 10 MB and a few exceptions; own registries have larger ones.
 const MAX_CRATE: u64 = 4 * 1024 * 1024 * 1024;
+
+/// How often a crate's lock is tried while another process downloads it.
+const POLL: Duration = Duration::from_millis(50);
+/// After how long a wait for another process is reported.
+const REPORTED: Duration = Duration::from_millis(200);
 
 /// A downloader of crates. Cheap to clone.
 #[derive(Clone)]
@@ -186,8 +194,9 @@ impl Downloads {
         site: &Site,
         missing: Vec<(&CrateId, Sha256)>,
     ) -> Result<Vec<(CrateId, Downloaded)>, Error> {
+        let reported = &AtomicBool::new(false);
         let downloads = stream::iter(missing).map(|(id, digest)| async move {
-            let outcome = self.download(site, id, digest).await;
+            let outcome = self.download_once(site, id, digest, reported).await;
             (id, outcome)
         });
         let mut downloads = downloads.buffer_unordered(self.jobs.max(1));
@@ -212,6 +221,41 @@ impl Downloads {
         if absent.is_empty() && altered.is_empty() { Ok(done) } else { Err(Error::Refused { absent, altered }) }
     }
 
+    /// Downloads a crate that no other process on this cache downloads at the same time; what another one has brought
+    /// meanwhile is taken from the cache.
+    async fn download_once(
+        &self,
+        site: &Site,
+        id: &CrateId,
+        digest: Sha256,
+        reported: &AtomicBool,
+    ) -> Result<Downloaded, Trouble> {
+        let path = self.cache.lock_path(digest);
+        let begun = Instant::now();
+        let _lock = loop {
+            match ProcessLock::try_lock(&path) {
+                Ok(Ok(lock)) => break Some(CrateLock { path, _lock: lock }),
+                // A file system without locks costs a download; whatever comes is hashed.
+                Err(error) if error.kind() == io::ErrorKind::Unsupported => break None,
+                Err(error) => return Err(Trouble::Disk(error)),
+                Ok(Err(owner)) => {
+                    let report = begun.elapsed() >= REPORTED && owner.is_another();
+                    if report && !reported.swap(true, Ordering::Relaxed) {
+                        self.sink.status("Waiting", format!("for {owner}, which downloads {id}"));
+                    }
+                    tokio::time::sleep(POLL).await;
+                }
+            }
+        };
+        match self.cache.held(digest).map_err(Trouble::Disk)? {
+            Some(size) => {
+                self.sink.event(Event::Advance { phase: Phase::Downloading, items: 1, bytes: 0 });
+                Ok(Downloaded { path: self.cache.path(digest), size, from: Source::Cache })
+            }
+            None => self.download(site, id, digest).await,
+        }
+    }
+
     async fn download(&self, site: &Site, id: &CrateId, digest: Sha256) -> Result<Downloaded, Trouble> {
         let phase = Phase::Downloading;
         let url = site.config.download_url(id, &digest);
@@ -229,6 +273,19 @@ impl Downloads {
         self.sink.event(Event::Advance { phase, items: 1, bytes: 0 });
         let from = Source::Upstream;
         Ok(Downloaded { path, size, from })
+    }
+}
+
+/// The lock on one crate, whose file goes with it.
+struct CrateLock {
+    path: PathBuf,
+    _lock: ProcessLock,
+}
+
+impl Drop for CrateLock {
+    fn drop(&mut self) {
+        // Still locked. One that stays is removed by the next process.
+        let _stays = fs::remove_file(&self.path).is_err();
     }
 }
 

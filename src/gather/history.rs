@@ -1,12 +1,12 @@
 //! The history: what one destination has been sent, in `$FROSTMIRROR_HISTORY/lineage.json`.
 //!
-//! A history is a lineage: it has an id, it counts its bundles, and it remembers its inputs, each with its newest set.
+//! A history is a lineage: it has an id, it counts its bundles, and it remembers its inputs, each with its newest set. An
+//! input is identified by its kind and its label; the path that it had on this machine is remembered here and in no bundle.
 //! Every bundle names the sets of all inputs, so that fetching one project never makes another's crates garbage on the
 //! far side. A bundle is recorded when it was written and found good, and not before.
 //!
 //! Each bundle is recorded with the crates that it was the first to name, so that a delta can be made against any
-//! earlier one (`Memory::base`). Format 1 did not have these; it is read, and its bundles serve as a base only where
-//! nothing came after them.
+//! earlier one (`Memory::base`).
 //!
 //! The index lines as the bundles brought them are in `lines`, beside it (`Memory::lines`): upstream's next reading is held
 //! against them, and they are there where upstream deleted a version. The file is written after the record, so that a kill
@@ -16,19 +16,22 @@
 //! history without it is read.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::fs::{self, File, TryLockError};
+use std::fs;
 use std::io;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::input_id::{InputId, InputKind, Label};
 use super::random;
 use super::toolchains::Order;
 use crate::crate_id::{CrateId, CrateName, Version};
 use crate::digest::Sha256;
 use crate::durable;
 use crate::event::Sink;
+use crate::process_lock::ProcessLock;
 use crate::safe_path::SafePath;
 
 mod base;
@@ -38,8 +41,10 @@ mod tests;
 
 pub use base::{Base, Sent};
 
-/// The version of the file that is written here; earlier ones are read.
-const FORMAT: u32 = 2;
+/// The version of the file that is read and written here. Version 3 has labels.
+const FORMAT: u32 = 3;
+/// How often the lock is tried while another process holds it.
+const PAUSE: Duration = Duration::from_millis(50);
 /// Its name in the history's folder.
 const FILE: &str = "lineage.json";
 
@@ -47,8 +52,7 @@ const FILE: &str = "lineage.json";
 #[derive(Debug)]
 pub struct History {
     memory: Memory,
-    // Held for the lock on it.
-    _lock: File,
+    _lock: ProcessLock,
 }
 
 /// What a history remembers.
@@ -66,13 +70,23 @@ struct State {
     bundles: Vec<Bundle>,
     #[serde(default)]
     told: BTreeMap<Sha256, Told>,
+    // Whether an input was forgotten that the newest bundle names.
+    #[serde(default)]
+    forgotten: bool,
 }
 
 /// One input with its newest set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InputSet {
-    /// How the input is known: a path, or `--crate NAME@REQ`.
-    pub name: String,
+    /// What identifies it.
+    #[serde(flatten)]
+    pub id: InputId,
+    /// The file that it was read from on this machine; `None` where it never was a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathBuf>,
+    /// When it was last fetched (RFC 3339, UTC).
+    #[serde(default)]
+    pub fetched: String,
     /// What was asked for.
     pub roots: Vec<String>,
     /// What it needs, sorted, each once.
@@ -155,9 +169,10 @@ pub struct Bundle {
     pub created: String,
     /// `full`, `delta`, or [`REPAIR`].
     pub kind: String,
-    /// The crates that no bundle before it named and kept naming. `None`: a tool that did not record them wrote it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub came: Option<Vec<Sent>>,
+    /// Bytes of its file.
+    pub size: u64,
+    /// The crates that no bundle before it named and kept naming.
+    pub came: Vec<Sent>,
     /// Likewise of rustup artifacts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub artifacts: Vec<HeldArtifact>,
@@ -176,7 +191,7 @@ pub struct Plan {
     pub lineage: String,
     /// The bundle's number.
     pub sequence: u64,
-    /// Every input, with its newest set, sorted by name.
+    /// Every input, with its newest set, sorted.
     pub inputs: Vec<InputSet>,
     /// Every crate that some input needs.
     pub crates: BTreeMap<CrateId, Held>,
@@ -213,19 +228,21 @@ pub enum Error {
         /// What is wrong with it.
         source: serde_json::Error,
     },
-    /// The file is of a later tool.
-    #[error("the history `{}` has the format {found}, and this version of cargo-frostmirror reads formats up to {FORMAT}", path.display())]
-    Newer {
+    /// The file is of another version of the tool.
+    #[error("the history `{}` has the format {found}; this version of cargo-frostmirror reads the format {FORMAT}", path.display())]
+    OtherFormat {
         /// The file.
         path: PathBuf,
         /// Its format.
         found: u32,
+        /// Whether it is a later one.
+        newer: bool,
     },
     /// Two inputs mean different bytes by one name and version.
     #[error(transparent)]
     Conflict(Box<Conflict>),
     /// An input to forget that the history does not know.
-    #[error("the history `{}` knows no input `{name}`; it knows {}", path.display(), known(names))]
+    #[error("the history `{}` has no input `{name}`; its inputs are: {}", path.display(), known(names))]
     UnknownInput {
         /// The file.
         path: PathBuf,
@@ -236,7 +253,40 @@ pub enum Error {
     },
     /// An input that is to be fetched and to be forgotten.
     #[error("`{0}` is to be fetched and to be forgotten")]
-    FetchedAndForgotten(String),
+    FetchedAndForgotten(InputId),
+    /// Several inputs that the user may mean.
+    #[error("the history `{}` has more than one input `{name}`: {}", path.display(), known(names))]
+    AmbiguousInput {
+        /// The file.
+        path: PathBuf,
+        /// What the user said.
+        name: String,
+        /// What may be meant.
+        names: Vec<String>,
+    },
+    /// Two files whose label is the same.
+    #[error("`{}` and `{}` have the same label, `{}`", new.display(), old.display(), id.label)]
+    SameLabel {
+        /// What they would both be.
+        id: InputId,
+        /// The file of today.
+        new: PathBuf,
+        /// The other file, which is there.
+        old: PathBuf,
+        /// Whether both are to be fetched at once.
+        together: bool,
+    },
+    /// A crate that is to have another label.
+    #[error("`{0}` is a crate and cannot have a label")]
+    LabelOfCrate(InputId),
+    /// A label that another input has already.
+    #[error("the history `{}` has an input `{id}` already", path.display())]
+    LabelTaken {
+        /// The file.
+        path: PathBuf,
+        /// That input.
+        id: InputId,
+    },
     /// A bundle to build on that the history does not know, or knows several of.
     #[error("the history `{}` knows {} bundle `{}`{}; it knows {}", path.display(), if *several { "more than one" } else { "no" }, name.escape_debug(), if is_file(name) && !several { ", and no such file is here" } else { "" }, known(names))]
     UnknownBundle {
@@ -272,31 +322,105 @@ impl Held {
     }
 }
 
+/// How the user names an input of the history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Called {
+    /// As it was typed: a label, or what is shown of an input.
+    pub text: String,
+    /// The same as the absolute path of a file.
+    pub path: PathBuf,
+}
+
+impl InputSet {
+    /// Whether the user may mean this one.
+    fn is_called(&self, name: &Called) -> bool {
+        self.id.is_called(&name.text) || self.path.as_ref() == Some(&name.path)
+    }
+}
+
 impl History {
     /// Opens the history in `folder`, or begins one; waits for another process that has it open, and says so.
+    ///
+    /// # Errors
+    /// The history's own; an I/O error of the kind `Interrupted` where the wait was stopped.
     pub fn open(folder: &Path, sink: &dyn Sink) -> Result<History, Error> {
         let path = folder.join(FILE);
         let failed = |source| Error::Io { path: path.clone(), source };
         durable::make_folder(folder).map_err(failed)?;
         let lock = lock(folder, sink).map_err(failed)?;
+        remove_unfinished(folder);
         Ok(History { memory: Memory::read(folder)?, _lock: lock })
     }
 
     /// Records the bundle that `plan` became. To be called when it was written and verified.
     pub fn record(&mut self, plan: &Plan, bundle: Bundle) -> Result<(), Error> {
         let mut state = self.state.clone();
-        state.format = FORMAT;
+        // A bundle that mends says nothing of the lineage.
+        state.forgotten &= bundle.kind == REPAIR;
         state.inputs.clone_from(&plan.inputs);
         state.bundles.push(bundle);
         let needed: HashSet<Sha256> = held(&state.inputs).map(|held| held.sha256).collect();
         state.told =
             plan.told.iter().filter(|(of, _)| needed.contains(of)).map(|(of, told)| (*of, told.clone())).collect();
+        self.write(state)?;
+        self.memory.record_lines(&plan.lines)
+    }
+
+    /// Remembers when and where today's inputs were read, where nothing else is new.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn touch(&mut self, today: &[InputSet]) -> Result<(), Error> {
+        let mut state = self.state.clone();
+        for old in &mut state.inputs {
+            if let Some(new) = today.iter().find(|new| new.id == old.id) {
+                old.fetched.clone_from(&new.fetched);
+                old.path.clone_from(&new.path);
+            }
+        }
+        if state.inputs == self.state.inputs { Ok(()) } else { self.write(state) }
+    }
+
+    /// Removes the input that the user calls `name`. The next bundle no longer names what only it needs.
+    ///
+    /// # Errors
+    /// [`Error::UnknownInput`], [`Error::AmbiguousInput`]; the file system's.
+    pub fn forget(&mut self, name: &Called) -> Result<InputId, Error> {
+        let id = self.called(name)?.id.clone();
+        let mut state = self.state.clone();
+        state.inputs.retain(|input| input.id != id);
+        state.forgotten = true;
+        self.write(state)?;
+        Ok(id)
+    }
+
+    /// Gives another label to the input that the user calls `name`; both identities, the old one first.
+    ///
+    /// # Errors
+    /// [`Error::UnknownInput`], [`Error::AmbiguousInput`], [`Error::LabelTaken`]; the file system's.
+    pub fn relabel(&mut self, name: &Called, label: &Label) -> Result<(InputId, InputId), Error> {
+        let old = self.called(name)?.id.clone();
+        if old.kind == InputKind::Crate {
+            return Err(Error::LabelOfCrate(old));
+        }
+        let new = InputId { label: label.to_string(), kind: old.kind };
+        if self.state.inputs.iter().any(|input| input.id == new) && new != old {
+            return Err(Error::LabelTaken { path: self.path.clone(), id: new });
+        }
+        let mut state = self.state.clone();
+        state.inputs.iter_mut().filter(|input| input.id == old).for_each(|input| input.id = new.clone());
+        state.inputs.sort_by(|a, b| a.id.cmp(&b.id));
+        self.write(state)?;
+        Ok((old, new))
+    }
+
+    fn write(&mut self, state: State) -> Result<(), Error> {
         let failed = |source| Error::Io { path: self.path.clone(), source };
         let mut text = serde_json::to_vec_pretty(&state).map_err(|error| failed(error.into()))?;
         text.push(b'\n');
         durable::write(&self.path, &text).map_err(failed)?;
         self.memory.state = state;
-        self.memory.record_lines(&plan.lines)
+        Ok(())
     }
 }
 
@@ -322,6 +446,7 @@ impl Memory {
                 inputs: Vec::new(),
                 bundles: Vec::new(),
                 told: BTreeMap::new(),
+                forgotten: false,
             },
             Err(error) => return Err(failed(error)),
         };
@@ -338,11 +463,56 @@ impl Memory {
         &self.state.bundles
     }
 
-    /// What the inputs want of toolchains that are neither in `today` nor in `forget`, by the inputs' names. They share
-    /// their channels with today's: where one moves, what all of them need of it must come along.
-    pub fn other_orders(&self, today: &[String], forget: &[String]) -> Vec<(String, Order)> {
-        let others = self.state.inputs.iter().filter(|old| !today.contains(&old.name) && !forget.contains(&old.name));
-        others.filter_map(|old| Some((old.name.clone(), old.order.clone()?))).collect()
+    /// The file that holds it.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The lineage's id.
+    pub fn lineage(&self) -> &str {
+        &self.state.lineage
+    }
+
+    /// The input that the user calls `name`.
+    ///
+    /// # Errors
+    /// [`Error::UnknownInput`], [`Error::AmbiguousInput`].
+    pub fn called(&self, name: &Called) -> Result<&InputSet, Error> {
+        let names = |inputs: &[&InputSet]| inputs.iter().map(|input| input.id.to_string()).collect();
+        let found: Vec<&InputSet> = self.state.inputs.iter().filter(|input| input.is_called(name)).collect();
+        let (path, text) = (self.path.clone(), name.text.clone());
+        match found.as_slice() {
+            [one] => Ok(one),
+            [] => {
+                let all: Vec<&InputSet> = self.state.inputs.iter().collect();
+                Err(Error::UnknownInput { path, name: text, names: names(&all) })
+            }
+            several => Err(Error::AmbiguousInput { path, name: text, names: names(several) }),
+        }
+    }
+
+    /// Refuses an input of today that has the identity of another file which is still there: each would make garbage of
+    /// what the other needs.
+    ///
+    /// # Errors
+    /// [`Error::SameLabel`].
+    pub fn refuse_same_label(&self, id: &InputId, new: &Path) -> Result<(), Error> {
+        let known = self.state.inputs.iter().find(|input| input.id == *id);
+        match known.and_then(|known| known.path.as_deref()) {
+            Some(old) if old != new && old.exists() && !is_one_file(old, new) => {
+                let (id, new, old) = (id.clone(), new.to_owned(), old.to_owned());
+                Err(Error::SameLabel { id, new, old, together: false })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What the inputs want of toolchains that are neither in `today` nor in `forget`. They share their channels with
+    /// today's: where one moves, what all of them need of it must come along.
+    pub fn other_orders(&self, today: &[InputId], forget: &[Called]) -> Vec<(InputId, Order)> {
+        let is_forgotten = |old: &InputSet| forget.iter().any(|name| old.is_called(name));
+        let others = self.state.inputs.iter().filter(|old| !today.contains(&old.id) && !is_forgotten(old));
+        others.filter_map(|old| Some((old.id.clone(), old.order.clone()?))).collect()
     }
 
     /// The paths at which the rustup artifact of this digest lies, or lay when a bundle brought it.
@@ -352,14 +522,14 @@ impl Memory {
         now.chain(sent).filter(|held| held.sha256 == sha256).map(|held| held.path.clone()).collect()
     }
 
-    /// What the input called `name` last needed of toolchains.
-    pub fn toolchains_of(&self, name: &str) -> Option<(Order, Vec<HeldArtifact>)> {
-        let known = self.state.inputs.iter().find(|input| input.name == name)?;
+    /// What an input last needed of toolchains.
+    pub fn toolchains_of(&self, id: &InputId) -> Option<(Order, Vec<HeldArtifact>)> {
+        let known = self.state.inputs.iter().find(|input| input.id == *id)?;
         Some((known.order.clone()?, known.artifacts.clone()))
     }
 
     /// What the next bundle must say, given the sets of today's inputs and the inputs to forget. Changes nothing.
-    pub fn plan(&self, today: Vec<InputSet>, forget: &[String]) -> Result<Plan, Error> {
+    pub fn plan(&self, today: Vec<InputSet>, forget: &[Called]) -> Result<Plan, Error> {
         self.plan_with(today, BTreeMap::new(), forget)
     }
 
@@ -367,20 +537,15 @@ impl Memory {
     pub fn plan_with(
         &self,
         today: Vec<InputSet>,
-        mut moved: BTreeMap<String, Vec<HeldArtifact>>,
-        forget: &[String],
+        mut moved: BTreeMap<InputId, Vec<HeldArtifact>>,
+        forget: &[Called],
     ) -> Result<Plan, Error> {
+        let mut forgotten = Vec::with_capacity(forget.len());
         for name in forget {
-            if today.iter().any(|input| input.name == *name) {
-                return Err(Error::FetchedAndForgotten(name.clone()));
+            if let Some(input) = today.iter().find(|input| input.is_called(name)) {
+                return Err(Error::FetchedAndForgotten(input.id.clone()));
             }
-            if !self.state.inputs.iter().any(|input| input.name == *name) {
-                return Err(Error::UnknownInput {
-                    path: self.path.clone(),
-                    name: name.clone(),
-                    names: self.state.inputs.iter().map(|input| input.name.clone()).collect(),
-                });
-            }
+            forgotten.push(&self.called(name)?.id);
         }
         let mut inputs = today;
         for held in inputs.iter_mut().flat_map(|input| &mut input.crates).filter(|held| held.size == 0) {
@@ -392,11 +557,11 @@ impl Memory {
             crates.insert(held.id(), held.clone());
         }
         for old in &self.state.inputs {
-            if forget.contains(&old.name) || inputs.iter().any(|input| input.name == old.name) {
+            if forgotten.contains(&&old.id) || inputs.iter().any(|input| input.id == old.id) {
                 continue;
             }
             let mut kept = old.clone();
-            if let Some(artifacts) = moved.remove(&old.name) {
+            if let Some(artifacts) = moved.remove(&old.id) {
                 kept.artifacts = artifacts;
             }
             for held in &mut kept.crates {
@@ -404,7 +569,7 @@ impl Memory {
                 if newest.sha256 != held.sha256 {
                     return Err(Error::Conflict(Box::new(Conflict {
                         id: held.id(),
-                        input: old.name.clone(),
+                        input: old.id.to_string(),
                         old: held.sha256,
                         new: newest.sha256,
                     })));
@@ -428,12 +593,12 @@ impl Memory {
                 held.clone_from(artifacts.entry(held.path.clone()).or_insert_with(|| held.clone()));
             }
         }
-        inputs.sort_by(|a, b| a.name.cmp(&b.name));
+        inputs.sort_by(|a, b| a.id.cmp(&b.id));
         let parent = self.newest().cloned();
         Ok(Plan {
             lineage: self.state.lineage.clone(),
             sequence: self.state.bundles.last().map_or(1, |last| last.sequence.saturating_add(1)),
-            news: parent.is_none() || !says_the_same(&inputs, &self.state.inputs),
+            news: parent.is_none() || self.state.forgotten || !says_the_same(&inputs, &self.state.inputs),
             parent,
             inputs,
             crates,
@@ -468,7 +633,7 @@ fn says_the_same(ours: &[InputSet], theirs: &[InputSet]) -> bool {
         |a: &Held, b: &Held| (&a.name, &a.version, a.sha256, a.yanked) == (&b.name, &b.version, b.sha256, b.yanked);
     ours.len() == theirs.len()
         && ours.iter().zip(theirs).all(|(a, b)| {
-            a.name == b.name
+            a.id == b.id
                 && a.left_out == b.left_out
                 && a.crates.len() == b.crates.len()
                 && a.crates.iter().zip(&b.crates).all(|(a, b)| same(a, b))
@@ -484,8 +649,8 @@ fn read(bytes: &[u8], path: &Path) -> Result<State, Error> {
     }
     let damaged = |source| Error::Damaged { path: path.to_owned(), source };
     let head: Head = serde_json::from_slice(bytes).map_err(damaged)?;
-    if head.format > FORMAT {
-        return Err(Error::Newer { path: path.to_owned(), found: head.format });
+    if head.format != FORMAT {
+        return Err(Error::OtherFormat { path: path.to_owned(), found: head.format, newer: head.format > FORMAT });
     }
     let state: State = serde_json::from_slice(bytes).map_err(damaged)?;
     let digits = state.lineage.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -496,19 +661,37 @@ fn read(bytes: &[u8], path: &Path) -> Result<State, Error> {
     Ok(state)
 }
 
-fn lock(folder: &Path, sink: &dyn Sink) -> io::Result<File> {
+fn lock(folder: &Path, sink: &dyn Sink) -> io::Result<ProcessLock> {
     let path = folder.join("lock");
-    let file = File::options().create(true).append(true).open(path)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let folder = folder.display();
-            sink.status("Blocking", format!("waiting for another fetch that uses the history `{folder}`"));
-            file.lock()?;
+    let mut reported = false;
+    loop {
+        let owner = match ProcessLock::try_lock(&path)? {
+            Ok(lock) => return Ok(lock),
+            Err(owner) => owner,
+        };
+        if !reported {
+            reported = true;
+            sink.status("Blocking", format!("waiting for {owner}, which uses the history `{}`", folder.display()));
         }
-        Err(TryLockError::Error(error)) => return Err(error),
+        if sink.stopped() {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        std::thread::sleep(PAUSE);
     }
-    Ok(file)
+}
+
+/// Removes what a killed process left half-written. The caller holds the lock.
+fn remove_unfinished(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_name().to_str().is_some_and(|name| name.starts_with(".part-")) {
+            let _stays = fs::remove_file(entry.path()).is_err();
+        }
+    }
+}
+
+/// Whether two paths lead to the same file.
+fn is_one_file(a: &Path, b: &Path) -> bool {
+    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
 /// Whether a bundle is named as a file is, rather than by its id.

@@ -1,12 +1,12 @@
 //! One snapshot of the upstream index: each of its files is fetched at most once in a run, and every pass of cargo and
-//! every check sees the same text.
+//! every check sees the same text. The texts are on disk meanwhile, because all of them together are large.
 //!
 //! Files are kept between runs below `$FROSTMIRROR_HOME/cache/index/` and asked for conditionally. Without network they
 //! are all there is; a name that is not among them is an error and never "no such crate", because cargo would then
 //! quietly take an older version of whatever depends on it.
 
 use std::collections::{HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::FutureExt as _;
@@ -14,9 +14,11 @@ use futures_util::future::{BoxFuture, Shared};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use super::cache::Cache;
 use super::cargo_config::Upstream;
 use super::foresight::{self, Wish};
 use super::index_file::{IndexFile, Kept};
+use super::index_spool::{IndexSpool, SpooledText};
 pub use super::site::Error;
 use super::site::{CONFIG, Config, Site, what_of};
 use crate::crate_id::CrateName;
@@ -39,31 +41,38 @@ pub struct Index {
 struct Inner {
     site: Site,
     folder: PathBuf,
+    cache: Cache,
     offline: bool,
     sink: Arc<dyn Sink>,
     config: tokio::sync::OnceCell<Result<Arc<Config>, Arc<Error>>>,
-    files: Mutex<HashMap<String, Shared<BoxFuture<'static, FileResult>>>>,
+    files: Mutex<HashMap<String, Shared<BoxFuture<'static, TextResult>>>>,
+    spool: Arc<IndexSpool>,
     guessed: Mutex<HashSet<Wish>>,
     guesses: Mutex<JoinSet<()>>,
     guessing: Semaphore,
 }
 
+/// The same, as the snapshot keeps it.
+type TextResult = Result<Option<Arc<SpooledText>>, Arc<Error>>;
+
 /// A file of the snapshot; `None` where upstream has no such crate. An error is shared: each file is asked for once.
 pub type FileResult = Result<Option<Arc<IndexFile>>, Arc<Error>>;
 
 impl Index {
-    /// A snapshot that begins empty. `cache` is `$FROSTMIRROR_HOME/cache`; each registry has a folder of its own there.
-    pub fn new(client: Client, upstream: Upstream, cache: &Path, offline: bool, sink: Arc<dyn Sink>) -> Index {
+    /// A snapshot that begins empty. Each registry has a folder of its own in the cache.
+    pub fn new(client: Client, upstream: Upstream, cache: &Cache, offline: bool, sink: Arc<dyn Sink>) -> Index {
         let registry = Sha256::of(upstream.index.as_bytes()).to_string();
-        let folder = cache.join("index").join(&registry[..16]);
+        let folder = cache.root().join("index").join(&registry[..16]);
         Index {
             inner: Arc::new(Inner {
                 site: Site::new(client, upstream),
                 folder,
+                cache: cache.clone(),
                 offline,
                 sink,
                 config: tokio::sync::OnceCell::new(),
                 files: Mutex::default(),
+                spool: Arc::new(IndexSpool::new(cache.staging())),
                 guessed: Mutex::default(),
                 guesses: Mutex::default(),
                 guessing: Semaphore::new(GUESSES),
@@ -99,7 +108,13 @@ impl Index {
                 task.map(|ended| ended.unwrap_or_else(|_| Err(Arc::new(Error::BrokenOff { what })))).boxed().shared()
             })
             .clone();
-        fetching.await
+        let Some(text) = fetching.await? else { return Ok(None) };
+        let spool = Arc::clone(&self.inner.spool);
+        match tokio::task::spawn_blocking(move || spool.get(&text)).await {
+            Ok(Ok(file)) => Ok(Some(file)),
+            Ok(Err(source)) => Err(Arc::new(Error::Spool { what: what_of(name), source })),
+            Err(_) => Err(Arc::new(Error::BrokenOff { what: what_of(name) })),
+        }
     }
 
     /// Fetches in the background what cargo will ask for if `wish` is resolved.
@@ -134,11 +149,18 @@ impl Index {
         lock(&self.inner.guesses).abort_all();
     }
 
-    async fn fetch(self, name: CrateName, path: String) -> FileResult {
+    async fn fetch(self, name: CrateName, path: String) -> TextResult {
+        let Some(file) = self.fetched(&name, path).await? else { return Ok(None) };
+        let spool = Arc::clone(&self.inner.spool);
+        let text = tokio::task::spawn_blocking(move || spool.put(file)).await;
+        text.map(|text| Some(Arc::new(text))).map_err(|_| Arc::new(Error::BrokenOff { what: what_of(&name) }))
+    }
+
+    async fn fetched(&self, name: &CrateName, path: String) -> FileResult {
         let inner = &self.inner;
         let kept = inner.kept(&path).await;
         if inner.offline {
-            let kept = kept.ok_or_else(|| inner.uncached(what_of(&name)))?;
+            let kept = kept.ok_or_else(|| inner.uncached(what_of(name)))?;
             return Ok(kept.file);
         }
         let config = self.fetched_config().await?;
@@ -146,7 +168,7 @@ impl Index {
         let known = kept.as_ref().filter(|kept| kept.file.is_some());
         let etag = known.and_then(|kept| kept.etag.as_deref());
         let date = known.and_then(|kept| kept.last_modified.as_deref());
-        let answer = inner.site.ask_for_lines(&config, &name, etag, date).await?;
+        let answer = inner.site.ask_for_lines(&config, name, etag, date).await?;
         if answer.status == 304
             && let Some(kept) = kept
         {
@@ -156,7 +178,7 @@ impl Index {
         if let Some(file) = &file
             && !file.is_index()
         {
-            return Err(Arc::new(inner.site.no_index_file(&name)));
+            return Err(Arc::new(inner.site.no_index_file(name)));
         }
         let now = Kept { etag: answer.etag, last_modified: answer.last_modified, file };
         Ok(inner.keep(&path, now).await)
@@ -200,8 +222,9 @@ impl Inner {
     async fn keep(&self, path: &str, kept: Kept) -> Option<Arc<IndexFile>> {
         let path = self.folder.join(path);
         let sink = Arc::clone(&self.sink);
+        let cache = self.cache.clone();
         let write = tokio::task::spawn_blocking(move || {
-            if let Err(error) = kept.write(&path) {
+            if let Err(error) = kept.write(&path, cache.staging()) {
                 let path = path.display();
                 sink.detail(format!("could not keep the index file `{path}`: {error}"));
             }

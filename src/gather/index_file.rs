@@ -151,11 +151,11 @@ impl Kept {
         })
     }
 
-    /// Keeps it at `path`. Not synced: the digest shows a torn file.
+    /// Keeps it at `path`, by way of `staging` on the same file system. Not synced: the digest shows a torn file.
     ///
     /// # Errors
     /// The file system's.
-    pub fn write(&self, path: &Path) -> io::Result<()> {
+    pub fn write(&self, path: &Path, staging: &Path) -> io::Result<()> {
         let text = self.file.as_ref().map_or("", |file| file.text());
         let preamble = Preamble {
             etag: self.etag.clone(),
@@ -165,7 +165,7 @@ impl Kept {
         };
         let folder = path.parent().unwrap_or(Path::new("."));
         durable::make_folder(folder)?;
-        let mut file = tempfile::Builder::new().prefix(".part-").tempfile_in(folder)?;
+        let mut file = tempfile::Builder::new().prefix(".part-").tempfile_in(staging)?;
         serde_json::to_writer(&mut file, &preamble)?;
         file.write_all(b"\n")?;
         file.write_all(text.as_bytes())?;
@@ -223,7 +223,7 @@ mod tests {
             last_modified: None,
             file: Some(Arc::new(IndexFile::new(line("1.0.0", false).as_bytes()))),
         };
-        kept.write(&path).expect("write");
+        kept.write(&path, folder.path()).expect("write");
         assert_eq!(Kept::read(&path), Some(kept));
         let mut bytes = std::fs::read(&path).expect("read");
         let last = bytes.len() - 1;
@@ -232,7 +232,7 @@ mod tests {
         assert_eq!(Kept::read(&path), None);
 
         let absent = Kept { etag: None, last_modified: None, file: None };
-        absent.write(&path).expect("write");
+        absent.write(&path, folder.path()).expect("write");
         assert_eq!(Kept::read(&path), Some(absent));
     }
 }

@@ -19,6 +19,7 @@ use cargo_util_schemas::manifest::PackageName;
 use serde::Deserialize;
 use toml::de::{DeTable, Deserializer};
 
+use super::input_id::Label;
 use crate::crate_id::{CrateId, InvalidId, Version};
 use crate::digest::{InvalidDigest, Sha256};
 use crate::place::Place;
@@ -37,6 +38,8 @@ const MAX_SIZE: u64 = 64 << 20;
 pub struct Lockfile {
     /// The file.
     pub path: PathBuf,
+    /// What it is called in a history.
+    pub label: Label,
     /// Packages of crates.io, sorted, each once.
     pub packages: Vec<LockedPackage>,
     /// Packages of crates.io whose index lines cargo reads and whose files it never downloads: unused patches and
@@ -290,7 +293,8 @@ impl Reading<'_> {
         line_only.reverse();
         foreign.sort();
         foreign.dedup();
-        Ok(Lockfile { path: self.path.to_owned(), packages, line_only, foreign })
+        let label = Label::of_path(self.path, "Cargo.lock");
+        Ok(Lockfile { path: self.path.to_owned(), label, packages, line_only, foreign })
     }
 
     /// A package of crates.io with its checksum, where the lock states one.

@@ -4,9 +4,9 @@
 //! the far side may use them together or not. A lockfile is taken as it stands. Whatever comes out is checked against
 //! the one snapshot of the index: every version has its line, and every checksum of a lock is the line's `cksum`.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -16,7 +16,7 @@ use super::cargo::{self, Cargo};
 use super::depends::Depends;
 use super::download::{self, Downloads};
 use super::index::{self, Index};
-use super::index_file::IndexFile;
+use super::input_id::{InputId, InputKind, Label};
 use super::lockfile::{self, Foreign, ForeignSource, LeftOut, Lockfile};
 use super::loopback::Loopback;
 use super::packaged_lock;
@@ -48,12 +48,32 @@ pub enum Input {
 }
 
 impl Input {
-    /// How the input is known: a path, or `--crate NAME@REQ`.
-    pub fn name(&self) -> String {
+    /// What identifies the input in a history.
+    pub fn id(&self) -> InputId {
         match self {
-            Input::Depends(depends) => depends.path.display().to_string(),
-            Input::Lockfile(lockfile) => lockfile.path.display().to_string(),
-            Input::Crate(spec) => format!("--crate {spec}"),
+            Input::Depends(depends) => InputId::of_file(InputKind::Depends, &depends.label),
+            Input::Lockfile(lockfile) => InputId::of_file(InputKind::Lockfile, &lockfile.label),
+            Input::Crate(spec) => InputId::of_crate(spec),
+        }
+    }
+
+    /// Gives the input its label: the user's, else the name of the package or of the folder that its file is in. What was
+    /// never a file has its own.
+    pub fn label(&mut self, given: Option<&Label>) {
+        let label = |path: &Path, usual| given.cloned().unwrap_or_else(|| Label::of_file(path, usual));
+        match self {
+            Input::Depends(depends) => depends.label = label(&depends.path, "depends.toml"),
+            Input::Lockfile(lockfile) => lockfile.label = label(&lockfile.path, "Cargo.lock"),
+            Input::Crate(_) => {}
+        }
+    }
+
+    /// The file that it was read from.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Input::Depends(depends) => Some(&depends.path),
+            Input::Lockfile(lockfile) => Some(&lockfile.path),
+            Input::Crate(_) => None,
         }
     }
 }
@@ -81,8 +101,10 @@ pub struct Resolved {
 /// What one input needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResolvedInput {
-    /// How the input is known: a path, or `--crate NAME@REQ`.
-    pub name: String,
+    /// What identifies the input in a history.
+    pub id: InputId,
+    /// The file that it was read from.
+    pub path: Option<PathBuf>,
     /// What was asked for, e.g. `serde = "1"`.
     pub roots: Vec<String>,
     /// The crates that it needs.
@@ -252,7 +274,8 @@ impl Resolver {
                 Input::Crate(spec) => self.crate_spec(spec, downloads).await?,
             };
             resolved.inputs.push(ResolvedInput {
-                name: input.name(),
+                id: input.id(),
+                path: input.path().map(Path::to_owned),
                 roots: needs.roots,
                 ids: needs.lines.keys().cloned().collect(),
                 left_out: std::mem::take(&mut *self.left_out()).into_iter().collect(),
@@ -324,26 +347,30 @@ impl Resolver {
 
     /// The index line of every crate of `set`, checked against the set's checksums.
     async fn lines(&self, set: &Set, input: &str) -> Result<BTreeMap<CrateId, IndexLine>, Error> {
-        let names: BTreeSet<&CrateName> = set.keys().map(|id| &id.name).collect();
-        let files =
-            stream::iter(names).map(|name| async move { (name, self.index.file(name).await) }).buffer_unordered(FILES);
-        let files: Vec<_> = files.collect().await;
-        let mut known: HashMap<&CrateName, Arc<IndexFile>> = HashMap::new();
-        for (name, file) in files {
-            known.insert(name, file?.unwrap_or_default());
+        let mut names: BTreeMap<&CrateName, Vec<&CrateId>> = BTreeMap::new();
+        for id in set.keys() {
+            names.entry(&id.name).or_default().push(id);
+        }
+        // Of each file only the lines that are needed stay in memory.
+        let found = stream::iter(names).map(|(name, ids)| async move {
+            let file = self.index.file(name).await?.unwrap_or_default();
+            let line = |id: &CrateId| file.find(&id.name, &id.version).ok_or_else(|| file.nearest(&id.version));
+            Ok::<_, Error>(ids.into_iter().map(|id| (id, line(id))).collect::<Vec<_>>())
+        });
+        let found: Vec<Result<Vec<_>, Error>> = found.buffer_unordered(FILES).collect().await;
+        let mut known: BTreeMap<&CrateId, Result<IndexLine, Vec<Version>>> = BTreeMap::new();
+        for found in found {
+            known.extend(found?);
         }
         let mut lines = BTreeMap::new();
         let (mut missing, mut mismatches) = (Vec::new(), Vec::new());
         for (id, locked) in set {
-            let file = known.get(&id.name);
-            let line = file.and_then(|file| file.find(&id.name, &id.version));
-            let Some(line) = line else {
-                missing.push(NoVersion {
-                    id: id.clone(),
-                    input: input.to_owned(),
-                    nearest: file.map_or_else(Vec::new, |file| file.nearest(&id.version)),
-                });
-                continue;
+            let line = match known.remove(id).unwrap_or_else(|| Err(Vec::new())) {
+                Ok(line) => line,
+                Err(nearest) => {
+                    missing.push(NoVersion { id: id.clone(), input: input.to_owned(), nearest });
+                    continue;
+                }
             };
             match locked {
                 Some(locked) if *locked != line.cksum => mismatches.push(Mismatch {

@@ -1,6 +1,7 @@
 //! A sparse registry as a client sees it: its config.json, and one index file at a time. What is kept of them, and for how
 //! long, is the caller's.
 
+use std::io;
 use std::sync::Arc;
 
 use super::cargo_config::Upstream;
@@ -82,6 +83,14 @@ pub enum Error {
         what: String,
         /// The index's address.
         index: String,
+    },
+    /// A text of this run could not be read back.
+    #[error("could not read {what} of the index from a temporary file")]
+    Spool {
+        /// What was being read.
+        what: String,
+        /// The file system's error.
+        source: io::Error,
     },
     /// A task of this run ended before its time.
     #[error("reading {what} of the index was broken off")]

@@ -220,7 +220,7 @@ impl Lines {
         }
         let (path, kept) = (self.folder.join(place), Arc::clone(&new));
         let written = tokio::task::spawn_blocking(move || match &kept.file {
-            Some(_) => kept.write(&path),
+            Some(_) => kept.write(&path, path.parent().unwrap_or(&path)),
             None => std::fs::remove_file(&path),
         });
         // Without it, the next process asks for the whole file.

@@ -10,6 +10,7 @@ use super::requirement::requirement;
 use super::walk::{Key, MAX_PROBLEMS, Problems, Value, folded, in_order};
 use super::{Depends, Entry, Error, Group, Requirement, locked, platforms};
 use crate::crate_id::CrateName;
+use crate::gather::input_id::Label;
 use crate::toml_words::{kind, meant, quote};
 
 const TABLES: &[&str] = &["dependencies", "locked", "platforms"];
@@ -32,7 +33,8 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Depends, Error> {
         return Err(problems.into_error(text, path));
     }
 
-    let mut depends = Depends { path: path.to_owned(), groups: Vec::new(), locked: Vec::new(), platforms: None };
+    let label = Label::of_path(path, "depends.toml");
+    let mut depends = Depends { path: path.to_owned(), label, groups: Vec::new(), locked: Vec::new(), platforms: None };
     for (key, value) in in_order(root.get_ref()) {
         let name = key.get_ref().as_ref();
         match (name, value.get_ref()) {

@@ -35,8 +35,6 @@ pub struct Base {
     pub bundle: Option<Bundle>,
     /// Whether it is the newest that there is.
     pub newest: bool,
-    /// Whether the history remembers what came after the bundle. Where it does not, nothing counts as held.
-    pub known: bool,
     crates: BTreeMap<CrateId, Sha256>,
     artifacts: BTreeMap<SafePath, Sha256>,
 }
@@ -68,22 +66,18 @@ impl Memory {
             return Ok(Base::default());
         };
         let after = || self.state.bundles.iter().filter(|other| other.sequence > bundle.sequence);
-        let known = after().all(|later| later.came.is_some());
-        let (mut crates, mut artifacts) = (BTreeMap::new(), BTreeMap::new());
-        if known {
-            let held = self.state.inputs.iter().flat_map(|input| &input.artifacts);
-            artifacts.extend(held.map(|held| (held.path.clone(), held.sha256)));
-            for sent in after().flat_map(|later| &later.artifacts) {
-                artifacts.remove(&sent.path);
-            }
-            let named = self.state.inputs.iter().flat_map(|input| &input.crates);
-            crates.extend(named.map(|held| (held.id(), held.sha256)));
-            for sent in after().filter_map(|later| later.came.as_ref()).flatten() {
-                crates.remove(&CrateId { name: sent.name.clone(), version: sent.version.clone() });
-            }
+        let held = self.state.inputs.iter().flat_map(|input| &input.artifacts);
+        let mut artifacts: BTreeMap<SafePath, Sha256> = held.map(|held| (held.path.clone(), held.sha256)).collect();
+        for sent in after().flat_map(|later| &later.artifacts) {
+            artifacts.remove(&sent.path);
+        }
+        let named = self.state.inputs.iter().flat_map(|input| &input.crates);
+        let mut crates: BTreeMap<CrateId, Sha256> = named.map(|held| (held.id(), held.sha256)).collect();
+        for sent in after().flat_map(|later| &later.came) {
+            crates.remove(&CrateId { name: sent.name.clone(), version: sent.version.clone() });
         }
         let newest = newest.is_none_or(|newest| newest.sequence <= bundle.sequence);
-        Ok(Base { bundle: Some(bundle.clone()), newest, known, crates, artifacts })
+        Ok(Base { bundle: Some(bundle.clone()), newest, crates, artifacts })
     }
 
     fn bundle(&self, name: &str) -> Result<&Bundle, Error> {

@@ -15,7 +15,7 @@ use crate::index_line::IndexLine;
 impl Memory {
     /// Every crate that a bundle of the history named first, whether some input still needs it or not.
     pub fn sent(&self) -> BTreeMap<CrateId, Sha256> {
-        let came = self.state.bundles.iter().filter_map(|bundle| bundle.came.as_ref()).flatten();
+        let came = self.state.bundles.iter().flat_map(|bundle| &bundle.came);
         let came = came.map(|sent| (CrateId { name: sent.name.clone(), version: sent.version.clone() }, sent.sha256));
         let named = self.state.inputs.iter().flat_map(|input| &input.crates).map(|held| (held.id(), held.sha256));
         came.chain(named).collect()

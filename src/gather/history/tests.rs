@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::event::Silent;
+use crate::gather::input_id::InputKind;
 
 fn held(name: &str, yanked: bool) -> Held {
     Held {
@@ -15,13 +16,19 @@ fn held(name: &str, yanked: bool) -> Held {
 
 fn input(name: &str, crates: &[&str]) -> InputSet {
     InputSet {
-        name: name.to_owned(),
+        id: InputId { label: name.to_owned(), kind: InputKind::Depends },
+        path: None,
+        fetched: String::new(),
         roots: Vec::new(),
         left_out: Vec::new(),
         crates: crates.iter().map(|name| held(name, false)).collect(),
         order: None,
         artifacts: Vec::new(),
     }
+}
+
+fn called(name: &str) -> Called {
+    Called { text: name.to_owned(), path: PathBuf::from("/").join(name) }
 }
 
 fn bundle(plan: &Plan) -> Bundle {
@@ -31,16 +38,17 @@ fn bundle(plan: &Plan) -> Bundle {
         sequence: plan.sequence,
         created: "2026-01-01T00:00:00Z".to_owned(),
         kind: "full".to_owned(),
+        size: 7,
         artifacts: Vec::new(),
         refreshed: Vec::new(),
-        came: Some(plan.came(&Base::default())),
+        came: plan.came(&Base::default()),
     }
 }
 
 fn fetch(folder: &Path, today: Vec<InputSet>) -> Plan {
     let mut history = History::open(folder, &Silent).expect("open");
     let plan = history.plan(today, &[]).expect("plan");
-    let came = Some(plan.came(&history.base(None).expect("base")));
+    let came = plan.came(&history.base(None).expect("base"));
     history.record(&plan, Bundle { came, ..bundle(&plan) }).expect("record");
     plan
 }
@@ -66,7 +74,7 @@ fn every_crate_that_was_sent_is_known_and_its_line_too() {
             let Held { name, version, sha256, .. } = held(name, false);
             Sent { name, version, sha256 }
         };
-        let came = Some(plan.came(&history.base(None).expect("base")));
+        let came = plan.came(&history.base(None).expect("base"));
         let refreshed = refreshed.iter().map(sent).collect();
         history.record(&plan, Bundle { came, refreshed, ..bundle(&plan) }).expect("record");
     };
@@ -88,13 +96,13 @@ fn every_crate_that_was_sent_is_known_and_its_line_too() {
 #[test]
 fn one_project_never_makes_anothers_crates_garbage() {
     let folder = tempfile::tempdir().expect("temporary folder");
-    let first = fetch(folder.path(), vec![input("/a", &["x", "shared"])]);
-    let second = fetch(folder.path(), vec![input("/b", &["shared", "y"])]);
+    let first = fetch(folder.path(), vec![input("a", &["x", "shared"])]);
+    let second = fetch(folder.path(), vec![input("b", &["shared", "y"])]);
     assert_eq!(second.lineage, first.lineage);
     assert_eq!((first.sequence, second.sequence), (1, 2));
     assert_eq!(second.parent, Some(bundle(&first)));
     assert_eq!(names(&second), ["shared", "x", "y"]);
-    let third = fetch(folder.path(), vec![input("/a", &["shared"])]);
+    let third = fetch(folder.path(), vec![input("a", &["shared"])]);
     assert_eq!(names(&third), ["shared", "y"]);
     assert!(third.news, "a set that shrank is news");
 }
@@ -102,13 +110,13 @@ fn one_project_never_makes_anothers_crates_garbage() {
 #[test]
 fn only_what_changed_is_news_and_only_what_is_recorded_counts() {
     let folder = tempfile::tempdir().expect("temporary folder");
-    fetch(folder.path(), vec![input("/a", &["x"]), input("/b", &["x"])]);
+    fetch(folder.path(), vec![input("a", &["x"]), input("b", &["x"])]);
     let history = History::open(folder.path(), &Silent).expect("open");
     let plan = |today| history.plan(today, &[]).expect("plan");
-    assert!(!plan(vec![input("/a", &["x"])]).news);
-    assert!(plan(vec![input("/a", &["x", "y"])]).news);
-    assert!(!plan(vec![input("/a", &["x"])]).news, "planning changes nothing");
-    let mut yanked = input("/a", &[]);
+    assert!(!plan(vec![input("a", &["x"])]).news);
+    assert!(plan(vec![input("a", &["x", "y"])]).news);
+    assert!(!plan(vec![input("a", &["x"])]).news, "planning changes nothing");
+    let mut yanked = input("a", &[]);
     yanked.crates.push(held("x", true));
     let now = plan(vec![yanked]);
     assert!(now.news);
@@ -118,29 +126,29 @@ fn only_what_changed_is_news_and_only_what_is_recorded_counts() {
 #[test]
 fn an_input_is_forgotten_by_name_only() {
     let folder = tempfile::tempdir().expect("temporary folder");
-    fetch(folder.path(), vec![input("/a", &["x"]), input("/b", &["y"])]);
+    fetch(folder.path(), vec![input("a", &["x"]), input("b", &["y"])]);
     let history = History::open(folder.path(), &Silent).expect("open");
-    let forgetful = history.plan(Vec::new(), &["/a".to_owned()]).expect("plan");
+    let forgetful = history.plan(Vec::new(), &[called("a")]).expect("plan");
     assert_eq!(names(&forgetful), ["y"]);
-    let error = history.plan(Vec::new(), &["/c".to_owned()]).expect_err("unknown");
-    assert!(error.to_string().contains("it knows `/a`, `/b`"), "{error}");
+    let error = history.plan(Vec::new(), &[called("c")]).expect_err("unknown");
+    assert!(error.to_string().contains("its inputs are: `a (depends.toml)`, `b (depends.toml)`"), "{error}");
 }
 
 #[test]
 fn one_version_never_has_two_digests() {
     let folder = tempfile::tempdir().expect("temporary folder");
-    fetch(folder.path(), vec![input("/a", &["x"])]);
+    fetch(folder.path(), vec![input("a", &["x"])]);
     let history = History::open(folder.path(), &Silent).expect("open");
-    let mut other = input("/b", &["x"]);
+    let mut other = input("b", &["x"]);
     other.crates[0].sha256 = Sha256::of(b"something else");
     let error = history.plan(vec![other], &[]).expect_err("conflict");
-    assert!(matches!(error, Error::Conflict(conflict) if conflict.input == "/a"));
+    assert!(matches!(error, Error::Conflict(conflict) if conflict.input == "a (depends.toml)"));
 }
 
 #[test]
 fn a_damaged_file_is_an_error_and_stays_as_it_is() {
     let folder = tempfile::tempdir().expect("temporary folder");
-    fetch(folder.path(), vec![input("/a", &["x"])]);
+    fetch(folder.path(), vec![input("a", &["x"])]);
     let path = folder.path().join("lineage.json");
     let good = fs::read_to_string(&path).expect("read");
     for bad in [&good[..good.len() / 2], "", "{}", &good.replace("\"lineage\": \"", "\"lineage\": \"x")] {
@@ -149,9 +157,11 @@ fn a_damaged_file_is_an_error_and_stays_as_it_is() {
         assert!(matches!(error, Error::Damaged { .. }), "{error}");
         assert_eq!(fs::read_to_string(&path).expect("read"), bad);
     }
-    fs::write(&path, good.replace("\"format\": 2", "\"format\": 3")).expect("write");
-    let error = History::open(folder.path(), &Silent).expect_err("newer");
-    assert!(matches!(error, Error::Newer { found: 3, .. }), "{error}");
+    for (found, newer) in [(4, true), (2, false)] {
+        fs::write(&path, good.replace("\"format\": 3", &format!("\"format\": {found}"))).expect("write");
+        let error = History::open(folder.path(), &Silent).expect_err("another format");
+        assert!(matches!(error, Error::OtherFormat { found: f, newer: n, .. } if (f, n) == (found, newer)), "{error}");
+    }
 }
 
 #[test]
@@ -160,7 +170,7 @@ fn a_second_fetch_waits_for_the_first() {
     let first = History::open(folder.path(), &Silent).expect("open");
     std::thread::scope(|scope| {
         let second = scope.spawn(|| History::open(folder.path(), &Silent));
-        std::thread::sleep(std::time::Duration::from_millis(50));
+        std::thread::sleep(Duration::from_millis(50));
         assert!(!second.is_finished());
         drop(first);
         assert!(second.join().expect("no panic").is_ok());
@@ -170,13 +180,13 @@ fn a_second_fetch_waits_for_the_first() {
 #[test]
 fn a_bundle_is_found_by_its_id_or_by_a_file_name_that_only_it_has() {
     let folder = tempfile::tempdir().expect("temporary folder");
-    fetch(folder.path(), vec![input("/a", &["x"])]);
+    fetch(folder.path(), vec![input("a", &["x"])]);
     let base = |name: &str| Memory::read(folder.path()).expect("read").base(Some(name));
     let found = base("somewhere/x.pkg").expect("found");
-    assert!(found.newest && found.known && found.holds(&held("x", false).id(), Sha256::of(b"x")));
+    assert!(found.newest && found.holds(&held("x", false).id(), Sha256::of(b"x")));
     assert!(!found.holds(&held("x", false).id(), Sha256::of(b"y")));
     assert!(base("y.pkg").expect_err("unknown").to_string().contains("knows no bundle `y.pkg`"));
-    fetch(folder.path(), vec![input("/a", &["x", "y"])]);
+    fetch(folder.path(), vec![input("a", &["x", "y"])]);
     assert!(base("x.pkg").expect_err("two").to_string().contains("knows more than one bundle `x.pkg`"));
     let first = base(&format!("{:032}", 1)).expect("found");
     assert!(!first.newest && first.holds(&held("x", false).id(), Sha256::of(b"x")));
@@ -186,9 +196,52 @@ fn a_bundle_is_found_by_its_id_or_by_a_file_name_that_only_it_has() {
 #[test]
 fn what_is_not_here_weighs_what_it_weighed() {
     let folder = tempfile::tempdir().expect("temporary folder");
-    fetch(folder.path(), vec![input("/a", &["x"])]);
-    let mut today = input("/a", &["x", "y"]);
+    fetch(folder.path(), vec![input("a", &["x"])]);
+    let mut today = input("a", &["x", "y"]);
     today.crates.iter_mut().for_each(|held| held.size = 0);
     let plan = Memory::read(folder.path()).expect("read").plan(vec![today], &[]).expect("plan");
     assert_eq!(plan.crates.values().map(|held| held.size).collect::<Vec<_>>(), [7, 0]);
+}
+
+#[test]
+fn an_input_is_found_by_its_label_its_shown_name_or_its_path() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let file = |label: &str, kind, path: &str| InputSet {
+        id: InputId { label: label.to_owned(), kind },
+        path: Some(PathBuf::from(path)),
+        ..input(label, &["x"])
+    };
+    let both =
+        vec![file("app", InputKind::Depends, "/1/depends.toml"), file("app", InputKind::Lockfile, "/1/Cargo.lock")];
+    fetch(folder.path(), both);
+    let mut history = History::open(folder.path(), &Silent).expect("open");
+    assert!(matches!(history.forget(&called("app")), Err(Error::AmbiguousInput { names, .. }) if names.len() == 2));
+    let shown = history.called(&called("app (Cargo.lock)")).expect("shown");
+    assert_eq!(shown.id.kind, InputKind::Lockfile);
+    let by_path = history.called(&called("1/depends.toml")).expect("its file");
+    assert_eq!(by_path.id.kind, InputKind::Depends);
+    let label: Label = "web".parse().expect("label");
+    history.relabel(&called("app (Cargo.lock)"), &label).expect("relabel");
+    assert!(matches!(history.relabel(&called("app"), &label).expect("another kind").1.kind, InputKind::Depends));
+    history.forget(&called("web (depends.toml)")).expect("forget");
+    let left: Vec<String> =
+        Memory::read(folder.path()).expect("read").inputs().iter().map(|one| one.id.to_string()).collect();
+    assert_eq!(left, ["web (Cargo.lock)"]);
+    assert!(matches!(history.forget(&called("app")), Err(Error::UnknownInput { .. })));
+}
+
+#[test]
+fn one_label_is_one_input_unless_both_files_are_there() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let (old, new) = (folder.path().join("old.lock"), folder.path().join("new.lock"));
+    for path in [&old, &new] {
+        fs::write(path, b"x").expect("write");
+    }
+    let mut known = input("a", &["x"]);
+    known.path = Some(old.clone());
+    fetch(folder.path(), vec![known.clone()]);
+    let refused = |path: &Path| Memory::read(folder.path()).expect("read").refuse_same_label(&known.id, path).is_err();
+    assert!(refused(&new) && !refused(&old));
+    fs::remove_file(&old).expect("remove");
+    assert!(!refused(&new), "a checkout that was moved");
 }

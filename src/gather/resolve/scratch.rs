@@ -55,7 +55,8 @@ impl Resolver {
     /// prefers one that this compiler builds (cargo: the resolver's `incompatible-rust-versions`, `fallback` from
     /// resolver 3 on). The inner error is cargo's: there is no solution.
     pub(super) async fn pass(&self, items: &[Item], rust: Option<&Version>) -> Result<Result<Lockfile, String>, Error> {
-        let project = tempfile::Builder::new().prefix("frostmirror-scratch-").tempdir().map_err(Error::Scratch)?;
+        let project =
+            tempfile::Builder::new().prefix("project-").tempdir_in(self.cargo.scratch()).map_err(Error::Scratch)?;
         let folder = &std::path::absolute(project.path()).map_err(Error::Scratch)?;
         fs::write(folder.join("Cargo.toml"), self.manifest(items, rust)).map_err(Error::Scratch)?;
         // An empty target is enough: nothing is ever built.

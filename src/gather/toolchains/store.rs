@@ -10,7 +10,7 @@
 //! Nothing is synced: a crash costs a download.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -20,6 +20,7 @@ use bytes::Bytes;
 use crate::digest::Sha256;
 use crate::durable;
 use crate::event::Sink;
+use crate::process_lock::ProcessLock;
 use crate::safe_path::SafePath;
 
 use super::Error;
@@ -147,26 +148,24 @@ impl Store {
     /// Waits until nobody else downloads toolchains into this cache; others wait until the guard is dropped.
     pub(super) async fn lock(&self, sink: &dyn Sink) -> Result<Guard, Error> {
         let path = self.root.join("lock");
-        let opened = File::options().write(true).create(true).truncate(false).open(&path);
-        let file = opened.map_err(|source| Error::Cache { path: path.clone(), source })?;
-        let mut waited = false;
-        loop {
-            match file.try_lock() {
-                Ok(()) => break,
-                Err(fs::TryLockError::WouldBlock) => {
-                    if !waited {
-                        waited = true;
-                        sink.status("Waiting", "for another process that downloads toolchains".to_owned());
+        let mut reported = false;
+        let lock = loop {
+            match ProcessLock::try_lock(&path) {
+                Ok(Ok(lock)) => break Some(lock),
+                Ok(Err(owner)) => {
+                    if !reported {
+                        reported = true;
+                        sink.status("Waiting", format!("for {owner}, which downloads toolchains"));
                     }
                     tokio::time::sleep(POLL).await;
                 }
                 // A file system without locks is no reason to download nothing: whatever comes is hashed.
-                Err(fs::TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => break,
-                Err(fs::TryLockError::Error(source)) => return Err(Error::Cache { path, source }),
+                Err(error) if error.kind() == io::ErrorKind::Unsupported => break None,
+                Err(source) => return Err(Error::Cache { path, source }),
             }
-        }
+        };
         self.sweep();
-        Ok(Guard { _file: file })
+        Ok(Guard { _lock: lock })
     }
 
     /// Removes parts that nobody has gone on with for long. A file that stays does no harm.
@@ -182,7 +181,7 @@ impl Store {
 
 /// The right to download; given back when dropped, or when the process dies.
 pub(super) struct Guard {
-    _file: File,
+    _lock: Option<ProcessLock>,
 }
 
 #[cfg(test)]
@@ -231,7 +230,7 @@ mod tests {
         let (old, new) = (store.part(Sha256::of(b"old")), store.part(Sha256::of(b"new")));
         fs::write(&new, b"n").expect("write");
         let then = std::time::SystemTime::now() - 2 * ABANDONED;
-        File::create(&old).and_then(|file| file.set_modified(then)).expect("an old file");
+        fs::File::create(&old).and_then(|file| file.set_modified(then)).expect("an old file");
         let guard = store.lock(&Silent).await.expect("lock");
         assert!(new.exists() && !old.exists());
         let second = tokio::time::timeout(Duration::from_millis(300), store.lock(&Silent)).await;

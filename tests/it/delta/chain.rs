@@ -184,29 +184,3 @@ fn the_mode_comes_from_the_flag_then_from_the_environment() {
     let json = with("incremental", &["fetch", "--message-format", "json"]).ok().stdout;
     assert!(json.contains(r#"{"reason":"unchanged"}"#), "{json}");
 }
-
-#[test]
-fn a_history_of_the_first_format_is_read_and_goes_on() {
-    let near = Near::new(&LINES);
-    near.needs("depends.toml", &[("a", "1.0.0")]);
-    let first = near.fetch(&[]);
-    near.needs("depends.toml", &[("a", "1.0.0"), ("b", "1.0.0")]);
-    let second = near.fetch(&[]);
-    let path = near.sandbox.frostmirror_home().join("history/lineage.json");
-    let mut state: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-    state["format"] = 1.into();
-    for bundle in state["bundles"].as_array_mut().unwrap() {
-        bundle.as_object_mut().unwrap().remove("came").unwrap();
-    }
-    std::fs::write(&path, state.to_string()).unwrap();
-    near.fetch_nothing(&["--incremental"]);
-    near.needs("depends.toml", &[("a", "1.0.0"), ("b", "1.0.0"), ("c", "1.0.0")]);
-    let before = std::fs::read(&path).unwrap();
-    let third = near.fetch(&["--incremental"]);
-    assert_delta(&third, &second, &["c 1.0.0"], &["a 1.0.0", "b 1.0.0"]);
-    // What it did not remember is sent again, and told.
-    std::fs::write(&path, before).unwrap();
-    let again = near.run(&["--base", first.to_str().unwrap()]).ok().stderr_has("everything is sent again").path();
-    assert_delta(&again, &first, &["a 1.0.0", "b 1.0.0", "c 1.0.0"], &[]);
-    near.fetch_nothing(&["--incremental"]);
-}

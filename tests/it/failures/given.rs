@@ -107,7 +107,7 @@ fn folders_of_ours() {
     let good = fs::read_to_string(&lineage).unwrap();
     fs::write(&lineage, &good[..good.len() / 2]).unwrap();
     fails(&sandbox, "fetch-history-damaged", 3, &["fetch"]);
-    fs::write(&lineage, good.replace("\"format\": 2", "\"format\": 9")).unwrap();
+    fs::write(&lineage, good.replace("\"format\": 3", "\"format\": 9")).unwrap();
     fails(&sandbox, "fetch-history-newer", 3, &["fetch"]);
     let sandbox = sandbox.env("FROSTMIRROR_HOME", "taken");
     fails(&sandbox, "fetch-home-is-a-file", 7, &["fetch"]);

@@ -266,7 +266,7 @@ fn a_lockfile_is_taken_exactly_and_its_checksums_must_be_the_indexs() {
         );
         let resolved = shop.resolve(&[shop.lock(&text)]).unwrap();
         assert_eq!(names(&resolved), ["a 1.0.0", "b 1.0.0+x"]);
-        assert_eq!(resolved.inputs[0].name, "/project/Cargo.lock");
+        assert_eq!(resolved.inputs[0].id.to_string(), "project (Cargo.lock)");
         assert_eq!(resolved.inputs[0].ids.len(), 2);
     }
     let wrong = format!("version = 4\n\n{}", package("a", "1.0.0", &b.cksum));
@@ -396,7 +396,7 @@ fn a_crate_brings_its_fresh_resolution_and_the_lock_inside_it() {
     let inputs = [Input::Crate("tool@2".parse().unwrap())];
     let resolved = shop.resolve(&inputs).unwrap();
     assert_eq!(names(&resolved), ["lib 1.0.0", "lib 1.1.0", "tool 2.0.0"]);
-    assert_eq!(resolved.inputs[0].name, "--crate tool@2");
+    assert_eq!(resolved.inputs[0].id.to_string(), "--crate tool@2");
     assert!(shop.events.text().contains("warning: left out: of-git 1.0.0"), "{}", shop.events.text());
 
     let told = shop.failure(&[Input::Crate("tool@9".parse().unwrap())]);

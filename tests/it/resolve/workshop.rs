@@ -120,12 +120,12 @@ impl Workshop {
         let settings = Settings { retries: 1, first_backoff: Duration::from_millis(1), ..Settings::default() };
         let client = Client::new(&settings).unwrap();
         let sink: Arc<dyn Sink> = self.events.clone();
-        let cache = self.path("cache");
+        let cache = Cache::open(&self.path("cache")).unwrap();
         let index = Index::new(client.clone(), self.address.clone(), &cache, self.offline, sink.clone());
         let downloads = Downloads {
             client,
             index: index.clone(),
-            cache: Cache::open(&cache).unwrap(),
+            cache,
             cargo_home: self.cargo_home.clone(),
             jobs: 8,
             offline: self.offline,
@@ -138,7 +138,7 @@ impl Workshop {
     pub fn resolve(&self, inputs: &[Input]) -> Result<Resolved, Failure> {
         on_a_runtime(async {
             let (index, downloads) = self.parts();
-            let cargo = Cargo::find(&Env::of(self.vars.clone()), self.folder.path()).await?;
+            let cargo = Cargo::find(&Env::of(self.vars.clone()), self.folder.path(), self.folder.path()).await?;
             let resolver = Resolver::start(cargo, index, self.skip.clone(), 2, self.events.clone()).await?;
             Ok(resolver.resolve(inputs, &downloads).await?)
         })

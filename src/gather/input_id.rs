@@ -1,0 +1,228 @@
+//! What identifies an input of a history: its kind and its label, and never a path. A fresh checkout in another folder, as
+//! a CI machine makes one, is the same input; and a bundle tells nobody how the folders of the fetching machine are called.
+
+use std::fmt;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// Characters of the longest label.
+const LONGEST: usize = 64;
+/// Bytes of a Cargo.toml that are read for the package's name.
+const MAX_MANIFEST: u64 = 1 << 20;
+/// Letters of Unicode that no font shows.
+const INVISIBLE: [char; 4] = ['\u{115f}', '\u{1160}', '\u{3164}', '\u{ffa0}'];
+/// Characters of a label besides letters and digits.
+const MARKS: &str = " -_.+@#";
+
+/// The name of an input: short, printable, and without anything of a path.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Label(String);
+
+/// A text that is no label.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{}` is not a label: a label has 1 to {LONGEST} letters, digits, spaces or characters of `-_.+@#`, and begins with a letter or a digit", text.chars().take(100).collect::<String>().escape_debug())]
+pub struct InvalidLabel {
+    text: String,
+}
+
+/// What an input is read from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum InputKind {
+    /// A depends.toml.
+    Depends,
+    /// A Cargo.lock, or the workspace that it belongs to.
+    Lockfile,
+    /// A `--crate`.
+    Crate,
+    /// A repair list, which no history keeps.
+    List,
+}
+
+/// The identity of an input.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct InputId {
+    /// Its name; for a `--crate`, what follows that flag.
+    pub label: String,
+    /// What it is read from.
+    pub kind: InputKind,
+}
+
+impl FromStr for Label {
+    type Err = InvalidLabel;
+
+    fn from_str(text: &str) -> Result<Label, InvalidLabel> {
+        let is_letter = |c: char| c.is_alphanumeric() && !INVISIBLE.contains(&c);
+        let good = text.chars().next().is_some_and(is_letter)
+            && text.chars().count() <= LONGEST
+            && text.chars().all(|c| is_letter(c) || MARKS.contains(c))
+            && !text.ends_with(' ');
+        if good { Ok(Label(text.to_owned())) } else { Err(InvalidLabel { text: text.to_owned() }) }
+    }
+}
+
+impl TryFrom<String> for Label {
+    type Error = InvalidLabel;
+
+    fn try_from(text: String) -> Result<Label, InvalidLabel> {
+        text.parse()
+    }
+}
+
+impl From<Label> for String {
+    fn from(label: Label) -> String {
+        label.0
+    }
+}
+
+impl fmt::Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Label {
+    /// The label of the file at `path` where the user gives none: the name of the package whose Cargo.toml is beside it,
+    /// else the name of its folder. A file of another name than `usual` has its own name added.
+    pub fn of_file(path: &Path, usual: &str) -> Label {
+        Label::with(package_in(path.parent().unwrap_or(Path::new("/"))), path, usual)
+    }
+
+    /// The same from the path alone; nothing is read.
+    pub fn of_path(path: &Path, usual: &str) -> Label {
+        Label::with(None, path, usual)
+    }
+
+    fn with(package: Option<String>, path: &Path, usual: &str) -> Label {
+        let folder_name = || Some(path.parent()?.file_name()?.to_string_lossy().into_owned());
+        let mut name = package.or_else(folder_name).unwrap_or_default();
+        if path.file_name().is_some_and(|file| file != usual) {
+            let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+            name = if name.is_empty() { stem.into_owned() } else { format!("{name}-{stem}") };
+        }
+        Label::like(&name)
+    }
+
+    /// The label that is most like `name`.
+    fn like(name: &str) -> Label {
+        let mut text = String::new();
+        for c in name.chars().take(LONGEST) {
+            let good = c.is_alphanumeric() && !INVISIBLE.contains(&c) || MARKS.contains(c);
+            text.push(if good { c } else { '-' });
+        }
+        let text = text.trim_matches(|c: char| MARKS.contains(c));
+        text.parse().unwrap_or_else(|_| Label("unnamed".to_owned()))
+    }
+}
+
+/// The name of the package whose manifest is in `folder`. A manifest that cannot be read names none; cargo tells of it.
+fn package_in(folder: &Path) -> Option<String> {
+    let mut text = String::new();
+    let file = File::open(folder.join("Cargo.toml")).ok()?;
+    file.take(MAX_MANIFEST).read_to_string(&mut text).ok()?;
+    let manifest: toml::Table = text.parse().ok()?;
+    Some(manifest.get("package")?.get("name")?.as_str()?.to_owned())
+}
+
+impl InputKind {
+    /// What the user calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            InputKind::Depends => "depends.toml",
+            InputKind::Lockfile => "Cargo.lock",
+            InputKind::Crate => "crate",
+            InputKind::List => "repair list",
+        }
+    }
+}
+
+impl InputId {
+    /// A depends.toml or a Cargo.lock.
+    pub fn of_file(kind: InputKind, label: &Label) -> InputId {
+        InputId { label: label.0.clone(), kind }
+    }
+
+    /// A `--crate`.
+    pub fn of_crate(spec: &impl fmt::Display) -> InputId {
+        InputId { label: spec.to_string(), kind: InputKind::Crate }
+    }
+
+    /// Whether the user may mean this one by `text`: its label, or the whole of what is shown of it.
+    pub fn is_called(&self, text: &str) -> bool {
+        text == self.label || text == self.to_string()
+    }
+}
+
+impl fmt::Display for InputId {
+    /// As bundles and messages show it: `app (Cargo.lock)`, `--crate NAME@REQ`. No other identity is shown so.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            InputKind::Crate => write!(f, "--crate {}", self.label),
+            kind => write!(f, "{} ({})", self.label, kind.name()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_has_nothing_of_a_path_and_nothing_that_acts_on_a_terminal() {
+        for good in ["app", "a", "My app 2", "a-b_c.d+e@f#1", "プロジェクト", "9"] {
+            assert_eq!(good.parse::<Label>().expect(good).to_string(), good);
+        }
+        let long = "a".repeat(LONGEST + 1);
+        for bad in [
+            "",
+            " ",
+            " a",
+            "a ",
+            "-a",
+            ".",
+            "..",
+            "a/b",
+            "a\\b",
+            "C:x",
+            "a\nb",
+            "a\u{1b}[1m",
+            "a\u{202e}b",
+            "\u{3164}",
+            "a (Cargo.lock)",
+            &long,
+        ] {
+            assert!(bad.parse::<Label>().is_err(), "{bad:?}");
+            assert!(Label::like(bad).to_string().parse::<Label>().is_ok(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn the_default_is_the_package_or_the_folder() {
+        let root = tempfile::tempdir().expect("temporary folder");
+        let folder = root.path().join("check out");
+        std::fs::create_dir(&folder).expect("make");
+        let label = |file: &str, usual: &str| Label::of_file(&folder.join(file), usual).to_string();
+        assert_eq!(label("depends.toml", "depends.toml"), "check out");
+        assert_eq!(label("linux.toml", "depends.toml"), "check out-linux");
+        std::fs::write(folder.join("Cargo.toml"), "[workspace]\n").expect("write");
+        assert_eq!(label("Cargo.lock", "Cargo.lock"), "check out");
+        std::fs::write(folder.join("Cargo.toml"), "[package]\nname = \"app\"\n").expect("write");
+        assert_eq!(label("Cargo.lock", "Cargo.lock"), "app");
+        std::fs::write(folder.join("Cargo.toml"), "[package]\nname = \"../../etc\"\n").expect("write");
+        assert_eq!(label("Cargo.lock", "Cargo.lock"), "etc");
+        assert_eq!(Label::of_file(Path::new("/depends.toml"), "depends.toml").to_string(), "unnamed");
+    }
+
+    #[test]
+    fn what_is_shown_is_unique() {
+        let file = |kind| InputId::of_file(kind, &Label::like("app")).to_string();
+        assert_eq!(file(InputKind::Depends), "app (depends.toml)");
+        assert_eq!(file(InputKind::Lockfile), "app (Cargo.lock)");
+        assert_eq!(InputId::of_crate(&"app@1").to_string(), "--crate app@1");
+    }
+}

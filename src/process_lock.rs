@@ -1,0 +1,76 @@
+//! Files that one process at a time has locked, and that say which. The locks are the operating system's, which ends them
+//! with their process.
+
+use std::fmt;
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::Path;
+
+/// A lock that this process holds until this value is dropped.
+#[derive(Debug)]
+pub struct ProcessLock(File);
+
+/// The process that holds a lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner(Option<u32>);
+
+impl Owner {
+    /// Whether it is another process than this one, as far as is known.
+    pub fn is_another(self) -> bool {
+        self.0 != Some(std::process::id())
+    }
+}
+
+impl ProcessLock {
+    /// Locks the file at `path`, which is made where it is missing; the owner where another process holds it.
+    ///
+    /// # Errors
+    /// The file system's; `Unsupported` where it has no locks.
+    pub fn try_lock(path: &Path) -> io::Result<Result<ProcessLock, Owner>> {
+        let file = File::options().read(true).write(true).create(true).truncate(false).open(path)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(Err(owner(path))),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        // It only serves those who wait.
+        let _unnamed = fs::write(path, std::process::id().to_string()).is_err();
+        Ok(Ok(ProcessLock(file)))
+    }
+}
+
+impl Drop for ProcessLock {
+    fn drop(&mut self) {
+        // Closing the file would do, were there not the copy of it that a child has between its fork and its exec.
+        let _closed_instead = self.0.unlock().is_err();
+    }
+}
+
+fn owner(path: &Path) -> Owner {
+    Owner(fs::read_to_string(path).ok().and_then(|text| text.trim().parse().ok()))
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(pid) => write!(f, "the process {pid}"),
+            None => f.write_str("another process"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_has_it_and_is_named() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let path = folder.path().join("lock");
+        let first = ProcessLock::try_lock(&path).expect("lock").expect("free");
+        let owner = ProcessLock::try_lock(&path).expect("look").expect_err("locked");
+        assert_eq!(owner.to_string(), format!("the process {}", std::process::id()));
+        drop(first);
+        ProcessLock::try_lock(&path).expect("lock").expect("free again");
+    }
+}

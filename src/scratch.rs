@@ -1,0 +1,201 @@
+//! Folders for files that do not outlive a process, each locked by its owner; the next process removes those whose owner
+//! died.
+//!
+//! | path | what it is |
+//! |---|---|
+//! | `BASE/run-XXXXXX/` | the files of one process |
+//! | `BASE/run-XXXXXX.owner` | locked for as long as that process lives; it holds the process's id |
+//! | `BASE/gone-XXXXXX/` | a dead process's folder that is being removed |
+//! | `BASE/*.lock` | the locks of others, which are removed where nobody holds them |
+//! | `BASE/lock` | locked while a folder is made, and while dead ones are looked for |
+//!
+//! `BASE` is `$FROSTMIRROR_HOME/scratch`, and `$FROSTMIRROR_HOME/cache/tmp` for files that are renamed into the cache. The
+//! locks are the operating system's, so that they end with their process, however it ends.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::durable;
+
+const RUN: &str = "run-";
+const OWNER: &str = ".owner";
+const GONE: &str = "gone-";
+
+/// Where the file system has no locks, a folder of this age counts as abandoned.
+const ABANDONED: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A folder that is removed when this value is dropped, or by the next process if this one is killed.
+#[derive(Debug)]
+pub struct Scratch {
+    // In the order in which they end: the folder goes while it is still locked.
+    folder: TempDir,
+    _owner: Owner,
+}
+
+/// The locked file that shows that the owner lives.
+#[derive(Debug)]
+struct Owner {
+    path: PathBuf,
+    _locked: File,
+}
+
+impl Scratch {
+    /// Makes a folder below `base`, which is made where it is missing, and removes the folders of dead processes there.
+    ///
+    /// # Errors
+    /// The file system's, where no folder can be made. A folder that cannot be removed is left to the next process.
+    pub fn open(base: &Path) -> io::Result<Scratch> {
+        durable::make_folder(base)?;
+        let scratch = {
+            let gate = File::options().write(true).create(true).truncate(false).open(base.join("lock"))?;
+            // Held for a few renames only. A file system without locks has none to wait for.
+            let _without_locks = gate.lock().is_err();
+            retire_abandoned(base);
+            let folder = tempfile::Builder::new().prefix(RUN).tempdir_in(base)?;
+            let owner = Owner::of(folder.path())?;
+            Scratch { folder, _owner: owner }
+        };
+        remove_retired(base);
+        Ok(scratch)
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+impl Owner {
+    fn of(folder: &Path) -> io::Result<Owner> {
+        let path = owner_of(folder);
+        fs::write(&path, std::process::id().to_string())?;
+        let file = File::options().read(true).write(true).open(&path)?;
+        let _without_locks = file.try_lock().is_err();
+        Ok(Owner { path, _locked: file })
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        // The next process removes a file that stays.
+        let _stays = fs::remove_file(&self.path).is_err();
+    }
+}
+
+fn owner_of(folder: &Path) -> PathBuf {
+    let mut path = folder.as_os_str().to_owned();
+    path.push(OWNER);
+    path.into()
+}
+
+/// Renames the folders whose owner is dead. The caller holds the lock of `base`: nobody makes a folder meanwhile.
+fn retire_abandoned(base: &Path) {
+    for entry in fs::read_dir(base).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let Some(name) = name.to_str() else { continue };
+        let path = entry.path();
+        if let Some(folder) = name.strip_suffix(OWNER).filter(|folder| folder.starts_with(RUN)) {
+            let folder = base.join(folder);
+            if !folder.exists() && is_abandoned(&path) {
+                let _stays = fs::remove_file(&path).is_err();
+            }
+        } else if let Some(id) = name.strip_prefix(RUN) {
+            let owner = owner_of(&path);
+            if is_abandoned(&owner) {
+                let renamed = fs::rename(&path, base.join(format!("{GONE}{id}"))).is_ok();
+                let _stays = renamed && fs::remove_file(owner).is_err();
+            }
+        } else if name.ends_with(".lock") && is_abandoned(&path) {
+            let _stays = fs::remove_file(&path).is_err();
+        } else if name.starts_with(".part-") && is_old(&path) {
+            // What was here before folders had owners.
+            let _stays = fs::remove_file(&path).is_err();
+        }
+    }
+}
+
+/// Whether no process holds the lock. A folder without such a file was being made when its process died.
+fn is_abandoned(owner: &Path) -> bool {
+    match File::options().read(true).write(true).open(owner) {
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+        Ok(file) => match file.try_lock() {
+            Ok(()) => true,
+            Err(TryLockError::WouldBlock) => false,
+            Err(TryLockError::Error(_)) => is_old(owner),
+        },
+    }
+}
+
+fn is_old(path: &Path) -> bool {
+    let modified = fs::symlink_metadata(path).and_then(|about| about.modified()).ok();
+    modified.and_then(|modified| modified.elapsed().ok()).is_some_and(|age| age > ABANDONED)
+}
+
+fn remove_retired(base: &Path) {
+    for entry in fs::read_dir(base).into_iter().flatten().flatten() {
+        if entry.file_name().to_str().is_some_and(|name| name.starts_with(GONE)) {
+            // Another process may be removing it too; what stays is removed the next time.
+            let _stays = fs::remove_dir_all(entry.path()).is_err();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(base: &Path) -> Vec<String> {
+        let entries = fs::read_dir(base).expect("list").flatten();
+        let mut names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_folder_ends_with_its_owner() {
+        let base = tempfile::tempdir().expect("temporary folder");
+        let scratch = Scratch::open(base.path()).expect("open");
+        fs::write(scratch.path().join("file"), b"x").expect("write");
+        assert!(owner_of(scratch.path()).is_file());
+        drop(scratch);
+        assert_eq!(names(base.path()), ["lock"]);
+    }
+
+    #[test]
+    fn only_folders_of_dead_owners_are_removed() {
+        let base = tempfile::tempdir().expect("temporary folder");
+        let living = Scratch::open(base.path()).expect("open");
+        fs::write(living.path().join("file"), b"x").expect("write");
+        // As a killed process leaves them: with the file that nobody locks, before it was written, and half removed.
+        fs::create_dir_all(base.path().join("run-dead/deep/er")).expect("make");
+        fs::write(base.path().join("run-dead.owner"), b"1").expect("write");
+        fs::create_dir(base.path().join("run-early")).expect("make");
+        fs::write(base.path().join("run-late.owner"), b"1").expect("write");
+        fs::create_dir_all(base.path().join("gone-half/deep")).expect("make");
+        fs::create_dir(base.path().join("mine")).expect("make");
+        let second = Scratch::open(base.path()).expect("open");
+        assert!(living.path().join("file").is_file() && second.path().is_dir());
+        drop((living, second));
+        assert_eq!(names(base.path()), ["lock", "mine"]);
+    }
+
+    #[test]
+    fn many_at_once_do_not_disturb_each_other() {
+        let base = tempfile::tempdir().expect("temporary folder");
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..20 {
+                        let scratch = Scratch::open(base.path()).expect("open");
+                        fs::write(scratch.path().join("file"), b"x").expect("its own folder stays");
+                    }
+                });
+            }
+        });
+        assert_eq!(names(base.path()), ["lock"]);
+    }
+}
