@@ -328,8 +328,9 @@ fn toolchains(args: &Args, inputs: &[Input], context: &Context) -> Result<Toolch
         .chain(platforms.iter().flatten().map(|triple| ("FROSTMIRROR_PLATFORMS", triple)))
     {
         if !is_triple(triple) {
-            return Err(Failure::new(Class::Input, format!("{what} has `{}`", triple.escape_debug()))
-                .hint("a target triple is meant, such as `x86_64-unknown-linux-gnu`"));
+            return Err(Failure::new(Class::Input, format!("{what} has `{}`", triple.escape_debug())).hint(
+                "give a target triple, such as `x86_64-unknown-linux-gnu`; `rustc --print target-list` lists them",
+            ));
         }
     }
     let mut default_toolchains: Vec<Toolchain> = Vec::new();
@@ -348,7 +349,7 @@ fn toolchains(args: &Args, inputs: &[Input], context: &Context) -> Result<Toolch
     // Where none are asked for, a frostmirror.toml is nobody's business here.
     let said = if asked { super::settings::found(context)?.settings } else { Settings::default() };
     if default_toolchains.is_empty() {
-        default_toolchains.push(said.toolchain);
+        default_toolchains = said.toolchain;
     }
     let upstream = context.env.text("FROSTMIRROR_DIST_URL").unwrap_or(channel::UPSTREAM);
     Ok(Toolchains {

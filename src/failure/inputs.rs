@@ -37,6 +37,9 @@ impl From<lockfile::Error> for Failure {
             lockfile::Error::Read { source, .. } => {
                 let (class, hint) = unreadable(source);
                 let hint = hint.or_else(|| {
+                    if source.kind() == io::ErrorKind::IsADirectory {
+                        return Some("give the Cargo.lock in that folder".to_owned());
+                    }
                     Some("check the path; where there is none yet, `cargo generate-lockfile` in the workspace writes one".to_owned())
                 });
                 (class, hint)
@@ -47,10 +50,13 @@ impl From<lockfile::Error> for Failure {
             lockfile::Error::TooLarge { .. } => {
                 (Class::Input, Some("check that this is the file you meant".to_owned()))
             }
-            // Cargo.lock and Cargo.toml are one key away from each other.
-            lockfile::Error::Syntax { path, .. } if path.file_name().is_some_and(|name| name == "Cargo.toml") => {
-                (Class::Input, Some("that is a manifest; give the Cargo.lock beside it".to_owned()))
-            }
+            lockfile::Error::Manifest { .. } => (
+                Class::Input,
+                Some(
+                    "give the Cargo.lock beside the manifest of the workspace; `cargo generate-lockfile` writes it"
+                        .to_owned(),
+                ),
+            ),
             lockfile::Error::Syntax { .. } => (
                 Class::Input,
                 Some("if a merge left it like this, `cargo update --workspace` in the workspace mends it".to_owned()),

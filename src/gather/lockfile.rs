@@ -161,6 +161,12 @@ pub enum Error {
         /// The parser's words.
         why: String,
     },
+    /// It is a Cargo.toml.
+    #[error("`{}` is a manifest, not a Cargo.lock", path.display())]
+    Manifest {
+        /// The file.
+        path: PathBuf,
+    },
     /// A later cargo wrote it.
     #[error("`{}` has the format {found}, and this version of cargo-frostmirror reads formats up to {NEWEST_FORMAT}", path.display())]
     Newer {
@@ -229,6 +235,11 @@ impl Lockfile {
             why: error.message().to_owned(),
         };
         let root = DeTable::parse(text).map_err(syntax)?;
+        // A manifest of a workspace alone would be read as a lock that locks nothing.
+        let is_table = |key: &str| root.get_ref().get(key).is_some_and(|value| value.get_ref().is_table());
+        if ["package", "workspace", "dependencies", "lib"].into_iter().any(is_table) {
+            return Err(Error::Manifest { path: path.to_owned() });
+        }
         // The version comes first: a later format may not fit the schema at all.
         if let Some(version) = root.get_ref().get("version").and_then(|value| value.get_ref().as_integer()) {
             let found = i64::from_str_radix(version.as_str(), version.radix()).unwrap_or(i64::MAX);
@@ -394,6 +405,14 @@ mod tests {
                 Err(Error::Newer { found: told, .. }) => assert_eq!(told, found),
                 other => panic!("{other:?}"),
             }
+        }
+    }
+
+    #[test]
+    fn a_manifest_is_no_lock() {
+        for text in ["[package]\nname = \"a\"\n", "[workspace]\nmembers = [\"a\"]\n", "[dependencies]\n"] {
+            let error = parsed(text).expect_err(text);
+            assert_eq!(error.to_string(), "`Cargo.lock` is a manifest, not a Cargo.lock");
         }
     }
 

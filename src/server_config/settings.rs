@@ -50,8 +50,8 @@ pub struct Settings {
     pub bind: String,
     /// Target triples of the setup page, and those of `fetch` where nothing else names any.
     pub targets: Vec<String>,
-    /// The toolchain of the setup page, and that of `fetch` where nothing else names any.
-    pub toolchain: Toolchain,
+    /// The toolchains of `fetch` where nothing else names any, at least one; the first is that of the setup page.
+    pub toolchain: Vec<Toolchain>,
     /// Whether bundles that are dropped into the incoming folder are imported.
     pub watch_incoming: bool,
     /// Whether an import hashes files that are held already. A bundle is checked in any case.
@@ -100,7 +100,7 @@ impl Default for Settings {
             trusted_proxies: None,
             bind: DEFAULT_BIND.to_owned(),
             targets: vec![DEFAULT_TARGET.to_owned()],
-            toolchain: "stable".parse().expect("stable is a channel"),
+            toolchain: vec!["stable".parse().expect("stable is a channel")],
             watch_incoming: false,
             verify_checksums: true,
             keep_failed_packages: true,

@@ -128,7 +128,13 @@ const SETS: &[(&str, &str, &str, &[About])] = &[
         "What the setup page names, and what fetch brings where toolchains are asked for and nothing else names them.",
         &[
             (Key::Targets, Control::List, "Targets", "Target triples, one in each line.", ""),
-            (Key::Toolchain, Control::Text, "Toolchain", "stable, beta, nightly, 1.86.0, nightly-2026-04-25.", ""),
+            (
+                Key::Toolchain,
+                Control::List,
+                "Toolchains",
+                "stable, beta, nightly, 1.86.0, nightly-2026-04-25; one in each line. The setup page names the first.",
+                "",
+            ),
         ],
     ),
     (

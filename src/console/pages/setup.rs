@@ -62,7 +62,8 @@ pub(super) fn show(state: &Arc<State>, asked: &Asked) -> Outcome {
         let host = base.as_str().split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default();
         let settings = state.options.settings.current();
         let offers = state.offers.now(&state.options.mirror);
-        let wishes = Wishes::of(&settings.toolchain.to_string(), &settings.targets, &offers);
+        let toolchain = settings.toolchain.first().map_or_else(|| "stable".to_owned(), ToString::to_string);
+        let wishes = Wishes::of(&toolchain, &settings.targets, &offers);
         let groups = groups(&base, state.options.access.is_closed(), &wishes);
         let untrusted_proxy = asked.at.untrusted_proxy.then(|| asked.at.peer.ip().to_string());
         Ok(Setup { frame, loopback: is_loopback_name(host), untrusted_proxy, note: wishes.note, groups })

@@ -43,7 +43,7 @@ fn what_is_fixed_counts_more_than_the_file_which_counts_more_than_the_defaults()
         (&json!("flag"), &json!("--watch-incoming"))
     );
     assert_eq!((&json["bind"]["source"], &json["bind"]["needs_restart"]), (&json!("file"), &json!(true)));
-    assert_eq!((&json["toolchain"]["source"], &json["toolchain"]["value"]), (&json!("default"), &json!("stable")));
+    assert_eq!((&json["toolchain"]["source"], &json["toolchain"]["value"]), (&json!("default"), &json!(["stable"])));
     assert_eq!(json.as_object().map(Map::len), Some(24));
 }
 

@@ -234,10 +234,17 @@ impl Reader<'_, '_> {
         if is_bindable(text) { Ok(text.to_owned()) } else { Err(self.is_wrong(text, EXPECTED)) }
     }
 
-    pub(super) fn toolchain(&self) -> Result<Toolchain, Wrong> {
-        const EXPECTED: &str = "a channel, such as `stable`, `1.86.0` or `nightly-2026-04-25`";
+    /// A channel or a list of them, as in depends.toml.
+    pub(super) fn toolchain(&self) -> Result<Vec<Toolchain>, Wrong> {
+        const EXPECTED: &str = "a channel or a list of them, such as `stable`, `1.86.0` or `nightly-2026-04-25`";
+        if let DeValue::Array(list) = self.value {
+            if list.is_empty() {
+                return Err(Wrong::new("`toolchain` is empty", EXPECTED));
+            }
+            return self.words(EXPECTED, |word| word.parse().ok());
+        }
         let text = self.text(EXPECTED)?;
-        text.parse().map_err(|_| self.is_wrong(text, EXPECTED))
+        text.parse().map(|toolchain| vec![toolchain]).map_err(|_| self.is_wrong(text, EXPECTED))
     }
 
     pub(super) fn targets(&self) -> Result<Vec<String>, Wrong> {
