@@ -27,7 +27,7 @@ fn nothing_given_is_the_defaults_and_every_key_has_one_name() {
     }
     let defaults = Settings::default();
     assert_eq!((defaults.json(Key::ProxyTtl), defaults.json(Key::MinAge)), (json!("5m"), json!("0")));
-    assert_eq!((defaults.json(Key::Toolchain), defaults.json(Key::Allow)), (json!("stable"), json!(null)));
+    assert_eq!((defaults.json(Key::Toolchain), defaults.json(Key::Allow)), (json!(["stable"]), json!(null)));
     assert!(!defaults.proxy_index_url.as_str().contains('+'));
     let names: BTreeSet<&str> = Key::ALL.into_iter().map(Key::name).collect();
     assert_eq!(names.len(), 24);
