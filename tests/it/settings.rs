@@ -220,7 +220,10 @@ fn the_watcher_follows_what_is_written_while_it_runs() {
     until("recorded", || recorded().failed_count == 2 && !sandbox.path("incoming/gone.pkg").exists());
     until("deleted", || !sandbox.path("incoming/failed/gone.pkg").exists());
     let reason = sandbox.read("incoming/failed/gone.pkg.reason.txt");
-    assert!(reason.starts_with("`gone.pkg` is not a bundle\n") && reason.contains("bring the bundle again"), "{reason}");
+    assert!(
+        reason.starts_with("`gone.pkg` is not a bundle\n") && reason.contains("bring the bundle again"),
+        "{reason}"
+    );
     until("still told", || {
         recorded().failed.iter().any(|one| one.file == "gone.pkg" && one.reason.contains("not a bundle"))
     });
