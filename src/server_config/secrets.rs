@@ -95,7 +95,11 @@ fn extent(value: &str, in_query: bool) -> (usize, bool) {
             (end, value[..end].contains('{') || texts.into_iter().all(is_requirement))
         }
         Some(_) => {
-            let end = value.find(|c: char| c.is_whitespace() || ",}]".contains(c)).unwrap_or(value.len());
+            let is_scheme =
+                |scheme: &&&str| value.get(..scheme.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(scheme));
+            let scheme = ["bearer ", "basic "].iter().find(is_scheme).map_or(0, |scheme| scheme.len());
+            let ends = |c: char| c.is_whitespace() || ",}]\"'`".contains(c);
+            let end = value[scheme..].find(ends).map_or(value.len(), |at| scheme + at);
             (end, matches!(&value[..end], "true" | "false"))
         }
     }
@@ -134,7 +138,7 @@ passphrase = 12345
 
     #[test]
     fn what_is_harmless_stays_as_it_is() {
-        let text = r#"# Authors, tokens and secrets: see https://host/token
+        let text = r#"# Authors, tokens and secrets; see https://host/token
 [dependencies]
 token = "1"
 oauth2 = { version = "4", features = ["native-tls"], default-features = false }
