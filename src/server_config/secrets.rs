@@ -71,26 +71,25 @@ fn hide_value<'t>(after: &'t str, in_query: bool, out: &mut String) -> &'t str {
 
 /// Where a value ends, and whether it is no secret.
 fn extent(value: &str, in_query: bool) -> (usize, bool) {
-    let until = |begin: usize, end: &str| value[begin..].find(end).map_or(value.len(), |at| begin + at + end.len());
     if in_query {
         let end = value.find(|c: char| c.is_whitespace() || "&#\"'`<>".contains(c)).unwrap_or(value.len());
         return (end, false);
     }
     for quote in ["\"\"\"", "'''"] {
         if value.starts_with(quote) {
-            return (until(3, quote), false);
+            return (quoted_end(value, quote), false);
         }
     }
     match value.chars().next() {
         Some(quote @ ('"' | '\'')) => {
             let line = value.find('\n').unwrap_or(value.len());
-            let end = until(1, quote.encode_utf8(&mut [0; 4])).min(line);
+            let end = quoted_end(value, quote.encode_utf8(&mut [0; 4])).min(line);
             (end, is_requirement(value[..end].trim_matches(quote)))
         }
         // A table says more by its own keys.
         Some('{') | None => (0, true),
         Some('[') => {
-            let end = until(1, "]");
+            let end = array_end(value);
             let texts = value[..end].split(['"', '\'']).skip(1).step_by(2);
             (end, value[..end].contains('{') || texts.into_iter().all(is_requirement))
         }
@@ -105,6 +104,46 @@ fn extent(value: &str, in_query: bool) -> (usize, bool) {
     }
 }
 
+/// Where the quoted text at the beginning ends, its last quote included. A backslash escapes only between double quotes.
+fn quoted_end(value: &str, quote: &str) -> usize {
+    let mut at = quote.len();
+    while let Some(rest) = value.get(at..).filter(|rest| !rest.is_empty()) {
+        if rest.starts_with(quote) {
+            return at + quote.len();
+        }
+        let mut chars = rest.chars();
+        let escapes = chars.next().is_some_and(|first| {
+            at += first.len_utf8();
+            first == '\\' && quote.starts_with('"')
+        });
+        if escapes {
+            at += chars.next().map_or(0, char::len_utf8);
+        }
+    }
+    value.len()
+}
+
+/// Where the array at the beginning ends, its bracket included. Brackets within quoted texts are text.
+fn array_end(value: &str) -> usize {
+    let (mut at, mut depth) = (0, 0_usize);
+    while let Some(next) = value.get(at..).and_then(|rest| rest.chars().next()) {
+        match next {
+            '"' | '\'' => {
+                at += quoted_end(value.get(at..).unwrap_or_default(), next.encode_utf8(&mut [0; 4]));
+                continue;
+            }
+            '[' => depth += 1,
+            ']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        at += next.len_utf8();
+        if depth == 0 {
+            return at;
+        }
+    }
+    value.len()
+}
+
 fn is_requirement(text: &str) -> bool {
     semver::VersionReq::parse(text).is_ok()
 }
@@ -112,6 +151,20 @@ fn is_requirement(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn quotes_and_brackets_within_a_secret_do_not_end_it() {
+        let text = r#"password = "be\"fore ZZZ"
+tokens = ["a]b ZZZ", ["ZZZ"]]
+secret = '''
+it's ] ZZZ
+'''
+api_key = 'back\' # stays
+"#;
+        let shown = without_credentials(text);
+        assert!(!shown.contains("ZZZ") && shown.contains("# stays"), "{shown}");
+        assert_eq!(shown.lines().count(), text.lines().count(), "{shown}");
+    }
 
     #[test]
     fn credentials_are_cut_and_toml_stays_toml() {
