@@ -42,10 +42,13 @@ pub use tls::InvalidTls;
 
 use failing::{Tries, Trouble};
 use incoming::{Incoming, is_absent, text_of};
-use lanes::Lanes;
+use lanes::{Lanes, Purpose};
 use pace::Pace;
 use route::Route;
 use targets::Targets;
+
+/// The encoding that texts are asked for in; files come as they are.
+const TEXT: &str = "gzip";
 
 /// How often an HTTP/2 connection with requests under way is asked whether it lives, and how long it may think.
 const PING: Duration = Duration::from_secs(20);
@@ -167,7 +170,7 @@ impl Client {
             inner: Arc::new(Inner {
                 client,
                 targets,
-                lanes: Lanes::new(settings.jobs, settings.multiplexing),
+                lanes: Lanes::new(settings.jobs, settings.multiplexing, settings.reserved),
                 retries: settings.retries,
                 first_backoff: settings.first_backoff,
                 waits: settings.waits.clone(),
@@ -247,7 +250,7 @@ impl Client {
     }
 
     async fn try_get(&self, request: &Request<'_>, limit: u64) -> Result<Answer, Trouble> {
-        let mut incoming = self.send(Method::GET, request, "gzip", 0).await?;
+        let mut incoming = self.send(Method::GET, request, TEXT, 0).await?;
         let status = incoming.response.status();
         let headers = incoming.response.headers();
         let mut answer = Answer {
@@ -366,7 +369,9 @@ impl Client {
             let range = HeaderValue::from_str(&format!("bytes={from}-")).expect("letters and digits");
             headers.insert(header::RANGE, range);
         }
-        let pass = inner.lanes.enter(&url).await;
+        let is_text = encoding == TEXT || method == Method::HEAD;
+        let purpose = if is_text { Purpose::Text } else { Purpose::File };
+        let pass = inner.lanes.enter(&url, purpose).await;
         let mut pace = Pace::new(inner.low_speed_timeout, inner.low_speed_limit);
         let sent = inner.client.request(method, url).headers(headers).send();
         let response = match pace.first(inner.connect_timeout, sent).await {

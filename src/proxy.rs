@@ -323,7 +323,8 @@ impl Proxy {
 
     /// The figures, and how the upstreams are.
     pub fn figures(&self) -> Figured {
-        let mut figured = Figured { on: self.is_on(), ..self.figures.now() };
+        let offline = self.options.settings.current().offline;
+        let mut figured = Figured { on: self.is_on(), offline, ..self.figures.now() };
         if !figured.on {
             return figured;
         }

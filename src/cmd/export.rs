@@ -31,9 +31,9 @@ pub enum Form {
     /// The whole mirror as one .pkg: its crates and index, its toolchains, the histories that feed it, and the frostmirror.toml and
     /// depends.toml of its server. `import` makes the same mirror of it.
     ///
-    /// Every file is hashed while it is packed; a rotten or missing one stops the export by name. Of frostmirror.toml the
-    /// keys that belong to this host stay behind (address, certificate, tokens), as do user names and passwords in
-    /// addresses. Crates that wait for their removal stay behind too.
+    /// Every file is hashed while it is packed; a rotten or missing one stops the export by name. Of frostmirror.toml only
+    /// `targets` and `toolchain` go along; each other key is named. User names and passwords in the addresses of depends.toml
+    /// stay behind, and so do crates that wait for their removal.
     #[command(after_help = EXIT_CODES)]
     Snapshot(snapshot::Args),
     /// The .crate files and the index, for cargo's `local-registry`

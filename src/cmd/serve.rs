@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use super::Context;
-use super::settings::{by, fix_proxy_mode, folder};
+use super::settings::{by, fix_switches, folder};
 use super::signals::Signals;
 use crate::bundle::shown::shown;
 use crate::client_config::BaseUrl;
@@ -75,6 +75,10 @@ pub struct Args {
     /// FROSTMIRROR_PROXY_MODE and `proxy_mode` do the same
     #[arg(long)]
     pub live: bool,
+    /// Never use the network for the server itself: live mode cannot be switched on, by whatever route, until the server
+    /// is started without this flag. FROSTMIRROR_OFFLINE and `offline` do the same
+    #[arg(long, conflicts_with = "live")]
+    pub offline: bool,
     /// What who changes anything over the API or the pages must know; without one, only a user at this machine may.
     /// FROSTMIRROR_ADMIN_TOKEN is seen by fewer eyes than a command line
     #[arg(
@@ -248,9 +252,12 @@ fn settings(args: &Args, context: &Context) -> Result<Live, Failure> {
     if let Some(format) = &args.log_format {
         fixed.text(Key::LogFormat, By::Flag("--log-format"), format);
     }
-    fix_proxy_mode(&mut fixed, context)?;
+    fix_switches(&mut fixed, context)?;
     if args.live {
         fixed.switch(Key::ProxyMode, By::Flag("--live"), true);
+    }
+    if args.offline {
+        fixed.switch(Key::Offline, By::Flag("--offline"), true);
     }
     let live = Live::load(&folder(args.config_dir.as_deref(), context)?, fixed)?;
     let settings = live.current();
@@ -272,6 +279,9 @@ fn proxy(mirror: &Path, live: &Arc<Live>, sink: &Arc<dyn Sink>, context: &Contex
     let proxy = Proxy::start(options).map_err(|source| Failure::io("could not start live mode", source))?;
     proxy.check()?;
     let settings = live.current();
+    if settings.offline {
+        sink.status("Offline", "live mode cannot be switched on".to_owned());
+    }
     if settings.proxy_mode {
         sink.status("Live", format!("what is not held is fetched from {}", proxy.upstream().unwrap_or_default()));
         if !settings.min_age.is_zero() {

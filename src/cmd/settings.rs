@@ -16,6 +16,9 @@ use crate::server_config::{By, Fixed, Key, Settings};
 /// Variable that switches live mode on or off.
 const PROXY_MODE: &str = "FROSTMIRROR_PROXY_MODE";
 
+/// Variable that says whether the server may never use the network for itself.
+const OFFLINE: &str = "FROSTMIRROR_OFFLINE";
+
 /// The folder of the configuration.
 pub(super) fn folder(flag: Option<&Path>, context: &Context) -> Result<PathBuf, Failure> {
     context.directory(flag, "/config", "config")
@@ -32,19 +35,24 @@ pub(super) fn by(flag: &'static str, variable: &'static str, value: &str, contex
     if context.env.text(variable) == Some(value) { By::Variable(variable) } else { By::Flag(flag) }
 }
 
-/// Fixes live mode as the environment says.
-pub(super) fn fix_proxy_mode(fixed: &mut Fixed, context: &Context) -> Result<(), Failure> {
-    let Some(word) = context.env.os(PROXY_MODE) else { return Ok(()) };
+/// Fixes the switches that the environment sets.
+pub(super) fn fix_switches(fixed: &mut Fixed, context: &Context) -> Result<(), Failure> {
+    fix_switch(fixed, Key::ProxyMode, PROXY_MODE, context)?;
+    fix_switch(fixed, Key::Offline, OFFLINE, context)
+}
+
+fn fix_switch(fixed: &mut Fixed, key: Key, variable: &'static str, context: &Context) -> Result<(), Failure> {
+    let Some(word) = context.env.os(variable) else { return Ok(()) };
     let on = match word.to_str().map(str::to_ascii_lowercase).as_deref() {
         Some("1" | "true" | "yes" | "on") => true,
         Some("0" | "false" | "no" | "off") => false,
         _ => {
             let word = word.to_string_lossy().escape_debug().to_string();
-            return Err(Failure::new(Class::Input, format!("{PROXY_MODE} is `{word}`"))
+            return Err(Failure::new(Class::Input, format!("{variable} is `{word}`"))
                 .hint("it is `1`, `true`, `yes` or `on`, or `0`, `false`, `no` or `off`"));
         }
     };
-    fixed.switch(Key::ProxyMode, By::Variable(PROXY_MODE), on);
+    fixed.switch(key, By::Variable(variable), on);
     Ok(())
 }
 

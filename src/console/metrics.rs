@@ -119,6 +119,7 @@ fn live(text: &mut Text, figured: &Figured) {
         ("live_fetched_bytes_total", "Bytes of the files that came whole and right.", figured.fetched_bytes),
         ("live_mismatches_total", "Files that came with other bytes than they must have.", figured.mismatches),
         ("live_failures_total", "Files that did not come, though upstream should have them.", figured.failures),
+        ("live_abandoned_total", "Downloads that ended because every client had left.", figured.abandoned),
         ("live_stale_total", "Answers from an older copy, because upstream gave none.", figured.stale),
         ("live_placed_total", "Files that were placed in the mirror.", figured.placed),
         ("live_not_placed_total", "Batches of files that could not be placed.", figured.not_placed),

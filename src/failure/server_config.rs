@@ -30,6 +30,10 @@ impl From<settings::Error> for Failure {
                 Failure::new(Class::Input, error).hint("mend the file, or move it away, and run the same command again")
             }
             E::Fixed { .. } => Failure::new(Class::Input, error),
+            E::Offline => Failure::new(Class::Input, error).hint(
+                "decide for one: remove `--live`, FROSTMIRROR_PROXY_MODE or `proxy_mode`, or else `--offline`, \
+                 FROSTMIRROR_OFFLINE or `offline`",
+            ),
             E::Half { .. } => Failure::new(Class::Input, error)
                 .hint("a certificate and its key belong together: give both, or neither"),
         }

@@ -40,6 +40,8 @@ pub struct Settings {
     pub first_backoff: Duration,
     /// Requests at a time for one host that speaks HTTP/2. Without HTTP/2 it is never more than 8.
     pub jobs: usize,
+    /// Of these, how many downloads leave to texts such as index files, where a host bears more than one at a time.
+    pub reserved: usize,
     /// What a server that asks for its clients calls itself in `Via` (RFC 9110, 7.6.3), by which it knows its own requests.
     pub via: Option<String>,
     /// Addresses that the user has chosen, by a setting or by default. Hosts that upstream chooses, by redirects or in its
@@ -124,6 +126,7 @@ impl Default for Settings {
             retries: 3,
             first_backoff: Duration::from_secs(1),
             jobs: 128,
+            reserved: 0,
             via: None,
             configured: Vec::new(),
             waits: Waits::default(),

@@ -5,7 +5,7 @@
 //! client asks for is what was guessed (the newest versions that fit, which is what a lock file has that was made lately);
 //! they wait beside the mirror, and are placed only when somebody does ask for them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,9 @@ use crate::gather::foresight::{self, Wish};
 const AT_ONCE: usize = 48;
 /// Crates that are fetched ahead at a time.
 const FETCHED_AT_ONCE: usize = 32;
+/// Names that one request of a client for an index file allows to be looked up ahead. What an index names beyond that waits
+/// for the client's next request: one request never causes thousands.
+const NAMES_PER_REQUEST: usize = 48;
 /// Guesses of one spell at most: an index that names ever more crates cannot keep us busy for ever.
 const MOST: usize = 4000;
 /// A spell of guesses ends when nobody has asked for anything for so long, and in any case after the longer time: what was
@@ -42,8 +45,14 @@ struct Spell {
     began: Option<Instant>,
     last: Option<Instant>,
     wishes: HashSet<Wish>,
-    /// Names that some wish of another crate led to, or that somebody asked for.
+    /// Names that are looked up ahead, or that somebody asked for.
     names: HashSet<CrateName>,
+    /// Names whose index file a client asked for.
+    requested: HashSet<CrateName>,
+    /// How many more names may be looked up ahead.
+    allowed: usize,
+    /// Wishes for names that may not be looked up yet.
+    waiting: VecDeque<Wish>,
     /// The crates that the wishes will probably get, and whether they were fetched ahead, or asked for.
     picks: HashMap<CrateId, bool>,
     asked: u32,
@@ -65,8 +74,8 @@ impl Ahead {
         self.spell.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Somebody asked for the index file of `name`; the wish that stands for that, unless one led there already.
-    fn root(&self, name: &CrateName) -> Option<Wish> {
+    /// A client asked for the index file of `name`; the wishes that are to be followed now.
+    fn root(&self, name: &CrateName) -> Vec<Wish> {
         let mut spell = self.spell();
         let now = Instant::now();
         let is_old = spell.began.is_none_or(|began| now - began > LONGEST_SPELL);
@@ -75,22 +84,30 @@ impl Ahead {
         }
         spell.last = Some(now);
         // Anybody can make up names; none of them is remembered beyond what one spell may guess.
-        if spell.wishes.len() >= MOST || !spell.names.insert(name.clone()) {
-            return None;
+        if spell.wishes.len() >= MOST || spell.requested.len() >= MOST || !spell.requested.insert(name.clone()) {
+            return Vec::new();
         }
-        let wish =
-            Wish { name: name.clone(), req: VersionReq::STAR, features: Default::default(), default_features: true };
-        spell.begin(&wish).then_some(wish)
+        spell.allowed = NAMES_PER_REQUEST.saturating_add(spell.allowed).min(MOST);
+        let mut now = Vec::new();
+        if spell.names.insert(name.clone()) {
+            let wish =
+                Wish { name: name.clone(), req: VersionReq::STAR, features: Default::default(), default_features: true };
+            if spell.begin(&wish) {
+                now.push(wish);
+            }
+        }
+        let waiting = std::mem::take(&mut spell.waiting);
+        spell.admit(waiting, &mut now);
+        now
     }
 
-    /// A wish that another one led to; whether it is a new one.
-    fn led_to(&self, wish: &Wish) -> bool {
+    /// Wishes that another one led to; those that are to be followed now.
+    fn led_to(&self, wishes: Vec<Wish>) -> Vec<Wish> {
         let mut spell = self.spell();
-        let is_new = spell.begin(wish);
-        if is_new {
-            spell.names.insert(wish.name.clone());
-        }
-        is_new
+        let new: Vec<Wish> = wishes.into_iter().filter(|wish| spell.begin(wish)).collect();
+        let mut now = Vec::new();
+        spell.admit(new, &mut now);
+        now
     }
 
     fn pick(&self, id: CrateId) {
@@ -122,12 +139,27 @@ impl Spell {
     fn begin(&mut self, wish: &Wish) -> bool {
         self.wishes.len() < MOST && self.wishes.insert(wish.clone())
     }
+
+    /// Adds those of `wishes` to `now` whose names are known or may be looked up; the others wait.
+    fn admit(&mut self, wishes: impl IntoIterator<Item = Wish>, now: &mut Vec<Wish>) {
+        for wish in wishes {
+            if self.names.contains(&wish.name) {
+                now.push(wish);
+            } else if self.allowed > 0 {
+                self.allowed -= 1;
+                self.names.insert(wish.name.clone());
+                now.push(wish);
+            } else {
+                self.waiting.push_back(wish);
+            }
+        }
+    }
 }
 
 impl Proxy {
     /// Somebody asked for the index file of `name`: asks for those that he will probably ask for next.
     pub(super) fn foresee(self: &Arc<Self>, running: &Arc<Running>, name: &CrateName) {
-        if let Some(wish) = self.ahead.root(name) {
+        for wish in self.ahead.root(name) {
             self.follow_wish(Arc::clone(running), wish);
         }
     }
@@ -148,10 +180,8 @@ impl Proxy {
             if let Some(version) = foresight::pick(&file, &wish) {
                 proxy.ahead.pick(CrateId { name: wish.name.clone(), version });
             }
-            for next in foresight::next(&file, &wish) {
-                if proxy.ahead.led_to(&next) {
-                    proxy.follow_wish(Arc::clone(&running), next);
-                }
+            for next in proxy.ahead.led_to(foresight::next(&file, &wish)) {
+                proxy.follow_wish(Arc::clone(&running), next);
             }
         });
     }
@@ -190,8 +220,8 @@ mod tests {
     fn made_up_names_are_not_remembered_without_end() {
         let ahead = Ahead::default();
         for number in 0..MOST + 1_000 {
-            let wish = ahead.root(&format!("made-up-{number}").parse().expect("name"));
-            assert_eq!(wish.is_some(), number < MOST);
+            let wishes = ahead.root(&format!("made-up-{number}").parse().expect("name"));
+            assert_eq!(!wishes.is_empty(), number < MOST);
         }
         assert_eq!(ahead.spell().names.len(), MOST);
     }
@@ -200,11 +230,32 @@ mod tests {
     fn one_wish_stands_for_a_name_and_a_spell_ends() {
         let ahead = Ahead::default();
         let name: CrateName = "a".parse().expect("name");
-        let wish = ahead.root(&name).expect("the first time");
-        assert!(ahead.root(&name).is_none() && !ahead.led_to(&wish));
+        let wish = ahead.root(&name).pop().expect("the first time");
+        assert!(ahead.root(&name).is_empty() && ahead.led_to(vec![wish.clone()]).is_empty());
         let narrow = Wish { req: "^1".parse().expect("requirement"), ..wish };
-        assert!(ahead.led_to(&narrow));
+        assert_eq!(ahead.led_to(vec![narrow.clone()]), [narrow]);
         ahead.spell().last = Instant::now().checked_sub(SPELL * 2);
-        assert!(ahead.root(&name).is_some());
+        assert_eq!(ahead.root(&name).len(), 1);
+    }
+
+    #[test]
+    fn each_request_allows_a_limited_number_of_names() {
+        let ahead = Ahead::default();
+        let wish = |number: usize, req: &str| Wish {
+            name: format!("dep-{number}").parse().expect("name"),
+            req: req.parse().expect("requirement"),
+            features: Default::default(),
+            default_features: true,
+        };
+        assert_eq!(ahead.root(&"root".parse().expect("name")).len(), 1);
+        let led = ahead.led_to((0..3_600).map(|number| wish(number, "^1")).collect());
+        assert_eq!(led.len(), NAMES_PER_REQUEST);
+        // Another requirement for a name that is known costs no request.
+        assert_eq!(ahead.led_to(vec![wish(0, "^2")]).len(), 1);
+        assert_eq!(ahead.led_to(vec![wish(3_000, "^2")]).len(), 0);
+        // The same name again allows nothing more; another one does.
+        assert_eq!(ahead.root(&"root".parse().expect("name")).len(), 0);
+        assert_eq!(ahead.root(&"dep-0".parse().expect("name")).len(), NAMES_PER_REQUEST);
+        assert_eq!(ahead.root(&"new".parse().expect("name")).len(), NAMES_PER_REQUEST + 1);
     }
 }

@@ -106,7 +106,7 @@ impl Proxy {
     fn board(self: &Arc<Self>, id: &CrateId) -> Option<Flight> {
         let mut flights = self.crates.flights();
         let entry = flights.get_mut(&id.file_name()).filter(|entry| !entry.flight.is_lost())?;
-        let flight = entry.flight.clone();
+        let flight = entry.flight.for_client();
         let before = std::mem::replace(&mut entry.standing, Standing::Wanted);
         drop(flights);
         match before {
@@ -226,9 +226,10 @@ impl Proxy {
         let name = id.file_name();
         let mut flights = self.crates.flights();
         if let Some(entry) = flights.get(&name).filter(|entry| !entry.flight.is_lost()) {
-            let flight = entry.flight.clone();
+            let is_wanted = matches!(standing, Standing::Wanted);
+            let flight = if is_wanted { entry.flight.for_client() } else { entry.flight.clone() };
             drop(flights);
-            if let Standing::Wanted = standing {
+            if is_wanted {
                 // Else what was fetched ahead a moment ago would not be placed. Where it is gone by now, it was placed or failed.
                 let _gone = self.board(id).is_none();
             }
@@ -239,11 +240,12 @@ impl Proxy {
             return Miss::Held;
         }
         let (flight, pilot) = Flight::prepare(self.options.mirror.clone());
-        flights.insert(name, Entry { flight: flight.clone(), standing });
+        let own = if matches!(standing, Standing::Wanted) { flight.for_client() } else { flight.clone() };
+        flights.insert(name, Entry { flight, standing });
         drop(flights);
         // A task of its own: whoever asked may go away.
         tokio::spawn(Arc::clone(self).fly(Arc::clone(running), pilot, id.clone(), line, read));
-        Miss::Coming(flight)
+        Miss::Coming(own)
     }
 
     async fn fly(self: Arc<Self>, running: Arc<Running>, pilot: Pilot, id: CrateId, line: IndexLine, read: Timestamp) {
@@ -302,6 +304,11 @@ impl Proxy {
     /// Counts and reports a file that did not come.
     pub(super) fn lost(&self, what: &str, refusal: &Refusal) {
         if refusal.is_absent() {
+            return;
+        }
+        if refusal.is_abandoned() {
+            self.figures.abandoned.fetch_add(1, Relaxed);
+            self.options.sink.detail(refusal.in_full());
             return;
         }
         let figure = if refusal.is_mismatch() { &self.figures.mismatches } else { &self.figures.failures };

@@ -19,6 +19,8 @@ pub struct Figures {
     pub(super) mismatches: AtomicU64,
     /// Files that did not come for any other reason, other than that upstream has none.
     pub(super) failures: AtomicU64,
+    /// Downloads that ended because every client had left.
+    pub(super) abandoned: AtomicU64,
     /// Answers from an older copy, because upstream gave none.
     pub(super) stale: AtomicU64,
     /// Files that were placed in the mirror.
@@ -39,6 +41,8 @@ pub struct Figures {
 pub struct Figured {
     /// Whether live mode is on.
     pub on: bool,
+    /// Whether `offline` forbids switching it on.
+    pub offline: bool,
     /// Why it is on and yet asks nobody.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
@@ -54,6 +58,8 @@ pub struct Figured {
     pub mismatches: u64,
     /// Files that did not come for any other reason, other than that upstream has none.
     pub failures: u64,
+    /// Downloads that ended because every client had left.
+    pub abandoned: u64,
     /// Answers from an older copy, because upstream gave none.
     pub stale: u64,
     /// Files that were placed in the mirror.
@@ -109,6 +115,7 @@ impl Figures {
             fetched_bytes: read(&self.bytes),
             mismatches: read(&self.mismatches),
             failures: read(&self.failures),
+            abandoned: read(&self.abandoned),
             stale: read(&self.stale),
             placed: read(&self.placed),
             not_placed: read(&self.not_placed),

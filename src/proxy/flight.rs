@@ -28,6 +28,11 @@ const PIECE: usize = 64 * 1024;
 const HELD_BACK: u64 = 16 * 1024;
 /// How long a client waits for the beginning. Cargo gives up after 30 seconds without a byte.
 const PATIENCE: Duration = Duration::from_secs(25);
+/// A download that every client has left ends after so long, unless the rest will come within as long at its present speed.
+/// A client that was told to try again is back by then.
+const ABANDONED: Duration = Duration::from_secs(10);
+/// How often it is looked whether a download is abandoned.
+const LOOKS: Duration = Duration::from_millis(500);
 
 /// What is to be fetched.
 pub(super) struct Errand {
@@ -56,6 +61,10 @@ pub(super) struct Landed {
 #[derive(Clone, Debug)]
 pub struct Flight {
     progress: watch::Receiver<Progress>,
+    /// Says whether any client ever waited; its receivers are the clients that wait now.
+    clients: Arc<watch::Sender<bool>>,
+    /// Held by a client's own handle.
+    client: Option<watch::Receiver<bool>>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -81,6 +90,7 @@ pub struct Begun {
 /// The end of a flight that writes.
 pub(super) struct Pilot {
     progress: watch::Sender<Progress>,
+    clients: Arc<watch::Sender<bool>>,
     mirror: Layout,
 }
 
@@ -88,7 +98,16 @@ impl Flight {
     /// A flight whose file will be among the partial ones of `mirror`, and who flies it.
     pub(super) fn prepare(mirror: Layout) -> (Flight, Pilot) {
         let (sender, receiver) = watch::channel(Progress::default());
-        (Flight { progress: receiver }, Pilot { progress: sender, mirror })
+        let clients = Arc::new(watch::Sender::new(false));
+        let flight = Flight { progress: receiver, clients: Arc::clone(&clients), client: None };
+        (flight, Pilot { progress: sender, clients, mirror })
+    }
+
+    /// A client's handle. While none of a download's clients holds one any more, the download is abandoned.
+    pub(super) fn for_client(&self) -> Flight {
+        let client = Some(self.clients.subscribe());
+        self.clients.send_replace(true);
+        Flight { progress: self.progress.clone(), clients: Arc::clone(&self.clients), client }
     }
 
     /// Whether it came to no end, and nobody flies it any more: its task broke off.
@@ -141,7 +160,8 @@ impl Flight {
         start: u64,
         end: Option<u64>,
     ) -> impl Stream<Item = io::Result<Bytes>> + Send + use<> {
-        let reader = Reader { progress: self.progress.clone(), begun, start, at: start, end };
+        let client = self.client.clone();
+        let reader = Reader { progress: self.progress.clone(), _client: client, begun, start, at: start, end };
         futures_util::stream::unfold(Some(reader), |reader| async {
             let mut reader = reader?;
             match reader.next().await {
@@ -159,6 +179,7 @@ fn broken_off() -> Refusal {
 
 struct Reader {
     progress: watch::Receiver<Progress>,
+    _client: Option<watch::Receiver<bool>>,
     begun: Begun,
     start: u64,
     at: u64,
@@ -229,7 +250,11 @@ impl Pilot {
         let mut writer = Writer::new(&self, breaker);
         let request = Request { authorization: errand.token.as_ref(), ..Request::new(&errand.url) };
         let flown = client.relay(&request, errand.sha256, errand.limit, &mut writer);
-        let flown = guarded(breaker, &errand.what, flown, itself).await;
+        let flown = tokio::select! {
+            biased;
+            flown = guarded(breaker, &errand.what, flown, itself) => flown,
+            () = self.abandoned() => Err(Refusal::abandoned(&errand.what)),
+        };
         let landed = match flown {
             Ok(size) => writer.land(size).await.map_err(|error| Refusal::not_kept(&errand.what, &error)),
             Err(refusal) => Err(refusal),
@@ -242,6 +267,35 @@ impl Pilot {
             Err(refusal) => now.end = Some(Err(refusal.clone())),
         });
         landed
+    }
+
+    /// Waits until nobody has waited for the download for [`ABANDONED`], and the rest would not come within that time. A
+    /// download that no client ever waited for is not abandoned.
+    async fn abandoned(&self) {
+        let mut pace = std::collections::VecDeque::new();
+        let mut since = None;
+        loop {
+            tokio::time::sleep(LOOKS).await;
+            let now = tokio::time::Instant::now();
+            let (readable, length) = {
+                let progress = self.progress.borrow();
+                (progress.readable, progress.begun.as_ref().and_then(|begun| begun.length))
+            };
+            pace.push_back((now, readable));
+            while pace.front().is_some_and(|(then, _)| now - *then > ABANDONED) {
+                pace.pop_front();
+            }
+            if self.clients.receiver_count() > 0 || !*self.clients.borrow() {
+                since = None;
+                continue;
+            }
+            let since = *since.get_or_insert(now);
+            let came = readable.saturating_sub(pace.front().map_or(readable, |(_, then)| *then));
+            let is_nearly_done = length.is_some_and(|length| length.saturating_sub(readable) <= came);
+            if now - since >= ABANDONED && !is_nearly_done {
+                return;
+            }
+        }
     }
 
     /// Tells all who wait that nothing will come.

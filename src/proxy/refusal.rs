@@ -18,17 +18,19 @@ pub struct Refusal {
     detail: Option<String>,
     /// What came has other bytes than it must have.
     mismatch: bool,
+    /// Every client had left.
+    abandoned: bool,
 }
 
 impl Refusal {
     /// There is no such file, or it is not offered.
     pub(super) fn absent(text: impl Into<String>) -> Refusal {
-        Refusal { status: 404, text: text.into(), retry_after: None, detail: None, mismatch: false }
+        Refusal { status: 404, text: text.into(), retry_after: None, detail: None, mismatch: false, abandoned: false }
     }
 
     /// Upstream gave no good answer.
     pub(super) fn bad_gateway(text: impl Into<String>) -> Refusal {
-        Refusal { status: 502, text: text.into(), retry_after: None, detail: None, mismatch: false }
+        Refusal { status: 502, text: text.into(), retry_after: None, detail: None, mismatch: false, abandoned: false }
     }
 
     /// Nobody can be asked, for a reason that is the operator's alone.
@@ -38,13 +40,19 @@ impl Refusal {
 
     /// Upstream cannot be asked now.
     pub(super) fn busy(text: impl Into<String>, retry_after: Duration) -> Refusal {
-        Refusal { status: 503, text: text.into(), retry_after: Some(retry_after), detail: None, mismatch: false }
+        Refusal { status: 503, text: text.into(), retry_after: Some(retry_after), detail: None, mismatch: false, abandoned: false }
+    }
+
+    /// The download ended because every client had left.
+    pub(super) fn abandoned(what: &str) -> Refusal {
+        let text = format!("the download of {what} ended, because every client had left; try again");
+        Refusal { abandoned: true, ..Refusal::busy(text, Duration::from_secs(1)) }
     }
 
     /// The disk did not take it.
     pub(super) fn not_kept(what: &str, error: &io::Error) -> Refusal {
         let text = format!("the mirror could not keep {what}");
-        Refusal { status: 507, text, retry_after: None, detail: Some(told(error)), mismatch: false }
+        Refusal { status: 507, text, retry_after: None, detail: Some(told(error)), mismatch: false, abandoned: false }
     }
 
     /// What an error of the wire is to a client that asked for `what`.
@@ -71,6 +79,11 @@ impl Refusal {
     /// Whether something came that has other bytes than it must have.
     pub(super) fn is_mismatch(&self) -> bool {
         self.mismatch
+    }
+
+    /// Whether the download ended because every client had left.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.abandoned
     }
 
     /// Whether the file is not there at all.

@@ -26,6 +26,11 @@ const CONFIG_PATIENCE: Duration = Duration::from_secs(4);
 /// A client waits behind each request, and cargo's patience ends after 30 seconds.
 const CONNECT: Duration = Duration::from_secs(8);
 const SILENCE: Duration = Duration::from_secs(15);
+/// Bytes a second. A download that brings less for as long as [`SILENCE`] is given up: it holds a connection that others
+/// wait for.
+const LOW_SPEED: u32 = 256;
+/// Requests at a time that downloads leave to index files.
+const FOR_INDEX: usize = 2;
 const RETRIES: u32 = 2;
 const BACKOFF: Duration = Duration::from_millis(250);
 
@@ -102,7 +107,8 @@ impl Upstreams {
         // Zero stands for no limit, which a server must have.
         http.low_speed_timeout =
             Some(http.low_speed_timeout).filter(|time| !time.is_zero()).unwrap_or(SILENCE).min(SILENCE);
-        http.low_speed_limit = http.low_speed_limit.max(1);
+        http.low_speed_limit = http.low_speed_limit.max(LOW_SPEED);
+        http.reserved = FOR_INDEX;
         let mut registry = registry(live, settings, &cargo, env)?;
         for warning in std::mem::take(&mut registry.warnings) {
             sink.warning(warning);

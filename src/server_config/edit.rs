@@ -77,6 +77,26 @@ pub(super) fn edited(text: &str, path: &Path, before: &Given, changes: &Map<Stri
     Ok(Edited { text, given })
 }
 
+/// Sets keys to values that are known to be valid. A key that has the value already keeps the form in which it stands.
+pub(super) fn set_keys(document: &mut DocumentMut, changes: &Map<String, Json>) {
+    let value_at = |document: &DocumentMut, name: &str| {
+        let text = document.get(name).and_then(Item::as_value)?.to_string();
+        let given = Given::parse(&format!("{name} = {}", text.trim()), Path::new("")).ok()?;
+        Some(given.settings.json(Key::of(name)?))
+    };
+    for (name, json) in changes {
+        if value_at(document, name).as_ref() == Some(json) {
+            continue;
+        }
+        if document.get(name).is_some_and(|item| !item.is_value()) {
+            document.remove(name);
+        }
+        if let Ok(value) = value_of(name, json) {
+            set(document, name, value);
+        }
+    }
+}
+
 /// What is wrong with a value that stands in no file yet.
 fn without_place(error: settings::Error) -> Error {
     match error {

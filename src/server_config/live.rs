@@ -285,11 +285,22 @@ impl Live {
         let _turn = self.one_at_a_time();
         travel::restore(&self.folder, brought, sink)?;
         if brought.iter().any(|file| file.name == SERVER)
-            && let Err(error) = self.reload()
+            && let Err(error) = self.take_travelling()
         {
-            sink.warning(format!("the settings stay as they were until the file is mended: {error}"));
+            sink.warning(format!("the settings in effect stay as they were: {error}"));
         }
         Ok(())
+    }
+
+    /// Puts the keys that travel into effect as the file has them now. An import must not put into effect what somebody
+    /// wrote into the file by hand meanwhile.
+    fn take_travelling(&self) -> Result<(), settings::Error> {
+        let read = Given::read(&self.folder)?;
+        let mut given = self.now.read().unwrap_or_else(PoisonError::into_inner).given.clone();
+        given.settings.take_travelling(&read.settings);
+        given.keys.retain(|key| !key.travels());
+        given.keys.extend(read.keys.into_iter().filter(|key| key.travels()));
+        self.replace(given)
     }
 
     /// Every key with its value in effect, its default, where the value comes from (`default`, `file`, `environment`,

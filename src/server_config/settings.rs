@@ -90,6 +90,8 @@ pub struct Settings {
     pub tls_key: Option<PathBuf>,
     /// How log lines are written.
     pub log_format: LogFormat,
+    /// Whether the server may never use the network for itself: live mode cannot be switched on.
+    pub offline: bool,
 }
 
 impl Default for Settings {
@@ -120,6 +122,7 @@ impl Default for Settings {
             tls_cert: None,
             tls_key: None,
             log_format: LogFormat::Text,
+            offline: false,
         }
     }
 }
@@ -167,6 +170,9 @@ pub enum Error {
         /// The key that is not.
         lacking: &'static str,
     },
+    /// Live mode is switched on for a server that may not use the network.
+    #[error("`offline` forbids live mode, and `proxy_mode` switches it on")]
+    Offline,
 }
 
 /// One thing that is wrong with a `frostmirror.toml`.
@@ -313,6 +319,7 @@ impl Settings {
             Key::TlsCert => self.tls_cert = Some(read.path()?),
             Key::TlsKey => self.tls_key = Some(read.path()?),
             Key::LogFormat => self.log_format = read.log_format()?,
+            Key::Offline => self.offline = read.boolean()?,
         }
         Ok(())
     }
@@ -333,14 +340,23 @@ impl Settings {
     /// Refuses what only makes sense together and is not.
     ///
     /// # Errors
-    /// [`Error::Half`].
+    /// [`Error::Half`], [`Error::Offline`].
     pub fn check(&self) -> Result<(), Error> {
+        if self.offline && self.proxy_mode {
+            return Err(Error::Offline);
+        }
         let (given, lacking) = match (&self.tls_cert, &self.tls_key) {
             (Some(_), None) => (Key::TlsCert, Key::TlsKey),
             (None, Some(_)) => (Key::TlsKey, Key::TlsCert),
             _ => return Ok(()),
         };
         Err(Error::Half { given: given.name(), lacking: lacking.name() })
+    }
+
+    /// Takes over the keys that travel (see [`Key::travels`]).
+    pub(super) fn take_travelling(&mut self, from: &Settings) {
+        self.targets.clone_from(&from.targets);
+        self.toolchain.clone_from(&from.toolchain);
     }
 
     /// The value of `key` as JSON, in the form in which it may be given back. What is secret in an address is masked
@@ -392,6 +408,7 @@ impl Settings {
             Key::TlsCert => path(&self.tls_cert),
             Key::TlsKey => path(&self.tls_key),
             Key::LogFormat => json!(self.log_format.as_str()),
+            Key::Offline => json!(self.offline),
         }
     }
 }

@@ -9,6 +9,7 @@ mod killed;
 mod limits;
 mod redirected;
 mod review;
+mod slow;
 mod starved;
 mod upstreams;
 

@@ -19,7 +19,7 @@ use crate::import_bundle::{Make, at};
 use crate::support::crates::Crate;
 use crate::support::published::Published;
 use crate::support::sandbox::{Sandbox, Serving};
-use crate::support::web::get;
+use crate::support::web::{get, send};
 
 const FILE: &str = "config/frostmirror.toml";
 
@@ -107,6 +107,45 @@ fn what_would_be_a_hole_is_refused_and_live_mode_is_told_of() {
     let sandbox = sandbox.env("FROSTMIRROR_PROXY_MODE", "off");
     sandbox.write(FILE, "proxy_mode = true\n");
     serve(&sandbox, &["--bind", "127.0.0.1:0"]).stop().ok().stderr_lacks("fetched from");
+}
+
+#[test]
+fn an_offline_server_has_no_live_mode() {
+    let sandbox = Sandbox::new();
+    let words = ["serve", "--bind", "127.0.0.1:0", "--mirror", "mirror", "--config-dir", "config"];
+    let with = |more: &'static str| words.into_iter().chain([more]);
+    let refused = "error: `offline` forbids live mode, and `proxy_mode` switches it on";
+    sandbox.write(FILE, "");
+    sandbox.run(with("--offline").chain(["--live"])).exits(2).stderr_has("'--offline' cannot be used with '--live'");
+    sandbox.write(FILE, "proxy_mode = true\n");
+    sandbox.run(with("--offline")).exits(3).stderr_has(refused).stderr_has("hint: decide for one: remove `--live`");
+    sandbox.write(FILE, "offline = true\n");
+    sandbox.run(with("--live")).exits(3).stderr_has(refused);
+    sandbox.write(FILE, "");
+    let variable = Sandbox::new().env("FROSTMIRROR_OFFLINE", "1");
+    variable.run(with("--live")).exits(3).stderr_has(refused);
+    let maybe = Sandbox::new().env("FROSTMIRROR_OFFLINE", "maybe");
+    maybe.run(words).exits(3).stderr_has("FROSTMIRROR_OFFLINE is `maybe`");
+
+    for (sandbox, flag) in [(&sandbox, &["--bind", "127.0.0.1:0", "--offline"][..]), (&variable, &["--bind", "127.0.0.1:0"])] {
+        let serving = serve(sandbox, flag);
+        let post = |body: &str| {
+            let headers = [("Content-Type", "application/json")];
+            let answer = send("POST", &format!("{}/api/config", serving.url()), &headers, body);
+            (answer.status, String::from_utf8(answer.body).unwrap())
+        };
+        let (status, text) = post(r#"{"proxy_mode": true}"#);
+        assert!(status == 409 && text.contains("`offline` forbids live mode"), "{status} {text}");
+        let (status, text) = post(r#"{"offline": false, "proxy_mode": true}"#);
+        assert!(status == 409 && text.contains("`offline` is fixed by"), "{status} {text}");
+        assert_eq!(post(r#"{"log_format": "text"}"#).0, 200, "all else can be changed");
+        let page = String::from_utf8(get(&format!("{}/config", serving.url())).body).unwrap();
+        assert!(page.contains("<code>offline</code> forbids switching it on"), "{page}");
+        let status = String::from_utf8(get(&format!("{}/api/status", serving.url())).body).unwrap();
+        assert!(status.contains("\"offline\": true"), "{status}");
+        serving.stop().ok().stderr_has("Offline live mode cannot be switched on");
+        assert!(!sandbox.path(FILE).exists() || !sandbox.read(FILE).contains("proxy_mode"));
+    }
 }
 
 #[test]
@@ -259,19 +298,24 @@ fn the_file_alone_makes_a_server_watch_and_a_snapshots_settings_take_effect() {
     until("made", || sandbox.path("incoming").exists());
     drop_in(&sandbox, Make::new("a", 1).ship(Crate::new("leaf", "1.1.0")), "1.pkg");
     until("imported", || sandbox.path("incoming/done/1.pkg").exists());
-    sandbox.write("source/frostmirror.toml", "watch_incoming = false\ntargets = ['no triple']\n");
+    sandbox.write("source/frostmirror.toml", "watch_incoming = false\ntargets = ['no triple']\ntoolchain = '1.86.0'\n");
     sandbox.run(["import", "incoming/done/1.pkg", "--mirror", "other", "--config-dir", "none"]).ok();
-    // As somebody else wrote it: what no server could start with.
     let config = sandbox.path("source");
     let run = sandbox
         .run(["export", "snapshot", "--mirror", "other", "-o", "out", "--config-dir", config.to_str().unwrap()])
-        .ok();
+        .ok()
+        .stderr_has("left out of frostmirror.toml: `watch_incoming`, `targets` (");
     let snapshot = run.path();
     let name = Path::new(snapshot.file_name().unwrap()).to_owned();
     fs::rename(&snapshot, sandbox.path("incoming").join(&name)).unwrap();
     until("restored", || sandbox.path("incoming/done").join(&name).exists());
-    until("resting", || serving.running().stderr().contains("is not watched any more"));
-    assert_eq!(sandbox.read(FILE), "watch_incoming = false\nbind = '127.0.0.1:0'\n");
+    assert_eq!(sandbox.read(FILE), "bind = '127.0.0.1:0'\nwatch_incoming = true\ntoolchain = \"1.86.0\"\n");
+    let settings = String::from_utf8(get(&format!("{}/api/config", serving.url())).body).unwrap();
+    let settings: serde_json::Value = serde_json::from_str(&settings).unwrap();
+    assert_eq!(settings["toolchain"]["value"], json!("1.86.0"));
+    // It still watches.
+    drop_in(&sandbox, Make::new("a", 2).ship(Crate::new("leaf", "1.2.0")), "2.pkg");
+    until("imported", || sandbox.path("incoming/done/2.pkg").exists());
     let run = serving.stop().ok();
-    run.stderr_has("not taken from the snapshot's frostmirror.toml: `targets` has `no triple` in it");
+    run.stderr_has("other settings of this server stay as they are").stderr_lacks("not imported from the snapshot");
 }

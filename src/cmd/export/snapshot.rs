@@ -49,7 +49,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let sink = context.report.as_ref();
     let names: Vec<&str> = config.iter().map(|file| file.name).collect();
     for name in server_config::FILES.iter().filter(|name| !names.contains(name)) {
-        sink.status("Note", format!("no {name} is in {}, so that none goes along", config_dir.display()));
+        sink.status("Note", format!("the snapshot has no {name}: there is none in {}", config_dir.display()));
     }
     for (name, note) in notes {
         sink.status("Note", format!("left out of {name}: {note}"));

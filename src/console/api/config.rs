@@ -19,7 +19,7 @@ use crate::failure::Failure;
 use crate::serve::Tls;
 use crate::serve::access::Access;
 use crate::server_config::edit::Error;
-use crate::server_config::{Key, Settings};
+use crate::server_config::{Key, Settings, settings};
 
 /// Every key of frostmirror.toml.
 #[derive(Serialize, Deserialize, JsonSchema)]
@@ -55,7 +55,7 @@ pub(super) fn routes() -> Vec<Route> {
         Route::post(
             "/api/config",
             "Changes keys of frostmirror.toml: `{key: value}`, with null to take a key out. Comments are kept. A masked \
-             password that comes back as it was shown keeps the stored one. 409 for a key that a flag or the environment fixes. With If-Match only where they still are in that state.",
+             password that comes back as it was shown keeps the stored one. 409 for a key that a flag or the environment fixes, and for live mode where `offline` is true. With If-Match only where they still are in that state.",
             write,
         )
         .takes::<BTreeMap<String, Value>>()
@@ -133,7 +133,10 @@ fn somebody_can_write(access: &Access, after: &Settings) -> Result<(), Refusal> 
 
 impl From<Error> for Refusal {
     fn from(error: Error) -> Refusal {
-        let conflict = matches!(error, Error::Fixed { .. } | Error::Changed { .. });
+        let conflict = matches!(
+            error,
+            Error::Fixed { .. } | Error::Changed { .. } | Error::Settings(settings::Error::Offline)
+        );
         let refusal = Refusal::from(Failure::from(error));
         if conflict { Refusal { status: StatusCode::CONFLICT, ..refusal } } else { refusal }
     }

@@ -191,7 +191,14 @@ const SETS: &[(&str, &str, &str, &[About])] = &[
         "Live mirror",
         "What the server does not hold it can fetch from upstream, check, pass on and keep, where it has a network. Off, it never asks anybody.",
         &[
-            (Key::ProxyMode, Control::Switch, "Live mode", "Off: what is held is all there is.", ""),
+            (Key::ProxyMode, Control::Switch, "Live mode", "Off: only stored files are served.", ""),
+            (
+                Key::Offline,
+                Control::Switch,
+                "Offline",
+                "On: the server never uses the network for itself, and live mode cannot be switched on.",
+                "",
+            ),
             (
                 Key::ProxyIndexUrl,
                 Control::Text,

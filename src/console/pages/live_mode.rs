@@ -14,6 +14,8 @@ const GIVEN: [u16; 3] = [200, 206, 304];
 /// Whether live mode is on, and what it makes of its upstreams.
 pub(super) struct Standing {
     pub(super) on: bool,
+    /// Whether `offline` forbids switching it on.
+    pub(super) offline: bool,
     /// Why it is on and asks nobody, as a sentence.
     pub(super) trouble: Option<String>,
     pub(super) upstreams: Vec<Upstream>,
@@ -93,6 +95,7 @@ impl Standing {
     pub(super) fn of(figured: &Figured, brought: Figures) -> Standing {
         Standing {
             on: figured.on,
+            offline: figured.offline,
             trouble: figured.trouble.as_deref().map(sentence),
             upstreams: figured.upstreams.iter().map(Upstream::of).collect(),
             brought: self::brought(brought),

@@ -76,17 +76,18 @@ impl Proxy {
     pub(super) fn take_off_to(self: &Arc<Self>, running: &Arc<Running>, path: &SafePath, sha256: Sha256) -> Miss {
         let mut flights = running.toolchains.flights();
         if let Some(flight) = flights.get(path).filter(|flight| !flight.is_lost()) {
-            return Miss::Coming(flight.clone());
+            return Miss::Coming(flight.for_client());
         }
         // Flights are forgotten after their file is in its place.
         if path.below(self.options.mirror.root()).is_file() {
             return Miss::Held;
         }
         let (flight, pilot) = Flight::prepare(self.options.mirror.clone());
-        flights.insert(path.clone(), flight.clone());
+        let own = flight.for_client();
+        flights.insert(path.clone(), flight);
         drop(flights);
         tokio::spawn(Arc::clone(self).fly_to(Arc::clone(running), pilot, path.clone(), sha256));
-        Miss::Coming(flight)
+        Miss::Coming(own)
     }
 
     async fn fly_to(self: Arc<Self>, running: Arc<Running>, pilot: Pilot, path: SafePath, sha256: Sha256) {

@@ -44,7 +44,7 @@ fn what_is_fixed_counts_more_than_the_file_which_counts_more_than_the_defaults()
     );
     assert_eq!((&json["bind"]["source"], &json["bind"]["needs_restart"]), (&json!("file"), &json!(true)));
     assert_eq!((&json["toolchain"]["source"], &json["toolchain"]["value"]), (&json!("default"), &json!(["stable"])));
-    assert_eq!(json.as_object().map(Map::len), Some(24));
+    assert_eq!(json.as_object().map(Map::len), Some(25));
 }
 
 #[test]
@@ -158,10 +158,64 @@ fn a_restored_file_takes_effect() {
     let folder = folder("bind = 'a:1'\n");
     let live = Live::load(folder.path(), Fixed::default()).expect("loaded");
     let brought = |text: &str| [Brought::parse(SERVER, text.as_bytes()).expect("TOML")];
-    live.restore(&brought("prune_on_import = true\nbind = 'b:2'\ntargets = ['no triple']\n"), &Silent)
-        .expect("restored");
-    assert_eq!((live.current().prune_on_import, live.current().bind.as_str()), (true, "a:1"));
-    assert_eq!(text(&folder), "prune_on_import = true\nbind = 'a:1'\n");
+    // Somebody edits the file by hand; an import must not put that into effect.
+    let edited = "bind = 'a:1'\nproxy_mode = true\n";
+    fs::write(folder.path().join(SERVER), edited).expect("write");
+    let snapshot = "toolchain = 'beta'\nprune_on_import = true\nbind = 'b:2'\ntargets = ['no triple']\n";
+    live.restore(&brought(snapshot), &Silent).expect("restored");
+    let now = live.current();
+    assert_eq!((now.toolchain.to_string().as_str(), now.bind.as_str(), now.proxy_mode), ("beta", "a:1", false));
+    assert!(!now.prune_on_import);
+    assert_eq!(live.to_json()["toolchain"]["source"], json!("file"));
+    assert_eq!(text(&folder), format!("{edited}toolchain = \"beta\"\n"));
+    live.reload().expect("read again");
+    assert!(live.current().proxy_mode, "an operator's reload does");
+}
+
+#[test]
+fn an_offline_server_refuses_live_mode_by_every_route() {
+    let with = |file: &str, set: &dyn Fn(&mut Fixed)| {
+        let folder = folder(file);
+        let mut fixed = Fixed::default();
+        set(&mut fixed);
+        Live::load(folder.path(), fixed).map(|live| (folder, live))
+    };
+    let offline = |fixed: &mut Fixed| fixed.switch(Key::Offline, By::Flag("--offline"), true);
+    let live_flag = |fixed: &mut Fixed| fixed.switch(Key::ProxyMode, By::Flag("--live"), true);
+    // At the start.
+    for refused in [
+        with("proxy_mode = true\n", &offline),
+        with("offline = true\n", &live_flag),
+        with("offline = true\nproxy_mode = true\n", &|_| ()),
+        with("", &|fixed| {
+            offline(fixed);
+            fixed.switch(Key::ProxyMode, By::Variable("FROSTMIRROR_PROXY_MODE"), true);
+        }),
+    ] {
+        assert!(matches!(refused, Err(settings::Error::Offline)), "{refused:?}");
+    }
+    // While it runs: written, taken away, edited by hand, imported.
+    let (folder, live) = with("", &offline).expect("loaded");
+    let refused = live.write(&changes(json!({ "proxy_mode": true }))).expect_err("refused");
+    assert!(matches!(refused, edit::Error::Settings(settings::Error::Offline)), "{refused}");
+    for way_out in [json!({ "offline": false }), json!({ "offline": null, "proxy_mode": true })] {
+        let refused = live.write(&changes(way_out)).expect_err("fixed");
+        assert!(matches!(refused, edit::Error::Fixed { key: Key::Offline, .. }), "{refused}");
+    }
+    assert_eq!(text(&folder), "");
+    fs::write(folder.path().join(SERVER), "proxy_mode = true\n").expect("write");
+    assert!(matches!(live.reload(), Err(settings::Error::Offline)));
+    let snapshot = "targets = ['a-b']\nproxy_mode = true\noffline = false\n";
+    live.restore(&[Brought::parse(SERVER, snapshot.as_bytes()).expect("TOML")], &Silent).expect("restored");
+    assert_eq!((live.current().proxy_mode, live.current().offline), (false, true));
+    let (_folder, live) = with("offline = true\n", &|_| ()).expect("loaded");
+    let refused = live.write(&changes(json!({ "proxy_mode": true }))).expect_err("refused");
+    assert!(matches!(refused, edit::Error::Settings(settings::Error::Offline)), "{refused}");
+    // Without it, live mode switches as ever.
+    let (_folder, live) = with("offline = true\n", &|_| ()).expect("loaded");
+    live.write(&changes(json!({ "offline": false, "proxy_mode": true }))).expect("written");
+    let refused = live.write(&changes(json!({ "offline": true }))).expect_err("live mode is on");
+    assert!(matches!(refused, edit::Error::Settings(settings::Error::Offline)), "{refused}");
 }
 
 #[test]

@@ -14,6 +14,7 @@ pub enum Key {
     KeepFailedPackages,
     PruneOnImport,
     ProxyMode,
+    Offline,
     ProxyIndexUrl,
     ProxyDlUrl,
     ProxyDistUrl,
@@ -32,7 +33,7 @@ pub enum Key {
 
 impl Key {
     /// All of them, in order.
-    pub const ALL: [Key; 24] = [
+    pub const ALL: [Key; 25] = [
         Key::BaseUrl,
         Key::TrustedProxies,
         Key::Bind,
@@ -43,6 +44,7 @@ impl Key {
         Key::KeepFailedPackages,
         Key::PruneOnImport,
         Key::ProxyMode,
+        Key::Offline,
         Key::ProxyIndexUrl,
         Key::ProxyDlUrl,
         Key::ProxyDistUrl,
@@ -86,12 +88,19 @@ impl Key {
             Key::TlsCert => "tls_cert",
             Key::TlsKey => "tls_key",
             Key::LogFormat => "log_format",
+            Key::Offline => "offline",
         }
     }
 
     /// The key of this name.
     pub fn of(name: &str) -> Option<Key> {
         Key::ALL.into_iter().find(|key| key.name() == name)
+    }
+
+    /// Whether a snapshot carries the key to another server. Only what says which toolchains are mirrored does: how a
+    /// server runs, what it fetches, checks, removes and allows is decided on its own machine. A new key does not travel.
+    pub fn travels(self) -> bool {
+        matches!(self, Key::Targets | Key::Toolchain)
     }
 
     /// Whether a change takes effect at the next start only. Of the two of TLS that is true of their paths; what is in

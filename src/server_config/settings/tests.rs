@@ -30,7 +30,7 @@ fn nothing_given_is_the_defaults_and_every_key_has_one_name() {
     assert_eq!((defaults.json(Key::Toolchain), defaults.json(Key::Allow)), (json!(["stable"]), json!(null)));
     assert!(!defaults.proxy_index_url.as_str().contains('+'));
     let names: BTreeSet<&str> = Key::ALL.into_iter().map(Key::name).collect();
-    assert_eq!(names.len(), 24);
+    assert_eq!(names.len(), 25);
 }
 
 #[test]
@@ -70,6 +70,7 @@ fn every_key_takes_what_it_should_and_gives_it_back() {
         ("tls_cert", "'c.pem'", json!("/config/c.pem")),
         ("tls_key", "'k.pem'", json!("/config/k.pem")),
         ("log_format", "'json'", json!("json")),
+        ("offline", "true", json!(true)),
     ] {
         let own = Key::of(key).expect("a key");
         let given = parse(&format!("{key} = {value}\n")).unwrap_or_else(|error| panic!("{error}"));
@@ -126,6 +127,7 @@ fn every_key_refuses_what_it_should_not_take_and_says_what_it_may_be() {
         ("auth_required", "1979-05-27", "is a date", "true or false"),
         ("tls_cert", "[]", "is an array", "the path"),
         ("tls_key", "\"a\\u0000b\"", "is `a", "the path"),
+        ("offline", "'no'", "is a string", "true or false"),
         ("log_format", "'xml'", "is `xml`", "`text` or `json`"),
     ] {
         let said = wrong(&format!("# first\n{key} = {value}\n"));

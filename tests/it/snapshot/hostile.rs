@@ -168,3 +168,47 @@ fn the_name_of_a_carried_file_does_not_steer_the_terminal() {
         assert!(!said.lines().any(|line| line.starts_with("OK.pkg")), "{words:?}: {said:?}");
     }
 }
+
+/// What a snapshot must not change: everything that another server may say about how this one runs.
+const TAKEOVER: &str = "proxy_mode = true\noffline = false\nproxy_index_url = \"http://UPSTREAM/index/\"\n\
+                        proxy_dist_url = \"http://UPSTREAM\"\nverify_checksums = false\nmin_age = \"0\"\nprune_on_import = true\n\
+                        admin_token_file = \"/etc/hostname\"\nbind = \"0.0.0.0:1\"\ntargets = [\"wasm32-wasip1\"]\n";
+
+#[test]
+fn an_imported_configuration_opens_no_way_out() {
+    let upstream = crate::support::upstream::Upstream::start();
+    let mut forged = small();
+    forged.manifest.kind = BundleKind::Snapshot;
+    forged.manifest.carried = vec![carried("a")];
+    let hostile = TAKEOVER.replace("UPSTREAM", &upstream.addr().to_string());
+    forged.group(&[("frostmirror.toml".to_owned(), hostile)], Kind::Config);
+    for (words, own) in [(vec![], "min_age = \"14d\"\n"), (vec!["--offline"], "")] {
+        let sandbox = Sandbox::new();
+        sandbox.write("config/frostmirror.toml", own);
+        sandbox.write("snapshot.pkg", forged.bytes());
+        fs::create_dir(sandbox.path("incoming")).unwrap();
+        let flags = ["--mirror", "m", "--incoming", "incoming", "--config-dir", "config", "--watch-incoming"];
+        let serving = sandbox.serve(flags.iter().chain(&words));
+        fs::rename(sandbox.path("snapshot.pkg"), sandbox.path("incoming/snapshot.pkg")).unwrap();
+        let until = std::time::Instant::now() + Duration::from_secs(60);
+        while !sandbox.path("incoming/done/snapshot.pkg").exists() {
+            assert!(std::time::Instant::now() < until, "{}", serving.running().stderr());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let told = serving.running().stderr();
+        let named = "frostmirror.toml: `proxy_mode`, `offline`, `proxy_index_url`, `proxy_dist_url`, `verify_checksums`, \
+                     `min_age`, `prune_on_import`, `admin_token_file`, `bind` (";
+        assert!(told.contains(named), "{told}");
+        for path in ["/index/to/ki/tokio", "/crates/tokio-1.0.0.crate", "/dist/channel-rust-stable.toml"] {
+            assert_eq!(crate::support::web::get(&format!("{}{path}", serving.url())).status, 404, "{path}");
+        }
+        assert_eq!(upstream.requests().len(), 0, "{:?}", upstream.requests());
+        let text = sandbox.read("config/frostmirror.toml");
+        assert_eq!(text, format!("{own}targets = [\"wasm32-wasip1\"]\n"));
+        serving.stop().ok();
+        // Another start with the file that the import left asks nobody either.
+        let again = sandbox.serve(flags.iter().chain(&words));
+        assert_eq!(crate::support::web::get(&format!("{}/index/to/ki/tokio", again.url())).status, 404);
+        assert_eq!(upstream.requests().len(), 0, "{:?}", upstream.requests());
+    }
+}
