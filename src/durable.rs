@@ -162,6 +162,43 @@ pub fn free_space(_: &Path) -> io::Result<Option<u64>> {
     Ok(None)
 }
 
+/// Whether the disk has no room left, or the user's share of it has none.
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// Gives `file` room for `length` bytes, so that writing so many does not fail for lack of it. Its length stays what it is.
+///
+/// # Errors
+/// There is no such room, or a limit of the process or of the file system is smaller. Where the file system cannot
+/// give room ahead, only what is free now is looked at.
+pub fn allocate(file: &File, length: u64) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, getrlimit};
+        if getrlimit(Resource::Fsize).current.is_some_and(|most| most < length) {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+    }
+    #[cfg(target_os = "linux")]
+    if length > 0 {
+        use rustix::fs::{FallocateFlags, fallocate};
+        use rustix::io::Errno;
+        match fallocate(file, FallocateFlags::KEEP_SIZE, 0, length) {
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {}
+            given => return Ok(given?),
+        }
+    }
+    #[cfg(unix)]
+    {
+        let numbers = rustix::fs::fstatvfs(file)?;
+        if numbers.f_bavail.saturating_mul(numbers.f_frsize) < length {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+    }
+    Ok(())
+}
+
 #[cfg(not(target_os = "linux"))]
 fn collect(folder: &Path, files: &mut Vec<std::path::PathBuf>) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {

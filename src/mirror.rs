@@ -9,6 +9,7 @@
 //! | `doubts` | what is strange about a bundle that is good |
 //! | [`index`] | how lines of two origins become one index file |
 //! | [`lines`] | what is recorded of every line |
+//! | `reserve` | room on the disk that only a collection may use |
 //! | [`store`] | staging, placing by rename, taking back |
 //! | [`live`] | what live mode brought: placed in batches, recorded, and let go |
 //! | [`offers`] | what rustup's clients find: toolchains with their machines, targets and profiles |
@@ -50,6 +51,7 @@ pub mod offers;
 pub mod order;
 pub mod rebuild;
 mod receive;
+mod reserve;
 mod doubts;
 pub mod snapshot;
 pub mod status;

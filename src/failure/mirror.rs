@@ -1,13 +1,26 @@
 //! Errors of `mirror`: class and hint.
 
+use std::path::Path;
+
 use super::{Class, Failure, hint_of_io};
 use crate::mirror::{audit, export, gc, import, layout, live, lock, snapshot, status, store};
 
 impl From<store::Error> for Failure {
     fn from(error: store::Error) -> Failure {
-        let hint = hint_of_io(&error.source);
+        let hint = match error.full_mirror() {
+            Some(root) => Some(make_room(root)),
+            None => hint_of_io(&error.source),
+        };
         Failure { hint, ..Failure::new(Class::Disk, error) }
     }
+}
+
+/// What to do about a mirror whose disk is full.
+fn make_room(root: &Path) -> String {
+    format!(
+        "run `cargo frostmirror gc --mirror {}`, which works on a full disk, or free some space there; then run the same command again",
+        root.display()
+    )
 }
 
 impl From<layout::Error> for Failure {
@@ -115,8 +128,9 @@ impl From<import::Error> for Failure {
             E::Time { .. } => Failure::new(Class::Integrity, error),
             E::TooManyHistories { .. } => Failure::new(Class::Integrity, error)
                 .hint("retire a history that nobody needs with `cargo frostmirror gc --forget LINEAGE`; `gc --dry-run` lists them"),
-            E::NoSpace { .. } => {
-                Failure::new(Class::Disk, error).hint("free some space on that disk and run the same command again")
+            E::NoSpace { ref root, .. } => {
+                let hint = make_room(root);
+                Failure::new(Class::Disk, error).hint(hint)
             }
             E::Torn { .. } => {
                 let hint = "what is left is whole and served; import the same bundle again once the disk is well";
@@ -132,7 +146,11 @@ impl From<gc::Error> for Failure {
         match error {
             E::Lock(error) => error.into(),
             E::Layout(error) => error.into(),
-            E::Store(error) => error.into(),
+            // It is a collection that found no room.
+            E::Store(error) => {
+                let hint = hint_of_io(&error.source);
+                Failure { hint, ..Failure::from(error) }
+            }
             E::Record { .. } | E::LostRecord { .. } => Failure::new(Class::Integrity, error).hint(
                 "import the bundle that it is of once more, or restore that file from a copy of the mirror; where neither can be had, \
                  `cargo frostmirror verify --mirror DIR --rebuild-state` keeps everything that was on record",

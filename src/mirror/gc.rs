@@ -20,6 +20,9 @@
 //! 5. The names are durable by now: the crates and the other rustup artifacts that are due. What is on record of rustup
 //!    artifacts, the list of removals, and the head.
 //!
+//! Where the disk is short of room, nothing is staged ahead: the reserve is given up and crates that have no lines go first,
+//! and index files and records change one part at a time (see the page of the layout).
+//!
 //! Killed anywhere, no line names a missing crate, no channel that is served names a component that went because of it,
 //! and the next run finds in the tree what is left to do.
 

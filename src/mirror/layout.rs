@@ -27,6 +27,7 @@
 //!     live/used                      when files were last asked for, where live mode's size is limited; can be lost
 //!     live/id                        32 hexadecimal digits: the lineage under which a snapshot carries what live mode brought
 //!     staging/                       unfinished work; emptied at the next start
+//!     reserve                        room on the disk for a collection, where there is no other; can be lost
 //!     aside/                         folders that stood where a link belongs, where they held something of their own,
 //!                                    and records of imports that a rebuild could not read
 //! ```
@@ -90,6 +91,12 @@
 //! that writes it; one that nobody has locked and that live/placing does not name is debris.
 //!
 //! What goes from live/records, because it was let go or the cache has its limit, is in live/forgotten first.
+//!
+//! # A full disk
+//!
+//! Whatever adds to a mirror keeps `.frostmirror/reserve`, a part of the disk. Where the disk is short of room, a collection
+//! gives it up, removes the crates that are due and have no lines any more, and then replaces index files and records in parts,
+//! each of which makes room for the next. It takes the reserve back at its end.
 //!
 //! # Durability
 //!
@@ -284,6 +291,11 @@ impl Layout {
     /// The folder of unfinished work.
     pub fn staging(&self) -> PathBuf {
         self.private().join("staging")
+    }
+
+    /// Room on the disk that only a collection may use.
+    pub fn reserve(&self) -> PathBuf {
+        self.private().join("reserve")
     }
 
     /// The folder of things that stood where something of ours belongs.

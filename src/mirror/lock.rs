@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::layout::{self, Layout};
 use super::live;
+use super::reserve;
 use crate::durable;
 use crate::env::Env;
 use crate::event::Sink;
@@ -142,7 +143,9 @@ pub enum Error {
 /// # Errors
 /// [`Error::Held`] after `timeout`; a mirror of a newer layout; the file system's.
 pub fn lock_for_adding(layout: &Layout, timeout: Duration, me: &Holder, sink: &dyn Sink) -> Result<AddGuard, Error> {
-    Ok(AddGuard { layout: layout.clone(), _held: acquire(layout, timeout, me, sink)? })
+    let held = acquire(layout, timeout, me, sink)?;
+    reserve::keep(layout, reserve::PART);
+    Ok(AddGuard { layout: layout.clone(), _held: held })
 }
 
 /// Locks the mirror, which must be there, for taking away from it. One lock serves both: who takes away waits for who
@@ -209,11 +212,19 @@ fn acquire(layout: &Layout, timeout: Duration, me: &Holder, sink: &dyn Sink) -> 
     let file = open(&path, false).map_err(failed(path))?;
     wait(layout, timeout, sink, &|| file.try_lock())?;
     let text = me.to_json();
-    fs::write(layout.holder(), &text).map_err(failed(layout.holder()))?;
-    let held = Held { layout: layout.clone(), file, named: Some(text) };
+    let named = match fs::write(layout.holder(), &text) {
+        // The name only serves those who wait, and a collection makes room.
+        Err(error) if durable::is_full(&error) => None,
+        written => written.map(|()| Some(text)).map_err(failed(layout.holder()))?,
+    };
+    let held = Held { layout: layout.clone(), file, named };
     layout.settle_format()?;
     // Whoever changes the mirror from here on sees all of it or nothing.
-    live::finish(layout, sink).map_err(Box::new)?;
+    let finished = match live::finish(layout, sink) {
+        Err(error) if reserve::is_full(&error) && reserve::release(layout) => live::finish(layout, sink),
+        finished => finished,
+    };
+    finished.map_err(Box::new)?;
     Ok(held)
 }
 

@@ -19,6 +19,13 @@ pub struct Error {
     pub source: io::Error,
 }
 
+impl Error {
+    /// The mirror whose disk has no room left, where that is what happened.
+    pub fn full_mirror(&self) -> Option<&Path> {
+        if durable::is_full(&self.source) { super::reserve::mirror_of(&self.path) } else { None }
+    }
+}
+
 /// An [`Error`] about `path`, for `map_err`.
 pub(super) fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
     let path = path.to_owned();
@@ -55,11 +62,21 @@ impl Staging {
     }
 
     fn clear(&self) -> io::Result<()> {
-        match fs::remove_dir_all(&self.folder) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-            _ => {}
+        let entries = match fs::read_dir(&self.folder) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return fs::create_dir(&self.folder),
+            Err(e) => return Err(e),
+        };
+        // The folder itself stays: on a full disk there is no room for another.
+        for entry in entries {
+            let entry = entry?;
+            let removed = match entry.file_type()?.is_dir() {
+                true => fs::remove_dir_all(entry.path()),
+                false => fs::remove_file(entry.path()),
+            };
+            removed.or_else(|e| if e.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(e) })?;
         }
-        fs::create_dir(&self.folder)
+        Ok(())
     }
 
     /// Leaves a mark that files are being placed.
@@ -80,7 +97,12 @@ impl Staging {
     /// A new file of these bytes.
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<Staged, Error> {
         let (staged, mut file) = self.create()?;
-        file.write_all(bytes).map_err(failed("write", &self.path(staged)))?;
+        if let Err(source) = file.write_all(bytes) {
+            drop(file);
+            // On a full disk its room is of use to others.
+            let _stays = fs::remove_file(self.path(staged)).is_err();
+            return Err(failed("write", &self.path(staged))(source));
+        }
         Ok(staged)
     }
 

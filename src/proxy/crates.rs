@@ -311,6 +311,9 @@ impl Proxy {
             self.options.sink.detail(refusal.in_full());
             return;
         }
+        if refusal.status == 507 {
+            self.placer.place(Parcel::Room, Box::new(|_| {}));
+        }
         let figure = if refusal.is_mismatch() { &self.figures.mismatches } else { &self.figures.failures };
         figure.fetch_add(1, Relaxed);
         self.options.sink.warning(format!("live mode did not get {what}: {}", refusal.in_full()));

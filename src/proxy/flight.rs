@@ -18,6 +18,7 @@ use super::breaker::Breaker;
 use super::refusal::Refusal;
 use super::upstreams::{guarded, itself};
 use crate::digest::Sha256;
+use crate::durable;
 use crate::http::{Client, Request, Secret, Taker};
 use crate::mirror::layout::Layout;
 use crate::mirror::live::PartialFile;
@@ -26,6 +27,8 @@ use crate::mirror::live::PartialFile;
 const PIECE: usize = 64 * 1024;
 /// The end of a file that nobody is given before the whole is found right.
 const HELD_BACK: u64 = 16 * 1024;
+/// Room on the disk for a body of unknown length, at least.
+const UNKNOWN_LENGTH: u64 = 1 << 20;
 /// How long a client waits for the beginning. Cargo gives up after 30 seconds without a byte.
 const PATIENCE: Duration = Duration::from_secs(25);
 /// A download that every client has left ends after so long, unless the rest will come within as long at its present speed.
@@ -400,11 +403,14 @@ impl Writer<'_> {
         Ok(Landed { file: partial, size })
     }
 
+    /// A file with room for all of the body: who waits is told that there is none before anything is given.
     async fn begin_part(&mut self) -> io::Result<()> {
         let mirror = self.pilot.mirror.clone();
+        let room = self.length.unwrap_or(UNKNOWN_LENGTH);
         let made = tokio::task::spawn_blocking(move || {
-            let partial = PartialFile::create(&mirror).map_err(io::Error::other)?;
+            let partial = PartialFile::create(&mirror).map_err(|error| io::Error::new(error.source.kind(), error))?;
             let (writer, reader) = (partial.file().try_clone()?, partial.file().try_clone()?);
+            durable::allocate(&writer, room)?;
             io::Result::Ok((partial, writer, reader))
         });
         let (partial, writer, reader) = made.await.map_err(io::Error::other)??;
@@ -426,8 +432,13 @@ impl Taker for Writer<'_> {
         if self.part.is_some() && !is_other {
             return Ok(());
         }
-        if self.part.is_none() {
-            self.begin_part().await?;
+        match &self.part {
+            None => self.begin_part().await?,
+            Some(part) => {
+                let (file, room) = (Arc::clone(&part.shared), length.unwrap_or(UNKNOWN_LENGTH));
+                let given = tokio::task::spawn_blocking(move || durable::allocate(&file, room));
+                given.await.map_err(io::Error::other)??;
+            }
         }
         self.begin_otherwise().await
     }

@@ -55,6 +55,8 @@ pub(super) enum Parcel {
     Artifacts(Vec<(SafePath, Sha256, Timestamp, Landed)>),
     /// Lines of held versions that upstream has changed.
     Renewals(Vec<Renewal>),
+    /// Nothing: the disk was too full for a download, so that what exceeds the limit must go.
+    Room,
 }
 
 /// What is called when a parcel was placed, or could not be.
@@ -157,7 +159,9 @@ impl Work {
                         Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
                     }
                 }
-                self.place(batch);
+                if !batch.iter().all(|(parcel, _)| matches!(parcel, Parcel::Room)) {
+                    self.place(batch);
+                }
                 self.keep_within_limit();
             }
             if written.elapsed() >= WRITTEN_EVERY {
@@ -252,6 +256,7 @@ impl Work {
                     }
                 }
                 Parcel::Renewals(lines) => renewals.extend(lines),
+                Parcel::Room => {}
             }
         }
         let placed = guard.place_live(arrivals, renewals, artifacts, now, self.sink.as_ref());

@@ -42,6 +42,7 @@ fn a_first_import_makes_the_whole_tree() {
         &record,
         ".frostmirror/lines/js/on/json",
         ".frostmirror/lines/se/rd/serde",
+        ".frostmirror/reserve",
         "crates/Serde-1.0.100+b.crate",
         "crates/index",
         "crates/json-1.0.0.crate",

@@ -11,6 +11,7 @@ mod inputs;
 mod channel;
 mod import_legacy;
 mod rebuild_artifacts;
+mod full_disk;
 mod gather_toolchains;
 mod resolve;
 mod bundle;

@@ -13,6 +13,7 @@ use crate::mirror::forgotten::Note;
 use crate::mirror::layout::Layout;
 use crate::mirror::link::{self, LinkState};
 use crate::mirror::order::{Names, Node, dependencies_first};
+use crate::mirror::reserve;
 use crate::mirror::store::{Staged, Staging, failed, was_torn};
 
 /// What a file becomes.
@@ -43,10 +44,19 @@ pub(super) fn execute(layout: &Layout, plan: Plan, sink: &dyn Sink) -> Result<Co
         return Ok(collected);
     }
     restore_link(layout, sink);
+    let is_short = reserve::is_short(layout);
+    if is_short {
+        reserve::release(layout);
+    }
     let mut staging = Staging::begin(layout)?;
-    let index = stage_index(layout, &mut staging, &plan.work.index)?;
-    let records = stage_records(layout, &mut staging, &plan.work.records)?;
-    if !index.is_empty() || !records.is_empty() {
+    let index = Changes { root: layout.index(), changes: dependents_first(layout, &plan.work.index)?, goes: line_goes };
+    let records = Changes { root: layout.lines(), changes: plan.work.records.iter().collect(), goes: record_goes };
+    // On a disk without room, one part at a time is staged later.
+    let staged = match is_short {
+        true => None,
+        false => Some((index.stage(&mut staging)?, records.stage(&mut staging)?)),
+    };
+    if staged.as_ref().is_some_and(|(index, records)| !index.is_empty() || !records.is_empty()) {
         staging.sync()?;
     }
     checkpoint("gc:staged");
@@ -54,6 +64,9 @@ pub(super) fn execute(layout: &Layout, plan: Plan, sink: &dyn Sink) -> Result<Co
     staging.mark_placing()?;
     staging.torn = true;
     checkpoint("gc:marked");
+    if is_short {
+        remove_nameless(layout, &plan)?;
+    }
     let now = plan.work.now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     for lineage in &plan.work.forget {
         Note::write(layout, plan.work.newest_record, lineage, &now)?;
@@ -62,12 +75,22 @@ pub(super) fn execute(layout: &Layout, plan: Plan, sink: &dyn Sink) -> Result<Co
     plan.work.live.let_go_now(layout)?;
     checkpoint("gc:live");
     if let Some(removals) = &plan.work.removals {
-        removals.write(layout)?;
+        match removals.write(layout) {
+            // Without the list the times of what waits begin anew, which a full disk is worth.
+            Err(error) if is_short && reserve::is_full(&error) => {}
+            written => written?,
+        }
     }
     checkpoint("gc:removals");
-    change(&staging, &layout.index(), &index, "gc:index-half")?;
+    match &staged {
+        Some((steps, _)) => change(&staging, &index.root, steps, "gc:index-half")?,
+        None => index.carry_out_in_parts(&mut staging, "gc:index-half")?,
+    }
     checkpoint("gc:index");
-    change(&staging, &layout.lines(), &records, "gc:lines-half")?;
+    match &staged {
+        Some((_, steps)) => change(&staging, &records.root, steps, "gc:lines-half")?,
+        None => records.carry_out_in_parts(&mut staging, "gc:lines-half")?,
+    }
     checkpoint("gc:lines");
     remove_artifacts(layout, &plan.names, ["gc:channels-half", "gc:channels"])?;
     remove_folders(&plan.work.folders)?;
@@ -93,6 +116,7 @@ pub(super) fn execute(layout: &Layout, plan: Plan, sink: &dyn Sink) -> Result<Co
     }
     checkpoint("gc:head");
     staging.torn = false;
+    reserve::keep(layout, reserve::PART_AFTER);
     Ok(collected)
 }
 
@@ -112,16 +136,62 @@ fn restore_link(layout: &Layout, sink: &dyn Sink) {
     }
 }
 
-/// Stages what index files become; dependents come before what they depend on.
-fn stage_index(layout: &Layout, staging: &mut Staging, changes: &[Change]) -> Result<Vec<Step>, Error> {
+/// Files below one root that lose versions, in the order in which they change.
+struct Changes<'p> {
+    root: PathBuf,
+    changes: Vec<&'p Change>,
+    /// Whether a line is of one of the versions that go.
+    goes: fn(&[u8], &HashSet<String>) -> bool,
+}
+
+fn line_goes(line: &[u8], versions: &HashSet<String>) -> bool {
+    tree::version_of(line).is_some_and(|version| versions.contains(&*version))
+}
+
+fn record_goes(line: &[u8], versions: &HashSet<String>) -> bool {
+    tree::recorded_version(line).is_some_and(|version| versions.contains(version))
+}
+
+impl Changes<'_> {
+    /// Stages what all of them become.
+    fn stage(&self, staging: &mut Staging) -> Result<Vec<Step>, Error> {
+        self.changes.iter().map(|change| self.stage_one(staging, change)).collect()
+    }
+
+    fn stage_one(&self, staging: &mut Staging, change: &Change) -> Result<Step, Error> {
+        let text = tree::read(&self.root.join(&change.place))?;
+        let becomes = stage(staging, &text, |line| (self.goes)(line, &change.versions))?;
+        Ok(Step { place: change.place.clone(), becomes })
+    }
+
+    /// Stages and changes as many at a time as the disk has room for; each of them makes room for others.
+    fn carry_out_in_parts(&self, staging: &mut Staging, midway: &str) -> Result<(), Error> {
+        let mut rest = &self.changes[..];
+        while !rest.is_empty() {
+            let mut steps = Vec::new();
+            for one in rest {
+                match self.stage_one(staging, one) {
+                    Ok(step) => steps.push(step),
+                    Err(error) if reserve::is_full(&error) && !steps.is_empty() => break,
+                    Err(error) => return Err(error),
+                }
+            }
+            staging.sync()?;
+            change(staging, &self.root, &steps, midway)?;
+            rest = &rest[steps.len()..];
+        }
+        Ok(())
+    }
+}
+
+/// The index files that change; dependents come before what they depend on.
+fn dependents_first<'p>(layout: &Layout, changes: &'p [Change]) -> Result<Vec<&'p Change>, Error> {
     let names = Names::of(changes.iter().filter_map(|change| change.place.rsplit('/').next()));
     let mut nodes = Vec::new();
-    let mut steps = Vec::new();
     for Change { place, versions } in changes {
         let text = tree::read(&layout.index().join(place))?;
-        let goes = |line: &[u8]| tree::version_of(line).is_some_and(|version| versions.contains(&*version));
         let mut needs = Vec::new();
-        for line in tree::lines(&text).filter(|line| goes(line)) {
+        for line in tree::lines(&text).filter(|line| line_goes(line, versions)) {
             let line = std::str::from_utf8(line).ok().and_then(|line| IndexLine::parse(line.trim_end()).ok());
             let deps = line.into_iter().flat_map(|line| line.deps);
             needs.extend(deps.filter(|dep| !dep.dev).filter_map(|dep| names.number(&dep.name)));
@@ -131,20 +201,19 @@ fn stage_index(layout: &Layout, staging: &mut Staging, changes: &[Change]) -> Re
         needs.sort_unstable();
         needs.dedup();
         nodes.push(Node { name, needs: needs.into() });
-        let becomes = stage(staging, &text, goes)?;
-        steps.push(Some(Step { place: place.clone(), becomes }));
     }
-    let order = dependencies_first(&nodes);
-    Ok(order.into_iter().rev().filter_map(|at| steps[at].take()).collect())
+    Ok(dependencies_first(&nodes).into_iter().rev().map(|at| &changes[at]).collect())
 }
 
-fn stage_records(layout: &Layout, staging: &mut Staging, changes: &[Change]) -> Result<Vec<Step>, Error> {
-    let step = |Change { place, versions }: &Change| {
-        let text = tree::read(&layout.lines().join(place))?;
-        let goes = |line: &[u8]| tree::recorded_version(line).is_some_and(|version| versions.contains(version));
-        Ok(Step { place: place.clone(), becomes: stage(staging, &text, goes)? })
-    };
-    changes.iter().map(step).collect()
+/// Removes the crates that are due and lost their lines in an earlier run: that needs no room, and makes some.
+fn remove_nameless(layout: &Layout, plan: &Plan) -> Result<(), Error> {
+    let losing: HashSet<String> =
+        plan.lines.iter().map(|line| format!("{}-{}.crate", line.name, line.version).to_lowercase()).collect();
+    let folder = layout.crates();
+    for item in plan.crates.iter().filter(|item| !losing.contains(&item.file.to_lowercase())) {
+        remove(&folder.join(&item.file), |path| fs::remove_file(path))?;
+    }
+    Ok(())
 }
 
 /// Stages `text` without the lines that go.

@@ -6,7 +6,6 @@ use frostmirror::event::Silent;
 use frostmirror::mirror::layout::Layout;
 use frostmirror::mirror::lock::{Holder, lock_for_adding};
 
-use super::faults::raw;
 use super::*;
 use crate::support::rustup::not_tested;
 use crate::support::sandbox::BINARY;
@@ -36,16 +35,12 @@ fn confined(sandbox: &Sandbox, before: &str) -> Option<Serving> {
     Some(Serving::of(unshared(&words)))
 }
 
-/// Asks for a file that cannot be kept: whoever asks is told, or his connection breaks.
+/// Asks for a file that cannot be kept: the client is told before the first byte.
 #[track_caller]
 fn assert_refused(live: &Live, path: &str) {
-    let (body, announced) = raw(live, path);
-    let told = String::from_utf8_lossy(&body[..body.len().min(200)]).into_owned();
-    let is_told = told.starts_with("the mirror could not keep");
-    assert!(
-        is_told || announced.is_none_or(|announced| body.len() < announced),
-        "{path}: a whole body was given: {told}"
-    );
+    let answer = live.get(path);
+    let told = String::from_utf8_lossy(&answer.body[..answer.body.len().min(200)]).into_owned();
+    assert!(answer.status == 507 && told.starts_with("the mirror could not keep"), "{path}: {} {told}", answer.status);
 }
 
 /// Waits until the operator is told this.

@@ -1,0 +1,158 @@
+//! A mirror on a disk that is full to the last block: a collection makes room, and live mode keeps within its limit.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::import_bundle::Make;
+use crate::support::crates::Crate;
+use crate::support::run::Run;
+use crate::support::rustup::not_tested;
+use crate::support::sandbox::{BINARY, Sandbox, Serving};
+use crate::support::upstream::Upstream;
+use crate::support::web::{get, send};
+
+/// Mounts a disk of 68 MB at `mirror`.
+const MOUNT: &str = "mkdir -p mirror && mount -t tmpfs -o size=68m none mirror";
+/// Fills it, with the smallest pieces at last.
+const FILL: &str = "for size in 1M 4k 1; do dd if=/dev/zero of=mirror/filler-$size bs=$size 2>/dev/null || true; done";
+
+/// Whether this machine lets a test mount a disk of its own.
+fn may_mount(sandbox: &Sandbox) -> bool {
+    let unshared = || sandbox.process_of("unshare", ["-rm", "sh", "-c", MOUNT]).run().code == 0;
+    let may = Path::new("/usr/bin/unshare").exists() && unshared();
+    if !may {
+        not_tested("what a full disk does: this machine forbids a mount of one's own (unshare -rm)");
+    }
+    may
+}
+
+/// Runs these words in a shell with a disk of its own; `fm` is the program.
+fn on_a_small_disk(sandbox: &Sandbox, words: &str) -> Run {
+    let words = format!("{MOUNT} || exit 99; fm() {{ '{BINARY}' \"$@\"; }}; set -e; {words}");
+    sandbox.process_of("unshare", ["-rm", "sh", "-c", &words]).run()
+}
+
+/// Two bundles: of the crates of the first one the second needs every other version of each name, and half of the names.
+fn bundles(sandbox: &Sandbox) {
+    let desk = sandbox.path("");
+    let mut first = Make::new("a", 1);
+    let mut second = Make::new("a", 2);
+    for number in 0..60 {
+        let name = format!("name-{number}");
+        for version in ["1.0.0", "1.1.0"] {
+            first = first.ship(Crate::new(&name, version).weighing(9_000));
+        }
+        if number % 2 == 0 {
+            second = second.ship(Crate::new(&name, "1.1.0").weighing(9_000));
+        }
+    }
+    first.write(&desk, "1.pkg");
+    second.write(&desk, "2.pkg");
+}
+
+#[test]
+fn a_collection_works_where_no_block_is_free() {
+    let sandbox = Sandbox::new();
+    if !may_mount(&sandbox) {
+        return;
+    }
+    bundles(&sandbox);
+    let run = on_a_small_disk(
+        &sandbox,
+        &format!(
+            "fm import 1.pkg --mirror mirror; fm import 2.pkg --mirror mirror; {FILL}
+             stat -f -c 'free: %a' mirror
+             fm gc --mirror mirror --grace 0
+             rm mirror/filler-*; fm verify --mirror mirror; test -e mirror/.frostmirror/reserve && echo 'the reserve is back'"
+        ),
+    );
+    let run = run.ok().stdout_has("free: 0\n").stdout_has("Removed 90 crates").stdout_has("the reserve is back");
+    run.stdout_has("OK -- 30 crates");
+}
+
+#[test]
+fn a_collection_with_a_grace_works_there_too_and_the_next_one_frees_what_is_due() {
+    let sandbox = Sandbox::new();
+    if !may_mount(&sandbox) {
+        return;
+    }
+    bundles(&sandbox);
+    let run = on_a_small_disk(
+        &sandbox,
+        &format!(
+            "fm import 1.pkg --mirror mirror; fm import 2.pkg --mirror mirror; {FILL}
+             fm gc --mirror mirror; {FILL}; stat -f -c 'free: %a' mirror
+             fm gc --mirror mirror --grace 0; rm mirror/filler-*; fm verify --mirror mirror"
+        ),
+    );
+    run.ok().stdout_has("Removed 0 crates").stdout_has("free: 0\n").stdout_has("Removed 90 crates").stdout_has("OK -- 30");
+}
+
+#[test]
+fn a_full_disk_is_told_with_the_verb_that_makes_room() {
+    let sandbox = Sandbox::new();
+    if !may_mount(&sandbox) {
+        return;
+    }
+    bundles(&sandbox);
+    Make::new("b", 1).ship(Crate::new("new", "1.0.0").weighing(200_000)).write(&sandbox.path(""), "new.pkg");
+    let run = on_a_small_disk(
+        &sandbox,
+        &format!("fm import 1.pkg --mirror mirror; {FILL}; set +e; fm import new.pkg --mirror mirror; echo \"code $?\""),
+    );
+    let hint = format!("hint: run `cargo frostmirror gc --mirror {}`", sandbox.path("mirror").display());
+    run.ok().stdout_has("code 7").stderr_has(&hint);
+}
+
+#[test]
+fn live_mode_keeps_within_its_limit_on_a_full_disk() {
+    let sandbox = Sandbox::new();
+    if !may_mount(&sandbox) {
+        return;
+    }
+    let upstream = Upstream::start();
+    for number in 0..8 {
+        upstream.publish(Crate::new(&format!("big-{number}"), "1.0.0").weighing(400_000));
+    }
+    let sandbox = sandbox.upstream(&upstream);
+    sandbox.write("config/frostmirror.toml", "");
+    let words = format!(
+        "{MOUNT} || exit 99; exec '{BINARY}' serve --bind 127.0.0.1:0 --mirror mirror --incoming incoming --config-dir config --live"
+    );
+    let serving = Serving::of(sandbox.process_of("unshare", ["-rm", "sh", "-c", &words]));
+    let root = format!("/proc/{}/root{}", serving.running().pid(), sandbox.path("mirror").display());
+    let mirror = Path::new(&root);
+    let placed = || {
+        let names = fs::read_dir(mirror.join("crates")).into_iter().flatten().flatten();
+        names.filter(|one| one.path().extension().is_some_and(|end| end == "crate")).count()
+    };
+    let until = |what: &str, is: &dyn Fn() -> bool| {
+        let end = Instant::now() + Duration::from_secs(60);
+        while !is() {
+            assert!(Instant::now() < end, "{what}: {} placed; {}", placed(), serving.running().stderr());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    };
+    let crate_at = |number: usize| format!("{}/crates/big-{number}-1.0.0.crate", serving.url());
+    for number in 0..6 {
+        assert_eq!(get(&crate_at(number)).status, 200);
+    }
+    until("placed", &|| placed() == 6 && !mirror.join(".frostmirror/live/placing").exists());
+    for size in [1 << 20, 4096, 1] {
+        let mut file = fs::File::create(mirror.join(format!("filler-{size}"))).unwrap();
+        while std::io::Write::write_all(&mut file, &vec![0; size]).is_ok() {}
+    }
+    let answer = get(&crate_at(6));
+    assert_eq!(answer.status, 507, "{}", String::from_utf8_lossy(&answer.body));
+    // The limit is lowered, and the next download that finds no room makes some.
+    let headers = [("Content-Type", "application/json")];
+    let set = send("POST", &format!("{}/api/config", serving.url()), &headers, r#"{"proxy_cache_max": 1700000}"#);
+    assert_eq!(set.status, 200);
+    until("evicted", &|| {
+        get(&crate_at(6));
+        serving.running().stderr().contains("Evicted")
+    });
+    until("there is room", &|| get(&crate_at(6)).status == 200);
+    serving.stop().ok();
+}
