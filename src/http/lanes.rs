@@ -160,9 +160,12 @@ mod tests {
 
     #[tokio::test]
     async fn downloads_leave_room_for_texts() {
-        for (jobs, url, multiplexed, downloads) in
-            [(64, "http://h/", false, 6), (64, "https://h/", true, 62), (3, "http://h/", false, 1), (2, "http://h/", false, 1)]
-        {
+        for (jobs, url, multiplexed, downloads) in [
+            (64, "http://h/", false, 6),
+            (64, "https://h/", true, 62),
+            (3, "http://h/", false, 1),
+            (2, "http://h/", false, 1),
+        ] {
             let lanes = Lanes::new(jobs, true, 2);
             let url: Url = url.parse().expect("address");
             let first = lanes.enter(&url, Purpose::Text).await;

@@ -90,8 +90,12 @@ impl Ahead {
         spell.allowed = NAMES_PER_REQUEST.saturating_add(spell.allowed).min(MOST);
         let mut now = Vec::new();
         if spell.names.insert(name.clone()) {
-            let wish =
-                Wish { name: name.clone(), req: VersionReq::STAR, features: Default::default(), default_features: true };
+            let wish = Wish {
+                name: name.clone(),
+                req: VersionReq::STAR,
+                features: Default::default(),
+                default_features: true,
+            };
             if spell.begin(&wish) {
                 now.push(wish);
             }

@@ -40,7 +40,14 @@ impl Refusal {
 
     /// Upstream cannot be asked now.
     pub(super) fn busy(text: impl Into<String>, retry_after: Duration) -> Refusal {
-        Refusal { status: 503, text: text.into(), retry_after: Some(retry_after), detail: None, mismatch: false, abandoned: false }
+        Refusal {
+            status: 503,
+            text: text.into(),
+            retry_after: Some(retry_after),
+            detail: None,
+            mismatch: false,
+            abandoned: false,
+        }
     }
 
     /// The download ended because every client had left.

@@ -371,7 +371,8 @@ mod tests {
             let told = Recorder::default();
             restore(new.path(), &brought, &told).expect("restored");
             assert_eq!(new.path().join(SERVER).exists(), travels, "{line}");
-            let warned = told.0.lock().expect("lock").iter().any(|warning| warning.contains(&format!("`{}`", key.name())));
+            let warned =
+                told.0.lock().expect("lock").iter().any(|warning| warning.contains(&format!("`{}`", key.name())));
             assert_eq!(warned, !travels, "{line}");
             // Imported by a server that has its own settings: each stays, whether the snapshot names it or not.
             let ours = "bind = \"a:1\"\nmin_age = \"14d\"\ndeny = [\"bad\"]\n";
@@ -393,12 +394,8 @@ mod tests {
         let (files, notes) = travelling(folder(SOURCE).path()).expect("read");
         assert_eq!(files[0].text, "targets = [\"a-b\"]\n");
         let rule = "(a snapshot carries only valid values of `targets` and `toolchain`)";
-        assert_eq!(
-            notes,
-            [(SERVER, format!("`base_url`, `admin_token_file`, `proxy_index_url`, `password` {rule}"))],
-        );
-        let many: String =
-            (0..50).map(|n| format!("\"\\u001b[2J{}{n}\" = 'secret'\n", "x".repeat(100))).collect();
+        assert_eq!(notes, [(SERVER, format!("`base_url`, `admin_token_file`, `proxy_index_url`, `password` {rule}"))],);
+        let many: String = (0..50).map(|n| format!("\"\\u001b[2J{}{n}\" = 'secret'\n", "x".repeat(100))).collect();
         let (_, notes) = travelling(folder(&many).path()).expect("read");
         let said = &notes[0].1;
         assert!(said.contains("and 30 more") && said.len() < 2000 && !said.contains('\u{1b}'), "{said}");
@@ -407,7 +404,8 @@ mod tests {
 
     #[test]
     fn a_credential_does_not_hide_in_a_list_a_comment_or_a_wrong_value() {
-        let odd = "# password = \"hunter2\"\ntargets = [\"a-b\", # hunter2\n]\n# hunter2\n[toolchain]\nkey = \"hunter2\"\n";
+        let odd =
+            "# password = \"hunter2\"\ntargets = [\"a-b\", # hunter2\n]\n# hunter2\n[toolchain]\nkey = \"hunter2\"\n";
         let folder = folder(odd);
         fs::write(
             folder.path().join(DEPENDS),

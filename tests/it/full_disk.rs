@@ -86,7 +86,11 @@ fn a_collection_with_a_grace_works_there_too_and_the_next_one_frees_what_is_due(
              fm gc --mirror mirror --grace 0; rm mirror/filler-*; fm verify --mirror mirror"
         ),
     );
-    run.ok().stdout_has("Removed 0 crates").stdout_has("free: 0\n").stdout_has("Removed 90 crates").stdout_has("OK -- 30");
+    run.ok()
+        .stdout_has("Removed 0 crates")
+        .stdout_has("free: 0\n")
+        .stdout_has("Removed 90 crates")
+        .stdout_has("OK -- 30");
 }
 
 #[test]
@@ -99,7 +103,9 @@ fn a_full_disk_is_told_with_the_verb_that_makes_room() {
     Make::new("b", 1).ship(Crate::new("new", "1.0.0").weighing(200_000)).write(&sandbox.path(""), "new.pkg");
     let run = on_a_small_disk(
         &sandbox,
-        &format!("fm import 1.pkg --mirror mirror; {FILL}; set +e; fm import new.pkg --mirror mirror; echo \"code $?\""),
+        &format!(
+            "fm import 1.pkg --mirror mirror; {FILL}; set +e; fm import new.pkg --mirror mirror; echo \"code $?\""
+        ),
     );
     let hint = format!("hint: run `cargo frostmirror gc --mirror {}`", sandbox.path("mirror").display());
     run.ok().stdout_has("code 7").stderr_has(&hint);

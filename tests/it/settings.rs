@@ -127,7 +127,9 @@ fn an_offline_server_has_no_live_mode() {
     let maybe = Sandbox::new().env("FROSTMIRROR_OFFLINE", "maybe");
     maybe.run(words).exits(3).stderr_has("FROSTMIRROR_OFFLINE is `maybe`");
 
-    for (sandbox, flag) in [(&sandbox, &["--bind", "127.0.0.1:0", "--offline"][..]), (&variable, &["--bind", "127.0.0.1:0"])] {
+    for (sandbox, flag) in
+        [(&sandbox, &["--bind", "127.0.0.1:0", "--offline"][..]), (&variable, &["--bind", "127.0.0.1:0"])]
+    {
         let serving = serve(sandbox, flag);
         let post = |body: &str| {
             let headers = [("Content-Type", "application/json")];

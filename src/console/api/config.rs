@@ -133,10 +133,8 @@ fn somebody_can_write(access: &Access, after: &Settings) -> Result<(), Refusal> 
 
 impl From<Error> for Refusal {
     fn from(error: Error) -> Refusal {
-        let conflict = matches!(
-            error,
-            Error::Fixed { .. } | Error::Changed { .. } | Error::Settings(settings::Error::Offline)
-        );
+        let conflict =
+            matches!(error, Error::Fixed { .. } | Error::Changed { .. } | Error::Settings(settings::Error::Offline));
         let refusal = Refusal::from(Failure::from(error));
         if conflict { Refusal { status: StatusCode::CONFLICT, ..refusal } } else { refusal }
     }
