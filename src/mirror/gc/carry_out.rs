@@ -166,7 +166,7 @@ impl Changes<'_> {
 
     /// Stages and changes as many at a time as the disk has room for; each of them makes room for others.
     fn carry_out_in_parts(&self, staging: &mut Staging, midway: &str) -> Result<(), Error> {
-        let mut rest = &self.changes[..];
+        let mut rest = self.changes.as_slice();
         while !rest.is_empty() {
             let mut steps = Vec::new();
             for one in rest {
@@ -178,7 +178,7 @@ impl Changes<'_> {
             }
             staging.sync()?;
             change(staging, &self.root, &steps, midway)?;
-            rest = &rest[steps.len()..];
+            rest = rest.get(steps.len()..).unwrap_or_default();
         }
         Ok(())
     }
