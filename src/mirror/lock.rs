@@ -218,7 +218,11 @@ fn acquire(layout: &Layout, timeout: Duration, me: &Holder, sink: &dyn Sink) -> 
         written => written.map(|()| Some(text)).map_err(failed(layout.holder()))?,
     };
     let held = Held { layout: layout.clone(), file, named };
-    layout.settle_format()?;
+    match layout.settle_format() {
+        // An empty mirror on a full disk gets its version from the next one who changes it.
+        Err(error) if reserve::is_full(&error) => {}
+        settled => settled?,
+    }
     // Whoever changes the mirror from here on sees all of it or nothing.
     let finished = match live::finish(layout, sink) {
         Err(error) if reserve::is_full(&error) && reserve::release(layout) => live::finish(layout, sink),

@@ -94,6 +94,18 @@ fn a_collection_with_a_grace_works_there_too_and_the_next_one_frees_what_is_due(
 }
 
 #[test]
+fn a_mirror_that_was_begun_on_a_full_disk_is_collected_too() {
+    let sandbox = Sandbox::new();
+    if !may_mount(&sandbox) {
+        return;
+    }
+    let words = format!(
+        "mkdir -p mirror/.frostmirror/staging; {FILL}; fm gc --mirror mirror; rm mirror/filler-*; fm verify --mirror mirror"
+    );
+    on_a_small_disk(&sandbox, &words).ok().stdout_has("Removed 0 crates");
+}
+
+#[test]
 fn a_full_disk_is_told_with_the_verb_that_makes_room() {
     let sandbox = Sandbox::new();
     if !may_mount(&sandbox) {
