@@ -2,11 +2,14 @@
 
 use std::fs;
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use super::{Site, name};
 use crate::support::browser::Browser;
+use crate::support::published::get;
 
 #[test]
 fn an_upload_arrives_and_a_damaged_one_says_why_not() {
@@ -112,6 +115,13 @@ fn without_a_watcher_uploads_are_imported_and_refused_ones_can_be_dealt_with() {
     browser.wait_for("#arrivals tbody tr", "refused");
     browser.click("#arrivals [data-act=retry]");
     browser.wait_for("#job-title", "Importing a bundle");
+    // The one before said the same.
+    let jobs = || get(site.url(), "/api/jobs", &[]).text();
+    let began = Instant::now();
+    while jobs().matches("\"failed\"").count() < 2 {
+        assert!(began.elapsed() < Duration::from_secs(60), "{}", jobs());
+        thread::sleep(Duration::from_millis(50));
+    }
     browser.wait_for("#job-said", "Could not import `damaged.pkg`");
     browser.wait_for("#arrivals tbody tr", "refused");
     // The alarm ends, the bundle stays.
