@@ -18,7 +18,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::block::{Checker, Stop};
-use super::format::{Entry, FormatVersion, HEADER, MAGIC, Manifest};
+use super::format::{Block, Entry, FormatVersion, HEADER, MAGIC, Manifest};
 use super::header::{Header, read_up_to, resembles_magic};
 use super::lines::Ledger;
 use super::manifest::Refusal;
@@ -282,6 +282,13 @@ impl<R: Read> Bundle<R> {
     /// What the bundle says of itself.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// Bytes of the whole file as header and manifest state them; `None` where the sum overflows. Of a 1.x bundle that is
+    /// of no use: it was read to its end when it was opened.
+    pub fn length(&self) -> Option<u64> {
+        let add = |sum: u64, block: &Block| sum.checked_add(block.stored_size()?);
+        self.manifest.blocks.iter().try_fold(self.payload, add)
     }
 
     /// What the bundle says of itself; its payload is left unread.

@@ -21,6 +21,8 @@ use crate::mirror::lock::{Holder, lock_for_adding};
 use crate::panics::caught;
 use crate::server_config::{self, settings::Given};
 
+mod piped;
+
 /// Words of `import`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
@@ -137,7 +139,7 @@ enum Source {
 /// A bundle whose manifest was read and checked.
 struct Opened {
     bundle: Bundle<Box<dyn Read>>,
-    /// Bytes of its file, where it is one.
+    /// Bytes of its file, where that is known.
     length: Option<u64>,
 }
 
@@ -151,22 +153,28 @@ impl Source {
         }
     }
 
+    /// Opens it. What comes through a pipe is read to its end first: nobody locks a mirror and waits for a pipe.
     fn open(&self, layout: &Layout) -> Result<Opened, Failure> {
-        let (reader, length): (Box<dyn Read>, _) = match self {
-            Source::Stdin => (Box::new(io::stdin()), None),
-            Source::File(path) | Source::InFolder(path) => {
-                let doing = || format!("could not read `{}`", path.display());
-                let file = File::open(path).map_err(|source| match Failure::io(doing(), source) {
-                    failure if failure.hint.is_none() => failure.hint("check the path of the bundle"),
-                    failure => failure,
-                })?;
-                let about = file.metadata().map_err(|source| Failure::io(doing(), source))?;
-                (Box::new(file), about.is_file().then_some(about.len()))
-            }
-        };
-        // The plain form of a 1.x bundle is as large as what it holds, so it goes where that will go, without a name.
+        let name = self.name();
+        // The plain form of a 1.x bundle is as large as what it holds, and so is what comes through a pipe: both go where
+        // that will go, without a name.
         let spool = layout.root().ancestors().find(|folder| folder.is_dir()).unwrap_or(layout.root());
-        let bundle = caught(|| open::open_any(reader, &self.name(), spool))??;
+        let path = match self {
+            Source::Stdin => return piped::keep(io::stdin(), &name, spool),
+            Source::File(path) | Source::InFolder(path) => path,
+        };
+        let doing = || format!("could not read `{}`", path.display());
+        let file = File::open(path).map_err(|source| match Failure::io(doing(), source) {
+            failure if failure.hint.is_none() => failure.hint("check the path of the bundle"),
+            failure => failure,
+        })?;
+        let about = file.metadata().map_err(|source| Failure::io(doing(), source))?;
+        if !about.is_file() && !about.is_dir() {
+            return piped::keep(file, &name, spool);
+        }
+        let length = about.is_file().then_some(about.len());
+        let reader: Box<dyn Read> = Box::new(file);
+        let bundle = caught(|| open::open_any(reader, &name, spool))??;
         Ok(Opened { bundle, length })
     }
 }

@@ -32,6 +32,7 @@ mod import;
 mod import_bundle;
 mod import_faults;
 mod import_order;
+mod import_piped;
 mod import_repair;
 mod import_artifacts;
 mod import_moved;
