@@ -168,7 +168,7 @@ fn a_restored_file_takes_effect() {
     assert_eq!((now.bind.as_str(), now.proxy_mode), ("a:1", false));
     assert!(!now.prune_on_import);
     assert_eq!(live.to_json()["toolchain"]["source"], json!("file"));
-    assert_eq!(text(&folder), format!("{edited}toolchain = \"beta\"\n"));
+    assert_eq!(text(&folder), format!("{edited}toolchain = [\"beta\"]\n"));
     live.reload().expect("read again");
     assert!(live.current().proxy_mode, "an operator's reload does");
 }
