@@ -52,6 +52,8 @@ fn nothing_of_a_strangers_runs() {
     import(&mirror, &Make::new("two", 1).ship(described).write(&sandbox.path("made"), "two.pkg")).unwrap();
     // A refused bundle by its name, as it was copied into the folder.
     sandbox.write(format!("incoming/{NAME}"), "no bundle");
+    // The alarm over another one stays when a good bundle comes under the first name.
+    sandbox.write(format!("incoming/other {NAME}"), "no bundle");
     let site = Site::of(sandbox, &["--watch-incoming"]);
     browser.open(&site.at("/packages"));
     browser.wait_for("#arrivals", "refused");
@@ -100,12 +102,8 @@ fn reasons_of_a_stranger_are_text() {
     let sandbox = Sandbox::new();
     let mirror = Published::at(sandbox.path("mirror"));
     mirror.hold(Crate::new("leaf", "1.0.0"));
-    let hostile = json!({ "file": format!("{TEXT}.pkg"), "reason": TEXT });
-    let told = json!({
-        "folder": sandbox.path("incoming"), "done": 0, "arriving": [hostile], "waiting": [hostile],
-        "failed": [hostile], "failed_count": 1,
-    });
-    mirror.put(".frostmirror/incoming.json", told.to_string().as_bytes());
+    sandbox.write(format!("incoming/failed/{NAME}"), "no bundle");
+    sandbox.write(format!("incoming/failed/{NAME}.reason.txt"), TEXT);
     let site = Site::of(sandbox, &[]);
     for path in ["/packages", "/"] {
         browser.open(&site.at(path));
@@ -117,16 +115,12 @@ fn reasons_of_a_stranger_are_text() {
     }
     browser.open(&site.at("/packages"));
     says(&browser, "#arrivals .reason", TEXT);
-    says(&browser, "#arrivals .name", TEXT);
+    says(&browser, "#arrivals .name", NAME);
     // Newly come rows are put in by the module.
-    let more = json!({ "file": "x.pkg", "reason": format!("new {TEXT}") });
-    let told = json!({
-        "folder": site.sandbox.path("incoming"), "done": 0, "arriving": [], "waiting": [], "failed": [more, hostile],
-        "failed_count": 2,
-    });
-    mirror.put(".frostmirror/incoming.json", told.to_string().as_bytes());
+    site.sandbox.write("incoming/failed/x.pkg", "no bundle");
+    site.sandbox.write("incoming/failed/x.pkg.reason.txt", format!("new {TEXT}"));
     browser.js("document.dispatchEvent(new Event('visibilitychange'))", &json!([]));
-    says(&browser, "#arrivals .reason", &format!("new {TEXT}"));
+    says(&browser, "#arrivals", &format!("new {TEXT}"));
     is_text(&browser);
     browser.is_clean(site.url());
 }
