@@ -14,6 +14,7 @@ use bytes::{Bytes, BytesMut};
 use reqwest::header::{self, HeaderMap, HeaderValue};
 use reqwest::{Method, StatusCode, Version, redirect};
 use tokio::io::AsyncWriteExt as _;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::digest::Sha256;
 
@@ -127,6 +128,27 @@ pub struct Answer {
     pub last_modified: Option<String>,
     /// Who passed the answer on, as they say.
     pub via: Option<String>,
+    /// The part of a [`Room`] that the body takes for as long as this value, or a clone of it, lives.
+    room: Option<Arc<OwnedSemaphorePermit>>,
+}
+
+/// Memory that the large ones among many answers share. Cheap to clone; clones are the same room.
+#[derive(Clone, Debug)]
+pub struct Room(Arc<Semaphore>);
+
+impl Room {
+    /// Bytes that an answer may have without a part of the room.
+    pub const FREE: u64 = 1024 * 1024;
+
+    /// Room for so many answers of more than [`Room::FREE`] bytes at a time; further ones wait until one is dropped.
+    pub fn new(answers: usize) -> Room {
+        Room(Arc::new(Semaphore::new(answers)))
+    }
+
+    async fn enter(&self) -> Option<Arc<OwnedSemaphorePermit>> {
+        // The semaphore is never closed, so this fails never.
+        Arc::clone(&self.0).acquire_owned().await.ok().map(Arc::new)
+    }
 }
 
 impl Client {
@@ -184,9 +206,19 @@ impl Client {
     /// Fetches something small into memory: at most `limit` bytes, also after decoding. Faults that may pass (429, 5xx,
     /// resets, truncation, time-outs) are tried again.
     pub async fn get(&self, request: &Request<'_>, limit: u64) -> Result<Answer, Error> {
+        self.get_into(request, limit, None).await
+    }
+
+    /// As [`Client::get`]; an answer that is larger than [`Room::FREE`] bytes waits for its part of `room` before more of it
+    /// is read. Whoever has such an answer must not wait for another one of the same room.
+    pub async fn get_in(&self, request: &Request<'_>, limit: u64, room: &Room) -> Result<Answer, Error> {
+        self.get_into(request, limit, Some(room)).await
+    }
+
+    async fn get_into(&self, request: &Request<'_>, limit: u64, room: Option<&Room>) -> Result<Answer, Error> {
         let mut tries = Tries::new(self.inner.retries, self.inner.first_backoff, &self.inner.waits);
         loop {
-            match self.try_get(request, limit).await {
+            match self.try_get(request, limit, room).await {
                 Ok(answer) => return Ok(answer),
                 Err(trouble) => tries.wait_after(trouble).await?,
             }
@@ -249,7 +281,7 @@ impl Client {
         }
     }
 
-    async fn try_get(&self, request: &Request<'_>, limit: u64) -> Result<Answer, Trouble> {
+    async fn try_get(&self, request: &Request<'_>, limit: u64, room: Option<&Room>) -> Result<Answer, Trouble> {
         let mut incoming = self.send(Method::GET, request, TEXT, 0).await?;
         let status = incoming.response.status();
         let headers = incoming.response.headers();
@@ -259,6 +291,7 @@ impl Client {
             etag: text_of(headers, header::ETAG),
             last_modified: text_of(headers, header::LAST_MODIFIED),
             via: text_of(headers, header::VIA),
+            room: None,
         };
         match status {
             StatusCode::OK => {}
@@ -271,17 +304,34 @@ impl Client {
         let codings = incoming.codings()?;
         let mut body = BytesMut::new();
         while let Some(chunk) = incoming.chunk(limit).await? {
+            if let Some(room) = room
+                && answer.room.is_none()
+                && (body.len() + chunk.len()) as u64 > Room::FREE
+            {
+                answer.room = room.enter().await;
+                incoming.resume_pace();
+            }
             body.extend_from_slice(&chunk);
         }
-        answer.body = if codings.is_empty() {
-            body.freeze()
-        } else {
-            match encoding::decode(&body, &codings, limit) {
-                Ok(Some(text)) => Bytes::from(text),
-                Ok(None) => return Err(Trouble::last(Error::TooLarge { url: incoming.address, limit })),
-                Err(source) => return Err(Trouble::fault(&incoming.address, Fault::Undecodable(source))),
+        if codings.is_empty() {
+            answer.body = body.freeze();
+            return Ok(answer);
+        }
+        let undecodable = |source| Trouble::fault(&incoming.address, Fault::Undecodable(source));
+        if let Some(room) = room
+            && answer.room.is_none()
+        {
+            let small = encoding::decode(&body, &codings, limit.min(Room::FREE)).map_err(undecodable)?;
+            if let Some(text) = small {
+                answer.body = Bytes::from(text);
+                return Ok(answer);
             }
-        };
+            answer.room = room.enter().await;
+        }
+        match encoding::decode(&body, &codings, limit).map_err(undecodable)? {
+            Some(text) => answer.body = Bytes::from(text),
+            None => return Err(Trouble::last(Error::TooLarge { url: incoming.address, limit })),
+        }
         Ok(answer)
     }
 

@@ -6,14 +6,16 @@ use std::sync::Arc;
 
 use super::cargo_config::Upstream;
 use crate::crate_id::CrateName;
-use crate::http::{self, Answer, Client, Request, Secret};
+use crate::http::{self, Answer, Client, Request, Room, Secret};
 use crate::index_line::RegistryConfig;
 
 /// The name of a registry's configuration, beside its index files.
 pub const CONFIG: &str = "config.json";
 
 /// Most bytes of an index file. The largest of crates.io have about 4 MB.
-const MAX_FILE: u64 = 64 * 1024 * 1024;
+pub const MAX_FILE: u64 = 16 * 1024 * 1024;
+/// Index files of more than [`Room::FREE`] bytes that are read at a time; further ones wait. So they take at most 64 MiB.
+const LARGE_AT_A_TIME: usize = 4;
 /// Most bytes of a config.json.
 const MAX_CONFIG: u64 = 64 * 1024;
 
@@ -22,6 +24,7 @@ const MAX_CONFIG: u64 = 64 * 1024;
 pub struct Site {
     client: Client,
     upstream: Arc<Upstream>,
+    room: Room,
 }
 
 /// What a registry says of itself.
@@ -103,7 +106,7 @@ pub enum Error {
 impl Site {
     /// The registry `upstream`, asked by `client`.
     pub fn new(client: Client, upstream: Upstream) -> Site {
-        Site { client, upstream: Arc::new(upstream) }
+        Site { client, upstream: Arc::new(upstream), room: Room::new(LARGE_AT_A_TIME) }
     }
 
     /// Who asks.
@@ -186,7 +189,7 @@ impl Site {
             if_modified_since: last_modified.filter(|_| etag.is_none()),
             ..Request::new(&url)
         };
-        let answer = self.client.get(&request, MAX_FILE).await;
+        let answer = self.client.get_in(&request, MAX_FILE, &self.room).await;
         answer.map_err(|source| self.failed(what_of(name), source))
     }
 

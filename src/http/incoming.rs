@@ -112,6 +112,11 @@ impl Incoming {
         }
     }
 
+    /// Goes on after this side has let the server wait.
+    pub(super) fn resume_pace(&mut self) {
+        self.pace.renew();
+    }
+
     async fn raw_chunk(&mut self, limit: u64) -> Result<Option<Bytes>, Trouble> {
         if self.announced.is_some_and(|announced| announced.saturating_add(self.before) > limit) {
             return Err(self.too_large(limit));

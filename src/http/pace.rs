@@ -54,7 +54,8 @@ impl Pace {
         self.received += bytes;
     }
 
-    fn renew(&mut self) {
+    /// Begins a new window of time.
+    pub(super) fn renew(&mut self) {
         self.until = Instant::now() + self.window;
         self.received = 0;
     }

@@ -145,6 +145,39 @@ async fn limits_hold_with_and_without_an_announced_length() {
 }
 
 #[tokio::test]
+async fn large_answers_wait_for_room_and_small_ones_do_not() {
+    const MIB: usize = 1 << 20;
+    let server = Server::start(|head, _| {
+        let body = vec![b'x'; if head.contains("/large") { MIB + 1 } else { MIB }];
+        Act::Send(if head.contains("/zipped") {
+            reply(200, "Content-Encoding: gzip\r\n", &server::gzipped(&body)).into()
+        } else {
+            reply(200, "", &body).into()
+        })
+    })
+    .await;
+    let (client, room) = (client(), Room::new(2));
+    let ask = async |path: &str| client.get_in(&Request::new(&server.url(path)), 1 << 24, &room).await;
+    for path in ["/large", "/zipped/large"] {
+        let first = ask("/large").await.expect("there is room");
+        let second = ask("/zipped/large").await.expect("there is room");
+        let mut third = std::pin::pin!(ask(path));
+        let waits = tokio::time::timeout(Duration::from_millis(300), &mut third).await;
+        assert!(waits.is_err(), "{path}: {waits:?}");
+        for small in ["/small", "/zipped/small"] {
+            assert_eq!(ask(small).await.expect("it needs none").body.len(), MIB);
+        }
+        let clone = second.clone();
+        drop(second);
+        let waits = tokio::time::timeout(Duration::from_millis(100), &mut third).await;
+        assert!(waits.is_err(), "{path}: a clone keeps the room; {waits:?}");
+        drop(clone);
+        assert_eq!(third.await.expect("there is room again").body.len(), MIB + 1);
+        drop(first);
+    }
+}
+
+#[tokio::test]
 async fn redirects_are_followed_within_reason_and_tokens_stay_home() {
     let other = Server::start(|_, _| Act::Send(reply(200, "", b"there").into())).await;
     let elsewhere = other.url("/there");

@@ -158,3 +158,26 @@ fn an_index_file_of_five_megabytes_is_offered_and_followed() {
     assert_eq!(live.upstream.count("/index/le/af/leaf"), 1);
     live.audit().ok();
 }
+
+#[test]
+fn an_index_file_of_sixteen_mebibytes_is_taken_and_no_larger_one() {
+    let upstream = Upstream::start();
+    let packed = upstream.publish(Crate::new("leaf", "1.9.0"));
+    let padded = |length: usize| format!("{}{}\n", packed.line, " ".repeat(length - packed.line.len() - 1));
+    upstream.set_index("le/af/leaf", &padded(16 << 20));
+    let mut live = Live::before(upstream, "proxy_ttl = \"0s\"\n");
+    assert_eq!(live.text("/index/le/af/leaf"), format!("{}\n", packed.line));
+    live.sandbox.run(["fetch", "--crate", "leaf@1", "--no-toolchain"]).ok();
+
+    live.upstream.set_index("le/af/leaf", &padded((16 << 20) + 1));
+    let refused = live.sandbox.run(["fetch", "--crate", "leaf@1", "--no-toolchain"]).exits(5);
+    refused.stderr_has("`leaf`").stderr_has("is larger than 16777216 bytes");
+    // A copy would serve instead.
+    live.serving.stop();
+    std::fs::remove_dir_all(live.sandbox.path("mirror")).unwrap();
+    live = live.restart();
+    let answer = live.get("/index/le/af/leaf");
+    assert_eq!(answer.status, 502);
+    let said = String::from_utf8_lossy(&answer.body);
+    assert!(said.contains("the index file of leaf") && said.contains("is larger than 16777216 bytes"), "{said}");
+}
