@@ -5,7 +5,8 @@
 //! never given a new digest to fit it.
 //!
 //! The record of rustup artifacts is derived from the ledger, which has every digest that a path ever had. It is made anew
-//! where it is lost; a file of which no record says what it must be is left a stranger.
+//! where it is lost. A file that the ledger does not name any more comes back where upstream's digests beside it prove it:
+//! a channel manifest by its `.sha256`, a component by its channel manifest. Any other file is left a stranger.
 //!
 //! What cannot be known is said to be unknown. A line whose record was lost counts as read before all others, so that
 //! any bundle's line of that version takes its place. When imports were done is not made up: the head's `last_import` is
@@ -44,6 +45,8 @@ use crate::digest::Sha256;
 use crate::durable;
 use crate::event::Sink;
 use crate::safe_path::SafePath;
+
+mod proven;
 
 /// The lineage of crates whose own records were lost. A bundle's lineage is 32 hexadecimal digits, and never this.
 pub const REBUILT: &str = "rebuilt";
@@ -100,17 +103,17 @@ impl AddGuard {
 
         let (mut head, lost) = believable_head(&pass.books, ledger::newest_head(&layout)?);
         let current = Current::of(&head, &layout)?;
-        let artifacts = match &pass.books.artifacts {
-            Some(artifacts) => artifacts.clone(),
-            None => {
-                let artifacts = artifacts_anew(&pass.books, &current, &layout);
-                let replaces = layout.artifacts().symlink_metadata().is_ok();
-                let moved =
-                    Move { staged: staging.write(&artifacts.render())?, place: "artifacts.json".into(), replaces };
-                steps.push(Step::new("rebuild:artifacts", layout.private(), vec![moved]));
-                artifacts
-            }
-        };
+        let recorded = pass.books.artifacts.as_ref().filter(|_| layout.artifacts().symlink_metadata().is_ok());
+        let restored = recorded.is_none().then(|| artifacts_anew(&pass.books, &current, &layout));
+        // A mirror without any needs no such record.
+        let restored = restored.filter(|all| pass.books.artifacts.is_none() || !all.0.is_empty());
+        if let Some(artifacts) = &restored {
+            let replaces = layout.artifacts().symlink_metadata().is_ok();
+            let moved = Move { staged: staging.write(&artifacts.render())?, place: "artifacts.json".into(), replaces };
+            steps.push(Step::new("rebuild:artifacts", layout.private(), vec![moved]));
+        }
+        let is_restored = restored.is_some();
+        let artifacts = restored.or_else(|| pass.books.artifacts.clone()).unwrap_or_default();
         let unnamed = not_current(&pass, &current);
         let unnamed_artifacts = artifacts_not_current(&artifacts, &current);
         // What no record at all names came with one that is gone.
@@ -148,7 +151,7 @@ impl AddGuard {
         durable::checkpoint("rebuild:aside");
         link::restore(&layout)?;
         let aside = pass.books.unreadable.len() as u64;
-        let artifacts = pass.books.artifacts.is_none().then_some(count);
+        let artifacts = is_restored.then_some(count);
         let audit = pass.into_audit();
         let audit = self.audit_again(&audit, sink).map_err(|error| match error {
             super::audit::Error::Store(error) => import::Error::Store(error),
@@ -251,9 +254,12 @@ impl Current {
 }
 
 /// The record of rustup artifacts, from the ledger and the files: what is there with a digest that the ledger has for its
-/// path; and what is current and is not there as it must be, with the latest digest, so that it can be mended.
+/// path; what is current and is not there as it must be, with the latest digest, so that it can be mended; and what the
+/// ledger does not name and upstream's digests beside it prove.
 fn artifacts_anew(books: &Books, current: &Current, layout: &Layout) -> Artifacts {
-    let mut artifacts = Artifacts::default();
+    let mut artifacts = Artifacts(proven::proven(layout));
+    // Where the ledger knows a path, it decides.
+    artifacts.0.retain(|path, _| !books.told.contains_key(path));
     for (path, told) in &books.told {
         let file = path.below(layout.root());
         let is_ours = !file.ancestors().take_while(|above| *above != layout.root()).any(Path::is_symlink);

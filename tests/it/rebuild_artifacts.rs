@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use frostmirror::bundle::format::ArtifactState;
 use frostmirror::mirror::layout::Layout;
 use frostmirror::mirror::ledger;
 use frostmirror::mirror::rebuild::ARTIFACT_CHECKPOINTS;
@@ -101,10 +102,12 @@ fn what_only_a_lost_record_named_is_kept_until_it_is_let_go() {
         let name = ledger::names(&Layout::new(&mirror)).unwrap().swap_remove(1);
         lose(&mirror.join(".frostmirror/ledger").join(name));
         if !with_record {
-            // What it had brought is told of by nobody then.
+            // Upstream's digests beside them tell what the files are that it had brought. Nothing proves rustup here.
             lose(&mirror.join(RECORD));
             let run = verify(&sandbox, &["--rebuild-state"]).exits(4);
-            run.stdout_has(&format!("{}: nothing names it", component_path()));
+            run.stdout_has("rustup/archive/1.29.0/").stdout_has("nothing names it");
+            assert!(!run.stdout.contains("dist/"), "{}", run.stdout);
+            assert_eq!(toolchains(&mirror), ["1.94.0", "stable (1.95.0)"]);
             sandbox.run(["gc", "--mirror", "mirror", "--grace", "0"]).ok();
             assert!(mirror.join(component_path()).exists());
             continue;
@@ -137,4 +140,77 @@ fn killed_at_any_checkpoint_a_rebuild_is_completed_by_the_next() {
         assert_eq!(everything(&mirror)[RECORD], before[RECORD], "{checkpoint}");
         assert_eq!(everything(&mirror)["manifest.json"], before["manifest.json"], "{checkpoint}");
     }
+}
+
+/// A mirror with two toolchains and a rustup whose digest lies beside it, of which every record is lost.
+fn without_records() -> (Sandbox, PathBuf) {
+    let sandbox = Sandbox::new();
+    let mirror = sandbox.path("mirror");
+    let sha256 = |text: &str| format!("{}  its name\n", frostmirror::digest::Sha256::of(text.as_bytes()));
+    let text = channel("2026-04-16", "1.95.0");
+    let (digest, program) = (sha256(&text), sha256("rustup 1.29.0"));
+    let bundles = [
+        whole("a", 1, "2026-03-05", "1.94.0", "1.29.0").write(&sandbox.path(""), "one.pkg"),
+        whole("a", 2, "2026-04-16", "1.95.0", "1.29.0")
+            .artifact("dist/channel-rust-1.95.toml", &text, ArtifactState::Shipped)
+            .artifact("dist/channel-rust-1.95.toml.sha256", &digest, ArtifactState::Shipped)
+            .artifact(&format!("rustup/archive/1.29.0/{HOST}/rustup-init.sha256"), &program, ArtifactState::Shipped)
+            .write(&sandbox.path(""), "two.pkg"),
+    ];
+    bundles.iter().for_each(|bundle| drop(import(&mirror, bundle).unwrap()));
+    verify(&sandbox, &[]).ok();
+    let layout = Layout::new(&mirror);
+    ledger::names(&layout).unwrap().iter().for_each(|name| lose(&mirror.join(".frostmirror/ledger").join(name)));
+    lose(&mirror.join(RECORD));
+    lose(&mirror.join("manifest.json"));
+    (sandbox, mirror)
+}
+
+#[test]
+fn toolchains_of_which_every_record_is_lost_come_back_by_their_manifests() {
+    let (sandbox, mirror) = without_records();
+    let before = view(&mirror);
+    verify(&sandbox, &["--rebuild-state"]).ok();
+    verify(&sandbox, &[]).ok();
+    let all = toolchains(&mirror);
+    assert!(all.contains(&"stable (1.95.0)".to_owned()) && all.contains(&"1.94.0".to_owned()), "{all:?}");
+    sandbox.run(["status", "--mirror", "mirror"]).ok().stdout_has("stable (1.95.0)");
+    sandbox.run(["gc", "--mirror", "mirror", "--grace", "0"]).ok();
+    let after = view(&mirror);
+    for path in before.keys().filter(|path| path.starts_with("dist/") || path.starts_with("rustup/")) {
+        assert_eq!(after.get(path), before.get(path), "{path}");
+    }
+    verify(&sandbox, &[]).ok();
+    // Nothing is left to restore.
+    verify(&sandbox, &["--rebuild-state"]).ok().stderr_has("nothing was lost");
+    // The history's next bundle takes its place as ever.
+    let third = whole("a", 3, "2026-04-16", "1.95.0", "1.29.0").read(50).write(&sandbox.path(""), "three.pkg");
+    import(&mirror, &third).unwrap();
+    verify(&sandbox, &[]).ok();
+}
+
+#[test]
+fn what_is_damaged_gets_no_new_digest_where_every_record_is_lost() {
+    let (sandbox, mirror) = without_records();
+    let rot = |path: &str| {
+        let mut bytes = fs::read(mirror.join(path)).unwrap();
+        bytes[70] ^= 1;
+        fs::write(mirror.join(path), bytes).unwrap();
+    };
+    // Its other names are as they were, so the component is proven all the same.
+    rot("dist/channel-rust-stable.toml");
+    let old = format!("dist/2026-03-05/cargo-1.94.0-{HOST}.tar.xz");
+    fs::write(mirror.join(&old), "rot").unwrap();
+    let program = format!("rustup/archive/1.29.0/{HOST}/rustup-init");
+    fs::write(mirror.join(&program), "rot").unwrap();
+    let run = verify(&sandbox, &["--rebuild-state"]).exits(4);
+    for path in ["dist/channel-rust-stable.toml", "dist/channel-rust-stable.toml.sha256", &old, &program] {
+        run.stdout_has(&format!("{path}: nothing names it"));
+    }
+    assert!(!run.stdout.contains(&component_path()), "{}", run.stdout);
+    let record = fs::read_to_string(mirror.join(RECORD)).unwrap();
+    for path in ["dist/channel-rust-stable.toml\"", &old, &program] {
+        assert!(!record.contains(path), "{path}");
+    }
+    assert!(record.contains("dist/channel-rust-1.95.0.toml") && record.contains(&component_path()));
 }
