@@ -105,7 +105,7 @@ fn what_only_a_lost_record_named_is_kept_until_it_is_let_go() {
             // Upstream's digests beside them tell what the files are that it had brought. Nothing proves rustup here.
             lose(&mirror.join(RECORD));
             let run = verify(&sandbox, &["--rebuild-state"]).exits(4);
-            run.stdout_has("rustup/archive/1.29.0/").stdout_has("nothing names it");
+            let run = run.stdout_has("rustup/archive/1.29.0/").stdout_has("nothing names it");
             assert!(!run.stdout.contains("dist/"), "{}", run.stdout);
             assert_eq!(toolchains(&mirror), ["1.94.0", "stable (1.95.0)"]);
             sandbox.run(["gc", "--mirror", "mirror", "--grace", "0"]).ok();
@@ -203,9 +203,9 @@ fn what_is_damaged_gets_no_new_digest_where_every_record_is_lost() {
     fs::write(mirror.join(&old), "rot").unwrap();
     let program = format!("rustup/archive/1.29.0/{HOST}/rustup-init");
     fs::write(mirror.join(&program), "rot").unwrap();
-    let run = verify(&sandbox, &["--rebuild-state"]).exits(4);
+    let mut run = verify(&sandbox, &["--rebuild-state"]).exits(4);
     for path in ["dist/channel-rust-stable.toml", "dist/channel-rust-stable.toml.sha256", &old, &program] {
-        run.stdout_has(&format!("{path}: nothing names it"));
+        run = run.stdout_has(&format!("{path}: nothing names it"));
     }
     assert!(!run.stdout.contains(&component_path()), "{}", run.stdout);
     let record = fs::read_to_string(mirror.join(RECORD)).unwrap();

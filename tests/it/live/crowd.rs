@@ -1,6 +1,7 @@
 //! Many at once: cargos of which one is killed, downloads by the hundred, names that nobody knows, clients that are slow, an
 //! index file that is large.
 
+use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::thread;
@@ -174,7 +175,7 @@ fn an_index_file_of_sixteen_mebibytes_is_taken_and_no_larger_one() {
     refused.stderr_has("`leaf`").stderr_has("is larger than 16777216 bytes");
     // A copy would serve instead.
     live.serving.stop();
-    std::fs::remove_dir_all(live.sandbox.path("mirror")).unwrap();
+    fs::remove_dir_all(live.sandbox.path("mirror")).unwrap();
     live = live.restart();
     let answer = live.get("/index/le/af/leaf");
     assert_eq!(answer.status, 502);
