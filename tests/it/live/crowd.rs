@@ -163,22 +163,18 @@ fn an_index_file_of_five_megabytes_is_offered_and_followed() {
 #[test]
 fn an_index_file_of_sixteen_mebibytes_is_taken_and_no_larger_one() {
     let upstream = Upstream::start();
-    let packed = upstream.publish(Crate::new("leaf", "1.9.0"));
-    let padded = |length: usize| format!("{}{}\n", packed.line, " ".repeat(length - packed.line.len() - 1));
-    upstream.set_index("le/af/leaf", &padded(16 << 20));
-    let mut live = Live::before(upstream, "proxy_ttl = \"0s\"\n");
-    assert_eq!(live.text("/index/le/af/leaf"), format!("{}\n", packed.line));
+    for (name, length) in [("leaf", 16 << 20), ("twig", (16 << 20) + 1)] {
+        let line = upstream.publish(Crate::new(name, "1.9.0")).line;
+        let padding = " ".repeat(length - line.len() - 1);
+        upstream.set_index(&format!("{}/{}/{name}", &name[..2], &name[2..]), &format!("{line}{padding}\n"));
+    }
+    let live = Live::before(upstream, "");
+    assert_eq!(live.text("/index/le/af/leaf").lines().count(), 1);
     live.sandbox.run(["fetch", "--crate", "leaf@1", "--no-toolchain"]).ok();
-
-    live.upstream.set_index("le/af/leaf", &padded((16 << 20) + 1));
-    let refused = live.sandbox.run(["fetch", "--crate", "leaf@1", "--no-toolchain"]).exits(5);
-    refused.stderr_has("`leaf`").stderr_has("is larger than 16777216 bytes");
-    // A copy would serve instead.
-    live.serving.stop();
-    fs::remove_dir_all(live.sandbox.path("mirror")).unwrap();
-    live = live.restart();
-    let answer = live.get("/index/le/af/leaf");
+    let answer = live.get("/index/tw/ig/twig");
     assert_eq!(answer.status, 502);
     let said = String::from_utf8_lossy(&answer.body);
-    assert!(said.contains("the index file of leaf") && said.contains("is larger than 16777216 bytes"), "{said}");
+    assert!(said.contains("the index file of twig") && said.contains("is larger than 16777216 bytes"), "{said}");
+    let refused = live.sandbox.run(["fetch", "--crate", "twig@1", "--no-toolchain"]).exits(5);
+    refused.stderr_has("`twig`").stderr_has("is larger than 16777216 bytes");
 }
