@@ -35,6 +35,10 @@ pub struct Args {
     /// brought (repeatable)
     #[arg(long, value_name = "LINEAGE|live")]
     pub forget: Vec<String>,
+    /// Take the newest bundle of a doubtful lineage at its word, by the lineage's id or the beginning of it: what only its
+    /// other bundles need is garbage. It is remembered; a new doubt needs the flag again (repeatable)
+    #[arg(long, value_name = "LINEAGE")]
+    pub accept: Vec<String>,
     /// How long to wait for another process that holds the mirror
     #[arg(long, value_name = "SECS", default_value_t = 60)]
     pub lock_timeout: u64,
@@ -51,7 +55,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
 
 fn collect(args: &Args, layout: &Layout, context: &Context) -> Result<(), Failure> {
     let now = Timestamp::now();
-    let options = Options { grace: args.grace, forget: args.forget.clone(), now };
+    let options = Options { grace: args.grace, forget: args.forget.clone(), accept: args.accept.clone(), now };
     if args.dry_run {
         show(&gc::preview(layout, &options)?, true, now, context);
         return Ok(());
@@ -109,7 +113,11 @@ fn text(plan: &Plan, now: Timestamp) -> String {
     let mut text = String::new();
     let mut line = |words: String| writeln!(text, "{words}").expect("writing to memory cannot fail");
     for lineage in &plan.lineages {
-        let fate = if lineage.forgotten { ", forgotten" } else { "" };
+        let fate = match (lineage.forgotten, lineage.accepted) {
+            (true, _) => ", forgotten",
+            (false, true) => ", accepted",
+            (false, false) => "",
+        };
         let newest = &lineage.newest;
         line(format!(
             "Lineage {}: {}, {}, {}{fate}",
@@ -121,6 +129,17 @@ fn text(plan: &Plan, now: Timestamp) -> String {
                 0 => crates(lineage.crates),
                 artifacts => format!("{}, {}", crates(lineage.crates), rustup_artifacts(artifacts)),
             }
+        ));
+        if lineage.doubts.is_empty() || lineage.forgotten || lineage.accepted {
+            continue;
+        }
+        lineage.doubts.iter().for_each(|doubt| line(format!("  Doubtful: {doubt}")));
+        line(format!(
+            "  What any of its bundles needs stays. Compare the id {} of {} with what `cargo frostmirror inspect` prints at \
+             the sender's. `gc --accept {}` then takes that bundle at its word",
+            newest.bundle,
+            shown(&lineage.file),
+            newest.id
         ));
     }
     if let Some(Live { crates, artifacts, bytes, forgotten }) = &plan.live {

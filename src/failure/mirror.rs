@@ -156,7 +156,7 @@ impl From<gc::Error> for Failure {
                  `cargo frostmirror verify --mirror DIR --rebuild-state` keeps everything that was on record",
             ),
             E::NoLineage { ref word, .. } if word == "live" => Failure::new(Class::Input, error)
-                .hint("live mode brought nothing into this mirror, so there is nothing to forget: leave out `--forget live`"),
+                .hint("live mode is no lineage, and brought nothing that could be forgotten: leave out `live`"),
             E::NoLineage { .. } | E::Ambiguous { .. } => Failure::new(Class::Input, error).hint(
                 "`cargo frostmirror gc --dry-run` shows every lineage; give its id, or at least its first 4 digits",
             ),

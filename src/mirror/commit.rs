@@ -84,7 +84,13 @@ impl Known {
             let lineage = feed.lineage_head(String::new());
             self.name_of(&lineage.bundle, &lineage.id).is_none() && !head.supersedes(&lineage)
         };
-        carried.filter(is_news).collect()
+        let mut news: Vec<Feed> = carried.filter(is_news).collect();
+        // Whether a number jumps depends on those that came before it.
+        news.sort_by_cached_key(|feed| {
+            let LineageHead { id, sequence, created, .. } = feed.lineage_head(String::new());
+            (matches!(feed, Feed::Unclaimed(_)), id, sequence, created)
+        });
+        news
     }
 }
 
@@ -118,6 +124,7 @@ impl Feed<'_> {
             bundle: bundle.clone(),
             created: created.clone(),
             record,
+            jumped_from: None,
         }
     }
 

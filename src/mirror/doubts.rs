@@ -6,7 +6,7 @@ use std::path::Path;
 use jiff::{SignedDuration, Timestamp};
 
 use super::artifacts::Moving;
-use super::head::Head;
+use super::head::{COUNTED_BELOW, Head};
 use super::layout::Layout;
 use crate::bundle::format::{ArtifactState, CrateState, Manifest};
 use crate::bundle::shown::shown;
@@ -52,14 +52,23 @@ fn history(head: Option<&Head>, manifest: &Manifest, file: &str) -> Option<Strin
     let lineage = &manifest.lineage;
     let known = head?.lineages.iter().find(|known| known.id == lineage.id)?;
     let own = lineage.sequence;
-    // Numbers of bundles that are not counted one by one are times.
-    let counted = known.sequence < 1_000_000_000;
-    if counted && own > known.sequence.saturating_add(1) {
+    if known.sequence < COUNTED_BELOW && own > known.sequence.saturating_add(1) {
         return Some(format!(
             "{file} has the number {own} in its history, and the newest bundle here has {}: the bundles between them did not \
              arrive, or this one does not come from that history. Compare its id {} with what the sender's \
-             `cargo frostmirror inspect` prints before you run `gc`",
-            known.sequence, manifest.id
+             `cargo frostmirror inspect` prints. `gc` removes nothing because of it before `gc --accept {}`, or before \
+             the next bundle of that history came",
+            known.sequence, manifest.id, lineage.id
+        ));
+    }
+    let mut others = head.into_iter().flat_map(|head| head.contenders(&lineage.id));
+    if let Some(other) = others.find(|other| other.sequence == own && other.bundle != manifest.id) {
+        return Some(format!(
+            "{file} has the number {own} in its history, and another bundle with that number is here: the history is an \
+             older copy that was restored, is used for two destinations, or one of the two does not come from it. Compare \
+             the ids {} (this one) and {} with what the sender's `cargo frostmirror inspect` prints. `gc` keeps what either \
+             needs until the next bundle came, or until `gc --accept {}`",
+            manifest.id, other.bundle, lineage.id
         ));
     }
     if own < known.sequence && manifest.created <= known.created && known.bundle != manifest.id {

@@ -3,7 +3,8 @@
 //! **Current** is what the newest bundle of each lineage names, whether it shipped it, relied on it, kept it for another
 //! input, or left its file out; and what live mode brought, until that is let go as a lineage is. Of everything else only that is removed which some bundle on record brought; what came
 //! in any other way is reported as a stranger and stays. Where numbers and times disagree on which bundle is the newest,
-//! what either names is current. A record that `manifest.json` knows of and the ledger lacks might be the newest:
+//! what either names is current, and what a bundle names stays current where only a bundle whose number came with a jump is
+//! later; until the newest bundle is accepted, which a note in the ledger remembers. A record that `manifest.json` knows of and the ledger lacks might be the newest:
 //! then nothing is removed.
 //!
 //! **Two steps.** A client may have read an index line just before it goes, and fetch the crate after. So lines go first,
@@ -14,7 +15,7 @@
 //!
 //! 1. The plan, from names, sizes and records; the bytes of crates are not read.
 //! 2. What index files and their records become is staged and made durable.
-//! 3. The notes of lineages that are let go; the list of removals.
+//! 3. The notes of lineages that are let go or whose newest bundle is accepted; the list of removals.
 //! 4. Index files, dependents first; then the records of lines; then the names of rustup artifacts, which is what rustup
 //!    asks for first; then folders that are left empty.
 //! 5. The names are durable by now: the crates and the other rustup artifacts that are due. What is on record of rustup
@@ -107,6 +108,8 @@ pub struct Options {
     pub grace: Duration,
     /// Lineages to let go, each by its id or the beginning of it, or [`LIVE`].
     pub forget: Vec<String>,
+    /// Lineages whose newest bundle is taken at its word although it is doubtful, each by its id or the beginning of it.
+    pub accept: Vec<String>,
     /// The time of the run.
     pub now: Timestamp,
 }
@@ -155,6 +158,12 @@ pub struct Lineage {
     pub artifacts: u64,
     /// It is let go by this run, and counts no more.
     pub forgotten: bool,
+    /// Why it is doubtful which of its bundles is the newest, one sentence each; what any of them needs stays.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
+    pub doubts: Vec<String>,
+    /// The newest bundle is taken at its word by this run.
+    pub accepted: bool,
 }
 
 /// An index line that goes.
@@ -201,6 +210,8 @@ struct Work {
     artifacts: Option<Artifacts>,
     /// Lineages to let go.
     forget: Vec<LineageHead>,
+    /// Bundles that are accepted as the newest of their lineage.
+    accept: Vec<LineageHead>,
     /// What becomes of live mode's records.
     live: LiveWork,
     /// The number of the newest record.
@@ -338,8 +349,18 @@ impl Planned<'_> {
 /// # Errors
 /// As those of a collection that is planned and carried out.
 pub fn prune(layout: &Layout, timeout: Duration, me: &Holder, now: Timestamp, sink: &dyn Sink) -> Result<(), Error> {
-    let options = Options { grace: GRACE, forget: Vec::new(), now };
-    let collected = lock_for_collecting(layout, timeout, me, sink)?.plan(&options)?.execute(sink)?;
+    // Nothing that is doubtful is accepted without a person.
+    let options = Options { grace: GRACE, forget: Vec::new(), accept: Vec::new(), now };
+    let mut guard = lock_for_collecting(layout, timeout, me, sink)?;
+    let planned = guard.plan(&options)?;
+    for lineage in planned.plan().lineages.iter().filter(|lineage| !lineage.doubts.is_empty()) {
+        sink.warning(format!(
+            "gc keeps what any bundle of lineage {} needs: {}; `cargo frostmirror gc --dry-run` says what to check",
+            lineage.newest.id,
+            lineage.doubts.join("; ")
+        ));
+    }
+    let collected = planned.execute(sink)?;
     if collected.lines + collected.crates + collected.artifacts > 0 {
         let Collected { lines, crates, artifacts, bytes, .. } = collected;
         let lines = if lines == 1 { "1 index line".to_owned() } else { format!("{lines} index lines") };
@@ -350,7 +371,7 @@ pub fn prune(layout: &Layout, timeout: Duration, me: &Holder, now: Timestamp, si
 }
 
 fn plan(layout: &Layout, options: &Options) -> Result<Plan, Error> {
-    let feeds = Feeds::read(layout)?;
+    let mut feeds = Feeds::read(layout)?;
     let said = Head::read_file(layout)?;
     let mut lost = said.iter().flat_map(|head| &head.lineages).filter(|lineage| !feeds.names.contains(&lineage.record));
     if let Some(LineageHead { record, .. }) = lost.next() {
@@ -359,17 +380,23 @@ fn plan(layout: &Layout, options: &Options) -> Result<Plan, Error> {
     // The id is older than anything that live mode brought, and stays when all of it is let go.
     let has_live = live::id(layout)?.is_some();
     let forget = forgotten(&feeds, &options.forget, has_live)?;
+    let accept = lineages_of(&feeds, &options.accept, |_| false)?;
     let (mut current, mut let_go) = (Keys::default(), Keys::default());
     let mut lineages = Vec::new();
     let mut reader = Reader::of(layout);
-    for (id, feed) in &feeds.lineages {
+    for (id, feed) in &mut feeds.lineages {
+        let doubts = feed.doubts();
+        let accepted = accept.contains(id) && !doubts.is_empty() && !forget.contains(id);
+        if accepted {
+            feed.accept();
+        }
         let forgotten = forget.contains(id);
         // What a forgotten one names is counted for the plan, and kept by nobody.
         let keys = if forgotten { &mut let_go } else { &mut current };
         let [crates, artifacts] = Feeds::add_needs(&mut reader, feed, keys)?;
         let Feed { head, file, imported, .. } = feed;
         let (newest, file, imported) = (head.clone(), file.clone(), imported.clone());
-        lineages.push(Lineage { newest, file, imported, crates, artifacts, forgotten });
+        lineages.push(Lineage { newest, file, imported, crates, artifacts, forgotten, doubts, accepted });
     }
 
     let (live, live_work) = living::plan(layout, &options.forget)?;
@@ -440,6 +467,7 @@ fn plan(layout: &Layout, options: &Options) -> Result<Plan, Error> {
         artifact_folders: artifacts.folders,
         artifacts: artifacts.changes.then_some(artifacts.after),
         forget: lineages.iter().filter(|one| one.forgotten).map(|one| one.newest.clone()).collect(),
+        accept: lineages.iter().filter(|one| one.accepted).map(|one| one.newest.clone()).collect(),
         newest_record: feeds.newest,
         removals: (during != before).then_some(during.clone()),
         removals_after: (after != during).then_some(after),
@@ -453,14 +481,24 @@ fn plan(layout: &Layout, options: &Options) -> Result<Plan, Error> {
 
 /// The ids of the lineages to let go.
 fn forgotten(feeds: &Feeds, words: &[String], has_live: bool) -> Result<BTreeSet<String>, Error> {
+    let words: Vec<String> = words.iter().filter(|word| !(has_live && *word == LIVE)).cloned().collect();
+    // A run that was killed may have got this far.
+    lineages_of(feeds, &words, |word| feeds.notes.iter().any(|note| fits(word, &note.lineage)))
+}
+
+/// Whether `word` is the id or stands for it.
+fn fits(word: &str, id: &str) -> bool {
+    id == word || word.len() >= SHORTEST && id.starts_with(word)
+}
+
+/// The ids that `words` stand for; one that `is_gone` knows may stand for none.
+fn lineages_of(feeds: &Feeds, words: &[String], is_gone: impl Fn(&str) -> bool) -> Result<BTreeSet<String>, Error> {
     let mut ids = BTreeSet::new();
-    for word in words.iter().filter(|word| !(has_live && *word == LIVE)) {
-        let fits = |id: &str| id == word || word.len() >= SHORTEST && id.starts_with(word.as_str());
-        let fitting: Vec<String> = feeds.lineages.keys().filter(|id| fits(id)).cloned().collect();
+    for word in words {
+        let fitting: Vec<String> = feeds.lineages.keys().filter(|id| fits(word, id)).cloned().collect();
         match fitting.len() {
             1 => ids.extend(fitting),
-            // A run that was killed may have got this far.
-            0 if feeds.notes.iter().any(|note| fits(&note.lineage)) => {}
+            0 if is_gone(word) => {}
             0 => {
                 let known = feeds.lineages.keys().cloned().collect();
                 return Err(Error::NoLineage { word: word.clone(), known });
@@ -479,7 +517,8 @@ pub(super) fn waiting(layout: &Layout) -> BTreeSet<String> {
 impl Plan {
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
-        let Work { index, records, folders, artifact_folders, forget, removals, removals_after, head, .. } = &self.work;
+        let Work { index, records, folders, artifact_folders, forget, accept, removals, removals_after, head, .. } =
+            &self.work;
         let artifacts = self.work.artifacts.is_none() && artifact_folders.is_empty();
         let files = index.is_empty() && records.is_empty() && folders.is_empty() && self.crates.is_empty();
         let live = self.work.live.is_empty();
@@ -487,6 +526,7 @@ impl Plan {
             && artifacts
             && live
             && forget.is_empty()
+            && accept.is_empty()
             && removals.is_none()
             && removals_after.is_none()
             && head.is_none()

@@ -111,7 +111,15 @@ pub struct LineageHead {
     pub created: String,
     /// The name of its record in the ledger.
     pub record: String,
+    /// The highest lower number that was here when this bundle came, where the numbers between were missing. Such a bundle
+    /// is doubtful: nothing is removed because of it until it is accepted, or a bundle with the next or the previous
+    /// number comes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jumped_from: Option<u64>,
 }
+
+/// Numbers from here on are times, as bundles have whose history does not count.
+pub(super) const COUNTED_BELOW: u64 = 1_000_000_000;
 
 impl Head {
     /// What `manifest.json` says; `None` where it is not there or not readable as a head.
@@ -141,7 +149,8 @@ impl Head {
 
     /// Whether a bundle of this lineage is known that is later than this one, beyond doubt.
     pub(super) fn supersedes(&self, lineage: &LineageHead) -> bool {
-        self.contenders(&lineage.id).any(|known| lineage.gives_way_to(known))
+        let mut undoubted = self.contenders(&lineage.id).filter(|known| known.jumped_from.is_none());
+        undoubted.any(|known| lineage.gives_way_to(known))
     }
 
     /// The bundles of this history that may be its newest.
@@ -162,7 +171,7 @@ impl Head {
 
     /// Replaces the bundles that may be a history's newest.
     pub(super) fn set_contenders(&mut self, id: &str, mut contenders: Vec<LineageHead>) {
-        contenders.sort_by(|a, b| (a.sequence, &a.created).cmp(&(b.sequence, &b.created)));
+        sort(&mut contenders);
         self.lineages.retain(|known| known.id != id);
         self.contested.retain(|known| known.id != id);
         if let Some(newest) = contenders.pop() {
@@ -201,12 +210,35 @@ impl Head {
     }
 }
 
-/// Adds a bundle to those that may be their history's newest, unless one of them is later beyond doubt.
-pub(super) fn add_contender(contenders: &mut Vec<LineageHead>, lineage: LineageHead) {
-    contenders.retain(|known| !known.gives_way_to(&lineage));
-    if !contenders.iter().any(|known| lineage.gives_way_to(known)) {
-        contenders.push(lineage);
+/// Adds a bundle to those that may be their history's newest, unless one of them is later beyond doubt. No bundle gives
+/// way to one whose number came with a jump, see [`LineageHead::jumped_from`].
+pub(super) fn add_contender(contenders: &mut Vec<LineageHead>, mut lineage: LineageHead) {
+    let again = contenders.iter().find(|known| (&known.bundle, known.sequence) == (&lineage.bundle, lineage.sequence));
+    lineage.jumped_from = match again {
+        Some(known) => known.jumped_from,
+        None => jumped_from(contenders, &lineage),
+    };
+    if lineage.jumped_from.is_none() {
+        let next = lineage.sequence.checked_add(1);
+        contenders.iter_mut().filter(|known| Some(known.sequence) == next).for_each(|known| known.jumped_from = None);
     }
+    // Of one bundle, the record that came later counts.
+    contenders.retain(|known| known.bundle != lineage.bundle);
+    contenders.push(lineage);
+    let undoubted: Vec<LineageHead> = contenders.iter().filter(|one| one.jumped_from.is_none()).cloned().collect();
+    contenders.retain(|known| !undoubted.iter().any(|one| one.bundle != known.bundle && known.gives_way_to(one)));
+}
+
+/// The number from which a bundle's number jumps, where the numbers between are not here.
+fn jumped_from(contenders: &[LineageHead], lineage: &LineageHead) -> Option<u64> {
+    let counted = contenders.iter().any(|known| known.sequence < COUNTED_BELOW);
+    let lower = contenders.iter().map(|known| known.sequence).filter(|number| *number < lineage.sequence);
+    lower.max().filter(|before| counted && lineage.sequence - before > 1)
+}
+
+/// Sorts bundles of one history; the newest is the last.
+pub(super) fn sort(contenders: &mut [LineageHead]) {
+    contenders.sort_by(|a, b| (a.sequence, &a.created, &a.record).cmp(&(b.sequence, &b.created, &b.record)));
 }
 
 impl LineageHead {
@@ -218,6 +250,7 @@ impl LineageHead {
             bundle: manifest.id.clone(),
             created: manifest.created.clone(),
             record,
+            jumped_from: None,
         }
     }
 
@@ -321,7 +354,32 @@ mod tests {
             bundle: format!("{id}{sequence}"),
             created: String::new(),
             record: String::new(),
+            jumped_from: None,
         }
+    }
+
+    /// What remains of bundles that came in this order: their numbers, and from where they jumped.
+    fn contenders(numbers: &[u64]) -> Vec<(u64, Option<u64>)> {
+        let mut contenders = Vec::new();
+        numbers.iter().for_each(|number| add_contender(&mut contenders, lineage("a", *number)));
+        sort(&mut contenders);
+        contenders.iter().map(|one| (one.sequence, one.jumped_from)).collect()
+    }
+
+    #[test]
+    fn nothing_gives_way_to_a_number_that_jumped() {
+        assert_eq!(contenders(&[1, 2, 3]), [(3, None)]);
+        assert_eq!(contenders(&[5, 3]), [(5, None)], "what came later and is older");
+        assert_eq!(contenders(&[1, 3]), [(1, None), (3, Some(1))]);
+        assert_eq!(contenders(&[1, 3, 3]), [(1, None), (3, Some(1))], "the same once more");
+        assert_eq!(contenders(&[1, 3, 5]), [(1, None), (3, Some(1)), (5, Some(3))]);
+        assert_eq!(contenders(&[1, 3, 4]), [(4, None)], "the next number makes the jump ordinary");
+        assert_eq!(contenders(&[1, 3, 2]), [(3, None)], "what was missing came");
+        assert_eq!(contenders(&[1, 1000, 2]), [(2, None), (1000, Some(1))]);
+        assert_eq!(contenders(&[1, 1000, 998]), [(1, None), (998, Some(1)), (1000, Some(1))]);
+        let (time, later) = (COUNTED_BELOW + 5, COUNTED_BELOW + 500);
+        assert_eq!(contenders(&[time, later]), [(later, None)], "times do not count");
+        assert_eq!(contenders(&[1, time, later]), [(1, None), (time, Some(1)), (later, Some(time))]);
     }
 
     #[test]

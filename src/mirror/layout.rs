@@ -14,6 +14,7 @@
 //!     lines/<prefix>/<name>          what is recorded of every line of index/<prefix>/<name>
 //!     ledger/NNNNNNNN-ID.json        one immutable record a bundle, in the order of import
 //!     ledger/NNNNNNNN-ID.forgotten   the lineage ID was let go after the record of that number
+//!     ledger/NNNNNNNN-ID-KKKKKKKK.accepted  of the lineage ID, of the records up to N only that of number K counts
 //!     artifacts.json                 digest, length and time of every file below dist/ and rustup/
 //!     removals                       crates whose lines are gone, and rustup artifacts that lost their names, each
 //!                                    with the time since when

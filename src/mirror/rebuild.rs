@@ -363,6 +363,7 @@ fn rebuilt_record(
         bundle: manifest.id.clone(),
         created: now.clone(),
         record: ledger::next_name(names, &manifest.id),
+        jumped_from: None,
     };
     // It counts as a record of the ledger, but not as an import: when the last one was is as known as before.
     let last_import = head.last_import.take();

@@ -18,6 +18,7 @@ use crate::import_bundle::{assert_sound, at, everything, me};
 
 mod artifacts;
 mod building;
+mod doubtful;
 mod killed;
 mod large;
 mod projects;
@@ -31,7 +32,7 @@ pub fn collect_at(mirror: &Path, second: i64, grace: u64) -> Collected {
 
 pub fn collect(mirror: &Path, second: i64, grace: u64, forget: &[&str]) -> Result<Collected, Error> {
     let forget = forget.iter().map(|word| (*word).to_owned()).collect();
-    let options = Options { grace: Duration::from_secs(grace), forget, now: at(second) };
+    let options = Options { grace: Duration::from_secs(grace), forget, accept: Vec::new(), now: at(second) };
     let mut guard = lock_for_collecting(&Layout::new(mirror), Duration::ZERO, &me(), &Silent).unwrap();
     guard.plan(&options)?.execute(&Silent)
 }

@@ -20,11 +20,11 @@ fn one(name: &str) -> Crate {
 fn a_history_that_was_restored_from_a_backup_loses_nothing_to_gc() {
     let sandbox = Sandbox::new();
     let (desk, mirror) = (sandbox.path(""), sandbox.path("mirror"));
-    for (sequence, name) in [(1, "a"), (5, "b")] {
+    for (sequence, name) in [(4, "a"), (5, "b")] {
         let bundle = Make::new("a", sequence).ship(one(name)).write(&desk, "one.pkg");
         import(&mirror, &bundle).unwrap();
     }
-    // The history's folder is as it was after the first bundle: its numbers come again, with other content.
+    // The history's folder is as it was after number 1: its numbers come again, with other content.
     let again = Make::new("a", 2).read(100).ship(one("c")).write(&desk, "again.pkg");
     let words = ["import".as_ref(), again.as_os_str(), "--mirror".as_ref(), mirror.as_os_str()];
     sandbox.run(words).ok().stderr_has("warning: ").stderr_has("older copy");

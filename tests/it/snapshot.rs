@@ -38,7 +38,7 @@ fn export(mirror: &Path, folder: &Path) -> Exported {
 
 fn collect(mirror: &Path, forget: &[&str]) {
     let forget = forget.iter().map(|word| (*word).to_owned()).collect();
-    let options = gc::Options { grace: Duration::ZERO, forget, now: at(6000) };
+    let options = gc::Options { grace: Duration::ZERO, forget, accept: Vec::new(), now: at(6000) };
     let mut guard = lock_for_collecting(&Layout::new(mirror), Duration::ZERO, &me(), &Silent).unwrap();
     guard.plan(&options).unwrap().execute(&Silent).unwrap();
 }

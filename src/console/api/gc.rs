@@ -32,6 +32,8 @@ struct Wishes {
     grace: Option<String>,
     /// Histories to let go, each by its id or the beginning of it.
     forget: Vec<String>,
+    /// Histories whose newest bundle is taken at its word although it is doubtful, each by its id or the beginning of it.
+    accept: Vec<String>,
 }
 
 pub(super) fn routes() -> Vec<Route> {
@@ -41,6 +43,7 @@ pub(super) fn routes() -> Vec<Route> {
         .query("dry_run", "true: only show the plan")
         .query("grace", "how long a crate stays after its index line went: 0, 90s, 10m (as it is without), 2h, 7d")
         .query("forget", "a history to let go, by its id or the beginning of it; may be given several times")
+        .query("accept", "a history whose newest bundle is taken at its word although it is doubtful, by its id or the beginning of it; may be given several times")
         .may_take::<Wishes>()
         .gives::<Told<'_>>(200)
         .gives::<Job>(202);
@@ -49,13 +52,16 @@ pub(super) fn routes() -> Vec<Route> {
 
 fn collect(state: &Arc<State>, asked: &Asked) -> Outcome {
     // A misspelled `dry_run` must not become a collection.
-    asked.only(&["dry_run", "grace", "forget"])?;
+    asked.only(&["dry_run", "grace", "forget", "accept"])?;
     let wishes: Wishes = if asked.body.is_empty() { Wishes::default() } else { asked.json()? };
     let grace = asked.value("grace").or(wishes.grace.as_deref()).map_or(Ok(gc::GRACE), duration);
     let grace = grace.map_err(|why| Refusal::new(StatusCode::BAD_REQUEST, "`grace` is no duration").hint(why))?;
-    let forget = asked.query.iter().filter(|(name, _)| name == "forget").map(|(_, value)| value.clone());
-    let forget = forget.chain(wishes.forget).collect();
-    let options = Options { grace, forget, now: (state.options.clock)() };
+    let all = |word: &str, wished: Vec<String>| -> Vec<String> {
+        let given = asked.query.iter().filter(|(name, _)| name == word).map(|(_, value)| value.clone());
+        given.chain(wished).collect()
+    };
+    let (forget, accept) = (all("forget", wishes.forget), all("accept", wishes.accept));
+    let options = Options { grace, forget, accept, now: (state.options.clock)() };
     if asked.flag("dry_run")? || wishes.dry_run {
         return Ok(json(&gc::preview(&state.options.mirror, &options).map_err(Failure::from)?.told(true)));
     }

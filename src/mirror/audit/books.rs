@@ -156,8 +156,14 @@ impl Books {
             }
         }
         let Manifest { id, created, lineage, kind, .. } = record.manifest;
-        let lineage =
-            LineageHead { id: lineage.id, sequence: lineage.sequence, bundle: id, created, record: name.to_owned() };
+        let lineage = LineageHead {
+            id: lineage.id,
+            sequence: lineage.sequence,
+            bundle: id,
+            created,
+            record: name.to_owned(),
+            jumped_from: None,
+        };
         let snapshot = kind == BundleKind::Snapshot;
         self.records.push(Headline { head: record.head, lineage, snapshot });
     }
@@ -287,7 +293,9 @@ impl Books {
         let newest = self.newest();
         for lineage in &head.lineages {
             let (id, record) = (lineage.id.clone(), lineage.record.clone());
-            if !self.records.iter().any(|known| known.lineage == *lineage) {
+            // From where its number jumped stands in no record: it follows from all of them.
+            let said = LineageHead { jumped_from: None, ..lineage.clone() };
+            if !self.records.iter().any(|known| known.lineage == said) {
                 head_fault(HeadFault::Record { lineage: id, record });
             } else if let Some(newer) = newest.get(lineage.id.as_str()).filter(|newer| newer.record != record) {
                 head_fault(HeadFault::Older { lineage: id, record: newer.record.clone() });

@@ -71,6 +71,9 @@ pub(super) fn execute(layout: &Layout, plan: Plan, sink: &dyn Sink) -> Result<Co
     for lineage in &plan.work.forget {
         Note::write(layout, plan.work.newest_record, lineage, &now)?;
     }
+    for lineage in &plan.work.accept {
+        Note::accept(layout, plan.work.newest_record, lineage, &now)?;
+    }
     checkpoint("gc:forgotten");
     plan.work.live.let_go_now(layout)?;
     checkpoint("gc:live");

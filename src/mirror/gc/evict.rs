@@ -214,6 +214,7 @@ fn plan(
             artifact_folders,
             artifacts: after.filter(|after| shelf.as_ref() != Some(after)),
             forget: Vec::new(),
+            accept: Vec::new(),
             live: LiveWork::of_eviction(current, forgotten, goes),
             newest_record: 0,
             removals: None,

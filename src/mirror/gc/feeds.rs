@@ -13,7 +13,7 @@ use super::Error;
 use crate::bundle::format::{BundleKind, CrateRecord};
 use crate::crate_id::{CrateId, CrateName};
 use crate::mirror::forgotten::{self, Note};
-use crate::mirror::head::LineageHead;
+use crate::mirror::head::{self, LineageHead};
 use crate::mirror::layout::Layout;
 use crate::mirror::ledger::{self, Reader, Record};
 use crate::mirror::live;
@@ -50,6 +50,43 @@ impl Feed {
     pub(in crate::mirror) fn records(&self) -> impl Iterator<Item = &str> {
         self.also.iter().map(|head| head.record.as_str()).chain([self.head.record.as_str()])
     }
+
+    /// Why it is doubtful which bundle is the newest, one sentence each; nothing where it is not.
+    pub(super) fn doubts(&self) -> Vec<String> {
+        let mut doubts = Vec::new();
+        let mut before: Option<&LineageHead> = None;
+        for one in self.also.iter().chain([&self.head]) {
+            let number = one.sequence;
+            match (one.jumped_from, before) {
+                (Some(from), _) => {
+                    doubts.push(format!("bundle number {number} came when the highest number before it was {from}"));
+                }
+                (None, Some(before)) if before.sequence == number => {
+                    doubts.push(format!("two different bundles have the number {number}"));
+                }
+                (None, Some(before)) if before.created > one.created => {
+                    doubts.push(format!("bundle number {} was written after number {number}", before.sequence));
+                }
+                _ => {}
+            }
+            before = Some(one);
+        }
+        doubts
+    }
+
+    /// Takes the newest bundle at its word.
+    pub(super) fn accept(&mut self) {
+        self.also.clear();
+        self.head.jumped_from = None;
+    }
+}
+
+/// The bundles of a lineage that may be its newest.
+#[derive(Default)]
+struct Contenders {
+    heads: Vec<LineageHead>,
+    /// The file of each and when it was imported, by its record.
+    about: BTreeMap<String, [String; 2]>,
 }
 
 /// A record without its crates.
@@ -203,7 +240,7 @@ impl Feeds {
         let (names, notes) = (ledger::names(layout)?, forgotten::notes(layout)?);
         let newest = names.last().and_then(|name| ledger::sequence_of(name)).unwrap_or(0);
         let mut feeds = Feeds { lineages: BTreeMap::new(), notes, names, newest, last_import: None };
-        let mut newest_of: BTreeMap<String, Vec<Feed>> = BTreeMap::new();
+        let mut newest_of: BTreeMap<String, Contenders> = BTreeMap::new();
         for name in &feeds.names {
             let text = text_of(layout, name)?;
             let summary: Summary = parsed(layout, name, &text)?;
@@ -219,19 +256,18 @@ impl Feeds {
             if forgotten::covers(&feeds.notes, ledger::sequence_of(name).unwrap_or(0), &id) {
                 continue;
             }
-            let head = LineageHead { id: id.clone(), sequence, bundle, created, record: name.clone() };
-            let feed = Feed { head, file: summary.file, imported: summary.imported, also: Vec::new() };
-            let known = newest_of.entry(id).or_default();
-            known.retain(|one| !one.head.gives_way_to(&feed.head));
-            if !known.iter().any(|one| feed.head.gives_way_to(&one.head)) {
-                known.push(feed);
-            }
+            let record = name.clone();
+            let head = LineageHead { id: id.clone(), sequence, bundle, created, record, jumped_from: None };
+            let Contenders { heads, about } = newest_of.entry(id).or_default();
+            head::add_contender(heads, head);
+            about.insert(name.clone(), [summary.file, summary.imported]);
+            about.retain(|record, _| heads.iter().any(|head| head.record == *record));
         }
-        for (id, mut known) in newest_of {
-            known.sort_by(|a, b| (a.head.sequence, &a.head.created).cmp(&(b.head.sequence, &b.head.created)));
-            if let Some(newest) = known.pop() {
-                let also = known.into_iter().map(|one| one.head).collect();
-                feeds.lineages.insert(id, Feed { also, ..newest });
+        for (id, Contenders { heads: mut also, mut about }) in newest_of {
+            head::sort(&mut also);
+            if let Some(head) = also.pop() {
+                let [file, imported] = about.remove(&head.record).unwrap_or_default();
+                feeds.lineages.insert(id, Feed { head, file, imported, also });
             }
         }
         Ok(feeds)

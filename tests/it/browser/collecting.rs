@@ -19,7 +19,7 @@ use crate::support::crates::Crate;
 fn collect_before(site: &Site) {
     let layout = Layout::new(site.sandbox.path("mirror"));
     let now = Timestamp::now() - SignedDuration::from_hours(2);
-    let options = Options { grace: Duration::from_secs(600), forget: Vec::new(), now };
+    let options = Options { grace: Duration::from_secs(600), forget: Vec::new(), accept: Vec::new(), now };
     let mut guard = lock_for_collecting(&layout, Duration::ZERO, &me(), &Silent).unwrap();
     guard.plan(&options).unwrap().execute(&Silent).unwrap();
 }

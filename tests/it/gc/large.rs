@@ -14,7 +14,7 @@ fn a_made_up_mirror_is_as_good_as_an_imported_one() {
     let made = Synthetic { names: 60, versions: 5, garbage: 3 }.write(&mirror);
     assert_agreement(&mirror);
     assert_eq!((made.versions, made.garbage), (300, 100));
-    let options = Options { grace: std::time::Duration::ZERO, forget: Vec::new(), now: at(2000) };
+    let options = Options { grace: std::time::Duration::ZERO, forget: Vec::new(), accept: Vec::new(), now: at(2000) };
     let plan = preview(&Layout::new(&mirror), &options).unwrap();
     assert_eq!((plan.lines.len(), plan.crates.len(), plan.strangers.len()), (100, 100, 0));
     assert_eq!(plan.lineages[0].crates, 200);

@@ -1,6 +1,6 @@
 //! A property: whatever is imported of two lineages, in any order, and whenever garbage is collected, index, blobs, records,
 //! ledger and head agree, and every current crate is there. A bundle whose base is missing is tried again when something
-//! came, as a watched folder does.
+//! came, as a watched folder does. A bundle whose number jumps makes nothing garbage.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -56,7 +56,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
 struct Bundle {
     file: PathBuf,
     lineage: bool,
-    sequence: usize,
+    sequence: u64,
     /// Everything that it names, and whether its file was left out.
     names: BTreeMap<String, bool>,
 }
@@ -64,8 +64,12 @@ struct Bundle {
 fn write(bundles: &[(bool, bool, Vec<Pick>)], folder: &Path) -> Vec<Bundle> {
     let mut sent: BTreeMap<bool, BTreeSet<String>> = BTreeMap::new();
     let mut written = Vec::new();
+    let mut counts = [0u64; 2];
     for (n, (lineage, delta, picks)) in bundles.iter().enumerate() {
-        let mut make = Make::new(if *lineage { "a" } else { "b" }, n as u64 + 1);
+        let count = &mut counts[usize::from(*lineage)];
+        *count += 1;
+        let sequence = *count;
+        let mut make = Make::new(if *lineage { "a" } else { "b" }, sequence);
         let mut picks = picks.clone();
         picks.sort_by_key(|pick| (pick.name, pick.version));
         picks.dedup_by_key(|pick| (pick.name, pick.version));
@@ -92,9 +96,39 @@ fn write(bundles: &[(bool, bool, Vec<Pick>)], folder: &Path) -> Vec<Bundle> {
         }
         *before = now;
         let file = make.write(folder, &format!("{n}.pkg"));
-        written.push(Bundle { file, lineage: *lineage, sequence: n, names });
+        written.push(Bundle { file, lineage: *lineage, sequence, names });
     }
     written
+}
+
+/// What came of a history: bundles in the order of their first import, and those whose number jumped when they came.
+#[derive(Default)]
+struct Came<'b> {
+    bundles: Vec<&'b Bundle>,
+    jumped: BTreeSet<u64>,
+}
+
+impl<'b> Came<'b> {
+    fn add(&mut self, bundle: &'b Bundle) {
+        let has = |number: u64| self.bundles.iter().any(|one| one.sequence == number);
+        if has(bundle.sequence) {
+            return;
+        }
+        let number = bundle.sequence;
+        if (1..number).any(has) && !has(number - 1) {
+            self.jumped.insert(number);
+        } else {
+            self.jumped.remove(&(number + 1));
+        }
+        self.bundles.push(bundle);
+    }
+
+    /// Those than which none is later beyond doubt.
+    fn current(&self) -> impl Iterator<Item = &'b Bundle> {
+        let undoubted =
+            self.bundles.iter().map(|one| one.sequence).filter(|number| !self.jumped.contains(number)).max();
+        self.bundles.iter().copied().filter(move |one| Some(one.sequence) >= undoubted)
+    }
 }
 
 proptest! {
@@ -105,7 +139,7 @@ proptest! {
         let folder = tempfile::tempdir().unwrap();
         let bundles = write(&bundles, folder.path());
         let mirror = folder.path().join("mirror");
-        let mut newest: BTreeMap<bool, &Bundle> = BTreeMap::new();
+        let mut newest: BTreeMap<bool, Came> = BTreeMap::new();
         let mut waiting: Vec<&Bundle> = Vec::new();
         let mut second = 2000;
         for act in acts {
@@ -116,10 +150,7 @@ proptest! {
                         let before = everything(&mirror);
                         match import(&mirror, &bundle.file) {
                             Ok(_) => {
-                                let known = newest.entry(bundle.lineage).or_insert(bundle);
-                                if bundle.sequence >= known.sequence {
-                                    *known = bundle;
-                                }
+                                newest.entry(bundle.lineage).or_default().add(bundle);
                                 next.append(&mut waiting);
                                 assert_agreement(&mirror);
                             }
@@ -140,7 +171,7 @@ proptest! {
                     second += later;
                     let collected = collect_at(&mirror, second, grace);
                     assert_agreement(&mirror);
-                    let current: BTreeSet<String> = newest.values().flat_map(|one| one.names.keys().cloned()).collect();
+                    let current: BTreeSet<String> = newest.values().flat_map(Came::current).flat_map(|one| one.names.keys().cloned()).collect();
                     let (files, listed) = held(&mirror);
                     prop_assert_eq!(&listed, &current, "the index lists what is current");
                     if grace == 0 {
@@ -150,7 +181,7 @@ proptest! {
                 }
             }
             let (files, listed) = held(&mirror);
-            for bundle in newest.values() {
+            for bundle in newest.values().flat_map(Came::current) {
                 for (name, left_out) in &bundle.names {
                     prop_assert!(listed.contains(name), "{} is current and not listed", name);
                     prop_assert!(*left_out || files.contains(name), "{} is current and not there", name);

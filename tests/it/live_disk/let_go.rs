@@ -14,7 +14,7 @@ const SIGABRT: i32 = 128 + 6;
 
 fn live_row(mirror: &Path, forget: &[&str]) -> Option<Live> {
     let forget = forget.iter().map(|word| (*word).to_owned()).collect();
-    let options = Options { grace: Duration::ZERO, forget, now: at(100) };
+    let options = Options { grace: Duration::ZERO, forget, accept: Vec::new(), now: at(100) };
     gc::preview(&Layout::new(mirror), &options).unwrap().live
 }
 

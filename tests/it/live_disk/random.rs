@@ -68,6 +68,7 @@ proptest! {
         let mirror = folder.path().join("mirror");
         let mut newest: BTreeMap<bool, BTreeSet<String>> = BTreeMap::new();
         let mut live_set: BTreeSet<String> = BTreeSet::new();
+        let mut sent = [0u64; 2];
         for (act, number) in acts.into_iter().zip(1u64..) {
             let second = i64::try_from(number).unwrap() * 100;
             match act {
@@ -78,7 +79,9 @@ proptest! {
                     live_set.extend(picks.iter().map(Pick::name));
                 }
                 Act::Import(lineage, picks) => {
-                    let make = Make::new(if lineage { "a" } else { "b" }, number).read(second);
+                    sent[usize::from(lineage)] += 1;
+                    let of_lineage = sent[usize::from(lineage)];
+                    let make = Make::new(if lineage { "a" } else { "b" }, of_lineage).read(second);
                     let make = picks.iter().fold(make, |make, pick| make.ship(pick.of()));
                     import(&mirror, &make.write(folder.path(), &format!("{number}.pkg"))).unwrap();
                     newest.insert(lineage, picks.iter().map(Pick::name).collect());

@@ -118,7 +118,8 @@ fn a_snapshot_adds_to_a_mirror_that_lives() {
 fn what_is_on_its_way_out_is_counted_and_stays_behind() {
     let sandbox = Sandbox::new();
     let (source, target) = (source(&sandbox), sandbox.path("target"));
-    let options = gc::Options { grace: Duration::from_secs(600), forget: Vec::new(), now: at(6000) };
+    let options =
+        gc::Options { grace: Duration::from_secs(600), forget: Vec::new(), accept: Vec::new(), now: at(6000) };
     let mut guard = lock_for_collecting(&Layout::new(&source), Duration::ZERO, &me(), &Silent).unwrap();
     guard.plan(&options).unwrap().execute(&Silent).unwrap();
     drop(guard);

@@ -96,6 +96,7 @@ impl Synthetic {
             bundle: id.clone(),
             created: TIME.to_owned(),
             record: name.clone(),
+            jumped_from: None,
         };
         let head = Head {
             format: 1,
