@@ -119,12 +119,13 @@ fn what_only_a_lost_record_named_is_kept_until_it_is_let_go() {
         verify(&sandbox, &[]).ok();
         // The history's next bundle answers for what it needs, once it is accepted: of number 2 nothing is on record.
         let third = whole("a", 3, "2026-04-16", "1.95.0", "1.29.0").read(50);
+        let lineage = third.lineage().to_owned();
         import(&mirror, &third.write(&sandbox.path(""), "three.pkg")).unwrap();
         let words = ["gc", "--mirror", "mirror", "--grace", "0", "--forget", "rebuilt"];
         let run = sandbox.run(words).ok();
         run.stdout_has("  Doubtful: bundle number 3 came when the highest number before it was 1\n");
         assert!(view(&mirror).contains_key("dist/channel-rust-1.94.0.toml"));
-        sandbox.run(words.into_iter().chain(["--accept", third.lineage()])).ok();
+        sandbox.run(words.into_iter().chain(["--accept", lineage.as_str()])).ok();
         assert!(!view(&mirror).contains_key("dist/channel-rust-1.94.0.toml"));
         assert!(mirror.join(component_path()).exists());
         verify(&sandbox, &[]).ok();
