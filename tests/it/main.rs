@@ -18,6 +18,7 @@ mod bundle;
 mod bundle_artifacts;
 mod bundle_hostile;
 mod bundle_arbitrary;
+mod fuzz;
 mod bundle_legacy;
 mod bundle_memory;
 mod bundle_verbs;

@@ -2,7 +2,8 @@
 //!
 //! Each row runs ours and the other side in turn, after one warm-up that is not counted, in fresh folders, at least
 //! seven times. Printed are medians, the spread of the ratio pair by pair, and the goal. A ratio whose spread crosses
-//! its goal decides nothing; a tool that is absent is a row that says so. The rows `mirror` print every figure for three
+//! its goal decides nothing; a tool that is absent is a row that says so. The row `fuzz` takes long, and runs only where
+//! it is named. The rows `mirror` print every figure for three
 //! sizes of a mirror too, as a table at the end; their goals concern the largest.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a panic ends a bench, and its table is what it is for")]
@@ -18,6 +19,7 @@ mod rows {
     pub mod big;
     pub mod bulk;
     pub mod fetch;
+    pub mod fuzz;
     pub mod growth;
     pub mod live;
     pub mod measure;
@@ -31,6 +33,7 @@ mod support {
     pub mod client;
     pub mod crates;
     pub mod dist;
+    pub mod forge;
     pub mod published;
     pub mod ranges;
     pub mod run;
@@ -41,12 +44,18 @@ mod support {
 }
 #[allow(dead_code, reason = "a tool box that the tests share")]
 mod import_bundle;
+#[allow(dead_code, unused_imports, reason = "tests, of which the makers of bundles are used")]
+mod bundle_legacy;
+#[allow(dead_code, unused_imports, reason = "tests, of which the makers of bundles are used")]
+mod import_artifacts;
+#[allow(dead_code, reason = "its tests are not in a bench")]
+mod fuzz;
 mod kill;
 mod ratios_kill;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
-/// Runs the rows whose name contains one of the words given; all of them where there is none.
+/// Runs the rows whose name contains one of the words given; all of them but `fuzz` where there is none.
 fn main() -> Outcome<()> {
     let filters: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
     let bench = Bench {
@@ -79,6 +88,9 @@ fn main() -> Outcome<()> {
     }
     if wanted("kill") {
         ratios_kill::rounds();
+    }
+    if filters.iter().any(|filter| filter == "fuzz") {
+        rows::fuzz::rounds()?;
     }
     if wanted("network") {
         bench.network(Path::new(env!("CARGO_MANIFEST_DIR")))?;

@@ -1,0 +1,48 @@
+//! The row `fuzz`: a million mutated bundles, read and imported in this process.
+
+use std::time::Instant;
+
+use crate::Outcome;
+use crate::fuzz::{Campaign, Corpus, GROWTH, PATIENCE};
+
+/// Fixed, so that a round can be had again.
+const SEED: u64 = 20_261_129;
+const ROUNDS: u64 = 1_000_000;
+
+/// Runs the rounds and prints what became of them. It ends with the first fault.
+pub fn rounds() -> Outcome<()> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(8);
+    let campaign = Campaign {
+        seed: number("FROSTMIRROR_FUZZ_SEED", SEED)?,
+        rounds: number("FROSTMIRROR_FUZZ_ROUNDS", ROUNDS)?,
+        threads: threads as u64,
+        failures: std::env::temp_dir(),
+    };
+    println!(
+        "fuzz: {} rounds, seed {}, {threads} threads; at most {} s a round and {} MiB of growth",
+        campaign.rounds,
+        campaign.seed,
+        PATIENCE.as_secs(),
+        GROWTH / 1024
+    );
+    let begin = Instant::now();
+    let tally = campaign.run(&Corpus::new())?;
+    for (what, count) in &tally.outcomes {
+        println!("  {what:<60} {count:>9}");
+    }
+    let seconds = begin.elapsed().as_secs_f64();
+    let rate = f64::from(u32::try_from(campaign.rounds)?) / seconds;
+    println!(
+        "fuzz: {} rounds in {seconds:.0} s, {rate:.0} a second; peak memory grew by {} KiB",
+        campaign.rounds, tally.growth
+    );
+    println!("fuzz: no panic, no hang, no changed mirror");
+    Ok(())
+}
+
+fn number(name: &str, default: u64) -> Outcome<u64> {
+    match std::env::var(name) {
+        Ok(text) => text.parse().map_err(|_| format!("{name} must be a whole number; it is `{text}`").into()),
+        Err(_) => Ok(default),
+    }
+}
