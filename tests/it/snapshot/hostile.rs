@@ -195,10 +195,13 @@ fn an_imported_configuration_opens_no_way_out() {
             assert!(std::time::Instant::now() < until, "{}", serving.running().stderr());
             std::thread::sleep(Duration::from_millis(20));
         }
-        let told = serving.running().stderr();
         let named = "frostmirror.toml: `proxy_mode`, `offline`, `proxy_index_url`, `proxy_dist_url`, `verify_checksums`, \
                      `min_age`, `prune_on_import`, `admin_token_file`, `bind` (";
-        assert!(told.contains(named), "{told}");
+        // The log is written by a thread of its own.
+        while !serving.running().stderr().contains(named) {
+            assert!(std::time::Instant::now() < until, "{}", serving.running().stderr());
+            std::thread::sleep(Duration::from_millis(20));
+        }
         for path in ["/index/to/ki/tokio", "/crates/tokio-1.0.0.crate", "/dist/channel-rust-stable.toml"] {
             assert_eq!(crate::support::web::get(&format!("{}{path}", serving.url())).status, 404, "{path}");
         }
