@@ -167,7 +167,7 @@ impl World {
         let good = read == "accepted";
         let imports = always || (good && where_good);
         let mut outcomes = vec![read];
-        if imports || bytes.len() % 3 == 0 {
+        if imports || bytes.len().is_multiple_of(3) {
             fs::write(&self.bundle, bytes).unwrap();
             let verified = verify(&self.bundle, folder, &Silent);
             let also_good = verified.is_ok_and(|verdict| verdict.problems.is_empty());
