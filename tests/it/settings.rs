@@ -311,10 +311,10 @@ fn the_file_alone_makes_a_server_watch_and_a_snapshots_settings_take_effect() {
     let name = Path::new(snapshot.file_name().unwrap()).to_owned();
     fs::rename(&snapshot, sandbox.path("incoming").join(&name)).unwrap();
     until("restored", || sandbox.path("incoming/done").join(&name).exists());
-    assert_eq!(sandbox.read(FILE), "bind = '127.0.0.1:0'\nwatch_incoming = true\ntoolchain = \"1.86.0\"\n");
+    assert_eq!(sandbox.read(FILE), "bind = '127.0.0.1:0'\nwatch_incoming = true\ntoolchain = [\"1.86.0\"]\n");
     let settings = String::from_utf8(get(&format!("{}/api/config", serving.url())).body).unwrap();
     let settings: serde_json::Value = serde_json::from_str(&settings).unwrap();
-    assert_eq!(settings["toolchain"]["value"], json!("1.86.0"));
+    assert_eq!(settings["toolchain"]["value"], json!(["1.86.0"]));
     // It still watches.
     drop_in(&sandbox, Make::new("a", 2).ship(Crate::new("leaf", "1.2.0")), "2.pkg");
     until("imported", || sandbox.path("incoming/done/2.pkg").exists());
