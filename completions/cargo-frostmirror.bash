@@ -34,6 +34,9 @@ _cargo__frostmirror() {
             cargo__frostmirror,guide)
                 cmd="cargo__frostmirror__subcmd__guide"
                 ;;
+            cargo__frostmirror,history)
+                cmd="cargo__frostmirror__subcmd__history"
+                ;;
             cargo__frostmirror,import)
                 cmd="cargo__frostmirror__subcmd__import"
                 ;;
@@ -73,6 +76,15 @@ _cargo__frostmirror() {
             cargo__frostmirror__subcmd__export,vendor)
                 cmd="cargo__frostmirror__subcmd__export__subcmd__vendor"
                 ;;
+            cargo__frostmirror__subcmd__history,forget)
+                cmd="cargo__frostmirror__subcmd__history__subcmd__forget"
+                ;;
+            cargo__frostmirror__subcmd__history,label)
+                cmd="cargo__frostmirror__subcmd__history__subcmd__label"
+                ;;
+            cargo__frostmirror__subcmd__history,list)
+                cmd="cargo__frostmirror__subcmd__history__subcmd__list"
+                ;;
             *)
                 ;;
         esac
@@ -80,7 +92,7 @@ _cargo__frostmirror() {
 
     case "${cmd}" in
         cargo__frostmirror)
-            opts="-v -q -h -V --verbose --quiet --color --message-format --help --version init fetch verify inspect diff import serve up status list gc export setup guide completions man"
+            opts="-v -q -h -V --verbose --quiet --color --message-format --help --version init fetch verify inspect diff import serve up status list gc history export setup guide completions man"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -274,7 +286,7 @@ _cargo__frostmirror() {
             return 0
             ;;
         cargo__subcmd__frostmirror__subcmd__fetch)
-            opts="-c -o -j -v -q -h --config --manifest-path --lockfile --crate --from-list --forget --incremental --base --reuse --skip-git --skip-registry --no-toolchain --toolchain --target --output --jobs --dry-run --offline --base-url --verbose --quiet --color --message-format --help"
+            opts="-c -o -j -v -q -h --config --manifest-path --lockfile --crate --from-list --forget --label --incremental --base --reuse --skip-git --skip-registry --no-toolchain --toolchain --target --output --jobs --dry-run --offline --base-url --verbose --quiet --color --message-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -305,6 +317,10 @@ _cargo__frostmirror() {
                     return 0
                     ;;
                 --forget)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --label)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -364,7 +380,7 @@ _cargo__frostmirror() {
             return 0
             ;;
         cargo__subcmd__frostmirror__subcmd__gc)
-            opts="-v -q -h --dry-run --mirror --grace --forget --lock-timeout --verbose --quiet --color --message-format --help"
+            opts="-v -q -h --dry-run --mirror --grace --forget --accept --lock-timeout --verbose --quiet --color --message-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -379,6 +395,10 @@ _cargo__frostmirror() {
                     return 0
                     ;;
                 --forget)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --accept)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -404,6 +424,94 @@ _cargo__frostmirror() {
         cargo__subcmd__frostmirror__subcmd__guide)
             opts="-v -q -h --verbose --quiet --color --message-format --help fetching approving operating building live-mode rest-api reference troubleshooting glossary"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --message-format)
+                    COMPREPLY=($(compgen -W "human json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        cargo__subcmd__frostmirror__subcmd__history)
+            opts="-v -q -h --verbose --quiet --color --message-format --help list forget label"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --message-format)
+                    COMPREPLY=($(compgen -W "human json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        cargo__subcmd__frostmirror__subcmd__history__subcmd__forget)
+            opts="-v -q -h --verbose --quiet --color --message-format --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --message-format)
+                    COMPREPLY=($(compgen -W "human json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        cargo__subcmd__frostmirror__subcmd__history__subcmd__label)
+            opts="-v -q -h --verbose --quiet --color --message-format --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --message-format)
+                    COMPREPLY=($(compgen -W "human json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        cargo__subcmd__frostmirror__subcmd__history__subcmd__list)
+            opts="-v -q -h --verbose --quiet --color --message-format --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -574,7 +682,7 @@ _cargo__frostmirror() {
             return 0
             ;;
         cargo__subcmd__frostmirror__subcmd__serve)
-            opts="-v -q -h --bind --base-url --mirror --incoming --config-dir --tls-cert --tls-key --watch-incoming --live --admin-token --admin-token-file --log-format --verbose --quiet --color --message-format --help"
+            opts="-v -q -h --bind --base-url --mirror --incoming --config-dir --tls-cert --tls-key --watch-incoming --live --offline --admin-token --admin-token-file --log-format --verbose --quiet --color --message-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -704,7 +812,7 @@ _cargo__frostmirror() {
             return 0
             ;;
         cargo__subcmd__frostmirror__subcmd__up)
-            opts="-c -v -q -h --config --manifest-path --lockfile --bind --offline --verbose --quiet --color --message-format --help"
+            opts="-c -v -q -h --config --manifest-path --lockfile --bind --label --offline --verbose --quiet --color --message-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -727,6 +835,10 @@ _cargo__frostmirror() {
                     return 0
                     ;;
                 --bind)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --label)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -44,6 +44,7 @@ complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_needs_command" -f -a 
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_needs_command" -f -a "status" -d 'Say what a mirror holds'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_needs_command" -f -a "list" -d 'List the crates that a mirror or a bundle holds'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_needs_command" -f -a "gc" -d 'Remove from a mirror what no history needs any more'
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_needs_command" -f -a "history" -d 'List the inputs of the history and the bundles that were sent; forget or label an input'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_needs_command" -f -a "export" -d 'Copy a mirror out: whole as one .pkg, or its crates as a folder that cargo builds from'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_needs_command" -f -a "setup" -d 'Print the configuration of cargo and rustup for a mirror, or write cargo\'s'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_needs_command" -f -a "guide" -d 'Print a chapter of the user\'s guide'
@@ -69,7 +70,8 @@ complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetc
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l lockfile -d 'Mirror exactly the packages of this Cargo.lock (repeatable)' -r -F
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l crate -d 'Mirror a crate or tool, ready for `cargo install` (repeatable)' -r
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l from-list -d 'Fetch exactly the crates and rustup artifacts of this repair list, to mend a mirror' -r -F
-complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l forget -d 'Retire an input of the history, named as `inspect` shows it (repeatable)' -r
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l forget -d 'Retire an input of the history, by its label (repeatable); `history` lists them' -r
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l label -d 'What the one input is called in the history and in bundles [default: the name of the package or folder that its file is in]' -r
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l base -d 'The newest bundle that arrived, where later ones were lost; makes the bundle a delta on it' -r
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l reuse -d 'Use the files of an older mirror or bundle where their digest is right (repeatable)' -r -F
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l skip-registry -d 'Leave packages of this alternate registry out, as `--skip-git` does (repeatable)' -r
@@ -156,6 +158,7 @@ complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand serv
 json\t'One JSON object a line'"
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand serve" -l watch-incoming -d 'Import the bundles that are dropped into the incoming folder'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand serve" -l live -d 'Live mode: fetch from upstream what a client asks for and the mirror lacks, check it, and keep it. Needs the network; FROSTMIRROR_PROXY_MODE and `proxy_mode` do the same'
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand serve" -l offline -d 'Never use the network for the server itself: live mode cannot be switched on, by whatever route, until the server is started without this flag. FROSTMIRROR_OFFLINE and `offline` do the same'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand serve" -s v -l verbose -d 'Say more (repeatable)'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand serve" -s q -l quiet -d 'Say nothing but errors'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -163,6 +166,7 @@ complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand up" 
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand up" -l manifest-path -d 'The workspace whose Cargo.lock to mirror' -r -F
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand up" -l lockfile -d 'Mirror exactly the packages of this Cargo.lock (repeatable)' -r -F
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand up" -l bind -d 'Where to listen; port 0 takes a free one' -r
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand up" -l label -d 'What the one input is called in the history [default: the name of the package or folder that its file is in]' -r
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand up" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal'
 always\t'Always'
 never\t'Never'"
@@ -193,6 +197,7 @@ complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand list
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand gc" -l mirror -d 'The mirror [default: /mirror where it exists, else mirror/ below FROSTMIRROR_HOME]' -r -F
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand gc" -l grace -d 'How long a crate or a component stays after its index line or its channel went, for clients that saw that: 0, 90s, 10m, 2h, 7d' -r
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand gc" -l forget -d 'Let a lineage go, by its id or the beginning of it: what only its bundles need is garbage; `live` for what live mode brought (repeatable)' -r
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand gc" -l accept -d 'Take the newest bundle of a doubtful lineage at its word, by the lineage\'s id or the beginning of it: what only its other bundles need is garbage. It is remembered; a new doubt needs the flag again (repeatable)' -r
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand gc" -l lock-timeout -d 'How long to wait for another process that holds the mirror' -r
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand gc" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal'
 always\t'Always'
@@ -203,6 +208,41 @@ complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand gc" 
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand gc" -s v -l verbose -d 'Say more (repeatable)'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand gc" -s q -l quiet -d 'Say nothing but errors'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand gc" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand history; and not __fish_seen_subcommand_from list forget label" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal'
+always\t'Always'
+never\t'Never'"
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand history; and not __fish_seen_subcommand_from list forget label" -l message-format -d 'How to report: for people, or one JSON object a line on stdout' -r -f -a "human\t'Lines and bars'
+json\t'One JSON object a line'"
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand history; and not __fish_seen_subcommand_from list forget label" -s v -l verbose -d 'Say more (repeatable)'
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand history; and not __fish_seen_subcommand_from list forget label" -s q -l quiet -d 'Say nothing but errors'
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand history; and not __fish_seen_subcommand_from list forget label" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand history; and not __fish_seen_subcommand_from list forget label" -f -a "list" -d 'List the inputs and the bundles that were sent [default]'
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand history; and not __fish_seen_subcommand_from list forget label" -f -a "forget" -d 'Forget an input: the next bundle no longer names what only it needs'
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand history; and not __fish_seen_subcommand_from list forget label" -f -a "label" -d 'Give an input another label'
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand history; and __fish_seen_subcommand_from list" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal'
+always\t'Always'
+never\t'Never'"
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand history; and __fish_seen_subcommand_from list" -l message-format -d 'How to report: for people, or one JSON object a line on stdout' -r -f -a "human\t'Lines and bars'
+json\t'One JSON object a line'"
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand history; and __fish_seen_subcommand_from list" -s v -l verbose -d 'Say more (repeatable)'
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand history; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Say nothing but errors'
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand history; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand history; and __fish_seen_subcommand_from forget" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal'
+always\t'Always'
+never\t'Never'"
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand history; and __fish_seen_subcommand_from forget" -l message-format -d 'How to report: for people, or one JSON object a line on stdout' -r -f -a "human\t'Lines and bars'
+json\t'One JSON object a line'"
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand history; and __fish_seen_subcommand_from forget" -s v -l verbose -d 'Say more (repeatable)'
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand history; and __fish_seen_subcommand_from forget" -s q -l quiet -d 'Say nothing but errors'
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand history; and __fish_seen_subcommand_from forget" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand history; and __fish_seen_subcommand_from label" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal'
+always\t'Always'
+never\t'Never'"
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand history; and __fish_seen_subcommand_from label" -l message-format -d 'How to report: for people, or one JSON object a line on stdout' -r -f -a "human\t'Lines and bars'
+json\t'One JSON object a line'"
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand history; and __fish_seen_subcommand_from label" -s v -l verbose -d 'Say more (repeatable)'
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand history; and __fish_seen_subcommand_from label" -s q -l quiet -d 'Say nothing but errors'
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand history; and __fish_seen_subcommand_from label" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand export; and not __fish_seen_subcommand_from snapshot local-registry vendor" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal'
 always\t'Always'
 never\t'Never'"
