@@ -25,7 +25,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
-use super::artifacts::Artifacts;
+use super::artifacts::{Artifacts, Moving};
 use super::audit::{Audit, Blob, Books, Pass, Standing};
 use super::head::{Counts, Head, HistorySize, LineageHead};
 use super::import::{self, Step, place};
@@ -258,8 +258,8 @@ impl Current {
 /// ledger does not name and upstream's digests beside it prove.
 fn artifacts_anew(books: &Books, current: &Current, layout: &Layout) -> Artifacts {
     let mut artifacts = Artifacts(proven::proven(layout));
-    // Where the ledger knows a path, it decides.
-    artifacts.0.retain(|path, _| !books.told.contains_key(path));
+    // Where the ledger knows a path it decides, but for one that moves: what it knows may be older than what is there.
+    artifacts.0.retain(|path, _| !books.told.contains_key(path) || Moving::of(path).is_some());
     for (path, told) in &books.told {
         let file = path.below(layout.root());
         let is_ours = !file.ancestors().take_while(|above| *above != layout.root()).any(Path::is_symlink);
@@ -268,8 +268,10 @@ fn artifacts_anew(books: &Books, current: &Current, layout: &Layout) -> Artifact
         // A signature goes when its channel moves on without one, and nobody misses it.
         let is_missed = current.artifacts.contains(path) && !path.as_str().ends_with(".toml.asc");
         let latest = told.iter().max_by_key(|held| held.read).filter(|_| is_missed);
-        if let Some(held) = there.or(latest) {
-            artifacts.0.insert(path.clone(), *held);
+        match there {
+            Some(held) => drop(artifacts.0.insert(path.clone(), *held)),
+            None if artifacts.0.contains_key(path) => {}
+            None => artifacts.0.extend(latest.map(|held| (path.clone(), *held))),
         }
     }
     artifacts

@@ -106,7 +106,7 @@ fn what_only_a_lost_record_named_is_kept_until_it_is_let_go() {
             lose(&mirror.join(RECORD));
             let run = verify(&sandbox, &["--rebuild-state"]).exits(4);
             let run = run.stdout_has("rustup/archive/1.29.0/").stdout_has("nothing names it");
-            assert!(!run.stdout.contains("dist/"), "{}", run.stdout);
+            assert!(!run.stdout.replace("rustup/dist/", "").contains("dist/"), "{}", run.stdout);
             assert_eq!(toolchains(&mirror), ["1.94.0", "stable (1.95.0)"]);
             sandbox.run(["gc", "--mirror", "mirror", "--grace", "0"]).ok();
             assert!(mirror.join(component_path()).exists());
