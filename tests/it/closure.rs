@@ -123,7 +123,7 @@ fn a_mirror_covers_what_its_index_and_files_hold() {
     ask("old.lock").exits(4).stdout_has("json 1.0.0: its file is there, and the mirror's index does not have it\n");
     ask("absent.lock").exits(3).stderr_has("check the path");
     sandbox.write("Cargo.toml", "[package]\nname = \"a\"\nversion = \"1.0.0\"\n");
-    ask("Cargo.toml").exits(3).stderr_has("that is a manifest; give the Cargo.lock beside it");
+    ask("Cargo.toml").exits(3).stderr_has("is a manifest, not a Cargo.lock");
     sandbox.run(["verify", "--mirror", "absent", "--closure", "old.lock"]).exits(3);
     // What cannot be looked into is not absent; a user who may look everywhere meets it as links in a circle.
     std::os::unix::fs::symlink("circle", sandbox.path("circle")).unwrap();

@@ -36,8 +36,8 @@ fn warnings_of(mirror: &Path, bundle: &Path) -> Vec<String> {
 }
 
 /// A bundle that ships `path` alone, as it is in `before`.
-fn only(path: &str, content: &[u8]) -> Make {
-    Make::new("a", 2).repair().artifact(path, content, Shipped)
+fn only(number: u64, path: &str, content: &[u8]) -> Make {
+    Make::new("a", number).repair().artifact(path, content, Shipped)
 }
 
 #[test]
@@ -54,8 +54,8 @@ fn each_file_heals_alone_and_without_a_warning() {
         .filter(|path| !path.ends_with('/') && (path.starts_with("dist/") || path.starts_with("rustup/")))
         .collect();
     assert_eq!(artifacts.len(), 12);
-    for path in artifacts {
-        let repair = only(path, &before[path]).write(&folder, "repair.pkg");
+    for (number, path) in (2..).zip(artifacts) {
+        let repair = only(number, path, &before[path]).write(&folder, "repair.pkg");
         // More than there was, other bytes of the same length, and nothing at all.
         let mut other = before[path].clone();
         other[0] ^= 1;
@@ -78,7 +78,7 @@ fn rot_heals_where_what_is_held_is_trusted_otherwise() {
     let before = view(&mirror);
     let path = "dist/2026-04-16/cargo-1.95.0-x86_64-unknown-linux-gnu.tar.xz";
     fs::write(mirror.join(path), vec![b'x'; before[path].len()]).unwrap();
-    let repair = only(path, &before[path]).write(&folder, "repair.pkg");
+    let repair = only(2, path, &before[path]).write(&folder, "repair.pkg");
     let trusting = frostmirror::mirror::import::ImportOptions { rehash_held: false, ..options(&repair) };
     import_with(&mirror, &repair, &trusting).unwrap();
     assert_eq!(view(&mirror), before);
@@ -91,13 +91,13 @@ fn one_that_can_mend_nothing_is_no_success() {
     import(&mirror, &whole("a", 1, "2026-04-16", "1.95.0", "1.29.0").write(&folder, "one.pkg")).unwrap();
     let path = "dist/channel-rust-stable.toml.sha256";
     let old = fs::read(mirror.join(path)).unwrap();
-    let repair = only(path, &old).write(&folder, "repair.pkg");
+    let repair = only(2, path, &old).write(&folder, "repair.pkg");
     // Nothing was lost: that is as good as done.
     import(&mirror, &repair).unwrap();
     import(&mirror, &whole("b", 1, "2026-05-28", "1.96.0", "1.29.0").read(9).write(&folder, "two.pkg")).unwrap();
     let before = view(&mirror);
     let refused =
-        import(&mirror, &only(path, &old).artifact("dist/x", "x", Kept).write(&folder, "late.pkg")).unwrap_err();
+        import(&mirror, &only(2, path, &old).artifact("dist/x", "x", Kept).write(&folder, "late.pkg")).unwrap_err();
     assert!(matches!(refused, Error::NothingMended { .. }), "{refused}");
     assert_eq!(view(&mirror), before);
 }
