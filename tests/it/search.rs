@@ -138,10 +138,10 @@ fn the_best_comes_first_and_says_what_can_be_had() {
 fn a_hostile_description_is_a_harmless_line() {
     let sandbox = Sandbox::new();
     fs::create_dir_all(sandbox.path("made")).unwrap();
-    // A manifest that shrinks by too much is refused.
+    // As long as a manifest allows; digests, since a manifest that shrinks by too much is refused.
     let digest = |number: u32| frostmirror::digest::Sha256::of(&number.to_le_bytes()).to_string();
-    let huge: String = (0..20_000).map(|number| format!("evil {} ", digest(number))).collect();
-    assert!(huge.len() > 1_000_000);
+    let huge: String = (0..28).map(|number| format!("evil {} ", digest(number))).collect();
+    assert!((1_900..2_048).contains(&huge.len()));
     let bundle = Make::new("one", 1)
         .ship(Crate::new("evil", "1.0.0"))
         .ship(Crate::new("huge", "1.0.0"))
