@@ -328,7 +328,11 @@ fn config_json_is_made_from_the_request() {
     assert_eq!(dl(&ask("HTTP/1.0")), serving.url());
     assert_eq!(dl(&ask("HTTP/1.0\r\nHost: old")), "http://old");
     let forwarded = "HTTP/1.1\r\nHost: a\r\nX-Forwarded-Host: evil\r\nX-Forwarded-Proto: https\r\nForwarded: host=evil";
-    assert_eq!(dl(&ask(forwarded)), "http://a");
+    assert_eq!(dl(&ask(forwarded)), "https://evil", "a proxy on this machine is trusted");
+    sandbox.write("untrusting/frostmirror.toml", "trusted_proxies = []\n");
+    let untrusting = sandbox.serve(["--mirror", "mirror", "--config-dir", "untrusting"]);
+    let reply = Wire::to(untrusting.url()).send(format!("GET /index/config.json {forwarded}\r\n\r\n")).reply();
+    assert_eq!(dl(&reply), "http://a");
     let absolute = Wire::to(serving.url()).request("GET", "http://other:1/index/config.json", &[]).reply();
     assert_eq!(dl(&absolute), "http://other:1", "the request line's own host comes first");
 
