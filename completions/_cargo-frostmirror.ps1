@@ -248,7 +248,7 @@ Register-ArgumentCompleter -Native -CommandName 'cargo-frostmirror' -ScriptBlock
             [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Say nothing but errors')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
-            [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List the inputs and the bundles that were sent [default]')
+            [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List the inputs and the bundles that were sent (default)')
             [CompletionResult]::new('forget', 'forget', [CompletionResultType]::ParameterValue, 'Forget an input: the next bundle no longer names what only it needs')
             [CompletionResult]::new('label', 'label', [CompletionResultType]::ParameterValue, 'Give an input another label')
             break

@@ -233,7 +233,7 @@ set edit:completion:arg-completer[cargo-frostmirror] = {|@words|
             cand --quiet 'Say nothing but errors'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
-            cand list 'List the inputs and the bundles that were sent [default]'
+            cand list 'List the inputs and the bundles that were sent (default)'
             cand forget 'Forget an input: the next bundle no longer names what only it needs'
             cand label 'Give an input another label'
         }

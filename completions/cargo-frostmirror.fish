@@ -216,7 +216,7 @@ json\t'One JSON object a line'"
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand history; and not __fish_seen_subcommand_from list forget label" -s v -l verbose -d 'Say more (repeatable)'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand history; and not __fish_seen_subcommand_from list forget label" -s q -l quiet -d 'Say nothing but errors'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand history; and not __fish_seen_subcommand_from list forget label" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand history; and not __fish_seen_subcommand_from list forget label" -f -a "list" -d 'List the inputs and the bundles that were sent [default]'
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand history; and not __fish_seen_subcommand_from list forget label" -f -a "list" -d 'List the inputs and the bundles that were sent (default)'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand history; and not __fish_seen_subcommand_from list forget label" -f -a "forget" -d 'Forget an input: the next bundle no longer names what only it needs'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand history; and not __fish_seen_subcommand_from list forget label" -f -a "label" -d 'Give an input another label'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand history; and __fish_seen_subcommand_from list" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal'

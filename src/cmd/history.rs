@@ -30,7 +30,7 @@ pub struct Args {
 /// What `history` does.
 #[derive(Debug, clap::Subcommand)]
 pub enum Form {
-    /// List the inputs and the bundles that were sent [default]
+    /// List the inputs and the bundles that were sent (default)
     #[command(after_help = crate::failure::EXIT_CODES)]
     List,
     /// Forget an input: the next bundle no longer names what only it needs

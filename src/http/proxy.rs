@@ -23,7 +23,7 @@ pub struct ProxySettings {
 /// A proxy's address, which may hold a user's name and password, and where it was set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProxyAddress {
-    /// `SCHEME://[user:password@]host[:port]` with one of [`SCHEMES`]; without a scheme, `http` is meant.
+    /// `SCHEME://[user:password@]host[:port]` with a scheme of http, https or SOCKS; without a scheme, `http` is meant.
     pub url: Secret,
     /// The setting that it comes from, as the user knows it.
     pub origin: String,
