@@ -56,7 +56,7 @@ pub fn rewrite(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     rewrite_with(path, bytes, permissions)
 }
 
-/// Writes `bytes` to `path` like [`rewrite()`], for a text with a secret in it: only its owner may read it, whoever could
+/// Writes `bytes` to `path` like [`rewrite()`], for a text with a secret in it: only its owner may read it, no matter who could
 /// read what stood there.
 pub fn rewrite_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     rewrite_with(path, bytes, permissions_of_mode(0o600))

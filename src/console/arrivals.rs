@@ -91,7 +91,7 @@ impl Arrivals {
     }
 }
 
-/// A text without the paths of this host. Whoever only reads is told what is wrong, and not where.
+/// A text without the paths of this host: readers learn what is wrong, and not where.
 pub(super) fn without_paths(options: &Options, text: &str) -> String {
     let mut text = text.to_owned();
     let folders = [

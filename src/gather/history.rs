@@ -200,7 +200,7 @@ pub struct Plan {
     pub told: BTreeMap<Sha256, Told>,
     /// Every rustup artifact that some input needs.
     pub artifacts: BTreeMap<SafePath, HeldArtifact>,
-    /// The index lines that the bundle brings; whoever packs it adds them.
+    /// The index lines that the bundle brings; the caller that packs it adds them.
     pub lines: BTreeMap<CrateId, String>,
     /// The bundle before it; one that mends does not count.
     pub parent: Option<Bundle>,

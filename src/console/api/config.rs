@@ -70,7 +70,7 @@ fn read(state: &Arc<State>, asked: &Asked) -> Outcome {
     Ok(response)
 }
 
-/// The settings for whoever asks: readers see no path of the host.
+/// The settings as this client may see them: readers see no path of the host.
 pub(in crate::console) fn as_shown(state: &State, asked: &Asked) -> Value {
     let mut told = state.options.settings.to_json();
     if !asked.is_admin(state) {

@@ -115,7 +115,7 @@ pub(in crate::console) fn file(state: &State) -> Result<(PathBuf, Option<String>
     }
 }
 
-/// The text for whoever asks: readers see no credentials.
+/// The text as this client may see it: readers see no credentials.
 pub(in crate::console) fn as_shown(state: &State, asked: &Asked, text: String) -> String {
     if asked.is_admin(state) { text } else { without_credentials(&text) }
 }

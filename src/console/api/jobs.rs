@@ -34,7 +34,7 @@ pub(super) fn routes() -> Vec<Route> {
     ]
 }
 
-/// A job for whoever asks: readers are told no path of the host.
+/// A job as this client may see it: readers see no path of the host.
 fn as_shown(state: &State, asked: &Asked, job: Job) -> Job {
     if asked.is_admin(state) { job } else { job.with_texts(|text| without_paths(&state.options, text)) }
 }
