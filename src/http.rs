@@ -210,7 +210,7 @@ impl Client {
     }
 
     /// As [`Client::get`]; an answer that is larger than [`Room::FREE`] bytes waits for its part of `room` before more of it
-    /// is read. Whoever has such an answer must not wait for another one of the same room.
+    /// is read. A caller that has such an answer must not wait for another one of the same room.
     pub async fn get_in(&self, request: &Request<'_>, limit: u64, room: &Room) -> Result<Answer, Error> {
         self.get_into(request, limit, Some(room)).await
     }

@@ -3,9 +3,9 @@
 //!
 //! | path | what it is |
 //! |---|---|
-//! | `BASE/run-XXXXXX/` | the files of one process |
-//! | `BASE/run-XXXXXX.owner` | locked for as long as that process lives; it holds the process's id |
-//! | `BASE/gone-XXXXXX/` | a dead process's folder that is being removed |
+//! | `BASE/run-RANDOM/` | the files of one process |
+//! | `BASE/run-RANDOM.owner` | locked for as long as that process lives; it holds the process's id |
+//! | `BASE/gone-RANDOM/` | a dead process's folder that is being removed |
 //! | `BASE/*.lock` | the locks of others, which are removed where nobody holds them |
 //! | `BASE/lock` | locked while a folder is made, and while dead ones are looked for |
 //!

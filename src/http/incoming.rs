@@ -196,8 +196,8 @@ impl Incoming {
         }
     }
 
-    /// What an answer other than 200 means; the beginning of its body is quoted, unless it may be of a service that whoever
-    /// is told cannot reach.
+    /// What an answer other than 200 means. The beginning of its body is quoted, unless the client could not reach that
+    /// service by itself.
     pub(super) async fn refusal(mut self) -> Trouble {
         let status = self.response.status();
         let pause = retry_after(self.response.headers());

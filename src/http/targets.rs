@@ -62,7 +62,7 @@ impl std::error::Error for Blocked {}
 pub enum Chosen {
     /// The user: scheme, host and port are those of a configured address.
     ByUser,
-    /// Upstream; and whoever asks could reach that host over the internet.
+    /// Upstream; the client could reach that host over the internet by itself.
     Public,
     /// Upstream; the host is in a network that others may not reach, or a proxy reached it.
     ByUpstream,

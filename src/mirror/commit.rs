@@ -182,7 +182,7 @@ fn recorded(carried: Carried, snapshot: &Manifest) -> Manifest {
 /// beyond the snapshot's tables, which no bundle can bring about.
 pub(super) fn carried_manifest(carried: &Carried, snapshot: &Manifest) -> Option<Manifest> {
     let (positions, files) = (&carried.crates, &carried.artifacts);
-    // What is told about crates stands in the snapshot's own record, once.
+    // The snapshot's own record has the descriptions of crates, once.
     let crates = positions.iter().map(|at| {
         let CrateRecord { name, version, sha256, size, state, yanked, .. } = snapshot.crates.get(*at as usize)?;
         let (name, version) = (name.clone(), version.clone());

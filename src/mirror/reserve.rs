@@ -1,7 +1,7 @@
 //! Room on the disk that only a collection may use: where the disk is full, somebody must be able to make room.
 //!
-//! `.frostmirror/reserve` holds blocks and no bytes, where the file system allows that. Whoever adds to a mirror sees to it;
-//! a collection gives the room up first where the disk is short of it, and takes it back at its end.
+//! `.frostmirror/reserve` holds blocks and no bytes, where the file system allows that. Every addition to a mirror
+//! renews it. A collection gives the room up first if the disk is short of it, and takes it back at its end.
 
 use std::fs::{self, File};
 use std::io;

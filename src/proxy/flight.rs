@@ -272,8 +272,8 @@ impl Pilot {
         landed
     }
 
-    /// Waits until nobody has waited for the download for [`ABANDONED`], and the rest would not come within that time. A
-    /// download that no client ever waited for is not abandoned.
+    /// Returns once no client has waited for the download for [`ABANDONED`] and the rest would not arrive within that
+    /// time. A download that no client ever waited for is not abandoned.
     async fn abandoned(&self) {
         let mut pace = std::collections::VecDeque::new();
         let mut since = None;
