@@ -18,8 +18,8 @@ struct After(AtomicUsize);
 impl Sink for After {
     fn event(&self, event: Event) {
         if let Event::Advance { .. } = event {
-            let left = self.0.load(Ordering::SeqCst);
-            self.0.store(left.saturating_sub(1), Ordering::SeqCst);
+            // Several threads report at once, and every file counts.
+            let _ = self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
         }
     }
 
