@@ -211,7 +211,8 @@ fn batch(mirror: &Path) -> (Vec<Arrival>, Vec<Renewal>) {
     (arrivals, vec![Renewal { line, read: at(20) }])
 }
 
-fn imported(folder: &Path, mirror: &Path) {
+/// A mirror that took one bundle.
+pub fn imported(folder: &Path, mirror: &Path) {
     let bundle = Make::new("a", 1)
         .ship(Crate::new("json", "1.0.0"))
         .ship(Crate::new("serde", "1.0.0").dep("json", "^1"))
@@ -277,7 +278,8 @@ fn place_artifacts(mirror: &Path, artifacts: Vec<ArrivedArtifact>, second: i64) 
     adding(mirror).place_live(Vec::new(), Vec::new(), artifacts, at(second), &Silent).unwrap()
 }
 
-fn killed_at(mirror: &Path, checkpoint: &str, with_artifacts: bool) {
+/// A process that places a batch in `mirror`, and dies at that checkpoint.
+pub fn killed_at(mirror: &Path, checkpoint: &str, with_artifacts: bool) {
     let mut victim = Command::new(std::env::current_exe().unwrap());
     victim.args(["--exact", "live_disk::a_batch_is_placed_whole", "--test-threads=1"]);
     victim.env(VICTIM, mirror).env("FROSTMIRROR_CRASH_AT", checkpoint);

@@ -7,6 +7,7 @@ mod toolchains;
 mod upstream;
 mod help;
 mod sandbox;
+mod golden;
 mod inputs;
 mod channel;
 mod import_legacy;
