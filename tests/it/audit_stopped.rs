@@ -19,7 +19,8 @@ impl Sink for After {
     fn event(&self, event: Event) {
         if let Event::Advance { .. } = event {
             // Several threads report at once, and every file counts.
-            let _ = self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+            let count = |left: usize| left.checked_sub(1);
+            let _at_zero = self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, count).is_err();
         }
     }
 
