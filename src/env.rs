@@ -4,6 +4,98 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
+/// A variable that this program reads, as the guide describes it.
+#[derive(Clone, Copy, Debug)]
+pub struct Variable {
+    /// Its name.
+    pub name: &'static str,
+    /// The verbs that read it.
+    pub verbs: &'static str,
+    /// What it sets.
+    pub about: &'static str,
+    /// What counts without it.
+    pub default: &'static str,
+}
+
+/// The variables that users set. Those of cargo count too, as they do with cargo.
+pub const VARIABLES: &[Variable] = &[
+    variable("FROSTMIRROR_HOME", "all", "state, download cache, history and default mirror", "`~/.frostmirror`"),
+    variable(
+        "FROSTMIRROR_REGISTRY_URL",
+        "fetch, up, serve",
+        "sparse index of crates; `sparse+` and the final slash are optional; for serve in live mode",
+        "cargo's replacement of crates.io, else crates.io",
+    ),
+    variable(
+        "FROSTMIRROR_DL_URL",
+        "fetch, up, serve",
+        "where crates are downloaded, with cargo's markers; for serve in live mode",
+        "the `dl` of the index's config.json",
+    ),
+    variable(
+        "FROSTMIRROR_DIST_URL",
+        "fetch, serve",
+        "where toolchains and rustup are downloaded; for serve in live mode",
+        "`https://static.rust-lang.org`",
+    ),
+    variable(
+        "FROSTMIRROR_TOOLCHAIN",
+        "fetch",
+        "toolchains if `[platforms]` names none, separated by commas",
+        "`stable`",
+    ),
+    variable(
+        "FROSTMIRROR_PLATFORMS",
+        "fetch",
+        "targets if `[platforms]` names none, separated by commas",
+        "`x86_64-unknown-linux-gnu`",
+    ),
+    variable("FROSTMIRROR_MODE", "fetch", "`full`, or `incremental` for deltas", "`full`"),
+    variable("FROSTMIRROR_OUTPUT", "fetch", "folder for bundles", "`./output`"),
+    variable("FROSTMIRROR_HISTORY", "fetch, history", "folder of the history", "`$FROSTMIRROR_HOME/history`"),
+    variable(
+        "FROSTMIRROR_MIRROR",
+        "import, serve, up, status, list, gc, export, setup",
+        "the mirror",
+        "`/mirror` if it exists, else `$FROSTMIRROR_HOME/mirror`",
+    ),
+    variable(
+        "FROSTMIRROR_INCOMING",
+        "serve, up",
+        "the incoming folder",
+        "`/incoming` if it exists, else `$FROSTMIRROR_HOME/incoming`",
+    ),
+    variable(
+        "FROSTMIRROR_CONFIG_DIR",
+        "import, serve, up, fetch, export",
+        "folder of frostmirror.toml",
+        "`/config` if it exists, else `$FROSTMIRROR_HOME/config`",
+    ),
+    variable(
+        "FROSTMIRROR_BASE_URL",
+        "fetch, import, serve",
+        "address that clients are given",
+        "the Host that each client requests; for fetch `http://localhost:8080`",
+    ),
+    variable("FROSTMIRROR_BIND", "serve, up", "listening address", "`0.0.0.0:8080`; for up `127.0.0.1:8080`"),
+    variable("FROSTMIRROR_TLS_CERT", "serve", "certificate chain (PEM)", "none: plain HTTP"),
+    variable("FROSTMIRROR_TLS_KEY", "serve", "private key (PEM)", "none: plain HTTP"),
+    variable("FROSTMIRROR_ADMIN_TOKEN", "serve, up", "the admin token", "none: only this machine may write"),
+    variable(
+        "FROSTMIRROR_PROXY_MODE",
+        "serve",
+        "live mode: `1`, `true`, `yes`, `on`, or `0`, `false`, `no`, `off`",
+        "`proxy_mode` of frostmirror.toml",
+    ),
+    variable("FROSTMIRROR_OFFLINE", "serve", "no live mode at all; the same words", "`offline` of frostmirror.toml"),
+    variable("RUST_LOG", "serve", "how much is logged: `off`, `error`, `warn`, `info`, `debug`, `trace`", "`info`"),
+    variable("SOURCE_DATE_EPOCH", "fetch", "date of the bundle, in seconds since 1970", "now"),
+];
+
+const fn variable(name: &'static str, verbs: &'static str, about: &'static str, default: &'static str) -> Variable {
+    Variable { name, verbs, about, default }
+}
+
 /// The environment's variables, taken once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Env(BTreeMap<OsString, OsString>);

@@ -1,25 +1,29 @@
 //! The user's guide: Markdown chapters that are compiled in, because behind the gap there is no documentation site.
+//!
+//! A comment line in a chapter is for tests: it marks a command block that a test runs, or a table that is made from the code.
+
+mod text;
 
 /// One chapter of the guide.
 #[derive(Debug, Clone, Copy)]
 pub struct Chapter {
     /// The name that `guide CHAPTER` takes.
     pub name: &'static str,
-    /// The text as Markdown. Its first line is the title.
-    pub markdown: &'static str,
+    /// The file: Markdown with the comments for tests. Its first line is the title.
+    pub source: &'static str,
 }
 
 /// Every chapter, in reading order.
 pub const CHAPTERS: &[Chapter] = &[
-    Chapter { name: "fetching", markdown: include_str!("guide/fetching.md") },
-    Chapter { name: "approving", markdown: include_str!("guide/approving.md") },
-    Chapter { name: "operating", markdown: include_str!("guide/operating.md") },
-    Chapter { name: "building", markdown: include_str!("guide/building.md") },
-    Chapter { name: "live-mode", markdown: include_str!("guide/live-mode.md") },
-    Chapter { name: "rest-api", markdown: include_str!("guide/rest-api.md") },
-    Chapter { name: "reference", markdown: include_str!("guide/reference.md") },
-    Chapter { name: "troubleshooting", markdown: include_str!("guide/troubleshooting.md") },
-    Chapter { name: "glossary", markdown: include_str!("guide/glossary.md") },
+    Chapter { name: "fetching", source: include_str!("guide/fetching.md") },
+    Chapter { name: "approving", source: include_str!("guide/approving.md") },
+    Chapter { name: "operating", source: include_str!("guide/operating.md") },
+    Chapter { name: "building", source: include_str!("guide/building.md") },
+    Chapter { name: "live-mode", source: include_str!("guide/live-mode.md") },
+    Chapter { name: "rest-api", source: include_str!("guide/rest-api.md") },
+    Chapter { name: "reference", source: include_str!("guide/reference.md") },
+    Chapter { name: "troubleshooting", source: include_str!("guide/troubleshooting.md") },
+    Chapter { name: "glossary", source: include_str!("guide/glossary.md") },
 ];
 
 impl Chapter {
@@ -30,7 +34,18 @@ impl Chapter {
 
     /// The title: the first line without its `#`.
     pub fn title(&self) -> &'static str {
-        self.markdown.lines().next().unwrap_or_default().trim_start_matches('#').trim()
+        self.source.lines().next().unwrap_or_default().trim_start_matches('#').trim()
+    }
+
+    /// The chapter as Markdown, without the comments for tests.
+    pub fn markdown(&self) -> String {
+        let lines = self.source.lines().filter(|line| !line.starts_with("<!-- "));
+        lines.flat_map(|line| [line, "\n"]).collect()
+    }
+
+    /// The chapter as text of at most `width` columns, for a terminal or a pager.
+    pub fn text(&self, width: usize) -> String {
+        text::render(&self.markdown(), width)
     }
 }
 
@@ -41,7 +56,7 @@ mod tests {
     #[test]
     fn every_chapter_begins_with_its_title() {
         for chapter in CHAPTERS {
-            assert!(chapter.markdown.starts_with("# "), "{} has no title", chapter.name);
+            assert!(chapter.source.starts_with("# "), "{} has no title", chapter.name);
             assert!(!chapter.title().is_empty(), "{} has an empty title", chapter.name);
         }
     }
@@ -51,6 +66,7 @@ mod tests {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/guide");
         let mut files: Vec<String> =
             std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        files.retain(|name| name.ends_with(".md"));
         files.sort();
         let mut chapters: Vec<String> = CHAPTERS.iter().map(|chapter| format!("{}.md", chapter.name)).collect();
         chapters.sort();

@@ -1,8 +1,11 @@
-//! `guide`: the chapters of the user's guide, as Markdown on stdout.
+//! `guide`: the chapters of the user's guide, as wrapped text on stdout.
 
 use super::Context;
 use crate::failure::Failure;
 use crate::guide::{CHAPTERS, Chapter};
+
+/// Columns of the text: what every terminal has.
+const WIDTH: usize = 80;
 
 /// Arguments of `guide`.
 #[derive(Debug, clap::Args)]
@@ -15,7 +18,7 @@ pub struct Args {
 /// Prints one chapter, or the list of all.
 pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     match args.chapter.as_deref().and_then(Chapter::find) {
-        Some(chapter) => context.report.data(chapter.markdown),
+        Some(chapter) => context.report.data(&chapter.text(WIDTH)),
         None => context.report.data(&table_of_contents()),
     }
     Ok(())
@@ -24,5 +27,5 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
 fn table_of_contents() -> String {
     let width = CHAPTERS.iter().map(|chapter| chapter.name.len()).max().unwrap_or_default();
     let lines = CHAPTERS.iter().map(|chapter| format!("{:width$}  {}\n", chapter.name, chapter.title()));
-    lines.collect::<String>() + "\nRead a chapter with: cargo frostmirror guide CHAPTER\n"
+    lines.collect::<String>() + "\nRead a chapter with: cargo frostmirror guide CHAPTER | less\n"
 }

@@ -39,7 +39,7 @@ pub const MAX_SIZE: u64 = 1 << 20;
 /// Problems of one file that are told.
 const MAX_PROBLEMS: usize = 20;
 
-/// What the server is told to do; see README for each key.
+/// The settings of the server; [`Key::about`] describes each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// What clients are told; `None`: the Host that each of them asks for.

@@ -163,17 +163,3 @@ fn bash_completes_a_verb() {
     let run = Process::new("bash", &sandbox.path("")).args(["--noprofile", "--norc", "-c", ask]).run().ok();
     assert_eq!(run.line(), "verify");
 }
-
-#[test]
-fn the_readme_knows_every_verb_and_exit_code() {
-    let readme = fs::read_to_string(manifest_dir().join("README.md")).unwrap();
-    let rows: Vec<&str> = readme.lines().filter(|line| line.starts_with("| ")).collect();
-    for verb in verbs() {
-        assert!(rows.iter().any(|row| row.starts_with(&format!("| `{verb}` |"))), "README.md has no row for `{verb}`");
-    }
-    let codes = frostmirror::failure::EXIT_CODES.lines().skip(1).map(|line| line.trim().split_once("  ").unwrap());
-    for (code, meaning) in codes {
-        let row = format!("| {code} | {meaning} |");
-        assert!(rows.contains(&row.as_str()), "README.md lacks: {row}");
-    }
-}

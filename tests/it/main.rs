@@ -43,6 +43,7 @@ mod audit_stopped;
 mod closure;
 mod pages;
 mod guide;
+mod documented;
 mod crash;
 mod kill;
 mod crash_random;

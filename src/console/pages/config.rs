@@ -40,7 +40,7 @@ struct Set {
 struct Row {
     key: &'static str,
     label: &'static str,
-    about: &'static str,
+    about: String,
     value: String,
     default: String,
     /// What says the value, where that is not the default.
@@ -61,30 +61,18 @@ enum Control {
     Select(&'static [&'static str]),
 }
 
-/// A setting in words: its name for people, what it does, and what it means that there is none.
-type About = (Key, Control, &'static str, &'static str, &'static str);
+/// A setting, its control, and its name for people. [`Key::about`] describes it.
+type Labelled = (Key, Control, &'static str);
 
-const SETS: &[(&str, &str, &str, &[About])] = &[
+const SETS: &[(&str, &str, &str, &[Labelled])] = &[
     (
         "server",
         "Server",
         "",
         &[
-            (
-                Key::BaseUrl,
-                Control::Text,
-                "Address for clients",
-                "What clients are told; behind a proxy, the address that it is known by. Once it is set, only the admin token lets anybody write.",
-                "the one that each client asks",
-            ),
-            (
-                Key::TrustedProxies,
-                Control::List,
-                "Trusted proxies",
-                "Addresses and networks of reverse proxies, one in each line. Their X-Forwarded-Proto, X-Forwarded-Host and Forwarded headers say which address clients use. Without an admin token nobody may write through them.",
-                "those of this machine",
-            ),
-            (Key::Bind, Control::Text, "Listens on", "HOST:PORT; port 0 is any free one.", ""),
+            (Key::BaseUrl, Control::Text, "Address for clients"),
+            (Key::TrustedProxies, Control::List, "Trusted proxies"),
+            (Key::Bind, Control::Text, "Listens on"),
         ],
     ),
     (
@@ -92,157 +80,50 @@ const SETS: &[(&str, &str, &str, &[About])] = &[
         "Importing",
         "",
         &[
-            (
-                Key::WatchIncoming,
-                Control::Switch,
-                "Watch the incoming folder",
-                "Bundles that arrive there are imported by themselves.",
-                "",
-            ),
-            (
-                Key::VerifyChecksums,
-                Control::Switch,
-                "Hash files that are held already",
-                "Off: an import trusts the size of files that the mirror holds. A bundle is checked in any case.",
-                "",
-            ),
-            (
-                Key::KeepFailedPackages,
-                Control::Switch,
-                "Keep refused bundles",
-                "Off: a bundle that is refused is deleted; why it was is kept in any case.",
-                "",
-            ),
-            (
-                Key::PruneOnImport,
-                Control::Switch,
-                "Clean up after each import",
-                "Removes what no history needs any more, with the usual grace.",
-                "",
-            ),
+            (Key::WatchIncoming, Control::Switch, "Watch the incoming folder"),
+            (Key::VerifyChecksums, Control::Switch, "Hash files that are held already"),
+            (Key::KeepFailedPackages, Control::Switch, "Keep refused bundles"),
+            (Key::PruneOnImport, Control::Switch, "Clean up after each import"),
         ],
     ),
     (
         "toolchains",
         "Toolchains offered",
         "What the setup page names, and what fetch brings where toolchains are asked for and nothing else names them.",
-        &[
-            (Key::Targets, Control::List, "Targets", "Target triples, one in each line.", ""),
-            (
-                Key::Toolchain,
-                Control::List,
-                "Toolchains",
-                "stable, beta, nightly, 1.86.0, nightly-2026-04-25; one in each line. The setup page names the first.",
-                "",
-            ),
-        ],
+        &[(Key::Targets, Control::List, "Targets"), (Key::Toolchain, Control::List, "Toolchains")],
     ),
     (
         "access",
         "Access",
         "",
         &[
-            (
-                Key::AdminTokenFile,
-                Control::Text,
-                "File of the admin token",
-                "Once it is set, nothing is changed without that token, not from this machine either: this page asks for it then.",
-                "none: only this machine may write",
-            ),
-            (
-                Key::ReadTokenFile,
-                Control::Text,
-                "File of the readers' tokens",
-                "One in each line. They count where reading needs a token.",
-                "none",
-            ),
-            (
-                Key::AuthRequired,
-                Control::Switch,
-                "Reading needs a token",
-                "Crates, the index and these pages; toolchains stay open, for rustup sends no token.",
-                "",
-            ),
+            (Key::AdminTokenFile, Control::Text, "File of the admin token"),
+            (Key::ReadTokenFile, Control::Text, "File of the readers' tokens"),
+            (Key::AuthRequired, Control::Switch, "Reading needs a token"),
         ],
     ),
     (
         "tls",
         "TLS",
         "Both or neither. The files may be replaced while the server runs.",
-        &[
-            (Key::TlsCert, Control::Text, "Certificate", "The file of the chain, as PEM.", "none: plain HTTP"),
-            (Key::TlsKey, Control::Text, "Private key", "Its file, as PEM.", "none: plain HTTP"),
-        ],
+        &[(Key::TlsCert, Control::Text, "Certificate"), (Key::TlsKey, Control::Text, "Private key")],
     ),
-    (
-        "logs",
-        "Logs",
-        "",
-        &[(
-            Key::LogFormat,
-            Control::Select(&["text", "json"]),
-            "Format",
-            "For people, or one JSON object in each line.",
-            "",
-        )],
-    ),
+    ("logs", "Logs", "", &[(Key::LogFormat, Control::Select(&["text", "json"]), "Format")]),
     (
         "live",
         "Live mirror",
         "What the server does not hold it can fetch from upstream, check, pass on and keep, where it has a network. Off, it never asks anybody.",
         &[
-            (Key::ProxyMode, Control::Switch, "Live mode", "Off: only stored files are served.", ""),
-            (
-                Key::Offline,
-                Control::Switch,
-                "Offline",
-                "On: the server never uses the network for itself, and live mode cannot be switched on.",
-                "",
-            ),
-            (
-                Key::ProxyIndexUrl,
-                Control::Text,
-                "Index",
-                "The upstream's sparse index. Where nothing is said here, the environment and cargo's configuration may name another, as for fetch. A password in it is shown as ***, and stays when it comes back so.",
-                "",
-            ),
-            (
-                Key::ProxyDlUrl,
-                Control::Text,
-                "Downloads",
-                "With cargo's markers, such as {crate} and {version}.",
-                "what the index says",
-            ),
-            (Key::ProxyDistUrl, Control::Text, "Toolchains", "Where rustup's files come from.", ""),
-            (
-                Key::ProxyTtl,
-                Control::Text,
-                "Fresh for",
-                "How long index files and channels are taken for fresh: 90s, 10m, 2h, 7d, or 0.",
-                "",
-            ),
-            (
-                Key::ProxyCacheMax,
-                Control::Size,
-                "Keeps at most",
-                "What was not asked for the longest goes then; never what a bundle brought. Bytes, or 500MB, 10GiB; 0 for no cap.",
-                "",
-            ),
-            (
-                Key::MinAge,
-                Control::Text,
-                "Youngest version",
-                "How old a version must be to be offered, unless it is held: 14d, or 0.",
-                "",
-            ),
-            (
-                Key::Allow,
-                Control::List,
-                "Only these crates",
-                "name or name@requirement, one in each line.",
-                "all crates",
-            ),
-            (Key::Deny, Control::List, "Not these crates", "name or name@requirement, one in each line.", "none"),
+            (Key::ProxyMode, Control::Switch, "Live mode"),
+            (Key::Offline, Control::Switch, "Offline"),
+            (Key::ProxyIndexUrl, Control::Text, "Index"),
+            (Key::ProxyDlUrl, Control::Text, "Downloads"),
+            (Key::ProxyDistUrl, Control::Text, "Toolchains"),
+            (Key::ProxyTtl, Control::Text, "Fresh for"),
+            (Key::ProxyCacheMax, Control::Size, "Keeps at most"),
+            (Key::MinAge, Control::Text, "Youngest version"),
+            (Key::Allow, Control::List, "Only these crates"),
+            (Key::Deny, Control::List, "Not these crates"),
         ],
     ),
 ];
@@ -254,11 +135,11 @@ pub(super) fn show(state: &Arc<State>, asked: &Asked) -> Outcome {
         // A mirror that cannot be read is no reason to keep the settings from whoever came to mend it.
         let brought = live::figures(&state.options.mirror).unwrap_or_default();
         let live = Standing::of(&state.options.proxy.figures(), brought);
-        let set = |(id, name, about, keys): &(&'static str, &'static str, &'static str, &'static [About])| Set {
+        let set = |(id, name, about, keys): &(&'static str, &'static str, &'static str, &'static [Labelled])| Set {
             id,
             name,
             about,
-            rows: keys.iter().map(|about| row(about, &told, settings)).collect(),
+            rows: keys.iter().map(|labelled| row(labelled, &told, settings)).collect(),
         };
         Ok(Config {
             why_not: frame.why_not(),
@@ -274,7 +155,8 @@ pub(super) fn show(state: &Arc<State>, asked: &Asked) -> Outcome {
     })
 }
 
-fn row((key, control, label, about, without): &About, told: &Value, settings: &Live) -> Row {
+fn row((key, control, label): &Labelled, told: &Value, settings: &Live) -> Row {
+    let without = key.without();
     let own = &told[key.name()];
     let fixed_by = own["fixed_by"].as_str();
     let (kind, options): (&str, &[&str]) = match control {
@@ -288,7 +170,10 @@ fn row((key, control, label, about, without): &About, told: &Value, settings: &L
     Row {
         key: key.name(),
         label,
-        about,
+        about: match control {
+            Control::List => format!("{} One value a line.", key.about()),
+            _ => key.about().to_owned(),
+        },
         value: words(&own["value"]),
         default: words(&own["default"]),
         said_by: match own["source"].as_str() {

@@ -31,15 +31,16 @@ pub(super) fn show(state: &Arc<State>, asked: &Asked) -> Outcome {
             Refusal::new(StatusCode::NOT_FOUND, "the guide has no such chapter")
                 .hint("Guide, in the navigation above, lists the chapters.")
         })?;
-        Ok(Guide { frame, chapters: CHAPTERS, current: chapter.name, text: Some(html(chapter.markdown)) })
+        Ok(Guide { frame, chapters: CHAPTERS, current: chapter.name, text: Some(html(&chapter.markdown())) })
     })
 }
 
-/// The chapter as HTML. Headings move down one level, because the page has a title of its own. A table bears the name of
+/// The chapter as HTML. The name of another chapter is a link to it. Headings move down one level, because the page has a title of its own. A table bears the name of
 /// the heading above it and scrolls by itself, also by keyboard. Raw HTML is shown as text.
 fn html(markdown: &str) -> String {
     let lower = |level: HeadingLevel| HeadingLevel::try_from(level as usize + 1).unwrap_or(HeadingLevel::H6);
     let (mut heading, mut in_heading) = (String::new(), false);
+    let mut names_chapter = false;
     let events = Parser::new_ext(markdown, Options::ENABLE_TABLES).flat_map(|event| match event {
         Event::Start(Tag::Heading { level, id, classes, attrs }) => {
             (heading, in_heading) = (String::new(), true);
@@ -52,10 +53,20 @@ fn html(markdown: &str) -> String {
         Event::Html(text) | Event::InlineHtml(text) => vec![Event::Text(text)],
         Event::Start(Tag::Table(_)) => vec![Event::Html(CowStr::from(table_start(&heading)))],
         end @ Event::End(TagEnd::Table) => vec![end, Event::Html(CowStr::Borrowed("</div>\n"))],
+        Event::Code(name) if names_chapter && Chapter::find(&name).is_some() => {
+            let link = format!("<a href=\"./guide?chapter={name}\">{name}</a>");
+            vec![Event::InlineHtml(CowStr::from(link))]
+        }
         other => {
             if let (true, Event::Text(text) | Event::Code(text)) = (in_heading, &other) {
                 heading.push_str(text);
             }
+            // "the chapter `NAME`" is a link; a line may end between the two words.
+            names_chapter = match &other {
+                Event::Text(text) => text.trim_end().ends_with("chapter"),
+                Event::SoftBreak => names_chapter,
+                _ => false,
+            };
             vec![other]
         }
     });
@@ -82,6 +93,15 @@ mod tests {
         let page = html("# Title\n\n<script>alert(1)</script> and <b>bold</b>\n");
         assert!(page.contains("<h2>Title</h2>"), "{page}");
         assert!(!page.contains("<script>") && !page.contains("<b>"), "{page}");
+    }
+
+    #[test]
+    fn the_name_of_a_chapter_is_a_link() {
+        let page = html(
+            "# Title\n\nSee the chapter `operating`, not `operating` or the chapter\n`glossary`, nor chapter `x`.\n",
+        );
+        assert_eq!(page.matches("<a href=").count(), 2, "{page}");
+        assert!(page.contains("<a href=\"./guide?chapter=glossary\">glossary</a>"), "{page}");
     }
 
     #[test]
