@@ -150,23 +150,21 @@ impl Page {
     fn table(&mut self) {
         let rows = std::mem::take(&mut self.rows);
         let count = rows.iter().map(Vec::len).max().unwrap_or_default();
-        let Some(last) = count.checked_sub(1) else { return };
-        let widths: Vec<usize> = (0..count)
-            .map(|column| rows.iter().filter_map(|row| row.get(column)).map(|cell| columns(cell)).max().unwrap_or(0))
-            .collect();
-        let before: usize = widths[..last].iter().map(|width| width + 2).sum();
-        if before + widths[last].min(LAST_COLUMN) > self.width {
+        let widest = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| columns(cell)).max();
+        let widths: Vec<usize> = (0..count).filter_map(widest).collect();
+        let Some((last, others)) = widths.split_last() else { return };
+        let before: usize = others.iter().map(|width| width + 2).sum();
+        if before + last.min(&LAST_COLUMN) > self.width {
             return self.records(&rows);
         }
         for (number, row) in rows.iter().enumerate() {
-            let cells = row.iter().zip(&widths[..last]);
-            let first: String =
-                cells.map(|(cell, width)| format!("{cell}{}", " ".repeat(width + 2 - columns(cell)))).collect();
-            let text = row.get(last).map(String::as_str).unwrap_or_default();
+            let pad = |(cell, width): (&String, &usize)| format!("{cell}{}", " ".repeat(width + 2 - columns(cell)));
+            let first: String = row.iter().zip(others).map(pad).collect();
+            let text = row.get(others.len()).map(String::as_str).unwrap_or_default();
             self.write_wrapped(text, &first, &" ".repeat(before));
             if number == 0 {
-                let line = "-".repeat(self.width.min(before + widths[last]));
-                self.text.push_str(&format!("{line}\n"));
+                self.text.push_str(&"-".repeat(self.width.min(before + last)));
+                self.text.push('\n');
             }
         }
     }
@@ -186,18 +184,17 @@ impl Page {
 
 /// Breaks `text` at spaces into lines of at most `width` columns. A longer word has a line of its own.
 fn wrap(text: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
+    let (mut lines, mut line) = (Vec::new(), String::new());
     for word in text.split(' ').filter(|word| !word.is_empty()) {
-        let line = lines.last_mut().expect("there is a first line");
-        if line.is_empty() {
-            line.push_str(word);
-        } else if columns(line) + 1 + columns(word) <= width {
-            line.push(' ');
-            line.push_str(word);
-        } else {
-            lines.push(word.to_owned());
+        if !line.is_empty() && columns(&line) + 1 + columns(word) > width {
+            lines.push(std::mem::take(&mut line));
         }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
     }
+    lines.push(line);
     lines
 }
 
