@@ -35,11 +35,15 @@ use crate::process_lock::ProcessLock;
 use crate::safe_path::SafePath;
 
 mod base;
+mod error;
 mod lines;
+mod plan;
 #[cfg(test)]
 mod tests;
 
 pub use base::{Base, Sent};
+pub use error::{Conflict, Error};
+pub use plan::Plan;
 
 /// The version of the file that is read and written here. Version 3 has labels.
 const FORMAT: u32 = 3;
@@ -183,137 +187,6 @@ pub struct Bundle {
 
 /// The kind of a bundle that mends a mirror: it says nothing new of the lineage.
 pub const REPAIR: &str = "repair";
-
-/// What the next bundle of the lineage says of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Plan {
-    /// The lineage's id, 32 hexadecimal digits.
-    pub lineage: String,
-    /// The bundle's number.
-    pub sequence: u64,
-    /// Every input, with its newest set, sorted.
-    pub inputs: Vec<InputSet>,
-    /// Every crate that some input needs.
-    pub crates: BTreeMap<CrateId, Held>,
-    /// What crates say of themselves, by the digest of their `.crate`. What the history knows of it; whoever reads
-    /// more of them adds it, and it is recorded for the crates that some input needs.
-    pub told: BTreeMap<Sha256, Told>,
-    /// Every rustup artifact that some input needs.
-    pub artifacts: BTreeMap<SafePath, HeldArtifact>,
-    /// The index lines that the bundle brings; the caller that packs it adds them.
-    pub lines: BTreeMap<CrateId, String>,
-    /// The bundle before it; one that mends does not count.
-    pub parent: Option<Bundle>,
-    /// Whether there is anything that the last bundle did not say: an input or a crate more or less, or another yanked
-    /// flag.
-    pub news: bool,
-}
-
-/// Why the history cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The folder or the file cannot be read or written.
-    #[error("could not use the history `{}`", path.display())]
-    Io {
-        /// The file or folder.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The file is damaged.
-    #[error("the history `{}` is damaged", path.display())]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: serde_json::Error,
-    },
-    /// The file is of another version of the tool.
-    #[error("the history `{}` has the format {found}; this version of cargo-frostmirror reads the format {FORMAT}", path.display())]
-    OtherFormat {
-        /// The file.
-        path: PathBuf,
-        /// Its format.
-        found: u32,
-        /// Whether it is a later one.
-        newer: bool,
-    },
-    /// Two inputs mean different bytes by one name and version.
-    #[error(transparent)]
-    Conflict(Box<Conflict>),
-    /// An input to forget that the history does not know.
-    #[error("the history `{}` has no input `{name}`; its inputs are: {}", path.display(), known(names))]
-    UnknownInput {
-        /// The file.
-        path: PathBuf,
-        /// The input.
-        name: String,
-        /// What it knows.
-        names: Vec<String>,
-    },
-    /// An input that is to be fetched and to be forgotten.
-    #[error("`{0}` is to be fetched and to be forgotten")]
-    FetchedAndForgotten(InputId),
-    /// Several inputs that the user may mean.
-    #[error("the history `{}` has more than one input `{name}`: {}", path.display(), known(names))]
-    AmbiguousInput {
-        /// The file.
-        path: PathBuf,
-        /// What the user said.
-        name: String,
-        /// What may be meant.
-        names: Vec<String>,
-    },
-    /// Two files whose label is the same.
-    #[error("`{}` and `{}` have the same label, `{}`", new.display(), old.display(), id.label)]
-    SameLabel {
-        /// What they would both be.
-        id: InputId,
-        /// The file of today.
-        new: PathBuf,
-        /// The other file, which is there.
-        old: PathBuf,
-        /// Whether both are to be fetched at once.
-        together: bool,
-    },
-    /// A crate that is to have another label.
-    #[error("`{0}` is a crate and cannot have a label")]
-    LabelOfCrate(InputId),
-    /// A label that another input has already.
-    #[error("the history `{}` has an input `{id}` already", path.display())]
-    LabelTaken {
-        /// The file.
-        path: PathBuf,
-        /// That input.
-        id: InputId,
-    },
-    /// A bundle to build on that the history does not know, or knows several of.
-    #[error("the history `{}` knows {} bundle `{}`{}; it knows {}", path.display(), if *several { "more than one" } else { "no" }, name.escape_debug(), if is_file(name) && !several { ", and no such file is here" } else { "" }, known(names))]
-    UnknownBundle {
-        /// The file.
-        path: PathBuf,
-        /// The bundle.
-        name: String,
-        /// Whether several files have that name.
-        several: bool,
-        /// The newest bundles that it knows, each with its id.
-        names: Vec<String>,
-    },
-}
-
-/// One name and version with two digests.
-#[derive(Debug, thiserror::Error)]
-#[error("{id} has the checksum {new} now, and had {old} when `{input}` was fetched")]
-pub struct Conflict {
-    /// The crate.
-    pub id: CrateId,
-    /// The input of the history that knows the other.
-    pub input: String,
-    /// That input's checksum.
-    pub old: Sha256,
-    /// The checksum of today.
-    pub new: Sha256,
-}
 
 impl Held {
     /// The crate's identity.
@@ -528,118 +401,14 @@ impl Memory {
         Some((known.order.clone()?, known.artifacts.clone()))
     }
 
-    /// What the next bundle must say, given the sets of today's inputs and the inputs to forget. Changes nothing.
-    pub fn plan(&self, today: Vec<InputSet>, forget: &[Called]) -> Result<Plan, Error> {
-        self.plan_with(today, BTreeMap::new(), forget)
-    }
-
-    /// The same, where other inputs need other rustup artifacts than when they were fetched.
-    pub fn plan_with(
-        &self,
-        today: Vec<InputSet>,
-        mut moved: BTreeMap<InputId, Vec<HeldArtifact>>,
-        forget: &[Called],
-    ) -> Result<Plan, Error> {
-        let mut forgotten = Vec::with_capacity(forget.len());
-        for name in forget {
-            if let Some(input) = today.iter().find(|input| input.is_called(name)) {
-                return Err(Error::FetchedAndForgotten(input.id.clone()));
-            }
-            forgotten.push(&self.called(name)?.id);
-        }
-        let mut inputs = today;
-        for held in inputs.iter_mut().flat_map(|input| &mut input.crates).filter(|held| held.size == 0) {
-            // A file that is not here now weighs what it weighed when it was sent.
-            held.size = self.size(held).unwrap_or(0);
-        }
-        let mut crates = BTreeMap::new();
-        for held in inputs.iter().flat_map(|input| &input.crates) {
-            crates.insert(held.id(), held.clone());
-        }
-        for old in &self.state.inputs {
-            if forgotten.contains(&&old.id) || inputs.iter().any(|input| input.id == old.id) {
-                continue;
-            }
-            let mut kept = old.clone();
-            if let Some(artifacts) = moved.remove(&old.id) {
-                kept.artifacts = artifacts;
-            }
-            for held in &mut kept.crates {
-                let newest = crates.entry(held.id()).or_insert_with(|| held.clone());
-                if newest.sha256 != held.sha256 {
-                    return Err(Error::Conflict(Box::new(Conflict {
-                        id: held.id(),
-                        input: old.id.to_string(),
-                        old: held.sha256,
-                        new: newest.sha256,
-                    })));
-                }
-                // Today's reading of the index is the newer one.
-                held.clone_from(newest);
-            }
-            inputs.push(kept);
-        }
-        let mut artifacts: BTreeMap<SafePath, HeldArtifact> = BTreeMap::new();
-        for input in &mut inputs {
-            input.crates.sort_by_key(Held::id);
-            input.crates.dedup_by_key(|held| held.id());
-            input.artifacts.sort_by(|a, b| a.path.cmp(&b.path));
-            input.artifacts.dedup_by(|a, b| a.path == b.path);
-            for held in &mut input.artifacts {
-                if held.size == 0 {
-                    held.size = self.artifact_size(held).unwrap_or(0);
-                }
-                // Today's inputs come first: what upstream has at a path now is what the path is to have.
-                held.clone_from(artifacts.entry(held.path.clone()).or_insert_with(|| held.clone()));
-            }
-        }
-        inputs.sort_by(|a, b| a.id.cmp(&b.id));
-        let parent = self.newest().cloned();
-        Ok(Plan {
-            lineage: self.state.lineage.clone(),
-            sequence: self.state.bundles.last().map_or(1, |last| last.sequence.saturating_add(1)),
-            news: parent.is_none() || self.state.forgotten || !says_the_same(&inputs, &self.state.inputs),
-            parent,
-            inputs,
-            crates,
-            told: self.state.told.clone(),
-            artifacts,
-            lines: BTreeMap::new(),
-        })
-    }
-
     /// The newest bundle that said something of the lineage.
     pub fn newest(&self) -> Option<&Bundle> {
         self.state.bundles.iter().rev().find(|bundle| bundle.kind != REPAIR)
-    }
-
-    fn artifact_size(&self, of: &HeldArtifact) -> Option<u64> {
-        let sent = self.state.inputs.iter().flat_map(|input| &input.artifacts);
-        sent.filter(|held| held.size > 0 && held.sha256 == of.sha256).map(|held| held.size).next()
-    }
-
-    fn size(&self, of: &Held) -> Option<u64> {
-        held(&self.state.inputs).filter(|held| held.size > 0 && held.sha256 == of.sha256).map(|held| held.size).next()
     }
 }
 
 fn held(inputs: &[InputSet]) -> impl Iterator<Item = &Held> {
     inputs.iter().flat_map(|input| &input.crates)
-}
-
-/// Whether two lists of inputs are the same to whoever uses the mirror. How the user words what he asks for is not.
-fn says_the_same(ours: &[InputSet], theirs: &[InputSet]) -> bool {
-    let same =
-        |a: &Held, b: &Held| (&a.name, &a.version, a.sha256, a.yanked) == (&b.name, &b.version, b.sha256, b.yanked);
-    ours.len() == theirs.len()
-        && ours.iter().zip(theirs).all(|(a, b)| {
-            a.id == b.id
-                && a.left_out == b.left_out
-                && a.crates.len() == b.crates.len()
-                && a.crates.iter().zip(&b.crates).all(|(a, b)| same(a, b))
-                && a.artifacts.len() == b.artifacts.len()
-                && a.artifacts.iter().zip(&b.artifacts).all(|(a, b)| (&a.path, a.sha256) == (&b.path, b.sha256))
-        })
 }
 
 fn read(bytes: &[u8], path: &Path) -> Result<State, Error> {
@@ -692,17 +461,4 @@ fn remove_unfinished(folder: &Path) {
 /// Whether two paths lead to the same file.
 fn is_one_file(a: &Path, b: &Path) -> bool {
     matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
-}
-
-/// Whether a bundle is named as a file is, rather than by its id.
-fn is_file(name: &str) -> bool {
-    name.contains(std::path::is_separator) || Path::new(name).extension().is_some_and(|end| end == "pkg")
-}
-
-fn known(names: &[String]) -> String {
-    if names.is_empty() {
-        return "none".to_owned();
-    }
-    let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
-    names.join(", ")
 }
