@@ -49,7 +49,7 @@ pub struct Args {
     #[arg(long, value_name = "INPUT", help_heading = "What to fetch", allow_hyphen_values = true)]
     pub forget: Vec<String>,
     /// What the one input is called in the history and in bundles
-    /// [default: the name of the package or folder that its file is in]
+    /// [default: the name of the package or folder that its file is in; for a crate, as `--crate` names it]
     #[arg(long, value_name = "NAME", help_heading = "What to fetch", conflicts_with = "from_list")]
     pub label: Option<Label>,
     /// Ship only what the history says was not sent yet [env: FROSTMIRROR_MODE=full|incremental]
@@ -209,12 +209,10 @@ pub(super) fn called(input: &str, context: &Context) -> Called {
     Called { text: input.to_owned(), path: one_path(Path::new(input), context) }
 }
 
-/// A label names one input, and a `--crate` has its own.
+/// A label names one input.
 fn label(label: Option<&Label>, inputs: &[Input]) -> Result<Option<Label>, Failure> {
     let Some(label) = label else { return Ok(None) };
     match inputs {
-        [Input::Crate(_)] => Err(Failure::new(Class::Usage, "`--label` does not apply to `--crate`")
-            .hint("leave `--label` out; a crate is called as `--crate` names it")),
         [_] => Ok(Some(label.clone())),
         _ => Err(Failure::new(Class::Usage, "`--label` names one input, and this run has another number of them")
             .hint("fetch the inputs one after the other, each with its own label")),

@@ -194,10 +194,6 @@ impl From<history::Error> for Failure {
             Error::SameLabel { .. } => {
                 (Class::Input, Some("fetch them one after the other, one of them with `--label NAME`".to_owned()))
             }
-            Error::LabelOfCrate(_) => (
-                Class::Input,
-                Some("a crate is called as `--crate` names it; forget it, and fetch it under the other name".to_owned()),
-            ),
             Error::LabelTaken { .. } => (Class::Input, Some("choose another label".to_owned())),
             Error::FetchedAndForgotten(_) => (Class::Input, Some("leave one of the two out".to_owned())),
             Error::UnknownBundle { several: true, .. } => {

@@ -273,10 +273,8 @@ impl History {
     /// [`Error::UnknownInput`], [`Error::AmbiguousInput`], [`Error::LabelTaken`]; the file system's.
     pub fn relabel(&mut self, name: &Called, label: &Label) -> Result<(InputId, InputId), Error> {
         let old = self.called(name)?.id.clone();
-        if old.kind == InputKind::Crate {
-            return Err(Error::LabelOfCrate(old));
-        }
-        let new = InputId { label: label.to_string(), kind: old.kind };
+        let kind = if old.kind == InputKind::Crate { InputKind::LabelledCrate } else { old.kind };
+        let new = InputId { label: label.to_string(), kind };
         if self.state.inputs.iter().any(|input| input.id == new) && new != old {
             return Err(Error::LabelTaken { path: self.path.clone(), id: new });
         }

@@ -40,6 +40,9 @@ pub enum InputKind {
     Lockfile,
     /// A `--crate`.
     Crate,
+    /// A `--crate` with a label of the user's.
+    #[serde(rename = "labelled-crate")]
+    LabelledCrate,
     /// A repair list, which no history keeps.
     List,
 }
@@ -135,7 +138,7 @@ impl InputKind {
         match self {
             InputKind::Depends => "depends.toml",
             InputKind::Lockfile => "Cargo.lock",
-            InputKind::Crate => "crate",
+            InputKind::Crate | InputKind::LabelledCrate => "crate",
             InputKind::List => "repair list",
         }
     }
@@ -147,9 +150,12 @@ impl InputId {
         InputId { label: label.0.clone(), kind }
     }
 
-    /// A `--crate`.
-    pub fn of_crate(spec: &impl fmt::Display) -> InputId {
-        InputId { label: spec.to_string(), kind: InputKind::Crate }
+    /// A `--crate`: its own text identifies it, or the label that the user gives it.
+    pub fn of_crate(spec: &impl fmt::Display, label: Option<&Label>) -> InputId {
+        match label {
+            Some(label) => InputId { label: label.0.clone(), kind: InputKind::LabelledCrate },
+            None => InputId { label: spec.to_string(), kind: InputKind::Crate },
+        }
     }
 
     /// Whether the user may mean this one by `text`: its label, or the whole of what is shown of it.
@@ -159,7 +165,8 @@ impl InputId {
 }
 
 impl fmt::Display for InputId {
-    /// As bundles and messages show it: `app (Cargo.lock)`, `--crate NAME@REQ`. No other identity is shown so.
+    /// As bundles and messages show it: `app (Cargo.lock)`, `--crate NAME@REQ`, `tools (crate)`. No other identity is
+    /// shown so.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.kind {
             InputKind::Crate => write!(f, "--crate {}", self.label),
@@ -223,6 +230,7 @@ mod tests {
         let file = |kind| InputId::of_file(kind, &Label::like("app")).to_string();
         assert_eq!(file(InputKind::Depends), "app (depends.toml)");
         assert_eq!(file(InputKind::Lockfile), "app (Cargo.lock)");
-        assert_eq!(InputId::of_crate(&"app@1").to_string(), "--crate app@1");
+        assert_eq!(InputId::of_crate(&"app@1", None).to_string(), "--crate app@1");
+        assert_eq!(InputId::of_crate(&"app@1", Some(&Label::like("tools"))).to_string(), "tools (crate)");
     }
 }

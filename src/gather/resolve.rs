@@ -53,18 +53,18 @@ impl Input {
         match self {
             Input::Depends(depends) => InputId::of_file(InputKind::Depends, &depends.label),
             Input::Lockfile(lockfile) => InputId::of_file(InputKind::Lockfile, &lockfile.label),
-            Input::Crate(spec) => InputId::of_crate(spec),
+            Input::Crate(spec) => InputId::of_crate(spec, spec.label.as_ref()),
         }
     }
 
-    /// Gives the input its label: the user's, else the name of the package or of the folder that its file is in. What was
-    /// never a file has its own.
+    /// Gives the input its label: the user's, else the name of the package or of the folder that its file is in. A crate
+    /// without a label of the user's is identified by its own text.
     pub fn label(&mut self, given: Option<&Label>) {
         let label = |path: &Path, usual| given.cloned().unwrap_or_else(|| Label::of_file(path, usual));
         match self {
             Input::Depends(depends) => depends.label = label(&depends.path, "depends.toml"),
             Input::Lockfile(lockfile) => lockfile.label = label(&lockfile.path, "Cargo.lock"),
-            Input::Crate(_) => {}
+            Input::Crate(spec) => spec.label = given.cloned(),
         }
     }
 

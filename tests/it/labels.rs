@@ -146,7 +146,7 @@ fn two_files_of_one_run_with_one_label_are_refused() {
     }
     let words = ["fetch", "--label", "z", "--lockfile", "x/src/Cargo.lock", "--lockfile", "y/src/Cargo.lock"];
     sandbox.run(words).exits(2).stderr_has("one input");
-    sandbox.run(["fetch", "--label", "z", "--crate", "a"]).exits(2).stderr_has("--crate");
+    sandbox.run(["fetch", "--label", "z", "--crate", "a", "--crate", "b"]).exits(2).stderr_has("one input");
 }
 
 #[test]
@@ -156,6 +156,24 @@ fn what_never_was_a_file_is_not_missed() {
     near.run(&["--crate", "b"]).ok().stderr_lacks("warning");
     near.run(&["--incremental"]).ok().stderr_lacks("warning");
     near.run(&["--incremental", "--crate", "b"]).ok().stderr_lacks("warning");
+}
+
+#[test]
+fn a_crate_with_a_label_is_one_input_whatever_version_it_names() {
+    let near = Near::new(&[("a", "1.0.0"), ("a", "2.0.0"), ("b", "1.0.0")]);
+    let first = near.fetch(&["--crate", "a@1.0.0", "--label", "tools"]);
+    assert_eq!(names(&manifest(&first)), ["tools (crate)"]);
+    // A new version, or another tool, takes the place of the one before.
+    let second = manifest(&near.fetch(&["--crate", "a@2.0.0", "--label", "tools"]));
+    assert_eq!((names(&second), second.crates.len()), (vec!["tools (crate)"], 1));
+    // Without a label, each is an input of its own.
+    near.fetch(&["--crate", "b"]);
+    let third = near.fetch(&["--crate", "b@1.0.0"]);
+    assert_eq!(names(&manifest(&third)), ["--crate b", "--crate b@1.0.0", "tools (crate)"]);
+    near.sandbox.run(["history", "label", "--crate b", "search"]).ok().stderr_has("search (crate)");
+    near.fetch_nothing(&["--incremental", "--crate", "b", "--label", "search"]);
+    near.sandbox.run(["history", "label", "--crate b@1.0.0", "search"]).exits(3).stderr_has("already");
+    near.sandbox.run(["history", "forget", "tools"]).ok().stderr_has("tools (crate)");
 }
 
 #[test]

@@ -75,9 +75,6 @@ pub enum Error {
         /// Whether both are to be fetched at once.
         together: bool,
     },
-    /// A crate that is to have another label.
-    #[error("`{0}` is a crate and cannot have a label")]
-    LabelOfCrate(InputId),
     /// A label that another input has already.
     #[error("the history `{}` has an input `{id}` already", path.display())]
     LabelTaken {

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use semver::VersionReq;
 
 use crate::crate_id::{CrateName, InvalidName, Version};
+use crate::gather::input_id::Label;
 
 /// One crate to resolve by itself.
 ///
@@ -18,6 +19,8 @@ pub struct CrateSpec {
     /// Which versions of it will do.
     pub req: VersionReq,
     written: String,
+    /// The label that the user gives it; without one, its own text identifies it.
+    pub label: Option<Label>,
 }
 
 /// A text that is not `NAME[@REQ]`.
@@ -53,7 +56,7 @@ impl FromStr for CrateSpec {
             Some(req) => req.parse(),
         };
         match req {
-            Ok(req) => Ok(CrateSpec { name, req, written: text.to_owned() }),
+            Ok(req) => Ok(CrateSpec { name, req, written: text.to_owned(), label: None }),
             Err(source) => Err(InvalidSpec::Req { req: text.split('@').skip(1).collect(), name, source }),
         }
     }
