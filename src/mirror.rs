@@ -49,6 +49,7 @@ pub mod live;
 pub mod lock;
 pub mod offers;
 pub mod order;
+mod pending_lines;
 pub mod rebuild;
 mod receive;
 mod reserve;

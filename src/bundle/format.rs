@@ -63,8 +63,8 @@
 //!
 //! A **refreshed** crate is one that an earlier bundle of the history brought and whose index line upstream changed since,
 //! as when it yanks a version. The bundle has the new line and neither the file nor a claim on it: the line replaces that of
-//! a crate which the mirror has, and is dropped where the mirror has none. No input needs the crate for that reason, and no
-//! collection keeps it for that reason. A delta refreshes what changed since its base, a full bundle whatever has ever
+//! a crate which the mirror has; where the mirror has none, it waits for the crate. No input needs the crate for that reason,
+//! and no collection keeps it for that reason. A delta refreshes what changed since its base, a full bundle whatever has ever
 //! changed, as far as no input of that run needs it; the lines of those are with the table.
 //!
 //! A **snapshot** is a mirror in one bundle. Its table names every crate that the mirror's index lists, shipped or

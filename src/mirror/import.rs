@@ -27,6 +27,7 @@ use super::ledger;
 use super::link::LinkState;
 use super::lock::AddGuard;
 use super::order::{Names, dependencies_first};
+use super::pending_lines::PendingLines;
 use super::receive::{Receiver, Told, artifacts};
 use super::store::{self, Move, Placing, Removal, Staging, failed};
 use crate::bundle::format::{ArtifactState, CrateRecord, CrateState, Manifest, Refreshed};
@@ -77,6 +78,10 @@ pub const ARTIFACT_CHECKPOINTS: &[&str] = &[
     "import:artifacts-half",
     "import:artifacts",
 ];
+
+/// The checkpoints that an import passes besides, after `import:index` and those of rustup artifacts, where refreshed
+/// lines begin or end to wait for their crates.
+pub const PENDING_CHECKPOINTS: &[&str] = &["import:pending-half", "import:pending"];
 
 /// Bytes that one file takes beyond its content, at most, on common file systems.
 const FILE_OVERHEAD: u64 = 4096;
@@ -233,6 +238,7 @@ impl AddGuard {
         // What cannot be read is made anew from the files that the bundle brings or relies on.
         let held = Artifacts::read(&self.layout)?.unwrap_or_default();
         let told = self.before_payload(bundle.manifest(), &held, rehash, options)?;
+        let pending_before = told.pending.clone();
         sink.event(begin(bundle.manifest()));
         let refreshed = bundle.manifest().refreshed.iter().map(|one| one.name.as_str());
         let names = Names::of(bundle.manifest().crates.iter().map(|record| record.name.as_str()).chain(refreshed));
@@ -308,6 +314,13 @@ impl AddGuard {
                 Move { staged: staging.write(&settled.after.render())?, place: "artifacts.json".into(), replaces };
             steps.push(Step::new("import:artifacts", self.layout.private(), vec![moved]));
         }
+        if received.pending != pending_before {
+            let replaces = self.layout.pending_lines().symlink_metadata().is_ok();
+            let staged = staging.write(received.pending.render().as_bytes())?;
+            let moved = Move { staged, place: "pending-lines".into(), replaces };
+            steps.push(Step::new("import:pending", self.layout.private(), vec![moved]));
+            sink.detail(format!("{} index lines wait for crates that are not in the mirror", received.pending.len()));
+        }
         if let Some(config) = self.stage_config(&mut staging, options.base_url.as_ref())? {
             steps.push(Step::new("import:config", self.layout.index(), vec![config]));
         }
@@ -361,7 +374,7 @@ impl AddGuard {
         options: &ImportOptions,
     ) -> Result<Told, Error> {
         let file = || options.file_name.clone();
-        let told = told(manifest, options)?;
+        let told = told(manifest, PendingLines::read(&self.layout)?, options)?;
         let mut missing: Vec<String> = Vec::new();
         for record in manifest.relied_on() {
             let id = record.id();
@@ -494,7 +507,7 @@ pub(super) fn is_held(path: &Path, size: Option<u64>, sha256: &Sha256, rehash: b
 }
 
 /// What the manifest tells of the index lines that follow.
-fn told(manifest: &Manifest, options: &ImportOptions) -> Result<Told, Error> {
+fn told(manifest: &Manifest, pending: PendingLines, options: &ImportOptions) -> Result<Told, Error> {
     let time = |text: &str| {
         let no_time = |_| Error::Time { file: options.file_name.clone(), text: text.chars().take(80).collect() };
         text.parse::<Timestamp>().map_err(no_time)
@@ -511,6 +524,7 @@ fn told(manifest: &Manifest, options: &ImportOptions) -> Result<Told, Error> {
         reads,
         index_only: left_out.map(CrateRecord::id).collect(),
         refreshed: manifest.refreshed.iter().map(Refreshed::id).collect(),
+        pending,
     })
 }
 

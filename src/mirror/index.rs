@@ -28,7 +28,7 @@ pub struct Incoming {
     pub read: Timestamp,
     /// Whether the bundle names the crate without having ever had its file.
     pub index_only: bool,
-    /// Whether the line only replaces that of a crate which the mirror has, and adds none.
+    /// Whether the line only replaces that of a crate which the mirror has, and adds none; without the crate, it waits.
     pub refresh: bool,
 }
 
@@ -45,6 +45,8 @@ pub struct Merged {
     pub damaged: usize,
     /// How many versions are listed with their file that were never on record so.
     pub brought: usize,
+    /// Refreshed lines whose crate is not held, each with the time when it was read.
+    pub pending: Vec<(IndexLine, Timestamp)>,
 }
 
 /// Two lines for one version that cannot both be true.
@@ -97,6 +99,7 @@ pub fn merge(held: &Held, incoming: Vec<Incoming>) -> Result<Merged, Box<Conflic
     let mut needs = Vec::new();
     let mut replaced = Vec::new();
     let mut brought = 0;
+    let mut pending = Vec::new();
     for Incoming { line, read, index_only, refresh } in incoming {
         if let Some(other) = versions.values().next().filter(|known| known.line.id.name != line.id.name) {
             return Err(Box::new(Conflict::Name { held: other.line.id.name.clone(), incoming: line.id.name }));
@@ -108,7 +111,7 @@ pub fn merge(held: &Held, incoming: Vec<Incoming>) -> Result<Merged, Box<Conflic
         }
         match versions.get_mut(&version) {
             // No index line without a crate.
-            None if refresh && !recorded.contains_key(&version) => {}
+            None if refresh && !recorded.contains_key(&version) => pending.push((line, read)),
             None => {
                 // A damaged line is replaced, and what is on record of its file stays so.
                 let index_only = if refresh { !was_held(&version) } else { index_only };
@@ -143,7 +146,7 @@ pub fn merge(held: &Held, incoming: Vec<Incoming>) -> Result<Merged, Box<Conflic
         records.extend(replaced.iter().filter(|old: &&LineRecord| old.version == known.line.id.version).cloned());
         records.push(record_of(known));
     }
-    Ok(Merged { text, records, needs, damaged, brought })
+    Ok(Merged { text, records, needs, damaged, brought, pending })
 }
 
 /// The held lines that are what was recorded of them, by version, and the number of those that are not.

@@ -12,6 +12,7 @@
 //!     format                         JSON: version of this layout, and of the tool that began the mirror
 //!     lock, holder                   an OS lock, and who holds it
 //!     lines/<prefix>/<name>          what is recorded of every line of index/<prefix>/<name>
+//!     pending-lines                  refreshed index lines whose crates are not here yet, each `READ LINE`
 //!     ledger/NNNNNNNN-ID.json        one immutable record a bundle, in the order of import
 //!     ledger/NNNNNNNN-ID.forgotten   the lineage ID was let go after the record of that number
 //!     ledger/NNNNNNNN-ID-KKKKKKKK.accepted  of the lineage ID, of the records up to N only that of number K counts
@@ -59,8 +60,10 @@
 //! second, the greater text), so the order of imports never changes the outcome. Another `cksum` or other dependencies
 //! for one version is an integrity error.
 //!
-//! A bundle may refresh the line of a crate that it does not ship. Such a line replaces a held one by the same rule, and is
-//! dropped where its crate has no line: a bundle that brings the crate later, though it is older, brings its own line.
+//! A bundle may refresh the line of a crate that it does not ship. Such a line replaces a held one by the same rule. Where its
+//! crate has no line, it waits in pending-lines: the bundle that brings the crate may be imported later, or again. Then the
+//! waiting line is merged by the same rule, unless it states another `cksum` or other dependencies than the bundle that
+//! ships the crate; it is dropped then. At most 8 MiB of lines wait; those that were read first go first.
 //!
 //! To know when a held line was read there is one small file for each index file, so that an import or one cached crate
 //! costs the same in a mirror of ten crates and of a million. Each of its lines is
@@ -232,6 +235,11 @@ impl Layout {
     /// The list of crates that wait for their removal.
     pub fn removals(&self) -> PathBuf {
         self.private().join("removals")
+    }
+
+    /// The refreshed index lines whose crates are not here yet.
+    pub fn pending_lines(&self) -> PathBuf {
+        self.private().join("pending-lines")
     }
 
     /// What is recorded of every rustup artifact.

@@ -13,6 +13,7 @@ use super::index::{self, Held, Incoming, Merged};
 use super::layout::Layout;
 use super::lines;
 use super::order::{Names, Node};
+use super::pending_lines::PendingLines;
 use super::store::{Error, Move, Staged, Staging, failed};
 use crate::artifact::Kind;
 use crate::bundle::format::Entry;
@@ -67,6 +68,8 @@ pub(super) struct Received {
     pub(super) notes: Vec<String>,
     /// A snapshot's configuration.
     pub(super) config: Vec<Brought>,
+    /// Refreshed lines that wait for their crates after this import.
+    pub(super) pending: PendingLines,
     /// Why the stream was stopped.
     pub(super) failure: Option<Error>,
 }
@@ -100,6 +103,8 @@ pub(super) struct Told {
     pub(super) index_only: HashSet<CrateId>,
     /// The crates of earlier bundles whose lines replace those that are held.
     pub(super) refreshed: HashSet<CrateId>,
+    /// Refreshed lines of earlier imports whose crates were not held.
+    pub(super) pending: PendingLines,
 }
 
 /// Stages what passes.
@@ -146,6 +151,8 @@ impl<'a> Receiver<'a> {
     /// What was staged.
     pub(super) fn finish(self) -> Received {
         let mut received = self.received;
+        received.pending = self.told.pending;
+        received.pending.trim();
         if self.damaged > 0 {
             received.notes.push(format!("{} lines of the mirror's index were damaged; they are replaced where the bundle has them, else dropped", self.damaged));
         }
@@ -265,16 +272,18 @@ impl<'a> Receiver<'a> {
             self.received.conflicts.push(format!("`{}` has lines of a crate that does not belong there", entry.path));
             return Ok(());
         }
-        let incoming = lines
-            .into_iter()
-            .map(|line| {
-                let refresh = self.told.refreshed.contains(&line.id);
-                // A refreshed line says nothing of the file.
-                let index_only = refresh || self.told.index_only.contains(&line.id);
-                let read = self.told.reads.get(&line.id).copied().unwrap_or(self.told.read);
-                Incoming { line, read, index_only, refresh }
-            })
-            .collect();
+        let ids: Vec<CrateId> = lines.iter().map(|line| line.id.clone()).collect();
+        let mut incoming: Vec<Incoming> = Vec::with_capacity(lines.len());
+        for line in lines {
+            let refresh = self.told.refreshed.contains(&line.id);
+            // A refreshed line says nothing of the file.
+            let index_only = refresh || self.told.index_only.contains(&line.id);
+            let read = self.told.reads.get(&line.id).copied().unwrap_or(self.told.read);
+            let pending = if refresh { None } else { self.told.pending.get(&line.id) };
+            let pending = pending.filter(|(_, pending)| pending.agrees_with(&line));
+            incoming.push(Incoming { line, read, index_only, refresh });
+            incoming.extend(pending.map(|(read, line)| Incoming { line, read, index_only: true, refresh: true }));
+        }
         let (index_path, records_path) = (self.layout.index_file(&name), self.layout.line_records(&name));
         let (held_text, held_records) = (read_text(&index_path)?, read_text(&records_path)?);
         let held = Held {
@@ -282,7 +291,12 @@ impl<'a> Receiver<'a> {
             records: lines::parse(held_records.as_deref().unwrap_or_default()),
         };
         match index::merge(&held, incoming) {
-            Ok(merged) => self.stage_index(&name, place, &held, held_text.is_some(), held_records.is_some(), &merged),
+            Ok(merged) => {
+                let waits = |id: &CrateId| merged.pending.iter().any(|(line, _)| line.id == *id);
+                ids.iter().filter(|id| !waits(id)).for_each(|id| self.told.pending.remove(id));
+                merged.pending.iter().for_each(|(line, read)| self.told.pending.add(line, *read));
+                self.stage_index(&name, place, &held, held_text.is_some(), held_records.is_some(), &merged)
+            }
             Err(conflict) => {
                 self.received.conflicts.push(conflict.to_string());
                 Ok(())

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use frostmirror::artifact::{Artifact, Bytes, Kind};
 use frostmirror::bundle::format::{
-    ArtifactRecord, ArtifactState, BundleKind, CrateRecord, CrateState, Input, Lineage, Parent,
+    ArtifactRecord, ArtifactState, BundleKind, CrateRecord, CrateState, Input, Lineage, Parent, Refreshed,
 };
 use frostmirror::bundle::open::open_any;
 use frostmirror::bundle::pack::{self, Plan};
@@ -42,6 +42,7 @@ pub struct Make {
     repair: bool,
     parent: Option<Parent>,
     crates: Vec<(Packed, CrateState)>,
+    refreshed: Vec<Packed>,
     artifacts: BTreeMap<String, (Vec<u8>, ArtifactState)>,
     descriptions: BTreeMap<String, String>,
 }
@@ -59,6 +60,7 @@ impl Make {
             repair: false,
             parent: None,
             crates: Vec::new(),
+            refreshed: Vec::new(),
             artifacts: BTreeMap::new(),
             descriptions: BTreeMap::new(),
         }
@@ -96,6 +98,12 @@ impl Make {
         self
     }
 
+    /// It has the line of a crate of an earlier bundle, and not the crate.
+    pub fn refresh(mut self, one: Crate) -> Make {
+        self.refreshed.push(one.pack());
+        self
+    }
+
     /// A rustup artifact with these bytes.
     pub fn artifact(mut self, path: &str, content: impl AsRef<[u8]>, state: ArtifactState) -> Make {
         self.artifacts.insert(path.to_owned(), (content.as_ref().to_vec(), state));
@@ -118,9 +126,17 @@ impl Make {
     pub fn write(mut self, folder: &Path, name: &str) -> PathBuf {
         let id = |packed: &Packed| CrateId::parse(&packed.name, &packed.version).unwrap();
         self.crates.sort_by_key(|(packed, _)| id(packed));
+        self.refreshed.sort_by_key(id);
         let mut records = Vec::new();
         let mut files = Vec::new();
         let mut index: BTreeMap<String, String> = BTreeMap::new();
+        let mut refreshed = Vec::new();
+        for packed in &self.refreshed {
+            let CrateId { name, version } = id(packed);
+            index.entry(format!("index/{}", name.index_path())).or_default().push_str(&format!("{}\n", packed.line));
+            let yanked = packed.line.contains(r#""yanked":true"#);
+            refreshed.push(Refreshed { name, version, sha256: packed.cksum.parse().unwrap(), yanked });
+        }
         for (packed, state) in &self.crates {
             let CrateId { name, version } = id(packed);
             if *state != CrateState::Kept {
@@ -169,7 +185,7 @@ impl Make {
             lineage: Lineage { id: self.lineage, sequence: self.sequence, inputs: vec![input] },
             artifacts,
             carried: Vec::new(),
-            refreshed: Vec::new(),
+            refreshed,
             targets: Vec::new(),
             toolchains: Vec::new(),
             index_read: at(self.read),

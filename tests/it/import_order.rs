@@ -1,5 +1,5 @@
 //! The order of imports never changes where a mirror ends: a property over small bundles of two histories, full ones and
-//! deltas. A delta that comes before its base is refused, and tried again.
+//! deltas, with lines that they refresh. A delta that comes before its base is refused, and tried again.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;
@@ -32,18 +32,29 @@ fn pick() -> impl Strategy<Value = Pick> {
         .prop_map(|(name, version, yanked, index_only)| Pick { name, version, yanked, index_only })
 }
 
-/// A bundle: the history it is of, whether it is a delta, the second at which it read the index, and what it needs.
-type Bundle = (bool, bool, i64, Vec<Pick>);
+/// A bundle: the history it is of, whether it is a delta, the second at which it read the index, what it needs, and what it
+/// refreshes, as far as an earlier bundle of its history may have brought it.
+type Bundle = (bool, bool, i64, Vec<Pick>, Vec<Pick>);
 
 fn bundles() -> impl Strategy<Value = Vec<Bundle>> {
-    let bundle = (any::<bool>(), prop::bool::weighted(0.7), 1i64..5, prop::collection::vec(pick(), 1..6));
+    let bundle = (
+        any::<bool>(),
+        prop::bool::weighted(0.7),
+        1i64..5,
+        prop::collection::vec(pick(), 1..6),
+        prop::collection::vec(pick(), 0..4),
+    );
     prop::collection::vec(bundle, 2..7)
 }
 
 fn write(bundles: &[Bundle], folder: &Path) -> Vec<PathBuf> {
     let mut sent: BTreeMap<bool, BTreeSet<(usize, usize)>> = BTreeMap::new();
+    let make_crate = |Pick { name, version, yanked, .. }: &Pick| {
+        let one = Crate::new(["Alpha", "beta", "c"][*name], ["1.0.0", "1.0.1-rc.1", "2.0.0+x"][*version]);
+        if *yanked { one.yanked() } else { one }
+    };
     let mut written = Vec::new();
-    for (n, (lineage, delta, read, picks)) in bundles.iter().enumerate() {
+    for (n, (lineage, delta, read, picks, refreshes)) in bundles.iter().enumerate() {
         let mut make = Make::new(if *lineage { "a" } else { "b" }, n as u64 + 1).read(*read);
         let before = sent.entry(*lineage).or_default();
         let delta = *delta && !before.is_empty();
@@ -54,9 +65,17 @@ fn write(bundles: &[Bundle], folder: &Path) -> Vec<PathBuf> {
         picks.sort_by_key(|pick| (pick.name, pick.version));
         picks.dedup_by_key(|pick| (pick.name, pick.version));
         let mut now = BTreeSet::new();
-        for Pick { name, version, yanked, index_only } in picks {
-            let one = Crate::new(["Alpha", "beta", "c"][name], ["1.0.0", "1.0.1-rc.1", "2.0.0+x"][version]);
-            let one = if yanked { one.yanked() } else { one };
+        let mut refreshes = refreshes.clone();
+        refreshes.sort_by_key(|pick| (pick.name, pick.version));
+        refreshes.dedup_by_key(|pick| (pick.name, pick.version));
+        for pick in refreshes {
+            if !picks.iter().any(|other| (other.name, other.version) == (pick.name, pick.version)) {
+                make = make.refresh(make_crate(&pick));
+            }
+        }
+        for pick in picks {
+            let one = make_crate(&pick);
+            let Pick { name, version, index_only, .. } = pick;
             let state = match () {
                 () if index_only => CrateState::IndexOnly,
                 () if delta && before.contains(&(name, version)) => CrateState::Sent,

@@ -5,10 +5,12 @@ use std::fs;
 use std::path::Path;
 
 use frostmirror::bundle::format::{CrateState, Manifest};
+use frostmirror::mirror::import::PENDING_CHECKPOINTS;
 
 use super::{Near, in_state, manifest};
-use crate::import_bundle::{assert_sound, import};
-use crate::support::crates::index_path;
+use crate::import_bundle::{Make, assert_sound, import};
+use crate::support::crates::{Crate, index_path};
+use crate::support::sandbox::Sandbox;
 
 fn refreshed(manifest: &Manifest) -> Vec<(String, bool)> {
     manifest.refreshed.iter().map(|one| (one.id().to_string(), one.yanked)).collect()
@@ -125,4 +127,69 @@ fn a_changed_field_of_a_line_is_news_and_changed_dependencies_are_not() {
     with("b", "\"deps\":[]", dep);
     let run = near.run(&["--incremental"]).ok().stderr_has("nothing new");
     run.stderr_has("upstream's index now gives b 1.0.0 another checksum or other dependencies");
+}
+
+/// Whatever the order of imports, the newest bundle's word on a version is what the mirror says of it.
+#[test]
+fn a_line_that_comes_before_its_crate_waits_for_it() {
+    let near = Near::new(&[("a", "1.0.0"), ("b", "1.0.0")]);
+    near.needs("a.toml", &[("a", "1.0.0")]);
+    near.needs("b.toml", &[("b", "1.0.0")]);
+    let first = near.fetch(&["--incremental", "-c", "a.toml"]);
+    near.fetch(&["--incremental", "-c", "b.toml", "--forget", "desk-a"]);
+    near.upstream.yank("a", "1.0.0", true);
+    let refreshing = near.fetch(&["-c", "b.toml"]);
+    assert_eq!(refreshed(&manifest(&refreshing)), [of("a 1.0.0", true)]);
+    near.upstream.yank("a", "1.0.0", false);
+    let again = near.fetch(&["-c", "b.toml"]);
+    for (order, yanked) in [
+        (vec![&first, &refreshing], true),
+        (vec![&refreshing, &first], true),
+        (vec![&again, &refreshing, &first], false),
+        (vec![&refreshing, &again, &first], false),
+        (vec![&refreshing, &first, &again], false),
+    ] {
+        let mirror = near.sandbox.path("mirror");
+        for bundle in &order {
+            import(&mirror, bundle).unwrap();
+            assert_sound(&mirror);
+            // The same once more changes nothing.
+            assert!(import(&mirror, bundle).unwrap().already);
+        }
+        assert_eq!(listed(&mirror, "a"), [of("1.0.0", yanked)], "{order:?}");
+        near.sandbox.run(["verify", "--mirror", "mirror"]).ok();
+        fs::remove_dir_all(&mirror).unwrap();
+    }
+}
+
+#[test]
+fn a_waiting_line_that_contradicts_the_crate_is_dropped_and_a_kill_loses_none() {
+    let sandbox = Sandbox::new();
+    let folder = sandbox.path("");
+    let ships = Make::new("a", 1).ship(Crate::new("x", "1.0.0")).write(&folder, "ships.pkg");
+    let other = Crate::new("x", "1.0.0").file("src/other.rs", "").yanked();
+    let lies = Make::new("b", 1).refresh(other).ship(Crate::new("y", "1.0.0")).write(&folder, "lies.pkg");
+    let mirror = sandbox.path("mirror");
+    import(&mirror, &lies).unwrap();
+    import(&mirror, &ships).unwrap();
+    assert_eq!(listed(&mirror, "x"), [of("1.0.0", false)]);
+    assert_sound(&mirror);
+
+    let yanks = Make::new("a", 2).refresh(Crate::new("x", "1.0.0").yanked()).ship(Crate::new("y", "1.0.0"));
+    yanks.write(&folder, "yanks.pkg");
+    for checkpoint in PENDING_CHECKPOINTS {
+        for victim in ["yanks.pkg", "ships.pkg"] {
+            fs::remove_dir_all(&mirror).unwrap();
+            for bundle in ["yanks.pkg", "ships.pkg"] {
+                let words = ["import", bundle, "--mirror", "mirror"];
+                if bundle == victim {
+                    let died = sandbox.process(words).envs([("FROSTMIRROR_CRASH_AT", checkpoint)]).run();
+                    died.exits(128 + 6);
+                    assert_sound(&mirror);
+                }
+                sandbox.run(words).ok();
+            }
+            assert_eq!(listed(&mirror, "x"), [of("1.0.0", true)], "{checkpoint} {victim}");
+        }
+    }
 }
