@@ -13,7 +13,8 @@ pub async fn of(found: &Workspace, station: &Station<'_>) -> Result<Lockfile, Er
     let scratch = tempfile::Builder::new().prefix("workspace-").tempdir_in(parent);
     let scratch = scratch.map_err(|source| Error::Folder { path: parent.clone(), source })?;
     let run = async |folder: &Path, args: &[&str]| station.resolver.run_for_workspace(folder, args).await;
-    let fitting = workspace::fitting_lock(found, &station.surroundings.env, scratch.path(), run).await;
+    let fitting =
+        workspace::fitting_lock(found, &station.surroundings.env, scratch.path(), station.sink.as_ref(), run).await;
     let root = found.root.display();
     let fitting = match (fitting, station.resolver.upstream_failure()) {
         (Ok(fitting), _) => fitting,

@@ -5,11 +5,13 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use cargo_metadata::{Metadata, MetadataCommand, Package};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 use crate::env::Env;
+use crate::event::Sink;
 use crate::gather::lockfile::{self, Lockfile};
 
 mod copy;
@@ -130,11 +132,37 @@ fn program(env: &Env) -> PathBuf {
 
 /// Runs cargo in a folder (a rust-toolchain file there counts), with exactly the user's environment.
 fn run(mut command: Command, folder: &Path, env: &Env) -> Result<Output, Error> {
+    with_users_environment(&mut command, folder, env);
+    command.output().map_err(|source| could_not_run(env, source))
+}
+
+/// Runs cargo likewise, where it may wait for another cargo; reports that it waits. Returns whether cargo succeeded.
+/// Dropping the future ends the process.
+async fn succeeds(mut command: Command, folder: &Path, env: &Env, sink: &dyn Sink) -> Result<bool, Error> {
+    with_users_environment(&mut command, folder, env);
+    let mut command = tokio::process::Command::from(command);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+    let failed = |source| could_not_run(env, source);
+    let mut child = command.spawn().map_err(failed)?;
+    if let Some(stderr) = child.stderr.take() {
+        let mut lines = BufReader::new(stderr).split(b'\n');
+        while let Some(line) = lines.next_segment().await.map_err(failed)? {
+            if let Some(what) = String::from_utf8_lossy(&line).trim_start().strip_prefix("Blocking ") {
+                sink.status("Blocking", format!("another cargo is running: {what}"));
+            }
+        }
+    }
+    Ok(child.wait().await.map_err(failed)?.success())
+}
+
+fn with_users_environment(command: &mut Command, folder: &Path, env: &Env) {
     command.current_dir(folder).env_clear().envs(env.iter());
     // To read manifests and to resolve, nothing need be installed.
-    command.env("RUSTUP_AUTO_INSTALL", "0").env("CARGO_TERM_COLOR", "never");
-    let output = command.output();
-    output.map_err(|source| Error::NoCargo { cargo: program(env).display().to_string(), source })
+    command.env("RUSTUP_AUTO_INSTALL", "0").env("CARGO_TERM_COLOR", "never").env("CARGO_TERM_QUIET", "false");
+}
+
+fn could_not_run(env: &Env, source: io::Error) -> Error {
+    Error::NoCargo { cargo: program(env).display().to_string(), source }
 }
 
 /// What cargo said on stderr, without its status lines.

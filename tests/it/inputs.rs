@@ -11,6 +11,7 @@ use frostmirror::gather::depends::Depends;
 mod configured;
 mod found;
 mod init;
+mod waits;
 
 fn fixtures(folder: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/depends").join(folder);

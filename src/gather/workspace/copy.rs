@@ -14,8 +14,9 @@ use std::process::{Command, Output};
 
 use toml::{Table, Value};
 
-use super::{Error, Workspace, folder_of, is_unreachable, metadata, program, run, words_of};
+use super::{Error, Workspace, folder_of, is_unreachable, metadata, program, succeeds, words_of};
 use crate::env::Env;
+use crate::event::Sink;
 use crate::gather::lockfile::{LockedPackage, Lockfile};
 
 /// Keeps what is locked, adds what is missing, drops what nothing needs, and downloads no crate.
@@ -55,11 +56,12 @@ pub enum Fit {
 ///
 /// `scratch` is an empty folder. A lock that cargo finds fitting offline, from what its own cache knows, is not looked
 /// at twice; otherwise `cargo` is run in the folder given with these arguments to its end, which must have an index to
-/// resolve with. Dropping the future drops the one that `cargo` gave.
+/// resolve with. `sink` gets a report when cargo waits for another cargo. Dropping the future ends what it runs.
 pub async fn fitting_lock(
     workspace: &Workspace,
     env: &Env,
     scratch: &Path,
+    sink: &dyn Sink,
     cargo: impl AsyncFnOnce(&Path, &[&str]) -> io::Result<Output>,
 ) -> Result<FittingLock, Error> {
     let own_path = workspace.root.join("Cargo.lock");
@@ -78,7 +80,7 @@ pub async fn fitting_lock(
         write(&lock_path, text)?;
         let mut quick = Command::new(program(env));
         quick.args(MEND).args(["--locked", "--offline"]);
-        if run(quick, &folder, env)?.status.success() {
+        if succeeds(quick, &folder, env, sink).await? {
             return Ok(FittingLock { lockfile: before.clone(), text: text.clone(), fit: Fit::AsItStands });
         }
     }

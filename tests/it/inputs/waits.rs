@@ -1,0 +1,36 @@
+//! A wait for another cargo is reported.
+
+use std::fs::{self, File};
+use std::time::{Duration, Instant};
+
+use crate::support::client::{Client, Project};
+use crate::support::sandbox::Sandbox;
+use crate::support::upstream::Upstream;
+
+#[test]
+fn a_wait_for_the_package_cache_of_another_cargo_is_reported() {
+    let upstream = Upstream::start();
+    upstream.publish_all(&[("a", "1.0.0")]);
+    let sandbox = Sandbox::new().upstream(&upstream);
+    let app = Project::new("app").dep("a", "1").write(&sandbox.path("app"));
+    Client::of(&upstream.index_url()).cargo(&app, ["generate-lockfile"]).ok();
+    fs::create_dir_all(sandbox.cargo_home()).unwrap();
+    let cache = File::create(sandbox.cargo_home().join(".package-cache")).unwrap();
+    cache.lock().unwrap();
+    let mut running = sandbox.process_in(&app, ["fetch"]).start();
+    let begun = Instant::now();
+    while !running.stderr().contains("Blocking another cargo is running: waiting for file lock on package cache") {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{}", running.stderr());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    // It can be stopped meanwhile, and goes on once the lock is free.
+    running.signal(rustix::process::Signal::TERM);
+    running.wait(Duration::from_secs(20)).exits(130);
+    running = sandbox.process_in(&app, ["fetch"]).start();
+    while !running.stderr().contains("Blocking") {
+        assert!(begun.elapsed() < Duration::from_secs(120), "{}", running.stderr());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    drop(cache);
+    running.wait(Duration::from_secs(60)).ok();
+}
