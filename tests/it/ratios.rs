@@ -23,6 +23,7 @@ mod rows {
     pub mod growth;
     pub mod live;
     pub mod measure;
+    pub mod memory;
     pub mod mirror;
     pub mod served;
     pub mod serving;
@@ -70,6 +71,9 @@ fn main() -> Outcome<()> {
     }
     if wanted("depends") {
         bench.depends()?;
+    }
+    if wanted("memory") {
+        bench.memory()?;
     }
     if wanted("big") {
         bench.big()?;
