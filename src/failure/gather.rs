@@ -92,7 +92,14 @@ impl From<Arc<index::Error>> for Failure {
             Error::NoToken { variable: Some(variable), .. } => {
                 (Class::Network, Some(format!("set {variable}, or log in with `cargo login`")))
             }
-            Error::NoToken { variable: None, .. } => {
+            Error::TokenProgram { .. } => (
+                Class::Input,
+                Some("run the program by hand: it must print the token as one line and succeed".to_owned()),
+            ),
+            Error::CargoOnly { variable: Some(variable), .. } => {
+                (Class::Input, Some(format!("set {variable} to the token for this run")))
+            }
+            Error::NoToken { variable: None, .. } | Error::CargoOnly { variable: None, .. } => {
                 let hint = "give the registry a name in cargo's configuration ([registries.NAME] index = …), and set CARGO_REGISTRIES_NAME_TOKEN";
                 (Class::Network, Some(hint.to_owned()))
             }
@@ -125,6 +132,10 @@ impl From<download::Error> for Failure {
         let (class, hint) = match error {
             Error::Index(error) => return error.into(),
             Error::Cache { id, source } => return Failure::io(format!("could not use the download cache for {id}"), source),
+            Error::File { .. } => (
+                Class::Input,
+                Some("the `dl` of upstream's config.json names files of this machine; put the file there, or set FROSTMIRROR_DL_URL to an http address".to_owned()),
+            ),
             Error::Refused { ref altered, .. } if !altered.is_empty() => {
                 (Class::Integrity, Some("upstream, or something before it, sends other bytes than the index promises; do not use them".to_owned()))
             }

@@ -291,6 +291,14 @@ impl Cargo {
     }
 }
 
+/// The version of the cargo that a user gets in `cwd`; `None` where there is none, or it does not say.
+pub fn version_of(env: &Env, cwd: &Path) -> Option<Version> {
+    let mut command = std::process::Command::new(env.os("CARGO").unwrap_or(OsStr::new("cargo")));
+    command.arg("--version").current_dir(cwd).env_clear().envs(env.iter()).stdin(Stdio::null());
+    let output = command.env("RUSTUP_AUTO_INSTALL", "0").output().ok()?;
+    String::from_utf8_lossy(&output.stdout).split_whitespace().nth(1)?.parse().ok()
+}
+
 /// A CARGO_HOME for one run: cargo locks its home while it resolves, so that runs which share one wait for each other.
 struct CargoHome(TempDir);
 

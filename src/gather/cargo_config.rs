@@ -13,11 +13,13 @@ use crate::http::{Settings, TlsVersion, TlsVersions};
 
 mod files;
 mod git;
+mod provider;
 mod upstream;
 
+pub use provider::{Provider, TokenProgram};
 pub use upstream::{Origin, Upstream};
 
-use files::Files;
+use files::{Files, Found};
 
 /// The user's cargo configuration, as far as it concerns the network.
 #[derive(Clone, Debug)]
@@ -146,6 +148,22 @@ impl CargoConfig {
     /// Keys that cargo follows and this program does not.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// The value of a key that counts for cargo, and the file that it stands in. The environment is not looked at.
+    pub fn value(&self, key: &[&str]) -> Option<(&toml::Value, &Path)> {
+        self.files.first(key).map(|found| (found.value, found.file))
+    }
+
+    /// The keys of a table, each with the file whose value counts, sorted.
+    pub fn keys_of(&self, table: &[&str]) -> Vec<(String, PathBuf)> {
+        let mut keys = std::collections::BTreeMap::new();
+        for found in self.files.all(table) {
+            for name in found.value.as_table().into_iter().flat_map(toml::Table::keys) {
+                keys.entry(name.clone()).or_insert_with(|| found.file.to_owned());
+            }
+        }
+        keys.into_iter().collect()
     }
 
     /// How a client must behave to be like the user's cargo.

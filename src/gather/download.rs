@@ -87,6 +87,16 @@ pub enum Error {
         /// What happened.
         source: Box<http::Error>,
     },
+    /// A file of this machine that upstream's `dl` names cannot be read.
+    #[error("could not read `{}`, which upstream names for {id}", path.display())]
+    File {
+        /// The crate.
+        id: CrateId,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// Without network, and the files are nowhere here.
     #[error("{} not in the cache, and the network may not be used:\n{}", are(ids), names(ids))]
     Offline {
@@ -142,6 +152,10 @@ impl Downloads {
             return Err(Error::Offline { ids: vec![id.clone()] });
         }
         let url = self.index.config().await?.download_url(id, &digest);
+        if let Some(path) = file_of(&url) {
+            let length = length_of(&path).map_err(|source| Error::File { id: id.clone(), path, source })?;
+            return Ok((Some(length), false));
+        }
         let token = self.index.download_token().await?;
         let request = Request { authorization: token.as_ref(), ..Request::new(&url) };
         match self.client.length(&request).await {
@@ -212,6 +226,7 @@ impl Downloads {
                     let id = id.clone();
                     return Err(Error::Cache { id, source });
                 }
+                Err(Trouble::File { path, source }) => return Err(Error::File { id: id.clone(), path, source }),
                 Err(Trouble::Wire(source)) => {
                     let id = id.clone();
                     return Err(Error::Network { id, source: Box::new(source) });
@@ -259,6 +274,9 @@ impl Downloads {
     async fn download(&self, site: &Site, id: &CrateId, digest: Sha256) -> Result<Downloaded, Trouble> {
         let phase = Phase::Downloading;
         let url = site.config.download_url(id, &digest);
+        if let Some(path) = file_of(&url) {
+            return self.copy(path, url, digest).await;
+        }
         let request = Request { authorization: site.token.as_ref(), ..Request::new(&url) };
         let partial = self.cache.partial().map_err(Trouble::Disk)?;
         let progress = |bytes| {
@@ -273,6 +291,41 @@ impl Downloads {
         self.sink.event(Event::Advance { phase, items: 1, bytes: 0 });
         let from = Source::Upstream;
         Ok(Downloaded { path, size, from })
+    }
+}
+
+impl Downloads {
+    /// A crate from a `dl` that names files of this machine, as cargo takes them.
+    async fn copy(&self, path: PathBuf, url: String, digest: Sha256) -> Result<Downloaded, Trouble> {
+        let cache = self.cache.clone();
+        let copying = tokio::task::spawn_blocking(move || {
+            let unreadable = |source| Trouble::File { path: path.clone(), source };
+            length_of(&path).map_err(unreadable)?;
+            match cache.adopt(&path, digest).map_err(Trouble::Disk)? {
+                Some(size) => Ok(size),
+                None => {
+                    let (actual, _) = Sha256::of_file(&path).map_err(unreadable)?;
+                    Err(Trouble::Wire(http::Error::Checksum { url, expected: digest, actual }))
+                }
+            }
+        });
+        let size = copying.await.map_err(|error| Trouble::Disk(io::Error::other(error)))??;
+        self.sink.event(Event::Advance { phase: Phase::Downloading, items: 1, bytes: size });
+        Ok(Downloaded { path: self.cache.path(digest), size, from: Source::Upstream })
+    }
+}
+
+/// The file that an address names, where it names one of this machine.
+fn file_of(url: &str) -> Option<PathBuf> {
+    reqwest::Url::parse(url).ok().filter(|url| url.scheme() == "file")?.to_file_path().ok()
+}
+
+/// The length of a file that may be a crate. What is no file, such as a pipe, is not opened.
+fn length_of(path: &Path) -> io::Result<u64> {
+    let about = fs::metadata(path)?;
+    match about.is_file() && about.len() <= MAX_CRATE {
+        true => Ok(about.len()),
+        false => Err(io::Error::other("it is not a file of the size of a crate")),
     }
 }
 
@@ -297,6 +350,7 @@ struct Site {
 enum Trouble {
     Wire(http::Error),
     Disk(io::Error),
+    File { path: PathBuf, source: io::Error },
 }
 
 fn find(cache: &Cache, folders: &[PathBuf], id: &CrateId, digest: Sha256) -> io::Result<Option<Downloaded>> {

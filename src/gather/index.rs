@@ -203,8 +203,8 @@ impl Inner {
             (now, locked)
         };
         let config = self.site.config(kept.file.as_ref().map(|file| file.text()), locked)?;
-        if config.registry.auth_required && self.site.upstream().token.is_none() && !self.offline {
-            return Err(Arc::new(self.site.no_token()));
+        if config.registry.auth_required && !self.offline {
+            self.site.token().await?;
         }
         if !self.offline {
             self.keep(CONFIG, kept).await;

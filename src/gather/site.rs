@@ -4,7 +4,9 @@
 use std::io;
 use std::sync::Arc;
 
-use super::cargo_config::Upstream;
+use tokio::sync::OnceCell;
+
+use super::cargo_config::{Provider, Upstream};
 use crate::crate_id::CrateName;
 use crate::http::{self, Answer, Client, Request, Room, Secret};
 use crate::index_line::RegistryConfig;
@@ -24,6 +26,8 @@ const MAX_CONFIG: u64 = 64 * 1024;
 pub struct Site {
     client: Client,
     upstream: Arc<Upstream>,
+    /// The token that a program printed.
+    printed: Arc<OnceCell<Secret>>,
     room: Room,
 }
 
@@ -55,6 +59,32 @@ pub enum Error {
         /// The index's address.
         index: String,
         /// The variable that would give one, where the registry has a name in cargo's configuration.
+        variable: Option<String>,
+    },
+    /// The program that prints the token does not.
+    #[error("the program `{program}` gave no token for the registry {index}; {key} names it")]
+    TokenProgram {
+        /// The index's address.
+        index: String,
+        /// The program.
+        program: String,
+        /// The key that names it, with its file.
+        key: String,
+        /// What happened.
+        source: io::Error,
+    },
+    /// Only cargo can ask the provider that has the token.
+    #[error(
+        "the registry {index} asks for a token, which is kept by `{provider}` ({key}); only cargo can ask that provider"
+    )]
+    CargoOnly {
+        /// The index's address.
+        index: String,
+        /// The provider.
+        provider: String,
+        /// The key that names it, with its file.
+        key: String,
+        /// The variable that can hold the token instead, where the registry has a name in cargo's configuration.
         variable: Option<String>,
     },
     /// There is no config.json.
@@ -106,7 +136,7 @@ pub enum Error {
 impl Site {
     /// The registry `upstream`, asked by `client`.
     pub fn new(client: Client, upstream: Upstream) -> Site {
-        Site { client, upstream: Arc::new(upstream), room: Room::new(LARGE_AT_A_TIME) }
+        Site { client, upstream: Arc::new(upstream), printed: Arc::default(), room: Room::new(LARGE_AT_A_TIME) }
     }
 
     /// Who asks.
@@ -137,13 +167,13 @@ impl Site {
             Err(error @ http::Error::Status { status: 401 | 403, .. }) => error,
             Err(source) => return Err(self.failed(CONFIG.to_owned(), source)),
         };
-        if self.upstream.token.is_none() {
+        if self.upstream.token.is_none() && self.upstream.provider.is_none() {
             return Err(match refused {
                 http::Error::Status { status: 401, .. } => self.no_token(),
                 other => self.failed(CONFIG.to_owned(), other),
             });
         }
-        let request = Request { authorization: self.upstream.token.as_ref(), ..request };
+        let request = Request { authorization: Some(self.token().await?), ..request };
         let answer = self.client.get(&request, MAX_CONFIG).await;
         let answer = answer.map_err(|source| self.failed(CONFIG.to_owned(), source))?;
         Ok((answer, true))
@@ -183,7 +213,7 @@ impl Site {
         let send_token = config.registry.auth_required || config.locked;
         let url = format!("{}{}", self.upstream.index, name.index_path());
         let request = Request {
-            authorization: self.upstream.token.as_ref().filter(|_| send_token),
+            authorization: self.known_token().filter(|_| send_token),
             if_none_match: etag,
             // Cargo sends one of the two as well.
             if_modified_since: last_modified.filter(|_| etag.is_none()),
@@ -198,11 +228,43 @@ impl Site {
     pub fn download_token(&self, config: &Config) -> Option<Secret> {
         let is_secure = |url: &str| url.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://"));
         let stays_secret = is_secure(&config.registry.dl) || !is_secure(&self.upstream.index);
-        self.upstream.token.clone().filter(|_| config.registry.auth_required && stays_secret)
+        self.known_token().cloned().filter(|_| config.registry.auth_required && stays_secret)
+    }
+
+    /// The token of a registry that demands one. A program that prints it is run once.
+    ///
+    /// # Errors
+    /// [`Error::NoToken`], [`Error::TokenProgram`], [`Error::CargoOnly`].
+    pub async fn token(&self) -> Result<&Secret, Error> {
+        if let Some(token) = &self.upstream.token {
+            return Ok(token);
+        }
+        match &self.upstream.provider {
+            None => Err(self.no_token()),
+            Some(Provider::Program(program)) => {
+                let printed = self.printed.get_or_try_init(|| program.token()).await;
+                printed.map_err(|source| Error::TokenProgram {
+                    index: self.address(),
+                    program: program.program().to_owned(),
+                    key: program.key.clone(),
+                    source,
+                })
+            }
+            Some(Provider::CargoOnly { key, provider }) => Err(Error::CargoOnly {
+                index: self.address(),
+                provider: provider.clone(),
+                key: key.clone(),
+                variable: self.upstream.token_variable(),
+            }),
+        }
+    }
+
+    fn known_token(&self) -> Option<&Secret> {
+        self.upstream.token.as_ref().or_else(|| self.printed.get())
     }
 
     /// The registry wants a token that nobody has.
-    pub(super) fn no_token(&self) -> Error {
+    fn no_token(&self) -> Error {
         Error::NoToken { index: self.address(), variable: self.upstream.token_variable() }
     }
 

@@ -165,6 +165,13 @@ impl Upstreams {
             let text = (answer.status == 200).then(|| String::from_utf8_lossy(&answer.body).into_owned());
             self.site.config(text.as_deref(), locked).map_err(|error| Refusal::bad_gateway(told(&error)))
         });
+        let read = match read {
+            Ok(new) if new.registry.auth_required => match self.site.token().await {
+                Ok(_) => Ok(new),
+                Err(error) => Err(Refusal::bad_gateway(told(&error))),
+            },
+            other => other,
+        };
         match (read, &*config) {
             (Ok(new), _) => {
                 let new = Arc::new(new);

@@ -3,8 +3,10 @@
 use std::time::{Duration, Instant};
 
 use crate::journey::world::{World, files_in, listed, owned};
-use crate::support::client::Project;
+use crate::support::client::{Client, Project};
+use crate::support::crates::Crate;
 use crate::support::proxy::Proxy;
+use crate::support::run::write_program;
 use crate::support::sandbox::Sandbox;
 use crate::support::upstream::{Fault, Upstream};
 
@@ -111,7 +113,7 @@ fn an_index_that_fails_fails_the_run_and_is_never_an_absent_crate() {
 #[test]
 fn the_users_own_replacement_is_the_upstream_with_its_token() {
     let corp = Upstream::builder().token("Bearer s3cret").start();
-    let engine = crate::support::crates::Crate::new("solo", "1.0.0");
+    let engine = Crate::new("solo", "1.0.0");
     corp.publish(engine);
     let config = format!(
         "[source.crates-io]\nreplace-with = \"corp\"\n[registries.corp]\nindex = \"sparse+{}\"\n",
@@ -137,6 +139,82 @@ fn the_users_own_replacement_is_the_upstream_with_its_token() {
     .ok();
     with(&|sandbox| sandbox).exits(5).stderr_has("CARGO_REGISTRIES_CORP_TOKEN");
     with(&|sandbox| sandbox.env("CARGO_REGISTRIES_CORP_TOKEN", "Bearer wrong")).exits(5).stderr_has("401");
+}
+
+#[test]
+fn a_program_gives_the_token_where_the_registry_demands_one() {
+    let corp = Upstream::builder().token("Bearer s3cret").start();
+    corp.publish(Crate::new("solo", "1.0.0"));
+    let open = Upstream::start();
+    open.publish(Crate::new("solo", "1.0.0"));
+    let with = |upstream: &Upstream, script: &str, provider: &str| {
+        let sandbox = Sandbox::new();
+        let index = upstream.index_url();
+        write_program(
+            &sandbox.path("token.sh"),
+            format!("#!/bin/sh\necho run $* $CARGO_REGISTRY_NAME_OPT >> log\n{script}\n").as_bytes(),
+        );
+        let program = sandbox.path("token.sh");
+        let provider = provider.replace("PROGRAM", program.to_str().unwrap());
+        let config = format!(
+            "[source.crates-io]\nreplace-with = \"corp\"\n[registries.corp]\nindex = \"sparse+{index}\"\n{provider}\n"
+        );
+        std::fs::write(sandbox.cargo_home().join("config.toml"), config).unwrap();
+        sandbox.write("depends.toml", "[dependencies]\nsolo = \"1\"\n");
+        let run = sandbox.run(["fetch"]);
+        assert!(!run.told().contains("s3cret"), "{}", run.told());
+        let log = std::fs::read_to_string(sandbox.path("log")).unwrap_or_default();
+        (run, log, index)
+    };
+    let own = "credential-provider = [\"cargo:token-from-stdout\", \"PROGRAM\", \"{index_url}\"]";
+    let global =
+        "[registry]\nglobal-credential-providers = [\"cargo:token\", \"cargo:token-from-stdout PROGRAM {index_url}\"]";
+    for provider in [own, global] {
+        let (run, log, index) = with(&corp, "echo 'Bearer s3cret'", provider);
+        run.ok();
+        assert_eq!(log, format!("run sparse+{index} corp\n"), "it is run once, as cargo runs it");
+        // A registry that demands no token is not told one.
+        let (run, log, _) = with(&open, "exit 1", provider);
+        run.ok();
+        assert_eq!(log, "");
+    }
+    for script in ["echo 'Bearer s3cret'; exit 3", "true", "echo one; echo two"] {
+        let (run, _, _) = with(&corp, script, own);
+        run.exits(3)
+            .stderr_has("token.sh` gave no token")
+            .stderr_has("registries.corp.credential-provider")
+            .stderr_has("hint:");
+    }
+    let libsecret = "[registry]\nglobal-credential-providers = [\"cargo:libsecret\"]";
+    let (run, _, _) = with(&corp, "", libsecret);
+    let run = run.exits(3).stderr_has("`cargo:libsecret`").stderr_has("`registry.global-credential-providers` in");
+    run.stderr_has("hint: set CARGO_REGISTRIES_CORP_TOKEN");
+    with(&open, "", libsecret).0.ok();
+}
+
+#[test]
+fn a_dl_that_names_files_of_this_machine_is_taken_as_cargo_takes_it() {
+    let upstream = Upstream::start();
+    let packed = upstream.publish(Crate::new("solo", "1.0.0"));
+    let sandbox = Sandbox::new().upstream(&upstream);
+    let file = sandbox.write("my crates/solo-1.0.0.crate", &packed.bytes);
+    let folder = file.parent().unwrap().to_str().unwrap().replace(' ', "%20");
+    upstream.set_dl(&format!("file://{folder}/{{crate}}-{{version}}.crate"));
+    let app = Project::new("app").dep("solo", "1").write(&sandbox.path("app"));
+    Client::of(&upstream.index_url()).cargo(&app, ["fetch"]).ok();
+    sandbox.write("depends.toml", "[dependencies]\nsolo = \"1\"\n");
+    sandbox.run(["fetch", "--dry-run"]).ok().stdout_has(&packed.bytes.len().to_string());
+    sandbox.run(["fetch", "-o", "good"]).ok();
+    assert!(upstream.downloads().is_empty());
+    std::fs::remove_dir_all(sandbox.frostmirror_home()).unwrap();
+    sandbox.write("my crates/solo-1.0.0.crate", "other bytes");
+    sandbox.run(["fetch"]).exits(4).stderr_has("SHA-256");
+    std::fs::remove_file(&file).unwrap();
+    std::fs::create_dir(&file).unwrap();
+    sandbox.run(["fetch"]).exits(3).stderr_has("solo-1.0.0.crate").stderr_has("hint:");
+    std::fs::remove_dir(&file).unwrap();
+    sandbox.run(["fetch"]).exits(3).stderr_has("solo-1.0.0.crate").stderr_has("hint:");
+    left_nothing(&sandbox);
 }
 
 #[test]

@@ -12,7 +12,8 @@ use toml::{Table, Value};
 use super::Error;
 
 /// Tables that are kept; everything else of the files is none of our business.
-const TABLES: [&str; 7] = ["http", "net", "source", "registries", "registry", "resolver", "unstable"];
+const TABLES: [&str; 8] =
+    ["http", "net", "source", "registries", "registry", "credential-alias", "resolver", "unstable"];
 
 /// The files, nearest first.
 #[derive(Clone, Debug, Default)]

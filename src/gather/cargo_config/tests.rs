@@ -352,7 +352,8 @@ fn the_token_of_a_registry_with_the_same_index_serves_a_source() {
 
 #[test]
 fn a_token_that_only_cargo_can_ask_for_is_an_error_with_the_variable() {
-    for provider in ["'cargo:libsecret'", "['cargo:token-from-stdout', '/bin/x']"] {
+    for provider in ["'cargo:libsecret'", "['cargo:wincred']", "'cargo:token-from-stdout'", "'cargo-credential-x --y'"]
+    {
         let text = format!("{CORP}credential-provider = {provider}\n");
         let machine = Machine::new().file("cargo-home/config.toml", &text);
         let error = machine.upstream(&NO_VARIABLES).expect_err(provider);
@@ -366,6 +367,46 @@ fn a_token_that_only_cargo_can_ask_for_is_an_error_with_the_variable() {
     let text = format!("{CORP}credential-provider = 'cargo:token'\n");
     let machine = Machine::new().file("cargo-home/config.toml", &text);
     assert!(machine.upstream(&NO_VARIABLES).expect("upstream").token.is_none());
+}
+
+#[test]
+fn providers_are_asked_in_cargos_order() {
+    let from = |text: &str, variables: &[(&str, &str)]| {
+        let machine = Machine::new()
+            .file("cargo-home/config.toml", &format!("{CORP}{text}"))
+            .file("cargo-home/credentials.toml", "[registries.my-corp]\ntoken = 'stored'\n");
+        let upstream = machine.upstream(variables).expect("upstream");
+        let provider = upstream.provider.as_ref().map(|provider| match provider {
+            Provider::Program(program) => program.program().to_owned(),
+            Provider::CargoOnly { provider, key } => format!("{provider} of {}", key.split(' ').next().unwrap_or("")),
+        });
+        (token(&upstream).map(str::to_owned), provider)
+    };
+    let stored = (Some("stored".to_owned()), None);
+    let program = |name: &str| (None, Some(name.to_owned()));
+    let global = |entries: &str| format!("[registry]\nglobal-credential-providers = [{entries}]\n");
+    assert_eq!(from("", &NO_VARIABLES), stored);
+    assert_eq!(
+        from("credential-provider = ['cargo:token-from-stdout', '/bin/x y']\n", &NO_VARIABLES),
+        program("/bin/x y")
+    );
+    assert_eq!(from("credential-provider = 'cargo:token-from-stdout /bin/x y'\n", &NO_VARIABLES), program("/bin/x"));
+    // Later entries come first, and the registry's own stands alone.
+    assert_eq!(from(&global("'cargo:token', 'cargo:token-from-stdout a b'"), &NO_VARIABLES), program("a"));
+    assert_eq!(from(&global("'cargo:token-from-stdout a b', 'cargo:token'"), &NO_VARIABLES), stored);
+    let own = format!("credential-provider = 'cargo:token'\n{}", global("'cargo:token-from-stdout a'"));
+    assert_eq!(from(&own, &NO_VARIABLES), stored);
+    // One that only cargo can ask is passed over while there is another way.
+    assert_eq!(from(&global("'cargo:token', 'cargo:libsecret'"), &NO_VARIABLES), stored);
+    let alias = format!("{}[credential-alias]\nours = ['cargo:token-from-stdout', 'c d']\n", global("'ours'"));
+    assert_eq!(from(&alias, &NO_VARIABLES), program("c d"));
+    let set = [("CARGO_REGISTRIES_MY_CORP_TOKEN", "env")];
+    assert_eq!(from(&global("'cargo:token-from-stdout a'"), &set), (Some("env".to_owned()), None));
+    let machine = Machine::new().file("cargo-home/config.toml", &format!("{CORP}{}", global("'cargo:libsecret'")));
+    let upstream = machine.upstream(&NO_VARIABLES).expect("upstream");
+    assert!(
+        matches!(upstream.provider, Some(Provider::CargoOnly { ref key, .. }) if key.contains("global-credential-providers"))
+    );
 }
 
 #[test]

@@ -7,7 +7,8 @@ use crate::env::Env;
 use crate::http::{Secret, shown};
 
 use super::files::{self, Files, Found};
-use super::{Error, variable};
+use super::provider::{Configured, TOKEN};
+use super::{Error, Provider, variable};
 
 /// A sparse registry to take everything from.
 #[derive(Clone, Debug)]
@@ -19,6 +20,8 @@ pub struct Upstream {
     pub dl: Option<String>,
     /// Goes along with every request to this registry; never written down.
     pub token: Option<Secret>,
+    /// Who gives the token, where none was found.
+    pub provider: Option<Provider>,
     /// Who chose it.
     pub origin: Origin,
     /// Replacements of crates.io that were passed over, and why.
@@ -63,8 +66,6 @@ impl Upstream {
 const REGISTRY_URL: &str = "FROSTMIRROR_REGISTRY_URL";
 /// The variable that stands in for the `dl` of its config.json.
 const DL_URL: &str = "FROSTMIRROR_DL_URL";
-/// The provider that reads tokens from where they are read here.
-const TOKEN_PROVIDER: &str = "cargo:token";
 
 /// The address of the index of `[registries.NAME]`.
 pub(super) fn registry_index(
@@ -86,27 +87,27 @@ pub(super) fn find(files: &Files, cargo_home: Option<&Path>, env: &Env) -> Resul
         None => None,
     };
     let mut warnings = Vec::new();
-    let (index, token, origin) = if let Some(url) = env.text(REGISTRY_URL) {
+    let (index, (token, provider), origin) = if let Some(url) = env.text(REGISTRY_URL) {
         let index = index_url(url, &format!("the variable {REGISTRY_URL}"))?;
-        let token = search.token(search.names_of(&index))?;
+        let token = search.token(search.names_of(&index), &index)?;
         (index, token, Origin::Environment)
     } else if let Some(replacement) = search.replacement(&mut warnings)? {
         let mut names = vec![replacement.name.clone()];
         names.extend(search.names_of(&replacement.index).into_iter().filter(|name| *name != replacement.name));
-        let token = search.token(names)?;
+        let token = search.token(names, &replacement.index)?;
         (replacement.index, token, Origin::Replacement { name: replacement.name, file: replacement.file })
     } else {
-        (crates_io(), None, Origin::CratesIo)
+        (crates_io(), (None, None), Origin::CratesIo)
     };
-    Ok(Upstream { index, dl, token, origin, warnings })
+    Ok(Upstream { index, dl, token, provider, origin, warnings })
 }
 
 /// The registry at the address `index`, with the token that cargo has for it.
 pub(super) fn at(files: &Files, cargo_home: Option<&Path>, env: &Env, index: &str) -> Result<Upstream, Error> {
     let search = Search { files, cargo_home, env };
     let index = index_url(index, "what was given")?;
-    let token = search.token(search.names_of(&index))?;
-    Ok(Upstream { index, dl: None, token, origin: Origin::Given, warnings: Vec::new() })
+    let (token, provider) = search.token(search.names_of(&index), &index)?;
+    Ok(Upstream { index, dl: None, token, provider, origin: Origin::Given, warnings: Vec::new() })
 }
 
 struct Search<'a> {
@@ -235,18 +236,43 @@ impl Search<'_> {
         names.map(str::to_owned).collect()
     }
 
-    /// The token of the first of these registries that has one: from the environment, else from the credentials, else
-    /// from the configuration.
-    fn token(&self, names: Vec<String>) -> Result<Option<Secret>, Error> {
+    /// The token of the first of these registries that has one, or who gives it. The environment comes first, then the
+    /// providers in cargo's order: the registry's own, else those for every registry.
+    fn token(&self, names: Vec<String>, index: &str) -> Result<(Option<Secret>, Option<Provider>), Error> {
         for name in &names {
             if let Some(token) = self.env.text(&variable(&["registries", name, "token"])) {
-                return Ok(Some(Secret::new(token)));
+                return Ok((Some(Secret::new(token)), None));
             }
         }
+        let mut providers = Vec::new();
         for name in &names {
-            self.check_provider(name)?;
+            providers.extend(self.own_provider(name)?);
         }
-        for name in &names {
+        if providers.is_empty() {
+            providers = Configured::global(self.files)?;
+        }
+        let registry = names.first().map(String::as_str);
+        let mut cargo_only = None;
+        let is_default = providers.is_empty();
+        for configured in providers {
+            match configured.provider(index, registry, self.env) {
+                None => {
+                    if let Some(token) = self.stored_token(&names)? {
+                        return Ok((Some(token), None));
+                    }
+                }
+                Some(program @ Provider::Program(_)) => return Ok((None, Some(program))),
+                Some(other) => cargo_only = cargo_only.or(Some(other)),
+            }
+        }
+        let token = if is_default || cargo_only.is_some() { self.stored_token(&names)? } else { None };
+        let provider = if token.is_some() { None } else { cargo_only };
+        Ok((token, provider))
+    }
+
+    /// The token in the credentials, else in the configuration.
+    fn stored_token(&self, names: &[String]) -> Result<Option<Secret>, Error> {
+        for name in names {
             let keys = ["registries", name, "token"];
             if let Some(token) = self.credential(name)? {
                 return Ok(Some(token));
@@ -273,30 +299,25 @@ impl Search<'_> {
         }
     }
 
-    /// A provider that is configured for this registry means that it wants a token; only cargo can ask most of them.
-    fn check_provider(&self, name: &str) -> Result<(), Error> {
+    /// The provider that is configured for this registry alone. It means that the registry wants a token, so one that only
+    /// cargo can ask is refused at once.
+    fn own_provider(&self, name: &str) -> Result<Option<Configured>, Error> {
         let keys = ["registries", name, "credential-provider"];
-        let provider = match self.env.text(&variable(&keys)) {
-            Some(text) => Some(text.to_owned()),
-            None => match self.files.first(&keys).map(|found| (found.value, found.place())) {
-                Some((toml::Value::String(text), _)) => Some(text.clone()),
-                Some((toml::Value::Array(words), _)) => {
-                    Some(words.iter().filter_map(toml::Value::as_str).collect::<Vec<_>>().join(" "))
-                }
-                Some((_, place)) => {
-                    let expected = "a string or an array of strings";
-                    return Err(Error::Value { key: keys.join("."), place, expected });
-                }
-                None => None,
+        let in_env = variable(&keys);
+        let configured = match (self.env.text(&in_env), self.files.first(&keys)) {
+            (Some(text), _) => Configured {
+                words: text.split_whitespace().map(str::to_owned).collect(),
+                key: format!("the variable {in_env}"),
             },
+            (None, Some(found)) => Configured::read(&found, &keys, self.files)?,
+            (None, None) => return Ok(None),
         };
-        match provider {
-            Some(provider) if provider.split_whitespace().next() != Some(TOKEN_PROVIDER) => {
-                let variable = variable(&["registries", name, "token"]);
-                Err(Error::CredentialProvider { registry: name.to_owned(), provider, variable })
-            }
-            _ => Ok(()),
+        if configured.name() != TOKEN && !configured.is_program() {
+            let variable = variable(&["registries", name, "token"]);
+            let provider = configured.words.join(" ");
+            return Err(Error::CredentialProvider { registry: name.to_owned(), provider, variable });
         }
+        Ok(Some(configured))
     }
 }
 

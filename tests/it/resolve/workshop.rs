@@ -79,6 +79,7 @@ impl Workshop {
                 index: upstream.index_url(),
                 dl: None,
                 token: None,
+                provider: None,
                 origin: Origin::Environment,
                 warnings: Vec::new(),
             },

@@ -1,0 +1,168 @@
+//! Credential providers: who gives the token of a registry (the cargo book, "Registry Authentication").
+//!
+//! Of cargo's own providers, `cargo:token` and `cargo:token-from-stdout` work here. The others are known to cargo alone, or
+//! speak a protocol of their own with it.
+
+use std::io;
+use std::process::Stdio;
+
+use tokio::io::AsyncReadExt as _;
+use tokio::process::Command;
+
+use super::files::Files;
+use super::{Error, Found};
+use crate::env::Env;
+use crate::http::Secret;
+
+/// Reads tokens from where they are read here.
+pub(super) const TOKEN: &str = "cargo:token";
+/// Runs a program that prints the token.
+const FROM_STDOUT: &str = "cargo:token-from-stdout";
+/// Bytes of a token at most.
+const MAX_TOKEN: u64 = 64 * 1024;
+
+/// Who gives a token that was not found in the environment, the credentials or the configuration. Asked only when the
+/// registry demands a token, as cargo does.
+#[derive(Clone, Debug)]
+pub enum Provider {
+    /// A program that prints it.
+    Program(TokenProgram),
+    /// One that only cargo can ask.
+    CargoOnly {
+        /// The key that names it, with the file.
+        key: String,
+        /// As configured.
+        provider: String,
+    },
+}
+
+/// A program that prints a token.
+#[derive(Clone, Debug)]
+pub struct TokenProgram {
+    /// The key that names it, with the file.
+    pub key: String,
+    command: Vec<String>,
+    index: String,
+    registry: Option<String>,
+    env: Env,
+}
+
+/// A provider as configured: its words, and the key with the file.
+pub(super) struct Configured {
+    pub(super) words: Vec<String>,
+    pub(super) key: String,
+}
+
+impl Configured {
+    /// The provider that a key names: one text that is split at blanks, or an array.
+    pub(super) fn read(found: &Found<'_>, keys: &[&str], files: &Files) -> Result<Configured, Error> {
+        let words = words_of(found.value).ok_or_else(|| wrong(found, keys, "a string or an array of strings"))?;
+        let key = format!("`{}` in {}", keys.join("."), found.place());
+        Ok(Configured { words: aliased(words, files)?, key })
+    }
+
+    /// The providers for every registry, the one that is asked first in front. Files add to each other, and later entries
+    /// come first.
+    pub(super) fn global(files: &Files) -> Result<Vec<Configured>, Error> {
+        let keys = ["registry", "global-credential-providers"];
+        let mut providers = Vec::new();
+        for found in files.all(&keys) {
+            let entries = found.value.as_array().ok_or_else(|| wrong(&found, &keys, "an array of strings"))?;
+            for entry in entries.iter().rev() {
+                let text = entry.as_str().ok_or_else(|| wrong(&found, &keys, "an array of strings"))?;
+                let words = aliased(split(text), files)?;
+                providers.push(Configured { words, key: format!("`{}` in {}", keys.join("."), found.place()) });
+            }
+        }
+        Ok(providers)
+    }
+
+    /// Its name, such as `cargo:token`.
+    pub(super) fn name(&self) -> &str {
+        self.words.first().map_or("", String::as_str)
+    }
+
+    /// Whether it is a program that prints the token.
+    pub(super) fn is_program(&self) -> bool {
+        self.name() == FROM_STDOUT && self.words.len() > 1
+    }
+
+    /// What it is here; `None` for `cargo:token`.
+    pub(super) fn provider(self, index: &str, registry: Option<&str>, env: &Env) -> Option<Provider> {
+        match self.words.as_slice() {
+            [name, ..] if name == TOKEN => None,
+            [name, command @ ..] if name == FROM_STDOUT && !command.is_empty() => {
+                Some(Provider::Program(TokenProgram {
+                    command: command.to_vec(),
+                    key: self.key,
+                    index: format!("sparse+{index}"),
+                    registry: registry.map(str::to_owned),
+                    env: env.clone(),
+                }))
+            }
+            words => Some(Provider::CargoOnly { provider: words.join(" "), key: self.key }),
+        }
+    }
+}
+
+impl TokenProgram {
+    /// The program, as an error names it.
+    pub fn program(&self) -> &str {
+        self.command.first().map_or("", String::as_str)
+    }
+
+    /// Runs the program with the user's environment, stdin and stderr, and takes the one line that it prints. Dropping the
+    /// future ends it.
+    ///
+    /// # Errors
+    /// It does not start, fails, or prints something else than one line.
+    pub async fn token(&self) -> io::Result<Secret> {
+        let mut command = Command::new(self.program());
+        command.args(self.command.iter().skip(1).map(|arg| arg.replace("{index_url}", &self.index)));
+        command.env_clear().envs(self.env.iter()).env("CARGO_REGISTRY_INDEX_URL", &self.index);
+        command.env("CARGO", self.env.os("CARGO").unwrap_or("cargo".as_ref()));
+        if let Some(registry) = &self.registry {
+            command.env("CARGO_REGISTRY_NAME_OPT", registry);
+        }
+        let mut child = command.stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
+        let mut text = String::new();
+        if let Some(stdout) = child.stdout.take() {
+            stdout.take(MAX_TOKEN).read_to_string(&mut text).await?;
+        }
+        let status = child.wait().await?;
+        if !status.success() {
+            return Err(io::Error::other(format!("it failed: {status}")));
+        }
+        match text.lines().collect::<Vec<_>>().as_slice() {
+            [token] if !token.is_empty() => Ok(Secret::new(*token)),
+            _ => Err(io::Error::other("it must print one line, the token")),
+        }
+    }
+}
+
+/// What `[credential-alias]` makes of a provider without arguments.
+fn aliased(words: Vec<String>, files: &Files) -> Result<Vec<String>, Error> {
+    let [name] = words.as_slice() else { return Ok(words) };
+    let keys = ["credential-alias", name.as_str()];
+    // An alias cannot take the place of a provider of cargo's own.
+    match files.first(&keys).filter(|_| !name.starts_with("cargo:")) {
+        Some(found) => words_of(found.value).ok_or_else(|| wrong(&found, &keys, "a string or an array of strings")),
+        None => Ok(words),
+    }
+}
+
+fn words_of(value: &toml::Value) -> Option<Vec<String>> {
+    match value {
+        toml::Value::String(text) => Some(split(text)),
+        toml::Value::Array(words) => words.iter().map(|word| word.as_str().map(str::to_owned)).collect(),
+        _ => None,
+    }
+}
+
+fn split(text: &str) -> Vec<String> {
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
+fn wrong(found: &Found<'_>, keys: &[&str], expected: &'static str) -> Error {
+    Error::Value { key: keys.join("."), place: found.place(), expected }
+}
