@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::support::client::{Client, Project};
 use crate::support::crates::Crate;
 use crate::support::published::Published;
-use crate::support::run::Run;
+use crate::support::run::{Run, write_program};
 use crate::support::sandbox::Sandbox;
 
 /// Runs `setup` for the CARGO_HOME of `client`.
@@ -276,4 +276,60 @@ fn what_keeps_cargo_from_the_server_is_a_warning() {
     serving.stop().ok();
     let run = setup(&sandbox, &of(""), ["--url", url.as_str(), "--write"]).ok();
     run.stderr_has("no server answers at").stderr_has("serve` there, or check the address");
+}
+
+#[test]
+fn another_configuration_file_that_wins_is_a_warning_with_its_key() {
+    let sandbox = Sandbox::new().without_env("no_proxy").without_env("http_proxy");
+    held(&sandbox);
+    let serving = sandbox.serve(["--mirror", "mirror"]);
+    let index = format!("sparse+{}/index/", serving.url());
+    let app = app(&sandbox);
+    let near = |text: &str, words: &[&str]| {
+        let client = Client::new();
+        fs::create_dir_all(app.join(".cargo")).unwrap();
+        fs::write(app.join(".cargo/config.toml"), text).unwrap();
+        let words = [&["setup", "--write"], words].concat();
+        let run = sandbox.process_in(&app, words).envs([("CARGO_HOME", client.cargo_home())]).run().ok();
+        (client, run)
+    };
+    let server = ["--url", serving.url()];
+    let local = ["--local", "--mirror", "../mirror"];
+    let cases = [
+        ("[source.crates-io]\nreplace-with = 'v'\n[source.v]\ndirectory = 'v'\n", "source.crates-io.replace-with"),
+        ("[registries.frostmirror]\nindex = 'sparse+http://u:hunter2@127.0.0.1:9/'\n", "registries.frostmirror.index"),
+        ("[source.frostmirror]\nregistry = 'sparse+http://127.0.0.1:9/'\n", "source.frostmirror.registry"),
+    ];
+    for (text, key) in cases {
+        let (client, run) = near(text, &server);
+        let run = run.stderr_has(&format!("warning: `{key}` in `{}", app.join(".cargo/config.toml").display()));
+        run.stderr_has("remove that key there").stderr_lacks("hunter2");
+        // The real cargo does not use the mirror there, and uses it once the key is gone.
+        assert_ne!(client.process(&app, ["update"]).envs([("CARGO_NET_RETRY", "0")]).run().code, 0, "{key}");
+        fs::remove_file(app.join(".cargo/config.toml")).unwrap();
+        client.cargo(&app, ["update"]).ok();
+    }
+    near(cases[0].0, &local).1.stderr_has("warning: `source.crates-io.replace-with`");
+    near(cases[2].0, &local).1.stderr_has("warning: `source.frostmirror.registry`");
+    // What says the same, and what has nothing to do with it, is no reason.
+    let same = format!(
+        "[registries.frostmirror]\nindex = '{index}'\n[source.v]\ndirectory = 'v'\n[net]\ngit-fetch-with-cli = true\n"
+    );
+    let (client, run) = near(&same, &server);
+    run.stderr_lacks("warning");
+    client.cargo(&app, ["update"]).ok();
+}
+
+#[test]
+fn a_cargo_that_reads_no_sparse_index_is_a_warning() {
+    let sandbox = Sandbox::new().without_env("no_proxy").without_env("http_proxy");
+    held(&sandbox);
+    let serving = sandbox.serve(["--mirror", "mirror"]);
+    write_program(&sandbox.path("old-cargo"), b"#!/bin/sh\necho 'cargo 1.60.0 (d1fd9fe2c 2022-03-01)'\n");
+    let client = Client::new();
+    let vars = [("CARGO_HOME", client.cargo_home()), ("CARGO", sandbox.path("old-cargo"))];
+    let words = ["setup", "--write", "--url", serving.url()];
+    let run = sandbox.process(words).envs(vars.clone()).run().ok();
+    run.stderr_has("warning: cargo 1.60.0 does not read").stderr_has("cargo 1.68 or newer");
+    sandbox.process(["setup", "--write", "--local", "--mirror", "mirror"]).envs(vars).run().ok().stderr_lacks("1.60.0");
 }

@@ -1,13 +1,18 @@
-//! What keeps cargo from a mirror although its configuration names it: `net.offline`, a proxy, a variable, a server that is
-//! not there. Each is a warning: the configuration is right, and the rest is the user's to decide.
+//! What keeps cargo from a mirror although the configuration in CARGO_HOME names it: another configuration file that wins
+//! over it, a cargo that is too old, `net.offline`, a proxy, a variable, a server that is not there. Each is a warning: the
+//! configuration is right, and the rest is the user's to decide.
+//!
+//! `net.git-fetch-with-cli` is not among them: cargo reads neither a sparse index nor a local registry with git.
 
 use std::io;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
-use crate::client_config::{BaseUrl, Client, Place};
+use crate::client_config::{BaseUrl, Client, NAME, Place, Setting};
 use crate::cmd::Context;
+use crate::crate_id::Version;
 use crate::event::Sink;
+use crate::gather::cargo;
 use crate::gather::cargo_config::CargoConfig;
 
 /// How long a server may take to accept a connection.
@@ -16,9 +21,79 @@ const CONNECTS_WITHIN: Duration = Duration::from_secs(2);
 /// The variable that names another index for the same registry.
 const INDEX_VARIABLE: &str = "CARGO_REGISTRIES_FROSTMIRROR_INDEX";
 
-/// Warns of what stands between cargo and the server that was configured.
+/// The first cargo that reads a sparse index (its release notes).
+const READS_SPARSE: Version = Version::new(1, 68, 0);
+/// The first cargo that knows `credential-provider`, without which it sends no token for an index (its release notes).
+const KNOWS_PROVIDERS: Version = Version::new(1, 74, 0);
+
+/// Warns of what stands between cargo and the mirror that was configured.
 pub(super) fn report(client: &Client, context: &Context) {
+    let config = match CargoConfig::read(&context.cwd, context.cargo_home().as_deref(), &context.env) {
+        Ok(config) => Some(config),
+        Err(error) => {
+            let what = "cargo's configuration cannot be checked for what keeps it from the mirror";
+            context.report.warning(format!("{what}: {error}"));
+            None
+        }
+    };
+    for warning in config.iter().flat_map(|config| overruled(client, config)) {
+        context.report.warning(warning);
+    }
     let Place::Server(base) = &client.place else { return };
+    if let Some(version) = cargo::version_of(&context.env, &context.cwd)
+        && let Some(warning) = too_old(client, &version)
+    {
+        context.report.warning(warning);
+    }
+    report_network(base, config.as_ref(), context);
+}
+
+/// Keys of nearer configuration files that win over what `setup` wrote in CARGO_HOME.
+fn overruled(client: &Client, config: &CargoConfig) -> Vec<String> {
+    let settings = client.settings();
+    let mut warnings = Vec::new();
+    for Setting { key, value } in &settings {
+        let Some((other, file)) = config.value(key) else { continue };
+        let same = match (other.as_str(), value.as_str()) {
+            (Some(other), Some(ours)) => other == ours,
+            _ => other.as_bool().is_some() && other.as_bool() == value.as_bool(),
+        };
+        if !same {
+            warnings.push(format!(
+                "`{}` in `{}` wins over what setup wrote, so cargo does not use the mirror in the folders below it; \
+                 remove that key there",
+                key.join("."),
+                file.display()
+            ));
+        }
+    }
+    // A source of that name comes before the registry.
+    for (name, file) in config.keys_of(&["source", NAME]) {
+        if !settings.iter().any(|setting| *setting.key == ["source", NAME, name.as_str()]) {
+            warnings.push(format!(
+                "`source.{NAME}.{name}` in `{}` defines another source with the mirror's name, so cargo does not use the \
+                 mirror; remove that key there",
+                file.display()
+            ));
+        }
+    }
+    warnings
+}
+
+/// A cargo that does not understand what `setup` wrote for a server.
+fn too_old(client: &Client, version: &Version) -> Option<String> {
+    let (needed, why) = if *version < READS_SPARSE {
+        (READS_SPARSE, "does not read a server's sparse index")
+    } else if client.wants_token && *version < KNOWS_PROVIDERS {
+        (KNOWS_PROVIDERS, "sends no token for a server's index")
+    } else {
+        return None;
+    };
+    let (major, minor) = (needed.major, needed.minor);
+    Some(format!("cargo {version} {why}; use cargo {major}.{minor} or newer, for example after `rustup update stable`"))
+}
+
+fn report_network(base: &BaseUrl, config: Option<&CargoConfig>, context: &Context) {
     let report = &context.report;
     let index = format!("sparse+{base}/index/");
     if let Some(other) = context.env.text(INDEX_VARIABLE)
@@ -27,14 +102,7 @@ pub(super) fn report(client: &Client, context: &Context) {
         report
             .warning(format!("the variable {INDEX_VARIABLE} names another index, and wins over config.toml; unset it"));
     }
-    let config = match CargoConfig::read(&context.cwd, context.cargo_home().as_deref(), &context.env) {
-        Ok(config) => config,
-        Err(error) => {
-            report
-                .warning(format!("cargo's configuration cannot be checked for what keeps it from the server: {error}"));
-            return;
-        }
-    };
+    let Some(config) = config else { return };
     if config.offline() {
         report.warning(
             "`net.offline` is true, in cargo's configuration or as CARGO_NET_OFFLINE: cargo asks no server, the mirror \
@@ -82,6 +150,17 @@ fn connect(host: &str, port: u16) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cargo_that_cannot_read_the_mirror_is_named_with_the_version_that_can() {
+        let mut client = Client::of_server(BaseUrl::parse("http://h").expect("a good URL"));
+        let warning = |client: &Client, version: &str| too_old(client, &version.parse().expect("a version"));
+        assert!(warning(&client, "1.67.1").is_some_and(|text| text.contains("cargo 1.67.1") && text.contains("1.68")));
+        assert_eq!(warning(&client, "1.68.0"), None);
+        client.wants_token = true;
+        assert!(warning(&client, "1.73.0").is_some_and(|text| text.contains("token") && text.contains("1.74")));
+        assert_eq!(warning(&client, "1.74.0"), None);
+    }
 
     #[test]
     fn addresses_in_parts() {
