@@ -7,6 +7,7 @@ use futures_util::stream::{self, StreamExt as _};
 
 use super::{Error, Station};
 use crate::crate_id::{CrateId, CrateName};
+use crate::digest::Sha256;
 use crate::event;
 use crate::gather::history::{Base, Memory, Sent};
 use crate::gather::index;
@@ -25,9 +26,33 @@ pub(super) struct Refreshed {
     pub(super) changed: Vec<Sent>,
 }
 
+/// What upstream says now, held against what was sent.
+struct Comparison<'k> {
+    known: &'k BTreeMap<CrateId, IndexLine>,
+    refreshed: Refreshed,
+    /// Crates whose line now contradicts the one that was sent.
+    contradictions: BTreeSet<CrateId>,
+}
+
+impl Comparison<'_> {
+    /// Whether `line` is another than was sent of this crate, which is noted; `None` where both cannot be true.
+    fn changes(&mut self, id: &CrateId, sha256: Sha256, line: &IndexLine) -> Option<bool> {
+        let before = self.known.get(id);
+        if line.cksum != sha256 || before.is_some_and(|before| !before.agrees_with(line)) {
+            return None;
+        }
+        let changed = before.is_none_or(|before| before.raw != line.raw);
+        if changed {
+            self.refreshed.changed.push(Sent { name: id.name.clone(), version: id.version.clone(), sha256 });
+        }
+        Some(changed)
+    }
+}
+
 impl Station<'_> {
     /// Reads upstream's index for every crate that the history has sent. The names that this run did not read are asked
-    /// for conditionally; without network, what the cache has of them counts.
+    /// for conditionally; without network, what the cache has of them counts. Each index file is dropped when its lines were
+    /// compared: those of a long history together are large.
     pub(super) async fn refresh(
         &self,
         history: &Memory,
@@ -36,47 +61,50 @@ impl Station<'_> {
     ) -> Result<Refreshed, Error> {
         let (sent, known) = (history.sent(), history.lines()?);
         let owed = history.refreshed_since(base);
-        let names: BTreeSet<&CrateName> =
-            sent.keys().filter(|id| !resolved.crates.contains_key(*id)).map(|id| &id.name).collect();
-        let index = &self.downloads.index;
-        let asking = stream::iter(names).map(|name| async move { (name, index.file(name).await) });
-        let mut asking = asking.buffer_unordered(FILES);
-        let mut files = BTreeMap::new();
-        while let Some((name, file)) = asking.next().await {
-            match file {
-                Ok(file) => drop(files.insert(name, file)),
-                Err(error) if matches!(*error, index::Error::Uncached { .. }) => {}
-                Err(error) => return Err(resolve::Error::Index(error).into()),
-            }
-        }
-        let mut refreshed = Refreshed::default();
+        let mut comparison =
+            Comparison { known: &known, refreshed: Refreshed::default(), contradictions: BTreeSet::new() };
+        let mut others: BTreeMap<&CrateName, Vec<(&CrateId, Sha256)>> = BTreeMap::new();
         for (id, sha256) in &sent {
-            let line = match resolved.crates.get(id) {
-                Some(line) => line.clone(),
-                // A version that upstream deleted keeps the line that was sent.
-                None => match files.get(&id.name).and_then(|file| file.as_ref()?.find(&id.name, &id.version)) {
-                    Some(line) => line,
-                    None => continue,
-                },
-            };
-            let before = known.get(id);
-            if line.cksum != *sha256 || before.is_some_and(|before| !before.agrees_with(&line)) {
-                if !resolved.crates.contains_key(id) {
-                    self.sink.warning(format!(
-                        "upstream's index now gives {id} another checksum or other dependencies than when it was sent; \
-                         published versions never change, so its new line is not sent"
-                    ));
+            match resolved.crates.get(id) {
+                // Its line is in the bundle anyway.
+                Some(line) => {
+                    let _changed = comparison.changes(id, *sha256, line);
                 }
-                continue;
-            }
-            let changed = before.is_none_or(|before| before.raw != line.raw);
-            if changed {
-                refreshed.changed.push(Sent { name: id.name.clone(), version: id.version.clone(), sha256: *sha256 });
-            }
-            if (changed || owed.contains(id)) && !resolved.crates.contains_key(id) {
-                refreshed.lines.insert(id.clone(), line);
+                None => others.entry(&id.name).or_default().push((id, *sha256)),
             }
         }
+        let index = &self.downloads.index;
+        let asking = stream::iter(others).map(|(name, ids)| async move { (ids, index.file(name).await) });
+        let mut asking = asking.buffer_unordered(FILES);
+        while let Some((ids, file)) = asking.next().await {
+            let file = match file {
+                Ok(Some(file)) => file,
+                Ok(None) => continue,
+                Err(error) if matches!(*error, index::Error::Uncached { .. }) => continue,
+                Err(error) => return Err(resolve::Error::Index(error).into()),
+            };
+            for (id, sha256) in ids {
+                // A version that upstream deleted keeps the line that was sent.
+                let Some(line) = file.find(&id.name, &id.version) else { continue };
+                match comparison.changes(id, sha256, &line) {
+                    Some(changed) if changed || owed.contains(id) => {
+                        comparison.refreshed.lines.insert(id.clone(), line);
+                    }
+                    Some(_) => {}
+                    None => {
+                        comparison.contradictions.insert(id.clone());
+                    }
+                }
+            }
+        }
+        for id in &comparison.contradictions {
+            self.sink.warning(format!(
+                "upstream's index now gives {id} another checksum or other dependencies than when it was sent; published \
+                 versions never change, so its new line is not sent"
+            ));
+        }
+        let mut refreshed = comparison.refreshed;
+        refreshed.changed.sort_by(|a, b| (&a.name, &a.version).cmp(&(&b.name, &b.version)));
         self.tell_refreshed(&refreshed, &known);
         Ok(refreshed)
     }
