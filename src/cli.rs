@@ -14,7 +14,7 @@ use crate::report::{ColorChoice, Form, Loudness, Report};
 /// Bring Rust across an air gap.
 ///
 /// Online: resolve with cargo, download, and pack one checked .pkg. Offline: verify it, import it into a mirror, and
-/// serve that mirror to cargo and rustup.
+/// serve that mirror to cargo and rustup. The manual is `cargo frostmirror guide`.
 #[derive(Debug, Parser)]
 #[command(
     name = "cargo-frostmirror",

@@ -35,8 +35,8 @@ pub(super) fn show(state: &Arc<State>, asked: &Asked) -> Outcome {
     })
 }
 
-/// The chapter as HTML. The name of another chapter is a link to it. Headings move down one level, because the page has a title of its own. A table bears the name of
-/// the heading above it and scrolls by itself, also by keyboard. Raw HTML is shown as text.
+/// The chapter as HTML. The name of another chapter is a link to it. Headings move down one level, because the page has a title of its own. Tables and code blocks
+/// bear the name of the heading above them and scroll by themselves, also by keyboard. Raw HTML is shown as text.
 fn html(markdown: &str) -> String {
     let lower = |level: HeadingLevel| HeadingLevel::try_from(level as usize + 1).unwrap_or(HeadingLevel::H6);
     let (mut heading, mut in_heading) = (String::new(), false);
@@ -49,6 +49,11 @@ fn html(markdown: &str) -> String {
         Event::End(TagEnd::Heading(level)) => {
             in_heading = false;
             vec![Event::End(TagEnd::Heading(lower(level)))]
+        }
+        Event::Start(Tag::CodeBlock(_)) => {
+            let name = escaped(&heading);
+            let start = format!("<pre tabindex=\"0\" role=\"group\" aria-label=\"{name}\"><code>");
+            vec![Event::Html(CowStr::from(start))]
         }
         Event::Html(text) | Event::InlineHtml(text) => vec![Event::Text(text)],
         Event::Start(Tag::Table(_)) => vec![Event::Html(CowStr::from(table_start(&heading)))],
@@ -75,10 +80,15 @@ fn html(markdown: &str) -> String {
     html
 }
 
-fn table_start(name: &str) -> String {
+/// `text` for an attribute in double quotes.
+fn escaped(text: &str) -> String {
     let mut escaped = String::new();
-    pulldown_cmark::html::push_html(&mut escaped, std::iter::once(Event::Text(CowStr::Borrowed(name))));
-    let name = escaped.replace('"', "&quot;");
+    pulldown_cmark::html::push_html(&mut escaped, std::iter::once(Event::Text(CowStr::Borrowed(text))));
+    escaped.replace('"', "&quot;")
+}
+
+fn table_start(name: &str) -> String {
+    let name = escaped(name);
     format!(
         "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{name}\">\n<table aria-label=\"{name}\">\n"
     )
