@@ -1,7 +1,8 @@
-//! With the real crates.io, when FROSTMIRROR_TEST_NETWORK is 1: the way across the gap as the README walks it, and a project
-//! that is built through an empty live mirror, and then from what that holds.
+//! With the real crates.io: the way across the gap as the README walks it, and a project that is built through an empty live
+//! mirror, and then from what that holds.
 //!
-//! It has no harness, so that a run without the network says that it was skipped instead of that it passed.
+//! Run it with `FROSTMIRROR_TEST_NETWORK=1 cargo test --test network -- --include-ignored --nocapture`. Without the variable
+//! these tests fail rather than reach the network.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 #![allow(clippy::print_stdout, reason = "this is a test's own report")]
 
@@ -17,16 +18,9 @@ use support::sandbox::{Sandbox, Serving};
 
 const SWITCH: &str = "FROSTMIRROR_TEST_NETWORK";
 
-fn main() {
-    if std::env::var_os(SWITCH).is_none_or(|value| value != "1") {
-        println!("\ntest result: ok. 0 passed; 0 failed; 1 skipped: set {SWITCH}=1 to try the real crates.io\n");
-        return;
-    }
-    println!("\nrunning 2 tests");
-    across_the_gap();
-    println!("test across_the_gap ... ok");
-    through_a_live_mirror();
-    println!("test through_a_live_mirror ... ok\n\ntest result: ok. 2 passed; 0 failed; 0 skipped\n");
+/// The network is used by those who ask for it, and by nobody who only includes ignored tests.
+fn assert_may_use_the_network() {
+    assert!(std::env::var_os(SWITCH).is_some_and(|value| value == "1"), "set {SWITCH}=1 to use the real crates.io");
 }
 
 /// Says how long each step took.
@@ -51,7 +45,10 @@ fn online() -> Sandbox {
     sandbox
 }
 
+#[test]
+#[ignore = "needs the network"]
 fn across_the_gap() {
+    assert_may_use_the_network();
     let mut watch = Watch(Instant::now());
     let sandbox = online();
     let depends = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/depends/real.toml");
@@ -99,7 +96,10 @@ fn across_the_gap() {
 
 /// This very project, built through a mirror that had nothing; and again from the same mirror, on a machine that has no way
 /// out and with live mode off.
+#[test]
+#[ignore = "needs the network"]
 fn through_a_live_mirror() {
+    assert_may_use_the_network();
     let mut watch = Watch(Instant::now());
     let sandbox = online();
     let app = dependencies_of_this_project(&sandbox);

@@ -334,7 +334,7 @@ mod tests {
     }
 
     fn ended(jobs: &Jobs, id: u64) -> Job {
-        for _ in 0..1000 {
+        for _ in 0..12_000 {
             let job = jobs.get(id).expect("remembered");
             if job.state != Standing::Running {
                 return job;

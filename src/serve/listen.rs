@@ -336,12 +336,20 @@ mod tests {
     #[tokio::test]
     async fn the_quietest_goes_for_a_new_one() {
         let (budget, mut crowd) = crowd(2);
-        crowd.join(std::future::pending(), Account::new(&budget, Pulse::new()));
-        let first = *crowd.open.keys().next().expect("one");
-        sleep(QUIET_AFTER.mul_f32(0.6)).await;
-        crowd.join(std::future::pending(), Account::new(&budget, Pulse::new()));
+        let now = Instant::now();
+        // However long this test is held up, the busy one is not quiet.
+        let (quiet, busy) = (now - 2 * QUIET_AFTER, now + Duration::from_secs(3600));
+        let join = |crowd: &mut Crowd, opened| {
+            crowd.join(std::future::pending(), Account::new(&budget, Pulse::since(opened)));
+        };
+        for _ in 0..2 {
+            join(&mut crowd, busy);
+        }
         assert!(crowd.is_full() && !crowd.has_room(), "nobody is quiet yet");
-        sleep(QUIET_AFTER.mul_f32(0.6)).await;
+        let (_, mut crowd) = self::crowd(2);
+        join(&mut crowd, quiet);
+        let first = *crowd.open.keys().next().expect("one");
+        join(&mut crowd, busy);
         assert!(crowd.has_room());
         crowd.make_room();
         assert!(!crowd.is_full() && crowd.open.len() == 1 && !crowd.open.contains_key(&first));

@@ -33,8 +33,13 @@ struct Beats {
 impl Pulse {
     /// Of a connection that was opened now.
     pub fn new() -> Pulse {
+        Pulse::since(Instant::now())
+    }
+
+    /// Of a connection that was opened at that instant.
+    pub(super) fn since(opened: Instant) -> Pulse {
         Pulse(Arc::new(Beats {
-            opened: Instant::now(),
+            opened,
             last: AtomicU64::new(0),
             taken: AtomicUsize::new(0),
             sending: Sending::default(),

@@ -5,7 +5,6 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write as _;
 use std::path::Path;
 use std::sync::LazyLock;
 
@@ -239,6 +238,7 @@ fn a_manifest_is_known_by_other_names() {
 
 /// What rustup wrote down as installed is what would have been selected, for every toolchain of this machine.
 #[test]
+#[ignore = "needs rustup"]
 fn what_is_selected_is_what_rustup_installs() {
     let rustlib = |toolchain: &Path| toolchain.join("lib/rustlib");
     let folder = sysroot().parent().unwrap();
@@ -269,10 +269,7 @@ fn what_is_selected_is_what_rustup_installs() {
         assert_eq!(of(profile, &targets, &extras), listed, "{name}");
         tried += 1;
     }
-    if tried == 0 {
-        // Past the harness, which hides what a passing test says.
-        writeln!(std::io::stderr(), "\nSKIPPED: no toolchain of rustup in {}\n", folder.display()).unwrap();
-    }
+    assert!(tried > 0, "no toolchain of rustup is in {}", folder.display());
 }
 
 proptest! {

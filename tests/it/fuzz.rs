@@ -34,7 +34,7 @@ use mutate::{Numbers, mutated};
 use shape::Shape;
 
 /// Longest that a round may take.
-pub const PATIENCE: Duration = Duration::from_secs(5);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 /// Most that the process's peak memory may grow after the first rounds, in KiB.
 pub const GROWTH: u64 = 64 * 1024;
 /// Rounds before the memory is first measured.

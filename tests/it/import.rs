@@ -323,7 +323,7 @@ fn one_that_is_interrupted_says_so() {
     // This is open as soon as the import reads.
     let writing = fs::File::options().write(true).open(&fifo).unwrap();
     running.signal(Signal::INT);
-    let run = running.wait(Duration::from_secs(10)).exits(130).stderr_has("interrupted");
+    let run = running.wait(Duration::from_secs(60)).exits(130).stderr_has("interrupted");
     run.stderr_has("hint: run the same command again");
     drop(writing);
 }

@@ -96,7 +96,7 @@ fn another_holder_is_named_and_waited_for() {
     assert!(began.elapsed() >= Duration::from_secs(1));
     run.stderr_has("Blocking").stderr_has("is locked by `gc` with pid 4711 on elsewhere since 2026-01-01T00:00:00Z");
     let waiting = sandbox.process(["import", "second.pkg", "--mirror", "mirror"]).start();
-    let until = Instant::now() + Duration::from_secs(30);
+    let until = Instant::now() + Duration::from_secs(60);
     while !waiting.stderr().contains("Blocking") {
         assert!(Instant::now() < until, "it does not say that it waits");
         sleep(Duration::from_millis(20));
@@ -117,7 +117,7 @@ fn a_killed_holder_lets_go() {
         let importing = sandbox.process(["import", "large.pkg", "--mirror", "mirror"]).start();
         let named = format!("`import` with pid {}", importing.pid());
         let holder = mirror.join(".frostmirror/holder");
-        let until = Instant::now() + Duration::from_secs(30);
+        let until = Instant::now() + Duration::from_secs(60);
         while !fs::read_to_string(&holder).is_ok_and(|text| text.contains(&format!(":{}", importing.pid()))) {
             assert!(Instant::now() < until, "it does not lock");
             sleep(Duration::from_millis(1));
@@ -125,7 +125,7 @@ fn a_killed_holder_lets_go() {
         importing.signal(Signal::STOP);
         let second = sandbox.run(["import", "second.pkg", "--mirror", "mirror", "--lock-timeout", "0"]);
         importing.signal(Signal::KILL);
-        importing.wait(Duration::from_secs(30));
+        importing.wait(Duration::from_secs(60));
         let mut after = everything(&mirror);
         after.retain(|path, _| !path.starts_with(".frostmirror/staging/") && path != ".frostmirror/holder");
         let was: BTreeMap<_, _> = before.into_iter().filter(|(path, _)| path != ".frostmirror/staging/").collect();

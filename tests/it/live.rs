@@ -94,7 +94,7 @@ impl Live {
     /// Waits until the operator was told so.
     #[track_caller]
     pub fn await_told(&self, text: &str) {
-        let until = Instant::now() + Duration::from_secs(10);
+        let until = Instant::now() + Duration::from_secs(60);
         while !self.serving.running().stderr().contains(text) {
             assert!(Instant::now() < until, "{text}: {}", self.serving.running().stderr());
             std::thread::sleep(Duration::from_millis(10));
@@ -104,7 +104,7 @@ impl Live {
     /// Waits until so many crates are in the mirror's tree.
     #[track_caller]
     pub fn await_placed(&self, crates: usize) {
-        let until = Instant::now() + Duration::from_secs(20);
+        let until = Instant::now() + Duration::from_secs(60);
         let placing = self.sandbox.path("mirror/.frostmirror/live/placing");
         while self.placed().len() < crates || placing.exists() || !self.debris().is_empty() {
             assert!(Instant::now() < until, "{:?}; {}", self.placed(), self.serving.running().stderr());

@@ -81,7 +81,7 @@ impl Shelf {
     /// Waits until it is so.
     #[track_caller]
     fn until(&self, what: &str, is_so: impl Fn() -> bool) {
-        let until = Instant::now() + Duration::from_secs(20);
+        let until = Instant::now() + Duration::from_secs(60);
         while !is_so() {
             assert!(Instant::now() < until, "never: {what}; {}", self.serving.running().stderr());
             std::thread::sleep(Duration::from_millis(20));

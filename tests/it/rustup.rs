@@ -13,20 +13,21 @@ use crate::support::sandbox::Sandbox;
 use crate::support::upstream::{Fault, Upstream};
 use crate::support::web::{ask, get};
 
-/// A sandbox whose `mirror` has what upstream has, with rustup in the version of this machine; `None` without one.
-fn mirrored() -> Option<(Sandbox, Dist)> {
-    let version = rustup::version()?;
+/// A sandbox whose `mirror` has what upstream has, with rustup in the version of this machine.
+fn mirrored() -> (Sandbox, Dist) {
+    let version = rustup::version();
     let (sandbox, dist) = (Sandbox::new(), Dist::start());
-    dist.publish_rustup(&version, &[LINUX], &rustup::bytes()?);
+    dist.publish_rustup(&version, &[LINUX], &rustup::bytes());
     dist.write_to(&sandbox.path("mirror"));
-    Some((sandbox, dist))
+    (sandbox, dist)
 }
 
 #[test]
+#[ignore = "needs rustup"]
 fn the_fake_upstream_is_one_that_rustup_takes_for_real() {
     let dist = Dist::start();
-    let Some(rustup) = Rustup::at(dist.url()) else { return };
-    dist.publish_rustup(&rustup::version().unwrap(), &[LINUX], b"never asked for");
+    let rustup = Rustup::at(dist.url());
+    dist.publish_rustup(&rustup::version(), &[LINUX], b"never asked for");
     rustup.init(["--default-toolchain", "stable"]).ok().stderr_lacks("missing parent");
     rustup.tool("rustc", ["-V"]).ok().stdout_has(&format!("rustc {}", STABLE.0));
     rustup.run(["toolchain", "install", "1.86", "--profile", "default", "-t", WASM, "-c", "rust-src"]).ok();
@@ -42,6 +43,7 @@ fn the_fake_upstream_is_one_that_rustup_takes_for_real() {
 }
 
 #[test]
+#[ignore = "needs rustup"]
 fn the_fake_upstream_errs_as_it_is_told() {
     let dist = Dist::empty(Upstream::builder());
     let release = Release::stable(STABLE.0, STABLE.1).weighing(300_000);
@@ -70,18 +72,19 @@ fn the_fake_upstream_errs_as_it_is_told() {
     assert_eq!(get(&format!("{stable}.sha256")).body, was);
     assert!(String::from_utf8(get(&stable).body).unwrap().contains("1.96.0"));
     assert_ne!(get(&format!("{stable}.sha256")).body, was);
-    let Some(rustup) = Rustup::at(dist.url()) else { return };
+    let rustup = Rustup::at(dist.url());
     dist.always("/dist/channel-rust-stable.toml.sha256", Fault::Body(was));
     rustup.init(["--default-toolchain", "stable"]).exits(1);
 }
 
 #[test]
+#[ignore = "needs rustup"]
 fn a_served_mirror_is_all_that_rustup_needs() {
-    let Some((sandbox, dist)) = mirrored() else { return };
+    let (sandbox, dist) = mirrored();
     let serving = sandbox.serve(["--mirror", "mirror"]);
     walk::everything(serving.url());
     // A slash at the end of the variable makes two of one in every request.
-    let mut rustup = Rustup::at(serving.url()).unwrap();
+    let mut rustup = Rustup::at(serving.url());
     rustup.env("RUSTUP_DIST_SERVER", &format!("{}/", serving.url()));
     rustup.env("RUSTUP_UPDATE_ROOT", &format!("{}//rustup/", serving.url()));
     rustup.init(["--default-toolchain", OLD.0]).ok();
@@ -90,8 +93,9 @@ fn a_served_mirror_is_all_that_rustup_needs() {
 }
 
 #[test]
+#[ignore = "needs rustup"]
 fn the_same_mirror_on_disk_needs_no_server() {
-    let Some((sandbox, dist)) = mirrored() else { return };
+    let (sandbox, dist) = mirrored();
     let odd = sandbox.path("Jo's größter mirror 100%");
     fs::rename(sandbox.path("mirror"), &odd).unwrap();
     fs::create_dir_all(odd.join("index")).unwrap();
@@ -108,16 +112,17 @@ fn the_same_mirror_on_disk_needs_no_server() {
     assert_eq!(value("export RUSTUP_UPDATE_ROOT="), format!("{base}/rustup"));
     assert_eq!(value("export RUSTUP_BACKTRACK_LIMIT="), "1");
     walk::everything(&base);
-    let rustup = Rustup::at(&base).unwrap();
+    let rustup = Rustup::at(&base);
     rustup.init(["--default-toolchain", "stable"]).ok();
     walk::moves_on(&rustup, &dist, |dist| dist.write_to(&odd));
 }
 
 #[test]
+#[ignore = "needs rustup"]
 fn a_nightly_without_the_wanted_component_is_given_up_on_at_once() {
     let dist = Dist::start();
-    let Some(rustup) = Rustup::at(dist.url()) else { return };
-    dist.publish_rustup(&rustup::version().unwrap(), &[LINUX], b"never asked for");
+    let rustup = Rustup::at(dist.url());
+    dist.publish_rustup(&rustup::version(), &[LINUX], b"never asked for");
     rustup.init(["--default-toolchain", "none"]).ok();
     dist.publish(&Release::nightly("1.97.0-nightly", "2026-05-01").unavailable("clippy-preview", LINUX));
     dist.clear_log();

@@ -78,7 +78,7 @@ fn slow_clients_hold_nobody_up() {
     for _ in 0..50 {
         assert_eq!(get(serving.url(), "/crates/alpha-1.0.0.crate", &[]).status, 200);
     }
-    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(25), "{:?}", begun.elapsed());
     // One of the slow ones wakes up and gets all of it.
     assert_eq!(lazy[0].head().status, 200);
     assert!(lazy[0].read(LARGE) == noise(LARGE, 3));
@@ -121,7 +121,7 @@ fn ending(signal: Signal) -> (Sandbox, Serving, Wire) {
     assert_eq!(wire.request("GET", "/dist/large", &[]).head().status, 200);
     assert!(wire.read(1000) == noise(1000, 4));
     serving.running().signal(signal);
-    let until = Instant::now() + Duration::from_secs(10);
+    let until = Instant::now() + Duration::from_secs(60);
     let address = serving.url().trim_start_matches("http://").to_owned();
     while TcpStream::connect(&address).is_ok() {
         assert!(Instant::now() < until, "nothing more is accepted");
@@ -148,7 +148,7 @@ fn a_second_signal_ends_it_at_once() {
     serving.running().signal(Signal::INT);
     let run = ended(serving);
     assert_eq!(run.code, 130, "{}", run.told());
-    assert!(begun.elapsed() < Duration::from_secs(10));
+    assert!(begun.elapsed() < Duration::from_secs(25));
     assert!(wire.rest().len() < LARGE - 1000);
 }
 
@@ -160,7 +160,7 @@ fn idle_connections_do_not_delay_the_end() {
     let _fresh = Wire::to(serving.url());
     let begun = Instant::now();
     serving.stop().ok().stdout_has("listening on http://127.0.0.1:");
-    assert!(begun.elapsed() < Duration::from_secs(10));
+    assert!(begun.elapsed() < Duration::from_secs(25));
     assert!(idle.rest().is_empty());
 }
 
@@ -187,5 +187,5 @@ fn an_address_that_is_not_to_be_had() {
 }
 
 fn ended(serving: Serving) -> Run {
-    serving.end(Duration::from_secs(30))
+    serving.end(Duration::from_secs(60))
 }

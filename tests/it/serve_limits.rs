@@ -54,7 +54,7 @@ fn bodies_that_nobody_wants() {
     for method in ["GET", "POST"] {
         let address = serving.url().trim_start_matches("http://");
         let mut stream = TcpStream::connect(address).unwrap();
-        stream.set_write_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.set_write_timeout(Some(Duration::from_secs(60))).unwrap();
         let head = format!("{method} /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999\r\n\r\n");
         stream.write_all(head.as_bytes()).unwrap();
         let mut sent = 0;
@@ -89,7 +89,7 @@ fn those_that_never_finish_asking_make_room_for_those_that_do() {
     for _ in 0..20 {
         assert_eq!(get(serving.url(), "/crates/alpha-1.0.0.crate", &[]).status, 200);
     }
-    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(40), "{:?}", begun.elapsed());
     // The first one was of no use for longest.
     assert!(kept.rest().is_empty());
     drop(half_open);
@@ -115,7 +115,7 @@ fn two_thousand_idle_and_two_hundred_active_connections() {
     let mut idle: Vec<TcpStream> = (0..IDLE)
         .map(|_| {
             let mut stream = TcpStream::connect(&address).unwrap();
-            stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+            stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
             ask(&mut stream);
             stream
         })

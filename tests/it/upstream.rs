@@ -13,7 +13,7 @@ use crate::support::upstream::{Fault, Upstream};
 /// One request over a connection of its own; everything that came back, or how it broke.
 fn get(upstream: &Upstream, path: &str, headers: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(upstream.addr())?;
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
     write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n")?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;

@@ -42,12 +42,7 @@ async fn lasting_faults_say_what_and_how_often() {
     assert!(shown.contains("the connection broke while the body came"), "{shown}");
 
     let server = Server::start(|_, _| Act::SendThenHang(Bytes::new())).await;
-    let quick = Settings {
-        low_speed_timeout: Duration::from_millis(50),
-        connect_timeout: Duration::from_millis(50),
-        retries: 1,
-        ..settings()
-    };
+    let quick = Settings { low_speed_timeout: Duration::from_millis(50), retries: 1, ..settings() };
     let client = Client::new(&quick).expect("client");
     let url = server.url("/a");
     let error = client.get(&Request::new(&url), 10).await.expect_err("hangs");

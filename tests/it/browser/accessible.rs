@@ -177,8 +177,9 @@ fn wishes(browser: &Browser, scheme: &str) {
 }
 
 #[test]
+#[ignore = "needs chromium"]
 fn every_page_is_told_and_walked() {
-    let Some(browser) = Browser::start() else { return };
+    let browser = Browser::start();
     let local = full(&[]);
     let locked = full(&["--admin-token", "0123456789abcdef-admin"]);
     let empty = Site::empty(&[]);
@@ -207,8 +208,9 @@ fn every_page_is_told_and_walked() {
 }
 
 #[test]
+#[ignore = "needs chromium"]
 fn every_page_can_be_seen() {
-    let Some(browser) = Browser::start() else { return };
+    let browser = Browser::start();
     let upstream = Upstream::start();
     let sites =
         [full(&[]), full(&["--admin-token", "0123456789abcdef-admin"]), Site::empty(&[]), in_trouble(&upstream)];
@@ -251,8 +253,9 @@ fn look(browser: &Browser, what: &str, wrong: &mut Vec<String>) {
 }
 
 #[test]
+#[ignore = "needs chromium"]
 fn the_measure_finds_what_is_wrong() {
-    let Some(browser) = Browser::start() else { return };
+    let browser = Browser::start();
     let site = Site::filled(&[]);
     browser.open(&site.at("/"));
     settle(&browser);
@@ -292,8 +295,9 @@ fn the_measure_finds_what_is_wrong() {
 }
 
 #[test]
+#[ignore = "needs chromium"]
 fn nothing_moves_while_a_page_is_loaded() {
-    let Some(browser) = Browser::start() else { return };
+    let browser = Browser::start();
     let site = full(&["--admin-token", "0123456789abcdef-admin"]);
     let local = full(&[]);
     let upstream = Upstream::start();

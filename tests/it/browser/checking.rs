@@ -25,12 +25,14 @@ fn check(browser: &Browser) {
     browser.wait_until("!document.querySelector('#check').disabled");
     browser.click("#check");
     browser.wait_for("#job-title", "Checking every file");
-    assert_eq!(browser.js("return document.activeElement.id", &json!([])), json!("job"));
+    // The title may be that of an earlier check.
+    browser.wait_until("document.activeElement.id === 'job'");
 }
 
 #[test]
+#[ignore = "needs chromium"]
 fn what_a_check_finds_is_named() {
-    let Some(browser) = Browser::start() else { return };
+    let browser = Browser::start();
     let site = Site::filled(&[]);
     browser.open(&site.at("/packages"));
     check(&browser);
@@ -51,8 +53,9 @@ fn what_a_check_finds_is_named() {
 }
 
 #[test]
+#[ignore = "needs chromium"]
 fn a_job_that_waits_can_be_stopped() {
-    let Some(browser) = Browser::start() else { return };
+    let browser = Browser::start();
     let site = Site::filled(&[]);
     let layout = Layout::new(site.sandbox.path("mirror"));
     let guard = lock_for_adding(&layout, Duration::ZERO, &me(), &Silent).unwrap();
@@ -73,8 +76,9 @@ fn a_job_that_waits_can_be_stopped() {
 }
 
 #[test]
+#[ignore = "needs chromium"]
 fn a_list_that_is_too_long_is_cut_and_says_so() {
-    let Some(browser) = Browser::start() else { return };
+    let browser = Browser::start();
     let sandbox = Sandbox::new();
     fs::create_dir_all(sandbox.path("made")).unwrap();
     let many = (0..230).fold(Make::new("one", 1), |make, n| make.ship(Crate::new(&format!("crate{n}"), "1.0.0")));

@@ -42,8 +42,9 @@ fn named(bundle: &Path) -> ImportOptions {
 }
 
 #[test]
+#[ignore = "needs chromium"]
 fn nothing_of_a_strangers_runs() {
-    let Some(browser) = Browser::start() else { return };
+    let browser = Browser::start();
     let sandbox = Sandbox::new();
     let [first, _] = two_bundles(&sandbox);
     let mirror = sandbox.path("mirror");
@@ -97,8 +98,9 @@ fn nothing_of_a_strangers_runs() {
 }
 
 #[test]
+#[ignore = "needs chromium"]
 fn reasons_of_a_stranger_are_text() {
-    let Some(browser) = Browser::start() else { return };
+    let browser = Browser::start();
     let sandbox = Sandbox::new();
     let mirror = Published::at(sandbox.path("mirror"));
     mirror.hold(Crate::new("leaf", "1.0.0"));
@@ -126,14 +128,15 @@ fn reasons_of_a_stranger_are_text() {
 }
 
 #[test]
+#[ignore = "needs chromium and nginx"]
 fn a_host_of_a_strangers_is_text() {
-    let Some(browser) = Browser::start() else { return };
+    let browser = Browser::start();
     let site = Site::filled(&[]);
     for (host, shown) in
         [("a.example<img src=x onerror=window.__xss=1>", false), ("a'b.example", false), ("a.example:81", true)]
     {
         let lines = format!("location / {{ proxy_pass {}; proxy_set_header Host \"{host}\"; }}", site.url());
-        let Some(nginx) = Nginx::start(&lines) else { return };
+        let nginx = Nginx::start(&lines);
         for page in PAGES {
             browser.open(&format!("{}{}", nginx.url(), page.path));
             is_text(&browser);

@@ -38,7 +38,7 @@ fn fetch(site: &Site, name: &str) -> u16 {
 
 /// Waits until so many crates are in their place.
 fn await_crates(site: &Site, number: usize) {
-    let until = Instant::now() + Duration::from_secs(20);
+    let until = Instant::now() + Duration::from_secs(60);
     let placed =
         |line: &str| line.starts_with("frostmirror_live_placed_total ") && line.ends_with(&format!(" {number}"));
     while !String::from_utf8_lossy(&web::get(&site.at("/metrics")).body).lines().any(placed) {
@@ -87,8 +87,9 @@ fn refresh(browser: &Browser) {
 }
 
 #[test]
+#[ignore = "needs chromium"]
 fn switched_on_used_and_switched_off() {
-    let Some(browser) = Browser::start() else { return };
+    let browser = Browser::start();
     let upstream = Upstream::start();
     let site = before(&upstream, &[]);
     browser.open(&site.at("/"));

@@ -12,8 +12,9 @@ use crate::support::browser::Browser;
 use crate::support::published::get;
 
 #[test]
+#[ignore = "needs chromium"]
 fn an_upload_arrives_and_a_damaged_one_says_why_not() {
-    let Some(browser) = Browser::start() else { return };
+    let browser = Browser::start();
     let site = Site::filled(&["--watch-incoming"]);
     browser.open(&site.at("/packages"));
     browser.wait_until("!document.querySelector('#choose-button').disabled");
@@ -71,8 +72,9 @@ fn drop_files(browser: &Browser, css: &str, files: &[&Path]) {
 }
 
 #[test]
+#[ignore = "needs chromium"]
 fn files_are_dropped_anywhere_on_the_page() {
-    let Some(browser) = Browser::start() else { return };
+    let browser = Browser::start();
     let site = Site::filled(&["--watch-incoming"]);
     browser.open(&site.at("/packages"));
     browser.wait_until("!document.querySelector('#choose-button').disabled");
@@ -96,8 +98,9 @@ fn files_are_dropped_anywhere_on_the_page() {
 }
 
 #[test]
+#[ignore = "needs chromium"]
 fn without_a_watcher_uploads_are_imported_and_refused_ones_can_be_dealt_with() {
-    let Some(browser) = Browser::start() else { return };
+    let browser = Browser::start();
     let site = Site::filled(&[]);
     // Copied there by hand.
     fs::create_dir_all(site.sandbox.path("incoming")).unwrap();

@@ -49,13 +49,12 @@ fn a_symbolic_link_in_the_mirror_is_neither_linked_nor_followed() {
 }
 
 #[test]
+#[ignore = "needs two file systems"]
 fn between_two_file_systems_everything_is_copied() {
     let sandbox = Sandbox::new();
     let mirror = mirror(&sandbox);
-    let Ok(other) = tempfile::tempdir_in("/dev/shm") else { return };
-    if node(other.path()).0 == node(&mirror).0 {
-        return;
-    }
+    let other = tempfile::tempdir_in("/dev/shm").unwrap();
+    assert_ne!(node(other.path()).0, node(&mirror).0, "/dev/shm is no file system of its own");
     let folder = other.path().join("registry");
     let words = ["export", "local-registry", folder.to_str().unwrap(), "--mirror", "mirror"];
     sandbox.run(words).ok().stderr_has(", copies) to").stderr_has("so that it was copied: Invalid cross-device link");

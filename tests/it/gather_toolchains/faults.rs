@@ -49,7 +49,15 @@ fn the_next_run_goes_on_where_one_was_killed() {
     run(async {
         let mut plan = downloader.plan(&[minimal()]).await.unwrap();
         let fetching = downloader.fetch(&mut plan, &|_, _| true);
-        assert!(tokio::time::timeout(Duration::from_millis(600), fetching).await.is_err());
+        let begun = async {
+            while !fs::metadata(part(&bench, &path)).is_ok_and(|about| about.len() > 0) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::select! {
+            fetched = fetching => panic!("it ended: {:?}", fetched.is_ok()),
+            begun = tokio::time::timeout(Duration::from_secs(60), begun) => begun.expect("a part is written"),
+        }
     });
     // What a process that is killed leaves of it is any number of its first bytes.
     assert!(part(&bench, &path).exists());
@@ -91,7 +99,7 @@ fn slow_is_not_wrong_and_silence_is() {
     let begun = Instant::now();
     is_upstreams(&bench, &bench.fetch(&[minimal()]).unwrap());
     assert_eq!(ranges(&bench, &path), [None, Some(1 << 20)]);
-    assert!(begun.elapsed() < Duration::from_secs(20));
+    assert!(begun.elapsed() < Duration::from_secs(60));
 }
 
 #[test]

@@ -16,7 +16,7 @@ fn index_files_are_there_before_cargo_asks_for_them() {
     chain(&upstream, 12);
     let live = Live::before(upstream, "");
     assert_eq!(live.status_of("/index/li/nk/link11"), 200);
-    let until = Instant::now() + Duration::from_secs(10);
+    let until = Instant::now() + Duration::from_secs(60);
     while live.upstream.count("/index/li/nk/link0") == 0 {
         assert!(Instant::now() < until);
         std::thread::sleep(Duration::from_millis(10));
@@ -48,7 +48,7 @@ fn what_nobody_asks_for_is_not_kept() {
     chain(&upstream, 8);
     let live = Live::before(upstream, "");
     assert_eq!(live.status_of("/index/li/nk/link7"), 200);
-    let until = Instant::now() + Duration::from_secs(10);
+    let until = Instant::now() + Duration::from_secs(60);
     while live.upstream.count("/index/li/nk/link0") == 0 {
         assert!(Instant::now() < until);
         std::thread::sleep(Duration::from_millis(10));
@@ -56,7 +56,7 @@ fn what_nobody_asks_for_is_not_kept() {
     for number in [7, 6, 5] {
         assert_eq!(live.status_of(&format!("/crates/link{number}-1.0.0.crate")), 200);
     }
-    let until = Instant::now() + Duration::from_secs(10);
+    let until = Instant::now() + Duration::from_secs(60);
     while live.upstream.downloads().len() < 8 {
         assert!(Instant::now() < until, "{:?}", live.upstream.downloads());
         std::thread::sleep(Duration::from_millis(10));
@@ -66,7 +66,7 @@ fn what_nobody_asks_for_is_not_kept() {
     }
     assert_eq!(live.placed().len(), 3, "{:?}", live.placed());
     let live = live.restart();
-    let until = Instant::now() + Duration::from_secs(10);
+    let until = Instant::now() + Duration::from_secs(60);
     while !live.debris().is_empty() {
         assert!(Instant::now() < until, "{:?}", live.debris());
     }

@@ -65,7 +65,7 @@ fn a_yanked_version_is_known_here_and_stays_so_when_frozen() {
     live.upstream.yank("leaf", "1.1.0", true);
     let offered = live.text(LEAF);
     assert_eq!(offered.lines().filter(|line| line.contains("\"yanked\":true")).count(), 1, "{offered}");
-    let until = Instant::now() + Duration::from_secs(10);
+    let until = Instant::now() + Duration::from_secs(60);
     while !live.held("le/af/leaf").contains("\"yanked\":true") {
         assert!(Instant::now() < until, "{}", live.held("le/af/leaf"));
         std::thread::sleep(Duration::from_millis(20));
@@ -107,7 +107,7 @@ fn a_hanging_upstream_holds_nobody_up_who_has_a_copy() {
     let began = Instant::now();
     assert_eq!(live.text(LEAF), fresh);
     let first = began.elapsed();
-    assert!(first < Duration::from_secs(10), "{first:?}");
+    assert!(first < Duration::from_secs(20), "{first:?}");
     // The next one does not wait again.
     let began = Instant::now();
     assert_eq!(live.text(LEAF), fresh);

@@ -102,7 +102,7 @@ fn a_server_that_dies_at_any_checkpoint_is_as_if_it_had_not() {
         let victim = Serving::of(victim.envs([("FROSTMIRROR_CRASH_AT", checkpoint)]));
         // It may have had everything before the server died.
         let _first = client_of(&victim).cargo(&app, ["fetch", "--locked"]);
-        victim.end(Duration::from_secs(30)).exits(ABORTED);
+        victim.end(Duration::from_secs(60)).exits(ABORTED);
         assert_sound(&sandbox, &right, checkpoint);
         let serving = start(&sandbox);
         let target = folder.path().join("target");
@@ -133,7 +133,7 @@ fn a_server_that_is_killed_again_and_again_loses_nothing() {
         let asking = client.process(&app, ["fetch", "--locked"]).start();
         std::thread::sleep(pause);
         serving.running().signal(Signal::KILL);
-        serving.end(Duration::from_secs(10));
+        serving.end(Duration::from_secs(60));
         asking.wait(Duration::from_secs(60));
         assert_sound(&sandbox, &right, &format!("round {round}, after {pause:?}"));
     }

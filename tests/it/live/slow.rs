@@ -39,13 +39,13 @@ fn slow_downloads_hold_up_no_index_request_and_end_when_their_clients_leave() {
     let live = Live::before(slow(12), "");
     let clients: Vec<TcpStream> =
         (0..12).map(|number| client(&live, &format!("/crates/slow-{number}-1.0.0.crate"))).collect();
-    until("the downloads have begun", Duration::from_secs(20), || live.upstream.most_connections() >= 6);
-    until("six are under way", Duration::from_secs(20), || live.upstream.downloads().len() == 6);
+    until("the downloads have begun", Duration::from_secs(60), || live.upstream.most_connections() >= 6);
+    until("six are under way", Duration::from_secs(60), || live.upstream.downloads().len() == 6);
     let began = Instant::now();
     for number in 0..12 {
         assert_eq!(live.status_of(&format!("/index/qu/ic/quick-{number}")), 200);
     }
-    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
     assert_eq!(live.upstream.downloads().len(), 6, "the others wait for their turn");
     // One of them stays: its download goes on.
     let mut clients = clients.into_iter();
@@ -55,13 +55,13 @@ fn slow_downloads_hold_up_no_index_request_and_end_when_their_clients_leave() {
     let figures = live.figures();
     assert_eq!(figures["failures"], 0, "{figures}");
     assert_ne!(figures["upstreams"][1]["state"], "down", "{figures}");
-    stays.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    stays.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     let mut piece = [0; 64];
     assert!(stays.read(&mut piece).unwrap() > 0, "its bytes still come");
     // The connections are free again, and what was abandoned comes anew.
     live.upstream.heal();
     assert_eq!(live.status_of("/crates/slow-5-1.0.0.crate"), 200);
-    until("nothing is left of the others", Duration::from_secs(20), || live.debris().len() <= 1);
+    until("nothing is left of the others", Duration::from_secs(60), || live.debris().len() <= 1);
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn a_download_whose_rest_is_about_to_come_is_finished_without_its_client() {
     upstream.always("/api/*", Fault::Slow(packed.bytes.len() / 15, Duration::from_secs(1)));
     let live = Live::before(upstream, "");
     let gone = client(&live, "/crates/near-1.0.0.crate");
-    until("it has begun", Duration::from_secs(20), || live.upstream.downloads().len() == 1);
+    until("it has begun", Duration::from_secs(60), || live.upstream.downloads().len() == 1);
     drop(gone);
     live.await_placed(1);
     assert_eq!((live.figures()["abandoned"].as_u64(), live.upstream.downloads().len()), (Some(0), 1));

@@ -13,7 +13,7 @@ fn asked(shelf: &Shelf, path: &str) -> TcpStream {
     let rest = url.strip_prefix("http://").unwrap();
     let (host, path) = rest.split_at(rest.find('/').unwrap());
     let mut stream = TcpStream::connect(host).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
     stream
 }
@@ -146,7 +146,7 @@ fn an_upstream_that_is_down_or_slow_holds_up_nobody_who_has_a_copy() {
     let begun = Instant::now();
     assert_eq!(shelf.get(DIGEST).body, digest.body);
     let first = begun.elapsed();
-    assert!(first < Duration::from_secs(8), "{first:?}");
+    assert!(first < Duration::from_secs(20), "{first:?}");
     assert_eq!(shelf.get(MANIFEST).body, manifest.body);
     assert!(begun.elapsed() - first < first / 2, "only the first one waits");
     shelf.dist.heal();
@@ -158,7 +158,7 @@ fn an_upstream_that_is_down_or_slow_holds_up_nobody_who_has_a_copy() {
     for _ in 0..5 {
         assert_eq!(get(&format!("{}{MANIFEST}", serving.url())).body, manifest.body);
     }
-    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
     let status: Value = serde_json::from_slice(&get(&format!("{}/api/status", serving.url())).body).unwrap();
     assert!(status["live"]["stale"].as_u64() > Some(1), "{status}");
     // What is not held cannot be had, and nobody is told that it does not exist.
@@ -223,7 +223,7 @@ fn a_server_that_is_killed_leaves_nothing_half_done() {
     shelf.serving.running().signal(Signal::KILL);
     drop(client);
     let Shelf { sandbox, dist, serving } = shelf;
-    serving.end(Duration::from_secs(10));
+    serving.end(Duration::from_secs(60));
     let dated = sandbox.snapshot("mirror/dist");
     assert!(dated.keys().all(|path| !path.to_str().unwrap().contains(".tar.")), "{:?}", dated.keys());
     sandbox.run(["verify", "--mirror", "mirror"]).ok();

@@ -81,7 +81,7 @@ fn a_server_that_dies_while_it_places_a_toolchain_is_as_if_it_had_not() {
             // It may be dead by then.
             let _answered = std::panic::catch_unwind(|| get(&url)).is_ok();
         }
-        victim.end(Duration::from_secs(30)).exits(ABORTED);
+        victim.end(Duration::from_secs(60)).exits(ABORTED);
         let serving = start(&sandbox);
         let shelf = Shelf { sandbox, dist, serving };
         // What the killed one left is sound for whoever comes first.

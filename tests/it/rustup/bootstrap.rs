@@ -5,7 +5,7 @@ use std::fs;
 use super::mirrored;
 use crate::support::dist::{Dist, LINUX, STABLE};
 use crate::support::run::{Process, Run, write_program};
-use crate::support::rustup::{Rustup, not_tested};
+use crate::support::rustup::Rustup;
 use crate::support::sandbox::Sandbox;
 use crate::support::web::{ask, get};
 
@@ -36,7 +36,7 @@ fn boot(url: &str, rustup: &Rustup, vars: &[(&str, &str)], words: &[&str]) -> Ru
 
 /// A machine that nobody told of a mirror.
 fn fresh(url: &str) -> Rustup {
-    let mut rustup = Rustup::at(url).expect("the caller has looked for it");
+    let mut rustup = Rustup::at(url);
     for name in ["RUSTUP_DIST_SERVER", "RUSTUP_UPDATE_ROOT", "RUSTUP_BACKTRACK_LIMIT"] {
         rustup.without_env(name);
     }
@@ -44,8 +44,9 @@ fn fresh(url: &str) -> Rustup {
 }
 
 #[test]
+#[ignore = "needs rustup"]
 fn the_bootstrap_installs_rust_from_the_mirror_alone() {
-    let Some((sandbox, _dist)) = mirrored() else { return };
+    let (sandbox, _dist) = mirrored();
     let serving = sandbox.serve(["--mirror", "mirror"]);
     let mut rustup = fresh(serving.url());
     let words = ["-y", "--no-modify-path", "--profile", "minimal", "--default-toolchain", "stable", "-c", "clippy"];
@@ -64,29 +65,42 @@ fn the_bootstrap_installs_rust_from_the_mirror_alone() {
 }
 
 #[test]
-fn wget_and_openssl_serve_as_well() {
-    let Some((sandbox, _dist)) = mirrored() else { return };
+#[ignore = "needs rustup, wget and openssl"]
+fn the_bootstrap_works_with_wget_and_openssl() {
+    boots_with(&["wget", "openssl"]);
+}
+
+#[test]
+#[ignore = "needs rustup, curl and shasum"]
+fn the_bootstrap_works_with_curl_and_shasum() {
+    // shasum is a script of perl's.
+    boots_with(&["curl", "shasum", "perl"]);
+}
+
+#[test]
+#[ignore = "needs rustup and wget"]
+fn the_bootstrap_works_with_wget_and_sha256sum() {
+    boots_with(&["wget", "sha256sum"]);
+}
+
+/// Runs the bootstrap where no other program downloads or hashes.
+#[track_caller]
+fn boots_with(others: &[&str]) {
+    let (sandbox, _dist) = mirrored();
     let serving = sandbox.serve(["--mirror", "mirror"]);
     let tools = ["mktemp", "rm", "chmod", "uname", "getconf", "cut", "ldd", "cat", "bash", "sh", "env"];
-    for others in [["wget", "openssl"], ["curl", "shasum"], ["wget", "sha256sum"]] {
-        if let Some(absent) = others.iter().find(|name| which(name).is_none()) {
-            not_tested(&format!("there is no {absent} on this machine"));
-            continue;
-        }
-        let rustup = fresh(serving.url());
-        let bin = rustup.path("bin");
-        fs::create_dir(&bin).unwrap();
-        for (name, path) in tools.iter().chain(&others).filter_map(|name| Some((name, which(name)?))) {
-            std::os::unix::fs::symlink(path, bin.join(name)).unwrap();
-        }
-        // shasum is a script of perl's.
-        if let Some(perl) = which("perl") {
-            std::os::unix::fs::symlink(perl, bin.join("perl")).unwrap();
-        }
-        let words = ["-y", "--no-modify-path", "--profile", "minimal", "--default-toolchain", "none"];
-        boot(serving.url(), &rustup, &[("PATH", bin.to_str().unwrap())], &words).ok();
-        rustup.run(["--version"]).ok().stdout_has("rustup ");
+    let rustup = fresh(serving.url());
+    let bin = rustup.path("bin");
+    fs::create_dir(&bin).unwrap();
+    for name in others {
+        assert!(which(name).is_some(), "there is no {name} on this machine");
     }
+    for (name, path) in tools.iter().chain(others).filter_map(|name| Some((name, which(name)?))) {
+        std::os::unix::fs::symlink(path, bin.join(name)).unwrap();
+    }
+    let words = ["-y", "--no-modify-path", "--profile", "minimal", "--default-toolchain", "none"];
+    boot(serving.url(), &rustup, &[("PATH", bin.to_str().unwrap())], &words).ok();
+    rustup.run(["--version"]).ok().stdout_has("rustup ");
 }
 
 #[test]
@@ -202,28 +216,40 @@ fn every_script_is_one_that_its_language_reads() {
             let words: &[&str] = if shell.ends_with("busybox") { &["sh", "-n"] } else { &["-n"] };
             Process::new(shell, &sandbox.path("")).args(words).args([&file]).run().ok();
         }
-        match which("shellcheck") {
-            Some(shellcheck) => {
-                Process::new(shellcheck, &sandbox.path("")).args(["-s", "sh"]).args([&file]).run().ok();
-            }
-            None => not_tested("there is no shellcheck on this machine"),
-        }
     }
     for path in ["rustup-init.ps1", "api/setup/rustup-env.ps1"] {
         let script = text(&format!("{}/{path}", serving.url()));
         assert!(script.contains("= 'https://mirror.example/rust'\n"), "{script}");
         assert!(script.is_ascii(), "Windows PowerShell reads files without a mark as the system's own encoding");
-        let file = sandbox.write("script.ps1", &script);
-        let Some(pwsh) = which("pwsh") else {
-            not_tested("there is no pwsh on this machine");
-            continue;
-        };
+    }
+}
+
+#[test]
+#[ignore = "needs shellcheck"]
+fn shellcheck_finds_nothing_in_the_scripts() {
+    let sandbox = Sandbox::new();
+    sandbox.write("mirror/crates/x", "");
+    let serving = sandbox.serve(["--mirror", "mirror", "--base-url", "https://mirror.example/rust"]);
+    for path in ["rustup-init.sh", "api/setup/rustup-env.sh"] {
+        let file = sandbox.write("script.sh", text(&format!("{}/{path}", serving.url())));
+        Process::new("shellcheck", &sandbox.path("")).args(["-s", "sh"]).args([&file]).run().ok();
+    }
+}
+
+#[test]
+#[ignore = "needs pwsh"]
+fn powershell_reads_its_scripts() {
+    let sandbox = Sandbox::new();
+    sandbox.write("mirror/crates/x", "");
+    let serving = sandbox.serve(["--mirror", "mirror", "--base-url", "https://mirror.example/rust"]);
+    for path in ["rustup-init.ps1", "api/setup/rustup-env.ps1"] {
+        let file = sandbox.write("script.ps1", text(&format!("{}/{path}", serving.url())));
         let parse = format!(
             "$errors = $null; $null = [System.Management.Automation.Language.Parser]::ParseFile('{}', [ref]$null, \
              [ref]$errors); $errors; exit $errors.Count",
             file.display()
         );
-        Process::new(pwsh, &sandbox.path("")).args(["-NoProfile", "-Command", &parse]).run().ok();
+        Process::new("pwsh", &sandbox.path("")).args(["-NoProfile", "-Command", &parse]).run().ok();
     }
 }
 

@@ -1,7 +1,7 @@
 //! A real browser as the judge: headless Chromium, driven over the WebDriver protocol, that reaches this machine alone.
 //!
 //! ```ignore
-//! let Some(browser) = Browser::start() else { return };
+//! let browser = Browser::start();
 //! browser.open(serving.url());
 //! browser.click("#run-gc");
 //! browser.wait_for("main", "Removed 3 crates");
@@ -20,10 +20,7 @@ use tempfile::TempDir;
 
 use super::published::Wire;
 use super::run::{Process, Running};
-use super::rustup::not_tested;
 
-/// Where this variable is 1, a machine without a browser fails the tests that need it.
-const REQUIRED: &str = "FROSTMIRROR_TEST_BROWSER";
 /// How long a page has to become what is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How the protocol calls an element's reference.
@@ -39,9 +36,9 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// A new browser, 1280 pixels wide; `None`, said loudly, where there is none to test with.
-    pub fn start() -> Option<Browser> {
-        let (chromium, chromedriver) = programs()?;
+    /// A new browser, 1280 pixels wide.
+    pub fn start() -> Browser {
+        let (chromium, chromedriver) = programs();
         let root = TempDir::with_prefix("frostmirror-browser-").unwrap();
         let downloads = root.path().join("downloads");
         for folder in ["home", "downloads", "profile"] {
@@ -84,7 +81,7 @@ impl Browser {
         // Some kinds of files would wait for somebody who confirms that they are wanted.
         let allow = json!({ "behavior": "allow", "downloadPath": browser.downloads });
         browser.cdp("Browser.setDownloadBehavior", &allow);
-        Some(browser)
+        browser
     }
 
     /// Goes to an address and waits until it is loaded.
@@ -341,16 +338,11 @@ fn ask(driver: &str, method: &str, path: &str, body: Option<&Value>) -> Result<V
 }
 
 /// Chromium and its driver. Where they are not, the test is over, and says so past the harness's capture.
-fn programs() -> Option<(PathBuf, PathBuf)> {
+fn programs() -> (PathBuf, PathBuf) {
     let path = env::var_os("PATH").unwrap_or_default();
     let find = |name: &str| env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file());
     let found = find("chromium").zip(find("chromedriver"));
-    if found.is_none() {
-        assert!(
-            env::var_os(REQUIRED).is_none_or(|value| value != "1"),
-            "{REQUIRED} is 1, and there is no chromium with chromedriver (Debian: apt-get install chromium chromium-driver)"
-        );
-        not_tested("there is no chromium with chromedriver on this machine, and this test is about the pages");
-    }
-    found
+    found.expect(
+        "there is no chromium with chromedriver on this machine (Debian: apt-get install chromium chromium-driver)",
+    )
 }

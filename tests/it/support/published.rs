@@ -65,7 +65,7 @@ impl Wire {
     /// Connects to `http://HOST:PORT`.
     pub fn to(url: &str) -> Wire {
         let stream = TcpStream::connect(url.strip_prefix("http://").unwrap()).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         Wire(BufReader::with_capacity(1 << 20, stream))
     }
 

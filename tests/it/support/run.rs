@@ -140,7 +140,7 @@ impl Running {
     #[track_caller]
     pub fn terminate(self) -> Run {
         self.signal(Signal::TERM);
-        self.wait(Duration::from_secs(30))
+        self.wait(Duration::from_secs(60))
     }
 
     /// Waits for the end; what does not end in time is killed with all that it started, and the test fails.

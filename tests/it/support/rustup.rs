@@ -1,7 +1,7 @@
 //! The real rustup as the judge: its own homes, no other environment, and a mirror as its only server.
 //!
 //! ```ignore
-//! let Some(rustup) = Rustup::at(serving.url()) else { return };
+//! let rustup = Rustup::at(serving.url());
 //! rustup.init(["--default-toolchain", "stable"]).ok();
 //! rustup.run(["target", "add", "wasm32-unknown-unknown"]).ok();
 //! rustup.tool("rustc", ["-V"]).ok().stdout_has("rustc 1.95.0");
@@ -9,16 +9,12 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use tempfile::TempDir;
 
 use super::run::{Process, Run, write_program};
-
-/// Where this variable is 1, a machine without rustup fails the tests that need it.
-const REQUIRED: &str = "FROSTMIRROR_TEST_RUSTUP";
 
 /// A user's machine with rustup and nothing else.
 pub struct Rustup {
@@ -27,16 +23,15 @@ pub struct Rustup {
 }
 
 impl Rustup {
-    /// A machine whose rustup asks the mirror at `base` alone; `None`, said loudly, where there is no rustup to test with.
-    pub fn at(base: &str) -> Option<Rustup> {
-        program()?;
+    /// A machine whose rustup asks the mirror at `base` alone.
+    pub fn at(base: &str) -> Rustup {
         let root = TempDir::with_prefix("frostmirror-rustup-").unwrap();
         for folder in ["home", "rustup", "cargo", "tmp"] {
             fs::create_dir(root.path().join(folder)).unwrap();
         }
         let mut rustup = Rustup { root, vars: Vec::new() };
         rustup.server(base);
-        Some(rustup)
+        rustup
     }
 
     /// Changes the mirror.
@@ -72,7 +67,7 @@ impl Rustup {
     pub fn init<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Run {
         // The program's name decides what it does.
         let init = self.path("rustup-init");
-        write_program(&init, &bytes().expect("looked for in the constructor"));
+        write_program(&init, &bytes());
         let usual = ["-y", "--no-modify-path", "--profile", "minimal"];
         self.process(&init).args(usual).args(words).run()
     }
@@ -107,18 +102,24 @@ impl Rustup {
 }
 
 /// The version of the machine's rustup.
-pub fn version() -> Option<String> {
-    let run = Process::new(program()?, Path::new("/")).args(["--version"]).run().ok();
-    run.stdout.split(' ').nth(1).map(str::to_owned)
+pub fn version() -> String {
+    let run = Process::new(program(), Path::new("/")).args(["--version"]).run().ok();
+    run.stdout.split(' ').nth(1).unwrap().to_owned()
 }
 
 /// The bytes of the machine's rustup.
-pub fn bytes() -> Option<Vec<u8>> {
-    program().map(|path| fs::read(path).unwrap())
+pub fn bytes() -> Vec<u8> {
+    fs::read(program()).unwrap()
 }
 
-/// The machine's rustup. Where there is none the test is over, and says so on stderr past the harness's capture.
-pub fn program() -> Option<&'static Path> {
+/// The machine's rustup.
+#[track_caller]
+pub fn program() -> &'static Path {
+    found().expect("there is no rustup on this machine")
+}
+
+/// The machine's rustup, if it has one.
+pub fn found() -> Option<&'static Path> {
     static PROGRAM: OnceLock<Option<PathBuf>> = OnceLock::new();
     let find = || {
         let own = home::cargo_home().ok().map(|home| home.join("bin"));
@@ -126,15 +127,5 @@ pub fn program() -> Option<&'static Path> {
         let folders = own.into_iter().chain(std::env::split_paths(&path));
         folders.map(|folder| folder.join("rustup")).find_map(|path| fs::canonicalize(path).ok())
     };
-    let found = PROGRAM.get_or_init(find).as_deref();
-    if found.is_none() {
-        assert!(std::env::var_os(REQUIRED).is_none_or(|value| value != "1"), "{REQUIRED} is 1, and there is no rustup");
-        not_tested("there is no rustup on this machine, and this test is about it");
-    }
-    found
-}
-
-/// Says loudly what a test leaves out and why, past the harness's capture.
-pub fn not_tested(why: &str) {
-    std::io::stderr().write_all(format!("\n!!! NOT TESTED: {why} !!!\n").as_bytes()).unwrap();
+    PROGRAM.get_or_init(find).as_deref()
 }

@@ -107,6 +107,13 @@ impl Sandbox {
         self.root.path().join("frostmirror")
     }
 
+    /// How many crates are whole in the cache of FROSTMIRROR_HOME.
+    pub fn cached_crates(&self) -> usize {
+        let files = tree_of(&self.frostmirror_home().join("cache/crates")).into_keys();
+        // A digest is the name of a whole file alone.
+        files.filter(|path| path.file_name().is_some_and(|name| name.len() == 64)).count()
+    }
+
     /// CARGO_HOME.
     pub fn cargo_home(&self) -> PathBuf {
         self.root.path().join("cargo")

@@ -34,7 +34,7 @@ pub fn send(method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> An
     let rest = url.strip_prefix("http://").expect("plain HTTP");
     let (host, path) = rest.split_at(rest.find('/').expect("a path"));
     let mut stream = TcpStream::connect(host).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     let own: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let named = headers.iter().any(|(name, _)| *name == "Host");
     let host = if named { String::new() } else { format!("Host: {host}\r\n") };

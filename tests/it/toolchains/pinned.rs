@@ -82,21 +82,22 @@ fn a_pinned_toolchain_that_upstream_does_not_have_is_named_with_its_file() {
 }
 
 /// The machine's own rustup as cargo and rustc: in its proxies the toolchain files count.
-fn with_proxies(sandbox: Sandbox) -> Option<Sandbox> {
-    let rustup = rustup::program()?;
+fn with_proxies(sandbox: Sandbox) -> Sandbox {
+    let rustup = rustup::program();
     let folder = sandbox.root().join("proxies");
     fs::create_dir(&folder).unwrap();
     for name in ["rustup", "cargo", "rustc"] {
         std::os::unix::fs::symlink(rustup, folder.join(name)).unwrap();
     }
     let path = format!("{}:/usr/local/bin:/usr/bin:/bin", folder.display());
-    Some(sandbox.env("PATH", &path).env("RUSTUP_TOOLCHAIN", ""))
+    sandbox.env("PATH", &path).env("RUSTUP_TOOLCHAIN", "")
 }
 
 #[test]
+#[ignore = "needs rustup"]
 fn a_pinned_toolchain_that_is_not_installed_stops_nothing() {
     let (world, dist) = (World::new(), Dist::start());
-    let Some(sandbox) = with_proxies(online(&world, &dist)) else { return };
+    let sandbox = with_proxies(online(&world, &dist));
     // Rustup would ask here, if it were to install what is missing.
     let asked = Dist::empty(crate::support::upstream::Upstream::builder());
     let sandbox = sandbox.env("RUSTUP_DIST_SERVER", asked.url());
