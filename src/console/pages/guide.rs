@@ -41,6 +41,8 @@ fn html(markdown: &str) -> String {
     let lower = |level: HeadingLevel| HeadingLevel::try_from(level as usize + 1).unwrap_or(HeadingLevel::H6);
     let (mut heading, mut in_heading) = (String::new(), false);
     let mut names_chapter = false;
+    // Two examples under one heading have two names.
+    let mut examples = 0;
     let events = Parser::new_ext(markdown, Options::ENABLE_TABLES).flat_map(|event| match event {
         Event::Start(Tag::Heading { level, id, classes, attrs }) => {
             (heading, in_heading) = (String::new(), true);
@@ -51,8 +53,9 @@ fn html(markdown: &str) -> String {
             vec![Event::End(TagEnd::Heading(lower(level)))]
         }
         Event::Start(Tag::CodeBlock(_)) => {
-            let name = escaped(&heading);
-            let start = format!("<pre tabindex=\"0\" role=\"group\" aria-label=\"{name}\"><code>");
+            examples += 1;
+            let name = escaped(&format!("{heading}: example {examples}"));
+            let start = format!("<pre tabindex=\"0\" role=\"region\" aria-label=\"{name}\"><code>");
             vec![Event::Html(CowStr::from(start))]
         }
         Event::Html(text) | Event::InlineHtml(text) => vec![Event::Text(text)],
@@ -103,6 +106,13 @@ mod tests {
         let page = html("# Title\n\n<script>alert(1)</script> and <b>bold</b>\n");
         assert!(page.contains("<h2>Title</h2>"), "{page}");
         assert!(!page.contains("<script>") && !page.contains("<b>"), "{page}");
+    }
+
+    #[test]
+    fn a_code_block_has_a_name_of_its_own() {
+        let page = html("# Title\n\n## Go\n\n```console\n$ a\n```\n\n```console\n$ b\n```\n");
+        assert!(page.contains("aria-label=\"Go: example 1\"><code>$ a\n</code></pre>"), "{page}");
+        assert!(page.contains("aria-label=\"Go: example 2\"><code>$ b\n</code></pre>"), "{page}");
     }
 
     #[test]
