@@ -34,7 +34,7 @@ impl Bench {
         };
         self.peak("fetch of 3,653 crates: peak", fetch(&["--lockfile", "Cargo.lock"]))?;
         upstream.yank(&name(7), "1.0.0", true);
-        self.peak("delta of 1 crate on 3,653 sent: peak", fetch(&["--incremental", "--crate", &name(0)]))
+        self.peak("delta of 1 crate on 3,653 sent: peak", fetch(&["--incremental", "--crate", &name(CRATES - 1)]))
     }
 
     fn peak(&self, row: &str, mut command: std::process::Command) -> Outcome<()> {
@@ -52,7 +52,7 @@ fn name(n: usize) -> String {
 fn publish(upstream: &Upstream) -> String {
     let mut lock = LOCK_HEAD.to_owned();
     for n in 0..CRATES {
-        let deps: Vec<String> = (1..6).map(|k| name((n + k * 31) % CRATES)).collect();
+        let deps: Vec<String> = (1..6).map(|k| n + k * 31).filter(|n| *n < CRATES).map(name).collect();
         let item = Crate::new(&name(n), "1.0.0").weighing(WEIGHT);
         let packed = upstream.publish(deps.iter().fold(item, |item, dep| item.dep(dep, "^1")));
         let older = (0..VERSIONS).map(|minor| packed.line.replace("\"1.0.0\"", &format!("\"0.{minor}.0\"")) + "\n");
