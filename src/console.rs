@@ -66,10 +66,10 @@ use crate::env::Env;
 use crate::event::Sink;
 use crate::mirror::layout::Layout;
 use crate::proxy::Proxy;
-use crate::serve::Content;
 use crate::serve::access::Access;
 use crate::serve::counters::Counters;
 use crate::serve::extension::{At, Extension};
+use crate::serve::{Content, Tls};
 use crate::server_config::Live;
 use crate::watch::Tally;
 use route::Routes;
@@ -97,6 +97,8 @@ pub struct Options {
     pub tally: Arc<Tally>,
     /// Live mode.
     pub proxy: Arc<Proxy>,
+    /// What connections are secured with.
+    pub tls: Option<Arc<Tls>>,
 }
 
 /// The console.

@@ -65,7 +65,7 @@ use extension::Extension;
 
 pub use file::Content;
 pub use listen::{Capacity, capacity};
-pub use tls::{Error as TlsError, Tls};
+pub use tls::{Error as TlsError, Tls, Validity};
 
 /// The address that clients know a server by, as of now; `None`: the Host that each of them asks for.
 pub type BaseUrlNow = Arc<dyn Fn() -> Option<BaseUrl> + Send + Sync>;
@@ -82,7 +82,7 @@ pub struct ServeOptions {
     /// Whose forwarding headers say which address clients use.
     pub trusts_proxy: TrustsProxy,
     /// What connections are secured with; `None`: nothing.
-    pub tls: Option<Tls>,
+    pub tls: Option<Arc<Tls>>,
     /// Where faults of the disk are reported; a client is only told that there was one.
     pub sink: Arc<dyn Sink>,
     /// The clock. A file that was changed a moment ago may change again within the same tick of its time stamp.

@@ -121,7 +121,7 @@ fn text(plan: &Plan, now: Timestamp) -> String {
         let newest = &lineage.newest;
         line(format!(
             "Lineage {}: {}, {}, {}{fate}",
-            newest.id,
+            newest.id_and_inputs(),
             // A file on a stick is called as whoever wrote the stick likes.
             shown(&lineage.file),
             age(&newest.created, now),

@@ -8,7 +8,7 @@ use super::Context;
 use super::fetch::called;
 use crate::bundle::shown::shown;
 use crate::event::{Sink, contents, size};
-use crate::failure::Failure;
+use crate::failure::{EXIT_CODES, Failure};
 use crate::gather::history::{Bundle, History, InputSet, Memory};
 use crate::gather::input_id::Label;
 
@@ -18,6 +18,21 @@ pub const EXAMPLES: &str = "EXAMPLES:
   cargo frostmirror history label 'checkout-4711 (Cargo.lock)' web
   cargo frostmirror history forget web
   FROSTMIRROR_HISTORY=/srv/site-b cargo frostmirror history list";
+
+const LIST_EXAMPLES: &str = "EXAMPLES:
+  cargo frostmirror history list
+  FROSTMIRROR_HISTORY=/srv/site-b cargo frostmirror history list
+  cargo frostmirror history list --message-format json";
+
+const FORGET_EXAMPLES: &str = "EXAMPLES:
+  cargo frostmirror history forget web
+  cargo frostmirror history forget 'checkout-4711 (Cargo.lock)'
+  FROSTMIRROR_HISTORY=/srv/site-b cargo frostmirror history forget web";
+
+const LABEL_EXAMPLES: &str = "EXAMPLES:
+  cargo frostmirror history label checkout-4711 web
+  cargo frostmirror history label 'checkout-4711 (Cargo.lock)' web
+  FROSTMIRROR_HISTORY=/srv/site-b cargo frostmirror history label checkout-4711 web";
 
 /// Words of `history`.
 #[derive(Debug, clap::Args)]
@@ -31,17 +46,17 @@ pub struct Args {
 #[derive(Debug, clap::Subcommand)]
 pub enum Form {
     /// List the inputs and the bundles that were sent (default)
-    #[command(after_help = crate::failure::EXIT_CODES)]
+    #[command(after_help = format!("{LIST_EXAMPLES}\n\n{EXIT_CODES}"))]
     List,
     /// Forget an input: the next bundle no longer names what only it needs
-    #[command(after_help = crate::failure::EXIT_CODES)]
+    #[command(after_help = format!("{FORGET_EXAMPLES}\n\n{EXIT_CODES}"))]
     Forget {
         /// The input's label, or its whole name as listed
         #[arg(allow_hyphen_values = true)]
         input: String,
     },
     /// Give an input another label
-    #[command(after_help = crate::failure::EXIT_CODES)]
+    #[command(after_help = format!("{LABEL_EXAMPLES}\n\n{EXIT_CODES}"))]
     Label {
         /// The input's label, or its whole name as listed
         #[arg(allow_hyphen_values = true)]

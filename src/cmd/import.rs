@@ -1,5 +1,6 @@
 //! `import`: bundles into a mirror, each all or nothing.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use super::{Context, settings};
 use crate::bundle::format::BundleKind;
 use crate::bundle::name::is_bundles;
 use crate::bundle::open::{self, Bundle};
+use crate::bundle::shown::{counted, shown};
 use crate::client_config::BaseUrl;
 use crate::event::Sink;
 use crate::failure::{Class, Failure};
@@ -20,6 +22,7 @@ use crate::mirror::layout::Layout;
 use crate::mirror::lock::{Holder, lock_for_adding};
 use crate::panics::caught;
 use crate::server_config::{self, settings::Given};
+use crate::watch::refused;
 
 mod piped;
 
@@ -66,7 +69,7 @@ fn import_all(args: &Args, context: &Context) -> Result<(), Failure> {
     let base_url = args.base_url.as_deref().map(BaseUrl::parse).transpose()?;
     let Sources { sources, mut refused } = sources(&args.bundles, &layout, context)?;
     let all = sources.len() + refused.len();
-    let mut any = false;
+    let (mut any, mut wrote_config) = (false, false);
     for source in sources {
         let (name, in_folder) = (source.name(), matches!(source, Source::InFolder(_)));
         let options = ImportOptions {
@@ -79,7 +82,11 @@ fn import_all(args: &Args, context: &Context) -> Result<(), Failure> {
         let imported =
             import(source, &layout, &config, options, args, context).map_err(|failure| named(failure, &name));
         match imported {
-            Ok(_) => any = true,
+            Ok(imported) => {
+                any = true;
+                wrote_config |= imported.config_json;
+                end_alarms(&layout, &name, context);
+            }
             // What is wrong with one bundle of a folder says nothing of the others; a full disk does.
             Err(failure) if in_folder && all > 1 && is_the_bundles(&failure, &layout) => {
                 refuse(&mut refused, failure, context)
@@ -97,10 +104,25 @@ fn import_all(args: &Args, context: &Context) -> Result<(), Failure> {
         return Err(Failure::new(class, message).hint("each of them is named above; the others are in the mirror"));
     }
     context.report.status("Updated", format!("the mirror `{}`", layout.root().display()));
-    if base_url.is_some() {
-        context.report.status("Wrote", format!("`{}` for static servers", layout.index_config().display()));
+    if let (Some(base_url), true) = (&base_url, wrote_config) {
+        let path = layout.index_config();
+        let message = format!("`{}`: a static server at {} can serve this mirror", path.display(), base_url.as_str());
+        context.report.status("Wrote", message);
     }
     Ok(())
+}
+
+/// Ends the alarms of the incoming folder over invalid bundles that this one replaces. The import is done by then, so that a
+/// failure is a warning.
+fn end_alarms(layout: &Layout, name: &str, context: &Context) {
+    match refused::dismiss_replaced(layout, OsStr::new(name)) {
+        Ok(0) => {}
+        Ok(count) => {
+            let bundles = counted(count, "invalid bundle");
+            context.report.status("Dismissed", format!("{bundles} named {} in the incoming folder", shown(name)));
+        }
+        Err(failure) => context.report.warning(format!("an alarm about {} was not ended: {failure}", shown(name))),
+    }
 }
 
 fn named(failure: Failure, name: &str) -> Failure {

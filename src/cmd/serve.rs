@@ -115,7 +115,10 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             .warning("`--incoming` without `--watch-incoming`: what comes there is not imported by itself".to_owned());
     }
     let tls = settings.tls_cert.as_deref().zip(settings.tls_key.as_deref());
-    let tls = tls.map(|(certificate, key)| Tls::load(certificate, key)).transpose()?;
+    let tls = tls.map(|(certificate, key)| Tls::load(certificate, key)).transpose()?.map(Arc::new);
+    if let Some(tls) = &tls {
+        tls.check_dates(context.report.as_ref(), Timestamp::now());
+    }
     let admin = args.admin_token.as_deref().map(Token::parse).transpose();
     let admin = admin.map_err(|weak| Failure::from(weak).doing("could not take the admin token"))?;
     let access = Arc::new(Access::new(Arc::clone(&live), admin)?);
@@ -147,7 +150,7 @@ pub(super) struct Served {
     pub(super) incoming: PathBuf,
     pub(super) settings: Arc<Live>,
     pub(super) access: Arc<Access>,
-    pub(super) tls: Option<Tls>,
+    pub(super) tls: Option<Arc<Tls>>,
     pub(super) base_url: serve::BaseUrlNow,
     pub(super) counters: Arc<Counters>,
     pub(super) requests: bool,
@@ -171,6 +174,7 @@ pub(super) async fn with_pages(listener: TcpListener, served: Served, context: &
         counters: Arc::clone(&counters),
         tally: Arc::clone(&tally),
         proxy: Arc::clone(&proxy),
+        tls: tls.clone(),
     })));
     let watcher = watch(WatchOptions {
         folder: incoming,

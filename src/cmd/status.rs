@@ -57,6 +57,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             "last_import": status.last_import.map(|_| status.last_import_text()),
             "imports": status.imports,
             "lineages": status.lineages,
+            "doubts": status.doubts,
             "incoming": status.incoming,
             "index_link": link,
             "index_link_good": status.link == LinkState::Good,
@@ -65,12 +66,13 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     }
     let incoming = status.incoming.as_ref().map(incoming_lines).unwrap_or_default();
     context.report.data(&format!(
-        "Crate count: {}\nTotal size: {} bytes\n{}Last import: {}\n{}Mirror: {}\nIndex link: {link}\n{incoming}",
+        "Crate count: {}\nTotal size: {} bytes\n{}Last import: {}\n{}{}Mirror: {}\nIndex link: {link}\n{incoming}",
         status.counts.versions,
         status.counts.all_bytes(),
         live_line(&status.live),
         status.last_import_text(),
         toolchain_lines(&status, &offers),
+        lineage_lines(&status),
         shown(&layout.root().to_string_lossy()),
     ));
     Ok(())
@@ -126,6 +128,25 @@ fn listed(words: &[String]) -> String {
         [] => "no machine".to_owned(),
         words => words.iter().map(|word| shown(word)).collect::<Vec<_>>().join(", "),
     }
+}
+
+/// Each history that feeds the mirror with the names of its inputs, and why its newest bundle is doubtful where it is.
+fn lineage_lines(status: &Status) -> String {
+    let mut text = String::new();
+    for lineage in &status.lineages {
+        text.push_str(&format!(
+            "Lineage {}: bundle number {} of {}\n",
+            lineage.id_and_inputs(),
+            lineage.sequence,
+            shown(&lineage.created)
+        ));
+        let doubts = status.doubts.get(&lineage.id).into_iter().flatten();
+        doubts.for_each(|doubt| text.push_str(&format!("  Doubtful: {doubt}\n")));
+        if status.doubts.contains_key(&lineage.id) {
+            text.push_str("  `cargo frostmirror gc --dry-run` says what to check and how to accept the bundle\n");
+        }
+    }
+    text
 }
 
 /// What live mode brought; nothing where it never brought anything.

@@ -67,6 +67,8 @@ pub(super) struct Told {
     pub(super) rustup_artifacts_shipped: u64,
     /// Bytes of the crates and the other files that it brought.
     pub(super) bytes: u64,
+    /// What the import warned of, one sentence each.
+    pub(super) warnings: Vec<String>,
 }
 
 /// The bundle that a delta builds on.
@@ -157,6 +159,8 @@ impl Imports {
 pub(super) struct Record<'r> {
     imported: String,
     file: String,
+    #[serde(default)]
+    warnings: Vec<String>,
     #[serde(borrow)]
     pub(super) manifest: Manifest<'r>,
 }
@@ -212,7 +216,7 @@ impl<'r> Record<'r> {
     }
 
     fn told(self) -> Told {
-        let Record { imported, file, manifest } = self;
+        let Record { imported, file, warnings, manifest } = self;
         let crates = manifest.crates.iter().filter(|one| one.state == CrateState::Shipped);
         let artifacts = manifest.artifacts.iter().filter(|one| one.state == ArtifactState::Shipped);
         let sizes = crates.clone().map(|one| one.size).chain(artifacts.clone().map(|one| one.size));
@@ -232,6 +236,7 @@ impl<'r> Record<'r> {
             rustup_artifacts_shipped: artifacts.count() as u64,
             // What a record says may be any number.
             bytes: sizes.fold(0, u64::saturating_add),
+            warnings,
         }
     }
 }

@@ -45,6 +45,18 @@ fn server(text: &mut Text, state: &State) {
     text.sample("build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
     text.gauge("start_time_seconds", "When the server started, in seconds since 1970.");
     text.sample("start_time_seconds", &[], seconds(state.started));
+    if let Some(validity) = state.options.tls.as_ref().and_then(|tls| tls.validity()) {
+        text.gauge(
+            "tls_certificate_not_before_timestamp_seconds",
+            "When the TLS certificate becomes valid, in seconds since 1970.",
+        );
+        text.sample("tls_certificate_not_before_timestamp_seconds", &[], seconds(validity.from));
+        text.gauge(
+            "tls_certificate_not_after_timestamp_seconds",
+            "When the TLS certificate expires, in seconds since 1970.",
+        );
+        text.sample("tls_certificate_not_after_timestamp_seconds", &[], seconds(validity.to));
+    }
 }
 
 fn requests(text: &mut Text, counters: &Counters) {
@@ -151,6 +163,11 @@ fn mirror(text: &mut Text, status: Option<&Status>) {
         ("mirror_rustup_artifacts", "Files of rustup and of toolchains in the mirror.", counts.artifacts),
         ("mirror_rustup_artifact_bytes", "Bytes of the files of rustup and of toolchains.", counts.artifact_bytes),
         ("mirror_imports", "Imports on record.", status.imports),
+        (
+            "mirror_doubtful_histories",
+            "Histories of which it is doubtful which bundle is the newest.",
+            status.doubts.len() as u64,
+        ),
     ];
     for (name, help, value) in gauges {
         text.gauge(name, help);

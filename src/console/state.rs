@@ -46,6 +46,11 @@ pub(super) struct Uploaded {
 }
 
 impl State {
+    /// Why clients refuse the server's certificate because of its dates.
+    pub(super) fn certificate_fault(&self) -> Option<String> {
+        self.options.tls.as_ref()?.validity()?.fault((self.options.clock)())
+    }
+
     pub(super) fn new(options: Options) -> State {
         State {
             started: (options.clock)(),

@@ -49,6 +49,8 @@ impl From<edit::Error> for Failure {
             E::Fixed { by, .. } => {
                 Failure::new(Class::Input, error).hint(format!("start the server without {by}, and the file decides"))
             }
+            E::OperatorOnly { key } => Failure::new(Class::Input, error)
+                .hint(format!("change `{}` in frostmirror.toml on the server, and restart the server", key.name())),
             E::Changed { .. } => Failure::new(Class::Input, error).hint("look at it again, and repeat the change"),
             E::Write { ref source, .. } => {
                 let hint = hint_of_io(source);

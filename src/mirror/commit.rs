@@ -24,6 +24,16 @@ pub(super) struct Commit {
     pub(super) records: Vec<(String, Staged)>,
 }
 
+/// What is known of a bundle before it is committed.
+pub(super) struct Before<'k> {
+    /// The bundle's own record.
+    pub(super) own: &'k Own,
+    /// What is on record already.
+    pub(super) known: &'k Known,
+    /// What the import warns of, one sentence each.
+    pub(super) warnings: Vec<String>,
+}
+
 /// What is on record already.
 pub(super) struct Known {
     /// The records' names.
@@ -125,7 +135,10 @@ impl Feed<'_> {
             created: created.clone(),
             record,
             jumped_from: None,
+            inputs: Vec::new(),
+            more_inputs: 0,
         }
+        .with_inputs(lineage.inputs.iter().map(|input| input.name.as_str()))
     }
 
     /// As a snapshot carries it.
@@ -230,17 +243,17 @@ fn places(all: &[u32], wanted: &[u32]) -> Vec<u32> {
     wanted.iter().filter_map(place).collect()
 }
 
-/// Writes the records of a bundle of which `own` is known, beside what is `known`, to staging, one at a time: a snapshot
+/// Writes the records of a bundle to staging, one at a time: a snapshot
 /// may bring many. And the head after them.
 pub(super) fn prepare(
     head: Head,
     counts: Counts,
     manifest: Manifest,
-    own: &Own,
-    known: &Known,
+    before: Before,
     options: &ImportOptions,
     staging: &mut Staging,
 ) -> Result<Commit, Error> {
+    let Before { own, known, warnings } = before;
     let imported = options.now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     let mut head = head.with(counts);
     let mut names = known.names.clone();
@@ -256,7 +269,8 @@ pub(super) fn prepare(
         names.push(name.clone());
         let snapshot = Some(manifest.id.clone());
         let manifest = recorded(carried, &manifest);
-        let record = Record { imported: imported.clone(), file, head: head.tip(), snapshot, manifest };
+        let (imported, head) = (imported.clone(), head.tip());
+        let record = Record { imported, file, head, snapshot, warnings: Vec::new(), manifest };
         records.push((name, staging.write(&record.render())?));
     }
     if *own != Own::There || !records.is_empty() {
@@ -276,7 +290,8 @@ pub(super) fn prepare(
             head.imports = names.len() as u64;
         }
         let manifest = Manifest { blocks: Vec::new(), ..manifest };
-        let record = Record { imported, file: options.file_name.clone(), head: head.tip(), snapshot: None, manifest };
+        let (file, head) = (options.file_name.clone(), head.tip());
+        let record = Record { imported, file, head, snapshot: None, warnings, manifest };
         records.push((name, staging.write(&record.render())?));
     }
     Ok(Commit { head, records })

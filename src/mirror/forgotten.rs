@@ -121,6 +121,8 @@ mod tests {
             created: String::new(),
             record: String::new(),
             jumped_from: None,
+            inputs: Vec::new(),
+            more_inputs: 0,
         };
         fs::create_dir_all(layout.staging()).expect("staging");
         Note::write(&layout, 7, &newest, "2026-01-01T00:00:00Z").expect("written");

@@ -95,6 +95,11 @@ pub const ARTIFACT_CHECKPOINTS: &[&str] = &[
     "gc:artifacts",
 ];
 
+/// The checkpoints that a collection passes beside these on a disk that is short of room. Crates without lines go after
+/// `gc:marked`; index files and records change in parts, of which each has a checkpoint when it is staged.
+pub const SHORT_CHECKPOINTS: &[&str] =
+    &["gc:nameless-half", "gc:nameless", "gc:index-part-1", "gc:index-part-2", "gc:lines-part-1", "gc:lines-part-2"];
+
 /// How long what clients may have read of stays, unless told otherwise.
 pub const GRACE: Duration = Duration::from_secs(10 * 60);
 
@@ -356,7 +361,7 @@ pub fn prune(layout: &Layout, timeout: Duration, me: &Holder, now: Timestamp, si
     for lineage in planned.plan().lineages.iter().filter(|lineage| !lineage.doubts.is_empty()) {
         sink.warning(format!(
             "gc keeps what any bundle of lineage {} needs: {}; `cargo frostmirror gc --dry-run` says what to check",
-            lineage.newest.id,
+            lineage.newest.id_and_inputs(),
             lineage.doubts.join("; ")
         ));
     }
@@ -495,15 +500,19 @@ fn fits(word: &str, id: &str) -> bool {
 fn lineages_of(feeds: &Feeds, words: &[String], is_gone: impl Fn(&str) -> bool) -> Result<BTreeSet<String>, Error> {
     let mut ids = BTreeSet::new();
     for word in words {
-        let fitting: Vec<String> = feeds.lineages.keys().filter(|id| fits(word, id)).cloned().collect();
-        match fitting.len() {
-            1 => ids.extend(fitting),
-            0 if is_gone(word) => {}
-            0 => {
-                let known = feeds.lineages.keys().cloned().collect();
+        let known = |feed: &Feed| feed.head.id_and_inputs();
+        let fitting: Vec<&Feed> = feeds.lineages.values().filter(|feed| fits(word, &feed.head.id)).collect();
+        match fitting.as_slice() {
+            [one] => drop(ids.insert(one.head.id.clone())),
+            [] if is_gone(word) => {}
+            [] => {
+                let known = feeds.lineages.values().map(known).collect();
                 return Err(Error::NoLineage { word: word.clone(), known });
             }
-            _ => return Err(Error::Ambiguous { word: word.clone(), known: fitting }),
+            several => {
+                let known = several.iter().map(|feed| known(feed)).collect();
+                return Err(Error::Ambiguous { word: word.clone(), known });
+            }
         }
     }
     Ok(ids)

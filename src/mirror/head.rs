@@ -13,7 +13,10 @@ use serde::{Deserialize, Serialize};
 use super::artifacts::Artifacts;
 use super::layout::Layout;
 use super::store::{Error, failed};
-use crate::bundle::format::{HISTORY_WEIGHT_PER_ROW, MAX_CARRIED, MAX_HISTORIES_WEIGHT, Manifest, history_weight};
+use crate::bundle::format::{
+    BundleKind, HISTORY_WEIGHT_PER_ROW, MAX_CARRIED, MAX_HISTORIES_WEIGHT, Manifest, history_weight,
+};
+use crate::bundle::shown::shown;
 
 /// The version of the head's form.
 const FORM: u32 = 1;
@@ -116,7 +119,21 @@ pub struct LineageHead {
     /// number comes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jumped_from: Option<u64>,
+    /// What the bundle calls the inputs of the history: the first few names, each shortened, so that the head stays small.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
+    pub inputs: Vec<String>,
+    /// How many more inputs there are.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(default)]
+    pub more_inputs: u64,
 }
+
+/// Names of inputs that a head keeps of one history.
+const MAX_INPUT_NAMES: usize = 4;
+
+/// Characters of each of them.
+const MAX_INPUT_NAME: usize = 80;
 
 /// Numbers from here on are times, as bundles have whose history does not count.
 pub(super) const COUNTED_BELOW: u64 = 1_000_000_000;
@@ -167,6 +184,13 @@ impl Head {
         add_contender(&mut contenders, lineage);
         head.set_contenders(&id, contenders);
         head
+    }
+
+    /// Why it is doubtful which bundle of this history is the newest, one sentence each; nothing where it is not.
+    pub(super) fn doubts(&self, id: &str) -> Vec<String> {
+        let mut contenders: Vec<LineageHead> = self.contenders(id).cloned().collect();
+        sort(&mut contenders);
+        doubts(&contenders)
     }
 
     /// Replaces the bundles that may be a history's newest.
@@ -236,6 +260,29 @@ fn jumped_from(contenders: &[LineageHead], lineage: &LineageHead) -> Option<u64>
     lower.max().filter(|before| counted && lineage.sequence - before > 1)
 }
 
+/// Why it is doubtful which of these bundles of one history, sorted, is the newest: one sentence each.
+pub(super) fn doubts<'h>(contenders: impl IntoIterator<Item = &'h LineageHead>) -> Vec<String> {
+    let mut doubts = Vec::new();
+    let mut before: Option<&LineageHead> = None;
+    for one in contenders {
+        let number = one.sequence;
+        match (one.jumped_from, before) {
+            (Some(from), _) => {
+                doubts.push(format!("bundle number {number} came when the highest number before it was {from}"));
+            }
+            (None, Some(before)) if before.sequence == number => {
+                doubts.push(format!("two different bundles have the number {number}"));
+            }
+            (None, Some(before)) if before.created > one.created => {
+                doubts.push(format!("bundle number {} was written after number {number}", before.sequence));
+            }
+            _ => {}
+        }
+        before = Some(one);
+    }
+    doubts
+}
+
 /// Sorts bundles of one history; the newest is the last.
 pub(super) fn sort(contenders: &mut [LineageHead]) {
     contenders.sort_by(|a, b| (a.sequence, &a.created, &a.record).cmp(&(b.sequence, &b.created, &b.record)));
@@ -244,6 +291,11 @@ pub(super) fn sort(contenders: &mut [LineageHead]) {
 impl LineageHead {
     /// The bundle with this manifest, whose record is called `record`.
     pub(super) fn of(manifest: &Manifest, record: String) -> LineageHead {
+        let lineage = match manifest.carried.as_slice() {
+            // The record of a history that a snapshot brought along.
+            [carried] if manifest.kind != BundleKind::Snapshot => &carried.lineage,
+            _ => &manifest.lineage,
+        };
         LineageHead {
             id: manifest.lineage.id.clone(),
             sequence: manifest.lineage.sequence,
@@ -251,7 +303,34 @@ impl LineageHead {
             created: manifest.created.clone(),
             record,
             jumped_from: None,
+            inputs: Vec::new(),
+            more_inputs: 0,
         }
+        .with_inputs(lineage.inputs.iter().map(|input| input.name.as_str()))
+    }
+
+    /// The same with the names of its history's inputs.
+    #[must_use]
+    pub(super) fn with_inputs<'n>(mut self, names: impl ExactSizeIterator<Item = &'n str>) -> LineageHead {
+        self.more_inputs = names.len().saturating_sub(MAX_INPUT_NAMES) as u64;
+        self.inputs = names.take(MAX_INPUT_NAMES).map(shortened).collect();
+        self
+    }
+
+    /// The names of its history's inputs for people, such as `app (Cargo.lock), web (depends.toml) and 2 more`; `None` where
+    /// none is known.
+    pub fn input_names(&self) -> Option<String> {
+        if self.inputs.is_empty() {
+            return None;
+        }
+        let names = self.inputs.iter().map(|name| shown(name)).collect::<Vec<_>>().join(", ");
+        Some(if self.more_inputs > 0 { format!("{names} and {} more", self.more_inputs) } else { names })
+    }
+
+    /// The history's id with the names of its inputs in parentheses, where they are known.
+    pub fn id_and_inputs(&self) -> String {
+        let names = self.input_names().map(|names| format!(" ({names})")).unwrap_or_default();
+        format!("{}{names}", shown(&self.id))
     }
 
     /// Whether `other` is later than this bundle beyond doubt: it has the higher number, and was not written before. A
@@ -266,6 +345,13 @@ impl LineageHead {
     /// Whether this bundle came after `other` in their lineage.
     pub(super) fn is_newer(&self, other: &LineageHead) -> bool {
         (self.sequence, &self.created) > (other.sequence, &other.created)
+    }
+}
+
+fn shortened(name: &str) -> String {
+    match name.char_indices().nth(MAX_INPUT_NAME) {
+        Some((end, _)) => format!("{}…", &name[..end]),
+        None => name.to_owned(),
     }
 }
 
@@ -355,7 +441,22 @@ mod tests {
             created: String::new(),
             record: String::new(),
             jumped_from: None,
+            inputs: Vec::new(),
+            more_inputs: 0,
         }
+    }
+
+    #[test]
+    fn a_head_keeps_few_and_short_names_of_inputs() {
+        let none = lineage("a", 1);
+        assert_eq!(none.input_names(), None);
+        let two = none.clone().with_inputs(["app (Cargo.lock)", "w\u{1b}eb"].into_iter());
+        assert_eq!((two.input_names().as_deref(), two.more_inputs), (Some("app (Cargo.lock), w\u{fffd}eb"), 0));
+        let long = "é".repeat(5000);
+        let names: Vec<&str> = std::iter::repeat_n(long.as_str(), 4096).collect();
+        let many = none.with_inputs(names.into_iter());
+        assert_eq!((many.inputs.len(), many.inputs[0].chars().count(), many.more_inputs), (4, 81, 4092));
+        assert!(many.input_names().is_some_and(|names| names.ends_with("… and 4092 more")));
     }
 
     /// What remains of bundles that came in this order: their numbers, and from where they jumped.

@@ -127,6 +127,8 @@ pub struct Imported {
     pub link: LinkState,
     /// A snapshot's configuration, which is not the mirror's to put in place.
     pub config: Vec<Brought>,
+    /// Whether `index/config.json` was written.
+    pub config_json: bool,
 }
 
 /// An import that was refused or failed; the mirror is as it was.
@@ -276,7 +278,8 @@ impl AddGuard {
         let own = on_ledger.own(&self.layout, &streamed.manifest)?;
         let known = if staging.torn { None } else { Head::read_file(&self.layout)? };
         let head = known.as_ref();
-        received.notes.extend(doubts(&self.layout, head, &streamed.manifest, &options.file_name, options.now));
+        let warnings = doubts(&self.layout, head, &streamed.manifest, &options.file_name, options.now);
+        received.notes.extend(warnings.iter().cloned());
         let mut counts = match &known {
             Some(head) if !received.brings_back() => head.counts,
             _ => Counts::of_tree(&self.layout)?,
@@ -294,6 +297,7 @@ impl AddGuard {
             already: false,
             link: LinkState::Good,
             config: received.config,
+            config_json: false,
         };
         let order = dependencies_first(&received.nodes);
         let mut steps = vec![
@@ -322,6 +326,7 @@ impl AddGuard {
             sink.detail(format!("{} index lines wait for crates that are not in the mirror", received.pending.len()));
         }
         if let Some(config) = self.stage_config(&mut staging, options.base_url.as_ref())? {
+            imported.config_json = true;
             steps.push(Step::new("import:config", self.layout.index(), vec![config]));
         }
         let mut head = match &known {
@@ -336,7 +341,8 @@ impl AddGuard {
                 received.notes.push(format!("the record `{name}` was damaged, and is written anew"));
             }
             let (manifest, counts) = (streamed.manifest, imported.counts);
-            let commit = commit::prepare(head, counts, manifest, &own, &on_ledger, options, &mut staging)?;
+            let before = commit::Before { own: &own, known: &on_ledger, warnings };
+            let commit = commit::prepare(head, counts, manifest, before, options, &mut staging)?;
             if let Some(what) = commit.head.too_many_histories() {
                 let (file, root) = (options.file_name.clone(), self.layout.root().to_owned());
                 return Err(Error::TooManyHistories { file, root, what });

@@ -7,13 +7,13 @@
 //!   index/<prefix>/<name>            cargo's index lines, verbatim, sorted by version
 //!   index/config.json                for static servers; only where a base URL was given
 //!   dist/…  rustup/…                 what rustup asks for, at rustup's own paths
-//!   manifest.json                    a small head: counts, lineages and their newest records
+//!   manifest.json                    a small head: counts, lineages, their newest records, the names of their inputs
 //!   .frostmirror/                    never served
 //!     format                         JSON: version of this layout, and of the tool that began the mirror
 //!     lock, holder                   an OS lock, and who holds it
 //!     lines/<prefix>/<name>          what is recorded of every line of index/<prefix>/<name>
 //!     pending-lines                  refreshed index lines whose crates are not here yet, each `READ LINE`
-//!     ledger/NNNNNNNN-ID.json        one immutable record a bundle, in the order of import
+//!     ledger/NNNNNNNN-ID.json        one immutable record a bundle, in the order of import, with the import's warnings
 //!     ledger/NNNNNNNN-ID.forgotten   the lineage ID was let go after the record of that number
 //!     ledger/NNNNNNNN-ID-KKKKKKKK.accepted  of the lineage ID, of the records up to N only that of number K counts
 //!     artifacts.json                 digest, length and time of every file below dist/ and rustup/
@@ -31,7 +31,8 @@
 //!     staging/                       unfinished work; emptied at the next start
 //!     reserve                        room on the disk for a collection, where there is no other; can be lost
 //!     aside/                         folders that stood where a link belongs, where they held something of their own,
-//!                                    and records of imports that a rebuild could not read
+//!                                    records of imports that a rebuild could not read, and signatures that it could
+//!                                    not vouch for
 //! ```
 //!
 //! # What must hold

@@ -31,6 +31,9 @@ pub struct Record {
     /// and no tables: the positions are those of the tables in the snapshot's own record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<String>,
+    /// What the import warned of, one sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// What the bundle said of itself; its blocks are left out.
     pub manifest: Manifest,
 }

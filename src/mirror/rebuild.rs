@@ -6,7 +6,8 @@
 //!
 //! The record of rustup artifacts is derived from the ledger, which has every digest that a path ever had. It is made anew
 //! where it is lost. A file that the ledger does not name any more comes back where upstream's digests beside it prove it:
-//! a channel manifest by its `.sha256`, a component by its channel manifest. Any other file is left a stranger.
+//! a channel manifest by its `.sha256`, a component by its channel manifest. The signature of a proven channel manifest stays
+//! where it looks like one; any other signature is moved aside. Any other file is left a stranger.
 //!
 //! What cannot be known is said to be unknown. A line whose record was lost counts as read before all others, so that
 //! any bundle's line of that version takes its place. When imports were done is not made up: the head's `last_import` is
@@ -17,7 +18,7 @@
 //! called [`REBUILT`], which no bundle can belong to, and stays until that lineage is forgotten. Crates whose file is
 //! damaged or missing are in it too: they are current, and only wait to be mended.
 //!
-//! Records that cannot be read are moved to `.frostmirror/aside/`.
+//! Records that cannot be read, and these signatures, are moved to `.frostmirror/aside/`.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -78,6 +79,8 @@ pub struct Rebuilt {
     pub kept_artifacts: u64,
     /// Records of imports that could not be read, and were moved aside.
     pub aside: u64,
+    /// Signatures of channel manifests that nothing vouches for, and that were moved aside.
+    pub signatures_aside: Vec<SafePath>,
     /// Whether something of live mode's records was wrong, and was written anew.
     pub live: bool,
     /// Whether `manifest.json` was written.
@@ -146,32 +149,50 @@ impl AddGuard {
         let live = layout.live().is_dir() && live::mend(&layout)?;
         drop(staging);
         for name in &pass.books.unreadable {
-            self.put_aside(name)?;
+            self.put_aside(&layout.ledger().join(name), name)?;
+        }
+        // What is served must be on record, and nobody can check a signature here.
+        let mut signatures_aside = if is_restored { proven::signatures(&layout) } else { Vec::new() };
+        signatures_aside.retain(|path| !artifacts.0.contains_key(path));
+        for path in &signatures_aside {
+            self.put_aside(&path.below(layout.root()), &path.as_str().replace('/', "-"))?;
         }
         durable::checkpoint("rebuild:aside");
         link::restore(&layout)?;
         let aside = pass.books.unreadable.len() as u64;
-        let artifacts = is_restored.then_some(count);
+        let restored_count = is_restored.then_some(count);
         let audit = pass.into_audit();
         let audit = self.audit_again(&audit, sink).map_err(|error| match error {
             super::audit::Error::Store(error) => import::Error::Store(error),
             // It was a mirror of a known layout when the lock was taken.
             other => import::Error::Store(failed("audit", layout.root())(std::io::Error::other(other))),
         })?;
-        Ok(Rebuilt { lines, artifacts, kept, kept_artifacts, aside, live, head: head_written, audit })
+        Ok(Rebuilt {
+            lines,
+            artifacts: restored_count,
+            kept,
+            kept_artifacts,
+            aside,
+            signatures_aside,
+            live,
+            head: head_written,
+            audit,
+        })
     }
 
-    fn put_aside(&self, record: &str) -> Result<(), store::Error> {
-        let (from, folder) = (self.layout.ledger().join(record), self.layout.aside());
+    /// Moves a file into `.frostmirror/aside/`, as `name` or with a number behind it.
+    fn put_aside(&self, from: &Path, name: &str) -> Result<(), store::Error> {
+        let folder = self.layout.aside();
         durable::make_folder(&folder).map_err(failed("make the folder", &folder))?;
-        let mut to = folder.join(record);
+        let mut to = folder.join(name);
         let mut number = 1;
         while to.symlink_metadata().is_ok() {
-            to = folder.join(format!("{record}.{number}"));
+            to = folder.join(format!("{name}.{number}"));
             number += 1;
         }
-        fs::rename(&from, &to).map_err(failed("move", &from))?;
-        durable::sync_folder(&self.layout.ledger()).map_err(failed("sync", &self.layout.ledger()))
+        fs::rename(from, &to).map_err(failed("move", from))?;
+        let left = from.parent().unwrap_or(from);
+        durable::sync_folder(left).map_err(failed("sync", left))
     }
 }
 
@@ -258,15 +279,17 @@ impl Current {
 /// ledger does not name and upstream's digests beside it prove.
 fn artifacts_anew(books: &Books, current: &Current, layout: &Layout) -> Artifacts {
     let mut artifacts = Artifacts(proven::proven(layout));
-    // Where the ledger knows a path it decides, but for one that moves: what it knows may be older than what is there.
-    artifacts.0.retain(|path, _| !books.told.contains_key(path) || Moving::of(path).is_some());
+    // Where the ledger knows a path it decides, but for one that moves: what it knows may be older than what is there. A
+    // signature that the ledger contradicts may be damaged, which nothing else would show.
+    let is_signature = |path: &SafePath| path.as_str().ends_with(".toml.asc");
+    artifacts.0.retain(|path, _| !books.told.contains_key(path) || Moving::of(path).is_some() && !is_signature(path));
     for (path, told) in &books.told {
         let file = path.below(layout.root());
         let is_ours = !file.ancestors().take_while(|above| *above != layout.root()).any(Path::is_symlink);
         let found = Some(&file).filter(|file| is_ours && file.is_file()).and_then(|file| Sha256::of_file(file).ok());
         let there = told.iter().find(|held| found == Some((held.sha256, held.size)));
         // A signature goes when its channel moves on without one, and nobody misses it.
-        let is_missed = current.artifacts.contains(path) && !path.as_str().ends_with(".toml.asc");
+        let is_missed = current.artifacts.contains(path) && !is_signature(path);
         let latest = told.iter().max_by_key(|held| held.read).filter(|_| is_missed);
         match there {
             Some(held) => drop(artifacts.0.insert(path.clone(), *held)),
@@ -359,17 +382,17 @@ fn rebuilt_record(
         blocks: Vec::new(),
     };
     manifest.seal();
-    let lineage = LineageHead {
-        id: REBUILT.to_owned(),
-        sequence,
-        bundle: manifest.id.clone(),
-        created: now.clone(),
-        record: ledger::next_name(names, &manifest.id),
-        jumped_from: None,
-    };
+    let lineage = LineageHead::of(&manifest, ledger::next_name(names, &manifest.id));
     // It counts as a record of the ledger, but not as an import: when the last one was is as known as before.
     let last_import = head.last_import.take();
     let size = HistorySize::of(&manifest, "(rebuilt)");
     *head = Head { last_import, ..std::mem::take(head).after(&now, lineage, size) };
-    Record { imported: now, file: "(rebuilt)".to_owned(), head: head.tip(), snapshot: None, manifest }
+    Record {
+        imported: now,
+        file: "(rebuilt)".to_owned(),
+        head: head.tip(),
+        snapshot: None,
+        warnings: Vec::new(),
+        manifest,
+    }
 }

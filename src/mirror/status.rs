@@ -1,5 +1,6 @@
 //! What `status` says of a mirror, from recorded state alone: the same cost for ten crates and for a million.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
@@ -27,6 +28,8 @@ pub struct Status {
     pub imports: u64,
     /// The histories that feed it.
     pub lineages: Vec<LineageHead>,
+    /// Those of them of which it is doubtful which bundle is the newest, by id, and why, one sentence each.
+    pub doubts: BTreeMap<String, Vec<String>>,
     /// What the watcher of the incoming folder last saw; `None` where none ever ran.
     pub incoming: Option<Incoming>,
     /// What stands at `crates/index`.
@@ -68,7 +71,10 @@ impl Status {
             None if ledger::names(layout)?.is_empty() => Head::default(),
             None => return Err(Error::Damaged(layout.ledger())),
         };
+        let doubts = head.lineages.iter().map(|lineage| (lineage.id.clone(), head.doubts(&lineage.id)));
+        let doubts = doubts.filter(|(_, doubts)| !doubts.is_empty()).collect();
         Ok(Status {
+            doubts,
             counts: head.counts,
             last_import: head.last_import.and_then(|time| time.parse().ok()),
             toolchains: head.toolchains,

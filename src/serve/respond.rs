@@ -12,6 +12,7 @@ use hyper::body::{Body, Incoming};
 use hyper::header::{ALLOW, CACHE_CONTROL, ETAG, HOST, VIA, WWW_AUTHENTICATE};
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, Version};
+use jiff::Timestamp;
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
@@ -77,13 +78,15 @@ impl Server {
 
     /// What takes TLS connections, where that is what they are to be.
     pub(super) fn acceptor(&self) -> Option<TlsAcceptor> {
-        self.options.tls.as_ref().map(Tls::acceptor)
+        self.options.tls.as_deref().map(Tls::acceptor)
     }
 
     /// Takes a certificate that has changed. Call it where reading may block.
     pub(super) fn look_at_certificates(&self) {
         if let Some(tls) = &self.options.tls {
-            tls.look_again(self.options.sink.as_ref());
+            // A clock before or after all times that can be calculated with says nothing of a certificate.
+            let now = Timestamp::try_from((self.options.clock)()).unwrap_or_default();
+            tls.look_again(self.options.sink.as_ref(), now);
         }
     }
 

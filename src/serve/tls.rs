@@ -3,10 +3,11 @@
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use hyper::header::{HeaderMap, HeaderValue, STRICT_TRANSPORT_SECURITY};
+use jiff::Timestamp;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -14,6 +15,9 @@ use tokio_rustls::TlsAcceptor;
 
 use super::file::Stamp;
 use crate::event::Sink;
+pub use validity::Validity;
+
+mod validity;
 
 /// How often the files are looked at.
 pub(super) const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -24,6 +28,10 @@ const MAX_PEM: u64 = 1024 * 1024;
 pub struct Tls {
     files: Files,
     config: RwLock<Arc<ServerConfig>>,
+    /// The dates of the certificate; `None` where they cannot be read.
+    validity: RwLock<Option<Validity>>,
+    /// The dates that were last warned of, and whether they were past, so that no warning is repeated every few seconds.
+    warned: Mutex<Option<(Validity, bool)>>,
     /// The stamps of the files when they were read last, be it that they were of use or not.
     seen: RwLock<[Option<Stamp>; 2]>,
 }
@@ -81,8 +89,37 @@ impl Tls {
         let files = Files { certificate: certificate.to_owned(), key: key.to_owned() };
         // Looked at first: what changes while it is read is read again.
         let seen = files.stamps();
-        let config = files.read()?;
-        Ok(Tls { files, config: RwLock::new(config), seen: RwLock::new(seen) })
+        let (config, validity) = files.read()?;
+        Ok(Tls {
+            files,
+            config: RwLock::new(config),
+            validity: RwLock::new(validity),
+            warned: Mutex::new(None),
+            seen: RwLock::new(seen),
+        })
+    }
+
+    /// The dates of the certificate in use; `None` where they cannot be read.
+    pub fn validity(&self) -> Option<Validity> {
+        *self.validity.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Warns, once, where clients refuse the certificate because of its dates.
+    pub fn check_dates(&self, sink: &dyn Sink, now: Timestamp) {
+        let Some(validity) = self.validity() else { return };
+        let is_past = now > validity.to;
+        let text = validity.fault(now);
+        let fault = text.as_ref().map(|_| (validity, is_past));
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (Some(text), true) = (text, *warned != fault) {
+            let file = self.files.certificate.display();
+            let then = match is_past {
+                true => "renew it and replace the files, which the server then loads by itself",
+                false => "check the clock of this machine, or use the certificate later",
+            };
+            sink.warning(format!("{text}, so that clients refuse the connection (`{file}`): {then}"));
+        }
+        *warned = fault;
     }
 
     /// Takes connections with the certificate that is the newest now.
@@ -92,13 +129,18 @@ impl Tls {
 
     /// Takes a changed pair. One that is broken (it may be half written) leaves the old one, which is said once. Call it
     /// where reading may block.
-    pub(super) fn look_again(&self, sink: &dyn Sink) {
+    pub(super) fn look_again(&self, sink: &dyn Sink, time: Timestamp) {
         let now = self.files.stamps();
+        self.check_dates(sink, time);
         if *self.seen.read().unwrap_or_else(PoisonError::into_inner) == now {
             return;
         }
         match self.files.read() {
-            Ok(config) => *self.config.write().unwrap_or_else(PoisonError::into_inner) = config,
+            Ok((config, validity)) => {
+                *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
+                *self.validity.write().unwrap_or_else(PoisonError::into_inner) = validity;
+                self.check_dates(sink, time);
+            }
             Err(error) => {
                 let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
                 sink.warning(format!("the new certificate is not taken, the old one stays: {error}{cause}"));
@@ -113,7 +155,7 @@ impl Files {
         [&self.certificate, &self.key].map(|path| Stamp::at(path).ok())
     }
 
-    fn read(&self) -> Result<Arc<ServerConfig>, Error> {
+    fn read(&self) -> Result<(Arc<ServerConfig>, Option<Validity>), Error> {
         let Files { certificate, key } = self;
         let invalid = |path: &Path, wanted| {
             let path = path.to_owned();
@@ -122,6 +164,8 @@ impl Files {
         let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&read(certificate)?).collect();
         let chain = chain.and_then(|chain| if chain.is_empty() { Err(pem::Error::NoItemsFound) } else { Ok(chain) });
         let chain = chain.map_err(invalid(certificate, "certificate"))?;
+        // Clients judge the others of the chain, too, but may know another way to an authority.
+        let validity = chain.first().and_then(|own| Validity::of(own));
         let private = PrivateKeyDer::from_pem_slice(&read(key)?).map_err(invalid(key, "private key"))?;
         let pair = |source| Error::Pair { certificate: certificate.clone(), key: key.clone(), source };
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -132,7 +176,7 @@ impl Files {
             .with_single_cert(chain, private)
             .map_err(pair)?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Ok(Arc::new(config))
+        Ok((Arc::new(config), validity))
     }
 }
 
@@ -173,7 +217,7 @@ mod tests {
     }
 
     #[derive(Default)]
-    struct Heard(std::sync::Mutex<Vec<String>>);
+    struct Heard(Mutex<Vec<String>>);
 
     impl Sink for Heard {
         fn event(&self, event: crate::event::Event) {
@@ -197,6 +241,48 @@ mod tests {
         assert!(matches!(Tls::load(&pair.folder.path().join("none"), &key), Err(Error::Read { .. })));
     }
 
+    fn now() -> Timestamp {
+        "2026-01-01T00:00:00Z".parse().expect("a time")
+    }
+
+    #[test]
+    fn an_invalid_certificate_is_warned_of_once_and_a_renewed_one_again() {
+        let dated = |from: i32, to: i32| {
+            let mut params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
+            (params.not_before, params.not_after) = (rcgen::date_time_ymd(from, 1, 1), rcgen::date_time_ymd(to, 1, 1));
+            let key = rcgen::KeyPair::generate().expect("a key");
+            (params.self_signed(&key).expect("a certificate").pem(), key.serialize_pem())
+        };
+        let pair = Pair { folder: tempfile::tempdir().expect("folder") };
+        let put = |(cert, key): (String, String)| (pair.put("cert", &cert), pair.put("key", &key));
+        let (cert, key) = put(dated(2020, 2021));
+        let tls = Tls::load(&cert, &key).expect("a pair");
+        let heard = Heard::default();
+        let told = || std::mem::take(&mut *heard.0.lock().expect("lock"));
+        tls.check_dates(&heard, now());
+        tls.look_again(&heard, now());
+        let expired = told();
+        assert_eq!(expired.len(), 1, "{expired:?}");
+        assert!(
+            expired[0].contains("expired at 2021-01-01T00:00:00Z") && expired[0].contains("renew it"),
+            "{expired:?}"
+        );
+        put(dated(2020, 2030));
+        tls.look_again(&heard, now());
+        assert_eq!(told(), [""; 0]);
+        put(dated(2028, 2030));
+        tls.look_again(&heard, now());
+        tls.look_again(&heard, now());
+        let early = told();
+        assert_eq!(early.len(), 1, "{early:?}");
+        assert!(early[0].contains("not valid before 2028-01-01T00:00:00Z") && early[0].contains("clock"), "{early:?}");
+        // One that was valid expires while the server runs.
+        tls.look_again(&heard, "2029-01-01T00:00:00Z".parse().expect("a time"));
+        assert_eq!(told(), [""; 0]);
+        tls.look_again(&heard, "2031-01-01T00:00:00Z".parse().expect("a time"));
+        assert_eq!(told().len(), 1);
+    }
+
     #[test]
     fn a_broken_new_pair_leaves_the_old_one() {
         let pair = Pair { folder: tempfile::tempdir().expect("folder") };
@@ -206,17 +292,17 @@ mod tests {
         let heard = Heard::default();
         let config = || Arc::clone(&tls.config.read().expect("lock"));
         let first = config();
-        tls.look_again(&heard);
+        tls.look_again(&heard, now());
         assert!(Arc::ptr_eq(&first, &config()));
         let (next_cert, next_key) = fresh();
         pair.put("cert", &next_cert);
-        tls.look_again(&heard);
-        tls.look_again(&heard);
+        tls.look_again(&heard, now());
+        tls.look_again(&heard, now());
         assert!(Arc::ptr_eq(&first, &config()));
         let told = heard.0.lock().expect("lock").clone();
         assert!(told.len() == 1 && told[0].contains("the old one stays"), "{told:?}");
         pair.put("key", &next_key);
-        tls.look_again(&heard);
+        tls.look_again(&heard, now());
         assert!(!Arc::ptr_eq(&first, &config()));
         assert_eq!(heard.0.lock().expect("lock").len(), 1);
     }

@@ -24,6 +24,12 @@ pub enum Error {
         /// What fixes it.
         by: By,
     },
+    /// Only the operator may change the key, see [`Key::is_operator_only`].
+    #[error("`{}` cannot be changed over the network", key.name())]
+    OperatorOnly {
+        /// The key.
+        key: Key,
+    },
     /// The file cannot be read, or the keys do not go together.
     #[error(transparent)]
     Settings(#[from] settings::Error),
@@ -58,6 +64,16 @@ pub(super) fn edited(text: &str, path: &Path, before: &Given, changes: &Map<Stri
         text.parse().map_err(|_| Error::Wrong(Wrong::new("the file cannot be edited", "plain TOML")))?;
     for (name, json) in changes {
         let key = Key::of(name).ok_or_else(|| Error::Wrong(unknown(name)))?;
+        if key.is_operator_only() {
+            let unchanged = match json {
+                Json::Null => !before.keys.contains(&key),
+                json => before.settings.plain_json(key) == *json,
+            };
+            if unchanged {
+                continue;
+            }
+            return Err(Error::OperatorOnly { key });
+        }
         if json.is_null() {
             remove(&mut document, name);
             continue;
@@ -269,6 +285,29 @@ mod tests {
         ] {
             let error = edit(FILE, changes).expect_err("refused").to_string();
             assert!(error.contains(said) && !error.contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn offline_cannot_be_changed() {
+        for (file, changes) in [
+            ("offline = true\n", json!({ "offline": false })),
+            ("offline = true\n", json!({ "offline": null })),
+            ("offline = true\n", json!({ "offline": "no" })),
+            ("offline = false\n", json!({ "offline": null, "bind": "a:1" })),
+            ("", json!({ "offline": true })),
+        ] {
+            let error = edit(file, changes.clone()).expect_err("refused");
+            assert!(matches!(error, Error::OperatorOnly { key: Key::Offline }), "{changes}: {error}");
+        }
+        // A client that sends all settings back as it read them changes nothing.
+        for (file, changes) in [
+            ("offline = true\n", json!({ "offline": true })),
+            ("offline = false\n", json!({ "offline": false })),
+            ("", json!({ "offline": false })),
+            ("", json!({ "offline": null })),
+        ] {
+            assert_eq!(edit(file, changes).expect("unchanged"), file);
         }
     }
 

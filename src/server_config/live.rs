@@ -252,9 +252,11 @@ impl Live {
         })
     }
 
-    /// Whether a write may give the key another value. Nothing may that is fixed, but for the switch of live mode.
+    /// Whether a write may give the key another value. It may not where the key is fixed, except for the switch of live mode,
+    /// and not where only the operator may change it.
     pub fn may_write(&self, key: Key) -> bool {
-        self.fixed.by(key).is_none() || (key == Key::ProxyMode && self.is_fixed_on(key))
+        let is_free = self.fixed.by(key).is_none() || (key == Key::ProxyMode && self.is_fixed_on(key));
+        is_free && !key.is_operator_only()
     }
 
     fn is_fixed_on(&self, key: Key) -> bool {
@@ -322,6 +324,7 @@ impl Live {
                 "source": source,
                 "fixed_by": by.map(By::name),
                 "needs_restart": key.needs_restart(),
+                "operator_only": key.is_operator_only(),
             });
             (key.name().to_owned(), about)
         });

@@ -18,6 +18,9 @@ use std::path::{Path, PathBuf};
 use super::shelves::{self, ARRIVED_AS, DISMISSED, FAILED, REASON, Shelves, with_end};
 use crate::bundle::name::is_bundles;
 use crate::bundle::shown::shown;
+use crate::failure::Failure;
+use crate::mirror::incoming::Incoming;
+use crate::mirror::layout::Layout;
 
 /// Most refused bundles that are listed by name.
 pub const MOST: usize = 100;
@@ -143,10 +146,28 @@ pub fn delete(incoming: &Path, file: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// A good bundle called `name` was imported from `incoming`: the refused ones that arrived under that name are no alarm
-/// any more.
-pub(super) fn resolve(incoming: &Path, name: &OsStr) {
+/// Ends the alarms over refused bundles that arrived as `name` in the incoming folder which a server last recorded for this
+/// mirror: a good bundle of that name was imported by other means. Says how many.
+///
+/// # Errors
+/// The file system's, of that record.
+pub fn dismiss_replaced(mirror: &Layout, name: &OsStr) -> Result<usize, Failure> {
+    let Some(mut state) = Incoming::read(mirror)? else { return Ok(0) };
+    let dismissed = resolve(&state.folder, name);
+    if !dismissed.is_empty() {
+        let names: Vec<String> = dismissed.iter().map(|name| shown(&name.to_string_lossy())).collect();
+        state.failed.retain(|one| !names.contains(&one.file));
+        state.failed_count = state.failed_count.saturating_sub(names.len() as u64);
+        state.record(mirror)?;
+    }
+    Ok(dismissed.len())
+}
+
+/// A good bundle called `name` was imported: the refused ones in `incoming` that arrived under that name are no alarm any
+/// more. Gives their names in `failed/`.
+pub(super) fn resolve(incoming: &Path, name: &OsStr) -> Vec<OsString> {
     let folder = incoming.join(FAILED);
+    let mut dismissed = Vec::new();
     let stem = Path::new(name).file_stem().unwrap_or(name).to_string_lossy().into_owned();
     for entry in Shelves::of(incoming).failed_names() {
         // The names that one takes in `failed/` begin alike; see `take_name`.
@@ -156,9 +177,13 @@ pub(super) fn resolve(incoming: &Path, name: &OsStr) {
         let is_same = || arrived_as(&folder, &entry).map_or(entry == name, |arrived| arrived == name);
         if may_be && is_same() {
             // An alarm that stays is seen; an import does not fail for it.
-            let _stays = dismiss_entry(&folder, &entry).is_err();
+            if dismiss_entry(&folder, &entry).is_ok() {
+                dismissed.push(entry);
+            }
         }
     }
+    dismissed.sort();
+    dismissed
 }
 
 fn dismiss_entry(folder: &Path, name: &OsStr) -> Result<(), Error> {
@@ -272,7 +297,7 @@ mod tests {
     #[test]
     fn a_good_bundle_settles_those_of_its_name_and_no_others() {
         let incoming = refused(&["a.pkg", "a.pkg", "b.pkg", "a-7.pkg", "abc.pkg"]);
-        resolve(incoming.path(), OsStr::new("a.pkg"));
+        assert_eq!(resolve(incoming.path(), OsStr::new("a.pkg")), ["a-2.pkg", "a.pkg"]);
         let listed = list(incoming.path());
         assert_eq!(names(&listed.failed), ["a-7.pkg", "abc.pkg", "b.pkg"]);
         assert_eq!(names(&listed.dismissed), ["a-2.pkg", "a.pkg"]);

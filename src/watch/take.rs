@@ -162,7 +162,7 @@ impl Taker {
             Err(error) => return verdict(error),
         };
         *taken = true;
-        refused::resolve(&self.folder, name);
+        let _dismissed = refused::resolve(&self.folder, name);
         if let Err(error) = self.live.restore(&imported.config, sink) {
             return not_restored(error);
         }

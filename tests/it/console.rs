@@ -15,6 +15,7 @@ use crate::support::sandbox::{Sandbox, Serving};
 mod collecting;
 mod faults;
 mod hostile;
+mod offline;
 mod openapi;
 mod reading;
 mod refused;

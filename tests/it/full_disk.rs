@@ -4,7 +4,10 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::import_bundle::Make;
+use frostmirror::mirror::gc::{CHECKPOINTS, SHORT_CHECKPOINTS};
+
+use crate::gc::killed::outcome;
+use crate::import_bundle::{Make, assert_sound, import, view};
 use crate::support::crates::Crate;
 use crate::support::run::Run;
 use crate::support::sandbox::{BINARY, Sandbox, Serving};
@@ -76,6 +79,63 @@ fn a_collection_with_a_grace_works_there_too_and_the_next_one_frees_what_is_due(
         .stdout_has("free: 0\n")
         .stdout_has("Removed 90 crates")
         .stdout_has("OK -- 30");
+}
+
+/// Collects on a disk of 12 MB with ten blocks free and no reserve, so that index files change in several parts: once for each
+/// checkpoint, with a kill at it, and then to the end. What is there after the kill and at the end is copied out.
+fn killed_on_a_full_disk(sandbox: &Sandbox, prepared: &str, checkpoints: &[&str]) -> Run {
+    let each = format!(
+        "mkdir -p mirror; for at in {}; do mount -t tmpfs -o size=12m none mirror
+         '{BINARY}' import 1.pkg --mirror mirror; '{BINARY}' import 2.pkg --mirror mirror; {prepared}
+         rm -f mirror/.frostmirror/reserve; dd if=/dev/zero of=mirror/room bs=4k count=10 2>/dev/null
+         {FILL}; rm mirror/room; stat -f -c 'free: %a' mirror
+         FROSTMIRROR_CRASH_AT=$at '{BINARY}' gc --mirror mirror --grace 0; echo \"$at: code $?\"
+         cp -a mirror torn-$at; '{BINARY}' gc --mirror mirror --grace 0 || echo \"$at: not completed\"
+         cp -a mirror done-$at; umount mirror; done",
+        checkpoints.join(" ")
+    );
+    sandbox.process_of("unshare", ["-rm", "sh", "-c", &each]).run().ok()
+}
+
+#[test]
+fn killed_at_any_checkpoint_on_a_full_disk_a_collection_is_completed_by_the_next() {
+    let sandbox = Sandbox::new();
+    if !may_mount(&sandbox) {
+        return;
+    }
+    bundles(&sandbox);
+    let undisturbed = sandbox.path("undisturbed");
+    for bundle in ["1.pkg", "2.pkg"] {
+        import(&undisturbed, &sandbox.path(bundle)).unwrap();
+    }
+    sandbox.run(["gc", "--mirror", "undisturbed", "--grace", "0"]).ok().stdout_has("Removed 90 crates");
+    // How much room is kept is another matter on another disk.
+    let outcome = |name: &str| {
+        let (files, counts, lineages, notes, mut private) = outcome(&sandbox.path(name));
+        private.retain(|path| path != ".frostmirror/reserve");
+        (files, counts, lineages, notes, private)
+    };
+    let expected = outcome("undisturbed");
+    let (nameless, parts) = SHORT_CHECKPOINTS.split_at(2);
+    let all = [CHECKPOINTS, parts].concat();
+    let later = format!("'{BINARY}' gc --mirror mirror --grace 10m");
+    for (prepared, checkpoints) in [("", all.as_slice()), (later.as_str(), nameless)] {
+        let run = killed_on_a_full_disk(&sandbox, prepared, checkpoints);
+        assert_eq!(run.stdout.matches("free: 10\n").count(), checkpoints.len(), "{}", run.told());
+        for at in checkpoints {
+            assert!(run.stdout.contains(&format!("{at}: code 134\n")), "no collection passes {at}: {}", run.told());
+            assert!(!run.stdout.contains(&format!("{at}: not completed")), "{}", run.told());
+            assert_sound(&sandbox.path(format!("torn-{at}")));
+            let torn = view(&sandbox.path(format!("torn-{at}")));
+            for (path, bytes) in expected.0.iter().filter(|(path, _)| path.starts_with("crates/")) {
+                assert_eq!(torn.get(path), Some(bytes), "{at}: {path}");
+            }
+            assert_eq!(outcome(&format!("done-{at}")), expected, "{at}");
+            for name in ["torn", "done"] {
+                fs::remove_dir_all(sandbox.path(format!("{name}-{at}"))).unwrap();
+            }
+        }
+    }
 }
 
 #[test]

@@ -19,7 +19,7 @@ use crate::import_bundle::{assert_sound, at, everything, me};
 mod artifacts;
 mod building;
 mod doubtful;
-mod killed;
+pub mod killed;
 mod large;
 mod projects;
 mod random;

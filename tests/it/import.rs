@@ -353,3 +353,29 @@ fn a_bundle_of_frostmirror_1_is_imported() {
     assert!(head.counts.versions > 0 && head.counts.crates > 0, "{}", said.stderr);
     sandbox.run(["import", bundle, "--mirror", "mirror"]).ok().stderr_has("is already imported");
 }
+
+#[test]
+fn static_servers_are_mentioned_only_where_a_base_url_is_given() {
+    let sandbox = Sandbox::new();
+    Make::new("a", 1).ship(json()).write(&sandbox.path(""), "one.pkg");
+    Make::new("a", 2).ship(json()).ship(serde()).write(&sandbox.path(""), "two.pkg");
+    let run = |words: &[&str]| sandbox.run(["import", "--mirror", "mirror"].iter().chain(words)).ok();
+    let lacks = |run: &crate::support::run::Run| {
+        for word in ["config.json", "static"] {
+            assert!(!run.stderr.contains(word) && !run.stdout.contains(word), "{}", run.told());
+        }
+    };
+    let config = sandbox.path("mirror/index/config.json");
+    lacks(&run(&["one.pkg"]));
+    assert!(!config.exists());
+    let url = ["--base-url", "http://static.example/rust"];
+    let wrote =
+        format!("Wrote `{}`: a static server at http://static.example/rust can serve this mirror", config.display());
+    run(&["one.pkg", url[0], url[1]]).stderr_has(&wrote);
+    let text = fs::read_to_string(&config).unwrap();
+    // The file is as it must be already: nothing was written, and nothing is said of it.
+    lacks(&run(&["two.pkg", url[0], url[1]]));
+    lacks(&run(&["two.pkg"]));
+    assert_eq!(fs::read_to_string(&config).unwrap(), text);
+    run(&["two.pkg", url[0], "http://other.example"]).stderr_has("Wrote ").stderr_has("http://other.example can");
+}

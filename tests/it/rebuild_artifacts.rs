@@ -219,3 +219,67 @@ fn what_is_damaged_gets_no_new_digest_where_every_record_is_lost() {
     }
     assert!(record.contains("dist/channel-rust-1.95.0.toml") && record.contains(&component_path()));
 }
+
+const SIGNATURE: &str = "-----BEGIN PGP SIGNATURE-----\n\niQIzBAABCAAdFiEE\n=AbCd\n-----END PGP SIGNATURE-----\n";
+
+#[test]
+fn signatures_of_proven_manifests_stay_and_others_are_moved_aside() {
+    let (sandbox, mirror) = without_records();
+    let [good, also, text, large, lonely] = [
+        "dist/channel-rust-stable.toml.asc",
+        "dist/2026-04-16/channel-rust-stable.toml.asc",
+        "dist/channel-rust-1.95.0.toml.asc",
+        "dist/channel-rust-1.95.toml.asc",
+        "dist/channel-rust-nightly.toml.asc",
+    ];
+    let put = |path: &str, text: &str| fs::write(mirror.join(path), text).unwrap();
+    put(good, SIGNATURE);
+    put(also, SIGNATURE);
+    put(text, "<script>\n");
+    put(large, &SIGNATURE.replace("=AbCd", &"A".repeat(64 * 1024)));
+    // No manifest is beside it.
+    put(lonely, SIGNATURE);
+    let run = verify(&sandbox, &["--rebuild-state"]).ok();
+    let record = fs::read_to_string(mirror.join(RECORD)).unwrap();
+    for path in [good, also] {
+        assert!(record.contains(&format!("{path}\"")) && mirror.join(path).is_file(), "{path}");
+        assert!(!run.stderr.contains(path), "{}", run.stderr);
+    }
+    for path in [text, large, lonely] {
+        assert!(run.stderr.contains(&format!("`{path}` was moved to .frostmirror/aside")), "{}", run.stderr);
+        assert!(!record.contains(path) && !mirror.join(path).exists(), "{path}");
+        assert!(mirror.join(".frostmirror/aside").join(path.replace('/', "-")).is_file(), "{path}");
+    }
+    verify(&sandbox, &[]).ok();
+    verify(&sandbox, &["--rebuild-state"]).ok().stderr_has("nothing was lost");
+    sandbox.run(["gc", "--mirror", "mirror", "--grace", "0"]).ok();
+    assert_eq!(fs::read_to_string(mirror.join(good)).unwrap(), SIGNATURE);
+}
+
+#[test]
+fn a_signature_that_the_ledger_contradicts_is_moved_aside() {
+    let sandbox = Sandbox::new();
+    let mirror = sandbox.path("mirror");
+    let path = "dist/channel-rust-stable.toml.asc";
+    let bundle = whole("a", 1, "2026-04-16", "1.95.0", "1.29.0").artifact(path, SIGNATURE, ArtifactState::Shipped);
+    let bundle = bundle.write(&sandbox.path(""), "one.pkg");
+    import(&mirror, &bundle).unwrap();
+    for (rot, stays) in [(false, true), (true, false)] {
+        lose(&mirror.join(RECORD));
+        if rot {
+            fs::write(mirror.join(path), SIGNATURE.replace("iQIz", "iQIy")).unwrap();
+        }
+        let run = verify(&sandbox, &["--rebuild-state"]).ok();
+        assert_eq!(
+            (mirror.join(path).is_file(), !run.stderr.contains("was moved to")),
+            (stays, stays),
+            "{}",
+            run.stderr
+        );
+        verify(&sandbox, &[]).ok();
+    }
+    // The bundle brings it again.
+    import(&mirror, &bundle).unwrap();
+    assert_eq!(fs::read_to_string(mirror.join(path)).unwrap(), SIGNATURE);
+    verify(&sandbox, &[]).ok();
+}

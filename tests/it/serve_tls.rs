@@ -198,3 +198,50 @@ fn files_that_are_no_pair() {
     serve("none.pem", "key.pem").stderr_has("none.pem`");
     sandbox.run(["serve", "--bind", "127.0.0.1:0", "--tls-cert", "cert.pem"]).exits(2).stderr_has("--tls-key");
 }
+
+#[test]
+fn an_invalid_certificate_is_warned_of_and_measured() {
+    for (from, to, warned) in [
+        (2020, 2021, Some("the TLS certificate expired at 2021-01-01T00:00:00Z")),
+        (2990, 3000, Some("the TLS certificate is not valid before 2990-01-01T00:00:00Z")),
+        (2020, 3000, None),
+    ] {
+        let sandbox = Sandbox::new();
+        let (certificate, key) = Authority::new().pair_of_years(&NAMES, from, to);
+        sandbox.write("cert.pem", certificate);
+        sandbox.write("key.pem", key);
+        let serving = sandbox.serve(["--mirror", "mirror", "--tls-cert", "cert.pem", "--tls-key", "key.pem"]);
+        // No client that judges certificates would ask it.
+        let get = |path: &str| {
+            let url = format!("{}{path}", serving.url());
+            let client = reqwest::Client::builder().no_proxy().tls_danger_accept_invalid_certs(true).build().unwrap();
+            wait_for(async { client.get(url).send().await.unwrap().text().await.unwrap() })
+        };
+        let metrics = get("/metrics");
+        let second = |year: i32| {
+            jiff::civil::date(i16::try_from(year).unwrap(), 1, 1)
+                .to_zoned(jiff::tz::TimeZone::UTC)
+                .unwrap()
+                .timestamp()
+                .as_second()
+        };
+        for line in [
+            format!("frostmirror_tls_certificate_not_before_timestamp_seconds {}\n", second(from)),
+            format!("frostmirror_tls_certificate_not_after_timestamp_seconds {}\n", second(to)),
+        ] {
+            assert!(metrics.contains(&line), "{line}: {metrics}");
+        }
+        let (status, page) = (get("/api/status"), get("/"));
+        assert!(get("/healthz").contains("ok"), "files are served all the same");
+        let run = serving.stop().ok();
+        match warned {
+            Some(warned) => {
+                assert!(status.contains(warned) && page.contains("Clients refuse the TLS certificate"), "{status}");
+                let told = run.stderr.matches(warned).count();
+                assert_eq!(told, 1, "{}", run.stderr);
+                assert!(run.stderr.contains("cert.pem"), "{}", run.stderr);
+            }
+            None => assert!(!status.contains("certificate") && !run.stderr.contains("certificate"), "{}", run.stderr),
+        }
+    }
+}

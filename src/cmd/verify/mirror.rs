@@ -73,7 +73,7 @@ fn me(context: &Context) -> Holder {
 
 fn tell_rebuilt(rebuilt: &Rebuilt, context: &Context) {
     let sink = context.report.as_ref();
-    let Rebuilt { lines, artifacts, kept, kept_artifacts, aside, live, head, .. } = rebuilt;
+    let Rebuilt { lines, artifacts, kept, kept_artifacts, aside, signatures_aside, live, head, .. } = rebuilt;
     if *lines > 0 {
         let records =
             if *lines == 1 { "record of 1 index line".to_owned() } else { format!("records of {lines} index lines") };
@@ -91,13 +91,26 @@ fn tell_rebuilt(rebuilt: &Rebuilt, context: &Context) {
     if *aside > 0 {
         sink.status("Moved", format!("{aside} damaged records of imports to .frostmirror/aside"));
     }
+    for path in signatures_aside {
+        sink.warning(format!(
+            "`{path}` was moved to .frostmirror/aside: no record names this signature, and its manifest is not proven or the \
+             file is no signature; the next bundle with this channel brings it again"
+        ));
+    }
     if let Some(kept) = kept {
         let what = files(*kept, *kept_artifacts);
         sink.warning(format!(
             "records of imports were lost, so nobody knows what {what} are needed for; they are kept as lineage `{REBUILT}`"
         ));
     }
-    if !head && !live && *lines == 0 && artifacts.is_none() && *aside == 0 && kept.is_none() {
+    if !head
+        && !live
+        && *lines == 0
+        && artifacts.is_none()
+        && *aside == 0
+        && signatures_aside.is_empty()
+        && kept.is_none()
+    {
         sink.status("Unchanged", "nothing was lost that could be rebuilt".to_owned());
     }
 }

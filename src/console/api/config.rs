@@ -38,6 +38,8 @@ struct Setting {
     fixed_by: Option<String>,
     /// Whether a change waits for the next start.
     needs_restart: bool,
+    /// Whether only the operator may change it, in the file or by a flag, and not this API.
+    operator_only: bool,
 }
 
 /// What a write did.
@@ -55,7 +57,7 @@ pub(super) fn routes() -> Vec<Route> {
         Route::post(
             "/api/config",
             "Changes keys of frostmirror.toml: `{key: value}`, with null to take a key out. Comments are kept. A masked \
-             password that comes back as it was shown keeps the stored one. 409 for a key that a flag or the environment fixes, and for live mode where `offline` is true. With If-Match only where they still are in that state.",
+             password that comes back as it was shown keeps the stored one. 409 for a key that a flag or the environment fixes, for `offline`, which only the operator changes on the server itself, and for live mode where `offline` is true. With If-Match only where they still are in that state.",
             write,
         )
         .takes::<BTreeMap<String, Value>>()
@@ -133,8 +135,13 @@ fn somebody_can_write(access: &Access, after: &Settings) -> Result<(), Refusal> 
 
 impl From<Error> for Refusal {
     fn from(error: Error) -> Refusal {
-        let conflict =
-            matches!(error, Error::Fixed { .. } | Error::Changed { .. } | Error::Settings(settings::Error::Offline));
+        let conflict = matches!(
+            error,
+            Error::Fixed { .. }
+                | Error::OperatorOnly { .. }
+                | Error::Changed { .. }
+                | Error::Settings(settings::Error::Offline)
+        );
         let refusal = Refusal::from(Failure::from(error));
         if conflict { Refusal { status: StatusCode::CONFLICT, ..refusal } } else { refusal }
     }

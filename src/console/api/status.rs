@@ -74,6 +74,13 @@ struct Lineage {
     bundle: String,
     /// When that bundle was written (RFC 3339, UTC).
     created: String,
+    /// What the bundle calls the history's inputs: the first few.
+    inputs: Vec<String>,
+    /// How many more inputs there are.
+    more_inputs: u64,
+    /// Why it is doubtful which bundle is the newest, one sentence each. A collection keeps what any of them needs until
+    /// `POST /api/gc?accept=ID`.
+    doubts: Vec<String>,
 }
 
 pub(super) fn routes() -> Vec<Route> {
@@ -85,11 +92,16 @@ fn status(state: &Arc<State>, asked: &Asked) -> Outcome {
     let incoming = arrivals::now(&state.options)?;
     let live = state.options.proxy.figures();
     let mut problems = problems(&status, &incoming, &live, state.options.access.trouble());
+    problems.extend(state.certificate_fault());
     if !asked.is_admin(state) {
         problems.iter_mut().for_each(|problem| *problem = arrivals::without_paths(&state.options, problem));
     }
     let last_import = status.last_import_text();
+    let mut doubts = status.doubts;
     let lineages = status.lineages.into_iter().map(|lineage| Lineage {
+        doubts: doubts.remove(&lineage.id).unwrap_or_default(),
+        inputs: lineage.inputs,
+        more_inputs: lineage.more_inputs,
         id: lineage.id,
         sequence: lineage.sequence,
         bundle: lineage.bundle,
@@ -138,6 +150,9 @@ fn problems(status: &Status, incoming: &Arrivals, live: &Figured, access: Option
         0 => {}
         1 => problems.push("a bundle was refused".to_owned()),
         many => problems.push(format!("{many} bundles were refused")),
+    }
+    for (id, doubts) in &status.doubts {
+        problems.push(format!("the newest bundle of the history {id} is doubtful: {}", doubts.join("; ")));
     }
     if matches!(status.link, LinkState::Elsewhere(_) | LinkState::Stale) {
         problems.push(format!("crates/index is {}", status.link));

@@ -46,6 +46,7 @@ struct Row {
     /// What says the value, where that is not the default.
     said_by: Option<String>,
     needs_restart: bool,
+    operator_only: bool,
     /// What the control begins with.
     json: String,
 }
@@ -181,6 +182,7 @@ fn row((key, control, label): &Labelled, told: &Value, settings: &Live) -> Row {
             _ => fixed_by.map(str::to_owned),
         },
         needs_restart: key.needs_restart(),
+        operator_only: key.is_operator_only(),
         json: json!({
             "kind": kind, "options": options, "without": without, "may": settings.may_write(*key),
             "value": own["value"], "default": own["default"], "source": own["source"], "fixed_by": fixed_by,

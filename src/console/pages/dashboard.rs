@@ -7,7 +7,7 @@ use askama::Template;
 use super::chart::{Steps, length, round_above, steps};
 use super::live_mode::{Alarm, Card, alarms};
 use super::shown::{Moment, count, counted, link};
-use super::{Frame, page};
+use super::{Frame, page, sentence};
 use crate::console::answer::Outcome;
 use crate::console::arrivals::{self, Arrivals};
 use crate::console::asked::Asked;
@@ -42,6 +42,8 @@ struct Dashboard {
     failed_text: String,
     /// Why readers are shut out who should not be.
     shut_out: Option<String>,
+    /// That the newest bundle of a history is doubtful.
+    doubtful: Option<String>,
     /// What is wrong with live mode's upstreams.
     alarms: Vec<Alarm>,
     live_on: bool,
@@ -133,7 +135,12 @@ pub(super) fn show(state: &Arc<State>, asked: &Asked) -> Outcome {
             failed,
             failed_text: format!("{} {}", counted(failed, "bundle"), if failed == 1 { "was" } else { "were" }),
             shut_out,
-            alarms: alarms(&figured),
+            doubtful: match status.doubts.len() {
+                0 => None,
+                1 => Some("The newest bundle of a history is doubtful".to_owned()),
+                several => Some(format!("The newest bundles of {several} histories are doubtful")),
+            },
+            alarms: certificate_alarm(state).into_iter().chain(alarms(&figured)).collect(),
             live_on: figured.on,
             live: Card::of(state, &figured, status.live),
             complete: seen.complete,
@@ -141,6 +148,13 @@ pub(super) fn show(state: &Arc<State>, asked: &Asked) -> Outcome {
             space: Space::of(&counts, &seen),
         })
     })
+}
+
+/// That clients refuse the certificate because of its dates.
+fn certificate_alarm(state: &State) -> Option<Alarm> {
+    let fault = state.certificate_fault()?;
+    let title = "Clients refuse the TLS certificate".to_owned();
+    Some(Alarm { id: "certificate", title, text: sentence(&fault) })
 }
 
 impl Watcher {

@@ -22,7 +22,7 @@ function prepareUploads() {
   for (const kind of ['dragover', 'drop']) {
     addEventListener(kind, (event) => { if (hasFiles(event)) event.preventDefault(); });
   }
-  if (!isAdmin()) return;
+  if (!isAdmin() || !choose) return;
   id('choose-button').addEventListener('click', () => choose.click());
   choose.addEventListener('change', () => {
     add(choose.files);
@@ -275,14 +275,16 @@ function show(job) {
 /** The button that stops the job. One that is past where it could stop says so when it is asked. */
 function showStop(job) {
   const goes = job.state === 'running';
-  id('job-actions').hidden = !goes || !isAdmin();
   const button = id('job-stop');
+  // Readers have no such button.
+  if (!button) return;
+  id('job-actions').hidden = !goes || !isAdmin();
   button.disabled = job.stopping || !isAdmin();
   button.textContent = job.stopping ? 'It stops at its next safe point' : 'Stop';
   if (!goes) id('job-stop-said').textContent = '';
 }
 
-id('job-stop').addEventListener('click', async () => {
+id('job-stop')?.addEventListener('click', async () => {
   id('job-stop-said').textContent = '';
   try {
     showStop(await api(`jobs/${last}/stop`, { method: 'POST' }));
@@ -351,7 +353,8 @@ function removed(came) {
 
 // One job at a time: while one is at work, no other can begin.
 function setWrites(on) {
-  for (const button of [id('export'), id('check'), id('plan'), ...document.querySelectorAll('#planned button')]) {
+  const buttons = document.querySelectorAll('#export, #check, #plan, #planned button, [data-accept]');
+  for (const button of buttons) {
     // Without a mirror these stay disabled, whoever asks.
     const may = button.id === '' || 'write' in button.dataset;
     button.disabled = !(on && may && isAdmin());
@@ -419,15 +422,15 @@ for (const [where, said] of [['arrivals', 'acted'], ['exports', 'deleted']]) {
 // ---- Snapshots ----
 
 const exportSaid = make('div');
-id('export').parentElement.after(exportSaid);
-id('export').addEventListener('click', () => {
+id('export')?.parentElement.after(exportSaid);
+id('export')?.addEventListener('click', () => {
   exportSaid.replaceChildren();
   start('export', exportSaid);
 });
 
 // ---- Checking ----
 
-id('check').addEventListener('click', () => {
+id('check')?.addEventListener('click', () => {
   id('check-said').replaceChildren();
   start('verify', id('check-said'));
 });
@@ -435,20 +438,29 @@ id('check').addEventListener('click', () => {
 // ---- Cleaning up ----
 
 const planned = id('planned');
-id('plan').addEventListener('click', async () => {
+id('plan')?.addEventListener('click', () => plan(null));
+id('histories').addEventListener('click', (event) => {
+  const button = event.target.closest('button[data-accept]');
+  if (button) plan(button);
+});
+
+/** Shows what would go; where `acceptance` is the button of a doubtful bundle, once that bundle is accepted. */
+async function plan(acceptance) {
+  const accept = acceptance ? `accept=${encodeURIComponent(acceptance.dataset.accept)}` : '';
   planned.replaceChildren(make('p', { role: 'status' }, 'Looking…'));
   try {
-    showPlan(await api('gc?dry_run=true', { method: 'POST' }));
+    showPlan(await api(`gc?dry_run=true&${accept}`, { method: 'POST' }), accept);
   } catch (error) {
     planned.replaceChildren(make('p', { class: 'wrong', role: 'alert' }, told(error)));
   }
   planned.focus();
-});
+  planned.scrollIntoView({ block: 'nearest' });
+}
 
 /** How many of a list are named; the whole of it may have a hundred thousand. */
 const NAMED = 200;
 
-function showPlan(plan) {
+function showPlan(plan, accept) {
   const goes = [
     ['Index lines', plan.lines.map((one) => `${one.name} ${one.version}`), 'cargo no longer finds these versions'],
     ['Crates', plan.crates.map((one) => `${one.file} (${size(one.size)})`), ''],
@@ -456,7 +468,14 @@ function showPlan(plan) {
   ].filter(([, list]) => list.length);
   const later = [...plan.waiting, ...plan.artifacts_waiting];
   const parts = [];
-  if (!goes.length && !later.length) {
+  const accepted = plan.lineages.find((one) => one.accepted);
+  if (accepted) {
+    parts.push(make('p', {},
+      `Bundle number ${accepted.sequence} becomes the newest of its history. Its id is `, make('code', {}, accepted.bundle), '.'));
+  }
+  if (!goes.length && !later.length && accepted) {
+    parts.push(make('p', {}, 'Nothing would go.'));
+  } else if (!goes.length && !later.length) {
     parts.push(make('p', {}, 'Nothing would go: everything that is held is named by the newest bundle of a history, or was brought by live mode.'));
   } else if (!goes.length) {
     parts.push(make('p', {}, 'Nothing would go now.'));
@@ -473,19 +492,21 @@ function showPlan(plan) {
   if (plan.strangers.length) {
     parts.push(listed('Stays although no bundle brought it', plan.strangers, ''));
   }
-  if (goes.length) {
-    const yes = make('button', { type: 'button', class: 'danger' }, 'Remove these');
+  if (goes.length || accepted) {
+    const words = accepted ? (goes.length ? 'Accept it and remove these' : 'Accept it') : 'Remove these';
+    const yes = make('button', { type: 'button', class: 'danger' }, words);
     const no = make('button', { type: 'button' }, 'Keep everything');
     const said = make('div');
     yes.addEventListener('click', () => {
       planned.replaceChildren(said);
-      start('gc', said);
+      start(accept ? `gc?${accept}` : 'gc', said);
     });
     no.addEventListener('click', () => {
       planned.replaceChildren();
       id('plan').focus();
     });
-    parts.push(make('p', {}, 'What is removed comes back only with a bundle that ships it.'), make('div', { class: 'actions' }, yes, no));
+    if (goes.length) parts.push(make('p', {}, 'What is removed comes back only with a bundle that ships it.'));
+    parts.push(make('div', { class: 'actions' }, yes, no));
   }
   planned.replaceChildren(...parts);
 }

@@ -15,7 +15,9 @@ use crate::console::jobs::{Job, Kind, Standing};
 use crate::console::snapshots;
 use crate::console::state::State;
 use crate::event;
+use crate::failure::Failure;
 use crate::mirror::live;
+use crate::mirror::status::Status;
 
 /// Imports on one page.
 const ROWS: usize = 25;
@@ -42,6 +44,20 @@ struct Packages {
     pages: Pages,
     job: Option<Work>,
     snapshots: Vec<Snapshot>,
+    histories: Vec<HistoryRow>,
+}
+
+/// A history that feeds the mirror.
+struct HistoryRow {
+    id: String,
+    /// The names of its inputs.
+    inputs: String,
+    /// Number, id and time of its newest bundle.
+    sequence: u64,
+    bundle: String,
+    created: Moment,
+    /// Why it is doubtful which bundle is the newest, as sentences.
+    doubts: Vec<String>,
 }
 
 /// The job that is at work, or was the last.
@@ -77,6 +93,9 @@ struct Row {
     crates: String,
     artifacts: String,
     size: String,
+    /// What the import warned of, as sentences, and how many warnings there are.
+    warnings: Vec<String>,
+    warned: String,
 }
 
 struct Snapshot {
@@ -104,6 +123,7 @@ pub(super) fn show(state: &Arc<State>, asked: &Asked) -> Outcome {
             created: Moment::read(&one.created),
             size: event::size(one.bytes),
         });
+        let status = Status::read(&options.mirror).map_err(Failure::from)?;
         let more = arrivals.failed_total.saturating_sub(arrivals.failed.len() as u64);
         Ok(Packages {
             why_not: frame.why_not(),
@@ -121,8 +141,27 @@ pub(super) fn show(state: &Arc<State>, asked: &Asked) -> Outcome {
                 Work::of(if admin { job } else { job.with_texts(|text| arrivals::without_paths(options, text)) })
             }),
             snapshots: snapshots.collect(),
+            histories: histories(status),
         })
     })
+}
+
+/// The histories that feed the mirror, those that are doubtful first.
+fn histories(status: Status) -> Vec<HistoryRow> {
+    let Status { lineages, mut doubts, .. } = status;
+    let mut rows: Vec<HistoryRow> = lineages
+        .into_iter()
+        .map(|lineage| HistoryRow {
+            inputs: lineage.input_names().unwrap_or_else(|| "inputs unknown".to_owned()),
+            sequence: lineage.sequence,
+            created: Moment::read(&lineage.created),
+            doubts: doubts.remove(&lineage.id).unwrap_or_default().iter().map(|doubt| sentence(doubt)).collect(),
+            bundle: lineage.bundle,
+            id: lineage.id,
+        })
+        .collect();
+    rows.sort_by_key(|row| row.doubts.is_empty());
+    rows
 }
 
 impl Work {
@@ -194,7 +233,9 @@ fn row(import: Import) -> Row {
     let Import { number, current, told } = import;
     match told {
         Some(told) => {
-            let Told { file, kind, imported, parent, crates_shipped, rustup_artifacts_shipped, bytes, .. } = told;
+            let Told {
+                file, kind, imported, parent, crates_shipped, rustup_artifacts_shipped, bytes, warnings, ..
+            } = told;
             Row {
                 number,
                 imported: Moment::read(&imported),
@@ -205,6 +246,8 @@ fn row(import: Import) -> Row {
                 crates: count(crates_shipped),
                 artifacts: count(rustup_artifacts_shipped),
                 size: event::size(bytes),
+                warned: counted(warnings.len() as u64, "warning"),
+                warnings: warnings.iter().map(|warning| sentence(warning)).collect(),
             }
         }
         None => Row {
@@ -217,6 +260,8 @@ fn row(import: Import) -> Row {
             crates: "–".to_owned(),
             artifacts: "–".to_owned(),
             size: "–".to_owned(),
+            warnings: Vec::new(),
+            warned: String::new(),
         },
     }
 }

@@ -155,16 +155,8 @@ impl Books {
                 None => told.push(Held { sha256: one.sha256, size: one.size, read }),
             }
         }
-        let Manifest { id, created, lineage, kind, .. } = record.manifest;
-        let lineage = LineageHead {
-            id: lineage.id,
-            sequence: lineage.sequence,
-            bundle: id,
-            created,
-            record: name.to_owned(),
-            jumped_from: None,
-        };
-        let snapshot = kind == BundleKind::Snapshot;
+        let lineage = LineageHead::of(&record.manifest, name.to_owned());
+        let snapshot = record.manifest.kind == BundleKind::Snapshot;
         self.records.push(Headline { head: record.head, lineage, snapshot });
     }
 

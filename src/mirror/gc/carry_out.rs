@@ -87,12 +87,12 @@ pub(super) fn execute(layout: &Layout, plan: Plan, sink: &dyn Sink) -> Result<Co
     checkpoint("gc:removals");
     match &staged {
         Some((steps, _)) => change(&staging, &index.root, steps, "gc:index-half")?,
-        None => index.carry_out_in_parts(&mut staging, "gc:index-half")?,
+        None => index.carry_out_in_parts(&mut staging, "gc:index")?,
     }
     checkpoint("gc:index");
     match &staged {
         Some((_, steps)) => change(&staging, &records.root, steps, "gc:lines-half")?,
-        None => records.carry_out_in_parts(&mut staging, "gc:lines-half")?,
+        None => records.carry_out_in_parts(&mut staging, "gc:lines")?,
     }
     checkpoint("gc:lines");
     remove_artifacts(layout, &plan.names, ["gc:channels-half", "gc:channels"])?;
@@ -168,9 +168,11 @@ impl Changes<'_> {
     }
 
     /// Stages and changes as many at a time as the disk has room for; each of them makes room for others.
-    fn carry_out_in_parts(&self, staging: &mut Staging, midway: &str) -> Result<(), Error> {
+    fn carry_out_in_parts(&self, staging: &mut Staging, name: &str) -> Result<(), Error> {
         let mut rest = self.changes.as_slice();
+        let mut part = 0;
         while !rest.is_empty() {
+            part += 1;
             let mut steps = Vec::new();
             for one in rest {
                 match self.stage_one(staging, one) {
@@ -180,7 +182,8 @@ impl Changes<'_> {
                 }
             }
             staging.sync()?;
-            change(staging, &self.root, &steps, midway)?;
+            checkpoint(&format!("{name}-part-{part}"));
+            change(staging, &self.root, &steps, &format!("{name}-half"))?;
             rest = rest.get(steps.len()..).unwrap_or_default();
         }
         Ok(())
@@ -213,9 +216,14 @@ fn remove_nameless(layout: &Layout, plan: &Plan) -> Result<(), Error> {
     let losing: HashSet<String> =
         plan.lines.iter().map(|line| format!("{}-{}.crate", line.name, line.version).to_lowercase()).collect();
     let folder = layout.crates();
-    for item in plan.crates.iter().filter(|item| !losing.contains(&item.file.to_lowercase())) {
+    let nameless: Vec<&Item> = plan.crates.iter().filter(|item| !losing.contains(&item.file.to_lowercase())).collect();
+    for (n, item) in nameless.iter().enumerate() {
+        if n == nameless.len() / 2 {
+            checkpoint("gc:nameless-half");
+        }
         remove(&folder.join(&item.file), |path| fs::remove_file(path))?;
     }
+    checkpoint("gc:nameless");
     Ok(())
 }
 

@@ -53,25 +53,7 @@ impl Feed {
 
     /// Why it is doubtful which bundle is the newest, one sentence each; nothing where it is not.
     pub(super) fn doubts(&self) -> Vec<String> {
-        let mut doubts = Vec::new();
-        let mut before: Option<&LineageHead> = None;
-        for one in self.also.iter().chain([&self.head]) {
-            let number = one.sequence;
-            match (one.jumped_from, before) {
-                (Some(from), _) => {
-                    doubts.push(format!("bundle number {number} came when the highest number before it was {from}"));
-                }
-                (None, Some(before)) if before.sequence == number => {
-                    doubts.push(format!("two different bundles have the number {number}"));
-                }
-                (None, Some(before)) if before.created > one.created => {
-                    doubts.push(format!("bundle number {} was written after number {number}", before.sequence));
-                }
-                _ => {}
-            }
-            before = Some(one);
-        }
-        doubts
+        head::doubts(self.also.iter().chain([&self.head]))
     }
 
     /// Takes the newest bundle at its word.
@@ -103,12 +85,26 @@ struct SummaryManifest {
     created: String,
     kind: BundleKind,
     lineage: SummaryLineage,
+    #[serde(default)]
+    carried: Vec<SummaryCarried>,
+}
+
+#[derive(Deserialize)]
+struct SummaryCarried {
+    lineage: SummaryLineage,
 }
 
 #[derive(Deserialize)]
 struct SummaryLineage {
     id: String,
     sequence: u64,
+    #[serde(default)]
+    inputs: Vec<SummaryInput>,
+}
+
+#[derive(Deserialize)]
+struct SummaryInput {
+    name: String,
 }
 
 /// A record's crates and rustup artifacts, and nothing else of it.
@@ -244,8 +240,8 @@ impl Feeds {
         for name in &feeds.names {
             let text = text_of(layout, name)?;
             let summary: Summary = parsed(layout, name, &text)?;
-            let SummaryManifest { id: bundle, created, kind, lineage } = summary.manifest;
-            let SummaryLineage { id, sequence } = lineage;
+            let SummaryManifest { id: bundle, created, kind, lineage, carried } = summary.manifest;
+            let SummaryLineage { id, sequence, inputs } = lineage;
             if id != REBUILT {
                 feeds.last_import = Some(summary.imported.clone());
             }
@@ -257,7 +253,22 @@ impl Feeds {
                 continue;
             }
             let record = name.clone();
-            let head = LineageHead { id: id.clone(), sequence, bundle, created, record, jumped_from: None };
+            let inputs = match carried.as_slice() {
+                [carried] => &carried.lineage.inputs,
+                _ => &inputs,
+            };
+            let (inputs, of_head) = (inputs.iter().map(|input| input.name.as_str()), id.clone());
+            let head = LineageHead {
+                id: of_head,
+                sequence,
+                bundle,
+                created,
+                record,
+                jumped_from: None,
+                inputs: Vec::new(),
+                more_inputs: 0,
+            }
+            .with_inputs(inputs);
             let Contenders { heads, about } = newest_of.entry(id).or_default();
             head::add_contender(heads, head);
             about.insert(name.clone(), [summary.file, summary.imported]);

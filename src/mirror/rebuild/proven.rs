@@ -8,7 +8,11 @@
 //! | `rustup/release-stable.toml` | a proven program of the release that it names |
 //! | `rustup/archive/…` and `rustup/dist/…` with the same bytes | each other, where one of them is proven |
 //!
-//! A file that is not as one of these says stays a stranger, as do signatures, which nothing here can check.
+//! A file that is not as one of these says stays a stranger.
+//!
+//! The signature (`.asc`) of a channel manifest cannot be checked here. It is kept where the manifest is proven and the file is
+//! one ASCII-armoured OpenPGP signature of at most [`MAX_SIGNATURE`] bytes: whoever checks it needs upstream's key in any
+//! case. The rebuild moves every other such file aside.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -18,11 +22,17 @@ use std::path::Path;
 use jiff::Timestamp;
 
 use crate::artifact::Kind;
-use crate::channel::ChannelManifest;
+use crate::channel::{ChannelManifest, signature_path};
 use crate::digest::Sha256;
 use crate::mirror::artifacts::{Held, RELEASE, channel_manifest, release_version};
 use crate::mirror::layout::Layout;
 use crate::safe_path::SafePath;
+
+/// Most bytes of a signature; upstream's have about 800.
+const MAX_SIGNATURE: u64 = 64 * 1024;
+
+/// The lines around an ASCII-armoured signature (RFC 9580, 6.2).
+const ARMOUR: [&str; 2] = ["-----BEGIN PGP SIGNATURE-----", "-----END PGP SIGNATURE-----"];
 
 /// Most bytes of a manifest, a `.sha256` or a release that is read.
 const MAX_TEXT: u64 = 16 * 1024 * 1024;
@@ -60,6 +70,14 @@ pub(super) fn proven(layout: &Layout) -> BTreeMap<SafePath, Held> {
     for (path, digests) in named {
         files.prove(&path, &digests, &mut proven);
     }
+    for path in proven.keys().filter(|path| channel_manifest(path).is_some()).cloned().collect::<Vec<_>>() {
+        let signature = signature_path(&path);
+        if files.is_signature(&signature)
+            && let Some(found) = files.hash(&signature)
+        {
+            proven.insert(signature, held(found));
+        }
+    }
     files.prove_programs(&mut proven);
     for path in proven.keys().cloned().collect::<Vec<_>>() {
         let beside = beside(&path).filter(|beside| files.paths.contains(beside));
@@ -71,6 +89,27 @@ pub(super) fn proven(layout: &Layout) -> BTreeMap<SafePath, Held> {
         }
     }
     proven
+}
+
+/// The signatures of channel manifests that are on disk, whether they are proven or not.
+pub(super) fn signatures(layout: &Layout) -> Vec<SafePath> {
+    let mut files = Files { layout, paths: BTreeSet::new(), hashed: BTreeMap::new() };
+    files.list(&layout.root().join("dist"), "dist");
+    let of_manifest = |path: &SafePath| {
+        let manifest = path.as_str().strip_suffix(".asc").and_then(|manifest| manifest.parse().ok());
+        manifest.is_some_and(|manifest| channel_manifest(&manifest).is_some())
+    };
+    files.paths.into_iter().filter(of_manifest).collect()
+}
+
+fn is_armoured(text: &[u8]) -> bool {
+    let [begin, end] = ARMOUR;
+    let is_plain = text.iter().all(|byte| matches!(byte, b' '..=b'~' | b'\r' | b'\n'));
+    let text = str::from_utf8(text).unwrap_or_default().trim_ascii();
+    let inner = text.strip_prefix(begin).and_then(|rest| rest.strip_suffix(end));
+    is_plain
+        && inner
+            .is_some_and(|inner| inner.starts_with(['\r', '\n']) && inner.ends_with('\n') && !inner.contains("-----"))
 }
 
 fn held((sha256, size): (Sha256, u64)) -> Held {
@@ -109,14 +148,24 @@ impl Files<'_> {
         *self.hashed.entry(path.clone()).or_insert_with(|| Sha256::of_file(&file).ok())
     }
 
+    /// Whether the file is one ASCII-armoured signature.
+    fn is_signature(&self, path: &SafePath) -> bool {
+        self.read(path, MAX_SIGNATURE).is_some_and(|text| is_armoured(&text))
+    }
+
     fn text(&self, path: &SafePath) -> Option<Vec<u8>> {
+        self.read(path, MAX_TEXT)
+    }
+
+    /// The bytes of a file that is there and has at most `most` of them.
+    fn read(&self, path: &SafePath, most: u64) -> Option<Vec<u8>> {
         if !self.paths.contains(path) {
             return None;
         }
         let mut text = Vec::new();
         let file = fs::File::open(path.below(self.layout.root())).ok()?;
-        let read = file.take(MAX_TEXT + 1).read_to_end(&mut text).ok()?;
-        (read as u64 <= MAX_TEXT).then_some(text)
+        let read = file.take(most + 1).read_to_end(&mut text).ok()?;
+        (read as u64 <= most).then_some(text)
     }
 
     /// The digest that the `.sha256` beside a file begins with.
@@ -153,6 +202,32 @@ impl Files<'_> {
             && let Some(found) = self.hash(&release)
         {
             proven.insert(release, held(found));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_one_plain_armoured_signature_is_one() {
+        let [begin, end] = ARMOUR;
+        let good = format!("{begin}\nVersion: x\n\niQIz+/=\n=AbCd\n{end}\n");
+        assert!(is_armoured(good.as_bytes()) && is_armoured(good.replace('\n', "\r\n").as_bytes()));
+        for bad in [
+            String::new(),
+            "signed".to_owned(),
+            good.replace("SIGNATURE", "MESSAGE"),
+            good.repeat(2),
+            format!("text\n{good}"),
+            format!("{good}text\n"),
+            format!("{begin}{end}"),
+            good.replace("iQIz", "<\u{e9}>"),
+            good.replace("iQIz", "\u{1b}[2J"),
+            good.replace('\n', " "),
+        ] {
+            assert!(!is_armoured(bad.as_bytes()), "{bad}");
         }
     }
 }

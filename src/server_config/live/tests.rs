@@ -36,7 +36,7 @@ fn what_is_fixed_counts_more_than_the_file_which_counts_more_than_the_defaults()
     assert_eq!(
         about("base_url"),
         json!({ "value": "http://m.example", "default": null, "source": "environment",
-                "fixed_by": "FROSTMIRROR_BASE_URL", "needs_restart": false })
+                "fixed_by": "FROSTMIRROR_BASE_URL", "needs_restart": false, "operator_only": false })
     );
     assert_eq!(
         (&json["watch_incoming"]["source"], &json["watch_incoming"]["fixed_by"]),
@@ -199,8 +199,8 @@ fn an_offline_server_refuses_live_mode_by_every_route() {
     let (folder, live) = with("", &offline).expect("loaded");
     let refused = live.write(&changes(json!({ "proxy_mode": true }))).expect_err("refused");
     assert!(matches!(refused, edit::Error::Settings(settings::Error::Offline)), "{refused}");
-    for way_out in [json!({ "offline": false }), json!({ "offline": null, "proxy_mode": true })] {
-        let refused = live.write(&changes(way_out)).expect_err("fixed");
+    for change in [json!({ "offline": false }), json!({ "offline": null, "proxy_mode": true })] {
+        let refused = live.write(&changes(change)).expect_err("fixed");
         assert!(matches!(refused, edit::Error::Fixed { key: Key::Offline, .. }), "{refused}");
     }
     assert_eq!(text(&folder), "");
@@ -212,11 +212,34 @@ fn an_offline_server_refuses_live_mode_by_every_route() {
     let (_folder, live) = with("offline = true\n", &|_| ()).expect("loaded");
     let refused = live.write(&changes(json!({ "proxy_mode": true }))).expect_err("refused");
     assert!(matches!(refused, edit::Error::Settings(settings::Error::Offline)), "{refused}");
-    // Without it, live mode switches as ever.
-    let (_folder, live) = with("offline = true\n", &|_| ()).expect("loaded");
-    live.write(&changes(json!({ "offline": false, "proxy_mode": true }))).expect("written");
-    let refused = live.write(&changes(json!({ "offline": true }))).expect_err("live mode is on");
-    assert!(matches!(refused, edit::Error::Settings(settings::Error::Offline)), "{refused}");
+}
+
+#[test]
+fn offline_in_the_file_is_changed_by_hand_only() {
+    let folder = folder("offline = true # no network\n");
+    let live = Live::load(folder.path(), Fixed::default()).expect("loaded");
+    for change in [
+        json!({ "offline": false }),
+        json!({ "offline": null }),
+        json!({ "offline": false, "proxy_mode": true }),
+        json!({ "offline": null, "proxy_mode": true, "deny": ["a"] }),
+    ] {
+        let refused = live.write(&changes(change.clone())).expect_err("refused");
+        assert!(matches!(refused, edit::Error::OperatorOnly { key: Key::Offline }), "{change}: {refused}");
+    }
+    let snapshot = "targets = ['a-b']\noffline = false\nproxy_mode = true\n";
+    live.restore(&[Brought::parse(SERVER, snapshot.as_bytes()).expect("TOML")], &Silent).expect("restored");
+    live.write(&changes(json!({ "offline": true, "deny": ["a"] }))).expect("what is unchanged may be sent");
+    assert!(text(&folder).starts_with("offline = true # no network\n"), "{}", text(&folder));
+    assert_eq!((live.current().offline, live.current().proxy_mode), (true, false));
+    assert!(!live.may_write(Key::Offline) && live.may_write(Key::ProxyMode));
+
+    fs::write(folder.path().join(SERVER), "offline = false\n").expect("write");
+    live.reload().expect("read again");
+    live.write(&changes(json!({ "proxy_mode": true }))).expect("the operator allows it now");
+    let refused = live.write(&changes(json!({ "offline": true }))).expect_err("refused");
+    assert!(matches!(refused, edit::Error::OperatorOnly { .. }), "{refused}");
+    assert!(live.current().proxy_mode);
 }
 
 #[test]

@@ -124,7 +124,9 @@ impl Key {
             Key::ProxyMode => {
                 "Live mode: fetch what the mirror lacks from upstream. Off: only stored files are served."
             }
-            Key::Offline => "Never use the network for the server itself. Live mode cannot be switched on.",
+            Key::Offline => {
+                "Never use the network for the server itself. Live mode cannot be switched on. Set it in frostmirror.toml on the server, or start the server with --offline."
+            }
             Key::ProxyIndexUrl => {
                 "Sparse index from which live mode fetches. If it is not set, the environment and cargo's configuration count, as for fetch. A password in it is shown as ***."
             }
@@ -169,6 +171,12 @@ impl Key {
     /// server runs, what it fetches, checks, removes and allows is decided on its own machine. A new key does not travel.
     pub fn travels(self) -> bool {
         matches!(self, Key::Targets | Key::Toolchain)
+    }
+
+    /// Whether only the operator may change the key: in the file, by a flag or by a variable. The API and the pages show it and
+    /// refuse to change it.
+    pub fn is_operator_only(self) -> bool {
+        matches!(self, Key::Offline)
     }
 
     /// Whether a change takes effect at the next start only. Of the two of TLS that is true of their paths; what is in

@@ -85,3 +85,42 @@ fn what_goes_is_what_was_shown() {
     browser.wait_for("#planned", "Nothing would go now.");
     browser.is_clean(site.url());
 }
+
+#[test]
+fn a_doubtful_bundle_is_accepted_on_the_page() {
+    let Some(browser) = Browser::start() else { return };
+    let site = Site::filled(&[]);
+    let mirror = site.sandbox.path("mirror");
+    let jump = Make::new("one", 9).ship(Crate::new("forged", "1.0.0"));
+    let id = jump.lineage().to_owned();
+    import(&mirror, &jump.write(&site.sandbox.path("made"), "nine.pkg")).unwrap();
+    let before = held(&mirror);
+
+    browser.open(&site.at("/"));
+    browser.wait_for("#alarm", "The newest bundle of a history is doubtful");
+    browser.click("#alarm a");
+    browser.wait_for("#histories .doubtful", "Bundle number 9 came when the highest number before it was 2.");
+    browser.wait_for("#histories .doubtful", &id);
+    browser.wait_for("#histories .doubtful", "Cargo.lock");
+    browser.click("#imports .warnings summary");
+    browser.wait_for("#imports .warnings", "nine.pkg has the number 9 in its history");
+    // The plan says what the acceptance would do; who keeps everything has accepted nothing.
+    browser.wait_until("!document.querySelector('#plan').disabled");
+    browser.click("[data-accept]");
+    browser.wait_for("#planned", "Bundle number 9 becomes the newest of its history.");
+    assert_eq!(browser.js("return document.activeElement.id", &json!([])), json!("planned"));
+    assert_eq!(listed(&browser, "Index lines").len(), 4);
+    browser.click("#planned .actions button:not(.danger)");
+    browser.wait_until("document.querySelector('#planned').childNodes.length === 0");
+    assert_eq!(held(&mirror), before);
+    browser.click("[data-accept]");
+    browser.wait_for("#planned .danger", "Accept it and remove these");
+    browser.click("#planned .danger");
+    browser.wait_for("#job-said", "Done: 4 index lines removed");
+    browser.wait_until("document.querySelector('#histories .doubtful') === null");
+    assert_agreement(&mirror);
+    browser.open(&site.at("/"));
+    browser.wait_for("#facts", "of 1 name");
+    assert!(!browser.text("#alarm").contains("doubtful"));
+    browser.is_clean(site.url());
+}

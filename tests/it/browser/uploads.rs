@@ -93,8 +93,9 @@ fn files_are_dropped_anywhere_on_the_page() {
     let site = Site::filled(&["--admin-token", "0123456789abcdef-admin"]);
     browser.open(&site.at("/packages"));
     browser.wait_until("!document.querySelector('#login').hidden");
-    drop_files(&browser, "#drop", &[&site.bundle("fresh.pkg")]);
-    assert_eq!((browser.url(), browser.text("#uploads")), (site.at("/packages"), String::new()));
+    drop_files(&browser, "h1", &[&site.bundle("fresh.pkg")]);
+    assert_eq!(browser.js("return document.querySelector('#uploads')", &json!([])), json!(null));
+    assert_eq!((browser.url(), site.sandbox.path("incoming/fresh.pkg").exists()), (site.at("/packages"), false));
 }
 
 #[test]

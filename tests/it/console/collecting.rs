@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
-use super::{body, ended, filled, send};
+use super::{body, ended, filled, read, send};
 use crate::import_bundle::{Make, import};
 use crate::support::crates::Crate;
 
@@ -54,4 +54,73 @@ fn a_collection_is_shown_first_and_done_as_a_job() {
     let job = body(&post("/api/gc", &json!({ "grace": "0", "forget": [lineage] }).to_string()));
     let job = ended(&serving, &job["id"]);
     assert_eq!((&job["state"], &job["outcome"]["lines"]), (&json!("done"), &json!(1)), "{job}");
+}
+
+#[test]
+fn a_doubtful_bundle_is_shown_and_accepted() {
+    let (sandbox, serving) = filled(&[]);
+    let mirror = sandbox.path("mirror");
+    let jump = Make::new("one", 9).ship(Crate::new("forged", "1.0.0"));
+    let lineage = jump.lineage().to_owned();
+    assert_eq!(read(&serving, "/api/status")["problems"], json!([]));
+    sandbox.run(["import", "--mirror", "mirror", jump.write(&sandbox.path("made"), "nine.pkg").to_str().unwrap()]).ok();
+
+    // Everywhere where somebody looks.
+    let told = "bundle number 9 came when the highest number before it was 2";
+    let status = read(&serving, "/api/status");
+    let about = &status["lineages"][0];
+    assert_eq!((&about["id"], &about["doubts"]), (&json!(lineage), &json!([told])), "{status}");
+    assert_eq!((&about["inputs"], &about["more_inputs"]), (&json!(["Cargo.lock"]), &json!(0)), "{status}");
+    assert_eq!(status["problems"], json!([format!("the newest bundle of the history {lineage} is doubtful: {told}")]));
+    let newest = read(&serving, "/api/packages")["packages"][0].clone();
+    assert!(
+        newest["warnings"][0].as_str().unwrap().starts_with("nine.pkg has the number 9 in its history"),
+        "{newest}"
+    );
+    let metrics = crate::support::published::get(serving.url(), "/metrics", &[]).text();
+    assert!(metrics.contains("frostmirror_mirror_doubtful_histories 1\n"), "{metrics}");
+    let verb = sandbox.run(["status", "--mirror", "mirror"]).ok();
+    verb.stdout_has(&format!("Lineage {lineage} (Cargo.lock): bundle number 9 of "))
+        .stdout_has(&format!("  Doubtful: {told}\n"));
+
+    // Without acceptance only that goes which number 2 made garbage, and an unknown history is refused.
+    let post = |path: &str, json: &str| send(&serving, "POST", path, &[], json);
+    let lines = body(&post("/api/gc?dry_run=true", ""))["lines"].clone();
+    assert_eq!(lines, json!([{ "name": "under_score", "version": "0.1.0" }]));
+    for path in ["/api/gc?dry_run=true&accept=ffff", "/api/gc?dry_run=true&accept="] {
+        let refused = post(path, "");
+        assert_eq!((refused.status, body(&refused)["error"].is_string()), (422, true), "{path}");
+    }
+    let by_query = body(&post(&format!("/api/gc?dry_run=true&accept={}", &lineage[..8]), ""));
+    let by_body = body(&post("/api/gc", &json!({ "dry_run": true, "accept": [lineage] }).to_string()));
+    for plan in [by_query, by_body] {
+        assert_eq!(
+            (&plan["lineages"][0]["accepted"], plan["lines"].as_array().unwrap().len()),
+            (&json!(true), 4),
+            "{plan}"
+        );
+    }
+    assert!(!read(&serving, "/api/status")["problems"].as_array().unwrap().is_empty(), "a plan accepts nothing");
+
+    let job = body(&post(&format!("/api/gc?grace=0&accept={lineage}"), ""));
+    let job = ended(&serving, &job["id"]);
+    assert_eq!((&job["state"], &job["outcome"]["lines"]), (&json!("done"), &json!(4)), "{job}");
+    let status = read(&serving, "/api/status");
+    assert_eq!((&status["problems"], &status["lineages"][0]["doubts"]), (&json!([]), &json!([])), "{status}");
+    assert!(mirror.join("crates/forged-1.0.0.crate").is_file() && !mirror.join("crates/leaf-1.0.0.crate").exists());
+    // The note of the import stays what it was: it says what was known then.
+    assert_eq!(read(&serving, "/api/packages")["packages"][0]["warnings"], newest["warnings"]);
+}
+
+#[test]
+fn only_who_may_write_accepts_a_bundle() {
+    let token = "0123456789abcdef-token";
+    let (sandbox, serving) = filled(&["--admin-token", token]);
+    let jump = Make::new("one", 9).ship(Crate::new("forged", "1.0.0"));
+    let path = format!("/api/gc?grace=0&accept={}", jump.lineage());
+    import(&sandbox.path("mirror"), &jump.write(&sandbox.path("made"), "nine.pkg")).unwrap();
+    assert_eq!(send(&serving, "POST", &path, &[], "").status, 401);
+    assert_eq!(send(&serving, "POST", &path, &["Authorization: Bearer 0123456789abcdef-wrong"], "").status, 401);
+    let doubts = read(&serving, "/api/status")["lineages"][0]["doubts"].clone();
+    assert_eq!(doubts.as_array().unwrap().len(), 1, "{doubts}");
 }

@@ -140,6 +140,47 @@ fn a_watching_server_imports_what_is_retried_and_settles_what_a_good_bundle_repl
 }
 
 #[test]
+fn a_good_bundle_that_the_verb_imports_from_elsewhere_ends_the_alarm() {
+    for flags in [&[][..], &["--watch-incoming"]] {
+        let (sandbox, serving, [one, two]) = world(flags);
+        if flags.is_empty() {
+            for name in ["one.pkg", "one.pkg", "other.pkg"] {
+                outcome(&serving, &upload(&serving, name, DAMAGED));
+            }
+        } else {
+            for (count, name) in [(1, "one.pkg"), (2, "one.pkg"), (3, "other.pkg")] {
+                upload(&serving, name, DAMAGED);
+                until("the alarm", || read(&serving, "/api/incoming")["failed_total"] == json!(count));
+            }
+        }
+        let status = || sandbox.run(["status", "--mirror", "mirror"]).ok().stdout;
+        until("the record", || status().contains("Failed bundles: 3\n"));
+
+        // Another name ends no alarm; a bundle that is invalid itself does not either.
+        sandbox
+            .run(["import", "--mirror", "mirror", one.to_str().unwrap()])
+            .ok()
+            .stderr_has("Dismissed 2 invalid bundles named one.pkg");
+        let incoming = read(&serving, "/api/incoming");
+        assert_eq!((names(&incoming["failed"]), &incoming["failed_total"]), (vec!["other.pkg"], &json!(1)));
+        assert_eq!(names(&incoming["dismissed"]), ["one-2.pkg", "one.pkg"]);
+        until("the record", || status().contains("Failed bundles: 1\n") && !status().contains("Failed: one"));
+        let run = sandbox.run(["import", "--mirror", "mirror", two.to_str().unwrap()]).ok();
+        run.stderr_lacks("Dismissed");
+        sandbox.write("else/other.pkg", DAMAGED);
+        sandbox.run(["import", "--mirror", "mirror", "else/other.pkg"]).exits(4).stderr_lacks("Dismissed");
+        assert_eq!(read(&serving, "/api/incoming")["failed_total"], json!(1));
+        // One that is imported already is a good bundle, too.
+        fs::copy(&one, sandbox.path("else/other.pkg")).unwrap();
+        let run = sandbox.run(["import", "--mirror", "mirror", "else/other.pkg"]).ok();
+        run.stderr_has("is already imported").stderr_has("Dismissed 1 invalid bundle named other.pkg");
+        assert_eq!(read(&serving, "/api/status")["problems"], json!([]));
+        assert_eq!(read(&serving, "/api/status")["failed"], json!(0));
+        until("the record", || status().contains("Failed bundles: 0\n"));
+    }
+}
+
+#[test]
 fn only_who_may_write_acts_and_only_on_what_is_there() {
     let (sandbox, serving, [one, _]) = world(&[]);
     fs::create_dir_all(sandbox.path("incoming/failed")).unwrap();

@@ -45,6 +45,7 @@ fn a_jump_removes_nothing_until_it_is_accepted() {
     let id = lineage();
     let run = sandbox.run(["gc", "--grace", "0", "--mirror", "mirror"]).ok();
     run.stdout_has("  Doubtful: bundle number 1000 came when the highest number before it was 2\n")
+        .stdout_has(&format!("Lineage {id} (Cargo.lock): forged.pkg, "))
         .stdout_has(&format!("`gc --accept {id}` then takes that bundle at its word\n"))
         .stdout_has("Removed 1 crate,");
     assert_eq!(crates(&mirror), ["forged", "genuine"], "what number 2 made garbage is gone");
@@ -55,7 +56,11 @@ fn a_jump_removes_nothing_until_it_is_accepted() {
     assert_eq!(plan["lineages"][0]["doubts"].as_array().unwrap().len(), 1);
     assert_eq!(plan["lineages"][0]["accepted"], false);
 
-    sandbox.run(["gc", "--accept", "ffff", "--mirror", "mirror"]).exits(3).stderr_has("`ffff`");
+    sandbox
+        .run(["gc", "--accept", "ffff", "--mirror", "mirror"])
+        .exits(3)
+        .stderr_has("`ffff`")
+        .stderr_has(&format!("{id} (Cargo.lock)"));
     sandbox.run(["gc", "--dry-run", "--accept", &id[..6], "--mirror", "mirror"]).ok().stdout_has(", accepted\n");
     assert_eq!(crates(&mirror).len(), 2);
     let run = sandbox.run(["gc", "--grace", "0", "--accept", &id[..6], "--mirror", "mirror"]).ok();

@@ -31,9 +31,9 @@ fn bundles(folder: &Path) -> [std::path::PathBuf; 3] {
 }
 
 /// What must be the same whether a run was killed before or not.
-type Outcome = (BTreeMap<String, Vec<u8>>, Counts, Vec<LineageHead>, Vec<forgotten::Note>, Vec<String>);
+pub type Outcome = (BTreeMap<String, Vec<u8>>, Counts, Vec<LineageHead>, Vec<forgotten::Note>, Vec<String>);
 
-fn outcome(mirror: &Path) -> Outcome {
+pub fn outcome(mirror: &Path) -> Outcome {
     let layout = Layout::new(mirror);
     let head = ledger::head(&layout).unwrap().unwrap();
     let private = everything(mirror).into_keys().filter(|path| path.starts_with(".frostmirror/")).collect();

@@ -97,6 +97,8 @@ impl Synthetic {
             created: TIME.to_owned(),
             record: name.clone(),
             jumped_from: None,
+            inputs: vec!["Cargo.lock".to_owned()],
+            more_inputs: 0,
         };
         let head = Head {
             format: 1,
@@ -129,7 +131,7 @@ impl Synthetic {
         fs::write(layout.head(), serde_json::to_vec_pretty(&head).unwrap()).unwrap();
         let head = Tip { counts, imports: sequence };
         let file = format!("{sequence}.pkg");
-        let record = Record { imported: TIME.to_owned(), file, head, snapshot: None, manifest };
+        let record = Record { imported: TIME.to_owned(), file, head, snapshot: None, warnings: Vec::new(), manifest };
         fs::write(layout.ledger().join(name), serde_json::to_vec(&record).unwrap()).unwrap();
     }
 }

@@ -1,0 +1,154 @@
+//! The dates of a certificate, read from its DER form (RFC 5280, 4.1). Only what leads to them is read.
+
+use jiff::Timestamp;
+
+/// Tags of DER.
+const INTEGER: u8 = 0x02;
+const UTC_TIME: u8 = 0x17;
+const GENERALIZED_TIME: u8 = 0x18;
+const SEQUENCE: u8 = 0x30;
+const VERSION: u8 = 0xa0;
+
+/// The time in which a certificate is valid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Validity {
+    /// The first moment.
+    pub from: Timestamp,
+    /// The last moment.
+    pub to: Timestamp,
+}
+
+impl Validity {
+    /// The dates of a certificate; `None` where they cannot be read.
+    pub(super) fn of(der: &[u8]) -> Option<Validity> {
+        let (certificate, _) = element(der, SEQUENCE)?;
+        let (signed, _) = element(certificate, SEQUENCE)?;
+        let rest = element(signed, VERSION).map_or(signed, |(_, rest)| rest);
+        let (_serial, rest) = element(rest, INTEGER)?;
+        let (_algorithm, rest) = element(rest, SEQUENCE)?;
+        let (_issuer, rest) = element(rest, SEQUENCE)?;
+        let (dates, _) = element(rest, SEQUENCE)?;
+        let (from, rest) = time(dates)?;
+        let (to, _) = time(rest)?;
+        Some(Validity { from, to })
+    }
+
+    /// Why clients refuse the certificate at this time; `None` where its dates are no reason.
+    pub fn fault(&self, now: Timestamp) -> Option<String> {
+        let shown = |time: Timestamp| time.strftime("%Y-%m-%dT%H:%M:%SZ");
+        let (from, to, now_shown) = (shown(self.from), shown(self.to), shown(now));
+        if now > self.to {
+            Some(format!("the TLS certificate expired at {to}, and it is {now_shown} now"))
+        } else if now < self.from {
+            Some(format!("the TLS certificate is not valid before {from}, and it is {now_shown} now"))
+        } else {
+            None
+        }
+    }
+}
+
+/// The content of the element that `bytes` begins with, which has this tag, and what follows it.
+fn element(bytes: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
+    let (first, rest) = bytes.split_first()?;
+    let (length, rest) = rest.split_first()?;
+    let (length, rest) = match length {
+        0..=0x7f => (usize::from(*length), rest),
+        // The long form: so many bytes of the length follow.
+        0x81..=0x84 => {
+            let (digits, rest) = rest.split_at_checked(usize::from(length & 0x7f))?;
+            (digits.iter().fold(0usize, |sum, digit| (sum << 8) | usize::from(*digit)), rest)
+        }
+        _ => return None,
+    };
+    (*first == tag).then(|| rest.split_at_checked(length))?
+}
+
+/// The time that `bytes` begins with, and what follows it.
+fn time(bytes: &[u8]) -> Option<(Timestamp, &[u8])> {
+    let (text, rest, century) = match element(bytes, UTC_TIME) {
+        Some((text, rest)) => {
+            let year: u8 = str::from_utf8(text.get(..2)?).ok()?.parse().ok()?;
+            (text, rest, if year < 50 { "20" } else { "19" })
+        }
+        None => element(bytes, GENERALIZED_TIME).map(|(text, rest)| (text, rest, ""))?,
+    };
+    let text = format!("{century}{}", str::from_utf8(text).ok()?);
+    let digits =
+        text.strip_suffix('Z').filter(|digits| digits.len() == 14 && digits.bytes().all(|one| one.is_ascii_digit()))?;
+    let part = |from: usize, to: usize| digits.get(from..to);
+    let (year, month, day) = (part(0, 4)?, part(4, 6)?, part(6, 8)?);
+    let (hour, minute, second) = (part(8, 10)?, part(10, 12)?, part(12, 14)?);
+    // This time stands for none (RFC 5280, 4.1.2.5), and is later than all that can be calculated with.
+    let time = match digits {
+        "99991231235959" => Timestamp::MAX,
+        _ => format!("{year}-{month}-{day}T{hour}:{minute}:{second}Z").parse().ok()?,
+    };
+    Some((time, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+
+    fn certificate(from: (i32, u8, u8), to: (i32, u8, u8)) -> Vec<u8> {
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
+        params.not_before = date_time_ymd(from.0, from.1, from.2);
+        params.not_after = date_time_ymd(to.0, to.1, to.2);
+        params.self_signed(&KeyPair::generate().expect("a key")).expect("a certificate").der().to_vec()
+    }
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().expect("a time")
+    }
+
+    #[test]
+    fn both_forms_of_time_are_read() {
+        let der = certificate((2020, 1, 2), (2049, 12, 31));
+        let expected = Validity { from: at("2020-01-02T00:00:00Z"), to: at("2049-12-31T00:00:00Z") };
+        assert_eq!(Validity::of(&der), Some(expected));
+        let later = certificate((1975, 6, 7), (2050, 1, 1));
+        let expected = Validity { from: at("1975-06-07T00:00:00Z"), to: at("2050-01-01T00:00:00Z") };
+        assert_eq!(Validity::of(&later), Some(expected));
+    }
+
+    #[test]
+    fn a_certificate_that_is_cut_or_damaged_has_no_dates_and_causes_no_panic() {
+        let der = certificate((2020, 1, 2), (2049, 12, 31));
+        for length in 0..100 {
+            assert_eq!(Validity::of(&der[..length]), None, "{length}");
+        }
+        for at in 0..200.min(der.len()) {
+            for value in [0, 0x7f, 0x80, 0x84, 0xff] {
+                let mut damaged = der.clone();
+                damaged[at] = value;
+                let _no_panic = Validity::of(&damaged);
+            }
+        }
+        let read = |tag: u8, text: &str| {
+            let length = u8::try_from(text.len()).expect("short");
+            let bytes = [&[tag, length], text.as_bytes()].concat();
+            time(&bytes).map(|(time, _)| time)
+        };
+        assert_eq!(read(GENERALIZED_TIME, "99991231235959Z"), Some(Timestamp::MAX));
+        assert_eq!(read(UTC_TIME, "500101000000Z"), Some(at("1950-01-01T00:00:00Z")));
+        for bad in ["", "Z", "20200101000000", "2020010100000Z", "20201301000000Z", "+0200101000000Z"] {
+            assert_eq!(read(GENERALIZED_TIME, bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_fault_names_the_dates() {
+        let validity = Validity { from: at("2026-01-01T00:00:00Z"), to: at("2026-12-31T00:00:00Z") };
+        assert_eq!(validity.fault(at("2026-06-01T00:00:00Z")), None);
+        assert_eq!(
+            validity.fault(at("2027-01-02T00:00:00Z")).as_deref(),
+            Some("the TLS certificate expired at 2026-12-31T00:00:00Z, and it is 2027-01-02T00:00:00Z now")
+        );
+        assert_eq!(
+            validity.fault(at("2025-12-31T00:00:00Z")).as_deref(),
+            Some("the TLS certificate is not valid before 2026-01-01T00:00:00Z, and it is 2025-12-31T00:00:00Z now")
+        );
+    }
+}
