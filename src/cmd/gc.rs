@@ -35,9 +35,9 @@ pub struct Args {
     /// brought (repeatable)
     #[arg(long, value_name = "LINEAGE|live")]
     pub forget: Vec<String>,
-    /// Take the newest bundle of a doubtful lineage at its word, by the lineage's id or the beginning of it: what only its
-    /// other bundles need is garbage. It is remembered; a new doubt needs the flag again (repeatable)
-    #[arg(long, value_name = "LINEAGE")]
+    /// Accept the newest bundle of a doubtful lineage (ID or unique prefix): files that only its other bundles need become
+    /// garbage. With @BUNDLE, only if that bundle is the newest. A new doubt needs the flag again (repeatable)
+    #[arg(long, value_name = "LINEAGE[@BUNDLE]")]
     pub accept: Vec<String>,
     /// How long to wait for another process that holds the mirror
     #[arg(long, value_name = "SECS", default_value_t = 60)]
@@ -135,8 +135,8 @@ fn text(plan: &Plan, now: Timestamp) -> String {
         }
         lineage.doubts.iter().for_each(|doubt| line(format!("  Doubtful: {doubt}")));
         line(format!(
-            "  What any of its bundles needs stays. Compare the id {} of {} with what `cargo frostmirror inspect` prints at \
-             the sender's. `gc --accept {}` then takes that bundle at its word",
+            "  What any of its bundles needs stays. Compare the id {0} of {1} with the id that `cargo frostmirror inspect` prints \
+             on the sender's machine. Then accept that bundle with `gc --accept {2}@{0}`",
             newest.bundle,
             shown(&lineage.file),
             newest.id

@@ -157,6 +157,9 @@ impl From<gc::Error> for Failure {
             ),
             E::NoLineage { ref word, .. } if word == "live" => Failure::new(Class::Input, error)
                 .hint("live mode is no lineage, and brought nothing that could be forgotten: leave out `live`"),
+            E::NotNewest { .. } => Failure::new(Class::Input, error).hint(
+                "run `cargo frostmirror gc --dry-run` and compare the id of the newest bundle before you accept it",
+            ),
             E::NoLineage { .. } | E::Ambiguous { .. } => Failure::new(Class::Input, error).hint(
                 "`cargo frostmirror gc --dry-run` shows every lineage; give its id, or at least its first 4 digits",
             ),

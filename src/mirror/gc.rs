@@ -113,7 +113,8 @@ pub struct Options {
     pub grace: Duration,
     /// Lineages to let go, each by its id or the beginning of it, or [`LIVE`].
     pub forget: Vec<String>,
-    /// Lineages whose newest bundle is taken at its word although it is doubtful, each by its id or the beginning of it.
+    /// Lineages whose newest bundle is accepted although it is doubtful, each by its id or the beginning of it. With `@` and the
+    /// id of a bundle behind it, only that bundle is accepted, and not one that came since somebody looked.
     pub accept: Vec<String>,
     /// The time of the run.
     pub now: Timestamp,
@@ -295,6 +296,16 @@ pub enum Error {
         /// Those that it fits.
         known: Vec<String>,
     },
+    /// Another bundle is the newest of the lineage.
+    #[error("the newest bundle of lineage `{lineage}` is `{newest}`, not `{bundle}`")]
+    NotNewest {
+        /// The lineage.
+        lineage: String,
+        /// The bundle that was to be accepted.
+        bundle: String,
+        /// The newest.
+        newest: String,
+    },
     /// The file system refused.
     #[error(transparent)]
     Store(#[from] store::Error),
@@ -385,7 +396,7 @@ fn plan(layout: &Layout, options: &Options) -> Result<Plan, Error> {
     // The id is older than anything that live mode brought, and stays when all of it is let go.
     let has_live = live::id(layout)?.is_some();
     let forget = forgotten(&feeds, &options.forget, has_live)?;
-    let accept = lineages_of(&feeds, &options.accept, |_| false)?;
+    let accept = accepted(&feeds, &options.accept)?;
     let (mut current, mut let_go) = (Keys::default(), Keys::default());
     let mut lineages = Vec::new();
     let mut reader = Reader::of(layout);
@@ -489,6 +500,23 @@ fn forgotten(feeds: &Feeds, words: &[String], has_live: bool) -> Result<BTreeSet
     let words: Vec<String> = words.iter().filter(|word| !(has_live && *word == LIVE)).cloned().collect();
     // A run that was killed may have got this far.
     lineages_of(feeds, &words, |word| feeds.notes.iter().any(|note| fits(word, &note.lineage)))
+}
+
+/// The ids of the lineages whose newest bundle is accepted.
+fn accepted(feeds: &Feeds, words: &[String]) -> Result<BTreeSet<String>, Error> {
+    let mut ids = BTreeSet::new();
+    for word in words {
+        let (lineage, bundle) = word.split_once('@').map_or((word.as_str(), None), |(id, bundle)| (id, Some(bundle)));
+        for id in lineages_of(feeds, &[lineage.to_owned()], |_| false)? {
+            let newest = feeds.lineages.get(&id).map_or("", |feed| feed.head.bundle.as_str());
+            if let Some(bundle) = bundle.filter(|bundle| !fits(bundle, newest)) {
+                let (bundle, newest) = (bundle.to_owned(), newest.to_owned());
+                return Err(Error::NotNewest { lineage: id, bundle, newest });
+            }
+            ids.insert(id);
+        }
+    }
+    Ok(ids)
 }
 
 /// Whether `word` is the id or stands for it.

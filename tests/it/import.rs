@@ -79,7 +79,8 @@ fn status_says_what_is_recorded() {
     import(&mirror, &bundle).unwrap();
     let size = json().pack().bytes.len();
     let text = format!(
-        "Crate count: 1\nTotal size: {size} bytes\nLast import: 2026-09-21T14:30:00+00:00\nToolchains: none\nRustup artifacts: 0 (0 bytes)\nMirror: {}\nIndex link: good\n",
+        "Crate count: 1\nTotal size: {size} bytes\nLast import: 2026-09-21T14:30:00+00:00\nToolchains: none\nRustup artifacts: 0 (0 bytes)\nLineage {} (Cargo.lock): bundle number 1 of 2026-09-21T14:13:21Z\nMirror: {}\nIndex link: good\n",
+        Make::new("a", 1).lineage(),
         mirror.display()
     );
     let said = sandbox.run(["status", "--mirror", "mirror"]).ok();

@@ -32,7 +32,8 @@ struct Wishes {
     grace: Option<String>,
     /// Histories to let go, each by its id or the beginning of it.
     forget: Vec<String>,
-    /// Histories whose newest bundle is taken at its word although it is doubtful, each by its id or the beginning of it.
+    /// Histories whose newest bundle is accepted although it is doubtful, each by its id or the beginning of it. `ID@BUNDLE` accepts
+    /// that bundle only.
     accept: Vec<String>,
 }
 
@@ -43,7 +44,7 @@ pub(super) fn routes() -> Vec<Route> {
         .query("dry_run", "true: only show the plan")
         .query("grace", "how long a crate stays after its index line went: 0, 90s, 10m (as it is without), 2h, 7d")
         .query("forget", "a history to let go, by its id or the beginning of it; may be given several times")
-        .query("accept", "a history whose newest bundle is taken at its word although it is doubtful, by its id or the beginning of it; may be given several times")
+        .query("accept", "a history whose newest bundle is accepted although it is doubtful, by its id or the beginning of it; `ID@BUNDLE` accepts that bundle only; may be given several times")
         .may_take::<Wishes>()
         .gives::<Told<'_>>(200)
         .gives::<Job>(202);

@@ -79,7 +79,7 @@ struct Lineage {
     /// How many more inputs there are.
     more_inputs: u64,
     /// Why it is doubtful which bundle is the newest, one sentence each. A collection keeps what any of them needs until
-    /// `POST /api/gc?accept=ID`.
+    /// `POST /api/gc?accept=ID@BUNDLE`.
     doubts: Vec<String>,
 }
 

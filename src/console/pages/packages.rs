@@ -93,7 +93,7 @@ struct Row {
     crates: String,
     artifacts: String,
     size: String,
-    /// What the import warned of, as sentences, and how many warnings there are.
+    /// What the import warned of, and how many warnings there are.
     warnings: Vec<String>,
     warned: String,
 }
@@ -247,7 +247,8 @@ fn row(import: Import) -> Row {
                 artifacts: count(rustup_artifacts_shipped),
                 size: event::size(bytes),
                 warned: counted(warnings.len() as u64, "warning"),
-                warnings: warnings.iter().map(|warning| sentence(warning)).collect(),
+                // They begin with a file's name as a rule, which stays as it is.
+                warnings,
             }
         }
         None => Row {

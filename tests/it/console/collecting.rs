@@ -87,7 +87,8 @@ fn a_doubtful_bundle_is_shown_and_accepted() {
     let post = |path: &str, json: &str| send(&serving, "POST", path, &[], json);
     let lines = body(&post("/api/gc?dry_run=true", ""))["lines"].clone();
     assert_eq!(lines, json!([{ "name": "under_score", "version": "0.1.0" }]));
-    for path in ["/api/gc?dry_run=true&accept=ffff", "/api/gc?dry_run=true&accept="] {
+    let another = format!("/api/gc?dry_run=true&accept={lineage}@ffffffff");
+    for path in ["/api/gc?dry_run=true&accept=ffff", "/api/gc?dry_run=true&accept=", &another] {
         let refused = post(path, "");
         assert_eq!((refused.status, body(&refused)["error"].is_string()), (422, true), "{path}");
     }
@@ -102,7 +103,19 @@ fn a_doubtful_bundle_is_shown_and_accepted() {
     }
     assert!(!read(&serving, "/api/status")["problems"].as_array().unwrap().is_empty(), "a plan accepts nothing");
 
-    let job = body(&post(&format!("/api/gc?grace=0&accept={lineage}"), ""));
+    // A forged bundle that came since somebody looked is not accepted for the one that was seen.
+    let seen = status["lineages"][0]["bundle"].as_str().unwrap();
+    let forged = Make::new("one", 99).ship(Crate::new("later", "1.0.0")).write(&sandbox.path("made"), "later.pkg");
+    let accept = format!("/api/gc?grace=0&accept={lineage}@{seen}");
+    let with_forged = |path: &str| {
+        let copy = sandbox.path("copy");
+        let copied = std::process::Command::new("cp").arg("-a").args([&mirror, &copy]).status().unwrap();
+        assert!(copied.success());
+        import(&copy, &forged).unwrap();
+        sandbox.run(["gc", "--mirror", "copy", "--grace", "0", "--accept", path.split_once("accept=").unwrap().1])
+    };
+    with_forged(&accept).exits(3).stderr_has(&format!("the newest bundle of lineage `{lineage}` is ")).stderr_has(seen);
+    let job = body(&post(&accept, ""));
     let job = ended(&serving, &job["id"]);
     assert_eq!((&job["state"], &job["outcome"]["lines"]), (&json!("done"), &json!(4)), "{job}");
     let status = read(&serving, "/api/status");

@@ -5,7 +5,6 @@ use std::fs;
 use serde_json::{Value, json};
 
 use super::{body, read, send};
-use crate::support::published::get;
 use crate::support::sandbox::{Sandbox, Serving};
 
 const FILE: &str = "config/frostmirror.toml";
@@ -57,7 +56,7 @@ fn a_server_whose_file_says_offline_stays_offline() {
     assert_eq!(change(&serving, &json!({ "offline": true, "min_age": "2d" })).0, 200);
     assert_eq!(sandbox.read(FILE), "offline = true # by order\nmin_age = \"2d\"\n");
     // The page has no control for it, and says where it is set.
-    let page = get(serving.url(), "/config", &["Accept: text/html", "Host: localhost"]).text();
+    let page = send(&serving, "GET", "/config", &["Accept: text/html"], "").text();
     assert!(page.contains("id=\"row-offline\"") && !page.contains("data-setting=\"offline\""), "{page}");
     assert!(page.contains("Set it in frostmirror.toml on the server"), "{page}");
     serving.stop().ok();

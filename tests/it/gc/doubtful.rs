@@ -46,7 +46,7 @@ fn a_jump_removes_nothing_until_it_is_accepted() {
     let run = sandbox.run(["gc", "--grace", "0", "--mirror", "mirror"]).ok();
     run.stdout_has("  Doubtful: bundle number 1000 came when the highest number before it was 2\n")
         .stdout_has(&format!("Lineage {id} (Cargo.lock): forged.pkg, "))
-        .stdout_has(&format!("`gc --accept {id}` then takes that bundle at its word\n"))
+        .stdout_has(&format!("Then accept that bundle with `gc --accept {id}@"))
         .stdout_has("Removed 1 crate,");
     assert_eq!(crates(&mirror), ["forged", "genuine"], "what number 2 made garbage is gone");
     assert_agreement(&mirror);

@@ -196,7 +196,8 @@ fn a_lineage_is_let_go_and_comes_back_with_its_next_import() {
     let before = everything(&mirror);
     for (word, wrong) in [("live", "`live`"), (&id[..3], "`"), ("ffffffff", "`ffffffff`")] {
         let run = sandbox.run(["gc", "--forget", word, "--mirror", "mirror"]).exits(3).stderr_has(wrong);
-        run.stderr_has(&all.join(", "));
+        let named: Vec<String> = all.iter().map(|id| format!("{id} (Cargo.lock)")).collect();
+        run.stderr_has(&named.join(", "));
     }
     sandbox.run(["gc", "--dry-run", "--forget", &id[..8], "--mirror", "mirror"]).ok().stdout_has(", forgotten\n");
     assert_eq!(everything(&mirror), before);
