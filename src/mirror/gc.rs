@@ -98,7 +98,7 @@ pub const ARTIFACT_CHECKPOINTS: &[&str] = &[
 /// The checkpoints that a collection passes beside these on a disk that is short of room. Crates without lines go after
 /// `gc:marked`; index files and records change in parts, of which each has a checkpoint when it is staged.
 pub const SHORT_CHECKPOINTS: &[&str] =
-    &["gc:nameless-half", "gc:nameless", "gc:index-part-1", "gc:index-part-2", "gc:lines-part-1", "gc:lines-part-2"];
+    &["gc:nameless-half", "gc:nameless", "gc:index-part-1", "gc:index-part-2", "gc:lines-part-1"];
 
 /// How long what clients may have read of stays, unless told otherwise.
 pub const GRACE: Duration = Duration::from_secs(10 * 60);
