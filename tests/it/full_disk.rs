@@ -98,11 +98,9 @@ fn killed_on_a_full_disk(sandbox: &Sandbox, prepared: &str, checkpoints: &[&str]
 }
 
 #[test]
+#[ignore = "needs mounts"]
 fn killed_at_any_checkpoint_on_a_full_disk_a_collection_is_completed_by_the_next() {
     let sandbox = Sandbox::new();
-    if !may_mount(&sandbox) {
-        return;
-    }
     bundles(&sandbox);
     let undisturbed = sandbox.path("undisturbed");
     for bundle in ["1.pkg", "2.pkg"] {
