@@ -9,7 +9,9 @@
 //! | `flight` | one download for all who wait for it |
 //! | `crates` | crates that are not held |
 //! | `dist` | toolchains and rustup: what moves upstream, and what a manifest names |
-//! | `ahead` | what clients will probably ask for next |
+//! | `ahead` | what clients will probably request next |
+//! | `prefetch_graph` | the graph that a client probably has, and the order of its requests |
+//! | `prefetch_budget` | how many bytes are prefetched that no client may request |
 //! | `placing` | what came, into the mirror |
 //! | `used` | which files were not asked for the longest, where the size is limited |
 //! | [`figures`] | what was done so far, in numbers |
@@ -28,6 +30,8 @@ mod flight;
 mod lines;
 mod offer;
 mod placing;
+mod prefetch_budget;
+mod prefetch_graph;
 pub mod refusal;
 mod upstreams;
 mod used;
@@ -184,7 +188,7 @@ impl Proxy {
             via,
             now: Mutex::default(),
             crates: Crates::default(),
-            ahead: Ahead::default(),
+            ahead: Ahead::new(Arc::clone(&figures)),
             placer,
             figures,
             used,

@@ -52,7 +52,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tokio::net::TcpListener;
 
@@ -67,6 +67,8 @@ pub use file::Content;
 pub use listen::{Capacity, capacity};
 pub use tls::{Error as TlsError, Tls, Validity};
 
+pub use budget::STALLED_AFTER;
+
 /// The address that clients know a server by, as of now; `None`: the Host that each of them asks for.
 pub type BaseUrlNow = Arc<dyn Fn() -> Option<BaseUrl> + Send + Sync>;
 
@@ -75,6 +77,8 @@ pub type TrustsProxy = Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
 
 /// What is served, and as what.
 pub struct ServeOptions {
+    /// How long an answer may wait for its client to take anything: [`STALLED_AFTER`], or less in tests.
+    pub stalled_after: Duration,
     /// The mirror's root. It may be empty, or not be there yet.
     pub mirror: PathBuf,
     /// The address that clients know this server by, which may change while it runs.

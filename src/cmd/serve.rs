@@ -191,6 +191,7 @@ pub(super) async fn with_pages(listener: TcpListener, served: Served, context: &
     let told = Arc::clone(&sink);
     let own = Some(Arc::clone(&proxy));
     let options = ServeOptions {
+        stalled_after: stalled_after(context),
         mirror,
         tls,
         base_url,
@@ -267,6 +268,12 @@ fn settings(args: &Args, context: &Context) -> Result<Live, Failure> {
     let settings = live.current();
     begin_log(settings.log_format == LogFormat::Json, context);
     Ok(live)
+}
+
+/// How long an answer may wait for its client. Tests of debug builds need not wait for a minute.
+fn stalled_after(context: &Context) -> Duration {
+    let given = context.env.text("FROSTMIRROR_STALLED_AFTER_MS").filter(|_| cfg!(debug_assertions));
+    given.and_then(|text| text.parse().ok()).map_or(serve::STALLED_AFTER, Duration::from_millis)
 }
 
 /// Live mode, on or off. Where it is on and cannot be, the server does not start.

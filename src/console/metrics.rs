@@ -135,6 +135,13 @@ fn live(text: &mut Text, figured: &Figured) {
         ("live_stale_total", "Answers from an older copy, because upstream gave none.", figured.stale),
         ("live_placed_total", "Files that were placed in the mirror.", figured.placed),
         ("live_not_placed_total", "Batches of files that could not be placed.", figured.not_placed),
+        ("live_crates_used_bytes_total", "Bytes of fetched crates that a client requested.", figured.crates_used_bytes),
+        ("live_ahead_total", "Crates that were fetched before a client requested them.", figured.fetched_ahead),
+        ("live_ahead_bytes_total", "Bytes that upstream sent of those.", figured.fetched_ahead_bytes),
+        ("live_ahead_used_total", "Prefetched crates that a client requested afterwards.", figured.ahead_used),
+        ("live_ahead_used_bytes_total", "Bytes of those.", figured.ahead_used_bytes),
+        ("live_ahead_wasted_total", "Prefetched crates that no client requested in time.", figured.ahead_wasted),
+        ("live_ahead_wasted_bytes_total", "Bytes that upstream sent of those.", figured.ahead_wasted_bytes),
     ];
     for (name, help, value) in counted {
         text.counter(name, help);

@@ -4,6 +4,7 @@
 //! The guess takes the highest version that fits and the features asked for; what it gets wrong, cargo asks for itself.
 
 use std::collections::{BTreeSet, HashMap};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use cargo_util_schemas::index::IndexPackage;
 use semver::VersionReq;
@@ -24,6 +25,33 @@ pub struct Wish {
     pub default_features: bool,
 }
 
+/// A dependency of a crate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dependency {
+    /// What is wanted.
+    pub wish: Wish,
+    /// Why a build may do without it although a lock lists it; `None`: every build needs it.
+    pub condition: Option<Condition>,
+}
+
+/// Why a build may do without a dependency.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Condition {
+    /// It is for one platform (`cfg(…)` or a target triple), of whose text this is a hash.
+    Platform(u64),
+    /// Only a weak feature (`name?/feature`) names it: it is locked, and not built.
+    WeakFeature,
+}
+
+impl Condition {
+    /// The platform as the index writes it.
+    pub fn platform(text: &str) -> Condition {
+        let mut hasher = DefaultHasher::new();
+        text.hash(&mut hasher);
+        Condition::Platform(hasher.finish())
+    }
+}
+
 /// The version that `wish` will probably get.
 pub fn pick(file: &IndexFile, wish: &Wish) -> Option<Version> {
     best(file, wish).map(|head| head.version.clone())
@@ -35,12 +63,12 @@ fn best<'f>(file: &'f IndexFile, wish: &Wish) -> Option<&'f Head> {
 }
 
 /// The dependencies of what `wish` will probably get. Empty where nothing fits.
-pub fn next(file: &IndexFile, wish: &Wish) -> Vec<Wish> {
+pub fn next(file: &IndexFile, wish: &Wish) -> Vec<Dependency> {
     let package = best(file, wish).and_then(|head| serde_json::from_str(file.line(head)).ok());
     package.map_or_else(Vec::new, |package| dependencies(&package, wish))
 }
 
-fn dependencies(package: &IndexPackage<'_>, wish: &Wish) -> Vec<Wish> {
+fn dependencies(package: &IndexPackage<'_>, wish: &Wish) -> Vec<Dependency> {
     let active = activated(package, wish);
     let normal = package.deps.iter().filter(|dep| dep.kind.as_deref() != Some("dev") && dep.registry.is_none());
     normal
@@ -50,46 +78,64 @@ fn dependencies(package: &IndexPackage<'_>, wish: &Wish) -> Vec<Wish> {
                 return None;
             }
             let own = dep.features.iter().map(ToString::to_string);
-            Some(Wish {
+            let wish = Wish {
                 name: dep.package.as_ref().unwrap_or(&dep.name).parse().ok()?,
                 req: VersionReq::parse(&dep.req).ok()?,
-                features: own.chain(asked.into_iter().flatten().cloned()).collect(),
+                features: own.chain(asked.into_iter().flat_map(|active| &active.features).cloned()).collect(),
                 default_features: dep.default_features,
-            })
+            };
+            let is_weak = dep.optional && asked.is_none_or(|active| !active.strong);
+            let condition = match &dep.target {
+                Some(target) => Some(Condition::platform(target)),
+                None => is_weak.then_some(Condition::WeakFeature),
+            };
+            Some(Dependency { wish, condition })
         })
         .collect()
 }
 
-/// Dependencies that features turn on, by the name they have in the package, with the features they are asked for.
-fn activated(package: &IndexPackage<'_>, wish: &Wish) -> HashMap<String, BTreeSet<String>> {
+/// What features make of an optional dependency.
+#[derive(Default)]
+struct Active {
+    features: BTreeSet<String>,
+    /// Whether some feature that is not a weak one names it.
+    strong: bool,
+}
+
+/// Dependencies that features turn on, by the name they have in the package.
+fn activated(package: &IndexPackage<'_>, wish: &Wish) -> HashMap<String, Active> {
     let meaning = |feature: &str| {
         let newer = package.features2.as_ref().and_then(|map| map.get(feature));
         package.features.get(feature).or(newer)
     };
-    let mut active: HashMap<String, BTreeSet<String>> = HashMap::new();
+    let mut active: HashMap<String, Active> = HashMap::new();
     let mut seen = BTreeSet::new();
-    let mut todo: Vec<&str> = wish.features.iter().map(String::as_str).collect();
+    // Each feature, and whether more than weak ones lead to it.
+    let mut todo: Vec<(&str, bool)> = wish.features.iter().map(|feature| (feature.as_str(), true)).collect();
     if wish.default_features {
-        todo.push("default");
+        todo.push(("default", true));
     }
-    while let Some(feature) = todo.pop() {
-        if !seen.insert(feature) {
+    while let Some((feature, is_strong)) = todo.pop() {
+        if !seen.insert((feature, is_strong)) {
             continue;
         }
         if let Some(dependency) = feature.strip_prefix("dep:") {
-            active.entry(dependency.to_owned()).or_default();
+            active.entry(dependency.to_owned()).or_default().strong |= is_strong;
         } else if let Some((dependency, inner)) = feature.split_once('/') {
             // Cargo locks the optional dependency of a weak feature (`name?/feature`) too.
-            let dependency = dependency.strip_suffix('?').unwrap_or(dependency);
-            active.entry(dependency.to_owned()).or_default().insert(inner.to_owned());
+            let weak = dependency.strip_suffix('?');
+            let (dependency, is_strong) = (weak.unwrap_or(dependency), is_strong && weak.is_none());
+            let entry = active.entry(dependency.to_owned()).or_default();
+            entry.features.insert(inner.to_owned());
+            entry.strong |= is_strong;
             if meaning(dependency).is_some() {
-                todo.push(dependency);
+                todo.push((dependency, is_strong));
             }
         } else if let Some(list) = meaning(feature) {
-            todo.extend(list.iter().map(AsRef::as_ref));
+            todo.extend(list.iter().map(|feature| (feature.as_ref(), is_strong)));
         } else {
             // An optional dependency that no feature names is a feature by itself.
-            active.entry(feature.to_owned()).or_default();
+            active.entry(feature.to_owned()).or_default().strong |= is_strong;
         }
     }
     active
@@ -108,8 +154,8 @@ mod tests {
         }
     }
 
-    fn names(wishes: &[Wish]) -> Vec<String> {
-        wishes.iter().map(|wish| wish.name.to_string()).collect()
+    fn names(dependencies: &[Dependency]) -> Vec<String> {
+        dependencies.iter().map(|dependency| dependency.wish.name.to_string()).collect()
     }
 
     const FILE: &str = concat!(
@@ -133,11 +179,28 @@ mod tests {
         let file = IndexFile::new(FILE.as_bytes());
         let by_default = next(&file, &wish("1", &[], true));
         assert_eq!(names(&by_default), ["always", "weak"]);
-        let features: Vec<_> = by_default[0].features.iter().map(String::as_str).collect();
+        let features: Vec<_> = by_default[0].wish.features.iter().map(String::as_str).collect();
         assert_eq!(features, ["f", "std"]);
         let full = next(&file, &wish("1", &["full"], false));
         assert_eq!(names(&full), ["always", "real", "weak"]);
         let bare = next(&file, &wish("1", &["bare"], false));
         assert_eq!(names(&bare), ["always", "bare"]);
+    }
+
+    #[test]
+    fn conditions_say_what_a_build_may_do_without() {
+        let file = IndexFile::new(FILE.as_bytes());
+        let conditions = |features: &[&str]| {
+            let found = next(&file, &wish("1", features, true)).into_iter();
+            found.map(|one| (one.wish.name.to_string(), one.condition)).collect::<Vec<_>>()
+        };
+        let always = ("always".to_owned(), None);
+        assert_eq!(conditions(&[]), [always.clone(), ("weak".to_owned(), Some(Condition::WeakFeature))]);
+        assert_eq!(conditions(&["weak"]), [always, ("weak".to_owned(), None)]);
+        let platforms = r#"{"name":"a","vers":"1.0.0","deps":[{"name":"b","req":"^1","target":"cfg(windows)"},{"name":"b","req":"^1","target":"cfg(unix)"}],"cksum":"","features":{}}"#;
+        let found = next(&IndexFile::new(platforms.as_bytes()), &wish("1", &[], true));
+        let found: Vec<_> = found.into_iter().map(|one| one.condition).collect();
+        assert_eq!(found, [Condition::platform("cfg(windows)"), Condition::platform("cfg(unix)")].map(Some));
+        assert_ne!(found[0], found[1]);
     }
 }

@@ -138,7 +138,7 @@ impl Index {
             // Failures are told by whoever needs the file.
             if let Ok(Some(file)) = found {
                 for next in foresight::next(&file, &wish) {
-                    index.foresee(next);
+                    index.foresee(next.wish);
                 }
             }
         });

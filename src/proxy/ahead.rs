@@ -1,25 +1,27 @@
-//! What a client will probably ask for next. Cargo asks for index files in waves, over two connections where it speaks
+//! What a client will probably request next. Cargo requests index files in waves, over two connections where it speaks
 //! HTTP/1.1, and each wave, and each pair of crates, would cost a round trip to upstream.
 //!
-//! Index files are asked for ahead as the dependencies of what was asked for say. Crates are only fetched ahead when what the
-//! client asks for is what was guessed (the newest versions that fit, which is what a lock file has that was made lately);
-//! they wait beside the mirror, and are placed only when somebody does ask for them.
+//! Index files are requested ahead as the dependencies of what was requested say. Crates are prefetched only if the client
+//! requested their index files itself, if every build needs them, if nine of ten guesses were right so far, in the order in
+//! which cargo requests them (`prefetch_graph`), and within a bound on what may be wasted (`prefetch_budget`). They wait
+//! beside the mirror, and are only stored when a client requests them.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use semver::VersionReq;
 use tokio::sync::Semaphore;
 
+use super::figures::Figures;
+use super::prefetch_budget::{PrefetchBudget, Reservation};
+use super::prefetch_graph::PrefetchGraph;
 use super::{Proxy, Running};
 use crate::crate_id::{CrateId, CrateName};
-use crate::gather::foresight::{self, Wish};
+use crate::gather::foresight::{self, Dependency, Wish};
 
 /// Guesses that are looked up at a time.
 const AT_ONCE: usize = 48;
-/// Crates that are fetched ahead at a time.
-const FETCHED_AT_ONCE: usize = 32;
 /// Names that one request of a client for an index file allows to be looked up ahead. What an index names beyond that waits
 /// for the client's next request: one request never causes thousands.
 const NAMES_PER_REQUEST: usize = 48;
@@ -29,17 +31,15 @@ const MOST: usize = 4000;
 /// right for one client says little of the next one.
 const SPELL: Duration = Duration::from_secs(30);
 const LONGEST_SPELL: Duration = Duration::from_secs(300);
-/// Crates that must have been asked for before guesses are trusted, and how many of ten must have been right.
-const PROVEN: u32 = 3;
-const OF_TEN: u32 = 7;
 
 /// What was guessed lately.
 pub(super) struct Ahead {
     spell: Mutex<Spell>,
     guessing: Arc<Semaphore>,
-    pub(super) fetching: Arc<Semaphore>,
+    pub(super) budget: Arc<PrefetchBudget>,
 }
 
+/// One session of requests that belong together.
 #[derive(Default)]
 struct Spell {
     began: Option<Instant>,
@@ -49,40 +49,45 @@ struct Spell {
     names: HashSet<CrateName>,
     /// Names whose index file a client asked for.
     requested: HashSet<CrateName>,
+    /// Queries for all versions of a name that the client requested before any dependency named it.
+    roots: HashSet<CrateName>,
     /// How many more names may be looked up ahead.
     allowed: usize,
     /// Wishes for names that may not be looked up yet.
     waiting: VecDeque<Wish>,
-    /// The crates that the wishes will probably get, and whether they were fetched ahead, or asked for.
-    picks: HashMap<CrateId, bool>,
-    asked: u32,
-    right: u32,
-}
-
-impl Default for Ahead {
-    fn default() -> Ahead {
-        Ahead {
-            spell: Mutex::default(),
-            guessing: Arc::new(Semaphore::new(AT_ONCE)),
-            fetching: Arc::new(Semaphore::new(FETCHED_AT_ONCE)),
-        }
-    }
+    graph: PrefetchGraph,
 }
 
 impl Ahead {
+    /// Nothing is guessed; what prefetches cost is counted in `figures`.
+    pub(super) fn new(figures: Arc<Figures>) -> Ahead {
+        Ahead {
+            spell: Mutex::default(),
+            guessing: Arc::new(Semaphore::new(AT_ONCE)),
+            budget: PrefetchBudget::new(figures),
+        }
+    }
+
     fn spell(&self) -> MutexGuard<'_, Spell> {
         self.spell.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A client asked for the index file of `name`; the wishes that are to be followed now.
-    fn root(&self, name: &CrateName) -> Vec<Wish> {
+    /// The present session, or a new one.
+    fn spell_now(&self) -> MutexGuard<'_, Spell> {
         let mut spell = self.spell();
         let now = Instant::now();
         let is_old = spell.began.is_none_or(|began| now - began > LONGEST_SPELL);
         if is_old || spell.last.is_none_or(|last| now - last > SPELL) {
             *spell = Spell { began: Some(now), ..Spell::default() };
+            self.budget.begin_session();
         }
         spell.last = Some(now);
+        spell
+    }
+
+    /// A client asked for the index file of `name`; the wishes that are to be followed now.
+    fn root(&self, name: &CrateName) -> Vec<Wish> {
+        let mut spell = self.spell_now();
         // Anybody can make up names; none of them is remembered beyond what one spell may guess.
         if spell.wishes.len() >= MOST || spell.requested.len() >= MOST || !spell.requested.insert(name.clone()) {
             return Vec::new();
@@ -97,6 +102,7 @@ impl Ahead {
                 default_features: true,
             };
             if spell.begin(&wish) {
+                spell.roots.insert(name.clone());
                 now.push(wish);
             }
         }
@@ -114,28 +120,30 @@ impl Ahead {
         now
     }
 
-    fn pick(&self, id: CrateId) {
-        self.spell().picks.entry(id).or_insert(false);
+    /// `wish` probably gets `id`, whose dependencies are these; `is_stored`: the mirror has it.
+    fn add(&self, wish: Wish, id: CrateId, dependencies: Vec<Dependency>, is_stored: bool) {
+        let mut spell = self.spell();
+        let is_root = wish.req == VersionReq::STAR && spell.roots.contains(&wish.name);
+        spell.graph.add(wish, id, dependencies, is_root, is_stored);
     }
 
-    /// Somebody asked for this crate, which is not held; the crates to be fetched ahead now.
-    pub(super) fn asked(&self, id: &CrateId) -> Vec<CrateId> {
+    /// A client requested this crate, which is not stored.
+    pub(super) fn request(&self, id: &CrateId) {
+        self.spell_now().graph.request(id);
+    }
+
+    /// The crates to prefetch now, each with its room in the budget.
+    pub(super) fn take_expected(&self) -> Vec<(CrateId, Reservation)> {
         let mut spell = self.spell();
-        spell.asked += 1;
-        if let Some(taken) = spell.picks.get_mut(id) {
-            *taken = true;
-            spell.right += 1;
-        }
-        if spell.asked < PROVEN || spell.right * 10 < spell.asked * OF_TEN {
+        if !spell.graph.is_trusted() {
             return Vec::new();
         }
-        let guessed = spell.picks.iter_mut().filter(|(_, taken)| !**taken);
-        guessed
-            .map(|(id, taken)| {
-                *taken = true;
-                id.clone()
-            })
-            .collect()
+        let expected = spell.graph.expected(&spell.requested);
+        let taken: Vec<_> = expected.into_iter().map_while(|id| Some((id, self.budget.reserve()?))).collect();
+        for (id, _) in &taken {
+            spell.graph.settle(id);
+        }
+        taken
     }
 }
 
@@ -181,10 +189,13 @@ impl Proxy {
                 running.lines.of(&running.upstreams, &wish.name, running.settings.proxy_ttl, None).await
             };
             let Some(file) = known.ok().and_then(|known| known.file) else { return };
+            let dependencies = foresight::next(&file, &wish);
             if let Some(version) = foresight::pick(&file, &wish) {
-                proxy.ahead.pick(CrateId { name: wish.name.clone(), version });
+                let id = CrateId { name: wish.name.clone(), version };
+                let is_stored = proxy.options.mirror.crate_file(&id).is_file();
+                proxy.ahead.add(wish, id, dependencies.clone(), is_stored);
             }
-            for next in proxy.ahead.led_to(foresight::next(&file, &wish)) {
+            for next in proxy.ahead.led_to(dependencies.into_iter().map(|one| one.wish).collect()) {
                 proxy.follow_wish(Arc::clone(&running), next);
             }
         });
@@ -195,34 +206,37 @@ impl Proxy {
 mod tests {
     use super::*;
 
+    fn ahead() -> Ahead {
+        Ahead::new(Arc::default())
+    }
+
     fn id(name: &str) -> CrateId {
         CrateId::parse(name, "1.0.0").expect("id")
     }
 
     #[test]
-    fn guesses_are_trusted_when_they_were_right() {
-        let ahead = Ahead::default();
-        for name in ["a", "b", "c", "d", "e"] {
-            ahead.pick(id(name));
+    fn guesses_are_followed_when_they_were_right_and_the_client_requested_the_names() {
+        let ahead = ahead();
+        let names = ["a", "b", "c", "d", "e", "f"];
+        for name in names {
+            for wish in ahead.root(&name.parse().expect("name")) {
+                ahead.add(wish, id(name), Vec::new(), false);
+            }
         }
-        assert!(ahead.asked(&id("a")).is_empty() && ahead.asked(&id("b")).is_empty());
-        let mut guessed = ahead.asked(&id("c"));
-        guessed.sort();
-        assert_eq!(guessed, [id("d"), id("e")]);
-        assert!(ahead.asked(&id("d")).is_empty(), "each of them once");
-
-        let wrong = Ahead::default();
+        ahead.spell().requested.remove(&id("e").name);
         for name in ["a", "b"] {
-            wrong.pick(id(name));
+            ahead.request(&id(name));
+            assert!(ahead.take_expected().is_empty());
         }
-        for other in ["x", "y", "z", "a"] {
-            assert!(wrong.asked(&id(other)).is_empty());
-        }
+        ahead.request(&id("c"));
+        let taken = ahead.take_expected();
+        assert_eq!(taken.iter().map(|(id, _)| id.clone()).collect::<Vec<_>>(), [id("d"), id("f")]);
+        assert!(ahead.take_expected().is_empty(), "each of them once");
     }
 
     #[test]
     fn made_up_names_are_not_remembered_without_end() {
-        let ahead = Ahead::default();
+        let ahead = ahead();
         for number in 0..MOST + 1_000 {
             let wishes = ahead.root(&format!("made-up-{number}").parse().expect("name"));
             assert_eq!(!wishes.is_empty(), number < MOST);
@@ -232,7 +246,7 @@ mod tests {
 
     #[test]
     fn one_wish_stands_for_a_name_and_a_spell_ends() {
-        let ahead = Ahead::default();
+        let ahead = ahead();
         let name: CrateName = "a".parse().expect("name");
         let wish = ahead.root(&name).pop().expect("the first time");
         assert!(ahead.root(&name).is_empty() && ahead.led_to(vec![wish.clone()]).is_empty());
@@ -244,7 +258,7 @@ mod tests {
 
     #[test]
     fn each_request_allows_a_limited_number_of_names() {
-        let ahead = Ahead::default();
+        let ahead = ahead();
         let wish = |number: usize, req: &str| Wish {
             name: format!("dep-{number}").parse().expect("name"),
             req: req.parse().expect("requirement"),

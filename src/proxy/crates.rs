@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::flight::{Errand, Flight, Landed, Pilot};
+use super::flight::{Errand, Flight, Gate, Landed, Pilot, Step};
 use super::offer::Withheld;
 use super::placing::Parcel;
+use super::prefetch_budget::{Admission, Reservation};
 use super::refusal::Refusal;
 use super::{Proxy, Running};
 use crate::crate_id::CrateId;
@@ -21,11 +22,8 @@ const MAX_CRATE: u64 = 4 * 1024 * 1024 * 1024;
 /// A version that upstream's file does not list is asked for again where the file is older than this: a client may know more.
 const SECOND_LOOK: Duration = Duration::from_secs(2);
 
-/// How long what was fetched ahead waits for somebody to ask for it, twice that at most.
-const AHEAD_WAITS: Duration = Duration::from_secs(60);
-
-/// Crates that are fetched ahead, and that nobody has asked for, at most.
-const MOST_AHEAD: usize = 256;
+/// How long a prefetched crate waits for a client to request it.
+const AHEAD_WAITS: Duration = Duration::from_secs(30);
 
 /// What becomes of a request for a file that is not held.
 #[derive(Debug)]
@@ -49,14 +47,14 @@ struct Entry {
     standing: Standing,
 }
 
-/// Whether somebody has asked for a crate, or it is fetched ahead.
+/// Whether a client has requested a crate, or it is prefetched.
 enum Standing {
-    /// Somebody has.
-    Wanted,
-    /// Nobody has yet.
-    Ahead,
-    /// It came, and nobody has asked for it yet. It is only placed when somebody does.
-    Waits(Box<Cargo>, Instant),
+    /// A client has; `ahead`: its download began before.
+    Wanted { ahead: bool },
+    /// No client has yet.
+    Ahead(Reservation),
+    /// It arrived, and no client has requested it yet. It is only stored when one does.
+    Waits(Box<Cargo>, Instant, Reservation),
 }
 
 /// A crate that came, with what belongs to it.
@@ -65,6 +63,28 @@ struct Cargo {
     line: IndexLine,
     read: Timestamp,
     landed: Landed,
+}
+
+impl Entry {
+    /// A client's handle on the download, and the crate where it has arrived and is to be stored now.
+    fn board(&mut self) -> (Flight, Option<Box<Cargo>>) {
+        let flight = self.flight.for_client();
+        let arrived = match std::mem::replace(&mut self.standing, Standing::Wanted { ahead: true }) {
+            Standing::Wanted { ahead } => {
+                self.standing = Standing::Wanted { ahead };
+                None
+            }
+            Standing::Ahead(reservation) => {
+                reservation.confirm();
+                None
+            }
+            Standing::Waits(cargo, _, reservation) => {
+                reservation.confirm();
+                Some(cargo)
+            }
+        };
+        (flight, arrived)
+    }
 }
 
 impl Crates {
@@ -81,17 +101,19 @@ impl Proxy {
             Err(refusal) => return Some(Miss::Refused(refusal)),
         };
         self.figures.misses.fetch_add(1, Relaxed);
+        self.ahead.request(id);
         // What came ahead may be what is not offered any more.
         if self.is_wanted(id)
             && let Some(flight) = self.board(id)
         {
-            self.look_ahead(&running, id);
+            self.look_ahead(&running);
             return Some(Miss::Coming(flight));
         }
         Some(match self.line_of(&running, id).await {
             Ok((line, read)) => {
-                self.look_ahead(&running, id);
-                self.take_off(&running, id, line, read, Standing::Wanted)
+                let miss = self.take_off(&running, id, line, read, None);
+                self.look_ahead(&running);
+                miss
             }
             Err(refusal) => Miss::Refused(refusal),
         })
@@ -99,86 +121,74 @@ impl Proxy {
 
     fn is_wanted(&self, id: &CrateId) -> bool {
         let flights = self.crates.flights();
-        flights.get(&id.file_name()).is_some_and(|entry| matches!(entry.standing, Standing::Wanted))
+        flights.get(&id.file_name()).is_some_and(|entry| matches!(entry.standing, Standing::Wanted { .. }))
     }
 
     /// The download of a crate, where it has begun. It is wanted from then on.
     fn board(self: &Arc<Self>, id: &CrateId) -> Option<Flight> {
         let mut flights = self.crates.flights();
         let entry = flights.get_mut(&id.file_name()).filter(|entry| !entry.flight.is_lost())?;
-        let flight = entry.flight.for_client();
-        let before = std::mem::replace(&mut entry.standing, Standing::Wanted);
+        let (flight, arrived) = entry.board();
         drop(flights);
-        match before {
-            Standing::Wanted => {}
-            Standing::Ahead => self.figures.ahead_used(),
-            Standing::Waits(cargo, _) => {
-                self.figures.ahead_used();
-                self.hand_over(*cargo);
-            }
+        if let Some(cargo) = arrived {
+            self.hand_over(*cargo);
         }
         Some(flight)
     }
 
-    /// Fetches what clients will probably ask for next, where that was guessed right so far.
-    fn look_ahead(self: &Arc<Self>, running: &Arc<Running>, asked: &CrateId) {
-        let guessed = self.ahead.asked(asked);
-        if guessed.is_empty() {
+    /// Prefetches what clients will probably request next, within the budget.
+    fn look_ahead(self: &Arc<Self>, running: &Arc<Running>) {
+        for (id, reservation) in self.ahead.take_expected() {
+            tokio::spawn(Arc::clone(self).prefetch(Arc::clone(running), id, reservation));
+        }
+    }
+
+    async fn prefetch(self: Arc<Self>, running: Arc<Running>, id: CrateId, reservation: Reservation) {
+        // Nothing more is fetched where live mode was switched off meanwhile.
+        if !self.is_current(&running) || self.options.mirror.crate_file(&id).is_file() {
             return;
         }
-        let (proxy, running) = (Arc::clone(self), Arc::clone(running));
-        tokio::spawn(async move {
-            for id in guessed {
-                // The others wait here, and not for a connection: what somebody asks for goes first, and nothing more is
-                // fetched where live mode was switched off meanwhile.
-                let Ok(turn) = Arc::clone(&proxy.ahead.fetching).acquire_owned().await else { break };
-                if !proxy.is_current(&running) || !proxy.has_room_ahead().await {
-                    break;
-                }
-                if proxy.options.mirror.crate_file(&id).is_file() {
-                    continue;
-                }
-                let Ok((line, read)) = proxy.line_of(&running, &id).await else { continue };
-                proxy.figures.ahead.fetch_add(1, Relaxed);
-                if let Miss::Coming(flight) = proxy.take_off(&running, &id, line, read, Standing::Ahead) {
-                    tokio::spawn(async move {
-                        let _however_it_ends = flight.ended().await.is_ok();
-                        drop(turn);
-                    });
-                }
-            }
-            // Some come late, where upstream is slow.
-            loop {
-                tokio::time::sleep(AHEAD_WAITS).await;
-                if !proxy.let_go() {
-                    break;
-                }
-            }
-        });
-    }
-
-    /// Waits until few enough crates are there that nobody has asked for; whether that came to be.
-    async fn has_room_ahead(&self) -> bool {
-        let until = Instant::now() + AHEAD_WAITS / 2;
-        loop {
-            let unasked = |entry: &&Entry| !matches!(entry.standing, Standing::Wanted);
-            if self.crates.flights().values().filter(unasked).count() < MOST_AHEAD {
-                return true;
-            }
-            if Instant::now() >= until {
-                return false;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+        let Ok((line, read)) = self.line_of(&running, &id).await else { return };
+        let Miss::Coming(flight) = self.take_off(&running, &id, line, read, Some(reservation)) else { return };
+        let _however_it_ends = flight.ended().await.is_ok();
+        drop(flight);
+        if self.is_current(&running) {
+            self.look_ahead(&running);
         }
+        tokio::time::sleep(AHEAD_WAITS).await;
+        self.let_go();
     }
 
-    /// Removes what was fetched ahead and nobody asked for; whether there is more of that, which is younger or on its way.
-    fn let_go(&self) -> bool {
+    /// Removes prefetched crates that no client requested in time.
+    fn let_go(&self) {
         let is_old =
-            |entry: &Entry| matches!(&entry.standing, Standing::Waits(_, since) if since.elapsed() >= AHEAD_WAITS / 2);
-        let mut flights = self.crates.flights();
-        flights.retain(|_, entry| !is_old(entry));
-        flights.values().any(|entry| !matches!(entry.standing, Standing::Wanted))
+            |entry: &Entry| matches!(&entry.standing, Standing::Waits(_, since, _) if since.elapsed() >= AHEAD_WAITS);
+        self.crates.flights().retain(|_, entry| !is_old(entry));
+    }
+
+    /// Asks the budget whether a prefetch of `id` may go on. One that may not is given up, before a client can wait for it.
+    fn gate(self: &Arc<Self>, running: &Arc<Running>, id: &CrateId) -> Gate {
+        let (proxy, name, running) = (Arc::clone(self), id.file_name(), Arc::clone(running));
+        Box::new(move |step| {
+            let mut flights = proxy.crates.flights();
+            let Some(Entry { standing: Standing::Ahead(reservation), .. }) = flights.get_mut(&name) else {
+                return Admission::Admitted;
+            };
+            let admission = match step {
+                Step::Begins(length) => reservation.begin(length),
+                Step::Received(bytes) if reservation.receive(bytes) => return Admission::Admitted,
+                Step::Received(_) => Admission::Refused,
+            };
+            if admission == Admission::Refused {
+                flights.remove(&name);
+            }
+            drop(flights);
+            // Its size is known now, and may leave room for others.
+            if admission == Admission::Admitted && proxy.is_current(&running) {
+                proxy.look_ahead(&running);
+            }
+            admission
+        })
     }
 
     /// The line of a crate, as it is offered, and when upstream's index was read.
@@ -214,24 +224,25 @@ impl Proxy {
         }
     }
 
-    /// Begins the download, unless it has begun.
+    /// Begins the download, unless it has begun. `prefetch`: no client has requested it yet.
     fn take_off(
         self: &Arc<Self>,
         running: &Arc<Running>,
         id: &CrateId,
         line: IndexLine,
         read: Timestamp,
-        standing: Standing,
+        prefetch: Option<Reservation>,
     ) -> Miss {
         let name = id.file_name();
         let mut flights = self.crates.flights();
-        if let Some(entry) = flights.get(&name).filter(|entry| !entry.flight.is_lost()) {
-            let is_wanted = matches!(standing, Standing::Wanted);
-            let flight = if is_wanted { entry.flight.for_client() } else { entry.flight.clone() };
+        if let Some(entry) = flights.get_mut(&name).filter(|entry| !entry.flight.is_lost()) {
+            if prefetch.is_some() {
+                return Miss::Coming(entry.flight.clone());
+            }
+            let (flight, arrived) = entry.board();
             drop(flights);
-            if is_wanted {
-                // Else what was fetched ahead a moment ago would not be placed. Where it is gone by now, it was placed or failed.
-                let _gone = self.board(id).is_none();
+            if let Some(cargo) = arrived {
+                self.hand_over(*cargo);
             }
             return Miss::Coming(flight);
         }
@@ -240,15 +251,29 @@ impl Proxy {
             return Miss::Held;
         }
         let (flight, pilot) = Flight::prepare(self.options.mirror.clone());
-        let own = if matches!(standing, Standing::Wanted) { flight.for_client() } else { flight.clone() };
+        let (own, gate, standing) = match prefetch {
+            None => (flight.for_client(), None, Standing::Wanted { ahead: false }),
+            Some(mut reservation) => {
+                reservation.start();
+                (flight.clone(), Some(self.gate(running, id)), Standing::Ahead(reservation))
+            }
+        };
         flights.insert(name, Entry { flight, standing });
         drop(flights);
         // A task of its own: whoever asked may go away.
-        tokio::spawn(Arc::clone(self).fly(Arc::clone(running), pilot, id.clone(), line, read));
+        tokio::spawn(Arc::clone(self).fly(Arc::clone(running), pilot, id.clone(), line, read, gate));
         Miss::Coming(own)
     }
 
-    async fn fly(self: Arc<Self>, running: Arc<Running>, pilot: Pilot, id: CrateId, line: IndexLine, read: Timestamp) {
+    async fn fly(
+        self: Arc<Self>,
+        running: Arc<Running>,
+        pilot: Pilot,
+        id: CrateId,
+        line: IndexLine,
+        read: Timestamp,
+        gate: Option<Gate>,
+    ) {
         let upstreams = &running.upstreams;
         let landed = match upstreams.config().await {
             Ok(config) => {
@@ -258,6 +283,7 @@ impl Proxy {
                     token: upstreams.site().download_token(&config),
                     sha256: line.cksum,
                     limit: MAX_CRATE,
+                    gate,
                 };
                 self.figures.fetches.fetch_add(1, Relaxed);
                 pilot.fly(&upstreams.client, &upstreams.of_crates, &errand).await
@@ -272,20 +298,35 @@ impl Proxy {
                 self.figures.bytes.fetch_add(landed.size, Relaxed);
                 let cargo = Cargo { id, line, read, landed };
                 let mut flights = self.crates.flights();
-                match flights.get_mut(&cargo.id.file_name()) {
-                    Some(entry) if matches!(entry.standing, Standing::Ahead) => {
-                        entry.standing = Standing::Waits(Box::new(cargo), Instant::now());
+                let entry = flights.get_mut(&cargo.id.file_name());
+                let is_ahead = match entry {
+                    Some(Entry { standing: standing @ Standing::Ahead(_), .. }) => {
+                        let before = std::mem::replace(standing, Standing::Wanted { ahead: true });
+                        if let Standing::Ahead(mut reservation) = before {
+                            reservation.land();
+                            *standing = Standing::Waits(Box::new(cargo), Instant::now(), reservation);
+                        }
+                        return;
                     }
-                    _ => {
-                        drop(flights);
-                        self.hand_over(cargo);
-                    }
+                    Some(Entry { standing: Standing::Wanted { ahead }, .. }) => *ahead,
+                    _ => false,
+                };
+                drop(flights);
+                let size = cargo.landed.size;
+                self.ahead.budget.add_used(size);
+                if is_ahead {
+                    self.figures.ahead_bytes.fetch_add(size, Relaxed);
+                    self.figures.ahead_used_bytes.fetch_add(size, Relaxed);
                 }
+                self.hand_over(cargo);
             }
+            // It was taken out already, and its place may be another's.
+            Err(refusal) if refusal.is_given_up() => {}
             Err(refusal) => {
                 let entry = self.crates.flights().remove(&id.file_name());
                 // What nobody asked for is missed by nobody; what was wrong with its bytes is told all the same.
-                if refusal.is_mismatch() || entry.is_none_or(|entry| matches!(entry.standing, Standing::Wanted)) {
+                if refusal.is_mismatch() || entry.is_none_or(|entry| matches!(entry.standing, Standing::Wanted { .. }))
+                {
                     self.lost(&id.to_string(), &refusal);
                 }
             }

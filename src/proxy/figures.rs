@@ -32,8 +32,18 @@ pub struct Figures {
     pub(super) given_bytes: AtomicU64,
     /// Crates that were fetched before anybody asked for them.
     pub(super) ahead: AtomicU64,
+    /// Bytes of those.
+    pub(super) ahead_bytes: AtomicU64,
     /// Those of them that somebody asked for then.
     pub(super) ahead_used: AtomicU64,
+    /// Bytes of those.
+    pub(super) ahead_used_bytes: AtomicU64,
+    /// Prefetched crates that no client requested in time.
+    pub(super) ahead_wasted: AtomicU64,
+    /// Bytes that upstream sent of those.
+    pub(super) ahead_wasted_bytes: AtomicU64,
+    /// Bytes of fetched crates that a client requested.
+    pub(super) used_bytes: AtomicU64,
 }
 
 /// The figures as they are, and what is known of the upstreams.
@@ -70,10 +80,20 @@ pub struct Figured {
     pub misses_given: u64,
     /// Bytes of these answers.
     pub misses_given_bytes: u64,
-    /// Crates that were fetched before anybody asked for them; they are only kept when somebody does.
+    /// Crates that were fetched before a client requested them. They are only stored when a client does.
     pub fetched_ahead: u64,
-    /// Those of them that somebody asked for then.
+    /// Bytes that upstream sent of those.
+    pub fetched_ahead_bytes: u64,
+    /// Prefetched crates that a client requested afterwards.
     pub ahead_used: u64,
+    /// Bytes of those.
+    pub ahead_used_bytes: u64,
+    /// Prefetched crates that no client requested in time.
+    pub ahead_wasted: u64,
+    /// Bytes that upstream sent of those: together with what still waits at most 512 KiB and a tenth of what was used.
+    pub ahead_wasted_bytes: u64,
+    /// Bytes of fetched crates that a client requested.
+    pub crates_used_bytes: u64,
     /// The upstreams, and how they are.
     pub upstreams: Vec<UpstreamHealth>,
 }
@@ -98,10 +118,6 @@ impl Figures {
         self.placed.fetch_add(crates + artifacts, Relaxed);
     }
 
-    pub(super) fn ahead_used(&self) {
-        self.ahead_used.fetch_add(1, Relaxed);
-    }
-
     pub(super) fn not_placed(&self) {
         self.not_placed.fetch_add(1, Relaxed);
     }
@@ -122,7 +138,13 @@ impl Figures {
             misses_given: read(&self.given),
             misses_given_bytes: read(&self.given_bytes),
             fetched_ahead: read(&self.ahead),
+            fetched_ahead_bytes: read(&self.ahead_bytes),
             ahead_used: read(&self.ahead_used),
+            ahead_used_bytes: read(&self.ahead_used_bytes),
+            ahead_wasted: read(&self.ahead_wasted),
+            ahead_wasted_bytes: read(&self.ahead_wasted_bytes),
+            // Read last, so that the bound holds for what was read before.
+            crates_used_bytes: read(&self.used_bytes),
             ..Figured::default()
         }
     }

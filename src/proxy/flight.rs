@@ -15,6 +15,7 @@ use tokio::io::{AsyncSeekExt as _, AsyncWriteExt as _};
 use tokio::sync::watch;
 
 use super::breaker::Breaker;
+use super::prefetch_budget::Admission;
 use super::refusal::Refusal;
 use super::upstreams::{guarded, itself};
 use crate::digest::Sha256;
@@ -36,6 +37,8 @@ const PATIENCE: Duration = Duration::from_secs(25);
 const ABANDONED: Duration = Duration::from_secs(10);
 /// How often it is looked whether a download is abandoned.
 const LOOKS: Duration = Duration::from_millis(500);
+/// How often a paused download asks whether it may go on.
+const PAUSE_LOOKS: Duration = Duration::from_millis(20);
 
 /// What is to be fetched.
 pub(super) struct Errand {
@@ -49,6 +52,20 @@ pub(super) struct Errand {
     pub(super) sha256: Sha256,
     /// Bytes that it may have.
     pub(super) limit: u64,
+    /// Whether it goes on; `None`: in any case.
+    pub(super) gate: Option<Gate>,
+}
+
+/// Decides with each step whether a download goes on.
+pub(super) type Gate = Box<dyn Fn(Step) -> Admission + Send + Sync>;
+
+/// A step of a download.
+#[derive(Clone, Copy)]
+pub(super) enum Step {
+    /// A body of this length begins, for the first time or anew.
+    Begins(Option<u64>),
+    /// So many bytes of it have arrived.
+    Received(u64),
 }
 
 /// A file that came, whole and right.
@@ -251,6 +268,7 @@ impl Pilot {
     /// As all who wait are told.
     pub(super) async fn fly(self, client: &Client, breaker: &Breaker, errand: &Errand) -> Result<Landed, Refusal> {
         let mut writer = Writer::new(&self, breaker);
+        writer.gate = errand.gate.as_ref();
         let request = Request { authorization: errand.token.as_ref(), ..Request::new(&errand.url) };
         let flown = client.relay(&request, errand.sha256, errand.limit, &mut writer);
         let flown = tokio::select! {
@@ -259,6 +277,7 @@ impl Pilot {
             () = self.abandoned() => Err(Refusal::abandoned(&errand.what)),
         };
         let landed = match flown {
+            Err(_) if writer.is_given_up => Err(Refusal::given_up(&errand.what)),
             Ok(size) => writer.land(size).await.map_err(|error| Refusal::not_kept(&errand.what, &error)),
             Err(refusal) => Err(refusal),
         };
@@ -321,6 +340,11 @@ struct Writer<'p> {
     waiting: BytesMut,
     /// Nobody may see of this body before it is found right as a whole.
     doubtful: bool,
+    gate: Option<&'p Gate>,
+    /// Bytes of the body that have arrived.
+    received: u64,
+    /// The gate ended the download.
+    is_given_up: bool,
 }
 
 struct Part {
@@ -341,11 +365,29 @@ impl<'p> Writer<'p> {
             before: 0,
             waiting: BytesMut::new(),
             doubtful: false,
+            gate: None,
+            received: 0,
+            is_given_up: false,
         }
     }
 }
 
 impl Writer<'_> {
+    /// Waits until the gate lets the download go on.
+    async fn pass(&mut self, step: Step) -> io::Result<()> {
+        let Some(gate) = self.gate else { return Ok(()) };
+        loop {
+            match gate(step) {
+                Admission::Admitted => return Ok(()),
+                Admission::Paused => tokio::time::sleep(PAUSE_LOOKS).await,
+                Admission::Refused => {
+                    self.is_given_up = true;
+                    return Err(io::Error::other("the download was given up"));
+                }
+            }
+        }
+    }
+
     async fn write(&mut self) -> io::Result<()> {
         let Some(part) = &mut self.part else { return Ok(()) };
         let again = usize::try_from(self.before.saturating_sub(self.written)).unwrap_or(usize::MAX);
@@ -423,6 +465,8 @@ impl Taker for Writer<'_> {
     async fn begin(&mut self, length: Option<u64>, doubtful: bool) -> io::Result<()> {
         // A body may take long: while it comes, others need not be told that upstream is down.
         self.breaker.begun();
+        self.received = 0;
+        self.pass(Step::Begins(length)).await?;
         self.waiting.clear();
         self.before = self.before.max(self.written);
         self.written = 0;
@@ -444,6 +488,8 @@ impl Taker for Writer<'_> {
     }
 
     async fn take(&mut self, piece: Bytes) -> io::Result<()> {
+        self.received += piece.len() as u64;
+        self.pass(Step::Received(self.received)).await?;
         self.waiting.extend_from_slice(&piece);
         if self.waiting.len() >= PIECE { self.write().await } else { Ok(()) }
     }

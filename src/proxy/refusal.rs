@@ -20,17 +20,27 @@ pub struct Refusal {
     mismatch: bool,
     /// Every client had left.
     abandoned: bool,
+    /// It was a prefetch that went beyond its budget.
+    given_up: bool,
 }
 
 impl Refusal {
     /// There is no such file, or it is not offered.
     pub(super) fn absent(text: impl Into<String>) -> Refusal {
-        Refusal { status: 404, text: text.into(), retry_after: None, detail: None, mismatch: false, abandoned: false }
+        Refusal { status: 404, ..Refusal::bad_gateway(text) }
     }
 
     /// Upstream gave no good answer.
     pub(super) fn bad_gateway(text: impl Into<String>) -> Refusal {
-        Refusal { status: 502, text: text.into(), retry_after: None, detail: None, mismatch: false, abandoned: false }
+        Refusal {
+            status: 502,
+            text: text.into(),
+            retry_after: None,
+            detail: None,
+            mismatch: false,
+            abandoned: false,
+            given_up: false,
+        }
     }
 
     /// Nobody can be asked, for a reason that is the operator's alone.
@@ -40,14 +50,7 @@ impl Refusal {
 
     /// Upstream cannot be asked now.
     pub(super) fn busy(text: impl Into<String>, retry_after: Duration) -> Refusal {
-        Refusal {
-            status: 503,
-            text: text.into(),
-            retry_after: Some(retry_after),
-            detail: None,
-            mismatch: false,
-            abandoned: false,
-        }
+        Refusal { status: 503, retry_after: Some(retry_after), ..Refusal::bad_gateway(text) }
     }
 
     /// The download ended because every client had left.
@@ -56,10 +59,15 @@ impl Refusal {
         Refusal { abandoned: true, ..Refusal::busy(text, Duration::from_secs(1)) }
     }
 
+    /// The prefetch of `what` went beyond its budget. No client waits for it.
+    pub(super) fn given_up(what: &str) -> Refusal {
+        Refusal { given_up: true, ..Refusal::bad_gateway(format!("the prefetch of {what} was given up")) }
+    }
+
     /// The disk did not take it.
     pub(super) fn not_kept(what: &str, error: &io::Error) -> Refusal {
         let text = format!("the mirror could not keep {what}");
-        Refusal { status: 507, text, retry_after: None, detail: Some(told(error)), mismatch: false, abandoned: false }
+        Refusal { status: 507, detail: Some(told(error)), ..Refusal::bad_gateway(text) }
     }
 
     /// What an error of the wire is to a client that asked for `what`.
@@ -91,6 +99,11 @@ impl Refusal {
     /// Whether the download ended because every client had left.
     pub(super) fn is_abandoned(&self) -> bool {
         self.abandoned
+    }
+
+    /// Whether it was a prefetch that went beyond its budget.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.given_up
     }
 
     /// Whether the file is not there at all.

@@ -35,7 +35,7 @@ const STREAM_COSTS: usize = 8;
 /// What all bodies and requests may hold before connections that take nothing are ended, in units.
 const ALL: usize = 96 * 1024;
 /// How long a body may wait for its client to take anything.
-pub(super) const STALLED_AFTER: Duration = Duration::from_secs(60);
+pub const STALLED_AFTER: Duration = Duration::from_secs(60);
 /// Under pressure a connection that took fewer than [`ENOUGH`] bytes for this long makes room for others.
 pub(super) const QUIET_AFTER: Duration = Duration::from_secs(2);
 /// See [`QUIET_AFTER`].
@@ -49,6 +49,7 @@ pub(super) struct Budget {
     files: Arc<Semaphore>,
     held: AtomicUsize,
     most: usize,
+    stalled_after: Duration,
 }
 
 /// What one connection holds.
@@ -72,10 +73,10 @@ pub(super) struct Hold {
 }
 
 impl Budget {
-    /// Nothing is held; `files`: how many may be open for bodies.
-    pub fn new(files: usize) -> Arc<Budget> {
-        let files = files.min(Semaphore::MAX_PERMITS);
-        Arc::new(Budget { files: Arc::new(Semaphore::new(files)), held: AtomicUsize::new(0), most: ALL })
+    /// Nothing is held; `files`: how many may be open for bodies; `stalled_after`: see [`STALLED_AFTER`].
+    pub fn new(files: usize, stalled_after: Duration) -> Arc<Budget> {
+        let files = Arc::new(Semaphore::new(files.min(Semaphore::MAX_PERMITS)));
+        Arc::new(Budget { files, held: AtomicUsize::new(0), most: ALL, stalled_after })
     }
 
     /// How many units are held beyond what is good; some where no more files may be opened.
@@ -102,6 +103,11 @@ impl Account {
     /// The connection's last use.
     pub fn pulse(&self) -> &Pulse {
         &self.pulse
+    }
+
+    /// How long a body may wait for its client to take anything.
+    pub fn stalled_after(&self) -> Duration {
+        self.budget.stalled_after
     }
 
     /// Units that bodies hold.
@@ -304,11 +310,12 @@ where
         let pulse = StreamPulse::new();
         let watched = Arc::clone(&pulse);
         let counted = Stream::new(&self.0);
+        let after = self.0.stalled_after();
         let stream = async move {
             let _counted = counted;
             tokio::select! {
                 () = stream => {}
-                () = watched.stalled(STALLED_AFTER) => {}
+                () = watched.stalled(after) => {}
             }
         };
         // It ends with its connection.
@@ -321,7 +328,7 @@ mod tests {
     use super::*;
 
     fn account(files: usize) -> (Arc<Budget>, Arc<Account>) {
-        let budget = Budget::new(files);
+        let budget = Budget::new(files, STALLED_AFTER);
         let account = Account::new(&budget, Pulse::new());
         (budget, account)
     }
@@ -360,7 +367,7 @@ mod tests {
 
     #[tokio::test]
     async fn too_much_in_all_or_no_more_files_is_pressure() {
-        let budget = Budget::new(1);
+        let budget = Budget::new(1, STALLED_AFTER);
         let accounts: Vec<_> = (0..=ALL / CONNECTION).map(|_| Account::new(&budget, Pulse::new())).collect();
         let one = accounts[0].try_hold(1, true);
         assert!(budget.excess() > 0, "the only file is open");

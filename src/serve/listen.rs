@@ -20,7 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet, spawn_blocking};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
-use super::budget::{Account, ENOUGH, QUIET_AFTER as PRESSED_AFTER, STALLED_AFTER, Streams};
+use super::budget::{Account, ENOUGH, QUIET_AFTER as PRESSED_AFTER, Streams};
 use super::file::Content;
 use super::file::PIECE;
 use super::patient::{Patient, Pulse};
@@ -232,7 +232,7 @@ async fn connection(stream: TcpStream, peer: SocketAddr, server: Arc<Server>, wa
     let _connected = counted.counters().connected();
     let acceptor = server.acceptor();
     let is_plain = acceptor.is_none();
-    let stream = Patient::new(stream, account.pulse().clone());
+    let stream = Patient::new(stream, account.pulse().clone(), account.stalled_after());
     let asker = Asker { server: Arc::clone(&server), local, peer: plain_address(peer), account, is_plain };
     let Some(acceptor) = acceptor else {
         return over_http1(stream, asker, watcher).await;
@@ -303,13 +303,13 @@ impl Asker {
 /// Until a client asked for nothing and took nothing for so long that it is not to be waited for.
 async fn idle(account: &Account) {
     loop {
-        let within = if account.held() > 0 { STALLED_AFTER } else { IDLE_WITHIN };
+        let within = if account.held() > 0 { account.stalled_after() } else { IDLE_WITHIN };
         let until = account.pulse().last() + within;
         if until <= Instant::now() {
             return;
         }
         // An answer may begin to wait for its client meanwhile.
-        sleep_until(until.min(Instant::now() + STALLED_AFTER / 2)).await;
+        sleep_until(until.min(Instant::now() + account.stalled_after() / 2)).await;
     }
 }
 
@@ -326,11 +326,11 @@ pub(super) fn plain_address(address: SocketAddr) -> SocketAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::serve::budget::{Budget, Piece};
+    use crate::serve::budget::{Budget, Piece, STALLED_AFTER};
     use bytes::{Buf, Bytes};
 
     fn crowd(most: usize) -> (Arc<Budget>, Crowd) {
-        (Budget::new(100), Crowd { most, tasks: JoinSet::new(), open: HashMap::new() })
+        (Budget::new(100, STALLED_AFTER), Crowd { most, tasks: JoinSet::new(), open: HashMap::new() })
     }
 
     #[tokio::test]

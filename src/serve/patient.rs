@@ -13,9 +13,6 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::twin::{Sending, Twin};
 
-/// How long a client may take nothing of what is sent to it.
-const STALLED_AFTER: Duration = Duration::from_secs(60);
-
 /// When a connection last was of use to its client.
 #[derive(Clone)]
 pub(super) struct Pulse(Arc<Beats>);
@@ -90,12 +87,14 @@ pub(super) struct Patient {
     /// When the client has taken nothing for too long, while it takes nothing.
     waiting: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
+    /// How long the client may take nothing.
+    stalled_after: Duration,
 }
 
 impl Patient {
-    /// This connection, whose last use is told to `pulse`.
-    pub fn new(stream: TcpStream, pulse: Pulse) -> Patient {
-        Patient { stream, pulse, waiting: None, timer: None }
+    /// This connection, whose last use is told to `pulse`, and whose writes fail when the client takes nothing for so long.
+    pub fn new(stream: TcpStream, pulse: Pulse, stalled_after: Duration) -> Patient {
+        Patient { stream, pulse, waiting: None, timer: None, stalled_after }
     }
 
     /// Sends what has a twin from there; nothing where that is not so.
@@ -123,7 +122,7 @@ impl Patient {
             self.waiting = None;
             return written;
         }
-        let until = *self.waiting.get_or_insert_with(|| Instant::now() + STALLED_AFTER);
+        let until = *self.waiting.get_or_insert(Instant::now() + self.stalled_after);
         // One timer serves for many waits: it goes off early for all but the first, and is then set anew. To begin and end
         // one for each would cost more than the writing.
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(until)));
@@ -192,7 +191,7 @@ mod tests {
         let address = listener.local_addr().expect("address");
         let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
         let _silent = client.expect("connect");
-        let mut patient = Patient::new(accepted.expect("accept").0, Pulse::new());
+        let mut patient = Patient::new(accepted.expect("accept").0, Pulse::new(), Duration::from_secs(60));
         // As if each wait had begun a minute ago, and with the timer of an earlier one, which goes off too soon.
         patient.timer = Some(Box::pin(sleep(Duration::from_millis(20))));
         let piece = vec![0; 64 * 1024];

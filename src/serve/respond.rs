@@ -66,7 +66,7 @@ impl Server {
         let generation = move || proxy.as_ref().map_or(0, |proxy| proxy.generation());
         let hot = Hot::new(&options.mirror, Box::new(generation), Room::new(max_twins()));
         let health = Health::of(options.mirror.clone());
-        let (budget, reading) = (Budget::new(capacity().files), Semaphore::new(READ_AT_ONCE));
+        let (budget, reading) = (Budget::new(capacity().files, options.stalled_after), Semaphore::new(READ_AT_ONCE));
         let untrusted = Untrusted::default();
         Server { options, hot, budget, reading, untrusted, health, profiles: Profiles::default() }
     }

@@ -20,7 +20,7 @@ const LARGE: usize = 2 << 20;
 const SMALL: usize = 300_000;
 
 struct Scene {
-    _sandbox: Sandbox,
+    sandbox: Sandbox,
     serving: Serving,
     tls: Arc<ClientConfig>,
 }
@@ -28,7 +28,11 @@ struct Scene {
 impl Scene {
     /// A server with TLS that may open so many files, one large file, and many that are small enough to be kept in memory.
     fn new(open_files: u32) -> Scene {
-        let (sandbox, authority) = (Sandbox::new(), Authority::new());
+        Scene::within(Sandbox::new(), open_files)
+    }
+
+    fn within(sandbox: Sandbox, open_files: u32) -> Scene {
+        let authority = Authority::new();
         let mirror = Published::at(sandbox.path("mirror"));
         mirror.put("dist/2026-04-16/large.tar.xz", &vec![7; LARGE]);
         for n in 0..STREAMS {
@@ -49,7 +53,7 @@ impl Scene {
             .with_root_certificates(roots)
             .with_no_client_auth();
         tls.alpn_protocols = vec![b"h2".to_vec()];
-        Scene { _sandbox: sandbox, serving, tls: Arc::new(tls) }
+        Scene { sandbox, serving, tls: Arc::new(tls) }
     }
 
     fn connect(&self) -> StreamOwned<ClientConnection, TcpStream> {
@@ -89,6 +93,12 @@ impl Scene {
 
     fn open_files(&self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.serving.running().pid())).unwrap().count()
+    }
+
+    /// Whether the server has a file of this name open.
+    fn has_open(&self, name: &str) -> bool {
+        let files = fs::read_dir(format!("/proc/{}/fd", self.serving.running().pid())).unwrap();
+        files.filter_map(|file| fs::read_link(file.ok()?.path()).ok()).any(|path| path.ends_with(name))
     }
 
     /// MiB that the server has in memory.
@@ -186,6 +196,64 @@ fn what_clients_that_take_nothing_cost_has_a_bound_in_all() {
     assert!(scene.open_files() - files < 1200, "{}", scene.open_files());
     drop(hostile);
     until("the files are closed again", || scene.open_files() <= files + 2);
+    scene.honest();
+}
+
+/// Reads frames from the server until one of this kind for this stream comes, and answers with signs of life.
+fn await_frame(stream: &mut StreamOwned<ClientConnection, TcpStream>, kind: u8, number: u32) {
+    let begun = Instant::now();
+    stream.sock.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    let (mut bytes, mut piece) = (Vec::new(), [0; 16_384]);
+    loop {
+        assert!(begun.elapsed() < Duration::from_secs(30), "no frame of kind {kind} came");
+        assert!(ping(stream), "the connection lives");
+        match stream.read(&mut piece) {
+            Ok(0) => panic!("the connection ended without a frame of kind {kind}"),
+            Ok(read) => bytes.extend_from_slice(&piece[..read]),
+            Err(error) => assert!(matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "{error}"),
+        }
+        while bytes.len() >= 9 {
+            let length = usize::try_from(u32::from_be_bytes([0, bytes[0], bytes[1], bytes[2]])).unwrap();
+            if bytes.len() < 9 + length {
+                break;
+            }
+            let of = u32::from_be_bytes([bytes[5], bytes[6], bytes[7], bytes[8]]);
+            if (bytes[3], of) == (kind, number) {
+                return;
+            }
+            bytes.drain(..9 + length);
+        }
+    }
+}
+
+#[test]
+fn an_answer_whose_client_takes_nothing_ends_after_the_stall_timeout() {
+    const STALL: Duration = Duration::from_millis(2500);
+    let milliseconds = STALL.as_millis().to_string();
+    let scene = Scene::within(Sandbox::new().env("FROSTMIRROR_STALLED_AFTER_MS", &milliseconds), 1024);
+    Published::at(scene.sandbox.path("mirror")).put("dist/2026-04-16/huge.tar.xz", &vec![7; 32 << 20]);
+    scene.honest();
+
+    // HTTP/2, with PINGs all the while: the server resets the stream.
+    let mut stalled = scene.hostile(0, large);
+    let begun = Instant::now();
+    await_frame(&mut stalled, 3, 1);
+    assert!(begun.elapsed() >= STALL - Duration::from_millis(100), "{:?}", begun.elapsed());
+    drop(stalled);
+
+    // HTTP/1.1: the server ends the connection. The client reads nothing, and what is on its way fits into no buffer.
+    let mut silent = scene.connect();
+    silent.conn = ClientConnection::new(
+        Arc::new(ClientConfig { alpn_protocols: Vec::new(), ..ClientConfig::clone(&scene.tls) }),
+        ServerName::try_from("localhost").unwrap(),
+    )
+    .unwrap();
+    let begun = Instant::now();
+    silent.write_all(b"GET /dist/2026-04-16/huge.tar.xz HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    until("the file is open", || scene.has_open("huge.tar.xz"));
+    until("the file is closed", || !scene.has_open("huge.tar.xz"));
+    assert!(begun.elapsed() >= STALL - Duration::from_millis(100), "{:?}", begun.elapsed());
+    // Whoever takes what is sent is served meanwhile, and to the end.
     scene.honest();
 }
 

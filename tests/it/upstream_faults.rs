@@ -8,7 +8,7 @@ use crate::support::crates::Crate;
 use crate::support::proxy::Proxy;
 use crate::support::run::write_program;
 use crate::support::sandbox::Sandbox;
-use crate::support::upstream::{Fault, Upstream};
+use crate::support::upstream::{Fault, Seen, Upstream};
 
 const ENGINE: &str = "[dependencies]\nengine = { version = \"=1.2.0\", features = [\"fast\"] }\n";
 
@@ -139,6 +139,56 @@ fn the_users_own_replacement_is_the_upstream_with_its_token() {
     .ok();
     with(&|sandbox| sandbox).exits(5).stderr_has("CARGO_REGISTRIES_CORP_TOKEN");
     with(&|sandbox| sandbox.env("CARGO_REGISTRIES_CORP_TOKEN", "Bearer wrong")).exits(5).stderr_has("401");
+}
+
+/// Runs `fetch` of one crate from a registry that wants a token.
+fn fetch_with_token(corp: &Upstream) {
+    let sandbox = Sandbox::new()
+        .upstream(corp)
+        .without_env("FROSTMIRROR_REGISTRY_URL")
+        .env("CARGO_REGISTRIES_CORP_TOKEN", "very-secret");
+    let config = format!(
+        "[source.crates-io]\nreplace-with = \"corp\"\n[registries.corp]\nindex = \"sparse+{}\"\n",
+        corp.index_url()
+    );
+    std::fs::write(sandbox.cargo_home().join("config.toml"), config).unwrap();
+    sandbox.write("depends.toml", "[dependencies]\nsolo = \"1\"\n");
+    let run = sandbox.run(["fetch"]).ok();
+    assert!(!run.told().contains("very-secret"), "{}", run.told());
+}
+
+fn sends_token(seen: &Seen) -> bool {
+    seen.header("authorization").is_some()
+}
+
+#[test]
+fn fetch_does_not_send_a_token_to_the_host_that_a_registry_redirects_to() {
+    let solo = crate::support::crates::Crate::new("solo", "1.0.0");
+    let (corp, other) = (Upstream::builder().token("very-secret").start(), Upstream::start());
+    corp.publish(solo.clone());
+    other.publish(solo);
+    let download = corp.download_path("solo", "1.0.0");
+    for path in ["/index/so/lo/solo", download.as_str()] {
+        corp.always(path, Fault::Redirect(format!("{}{path}", other.base_url())));
+    }
+    fetch_with_token(&corp);
+    for path in ["/index/so/lo/solo", download.as_str()] {
+        assert!(corp.count(path) > 0 && corp.seen(path).iter().all(sends_token), "{path}");
+        assert!(other.count(path) > 0 && !other.seen(path).iter().any(sends_token), "{path}");
+    }
+}
+
+#[test]
+fn fetch_does_not_send_the_token_of_an_https_registry_to_an_http_dl() {
+    let solo = crate::support::crates::Crate::new("solo", "1.0.0");
+    let (corp, plain) = (Upstream::builder().tls().token("very-secret").start(), Upstream::start());
+    corp.publish(solo.clone());
+    plain.publish(solo);
+    corp.set_dl(&format!("{}/api/v1/crates", plain.base_url()));
+    fetch_with_token(&corp);
+    assert!(corp.requests().iter().any(sends_token));
+    assert_eq!(plain.downloads().len(), 1);
+    assert!(!plain.requests().iter().any(sends_token), "{:?}", plain.requests());
 }
 
 #[test]

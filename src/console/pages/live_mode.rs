@@ -40,6 +40,8 @@ pub(super) struct Card {
     pub(super) misses: String,
     pub(super) fetched: String,
     pub(super) saved: String,
+    pub(super) ahead: String,
+    pub(super) ahead_result: String,
     pub(super) stale: Figure,
     pub(super) failures: Figure,
     pub(super) mismatches: Figure,
@@ -153,6 +155,8 @@ impl Card {
                 _ => format!("{} from upstream, {}", counted(fetches, "download"), event::size(fetched_bytes)),
             },
             saved: event::size(saved),
+            ahead: count(figured.fetched_ahead),
+            ahead_result: ahead_result(figured),
             stale: figure(stale),
             failures: figure(failures),
             mismatches: figure(mismatches),
@@ -168,6 +172,22 @@ fn rate(hits: u64, misses: u64) -> String {
         // What is nearly all is not all.
         (hits, all) => format!("{} % of what was asked for", u128::from(hits) * 100 / u128::from(all)),
     }
+}
+
+/// What became of crates that were fetched before a client requested them.
+fn ahead_result(figured: &Figured) -> String {
+    let Figured { fetched_ahead, fetched_ahead_bytes, ahead_used, ahead_used_bytes, .. } = *figured;
+    if fetched_ahead == 0 {
+        return "no crate was fetched before a client requested it".to_owned();
+    }
+    format!(
+        "{}; {} ({}) used, {} ({}) wasted",
+        event::size(fetched_ahead_bytes),
+        count(ahead_used),
+        event::size(ahead_used_bytes),
+        count(figured.ahead_wasted),
+        event::size(figured.ahead_wasted_bytes)
+    )
 }
 
 /// What is wrong, the worst first.
@@ -241,6 +261,21 @@ mod tests {
         assert_eq!(rate(0, 3), "0 % of what was asked for");
         assert_eq!(rate(999, 1), "99 % of what was asked for");
         assert_eq!(rate(3, 0), "100 % of what was asked for");
+    }
+
+    #[test]
+    fn what_was_fetched_ahead_is_shown_with_what_was_wasted() {
+        assert_eq!(ahead_result(&Figured::default()), "no crate was fetched before a client requested it");
+        let figured = Figured {
+            fetched_ahead: 12,
+            fetched_ahead_bytes: 500,
+            ahead_used: 9,
+            ahead_used_bytes: 400,
+            ahead_wasted: 2,
+            ahead_wasted_bytes: 60,
+            ..Figured::default()
+        };
+        assert_eq!(ahead_result(&figured), "500 B; 9 (400 B) used, 2 (60 B) wasted");
     }
 
     #[test]

@@ -96,7 +96,7 @@ impl Proxy {
         let mut parcel = Vec::new();
         if let Some((path, sha256)) = program {
             let url = source.url(&path);
-            let errand = Errand { what: path.to_string(), url, token: None, sha256, limit: MAX_FILE };
+            let errand = Errand { what: path.to_string(), url, token: None, sha256, limit: MAX_FILE, gate: None };
             self.figures.fetches.fetch_add(1, Relaxed);
             let (_, pilot) = Flight::prepare(self.options.mirror.clone());
             let landed = pilot.fly(&upstreams.client, &upstreams.of_dist, &errand).await?;

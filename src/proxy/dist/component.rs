@@ -93,7 +93,7 @@ impl Proxy {
     async fn fly_to(self: Arc<Self>, running: Arc<Running>, pilot: Pilot, path: SafePath, sha256: Sha256) {
         let upstreams = &running.upstreams;
         let url = format!("{}/{path}", upstreams.dist);
-        let errand = Errand { what: path.to_string(), url, token: None, sha256, limit: MAX_FILE };
+        let errand = Errand { what: path.to_string(), url, token: None, sha256, limit: MAX_FILE, gate: None };
         self.figures.fetches.fetch_add(1, Relaxed);
         let read = (self.options.clock)();
         match pilot.fly(&upstreams.client, &upstreams.of_dist, &errand).await {

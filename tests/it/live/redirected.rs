@@ -80,3 +80,51 @@ fn addresses_that_upstream_has_no_business_with_are_not_asked() {
     let answer = live.get(LEAF);
     assert!(answer.status == 502 && said(&answer).contains("link-local"), "{}", said(&answer));
 }
+
+/// A registry that wants a token, and a server in front of it that knows the token.
+fn with_a_token(upstream: Upstream) -> Live {
+    let sandbox = Sandbox::new().upstream(&upstream).without_env("FROSTMIRROR_REGISTRY_URL");
+    let config = format!(
+        "[source.crates-io]\nreplace-with = \"corp\"\n[registries.corp]\nindex = \"sparse+{}\"\ntoken = \"very-secret\"\n",
+        upstream.index_url()
+    );
+    fs::write(sandbox.cargo_home().join("config.toml"), config).unwrap();
+    sandbox.write("config/frostmirror.toml", "");
+    let serving = start(&sandbox);
+    Live { sandbox, upstream, serving }
+}
+
+#[test]
+fn a_token_of_an_https_registry_is_not_sent_to_an_http_dl() {
+    let plain = Upstream::start();
+    publish(&plain);
+    let upstream = Upstream::builder().tls().token("very-secret").start();
+    publish(&upstream);
+    upstream.set_dl(&format!("{}/api/v1/crates", plain.base_url()));
+    let live = with_a_token(upstream);
+    assert_eq!(live.status_of(LEAF), 200);
+    assert!(live.upstream.requests().iter().any(|seen| seen.header("authorization") == Some("very-secret")));
+    let seen = plain.requests();
+    assert_eq!(seen.len(), 1);
+    assert!(seen.iter().all(|seen| seen.header("authorization").is_none()), "{seen:?}");
+}
+
+#[test]
+fn a_registry_that_redirects_gets_the_token_and_the_other_host_does_not() {
+    let other = Upstream::start();
+    publish(&other);
+    let upstream = Upstream::builder().token("very-secret").start();
+    publish(&upstream);
+    let there = |path: &str| Fault::Redirect(format!("{}{path}", other.base_url()));
+    let download = upstream.download_path("leaf", "1.1.0");
+    upstream.always("/index/le/af/leaf", there("/index/le/af/leaf"));
+    upstream.always(&download, there(&download));
+    let live = with_a_token(upstream);
+    assert_eq!(live.status_of(LEAF), 200);
+    for path in ["/index/le/af/leaf", download.as_str()] {
+        let here = live.upstream.seen(path);
+        assert!(!here.is_empty() && here.iter().all(|seen| seen.header("authorization") == Some("very-secret")));
+        let there = other.seen(path);
+        assert!(!there.is_empty() && there.iter().all(|seen| seen.header("authorization").is_none()), "{there:?}");
+    }
+}
