@@ -243,11 +243,9 @@ fn an_answer_whose_client_takes_nothing_ends_after_the_stall_timeout() {
 
     // HTTP/1.1: the server ends the connection. The client reads nothing, and what is on its way fits into no buffer.
     let mut silent = scene.connect();
-    silent.conn = ClientConnection::new(
-        Arc::new(ClientConfig { alpn_protocols: Vec::new(), ..ClientConfig::clone(&scene.tls) }),
-        ServerName::try_from("localhost").unwrap(),
-    )
-    .unwrap();
+    let mut tls = ClientConfig::clone(&scene.tls);
+    tls.alpn_protocols.clear();
+    silent.conn = ClientConnection::new(Arc::new(tls), ServerName::try_from("localhost").unwrap()).unwrap();
     let begun = Instant::now();
     silent.write_all(b"GET /dist/2026-04-16/huge.tar.xz HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
     until("the file is open", || scene.has_open("huge.tar.xz"));
