@@ -163,7 +163,7 @@ fn sends_token(seen: &Seen) -> bool {
 
 #[test]
 fn fetch_does_not_send_a_token_to_the_host_that_a_registry_redirects_to() {
-    let solo = crate::support::crates::Crate::new("solo", "1.0.0");
+    let solo = Crate::new("solo", "1.0.0");
     let (corp, other) = (Upstream::builder().token("very-secret").start(), Upstream::start());
     corp.publish(solo.clone());
     other.publish(solo);
@@ -180,7 +180,7 @@ fn fetch_does_not_send_a_token_to_the_host_that_a_registry_redirects_to() {
 
 #[test]
 fn fetch_does_not_send_the_token_of_an_https_registry_to_an_http_dl() {
-    let solo = crate::support::crates::Crate::new("solo", "1.0.0");
+    let solo = Crate::new("solo", "1.0.0");
     let (corp, plain) = (Upstream::builder().tls().token("very-secret").start(), Upstream::start());
     corp.publish(solo.clone());
     plain.publish(solo);
