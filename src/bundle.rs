@@ -3,19 +3,19 @@
 //! Start at [`format`](mod@format): the page there is the contract.
 
 pub mod pack;
-pub mod name;
+pub mod file_name;
 pub mod compare;
 pub mod describe;
 pub mod sbom;
-pub mod shown;
-pub mod about;
+pub mod sanitize;
+pub mod package_metadata;
 pub mod verify;
 pub mod open;
 mod legacy;
-mod block;
-mod lines;
-mod encoded;
+mod block_checker;
+mod index_line_checker;
+mod brotli_stream;
 mod manifest;
-mod rules;
+mod validate;
 mod header;
 pub mod format;

@@ -5,11 +5,11 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
-use crate::cmd;
-use crate::cmd::Context;
+use crate::commands;
+use crate::commands::Context;
 use crate::env::Env;
-use crate::failure::{Class, EXIT_CODES, Failure};
-use crate::report::{ColorChoice, Form, Loudness, Report};
+use crate::error_report::{EXIT_CODES, ErrorClass, Failure};
+use crate::terminal::{ColorChoice, OutputFormat, Reporter, Verbosity};
 
 /// Bring Rust across an air gap.
 ///
@@ -28,7 +28,7 @@ use crate::report::{ColorChoice, Form, Loudness, Report};
 pub struct Cli {
     /// How to report.
     #[command(flatten)]
-    pub global: Global,
+    pub global: GlobalArgs,
     /// What to do.
     #[command(subcommand)]
     pub verb: Verb,
@@ -37,7 +37,7 @@ pub struct Cli {
 /// Flags that every verb takes.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Global options")]
-pub struct Global {
+pub struct GlobalArgs {
     /// Say more (repeatable)
     #[arg(short, long, global = true, action = clap::ArgAction::Count, conflicts_with = "quiet")]
     pub verbose: u8,
@@ -52,28 +52,28 @@ pub struct Global {
     pub message_format: MessageFormat,
 }
 
-impl Global {
+impl GlobalArgs {
     /// The report that these flags ask for. `--color` beats CARGO_TERM_COLOR, which beats NO_COLOR and the terminal;
     /// CARGO_TERM_QUIET and CARGO_TERM_VERBOSE count where no flag is given, as with cargo.
-    pub fn report(&self, env: &Env) -> Report {
+    pub fn reporter(&self, env: &Env) -> Reporter {
         let loudness = match self {
-            Global { quiet: true, .. } => Loudness::Quiet,
-            Global { verbose: 1.., .. } => Loudness::Verbose,
-            _ if env.text("CARGO_TERM_QUIET") == Some("true") => Loudness::Quiet,
-            _ if env.text("CARGO_TERM_VERBOSE") == Some("true") => Loudness::Verbose,
-            _ => Loudness::Normal,
+            GlobalArgs { quiet: true, .. } => Verbosity::Quiet,
+            GlobalArgs { verbose: 1.., .. } => Verbosity::Verbose,
+            _ if env.var("CARGO_TERM_QUIET") == Some("true") => Verbosity::Quiet,
+            _ if env.var("CARGO_TERM_VERBOSE") == Some("true") => Verbosity::Verbose,
+            _ => Verbosity::Normal,
         };
-        let when = self.color.or_else(|| ColorWhen::from_str(env.text("CARGO_TERM_COLOR")?, true).ok());
+        let when = self.color.or_else(|| ColorWhen::from_str(env.var("CARGO_TERM_COLOR")?, true).ok());
         let colors = match when {
             Some(ColorWhen::Always) => ColorChoice::Always,
             Some(ColorWhen::Never) => ColorChoice::Never,
             Some(ColorWhen::Auto) | None => ColorChoice::Auto,
         };
         let form = match self.message_format {
-            MessageFormat::Human => Form::Human,
-            MessageFormat::Json => Form::Json,
+            MessageFormat::Human => OutputFormat::Human,
+            MessageFormat::Json => OutputFormat::Json,
         };
-        Report::new(loudness, form, colors, env)
+        Reporter::new(loudness, form, colors, env)
     }
 }
 
@@ -102,55 +102,55 @@ pub enum MessageFormat {
 pub enum Verb {
     /// Write depends.toml from a workspace
     #[command(after_help = EXIT_CODES)]
-    Init(cmd::init::Args),
+    Init(commands::init::Args),
     /// Resolve, download, and write one .pkg
     #[command(after_help = EXIT_CODES)]
-    Fetch(cmd::fetch::Args),
+    Fetch(commands::fetch::Args),
     /// Check bundles, audit a mirror, or hold a Cargo.lock against either: every problem
     #[command(after_help = EXIT_CODES)]
-    Verify(cmd::verify::Args),
+    Verify(commands::verify::Args),
     /// Show what a bundle's manifest says
     #[command(after_help = EXIT_CODES)]
-    Inspect(cmd::inspect::Args),
+    Inspect(commands::inspect::Args),
     /// Show what a bundle changes against another
     #[command(after_help = EXIT_CODES)]
-    Diff(cmd::diff::Args),
+    Diff(commands::diff::Args),
     /// Verify bundles and place them in a mirror, all or nothing
     #[command(after_help = EXIT_CODES)]
-    Import(cmd::import::Args),
+    Import(commands::import::Args),
     /// Serve a mirror to cargo and rustup
     #[command(after_help = EXIT_CODES)]
-    Serve(cmd::serve::Args),
+    Serve(commands::serve::Args),
     /// Fetch, import and serve on this machine
     #[command(after_help = EXIT_CODES)]
-    Up(cmd::up::Args),
+    Up(commands::up::Args),
     /// Say what a mirror holds
     #[command(after_help = EXIT_CODES)]
-    Status(cmd::status::Args),
+    Status(commands::status::Args),
     /// List the crates that a mirror or a bundle holds
     #[command(after_help = EXIT_CODES)]
-    List(cmd::list::Args),
+    List(commands::list::Args),
     /// Remove from a mirror what no history needs any more
     #[command(after_help = EXIT_CODES)]
-    Gc(cmd::gc::Args),
+    Gc(commands::gc::Args),
     /// List the inputs of the history and the bundles that were sent; forget or label an input
-    #[command(after_help = format!("{}\n\n{EXIT_CODES}", cmd::history::EXAMPLES), disable_help_subcommand = true)]
-    History(cmd::history::Args),
+    #[command(after_help = format!("{}\n\n{EXIT_CODES}", commands::history::EXAMPLES), disable_help_subcommand = true)]
+    History(commands::history::Args),
     /// Copy a mirror out: whole as one .pkg, or its crates as a folder that cargo builds from
     #[command(after_help = EXIT_CODES, disable_help_subcommand = true)]
-    Export(cmd::export::Args),
+    Export(commands::export::Args),
     /// Print the configuration of cargo and rustup for a mirror, or write cargo's
     #[command(after_help = EXIT_CODES)]
-    Setup(cmd::setup::Args),
+    Setup(commands::setup::Args),
     /// Print a chapter of the user's guide
     #[command(after_help = EXIT_CODES)]
-    Guide(cmd::guide::Args),
+    Guide(commands::guide::Args),
     /// Print a completion script
     #[command(after_help = EXIT_CODES)]
-    Completions(cmd::completions::Args),
+    Completions(commands::completions::Args),
     /// Print the man page, or write all of them into a folder
     #[command(after_help = EXIT_CODES)]
-    Man(cmd::man::Args),
+    Man(commands::man::Args),
 }
 
 /// The whole command line, for completions, man pages and help tests.
@@ -160,57 +160,57 @@ pub fn command() -> clap::Command {
 
 /// Reads the command line. What is no command line, and help, is told here and now, in the form and the colours that were
 /// asked for as far as the words can be made out; the exit code.
-pub fn parse(words: &[OsString], env: &Env) -> Result<Cli, ExitCode> {
-    let words = &spelled_out(words);
-    let asked = asked(words);
-    let report = asked.report(env);
-    let parsed = without_empty(command(), env).color(report.clap_colors()).try_get_matches_from(words);
+pub fn parse(args: &[OsString], env: &Env) -> Result<Cli, ExitCode> {
+    let args = &expand_help_verb(args);
+    let globals = scan_global_args(args);
+    let reporter = globals.reporter(env);
+    let parsed = ignore_empty_variables(command(), env).color(reporter.clap_colors()).try_get_matches_from(args);
     let error = match parsed.and_then(|mut matches| Cli::from_arg_matches_mut(&mut matches)) {
         Ok(cli) => return Ok(cli),
         Err(error) => error,
     };
     let help = !error.use_stderr();
-    if report.is_json() && !help {
+    if reporter.is_json() && !help {
         let text = error.to_string();
         let text = text.trim().trim_start_matches("error: ");
-        report.failed(&Failure::new(Class::Usage, text));
+        reporter.report_failure(&Failure::new(ErrorClass::Usage, text));
     } else {
         // Nobody is left to be told that this cannot be told.
         let _gone = error.print().is_err();
     }
-    Err(ExitCode::from(if help { 0 } else { Class::Usage.code() }))
+    Err(ExitCode::from(if help { 0 } else { ErrorClass::Usage.code() }))
 }
 
 /// `help VERB`, as cargo has it, in place of `VERB --help`. It is no verb, so that no list and no completion has all verbs
 /// twice.
-fn spelled_out(words: &[OsString]) -> Vec<OsString> {
-    match words {
+fn expand_help_verb(args: &[OsString]) -> Vec<OsString> {
+    match args {
         [program, help, verb @ ..] if help == "help" => {
             [std::slice::from_ref(program), verb, &["--help".into()]].concat()
         }
-        _ => words.to_vec(),
+        _ => args.to_vec(),
     }
 }
 
 /// An empty variable counts as absent, as it does wherever a variable is read.
-fn without_empty(command: clap::Command, env: &Env) -> clap::Command {
+fn ignore_empty_variables(command: clap::Command, env: &Env) -> clap::Command {
     let is_empty = |name: &OsStr| env.iter().any(|(key, value)| key == name && value.is_empty());
-    let without = |arg: clap::Arg| if arg.get_env().is_some_and(is_empty) { arg.env(None::<&str>) } else { arg };
-    command.mut_args(without).mut_subcommands(|verb| without_empty(verb, env))
+    let drop_empty_env = |arg: clap::Arg| if arg.get_env().is_some_and(is_empty) { arg.env(None::<&str>) } else { arg };
+    command.mut_args(drop_empty_env).mut_subcommands(|verb| ignore_empty_variables(verb, env))
 }
 
 /// The global flags among words that may not be a command line; what cannot be made out is as if it were not there.
-fn asked(words: &[OsString]) -> Global {
+fn scan_global_args(args: &[OsString]) -> GlobalArgs {
     let value_of = |flag: &str| {
-        let words: Vec<&str> = words.iter().filter_map(|word| word.to_str()).take_while(|word| *word != "--").collect();
-        let pairs = words.iter().zip(words.iter().skip(1).chain(std::iter::once(&"")));
-        let given = pairs.filter_map(|(word, next)| match word.strip_prefix(flag)? {
+        let args: Vec<&str> = args.iter().filter_map(|word| word.to_str()).take_while(|word| *word != "--").collect();
+        let pairs = args.iter().zip(args.iter().skip(1).chain(std::iter::once(&"")));
+        let values = pairs.filter_map(|(word, next)| match word.strip_prefix(flag)? {
             "" => Some((*next).to_owned()),
             rest => rest.strip_prefix('=').map(str::to_owned),
         });
-        given.last()
+        values.last()
     };
-    Global {
+    GlobalArgs {
         verbose: 0,
         quiet: false,
         color: value_of("--color").and_then(|value| ColorWhen::from_str(&value, true).ok()),
@@ -223,22 +223,22 @@ fn asked(words: &[OsString]) -> Global {
 /// Does what the command line says.
 pub fn run(verb: Verb, context: &Context) -> Result<(), Failure> {
     match verb {
-        Verb::Init(args) => cmd::init::run(&args, context),
-        Verb::Fetch(args) => cmd::fetch::run(&args, context),
-        Verb::Verify(args) => cmd::verify::run(&args, context),
-        Verb::Inspect(args) => cmd::inspect::run(&args, context),
-        Verb::Diff(args) => cmd::diff::run(&args, context),
-        Verb::Import(args) => cmd::import::run(&args, context),
-        Verb::Serve(args) => cmd::serve::run(&args, context),
-        Verb::Up(args) => cmd::up::run(&args, context),
-        Verb::Status(args) => cmd::status::run(&args, context),
-        Verb::List(args) => cmd::list::run(&args, context),
-        Verb::Gc(args) => cmd::gc::run(&args, context),
-        Verb::History(args) => cmd::history::run(&args, context),
-        Verb::Export(args) => cmd::export::run(&args, context),
-        Verb::Setup(args) => cmd::setup::run(&args, context),
-        Verb::Guide(args) => cmd::guide::run(&args, context),
-        Verb::Completions(args) => cmd::completions::run(&args, command(), context),
-        Verb::Man(args) => cmd::man::run(&args, command(), context),
+        Verb::Init(args) => commands::init::run(&args, context),
+        Verb::Fetch(args) => commands::fetch::run(&args, context),
+        Verb::Verify(args) => commands::verify::run(&args, context),
+        Verb::Inspect(args) => commands::inspect::run(&args, context),
+        Verb::Diff(args) => commands::diff::run(&args, context),
+        Verb::Import(args) => commands::import::run(&args, context),
+        Verb::Serve(args) => commands::serve::run(&args, context),
+        Verb::Up(args) => commands::up::run(&args, context),
+        Verb::Status(args) => commands::status::run(&args, context),
+        Verb::List(args) => commands::list::run(&args, context),
+        Verb::Gc(args) => commands::gc::run(&args, context),
+        Verb::History(args) => commands::history::run(&args, context),
+        Verb::Export(args) => commands::export::run(&args, context),
+        Verb::Setup(args) => commands::setup::run(&args, context),
+        Verb::Guide(args) => commands::guide::run(&args, context),
+        Verb::Completions(args) => commands::completions::run(&args, command(), context),
+        Verb::Man(args) => commands::man::run(&args, command(), context),
     }
 }

@@ -10,7 +10,7 @@ use crate::safe_path::SafePath;
 
 /// A semantic version of at most [`MAX_VERSION`] bytes, so that every file name that is made of it is a valid one.
 ///
-/// It reads as a [`semver::Version`]; there is no way to make a longer one from text.
+/// It reads as a [`semver::UnsupportedVersion`]; there is no way to make a longer one from text.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Version(semver::Version);
@@ -23,10 +23,10 @@ pub const MAX_VERSION: usize = 150;
 pub enum InvalidVersion {
     /// It is not semantic.
     #[error(transparent)]
-    Semantic(#[from] semver::Error),
+    NotSemver(#[from] semver::Error),
     /// It is absurdly long.
     #[error("a version has at most {MAX_VERSION} bytes, this one has {0}")]
-    Long(usize),
+    TooLong(usize),
 }
 
 impl Version {
@@ -49,7 +49,7 @@ impl FromStr for Version {
 
     fn from_str(text: &str) -> Result<Version, InvalidVersion> {
         if text.len() > MAX_VERSION {
-            return Err(InvalidVersion::Long(text.len()));
+            return Err(InvalidVersion::TooLong(text.len()));
         }
         Ok(Version(text.parse()?))
     }
@@ -85,7 +85,7 @@ pub struct CrateName(String);
 /// A text that is not a crate's name.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("`{}` is not a crate name (1 to 64 letters, digits, `-` or `_`, a letter first)", .0.escape_debug())]
-pub struct InvalidName(String);
+pub struct InvalidCrateName(String);
 
 impl CrateName {
     /// The name with its own spelling.
@@ -112,24 +112,28 @@ impl CrateName {
 }
 
 impl FromStr for CrateName {
-    type Err = InvalidName;
+    type Err = InvalidCrateName;
 
-    fn from_str(name: &str) -> Result<CrateName, InvalidName> {
+    fn from_str(name: &str) -> Result<CrateName, InvalidCrateName> {
         check_name(name)?;
         Ok(CrateName(name.to_owned()))
     }
 }
 
-fn check_name(name: &str) -> Result<(), InvalidName> {
-    let first = name.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
-    let rest = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-    if first && rest && name.len() <= 64 { Ok(()) } else { Err(InvalidName(name.chars().take(80).collect())) }
+fn check_name(name: &str) -> Result<(), InvalidCrateName> {
+    let starts_well = name.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
+    let has_valid_characters = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    if starts_well && has_valid_characters && name.len() <= 64 {
+        Ok(())
+    } else {
+        Err(InvalidCrateName(name.chars().take(80).collect()))
+    }
 }
 
 impl TryFrom<String> for CrateName {
-    type Error = InvalidName;
+    type Error = InvalidCrateName;
 
-    fn try_from(name: String) -> Result<CrateName, InvalidName> {
+    fn try_from(name: String) -> Result<CrateName, InvalidCrateName> {
         check_name(&name)?;
         Ok(CrateName(name))
     }
@@ -172,21 +176,21 @@ impl CrateId {
     }
 
     /// Name and version from text.
-    pub fn parse(name: &str, version: &str) -> Result<CrateId, InvalidId> {
+    pub fn parse(name: &str, version: &str) -> Result<CrateId, InvalidCrateId> {
         let name: CrateName = name.parse()?;
         match version.parse() {
             Ok(version) => Ok(CrateId { name, version }),
-            Err(source) => Err(InvalidId::Version { name, version: version.chars().take(200).collect(), source }),
+            Err(source) => Err(InvalidCrateId::Version { name, version: version.chars().take(200).collect(), source }),
         }
     }
 }
 
 /// A text that does not identify a crate.
 #[derive(Debug, thiserror::Error)]
-pub enum InvalidId {
+pub enum InvalidCrateId {
     /// The name is none.
     #[error(transparent)]
-    Name(#[from] InvalidName),
+    Name(#[from] InvalidCrateName),
     /// The version is not semantic.
     #[error("`{}` is not a version of `{name}`", version.escape_debug())]
     Version {
@@ -215,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn index_paths_are_cargos() {
+    fn index_paths_match_cargos() {
         for (crate_name, path) in [
             ("a", "1/a"),
             ("ab", "2/ab"),
@@ -231,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn hostile_names_are_refused() {
+    fn invalid_names_are_refused() {
         for text in ["", "-a", "1a", "a/b", "..", "a b", "ä", "a\0", &"a".repeat(65), "a.b"] {
             assert!(text.parse::<CrateName>().is_err(), "{text:?}");
         }
@@ -247,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_version_has_at_most_150_bytes_wherever_it_comes_from() {
+    fn a_version_longer_than_150_bytes_is_refused_by_every_parser() {
         let (fits, long) = (format!("1.0.0-{}", "a".repeat(144)), format!("1.0.0-{}", "a".repeat(145)));
         assert_eq!(fits.len(), MAX_VERSION);
         let id = CrateId::parse(&"n".repeat(64), &fits).expect("the longest of all");
@@ -256,7 +260,7 @@ mod tests {
         assert_eq!(json(&fits).expect("valid"), id.version);
         let refused = json(&long).expect_err("too long").to_string();
         assert!(refused.contains("a version has at most 150 bytes, this one has 151"), "{refused}");
-        assert!(matches!(long.parse::<Version>(), Err(InvalidVersion::Long(151))));
+        assert!(matches!(long.parse::<Version>(), Err(InvalidVersion::TooLong(151))));
         assert!(CrateId::parse("a", &long).is_err());
     }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use sha2::Digest as _;
 
 /// Bytes read at a time while hashing. Larger buffers are not faster and count as memory.
-pub const BUFFER: usize = 64 * 1024;
+pub const BUFFER_SIZE: usize = 64 * 1024;
 
 /// A SHA-256 digest; written and read as 64 lowercase hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -33,7 +33,7 @@ impl Sha256 {
     /// The digest and length in bytes of everything that `reader` gives.
     pub fn of_reader(mut reader: impl Read) -> io::Result<(Sha256, u64)> {
         let mut hasher = Hasher::new();
-        let mut buffer = vec![0; BUFFER];
+        let mut buffer = vec![0; BUFFER_SIZE];
         let mut length = 0u64;
         loop {
             match reader.read(&mut buffer) {
@@ -75,15 +75,15 @@ impl FromStr for Sha256 {
         }
         let mut bytes = [0; 32];
         for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-            let high = nibble(pair[0]).ok_or_else(invalid)?;
-            let low = nibble(pair[1]).ok_or_else(invalid)?;
+            let high = hex_digit(pair[0]).ok_or_else(invalid)?;
+            let low = hex_digit(pair[1]).ok_or_else(invalid)?;
             *byte = high << 4 | low;
         }
         Ok(Sha256(bytes))
     }
 }
 
-fn nibble(digit: u8) -> Option<u8> {
+fn hex_digit(digit: u8) -> Option<u8> {
     match digit {
         b'0'..=b'9' => Some(digit - b'0'),
         b'a'..=b'f' => Some(digit - b'a' + 10),
@@ -220,7 +220,7 @@ mod tests {
     const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
     #[test]
-    fn a_digest_survives_text() {
+    fn a_digest_round_trips_through_text() {
         let digest = Sha256::of(b"");
         assert_eq!(digest.to_string(), EMPTY);
         assert_eq!(EMPTY.parse(), Ok(digest));
@@ -228,14 +228,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_digest_is_refused() {
+    fn invalid_digests_are_refused() {
         for text in ["", "00", &EMPTY[1..], &format!("{EMPTY}0"), &EMPTY.replace('e', "g")] {
             assert!(text.parse::<Sha256>().is_err(), "{text}");
         }
     }
 
     #[test]
-    fn reader_and_writer_see_the_same_bytes() {
+    fn hashing_reader_and_writer_give_the_same_digest() {
         let mut reader = HashingReader::new(&b"abc"[..]);
         let mut writer = HashingWriter::new(Vec::new());
         io::copy(&mut reader, &mut writer).expect("memory to memory");

@@ -29,12 +29,12 @@ pub fn checkpoint(name: &str) {
 /// Writes `bytes` to `path` so that after a crash there is either the old file or the whole new one. A process that is
 /// killed meanwhile leaves its part of the new one beside it.
 pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    write_by(folder_of(path), path, bytes)
+    write_via(parent_folder(path), path, bytes)
 }
 
 /// Writes `bytes` to `path` like [`write()`], by way of a folder of the same file system that somebody empties: what a
 /// killed process leaves is there, and not beside `path` for good.
-pub fn write_by(staging: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub fn write_via(staging: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = tempfile::Builder::new().prefix(".part-").tempfile_in(staging)?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
@@ -43,7 +43,7 @@ pub fn write_by(staging: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
         checkpoint(&format!("written:{}", path.file_name().unwrap_or_default().to_string_lossy()));
     }
     file.persist(path).map_err(|e| e.error)?;
-    sync_folder(folder_of(path))
+    sync_folder(parent_folder(path))
 }
 
 /// Writes `bytes` to `path` like [`write()`], for a file that belongs to the user: its permissions stay what they were,
@@ -53,17 +53,17 @@ pub fn rewrite(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
         Ok(held) => Some(held.permissions()),
         Err(_) => permissions_of_mode(mode),
     };
-    rewrite_with(path, bytes, permissions)
+    rewrite_with_permissions(path, bytes, permissions)
 }
 
 /// Writes `bytes` to `path` like [`rewrite()`], for a text with a secret in it: only its owner may read it, no matter who could
 /// read what stood there.
 pub fn rewrite_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    rewrite_with(path, bytes, permissions_of_mode(0o600))
+    rewrite_with_permissions(path, bytes, permissions_of_mode(0o600))
 }
 
-fn rewrite_with(path: &Path, bytes: &[u8], permissions: Option<fs::Permissions>) -> io::Result<()> {
-    let folder = folder_of(path);
+fn rewrite_with_permissions(path: &Path, bytes: &[u8], permissions: Option<fs::Permissions>) -> io::Result<()> {
+    let folder = parent_folder(path);
     let mut file = tempfile::Builder::new().prefix(".part-").tempfile_in(folder)?;
     if let Some(permissions) = permissions {
         file.as_file().set_permissions(permissions)?;
@@ -163,7 +163,7 @@ pub fn free_space(_: &Path) -> io::Result<Option<u64>> {
 }
 
 /// Whether the disk has no room left, or the user's share of it has none.
-pub fn is_full(error: &io::Error) -> bool {
+pub fn is_disk_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
@@ -217,7 +217,7 @@ pub fn make_folder(folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)
 }
 
-fn folder_of(path: &Path) -> &Path {
+fn parent_folder(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -229,7 +229,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_write_replaces_the_whole_file_and_leaves_nothing_beside_it() {
+    fn write_replaces_the_whole_file_and_leaves_no_temporary_file() {
         let folder = tempfile::tempdir().expect("temporary folder");
         let path = folder.path().join("state.json");
         for text in ["a longer first text", "second"] {

@@ -72,13 +72,13 @@ pub enum Event {
         phase: Phase,
     },
     /// A request was answered.
-    Request(Request),
+    Request(RequestEvent),
 }
 
 /// A request and what it was answered with: no query, no header but one, so that no secret can be in it. Texts are the client's,
 /// and bounded.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Request {
+pub struct RequestEvent {
     /// When the answer began.
     pub time: SystemTime,
     /// The other end of the connection; behind a proxy, the proxy.
@@ -92,11 +92,11 @@ pub struct Request {
     /// Bytes of the answer's body, as they were declared.
     pub bytes: u64,
     /// From the end of the request's head to the end of the answer's.
-    pub took: Duration,
+    pub duration: Duration,
     /// What the client calls itself.
-    pub agent: Option<String>,
+    pub user_agent: Option<String>,
     /// Whether a file was asked for that the mirror does not have.
-    pub missing: bool,
+    pub is_missing: bool,
 }
 
 /// Where reports go. Called from several threads at once.
@@ -105,12 +105,12 @@ pub trait Sink: Send + Sync {
     fn event(&self, event: Event);
 
     /// Whether the work is to be broken off. Long work on threads that nobody else can end asks now and then.
-    fn stopped(&self) -> bool {
+    fn is_cancelled(&self) -> bool {
         false
     }
 
     /// Tells that the work is as good as done, and can no longer be broken off; `false` where it has been already.
-    fn settle(&self) -> bool {
+    fn enter_commit(&self) -> bool {
         true
     }
 
@@ -131,32 +131,32 @@ pub trait Sink: Send + Sync {
 }
 
 /// A sink that drops every report; for callers that only want the outcome.
-pub struct Silent;
+pub struct NullSink;
 
-impl Sink for Silent {
+impl Sink for NullSink {
     fn event(&self, _: Event) {}
 }
 
 /// A number of crates, as a status line has it.
-pub fn crates(count: u64) -> String {
+pub fn format_crates(count: u64) -> String {
     if count == 1 { "1 crate".to_owned() } else { format!("{count} crates") }
 }
 
 /// A number of rustup artifacts, as a status line has it: `1 rustup artifact`, `0 rustup artifacts`.
-pub fn rustup_artifacts(count: u64) -> String {
+pub fn format_dist_files(count: u64) -> String {
     if count == 1 { "1 rustup artifact".to_owned() } else { format!("{count} rustup artifacts") }
 }
 
 /// Crates and rustup artifacts together: `1 crate and 2 rustup artifacts`; of what there is none of, nothing is said.
-pub fn contents(crates_in: u64, artifacts: u64) -> String {
-    match (crates_in, artifacts) {
-        (count, 0) => crates(count),
-        (0, count) => rustup_artifacts(count),
-        (count, artifacts) => format!("{} and {}", crates(count), rustup_artifacts(artifacts)),
+pub fn format_contents(crate_count: u64, dist_file_count: u64) -> String {
+    match (crate_count, dist_file_count) {
+        (count, 0) => format_crates(count),
+        (0, count) => format_dist_files(count),
+        (count, artifacts) => format!("{} and {}", format_crates(count), format_dist_files(artifacts)),
     }
 }
 
 /// A size, as a status line has it: binary units.
-pub fn size(bytes: u64) -> String {
+pub fn format_size(bytes: u64) -> String {
     indicatif::HumanBytes(bytes).to_string()
 }

@@ -10,50 +10,50 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::client_config::BaseUrl;
+use crate::client_setup::BaseUrl;
 use crate::crate_id::CrateId;
 use crate::digest::Sha256;
 use crate::env::Env;
 use crate::event::{self, Sink};
 use crate::gather::cargo_config::{CargoConfig, Origin};
-use crate::gather::download::{self, Downloaded, Downloads};
-use crate::gather::history::{self, Base, Called, Memory};
-use crate::gather::index::Index;
+use crate::gather::crate_downloader::{self, CrateDownloader, DownloadedCrate};
+use crate::gather::history::{self, DeltaBase, History, InputRef};
+use crate::gather::index_snapshot::IndexSnapshot;
 use crate::gather::input_id::Label;
-use crate::gather::lockfile::{LeftOut, Lockfile};
-use crate::gather::resolve::{self, CrateSpec, Resolved, Resolver, Skip};
+use crate::gather::lockfile::{Lockfile, SkippedPackage};
+use crate::gather::resolve::{self, CrateSpec, Resolution, Resolver, SkipPolicy};
 use crate::gather::workspace::Workspace;
-use crate::gather::{cache::Cache, cargo::Cargo, depends::Depends};
+use crate::gather::{cargo::Cargo, crate_cache::CrateCache, depends::DependsFile};
 use crate::http::{self, Client};
 
 mod delta;
 mod error;
-mod packed;
-mod plan;
+mod write_bundle;
+mod estimate;
 pub mod repair_list;
-mod refresh;
-mod remembered;
+mod refresh_lines;
+mod line_archive;
 mod reuse;
 mod standard_library;
-mod told;
+mod metadata;
 mod toolchains;
 mod workspace_lock;
 
 use standard_library::StdLock;
 
 pub use error::Error;
-pub use plan::{PlannedArtifact, PlannedCrate, Weighed};
-pub use toolchains::{Lacking, Toolchains, Why};
+pub use estimate::{DryRun, PlannedCrate, PlannedDistFile};
+pub use toolchains::{Reason, ToolchainOptions, Unavailable};
 
 /// Requests under way at once where HTTP/2 bears them.
-const JOBS: usize = 128;
+const DEFAULT_JOBS: usize = 128;
 
 /// How long a worker may take to notice that it is stopped.
-const STOPPING: Duration = Duration::from_secs(10);
+const WORKER_STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a run works with: where it stands, and how it may reach upstream.
 #[derive(Clone, Debug)]
-pub struct Surroundings {
+pub struct Environment {
     /// FROSTMIRROR_HOME: the caches lie there.
     pub home: PathBuf,
     /// The user's folder.
@@ -81,17 +81,17 @@ pub struct Surroundings {
 /// What to fetch, and where to.
 pub struct Options {
     /// What to fetch; none where the list of a repair says it, or where inputs are only forgotten.
-    pub inputs: Vec<Input>,
+    pub inputs: Vec<InputSpec>,
     /// What goes into the bundle.
     pub mode: Mode,
     /// What is said of toolchains.
-    pub toolchains: Toolchains,
+    pub toolchains: ToolchainOptions,
     /// Inputs of the history to retire.
-    pub forget: Vec<Called>,
+    pub forget: Vec<InputRef>,
     /// The label of the one input, where the user gives it.
     pub label: Option<Label>,
     /// What the run works with.
-    pub surroundings: Surroundings,
+    pub environment: Environment,
     /// The folder that the bundle goes to.
     pub output: PathBuf,
     /// The folder of the history.
@@ -101,7 +101,7 @@ pub struct Options {
     /// The time that the bundle states, for itself and for the index that was read.
     pub created: Timestamp,
     /// Whether the newest bundle of the history is already where this one is to go.
-    pub delivered: Option<Delivered>,
+    pub is_delivered: Option<DeliveryCheck>,
 }
 
 /// What goes into a bundle.
@@ -124,11 +124,11 @@ pub enum Mode {
 
 /// Tells of a bundle's id whether that bundle is where it was to go. Where the newest one is, and there is nothing
 /// new, no other is written.
-pub type Delivered = Arc<dyn Fn(&str) -> bool + Send + Sync>;
+pub type DeliveryCheck = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 
 /// Something to fetch.
 #[derive(Clone, Debug)]
-pub enum Input {
+pub enum InputSpec {
     /// A depends.toml.
     Depends(PathBuf),
     /// Exactly the packages of a Cargo.lock.
@@ -143,7 +143,7 @@ pub enum Input {
 #[derive(Clone, Debug)]
 pub enum Outcome {
     /// A bundle was written.
-    Written(Written),
+    Written(WrittenBundle),
     /// There is nothing that the newest bundle did not bring, and it was delivered or counts as delivered; or there is
     /// nothing to repair.
     NothingNew,
@@ -151,7 +151,7 @@ pub enum Outcome {
 
 /// A bundle that was written and verified.
 #[derive(Clone, Debug)]
-pub struct Written {
+pub struct WrittenBundle {
     /// The file.
     pub path: PathBuf,
     /// Its length in bytes.
@@ -161,146 +161,155 @@ pub struct Written {
     /// Crates in it.
     pub crates: usize,
     /// Rustup artifacts in it.
-    pub artifacts: usize,
+    pub dist_files: usize,
     /// What a repair list names and is not in it.
-    pub lacking: Vec<Lacking>,
+    pub unavailable: Vec<Unavailable>,
     /// What today's inputs need besides and was left out.
-    pub left_out: Vec<LeftOut>,
+    pub skipped_packages: Vec<SkippedPackage>,
 }
 
 /// Resolves, downloads, packs, verifies, records.
 pub async fn fetch(options: Options, sink: Arc<dyn Sink>) -> Result<Outcome, Error> {
-    output_is_usable(&options.output)?;
-    let mut station = Station::begin(&options.surroundings, &sink).await?;
-    station.remember(&options.history);
-    let station = station;
-    let known = delta::known(&options, &sink).await?;
-    let inputs = station.inputs(&options).await?;
+    check_output(&options.output)?;
+    let mut session = Session::start(&options.environment, &sink).await?;
+    session.use_line_archive(&options.history);
+    let session = session;
+    let incremental = delta::open_incremental(&options, &sink).await?;
+    let inputs = session.read_inputs(&options).await?;
     if inputs.is_empty() && options.forget.is_empty() {
         return Ok(Outcome::NothingNew);
     }
-    let sent = known.as_ref().map(|known| &known.base);
-    let orders = station.orders(&options, &inputs);
-    let memory = known.as_ref().map(|known| &*known.history as &Memory);
-    let peeked = if memory.is_none() { Some(Memory::read(&options.history)?) } else { None };
+    let sent = incremental.as_ref().map(|known| &known.base);
+    let requests = session.toolchain_requests(&options, &inputs);
+    let memory = incremental.as_ref().map(|known| &*known.history as &History);
+    let peeked = if memory.is_none() { Some(History::read(&options.history)?) } else { None };
     let memory = memory.or(peeked.as_ref());
-    refuse_same_labels(&options, &inputs, memory)?;
+    check_labels(&options, &inputs, memory)?;
     // What is wrong with `[platforms]` is told before crates are downloaded, of which there may be a great many.
-    let planned = station.planned(&options, orders.clone(), &inputs, memory, sent).await?;
-    let std_locks = station.std_locks(&options, &inputs, &planned).await?;
-    let mut gathered = station.everything(&inputs, &std_locks, sent).await?;
-    gathered.toolchains = station.toolchains(&options, planned, memory, sent).await?;
-    refuse_nothing(&gathered.resolved, &gathered.toolchains)?;
-    let lacking = &gathered.toolchains.lacking;
-    if !lacking.is_empty() && gathered.resolved.crates.is_empty() && gathered.toolchains.shipped() == 0 {
-        return Err(Error::Lacking(lacking.clone()));
+    let planned = session.plan_toolchains(&options, requests.clone(), &inputs, memory, sent).await?;
+    let std_locks = session.fetch_std_locks(&options, &inputs, &planned).await?;
+    let mut fetch_plan = session.resolve_and_download(&inputs, &std_locks, sent).await?;
+    fetch_plan.toolchains = session.download_toolchains(&options, planned, memory, sent).await?;
+    check_not_empty(&fetch_plan.resolution, &fetch_plan.toolchains)?;
+    let unavailable = &fetch_plan.toolchains.unavailable;
+    if !unavailable.is_empty() && fetch_plan.resolution.crates.is_empty() && fetch_plan.toolchains.shipped_count() == 0
+    {
+        return Err(Error::Unavailable(unavailable.clone()));
     }
-    if let Some(known) = &known {
-        let plan = packed::planned(&known.history, &gathered, &options)?;
-        if let Some(path) = delta::artifact_owed(&plan, &known.base, &gathered.toolchains) {
-            return Err(Error::ToolchainsOwed(path));
+    if let Some(known) = &incremental {
+        let plan = write_bundle::plan_bundle(&known.history, &fetch_plan, &options)?;
+        if let Some(path) = delta::dist_file_missing_from_base(&plan, &known.base, &fetch_plan.toolchains) {
+            return Err(Error::ToolchainsMissingFromBase(path));
         }
-        let owed = delta::owed(&plan, &known.base, &gathered.resolved);
-        if !owed.is_empty() {
-            let more = station.everything(&[delta::exactly(owed, &known.base)], &[], None).await?;
-            gathered.files.extend(more.files);
-            gathered.resolved.crates.extend(more.resolved.crates);
+        let missing = delta::missing_from_base(&plan, &known.base, &fetch_plan.resolution);
+        if !missing.is_empty() {
+            let more = session.resolve_and_download(&[delta::pinned_input(missing, &known.base)], &[], None).await?;
+            fetch_plan.files.extend(more.files);
+            fetch_plan.resolution.crates.extend(more.resolution.crates);
         }
     }
-    let (history, sent) = match known {
-        Some(delta::Known { history, base }) => (history, Some(base)),
+    let (history, sent) = match incremental {
+        Some(delta::IncrementalState { history, base }) => (history, Some(base)),
         None => {
             // Others were free to record bundles until now.
-            let history = delta::open(&options, &sink).await?;
-            if matches!(options.mode, Mode::Full) && station.has_changed(&options, &inputs, peeked.as_ref(), &history) {
-                let planned = station.planned(&options, orders, &inputs, Some(&history), None).await?;
-                let now = station.std_locks(&options, &inputs, &planned).await?;
+            let history = delta::open_history(&options, &sink).await?;
+            if matches!(options.mode, Mode::Full)
+                && session.other_requests_changed(&options, &inputs, peeked.as_ref(), &history)
+            {
+                let planned = session.plan_toolchains(&options, requests, &inputs, Some(&history), None).await?;
+                let now = session.fetch_std_locks(&options, &inputs, &planned).await?;
                 if now != std_locks {
-                    gathered = station.everything(&inputs, &now, None).await?;
+                    fetch_plan = session.resolve_and_download(&inputs, &now, None).await?;
                 }
-                gathered.toolchains = station.toolchains(&options, planned, Some(&history), None).await?;
+                fetch_plan.toolchains = session.download_toolchains(&options, planned, Some(&history), None).await?;
             }
             (history, None)
         }
     };
     if !inputs.is_empty() && !matches!(options.mode, Mode::Repair { .. }) {
-        gathered.refreshed = station.refresh(&history, sent.as_ref(), &gathered.resolved).await?;
+        fetch_plan.refreshed = session.refresh_lines(&history, sent.as_ref(), &fetch_plan.resolution).await?;
     }
     let (ended, end) = mpsc::channel();
     let writing = move || {
-        let written = packed::write(&options, history, sent, &gathered, sink.as_ref());
+        let written = write_bundle::write_bundle(&options, history, sent, &fetch_plan, sink.as_ref());
         drop(ended);
         written
     };
-    let _end = End(end);
+    let _end = WorkerGuard(end);
     tokio::task::spawn_blocking(writing).await.map_err(Error::Worker)?
 }
 
 /// Refuses a folder that nothing can be written to, before anything is gathered for it. It is not made yet: a run that
 /// fails leaves nothing behind.
-fn output_is_usable(output: &Path) -> Result<(), Error> {
-    let there = output.ancestors().find(|folder| folder.symlink_metadata().is_ok()).unwrap_or(output);
+fn check_output(output: &Path) -> Result<(), Error> {
+    let existing = output.ancestors().find(|folder| folder.symlink_metadata().is_ok()).unwrap_or(output);
     // A file that has no name, and is gone with its handle.
-    let tried = tempfile::tempfile_in(there).map(drop);
+    let tried = tempfile::tempfile_in(existing).map(drop);
     tried.map_err(|source| Error::Output { path: output.to_owned(), source })
 }
 
 /// The end of a worker that asks whether it is stopped, and cleans up when it is; waited for when this is dropped.
-struct End(mpsc::Receiver<()>);
+struct WorkerGuard(mpsc::Receiver<()>);
 
-impl Drop for End {
+impl Drop for WorkerGuard {
     fn drop(&mut self) {
         // Nothing is ever sent: it ends with the sender.
-        let _ended = self.0.recv_timeout(STOPPING).is_err();
+        let _ended = self.0.recv_timeout(WORKER_STOP_TIMEOUT).is_err();
     }
 }
 
 /// Resolves, and says what would be downloaded and what it weighs. Writes nothing but caches.
-pub async fn dry_run(options: Options, sink: Arc<dyn Sink>) -> Result<Weighed, Error> {
-    let mut station = Station::begin(&options.surroundings, &sink).await?;
-    station.remember(&options.history);
-    let station = station;
-    let known = delta::peek(&options, sink.as_ref())?;
-    let inputs = station.inputs(&options).await?;
-    let orders = station.orders(&options, &inputs);
-    let memory = Memory::read(&options.history)?;
-    refuse_same_labels(&options, &inputs, Some(&memory))?;
+pub async fn dry_run(options: Options, sink: Arc<dyn Sink>) -> Result<DryRun, Error> {
+    let mut session = Session::start(&options.environment, &sink).await?;
+    session.use_line_archive(&options.history);
+    let session = session;
+    let known = delta::peek_incremental(&options, sink.as_ref())?;
+    let inputs = session.read_inputs(&options).await?;
+    let orders = session.toolchain_requests(&options, &inputs);
+    let memory = History::read(&options.history)?;
+    check_labels(&options, &inputs, Some(&memory))?;
     let base = known.as_ref().map(|(_, base)| base);
-    let toolchains = station.planned(&options, orders, &inputs, Some(&memory), base).await?;
-    let std_locks = station.std_locks(&options, &inputs, &toolchains).await?;
-    let resolved = standard_library::resolve(&station.resolver, &inputs, &std_locks, &station.downloads).await?;
-    station.tell_of(&resolved);
-    refuse_nothing(&resolved, &toolchains)?;
+    let toolchains = session.plan_toolchains(&options, orders, &inputs, Some(&memory), base).await?;
+    let std_locks = session.fetch_std_locks(&options, &inputs, &toolchains).await?;
+    let resolved =
+        standard_library::resolve_with_std_locks(&session.resolver, &inputs, &std_locks, &session.downloads).await?;
+    session.report_resolved(&resolved);
+    check_not_empty(&resolved, &toolchains)?;
     let mut wanted: BTreeMap<CrateId, Sha256> =
         resolved.crates.iter().map(|(id, line)| (id.clone(), line.cksum)).collect();
-    let gathered = Gathered { resolved, toolchains, ..Gathered::default() };
+    let gathered = FetchPlan { resolution: resolved, toolchains, ..FetchPlan::default() };
     if let Some((memory, base)) = &known {
-        wanted.retain(|id, sha256| !base.holds(id, *sha256));
-        let plan = packed::planned(memory, &gathered, &options)?;
-        wanted.extend(delta::owed(&plan, base, &gathered.resolved));
+        wanted.retain(|id, sha256| !base.has_crate(id, *sha256));
+        let plan = write_bundle::plan_bundle(memory, &gathered, &options)?;
+        wanted.extend(delta::missing_from_base(&plan, base, &gathered.resolution));
     }
-    let mut weighed = plan::weigh(&wanted, &station.downloads).await?;
-    weighed.artifacts = plan::weigh_artifacts(gathered.toolchains.plan, base, &station.dist(&options)).await?;
-    Ok(weighed)
+    let mut estimate = estimate::estimate_crates(&wanted, &session.downloads).await?;
+    estimate.dist_files =
+        estimate::estimate_dist_files(gathered.toolchains.downloads, base, &session.dist_downloader(&options)).await?;
+    Ok(estimate)
 }
 
 /// The lock of a workspace: its own where it fits the manifests, else what cargo makes of a copy of them.
-pub async fn lock(found: &Workspace, surroundings: &Surroundings, sink: Arc<dyn Sink>) -> Result<Lockfile, Error> {
-    let station = Station::begin(surroundings, &sink).await?;
-    workspace_lock::of(found, &station).await
+pub async fn lock_workspace(
+    workspace: &Workspace,
+    surroundings: &Environment,
+    sink: Arc<dyn Sink>,
+) -> Result<Lockfile, Error> {
+    let station = Session::start(surroundings, &sink).await?;
+    workspace_lock::read_or_resolve(workspace, &station).await
 }
 
 /// One run's access to upstream: one client, one snapshot of the index, one cargo.
-struct Station<'s> {
-    surroundings: &'s Surroundings,
+struct Session<'s> {
+    environment: &'s Environment,
     resolver: Resolver,
-    downloads: Downloads,
+    downloads: CrateDownloader,
     sink: Arc<dyn Sink>,
 }
 
-impl<'s> Station<'s> {
-    async fn begin(surroundings: &'s Surroundings, sink: &Arc<dyn Sink>) -> Result<Station<'s>, Error> {
-        let Surroundings { cwd, cargo_home, env, .. } = surroundings;
+impl<'s> Session<'s> {
+    async fn start(surroundings: &'s Environment, sink: &Arc<dyn Sink>) -> Result<Session<'s>, Error> {
+        let Environment { cwd, cargo_home, env, .. } = surroundings;
         let config = CargoConfig::read(cwd, cargo_home.as_deref(), env)?;
         let upstream = config.upstream(env)?;
         for warning in config.warnings().iter().chain(&upstream.warnings) {
@@ -309,45 +318,45 @@ impl<'s> Station<'s> {
         if let Origin::Replacement { name, file } = &upstream.origin {
             sink.status("Using", format!("registry `{name}` as upstream, as `{}` says", file.display()));
         }
-        let mut settings = config.http();
+        let mut settings = config.http_settings();
         if let Some(jobs) = surroundings.jobs {
             settings.jobs = jobs;
         }
-        let offline = surroundings.offline || config.offline();
+        let offline = surroundings.offline || config.is_offline();
         if offline && !surroundings.offline {
             sink.status("Using", "the caches alone, as cargo's `net.offline` says".to_owned());
         }
-        let waits = Arc::clone(sink);
-        settings.waits = http::Waits::told_to(move |why, seconds| {
-            waits.status("Retrying", format!("in {seconds} s: {why}"));
+        let retry_sink = Arc::clone(sink);
+        settings.retry_observer = http::RetryObserver::new(move |why, seconds| {
+            retry_sink.status("Retrying", format!("in {seconds} s: {why}"));
         });
-        let dist = env.text("FROSTMIRROR_DIST_URL").unwrap_or(crate::channel::UPSTREAM);
-        settings.configured = upstream.addresses().chain([dist.to_owned()]).collect();
+        let dist = env.var("FROSTMIRROR_DIST_URL").unwrap_or(crate::toolchain::UPSTREAM_DIST_URL);
+        settings.configured_urls = upstream.addresses().chain([dist.to_owned()]).collect();
         let client = Client::new(&settings)?;
         let cache_folder = surroundings.home.join("cache");
         let cache =
-            Cache::open(&cache_folder).map_err(|source| Error::Folder { path: cache_folder.clone(), source })?;
-        let index = Index::new(client.clone(), upstream, &cache, offline, Arc::clone(sink));
-        let cargo = Cargo::find(env, cwd, &surroundings.scratch).await?.configured(&config);
+            CrateCache::open(&cache_folder).map_err(|source| Error::Folder { path: cache_folder.clone(), source })?;
+        let index = IndexSnapshot::new(client.clone(), upstream, &cache, offline, Arc::clone(sink));
+        let cargo = Cargo::find(env, cwd, &surroundings.scratch).await?.with_config(&config);
         let passes = std::thread::available_parallelism().map_or(2, usize::from);
-        let skip = skip(surroundings, &config)?;
+        let skip = skip_policy(surroundings, &config)?;
         let resolver = Resolver::start(cargo, index.clone(), skip, passes, Arc::clone(sink)).await?;
-        let downloads = Downloads {
+        let downloads = CrateDownloader {
             client,
             index,
             cache,
             cargo_home: cargo_home.clone(),
-            jobs: surroundings.jobs.unwrap_or(JOBS),
+            jobs: surroundings.jobs.unwrap_or(DEFAULT_JOBS),
             offline,
             sink: Arc::clone(sink),
         };
-        Ok(Station { surroundings, resolver, downloads, sink: Arc::clone(sink) })
+        Ok(Session { environment: surroundings, resolver, downloads, sink: Arc::clone(sink) })
     }
 
     /// Lets locks name versions that upstream deleted, where the history or what is to be reused has them.
-    fn remember(&mut self, history: &Path) {
-        let Surroundings { reuse, scratch, .. } = self.surroundings;
-        self.resolver.remember(Arc::new(remembered::Sources {
+    fn use_line_archive(&mut self, history: &Path) {
+        let Environment { reuse, scratch, .. } = self.environment;
+        self.resolver.set_line_archive(Arc::new(line_archive::LineSources {
             history: history.to_owned(),
             reuse: reuse.clone(),
             scratch: scratch.clone(),
@@ -356,51 +365,54 @@ impl<'s> Station<'s> {
     }
 
     /// What the user wrote, read and checked.
-    async fn inputs(&self, options: &Options) -> Result<Vec<resolve::Input>, Error> {
+    async fn read_inputs(&self, options: &Options) -> Result<Vec<resolve::Input>, Error> {
         if let Mode::Repair { list } = &options.mode {
             let listed = repair_list::read(list)?;
-            let some = !listed.crates.packages.is_empty() || !listed.artifacts.is_empty();
+            let some = !listed.crates.packages.is_empty() || !listed.dist_files.is_empty();
             return Ok(some.then_some(resolve::Input::Lockfile(listed.crates)).into_iter().collect());
         }
         let mut read = Vec::with_capacity(options.inputs.len());
         for input in &options.inputs {
             let mut input = match input {
-                Input::Depends(path) => resolve::Input::Depends(Depends::read(path)?),
-                Input::Lockfile(path) => resolve::Input::Lockfile(Lockfile::read(path)?),
-                Input::Crate(spec) => resolve::Input::Crate(spec.clone()),
-                Input::Workspace(found) => resolve::Input::Lockfile(workspace_lock::of(found, self).await?),
+                InputSpec::Depends(path) => resolve::Input::Depends(DependsFile::read(path)?),
+                InputSpec::Lockfile(path) => resolve::Input::Lockfile(Lockfile::read(path)?),
+                InputSpec::Crate(spec) => resolve::Input::Crate(spec.clone()),
+                InputSpec::Workspace(found) => {
+                    resolve::Input::Lockfile(workspace_lock::read_or_resolve(found, self).await?)
+                }
             };
-            input.label(options.label.as_ref());
+            input.set_label(options.label.as_ref());
             read.push(input);
         }
-        one_each(read)
+        deduplicate_inputs(read)
     }
 
     /// The resolved set, and every file of it that is not known to be sent.
-    async fn everything(
+    async fn resolve_and_download(
         &self,
         inputs: &[resolve::Input],
         std_locks: &[StdLock],
-        sent: Option<&Base>,
-    ) -> Result<Gathered, Error> {
+        sent: Option<&DeltaBase>,
+    ) -> Result<FetchPlan, Error> {
         if inputs.is_empty() {
-            return Ok(Gathered::default());
+            return Ok(FetchPlan::default());
         }
-        let to_send = |id: &CrateId, sha256| sent.is_none_or(|base| !base.holds(id, sha256));
+        let to_send = |id: &CrateId, sha256| sent.is_none_or(|base| !base.has_crate(id, sha256));
         // A lock states the checksums: its crates are downloaded while the index is still being read. Whatever they
         // are, every one of them is held against its index line before anything is packed.
         let mut early: BTreeMap<CrateId, Sha256> = inputs
             .iter()
             .cloned()
-            .chain(standard_library::inputs_of(std_locks))
-            .flat_map(|input| locked(&input))
+            .chain(standard_library::as_inputs(std_locks))
+            .flat_map(|input| locked_checksums(&input))
             .collect();
         early.retain(|id, sha256| to_send(id, *sha256));
         let resolving = async {
-            let resolved = standard_library::resolve(&self.resolver, inputs, std_locks, &self.downloads).await;
+            let resolved =
+                standard_library::resolve_with_std_locks(&self.resolver, inputs, std_locks, &self.downloads).await;
             resolved.map_err(Error::from)
         };
-        let downloading = async { self.files(&early).await };
+        let downloading = async { self.download_crates(&early).await };
         let (resolved, mut files) = if early.is_empty() {
             (resolving.await?, BTreeMap::new())
         } else {
@@ -421,7 +433,7 @@ impl<'s> Station<'s> {
             };
             (resolved, files?)
         };
-        self.tell_of(&resolved);
+        self.report_resolved(&resolved);
         let wanted: BTreeMap<CrateId, Sha256> = resolved
             .crates
             .iter()
@@ -429,53 +441,56 @@ impl<'s> Station<'s> {
             .filter(|(id, sha256)| !files.contains_key(id) && to_send(id, *sha256))
             .collect();
         if !wanted.is_empty() {
-            files.extend(self.files(&wanted).await?);
+            files.extend(self.download_crates(&wanted).await?);
         }
         files.retain(|id, _| resolved.crates.contains_key(id));
-        let fresh = files.values().filter(|file| file.from == download::Source::Upstream);
+        let fresh = files.values().filter(|file| file.origin == crate_downloader::FileOrigin::Upstream);
         let (count, bytes) = fresh.fold((0, 0), |(count, bytes), file| (count + 1, bytes + file.size));
         if !files.is_empty() {
-            let all = event::crates(files.len() as u64);
-            self.sink.status("Gathered", format!("{all} ({count} downloaded, {})", event::size(bytes)));
+            let all = event::format_crates(files.len() as u64);
+            self.sink.status("Gathered", format!("{all} ({count} downloaded, {})", event::format_size(bytes)));
         }
-        Ok(Gathered { resolved, files, ..Gathered::default() })
+        Ok(FetchPlan { resolution: resolved, files, ..FetchPlan::default() })
     }
 
     /// These crates, whole and checked, from wherever they can be had.
-    async fn files(&self, wanted: &BTreeMap<CrateId, Sha256>) -> Result<BTreeMap<CrateId, Downloaded>, Error> {
-        let Surroundings { reuse, scratch, .. } = self.surroundings;
+    async fn download_crates(
+        &self,
+        wanted: &BTreeMap<CrateId, Sha256>,
+    ) -> Result<BTreeMap<CrateId, DownloadedCrate>, Error> {
+        let Environment { reuse, scratch, .. } = self.environment;
         if !reuse.is_empty() {
             let (cache, sources, wanted) = (self.downloads.cache.clone(), reuse.clone(), wanted.clone());
             let (scratch, sink) = (scratch.clone(), Arc::clone(&self.sink));
-            let adopting = move || reuse::adopt(&cache, &sources, &wanted, &scratch, sink.as_ref());
+            let adopting = move || reuse::import_into_cache(&cache, &sources, &wanted, &scratch, sink.as_ref());
             tokio::task::spawn_blocking(adopting).await.map_err(Error::Worker)??;
         }
         Ok(self.downloads.fetch(wanted).await?)
     }
 
-    fn tell_of(&self, resolved: &Resolved) {
+    fn report_resolved(&self, resolved: &Resolution) {
         if resolved.crates.is_empty() {
             return;
         }
-        self.sink.status("Resolved", event::crates(resolved.crates.len() as u64));
+        self.sink.status("Resolved", event::format_crates(resolved.crates.len() as u64));
     }
 }
 
 /// Nothing at all is a mistake far more often than it is meant, and a bundle of nothing would look like success on both
 /// sides of the gap.
-fn refuse_nothing(resolved: &Resolved, toolchains: &toolchains::Gathered) -> Result<(), Error> {
-    if resolved.crates.is_empty() && !resolved.inputs.is_empty() && toolchains.needs.is_empty() {
+fn check_not_empty(resolved: &Resolution, toolchains: &toolchains::ToolchainPlan) -> Result<(), Error> {
+    if resolved.crates.is_empty() && !resolved.inputs.is_empty() && toolchains.needed_paths.is_empty() {
         let name = |input: &resolve::ResolvedInput| match &input.path {
             Some(path) => format!("`{}`", path.display()),
             None => format!("`{}`", input.id),
         };
-        return Err(Error::Nothing(resolved.inputs.iter().map(name).collect()));
+        return Err(Error::NoCrates(resolved.inputs.iter().map(name).collect()));
     }
     Ok(())
 }
 
 /// The inputs, each once: a file may be named in several ways.
-fn one_each(inputs: Vec<resolve::Input>) -> Result<Vec<resolve::Input>, Error> {
+fn deduplicate_inputs(inputs: Vec<resolve::Input>) -> Result<Vec<resolve::Input>, Error> {
     let mut each: Vec<resolve::Input> = Vec::with_capacity(inputs.len());
     for input in inputs {
         let id = input.id();
@@ -493,7 +508,7 @@ fn one_each(inputs: Vec<resolve::Input>) -> Result<Vec<resolve::Input>, Error> {
 }
 
 /// A label that the user gives says that it is the same input. One that follows from a name may be another project's.
-fn refuse_same_labels(options: &Options, inputs: &[resolve::Input], memory: Option<&Memory>) -> Result<(), Error> {
+fn check_labels(options: &Options, inputs: &[resolve::Input], memory: Option<&History>) -> Result<(), Error> {
     let Some(memory) = memory.filter(|_| options.label.is_none()) else {
         return Ok(());
     };
@@ -502,7 +517,7 @@ fn refuse_same_labels(options: &Options, inputs: &[resolve::Input], memory: Opti
     }
     for input in inputs {
         if let Some(path) = input.path() {
-            memory.refuse_same_label(&input.id(), path)?;
+            memory.check_label(&input.id(), path)?;
         }
     }
     Ok(())
@@ -510,14 +525,14 @@ fn refuse_same_labels(options: &Options, inputs: &[resolve::Input], memory: Opti
 
 /// What is needed, and where those of its files are that go into the bundle.
 #[derive(Default)]
-struct Gathered {
-    resolved: Resolved,
-    files: BTreeMap<CrateId, Downloaded>,
-    toolchains: toolchains::Gathered,
-    refreshed: refresh::Refreshed,
+struct FetchPlan {
+    resolution: Resolution,
+    files: BTreeMap<CrateId, DownloadedCrate>,
+    toolchains: toolchains::ToolchainPlan,
+    refreshed: refresh_lines::RefreshedLines,
 }
 
-fn locked(input: &resolve::Input) -> Vec<(CrateId, Sha256)> {
+fn locked_checksums(input: &resolve::Input) -> Vec<(CrateId, Sha256)> {
     match input {
         resolve::Input::Lockfile(lockfile) => {
             lockfile.packages.iter().map(|package| (package.id.clone(), package.checksum)).collect()
@@ -527,12 +542,12 @@ fn locked(input: &resolve::Input) -> Vec<(CrateId, Sha256)> {
 }
 
 /// Registries may be named as cargo's configuration names them, or by the address of their index.
-fn skip(surroundings: &Surroundings, config: &CargoConfig) -> Result<Skip, Error> {
+fn skip_policy(surroundings: &Environment, config: &CargoConfig) -> Result<SkipPolicy, Error> {
     let mut registries = Vec::new();
     for name in &surroundings.skip_registries {
         let index =
             if name.contains("://") { Some(name.clone()) } else { config.registry_index(name, &surroundings.env)? };
         registries.push(index.ok_or_else(|| Error::UnknownRegistry(name.clone()))?);
     }
-    Ok(Skip { git: surroundings.skip_git, registries })
+    Ok(SkipPolicy { git: surroundings.skip_git, registries })
 }

@@ -2,20 +2,20 @@
 //!
 //! Data flows down this list: what the user wrote, what cargo is configured to use, what is resolved, what is downloaded.
 
-pub mod seed;
+pub mod init;
 pub mod history;
-pub mod local_toolchain;
+pub mod substitute_toolchain;
 pub mod toolchain_file;
 pub mod toolchains;
-pub mod download;
+pub mod crate_downloader;
 pub mod resolve;
 pub mod packaged_lock;
-pub mod cache;
+pub mod crate_cache;
 pub mod cargo;
-pub mod loopback;
-pub mod index;
-pub mod site;
-pub mod foresight;
+pub mod local_registry;
+pub mod index_snapshot;
+pub mod registry_client;
+pub mod prefetch;
 pub mod index_spool;
 pub mod index_file;
 pub mod random;

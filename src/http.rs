@@ -1,7 +1,7 @@
 //! The one client: proxies, authorities, time-outs and user agent as the user's cargo has them; retries, limits, HTTP/2.
 //!
 //! Nothing here reads the environment: it comes in through [`Settings`]. Nothing here decompresses a crate: what
-//! arrives is what is hashed. Only [`Client::get`] asks for gzip, for the index's text, and decodes within its limit.
+//! arrives is what is hashed. Only [`ClientSetup::raw_get`] asks for gzip, for the index's text, and decodes within its limit.
 //! No error and no report shows credentials, neither of an address nor of a header.
 
 use std::fmt;
@@ -18,41 +18,41 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::digest::Sha256;
 
-mod address;
+mod redact;
 mod address_class;
 mod encoding;
-mod failing;
-mod incoming;
-mod lanes;
-mod pace;
+mod error;
+mod response_body;
+mod host_limits;
+mod low_speed;
 pub mod proxy;
-mod relay;
+mod chunk_sink;
 mod resume;
-mod route;
+mod redirects;
 mod settings;
-mod targets;
+mod host_policy;
 mod tls;
 
-pub use address::shown;
 pub use address_class::AddressClass;
-pub use failing::{Error, Fault, Root};
+pub use chunk_sink::ChunkSink;
+pub use error::{Error, RootCause, TransportError};
 pub use proxy::{InvalidProxy, ProxyAddress, ProxySettings};
-pub use relay::Taker;
-pub use settings::{Settings, TlsVersion, TlsVersions, Waits};
+pub use redact::redact_url;
+pub use settings::{RetryObserver, Settings, TlsVersion, TlsVersions};
 pub use tls::InvalidTls;
 
-use failing::{Tries, Trouble};
-use incoming::{Incoming, is_absent, text_of};
-use lanes::{Lanes, Purpose};
-use pace::Pace;
-use route::Route;
-use targets::Targets;
+use error::{AttemptError, RetryState};
+use host_limits::{HostLimits, Purpose};
+use host_policy::HostPolicy;
+use low_speed::LowSpeedMonitor;
+use redirects::RedirectChain;
+use response_body::{ResponseBody, header_text, is_not_found};
 
 /// The encoding that texts are asked for in; files come as they are.
-const TEXT: &str = "gzip";
+const TEXT_ENCODING: &str = "gzip";
 
 /// How often an HTTP/2 connection with requests under way is asked whether it lives, and how long it may think.
-const PING: Duration = Duration::from_secs(20);
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
 
 /// A text that is never shown: a token, or an address that may hold a password.
 #[derive(Clone, PartialEq, Eq)]
@@ -84,11 +84,11 @@ pub struct Client {
 
 struct Inner {
     client: reqwest::Client,
-    targets: Targets,
-    lanes: Lanes,
+    host_policy: HostPolicy,
+    host_limits: HostLimits,
     retries: u32,
     first_backoff: Duration,
-    waits: Waits,
+    retry_observer: RetryObserver,
     connect_timeout: Duration,
     low_speed_timeout: Duration,
     low_speed_limit: u32,
@@ -117,7 +117,7 @@ impl<'a> Request<'a> {
 
 /// What was answered: 200 with a body, or one of the answers without one.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct Response {
     /// 200, 304, 404, 410 or 451; everything else is an error.
     pub status: u16,
     /// The body of a 200, decoded; empty for every other status.
@@ -128,24 +128,24 @@ pub struct Answer {
     pub last_modified: Option<String>,
     /// Who passed the answer on, as they say.
     pub via: Option<String>,
-    /// The part of a [`Room`] that the body takes for as long as this value, or a clone of it, lives.
-    room: Option<Arc<OwnedSemaphorePermit>>,
+    /// The part of a [`LargeBodyLimit`] that the body takes for as long as this value, or a clone of it, lives.
+    _large_body_permit: Option<Arc<OwnedSemaphorePermit>>,
 }
 
 /// Memory that the large ones among many answers share. Cheap to clone; clones are the same room.
 #[derive(Clone, Debug)]
-pub struct Room(Arc<Semaphore>);
+pub struct LargeBodyLimit(Arc<Semaphore>);
 
-impl Room {
+impl LargeBodyLimit {
     /// Bytes that an answer may have without a part of the room.
-    pub const FREE: u64 = 1024 * 1024;
+    pub const SMALL_BODY_BYTES: u64 = 1024 * 1024;
 
-    /// Room for so many answers of more than [`Room::FREE`] bytes at a time; further ones wait until one is dropped.
-    pub fn new(answers: usize) -> Room {
-        Room(Arc::new(Semaphore::new(answers)))
+    /// Room for so many answers of more than [`Room::SMALL_BODY_BYTES`] bytes at a time; further ones wait until one is dropped.
+    pub fn new(answers: usize) -> LargeBodyLimit {
+        LargeBodyLimit(Arc::new(Semaphore::new(answers)))
     }
 
-    async fn enter(&self) -> Option<Arc<OwnedSemaphorePermit>> {
+    async fn acquire(&self) -> Option<Arc<OwnedSemaphorePermit>> {
         // The semaphore is never closed, so this fails never.
         Arc::clone(&self.0).acquire_owned().await.ok().map(Arc::new)
     }
@@ -156,29 +156,29 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`Error::Proxy`] and [`Error::Tls`] for settings that cannot be followed.
+    /// [`Error::Proxy`] and [`Error::TlsServer`] for settings that cannot be followed.
     pub fn new(settings: &Settings) -> Result<Client, Error> {
-        Client::with_lookup(settings, targets::system_lookup())
+        Client::with_lookup(settings, host_policy::system_lookup())
     }
 
-    fn with_lookup(settings: &Settings, lookup: targets::Lookup) -> Result<Client, Error> {
-        let targets = Targets::new(settings, lookup);
+    fn with_lookup(settings: &Settings, lookup: host_policy::Lookup) -> Result<Client, Error> {
+        let targets = HostPolicy::new(settings, lookup);
         let mut builder = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls::configuration(settings)?)
-            .user_agent(user_agent(&settings.user_agent)?)
+            .tls_backend_preconfigured(tls::build_config(settings)?)
+            .user_agent(user_agent_header(&settings.user_agent)?)
             .connect_timeout(settings.connect_timeout)
             // The library would send the first request's headers along to wherever it is redirected; `Route` does not.
             .redirect(redirect::Policy::none())
             .dns_resolver(targets.clone())
             .referer(false)
             // A connection that died without a word would otherwise be given to every attempt.
-            .http2_keep_alive_interval(PING)
-            .http2_keep_alive_timeout(PING)
+            .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
+            .http2_keep_alive_timeout(KEEP_ALIVE_INTERVAL)
             // The library must not read the environment by itself; the proxies below are all there are.
             .no_proxy();
         if let Some(via) = &settings.via {
             let value = HeaderValue::from_str(&format!("1.1 {via}"))
-                .map_err(|_| Error::UserAgent { text: address::quoted(via) })?;
+                .map_err(|_| Error::UserAgent { text: redact::sanitize_excerpt(via) })?;
             builder = builder.default_headers(HeaderMap::from_iter([(header::VIA, value)]));
         }
         if !settings.multiplexing {
@@ -191,11 +191,11 @@ impl Client {
         Ok(Client {
             inner: Arc::new(Inner {
                 client,
-                targets,
-                lanes: Lanes::new(settings.jobs, settings.multiplexing, settings.reserved),
+                host_policy: targets,
+                host_limits: HostLimits::new(settings.jobs, settings.multiplexing, settings.reserved_for_text),
                 retries: settings.retries,
                 first_backoff: settings.first_backoff,
-                waits: settings.waits.clone(),
+                retry_observer: settings.retry_observer.clone(),
                 connect_timeout: settings.connect_timeout,
                 low_speed_timeout: settings.low_speed_timeout,
                 low_speed_limit: settings.low_speed_limit,
@@ -205,18 +205,28 @@ impl Client {
 
     /// Fetches something small into memory: at most `limit` bytes, also after decoding. Faults that may pass (429, 5xx,
     /// resets, truncation, time-outs) are tried again.
-    pub async fn get(&self, request: &Request<'_>, limit: u64) -> Result<Answer, Error> {
-        self.get_into(request, limit, None).await
+    pub async fn get(&self, request: &Request<'_>, limit: u64) -> Result<Response, Error> {
+        self.get_with_retries(request, limit, None).await
     }
 
-    /// As [`Client::get`]; an answer that is larger than [`Room::FREE`] bytes waits for its part of `room` before more of it
+    /// As [`ClientSetup::raw_get`]; an answer that is larger than [`Room::SMALL_BODY_BYTES`] bytes waits for its part of `room` before more of it
     /// is read. A caller that has such an answer must not wait for another one of the same room.
-    pub async fn get_in(&self, request: &Request<'_>, limit: u64, room: &Room) -> Result<Answer, Error> {
-        self.get_into(request, limit, Some(room)).await
+    pub async fn get_with_body_limit(
+        &self,
+        request: &Request<'_>,
+        limit: u64,
+        room: &LargeBodyLimit,
+    ) -> Result<Response, Error> {
+        self.get_with_retries(request, limit, Some(room)).await
     }
 
-    async fn get_into(&self, request: &Request<'_>, limit: u64, room: Option<&Room>) -> Result<Answer, Error> {
-        let mut tries = Tries::new(self.inner.retries, self.inner.first_backoff, &self.inner.waits);
+    async fn get_with_retries(
+        &self,
+        request: &Request<'_>,
+        limit: u64,
+        room: Option<&LargeBodyLimit>,
+    ) -> Result<Response, Error> {
+        let mut tries = RetryState::new(self.inner.retries, self.inner.first_backoff, &self.inner.retry_observer);
         loop {
             match self.try_get(request, limit, room).await {
                 Ok(answer) => return Ok(answer),
@@ -243,10 +253,10 @@ impl Client {
         limit: u64,
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<u64, Error> {
-        let mut tries = Tries::new(self.inner.retries, self.inner.first_backoff, &self.inner.waits);
-        let mut told = 0;
+        let mut tries = RetryState::new(self.inner.retries, self.inner.first_backoff, &self.inner.retry_observer);
+        let mut reported = 0;
         loop {
-            match self.try_download(request, into, expected, limit, progress, &mut told).await {
+            match self.try_download(request, into, expected, limit, progress, &mut reported).await {
                 Ok(length) => return Ok(length),
                 Err(trouble) => tries.wait_after(trouble).await?,
             }
@@ -257,9 +267,9 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As for [`Client::download`].
+    /// As for [`ClientSetup::download`].
     pub async fn length(&self, request: &Request<'_>) -> Result<Option<u64>, Error> {
-        let mut tries = Tries::new(self.inner.retries, self.inner.first_backoff, &self.inner.waits);
+        let mut tries = RetryState::new(self.inner.retries, self.inner.first_backoff, &self.inner.retry_observer);
         loop {
             match self.try_length(request).await {
                 Ok(length) => return Ok(length),
@@ -268,48 +278,53 @@ impl Client {
         }
     }
 
-    async fn try_length(&self, request: &Request<'_>) -> Result<Option<u64>, Trouble> {
+    async fn try_length(&self, request: &Request<'_>) -> Result<Option<u64>, AttemptError> {
         let incoming = self.send(Method::HEAD, request, "identity", 0).await?;
         match incoming.response.status() {
             // Asked of the headers themselves: a HEAD answer's body is empty, whatever length it states.
             StatusCode::OK => {
                 let is_encoded = !incoming.codings()?.is_empty();
-                let length = text_of(incoming.response.headers(), header::CONTENT_LENGTH);
+                let length = header_text(incoming.response.headers(), header::CONTENT_LENGTH);
                 Ok(length.filter(|_| !is_encoded).and_then(|text| text.parse().ok()))
             }
-            _ => Err(incoming.refusal().await),
+            _ => Err(incoming.into_attempt_error().await),
         }
     }
 
-    async fn try_get(&self, request: &Request<'_>, limit: u64, room: Option<&Room>) -> Result<Answer, Trouble> {
-        let mut incoming = self.send(Method::GET, request, TEXT, 0).await?;
+    async fn try_get(
+        &self,
+        request: &Request<'_>,
+        limit: u64,
+        room: Option<&LargeBodyLimit>,
+    ) -> Result<Response, AttemptError> {
+        let mut incoming = self.send(Method::GET, request, TEXT_ENCODING, 0).await?;
         let status = incoming.response.status();
         let headers = incoming.response.headers();
-        let mut answer = Answer {
+        let mut answer = Response {
             status: status.as_u16(),
             body: Bytes::new(),
-            etag: text_of(headers, header::ETAG),
-            last_modified: text_of(headers, header::LAST_MODIFIED),
-            via: text_of(headers, header::VIA),
-            room: None,
+            etag: header_text(headers, header::ETAG),
+            last_modified: header_text(headers, header::LAST_MODIFIED),
+            via: header_text(headers, header::VIA),
+            _large_body_permit: None,
         };
         match status {
             StatusCode::OK => {}
-            status if status == StatusCode::NOT_MODIFIED || is_absent(status) => {
+            status if status == StatusCode::NOT_MODIFIED || is_not_found(status) => {
                 incoming.drain().await;
                 return Ok(answer);
             }
-            _ => return Err(incoming.refusal().await),
+            _ => return Err(incoming.into_attempt_error().await),
         }
         let codings = incoming.codings()?;
         let mut body = BytesMut::new();
         while let Some(chunk) = incoming.chunk(limit).await? {
             if let Some(room) = room
-                && answer.room.is_none()
-                && (body.len() + chunk.len()) as u64 > Room::FREE
+                && answer._large_body_permit.is_none()
+                && (body.len() + chunk.len()) as u64 > LargeBodyLimit::SMALL_BODY_BYTES
             {
-                answer.room = room.enter().await;
-                incoming.resume_pace();
+                answer._large_body_permit = room.acquire().await;
+                incoming.reset_low_speed();
             }
             body.extend_from_slice(&chunk);
         }
@@ -317,20 +332,21 @@ impl Client {
             answer.body = body.freeze();
             return Ok(answer);
         }
-        let undecodable = |source| Trouble::fault(&incoming.address, Fault::Undecodable(source));
+        let undecodable = |source| AttemptError::transport(&incoming.address, TransportError::Undecodable(source));
         if let Some(room) = room
-            && answer.room.is_none()
+            && answer._large_body_permit.is_none()
         {
-            let small = encoding::decode(&body, &codings, limit.min(Room::FREE)).map_err(undecodable)?;
+            let small =
+                encoding::decode(&body, &codings, limit.min(LargeBodyLimit::SMALL_BODY_BYTES)).map_err(undecodable)?;
             if let Some(text) = small {
                 answer.body = Bytes::from(text);
                 return Ok(answer);
             }
-            answer.room = room.enter().await;
+            answer._large_body_permit = room.acquire().await;
         }
         match encoding::decode(&body, &codings, limit).map_err(undecodable)? {
             Some(text) => answer.body = Bytes::from(text),
-            None => return Err(Trouble::last(Error::TooLarge { url: incoming.address, limit })),
+            None => return Err(AttemptError::permanent(Error::TooLarge { url: incoming.address, limit })),
         }
         Ok(answer)
     }
@@ -342,22 +358,22 @@ impl Client {
         expected: Sha256,
         limit: u64,
         progress: &(dyn Fn(u64) + Sync),
-        told: &mut u64,
-    ) -> Result<u64, Trouble> {
-        let written = |source: io::Error| Trouble::last(Error::Io { path: into.to_owned(), source });
+        reported: &mut u64,
+    ) -> Result<u64, AttemptError> {
+        let written = |source: io::Error| AttemptError::permanent(Error::Io { path: into.to_owned(), source });
         let mut decodes = false;
         loop {
             let mut incoming = self.send(Method::GET, request, "identity", 0).await?;
             match incoming.response.status() {
                 StatusCode::OK => {}
-                _ => return Err(incoming.refusal().await),
+                _ => return Err(incoming.into_attempt_error().await),
             }
             if decodes {
                 let codings = incoming.codings()?;
-                incoming.decode(&codings);
+                incoming.enable_decoding(&codings);
             }
             let mut file = tokio::fs::File::create(into).await.map_err(written)?;
-            let received = incoming.receive(limit, &mut file, written, progress, told).await;
+            let received = incoming.write_to(limit, &mut file, written, progress, reported).await;
             // Also after a failure: a write that is still under way must not land in the next attempt's file.
             let flushed = file.flush().await.map_err(written);
             let actual = received?;
@@ -375,8 +391,8 @@ impl Client {
 
     /// Waits as after the failure number `failures` of one request, and tells why: for what has to be asked again
     /// although each answer was whole.
-    pub async fn rest(&self, failures: u32, why: &(dyn fmt::Display + Sync)) {
-        failing::rest(failures, self.inner.first_backoff, &self.inner.waits, why).await;
+    pub async fn backoff_sleep(&self, failures: u32, why: &(dyn fmt::Display + Sync)) {
+        error::backoff_sleep(failures, self.inner.first_backoff, &self.inner.retry_observer, why).await;
     }
 
     /// Sends the request, for what begins at byte `from`, follows redirects, and waits for the head of the answer.
@@ -386,8 +402,8 @@ impl Client {
         request: &Request<'_>,
         encoding: &'static str,
         from: u64,
-    ) -> Result<Incoming, Trouble> {
-        let mut route = Route::new(request)?;
+    ) -> Result<ResponseBody, AttemptError> {
+        let mut route = RedirectChain::new(request)?;
         loop {
             let incoming = self.send_hop(method.clone(), request, &route, encoding, from).await?;
             let response = &incoming.response;
@@ -403,15 +419,15 @@ impl Client {
         &self,
         method: Method,
         request: &Request<'_>,
-        route: &Route,
+        route: &RedirectChain,
         encoding: &'static str,
         from: u64,
-    ) -> Result<Incoming, Trouble> {
+    ) -> Result<ResponseBody, AttemptError> {
         let inner = &self.inner;
-        let address = route.shown();
-        inner.targets.check(route.url()).await.map_err(|blocked| Trouble::blocked(&address, &blocked))?;
-        let (url, authorization) = route.hop();
-        let mut headers = headers_of(request, encoding);
+        let address = route.describe();
+        inner.host_policy.check(route.url()).await.map_err(|blocked| AttemptError::blocked(&address, &blocked))?;
+        let (url, authorization) = route.current_hop();
+        let mut headers = request_headers(request, encoding);
         if let Some(authorization) = authorization {
             headers.insert(header::AUTHORIZATION, authorization);
         }
@@ -419,24 +435,24 @@ impl Client {
             let range = HeaderValue::from_str(&format!("bytes={from}-")).expect("letters and digits");
             headers.insert(header::RANGE, range);
         }
-        let is_text = encoding == TEXT || method == Method::HEAD;
+        let is_text = encoding == TEXT_ENCODING || method == Method::HEAD;
         let purpose = if is_text { Purpose::Text } else { Purpose::File };
-        let pass = inner.lanes.enter(&url, purpose).await;
-        let mut pace = Pace::new(inner.low_speed_timeout, inner.low_speed_limit);
+        let permit = inner.host_limits.acquire(&url, purpose).await;
+        let mut low_speed = LowSpeedMonitor::new(inner.low_speed_timeout, inner.low_speed_limit);
         let sent = inner.client.request(method, url).headers(headers).send();
-        let response = match pace.first(inner.connect_timeout, sent).await {
+        let response = match low_speed.wait_for_head(inner.connect_timeout, sent).await {
             Ok(Ok(response)) => response,
-            Ok(Err(error)) => return Err(Trouble::of_request(&address, error)),
-            Err(slow) => return Err(Trouble::fault(&address, slow)),
+            Ok(Err(error)) => return Err(AttemptError::from_reqwest(&address, error)),
+            Err(slow) => return Err(AttemptError::transport(&address, slow)),
         };
-        pass.answered(response.version() == Version::HTTP_2);
-        let chosen = inner.targets.chosen(route.url(), response.remote_addr());
-        Ok(Incoming::new(response, address, chosen, pace, pass))
+        permit.record_protocol(response.version() == Version::HTTP_2);
+        let host_trust = inner.host_policy.host_trust(route.url(), response.remote_addr());
+        Ok(ResponseBody::new(response, address, host_trust, low_speed, permit))
     }
 }
 
 /// The headers that every hop gets.
-fn headers_of(request: &Request<'_>, encoding: &'static str) -> HeaderMap {
+fn request_headers(request: &Request<'_>, encoding: &'static str) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(encoding));
@@ -451,8 +467,8 @@ fn headers_of(request: &Request<'_>, encoding: &'static str) -> HeaderMap {
     headers
 }
 
-fn user_agent(text: &str) -> Result<HeaderValue, Error> {
-    HeaderValue::from_str(text).map_err(|_| Error::UserAgent { text: address::quoted(text) })
+fn user_agent_header(text: &str) -> Result<HeaderValue, Error> {
+    HeaderValue::from_str(text).map_err(|_| Error::UserAgent { text: redact::sanitize_excerpt(text) })
 }
 
 #[cfg(test)]

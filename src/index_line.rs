@@ -6,11 +6,11 @@
 use cargo_util_schemas::index::{IndexPackage, RegistryDependency};
 use serde::{Deserialize, Serialize};
 
-use crate::crate_id::{CrateId, CrateName, InvalidId, Version};
+use crate::crate_id::{CrateId, CrateName, InvalidCrateId, Version};
 use crate::digest::{InvalidDigest, Sha256};
 
 /// What cargo replaces in a `dl` (cargo: sources/registry/download.rs).
-pub const MARKERS: [&str; 5] = ["{crate}", "{version}", "{prefix}", "{lowerprefix}", "{sha256-checksum}"];
+pub const DL_MARKERS: [&str; 5] = ["{crate}", "{version}", "{prefix}", "{lowerprefix}", "{sha256-checksum}"];
 
 /// One version's line of an index file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,12 +24,12 @@ pub struct IndexLine {
     /// Whether the version is yanked: never chosen unless a lock already names it.
     pub yanked: bool,
     /// The dependencies, in the line's order.
-    pub deps: Vec<LineDep>,
+    pub deps: Vec<IndexDependency>,
 }
 
 /// One dependency of an index line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LineDep {
+pub struct IndexDependency {
     /// The crate depended on, by its own name (not by what the dependent renames it to).
     pub name: String,
     /// The version requirement as written.
@@ -50,7 +50,7 @@ pub enum InvalidLine {
     Json(#[source] serde_json::Error),
     /// Name or version is invalid.
     #[error(transparent)]
-    Id(#[from] InvalidId),
+    Id(#[from] InvalidCrateId),
     /// The checksum is no SHA-256.
     #[error("the index line of {id} has an invalid `cksum`")]
     Cksum {
@@ -61,27 +61,27 @@ pub enum InvalidLine {
     },
     /// The checksum has uppercase digits.
     #[error("the `cksum` in the index line of {id} has uppercase digits, which cargo never finds equal to a file's")]
-    Case {
+    UppercaseCksum {
         /// The crate that the line is of.
         id: CrateId,
     },
     /// The line's text has a line break or a NUL, which an index file cannot hold.
     #[error("an index line has a line break or a NUL inside")]
-    Framing,
+    ControlCharacter,
 }
 
 impl IndexLine {
     /// Parses one line; `raw` has no line break.
     pub fn parse(raw: &str) -> Result<IndexLine, InvalidLine> {
         if raw.contains(['\n', '\r', '\0']) {
-            return Err(InvalidLine::Framing);
+            return Err(InvalidLine::ControlCharacter);
         }
         let package: IndexPackage<'_> = serde_json::from_str(raw).map_err(InvalidLine::Json)?;
         let id = CrateId::parse(&package.name, &package.vers.to_string())?;
         let cksum = match package.cksum.parse() {
             // cargo compares it as text with the lowercase digits of what it downloaded (registry/download.rs).
             Ok(_) if package.cksum.bytes().any(|b| b.is_ascii_uppercase()) => {
-                return Err(InvalidLine::Case { id });
+                return Err(InvalidLine::UppercaseCksum { id });
             }
             Ok(cksum) => cksum,
             Err(source) => return Err(InvalidLine::Cksum { id, source }),
@@ -89,7 +89,7 @@ impl IndexLine {
         let deps = package
             .deps
             .iter()
-            .map(|dep| LineDep {
+            .map(|dep| IndexDependency {
                 name: dep.package.as_ref().unwrap_or(&dep.name).to_string(),
                 req: dep.req.to_string(),
                 optional: dep.optional,
@@ -102,12 +102,12 @@ impl IndexLine {
 
     /// Whether two lines of one version can both be true, at different times: they have the same digest and the same
     /// dependencies. What upstream changes is the rest (`yanked`), spacing, and the order of dependencies and features.
-    pub fn agrees_with(&self, other: &IndexLine) -> bool {
-        self.cksum == other.cksum && (self.raw == other.raw || self.normal_deps() == other.normal_deps())
+    pub fn is_consistent_with(&self, other: &IndexLine) -> bool {
+        self.cksum == other.cksum && (self.raw == other.raw || self.normalized_deps() == other.normalized_deps())
     }
 
     /// The dependencies in a form that two spellings of the same facts share.
-    pub fn normal_deps(&self) -> Vec<String> {
+    pub fn normalized_deps(&self) -> Vec<String> {
         let package: IndexPackage<'_> = match serde_json::from_str(&self.raw) {
             Ok(package) => package,
             Err(_) => return Vec::new(),
@@ -131,15 +131,15 @@ impl IndexLine {
     /// The one line of `text` that is of `version`, without parsing the others in full.
     ///
     /// `None` where no line that cargo could read is of this version.
-    pub fn find(text: &str, name: &CrateName, version: &Version) -> Option<IndexLine> {
+    pub fn find_version(text: &str, name: &CrateName, version: &Version) -> Option<IndexLine> {
         #[derive(Deserialize)]
-        struct Head {
+        struct VersionOnly {
             vers: Version,
         }
         let needle = version.to_string();
         text.lines()
             .filter(|line| line.contains(&needle))
-            .filter(|line| serde_json::from_str::<Head>(line).is_ok_and(|head| head.vers == *version))
+            .filter(|line| serde_json::from_str::<VersionOnly>(line).is_ok_and(|head| head.vers == *version))
             .filter_map(|line| IndexLine::parse(line).ok())
             .find(|line| line.id.name == *name)
     }
@@ -162,7 +162,7 @@ impl RegistryConfig {
     /// The configuration of a mirror that clients reach at `base` (no slash at its end), the same for `serve` and for
     /// static servers, so that a client's warm cache survives a change from one to the other. `dl` must be absolute
     /// (cargo: sources/registry/download.rs).
-    pub fn of_mirror(base: &str) -> RegistryConfig {
+    pub fn for_mirror(base: &str) -> RegistryConfig {
         let dl = format!("{base}/crates/{{crate}}-{{version}}.crate");
         RegistryConfig { dl, api: Some(base.to_owned()), auth_required: false }
     }
@@ -172,10 +172,10 @@ impl RegistryConfig {
         serde_json::to_string(self).expect("texts are always JSON") + "\n"
     }
 
-    /// The address of one crate's file: the [`MARKERS`] are replaced; a `dl` without any gets
+    /// The address of one crate's file: the [`DL_MARKERS`] are replaced; a `dl` without any gets
     /// `/{crate}/{version}/download` (cargo: sources/registry/download.rs).
     pub fn download_url(&self, id: &CrateId, cksum: &Sha256) -> String {
-        if !MARKERS.iter().any(|marker| self.dl.contains(marker)) {
+        if !DL_MARKERS.iter().any(|marker| self.dl.contains(marker)) {
             return format!("{}/{}/{}/download", self.dl, id.name, id.version);
         }
         let prefix = id.name.prefix();
@@ -208,30 +208,30 @@ mod tests {
     }
 
     #[test]
-    fn a_renamed_dependency_is_known_by_its_own_name() {
+    fn a_renamed_dependency_is_listed_by_its_package_name() {
         let raw = format!(
             r#"{{"name":"a","vers":"1.0.0","deps":[{{"name":"x","package":"y","req":"^1","features":[],"optional":true,"default_features":true,"target":null,"kind":"dev"}}],"cksum":"{CKSUM}"}}"#
         );
         let parsed = IndexLine::parse(&raw).expect("valid");
         let expected =
-            LineDep { name: "y".to_owned(), req: "^1".to_owned(), optional: true, dev: true, registry: None };
+            IndexDependency { name: "y".to_owned(), req: "^1".to_owned(), optional: true, dev: true, registry: None };
         assert_eq!(parsed.deps, [expected]);
     }
 
     #[test]
-    fn one_version_is_found_among_its_like() {
+    fn find_version_ignores_similar_versions() {
         let text = format!("{}\n\ngarbage\n{}\n{}\n", line("1.0.0", ""), line("1.0.0+b.1", ""), line("11.0.0", ""));
         let name = "Foo-Bar".parse().expect("valid");
         for version in ["1.0.0", "1.0.0+b.1", "11.0.0"] {
-            let found = IndexLine::find(&text, &name, &version.parse().expect("valid")).expect(version);
+            let found = IndexLine::find_version(&text, &name, &version.parse().expect("valid")).expect(version);
             assert_eq!(found.id.version.to_string(), version);
         }
-        assert_eq!(IndexLine::find(&text, &name, &"1.0".parse().unwrap_or(Version::new(9, 9, 9))), None);
+        assert_eq!(IndexLine::find_version(&text, &name, &"1.0".parse().unwrap_or(Version::new(9, 9, 9))), None);
         assert_eq!(IndexLine::parse_file(&text).count(), 3);
     }
 
     #[test]
-    fn every_marker_of_dl_is_replaced() {
+    fn every_dl_marker_is_replaced() {
         let id = CrateId::parse("Foo-Bar", "1.0.0+b").expect("valid");
         let cksum = CKSUM.parse().expect("valid");
         let url =
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn hostile_lines_are_refused() {
+    fn invalid_lines_are_refused() {
         for raw in ["", "{}", "null", "[]", &line("1.0", ""), &line("1.0.0", "").replace(CKSUM, "00"), "{\"a\":1}\n{}"]
         {
             assert!(IndexLine::parse(raw).is_err(), "{raw}");

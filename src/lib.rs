@@ -13,7 +13,7 @@
 //!
 //! | station | where | what it does |
 //! |---|---|---|
-//! | words | [`cli`], [`cmd`] | flags and verbs into library calls; one verb, one file |
+//! | words | [`cli`], [`commands`] | flags and verbs into library calls; one verb, one file |
 //! | journey | [`fetch`] | the online half as one call: gather, pack, verify, record |
 //! | gather | [`gather`] | what is needed (resolved by cargo itself), and its bytes, checked |
 //! | bundle | [`bundle`] | one file that crosses the gap: written, read, verified |
@@ -40,8 +40,8 @@
 //!   integrity error.
 //! - Mutations of a mirror exist only as methods on a lock guard.
 //! - Names, versions, paths and digests are parsed once, at the edge, into types that cannot be wrong.
-//! - Nothing ambient below [`cmd`]: environment, current directory, clock and stdio come in through the door
-//!   ([`cmd::Context`]).
+//! - Nothing ambient below [`commands`]: environment, current directory, clock and stdio come in through the door
+//!   ([`commands::Context`]).
 //!
 //! # Path on disk -> room
 //!
@@ -50,39 +50,39 @@
 //! | `mirror/…` | [`mirror::layout`] |
 //! | `INCOMING/*.pkg`, `done/`, `failed/` | [`watch`] |
 //! | `mirror/.frostmirror/live/index/…` | [`proxy`] |
-//! | `$FROSTMIRROR_HOME/cache/…` | [`gather::cache`] |
+//! | `$FROSTMIRROR_HOME/cache/…` | [`gather::crate_cache`] |
 //! | `$FROSTMIRROR_HOME/cache/dist/…` | [`gather::toolchains`] |
 //! | `$FROSTMIRROR_HOME/history/…` | [`gather::history`] |
 //! | `$FROSTMIRROR_HOME/scratch/…`, `cache/tmp/…` | [`scratch`] |
 //! | `OUTPUT/YYYYMMDD-HHMM-crates.pkg` | [`bundle::pack`] |
-//! | `$CARGO_HOME/config.toml` | [`client_config`] |
-//! | `CONFIG/frostmirror.toml`, `CONFIG/depends.toml` | [`server_config`] |
+//! | `$CARGO_HOME/config.toml` | [`client_setup`] |
+//! | `CONFIG/frostmirror.toml`, `CONFIG/depends.toml` | [`config`] |
 
 pub mod cli;
-pub mod cmd;
-pub mod report;
-pub mod console;
-pub mod watch;
-pub mod failure;
+pub mod commands;
+pub mod terminal;
+pub mod web;
+pub mod watcher;
+pub mod error_report;
 pub mod fetch;
-pub mod closure;
-pub mod serve;
-pub mod proxy;
+pub mod lock_coverage;
+pub mod server;
+pub mod live;
 pub mod mirror;
 pub mod bundle;
 pub mod gather;
-pub mod server_config;
-pub mod client_config;
+pub mod config;
+pub mod client_setup;
 pub mod guide;
 pub mod event;
 pub mod index_line;
-pub mod channel;
-pub mod artifact;
+pub mod toolchain;
+pub mod mirror_file;
 pub mod crate_id;
 pub mod safe_path;
 pub mod http;
-pub mod toml_words;
-pub mod place;
+pub mod diagnostics;
+pub mod line_column;
 pub mod units;
 pub mod digest;
 pub mod scratch;

@@ -4,30 +4,30 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use frostmirror::cli;
-use frostmirror::cmd::Context;
+use frostmirror::commands::Context;
 use frostmirror::env::Env;
-use frostmirror::failure::Failure;
+use frostmirror::error_report::Failure;
 
 fn main() -> ExitCode {
     // Run as `cargo frostmirror`, the first word is our own name; run directly, it is not there.
-    let mut words: Vec<_> = std::env::args_os().collect();
-    if words.get(1).is_some_and(|word| word == "frostmirror") {
-        words.remove(1);
+    let mut args: Vec<_> = std::env::args_os().collect();
+    if args.get(1).is_some_and(|word| word == "frostmirror") {
+        args.remove(1);
     }
-    let env = Env::of_process();
-    let cli = match cli::parse(&words, &env) {
+    let env = Env::from_process();
+    let cli = match cli::parse(&args, &env) {
         Ok(cli) => cli,
         Err(code) => return code,
     };
-    let report = Arc::new(cli.global.report(&env));
+    let reporter = Arc::new(cli.global.reporter(&env));
     let outcome = std::env::current_dir()
         .map_err(|source| Failure::io("could not find the current directory", source))
-        .and_then(|cwd| cli::run(cli.verb, &Context { env, cwd, report: Arc::clone(&report) }))
-        .and_then(|()| report.finished());
+        .and_then(|cwd| cli::run(cli.verb, &Context { env, cwd, reporter: Arc::clone(&reporter) }))
+        .and_then(|()| reporter.report_success());
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            report.failed(&failure);
+            reporter.report_failure(&failure);
             failure.exit_code()
         }
     }

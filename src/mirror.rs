@@ -23,37 +23,37 @@
 //! | [`link`] | `crates/index`, for cargo's local-registry |
 //! | [`chain`] | the order of several bundles |
 //! | [`incoming`] | what the watcher last saw |
-//! | [`status`] | what `status` prints |
-//! | [`audit`] | every file against its record, every record against the files |
+//! | [`empty_response`] | what `status` prints |
+//! | [`verify`] | every file against its record, every record against the files |
 //! | [`export`] | the crates as a folder that cargo builds from |
 //! | [`rebuild`] | lost records, made anew from what holds |
 
-pub mod forgotten;
+pub mod retired;
 pub mod gc;
-mod artifacts;
+mod dist_files;
 pub mod audit;
-pub mod chain;
+pub mod import_order;
 pub mod export;
 mod commit;
-pub mod head;
-pub mod held;
-mod holdings;
+pub mod summary;
+pub mod stored_crates;
+mod inventory;
 pub mod import;
-pub mod incoming;
-pub mod index;
+pub mod watcher_state;
+pub mod index_merge;
 pub mod layout;
 pub mod ledger;
-pub mod lines;
-pub mod link;
+pub mod index_meta;
+pub mod index_link;
 pub mod live;
 pub mod lock;
-pub mod offers;
-pub mod order;
+pub mod toolchains;
+pub mod topo_sort;
 mod pending_lines;
 pub mod rebuild;
-mod receive;
-mod reserve;
-mod doubts;
+mod stager;
+mod disk_reserve;
+mod warnings;
 pub mod snapshot;
 pub mod status;
-pub mod store;
+pub mod transaction;

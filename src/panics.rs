@@ -14,20 +14,20 @@ thread_local! {
 
 /// A panic, with the object that was being worked on.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a bug in cargo-frostmirror stopped the work{}: {message}", at(object))]
-pub struct Panicked {
+#[error("a bug in cargo-frostmirror stopped the work{}: {message}", object_suffix(object))]
+pub struct CaughtPanic {
     /// The panic's own message.
     pub message: String,
-    /// The last object that [`working_on`] named on this thread, such as a bundle's entry; empty where none was named.
+    /// The last object that [`set_current_object`] named on this thread, such as a bundle's entry; empty where none was named.
     pub object: String,
 }
 
-fn at(object: &str) -> String {
+fn object_suffix(object: &str) -> String {
     if object.is_empty() { String::new() } else { format!(" at `{object}`") }
 }
 
-/// Names the object that this thread works on from now on, for [`Panicked`].
-pub fn working_on(object: impl Display) {
+/// Names the object that this thread works on from now on, for [`CaughtPanic`].
+pub fn set_current_object(object: impl Display) {
     OBJECT.with_borrow_mut(|text| {
         text.clear();
         let _written = write!(text, "{object}").is_ok();
@@ -38,16 +38,16 @@ pub fn working_on(object: impl Display) {
 ///
 /// # Errors
 /// `work` panicked.
-pub fn caught<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
-    working_on("");
+pub fn catch_panic<T>(work: impl FnOnce() -> T) -> Result<T, CaughtPanic> {
+    set_current_object("");
     catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
         let object = OBJECT.with_borrow(|text| text.chars().take(300).collect());
-        Panicked { message: message(panic.as_ref()).chars().take(1000).collect(), object }
+        CaughtPanic { message: panic_message(panic.as_ref()).chars().take(1000).collect(), object }
     })
 }
 
 /// The message of a panic.
-pub fn message(panic: &(dyn Any + Send)) -> &str {
+pub fn panic_message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
 }
@@ -57,10 +57,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_panic_names_what_was_being_worked_on() {
-        assert_eq!(caught(|| 7), Ok(7));
-        let panicked: Result<(), Panicked> = caught(|| {
-            working_on("crates/a-1.0.0.crate");
+    fn a_caught_panic_names_the_current_object() {
+        assert_eq!(catch_panic(|| 7), Ok(7));
+        let panicked: Result<(), CaughtPanic> = catch_panic(|| {
+            set_current_object("crates/a-1.0.0.crate");
             panic!("an entry")
         });
         let error = panicked.expect_err("a panic");
@@ -68,6 +68,9 @@ mod tests {
             error.to_string(),
             "a bug in cargo-frostmirror stopped the work at `crates/a-1.0.0.crate`: an entry"
         );
-        assert_eq!(caught(|| panic!("{}", "formatted")).map_err(|error| error.object), Err::<(), _>(String::new()));
+        assert_eq!(
+            catch_panic(|| panic!("{}", "formatted")).map_err(|error| error.object),
+            Err::<(), _>(String::new())
+        );
     }
 }

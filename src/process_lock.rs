@@ -12,9 +12,9 @@ pub struct ProcessLock(File);
 
 /// The process that holds a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Owner(Option<u32>);
+pub struct LockOwner(Option<u32>);
 
-impl Owner {
+impl LockOwner {
     /// Whether it is another process than this one, as far as is known.
     pub fn is_another(self) -> bool {
         self.0 != Some(std::process::id())
@@ -26,11 +26,11 @@ impl ProcessLock {
     ///
     /// # Errors
     /// The file system's; `Unsupported` where it has no locks.
-    pub fn try_lock(path: &Path) -> io::Result<Result<ProcessLock, Owner>> {
+    pub fn try_lock(path: &Path) -> io::Result<Result<ProcessLock, LockOwner>> {
         let file = File::options().read(true).write(true).create(true).truncate(false).open(path)?;
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Ok(Err(owner(path))),
+            Err(TryLockError::WouldBlock) => return Ok(Err(read_owner(path))),
             Err(TryLockError::Error(error)) => return Err(error),
         }
         // It only serves those who wait.
@@ -46,11 +46,11 @@ impl Drop for ProcessLock {
     }
 }
 
-fn owner(path: &Path) -> Owner {
-    Owner(fs::read_to_string(path).ok().and_then(|text| text.trim().parse().ok()))
+fn read_owner(path: &Path) -> LockOwner {
+    LockOwner(fs::read_to_string(path).ok().and_then(|text| text.trim().parse().ok()))
 }
 
-impl fmt::Display for Owner {
+impl fmt::Display for LockOwner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Some(pid) => write!(f, "the process {pid}"),
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_has_it_and_is_named() {
+    fn a_second_lock_fails_and_names_the_owner() {
         let folder = tempfile::tempdir().expect("temporary folder");
         let path = folder.path().join("lock");
         let first = ProcessLock::try_lock(&path).expect("lock").expect("free");

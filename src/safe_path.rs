@@ -48,15 +48,15 @@ impl SafePath {
     }
 
     /// The path as a file system without case would see it. Two entries of one bundle must not share it.
-    pub fn folded(&self) -> String {
+    pub fn case_folded(&self) -> String {
         self.0.to_lowercase()
     }
 
     /// The path of the file that lies beside this one as `PATH` and `end`, at most 15 bytes: `.sha256`, `.asc`. Such a
     /// name is always a valid one, and yet it may be too long for a path that comes in.
-    pub fn beside(&self, end: &'static str) -> SafePath {
-        debug_assert!(end.len() <= 15 && component_fault(end).is_none(), "`{end}` is no ending");
-        SafePath(format!("{}{end}", self.0))
+    pub fn with_suffix(&self, suffix: &'static str) -> SafePath {
+        debug_assert!(suffix.len() <= 15 && find_component_fault(suffix).is_none(), "`{suffix}` is no ending");
+        SafePath(format!("{}{suffix}", self.0))
     }
 
     /// What follows `prefix/`, where this path begins with it.
@@ -69,14 +69,14 @@ impl FromStr for SafePath {
     type Err = UnsafePath;
 
     fn from_str(path: &str) -> Result<SafePath, UnsafePath> {
-        match fault(path) {
+        match find_fault(path) {
             None => Ok(SafePath(path.to_owned())),
             Some(reason) => Err(UnsafePath { path: path.chars().take(200).collect(), reason }),
         }
     }
 }
 
-fn fault(path: &str) -> Option<&'static str> {
+fn find_fault(path: &str) -> Option<&'static str> {
     if path.is_empty() {
         return Some("it is empty");
     }
@@ -86,10 +86,10 @@ fn fault(path: &str) -> Option<&'static str> {
     if path.starts_with('/') {
         return Some("it is absolute");
     }
-    path.split('/').find_map(component_fault)
+    path.split('/').find_map(find_component_fault)
 }
 
-fn component_fault(component: &str) -> Option<&'static str> {
+fn find_component_fault(component: &str) -> Option<&'static str> {
     if component.is_empty() {
         return Some("it has an empty component");
     }
@@ -134,7 +134,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn ordinary_paths_pass() {
+    fn ordinary_paths_are_accepted() {
         for path in
             ["crates/a-1.0.0.crate", "index/se/rd/serde", "dist/2026-01-01/x.tar.xz", "crates/z-1.0.0+b.1.crate"]
         {
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn hostile_paths_do_not() {
+    fn unsafe_paths_are_refused() {
         let long = "a".repeat(MAX_COMPONENT + 1);
         for path in [
             "",
@@ -169,9 +169,9 @@ mod tests {
     }
 
     #[test]
-    fn limits_leave_room_for_names_beside() {
+    fn limits_leave_room_for_suffixes() {
         let component: SafePath = format!("dist/{}", "a".repeat(MAX_COMPONENT)).parse().expect("just fits");
-        assert_eq!(component.beside(".sha256").components().next_back().map(str::len), Some(247));
+        assert_eq!(component.with_suffix(".sha256").components().next_back().map(str::len), Some(247));
         let whole = format!("{}{}", "abc/".repeat(MAX_PATH / 4 - 1), "abcd");
         assert_eq!(whole.parse::<SafePath>().expect("just fits").as_str().len(), MAX_PATH);
         let refused = format!("{whole}e").parse::<SafePath>().expect_err("too long").to_string();
@@ -180,7 +180,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_passes_stays_below_the_root(path in "\\PC{0,40}|[./a\\\\:]{0,12}") {
+        fn accepted_paths_stay_below_the_root(path in "\\PC{0,40}|[./a\\\\:]{0,12}") {
             if let Ok(safe) = path.parse::<SafePath>() {
                 let root = Path::new("/srv/of/it");
                 let joined = safe.below(root);

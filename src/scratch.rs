@@ -21,43 +21,43 @@ use tempfile::TempDir;
 
 use crate::durable;
 
-const RUN: &str = "run-";
-const OWNER: &str = ".owner";
-const GONE: &str = "gone-";
+const RUN_PREFIX: &str = "run-";
+const OWNER_SUFFIX: &str = ".owner";
+const RETIRED_PREFIX: &str = "gone-";
 
 /// Where the file system has no locks, a folder of this age counts as abandoned.
-const ABANDONED: Duration = Duration::from_secs(24 * 60 * 60);
+const ABANDONED_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A folder that is removed when this value is dropped, or by the next process if this one is killed.
 #[derive(Debug)]
-pub struct Scratch {
+pub struct ScratchFolder {
     // In the order in which they end: the folder goes while it is still locked.
     folder: TempDir,
-    _owner: Owner,
+    _owner_lock: OwnerLock,
 }
 
 /// The locked file that shows that the owner lives.
 #[derive(Debug)]
-struct Owner {
+struct OwnerLock {
     path: PathBuf,
-    _locked: File,
+    _lock: File,
 }
 
-impl Scratch {
+impl ScratchFolder {
     /// Makes a folder below `base`, which is made where it is missing, and removes the folders of dead processes there.
     ///
     /// # Errors
     /// The file system's, where no folder can be made. A folder that cannot be removed is left to the next process.
-    pub fn open(base: &Path) -> io::Result<Scratch> {
+    pub fn create(base: &Path) -> io::Result<ScratchFolder> {
         durable::make_folder(base)?;
         let scratch = {
-            let gate = File::options().write(true).create(true).truncate(false).open(base.join("lock"))?;
+            let base_lock = File::options().write(true).create(true).truncate(false).open(base.join("lock"))?;
             // Held for a few renames only. A file system without locks has none to wait for.
-            let _without_locks = gate.lock().is_err();
+            let _without_locks = base_lock.lock().is_err();
             retire_abandoned(base);
-            let folder = tempfile::Builder::new().prefix(RUN).tempdir_in(base)?;
-            let owner = Owner::of(folder.path())?;
-            Scratch { folder, _owner: owner }
+            let folder = tempfile::Builder::new().prefix(RUN_PREFIX).tempdir_in(base)?;
+            let owner = OwnerLock::create(folder.path())?;
+            ScratchFolder { folder, _owner_lock: owner }
         };
         remove_retired(base);
         Ok(scratch)
@@ -69,26 +69,26 @@ impl Scratch {
     }
 }
 
-impl Owner {
-    fn of(folder: &Path) -> io::Result<Owner> {
-        let path = owner_of(folder);
+impl OwnerLock {
+    fn create(folder: &Path) -> io::Result<OwnerLock> {
+        let path = owner_file_path(folder);
         fs::write(&path, std::process::id().to_string())?;
         let file = File::options().read(true).write(true).open(&path)?;
         let _without_locks = file.try_lock().is_err();
-        Ok(Owner { path, _locked: file })
+        Ok(OwnerLock { path, _lock: file })
     }
 }
 
-impl Drop for Owner {
+impl Drop for OwnerLock {
     fn drop(&mut self) {
         // The next process removes a file that stays.
         let _stays = fs::remove_file(&self.path).is_err();
     }
 }
 
-fn owner_of(folder: &Path) -> PathBuf {
+fn owner_file_path(folder: &Path) -> PathBuf {
     let mut path = folder.as_os_str().to_owned();
-    path.push(OWNER);
+    path.push(OWNER_SUFFIX);
     path.into()
 }
 
@@ -98,20 +98,20 @@ fn retire_abandoned(base: &Path) {
         let name = entry.file_name();
         let Some(name) = name.to_str() else { continue };
         let path = entry.path();
-        if let Some(folder) = name.strip_suffix(OWNER).filter(|folder| folder.starts_with(RUN)) {
+        if let Some(folder) = name.strip_suffix(OWNER_SUFFIX).filter(|folder| folder.starts_with(RUN_PREFIX)) {
             let folder = base.join(folder);
             if !folder.exists() && is_abandoned(&path) {
                 let _stays = fs::remove_file(&path).is_err();
             }
-        } else if let Some(id) = name.strip_prefix(RUN) {
-            let owner = owner_of(&path);
+        } else if let Some(id) = name.strip_prefix(RUN_PREFIX) {
+            let owner = owner_file_path(&path);
             if is_abandoned(&owner) {
-                let renamed = fs::rename(&path, base.join(format!("{GONE}{id}"))).is_ok();
+                let renamed = fs::rename(&path, base.join(format!("{RETIRED_PREFIX}{id}"))).is_ok();
                 let _stays = renamed && fs::remove_file(owner).is_err();
             }
         } else if name.ends_with(".lock") && is_abandoned(&path) {
             let _stays = fs::remove_file(&path).is_err();
-        } else if name.starts_with(".part-") && is_old(&path) {
+        } else if name.starts_with(".part-") && is_older_than_limit(&path) {
             // What was here before folders had owners.
             let _stays = fs::remove_file(&path).is_err();
         }
@@ -125,19 +125,19 @@ fn is_abandoned(owner: &Path) -> bool {
         Ok(file) => match file.try_lock() {
             Ok(()) => true,
             Err(TryLockError::WouldBlock) => false,
-            Err(TryLockError::Error(_)) => is_old(owner),
+            Err(TryLockError::Error(_)) => is_older_than_limit(owner),
         },
     }
 }
 
-fn is_old(path: &Path) -> bool {
+fn is_older_than_limit(path: &Path) -> bool {
     let modified = fs::symlink_metadata(path).and_then(|about| about.modified()).ok();
-    modified.and_then(|modified| modified.elapsed().ok()).is_some_and(|age| age > ABANDONED)
+    modified.and_then(|modified| modified.elapsed().ok()).is_some_and(|age| age > ABANDONED_AFTER)
 }
 
 fn remove_retired(base: &Path) {
     for entry in fs::read_dir(base).into_iter().flatten().flatten() {
-        if entry.file_name().to_str().is_some_and(|name| name.starts_with(GONE)) {
+        if entry.file_name().to_str().is_some_and(|name| name.starts_with(RETIRED_PREFIX)) {
             // Another process may be removing it too; what stays is removed the next time.
             let _stays = fs::remove_dir_all(entry.path()).is_err();
         }
@@ -156,19 +156,19 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_ends_with_its_owner() {
+    fn a_scratch_folder_is_removed_on_drop() {
         let base = tempfile::tempdir().expect("temporary folder");
-        let scratch = Scratch::open(base.path()).expect("open");
+        let scratch = ScratchFolder::create(base.path()).expect("open");
         fs::write(scratch.path().join("file"), b"x").expect("write");
-        assert!(owner_of(scratch.path()).is_file());
+        assert!(owner_file_path(scratch.path()).is_file());
         drop(scratch);
         assert_eq!(names(base.path()), ["lock"]);
     }
 
     #[test]
-    fn only_folders_of_dead_owners_are_removed() {
+    fn only_folders_of_dead_processes_are_removed() {
         let base = tempfile::tempdir().expect("temporary folder");
-        let living = Scratch::open(base.path()).expect("open");
+        let living = ScratchFolder::create(base.path()).expect("open");
         fs::write(living.path().join("file"), b"x").expect("write");
         // As a killed process leaves them: with the file that nobody locks, before it was written, and half removed.
         fs::create_dir_all(base.path().join("run-dead/deep/er")).expect("make");
@@ -177,20 +177,20 @@ mod tests {
         fs::write(base.path().join("run-late.owner"), b"1").expect("write");
         fs::create_dir_all(base.path().join("gone-half/deep")).expect("make");
         fs::create_dir(base.path().join("mine")).expect("make");
-        let second = Scratch::open(base.path()).expect("open");
+        let second = ScratchFolder::create(base.path()).expect("open");
         assert!(living.path().join("file").is_file() && second.path().is_dir());
         drop((living, second));
         assert_eq!(names(base.path()), ["lock", "mine"]);
     }
 
     #[test]
-    fn many_at_once_do_not_disturb_each_other() {
+    fn concurrent_scratch_folders_do_not_remove_each_other() {
         let base = tempfile::tempdir().expect("temporary folder");
         std::thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {
                     for _ in 0..20 {
-                        let scratch = Scratch::open(base.path()).expect("open");
+                        let scratch = ScratchFolder::create(base.path()).expect("open");
                         fs::write(scratch.path().join("file"), b"x").expect("its own folder stays");
                     }
                 });

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 /// Ten thousand years; more than that cannot be added to a date.
-const LONGEST: u64 = 10_000 * 366 * 86_400;
+const MAX_SECONDS: u64 = 10_000 * 366 * 86_400;
 
 /// Units of time in seconds, largest first.
-const TIMES: [(&str, u64); 4] = [("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)];
+const TIME_UNITS: [(&str, u64); 4] = [("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)];
 
 /// Units of size in bytes.
-const SIZES: [(&str, u64); 9] = [
+const SIZE_UNITS: [(&str, u64); 9] = [
     ("TiB", 1 << 40),
     ("GiB", 1 << 30),
     ("MiB", 1 << 20),
@@ -25,22 +25,22 @@ const SIZES: [(&str, u64); 9] = [
 ///
 /// # Errors
 /// What to write instead.
-pub fn duration(text: &str) -> Result<Duration, String> {
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let wrong = || "give a number and a unit: 90s, 10m, 2h, 7d; or 0".to_owned();
     if text == "0" {
         return Ok(Duration::ZERO);
     }
-    let (number, unit) = parts(text).ok_or_else(wrong)?;
-    let (_, unit) = TIMES.into_iter().find(|(name, _)| *name == unit).ok_or_else(wrong)?;
+    let (number, unit) = split_number(text).ok_or_else(wrong)?;
+    let (_, unit) = TIME_UNITS.into_iter().find(|(name, _)| *name == unit).ok_or_else(wrong)?;
     let seconds = number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
-    let seconds = seconds.filter(|seconds| *seconds <= LONGEST);
+    let seconds = seconds.filter(|seconds| *seconds <= MAX_SECONDS);
     seconds.map(Duration::from_secs).ok_or_else(|| "that is too long".to_owned())
 }
 
-/// A duration as [`duration()`] reads it, in the largest unit that fits; what is less than a second is left out.
-pub fn shown_duration(duration: Duration) -> String {
+/// A duration as [`parse_duration()`] reads it, in the largest unit that fits; what is less than a second is left out.
+pub fn format_duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
-    let fits = TIMES.into_iter().find(|(_, unit)| seconds > 0 && seconds.is_multiple_of(*unit));
+    let fits = TIME_UNITS.into_iter().find(|(_, unit)| seconds > 0 && seconds.is_multiple_of(*unit));
     fits.map_or("0".to_owned(), |(name, unit)| format!("{}{name}", seconds / unit))
 }
 
@@ -48,18 +48,18 @@ pub fn shown_duration(duration: Duration) -> String {
 ///
 /// # Errors
 /// What to write instead.
-pub fn size(text: &str) -> Result<u64, String> {
+pub fn parse_size(text: &str) -> Result<u64, String> {
     let wrong = || "give a number of bytes, or a number and a unit: 500MB, 10GiB; or 0".to_owned();
-    let (number, unit) = parts(text).ok_or_else(wrong)?;
+    let (number, unit) = split_number(text).ok_or_else(wrong)?;
     let unit = match unit {
         "" => 1,
-        unit => SIZES.into_iter().find(|(name, _)| *name == unit).ok_or_else(wrong)?.1,
+        unit => SIZE_UNITS.into_iter().find(|(name, _)| *name == unit).ok_or_else(wrong)?.1,
     };
     number.parse::<u64>().ok().and_then(|n| n.checked_mul(unit)).ok_or_else(|| "that is too large".to_owned())
 }
 
 /// The digits at the beginning, and what follows them directly.
-fn parts(text: &str) -> Option<(&str, &str)> {
+fn split_number(text: &str) -> Option<(&str, &str)> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     (digits > 0).then(|| text.split_at(digits))
 }
@@ -71,25 +71,25 @@ mod tests {
     #[test]
     fn durations_have_a_unit() {
         for (text, seconds) in [("0", 0), ("0s", 0), ("90s", 90), ("10m", 600), ("2h", 7200), ("7d", 604_800)] {
-            assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
-            let shown = shown_duration(Duration::from_secs(seconds));
-            assert_eq!(duration(&shown), Ok(Duration::from_secs(seconds)), "{shown}");
+            assert_eq!(parse_duration(text), Ok(Duration::from_secs(seconds)), "{text}");
+            let shown = format_duration(Duration::from_secs(seconds));
+            assert_eq!(parse_duration(&shown), Ok(Duration::from_secs(seconds)), "{shown}");
         }
         for text in ["", "5", "s", "-1s", "1.5h", "1w", "10 m", "7ä", "99999999999999999999d", "9999999999d"] {
-            assert!(duration(text).is_err(), "{text}");
+            assert!(parse_duration(text).is_err(), "{text}");
         }
         for (seconds, text) in [(0, "0"), (300, "5m"), (90, "90s"), (3600, "1h"), (86_400, "1d")] {
-            assert_eq!(shown_duration(Duration::from_secs(seconds)), text);
+            assert_eq!(format_duration(Duration::from_secs(seconds)), text);
         }
     }
 
     #[test]
     fn sizes_are_bytes_unless_they_have_a_unit() {
         for (text, bytes) in [("0", 0), ("7", 7), ("7B", 7), ("1KiB", 1024), ("10GiB", 10 << 30), ("2kB", 2000)] {
-            assert_eq!(size(text), Ok(bytes), "{text}");
+            assert_eq!(parse_size(text), Ok(bytes), "{text}");
         }
         for text in ["", "GiB", "1.5GiB", "-1", "1gib", "1 GiB", "99999999999999999999", "99999999999TiB"] {
-            assert!(size(text).is_err(), "{text}");
+            assert!(parse_size(text).is_err(), "{text}");
         }
     }
 }

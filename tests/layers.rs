@@ -8,29 +8,29 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 #[path = "layers/panics.rs"]
-mod panics;
+mod panic_safety;
 
 /// Floors that may not be named although they lie below: (who, whom, why).
-const FORBIDDEN: &[(&str, &str, &str)] = &[
+const FORBIDDEN_REFERENCES: &[(&str, &str, &str)] = &[
     ("bundle", "http", "a bundle knows no network"),
     ("bundle", "gather", "a bundle does not know where its content came from"),
     ("bundle", "mirror", "a bundle's reader streams; the mirror places"),
-    ("serve", "bundle", "what is served is the mirror on disk, never a bundle"),
+    ("server", "bundle", "what is served is the mirror on disk, never a bundle"),
     ("gather", "mirror", "the online side has no mirror"),
     ("gather", "bundle", "gathering does not know how its harvest travels"),
 ];
 
 /// Names that say nothing about what is inside.
-const NAMELESS: &[&str] = &["util", "utils", "common", "helpers", "types", "errors", "misc"];
+const MEANINGLESS_NAMES: &[&str] = &["util", "utils", "common", "helpers", "types", "errors", "misc"];
 
 /// The only file that prints.
-const PRINTER: &str = "report.rs";
+const PRINTING_FILE: &str = "terminal.rs";
 
 /// The door: what comes from the process's surroundings comes in here.
-const DOOR: &[&str] = &["main.rs", "cmd.rs", "cmd/", "env.rs"];
+const ENTRY_POINTS: &[&str] = &["main.rs", "commands.rs", "commands/", "env.rs"];
 
 /// What comes from the process's surroundings.
-const AMBIENT: &[&[&str]] = &[
+const AMBIENT_APIS: &[&[&str]] = &[
     &["env", "var"],
     &["env", "var_os"],
     &["env", "vars"],
@@ -47,25 +47,25 @@ const AMBIENT: &[&[&str]] = &[
 ];
 
 /// Who may ask the surroundings all the same: (file, what, why).
-const ALLOWED: &[(&str, &str, &str)] = &[(
+const AMBIENT_EXCEPTIONS: &[(&str, &str, &str)] = &[(
     "durable.rs",
     "env::var_os",
     "the crash tests' variable, read by debug builds alone, would burden every signature",
 )];
 
 /// Lines of code that a file may have without a word about it.
-const LONGEST: usize = 500;
+const MAX_CODE_LINES: usize = 500;
 
 /// How the `//!` page of a longer file gives its reason.
-const REASON: &str = "//! Long because ";
+const LENGTH_REASON_PREFIX: &str = "//! Long because ";
 
 #[test]
-fn the_house_keeps_its_rules() {
+fn source_files_follow_the_architecture_rules() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let tower = tower(&fs::read_to_string(src.join("lib.rs")).unwrap());
+    let tower = layers(&fs::read_to_string(src.join("lib.rs")).unwrap());
     assert!(tower.len() > 10, "the tower was not read from src/lib.rs: {tower:?}");
     let mut problems = Vec::new();
-    for path in files(&src) {
+    for path in source_files(&src) {
         let name = path.strip_prefix(&src).unwrap().to_str().unwrap().replace('\\', "/");
         problems.extend(check(&name, &fs::read_to_string(&path).unwrap(), &tower));
     }
@@ -73,9 +73,9 @@ fn the_house_keeps_its_rules() {
 }
 
 #[test]
-fn every_tests_file_is_for_tests() {
+fn every_tests_file_contains_only_tests() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    for path in files(&src).into_iter().filter(|path| path.ends_with("tests.rs")) {
+    for path in source_files(&src).into_iter().filter(|path| path.ends_with("tests.rs")) {
         let parent = path.parent().unwrap().with_extension("rs");
         let declared = fs::read_to_string(&parent).unwrap().contains("#[cfg(test)]\nmod tests;");
         assert!(declared, "{} does not declare its tests behind `#[cfg(test)]`", parent.display());
@@ -83,17 +83,17 @@ fn every_tests_file_is_for_tests() {
 }
 
 /// The floors, top first.
-fn tower(lib: &str) -> Vec<String> {
+fn layers(lib: &str) -> Vec<String> {
     let floors = lib.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
     floors.map(str::to_owned).collect()
 }
 
-fn files(folder: &Path) -> Vec<PathBuf> {
+fn source_files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            found.extend(files(&path));
+            found.extend(source_files(&path));
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             found.push(path);
         }
@@ -107,32 +107,33 @@ fn check(name: &str, source: &str, tower: &[String]) -> Vec<String> {
     let mut problems = Vec::new();
     let mut problem = |text: String| problems.push(format!("src/{name}: {text}"));
     for part in name.trim_end_matches(".rs").split('/') {
-        if NAMELESS.contains(&part) {
+        if MEANINGLESS_NAMES.contains(&part) {
             problem(format!("`{part}` says nothing about what is inside"));
         }
     }
     let all = tokens(source);
     let lines: BTreeSet<usize> = all.iter().map(|token| token.line).collect();
-    let reason = source.lines().take_while(|line| line.starts_with("//!")).any(|line| line.starts_with(REASON));
-    if lines.len() > LONGEST && !reason {
-        problem(format!("{} lines of code: split it, or give the reason as `{REASON}…`", lines.len()));
+    let reason =
+        source.lines().take_while(|line| line.starts_with("//!")).any(|line| line.starts_with(LENGTH_REASON_PREFIX));
+    if lines.len() > MAX_CODE_LINES && !reason {
+        problem(format!("{} lines of code: split it, or give the reason as `{LENGTH_REASON_PREFIX}…`", lines.len()));
     }
-    // A room's tests in a file of their own; `every_tests_file_is_for_tests` sees that it is nothing else.
+    // A room's tests in a file of their own; `every_tests_file_contains_only_tests` sees that it is nothing else.
     if name.ends_with("/tests.rs") {
         return problems;
     }
     let code = without_tests(&all);
-    if name != PRINTER {
-        for line in prints(&code) {
-            problem(format!("line {line}: only src/{PRINTER} prints"));
+    if name != PRINTING_FILE {
+        for line in printing_lines(&code) {
+            problem(format!("line {line}: only src/{PRINTING_FILE} prints"));
         }
     }
-    if !DOOR.iter().any(|door| name == *door || (door.ends_with('/') && name.starts_with(door))) {
-        for (line, what) in ambient(&code) {
-            if ALLOWED.iter().any(|(file, allowed, _)| (*file, *allowed) == (name, what.as_str())) {
+    if !ENTRY_POINTS.iter().any(|door| name == *door || (door.ends_with('/') && name.starts_with(door))) {
+        for (line, what) in ambient_uses(&code) {
+            if AMBIENT_EXCEPTIONS.iter().any(|(file, allowed, _)| (*file, *allowed) == (name, what.as_str())) {
                 continue;
             }
-            problem(format!("line {line}: `{what}` comes in through src/cmd, as a parameter"));
+            problem(format!("line {line}: `{what}` comes in through src/commands, as a parameter"));
         }
     }
     let own = name.trim_end_matches(".rs").split('/').next().unwrap_or_default();
@@ -145,14 +146,16 @@ fn check(name: &str, source: &str, tower: &[String]) -> Vec<String> {
         return problems;
     };
     let depth = name.trim_end_matches("/mod.rs").split('/').count();
-    for (line, other) in named(&code, depth) {
+    for (line, other) in referenced_modules(&code, depth) {
         match height(&other) {
             Some(other_height) if other_height < own_height => {
                 problem(format!("line {line}: `{other}` lies above `{own}`"));
             }
             _ => {}
         }
-        if let Some((_, _, why)) = FORBIDDEN.iter().find(|(who, whom, _)| (*who, *whom) == (own, other.as_str())) {
+        if let Some((_, _, why)) =
+            FORBIDDEN_REFERENCES.iter().find(|(who, whom, _)| (*who, *whom) == (own, other.as_str()))
+        {
             problem(format!("line {line}: `{own}` may not name `{other}`: {why}"));
         }
     }
@@ -177,14 +180,14 @@ fn tokens(source: &str) -> Vec<Token> {
         let first_line = line;
         let mut text = String::new();
         match at(index) {
-            '/' if at(index + 1) == '/' => index += count(&chars[index..], |char| char != '\n'),
+            '/' if at(index + 1) == '/' => index += count_chars(&chars[index..], |char| char != '\n'),
             '/' if at(index + 1) == '*' => index = end_of_comment(&chars, index),
             '"' => index = end_of_string(&chars, index),
             '\'' => index = end_of_quote(&chars, index),
             char if is_word(char) => {
-                index += count(&chars[index..], is_word);
+                index += count_chars(&chars[index..], is_word);
                 text = chars[start..index].iter().collect();
-                let hashes = count(&chars[index..], |char| char == '#');
+                let hashes = count_chars(&chars[index..], |char| char == '#');
                 let is_string = at(index + hashes) == '"' && ["r", "br", "cr", "b", "c"].contains(&text.as_str());
                 if is_string && text.contains('r') {
                     index = end_of_raw_string(&chars, index, hashes);
@@ -217,7 +220,7 @@ fn is_word(char: char) -> bool {
     char.is_alphanumeric() || char == '_'
 }
 
-fn count(chars: &[char], counts: impl Fn(char) -> bool) -> usize {
+fn count_chars(chars: &[char], counts: impl Fn(char) -> bool) -> usize {
     chars.iter().take_while(|char| counts(**char)).count()
 }
 
@@ -246,7 +249,7 @@ fn end_of_raw_string(chars: &[char], start: usize, hashes: usize) -> usize {
     let mut index = start + hashes + 1;
     while index < chars.len() {
         index += 1;
-        if chars[index - 1] == '"' && count(&chars[index..], |char| char == '#') >= hashes {
+        if chars[index - 1] == '"' && count_chars(&chars[index..], |char| char == '#') >= hashes {
             return index + hashes;
         }
     }
@@ -256,7 +259,7 @@ fn end_of_raw_string(chars: &[char], start: usize, hashes: usize) -> usize {
 /// A character or a lifetime begins with `'`.
 fn end_of_quote(chars: &[char], start: usize) -> usize {
     if chars.get(start + 1) == Some(&'\\') {
-        return start + 3 + count(&chars[(start + 3).min(chars.len())..], |char| char != '\'') + 1;
+        return start + 3 + count_chars(&chars[(start + 3).min(chars.len())..], |char| char != '\'') + 1;
     }
     if chars.get(start + 2) == Some(&'\'') { start + 3 } else { start + 1 }
 }
@@ -295,7 +298,7 @@ fn without_tests(tokens: &[Token]) -> Vec<Token> {
 
 /// Every module of the crate that the code names, with the line: `crate::a`, `use crate::{a, b::{c, d}}`, and `super::a`
 /// where that many `super` lead to the root (`depth` of them, for a file that lies `depth` deep).
-fn named(tokens: &[Token], depth: usize) -> Vec<(usize, String)> {
+fn referenced_modules(tokens: &[Token], depth: usize) -> Vec<(usize, String)> {
     let text = |index: usize| tokens.get(index).map_or("", |token| token.text.as_str());
     let mut found = Vec::new();
     let mut index = 0;
@@ -343,7 +346,7 @@ fn named(tokens: &[Token], depth: usize) -> Vec<(usize, String)> {
 }
 
 /// The lines that print or take hold of stdout or stderr.
-fn prints(tokens: &[Token]) -> Vec<usize> {
+fn printing_lines(tokens: &[Token]) -> Vec<usize> {
     let is = |window: &[Token], texts: [&str; 3]| window.iter().zip(texts).all(|(token, text)| token.text == text);
     let mut found = Vec::new();
     for window in tokens.windows(3) {
@@ -357,10 +360,10 @@ fn prints(tokens: &[Token]) -> Vec<usize> {
 }
 
 /// The lines that ask the process's surroundings.
-fn ambient(tokens: &[Token]) -> Vec<(usize, String)> {
+fn ambient_uses(tokens: &[Token]) -> Vec<(usize, String)> {
     let windows = tokens.windows(3).filter(|window| window[1].text == "::");
     let known =
-        windows.filter(|window| AMBIENT.iter().any(|path| path[0] == window[0].text && path[1] == window[2].text));
+        windows.filter(|window| AMBIENT_APIS.iter().any(|path| path[0] == window[0].text && path[1] == window[2].text));
     known.map(|window| (window[0].line, format!("{}::{}", window[0].text, window[2].text))).collect()
 }
 
@@ -369,87 +372,97 @@ mod samples {
     use super::*;
 
     fn problems(name: &str, source: &str) -> Vec<String> {
-        let tower =
-            "cmd report serve mirror bundle gather event http env".split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let tower = "commands terminal server mirror bundle gather event http env"
+            .split(' ')
+            .map(str::to_owned)
+            .collect::<Vec<_>>();
         check(name, source, &tower)
     }
 
     #[track_caller]
-    fn finds(name: &str, source: &str, expected: &str) {
+    fn assert_finds(name: &str, source: &str, expected: &str) {
         let found = problems(name, source);
         assert!(found.len() == 1 && found[0].contains(expected), "expected `{expected}`, found {found:?}");
     }
 
     #[test]
     fn good_code_passes() {
-        let source = r##"//! See [`crate::cmd`]. println!("x")
+        let source = r##"//! See [`crate::commands`]. println!("x")
             use crate::event::Sink;
             use crate::mirror;
             use super::layout;
-            /* crate::cmd /* nested */ crate::cmd */
+            /* crate::commands /* nested */ crate::commands */
             pub(crate) fn f<'a>(x: &'a str, c: char) -> char { if c == '\'' || c == '"' { x.len(); } 'c' }
-            const A: &str = "crate::cmd \" crate::cmd";
-            const B: &str = r#"crate::cmd " println!("")"#;
-            const C: &[u8] = b"crate::cmd";
+            const A: &str = "crate::commands \" crate::commands";
+            const B: &str = r#"crate::commands " println!("")"#;
+            const C: &[u8] = b"crate::commands";
             fn run(command: &mut Command) { command.stdout(Stdio::piped()); std::env::consts::OS; }
             #[cfg(test)]
-            mod tests { use crate::cmd; fn f() { println!("{}", [1]); std::env::var("X"); } }
+            mod tests { use crate::commands; fn f() { println!("{}", [1]); std::env::var("X"); } }
         "##;
         assert_eq!(problems("mirror/import.rs", source), [""; 0]);
         assert_eq!(
-            problems("cmd/fetch.rs", "use super::Context; use std::env; fn f() { env::current_dir(); }"),
+            problems("commands/fetch.rs", "use super::Context; use std::env; fn f() { env::current_dir(); }"),
             [""; 0]
         );
     }
 
     #[test]
-    fn a_floor_above_is_found() {
-        finds("mirror.rs", "use crate::serve;", "line 1: `serve` lies above `mirror`");
-        finds("mirror.rs", "fn f() {\n crate::cmd::run() }", "line 2: `cmd` lies above");
-        finds("mirror/import.rs", "use crate::{\n event,\n serve::{a, b},\n};", "line 3: `serve` lies above");
-        finds("mirror/import.rs", "use crate::{event::{cmd, report}, cmd};", "`cmd` lies above");
-        finds("mirror.rs", "use super::cmd;", "`cmd` lies above");
-        finds("mirror/import.rs", "use super::super::{event, cmd};", "`cmd` lies above");
-        finds("mirror/import.rs", "#[cfg(test)] mod tests; use crate::cmd;", "`cmd` lies above");
-        finds("mirror.rs", "#[cfg(test)] fn f(x: [u8; 2]) {} fn g() { crate::cmd::x() }", "`cmd` lies above");
-        finds(
+    fn a_reference_to_an_upper_layer_is_found() {
+        assert_finds("mirror.rs", "use crate::server;", "line 1: `server` lies above `mirror`");
+        assert_finds("mirror.rs", "fn f() {\n crate::commands::run() }", "line 2: `commands` lies above");
+        assert_finds("mirror/import.rs", "use crate::{\n event,\n server::{a, b},\n};", "line 3: `server` lies above");
+        assert_finds(
+            "mirror/import.rs",
+            "use crate::{event::{commands, terminal}, commands};",
+            "`commands` lies above",
+        );
+        assert_finds("mirror.rs", "use super::commands;", "`commands` lies above");
+        assert_finds("mirror/import.rs", "use super::super::{event, commands};", "`commands` lies above");
+        assert_finds("mirror/import.rs", "#[cfg(test)] mod tests; use crate::commands;", "`commands` lies above");
+        assert_finds(
             "mirror.rs",
-            "const X: char = '\\''; const Y: u8 = b'\"'; use crate::cmd; const Z: &str = \"\";",
-            "`cmd` lies above",
+            "#[cfg(test)] fn f(x: [u8; 2]) {} fn g() { crate::commands::x() }",
+            "`commands` lies above",
+        );
+        assert_finds(
+            "mirror.rs",
+            "const X: char = '\\''; const Y: u8 = b'\"'; use crate::commands; const Z: &str = \"\";",
+            "`commands` lies above",
         );
     }
 
     #[test]
-    fn a_forbidden_floor_is_found() {
-        finds("bundle/pack.rs", "use crate::http::Client;", "a bundle knows no network");
-        finds("serve.rs", "use crate::{bundle, event};", "never a bundle");
-        finds("bundle.rs", "use crate::gather;", "where its content came from");
+    fn a_forbidden_reference_is_found() {
+        assert_finds("bundle/pack.rs", "use crate::http::Client;", "a bundle knows no network");
+        assert_finds("server.rs", "use crate::{bundle, event};", "never a bundle");
+        assert_finds("bundle.rs", "use crate::gather;", "where its content came from");
     }
 
     #[test]
-    fn a_room_without_a_floor_or_a_name_is_found() {
-        finds("extra.rs", "", "has no `pub mod` line");
-        finds("mirror/util.rs", "", "`util` says nothing");
+    fn a_module_without_a_layer_or_a_meaningful_name_is_found() {
+        assert_finds("extra.rs", "", "has no `pub mod` line");
+        assert_finds("mirror/util.rs", "", "`util` says nothing");
     }
 
     #[test]
-    fn a_print_is_found() {
-        finds("mirror.rs", "fn f() { println!(\"\") }", "only src/report.rs prints");
-        finds("mirror.rs", "fn f() {\n io::stderr().lock(); }", "line 2: only");
-        assert_eq!(problems("report.rs", "fn f() { io::stdout().lock(); }"), [""; 0]);
+    fn printing_outside_the_terminal_module_is_found() {
+        assert_finds("mirror.rs", "fn f() { println!(\"\") }", "only src/terminal.rs prints");
+        assert_finds("mirror.rs", "fn f() {\n io::stderr().lock(); }", "line 2: only");
+        assert_eq!(problems("terminal.rs", "fn f() { io::stdout().lock(); }"), [""; 0]);
     }
 
     #[test]
-    fn ambient_things_are_found() {
-        finds("mirror.rs", "fn f() { std::env::var(\"HOME\"); }", "`env::var` comes in");
-        finds("mirror.rs", "fn f() { jiff::Timestamp::now(); }", "`Timestamp::now` comes in");
+    fn ambient_access_is_found() {
+        assert_finds("mirror.rs", "fn f() { std::env::var(\"HOME\"); }", "`env::var` comes in");
+        assert_finds("mirror.rs", "fn f() { jiff::Timestamp::now(); }", "`Timestamp::now` comes in");
     }
 
     #[test]
-    fn a_long_file_needs_its_reason() {
-        let long = "fn f() {}\n".repeat(LONGEST + 1);
-        finds("mirror.rs", &long, "501 lines of code");
+    fn a_long_file_needs_a_reason() {
+        let long = "fn f() {}\n".repeat(MAX_CODE_LINES + 1);
+        assert_finds("mirror.rs", &long, "501 lines of code");
         assert_eq!(problems("mirror.rs", &format!("//! Mirror.\n//! Long because it is a table.\n{long}")), [""; 0]);
-        assert_eq!(problems("mirror.rs", &"// A comment.\n\n".repeat(LONGEST)), [""; 0]);
+        assert_eq!(problems("mirror.rs", &"// A comment.\n\n".repeat(MAX_CODE_LINES)), [""; 0]);
     }
 }

@@ -14,19 +14,22 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use support::client::{Client, Project};
-use support::sandbox::{Sandbox, Serving};
+use support::sandbox::{RunningServer, Sandbox};
 
-const SWITCH: &str = "FROSTMIRROR_TEST_NETWORK";
+const NETWORK_VAR: &str = "FROSTMIRROR_TEST_NETWORK";
 
 /// The network is used by those who ask for it, and by nobody who only includes ignored tests.
 fn assert_may_use_the_network() {
-    assert!(std::env::var_os(SWITCH).is_some_and(|value| value == "1"), "set {SWITCH}=1 to use the real crates.io");
+    assert!(
+        std::env::var_os(NETWORK_VAR).is_some_and(|value| value == "1"),
+        "set {NETWORK_VAR}=1 to use the real crates.io"
+    );
 }
 
 /// Says how long each step took.
-struct Watch(Instant);
+struct Stopwatch(Instant);
 
-impl Watch {
+impl Stopwatch {
     fn lap(&mut self, what: &str) {
         println!("  {:>7.1} s  {what}", self.0.elapsed().as_secs_f64());
         self.0 = Instant::now();
@@ -34,7 +37,7 @@ impl Watch {
 }
 
 /// A machine with the network as this process has it.
-fn online() -> Sandbox {
+fn online_sandbox() -> Sandbox {
     let mut sandbox = Sandbox::new().timeout(Duration::from_secs(600));
     for name in ["http_proxy", "https_proxy", "no_proxy", "HTTPS_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"] {
         sandbox = match std::env::var(name) {
@@ -47,10 +50,10 @@ fn online() -> Sandbox {
 
 #[test]
 #[ignore = "needs the network"]
-fn across_the_gap() {
+fn across_the_air_gap() {
     assert_may_use_the_network();
-    let mut watch = Watch(Instant::now());
-    let sandbox = online();
+    let mut watch = Stopwatch(Instant::now());
+    let sandbox = online_sandbox();
     let depends = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/depends/real.toml");
     std::fs::copy(depends, sandbox.path("depends.toml")).unwrap();
     let fetched = sandbox.run(["fetch"]).ok();
@@ -75,14 +78,14 @@ fn across_the_gap() {
     watch.lap("import");
 
     let serving = offline.serve::<&str>([]);
-    let configured = |words: &[&str]| {
+    let configured = |args: &[&str]| {
         let client = Client::new();
-        let process = offline.process(["setup", "--write"].iter().chain(words));
+        let process = offline.process(["setup", "--write"].iter().chain(args));
         process.envs([("CARGO_HOME", client.cargo_home())]).run().ok();
         client
     };
     let client = configured(&["--url", serving.url()]);
-    let app = project().write(&offline.path("app"));
+    let app = sample_project().write(&offline.path("app"));
     client.cargo(&app, ["generate-lockfile"]).ok();
     watch.lap("cargo generate-lockfile");
     client.cargo(&app, ["build", "--locked"]).ok();
@@ -100,8 +103,8 @@ fn across_the_gap() {
 #[ignore = "needs the network"]
 fn through_a_live_mirror() {
     assert_may_use_the_network();
-    let mut watch = Watch(Instant::now());
-    let sandbox = online();
+    let mut watch = Stopwatch(Instant::now());
+    let sandbox = online_sandbox();
     let app = dependencies_of_this_project(&sandbox);
     let lock = std::fs::read_to_string(app.join("Cargo.lock")).unwrap();
     let locked = lock.matches("\nchecksum = ").count();
@@ -111,15 +114,15 @@ fn through_a_live_mirror() {
 
     let serving = sandbox.serve(["--mirror", "mirror", "--incoming", "incoming", "--config-dir", "config", "--live"]);
     let url = serving.url().to_owned();
-    let client = Client::of(&format!("{url}/index/"));
+    let client = Client::with_index(&format!("{url}/index/"));
     client.cargo(&app, ["fetch", "--locked"]).ok();
     watch.lap(&format!("cargo fetch --locked of {locked} crates, through an empty live mirror"));
     client.process(&app, build).timeout(PATIENCE).run().ok();
     watch.lap("cargo check --locked, through the live mirror");
     let until = Instant::now() + Duration::from_secs(60);
-    let held = || std::fs::read_dir(sandbox.path("mirror/crates")).unwrap().filter(is_crate).count();
-    while held() < locked {
-        assert!(Instant::now() < until, "{} of {locked} are held; {}", held(), serving.running().stderr());
+    let stored = || std::fs::read_dir(sandbox.path("mirror/crates")).unwrap().filter(is_crate).count();
+    while stored() < locked {
+        assert!(Instant::now() < until, "{} of {locked} are held; {}", stored(), serving.running().stderr());
         std::thread::sleep(Duration::from_millis(100));
     }
     serving.stop().ok();
@@ -129,8 +132,8 @@ fn through_a_live_mirror() {
     // The same server for the client's eyes, with no way out.
     let offline = Sandbox::new();
     let (mirror, address) = (sandbox.path("mirror"), url.strip_prefix("http://").unwrap());
-    let serving = Serving::of(offline.process(["serve", "--bind", address, "--mirror"]).args([&mirror]));
-    client.forget();
+    let serving = RunningServer::start(offline.process(["serve", "--bind", address, "--mirror"]).args([&mirror]));
+    client.clear_caches();
     client.cargo(&app, ["fetch", "--locked"]).ok();
     watch.lap("cargo fetch --locked, live mode off and no network");
     client.process(&app, build).timeout(PATIENCE).run().ok();
@@ -161,7 +164,7 @@ fn dependencies_of_this_project(sandbox: &Sandbox) -> PathBuf {
 }
 
 /// A program that stands on a good part of the list.
-fn project() -> Project {
+fn sample_project() -> Project {
     Project::new("app")
         .dep("anyhow", "1")
         .dep("regex", "1.11")

@@ -20,7 +20,7 @@
 //! a reader does not know.
 //!
 //! A **block** is a run of stored bytes with one encoding; it decodes to its entries' bytes, one after another. A
-//! crate is a block of its own, stored as it is. Index text shares brotli blocks of at most [`MAX_GROUP`] plain
+//! crate is a block of its own, stored as it is. Index text shares brotli blocks of at most [`MAX_BLOCK_SIZE`] plain
 //! bytes. Each entry states path, size and SHA-256 of its content; a block that is not stored as it is states size
 //! and SHA-256 of its stored bytes too, so that every stored byte can be checked without decoding.
 //!
@@ -29,7 +29,7 @@
 //!   [`RATIO_ALLOWANCE`]); its weight (see [`manifest_weight_limit`]) stays in proportion to the crates that it names;
 //! - each row of its tables is backed by [`STORED_BYTES_PER_ROW`] stored bytes, beyond [`ROWS_ALLOWANCE`] rows: a digest
 //!   does not shrink, so that what a reader needs in memory is a small factor of what came;
-//! - a row's description, licence and repository are at most [`MAX_TEXT`] bytes each, a file's name [`MAX_FILE_NAME`];
+//! - a row's description, licence and repository are at most [`MAX_TEXT`] bytes each, a file's name [`MAX_FILE_NAME_LENGTH`];
 //!   there are at most [`MAX_NAMES`] targets and as many toolchains of [`MAX_NAME`] bytes each; a history has at most
 //!   [`MAX_INPUTS`] inputs, and its weight (see [`history_weight`]) is at most [`MAX_HISTORY_WEIGHT`] and
 //!   [`HISTORY_WEIGHT_PER_ROW`] for each row of the tables: whatever is imported can be exported again;
@@ -41,7 +41,7 @@
 //! - a version is at most 150 bytes, a crate's name 64, a path 1000 and each part of it 240, so that every file name that
 //!   is derived from one is at most 255 bytes;
 //! - an input's positions are ascending and within the tables; what it left out is sorted, each once, and each of its
-//!   texts has 1 to [`MAX_LEFT_OUT_TEXT`] bytes;
+//!   texts has 1 to [`MAX_SKIPPED_PACKAGE_TEXT`] bytes;
 //! - every entry's path is a [`SafePath`] of the kind that it states, unique even without regard to case, and no folder
 //!   of another entry's path; the entries are sorted by (kind, path), so that a reader needs no second look; crates
 //!   come before index text;
@@ -50,10 +50,10 @@
 //! - a rustup artifact that is `shipped` has an entry with its digest and size, at its own path or, since the same bytes
 //!   travel once, at that of another one with this digest; every entry below dist/ and rustup/ is at the path of one;
 //! - a block that is stored as it is has exactly one entry and states no stored bytes of its own; an encoded block has
-//!   no crates, is at most [`MAX_GROUP`] plain bytes and at most [`MAX_RATIO`] times its stored length (plus
-//!   [`RATIO_ALLOWANCE`]), its stored length is at most [`MAX_STORED_GROUP`], and it decodes to exactly the sum of its
+//!   no crates, is at most [`MAX_BLOCK_SIZE`] plain bytes and at most [`MAX_RATIO`] times its stored length (plus
+//!   [`RATIO_ALLOWANCE`]), its stored length is at most [`MAX_STORED_BLOCK_SIZE`], and it decodes to exactly the sum of its
 //!   entries;
-//! - an index entry is not empty, is at most [`MAX_INDEX`] bytes, and holds whole lines of at most [`MAX_LINE`] bytes,
+//! - an index entry is not empty, is at most [`MAX_INDEX_ENTRY_SIZE`] bytes, and holds whole lines of at most [`MAX_LINE_LENGTH`] bytes,
 //!   each of a crate in the table that is not `kept`, or of a refreshed one, and whose index path the entry is at, with
 //!   the table's digest as its `cksum`; every crate of the table that is not `kept`, and every refreshed one, has exactly
 //!   one line;
@@ -71,9 +71,9 @@
 //! index-only, and those that only its histories name, as `kept`; a crate's `read` says when its own line was read. Its
 //! `lineage` is no history: its id follows from the crates that the mirror holds and no history claims, which are its
 //! one input. `carried` has the newest bundle of each of the mirror's histories, as positions in the table, sorted by
-//! history and bundle, at most [`MAX_CARRIED`]; of a history of which numbers and times do not tell which bundle is the
+//! history and bundle, at most [`MAX_CARRIED_HISTORIES`]; of a history of which numbers and times do not tell which bundle is the
 //! newest, it has all that may be. What live mode brought is one of them. Only a snapshot has `carried`, `read`, and the entries `frostmirror.toml` and
-//! `depends.toml`, each at most [`MAX_CONFIG`] bytes; what was private to the mirror's host is not in them.
+//! `depends.toml`, each at most [`MAX_CONFIG_SIZE`] bytes; what was private to the mirror's host is not in them.
 //!
 //! Threats: a bundle is hostile until every one of its bytes was checked. Lengths are checked before anything is
 //! allocated, arithmetic is checked, paths cannot climb, and the reader extracts nothing: it hands bytes to whoever
@@ -86,34 +86,34 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::artifact::Kind;
 use crate::crate_id::{CrateId, CrateName, Version};
 use crate::digest::{HashingWriter, Sha256};
+use crate::mirror_file::FileKind;
 use crate::safe_path::SafePath;
 
 /// The first eight bytes.
 pub const MAGIC: [u8; 8] = *b"\x89FMB\r\n\x1a\n";
 /// Bytes of the header.
-pub const HEADER: usize = 96;
+pub const HEADER_SIZE: usize = 96;
 /// Most bytes of a plain manifest.
-pub const MAX_MANIFEST: u64 = 128 * 1024 * 1024;
+pub const MAX_MANIFEST_SIZE: u64 = 128 * 1024 * 1024;
 /// Most plain bytes that one stored byte of the manifest may stand for, beyond [`RATIO_ALLOWANCE`]. Real manifests
 /// shrink about threefold, because digests do not shrink at all; 32 is generous.
 pub const MANIFEST_RATIO: u64 = 32;
 /// Most plain bytes of one encoded block.
-pub const MAX_GROUP: u64 = 4 * 1024 * 1024;
+pub const MAX_BLOCK_SIZE: u64 = 4 * 1024 * 1024;
 /// Most stored bytes of one encoded block. Brotli adds a few bytes in a thousand to what does not shrink.
-pub const MAX_STORED_GROUP: u64 = MAX_GROUP + 64 * 1024;
+pub const MAX_STORED_BLOCK_SIZE: u64 = MAX_BLOCK_SIZE + 64 * 1024;
 /// Most bytes of one index line, without its end. The longest of crates.io are near 100 kB.
-pub const MAX_LINE: usize = 1024 * 1024;
+pub const MAX_LINE_LENGTH: usize = 1024 * 1024;
 /// Most bytes of one index entry, however it is stored: whoever merges index text holds a file of it in memory.
-pub const MAX_INDEX: u64 = 2 * MAX_GROUP;
+pub const MAX_INDEX_ENTRY_SIZE: u64 = 2 * MAX_BLOCK_SIZE;
 /// Most bytes of one configuration file.
-pub const MAX_CONFIG: u64 = 1024 * 1024;
+pub const MAX_CONFIG_SIZE: u64 = 1024 * 1024;
 /// Most bytes of each text of [`LeftOut`].
-pub const MAX_LEFT_OUT_TEXT: usize = 1024;
+pub const MAX_SKIPPED_PACKAGE_TEXT: usize = 1024;
 /// Most bundles that a snapshot brings along. Each becomes a record, and each record names all histories known by then.
-pub const MAX_CARRIED: usize = 1024;
+pub const MAX_CARRIED_HISTORIES: usize = 1024;
 /// Most plain bytes that one stored byte may stand for in a brotli stream, beyond [`RATIO_ALLOWANCE`]. Index text of
 /// many versions, repetitive as it is, stays near 30.
 pub const MAX_RATIO: u64 = 200;
@@ -126,13 +126,13 @@ pub const STORED_BYTES_PER_ROW: u64 = 24;
 /// Rows that a manifest may have whatever its stored length.
 pub const ROWS_ALLOWANCE: u64 = 4096;
 /// Most bytes of a crate's description, licence or repository, as JSON has them.
-pub const MAX_TEXT: usize = 2048;
+pub const MAX_TEXT_LENGTH: usize = 2048;
 /// Most bytes of the name of a bundle's file, as JSON has them.
-pub const MAX_FILE_NAME: usize = 1024;
+pub const MAX_FILE_NAME_LENGTH: usize = 1024;
 /// Most targets of a manifest, and most toolchains.
 pub const MAX_NAMES: usize = 1024;
 /// Most bytes of the name of a target or a toolchain.
-pub const MAX_NAME: usize = 256;
+pub const MAX_NAME_LENGTH: usize = 256;
 /// Most inputs of one history.
 pub const MAX_INPUTS: usize = 4096;
 /// Most weight of one history, beyond what its rows allow.
@@ -223,15 +223,18 @@ pub struct Manifest {
     pub crates: Vec<CrateRecord>,
     /// Every file of rustup and of toolchains that is needed, shipped or not, sorted by path.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub artifacts: Vec<ArtifactRecord>,
+    #[serde(rename = "artifacts")]
+    pub dist_files: Vec<DistFileRecord>,
     /// The crates that came with earlier bundles and whose index lines are here anew, sorted by name and version.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub refreshed: Vec<Refreshed>,
+    #[serde(rename = "refreshed")]
+    pub refreshed_crates: Vec<RefreshedCrate>,
     /// The history that the bundle belongs to. Of a snapshot: what it holds and no history claims.
     pub lineage: Lineage,
     /// The histories that a snapshot brings along, by id and bundle.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub carried: Vec<Carried>,
+    #[serde(rename = "carried")]
+    pub carried_histories: Vec<CarriedHistory>,
     /// The payload.
     pub blocks: Vec<Block>,
 }
@@ -258,7 +261,7 @@ pub struct Lineage {
 
 /// The newest bundle of a history, as a snapshot brings it along.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Carried {
+pub struct CarriedHistory {
     /// The bundle's id.
     pub bundle: String,
     /// The name of its file.
@@ -273,7 +276,8 @@ pub struct Carried {
     pub crates: Vec<u32>,
     /// The rustup artifacts that it named, as positions in [`Manifest::artifacts`], ascending.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub artifacts: Vec<u32>,
+    #[serde(rename = "artifacts")]
+    pub dist_files: Vec<u32>,
 }
 
 /// One depends.toml, one lockfile or one `--crate`, and what it needs.
@@ -288,15 +292,17 @@ pub struct Input {
     pub crates: Vec<u32>,
     /// The rustup artifacts it needs, as positions in [`Manifest::artifacts`], ascending.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub artifacts: Vec<u32>,
+    #[serde(rename = "artifacts")]
+    pub dist_files: Vec<u32>,
     /// What it needs besides and no bundle of the history brings: it does not build from these bundles alone. Sorted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub left_out: Vec<LeftOut>,
+    #[serde(rename = "left_out")]
+    pub skipped_packages: Vec<SkippedPackage>,
 }
 
 /// A package that an input needs and that its user left out.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct LeftOut {
+pub struct SkippedPackage {
     /// Its name.
     pub name: String,
     /// Its version.
@@ -304,7 +310,8 @@ pub struct LeftOut {
     /// Where it comes from: `git: URL` or `registry: URL`, without credentials.
     pub source: String,
     /// Why it was left out, for people: the flag that did.
-    pub why: String,
+    #[serde(rename = "why")]
+    pub reason: String,
 }
 
 /// One crate of the resolved set.
@@ -327,7 +334,8 @@ pub struct CrateRecord {
     /// In a snapshot, when the crate's index line was read (RFC 3339, UTC), where that is not
     /// [`Manifest::index_read`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub read: Option<String>,
+    #[serde(rename = "read")]
+    pub read_at: Option<String>,
     /// `package.description`, shortened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
@@ -348,7 +356,7 @@ impl CrateRecord {
 
 /// A crate of an earlier bundle whose index line is here as upstream has it now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Refreshed {
+pub struct RefreshedCrate {
     /// Its name.
     pub name: CrateName,
     /// Its version.
@@ -360,7 +368,7 @@ pub struct Refreshed {
     pub yanked: bool,
 }
 
-impl Refreshed {
+impl RefreshedCrate {
     /// The crate's identity.
     pub fn id(&self) -> CrateId {
         CrateId { name: self.name.clone(), version: self.version.clone() }
@@ -383,7 +391,7 @@ pub enum CrateState {
 
 /// One file of rustup or of a toolchain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ArtifactRecord {
+pub struct DistFileRecord {
     /// Where it belongs: `dist/…` or `rustup/…`.
     pub path: SafePath,
     /// Digest of its bytes, which upstream vouches for.
@@ -391,16 +399,17 @@ pub struct ArtifactRecord {
     /// Its length in bytes.
     pub size: u64,
     /// Where its bytes are.
-    pub state: ArtifactState,
+    pub state: DistFileState,
     /// In a snapshot, when it was read from upstream (RFC 3339, UTC), where that is not [`Manifest::index_read`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub read: Option<String>,
+    #[serde(rename = "read")]
+    pub read_at: Option<String>,
 }
 
 /// Where a rustup artifact's bytes are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum ArtifactState {
+pub enum DistFileState {
     /// In this bundle, at this path or at another one with the same digest.
     Shipped,
     /// In an earlier bundle of the lineage; this one relies on it being held.
@@ -455,37 +464,37 @@ pub struct Entry {
     /// Digest of its content.
     pub sha256: Sha256,
     /// What it is.
-    pub kind: Kind,
+    pub kind: FileKind,
 }
 
 impl Manifest {
     /// When the index line of `record`, which is a crate of the table, was read.
-    pub fn line_read<'m>(&'m self, record: &'m CrateRecord) -> &'m str {
-        record.read.as_deref().unwrap_or(&self.index_read)
+    pub fn line_read_at<'m>(&'m self, record: &'m CrateRecord) -> &'m str {
+        record.read_at.as_deref().unwrap_or(&self.index_read)
     }
 
     /// When `record`, which is a rustup artifact of the table, was read.
-    pub fn artifact_read<'m>(&'m self, record: &'m ArtifactRecord) -> &'m str {
-        record.read.as_deref().unwrap_or(&self.index_read)
+    pub fn dist_file_read_at<'m>(&'m self, record: &'m DistFileRecord) -> &'m str {
+        record.read_at.as_deref().unwrap_or(&self.index_read)
     }
 
     /// Whether it was made of a bundle of frostmirror 1.x, whose toolchains are hardly ever whole. Whoever claims that
     /// falsely gains nothing: less of the bundle is placed.
-    pub fn is_of_1x(&self) -> bool {
+    pub fn is_legacy(&self) -> bool {
         self.lineage.id == LEGACY_LINEAGE
     }
 
     /// The rustup artifacts of the table in this state.
-    pub fn artifacts_in(&self, state: ArtifactState) -> impl Iterator<Item = &ArtifactRecord> {
-        self.artifacts.iter().filter(move |record| record.state == state)
+    pub fn dist_files_in(&self, state: DistFileState) -> impl Iterator<Item = &DistFileRecord> {
+        self.dist_files.iter().filter(move |record| record.state == state)
     }
 
     /// What the inputs of the history need and no bundle brings, each with its input's name; those of a snapshot's
     /// histories too.
-    pub fn left_out(&self) -> impl Iterator<Item = (&str, &LeftOut)> {
-        let lineages = std::iter::once(&self.lineage).chain(self.carried.iter().map(|one| &one.lineage));
+    pub fn skipped_packages(&self) -> impl Iterator<Item = (&str, &SkippedPackage)> {
+        let lineages = std::iter::once(&self.lineage).chain(self.carried_histories.iter().map(|one| &one.lineage));
         let inputs = lineages.flat_map(|lineage| &lineage.inputs);
-        inputs.flat_map(|input| input.left_out.iter().map(|left_out| (input.name.as_str(), left_out)))
+        inputs.flat_map(|input| input.skipped_packages.iter().map(|left_out| (input.name.as_str(), left_out)))
     }
 
     /// Every entry, in the payload's order.
@@ -494,17 +503,17 @@ impl Manifest {
     }
 
     /// How many entries are of `kind`.
-    pub fn count(&self, kind: Kind) -> usize {
+    pub fn count_entries(&self, kind: FileKind) -> usize {
         self.entries().filter(|entry| entry.kind == kind).count()
     }
 
     /// The crates that the bundle relies on being held already.
-    pub fn relied_on(&self) -> impl Iterator<Item = &CrateRecord> {
+    pub fn previously_sent_crates(&self) -> impl Iterator<Item = &CrateRecord> {
         self.crates.iter().filter(|record| record.state == CrateState::Sent)
     }
 
     /// Gives the manifest the id that follows from all the rest of it.
-    pub fn seal(&mut self) {
+    pub fn assign_id(&mut self) {
         self.id = "0".repeat(ID_DIGITS);
         let mut writer = HashingWriter::new(std::io::sink());
         // A manifest is plain data: strings as keys, no foreign types; and a sink takes everything.
@@ -567,8 +576,11 @@ pub fn history_weight(lineage: &Lineage, file: &str, rows: u64) -> u64 {
     const POSITION: u64 = 8 + NUMBER_WEIGHT;
     let inputs = lineage.inputs.iter().map(|input| {
         let roots: u64 = input.roots.iter().map(|root| json_length(root) as u64 + 1 + COMMA_WEIGHT).sum();
-        let positions = (input.crates.len() + input.artifacts.len()) as u64;
-        let texts = input.left_out.iter().flat_map(|one| [&one.name, &one.version, &one.source, &one.why]);
+        let positions = (input.crates.len() + input.dist_files.len()) as u64;
+        let texts = input
+            .skipped_packages
+            .iter()
+            .flat_map(|skipped| [&skipped.name, &skipped.version, &skipped.source, &skipped.reason]);
         let left_out: u64 = texts.map(|text| json_length(text) as u64 + 12 + COMMA_WEIGHT).sum();
         256 + left_out + json_length(&input.name) as u64 + roots + positions * POSITION
     });
@@ -586,6 +598,6 @@ pub(super) fn json_length(text: &str) -> usize {
 }
 
 /// The most plain bytes that a brotli stream of `stored` bytes may decode to.
-pub fn plain_limit(stored: u64) -> u64 {
+pub fn max_plain_size(stored: u64) -> u64 {
     stored.saturating_mul(MAX_RATIO).saturating_add(RATIO_ALLOWANCE)
 }

@@ -2,10 +2,10 @@
 
 use std::io::{self, Read};
 
-use super::format::{FormatVersion, HEADER, MAGIC, MANIFEST_RATIO, MAX_MANIFEST, RATIO_ALLOWANCE};
+use super::format::{FormatVersion, HEADER_SIZE, MAGIC, MANIFEST_RATIO, MAX_MANIFEST_SIZE, RATIO_ALLOWANCE};
 use crate::digest::Sha256;
 
-const CHECK: usize = 84;
+const CHECKSUM_OFFSET: usize = 84;
 
 /// What the header says. Every version of the format keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,34 +14,34 @@ pub(super) struct Header {
     /// Version of the tool that wrote the bundle.
     pub(super) tool: String,
     /// Length of the stored manifest in bytes.
-    pub(super) stored: u64,
+    pub(super) stored_size: u64,
     /// Length of the plain manifest in bytes.
-    pub(super) plain: u64,
+    pub(super) plain_size: u64,
     /// Digest of the stored manifest.
     pub(super) sha256: Sha256,
 }
 
 impl Header {
     /// The header's bytes. A version too long for its field is cut; it is only ever shown to people.
-    pub(super) fn to_bytes(&self) -> [u8; HEADER] {
-        let mut bytes = [0; HEADER];
+    pub(super) fn to_bytes(&self) -> [u8; HEADER_SIZE] {
+        let mut bytes = [0; HEADER_SIZE];
         bytes[..8].copy_from_slice(&MAGIC);
         bytes[8..12].copy_from_slice(&self.format.0.to_le_bytes());
         for (byte, letter) in bytes[12..36].iter_mut().zip(self.tool.bytes()) {
             *byte = letter;
         }
-        bytes[36..44].copy_from_slice(&self.stored.to_le_bytes());
-        bytes[44..52].copy_from_slice(&self.plain.to_le_bytes());
-        bytes[52..CHECK].copy_from_slice(self.sha256.as_bytes());
-        let check = Sha256::of(&bytes[..CHECK]);
-        bytes[CHECK..].copy_from_slice(&check.as_bytes()[..HEADER - CHECK]);
+        bytes[36..44].copy_from_slice(&self.stored_size.to_le_bytes());
+        bytes[44..52].copy_from_slice(&self.plain_size.to_le_bytes());
+        bytes[52..CHECKSUM_OFFSET].copy_from_slice(self.sha256.as_bytes());
+        let check = Sha256::of(&bytes[..CHECKSUM_OFFSET]);
+        bytes[CHECKSUM_OFFSET..].copy_from_slice(&check.as_bytes()[..HEADER_SIZE - CHECKSUM_OFFSET]);
         bytes
     }
 
     /// Reads the header's bytes; what is wrong with them as a fragment of a sentence.
-    pub(super) fn parse(bytes: &[u8; HEADER]) -> Result<Header, &'static str> {
-        let check = Sha256::of(&bytes[..CHECK]);
-        if bytes[CHECK..] != check.as_bytes()[..HEADER - CHECK] {
+    pub(super) fn parse(bytes: &[u8; HEADER_SIZE]) -> Result<Header, &'static str> {
+        let check = Sha256::of(&bytes[..CHECKSUM_OFFSET]);
+        if bytes[CHECKSUM_OFFSET..] != check.as_bytes()[..HEADER_SIZE - CHECKSUM_OFFSET] {
             return Err("its checksum does not fit");
         }
         if bytes[..8] != MAGIC {
@@ -53,20 +53,20 @@ impl Header {
             return Err("the tool's version is no text");
         }
         Ok(Header {
-            format: FormatVersion(u32::from_le_bytes(array(&bytes[8..12]))),
+            format: FormatVersion(u32::from_le_bytes(to_array(&bytes[8..12]))),
             tool: tool.to_owned(),
-            stored: u64::from_le_bytes(array(&bytes[36..44])),
-            plain: u64::from_le_bytes(array(&bytes[44..52])),
-            sha256: Sha256::from_bytes(array(&bytes[52..CHECK])),
+            stored_size: u64::from_le_bytes(to_array(&bytes[36..44])),
+            plain_size: u64::from_le_bytes(to_array(&bytes[44..52])),
+            sha256: Sha256::from_bytes(to_array(&bytes[52..CHECKSUM_OFFSET])),
         })
     }
 
     /// Whether the lengths are ones that this version of the format allows.
     pub(super) fn check_lengths(&self) -> Result<(), &'static str> {
-        if self.plain > MAX_MANIFEST || self.stored > MAX_MANIFEST {
+        if self.plain_size > MAX_MANIFEST_SIZE || self.stored_size > MAX_MANIFEST_SIZE {
             return Err("the manifest is too long");
         }
-        if self.plain > self.stored.saturating_mul(MANIFEST_RATIO).saturating_add(RATIO_ALLOWANCE) {
+        if self.plain_size > self.stored_size.saturating_mul(MANIFEST_RATIO).saturating_add(RATIO_ALLOWANCE) {
             return Err("the manifest shrank more than a manifest can");
         }
         Ok(())
@@ -93,7 +93,7 @@ pub(super) fn read_up_to(reader: &mut impl Read, buffer: &mut [u8]) -> io::Resul
     Ok(filled)
 }
 
-fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
+fn to_array<const N: usize>(bytes: &[u8]) -> [u8; N] {
     let mut array = [0; N];
     array.copy_from_slice(bytes);
     array
@@ -104,17 +104,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_header_survives_its_bytes_and_no_flip_does() {
+    fn a_header_round_trips_and_every_flipped_bit_is_detected() {
         let header = Header {
             format: FormatVersion(7),
             tool: "1.2.3-rc.1".to_owned(),
-            stored: 5,
-            plain: 9,
+            stored_size: 5,
+            plain_size: 9,
             sha256: Sha256::of(b"x"),
         };
         let bytes = header.to_bytes();
         assert_eq!(Header::parse(&bytes), Ok(header));
-        for bit in 0..HEADER * 8 {
+        for bit in 0..HEADER_SIZE * 8 {
             let mut flipped = bytes;
             flipped[bit / 8] ^= 1 << (bit % 8);
             assert!(Header::parse(&flipped).is_err(), "bit {bit}");
@@ -125,13 +125,19 @@ mod tests {
     #[test]
     fn lengths_are_limited_before_anything_is_read() {
         let of = |stored, plain| {
-            Header { format: FormatVersion(1), tool: String::new(), stored, plain, sha256: Sha256::of(b"") }
-                .check_lengths()
+            Header {
+                format: FormatVersion(1),
+                tool: String::new(),
+                stored_size: stored,
+                plain_size: plain,
+                sha256: Sha256::of(b""),
+            }
+            .check_lengths()
         };
         assert_eq!(of(1000, 3000), Ok(()));
         assert!(of(1000, 1_000_000).is_err());
         assert!(of(u64::MAX, 1).is_err());
         assert!(of(1, u64::MAX).is_err());
-        assert!(of(MAX_MANIFEST, MAX_MANIFEST + 1).is_err());
+        assert!(of(MAX_MANIFEST_SIZE, MAX_MANIFEST_SIZE + 1).is_err());
     }
 }

@@ -25,32 +25,32 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
-use super::encoded::{self, Plain};
+use super::brotli_stream::{self, BrotliReader};
 use super::format::{
-    ArtifactRecord, ArtifactState, Block, BundleKind, CrateRecord, CrateState, Encoding, Entry, FormatVersion, Input,
-    LEGACY_LINEAGE, Lineage, MAX_INDEX, MAX_LINE, Manifest, plain_limit,
+    Block, BundleKind, CrateRecord, CrateState, DistFileRecord, DistFileState, Encoding, Entry, FormatVersion, Input,
+    LEGACY_LINEAGE, Lineage, MAX_INDEX_ENTRY_SIZE, MAX_LINE_LENGTH, Manifest, max_plain_size,
 };
 use super::open::{Bundle, Error};
-use super::pack::whole_seconds;
-use super::rules;
-use crate::artifact::Kind;
-use crate::crate_id::{CrateId, InvalidId};
-use crate::digest::{BUFFER, InvalidDigest, Sha256};
+use super::pack::format_time;
+use super::validate;
+use crate::crate_id::{CrateId, InvalidCrateId};
+use crate::digest::{BUFFER_SIZE, InvalidDigest, Sha256};
 use crate::index_line::IndexLine;
-use crate::panics::working_on;
+use crate::mirror_file::FileKind;
+use crate::panics::set_current_object;
 use crate::safe_path::{SafePath, UnsafePath};
 
-mod stated;
+mod manifest;
 
-use stated::Stated;
+use manifest::LegacyManifest;
 
 const MAGIC: &[u8; 8] = b"FMPKG\0\x01\0";
 /// Bytes of the table; room for a hundred thousand crates.
-const MAX_TABLE: u64 = 16 * 1024 * 1024;
+const MAX_TABLE_SIZE: u64 = 16 * 1024 * 1024;
 
 /// Why a bundle of frostmirror 1.x cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum Refused {
+pub enum LegacyError {
     /// The stream or its table is not as the format has it.
     #[error("{0}")]
     Framing(&'static str),
@@ -70,29 +70,29 @@ pub enum Refused {
     Manifest(#[from] serde_json::Error),
     /// Its manifest names a crate that is none.
     #[error(transparent)]
-    Crate(#[from] InvalidId),
+    Crate(#[from] InvalidCrateId),
     /// Its manifest has a digest that is none.
     #[error(transparent)]
     Digest(#[from] InvalidDigest),
     /// Its creation time is none.
     #[error("its creation time `{}` is none", .0.escape_debug())]
-    Created(String),
+    InvalidTime(String),
     /// What became of it breaks a rule that every bundle must hold.
     #[error(transparent)]
-    Broken(#[from] rules::Broken),
+    InvalidManifest(#[from] validate::InvalidManifest),
 }
 
 /// What stops the conversion.
-enum Stop {
-    Refused(Refused),
+enum ConvertError {
+    Invalid(LegacyError),
     NotABundle,
     Read(io::Error),
     Spool(io::Error),
 }
 
-impl<E: Into<Refused>> From<E> for Stop {
-    fn from(refused: E) -> Stop {
-        Stop::Refused(refused.into())
+impl<E: Into<LegacyError>> From<E> for ConvertError {
+    fn from(refused: E) -> ConvertError {
+        ConvertError::Invalid(refused.into())
     }
 }
 
@@ -102,30 +102,30 @@ pub(super) fn open<'r>(reader: impl Read, name: &str, spool: &Path) -> Result<Bu
         |stop| {
             let name = name.to_owned();
             Err(match stop {
-                Stop::Refused(source) => Error::Legacy { name, source },
-                Stop::NotABundle => Error::NotABundle { name },
-                Stop::Read(source) => Error::Io { name, source },
-                Stop::Spool(source) => Error::Spool { name, folder: spool.to_owned(), source },
+                ConvertError::Invalid(source) => Error::Legacy { name, source },
+                ConvertError::NotABundle => Error::NotABundle { name },
+                ConvertError::Read(source) => Error::Io { name, source },
+                ConvertError::Spool(source) => Error::Spool { name, folder: spool.to_owned(), source },
             })
         },
         |(manifest, payload)| {
             let reader: Box<dyn Read + 'r> = Box::new(payload);
-            Ok(Bundle { name: name.to_owned(), manifest, reader, payload: 0, problems: Vec::new() })
+            Ok(Bundle { name: name.to_owned(), manifest, reader, payload_offset: 0, problems: Vec::new() })
         },
     )
 }
 
-fn convert(reader: impl Read, spool: &Path) -> Result<(Manifest, Segments), Stop> {
-    let mut stream = Stream { plain: Plain::to_the_end_of(reader), given: 0 };
-    let sections = stream.table()?;
-    std::fs::create_dir_all(spool).map_err(Stop::Spool)?;
-    let mut file = tempfile::tempfile_in(spool).map_err(Stop::Spool)?;
+fn convert(reader: impl Read, spool: &Path) -> Result<(Manifest, SegmentReader), ConvertError> {
+    let mut stream = LegacyStream { reader: BrotliReader::with_unknown_length(reader), bytes_read: 0 };
+    let sections = stream.read_table()?;
+    std::fs::create_dir_all(spool).map_err(ConvertError::Spool)?;
+    let mut file = tempfile::tempfile_in(spool).map_err(ConvertError::Spool)?;
     let length: u64 = sections.iter().map(|section| section.length).sum();
-    stream.copy(length, &mut file)?;
-    stream.end()?;
+    stream.copy_to(length, &mut file)?;
+    stream.check_end()?;
 
-    working_on("manifest.json");
-    let stated = stated::read(&sections, &mut file)?;
+    set_current_object("manifest.json");
+    let legacy_manifest = manifest::read(&sections, &mut file)?;
     let mut files: HashMap<&str, Section> = HashMap::new();
     let mut index = Vec::new();
     for section in &sections {
@@ -134,22 +134,22 @@ fn convert(reader: impl Read, spool: &Path) -> Result<(Manifest, Segments), Stop
             Some("manifest.json" | "config.toml" | "config") => {}
             _ => {
                 if files.insert(section.path.as_str(), section.clone()).is_some() {
-                    return Err(refuse_section(section.path.as_str(), "is in it twice").into());
+                    return Err(section_error(section.path.as_str(), "is in it twice").into());
                 }
             }
         }
     }
-    let mut found = Found::default();
-    let mut crates = found.crates(&stated, &mut files)?;
-    found.toolchain(&stated, &mut files)?;
+    let mut contents = LegacyContents::default();
+    let mut crates = contents.take_crates(&legacy_manifest, &mut files)?;
+    contents.take_toolchain_files(&legacy_manifest, &mut files)?;
     if let Some(path) = files.keys().min() {
-        return Err(refuse_section(path, "is not in its manifest").into());
+        return Err(section_error(path, "is not in its manifest").into());
     }
     crates.sort_unstable_by(|a, b| (&a.name, &a.version).cmp(&(&b.name, &b.version)));
     for section in index {
-        found.index(section, &mut crates, &mut file, length)?;
+        contents.append_index_lines(section, &mut crates, &mut file, length)?;
     }
-    found.finish(&stated, crates, file)
+    contents.into_manifest(&legacy_manifest, crates, file)
 }
 
 /// A section's place in the spooled file.
@@ -160,54 +160,54 @@ struct Section {
     length: u64,
 }
 
-fn refuse_section(path: &str, rule: &'static str) -> Refused {
-    Refused::Section { path: path.to_owned(), rule }
+fn section_error(path: &str, rule: &'static str) -> LegacyError {
+    LegacyError::Section { path: path.to_owned(), rule }
 }
 
 /// The plain form, as it comes out of the stream.
-struct Stream<R> {
-    plain: Plain<R>,
-    given: u64,
+struct LegacyStream<R> {
+    reader: BrotliReader<R>,
+    bytes_read: u64,
 }
 
-impl<R: Read> Stream<R> {
+impl<R: Read> LegacyStream<R> {
     /// Reads magic and table. Offsets are counted from the first section's first byte from here on.
-    fn table(&mut self) -> Result<Vec<Section>, Stop> {
+    fn read_table(&mut self) -> Result<Vec<Section>, ConvertError> {
         let mut magic = [0; 8];
         // Until the magic is there, nothing says that this is meant to be brotli.
-        match self.fill(&mut magic) {
-            Err(Stop::Refused(_)) => return Err(Stop::NotABundle),
+        match self.read_exact(&mut magic) {
+            Err(ConvertError::Invalid(_)) => return Err(ConvertError::NotABundle),
             other => other?,
         }
         if magic != *MAGIC {
-            return Err(Stop::NotABundle);
+            return Err(ConvertError::NotABundle);
         }
-        let count = u32::from_le_bytes(self.array()?);
+        let count = u32::from_le_bytes(self.read_array()?);
         let mut sections = Vec::new();
         for _ in 0..count {
-            let length = u32::from_le_bytes(self.array()?);
+            let length = u32::from_le_bytes(self.read_array()?);
             if length > 1024 {
-                return Err(Refused::Framing("its table has a path that is too long").into());
+                return Err(LegacyError::Framing("its table has a path that is too long").into());
             }
             let mut path = vec![0; length as usize];
-            self.fill(&mut path)?;
+            self.read_exact(&mut path)?;
             let path =
-                String::from_utf8(path).map_err(|_| Refused::Framing("its table has a path that is not UTF-8"))?;
-            let path: SafePath = path.parse().map_err(Refused::Path)?;
-            let (offset, length) = (u64::from_le_bytes(self.array()?), u64::from_le_bytes(self.array()?));
+                String::from_utf8(path).map_err(|_| LegacyError::Framing("its table has a path that is not UTF-8"))?;
+            let path: SafePath = path.parse().map_err(LegacyError::Path)?;
+            let (offset, length) = (u64::from_le_bytes(self.read_array()?), u64::from_le_bytes(self.read_array()?));
             sections.push(Section { path, offset, length });
-            if self.given > MAX_TABLE {
-                return Err(Refused::Framing("its table is too long").into());
+            if self.bytes_read > MAX_TABLE_SIZE {
+                return Err(LegacyError::Framing("its table is too long").into());
             }
         }
-        let mut next = self.given;
-        let begin = self.given;
+        let mut next = self.bytes_read;
+        let begin = self.bytes_read;
         for section in &mut sections {
             let end = next.checked_add(section.length).filter(|end| *end <= i64::MAX as u64);
             match end {
                 Some(end) if section.offset == next => next = end,
                 _ => {
-                    return Err(refuse_section(section.path.as_str(), "is not where the section before it ends").into());
+                    return Err(section_error(section.path.as_str(), "is not where the section before it ends").into());
                 }
             }
             section.offset -= begin;
@@ -215,13 +215,13 @@ impl<R: Read> Stream<R> {
         Ok(sections)
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], Stop> {
+    fn read_array<const N: usize>(&mut self) -> Result<[u8; N], ConvertError> {
         let mut bytes = [0; N];
-        self.fill(&mut bytes)?;
+        self.read_exact(&mut bytes)?;
         Ok(bytes)
     }
 
-    fn fill(&mut self, buffer: &mut [u8]) -> Result<(), Stop> {
+    fn read_exact(&mut self, buffer: &mut [u8]) -> Result<(), ConvertError> {
         let mut filled = 0;
         while filled < buffer.len() {
             filled += self.read(&mut buffer[filled..])?;
@@ -229,61 +229,69 @@ impl<R: Read> Stream<R> {
         Ok(())
     }
 
-    fn copy(&mut self, length: u64, file: &mut File) -> Result<(), Stop> {
-        let mut buffer = vec![0; BUFFER];
+    fn copy_to(&mut self, length: u64, file: &mut File) -> Result<(), ConvertError> {
+        let mut buffer = vec![0; BUFFER_SIZE];
         let mut left = length;
         while left > 0 {
-            let room = usize::try_from(left).unwrap_or(BUFFER).min(BUFFER);
+            let room = usize::try_from(left).unwrap_or(BUFFER_SIZE).min(BUFFER_SIZE);
             let n = self.read(&mut buffer[..room])?;
-            file.write_all(&buffer[..n]).map_err(Stop::Spool)?;
+            file.write_all(&buffer[..n]).map_err(ConvertError::Spool)?;
             left -= n as u64;
         }
         Ok(())
     }
 
     /// At least one byte; the stream's end is an error.
-    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Stop> {
-        let n = self.plain.read(buffer).map_err(stop)?;
-        self.given += n as u64;
-        if self.given > plain_limit(self.plain.taken()) {
-            return Err(Refused::Framing("it shrank more than a bundle can").into());
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, ConvertError> {
+        let n = self.reader.read(buffer).map_err(convert_error)?;
+        self.bytes_read += n as u64;
+        if self.bytes_read > max_plain_size(self.reader.stored_bytes_consumed()) {
+            return Err(LegacyError::Framing("it shrank more than a bundle can").into());
         }
         Ok(n)
     }
 
-    fn end(mut self) -> Result<(), Stop> {
-        self.plain.expect_no_more();
-        self.plain.check_end().map_err(stop)
+    fn check_end(mut self) -> Result<(), ConvertError> {
+        self.reader.expect_end();
+        self.reader.check_end().map_err(convert_error)
     }
 }
 
-fn stop(error: io::Error) -> Stop {
-    let fault = match encoded::Fault::of(&error) {
-        None => return Stop::Read(error),
-        Some(encoded::Fault::Truncated | encoded::Fault::Short) => "the file ends before its sections do",
-        Some(encoded::Fault::Malformed) => "it is damaged: its brotli stream does not decode",
-        Some(encoded::Fault::Long | encoded::Fault::Trailing) => "bytes follow its last section",
+fn convert_error(error: io::Error) -> ConvertError {
+    let fault = match brotli_stream::BrotliFault::from_io(&error) {
+        None => return ConvertError::Read(error),
+        Some(brotli_stream::BrotliFault::Truncated | brotli_stream::BrotliFault::TooShort) => {
+            "the file ends before its sections do"
+        }
+        Some(brotli_stream::BrotliFault::Malformed) => "it is damaged: its brotli stream does not decode",
+        Some(brotli_stream::BrotliFault::TooLong | brotli_stream::BrotliFault::TrailingBytes) => {
+            "bytes follow its last section"
+        }
     };
-    Refused::Framing(fault).into()
+    LegacyError::Framing(fault).into()
 }
 
 /// What a legacy bundle turns out to hold: entries, each with its place in the spooled file.
 #[derive(Default)]
-struct Found {
+struct LegacyContents {
     entries: Vec<(Entry, u64)>,
     /// Bytes of pruned index text behind the sections.
-    appended: u64,
+    index_bytes: u64,
 }
 
-impl Found {
-    fn crates(&mut self, stated: &Stated, files: &mut HashMap<&str, Section>) -> Result<Vec<CrateRecord>, Stop> {
-        let mut records = Vec::with_capacity(stated.crates.len());
-        for one in stated.crates.values() {
-            let CrateId { name, version } = CrateId::parse(&one.name, &one.version).map_err(Refused::Crate)?;
-            let sha256: Sha256 = one.sha256.parse().map_err(Refused::Digest)?;
+impl LegacyContents {
+    fn take_crates(
+        &mut self,
+        legacy_manifest: &LegacyManifest,
+        files: &mut HashMap<&str, Section>,
+    ) -> Result<Vec<CrateRecord>, ConvertError> {
+        let mut records = Vec::with_capacity(legacy_manifest.crates.len());
+        for one in legacy_manifest.crates.values() {
+            let CrateId { name, version } = CrateId::parse(&one.name, &one.version).map_err(LegacyError::Crate)?;
+            let sha256: Sha256 = one.sha256.parse().map_err(LegacyError::Digest)?;
             let from = format!("crates/{}/{}/download", one.name, one.version);
             let id = CrateId { name: name.clone(), version: version.clone() };
-            self.file(files, &from, id.crate_path(), one.size, sha256, Kind::Crate)?;
+            self.take_file(files, &from, id.crate_path(), one.size, sha256, FileKind::Crate)?;
             records.push(CrateRecord {
                 name,
                 version,
@@ -291,7 +299,7 @@ impl Found {
                 size: one.size,
                 state: CrateState::Shipped,
                 yanked: false,
-                read: None,
+                read_at: None,
                 description: None,
                 license: None,
                 repository: None,
@@ -300,121 +308,135 @@ impl Found {
         Ok(records)
     }
 
-    fn toolchain(&mut self, stated: &Stated, files: &mut HashMap<&str, Section>) -> Result<(), Stop> {
-        for one in &stated.rustup {
+    fn take_toolchain_files(
+        &mut self,
+        legacy_manifest: &LegacyManifest,
+        files: &mut HashMap<&str, Section>,
+    ) -> Result<(), ConvertError> {
+        for one in &legacy_manifest.rustup {
             let from = format!("rustup/dist/{}/{}", one.target, one.filename);
-            let path = from.parse().map_err(Refused::Path)?;
-            let sha256 = one.sha256.parse().map_err(Refused::Digest)?;
-            self.file(files, &from, path, one.size, sha256, Kind::Rustup)?;
+            let path = from.parse().map_err(LegacyError::Path)?;
+            let sha256 = one.sha256.parse().map_err(LegacyError::Digest)?;
+            self.take_file(files, &from, path, one.size, sha256, FileKind::Rustup)?;
         }
-        for one in &stated.dist {
+        for one in &legacy_manifest.dist {
             let from = format!("dist/{}", one.path);
-            let path = from.parse().map_err(Refused::Path)?;
-            let sha256 = one.sha256.parse().map_err(Refused::Digest)?;
-            self.file(files, &from, path, one.size, sha256, Kind::Dist)?;
+            let path = from.parse().map_err(LegacyError::Path)?;
+            let sha256 = one.sha256.parse().map_err(LegacyError::Digest)?;
+            self.take_file(files, &from, path, one.size, sha256, FileKind::Dist)?;
         }
         Ok(())
     }
 
     /// Takes one file that the manifest names out of the sections.
-    fn file(
+    fn take_file(
         &mut self,
         files: &mut HashMap<&str, Section>,
         from: &str,
         path: SafePath,
         size: u64,
         sha256: Sha256,
-        kind: Kind,
-    ) -> Result<(), Stop> {
+        kind: FileKind,
+    ) -> Result<(), ConvertError> {
         let section =
-            files.remove(from).ok_or_else(|| refuse_section(from, "is in its manifest, but not in the bundle"))?;
+            files.remove(from).ok_or_else(|| section_error(from, "is in its manifest, but not in the bundle"))?;
         if section.length != size {
-            return Err(refuse_section(from, "has another size than its manifest states").into());
+            return Err(section_error(from, "has another size than its manifest states").into());
         }
         self.entries.push((Entry { path, size, sha256, kind }, section.offset));
         Ok(())
     }
 
     /// Appends the lines of one index file that are of crates in the bundle to the spooled file.
-    fn index(
+    fn append_index_lines(
         &mut self,
         section: &Section,
         crates: &mut [CrateRecord],
         file: &mut File,
         length: u64,
-    ) -> Result<(), Stop> {
-        let path: SafePath = section.path.folded().parse().map_err(Refused::Path)?;
+    ) -> Result<(), ConvertError> {
+        let path: SafePath = section.path.case_folded().parse().map_err(LegacyError::Path)?;
         let mut kept = Vec::new();
-        working_on(&section.path);
-        file.seek(SeekFrom::Start(section.offset)).map_err(Stop::Spool)?;
-        let mut reader = BufReader::with_capacity(BUFFER, (&*file).take(section.length));
+        set_current_object(&section.path);
+        file.seek(SeekFrom::Start(section.offset)).map_err(ConvertError::Spool)?;
+        let mut reader = BufReader::with_capacity(BUFFER_SIZE, (&*file).take(section.length));
         let mut raw = Vec::new();
         loop {
             raw.clear();
-            let n = (&mut reader).take(MAX_LINE as u64 + 1).read_until(b'\n', &mut raw).map_err(Stop::Spool)?;
+            let n = (&mut reader)
+                .take(MAX_LINE_LENGTH as u64 + 1)
+                .read_until(b'\n', &mut raw)
+                .map_err(ConvertError::Spool)?;
             if n == 0 {
                 break;
             }
-            if n > MAX_LINE {
-                return Err(refuse_section(section.path.as_str(), "has a line that is too long").into());
+            if n > MAX_LINE_LENGTH {
+                return Err(section_error(section.path.as_str(), "has a line that is too long").into());
             }
-            if let Some(line) = line_of(&raw, &path, crates) {
+            if let Some(line) = line_of_bundled_crate(&raw, &path, crates) {
                 kept.extend_from_slice(line.as_bytes());
                 kept.push(b'\n');
             }
-            if kept.len() as u64 > MAX_INDEX {
-                return Err(refuse_section(section.path.as_str(), "is larger than an index file may be").into());
+            if kept.len() as u64 > MAX_INDEX_ENTRY_SIZE {
+                return Err(section_error(section.path.as_str(), "is larger than an index file may be").into());
             }
         }
         if kept.is_empty() {
             return Ok(());
         }
-        let offset = length + self.appended;
-        file.seek(SeekFrom::Start(offset)).map_err(Stop::Spool)?;
-        file.write_all(&kept).map_err(Stop::Spool)?;
+        let offset = length + self.index_bytes;
+        file.seek(SeekFrom::Start(offset)).map_err(ConvertError::Spool)?;
+        file.write_all(&kept).map_err(ConvertError::Spool)?;
         let size = kept.len() as u64;
-        self.appended += size;
-        self.entries.push((Entry { path, size, sha256: Sha256::of(&kept), kind: Kind::Index }, offset));
+        self.index_bytes += size;
+        self.entries.push((Entry { path, size, sha256: Sha256::of(&kept), kind: FileKind::Index }, offset));
         Ok(())
     }
 
-    fn finish(mut self, stated: &Stated, crates: Vec<CrateRecord>, file: File) -> Result<(Manifest, Segments), Stop> {
+    fn into_manifest(
+        mut self,
+        legacy_manifest: &LegacyManifest,
+        crates: Vec<CrateRecord>,
+        file: File,
+    ) -> Result<(Manifest, SegmentReader), ConvertError> {
         self.entries.sort_unstable_by(|(a, _), (b, _)| (a.kind, &a.path).cmp(&(b.kind, &b.path)));
-        let time: Timestamp =
-            stated.created.parse().map_err(|_| Refused::Created(stated.created.chars().take(80).collect()))?;
-        let is_artifact = |entry: &Entry| matches!(entry.kind, Kind::Dist | Kind::Rustup);
-        let artifacts: Vec<ArtifactRecord> = self
+        let time: Timestamp = legacy_manifest
+            .created
+            .parse()
+            .map_err(|_| LegacyError::InvalidTime(legacy_manifest.created.chars().take(80).collect()))?;
+        let is_dist_file = |entry: &Entry| matches!(entry.kind, FileKind::Dist | FileKind::Rustup);
+        let dist_files: Vec<DistFileRecord> = self
             .entries
             .iter()
-            .filter(|(entry, _)| is_artifact(entry))
-            .map(|(Entry { path, size, sha256, .. }, _)| ArtifactRecord {
+            .filter(|(entry, _)| is_dist_file(entry))
+            .map(|(Entry { path, size, sha256, .. }, _)| DistFileRecord {
                 path: path.clone(),
                 sha256: *sha256,
                 size: *size,
-                state: ArtifactState::Shipped,
-                read: None,
+                state: DistFileState::Shipped,
+                read_at: None,
             })
             .collect();
-        let places = self.entries.iter().map(|(entry, offset)| (*offset, entry.size)).collect();
+        let segments = self.entries.iter().map(|(entry, offset)| (*offset, entry.size)).collect();
         let blocks = self.entries.into_iter().map(|(entry, _)| Block {
             encoding: Encoding::Stored,
             stored: None,
             entries: vec![entry],
         });
         let all = 0..u32::try_from(crates.len()).unwrap_or(u32::MAX);
-        let has_toolchain = !stated.dist.is_empty();
-        let all_artifacts = 0..u32::try_from(artifacts.len()).unwrap_or(u32::MAX);
+        let has_toolchain = !legacy_manifest.dist.is_empty();
+        let all_dist_files = 0..u32::try_from(dist_files.len()).unwrap_or(u32::MAX);
         let mut manifest = Manifest {
             id: String::new(),
             format: FormatVersion::CURRENT,
             tool: "frostmirror 1.x".to_owned(),
-            created: whole_seconds(time),
+            created: format_time(time),
             kind: BundleKind::Full,
             repair: false,
             parent: None,
-            targets: stated.targets.clone(),
-            toolchains: if has_toolchain { vec![stated.toolchain.clone()] } else { Vec::new() },
-            index_read: whole_seconds(time),
+            targets: legacy_manifest.targets.clone(),
+            toolchains: if has_toolchain { vec![legacy_manifest.toolchain.clone()] } else { Vec::new() },
+            index_read: format_time(time),
             lineage: Lineage {
                 id: LEGACY_LINEAGE.to_owned(),
                 // Its bundles are not numbered; the second of their making puts them in order.
@@ -423,48 +445,48 @@ impl Found {
                     name: "frostmirror 1.x".to_owned(),
                     roots: Vec::new(),
                     crates: all.collect(),
-                    artifacts: all_artifacts.collect(),
-                    left_out: Vec::new(),
+                    dist_files: all_dist_files.collect(),
+                    skipped_packages: Vec::new(),
                 }],
             },
-            carried: Vec::new(),
-            refreshed: Vec::new(),
+            carried_histories: Vec::new(),
+            refreshed_crates: Vec::new(),
             crates,
-            artifacts,
+            dist_files,
             blocks: blocks.collect(),
         };
-        manifest.seal();
-        rules::check(&manifest)?;
-        Ok((manifest, Segments { file, places, current: 0, left: None }))
+        manifest.assign_id();
+        validate::validate(&manifest)?;
+        Ok((manifest, SegmentReader { file, segments, current: 0, remaining: None }))
     }
 }
 
 /// The line, if it is of a crate in the bundle and in the file that such a crate's lines belong into.
 ///
 /// The crate learns from its line whether it is yanked; the manifest of a 1.x bundle does not say.
-fn line_of<'t>(raw: &'t [u8], path: &SafePath, crates: &mut [CrateRecord]) -> Option<&'t str> {
+fn line_of_bundled_crate<'t>(raw: &'t [u8], path: &SafePath, crates: &mut [CrateRecord]) -> Option<&'t str> {
     let text = std::str::from_utf8(raw).ok()?.trim_end_matches(['\n', '\r']);
     let line = IndexLine::parse(text).ok()?;
-    let at_home = path.strip_prefix("index") == Some(line.id.name.index_path().as_str());
+    let is_in_right_file = path.strip_prefix("index") == Some(line.id.name.index_path().as_str());
     let place = |record: &CrateRecord| (&record.name, &record.version).cmp(&(&line.id.name, &line.id.version));
-    let found = crates.binary_search_by(place).ok().filter(|_| at_home)?;
+    let found = crates.binary_search_by(place).ok().filter(|_| is_in_right_file)?;
     crates[found].yanked = line.yanked;
     Some(text)
 }
 
 /// Places in the spooled file, read one after another.
-struct Segments {
+struct SegmentReader {
     file: File,
-    places: Vec<(u64, u64)>,
+    segments: Vec<(u64, u64)>,
     current: usize,
     /// Bytes left of the current place; `None` before it was gone to.
-    left: Option<u64>,
+    remaining: Option<u64>,
 }
 
-impl Read for Segments {
+impl Read for SegmentReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while let Some((offset, length)) = self.places.get(self.current) {
-            let left = match self.left {
+        while let Some((offset, length)) = self.segments.get(self.current) {
+            let left = match self.remaining {
                 Some(left) => left,
                 None => {
                     self.file.seek(SeekFrom::Start(*offset))?;
@@ -472,12 +494,12 @@ impl Read for Segments {
                 }
             };
             if left == 0 {
-                (self.current, self.left) = (self.current + 1, None);
+                (self.current, self.remaining) = (self.current + 1, None);
                 continue;
             }
             let room = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
             let n = self.file.read(&mut buffer[..room])?;
-            self.left = Some(left - n as u64);
+            self.remaining = Some(left - n as u64);
             return Ok(n);
         }
         Ok(0)

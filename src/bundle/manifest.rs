@@ -13,137 +13,145 @@ use std::marker::PhantomData;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::encoded::{self, Plain};
+use super::brotli_stream::{self, BrotliReader};
 use super::format::{
     BundleKind, COMMA_WEIGHT, ID_DIGITS, ID_PREFIX, Manifest, NUMBER_WEIGHT, ROWS_ALLOWANCE, STORED_BYTES_PER_ROW,
     manifest_weight_limit, short_id,
 };
 use super::header::Header;
-use crate::digest::{BUFFER, Hasher};
+use crate::digest::{BUFFER_SIZE, Hasher};
 
 /// A manifest's bytes as they are stored, and the plain length.
-pub(super) struct Stored {
+pub(super) struct EncodedManifest {
     pub(super) bytes: Vec<u8>,
-    pub(super) plain: u64,
+    pub(super) plain_size: u64,
 }
 
 /// Seals a manifest and encodes it.
-pub(super) fn encode(manifest: &mut Manifest) -> io::Result<Stored> {
-    manifest.seal();
+pub(super) fn encode(manifest: &mut Manifest) -> io::Result<EncodedManifest> {
+    manifest.assign_id();
     let mut plain = 0;
-    let bytes = encoded::encode(|writer| {
-        let mut counting = Counting { inner: writer, length: 0 };
+    let bytes = brotli_stream::encode(|writer| {
+        let mut counting = CountingWriter { inner: writer, length: 0 };
         serde_json::to_writer(&mut counting, manifest)?;
         plain = counting.length;
         Ok(())
     })?;
-    Ok(Stored { bytes, plain })
+    Ok(EncodedManifest { bytes, plain_size: plain })
 }
 
 /// Why a manifest was refused.
 #[derive(Debug)]
-pub(super) enum Refusal {
+pub(super) enum ReadError {
     /// The reader below failed.
     Io(io::Error),
     /// Its bytes are not those that were written.
-    Damaged(&'static str),
+    Corrupt(&'static str),
     /// It is not what this format has for a manifest.
     Malformed(serde_json::Error),
 }
 
 /// Reads the manifest that `header` announces.
-pub(super) fn read(reader: &mut impl Read, header: &Header) -> Result<Manifest, Refusal> {
-    let rows = Rows::of(header.stored);
-    let mut plain = Plain::new(reader, header.stored, header.plain);
-    let mut weighed = Weighed::new(&mut plain, &rows);
+pub(super) fn read(reader: &mut impl Read, header: &Header) -> Result<Manifest, ReadError> {
+    let rows = RowCounter::with_stored_size(header.stored_size);
+    let mut plain = BrotliReader::new(reader, header.stored_size, header.plain_size);
+    let mut weighed = WeighingReader::new(&mut plain, &rows);
     let parsed = parse(&mut weighed, &rows);
     let id = weighed.finish();
     let end = plain.check_end();
     // Damage in transit is the likelier story, and the more useful one, than whatever the damage looks like to JSON.
-    match plain.drain().map_err(Refusal::Io)? {
-        None => return Err(Refusal::Damaged("the file ends inside it")),
+    match plain.drain().map_err(ReadError::Io)? {
+        None => return Err(ReadError::Corrupt("the file ends inside it")),
         Some(sha256) if sha256 != header.sha256 => {
-            return Err(Refusal::Damaged("its SHA-256 is not the one in the header"));
+            return Err(ReadError::Corrupt("its SHA-256 is not the one in the header"));
         }
         Some(_) => {}
     }
     // A parser that stopped early leaves a stream that seems short; one that is too long is so by itself.
-    let too_long = |error: &io::Error| encoded::Fault::of(error).is_some_and(|fault| fault != encoded::Fault::Short);
+    let too_long = |error: &io::Error| {
+        brotli_stream::BrotliFault::from_io(error).is_some_and(|fault| fault != brotli_stream::BrotliFault::TooShort)
+    };
     match (parsed, end) {
-        (_, Err(error)) if too_long(&error) => Err(refusal_of_io(&error)),
-        (Err(error), _) => Err(refusal(error)),
-        (Ok(_), Err(error)) => Err(refusal_of_io(&error)),
+        (_, Err(error)) if too_long(&error) => Err(read_error_of_io(&error)),
+        (Err(error), _) => Err(read_error(error)),
+        (Ok(_), Err(error)) => Err(read_error_of_io(&error)),
         (Ok(manifest), Ok(())) if id.as_deref() != Some(manifest.id.as_str()) => {
-            Err(Refusal::Damaged("its id does not follow from its content"))
+            Err(ReadError::Corrupt("its id does not follow from its content"))
         }
         (Ok(manifest), Ok(())) => Ok(manifest),
     }
 }
 
 /// What is known of the tables while they are read.
-struct Rows {
+struct RowCounter {
     count: Cell<u64>,
     /// Most that the manifest's stored length accounts for.
-    most: u64,
-    snapshot: Cell<bool>,
+    max: u64,
+    is_snapshot: Cell<bool>,
 }
 
-impl Rows {
-    fn of(stored: u64) -> Rows {
+impl RowCounter {
+    fn with_stored_size(stored: u64) -> RowCounter {
         let most = (stored / STORED_BYTES_PER_ROW).saturating_add(ROWS_ALLOWANCE);
-        Rows { count: Cell::new(0), most, snapshot: Cell::new(false) }
+        RowCounter { count: Cell::new(0), max: most, is_snapshot: Cell::new(false) }
     }
 }
 
-fn parse(weighed: &mut impl Read, crates: &Rows) -> Result<Manifest, serde_json::Error> {
-    let mut json = serde_json::Deserializer::from_reader(BufReader::with_capacity(BUFFER, weighed));
-    let manifest = json.deserialize_map(WholeManifest { counted: crates })?;
+fn parse(weighed: &mut impl Read, crates: &RowCounter) -> Result<Manifest, serde_json::Error> {
+    let mut json = serde_json::Deserializer::from_reader(BufReader::with_capacity(BUFFER_SIZE, weighed));
+    let manifest = json.deserialize_map(ManifestVisitor { rows: crates })?;
     json.end()?;
     Ok(manifest)
 }
 
-fn refusal(error: serde_json::Error) -> Refusal {
-    if error.is_io() { refusal_of_io(&error.into()) } else { Refusal::Malformed(error) }
+fn read_error(error: serde_json::Error) -> ReadError {
+    if error.is_io() { read_error_of_io(&error.into()) } else { ReadError::Malformed(error) }
 }
 
-fn refusal_of_io(error: &io::Error) -> Refusal {
-    match encoded::Fault::of(error) {
-        Some(encoded::Fault::Truncated) => Refusal::Damaged("the file ends inside it"),
-        Some(encoded::Fault::Malformed) => Refusal::Damaged("it is not valid brotli"),
-        Some(encoded::Fault::Short) => Refusal::Damaged("it decodes to fewer bytes than the header states"),
-        Some(encoded::Fault::Long) => Refusal::Damaged("it decodes to more bytes than the header states"),
-        Some(encoded::Fault::Trailing) => Refusal::Damaged("bytes follow the end of its brotli stream"),
-        None if error.get_ref().is_some_and(|inner| inner.is::<TooHeavy>()) => {
-            Refusal::Damaged("it is larger than the crates that it names account for")
+fn read_error_of_io(error: &io::Error) -> ReadError {
+    match brotli_stream::BrotliFault::from_io(error) {
+        Some(brotli_stream::BrotliFault::Truncated) => ReadError::Corrupt("the file ends inside it"),
+        Some(brotli_stream::BrotliFault::Malformed) => ReadError::Corrupt("it is not valid brotli"),
+        Some(brotli_stream::BrotliFault::TooShort) => {
+            ReadError::Corrupt("it decodes to fewer bytes than the header states")
         }
-        None => Refusal::Io(io::Error::new(error.kind(), error.to_string())),
+        Some(brotli_stream::BrotliFault::TooLong) => {
+            ReadError::Corrupt("it decodes to more bytes than the header states")
+        }
+        Some(brotli_stream::BrotliFault::TrailingBytes) => {
+            ReadError::Corrupt("bytes follow the end of its brotli stream")
+        }
+        None if error.get_ref().is_some_and(|inner| inner.is::<WeightExceeded>()) => {
+            ReadError::Corrupt("it is larger than the crates that it names account for")
+        }
+        None => ReadError::Io(io::Error::new(error.kind(), error.to_string())),
     }
 }
 
 #[derive(Debug, thiserror::Error)]
 #[error("a manifest over its weight")]
-struct TooHeavy;
+struct WeightExceeded;
 
 /// Counts a manifest's weight and derives its id while it is read.
-struct Weighed<'c, R> {
+struct WeighingReader<'c, R> {
     inner: R,
-    rows: &'c Rows,
+    rows: &'c RowCounter,
     weight: u64,
-    commas: Commas,
+    commas: CommaWeigher,
     position: usize,
-    begins_well: bool,
+    begins_with_id: bool,
     hasher: Hasher,
 }
 
-impl<'c, R: Read> Weighed<'c, R> {
-    fn new(inner: R, rows: &'c Rows) -> Weighed<'c, R> {
-        let commas = Commas::default();
-        Weighed { inner, rows, weight: 0, commas, position: 0, begins_well: true, hasher: Hasher::new() }
+impl<'c, R: Read> WeighingReader<'c, R> {
+    fn new(inner: R, rows: &'c RowCounter) -> WeighingReader<'c, R> {
+        let commas = CommaWeigher::default();
+        WeighingReader { inner, rows, weight: 0, commas, position: 0, begins_with_id: true, hasher: Hasher::new() }
     }
 
     /// The id that follows from what was read; `None` where it does not begin with one.
     fn finish(self) -> Option<String> {
-        self.begins_well.then(|| short_id(&self.hasher.finish()))
+        self.begins_with_id.then(|| short_id(&self.hasher.finish()))
     }
 
     /// Takes in bytes, with zeros for the id's digits.
@@ -155,7 +163,7 @@ impl<'c, R: Read> Weighed<'c, R> {
                 n if n == ID_PREFIX.len() + ID_DIGITS => Some(b'"'),
                 _ => None,
             };
-            self.begins_well &= expected.is_none_or(|expected| expected == *byte);
+            self.begins_with_id &= expected.is_none_or(|expected| expected == *byte);
             self.hasher.update(&[expected.unwrap_or(b'0')]);
             self.position += 1;
         }
@@ -163,13 +171,13 @@ impl<'c, R: Read> Weighed<'c, R> {
     }
 }
 
-impl<R: Read> Read for Weighed<'_, R> {
+impl<R: Read> Read for WeighingReader<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let n = self.inner.read(buffer)?;
         self.hash(&buffer[..n]);
-        self.weight += n as u64 + self.commas.weigh(&buffer[..n]);
-        if self.weight > manifest_weight_limit(self.rows.count.get(), self.rows.snapshot.get()) {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, TooHeavy));
+        self.weight += n as u64 + self.commas.add_bytes(&buffer[..n]);
+        if self.weight > manifest_weight_limit(self.rows.count.get(), self.rows.is_snapshot.get()) {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, WeightExceeded));
         }
         Ok(n)
     }
@@ -177,15 +185,15 @@ impl<R: Read> Read for Weighed<'_, R> {
 
 /// What commas between values weigh; those in texts weigh nothing.
 #[derive(Default)]
-struct Commas {
+struct CommaWeigher {
     in_text: bool,
     escaped: bool,
     /// The last byte was a comma between values.
     pending: bool,
 }
 
-impl Commas {
-    fn weigh(&mut self, bytes: &[u8]) -> u64 {
+impl CommaWeigher {
+    fn add_bytes(&mut self, bytes: &[u8]) -> u64 {
         let mut weight = 0;
         for byte in bytes {
             if self.in_text {
@@ -207,12 +215,12 @@ impl Commas {
     }
 }
 
-struct Counting<W> {
+struct CountingWriter<W> {
     inner: W,
     length: u64,
 }
 
-impl<W: io::Write> io::Write for Counting<W> {
+impl<W: io::Write> io::Write for CountingWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let n = self.inner.write(bytes)?;
         self.length += n as u64;
@@ -226,11 +234,11 @@ impl<W: io::Write> io::Write for Counting<W> {
 
 /// Reads a manifest key by key, and counts the crates and rustup artifacts as they come. What serde derives could not
 /// count.
-struct WholeManifest<'c> {
-    counted: &'c Rows,
+struct ManifestVisitor<'c> {
+    rows: &'c RowCounter,
 }
 
-impl<'de> Visitor<'de> for WholeManifest<'_> {
+impl<'de> Visitor<'de> for ManifestVisitor<'_> {
     type Value = Manifest;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -242,79 +250,83 @@ impl<'de> Visitor<'de> for WholeManifest<'_> {
         let (mut repair, mut parent) = (None, None);
         let (mut targets, mut toolchains, mut index_read) = (None, None, None);
         let mut refreshed = None;
-        let (mut crates, mut artifacts, mut lineage, mut carried, mut blocks) = (None, None, None, None, None);
+        let (mut crates, mut dist_files, mut lineage, mut carried, mut blocks) = (None, None, None, None, None);
         while let Some(key) = map.next_key::<String>()? {
             match key.as_str() {
-                "id" => put(&mut id, "id", map.next_value()?)?,
-                "format" => put(&mut format, "format", map.next_value()?)?,
-                "tool" => put(&mut tool, "tool", map.next_value()?)?,
-                "created" => put(&mut created, "created", map.next_value()?)?,
+                "id" => set_once(&mut id, "id", map.next_value()?)?,
+                "format" => set_once(&mut format, "format", map.next_value()?)?,
+                "tool" => set_once(&mut tool, "tool", map.next_value()?)?,
+                "created" => set_once(&mut created, "created", map.next_value()?)?,
                 "kind" => {
                     let value: BundleKind = map.next_value()?;
-                    self.counted.snapshot.set(value == BundleKind::Snapshot);
-                    put(&mut kind, "kind", value)?;
+                    self.rows.is_snapshot.set(value == BundleKind::Snapshot);
+                    set_once(&mut kind, "kind", value)?;
                 }
-                "repair" => put(&mut repair, "repair", map.next_value()?)?,
-                "parent" => put(&mut parent, "parent", map.next_value()?)?,
-                "targets" => put(&mut targets, "targets", map.next_value()?)?,
-                "toolchains" => put(&mut toolchains, "toolchains", map.next_value()?)?,
-                "index_read" => put(&mut index_read, "index_read", map.next_value()?)?,
-                "crates" => put(&mut crates, "crates", map.next_value_seed(Counted::new(self.counted))?)?,
-                "artifacts" => put(&mut artifacts, "artifacts", map.next_value_seed(Counted::new(self.counted))?)?,
-                "refreshed" => put(&mut refreshed, "refreshed", map.next_value_seed(Counted::new(self.counted))?)?,
-                "lineage" => put(&mut lineage, "lineage", map.next_value()?)?,
-                "carried" => put(&mut carried, "carried", map.next_value()?)?,
-                "blocks" => put(&mut blocks, "blocks", map.next_value()?)?,
+                "repair" => set_once(&mut repair, "repair", map.next_value()?)?,
+                "parent" => set_once(&mut parent, "parent", map.next_value()?)?,
+                "targets" => set_once(&mut targets, "targets", map.next_value()?)?,
+                "toolchains" => set_once(&mut toolchains, "toolchains", map.next_value()?)?,
+                "index_read" => set_once(&mut index_read, "index_read", map.next_value()?)?,
+                "crates" => set_once(&mut crates, "crates", map.next_value_seed(CountedTable::new(self.rows))?)?,
+                "artifacts" => {
+                    set_once(&mut dist_files, "artifacts", map.next_value_seed(CountedTable::new(self.rows))?)?
+                }
+                "refreshed" => {
+                    set_once(&mut refreshed, "refreshed", map.next_value_seed(CountedTable::new(self.rows))?)?
+                }
+                "lineage" => set_once(&mut lineage, "lineage", map.next_value()?)?,
+                "carried" => set_once(&mut carried, "carried", map.next_value()?)?,
+                "blocks" => set_once(&mut blocks, "blocks", map.next_value()?)?,
                 _ => {
                     map.next_value::<IgnoredAny>()?;
                 }
             }
         }
         Ok(Manifest {
-            id: there(id, "id")?,
-            format: there(format, "format")?,
-            tool: there(tool, "tool")?,
-            created: there(created, "created")?,
-            kind: there(kind, "kind")?,
+            id: require(id, "id")?,
+            format: require(format, "format")?,
+            tool: require(tool, "tool")?,
+            created: require(created, "created")?,
+            kind: require(kind, "kind")?,
             repair: repair.unwrap_or_default(),
             parent: parent.unwrap_or_default(),
             targets: targets.unwrap_or_default(),
             toolchains: toolchains.unwrap_or_default(),
-            index_read: there(index_read, "index_read")?,
-            crates: there(crates, "crates")?,
-            artifacts: artifacts.unwrap_or_default(),
-            refreshed: refreshed.unwrap_or_default(),
-            lineage: there(lineage, "lineage")?,
-            carried: carried.unwrap_or_default(),
-            blocks: there(blocks, "blocks")?,
+            index_read: require(index_read, "index_read")?,
+            crates: require(crates, "crates")?,
+            dist_files: dist_files.unwrap_or_default(),
+            refreshed_crates: refreshed.unwrap_or_default(),
+            lineage: require(lineage, "lineage")?,
+            carried_histories: carried.unwrap_or_default(),
+            blocks: require(blocks, "blocks")?,
         })
     }
 }
 
-fn put<T, E: serde::de::Error>(slot: &mut Option<T>, name: &'static str, value: T) -> Result<(), E> {
+fn set_once<T, E: serde::de::Error>(slot: &mut Option<T>, name: &'static str, value: T) -> Result<(), E> {
     match slot.replace(value) {
         None => Ok(()),
         Some(_) => Err(E::duplicate_field(name)),
     }
 }
 
-fn there<T, E: serde::de::Error>(slot: Option<T>, name: &'static str) -> Result<T, E> {
+fn require<T, E: serde::de::Error>(slot: Option<T>, name: &'static str) -> Result<T, E> {
     slot.ok_or_else(|| E::missing_field(name))
 }
 
 /// A table whose rows are counted.
-struct Counted<'c, T> {
-    rows: &'c Rows,
+struct CountedTable<'c, T> {
+    rows: &'c RowCounter,
     row: PhantomData<T>,
 }
 
-impl<'c, T> Counted<'c, T> {
-    fn new(rows: &'c Rows) -> Counted<'c, T> {
-        Counted { rows, row: PhantomData }
+impl<'c, T> CountedTable<'c, T> {
+    fn new(rows: &'c RowCounter) -> CountedTable<'c, T> {
+        CountedTable { rows, row: PhantomData }
     }
 }
 
-impl<'de, T: Deserialize<'de>> DeserializeSeed<'de> for Counted<'_, T> {
+impl<'de, T: Deserialize<'de>> DeserializeSeed<'de> for CountedTable<'_, T> {
     type Value = Vec<T>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Vec<T>, D::Error> {
@@ -322,7 +334,7 @@ impl<'de, T: Deserialize<'de>> DeserializeSeed<'de> for Counted<'_, T> {
     }
 }
 
-impl<'de, T: Deserialize<'de>> Visitor<'de> for Counted<'_, T> {
+impl<'de, T: Deserialize<'de>> Visitor<'de> for CountedTable<'_, T> {
     type Value = Vec<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -333,7 +345,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for Counted<'_, T> {
         let mut records = Vec::new();
         while let Some(record) = seq.next_element()? {
             let count = self.rows.count.get() + 1;
-            if count > self.rows.most || records.len() >= u32::MAX as usize {
+            if count > self.rows.max || records.len() >= u32::MAX as usize {
                 return Err(A::Error::custom("its tables have more rows than its length accounts for"));
             }
             records.push(record);

@@ -17,23 +17,23 @@ use std::fmt;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::block::{Checker, Stop};
-use super::format::{Block, Entry, FormatVersion, HEADER, MAGIC, Manifest};
+use super::block_checker::{BlockChecker, StreamError};
+use super::format::{Block, Entry, FormatVersion, HEADER_SIZE, MAGIC, Manifest};
 use super::header::{Header, read_up_to, resembles_magic};
-use super::lines::Ledger;
-use super::manifest::Refusal;
-use super::{legacy, manifest, rules};
+use super::index_line_checker::IndexLineChecker;
+use super::manifest::ReadError;
+use super::{legacy, manifest, validate};
 use crate::crate_id::CrateId;
 use crate::digest::Sha256;
-use crate::panics::working_on;
+use crate::panics::set_current_object;
 use crate::safe_path::SafePath;
 
-pub use super::legacy::Refused;
-pub use super::lines::LineFault;
-pub use super::rules::Broken;
+pub use super::index_line_checker::LineFault;
+pub use super::legacy::LegacyError;
+pub use super::validate::InvalidManifest;
 
 /// Most problems that are collected of one bundle. What has a thousand is not repaired by hand.
-pub(super) const MOST_PROBLEMS: usize = 1000;
+pub(super) const MAX_PROBLEMS: usize = 1000;
 
 /// Why a bundle cannot be read at all, or not to its end.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +48,7 @@ pub enum Error {
     },
     /// A folder was given for a bundle.
     #[error("`{name}` is a folder, not a bundle")]
-    Folder {
+    IsFolder {
         /// The folder.
         name: String,
     },
@@ -60,7 +60,7 @@ pub enum Error {
     },
     /// The header is damaged.
     #[error("the header of `{name}` is damaged: {fault}")]
-    Header {
+    CorruptHeader {
         /// The bundle's file.
         name: String,
         /// What is wrong with it.
@@ -77,18 +77,18 @@ pub enum Error {
         format: FormatVersion,
     },
     /// A later tool wrote it, with an encoding that came after this one.
-    #[error("`{name}` was written by cargo-frostmirror {tool}; {what}")]
+    #[error("`{name}` was written by cargo-frostmirror {tool}; {encoding}")]
     NewerEncoding {
         /// The bundle's file.
         name: String,
         /// Version of the tool that wrote it.
         tool: String,
         /// Which entry, and which encoding.
-        what: Broken,
+        encoding: InvalidManifest,
     },
     /// The manifest's bytes are not those that were written.
     #[error("the manifest of `{name}` is damaged: {fault}")]
-    Damaged {
+    CorruptManifest {
         /// The bundle's file.
         name: String,
         /// What is wrong with it.
@@ -96,7 +96,7 @@ pub enum Error {
     },
     /// The manifest is not what the format has for one.
     #[error("the manifest of `{name}` is malformed")]
-    Malformed {
+    MalformedManifest {
         /// The bundle's file.
         name: String,
         /// Where and how.
@@ -104,11 +104,11 @@ pub enum Error {
     },
     /// The manifest breaks a rule of the format.
     #[error("the manifest of `{name}` breaks a rule of the format")]
-    Broken {
+    InvalidManifest {
         /// The bundle's file.
         name: String,
         /// Which, and where.
-        source: Broken,
+        source: InvalidManifest,
     },
     /// A bundle of frostmirror 1.x cannot be used.
     #[error("`{name}`, a bundle of frostmirror 1.x, cannot be used")]
@@ -116,7 +116,7 @@ pub enum Error {
         /// The bundle's file.
         name: String,
         /// What is wrong with it.
-        source: Refused,
+        source: LegacyError,
     },
     /// There is no room for a legacy bundle's plain form.
     #[error("could not unfold `{name}`, a bundle of frostmirror 1.x, in `{}`", folder.display())]
@@ -143,7 +143,7 @@ pub enum Error {
 pub enum Problem {
     /// An entry's bytes are not those that were packed.
     #[error("{path}: its SHA-256 is {actual}, the manifest has {expected}")]
-    Digest {
+    WrongDigest {
         /// The entry.
         path: SafePath,
         /// What the manifest states.
@@ -160,8 +160,8 @@ pub enum Problem {
         fault: String,
     },
     /// A block's stored bytes are not those that were packed, though its entries come out right.
-    #[error("{first}{}: the stored bytes of the block are damaged", and_more(.others))]
-    Block {
+    #[error("{first}{}: the stored bytes of the block are damaged", others_suffix(.others))]
+    CorruptBlock {
         /// The block's first entry.
         first: SafePath,
         /// How many more entries it has.
@@ -175,10 +175,10 @@ pub enum Problem {
     },
     /// Bytes follow the last entry.
     #[error("bytes follow the last entry, which the manifest does not name")]
-    Trailing,
+    TrailingBytes,
     /// An index line is not as it must be.
     #[error("{path}: line {number} {fault}")]
-    Line {
+    InvalidLine {
         /// The index entry.
         path: SafePath,
         /// The line, from 1.
@@ -188,13 +188,13 @@ pub enum Problem {
     },
     /// A crate has no index line, so that cargo would never find it.
     #[error("{id}: the bundle has no index line for it")]
-    NoLine {
+    MissingLine {
         /// The crate.
         id: CrateId,
     },
 }
 
-fn and_more(count: &usize) -> String {
+fn others_suffix(count: &usize) -> String {
     match count {
         0 => String::new(),
         1 => " and one more".to_owned(),
@@ -206,7 +206,7 @@ fn and_more(count: &usize) -> String {
 ///
 /// For each entry there is one `begin`, any number of `data`, and one `end`. Where the file ends early, the entries
 /// that it does not reach never begin.
-pub trait Visitor {
+pub trait EntryVisitor {
     /// An entry begins.
     fn begin(&mut self, entry: &Entry) -> io::Result<()>;
     /// The next bytes of its content, at most 64 KiB.
@@ -216,9 +216,9 @@ pub trait Visitor {
 }
 
 /// A visitor that only lets everything pass.
-pub struct Passing;
+pub struct NullVisitor;
 
-impl Visitor for Passing {
+impl EntryVisitor for NullVisitor {
     fn begin(&mut self, _: &Entry) -> io::Result<()> {
         Ok(())
     }
@@ -239,14 +239,14 @@ pub struct Bundle<R> {
     /// Stands at the first block.
     pub(super) reader: R,
     /// Where the first block begins, from where the reader was given.
-    pub(super) payload: u64,
+    pub(super) payload_offset: u64,
     /// What was found while it was opened; only a legacy bundle has any.
     pub(super) problems: Vec<Problem>,
 }
 
 /// What a bundle was found to be.
 #[derive(Debug)]
-pub struct Streamed {
+pub struct StreamReport {
     /// Its manifest.
     pub manifest: Manifest,
     /// All that is wrong; the bundle is good if and only if there is nothing.
@@ -256,27 +256,27 @@ pub struct Streamed {
 impl<R: Read> Bundle<R> {
     /// Reads header and manifest, and checks all that can be checked without the payload. `name` is for errors.
     pub fn open(mut reader: R, name: &str) -> Result<Bundle<R>, Error> {
-        let mut bytes = [0; HEADER];
+        let mut bytes = [0; HEADER_SIZE];
         let filled =
             read_up_to(&mut reader, &mut bytes).map_err(|source| Error::Io { name: name.to_owned(), source })?;
-        let header = header(&bytes, filled, name)?;
-        working_on("the manifest");
+        let header = parse_header(&bytes, filled, name)?;
+        set_current_object("the manifest");
         let manifest = manifest::read(&mut reader, &header).map_err(|refusal| {
             let name = name.to_owned();
             match refusal {
-                Refusal::Io(source) => Error::Io { name, source },
-                Refusal::Damaged(fault) => Error::Damaged { name, fault },
-                Refusal::Malformed(source) => Error::Malformed { name, source },
+                ReadError::Io(source) => Error::Io { name, source },
+                ReadError::Corrupt(fault) => Error::CorruptManifest { name, fault },
+                ReadError::Malformed(source) => Error::MalformedManifest { name, source },
             }
         })?;
-        rules::check(&manifest).map_err(|source| match source {
-            Broken::Encoding { .. } => {
-                Error::NewerEncoding { name: name.to_owned(), tool: header.tool.clone(), what: source }
+        validate::validate(&manifest).map_err(|source| match source {
+            InvalidManifest::UnknownEncoding { .. } => {
+                Error::NewerEncoding { name: name.to_owned(), tool: header.tool.clone(), encoding: source }
             }
-            _ => Error::Broken { name: name.to_owned(), source },
+            _ => Error::InvalidManifest { name: name.to_owned(), source },
         })?;
-        let payload = HEADER as u64 + header.stored;
-        Ok(Bundle { name: name.to_owned(), manifest, reader, payload, problems: Vec::new() })
+        let payload = HEADER_SIZE as u64 + header.stored_size;
+        Ok(Bundle { name: name.to_owned(), manifest, reader, payload_offset: payload, problems: Vec::new() })
     }
 
     /// What the bundle says of itself.
@@ -286,9 +286,9 @@ impl<R: Read> Bundle<R> {
 
     /// Bytes of the whole file as header and manifest state them; `None` where the sum overflows. Of a 1.x bundle that is
     /// of no use: it was read to its end when it was opened.
-    pub fn length(&self) -> Option<u64> {
+    pub fn file_length(&self) -> Option<u64> {
         let add = |sum: u64, block: &Block| sum.checked_add(block.stored_size()?);
-        self.manifest.blocks.iter().try_fold(self.payload, add)
+        self.manifest.blocks.iter().try_fold(self.payload_offset, add)
     }
 
     /// What the bundle says of itself; its payload is left unread.
@@ -297,9 +297,9 @@ impl<R: Read> Bundle<R> {
     }
 
     /// Reads the payload to its end and hands it to `visitor`. Errors: the reader's, the visitor's.
-    pub fn stream(mut self, visitor: &mut dyn Visitor) -> Result<Streamed, Error> {
-        let ledger = Ledger::new(&self.manifest);
-        let mut checker = Checker::new(&ledger);
+    pub fn stream(mut self, visitor: &mut dyn EntryVisitor) -> Result<StreamReport, Error> {
+        let ledger = IndexLineChecker::new(&self.manifest);
+        let mut checker = BlockChecker::new(&ledger);
         checker.problems = self.problems;
         let mut whole = true;
         for block in &self.manifest.blocks {
@@ -307,19 +307,19 @@ impl<R: Read> Bundle<R> {
                 break;
             }
             whole = checker.check(block, &mut self.reader, visitor).map_err(|stop| match stop {
-                Stop::Read(source) => Error::Io { name: self.name.clone(), source },
-                Stop::Visitor(source) => Error::Visitor { name: self.name.clone(), source },
+                StreamError::Read(source) => Error::Io { name: self.name.clone(), source },
+                StreamError::Visitor(source) => Error::Visitor { name: self.name.clone(), source },
             })?;
         }
         let mut problems = checker.problems;
         if whole {
             let surplus = read_up_to(&mut self.reader, &mut [0]);
             if surplus.map_err(|source| Error::Io { name: self.name.clone(), source })? > 0 {
-                problems.push(Problem::Trailing);
+                problems.push(Problem::TrailingBytes);
             }
         }
         add_missing_lines(&ledger, &mut problems);
-        Ok(Streamed { manifest: self.manifest, problems })
+        Ok(StreamReport { manifest: self.manifest, problems })
     }
 }
 
@@ -346,28 +346,28 @@ pub fn open_any<'r>(
 }
 
 /// Whether a file that begins so is a bundle of ours, intact or not.
-pub(super) fn is_ours(mut reader: impl Read) -> io::Result<bool> {
+pub(super) fn is_native(mut reader: impl Read) -> io::Result<bool> {
     let mut start = [0; MAGIC.len()];
     let filled = read_up_to(&mut reader, &mut start)?;
     Ok(filled == 0 || resembles_magic(&start[..filled]))
 }
 
 /// Crates without a line are only named where all else is in order: damaged index text has its own problems.
-pub(super) fn add_missing_lines(ledger: &Ledger<'_>, problems: &mut Vec<Problem>) {
+pub(super) fn add_missing_lines(ledger: &IndexLineChecker<'_>, problems: &mut Vec<Problem>) {
     if problems.is_empty() {
-        problems.extend(ledger.missing().take(MOST_PROBLEMS));
+        problems.extend(ledger.missing_lines().take(MAX_PROBLEMS));
     }
 }
 
-fn header(bytes: &[u8; HEADER], filled: usize, name: &str) -> Result<Header, Error> {
-    let damaged = |fault: &str| Error::Header { name: name.to_owned(), fault: fault.to_owned() };
+fn parse_header(bytes: &[u8; HEADER_SIZE], filled: usize, name: &str) -> Result<Header, Error> {
+    let damaged = |fault: &str| Error::CorruptHeader { name: name.to_owned(), fault: fault.to_owned() };
     if !resembles_magic(&bytes[..filled.min(MAGIC.len())]) {
         return Err(match filled {
             0 => damaged("the file is empty"),
             _ => Error::NotABundle { name: name.to_owned() },
         });
     }
-    if filled < HEADER {
+    if filled < HEADER_SIZE {
         return Err(damaged("the file ends inside it"));
     }
     let header = Header::parse(bytes).map_err(damaged)?;

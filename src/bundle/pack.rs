@@ -13,20 +13,20 @@ use jiff::Timestamp;
 use tempfile::NamedTempFile;
 
 use super::format::{
-    ArtifactRecord, Block, BundleKind, Carried, CrateRecord, Encoding, Entry, FormatVersion, Lineage, MAX_GROUP,
-    Manifest, Parent, Refreshed, StoredBytes, plain_limit,
+    Block, BundleKind, CarriedHistory, CrateRecord, DistFileRecord, Encoding, Entry, FormatVersion, Lineage,
+    MAX_BLOCK_SIZE, Manifest, Parent, RefreshedCrate, StoredBytes, max_plain_size,
 };
 use super::header::Header;
-use super::{encoded, manifest, name, rules};
-use crate::artifact::{Artifact, Bytes, Kind};
-use crate::digest::{BUFFER, Hasher, HashingWriter, Sha256};
+use super::{brotli_stream, file_name, manifest, validate};
+use crate::digest::{BUFFER_SIZE, Hasher, HashingWriter, Sha256};
 use crate::durable;
 use crate::event::{Event, Phase, Sink};
+use crate::mirror_file::{FileKind, FileSource, MirrorFile};
 use crate::safe_path::SafePath;
 
 /// What to pack. `crates` and `lineage` refer to each other by position, so that both come sorted by name and version.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub struct PackPlan {
     /// The time that the bundle states and is named by; whole seconds count.
     pub created: Timestamp,
     /// Whether it stands alone.
@@ -38,7 +38,7 @@ pub struct Plan {
     /// The history that it belongs to.
     pub lineage: Lineage,
     /// The histories that a snapshot brings along, by id.
-    pub carried: Vec<Carried>,
+    pub carried_histories: Vec<CarriedHistory>,
     /// The target triples it is made for.
     pub targets: Vec<String>,
     /// The toolchains in it.
@@ -48,11 +48,11 @@ pub struct Plan {
     /// Every crate that is resolved, sorted by name and version.
     pub crates: Vec<CrateRecord>,
     /// Every rustup artifact that is needed, sorted by path.
-    pub artifacts: Vec<ArtifactRecord>,
+    pub dist_files: Vec<DistFileRecord>,
     /// Crates of earlier bundles whose index lines are among the files, sorted by name and version.
-    pub refreshed: Vec<Refreshed>,
+    pub refreshed_crates: Vec<RefreshedCrate>,
     /// The files, in any order.
-    pub files: Vec<(Artifact, Bytes)>,
+    pub files: Vec<(MirrorFile, FileSource)>,
 }
 
 /// Why a bundle was not written. Nothing is left behind.
@@ -78,7 +78,7 @@ pub enum Error {
     },
     /// A file is not what it was when its digest was taken.
     #[error("`{}` is not the file that was planned for `{path}`: SHA-256 {actual} in place of {expected}", file.display())]
-    Changed {
+    FileChanged {
         /// The file; empty for text in memory.
         file: PathBuf,
         /// The entry that it is to become.
@@ -90,15 +90,15 @@ pub enum Error {
     },
     /// The plan would make a bundle that no reader takes.
     #[error("the plan does not make a bundle")]
-    Plan(#[source] rules::Broken),
+    InvalidPlan(#[source] validate::InvalidManifest),
     /// Whoever listens to the progress wants no more of it.
     #[error("interrupted")]
-    Stopped,
+    Cancelled,
 }
 
 /// A bundle that is written and durable, but has no name yet. Dropping it removes it.
 #[derive(Debug)]
-pub struct Written {
+pub struct UnpublishedBundle {
     /// Its id.
     pub id: String,
     /// Bytes of the file.
@@ -112,7 +112,7 @@ pub struct Written {
     file: NamedTempFile,
 }
 
-impl Written {
+impl UnpublishedBundle {
     /// Where the bundle is until it is published.
     pub fn path(&self) -> &Path {
         self.file.path()
@@ -120,12 +120,12 @@ impl Written {
 
     /// Gives the bundle its name in the folder that it was written into, and gives its path. A file that is there
     /// is never replaced: the next free number of the minute is taken, of the names that are not `taken` elsewhere.
-    pub fn publish(self, taken: &dyn Fn(&str) -> bool) -> Result<PathBuf, Error> {
-        let Written { manifest, created, folder, mut file, .. } = self;
+    pub fn publish(self, is_taken: &dyn Fn(&str) -> bool) -> Result<PathBuf, Error> {
+        let UnpublishedBundle { manifest, created, folder, mut file, .. } = self;
         let failed = |source| Error::Write { folder: folder.clone(), source };
         loop {
-            let name = name::file_name(manifest.kind, created, &|name| {
-                taken(name) || folder.join(name).symlink_metadata().is_ok()
+            let name = file_name::unique_file_name(manifest.kind, created, &|name| {
+                is_taken(name) || folder.join(name).symlink_metadata().is_ok()
             });
             let path = folder.join(name);
             match file.persist_noclobber(&path) {
@@ -142,43 +142,43 @@ impl Written {
 
 /// Packs a plan into a nameless bundle in `folder`, which must be there. Leftovers of writers that were killed are
 /// removed first.
-pub fn write(plan: Plan, folder: &Path, sink: &dyn Sink) -> Result<Written, Error> {
+pub fn write(plan: PackPlan, folder: &Path, sink: &dyn Sink) -> Result<UnpublishedBundle, Error> {
     let failed = |source| Error::Write { folder: folder.to_owned(), source };
     remove_leftovers(folder).map_err(failed)?;
     let created = plan.created;
-    let (mut manifest, files) = manifest_of(plan);
-    let mut order: Vec<&(Artifact, Bytes)> = files.iter().collect();
+    let (mut manifest, files) = split_plan(plan);
+    let mut order: Vec<&(MirrorFile, FileSource)> = files.iter().collect();
     order.sort_unstable_by(|(a, _), (b, _)| (a.kind, &a.path).cmp(&(b.kind, &b.path)));
     // rustup's own files stand at two paths each, and a channel's manifest at four.
-    let mut travelling = HashSet::new();
+    let mut shipped = HashSet::new();
     order.retain(|(artifact, _)| {
-        !matches!(artifact.kind, Kind::Dist | Kind::Rustup) || travelling.insert(artifact.sha256)
+        !matches!(artifact.kind, FileKind::Dist | FileKind::Rustup) || shipped.insert(artifact.sha256)
     });
 
     let mut groups = tempfile::tempfile_in(folder).map_err(failed)?;
-    for run in &runs(&order) {
-        go_on(sink)?;
-        manifest.blocks.extend(blocks(run, &mut groups, folder)?);
+    for run in &group_files(&order) {
+        check_cancelled(sink)?;
+        manifest.blocks.extend(encode_blocks(run, &mut groups, folder)?);
     }
     let stored = manifest::encode(&mut manifest).map_err(failed)?;
-    rules::check(&manifest).map_err(Error::Plan)?;
+    validate::validate(&manifest).map_err(Error::InvalidPlan)?;
 
     let bytes = manifest.blocks.iter().filter_map(Block::stored_size).sum();
     sink.event(Event::Begin { phase: Phase::Packing, items: order.len() as u64, bytes });
-    let file = part_file(folder).map_err(failed)?;
-    let mut out = HashingWriter::new(BufWriter::with_capacity(BUFFER, file.as_file()));
+    let file = create_part_file(folder).map_err(failed)?;
+    let mut out = HashingWriter::new(BufWriter::with_capacity(BUFFER_SIZE, file.as_file()));
     let header = Header {
         format: FormatVersion::CURRENT,
         tool: env!("CARGO_PKG_VERSION").to_owned(),
-        stored: stored.bytes.len() as u64,
-        plain: stored.plain,
+        stored_size: stored.bytes.len() as u64,
+        plain_size: stored.plain_size,
         sha256: Sha256::of(&stored.bytes),
     };
     out.write_all(&header.to_bytes()).and_then(|()| out.write_all(&stored.bytes)).map_err(failed)?;
     groups.rewind().map_err(failed)?;
     let mut next = order.iter();
     for block in &manifest.blocks {
-        go_on(sink)?;
+        check_cancelled(sink)?;
         // Blocks have the files in their order; the groups were written in theirs.
         let files: Vec<_> = next.by_ref().take(block.entries.len()).collect();
         let bytes = match block.stored {
@@ -191,58 +191,59 @@ pub fn write(plan: Plan, folder: &Path, sink: &dyn Sink) -> Result<Written, Erro
     let (sha256, size, _) = out.finish();
     file.as_file().sync_all().and_then(|()| durable::make_public(file.path())).map_err(failed)?;
     sink.event(Event::End { phase: Phase::Packing });
-    Ok(Written { id: manifest.id.clone(), size, sha256, manifest, created, folder: folder.to_owned(), file })
+    Ok(UnpublishedBundle { id: manifest.id.clone(), size, sha256, manifest, created, folder: folder.to_owned(), file })
 }
 
-fn go_on(sink: &dyn Sink) -> Result<(), Error> {
-    if sink.stopped() { Err(Error::Stopped) } else { Ok(()) }
+fn check_cancelled(sink: &dyn Sink) -> Result<(), Error> {
+    if sink.is_cancelled() { Err(Error::Cancelled) } else { Ok(()) }
 }
 
 /// Files that share a block: each alone that is stored as it is, and as many neighbours as a group holds of what
 /// shrinks.
-fn runs<'p>(order: &[&'p (Artifact, Bytes)]) -> Vec<Vec<&'p (Artifact, Bytes)>> {
-    let mut runs: Vec<Vec<&(Artifact, Bytes)>> = Vec::new();
+fn group_files<'p>(order: &[&'p (MirrorFile, FileSource)]) -> Vec<Vec<&'p (MirrorFile, FileSource)>> {
+    let mut runs: Vec<Vec<&(MirrorFile, FileSource)>> = Vec::new();
     // Room in the last run; `None` where it takes no more.
     let mut room: Option<u64> = None;
     for file in order {
-        let (artifact, _) = file;
-        if !shrinks(artifact) {
+        let (file_info, _) = file;
+        if !is_compressible(file_info) {
             runs.push(vec![file]);
             room = None;
-        } else if let (Some(left), Some(run)) = (room.and_then(|left| left.checked_sub(artifact.size)), runs.last_mut())
+        } else if let (Some(left), Some(run)) =
+            (room.and_then(|left| left.checked_sub(file_info.size)), runs.last_mut())
         {
             run.push(file);
             room = Some(left);
         } else {
             runs.push(vec![file]);
-            room = Some(MAX_GROUP - artifact.size);
+            room = Some(MAX_BLOCK_SIZE - file_info.size);
         }
     }
     runs
 }
 
-fn shrinks(artifact: &Artifact) -> bool {
-    artifact.kind.compresses(&artifact.path) && artifact.size <= MAX_GROUP
+fn is_compressible(file: &MirrorFile) -> bool {
+    file.kind.is_compressible(&file.path) && file.size <= MAX_BLOCK_SIZE
 }
 
 /// The blocks that a run becomes; what is encoded is appended to `groups`.
 ///
 /// That is one, but for text that shrinks more than a reader believes (a hundred versions of one long line): its
 /// entries are stored as they are.
-fn blocks(run: &[&(Artifact, Bytes)], groups: &mut File, folder: &Path) -> Result<Vec<Block>, Error> {
-    let entries = run.iter().map(|(artifact, _)| Entry {
-        path: artifact.path.clone(),
-        size: artifact.size,
-        sha256: artifact.sha256,
-        kind: artifact.kind,
+fn encode_blocks(run: &[&(MirrorFile, FileSource)], groups: &mut File, folder: &Path) -> Result<Vec<Block>, Error> {
+    let entries = run.iter().map(|(file_info, _)| Entry {
+        path: file_info.path.clone(),
+        size: file_info.size,
+        sha256: file_info.sha256,
+        kind: file_info.kind,
     });
     let stored = |entry| Block { encoding: Encoding::Stored, stored: None, entries: vec![entry] };
-    if !shrinks(&run[0].0) {
+    if !is_compressible(&run[0].0) {
         return Ok(entries.map(stored).collect());
     }
     let failed = |source| Error::Write { folder: folder.to_owned(), source };
     let mut broken = None;
-    let bytes = encoded::encode(|writer| {
+    let bytes = brotli_stream::encode(|writer| {
         for file in run {
             if let Err(error) = copy_checked(file, &mut &mut *writer, folder) {
                 broken = Some(error);
@@ -256,7 +257,7 @@ fn blocks(run: &[&(Artifact, Bytes)], groups: &mut File, folder: &Path) -> Resul
         return Err(error);
     }
     let size = bytes.len() as u64;
-    if run.iter().map(|(artifact, _)| artifact.size).sum::<u64>() > plain_limit(size) {
+    if run.iter().map(|(artifact, _)| artifact.size).sum::<u64>() > max_plain_size(size) {
         return Ok(entries.map(stored).collect());
     }
     groups.write_all(&bytes).map_err(failed)?;
@@ -265,55 +266,55 @@ fn blocks(run: &[&(Artifact, Bytes)], groups: &mut File, folder: &Path) -> Resul
 }
 
 /// The manifest but for its blocks, and the files.
-fn manifest_of(plan: Plan) -> (Manifest, Vec<(Artifact, Bytes)>) {
+fn split_plan(plan: PackPlan) -> (Manifest, Vec<(MirrorFile, FileSource)>) {
     let manifest = Manifest {
         id: String::new(),
         format: FormatVersion::CURRENT,
         tool: concat!("cargo-frostmirror ", env!("CARGO_PKG_VERSION")).to_owned(),
-        created: whole_seconds(plan.created),
+        created: format_time(plan.created),
         kind: plan.kind,
         repair: plan.repair,
         parent: plan.parent,
         targets: plan.targets,
         toolchains: plan.toolchains,
-        index_read: whole_seconds(plan.index_read),
+        index_read: format_time(plan.index_read),
         crates: plan.crates,
-        artifacts: plan.artifacts,
-        refreshed: plan.refreshed,
+        dist_files: plan.dist_files,
+        refreshed_crates: plan.refreshed_crates,
         lineage: plan.lineage,
-        carried: plan.carried,
+        carried_histories: plan.carried_histories,
         blocks: Vec::new(),
     };
     (manifest, plan.files)
 }
 
 /// A time as manifests state it: RFC 3339, UTC, whole seconds.
-pub fn whole_seconds(time: Timestamp) -> String {
+pub fn format_time(time: Timestamp) -> String {
     // A second that a timestamp was made from makes one again.
     Timestamp::from_second(time.as_second()).unwrap_or(time).to_string()
 }
 
 /// Copies a file's bytes and compares their digest with the one that was recorded for them.
-fn copy_checked(file: &(Artifact, Bytes), out: &mut impl Write, folder: &Path) -> Result<u64, Error> {
-    let (artifact, bytes) = file;
+fn copy_checked(file: &(MirrorFile, FileSource), out: &mut impl Write, folder: &Path) -> Result<u64, Error> {
+    let (file_info, bytes) = file;
     let failed = |source| Error::Write { folder: folder.to_owned(), source };
     let mut hasher = Hasher::new();
     let mut length = 0u64;
     let from = match bytes {
-        Bytes::Memory(bytes) => {
+        FileSource::Memory(bytes) => {
             hasher.update(bytes);
             length = bytes.len() as u64;
             // A longer text would break the framing of all that follows, so that it is not even written.
-            if length == artifact.size {
+            if length == file_info.size {
                 out.write_all(bytes).map_err(failed)?;
             }
             PathBuf::new()
         }
-        Bytes::File(from) => {
-            let unreadable = |source| Error::Read { file: from.clone(), path: artifact.path.clone(), source };
+        FileSource::File(from) => {
+            let unreadable = |source| Error::Read { file: from.clone(), path: file_info.path.clone(), source };
             // One byte more than there should be, to notice that there is more.
-            let mut reader = File::open(from).map_err(unreadable)?.take(artifact.size.saturating_add(1));
-            let mut buffer = vec![0; BUFFER];
+            let mut reader = File::open(from).map_err(unreadable)?.take(file_info.size.saturating_add(1));
+            let mut buffer = vec![0; BUFFER_SIZE];
             loop {
                 let n = match reader.read(&mut buffer) {
                     Ok(0) => break,
@@ -329,8 +330,13 @@ fn copy_checked(file: &(Artifact, Bytes), out: &mut impl Write, folder: &Path) -
         }
     };
     let actual = hasher.finish();
-    if length != artifact.size || actual != artifact.sha256 {
-        return Err(Error::Changed { file: from, path: artifact.path.clone(), expected: artifact.sha256, actual });
+    if length != file_info.size || actual != file_info.sha256 {
+        return Err(Error::FileChanged {
+            file: from,
+            path: file_info.path.clone(),
+            expected: file_info.sha256,
+            actual,
+        });
     }
     Ok(length)
 }
@@ -339,7 +345,7 @@ const PART_PREFIX: &str = ".frostmirror-";
 const PART_SUFFIX: &str = ".part";
 
 /// A file beside the bundle's place, locked for as long as its writer lives.
-fn part_file(folder: &Path) -> io::Result<NamedTempFile> {
+fn create_part_file(folder: &Path) -> io::Result<NamedTempFile> {
     loop {
         let file = tempfile::Builder::new().prefix(PART_PREFIX).suffix(PART_SUFFIX).tempfile_in(folder)?;
         // A file system without locks keeps its leftovers; that is better than to remove a living writer's file.

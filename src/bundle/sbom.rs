@@ -10,49 +10,50 @@
 use serde_json::{Map, Value, json};
 
 use super::compare::Comparison;
-use super::describe::configuration;
-use super::format::{ArtifactRecord, ArtifactState, CrateRecord, CrateState, Entry, Manifest};
+use super::describe::configuration_entries;
+use super::format::{CrateRecord, CrateState, DistFileRecord, DistFileState, Entry, Manifest};
 use crate::digest::Sha256;
 
 mod license;
 
 /// What the names of our own properties begin with.
-const PREFIX: &str = "cargo-frostmirror:";
+const PROPERTY_PREFIX: &str = "cargo-frostmirror:";
 
 /// Everything in the bundle in the file `file`: every crate of its set, with where its bytes are, every rustup
 /// artifact, and the configuration in a snapshot.
-pub fn of_bundle(manifest: &Manifest, file: &str) -> Value {
-    let mut components: Vec<Value> = manifest.crates.iter().map(|record| of_crate(record, Vec::new())).collect();
-    components.extend(manifest.artifacts.iter().map(|record| of_artifact(record, Vec::new())));
-    components.extend(configuration(manifest).map(of_file));
-    let mut properties = about(manifest);
+pub fn bundle_document(manifest: &Manifest, file: &str) -> Value {
+    let mut components: Vec<Value> = manifest.crates.iter().map(|record| crate_component(record, Vec::new())).collect();
+    components.extend(manifest.dist_files.iter().map(|record| dist_file_component(record, Vec::new())));
+    components.extend(configuration_entries(manifest).map(file_component));
+    let mut properties = bundle_properties(manifest);
     properties.extend(manifest.toolchains.iter().map(|toolchain| property("toolchain", toolchain)));
     properties.extend(manifest.targets.iter().map(|target| property("target", target)));
-    document(&serial(&[&manifest.id]), manifest, file, properties, components)
+    document(&serial_number(&[&manifest.id]), manifest, file, properties, components)
 }
 
 /// What the new bundle of a comparison, in the file `file`, brings: every version that the old one lacks. What goes and
 /// what changes is told by properties of the document.
-pub fn of_comparison(comparison: &Comparison<'_>, file: &str) -> Value {
-    let changed = |record, change| of_crate(record, vec![property("change", change)]);
+pub fn comparison_document(comparison: &Comparison<'_>, file: &str) -> Value {
+    let changed = |record, change| crate_component(record, vec![property("change", change)]);
     let mut components: Vec<Value> = comparison.added.iter().map(|record| changed(record, "added")).collect();
     for updated in &comparison.updated {
         components.extend(updated.new.iter().map(|record| changed(record, "updated")));
     }
-    let artifacts = &comparison.artifacts;
-    for (records, change) in [(&artifacts.added, "added"), (&artifacts.changed, "updated")] {
-        components.extend(records.iter().map(|record| of_artifact(record, vec![property("change", change)])));
+    let dist_files = &comparison.dist_files;
+    for (records, change) in [(&dist_files.added, "added"), (&dist_files.changed, "updated")] {
+        components.extend(records.iter().map(|record| dist_file_component(record, vec![property("change", change)])));
     }
     components.sort_by(|a, b| a["bom-ref"].as_str().cmp(&b["bom-ref"].as_str()));
-    let mut properties = about(comparison.new);
+    let mut properties = bundle_properties(comparison.new);
     properties.push(property("compared-with", &comparison.old.id));
-    properties.extend(comparison.going().map(|record| property("removed", &purl(record))));
-    properties.extend(artifacts.removed.iter().map(|record| property("removed", &file_ref(record))));
+    properties.extend(comparison.all_removed().map(|record| property("removed", &package_url(record))));
+    properties.extend(dist_files.removed.iter().map(|record| property("removed", &file_ref(record))));
     for one in &comparison.changed {
-        let how = one.how.iter().map(|change| property(&format!("changed:{}", change.name()), &purl(one.new)));
+        let how =
+            one.changes.iter().map(|change| property(&format!("changed:{}", change.name()), &package_url(one.new)));
         properties.extend(how);
     }
-    document(&serial(&[&comparison.old.id, &comparison.new.id]), comparison.new, file, properties, components)
+    document(&serial_number(&[&comparison.old.id, &comparison.new.id]), comparison.new, file, properties, components)
 }
 
 fn document(serial: &str, manifest: &Manifest, file: &str, properties: Vec<Value>, components: Vec<Value>) -> Value {
@@ -84,7 +85,7 @@ fn document(serial: &str, manifest: &Manifest, file: &str, properties: Vec<Value
 }
 
 /// What is said of every bundle.
-fn about(manifest: &Manifest) -> Vec<Value> {
+fn bundle_properties(manifest: &Manifest) -> Vec<Value> {
     let mut properties = vec![
         property("bundle", &manifest.id),
         property("kind", &manifest.kind.to_string()),
@@ -97,8 +98,8 @@ fn about(manifest: &Manifest) -> Vec<Value> {
     properties
 }
 
-fn of_crate(record: &CrateRecord, mut properties: Vec<Value>) -> Value {
-    let purl = purl(record);
+fn crate_component(record: &CrateRecord, mut properties: Vec<Value>) -> Value {
+    let purl = package_url(record);
     let mut component = Map::new();
     let mut put = |key: &str, value: Value| drop(component.insert(key.to_owned(), value));
     put("type", json!("library"));
@@ -117,7 +118,7 @@ fn of_crate(record: &CrateRecord, mut properties: Vec<Value>) -> Value {
         put("licenses", json!([stated]));
     }
     put("purl", json!(purl));
-    properties.push(property("state", state(record.state)));
+    properties.push(property("state", state_name(record.state)));
     if record.size > 0 || record.state == CrateState::Shipped {
         properties.push(property("size", &record.size.to_string()));
     }
@@ -125,7 +126,7 @@ fn of_crate(record: &CrateRecord, mut properties: Vec<Value>) -> Value {
         properties.push(property("yanked", "true"));
     }
     match &record.repository {
-        Some(url) if is_address(url) => put("externalReferences", json!([{"type": "vcs", "url": url}])),
+        Some(url) if is_repository_url(url) => put("externalReferences", json!([{"type": "vcs", "url": url}])),
         Some(text) => properties.push(property("repository", text)),
         None => {}
     }
@@ -133,7 +134,7 @@ fn of_crate(record: &CrateRecord, mut properties: Vec<Value>) -> Value {
     Value::Object(component)
 }
 
-fn of_file(entry: &Entry) -> Value {
+fn file_component(entry: &Entry) -> Value {
     json!({
         "type": "file",
         "bom-ref": format!("file:{}", entry.path),
@@ -143,11 +144,11 @@ fn of_file(entry: &Entry) -> Value {
     })
 }
 
-fn of_artifact(record: &ArtifactRecord, mut properties: Vec<Value>) -> Value {
+fn dist_file_component(record: &DistFileRecord, mut properties: Vec<Value>) -> Value {
     let state = match record.state {
-        ArtifactState::Shipped => "shipped",
-        ArtifactState::Sent => "sent",
-        ArtifactState::Kept => "kept",
+        DistFileState::Shipped => "shipped",
+        DistFileState::Sent => "sent",
+        DistFileState::Kept => "kept",
     };
     properties.push(property("state", state));
     properties.push(property("size", &record.size.to_string()));
@@ -160,7 +161,7 @@ fn of_artifact(record: &ArtifactRecord, mut properties: Vec<Value>) -> Value {
     })
 }
 
-fn file_ref(record: &ArtifactRecord) -> String {
+fn file_ref(record: &DistFileRecord) -> String {
     format!("file:{}", record.path)
 }
 
@@ -169,10 +170,10 @@ fn hashes(sha256: &Sha256) -> Value {
 }
 
 fn property(name: &str, value: &str) -> Value {
-    json!({"name": format!("{PREFIX}{name}"), "value": value})
+    json!({"name": format!("{PROPERTY_PREFIX}{name}"), "value": value})
 }
 
-fn state(state: CrateState) -> &'static str {
+fn state_name(state: CrateState) -> &'static str {
     match state {
         CrateState::Shipped => "shipped",
         CrateState::Sent => "sent",
@@ -182,12 +183,12 @@ fn state(state: CrateState) -> &'static str {
 }
 
 /// The crate's package URL. Of all that names and versions can have, `+` alone must be encoded.
-fn purl(record: &CrateRecord) -> String {
+fn package_url(record: &CrateRecord) -> String {
     format!("pkg:cargo/{}@{}", record.name, record.version.to_string().replace('+', "%2B"))
 }
 
 /// A serial number that follows from `ids`: a UUID of the version that is for one's own making (RFC 9562, 5.8).
-fn serial(ids: &[&str]) -> String {
+fn serial_number(ids: &[&str]) -> String {
     let digest = Sha256::of(ids.join(" ").as_bytes());
     let mut uuid = [0; 16];
     uuid.copy_from_slice(&digest.as_bytes()[..16]);
@@ -200,7 +201,7 @@ fn serial(ids: &[&str]) -> String {
 
 /// Whether a repository is an address that the form accepts (an IRI reference) and a reader may follow: a scheme that
 /// leads to a repository, then only characters that an address can have (RFC 3986, 2).
-fn is_address(text: &str) -> bool {
+fn is_repository_url(text: &str) -> bool {
     let schemes = ["https://", "http://", "git://", "ssh://", "git+https://", "git+ssh://"];
     let Some(rest) = schemes.iter().find_map(|scheme| text.strip_prefix(scheme)) else {
         return false;
@@ -228,17 +229,17 @@ mod tests {
     #[test]
     fn a_serial_number_is_a_uuid_that_follows_from_the_ids() {
         for ids in [&["a"][..], &["b"], &["a", "b"], &["b", "a"], &[""]] {
-            let serial = serial(ids);
+            let serial = serial_number(ids);
             let parts: Vec<&str> = serial.strip_prefix("urn:uuid:").expect("a URN").split('-').collect();
             assert_eq!(parts.iter().map(|part| part.len()).collect::<Vec<_>>(), [8, 4, 4, 4, 12], "{serial}");
             assert!(parts[2].starts_with('8') && parts[3].starts_with(['8', '9', 'a', 'b']), "{serial}");
         }
-        assert_eq!(serial(&["a", "b"]), serial(&["a", "b"]));
-        assert_ne!(serial(&["a", "b"]), serial(&["b", "a"]));
+        assert_eq!(serial_number(&["a", "b"]), serial_number(&["a", "b"]));
+        assert_ne!(serial_number(&["a", "b"]), serial_number(&["b", "a"]));
     }
 
     #[test]
-    fn only_addresses_are_taken_for_addresses() {
+    fn only_valid_urls_are_accepted_as_repositories() {
         for good in [
             "https://github.com/serde-rs/serde",
             "http://h:80/a%20b?c=d#e",
@@ -246,7 +247,7 @@ mod tests {
             "ssh://git@h/x",
             "https://h/?a@b:c",
         ] {
-            assert!(is_address(good), "{good}");
+            assert!(is_repository_url(good), "{good}");
         }
         for bad in [
             "",
@@ -265,7 +266,7 @@ mod tests {
             "https://h/<script>",
             "git@github.com:a/b.git",
         ] {
-            assert!(!is_address(bad), "{bad}");
+            assert!(!is_repository_url(bad), "{bad}");
         }
     }
 }

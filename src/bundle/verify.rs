@@ -6,90 +6,90 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::block::{Checker, Stop};
+use super::block_checker::{BlockChecker, StreamError};
 use super::format::{Block, Encoding, Entry, Manifest};
-use super::lines::Ledger;
-use super::open::{self, Bundle, Error, Problem, Streamed, Visitor};
+use super::index_line_checker::IndexLineChecker;
+use super::open::{self, Bundle, EntryVisitor, Error, Problem, StreamReport};
 use crate::event::{Event, Phase, Sink};
 
 /// Threads at most; beyond a few, the disk is what is waited for.
-const MOST_THREADS: usize = 16;
+const MAX_THREADS: usize = 16;
 
 /// What a bundle was found to be: its manifest, and all that is wrong with it. It is good if there is nothing.
-pub type Verdict = Streamed;
+pub type VerifyReport = StreamReport;
 
 /// Checks the bundle at `path`. One of frostmirror 1.x is unfolded into a nameless file in `spool` first. What is not
 /// a regular file (a pipe, say) is read in one pass.
-pub fn verify(path: &Path, spool: &Path, sink: &dyn Sink) -> Result<Verdict, Error> {
+pub fn verify(path: &Path, spool: &Path, sink: &dyn Sink) -> Result<VerifyReport, Error> {
     let name = path.display().to_string();
     let unreadable = |source| Error::Io { name: name.clone(), source };
     let file = File::open(path).map_err(unreadable)?;
     let metadata = file.metadata().map_err(unreadable)?;
     if metadata.is_dir() {
-        return Err(Error::Folder { name });
+        return Err(Error::IsFolder { name });
     }
     let size = if metadata.is_file() { Some(metadata.len()) } else { None };
-    let start = Positioned { file: &file, offset: 0, left: size.unwrap_or(0) };
+    let start = PositionedReader { file: &file, offset: 0, remaining: size.unwrap_or(0) };
     match size {
-        Some(size) if open::is_ours(start).map_err(unreadable)? => {
-            let whole = Positioned { file: &file, offset: 0, left: size };
+        Some(size) if open::is_native(start).map_err(unreadable)? => {
+            let whole = PositionedReader { file: &file, offset: 0, remaining: size };
             check(Bundle::open(whole, &name)?, &file, size, sink)
         }
         _ => {
             let bundle = open::open_any(Box::new(file), &name, spool)?;
-            let progress = Progress::begin(bundle.manifest(), sink);
-            bundle.stream(&mut Counting::new(&progress))
+            let progress = ProgressPhase::begin(bundle.manifest(), sink);
+            bundle.stream(&mut ProgressVisitor::new(&progress))
         }
     }
 }
 
-fn check(bundle: Bundle<Positioned<'_>>, file: &File, size: u64, sink: &dyn Sink) -> Result<Verdict, Error> {
-    let Bundle { name, manifest, payload, .. } = bundle;
-    let ledger = Ledger::new(&manifest);
-    let mut places: Vec<Place<'_>> = Vec::with_capacity(manifest.blocks.len());
+fn check(bundle: Bundle<PositionedReader<'_>>, file: &File, size: u64, sink: &dyn Sink) -> Result<VerifyReport, Error> {
+    let Bundle { name, manifest, payload_offset: payload, .. } = bundle;
+    let line_checker = IndexLineChecker::new(&manifest);
+    let mut positions: Vec<BlockPosition<'_>> = Vec::with_capacity(manifest.blocks.len());
     let mut offset = payload;
     for (number, block) in manifest.blocks.iter().enumerate() {
         // The sums were checked when the bundle was opened.
         let length = block.stored_size().unwrap_or(0);
-        places.push(Place { number, block, offset, length });
+        positions.push(BlockPosition { number, block, offset, length });
         offset = offset.saturating_add(length);
     }
-    let work = Work {
+    let work = SharedWork {
         file,
         size,
         next: AtomicUsize::new(0),
-        decoding: Mutex::new(()),
-        stopped: AtomicBool::new(false),
-        found: Mutex::default(),
+        decoder_lock: Mutex::new(()),
+        is_stopped: AtomicBool::new(false),
+        findings: Mutex::default(),
     };
     // The largest first, so that no thread is left alone with a large one at the end.
-    let mut order: Vec<&Place<'_>> = places.iter().collect();
+    let mut order: Vec<&BlockPosition<'_>> = positions.iter().collect();
     order.sort_by_key(|place| std::cmp::Reverse(place.length));
-    let progress = Progress::begin(&manifest, sink);
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS).min(order.len());
+    let progress = ProgressPhase::begin(&manifest, sink);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS).min(order.len());
     std::thread::scope(|scope| {
         for _ in 0..threads {
-            scope.spawn(|| work.run(&order, &ledger, &progress));
+            scope.spawn(|| work.run_worker(&order, &line_checker, &progress));
         }
     });
     drop(progress);
-    let mut found = work.found.into_inner().unwrap_or_else(PoisonError::into_inner);
-    if let Some(source) = found.error.take() {
+    let mut findings = work.findings.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if let Some(source) = findings.error.take() {
         return Err(Error::Io { name, source });
     }
-    let mut problems = found.in_order();
+    let mut problems = findings.into_problems();
     if size > offset {
-        problems.push(Problem::Trailing);
+        problems.push(Problem::TrailingBytes);
     }
-    open::add_missing_lines(&ledger, &mut problems);
+    open::add_missing_lines(&line_checker, &mut problems);
     drop(order);
-    drop(places);
-    drop(ledger);
-    Ok(Verdict { manifest, problems })
+    drop(positions);
+    drop(line_checker);
+    Ok(VerifyReport { manifest, problems })
 }
 
 /// A block and where it lies in the file.
-struct Place<'m> {
+struct BlockPosition<'m> {
     number: usize,
     block: &'m Block,
     offset: u64,
@@ -97,91 +97,91 @@ struct Place<'m> {
 }
 
 /// What the threads share.
-struct Work<'f> {
+struct SharedWork<'f> {
     file: &'f File,
     size: u64,
     next: AtomicUsize,
     /// Held while a block is decoded, so that memory does not grow with the cores: a decoder may take 24 MiB, and
     /// index text is a small part of any bundle.
-    decoding: Mutex<()>,
-    stopped: AtomicBool,
-    found: Mutex<Found>,
+    decoder_lock: Mutex<()>,
+    is_stopped: AtomicBool,
+    findings: Mutex<Findings>,
 }
 
 #[derive(Default)]
-struct Found {
+struct Findings {
     /// With the number of the block that they are of.
     problems: Vec<(usize, Problem)>,
     error: Option<io::Error>,
 }
 
-impl Found {
+impl Findings {
     /// Takes in the problems of one block. Each block may have as many as are told of all, so that those which would
     /// not be told are dropped on the way.
-    fn take(&mut self, number: usize, problems: impl Iterator<Item = Problem>) {
+    fn add_problems(&mut self, number: usize, problems: impl Iterator<Item = Problem>) {
         self.problems.extend(problems.map(|problem| (number, problem)));
-        if self.problems.len() > 4 * open::MOST_PROBLEMS {
-            self.keep_the_first();
+        if self.problems.len() > 4 * open::MAX_PROBLEMS {
+            self.truncate();
         }
     }
 
     /// Leaves as many as are told, the first in the payload's order. Where the file ends early, every entry behind
     /// that is cut too; one is told.
-    fn keep_the_first(&mut self) {
+    fn truncate(&mut self) {
         self.problems.sort_by_key(|(number, _)| *number);
         let mut cut = false;
         self.problems.retain(|(_, problem)| {
             let truncated = matches!(problem, Problem::Truncated { .. });
             !(truncated && std::mem::replace(&mut cut, true))
         });
-        self.problems.truncate(open::MOST_PROBLEMS);
+        self.problems.truncate(open::MAX_PROBLEMS);
     }
 
-    fn in_order(mut self) -> Vec<Problem> {
-        self.keep_the_first();
+    fn into_problems(mut self) -> Vec<Problem> {
+        self.truncate();
         self.problems.into_iter().map(|(_, problem)| problem).collect()
     }
 }
 
-impl Work<'_> {
-    fn run(&self, order: &[&Place<'_>], ledger: &Ledger<'_>, progress: &Progress<'_>) {
-        let mut checker = Checker::new(ledger);
-        let mut counting = Counting::new(progress);
-        while !self.stopped.load(Ordering::Relaxed) {
-            if progress.sink.stopped() {
-                let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-                found.error.get_or_insert(io::Error::new(io::ErrorKind::Interrupted, "interrupted"));
+impl SharedWork<'_> {
+    fn run_worker(&self, order: &[&BlockPosition<'_>], ledger: &IndexLineChecker<'_>, progress: &ProgressPhase<'_>) {
+        let mut checker = BlockChecker::new(ledger);
+        let mut counting = ProgressVisitor::new(progress);
+        while !self.is_stopped.load(Ordering::Relaxed) {
+            if progress.sink.is_cancelled() {
+                let mut findings = self.findings.lock().unwrap_or_else(PoisonError::into_inner);
+                findings.error.get_or_insert(io::Error::new(io::ErrorKind::Interrupted, "interrupted"));
                 return;
             }
             let Some(place) = order.get(self.next.fetch_add(1, Ordering::Relaxed)) else { return };
             let _one_decoder = (place.block.encoding != Encoding::Stored)
-                .then(|| self.decoding.lock().unwrap_or_else(PoisonError::into_inner));
+                .then(|| self.decoder_lock.lock().unwrap_or_else(PoisonError::into_inner));
             let left = self.size.saturating_sub(place.offset).min(place.length);
-            let reader = Positioned { file: self.file, offset: place.offset, left };
+            let reader = PositionedReader { file: self.file, offset: place.offset, remaining: left };
             let outcome = checker.check(place.block, reader, &mut counting);
-            let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-            found.take(place.number, checker.problems.drain(..));
-            if let Err(Stop::Read(error) | Stop::Visitor(error)) = outcome {
+            let mut found = self.findings.lock().unwrap_or_else(PoisonError::into_inner);
+            found.add_problems(place.number, checker.problems.drain(..));
+            if let Err(StreamError::Read(error) | StreamError::Visitor(error)) = outcome {
                 found.error.get_or_insert(error);
-                self.stopped.store(true, Ordering::Relaxed);
+                self.is_stopped.store(true, Ordering::Relaxed);
             }
         }
     }
 }
 
 /// A run of a file's bytes, read at its own place, whoever else reads the file.
-struct Positioned<'f> {
+struct PositionedReader<'f> {
     file: &'f File,
     offset: u64,
-    left: u64,
+    remaining: u64,
 }
 
-impl Read for Positioned<'_> {
+impl Read for PositionedReader<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let room = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
+        let room = usize::try_from(self.remaining).unwrap_or(usize::MAX).min(buffer.len());
         let n = read_at(self.file, &mut buffer[..room], self.offset)?;
         self.offset += n as u64;
-        self.left -= n as u64;
+        self.remaining -= n as u64;
         Ok(n)
     }
 }
@@ -197,32 +197,32 @@ fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
 }
 
 /// A counted phase, from its beginning to when it is dropped.
-struct Progress<'s> {
+struct ProgressPhase<'s> {
     sink: &'s dyn Sink,
 }
 
 /// Bytes between two reports of progress.
-const STRIDE: u64 = 1024 * 1024;
+const REPORT_INTERVAL_BYTES: u64 = 1024 * 1024;
 
-impl<'s> Progress<'s> {
-    fn begin(manifest: &Manifest, sink: &'s dyn Sink) -> Progress<'s> {
+impl<'s> ProgressPhase<'s> {
+    fn begin(manifest: &Manifest, sink: &'s dyn Sink) -> ProgressPhase<'s> {
         let items = manifest.entries().count() as u64;
         let bytes = manifest.entries().map(|entry| entry.size).fold(0, u64::saturating_add);
         sink.event(Event::Begin { phase: Phase::Verifying, items, bytes });
-        Progress { sink }
+        ProgressPhase { sink }
     }
 }
 
 /// Reports what passes, a stride at a time.
-struct Counting<'p> {
-    progress: &'p Progress<'p>,
+struct ProgressVisitor<'p> {
+    progress: &'p ProgressPhase<'p>,
     items: u64,
     bytes: u64,
 }
 
-impl<'p> Counting<'p> {
-    fn new(progress: &'p Progress<'p>) -> Counting<'p> {
-        Counting { progress, items: 0, bytes: 0 }
+impl<'p> ProgressVisitor<'p> {
+    fn new(progress: &'p ProgressPhase<'p>) -> ProgressVisitor<'p> {
+        ProgressVisitor { progress, items: 0, bytes: 0 }
     }
 
     fn report(&mut self) {
@@ -231,14 +231,14 @@ impl<'p> Counting<'p> {
     }
 }
 
-impl Visitor for Counting<'_> {
+impl EntryVisitor for ProgressVisitor<'_> {
     fn begin(&mut self, _: &Entry) -> io::Result<()> {
         Ok(())
     }
 
     fn data(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.bytes += bytes.len() as u64;
-        if self.bytes >= STRIDE {
+        if self.bytes >= REPORT_INTERVAL_BYTES {
             self.report();
         }
         Ok(())
@@ -250,13 +250,13 @@ impl Visitor for Counting<'_> {
     }
 }
 
-impl Drop for Counting<'_> {
+impl Drop for ProgressVisitor<'_> {
     fn drop(&mut self) {
         self.report();
     }
 }
 
-impl Drop for Progress<'_> {
+impl Drop for ProgressPhase<'_> {
     fn drop(&mut self) {
         self.sink.event(Event::End { phase: Phase::Verifying });
     }

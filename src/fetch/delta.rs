@@ -10,92 +10,96 @@ use crate::bundle::open::open_any;
 use crate::crate_id::CrateId;
 use crate::digest::Sha256;
 use crate::event::Sink;
-use crate::gather::history::{Base, History, Memory, Plan};
+use crate::gather::history::{BundlePlan, DeltaBase, History, LockedHistory};
 use crate::gather::input_id::Label;
 use crate::gather::lockfile::{LockedPackage, Lockfile};
-use crate::gather::resolve::{self, Resolved};
+use crate::gather::resolve::{self, Resolution};
 use crate::safe_path::SafePath;
 
 /// The history of an incremental run, held from the beginning to the end of it: what is left out of the downloads is
 /// decided by it, and must not change meanwhile.
-pub struct Known {
+pub struct IncrementalState {
     /// The history.
-    pub history: History,
+    pub history: LockedHistory,
     /// What need not be sent.
-    pub base: Base,
+    pub base: DeltaBase,
 }
 
 /// Opens the history where the run is incremental. May wait for another process.
-pub async fn known(options: &Options, sink: &Arc<dyn Sink>) -> Result<Option<Known>, Error> {
+pub async fn open_incremental(options: &Options, sink: &Arc<dyn Sink>) -> Result<Option<IncrementalState>, Error> {
     let Mode::Incremental { base } = &options.mode else {
         return Ok(None);
     };
-    let name = base.as_deref().map(|base| name_of(base, options)).transpose()?;
-    let history = open(options, sink).await?;
+    let name = base.as_deref().map(|base| resolve_bundle_name(base, options)).transpose()?;
+    let history = open_history(options, sink).await?;
     let base = history.base(name.as_deref())?;
-    tell(&base, &options.history, sink.as_ref());
-    Ok(Some(Known { history, base }))
+    warn_without_base(&base, &options.history, sink.as_ref());
+    Ok(Some(IncrementalState { history, base }))
 }
 
 /// The history, once nobody else has it open.
-pub async fn open(options: &Options, sink: &Arc<dyn Sink>) -> Result<History, Error> {
+pub async fn open_history(options: &Options, sink: &Arc<dyn Sink>) -> Result<LockedHistory, Error> {
     let (folder, to) = (options.history.clone(), Arc::clone(sink));
-    let opening = tokio::task::spawn_blocking(move || History::open(&folder, to.as_ref()));
+    let opening = tokio::task::spawn_blocking(move || LockedHistory::open(&folder, to.as_ref()));
     Ok(opening.await.map_err(Error::Worker)??)
 }
 
 /// The same for a dry run, which waits for nobody and holds nothing.
-pub fn peek(options: &Options, sink: &dyn Sink) -> Result<Option<(Memory, Base)>, Error> {
+pub fn peek_incremental(options: &Options, sink: &dyn Sink) -> Result<Option<(History, DeltaBase)>, Error> {
     let Mode::Incremental { base } = &options.mode else {
         return Ok(None);
     };
-    let name = base.as_deref().map(|base| name_of(base, options)).transpose()?;
-    let memory = Memory::read(&options.history)?;
+    let name = base.as_deref().map(|base| resolve_bundle_name(base, options)).transpose()?;
+    let memory = History::read(&options.history)?;
     let base = memory.base(name.as_deref())?;
-    tell(&base, &options.history, sink);
+    warn_without_base(&base, &options.history, sink);
     Ok(Some((memory, base)))
 }
 
 /// The crates of other inputs that the base lacks: they were sent after it, and are sent again.
-pub fn owed(plan: &Plan, base: &Base, resolved: &Resolved) -> BTreeMap<CrateId, Sha256> {
-    let lacking =
-        plan.crates.iter().filter(|(id, held)| !resolved.crates.contains_key(*id) && !base.holds(id, held.sha256));
-    lacking.map(|(id, held)| (id.clone(), held.sha256)).collect()
+pub fn missing_from_base(plan: &BundlePlan, base: &DeltaBase, resolved: &Resolution) -> BTreeMap<CrateId, Sha256> {
+    let missing =
+        plan.crates.iter().filter(|(id, held)| !resolved.crates.contains_key(*id) && !base.has_crate(id, held.sha256));
+    missing.map(|(id, held)| (id.clone(), held.sha256)).collect()
 }
 
 /// A rustup artifact that the base lacks and that is not sent again.
-pub fn artifact_owed(plan: &Plan, base: &Base, toolchains: &toolchains::Gathered) -> Option<SafePath> {
-    let is_sent = |path: &SafePath| toolchains.plan.artifacts.get(path).is_some_and(|needed| needed.bytes.is_some());
-    let mut lacking = plan.artifacts.values().filter(|held| !base.holds_artifact(&held.path, held.sha256));
-    lacking.find(|held| !is_sent(&held.path)).map(|held| held.path.clone())
+pub fn dist_file_missing_from_base(
+    plan: &BundlePlan,
+    base: &DeltaBase,
+    toolchains: &toolchains::ToolchainPlan,
+) -> Option<SafePath> {
+    let is_sent = |path: &SafePath| toolchains.downloads.files.get(path).is_some_and(|needed| needed.bytes.is_some());
+    let mut missing = plan.dist_files.values().filter(|held| !base.has_dist_file(&held.path, held.sha256));
+    missing.find(|held| !is_sent(&held.path)).map(|held| held.path.clone())
 }
 
 /// These crates and no others, as a lock of them would say it.
-pub fn exactly(crates: BTreeMap<CrateId, Sha256>, base: &Base) -> resolve::Input {
+pub fn pinned_input(crates: BTreeMap<CrateId, Sha256>, base: &DeltaBase) -> resolve::Input {
     let after = base.bundle.as_ref().map_or("the beginning", |bundle| bundle.file.as_str());
     let path = PathBuf::from(format!("what was sent after {after}"));
     resolve::Input::Lockfile(Lockfile {
         label: Label::of_path(&path, "Cargo.lock"),
         path,
         packages: crates.into_iter().map(|(id, checksum)| LockedPackage { id, checksum }).collect(),
-        line_only: Vec::new(),
+        unbuilt: Vec::new(),
         foreign: Vec::new(),
     })
 }
 
 /// How the history knows the bundle that the user named. A file that is here says itself which it is, whatever it is
 /// called now.
-fn name_of(base: &str, options: &Options) -> Result<String, Error> {
-    let path = options.surroundings.cwd.join(base);
+fn resolve_bundle_name(base: &str, options: &Options) -> Result<String, Error> {
+    let path = options.environment.cwd.join(base);
     if !path.is_file() {
         return Ok(base.to_owned());
     }
     let file = File::open(&path).map_err(|source| Error::Folder { path: path.clone(), source })?;
-    let opened = open_any(Box::new(file), base, &options.surroundings.scratch)?;
+    let opened = open_any(Box::new(file), base, &options.environment.scratch)?;
     Ok(opened.manifest().id.clone())
 }
 
-fn tell(base: &Base, folder: &Path, sink: &dyn Sink) {
+fn warn_without_base(base: &DeltaBase, folder: &Path, sink: &dyn Sink) {
     if base.bundle.is_none() {
         sink.warning(format!(
             "the history `{}` knows of nothing that was sent, so this bundle is a full one",

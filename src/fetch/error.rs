@@ -4,13 +4,13 @@ use std::io;
 use std::path::PathBuf;
 
 use super::repair_list;
-use super::toolchains::Lacking;
+use super::toolchains::Unavailable;
 use crate::bundle::{self, pack};
-use crate::channel::Toolchain;
 use crate::gather::cargo_config;
-use crate::gather::{self, cargo, depends, download, history, lockfile, resolve, workspace};
+use crate::gather::{self, cargo, crate_downloader, depends, history, lockfile, resolve, workspace};
 use crate::http;
 use crate::safe_path::SafePath;
+use crate::toolchain::ToolchainName;
 
 /// Why nothing was fetched.
 #[derive(Debug, thiserror::Error)]
@@ -41,7 +41,7 @@ pub enum Error {
     Resolve(#[from] resolve::Error),
     /// Something cannot be downloaded.
     #[error(transparent)]
-    Download(#[from] download::Error),
+    Download(#[from] crate_downloader::Error),
     /// The history.
     #[error(transparent)]
     History(#[from] history::Error),
@@ -50,31 +50,31 @@ pub enum Error {
     Pack(#[from] pack::Error),
     /// A bundle cannot be read: the one that was written, one to build on, or one to reuse.
     #[error(transparent)]
-    Unreadable(#[from] bundle::open::Error),
+    UnreadableBundle(#[from] bundle::open::Error),
     /// The bundle that was written is not good.
     #[error("the bundle that was written does not verify: {0}")]
-    Unsound(String),
+    InvalidBundle(String),
     /// The inputs need no crate at all.
     #[error("{} {} no crate of crates.io", .0.join(" and "), if .0.len() == 1 { "needs" } else { "need" })]
-    Nothing(Vec<String>),
+    NoCrates(Vec<String>),
     /// Toolchains.
     #[error(transparent)]
     Toolchains(Box<gather::toolchains::Error>),
     /// A word of `[platforms]`.
-    #[error("{place}: `[platforms]` asks for what cannot be had")]
+    #[error("{location}: `[platforms]` asks for what cannot be had")]
     Platforms {
         /// File, line and column.
-        place: String,
+        location: String,
         /// Why not.
         source: Box<gather::toolchains::Error>,
     },
     /// The toolchain that a project is pinned to.
-    #[error("could not include the toolchain that `{}` names", pin.display())]
-    Pinned {
+    #[error("could not include the toolchain that `{}` names", toolchain_file.display())]
+    PinnedToolchain {
         /// The toolchain file.
-        pin: PathBuf,
+        toolchain_file: PathBuf,
         /// What it names.
-        toolchain: Toolchain,
+        toolchain: ToolchainName,
         /// Why not.
         source: Box<gather::toolchains::Error>,
     },
@@ -82,7 +82,7 @@ pub enum Error {
     #[error(
         "`{input}`, which is not fetched now but is an input of the history, wants toolchains that cannot be had as it wants them"
     )]
-    OthersToolchains {
+    OtherInputToolchains {
         /// The input.
         input: String,
         /// Why not.
@@ -90,13 +90,13 @@ pub enum Error {
     },
     /// Toolchains that the base lacks, and that are to be left out.
     #[error("the bundle that brought `{0}` was lost, and toolchains are to be left out")]
-    ToolchainsOwed(SafePath),
+    ToolchainsMissingFromBase(SafePath),
     /// A registry to leave out that cargo's configuration does not name.
     #[error("cargo's configuration names no registry `{0}`")]
     UnknownRegistry(String),
     /// What a repair list names and upstream does not have in that form.
-    #[error("upstream does not have all that the list names:\n{}", lines(.0))]
-    Lacking(Vec<Lacking>),
+    #[error("upstream does not have all that the list names:\n{}", join_lines(.0))]
+    Unavailable(Vec<Unavailable>),
     /// Something to reuse that cannot be read.
     #[error("could not read `{}`", path.display())]
     Reuse {
@@ -132,7 +132,7 @@ impl From<gather::toolchains::Error> for Error {
     }
 }
 
-fn lines(lacking: &[Lacking]) -> String {
+fn join_lines(lacking: &[Unavailable]) -> String {
     let lines: Vec<String> = lacking.iter().map(ToString::to_string).collect();
     lines.join("\n")
 }

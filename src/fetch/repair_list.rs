@@ -15,11 +15,11 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::artifact::Kind;
-use crate::crate_id::{CrateId, InvalidId};
+use crate::crate_id::{CrateId, InvalidCrateId};
 use crate::digest::Sha256;
 use crate::gather::input_id::Label;
 use crate::gather::lockfile::{LockedPackage, Lockfile};
+use crate::mirror_file::FileKind;
 use crate::safe_path::SafePath;
 
 /// Bytes of the longest list that is read. A line has about 150.
@@ -54,7 +54,7 @@ pub enum Error {
     },
     /// Something that this version cannot fetch.
     #[error("`{}`, line {line}: things of the kind `{}` cannot be fetched by this version", path.display(), kind.escape_debug())]
-    Kind {
+    UnknownKind {
         /// The file.
         path: PathBuf,
         /// The line, from 1.
@@ -64,17 +64,17 @@ pub enum Error {
     },
     /// A name or version that no crate has.
     #[error("`{}`, line {line}: not a crate", path.display())]
-    Crate {
+    InvalidCrate {
         /// The file.
         path: PathBuf,
         /// The line, from 1.
         line: usize,
         /// What is wrong with it.
-        source: InvalidId,
+        source: InvalidCrateId,
     },
     /// One file with two digests.
     #[error("`{}`, line {line}: {id} is in the list with another digest", path.display())]
-    Twice {
+    ConflictingDigests {
         /// The file.
         path: PathBuf,
         /// The line, from 1.
@@ -83,28 +83,28 @@ pub enum Error {
         id: String,
     },
     /// A path that no rustup artifact has.
-    #[error("`{}`, line {line}: `{artifact}` is no path of rustup's", path.display())]
-    Artifact {
+    #[error("`{}`, line {line}: `{dist_path}` is no path of rustup's", path.display())]
+    NotADistPath {
         /// The file.
         path: PathBuf,
         /// The line, from 1.
         line: usize,
         /// The path that it names.
-        artifact: SafePath,
+        dist_path: SafePath,
     },
 }
 
 /// What a list names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct List {
+pub struct RepairList {
     /// Exactly these packages, as a lockfile would name them.
     pub crates: Lockfile,
     /// Exactly these rustup artifacts, with their digests.
-    pub artifacts: BTreeMap<SafePath, Sha256>,
+    pub dist_files: BTreeMap<SafePath, Sha256>,
 }
 
 /// Reads a list.
-pub fn read(path: &Path) -> Result<List, Error> {
+pub fn read(path: &Path) -> Result<RepairList, Error> {
     let unreadable = |source| Error::Read { path: path.to_owned(), source };
     if fs::metadata(path).map_err(unreadable)?.len() > MAX_SIZE {
         return Err(Error::TooLarge { path: path.to_owned() });
@@ -113,19 +113,19 @@ pub fn read(path: &Path) -> Result<List, Error> {
     parse(&text, path)
 }
 
-fn parse(text: &str, path: &Path) -> Result<List, Error> {
+fn parse(text: &str, path: &Path) -> Result<RepairList, Error> {
     #[derive(Deserialize)]
-    struct Head {
+    struct KindOnly {
         kind: String,
     }
     #[derive(Deserialize)]
-    struct Crate {
+    struct ListedCrate {
         name: String,
         version: String,
         sha256: Sha256,
     }
     #[derive(Deserialize)]
-    struct Artifact {
+    struct ListedDistFile {
         path: SafePath,
         sha256: Sha256,
     }
@@ -133,33 +133,36 @@ fn parse(text: &str, path: &Path) -> Result<List, Error> {
     let (mut packages, mut artifacts) = (BTreeMap::new(), BTreeMap::new());
     for (line, text) in (1..).zip(text.lines()).filter(|(_, text)| !text.trim().is_empty()) {
         let broken = |source| Error::Syntax { path: path.clone(), line, source };
-        let head: Head = serde_json::from_str(text).map_err(broken)?;
+        let head: KindOnly = serde_json::from_str(text).map_err(broken)?;
         if head.kind == "artifact" {
-            let listed: Artifact = serde_json::from_str(text).map_err(broken)?;
-            if !matches!(Kind::of_path(&listed.path), Some(Kind::Dist | Kind::Rustup)) {
-                return Err(Error::Artifact { path, line, artifact: listed.path });
+            let listed: ListedDistFile = serde_json::from_str(text).map_err(broken)?;
+            if !matches!(FileKind::from_path(&listed.path), Some(FileKind::Dist | FileKind::Rustup)) {
+                return Err(Error::NotADistPath { path, line, dist_path: listed.path });
             }
             if *artifacts.entry(listed.path.clone()).or_insert(listed.sha256) != listed.sha256 {
-                return Err(Error::Twice { path, line, id: listed.path.to_string() });
+                return Err(Error::ConflictingDigests { path, line, id: listed.path.to_string() });
             }
             continue;
         }
         if head.kind != "crate" {
-            return Err(Error::Kind { path, line, kind: head.kind.chars().take(80).collect() });
+            return Err(Error::UnknownKind { path, line, kind: head.kind.chars().take(80).collect() });
         }
-        let listed: Crate = serde_json::from_str(text).map_err(broken)?;
-        let id = CrateId::parse(&listed.name, &listed.version).map_err(|source| Error::Crate {
+        let listed: ListedCrate = serde_json::from_str(text).map_err(broken)?;
+        let id = CrateId::parse(&listed.name, &listed.version).map_err(|source| Error::InvalidCrate {
             path: path.clone(),
             line,
             source,
         })?;
         if *packages.entry(id.clone()).or_insert(listed.sha256) != listed.sha256 {
-            return Err(Error::Twice { path, line, id: id.to_string() });
+            return Err(Error::ConflictingDigests { path, line, id: id.to_string() });
         }
     }
     let packages = packages.into_iter().map(|(id, checksum)| LockedPackage { id, checksum }).collect();
     let label = Label::of_path(&path, "Cargo.lock");
-    Ok(List { crates: Lockfile { path, label, packages, line_only: Vec::new(), foreign: Vec::new() }, artifacts })
+    Ok(RepairList {
+        crates: Lockfile { path, label, packages, unbuilt: Vec::new(), foreign: Vec::new() },
+        dist_files: artifacts,
+    })
 }
 
 #[cfg(test)]
@@ -172,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_is_read_line_by_line() {
+    fn crates_and_dist_files_are_read() {
         let text = format!("{}\r\n\n{}\n{}", line("crate", "b", '0'), line("crate", "a", '1'), line("crate", "b", '0'));
         let list = parse(&text, Path::new("list")).expect("valid");
         let names: Vec<String> = list.crates.packages.iter().map(|package| package.id.to_string()).collect();
@@ -180,14 +183,14 @@ mod tests {
         assert!(parse("\n", Path::new("list")).expect("empty").crates.packages.is_empty());
         let artifact = |path: &str| format!(r#"{{"kind":"artifact","path":"{path}","sha256":"{}"}}"#, "0".repeat(64));
         let list = parse(&artifact("dist/channel-rust-stable.toml"), Path::new("list")).expect("valid");
-        assert_eq!(list.artifacts.len(), 1);
+        assert_eq!(list.dist_files.len(), 1);
         for path in ["../x", "crates/a-1.0.0.crate", "/dist/x", "dist"] {
             assert!(parse(&artifact(path), Path::new("list")).is_err(), "{path}");
         }
     }
 
     #[test]
-    fn what_is_wrong_is_told_by_its_line() {
+    fn errors_name_the_line() {
         let good = line("crate", "a", '0');
         for (bad, says) in [
             (line("toolchain", "a", '0'), "line 2: things of the kind `toolchain`"),

@@ -11,17 +11,17 @@ use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
 use super::Error;
-use crate::artifact::Kind;
 use crate::bundle::format::Entry;
-use crate::bundle::open::{Visitor, open_any};
+use crate::bundle::open::{EntryVisitor, open_any};
 use crate::crate_id::CrateId;
 use crate::digest::{HashingWriter, Sha256};
 use crate::event::{self, Sink};
-use crate::gather::cache::Cache;
+use crate::gather::crate_cache::CrateCache;
+use crate::mirror_file::FileKind;
 
 /// Brings into the cache what it lacks of `wanted` and the sources have. `scratch` is for the plain form of 1.x bundles.
-pub fn adopt(
-    cache: &Cache,
+pub fn import_into_cache(
+    cache: &CrateCache,
     sources: &[PathBuf],
     wanted: &BTreeMap<CrateId, Sha256>,
     scratch: &Path,
@@ -33,7 +33,7 @@ pub fn adopt(
     };
     let mut missing = BTreeMap::new();
     for (id, digest) in wanted {
-        if cache.held(*digest).map_err(unusable(&cache.path(*digest)))?.is_none() {
+        if cache.verified_size(*digest).map_err(unusable(&cache.path(*digest)))?.is_none() {
             missing.insert(*digest, id);
         }
     }
@@ -46,7 +46,7 @@ pub fn adopt(
                 // A mirror, or a folder of crates.
                 let name = id.file_name();
                 for path in [source.join("crates").join(&name), source.join(&name)] {
-                    if let Some(size) = cache.link(&path, *digest).map_err(unusable(&path))? {
+                    if let Some(size) = cache.import_link(&path, *digest).map_err(unusable(&path))? {
                         bytes += size;
                         found.insert(*digest);
                         break;
@@ -58,7 +58,7 @@ pub fn adopt(
             let name = source.display().to_string();
             let file = File::open(source).map_err(|error| Error::Reuse { path: source.clone(), source: error })?;
             let bundle = open_any(Box::new(file), &name, scratch)?;
-            let mut picker = Picker { cache, missing: &mut missing, partial: None, bytes: 0 };
+            let mut picker = CacheFiller { cache, missing: &mut missing, partial: None, bytes: 0 };
             let streamed = bundle.stream(&mut picker)?;
             bytes = picker.bytes;
             if let Some(problem) = streamed.problems.first() {
@@ -66,24 +66,24 @@ pub fn adopt(
             }
         }
         let count = before - missing.len();
-        let (source, bytes) = (source.display(), event::size(bytes));
-        sink.status("Reused", format!("{} of `{source}` ({bytes})", event::crates(count as u64)));
+        let (source, bytes) = (source.display(), event::format_size(bytes));
+        sink.status("Reused", format!("{} of `{source}` ({bytes})", event::format_crates(count as u64)));
     }
     Ok(())
 }
 
 /// Keeps a bundle's crates whose digest is wanted.
-struct Picker<'a, 'w> {
-    cache: &'a Cache,
+struct CacheFiller<'a, 'w> {
+    cache: &'a CrateCache,
     missing: &'a mut BTreeMap<Sha256, &'w CrateId>,
     partial: Option<HashingWriter<NamedTempFile>>,
     bytes: u64,
 }
 
-impl Visitor for Picker<'_, '_> {
+impl EntryVisitor for CacheFiller<'_, '_> {
     fn begin(&mut self, entry: &Entry) -> io::Result<()> {
-        let wanted = entry.kind == Kind::Crate && self.missing.contains_key(&entry.sha256);
-        self.partial = if wanted { Some(HashingWriter::new(self.cache.partial()?)) } else { None };
+        let wanted = entry.kind == FileKind::Crate && self.missing.contains_key(&entry.sha256);
+        self.partial = if wanted { Some(HashingWriter::new(self.cache.new_partial_file()?)) } else { None };
         Ok(())
     }
 
@@ -97,7 +97,7 @@ impl Visitor for Picker<'_, '_> {
         };
         let (digest, length, file) = partial.finish();
         if good && digest == entry.sha256 {
-            self.cache.place(file, digest)?;
+            self.cache.insert(file, digest)?;
             self.missing.remove(&digest);
             self.bytes += length;
         }

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::{Error, Options, Station, toolchains};
+use super::{Error, Options, Session, toolchains};
 use crate::event;
-use crate::gather::download::Downloads;
+use crate::gather::crate_downloader::CrateDownloader;
 use crate::gather::lockfile::Lockfile;
-use crate::gather::resolve::{self, Resolved, Resolver};
+use crate::gather::resolve::{self, Resolution, Resolver};
 use crate::safe_path::SafePath;
 
 /// The lock of one rust-src.
@@ -14,39 +14,39 @@ use crate::safe_path::SafePath;
 pub(super) struct StdLock {
     lockfile: Lockfile,
     /// Positions of the inputs that it counts for.
-    owners: BTreeSet<usize>,
+    input_indexes: BTreeSet<usize>,
 }
 
-impl Station<'_> {
+impl Session<'_> {
     /// The locks in every rust-src that is `planned`. What only other inputs of the history want of it counts for the
     /// first of today's that wants toolchains: its crates move along with their channel.
-    pub(super) async fn std_locks(
+    pub(super) async fn fetch_std_locks(
         &self,
         options: &Options,
         inputs: &[resolve::Input],
-        planned: &toolchains::Gathered,
+        planned: &toolchains::ToolchainPlan,
     ) -> Result<Vec<StdLock>, Error> {
-        if planned.orders.is_empty() {
+        if planned.requests.is_empty() {
             return Ok(Vec::new());
         }
         let needs = |input: &resolve::Input, path: &SafePath| {
-            planned.needs.get(&input.id()).is_some_and(|paths| paths.contains(path))
+            planned.needed_paths.get(&input.id()).is_some_and(|paths| paths.contains(path))
         };
         let mut locks = Vec::new();
-        for (path, lockfile) in self.dist(options).std_locks(&planned.plan).await? {
+        for (path, lockfile) in self.dist_downloader(options).fetch_std_locks(&planned.downloads).await? {
             let numbered = || inputs.iter().enumerate();
             let mut owners: BTreeSet<usize> =
                 numbered().filter(|(_, input)| needs(input, &path)).map(|(number, _)| number).collect();
             if owners.is_empty() {
-                let first = numbered().find(|(_, input)| planned.orders.contains_key(&input.id()));
+                let first = numbered().find(|(_, input)| planned.requests.contains_key(&input.id()));
                 owners.extend(first.map(|(number, _)| number));
             }
-            locks.push(StdLock { lockfile, owners });
+            locks.push(StdLock { lockfile, input_indexes: owners });
         }
         let all: BTreeSet<_> =
             locks.iter().flat_map(|lock| &lock.lockfile.packages).map(|package| &package.id).collect();
         if !all.is_empty() {
-            let crates = event::crates(all.len() as u64);
+            let crates = event::format_crates(all.len() as u64);
             self.sink.status("Including", format!("{crates} of the standard library, for -Zbuild-std with rust-src"));
         }
         Ok(locks)
@@ -54,22 +54,24 @@ impl Station<'_> {
 }
 
 /// The locks as inputs of their own.
-pub(super) fn inputs_of(locks: &[StdLock]) -> impl Iterator<Item = resolve::Input> {
+pub(super) fn as_inputs(locks: &[StdLock]) -> impl Iterator<Item = resolve::Input> {
     locks.iter().map(|lock| resolve::Input::Lockfile(lock.lockfile.clone()))
 }
 
 /// What `inputs` need, and each with what the locks name that count for it.
-pub(super) async fn resolve(
+pub(super) async fn resolve_with_std_locks(
     resolver: &Resolver,
     inputs: &[resolve::Input],
     locks: &[StdLock],
-    downloads: &Downloads,
-) -> Result<Resolved, resolve::Error> {
-    let all: Vec<resolve::Input> = inputs.iter().cloned().chain(inputs_of(locks)).collect();
+    downloads: &CrateDownloader,
+) -> Result<Resolution, resolve::Error> {
+    let all: Vec<resolve::Input> = inputs.iter().cloned().chain(as_inputs(locks)).collect();
     let mut resolved = resolver.resolve(&all, downloads).await?;
     let extras = resolved.inputs.split_off(inputs.len().min(resolved.inputs.len()));
     for (extra, lock) in extras.into_iter().zip(locks) {
-        for (_, input) in resolved.inputs.iter_mut().enumerate().filter(|(number, _)| lock.owners.contains(number)) {
+        for (_, input) in
+            resolved.inputs.iter_mut().enumerate().filter(|(number, _)| lock.input_indexes.contains(number))
+        {
             input.ids.extend(extra.ids.iter().cloned());
         }
     }

@@ -4,32 +4,32 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::{Error, Mode, Options, Station, repair_list};
-use crate::channel::{Date, Toolchain, Wanted};
+use super::{Error, Mode, Options, Session, repair_list};
 use crate::digest::Sha256;
 use crate::event;
 use crate::gather;
 use crate::gather::depends::{self, Platforms};
-use crate::gather::history::{Base, HeldArtifact, Memory};
+use crate::gather::history::{DeltaBase, DistFileRef, History};
 use crate::gather::input_id::InputId;
 use crate::gather::resolve;
 use crate::gather::toolchain_file::ToolchainFile;
-use crate::gather::toolchains::{Dist, Needed, Order, Plan};
+use crate::gather::toolchains::{DistDownloader, DownloadPlan, PlannedFile, ToolchainRequest};
 use crate::safe_path::SafePath;
+use crate::toolchain::{Date, SelectionRequest, ToolchainName};
 
 /// What a user says of toolchains beside `[platforms]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Toolchains {
+pub struct ToolchainOptions {
     /// Bring none. What was sent earlier stays current.
-    pub leave: bool,
+    pub skip: bool,
     /// Bring them for inputs without `[platforms]` too.
-    pub always: bool,
+    pub include_without_platforms: bool,
     /// The targets in place of those that `[platforms]` names; none: those.
     pub targets: Vec<String>,
     /// The targets where nothing names any.
     pub default_targets: Vec<String>,
     /// The toolchains where nothing names any.
-    pub default_toolchains: Vec<Toolchain>,
+    pub default_toolchains: Vec<ToolchainName>,
     /// What toolchain files ask for, by the file of the input: its depends.toml, or the Cargo.lock of a workspace. It counts
     /// where that input has no `[platforms]`.
     pub pins: BTreeMap<PathBuf, ToolchainFile>,
@@ -37,12 +37,12 @@ pub struct Toolchains {
     pub upstream: String,
 }
 
-impl Toolchains {
+impl ToolchainOptions {
     /// None at all.
-    pub fn none() -> Toolchains {
-        Toolchains {
-            leave: true,
-            always: false,
+    pub fn none() -> ToolchainOptions {
+        ToolchainOptions {
+            skip: true,
+            include_without_platforms: false,
             targets: Vec::new(),
             default_targets: Vec::new(),
             default_toolchains: Vec::new(),
@@ -53,7 +53,12 @@ impl Toolchains {
 
     /// The failure to have what the input `id` wants, or where that is not known any of `inputs`: with the
     /// toolchain file, where one asks for it.
-    fn blamed(&self, inputs: &[resolve::Input], id: Option<&InputId>, error: gather::toolchains::Error) -> Error {
+    fn attribute_error(
+        &self,
+        inputs: &[resolve::Input],
+        id: Option<&InputId>,
+        error: gather::toolchains::Error,
+    ) -> Error {
         let mut wanting = inputs.iter().filter(|input| id.is_none_or(|id| input.id() == *id));
         let pin = wanting.find_map(|input| match input {
             resolve::Input::Depends(depends) if depends.platforms.is_none() => self.pins.get(&depends.path),
@@ -61,13 +66,15 @@ impl Toolchains {
             resolve::Input::Depends(_) | resolve::Input::Crate(_) => None,
         });
         match pin.and_then(|pin| Some((pin.path.clone(), pin.toolchain.clone()?))) {
-            Some((pin, toolchain)) => Error::Pinned { pin, toolchain, source: Box::new(error) },
+            Some((pin, toolchain)) => {
+                Error::PinnedToolchain { toolchain_file: pin, toolchain, source: Box::new(error) }
+            }
             None => error.into(),
         }
     }
 
     /// What an input wants.
-    fn order(&self, input: &resolve::Input) -> Option<Order> {
+    fn request_for(&self, input: &resolve::Input) -> Option<ToolchainRequest> {
         let (platforms, pin) = match input {
             resolve::Input::Depends(depends) => (depends.platforms.clone(), self.pins.get(&depends.path)),
             resolve::Input::Lockfile(lockfile) => (None, self.pins.get(&lockfile.path)),
@@ -77,149 +84,157 @@ impl Toolchains {
             (Some(platforms), _) => platforms,
             (None, Some(pin)) => {
                 let mut platforms = Platforms::default();
-                pin.add_to(&mut platforms, &self.default_targets);
+                pin.add_to_platforms(&mut platforms, &self.default_targets);
                 platforms
             }
-            (None, None) if self.always => Platforms::default(),
+            (None, None) if self.include_without_platforms => Platforms::default(),
             (None, None) => return None,
         };
         let or = |given: Vec<String>, default: &Vec<String>| if given.is_empty() { default.clone() } else { given };
         let targets = or(self.targets.clone(), &or(platforms.targets, &self.default_targets));
         let toolchains =
             if platforms.toolchain.is_empty() { self.default_toolchains.clone() } else { platforms.toolchain };
-        let wanted =
-            Wanted { targets, profile: platforms.profile.unwrap_or_default(), components: platforms.components };
-        Some(Order { toolchains, wanted })
+        let wanted = SelectionRequest {
+            targets,
+            profile: platforms.profile.unwrap_or_default(),
+            components: platforms.components,
+        };
+        Some(ToolchainRequest { toolchains, selection: wanted })
     }
 }
 
 /// What was gathered of toolchains.
 #[derive(Default)]
-pub(super) struct Gathered {
+pub(super) struct ToolchainPlan {
     /// Every artifact that the orders need; those to be sent with their bytes.
-    pub(super) plan: Plan,
+    pub(super) downloads: DownloadPlan,
     /// What today's inputs want, by their identity.
-    pub(super) orders: BTreeMap<InputId, Order>,
+    pub(super) requests: BTreeMap<InputId, ToolchainRequest>,
     /// Which artifacts an input needs, today's and those of the history that share channels with them.
-    pub(super) needs: BTreeMap<InputId, BTreeSet<SafePath>>,
+    pub(super) needed_paths: BTreeMap<InputId, BTreeSet<SafePath>>,
     /// Nothing was asked of upstream: what the history says of today's inputs stays.
-    pub(super) left: bool,
+    pub(super) keeps_recorded: bool,
     /// What a repair list names and upstream does not have in that form; it is nowhere else in this.
-    pub(super) lacking: Vec<Lacking>,
+    pub(super) unavailable: Vec<Unavailable>,
 }
 
 /// What a repair list names and upstream does not have in that form.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lacking {
+pub struct Unavailable {
     /// Where it belongs.
     pub path: SafePath,
     /// What upstream has there.
-    pub why: Why,
+    pub reason: Reason,
 }
 
 /// What upstream has in place of something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
+pub enum Reason {
     /// Nothing.
-    Gone,
+    NotFound,
     /// Something later, as is usual at this path.
-    MovedOn,
+    Superseded,
     /// Other bytes at a path where they never change.
     Altered,
 }
 
-impl fmt::Display for Lacking {
+impl fmt::Display for Unavailable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = &self.path;
-        match self.why {
-            Why::Gone => write!(f, "`{path}` is not there"),
-            Why::MovedOn => write!(f, "`{path}` has moved on"),
-            Why::Altered => write!(f, "`{path}` has other bytes than it had"),
+        match self.reason {
+            Reason::NotFound => write!(f, "`{path}` is not there"),
+            Reason::Superseded => write!(f, "`{path}` has moved on"),
+            Reason::Altered => write!(f, "`{path}` has other bytes than it had"),
         }
     }
 }
 
-impl Gathered {
+impl ToolchainPlan {
     /// What a repair list names, as the needs of the input `id`.
-    fn exactly(id: InputId, list: &Path) -> Result<Gathered, repair_list::Error> {
-        let listed = repair_list::read(list)?.artifacts;
+    fn for_repair_list(id: InputId, list: &Path) -> Result<ToolchainPlan, repair_list::Error> {
+        let listed = repair_list::read(list)?.dist_files;
         if listed.is_empty() {
-            return Ok(Gathered::default());
+            return Ok(ToolchainPlan::default());
         }
         let paths = listed.keys().cloned().collect();
-        let needed = |sha256| Needed { sha256, bytes: None, size: None };
+        let needed = |sha256| PlannedFile { sha256, bytes: None, size: None };
         let artifacts = listed.into_iter().map(|(path, sha256)| (path, needed(sha256))).collect();
         let needs = BTreeMap::from([(id, paths)]);
-        Ok(Gathered { plan: Plan { artifacts, ..Plan::default() }, needs, ..Gathered::default() })
+        Ok(ToolchainPlan {
+            downloads: DownloadPlan { files: artifacts, ..DownloadPlan::default() },
+            needed_paths: needs,
+            ..ToolchainPlan::default()
+        })
     }
 
     /// What an input needs, as the history keeps it.
-    pub(super) fn held(&self, id: &InputId) -> Vec<HeldArtifact> {
-        let needs = self.needs.get(id).into_iter().flatten();
+    pub(super) fn files_of_input(&self, id: &InputId) -> Vec<DistFileRef> {
+        let needs = self.needed_paths.get(id).into_iter().flatten();
         let held = needs.filter_map(|path| {
-            let needed = self.plan.artifacts.get(path)?;
-            Some(HeldArtifact { path: path.clone(), sha256: needed.sha256, size: needed.size.unwrap_or(0) })
+            let needed = self.downloads.files.get(path)?;
+            Some(DistFileRef { path: path.clone(), sha256: needed.sha256, size: needed.size.unwrap_or(0) })
         });
         held.collect()
     }
 
     /// What inputs need that are not today's.
-    pub(super) fn moved(&self) -> BTreeMap<InputId, Vec<HeldArtifact>> {
-        let others = self.needs.keys().filter(|id| !self.orders.contains_key(*id));
-        others.map(|id| (id.clone(), self.held(id))).collect()
+    pub(super) fn files_of_other_inputs(&self) -> BTreeMap<InputId, Vec<DistFileRef>> {
+        let others = self.needed_paths.keys().filter(|id| !self.requests.contains_key(*id));
+        others.map(|id| (id.clone(), self.files_of_input(id))).collect()
     }
 
     /// Artifacts that go into the bundle.
-    pub(super) fn shipped(&self) -> usize {
-        self.plan.artifacts.values().filter(|needed| needed.bytes.is_some()).count()
+    pub(super) fn shipped_count(&self) -> usize {
+        self.downloads.files.values().filter(|needed| needed.bytes.is_some()).count()
     }
 }
 
-impl Station<'_> {
+impl Session<'_> {
     /// Downloads what was `planned` and is not known to be sent. `memory` names the other inputs of the history, which
     /// share their channels with today's.
-    pub(super) async fn toolchains(
+    pub(super) async fn download_toolchains(
         &self,
         options: &Options,
-        planned: Gathered,
-        memory: Option<&Memory>,
-        sent: Option<&Base>,
-    ) -> Result<Gathered, Error> {
+        planned: ToolchainPlan,
+        memory: Option<&History>,
+        sent: Option<&DeltaBase>,
+    ) -> Result<ToolchainPlan, Error> {
         let mut gathered = planned;
-        if !gathered.needs.is_empty() {
-            let to_send =
-                |path: &SafePath, sha256: &Sha256| sent.is_none_or(|base| !base.holds_artifact(path, *sha256));
+        if !gathered.needed_paths.is_empty() {
+            let to_send = |path: &SafePath, sha256: &Sha256| sent.is_none_or(|base| !base.has_dist_file(path, *sha256));
             match &options.mode {
-                Mode::Repair { .. } => self.what_is_there(options, &mut gathered, memory).await?,
-                Mode::Full | Mode::Incremental { .. } => self.dist(options).fetch(&mut gathered.plan, &to_send).await?,
+                Mode::Repair { .. } => self.download_available(options, &mut gathered, memory).await?,
+                Mode::Full | Mode::Incremental { .. } => {
+                    self.dist_downloader(options).fetch(&mut gathered.downloads, &to_send).await?
+                }
             }
-            let sent = gathered.plan.artifacts.values().filter(|needed| needed.bytes.is_some());
+            let sent = gathered.downloads.files.values().filter(|needed| needed.bytes.is_some());
             // rustup-init stands at two paths, and is downloaded and packed once.
             let sizes: BTreeMap<Sha256, u64> = sent.map(|one| (one.sha256, one.size.unwrap_or(0))).collect();
-            let (count, bytes) = (event::rustup_artifacts(gathered.shipped() as u64), sizes.values().sum());
-            self.sink.status("Gathered", format!("{count} ({})", event::size(bytes)));
-            self.tell_of_others(&gathered);
+            let (count, bytes) = (event::format_dist_files(gathered.shipped_count() as u64), sizes.values().sum());
+            self.sink.status("Gathered", format!("{count} ({})", event::format_size(bytes)));
+            self.report_other_inputs(&gathered);
         }
         Ok(gathered)
     }
 
     /// Says what comes along for inputs that are not today's.
-    fn tell_of_others(&self, gathered: &Gathered) {
+    fn report_other_inputs(&self, gathered: &ToolchainPlan) {
         let (today, others): (Vec<_>, Vec<_>) =
-            gathered.needs.iter().partition(|(name, _)| gathered.orders.contains_key(*name));
+            gathered.needed_paths.iter().partition(|(name, _)| gathered.requests.contains_key(*name));
         let today: BTreeSet<&SafePath> = today.into_iter().flat_map(|(_, paths)| paths).collect();
-        let shipped = |path: &&SafePath| gathered.plan.artifacts.get(*path).is_some_and(|one| one.bytes.is_some());
-        let theirs = |paths: &BTreeSet<SafePath>| paths.iter().filter(shipped).any(|path| !today.contains(path));
+        let shipped = |path: &&SafePath| gathered.downloads.files.get(*path).is_some_and(|one| one.bytes.is_some());
+        let needs_more = |paths: &BTreeSet<SafePath>| paths.iter().filter(shipped).any(|path| !today.contains(path));
         let names: Vec<String> =
-            others.iter().filter(|(_, paths)| theirs(paths)).map(|(name, _)| format!("`{name}`")).collect();
+            others.iter().filter(|(_, paths)| needs_more(paths)).map(|(name, _)| format!("`{name}`")).collect();
         let paths: BTreeSet<&SafePath> = others
             .iter()
             .flat_map(|(_, paths)| paths.iter())
             .filter(shipped)
             .filter(|path| !today.contains(path))
             .collect();
-        if !paths.is_empty() && !gathered.orders.is_empty() {
-            let count = event::rustup_artifacts(paths.len() as u64);
+        if !paths.is_empty() && !gathered.requests.is_empty() {
+            let count = event::format_dist_files(paths.len() as u64);
             let message = format!("{count} of them that only other inputs of the history need: {}", names.join(", "));
             self.sink.status("Including", message);
         }
@@ -227,147 +242,149 @@ impl Station<'_> {
 
     /// Downloads what upstream still has of a repair list. What has moved on there may have other names that the history
     /// knows, such as the folder of its day.
-    async fn what_is_there(
+    async fn download_available(
         &self,
         options: &Options,
-        gathered: &mut Gathered,
-        memory: Option<&Memory>,
+        gathered: &mut ToolchainPlan,
+        memory: Option<&History>,
     ) -> Result<(), Error> {
-        let dist = self.dist(options);
-        let plan = &mut gathered.plan;
-        let refused = dist.fetch_what_is_there(plan, &|_, _| true).await?;
-        let lacking: BTreeMap<&SafePath, Sha256> = plan
-            .artifacts
-            .iter()
-            .filter(|(_, one)| one.bytes.is_none())
-            .map(|(path, one)| (path, one.sha256))
-            .collect();
-        let mut elsewhere = Plan::default();
-        for (path, sha256) in &lacking {
-            let places = memory.map(|memory| memory.places(*sha256)).unwrap_or_default();
-            for place in places.into_iter().filter(|place| place != *path) {
-                elsewhere.artifacts.insert(place, Needed { sha256: *sha256, bytes: None, size: None });
+        let dist = self.dist_downloader(options);
+        let plan = &mut gathered.downloads;
+        let refused = dist.fetch_available(plan, &|_, _| true).await?;
+        let missing: BTreeMap<&SafePath, Sha256> =
+            plan.files.iter().filter(|(_, one)| one.bytes.is_none()).map(|(path, one)| (path, one.sha256)).collect();
+        let mut other_paths = DownloadPlan::default();
+        for (path, sha256) in &missing {
+            let paths = memory.map(|memory| memory.paths_of_digest(*sha256)).unwrap_or_default();
+            for place in paths.into_iter().filter(|place| place != *path) {
+                other_paths.files.insert(place, PlannedFile { sha256: *sha256, bytes: None, size: None });
             }
         }
-        dist.fetch_what_is_there(&mut elsewhere, &|_, _| true).await?;
-        let found: BTreeMap<Sha256, Needed> = elsewhere.artifacts.into_values().map(|one| (one.sha256, one)).collect();
-        let gone: BTreeSet<&SafePath> = refused.absent.iter().map(|(path, _)| path).collect();
-        let mut still = Vec::new();
-        plan.artifacts.retain(|path, needed| {
+        dist.fetch_available(&mut other_paths, &|_, _| true).await?;
+        let found: BTreeMap<Sha256, PlannedFile> =
+            other_paths.files.into_values().map(|one| (one.sha256, one)).collect();
+        let not_found: BTreeSet<&SafePath> = refused.absent.iter().map(|(path, _)| path).collect();
+        let mut unavailable = Vec::new();
+        plan.files.retain(|path, needed| {
             if needed.bytes.is_none()
                 && let Some(found) = found.get(&needed.sha256)
             {
                 needed.clone_from(found);
             }
             if needed.bytes.is_none() {
-                let why = match moves(path) {
-                    _ if gone.contains(path) => Why::Gone,
-                    true => Why::MovedOn,
-                    false => Why::Altered,
+                let why = match is_mutable_path(path) {
+                    _ if not_found.contains(path) => Reason::NotFound,
+                    true => Reason::Superseded,
+                    false => Reason::Altered,
                 };
-                still.push(Lacking { path: path.clone(), why });
+                unavailable.push(Unavailable { path: path.clone(), reason: why });
             }
             needed.bytes.is_some()
         });
-        for paths in gathered.needs.values_mut() {
-            paths.retain(|path| plan.artifacts.contains_key(path));
+        for paths in gathered.needed_paths.values_mut() {
+            paths.retain(|path| plan.files.contains_key(path));
         }
-        gathered.lacking = still;
+        gathered.unavailable = unavailable;
         Ok(())
     }
 
     /// What today's inputs want, by their identity; that it is nothing is told.
-    pub(super) fn orders(&self, options: &Options, inputs: &[resolve::Input]) -> BTreeMap<InputId, Order> {
-        let order = |input: &resolve::Input| Some((input.id(), options.toolchains.order(input)?));
-        let orders: BTreeMap<InputId, Order> =
-            inputs.iter().filter(|_| !options.toolchains.leave).filter_map(order).collect();
-        if orders.is_empty() && !options.toolchains.leave && !inputs.is_empty() {
+    pub(super) fn toolchain_requests(
+        &self,
+        options: &Options,
+        inputs: &[resolve::Input],
+    ) -> BTreeMap<InputId, ToolchainRequest> {
+        let order = |input: &resolve::Input| Some((input.id(), options.toolchains.request_for(input)?));
+        let orders: BTreeMap<InputId, ToolchainRequest> =
+            inputs.iter().filter(|_| !options.toolchains.skip).filter_map(order).collect();
+        if orders.is_empty() && !options.toolchains.skip && !inputs.is_empty() {
             self.sink.status("Fetching", "crates alone, no toolchain".to_owned());
         }
         orders
     }
 
     /// Whether the history has other wishes beside today's inputs than it had when `before` was read.
-    pub(super) fn has_changed(
+    pub(super) fn other_requests_changed(
         &self,
         options: &Options,
         inputs: &[resolve::Input],
-        before: Option<&Memory>,
-        now: &Memory,
+        before: Option<&History>,
+        now: &History,
     ) -> bool {
         let today: Vec<InputId> = inputs.iter().map(resolve::Input::id).collect();
-        let others = |memory: &Memory| memory.other_orders(&today, &options.forget);
+        let others = |memory: &History| memory.other_toolchain_requests(&today, &options.forget);
         before.is_some_and(|before| others(before) != others(now))
     }
 
     /// What is wanted, and the small texts that say so.
-    pub(super) async fn planned(
+    pub(super) async fn plan_toolchains(
         &self,
         options: &Options,
-        orders: BTreeMap<InputId, Order>,
+        orders: BTreeMap<InputId, ToolchainRequest>,
         inputs: &[resolve::Input],
-        memory: Option<&Memory>,
-        sent: Option<&Base>,
-    ) -> Result<Gathered, Error> {
+        memory: Option<&History>,
+        sent: Option<&DeltaBase>,
+    ) -> Result<ToolchainPlan, Error> {
         if let Mode::Repair { list } = &options.mode {
             return match inputs.first() {
-                Some(input) => Ok(Gathered::exactly(input.id(), list)?),
-                None => Ok(Gathered::default()),
+                Some(input) => Ok(ToolchainPlan::for_repair_list(input.id(), list)?),
+                None => Ok(ToolchainPlan::default()),
             };
         }
         let today: Vec<InputId> = inputs.iter().map(resolve::Input::id).collect();
-        let others = memory.map(|memory| memory.other_orders(&today, &options.forget)).unwrap_or_default();
+        let others = memory.map(|memory| memory.other_toolchain_requests(&today, &options.forget)).unwrap_or_default();
         // What others need was sent, unless the bundles that it was sent with were lost.
-        let lost = sent.is_some_and(|base| !base.newest) && !others.is_empty();
-        if options.toolchains.leave || orders.is_empty() && !lost {
-            return Ok(Gathered { left: options.toolchains.leave, ..Gathered::default() });
+        let lost = sent.is_some_and(|base| !base.is_newest) && !others.is_empty();
+        if options.toolchains.skip || orders.is_empty() && !lost {
+            return Ok(ToolchainPlan { keeps_recorded: options.toolchains.skip, ..ToolchainPlan::default() });
         }
-        let all: Vec<(InputId, Order)> = orders.clone().into_iter().chain(others).collect();
-        let wanted: Vec<Order> = all.iter().map(|(_, order)| order.clone()).collect();
-        let plan = self.dist(options).plan(&wanted).await.map_err(|error| match error.order(&wanted) {
-            Some(number) if number >= orders.len() => {
-                Error::OthersToolchains { input: all[number].0.to_string(), source: Box::new(error) }
-            }
-            Some(number) => {
-                let name = &all[number].0;
-                match place_of(inputs, name, &error) {
-                    Some(place) => Error::Platforms { place, source: Box::new(error) },
-                    None => options.toolchains.blamed(inputs, Some(name), error),
+        let all: Vec<(InputId, ToolchainRequest)> = orders.clone().into_iter().chain(others).collect();
+        let wanted: Vec<ToolchainRequest> = all.iter().map(|(_, order)| order.clone()).collect();
+        let plan =
+            self.dist_downloader(options).plan(&wanted).await.map_err(|error| match error.failed_request(&wanted) {
+                Some(number) if number >= orders.len() => {
+                    Error::OtherInputToolchains { input: all[number].0.to_string(), source: Box::new(error) }
                 }
-            }
-            None => options.toolchains.blamed(inputs, None, error),
-        })?;
+                Some(number) => {
+                    let name = &all[number].0;
+                    match locate_in_depends(inputs, name, &error) {
+                        Some(place) => Error::Platforms { location: place, source: Box::new(error) },
+                        None => options.toolchains.attribute_error(inputs, Some(name), error),
+                    }
+                }
+                None => options.toolchains.attribute_error(inputs, None, error),
+            })?;
         self.sink.status("Resolved", format!("toolchains: {}", plan.toolchains.join(", ")));
-        let needs = all.into_iter().map(|(id, _)| id).zip(plan.by_order.iter().cloned()).collect();
-        Ok(Gathered { plan, orders, needs, ..Gathered::default() })
+        let needs = all.into_iter().map(|(id, _)| id).zip(plan.by_request.iter().cloned()).collect();
+        Ok(ToolchainPlan { downloads: plan, requests: orders, needed_paths: needs, ..ToolchainPlan::default() })
     }
 
-    pub(super) fn dist(&self, options: &Options) -> Dist {
-        Dist {
+    pub(super) fn dist_downloader(&self, options: &Options) -> DistDownloader {
+        DistDownloader {
             client: self.downloads.client.clone(),
-            base: options.toolchains.upstream.clone(),
-            cache: self.surroundings.home.join("cache"),
+            server_url: options.toolchains.upstream.clone(),
+            cache: self.environment.home.join("cache"),
             jobs: self.downloads.jobs,
             offline: self.downloads.offline,
-            now: self.surroundings.now,
+            now: self.environment.now,
             sink: self.sink.clone(),
         }
     }
 }
 
 /// Where in the depends.toml of the input `id` the word stands that cannot be had, as `FILE:LINE:COLUMN`.
-fn place_of(inputs: &[resolve::Input], id: &InputId, error: &gather::toolchains::Error) -> Option<String> {
-    let (key, word) = error.word()?;
+fn locate_in_depends(inputs: &[resolve::Input], id: &InputId, error: &gather::toolchains::Error) -> Option<String> {
+    let (key, word) = error.unavailable_platform_value()?;
     let input = inputs.iter().find(|input| input.id() == *id)?;
     let resolve::Input::Depends(depends) = input else { return None };
     let text = depends::read_text(&depends.path).ok()?;
-    let place = depends::place_in_platforms(&text, key, &word)?;
-    Some(format!("{}:{place}", depends.path.display()))
+    let position = depends::locate_in_platforms(&text, key, &word)?;
+    Some(format!("{}:{position}", depends.path.display()))
 }
 
 /// Whether upstream may put other bytes at `path` in time: not into the folder of a day, nor into that of a version of
 /// rustup.
-fn moves(path: &SafePath) -> bool {
+fn is_mutable_path(path: &SafePath) -> bool {
     let dated = path.components().nth(1).is_some_and(|folder| folder.parse::<Date>().is_ok());
     !dated && !path.as_str().starts_with("rustup/archive/")
 }

@@ -2,33 +2,33 @@
 
 use std::path::Path;
 
-use super::{Error, Station};
+use super::{Error, Session};
 use crate::gather::lockfile::Lockfile;
 use crate::gather::resolve;
-use crate::gather::workspace::{self, Fit, Workspace};
+use crate::gather::workspace::{self, LockFit, Workspace};
 
 /// The packages that `found` builds with. Dropping the future ends the cargo that it runs.
-pub async fn of(found: &Workspace, station: &Station<'_>) -> Result<Lockfile, Error> {
-    let parent = &station.surroundings.scratch;
+pub async fn read_or_resolve(workspace: &Workspace, session: &Session<'_>) -> Result<Lockfile, Error> {
+    let parent = &session.environment.scratch;
     let scratch = tempfile::Builder::new().prefix("workspace-").tempdir_in(parent);
     let scratch = scratch.map_err(|source| Error::Folder { path: parent.clone(), source })?;
-    let run = async |folder: &Path, args: &[&str]| station.resolver.run_for_workspace(folder, args).await;
+    let run = async |folder: &Path, args: &[&str]| session.resolver.run_for_workspace(folder, args).await;
     let fitting =
-        workspace::fitting_lock(found, &station.surroundings.env, scratch.path(), station.sink.as_ref(), run).await;
-    let root = found.root.display();
-    let fitting = match (fitting, station.resolver.upstream_failure()) {
+        workspace::fitting_lock(workspace, &session.environment.env, scratch.path(), session.sink.as_ref(), run).await;
+    let root = workspace.root.display();
+    let fitting = match (fitting, session.resolver.upstream_failure()) {
         (Ok(fitting), _) => fitting,
         (Err(_), Some(failure)) => return Err(Error::Resolve(resolve::Error::Index(failure))),
         (Err(error @ (workspace::Error::Unresolved { .. } | workspace::Error::Unreachable { .. })), None) => {
-            return match workspace::lock(found)? {
+            return match workspace::read_lockfile(workspace)? {
                 // Cargo cannot look at a git repository, or wants a token for another registry. What of them may be left out
                 // is for the caller to say; the rest is locked, and is what the user builds with.
                 Some(own) if !own.foreign.is_empty() => {
                     let why = format!("it names packages of git or of other registries: {error}");
-                    Ok(as_it_stands(own, found, station, &why))
+                    Ok(unchecked_lock(own, workspace, session, &why))
                 }
-                Some(own) if station.resolver.names_deleted(&own).await? => {
-                    Ok(as_it_stands(own, found, station, DELETED))
+                Some(own) if session.resolver.locks_deleted_version(&own).await? => {
+                    Ok(unchecked_lock(own, workspace, session, DELETED_UPSTREAM))
                 }
                 _ => Err(error.into()),
             };
@@ -36,33 +36,33 @@ pub async fn of(found: &Workspace, station: &Station<'_>) -> Result<Lockfile, Er
         (Err(error), None) => return Err(error.into()),
     };
     // Cargo moved on to a version that upstream still has; the user builds with the deleted one.
-    if let (Fit::Outdated { .. }, Some(own)) = (&fitting.fit, workspace::lock(found)?)
-        && station.resolver.names_deleted(&own).await?
+    if let (LockFit::Outdated { .. }, Some(own)) = (&fitting.fit, workspace::read_lockfile(workspace)?)
+        && session.resolver.locks_deleted_version(&own).await?
     {
-        return Ok(as_it_stands(own, found, station, DELETED));
+        return Ok(unchecked_lock(own, workspace, session, DELETED_UPSTREAM));
     }
     match fitting.fit {
-        Fit::AsItStands => {}
-        Fit::Missing => station.sink.warning(format!(
+        LockFit::UpToDate => {}
+        LockFit::Missing => session.sink.warning(format!(
             "`{root}` has no Cargo.lock; cargo resolved a copy of its manifests, and a build there may lock other \
              versions (`cargo generate-lockfile` settles them)"
         )),
-        Fit::Outdated { added, removed } => station.sink.warning(format!(
+        LockFit::Outdated { added, removed } => session.sink.warning(format!(
             "the Cargo.lock of `{root}` does not fit its manifests; cargo brought a copy up to date \
              (packages: {added} added, {removed} removed)"
         )),
     }
-    Ok(Lockfile { path: found.root.join("Cargo.lock"), ..fitting.lockfile })
+    Ok(Lockfile { path: workspace.root.join("Cargo.lock"), ..fitting.lockfile })
 }
 
 /// Why cargo cannot check a lock that names a version which upstream deleted and which is remembered.
-const DELETED: &str = "it names a version that upstream deleted";
+const DELETED_UPSTREAM: &str = "it names a version that upstream deleted";
 
 /// A lock that the user builds with and that cargo cannot check.
-fn as_it_stands(own: Lockfile, found: &Workspace, station: &Station<'_>, why: &str) -> Lockfile {
-    station.sink.warning(format!(
+fn unchecked_lock(own: Lockfile, workspace: &Workspace, session: &Session<'_>, why: &str) -> Lockfile {
+    session.sink.warning(format!(
         "the Cargo.lock of `{}` is taken as it stands, and whether it fits the manifests is not known; {why}",
-        found.root.display()
+        workspace.root.display()
     ));
     own
 }

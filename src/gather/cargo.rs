@@ -14,33 +14,33 @@ use tempfile::TempDir;
 use tokio::process::Command;
 
 use super::cargo_config::CargoConfig;
-use super::loopback::Loopback;
+use super::local_registry::LocalRegistry;
 use crate::crate_id::Version;
 use crate::env::Env;
 
 /// The oldest cargo that speaks to a sparse registry without being asked to.
-pub const OLDEST: Version = Version::new(1, 70, 0);
+pub const MIN_CARGO_VERSION: Version = Version::new(1, 70, 0);
 /// The first cargo with the resolver that a new project gets: it prefers versions that the running rustc can build.
-const RESOLVER_3: Version = Version::new(1, 84, 0);
+const FIRST_WITH_RESOLVER_3: Version = Version::new(1, 84, 0);
 /// The name of our index in the configuration of the cargo that we run.
-pub(super) const SOURCE: &str = "frostmirror-snapshot";
+pub(super) const SNAPSHOT_SOURCE: &str = "frostmirror-snapshot";
 
 /// Cargo's words without the place where our children find the index, of which a user knows nothing, and without the
 /// advice that goes with it. Words that do not mention it stay as they are.
-pub(super) fn of_crates_io(words: &str) -> String {
-    if !words.contains(SOURCE) {
-        return words.to_owned();
+pub(super) fn hide_snapshot_source(message: &str) -> String {
+    if !message.contains(SNAPSHOT_SOURCE) {
+        return message.to_owned();
     }
-    let lines = words.lines().filter(|line| !line.contains("forgotten to be re-vendored"));
+    let lines = message.lines().filter(|line| !line.contains("forgotten to be re-vendored"));
     lines
         .collect::<Vec<_>>()
         .join("\n")
-        .replace(&format!("`{SOURCE}` index (which is replacing registry `crates-io`)"), "crates.io index")
-        .replace(&format!("`{SOURCE}` index"), "crates.io index")
+        .replace(&format!("`{SNAPSHOT_SOURCE}` index (which is replacing registry `crates-io`)"), "crates.io index")
+        .replace(&format!("`{SNAPSHOT_SOURCE}` index"), "crates.io index")
 }
 
 /// Variables that the child keeps: how to find and start the toolchain, and nothing that changes what it does.
-const KEPT: [&str; 16] = [
+const PASSED_VARS: [&str; 16] = [
     "PATH",
     "HOME",
     "USERPROFILE",
@@ -60,10 +60,10 @@ const KEPT: [&str; 16] = [
 ];
 
 /// Beginnings of the names of other variables that the child keeps.
-const KEPT_BY_PREFIX: &str = "CARGO_UNSTABLE_";
+const PASSED_VAR_PREFIX: &str = "CARGO_UNSTABLE_";
 
 /// Variables that a workspace keeps besides, because its git dependencies are fetched by cargo itself.
-const KEPT_FOR_GIT: [&str; 21] = [
+const PASSED_VARS_FOR_GIT: [&str; 21] = [
     "http_proxy",
     "https_proxy",
     "HTTPS_PROXY",
@@ -97,7 +97,7 @@ pub struct Cargo {
     /// Hosts that the user exempts from proxies.
     no_proxy: String,
     /// `[resolver]` and `[unstable]` of the user's configuration.
-    decisions: toml::Table,
+    resolver_config: toml::Table,
     scratch: PathBuf,
 }
 
@@ -113,15 +113,15 @@ pub enum Error {
         source: io::Error,
     },
     /// It started, and does not say which it is.
-    #[error("`{} --version` does not say which cargo it is: {said}", program.display())]
-    NoVersion {
+    #[error("`{} --version` does not say which cargo it is: {output}", program.display())]
+    UnknownVersion {
         /// What was run.
         program: PathBuf,
         /// The beginning of what it said.
-        said: String,
+        output: String,
     },
     /// It cannot do what is needed.
-    #[error("`{}` is cargo {found}, and cargo {OLDEST} or newer is needed", program.display())]
+    #[error("`{}` is cargo {found}, and cargo {MIN_CARGO_VERSION} or newer is needed", program.display())]
     TooOld {
         /// What was run.
         program: PathBuf,
@@ -135,11 +135,11 @@ pub enum Error {
 
 /// What a run came to.
 #[derive(Debug)]
-pub struct Outcome {
+pub struct CargoOutput {
     /// Whether cargo was content.
     pub success: bool,
     /// What it said on stderr.
-    pub words: String,
+    pub stderr: String,
 }
 
 impl Cargo {
@@ -147,47 +147,51 @@ impl Cargo {
     /// in `cwd`, the user's own folder. `scratch` is where its folders and its temporary files go.
     pub async fn find(env: &Env, cwd: &Path, scratch: &Path) -> Result<Cargo, Error> {
         let keep = |names: &[&str]| -> Vec<(OsString, OsString)> {
-            names.iter().filter_map(|name| Some((OsString::from(name), env.os(name)?.to_owned()))).collect()
+            names.iter().filter_map(|name| Some((OsString::from(name), env.var_os(name)?.to_owned()))).collect()
         };
         let mut cargo = Cargo {
-            program: env.os("CARGO").unwrap_or(OsStr::new("cargo")).to_owned(),
-            version: OLDEST,
-            vars: keep(&KEPT),
-            git_vars: keep(&KEPT_FOR_GIT),
-            no_proxy: env.text("no_proxy").or_else(|| env.text("NO_PROXY")).unwrap_or_default().to_owned(),
-            decisions: toml::Table::new(),
+            program: env.var_os("CARGO").unwrap_or(OsStr::new("cargo")).to_owned(),
+            version: MIN_CARGO_VERSION,
+            vars: keep(&PASSED_VARS),
+            git_vars: keep(&PASSED_VARS_FOR_GIT),
+            no_proxy: env.var("no_proxy").or_else(|| env.var("NO_PROXY")).unwrap_or_default().to_owned(),
+            resolver_config: toml::Table::new(),
             scratch: scratch.to_owned(),
         };
-        let unstable = env.iter().filter(|(name, _)| name.to_string_lossy().starts_with(KEPT_BY_PREFIX));
+        let unstable = env.iter().filter(|(name, _)| name.to_string_lossy().starts_with(PASSED_VAR_PREFIX));
         cargo.vars.extend(unstable.map(|(name, value)| (name.to_owned(), value.to_owned())));
-        if env.os("CARGO").is_none() && env.os("RUSTUP_TOOLCHAIN").is_none() {
+        if env.var_os("CARGO").is_none() && env.var_os("RUSTUP_TOOLCHAIN").is_none() {
             cargo.follow_toolchain_file(cwd).await;
         }
-        let mut command = Command::from(cargo.command(&cargo.program, cwd));
+        let mut command = Command::from(cargo.base_command(&cargo.program, cwd));
         command.arg("--version").kill_on_drop(true);
         let output = command.output().await;
-        let output = output.map_err(|source| cargo.did_not_start(source))?;
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        let version = said.split_whitespace().nth(1).and_then(|word| word.parse().ok());
+        let output = output.map_err(|source| cargo.start_error(source))?;
+        let version_output = String::from_utf8_lossy(&output.stdout).into_owned();
+        let version = version_output.split_whitespace().nth(1).and_then(|word| word.parse().ok());
         let program = PathBuf::from(&cargo.program);
         match version {
             None => {
-                let heard = if said.is_empty() { String::from_utf8_lossy(&output.stderr) } else { said.into() };
-                let said = heard.trim().chars().take(300).collect();
-                Err(Error::NoVersion { program, said })
+                let shown_output = if version_output.is_empty() {
+                    String::from_utf8_lossy(&output.stderr)
+                } else {
+                    version_output.into()
+                };
+                let said = shown_output.trim().chars().take(300).collect();
+                Err(Error::UnknownVersion { program, output: said })
             }
-            Some(found) if found < OLDEST => Err(Error::TooOld { program, found }),
+            Some(found) if found < MIN_CARGO_VERSION => Err(Error::TooOld { program, found }),
             Some(version) => Ok(Cargo { version, ..cargo }),
         }
     }
 
     /// The same cargo, with what of the user's configuration decides what it does.
     #[must_use]
-    pub fn configured(mut self, config: &CargoConfig) -> Cargo {
+    pub fn with_config(mut self, config: &CargoConfig) -> Cargo {
         // A later variable of the same name stands.
         let vars = config.git_vars().iter();
         self.git_vars.extend(vars.map(|(name, value)| (OsString::from(name), OsString::from(value))));
-        self.decisions = config.decisions().clone();
+        self.resolver_config = config.resolver_config().clone();
         self
     }
 
@@ -202,45 +206,58 @@ impl Cargo {
     }
 
     /// The resolver that a new project gets from this cargo.
-    pub fn resolver(&self) -> &'static str {
-        if self.version >= RESOLVER_3 { "3" } else { "2" }
+    pub fn default_resolver(&self) -> &'static str {
+        if self.version >= FIRST_WITH_RESOLVER_3 { "3" } else { "2" }
     }
 
     /// Locks the project of `manifest`, an absolute path, with an empty CARGO_HOME and our index as crates.io. Dropping
     /// the future ends it.
-    pub async fn generate_lockfile(&self, loopback: &Loopback, manifest: &Path) -> Result<Outcome, Error> {
+    pub async fn generate_lockfile(&self, loopback: &LocalRegistry, manifest: &Path) -> Result<CargoOutput, Error> {
         self.run_for_manifest(loopback, manifest, &["generate-lockfile"]).await
     }
 
     /// The same, where the project has a Cargo.lock: what it locks stays, as far as it fits the manifest.
-    pub async fn update_lockfile(&self, loopback: &Loopback, manifest: &Path) -> Result<Outcome, Error> {
+    pub async fn update_lockfile(&self, loopback: &LocalRegistry, manifest: &Path) -> Result<CargoOutput, Error> {
         self.run_for_manifest(loopback, manifest, &["update", "--workspace"]).await
     }
 
-    async fn run_for_manifest(&self, loopback: &Loopback, manifest: &Path, args: &[&str]) -> Result<Outcome, Error> {
-        let home = CargoHome::make(loopback, &self.decisions, &self.scratch).map_err(Error::Folder)?;
+    async fn run_for_manifest(
+        &self,
+        loopback: &LocalRegistry,
+        manifest: &Path,
+        args: &[&str],
+    ) -> Result<CargoOutput, Error> {
+        let home = CargoHome::create(loopback, &self.resolver_config, &self.scratch).map_err(Error::Folder)?;
         // Configuration is searched from the current folder upward. Above the project there may be the user's own; above
         // the root of the file system there is none.
         let root = manifest.ancestors().last().unwrap_or(manifest);
-        let mut command = self.isolated(&home, root, args);
+        let mut command = self.isolated_command(&home, root, args);
         command.arg("--manifest-path").arg(manifest);
         let mut command = Command::from(command);
         let output = command.kill_on_drop(true).output().await;
-        let output = output.map_err(|source| self.did_not_start(source))?;
-        Ok(Outcome { success: output.status.success(), words: String::from_utf8_lossy(&output.stderr).into_owned() })
+        let output = output.map_err(|source| self.start_error(source))?;
+        Ok(CargoOutput {
+            success: output.status.success(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        })
     }
 
     /// Runs cargo in the folder of a workspace, likewise. Cargo may fetch git dependencies by itself. Dropping the future
     /// ends it.
-    pub async fn run_for_workspace(&self, loopback: &Loopback, folder: &Path, args: &[&str]) -> io::Result<Output> {
-        let home = CargoHome::make(loopback, &self.decisions, &self.scratch)?;
-        let mut command = self.isolated(&home, folder, args);
+    pub async fn run_for_workspace(
+        &self,
+        loopback: &LocalRegistry,
+        folder: &Path,
+        args: &[&str],
+    ) -> io::Result<Output> {
+        let home = CargoHome::create(loopback, &self.resolver_config, &self.scratch)?;
+        let mut command = self.isolated_command(&home, folder, args);
         command.envs(self.git_vars.iter().map(|(name, value)| (name, value)));
         Command::from(command).kill_on_drop(true).output().await
     }
 
-    fn isolated(&self, home: &CargoHome, folder: &Path, args: &[&str]) -> std::process::Command {
-        let mut command = self.command(&self.program, folder);
+    fn isolated_command(&self, home: &CargoHome, folder: &Path, args: &[&str]) -> std::process::Command {
+        let mut command = self.base_command(&self.program, folder);
         let no_proxy = format!("127.0.0.1,{}", self.no_proxy);
         let no_proxy = no_proxy.trim_end_matches(',');
         command
@@ -251,12 +268,12 @@ impl Cargo {
             // Given on the command line, it beats the configuration files of a workspace and the environment. As a
             // file, because other users may see a command line, and the address is a secret.
             .arg("--config")
-            .arg(home.config())
+            .arg(home.config_path())
             .args(args);
         command
     }
 
-    fn command(&self, program: &OsStr, folder: &Path) -> std::process::Command {
+    fn base_command(&self, program: &OsStr, folder: &Path) -> std::process::Command {
         let mut command = std::process::Command::new(program);
         command
             .current_dir(folder)
@@ -274,26 +291,26 @@ impl Cargo {
     /// A toolchain file counts in the user's folder, and cargo is run in others: what rustup chooses here is named to
     /// it. Without rustup there is nothing to name, and nothing goes wrong.
     async fn follow_toolchain_file(&mut self, cwd: &Path) {
-        let mut command = Command::from(self.command(OsStr::new("rustup"), cwd));
+        let mut command = Command::from(self.base_command(OsStr::new("rustup"), cwd));
         command.args(["show", "active-toolchain"]);
         let Ok(output) = command.kill_on_drop(true).output().await else {
             return;
         };
-        let said = String::from_utf8_lossy(&output.stdout);
-        let toolchain = said.split_whitespace().next();
+        let active_toolchain = String::from_utf8_lossy(&output.stdout);
+        let toolchain = active_toolchain.split_whitespace().next();
         if let Some(toolchain) = toolchain.filter(|_| output.status.success()) {
             self.vars.push(("RUSTUP_TOOLCHAIN".into(), toolchain.into()));
         }
     }
 
-    fn did_not_start(&self, source: io::Error) -> Error {
+    fn start_error(&self, source: io::Error) -> Error {
         Error::Start { program: PathBuf::from(&self.program), source }
     }
 }
 
 /// The version of the cargo that a user gets in `cwd`; `None` where there is none, or it does not say.
 pub fn version_of(env: &Env, cwd: &Path) -> Option<Version> {
-    let mut command = std::process::Command::new(env.os("CARGO").unwrap_or(OsStr::new("cargo")));
+    let mut command = std::process::Command::new(env.var_os("CARGO").unwrap_or(OsStr::new("cargo")));
     command.arg("--version").current_dir(cwd).env_clear().envs(env.iter()).stdin(Stdio::null());
     let output = command.env("RUSTUP_AUTO_INSTALL", "0").output().ok()?;
     String::from_utf8_lossy(&output.stdout).split_whitespace().nth(1)?.parse().ok()
@@ -303,12 +320,12 @@ pub fn version_of(env: &Env, cwd: &Path) -> Option<Version> {
 struct CargoHome(TempDir);
 
 impl CargoHome {
-    fn make(loopback: &Loopback, decisions: &toml::Table, scratch: &Path) -> io::Result<CargoHome> {
+    fn create(loopback: &LocalRegistry, decisions: &toml::Table, scratch: &Path) -> io::Result<CargoHome> {
         let home = tempfile::Builder::new().prefix("cargo-").tempdir_in(scratch)?;
         let mut config = toml_edit::DocumentMut::new();
         let address = format!("sparse+{}", loopback.address());
-        config["source"]["crates-io"]["replace-with"] = toml_edit::value(SOURCE);
-        config["source"][SOURCE]["registry"] = toml_edit::value(address);
+        config["source"]["crates-io"]["replace-with"] = toml_edit::value(SNAPSHOT_SOURCE);
+        config["source"][SNAPSHOT_SOURCE]["registry"] = toml_edit::value(address);
         // Our client retries upstream; a failure that cargo sees is final. And cargo must wait as long as that takes.
         config["net"]["retry"] = toml_edit::value(0);
         config["net"]["offline"] = toml_edit::value(false);
@@ -318,7 +335,7 @@ impl CargoHome {
         config["http"]["multiplexing"] = toml_edit::value(false);
         let home = CargoHome(home);
         // The tables have other names than those above.
-        std::fs::write(home.config(), format!("{config}\n{decisions}"))?;
+        std::fs::write(home.config_path(), format!("{config}\n{decisions}"))?;
         Ok(home)
     }
 
@@ -326,7 +343,7 @@ impl CargoHome {
         self.0.path()
     }
 
-    fn config(&self) -> PathBuf {
+    fn config_path(&self) -> PathBuf {
         self.0.path().join("snapshot.toml")
     }
 }

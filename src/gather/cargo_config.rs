@@ -12,24 +12,24 @@ use crate::env::Env;
 use crate::http::{Settings, TlsVersion, TlsVersions};
 
 mod files;
-mod git;
+mod git_proxy;
 mod provider;
 mod upstream;
 
 pub use provider::{Provider, TokenProgram};
 pub use upstream::{Origin, Upstream};
 
-use files::{Files, Found};
+use files::{ConfigFiles, FoundValue};
 
 /// The user's cargo configuration, as far as it concerns the network.
 #[derive(Clone, Debug)]
 pub struct CargoConfig {
-    files: Files,
+    files: ConfigFiles,
     cargo_home: Option<PathBuf>,
     http: Settings,
     offline: bool,
     git_vars: Vec<(String, String)>,
-    decisions: toml::Table,
+    resolver_config: toml::Table,
     warnings: Vec<String>,
 }
 
@@ -63,12 +63,12 @@ pub enum Error {
         path: PathBuf,
     },
     /// A value of another kind than the key takes.
-    #[error("`{key}` in {place} must be {expected}")]
-    Value {
+    #[error("`{key}` in {location} must be {expected}")]
+    InvalidValue {
         /// The key, with dots.
         key: String,
         /// The file, or the variable.
-        place: String,
+        location: String,
         /// What it must be.
         expected: &'static str,
     },
@@ -89,12 +89,12 @@ pub enum Error {
         file: PathBuf,
     },
     /// An address that cannot be an upstream.
-    #[error("`{url}` ({place}) is not an http or https address")]
-    Address {
+    #[error("`{url}` ({location}) is not an http or https address")]
+    InvalidAddress {
         /// Without credentials.
         url: String,
         /// Where it was set.
-        place: String,
+        location: String,
     },
     /// A token that only a program of the user's can give.
     #[error(
@@ -117,19 +117,19 @@ impl CargoConfig {
     ///
     /// A file that is there but cannot be read, that is no TOML, or whose values are of the wrong kind.
     pub fn read(cwd: &Path, cargo_home: Option<&Path>, env: &Env) -> Result<CargoConfig, Error> {
-        let files = Files::read(cwd, cargo_home)?;
-        let values = Values { files: &files, env, cwd };
-        let http = http(&values)?;
+        let files = ConfigFiles::read(cwd, cargo_home)?;
+        let values = ConfigValues { files: &files, env, cwd };
+        let http = read_http_settings(&values)?;
         let offline = values.bool("net", "offline")?.unwrap_or(false);
-        let git_vars = git_vars(&values)?;
-        let decisions = decisions(&values);
-        let warnings = lockfile_path(&values).into_iter().collect();
+        let git_vars = read_git_vars(&values)?;
+        let decisions = read_resolver_config(&values);
+        let warnings = lockfile_path_warning(&values).into_iter().collect();
         Ok(CargoConfig {
             cargo_home: cargo_home.map(Path::to_owned),
             http,
             offline,
             git_vars,
-            decisions,
+            resolver_config: decisions,
             warnings,
             files,
         })
@@ -141,8 +141,8 @@ impl CargoConfig {
     }
 
     /// Of `[resolver]` and `[unstable]`, what decides which versions cargo chooses.
-    pub(super) fn decisions(&self) -> &toml::Table {
-        &self.decisions
+    pub(super) fn resolver_config(&self) -> &toml::Table {
+        &self.resolver_config
     }
 
     /// Keys that cargo follows and this program does not.
@@ -152,13 +152,13 @@ impl CargoConfig {
 
     /// The value of a key that counts for cargo, and the file that it stands in. The environment is not looked at.
     pub fn value(&self, key: &[&str]) -> Option<(&toml::Value, &Path)> {
-        self.files.first(key).map(|found| (found.value, found.file))
+        self.files.effective(key).map(|found| (found.value, found.file))
     }
 
     /// The keys of a table, each with the file whose value counts, sorted.
     pub fn keys_of(&self, table: &[&str]) -> Vec<(String, PathBuf)> {
         let mut keys = std::collections::BTreeMap::new();
-        for found in self.files.all(table) {
+        for found in self.files.values(table) {
             for name in found.value.as_table().into_iter().flat_map(toml::Table::keys) {
                 keys.entry(name.clone()).or_insert_with(|| found.file.to_owned());
             }
@@ -167,12 +167,12 @@ impl CargoConfig {
     }
 
     /// How a client must behave to be like the user's cargo.
-    pub fn http(&self) -> Settings {
+    pub fn http_settings(&self) -> Settings {
         self.http.clone()
     }
 
     /// Whether `net.offline` forbids the network.
-    pub fn offline(&self) -> bool {
+    pub fn is_offline(&self) -> bool {
         self.offline
     }
 
@@ -192,7 +192,7 @@ impl CargoConfig {
     ///
     /// An address that is none, a token that cannot be had.
     pub fn upstream_at(&self, index: &str, env: &Env) -> Result<Upstream, Error> {
-        upstream::at(&self.files, self.cargo_home.as_deref(), env, index)
+        upstream::with_index(&self.files, self.cargo_home.as_deref(), env, index)
     }
 
     /// The address of the index of `[registries.NAME]`; `None` where no registry has that name.
@@ -207,9 +207,9 @@ impl CargoConfig {
 
 /// Keys that decide how git dependencies are fetched, as the variables that stand for them. They win over configuration files,
 /// which the cargo that is run does not see.
-fn git_vars(values: &Values<'_>) -> Result<Vec<(String, String)>, Error> {
+fn read_git_vars(values: &ConfigValues<'_>) -> Result<Vec<(String, String)>, Error> {
     let mut vars = Vec::new();
-    let mut put = |keys: &[&str], value: Option<String>| vars.extend(value.map(|value| (variable(keys), value)));
+    let mut put = |keys: &[&str], value: Option<String>| vars.extend(value.map(|value| (env_var_name(keys), value)));
     for key in ["proxy", "user-agent"] {
         put(&["http", key], values.text("http", key)?.map(|set| set.value));
     }
@@ -219,7 +219,7 @@ fn git_vars(values: &Values<'_>) -> Result<Vec<(String, String)>, Error> {
     put(&["http", "ssl-version"], values.text_or_table("http", "ssl-version")?.map(|set| set.value));
     for bound in ["min", "max"] {
         let keys = ["http", "ssl-version", bound];
-        put(&keys, values.deep(&keys)?.map(|set| set.value));
+        put(&keys, values.value(&keys)?.map(|set| set.value));
     }
     for (table, key) in [("http", "check-revoke"), ("net", "git-fetch-with-cli")] {
         put(&[table, key], values.bool(table, key)?.map(|value| value.to_string()));
@@ -229,10 +229,10 @@ fn git_vars(values: &Values<'_>) -> Result<Vec<(String, String)>, Error> {
 
 /// What decides which versions cargo chooses: all of `[unstable]`, which a stable cargo passes over, and the choice of versions
 /// by rust-version.
-fn decisions(values: &Values<'_>) -> toml::Table {
+fn read_resolver_config(values: &ConfigValues<'_>) -> toml::Table {
     let mut decisions = toml::Table::new();
     let mut unstable = toml::Table::new();
-    for found in values.files.all(&["unstable"]) {
+    for found in values.files.values(&["unstable"]) {
         for (key, value) in found.value.as_table().into_iter().flatten() {
             unstable.entry(key.clone()).or_insert_with(|| value.clone());
         }
@@ -244,8 +244,8 @@ fn decisions(values: &Values<'_>) -> toml::Table {
     }
     let (table, key) = ("resolver", "incompatible-rust-versions");
     // The variable reaches cargo by itself.
-    if values.of_env(&[table, key]).is_none()
-        && let Some(found) = values.files.first(&[table, key])
+    if values.env_value(&[table, key]).is_none()
+        && let Some(found) = values.files.effective(&[table, key])
     {
         let resolver = toml::Table::from_iter([(key.to_owned(), found.value.clone())]);
         decisions.insert("resolver".to_owned(), resolver.into());
@@ -254,11 +254,11 @@ fn decisions(values: &Values<'_>) -> toml::Table {
 }
 
 /// Says that `resolver.lockfile-path` is not followed, where it is set.
-fn lockfile_path(values: &Values<'_>) -> Option<String> {
+fn lockfile_path_warning(values: &ConfigValues<'_>) -> Option<String> {
     let keys = ["resolver", "lockfile-path"];
-    let place = match values.of_env(&keys) {
-        Some(set) => set.place,
-        None => values.files.first(&keys)?.place(),
+    let place = match values.env_value(&keys) {
+        Some(set) => set.location,
+        None => values.files.effective(&keys)?.location(),
     };
     Some(format!(
         "`resolver.lockfile-path` in {place} is not followed: a workspace's lock is its Cargo.lock; `--lockfile PATH` names another"
@@ -267,7 +267,7 @@ fn lockfile_path(values: &Values<'_>) -> Option<String> {
 
 /// The `[http]` and `[net]` settings. `http.check-revoke` is none of ours: it speaks to Windows' own TLS, which is not
 /// used here.
-fn http(values: &Values<'_>) -> Result<Settings, Error> {
+fn read_http_settings(values: &ConfigValues<'_>) -> Result<Settings, Error> {
     let mut http = Settings::of_env(values.env);
     if let Some(agent) = values.text("http", "user-agent")? {
         http.user_agent = agent.value;
@@ -276,13 +276,13 @@ fn http(values: &Values<'_>) -> Result<Settings, Error> {
     // Like curl, cargo lets the proxy's authorities follow upstream's where they are not set.
     http.proxy_cainfo = values.path("http", "proxy-cainfo")?;
     if let Some(proxy) = values.text("http", "proxy")? {
-        http.proxy.configure(&proxy.value, &format!("`http.proxy` in {}", proxy.place));
-    } else if let Some((url, file)) = git::http_proxy(values.env) {
+        http.proxy.configure(&proxy.value, &format!("`http.proxy` in {}", proxy.location));
+    } else if let Some((url, file)) = git_proxy::http_proxy(values.env) {
         http.proxy.configure(&url, &format!("`http.proxy` in `{}`", file.display()));
     }
     let timeout = match values.number("http", "timeout")? {
         Some(seconds) => Some(seconds),
-        None => values.env.text("HTTP_TIMEOUT").and_then(|seconds| seconds.parse().ok()),
+        None => values.env.var("HTTP_TIMEOUT").and_then(|seconds| seconds.parse().ok()),
     };
     match timeout {
         // For curl, 0 means its own limit for the connection and none for the transfer.
@@ -305,12 +305,12 @@ fn http(values: &Values<'_>) -> Result<Settings, Error> {
     if let Some(retries) = values.number("net", "retry")? {
         http.retries = retries;
     }
-    http.tls = tls_versions(values)?;
+    http.tls = read_tls_versions(values)?;
     Ok(http)
 }
 
 /// `http.ssl-version`: one version, or a table of `min` and `max`.
-fn tls_versions(values: &Values<'_>) -> Result<TlsVersions, Error> {
+fn read_tls_versions(values: &ConfigValues<'_>) -> Result<TlsVersions, Error> {
     const KEY: &str = "ssl-version";
     const EXPECTED: &str = "one of `default`, `tlsv1.2`, `tlsv1.3`, or a table of `min` and `max`";
     let mut versions = TlsVersions::default();
@@ -320,13 +320,17 @@ fn tls_versions(values: &Values<'_>) -> Result<TlsVersions, Error> {
             "tlsv1.2" => (TlsVersion::Tls12, TlsVersion::Tls12),
             "tlsv1.3" => (TlsVersion::Tls13, TlsVersion::Tls13),
             _ => {
-                return Err(Error::Value { key: format!("http.{KEY}"), place: single.place, expected: EXPECTED });
+                return Err(Error::InvalidValue {
+                    key: format!("http.{KEY}"),
+                    location: single.location,
+                    expected: EXPECTED,
+                });
             }
         };
         return Ok(TlsVersions { oldest, newest });
     }
     for (bound, slot) in [("min", &mut versions.oldest), ("max", &mut versions.newest)] {
-        let Some(found) = values.deep(&["http", KEY, bound])? else {
+        let Some(found) = values.value(&["http", KEY, bound])? else {
             continue;
         };
         match (bound, found.value.as_str()) {
@@ -337,7 +341,11 @@ fn tls_versions(values: &Values<'_>) -> Result<TlsVersions, Error> {
             (_, "tlsv1.3") => *slot = TlsVersion::Tls13,
             _ => {
                 let key = format!("http.{KEY}.{bound}");
-                return Err(Error::Value { key, place: found.place, expected: "`default`, `tlsv1.2` or `tlsv1.3`" });
+                return Err(Error::InvalidValue {
+                    key,
+                    location: found.location,
+                    expected: "`default`, `tlsv1.2` or `tlsv1.3`",
+                });
             }
         }
     }
@@ -345,20 +353,20 @@ fn tls_versions(values: &Values<'_>) -> Result<TlsVersions, Error> {
 }
 
 /// Single values: the environment's, else the nearest file's.
-struct Values<'a> {
-    files: &'a Files,
+struct ConfigValues<'a> {
+    files: &'a ConfigFiles,
     env: &'a Env,
     cwd: &'a Path,
 }
 
 /// A value as text, and where it was set.
-struct Set {
+struct TextValue {
     value: String,
-    place: String,
+    location: String,
 }
 
 /// The variable that stands for a key: `http.low-speed-limit` is `CARGO_HTTP_LOW_SPEED_LIMIT`.
-fn variable(keys: &[&str]) -> String {
+fn env_var_name(keys: &[&str]) -> String {
     let mut name = "CARGO".to_owned();
     for key in keys {
         name.push('_');
@@ -367,29 +375,31 @@ fn variable(keys: &[&str]) -> String {
     name
 }
 
-impl Values<'_> {
-    fn of_env(&self, keys: &[&str]) -> Option<Set> {
-        let name = variable(keys);
-        let value = self.env.text(&name)?.to_owned();
-        Some(Set { value, place: format!("the variable {name}") })
+impl ConfigValues<'_> {
+    fn env_value(&self, keys: &[&str]) -> Option<TextValue> {
+        let name = env_var_name(keys);
+        let value = self.env.var(&name)?.to_owned();
+        Some(TextValue { value, location: format!("the variable {name}") })
     }
 
-    fn deep(&self, keys: &[&str]) -> Result<Option<Set>, Error> {
-        match (self.of_env(keys), self.files.first(keys)) {
+    fn value(&self, keys: &[&str]) -> Result<Option<TextValue>, Error> {
+        match (self.env_value(keys), self.files.effective(keys)) {
             (Some(set), _) => Ok(Some(set)),
-            (None, Some(found)) => Ok(Some(Set { value: found.text(keys)?.to_owned(), place: found.place() })),
+            (None, Some(found)) => {
+                Ok(Some(TextValue { value: found.text(keys)?.to_owned(), location: found.location() }))
+            }
             (None, None) => Ok(None),
         }
     }
 
-    fn text(&self, table: &str, key: &str) -> Result<Option<Set>, Error> {
-        self.deep(&[table, key])
+    fn text(&self, table: &str, key: &str) -> Result<Option<TextValue>, Error> {
+        self.value(&[table, key])
     }
 
-    /// As [`Values::text`]; a table counts as nothing.
-    fn text_or_table(&self, table: &str, key: &str) -> Result<Option<Set>, Error> {
-        match self.files.first(&[table, key]) {
-            Some(found) if found.value.is_table() => Ok(self.of_env(&[table, key])),
+    /// As [`ConfigValues::text`]; a table counts as nothing.
+    fn text_or_table(&self, table: &str, key: &str) -> Result<Option<TextValue>, Error> {
+        match self.files.effective(&[table, key]) {
+            Some(found) if found.value.is_table() => Ok(self.env_value(&[table, key])),
             _ => self.text(table, key),
         }
     }
@@ -397,38 +407,39 @@ impl Values<'_> {
     /// A path of a file counts from the folder that holds its `.cargo`, one of the environment from the current one.
     fn path(&self, table: &str, key: &str) -> Result<Option<PathBuf>, Error> {
         let keys = [table, key];
-        if let Some(path) = self.env.path(&variable(&keys)) {
+        if let Some(path) = self.env.path(&env_var_name(&keys)) {
             return Ok(Some(self.cwd.join(path)));
         }
-        match self.files.first(&keys) {
-            Some(found) => Ok(Some(found.root().join(found.text(&keys)?))),
+        match self.files.effective(&keys) {
+            Some(found) => Ok(Some(found.base_folder().join(found.text(&keys)?))),
             None => Ok(None),
         }
     }
 
     fn number(&self, table: &str, key: &str) -> Result<Option<u32>, Error> {
         let keys = [table, key];
-        let wrong = |place| Error::Value { key: keys.join("."), place, expected: "a whole number from 0 on" };
-        if let Some(set) = self.of_env(&keys) {
-            return set.value.trim().parse().map(Some).map_err(|_| wrong(set.place));
+        let wrong =
+            |place| Error::InvalidValue { key: keys.join("."), location: place, expected: "a whole number from 0 on" };
+        if let Some(set) = self.env_value(&keys) {
+            return set.value.trim().parse().map(Some).map_err(|_| wrong(set.location));
         }
-        let Some(found) = self.files.first(&keys) else {
+        let Some(found) = self.files.effective(&keys) else {
             return Ok(None);
         };
         let number = found.value.as_integer().and_then(|number| u32::try_from(number).ok());
-        number.map(Some).ok_or_else(|| wrong(found.place()))
+        number.map(Some).ok_or_else(|| wrong(found.location()))
     }
 
     fn bool(&self, table: &str, key: &str) -> Result<Option<bool>, Error> {
         let keys = [table, key];
-        let wrong = |place| Error::Value { key: keys.join("."), place, expected: "`true` or `false`" };
-        if let Some(set) = self.of_env(&keys) {
-            return set.value.trim().parse().map(Some).map_err(|_| wrong(set.place));
+        let wrong = |place| Error::InvalidValue { key: keys.join("."), location: place, expected: "`true` or `false`" };
+        if let Some(set) = self.env_value(&keys) {
+            return set.value.trim().parse().map(Some).map_err(|_| wrong(set.location));
         }
-        let Some(found) = self.files.first(&keys) else {
+        let Some(found) = self.files.effective(&keys) else {
             return Ok(None);
         };
-        found.value.as_bool().map(Some).ok_or_else(|| wrong(found.place()))
+        found.value.as_bool().map(Some).ok_or_else(|| wrong(found.location()))
     }
 }
 

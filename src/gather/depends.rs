@@ -29,28 +29,28 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use crate::channel::Toolchain;
 use crate::crate_id::{CrateId, CrateName, Version};
+use crate::diagnostics::list_problems;
 use crate::gather::input_id::Label;
-use crate::place::Place;
-use crate::toml_words::listed;
+use crate::line_column::LineColumn;
+use crate::toolchain::ToolchainName;
 
-pub mod edit;
+pub mod json_edit;
 mod parse;
 mod locked;
 mod platforms;
 mod requirement;
-mod walk;
+mod diagnostics;
 
-pub use platforms::{Platforms, place_in_platforms};
-pub use requirement::check_feature;
+pub use platforms::{Platforms, locate_in_platforms};
+pub use requirement::check_feature_name;
 
 /// Bytes in the largest file that is read; a real one has a few thousand.
 pub const MAX_SIZE: u64 = 1 << 20;
 
 /// What a depends.toml asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Depends {
+pub struct DependsFile {
     /// The file.
     pub path: PathBuf,
     /// What it is called in a history.
@@ -112,43 +112,43 @@ pub enum Error {
         path: PathBuf,
     },
     /// What the file says is wrong.
-    #[error("{}", listed(path, problems, *more))]
+    #[error("{}", list_problems(path, problems, *omitted))]
     Invalid {
         /// The file.
         path: PathBuf,
         /// The problems, in the file's order; at most 20.
         problems: Vec<Problem>,
         /// How many more there are.
-        more: usize,
+        omitted: usize,
     },
 }
 
 /// One thing that is wrong with a depends.toml.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{place}: {what}; expected {expected}")]
+#[error("{position}: {what}; expected {expected}")]
 pub struct Problem {
     /// Where it begins.
-    pub place: Place,
+    pub position: LineColumn,
     /// What is wrong, with the key.
     pub what: String,
     /// What belongs there.
     pub expected: String,
 }
 
-impl Depends {
+impl DependsFile {
     /// The oldest release that `[platforms]` pins: what is carried must be such that it can build it.
-    pub fn oldest_pinned(&self) -> Option<Version> {
+    pub fn oldest_pinned_rust(&self) -> Option<Version> {
         let toolchains = self.platforms.iter().flat_map(|platforms| &platforms.toolchain);
-        toolchains.filter_map(Toolchain::version).min()
+        toolchains.filter_map(ToolchainName::min_version).min()
     }
 
     /// Reads the file at `path`.
-    pub fn read(path: &Path) -> Result<Depends, Error> {
-        Depends::parse(&read_text(path)?, path)
+    pub fn read(path: &Path) -> Result<DependsFile, Error> {
+        DependsFile::parse(&read_text(path)?, path)
     }
 
     /// Reads `text`; `path` is what errors name.
-    pub fn parse(text: &str, path: &Path) -> Result<Depends, Error> {
+    pub fn parse(text: &str, path: &Path) -> Result<DependsFile, Error> {
         if text.len() as u64 > MAX_SIZE {
             return Err(Error::TooLarge { path: path.to_owned() });
         }
@@ -167,11 +167,11 @@ pub fn read_text(path: &Path) -> Result<String, Error> {
     String::from_utf8(bytes).map_err(|error| {
         let good = String::from_utf8_lossy(&error.as_bytes()[..error.utf8_error().valid_up_to()]);
         let problem = Problem {
-            place: Place::of(&good, good.len()),
+            position: LineColumn::from_offset(&good, good.len()),
             what: "a byte that is not UTF-8".to_owned(),
             expected: "text in UTF-8".to_owned(),
         };
-        Error::Invalid { path: path.to_owned(), problems: vec![problem], more: 0 }
+        Error::Invalid { path: path.to_owned(), problems: vec![problem], omitted: 0 }
     })
 }
 
@@ -180,12 +180,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn parsed(text: &str) -> Result<Depends, Error> {
-        Depends::parse(text, Path::new("depends.toml"))
+    fn parsed(text: &str) -> Result<DependsFile, Error> {
+        DependsFile::parse(text, Path::new("depends.toml"))
     }
 
     #[test]
-    fn a_table_with_a_git_key_is_no_group() {
+    fn a_git_dependency_is_refused() {
         let error =
             parsed("[dependencies]\nfoo = { git = \"https://example.org\", branch = \"main\" }\n").expect_err("git");
         assert_eq!(
@@ -195,13 +195,13 @@ mod tests {
     }
 
     #[test]
-    fn a_large_file_is_refused_unread() {
+    fn a_file_that_is_too_large_is_refused() {
         let error = parsed(&"#".repeat(1 + (1 << 20))).expect_err("too large");
         assert!(matches!(error, Error::TooLarge { .. }));
     }
 
     #[test]
-    fn long_arrays_are_read_in_a_moment() {
+    fn long_arrays_are_parsed_quickly() {
         let list = |each: fn(u32) -> String| (0..40_000).map(|n| each(n) + ",").collect::<String>();
         let text = format!(
             "[dependencies]\na = [{}]\n[locked]\nb = [{}]\n",
@@ -213,11 +213,11 @@ mod tests {
     }
 
     #[test]
-    fn many_problems_are_counted_and_told_in_a_moment() {
+    fn many_problems_are_counted_and_reported_quickly() {
         let text = format!("[dependencies]\n{}", (0..60_000).map(|i| format!("a{i} = {i}\n")).collect::<String>());
-        let Err(Error::Invalid { problems, more, .. }) = parsed(&text) else { panic!("valid") };
+        let Err(Error::Invalid { problems, omitted: more, .. }) = parsed(&text) else { panic!("valid") };
         assert_eq!((problems.len(), more), (20, 59_980));
-        assert_eq!(problems[0].place, Place { line: 2, column: 6 });
+        assert_eq!(problems[0].position, LineColumn { line: 2, column: 6 });
     }
 
     proptest! {

@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use super::input_id::{InputId, InputKind, Label};
 use super::random;
-use super::toolchains::Order;
+use super::toolchains::ToolchainRequest;
 use crate::crate_id::{CrateId, CrateName, Version};
 use crate::digest::Sha256;
 use crate::durable;
@@ -36,47 +36,49 @@ use crate::safe_path::SafePath;
 
 mod base;
 mod error;
-mod lines;
+mod sent_lines;
 mod plan;
 #[cfg(test)]
 mod tests;
 
-pub use base::{Base, Sent};
-pub use error::{Conflict, Error};
-pub use plan::Plan;
+pub use base::{DeltaBase, SentCrate};
+pub use error::{DigestConflict, Error};
+pub use plan::BundlePlan;
 
 /// The version of the file that is read and written here. Version 3 has labels.
 const FORMAT: u32 = 3;
 /// How often the lock is tried while another process holds it.
-const PAUSE: Duration = Duration::from_millis(50);
+const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// Its name in the history's folder.
-const FILE: &str = "lineage.json";
+const FILE_NAME: &str = "lineage.json";
 
 /// An open history. No other process changes it while this value lives.
 #[derive(Debug)]
-pub struct History {
-    memory: Memory,
+pub struct LockedHistory {
+    history: History,
     _lock: ProcessLock,
 }
 
 /// What a history remembers.
 #[derive(Debug)]
-pub struct Memory {
+pub struct History {
     path: PathBuf,
-    state: State,
+    state: HistoryFile,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct State {
+struct HistoryFile {
     format: u32,
     lineage: String,
     inputs: Vec<InputSet>,
-    bundles: Vec<Bundle>,
+    bundles: Vec<BundleRecord>,
     #[serde(default)]
-    told: BTreeMap<Sha256, Told>,
+    #[serde(rename = "told")]
+    crate_metadata: BTreeMap<Sha256, CrateMetadata>,
     // Whether an input was forgotten that the newest bundle names.
     #[serde(default)]
-    forgotten: bool,
+    #[serde(rename = "forgotten")]
+    has_forgotten_input: bool,
 }
 
 /// One input with its newest set.
@@ -94,21 +96,24 @@ pub struct InputSet {
     /// What was asked for.
     pub roots: Vec<String>,
     /// What it needs, sorted, each once.
-    pub crates: Vec<Held>,
+    pub crates: Vec<CrateRef>,
     /// What it needs besides and no bundle brings, sorted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub left_out: Vec<LeftOut>,
+    #[serde(rename = "left_out")]
+    pub skipped_packages: Vec<SkippedPackage>,
     /// What it wants of toolchains.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub order: Option<Order>,
+    #[serde(rename = "order")]
+    pub toolchain_request: Option<ToolchainRequest>,
     /// The rustup artifacts that it needs, sorted by path, each once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub artifacts: Vec<HeldArtifact>,
+    #[serde(rename = "artifacts")]
+    pub dist_files: Vec<DistFileRef>,
 }
 
 /// A package that an input needs and that was left out.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct LeftOut {
+pub struct SkippedPackage {
     /// Its name.
     pub name: String,
     /// Its version.
@@ -116,12 +121,13 @@ pub struct LeftOut {
     /// Where it comes from, as bundles name it.
     pub source: String,
     /// Why it was left out.
-    pub why: String,
+    #[serde(rename = "why")]
+    pub reason: String,
 }
 
 /// One rustup artifact of a set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HeldArtifact {
+pub struct DistFileRef {
     /// Where it belongs.
     pub path: SafePath,
     /// Its digest.
@@ -132,7 +138,7 @@ pub struct HeldArtifact {
 
 /// One crate of a set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Held {
+pub struct CrateRef {
     /// Its name.
     pub name: CrateName,
     /// Its version.
@@ -148,7 +154,7 @@ pub struct Held {
 
 /// What a crate says of itself in its manifest.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Told {
+pub struct CrateMetadata {
     /// Its description.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
@@ -162,7 +168,7 @@ pub struct Told {
 
 /// One bundle of the lineage.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Bundle {
+pub struct BundleRecord {
     /// Its id.
     pub id: String,
     /// Its file's name.
@@ -171,24 +177,26 @@ pub struct Bundle {
     pub sequence: u64,
     /// When it was written (RFC 3339, UTC).
     pub created: String,
-    /// `full`, `delta`, or [`REPAIR`].
+    /// `full`, `delta`, or [`REPAIR_KIND`].
     pub kind: String,
     /// Bytes of its file.
     pub size: u64,
     /// The crates that no bundle before it named and kept naming.
-    pub came: Vec<Sent>,
+    #[serde(rename = "came")]
+    pub introduced: Vec<SentCrate>,
     /// Likewise of rustup artifacts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub artifacts: Vec<HeldArtifact>,
+    #[serde(rename = "artifacts")]
+    pub introduced_dist_files: Vec<DistFileRef>,
     /// The crates of earlier bundles whose index lines upstream had changed; the bundle brought the new ones.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub refreshed: Vec<Sent>,
+    pub refreshed: Vec<SentCrate>,
 }
 
 /// The kind of a bundle that mends a mirror: it says nothing new of the lineage.
-pub const REPAIR: &str = "repair";
+pub const REPAIR_KIND: &str = "repair";
 
-impl Held {
+impl CrateRef {
     /// The crate's identity.
     pub fn id(&self) -> CrateId {
         CrateId { name: self.name.clone(), version: self.version.clone() }
@@ -197,7 +205,7 @@ impl Held {
 
 /// How the user names an input of the history.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Called {
+pub struct InputRef {
     /// As it was typed: a label, or what is shown of an input.
     pub text: String,
     /// The same as the absolute path of a file.
@@ -206,44 +214,48 @@ pub struct Called {
 
 impl InputSet {
     /// Whether the user may mean this one.
-    fn is_called(&self, name: &Called) -> bool {
-        self.id.is_called(&name.text) || self.path.as_ref() == Some(&name.path)
+    fn matches(&self, name: &InputRef) -> bool {
+        self.id.matches(&name.text) || self.path.as_ref() == Some(&name.path)
     }
 }
 
-impl History {
+impl LockedHistory {
     /// Opens the history in `folder`, or begins one; waits for another process that has it open, and says so.
     ///
     /// # Errors
     /// The history's own; an I/O error of the kind `Interrupted` where the wait was stopped.
-    pub fn open(folder: &Path, sink: &dyn Sink) -> Result<History, Error> {
-        let path = folder.join(FILE);
+    pub fn open(folder: &Path, sink: &dyn Sink) -> Result<LockedHistory, Error> {
+        let path = folder.join(FILE_NAME);
         let failed = |source| Error::Io { path: path.clone(), source };
         durable::make_folder(folder).map_err(failed)?;
-        let lock = lock(folder, sink).map_err(failed)?;
-        remove_unfinished(folder);
-        Ok(History { memory: Memory::read(folder)?, _lock: lock })
+        let lock = wait_for_lock(folder, sink).map_err(failed)?;
+        remove_partial_files(folder);
+        Ok(LockedHistory { history: History::read(folder)?, _lock: lock })
     }
 
     /// Records the bundle that `plan` became. To be called when it was written and verified.
-    pub fn record(&mut self, plan: &Plan, bundle: Bundle) -> Result<(), Error> {
+    pub fn record(&mut self, plan: &BundlePlan, bundle: BundleRecord) -> Result<(), Error> {
         let mut state = self.state.clone();
         // A bundle that mends says nothing of the lineage.
-        state.forgotten &= bundle.kind == REPAIR;
+        state.has_forgotten_input &= bundle.kind == REPAIR_KIND;
         state.inputs.clone_from(&plan.inputs);
         state.bundles.push(bundle);
-        let needed: HashSet<Sha256> = held(&state.inputs).map(|held| held.sha256).collect();
-        state.told =
-            plan.told.iter().filter(|(of, _)| needed.contains(of)).map(|(of, told)| (*of, told.clone())).collect();
+        let needed: HashSet<Sha256> = all_crates(&state.inputs).map(|crate_ref| crate_ref.sha256).collect();
+        state.crate_metadata = plan
+            .crate_metadata
+            .iter()
+            .filter(|(of, _)| needed.contains(of))
+            .map(|(of, told)| (*of, told.clone()))
+            .collect();
         self.write(state)?;
-        self.memory.record_lines(&plan.lines)
+        self.history.record_lines(&plan.lines)
     }
 
     /// Remembers when and where today's inputs were read, where nothing else is new.
     ///
     /// # Errors
     /// The file system's.
-    pub fn touch(&mut self, today: &[InputSet]) -> Result<(), Error> {
+    pub fn update_inputs_read(&mut self, today: &[InputSet]) -> Result<(), Error> {
         let mut state = self.state.clone();
         for old in &mut state.inputs {
             if let Some(new) = today.iter().find(|new| new.id == old.id) {
@@ -258,11 +270,11 @@ impl History {
     ///
     /// # Errors
     /// [`Error::UnknownInput`], [`Error::AmbiguousInput`]; the file system's.
-    pub fn forget(&mut self, name: &Called) -> Result<InputId, Error> {
-        let id = self.called(name)?.id.clone();
+    pub fn forget(&mut self, name: &InputRef) -> Result<InputId, Error> {
+        let id = self.find_input(name)?.id.clone();
         let mut state = self.state.clone();
         state.inputs.retain(|input| input.id != id);
-        state.forgotten = true;
+        state.has_forgotten_input = true;
         self.write(state)?;
         Ok(id)
     }
@@ -271,8 +283,8 @@ impl History {
     ///
     /// # Errors
     /// [`Error::UnknownInput`], [`Error::AmbiguousInput`], [`Error::LabelTaken`]; the file system's.
-    pub fn relabel(&mut self, name: &Called, label: &Label) -> Result<(InputId, InputId), Error> {
-        let old = self.called(name)?.id.clone();
+    pub fn relabel(&mut self, name: &InputRef, label: &Label) -> Result<(InputId, InputId), Error> {
+        let old = self.find_input(name)?.id.clone();
         let kind = if old.kind == InputKind::Crate { InputKind::LabelledCrate } else { old.kind };
         let new = InputId { label: label.to_string(), kind };
         if self.state.inputs.iter().any(|input| input.id == new) && new != old {
@@ -285,43 +297,43 @@ impl History {
         Ok((old, new))
     }
 
-    fn write(&mut self, state: State) -> Result<(), Error> {
+    fn write(&mut self, state: HistoryFile) -> Result<(), Error> {
         let failed = |source| Error::Io { path: self.path.clone(), source };
         let mut text = serde_json::to_vec_pretty(&state).map_err(|error| failed(error.into()))?;
         text.push(b'\n');
         durable::write(&self.path, &text).map_err(failed)?;
-        self.memory.state = state;
+        self.history.state = state;
         Ok(())
     }
 }
 
-impl Deref for History {
-    type Target = Memory;
+impl Deref for LockedHistory {
+    type Target = History;
 
-    fn deref(&self) -> &Memory {
-        &self.memory
+    fn deref(&self) -> &History {
+        &self.history
     }
 }
 
-impl Memory {
+impl History {
     /// What the history in `folder` remembers now; one that is not there remembers nothing. Changes nothing, and waits
     /// for nobody: the file is only ever replaced whole.
-    pub fn read(folder: &Path) -> Result<Memory, Error> {
-        let path = folder.join(FILE);
+    pub fn read(folder: &Path) -> Result<History, Error> {
+        let path = folder.join(FILE_NAME);
         let failed = |source| Error::Io { path: path.clone(), source };
         let state = match fs::read(&path) {
-            Ok(bytes) => read(&bytes, &path)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => State {
+            Ok(bytes) => parse_history(&bytes, &path)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => HistoryFile {
                 format: FORMAT,
                 lineage: random::hex(16).map_err(failed)?,
                 inputs: Vec::new(),
                 bundles: Vec::new(),
-                told: BTreeMap::new(),
-                forgotten: false,
+                crate_metadata: BTreeMap::new(),
+                has_forgotten_input: false,
             },
             Err(error) => return Err(failed(error)),
         };
-        Ok(Memory { path, state })
+        Ok(History { path, state })
     }
 
     /// The inputs that it remembers, with their newest sets.
@@ -330,7 +342,7 @@ impl Memory {
     }
 
     /// The bundles that were recorded, oldest first.
-    pub fn bundles(&self) -> &[Bundle] {
+    pub fn bundles(&self) -> &[BundleRecord] {
         &self.state.bundles
     }
 
@@ -348,9 +360,9 @@ impl Memory {
     ///
     /// # Errors
     /// [`Error::UnknownInput`], [`Error::AmbiguousInput`].
-    pub fn called(&self, name: &Called) -> Result<&InputSet, Error> {
+    pub fn find_input(&self, name: &InputRef) -> Result<&InputSet, Error> {
         let names = |inputs: &[&InputSet]| inputs.iter().map(|input| input.id.to_string()).collect();
-        let found: Vec<&InputSet> = self.state.inputs.iter().filter(|input| input.is_called(name)).collect();
+        let found: Vec<&InputSet> = self.state.inputs.iter().filter(|input| input.matches(name)).collect();
         let (path, text) = (self.path.clone(), name.text.clone());
         match found.as_slice() {
             [one] => Ok(one),
@@ -367,10 +379,10 @@ impl Memory {
     ///
     /// # Errors
     /// [`Error::SameLabel`].
-    pub fn refuse_same_label(&self, id: &InputId, new: &Path) -> Result<(), Error> {
-        let known = self.state.inputs.iter().find(|input| input.id == *id);
-        match known.and_then(|known| known.path.as_deref()) {
-            Some(old) if old != new && old.exists() && !is_one_file(old, new) => {
+    pub fn check_label(&self, id: &InputId, new: &Path) -> Result<(), Error> {
+        let same_id = self.state.inputs.iter().find(|input| input.id == *id);
+        match same_id.and_then(|known| known.path.as_deref()) {
+            Some(old) if old != new && old.exists() && !is_same_file(old, new) => {
                 let (id, new, old) = (id.clone(), new.to_owned(), old.to_owned());
                 Err(Error::SameLabel { id, new, old, together: false })
             }
@@ -380,46 +392,50 @@ impl Memory {
 
     /// What the inputs want of toolchains that are neither in `today` nor in `forget`. They share their channels with
     /// today's: where one moves, what all of them need of it must come along.
-    pub fn other_orders(&self, today: &[InputId], forget: &[Called]) -> Vec<(InputId, Order)> {
-        let is_forgotten = |old: &InputSet| forget.iter().any(|name| old.is_called(name));
+    pub fn other_toolchain_requests(&self, today: &[InputId], forget: &[InputRef]) -> Vec<(InputId, ToolchainRequest)> {
+        let is_forgotten = |old: &InputSet| forget.iter().any(|name| old.matches(name));
         let others = self.state.inputs.iter().filter(|old| !today.contains(&old.id) && !is_forgotten(old));
-        others.filter_map(|old| Some((old.id.clone(), old.order.clone()?))).collect()
+        others.filter_map(|old| Some((old.id.clone(), old.toolchain_request.clone()?))).collect()
     }
 
     /// The paths at which the rustup artifact of this digest lies, or lay when a bundle brought it.
-    pub fn places(&self, sha256: Sha256) -> BTreeSet<SafePath> {
-        let now = self.state.inputs.iter().flat_map(|input| &input.artifacts);
-        let sent = self.state.bundles.iter().flat_map(|bundle| &bundle.artifacts);
-        now.chain(sent).filter(|held| held.sha256 == sha256).map(|held| held.path.clone()).collect()
+    pub fn paths_of_digest(&self, sha256: Sha256) -> BTreeSet<SafePath> {
+        let from_inputs = self.state.inputs.iter().flat_map(|input| &input.dist_files);
+        let from_bundles = self.state.bundles.iter().flat_map(|bundle| &bundle.introduced_dist_files);
+        from_inputs.chain(from_bundles).filter(|held| held.sha256 == sha256).map(|held| held.path.clone()).collect()
     }
 
     /// What an input last needed of toolchains.
-    pub fn toolchains_of(&self, id: &InputId) -> Option<(Order, Vec<HeldArtifact>)> {
+    pub fn recorded_toolchains(&self, id: &InputId) -> Option<(ToolchainRequest, Vec<DistFileRef>)> {
         let known = self.state.inputs.iter().find(|input| input.id == *id)?;
-        Some((known.order.clone()?, known.artifacts.clone()))
+        Some((known.toolchain_request.clone()?, known.dist_files.clone()))
     }
 
     /// The newest bundle that said something of the lineage.
-    pub fn newest(&self) -> Option<&Bundle> {
-        self.state.bundles.iter().rev().find(|bundle| bundle.kind != REPAIR)
+    pub fn newest_bundle(&self) -> Option<&BundleRecord> {
+        self.state.bundles.iter().rev().find(|bundle| bundle.kind != REPAIR_KIND)
     }
 }
 
-fn held(inputs: &[InputSet]) -> impl Iterator<Item = &Held> {
+fn all_crates(inputs: &[InputSet]) -> impl Iterator<Item = &CrateRef> {
     inputs.iter().flat_map(|input| &input.crates)
 }
 
-fn read(bytes: &[u8], path: &Path) -> Result<State, Error> {
+fn parse_history(bytes: &[u8], path: &Path) -> Result<HistoryFile, Error> {
     #[derive(Deserialize)]
-    struct Head {
+    struct FormatOnly {
         format: u32,
     }
     let damaged = |source| Error::Damaged { path: path.to_owned(), source };
-    let head: Head = serde_json::from_slice(bytes).map_err(damaged)?;
+    let head: FormatOnly = serde_json::from_slice(bytes).map_err(damaged)?;
     if head.format != FORMAT {
-        return Err(Error::OtherFormat { path: path.to_owned(), found: head.format, newer: head.format > FORMAT });
+        return Err(Error::UnsupportedFormat {
+            path: path.to_owned(),
+            found: head.format,
+            newer: head.format > FORMAT,
+        });
     }
-    let state: State = serde_json::from_slice(bytes).map_err(damaged)?;
+    let state: HistoryFile = serde_json::from_slice(bytes).map_err(damaged)?;
     let digits = state.lineage.bytes().all(|byte| byte.is_ascii_hexdigit());
     if !digits || state.lineage.len() != 32 {
         let what = "the lineage's id is not 32 hexadecimal digits";
@@ -428,7 +444,7 @@ fn read(bytes: &[u8], path: &Path) -> Result<State, Error> {
     Ok(state)
 }
 
-fn lock(folder: &Path, sink: &dyn Sink) -> io::Result<ProcessLock> {
+fn wait_for_lock(folder: &Path, sink: &dyn Sink) -> io::Result<ProcessLock> {
     let path = folder.join("lock");
     let mut reported = false;
     loop {
@@ -440,15 +456,15 @@ fn lock(folder: &Path, sink: &dyn Sink) -> io::Result<ProcessLock> {
             reported = true;
             sink.status("Blocking", format!("waiting for {owner}, which uses the history `{}`", folder.display()));
         }
-        if sink.stopped() {
+        if sink.is_cancelled() {
             return Err(io::ErrorKind::Interrupted.into());
         }
-        std::thread::sleep(PAUSE);
+        std::thread::sleep(LOCK_POLL_INTERVAL);
     }
 }
 
 /// Removes what a killed process left half-written. The caller holds the lock.
-fn remove_unfinished(folder: &Path) {
+fn remove_partial_files(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         if entry.file_name().to_str().is_some_and(|name| name.starts_with(".part-")) {
             let _stays = fs::remove_file(entry.path()).is_err();
@@ -457,6 +473,6 @@ fn remove_unfinished(folder: &Path) {
 }
 
 /// Whether two paths lead to the same file.
-fn is_one_file(a: &Path, b: &Path) -> bool {
+fn is_same_file(a: &Path, b: &Path) -> bool {
     matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }

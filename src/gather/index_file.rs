@@ -18,12 +18,12 @@ use crate::index_line::IndexLine;
 #[derive(Debug, Default)]
 pub struct IndexFile {
     text: String,
-    heads: OnceLock<Vec<Head>>,
+    versions: OnceLock<Vec<VersionEntry>>,
 }
 
 /// What stands at the beginning of a line, so to speak: enough to choose a version by.
 #[derive(Clone, Debug)]
-pub struct Head {
+pub struct VersionEntry {
     /// The version.
     pub version: Version,
     /// Whether it is yanked.
@@ -35,21 +35,21 @@ pub struct Head {
 impl IndexFile {
     /// A file of this text. Bytes that are not UTF-8 spoil the line that they are in and no other, as with cargo.
     pub fn new(bytes: &[u8]) -> IndexFile {
-        IndexFile { text: String::from_utf8_lossy(bytes).into_owned(), heads: OnceLock::new() }
+        IndexFile { text: String::from_utf8_lossy(bytes).into_owned(), versions: OnceLock::new() }
     }
 
     /// As [`IndexFile::new`], with those lines alone that cargo could read and that are of a crate with `name`'s path: nothing
     /// else is passed on to others, whatever upstream sent instead of an index file.
-    pub fn strict(bytes: &[u8], name: &CrateName) -> IndexFile {
+    pub fn valid_lines_only(bytes: &[u8], name: &CrateName) -> IndexFile {
         let file = IndexFile::new(bytes);
         let path = name.index_path();
-        let is_line = |line: &str| IndexLine::parse(line).is_ok_and(|line| line.id.name.index_path() == path);
+        let is_valid_line = |line: &str| IndexLine::parse(line).is_ok_and(|line| line.id.name.index_path() == path);
         let mut text = String::with_capacity(file.text.len());
-        for line in file.text.lines().map(str::trim_end).filter(|line| is_line(line)) {
+        for line in file.text.lines().map(str::trim_end).filter(|line| is_valid_line(line)) {
             text.push_str(line);
             text.push('\n');
         }
-        IndexFile { text, heads: OnceLock::new() }
+        IndexFile { text, versions: OnceLock::new() }
     }
 
     /// The whole text, as upstream wrote it.
@@ -59,25 +59,30 @@ impl IndexFile {
 
     /// Whether it may be an index file: it is empty, or has some line that begins as an object does. Which lines can be
     /// read is another matter; later forms of them are passed over.
-    pub fn is_index(&self) -> bool {
+    pub fn looks_like_index(&self) -> bool {
         self.text.trim().is_empty() || self.text.lines().any(|line| line.trim_start().starts_with('{'))
     }
 
     /// The lines that have a version, in the file's order.
-    pub fn heads(&self) -> &[Head] {
+    pub fn versions(&self) -> &[VersionEntry] {
         #[derive(Deserialize)]
         struct Parsed {
             vers: Version,
             #[serde(default)]
             yanked: Option<bool>,
         }
-        self.heads.get_or_init(|| {
+        self.versions.get_or_init(|| {
             let mut start = 0;
             let mut heads = Vec::new();
             for line in self.text.split_inclusive('\n') {
                 let end = start + line.trim_end().len();
                 if let Ok(parsed) = serde_json::from_str::<Parsed>(line) {
-                    heads.push(Head { version: parsed.vers, yanked: parsed.yanked.unwrap_or(false), start, end });
+                    heads.push(VersionEntry {
+                        version: parsed.vers,
+                        yanked: parsed.yanked.unwrap_or(false),
+                        start,
+                        end,
+                    });
                 }
                 start += line.len();
             }
@@ -86,25 +91,25 @@ impl IndexFile {
     }
 
     /// The line of a head of this very file.
-    pub fn line(&self, head: &Head) -> &str {
+    pub fn line_text(&self, head: &VersionEntry) -> &str {
         self.text.get(head.start..head.end).unwrap_or_default()
     }
 
     /// The line of one version, where cargo could read it and it is of `name` to the letter.
-    pub fn find(&self, name: &CrateName, version: &Version) -> Option<IndexLine> {
-        self.heads()
+    pub fn find_line(&self, name: &CrateName, version: &Version) -> Option<IndexLine> {
+        self.versions()
             .iter()
             .filter(|head| head.version == *version)
-            .filter_map(|head| IndexLine::parse(self.line(head)).ok())
+            .filter_map(|head| IndexLine::parse(self.line_text(head)).ok())
             .find(|line| line.id.name == *name)
     }
 
     /// Up to five versions around `version`, highest first; for a hint.
-    pub fn nearest(&self, version: &Version) -> Vec<Version> {
-        let mut all: Vec<&Version> = self.heads().iter().map(|head| &head.version).collect();
+    pub fn nearest_versions(&self, version: &Version) -> Vec<Version> {
+        let mut all: Vec<&Version> = self.versions().iter().map(|head| &head.version).collect();
         all.sort();
-        let place = all.partition_point(|other| *other < version);
-        let first = place.saturating_sub(3).min(all.len().saturating_sub(5));
+        let insertion_point = all.partition_point(|other| *other < version);
+        let first = insertion_point.saturating_sub(3).min(all.len().saturating_sub(5));
         all.into_iter().skip(first).take(5).rev().cloned().collect()
     }
 }
@@ -117,7 +122,7 @@ impl PartialEq for IndexFile {
 
 /// What is on disk of one index file.
 #[derive(Debug, PartialEq)]
-pub struct Kept {
+pub struct CachedIndexFile {
     /// Upstream's entity tag.
     pub etag: Option<String>,
     /// Upstream's date of it.
@@ -127,7 +132,7 @@ pub struct Kept {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Preamble {
+struct CacheHeader {
     #[serde(skip_serializing_if = "Option::is_none")]
     etag: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -137,14 +142,14 @@ struct Preamble {
     sha256: Sha256,
 }
 
-impl Kept {
+impl CachedIndexFile {
     /// What is kept at `path`; `None` where it is absent, unreadable or not what was written.
-    pub fn read(path: &Path) -> Option<Kept> {
+    pub fn read(path: &Path) -> Option<CachedIndexFile> {
         let bytes = std::fs::read(path).ok()?;
         let end = bytes.iter().position(|byte| *byte == b'\n')?;
         let (first, text) = bytes.split_at(end + 1);
-        let preamble: Preamble = serde_json::from_slice(first).ok()?;
-        (Sha256::of(text) == preamble.sha256).then(|| Kept {
+        let preamble: CacheHeader = serde_json::from_slice(first).ok()?;
+        (Sha256::of(text) == preamble.sha256).then(|| CachedIndexFile {
             etag: preamble.etag,
             last_modified: preamble.last_modified,
             file: (!preamble.absent).then(|| Arc::new(IndexFile::new(text))),
@@ -157,7 +162,7 @@ impl Kept {
     /// The file system's.
     pub fn write(&self, path: &Path, staging: &Path) -> io::Result<()> {
         let text = self.file.as_ref().map_or("", |file| file.text());
-        let preamble = Preamble {
+        let preamble = CacheHeader {
             etag: self.etag.clone(),
             last_modified: self.last_modified.clone(),
             absent: self.file.is_none(),
@@ -184,16 +189,16 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_found_among_garbage() {
+    fn valid_lines_are_found_among_invalid_ones() {
         let text = format!("\n{}\r\n{{\"vers\": 3}}\n\u{fffd}\n{}", line("1.0.0", true), line("2.0.0+b", false));
         let mut bytes = text.into_bytes();
         bytes.extend(b"\n\xff\xfe\n");
         let file = IndexFile::new(&bytes);
-        let heads: Vec<_> = file.heads().iter().map(|head| (head.version.to_string(), head.yanked)).collect();
+        let heads: Vec<_> = file.versions().iter().map(|head| (head.version.to_string(), head.yanked)).collect();
         assert_eq!(heads, [("1.0.0".to_owned(), true), ("2.0.0+b".to_owned(), false)]);
         let found = |version: &str, name: &str| {
             let name = name.parse().expect("valid");
-            file.find(&name, &version.parse().expect("valid"))
+            file.find_line(&name, &version.parse().expect("valid"))
         };
         assert_eq!(found("1.0.0", "a").expect("there").raw, line("1.0.0", true));
         assert_eq!(found("2.0.0", "a"), None);
@@ -201,38 +206,38 @@ mod tests {
     }
 
     #[test]
-    fn the_nearest_versions_surround_the_one_asked_for() {
+    fn nearest_versions_surround_the_requested_one() {
         let text: String = (0..10).map(|minor| line(&format!("1.{minor}.0"), false) + "\n").collect();
         let file = IndexFile::new(text.as_bytes());
         let near = |version: &str| -> Vec<String> {
             let version = version.parse().expect("valid");
-            file.nearest(&version).iter().map(Version::to_string).collect()
+            file.nearest_versions(&version).iter().map(Version::to_string).collect()
         };
         assert_eq!(near("1.4.5"), ["1.6.0", "1.5.0", "1.4.0", "1.3.0", "1.2.0"]);
         assert_eq!(near("9.0.0")[0], "1.9.0");
         assert_eq!(near("0.1.0").last().map(String::as_str), Some("1.0.0"));
-        assert_eq!(IndexFile::default().nearest(&Version::new(1, 0, 0)), []);
+        assert_eq!(IndexFile::default().nearest_versions(&Version::new(1, 0, 0)), []);
     }
 
     #[test]
-    fn what_is_kept_comes_back_and_what_rotted_does_not() {
+    fn a_cached_file_is_read_back_and_a_corrupt_one_is_not() {
         let folder = tempfile::tempdir().expect("temporary folder");
         let path = folder.path().join("se/rd/serde");
-        let kept = Kept {
+        let kept = CachedIndexFile {
             etag: Some("W/\"x\"".to_owned()),
             last_modified: None,
             file: Some(Arc::new(IndexFile::new(line("1.0.0", false).as_bytes()))),
         };
         kept.write(&path, folder.path()).expect("write");
-        assert_eq!(Kept::read(&path), Some(kept));
+        assert_eq!(CachedIndexFile::read(&path), Some(kept));
         let mut bytes = std::fs::read(&path).expect("read");
         let last = bytes.len() - 1;
         bytes[last] ^= 1;
         std::fs::write(&path, &bytes).expect("write");
-        assert_eq!(Kept::read(&path), None);
+        assert_eq!(CachedIndexFile::read(&path), None);
 
-        let absent = Kept { etag: None, last_modified: None, file: None };
+        let absent = CachedIndexFile { etag: None, last_modified: None, file: None };
         absent.write(&path, folder.path()).expect("write");
-        assert_eq!(Kept::read(&path), Some(absent));
+        assert_eq!(CachedIndexFile::read(&path), Some(absent));
     }
 }

@@ -33,7 +33,7 @@ pub enum SpooledText {
         /// Bytes.
         length: usize,
         /// What somebody is looking at now.
-        open: Mutex<Weak<IndexFile>>,
+        loaded: Mutex<Weak<IndexFile>>,
     },
 }
 
@@ -54,7 +54,7 @@ impl IndexSpool {
             return SpooledText::Memory(file);
         }
         inner.end += text.len() as u64;
-        SpooledText::Disk { start, length: text.len(), open: Mutex::new(Arc::downgrade(&file)) }
+        SpooledText::Disk { start, length: text.len(), loaded: Mutex::new(Arc::downgrade(&file)) }
     }
 
     /// The index file of that text.
@@ -64,7 +64,7 @@ impl IndexSpool {
     pub fn get(&self, text: &SpooledText) -> io::Result<Arc<IndexFile>> {
         let (start, length, open) = match text {
             SpooledText::Memory(file) => return Ok(Arc::clone(file)),
-            SpooledText::Disk { start, length, open } => (*start, *length, open),
+            SpooledText::Disk { start, length, loaded: open } => (*start, *length, open),
         };
         let mut open = open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(file) = open.upgrade() {
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_nobody_holds_is_read_again_and_is_the_same() {
+    fn a_released_text_is_read_back_from_the_spool() {
         let folder = tempfile::tempdir().expect("temporary folder");
         let spool = IndexSpool::new(folder.path());
         let texts = ["{\"vers\":\"1.0.0\"}\n", "", "\u{fffd}ä\n"];

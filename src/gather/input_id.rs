@@ -10,13 +10,13 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 /// Characters of the longest label.
-const LONGEST: usize = 64;
+const MAX_LABEL_CHARS: usize = 64;
 /// Bytes of a Cargo.toml that are read for the package's name.
 const MAX_MANIFEST: u64 = 1 << 20;
 /// Letters of Unicode that no font shows.
-const INVISIBLE: [char; 4] = ['\u{115f}', '\u{1160}', '\u{3164}', '\u{ffa0}'];
+const INVISIBLE_LETTERS: [char; 4] = ['\u{115f}', '\u{1160}', '\u{3164}', '\u{ffa0}'];
 /// Characters of a label besides letters and digits.
-const MARKS: &str = " -_.+@#";
+const ALLOWED_PUNCTUATION: &str = " -_.+@#";
 
 /// The name of an input: short, printable, and without anything of a path.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -25,7 +25,7 @@ pub struct Label(String);
 
 /// A text that is no label.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{}` is not a label: a label has 1 to {LONGEST} letters, digits, spaces or characters of `-_.+@#`, and begins with a letter or a digit", text.chars().take(100).collect::<String>().escape_debug())]
+#[error("`{}` is not a label: a label has 1 to {MAX_LABEL_CHARS} letters, digits, spaces or characters of `-_.+@#`, and begins with a letter or a digit", text.chars().take(100).collect::<String>().escape_debug())]
 pub struct InvalidLabel {
     text: String,
 }
@@ -44,7 +44,8 @@ pub enum InputKind {
     #[serde(rename = "labelled-crate")]
     LabelledCrate,
     /// A repair list, which no history keeps.
-    List,
+    #[serde(rename = "list")]
+    RepairList,
 }
 
 /// The identity of an input.
@@ -60,10 +61,10 @@ impl FromStr for Label {
     type Err = InvalidLabel;
 
     fn from_str(text: &str) -> Result<Label, InvalidLabel> {
-        let is_letter = |c: char| c.is_alphanumeric() && !INVISIBLE.contains(&c);
+        let is_letter = |c: char| c.is_alphanumeric() && !INVISIBLE_LETTERS.contains(&c);
         let good = text.chars().next().is_some_and(is_letter)
-            && text.chars().count() <= LONGEST
-            && text.chars().all(|c| is_letter(c) || MARKS.contains(c))
+            && text.chars().count() <= MAX_LABEL_CHARS
+            && text.chars().all(|c| is_letter(c) || ALLOWED_PUNCTUATION.contains(c))
             && !text.ends_with(' ');
         if good { Ok(Label(text.to_owned())) } else { Err(InvalidLabel { text: text.to_owned() }) }
     }
@@ -92,39 +93,39 @@ impl fmt::Display for Label {
 impl Label {
     /// The label of the file at `path` where the user gives none: the name of the package whose Cargo.toml is beside it,
     /// else the name of its folder. A file of another name than `usual` has its own name added.
-    pub fn of_file(path: &Path, usual: &str) -> Label {
-        Label::with(package_in(path.parent().unwrap_or(Path::new("/"))), path, usual)
+    pub fn of_file(path: &Path, default_name: &str) -> Label {
+        Label::derive(package_name_in(path.parent().unwrap_or(Path::new("/"))), path, default_name)
     }
 
     /// The same from the path alone; nothing is read.
-    pub fn of_path(path: &Path, usual: &str) -> Label {
-        Label::with(None, path, usual)
+    pub fn of_path(path: &Path, default_name: &str) -> Label {
+        Label::derive(None, path, default_name)
     }
 
-    fn with(package: Option<String>, path: &Path, usual: &str) -> Label {
+    fn derive(package: Option<String>, path: &Path, default_name: &str) -> Label {
         let folder_name = || Some(path.parent()?.file_name()?.to_string_lossy().into_owned());
         let mut name = package.or_else(folder_name).unwrap_or_default();
-        if path.file_name().is_some_and(|file| file != usual) {
+        if path.file_name().is_some_and(|file| file != default_name) {
             let stem = path.file_stem().unwrap_or_default().to_string_lossy();
             name = if name.is_empty() { stem.into_owned() } else { format!("{name}-{stem}") };
         }
-        Label::like(&name)
+        Label::sanitized(&name)
     }
 
     /// The label that is most like `name`.
-    fn like(name: &str) -> Label {
+    fn sanitized(name: &str) -> Label {
         let mut text = String::new();
-        for c in name.chars().take(LONGEST) {
-            let good = c.is_alphanumeric() && !INVISIBLE.contains(&c) || MARKS.contains(c);
+        for c in name.chars().take(MAX_LABEL_CHARS) {
+            let good = c.is_alphanumeric() && !INVISIBLE_LETTERS.contains(&c) || ALLOWED_PUNCTUATION.contains(c);
             text.push(if good { c } else { '-' });
         }
-        let text = text.trim_matches(|c: char| MARKS.contains(c));
+        let text = text.trim_matches(|c: char| ALLOWED_PUNCTUATION.contains(c));
         text.parse().unwrap_or_else(|_| Label("unnamed".to_owned()))
     }
 }
 
 /// The name of the package whose manifest is in `folder`. A manifest that cannot be read names none; cargo tells of it.
-fn package_in(folder: &Path) -> Option<String> {
+fn package_name_in(folder: &Path) -> Option<String> {
     let mut text = String::new();
     let file = File::open(folder.join("Cargo.toml")).ok()?;
     file.take(MAX_MANIFEST).read_to_string(&mut text).ok()?;
@@ -134,12 +135,12 @@ fn package_in(folder: &Path) -> Option<String> {
 
 impl InputKind {
     /// What the user calls it.
-    pub fn name(self) -> &'static str {
+    pub fn display_name(self) -> &'static str {
         match self {
             InputKind::Depends => "depends.toml",
             InputKind::Lockfile => "Cargo.lock",
             InputKind::Crate | InputKind::LabelledCrate => "crate",
-            InputKind::List => "repair list",
+            InputKind::RepairList => "repair list",
         }
     }
 }
@@ -159,7 +160,7 @@ impl InputId {
     }
 
     /// Whether the user may mean this one by `text`: its label, or the whole of what is shown of it.
-    pub fn is_called(&self, text: &str) -> bool {
+    pub fn matches(&self, text: &str) -> bool {
         text == self.label || text == self.to_string()
     }
 }
@@ -170,7 +171,7 @@ impl fmt::Display for InputId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.kind {
             InputKind::Crate => write!(f, "--crate {}", self.label),
-            kind => write!(f, "{} ({})", self.label, kind.name()),
+            kind => write!(f, "{} ({})", self.label, kind.display_name()),
         }
     }
 }
@@ -180,11 +181,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_label_has_nothing_of_a_path_and_nothing_that_acts_on_a_terminal() {
+    fn labels_with_path_or_control_characters_are_refused() {
         for good in ["app", "a", "My app 2", "a-b_c.d+e@f#1", "プロジェクト", "9"] {
             assert_eq!(good.parse::<Label>().expect(good).to_string(), good);
         }
-        let long = "a".repeat(LONGEST + 1);
+        let long = "a".repeat(MAX_LABEL_CHARS + 1);
         for bad in [
             "",
             " ",
@@ -204,12 +205,12 @@ mod tests {
             &long,
         ] {
             assert!(bad.parse::<Label>().is_err(), "{bad:?}");
-            assert!(Label::like(bad).to_string().parse::<Label>().is_ok(), "{bad:?}");
+            assert!(Label::sanitized(bad).to_string().parse::<Label>().is_ok(), "{bad:?}");
         }
     }
 
     #[test]
-    fn the_default_is_the_package_or_the_folder() {
+    fn the_default_label_is_the_package_or_folder_name() {
         let root = tempfile::tempdir().expect("temporary folder");
         let folder = root.path().join("check out");
         std::fs::create_dir(&folder).expect("make");
@@ -226,11 +227,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shown_is_unique() {
-        let file = |kind| InputId::of_file(kind, &Label::like("app")).to_string();
+    fn display_form_names_the_kind() {
+        let file = |kind| InputId::of_file(kind, &Label::sanitized("app")).to_string();
         assert_eq!(file(InputKind::Depends), "app (depends.toml)");
         assert_eq!(file(InputKind::Lockfile), "app (Cargo.lock)");
         assert_eq!(InputId::of_crate(&"app@1", None).to_string(), "--crate app@1");
-        assert_eq!(InputId::of_crate(&"app@1", Some(&Label::like("tools"))).to_string(), "tools (crate)");
+        assert_eq!(InputId::of_crate(&"app@1", Some(&Label::sanitized("tools"))).to_string(), "tools (crate)");
     }
 }

@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 use cargo_util_schemas::lockfile::{TomlLockfile, TomlLockfileDependency, TomlLockfilePackageId};
 
 /// Name and version of a package, as the lock has them.
-pub type Package = (String, String);
+pub type PackageKey = (String, String);
 
 /// The packages of a lock and what they depend on.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ impl LockGraph {
     }
 
     /// The packages that the workspace members called `roots` lead to, the roots included.
-    pub fn reachable(&self, roots: &[&str]) -> BTreeSet<Package> {
+    pub fn reachable_from(&self, roots: &[&str]) -> BTreeSet<PackageKey> {
         let mut reached = BTreeSet::new();
         let mut next: Vec<usize> = Vec::new();
         let mut visit = |position: usize, next: &mut Vec<usize>| {
@@ -47,8 +47,11 @@ impl LockGraph {
         }
         while let Some(position) = next.pop() {
             let dependencies = self.packages.get(position).and_then(|package| package.dependencies.as_ref());
-            for found in
-                dependencies.into_iter().flatten().flat_map(|dependency| self.find(dependency)).collect::<Vec<usize>>()
+            for found in dependencies
+                .into_iter()
+                .flatten()
+                .flat_map(|dependency| self.find_dependency(dependency))
+                .collect::<Vec<usize>>()
             {
                 visit(found, &mut next);
             }
@@ -58,7 +61,7 @@ impl LockGraph {
     }
 
     /// The packages that a dependency may mean: a lock names no more of one than is needed to tell it from others.
-    fn find(&self, dependency: &TomlLockfilePackageId) -> impl Iterator<Item = usize> {
+    fn find_dependency(&self, dependency: &TomlLockfilePackageId) -> impl Iterator<Item = usize> {
         let named = self.by_name.get(&dependency.name).map(Vec::as_slice).unwrap_or_default();
         named.iter().copied().filter(|position| {
             let Some(package) = self.packages.get(*position) else { return false };
@@ -73,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_the_roots_lead_to_is_reached() {
+    fn only_dependencies_of_the_roots_are_reachable() {
         let package = |name: &str, version: &str, dependencies: &str| {
             format!("[[package]]\nname = {name:?}\nversion = {version:?}\ndependencies = [{dependencies}]\n\n")
         };
@@ -90,7 +93,7 @@ mod tests {
         .concat();
         let graph = LockGraph::parse(&text).expect("a lock");
         let found = |roots: &[&str]| {
-            let packages = graph.reachable(roots).into_iter();
+            let packages = graph.reachable_from(roots).into_iter();
             packages.map(|(name, version)| format!("{name} {version}")).collect::<Vec<_>>().join(", ")
         };
         assert_eq!(found(&["std", "test"]), "core 0.0.0, normal 2.0.0, std 0.0.0");

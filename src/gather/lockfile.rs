@@ -20,12 +20,12 @@ use serde::Deserialize;
 use toml::de::{DeTable, Deserializer};
 
 use super::input_id::Label;
-use crate::crate_id::{CrateId, InvalidId, Version};
+use crate::crate_id::{CrateId, InvalidCrateId, Version};
 use crate::digest::{InvalidDigest, Sha256};
-use crate::place::Place;
+use crate::line_column::LineColumn;
 
 /// The address that stands for crates.io in Cargo.lock, whichever way cargo reached it.
-pub const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-index";
+pub const CRATES_IO_SOURCE: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
 /// The newest format that is read here.
 pub const NEWEST_FORMAT: i64 = 4;
@@ -44,9 +44,9 @@ pub struct Lockfile {
     pub packages: Vec<LockedPackage>,
     /// Packages of crates.io whose index lines cargo reads and whose files it never downloads: unused patches and
     /// replaced packages. Sorted, each once, none of them in `packages`.
-    pub line_only: Vec<LineOnly>,
+    pub unbuilt: Vec<UnbuiltPackage>,
     /// Packages of git and of other registries, unused patches among them; sorted.
-    pub foreign: Vec<Foreign>,
+    pub foreign: Vec<ForeignPackage>,
 }
 
 /// A package of crates.io.
@@ -60,7 +60,7 @@ pub struct LockedPackage {
 
 /// A package of crates.io of which cargo needs the index line alone.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct LineOnly {
+pub struct UnbuiltPackage {
     /// Which.
     pub id: CrateId,
     /// The digest of its .crate, where the lock states it.
@@ -69,7 +69,7 @@ pub struct LineOnly {
 
 /// A package that is not of crates.io.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Foreign {
+pub struct ForeignPackage {
     /// A valid name of a package.
     pub name: String,
     /// A semantic version.
@@ -80,9 +80,9 @@ pub struct Foreign {
     pub unused_patch: bool,
 }
 
-impl std::fmt::Display for Foreign {
+impl std::fmt::Display for ForeignPackage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Foreign { name, version, source, unused_patch } = self;
+        let ForeignPackage { name, version, source, unused_patch } = self;
         let note = if *unused_patch { ", an unused patch that cargo loads nevertheless" } else { "" };
         write!(f, "{name} {version} ({source}{note})")
     }
@@ -90,11 +90,11 @@ impl std::fmt::Display for Foreign {
 
 /// A foreign package that an input needs and that was left out at the user's word.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct LeftOut {
+pub struct SkippedPackage {
     /// Which.
-    pub package: Foreign,
+    pub package: ForeignPackage,
     /// The flag that left it out.
-    pub why: &'static str,
+    pub reason: &'static str,
 }
 
 /// Where a foreign package comes from. Addresses are shown without user and password.
@@ -123,7 +123,7 @@ impl std::fmt::Display for ForeignSource {
 
 impl ForeignSource {
     /// The source as bundles name it: of a repository on this machine, no path is told. At most 1,024 bytes.
-    pub fn for_bundle(&self) -> String {
+    pub fn without_local_path(&self) -> String {
         let mut text = self.to_string();
         if let Some(start) = text.find("file:") {
             text.truncate(start);
@@ -152,24 +152,24 @@ pub enum Error {
         path: PathBuf,
     },
     /// The text is none.
-    #[error("{}:{place}: {why}", path.display())]
+    #[error("{}:{position}: {message}", path.display())]
     Syntax {
         /// The file.
         path: PathBuf,
         /// Where.
-        place: Place,
+        position: LineColumn,
         /// The parser's words.
-        why: String,
+        message: String,
     },
     /// It is a Cargo.toml.
     #[error("`{}` is a manifest, not a Cargo.lock", path.display())]
-    Manifest {
+    IsManifest {
         /// The file.
         path: PathBuf,
     },
     /// A later cargo wrote it.
     #[error("`{}` has the format {found}, and this version of cargo-frostmirror reads formats up to {NEWEST_FORMAT}", path.display())]
-    Newer {
+    NewerFormat {
         /// The file.
         path: PathBuf,
         /// Its format.
@@ -177,7 +177,7 @@ pub enum Error {
     },
     /// A package has a name or version that cargo would not write.
     #[error("`{}` names a package that cannot be one: {} {}", path.display(), name.escape_debug(), version.escape_debug())]
-    Package {
+    InvalidPackage {
         /// The file.
         path: PathBuf,
         /// The name in the file.
@@ -189,7 +189,7 @@ pub enum Error {
     },
     /// A package of crates.io without a checksum cannot be checked.
     #[error("`{}` has no checksum for {id}", path.display())]
-    NoChecksum {
+    MissingChecksum {
         /// The file.
         path: PathBuf,
         /// The package.
@@ -197,7 +197,7 @@ pub enum Error {
     },
     /// The checksum is none.
     #[error("`{}` has a wrong checksum for {id}", path.display())]
-    Checksum {
+    InvalidChecksum {
         /// The file.
         path: PathBuf,
         /// The package.
@@ -207,7 +207,7 @@ pub enum Error {
     },
     /// One package stands in it with two checksums.
     #[error("`{}` has two different checksums for {id}", path.display())]
-    TwoChecksums {
+    ConflictingChecksums {
         /// The file.
         path: PathBuf,
         /// The package.
@@ -231,35 +231,35 @@ impl Lockfile {
     pub fn parse(text: &str, path: &Path) -> Result<Lockfile, Error> {
         let syntax = |error: toml::de::Error| Error::Syntax {
             path: path.to_owned(),
-            place: Place::of(text, error.span().map_or(0, |span| span.start)),
-            why: error.message().to_owned(),
+            position: LineColumn::from_offset(text, error.span().map_or(0, |span| span.start)),
+            message: error.message().to_owned(),
         };
         let root = DeTable::parse(text).map_err(syntax)?;
         // A manifest of a workspace alone would be read as a lock that locks nothing.
         let is_table = |key: &str| root.get_ref().get(key).is_some_and(|value| value.get_ref().is_table());
         if ["package", "workspace", "dependencies", "lib"].into_iter().any(is_table) {
-            return Err(Error::Manifest { path: path.to_owned() });
+            return Err(Error::IsManifest { path: path.to_owned() });
         }
         // The version comes first: a later format may not fit the schema at all.
         if let Some(version) = root.get_ref().get("version").and_then(|value| value.get_ref().as_integer()) {
             let found = i64::from_str_radix(version.as_str(), version.radix()).unwrap_or(i64::MAX);
             if found > NEWEST_FORMAT {
-                return Err(Error::Newer { path: path.to_owned(), found });
+                return Err(Error::NewerFormat { path: path.to_owned(), found });
             }
         }
         let lock = TomlLockfile::deserialize(Deserializer::from(root)).map_err(syntax)?;
-        let reading = Reading { path, metadata: lock.metadata.as_ref() };
-        reading.lockfile(lock.package.as_deref().unwrap_or_default(), &lock.patch.unused)
+        let reading = LockfileBuilder { path, metadata: lock.metadata.as_ref() };
+        reading.build(lock.package.as_deref().unwrap_or_default(), &lock.patch.unused)
     }
 }
 
-struct Reading<'l> {
+struct LockfileBuilder<'l> {
     path: &'l Path,
     metadata: Option<&'l cargo_util_schemas::lockfile::TomlLockfileMetadata>,
 }
 
-impl Reading<'_> {
-    fn lockfile(
+impl LockfileBuilder<'_> {
+    fn build(
         &self,
         all: &[TomlLockfileDependency],
         unused_patches: &[TomlLockfileDependency],
@@ -271,31 +271,31 @@ impl Reading<'_> {
             match package.source.as_ref() {
                 None => {}
                 Some(source) if is_crates_io(source) => {
-                    let (id, checksum) = self.locked(package, source)?;
+                    let (id, checksum) = self.crates_io_package(package, source)?;
                     match checksum {
                         // Cargo looks the replaced package up, and builds the one that takes its place.
-                        checksum if package.replace.is_some() => line_only.push(LineOnly { id, checksum }),
+                        checksum if package.replace.is_some() => line_only.push(UnbuiltPackage { id, checksum }),
                         Some(checksum) => packages.push(LockedPackage { id, checksum }),
-                        None => return Err(Error::NoChecksum { path: self.path.to_owned(), id }),
+                        None => return Err(Error::MissingChecksum { path: self.path.to_owned(), id }),
                     }
                 }
-                Some(source) => foreign.extend(self.foreign(package, source, false)?),
+                Some(source) => foreign.extend(self.foreign_package(package, source, false)?),
             }
         }
         for patch in unused_patches {
             match patch.source.as_ref() {
                 None => {}
                 Some(source) if is_crates_io(source) => {
-                    let (id, checksum) = self.locked(patch, source)?;
-                    line_only.push(LineOnly { id, checksum });
+                    let (id, checksum) = self.crates_io_package(patch, source)?;
+                    line_only.push(UnbuiltPackage { id, checksum });
                 }
-                Some(source) => foreign.extend(self.foreign(patch, source, true)?),
+                Some(source) => foreign.extend(self.foreign_package(patch, source, true)?),
             }
         }
         packages.sort();
         packages.dedup();
         if let Some(pair) = packages.windows(2).find(|pair| pair[0].id == pair[1].id) {
-            return Err(Error::TwoChecksums { path: self.path.to_owned(), id: pair[0].id.clone() });
+            return Err(Error::ConflictingChecksums { path: self.path.to_owned(), id: pair[0].id.clone() });
         }
         line_only.retain(|one| packages.binary_search_by(|package| package.id.cmp(&one.id)).is_err());
         // Of two entries for one version the one with a checksum sorts later, and stays.
@@ -305,51 +305,51 @@ impl Reading<'_> {
         foreign.sort();
         foreign.dedup();
         let label = Label::of_path(self.path, "Cargo.lock");
-        Ok(Lockfile { path: self.path.to_owned(), label, packages, line_only, foreign })
+        Ok(Lockfile { path: self.path.to_owned(), label, packages, unbuilt: line_only, foreign })
     }
 
     /// A package of crates.io with its checksum, where the lock states one.
-    fn locked(
+    fn crates_io_package(
         &self,
         package: &TomlLockfileDependency,
         source: &TomlLockfileSourceId,
     ) -> Result<(CrateId, Option<Sha256>), Error> {
         let id = CrateId::parse(&package.name, &package.version)
-            .map_err(|source: InvalidId| self.hostile(package, source))?;
+            .map_err(|source: InvalidCrateId| self.invalid_package(package, source))?;
         // Format 1 keeps the checksums in a table of their own.
         let key = || format!("checksum {} {} ({})", package.name, package.version, source.source_str());
         let checksum = package.checksum.as_deref().or_else(|| self.metadata?.get(&key()).map(String::as_str));
         match checksum.filter(|text| *text != "<none>").map(str::parse) {
             None => Ok((id, None)),
             Some(Ok(checksum)) => Ok((id, Some(checksum))),
-            Some(Err(source)) => Err(Error::Checksum { path: self.path.to_owned(), id, source }),
+            Some(Err(source)) => Err(Error::InvalidChecksum { path: self.path.to_owned(), id, source }),
         }
     }
 
-    fn foreign(
+    fn foreign_package(
         &self,
         package: &TomlLockfileDependency,
         source: &TomlLockfileSourceId,
         unused_patch: bool,
-    ) -> Result<Option<Foreign>, Error> {
-        let url = shown_url(source);
+    ) -> Result<Option<ForeignPackage>, Error> {
+        let url = redacted_url(source);
         let source = match source.kind() {
             SourceKind::Path => return Ok(None),
             SourceKind::Git(_) => ForeignSource::Git { url },
             _ => ForeignSource::Registry { url },
         };
-        PackageName::new(package.name.as_str()).map_err(|source| self.hostile(package, source))?;
-        package.version.parse::<Version>().map_err(|source| self.hostile(package, source))?;
-        Ok(Some(Foreign { name: package.name.clone(), version: package.version.clone(), source, unused_patch }))
+        PackageName::new(package.name.as_str()).map_err(|source| self.invalid_package(package, source))?;
+        package.version.parse::<Version>().map_err(|source| self.invalid_package(package, source))?;
+        Ok(Some(ForeignPackage { name: package.name.clone(), version: package.version.clone(), source, unused_patch }))
     }
 
-    fn hostile(
+    fn invalid_package(
         &self,
         package: &TomlLockfileDependency,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Error {
         let short = |text: &str| text.chars().take(80).collect();
-        Error::Package {
+        Error::InvalidPackage {
             path: self.path.to_owned(),
             name: short(&package.name),
             version: short(&package.version),
@@ -362,11 +362,11 @@ impl Reading<'_> {
 pub fn is_crates_io(source: &TomlLockfileSourceId) -> bool {
     let sparse = crates_index::sparse::URL;
     let text = source.source_str();
-    text == CRATES_IO || text == sparse || Some(text.as_str()) == sparse.strip_suffix('/')
+    text == CRATES_IO_SOURCE || text == sparse || Some(text.as_str()) == sparse.strip_suffix('/')
 }
 
 /// A source's address as it may be shown: without user, password, the locked commit, and cargo's mark for its kind.
-pub fn shown_url(source: &TomlLockfileSourceId) -> String {
+pub fn redacted_url(source: &TomlLockfileSourceId) -> String {
     let mut url = source.url().clone();
     // An address that can hold no credentials refuses to drop them, which is as good.
     let _none_to_drop = (url.set_username("").is_err(), url.set_password(None).is_err());
@@ -390,11 +390,11 @@ mod tests {
     }
 
     fn crates_io(name: &str, version: &str) -> String {
-        package(name, version, &format!("source = \"{CRATES_IO}\"\nchecksum = \"{SUM}\""))
+        package(name, version, &format!("source = \"{CRATES_IO_SOURCE}\"\nchecksum = \"{SUM}\""))
     }
 
     #[test]
-    fn formats_up_to_4_are_read_and_later_ones_say_what_is_needed() {
+    fn formats_newer_than_4_are_refused() {
         for version in ["", "version = 3\n", "version = 4\n"] {
             let lock = parsed(&format!("{version}{}", crates_io("a", "1.0.0+b"))).expect(version);
             assert_eq!(lock.packages[0].id.to_string(), "a 1.0.0+b");
@@ -402,14 +402,14 @@ mod tests {
         }
         for (text, found) in [("version = 5\npackage = 1\n", 5), ("version = 99999999999999999999\n", i64::MAX)] {
             match parsed(text) {
-                Err(Error::Newer { found: told, .. }) => assert_eq!(told, found),
+                Err(Error::NewerFormat { found: told, .. }) => assert_eq!(told, found),
                 other => panic!("{other:?}"),
             }
         }
     }
 
     #[test]
-    fn a_manifest_is_no_lock() {
+    fn a_manifest_is_refused() {
         for text in ["[package]\nname = \"a\"\n", "[workspace]\nmembers = [\"a\"]\n", "[dependencies]\n"] {
             let error = parsed(text).expect_err(text);
             assert_eq!(error.to_string(), "`Cargo.lock` is a manifest, not a Cargo.lock");
@@ -417,23 +417,23 @@ mod tests {
     }
 
     #[test]
-    fn the_first_format_keeps_checksums_in_its_metadata() {
-        let one = package("a", "1.0.0", &format!("source = \"{CRATES_IO}\"\ndependencies = [\"b 0.1.0\"]"));
+    fn format_1_checksums_are_read_from_metadata() {
+        let one = package("a", "1.0.0", &format!("source = \"{CRATES_IO_SOURCE}\"\ndependencies = [\"b 0.1.0\"]"));
         let own = package("b", "0.1.0", "");
         let root = "[root]\nname = \"app\"\nversion = \"0.1.0\"\n";
         let metadata =
-            |sum: &str| format!("{root}{one}{own}[metadata]\n\"checksum a 1.0.0 ({CRATES_IO})\" = \"{sum}\"\n");
+            |sum: &str| format!("{root}{one}{own}[metadata]\n\"checksum a 1.0.0 ({CRATES_IO_SOURCE})\" = \"{sum}\"\n");
         let lock = parsed(&metadata(SUM)).expect("valid");
         assert_eq!(lock.packages.len(), 1);
         assert!(lock.foreign.is_empty());
-        assert!(matches!(parsed(&metadata("<none>")), Err(Error::NoChecksum { .. })));
+        assert!(matches!(parsed(&metadata("<none>")), Err(Error::MissingChecksum { .. })));
     }
 
     #[test]
-    fn only_crates_ios_own_addresses_are_crates_io() {
+    fn only_crates_io_addresses_count_as_crates_io() {
         let sparse = crates_index::sparse::URL;
         let with = |source: &str| package("a", "1.0.0", &format!("source = \"{source}\"\nchecksum = \"{SUM}\""));
-        for source in [CRATES_IO, sparse, sparse.trim_end_matches('/')] {
+        for source in [CRATES_IO_SOURCE, sparse, sparse.trim_end_matches('/')] {
             let lock = parsed(&with(source)).expect("valid");
             assert_eq!((lock.packages.len(), lock.foreign.len()), (1, 0), "{source}");
         }
@@ -454,7 +454,7 @@ mod tests {
     }
 
     #[test]
-    fn a_package_is_named_once_and_with_one_checksum() {
+    fn duplicates_are_merged_and_conflicting_checksums_refused() {
         let other = crates_io("a", "1.0.0").replace("0123", "4567");
         let lock =
             parsed(&format!("{}{}{}", crates_io("b", "1.0.0"), crates_io("a", "1.0.0"), crates_io("a", "1.0.0")))
@@ -468,7 +468,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cargo_would_not_write_is_refused_by_name() {
+    fn invalid_packages_are_refused_by_name() {
         for (text, told) in [
             (crates_io("../a", "1.0.0"), "`Cargo.lock` names a package that cannot be one: ../a 1.0.0"),
             (crates_io("a", "1/../../x"), "`Cargo.lock` names a package that cannot be one: a 1/../../x"),
@@ -481,7 +481,10 @@ mod tests {
                 package("a", "one", "source = \"git+https://example.org/a#1\""),
                 "`Cargo.lock` names a package that cannot be one: a one",
             ),
-            (package("a", "1.0.0", &format!("source = \"{CRATES_IO}\"")), "`Cargo.lock` has no checksum for a 1.0.0"),
+            (
+                package("a", "1.0.0", &format!("source = \"{CRATES_IO_SOURCE}\"")),
+                "`Cargo.lock` has no checksum for a 1.0.0",
+            ),
             (crates_io("a", "1.0.0").replace(SUM, "12"), "`Cargo.lock` has a wrong checksum for a 1.0.0"),
             ("version = 4\n\n<<<<<<< HEAD\n".to_owned(), "Cargo.lock:3:9: "),
             (package("a", "1.0.0", "source = \"ftp+x\""), "Cargo.lock:4:10: "),
@@ -493,10 +496,10 @@ mod tests {
     }
 
     #[test]
-    fn unused_patches_and_replaced_packages_need_their_lines() {
+    fn unused_patches_and_replaced_packages_are_unbuilt() {
         let patch =
             |name: &str, source: &str| package(name, "1.0.0", source).replace("[[package]]", "[[patch.unused]]");
-        let registry = format!("source = \"{CRATES_IO}\"");
+        let registry = format!("source = \"{CRATES_IO_SOURCE}\"");
         let git = "source = \"git+https://example.org/g#0123\"";
         let corp = "source = \"sparse+https://corp.example/index/\"";
         let replaced = crates_io("replaced", "1.0.0").replace("checksum", "replace = \"replaced 1.0.0\"\nchecksum");
@@ -506,7 +509,7 @@ mod tests {
         let patches: String = patches.iter().map(|(name, source)| patch(name, source)).collect();
         let lock = parsed(&format!("version = 4\n{replaced}{old}{used}{patches}")).expect("valid");
         let shown = |id: &CrateId, checksum: bool| format!("{id} {checksum}");
-        let lines: Vec<String> = lock.line_only.iter().map(|one| shown(&one.id, one.checksum.is_some())).collect();
+        let lines: Vec<String> = lock.unbuilt.iter().map(|one| shown(&one.id, one.checksum.is_some())).collect();
         assert_eq!(lines, ["old 1.0.0 false", "replaced 1.0.0 true", "unused 1.0.0 false"]);
         assert_eq!(lock.packages.len(), 1);
         let foreign: Vec<String> = lock.foreign.iter().map(ToString::to_string).collect();
@@ -521,7 +524,7 @@ mod tests {
     }
 
     #[test]
-    fn our_own_lock_is_read() {
+    fn this_crates_own_lock_is_read() {
         let lock = Lockfile::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.lock")).expect("valid");
         assert!(lock.packages.iter().any(|package| package.id.name.as_str() == "semver"));
         assert!(!lock.packages.iter().any(|package| package.id.name.as_str() == "cargo-frostmirror"));

@@ -12,7 +12,7 @@ use flate2::read::GzDecoder;
 use crate::crate_id::CrateId;
 
 /// Plain bytes of a `.crate` that are looked through; cargo itself unpacks no more.
-const MAX_PLAIN: u64 = 512 * 1024 * 1024;
+const MAX_UNPACKED: u64 = 512 * 1024 * 1024;
 /// Bytes of a Cargo.lock that is read.
 const MAX_LOCK: u64 = 16 * 1024 * 1024;
 /// Bytes of a Cargo.toml that is read; the largest published one has about 200 kB.
@@ -30,24 +30,24 @@ pub struct Error {
 
 /// What decides how a `.crate` is installed.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Packaged {
+pub struct PackagedCrate {
     /// The text of its Cargo.lock; `None` where none was packaged.
     pub lock: Option<String>,
     /// Whether it has a program that `cargo install` builds.
-    pub binaries: bool,
+    pub has_binaries: bool,
 }
 
 /// What the `.crate` of `id` at `path` says of its installation.
 ///
 /// # Errors
 /// The file cannot be read, or is no `.crate`.
-pub fn read(path: &Path, id: &CrateId) -> Result<Packaged, Error> {
-    find(path, id).map_err(|source| Error { path: path.to_owned(), source })
+pub fn read(path: &Path, id: &CrateId) -> Result<PackagedCrate, Error> {
+    scan_archive(path, id).map_err(|source| Error { path: path.to_owned(), source })
 }
 
-fn find(path: &Path, id: &CrateId) -> io::Result<Packaged> {
+fn scan_archive(path: &Path, id: &CrateId) -> io::Result<PackagedCrate> {
     let top = format!("{}-{}/", id.name, id.version);
-    let plain = GzDecoder::new(io::BufReader::new(File::open(path)?)).take(MAX_PLAIN);
+    let plain = GzDecoder::new(io::BufReader::new(File::open(path)?)).take(MAX_UNPACKED);
     let mut archive = tar::Archive::new(plain);
     let (mut lock, mut manifest, mut sources) = (None, None, false);
     // Raw: long names and other extensions stay unread, so that they cannot take memory.
@@ -58,24 +58,26 @@ fn find(path: &Path, id: &CrateId) -> io::Result<Packaged> {
             continue;
         };
         match name {
-            b"Cargo.lock" if lock.is_none() => lock = Some(text(&mut entry, MAX_LOCK, "Cargo.lock")?),
+            b"Cargo.lock" if lock.is_none() => lock = Some(read_text(&mut entry, MAX_LOCK, "Cargo.lock")?),
             b"Cargo.toml" if manifest.is_none() => {
-                manifest = Some(Targets::of(&text(&mut entry, MAX_MANIFEST, "Cargo.toml")?));
+                manifest = Some(BinaryTargets::parse(&read_text(&mut entry, MAX_MANIFEST, "Cargo.toml")?));
             }
-            name => sources |= is_source_of_a_binary(name),
+            name => sources |= is_binary_main_file(name),
         }
         // Cargo writes every target into the manifest that it packages, so that most files need not be looked through.
-        if let (Some(_), Some(Targets { named, discovered })) = (&lock, &manifest)
+        if let (Some(_), Some(BinaryTargets { has_bin_section: named, discovers_binaries: discovered })) =
+            (&lock, &manifest)
             && (*named || !discovered)
         {
             break;
         }
     }
-    let Targets { named, discovered } = manifest.unwrap_or(Targets { named: false, discovered: true });
-    Ok(Packaged { lock, binaries: named || discovered && sources })
+    let BinaryTargets { has_bin_section: named, discovers_binaries: discovered } =
+        manifest.unwrap_or(BinaryTargets { has_bin_section: false, discovers_binaries: true });
+    Ok(PackagedCrate { lock, has_binaries: named || discovered && sources })
 }
 
-fn text(entry: &mut impl Read, most: u64, name: &str) -> io::Result<String> {
+fn read_text(entry: &mut impl Read, most: u64, name: &str) -> io::Result<String> {
     let mut text = String::new();
     entry.take(most + 1).read_to_string(&mut text)?;
     if text.len() as u64 > most {
@@ -85,25 +87,25 @@ fn text(entry: &mut impl Read, most: u64, name: &str) -> io::Result<String> {
 }
 
 /// What a manifest says of binaries (cargo: src/cargo/util/toml/targets.rs).
-struct Targets {
+struct BinaryTargets {
     /// It names one.
-    named: bool,
+    has_bin_section: bool,
     /// Files that are where binaries usually are count as such.
-    discovered: bool,
+    discovers_binaries: bool,
 }
 
-impl Targets {
+impl BinaryTargets {
     /// A manifest that cannot be read names nothing: cargo refuses such a package anyway.
-    fn of(manifest: &str) -> Targets {
+    fn parse(manifest: &str) -> BinaryTargets {
         let manifest: toml::Table = manifest.parse().unwrap_or_default();
         let named = manifest.get("bin").and_then(toml::Value::as_array).is_some_and(|bins| !bins.is_empty());
         let off = manifest.get("package").and_then(|package| package.get("autobins")?.as_bool()) == Some(false);
-        Targets { named, discovered: !off }
+        BinaryTargets { has_bin_section: named, discovers_binaries: !off }
     }
 }
 
 /// Whether cargo takes the file for a binary's main file: src/main.rs, src/bin/NAME.rs or src/bin/NAME/main.rs.
-fn is_source_of_a_binary(path: &[u8]) -> bool {
+fn is_binary_main_file(path: &[u8]) -> bool {
     if path == b"src/main.rs" {
         return true;
     }
@@ -136,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_crates_own_regular_lock_is_read() {
+    fn only_a_regular_lock_file_of_the_crate_is_read() {
         use tar::EntryType::{Regular, Symlink};
         let folder = tempfile::tempdir().expect("temporary folder");
         let id = CrateId::parse("tool", "1.0.0").expect("valid");
@@ -152,13 +154,13 @@ mod tests {
             ],
         );
         let packaged = read(&path, &id).expect("read");
-        assert_eq!(packaged, Packaged { lock: Some("version = 4\n".to_owned()), binaries: false });
+        assert_eq!(packaged, PackagedCrate { lock: Some("version = 4\n".to_owned()), has_binaries: false });
         let other = CrateId::parse("tool", "1.0.1").expect("valid");
-        assert_eq!(read(&path, &other).expect("read"), Packaged::default());
+        assert_eq!(read(&path, &other).expect("read"), PackagedCrate::default());
     }
 
     #[test]
-    fn a_crate_has_binaries_where_cargo_finds_some() {
+    fn binaries_are_found_as_cargo_finds_them() {
         let folder = tempfile::tempdir().expect("temporary folder");
         let id = CrateId::parse("tool", "1.0.0").expect("valid");
         let package = "[package]\nname = \"tool\"\n";
@@ -185,13 +187,13 @@ mod tests {
                 .collect();
             let path = packed(folder.path(), &entries);
             let packaged = read(&path, &id).expect("read");
-            assert_eq!(packaged.binaries, binaries, "{manifest} {files:?}");
+            assert_eq!(packaged.has_binaries, binaries, "{manifest} {files:?}");
             assert!(packaged.lock.is_some());
         }
     }
 
     #[test]
-    fn what_is_no_crate_is_an_error_and_a_huge_lock_too() {
+    fn invalid_archives_and_huge_locks_are_errors() {
         let folder = tempfile::tempdir().expect("temporary folder");
         let id = CrateId::parse("tool", "1.0.0").expect("valid");
         let path = folder.path().join("broken.crate");

@@ -16,7 +16,7 @@ pub fn hex(bytes: usize) -> io::Result<String> {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn ids_have_their_length_and_never_meet() {
+    fn ids_have_the_requested_length_and_differ() {
         let one = super::hex(16).expect("randomness");
         assert_eq!(one.len(), 32);
         assert_ne!(one, super::hex(16).expect("randomness"));

@@ -13,12 +13,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures_util::stream::{self, StreamExt as _};
 
 use super::cargo::{self, Cargo};
-use super::depends::Depends;
-use super::download::{self, Downloads};
-use super::index::{self, Index};
+use super::crate_downloader::{self, CrateDownloader};
+use super::depends::DependsFile;
+use super::index_snapshot::{self, IndexSnapshot};
 use super::input_id::{InputId, InputKind, Label};
-use super::lockfile::{self, Foreign, ForeignSource, LeftOut, Lockfile};
-use super::loopback::Loopback;
+use super::local_registry::LocalRegistry;
+use super::lockfile::{self, ForeignPackage, ForeignSource, Lockfile, SkippedPackage};
 use super::packaged_lock;
 use crate::crate_id::{CrateId, CrateName, Version};
 use crate::digest::Sha256;
@@ -27,20 +27,20 @@ use crate::index_line::IndexLine;
 
 mod crate_spec;
 mod passes;
-mod scratch;
-mod tool;
-mod words;
+mod scratch_project;
+mod crate_resolution;
+mod cargo_errors;
 
-pub use crate_spec::{CrateSpec, InvalidSpec};
+pub use crate_spec::{CrateSpec, InvalidCrateSpec};
 
 /// Index files asked for at a time when a lock says which.
-const FILES: usize = 128;
+const MAX_CONCURRENT_INDEX_FILES: usize = 128;
 
 /// Something to resolve.
 #[derive(Clone, Debug)]
 pub enum Input {
     /// Requirements, resolved by cargo.
-    Depends(Depends),
+    Depends(DependsFile),
     /// Exactly these packages.
     Lockfile(Lockfile),
     /// One crate: resolved by cargo, and the lock packaged with it.
@@ -59,7 +59,7 @@ impl Input {
 
     /// Gives the input its label: the user's, else the name of the package or of the folder that its file is in. A crate
     /// without a label of the user's is identified by its own text.
-    pub fn label(&mut self, given: Option<&Label>) {
+    pub fn set_label(&mut self, given: Option<&Label>) {
         let label = |path: &Path, usual| given.cloned().unwrap_or_else(|| Label::of_file(path, usual));
         match self {
             Input::Depends(depends) => depends.label = label(&depends.path, "depends.toml"),
@@ -80,7 +80,7 @@ impl Input {
 
 /// Which packages that are not of crates.io may be left out, each with a warning.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Skip {
+pub struct SkipPolicy {
     /// Those of git.
     pub git: bool,
     /// Those of these registries, by the index's address.
@@ -89,13 +89,13 @@ pub struct Skip {
 
 /// What all inputs need.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Resolved {
+pub struct Resolution {
     /// Every crate with its index line.
     pub crates: BTreeMap<CrateId, IndexLine>,
     /// Who needs which.
     pub inputs: Vec<ResolvedInput>,
     /// Entries that do not resolve together with the others of their group; they were resolved apart.
-    pub left_out: Vec<String>,
+    pub conflicting_entries: Vec<String>,
 }
 
 /// What one input needs.
@@ -110,34 +110,34 @@ pub struct ResolvedInput {
     /// The crates that it needs.
     pub ids: BTreeSet<CrateId>,
     /// What it needs besides and no bundle brings. Sorted, each once.
-    pub left_out: Vec<LeftOut>,
+    pub skipped_packages: Vec<SkippedPackage>,
 }
 
 /// Index lines that upstream once had.
-pub trait Remembered: Send + Sync {
+pub trait LineArchive: Send + Sync {
     /// The lines of those of `wanted` that are known. Each has the checksum that is wanted with it. May block.
-    fn recall(&self, wanted: &Set) -> BTreeMap<CrateId, Recalled>;
+    fn recover_lines(&self, wanted: &ExactVersions) -> BTreeMap<CrateId, RecoveredLine>;
 }
 
 /// A line that upstream no longer has.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Recalled {
+pub struct RecoveredLine {
     /// The line.
     pub line: IndexLine,
     /// Where it comes from, for people.
-    pub from: String,
+    pub origin: String,
 }
 
 /// Resolves inputs against one snapshot of the index.
 pub struct Resolver {
     cargo: Cargo,
-    index: Index,
-    loopback: Loopback,
-    skip: Skip,
+    index: IndexSnapshot,
+    registry: LocalRegistry,
+    skip: SkipPolicy,
     /// What was left out of the input that is being resolved.
-    left_out: Mutex<BTreeSet<LeftOut>>,
+    skipped_packages: Mutex<BTreeSet<SkippedPackage>>,
     /// Lines of versions that upstream deleted.
-    remembered: Option<Arc<dyn Remembered>>,
+    line_archive: Option<Arc<dyn LineArchive>>,
     jobs: usize,
     sink: Arc<dyn Sink>,
 }
@@ -150,36 +150,36 @@ pub enum Error {
     Cargo(#[from] cargo::Error),
     /// The index could not be read.
     #[error(transparent)]
-    Index(#[from] Arc<index::Error>),
+    Index(#[from] Arc<index_snapshot::Error>),
     /// The server for the cargo that we run did not start.
     #[error("could not serve the index to cargo on 127.0.0.1")]
-    Loopback(#[source] io::Error),
+    LocalRegistry(#[source] io::Error),
     /// The scratch project could not be made or read.
     #[error("could not prepare a scratch project for cargo")]
     Scratch(#[source] io::Error),
     /// Cargo finds no solution for an entry that stands alone.
-    #[error("{}", list(unresolved.iter()))]
+    #[error("{}", join_lines(unresolved.iter()))]
     Unresolvable {
         /// Each of them.
-        unresolved: Vec<Unresolved>,
+        unresolved: Vec<UnresolvedEntry>,
     },
     /// Exact versions that the index lacks.
-    #[error("{}", list(missing.iter()))]
-    NoVersion {
+    #[error("{}", join_lines(missing.iter()))]
+    MissingVersions {
         /// Each of them.
-        missing: Vec<NoVersion>,
+        missing: Vec<MissingVersion>,
     },
     /// A lock and the index do not agree on the bytes of a crate.
-    #[error("{}", list(mismatches.iter()))]
-    Mismatch {
+    #[error("{}", join_lines(mismatches.iter()))]
+    ChecksumMismatch {
         /// Each of them.
-        mismatches: Vec<Mismatch>,
+        mismatches: Vec<ChecksumMismatch>,
     },
     /// Packages that are not of crates.io.
-    #[error("{input} needs packages that are not of crates.io:\n{}", list(foreign.iter()))]
-    Foreign {
+    #[error("{input} needs packages that are not of crates.io:\n{}", join_lines(foreign.iter()))]
+    ForeignPackages {
         /// Each of them.
-        foreign: Vec<Foreign>,
+        foreign: Vec<ForeignPackage>,
         /// Who needs them.
         input: String,
     },
@@ -188,34 +188,34 @@ pub enum Error {
     Lockfile(#[from] lockfile::Error),
     /// The `.crate` of a `--crate` could not be downloaded.
     #[error(transparent)]
-    Download(Box<download::Error>),
+    Download(Box<crate_downloader::Error>),
     /// The lock in it could not be read.
     #[error(transparent)]
     PackagedLock(#[from] packaged_lock::Error),
 }
 
-impl From<download::Error> for Error {
-    fn from(error: download::Error) -> Error {
+impl From<crate_downloader::Error> for Error {
+    fn from(error: crate_downloader::Error) -> Error {
         Error::Download(Box::new(error))
     }
 }
 
 /// An entry without a solution.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{entry}` ({input}) cannot be resolved\n{words}")]
-pub struct Unresolved {
+#[error("`{entry}` ({input}) cannot be resolved\n{message}")]
+pub struct UnresolvedEntry {
     /// As the user wrote it.
     pub entry: String,
     /// Where: a path and a table, or a flag.
     pub input: String,
     /// Cargo's own words, without what only concerns the scratch project.
-    pub words: String,
+    pub message: String,
 }
 
 /// A version that the index lacks.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the index has no {id}, which {input} names{}", nearest_shown(nearest))]
-pub struct NoVersion {
+#[error("the index has no {id}, which {input} names{}", describe_nearest(nearest))]
+pub struct MissingVersion {
     /// Which.
     pub id: CrateId,
     /// Who wants it.
@@ -227,7 +227,7 @@ pub struct NoVersion {
 /// A checksum that is not the index's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{input} locks {id} with the checksum {locked}, and the index says {upstream}")]
-pub struct Mismatch {
+pub struct ChecksumMismatch {
     /// The crate.
     pub id: CrateId,
     /// Whose lock.
@@ -239,76 +239,76 @@ pub struct Mismatch {
 }
 
 /// Exact versions, with the checksum where a lock states one.
-pub type Set = BTreeMap<CrateId, Option<Sha256>>;
+pub type ExactVersions = BTreeMap<CrateId, Option<Sha256>>;
 
 impl Resolver {
     /// A resolver over `index`. Its cargos run at most `jobs` at a time.
     pub async fn start(
         cargo: Cargo,
-        index: Index,
-        skip: Skip,
+        index: IndexSnapshot,
+        skip: SkipPolicy,
         jobs: usize,
         sink: Arc<dyn Sink>,
     ) -> Result<Resolver, Error> {
-        let loopback = Loopback::start(index.clone()).await;
-        let loopback = loopback.map_err(Error::Loopback)?;
+        let loopback = LocalRegistry::start(index.clone()).await;
+        let loopback = loopback.map_err(Error::LocalRegistry)?;
         Ok(Resolver {
             cargo,
             index,
-            loopback,
+            registry: loopback,
             skip,
-            left_out: Mutex::default(),
-            remembered: None,
+            skipped_packages: Mutex::default(),
+            line_archive: None,
             jobs: jobs.max(1),
             sink,
         })
     }
 
     /// Resolves `inputs`; `downloads` fetches the `.crate` of each `--crate`, for the lock inside.
-    pub async fn resolve(&self, inputs: &[Input], downloads: &Downloads) -> Result<Resolved, Error> {
-        let mut resolved = Resolved::default();
+    pub async fn resolve(&self, inputs: &[Input], downloads: &CrateDownloader) -> Result<Resolution, Error> {
+        let mut resolved = Resolution::default();
         for input in inputs {
-            let needs = match input {
-                Input::Depends(depends) => self.depends(depends, &mut resolved.left_out).await?,
-                Input::Lockfile(lockfile) => self.lockfile(lockfile).await?,
-                Input::Crate(spec) => self.crate_spec(spec, downloads).await?,
+            let resolution = match input {
+                Input::Depends(depends) => self.resolve_depends(depends, &mut resolved.conflicting_entries).await?,
+                Input::Lockfile(lockfile) => self.resolve_lockfile(lockfile).await?,
+                Input::Crate(spec) => self.resolve_crate_spec(spec, downloads).await?,
             };
             resolved.inputs.push(ResolvedInput {
                 id: input.id(),
                 path: input.path().map(Path::to_owned),
-                roots: needs.roots,
-                ids: needs.lines.keys().cloned().collect(),
-                left_out: std::mem::take(&mut *self.left_out()).into_iter().collect(),
+                roots: resolution.roots,
+                ids: resolution.lines.keys().cloned().collect(),
+                skipped_packages: std::mem::take(&mut *self.skipped_packages()).into_iter().collect(),
             });
-            resolved.crates.extend(needs.lines);
+            resolved.crates.extend(resolution.lines);
         }
-        self.index.rest();
+        self.index.stop_prefetching();
         Ok(resolved)
     }
 
     /// Takes versions that a lock names and upstream deleted from `remembered`.
-    pub fn remember(&mut self, remembered: Arc<dyn Remembered>) {
-        self.remembered = Some(remembered);
+    pub fn set_line_archive(&mut self, remembered: Arc<dyn LineArchive>) {
+        self.line_archive = Some(remembered);
     }
 
     /// Whether upstream deleted a version that this lock names, and its line is remembered.
-    pub async fn names_deleted(&self, lockfile: &Lockfile) -> Result<bool, Error> {
-        let set = set_of(lockfile);
-        let mut missing = Set::new();
+    pub async fn locks_deleted_version(&self, lockfile: &Lockfile) -> Result<bool, Error> {
+        let set = locked_versions(lockfile);
+        let mut missing = ExactVersions::new();
         for (id, locked) in set {
             let file = self.index.file(&id.name).await?;
-            if file.is_none_or(|file| file.find(&id.name, &id.version).is_none()) {
+            if file.is_none_or(|file| file.find_line(&id.name, &id.version).is_none()) {
                 missing.insert(id, locked);
             }
         }
-        Ok(!self.recall(missing).await.is_empty())
+        Ok(!self.recover_lines(missing).await.is_empty())
     }
 
-    async fn recall(&self, missing: Set) -> BTreeMap<CrateId, Recalled> {
-        let Some(remembered) = self.remembered.clone().filter(|_| !missing.is_empty()) else {
+    async fn recover_lines(&self, missing: ExactVersions) -> BTreeMap<CrateId, RecoveredLine> {
+        let Some(remembered) = self.line_archive.clone().filter(|_| !missing.is_empty()) else {
             return BTreeMap::new();
         };
-        let recalling = tokio::task::spawn_blocking(move || remembered.recall(&missing));
+        let recalling = tokio::task::spawn_blocking(move || remembered.recover_lines(&missing));
         recalling.await.unwrap_or_default()
     }
 
@@ -317,36 +317,40 @@ impl Resolver {
     ///
     /// Where it fails, [`Resolver::upstream_failure`] tells whether upstream is to blame.
     pub async fn run_for_workspace(&self, folder: &Path, args: &[&str]) -> io::Result<Output> {
-        self.cargo.run_for_workspace(&self.loopback, folder, args).await
+        self.cargo.run_for_workspace(&self.registry, folder, args).await
     }
 
     /// The first failure of upstream that a cargo of ours met, if any.
-    pub fn upstream_failure(&self) -> Option<Arc<index::Error>> {
-        self.loopback.failure()
+    pub fn upstream_failure(&self) -> Option<Arc<index_snapshot::Error>> {
+        self.registry.first_failure()
     }
 
-    async fn depends(&self, depends: &Depends, left_out: &mut Vec<String>) -> Result<Needs, Error> {
+    async fn resolve_depends(
+        &self,
+        depends: &DependsFile,
+        conflicting: &mut Vec<String>,
+    ) -> Result<InputResolution, Error> {
         let name = depends.path.display().to_string();
-        let mut roots = passes::roots(depends);
-        let mut set = self.groups(depends, left_out).await?;
+        let mut roots = passes::requested_entries(depends);
+        let mut set = self.resolve_groups(depends, conflicting).await?;
         for id in &depends.locked {
             roots.push(format!("{} = \"={}\"", id.name, id.version));
             set.entry(id.clone()).or_default();
         }
-        let lines = self.lines(&set, &format!("`{name}`")).await?;
-        Ok(Needs { roots, lines })
+        let lines = self.index_lines(&set, &format!("`{name}`")).await?;
+        Ok(InputResolution { roots, lines })
     }
 
-    async fn lockfile(&self, lockfile: &Lockfile) -> Result<Needs, Error> {
+    async fn resolve_lockfile(&self, lockfile: &Lockfile) -> Result<InputResolution, Error> {
         let name = lockfile.path.display().to_string();
-        self.refuse_foreign(lockfile, &format!("`{name}`"))?;
-        let lines = self.lines(&set_of(lockfile), &format!("`{name}`")).await?;
+        self.check_foreign(lockfile, &format!("`{name}`"))?;
+        let lines = self.index_lines(&locked_versions(lockfile), &format!("`{name}`")).await?;
         let roots = Vec::new();
-        Ok(Needs { roots, lines })
+        Ok(InputResolution { roots, lines })
     }
 
     /// The index line of every crate of `set`, checked against the set's checksums.
-    async fn lines(&self, set: &Set, input: &str) -> Result<BTreeMap<CrateId, IndexLine>, Error> {
+    async fn index_lines(&self, set: &ExactVersions, input: &str) -> Result<BTreeMap<CrateId, IndexLine>, Error> {
         let mut names: BTreeMap<&CrateName, Vec<&CrateId>> = BTreeMap::new();
         for id in set.keys() {
             names.entry(&id.name).or_default().push(id);
@@ -354,26 +358,27 @@ impl Resolver {
         // Of each file only the lines that are needed stay in memory.
         let found = stream::iter(names).map(|(name, ids)| async move {
             let file = self.index.file(name).await?.unwrap_or_default();
-            let line = |id: &CrateId| file.find(&id.name, &id.version).ok_or_else(|| file.nearest(&id.version));
+            let line =
+                |id: &CrateId| file.find_line(&id.name, &id.version).ok_or_else(|| file.nearest_versions(&id.version));
             Ok::<_, Error>(ids.into_iter().map(|id| (id, line(id))).collect::<Vec<_>>())
         });
-        let found: Vec<Result<Vec<_>, Error>> = found.buffer_unordered(FILES).collect().await;
-        let mut known: BTreeMap<&CrateId, Result<IndexLine, Vec<Version>>> = BTreeMap::new();
+        let found: Vec<Result<Vec<_>, Error>> = found.buffer_unordered(MAX_CONCURRENT_INDEX_FILES).collect().await;
+        let mut by_id: BTreeMap<&CrateId, Result<IndexLine, Vec<Version>>> = BTreeMap::new();
         for found in found {
-            known.extend(found?);
+            by_id.extend(found?);
         }
         let mut lines = BTreeMap::new();
         let (mut missing, mut mismatches) = (Vec::new(), Vec::new());
         for (id, locked) in set {
-            let line = match known.remove(id).unwrap_or_else(|| Err(Vec::new())) {
+            let line = match by_id.remove(id).unwrap_or_else(|| Err(Vec::new())) {
                 Ok(line) => line,
                 Err(nearest) => {
-                    missing.push(NoVersion { id: id.clone(), input: input.to_owned(), nearest });
+                    missing.push(MissingVersion { id: id.clone(), input: input.to_owned(), nearest });
                     continue;
                 }
             };
             match locked {
-                Some(locked) if *locked != line.cksum => mismatches.push(Mismatch {
+                Some(locked) if *locked != line.cksum => mismatches.push(ChecksumMismatch {
                     id: id.clone(),
                     input: input.to_owned(),
                     locked: *locked,
@@ -385,10 +390,10 @@ impl Resolver {
             }
         }
         if !mismatches.is_empty() {
-            return Err(Error::Mismatch { mismatches });
+            return Err(Error::ChecksumMismatch { mismatches });
         }
-        let deleted = missing.iter().filter_map(|one| Some((one.id.clone(), *set.get(&one.id)?))).collect();
-        for (id, Recalled { line, from }) in self.recall(deleted).await {
+        let missing_versions = missing.iter().filter_map(|one| Some((one.id.clone(), *set.get(&one.id)?))).collect();
+        for (id, RecoveredLine { line, origin: from }) in self.recover_lines(missing_versions).await {
             self.sink.warning(format!(
                 "upstream's index no longer has {id}, which {input} names: it was deleted there. It is taken from {from}"
             ));
@@ -396,70 +401,70 @@ impl Resolver {
             lines.insert(id, line);
         }
         if !missing.is_empty() {
-            return Err(Error::NoVersion { missing });
+            return Err(Error::MissingVersions { missing });
         }
         Ok(lines)
     }
 
     /// Packages that are not of crates.io are an error, or a warning where they may be left out; never silence.
-    fn refuse_foreign(&self, lockfile: &Lockfile, input: &str) -> Result<(), Error> {
-        let (skipped, foreign): (Vec<Foreign>, Vec<Foreign>) =
-            lockfile.foreign.iter().cloned().partition(|foreign| self.skips(foreign));
+    fn check_foreign(&self, lockfile: &Lockfile, input: &str) -> Result<(), Error> {
+        let (skipped, foreign): (Vec<ForeignPackage>, Vec<ForeignPackage>) =
+            lockfile.foreign.iter().cloned().partition(|foreign| self.is_skipped(foreign));
         if !foreign.is_empty() {
             let input = input.to_owned();
-            return Err(Error::Foreign { foreign, input });
+            return Err(Error::ForeignPackages { foreign, input });
         }
         for foreign in &skipped {
             let why = match foreign.source {
                 ForeignSource::Git { .. } => "--skip-git",
                 ForeignSource::Registry { .. } => "--skip-registry",
             };
-            self.leave_out(foreign, why, input);
+            self.record_skipped(foreign, why, input);
         }
         Ok(())
     }
 
     /// Remembers a package that was left out, and warns of it once.
-    fn leave_out(&self, package: &Foreign, why: &'static str, input: &str) {
-        if self.left_out().insert(LeftOut { package: package.clone(), why }) {
+    fn record_skipped(&self, package: &ForeignPackage, why: &'static str, input: &str) {
+        if self.skipped_packages().insert(SkippedPackage { package: package.clone(), reason: why }) {
             self.sink.warning(format!("left out: {package}, which {input} needs"));
         }
     }
 
-    fn left_out(&self) -> MutexGuard<'_, BTreeSet<LeftOut>> {
+    fn skipped_packages(&self) -> MutexGuard<'_, BTreeSet<SkippedPackage>> {
         // Nothing is half-done while it is locked.
-        self.left_out.lock().unwrap_or_else(PoisonError::into_inner)
+        self.skipped_packages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn skips(&self, foreign: &Foreign) -> bool {
+    fn is_skipped(&self, foreign: &ForeignPackage) -> bool {
         match &foreign.source {
             ForeignSource::Git { .. } => self.skip.git,
             ForeignSource::Registry { url } => {
-                let same = |other: &String| bare(other) == bare(url);
+                let same = |other: &String| normalize_index_url(other) == normalize_index_url(url);
                 self.skip.registries.iter().any(same)
             }
         }
     }
 }
 
-struct Needs {
+struct InputResolution {
     roots: Vec<String>,
     lines: BTreeMap<CrateId, IndexLine>,
 }
 
-fn set_of(lockfile: &Lockfile) -> Set {
+fn locked_versions(lockfile: &Lockfile) -> ExactVersions {
     let packages = lockfile.packages.iter().map(|package| (package.id.clone(), Some(package.checksum)));
-    packages.chain(lockfile.line_only.iter().map(|line| (line.id.clone(), line.checksum))).collect()
+    packages.chain(lockfile.unbuilt.iter().map(|line| (line.id.clone(), line.checksum))).collect()
 }
 
 /// An index's address without what cargo puts around it.
-fn bare(address: &str) -> &str {
+fn normalize_index_url(address: &str) -> &str {
     let address = address.strip_prefix("registry+").unwrap_or(address);
     let address = address.strip_prefix("sparse+").unwrap_or(address);
     address.trim_end_matches('/')
 }
 
-fn nearest_shown(nearest: &[Version]) -> String {
+fn describe_nearest(nearest: &[Version]) -> String {
     match nearest {
         [] => "; it does not know the crate at all".to_owned(),
         some => {
@@ -469,7 +474,7 @@ fn nearest_shown(nearest: &[Version]) -> String {
     }
 }
 
-fn list(items: impl Iterator<Item = impl ToString>) -> String {
+fn join_lines(items: impl Iterator<Item = impl ToString>) -> String {
     let lines: Vec<String> = items.map(|item| item.to_string()).collect();
     lines.join("\n")
 }

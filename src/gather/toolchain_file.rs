@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::depends::Platforms;
-use crate::channel::{InvalidProfile, InvalidToolchain, Profile, Toolchain, is_triple};
+use crate::toolchain::{InvalidProfile, InvalidToolchainName, Profile, ToolchainName, is_triple};
 
 /// Bytes of the longest file that is read.
 const MAX_SIZE: u64 = 64 * 1024;
@@ -21,7 +21,7 @@ pub struct ToolchainFile {
     /// Where it is.
     pub path: PathBuf,
     /// The toolchain; `None` where it names none, or a folder.
-    pub toolchain: Option<Toolchain>,
+    pub toolchain: Option<ToolchainName>,
     /// The machine that the toolchain's name ends with: `stable-x86_64-unknown-linux-gnu`.
     pub host: Option<String>,
     /// Components beyond the profile's.
@@ -35,7 +35,7 @@ pub struct ToolchainFile {
 impl ToolchainFile {
     /// Adds what the file asks for; `machines` are the hosts where it names none. Of two profiles the larger counts. A
     /// file that names no toolchain adds nothing.
-    pub fn add_to(&self, platforms: &mut Platforms, machines: &[String]) {
+    pub fn add_to_platforms(&self, platforms: &mut Platforms, default_hosts: &[String]) {
         let Some(toolchain) = &self.toolchain else { return };
         let add = |list: &mut Vec<String>, more: &[String]| {
             more.iter().for_each(|word| {
@@ -50,7 +50,7 @@ impl ToolchainFile {
         add(&mut platforms.components, &self.components);
         if self.host.is_some() || !self.targets.is_empty() {
             // The targets of the file come beside the machine's own, which it does not always name.
-            add(&mut platforms.targets, self.host.as_ref().map_or(machines, std::slice::from_ref));
+            add(&mut platforms.targets, self.host.as_ref().map_or(default_hosts, std::slice::from_ref));
             add(&mut platforms.targets, &self.targets);
         }
         platforms.profile = platforms.profile.max(self.profile);
@@ -78,15 +78,15 @@ pub enum Error {
     },
     /// It names a toolchain that no server has.
     #[error("`{}` names a toolchain that cannot be mirrored", path.display())]
-    Toolchain {
+    InvalidToolchain {
         /// The file.
         path: PathBuf,
         /// What is wrong with the name.
-        source: InvalidToolchain,
+        source: InvalidToolchainName,
     },
     /// It names a profile that there is not.
     #[error("`{}` names a profile that there is not", path.display())]
-    Profile {
+    InvalidProfile {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
@@ -95,12 +95,12 @@ pub enum Error {
 }
 
 #[derive(Deserialize)]
-struct Form {
-    toolchain: Section,
+struct FileContents {
+    toolchain: ToolchainSection,
 }
 
 #[derive(Default, Deserialize)]
-struct Section {
+struct ToolchainSection {
     channel: Option<String>,
     #[serde(default)]
     components: Vec<String>,
@@ -113,8 +113,8 @@ struct Section {
 ///
 /// # Errors
 /// A file that cannot be read or followed.
-pub fn find(folder: &Path) -> Result<Option<ToolchainFile>, Error> {
-    for path in places(folder) {
+pub fn read_nearest(folder: &Path) -> Result<Option<ToolchainFile>, Error> {
+    for path in candidate_paths(folder) {
         if let Some(text) = read(&path)? {
             return parse(&text, path).map(Some);
         }
@@ -123,12 +123,12 @@ pub fn find(folder: &Path) -> Result<Option<ToolchainFile>, Error> {
 }
 
 /// The path of the file that rustup would follow in `folder`, readable or not; `None` where there is none.
-pub fn nearest(folder: &Path) -> Option<PathBuf> {
-    places(folder).find(|path| !matches!(read(path), Ok(None)))
+pub fn find_nearest_path(folder: &Path) -> Option<PathBuf> {
+    candidate_paths(folder).find(|path| !matches!(read(path), Ok(None)))
 }
 
 /// Where rustup looks for a file, in its order.
-fn places(folder: &Path) -> impl Iterator<Item = PathBuf> {
+fn candidate_paths(folder: &Path) -> impl Iterator<Item = PathBuf> {
     let names = ["rust-toolchain", "rust-toolchain.toml"];
     folder.ancestors().flat_map(move |folder| names.map(|name| folder.join(name)))
 }
@@ -156,18 +156,18 @@ fn read(path: &Path) -> Result<Option<String>, Error> {
 fn parse(text: &str, path: PathBuf) -> Result<ToolchainFile, Error> {
     let is_name = path.extension().is_none() && !text.contains('[') && text.trim().lines().count() == 1;
     let section = if is_name {
-        Section { channel: Some(text.trim().to_owned()), ..Section::default() }
+        ToolchainSection { channel: Some(text.trim().to_owned()), ..ToolchainSection::default() }
     } else {
-        let form: Result<Form, _> = toml::from_str(text);
+        let form: Result<FileContents, _> = toml::from_str(text);
         form.map_err(|source| Error::Syntax { path: path.clone(), source: Box::new(source) })?.toolchain
     };
-    let toolchain = section.channel.as_deref().map(named).transpose();
+    let toolchain = section.channel.as_deref().map(parse_name_with_host).transpose();
     let profile = section.profile.map(|profile| profile.parse()).transpose();
-    let (toolchain, host) = toolchain.map_err(|source| Error::Toolchain { path: path.clone(), source })?.unzip();
+    let (toolchain, host) = toolchain.map_err(|source| Error::InvalidToolchain { path: path.clone(), source })?.unzip();
     Ok(ToolchainFile {
         toolchain,
         host: host.flatten(),
-        profile: profile.map_err(|source| Error::Profile { path: path.clone(), source })?,
+        profile: profile.map_err(|source| Error::InvalidProfile { path: path.clone(), source })?,
         components: section.components,
         targets: section.targets,
         path,
@@ -176,8 +176,8 @@ fn parse(text: &str, path: PathBuf) -> Result<ToolchainFile, Error> {
 
 /// A toolchain and the machine that its name ends with (rustup: src/dist/mod.rs, the grammar of a partial toolchain
 /// description). Of a machine, rustup also takes a part, which says what the others of it are only on that machine.
-fn named(name: &str) -> Result<(Toolchain, Option<String>), InvalidToolchain> {
-    let whole = match name.parse() {
+fn parse_name_with_host(name: &str) -> Result<(ToolchainName, Option<String>), InvalidToolchainName> {
+    let parse_error = match name.parse() {
         Ok(toolchain) => return Ok((toolchain, None)),
         Err(error) => error,
     };
@@ -188,15 +188,15 @@ fn named(name: &str) -> Result<(Toolchain, Option<String>), InvalidToolchain> {
         if is_triple(host) && host.split('-').count() >= 3 && !host.starts_with(|c: char| c.is_ascii_digit()) {
             return Ok((toolchain, Some(host.to_owned())));
         }
-        if ENVIRONMENTS.contains(&host) {
+        if TARGET_ENVIRONMENTS.contains(&host) {
             return Ok((toolchain, None));
         }
     }
-    Err(whole)
+    Err(parse_error)
 }
 
 /// Parts of a machine's name that stand alone in a toolchain's: which of a system's linkers and libraries.
-const ENVIRONMENTS: [&str; 3] = ["gnu", "msvc", "musl"];
+const TARGET_ENVIRONMENTS: [&str; 3] = ["gnu", "msvc", "musl"];
 
 #[cfg(test)]
 mod tests {
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_toolchain_may_be_named_with_its_machine() {
+    fn a_toolchain_name_may_include_the_host() {
         for (name, toolchain, host) in [
             ("stable-x86_64-unknown-linux-gnu", "stable", Some("x86_64-unknown-linux-gnu")),
             ("nightly-2026-04-25-aarch64-apple-darwin", "nightly-2026-04-25", Some("aarch64-apple-darwin")),
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_followed_is_named() {
+    fn invalid_files_are_reported_by_name() {
         for (name, text) in [
             ("rust-toolchain", "my-own"),
             ("rust-toolchain", ""),
@@ -254,15 +254,15 @@ mod tests {
     }
 
     #[test]
-    fn the_nearest_file_upward_counts() {
+    fn the_nearest_file_upward_is_used() {
         let root = tempfile::tempdir().expect("a folder");
         let inner = root.path().join("a/b");
         fs::create_dir_all(inner.join("rust-toolchain")).expect("folders");
         fs::write(root.path().join("a/rust-toolchain.toml"), "[toolchain]\nchannel = \"beta\"\n").expect("a file");
-        let found = find(&inner).expect("read").expect("found");
+        let found = read_nearest(&inner).expect("read").expect("found");
         assert_eq!(found.path, root.path().join("a/rust-toolchain.toml"));
         let long = format!("[toolchain]\nchannel = \"beta\"\n{}targets = [\"wasm32-wasip1\"]\n", "#\n".repeat(40_000));
         fs::write(&found.path, long).expect("a file");
-        assert!(matches!(find(&inner), Err(Error::Read { .. })), "half of a file asks for less than the whole");
+        assert!(matches!(read_nearest(&inner), Err(Error::Read { .. })), "half of a file asks for less than the whole");
     }
 }

@@ -11,47 +11,48 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::artifact::Bytes;
-use crate::channel::{ChannelManifest, HOSTS, Skipped, Toolchain, Wanted, select};
 use crate::digest::Sha256;
 use crate::event::Sink;
 use crate::http::Client;
+use crate::mirror_file::FileSource;
 use crate::safe_path::SafePath;
+use crate::toolchain::{ChannelManifest, HOSTS, SelectionRequest, ToolchainName, UnavailableComponent, select};
 
 mod download;
 mod error;
 mod release;
 mod rustup;
 mod std_lock;
-mod store;
-mod texts;
+mod dist_cache;
+mod dist_client;
 
-pub use download::MAX_FILE;
-pub use download::Refused;
+pub use dist_client::{DistClient, MAX_DIGEST_FILE, Texts, parse_sha256};
+pub use download::MAX_DIST_FILE;
+pub use download::UnavailableFiles;
 pub use error::Error;
-pub use rustup::{Installer, RELEASE, Rustup};
+pub use rustup::{RUSTUP_RELEASE_PATH, RustupInstaller, RustupRelease};
 pub use std_lock::is_rust_src;
-pub use texts::{MAX_DIGEST, Source, Texts, stated};
 
-use release::Release;
-use store::Store;
+use dist_cache::DistCache;
+use release::ToolchainRelease;
 
 /// What one input wants of toolchains.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Order {
+pub struct ToolchainRequest {
     /// By name.
-    pub toolchains: Vec<Toolchain>,
+    pub toolchains: Vec<ToolchainName>,
     /// Of each of them.
-    pub wanted: Wanted,
+    #[serde(rename = "wanted")]
+    pub selection: SelectionRequest,
 }
 
 /// A downloader of toolchains. Cheap to clone.
 #[derive(Clone)]
-pub struct Dist {
+pub struct DistDownloader {
     /// Fetches.
     pub client: Client,
     /// What RUSTUP_DIST_SERVER would be; usually `https://static.rust-lang.org`.
-    pub base: String,
+    pub server_url: String,
     /// `$FROSTMIRROR_HOME/cache`; what is downloaded is kept in its folder `dist`.
     pub cache: PathBuf,
     /// Downloads under way at a time; never more than 8, since these are large.
@@ -66,31 +67,31 @@ pub struct Dist {
 
 /// One file that is needed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Needed {
+pub struct PlannedFile {
     /// What upstream vouches for.
     pub sha256: Sha256,
     /// Where its bytes are; `None` until it is fetched.
-    pub bytes: Option<Bytes>,
+    pub bytes: Option<FileSource>,
     /// Its length in bytes, where that is known.
     pub size: Option<u64>,
 }
 
 /// What the orders need.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Plan {
+pub struct DownloadPlan {
     /// Every file by its path below the dist server's root. Small texts have their bytes already.
-    pub artifacts: BTreeMap<SafePath, Needed>,
+    pub files: BTreeMap<SafePath, PlannedFile>,
     /// For people: `stable 1.95.0 (2026-04-16)`.
     pub toolchains: Vec<String>,
     /// Which files each order needs; as many as there are orders, in the same order.
-    pub by_order: Vec<BTreeSet<SafePath>>,
+    pub by_request: Vec<BTreeSet<SafePath>>,
     /// The triples that get a whole toolchain.
     pub hosts: BTreeSet<String>,
     /// What was wanted and is not there; the sink was told.
-    pub skipped: Vec<(Toolchain, Skipped)>,
+    pub unavailable: Vec<(ToolchainName, UnavailableComponent)>,
 }
 
-impl Dist {
+impl DistDownloader {
     /// What `orders` need. Orders that name the same toolchain share its manifest, and each has of it what it wants.
     ///
     /// Texts that do not belong together are asked for again, all of them and more than once: upstream may be publishing
@@ -99,60 +100,60 @@ impl Dist {
     /// # Errors
     ///
     /// All but [`Error::Refused`], which is for [`Dist::fetch`].
-    pub async fn plan(&self, orders: &[Order]) -> Result<Plan, Error> {
-        let store = Store::open(&self.cache, &self.base)?;
+    pub async fn plan(&self, requests: &[ToolchainRequest]) -> Result<DownloadPlan, Error> {
+        let store = DistCache::open(&self.cache, &self.server_url)?;
         let mut failures = 0;
         let plan = loop {
-            match self.draft(&store, orders).await {
+            match self.build_plan(&store, requests).await {
                 // Two names of one release, one asked for before a release and one after it.
-                Err(error @ Error::TwoDigests { .. }) if failures == 0 && !self.offline => {
+                Err(error @ Error::ConflictingDigests { .. }) if failures == 0 && !self.offline => {
                     failures += 1;
-                    self.client.rest(failures, &error).await;
+                    self.client.backoff_sleep(failures, &error).await;
                 }
                 other => break other?,
             }
         };
-        self.tell(&plan);
+        self.report_unavailable(&plan);
         Ok(plan)
     }
 
-    async fn draft(&self, store: &Store, orders: &[Order]) -> Result<Plan, Error> {
-        let mut draft = Draft::new(orders.len());
+    async fn build_plan(&self, store: &DistCache, requests: &[ToolchainRequest]) -> Result<DownloadPlan, Error> {
+        let mut builder = PlanBuilder::new(requests.len());
         let mut missing = Vec::new();
-        let asking = orders.iter().flat_map(|order| &order.toolchains).collect::<BTreeSet<_>>();
+        let requested = requests.iter().flat_map(|order| &order.toolchains).collect::<BTreeSet<_>>();
         // One after the other: a manifest takes much memory while it is read.
-        for toolchain in asking {
-            match self.release(store, toolchain).await {
-                Ok(release) => draft.toolchain(store, orders, toolchain, &release)?,
+        for toolchain in requested {
+            match self.fetch_release(store, toolchain).await {
+                Ok(release) => builder.add_toolchain(store, requests, toolchain, &release)?,
                 Err(Error::Offline { paths }) => missing.extend(paths),
                 Err(error) => return Err(error),
             }
         }
-        let hosts: BTreeSet<String> = draft.hosts.keys().cloned().collect();
+        let hosts: BTreeSet<String> = builder.hosts.keys().cloned().collect();
         if !hosts.is_empty() {
-            match self.rustup(store, &hosts).await {
-                Ok(rustup) => draft.rustup(rustup)?,
+            match self.fetch_rustup(store, &hosts).await {
+                Ok(rustup) => builder.add_rustup(rustup)?,
                 Err(Error::Offline { paths }) => missing.extend(paths),
                 Err(error) => return Err(error),
             }
         }
         match missing.is_empty() {
-            true => Ok(draft.plan),
+            true => Ok(builder.plan),
             false => Err(Error::Offline { paths: missing }),
         }
     }
 
     /// Says once, of all toolchains together, what is not there.
-    fn tell(&self, plan: &Plan) {
-        if plan.hosts.is_empty() && !plan.artifacts.is_empty() {
+    fn report_unavailable(&self, plan: &DownloadPlan) {
+        if plan.hosts.is_empty() && !plan.files.is_empty() {
             self.sink.warning(
                 "no machine is among the targets, so that neither rustc nor cargo nor rustup comes along, only what they \
                  build with: name the machines that build as targets too, such as `x86_64-unknown-linux-gnu`"
                     .to_owned(),
             );
         }
-        let mut groups: BTreeMap<(&Toolchain, &str), Vec<&str>> = BTreeMap::new();
-        for (toolchain, skipped) in &plan.skipped {
+        let mut groups: BTreeMap<(&ToolchainName, &str), Vec<&str>> = BTreeMap::new();
+        for (toolchain, skipped) in &plan.unavailable {
             groups.entry((toolchain, &skipped.component)).or_default().push(&skipped.target);
         }
         if groups.is_empty() {
@@ -161,123 +162,138 @@ impl Dist {
         let lines = |most: usize| {
             let lines = groups.iter().map(|((toolchain, component), targets)| {
                 let shown = targets.iter().take(most).copied().collect::<Vec<_>>().join(", ");
-                let more = match targets.len().saturating_sub(most) {
+                let rest = match targets.len().saturating_sub(most) {
                     0 => String::new(),
                     more => format!(" and {more} more"),
                 };
-                format!("\n  {toolchain}: {component} for {shown}{more}")
+                format!("\n  {toolchain}: {component} for {shown}{rest}")
             });
             lines.collect::<String>()
         };
-        self.sink.warning(format!("upstream does not have everything that is wanted; left out:{}", lines(SHOWN)));
-        if groups.values().any(|targets| targets.len() > SHOWN) {
+        self.sink.warning(format!(
+            "upstream does not have everything that is wanted; left out:{}",
+            lines(MAX_LISTED_TARGETS)
+        ));
+        if groups.values().any(|targets| targets.len() > MAX_LISTED_TARGETS) {
             self.sink.detail(format!("left out:{}", lines(usize::MAX)));
         }
     }
 }
 
 /// Targets of one component that a warning names.
-const SHOWN: usize = 4;
+const MAX_LISTED_TARGETS: usize = 4;
 
 /// A plan that is being made.
-struct Draft {
-    plan: Plan,
+struct PlanBuilder {
+    plan: DownloadPlan,
     /// Which orders want a host's rustup, and the first toolchain that has that host.
-    hosts: BTreeMap<String, (Toolchain, BTreeSet<usize>)>,
+    hosts: BTreeMap<String, (ToolchainName, BTreeSet<usize>)>,
 }
 
-impl Draft {
-    fn new(orders: usize) -> Draft {
-        let plan = Plan { by_order: vec![BTreeSet::new(); orders], ..Plan::default() };
-        Draft { plan, hosts: BTreeMap::new() }
+impl PlanBuilder {
+    fn new(orders: usize) -> PlanBuilder {
+        let plan = DownloadPlan { by_request: vec![BTreeSet::new(); orders], ..DownloadPlan::default() };
+        PlanBuilder { plan, hosts: BTreeMap::new() }
     }
 
-    fn toolchain(
+    fn add_toolchain(
         &mut self,
-        store: &Store,
-        orders: &[Order],
-        toolchain: &Toolchain,
-        release: &Release,
+        store: &DistCache,
+        orders: &[ToolchainRequest],
+        toolchain: &ToolchainName,
+        release: &ToolchainRelease,
     ) -> Result<(), Error> {
-        self.plan.toolchains.push(for_people(toolchain, &release.manifest));
+        self.plan.toolchains.push(describe_toolchain(toolchain, &release.manifest));
         let mut skipped = BTreeSet::new();
         for (number, order) in orders.iter().enumerate().filter(|(_, order)| order.toolchains.contains(toolchain)) {
             for (path, text) in &release.texts {
-                self.text(store, number, path, text)?;
+                self.add_text(store, number, path, text)?;
             }
-            let selection = select(&release.manifest, &order.wanted).map_err(|source| Error::Select {
+            let selection = select(&release.manifest, &order.selection).map_err(|source| Error::Select {
                 toolchain: toolchain.clone(),
-                order: number,
+                request: number,
                 source: Box::new(source),
             })?;
             for component in selection.components {
-                self.add(number, component.path, Needed { sha256: component.sha256, bytes: None, size: None })?;
+                self.add_file(
+                    number,
+                    component.path,
+                    PlannedFile { sha256: component.sha256, bytes: None, size: None },
+                )?;
             }
-            skipped.extend(selection.skipped);
+            skipped.extend(selection.unavailable);
             self.plan.hosts.extend(selection.hosts.iter().cloned());
             for host in selection.hosts.into_iter().filter(|host| HOSTS.contains(&host.as_str())) {
                 let wanted = self.hosts.entry(host).or_insert_with(|| (toolchain.clone(), BTreeSet::new()));
                 wanted.1.insert(number);
             }
         }
-        self.plan.skipped.extend(skipped.into_iter().map(|skipped| (toolchain.clone(), skipped)));
+        self.plan.unavailable.extend(skipped.into_iter().map(|skipped| (toolchain.clone(), skipped)));
         Ok(())
     }
 
-    fn rustup(&mut self, rustup: Rustup) -> Result<(), Error> {
+    fn add_rustup(&mut self, rustup: RustupRelease) -> Result<(), Error> {
         let hosts = std::mem::take(&mut self.hosts);
-        for (host, installer) in rustup.hosts {
+        for (host, installer) in rustup.installers {
             let Some((_, orders)) = hosts.get(&host) else { continue };
             for &number in orders {
-                self.memory(number, &rustup.release.0, &rustup.release.1)?;
+                self.add_in_memory(number, &rustup.release.0, &rustup.release.1)?;
                 for (path, text) in &installer.texts {
-                    self.memory(number, path, text)?;
+                    self.add_in_memory(number, path, text)?;
                 }
                 for path in &installer.paths {
-                    self.add(number, path.clone(), Needed { sha256: installer.sha256, bytes: None, size: None })?;
+                    self.add_file(
+                        number,
+                        path.clone(),
+                        PlannedFile { sha256: installer.sha256, bytes: None, size: None },
+                    )?;
                 }
             }
         }
-        for target in rustup.absent {
+        for target in rustup.unavailable_hosts {
             let Some((toolchain, _)) = hosts.get(&target) else { continue };
-            let skipped = Skipped { component: "rustup-init".to_owned(), target };
-            self.plan.skipped.push((toolchain.clone(), skipped));
+            let skipped = UnavailableComponent { component: "rustup-init".to_owned(), target };
+            self.plan.unavailable.push((toolchain.clone(), skipped));
         }
         Ok(())
     }
 
     /// A text that lies in the store already; a manifest is too large to be held in memory under each of its names.
-    fn text(&mut self, store: &Store, order: usize, path: &SafePath, text: &[u8]) -> Result<(), Error> {
-        if text.len() < SMALL {
-            return self.memory(order, path, text);
+    fn add_text(&mut self, store: &DistCache, order: usize, path: &SafePath, text: &[u8]) -> Result<(), Error> {
+        if text.len() < MAX_IN_MEMORY_TEXT {
+            return self.add_in_memory(order, path, text);
         }
         let sha256 = Sha256::of(text);
-        let bytes = Some(Bytes::File(store.path(sha256)));
-        self.add(order, path.clone(), Needed { sha256, bytes, size: Some(text.len() as u64) })
+        let bytes = Some(FileSource::File(store.path(sha256)));
+        self.add_file(order, path.clone(), PlannedFile { sha256, bytes, size: Some(text.len() as u64) })
     }
 
-    fn memory(&mut self, order: usize, path: &SafePath, text: &[u8]) -> Result<(), Error> {
-        let bytes = Some(Bytes::Memory(text.to_vec()));
-        self.add(order, path.clone(), Needed { sha256: Sha256::of(text), bytes, size: Some(text.len() as u64) })
+    fn add_in_memory(&mut self, order: usize, path: &SafePath, text: &[u8]) -> Result<(), Error> {
+        let bytes = Some(FileSource::Memory(text.to_vec()));
+        self.add_file(
+            order,
+            path.clone(),
+            PlannedFile { sha256: Sha256::of(text), bytes, size: Some(text.len() as u64) },
+        )
     }
 
-    fn add(&mut self, order: usize, path: SafePath, needed: Needed) -> Result<(), Error> {
-        let first = self.plan.artifacts.entry(path.clone()).or_insert_with(|| needed.clone());
+    fn add_file(&mut self, order: usize, path: SafePath, needed: PlannedFile) -> Result<(), Error> {
+        let first = self.plan.files.entry(path.clone()).or_insert_with(|| needed.clone());
         if first.sha256 != needed.sha256 {
-            return Err(Error::TwoDigests { path });
+            return Err(Error::ConflictingDigests { path });
         }
-        self.plan.by_order[order].insert(path);
+        self.plan.by_request[order].insert(path);
         Ok(())
     }
 }
 
 /// Bytes from which on a text stays on disk.
-const SMALL: usize = 16 * 1024;
+const MAX_IN_MEMORY_TEXT: usize = 16 * 1024;
 
 /// `stable 1.95.0 (2026-04-16)`.
-fn for_people(toolchain: &Toolchain, manifest: &ChannelManifest) -> String {
+fn describe_toolchain(toolchain: &ToolchainName, manifest: &ChannelManifest) -> String {
     let (name, date) = (toolchain.to_string(), manifest.date());
-    match manifest.release() {
+    match manifest.release_version() {
         Some(release) if release != name => format!("{name} {} ({date})", release.escape_debug()),
         _ => format!("{name} ({date})"),
     }

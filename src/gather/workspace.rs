@@ -14,9 +14,9 @@ use crate::env::Env;
 use crate::event::Sink;
 use crate::gather::lockfile::{self, Lockfile};
 
-mod copy;
+mod manifest_copy;
 
-pub use copy::{Fit, FittingLock, fitting_lock};
+pub use manifest_copy::{FittingLock, LockFit, fitting_lock};
 
 /// A workspace; a package without one is its own.
 #[derive(Clone, Debug)]
@@ -36,22 +36,22 @@ pub struct Workspace {
 pub enum Error {
     /// The manifest that was given is not there.
     #[error("`{}` does not exist", .0.display())]
-    NoManifest(PathBuf),
+    MissingManifest(PathBuf),
     /// Cargo cannot be started.
     #[error("could not run `{cargo}`")]
-    NoCargo {
+    CargoNotStarted {
         /// The program.
         cargo: String,
         /// What the system said.
         source: io::Error,
     },
     /// Cargo refuses the manifest.
-    #[error("cargo cannot read `{}`\n{words}", manifest.display())]
-    Manifest {
+    #[error("cargo cannot read `{}`\n{stderr}", manifest.display())]
+    InvalidManifest {
         /// The manifest.
         manifest: PathBuf,
         /// Cargo's own words.
-        words: String,
+        stderr: String,
     },
     /// What cargo answers cannot be read.
     #[error("could not read what `cargo metadata` says of `{}`", manifest.display())]
@@ -70,20 +70,20 @@ pub enum Error {
         source: io::Error,
     },
     /// Cargo cannot resolve the copy.
-    #[error("cargo cannot resolve the workspace `{}`\n{words}", root.display())]
+    #[error("cargo cannot resolve the workspace `{}`\n{stderr}", root.display())]
     Unresolved {
         /// The workspace's root.
         root: PathBuf,
         /// Cargo's own words.
-        words: String,
+        stderr: String,
     },
     /// Cargo cannot resolve the copy, because a git repository or another registry does not answer.
-    #[error("cargo cannot resolve the workspace `{}`, because it could not reach a source that is not crates.io\n{words}", root.display())]
+    #[error("cargo cannot resolve the workspace `{}`, because it could not reach a source that is not crates.io\n{stderr}", root.display())]
     Unreachable {
         /// The workspace's root.
         root: PathBuf,
         /// Cargo's own words.
-        words: String,
+        stderr: String,
     },
     /// The lock cannot be used.
     #[error(transparent)]
@@ -100,38 +100,38 @@ pub fn find(folder: &Path, env: &Env) -> Result<Option<Workspace>, Error> {
 pub fn open(manifest: &Path, env: &Env) -> Result<Workspace, Error> {
     let manifest = if manifest.is_dir() { manifest.join("Cargo.toml") } else { manifest.to_owned() };
     if !manifest.is_file() {
-        return Err(Error::NoManifest(manifest));
+        return Err(Error::MissingManifest(manifest));
     }
-    let metadata = metadata(&manifest, env)?;
+    let metadata = read_metadata(&manifest, env)?;
     let root = metadata.workspace_root.into_std_path_buf();
     let lockfile = root.join("Cargo.lock");
     Ok(Workspace { root, manifest, lockfile: lockfile.is_file().then_some(lockfile), members: metadata.packages })
 }
 
 /// The workspace's lock without a look at whether it fits; `None` where there is none.
-pub fn lock(workspace: &Workspace) -> Result<Option<Lockfile>, lockfile::Error> {
+pub fn read_lockfile(workspace: &Workspace) -> Result<Option<Lockfile>, lockfile::Error> {
     workspace.lockfile.as_deref().map(Lockfile::read).transpose()
 }
 
 /// What cargo says of a manifest's workspace. It reads manifests only, asks no network, and writes nothing.
-fn metadata(manifest: &Path, env: &Env) -> Result<Metadata, Error> {
+fn read_metadata(manifest: &Path, env: &Env) -> Result<Metadata, Error> {
     let mut wanted = MetadataCommand::new();
-    wanted.cargo_path(program(env)).manifest_path(manifest).no_deps().other_options(["--offline".to_owned()]);
-    let output = run(wanted.cargo_command(), folder_of(manifest), env)?;
+    wanted.cargo_path(cargo_program(env)).manifest_path(manifest).no_deps().other_options(["--offline".to_owned()]);
+    let output = run_cargo(wanted.cargo_command(), folder_of(manifest), env)?;
     if !output.status.success() {
-        return Err(Error::Manifest { manifest: manifest.to_owned(), words: words_of(&output) });
+        return Err(Error::InvalidManifest { manifest: manifest.to_owned(), stderr: stderr_message(&output) });
     }
     let parsed = MetadataCommand::parse(String::from_utf8_lossy(&output.stdout));
     parsed.map_err(|source| Error::Metadata { manifest: manifest.to_owned(), source })
 }
 
 /// The cargo that runs us (it sets CARGO for its subcommands), else the one on PATH.
-fn program(env: &Env) -> PathBuf {
+fn cargo_program(env: &Env) -> PathBuf {
     env.path("CARGO").unwrap_or_else(|| PathBuf::from("cargo"))
 }
 
 /// Runs cargo in a folder (a rust-toolchain file there counts), with exactly the user's environment.
-fn run(mut command: Command, folder: &Path, env: &Env) -> Result<Output, Error> {
+fn run_cargo(mut command: Command, folder: &Path, env: &Env) -> Result<Output, Error> {
     with_users_environment(&mut command, folder, env);
     command.output().map_err(|source| could_not_run(env, source))
 }
@@ -162,23 +162,23 @@ fn with_users_environment(command: &mut Command, folder: &Path, env: &Env) {
 }
 
 fn could_not_run(env: &Env, source: io::Error) -> Error {
-    Error::NoCargo { cargo: program(env).display().to_string(), source }
+    Error::CargoNotStarted { cargo: cargo_program(env).display().to_string(), source }
 }
 
 /// What cargo said on stderr, without its status lines.
-fn words_of(output: &Output) -> String {
+fn stderr_message(output: &Output) -> String {
     let stderr = String::from_utf8_lossy(&output.stderr);
     let from = stderr.find("error: ").unwrap_or(0);
-    let words = super::cargo::of_crates_io(stderr[from..].trim());
-    words.strip_prefix("error: ").unwrap_or(&words).to_owned()
+    let message = super::cargo::hide_snapshot_source(stderr[from..].trim());
+    message.strip_prefix("error: ").unwrap_or(&message).to_owned()
 }
 
 /// Whether cargo's words say that a git repository or a registry did not answer, rather than that it lacks something.
-fn is_unreachable(words: &str) -> bool {
+fn is_unreachable(message: &str) -> bool {
     let failed = ["failed to clone into", "failed to fetch into", "`git fetch", "failed to download from"];
     // The repository answered: the branch, the tag or the commit is not there.
     let lacks = ["revspec", "class=Reference", "couldn't find remote ref", "not our ref", "unadvertised object"];
-    failed.iter().any(|part| words.contains(part)) && !lacks.iter().any(|part| words.contains(part))
+    failed.iter().any(|part| message.contains(part)) && !lacks.iter().any(|part| message.contains(part))
 }
 
 fn folder_of(manifest: &Path) -> &Path {

@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_special_block_is_known_to_its_edges() {
+    fn special_purpose_blocks_are_classified_up_to_their_edges() {
         use AddressClass::{LinkLocal, Loopback, Private, Public, Reserved, Unspecified};
         for (class, addresses) in [
             (

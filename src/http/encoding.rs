@@ -11,14 +11,14 @@ use flate2::write;
 use reqwest::header::{self, HeaderMap};
 
 /// Encodings on top of each other at most, as in libcurl.
-const MOST: usize = 5;
+const MAX_CODINGS: usize = 5;
 
 /// Bytes that are decoded at a time: they stand for at most about a megabyte.
-const SLICE: usize = 1024;
+const DECODE_SLICE: usize = 1024;
 
 /// One encoding of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Coding {
+pub(super) enum ContentCoding {
     Gzip,
     /// With zlib's header, or without it as some servers send it.
     Deflate,
@@ -29,19 +29,19 @@ pub(super) enum Coding {
 /// # Errors
 ///
 /// The value of the header, where it names an encoding that is not known here, or too many.
-pub(super) fn codings(headers: &HeaderMap) -> Result<Vec<Coding>, String> {
+pub(super) fn parse_content_encoding(headers: &HeaderMap) -> Result<Vec<ContentCoding>, String> {
     let mut codings = Vec::new();
     for value in headers.get_all(header::CONTENT_ENCODING) {
         let value = String::from_utf8_lossy(value.as_bytes());
         for name in value.split(',') {
             match name.trim().to_ascii_lowercase().as_str() {
                 "" | "identity" | "none" => {}
-                "gzip" | "x-gzip" => codings.push(Coding::Gzip),
-                "deflate" => codings.push(Coding::Deflate),
+                "gzip" | "x-gzip" => codings.push(ContentCoding::Gzip),
+                "deflate" => codings.push(ContentCoding::Deflate),
                 _ => return Err(value.into_owned()),
             }
         }
-        if codings.len() > MOST {
+        if codings.len() > MAX_CODINGS {
             return Err(value.into_owned());
         }
     }
@@ -49,15 +49,17 @@ pub(super) fn codings(headers: &HeaderMap) -> Result<Vec<Coding>, String> {
 }
 
 /// What `body` stands for; `None` if it is longer than `limit` bytes.
-pub(super) fn decode(body: &[u8], codings: &[Coding], limit: u64) -> io::Result<Option<Vec<u8>>> {
+pub(super) fn decode(body: &[u8], codings: &[ContentCoding], limit: u64) -> io::Result<Option<Vec<u8>>> {
     let mut text = None;
     for coding in codings.iter().rev() {
         let encoded = text.as_deref().unwrap_or(body);
-        let (mut decoded, most) = (Vec::new(), limit.saturating_add(1));
+        let (mut decoded, max_bytes) = (Vec::new(), limit.saturating_add(1));
         match coding {
-            Coding::Gzip => MultiGzDecoder::new(encoded).take(most).read_to_end(&mut decoded)?,
-            Coding::Deflate if is_zlib(encoded) => ZlibDecoder::new(encoded).take(most).read_to_end(&mut decoded)?,
-            Coding::Deflate => DeflateDecoder::new(encoded).take(most).read_to_end(&mut decoded)?,
+            ContentCoding::Gzip => MultiGzDecoder::new(encoded).take(max_bytes).read_to_end(&mut decoded)?,
+            ContentCoding::Deflate if is_zlib(encoded) => {
+                ZlibDecoder::new(encoded).take(max_bytes).read_to_end(&mut decoded)?
+            }
+            ContentCoding::Deflate => DeflateDecoder::new(encoded).take(max_bytes).read_to_end(&mut decoded)?,
         };
         if decoded.len() as u64 > limit {
             return Ok(None);
@@ -87,10 +89,10 @@ enum Stage {
 }
 
 impl Decoder {
-    pub(super) fn new(codings: &[Coding]) -> Decoder {
-        let stage = |coding: &Coding| match coding {
-            Coding::Gzip => Stage::Gzip(write::MultiGzDecoder::new(Vec::new())),
-            Coding::Deflate => Stage::Unknown(Vec::new()),
+    pub(super) fn new(codings: &[ContentCoding]) -> Decoder {
+        let stage = |coding: &ContentCoding| match coding {
+            ContentCoding::Gzip => Stage::Gzip(write::MultiGzDecoder::new(Vec::new())),
+            ContentCoding::Deflate => Stage::Unknown(Vec::new()),
         };
         Decoder { stages: codings.iter().rev().map(stage).collect() }
     }
@@ -98,13 +100,13 @@ impl Decoder {
     /// Takes the next piece; what it stands for, of which there may be `limit` bytes. `None`: there is more.
     pub(super) fn decode(&mut self, piece: &[u8], limit: u64) -> io::Result<Option<Vec<u8>>> {
         let mut decoded = Vec::new();
-        for slice in piece.chunks(SLICE) {
+        for slice in piece.chunks(DECODE_SLICE) {
             let mut text = slice.to_vec();
             for stage in &mut self.stages {
                 // What a stage gives may be large, and would be larger still after the next.
                 let mut out = Vec::new();
-                for slice in text.chunks(SLICE) {
-                    out.append(&mut stage.take(slice)?);
+                for slice in text.chunks(DECODE_SLICE) {
+                    out.append(&mut stage.feed(slice)?);
                     if out.len() as u64 > limit {
                         return Ok(None);
                     }
@@ -123,7 +125,7 @@ impl Decoder {
     pub(super) fn finish(&mut self) -> io::Result<Vec<u8>> {
         let mut text = Vec::new();
         for stage in &mut self.stages {
-            let mut out = stage.take(&text)?;
+            let mut out = stage.feed(&text)?;
             out.append(&mut stage.finish()?);
             text = out;
         }
@@ -132,7 +134,7 @@ impl Decoder {
 }
 
 impl Stage {
-    fn take(&mut self, piece: &[u8]) -> io::Result<Vec<u8>> {
+    fn feed(&mut self, piece: &[u8]) -> io::Result<Vec<u8>> {
         if let Stage::Unknown(begin) = self {
             begin.extend_from_slice(piece);
             if begin.len() < 2 {
@@ -143,7 +145,7 @@ impl Stage {
                 true => Stage::Zlib(write::ZlibDecoder::new(Vec::new())),
                 false => Stage::Deflate(write::DeflateDecoder::new(Vec::new())),
             };
-            return self.take(&begin);
+            return self.feed(&begin);
         }
         match self {
             Stage::Gzip(decoder) => {
@@ -206,35 +208,35 @@ mod tests {
         .expect("to memory")
     }
 
-    fn named(values: &[&'static str]) -> Result<Vec<Coding>, String> {
+    fn codings_of(values: &[&'static str]) -> Result<Vec<ContentCoding>, String> {
         let mut headers = HeaderMap::new();
         for value in values {
             headers.append(header::CONTENT_ENCODING, HeaderValue::from_static(value));
         }
-        codings(&headers)
+        parse_content_encoding(&headers)
     }
 
     #[test]
-    fn headers_name_what_libcurl_decodes_and_nothing_else() {
-        use Coding::{Deflate, Gzip};
-        assert_eq!(named(&[]), Ok(vec![]));
-        assert_eq!(named(&["identity, none,"]), Ok(vec![]));
-        assert_eq!(named(&["GZIP"]), Ok(vec![Gzip]));
-        assert_eq!(named(&["x-gzip, deflate", "gzip"]), Ok(vec![Gzip, Deflate, Gzip]));
+    fn only_codings_that_libcurl_decodes_are_accepted() {
+        use ContentCoding::{Deflate, Gzip};
+        assert_eq!(codings_of(&[]), Ok(vec![]));
+        assert_eq!(codings_of(&["identity, none,"]), Ok(vec![]));
+        assert_eq!(codings_of(&["GZIP"]), Ok(vec![Gzip]));
+        assert_eq!(codings_of(&["x-gzip, deflate", "gzip"]), Ok(vec![Gzip, Deflate, Gzip]));
         for unknown in ["br", "zstd", "gzip, br", "compress"] {
-            assert_eq!(named(&[unknown]), Err(unknown.to_owned()));
+            assert_eq!(codings_of(&[unknown]), Err(unknown.to_owned()));
         }
-        assert!(named(&["gzip,gzip,gzip,gzip,gzip,gzip"]).is_err());
+        assert!(codings_of(&["gzip,gzip,gzip,gzip,gzip,gzip"]).is_err());
     }
 
     #[test]
-    fn everything_is_decoded_at_once_and_in_pieces() {
+    fn bodies_are_decoded_at_once_and_in_chunks() {
         let text: Vec<u8> = (0..=255u8).cycle().take(100_000).collect();
         let cases = [
-            (vec![Coding::Gzip], encoded(&text, "gzip")),
-            (vec![Coding::Deflate], encoded(&text, "deflate")),
-            (vec![Coding::Deflate], encoded(&text, "raw")),
-            (vec![Coding::Gzip, Coding::Deflate], encoded(&encoded(&text, "gzip"), "deflate")),
+            (vec![ContentCoding::Gzip], encoded(&text, "gzip")),
+            (vec![ContentCoding::Deflate], encoded(&text, "deflate")),
+            (vec![ContentCoding::Deflate], encoded(&text, "raw")),
+            (vec![ContentCoding::Gzip, ContentCoding::Deflate], encoded(&encoded(&text, "gzip"), "deflate")),
         ];
         for (codings, body) in cases {
             assert_eq!(decode(&body, &codings, 100_000).expect("whole").as_deref(), Some(&text[..]));
@@ -253,11 +255,11 @@ mod tests {
     }
 
     #[test]
-    fn a_bomb_takes_no_more_memory_than_its_limit() {
+    fn a_decompression_bomb_stays_within_the_limit() {
         let bomb = encoded(&vec![0; 50_000_000], "gzip");
         let twice = encoded(&bomb, "gzip");
-        assert_eq!(decode(&bomb, &[Coding::Gzip], 1_000_000).expect("whole"), None);
-        let mut decoder = Decoder::new(&[Coding::Gzip, Coding::Gzip]);
+        assert_eq!(decode(&bomb, &[ContentCoding::Gzip], 1_000_000).expect("whole"), None);
+        let mut decoder = Decoder::new(&[ContentCoding::Gzip, ContentCoding::Gzip]);
         assert_eq!(decoder.decode(&twice, 1_000_000).expect("good"), None);
     }
 }

@@ -7,7 +7,7 @@
 use crate::env::Env;
 
 use super::Secret;
-use super::address::shown;
+use super::redact::redact_url;
 
 /// Which proxy is asked for what.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,14 +57,14 @@ impl ProxySettings {
     pub fn of_env(env: &Env) -> ProxySettings {
         let first = |names: &[&str]| {
             names.iter().find_map(|name| {
-                let url = Secret::new(env.text(name)?);
+                let url = Secret::new(env.var(name)?);
                 Some(ProxyAddress { url, origin: format!("the variable {name}") })
             })
         };
         ProxySettings {
             http: first(&["http_proxy", "all_proxy", "ALL_PROXY"]),
             https: first(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]),
-            no_proxy: env.text("no_proxy").or_else(|| env.text("NO_PROXY")).map(str::to_owned),
+            no_proxy: env.var("no_proxy").or_else(|| env.var("NO_PROXY")).map(str::to_owned),
         }
     }
 
@@ -79,7 +79,7 @@ impl ProxySettings {
     }
 
     /// The proxy that is asked for this host, where one is; a host without brackets.
-    pub fn applies_to(&self, scheme: &str, host: &str) -> Option<&ProxyAddress> {
+    pub fn proxy_for(&self, scheme: &str, host: &str) -> Option<&ProxyAddress> {
         let host = host.to_ascii_lowercase();
         let is_address = host.parse::<std::net::IpAddr>().is_ok();
         let is_exempt = |name: &str| {
@@ -89,27 +89,30 @@ impl ProxySettings {
             name == "*" || name == host || (is_domain && !is_address) || (is_address && name.contains('/'))
         };
         let proxy = if scheme == "https" { &self.https } else { &self.http };
-        proxy.as_ref().filter(|_| !self.exempt().any(is_exempt))
+        proxy.as_ref().filter(|_| !self.no_proxy_hosts().any(is_exempt))
     }
 
     /// Hosts of the proxies that are themselves spoken to with TLS.
     pub(super) fn tls_hosts(&self) -> Vec<String> {
-        self.urls().filter(|url| url.scheme() == "https").filter_map(|url| url.host_str().map(str::to_owned)).collect()
+        self.valid_urls()
+            .filter(|url| url.scheme() == "https")
+            .filter_map(|url| url.host_str().map(str::to_owned))
+            .collect()
     }
 
     /// Hosts of all proxies.
     pub(super) fn hosts(&self) -> Vec<String> {
-        self.urls().filter_map(|url| url.host_str().map(str::to_owned)).collect()
+        self.valid_urls().filter_map(|url| url.host_str().map(str::to_owned)).collect()
     }
 
     /// Addresses of the proxies, those that are valid.
-    fn urls(&self) -> impl Iterator<Item = reqwest::Url> {
+    fn valid_urls(&self) -> impl Iterator<Item = reqwest::Url> {
         let addresses = [&self.http, &self.https].into_iter().flatten();
-        addresses.filter_map(|address| reqwest::Url::parse(&address.checked().ok()?).ok())
+        addresses.filter_map(|address| reqwest::Url::parse(&address.normalized_url().ok()?).ok())
     }
 
     /// The hosts that no proxy is asked for; libcurl takes blanks for separators as well as commas.
-    fn exempt(&self) -> impl Iterator<Item = &str> {
+    fn no_proxy_hosts(&self) -> impl Iterator<Item = &str> {
         let list = self.no_proxy.as_deref().unwrap_or_default();
         list.split([',', ' ', '\t']).filter(|host| !host.is_empty())
     }
@@ -118,17 +121,17 @@ impl ProxySettings {
     pub(super) fn to_reqwest(&self) -> Result<Vec<reqwest::Proxy>, InvalidProxy> {
         let mut proxies = Vec::new();
         // The library below takes a star for names only, libcurl for addresses as well.
-        if self.exempt().any(|host| host == "*") {
+        if self.no_proxy_hosts().any(|host| host == "*") {
             return Ok(proxies);
         }
-        let list = self.exempt().collect::<Vec<_>>().join(",");
+        let list = self.no_proxy_hosts().collect::<Vec<_>>().join(",");
         let exempt = || reqwest::NoProxy::from_string(&list);
         if let Some(address) = &self.http {
-            let proxy = reqwest::Proxy::http(address.checked()?).map_err(|_| address.invalid())?;
+            let proxy = reqwest::Proxy::http(address.normalized_url()?).map_err(|_| address.invalid())?;
             proxies.push(proxy.no_proxy(exempt()));
         }
         if let Some(address) = &self.https {
-            let proxy = reqwest::Proxy::https(address.checked()?).map_err(|_| address.invalid())?;
+            let proxy = reqwest::Proxy::https(address.normalized_url()?).map_err(|_| address.invalid())?;
             proxies.push(proxy.no_proxy(exempt()));
         }
         Ok(proxies)
@@ -144,11 +147,11 @@ const DEFAULT_PORT: u16 = 1080;
 
 impl ProxyAddress {
     fn invalid(&self) -> InvalidProxy {
-        InvalidProxy::Address { shown: shown(self.url.expose()), origin: self.origin.clone() }
+        InvalidProxy::Address { shown: redact_url(self.url.expose()), origin: self.origin.clone() }
     }
 
     /// The address with scheme and port filled in as libcurl does.
-    fn checked(&self) -> Result<String, InvalidProxy> {
+    fn normalized_url(&self) -> Result<String, InvalidProxy> {
         let text = self.url.expose().trim();
         let text = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
         // libcurl takes schemes in either case, and `socks` for the oldest of them.
@@ -164,7 +167,7 @@ impl ProxyAddress {
         }
         let has_user = !url.username().is_empty() || url.password().is_some();
         if has_user && scheme.starts_with("socks4") {
-            return Err(InvalidProxy::SocksUser { shown: shown(url.as_str()), origin: self.origin.clone() });
+            return Err(InvalidProxy::SocksUser { shown: redact_url(url.as_str()), origin: self.origin.clone() });
         }
         if scheme != "https" && !names_port(&text) {
             url.set_port(Some(DEFAULT_PORT)).map_err(|()| self.invalid())?;
@@ -186,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hosts_that_a_proxy_is_asked_for() {
+    fn no_proxy_rules_follow_libcurl() {
         let settings = |no_proxy: &str| {
             let mut settings = ProxySettings { no_proxy: Some(no_proxy.to_owned()), ..ProxySettings::default() };
             settings.configure("http://p:3128", "test");
@@ -204,9 +207,9 @@ mod tests {
             ("127.0.0.0/8", "127.0.0.1", false),
             ("[::1]", "::1", false),
         ] {
-            assert_eq!(settings(no_proxy).applies_to("http", host).is_some(), asked, "{no_proxy:?} {host}");
+            assert_eq!(settings(no_proxy).proxy_for("http", host).is_some(), asked, "{no_proxy:?} {host}");
         }
-        assert!(ProxySettings::default().applies_to("https", "h").is_none());
+        assert!(ProxySettings::default().proxy_for("https", "h").is_none());
     }
 
     #[test]
@@ -226,7 +229,7 @@ mod tests {
             ("socks5h://[::1]:1080/", "socks5h://[::1]:1080/"),
         ] {
             let address = ProxyAddress { url: Secret::new(given), origin: "test".to_owned() };
-            assert_eq!(address.checked().expect(given), expected);
+            assert_eq!(address.normalized_url().expect(given), expected);
         }
     }
 }

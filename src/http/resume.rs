@@ -9,17 +9,17 @@ use reqwest::{Method, StatusCode};
 use tokio::fs::File;
 use tokio::io::{AsyncSeekExt as _, AsyncWriteExt as _};
 
-use crate::digest::{BUFFER, Hasher, Sha256};
+use crate::digest::{BUFFER_SIZE, Hasher, Sha256};
 
-use super::failing::{Error, Tries, Trouble};
-use super::incoming::text_of;
+use super::error::{AttemptError, Error, RetryState};
+use super::response_body::header_text;
 use super::{Client, Request};
 
 /// An attempt that brought this many bytes more than any before it was worth it: the count of attempts begins anew.
-const PROGRESS: u64 = 1024 * 1024;
+const MIN_PROGRESS_BYTES: u64 = 1024 * 1024;
 
 impl Client {
-    /// Downloads to the file `part` like [`Client::download`], but keeps what it holds: its bytes are hashed, and only
+    /// Downloads to the file `part` like [`ClientSetup::download`], but keeps what it holds: its bytes are hashed, and only
     /// the rest is asked for, also after an attempt that broke off. Where upstream gives no part of the file, or what
     /// came together is not the whole, everything is downloaded anew.
     ///
@@ -28,7 +28,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As for [`Client::download`]. After [`Error::Checksum`] the file is empty.
+    /// As for [`ClientSetup::download`]. After [`Error::Checksum`] the file is empty.
     pub async fn resume(
         &self,
         request: &Request<'_>,
@@ -38,26 +38,26 @@ impl Client {
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<u64, Error> {
         let inner = &self.inner;
-        let mut tries = Tries::new(inner.retries, inner.first_backoff, &inner.waits);
-        let mut part = Part::open(part, limit).await?;
-        let mut told = part.held;
-        if part.held > 0 {
-            progress(part.held);
+        let mut tries = RetryState::new(inner.retries, inner.first_backoff, &inner.retry_observer);
+        let mut part = PartialDownload::open(part, limit).await?;
+        let mut reported = part.received;
+        if part.received > 0 {
+            progress(part.received);
             if part.hasher.clone().finish() == expected {
-                return Ok(part.held);
+                return Ok(part.received);
             }
         }
-        let mut furthest = part.held;
+        let mut furthest = part.received;
         loop {
-            let tried = self.try_resume(request, &mut part, expected, limit, progress, &mut told).await;
+            let outcome = self.try_resume(request, &mut part, expected, limit, progress, &mut reported).await;
             // Also after a failure: what came is kept, and no write is under way when the next attempt begins.
-            part.settle().await?;
-            match tried {
-                Ok(()) => return Ok(part.held),
+            part.flush().await?;
+            match outcome {
+                Ok(()) => return Ok(part.received),
                 Err(trouble) => {
-                    if part.held >= furthest.saturating_add(PROGRESS) {
-                        furthest = part.held;
-                        tries.forgive();
+                    if part.received >= furthest.saturating_add(MIN_PROGRESS_BYTES) {
+                        furthest = part.received;
+                        tries.reset();
                     }
                     tries.wait_after(trouble).await?;
                 }
@@ -68,64 +68,66 @@ impl Client {
     async fn try_resume(
         &self,
         request: &Request<'_>,
-        part: &mut Part,
+        part: &mut PartialDownload,
         expected: Sha256,
         limit: u64,
         progress: &(dyn Fn(u64) + Sync),
-        told: &mut u64,
-    ) -> Result<(), Trouble> {
+        reported: &mut u64,
+    ) -> Result<(), AttemptError> {
         // A second round begins with an empty part, a third one decodes, and it ends in any case.
         loop {
-            if part.decodes {
+            if part.must_decode {
                 // How far the body was decoded says nothing of how far it was sent.
-                part.restart().await.map_err(Trouble::last)?;
+                part.truncate().await.map_err(AttemptError::permanent)?;
             }
-            let from = part.held;
+            let from = part.received;
             let mut incoming = self.send(Method::GET, request, "identity", from).await?;
             match incoming.response.status() {
                 StatusCode::OK => {
-                    if part.decodes {
+                    if part.must_decode {
                         let codings = incoming.codings()?;
-                        incoming.decode(&codings);
+                        incoming.enable_decoding(&codings);
                     }
-                    part.restart().await.map_err(Trouble::last)?;
+                    part.truncate().await.map_err(AttemptError::permanent)?;
                 }
-                StatusCode::PARTIAL_CONTENT if is_the_rest(incoming.response.headers(), from) => incoming.follows(from),
+                StatusCode::PARTIAL_CONTENT if is_remaining_range(incoming.response.headers(), from) => {
+                    incoming.set_offset(from)
+                }
                 StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE if from > 0 => {
                     incoming.drain().await;
-                    part.restart().await.map_err(Trouble::last)?;
+                    part.truncate().await.map_err(AttemptError::permanent)?;
                     continue;
                 }
-                _ => return Err(incoming.refusal().await),
+                _ => return Err(incoming.into_attempt_error().await),
             }
-            let kept = part.held;
+            let resumed_at = part.received;
             while let Some(chunk) = incoming.chunk(limit).await? {
-                part.append(&chunk).await.map_err(Trouble::last)?;
-                if part.held > *told {
-                    progress(part.held - *told);
-                    *told = part.held;
+                part.append(&chunk).await.map_err(AttemptError::permanent)?;
+                if part.received > *reported {
+                    progress(part.received - *reported);
+                    *reported = part.received;
                 }
             }
             let actual = part.hasher.clone().finish();
             if actual == expected {
                 return Ok(());
             }
-            part.restart().await.map_err(Trouble::last)?;
+            part.truncate().await.map_err(AttemptError::permanent)?;
             // What was kept may have been another file's, or damaged; upstream's word is only what came in one piece.
-            if kept == 0 {
-                if part.decodes || incoming.codings()?.is_empty() {
+            if resumed_at == 0 {
+                if part.must_decode || incoming.codings()?.is_empty() {
                     return Err(incoming.mismatch(expected, actual));
                 }
                 // Many servers call a file's own compression an encoding. This one means it.
-                part.decodes = true;
+                part.must_decode = true;
             }
         }
     }
 }
 
 /// Whether an answer brings everything from byte `from` on: `bytes 100-199/200`.
-pub(super) fn is_the_rest(headers: &HeaderMap, from: u64) -> bool {
-    let Some(text) = text_of(headers, header::CONTENT_RANGE) else { return false };
+pub(super) fn is_remaining_range(headers: &HeaderMap, from: u64) -> bool {
+    let Some(text) = header_text(headers, header::CONTENT_RANGE) else { return false };
     let bounds = || {
         let (range, whole) = text.trim().strip_prefix("bytes ")?.split_once('/')?;
         let (first, last) = range.split_once('-')?;
@@ -135,59 +137,64 @@ pub(super) fn is_the_rest(headers: &HeaderMap, from: u64) -> bool {
 }
 
 /// What there is of a file, with its running digest.
-struct Part {
+struct PartialDownload {
     path: PathBuf,
     file: File,
     hasher: Hasher,
-    held: u64,
+    received: u64,
     /// Whether the body is decoded, as its `Content-Encoding` says. What the file holds is then of no use to a later request.
-    decodes: bool,
+    must_decode: bool,
     /// Counted and hashed already, and still to be written.
-    waiting: BytesMut,
+    buffer: BytesMut,
 }
 
-impl Part {
-    async fn open(path: &Path, limit: u64) -> Result<Part, Error> {
+impl PartialDownload {
+    async fn open(path: &Path, limit: u64) -> Result<PartialDownload, Error> {
         let path = path.to_owned();
         let opened = {
             let path = path.clone();
-            tokio::task::spawn_blocking(move || hashed(&path, limit)).await
+            tokio::task::spawn_blocking(move || open_and_hash(&path, limit)).await
         };
         match opened.unwrap_or_else(|ended| Err(io::Error::other(ended))) {
-            Ok((file, hasher, held)) => {
-                Ok(Part { path, file: File::from_std(file), hasher, held, decodes: false, waiting: BytesMut::new() })
-            }
+            Ok((file, hasher, held)) => Ok(PartialDownload {
+                path,
+                file: File::from_std(file),
+                hasher,
+                received: held,
+                must_decode: false,
+                buffer: BytesMut::new(),
+            }),
             Err(source) => Err(Error::Io { path, source }),
         }
     }
 
     async fn append(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.hasher.update(bytes);
-        self.held += bytes.len() as u64;
-        self.waiting.extend_from_slice(bytes);
-        if self.waiting.len() >= BUFFER { self.write().await } else { Ok(()) }
+        self.received += bytes.len() as u64;
+        self.buffer.extend_from_slice(bytes);
+        if self.buffer.len() >= BUFFER_SIZE { self.write_buffer().await } else { Ok(()) }
     }
 
-    async fn write(&mut self) -> Result<(), Error> {
-        let written = self.file.write_all(&self.waiting).await;
-        self.waiting.clear();
+    async fn write_buffer(&mut self) -> Result<(), Error> {
+        let written = self.file.write_all(&self.buffer).await;
+        self.buffer.clear();
         written.map_err(|source| Error::Io { path: self.path.clone(), source })
     }
 
     /// Has everything in the file.
-    async fn settle(&mut self) -> Result<(), Error> {
-        self.write().await?;
+    async fn flush(&mut self) -> Result<(), Error> {
+        self.write_buffer().await?;
         self.file.flush().await.map_err(|source| Error::Io { path: self.path.clone(), source })
     }
 
     /// Forgets everything.
-    async fn restart(&mut self) -> Result<(), Error> {
-        self.waiting.clear();
+    async fn truncate(&mut self) -> Result<(), Error> {
+        self.buffer.clear();
         self.hasher = Hasher::new();
-        if self.held == 0 {
+        if self.received == 0 {
             return Ok(());
         }
-        self.held = 0;
+        self.received = 0;
         let emptied = async {
             self.file.flush().await?;
             self.file.set_len(0).await?;
@@ -198,7 +205,7 @@ impl Part {
 }
 
 /// Opens the file at `path` at its end, made where it is missing; the digest of what it holds, and how many bytes.
-fn hashed(path: &Path, limit: u64) -> io::Result<(std::fs::File, Hasher, u64)> {
+fn open_and_hash(path: &Path, limit: u64) -> io::Result<(std::fs::File, Hasher, u64)> {
     use std::io::Read as _;
     let mut file = std::fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
     let mut hasher = Hasher::new();
@@ -210,14 +217,14 @@ fn hashed(path: &Path, limit: u64) -> io::Result<(std::fs::File, Hasher, u64)> {
     if metadata.len() > limit {
         file.set_len(0)?;
     }
-    let mut held = 0;
-    let mut buffer = vec![0; BUFFER];
+    let mut length_so_far = 0;
+    let mut buffer = vec![0; BUFFER_SIZE];
     loop {
         match file.read(&mut buffer) {
-            Ok(0) => return Ok((file, hasher, held)),
+            Ok(0) => return Ok((file, hasher, length_so_far)),
             Ok(length) => {
                 hasher.update(&buffer[..length]);
-                held += length as u64;
+                length_so_far += length as u64;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),

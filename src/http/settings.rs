@@ -41,36 +41,36 @@ pub struct Settings {
     /// Requests at a time for one host that speaks HTTP/2. Without HTTP/2 it is never more than 8.
     pub jobs: usize,
     /// Of these, how many downloads leave to texts such as index files, where a host bears more than one at a time.
-    pub reserved: usize,
+    pub reserved_for_text: usize,
     /// What a server that asks for its clients calls itself in `Via` (RFC 9110, 7.6.3), by which it knows its own requests.
     pub via: Option<String>,
     /// Addresses that the user has chosen, by a setting or by default. Hosts that upstream chooses, by redirects or in its
     /// config.json, are only reached where they are public or in a network of the same kind as one of these. Empty: every
     /// host is reached.
-    pub configured: Vec<String>,
+    pub configured_urls: Vec<String>,
     /// Told of waits, so that nobody takes them for a standstill.
-    pub waits: Waits,
+    pub retry_observer: RetryObserver,
 }
 
 /// Who is told that something is tried again, why, and in how many seconds; of many waits at once, only of the first.
 #[derive(Clone, Default)]
-pub struct Waits {
+pub struct RetryObserver {
     listener: Option<Arc<Listener>>,
-    told_until: Arc<Mutex<Option<Instant>>>,
+    quiet_until: Arc<Mutex<Option<Instant>>>,
 }
 
 type Listener = dyn Fn(&str, u64) + Send + Sync;
 
-impl Waits {
+impl RetryObserver {
     /// Tells `listener`.
-    pub fn told_to(listener: impl Fn(&str, u64) + Send + Sync + 'static) -> Waits {
-        Waits { listener: Some(Arc::new(listener)), ..Waits::default() }
+    pub fn new(listener: impl Fn(&str, u64) + Send + Sync + 'static) -> RetryObserver {
+        RetryObserver { listener: Some(Arc::new(listener)), ..RetryObserver::default() }
     }
 
-    pub(super) fn tell(&self, why: &dyn std::fmt::Display, pause: Duration) {
+    pub(super) fn notify(&self, why: &dyn std::fmt::Display, pause: Duration) {
         let Some(listener) = &self.listener else { return };
         let now = Instant::now();
-        let mut told_until = self.told_until.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told_until = self.quiet_until.lock().unwrap_or_else(PoisonError::into_inner);
         if told_until.is_none_or(|until| until <= now) {
             *told_until = Some(now + pause);
             drop(told_until);
@@ -79,9 +79,9 @@ impl Waits {
     }
 }
 
-impl std::fmt::Debug for Waits {
+impl std::fmt::Debug for RetryObserver {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Waits").field("told", &self.listener.is_some()).finish_non_exhaustive()
+        f.debug_struct("RetryObserver").field("is_observed", &self.listener.is_some()).finish_non_exhaustive()
     }
 }
 
@@ -126,10 +126,10 @@ impl Default for Settings {
             retries: 3,
             first_backoff: Duration::from_secs(1),
             jobs: 128,
-            reserved: 0,
+            reserved_for_text: 0,
             via: None,
-            configured: Vec::new(),
-            waits: Waits::default(),
+            configured_urls: Vec::new(),
+            retry_observer: RetryObserver::default(),
         }
     }
 }
@@ -139,7 +139,7 @@ impl Settings {
     pub fn of_env(env: &Env) -> Settings {
         Settings {
             cert_file: env.path("SSL_CERT_FILE"),
-            cert_dirs: env.os("SSL_CERT_DIR").map(|dirs| std::env::split_paths(dirs).collect()).unwrap_or_default(),
+            cert_dirs: env.var_os("SSL_CERT_DIR").map(|dirs| std::env::split_paths(dirs).collect()).unwrap_or_default(),
             proxy: ProxySettings::of_env(env),
             ..Settings::default()
         }

@@ -8,18 +8,18 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::env::Env;
 
-mod answers;
+mod responses;
 mod bodies;
-mod chains;
+mod redirects;
 mod encodings;
-mod relaying;
-mod resuming;
-mod routes;
+mod chunk_sink;
+mod resume;
+mod proxies;
 mod server;
 mod socks;
-mod targets;
+mod host_policy;
 
-use server::{Act, Server, reply};
+use server::{Action, Server, reply};
 
 /// As patient as a test can be.
 fn settings() -> Settings {
@@ -35,12 +35,12 @@ fn client() -> Client {
     Client::new(&settings()).expect("client")
 }
 
-async fn get(url: &str) -> Result<Answer, Error> {
+async fn get(url: &str) -> Result<Response, Error> {
     client().get(&Request::new(url), 1000).await
 }
 
 /// The error and its causes, one a line, as a user is told of them.
-fn told(error: &Error) -> String {
+fn error_chain(error: &Error) -> String {
     let mut lines = error.to_string();
     let mut next = std::error::Error::source(error);
     while let Some(cause) = next {
@@ -50,13 +50,13 @@ fn told(error: &Error) -> String {
     lines
 }
 
-struct Target {
+struct DownloadTarget {
     folder: tempfile::TempDir,
 }
 
-impl Target {
-    fn new() -> Target {
-        Target { folder: tempfile::tempdir().expect("temporary folder") }
+impl DownloadTarget {
+    fn new() -> DownloadTarget {
+        DownloadTarget { folder: tempfile::tempdir().expect("temporary folder") }
     }
 
     fn path(&self) -> PathBuf {
@@ -78,13 +78,13 @@ fn body() -> Vec<u8> {
 }
 
 /// The rest of `body` from `from` on, as a server that knows ranges gives it.
-fn rest(body: &[u8], from: usize) -> Vec<u8> {
+fn range_response(body: &[u8], from: usize) -> Vec<u8> {
     let range = format!("Content-Range: bytes {from}-{}/{}\r\n", body.len() - 1, body.len());
     reply(206, &range, &body[from..])
 }
 
 /// The first byte that a request asks for.
-fn from(head: &str) -> Option<usize> {
+fn range_start(head: &str) -> Option<usize> {
     let range = head.lines().find_map(|line| line.strip_prefix("range: bytes="))?;
     range.strip_suffix('-')?.parse().ok()
 }

@@ -38,17 +38,17 @@ pub enum InvalidTls {
 }
 
 /// The TLS side of the client.
-pub(super) fn configuration(settings: &Settings) -> Result<ClientConfig, InvalidTls> {
+pub(super) fn build_config(settings: &Settings) -> Result<ClientConfig, InvalidTls> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder =
-        ClientConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(versions(settings.tls))?;
-    let upstream = roots(settings)?;
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(protocol_versions(settings.tls))?;
+    let upstream = root_store(settings)?;
     let proxies = settings.proxy.tls_hosts();
     let mut config = match &settings.proxy_cainfo {
         Some(cainfo) if !proxies.is_empty() => {
-            let verifier = ByHost {
-                upstream: verifier(upstream, &provider)?,
-                proxy: verifier(roots_of_file(cainfo)?, &provider)?,
+            let verifier = PerHostVerifier {
+                upstream: build_verifier(upstream, &provider)?,
+                proxy: build_verifier(root_store_from_file(cainfo)?, &provider)?,
                 proxies,
             };
             builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth()
@@ -62,7 +62,7 @@ pub(super) fn configuration(settings: &Settings) -> Result<ClientConfig, Invalid
     Ok(config)
 }
 
-fn versions(versions: TlsVersions) -> &'static [&'static SupportedProtocolVersion] {
+fn protocol_versions(versions: TlsVersions) -> &'static [&'static SupportedProtocolVersion] {
     static BOTH: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13, &rustls::version::TLS12];
     static ONLY_13: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
     static ONLY_12: &[&SupportedProtocolVersion] = &[&rustls::version::TLS12];
@@ -73,16 +73,16 @@ fn versions(versions: TlsVersions) -> &'static [&'static SupportedProtocolVersio
     }
 }
 
-fn roots(settings: &Settings) -> Result<RootCertStore, InvalidTls> {
+fn root_store(settings: &Settings) -> Result<RootCertStore, InvalidTls> {
     if let Some(cainfo) = &settings.cainfo {
-        return roots_of_file(cainfo);
+        return root_store_from_file(cainfo);
     }
     // What does not exist does not count, as in cargo.
     let file = settings.cert_file.as_deref().filter(|path| path.exists());
     let dirs: Vec<&Path> = settings.cert_dirs.iter().map(PathBuf::as_path).filter(|path| path.is_dir()).collect();
     let mut certificates = Vec::new();
     if let Some(file) = file {
-        certificates.extend(certificates_of_file(file)?);
+        certificates.extend(read_certificates(file)?);
     }
     for dir in &dirs {
         certificates.extend(rustls_native_certs::load_certs_from_paths(None, Some(dir)).certs);
@@ -110,13 +110,13 @@ fn system_folders() -> impl Iterator<Item = &'static Path> {
     std::iter::empty()
 }
 
-fn roots_of_file(path: &Path) -> Result<RootCertStore, InvalidTls> {
+fn root_store_from_file(path: &Path) -> Result<RootCertStore, InvalidTls> {
     let mut store = RootCertStore::empty();
-    let (added, _) = store.add_parsable_certificates(certificates_of_file(path)?);
+    let (added, _) = store.add_parsable_certificates(read_certificates(path)?);
     if added == 0 { Err(InvalidTls::NoCertificate { path: path.to_owned() }) } else { Ok(store) }
 }
 
-fn certificates_of_file(path: &Path) -> Result<Vec<CertificateDer<'static>>, InvalidTls> {
+fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, InvalidTls> {
     let found = rustls_native_certs::load_certs_from_paths(Some(path), None);
     if !found.certs.is_empty() {
         return Ok(found.certs);
@@ -130,19 +130,22 @@ fn certificates_of_file(path: &Path) -> Result<Vec<CertificateDer<'static>>, Inv
     }
 }
 
-fn verifier(roots: RootCertStore, provider: &Arc<CryptoProvider>) -> Result<Arc<WebPkiServerVerifier>, InvalidTls> {
+fn build_verifier(
+    roots: RootCertStore,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<WebPkiServerVerifier>, InvalidTls> {
     Ok(WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)).build()?)
 }
 
 /// Proxies are checked against their own authorities, everybody else against the upstream's.
 #[derive(Debug)]
-struct ByHost {
+struct PerHostVerifier {
     upstream: Arc<WebPkiServerVerifier>,
     proxy: Arc<WebPkiServerVerifier>,
     proxies: Vec<String>,
 }
 
-impl ServerCertVerifier for ByHost {
+impl ServerCertVerifier for PerHostVerifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,

@@ -4,137 +4,141 @@
 //! as new is known, with the crates of that history alone, as if its newest bundle had been imported; then its own,
 //! which names all that it brought and makes nothing current.
 
-use super::forgotten::{self, Note};
-use super::head::{Counts, Head, HistorySize, LineageHead};
 use super::import::ImportOptions;
 use super::layout::Layout;
 use super::ledger::{self, Record};
-use super::store::{Error, Staged, Staging};
+use super::retired::{self, Retirement};
+use super::summary::{Counts, HistorySize, LineageTip, MirrorSummary};
+use super::transaction::{Error, StagedFile, Staging};
 use crate::bundle::format::{
-    ArtifactRecord, BundleKind, Carried, CrateRecord, Input, Lineage, Manifest, history_weight,
+    BundleKind, CarriedHistory, CrateRecord, DistFileRecord, Input, Lineage, Manifest, history_weight,
 };
 use crate::crate_id::CrateId;
 use crate::safe_path::SafePath;
 
 /// What is to be written when everything else is in place.
-pub(super) struct Commit {
+pub(super) struct PreparedCommit {
     /// The head afterwards.
-    pub(super) head: Head,
+    pub(super) summary: MirrorSummary,
     /// New records by their names, in the order in which they are to appear, as they were written to staging.
-    pub(super) records: Vec<(String, Staged)>,
+    pub(super) records: Vec<(String, StagedFile)>,
 }
 
 /// What is known of a bundle before it is committed.
 pub(super) struct Before<'k> {
     /// The bundle's own record.
-    pub(super) own: &'k Own,
+    pub(super) own: &'k RecordState,
     /// What is on record already.
-    pub(super) known: &'k Known,
+    pub(super) known: &'k LedgerState,
     /// What the import warns of, one sentence each.
     pub(super) warnings: Vec<String>,
 }
 
 /// What is on record already.
-pub(super) struct Known {
+pub(super) struct LedgerState {
     /// The records' names.
-    pub(super) names: Vec<String>,
-    notes: Vec<Note>,
+    pub(super) record_names: Vec<String>,
+    retirements: Vec<Retirement>,
 }
 
 /// A bundle's own record.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Own {
+pub(super) enum RecordState {
     /// It is there.
-    There,
+    Recorded,
     /// It is there under this name, and says nothing any more; the bundle is what it was of.
-    Rotten(String),
+    Corrupt(String),
     /// There is none.
     Missing,
 }
 
-impl Known {
+impl LedgerState {
     /// Lists the ledger.
-    pub(super) fn read(layout: &Layout) -> Result<Known, Error> {
-        Ok(Known { names: ledger::names(layout)?, notes: forgotten::notes(layout)? })
+    pub(super) fn read(layout: &Layout) -> Result<LedgerState, Error> {
+        Ok(LedgerState { record_names: ledger::record_names(layout)?, retirements: retired::read_retirements(layout)? })
     }
 
     /// The name of a bundle's record. One that does not count any more, because its lineage was let go, is as good as
     /// none.
-    fn name_of(&self, bundle: &str, lineage: &str) -> Option<&str> {
-        ledger::name_of(&self.names, bundle).filter(|name| {
-            let number = ledger::sequence_of(name).unwrap_or(0);
-            !forgotten::covers(&self.notes, number, lineage)
+    fn find_record(&self, bundle: &str, lineage: &str) -> Option<&str> {
+        ledger::find_record(&self.record_names, bundle).filter(|name| {
+            let number = ledger::record_number(name).unwrap_or(0);
+            !retired::is_retired(&self.retirements, number, lineage)
         })
     }
 
     /// Whether the bundle is on record.
-    pub(super) fn own(&self, layout: &Layout, manifest: &Manifest) -> Result<Own, Error> {
-        let Some(name) = self.name_of(&manifest.id, &manifest.lineage.id) else {
-            return Ok(Own::Missing);
+    pub(super) fn record_state(&self, layout: &Layout, manifest: &Manifest) -> Result<RecordState, Error> {
+        let Some(name) = self.find_record(&manifest.id, &manifest.lineage.id) else {
+            return Ok(RecordState::Missing);
         };
-        Ok(match ledger::read(layout, name)?.filter(|record| record.manifest.id == manifest.id) {
-            Some(record) if is_of(&record.manifest, manifest) => Own::There,
+        Ok(match ledger::read_record(layout, name)?.filter(|record| record.manifest.id == manifest.id) {
+            Some(record) if describes_bundle(&record.manifest, manifest) => RecordState::Recorded,
             // What a snapshot said of the bundle is not what it says itself.
-            Some(_) => Own::Missing,
-            None => Own::Rotten(name.to_owned()),
+            Some(_) => RecordState::Missing,
+            None => RecordState::Corrupt(name.to_owned()),
         })
     }
 
     /// What of a snapshot's histories is neither on record nor older, beyond doubt, than what `head` knows; what no
     /// history claims counts as one. Where numbers and times disagree, a collection keeps what either needs, as it does
     /// when such a bundle is imported itself.
-    pub(super) fn news<'m>(&self, head: &Head, manifest: &'m Manifest) -> Vec<Feed<'m>> {
+    pub(super) fn new_histories<'m>(&self, head: &MirrorSummary, manifest: &'m Manifest) -> Vec<NewHistory<'m>> {
         if manifest.kind != BundleKind::Snapshot {
             return Vec::new();
         }
         let mut inputs = manifest.lineage.inputs.iter();
-        let unclaimed = inputs.any(|input| !input.crates.is_empty() || !input.artifacts.is_empty());
-        let carried = manifest.carried.iter().map(Feed::Carried).chain(unclaimed.then_some(Feed::Unclaimed(manifest)));
-        let is_news = |feed: &Feed| {
-            let lineage = feed.lineage_head(String::new());
-            self.name_of(&lineage.bundle, &lineage.id).is_none() && !head.supersedes(&lineage)
+        let unclaimed = inputs.any(|input| !input.crates.is_empty() || !input.dist_files.is_empty());
+        let carried = manifest
+            .carried_histories
+            .iter()
+            .map(NewHistory::Carried)
+            .chain(unclaimed.then_some(NewHistory::Unclaimed(manifest)));
+        let is_news = |feed: &NewHistory| {
+            let lineage = feed.lineage_tip(String::new());
+            self.find_record(&lineage.bundle, &lineage.id).is_none() && !head.has_newer(&lineage)
         };
-        let mut news: Vec<Feed> = carried.filter(is_news).collect();
+        let mut news: Vec<NewHistory> = carried.filter(is_news).collect();
         // Whether a number jumps depends on those that came before it.
         news.sort_by_cached_key(|feed| {
-            let LineageHead { id, sequence, created, .. } = feed.lineage_head(String::new());
-            (matches!(feed, Feed::Unclaimed(_)), id, sequence, created)
+            let LineageTip { id, sequence, created, .. } = feed.lineage_tip(String::new());
+            (matches!(feed, NewHistory::Unclaimed(_)), id, sequence, created)
         });
         news
     }
 }
 
 /// Whether a record, of which nobody checked that it follows from its id, says what the bundle with that id says.
-fn is_of(recorded: &Manifest, manifest: &Manifest) -> bool {
+fn describes_bundle(recorded: &Manifest, manifest: &Manifest) -> bool {
     let of = |manifest: &Manifest| (manifest.lineage.id.clone(), manifest.lineage.sequence, manifest.created.clone());
     let ids = |manifest: &Manifest| manifest.crates.iter().map(CrateRecord::id).collect::<Vec<CrateId>>();
-    let paths = |manifest: &Manifest| manifest.artifacts.iter().map(|one| one.path.clone()).collect::<Vec<SafePath>>();
+    let paths = |manifest: &Manifest| manifest.dist_files.iter().map(|one| one.path.clone()).collect::<Vec<SafePath>>();
     of(recorded) == of(manifest) && ids(recorded) == ids(manifest) && paths(recorded) == paths(manifest)
 }
 
 /// One history of a snapshot.
 #[derive(Clone, Copy)]
-pub(super) enum Feed<'m> {
+pub(super) enum NewHistory<'m> {
     /// One that feeds the mirror which the snapshot is of.
-    Carried(&'m Carried),
+    Carried(&'m CarriedHistory),
     /// What that mirror holds for no history.
     Unclaimed(&'m Manifest),
 }
 
-impl Feed<'_> {
-    fn lineage_head(&self, record: String) -> LineageHead {
+impl NewHistory<'_> {
+    fn lineage_tip(&self, record: String) -> LineageTip {
         let (lineage, bundle, created) = match self {
-            Feed::Carried(one) => (&one.lineage, &one.bundle, &one.created),
+            NewHistory::Carried(one) => (&one.lineage, &one.bundle, &one.created),
             // It changes with its crates, so that it is its own bundle.
-            Feed::Unclaimed(snapshot) => (&snapshot.lineage, &snapshot.lineage.id, &snapshot.created),
+            NewHistory::Unclaimed(snapshot) => (&snapshot.lineage, &snapshot.lineage.id, &snapshot.created),
         };
-        LineageHead {
+        LineageTip {
             id: lineage.id.clone(),
             sequence: lineage.sequence,
             bundle: bundle.clone(),
             created: created.clone(),
             record,
-            jumped_from: None,
+            gap_after: None,
             inputs: Vec::new(),
             more_inputs: 0,
         }
@@ -142,35 +146,35 @@ impl Feed<'_> {
     }
 
     /// As a snapshot carries it.
-    fn carried(&self) -> Carried {
+    fn as_carried(&self) -> CarriedHistory {
         match self {
-            Feed::Carried(one) => Carried::clone(one),
-            Feed::Unclaimed(snapshot) => {
+            NewHistory::Carried(one) => CarriedHistory::clone(one),
+            NewHistory::Unclaimed(snapshot) => {
                 let inputs = &snapshot.lineage.inputs;
-                Carried {
+                CarriedHistory {
                     bundle: snapshot.lineage.id.clone(),
                     file: String::new(),
                     created: snapshot.created.clone(),
                     index_read: snapshot.index_read.clone(),
                     lineage: snapshot.lineage.clone(),
-                    crates: united(inputs.iter().map(|input| &input.crates)),
-                    artifacts: united(inputs.iter().map(|input| &input.artifacts)),
+                    crates: merge_positions(inputs.iter().map(|input| &input.crates)),
+                    dist_files: merge_positions(inputs.iter().map(|input| &input.dist_files)),
                 }
             }
         }
     }
 
-    fn file(&self, snapshot: &str) -> String {
+    fn file_name(&self, snapshot: &str) -> String {
         match self {
-            Feed::Carried(one) => one.file.clone(),
-            Feed::Unclaimed(_) => snapshot.to_owned(),
+            NewHistory::Carried(one) => one.file.clone(),
+            NewHistory::Unclaimed(_) => snapshot.to_owned(),
         }
     }
 }
 
 /// What is recorded of a history that a snapshot brought along: everything but the tables, which stand in the snapshot's
 /// own record. Targets and toolchains do too.
-fn recorded(carried: Carried, snapshot: &Manifest) -> Manifest {
+fn history_manifest(carried: CarriedHistory, snapshot: &Manifest) -> Manifest {
     Manifest {
         id: carried.bundle.clone(),
         format: snapshot.format,
@@ -183,54 +187,65 @@ fn recorded(carried: Carried, snapshot: &Manifest) -> Manifest {
         toolchains: Vec::new(),
         index_read: carried.index_read.clone(),
         crates: Vec::new(),
-        artifacts: Vec::new(),
+        dist_files: Vec::new(),
         lineage: Lineage { inputs: Vec::new(), ..carried.lineage.clone() },
-        carried: vec![carried],
-        refreshed: Vec::new(),
+        carried_histories: vec![carried],
+        refreshed_crates: Vec::new(),
         blocks: Vec::new(),
     }
 }
 
 /// The manifest of a history's newest bundle, as far as a snapshot that carries it says it. `None` where a position is
 /// beyond the snapshot's tables, which no bundle can bring about.
-pub(super) fn carried_manifest(carried: &Carried, snapshot: &Manifest) -> Option<Manifest> {
-    let (positions, files) = (&carried.crates, &carried.artifacts);
+pub(super) fn carried_manifest(carried: &CarriedHistory, snapshot: &Manifest) -> Option<Manifest> {
+    let (positions, files) = (&carried.crates, &carried.dist_files);
     // The snapshot's own record has the descriptions of crates, once.
     let crates = positions.iter().map(|at| {
         let CrateRecord { name, version, sha256, size, state, yanked, .. } = snapshot.crates.get(*at as usize)?;
         let (name, version) = (name.clone(), version.clone());
         let (sha256, size, state, yanked) = (*sha256, *size, *state, *yanked);
         let (read, description, license, repository) = (None, None, None, None);
-        Some(CrateRecord { name, version, sha256, size, state, yanked, read, description, license, repository })
+        Some(CrateRecord {
+            name,
+            version,
+            sha256,
+            size,
+            state,
+            yanked,
+            read_at: read,
+            description,
+            license,
+            repository,
+        })
     });
     let artifacts = files.iter().map(|at| {
-        let record = snapshot.artifacts.get(*at as usize)?;
-        let read = snapshot.artifact_read(record);
+        let record = snapshot.dist_files.get(*at as usize)?;
+        let read = snapshot.dist_file_read_at(record);
         // What a rebuild makes of the record must be what the import makes of the snapshot.
-        Some(ArtifactRecord { read: (*read != carried.index_read).then(|| read.to_owned()), ..record.clone() })
+        Some(DistFileRecord { read_at: (*read != carried.index_read).then(|| read.to_owned()), ..record.clone() })
     });
     // Positions of inputs that the bundle itself left out fall away.
     let inputs = carried.lineage.inputs.iter().map(|input| Input {
         name: input.name.clone(),
         roots: input.roots.clone(),
-        crates: places(positions, &input.crates),
-        artifacts: places(files, &input.artifacts),
-        left_out: input.left_out.clone(),
+        crates: remap_positions(positions, &input.crates),
+        dist_files: remap_positions(files, &input.dist_files),
+        skipped_packages: input.skipped_packages.clone(),
     });
     let Lineage { id, sequence, .. } = &carried.lineage;
     let lineage = Lineage { id: id.clone(), sequence: *sequence, inputs: inputs.collect() };
-    let manifest = recorded(carried.clone(), snapshot);
+    let manifest = history_manifest(carried.clone(), snapshot);
     Some(Manifest {
         crates: crates.collect::<Option<_>>()?,
-        artifacts: artifacts.collect::<Option<_>>()?,
+        dist_files: artifacts.collect::<Option<_>>()?,
         lineage,
-        carried: Vec::new(),
+        carried_histories: Vec::new(),
         ..manifest
     })
 }
 
 /// All positions of several lists, ascending.
-fn united<'l>(lists: impl Iterator<Item = &'l Vec<u32>>) -> Vec<u32> {
+fn merge_positions<'l>(lists: impl Iterator<Item = &'l Vec<u32>>) -> Vec<u32> {
     let mut all: Vec<u32> = lists.flatten().copied().collect();
     all.sort_unstable();
     all.dedup();
@@ -238,61 +253,62 @@ fn united<'l>(lists: impl Iterator<Item = &'l Vec<u32>>) -> Vec<u32> {
 }
 
 /// Where each of `wanted` is in `all`, which is ascending; one that is not there falls away.
-fn places(all: &[u32], wanted: &[u32]) -> Vec<u32> {
+fn remap_positions(all: &[u32], wanted: &[u32]) -> Vec<u32> {
     let place = |at: &u32| all.binary_search(at).ok().and_then(|at| u32::try_from(at).ok());
     wanted.iter().filter_map(place).collect()
 }
 
 /// Writes the records of a bundle to staging, one at a time: a snapshot
 /// may bring many. And the head after them.
-pub(super) fn prepare(
-    head: Head,
+pub(super) fn prepare_commit(
+    head: MirrorSummary,
     counts: Counts,
     manifest: Manifest,
     before: Before,
     options: &ImportOptions,
     staging: &mut Staging,
-) -> Result<Commit, Error> {
-    let Before { own, known, warnings } = before;
+) -> Result<PreparedCommit, Error> {
+    let Before { own: record_state, known: ledger_state, warnings } = before;
     let imported = options.now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-    let mut head = head.with(counts);
-    let mut names = known.names.clone();
+    let mut head = head.with_counts(counts);
+    let mut names = ledger_state.record_names.clone();
     let mut records = Vec::new();
-    let news = known.news(&head, &manifest);
-    for feed in news {
-        let lineage = feed.lineage_head(String::new());
-        let name = ledger::next_name(&names, &lineage.bundle);
-        let (file, carried) = (feed.file(&options.file_name), feed.carried());
-        let rows = (carried.crates.len() + carried.artifacts.len()) as u64;
+    let new_histories = ledger_state.new_histories(&head, &manifest);
+    for feed in new_histories {
+        let lineage = feed.lineage_tip(String::new());
+        let name = ledger::next_record_name(&names, &lineage.bundle);
+        let (file, carried) = (feed.file_name(&options.file_name), feed.as_carried());
+        let rows = (carried.crates.len() + carried.dist_files.len()) as u64;
         let size = HistorySize { weight: history_weight(&carried.lineage, &file, rows), rows };
-        head = head.after(&imported, LineageHead { record: name.clone(), ..lineage }, size);
+        head = head.with_import(&imported, LineageTip { record: name.clone(), ..lineage }, size);
         names.push(name.clone());
         let snapshot = Some(manifest.id.clone());
-        let manifest = recorded(carried, &manifest);
-        let (imported, head) = (imported.clone(), head.tip());
-        let record = Record { imported, file, head, snapshot, warnings: Vec::new(), manifest };
+        let manifest = history_manifest(carried, &manifest);
+        let (imported, head) = (imported.clone(), head.totals());
+        let record =
+            Record { imported_at: imported, file, totals: head, snapshot_id: snapshot, warnings: Vec::new(), manifest };
         records.push((name, staging.write(&record.render())?));
     }
-    if *own != Own::There || !records.is_empty() {
-        let name = match own {
-            Own::Rotten(name) => name.clone(),
-            Own::There | Own::Missing => ledger::next_name(&names, &manifest.id),
+    if *record_state != RecordState::Recorded || !records.is_empty() {
+        let name = match record_state {
+            RecordState::Corrupt(name) => name.clone(),
+            RecordState::Recorded | RecordState::Missing => ledger::next_record_name(&names, &manifest.id),
         };
         head = match manifest.kind {
-            BundleKind::Snapshot => head.recorded(&imported),
+            BundleKind::Snapshot => head.with_record(&imported),
             BundleKind::Full | BundleKind::Delta => {
-                let size = HistorySize::of(&manifest, &options.file_name);
-                head.after(&imported, LineageHead::of(&manifest, name.clone()), size)
+                let size = HistorySize::from_manifest(&manifest, &options.file_name);
+                head.with_import(&imported, LineageTip::from_manifest(&manifest, name.clone()), size)
             }
         };
-        if matches!(own, Own::Rotten(_)) {
+        if matches!(record_state, RecordState::Corrupt(_)) {
             // It was counted before.
             head.imports = names.len() as u64;
         }
         let manifest = Manifest { blocks: Vec::new(), ..manifest };
-        let (file, head) = (options.file_name.clone(), head.tip());
-        let record = Record { imported, file, head, snapshot: None, warnings, manifest };
+        let (file, head) = (options.file_name.clone(), head.totals());
+        let record = Record { imported_at: imported, file, totals: head, snapshot_id: None, warnings, manifest };
         records.push((name, staging.write(&record.render())?));
     }
-    Ok(Commit { head, records })
+    Ok(PreparedCommit { summary: head, records })
 }

@@ -16,18 +16,18 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use super::holdings::{Holding, Holdings};
 use super::import::Problems;
+use super::inventory::{Inventory, InventoryEntry};
 use super::layout::Layout;
 use super::lock::ReadGuard;
-use super::store;
+use super::transaction;
 use crate::crate_id::{CrateId, CrateName};
-use crate::digest::{BUFFER, Sha256};
+use crate::digest::{BUFFER_SIZE, Sha256};
 use crate::durable::checkpoint;
 use crate::event::{Event, Phase, Sink};
 
 mod local_registry;
-mod target;
+mod output_dir;
 pub mod unpack;
 mod vendor;
 
@@ -37,7 +37,7 @@ pub const CHECKPOINTS: &[&str] =
 
 /// What was exported.
 #[derive(Debug)]
-pub struct Exported {
+pub struct ExportReport {
     /// The folder, as the system spells it.
     pub folder: PathBuf,
     /// Crates in it, one a version.
@@ -47,27 +47,27 @@ pub struct Exported {
     /// Lines of the index whose crate a platform filter left out.
     pub index_only: u64,
     /// Files that are hard links to those of the mirror.
-    pub linked: u64,
+    pub hard_linked: u64,
     /// Why files are copies where a hard link was tried: what the system said of the first.
-    pub no_links: Option<String>,
+    pub link_failure: Option<String>,
     /// Crates that could not be unpacked and are not in the folder, by name.
-    pub left_out: Vec<LeftOut>,
+    pub skipped: Vec<SkippedCrate>,
     /// Crates with files whose paths differ only in case, by name.
-    pub twins: Vec<Twins>,
+    pub case_conflicts: Vec<CaseConflict>,
 }
 
 /// A crate that an export lacks, since it cannot be unpacked as upstream published it.
 #[derive(Debug)]
-pub struct LeftOut {
+pub struct SkippedCrate {
     /// The crate.
     pub id: CrateId,
     /// What is wrong with it.
-    pub why: unpack::Refused,
+    pub reason: unpack::Rejection,
 }
 
 /// A crate with files whose paths differ only in case.
 #[derive(Debug)]
-pub struct Twins {
+pub struct CaseConflict {
     /// The crate.
     pub id: CrateId,
     /// The paths of these files.
@@ -78,7 +78,7 @@ pub struct Twins {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The folder that was asked for cannot be made there.
-    #[error("`{}` {}", folder.display(), why.text())]
+    #[error("`{}` {}", folder.display(), why.description())]
     Target {
         /// The folder.
         folder: PathBuf,
@@ -94,7 +94,7 @@ pub enum Error {
     },
     /// Something in the mirror is not what is on record of it.
     #[error("`{path}` {fault}")]
-    Rotten {
+    Corrupt {
         /// The file, relative to the mirror.
         path: String,
         /// What is wrong with it.
@@ -102,7 +102,7 @@ pub enum Error {
     },
     /// The mirror cannot be read.
     #[error(transparent)]
-    Store(#[from] store::Error),
+    Store(#[from] transaction::Error),
     /// The folder cannot be written.
     #[error("could not write `{}`", path.display())]
     Write {
@@ -132,7 +132,7 @@ pub enum Obstacle {
 }
 
 impl Obstacle {
-    fn text(self) -> &'static str {
+    fn description(self) -> &'static str {
         match self {
             Obstacle::NotEmpty => "is not empty",
             Obstacle::NotAFolder => "is not a folder",
@@ -149,7 +149,7 @@ impl ReadGuard {
     ///
     /// # Errors
     /// See [`Error`].
-    pub fn export_local_registry(&self, folder: &Path, sink: &dyn Sink) -> Result<Exported, Error> {
+    pub fn export_local_registry(&self, folder: &Path, sink: &dyn Sink) -> Result<ExportReport, Error> {
         local_registry::export(&self.layout, folder, sink)
     }
 
@@ -158,58 +158,58 @@ impl ReadGuard {
     ///
     /// # Errors
     /// See [`Error`].
-    pub fn export_vendor(&self, folder: &Path, sink: &dyn Sink) -> Result<Exported, Error> {
+    pub fn export_vendor(&self, folder: &Path, sink: &dyn Sink) -> Result<ExportReport, Error> {
         vendor::export(&self.layout, folder, sink)
     }
 }
 
 /// What the index lists, each file of it handed on; a mirror in which something does not agree is refused.
-fn holdings(
+fn read_inventory(
     layout: &Layout,
     sink: &dyn Sink,
     each: &mut dyn FnMut(&CrateName, &str) -> Result<(), Error>,
-) -> Result<Holdings, Error> {
-    let holdings = Holdings::read(layout, &mut |name, _, text| {
-        go_on(sink)?;
+) -> Result<Inventory, Error> {
+    let inventory = Inventory::read(layout, &mut |name, _, text| {
+        check_stopped(sink)?;
         each(name, text)
     })?;
-    match holdings.problems.as_slice() {
-        [] => Ok(holdings),
-        problems => Err(Error::Damaged { problems: Problems::of(problems) }),
+    match inventory.problems.as_slice() {
+        [] => Ok(inventory),
+        problems => Err(Error::Damaged { problems: Problems::summarize(problems) }),
     }
 }
 
 /// The bytes of a crate are not those on record.
-fn rotten(held: &Holding, actual: Sha256) -> Error {
-    let path = held.id.crate_path().to_string();
-    Error::Rotten { path, fault: format!("has SHA-256 {actual}, and the one on record is {}", held.cksum) }
+fn corrupt_crate(entry: &InventoryEntry, actual: Sha256) -> Error {
+    let path = entry.id.crate_path().to_string();
+    Error::Corrupt { path, fault: format!("has SHA-256 {actual}, and the one on record is {}", entry.cksum) }
 }
 
 /// A crate's file is not there, or is no file.
-fn missing(held: &Holding) -> Error {
-    Error::Rotten { path: held.id.crate_path().to_string(), fault: "is missing; the index names it".to_owned() }
+fn missing_crate(entry: &InventoryEntry) -> Error {
+    Error::Corrupt { path: entry.id.crate_path().to_string(), fault: "is missing; the index names it".to_owned() }
 }
 
-fn written(path: &Path) -> impl FnOnce(io::Error) -> Error {
+fn write_failed(path: &Path) -> impl FnOnce(io::Error) -> Error {
     let path = path.to_owned();
     move |source| Error::Write { path, source }
 }
 
-fn go_on(sink: &dyn Sink) -> Result<(), Error> {
-    if sink.stopped() { Err(Error::Stopped) } else { Ok(()) }
+fn check_stopped(sink: &dyn Sink) -> Result<(), Error> {
+    if sink.is_cancelled() { Err(Error::Stopped) } else { Ok(()) }
 }
 
 /// Does `work`, which gives bytes, for every crate on several threads, each with a buffer of its own. After a failure
 /// nothing new is begun; the first crate in order that failed is told.
-fn for_each(
-    crates: &[&Holding],
+fn for_each_crate(
+    crates: &[&InventoryEntry],
     sink: &dyn Sink,
-    work: impl Fn(&Holding, &mut [u8]) -> Result<u64, Error> + Sync,
+    work: impl Fn(&InventoryEntry, &mut [u8]) -> Result<u64, Error> + Sync,
 ) -> Result<u64, Error> {
     sink.event(Event::Begin { phase: Phase::Exporting, items: crates.len() as u64, bytes: 0 });
     let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
     let run = || {
-        let mut buffer = vec![0; BUFFER];
+        let mut buffer = vec![0; BUFFER_SIZE];
         let mut sum = 0;
         while !failed.load(Ordering::Relaxed) {
             let at = next.fetch_add(1, Ordering::Relaxed);
@@ -217,7 +217,7 @@ fn for_each(
             if at == crates.len() / 2 {
                 checkpoint("export:half");
             }
-            match go_on(sink).and_then(|()| work(held, &mut buffer)) {
+            match check_stopped(sink).and_then(|()| work(held, &mut buffer)) {
                 Ok(bytes) => {
                     sum += bytes;
                     sink.event(Event::Advance { phase: Phase::Exporting, items: 1, bytes });

@@ -27,15 +27,15 @@
 //! Killed anywhere, no line names a missing crate, no channel that is served names a component that went because of it,
 //! and the next run finds in the tree what is left to do.
 
-mod artifacts;
-mod carry_out;
+mod dist_scan;
+mod apply;
 mod evict;
-mod feeds;
-mod living;
-mod removals;
-mod survey;
-mod told;
-mod tree;
+mod lineages;
+mod live_records;
+mod pending_deletions;
+mod scan;
+mod plan_report;
+mod dir_scan;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
@@ -45,25 +45,25 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::artifacts::Artifacts;
-use super::head::{Counts, Head, LineageHead, is_zero};
+use super::dist_files::DistFiles;
 use super::layout::{self, Layout};
 use super::ledger::{self, Reader};
 use super::live;
 use super::lock::{self, CollectGuard, Holder, lock_for_collecting};
-use super::store;
-use super::store::was_torn;
+use super::summary::{Counts, LineageTip, MirrorSummary, is_zero};
+use super::transaction;
+use super::transaction::was_interrupted;
 use crate::event::{self, Sink};
 use crate::safe_path::SafePath;
-use artifacts::Shelf;
-pub use evict::Evicted;
-use feeds::Keys;
-pub(super) use feeds::{Feed, Feeds};
-use living::LiveWork;
-pub use living::{LIVE, Live};
-use removals::Removals;
-use survey::{Survey, due};
-pub use told::Told;
+use dist_scan::DistScan;
+pub use evict::EvictionReport;
+use lineages::KeepSet;
+pub(super) use lineages::{LineageState, Lineages};
+use live_records::LiveChanges;
+pub use live_records::{LIVE_LINEAGE, LiveSummary};
+use pending_deletions::PendingDeletions;
+pub use plan_report::PlanReport;
+use scan::{MirrorScan, partition_by_grace};
 
 /// Every checkpoint of a collection, in the order in which one that does everything passes them.
 pub const CHECKPOINTS: &[&str] = &[
@@ -86,7 +86,7 @@ pub const CHECKPOINTS: &[&str] = &[
 
 /// The checkpoints that a collection passes beside these where it removes rustup artifacts: before `gc:folders`, and before
 /// `gc:settled`.
-pub const ARTIFACT_CHECKPOINTS: &[&str] = &[
+pub const DIST_FILE_CHECKPOINTS: &[&str] = &[
     "gc:channels-half",
     "gc:channels",
     "gc:components-half",
@@ -101,10 +101,10 @@ pub const SHORT_CHECKPOINTS: &[&str] =
     &["gc:nameless-half", "gc:nameless", "gc:index-part-1", "gc:index-part-2", "gc:lines-part-1"];
 
 /// How long what clients may have read of stays, unless told otherwise.
-pub const GRACE: Duration = Duration::from_secs(10 * 60);
+pub const DEFAULT_GRACE: Duration = Duration::from_secs(10 * 60);
 
 /// The least of a lineage's id that stands for it.
-const SHORTEST: usize = 4;
+const MIN_ID_PREFIX: usize = 4;
 
 /// How to collect.
 #[derive(Clone, Debug)]
@@ -112,7 +112,7 @@ pub struct Options {
     /// How long a crate stays after its line went.
     pub grace: Duration,
     /// Lineages to let go, each by its id or the beginning of it, or [`LIVE`].
-    pub forget: Vec<String>,
+    pub retire: Vec<String>,
     /// Lineages whose newest bundle is accepted although it is doubtful, each by its id or the beginning of it. With `@` and the
     /// id of a bundle behind it, only that bundle is accepted, and not one that came since somebody looked.
     pub accept: Vec<String>,
@@ -124,50 +124,54 @@ pub struct Options {
 #[derive(Debug)]
 pub struct Plan {
     /// Who feeds the mirror, by id.
-    pub lineages: Vec<Lineage>,
+    pub lineages: Vec<LineagePlan>,
     /// What live mode brought; `None` where it never brought anything.
-    pub live: Option<Live>,
+    pub live: Option<LiveSummary>,
     /// Index lines that go.
     pub lines: Vec<Line>,
     /// Crates that go in this run, by name.
     pub crates: Vec<Item>,
     /// Crates that go in a later run, by name.
-    pub waiting: Vec<Waiting>,
+    pub pending_crates: Vec<PendingDeletion>,
     /// Rustup artifacts that go at once, in this order: the names that rustup asks for first.
-    pub names: Vec<Item>,
+    pub mutable_files: Vec<Item>,
     /// Other rustup artifacts that go in this run, by path.
     pub components: Vec<Item>,
     /// Rustup artifacts that go in a later run, by path.
-    pub components_waiting: Vec<Waiting>,
+    pub pending_components: Vec<PendingDeletion>,
     /// What no bundle on record brought; it stays.
-    pub strangers: Vec<String>,
+    pub unrecognized: Vec<String>,
     /// What the mirror holds afterwards.
     pub counts: Counts,
-    work: Work,
+    changes: FileChanges,
 }
 
 /// A lineage, as a plan shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Lineage {
+pub struct LineagePlan {
     /// Its newest bundle, and where that stands in the ledger.
     #[serde(flatten)]
-    pub newest: LineageHead,
+    pub newest: LineageTip,
     /// The file of that bundle.
     pub file: String,
     /// When it was imported (RFC 3339, UTC).
-    pub imported: String,
+    #[serde(rename = "imported")]
+    pub imported_at: String,
     /// How many crates it names.
     pub crates: u64,
     /// How many rustup artifacts it names.
     #[serde(skip_serializing_if = "is_zero")]
     #[schemars(default)]
-    pub artifacts: u64,
+    #[serde(rename = "artifacts")]
+    pub dist_files: u64,
     /// It is let go by this run, and counts no more.
-    pub forgotten: bool,
+    #[serde(rename = "forgotten")]
+    pub retired: bool,
     /// Why it is doubtful which of its bundles is the newest, one sentence each; what any of them needs stays.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(default)]
-    pub doubts: Vec<String>,
+    #[serde(rename = "doubts")]
+    pub warnings: Vec<String>,
     /// The newest bundle is taken at its word by this run.
     pub accepted: bool,
 }
@@ -192,7 +196,7 @@ pub struct Item {
 
 /// A file that goes later.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Waiting {
+pub struct PendingDeletion {
     /// The file.
     #[serde(flatten)]
     pub item: Item,
@@ -203,57 +207,60 @@ pub struct Waiting {
 
 /// What a plan does to files that no one is shown.
 #[derive(Debug)]
-struct Work {
+struct FileChanges {
     /// Versions that go from index files, by place.
-    index: Vec<Change>,
+    index_lines: Vec<VersionRemoval>,
     /// Versions that go from the records of lines, by place.
-    records: Vec<Change>,
+    index_meta: Vec<VersionRemoval>,
     /// Folders that are left empty, those inside others first.
     folders: Vec<PathBuf>,
     /// Folders below dist/ and rustup/ that are left empty, those inside others first, and these two.
-    artifact_folders: Vec<PathBuf>,
+    dist_folders: Vec<PathBuf>,
     /// What is on record of rustup artifacts afterwards; `None` where it is that already.
-    artifacts: Option<Artifacts>,
+    dist_files: Option<DistFiles>,
     /// Lineages to let go.
-    forget: Vec<LineageHead>,
+    retire: Vec<LineageTip>,
     /// Bundles that are accepted as the newest of their lineage.
-    accept: Vec<LineageHead>,
+    accept: Vec<LineageTip>,
     /// What becomes of live mode's records.
-    live: LiveWork,
+    live: LiveChanges,
     /// The number of the newest record.
     newest_record: u64,
     /// The list of removals while crates are removed; `None` where it is that already.
-    removals: Option<Removals>,
+    pending_during: Option<PendingDeletions>,
     /// The list of removals afterwards; `None` where it is that already.
-    removals_after: Option<Removals>,
+    pending_after: Option<PendingDeletions>,
     /// The head afterwards; `None` where it is that already.
-    head: Option<Head>,
+    summary: Option<MirrorSummary>,
     /// The time of the run, for the notes.
     now: Timestamp,
 }
 
 /// Versions that go from one file.
 #[derive(Debug)]
-struct Change {
-    place: String,
+struct VersionRemoval {
+    path: String,
     versions: HashSet<String>,
 }
 
 /// What a collection did.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Collected {
+pub struct GcReport {
     /// Index lines that were removed.
     pub lines: u64,
     /// Crates that were removed.
     pub crates: u64,
     /// Rustup artifacts that were removed.
-    pub artifacts: u64,
+    #[serde(rename = "artifacts")]
+    pub dist_files: u64,
     /// Bytes of both.
     pub bytes: u64,
     /// Crates that wait for their removal.
-    pub waiting: u64,
+    #[serde(rename = "waiting")]
+    pub pending: u64,
     /// Rustup artifacts that wait for theirs.
-    pub artifacts_waiting: u64,
+    #[serde(rename = "artifacts_waiting")]
+    pub pending_dist_files: u64,
 }
 
 /// A collection that was refused or failed. Whatever was removed by then is left out of the index rightly; the next run
@@ -308,7 +315,7 @@ pub enum Error {
     },
     /// The file system refused.
     #[error(transparent)]
-    Store(#[from] store::Error),
+    Store(#[from] transaction::Error),
 }
 
 fn known_ones(known: &[String]) -> String {
@@ -320,7 +327,7 @@ fn known_ones(known: &[String]) -> String {
 
 /// A plan, and the right to carry it out: once.
 #[derive(Debug)]
-pub struct Planned<'a> {
+pub struct ExecutablePlan<'a> {
     guard: &'a mut CollectGuard,
     plan: Plan,
 }
@@ -330,8 +337,8 @@ pub struct Planned<'a> {
 /// # Errors
 /// Everything in [`Error`].
 pub fn preview(layout: &Layout, options: &Options) -> Result<Plan, Error> {
-    lock::require(layout)?;
-    plan(layout, options)
+    lock::require_mirror(layout)?;
+    make_plan(layout, options)
 }
 
 impl CollectGuard {
@@ -339,13 +346,13 @@ impl CollectGuard {
     ///
     /// # Errors
     /// Everything in [`Error`]; nothing was changed.
-    pub fn plan(&mut self, options: &Options) -> Result<Planned<'_>, Error> {
-        let plan = plan(&self.layout, options)?;
-        Ok(Planned { guard: self, plan })
+    pub fn plan(&mut self, options: &Options) -> Result<ExecutablePlan<'_>, Error> {
+        let plan = make_plan(&self.layout, options)?;
+        Ok(ExecutablePlan { guard: self, plan })
     }
 }
 
-impl Planned<'_> {
+impl ExecutablePlan<'_> {
     /// The plan.
     pub fn plan(&self) -> &Plan {
         &self.plan
@@ -355,8 +362,8 @@ impl Planned<'_> {
     ///
     /// # Errors
     /// The file system's. The mirror is sound then too, and the next run does the rest.
-    pub fn execute(self, sink: &dyn Sink) -> Result<Collected, Error> {
-        carry_out::execute(&self.guard.layout, self.plan, sink)
+    pub fn execute(self, sink: &dyn Sink) -> Result<GcReport, Error> {
+        apply::execute(&self.guard.layout, self.plan, sink)
     }
 }
 
@@ -364,152 +371,185 @@ impl Planned<'_> {
 ///
 /// # Errors
 /// As those of a collection that is planned and carried out.
-pub fn prune(layout: &Layout, timeout: Duration, me: &Holder, now: Timestamp, sink: &dyn Sink) -> Result<(), Error> {
+pub fn collect_with_defaults(
+    layout: &Layout,
+    timeout: Duration,
+    me: &Holder,
+    now: Timestamp,
+    sink: &dyn Sink,
+) -> Result<(), Error> {
     // Nothing that is doubtful is accepted without a person.
-    let options = Options { grace: GRACE, forget: Vec::new(), accept: Vec::new(), now };
+    let options = Options { grace: DEFAULT_GRACE, retire: Vec::new(), accept: Vec::new(), now };
     let mut guard = lock_for_collecting(layout, timeout, me, sink)?;
     let planned = guard.plan(&options)?;
-    for lineage in planned.plan().lineages.iter().filter(|lineage| !lineage.doubts.is_empty()) {
+    for lineage in planned.plan().lineages.iter().filter(|lineage| !lineage.warnings.is_empty()) {
         sink.warning(format!(
             "gc keeps what any bundle of lineage {} needs: {}; `cargo frostmirror gc --dry-run` says what to check",
             lineage.newest.id_and_inputs(),
-            lineage.doubts.join("; ")
+            lineage.warnings.join("; ")
         ));
     }
     let collected = planned.execute(sink)?;
-    if collected.lines + collected.crates + collected.artifacts > 0 {
-        let Collected { lines, crates, artifacts, bytes, .. } = collected;
+    if collected.lines + collected.crates + collected.dist_files > 0 {
+        let GcReport { lines, crates, dist_files: artifacts, bytes, .. } = collected;
         let lines = if lines == 1 { "1 index line".to_owned() } else { format!("{lines} index lines") };
-        let (crates, artifacts) = (event::crates(crates), event::rustup_artifacts(artifacts));
-        sink.status("Pruned", format!("{lines}, {crates}, {artifacts}; freed {}", event::size(bytes)));
+        let (crates, artifacts) = (event::format_crates(crates), event::format_dist_files(artifacts));
+        sink.status("Pruned", format!("{lines}, {crates}, {artifacts}; freed {}", event::format_size(bytes)));
     }
     Ok(())
 }
 
-fn plan(layout: &Layout, options: &Options) -> Result<Plan, Error> {
-    let mut feeds = Feeds::read(layout)?;
-    let said = Head::read_file(layout)?;
-    let mut lost = said.iter().flat_map(|head| &head.lineages).filter(|lineage| !feeds.names.contains(&lineage.record));
-    if let Some(LineageHead { record, .. }) = lost.next() {
+fn make_plan(layout: &Layout, options: &Options) -> Result<Plan, Error> {
+    let mut ledger_lineages = Lineages::read(layout)?;
+    let stored_summary = MirrorSummary::read(layout)?;
+    let mut lost = stored_summary
+        .iter()
+        .flat_map(|head| &head.lineages)
+        .filter(|lineage| !ledger_lineages.record_names.contains(&lineage.record));
+    if let Some(LineageTip { record, .. }) = lost.next() {
         return Err(Error::LostRecord { record: record.clone() });
     }
     // The id is older than anything that live mode brought, and stays when all of it is let go.
-    let has_live = live::id(layout)?.is_some();
-    let forget = forgotten(&feeds, &options.forget, has_live)?;
-    let accept = accepted(&feeds, &options.accept)?;
-    let (mut current, mut let_go) = (Keys::default(), Keys::default());
+    let has_live = live::lineage_id(layout)?.is_some();
+    let retire = lineages_to_retire(&ledger_lineages, &options.retire, has_live)?;
+    let accept = accepted(&ledger_lineages, &options.accept)?;
+    let (mut current, mut let_go) = (KeepSet::default(), KeepSet::default());
     let mut lineages = Vec::new();
-    let mut reader = Reader::of(layout);
-    for (id, feed) in &mut feeds.lineages {
-        let doubts = feed.doubts();
-        let accepted = accept.contains(id) && !doubts.is_empty() && !forget.contains(id);
+    let mut reader = Reader::new(layout);
+    for (id, feed) in &mut ledger_lineages.by_id {
+        let doubts = feed.warnings();
+        let accepted = accept.contains(id) && !doubts.is_empty() && !retire.contains(id);
         if accepted {
-            feed.accept();
+            feed.accept_newest();
         }
-        let forgotten = forget.contains(id);
+        let forgotten = retire.contains(id);
         // What a forgotten one names is counted for the plan, and kept by nobody.
         let keys = if forgotten { &mut let_go } else { &mut current };
-        let [crates, artifacts] = Feeds::add_needs(&mut reader, feed, keys)?;
-        let Feed { head, file, imported, .. } = feed;
+        let [crates, artifacts] = Lineages::add_referenced(&mut reader, feed, keys)?;
+        let LineageState { newest: head, file, imported_at: imported, .. } = feed;
         let (newest, file, imported) = (head.clone(), file.clone(), imported.clone());
-        lineages.push(Lineage { newest, file, imported, crates, artifacts, forgotten, doubts, accepted });
+        lineages.push(LineagePlan {
+            newest,
+            file,
+            imported_at: imported,
+            crates,
+            dist_files: artifacts,
+            retired: forgotten,
+            warnings: doubts,
+            accepted,
+        });
     }
 
-    let (live, live_work) = living::plan(layout, &options.forget)?;
+    let (live, live_work) = live_records::plan_live(layout, &options.retire)?;
     live_work.kept().for_each(|record| current.add_live(record));
 
-    let mut survey = Survey::of(layout, &mut current)?;
-    let before = Removals::read(layout)?;
-    let mut unknown = Keys::default();
-    for page in &survey.pages {
-        page.spare.iter().for_each(|version| unknown.add_line(&page.place, version));
+    let mut scan = MirrorScan::scan(layout, &mut current)?;
+    let before = PendingDeletions::read(layout)?;
+    let mut unknown = KeepSet::default();
+    for page in &scan.entries {
+        page.unreferenced.iter().for_each(|version| unknown.add_line(&page.path, version));
     }
-    for file in &survey.spare {
+    for file in &scan.unreferenced {
         unknown.add_file(&file.name);
     }
-    let mut shelf = Shelf::of(layout, &current)?;
-    shelf.spare.iter().for_each(|path| unknown.add_file(path.as_str()));
-    live_work.let_go().for_each(|record| unknown.settle_live(record));
-    let mut strange = feeds.strangers(layout, unknown)?;
-    let sorted = survey.sort_out(&mut strange);
-    let (crates, waiting, mut during, mut after) = due(&survey.spare, &strange, &sorted, &before, options);
-    let strange_artifacts = shelf.spare.iter().map(SafePath::to_string).filter(|path| strange.has_file(path));
-    let strange_artifacts: Vec<String> = strange_artifacts.chain(std::mem::take(&mut shelf.strangers)).collect();
-    let artifacts = shelf.sort_out(&strange, options, &before, [&mut during, &mut after])?;
+    let mut dist_scan = DistScan::scan(layout, &current)?;
+    dist_scan.unreferenced.iter().for_each(|path| unknown.add_file(path.as_str()));
+    live_work.retired_records().for_each(|record| unknown.remove_live(record));
+    let mut unrecognized_keys = ledger_lineages.unrecognized(layout, unknown)?;
+    let sorted = scan.classify(&mut unrecognized_keys);
+    let (crates, waiting, mut during, mut after) =
+        partition_by_grace(&scan.unreferenced, &unrecognized_keys, &sorted, &before, options);
+    let unrecognized_dist_files =
+        dist_scan.unreferenced.iter().map(SafePath::to_string).filter(|path| unrecognized_keys.has_file(path));
+    let strange_artifacts: Vec<String> =
+        unrecognized_dist_files.chain(std::mem::take(&mut dist_scan.unrecognized)).collect();
+    let artifacts = dist_scan.classify(&unrecognized_keys, options, &before, [&mut during, &mut after])?;
 
-    let (artifact_files, artifact_bytes) = artifacts.after.counts();
+    let (artifact_files, artifact_bytes) = artifacts.after.count_and_bytes();
     let counts = Counts {
-        artifacts: artifact_files,
-        artifact_bytes,
-        crates: survey.names - sorted.files_gone,
-        versions: survey.versions - crates.len() as u64,
-        bytes: survey.bytes - crates.iter().map(|item| item.size).sum::<u64>(),
+        dist_files: artifact_files,
+        dist_file_bytes: artifact_bytes,
+        crates: scan.names - sorted.index_files_removed,
+        versions: scan.versions - crates.len() as u64,
+        bytes: scan.bytes - crates.iter().map(|item| item.size).sum::<u64>(),
     };
-    let mut strangers = sorted.strangers;
-    strangers.append(&mut survey.strangers);
-    let strange_files = survey.spare.iter().filter(|file| strange.has_file(&file.name));
-    strangers.extend(strange_files.map(|file| format!("crates/{}", file.name)));
+    let mut strangers = sorted.unrecognized;
+    strangers.append(&mut scan.unrecognized);
+    let unrecognized_crates = scan.unreferenced.iter().filter(|file| unrecognized_keys.has_file(&file.name));
+    strangers.extend(unrecognized_crates.map(|file| format!("crates/{}", file.name)));
     strangers.extend(strange_artifacts);
-    let [index_tree, lines_tree] = survey.trees;
-    let kept = feeds.lineages.values().filter(|feed| !forget.contains(&feed.head.id));
-    let contested: Vec<LineageHead> = kept.clone().flat_map(|feed| feed.also.iter().cloned()).collect();
+    let [index_tree, lines_tree] = scan.trees;
+    let kept = ledger_lineages.by_id.values().filter(|feed| !retire.contains(&feed.newest.id));
+    let contested: Vec<LineageTip> = kept.clone().flat_map(|feed| feed.contenders.iter().cloned()).collect();
     let mut sizes = BTreeMap::new();
-    for record in kept.clone().flat_map(Feed::records) {
-        let known = said.as_ref().and_then(|head| head.sizes.get(record)).copied();
-        let size = known.map_or_else(|| ledger::size(layout, record), |known| Ok(Some(known)))?;
+    for record in kept.clone().flat_map(LineageState::records) {
+        let known = stored_summary.as_ref().and_then(|head| head.history_sizes.get(record)).copied();
+        let size = known.map_or_else(|| ledger::read_history_size(layout, record), |known| Ok(Some(known)))?;
         sizes.extend(size.map(|size| (record.to_owned(), size)));
     }
-    let head = Head {
-        sizes,
+    let head = MirrorSummary {
+        history_sizes: sizes,
         contested,
-        last_import: feeds.last_import.clone(),
-        toolchains: artifacts.after.toolchains(),
-        imports: feeds.names.len() as u64,
-        lineages: kept.map(|feed| feed.head.clone()).collect(),
-        ..Head::default()
+        last_import: ledger_lineages.last_import.clone(),
+        toolchains: artifacts.after.toolchain_names(),
+        imports: ledger_lineages.record_names.len() as u64,
+        lineages: kept.map(|feed| feed.newest.clone()).collect(),
+        ..MirrorSummary::default()
     }
-    .with(counts);
-    let has_head = said.is_some();
-    let known = said.filter(|_| !was_torn(layout));
+    .with_counts(counts);
+    let has_head = stored_summary.is_some();
+    let known = stored_summary.filter(|_| !was_interrupted(layout));
     // A mirror that nothing was ever imported into needs no head.
-    let is_right = known.is_some_and(|known| Head { tool: head.tool.clone(), ..known } == head);
+    let is_right = known.is_some_and(|known| MirrorSummary { tool: head.tool.clone(), ..known } == head);
     // One of a mirror that live mode alone feeds is as good.
-    let wants_head = !feeds.names.is_empty() || has_head || live.is_some();
-    let work = Work {
-        live: live_work.after(layout, &[&crates, &artifacts.names, &artifacts.components]),
-        index: sorted.index,
-        records: sorted.records,
+    let wants_head = !ledger_lineages.record_names.is_empty() || has_head || live.is_some();
+    let work = FileChanges {
+        live: live_work.with_deleted_files(layout, &[&crates, &artifacts.mutable_files, &artifacts.components]),
+        index_lines: sorted.index_lines,
+        index_meta: sorted.index_meta,
         folders: index_tree.empty_folders().into_iter().chain(lines_tree.empty_folders()).collect(),
-        artifact_folders: artifacts.folders,
-        artifacts: artifacts.changes.then_some(artifacts.after),
-        forget: lineages.iter().filter(|one| one.forgotten).map(|one| one.newest.clone()).collect(),
+        dist_folders: artifacts.folders,
+        dist_files: artifacts.is_changed.then_some(artifacts.after),
+        retire: lineages.iter().filter(|one| one.retired).map(|one| one.newest.clone()).collect(),
         accept: lineages.iter().filter(|one| one.accepted).map(|one| one.newest.clone()).collect(),
-        newest_record: feeds.newest,
-        removals: (during != before).then_some(during.clone()),
-        removals_after: (after != during).then_some(after),
-        head: (!is_right && wants_head).then_some(head),
+        newest_record: ledger_lineages.newest_record,
+        pending_during: (during != before).then_some(during.clone()),
+        pending_after: (after != during).then_some(after),
+        summary: (!is_right && wants_head).then_some(head),
         now: options.now,
     };
-    let artifacts::Sorted { names, components, waiting: components_waiting, .. } = artifacts;
+    let dist_scan::DistDeletions { mutable_files: names, components, pending: components_waiting, .. } = artifacts;
     let lines = sorted.lines;
-    Ok(Plan { lineages, live, lines, crates, waiting, names, components, components_waiting, strangers, counts, work })
+    Ok(Plan {
+        lineages,
+        live,
+        lines,
+        crates,
+        pending_crates: waiting,
+        mutable_files: names,
+        components,
+        pending_components: components_waiting,
+        unrecognized: strangers,
+        counts,
+        changes: work,
+    })
 }
 
 /// The ids of the lineages to let go.
-fn forgotten(feeds: &Feeds, words: &[String], has_live: bool) -> Result<BTreeSet<String>, Error> {
-    let words: Vec<String> = words.iter().filter(|word| !(has_live && *word == LIVE)).cloned().collect();
+fn lineages_to_retire(lineages: &Lineages, given: &[String], has_live: bool) -> Result<BTreeSet<String>, Error> {
+    let words: Vec<String> = given.iter().filter(|word| !(has_live && *word == LIVE_LINEAGE)).cloned().collect();
     // A run that was killed may have got this far.
-    lineages_of(feeds, &words, |word| feeds.notes.iter().any(|note| fits(word, &note.lineage)))
+    resolve_lineages(lineages, &words, |word| lineages.retirements.iter().any(|note| matches_id(word, &note.lineage)))
 }
 
 /// The ids of the lineages whose newest bundle is accepted.
-fn accepted(feeds: &Feeds, words: &[String]) -> Result<BTreeSet<String>, Error> {
+fn accepted(feeds: &Lineages, words: &[String]) -> Result<BTreeSet<String>, Error> {
     let mut ids = BTreeSet::new();
     for word in words {
         let (lineage, bundle) = word.split_once('@').map_or((word.as_str(), None), |(id, bundle)| (id, Some(bundle)));
-        for id in lineages_of(feeds, &[lineage.to_owned()], |_| false)? {
-            let newest = feeds.lineages.get(&id).map_or("", |feed| feed.head.bundle.as_str());
-            if let Some(bundle) = bundle.filter(|bundle| !fits(bundle, newest)) {
+        for id in resolve_lineages(feeds, &[lineage.to_owned()], |_| false)? {
+            let newest = feeds.by_id.get(&id).map_or("", |feed| feed.newest.bundle.as_str());
+            if let Some(bundle) = bundle.filter(|bundle| !matches_id(bundle, newest)) {
                 let (bundle, newest) = (bundle.to_owned(), newest.to_owned());
                 return Err(Error::NotNewest { lineage: id, bundle, newest });
             }
@@ -520,21 +560,26 @@ fn accepted(feeds: &Feeds, words: &[String]) -> Result<BTreeSet<String>, Error> 
 }
 
 /// Whether `word` is the id or stands for it.
-fn fits(word: &str, id: &str) -> bool {
-    id == word || word.len() >= SHORTEST && id.starts_with(word)
+fn matches_id(given: &str, id: &str) -> bool {
+    id == given || given.len() >= MIN_ID_PREFIX && id.starts_with(given)
 }
 
 /// The ids that `words` stand for; one that `is_gone` knows may stand for none.
-fn lineages_of(feeds: &Feeds, words: &[String], is_gone: impl Fn(&str) -> bool) -> Result<BTreeSet<String>, Error> {
+fn resolve_lineages(
+    lineages: &Lineages,
+    given: &[String],
+    is_gone: impl Fn(&str) -> bool,
+) -> Result<BTreeSet<String>, Error> {
     let mut ids = BTreeSet::new();
-    for word in words {
-        let known = |feed: &Feed| feed.head.id_and_inputs();
-        let fitting: Vec<&Feed> = feeds.lineages.values().filter(|feed| fits(word, &feed.head.id)).collect();
+    for word in given {
+        let known = |feed: &LineageState| feed.newest.id_and_inputs();
+        let fitting: Vec<&LineageState> =
+            lineages.by_id.values().filter(|feed| matches_id(word, &feed.newest.id)).collect();
         match fitting.as_slice() {
-            [one] => drop(ids.insert(one.head.id.clone())),
+            [one] => drop(ids.insert(one.newest.id.clone())),
             [] if is_gone(word) => {}
             [] => {
-                let known = feeds.lineages.values().map(known).collect();
+                let known = lineages.by_id.values().map(known).collect();
                 return Err(Error::NoLineage { word: word.clone(), known });
             }
             several => {
@@ -547,18 +592,28 @@ fn lineages_of(feeds: &Feeds, words: &[String], is_gone: impl Fn(&str) -> bool) 
 }
 
 /// The files of crates that wait for their removal, by name. A list that cannot be read names none.
-pub(super) fn waiting(layout: &Layout) -> BTreeSet<String> {
-    Removals::read(layout).map(|list| list.0.into_keys().collect()).unwrap_or_default()
+pub(super) fn pending_file_names(layout: &Layout) -> BTreeSet<String> {
+    PendingDeletions::read(layout).map(|list| list.0.into_keys().collect()).unwrap_or_default()
 }
 
 impl Plan {
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
-        let Work { index, records, folders, artifact_folders, forget, accept, removals, removals_after, head, .. } =
-            &self.work;
-        let artifacts = self.work.artifacts.is_none() && artifact_folders.is_empty();
+        let FileChanges {
+            index_lines: index,
+            index_meta: records,
+            folders,
+            dist_folders: artifact_folders,
+            retire: forget,
+            accept,
+            pending_during: removals,
+            pending_after: removals_after,
+            summary: head,
+            ..
+        } = &self.changes;
+        let artifacts = self.changes.dist_files.is_none() && artifact_folders.is_empty();
         let files = index.is_empty() && records.is_empty() && folders.is_empty() && self.crates.is_empty();
-        let live = self.work.live.is_empty();
+        let live = self.changes.live.is_empty();
         files
             && artifacts
             && live
@@ -575,17 +630,17 @@ impl Plan {
     }
 
     /// Bytes of the crates that go in a later run.
-    pub fn bytes_waiting(&self) -> u64 {
-        self.waiting.iter().map(|waiting| waiting.item.size).sum()
+    pub fn pending_bytes(&self) -> u64 {
+        self.pending_crates.iter().map(|waiting| waiting.item.size).sum()
     }
 
     /// The rustup artifacts that go in this run, in this order.
-    pub fn artifacts(&self) -> impl Iterator<Item = &Item> {
-        self.names.iter().chain(&self.components)
+    pub fn dist_files(&self) -> impl Iterator<Item = &Item> {
+        self.mutable_files.iter().chain(&self.components)
     }
 
     /// When the last of what waits may go.
-    pub fn until(&self) -> Option<Timestamp> {
-        self.waiting.iter().chain(&self.components_waiting).map(|waiting| waiting.until).max()
+    pub fn last_deletion(&self) -> Option<Timestamp> {
+        self.pending_crates.iter().chain(&self.pending_components).map(|waiting| waiting.until).max()
     }
 }

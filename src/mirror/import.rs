@@ -19,35 +19,35 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::artifacts::Artifacts;
-use super::commit::{self, Own};
-use super::doubts::doubts;
-use super::head::{Counts, Head};
+use super::commit::{self, RecordState};
+use super::dist_files::DistFiles;
+use super::index_link::LinkState;
 use super::ledger;
-use super::link::LinkState;
 use super::lock::AddGuard;
-use super::order::{Names, dependencies_first};
 use super::pending_lines::PendingLines;
-use super::receive::{Receiver, Told, artifacts};
-use super::store::{self, Move, Placing, Removal, Staging, failed};
-use crate::bundle::format::{ArtifactState, CrateRecord, CrateState, Manifest, Refreshed};
+use super::stager::{ImportVisitor, LineInfo, dist_files};
+use super::summary::{Counts, MirrorSummary};
+use super::topo_sort::{NameIds, dependencies_first};
+use super::transaction::{self, Removal, Rename, Staging, Transaction, failed};
+use super::warnings::collect_warnings;
+use crate::bundle::format::{CrateRecord, CrateState, DistFileState, Manifest, RefreshedCrate};
 use crate::bundle::open::{self, Bundle};
-use crate::client_config::BaseUrl;
+use crate::client_setup::BaseUrl;
+use crate::config::SnapshotFile;
 use crate::digest::Sha256;
 use crate::durable::{self, checkpoint};
 use crate::event::{self, Event, Phase, Sink};
 use crate::index_line::RegistryConfig;
-use crate::panics::working_on;
+use crate::panics::set_current_object;
 use crate::safe_path::SafePath;
-use crate::server_config::Brought;
 
 mod problems;
-mod telling;
+mod report;
 
 pub use problems::Problems;
-use problems::refuse_bad;
-pub(super) use telling::restore_link;
-use telling::{begin, report};
+use problems::reject_invalid;
+pub(super) use report::restore_link;
+use report::{begin_event, report_import};
 
 /// Every checkpoint of an import, in the order in which a first import with a base URL passes them.
 pub const CHECKPOINTS: &[&str] = &[
@@ -70,7 +70,7 @@ pub const CHECKPOINTS: &[&str] = &[
 ];
 
 /// The checkpoints that an import passes beside these, after `import:index`, where it brings rustup artifacts.
-pub const ARTIFACT_CHECKPOINTS: &[&str] = &[
+pub const DIST_FILE_CHECKPOINTS: &[&str] = &[
     "import:components-half",
     "import:components",
     "import:channels-half",
@@ -93,18 +93,18 @@ pub struct ImportOptions {
     pub base_url: Option<BaseUrl>,
     /// Compare files that are held with what the bundle ships, and hash those that it relies on. Without it, their
     /// size is trusted.
-    pub rehash_held: bool,
+    pub verify_existing: bool,
     /// The name of the bundle's file, for records and reports.
     pub file_name: String,
     /// The length of the bundle's file in bytes, where it is one.
-    pub length: Option<u64>,
+    pub bundle_length: Option<u64>,
     /// The time of the import.
     pub now: Timestamp,
 }
 
 /// What an import did.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Imported {
+pub struct ImportReport {
     /// The bundle's id.
     pub id: String,
     /// Crates that the bundle ships.
@@ -112,9 +112,9 @@ pub struct Imported {
     /// Crates that the mirror did not hold.
     pub crates_new: u64,
     /// Crates whose file was held and had rotted.
-    pub crates_mended: u64,
+    pub crates_repaired: u64,
     /// Rustup artifacts that the mirror did not hold.
-    pub artifacts_new: u64,
+    pub dist_files_new: u64,
     /// Bytes of crates and rustup artifacts that were placed.
     pub bytes_new: u64,
     /// Index files that changed.
@@ -122,11 +122,11 @@ pub struct Imported {
     /// What the mirror holds now.
     pub counts: Counts,
     /// The bundle was on record, and everything in it was held already.
-    pub already: bool,
+    pub already_imported: bool,
     /// What stands at `crates/index` now.
     pub link: LinkState,
     /// A snapshot's configuration, which is not the mirror's to put in place.
-    pub config: Vec<Brought>,
+    pub config: Vec<SnapshotFile>,
     /// Whether `index/config.json` was written.
     pub config_json: bool,
 }
@@ -142,7 +142,7 @@ pub enum Error {
     Open(#[from] open::Error),
     /// The bundle is damaged or lies.
     #[error("the bundle `{file}` is not good; nothing of it was imported")]
-    Bad {
+    Invalid {
         /// The bundle's file.
         file: String,
         /// Everything that is wrong with it.
@@ -172,7 +172,7 @@ pub enum Error {
     },
     /// The bundle mends files, and none of them is one that the mirror is to have by now.
     #[error("the bundle `{file}` mends nothing here: the mirror has moved on from what it brings")]
-    NothingMended {
+    NothingRepaired {
         /// The bundle's file.
         file: String,
         /// What it brings.
@@ -181,7 +181,7 @@ pub enum Error {
     },
     /// A time in the manifest is none.
     #[error("the bundle `{file}` says that its index was read at `{text}`, which is no time")]
-    Time {
+    InvalidTime {
         /// The bundle's file.
         file: String,
         /// What it says.
@@ -211,14 +211,14 @@ pub enum Error {
     },
     /// The file system refused.
     #[error(transparent)]
-    Store(#[from] store::Error),
+    Store(#[from] transaction::Error),
     /// A step failed, and what was placed before it could not all be taken back.
     #[error("the import was not undone whole ({left})")]
-    Torn {
+    RollbackFailed {
         /// What could not be taken back.
-        left: store::Error,
+        left: transaction::Error,
         /// The step that failed.
-        source: store::Error,
+        source: transaction::Error,
     },
 }
 
@@ -232,69 +232,77 @@ impl AddGuard {
         bundle: Bundle<R>,
         options: &ImportOptions,
         sink: &dyn Sink,
-    ) -> Result<Imported, Error> {
+    ) -> Result<ImportReport, Error> {
         checkpoint("import:locked");
         // What is to mend is held against what is there, whatever is trusted otherwise.
-        let rehash = options.rehash_held || bundle.manifest().repair;
+        let verify_existing = options.verify_existing || bundle.manifest().repair;
         let mut staging = Staging::begin(&self.layout)?;
         // What cannot be read is made anew from the files that the bundle brings or relies on.
-        let held = Artifacts::read(&self.layout)?.unwrap_or_default();
-        let told = self.before_payload(bundle.manifest(), &held, rehash, options)?;
-        let pending_before = told.pending.clone();
-        sink.event(begin(bundle.manifest()));
-        let refreshed = bundle.manifest().refreshed.iter().map(|one| one.name.as_str());
-        let names = Names::of(bundle.manifest().crates.iter().map(|record| record.name.as_str()).chain(refreshed));
-        let mut receiver = Receiver::new(&self.layout, &mut staging, rehash, told, names, sink);
-        let streamed = bundle.stream(&mut receiver);
+        let recorded = DistFiles::read(&self.layout)?.unwrap_or_default();
+        let line_info = self.check_manifest(bundle.manifest(), &recorded, verify_existing, options)?;
+        let pending_before = line_info.pending.clone();
+        sink.event(begin_event(bundle.manifest()));
+        let refreshed = bundle.manifest().refreshed_crates.iter().map(|one| one.name.as_str());
+        let names =
+            NameIds::from_names(bundle.manifest().crates.iter().map(|record| record.name.as_str()).chain(refreshed));
+        let mut visitor = ImportVisitor::new(&self.layout, &mut staging, verify_existing, line_info, names, sink);
+        let streamed = bundle.stream(&mut visitor);
         sink.event(Event::End { phase: Phase::Importing });
-        let mut received = receiver.finish();
+        let mut received = visitor.finish();
         let streamed = match (streamed, received.failure.take()) {
             (_, Some(failure)) => return Err(Error::Store(failure)),
             (streamed, None) => streamed?,
         };
-        refuse_bad(&streamed.problems, &received, options)?;
-        working_on("the rustup artifacts");
-        let contents = std::mem::take(&mut received.artifacts);
-        let settled =
-            artifacts::settle(&self.layout, &mut staging, &streamed.manifest, contents, &held, rehash, options.now)?;
-        received.unusable.extend(settled.unusable);
-        received.notes.extend(settled.notes);
-        refuse_bad(&streamed.problems, &received, options)?;
-        let mends = !(received.crates.is_empty()
+        reject_invalid(&streamed.problems, &received, options)?;
+        set_current_object("the rustup artifacts");
+        let contents = std::mem::take(&mut received.dist_files);
+        let dist_plan = dist_files::plan_dist_files(
+            &self.layout,
+            &mut staging,
+            &streamed.manifest,
+            contents,
+            &recorded,
+            verify_existing,
+            options.now,
+        )?;
+        received.unusable.extend(dist_plan.unusable);
+        received.warnings.extend(dist_plan.warnings);
+        reject_invalid(&streamed.problems, &received, options)?;
+        let repairs_anything = !(received.crates.is_empty()
             && received.index.is_empty()
-            && settled.components.is_empty()
-            && settled.channels.is_empty());
-        if streamed.manifest.repair && !mends && !settled.left.is_empty() {
-            let (file, left) = (options.file_name.clone(), Problems::of(&settled.left));
-            return Err(Error::NothingMended { file, left });
+            && dist_plan.components.is_empty()
+            && dist_plan.channels.is_empty());
+        if streamed.manifest.repair && !repairs_anything && !dist_plan.skipped.is_empty() {
+            let (file, left) = (options.file_name.clone(), Problems::summarize(&dist_plan.skipped));
+            return Err(Error::NothingRepaired { file, left });
         }
-        let artifacts = streamed.manifest.artifacts_in(ArtifactState::Shipped).count() as u64;
-        let verified = event::contents(received.shipped, artifacts);
+        let artifacts = streamed.manifest.dist_files_in(DistFileState::Shipped).count() as u64;
+        let verified = event::format_contents(received.shipped, artifacts);
         sink.status("Verified", format!("{verified} of {}", options.file_name));
         checkpoint("import:staged");
-        working_on("the record of the import");
+        set_current_object("the record of the import");
 
-        let on_ledger = commit::Known::read(&self.layout)?;
-        let own = on_ledger.own(&self.layout, &streamed.manifest)?;
-        let known = if staging.torn { None } else { Head::read_file(&self.layout)? };
+        let ledger_state = commit::LedgerState::read(&self.layout)?;
+        let record_state = ledger_state.record_state(&self.layout, &streamed.manifest)?;
+        let known = if staging.interrupted { None } else { MirrorSummary::read(&self.layout)? };
         let head = known.as_ref();
-        let warnings = doubts(&self.layout, head, &streamed.manifest, &options.file_name, options.now);
-        received.notes.extend(warnings.iter().cloned());
+        let warnings = collect_warnings(&self.layout, head, &streamed.manifest, &options.file_name, options.now);
+        received.warnings.extend(warnings.iter().cloned());
         let mut counts = match &known {
-            Some(head) if !received.brings_back() => head.counts,
-            _ => Counts::of_tree(&self.layout)?,
+            Some(head) if !received.needs_recount() => head.counts,
+            _ => Counts::count_tree(&self.layout)?,
         };
-        (counts.artifacts, counts.artifact_bytes) = settled.after.counts();
-        let mut imported = Imported {
+        (counts.dist_files, counts.dist_file_bytes) = dist_plan.after.count_and_bytes();
+        let mut imported = ImportReport {
             id: streamed.manifest.id.clone(),
             crates: received.shipped,
             crates_new: received.crates_new,
-            crates_mended: received.crates_mended,
-            artifacts_new: settled.new.0,
-            bytes_new: received.bytes_new + settled.new.1,
+            crates_repaired: received.crates_repaired,
+            dist_files_new: dist_plan.added.0,
+            bytes_new: received.bytes_new + dist_plan.added.1,
             index_changed: received.index.len() as u64,
-            counts: counts.after(&received.grown),
-            already: false,
+            counts: counts.with_delta(&received.delta),
+            already_imported: false,
             link: LinkState::Good,
             config: received.config,
             config_json: false,
@@ -302,26 +310,26 @@ impl AddGuard {
         let order = dependencies_first(&received.nodes);
         let mut steps = vec![
             Step::new("import:crates", self.layout.crates(), received.crates),
-            Step::new("import:lines", self.layout.lines(), received.lines),
-            Step::new("import:index", self.layout.index(), sorted_by(received.index, &order)),
+            Step::new("import:lines", self.layout.index_meta(), received.index_meta),
+            Step::new("import:index", self.layout.index(), in_given_order(received.index, &order)),
         ];
-        if !settled.components.is_empty() {
-            steps.push(Step::new("import:components", self.layout.root().to_owned(), settled.components));
+        if !dist_plan.components.is_empty() {
+            steps.push(Step::new("import:components", self.layout.root().to_owned(), dist_plan.components));
         }
-        if !settled.channels.is_empty() || !settled.removals.is_empty() {
-            let step = Step::new("import:channels", self.layout.root().to_owned(), settled.channels);
-            steps.push(Step { removals: settled.removals, ..step });
+        if !dist_plan.channels.is_empty() || !dist_plan.removals.is_empty() {
+            let step = Step::new("import:channels", self.layout.root().to_owned(), dist_plan.channels);
+            steps.push(Step { removals: dist_plan.removals, ..step });
         }
-        if settled.after != held {
-            let replaces = self.layout.artifacts().symlink_metadata().is_ok();
+        if dist_plan.after != recorded {
+            let replaces = self.layout.dist_files().symlink_metadata().is_ok();
             let moved =
-                Move { staged: staging.write(&settled.after.render())?, place: "artifacts.json".into(), replaces };
+                Rename { staged: staging.write(&dist_plan.after.render())?, path: "artifacts.json".into(), replaces };
             steps.push(Step::new("import:artifacts", self.layout.private(), vec![moved]));
         }
         if received.pending != pending_before {
             let replaces = self.layout.pending_lines().symlink_metadata().is_ok();
             let staged = staging.write(received.pending.render().as_bytes())?;
-            let moved = Move { staged, place: "pending-lines".into(), replaces };
+            let moved = Rename { staged, path: "pending-lines".into(), replaces };
             steps.push(Step::new("import:pending", self.layout.private(), vec![moved]));
             sink.detail(format!("{} index lines wait for crates that are not in the mirror", received.pending.len()));
         }
@@ -331,66 +339,67 @@ impl AddGuard {
         }
         let mut head = match &known {
             Some(head) => head.clone(),
-            None => ledger::newest_head(&self.layout)?.unwrap_or_default(),
+            None => ledger::derive_summary(&self.layout)?.unwrap_or_default(),
         };
-        head.toolchains = settled.after.toolchains();
-        let on_record = own == Own::There && on_ledger.news(&head, &streamed.manifest).is_empty();
-        imported.already = on_record && steps.iter().all(|step| step.moves.is_empty());
-        if !imported.already || known.is_none() {
-            if let Own::Rotten(name) = &own {
-                received.notes.push(format!("the record `{name}` was damaged, and is written anew"));
+        head.toolchains = dist_plan.after.toolchain_names();
+        let on_record =
+            record_state == RecordState::Recorded && ledger_state.new_histories(&head, &streamed.manifest).is_empty();
+        imported.already_imported = on_record && steps.iter().all(|step| step.renames.is_empty());
+        if !imported.already_imported || known.is_none() {
+            if let RecordState::Corrupt(name) = &record_state {
+                received.warnings.push(format!("the record `{name}` was damaged, and is written anew"));
             }
             let (manifest, counts) = (streamed.manifest, imported.counts);
-            let before = commit::Before { own: &own, known: &on_ledger, warnings };
-            let commit = commit::prepare(head, counts, manifest, before, options, &mut staging)?;
-            if let Some(what) = commit.head.too_many_histories() {
+            let before = commit::Before { own: &record_state, known: &ledger_state, warnings };
+            let commit = commit::prepare_commit(head, counts, manifest, before, options, &mut staging)?;
+            if let Some(what) = commit.summary.too_many_histories() {
                 let (file, root) = (options.file_name.clone(), self.layout.root().to_owned());
                 return Err(Error::TooManyHistories { file, root, what });
             }
-            let moves: Vec<Move> = commit
+            let moves: Vec<Rename> = commit
                 .records
                 .into_iter()
                 .map(|(name, staged)| {
-                    let replaces = on_ledger.names.contains(&name);
-                    Move { staged, place: name.into(), replaces }
+                    let replaces = ledger_state.record_names.contains(&name);
+                    Rename { staged, path: name.into(), replaces }
                 })
                 .collect();
-            let head = commit.head;
+            let head = commit.summary;
             if !moves.is_empty() {
                 steps.push(Step::new("import:record", self.layout.ledger(), moves));
             }
-            let replaces = self.layout.head().symlink_metadata().is_ok();
-            let moved = Move { staged: staging.write(&head.render())?, place: "manifest.json".into(), replaces };
+            let replaces = self.layout.summary().symlink_metadata().is_ok();
+            let moved = Rename { staged: staging.write(&head.render())?, path: "manifest.json".into(), replaces };
             steps.push(Step::new("import:head", self.layout.root().to_owned(), vec![moved]));
-            place(&mut staging, &steps)?;
+            apply_steps(&mut staging, &steps)?;
         }
         drop(staging);
         imported.link = restore_link(&self.layout, sink);
         checkpoint("import:link");
-        report(&imported, &received.notes, &options.file_name, sink);
+        report_import(&imported, &received.warnings, &options.file_name, sink);
         Ok(imported)
     }
 
     /// Everything that can be refused before the payload is read. Returns what the manifest tells of index lines.
-    fn before_payload(
+    fn check_manifest(
         &self,
         manifest: &Manifest,
-        held: &Artifacts,
-        rehash: bool,
+        recorded: &DistFiles,
+        verify_existing: bool,
         options: &ImportOptions,
-    ) -> Result<Told, Error> {
+    ) -> Result<LineInfo, Error> {
         let file = || options.file_name.clone();
-        let told = told(manifest, PendingLines::read(&self.layout)?, options)?;
+        let line_info = read_line_info(manifest, PendingLines::read(&self.layout)?, options)?;
         let mut missing: Vec<String> = Vec::new();
-        for record in manifest.relied_on() {
+        for record in manifest.previously_sent_crates() {
             let id = record.id();
             let path = self.layout.crate_file(&id);
             let size = (record.size > 0).then_some(record.size);
-            if !is_held(&path, size, &record.sha256, rehash).map_err(failed("read", &path))? {
+            if !is_stored(&path, size, &record.sha256, verify_existing).map_err(failed("read", &path))? {
                 missing.push(id.to_string());
             }
         }
-        let artifacts = artifacts::missing(&self.layout, manifest, held, rehash)?;
+        let artifacts = dist_files::missing_dist_files(&self.layout, manifest, recorded, verify_existing)?;
         missing.extend(artifacts.iter().map(SafePath::to_string));
         if !missing.is_empty() {
             let parent = manifest.parent.as_ref().map(|parent| match parent.file == options.file_name {
@@ -402,20 +411,20 @@ impl AddGuard {
             return Err(Error::MissingBase { file: file(), parent, missing: missing.len(), first });
         }
         self.check_space(manifest, options)?;
-        Ok(told)
+        Ok(line_info)
     }
 
     fn check_space(&self, manifest: &Manifest, options: &ImportOptions) -> Result<(), Error> {
         let root = self.layout.root();
         // Sizes that exceed the file they are in are a lie, and the reader finds it; that is no full disk.
         let stored = manifest.blocks.iter().try_fold(0u64, |sum, block| sum.checked_add(block.stored_size()?));
-        if options.length.is_some_and(|length| stored.is_none_or(|stored| stored > length)) {
+        if options.bundle_length.is_some_and(|length| stored.is_none_or(|stored| stored > length)) {
             return Ok(());
         }
         let mut needed = 0u64;
         for entry in manifest.entries() {
-            let held = entry.path.below(root).metadata().is_ok_and(|there| there.len() == entry.size);
-            if !held {
+            let is_stored = entry.path.below(root).metadata().is_ok_and(|there| there.len() == entry.size);
+            if !is_stored {
                 needed = needed.saturating_add(entry.size).saturating_add(FILE_OVERHEAD);
             }
         }
@@ -427,11 +436,11 @@ impl AddGuard {
     }
 
     /// Stages `index/config.json` where it is to say something that it does not say yet.
-    fn stage_config(&self, staging: &mut Staging, base_url: Option<&BaseUrl>) -> Result<Option<Move>, Error> {
+    fn stage_config(&self, staging: &mut Staging, base_url: Option<&BaseUrl>) -> Result<Option<Rename>, Error> {
         let Some(base_url) = base_url else {
             return Ok(None);
         };
-        let text = RegistryConfig::of_mirror(base_url.as_str()).render().into_bytes();
+        let text = RegistryConfig::for_mirror(base_url.as_str()).render().into_bytes();
         let path = self.layout.index_config();
         let there = match fs::read(&path) {
             Ok(there) => Some(there),
@@ -441,62 +450,62 @@ impl AddGuard {
         if there.as_ref() == Some(&text) {
             return Ok(None);
         }
-        Ok(Some(Move { staged: staging.write(&text)?, place: "config.json".into(), replaces: there.is_some() }))
+        Ok(Some(Rename { staged: staging.write(&text)?, path: "config.json".into(), replaces: there.is_some() }))
     }
 }
 
 /// Files that are placed together.
 pub(super) struct Step {
     /// The checkpoint after it.
-    name: &'static str,
+    checkpoint: &'static str,
     root: PathBuf,
     /// What goes before the others come.
     removals: Vec<Removal>,
-    moves: Vec<Move>,
+    renames: Vec<Rename>,
 }
 
 impl Step {
-    pub(super) fn new(name: &'static str, root: PathBuf, moves: Vec<Move>) -> Step {
-        Step { name, root, removals: Vec::new(), moves }
+    pub(super) fn new(name: &'static str, root: PathBuf, renames: Vec<Rename>) -> Step {
+        Step { checkpoint: name, root, removals: Vec::new(), renames }
     }
 }
 
 /// Renames everything into the tree, step by step; where that fails, takes it back.
-pub(super) fn place(staging: &mut Staging, steps: &[Step]) -> Result<(), Error> {
+pub(super) fn apply_steps(staging: &mut Staging, steps: &[Step]) -> Result<(), Error> {
     staging.sync()?;
     checkpoint("import:synced");
-    staging.mark_placing()?;
-    let mut placing = Placing::new(staging);
+    staging.mark_in_progress()?;
+    let mut transaction = Transaction::new(staging);
     let placed = catch_unwind(AssertUnwindSafe(|| {
         steps.iter().try_for_each(|step| {
-            placing.remove(&step.root, &step.removals)?;
-            placing.place(&step.root, &step.moves, &format!("{}-half", step.name))?;
-            checkpoint(step.name);
+            transaction.remove(&step.root, &step.removals)?;
+            transaction.rename_and_sync(&step.root, &step.renames, &format!("{}-half", step.checkpoint))?;
+            checkpoint(step.checkpoint);
             Ok(())
         })
     }));
     match placed {
         Ok(Ok(())) => {
-            staging.torn = false;
+            staging.interrupted = false;
             Ok(())
         }
         Err(panic) => {
-            staging.torn = placing.take_back().is_err();
+            staging.interrupted = transaction.rollback().is_err();
             resume_unwind(panic)
         }
-        Ok(Err(source)) => match placing.take_back() {
+        Ok(Err(source)) => match transaction.rollback() {
             Ok(()) => Err(Error::Store(source)),
             Err(left) => {
                 // The mark stays, so that the next import counts anew.
-                staging.torn = true;
-                Err(Error::Torn { left, source })
+                staging.interrupted = true;
+                Err(Error::RollbackFailed { left, source })
             }
         },
     }
 }
 
 /// Whether the file at `path` has this size and digest; the digest is trusted unless `rehash`.
-pub(super) fn is_held(path: &Path, size: Option<u64>, sha256: &Sha256, rehash: bool) -> io::Result<bool> {
+pub(super) fn is_stored(path: &Path, size: Option<u64>, sha256: &Sha256, verify_bytes: bool) -> io::Result<bool> {
     // What is read through a link may be outside of the mirror, and is not served then.
     if path.symlink_metadata().is_ok_and(|there| !there.is_file()) {
         return Ok(false);
@@ -509,33 +518,33 @@ pub(super) fn is_held(path: &Path, size: Option<u64>, sha256: &Sha256, rehash: b
     if size.is_some_and(|size| size != length) {
         return Ok(false);
     }
-    Ok(!rehash || Sha256::of_reader(file)?.0 == *sha256)
+    Ok(!verify_bytes || Sha256::of_reader(file)?.0 == *sha256)
 }
 
 /// What the manifest tells of the index lines that follow.
-fn told(manifest: &Manifest, pending: PendingLines, options: &ImportOptions) -> Result<Told, Error> {
+fn read_line_info(manifest: &Manifest, pending: PendingLines, options: &ImportOptions) -> Result<LineInfo, Error> {
     let time = |text: &str| {
-        let no_time = |_| Error::Time { file: options.file_name.clone(), text: text.chars().take(80).collect() };
+        let no_time = |_| Error::InvalidTime { file: options.file_name.clone(), text: text.chars().take(80).collect() };
         text.parse::<Timestamp>().map_err(no_time)
     };
     let left_out = manifest.crates.iter().filter(|record| record.state == CrateState::IndexOnly);
     let mut reads = HashMap::new();
     for record in &manifest.crates {
-        if let Some(read) = &record.read {
+        if let Some(read) = &record.read_at {
             reads.insert(record.id(), time(read)?);
         }
     }
-    Ok(Told {
-        read: time(&manifest.index_read)?,
-        reads,
+    Ok(LineInfo {
+        read_at: time(&manifest.index_read)?,
+        read_at_by_crate: reads,
         index_only: left_out.map(CrateRecord::id).collect(),
-        refreshed: manifest.refreshed.iter().map(Refreshed::id).collect(),
+        refreshed: manifest.refreshed_crates.iter().map(RefreshedCrate::id).collect(),
         pending,
     })
 }
 
 /// `moves` in the order that `order` gives by position.
-fn sorted_by(moves: Vec<Move>, order: &[usize]) -> Vec<Move> {
-    let mut moves: Vec<Option<Move>> = moves.into_iter().map(Some).collect();
+fn in_given_order(renames: Vec<Rename>, order: &[usize]) -> Vec<Rename> {
+    let mut moves: Vec<Option<Rename>> = renames.into_iter().map(Some).collect();
     order.iter().filter_map(|at| moves[*at].take()).collect()
 }

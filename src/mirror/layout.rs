@@ -209,7 +209,7 @@ impl Layout {
     }
 
     /// The head.
-    pub fn head(&self) -> PathBuf {
+    pub fn summary(&self) -> PathBuf {
         self.root.join("manifest.json")
     }
 
@@ -219,13 +219,13 @@ impl Layout {
     }
 
     /// The root of the lines' records.
-    pub fn lines(&self) -> PathBuf {
+    pub fn index_meta(&self) -> PathBuf {
         self.private().join("lines")
     }
 
     /// The records of one crate's lines.
-    pub fn line_records(&self, name: &CrateName) -> PathBuf {
-        self.lines().join(name.index_path())
+    pub fn index_meta_file(&self, name: &CrateName) -> PathBuf {
+        self.index_meta().join(name.index_path())
     }
 
     /// The folder of import records.
@@ -234,7 +234,7 @@ impl Layout {
     }
 
     /// The list of crates that wait for their removal.
-    pub fn removals(&self) -> PathBuf {
+    pub fn pending_deletions(&self) -> PathBuf {
         self.private().join("removals")
     }
 
@@ -244,12 +244,12 @@ impl Layout {
     }
 
     /// What is recorded of every rustup artifact.
-    pub fn artifacts(&self) -> PathBuf {
+    pub fn dist_files(&self) -> PathBuf {
         self.private().join("artifacts.json")
     }
 
     /// What the watcher of the incoming folder last saw.
-    pub fn incoming(&self) -> PathBuf {
+    pub fn watcher_state(&self) -> PathBuf {
         self.private().join("incoming.json")
     }
 
@@ -264,7 +264,7 @@ impl Layout {
     }
 
     /// One line for all that live mode brought and that was let go.
-    pub fn live_forgotten(&self) -> PathBuf {
+    pub fn live_retired(&self) -> PathBuf {
         self.live().join("forgotten")
     }
 
@@ -274,7 +274,7 @@ impl Layout {
     }
 
     /// What live mode is placing.
-    pub fn live_placing(&self) -> PathBuf {
+    pub fn live_journal(&self) -> PathBuf {
         self.live().join("placing")
     }
 
@@ -284,7 +284,7 @@ impl Layout {
     }
 
     /// When files were last asked for.
-    pub fn live_used(&self) -> PathBuf {
+    pub fn live_access_times(&self) -> PathBuf {
         self.live().join("used")
     }
 
@@ -294,7 +294,7 @@ impl Layout {
     }
 
     /// The lineage under which a snapshot carries what live mode brought.
-    pub fn live_id(&self) -> PathBuf {
+    pub fn live_lineage_id(&self) -> PathBuf {
         self.live().join("id")
     }
 
@@ -309,7 +309,7 @@ impl Layout {
     }
 
     /// The folder of things that stood where something of ours belongs.
-    pub fn aside(&self) -> PathBuf {
+    pub fn moved_aside(&self) -> PathBuf {
         self.private().join("aside")
     }
 
@@ -331,20 +331,20 @@ impl Layout {
     /// Refuses a mirror that a newer tool began. One that does not exist, or has no version yet, is fine.
     ///
     /// # Errors
-    /// [`Error::Newer`], [`Error::Unreadable`], or the file system's.
+    /// [`Error::NewerFormat`], [`Error::Unreadable`], or the file system's.
     pub fn check_format(&self) -> Result<(), Error> {
         self.read_format().map(drop)
     }
 
     /// Refuses a mirror that a newer tool began, and writes the version into one that has none. Under the lock only.
-    pub(super) fn settle_format(&self) -> Result<(), Error> {
+    pub(super) fn ensure_format(&self) -> Result<(), Error> {
         if self.read_format()?.is_some() {
             return Ok(());
         }
         let format = Format { layout: LAYOUT, tool: env!("CARGO_PKG_VERSION").to_owned() };
         let text = serde_json::to_vec(&format).expect("two plain fields are JSON");
         let staged = durable::make_folder(&self.staging());
-        let written = staged.and_then(|()| durable::write_by(&self.staging(), &self.format(), &text));
+        let written = staged.and_then(|()| durable::write_via(&self.staging(), &self.format(), &text));
         written.map_err(|source| Error::Io { path: self.format(), source })
     }
 
@@ -373,7 +373,7 @@ mod tests {
         let id = CrateId::parse("Foo-Bar", "1.0.0+b").expect("valid");
         assert_eq!(layout.crate_file(&id), Path::new("/m/crates/Foo-Bar-1.0.0+b.crate"));
         assert_eq!(layout.index_file(&id.name), Path::new("/m/index/fo/o-/foo-bar"));
-        assert_eq!(layout.line_records(&id.name), Path::new("/m/.frostmirror/lines/fo/o-/foo-bar"));
+        assert_eq!(layout.index_meta_file(&id.name), Path::new("/m/.frostmirror/lines/fo/o-/foo-bar"));
     }
 
     #[test]
@@ -382,8 +382,8 @@ mod tests {
         let layout = Layout::new(folder.path());
         layout.check_format().expect("none yet");
         fs::create_dir(layout.private()).expect("folder");
-        layout.settle_format().expect("written");
-        layout.settle_format().expect("kept");
+        layout.ensure_format().expect("written");
+        layout.ensure_format().expect("kept");
         fs::write(layout.format(), r#"{"layout":2,"tool":"7.8.9","novel":1}"#).expect("write");
         let error = layout.check_format().expect_err("newer");
         assert!(matches!(&error, Error::Newer { layout: 2, tool, .. } if tool == "7.8.9"), "{error}");

@@ -9,28 +9,31 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
-use super::artifacts::Artifacts;
 use super::commit;
-use super::forgotten;
-use super::head::{Head, HistorySize, LineageHead, Tip};
+use super::dist_files::DistFiles;
 use super::layout::Layout;
-use super::rebuild::REBUILT;
-use super::store::{Error, failed, was_torn};
+use super::rebuild::REBUILT_LINEAGE;
+use super::retired;
+use super::summary::{HistorySize, ImportTotals, LineageTip, MirrorSummary};
+use super::transaction::{Error, failed, was_interrupted};
 use crate::bundle::format::{BundleKind, Manifest};
 
 /// One import.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     /// When it was done (RFC 3339, UTC).
-    pub imported: String,
+    #[serde(rename = "imported")]
+    pub imported_at: String,
     /// The name of the bundle's file.
     pub file: String,
     /// The mirror after this import.
-    pub head: Tip,
+    #[serde(rename = "head")]
+    pub totals: ImportTotals,
     /// Of a history that a snapshot brought along, the snapshot's id. In its file, the manifest then has one `carried`
     /// and no tables: the positions are those of the tables in the snapshot's own record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub snapshot: Option<String>,
+    #[serde(rename = "snapshot")]
+    pub snapshot_id: Option<String>,
     /// What the import warned of, one sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
@@ -49,7 +52,7 @@ pub struct Reader<'l> {
 
 impl<'l> Reader<'l> {
     /// A reader of this mirror's ledger.
-    pub fn of(layout: &'l Layout) -> Reader<'l> {
+    pub fn new(layout: &'l Layout) -> Reader<'l> {
         Reader { layout, names: None, snapshot: None }
     }
 
@@ -63,9 +66,9 @@ impl<'l> Reader<'l> {
     /// # Errors
     /// The file system's.
     pub fn read(&mut self, name: &str) -> Result<Option<Record>, Error> {
-        let Some(mut record) = read_file(self.layout, name)? else { return Ok(None) };
-        let (Some(of), [carried]) = (&record.snapshot, record.manifest.carried.as_slice()) else {
-            return Ok(Some(record).filter(|record| record.snapshot.is_none()));
+        let Some(mut record) = read_stored_record(self.layout, name)? else { return Ok(None) };
+        let (Some(of), [carried]) = (&record.snapshot_id, record.manifest.carried_histories.as_slice()) else {
+            return Ok(Some(record).filter(|record| record.snapshot_id.is_none()));
         };
         if self.snapshot.as_ref().is_none_or(|(known, _)| known != of) {
             let Some(manifest) = self.read_snapshot(of)? else { return Ok(None) };
@@ -79,8 +82,8 @@ impl<'l> Reader<'l> {
 }
 
 /// What the bundle of the record called `name` adds to a snapshot; `None` where the record cannot be read.
-pub(super) fn size(layout: &Layout, name: &str) -> Result<Option<HistorySize>, Error> {
-    Ok(read_file(layout, name)?.map(|record| HistorySize::of(&record.manifest, &record.file)))
+pub(super) fn read_history_size(layout: &Layout, name: &str) -> Result<Option<HistorySize>, Error> {
+    Ok(read_stored_record(layout, name)?.map(|record| HistorySize::from_manifest(&record.manifest, &record.file)))
 }
 
 impl Reader<'_> {
@@ -88,14 +91,14 @@ impl Reader<'_> {
     fn read_snapshot(&mut self, id: &str) -> Result<Option<Manifest>, Error> {
         let names = match self.names.take() {
             Some(names) => names,
-            None => names(self.layout)?,
+            None => record_names(self.layout)?,
         };
         let end = format!("-{id}.json");
         let mut found = None;
         for name in names.iter().rev().filter(|name| name.ends_with(&end)) {
-            let record = read_file(self.layout, name)?;
+            let record = read_stored_record(self.layout, name)?;
             // A hostile snapshot may carry a history whose bundle has another snapshot's id.
-            let own = |record: &Record| record.manifest.kind == BundleKind::Snapshot && record.snapshot.is_none();
+            let own = |record: &Record| record.manifest.kind == BundleKind::Snapshot && record.snapshot_id.is_none();
             found = record.filter(own).map(|record| record.manifest);
             if found.is_some() {
                 break;
@@ -106,7 +109,7 @@ impl Reader<'_> {
     }
 }
 
-fn read_file(layout: &Layout, name: &str) -> Result<Option<Record>, Error> {
+fn read_stored_record(layout: &Layout, name: &str) -> Result<Option<Record>, Error> {
     let path = layout.ledger().join(name);
     let text = fs::read(&path).map_err(failed("read", &path))?;
     Ok(serde_json::from_slice(&text).ok())
@@ -116,7 +119,7 @@ fn read_file(layout: &Layout, name: &str) -> Result<Option<Record>, Error> {
 ///
 /// # Errors
 /// The file system's.
-pub fn names(layout: &Layout) -> Result<Vec<String>, Error> {
+pub fn record_names(layout: &Layout) -> Result<Vec<String>, Error> {
     let folder = layout.ledger();
     let entries = match fs::read_dir(&folder) {
         Err(e) if e.kind() == io::ErrorKind::NotFound || e.kind() == io::ErrorKind::NotADirectory => {
@@ -127,7 +130,7 @@ pub fn names(layout: &Layout) -> Result<Vec<String>, Error> {
     let mut names = Vec::new();
     for entry in entries {
         let name = entry.map_err(failed("list", &folder))?.file_name();
-        if let Some(name) = name.to_str().filter(|name| sequence_of(name).is_some()) {
+        if let Some(name) = name.to_str().filter(|name| record_number(name).is_some()) {
             names.push(name.to_owned());
         }
     }
@@ -136,15 +139,15 @@ pub fn names(layout: &Layout) -> Result<Vec<String>, Error> {
 }
 
 /// The place of the record called `name` in the ledger, from 1.
-pub fn sequence_of(name: &str) -> Option<u64> {
+pub fn record_number(name: &str) -> Option<u64> {
     let (sequence, id) = name.strip_suffix(".json")?.split_once('-')?;
     // Nobody imports a billion bundles: a longer number is not ours, and none may follow the greatest.
     ((8..=9).contains(&sequence.len()) && !id.is_empty()).then(|| sequence.parse().ok())?
 }
 
 /// The name of the record that follows those called `names`.
-pub(super) fn next_name(names: &[String], bundle: &str) -> String {
-    let last = names.last().and_then(|name| sequence_of(name)).unwrap_or(0);
+pub(super) fn next_record_name(names: &[String], bundle: &str) -> String {
+    let last = names.last().and_then(|name| record_number(name)).unwrap_or(0);
     format!("{:08}-{bundle}.json", last + 1)
 }
 
@@ -152,18 +155,18 @@ pub(super) fn next_name(names: &[String], bundle: &str) -> String {
 ///
 /// # Errors
 /// The file system's.
-pub fn read(layout: &Layout, name: &str) -> Result<Option<Record>, Error> {
-    Reader::of(layout).read(name)
+pub fn read_record(layout: &Layout, name: &str) -> Result<Option<Record>, Error> {
+    Reader::new(layout).read(name)
 }
 
 /// The newest record of the bundle with this id among `names`.
-pub(super) fn name_of<'n>(names: &'n [String], bundle: &str) -> Option<&'n str> {
+pub(super) fn find_record<'n>(names: &'n [String], bundle: &str) -> Option<&'n str> {
     let end = format!("-{bundle}.json");
     names.iter().rev().find(|name| name.ends_with(&end)).map(String::as_str)
 }
 
 /// Whether the bundle with this id is on record among `names`.
-pub fn holds(names: &[String], bundle: &str) -> bool {
+pub fn contains_bundle(names: &[String], bundle: &str) -> bool {
     let end = format!("-{bundle}.json");
     names.iter().any(|name| name.ends_with(&end))
 }
@@ -173,35 +176,39 @@ pub fn holds(names: &[String], bundle: &str) -> bool {
 ///
 /// # Errors
 /// The file system's, other than that a file is not there.
-pub fn head(layout: &Layout) -> Result<Option<Head>, Error> {
-    let file = Head::read_file(layout)?;
-    if file.is_some() && !was_torn(layout) {
+pub fn read_summary(layout: &Layout) -> Result<Option<MirrorSummary>, Error> {
+    let file = MirrorSummary::read(layout)?;
+    if file.is_some() && !was_interrupted(layout) {
         return Ok(file);
     }
-    Ok(newest_head(layout)?.or(file))
+    Ok(derive_summary(layout)?.or(file))
 }
 
 /// The head that follows from the records that can be read: the counts of the newest, and the histories of all, without
 /// those that were let go. `None` where there is no such record.
-pub(super) fn newest_head(layout: &Layout) -> Result<Option<Head>, Error> {
-    let notes = forgotten::notes(layout)?;
-    let (mut head, mut tip) = (Head::default(), None);
-    for name in names(layout)? {
+pub(super) fn derive_summary(layout: &Layout) -> Result<Option<MirrorSummary>, Error> {
+    let notes = retired::read_retirements(layout)?;
+    let (mut head, mut tip) = (MirrorSummary::default(), None);
+    for name in record_names(layout)? {
         // A record is written whole or not at all; one that cannot be read has rotted.
-        let Some(Record { imported, file, head: now, manifest, .. }) = read_file(layout, &name)? else { continue };
+        let Some(Record { imported_at: imported, file, totals: now, manifest, .. }) =
+            read_stored_record(layout, &name)?
+        else {
+            continue;
+        };
         tip = Some(now);
-        let number = sequence_of(&name).unwrap_or(0);
-        let lineage = LineageHead::of(&manifest, name);
-        let last_import = if lineage.id == REBUILT { head.last_import.clone() } else { Some(imported.clone()) };
-        if manifest.kind != BundleKind::Snapshot && !forgotten::covers(&notes, number, &lineage.id) {
-            let size = HistorySize::of(&manifest, &file);
-            head = head.after(&imported, lineage, size);
+        let number = record_number(&name).unwrap_or(0);
+        let lineage = LineageTip::from_manifest(&manifest, name);
+        let last_import = if lineage.id == REBUILT_LINEAGE { head.last_import.clone() } else { Some(imported.clone()) };
+        if manifest.kind != BundleKind::Snapshot && !retired::is_retired(&notes, number, &lineage.id) {
+            let size = HistorySize::from_manifest(&manifest, &file);
+            head = head.with_import(&imported, lineage, size);
         }
         head.last_import = last_import;
     }
-    let Some(Tip { counts, imports }) = tip else { return Ok(None) };
-    let toolchains = Artifacts::read(layout)?.map(|artifacts| artifacts.toolchains()).unwrap_or_default();
-    Ok(Some(Head { imports, toolchains, ..head.with(counts) }))
+    let Some(ImportTotals { counts, imports }) = tip else { return Ok(None) };
+    let toolchains = DistFiles::read(layout)?.map(|artifacts| artifacts.toolchain_names()).unwrap_or_default();
+    Ok(Some(MirrorSummary { imports, toolchains, ..head.with_counts(counts) }))
 }
 
 impl Record {
@@ -219,11 +226,11 @@ mod tests {
     fn records_are_numbered_in_order_and_found_by_their_bundle() {
         let mut names: Vec<String> = Vec::new();
         for bundle in ["cc", "aa", "bb"] {
-            names.push(next_name(&names, bundle));
+            names.push(next_record_name(&names, bundle));
         }
         assert_eq!(names, ["00000001-cc.json", "00000002-aa.json", "00000003-bb.json"]);
-        assert!(holds(&names, "aa") && !holds(&names, "a") && !holds(&names, "dd"));
-        assert_eq!(sequence_of(".part-x.json"), None);
-        assert_eq!(sequence_of("18446744073709551615-aa.json"), None);
+        assert!(contains_bundle(&names, "aa") && !contains_bundle(&names, "a") && !contains_bundle(&names, "dd"));
+        assert_eq!(record_number(".part-x.json"), None);
+        assert_eq!(record_number("18446744073709551615-aa.json"), None);
     }
 }

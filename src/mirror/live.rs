@@ -17,38 +17,38 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::store;
+use super::transaction;
 use crate::crate_id::{CrateId, CrateName, Version};
 use crate::digest::Sha256;
 use crate::index_line::IndexLine;
 use crate::safe_path::SafePath;
 
-mod arrived;
-mod books;
+mod crates;
+mod records;
 mod partial;
-mod place;
-mod shelved;
+mod commit;
+mod dist_files;
 
-pub(super) use books::{Book, figures_of, forget, mend, write_forgotten};
-pub use books::{Follower, figures, forgotten, id, records};
+pub(super) use commit::recover;
+pub use commit::{CHECKPOINTS, DIST_FILE_CHECKPOINTS, Rejection, StoreOutcome};
 pub use partial::PartialFile;
-pub(super) use place::finish;
-pub use place::{ARTIFACT_CHECKPOINTS, CHECKPOINTS, Placed, Refused};
+pub(super) use records::{RecordFile, repair, retire, sum_totals, write_retired};
+pub use records::{Tailer, lineage_id, read_records, read_retired, read_totals};
 
 /// One crate or rustup artifact that live mode brought.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Row", into = "Row")]
-pub struct Record {
+pub struct LiveRecord {
     /// Which.
-    pub what: What,
+    pub item: ItemId,
     /// Digest of its bytes, which upstream vouched for.
     pub sha256: Sha256,
     /// Bytes.
     pub size: u64,
     /// When it was placed.
-    pub placed: Timestamp,
+    pub stored_at: Timestamp,
     /// When upstream's word of it was read.
-    pub read: Timestamp,
+    pub read_at: Timestamp,
     /// What the crate says it is.
     pub description: Option<String>,
     /// Its licence.
@@ -59,51 +59,51 @@ pub struct Record {
 
 /// Something that live mode brings.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum What {
+pub enum ItemId {
     /// A crate, with its index line.
     Crate(CrateId),
     /// A file below `dist/` or `rustup/`.
-    Artifact(SafePath),
+    DistFile(SafePath),
 }
 
-impl std::fmt::Display for What {
+impl std::fmt::Display for ItemId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            What::Crate(id) => id.fmt(f),
-            What::Artifact(path) => path.fmt(f),
+            ItemId::Crate(id) => id.fmt(f),
+            ItemId::DistFile(path) => path.fmt(f),
         }
     }
 }
 
-impl Record {
+impl LiveRecord {
     /// Where its file is, below the mirror's root.
     pub fn path(&self) -> SafePath {
-        match &self.what {
-            What::Crate(id) => id.crate_path(),
-            What::Artifact(path) => path.clone(),
+        match &self.item {
+            ItemId::Crate(id) => id.crate_path(),
+            ItemId::DistFile(path) => path.clone(),
         }
     }
 
     /// The crate, where it is one.
     pub fn crate_id(&self) -> Option<&CrateId> {
-        match &self.what {
-            What::Crate(id) => Some(id),
-            What::Artifact(_) => None,
+        match &self.item {
+            ItemId::Crate(id) => Some(id),
+            ItemId::DistFile(_) => None,
         }
     }
 
     /// The path of the rustup artifact, where it is one.
-    pub fn artifact(&self) -> Option<&SafePath> {
-        match &self.what {
-            What::Artifact(path) => Some(path),
-            What::Crate(_) => None,
+    pub fn dist_file_path(&self) -> Option<&SafePath> {
+        match &self.item {
+            ItemId::DistFile(path) => Some(path),
+            ItemId::Crate(_) => None,
         }
     }
 }
 
 /// A crate that was fetched, and whose bytes were found to have the digest of its line.
 #[derive(Clone, Debug)]
-pub struct Arrival {
+pub struct FetchedCrate {
     /// Which.
     pub id: CrateId,
     /// Digest of the file's bytes.
@@ -115,22 +115,22 @@ pub struct Arrival {
     /// Upstream's line of it.
     pub line: IndexLine,
     /// When upstream's index was read.
-    pub read: Timestamp,
+    pub read_at: Timestamp,
 }
 
 /// A line that upstream has changed, of a version that may be held. Where it is not, or where the line contradicts what is
 /// held, nothing comes of it.
 #[derive(Clone, Debug)]
-pub struct Renewal {
+pub struct IndexUpdate {
     /// Upstream's line.
     pub line: IndexLine,
     /// When upstream's index was read.
-    pub read: Timestamp,
+    pub read_at: Timestamp,
 }
 
 /// A rustup artifact that was fetched, and whose bytes were found to be what upstream vouches for.
 #[derive(Clone, Debug)]
-pub struct ArrivedArtifact {
+pub struct FetchedDistFile {
     /// Where it belongs.
     pub path: SafePath,
     /// Digest of the file's bytes.
@@ -140,16 +140,17 @@ pub struct ArrivedArtifact {
     /// The file, in `live/partial/`. It is gone when the batch is placed.
     pub file: PathBuf,
     /// When it was read from upstream.
-    pub read: Timestamp,
+    pub read_at: Timestamp,
 }
 
 /// What live mode's records come to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Figures {
+pub struct LiveTotals {
     /// Crates.
     pub crates: u64,
     /// Rustup artifacts.
-    pub artifacts: u64,
+    #[serde(rename = "artifacts")]
+    pub dist_files: u64,
     /// Bytes of both.
     pub bytes: u64,
 }
@@ -159,15 +160,15 @@ pub struct Figures {
 pub enum Error {
     /// The file system refused; the mirror is as it was.
     #[error(transparent)]
-    Store(#[from] store::Error),
+    Store(#[from] transaction::Error),
     /// A step failed, and what was placed before it could not all be taken back; whoever changes the mirror next does all
     /// of it again.
     #[error("what live mode placed was not undone whole ({left})")]
-    Torn {
+    RollbackFailed {
         /// What could not be taken back.
-        left: store::Error,
+        left: transaction::Error,
         /// The step that failed.
-        source: store::Error,
+        source: transaction::Error,
     },
     /// The operating system has no random bytes.
     #[error("could not make an id for live mode")]
@@ -195,26 +196,27 @@ struct Row {
     repository: Option<String>,
 }
 
-impl TryFrom<Row> for Record {
+impl TryFrom<Row> for LiveRecord {
     type Error = &'static str;
 
-    fn try_from(row: Row) -> Result<Record, &'static str> {
+    fn try_from(row: Row) -> Result<LiveRecord, &'static str> {
         let Row { sha256, size, placed, read, description, license, repository, .. } = row;
         let what = match (row.name, row.version, row.path) {
-            (Some(name), Some(version), None) => What::Crate(CrateId { name, version }),
-            (None, None, Some(path)) => What::Artifact(path),
+            (Some(name), Some(version), None) => ItemId::Crate(CrateId { name, version }),
+            (None, None, Some(path)) => ItemId::DistFile(path),
             _ => return Err("neither a crate nor a path"),
         };
-        Ok(Record { what, sha256, size, placed, read, description, license, repository })
+        Ok(LiveRecord { item: what, sha256, size, stored_at: placed, read_at: read, description, license, repository })
     }
 }
 
-impl From<Record> for Row {
-    fn from(record: Record) -> Row {
-        let Record { what, sha256, size, placed, read, description, license, repository } = record;
+impl From<LiveRecord> for Row {
+    fn from(record: LiveRecord) -> Row {
+        let LiveRecord { item: what, sha256, size, stored_at: placed, read_at: read, description, license, repository } =
+            record;
         let (name, version, path) = match what {
-            What::Crate(CrateId { name, version }) => (Some(name), Some(version), None),
-            What::Artifact(path) => (None, None, Some(path)),
+            ItemId::Crate(CrateId { name, version }) => (Some(name), Some(version), None),
+            ItemId::DistFile(path) => (None, None, Some(path)),
         };
         Row { name, version, path, sha256, size, placed, read, description, license, repository }
     }

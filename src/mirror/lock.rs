@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::disk_reserve;
 use super::layout::{self, Layout};
 use super::live;
-use super::reserve;
 use crate::durable;
 use crate::env::Env;
 use crate::event::Sink;
@@ -23,7 +23,7 @@ use crate::event::Sink;
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How often the lock is tried while another process holds it.
-const PAUSE: Duration = Duration::from_millis(100);
+const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Who holds a lock.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,23 +58,23 @@ impl fmt::Display for Holder {
 
 fn host_name(env: &Env) -> String {
     // The variables are what shells and Windows set; the file is Linux's own word.
-    let told = fs::read_to_string("/proc/sys/kernel/hostname").ok();
-    let told = told.as_deref().map(str::trim).filter(|name| !name.is_empty());
-    told.or_else(|| env.text("HOSTNAME")).or_else(|| env.text("COMPUTERNAME")).unwrap_or("this host").to_owned()
+    let host = fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let host = host.as_deref().map(str::trim).filter(|name| !name.is_empty());
+    host.or_else(|| env.var("HOSTNAME")).or_else(|| env.var("COMPUTERNAME")).unwrap_or("this host").to_owned()
 }
 
 /// The right to add to a mirror. Dropped, it lets the next process in.
 #[derive(Debug)]
 pub struct AddGuard {
     pub(super) layout: Layout,
-    _held: Held,
+    _lock: FileLock,
 }
 
 /// The right to take away from a mirror. Dropped, it lets the next process in.
 #[derive(Debug)]
 pub struct CollectGuard {
     pub(super) layout: Layout,
-    _held: Held,
+    _lock: FileLock,
 }
 
 /// The right to copy out of a mirror that nobody changes meanwhile; several have it at once. Dropped, it lets the next
@@ -83,16 +83,16 @@ pub struct CollectGuard {
 pub struct ReadGuard {
     pub(super) layout: Layout,
     /// `None` where the mirror is on a read-only file system without a lock file: nobody can change it.
-    _held: Option<Held>,
+    _lock: Option<FileLock>,
 }
 
 /// The lock itself, until it is dropped.
 #[derive(Debug)]
-struct Held {
+struct FileLock {
     layout: Layout,
     file: File,
     /// What this process wrote of itself, where it could.
-    named: Option<Vec<u8>>,
+    holder_text: Option<Vec<u8>>,
 }
 
 /// A lock that could not be had.
@@ -100,7 +100,7 @@ struct Held {
 pub enum Error {
     /// Another process holds it and did not let go in time.
     #[error("the mirror `{}` is locked by {}", root.display(), match holder { Some(holder) => holder.to_string(), None => "another process".to_owned() })]
-    Held {
+    Locked {
         /// The mirror.
         root: PathBuf,
         /// Who holds it, where that is known.
@@ -116,7 +116,7 @@ pub enum Error {
     },
     /// There is nothing to take away from.
     #[error("there is no mirror in `{}`", root.display())]
-    Absent {
+    NoMirror {
         /// Where one should be.
         root: PathBuf,
     },
@@ -125,7 +125,7 @@ pub enum Error {
     Layout(#[from] layout::Error),
     /// A killed process was placing what live mode had brought, and that could not be done again.
     #[error(transparent)]
-    Unfinished(#[from] Box<live::Error>),
+    RecoveryFailed(#[from] Box<live::Error>),
     /// The file system refused.
     #[error("could not lock the mirror with `{}`", path.display())]
     Io {
@@ -143,24 +143,24 @@ pub enum Error {
 /// # Errors
 /// [`Error::Held`] after `timeout`; a mirror of a newer layout; the file system's.
 pub fn lock_for_adding(layout: &Layout, timeout: Duration, me: &Holder, sink: &dyn Sink) -> Result<AddGuard, Error> {
-    let held = acquire(layout, timeout, me, sink)?;
-    reserve::keep(layout, reserve::PART);
-    Ok(AddGuard { layout: layout.clone(), _held: held })
+    let file_lock = acquire(layout, timeout, me, sink)?;
+    disk_reserve::maintain(layout, disk_reserve::SHARE_WHEN_ADDING);
+    Ok(AddGuard { layout: layout.clone(), _lock: file_lock })
 }
 
 /// Locks the mirror, which must be there, for taking away from it. One lock serves both: who takes away waits for who
 /// adds, and the other way round.
 ///
 /// # Errors
-/// [`Error::Absent`]; else as [`lock_for_adding`].
+/// [`Error::NoMirror`]; else as [`lock_for_adding`].
 pub fn lock_for_collecting(
     layout: &Layout,
     timeout: Duration,
     me: &Holder,
     sink: &dyn Sink,
 ) -> Result<CollectGuard, Error> {
-    require(layout)?;
-    Ok(CollectGuard { layout: layout.clone(), _held: acquire(layout, timeout, me, sink)? })
+    require_mirror(layout)?;
+    Ok(CollectGuard { layout: layout.clone(), _lock: acquire(layout, timeout, me, sink)? })
 }
 
 /// Keeps everybody from changing the mirror, which must be there, while it is copied out. Others that copy share the lock.
@@ -169,12 +169,12 @@ pub fn lock_for_collecting(
 /// changed anyway.
 ///
 /// # Errors
-/// [`Error::Absent`]; [`Error::Held`] after `timeout`; a mirror of a newer layout; the file system's.
+/// [`Error::NoMirror`]; [`Error::Held`] after `timeout`; a mirror of a newer layout; the file system's.
 pub fn lock_for_reading(layout: &Layout, timeout: Duration, me: &Holder, sink: &dyn Sink) -> Result<ReadGuard, Error> {
-    require(layout)?;
+    require_mirror(layout)?;
     let path = layout.lock();
-    let opened = match open(&path, true) {
-        Err(refused) if is_refusal(&refused) => match File::open(&path) {
+    let opened = match open_lock_file(&path, true) {
+        Err(refused) if is_write_denied(&refused) => match File::open(&path) {
             Err(missing) if missing.kind() == io::ErrorKind::NotFound => Err(refused),
             opened => opened,
         },
@@ -183,93 +183,93 @@ pub fn lock_for_reading(layout: &Layout, timeout: Duration, me: &Holder, sink: &
     let file = match opened {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
-            return Ok(ReadGuard { layout: layout.clone(), _held: None });
+            return Ok(ReadGuard { layout: layout.clone(), _lock: None });
         }
         Err(source) => return Err(Error::Io { path, source }),
     };
-    wait(layout, timeout, sink, &|| file.try_lock_shared())?;
+    wait_for_lock(layout, timeout, sink, &|| file.try_lock_shared())?;
     let text = me.to_json();
     let named = fs::write(layout.holder(), &text).is_ok().then_some(text);
-    Ok(ReadGuard { layout: layout.clone(), _held: Some(Held { layout: layout.clone(), file, named }) })
+    Ok(ReadGuard { layout: layout.clone(), _lock: Some(FileLock { layout: layout.clone(), file, holder_text: named }) })
 }
 
 /// Refuses a place where no mirror is, and a mirror of a newer layout.
 ///
 /// # Errors
-/// [`Error::Absent`], [`Error::Layout`].
-pub(super) fn require(layout: &Layout) -> Result<(), Error> {
+/// [`Error::NoMirror`], [`Error::Layout`].
+pub(super) fn require_mirror(layout: &Layout) -> Result<(), Error> {
     if !layout.private().is_dir() {
-        return Err(Error::Absent { root: layout.root().to_owned() });
+        return Err(Error::NoMirror { root: layout.root().to_owned() });
     }
     Ok(layout.check_format()?)
 }
 
-fn acquire(layout: &Layout, timeout: Duration, me: &Holder, sink: &dyn Sink) -> Result<Held, Error> {
+fn acquire(layout: &Layout, timeout: Duration, me: &Holder, sink: &dyn Sink) -> Result<FileLock, Error> {
     layout.check_format()?;
     let failed = |path: PathBuf| move |source| Error::Io { path, source };
     durable::make_folder(&layout.private()).map_err(failed(layout.private()))?;
     let path = layout.lock();
-    let file = open(&path, false).map_err(failed(path))?;
-    wait(layout, timeout, sink, &|| file.try_lock())?;
+    let file = open_lock_file(&path, false).map_err(failed(path))?;
+    wait_for_lock(layout, timeout, sink, &|| file.try_lock())?;
     let text = me.to_json();
     let named = match fs::write(layout.holder(), &text) {
         // The name only serves those who wait, and a collection makes room.
-        Err(error) if durable::is_full(&error) => None,
+        Err(error) if durable::is_disk_full(&error) => None,
         written => written.map(|()| Some(text)).map_err(failed(layout.holder()))?,
     };
-    let held = Held { layout: layout.clone(), file, named };
-    match layout.settle_format() {
+    let file_lock = FileLock { layout: layout.clone(), file, holder_text: named };
+    match layout.ensure_format() {
         // An empty mirror on a full disk gets its version from the next one who changes it.
-        Err(error) if reserve::is_full(&error) => {}
+        Err(error) if disk_reserve::is_full(&error) => {}
         settled => settled?,
     }
     // Whoever changes the mirror from here on sees all of it or nothing.
-    let finished = match live::finish(layout, sink) {
-        Err(error) if reserve::is_full(&error) && reserve::release(layout) => live::finish(layout, sink),
+    let finished = match live::recover(layout, sink) {
+        Err(error) if disk_reserve::is_full(&error) && disk_reserve::release(layout) => live::recover(layout, sink),
         finished => finished,
     };
     finished.map_err(Box::new)?;
-    Ok(held)
+    Ok(file_lock)
 }
 
 /// Opens the lock file, and makes it where it is not there.
-fn open(path: &Path, read: bool) -> io::Result<File> {
+fn open_lock_file(path: &Path, read: bool) -> io::Result<File> {
     OpenOptions::new().create(true).truncate(false).read(read).write(true).open(path)
 }
 
 /// Whether the file is not for this process to write; it may still be one to read.
-fn is_refusal(error: &io::Error) -> bool {
+fn is_write_denied(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
 }
 
 /// Tries until it is locked, or for `timeout`. Says once whom it waits for.
-fn wait(
+fn wait_for_lock(
     layout: &Layout,
     timeout: Duration,
     sink: &dyn Sink,
     lock: &dyn Fn() -> Result<(), TryLockError>,
 ) -> Result<(), Error> {
     let began = Instant::now();
-    let mut told = false;
+    let mut reported = false;
     loop {
         match lock() {
             Ok(()) => return Ok(()),
             Err(TryLockError::Error(source)) => return Err(Error::Io { path: layout.lock(), source }),
             Err(TryLockError::WouldBlock) => {}
         }
-        if sink.stopped() {
+        if sink.is_cancelled() {
             return Err(Error::Stopped { root: layout.root().to_owned() });
         }
         let waited = began.elapsed();
         if waited >= timeout {
-            return Err(Error::Held { root: layout.root().to_owned(), holder: holder(layout), waited });
+            return Err(Error::Locked { root: layout.root().to_owned(), holder: read_holder(layout), waited });
         }
-        if !told {
-            told = true;
-            let who = holder(layout).map_or_else(|| "another process".to_owned(), |holder| holder.to_string());
+        if !reported {
+            reported = true;
+            let who = read_holder(layout).map_or_else(|| "another process".to_owned(), |holder| holder.to_string());
             sink.status("Blocking", format!("waiting for the lock of {}, held by {who}", layout.root().display()));
         }
-        std::thread::sleep(PAUSE.min(timeout - waited));
+        std::thread::sleep(RETRY_INTERVAL.min(timeout - waited));
     }
 }
 
@@ -294,10 +294,10 @@ impl ReadGuard {
     }
 }
 
-impl Drop for Held {
+impl Drop for FileLock {
     fn drop(&mut self) {
         // Of several who share the lock the last to come is named, and its name is for itself to remove.
-        let ours = self.named.is_some() && fs::read(self.layout.holder()).ok() == self.named;
+        let ours = self.holder_text.is_some() && fs::read(self.layout.holder()).ok() == self.holder_text;
         // The name only serves those who wait; where it stays, the next holder replaces it.
         let _stays = ours && fs::remove_file(self.layout.holder()).is_err();
         // Closing the file would do, were there not the copy of it that a child has between its fork and its exec.
@@ -306,14 +306,14 @@ impl Drop for Held {
 }
 
 /// Who holds the lock, as that process wrote it; a process that died leaves its name behind.
-fn holder(layout: &Layout) -> Option<Holder> {
+fn read_holder(layout: &Layout) -> Option<Holder> {
     serde_json::from_slice(&fs::read(layout.holder()).ok()?).ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Silent;
+    use crate::event::NullSink;
 
     /// Wants nothing but the end.
     struct Stopped;
@@ -321,13 +321,13 @@ mod tests {
     impl Sink for Stopped {
         fn event(&self, _: crate::event::Event) {}
 
-        fn stopped(&self) -> bool {
+        fn is_cancelled(&self) -> bool {
             true
         }
     }
 
     #[test]
-    fn who_is_stopped_waits_no_longer() {
+    fn stopping_ends_the_wait() {
         let folder = tempfile::tempdir().expect("temporary folder");
         let layout = Layout::new(folder.path());
         let held = lock_for_adding(&layout, Duration::ZERO, &me(), &Stopped).expect("nobody has it");
@@ -342,17 +342,17 @@ mod tests {
     }
 
     #[test]
-    fn the_second_is_told_of_the_first_and_waits_for_it() {
+    fn a_second_writer_sees_the_holder_and_waits() {
         let folder = tempfile::tempdir().expect("temporary folder");
         let layout = Layout::new(folder.path().join("new/mirror"));
-        let first = lock_for_adding(&layout, Duration::ZERO, &me(), &Silent).expect("free");
-        let error = lock_for_adding(&layout, Duration::ZERO, &me(), &Silent).expect_err("held");
+        let first = lock_for_adding(&layout, Duration::ZERO, &me(), &NullSink).expect("free");
+        let error = lock_for_adding(&layout, Duration::ZERO, &me(), &NullSink).expect_err("held");
         assert!(
             error.to_string().ends_with("is locked by `import` with pid 7 on h since 2026-01-01T00:00:00Z"),
             "{error}"
         );
         let second = std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| lock_for_adding(&layout, Duration::from_secs(30), &me(), &Silent));
+            let waiting = scope.spawn(|| lock_for_adding(&layout, Duration::from_secs(30), &me(), &NullSink));
             drop(first);
             waiting.join().expect("no panic")
         });
@@ -360,39 +360,39 @@ mod tests {
     }
 
     #[test]
-    fn who_copies_shares_the_lock_and_keeps_writers_out() {
+    fn readers_share_the_lock_and_exclude_writers() {
         let folder = tempfile::tempdir().expect("temporary folder");
         let layout = Layout::new(folder.path().join("mirror"));
         let export = |since: &str| Holder { verb: "export".to_owned(), since: since.to_owned(), ..me() };
-        let read = |since: &str| lock_for_reading(&layout, Duration::ZERO, &export(since), &Silent);
-        assert!(matches!(read("t"), Err(Error::Absent { .. })));
+        let read = |since: &str| lock_for_reading(&layout, Duration::ZERO, &export(since), &NullSink);
+        assert!(matches!(read("t"), Err(Error::NoMirror { .. })));
         assert!(!layout.root().exists(), "who only reads makes no mirror");
-        let writer = lock_for_adding(&layout, Duration::ZERO, &me(), &Silent).expect("free");
-        assert!(matches!(read("t"), Err(Error::Held { holder: Some(holder), .. }) if holder.verb == "import"));
+        let writer = lock_for_adding(&layout, Duration::ZERO, &me(), &NullSink).expect("free");
+        assert!(matches!(read("t"), Err(Error::Locked { holder: Some(holder), .. }) if holder.verb == "import"));
         drop(writer);
         let (first, second) = (read("t1").expect("free"), read("t2").expect("shared"));
         drop(first);
         for _ in 0..2 {
-            let error = lock_for_adding(&layout, Duration::ZERO, &me(), &Silent).expect_err("held");
-            assert!(matches!(&error, Error::Held { holder: Some(holder), .. } if holder.since == "t2"), "{error}");
-            assert!(lock_for_collecting(&layout, Duration::ZERO, &me(), &Silent).is_err());
+            let error = lock_for_adding(&layout, Duration::ZERO, &me(), &NullSink).expect_err("held");
+            assert!(matches!(&error, Error::Locked { holder: Some(holder), .. } if holder.since == "t2"), "{error}");
+            assert!(lock_for_collecting(&layout, Duration::ZERO, &me(), &NullSink).is_err());
         }
         drop(second);
         assert!(!layout.holder().exists());
-        assert!(lock_for_collecting(&layout, Duration::ZERO, &me(), &Silent).is_ok());
+        assert!(lock_for_collecting(&layout, Duration::ZERO, &me(), &NullSink).is_ok());
     }
 
     #[cfg(unix)]
     #[test]
-    fn a_lock_file_that_cannot_be_written_is_lock_enough() {
+    fn a_read_only_lock_file_can_be_locked() {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().expect("temporary folder");
         let layout = Layout::new(folder.path().join("mirror"));
-        drop(lock_for_adding(&layout, Duration::ZERO, &me(), &Silent).expect("free"));
+        drop(lock_for_adding(&layout, Duration::ZERO, &me(), &NullSink).expect("free"));
         let mode = |path: PathBuf, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("mode");
         mode(layout.lock(), 0o444);
         mode(layout.private(), 0o555);
-        let reader = lock_for_reading(&layout, Duration::ZERO, &me(), &Silent).expect("a shared lock");
+        let reader = lock_for_reading(&layout, Duration::ZERO, &me(), &NullSink).expect("a shared lock");
         let file = File::open(layout.lock()).expect("readable");
         assert!(matches!(file.try_lock(), Err(TryLockError::WouldBlock)), "it is a real lock");
         drop(reader);

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::layout::Layout;
-use super::store::{Error, failed};
+use super::transaction::{Error, failed};
 use crate::crate_id::CrateId;
 use crate::index_line::IndexLine;
 

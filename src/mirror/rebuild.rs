@@ -15,7 +15,7 @@
 //!
 //! Of a lost record nobody knows which lineage it was of, or what was current in it. A collection keeps what the newest
 //! record of each lineage names; so every crate of the index that no such record names, and every rustup artifact likewise, is put into a record of a lineage
-//! called [`REBUILT`], which no bundle can belong to, and stays until that lineage is forgotten. Crates whose file is
+//! called [`REBUILT_LINEAGE`], which no bundle can belong to, and stays until that lineage is forgotten. Crates whose file is
 //! damaged or missing are in it too: they are current, and only wait to be mended.
 //!
 //! Records that cannot be read, and these signatures, are moved to `.frostmirror/aside/`.
@@ -26,31 +26,31 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
-use super::artifacts::{Artifacts, Moving};
-use super::audit::{Audit, Blob, Books, Pass, Standing};
-use super::head::{Counts, Head, HistorySize, LineageHead};
-use super::import::{self, Step, place};
+use super::audit::{Audit, CrateFileState, Metadata, Pass, RecordMatch};
+use super::dist_files::{DistFiles, MutableName};
+use super::import::{self, Step, apply_steps};
+use super::index_link;
+use super::index_meta::{self, IndexLineMeta};
 use super::layout::Layout;
 use super::ledger::{self, Reader, Record};
-use super::lines::{self, LineRecord};
-use super::link;
 use super::live;
 use super::lock::AddGuard;
-use super::store::{self, Move, Staging, failed};
+use super::summary::{Counts, HistorySize, LineageTip, MirrorSummary};
+use super::transaction::{self, Rename, Staging, failed};
 use crate::bundle::format::{
-    ArtifactRecord, ArtifactState, BundleKind, CrateRecord, CrateState, FormatVersion, Input, Lineage, Manifest,
+    BundleKind, CrateRecord, CrateState, DistFileRecord, DistFileState, FormatVersion, Input, Lineage, Manifest,
 };
-use crate::bundle::pack::whole_seconds;
+use crate::bundle::pack::format_time;
 use crate::crate_id::CrateId;
 use crate::digest::Sha256;
 use crate::durable;
 use crate::event::Sink;
 use crate::safe_path::SafePath;
 
-mod proven;
+mod verified_files;
 
 /// The lineage of crates whose own records were lost. A bundle's lineage is 32 hexadecimal digits, and never this.
-pub const REBUILT: &str = "rebuilt";
+pub const REBUILT_LINEAGE: &str = "rebuilt";
 
 /// Every checkpoint of a rebuild, in the order in which one that has everything to do passes them.
 pub const CHECKPOINTS: &[&str] = &[
@@ -64,27 +64,27 @@ pub const CHECKPOINTS: &[&str] = &[
 ];
 
 /// The checkpoints that it passes beside these, after `rebuild:lines`, where the record of rustup artifacts was lost.
-pub const ARTIFACT_CHECKPOINTS: &[&str] = &["rebuild:artifacts-half", "rebuild:artifacts"];
+pub const DIST_FILE_CHECKPOINTS: &[&str] = &["rebuild:artifacts-half", "rebuild:artifacts"];
 
 /// What was made anew.
 #[derive(Debug)]
-pub struct Rebuilt {
+pub struct RebuildReport {
     /// Lines that have a record again.
     pub lines: u64,
     /// Rustup artifacts that are on record again, where that record was lost.
-    pub artifacts: Option<u64>,
-    /// Crates that are kept by a record of [`REBUILT`] that was written now.
-    pub kept: Option<u64>,
+    pub dist_files: Option<u64>,
+    /// Crates that are kept by a record of [`REBUILT_LINEAGE`] that was written now.
+    pub kept_crates: Option<u64>,
     /// Rustup artifacts that are kept by it.
-    pub kept_artifacts: u64,
+    pub kept_dist_files: u64,
     /// Records of imports that could not be read, and were moved aside.
-    pub aside: u64,
+    pub records_moved_aside: u64,
     /// Signatures of channel manifests that nothing vouches for, and that were moved aside.
     pub signatures_aside: Vec<SafePath>,
     /// Whether something of live mode's records was wrong, and was written anew.
-    pub live: bool,
+    pub live_rewritten: bool,
     /// Whether `manifest.json` was written.
-    pub head: bool,
+    pub summary_rewritten: bool,
     /// What is still wrong.
     pub audit: Audit,
 }
@@ -94,72 +94,72 @@ impl AddGuard {
     ///
     /// # Errors
     /// The file system's; what was placed is then taken back.
-    pub fn rebuild(&mut self, now: Timestamp, sink: &dyn Sink) -> Result<Rebuilt, import::Error> {
+    pub fn rebuild(&mut self, now: Timestamp, sink: &dyn Sink) -> Result<RebuildReport, import::Error> {
         let layout = self.layout.clone();
         let pass = Pass::run(&layout, &Default::default(), sink)?;
-        if sink.stopped() {
+        if sink.is_cancelled() {
             return Err(import::Error::Stopped);
         }
         let mut staging = Staging::begin(&layout)?;
-        let (line_moves, lines) = stage_lines(&pass, &mut staging)?;
-        let mut steps = vec![Step::new("rebuild:lines", layout.lines(), line_moves)];
+        let (line_moves, lines) = stage_index_meta(&pass, &mut staging)?;
+        let mut steps = vec![Step::new("rebuild:lines", layout.index_meta(), line_moves)];
 
-        let (mut head, lost) = believable_head(&pass.books, ledger::newest_head(&layout)?);
-        let current = Current::of(&head, &layout)?;
-        let recorded = pass.books.artifacts.as_ref().filter(|_| layout.artifacts().symlink_metadata().is_ok());
-        let restored = recorded.is_none().then(|| artifacts_anew(&pass.books, &current, &layout));
+        let (mut head, lost) = verified_summary(&pass.metadata, ledger::derive_summary(&layout)?);
+        let current = CurrentItems::read(&head, &layout)?;
+        let recorded = pass.metadata.dist_files.as_ref().filter(|_| layout.dist_files().symlink_metadata().is_ok());
+        let restored = recorded.is_none().then(|| rebuild_dist_files(&pass.metadata, &current, &layout));
         // A mirror without any needs no such record.
-        let restored = restored.filter(|all| pass.books.artifacts.is_none() || !all.0.is_empty());
+        let restored = restored.filter(|all| pass.metadata.dist_files.is_none() || !all.0.is_empty());
         if let Some(artifacts) = &restored {
-            let replaces = layout.artifacts().symlink_metadata().is_ok();
-            let moved = Move { staged: staging.write(&artifacts.render())?, place: "artifacts.json".into(), replaces };
+            let replaces = layout.dist_files().symlink_metadata().is_ok();
+            let moved = Rename { staged: staging.write(&artifacts.render())?, path: "artifacts.json".into(), replaces };
             steps.push(Step::new("rebuild:artifacts", layout.private(), vec![moved]));
         }
         let is_restored = restored.is_some();
-        let artifacts = restored.or_else(|| pass.books.artifacts.clone()).unwrap_or_default();
-        let unnamed = not_current(&pass, &current);
-        let unnamed_artifacts = artifacts_not_current(&artifacts, &current);
+        let artifacts = restored.or_else(|| pass.metadata.dist_files.clone()).unwrap_or_default();
+        let unnamed = unreferenced_crates(&pass, &current);
+        let unnamed_artifacts = unreferenced_dist_files(&artifacts, &current);
         // What no record at all names came with one that is gone.
         let lost = lost
-            || !pass.books.live_damaged.is_empty()
-            || unnamed.iter().any(|one| !pass.books.named.contains_key(&one.id()))
-            || unnamed_artifacts.iter().any(|one| !pass.books.told.contains_key(&one.path));
+            || !pass.metadata.damaged_live_lines.is_empty()
+            || unnamed.iter().any(|one| !pass.metadata.crates.contains_key(&one.id()))
+            || unnamed_artifacts.iter().any(|one| !pass.metadata.dist_file_digests.contains_key(&one.path));
         let (mut kept, mut kept_artifacts) = (None, 0);
-        head.imports = pass.books.records.len() as u64;
-        head.toolchains = artifacts.toolchains();
-        let (count, bytes) = artifacts.counts();
-        head = head.with(Counts { artifacts: count, artifact_bytes: bytes, ..pass.counts });
+        head.imports = pass.metadata.records.len() as u64;
+        head.toolchains = artifacts.toolchain_names();
+        let (count, bytes) = artifacts.count_and_bytes();
+        head = head.with_counts(Counts { dist_files: count, dist_file_bytes: bytes, ..pass.counts });
         if lost && !(unnamed.is_empty() && unnamed_artifacts.is_empty()) {
             kept = Some(unnamed.len() as u64);
             kept_artifacts = unnamed_artifacts.len() as u64;
-            let names = ledger::names(&layout)?;
-            let record = rebuilt_record(&mut head, unnamed, unnamed_artifacts, &names, &pass.books, now);
-            let name = ledger::next_name(&names, &record.manifest.id);
-            let moved = Move { staged: staging.write(&record.render())?, place: name.into(), replaces: false };
+            let names = ledger::record_names(&layout)?;
+            let record = make_rebuilt_record(&mut head, unnamed, unnamed_artifacts, &names, &pass.metadata, now);
+            let name = ledger::next_record_name(&names, &record.manifest.id);
+            let moved = Rename { staged: staging.write(&record.render())?, path: name.into(), replaces: false };
             steps.push(Step::new("rebuild:record", layout.ledger(), vec![moved]));
         }
-        let head_written = pass.books.head.as_ref() != Some(&head);
+        let head_written = pass.metadata.summary.as_ref() != Some(&head);
         if head_written {
-            let replaces = layout.head().symlink_metadata().is_ok();
-            let moved = Move { staged: staging.write(&head.render())?, place: "manifest.json".into(), replaces };
+            let replaces = layout.summary().symlink_metadata().is_ok();
+            let moved = Rename { staged: staging.write(&head.render())?, path: "manifest.json".into(), replaces };
             steps.push(Step::new("rebuild:head", layout.root().to_owned(), vec![moved]));
         }
         // Also where nothing is to be placed: what a killed import left has been counted now.
-        place(&mut staging, &steps)?;
-        let live = layout.live().is_dir() && live::mend(&layout)?;
+        apply_steps(&mut staging, &steps)?;
+        let live = layout.live().is_dir() && live::repair(&layout)?;
         drop(staging);
-        for name in &pass.books.unreadable {
-            self.put_aside(&layout.ledger().join(name), name)?;
+        for name in &pass.metadata.unreadable {
+            self.move_record_aside(&layout.ledger().join(name), name)?;
         }
         // What is served must be on record, and nobody can check a signature here.
-        let mut signatures_aside = if is_restored { proven::signatures(&layout) } else { Vec::new() };
+        let mut signatures_aside = if is_restored { verified_files::signatures(&layout) } else { Vec::new() };
         signatures_aside.retain(|path| !artifacts.0.contains_key(path));
         for path in &signatures_aside {
-            self.put_aside(&path.below(layout.root()), &path.as_str().replace('/', "-"))?;
+            self.move_record_aside(&path.below(layout.root()), &path.as_str().replace('/', "-"))?;
         }
         durable::checkpoint("rebuild:aside");
-        link::restore(&layout)?;
-        let aside = pass.books.unreadable.len() as u64;
+        index_link::restore(&layout)?;
+        let aside = pass.metadata.unreadable.len() as u64;
         let restored_count = is_restored.then_some(count);
         let audit = pass.into_audit();
         let audit = self.audit_again(&audit, sink).map_err(|error| match error {
@@ -167,22 +167,22 @@ impl AddGuard {
             // It was a mirror of a known layout when the lock was taken.
             other => import::Error::Store(failed("audit", layout.root())(std::io::Error::other(other))),
         })?;
-        Ok(Rebuilt {
+        Ok(RebuildReport {
             lines,
-            artifacts: restored_count,
-            kept,
-            kept_artifacts,
-            aside,
+            dist_files: restored_count,
+            kept_crates: kept,
+            kept_dist_files: kept_artifacts,
+            records_moved_aside: aside,
             signatures_aside,
-            live,
-            head: head_written,
+            live_rewritten: live,
+            summary_rewritten: head_written,
             audit,
         })
     }
 
     /// Moves a file into `.frostmirror/aside/`, as `name` or with a number behind it.
-    fn put_aside(&self, from: &Path, name: &str) -> Result<(), store::Error> {
-        let folder = self.layout.aside();
+    fn move_record_aside(&self, from: &Path, name: &str) -> Result<(), transaction::Error> {
+        let folder = self.layout.moved_aside();
         durable::make_folder(&folder).map_err(failed("make the folder", &folder))?;
         let mut to = folder.join(name);
         let mut number = 1;
@@ -197,23 +197,23 @@ impl AddGuard {
 }
 
 /// Stages the records of lines that lack one and are proven; and how many lines that are.
-fn stage_lines(pass: &Pass, staging: &mut Staging) -> Result<(Vec<Move>, u64), store::Error> {
-    let mut moves = Vec::new();
+fn stage_index_meta(pass: &Pass, staging: &mut Staging) -> Result<(Vec<Rename>, u64), transaction::Error> {
+    let mut renames = Vec::new();
     let mut count = 0;
-    for name in &pass.names {
+    for name in &pass.index_states {
         let mut records = name.records.clone();
-        for line in name.lines.iter().filter(|line| line.standing == Standing::Unrecorded) {
-            let index_only = match name.blob(&line.id) {
-                Some(Blob::Good { .. }) => false,
-                None if pass.books.left_out(&line.id) => true,
+        for line in name.lines.iter().filter(|line| line.record_match == RecordMatch::Unrecorded) {
+            let index_only = match name.crate_file(&line.id) {
+                Some(CrateFileState::Valid { .. }) => false,
+                None if pass.metadata.is_index_only(&line.id) => true,
                 _ => continue,
             };
             count += 1;
-            records.push(LineRecord {
+            records.push(IndexLineMeta {
                 version: line.id.version.clone(),
-                read: Timestamp::MIN,
+                read_at: Timestamp::MIN,
                 cksum: line.cksum,
-                line: line.digest,
+                line_sha256: line.digest,
                 index_only,
             });
         }
@@ -221,53 +221,53 @@ fn stage_lines(pass: &Pass, staging: &mut Staging) -> Result<(Vec<Move>, u64), s
             continue;
         }
         records.sort_by(|a, b| a.version.cmp(&b.version));
-        let staged = staging.write(lines::render(&records).as_bytes())?;
-        moves.push(Move { staged, place: name.place.as_str().into(), replaces: name.records_there });
+        let staged = staging.write(index_meta::render(&records).as_bytes())?;
+        renames.push(Rename { staged, path: name.path.as_str().into(), replaces: name.records_exist });
     }
-    Ok((moves, count))
+    Ok((renames, count))
 }
 
 /// The head as far as the ledger bears it out, and whether records are known to be gone.
-fn believable_head(books: &Books, copy: Option<Head>) -> (Head, bool) {
-    let newest = books.newest();
-    let base = books.head.clone().or(copy).unwrap_or_default();
-    let records = books.records.len() as u64;
-    let mut lost = !books.unreadable.is_empty() || base.imports != records;
+fn verified_summary(metadata: &Metadata, copy: Option<MirrorSummary>) -> (MirrorSummary, bool) {
+    let newest = metadata.newest_records();
+    let base = metadata.summary.clone().or(copy).unwrap_or_default();
+    let records = metadata.records.len() as u64;
+    let mut lost = !metadata.unreadable.is_empty() || base.imports != records;
     let mut lineages = Vec::new();
     for lineage in &base.lineages {
-        lost |= !books.has(&lineage.record);
+        lost |= !metadata.has_record(&lineage.record);
         // The newest of the lineage that can still be read.
-        lineages.extend(newest.get(lineage.id.as_str()).map(|newest| LineageHead::clone(newest)));
+        lineages.extend(newest.get(lineage.id.as_str()).map(|newest| LineageTip::clone(newest)));
     }
     // Where the head is lost, the copy that serves instead is the newest record's, and knows of all.
-    if books.head.is_some() {
-        lineages.extend(books.unnamed().cloned());
+    if metadata.summary.is_some() {
+        lineages.extend(metadata.lineages_missing_from_summary().cloned());
         lineages.sort_by(|a, b| a.id.cmp(&b.id));
     }
-    (Head { lineages, ..base }, lost)
+    (MirrorSummary { lineages, ..base }, lost)
 }
 
 /// What the newest records of the lineages name, and what live mode brought.
 #[derive(Default)]
-struct Current {
+struct CurrentItems {
     crates: BTreeSet<CrateId>,
-    artifacts: BTreeSet<SafePath>,
+    dist_files: BTreeSet<SafePath>,
 }
 
-impl Current {
-    fn of(head: &Head, layout: &Layout) -> Result<Current, store::Error> {
-        let mut current = Current::default();
-        for record in live::records(layout)? {
-            match record.what {
-                live::What::Crate(id) => drop(current.crates.insert(id)),
-                live::What::Artifact(path) => drop(current.artifacts.insert(path)),
+impl CurrentItems {
+    fn read(head: &MirrorSummary, layout: &Layout) -> Result<CurrentItems, transaction::Error> {
+        let mut current = CurrentItems::default();
+        for record in live::read_records(layout)? {
+            match record.item {
+                live::ItemId::Crate(id) => drop(current.crates.insert(id)),
+                live::ItemId::DistFile(path) => drop(current.dist_files.insert(path)),
             }
         }
-        let mut reader = Reader::of(layout);
-        for lineage in head.lineages.iter().chain(&head.contested).filter(|lineage| lineage.id != REBUILT) {
+        let mut reader = Reader::new(layout);
+        for lineage in head.lineages.iter().chain(&head.contested).filter(|lineage| lineage.id != REBUILT_LINEAGE) {
             if let Some(record) = reader.read(&lineage.record)? {
                 current.crates.extend(record.manifest.crates.iter().map(CrateRecord::id));
-                current.artifacts.extend(record.manifest.artifacts.into_iter().map(|artifact| artifact.path));
+                current.dist_files.extend(record.manifest.dist_files.into_iter().map(|artifact| artifact.path));
             }
         }
         Ok(current)
@@ -277,20 +277,22 @@ impl Current {
 /// The record of rustup artifacts, from the ledger and the files: what is there with a digest that the ledger has for its
 /// path; what is current and is not there as it must be, with the latest digest, so that it can be mended; and what the
 /// ledger does not name and upstream's digests beside it prove.
-fn artifacts_anew(books: &Books, current: &Current, layout: &Layout) -> Artifacts {
-    let mut artifacts = Artifacts(proven::proven(layout));
+fn rebuild_dist_files(metadata: &Metadata, current: &CurrentItems, layout: &Layout) -> DistFiles {
+    let mut artifacts = DistFiles(verified_files::find_verified(layout));
     // Where the ledger knows a path it decides, but for one that moves: what it knows may be older than what is there. A
     // signature that the ledger contradicts may be damaged, which nothing else would show.
     let is_signature = |path: &SafePath| path.as_str().ends_with(".toml.asc");
-    artifacts.0.retain(|path, _| !books.told.contains_key(path) || Moving::of(path).is_some() && !is_signature(path));
-    for (path, told) in &books.told {
+    artifacts.0.retain(|path, _| {
+        !metadata.dist_file_digests.contains_key(path) || MutableName::from_path(path).is_some() && !is_signature(path)
+    });
+    for (path, digests) in &metadata.dist_file_digests {
         let file = path.below(layout.root());
         let is_ours = !file.ancestors().take_while(|above| *above != layout.root()).any(Path::is_symlink);
         let found = Some(&file).filter(|file| is_ours && file.is_file()).and_then(|file| Sha256::of_file(file).ok());
-        let there = told.iter().find(|held| found == Some((held.sha256, held.size)));
+        let there = digests.iter().find(|held| found == Some((held.sha256, held.size)));
         // A signature goes when its channel moves on without one, and nobody misses it.
-        let is_missed = current.artifacts.contains(path) && !is_signature(path);
-        let latest = told.iter().max_by_key(|held| held.read).filter(|_| is_missed);
+        let is_missed = current.dist_files.contains(path) && !is_signature(path);
+        let latest = digests.iter().max_by_key(|held| held.read_at).filter(|_| is_missed);
         match there {
             Some(held) => drop(artifacts.0.insert(path.clone(), *held)),
             None if artifacts.0.contains_key(path) => {}
@@ -301,29 +303,29 @@ fn artifacts_anew(books: &Books, current: &Current, layout: &Layout) -> Artifact
 }
 
 /// Every rustup artifact on record that the newest record of no lineage names.
-fn artifacts_not_current(artifacts: &Artifacts, current: &Current) -> Vec<ArtifactRecord> {
-    let spare = artifacts.0.iter().filter(|(path, _)| !current.artifacts.contains(*path));
-    spare
-        .map(|(path, held)| ArtifactRecord {
+fn unreferenced_dist_files(artifacts: &DistFiles, current: &CurrentItems) -> Vec<DistFileRecord> {
+    let unreferenced = artifacts.0.iter().filter(|(path, _)| !current.dist_files.contains(*path));
+    unreferenced
+        .map(|(path, held)| DistFileRecord {
             path: path.clone(),
             sha256: held.sha256,
             size: held.size,
-            state: ArtifactState::Shipped,
-            read: Some(whole_seconds(held.read.max(Timestamp::UNIX_EPOCH))),
+            state: DistFileState::Shipped,
+            read_at: Some(format_time(held.read_at.max(Timestamp::UNIX_EPOCH))),
         })
         .collect()
 }
 
 /// Every crate of the index that the newest record of no lineage names.
-fn not_current(pass: &Pass, current: &Current) -> Vec<CrateRecord> {
-    let known = pass.names.iter().flat_map(|name| name.expected().map(move |line| (name, line)));
+fn unreferenced_crates(pass: &Pass, current: &CurrentItems) -> Vec<CrateRecord> {
+    let known = pass.index_states.iter().flat_map(|name| name.expected_lines().map(move |line| (name, line)));
     let mut unnamed: Vec<CrateRecord> = known
         .filter(|(_, line)| !current.crates.contains(&line.id))
         .map(|(name, line)| {
-            let (size, left_out) = match name.blob(&line.id) {
-                Some(Blob::Good { length, .. }) => (*length, false),
+            let (size, left_out) = match name.crate_file(&line.id) {
+                Some(CrateFileState::Valid { length, .. }) => (*length, false),
                 Some(_) => (0, false),
-                None => (0, line.index_only || pass.books.left_out(&line.id)),
+                None => (0, line.index_only || pass.metadata.is_index_only(&line.id)),
             };
             let CrateId { name, version } = line.id.clone();
             CrateRecord {
@@ -333,7 +335,7 @@ fn not_current(pass: &Pass, current: &Current) -> Vec<CrateRecord> {
                 size,
                 state: if left_out { CrateState::IndexOnly } else { CrateState::Shipped },
                 yanked: false,
-                read: None,
+                read_at: None,
                 description: None,
                 license: None,
                 repository: None,
@@ -345,22 +347,22 @@ fn not_current(pass: &Pass, current: &Current) -> Vec<CrateRecord> {
 }
 
 /// A record that keeps `crates` and `artifacts`, with `head` as it is from then on.
-fn rebuilt_record(
-    head: &mut Head,
+fn make_rebuilt_record(
+    head: &mut MirrorSummary,
     crates: Vec<CrateRecord>,
-    artifacts: Vec<ArtifactRecord>,
+    artifacts: Vec<DistFileRecord>,
     names: &[String],
-    books: &Books,
+    metadata: &Metadata,
     now: Timestamp,
 ) -> Record {
     let now = now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-    let sequence = books.newest().get(REBUILT).map_or(1, |newest| newest.sequence.saturating_add(1));
+    let sequence = metadata.newest_records().get(REBUILT_LINEAGE).map_or(1, |newest| newest.sequence.saturating_add(1));
     let input = Input {
         name: "what was on disk when lost records were rebuilt".to_owned(),
         roots: Vec::new(),
         crates: (0u32..).zip(&crates).map(|(at, _)| at).collect(),
-        artifacts: (0u32..).zip(&artifacts).map(|(at, _)| at).collect(),
-        left_out: Vec::new(),
+        dist_files: (0u32..).zip(&artifacts).map(|(at, _)| at).collect(),
+        skipped_packages: Vec::new(),
     };
     let mut manifest = Manifest {
         id: String::new(),
@@ -372,26 +374,26 @@ fn rebuilt_record(
         parent: None,
         targets: Vec::new(),
         toolchains: Vec::new(),
-        artifacts,
+        dist_files: artifacts,
         // Nobody knows: before all others.
         index_read: Timestamp::UNIX_EPOCH.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
         crates,
-        lineage: Lineage { id: REBUILT.to_owned(), sequence, inputs: vec![input] },
-        carried: Vec::new(),
-        refreshed: Vec::new(),
+        lineage: Lineage { id: REBUILT_LINEAGE.to_owned(), sequence, inputs: vec![input] },
+        carried_histories: Vec::new(),
+        refreshed_crates: Vec::new(),
         blocks: Vec::new(),
     };
-    manifest.seal();
-    let lineage = LineageHead::of(&manifest, ledger::next_name(names, &manifest.id));
+    manifest.assign_id();
+    let lineage = LineageTip::from_manifest(&manifest, ledger::next_record_name(names, &manifest.id));
     // It counts as a record of the ledger, but not as an import: when the last one was is as known as before.
     let last_import = head.last_import.take();
-    let size = HistorySize::of(&manifest, "(rebuilt)");
-    *head = Head { last_import, ..std::mem::take(head).after(&now, lineage, size) };
+    let size = HistorySize::from_manifest(&manifest, "(rebuilt)");
+    *head = MirrorSummary { last_import, ..std::mem::take(head).with_import(&now, lineage, size) };
     Record {
-        imported: now,
+        imported_at: now,
         file: "(rebuilt)".to_owned(),
-        head: head.tip(),
-        snapshot: None,
+        totals: head.totals(),
+        snapshot_id: None,
         warnings: Vec::new(),
         manifest,
     }

@@ -17,30 +17,30 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use super::gc;
-use super::head::each_file;
-use super::holdings::{Holding, Holdings};
 use super::import::Problems;
+use super::inventory::{Inventory, InventoryEntry};
 use super::layout::Layout;
 use super::lock::ReadGuard;
-use super::rebuild::REBUILT;
-use super::store::{self, failed};
-use crate::artifact::{Artifact, Bytes, Kind};
+use super::rebuild::REBUILT_LINEAGE;
+use super::summary::for_each_file;
+use super::transaction::{self, failed};
 use crate::bundle::format::{
-    BundleKind, Carried, CrateRecord, CrateState, Input, Lineage, MAX_NAMES, Manifest, short_id,
+    BundleKind, CarriedHistory, CrateRecord, CrateState, Input, Lineage, MAX_NAMES, Manifest, short_id,
 };
-use crate::bundle::pack::{self, Plan, whole_seconds};
+use crate::bundle::pack::{self, PackPlan, format_time};
 use crate::bundle::{open, verify};
+use crate::config::SnapshotFile;
 use crate::crate_id::{CrateId, CrateName};
 use crate::digest::Sha256;
 use crate::durable::{self, checkpoint};
 use crate::event::Sink;
+use crate::mirror_file::{FileKind, FileSource, MirrorFile};
 use crate::safe_path::SafePath;
-use crate::server_config::Brought;
-use histories::Told;
-use shelf::Shelf;
+use dist_files::DistFileInventory;
+use histories::LedgerContents;
 
 mod histories;
-mod shelf;
+mod dist_files;
 
 /// Every checkpoint of an export, in the order in which it passes them.
 pub const CHECKPOINTS: &[&str] = &["snapshot:locked", "snapshot:read", "snapshot:written", "snapshot:published"];
@@ -51,14 +51,14 @@ pub struct Options {
     /// The folder that the bundle is written into, made where it is not there.
     pub folder: PathBuf,
     /// The configuration that goes along.
-    pub config: Vec<Brought>,
+    pub config: Vec<SnapshotFile>,
     /// The time that the bundle states and is named by.
     pub now: Timestamp,
 }
 
 /// A snapshot that was written.
 #[derive(Debug)]
-pub struct Exported {
+pub struct SnapshotReport {
     /// Its file.
     pub path: PathBuf,
     /// Bytes of it.
@@ -68,7 +68,7 @@ pub struct Exported {
     /// What it says of itself.
     pub manifest: Manifest,
     /// Files in crates/ that the index does not name, which stay behind.
-    pub left_behind: u64,
+    pub unlisted_files: u64,
 }
 
 /// A mirror that cannot be exported. Nothing is left behind.
@@ -79,7 +79,7 @@ pub enum Error {
     Ledger(#[from] gc::Error),
     /// The file system refused.
     #[error(transparent)]
-    Store(#[from] store::Error),
+    Store(#[from] transaction::Error),
     /// Index, records and files do not agree.
     #[error("the mirror `{}` is damaged; nothing was written", root.display())]
     Damaged {
@@ -97,7 +97,7 @@ pub enum Error {
     },
     /// A file no longer has its digest.
     #[error("`{}` has SHA-256 {actual}, and the one on record is {expected}; nothing was written", file.display())]
-    Rotten {
+    Corrupt {
         /// The file.
         file: PathBuf,
         /// What is on record.
@@ -119,7 +119,7 @@ pub enum Error {
     Read(#[source] open::Error),
     /// What was written is not as it must be.
     #[error("the snapshot that was written does not verify")]
-    Unsound {
+    Invalid {
         /// What is wrong.
         #[source]
         problems: Problems,
@@ -131,7 +131,7 @@ impl ReadGuard {
     ///
     /// # Errors
     /// Everything in [`Error`]; nothing is left in the folder then.
-    pub fn snapshot(&self, options: Options, sink: &dyn Sink) -> Result<Exported, Error> {
+    pub fn snapshot(&self, options: Options, sink: &dyn Sink) -> Result<SnapshotReport, Error> {
         checkpoint("snapshot:locked");
         let Options { folder, config, now } = options;
         let above = folder.ancestors().find_map(|above| above.canonicalize().ok());
@@ -140,60 +140,66 @@ impl ReadGuard {
         {
             return Err(Error::InMirror { folder });
         }
-        let (plan, left_behind) = plan(&self.layout, config, now)?;
+        let (plan, unlisted_files) = build_plan(&self.layout, config, now)?;
         checkpoint("snapshot:read");
         durable::make_folder(&folder).map_err(failed("make the folder", &folder))?;
-        let written = pack::write(plan, &folder, sink).map_err(of_pack)?;
+        let written = pack::write(plan, &folder, sink).map_err(map_pack_error)?;
         // The mirror is no 1.x bundle, so that nothing is unfolded.
         let verdict = verify::verify(written.path(), &folder, sink).map_err(Error::Read)?;
         if !verdict.problems.is_empty() {
-            return Err(Error::Unsound { problems: Problems::of(&verdict.problems) });
+            return Err(Error::Invalid { problems: Problems::summarize(&verdict.problems) });
         }
         checkpoint("snapshot:written");
         let (size, sha256) = (written.size, written.sha256);
-        let path = written.publish(&|_| false).map_err(of_pack)?;
+        let path = written.publish(&|_| false).map_err(map_pack_error)?;
         checkpoint("snapshot:published");
-        Ok(Exported { path, size, sha256, manifest: verdict.manifest, left_behind })
+        Ok(SnapshotReport { path, size, sha256, manifest: verdict.manifest, unlisted_files })
     }
 }
 
-fn of_pack(error: pack::Error) -> Error {
+fn map_pack_error(error: pack::Error) -> Error {
     match error {
-        pack::Error::Changed { file, expected, actual, .. } => Error::Rotten { file, expected, actual },
+        pack::Error::FileChanged { file, expected, actual, .. } => Error::Corrupt { file, expected, actual },
         error => Error::Pack(error),
     }
 }
 
 /// What is to be packed, and how many files stay behind.
-fn plan(layout: &Layout, config: Vec<Brought>, now: Timestamp) -> Result<(Plan, u64), Error> {
+fn build_plan(layout: &Layout, config: Vec<SnapshotFile>, now: Timestamp) -> Result<(PackPlan, u64), Error> {
     let mut files = Vec::new();
-    let holdings = Holdings::read::<store::Error>(layout, &mut |name, path, text| {
-        files.push(index_file(name, path, text));
+    let inventory = Inventory::read::<transaction::Error>(layout, &mut |name, path, text| {
+        files.push(index_entry(name, path, text));
         Ok(())
     })?;
-    if !holdings.problems.is_empty() {
-        return Err(Error::Damaged { root: layout.root().to_owned(), problems: Problems::of(&holdings.problems) });
+    if !inventory.problems.is_empty() {
+        return Err(Error::Damaged {
+            root: layout.root().to_owned(),
+            problems: Problems::summarize(&inventory.problems),
+        });
     }
-    let mut told = Told::read(layout)?;
-    let left_behind = left_behind(layout, &holdings)?;
-    files.extend(holdings.held().map(|one| crate_file(layout, one)));
-    files.extend(config.into_iter().map(|file| text_file(file.name, file.text.into_bytes(), Kind::Config)));
+    let mut ledger_contents = LedgerContents::read(layout)?;
+    let unlisted_files = count_unlisted_files(layout, &inventory)?;
+    files.extend(inventory.stored().map(|one| crate_entry(layout, one)));
+    files.extend(config.into_iter().map(|file| text_entry(file.name, file.text.into_bytes(), FileKind::Config)));
 
-    let shelf = Shelf::read(layout)?;
-    if !shelf.problems.is_empty() {
-        return Err(Error::Damaged { root: layout.root().to_owned(), problems: Problems::of(&shelf.problems) });
+    let dist_files = DistFileInventory::read(layout)?;
+    if !dist_files.problems.is_empty() {
+        return Err(Error::Damaged {
+            root: layout.root().to_owned(),
+            problems: Problems::summarize(&dist_files.problems),
+        });
     }
-    told.add_live(layout, &shelf.held, now)?;
-    if holdings.crates.is_empty() && shelf.held.0.is_empty() {
+    ledger_contents.add_live(layout, &dist_files.recorded, now)?;
+    if inventory.crates.is_empty() && dist_files.recorded.0.is_empty() {
         return Err(Error::Empty { root: layout.root().to_owned() });
     }
-    files.extend(shelf.files(layout));
+    files.extend(dist_files.files(layout));
 
-    let newest_read = holdings.crates.iter().map(|one| one.read).max().unwrap_or(now);
+    let newest_read = inventory.crates.iter().map(|one| one.read_at).max().unwrap_or(now);
     let mut table: BTreeMap<&CrateId, CrateRecord> = BTreeMap::new();
-    for one in &holdings.crates {
+    for one in &inventory.crates {
         let id = &one.id;
-        let known = told.crates.get(id);
+        let known = ledger_contents.crates.get(id);
         table.insert(
             id,
             CrateRecord {
@@ -203,7 +209,7 @@ fn plan(layout: &Layout, config: Vec<Brought>, now: Timestamp) -> Result<(Plan, 
                 size: one.size.or(known.map(|known| known.size)).unwrap_or(0),
                 state: if one.size.is_some() { CrateState::Shipped } else { CrateState::IndexOnly },
                 yanked: one.yanked,
-                read: (one.read != newest_read).then(|| whole_seconds(one.read)),
+                read_at: (one.read_at != newest_read).then(|| format_time(one.read_at)),
                 description: known.and_then(|known| known.description.clone()),
                 license: known.and_then(|known| known.license.clone()),
                 repository: known.and_then(|known| known.repository.clone()),
@@ -215,100 +221,110 @@ fn plan(layout: &Layout, config: Vec<Brought>, now: Timestamp) -> Result<(Plan, 
     let mut spelled: HashMap<String, CrateName> =
         table.keys().map(|id| (folded(id.name.as_str()), id.name.clone())).collect();
     let mut taken: HashSet<String> = table.keys().map(|id| folded(&id.file_name())).collect();
-    for id in told.feeds.iter().flat_map(|feed| &feed.crates) {
-        if let (false, Some(known)) = (table.contains_key(id), told.crates.get(id))
+    for id in ledger_contents.histories.iter().flat_map(|feed| &feed.crates) {
+        if let (false, Some(known)) = (table.contains_key(id), ledger_contents.crates.get(id))
             && *spelled.entry(folded(id.name.as_str())).or_insert_with(|| id.name.clone()) == id.name
             && taken.insert(folded(&id.file_name()))
         {
-            table.insert(id, CrateRecord { state: CrateState::Kept, read: None, ..known.clone() });
+            table.insert(id, CrateRecord { state: CrateState::Kept, read_at: None, ..known.clone() });
         }
     }
     let positions: HashMap<&CrateId, u32> = table.keys().copied().zip(0u32..).collect();
     let at = |ids: &BTreeSet<CrateId>| ids.iter().filter_map(|id| positions.get(id).copied()).collect::<Vec<u32>>();
-    let artifacts = shelf.table(&told, newest_read);
+    let artifacts = dist_files.table(&ledger_contents, newest_read);
     let places: HashMap<&SafePath, u32> = artifacts.iter().map(|record| &record.path).zip(0u32..).collect();
     let places = |paths: &BTreeSet<SafePath>| -> Vec<u32> {
         paths.iter().filter_map(|path| places.get(path).copied()).collect()
     };
     let input = |(input, ids, paths): &(Input, BTreeSet<CrateId>, BTreeSet<SafePath>)| Input {
         crates: at(ids),
-        artifacts: places(paths),
+        dist_files: places(paths),
         ..input.clone()
     };
-    let carried = told.feeds.iter().filter(|feed| feed.id != REBUILT).map(|feed| Carried {
-        bundle: feed.bundle.clone(),
-        file: feed.file.clone(),
-        created: feed.created.clone(),
-        index_read: feed.index_read.clone(),
-        lineage: Lineage {
-            id: feed.id.clone(),
-            sequence: feed.sequence,
-            inputs: feed.inputs.iter().map(input).collect(),
-        },
-        crates: at(&feed.crates),
-        artifacts: places(&feed.artifacts),
-    });
+    let carried =
+        ledger_contents.histories.iter().filter(|feed| feed.id != REBUILT_LINEAGE).map(|feed| CarriedHistory {
+            bundle: feed.bundle.clone(),
+            file: feed.file.clone(),
+            created: feed.created.clone(),
+            index_read: feed.index_read.clone(),
+            lineage: Lineage {
+                id: feed.id.clone(),
+                sequence: feed.sequence,
+                inputs: feed.inputs.iter().map(input).collect(),
+            },
+            crates: at(&feed.crates),
+            dist_files: places(&feed.dist_files),
+        });
     let carried = carried.collect();
-    let lineage = unclaimed(&holdings, &shelf, &told, &at, &places);
-    let plan = Plan {
+    let lineage = unclaimed_lineage(&inventory, &dist_files, &ledger_contents, &at, &places);
+    let plan = PackPlan {
         created: now,
         kind: BundleKind::Snapshot,
         repair: false,
         parent: None,
         lineage,
-        carried,
-        targets: told.targets.into_iter().take(MAX_NAMES).collect(),
-        toolchains: shelf.held.toolchains().into_iter().take(MAX_NAMES).collect(),
+        carried_histories: carried,
+        targets: ledger_contents.targets.into_iter().take(MAX_NAMES).collect(),
+        toolchains: dist_files.recorded.toolchain_names().into_iter().take(MAX_NAMES).collect(),
         index_read: newest_read,
         crates: table.into_values().collect(),
-        refreshed: Vec::new(),
-        artifacts,
+        refreshed_crates: Vec::new(),
+        dist_files: artifacts,
         files,
     };
-    Ok((plan, left_behind))
+    Ok((plan, unlisted_files))
 }
 
 /// What the mirror holds and no history claims, as a lineage.
-fn unclaimed(
-    holdings: &Holdings,
-    shelf: &Shelf,
-    told: &Told,
+fn unclaimed_lineage(
+    inventory: &Inventory,
+    dist_files: &DistFileInventory,
+    ledger_contents: &LedgerContents,
     at: &dyn Fn(&BTreeSet<CrateId>) -> Vec<u32>,
     places: &dyn Fn(&BTreeSet<SafePath>) -> Vec<u32>,
 ) -> Lineage {
-    let held: BTreeMap<&CrateId, Sha256> = holdings.crates.iter().map(|one| (&one.id, one.cksum)).collect();
-    let strangers = held.keys().copied().filter(|id| !told.crates.contains_key(*id)).cloned();
-    let rebuilt = told.feeds.iter().filter(|feed| feed.id == REBUILT).flat_map(|feed| feed.crates.iter().cloned());
+    let stored: BTreeMap<&CrateId, Sha256> = inventory.crates.iter().map(|one| (&one.id, one.cksum)).collect();
+    let strangers = stored.keys().copied().filter(|id| !ledger_contents.crates.contains_key(*id)).cloned();
+    let rebuilt = ledger_contents
+        .histories
+        .iter()
+        .filter(|feed| feed.id == REBUILT_LINEAGE)
+        .flat_map(|feed| feed.crates.iter().cloned());
     let crates: BTreeSet<CrateId> = strangers.chain(rebuilt).collect();
     let mut text = String::new();
     for id in &crates {
-        let digest = held.get(id).map(Sha256::to_string).unwrap_or_default();
+        let digest = stored.get(id).map(Sha256::to_string).unwrap_or_default();
         text.push_str(&format!("{id} {digest}\n"));
     }
-    let strangers = shelf.held.0.keys().filter(|path| !told.artifacts.contains_key(*path)).cloned();
-    let rebuilt = told.feeds.iter().filter(|feed| feed.id == REBUILT).flat_map(|feed| feed.artifacts.iter().cloned());
+    let strangers =
+        dist_files.recorded.0.keys().filter(|path| !ledger_contents.dist_files.contains_key(*path)).cloned();
+    let rebuilt = ledger_contents
+        .histories
+        .iter()
+        .filter(|feed| feed.id == REBUILT_LINEAGE)
+        .flat_map(|feed| feed.dist_files.iter().cloned());
     let artifacts: BTreeSet<SafePath> = strangers.chain(rebuilt).collect();
     for path in &artifacts {
-        let digest = shelf.held.0.get(path).map(|held| held.sha256.to_string()).unwrap_or_default();
+        let digest = dist_files.recorded.0.get(path).map(|held| held.sha256.to_string()).unwrap_or_default();
         text.push_str(&format!("{path} {digest}\n"));
     }
     // A mirror that took in a snapshot of itself, or of one alike, has the lot as a history already.
     let own = short_id(&Sha256::of(text.as_bytes()));
-    let mut feeds = told.feeds.iter();
-    let known = feeds.any(|feed| feed.id == own && feed.crates == crates && feed.artifacts == artifacts);
+    let mut feeds = ledger_contents.histories.iter();
+    let known = feeds.any(|feed| feed.id == own && feed.crates == crates && feed.dist_files == artifacts);
     if known {
         text.clear();
     }
     let mut id = short_id(&Sha256::of(text.as_bytes()));
-    while told.feeds.iter().any(|feed| feed.id == id) {
+    while ledger_contents.histories.iter().any(|feed| feed.id == id) {
         id = short_id(&Sha256::of(id.as_bytes()));
     }
     let input = Input {
         name: "held by no history".to_owned(),
         roots: Vec::new(),
         crates: at(&crates),
-        artifacts: places(&artifacts),
-        left_out: Vec::new(),
+        dist_files: places(&artifacts),
+        skipped_packages: Vec::new(),
     };
     let nothing = known || crates.is_empty() && artifacts.is_empty();
     let inputs = if nothing { Vec::new() } else { vec![input] };
@@ -316,26 +332,27 @@ fn unclaimed(
 }
 
 /// How many files in crates/ the index does not name.
-fn left_behind(layout: &Layout, holdings: &Holdings) -> Result<u64, store::Error> {
+fn count_unlisted_files(layout: &Layout, inventory: &Inventory) -> Result<u64, transaction::Error> {
     let mut files = 0u64;
-    each_file(&layout.crates(), 0, &mut |path| {
+    for_each_file(&layout.crates(), 0, &mut |path| {
         files += u64::from(path.extension().is_some_and(|end| end == "crate"));
         Ok(())
     })?;
-    Ok(files.saturating_sub(holdings.held().count() as u64))
+    Ok(files.saturating_sub(inventory.stored().count() as u64))
 }
 
-fn crate_file(layout: &Layout, one: &Holding) -> (Artifact, Bytes) {
+fn crate_entry(layout: &Layout, one: &InventoryEntry) -> (MirrorFile, FileSource) {
     let (path, size) = (one.id.crate_path(), one.size.unwrap_or(0));
-    (Artifact { path, size, sha256: one.cksum, kind: Kind::Crate }, Bytes::File(layout.crate_file(&one.id)))
+    (MirrorFile { path, size, sha256: one.cksum, kind: FileKind::Crate }, FileSource::File(layout.crate_file(&one.id)))
 }
 
 /// An index file that goes along, read again from disk while it is packed, or as lines where it is not in their form.
-fn index_file(name: &CrateName, file: &Path, text: &str) -> (Artifact, Bytes) {
+fn index_entry(name: &CrateName, file: &Path, text: &str) -> (MirrorFile, FileSource) {
     let lines: String = text.lines().filter(|line| !line.is_empty()).flat_map(|line| [line, "\n"]).collect();
     let path = entry_path(&format!("index/{}", name.index_path()));
-    let artifact = Artifact { path, size: lines.len() as u64, sha256: Sha256::of(lines.as_bytes()), kind: Kind::Index };
-    let bytes = if lines == text { Bytes::File(file.to_owned()) } else { Bytes::Memory(lines.into_bytes()) };
+    let artifact =
+        MirrorFile { path, size: lines.len() as u64, sha256: Sha256::of(lines.as_bytes()), kind: FileKind::Index };
+    let bytes = if lines == text { FileSource::File(file.to_owned()) } else { FileSource::Memory(lines.into_bytes()) };
     (artifact, bytes)
 }
 
@@ -343,7 +360,7 @@ fn entry_path(path: &str) -> SafePath {
     path.parse().expect("index paths of parsed names and the names of configuration files are safe")
 }
 
-fn text_file(path: &str, bytes: Vec<u8>, kind: Kind) -> (Artifact, Bytes) {
-    let artifact = Artifact { path: entry_path(path), size: bytes.len() as u64, sha256: Sha256::of(&bytes), kind };
-    (artifact, Bytes::Memory(bytes))
+fn text_entry(path: &str, bytes: Vec<u8>, kind: FileKind) -> (MirrorFile, FileSource) {
+    let artifact = MirrorFile { path: entry_path(path), size: bytes.len() as u64, sha256: Sha256::of(&bytes), kind };
+    (artifact, FileSource::Memory(bytes))
 }

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
-use super::head::{Counts, Head, LineageHead};
-use super::incoming::Incoming;
+use super::index_link::{LinkState, link_state};
 use super::layout::{self, Layout};
 use super::ledger;
-use super::link::{LinkState, link_state};
-use super::live::{self, Figures};
-use super::store;
+use super::live::{self, LiveTotals};
+use super::summary::{Counts, LineageTip, MirrorSummary};
+use super::transaction;
+use super::watcher_state::WatcherState;
 
 /// What a mirror holds and how it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,15 +23,15 @@ pub struct Status {
     /// The toolchains that are offered, as people know them: `stable (1.95.0)`.
     pub toolchains: Vec<String>,
     /// How much of it live mode brought, and keeps current.
-    pub live: Figures,
+    pub live: LiveTotals,
     /// How many imports are on record.
     pub imports: u64,
     /// The histories that feed it.
-    pub lineages: Vec<LineageHead>,
+    pub lineages: Vec<LineageTip>,
     /// Those of them of which it is doubtful which bundle is the newest, by id, and why, one sentence each.
     pub doubts: BTreeMap<String, Vec<String>>,
     /// What the watcher of the incoming folder last saw; `None` where none ever ran.
-    pub incoming: Option<Incoming>,
+    pub watcher: Option<WatcherState>,
     /// What stands at `crates/index`.
     pub link: LinkState,
 }
@@ -41,7 +41,7 @@ pub struct Status {
 pub enum Error {
     /// A file is where the mirror's folder should be.
     #[error("`{}` is not a folder", root.display())]
-    NoFolder {
+    NotADirectory {
         /// The path.
         root: PathBuf,
     },
@@ -53,7 +53,7 @@ pub enum Error {
     Damaged(PathBuf),
     /// The file system refused.
     #[error(transparent)]
-    Store(#[from] store::Error),
+    Store(#[from] transaction::Error),
 }
 
 impl Status {
@@ -63,12 +63,12 @@ impl Status {
     /// A mirror of a newer layout; the file system's.
     pub fn read(layout: &Layout) -> Result<Status, Error> {
         if layout.root().is_file() {
-            return Err(Error::NoFolder { root: layout.root().to_owned() });
+            return Err(Error::NotADirectory { root: layout.root().to_owned() });
         }
         layout.check_format()?;
-        let head = match ledger::head(layout)? {
+        let head = match ledger::read_summary(layout)? {
             Some(head) => head,
-            None if ledger::names(layout)?.is_empty() => Head::default(),
+            None if ledger::record_names(layout)?.is_empty() => MirrorSummary::default(),
             None => return Err(Error::Damaged(layout.ledger())),
         };
         let doubts = head.lineages.iter().map(|lineage| (lineage.id.clone(), head.doubts(&lineage.id)));
@@ -78,10 +78,10 @@ impl Status {
             counts: head.counts,
             last_import: head.last_import.and_then(|time| time.parse().ok()),
             toolchains: head.toolchains,
-            live: live::figures(layout)?,
+            live: live::read_totals(layout)?,
             imports: head.imports,
             lineages: head.lineages,
-            incoming: Incoming::read(layout)?,
+            watcher: WatcherState::read(layout)?,
             link: link_state(layout),
         })
     }

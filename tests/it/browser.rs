@@ -5,26 +5,26 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::console::two_bundles;
-use crate::import_bundle::{Make, import};
+use crate::api::two_bundles;
+use crate::bundle_builder::{BundleBuilder, import};
 use crate::support::browser::Browser;
 use crate::support::crates::Crate;
-use crate::support::published::{Wire, get};
-use crate::support::sandbox::{Sandbox, Serving};
+use crate::support::sandbox::{RunningServer, Sandbox};
+use crate::support::server_fixture::{RawConnection, get};
 
-mod accessible;
-mod checking;
-mod collecting;
+mod accessibility;
+mod verify_page;
+mod gc_page;
 mod hostile;
-mod large;
+mod large_depends;
 mod live;
 mod login;
-mod prefixed;
+mod path_prefix;
 mod setup;
 mod snapshots;
-mod unscripted;
+mod no_javascript;
 mod uploads;
-mod walk;
+mod navigation;
 
 /// A page: where it is, and what it is called in the navigation and by its heading.
 struct Page {
@@ -52,53 +52,53 @@ const VIEWS: &[Page] = &[
 ];
 
 /// A server with a mirror.
-struct Site {
+struct TestSite {
     sandbox: Sandbox,
-    serving: Serving,
+    server: RunningServer,
 }
 
-impl Site {
+impl TestSite {
     /// A server of a mirror with two bundles of one history, with further flags.
-    fn filled(flags: &[&str]) -> Site {
+    fn with_bundles(flags: &[&str]) -> TestSite {
         let sandbox = Sandbox::new();
         for bundle in two_bundles(&sandbox) {
             import(&sandbox.path("mirror"), &bundle).unwrap();
         }
-        Site::of(sandbox, flags)
+        TestSite::start(sandbox, flags)
     }
 
     /// A server without a mirror.
-    fn empty(flags: &[&str]) -> Site {
-        Site::of(Sandbox::new(), flags)
+    fn empty(flags: &[&str]) -> TestSite {
+        TestSite::start(Sandbox::new(), flags)
     }
 
     /// A server without a mirror that only those read who have this token, or another one that the flags name.
-    fn closed(reader: &str, flags: &[&str]) -> Site {
+    fn with_reader_token(reader: &str, flags: &[&str]) -> TestSite {
         let sandbox = Sandbox::new();
         sandbox.write("config/frostmirror.toml", "auth_required = true\nread_token_file = 'readers'\n");
         sandbox.write("config/readers", reader);
-        Site::of(sandbox, flags)
+        TestSite::start(sandbox, flags)
     }
 
-    fn of(sandbox: Sandbox, flags: &[&str]) -> Site {
+    fn start(sandbox: Sandbox, flags: &[&str]) -> TestSite {
         let folders = ["--mirror", "mirror", "--incoming", "incoming", "--config-dir", "config"];
         let serving = sandbox.serve(folders.iter().chain(flags));
-        Site { sandbox, serving }
+        TestSite { sandbox, server: serving }
     }
 
     /// The address of a page.
-    fn at(&self, path: &str) -> String {
-        format!("{}{path}", self.serving.url())
+    fn page_url(&self, path: &str) -> String {
+        format!("{}{path}", self.server.url())
     }
 
     fn url(&self) -> &str {
-        self.serving.url()
+        self.server.url()
     }
 
     /// Has every file checked, as a job, and waits for its end.
-    fn job(&self) {
+    fn run_verify_job(&self) {
         let head = "POST /api/verify HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n";
-        assert_eq!(Wire::to(self.url()).send(head).reply().status, 202);
+        assert_eq!(RawConnection::connect(self.url()).send(head).read_reply().status, 202);
         let until = Instant::now() + Duration::from_secs(60);
         while get(self.url(), "/api/jobs", &[]).text().contains("\"running\"") {
             assert!(Instant::now() < until, "the job does not end");
@@ -107,27 +107,27 @@ impl Site {
     }
 
     /// A bundle of another history, with one crate, beside the mirror.
-    fn bundle(&self, name: &str) -> PathBuf {
+    fn write_bundle(&self, name: &str) -> PathBuf {
         let made = self.sandbox.path("made");
         fs::create_dir_all(&made).unwrap();
-        Make::new("other", 1).ship(Crate::new("fresh", "0.3.0")).write(&made, name)
+        BundleBuilder::new("other", 1).ship(Crate::new("fresh", "0.3.0")).write(&made, name)
     }
 
     /// The same, damaged in its middle.
-    fn damaged_bundle(&self, name: &str) -> PathBuf {
-        let path = self.bundle(name);
-        damage(&path);
+    fn write_corrupt_bundle(&self, name: &str) -> PathBuf {
+        let path = self.write_bundle(name);
+        corrupt_file(&path);
         path
     }
 }
 
 /// Waits until the page is loaded and its modules have begun.
-fn settle(browser: &Browser) {
+fn wait_until_loaded(browser: &Browser) {
     browser.wait_until("document.readyState === 'complete'");
 }
 
 /// Makes a byte in the middle of a file another.
-fn damage(path: &Path) {
+fn corrupt_file(path: &Path) {
     let mut bytes = fs::read(path).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 0xff;
@@ -135,6 +135,6 @@ fn damage(path: &Path) {
 }
 
 /// A file's name.
-fn name(path: &Path) -> &str {
+fn file_name(path: &Path) -> &str {
     path.file_name().unwrap().to_str().unwrap()
 }

@@ -5,21 +5,21 @@ use std::fs;
 use std::io::{self, Cursor, Read};
 
 use frostmirror::bundle::format::{BundleKind, Entry, Manifest};
-use frostmirror::bundle::open::{Passing, Visitor, open_any};
+use frostmirror::bundle::open::{EntryVisitor, NullVisitor, open_any};
 use frostmirror::bundle::verify::verify;
 use frostmirror::digest::Sha256;
-use frostmirror::event::Silent;
+use frostmirror::event::NullSink;
 use proptest::prelude::*;
 use tempfile::tempdir;
 
-use crate::support::forge::{FakeCrate, brotli};
+use crate::support::forged_bundle::{FakeCrate, brotli};
 
-const FROZEN: &[u8] = include_bytes!("../../fixtures/bundles/frostmirror-1.0.0.pkg");
+const LEGACY_BUNDLE: &[u8] = include_bytes!("../../fixtures/bundles/frostmirror-1.0.0.pkg");
 
 /// A section, as the format has it.
 type Section = (String, Vec<u8>);
 
-fn read(bytes: &[u8], visitor: &mut dyn Visitor) -> Result<Manifest, Vec<String>> {
+fn read_legacy(bytes: &[u8], visitor: &mut dyn EntryVisitor) -> Result<Manifest, Vec<String>> {
     let folder = tempdir().expect("a folder");
     let bundle = open_any(Box::new(Cursor::new(bytes)), "old.pkg", folder.path()).map_err(|error| {
         vec![match error.source() {
@@ -35,14 +35,14 @@ fn read(bytes: &[u8], visitor: &mut dyn Visitor) -> Result<Manifest, Vec<String>
     }
 }
 
-fn refused(bytes: &[u8], words: &[&str]) {
-    let problems = read(bytes, &mut Passing).expect_err("a refusal");
-    let named = problems.iter().any(|line| words.iter().all(|word| line.contains(word)));
-    assert!(named, "no line has {words:?} in {problems:#?}");
+fn assert_refused(bytes: &[u8], expected: &[&str]) {
+    let problems = read_legacy(bytes, &mut NullVisitor).expect_err("a refusal");
+    let named = problems.iter().any(|line| expected.iter().all(|word| line.contains(word)));
+    assert!(named, "no line has {expected:?} in {problems:#?}");
 }
 
 /// The plain form of these sections.
-fn plain(sections: &[Section]) -> Vec<u8> {
+fn plain_bytes(sections: &[Section]) -> Vec<u8> {
     let mut bytes = b"FMPKG\0\x01\0".to_vec();
     bytes.extend_from_slice(&u32::try_from(sections.len()).expect("few").to_le_bytes());
     let mut offset = 12 + sections.iter().map(|(path, _)| path.len() + 20).sum::<usize>();
@@ -66,7 +66,7 @@ fn sections(crates: &[FakeCrate]) -> Vec<Section> {
 
 /// A bundle of one crate and these files below dist/ and rustup/.
 pub fn with_toolchain(files: &[(&str, Vec<u8>)]) -> Vec<u8> {
-    brotli(&plain(&sections_with(&[FakeCrate::new("old", "1.0.0", 60)], files)))
+    brotli(&plain_bytes(&sections_with(&[FakeCrate::new("old", "1.0.0", 60)], files)))
 }
 
 fn sections_with(crates: &[FakeCrate], files: &[(&str, Vec<u8>)]) -> Vec<Section> {
@@ -107,21 +107,21 @@ fn sections_with(crates: &[FakeCrate], files: &[(&str, Vec<u8>)]) -> Vec<Section
     all
 }
 
-fn two() -> Vec<Section> {
+fn two_sections() -> Vec<Section> {
     sections(&[FakeCrate::new("a", "1.0.0", 60), FakeCrate::new("bb", "0.2.0", 40)])
 }
 
-fn bent(bend: impl FnOnce(&mut Vec<Section>)) -> Vec<u8> {
-    let mut sections = two();
+fn bundle_with_modified_sections(bend: impl FnOnce(&mut Vec<Section>)) -> Vec<u8> {
+    let mut sections = two_sections();
     bend(&mut sections);
-    brotli(&plain(&sections))
+    brotli(&plain_bytes(&sections))
 }
 
 /// Collects paths and contents.
 #[derive(Default)]
-struct Collected(Vec<(String, Vec<u8>)>);
+struct CollectingVisitor(Vec<(String, Vec<u8>)>);
 
-impl Visitor for Collected {
+impl EntryVisitor for CollectingVisitor {
     fn begin(&mut self, entry: &Entry) -> io::Result<()> {
         self.0.push((entry.path.to_string(), Vec::new()));
         Ok(())
@@ -138,9 +138,9 @@ impl Visitor for Collected {
 }
 
 #[test]
-fn a_real_bundle_reads_as_one_of_ours() {
-    let mut collected = Collected::default();
-    let manifest = read(FROZEN, &mut collected).expect("it is good");
+fn a_legacy_bundle_is_read_like_a_current_one() {
+    let mut collected = CollectingVisitor::default();
+    let manifest = read_legacy(LEGACY_BUNDLE, &mut collected).expect("it is good");
     let paths: Vec<&str> = collected.0.iter().map(|(path, _)| path.as_str()).collect();
     assert_eq!(
         paths,
@@ -154,23 +154,24 @@ fn a_real_bundle_reads_as_one_of_ours() {
 }
 
 #[test]
-fn verify_takes_a_real_bundle_and_a_pipe_does_too() {
+fn verify_accepts_a_legacy_bundle_from_a_file_and_a_pipe() {
     let folder = tempdir().expect("a folder");
     let path = folder.path().join("old.pkg");
-    fs::write(&path, FROZEN).expect("a file");
-    let verdict = verify(&path, folder.path(), &Silent).expect("it reads");
+    fs::write(&path, LEGACY_BUNDLE).expect("a file");
+    let verdict = verify(&path, folder.path(), &NullSink).expect("it reads");
     assert_eq!(verdict.problems, []);
     let (reader, mut writer) = io::pipe().expect("a pipe");
-    let feeding = std::thread::spawn(move || io::copy(&mut Cursor::new(FROZEN), &mut writer).expect("fed"));
+    let feeding = std::thread::spawn(move || io::copy(&mut Cursor::new(LEGACY_BUNDLE), &mut writer).expect("fed"));
     let bundle = open_any(Box::new(reader.take(u64::MAX)), "pipe", folder.path()).expect("it opens");
-    assert_eq!(bundle.stream(&mut Passing).expect("it streams").manifest.id, verdict.manifest.id);
+    assert_eq!(bundle.stream(&mut NullVisitor).expect("it streams").manifest.id, verdict.manifest.id);
     feeding.join().expect("fed");
 }
 
 #[test]
-fn a_forged_bundle_is_good_to_begin_with_and_always_the_same() {
-    let first = read(&bent(|_| {}), &mut Passing).expect("good");
-    let again = read(&bent(|sections| sections[1..].reverse()), &mut Passing).expect("good");
+fn an_unmodified_forged_legacy_bundle_is_valid_and_reproducible() {
+    let first = read_legacy(&bundle_with_modified_sections(|_| {}), &mut NullVisitor).expect("good");
+    let again = read_legacy(&bundle_with_modified_sections(|sections| sections[1..].reverse()), &mut NullVisitor)
+        .expect("good");
     assert_eq!(first, again);
     assert_eq!(first.created, "2026-04-02T21:30:00Z");
     assert_eq!(first.crates.len(), 2);
@@ -178,65 +179,80 @@ fn a_forged_bundle_is_good_to_begin_with_and_always_the_same() {
 }
 
 #[test]
-fn bent_sections_are_refused_by_name() {
-    refused(&bent(|s| s[1].1[5] ^= 1), &["crates/a-1.0.0.crate", "SHA-256"]);
-    refused(&bent(|s| s[1].1.push(0)), &["crates/a/1.0.0/download", "another size"]);
-    refused(&bent(|s| drop(s.remove(1))), &["crates/a/1.0.0/download", "not in the bundle"]);
-    refused(&bent(|s| drop(s.remove(2))), &["a 1.0.0", "no index line"]);
-    refused(
-        &bent(|s| s.push(("crates/x/1.0.0/download".to_owned(), vec![1]))),
+fn invalid_sections_are_refused_and_named() {
+    assert_refused(&bundle_with_modified_sections(|s| s[1].1[5] ^= 1), &["crates/a-1.0.0.crate", "SHA-256"]);
+    assert_refused(&bundle_with_modified_sections(|s| s[1].1.push(0)), &["crates/a/1.0.0/download", "another size"]);
+    assert_refused(
+        &bundle_with_modified_sections(|s| drop(s.remove(1))),
+        &["crates/a/1.0.0/download", "not in the bundle"],
+    );
+    assert_refused(&bundle_with_modified_sections(|s| drop(s.remove(2))), &["a 1.0.0", "no index line"]);
+    assert_refused(
+        &bundle_with_modified_sections(|s| s.push(("crates/x/1.0.0/download".to_owned(), vec![1]))),
         &["crates/x/1.0.0/download", "not in its manifest"],
     );
-    refused(&bent(|s| s.push(("crates/../../x".to_owned(), vec![1]))), &["crates/../../x", "unsafe path"]);
-    refused(&bent(|s| s.push(("/tmp/x".to_owned(), vec![1]))), &["/tmp/x", "unsafe path"]);
-    refused(&bent(|s| s.push(("evil".to_owned(), vec![1]))), &["evil", "not in its manifest"]);
-    refused(&bent(|s| s.push(s[0].clone())), &["manifest.json", "twice"]);
-    refused(&bent(|s| drop(s.remove(0))), &["no manifest"]);
-    refused(&bent(|s| s[0].1[20] ^= 1), &["manifest.json", "its own hash"]);
-    refused(&bent(|s| s[0].1.truncate(100)), &["manifest is malformed"]);
-    refused(&bent(|s| s.push(s[2].clone())), &["index/1/a", "twice"]);
+    assert_refused(
+        &bundle_with_modified_sections(|s| s.push(("crates/../../x".to_owned(), vec![1]))),
+        &["crates/../../x", "unsafe path"],
+    );
+    assert_refused(
+        &bundle_with_modified_sections(|s| s.push(("/tmp/x".to_owned(), vec![1]))),
+        &["/tmp/x", "unsafe path"],
+    );
+    assert_refused(
+        &bundle_with_modified_sections(|s| s.push(("evil".to_owned(), vec![1]))),
+        &["evil", "not in its manifest"],
+    );
+    assert_refused(&bundle_with_modified_sections(|s| s.push(s[0].clone())), &["manifest.json", "twice"]);
+    assert_refused(&bundle_with_modified_sections(|s| drop(s.remove(0))), &["no manifest"]);
+    assert_refused(&bundle_with_modified_sections(|s| s[0].1[20] ^= 1), &["manifest.json", "its own hash"]);
+    assert_refused(&bundle_with_modified_sections(|s| s[0].1.truncate(100)), &["manifest is malformed"]);
+    assert_refused(&bundle_with_modified_sections(|s| s.push(s[2].clone())), &["index/1/a", "twice"]);
     let other = FakeCrate::new("a", "1.0.0", 61).line() + "\n";
-    refused(&bent(|s| s[2].1 = other.clone().into_bytes()), &["index/1/a", "another checksum"]);
-    refused(&bent(|s| s[2].0 = "index/2/aa".to_owned()), &["a 1.0.0", "no index line"]);
+    assert_refused(
+        &bundle_with_modified_sections(|s| s[2].1 = other.clone().into_bytes()),
+        &["index/1/a", "another checksum"],
+    );
+    assert_refused(&bundle_with_modified_sections(|s| s[2].0 = "index/2/aa".to_owned()), &["a 1.0.0", "no index line"]);
     let twice: &dyn Fn(&mut Vec<Section>) = &|s| s[2].1 = s[2].1.repeat(2);
-    refused(&bent(twice), &["index/1/a", "second line"]);
-    refused(&bent(|s| s[2].1 = vec![b' '; 3_000_000]), &["shrank more"]);
+    assert_refused(&bundle_with_modified_sections(twice), &["index/1/a", "second line"]);
+    assert_refused(&bundle_with_modified_sections(|s| s[2].1 = vec![b' '; 3_000_000]), &["shrank more"]);
 }
 
 #[test]
-fn a_bent_table_is_refused() {
-    let good = plain(&two());
+fn an_invalid_section_table_is_refused() {
+    let good = plain_bytes(&two_sections());
     let at = 12 + 4 + "manifest.json".len();
-    let table = |place: usize, value: u64| {
+    let table = |position: usize, value: u64| {
         let mut bytes = good.clone();
-        bytes[place..place + 8].copy_from_slice(&value.to_le_bytes());
+        bytes[position..position + 8].copy_from_slice(&value.to_le_bytes());
         brotli(&bytes)
     };
     let offset = u64::from_le_bytes(good[at..at + 8].try_into().expect("eight"));
     for value in [0, offset - 1, offset + 1, u64::MAX] {
-        refused(&table(at, value), &["manifest.json", "is not where"]);
+        assert_refused(&table(at, value), &["manifest.json", "is not where"]);
     }
     let length = u64::from_le_bytes(good[at + 8..at + 16].try_into().expect("eight"));
     for value in [0, length - 1, length + 1, u64::MAX, u64::MAX - offset] {
-        refused(&table(at + 8, value), &["is not where"]);
+        assert_refused(&table(at + 8, value), &["is not where"]);
     }
     let mut bytes = good.clone();
     bytes[12..16].copy_from_slice(&u32::MAX.to_le_bytes());
-    refused(&brotli(&bytes), &["path that is too long"]);
+    assert_refused(&brotli(&bytes), &["path that is too long"]);
     bytes[12..16].copy_from_slice(&13u32.to_le_bytes());
     bytes[16] = 0xff;
-    refused(&brotli(&bytes), &["not UTF-8"]);
-    refused(&brotli(&[&good[..], b"x"].concat()), &["bytes follow"]);
-    refused(&[&brotli(&good)[..], b"x"].concat(), &["bytes follow"]);
-    refused(&brotli(&good[..good.len() - 1]), &["ends before"]);
-    refused(&brotli(b"FMPKG\0\x02\0\0\0\0\0"), &["is not a bundle"]);
+    assert_refused(&brotli(&bytes), &["not UTF-8"]);
+    assert_refused(&brotli(&[&good[..], b"x"].concat()), &["bytes follow"]);
+    assert_refused(&[&brotli(&good)[..], b"x"].concat(), &["bytes follow"]);
+    assert_refused(&brotli(&good[..good.len() - 1]), &["ends before"]);
+    assert_refused(&brotli(b"FMPKG\0\x02\0\0\0\0\0"), &["is not a bundle"]);
 }
 
 #[test]
-fn wherever_it_is_cut_it_is_refused() {
-    let stored = brotli(&plain(&two()));
+fn truncation_at_any_byte_is_refused() {
+    let stored = brotli(&plain_bytes(&two_sections()));
     for length in 0..stored.len() {
-        refused(&stored[..length], &["old.pkg"]);
+        assert_refused(&stored[..length], &["old.pkg"]);
     }
 }
 
@@ -245,39 +261,39 @@ proptest! {
 
     /// Text that is not passed on has no digest, so that a flip there shows nowhere; all that is passed on must hold.
     #[test]
-    fn a_flip_never_passes_on_other_bytes(place in any::<prop::sample::Index>(), bit in 0u8..8) {
-        let stored = bent(|_| {});
-        let mut good = Collected::default();
-        let expected = read(&stored, &mut good).expect("good");
+    fn a_flipped_byte_never_yields_different_content(place in any::<prop::sample::Index>(), bit in 0u8..8) {
+        let stored = bundle_with_modified_sections(|_| {});
+        let mut good = CollectingVisitor::default();
+        let expected = read_legacy(&stored, &mut good).expect("good");
         let mut bytes = stored.clone();
         bytes[place.index(stored.len())] ^= 1 << bit;
-        let mut collected = Collected::default();
-        if let Ok(manifest) = read(&bytes, &mut collected) {
+        let mut collected = CollectingVisitor::default();
+        if let Ok(manifest) = read_legacy(&bytes, &mut collected) {
             prop_assert_eq!(manifest.crates, expected.crates);
-            let crates = |all: &Collected| all.0.iter().filter(|(path, _)| path.starts_with("crates/")).cloned().collect::<Vec<_>>();
+            let crates = |all: &CollectingVisitor| all.0.iter().filter(|(path, _)| path.starts_with("crates/")).cloned().collect::<Vec<_>>();
             prop_assert_eq!(crates(&collected), crates(&good));
         }
     }
 
     #[test]
-    fn arbitrary_plain_forms_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), kept in 0usize..80) {
-        let good = plain(&two());
+    fn arbitrary_plain_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), kept in 0usize..80) {
+        let good = plain_bytes(&two_sections());
         let whole = [&good[..kept], &bytes].concat();
-        prop_assert!(read(&brotli(&whole), &mut Passing).is_err());
+        prop_assert!(read_legacy(&brotli(&whole), &mut NullVisitor).is_err());
     }
 }
 
 #[test]
-fn a_section_that_is_there_twice_is_refused_by_name() {
-    let mut all = two();
+fn a_duplicate_section_is_refused_and_named() {
+    let mut all = two_sections();
     let again = all.iter().find(|(path, _)| path == "crates/a/1.0.0/download").cloned().expect("a crate");
     all.push(again);
-    refused(&brotli(&plain(&all)), &["`crates/a/1.0.0/download` is in it twice"]);
+    assert_refused(&brotli(&plain_bytes(&all)), &["`crates/a/1.0.0/download` is in it twice"]);
 }
 
 #[test]
-fn an_index_file_of_one_line_without_end_is_refused_by_name() {
-    let mut all = two();
+fn an_endless_index_line_is_refused_and_named() {
+    let mut all = two_sections();
     let index = all.iter_mut().find(|(path, _)| path == "index/1/a").expect("an index file");
     index.1 = FakeCrate::new("a", "1.0.0", 60).line().into_bytes();
     index.1.push(b'\n');
@@ -285,5 +301,5 @@ fn an_index_file_of_one_line_without_end_is_refused_by_name() {
     // Enough that does not shrink, so that it is no bomb by its ratio.
     let noise = FakeCrate::new("noise", "1.0.0", 200_000).bytes;
     all.insert(0, ("config/noise".to_owned(), noise));
-    refused(&brotli(&plain(&all)), &["index/1/a", "is larger than an index file may be"]);
+    assert_refused(&brotli(&plain_bytes(&all)), &["index/1/a", "is larger than an index file may be"]);
 }

@@ -1,14 +1,14 @@
 //! `verify --closure`: can this lock be built from what is here?
 
-mod judged;
-mod unused;
+mod against_cargo;
+mod unused_patches;
 
 use std::fs;
 
 use frostmirror::bundle::format::CrateState;
-use frostmirror::gather::lockfile::CRATES_IO;
+use frostmirror::gather::lockfile::CRATES_IO_SOURCE;
 
-use crate::import_bundle::{Make, import};
+use crate::bundle_builder::{BundleBuilder, import};
 use crate::support::crates::Crate;
 use crate::support::sandbox::Sandbox;
 
@@ -29,52 +29,52 @@ fn package(name: &str, version: &str, source: &str, cksum: &str) -> String {
 }
 
 /// A lock of these crates and the project itself.
-fn lock(crates: &[Crate]) -> String {
+fn lockfile(crates: &[Crate]) -> String {
     let mut text = "version = 4\n[[package]]\nname = \"app\"\nversion = \"0.1.0\"\n\n".to_owned();
     for one in crates {
         let one = one.clone().pack();
-        text += &package(&one.name, &one.version, CRATES_IO, &format!("checksum = \"{}\"", one.cksum));
+        text += &package(&one.name, &one.version, CRATES_IO_SOURCE, &format!("checksum = \"{}\"", one.cksum));
     }
     text
 }
 
 /// A machine with a full bundle of json 1.0.0, and a delta that brings json 1.1.0 and winapi's line.
-fn world() -> Sandbox {
+fn base_and_delta() -> Sandbox {
     let sandbox = Sandbox::new();
     let folder = sandbox.path("");
-    Make::new("a", 1).ship(json()).write(&folder, "full.pkg");
-    Make::new("a", 2)
+    BundleBuilder::new("a", 1).ship(json()).write(&folder, "full.pkg");
+    BundleBuilder::new("a", 2)
         .ship(newer_json())
-        .with(json(), CrateState::Sent)
-        .with(left_out(), CrateState::IndexOnly)
+        .with_crate(json(), CrateState::Sent)
+        .with_crate(left_out(), CrateState::IndexOnly)
         .parent("full.pkg")
         .write(&folder, "delta.pkg");
-    sandbox.write("old.lock", lock(&[json()]));
-    sandbox.write("both.lock", lock(&[json(), newer_json()]));
-    sandbox.write("windows.lock", lock(&[newer_json(), left_out()]));
+    sandbox.write("old.lock", lockfile(&[json()]));
+    sandbox.write("both.lock", lockfile(&[json(), newer_json()]));
+    sandbox.write("windows.lock", lockfile(&[newer_json(), left_out()]));
     sandbox
 }
 
 #[test]
-fn a_full_bundle_covers_what_it_ships() {
-    let sandbox = world();
+fn a_full_bundle_covers_its_shipped_crates() {
+    let sandbox = base_and_delta();
     let run = sandbox.run(["verify", "full.pkg", "--closure", "old.lock"]).ok();
     assert_eq!(run.stdout, "OK -- 1 crates, 0 rustup artifacts\nOK -- closure of 1 packages\n");
     let run = sandbox.run(["verify", "full.pkg", "--closure", "both.lock"]).exits(4);
     run.stdout_has("json 1.1.0: is missing\n").stderr_has("`both.lock` cannot be built from what is here (1 problem)");
     let run = sandbox.run(["verify", "full.pkg", "--closure", "both.lock", "--message-format", "json"]).exits(4);
-    let told = run.stdout.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
-    let closure = told.into_iter().find(|line| line["reason"] == "closure").unwrap();
+    let output = run.stdout.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let closure = output.into_iter().find(|line| line["reason"] == "closure").unwrap();
     assert_eq!((&closure["success"], &closure["packages"]), (&false.into(), &2.into()));
     assert_eq!(closure["problems"], serde_json::json!(["json 1.1.0: is missing"]));
 }
 
 #[test]
-fn another_checksum_is_told_apart_from_a_missing_package() {
-    let sandbox = world();
+fn a_different_checksum_is_distinguished_from_a_missing_package() {
+    let sandbox = base_and_delta();
     let good = json().pack().cksum;
     let other = "0".repeat(64);
-    sandbox.write("other.lock", lock(&[json()]).replace(&good, &other));
+    sandbox.write("other.lock", lockfile(&[json()]).replace(&good, &other));
     let run = sandbox.run(["verify", "full.pkg", "--closure", "other.lock"]).exits(4);
     run.stdout_has(&format!("json 1.0.0: the lock has the checksum {other}, and full.pkg has {good}\n"));
     import(&sandbox.path("mirror"), &sandbox.path("full.pkg")).unwrap();
@@ -83,8 +83,8 @@ fn another_checksum_is_told_apart_from_a_missing_package() {
 }
 
 #[test]
-fn a_delta_needs_its_base_in_the_chain_or_in_the_mirror() {
-    let sandbox = world();
+fn a_delta_needs_its_base_bundle_or_a_mirror() {
+    let sandbox = base_and_delta();
     let run = sandbox.run(["verify", "delta.pkg", "--closure", "both.lock"]).exits(4);
     let run = run.stdout_has("json 1.0.0: is missing\n").stdout_has(
         "delta.pkg: builds on full.pkg, and 1 of the crates that it relies on is nowhere, first json 1.0.0\n",
@@ -96,21 +96,21 @@ fn a_delta_needs_its_base_in_the_chain_or_in_the_mirror() {
         run.stdout_has("OK -- closure of 2 packages\n");
     }
     import(&sandbox.path("mirror"), &sandbox.path("full.pkg")).unwrap();
-    let words = ["verify", "delta.pkg", "--mirror", "mirror", "--closure", "both.lock"];
-    sandbox.run(words).ok().stdout_has("OK -- closure of 2 packages\n");
+    let args = ["verify", "delta.pkg", "--mirror", "mirror", "--closure", "both.lock"];
+    sandbox.run(args).ok().stdout_has("OK -- closure of 2 packages\n");
     sandbox
         .run(["verify", "--mirror", "mirror", "--closure", "both.lock"])
         .exits(4)
         .stdout_has("json 1.1.0: is missing\n");
     // The mirror's file counts by its bytes.
     fs::write(sandbox.path("mirror/crates/json-1.0.0.crate"), "rot").unwrap();
-    let run = sandbox.run(words).exits(4);
+    let run = sandbox.run(args).exits(4);
     run.stdout_has("json 1.0.0: its file in the mirror is damaged\n").stdout_has("delta.pkg: builds on full.pkg");
 }
 
 #[test]
-fn a_mirror_covers_what_its_index_and_files_hold() {
-    let sandbox = world();
+fn a_mirror_covers_crates_with_an_index_line_and_a_file() {
+    let sandbox = base_and_delta();
     let mirror = sandbox.path("mirror");
     import(&mirror, &sandbox.path("full.pkg")).unwrap();
     import(&mirror, &sandbox.path("delta.pkg")).unwrap();
@@ -127,15 +127,15 @@ fn a_mirror_covers_what_its_index_and_files_hold() {
     sandbox.run(["verify", "--mirror", "absent", "--closure", "old.lock"]).exits(3);
     // What cannot be looked into is not absent; a user who may look everywhere meets it as links in a circle.
     std::os::unix::fs::symlink("circle", sandbox.path("circle")).unwrap();
-    for words in [&["verify", "--mirror", "circle"][..], &["verify", "--mirror", "circle", "--closure", "old.lock"]] {
-        sandbox.run(words).exits(7).stderr_has("could not read `").stderr_lacks("no mirror is at");
+    for args in [&["verify", "--mirror", "circle"][..], &["verify", "--mirror", "circle", "--closure", "old.lock"]] {
+        sandbox.run(args).exits(7).stderr_has("could not read `").stderr_lacks("no mirror is at");
     }
 }
 
 #[test]
-fn packages_of_elsewhere_cannot_be_covered() {
-    let sandbox = world();
-    let text = lock(&[json()])
+fn packages_from_other_sources_cannot_be_covered() {
+    let sandbox = base_and_delta();
+    let text = lockfile(&[json()])
         + &package("tool", "0.2.0", "git+https://user:secret@example.org/tool?branch=main#0123", "")
         + &package(
             "inner",
@@ -156,11 +156,11 @@ fn packages_of_elsewhere_cannot_be_covered() {
 
 #[test]
 fn a_damaged_bundle_covers_nothing() {
-    let sandbox = world();
+    let sandbox = base_and_delta();
     let mut bytes = fs::read(sandbox.path("full.pkg")).unwrap();
     let middle = bytes.len() - 10;
     bytes[middle] ^= 1;
     fs::write(sandbox.path("full.pkg"), bytes).unwrap();
     let run = sandbox.run(["verify", "full.pkg", "--closure", "old.lock"]).exits(4);
-    assert!(!run.stdout.contains("closure"), "{}", run.told());
+    assert!(!run.stdout.contains("closure"), "{}", run.describe());
 }

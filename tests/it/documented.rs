@@ -7,36 +7,36 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use frostmirror::config::{Key, Settings};
 use frostmirror::env::VARIABLES;
 use frostmirror::guide::CHAPTERS;
-use frostmirror::server_config::{Key, Settings};
 use serde_json::Value;
 
-use crate::journey::world::World;
+use crate::end_to_end::fixture_registry::FixtureRegistry;
 use crate::support::client::Project;
 use crate::support::crates::Crate;
-use crate::support::dist::{Dist, LINUX};
-use crate::support::run::{Run, sysroot};
+use crate::support::dist::{DistServer, LINUX};
+use crate::support::process::{Run, sysroot};
 use crate::support::rustup;
-use crate::support::sandbox::{BINARY, Sandbox, Serving};
+use crate::support::sandbox::{BINARY, RunningServer, Sandbox};
 
 const OLDER: (&str, &str) = ("20260326-2130-crates.pkg", "1774560600");
 const NEWER: (&str, &str) = ("20260402-2130-crates.pkg", "1775165400");
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
-fn file(path: &str) -> PathBuf {
+fn read_document(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
 /// A `console` block.
-struct Block {
+struct ConsoleBlock {
     /// The line before it.
     mark: String,
     /// Each command with the lines that it prints.
     commands: Vec<(String, Vec<String>)>,
 }
 
-fn blocks(text: &str) -> Vec<Block> {
+fn console_blocks(text: &str) -> Vec<ConsoleBlock> {
     let lines: Vec<&str> = text.lines().collect();
     let starts = (0..lines.len()).filter(|at| lines[*at] == "```console");
     let block = |start: usize| {
@@ -48,18 +48,18 @@ fn blocks(text: &str) -> Vec<Block> {
                 (None, None) => panic!("a block begins with `{line}`, which is no command"),
             }
         }
-        Block { mark: lines[start - 1].to_owned(), commands }
+        ConsoleBlock { mark: lines[start - 1].to_owned(), commands }
     };
     starts.map(block).collect()
 }
 
 #[test]
 fn every_command_block_is_run_or_says_why_not() {
-    let readme = fs::read_to_string(file("README.md")).unwrap();
+    let readme = fs::read_to_string(read_document("README.md")).unwrap();
     let documents = CHAPTERS.iter().map(|chapter| (chapter.name, chapter.source)).chain([("README.md", &*readme)]);
     for (name, text) in documents {
-        let blocks = blocks(text);
-        for Block { mark, commands } in &blocks {
+        let blocks = console_blocks(text);
+        for ConsoleBlock { mark, commands } in &blocks {
             let reason = mark.strip_prefix("<!-- not run: ").and_then(|rest| rest.strip_suffix(" -->"));
             let marked = mark == "<!-- run -->" || reason.is_some_and(|reason| reason.len() > 10);
             assert!(marked, "{name}: no mark above the block of `{}`", commands[0].0);
@@ -70,28 +70,28 @@ fn every_command_block_is_run_or_says_why_not() {
 }
 
 /// A machine on which a document's commands run. It is on both sides of the gap.
-struct Machine {
+struct DocumentMachine {
     // The fake upstream runs as long as the machine.
-    _world: World,
-    _dist: Dist,
+    _world: FixtureRegistry,
+    _dist: DistServer,
     sandbox: Sandbox,
-    servers: Vec<Serving>,
+    servers: Vec<RunningServer>,
     /// File names of the document, and those of the machine.
     names: Vec<(String, String)>,
     /// Variables that earlier commands set.
     variables: String,
 }
 
-impl Machine {
+impl DocumentMachine {
     /// A project with a Cargo.lock, and an upstream.
-    fn new() -> Machine {
-        let mut world = World::new();
+    fn new() -> DocumentMachine {
+        let mut world = FixtureRegistry::new();
         world.publish(Crate::new("serde_json", "1.0.149").description("JSON"));
         world.publish(Crate::new("ripgrep", "14.1.1").bin("fn main() {}"));
-        let dist = Dist::start();
+        let dist = DistServer::start();
         // Only chapters that run it need it.
         if rustup::found().is_some() {
-            dist.publish_rustup(&rustup::version(), &[LINUX], &rustup::bytes());
+            dist.publish_rustup(&rustup::local_version(), &[LINUX], &rustup::local_binary());
         }
         let sandbox = world.sandbox();
         let programs = Path::new(BINARY).parent().unwrap();
@@ -110,12 +110,12 @@ impl Machine {
         ];
         let sandbox = variables.iter().fold(sandbox, |sandbox, (name, value)| sandbox.env(name, value));
         let project = Project::new("app").dep("serde_json", "1").main("fn main() {}");
-        let lock = world.lock_of(&project);
+        let lock = world.lockfile_of(&project);
         project.lockfile(&lock).write(&sandbox.path(""));
         for path in ["admin-token", "etc/admin-token", "stick/.keep"] {
             sandbox.write(path, TOKEN);
         }
-        Machine {
+        DocumentMachine {
             _world: world,
             _dist: dist,
             sandbox,
@@ -126,8 +126,8 @@ impl Machine {
     }
 
     /// The same with two bundles, both in the current folder and on the stick, and the older one imported.
-    fn with_bundles() -> Machine {
-        let machine = Machine::new();
+    fn with_bundles() -> DocumentMachine {
+        let machine = DocumentMachine::new();
         let platforms = "\n[platforms]\ntargets = ['x86_64-unknown-linux-gnu', 'wasm32-unknown-unknown']\n\
                          toolchain = ['stable', '1.86.0', 'nightly-2026-04-25']\ncomponents = ['rust-src']\n";
         for ((name, date), last) in [(OLDER, "leaf = '0.3'"), (NEWER, "ripgrep = '14'")] {
@@ -144,8 +144,8 @@ impl Machine {
     }
 
     /// The same with everything imported and served.
-    fn serving() -> Machine {
-        let mut machine = Machine::with_bundles();
+    fn serving() -> DocumentMachine {
+        let mut machine = DocumentMachine::with_bundles();
         machine.sandbox.run(["import", NEWER.0]).ok();
         let mirror = machine.sandbox.frostmirror_home().join("mirror");
         std::os::unix::fs::symlink(mirror, machine.sandbox.path("stick/mirror")).unwrap();
@@ -155,7 +155,7 @@ impl Machine {
 
     /// Runs the commands of a document's blocks.
     fn run(mut self, text: &str) {
-        let run = blocks(text).into_iter().filter(|block| block.mark == "<!-- run -->");
+        let run = console_blocks(text).into_iter().filter(|block| block.mark == "<!-- run -->");
         let mut count = 0;
         for (command, printed) in run.flat_map(|block| block.commands) {
             self.command(&command, &printed);
@@ -165,13 +165,13 @@ impl Machine {
     }
 
     fn command(&mut self, command: &str, printed: &[String]) {
-        let line = self.here(command);
+        let line = self.localize(command);
         let shell = |line: &str| {
             let before = "set -euo pipefail; unset RUSTUP_TOOLCHAIN; if [ -f ~/.profile ]; then . ~/.profile; fi";
-            self.sandbox.process_of("bash", ["-c", &format!("{before}\n{}{line}", self.variables)])
+            self.sandbox.other_program("bash", ["-c", &format!("{before}\n{}{line}", self.variables)])
         };
         if let Some(server) = line.strip_suffix(" &") {
-            let serving = Serving::of(shell(&format!("exec {server}")));
+            let serving = RunningServer::start(shell(&format!("exec {server}")));
             assert_eq!(printed, ["listening on http://0.0.0.0:8080"], "{command}");
             self.servers.push(serving);
             return;
@@ -181,9 +181,13 @@ impl Machine {
         if name.is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_lowercase())) {
             self.variables.push_str(&format!("{line}\n"));
         }
-        let actual: Vec<String> = run.stdout.lines().map(shape).collect();
+        let actual: Vec<String> = run.stdout.lines().map(normalize).collect();
         for expected in printed {
-            assert!(actual.contains(&shape(expected)), "`{command}` does not print `{expected}` but\n{}", run.stdout);
+            assert!(
+                actual.contains(&normalize(expected)),
+                "`{command}` does not print `{expected}` but\n{}",
+                run.stdout
+            );
         }
         if let (Some(shown), [own]) =
             (printed.first().filter(|line| line.ends_with(".pkg")), &*run.stdout.lines().collect::<Vec<_>>())
@@ -197,7 +201,7 @@ impl Machine {
     }
 
     /// A command with this machine's folders, files and addresses.
-    fn here(&self, command: &str) -> String {
+    fn localize(&self, command: &str) -> String {
         let mut line = command.to_owned();
         let mirror = self.sandbox.frostmirror_home().join("mirror");
         for (shown, own) in [
@@ -220,7 +224,7 @@ impl Machine {
 }
 
 /// A printed line without what differs from machine to machine: folders, numbers and units.
-fn shape(line: &str) -> String {
+fn normalize(line: &str) -> String {
     let word = |word: &str| {
         let word = word.rsplit('/').next().unwrap_or_default().trim_matches(['(', ')']);
         match word {
@@ -233,50 +237,50 @@ fn shape(line: &str) -> String {
 }
 
 /// Runs a chapter on a machine.
-fn chapter(name: &str, machine: Machine) {
+fn chapter(name: &str, machine: DocumentMachine) {
     machine.run(CHAPTERS.iter().find(|chapter| chapter.name == name).expect("a chapter").source);
 }
 
 #[test]
 #[ignore = "needs rustup"]
 fn commands_of_the_readme_run_as_printed() {
-    Machine::new().run(&fs::read_to_string(file("README.md")).unwrap());
+    DocumentMachine::new().run(&fs::read_to_string(read_document("README.md")).unwrap());
 }
 
 #[test]
 fn commands_of_fetching_run_as_printed() {
-    chapter("fetching", Machine::new());
+    chapter("fetching", DocumentMachine::new());
 }
 
 #[test]
 fn commands_of_approving_run_as_printed() {
-    chapter("approving", Machine::with_bundles());
+    chapter("approving", DocumentMachine::with_bundles());
 }
 
 #[test]
 fn commands_of_operating_run_as_printed() {
-    chapter("operating", Machine::with_bundles());
+    chapter("operating", DocumentMachine::with_bundles());
 }
 
 #[test]
 #[ignore = "needs rustup"]
 fn commands_of_building_run_as_printed() {
-    chapter("building", Machine::serving());
+    chapter("building", DocumentMachine::serving());
 }
 
 #[test]
 fn commands_of_live_mode_run_as_printed() {
-    chapter("live-mode", Machine::serving());
+    chapter("live-mode", DocumentMachine::serving());
 }
 
 #[test]
 fn commands_of_rest_api_run_as_printed() {
-    chapter("rest-api", Machine::serving());
+    chapter("rest-api", DocumentMachine::serving());
 }
 
 #[test]
 fn the_readme_lists_every_verb_and_chapter() {
-    let readme = fs::read_to_string(file("README.md")).unwrap();
+    let readme = fs::read_to_string(read_document("README.md")).unwrap();
     let names =
         frostmirror::cli::command().get_subcommands().map(|verb| format!("`{}`", verb.get_name())).collect::<Vec<_>>();
     let chapters = CHAPTERS.iter().map(|chapter| format!("[{0}](src/guide/{0}.md)", chapter.name));
@@ -287,10 +291,12 @@ fn the_readme_lists_every_verb_and_chapter() {
 }
 
 #[test]
-fn tables_of_the_reference_are_those_of_the_code() {
-    let path = file("src/guide/reference.md");
+fn reference_tables_match_the_code() {
+    let path = read_document("src/guide/reference.md");
     let mut text = fs::read_to_string(&path).unwrap();
-    for (name, table) in [("settings", settings()), ("variables", variables()), ("exit codes", exit_codes())] {
+    for (name, table) in
+        [("settings", settings_table()), ("variables", variables_table()), ("exit codes", exit_code_table())]
+    {
         let begin = format!("<!-- generated: {name} -->\n");
         let start = text.find(&begin).unwrap_or_else(|| panic!("{begin}")) + begin.len();
         let end = start + text[start..].find("<!-- end -->").unwrap();
@@ -301,10 +307,10 @@ fn tables_of_the_reference_are_those_of_the_code() {
         .eq(&text, snapbox::Data::read_from(&path, Some(snapbox::data::DataFormat::Text)).raw());
 }
 
-fn settings() -> String {
+fn settings_table() -> String {
     let defaults = Settings::default();
     let row = |key: Key| {
-        let default = match defaults.json(key) {
+        let default = match defaults.masked_json(key) {
             Value::Null => key.without().to_owned(),
             Value::Array(list) if list.is_empty() => key.without().to_owned(),
             _ if key == Key::ProxyIndexUrl => "crates.io".to_owned(),
@@ -315,7 +321,7 @@ fn settings() -> String {
     format!("| key | default | meaning |\n|---|---|---|\n{}", Key::ALL.map(row).concat())
 }
 
-fn variables() -> String {
+fn variables_table() -> String {
     let row = |one: &frostmirror::env::Variable| {
         format!("| {} | {} | {} | {} |\n", one.name, one.verbs, one.about, one.default)
     };
@@ -323,18 +329,18 @@ fn variables() -> String {
     format!("| variable | used by | meaning | default |\n|---|---|---|---|\n{rows}")
 }
 
-fn exit_codes() -> String {
+fn exit_code_table() -> String {
     let row = |line: &str| line.trim().split_once("  ").map(|(code, meaning)| format!("| {code} | {meaning} |\n"));
-    let rows: String = frostmirror::failure::EXIT_CODES.lines().skip(1).filter_map(row).collect();
+    let rows: String = frostmirror::error_report::EXIT_CODES.lines().skip(1).filter_map(row).collect();
     format!("| code | meaning |\n|---|---|\n{rows}")
 }
 
 /// A debug build stops where this variable says; nobody sets it but tests.
-const OF_TESTS: &str = "FROSTMIRROR_CRASH_AT";
+const TEST_ONLY_VARIABLE: &str = "FROSTMIRROR_CRASH_AT";
 
 #[test]
-fn every_variable_of_the_code_is_listed() {
-    let mut waiting = vec![file("src")];
+fn every_environment_variable_is_documented() {
+    let mut waiting = vec![read_document("src")];
     let mut found = Vec::new();
     while let Some(path) = waiting.pop() {
         if path.is_dir() {
@@ -346,7 +352,7 @@ fn every_variable_of_the_code_is_listed() {
             found.extend(names.map(str::to_owned));
         }
     }
-    found.retain(|name| name != OF_TESTS);
+    found.retain(|name| name != TEST_ONLY_VARIABLE);
     assert!(found.len() > 20);
     for name in found {
         assert!(VARIABLES.iter().any(|variable| variable.name == name), "{name} is not in env::VARIABLES");

@@ -3,7 +3,7 @@
 //! Refresh with `SNAPSHOTS=overwrite cargo test --test it failures`, and read each of them aloud.
 
 mod fetching;
-mod given;
+mod user_input;
 mod offline;
 
 use std::path::Path;
@@ -11,39 +11,39 @@ use std::path::Path;
 use snapbox::Data;
 use snapbox::data::DataFormat;
 
-use crate::support::run::{Process, Run};
+use crate::support::process::{Process, Run};
 use crate::support::sandbox::Sandbox;
 
 /// Runs `words`, and compares what a user sees with tests/it/snapshots/failures/NAME.txt.
 #[track_caller]
-fn fails(sandbox: &Sandbox, name: &str, code: i32, words: &[&str]) {
-    check(sandbox, name, code, words, sandbox.process(words));
+fn assert_failure(sandbox: &Sandbox, name: &str, code: i32, args: &[&str]) {
+    check_failure(sandbox, name, code, args, sandbox.process(args));
 }
 
 /// The same in a folder below the one where commands run.
 #[track_caller]
-fn fails_in(sandbox: &Sandbox, folder: &Path, name: &str, code: i32, words: &[&str]) {
-    check(sandbox, name, code, words, sandbox.process_in(folder, words));
+fn assert_failure_in(sandbox: &Sandbox, folder: &Path, name: &str, code: i32, args: &[&str]) {
+    check_failure(sandbox, name, code, args, sandbox.process_in(folder, args));
 }
 
 #[track_caller]
-fn check(sandbox: &Sandbox, name: &str, code: i32, words: &[&str], process: Process) {
+fn check_failure(sandbox: &Sandbox, name: &str, code: i32, args: &[&str], process: Process) {
     let run = process.run();
-    let text = redacted(sandbox, &seen(words, &run));
-    well_told(name, &run, &text);
+    let text = redact(sandbox, &visible_output(args, &run));
+    assert_well_formed_error(name, &run, &text);
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/it/snapshots/failures/{name}.txt"));
     let expected = Data::read_from(&path, Some(DataFormat::Text));
     snapbox::Assert::new().action_env("SNAPSHOTS").eq(text, expected.raw());
     run.exits(code);
 }
 
-fn seen(words: &[&str], run: &Run) -> String {
+fn visible_output(args: &[&str], run: &Run) -> String {
     let stdout = if run.stdout.is_empty() { String::new() } else { format!("--- stdout\n{}", run.stdout) };
-    format!("$ cargo frostmirror {}\n--- exit {}\n{stdout}--- stderr\n{}", words.join(" "), run.code, run.stderr)
+    format!("$ cargo frostmirror {}\n--- exit {}\n{stdout}--- stderr\n{}", args.join(" "), run.code, run.stderr)
 }
 
 /// Paths, ports and digests of this run are made the same every time.
-fn redacted(sandbox: &Sandbox, text: &str) -> String {
+fn redact(sandbox: &Sandbox, text: &str) -> String {
     // A port that is named without its host.
     let text = match text.split_once("listens on port ") {
         Some((before, after)) => {
@@ -68,7 +68,7 @@ fn redacted(sandbox: &Sandbox, text: &str) -> String {
 
 /// What holds for every failure, whatever it says.
 #[track_caller]
-fn well_told(name: &str, run: &Run, text: &str) {
+fn assert_well_formed_error(name: &str, run: &Run, text: &str) {
     let clap = run.code == 2;
     let error = run.stderr.lines().filter(|line| line.starts_with("error: ")).count();
     assert_eq!(error, 1, "{name}: one error\n{text}");

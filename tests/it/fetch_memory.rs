@@ -8,20 +8,20 @@ use crate::support::sandbox::Sandbox;
 use crate::support::upstream::{Fault, Upstream};
 
 /// Bytes of one index file.
-const TEXT: usize = 160 * 1024;
+const INDEX_FILE_BYTES: usize = 160 * 1024;
 const CRATES: usize = 700;
 /// Highest resident memory of the whole run, in MiB; the texts together are 109.
-const MOST: u64 = 110;
+const MAX_PEAK_MIB: u64 = 110;
 
 /// Highest resident memory of a living process in MiB (Linux: proc_pid_status(5), VmHWM).
-fn peak_of(pid: u32) -> Option<u64> {
+fn peak_memory_of(pid: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     Some(line.trim().trim_end_matches(" kB").parse::<u64>().ok()? / 1024)
 }
 
 #[test]
-fn the_texts_of_the_index_are_not_all_in_memory() {
+fn fetch_does_not_keep_all_index_texts_in_memory() {
     let upstream = Upstream::start();
     let sandbox = Sandbox::new().upstream(&upstream);
     let mut lock = "version = 4\n".to_owned();
@@ -37,23 +37,23 @@ fn the_texts_of_the_index_are_not_all_in_memory() {
                 "{{\"name\":\"{name}\",\"vers\":\"{version}\",\"deps\":[],\"cksum\":\"{cksum}\",\"features\":{{}},\"yanked\":false}}\n"
             )
         };
-        let mut text = String::with_capacity(TEXT + 200);
+        let mut text = String::with_capacity(INDEX_FILE_BYTES + 200);
         let mut minor = 0;
-        while text.len() < TEXT {
+        while text.len() < INDEX_FILE_BYTES {
             text.push_str(&line(&format!("0.{minor}.0")));
             minor += 1;
         }
         text.push_str(&line("1.0.0"));
-        upstream.always(&format!("/index/la/rg/{name}"), Fault::Body(text.into_bytes()));
+        upstream.fault_always(&format!("/index/la/rg/{name}"), Fault::Body(text.into_bytes()));
     }
     sandbox.write("Cargo.lock", lock);
     let running = sandbox.process(["fetch", "--lockfile", "Cargo.lock"]).start();
     let mut peak = 0;
     while !running.stderr().contains("Packed") {
         assert!(!running.stderr().contains("error"), "{}", running.stderr());
-        peak = peak_of(running.pid()).unwrap_or_default().max(peak);
+        peak = peak_memory_of(running.pid()).unwrap_or_default().max(peak);
         std::thread::sleep(Duration::from_millis(20));
     }
     running.wait(Duration::from_secs(60)).ok();
-    assert!(peak > 10 && peak <= MOST, "{peak} MiB");
+    assert!(peak > 10 && peak <= MAX_PEAK_MIB, "{peak} MiB");
 }

@@ -6,37 +6,38 @@ use std::time::{Duration, Instant};
 
 use frostmirror::mirror::gc::{CHECKPOINTS, SHORT_CHECKPOINTS};
 
-use crate::gc::killed::{Outcome, outcome};
-use crate::import_bundle::{Make, assert_sound, import, view};
+use crate::bundle_builder::{BundleBuilder, assert_consistent, import, public_files};
+use crate::gc::killed::{FinalState, final_state};
 use crate::support::crates::Crate;
-use crate::support::run::Run;
-use crate::support::sandbox::{BINARY, Sandbox, Serving};
+use crate::support::http_client::{get, send_request_with_body};
+use crate::support::process::Run;
+use crate::support::sandbox::{BINARY, RunningServer, Sandbox};
 use crate::support::upstream::Upstream;
-use crate::support::web::{get, send};
 
 /// Mounts a disk of 68 MB at `mirror`.
-const MOUNT: &str = "mkdir -p mirror && mount -t tmpfs -o size=68m none mirror";
+const MOUNT_SMALL_DISK: &str = "mkdir -p mirror && mount -t tmpfs -o size=68m none mirror";
 /// Fills it, with the smallest pieces at last.
-const FILL: &str = "for size in 1M 4k 1; do dd if=/dev/zero of=mirror/filler-$size bs=$size 2>/dev/null || true; done";
+const FILL_DISK: &str =
+    "for size in 1M 4k 1; do dd if=/dev/zero of=mirror/filler-$size bs=$size 2>/dev/null || true; done";
 
 /// Runs these words in a shell with a disk of its own; `fm` is the program.
-fn on_a_small_disk(sandbox: &Sandbox, words: &str) -> Run {
-    let words = format!("{MOUNT} || exit 99; fm() {{ '{BINARY}' \"$@\"; }}; set -e; {words}");
-    sandbox.process_of("unshare", ["-rm", "sh", "-c", &words]).run()
+fn run_on_small_disk(sandbox: &Sandbox, script: &str) -> Run {
+    let script = format!("{MOUNT_SMALL_DISK} || exit 99; fm() {{ '{BINARY}' \"$@\"; }}; set -e; {script}");
+    sandbox.other_program("unshare", ["-rm", "sh", "-c", &script]).run()
 }
 
 /// Two bundles: of the crates of the first one the second needs every other version of each name, and half of the names.
-fn bundles(sandbox: &Sandbox) {
+fn write_two_bundles(sandbox: &Sandbox) {
     let desk = sandbox.path("");
-    let mut first = Make::new("a", 1);
-    let mut second = Make::new("a", 2);
+    let mut first = BundleBuilder::new("a", 1);
+    let mut second = BundleBuilder::new("a", 2);
     for number in 0..60 {
         let name = format!("name-{number}");
         for version in ["1.0.0", "1.1.0"] {
-            first = first.ship(Crate::new(&name, version).weighing(9_000));
+            first = first.ship(Crate::new(&name, version).with_extra_bytes(9_000));
         }
         if number % 2 == 0 {
-            second = second.ship(Crate::new(&name, "1.1.0").weighing(9_000));
+            second = second.ship(Crate::new(&name, "1.1.0").with_extra_bytes(9_000));
         }
     }
     first.write(&desk, "1.pkg");
@@ -45,13 +46,13 @@ fn bundles(sandbox: &Sandbox) {
 
 #[test]
 #[ignore = "needs mounts"]
-fn a_collection_works_where_no_block_is_free() {
+fn gc_works_on_a_full_disk() {
     let sandbox = Sandbox::new();
-    bundles(&sandbox);
-    let run = on_a_small_disk(
+    write_two_bundles(&sandbox);
+    let run = run_on_small_disk(
         &sandbox,
         &format!(
-            "fm import 1.pkg --mirror mirror; fm import 2.pkg --mirror mirror; {FILL}
+            "fm import 1.pkg --mirror mirror; fm import 2.pkg --mirror mirror; {FILL_DISK}
              stat -f -c 'free: %a' mirror
              fm gc --mirror mirror --grace 0
              rm mirror/filler-*; fm verify --mirror mirror; test -e mirror/.frostmirror/reserve && echo 'the reserve is back'"
@@ -63,14 +64,14 @@ fn a_collection_works_where_no_block_is_free() {
 
 #[test]
 #[ignore = "needs mounts"]
-fn a_collection_with_a_grace_works_there_too_and_the_next_one_frees_what_is_due() {
+fn gc_with_a_grace_period_works_on_a_full_disk_and_the_next_run_frees_space() {
     let sandbox = Sandbox::new();
-    bundles(&sandbox);
-    let run = on_a_small_disk(
+    write_two_bundles(&sandbox);
+    let run = run_on_small_disk(
         &sandbox,
         &format!(
-            "fm import 1.pkg --mirror mirror; fm import 2.pkg --mirror mirror; {FILL}
-             fm gc --mirror mirror; {FILL}; stat -f -c 'free: %a' mirror
+            "fm import 1.pkg --mirror mirror; fm import 2.pkg --mirror mirror; {FILL_DISK}
+             fm gc --mirror mirror; {FILL_DISK}; stat -f -c 'free: %a' mirror
              fm gc --mirror mirror --grace 0; rm mirror/filler-*; fm verify --mirror mirror"
         ),
     );
@@ -88,20 +89,20 @@ fn killed_on_a_full_disk(sandbox: &Sandbox, prepared: &str, checkpoints: &[&str]
         "mkdir -p mirror; for at in {}; do mount -t tmpfs -o size=12m none mirror
          '{BINARY}' import 1.pkg --mirror mirror; '{BINARY}' import 2.pkg --mirror mirror; {prepared}
          rm -f mirror/.frostmirror/reserve; dd if=/dev/zero of=mirror/room bs=4k count=10 2>/dev/null
-         {FILL}; rm mirror/room; stat -f -c 'free: %a' mirror
+         {FILL_DISK}; rm mirror/room; stat -f -c 'free: %a' mirror
          FROSTMIRROR_CRASH_AT=$at '{BINARY}' gc --mirror mirror --grace 0; echo \"$at: code $?\"
          cp -a mirror torn-$at; rm torn-$at/filler-*; '{BINARY}' gc --mirror mirror --grace 0 || echo \"$at: not completed\"
          cp -a mirror done-$at; rm done-$at/filler-*; umount mirror; done",
         checkpoints.join(" ")
     );
-    sandbox.process_of("unshare", ["-rm", "sh", "-c", &each]).run().ok()
+    sandbox.other_program("unshare", ["-rm", "sh", "-c", &each]).run().ok()
 }
 
 #[test]
 #[ignore = "needs mounts"]
 fn killed_at_any_checkpoint_on_a_full_disk_a_collection_is_completed_by_the_next() {
     let sandbox = Sandbox::new();
-    bundles(&sandbox);
+    write_two_bundles(&sandbox);
     let undisturbed = sandbox.path("undisturbed");
     for bundle in ["1.pkg", "2.pkg"] {
         import(&undisturbed, &sandbox.path(bundle)).unwrap();
@@ -109,7 +110,7 @@ fn killed_at_any_checkpoint_on_a_full_disk_a_collection_is_completed_by_the_next
     sandbox.run(["gc", "--mirror", "undisturbed", "--grace", "0"]).ok().stdout_has("Removed 90 crates");
     // How much room is kept is another matter on another disk.
     let outcome = |name: &str| {
-        let (files, counts, lineages, notes, mut private) = outcome(&sandbox.path(name));
+        let (files, counts, lineages, notes, mut private) = final_state(&sandbox.path(name));
         private.retain(|path| path != ".frostmirror/reserve");
         (files, counts, lineages, notes, private)
     };
@@ -119,17 +120,17 @@ fn killed_at_any_checkpoint_on_a_full_disk_a_collection_is_completed_by_the_next
     let later = format!("'{BINARY}' gc --mirror mirror --grace 10m");
     for (prepared, checkpoints) in [("", all.as_slice()), (later.as_str(), nameless)] {
         let run = killed_on_a_full_disk(&sandbox, prepared, checkpoints);
-        assert_eq!(run.stdout.matches("free: 10\n").count(), checkpoints.len(), "{}", run.told());
+        assert_eq!(run.stdout.matches("free: 10\n").count(), checkpoints.len(), "{}", run.describe());
         for at in checkpoints {
-            assert!(run.stdout.contains(&format!("{at}: code 134\n")), "no collection passes {at}: {}", run.told());
-            assert!(!run.stdout.contains(&format!("{at}: not completed")), "{}", run.told());
-            assert_sound(&sandbox.path(format!("torn-{at}")));
-            let torn = view(&sandbox.path(format!("torn-{at}")));
+            assert!(run.stdout.contains(&format!("{at}: code 134\n")), "no collection passes {at}: {}", run.describe());
+            assert!(!run.stdout.contains(&format!("{at}: not completed")), "{}", run.describe());
+            assert_consistent(&sandbox.path(format!("torn-{at}")));
+            let torn = public_files(&sandbox.path(format!("torn-{at}")));
             for (path, bytes) in expected.0.iter().filter(|(path, _)| path.starts_with("crates/")) {
                 assert_eq!(torn.get(path), Some(bytes), "{at}: {path}");
             }
             let done = outcome(&format!("done-{at}"));
-            let names = |files: &Outcome| files.0.keys().cloned().collect::<Vec<_>>();
+            let names = |files: &FinalState| files.0.keys().cloned().collect::<Vec<_>>();
             assert_eq!((names(&done), &done.4), (names(&expected), &expected.4), "{at}");
             assert!(done == expected, "{at}: {:?}", (done.1, done.2, done.3));
             for name in ["torn", "done"] {
@@ -141,24 +142,26 @@ fn killed_at_any_checkpoint_on_a_full_disk_a_collection_is_completed_by_the_next
 
 #[test]
 #[ignore = "needs mounts"]
-fn a_mirror_that_was_begun_on_a_full_disk_is_collected_too() {
+fn gc_works_on_a_mirror_created_on_a_full_disk() {
     let sandbox = Sandbox::new();
-    let words = format!(
-        "mkdir -p mirror/.frostmirror/staging; {FILL}; fm gc --mirror mirror; rm mirror/filler-*; fm verify --mirror mirror"
+    let script = format!(
+        "mkdir -p mirror/.frostmirror/staging; {FILL_DISK}; fm gc --mirror mirror; rm mirror/filler-*; fm verify --mirror mirror"
     );
-    on_a_small_disk(&sandbox, &words).ok().stdout_has("Removed 0 crates");
+    run_on_small_disk(&sandbox, &script).ok().stdout_has("Removed 0 crates");
 }
 
 #[test]
 #[ignore = "needs mounts"]
-fn a_full_disk_is_told_with_the_verb_that_makes_room() {
+fn a_full_disk_error_suggests_gc() {
     let sandbox = Sandbox::new();
-    bundles(&sandbox);
-    Make::new("b", 1).ship(Crate::new("new", "1.0.0").weighing(200_000)).write(&sandbox.path(""), "new.pkg");
-    let run = on_a_small_disk(
+    write_two_bundles(&sandbox);
+    BundleBuilder::new("b", 1)
+        .ship(Crate::new("new", "1.0.0").with_extra_bytes(200_000))
+        .write(&sandbox.path(""), "new.pkg");
+    let run = run_on_small_disk(
         &sandbox,
         &format!(
-            "fm import 1.pkg --mirror mirror; {FILL}; set +e; fm import new.pkg --mirror mirror; echo \"code $?\""
+            "fm import 1.pkg --mirror mirror; {FILL_DISK}; set +e; fm import new.pkg --mirror mirror; echo \"code $?\""
         ),
     );
     let hint = format!("hint: run `cargo frostmirror gc --mirror {}`", sandbox.path("mirror").display());
@@ -167,18 +170,18 @@ fn a_full_disk_is_told_with_the_verb_that_makes_room() {
 
 #[test]
 #[ignore = "needs mounts"]
-fn live_mode_keeps_within_its_limit_on_a_full_disk() {
+fn live_mode_keeps_its_size_limit_on_a_full_disk() {
     let sandbox = Sandbox::new();
     let upstream = Upstream::start();
     for number in 0..8 {
-        upstream.publish(Crate::new(&format!("big-{number}"), "1.0.0").weighing(400_000));
+        upstream.publish(Crate::new(&format!("big-{number}"), "1.0.0").with_extra_bytes(400_000));
     }
     let sandbox = sandbox.upstream(&upstream);
     sandbox.write("config/frostmirror.toml", "");
-    let words = format!(
-        "{MOUNT} || exit 99; exec '{BINARY}' serve --bind 127.0.0.1:0 --mirror mirror --incoming incoming --config-dir config --live"
+    let script = format!(
+        "{MOUNT_SMALL_DISK} || exit 99; exec '{BINARY}' serve --bind 127.0.0.1:0 --mirror mirror --incoming incoming --config-dir config --live"
     );
-    let serving = Serving::of(sandbox.process_of("unshare", ["-rm", "sh", "-c", &words]));
+    let serving = RunningServer::start(sandbox.other_program("unshare", ["-rm", "sh", "-c", &script]));
     let root = format!("/proc/{}/root{}", serving.running().pid(), sandbox.path("mirror").display());
     let mirror = Path::new(&root);
     let placed = || {
@@ -205,7 +208,12 @@ fn live_mode_keeps_within_its_limit_on_a_full_disk() {
     assert_eq!(answer.status, 507, "{}", String::from_utf8_lossy(&answer.body));
     // The limit is lowered, and the next download that finds no room makes some.
     let headers = [("Content-Type", "application/json")];
-    let set = send("POST", &format!("{}/api/config", serving.url()), &headers, r#"{"proxy_cache_max": 1700000}"#);
+    let set = send_request_with_body(
+        "POST",
+        &format!("{}/api/config", serving.url()),
+        &headers,
+        r#"{"proxy_cache_max": 1700000}"#,
+    );
     assert_eq!(set.status, 200);
     until("evicted", &|| {
         get(&crate_at(6));

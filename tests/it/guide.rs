@@ -2,8 +2,8 @@
 
 use frostmirror::guide::CHAPTERS;
 
-use crate::support::published::{Published, get};
 use crate::support::sandbox::Sandbox;
+use crate::support::server_fixture::{MirrorTree, get};
 
 #[test]
 fn guide_prints_the_list_of_chapters_and_each_chapter() {
@@ -27,8 +27,8 @@ fn an_unknown_chapter_is_a_usage_error_that_lists_the_chapters() {
 #[test]
 fn every_chapter_has_a_page_and_an_unknown_one_is_404() {
     let sandbox = Sandbox::new();
-    let mirror = Published::at(sandbox.path("mirror"));
-    mirror.hold(crate::support::crates::Crate::new("leaf", "1.0.0"));
+    let mirror = MirrorTree::at(sandbox.path("mirror"));
+    mirror.add_crate(crate::support::crates::Crate::new("leaf", "1.0.0"));
     let serving = sandbox.serve(["--mirror", "mirror", "--incoming", "incoming"]);
     let accept = ["Accept: text/html"];
     let list = get(serving.url(), "/guide", &accept).text();

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use snapbox::Data;
 use snapbox::data::DataFormat;
 
-use crate::support::run::Process;
+use crate::support::process::Process;
 use crate::support::sandbox::Sandbox;
 
 fn verbs() -> Vec<String> {
@@ -19,7 +19,7 @@ fn verbs() -> Vec<String> {
 }
 
 /// The forms of verbs that have some, each with its verb.
-fn forms() -> Vec<(String, String)> {
+fn subverbs() -> Vec<(String, String)> {
     let command = frostmirror::cli::command();
     let forms = command
         .get_subcommands()
@@ -41,30 +41,30 @@ fn assert_snapshot(name: &str, actual: &str) {
 
 /// Runs `words` under both spellings; what both print.
 #[track_caller]
-fn help(sandbox: &Sandbox, words: &[&str]) -> String {
-    let direct = sandbox.run(words).ok();
-    let through_cargo = sandbox.run(["frostmirror"].iter().chain(words)).ok();
+fn help_text(sandbox: &Sandbox, args: &[&str]) -> String {
+    let direct = sandbox.run(args).ok();
+    let through_cargo = sandbox.run(["frostmirror"].iter().chain(args)).ok();
     assert_eq!(direct.stderr, "");
     assert_eq!(direct.stdout, through_cargo.stdout);
     direct.stdout
 }
 
 #[test]
-fn every_help_is_as_committed_and_ends_with_the_exit_codes() {
+fn every_help_text_matches_its_snapshot_and_ends_with_exit_codes() {
     let sandbox = Sandbox::new();
     let verbs = verbs();
     assert!(verbs.len() > 10);
     let mut expected = BTreeSet::new();
-    let forms = forms();
+    let forms = subverbs();
     let asked = verbs.iter().map(|verb| vec![verb.as_str()]);
     let asked = asked.chain(forms.iter().map(|(verb, form)| vec![verb.as_str(), form.as_str()])).chain([Vec::new()]);
     for verb in asked {
         let name = if verb.is_empty() { "cargo-frostmirror".to_owned() } else { verb.join("-") };
-        let words = |flag| verb.iter().copied().chain([flag]).collect::<Vec<_>>();
-        let long = help(&sandbox, &words("--help"));
-        assert!(long.trim_end().ends_with(frostmirror::failure::EXIT_CODES), "{name} --help:\n{long}");
+        let args = |flag| verb.iter().copied().chain([flag]).collect::<Vec<_>>();
+        let long = help_text(&sandbox, &args("--help"));
+        assert!(long.trim_end().ends_with(frostmirror::error_report::EXIT_CODES), "{name} --help:\n{long}");
         assert_snapshot(&name, &long);
-        assert_snapshot(&format!("{name}-h"), &help(&sandbox, &words("-h")));
+        assert_snapshot(&format!("{name}-h"), &help_text(&sandbox, &args("-h")));
         expected.extend([format!("{name}.txt"), format!("{name}-h.txt")]);
     }
     let folder = fs::read_dir(manifest_dir().join("tests/it/snapshots/help")).unwrap();
@@ -73,31 +73,31 @@ fn every_help_is_as_committed_and_ends_with_the_exit_codes() {
 }
 
 #[test]
-fn the_environment_does_not_show_in_a_help() {
+fn help_does_not_show_environment_values() {
     let secret = "do-not-print-this";
     let names =
         ["FROSTMIRROR_MODE", "FROSTMIRROR_OUTPUT", "FROSTMIRROR_BASE_URL", "FROSTMIRROR_BIND", "FROSTMIRROR_MIRROR"];
     let sandbox = names.iter().fold(Sandbox::new(), |sandbox, name| sandbox.env(name, secret));
     for verb in verbs() {
-        let text = help(&sandbox, &[&verb, "--help"]);
+        let text = help_text(&sandbox, &[&verb, "--help"]);
         assert!(!text.contains(secret), "{text}");
     }
 }
 
 #[test]
-fn help_may_be_asked_for_as_cargos() {
+fn help_works_as_a_cargo_subcommand() {
     let sandbox = Sandbox::new();
-    for (words, flag) in [(&["help", "fetch"][..], &["fetch", "--help"][..]), (&["help"], &["--help"])] {
-        assert_eq!(sandbox.run(words).ok().stdout, help(&sandbox, flag));
+    for (args, flag) in [(&["help", "fetch"][..], &["fetch", "--help"][..]), (&["help"], &["--help"])] {
+        assert_eq!(sandbox.run(args).ok().stdout, help_text(&sandbox, flag));
     }
     let nested = ["help", "export", "snapshot"];
     assert_eq!(sandbox.run(nested).ok().stdout, sandbox.run(["export", "snapshot", "--help"]).ok().stdout);
 }
 
 #[test]
-fn words_that_make_no_sense_are_exit_2() {
+fn invalid_arguments_exit_with_2() {
     let sandbox = Sandbox::new();
-    for words in [
+    for args in [
         &["nonsense"][..],
         &["help", "nonsense"],
         &["fetch", "--nonsense"],
@@ -105,20 +105,20 @@ fn words_that_make_no_sense_are_exit_2() {
         &["completions"],
         &["completions", "tcsh"],
     ] {
-        let run = sandbox.run(words).exits(2);
-        assert_eq!(run.stdout, "", "{words:?}");
-        assert!(!run.stderr.is_empty(), "{words:?}");
+        let run = sandbox.run(args).exits(2);
+        assert_eq!(run.stdout, "", "{args:?}");
+        assert!(!run.stderr.is_empty(), "{args:?}");
     }
 }
 
 #[test]
-fn the_version_is_the_packages() {
+fn the_version_is_the_package_version() {
     let run = Sandbox::new().run(["--version"]).ok();
     assert_eq!(run.line(), concat!("cargo-frostmirror ", env!("CARGO_PKG_VERSION")));
 }
 
 #[test]
-fn completions_are_as_committed() {
+fn completions_match_the_committed_files() {
     let sandbox = Sandbox::new();
     let shells = [
         ("bash", "cargo-frostmirror.bash"),
@@ -135,7 +135,7 @@ fn completions_are_as_committed() {
 }
 
 #[test]
-fn man_pages_are_as_committed() {
+fn man_pages_match_the_committed_files() {
     let sandbox = Sandbox::new();
     sandbox.run(["man", "pages"]).ok();
     let files = |folder: PathBuf| -> Vec<(String, String)> {
@@ -147,7 +147,7 @@ fn man_pages_are_as_committed() {
         files
     };
     let fresh = files(sandbox.path("pages"));
-    assert_eq!(fresh.len(), verbs().len() + forms().len() + 1);
+    assert_eq!(fresh.len(), verbs().len() + subverbs().len() + 1);
     let committed = files(manifest_dir().join("completions/man"));
     assert!(fresh == committed, "completions/man is out of date; refresh it with: cargo xtask gen");
     let first = sandbox.run(["man"]).ok().stdout;

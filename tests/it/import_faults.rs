@@ -9,40 +9,43 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use frostmirror::artifact::Kind;
 use frostmirror::bundle::format::{CrateState, StoredBytes};
 use frostmirror::digest::Sha256;
-use frostmirror::event::Silent;
+use frostmirror::event::NullSink;
 use frostmirror::mirror::layout::Layout;
 use frostmirror::mirror::lock::{Holder, lock_for_adding};
+use frostmirror::mirror_file::FileKind;
 use rustix::process::Signal;
 
-use crate::import_bundle::{Make, assert_sound, everything, import};
+use crate::bundle_builder::{BundleBuilder, all_files, assert_consistent, import};
 use crate::support::crates::Crate;
-use crate::support::forge::{FakeCrate, Forged, brotli, entry, index_files, reseal, some_crates};
-use crate::support::run::Process;
+use crate::support::forged_bundle::{
+    FakeCrate, ForgedBundle, brotli, entry, fix_header_checksum, index_files, sample_crates,
+};
+use crate::support::process::Process;
 use crate::support::sandbox::{BINARY, Sandbox};
 
 /// A mirror with one bundle in it, and another bundle to come.
-fn before_the_second() -> (Sandbox, std::path::PathBuf, std::path::PathBuf) {
+fn mirror_and_second_bundle() -> (Sandbox, std::path::PathBuf, std::path::PathBuf) {
     let sandbox = Sandbox::new();
     let mirror = sandbox.path("mirror");
-    let first =
-        Make::new("a", 1).ship(Crate::new("json", "1.0.0")).ship(Crate::new("serde", "1.0.0").dep("json", "^1"));
+    let first = BundleBuilder::new("a", 1)
+        .ship(Crate::new("json", "1.0.0"))
+        .ship(Crate::new("serde", "1.0.0").dep("json", "^1"));
     import(&mirror, &first.write(&sandbox.path(""), "first.pkg")).unwrap();
-    let second = Make::new("a", 2)
+    let second = BundleBuilder::new("a", 2)
         .ship(Crate::new("json", "1.0.0").yanked())
         .ship(Crate::new("json", "1.0.1"))
         .ship(Crate::new("serde", "1.0.1").dep("json", "^1.0.1"))
-        .ship(Crate::new("fresh", "0.1.0").weighing(100_000));
+        .ship(Crate::new("fresh", "0.1.0").with_extra_bytes(100_000));
     let second = second.write(&sandbox.path(""), "second.pkg");
     (sandbox, mirror, second)
 }
 
 #[test]
-fn a_flipped_bit_anywhere_leaves_the_mirror_as_it_was() {
-    let (sandbox, mirror, second) = before_the_second();
-    let before = everything(&mirror);
+fn a_flipped_bit_leaves_the_mirror_unchanged() {
+    let (sandbox, mirror, second) = mirror_and_second_bundle();
+    let before = all_files(&mirror);
     let good = fs::read(&second).unwrap();
     let damaged = sandbox.path("damaged.pkg");
     // Every byte of the header and of the first of what follows, then steps that hit every entry.
@@ -52,29 +55,29 @@ fn a_flipped_bit_anywhere_leaves_the_mirror_as_it_was() {
         fs::write(&damaged, bytes).unwrap();
         assert!(import(&mirror, &damaged).is_err(), "byte {at}");
     }
-    assert_eq!(everything(&mirror), before);
+    assert_eq!(all_files(&mirror), before);
     import(&mirror, &second).unwrap();
 }
 
 #[test]
-fn a_bundle_cut_short_or_too_long_leaves_the_mirror_as_it_was() {
-    let (sandbox, mirror, second) = before_the_second();
-    let before = everything(&mirror);
+fn a_truncated_or_extended_bundle_leaves_the_mirror_unchanged() {
+    let (sandbox, mirror, second) = mirror_and_second_bundle();
+    let before = all_files(&mirror);
     let good = fs::read(&second).unwrap();
     let damaged = sandbox.path("damaged.pkg");
     for length in [0, 1, 8, 95, 96, 97, 300, good.len() / 2, good.len() - 1] {
         fs::write(&damaged, &good[..length]).unwrap();
         sandbox.run(["import", "damaged.pkg", "--mirror", "mirror"]).exits(4).stderr_has("damaged.pkg");
-        assert_eq!(everything(&mirror), before, "{length} bytes");
+        assert_eq!(all_files(&mirror), before, "{length} bytes");
     }
     fs::write(&damaged, [&good[..], b"x"].concat()).unwrap();
     sandbox.run(["import", "damaged.pkg", "--mirror", "mirror"]).exits(4).stderr_has("bytes follow the last entry");
-    assert_eq!(everything(&mirror), before);
+    assert_eq!(all_files(&mirror), before);
 }
 
 #[test]
-fn a_refused_bundle_makes_no_crate_visible_in_a_new_mirror() {
-    let (sandbox, _, second) = before_the_second();
+fn a_refused_bundle_adds_no_crate_to_a_new_mirror() {
+    let (sandbox, _, second) = mirror_and_second_bundle();
     let mut bytes = fs::read(&second).unwrap();
     let last = bytes.len() - 1;
     bytes[last] ^= 1;
@@ -82,15 +85,15 @@ fn a_refused_bundle_makes_no_crate_visible_in_a_new_mirror() {
     let run = sandbox.run(["import", "second.pkg", "--mirror", "new"]).exits(4);
     run.stderr_has("nothing of it was imported").stderr_has("index/");
     let left: Vec<_> =
-        everything(&sandbox.path("new")).into_keys().filter(|path| !path.starts_with(".frostmirror")).collect();
+        all_files(&sandbox.path("new")).into_keys().filter(|path| !path.starts_with(".frostmirror")).collect();
     assert_eq!(left, Vec::<String>::new());
 }
 
 #[test]
-fn another_holder_is_named_and_waited_for() {
-    let (sandbox, mirror, _) = before_the_second();
+fn the_holder_of_the_mirror_lock_is_named_and_waited_for() {
+    let (sandbox, mirror, _) = mirror_and_second_bundle();
     let me = Holder { pid: 4711, host: "elsewhere".into(), verb: "gc".into(), since: "2026-01-01T00:00:00Z".into() };
-    let guard = lock_for_adding(&Layout::new(&mirror), Duration::ZERO, &me, &Silent).unwrap();
+    let guard = lock_for_adding(&Layout::new(&mirror), Duration::ZERO, &me, &NullSink).unwrap();
     let began = Instant::now();
     let run = sandbox.run(["import", "second.pkg", "--mirror", "mirror", "--lock-timeout", "1"]).exits(6);
     assert!(began.elapsed() >= Duration::from_secs(1));
@@ -103,17 +106,17 @@ fn another_holder_is_named_and_waited_for() {
     }
     drop(guard);
     waiting.wait(Duration::from_secs(60)).ok();
-    assert_sound(&mirror);
+    assert_consistent(&mirror);
 }
 
 #[test]
-fn a_killed_holder_lets_go() {
+fn a_killed_import_releases_the_mirror_lock() {
     // A process that is stopped while it imports holds the lock; of many tries one stops it early enough.
     for _ in 0..20 {
-        let (sandbox, mirror, _) = before_the_second();
-        let large = Make::new("a", 2).ship(Crate::new("large", "0.1.0").weighing(20_000_000));
+        let (sandbox, mirror, _) = mirror_and_second_bundle();
+        let large = BundleBuilder::new("a", 2).ship(Crate::new("large", "0.1.0").with_extra_bytes(20_000_000));
         large.write(&sandbox.path(""), "large.pkg");
-        let before = everything(&mirror);
+        let before = all_files(&mirror);
         let importing = sandbox.process(["import", "large.pkg", "--mirror", "mirror"]).start();
         let named = format!("`import` with pid {}", importing.pid());
         let holder = mirror.join(".frostmirror/holder");
@@ -126,7 +129,7 @@ fn a_killed_holder_lets_go() {
         let second = sandbox.run(["import", "second.pkg", "--mirror", "mirror", "--lock-timeout", "0"]);
         importing.signal(Signal::KILL);
         importing.wait(Duration::from_secs(60));
-        let mut after = everything(&mirror);
+        let mut after = all_files(&mirror);
         after.retain(|path, _| !path.starts_with(".frostmirror/staging/") && path != ".frostmirror/holder");
         let was: BTreeMap<_, _> = before.into_iter().filter(|(path, _)| path != ".frostmirror/staging/").collect();
         if second.code != 6 || after != was {
@@ -135,58 +138,58 @@ fn a_killed_holder_lets_go() {
         second.stderr_has(&named);
         sandbox.run(["import", "second.pkg", "--mirror", "mirror", "--lock-timeout", "0"]).ok();
         assert_eq!(fs::read_dir(mirror.join(".frostmirror/staging")).unwrap().count(), 0);
-        assert_sound(&mirror);
+        assert_consistent(&mirror);
         return;
     }
     panic!("no import could be stopped while it held the lock");
 }
 
 #[test]
-fn a_full_disk_leaves_the_mirror_as_it_was() {
-    let (sandbox, mirror, _) = before_the_second();
-    let before = everything(&mirror);
+fn a_full_disk_leaves_the_mirror_unchanged() {
+    let (sandbox, mirror, _) = mirror_and_second_bundle();
+    let before = all_files(&mirror);
     // Files may grow to 16 KiB: the write of a larger crate fails as it does on a full disk.
-    let words = format!("trap '' XFSZ; ulimit -f 32; exec '{BINARY}' import second.pkg --mirror mirror");
-    let run = Process::new("sh", &sandbox.path("")).args(["-c", &words]).run().exits(7);
+    let script = format!("trap '' XFSZ; ulimit -f 32; exec '{BINARY}' import second.pkg --mirror mirror");
+    let run = Process::new("sh", &sandbox.path("")).args(["-c", &script]).run().exits(7);
     run.stderr_has(".frostmirror/staging");
-    assert_eq!(everything(&mirror), before);
+    assert_eq!(all_files(&mirror), before);
     sandbox.run(["import", "second.pkg", "--mirror", "mirror"]).ok();
 }
 
 #[test]
-fn too_little_room_is_found_before_the_payload_is_read_and_a_lie_is_no_full_disk() {
-    let (sandbox, mirror, _) = before_the_second();
-    let before = everything(&mirror);
-    let huge = |forged: &mut Forged| {
+fn missing_space_is_detected_early_and_a_false_size_is_not_a_full_disk() {
+    let (sandbox, mirror, _) = mirror_and_second_bundle();
+    let before = all_files(&mirror);
+    let huge = |forged: &mut ForgedBundle| {
         forged.manifest.blocks[0].entries[0].size = 1 << 60;
         forged.manifest.crates[0].size = 1 << 60;
     };
-    let mut forged = Forged::of(&some_crates());
+    let mut forged = ForgedBundle::from_crates(&sample_crates());
     huge(&mut forged);
     sandbox.write("huge.pkg", forged.bytes());
     // Of a pipe the length that would give the lie away is not known before it is kept, and it is not kept.
     let piped = sandbox.process(["import", "-", "--mirror", "mirror"]).stdin(&forged.bytes()).run().exits(7);
     piped.stderr_has("needs 11529215046").stderr_has("free some space");
     sandbox.run(["import", "huge.pkg", "--mirror", "mirror"]).exits(4).stderr_has("the file ends inside it");
-    assert_eq!(everything(&mirror), before);
+    assert_eq!(all_files(&mirror), before);
 }
 
 /// Bundles with one thing wrong, all digests made to fit, and what is said of each.
-fn forgeries() -> Vec<(&'static str, Vec<u8>)> {
-    let good = || Forged::of(&some_crates());
+fn forged_bundles() -> Vec<(&'static str, Vec<u8>)> {
+    let good = || ForgedBundle::from_crates(&sample_crates());
     let path = |from: &'static str, to: &'static str| good().bytes_with(|json| json.replace(from, to));
     let mut extra = good();
     let evil = FakeCrate::new("evil", "1.0.0", 100);
-    extra.stored(entry("crates/zzz-1.0.0.crate", Kind::Crate, &evil.bytes), &evil.bytes);
+    extra.add_stored_block(entry("crates/zzz-1.0.0.crate", FileKind::Crate, &evil.bytes), &evil.bytes);
     let mut wrong_bytes = good();
     wrong_bytes.payload[0][10] ^= 1;
     let mut bomb = good();
-    let at = bomb.place(Kind::Index);
+    let at = bomb.block_position(FileKind::Index);
     let packed = brotli(&vec![b' '; 64 << 20]);
     bomb.manifest.blocks[at].stored = Some(StoredBytes { size: packed.len() as u64, sha256: Sha256::of(&packed) });
     bomb.payload[at] = packed;
     let lines = |cksum: Sha256| {
-        let crates = some_crates();
+        let crates = sample_crates();
         let line = crates[3].line().replace(&crates[3].sha256().to_string(), &cksum.to_string());
         let mut files: Vec<(String, String)> = index_files(&crates);
         files.iter_mut().find(|(path, _)| path == "index/fo/o-/foo-bar").unwrap().1 = format!("{line}\n");
@@ -200,7 +203,7 @@ fn forgeries() -> Vec<(&'static str, Vec<u8>)> {
         let rest = bytes.split_off(96);
         bytes[8] = 9;
         bytes[12..17].copy_from_slice(b"7.8.9");
-        [reseal(bytes), rest].concat()
+        [fix_header_checksum(bytes), rest].concat()
     };
     vec![
         ("../../../tmp/x", path("crates/a-1.0.0.crate", "../../../tmp/x")),
@@ -217,25 +220,25 @@ fn forgeries() -> Vec<(&'static str, Vec<u8>)> {
 }
 
 #[test]
-fn every_forgery_is_refused_by_name_and_leaves_the_mirror_as_it_was() {
-    let (sandbox, mirror, _) = before_the_second();
-    let before = everything(&mirror);
-    for (named, bytes) in forgeries() {
+fn every_forged_bundle_is_refused_and_leaves_the_mirror_unchanged() {
+    let (sandbox, mirror, _) = mirror_and_second_bundle();
+    let before = all_files(&mirror);
+    for (named, bytes) in forged_bundles() {
         sandbox.write("forged.pkg", &bytes);
         sandbox.run(["import", "forged.pkg", "--mirror", "mirror"]).exits(4).stderr_has(named);
-        assert_eq!(everything(&mirror), before, "{named}");
+        assert_eq!(all_files(&mirror), before, "{named}");
     }
-    sandbox.write("good.pkg", Forged::of(&some_crates()).bytes());
+    sandbox.write("good.pkg", ForgedBundle::from_crates(&sample_crates()).bytes());
     sandbox.run(["import", "good.pkg", "--mirror", "mirror"]).ok();
-    assert_sound(&mirror);
+    assert_consistent(&mirror);
 }
 
 #[test]
-fn a_folder_that_may_not_be_written_is_exit_7() {
-    let (sandbox, mirror, _) = before_the_second();
+fn an_unwritable_mirror_exits_with_7() {
+    let (sandbox, mirror, _) = mirror_and_second_bundle();
     let open_to_all = |path: &Path| fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
     open_to_all(sandbox.root());
-    let before = everything(&mirror);
+    let before = all_files(&mirror);
     let mut command = Command::new(BINARY);
     command.args(["import", "second.pkg", "--mirror", "mirror"]).current_dir(sandbox.path("")).env_clear();
     if rustix::process::geteuid().is_root() {
@@ -246,29 +249,29 @@ fn a_folder_that_may_not_be_written_is_exit_7() {
         fs::set_permissions(mirror.join(".frostmirror/lock"), fs::Permissions::from_mode(0o444)).unwrap();
     }
     let out = command.output().unwrap();
-    let said = String::from_utf8_lossy(&out.stderr);
-    assert_eq!(out.status.code(), Some(7), "{said}");
-    assert!(said.contains(".frostmirror/lock") && said.contains("hint: check who owns the folder"), "{said}");
-    assert_eq!(everything(&mirror), before);
+    let output = String::from_utf8_lossy(&out.stderr);
+    assert_eq!(out.status.code(), Some(7), "{output}");
+    assert!(output.contains(".frostmirror/lock") && output.contains("hint: check who owns the folder"), "{output}");
+    assert_eq!(all_files(&mirror), before);
 }
 
 #[test]
-fn a_step_that_fails_takes_back_the_steps_before_it() {
-    let (sandbox, mirror, _) = before_the_second();
+fn a_failed_commit_step_rolls_back_the_earlier_ones() {
+    let (sandbox, mirror, _) = mirror_and_second_bundle();
     // `fresh` cannot have its index file: a file is where its folder belongs.
     fs::write(mirror.join("index/fr"), "in the way").unwrap();
-    let before = everything(&mirror);
+    let before = all_files(&mirror);
     let run = sandbox.run(["import", "second.pkg", "--mirror", "mirror"]).exits(7);
     run.stderr_has("index/fr/es");
-    assert_eq!(everything(&mirror), before);
+    assert_eq!(all_files(&mirror), before);
     fs::remove_file(mirror.join("index/fr")).unwrap();
     sandbox.run(["import", "second.pkg", "--mirror", "mirror"]).ok();
-    assert_sound(&mirror);
+    assert_consistent(&mirror);
 }
 
 #[test]
-fn what_is_brought_back_is_not_counted_twice() {
-    let (sandbox, mirror, _) = before_the_second();
+fn restored_crates_are_not_counted_twice() {
+    let (sandbox, mirror, _) = mirror_and_second_bundle();
     let status = |sandbox: &Sandbox| sandbox.run(["status", "--mirror", "mirror"]).ok().stdout.clone();
     let before = status(&sandbox);
     fs::remove_file(mirror.join("crates/json-1.0.0.crate")).unwrap();
@@ -280,16 +283,16 @@ fn what_is_brought_back_is_not_counted_twice() {
     sandbox.run(["import", "second.pkg", "--mirror", "mirror"]).ok();
     let counted = sandbox.run(["status", "--mirror", "mirror"]).ok();
     counted.stdout_has("Crate count: 5\n");
-    assert_sound(&mirror);
+    assert_consistent(&mirror);
 }
 
 /// Whoever made a bundle chose the names in it and of its file; they must not reach the terminal as they are.
 #[test]
-fn no_escape_sequence_of_a_bundle_reaches_the_terminal() {
+fn escape_sequences_of_a_bundle_never_reach_the_terminal() {
     let sandbox = Sandbox::new();
     let evil = "\u{1b}]0;owned\u{7}\u{1b}[2J.pkg";
-    let good = Make::new("a", 1).ship(Crate::new("json", "1.0.0")).write(&sandbox.path(""), "good.pkg");
-    let needy = Make::new("a", 2).parent(evil).with(Crate::new("json", "1.0.0"), CrateState::Sent);
+    let good = BundleBuilder::new("a", 1).ship(Crate::new("json", "1.0.0")).write(&sandbox.path(""), "good.pkg");
+    let needy = BundleBuilder::new("a", 2).parent(evil).with_crate(Crate::new("json", "1.0.0"), CrateState::Sent);
     let needy = needy.write(&sandbox.path(""), "needy.pkg");
     let mut bytes = fs::read(&good).unwrap();
     let last = bytes.len() - 1;
@@ -299,8 +302,8 @@ fn no_escape_sequence_of_a_bundle_reaches_the_terminal() {
     fs::copy(&needy, sandbox.path(format!("needy{evil}"))).unwrap();
     let names = ["needy.pkg".to_owned(), format!("needy{evil}"), format!("bad{evil}"), format!("good{evil}")];
     for name in &names {
-        for words in [vec!["import", name, "--mirror", "m"], vec!["verify", name, name], vec!["inspect", name]] {
-            let run = sandbox.run(["--color", "always"].into_iter().chain(words));
+        for args in [vec!["import", name, "--mirror", "m"], vec!["verify", name, name], vec!["inspect", name]] {
+            let run = sandbox.run(["--color", "always"].into_iter().chain(args));
             let seen = format!("{}{}", run.stdout, run.stderr);
             assert!(!seen.contains("\u{1b}]") && !seen.contains("\u{1b}[2J") && !seen.contains('\u{7}'), "{seen:?}");
         }
@@ -309,8 +312,8 @@ fn no_escape_sequence_of_a_bundle_reaches_the_terminal() {
 
 /// `serve` follows no link out of the mirror, so a crate behind one is not there for any client.
 #[test]
-fn a_crate_that_is_only_a_link_is_placed_again() {
-    let (sandbox, mirror, _) = before_the_second();
+fn a_crate_replaced_by_a_symlink_is_stored_again() {
+    let (sandbox, mirror, _) = mirror_and_second_bundle();
     let status = || sandbox.run(["status", "--mirror", "mirror"]).ok().stdout.lines().take(2).collect::<String>();
     let (crates, before) = (mirror.join("crates"), status());
     let bytes = fs::read(crates.join("json-1.0.0.crate")).unwrap();
@@ -324,5 +327,5 @@ fn a_crate_that_is_only_a_link_is_placed_again() {
     }
     assert_eq!(fs::read(sandbox.path("elsewhere")).unwrap(), bytes);
     assert_eq!(status(), before);
-    assert_sound(&mirror);
+    assert_consistent(&mirror);
 }

@@ -4,12 +4,12 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use frostmirror::channel::Profile;
-use frostmirror::failure::{Class, Failure};
-use frostmirror::gather::depends::Depends;
+use frostmirror::error_report::{ErrorClass, Failure};
+use frostmirror::gather::depends::DependsFile;
+use frostmirror::toolchain::Profile;
 
-mod configured;
-mod found;
+mod cargo_config;
+mod discovery;
 mod init;
 mod waits;
 
@@ -23,18 +23,18 @@ fn fixtures(folder: &str) -> Vec<PathBuf> {
 }
 
 #[test]
-fn every_good_fixture_is_read() {
+fn every_valid_fixture_is_parsed() {
     for path in fixtures("good") {
-        if let Err(error) = Depends::read(&path) {
+        if let Err(error) = DependsFile::read(&path) {
             panic!("{error}");
         }
     }
 }
 
 #[test]
-fn all_forms_mix() {
+fn all_entry_forms_can_be_mixed() {
     let path = fixtures("good").into_iter().find(|path| path.ends_with("every-form.toml")).unwrap();
-    let depends = Depends::read(&path).unwrap();
+    let depends = DependsFile::read(&path).unwrap();
     let groups: Vec<(Option<&str>, Vec<String>)> = depends
         .groups
         .iter()
@@ -85,11 +85,11 @@ fn all_forms_mix() {
 
 /// Run with SNAPSHOTS=overwrite to renew the texts.
 #[test]
-fn every_bad_fixture_is_told_with_line_column_and_what_was_expected() {
+fn every_invalid_fixture_reports_line_column_and_expectation() {
     for path in fixtures("bad") {
-        let Err(error) = Depends::read(&path) else { panic!("{} is accepted", path.display()) };
+        let Err(error) = DependsFile::read(&path) else { panic!("{} is accepted", path.display()) };
         let failure = Failure::from(error);
-        assert_eq!(failure.class, Class::Input, "{}", path.display());
+        assert_eq!(failure.class, ErrorClass::Input, "{}", path.display());
         let text = format!("error: {failure}\n\nhint: {}\n", failure.hint.clone().unwrap());
         let text = text.replace(path.to_str().unwrap(), "depends.toml");
         let expected =

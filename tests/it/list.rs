@@ -4,11 +4,11 @@ use std::fs;
 
 use frostmirror::bundle::format::{BundleKind, CrateState, Parent};
 
-use crate::bundle_told::forged;
-use crate::support::forge;
+use crate::inspect_and_diff::write_forged;
+use crate::support::forged_bundle;
 use crate::support::sandbox::Sandbox;
 
-const LISTED: &str = "\
+const EXPECTED_LIST: &str = "\
 Created: 2026-04-02T21:30:00+00:00
 Crate count: 5
 Total size: 73600 bytes
@@ -20,16 +20,16 @@ zz 2.0.0-rc.1
 ";
 
 #[test]
-fn a_bundle_and_the_mirror_that_took_it_list_the_same() {
+fn a_bundle_and_its_mirror_list_the_same_crates() {
     let sandbox = Sandbox::new();
-    let bundle = forge::packed(&forge::some_crates(), &sandbox.path(""));
+    let bundle = forged_bundle::pack_to_path(&forged_bundle::sample_crates(), &sandbox.path(""));
     let bundle = bundle.file_name().unwrap().to_str().unwrap();
-    assert_eq!(sandbox.run(["list", bundle]).ok().stdout, LISTED);
+    assert_eq!(sandbox.run(["list", bundle]).ok().stdout, EXPECTED_LIST);
     sandbox.run(["import", bundle, "--mirror", "mirror"]).ok();
-    assert_eq!(sandbox.run(["list", "--mirror", "mirror"]).ok().stdout, LISTED);
+    assert_eq!(sandbox.run(["list", "--mirror", "mirror"]).ok().stdout, EXPECTED_LIST);
     // Nothing of a bundle's payload, and no crate's file.
     fs::rename(sandbox.path("mirror/crates"), sandbox.path("elsewhere")).unwrap();
-    assert_eq!(sandbox.run(["list", "--mirror", "mirror"]).ok().stdout, LISTED);
+    assert_eq!(sandbox.run(["list", "--mirror", "mirror"]).ok().stdout, EXPECTED_LIST);
 
     let run = sandbox.run(["list", "--mirror", "mirror", "--message-format", "json"]).ok();
     let listed: serde_json::Value = serde_json::from_str(run.stdout.lines().next().unwrap()).unwrap();
@@ -38,9 +38,9 @@ fn a_bundle_and_the_mirror_that_took_it_list_the_same() {
 }
 
 #[test]
-fn the_mirror_of_the_environment_is_listed_unless_a_bundle_is_named() {
+fn the_mirror_from_the_environment_is_listed_unless_a_bundle_is_given() {
     let sandbox = Sandbox::new();
-    let bundle = forge::packed(&forge::some_crates()[..1], &sandbox.path(""));
+    let bundle = forged_bundle::pack_to_path(&forged_bundle::sample_crates()[..1], &sandbox.path(""));
     let bundle = bundle.file_name().unwrap().to_str().unwrap();
     let sandbox = sandbox.env("FROSTMIRROR_MIRROR", "empty");
     let empty = "Created: never\nCrate count: 0\nTotal size: 0 bytes\n";
@@ -51,9 +51,9 @@ fn the_mirror_of_the_environment_is_listed_unless_a_bundle_is_named() {
 }
 
 #[test]
-fn what_a_bundle_does_not_ship_is_not_listed() {
+fn crates_that_a_bundle_does_not_ship_are_not_listed() {
     let sandbox = Sandbox::new();
-    forged(&sandbox, "x.pkg", &[("a", "1.0.0", 10), ("b", "1.0.0", 20), ("c", "1.0.0", 30)], |manifest| {
+    write_forged(&sandbox, "x.pkg", &[("a", "1.0.0", 10), ("b", "1.0.0", 20), ("c", "1.0.0", 30)], |manifest| {
         manifest.kind = BundleKind::Delta;
         manifest.parent = Some(Parent { id: "a".repeat(32), file: "old.pkg".to_owned() });
         manifest.crates[0].state = CrateState::Sent;
@@ -64,23 +64,23 @@ fn what_a_bundle_does_not_ship_is_not_listed() {
 }
 
 #[test]
-fn a_mirror_lists_neither_index_only_lines_nor_strangers() {
+fn a_mirror_lists_neither_index_only_crates_nor_unrecognized_files() {
     let sandbox = Sandbox::new();
-    let bundle = forge::packed(&forge::some_crates(), &sandbox.path(""));
+    let bundle = forged_bundle::pack_to_path(&forged_bundle::sample_crates(), &sandbox.path(""));
     sandbox.run(["import", bundle.to_str().unwrap(), "--mirror", "mirror"]).ok();
     let records = "mirror/.frostmirror/lines/1/a";
     let text = sandbox.read(records);
     let line = text.lines().find(|line| line.starts_with("1.9.0 ")).unwrap();
     sandbox.write(records, text.replace(line, &line.replace(" held", " index-only")));
     sandbox.write("mirror/index/st/ra/stranger", [0xff, 0xfe]);
-    sandbox.write("mirror/index/st/ra/strange", forge::some_crates()[0].line());
+    sandbox.write("mirror/index/st/ra/strange", forged_bundle::sample_crates()[0].line());
     let listed = sandbox.run(["list", "--mirror", "mirror"]).ok().stdout;
     assert!(listed.contains("Crate count: 4\n"), "{listed}");
     assert!(listed.ends_with(" bytes\nFoo-Bar 0.1.0+b.1\na 1.0.0\na 1.10.0\nzz 2.0.0-rc.1\n"), "{listed}");
 }
 
 #[test]
-fn a_mirror_that_is_not_there_is_said_to_be_none() {
+fn listing_a_missing_mirror_says_so() {
     let sandbox = Sandbox::new();
     let run = sandbox.run(["list", "--mirror", "absent"]).ok().stderr_has("no mirror is at").stderr_has("absent");
     run.stdout_has("Crate count: 0\n");

@@ -1,16 +1,16 @@
 //! Live mode with the real cargo: what the mirror lacks comes from upstream, is checked, and stays.
 
-mod ahead;
-mod crowd;
+mod prefetch;
+mod concurrency;
 mod faults;
 mod freshness;
-mod frozen;
+mod switched_off;
 mod killed;
 mod limits;
-mod redirected;
-mod review;
-mod slow;
-mod starved;
+mod redirects;
+mod regressions;
+mod slow_upstream;
+mod unwritable;
 mod upstreams;
 
 use std::fs;
@@ -21,38 +21,38 @@ use serde_json::Value;
 
 use crate::support::client::{Client, Project};
 use crate::support::crates::Crate;
-use crate::support::run::Run;
-use crate::support::sandbox::{Sandbox, Serving};
+use crate::support::http_client::{WebResponse, get, send_request, send_request_with_body};
+use crate::support::process::Run;
+use crate::support::sandbox::{RunningServer, Sandbox};
 use crate::support::upstream::Upstream;
-use crate::support::web::{Answer, ask, get, send};
 
 /// An upstream, and a server in front of it that fetches what it lacks.
-pub struct Live {
+pub struct LiveServer {
     pub sandbox: Sandbox,
     pub upstream: Upstream,
-    pub serving: Serving,
+    pub serving: RunningServer,
 }
 
-impl Live {
+impl LiveServer {
     /// In front of an upstream with a few crates.
-    pub fn new() -> Live {
+    pub fn new() -> LiveServer {
         let upstream = Upstream::start();
-        publish(&upstream);
-        Live::before(upstream, "")
+        publish_crates(&upstream);
+        LiveServer::in_front_of(upstream, "")
     }
 
     /// In front of this one, with these settings.
-    pub fn before(upstream: Upstream, settings: &str) -> Live {
+    pub fn in_front_of(upstream: Upstream, settings: &str) -> LiveServer {
         let sandbox = Sandbox::new().upstream(&upstream);
         sandbox.write("config/frostmirror.toml", settings);
-        let serving = start(&sandbox);
-        Live { sandbox, upstream, serving }
+        let serving = start_live(&sandbox);
+        LiveServer { sandbox, upstream, serving }
     }
 
     /// Ends the server, and starts it again.
-    pub fn restart(mut self) -> Live {
+    pub fn restart(mut self) -> LiveServer {
         self.serving.stop();
-        self.serving = start(&self.sandbox);
+        self.serving = start_live(&self.sandbox);
         self
     }
 
@@ -60,7 +60,7 @@ impl Live {
         format!("{}{path}", self.serving.url())
     }
 
-    pub fn get(&self, path: &str) -> Answer {
+    pub fn get(&self, path: &str) -> WebResponse {
         get(&self.url(path))
     }
 
@@ -76,24 +76,25 @@ impl Live {
 
     /// A cargo that knows nothing but this server.
     pub fn client(&self) -> Client {
-        Client::of(&self.url("/index/"))
+        Client::with_index(&self.url("/index/"))
     }
 
     /// Changes settings while the server runs.
-    pub fn set(&self, changes: &str) {
-        let answer = send("POST", &self.url("/api/config"), &[("Content-Type", "application/json")], changes);
+    pub fn change_settings(&self, changes: &str) {
+        let answer =
+            send_request_with_body("POST", &self.url("/api/config"), &[("Content-Type", "application/json")], changes);
         assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
     }
 
     /// What `/api/status` says of live mode.
-    pub fn figures(&self) -> Value {
+    pub fn status(&self) -> Value {
         let status: Value = serde_json::from_str(&self.text("/api/status")).unwrap();
         status["live"].clone()
     }
 
     /// Waits until the operator was told so.
     #[track_caller]
-    pub fn await_told(&self, text: &str) {
+    pub fn wait_for_log(&self, text: &str) {
         let until = Instant::now() + Duration::from_secs(60);
         while !self.serving.running().stderr().contains(text) {
             assert!(Instant::now() < until, "{text}: {}", self.serving.running().stderr());
@@ -103,17 +104,17 @@ impl Live {
 
     /// Waits until so many crates are in the mirror's tree.
     #[track_caller]
-    pub fn await_placed(&self, crates: usize) {
+    pub fn wait_for_stored_crates(&self, crates: usize) {
         let until = Instant::now() + Duration::from_secs(60);
         let placing = self.sandbox.path("mirror/.frostmirror/live/placing");
-        while self.placed().len() < crates || placing.exists() || !self.debris().is_empty() {
-            assert!(Instant::now() < until, "{:?}; {}", self.placed(), self.serving.running().stderr());
+        while self.stored_files().len() < crates || placing.exists() || !self.leftover_files().is_empty() {
+            assert!(Instant::now() < until, "{:?}; {}", self.stored_files(), self.serving.running().stderr());
             std::thread::sleep(Duration::from_millis(20));
         }
     }
 
     /// The crates' files that are in the mirror's tree, with their index lines.
-    pub fn placed(&self) -> Vec<String> {
+    pub fn stored_files(&self) -> Vec<String> {
         let mut names = Vec::new();
         for entry in fs::read_dir(self.sandbox.path("mirror/crates")).into_iter().flatten() {
             let name = entry.unwrap().file_name().into_string().unwrap();
@@ -126,29 +127,29 @@ impl Live {
     }
 
     /// The index file of `name` on disk; what is frozen is offered from there.
-    pub fn held(&self, place: &str) -> String {
+    pub fn stored_index_file(&self, place: &str) -> String {
         fs::read_to_string(self.sandbox.path("mirror/index").join(place)).unwrap_or_default()
     }
 
     /// Whether anything lies about that is not placed.
-    pub fn debris(&self) -> Vec<PathBuf> {
+    pub fn leftover_files(&self) -> Vec<PathBuf> {
         let folder = self.sandbox.path("mirror/.frostmirror/live/partial");
         fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path()).collect()
     }
 
-    pub fn audit(&self) -> Run {
+    pub fn verify(&self) -> Run {
         self.sandbox.run(["verify", "--mirror", "mirror"])
     }
 }
 
 /// What a live mirror is started with.
-const LIVE: [&str; 7] = ["--mirror", "mirror", "--incoming", "incoming", "--config-dir", "config", "--live"];
+const LIVE_ARGS: [&str; 7] = ["--mirror", "mirror", "--incoming", "incoming", "--config-dir", "config", "--live"];
 
-fn start(sandbox: &Sandbox) -> Serving {
-    sandbox.serve(LIVE)
+fn start_live(sandbox: &Sandbox) -> RunningServer {
+    sandbox.serve(LIVE_ARGS)
 }
 
-fn publish(upstream: &Upstream) {
+fn publish_crates(upstream: &Upstream) {
     upstream.publish(Crate::new("leaf", "1.0.0"));
     upstream.publish(Crate::new("leaf", "1.1.0"));
     upstream.publish(Crate::new("Mid_Case", "0.3.0+build.7").dep("leaf", "^1"));
@@ -157,26 +158,26 @@ fn publish(upstream: &Upstream) {
 
 /// Publishes so many crates, each needing the one before, and writes a project into `folder` that needs them all, with its
 /// lock. Nothing of that counts as asked for.
-pub fn workload(upstream: &Upstream, crates: usize, folder: &Path) -> PathBuf {
+pub fn publish_workload(upstream: &Upstream, crates: usize, folder: &Path) -> PathBuf {
     let mut project = Project::new("app");
     for n in 0..crates {
-        let item = Crate::new(&part(n), "1.0.0").weighing(2_000 + n * 7919 % 60_000);
-        upstream.publish(if n > 0 { item.dep(&part(n - 1), "1") } else { item });
-        project = project.dep(&part(n), "1");
+        let item = Crate::new(&workload_crate_name(n), "1.0.0").with_extra_bytes(2_000 + n * 7919 % 60_000);
+        upstream.publish(if n > 0 { item.dep(&workload_crate_name(n - 1), "1") } else { item });
+        project = project.dep(&workload_crate_name(n), "1");
     }
     let folder = project.write(folder);
-    Client::of(&upstream.index_url()).lock(&folder);
+    Client::with_index(&upstream.index_url()).lock(&folder);
     upstream.clear_log();
     folder
 }
 
 /// The name of one of them.
-pub fn part(n: usize) -> String {
+pub fn workload_crate_name(n: usize) -> String {
     format!("part-{n:02}")
 }
 
 /// A project that needs two of them.
-pub fn app(live: &Live) -> PathBuf {
+pub fn write_app(live: &LiveServer) -> PathBuf {
     Project::new("app")
         .dep("Mid_Case", "0.3")
         .dep("leaf", "1")
@@ -185,33 +186,36 @@ pub fn app(live: &Live) -> PathBuf {
 }
 
 #[test]
-fn a_project_builds_through_a_cold_mirror_and_then_without_any_upstream() {
-    let live = Live::new();
-    let (client, app) = (live.client(), app(&live));
+fn a_project_builds_through_an_empty_mirror_and_then_without_upstream() {
+    let live = LiveServer::new();
+    let (client, app) = (live.client(), write_app(&live));
     let target = live.sandbox.path("target");
     let build = ["build", "--locked", "--target-dir", target.to_str().unwrap()];
     let lock = client.lock(&app);
     assert!(lock.contains("version = \"1.1.0\""), "{lock}");
     client.cargo(&app, build).ok();
-    live.await_placed(2);
-    assert_eq!(live.placed(), ["Mid_Case-0.3.0+build.7.crate", "leaf-1.1.0.crate"]);
+    live.wait_for_stored_crates(2);
+    assert_eq!(live.stored_files(), ["Mid_Case-0.3.0+build.7.crate", "leaf-1.1.0.crate"]);
     // The file on disk offers what is held, and the server what upstream has besides.
-    assert!(live.held("le/af/leaf").contains("1.1.0") && !live.held("le/af/leaf").contains("1.0.0"));
+    assert!(
+        live.stored_index_file("le/af/leaf").contains("1.1.0")
+            && !live.stored_index_file("le/af/leaf").contains("1.0.0")
+    );
     assert!(live.text("/index/le/af/leaf").contains("\"vers\":\"1.0.0\""));
     for crate_path in live.upstream.downloads() {
-        assert_eq!(live.upstream.count(&crate_path), 1, "{crate_path}");
+        assert_eq!(live.upstream.request_count(&crate_path), 1, "{crate_path}");
     }
-    let asked = live.upstream.requests().len();
+    let request_count = live.upstream.requests().len();
 
     // Another client, everything warm: upstream is not asked at all.
     live.client().cargo(&app, ["fetch", "--locked"]).ok();
-    assert_eq!(live.upstream.requests().len(), asked);
+    assert_eq!(live.upstream.requests().len(), request_count);
 
     // Switched off at run time, and upstream gone.
-    live.set(r#"{"proxy_mode": false}"#);
-    let Live { sandbox, upstream, serving } = live;
+    live.change_settings(r#"{"proxy_mode": false}"#);
+    let LiveServer { sandbox, upstream, serving } = live;
     drop(upstream);
-    let offline = Client::of(&format!("{}/index/", serving.url()));
+    let offline = Client::with_index(&format!("{}/index/", serving.url()));
     offline.cargo(&app, build).ok();
     assert!(
         !String::from_utf8(get(&format!("{}/index/le/af/leaf", serving.url())).body).unwrap().contains("\"1.0.0\"")
@@ -222,10 +226,10 @@ fn a_project_builds_through_a_cold_mirror_and_then_without_any_upstream() {
 }
 
 #[test]
-fn many_clients_at_once_and_upstream_sees_each_file_once() {
+fn concurrent_clients_cause_one_upstream_request_per_file() {
     let upstream = Upstream::builder().latency(Duration::from_millis(50)).start();
-    publish(&upstream);
-    let live = Live::before(upstream, "");
+    publish_crates(&upstream);
+    let live = LiveServer::in_front_of(upstream, "");
     let path = "/crates/leaf-1.1.0.crate";
     let bodies: Vec<Vec<u8>> = std::thread::scope(|scope| {
         let url = live.url(path);
@@ -240,19 +244,19 @@ fn many_clients_at_once_and_upstream_sees_each_file_once() {
             .collect()
     });
     assert!(bodies.iter().all(|body| *body == bodies[0] && !body.is_empty()));
-    assert_eq!(live.upstream.count(&live.upstream.download_path("leaf", "1.1.0")), 1);
-    assert_eq!(live.upstream.count("/index/le/af/leaf"), 1);
-    assert_eq!(live.upstream.count("/index/config.json"), 1);
-    live.await_placed(1);
+    assert_eq!(live.upstream.request_count(&live.upstream.download_path("leaf", "1.1.0")), 1);
+    assert_eq!(live.upstream.request_count("/index/le/af/leaf"), 1);
+    assert_eq!(live.upstream.request_count("/index/config.json"), 1);
+    live.wait_for_stored_crates(1);
     assert_eq!(live.get(path).body, bodies[0]);
-    assert!(live.debris().is_empty());
-    live.audit().ok();
+    assert!(live.leftover_files().is_empty());
+    live.verify().ok();
 }
 
 #[test]
-fn off_nobody_is_asked_for_anything() {
+fn with_live_mode_off_upstream_gets_no_request() {
     let upstream = Upstream::start();
-    publish(&upstream);
+    publish_crates(&upstream);
     let sandbox = Sandbox::new().upstream(&upstream);
     let serving = sandbox.serve(["--mirror", "mirror", "--config-dir", "config"]);
     for path in [
@@ -276,8 +280,8 @@ fn off_nobody_is_asked_for_anything() {
 }
 
 #[test]
-fn names_that_upstream_does_not_list_are_not_fetched() {
-    let live = Live::new();
+fn crates_that_upstream_does_not_list_are_not_fetched() {
+    let live = LiveServer::new();
     assert_eq!(live.status_of("/index/no/su/nosuch"), 404);
     for path in
         ["/crates/nosuch-1.0.0.crate", "/crates/leaf-9.9.9.crate", "/crates/leaf/9.9.9/download", "/crates/x.crate"]
@@ -286,6 +290,6 @@ fn names_that_upstream_does_not_list_are_not_fetched() {
         assert_eq!(answer.status, 404, "{path}: {}", String::from_utf8_lossy(&answer.body));
     }
     assert!(live.upstream.downloads().is_empty());
-    assert_eq!(ask("POST", &live.url("/crates/leaf-1.1.0.crate"), &[]).status, 405);
-    assert!(live.placed().is_empty() && live.debris().is_empty());
+    assert_eq!(send_request("POST", &live.url("/crates/leaf-1.1.0.crate"), &[]).status, 405);
+    assert!(live.stored_files().is_empty() && live.leftover_files().is_empty());
 }

@@ -1,7 +1,7 @@
 //! Live mode with rustup: toolchains come from upstream when they are asked for, each file once, and stay.
 
 mod faults;
-mod frozen;
+mod with_rustup;
 mod killed;
 
 use std::fs;
@@ -13,74 +13,74 @@ use sha2::{Digest, Sha256};
 
 use crate::support::crates::hex;
 use crate::support::dist::release::Release;
-use crate::support::dist::{Dist, LINUX, NIGHTLY, RUSTUP, STABLE, WASM};
-use crate::support::sandbox::{Sandbox, Serving};
+use crate::support::dist::{DistServer, LINUX, NIGHTLY, RUSTUP, STABLE, WASM};
+use crate::support::http_client::{WebResponse, get, send_request};
+use crate::support::sandbox::{RunningServer, Sandbox};
 use crate::support::upstream::{Fault, Upstream};
-use crate::support::web::{Answer, ask, get};
 
 const MANIFEST: &str = "/dist/channel-rust-stable.toml";
 const DIGEST: &str = "/dist/channel-rust-stable.toml.sha256";
 
 /// A dist server, and a mirror in front of it that fetches what it lacks.
-pub struct Shelf {
+pub struct LiveDistServer {
     pub sandbox: Sandbox,
-    pub dist: Dist,
-    pub serving: Serving,
+    pub dist: DistServer,
+    pub serving: RunningServer,
 }
 
-impl Shelf {
+impl LiveDistServer {
     /// In front of the usual releases, which are looked at again after a second.
-    fn new() -> Shelf {
-        Shelf::before(Dist::start(), "proxy_ttl = \"1s\"\n")
+    fn new() -> LiveDistServer {
+        LiveDistServer::in_front_of(DistServer::start(), "proxy_ttl = \"1s\"\n")
     }
 
     /// In front of one release whose rustc is large enough to break off in the middle.
-    fn large() -> (Shelf, Release) {
-        let dist = Dist::empty(Upstream::builder());
-        let release = Release::stable(STABLE.0, STABLE.1).weighing(400_000);
+    fn with_large_rustc() -> (LiveDistServer, Release) {
+        let dist = DistServer::with_builder(Upstream::builder());
+        let release = Release::stable(STABLE.0, STABLE.1).with_extra_bytes(400_000);
         dist.publish(&release);
-        (Shelf::before(dist, ""), release)
+        (LiveDistServer::in_front_of(dist, ""), release)
     }
 
-    fn before(dist: Dist, settings: &str) -> Shelf {
+    fn in_front_of(dist: DistServer, settings: &str) -> LiveDistServer {
         let sandbox = Sandbox::new().upstream(&dist).env("FROSTMIRROR_DIST_URL", dist.url());
         sandbox.write("config/frostmirror.toml", settings);
-        let serving = start(&sandbox);
-        Shelf { sandbox, dist, serving }
+        let serving = start_live(&sandbox);
+        LiveDistServer { sandbox, dist, serving }
     }
 
     fn url(&self, path: &str) -> String {
         format!("{}{path}", self.serving.url())
     }
 
-    fn get(&self, path: &str) -> Answer {
+    fn get(&self, path: &str) -> WebResponse {
         get(&self.url(path))
     }
 
     /// What is answered is what upstream has now.
     #[track_caller]
-    fn is_as_upstream(&self, path: &str) {
+    fn assert_same_as_upstream(&self, path: &str) {
         let answer = self.get(path);
         assert_eq!(answer.status, 200, "{path}: {}", String::from_utf8_lossy(&answer.body));
-        assert!(Some(answer.body) == self.dist.held(path), "{path} is another one");
+        assert!(Some(answer.body) == self.dist.file(path), "{path} is another one");
     }
 
-    fn figures(&self) -> Value {
+    fn status(&self) -> Value {
         let status: Value = serde_json::from_slice(&self.get("/api/status").body).unwrap();
         status["live"].clone()
     }
 
-    fn file(&self, path: &str) -> PathBuf {
+    fn stored_path(&self, path: &str) -> PathBuf {
         self.sandbox.path("mirror").join(path.trim_start_matches('/'))
     }
 
-    fn debris(&self) -> usize {
+    fn leftover_files(&self) -> usize {
         fs::read_dir(self.sandbox.path("mirror/.frostmirror/live/partial")).into_iter().flatten().count()
     }
 
     /// Waits until it is so.
     #[track_caller]
-    fn until(&self, what: &str, is_so: impl Fn() -> bool) {
+    fn wait_until(&self, what: &str, is_so: impl Fn() -> bool) {
         let until = Instant::now() + Duration::from_secs(60);
         while !is_so() {
             assert!(Instant::now() < until, "never: {what}; {}", self.serving.running().stderr());
@@ -90,28 +90,28 @@ impl Shelf {
 
     /// Waits until the file is in its place, and all that came is.
     #[track_caller]
-    fn await_placed(&self, path: &str) {
-        self.until(path, || self.file(path).is_file() && self.debris() == 0);
+    fn wait_for_stored_file(&self, path: &str) {
+        self.wait_until(path, || self.stored_path(path).is_file() && self.leftover_files() == 0);
     }
 }
 
-fn start(sandbox: &Sandbox) -> Serving {
+fn start_live(sandbox: &Sandbox) -> RunningServer {
     sandbox.serve(["--mirror", "mirror", "--incoming", "incoming", "--config-dir", "config", "--live"])
 }
 
 /// After so long, what is fresh for a second is looked at again.
-fn age() {
+fn wait_for_expiry() {
     std::thread::sleep(Duration::from_millis(1_600));
 }
 
 /// Whether a `.sha256` is of these bytes.
-fn fits(digest: &Answer, manifest: &Answer) -> bool {
+fn digest_matches(digest: &WebResponse, manifest: &WebResponse) -> bool {
     digest.body.starts_with(hex(&Sha256::digest(&manifest.body)).as_bytes())
 }
 
 #[test]
-fn each_file_comes_once_as_it_is_upstream_and_stays() {
-    let shelf = Shelf::before(Dist::start(), "");
+fn each_file_is_fetched_once_and_stays_identical_to_upstream() {
+    let live = LiveDistServer::in_front_of(DistServer::start(), "");
     let stable = Release::stable(STABLE.0, STABLE.1);
     let archived = format!("/rustup/archive/{RUSTUP}/{LINUX}/rustup-init");
     let windows = "/rustup/dist/x86_64-pc-windows-msvc/rustup-init.exe".to_owned();
@@ -134,80 +134,83 @@ fn each_file_comes_once_as_it_is_upstream_and_stays() {
         windows,
     ];
     for path in &paths {
-        shelf.is_as_upstream(path);
-        shelf.await_placed(path);
+        live.assert_same_as_upstream(path);
+        live.wait_for_stored_file(path);
     }
-    for request in shelf.dist.requests().iter().filter(|request| !request.path.ends_with(".sha256")) {
+    for request in live.dist.requests().iter().filter(|request| !request.path.ends_with(".sha256")) {
         let path = &request.path;
         // Every question about rustup begins with which one there is.
-        assert!(path.ends_with("release-stable.toml") || shelf.dist.count(path) == 1, "{path} was asked for again");
+        assert!(
+            path.ends_with("release-stable.toml") || live.dist.request_count(path) == 1,
+            "{path} was asked for again"
+        );
     }
-    let asked = shelf.dist.requests().len();
+    let request_count = live.dist.requests().len();
     for path in &paths {
-        shelf.is_as_upstream(path);
+        live.assert_same_as_upstream(path);
     }
-    assert_eq!(shelf.dist.requests().len(), asked, "all of it is held, and fresh");
-    let figures = shelf.figures();
+    assert_eq!(live.dist.requests().len(), request_count, "all of it is held, and fresh");
+    let figures = live.status();
     assert!(figures["misses"].as_u64() > Some(5) && figures["failures"] == 0 && figures["stale"] == 0, "{figures}");
-    shelf.sandbox.run(["verify", "--mirror", "mirror"]).ok();
+    live.sandbox.run(["verify", "--mirror", "mirror"]).ok();
 }
 
 #[test]
-fn what_moves_is_looked_at_again_and_never_goes_back() {
-    let shelf = Shelf::new();
+fn moving_files_are_revalidated_and_never_go_back() {
+    let live = LiveDistServer::new();
     let old = Release::stable(STABLE.0, STABLE.1);
     for path in [DIGEST, MANIFEST, "/rustup/release-stable.toml"] {
-        shelf.is_as_upstream(path);
+        live.assert_same_as_upstream(path);
     }
     let rustup = format!("/rustup/dist/{LINUX}/rustup-init");
-    shelf.is_as_upstream(&rustup);
+    live.assert_same_as_upstream(&rustup);
     // Nothing is new: the manifest is not asked for.
-    age();
-    shelf.is_as_upstream(DIGEST);
-    assert_eq!(shelf.dist.count(MANIFEST), 1);
+    wait_for_expiry();
+    live.assert_same_as_upstream(DIGEST);
+    assert_eq!(live.dist.request_count(MANIFEST), 1);
 
     let new = Release::stable("1.96.0", "2026-05-28");
-    shelf.dist.publish(&new);
-    shelf.dist.publish_rustup("9.9.10", &[LINUX], b"#!/bin/sh\n");
-    age();
+    live.dist.publish(&new);
+    live.dist.publish_rustup("9.9.10", &[LINUX], b"#!/bin/sh\n");
+    wait_for_expiry();
     for path in [DIGEST, MANIFEST, "/rustup/release-stable.toml"] {
-        shelf.is_as_upstream(path);
+        live.assert_same_as_upstream(path);
     }
-    shelf.is_as_upstream(&format!("{rustup}.sha256"));
-    shelf.is_as_upstream(&rustup);
-    shelf.is_as_upstream(&new.archive_path("cargo", LINUX, "xz"));
+    live.assert_same_as_upstream(&format!("{rustup}.sha256"));
+    live.assert_same_as_upstream(&rustup);
+    live.assert_same_as_upstream(&new.archive_path("cargo", LINUX, "xz"));
     // Whoever has the manifest of before finds its components by that of their day.
-    shelf.is_as_upstream(&old.archive_path("rustc", LINUX, "xz"));
+    live.assert_same_as_upstream(&old.archive_path("rustc", LINUX, "xz"));
 
     // An upstream that goes back takes nobody along, and its old manifest is not fetched again and again.
-    shelf.dist.publish(&old);
-    let before = shelf.dist.count(MANIFEST);
+    live.dist.publish(&old);
+    let before = live.dist.request_count(MANIFEST);
     for _ in 0..3 {
-        age();
-        let (digest, manifest) = (shelf.get(DIGEST), shelf.get(MANIFEST));
-        assert!(fits(&digest, &manifest) && String::from_utf8(manifest.body).unwrap().contains("1.96.0"));
+        wait_for_expiry();
+        let (digest, manifest) = (live.get(DIGEST), live.get(MANIFEST));
+        assert!(digest_matches(&digest, &manifest) && String::from_utf8(manifest.body).unwrap().contains("1.96.0"));
     }
-    assert!(shelf.dist.count(MANIFEST) <= before + 1, "{} times", shelf.dist.count(MANIFEST) - before);
-    shelf.sandbox.run(["verify", "--mirror", "mirror"]).ok();
+    assert!(live.dist.request_count(MANIFEST) <= before + 1, "{} times", live.dist.request_count(MANIFEST) - before);
+    live.sandbox.run(["verify", "--mirror", "mirror"]).ok();
 }
 
 #[test]
-fn a_digest_fits_the_manifest_that_follows() {
-    let shelf = Shelf::new();
+fn a_served_digest_matches_the_following_manifest() {
+    let live = LiveDistServer::new();
     let until = Instant::now() + Duration::from_secs(6);
     let (mut releases, mut rounds, mut seen) = (96..100, 0, std::collections::BTreeSet::new());
     while Instant::now() < until {
-        let digest = shelf.get(DIGEST);
+        let digest = live.get(DIGEST);
         if rounds % 4 == 1
             && let Some(minor) = releases.next()
         {
             // Between the two.
-            shelf.dist.publish(&Release::stable(&format!("1.{minor}.0"), &format!("2026-06-{:02}", minor - 90)));
+            live.dist.publish(&Release::stable(&format!("1.{minor}.0"), &format!("2026-06-{:02}", minor - 90)));
         }
         std::thread::sleep(Duration::from_millis(rounds % 7 * 50));
-        let manifest = shelf.get(MANIFEST);
+        let manifest = live.get(MANIFEST);
         assert_eq!((digest.status, manifest.status), (200, 200));
-        assert!(fits(&digest, &manifest), "round {rounds}");
+        assert!(digest_matches(&digest, &manifest), "round {rounds}");
         seen.insert(manifest.body);
         rounds += 1;
     }
@@ -215,12 +218,12 @@ fn a_digest_fits_the_manifest_that_follows() {
 }
 
 #[test]
-fn many_clients_at_once_are_one_to_upstream() {
-    let shelf = Shelf::before(Dist::start(), "");
-    shelf.dist.set_latency(Duration::from_millis(150));
+fn concurrent_clients_cause_one_upstream_request() {
+    let live = LiveDistServer::in_front_of(DistServer::start(), "");
+    live.dist.set_latency(Duration::from_millis(150));
     let component = Release::stable(STABLE.0, STABLE.1).archive_path("rustc", LINUX, "xz");
     for path in [MANIFEST, &component] {
-        let url = shelf.url(path);
+        let url = live.url(path);
         let asking: Vec<_> = (0..16)
             .map(|_| {
                 std::thread::spawn({
@@ -232,31 +235,31 @@ fn many_clients_at_once_are_one_to_upstream() {
         for one in asking {
             let answer = one.join().unwrap();
             assert_eq!(answer.status, 200);
-            assert!(Some(answer.body) == shelf.dist.held(path), "{path}");
+            assert!(Some(answer.body) == live.dist.file(path), "{path}");
         }
-        assert_eq!(shelf.dist.count(path), 1, "{path}");
+        assert_eq!(live.dist.request_count(path), 1, "{path}");
     }
 }
 
 #[test]
-fn a_part_of_what_is_not_held_is_that_part() {
-    let (shelf, release) = Shelf::large();
+fn a_range_of_a_missing_file_returns_that_range() {
+    let (live, release) = LiveDistServer::with_large_rustc();
     for path in [release.archive_path("rustc", LINUX, "xz"), MANIFEST.to_owned()] {
-        let right = shelf.dist.held(&path).unwrap();
+        let right = live.dist.file(&path).unwrap();
         let from = right.len() / 2;
-        let part = ask("GET", &shelf.url(&path), &[("Range", &format!("bytes={from}-"))]);
+        let part = send_request("GET", &live.url(&path), &[("Range", &format!("bytes={from}-"))]);
         assert_eq!(part.status, 206, "{}", part.head);
         assert!(part.body == right[from..], "{path}");
         let range = format!("content-range: bytes {from}-{}/{}", right.len() - 1, right.len());
         assert!(part.head.to_lowercase().contains(&range), "{}", part.head);
-        shelf.await_placed(&path);
-        assert!(fs::read(shelf.file(&path)).unwrap() == right);
+        live.wait_for_stored_file(&path);
+        assert!(fs::read(live.stored_path(&path)).unwrap() == right);
     }
 }
 
 #[test]
-fn what_nobody_publishes_is_not_asked_for() {
-    let shelf = Shelf::before(Dist::start(), "");
+fn unknown_dist_paths_are_not_requested_upstream() {
+    let live = LiveDistServer::in_front_of(DistServer::start(), "");
     let component = Release::stable(STABLE.0, STABLE.1).archive_path("rustc", LINUX, "xz");
     for path in [
         "/dist/index.html",
@@ -277,63 +280,63 @@ fn what_nobody_publishes_is_not_asked_for() {
         &format!("{component}.sha256"),
         &format!("{component}.asc"),
     ] {
-        assert_eq!(shelf.get(path).status, 404, "{path}");
-        assert!(shelf.dist.requests().is_empty(), "{path}");
+        assert_eq!(live.get(path).status, 404, "{path}");
+        assert!(live.dist.requests().is_empty(), "{path}");
     }
     // What no manifest of its day names is looked for in these, once.
     let invented = format!("/dist/{}/evil-1.95.0-{LINUX}.tar.xz", STABLE.1);
-    shelf.dist.put(&invented, "evil");
-    assert_eq!(shelf.get(&invented).status, 404);
-    let asked = shelf.dist.requests();
+    live.dist.put_file(&invented, "evil");
+    assert_eq!(live.get(&invented).status, 404);
+    let asked = live.dist.requests();
     assert!(asked.iter().all(|request| request.path.contains("/channel-rust-")) && asked.len() < 12, "{}", asked.len());
     for other in ["evil-1.95.0", "evil-beta", "evil-nightly", "evil"] {
-        assert_eq!(shelf.get(&format!("/dist/{}/{other}-{WASM}.tar.gz", STABLE.1)).status, 404);
+        assert_eq!(live.get(&format!("/dist/{}/{other}-{WASM}.tar.gz", STABLE.1)).status, 404);
     }
-    assert_eq!(shelf.dist.requests().len(), asked.len());
-    assert!(!shelf.file(&invented).exists());
+    assert_eq!(live.dist.requests().len(), asked.len());
+    assert!(!live.stored_path(&invented).exists());
     // Marked as unavailable: named without a file.
     let miri = Release::stable(STABLE.0, STABLE.1).archive_path("miri-preview", LINUX, "xz");
-    assert_eq!(shelf.get(&miri).status, 404);
+    assert_eq!(live.get(&miri).status, 404);
 }
 
 #[test]
-fn absent_days_are_asked_for_once_and_leave_nothing() {
-    let shelf = Shelf::before(Dist::start(), "");
+fn missing_release_dates_are_requested_once_and_leave_nothing() {
+    let live = LiveDistServer::in_front_of(DistServer::start(), "");
     let days: Vec<String> =
         (1..=12).flat_map(|month| (1..=25).map(move |day| format!("2020-{month:02}-{day:02}"))).collect();
     for _ in 0..2 {
         for day in &days {
             for end in [".sha256", ""] {
-                assert_eq!(shelf.get(&format!("/dist/{day}/channel-rust-nightly.toml{end}")).status, 404);
+                assert_eq!(live.get(&format!("/dist/{day}/channel-rust-nightly.toml{end}")).status, 404);
             }
         }
     }
-    assert_eq!(shelf.dist.requests().len(), days.len());
-    assert_eq!(fs::read_dir(shelf.sandbox.path("mirror/dist")).map_or(0, Iterator::count), 0);
-    assert_eq!(shelf.figures()["failures"], 0);
+    assert_eq!(live.dist.requests().len(), days.len());
+    assert_eq!(fs::read_dir(live.sandbox.path("mirror/dist")).map_or(0, Iterator::count), 0);
+    assert_eq!(live.status()["failures"], 0);
 }
 
 #[test]
-fn a_signature_that_upstream_lacks_is_asked_for_once() {
-    let dist = Dist::empty(Upstream::builder());
+fn a_missing_signature_is_requested_once() {
+    let dist = DistServer::with_builder(Upstream::builder());
     dist.publish(&Release::beta("1.96.0-beta.3", "2026-05-01").unsigned());
-    let shelf = Shelf::before(dist, "");
+    let live = LiveDistServer::in_front_of(dist, "");
     for path in ["/dist/channel-rust-beta.toml", "/dist/2026-05-01/channel-rust-beta.toml"] {
-        shelf.is_as_upstream(path);
+        live.assert_same_as_upstream(path);
         let signature = format!("{path}.asc");
-        assert_eq!(shelf.get(&signature).status, 404);
-        let asked = shelf.dist.count(&signature);
-        assert_eq!(shelf.get(&signature).status, 404);
-        assert_eq!(shelf.dist.count(&signature), asked);
+        assert_eq!(live.get(&signature).status, 404);
+        let request_count = live.dist.request_count(&signature);
+        assert_eq!(live.get(&signature).status, 404);
+        assert_eq!(live.dist.request_count(&signature), request_count);
         // One that comes later is brought, with the manifest that it is of.
-        shelf.dist.put(&signature, "signed");
+        live.dist.put_file(&signature, "signed");
     }
-    let Shelf { sandbox, dist, serving } = shelf;
+    let LiveDistServer { sandbox, dist, serving } = live;
     serving.stop();
-    let shelf = Shelf { serving: start(&sandbox), sandbox, dist };
+    let live = LiveDistServer { serving: start_live(&sandbox), sandbox, dist };
     for path in ["/dist/channel-rust-beta.toml.asc", "/dist/2026-05-01/channel-rust-beta.toml.asc"] {
-        shelf.is_as_upstream(path);
-        shelf.await_placed(path);
+        live.assert_same_as_upstream(path);
+        live.wait_for_stored_file(path);
     }
-    shelf.sandbox.run(["verify", "--mirror", "mirror"]).ok();
+    live.sandbox.run(["verify", "--mirror", "mirror"]).ok();
 }

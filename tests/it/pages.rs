@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use crate::support::crates::Crate;
-use crate::support::published::{Published, Reply, Wire, get};
-use crate::support::sandbox::{Sandbox, Serving};
+use crate::support::sandbox::{RunningServer, Sandbox};
+use crate::support::server_fixture::{MirrorTree, RawConnection, RawReply, get};
 
 /// Every page.
 const PAGES: &[&str] = &[
@@ -23,37 +23,37 @@ const PAGES: &[&str] = &[
 /// What a stranger would like to be run.
 const HOSTILE: &str = "\"><script>alert(1)</script><img src=x onerror='alert(2)'>&lt;";
 
-struct Site {
-    serving: Serving,
-    mirror: Published,
+struct TestSite {
+    server: RunningServer,
+    mirror: MirrorTree,
     sandbox: Sandbox,
 }
 
-fn site(flags: &[&str]) -> Site {
+fn start_site(flags: &[&str]) -> TestSite {
     let sandbox = Sandbox::new();
-    let mirror = Published::at(sandbox.path("mirror"));
-    mirror.hold(Crate::new("leaf", "1.0.0"));
-    mirror.hold(Crate::new("leaf", "1.1.0+build.2"));
+    let mirror = MirrorTree::at(sandbox.path("mirror"));
+    mirror.add_crate(Crate::new("leaf", "1.0.0"));
+    mirror.add_crate(Crate::new("leaf", "1.1.0+build.2"));
     let all = ["--mirror", "mirror", "--incoming", "incoming"].iter().chain(flags).copied().collect::<Vec<_>>();
     let serving = sandbox.serve(all);
-    Site { serving, mirror, sandbox }
+    TestSite { server: serving, mirror, sandbox }
 }
 
 /// A page as a browser on this machine asks for it.
-fn page(site: &Site, path: &str) -> Reply {
-    Wire::to(site.serving.url())
+fn get_page(site: &TestSite, path: &str) -> RawReply {
+    RawConnection::connect(site.server.url())
         .send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept: text/html\r\n\r\n"))
-        .reply()
+        .read_reply()
 }
 
 /// The values of an attribute, as they stand in the text.
-fn values<'t>(text: &'t str, attribute: &str) -> Vec<&'t str> {
+fn attribute_values<'t>(text: &'t str, attribute: &str) -> Vec<&'t str> {
     let begin = format!(" {attribute}=\"");
     text.split(&begin).skip(1).map(|rest| rest.split('"').next().unwrap()).collect()
 }
 
 /// The path that a relative link on the page at `from` leads to, as a browser finds it.
-fn resolved(from: &str, link: &str) -> String {
+fn resolve_link(from: &str, link: &str) -> String {
     let folder = &from[..=from.split('?').next().unwrap().rfind('/').unwrap()];
     let link = link.strip_prefix("./").unwrap_or(link);
     match link.strip_prefix("../") {
@@ -64,13 +64,13 @@ fn resolved(from: &str, link: &str) -> String {
 
 /// Every link of a page but those within it.
 fn links(text: &str) -> Vec<String> {
-    let all = ["href", "src", "action"].into_iter().flat_map(|name| values(text, name));
+    let all = ["href", "src", "action"].into_iter().flat_map(|name| attribute_values(text, name));
     let all = all.map(|link| link.replace("&#38;", "&").replace("&amp;", "&"));
     all.map(|link| link.split('#').next().unwrap().to_owned()).filter(|link| !link.is_empty()).collect()
 }
 
 /// The record of an import that brought nothing.
-fn record(mirror: &Published, number: u32, file: &str, bytes: u64) {
+fn write_import_record(mirror: &MirrorTree, number: u32, file: &str, bytes: u64) {
     let id = format!("{number:032x}");
     let record = serde_json::json!({
         "imported": format!("2026-0{number}-02T03:04:05Z"), "file": file,
@@ -82,16 +82,16 @@ fn record(mirror: &Published, number: u32, file: &str, bytes: u64) {
             "lineage": { "id": id, "sequence": 1, "inputs": [] }, "blocks": [],
         },
     });
-    mirror.put(&format!(".frostmirror/ledger/{number:08}-{id}.json"), record.to_string().as_bytes());
+    mirror.write_file(&format!(".frostmirror/ledger/{number:08}-{id}.json"), record.to_string().as_bytes());
 }
 
 #[test]
-fn every_page_is_whole_and_every_link_leads_somewhere() {
-    let site = site(&[]);
-    record(&site.mirror, 1, "first.pkg", 10);
+fn every_page_is_complete_and_every_link_works() {
+    let site = start_site(&[]);
+    write_import_record(&site.mirror, 1, "first.pkg", 10);
     let mut seen: BTreeSet<String> = BTreeSet::new();
     for path in PAGES {
-        let reply = page(&site, path);
+        let reply = get_page(&site, path);
         assert_eq!(reply.status, 200, "{path}");
         let text = reply.text();
         assert_eq!(reply.header("content-type"), Some("text/html; charset=utf-8"), "{path}");
@@ -109,12 +109,12 @@ fn every_page_is_whole_and_every_link_leads_somewhere() {
         assert_eq!(text.matches(" aria-current=\"page\"").count(), 1, "{path}");
         for link in links(&text) {
             assert!(!link.starts_with('/') && !link.contains("://") && !link.starts_with("//"), "{path}: {link}");
-            seen.insert(resolved(path, &link));
+            seen.insert(resolve_link(path, &link));
         }
-        let ids = values(&text, "id");
+        let ids = attribute_values(&text, "id");
         assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len(), "{path}: an id stands twice");
         for name in ["aria-labelledby", "aria-describedby", "for"] {
-            for id in values(&text, name).into_iter().flat_map(str::split_whitespace) {
+            for id in attribute_values(&text, name).into_iter().flat_map(str::split_whitespace) {
                 assert!(ids.contains(&id), "{path}: {name}={id}");
             }
         }
@@ -122,35 +122,35 @@ fn every_page_is_whole_and_every_link_leads_somewhere() {
     assert!(seen.contains("/crates/leaf-1.1.0%2Bbuild.2.crate"), "{seen:?}");
     assert!(seen.contains("/assets/style.css") && seen.contains("/api/setup/cargo-config"), "{seen:?}");
     for path in &seen {
-        assert_eq!(page(&site, path).status, 200, "{path}");
+        assert_eq!(get_page(&site, path).status, 200, "{path}");
     }
 }
 
 #[test]
-fn modules_import_what_is_there() {
-    let site = site(&[]);
+fn javascript_modules_import_existing_files() {
+    let site = start_site(&[]);
     let modules =
         ["page.js", "live.js", "packages.js", "form.js", "deps.js", "deps-rows.js", "deps-shape.js", "config.js"];
     for name in modules {
-        let reply = get(site.serving.url(), &format!("/assets/{name}"), &[]);
+        let reply = get(site.server.url(), &format!("/assets/{name}"), &[]);
         assert_eq!((reply.status, reply.header("content-type")), (200, Some("text/javascript; charset=utf-8")));
         let text = reply.text();
         assert!(!text.contains("innerHTML") && !text.contains("eval(") && !text.contains("://"), "{name}");
         for rest in text.split("from './").skip(1) {
             let import = rest.split('\'').next().unwrap();
-            assert_eq!(get(site.serving.url(), &format!("/assets/{import}"), &[]).status, 200, "{name}: {import}");
+            assert_eq!(get(site.server.url(), &format!("/assets/{import}"), &[]).status, 200, "{name}: {import}");
         }
         let etag = format!("If-None-Match: {}", reply.header("etag").expect("an entity tag"));
-        assert_eq!(get(site.serving.url(), &format!("/assets/{name}"), &[&etag]).status, 304);
+        assert_eq!(get(site.server.url(), &format!("/assets/{name}"), &[&etag]).status, 304);
     }
-    assert_eq!(get(site.serving.url(), "/assets/../Cargo.toml", &[]).status, 404);
-    assert_eq!(get(site.serving.url(), "/assets/none.js", &[]).status, 404);
+    assert_eq!(get(site.server.url(), "/assets/../Cargo.toml", &[]).status, 404);
+    assert_eq!(get(site.server.url(), "/assets/none.js", &[]).status, 404);
 }
 
 #[test]
-fn what_strangers_wrote_stays_text() {
-    let site = site(&[]);
-    record(&site.mirror, 1, &format!("{HOSTILE}.pkg"), 10);
+fn untrusted_text_is_escaped() {
+    let site = start_site(&[]);
+    write_import_record(&site.mirror, 1, &format!("{HOSTILE}.pkg"), 10);
     let hostile = serde_json::json!({ "file": format!("{HOSTILE}.pkg"), "reason": HOSTILE });
     let incoming = serde_json::json!({
         "folder": site.sandbox.path("incoming"), "done": 0, "arriving": [hostile], "waiting": [hostile],
@@ -161,9 +161,9 @@ fn what_strangers_wrote_stays_text() {
         site.sandbox.write(format!("incoming/failed/{number:03}.pkg"), "bad");
         site.sandbox.write(format!("incoming/failed/{number:03}.pkg.reason.txt"), HOSTILE);
     }
-    site.mirror.put(".frostmirror/incoming.json", incoming.to_string().as_bytes());
+    site.mirror.write_file(".frostmirror/incoming.json", incoming.to_string().as_bytes());
     let query: String = HOSTILE.bytes().map(|byte| format!("%{byte:02X}")).collect();
-    let packages = page(&site, "/packages").text();
+    let packages = get_page(&site, "/packages").text();
     assert!(packages.contains("2 other bundles"), "{packages}");
     let escaped = "&lt;script&gt;alert(1)&lt;/script&gt;";
     assert!(packages.replace("&#60;", "&lt;").replace("&#62;", "&gt;").contains(escaped), "{packages}");
@@ -171,53 +171,53 @@ fn what_strangers_wrote_stays_text() {
     for path in
         paths.into_iter().chain([format!("/browse?crate={query}"), format!("/setup?{query}"), format!("/?x={query}")])
     {
-        let text = page(&site, &path).text();
+        let text = get_page(&site, &path).text();
         assert!(text.contains("</html>"), "{path}: {text}");
         assert!(!text.contains("<script>") && !text.contains("<img"), "{path}: {text}");
         assert!(!text.contains("onerror='"), "{path}: a quote ends what it must not end: {text}");
     }
-    let dashboard = page(&site, "/").text();
+    let dashboard = get_page(&site, "/").text();
     assert!(dashboard.contains("102 bundles were refused"), "{dashboard}");
 }
 
 #[test]
-fn a_host_that_is_none_is_not_repeated() {
-    let site = site(&[]);
-    let mut wire = Wire::to(site.serving.url());
-    let reply = wire.send("GET /setup HTTP/1.1\r\nHost: a'b\"<x>\r\nAccept: text/html\r\n\r\n").reply();
+fn an_invalid_host_header_is_not_shown() {
+    let site = start_site(&[]);
+    let mut wire = RawConnection::connect(site.server.url());
+    let reply = wire.send("GET /setup HTTP/1.1\r\nHost: a'b\"<x>\r\nAccept: text/html\r\n\r\n").read_reply();
     assert!(reply.status >= 400 || !reply.text().contains("a'b"), "{}", reply.text());
 }
 
 #[test]
-fn below_a_path_the_address_is_told_and_links_stay_relative() {
-    let site = site(&["--base-url", "http://mirror.example/rust/"]);
-    let setup = page(&site, "/setup").text().replace("&#39;", "'").replace("&#34;", "\"");
+fn below_a_path_prefix_addresses_are_correct_and_links_relative() {
+    let site = start_site(&["--base-url", "http://mirror.example/rust/"]);
+    let setup = get_page(&site, "/setup").text().replace("&#39;", "'").replace("&#34;", "\"");
     assert!(setup.contains("index = \"sparse+http://mirror.example/rust/index/\""), "{setup}");
     assert!(setup.contains("curl -fsS 'http://mirror.example/rust/rustup-init.sh' | sh"), "{setup}");
     assert!(setup.contains("$env:RUSTUP_UPDATE_ROOT = 'http://mirror.example/rust/rustup'"), "{setup}");
     for path in PAGES {
-        let text = page(&site, path).text();
+        let text = get_page(&site, path).text();
         // As a proxy shows it: whatever the page links to is below the same path.
         for link in links(&text) {
-            let place = resolved(&format!("/rust{path}"), &link);
+            let place = resolve_link(&format!("/rust{path}"), &link);
             assert!(place.starts_with("/rust/"), "{path}: {link}");
         }
     }
     // A slash at the end would let relative links lead elsewhere.
-    let slashed = page(&site, "/browse/?q=a%20b");
+    let slashed = get_page(&site, "/browse/?q=a%20b");
     assert_eq!((slashed.status, slashed.header("location")), (308, Some("../browse?q=a%20b")));
 }
 
 #[test]
-fn who_may_write_is_told_why_not() {
-    let local = site(&[]);
-    let own = page(&local, "/packages").text();
+fn pages_explain_why_writing_is_not_allowed() {
+    let local = start_site(&[]);
+    let own = get_page(&local, "/packages").text();
     assert!(own.contains("data-admin=\"true\"") && !own.contains("id=\"why-not\""), "{own}");
-    let far = get(local.serving.url(), "/packages", &["Accept: text/html"]).text();
+    let far = get(local.server.url(), "/packages", &["Accept: text/html"]).text();
     assert!(far.contains("data-admin=\"false\"") && far.contains("id=\"why-not\""), "{far}");
     assert!(!far.contains("login-dialog"), "there is no token to log in with");
-    let locked = site(&["--admin-token", "0123456789abcdef-token"]);
-    let out = page(&locked, "/packages").text();
+    let locked = start_site(&["--admin-token", "0123456789abcdef-token"]);
+    let out = get_page(&locked, "/packages").text();
     assert!(out.contains("data-admin=\"false\"") && out.contains("login-dialog"), "{out}");
     assert!(!out.contains("0123456789abcdef"));
     for text in [&far, &out] {
@@ -234,32 +234,33 @@ fn who_may_write_is_told_why_not() {
 }
 
 #[test]
-fn an_empty_mirror_says_what_to_do_first() {
+fn an_empty_mirror_shows_the_first_steps() {
     let sandbox = Sandbox::new();
     let serving = sandbox.serve(["--mirror", "none"]);
-    let site = Site { serving, mirror: Published::at(sandbox.path("none")), sandbox };
-    assert!(page(&site, "/").text().contains("The mirror is empty"));
-    assert!(page(&site, "/browse").text().contains("holds no crate yet"));
+    let site = TestSite { server: serving, mirror: MirrorTree::at(sandbox.path("none")), sandbox };
+    assert!(get_page(&site, "/").text().contains("The mirror is empty"));
+    assert!(get_page(&site, "/browse").text().contains("holds no crate yet"));
     for path in ["/packages", "/setup"] {
-        assert_eq!(page(&site, path).status, 200, "{path}");
+        assert_eq!(get_page(&site, path).status, 200, "{path}");
     }
-    let unknown = page(&site, "/browse?crate=leaf");
+    let unknown = get_page(&site, "/browse?crate=leaf");
     assert_eq!(unknown.status, 404);
     assert!(unknown.text().contains("holds no crate that is called"), "{}", unknown.text());
     // A mirror that cannot be read is told of within the page.
     fs::create_dir_all(site.sandbox.path("none/.frostmirror")).unwrap();
     fs::write(site.sandbox.path("none/.frostmirror/format"), r#"{"layout":99,"tool":"9.9.9"}"#).unwrap();
-    let broken = page(&site, "/");
+    let broken = get_page(&site, "/");
     assert!(broken.status >= 400 && broken.text().contains("This page cannot be shown"), "{}", broken.text());
 }
 
 #[test]
-fn pictures_have_a_table_beside_them() {
-    let site = site(&[]);
+fn charts_have_an_equivalent_table() {
+    let site = start_site(&[]);
     for number in 1..=3 {
-        record(&site.mirror, number, "some.pkg", u64::from(number) * 1024);
+        write_import_record(&site.mirror, number, "some.pkg", u64::from(number) * 1024);
     }
-    let text = (0..50).map(|_| page(&site, "/").text()).find(|text| !text.contains("data-soon")).expect("it is read");
+    let text =
+        (0..50).map(|_| get_page(&site, "/").text()).find(|text| !text.contains("data-soon")).expect("it is read");
     assert!(text.contains("Growth as a table") && text.contains("3.00 KiB"), "{text}");
     assert_eq!(text.matches("role=\"img\" aria-label=\"").count(), 2, "{text}");
     assert!(text.contains("From 1.00 KiB on 2026-01-02 to 3.00 KiB on 2026-03-02, over 3 imports"), "{text}");
@@ -267,46 +268,46 @@ fn pictures_have_a_table_beside_them() {
 }
 
 #[test]
-fn who_may_not_read_is_shown_where_to_log_in_and_nothing_else() {
+fn without_read_access_only_the_login_is_shown() {
     let sandbox = Sandbox::new();
-    let mirror = Published::at(sandbox.path("mirror"));
-    mirror.hold(Crate::new("leaf", "1.0.0"));
+    let mirror = MirrorTree::at(sandbox.path("mirror"));
+    mirror.add_crate(Crate::new("leaf", "1.0.0"));
     sandbox.write("config/frostmirror.toml", "auth_required = true\n");
     let token = "0123456789abcdef-token";
     let serving = sandbox.serve(["--mirror", "mirror", "--config-dir", "config", "--admin-token", token]);
-    let site = Site { serving, mirror, sandbox };
+    let site = TestSite { server: serving, mirror, sandbox };
     for path in PAGES {
-        let reply = page(&site, path);
+        let reply = get_page(&site, path);
         let text = reply.text();
         assert_eq!((reply.status, reply.header("www-authenticate").is_some()), (401, true), "{path}");
         assert!(text.contains("login-dialog") && text.contains("Reading needs a token."), "{path}: {text}");
         assert!(text.contains("Log in above with the token"), "{path}: {text}");
         assert!(!text.contains("1.0.0") && !text.contains("Largest"), "{path}: {text}");
     }
-    assert_eq!(get(site.serving.url(), "/assets/page.js", &[]).status, 200);
+    assert_eq!(get(site.server.url(), "/assets/page.js", &[]).status, 200);
     let bearer = format!("Authorization: Bearer {token}");
-    assert_eq!(get(site.serving.url(), "/browse", &["Accept: text/html", &bearer]).status, 200);
+    assert_eq!(get(site.server.url(), "/browse", &["Accept: text/html", &bearer]).status, 200);
 }
 
 /// Writes a file of the configuration.
-fn configure(site: &Site, name: &str, text: &str) {
+fn write_config(site: &TestSite, name: &str, text: &str) {
     site.sandbox.write(site.sandbox.frostmirror_home().join("config").join(name), text);
 }
 
 #[test]
-fn dependencies_can_be_read_without_javascript() {
-    let site = site(&[]);
-    let none = page(&site, "/deps").text();
+fn dependencies_are_readable_without_javascript() {
+    let site = start_site(&[]);
+    let none = get_page(&site, "/deps").text();
     assert!(none.contains("No crate is asked for") && none.contains("There is no such file yet"), "{none}");
     assert!(!none.contains("fetch refuses"), "a file that is not there is no mistake: {none}");
-    configure(
+    write_config(
         &site,
         "depends.toml",
         "# ours\n[dependencies]\nserde = ['=1.0.100', { version = '1', features = ['derive', 'rc'], default-features = false }]\n\
          js = { version = '2', package = 'serde_json' }\n[dependencies.2]\naxum = '0.6'\n[locked]\nsyn = ['1.0.109', '2.0.90']\n\
          [platforms]\ntargets = ['wasm32-unknown-unknown']\n",
     );
-    let text = page(&site, "/deps").text();
+    let text = get_page(&site, "/deps").text();
     for row in [
         "<th scope=\"row\">serde</th><td>=1.0.100</td><td></td><td>yes</td><td></td>",
         "<th scope=\"row\">serde</th><td>1</td><td>derive, rc</td><td>no</td><td></td>",
@@ -319,30 +320,30 @@ fn dependencies_can_be_read_without_javascript() {
         assert!(text.contains(row), "{row}: {text}");
     }
     assert!(!text.contains("fetch refuses") && !text.contains("Not known"), "{text}");
-    configure(
+    write_config(
         &site,
         "depends.toml",
         "[dependencies]\nleaf = { version = '1', feature = ['x'] }\n[dependecies]\na = '1'\n",
     );
-    let wrong = page(&site, "/deps").text();
+    let wrong = get_page(&site, "/deps").text();
     assert!(wrong.contains("fetch refuses this file") && wrong.contains("Line 2:25: unknown key"), "{wrong}");
     assert!(wrong.contains("did you mean `dependencies`?") && wrong.contains("Not known"), "{wrong}");
-    configure(&site, "depends.toml", "[dependencies\n");
-    let broken = page(&site, "/deps").text();
+    write_config(&site, "depends.toml", "[dependencies\n");
+    let broken = get_page(&site, "/deps").text();
     assert!(broken.contains("cannot be edited here") && !broken.contains("data-depends"), "{broken}");
     assert!(broken.contains("<code id=\"toml\">[dependencies\n"), "{broken}");
 }
 
 #[test]
-fn settings_can_be_read_without_javascript() {
+fn settings_are_readable_without_javascript() {
     let sandbox = Sandbox::new().env("FROSTMIRROR_PROXY_MODE", "1");
     sandbox.write(
         "config/frostmirror.toml",
         "targets = ['a-b', 'c-d']\nproxy_index_url = 'https://me:hunter2@h/'\nproxy_cache_max = '10GiB'\n",
     );
     let serving = sandbox.serve(["--mirror", "none", "--config-dir", "config"]);
-    let site = Site { serving, mirror: Published::at(sandbox.path("none")), sandbox };
-    let text = page(&site, "/config").text();
+    let site = TestSite { server: serving, mirror: MirrorTree::at(sandbox.path("none")), sandbox };
+    let text = get_page(&site, "/config").text();
     for key in ["base_url", "bind", "tls_key", "log_format", "proxy_ttl", "allow"] {
         assert_eq!(text.matches(&format!("data-setting=\"{key}\"")).count(), 1, "{key}");
     }
@@ -365,15 +366,15 @@ fn settings_can_be_read_without_javascript() {
 }
 
 #[test]
-fn what_files_of_the_configuration_say_stays_text() {
-    let site = site(&[]);
+fn text_from_configuration_files_is_escaped() {
+    let site = start_site(&[]);
     let toml = format!(
         "# {HOSTILE}\n[dependencies]\nleaf = {{ version = {quoted}, features = [{quoted}], package = {quoted} }}\n\
          {quoted} = {quoted}\n[locked]\nleaf = {quoted}\n[platforms]\ntargets = [{quoted}]\n[{quoted}]\nx = {quoted}\n",
         quoted = serde_json::Value::from(HOSTILE)
     );
-    configure(&site, "depends.toml", &toml);
-    let text = page(&site, "/deps").text();
+    write_config(&site, "depends.toml", &toml);
+    let text = get_page(&site, "/deps").text();
     assert!(text.contains("fetch refuses this file"), "{text}");
     assert!(text.matches("alert(1)").count() > 8, "{text}");
     assert!(!text.contains("<script>") && !text.contains("<img") && !text.contains("onerror='"), "{text}");

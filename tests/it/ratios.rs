@@ -16,17 +16,17 @@ use std::process::Command;
 use rows::measure::hermetic;
 
 mod rows {
-    pub mod big;
-    pub mod bulk;
+    pub mod large_bundle;
+    pub mod generated_crates;
     pub mod fetch;
     pub mod fuzz;
-    pub mod growth;
+    pub mod scaling;
     pub mod live;
     pub mod measure;
     pub mod memory;
     pub mod mirror;
-    pub mod served;
-    pub mod serving;
+    pub mod server_process;
+    pub mod serve;
     pub mod toolchain;
 }
 #[allow(dead_code, reason = "a tool box that the tests share")]
@@ -34,25 +34,25 @@ mod support {
     pub mod client;
     pub mod crates;
     pub mod dist;
-    pub mod forge;
-    pub mod published;
-    pub mod ranges;
-    pub mod run;
+    pub mod forged_bundle;
+    pub mod server_fixture;
+    pub mod range_response;
+    pub mod process;
     pub mod sandbox;
-    pub mod stream;
+    pub mod resettable_stream;
     pub mod tls;
     pub mod upstream;
 }
 #[allow(dead_code, reason = "a tool box that the tests share")]
-mod import_bundle;
+mod bundle_builder;
 #[allow(dead_code, unused_imports, reason = "tests, of which the makers of bundles are used")]
 mod bundle_legacy;
 #[allow(dead_code, unused_imports, reason = "tests, of which the makers of bundles are used")]
-mod import_artifacts;
+mod import_dist_files;
 #[allow(dead_code, reason = "its tests are not in a bench")]
 mod fuzz;
 mod kill;
-mod ratios_kill;
+mod bench_kill;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
@@ -76,7 +76,7 @@ fn main() -> Outcome<()> {
         bench.memory()?;
     }
     if wanted("big") {
-        bench.big()?;
+        bench.large_bundle()?;
     }
     if wanted("toolchain") {
         bench.toolchains()?;
@@ -91,10 +91,10 @@ fn main() -> Outcome<()> {
         bench.live()?;
     }
     if wanted("kill") {
-        ratios_kill::rounds();
+        bench_kill::run_kills();
     }
     if filters.iter().any(|filter| filter == "fuzz") {
-        rows::fuzz::rounds()?;
+        rows::fuzz::run_fuzz()?;
     }
     if wanted("network") {
         bench.network(Path::new(env!("CARGO_MANIFEST_DIR")))?;
@@ -115,7 +115,7 @@ impl Bench {
 
     /// An empty folder that no earlier round used. What earlier rounds left is deleted at the end of all of them: ext4
     /// passes over the inodes of files that were deleted in the last minutes, and creating files beside them is slow.
-    fn fresh(&self, name: &str) -> Outcome<PathBuf> {
+    fn fresh_folder(&self, name: &str) -> Outcome<PathBuf> {
         let number = self.folders.get();
         self.folders.set(number + 1);
         let path = self.path(&format!("{name}-{number}"));

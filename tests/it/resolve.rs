@@ -2,6 +2,6 @@
 
 mod cases;
 mod downloads;
-mod verb;
-mod tools;
-mod workshop;
+mod fetch_verb;
+mod tool_locks;
+mod resolver_fixture;

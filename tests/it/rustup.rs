@@ -2,32 +2,32 @@
 
 mod bootstrap;
 mod imported;
-pub mod walk;
+pub mod user_workflow;
 
 use std::fs;
 
 use crate::support::dist::release::Release;
-use crate::support::dist::{Dist, LINUX, NIGHTLY, OLD, RUSTUP, STABLE, WASM};
+use crate::support::dist::{DistServer, LINUX, NIGHTLY, OLD_STABLE, RUSTUP, STABLE, WASM};
+use crate::support::http_client::{get, send_request};
 use crate::support::rustup::{self, Rustup};
 use crate::support::sandbox::Sandbox;
 use crate::support::upstream::{Fault, Upstream};
-use crate::support::web::{ask, get};
 
 /// A sandbox whose `mirror` has what upstream has, with rustup in the version of this machine.
-fn mirrored() -> (Sandbox, Dist) {
-    let version = rustup::version();
-    let (sandbox, dist) = (Sandbox::new(), Dist::start());
-    dist.publish_rustup(&version, &[LINUX], &rustup::bytes());
+fn mirror_of_upstream() -> (Sandbox, DistServer) {
+    let version = rustup::local_version();
+    let (sandbox, dist) = (Sandbox::new(), DistServer::start());
+    dist.publish_rustup(&version, &[LINUX], &rustup::local_binary());
     dist.write_to(&sandbox.path("mirror"));
     (sandbox, dist)
 }
 
 #[test]
 #[ignore = "needs rustup"]
-fn the_fake_upstream_is_one_that_rustup_takes_for_real() {
-    let dist = Dist::start();
-    let rustup = Rustup::at(dist.url());
-    dist.publish_rustup(&rustup::version(), &[LINUX], b"never asked for");
+fn rustup_installs_from_the_fake_upstream() {
+    let dist = DistServer::start();
+    let rustup = Rustup::for_mirror(dist.url());
+    dist.publish_rustup(&rustup::local_version(), &[LINUX], b"never asked for");
     rustup.init(["--default-toolchain", "stable"]).ok().stderr_lacks("missing parent");
     rustup.tool("rustc", ["-V"]).ok().stdout_has(&format!("rustc {}", STABLE.0));
     rustup.run(["toolchain", "install", "1.86", "--profile", "default", "-t", WASM, "-c", "rust-src"]).ok();
@@ -44,21 +44,21 @@ fn the_fake_upstream_is_one_that_rustup_takes_for_real() {
 
 #[test]
 #[ignore = "needs rustup"]
-fn the_fake_upstream_errs_as_it_is_told() {
-    let dist = Dist::empty(Upstream::builder());
-    let release = Release::stable(STABLE.0, STABLE.1).weighing(300_000);
+fn the_fake_upstream_supports_ranges_and_faults() {
+    let dist = DistServer::with_builder(Upstream::builder());
+    let release = Release::stable(STABLE.0, STABLE.1).with_extra_bytes(300_000);
     let built = dist.publish(&release);
     let path = release.archive_path("rustc", LINUX, "xz");
     let archive = &built.files[&path];
     let url = format!("{}{path}", dist.url());
-    let range = |from: usize| ask("GET", &url, &[("Range", &format!("bytes={from}-"))]);
+    let range = |from: usize| send_request("GET", &url, &[("Range", &format!("bytes={from}-"))]);
 
     let rest = range(100_000);
     assert_eq!((rest.status, &rest.body[..]), (206, &archive[100_000..]));
     assert!(rest.head.contains(&format!("content-range: bytes 100000-{}/{}", archive.len() - 1, archive.len())));
     assert_eq!(range(archive.len()).status, 416);
-    assert_eq!(dist.seen(&path)[0].header("range"), Some("bytes=100000-"));
-    dist.fault(&path, [Fault::NoRange, Fault::Truncated(1000), Fault::WrongBytes, Fault::Status(404)]);
+    assert_eq!(dist.requests_to(&path)[0].header("range"), Some("bytes=100000-"));
+    dist.fault(&path, [Fault::IgnoreRange, Fault::Truncated(1000), Fault::WrongBytes, Fault::Status(404)]);
     let whole = range(100_000);
     assert_eq!((whole.status, whole.body.len()), (200, archive.len()));
     assert_eq!(get(&url).body, archive[..1000]);
@@ -72,30 +72,30 @@ fn the_fake_upstream_errs_as_it_is_told() {
     assert_eq!(get(&format!("{stable}.sha256")).body, was);
     assert!(String::from_utf8(get(&stable).body).unwrap().contains("1.96.0"));
     assert_ne!(get(&format!("{stable}.sha256")).body, was);
-    let rustup = Rustup::at(dist.url());
-    dist.always("/dist/channel-rust-stable.toml.sha256", Fault::Body(was));
+    let rustup = Rustup::for_mirror(dist.url());
+    dist.fault_always("/dist/channel-rust-stable.toml.sha256", Fault::Body(was));
     rustup.init(["--default-toolchain", "stable"]).exits(1);
 }
 
 #[test]
 #[ignore = "needs rustup"]
-fn a_served_mirror_is_all_that_rustup_needs() {
-    let (sandbox, dist) = mirrored();
+fn rustup_needs_only_a_served_mirror() {
+    let (sandbox, dist) = mirror_of_upstream();
     let serving = sandbox.serve(["--mirror", "mirror"]);
-    walk::everything(serving.url());
+    user_workflow::exercise_rustup(serving.url());
     // A slash at the end of the variable makes two of one in every request.
-    let mut rustup = Rustup::at(serving.url());
+    let mut rustup = Rustup::for_mirror(serving.url());
     rustup.env("RUSTUP_DIST_SERVER", &format!("{}/", serving.url()));
     rustup.env("RUSTUP_UPDATE_ROOT", &format!("{}//rustup/", serving.url()));
-    rustup.init(["--default-toolchain", OLD.0]).ok();
+    rustup.init(["--default-toolchain", OLD_STABLE.0]).ok();
     rustup.run(["update"]).ok();
-    walk::moves_on(&rustup, &dist, |dist| dist.write_to(&sandbox.path("mirror")));
+    user_workflow::update_to_new_release(&rustup, &dist, |dist| dist.write_to(&sandbox.path("mirror")));
 }
 
 #[test]
 #[ignore = "needs rustup"]
-fn the_same_mirror_on_disk_needs_no_server() {
-    let (sandbox, dist) = mirrored();
+fn rustup_installs_from_a_mirror_on_disk() {
+    let (sandbox, dist) = mirror_of_upstream();
     let odd = sandbox.path("Jo's größter mirror 100%");
     fs::rename(sandbox.path("mirror"), &odd).unwrap();
     fs::create_dir_all(odd.join("index")).unwrap();
@@ -111,18 +111,18 @@ fn the_same_mirror_on_disk_needs_no_server() {
     assert!(base.starts_with("file:///") && base.ends_with("/Jo%27s%20gr%C3%B6%C3%9Fter%20mirror%20100%25"), "{base}");
     assert_eq!(value("export RUSTUP_UPDATE_ROOT="), format!("{base}/rustup"));
     assert_eq!(value("export RUSTUP_BACKTRACK_LIMIT="), "1");
-    walk::everything(&base);
-    let rustup = Rustup::at(&base);
+    user_workflow::exercise_rustup(&base);
+    let rustup = Rustup::for_mirror(&base);
     rustup.init(["--default-toolchain", "stable"]).ok();
-    walk::moves_on(&rustup, &dist, |dist| dist.write_to(&odd));
+    user_workflow::update_to_new_release(&rustup, &dist, |dist| dist.write_to(&odd));
 }
 
 #[test]
 #[ignore = "needs rustup"]
-fn a_nightly_without_the_wanted_component_is_given_up_on_at_once() {
-    let dist = Dist::start();
-    let rustup = Rustup::at(dist.url());
-    dist.publish_rustup(&rustup::version(), &[LINUX], b"never asked for");
+fn rustup_does_not_search_older_nightlies_for_a_missing_component() {
+    let dist = DistServer::start();
+    let rustup = Rustup::for_mirror(dist.url());
+    dist.publish_rustup(&rustup::local_version(), &[LINUX], b"never asked for");
     rustup.init(["--default-toolchain", "none"]).ok();
     dist.publish(&Release::nightly("1.97.0-nightly", "2026-05-01").unavailable("clippy-preview", LINUX));
     dist.clear_log();
@@ -132,8 +132,8 @@ fn a_nightly_without_the_wanted_component_is_given_up_on_at_once() {
 }
 
 #[test]
-fn toolchain_files_are_served_with_ranges_and_nothing_else_is() {
-    let (sandbox, dist) = (Sandbox::new(), Dist::start());
+fn only_toolchain_files_are_served_and_with_ranges() {
+    let (sandbox, dist) = (Sandbox::new(), DistServer::start());
     dist.write_to(&sandbox.path("mirror"));
     sandbox.write("mirror/.frostmirror/ledger/x", "secret");
     sandbox.write("mirror/notes/x", "secret");
@@ -151,14 +151,14 @@ fn toolchain_files_are_served_with_ranges_and_nothing_else_is() {
         format!("/rustup/archive/{RUSTUP}/{LINUX}/rustup-init"),
         "/rustup/dist/x86_64-pc-windows-msvc/rustup-init.exe.sha256".to_owned(),
     ] {
-        let right = dist.held(&path).unwrap_or_else(|| panic!("{path}"));
+        let right = dist.file(&path).unwrap_or_else(|| panic!("{path}"));
         for spelled in [path.clone(), format!("/{path}"), path.replace('/', "//")] {
             assert_eq!(get(&url(&spelled)).body, right, "{spelled}");
         }
-        let head = ask("HEAD", &url(&path), &[]);
+        let head = send_request("HEAD", &url(&path), &[]);
         assert_eq!((head.status, head.body.len()), (200, 0));
         assert!(head.head.contains(&format!("content-length: {}", right.len())), "{}", head.head);
-        let part = ask("GET", &url(&path), &[("Range", "bytes=7-")]);
+        let part = send_request("GET", &url(&path), &[("Range", "bytes=7-")]);
         assert_eq!((part.status, &part.body[..]), (206, &right[7..]), "{path}");
     }
     for path in [

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::run::Process;
+use crate::support::process::Process;
 use crate::support::sandbox::Sandbox;
 
 fn shell(sandbox: &Sandbox, script: &str) -> Process {
@@ -10,7 +10,7 @@ fn shell(sandbox: &Sandbox, script: &str) -> Process {
 }
 
 #[test]
-fn a_process_that_hangs_is_killed_with_all_its_children() {
+fn a_hanging_process_is_killed_with_its_children() {
     let sandbox = Sandbox::new();
     let start = Instant::now();
     let hanging =
@@ -29,7 +29,7 @@ fn a_process_that_hangs_is_killed_with_all_its_children() {
 }
 
 #[test]
-fn the_environment_is_the_sandboxs_own() {
+fn the_environment_is_isolated() {
     let sandbox = Sandbox::new();
     let printed = shell(&sandbox, "env").run().ok().stdout;
     let names: Vec<&str> = printed.lines().filter_map(|line| line.split_once('=')).map(|(name, _)| name).collect();
@@ -46,7 +46,7 @@ fn paths_and_ports_are_redacted() {
 }
 
 #[test]
-fn a_death_by_signal_is_told_as_a_shell_does() {
+fn a_death_by_signal_gives_the_exit_code_of_a_shell() {
     let sandbox = Sandbox::new();
     assert_eq!(shell(&sandbox, "kill -9 $$").run().code, 137);
     assert_eq!(shell(&sandbox, "cat; exit 3").stdin(b"given").run().exits(3).stdout, "given");

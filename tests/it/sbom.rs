@@ -6,12 +6,12 @@ use std::fs;
 use frostmirror::bundle::format::CrateState;
 use serde_json::{Value, json};
 
-use crate::bundle_told::{forged, says};
-use crate::support::forge::FakeCrate;
+use crate::inspect_and_diff::{set_metadata, write_forged};
+use crate::support::forged_bundle::FakeCrate;
 use crate::support::sandbox::Sandbox;
 
-fn document(sandbox: &Sandbox, words: &[&str]) -> Value {
-    let run = sandbox.run(words.iter().chain(&["--format", "cyclonedx"])).ok();
+fn sbom_document(sandbox: &Sandbox, args: &[&str]) -> Value {
+    let run = sandbox.run(args.iter().chain(&["--format", "cyclonedx"])).ok();
     let document = serde_json::from_str(&run.stdout).unwrap();
     assert_valid(&document);
     document
@@ -82,28 +82,28 @@ fn assert_properties(properties: &Value) {
     }
 }
 
-fn property<'v>(of: &'v Value, name: &str) -> Vec<&'v str> {
+fn property_values<'v>(of: &'v Value, name: &str) -> Vec<&'v str> {
     let properties = of["properties"].as_array().unwrap().iter();
     let named = properties.filter(|property| property["name"] == format!("cargo-frostmirror:{name}"));
     named.map(|property| property["value"].as_str().unwrap()).collect()
 }
 
 #[test]
-fn a_bundle_is_a_bill_of_materials() {
+fn a_bundle_has_a_valid_sbom() {
     let sandbox = Sandbox::new();
     let crates = [("a", "1.0.0+b.1", 10), ("a", "1.0.0", 20), ("b", "1.0.0", 30), ("c", "1.0.0", 40)];
-    forged(&sandbox, "x.pkg", &crates, |manifest| {
+    write_forged(&sandbox, "x.pkg", &crates, |manifest| {
         let about = [
             ("a 1.0.0", Some("MIT OR Apache-2.0"), Some("https://git.example/a")),
             ("a 1.0.0+b.1", Some("MIT/Apache-2.0"), Some("git@git.example:a.git")),
             ("b 1.0.0", Some("file: LICENSE\u{202e}"), Some("https://h/\u{1b}]8;;")),
         ];
-        says(manifest, &about);
+        set_metadata(manifest, &about);
         manifest.crates[2].description = Some("says \"b\"".to_owned());
         manifest.crates[3].state = CrateState::IndexOnly;
         manifest.crates[3].yanked = true;
     });
-    let document = document(&sandbox, &["inspect", "x.pkg"]);
+    let document = sbom_document(&sandbox, &["inspect", "x.pkg"]);
     assert_eq!(document["metadata"]["timestamp"], "2026-04-02T21:30:00Z");
     assert_eq!(document["metadata"]["component"]["name"], "x.pkg");
     let components = document["components"].as_array().unwrap();
@@ -126,57 +126,58 @@ fn a_bundle_is_a_bill_of_materials() {
     });
     assert_eq!(components[0], first);
     assert_eq!(components[1]["licenses"], json!([{"license": {"name": "MIT/Apache-2.0"}}]));
-    assert_eq!(property(&components[1], "repository"), ["git@git.example:a.git"]);
+    assert_eq!(property_values(&components[1], "repository"), ["git@git.example:a.git"]);
     assert_eq!(components[2]["licenses"], json!([{"license": {"name": "file: LICENSE\u{202e}"}}]));
     assert_eq!(components[2]["description"], "says \"b\"");
     assert_eq!(components[2].get("externalReferences"), None);
     assert_eq!(
-        (property(&components[3], "state"), property(&components[3], "yanked")),
+        (property_values(&components[3], "state"), property_values(&components[3], "yanked")),
         (vec!["index-only"], vec!["true"])
     );
     assert_eq!(components[3].get("licenses"), None);
 }
 
 #[test]
-fn the_same_bundle_gives_the_same_document_and_another_another_number() {
+fn the_sbom_and_its_serial_number_depend_only_on_the_bundle() {
     let sandbox = Sandbox::new();
-    forged(&sandbox, "x.pkg", &[("a", "1.0.0", 10)], |_| {});
-    forged(&sandbox, "y.pkg", &[("a", "1.0.0", 11)], |_| {});
-    let x = document(&sandbox, &["inspect", "x.pkg"]);
-    assert_eq!(x, document(&sandbox, &["inspect", "x.pkg"]));
-    let numbers = [x, document(&sandbox, &["inspect", "y.pkg"]), document(&sandbox, &["diff", "x.pkg", "y.pkg"])]
-        .map(|document| document["serialNumber"].to_string());
+    write_forged(&sandbox, "x.pkg", &[("a", "1.0.0", 10)], |_| {});
+    write_forged(&sandbox, "y.pkg", &[("a", "1.0.0", 11)], |_| {});
+    let x = sbom_document(&sandbox, &["inspect", "x.pkg"]);
+    assert_eq!(x, sbom_document(&sandbox, &["inspect", "x.pkg"]));
+    let numbers =
+        [x, sbom_document(&sandbox, &["inspect", "y.pkg"]), sbom_document(&sandbox, &["diff", "x.pkg", "y.pkg"])]
+            .map(|document| document["serialNumber"].to_string());
     assert_eq!(BTreeSet::from(numbers).len(), 3);
 }
 
 #[test]
-fn a_comparison_is_a_bill_of_what_comes() {
+fn the_sbom_of_a_diff_lists_added_crates() {
     let sandbox = Sandbox::new();
-    forged(&sandbox, "old.pkg", &[("a", "1.0.0", 10), ("b", "1.0.0", 10), ("c", "1.0.0", 10)], |_| {});
-    forged(&sandbox, "new.pkg", &[("a", "1.0.1", 10), ("b", "1.0.0", 10), ("d", "1.0.0+x", 10)], |manifest| {
+    write_forged(&sandbox, "old.pkg", &[("a", "1.0.0", 10), ("b", "1.0.0", 10), ("c", "1.0.0", 10)], |_| {});
+    write_forged(&sandbox, "new.pkg", &[("a", "1.0.1", 10), ("b", "1.0.0", 10), ("d", "1.0.0+x", 10)], |manifest| {
         manifest.crates[1].yanked = true;
     });
-    let comparison = document(&sandbox, &["diff", "old.pkg", "new.pkg"]);
+    let comparison = sbom_document(&sandbox, &["diff", "old.pkg", "new.pkg"]);
     let components = comparison["components"].as_array().unwrap();
     let changes: Vec<_> =
-        components.iter().map(|one| (one["purl"].as_str().unwrap(), property(one, "change"))).collect();
+        components.iter().map(|one| (one["purl"].as_str().unwrap(), property_values(one, "change"))).collect();
     assert_eq!(changes, [("pkg:cargo/a@1.0.1", vec!["updated"]), ("pkg:cargo/d@1.0.0%2Bx", vec!["added"])]);
     let metadata = &comparison["metadata"];
-    assert_eq!(property(metadata, "removed"), ["pkg:cargo/c@1.0.0", "pkg:cargo/a@1.0.0"]);
-    assert_eq!(property(metadata, "changed:yanked"), ["pkg:cargo/b@1.0.0"]);
-    let old = document(&sandbox, &["inspect", "old.pkg"]);
-    assert_eq!(property(metadata, "compared-with"), property(&old["metadata"], "bundle"));
-    assert_eq!(document(&sandbox, &["diff", "new.pkg", "new.pkg"])["components"], json!([]));
+    assert_eq!(property_values(metadata, "removed"), ["pkg:cargo/c@1.0.0", "pkg:cargo/a@1.0.0"]);
+    assert_eq!(property_values(metadata, "changed:yanked"), ["pkg:cargo/b@1.0.0"]);
+    let old = sbom_document(&sandbox, &["inspect", "old.pkg"]);
+    assert_eq!(property_values(metadata, "compared-with"), property_values(&old["metadata"], "bundle"));
+    assert_eq!(sbom_document(&sandbox, &["diff", "new.pkg", "new.pkg"])["components"], json!([]));
 }
 
 #[test]
-fn a_bundle_of_the_older_namesake_has_a_bill_too() {
+fn a_legacy_bundle_has_an_sbom() {
     let sandbox = Sandbox::new();
     fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/bundles/frostmirror-1.0.0.pkg"), sandbox.path("old.pkg"))
         .unwrap();
-    let document = document(&sandbox, &["inspect", "old.pkg"]);
+    let document = sbom_document(&sandbox, &["inspect", "old.pkg"]);
     assert_eq!(document["components"].as_array().unwrap().len(), 2);
-    assert_eq!(property(&document["metadata"], "written-by"), ["frostmirror 1.x"]);
+    assert_eq!(property_values(&document["metadata"], "written-by"), ["frostmirror 1.x"]);
     let run = sandbox.run(["inspect", "old.pkg", "--format", "cyclonedx", "--message-format", "json"]).ok();
     let first: Value = serde_json::from_str(run.stdout.lines().next().unwrap()).unwrap();
     assert_eq!((&first["reason"], &first["sbom"]), (&"sbom".into(), &document));

@@ -4,27 +4,27 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::import_bundle::{Make, import};
-use crate::live_disk::place;
+use crate::bundle_builder::{BundleBuilder, import};
+use crate::live_store::store_crates;
 use crate::support::client::{Client, Project};
 use crate::support::crates::Crate;
-use crate::support::published::get;
-use crate::support::sandbox::{Sandbox, Serving};
+use crate::support::sandbox::{RunningServer, Sandbox};
+use crate::support::server_fixture::get;
 use crate::support::upstream::Upstream;
 
 /// What a search answers.
-fn search(serving: &Serving, query: &str) -> Value {
+fn search(serving: &RunningServer, query: &str) -> Value {
     let reply = get(serving.url(), &format!("/api/v1/crates?{query}"), &[]);
     assert_eq!(reply.status, 200, "{}", reply.text());
     serde_json::from_str(&reply.text()).unwrap()
 }
 
-fn names(answer: &Value) -> Vec<&str> {
+fn result_names(answer: &Value) -> Vec<&str> {
     answer["crates"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect()
 }
 
 #[test]
-fn cargo_searches_shows_adds_and_installs() {
+fn cargo_search_info_add_and_install_work() {
     let upstream = Upstream::start();
     upstream.publish(Crate::new("frost-leaf", "1.0.0").description("Leaves of ice").license("MIT"));
     let tool = Crate::new("frost_tool", "0.9.0").description("A program that prints").license("MIT");
@@ -36,21 +36,21 @@ fn cargo_searches_shows_adds_and_installs() {
     let serving = sandbox.serve(["--mirror", "mirror"]);
     let client = Client::new().config(&sandbox.run(["setup", "--url", serving.url()]).ok().stdout);
     let app = Project::new("app").main("fn main() {}\n").write(&sandbox.path("app"));
-    let on_the_mirror = |words: &[&str]| {
-        let words = words.iter().copied().chain(["--registry", "frostmirror"]);
-        client.cargo(&app, words)
+    let on_the_mirror = |args: &[&str]| {
+        let args = args.iter().copied().chain(["--registry", "frostmirror"]);
+        client.cargo(&app, args)
     };
 
     let found = on_the_mirror(&["search", "frost"]).ok();
     assert!(
         found.stdout.contains("frost-leaf = \"1.0.0\"") && found.stdout.contains("# Leaves of ice"),
         "{}",
-        found.told()
+        found.describe()
     );
     assert!(found.stdout.contains("frost_tool = \"0.9.0\"") && found.stdout.contains("# A program that prints"));
     on_the_mirror(&["search", "ice"]).ok().stdout_has("frost-leaf = ").stdout_lacks("frost_tool");
     let first = on_the_mirror(&["search", "--limit", "1", "FROST-TOOL"]).ok();
-    assert!(first.stdout.starts_with("frost_tool = \"0.9.0\""), "{}", first.told());
+    assert!(first.stdout.starts_with("frost_tool = \"0.9.0\""), "{}", first.describe());
     on_the_mirror(&["search", "program", "prints"]).ok().stdout_has("frost_tool");
     on_the_mirror(&["search", "nothing-of-that"]).ok().stdout_lacks("frost");
 
@@ -61,49 +61,49 @@ fn cargo_searches_shows_adds_and_installs() {
     client.cargo(&app, ["build"]).ok();
     let root = sandbox.path("installed");
     on_the_mirror(&["install", "frost_tool", "--root", root.to_str().unwrap()]).ok();
-    let ran = crate::support::run::Process::new(root.join("bin/frost_tool"), &sandbox.path("")).run().ok();
+    let ran = crate::support::process::Process::new(root.join("bin/frost_tool"), &sandbox.path("")).run().ok();
     assert_eq!(ran.line(), "from the mirror");
 }
 
 #[test]
-fn a_closed_mirror_is_searched_with_a_token() {
+fn searching_a_protected_mirror_needs_a_token() {
     let sandbox = Sandbox::new();
     fs::create_dir_all(sandbox.path("made")).unwrap();
-    let bundle = Make::new("one", 1).ship(Crate::new("leaf", "1.0.0")).described("leaf", "Green");
+    let bundle = BundleBuilder::new("one", 1).ship(Crate::new("leaf", "1.0.0")).description("leaf", "Green");
     import(&sandbox.path("mirror"), &bundle.write(&sandbox.path("made"), "one.pkg")).unwrap();
     sandbox.write("config/frostmirror.toml", "auth_required = true\nread_token_file = 'readers'\n");
     sandbox.write("config/readers", "reader-0123456789abcdef\n");
     let serving = sandbox.serve(["--mirror", "mirror", "--config-dir", "config"]);
     let setup = get(serving.url(), "/api/setup/cargo-config", &[]).text().replace("http://mirror.test", serving.url());
     let app = Project::new("app").write(&sandbox.path("app"));
-    let words = ["search", "leaf", "--registry", "frostmirror"];
-    let stranger = get(serving.url(), "/api/v1/crates?q=leaf", &[]);
-    assert!(stranger.status == 401 && !stranger.text().contains("Green"), "{}", stranger.text());
-    Client::new().config(&setup).cargo(&app, words).exits(101);
+    let args = ["search", "leaf", "--registry", "frostmirror"];
+    let anonymous = get(serving.url(), "/api/v1/crates?q=leaf", &[]);
+    assert!(anonymous.status == 401 && !anonymous.text().contains("Green"), "{}", anonymous.text());
+    Client::new().config(&setup).cargo(&app, args).exits(101);
     let reader = Client::new().config(&setup).env("CARGO_REGISTRIES_FROSTMIRROR_TOKEN", "reader-0123456789abcdef");
-    reader.cargo(&app, words).ok().stdout_has("leaf = \"1.0.0\"").stdout_has("# Green");
+    reader.cargo(&app, args).ok().stdout_has("leaf = \"1.0.0\"").stdout_has("# Green");
 }
 
 #[test]
-fn the_best_comes_first_and_says_what_can_be_had() {
+fn the_best_match_is_first_and_shows_its_newest_version() {
     let sandbox = Sandbox::new();
     fs::create_dir_all(sandbox.path("made")).unwrap();
-    let first = Make::new("one", 1)
+    let first = BundleBuilder::new("one", 1)
         .ship(Crate::new("json", "1.0.0"))
         .ship(Crate::new("json", "1.1.0").yanked())
         .ship(Crate::new("json", "2.0.0-rc.1"))
         .ship(Crate::new("json-path", "0.1.0"))
         .ship(Crate::new("my_json", "0.1.0"))
         .ship(Crate::new("other", "0.1.0"))
-        .described("json", "the old text")
-        .described("other", "Reads JSON\n  and writes it");
-    let second = Make::new("two", 1).ship(Crate::new("json", "0.9.0")).described("json", "the new text");
-    let third = Make::new("three", 1).ship(Crate::new("json", "0.8.0"));
+        .description("json", "the old text")
+        .description("other", "Reads JSON\n  and writes it");
+    let second = BundleBuilder::new("two", 1).ship(Crate::new("json", "0.9.0")).description("json", "the new text");
+    let third = BundleBuilder::new("three", 1).ship(Crate::new("json", "0.8.0"));
     let mirror = sandbox.path("mirror");
     import(&mirror, &first.write(&sandbox.path("made"), "one.pkg")).unwrap();
     let serving = sandbox.serve(["--mirror", "mirror"]);
     let found = search(&serving, "q=json");
-    assert_eq!(names(&found), ["json", "json-path", "my_json", "other"]);
+    assert_eq!(result_names(&found), ["json", "json-path", "my_json", "other"]);
     let json = &found["crates"][0];
     assert_eq!((&json["max_version"], &json["max_stable_version"]), (&json!("1.0.0"), &json!("1.0.0")));
     assert_eq!((&json["exact_match"], &json["description"]), (&json!(true), &json!("the old text")));
@@ -114,17 +114,17 @@ fn the_best_comes_first_and_says_what_can_be_had() {
     import(&mirror, &third.write(&sandbox.path("made"), "three.pkg")).unwrap();
     assert_eq!(search(&serving, "q=json&per_page=1")["crates"][0]["description"], json!("the new text"));
 
-    let held = get(serving.url(), "/api/crates/json", &[]).text();
-    assert!(held.contains("\"description\": \"the new text\""), "{held}");
+    let stored = get(serving.url(), "/api/crates/json", &[]).text();
+    assert!(stored.contains("\"description\": \"the new text\""), "{stored}");
     let held = get(serving.url(), "/api/crates?q=other", &[]).text();
     assert!(held.contains("\"description\": \"Reads JSON and writes it\""), "{held}");
     let page = |query: &str| get(serving.url(), &format!("/browse?{query}"), &["Accept: text/html"]).text();
     assert!(page("crate=json").contains(">the new text<") && page("q=other").contains(">Reads JSON and writes it<"));
 
-    assert_eq!(names(&search(&serving, "q=My-JSON")), ["my_json"]);
-    assert_eq!(names(&search(&serving, "q=writes+reads")), ["other"]);
+    assert_eq!(result_names(&search(&serving, "q=My-JSON")), ["my_json"]);
+    assert_eq!(result_names(&search(&serving, "q=writes+reads")), ["other"]);
     let one = search(&serving, "q=json&per_page=1&page=2");
-    assert_eq!((names(&one), &one["meta"]["total"]), (vec!["json-path"], &json!(4)));
+    assert_eq!((result_names(&one), &one["meta"]["total"]), (vec!["json-path"], &json!(4)));
     assert_eq!(search(&serving, "")["meta"]["total"], json!(4));
     for query in ["q=json&per_page=101", "q=json&per_page=0", "q=json&page=x", &format!("q={}", "a".repeat(300))] {
         assert_eq!(get(serving.url(), &format!("/api/v1/crates?{query}"), &[]).status, 400, "{query}");
@@ -135,25 +135,25 @@ fn the_best_comes_first_and_says_what_can_be_had() {
 }
 
 #[test]
-fn a_hostile_description_is_a_harmless_line() {
+fn a_hostile_description_is_sanitized() {
     let sandbox = Sandbox::new();
     fs::create_dir_all(sandbox.path("made")).unwrap();
     // As long as a manifest allows; digests, since a manifest that shrinks by too much is refused.
     let digest = |number: u32| frostmirror::digest::Sha256::of(&number.to_le_bytes()).to_string();
     let huge: String = (0..28).map(|number| format!("evil {} ", digest(number))).collect();
     assert!((1_900..2_048).contains(&huge.len()));
-    let bundle = Make::new("one", 1)
+    let bundle = BundleBuilder::new("one", 1)
         .ship(Crate::new("evil", "1.0.0"))
         .ship(Crate::new("huge", "1.0.0"))
-        .described("evil", "\u{1b}[2J\u{1b}]0;title\u{7}\u{9b}31m\u{202e}txt\r\nfake = \"1.0.0\"    # second line")
-        .described("huge", &huge);
+        .description("evil", "\u{1b}[2J\u{1b}]0;title\u{7}\u{9b}31m\u{202e}txt\r\nfake = \"1.0.0\"    # second line")
+        .description("huge", &huge);
     import(&sandbox.path("mirror"), &bundle.write(&sandbox.path("made"), "one.pkg")).unwrap();
     let serving = sandbox.serve(["--mirror", "mirror"]);
     let client = Client::new().config(&sandbox.run(["setup", "--url", serving.url()]).ok().stdout);
     let app = Project::new("app").write(&sandbox.path("app"));
     let found = client.cargo(&app, ["search", "evil", "--registry", "frostmirror"]).ok();
-    assert_eq!(found.stdout.lines().filter(|line| line.contains(" = \"1.0.0\"")).count(), 2, "{}", found.told());
-    assert!(found.stdout.lines().all(|line| !line.starts_with("fake")), "{}", found.told());
+    assert_eq!(found.stdout.lines().filter(|line| line.contains(" = \"1.0.0\"")).count(), 2, "{}", found.describe());
+    assert!(found.stdout.lines().all(|line| !line.starts_with("fake")), "{}", found.describe());
     let acts = |text: &str| text.chars().any(|c| (c.is_control() && c != '\n') || c == '\u{202e}');
     assert!(!acts(&found.stdout), "{:?}", found.stdout);
     let reply = get(serving.url(), "/api/v1/crates?q=evil", &[]);
@@ -163,17 +163,17 @@ fn a_hostile_description_is_a_harmless_line() {
 }
 
 #[test]
-fn what_live_mode_brought_is_found_at_once_and_said_to_be_of_live_mode() {
+fn crates_from_live_mode_are_found_at_once_and_labeled() {
     let sandbox = Sandbox::new();
     fs::create_dir_all(sandbox.path("made")).unwrap();
     let mirror = sandbox.path("mirror");
-    let one = Make::new("one", 1).ship(Crate::new("json", "1.0.0")).described("json", "the bundle's text");
+    let one = BundleBuilder::new("one", 1).ship(Crate::new("json", "1.0.0")).description("json", "the bundle's text");
     import(&mirror, &one.write(&sandbox.path("made"), "one.pkg")).unwrap();
-    place(&mirror, &[Crate::new("first", "1.0.0").description("reads json")], 2000);
+    store_crates(&mirror, &[Crate::new("first", "1.0.0").description("reads json")], 2000);
     let serving = sandbox.serve(["--mirror", "mirror"]);
-    assert_eq!(names(&search(&serving, "q=json")), ["json", "first"]);
+    assert_eq!(result_names(&search(&serving, "q=json")), ["json", "first"]);
     for (name, text) in [("second", "writes json"), ("third", "checks json")] {
-        place(&mirror, &[Crate::new(name, "1.0.0").description(text)], 3000);
+        store_crates(&mirror, &[Crate::new(name, "1.0.0").description(text)], 3000);
         let found = search(&serving, &format!("q={name}"));
         assert_eq!(found["crates"][0]["description"], json!(text));
     }

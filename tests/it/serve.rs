@@ -5,28 +5,29 @@ use std::path::PathBuf;
 
 use crate::support::client::{Client, Project};
 use crate::support::crates::Crate;
-use crate::support::published::Published;
-use crate::support::sandbox::{Sandbox, Serving};
+use crate::support::sandbox::{RunningServer, Sandbox};
+use crate::support::server_fixture::MirrorTree;
 
-fn serving() -> (Sandbox, Published, Serving) {
+fn start_server() -> (Sandbox, MirrorTree, RunningServer) {
     let sandbox = Sandbox::new();
-    let mirror = Published::at(sandbox.path("mirror"));
-    mirror.hold(Crate::new("leaf", "1.0.0"));
-    mirror.hold(Crate::new("leaf", "1.1.0"));
-    mirror.hold(Crate::new("leaf", "2.0.0"));
-    mirror.hold(Crate::new("Mid_Case", "0.3.0+build.7").dep("leaf", "^1"));
-    mirror.hold(Crate::new("tool", "0.9.0").dep("leaf", "^2").bin("fn main() { println!(\"{}\", leaf::VERSION); }"));
+    let mirror = MirrorTree::at(sandbox.path("mirror"));
+    mirror.add_crate(Crate::new("leaf", "1.0.0"));
+    mirror.add_crate(Crate::new("leaf", "1.1.0"));
+    mirror.add_crate(Crate::new("leaf", "2.0.0"));
+    mirror.add_crate(Crate::new("Mid_Case", "0.3.0+build.7").dep("leaf", "^1"));
+    mirror
+        .add_crate(Crate::new("tool", "0.9.0").dep("leaf", "^2").bin("fn main() { println!(\"{}\", leaf::VERSION); }"));
     let serving = sandbox.serve(["--mirror", "mirror"]);
     (sandbox, mirror, serving)
 }
 
 /// A cargo with an empty home and the configuration that `setup` prints.
-fn client(sandbox: &Sandbox, serving: &Serving) -> Client {
+fn client(sandbox: &Sandbox, serving: &RunningServer) -> Client {
     let printed = sandbox.run(["setup", "--url", serving.url()]).ok().stdout;
     Client::new().config(&printed)
 }
 
-fn app(sandbox: &Sandbox) -> PathBuf {
+fn write_app(sandbox: &Sandbox) -> PathBuf {
     Project::new("app")
         .dep("Mid_Case", "0.3")
         .dep("leaf", "1")
@@ -35,10 +36,10 @@ fn app(sandbox: &Sandbox) -> PathBuf {
 }
 
 #[test]
-fn resolve_build_add_and_update() {
-    let (sandbox, mirror, serving) = serving();
+fn cargo_resolves_builds_adds_and_updates() {
+    let (sandbox, mirror, serving) = start_server();
     let client = client(&sandbox, &serving);
-    let app = app(&sandbox);
+    let app = write_app(&sandbox);
     let lock = client.lock(&app);
     assert!(
         lock.contains("\"registry+https://github.com/rust-lang/crates.io-index\""),
@@ -46,15 +47,15 @@ fn resolve_build_add_and_update() {
     );
     assert!(lock.contains("version = \"1.1.0\""), "{lock}");
 
-    client.forget();
+    client.clear_caches();
     let target = sandbox.path("target");
     let build = ["build", "--locked", "--target-dir", target.to_str().unwrap()];
     client.cargo(&app, build).ok();
     assert_eq!(fs::read_to_string(app.join("Cargo.lock")).unwrap(), lock);
 
     // What is imported while the server runs is there for the next command.
-    mirror.hold(Crate::new("leaf", "1.2.0"));
-    mirror.hold(Crate::new("fresh", "0.1.0"));
+    mirror.add_crate(Crate::new("leaf", "1.2.0"));
+    mirror.add_crate(Crate::new("fresh", "0.1.0"));
     client.cargo(&app, ["update"]).ok().stderr_has("v1.2.0");
     client.cargo(&app, ["add", "fresh"]).ok();
     let manifest = fs::read_to_string(app.join("Cargo.toml")).unwrap();
@@ -67,21 +68,21 @@ fn resolve_build_add_and_update() {
 }
 
 #[test]
-fn install_with_and_without_a_lock() {
-    let (sandbox, _mirror, serving) = serving();
+fn cargo_installs_with_and_without_a_lock() {
+    let (sandbox, _mirror, serving) = start_server();
     let client = client(&sandbox, &serving);
     let root = sandbox.path("installed");
     let root = root.to_str().unwrap();
     client.cargo(&sandbox.path(""), ["install", "tool", "--root", root]).ok();
-    let tool = crate::support::run::Process::new(format!("{root}/bin/tool"), &sandbox.path("")).run().ok();
+    let tool = crate::support::process::Process::new(format!("{root}/bin/tool"), &sandbox.path("")).run().ok();
     assert_eq!(tool.line(), "2.0.0");
     let registries = fs::read_to_string(format!("{root}/.crates.toml")).unwrap();
     assert!(registries.contains("crates.io-index"), "{registries}");
 }
 
 #[test]
-fn what_is_not_there_is_said_in_cargos_words() {
-    let (sandbox, mirror, serving) = serving();
+fn a_missing_crate_gives_cargos_own_error() {
+    let (sandbox, mirror, serving) = start_server();
     let client = client(&sandbox, &serving);
     let app = Project::new("app").dep("absent", "1").write(&sandbox.path("absent"));
     client.cargo(&app, ["generate-lockfile"]).exits(101).stderr_has("no matching package named `absent`");
@@ -90,16 +91,16 @@ fn what_is_not_there_is_said_in_cargos_words() {
     let app = Project::new("app").dep("leaf", "=2.0.0").write(&sandbox.path("gone"));
     client.lock(&app);
     fs::remove_file(mirror.root().join("crates/leaf-2.0.0.crate")).unwrap();
-    client.forget();
+    client.clear_caches();
     let fetched = client.cargo(&app, ["fetch", "--locked"]).exits(101);
     fetched.stderr_has("leaf 2.0.0 is not in this mirror; on the connected side add `leaf = \"2.0.0\"`");
 }
 
 #[test]
-fn a_second_resolution_downloads_no_index_again() {
-    let (sandbox, _mirror, serving) = serving();
+fn a_second_resolution_downloads_no_index_files() {
+    let (sandbox, _mirror, serving) = start_server();
     let client = client(&sandbox, &serving);
-    let app = app(&sandbox);
+    let app = write_app(&sandbox);
     let first = client.lock(&app);
     let cached = client.cargo_home().join("registry/index");
     let cache = || fs::read_dir(&cached).unwrap().next().unwrap().unwrap().path().join(".cache/le/af/leaf");

@@ -10,40 +10,40 @@ use std::time::{Duration, Instant};
 use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-use crate::support::published::Published;
-use crate::support::sandbox::{BINARY, Sandbox, Serving};
-use crate::support::tls::Authority;
+use crate::support::sandbox::{BINARY, RunningServer, Sandbox};
+use crate::support::server_fixture::MirrorTree;
+use crate::support::tls::CertificateAuthority;
 
 /// Requests at one time on one connection.
 const STREAMS: u32 = 128;
 const LARGE: usize = 2 << 20;
 const SMALL: usize = 300_000;
 
-struct Scene {
+struct HostileClients {
     sandbox: Sandbox,
-    serving: Serving,
+    serving: RunningServer,
     tls: Arc<ClientConfig>,
 }
 
-impl Scene {
+impl HostileClients {
     /// A server with TLS that may open so many files, one large file, and many that are small enough to be kept in memory.
-    fn new(open_files: u32) -> Scene {
-        Scene::within(Sandbox::new(), open_files)
+    fn new(open_files: u32) -> HostileClients {
+        HostileClients::within(Sandbox::new(), open_files)
     }
 
-    fn within(sandbox: Sandbox, open_files: u32) -> Scene {
-        let authority = Authority::new();
-        let mirror = Published::at(sandbox.path("mirror"));
-        mirror.put("dist/2026-04-16/large.tar.xz", &vec![7; LARGE]);
+    fn within(sandbox: Sandbox, open_files: u32) -> HostileClients {
+        let authority = CertificateAuthority::new();
+        let mirror = MirrorTree::at(sandbox.path("mirror"));
+        mirror.write_file("dist/2026-04-16/large.tar.xz", &vec![7; LARGE]);
         for n in 0..STREAMS {
-            mirror.put(&small(n)[1..], &vec![u8::try_from(n).unwrap(); SMALL]);
+            mirror.write_file(&small_path(n)[1..], &vec![u8::try_from(n).unwrap(); SMALL]);
         }
-        let (certificate, key) = authority.pair(&["127.0.0.1", "localhost"]);
+        let (certificate, key) = authority.issue(&["127.0.0.1", "localhost"]);
         sandbox.write("cert.pem", certificate);
         sandbox.write("key.pem", key);
         let words = "serve --bind 127.0.0.1:0 --mirror mirror --tls-cert cert.pem --tls-key key.pem";
         let script = format!("ulimit -n {open_files}; exec {BINARY} {words}");
-        let serving = Serving::of(sandbox.process_of("sh", ["-c", script.as_str()]));
+        let serving = RunningServer::start(sandbox.other_program("sh", ["-c", script.as_str()]));
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(authority.pem().as_bytes()).unwrap()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -53,7 +53,7 @@ impl Scene {
             .with_root_certificates(roots)
             .with_no_client_auth();
         tls.alpn_protocols = vec![b"h2".to_vec()];
-        Scene { sandbox, serving, tls: Arc::new(tls) }
+        HostileClients { sandbox, serving, tls: Arc::new(tls) }
     }
 
     fn connect(&self) -> StreamOwned<ClientConnection, TcpStream> {
@@ -66,20 +66,24 @@ impl Scene {
     }
 
     /// A connection that asks for all of `paths` in turn, with a window of so many bytes for each answer.
-    fn hostile(&self, window: u32, paths: impl Fn(u32) -> String) -> StreamOwned<ClientConnection, TcpStream> {
+    fn connect_without_reading(
+        &self,
+        window: u32,
+        paths: impl Fn(u32) -> String,
+    ) -> StreamOwned<ClientConnection, TcpStream> {
         let mut stream = self.connect();
         let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
         let [a, b, c, d] = window.to_be_bytes();
         bytes.extend(frame(4, 0, 0, &[0, 4, a, b, c, d]));
         for n in 0..STREAMS {
-            bytes.extend(frame(1, 5, 1 + 2 * n, &head(&paths(n))));
+            bytes.extend(frame(1, 5, 1 + 2 * n, &get_request_head(&paths(n))));
         }
         stream.write_all(&bytes).unwrap();
         stream
     }
 
     /// How long an honest client, over HTTP/1.1 or 2 as it comes, takes for the large file.
-    fn honest(&self) -> Duration {
+    fn time_honest_download(&self) -> Duration {
         let begun = Instant::now();
         let mut tls = ClientConfig::clone(&self.tls);
         tls.alpn_protocols.push(b"http/1.1".to_vec());
@@ -102,18 +106,18 @@ impl Scene {
     }
 
     /// MiB that the server has in memory.
-    fn memory(&self) -> usize {
+    fn memory_mib(&self) -> usize {
         let text = fs::read_to_string(format!("/proc/{}/status", self.serving.running().pid())).unwrap();
         let line = text.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
         line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() / 1024
     }
 }
 
-fn small(n: u32) -> String {
+fn small_path(n: u32) -> String {
     format!("/dist/2026-04-16/small-{n}.tar.xz")
 }
 
-fn large(_: u32) -> String {
+fn large_path(_: u32) -> String {
     "/dist/2026-04-16/large.tar.xz".to_owned()
 }
 
@@ -123,7 +127,7 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 }
 
 /// The head of a GET, in literals that nobody is to remember.
-fn head(path: &str) -> Vec<u8> {
+fn get_request_head(path: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     for (name, value) in [(":method", "GET"), (":scheme", "https"), (":authority", "localhost"), (":path", path)] {
         bytes.push(0);
@@ -139,7 +143,7 @@ fn ping(stream: &mut impl Write) -> bool {
     stream.write_all(&frame(6, 0, 0, b"12345678")).is_ok()
 }
 
-fn until(what: &str, mut done: impl FnMut() -> bool) {
+fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !done() {
         assert!(begun.elapsed() < Duration::from_secs(60), "{what}");
@@ -148,33 +152,33 @@ fn until(what: &str, mut done: impl FnMut() -> bool) {
 }
 
 #[test]
-fn nine_connections_that_take_nothing_shut_out_nobody() {
-    let scene = Scene::new(1024);
+fn nine_connections_that_never_read_do_not_block_others() {
+    let scene = HostileClients::new(1024);
     let before = scene.open_files();
-    let mut hostile: Vec<_> = (0..9).map(|_| scene.hostile(0, large)).collect();
+    let mut hostile: Vec<_> = (0..9).map(|_| scene.connect_without_reading(0, large_path)).collect();
     // As many as a connection may have are open, and then no more come however often somebody asks.
-    until("files are opened", || scene.open_files() > before + 9);
+    wait_until("files are opened", || scene.open_files() > before + 9);
     for _ in 0..10 {
         hostile.iter_mut().for_each(|stream| assert!(ping(stream)));
         let files = scene.open_files() - before;
         // One for each connection and eight for the files of each; and what is being read, or was closed a moment ago.
         assert!(files <= 9 * 9 + 64, "{files} files are open");
-        assert!(scene.honest() < Duration::from_secs(30));
+        assert!(scene.time_honest_download() < Duration::from_secs(30));
     }
     drop(hostile);
-    until("the files are closed again", || scene.open_files() <= before + 2);
+    wait_until("the files are closed again", || scene.open_files() <= before + 2);
 }
 
 #[test]
-fn what_clients_that_take_nothing_cost_has_a_bound_in_all() {
-    let scene = Scene::new(4096);
-    scene.honest();
-    let (files, memory) = (scene.open_files(), scene.memory());
+fn memory_for_clients_that_never_read_is_bounded() {
+    let scene = HostileClients::new(4096);
+    scene.time_honest_download();
+    let (files, memory) = (scene.open_files(), scene.memory_mib());
     // Each may hold a megabyte, and all together 64; each asks for 38 or 256.
     let mut hostile: Vec<_> = (0..100)
         .map(|n| match n % 2 {
-            0 => scene.hostile(0, small),
-            _ => scene.hostile(65_535, large),
+            0 => scene.connect_without_reading(0, small_path),
+            _ => scene.connect_without_reading(65_535, large_path),
         })
         .collect();
     let ended = |hostile: &mut Vec<StreamOwned<ClientConnection, TcpStream>>| {
@@ -186,17 +190,17 @@ fn what_clients_that_take_nothing_cost_has_a_bound_in_all() {
         100 - hostile.len()
     };
     let mut count = 0;
-    until("those that hold the most are ended", || {
+    wait_until("those that hold the most are ended", || {
         count = ended(&mut hostile);
-        assert!(scene.honest() < Duration::from_secs(30));
+        assert!(scene.time_honest_download() < Duration::from_secs(30));
         count >= 20
     });
-    let taken = scene.memory().saturating_sub(memory);
+    let taken = scene.memory_mib().saturating_sub(memory);
     assert!(taken < 320, "{taken} MiB");
     assert!(scene.open_files() - files < 1200, "{}", scene.open_files());
     drop(hostile);
-    until("the files are closed again", || scene.open_files() <= files + 2);
-    scene.honest();
+    wait_until("the files are closed again", || scene.open_files() <= files + 2);
+    scene.time_honest_download();
 }
 
 /// Reads frames from the server until one of this kind for this stream comes, and answers with signs of life.
@@ -230,12 +234,12 @@ fn await_frame(stream: &mut StreamOwned<ClientConnection, TcpStream>, kind: u8, 
 fn an_answer_whose_client_takes_nothing_ends_after_the_stall_timeout() {
     const STALL: Duration = Duration::from_millis(2500);
     let milliseconds = STALL.as_millis().to_string();
-    let scene = Scene::within(Sandbox::new().env("FROSTMIRROR_STALLED_AFTER_MS", &milliseconds), 1024);
-    Published::at(scene.sandbox.path("mirror")).put("dist/2026-04-16/huge.tar.xz", &vec![7; 32 << 20]);
-    scene.honest();
+    let scene = HostileClients::within(Sandbox::new().env("FROSTMIRROR_STALLED_AFTER_MS", &milliseconds), 1024);
+    MirrorTree::at(scene.sandbox.path("mirror")).write_file("dist/2026-04-16/huge.tar.xz", &vec![7; 32 << 20]);
+    scene.time_honest_download();
 
     // HTTP/2, with PINGs all the while: the server resets the stream.
-    let mut stalled = scene.hostile(0, large);
+    let mut stalled = scene.connect_without_reading(0, large_path);
     let begun = Instant::now();
     await_frame(&mut stalled, 3, 1);
     assert!(begun.elapsed() >= STALL - Duration::from_millis(100), "{:?}", begun.elapsed());
@@ -248,11 +252,11 @@ fn an_answer_whose_client_takes_nothing_ends_after_the_stall_timeout() {
     silent.conn = ClientConnection::new(Arc::new(tls), ServerName::try_from("localhost").unwrap()).unwrap();
     let begun = Instant::now();
     silent.write_all(b"GET /dist/2026-04-16/huge.tar.xz HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
-    until("the file is open", || scene.has_open("huge.tar.xz"));
-    until("the file is closed", || !scene.has_open("huge.tar.xz"));
+    wait_until("the file is open", || scene.has_open("huge.tar.xz"));
+    wait_until("the file is closed", || !scene.has_open("huge.tar.xz"));
     assert!(begun.elapsed() >= STALL - Duration::from_millis(100), "{:?}", begun.elapsed());
     // Whoever takes what is sent is served meanwhile, and to the end.
-    scene.honest();
+    scene.time_honest_download();
 }
 
 /// Whether the server still talks to this client.

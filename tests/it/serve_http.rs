@@ -6,26 +6,26 @@ use std::os::unix::fs::symlink;
 use std::time::{Duration, Instant};
 
 use crate::support::crates::Crate;
-use crate::support::published::{Published, Reply, Wire, get, head};
-use crate::support::sandbox::{BINARY, Sandbox, Serving};
+use crate::support::sandbox::{BINARY, RunningServer, Sandbox};
+use crate::support::server_fixture::{MirrorTree, RawConnection, RawReply, get, head};
 
 const SECRET: &str = "what nobody may read";
 
 /// A mirror with a small crate, a big one, index text, and files around it that are none of anyone's business.
-fn mirror() -> (Sandbox, Published, Serving) {
+fn start_server() -> (Sandbox, MirrorTree, RunningServer) {
     let sandbox = Sandbox::new();
-    let mirror = Published::at(sandbox.path("mirror"));
+    let mirror = MirrorTree::at(sandbox.path("mirror"));
     for version in ["1.0.0", "1.0.1", "1.1.0", "2.0.0"] {
-        mirror.hold(Crate::new("alpha", version));
+        mirror.add_crate(Crate::new("alpha", version));
     }
-    mirror.hold(Crate::new("Inflector", "0.11.4"));
-    mirror.hold(Crate::new("zz-sys", "1.0.0+zstd.1.5.5"));
-    mirror.hold(Crate::new("big", "1.0.0").weighing(300_000));
-    mirror.put("dist/channel-rust-stable.toml", b"manifest-version = \"2\"\n");
-    mirror.put("rustup/release-stable.toml", b"schema-version = \"1\"\n");
-    mirror.put("manifest.json", b"{}\n");
-    mirror.put(".frostmirror/ledger", SECRET.as_bytes());
-    mirror.put("notes.txt", SECRET.as_bytes());
+    mirror.add_crate(Crate::new("Inflector", "0.11.4"));
+    mirror.add_crate(Crate::new("zz-sys", "1.0.0+zstd.1.5.5"));
+    mirror.add_crate(Crate::new("big", "1.0.0").with_extra_bytes(300_000));
+    mirror.write_file("dist/channel-rust-stable.toml", b"manifest-version = \"2\"\n");
+    mirror.write_file("rustup/release-stable.toml", b"schema-version = \"1\"\n");
+    mirror.write_file("manifest.json", b"{}\n");
+    mirror.write_file(".frostmirror/ledger", SECRET.as_bytes());
+    mirror.write_file("notes.txt", SECRET.as_bytes());
     let outside = sandbox.write("secret.txt", SECRET);
     symlink(&outside, mirror.root().join("dist/link.txt")).unwrap();
     symlink("../../", mirror.root().join("dist/up")).unwrap();
@@ -36,8 +36,8 @@ fn mirror() -> (Sandbox, Published, Serving) {
 }
 
 #[test]
-fn hostile_paths_lead_nowhere() {
-    let (sandbox, mirror, serving) = mirror();
+fn hostile_paths_are_rejected() {
+    let (sandbox, mirror, serving) = start_server();
     let secret = sandbox.path("secret.txt");
     let secret = secret.to_str().unwrap();
     let encoded = secret.replace('/', "%2F");
@@ -91,22 +91,24 @@ fn hostile_paths_lead_nowhere() {
     for path in paths.iter().filter(|path| !path.trim_matches('/').is_empty()) {
         let reply = get(serving.url(), path, &["Connection: close"]);
         assert!([404, 400].contains(&reply.status), "{path}: {reply:?}");
-        let told = format!("{:?} {}", reply.headers, reply.text());
-        assert!(!told.contains(SECRET) && !told.contains(root) && !told.contains("evil"), "{path}: {told}");
+        let output = format!("{:?} {}", reply.headers, reply.text());
+        assert!(!output.contains(SECRET) && !output.contains(root) && !output.contains("evil"), "{path}: {output}");
     }
     // Paths that no client library would send.
     for line in
         ["GET .. HTTP/1.1", "GET secret.txt HTTP/1.1", "GET  / HTTP/1.1", "GET /\u{1} HTTP/1.1", "GET * HTTP/1.1"]
     {
-        let told = Wire::to(serving.url()).send(format!("{line}\r\nHost: a\r\nConnection: close\r\n\r\n")).rest();
+        let told = RawConnection::connect(serving.url())
+            .send(format!("{line}\r\nHost: a\r\nConnection: close\r\n\r\n"))
+            .read_to_end();
         let told = String::from_utf8_lossy(&told).into_owned();
         assert!(told.starts_with("HTTP/1.1 4") && !told.contains(SECRET), "{line}: {told}");
     }
 }
 
 #[test]
-fn every_spelling_of_a_good_path_is_understood() {
-    let (_sandbox, mirror, serving) = mirror();
+fn equivalent_spellings_of_a_path_are_accepted() {
+    let (_sandbox, mirror, serving) = start_server();
     let on_disk = |path: &str| fs::read(mirror.root().join(path)).unwrap();
     let odd = "crates/zz-sys-1.0.0+zstd.1.5.5.crate";
     for (asked, held) in [
@@ -143,12 +145,15 @@ fn every_spelling_of_a_good_path_is_understood() {
 }
 
 #[test]
-fn only_get_and_head() {
-    let (_sandbox, mirror, serving) = mirror();
+fn only_get_and_head_are_allowed() {
+    let (_sandbox, mirror, serving) = start_server();
     let before = fs::read(mirror.root().join("manifest.json")).unwrap();
     for path in ["/index/al/ph/alpha", "/crates/alpha-1.0.0.crate", "/dist/x", "/manifest.json", "/", "/nothing"] {
         for method in ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND"] {
-            let reply = Wire::to(serving.url()).request(method, path, &["Content-Length: 2", ""]).send("{}").reply();
+            let reply = RawConnection::connect(serving.url())
+                .request(method, path, &["Content-Length: 2", ""])
+                .send("{}")
+                .read_reply();
             assert_eq!((reply.status, reply.header("allow")), (405, Some("GET, HEAD")), "{method} {path}");
         }
     }
@@ -156,8 +161,8 @@ fn only_get_and_head() {
 }
 
 #[test]
-fn conditions_on_index_and_crate() {
-    let (_sandbox, _mirror, serving) = mirror();
+fn conditional_requests_work_for_index_and_crates() {
+    let (_sandbox, _mirror, serving) = start_server();
     for path in ["/index/al/ph/alpha", "/crates/alpha-1.0.0.crate", "/dist/channel-rust-stable.toml"] {
         let first = get(serving.url(), path, &[]);
         let etag = first.header("etag").unwrap().to_owned();
@@ -192,22 +197,22 @@ fn conditions_on_index_and_crate() {
 }
 
 #[test]
-fn the_tag_of_index_text_follows_its_content() {
-    let (_sandbox, mirror, serving) = mirror();
+fn the_etag_of_an_index_file_depends_on_its_content() {
+    let (_sandbox, mirror, serving) = start_server();
     let tag = || get(serving.url(), "/index/al/ph/alpha", &[]).header("etag").unwrap().to_owned();
     let first = tag();
     let text = fs::read(mirror.root().join("index/al/ph/alpha")).unwrap();
-    mirror.put("index/al/ph/alpha", &text);
+    mirror.write_file("index/al/ph/alpha", &text);
     assert_eq!(tag(), first, "the same bytes in another file");
-    mirror.hold(Crate::new("alpha", "3.0.0"));
+    mirror.add_crate(Crate::new("alpha", "3.0.0"));
     assert_ne!(tag(), first);
-    mirror.put("index/al/ph/alpha", &text);
+    mirror.write_file("index/al/ph/alpha", &text);
     assert_eq!(tag(), first);
 }
 
 #[test]
-fn index_text_is_compressed_for_those_who_ask() {
-    let (_sandbox, mirror, serving) = mirror();
+fn index_files_are_compressed_on_request() {
+    let (_sandbox, mirror, serving) = start_server();
     let path = "/index/al/ph/alpha";
     let text = fs::read(mirror.root().join("index/al/ph/alpha")).unwrap();
     let plain = get(serving.url(), path, &[]);
@@ -247,8 +252,8 @@ fn index_text_is_compressed_for_those_who_ask() {
 }
 
 #[test]
-fn ranges_and_heads() {
-    let (_sandbox, mirror, serving) = mirror();
+fn range_and_head_requests_work() {
+    let (_sandbox, mirror, serving) = start_server();
     let path = "/crates/big-1.0.0.crate";
     let bytes = fs::read(mirror.root().join("crates/big-1.0.0.crate")).unwrap();
     let size = bytes.len();
@@ -276,8 +281,8 @@ fn ranges_and_heads() {
     }
     for range in [format!("{size}-"), "99999999-".to_owned(), "-0".to_owned()] {
         let reply = get(serving.url(), path, &[&format!("Range: bytes={range}")]);
-        let told = reply.header("content-range").map(str::to_owned);
-        assert_eq!((reply.status, told), (416, Some(format!("bytes */{size}"))), "{range}");
+        let output = reply.header("content-range").map(str::to_owned);
+        assert_eq!((reply.status, output), (416, Some(format!("bytes */{size}"))), "{range}");
     }
     for (condition, status) in [
         (etag.as_str(), 206),
@@ -293,20 +298,23 @@ fn ranges_and_heads() {
     assert_eq!(not_modified.status, 304, "preconditions come before ranges");
     for path in [path, "/index/al/ph/alpha", "/index/config.json", "/", "/healthz", "/manifest.json"] {
         let (get, head) = (get(serving.url(), path, &[]), head(serving.url(), path, &["Range: bytes=0-0"]));
-        let without_date = |reply: &Reply| reply.headers.iter().filter(|h| h.0 != "date").cloned().collect::<Vec<_>>();
+        let without_date =
+            |reply: &RawReply| reply.headers.iter().filter(|h| h.0 != "date").cloned().collect::<Vec<_>>();
         assert_eq!((head.status, without_date(&head)), (200, without_date(&get)), "{path}");
     }
     // After a HEAD there is no body, and the connection goes on.
-    let mut wire = Wire::to(serving.url());
-    wire.request("HEAD", path, &[]).head();
-    assert!(wire.request("GET", path, &[]).reply().body == bytes);
+    let mut wire = RawConnection::connect(serving.url());
+    wire.request("HEAD", path, &[]).read_head();
+    assert!(wire.request("GET", path, &[]).read_reply().body == bytes);
 }
 
 #[test]
-fn config_json_is_made_from_the_request() {
-    let (sandbox, _mirror, serving) = mirror();
-    let ask = |lines: &str| Wire::to(serving.url()).send(format!("GET /index/config.json {lines}\r\n\r\n")).reply();
-    let dl = |reply: &Reply| {
+fn config_json_is_built_from_the_request_host() {
+    let (sandbox, _mirror, serving) = start_server();
+    let ask = |lines: &str| {
+        RawConnection::connect(serving.url()).send(format!("GET /index/config.json {lines}\r\n\r\n")).read_reply()
+    };
+    let dl = |reply: &RawReply| {
         let config: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
         let api = config["api"].as_str().unwrap().to_owned();
         assert_eq!(config["dl"], format!("{api}/crates/{{crate}}-{{version}}.crate"));
@@ -332,9 +340,12 @@ fn config_json_is_made_from_the_request() {
     assert_eq!(dl(&ask(forwarded)), "https://evil", "a proxy on this machine is trusted");
     sandbox.write("untrusting/frostmirror.toml", "trusted_proxies = []\n");
     let untrusting = sandbox.serve(["--mirror", "mirror", "--config-dir", "untrusting"]);
-    let reply = Wire::to(untrusting.url()).send(format!("GET /index/config.json {forwarded}\r\n\r\n")).reply();
+    let reply = RawConnection::connect(untrusting.url())
+        .send(format!("GET /index/config.json {forwarded}\r\n\r\n"))
+        .read_reply();
     assert_eq!(dl(&reply), "http://a");
-    let absolute = Wire::to(serving.url()).request("GET", "http://other:1/index/config.json", &[]).reply();
+    let absolute =
+        RawConnection::connect(serving.url()).request("GET", "http://other:1/index/config.json", &[]).read_reply();
     assert_eq!(dl(&absolute), "http://other:1", "the request line's own host comes first");
 
     let fixed = sandbox.serve(["--mirror", "mirror", "--base-url", "https://rust.example/crates/"]);
@@ -347,28 +358,28 @@ fn config_json_is_made_from_the_request() {
 }
 
 #[test]
-fn what_cargo_sends_is_answered_in_http_1_1_and_in_one_piece() {
-    let (_sandbox, _mirror, serving) = mirror();
-    let mut wire = Wire::to(serving.url());
+fn cargo_requests_get_http_1_1_responses_with_a_length() {
+    let (_sandbox, _mirror, serving) = start_server();
+    let mut wire = RawConnection::connect(serving.url());
     let h2c = ["Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAQAAAAIAAAAA"];
     for path in ["/crates/alpha-1.0.0.crate", "/index/al/ph/alpha", "/crates/alpha-1.0.1.crate"] {
-        let told = wire.request("GET", path, &h2c).once();
-        let start = String::from_utf8_lossy(&told[..40.min(told.len())]).into_owned();
-        assert!(told.starts_with(b"HTTP/1.1 200 OK\r\n"), "{start}");
-        let head = told.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
-        let lines = String::from_utf8_lossy(&told[..head]).to_ascii_lowercase();
+        let output = wire.request("GET", path, &h2c).read_once();
+        let start = String::from_utf8_lossy(&output[..40.min(output.len())]).into_owned();
+        assert!(output.starts_with(b"HTTP/1.1 200 OK\r\n"), "{start}");
+        let head = output.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
+        let lines = String::from_utf8_lossy(&output[..head]).to_ascii_lowercase();
         let length: usize =
             lines.split_once("content-length: ").unwrap().1.split_once('\r').unwrap().0.parse().unwrap();
-        assert_eq!(told.len(), head + length, "head and body leave in one write: {path}");
+        assert_eq!(output.len(), head + length, "head and body leave in one write: {path}");
         assert!(!lines.contains("upgrade"), "{lines}");
     }
-    let preface = Wire::to(serving.url()).send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").rest();
+    let preface = RawConnection::connect(serving.url()).send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").read_to_end();
     assert!(!preface.starts_with(b"HTTP/1.1 2"));
 }
 
 #[test]
-fn a_missing_crate_says_what_to_do_and_nothing_else_says_anything() {
-    let (sandbox, _mirror, serving) = mirror();
+fn only_a_missing_crate_has_a_404_body_with_a_hint() {
+    let (sandbox, _mirror, serving) = start_server();
     for path in ["/crates/itoa-1.0.11.crate", "/crates/itoa/1.0.11/download"] {
         let reply = get(serving.url(), path, &[]);
         assert_eq!((reply.status, reply.header("content-type")), (404, Some("text/plain; charset=utf-8")));
@@ -387,19 +398,19 @@ fn a_missing_crate_says_what_to_do_and_nothing_else_says_anything() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_a_fault_of_the_server_and_its_operator_is_told() {
+fn an_unreadable_file_is_a_500_and_is_logged() {
     use std::os::unix::fs::PermissionsExt;
-    let (sandbox, mirror, serving) = mirror();
+    let (sandbox, mirror, serving) = start_server();
     drop(serving);
-    let words = ["serve", "--bind", "127.0.0.1:0", "--mirror", "mirror"];
+    let args = ["serve", "--bind", "127.0.0.1:0", "--mirror", "mirror"];
     // Root reads every file, unless it gives up the right to.
     let without_rights = ["--bounding-set=-dac_override,-dac_read_search", BINARY];
     let process = match rustix::process::getuid().is_root() {
-        true => sandbox.process_of("setpriv", without_rights).args(words),
-        false => sandbox.process(words),
+        true => sandbox.other_program("setpriv", without_rights).args(args),
+        false => sandbox.process(args),
     };
-    let serving = Serving::of(process);
-    let path = mirror.put("dist/private", b"x");
+    let serving = RunningServer::start(process);
+    let path = mirror.write_file("dist/private", b"x");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
     let reply = get(serving.url(), "/dist/private", &[]);
     assert!(reply.status == 500 && !reply.text().contains(mirror.root().to_str().unwrap()));

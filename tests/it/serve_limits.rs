@@ -8,48 +8,48 @@ use std::time::{Duration, Instant};
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 use crate::support::crates::Crate;
-use crate::support::published::{Published, Wire, get};
-use crate::support::sandbox::{BINARY, Sandbox, Serving};
+use crate::support::sandbox::{BINARY, RunningServer, Sandbox};
+use crate::support::server_fixture::{MirrorTree, RawConnection, get};
 
-fn serving() -> (Sandbox, Published, Serving) {
+fn start_server() -> (Sandbox, MirrorTree, RunningServer) {
     let sandbox = Sandbox::new();
-    let mirror = Published::at(sandbox.path("mirror"));
-    mirror.hold(Crate::new("alpha", "1.0.0"));
+    let mirror = MirrorTree::at(sandbox.path("mirror"));
+    mirror.add_crate(Crate::new("alpha", "1.0.0"));
     let serving = sandbox.serve(["--mirror", "mirror"]);
     (sandbox, mirror, serving)
 }
 
 #[test]
-fn headers_have_a_size_and_a_count() {
-    let (_sandbox, _mirror, serving) = serving();
+fn header_size_and_count_are_limited() {
+    let (_sandbox, _mirror, serving) = start_server();
     let path = "/index/al/ph/alpha";
     let many = |count: usize| (0..count).map(|n| format!("X-{n}: y\r\n")).collect::<String>();
     let asked = |more: &str| {
-        let mut wire = Wire::to(serving.url());
+        let mut wire = RawConnection::connect(serving.url());
         wire.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n{more}Connection: close\r\n\r\n"));
-        wire.head().status
+        wire.read_head().status
     };
     assert_eq!(asked(&many(90)), 200);
     assert_eq!(asked(&many(200)), 431);
     assert_eq!(asked(&format!("X-Long: {}\r\n", "a".repeat(8_000))), 200);
     assert_eq!(asked(&format!("X-Long: {}\r\n", "a".repeat(200_000))), 431);
     // A line that never ends is not read for ever.
-    let mut wire = Wire::to(serving.url());
+    let mut wire = RawConnection::connect(serving.url());
     wire.send(format!("GET /{}", "a".repeat(66_000)));
-    let told = String::from_utf8_lossy(&wire.rest()).into_owned();
-    assert!(told.starts_with("HTTP/1.1 4"), "{told}");
+    let output = String::from_utf8_lossy(&wire.read_to_end()).into_owned();
+    assert!(output.starts_with("HTTP/1.1 4"), "{output}");
     assert_eq!(get(serving.url(), path, &[]).status, 200);
 }
 
 #[test]
-fn bodies_that_nobody_wants() {
-    let (_sandbox, _mirror, serving) = serving();
-    let mut wire = Wire::to(serving.url());
+fn unexpected_request_bodies_are_discarded_or_refused() {
+    let (_sandbox, _mirror, serving) = start_server();
+    let mut wire = RawConnection::connect(serving.url());
     wire.send("GET /index/al/ph/alpha HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello");
-    assert_eq!(wire.reply().status, 200);
+    assert_eq!(wire.read_reply().status, 200);
     wire.send("GET /index/al/ph/alpha HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n");
-    assert_eq!(wire.reply().status, 200);
-    assert_eq!(wire.request("GET", "/healthz", &[]).reply().text(), "ok\n");
+    assert_eq!(wire.read_reply().status, 200);
+    assert_eq!(wire.request("GET", "/healthz", &[]).read_reply().text(), "ok\n");
     // One that would go on for long: it is answered, and then nothing more is read.
     for method in ["GET", "POST"] {
         let address = serving.url().trim_start_matches("http://");
@@ -68,14 +68,14 @@ fn bodies_that_nobody_wants() {
 }
 
 #[test]
-fn those_that_never_finish_asking_make_room_for_those_that_do() {
+fn unfinished_requests_give_way_to_complete_ones() {
     let sandbox = Sandbox::new();
-    Published::at(sandbox.path("mirror")).hold(Crate::new("alpha", "1.0.0"));
+    MirrorTree::at(sandbox.path("mirror")).add_crate(Crate::new("alpha", "1.0.0"));
     // Descriptors for some hundred connections, and three times as many that want one.
     let script = format!("ulimit -n 300; exec {BINARY} serve -q --bind 127.0.0.1:0 --mirror mirror");
-    let serving = Serving::of(sandbox.process_of("sh", ["-c", script.as_str()]));
+    let serving = RunningServer::start(sandbox.other_program("sh", ["-c", script.as_str()]));
     let address = serving.url().trim_start_matches("http://").to_owned();
-    let mut kept = Wire::to(serving.url());
+    let mut kept = RawConnection::connect(serving.url());
     let half_open: Vec<TcpStream> = (0..400)
         .map(|n| {
             let mut stream = TcpStream::connect(&address).unwrap();
@@ -91,12 +91,12 @@ fn those_that_never_finish_asking_make_room_for_those_that_do() {
     }
     assert!(begun.elapsed() < Duration::from_secs(40), "{:?}", begun.elapsed());
     // The first one was of no use for longest.
-    assert!(kept.rest().is_empty());
+    assert!(kept.read_to_end().is_empty());
     drop(half_open);
 }
 
 #[test]
-fn two_thousand_idle_and_two_hundred_active_connections() {
+fn idle_connections_do_not_block_active_ones() {
     const IDLE: usize = 2000;
     const ACTIVE: usize = 200;
     let mut limit = getrlimit(Resource::Nofile);
@@ -104,13 +104,13 @@ fn two_thousand_idle_and_two_hundred_active_connections() {
         limit.current = Some(limit.maximum.map_or(4096, |most| most.min(4096)));
         setrlimit(Resource::Nofile, limit).unwrap();
     }
-    let (_sandbox, _mirror, serving) = serving();
+    let (_sandbox, _mirror, serving) = start_server();
     let address = serving.url().trim_start_matches("http://").to_owned();
     let ask = |stream: &mut TcpStream| {
         stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
-        let mut told = [0; 512];
-        let length = stream.read(&mut told).unwrap();
-        assert!(told[..length].starts_with(b"HTTP/1.1 200 OK\r\n"));
+        let mut output = [0; 512];
+        let length = stream.read(&mut output).unwrap();
+        assert!(output[..length].starts_with(b"HTTP/1.1 200 OK\r\n"));
     };
     let mut idle: Vec<TcpStream> = (0..IDLE)
         .map(|_| {
@@ -124,10 +124,10 @@ fn two_thousand_idle_and_two_hundred_active_connections() {
     thread::scope(|scope| {
         for _ in 0..ACTIVE {
             scope.spawn(move || {
-                let mut wire = Wire::to(url);
+                let mut wire = RawConnection::connect(url);
                 for _ in 0..20 {
-                    assert_eq!(wire.request("GET", "/index/al/ph/alpha", &[]).reply().status, 200);
-                    assert_eq!(wire.request("GET", "/crates/alpha-1.0.0.crate", &[]).reply().status, 200);
+                    assert_eq!(wire.request("GET", "/index/al/ph/alpha", &[]).read_reply().status, 200);
+                    assert_eq!(wire.request("GET", "/crates/alpha-1.0.0.crate", &[]).read_reply().status, 200);
                 }
             });
         }
@@ -136,7 +136,7 @@ fn two_thousand_idle_and_two_hundred_active_connections() {
 }
 
 #[test]
-fn a_file_is_no_folder_to_serve_from() {
+fn a_file_in_place_of_a_folder_is_refused() {
     let sandbox = Sandbox::new();
     sandbox.write("one.pkg", "");
     for flag in ["--mirror", "--incoming", "--config-dir"] {

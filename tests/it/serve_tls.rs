@@ -5,51 +5,51 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::import_bundle::Make;
+use crate::bundle_builder::BundleBuilder;
 use crate::support::client::{Client, Project};
 use crate::support::crates::Crate;
-use crate::support::published::Published;
-use crate::support::sandbox::{Sandbox, Serving};
-use crate::support::tls::Authority;
+use crate::support::sandbox::{RunningServer, Sandbox};
+use crate::support::server_fixture::MirrorTree;
+use crate::support::tls::CertificateAuthority;
 
 const NAMES: [&str; 2] = ["127.0.0.1", "localhost"];
 
 /// A certificate and its key, put in their places by rename.
-fn put(sandbox: &Sandbox, authority: &Authority) {
-    let (certificate, key) = authority.pair(&NAMES);
+fn write_certificate(sandbox: &Sandbox, authority: &CertificateAuthority) {
+    let (certificate, key) = authority.issue(&NAMES);
     for (name, text) in [("cert.pem", certificate), ("key.pem", key)] {
         let new = sandbox.write("new.pem", text);
         fs::rename(new, sandbox.path(name)).unwrap();
     }
 }
 
-fn serving(authority: &Authority) -> (Sandbox, Published, Serving) {
+fn start_server(authority: &CertificateAuthority) -> (Sandbox, MirrorTree, RunningServer) {
     let sandbox = Sandbox::new();
-    let mirror = Published::at(sandbox.path("mirror"));
-    mirror.hold(Crate::new("leaf", "1.0.0"));
+    let mirror = MirrorTree::at(sandbox.path("mirror"));
+    mirror.add_crate(Crate::new("leaf", "1.0.0"));
     for n in 0..60 {
-        mirror.hold(Crate::new(&format!("leaf{n}"), "1.0.0").weighing(n * 2_000));
+        mirror.add_crate(Crate::new(&format!("leaf{n}"), "1.0.0").with_extra_bytes(n * 2_000));
     }
-    put(&sandbox, authority);
+    write_certificate(&sandbox, authority);
     let serving = sandbox.serve(["--mirror", "mirror", "--tls-cert", "cert.pem", "--tls-key", "key.pem"]);
     (sandbox, mirror, serving)
 }
 
 /// A cargo with the configuration that `setup` prints, which trusts this authority alone.
-fn client(sandbox: &Sandbox, serving: &Serving, authority: &Authority) -> Client {
+fn client(sandbox: &Sandbox, serving: &RunningServer, authority: &CertificateAuthority) -> Client {
     let printed = sandbox.run(["setup", "--url", serving.url()]).ok().stdout;
     let ca = sandbox.write("ca.pem", authority.pem());
     Client::new().config(&printed).env("CARGO_HTTP_CAINFO", ca.to_str().unwrap())
 }
 
-fn app(sandbox: &Sandbox) -> PathBuf {
+fn write_app(sandbox: &Sandbox) -> PathBuf {
     (0..60)
         .fold(Project::new("app").dep("leaf", "1"), |app, n| app.dep(&format!("leaf{n}"), "1"))
         .write(&sandbox.path("app"))
 }
 
 /// A client that trusts this authority alone, and offers both versions of HTTP, or only the older one.
-fn offering(authority: &Authority, http2: bool) -> reqwest::Client {
+fn http_client(authority: &CertificateAuthority, http2: bool) -> reqwest::Client {
     let mut roots = rustls::RootCertStore::empty();
     let pem = authority.pem();
     let certificate = rustls::pki_types::pem::PemObject::from_pem_slice(pem.as_bytes()).unwrap();
@@ -64,14 +64,14 @@ fn offering(authority: &Authority, http2: bool) -> reqwest::Client {
     reqwest::Client::builder().no_proxy().tls_backend_preconfigured(config).build().unwrap()
 }
 
-fn wait_for<T>(what: impl Future<Output = T>) -> T {
+fn block_on<T>(what: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(what)
 }
 
 /// One GET.
-fn get(url: &str, authority: &Authority, http2: bool) -> Result<(reqwest::Version, String), reqwest::Error> {
-    wait_for(async {
-        let answer = offering(authority, http2).get(url).send().await?.error_for_status()?;
+fn get(url: &str, authority: &CertificateAuthority, http2: bool) -> Result<(reqwest::Version, String), reqwest::Error> {
+    block_on(async {
+        let answer = http_client(authority, http2).get(url).send().await?.error_for_status()?;
         Ok((answer.version(), answer.text().await?))
     })
 }
@@ -79,28 +79,28 @@ fn get(url: &str, authority: &Authority, http2: bool) -> Result<(reqwest::Versio
 #[test]
 fn a_bundle_is_uploaded_over_http_2() {
     const ADMIN: &str = "admin-0123456789abcdef";
-    let authority = Authority::new();
+    let authority = CertificateAuthority::new();
     let sandbox = Sandbox::new();
-    put(&sandbox, &authority);
+    write_certificate(&sandbox, &authority);
     fs::create_dir_all(sandbox.path("made")).unwrap();
-    let large = Crate::new("large", "1.0.0").weighing(6_000_000);
-    let bundle = Make::new("one", 1).ship(large).write(&sandbox.path("made"), "one.pkg");
+    let large = Crate::new("large", "1.0.0").with_extra_bytes(6_000_000);
+    let bundle = BundleBuilder::new("one", 1).ship(large).write(&sandbox.path("made"), "one.pkg");
     let folders = ["--mirror", "mirror", "--incoming", "incoming", "--config-dir", "config"];
-    let words = ["--tls-cert", "cert.pem", "--tls-key", "key.pem", "--watch-incoming", "--admin-token", ADMIN];
-    let serving = sandbox.serve(folders.iter().chain(&words));
+    let args = ["--tls-cert", "cert.pem", "--tls-key", "key.pem", "--watch-incoming", "--admin-token", ADMIN];
+    let serving = sandbox.serve(folders.iter().chain(&args));
     let bytes = fs::read(bundle).unwrap();
     assert!(bytes.len() > 3_000_000, "more than any window that is open at first: {}", bytes.len());
     let to = |name: &str| format!("{}/api/incoming/{name}", serving.url());
     let upload = |token: &'static str, name: &str| {
-        let request = offering(&authority, true).put(to(name)).bearer_auth(token).body(bytes.clone());
-        wait_for(async { request.send().await.map(|answer| (answer.version(), answer.status().as_u16())) })
+        let request = http_client(&authority, true).put(to(name)).bearer_auth(token).body(bytes.clone());
+        block_on(async { request.send().await.map(|answer| (answer.version(), answer.status().as_u16())) })
     };
     // Who may not is refused before the body is read, be it by an answer or by the end of the stream.
     assert!(upload("admin-0123456789abcdeg", "two.pkg").is_ok_and(|(_, status)| status == 401));
     assert_eq!(upload(ADMIN, "one.pkg").unwrap(), (reqwest::Version::HTTP_2, 201));
-    let held = sandbox.path("mirror/crates/large-1.0.0.crate");
+    let stored = sandbox.path("mirror/crates/large-1.0.0.crate");
     let begun = Instant::now();
-    while !held.exists() {
+    while !stored.exists() {
         assert!(begun.elapsed() < Duration::from_secs(60), "it is not imported: {}", serving.running().stderr());
         std::thread::sleep(Duration::from_millis(50));
     }
@@ -108,33 +108,33 @@ fn a_bundle_is_uploaded_over_http_2() {
 }
 
 #[test]
-fn browsers_are_told_to_stay_with_tls() {
-    let authority = Authority::new();
-    let (sandbox, mirror, serving) = serving(&authority);
-    let told = |url: String| {
-        let answer = wait_for(offering(&authority, true).get(url).send()).unwrap();
+fn responses_have_strict_transport_security() {
+    let authority = CertificateAuthority::new();
+    let (sandbox, mirror, serving) = start_server(&authority);
+    let output = |url: String| {
+        let answer = block_on(http_client(&authority, true).get(url).send()).unwrap();
         answer.headers().get("strict-transport-security").map(|value| value.to_str().unwrap().to_owned())
     };
     for path in ["/", "/api/status", "/index/le/af/leaf", "/crates/leaf-1.0.0.crate", "/nothing"] {
-        assert_eq!(told(format!("{}{path}", serving.url())).as_deref(), Some("max-age=2592000"), "{path}");
+        assert_eq!(output(format!("{}{path}", serving.url())).as_deref(), Some("max-age=2592000"), "{path}");
     }
     serving.stop().ok();
     // Without TLS it would shut out everybody.
     let plain = sandbox.serve(["--mirror", "mirror"]);
-    let reply = crate::support::published::get(plain.url(), "/api/status", &[]);
+    let reply = crate::support::server_fixture::get(plain.url(), "/api/status", &[]);
     assert_eq!((reply.status, reply.header("strict-transport-security")), (200, None));
     drop(mirror);
 }
 
 #[test]
-fn cargo_over_tls() {
-    let authority = Authority::new();
-    let (sandbox, _mirror, serving) = serving(&authority);
+fn cargo_works_over_tls() {
+    let authority = CertificateAuthority::new();
+    let (sandbox, _mirror, serving) = start_server(&authority);
     assert!(serving.url().starts_with("https://127.0.0.1:"), "{}", serving.url());
     let client = client(&sandbox, &serving, &authority);
-    let app = app(&sandbox);
+    let app = write_app(&sandbox);
     client.lock(&app);
-    client.forget();
+    client.clear_caches();
     client.cargo(&app, ["fetch", "--locked"]).ok();
     client.cargo(&app, ["info", "leaf", "--registry", "frostmirror"]).ok().stdout_has("1.0.0");
 
@@ -146,21 +146,22 @@ fn cargo_over_tls() {
     assert!(text.contains(&format!("{}/crates/", serving.url())), "{text}");
 
     // Who does not trust the authority, and who speaks no TLS, gets nothing; and the server goes on.
-    client.forget();
-    let stranger =
-        client.env("CARGO_HTTP_CAINFO", sandbox.write("other.pem", Authority::new().pem()).to_str().unwrap());
+    client.clear_caches();
+    let stranger = client
+        .env("CARGO_HTTP_CAINFO", sandbox.write("other.pem", CertificateAuthority::new().pem()).to_str().unwrap());
     stranger.cargo(&app, ["fetch", "--locked"]).exits(101);
-    let plain =
-        crate::support::published::Wire::to(&serving.url().replace("https", "http")).request("GET", "/", &[]).rest();
+    let plain = crate::support::server_fixture::RawConnection::connect(&serving.url().replace("https", "http"))
+        .request("GET", "/", &[])
+        .read_to_end();
     assert!(!plain.starts_with(b"HTTP/1.1 2"));
     assert!(get(&config, &authority, true).is_ok());
     serving.stop().ok();
 }
 
 #[test]
-fn a_new_certificate_is_taken_and_a_broken_one_is_not() {
-    let authority = Authority::new();
-    let (sandbox, _mirror, serving) = serving(&authority);
+fn a_new_certificate_is_loaded_and_an_invalid_one_ignored() {
+    let authority = CertificateAuthority::new();
+    let (sandbox, _mirror, serving) = start_server(&authority);
     let health = format!("{}/healthz", serving.url());
     assert!(get(&health, &authority, true).is_ok());
     let until = |what: &str, mut done: Box<dyn FnMut() -> bool + '_>| {
@@ -173,23 +174,23 @@ fn a_new_certificate_is_taken_and_a_broken_one_is_not() {
     sandbox.write("cert.pem", "half a certi");
     until("the operator is told", Box::new(|| serving.running().stderr().contains("the old one stays")));
     assert!(get(&health, &authority, true).is_ok());
-    let next = Authority::new();
-    put(&sandbox, &next);
+    let next = CertificateAuthority::new();
+    write_certificate(&sandbox, &next);
     until("the new one is served", Box::new(|| get(&health, &next, true).is_ok()));
     assert!(get(&health, &authority, true).is_err());
 }
 
 #[test]
-fn files_that_are_no_pair() {
+fn an_invalid_certificate_and_key_pair_is_refused() {
     let sandbox = Sandbox::new();
-    let authority = Authority::new();
-    put(&sandbox, &authority);
-    sandbox.write("other.pem", authority.pair(&NAMES).1);
+    let authority = CertificateAuthority::new();
+    write_certificate(&sandbox, &authority);
+    sandbox.write("other.pem", authority.issue(&NAMES).1);
     sandbox.write("text.pem", "no PEM\n");
     let serve = |certificate: &str, key: &str| {
-        let words =
+        let args =
             ["serve", "--bind", "127.0.0.1:0", "--mirror", "mirror", "--tls-cert", certificate, "--tls-key", key];
-        sandbox.run(words).exits(3).stderr_has("hint:")
+        sandbox.run(args).exits(3).stderr_has("hint:")
     };
     serve("cert.pem", "other.pem").stderr_has("cannot be used with the certificate");
     serve("cert.pem", "text.pem").stderr_has("holds no private key");
@@ -207,7 +208,7 @@ fn an_invalid_certificate_is_warned_of_and_measured() {
         (2020, 3000, None),
     ] {
         let sandbox = Sandbox::new();
-        let (certificate, key) = Authority::new().pair_of_years(&NAMES, from, to);
+        let (certificate, key) = CertificateAuthority::new().pair_of_years(&NAMES, from, to);
         sandbox.write("cert.pem", certificate);
         sandbox.write("key.pem", key);
         let serving = sandbox.serve(["--mirror", "mirror", "--tls-cert", "cert.pem", "--tls-key", "key.pem"]);
@@ -216,7 +217,7 @@ fn an_invalid_certificate_is_warned_of_and_measured() {
             let url = format!("{}{path}", serving.url());
             let _is_there_already = rustls::crypto::ring::default_provider().install_default().is_err();
             let client = reqwest::Client::builder().no_proxy().tls_danger_accept_invalid_certs(true).build().unwrap();
-            wait_for(async {
+            block_on(async {
                 client.get(url).header("Accept", "text/html").send().await.unwrap().text().await.unwrap()
             })
         };

@@ -6,25 +6,25 @@ use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use frostmirror::config::{Overrides, SettingsStore};
 use frostmirror::env::Env;
-use frostmirror::event::Silent;
-use frostmirror::mirror::incoming::Incoming;
+use frostmirror::event::NullSink;
 use frostmirror::mirror::layout::Layout;
-use frostmirror::server_config::{Fixed, Live};
-use frostmirror::watch::settle::Pace;
-use frostmirror::watch::{self, WatchOptions, Watcher};
+use frostmirror::mirror::watcher_state::WatcherState;
+use frostmirror::watcher::file_state::Timing;
+use frostmirror::watcher::{self, Watcher, WatcherOptions};
 use serde_json::json;
 
-use crate::import_bundle::{Make, at};
+use crate::bundle_builder::{BundleBuilder, test_time};
 use crate::support::crates::Crate;
-use crate::support::published::Published;
-use crate::support::sandbox::{Sandbox, Serving};
-use crate::support::web::{get, send};
+use crate::support::http_client::{get, send_request_with_body};
+use crate::support::sandbox::{RunningServer, Sandbox};
+use crate::support::server_fixture::MirrorTree;
 
-const FILE: &str = "config/frostmirror.toml";
+const CONFIG_FILE: &str = "config/frostmirror.toml";
 
 #[track_caller]
-fn until(what: &str, is: impl Fn() -> bool) {
+fn wait_until(what: &str, is: impl Fn() -> bool) {
     let until = Instant::now() + Duration::from_secs(60);
     while !is() {
         assert!(Instant::now() < until, "{what}");
@@ -33,56 +33,56 @@ fn until(what: &str, is: impl Fn() -> bool) {
 }
 
 /// A server with a mirror of one crate and the configuration in `config`.
-fn serve(sandbox: &Sandbox, words: &[&str]) -> Serving {
-    Published::at(sandbox.path("mirror")).hold(Crate::new("leaf", "1.0.0"));
-    let words = ["serve", "--mirror", "mirror", "--config-dir", "config"].iter().chain(words);
-    Serving::of(sandbox.process(words))
+fn start_server(sandbox: &Sandbox, args: &[&str]) -> RunningServer {
+    MirrorTree::at(sandbox.path("mirror")).add_crate(Crate::new("leaf", "1.0.0"));
+    let args = ["serve", "--mirror", "mirror", "--config-dir", "config"].iter().chain(args);
+    RunningServer::start(sandbox.process(args))
 }
 
 /// What clients are told.
-fn told(serving: &Serving) -> String {
+fn config_seen_by_clients(serving: &RunningServer) -> String {
     String::from_utf8(get(&format!("{}/index/config.json", serving.url())).body).unwrap()
 }
 
 #[test]
-fn a_flag_counts_more_than_the_environment_and_that_more_than_the_file() {
+fn flags_override_the_environment_which_overrides_the_file() {
     let file = "bind = '127.0.0.1:0'\nbase_url = 'http://file.example'\n";
     let sandbox = Sandbox::new();
-    sandbox.write(FILE, file);
-    assert!(told(&serve(&sandbox, &[])).contains("\"http://file.example/"));
+    sandbox.write(CONFIG_FILE, file);
+    assert!(config_seen_by_clients(&start_server(&sandbox, &[])).contains("\"http://file.example/"));
     let sandbox = sandbox.env("FROSTMIRROR_BASE_URL", "http://variable.example");
-    assert!(told(&serve(&sandbox, &[])).contains("\"http://variable.example/"));
-    let flagged = serve(&sandbox, &["--base-url", "http://flag.example"]);
-    assert!(told(&flagged).contains("\"http://flag.example/"));
+    assert!(config_seen_by_clients(&start_server(&sandbox, &[])).contains("\"http://variable.example/"));
+    let flagged = start_server(&sandbox, &["--base-url", "http://flag.example"]);
+    assert!(config_seen_by_clients(&flagged).contains("\"http://flag.example/"));
     // The address of the file is of no use, and nobody tries it.
-    sandbox.write(FILE, "bind = 'absent.invalid:1'\n");
-    serve(&sandbox, &["--bind", "127.0.0.1:0"]);
+    sandbox.write(CONFIG_FILE, "bind = 'absent.invalid:1'\n");
+    start_server(&sandbox, &["--bind", "127.0.0.1:0"]);
     let sandbox = sandbox.env("FROSTMIRROR_BIND", "127.0.0.1:0");
-    serve(&sandbox, &[]);
+    start_server(&sandbox, &[]);
     // An empty variable is none.
     let sandbox = sandbox.env("FROSTMIRROR_BASE_URL", "").env("FROSTMIRROR_BIND", "");
-    sandbox.write(FILE, file);
-    assert!(told(&serve(&sandbox, &[])).contains("\"http://file.example/"));
+    sandbox.write(CONFIG_FILE, file);
+    assert!(config_seen_by_clients(&start_server(&sandbox, &[])).contains("\"http://file.example/"));
 }
 
 #[test]
-fn a_file_that_cannot_be_used_stops_every_verb_that_reads_it_and_stays_as_it_is() {
+fn an_invalid_settings_file_stops_every_verb_and_is_not_changed() {
     let sandbox = Sandbox::new();
-    let bundle = Make::new("a", 1).ship(Crate::new("leaf", "1.0.0")).write(&sandbox.path(""), "a.pkg");
+    let bundle = BundleBuilder::new("a", 1).ship(Crate::new("leaf", "1.0.0")).write(&sandbox.path(""), "a.pkg");
     let bundle = bundle.to_str().unwrap();
     for (text, place, what) in [
         ("bind = \n", ":1:", "invalid TOML"),
         ("# ours\nbnid = '127.0.0.1:0'\n", ":2:1:", "did you mean `bind`?"),
         ("watch_incoming = 'yes'\n", ":1:18:", "`watch_incoming` is a string; expected true or false"),
     ] {
-        sandbox.write(FILE, text);
-        for words in [
+        sandbox.write(CONFIG_FILE, text);
+        for args in [
             vec!["serve", "--bind", "127.0.0.1:0", "--mirror", "mirror", "--config-dir", "config"],
             vec!["import", bundle, "--mirror", "mirror", "--config-dir", "config"],
         ] {
-            sandbox.run(words).exits(3).stderr_has(&format!("frostmirror.toml{place}")).stderr_has(what);
+            sandbox.run(args).exits(3).stderr_has(&format!("frostmirror.toml{place}")).stderr_has(what);
         }
-        assert_eq!((sandbox.read(FILE), sandbox.path("mirror").exists()), (text.to_owned(), false));
+        assert_eq!((sandbox.read(CONFIG_FILE), sandbox.path("mirror").exists()), (text.to_owned(), false));
         assert_eq!(fs::read_dir(sandbox.path("config")).unwrap().count(), 1);
     }
     let sandbox = sandbox.env("FROSTMIRROR_CONFIG_DIR", "config");
@@ -90,50 +90,50 @@ fn a_file_that_cannot_be_used_stops_every_verb_that_reads_it_and_stays_as_it_is(
 }
 
 #[test]
-fn what_would_be_a_hole_is_refused_and_live_mode_is_told_of() {
+fn insecure_settings_are_refused_and_live_mode_is_announced() {
     let sandbox = Sandbox::new();
-    let words = ["serve", "--bind", "127.0.0.1:0", "--mirror", "mirror", "--config-dir", "config"];
-    sandbox.write(FILE, "auth_required = true\n");
-    sandbox.run(words).exits(3).stderr_has("`auth_required` asks readers for a token");
-    sandbox.write(FILE, "tls_cert = 'cert.pem'\n");
-    sandbox.run(words).exits(3).stderr_has("`tls_cert` is set without `tls_key`");
-    sandbox.write(FILE, "tls_cert = 'cert.pem'\ntls_key = 'key.pem'\n");
-    sandbox.run(words).exits(3).stderr_has("hint: the files of --tls-cert and --tls-key");
-    sandbox.write(FILE, "");
+    let args = ["serve", "--bind", "127.0.0.1:0", "--mirror", "mirror", "--config-dir", "config"];
+    sandbox.write(CONFIG_FILE, "auth_required = true\n");
+    sandbox.run(args).exits(3).stderr_has("`auth_required` asks readers for a token");
+    sandbox.write(CONFIG_FILE, "tls_cert = 'cert.pem'\n");
+    sandbox.run(args).exits(3).stderr_has("`tls_cert` is set without `tls_key`");
+    sandbox.write(CONFIG_FILE, "tls_cert = 'cert.pem'\ntls_key = 'key.pem'\n");
+    sandbox.run(args).exits(3).stderr_has("hint: the files of --tls-cert and --tls-key");
+    sandbox.write(CONFIG_FILE, "");
     let sandbox = sandbox.env("FROSTMIRROR_PROXY_MODE", "maybe");
-    sandbox.run(words).exits(3).stderr_has("FROSTMIRROR_PROXY_MODE is `maybe`");
+    sandbox.run(args).exits(3).stderr_has("FROSTMIRROR_PROXY_MODE is `maybe`");
     let sandbox = sandbox.env("FROSTMIRROR_PROXY_MODE", "Yes");
-    serve(&sandbox, &["--bind", "127.0.0.1:0"]).stop().ok().stderr_has("what is not held is fetched from");
+    start_server(&sandbox, &["--bind", "127.0.0.1:0"]).stop().ok().stderr_has("what is not held is fetched from");
     let sandbox = sandbox.env("FROSTMIRROR_PROXY_MODE", "off");
-    sandbox.write(FILE, "proxy_mode = true\n");
-    serve(&sandbox, &["--bind", "127.0.0.1:0"]).stop().ok().stderr_lacks("fetched from");
+    sandbox.write(CONFIG_FILE, "proxy_mode = true\n");
+    start_server(&sandbox, &["--bind", "127.0.0.1:0"]).stop().ok().stderr_lacks("fetched from");
 }
 
 #[test]
 fn an_offline_server_has_no_live_mode() {
     let sandbox = Sandbox::new();
-    let words = ["serve", "--bind", "127.0.0.1:0", "--mirror", "mirror", "--config-dir", "config"];
-    let with = |more: &'static str| words.into_iter().chain([more]);
+    let args = ["serve", "--bind", "127.0.0.1:0", "--mirror", "mirror", "--config-dir", "config"];
+    let with = |more: &'static str| args.into_iter().chain([more]);
     let refused = "error: `offline` forbids live mode, and `proxy_mode` switches it on";
-    sandbox.write(FILE, "");
+    sandbox.write(CONFIG_FILE, "");
     sandbox.run(with("--offline").chain(["--live"])).exits(2).stderr_has("'--offline' cannot be used with '--live'");
-    sandbox.write(FILE, "proxy_mode = true\n");
+    sandbox.write(CONFIG_FILE, "proxy_mode = true\n");
     sandbox.run(with("--offline")).exits(3).stderr_has(refused).stderr_has("hint: decide for one: remove `--live`");
-    sandbox.write(FILE, "offline = true\n");
+    sandbox.write(CONFIG_FILE, "offline = true\n");
     sandbox.run(with("--live")).exits(3).stderr_has(refused);
-    sandbox.write(FILE, "");
+    sandbox.write(CONFIG_FILE, "");
     let variable = Sandbox::new().env("FROSTMIRROR_OFFLINE", "1");
     variable.run(with("--live")).exits(3).stderr_has(refused);
     let maybe = Sandbox::new().env("FROSTMIRROR_OFFLINE", "maybe");
-    maybe.run(words).exits(3).stderr_has("FROSTMIRROR_OFFLINE is `maybe`");
+    maybe.run(args).exits(3).stderr_has("FROSTMIRROR_OFFLINE is `maybe`");
 
     for (sandbox, flag) in
         [(&sandbox, &["--bind", "127.0.0.1:0", "--offline"][..]), (&variable, &["--bind", "127.0.0.1:0"])]
     {
-        let serving = serve(sandbox, flag);
+        let serving = start_server(sandbox, flag);
         let post = |body: &str| {
             let headers = [("Content-Type", "application/json")];
-            let answer = send("POST", &format!("{}/api/config", serving.url()), &headers, body);
+            let answer = send_request_with_body("POST", &format!("{}/api/config", serving.url()), &headers, body);
             (answer.status, String::from_utf8(answer.body).unwrap())
         };
         let (status, text) = post(r#"{"proxy_mode": true}"#);
@@ -146,14 +146,14 @@ fn an_offline_server_has_no_live_mode() {
         let status = String::from_utf8(get(&format!("{}/api/status", serving.url())).body).unwrap();
         assert!(status.contains("\"offline\": true"), "{status}");
         serving.stop().ok().stderr_has("Offline live mode cannot be switched on");
-        assert!(!sandbox.path(FILE).exists() || !sandbox.read(FILE).contains("proxy_mode"));
+        assert!(!sandbox.path(CONFIG_FILE).exists() || !sandbox.read(CONFIG_FILE).contains("proxy_mode"));
     }
 }
 
 #[test]
-fn an_import_takes_held_files_at_their_word_or_prunes_where_the_file_says_so() {
+fn the_settings_file_controls_rehashing_and_pruning_at_import() {
     let sandbox = Sandbox::new();
-    let first = || Make::new("a", 1).ship(Crate::new("old", "1.0.0")).ship(Crate::new("leaf", "1.0.0"));
+    let first = || BundleBuilder::new("a", 1).ship(Crate::new("old", "1.0.0")).ship(Crate::new("leaf", "1.0.0"));
     first().write(&sandbox.path(""), "1.pkg");
     let import = |bundle: &str| sandbox.run(["import", bundle, "--mirror", "mirror", "--config-dir", "config"]);
     import("1.pkg").ok();
@@ -165,88 +165,94 @@ fn an_import_takes_held_files_at_their_word_or_prunes_where_the_file_says_so() {
         fs::write(&path, bytes).unwrap();
     };
     rot();
-    sandbox.write(FILE, "verify_checksums = false\n");
+    sandbox.write(CONFIG_FILE, "verify_checksums = false\n");
     import("1.pkg").ok();
     sandbox.run(["verify", "--mirror", "mirror"]).exits(4);
-    sandbox.write(FILE, "verify_checksums = true\n");
+    sandbox.write(CONFIG_FILE, "verify_checksums = true\n");
     import("1.pkg").ok();
     sandbox.run(["verify", "--mirror", "mirror"]).ok();
     // A bundle is checked in any case.
-    sandbox.write(FILE, "verify_checksums = false\n");
+    sandbox.write(CONFIG_FILE, "verify_checksums = false\n");
     let mut broken = fs::read(sandbox.path("1.pkg")).unwrap();
     let at = broken.len() - 300;
     broken[at] ^= 1;
     sandbox.write("broken.pkg", broken);
     import("broken.pkg").exits(4);
 
-    Make::new("a", 2)
+    BundleBuilder::new("a", 2)
         .parent("1.pkg")
-        .with(Crate::new("leaf", "1.0.0"), frostmirror::bundle::format::CrateState::Sent)
+        .with_crate(Crate::new("leaf", "1.0.0"), frostmirror::bundle::format::CrateState::Sent)
         .write(&sandbox.path(""), "2.pkg");
-    sandbox.write(FILE, "prune_on_import = true\n");
+    sandbox.write(CONFIG_FILE, "prune_on_import = true\n");
     import("2.pkg").ok().stderr_has("Pruned 1 index line");
     assert!(!sandbox.path("mirror/index/3/o/old").exists(), "the line is gone");
     assert!(sandbox.path("mirror/crates/old-1.0.0.crate").exists(), "the crate stays for its grace");
 }
 
 /// A watcher in this process over the settings of `config`.
-fn watcher(sandbox: &Sandbox) -> (Watcher, Arc<Live>) {
-    let live = Arc::new(Live::load(&sandbox.path("config"), Fixed::default()).unwrap());
+fn start_watcher(sandbox: &Sandbox) -> (Watcher, Arc<SettingsStore>) {
+    let live = Arc::new(SettingsStore::load(&sandbox.path("config"), Overrides::default()).unwrap());
     let short = Duration::from_millis(50);
-    let options = WatchOptions {
+    let options = WatcherOptions {
         folder: sandbox.path("incoming"),
         mirror: Layout::new(sandbox.path("mirror")),
         settings: Arc::clone(&live),
-        pace: Pace { rescan: short, quiet: short, quiet_unsure: short, retry: short, retry_at_most: short },
-        notices: true,
+        timing: Timing {
+            rescan_interval: short,
+            quiet_period: short,
+            unsure_quiet_period: short,
+            first_retry_delay: short,
+            max_retry_delay: short,
+        },
+        uses_fs_events: true,
         env: Env::default(),
-        clock: || at(0),
-        sink: Arc::new(Silent),
-        tally: Arc::default(),
+        clock: || test_time(0),
+        sink: Arc::new(NullSink),
+        import_counters: Arc::default(),
     };
-    (watch::start(options).unwrap(), live)
+    (watcher::start(options).unwrap(), live)
 }
 
-fn set(live: &Live, changes: serde_json::Value) {
+fn change_settings(live: &SettingsStore, changes: serde_json::Value) {
     live.write(changes.as_object().unwrap()).unwrap();
 }
 
-fn drop_in(sandbox: &Sandbox, make: Make, name: &str) {
+fn write_incoming(sandbox: &Sandbox, make: BundleBuilder, name: &str) {
     fs::create_dir_all(sandbox.path("made")).unwrap();
     fs::rename(make.write(&sandbox.path("made"), name), sandbox.path("incoming").join(name)).unwrap();
 }
 
 #[test]
-fn the_watcher_follows_what_is_written_while_it_runs() {
+fn the_watcher_applies_settings_changed_at_run_time() {
     let sandbox = Sandbox::new();
-    let (_watcher, live) = watcher(&sandbox);
+    let (_watcher, live) = start_watcher(&sandbox);
     sleep(Duration::from_millis(300));
     assert!(!sandbox.path("incoming").exists(), "nothing is watched");
-    set(&live, json!({ "watch_incoming": true }));
-    until("awake", || sandbox.path("incoming").exists());
+    change_settings(&live, json!({ "watch_incoming": true }));
+    wait_until("awake", || sandbox.path("incoming").exists());
     let leaf = || Crate::new("leaf", "1.0.0");
-    drop_in(&sandbox, Make::new("a", 1).ship(leaf()).ship(Crate::new("old", "1.0.0")), "1.pkg");
-    until("imported", || sandbox.path("incoming/done/1.pkg").exists());
+    write_incoming(&sandbox, BundleBuilder::new("a", 1).ship(leaf()).ship(Crate::new("old", "1.0.0")), "1.pkg");
+    wait_until("imported", || sandbox.path("incoming/done/1.pkg").exists());
 
     // Off: what is dropped in stays, and is told of.
-    set(&live, json!({ "watch_incoming": false }));
-    let recorded = || Incoming::read(&Layout::new(sandbox.path("mirror"))).unwrap().unwrap_or_default();
-    until("resting", || recorded().problem.is_some_and(|problem| problem.contains("not watched")));
-    drop_in(&sandbox, Make::new("b", 1).ship(Crate::new("other", "1.0.0")), "2.pkg");
+    change_settings(&live, json!({ "watch_incoming": false }));
+    let recorded = || WatcherState::read(&Layout::new(sandbox.path("mirror"))).unwrap().unwrap_or_default();
+    wait_until("resting", || recorded().problem.is_some_and(|problem| problem.contains("not watched")));
+    write_incoming(&sandbox, BundleBuilder::new("b", 1).ship(Crate::new("other", "1.0.0")), "2.pkg");
     sleep(Duration::from_millis(300));
     assert!(sandbox.path("incoming/2.pkg").exists());
-    set(&live, json!({ "watch_incoming": null, "prune_on_import": true }));
+    change_settings(&live, json!({ "watch_incoming": null, "prune_on_import": true }));
     sleep(Duration::from_millis(200));
     assert!(sandbox.path("incoming/2.pkg").exists(), "the default is off");
-    set(&live, json!({ "watch_incoming": true }));
-    until("imported", || sandbox.path("incoming/done/2.pkg").exists());
-    until("well again", || recorded().problem.is_none());
+    change_settings(&live, json!({ "watch_incoming": true }));
+    wait_until("imported", || sandbox.path("incoming/done/2.pkg").exists());
+    wait_until("well again", || recorded().problem.is_none());
 
     // Garbage goes after an import: the line at once, the crate later.
     assert!(sandbox.path("mirror/index/3/o/old").exists());
     let sent = frostmirror::bundle::format::CrateState::Sent;
-    drop_in(&sandbox, Make::new("a", 2).parent("1.pkg").with(leaf(), sent), "3.pkg");
-    until("pruned", || !sandbox.path("mirror/index/3/o/old").exists());
+    write_incoming(&sandbox, BundleBuilder::new("a", 2).parent("1.pkg").with_crate(leaf(), sent), "3.pkg");
+    wait_until("pruned", || !sandbox.path("mirror/index/3/o/old").exists());
     assert!(sandbox.path("mirror/index/le/af/leaf").exists());
 
     // A refused bundle is kept, or its reason alone.
@@ -255,28 +261,28 @@ fn the_watcher_follows_what_is_written_while_it_runs() {
         fs::rename(sandbox.path("made/bad"), sandbox.path("incoming").join(name)).unwrap();
     };
     bad("kept.pkg");
-    until("kept", || recorded().failed_count == 1 && sandbox.path("incoming/failed/kept.pkg").exists());
-    set(&live, json!({ "keep_failed_packages": false }));
+    wait_until("kept", || recorded().failed_count == 1 && sandbox.path("incoming/failed/kept.pkg").exists());
+    change_settings(&live, json!({ "keep_failed_packages": false }));
     bad("gone.pkg");
-    until("recorded", || recorded().failed_count == 2 && !sandbox.path("incoming/gone.pkg").exists());
-    until("deleted", || !sandbox.path("incoming/failed/gone.pkg").exists());
+    wait_until("recorded", || recorded().failed_count == 2 && !sandbox.path("incoming/gone.pkg").exists());
+    wait_until("deleted", || !sandbox.path("incoming/failed/gone.pkg").exists());
     let reason = sandbox.read("incoming/failed/gone.pkg.reason.txt");
     assert!(
         reason.starts_with("`gone.pkg` is not a bundle\n") && reason.contains("bring the bundle again"),
         "{reason}"
     );
-    until("still told", || {
+    wait_until("still told", || {
         recorded().failed.iter().any(|one| one.file == "gone.pkg" && one.reason.contains("not a bundle"))
     });
     assert!(sandbox.path("incoming/failed/kept.pkg").exists());
 }
 
 #[test]
-fn the_watcher_hashes_what_is_held_unless_the_file_says_otherwise() {
+fn the_watcher_rehashes_stored_files_unless_disabled() {
     for (verify, sound) in [(true, true), (false, false)] {
         let sandbox = Sandbox::new();
-        sandbox.write(FILE, format!("verify_checksums = {verify}\nwatch_incoming = true\n"));
-        let make = || Make::new("a", 1).ship(Crate::new("leaf", "1.0.0"));
+        sandbox.write(CONFIG_FILE, format!("verify_checksums = {verify}\nwatch_incoming = true\n"));
+        let make = || BundleBuilder::new("a", 1).ship(Crate::new("leaf", "1.0.0"));
         make().write(&sandbox.path(""), "1.pkg");
         sandbox.run(["import", "1.pkg", "--mirror", "mirror"]).ok();
         let path = sandbox.path("mirror/crates/leaf-1.0.0.crate");
@@ -284,22 +290,22 @@ fn the_watcher_hashes_what_is_held_unless_the_file_says_otherwise() {
         let mut bytes = good.clone();
         bytes[20] ^= 1;
         fs::write(&path, bytes).unwrap();
-        let (_watcher, _live) = watcher(&sandbox);
-        until("folder", || sandbox.path("incoming").exists());
-        drop_in(&sandbox, make(), "1.pkg");
-        until("done", || sandbox.path("incoming/done/1.pkg").exists());
+        let (_watcher, _live) = start_watcher(&sandbox);
+        wait_until("folder", || sandbox.path("incoming").exists());
+        write_incoming(&sandbox, make(), "1.pkg");
+        wait_until("done", || sandbox.path("incoming/done/1.pkg").exists());
         assert_eq!(fs::read(&path).unwrap() == good, sound, "verify_checksums = {verify}");
     }
 }
 
 #[test]
-fn the_file_alone_makes_a_server_watch_and_a_snapshots_settings_take_effect() {
+fn the_settings_file_enables_the_watcher_and_snapshot_settings_apply() {
     let sandbox = Sandbox::new();
-    sandbox.write(FILE, "bind = '127.0.0.1:0'\nwatch_incoming = true\n");
-    let serving = serve(&sandbox, &["--incoming", "incoming"]);
-    until("made", || sandbox.path("incoming").exists());
-    drop_in(&sandbox, Make::new("a", 1).ship(Crate::new("leaf", "1.1.0")), "1.pkg");
-    until("imported", || sandbox.path("incoming/done/1.pkg").exists());
+    sandbox.write(CONFIG_FILE, "bind = '127.0.0.1:0'\nwatch_incoming = true\n");
+    let serving = start_server(&sandbox, &["--incoming", "incoming"]);
+    wait_until("made", || sandbox.path("incoming").exists());
+    write_incoming(&sandbox, BundleBuilder::new("a", 1).ship(Crate::new("leaf", "1.1.0")), "1.pkg");
+    wait_until("imported", || sandbox.path("incoming/done/1.pkg").exists());
     sandbox.write("source/frostmirror.toml", "watch_incoming = false\ntargets = ['no triple']\ntoolchain = '1.86.0'\n");
     sandbox.run(["import", "incoming/done/1.pkg", "--mirror", "other", "--config-dir", "none"]).ok();
     let config = sandbox.path("source");
@@ -310,14 +316,14 @@ fn the_file_alone_makes_a_server_watch_and_a_snapshots_settings_take_effect() {
     let snapshot = run.path();
     let name = Path::new(snapshot.file_name().unwrap()).to_owned();
     fs::rename(&snapshot, sandbox.path("incoming").join(&name)).unwrap();
-    until("restored", || sandbox.path("incoming/done").join(&name).exists());
-    assert_eq!(sandbox.read(FILE), "bind = '127.0.0.1:0'\nwatch_incoming = true\ntoolchain = [\"1.86.0\"]\n");
+    wait_until("restored", || sandbox.path("incoming/done").join(&name).exists());
+    assert_eq!(sandbox.read(CONFIG_FILE), "bind = '127.0.0.1:0'\nwatch_incoming = true\ntoolchain = [\"1.86.0\"]\n");
     let settings = String::from_utf8(get(&format!("{}/api/config", serving.url())).body).unwrap();
     let settings: serde_json::Value = serde_json::from_str(&settings).unwrap();
     assert_eq!(settings["toolchain"]["value"], json!(["1.86.0"]));
     // It still watches.
-    drop_in(&sandbox, Make::new("a", 2).ship(Crate::new("leaf", "1.2.0")), "2.pkg");
-    until("imported", || sandbox.path("incoming/done/2.pkg").exists());
+    write_incoming(&sandbox, BundleBuilder::new("a", 2).ship(Crate::new("leaf", "1.2.0")), "2.pkg");
+    wait_until("imported", || sandbox.path("incoming/done/2.pkg").exists());
     let run = serving.stop().ok();
     run.stderr_has("other settings of this server stay as they are").stderr_lacks("not imported from the snapshot");
 }

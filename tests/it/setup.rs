@@ -7,35 +7,35 @@ use std::path::{Path, PathBuf};
 
 use crate::support::client::{Client, Project};
 use crate::support::crates::Crate;
-use crate::support::published::Published;
-use crate::support::run::{Run, write_program};
+use crate::support::process::{Run, write_program};
 use crate::support::sandbox::Sandbox;
+use crate::support::server_fixture::MirrorTree;
 
 /// Runs `setup` for the CARGO_HOME of `client`.
 #[track_caller]
-fn setup<'a>(sandbox: &Sandbox, client: &Client, words: impl IntoIterator<Item = &'a str>) -> Run {
-    let words = ["setup"].into_iter().chain(words);
-    sandbox.process(words).envs([("CARGO_HOME", client.cargo_home())]).run()
+fn run_setup<'a>(sandbox: &Sandbox, client: &Client, args: impl IntoIterator<Item = &'a str>) -> Run {
+    let args = ["setup"].into_iter().chain(args);
+    sandbox.process(args).envs([("CARGO_HOME", client.cargo_home())]).run()
 }
 
-fn config(client: &Client) -> PathBuf {
+fn config_path(client: &Client) -> PathBuf {
     client.cargo_home().join("config.toml")
 }
 
-fn files(folder: &Path) -> BTreeMap<String, String> {
+fn read_files(folder: &Path) -> BTreeMap<String, String> {
     let named = |entry: fs::DirEntry| (entry.file_name().to_string_lossy().into_owned(), entry.path());
     let read = |path: PathBuf| fs::read_to_string(path).unwrap_or_default();
     fs::read_dir(folder).unwrap().map(|entry| named(entry.unwrap())).map(|(name, path)| (name, read(path))).collect()
 }
 
-fn held(sandbox: &Sandbox) -> Published {
-    let mirror = Published::at(sandbox.path("mirror"));
-    mirror.hold(Crate::new("leaf", "1.0.0"));
-    mirror.hold(Crate::new("mid", "0.3.0").dep("leaf", "^1"));
+fn mirror_with_crates(sandbox: &Sandbox) -> MirrorTree {
+    let mirror = MirrorTree::at(sandbox.path("mirror"));
+    mirror.add_crate(Crate::new("leaf", "1.0.0"));
+    mirror.add_crate(Crate::new("mid", "0.3.0").dep("leaf", "^1"));
     mirror
 }
 
-fn app(sandbox: &Sandbox) -> PathBuf {
+fn write_app(sandbox: &Sandbox) -> PathBuf {
     Project::new("app")
         .dep("mid", "0.3")
         .main("fn main() { assert_eq!(mid::VERSION, \"0.3.0\"); }\n")
@@ -44,10 +44,10 @@ fn app(sandbox: &Sandbox) -> PathBuf {
 
 /// Resolves, builds, adds and installs, each with an empty cache.
 #[track_caller]
-fn works(sandbox: &Sandbox, client: &Client) {
-    let app = app(sandbox);
+fn assert_cargo_works(sandbox: &Sandbox, client: &Client) {
+    let app = write_app(sandbox);
     client.lock(&app);
-    client.forget();
+    client.clear_caches();
     let target = sandbox.path("target");
     client.cargo(&app, ["run", "--locked", "--target-dir", target.to_str().unwrap()]).ok();
     client.cargo(&app, ["add", "leaf"]).ok();
@@ -55,12 +55,12 @@ fn works(sandbox: &Sandbox, client: &Client) {
 }
 
 #[test]
-fn what_is_printed() {
+fn setup_prints_valid_configuration() {
     let sandbox = Sandbox::new();
     sandbox.run(["setup"]).ok().stdout_has("index = \"sparse+http://localhost:8080/index/\"");
     let ca = sandbox.write("our ca.pem", "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n");
-    let words = ["setup", "--url", "https://m.example/rust/", "--ca", "our ca.pem", "--check-revoke", "false"];
-    let run = sandbox.run(words).ok();
+    let args = ["setup", "--url", "https://m.example/rust/", "--ca", "our ca.pem", "--check-revoke", "false"];
+    let run = sandbox.run(args).ok();
     let read: toml::Table = run.stdout.parse().unwrap();
     assert_eq!(read["source"]["crates-io"]["replace-with"].as_str(), Some("frostmirror"));
     assert_eq!(read["registries"]["frostmirror"]["index"].as_str(), Some("sparse+https://m.example/rust/index/"));
@@ -70,11 +70,11 @@ fn what_is_printed() {
     let run = run.stdout_has("$env:RUSTUP_UPDATE_ROOT = 'https://m.example/rust/rustup'\n");
     let run = run.stdout_has("export RUSTUP_BACKTRACK_LIMIT='1'\n").stdout_has("$env:RUSTUP_BACKTRACK_LIMIT = '1'\n");
     run.stdout_has(&format!("export SSL_CERT_FILE='{}'\n", ca.display()));
-    assert_eq!(files(&sandbox.cargo_home()), BTreeMap::new(), "printing writes nothing");
+    assert_eq!(read_files(&sandbox.cargo_home()), BTreeMap::new(), "printing writes nothing");
 }
 
 #[test]
-fn what_is_refused() {
+fn setup_refuses_invalid_arguments() {
     let sandbox = Sandbox::new();
     sandbox.write("not-pem", "nothing");
     for url in ["mirror:8080", "ftp://m", "http://m/\"x", "http://m/ x", "http://a@b", "http://m/'", "http://m\n"] {
@@ -83,162 +83,162 @@ fn what_is_refused() {
     for ca in ["absent.pem", "not-pem"] {
         sandbox.run(["setup", "--write", "--ca", ca]).exits(3).stderr_has(ca);
     }
-    for words in [
+    for args in [
         &["setup", "--undo", "--write"][..],
         &["setup", "--local", "--url", "http://m"],
         &["setup", "--mirror", "m"],
         &["setup", "--undo", "--local"],
     ] {
-        sandbox.run(words).exits(2);
+        sandbox.run(args).exits(2);
     }
     let write = sandbox.cargo_home().join("config.toml");
     for broken in ["[source", "source = 1\n", "[source.crates-io]\nreplace-with = 'a'\nreplace-with = 'b'\n"] {
         fs::write(&write, broken).unwrap();
         sandbox.run(["setup", "--write"]).exits(3).stderr_has("config.toml").stderr_has("hint:");
-        assert_eq!(files(&sandbox.cargo_home()), BTreeMap::from([("config.toml".to_owned(), broken.to_owned())]));
+        assert_eq!(read_files(&sandbox.cargo_home()), BTreeMap::from([("config.toml".to_owned(), broken.to_owned())]));
     }
     fs::write(&write, b"[net]\n# \xff\n").unwrap();
     sandbox.run(["setup", "--write"]).exits(3).stderr_has("not UTF-8");
 }
 
 #[test]
-fn an_empty_home_is_configured_used_and_empty_again() {
+fn setup_writes_and_removes_its_configuration() {
     let sandbox = Sandbox::new();
-    held(&sandbox);
+    mirror_with_crates(&sandbox);
     let serving = sandbox.serve(["--mirror", "mirror"]);
     let client = Client::new();
-    setup(&sandbox, &client, ["--write", "--url", serving.url()]).ok().stderr_has("replace-with = \"frostmirror\"");
-    let once = files(&client.cargo_home());
-    setup(&sandbox, &client, ["--write", "--url", serving.url()]).ok().stderr_has("Unchanged");
-    assert_eq!(files(&client.cargo_home()), once);
-    works(&sandbox, &client);
-    setup(&sandbox, &client, ["--undo"]).ok();
-    assert!(!config(&client).exists() && !client.cargo_home().join("config.toml.frostmirror-undo").exists());
-    setup(&sandbox, &client, ["--undo"]).ok().stderr_has("nothing of setup's");
+    run_setup(&sandbox, &client, ["--write", "--url", serving.url()]).ok().stderr_has("replace-with = \"frostmirror\"");
+    let once = read_files(&client.cargo_home());
+    run_setup(&sandbox, &client, ["--write", "--url", serving.url()]).ok().stderr_has("Unchanged");
+    assert_eq!(read_files(&client.cargo_home()), once);
+    assert_cargo_works(&sandbox, &client);
+    run_setup(&sandbox, &client, ["--undo"]).ok();
+    assert!(!config_path(&client).exists() && !client.cargo_home().join("config.toml.frostmirror-undo").exists());
+    run_setup(&sandbox, &client, ["--undo"]).ok().stderr_has("nothing of setup's");
 }
 
 #[test]
-fn a_company_mirror_is_replaced_with_a_word_and_comes_back_byte_for_byte() {
+fn an_existing_mirror_is_replaced_with_a_note_and_restored_exactly() {
     let sandbox = Sandbox::new();
-    held(&sandbox);
+    mirror_with_crates(&sandbox);
     let serving = sandbox.serve(["--mirror", "mirror"]);
     let old = "# ours; ask Jo\r\n[net]\r\nretry = 2 # patience\r\n\r\n[source.crates-io]\r\nreplace-with = 'corp'   # since 2020\r\n\
                [source.corp]\r\nregistry = \"sparse+http://127.0.0.1:9/index/\"\r\n\r\n[alias]\r\nb = \"build\"\r\n# the end";
     let client = Client::new().config(old);
-    let run = setup(&sandbox, &client, ["--write", "--url", serving.url()]).ok();
+    let run = run_setup(&sandbox, &client, ["--write", "--url", serving.url()]).ok();
     run.stderr_has("warning: crates.io was replaced by 'corp' before").stderr_has("(was 'corp')");
-    let text = fs::read_to_string(config(&client)).unwrap();
+    let text = fs::read_to_string(config_path(&client)).unwrap();
     for kept in
         ["# ours; ask Jo", "retry = 2 # patience", "# since 2020", "[source.corp]", "b = \"build\"", "# the end"]
     {
         assert!(text.contains(kept), "{kept}: {text}");
     }
-    works(&sandbox, &client);
+    assert_cargo_works(&sandbox, &client);
     // Other options, the mirror's disk, and back: what stood there first is what comes back.
-    setup(&sandbox, &client, ["--write", "--local", "--mirror", "mirror", "--check-revoke", "false"]).ok();
-    setup(&sandbox, &client, ["--undo"]).ok().stderr_has("Restored");
-    assert_eq!(fs::read_to_string(config(&client)).unwrap(), old);
+    run_setup(&sandbox, &client, ["--write", "--local", "--mirror", "mirror", "--check-revoke", "false"]).ok();
+    run_setup(&sandbox, &client, ["--undo"]).ok().stderr_has("Restored");
+    assert_eq!(fs::read_to_string(config_path(&client)).unwrap(), old);
     assert!(!client.cargo_home().join("config.toml.frostmirror-undo").exists());
 }
 
 #[test]
-fn edits_made_in_between_survive_the_way_back() {
+fn user_edits_survive_undo() {
     let sandbox = Sandbox::new();
     let client =
         Client::new().config("[source.crates-io]\nreplace-with = \"corp\"\n[source.corp]\ndirectory = \"/v\"\n");
-    setup(&sandbox, &client, ["--write"]).ok();
-    let text = fs::read_to_string(config(&client)).unwrap();
-    fs::write(config(&client), format!("# new\n{text}\n[build]\njobs = 1\n")).unwrap();
-    setup(&sandbox, &client, ["--write", "--url", "http://second"]).ok();
-    setup(&sandbox, &client, ["--undo"]).ok();
-    let back = fs::read_to_string(config(&client)).unwrap();
+    run_setup(&sandbox, &client, ["--write"]).ok();
+    let text = fs::read_to_string(config_path(&client)).unwrap();
+    fs::write(config_path(&client), format!("# new\n{text}\n[build]\njobs = 1\n")).unwrap();
+    run_setup(&sandbox, &client, ["--write", "--url", "http://second"]).ok();
+    run_setup(&sandbox, &client, ["--undo"]).ok();
+    let back = fs::read_to_string(config_path(&client)).unwrap();
     let wanted =
         "# new\n[source.crates-io]\nreplace-with = \"corp\"\n[source.corp]\ndirectory = \"/v\"\n\n[build]\njobs = 1\n";
     assert_eq!(back.replace("\n\n\n", "\n\n"), wanted);
 
-    setup(&sandbox, &client, ["--write"]).ok();
-    let text = fs::read_to_string(config(&client)).unwrap();
-    fs::write(config(&client), text.replace("\"frostmirror\"", "\"mine\"")).unwrap();
-    setup(&sandbox, &client, ["--undo"]).ok().stderr_has("source.crates-io.replace-with was changed");
-    let back = fs::read_to_string(config(&client)).unwrap();
+    run_setup(&sandbox, &client, ["--write"]).ok();
+    let text = fs::read_to_string(config_path(&client)).unwrap();
+    fs::write(config_path(&client), text.replace("\"frostmirror\"", "\"mine\"")).unwrap();
+    run_setup(&sandbox, &client, ["--undo"]).ok().stderr_has("source.crates-io.replace-with was changed");
+    let back = fs::read_to_string(config_path(&client)).unwrap();
     assert!(back.contains("replace-with = \"mine\"") && !back.contains("registries"), "{back}");
 }
 
 #[test]
-fn the_disk_serves_without_a_server() {
+fn a_local_mirror_works_without_a_server() {
     let sandbox = Sandbox::new();
-    held(&sandbox);
+    mirror_with_crates(&sandbox);
     let client = Client::new();
-    setup(&sandbox, &client, ["--write", "--local", "--mirror", "mirror"]).ok();
-    let text = fs::read_to_string(config(&client)).unwrap();
+    run_setup(&sandbox, &client, ["--write", "--local", "--mirror", "mirror"]).ok();
+    let text = fs::read_to_string(config_path(&client)).unwrap();
     let crates = sandbox.path("mirror/crates");
     assert!(
         text.contains(&format!("local-registry = \"{}\"", crates.display())) && !text.contains("registries"),
         "{text}"
     );
-    works(&sandbox, &client);
+    assert_cargo_works(&sandbox, &client);
     // The variable names the mirror where the flag does not.
-    let words = sandbox.process(["setup", "--local"]).envs([("FROSTMIRROR_MIRROR", "./mirror")]);
-    words.run().ok().stdout_has(&format!("local-registry = \"{}\"", crates.display())).stdout_has("'file:///");
+    let args = sandbox.process(["setup", "--local"]).envs([("FROSTMIRROR_MIRROR", "./mirror")]);
+    args.run().ok().stdout_has(&format!("local-registry = \"{}\"", crates.display())).stdout_has("'file:///");
 }
 
 #[test]
-fn a_mirror_whose_crates_would_not_all_be_seen_is_refused() {
+fn a_local_mirror_with_crates_cargo_cannot_see_is_refused() {
     let sandbox = Sandbox::new();
-    let words = ["setup", "--local", "--write", "--mirror", "mirror"];
-    sandbox.run(words).exits(3).stderr_has("there is no index in it").stderr_has("hint:");
-    held(&sandbox);
+    let args = ["setup", "--local", "--write", "--mirror", "mirror"];
+    sandbox.run(args).exits(3).stderr_has("there is no index in it").stderr_has("hint:");
+    mirror_with_crates(&sandbox);
     let link = sandbox.path("mirror/crates/index");
     fs::remove_file(&link).unwrap();
-    sandbox.run(words).exits(3).stderr_has("crates/index is missing");
+    sandbox.run(args).exits(3).stderr_has("crates/index is missing");
     fs::create_dir(&link).unwrap();
-    sandbox.run(words).exits(3).stderr_has("a copy");
+    sandbox.run(args).exits(3).stderr_has("a copy");
     fs::remove_dir(&link).unwrap();
     symlink("../elsewhere", &link).unwrap();
-    sandbox.run(words).exits(3).stderr_has("elsewhere");
-    assert_eq!(files(&sandbox.cargo_home()), BTreeMap::new());
+    sandbox.run(args).exits(3).stderr_has("elsewhere");
+    assert_eq!(read_files(&sandbox.cargo_home()), BTreeMap::new());
     fs::remove_file(&link).unwrap();
     symlink(sandbox.path("mirror/index"), &link).unwrap();
-    sandbox.run(words).ok();
+    sandbox.run(args).ok();
 }
 
 #[test]
-fn the_old_name_of_the_file_is_what_cargo_reads() {
+fn the_legacy_config_file_name_is_used_when_cargo_reads_it() {
     let sandbox = Sandbox::new();
-    held(&sandbox);
+    mirror_with_crates(&sandbox);
     let serving = sandbox.serve(["--mirror", "mirror"]);
     let client = Client::new();
     let old = client.cargo_home().join("config");
     fs::write(&old, "[net]\nretry = 1\n").unwrap();
-    let run = setup(&sandbox, &client, ["--write", "--url", serving.url()]).ok();
+    let run = run_setup(&sandbox, &client, ["--write", "--url", serving.url()]).ok();
     run.stderr_has("warning: cargo reads");
-    assert!(!config(&client).exists() && fs::read_to_string(&old).unwrap().contains("frostmirror"));
-    works(&sandbox, &client);
+    assert!(!config_path(&client).exists() && fs::read_to_string(&old).unwrap().contains("frostmirror"));
+    assert_cargo_works(&sandbox, &client);
     // Also where both are there.
-    fs::write(config(&client), "[net]\nretry = 3\n").unwrap();
-    let app = app(&sandbox);
+    fs::write(config_path(&client), "[net]\nretry = 3\n").unwrap();
+    let app = write_app(&sandbox);
     client.cargo(&app, ["update"]).ok();
-    setup(&sandbox, &client, ["--undo"]).ok();
+    run_setup(&sandbox, &client, ["--undo"]).ok();
     assert_eq!(fs::read_to_string(&old).unwrap(), "[net]\nretry = 1\n");
-    assert_eq!(fs::read_to_string(config(&client)).unwrap(), "[net]\nretry = 3\n");
+    assert_eq!(fs::read_to_string(config_path(&client)).unwrap(), "[net]\nretry = 3\n");
 }
 
 #[test]
-fn a_link_to_the_real_file_stays_a_link() {
+fn a_symlinked_config_file_stays_a_symlink() {
     let sandbox = Sandbox::new();
     let client = Client::new();
     let real = sandbox.write("dotfiles/cargo.toml", "[net]\nretry = 1\n");
-    symlink(&real, config(&client)).unwrap();
-    setup(&sandbox, &client, ["--write"]).ok();
-    assert!(config(&client).symlink_metadata().unwrap().is_symlink());
+    symlink(&real, config_path(&client)).unwrap();
+    run_setup(&sandbox, &client, ["--write"]).ok();
+    assert!(config_path(&client).symlink_metadata().unwrap().is_symlink());
     assert!(fs::read_to_string(&real).unwrap().contains("frostmirror"));
-    setup(&sandbox, &client, ["--undo"]).ok();
-    assert!(config(&client).symlink_metadata().unwrap().is_symlink());
+    run_setup(&sandbox, &client, ["--undo"]).ok();
+    assert!(config_path(&client).symlink_metadata().unwrap().is_symlink());
     assert_eq!(fs::read_to_string(&real).unwrap(), "[net]\nretry = 1\n");
 }
 
 #[test]
-fn the_address_of_an_index_is_as_good_as_that_of_its_server() {
+fn an_index_url_is_accepted_as_the_server_url() {
     let sandbox = Sandbox::new();
     for url in ["http://h:1/index/", "http://h:1/index", "sparse+http://h:1/index/", "http://h:1/index/config.json"] {
         let run = sandbox.run(["setup", "--url", url]).ok().stderr_has("its server is `http://h:1`");
@@ -249,48 +249,48 @@ fn the_address_of_an_index_is_as_good_as_that_of_its_server() {
 }
 
 #[test]
-fn what_keeps_cargo_from_the_server_is_a_warning() {
+fn settings_that_prevent_access_to_the_server_are_warned_about() {
     let sandbox = Sandbox::new().without_env("no_proxy").without_env("http_proxy");
-    held(&sandbox);
+    mirror_with_crates(&sandbox);
     let serving = sandbox.serve(["--mirror", "mirror"]);
     let write = ["--url", serving.url(), "--write"];
     let of = |text: &str| {
         let client = Client::new();
-        fs::write(config(&client), text).unwrap();
+        fs::write(config_path(&client), text).unwrap();
         client
     };
-    setup(&sandbox, &of(""), write).ok().stderr_lacks("warning");
-    setup(&sandbox, &of("[net]\noffline = true\n"), write).ok().stderr_has("`net.offline` is true");
+    run_setup(&sandbox, &of(""), write).ok().stderr_lacks("warning");
+    run_setup(&sandbox, &of("[net]\noffline = true\n"), write).ok().stderr_has("`net.offline` is true");
     let proxied = of("[http]\nproxy = 'http://me:hunter2@proxy.corp.example:3128'\n");
-    let run = setup(&sandbox, &proxied, write).ok().stderr_has("`http.proxy`").stderr_has("NO_PROXY");
+    let run = run_setup(&sandbox, &proxied, write).ok().stderr_has("`http.proxy`").stderr_has("NO_PROXY");
     run.stderr_lacks("hunter2").stderr_lacks("no server answers");
-    let words = ["setup"].into_iter().chain(write);
+    let args = ["setup"].into_iter().chain(write);
     let (home, elsewhere) = (proxied.cargo_home(), "sparse+http://elsewhere/index/");
     let exempt = [("CARGO_HOME", home.to_str().unwrap()), ("NO_PROXY", "127.0.0.1")];
-    sandbox.process(words).envs(exempt).run().ok().stderr_lacks("warning");
+    sandbox.process(args).envs(exempt).run().ok().stderr_lacks("warning");
     let (other, name) = (of("").cargo_home(), "CARGO_REGISTRIES_FROSTMIRROR_INDEX");
     let named = [("CARGO_HOME", other.to_str().unwrap()), (name, elsewhere)];
-    let words = ["setup"].into_iter().chain(write);
-    sandbox.process(words).envs(named).run().ok().stderr_has("CARGO_REGISTRIES_FROSTMIRROR_INDEX names another index");
+    let args = ["setup"].into_iter().chain(write);
+    sandbox.process(args).envs(named).run().ok().stderr_has("CARGO_REGISTRIES_FROSTMIRROR_INDEX names another index");
     let url = serving.url().to_owned();
     serving.stop().ok();
-    let run = setup(&sandbox, &of(""), ["--url", url.as_str(), "--write"]).ok();
+    let run = run_setup(&sandbox, &of(""), ["--url", url.as_str(), "--write"]).ok();
     run.stderr_has("no server answers at").stderr_has("serve` there, or check the address");
 }
 
 #[test]
 fn another_configuration_file_that_wins_is_a_warning_with_its_key() {
     let sandbox = Sandbox::new().without_env("no_proxy").without_env("http_proxy");
-    held(&sandbox);
+    mirror_with_crates(&sandbox);
     let serving = sandbox.serve(["--mirror", "mirror"]);
     let index = format!("sparse+{}/index/", serving.url());
-    let app = app(&sandbox);
-    let near = |text: &str, words: &[&str]| {
+    let app = write_app(&sandbox);
+    let near = |text: &str, args: &[&str]| {
         let client = Client::new();
         fs::create_dir_all(app.join(".cargo")).unwrap();
         fs::write(app.join(".cargo/config.toml"), text).unwrap();
-        let words = [&["setup", "--write"], words].concat();
-        let run = sandbox.process_in(&app, words).envs([("CARGO_HOME", client.cargo_home())]).run().ok();
+        let args = [&["setup", "--write"], args].concat();
+        let run = sandbox.process_in(&app, args).envs([("CARGO_HOME", client.cargo_home())]).run().ok();
         (client, run)
     };
     let server = ["--url", serving.url()];
@@ -323,13 +323,13 @@ fn another_configuration_file_that_wins_is_a_warning_with_its_key() {
 #[test]
 fn a_cargo_that_reads_no_sparse_index_is_a_warning() {
     let sandbox = Sandbox::new().without_env("no_proxy").without_env("http_proxy");
-    held(&sandbox);
+    mirror_with_crates(&sandbox);
     let serving = sandbox.serve(["--mirror", "mirror"]);
     write_program(&sandbox.path("old-cargo"), b"#!/bin/sh\necho 'cargo 1.60.0 (d1fd9fe2c 2022-03-01)'\n");
     let client = Client::new();
     let vars = [("CARGO_HOME", client.cargo_home()), ("CARGO", sandbox.path("old-cargo"))];
-    let words = ["setup", "--write", "--url", serving.url()];
-    let run = sandbox.process(words).envs(vars.clone()).run().ok();
+    let args = ["setup", "--write", "--url", serving.url()];
+    let run = sandbox.process(args).envs(vars.clone()).run().ok();
     run.stderr_has("warning: cargo 1.60.0 does not read").stderr_has("cargo 1.68 or newer");
     sandbox.process(["setup", "--write", "--local", "--mirror", "mirror"]).envs(vars).run().ok().stderr_lacks("1.60.0");
 }

@@ -2,15 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use crate::journey::world::{World, files_in, listed, owned};
+use crate::end_to_end::fixture_registry::{FixtureRegistry, bundle_crates, files_below, owned};
 use crate::support::client::{Client, Project};
 use crate::support::crates::Crate;
-use crate::support::proxy::Proxy;
-use crate::support::run::write_program;
+use crate::support::forward_proxy::ForwardProxy;
+use crate::support::process::write_program;
 use crate::support::sandbox::Sandbox;
-use crate::support::upstream::{Fault, Seen, Upstream};
+use crate::support::upstream::{Fault, RecordedRequest, Upstream};
 
-const ENGINE: &str = "[dependencies]\nengine = { version = \"=1.2.0\", features = [\"fast\"] }\n";
+const ENGINE_DEPENDS: &str = "[dependencies]\nengine = { version = \"=1.2.0\", features = [\"fast\"] }\n";
 
 /// What that comes to.
 const ENGINE_SET: [(&str, &str); 5] =
@@ -21,97 +21,97 @@ fn engine_set() -> Vec<(String, String)> {
 }
 
 #[track_caller]
-fn fetches_engine(sandbox: &Sandbox) -> String {
-    sandbox.write("depends.toml", ENGINE);
+fn assert_fetches_engine(sandbox: &Sandbox) -> String {
+    sandbox.write("depends.toml", ENGINE_DEPENDS);
     let run = sandbox.run(["fetch"]).ok();
-    assert_eq!(listed(sandbox, &run.path()), engine_set());
+    assert_eq!(bundle_crates(sandbox, &run.path()), engine_set());
     run.stderr
 }
 
 #[track_caller]
-fn left_nothing(sandbox: &Sandbox) {
-    assert!(files_in(&sandbox.path("output")).is_empty());
-    assert!(files_in(&sandbox.frostmirror_home().join("history")).is_empty());
+fn assert_left_nothing(sandbox: &Sandbox) {
+    assert!(files_below(&sandbox.path("output")).is_empty());
+    assert!(files_below(&sandbox.frostmirror_home().join("history")).is_empty());
 }
 
 #[test]
-fn passing_troubles_are_waited_out() {
-    let world = World::new();
+fn transient_failures_are_retried() {
+    let world = FixtureRegistry::new();
     let upstream = &world.upstream;
     let path = |name: &str, version: &str| upstream.download_path(name, version);
     upstream.fault("/index/config.json", [Fault::Status(503)]);
     upstream.fault("/index/en/gi/engine", [Fault::Reset]);
-    upstream.fault("/index/ge/ar/gears", [Fault::TooMany(1)]);
-    upstream.fault(&path("gears", "1.0.1"), [Fault::TooMany(1)]);
+    upstream.fault("/index/ge/ar/gears", [Fault::TooManyRequests(1)]);
+    upstream.fault(&path("gears", "1.0.1"), [Fault::TooManyRequests(1)]);
     upstream.fault(&path("codegen", "1.0.0"), [Fault::Status(500), Fault::Status(500)]);
     upstream.fault(&path("engine", "1.2.0"), [Fault::Truncated(100)]);
     upstream.fault(&path("win-gears", "1.0.0"), [Fault::Reset]);
     upstream.fault(&path("turbo", "0.9.3"), [Fault::ResetAfter(50)]);
     let begun = Instant::now();
-    fetches_engine(&world.sandbox());
+    assert_fetches_engine(&world.sandbox());
     assert!(begun.elapsed() >= Duration::from_secs(1), "Retry-After was not waited for");
-    assert_eq!(upstream.count(&path("codegen", "1.0.0")), 3);
-    assert_eq!(upstream.count(&path("gears", "1.0.1")), 2);
-    assert_eq!(upstream.count(&path("engine", "1.2.0")), 2);
+    assert_eq!(upstream.request_count(&path("codegen", "1.0.0")), 3);
+    assert_eq!(upstream.request_count(&path("gears", "1.0.1")), 2);
+    assert_eq!(upstream.request_count(&path("engine", "1.2.0")), 2);
 }
 
 #[test]
-fn silence_is_given_up_on_after_the_users_own_time() {
-    let world = World::new();
+fn a_stalled_download_ends_after_the_configured_timeout() {
+    let world = FixtureRegistry::new();
     let hanging = world.upstream.download_path("turbo", "0.9.3");
     world.upstream.fault(&hanging, [Fault::HangAfter(40)]);
     let sandbox = world.sandbox().env("CARGO_HTTP_TIMEOUT", "1");
-    fetches_engine(&sandbox);
-    assert_eq!(world.upstream.count(&hanging), 2);
-    world.upstream.always("/index/config.json", Fault::Hang);
+    assert_fetches_engine(&sandbox);
+    assert_eq!(world.upstream.request_count(&hanging), 2);
+    world.upstream.fault_always("/index/config.json", Fault::Hang);
     let other = world.sandbox().env("CARGO_HTTP_TIMEOUT", "1").env("CARGO_NET_RETRY", "0");
-    other.write("depends.toml", ENGINE);
+    other.write("depends.toml", ENGINE_DEPENDS);
     let begun = Instant::now();
     other.run(["fetch"]).exits(5).stderr_has("config.json");
     assert!(begun.elapsed() < Duration::from_secs(20));
-    left_nothing(&other);
+    assert_left_nothing(&other);
 }
 
 #[test]
-fn wrong_bytes_are_an_alarm_and_every_one_of_them_is_named() {
-    let world = World::new();
+fn every_checksum_mismatch_is_reported_as_an_integrity_error() {
+    let world = FixtureRegistry::new();
     for (name, version) in [("gears", "1.0.1"), ("turbo", "0.9.3")] {
-        world.upstream.always(&world.upstream.download_path(name, version), Fault::WrongBytes);
+        world.upstream.fault_always(&world.upstream.download_path(name, version), Fault::WrongBytes);
     }
-    world.upstream.lose_file("codegen", "1.0.0");
+    world.upstream.remove_crate_file("codegen", "1.0.0");
     let sandbox = world.sandbox();
-    sandbox.write("depends.toml", ENGINE);
+    sandbox.write("depends.toml", ENGINE_DEPENDS);
     let run = sandbox.run(["fetch"]).exits(4);
     for named in ["gears 1.0.1", "turbo 0.9.3", "codegen 1.0.0"] {
-        assert!(run.stderr.contains(named), "{named}\n{}", run.told());
+        assert!(run.stderr.contains(named), "{named}\n{}", run.describe());
     }
-    left_nothing(&sandbox);
+    assert_left_nothing(&sandbox);
     // Neither the wrong bytes nor what was right is trusted any differently the next time.
     sandbox.run(["fetch"]).exits(4);
 }
 
 #[test]
-fn a_crate_that_is_listed_and_not_there_is_upstreams_fault() {
-    let world = World::new();
-    world.upstream.lose_file("win-gears", "1.0.0");
+fn a_listed_but_missing_crate_is_an_upstream_error() {
+    let world = FixtureRegistry::new();
+    world.upstream.remove_crate_file("win-gears", "1.0.0");
     let sandbox = world.sandbox();
-    sandbox.write("depends.toml", ENGINE);
+    sandbox.write("depends.toml", ENGINE_DEPENDS);
     sandbox.run(["fetch"]).exits(5).stderr_has("win-gears 1.0.0");
-    left_nothing(&sandbox);
+    assert_left_nothing(&sandbox);
 }
 
 #[test]
-fn an_index_that_fails_fails_the_run_and_is_never_an_absent_crate() {
-    let world = World::new();
-    world.upstream.always("/index/wi/n-/win-gears", Fault::Status(500));
+fn a_failing_index_fails_the_run_and_is_not_a_missing_crate() {
+    let world = FixtureRegistry::new();
+    world.upstream.fault_always("/index/wi/n-/win-gears", Fault::Status(500));
     let sandbox = world.sandbox().env("CARGO_NET_RETRY", "0");
-    sandbox.write("depends.toml", ENGINE);
+    sandbox.write("depends.toml", ENGINE_DEPENDS);
     sandbox.run(["fetch"]).exits(5).stderr_has("win-gears").stderr_lacks("no matching package");
-    left_nothing(&sandbox);
+    assert_left_nothing(&sandbox);
 }
 
 #[test]
-fn the_users_own_replacement_is_the_upstream_with_its_token() {
+fn the_users_source_replacement_and_token_are_used() {
     let corp = Upstream::builder().token("Bearer s3cret").start();
     let engine = Crate::new("solo", "1.0.0");
     corp.publish(engine);
@@ -124,8 +124,8 @@ fn the_users_own_replacement_is_the_upstream_with_its_token() {
         std::fs::write(sandbox.cargo_home().join("config.toml"), &config).unwrap();
         sandbox.write("depends.toml", "[dependencies]\nsolo = \"1\"\n");
         let run = sandbox.run(["fetch"]);
-        assert!(!run.stderr.contains("s3cret") && !run.stdout.contains("s3cret"), "{}", run.told());
-        let all = sandbox.snapshot("../frostmirror");
+        assert!(!run.stderr.contains("s3cret") && !run.stdout.contains("s3cret"), "{}", run.describe());
+        let all = sandbox.read_tree("../frostmirror");
         let leaked = |bytes: &Vec<u8>| bytes.windows(6).any(|window| window == b"s3cret");
         assert!(!all.values().any(leaked), "the token was written to disk");
         run
@@ -154,10 +154,10 @@ fn fetch_with_token(corp: &Upstream) {
     std::fs::write(sandbox.cargo_home().join("config.toml"), config).unwrap();
     sandbox.write("depends.toml", "[dependencies]\nsolo = \"1\"\n");
     let run = sandbox.run(["fetch"]).ok();
-    assert!(!run.told().contains("very-secret"), "{}", run.told());
+    assert!(!run.describe().contains("very-secret"), "{}", run.describe());
 }
 
-fn sends_token(seen: &Seen) -> bool {
+fn sends_token(seen: &RecordedRequest) -> bool {
     seen.header("authorization").is_some()
 }
 
@@ -169,12 +169,12 @@ fn fetch_does_not_send_a_token_to_the_host_that_a_registry_redirects_to() {
     other.publish(solo);
     let download = corp.download_path("solo", "1.0.0");
     for path in ["/index/so/lo/solo", download.as_str()] {
-        corp.always(path, Fault::Redirect(format!("{}{path}", other.base_url())));
+        corp.fault_always(path, Fault::Redirect(format!("{}{path}", other.base_url())));
     }
     fetch_with_token(&corp);
     for path in ["/index/so/lo/solo", download.as_str()] {
-        assert!(corp.count(path) > 0 && corp.seen(path).iter().all(sends_token), "{path}");
-        assert!(other.count(path) > 0 && !other.seen(path).iter().any(sends_token), "{path}");
+        assert!(corp.request_count(path) > 0 && corp.requests_to(path).iter().all(sends_token), "{path}");
+        assert!(other.request_count(path) > 0 && !other.requests_to(path).iter().any(sends_token), "{path}");
     }
 }
 
@@ -212,7 +212,7 @@ fn a_program_gives_the_token_where_the_registry_demands_one() {
         std::fs::write(sandbox.cargo_home().join("config.toml"), config).unwrap();
         sandbox.write("depends.toml", "[dependencies]\nsolo = \"1\"\n");
         let run = sandbox.run(["fetch"]);
-        assert!(!run.told().contains("s3cret"), "{}", run.told());
+        assert!(!run.describe().contains("s3cret"), "{}", run.describe());
         let log = std::fs::read_to_string(sandbox.path("log")).unwrap_or_default();
         (run, log, index)
     };
@@ -251,7 +251,7 @@ fn a_dl_that_names_files_of_this_machine_is_taken_as_cargo_takes_it() {
     let folder = file.parent().unwrap().to_str().unwrap().replace(' ', "%20");
     upstream.set_dl(&format!("file://{folder}/{{crate}}-{{version}}.crate"));
     let app = Project::new("app").dep("solo", "1").write(&sandbox.path("app"));
-    Client::of(&upstream.index_url()).cargo(&app, ["fetch"]).ok();
+    Client::with_index(&upstream.index_url()).cargo(&app, ["fetch"]).ok();
     sandbox.write("depends.toml", "[dependencies]\nsolo = \"1\"\n");
     sandbox.run(["fetch", "--dry-run"]).ok().stdout_has(&packed.bytes.len().to_string());
     sandbox.run(["fetch", "-o", "good"]).ok();
@@ -264,75 +264,75 @@ fn a_dl_that_names_files_of_this_machine_is_taken_as_cargo_takes_it() {
     sandbox.run(["fetch"]).exits(3).stderr_has("solo-1.0.0.crate").stderr_has("hint:");
     std::fs::remove_dir(&file).unwrap();
     sandbox.run(["fetch"]).exits(3).stderr_has("solo-1.0.0.crate").stderr_has("hint:");
-    left_nothing(&sandbox);
+    assert_left_nothing(&sandbox);
 }
 
 #[test]
-fn a_private_authority_is_trusted_where_cargo_would_trust_it() {
-    let world = World::on(Upstream::builder().tls().start());
+fn a_private_ca_is_trusted_as_in_cargo() {
+    let world = FixtureRegistry::with_upstream(Upstream::builder().tls().start());
     let url = world.upstream.index_url();
     let stranger = Sandbox::new().env("FROSTMIRROR_REGISTRY_URL", &url);
-    stranger.write("depends.toml", ENGINE);
+    stranger.write("depends.toml", ENGINE_DEPENDS);
     stranger.run(["fetch"]).exits(5).stderr_has("CARGO_HTTP_CAINFO");
     // A path in a configuration file is seen from the folder that has the `.cargo`.
     let sandbox = Sandbox::new().env("FROSTMIRROR_REGISTRY_URL", &url);
     sandbox.write("certs/ca.pem", world.upstream.ca_pem());
     sandbox.write(".cargo/config.toml", "[http]\ncainfo = \"certs/ca.pem\"\n");
-    sandbox.write("depends.toml", ENGINE);
+    sandbox.write("depends.toml", ENGINE_DEPENDS);
     let seen = || world.upstream.requests().iter().filter(|seen| seen.version == hyper::Version::HTTP_2).count();
     let before = seen();
-    fetches_engine(&sandbox);
+    assert_fetches_engine(&sandbox);
     assert!(seen() > before, "HTTP/2 was offered");
-    fetches_engine(&Sandbox::new().upstream(&world.upstream));
+    assert_fetches_engine(&Sandbox::new().upstream(&world.upstream));
 }
 
 #[test]
-fn a_proxy_is_taken_and_left_aside_as_the_environment_says() {
-    let world = World::on(Upstream::builder().tls().host("crates.test").start());
-    let proxy = Proxy::with_password("me", "pass");
+fn proxy_and_no_proxy_variables_are_respected() {
+    let world = FixtureRegistry::with_upstream(Upstream::builder().tls().host("crates.test").start());
+    let proxy = ForwardProxy::with_password("me", "pass");
     proxy.map(&format!("crates.test:{}", world.upstream.addr().port()), world.upstream.addr());
     let sandbox = Sandbox::new().upstream(&world.upstream).env("https_proxy", &proxy.url_with("me", "pass"));
-    fetches_engine(&sandbox);
-    let asked = proxy.asked();
+    assert_fetches_engine(&sandbox);
+    let asked = proxy.requests();
     assert!(asked.iter().any(|one| one.method == "CONNECT" && one.status == 200), "{asked:?}");
     assert!(
         asked.iter().all(|one| one.target.starts_with("crates.test:")),
         "cargo's own requests pass it by: {asked:?}"
     );
     let unknown = Sandbox::new().upstream(&world.upstream).env("https_proxy", &proxy.url()).env("CARGO_NET_RETRY", "0");
-    unknown.write("depends.toml", ENGINE);
+    unknown.write("depends.toml", ENGINE_DEPENDS);
     unknown.run(["fetch"]).exits(5).stderr_has("proxy").stderr_lacks("me:pass");
 
-    let near = World::new();
-    let count = proxy.asked().len();
+    let near = FixtureRegistry::new();
+    let count = proxy.requests().len();
     let sandbox = near.sandbox().env("http_proxy", &proxy.url()).env("no_proxy", "127.0.0.1");
-    fetches_engine(&sandbox);
-    assert_eq!(proxy.asked().len(), count, "NO_PROXY was not heeded");
+    assert_fetches_engine(&sandbox);
+    assert_eq!(proxy.requests().len(), count, "NO_PROXY was not heeded");
 }
 
 #[test]
-fn the_markers_of_dl_and_odd_names_and_versions_are_followed() {
+fn dl_markers_and_unusual_names_and_versions_work() {
     let dl = "{base}/get/{prefix}/{lowerprefix}/{crate}/{version}/{sha256-checksum}.tgz";
     for builder in [Upstream::builder().dl(dl), Upstream::builder().http1().without_validators()] {
-        let world = World::on(builder.start());
+        let world = FixtureRegistry::with_upstream(builder.start());
         let sandbox = world.sandbox();
         sandbox.write("depends.toml", "[dependencies]\nMixed_Case = \"1\"\nplus = \"1\"\n[locked]\nleaf = \"0.3.1\"\n");
         let bundle = sandbox.run(["fetch"]).ok().path();
         let expected = [("Mixed_Case", "1.0.0"), ("leaf", "0.3.1"), ("plus", "1.0.0+build.7")];
-        assert_eq!(listed(&sandbox, &bundle), owned(&expected));
+        assert_eq!(bundle_crates(&sandbox, &bundle), owned(&expected));
         assert!(world.upstream.requests().iter().all(|seen| seen.status == 200 || seen.status == 404));
     }
 }
 
 #[test]
-fn a_lock_is_fetched_as_it_stands_though_one_of_it_was_yanked() {
-    let world = World::new();
+fn a_lock_with_a_yanked_version_is_fetched_unchanged() {
+    let world = FixtureRegistry::new();
     world.upstream.yank("leaf", "0.3.1", false);
-    let lock = world.lock_of(&Project::new("app").dep("leaf", "0.3").dep("plus", "1"));
+    let lock = world.lockfile_of(&Project::new("app").dep("leaf", "0.3").dep("plus", "1"));
     world.upstream.yank("leaf", "0.3.1", true);
     let sandbox = world.sandbox();
     sandbox.write("Cargo.lock", lock);
     let bundle = sandbox.run(["fetch", "--lockfile", "Cargo.lock"]).ok().path();
-    assert_eq!(listed(&sandbox, &bundle), owned(&[("leaf", "0.3.1"), ("plus", "1.0.0+build.7")]));
+    assert_eq!(bundle_crates(&sandbox, &bundle), owned(&[("leaf", "0.3.1"), ("plus", "1.0.0+build.7")]));
     sandbox.run(["inspect".as_ref(), bundle.as_os_str()]).ok().stdout_has("yanked");
 }

@@ -7,168 +7,168 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use super::{Token, files, tokens};
+use super::{Token, source_files, tokens};
 
 /// What can panic, in one file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Count {
+struct PanicCount {
     /// `.expect(`, `.unwrap(`, `panic!`, `unreachable!`, `todo!`, `unimplemented!` and assertions.
-    raised: usize,
+    panics: usize,
     /// `VALUE[…]`, but for text keys of JSON and TOML values that the program made itself.
-    indexed: usize,
+    indexes: usize,
 }
 
 /// File, panics raised, values indexed, and why no input reaches them.
-type Allowed = (&'static str, usize, usize, &'static str);
+type AllowedPanics = (&'static str, usize, usize, &'static str);
 
-const PLAIN: &str = "plain fields and text keys are always JSON";
-const MEMORY: &str = "a write to a String cannot fail";
-const READ: &str = "`read` returns at most the buffer's length";
-const LIFETIME: &str = "a slice type behind a lifetime, which reads as an index";
-const FOUND: &str = "the position was found in this text or list just before";
+const JSON_SERIALIZATION: &str = "plain fields and text keys are always JSON";
+const STRING_WRITE: &str = "a write to a String cannot fail";
+const READ_LENGTH: &str = "`read` returns at most the buffer's length";
+const LIFETIME_SLICE: &str = "a slice type behind a lifetime, which reads as an index";
+const FOUND_POSITION: &str = "the position was found in this text or list just before";
 
 #[rustfmt::skip]
-const ALLOWED: &[Allowed] = &[
-    ("bundle/about.rs", 0, 2, "positions come from the list that is being filled"),
-    ("bundle/block.rs", 0, 2, "`read` returns at most the buffer's length"),
-    ("bundle/compare.rs", 0, 5, FOUND),
-    ("bundle/encoded.rs", 0, 4, READ),
-    ("bundle/format.rs", 1, 0, PLAIN),
+const ALLOWED_PANICS: &[AllowedPanics] = &[
+    ("bundle/package_metadata.rs", 0, 2, "positions come from the list that is being filled"),
+    ("bundle/block_checker.rs", 0, 2, "`read` returns at most the buffer's length"),
+    ("bundle/compare.rs", 0, 5, FOUND_POSITION),
+    ("bundle/brotli_stream.rs", 0, 4, READ_LENGTH),
+    ("bundle/format.rs", 1, 0, JSON_SERIALIZATION),
     ("bundle/header.rs", 0, 19, "a header is an array of 96 bytes, cut at constants"),
     ("bundle/legacy.rs", 0, 6, "`read` returns at most the buffer's length; positions are those of a search"),
-    ("bundle/lines.rs", 0, 6, FOUND),
+    ("bundle/index_line_checker.rs", 0, 6, FOUND_POSITION),
     ("bundle/manifest.rs", 0, 5, "`read` returns at most the buffer's length; the position is below the constant's length"),
-    ("bundle/open.rs", 0, 3, READ),
-    ("bundle/pack.rs", 0, 3, READ),
-    ("bundle/rules.rs", 0, 17, FOUND),
+    ("bundle/open.rs", 0, 3, READ_LENGTH),
+    ("bundle/pack.rs", 0, 3, READ_LENGTH),
+    ("bundle/validate.rs", 0, 17, FOUND_POSITION),
     ("bundle/sbom.rs", 0, 10, "a digest has 32 bytes, cut at constants"),
-    ("bundle/sbom/license.rs", 0, 2, FOUND),
-    ("bundle/shown.rs", 1, 1, "a write to a String cannot fail; the unit is counted within its list"),
-    ("bundle/verify.rs", 0, 1, READ),
-    ("channel/names.rs", 0, 4, FOUND),
-    ("channel/select.rs", 0, 1, LIFETIME),
-    ("channel/toolchain.rs", 1, 0, "a parsed toolchain is words, digits, dots and dashes, at most 40 bytes"),
-    ("client_config.rs", 1, 0, "keys of settings are constants of at least two parts"),
-    ("client_config/edit.rs", 0, 5, "keys of settings are constants of at least two parts"),
-    ("client_config/file.rs", 1, 0, PLAIN),
-    ("cmd/fetch.rs", 0, 2, FOUND),
-    ("cmd/gc.rs", 1, 0, MEMORY),
-    ("console/answer.rs", 1, 0, PLAIN),
-    ("console/api/export.rs", 1, 0, PLAIN),
-    ("console/api/gc.rs", 1, 0, PLAIN),
-    ("console/api/verify.rs", 1, 0, PLAIN),
-    ("console/asked.rs", 0, 3, "both ends are limited to the list's length"),
-    ("console/holdings.rs", 0, 1, FOUND),
-    ("console/imports.rs", 0, 1, LIFETIME),
-    ("console/pages/chart.rs", 2, 0, MEMORY),
-    ("console/pages/config.rs", 0, 1, PLAIN),
-    ("console/pages/dashboard.rs", 0, 2, "full ranges"),
-    ("console/pages/packages.rs", 0, 1, PLAIN),
-    ("console/pages/setup.rs", 0, 3, "an array of constant length"),
-    ("console/search.rs", 0, 1, LIFETIME),
-    ("console/sessions.rs", 0, 1, "a digest has 64 digits"),
-    ("console/trend.rs", 0, 2, FOUND),
+    ("bundle/sbom/license.rs", 0, 2, FOUND_POSITION),
+    ("bundle/sanitize.rs", 1, 1, "a write to a String cannot fail; the unit is counted within its list"),
+    ("bundle/verify.rs", 0, 1, READ_LENGTH),
+    ("toolchain/dist_path.rs", 0, 4, FOUND_POSITION),
+    ("toolchain/select.rs", 0, 1, LIFETIME_SLICE),
+    ("toolchain/name.rs", 1, 0, "a parsed toolchain is words, digits, dots and dashes, at most 40 bytes"),
+    ("client_setup.rs", 1, 0, "keys of settings are constants of at least two parts"),
+    ("client_setup/config_edit.rs", 0, 5, "keys of settings are constants of at least two parts"),
+    ("client_setup/config_file.rs", 1, 0, JSON_SERIALIZATION),
+    ("commands/fetch.rs", 0, 2, FOUND_POSITION),
+    ("commands/gc.rs", 1, 0, STRING_WRITE),
+    ("web/response.rs", 1, 0, JSON_SERIALIZATION),
+    ("web/api/export.rs", 1, 0, JSON_SERIALIZATION),
+    ("web/api/gc.rs", 1, 0, JSON_SERIALIZATION),
+    ("web/api/verify.rs", 1, 0, JSON_SERIALIZATION),
+    ("web/request.rs", 0, 3, "both ends are limited to the list's length"),
+    ("web/crates.rs", 0, 1, FOUND_POSITION),
+    ("web/imports.rs", 0, 1, LIFETIME_SLICE),
+    ("web/pages/chart.rs", 2, 0, STRING_WRITE),
+    ("web/pages/config.rs", 0, 1, JSON_SERIALIZATION),
+    ("web/pages/dashboard.rs", 0, 2, "full ranges"),
+    ("web/pages/packages.rs", 0, 1, JSON_SERIALIZATION),
+    ("web/pages/setup.rs", 0, 3, "an array of constant length"),
+    ("web/search.rs", 0, 1, LIFETIME_SLICE),
+    ("web/sessions.rs", 0, 1, "a digest has 64 digits"),
+    ("web/statistics.rs", 0, 2, FOUND_POSITION),
     ("crate_id.rs", 1, 3, "a parsed name is ASCII of 1 to 64 bytes and a version has at most 150"),
-    ("digest.rs", 0, 5, READ),
+    ("digest.rs", 0, 5, READ_LENGTH),
     ("durable.rs", 1, 0, "for crash tests, in debug builds alone"),
-    ("fetch/packed.rs", 1, 0, "a parsed name's index path is safe and has at most 76 bytes"),
-    ("fetch/toolchains.rs", 0, 2, FOUND),
-    ("gather/cache.rs", 0, 1, "a crate's file name has at least 9 bytes, and its first two are ASCII"),
+    ("fetch/write_bundle.rs", 1, 0, "a parsed name's index path is safe and has at most 76 bytes"),
+    ("fetch/toolchains.rs", 0, 2, FOUND_POSITION),
+    ("gather/crate_cache.rs", 0, 1, "a crate's file name has at least 9 bytes, and its first two are ASCII"),
     ("gather/cargo.rs", 0, 1, "a table that was made two lines before"),
-    ("gather/cargo_config/files.rs", 0, 2, FOUND),
-    ("gather/depends.rs", 0, 1, FOUND),
-    ("gather/depends/edit.rs", 0, 1, "an array of constant length"),
-    ("gather/depends/parse.rs", 0, 1, FOUND),
-    ("gather/index.rs", 0, 1, "a digest has 64 digits"),
-    ("gather/lockfile.rs", 0, 3, FOUND),
-    ("gather/resolve/scratch.rs", 0, 1, "a table of a document that was made here"),
-    ("gather/resolve/words.rs", 0, 2, FOUND),
-    ("gather/seed.rs", 0, 2, FOUND),
+    ("gather/cargo_config/files.rs", 0, 2, FOUND_POSITION),
+    ("gather/depends.rs", 0, 1, FOUND_POSITION),
+    ("gather/depends/json_edit.rs", 0, 1, "an array of constant length"),
+    ("gather/depends/parse.rs", 0, 1, FOUND_POSITION),
+    ("gather/index_snapshot.rs", 0, 1, "a digest has 64 digits"),
+    ("gather/lockfile.rs", 0, 3, FOUND_POSITION),
+    ("gather/resolve/scratch_project.rs", 0, 1, "a table of a document that was made here"),
+    ("gather/resolve/cargo_errors.rs", 0, 2, FOUND_POSITION),
+    ("gather/init.rs", 0, 2, FOUND_POSITION),
     ("gather/toolchains.rs", 0, 1, "an order that was counted here"),
     ("gather/toolchains/release.rs", 0, 1, "the text was fetched before, or the fetch had failed"),
     ("gather/toolchains/rustup.rs", 3, 5, "constants, a version of at most 150 bytes and a known host; arrays of constant length"),
-    ("gather/toolchains/store.rs", 1, 1, PLAIN),
-    ("gather/workspace.rs", 0, 1, FOUND),
+    ("gather/toolchains/dist_cache.rs", 1, 1, JSON_SERIALIZATION),
+    ("gather/workspace.rs", 0, 1, FOUND_POSITION),
     ("http.rs", 1, 0, "digits are a header's value"),
-    ("http/incoming.rs", 0, 1, "limited to the chunk's length"),
-    ("http/resume.rs", 0, 1, READ),
-    ("index_line.rs", 1, 0, PLAIN),
-    ("mirror/artifacts.rs", 1, 0, PLAIN),
-    ("mirror/audit/blob.rs", 0, 1, READ),
-    ("mirror/audit/listing.rs", 0, 3, FOUND),
-    ("mirror/audit/name.rs", 0, 4, FOUND),
-    ("mirror/audit/problem.rs", 1, 0, PLAIN),
-    ("mirror/chain.rs", 0, 4, "positions are those of the list itself"),
-    ("mirror/export/local_registry.rs", 0, 2, READ),
+    ("http/response_body.rs", 0, 1, "limited to the chunk's length"),
+    ("http/resume.rs", 0, 1, READ_LENGTH),
+    ("index_line.rs", 1, 0, JSON_SERIALIZATION),
+    ("mirror/dist_files.rs", 1, 0, JSON_SERIALIZATION),
+    ("mirror/audit/crate_file.rs", 0, 1, READ_LENGTH),
+    ("mirror/audit/listing.rs", 0, 3, FOUND_POSITION),
+    ("mirror/audit/index_entry.rs", 0, 4, FOUND_POSITION),
+    ("mirror/audit/problem.rs", 1, 0, JSON_SERIALIZATION),
+    ("mirror/import_order.rs", 0, 4, "positions are those of the list itself"),
+    ("mirror/export/local_registry.rs", 0, 2, READ_LENGTH),
     ("mirror/export/unpack.rs", 0, 4, "`read` returns at most the buffer's length; the position was found in this text"),
-    ("mirror/export/vendor.rs", 1, 0, PLAIN),
-    ("mirror/forgotten.rs", 1, 0, PLAIN),
-    ("mirror/gc/artifacts.rs", 1, 0, "a constant path"),
-    ("mirror/gc/carry_out.rs", 0, 2, "an order is a permutation of the changes; and a slice type behind a lifetime"),
-    ("mirror/gc/feeds.rs", 0, 1, LIFETIME),
-    ("mirror/gc/told.rs", 0, 6, LIFETIME),
-    ("mirror/head.rs", 1, 3, "plain fields are JSON; the position was found just before"),
+    ("mirror/export/vendor.rs", 1, 0, JSON_SERIALIZATION),
+    ("mirror/retired.rs", 1, 0, JSON_SERIALIZATION),
+    ("mirror/gc/dist_scan.rs", 1, 0, "a constant path"),
+    ("mirror/gc/apply.rs", 0, 2, "an order is a permutation of the changes; and a slice type behind a lifetime"),
+    ("mirror/gc/lineages.rs", 0, 1, LIFETIME_SLICE),
+    ("mirror/gc/plan_report.rs", 0, 6, LIFETIME_SLICE),
+    ("mirror/summary.rs", 1, 3, "plain fields are JSON; the position was found just before"),
     ("mirror/import.rs", 0, 1, "an order is a permutation of the moves"),
-    ("mirror/incoming.rs", 1, 0, PLAIN),
-    ("mirror/layout.rs", 1, 0, PLAIN),
-    ("mirror/ledger.rs", 1, 1, PLAIN),
-    ("mirror/lines.rs", 1, 0, MEMORY),
-    ("mirror/live/arrived.rs", 0, 1, "an order is a permutation of the changes"),
-    ("mirror/live/books.rs", 2, 2, "plain fields are JSON; lengths are limited to the text's"),
-    ("mirror/live/place.rs", 1, 0, PLAIN),
-    ("mirror/lock.rs", 1, 0, PLAIN),
-    ("mirror/offers.rs", 1, 0, "a constant path"),
-    ("mirror/order.rs", 0, 3, "positions are those of the list itself"),
-    ("mirror/receive.rs", 0, 1, "a piece of content is at most as long as the buffer"),
-    ("mirror/receive/artifacts.rs", 3, 2, "a constant path, or a path without its ending; the position was found just before"),
-    ("mirror/receive/artifacts/moved.rs", 1, 0, "a constant path"),
+    ("mirror/watcher_state.rs", 1, 0, JSON_SERIALIZATION),
+    ("mirror/layout.rs", 1, 0, JSON_SERIALIZATION),
+    ("mirror/ledger.rs", 1, 1, JSON_SERIALIZATION),
+    ("mirror/index_meta.rs", 1, 0, STRING_WRITE),
+    ("mirror/live/crates.rs", 0, 1, "an order is a permutation of the changes"),
+    ("mirror/live/records.rs", 2, 2, "plain fields are JSON; lengths are limited to the text's"),
+    ("mirror/live/commit.rs", 1, 0, JSON_SERIALIZATION),
+    ("mirror/lock.rs", 1, 0, JSON_SERIALIZATION),
+    ("mirror/toolchains.rs", 1, 0, "a constant path"),
+    ("mirror/topo_sort.rs", 0, 3, "positions are those of the list itself"),
+    ("mirror/stager.rs", 0, 1, "a piece of content is at most as long as the buffer"),
+    ("mirror/stager/dist_files.rs", 3, 2, "a constant path, or a path without its ending; the position was found just before"),
+    ("mirror/stager/dist_files/dropped_targets.rs", 1, 0, "a constant path"),
     ("mirror/snapshot.rs", 1, 0, "a parsed name's index path is safe and has at most 76 bytes; constants"),
-    ("mirror/snapshot/shelf.rs", 0, 1, FOUND),
-    ("place.rs", 0, 2, FOUND),
-    ("proxy/dist/bring.rs", 0, 1, "full ranges"),
-    ("proxy/dist/unit.rs", 1, 0, "a version has at most 150 bytes, a triple 100, and both are safe in paths"),
-    ("proxy/lines.rs", 0, 1, "a digest has 64 digits"),
-    ("proxy/prefetch_graph.rs", 0, 26, "places are those of this graph's own nodes and queries, none of which is ever removed"),
-    ("proxy/used.rs", 1, 0, MEMORY),
-    ("serve.rs", 0, 1, "a full range"),
-    ("serve/access.rs", 0, 1, "a full range"),
-    ("serve/access_log.rs", 0, 2, FOUND),
-    ("serve/conditions.rs", 0, 2, FOUND),
-    ("serve/counters.rs", 0, 7, "statuses and kinds are constants; their tables have a place for each"),
-    ("serve/hot.rs", 0, 1, "a digest has 64 digits"),
-    ("serve/patient.rs", 0, 2, "full ranges"),
-    ("serve/route.rs", 0, 3, FOUND),
-    ("server_config/edit.rs", 0, 2, FOUND),
-    ("server_config/secrets.rs", 0, 9, FOUND),
-    ("server_config/settings.rs", 2, 1, "defaults are constants; the length is that of the text's valid part"),
-    ("server_config/travel.rs", 0, 4, FOUND),
-    ("watch/shelves.rs", 0, 1, FOUND),
+    ("mirror/snapshot/dist_files.rs", 0, 1, FOUND_POSITION),
+    ("line_column.rs", 0, 2, FOUND_POSITION),
+    ("live/dist/sync.rs", 0, 1, "full ranges"),
+    ("live/dist/file_set.rs", 1, 0, "a version has at most 150 bytes, a triple 100, and both are safe in paths"),
+    ("live/index_cache.rs", 0, 1, "a digest has 64 digits"),
+    ("live/prefetch_graph.rs", 0, 26, "places are those of this graph's own nodes and queries, none of which is ever removed"),
+    ("live/access_times.rs", 1, 0, STRING_WRITE),
+    ("server.rs", 0, 1, "a full range"),
+    ("server/auth.rs", 0, 1, "a full range"),
+    ("server/access_log.rs", 0, 2, FOUND_POSITION),
+    ("server/conditional.rs", 0, 2, FOUND_POSITION),
+    ("server/metrics.rs", 0, 7, "statuses and kinds are constants; their tables have a place for each"),
+    ("server/file_cache.rs", 0, 1, "a digest has 64 digits"),
+    ("server/stall_timeout.rs", 0, 2, "full ranges"),
+    ("server/router.rs", 0, 3, FOUND_POSITION),
+    ("config/edit.rs", 0, 2, FOUND_POSITION),
+    ("config/redact.rs", 0, 9, FOUND_POSITION),
+    ("config/settings.rs", 2, 1, "defaults are constants; the length is that of the text's valid part"),
+    ("config/snapshot_config.rs", 0, 4, FOUND_POSITION),
+    ("watcher/processed.rs", 0, 1, FOUND_POSITION),
 ];
 
 #[test]
 fn every_possible_panic_has_a_reason() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut found = BTreeMap::new();
-    for path in files(&src) {
+    for path in source_files(&src) {
         let name = path.strip_prefix(&src).unwrap().to_str().unwrap().replace('\\', "/");
         if name.ends_with("/tests.rs") || name.contains("/tests/") {
             continue;
         }
-        let count = count(&without_tests(&tokens(&fs::read_to_string(&path).unwrap())));
-        if count != Count::default() {
+        let count = count_panics(&without_tests(&tokens(&fs::read_to_string(&path).unwrap())));
+        if count != PanicCount::default() {
             found.insert(name, count);
         }
     }
-    let allowed: BTreeMap<&str, Count> = ALLOWED
+    let allowed: BTreeMap<&str, PanicCount> = ALLOWED_PANICS
         .iter()
-        .map(|(file, raised, indexed, _)| (*file, Count { raised: *raised, indexed: *indexed }))
+        .map(|(file, raised, indexed, _)| (*file, PanicCount { panics: *raised, indexes: *indexed }))
         .collect();
-    assert_eq!(allowed.len(), ALLOWED.len(), "a file is listed twice");
+    assert_eq!(allowed.len(), ALLOWED_PANICS.len(), "a file is listed twice");
     let mut problems = Vec::new();
     for (name, count) in &found {
         let known = allowed.get(name.as_str()).copied().unwrap_or_default();
         // Fewer than listed is no fault of whoever removed one.
-        if count.raised > known.raised || count.indexed > known.indexed {
+        if count.panics > known.panics || count.indexes > known.indexes {
             problems.push(format!("src/{name}: {count:?}, listed as {known:?}"));
         }
     }
@@ -183,17 +183,17 @@ fn every_possible_panic_has_a_reason() {
     );
 }
 
-fn count(code: &[Token]) -> Count {
+fn count_panics(code: &[Token]) -> PanicCount {
     let text = |at: usize| code.get(at).map_or("", |token| token.text.as_str());
-    let mut count = Count::default();
+    let mut count = PanicCount::default();
     for at in 0..code.len() {
         let before = if at == 0 { "" } else { text(at - 1) };
         match (text(at), text(at + 1)) {
-            ("expect" | "unwrap" | "expect_err" | "unwrap_err", "(") if before == "." => count.raised += 1,
+            ("expect" | "unwrap" | "expect_err" | "unwrap_err", "(") if before == "." => count.panics += 1,
             ("panic" | "unreachable" | "todo" | "unimplemented" | "assert" | "assert_eq" | "assert_ne", "!") => {
-                count.raised += 1;
+                count.panics += 1;
             }
-            ("[", next) if next != "]" && is_value(before) => count.indexed += 1,
+            ("[", next) if next != "]" && is_value(before) => count.indexes += 1,
             _ => {}
         }
     }
@@ -268,7 +268,7 @@ fn end_of_brackets(code: &[Token], start: usize) -> usize {
 #[test]
 fn panics_and_indexes_are_counted_outside_of_tests() {
     let count = |source: &str| {
-        let Count { raised, indexed } = count(&without_tests(&tokens(source)));
+        let PanicCount { panics: raised, indexes: indexed } = count_panics(&without_tests(&tokens(source)));
         (raised, indexed)
     };
     assert_eq!(

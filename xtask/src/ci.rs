@@ -5,18 +5,18 @@
 
 use std::time::Instant;
 
-use crate::{Outcome, cargo, generated, needs, run, tools};
+use crate::{TaskResult, cargo, generated, needs, run, tools};
 
 /// A check by its name.
-type Step = (&'static str, fn() -> Outcome);
+type Step = (&'static str, fn() -> TaskResult);
 
 // The tests come last, so that what they say is what one sees.
 const STEPS: &[Step] = &[
     ("fmt", || run(&mut cargo(&["fmt", "--all", "--", "--check"]))),
     ("clippy", || run(&mut cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"]))),
     ("doc", || run(cargo(&["doc", "--workspace", "--no-deps", "--locked"]).env("RUSTDOCFLAGS", "--deny warnings"))),
-    ("gen --check", generated::check),
-    ("tools", tools::provide),
+    ("gen --check", generated::check_files),
+    ("tools", tools::install_missing),
     ("test", || test(&[])),
 ];
 
@@ -24,7 +24,7 @@ const STEPS: &[Step] = &[
 const TESTS: &[&str] = &["test", "--workspace", "--locked"];
 
 /// Runs every check.
-pub fn run_all() -> Outcome {
+pub fn run_all() -> TaskResult {
     let start = Instant::now();
     for (name, step) in STEPS {
         eprintln!("==> {name}");
@@ -40,7 +40,7 @@ pub fn run_all() -> Outcome {
 }
 
 /// Runs all tests whose tools are on this machine, and names the others; `args` go to `cargo test`.
-pub fn test(args: &[&str]) -> Outcome {
+pub fn test(args: &[&str]) -> TaskResult {
     let unmet = needs::unmet()?;
     needs::report(&unmet);
     let skips = unmet.iter().flat_map(|unmet| &unmet.tests).flat_map(|name| ["--skip", name.as_str()]);

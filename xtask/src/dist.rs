@@ -5,30 +5,30 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::{Outcome, cargo, output, root, run, target};
+use crate::{TaskResult, cargo, output, repository_root, run, target_dir};
 
 /// What goes along with the binary.
-const COMPANIONS: &[&str] = &["README.md", "CHANGELOG.md", "LICENSE-MIT", "LICENSE-APACHE", "completions"];
+const EXTRA_FILES: &[&str] = &["README.md", "CHANGELOG.md", "LICENSE-MIT", "LICENSE-APACHE", "completions"];
 
 /// Builds for `triple` (this machine where it is `None`) and packs.
-pub fn run_for(triple: Option<&str>) -> Outcome {
-    let host = host()?;
+pub fn run_for(triple: Option<&str>) -> TaskResult {
+    let host = host_triple()?;
     let triple = triple.unwrap_or(&host);
     if triple.contains("windows") {
         return Err("archives for Windows are not made yet".to_owned());
     }
     run(&mut cargo(&["build", "--release", "--locked", "--bin", "cargo-frostmirror", "--target", triple]))?;
-    let name = format!("cargo-frostmirror-{triple}-v{}", version()?);
-    let dist = target().join("dist");
+    let name = format!("cargo-frostmirror-{triple}-v{}", package_version()?);
+    let dist = target_dir().join("dist");
     let stage = dist.join(&name);
     if stage.exists() {
         fs::remove_dir_all(&stage).map_err(|error| format!("{}: {error}", stage.display()))?;
     }
     fs::create_dir_all(&stage).map_err(|error| format!("{}: {error}", stage.display()))?;
-    let binary = target().join(triple).join("release/cargo-frostmirror");
+    let binary = target_dir().join(triple).join("release/cargo-frostmirror");
     run(Command::new("cp").args(["-p", "--"]).arg(&binary).arg(&stage))?;
-    for companion in COMPANIONS {
-        run(Command::new("cp").args(["-R", "--"]).arg(root().join(companion)).arg(&stage))?;
+    for companion in EXTRA_FILES {
+        run(Command::new("cp").args(["-R", "--"]).arg(repository_root().join(companion)).arg(&stage))?;
     }
     let archive = format!("{name}.tgz");
     run(Command::new("tar").current_dir(&dist).args(["-czf", &archive, &name]))?;
@@ -46,15 +46,15 @@ fn checksum(folder: &Path, file: &str) -> Result<Vec<u8>, String> {
     linux.or_else(|_| output(Command::new("shasum").current_dir(folder).args(["-a", "256", file])))
 }
 
-fn host() -> Result<String, String> {
+fn host_triple() -> Result<String, String> {
     let text = output(Command::new("rustc").arg("-vV"))?;
     let text = String::from_utf8_lossy(&text);
     let host = text.lines().find_map(|line| line.strip_prefix("host: "));
     host.map(str::to_owned).ok_or_else(|| "`rustc -vV` names no host".to_owned())
 }
 
-fn version() -> Result<String, String> {
-    let path = root().join("Cargo.toml");
+fn package_version() -> Result<String, String> {
+    let path = repository_root().join("Cargo.toml");
     let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
     let version = text.lines().find_map(|line| line.strip_prefix("version = \"")?.strip_suffix('"'));
     version.map(str::to_owned).ok_or_else(|| format!("{} has no version", path.display()))

@@ -30,17 +30,17 @@ Verbs:
                  a release archive with its checksum, in target/dist";
 
 /// What a chore ends with: nothing, or a sentence about what is wrong.
-type Outcome = Result<(), String>;
+type TaskResult = Result<(), String>;
 
 fn main() -> ExitCode {
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let outcome = match words.as_slice() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match arguments.as_slice() {
         ["ci"] => ci::run_all(),
         ["test", rest @ ..] => ci::test(rest),
         ["bench", rest @ ..] => run(cargo(&["bench", "--quiet", "--bench", "ratios", "--"]).args(rest)),
-        ["gen"] => generated::write(),
-        ["gen", "--check"] => generated::check(),
+        ["gen"] => generated::write_files(),
+        ["gen", "--check"] => generated::check_files(),
         ["dist"] => dist::run_for(None),
         ["dist", "--target", target] => dist::run_for(Some(target)),
         [] | ["help" | "-h" | "--help"] => {
@@ -59,21 +59,22 @@ fn main() -> ExitCode {
 }
 
 /// The repository's folder.
-fn root() -> PathBuf {
+fn repository_root() -> PathBuf {
     let own = Path::new(env!("CARGO_MANIFEST_DIR"));
     own.parent().unwrap_or(own).to_path_buf()
 }
 
 /// Where cargo builds: this program lies in `debug` below it, whatever the user's configuration says.
-fn target() -> PathBuf {
+fn target_dir() -> PathBuf {
     let own = std::env::current_exe().ok();
-    own.and_then(|path| Some(path.parent()?.parent()?.to_path_buf())).unwrap_or_else(|| root().join("target"))
+    own.and_then(|path| Some(path.parent()?.parent()?.to_path_buf()))
+        .unwrap_or_else(|| repository_root().join("target"))
 }
 
 /// The cargo that runs this, in the repository's folder.
 fn cargo(args: &[&str]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(root()).args(args);
+    command.current_dir(repository_root()).args(args);
     // `cargo run` describes this package to us; ring's build script would see that and be built anew each time.
     for (name, _) in std::env::vars_os() {
         let ours = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"];
@@ -85,24 +86,24 @@ fn cargo(args: &[&str]) -> Command {
 }
 
 /// Runs a command to its end; anything but success is a problem that shows the command.
-fn run(command: &mut Command) -> Outcome {
-    let status = command.status().map_err(|error| format!("could not start {}: {error}", shown(command)))?;
-    if status.success() { Ok(()) } else { Err(format!("{} failed ({status})", shown(command))) }
+fn run(command: &mut Command) -> TaskResult {
+    let status = command.status().map_err(|error| format!("could not start {}: {error}", command_line(command)))?;
+    if status.success() { Ok(()) } else { Err(format!("{} failed ({status})", command_line(command))) }
 }
 
 /// Runs a command and takes what it prints.
 fn output(command: &mut Command) -> Result<Vec<u8>, String> {
-    let output = command.output().map_err(|error| format!("could not start {}: {error}", shown(command)))?;
+    let output = command.output().map_err(|error| format!("could not start {}: {error}", command_line(command)))?;
     if output.status.success() {
         Ok(output.stdout)
     } else {
-        let said = String::from_utf8_lossy(&output.stderr);
-        Err(format!("{} failed ({}): {said}", shown(command), output.status))
+        let text = String::from_utf8_lossy(&output.stderr);
+        Err(format!("{} failed ({}): {text}", command_line(command), output.status))
     }
 }
 
 /// The command's words, without the environment that `Debug` shows.
-fn shown(command: &Command) -> String {
+fn command_line(command: &Command) -> String {
     let program = Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy();
     let args = command.get_args().map(|arg| format!(" {}", arg.to_string_lossy()));
     format!("`{program}{}`", args.collect::<String>())

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::{root, tools};
+use crate::{repository_root, tools};
 
 const MARK: &str = "#[ignore = \"needs ";
 
@@ -20,9 +20,9 @@ pub struct Unmet {
 /// Whether this machine has the tool; `None` for a name that is no tool's.
 fn known(tool: &str) -> Option<bool> {
     match tool {
-        "chromium" => Some(tools::is_there("chromium") && tools::is_there("chromedriver")),
+        "chromium" => Some(tools::is_installed("chromium") && tools::is_installed("chromedriver")),
         "nginx" | "shellcheck" | "rustup" | "curl" | "wget" | "openssl" | "shasum" | "pwsh" | "bash" | "zsh"
-        | "fish" => Some(tools::is_there(tool)),
+        | "fish" => Some(tools::is_installed(tool)),
         // A mount of one's own, without being root.
         "mounts" => Some(succeeds("unshare", &["-rm", "sh", "-c", "mount -t tmpfs none /tmp"])),
         "two file systems" => Some(two_file_systems()),
@@ -54,7 +54,7 @@ fn two_file_systems() -> bool {
 pub fn unmet() -> Result<Vec<Unmet>, String> {
     let mut unmet: Vec<Unmet> = Vec::new();
     let mut met: Vec<String> = Vec::new();
-    for (test, needs) in in_folder(&root().join("tests"))? {
+    for (test, needs) in in_folder(&repository_root().join("tests"))? {
         for tool in needs {
             if met.contains(&tool) {
                 continue;
@@ -132,7 +132,7 @@ fn in_text(text: &str, module: &str) -> Result<Vec<(String, Vec<String>)>, Strin
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Outcome;
+    use crate::TaskResult;
 
     #[test]
     fn a_test_is_found_with_its_module_and_its_needs() {
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn every_tool_of_the_tests_is_known() -> Outcome {
+    fn every_tool_of_the_tests_is_known() -> TaskResult {
         unmet().map(drop)
     }
 }

@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::{Outcome, output, run};
+use crate::{TaskResult, output, run};
 
 /// A program and Debian's package of it.
-const TOOLS: &[(&str, &str)] = &[
+const APT_PACKAGES: &[(&str, &str)] = &[
     // The pages are tried in a real browser.
     ("chromium", "chromium"),
     ("chromedriver", "chromium-driver"),
@@ -17,15 +17,15 @@ const TOOLS: &[(&str, &str)] = &[
 ];
 
 /// Installs what is missing.
-pub fn provide() -> Outcome {
+pub fn install_missing() -> TaskResult {
     let missing: Vec<&str> =
-        TOOLS.iter().filter(|(program, _)| !is_there(program)).map(|(_, package)| *package).collect();
+        APT_PACKAGES.iter().filter(|(program, _)| !is_installed(program)).map(|(_, package)| *package).collect();
     if missing.is_empty() {
         return Ok(());
     }
     let command = format!("apt-get update && apt-get install --no-install-recommends {}", missing.join(" "));
     let me = output(Command::new("id").arg("-u"))?;
-    if !is_there("apt-get") || me.trim_ascii() != b"0" {
+    if !is_installed("apt-get") || me.trim_ascii() != b"0" {
         // The tests that need them are named when the others run.
         eprintln!(
             "xtask: tests need {}, which only root installs here, with apt-get:\n    {command}",
@@ -48,7 +48,7 @@ fn apt(args: &[&str]) -> Command {
 }
 
 /// Whether the program is on the PATH, or where Debian keeps servers.
-pub fn is_there(program: &str) -> bool {
+pub fn is_installed(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut folders = std::env::split_paths(&path);
     folders.any(|folder| folder.join(program).is_file()) || Path::new("/usr/sbin").join(program).is_file()

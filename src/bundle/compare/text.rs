@@ -4,40 +4,40 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::super::describe::{
-    NO_LICENSE, UNKNOWN, artifact_table, is_told, license, size_of, weight as weight_of_artifacts,
+    NO_LICENSE, UNKNOWN, crate_size_text, dist_file_table, is_metadata_known, license_text, total_dist_file_bytes,
 };
-use super::super::format::{ArtifactRecord, CrateRecord, Manifest};
-use super::super::shown::{Table, counted, shown, size};
-use super::{Change, Comparison, Updated, Words, weight};
+use super::super::format::{CrateRecord, DistFileRecord, Manifest};
+use super::super::sanitize::{Table, format_size, pluralize, sanitize_line};
+use super::{Comparison, SetDiff, UpdatedCrate, VersionChange, total_crate_bytes};
 
 /// What stands where a crate stops or begins to say where its source is.
 const NO_REPOSITORY: &str = "no repository stated";
 
 /// The comparison of the bundles in the files `old` and `new`, in words.
-pub fn text(comparison: &Comparison<'_>, old: &str, new: &str) -> String {
+pub fn render_text(comparison: &Comparison<'_>, old: &str, new: &str) -> String {
     let mut out = String::new();
-    heading(comparison, [old, new], &mut out);
-    words("Input", &comparison.inputs, &mut out);
-    words("Toolchain", &comparison.toolchains, &mut out);
-    words("Target", &comparison.targets, &mut out);
+    write_heading(comparison, [old, new], &mut out);
+    write_set_diff("Input", &comparison.inputs, &mut out);
+    write_set_diff("Toolchain", &comparison.toolchains, &mut out);
+    write_set_diff("Target", &comparison.targets, &mut out);
     let tables = [
-        ("Added", comparison.added.len(), added(comparison)),
-        ("Updated", comparison.updated.len(), updated(comparison)),
-        ("Removed", comparison.removed.len(), removed(comparison)),
-        ("Changed", comparison.changed.len(), changed(comparison)),
+        ("Added", comparison.added.len(), added_table(comparison)),
+        ("Updated", comparison.updated.len(), updated_table(comparison)),
+        ("Removed", comparison.removed.len(), removed_table(comparison)),
+        ("Changed", comparison.changed.len(), changed_table(comparison)),
     ];
     for (title, count, table) in tables.iter().filter(|(_, count, _)| *count > 0) {
         // Into memory, which takes everything.
         let _written = writeln!(out, "\n{title} ({count}):").is_ok();
         table.write(&mut out);
     }
-    let artifacts = &comparison.artifacts;
+    let dist_files = &comparison.dist_files;
     for (title, records) in
-        [("added", &artifacts.added), ("changed", &artifacts.changed), ("removed", &artifacts.removed)]
+        [("added", &dist_files.added), ("changed", &dist_files.changed), ("removed", &dist_files.removed)]
     {
         if !records.is_empty() {
             let _written = writeln!(out, "\nRustup artifacts, {title} ({}):", records.len()).is_ok();
-            artifact_table(records.iter().copied()).write(&mut out);
+            dist_file_table(records.iter().copied()).write(&mut out);
         }
     }
     out.push('\n');
@@ -45,10 +45,11 @@ pub fn text(comparison: &Comparison<'_>, old: &str, new: &str) -> String {
     out
 }
 
-fn heading(comparison: &Comparison<'_>, files: [&str; 2], out: &mut String) {
+fn write_heading(comparison: &Comparison<'_>, files: [&str; 2], out: &mut String) {
     let sides = [("Old", comparison.old), ("New", comparison.new)];
     for ((name, manifest), file) in sides.into_iter().zip(files) {
-        let _written = writeln!(out, "{name:<12}{}", shown(&format!("{}, {file}", side(manifest)))).is_ok();
+        let _written =
+            writeln!(out, "{name:<12}{}", sanitize_line(&format!("{}, {file}", describe_bundle(manifest)))).is_ok();
     }
     let (old, new) = (&comparison.old.lineage, &comparison.new.lineage);
     if old.id != new.id {
@@ -58,40 +59,40 @@ fn heading(comparison: &Comparison<'_>, files: [&str; 2], out: &mut String) {
     }
 }
 
-fn side(manifest: &Manifest) -> String {
-    let artifacts = match manifest.artifacts.len() {
+fn describe_bundle(manifest: &Manifest) -> String {
+    let dist_files = match manifest.dist_files.len() {
         0 => String::new(),
         count => {
-            let bytes = size(weight_of_artifacts(manifest.artifacts.iter()));
-            format!(", {} ({bytes})", counted(count, "rustup artifact"))
+            let bytes = format_size(total_dist_file_bytes(manifest.dist_files.iter()));
+            format!(", {} ({bytes})", pluralize(count, "rustup artifact"))
         }
     };
     format!(
-        "{} of {}, {} ({}){artifacts}, id {}",
+        "{} of {}, {} ({}){dist_files}, id {}",
         manifest.kind,
         manifest.created,
-        counted(manifest.crates.len(), "version"),
-        size(weight(manifest.crates.iter())),
+        pluralize(manifest.crates.len(), "version"),
+        format_size(total_crate_bytes(manifest.crates.iter())),
         manifest.id,
     )
 }
 
-fn words(what: &str, words: &Words<'_>, out: &mut String) {
-    for (sign, words) in [("+", &words.added), ("-", &words.removed)] {
-        for word in words {
-            let _written = writeln!(out, "{what:<12}{sign} {}", shown(word)).is_ok();
+fn write_set_diff(label: &str, diff: &SetDiff<'_>, out: &mut String) {
+    for (sign, values) in [("+", &diff.added), ("-", &diff.removed)] {
+        for value in values {
+            let _written = writeln!(out, "{label:<12}{sign} {}", sanitize_line(value)).is_ok();
         }
     }
 }
 
-fn added(comparison: &Comparison<'_>) -> Table {
+fn added_table(comparison: &Comparison<'_>) -> Table {
     let mut table = Table::default();
     for record in &comparison.added {
-        table.row([
+        table.add_row([
             record.name.as_str(),
             &record.version.to_string(),
-            &size_of(record),
-            license(comparison.new, record),
+            &crate_size_text(record),
+            license_text(comparison.new, record),
             if record.yanked { "yanked" } else { "" },
             record.repository.as_deref().unwrap_or_default(),
         ]);
@@ -99,20 +100,24 @@ fn added(comparison: &Comparison<'_>) -> Table {
     table
 }
 
-fn updated(comparison: &Comparison<'_>) -> Table {
+fn updated_table(comparison: &Comparison<'_>) -> Table {
     let mut table = Table::default();
     for updated in &comparison.updated {
         let versions = |records: &[&CrateRecord]| {
             records.iter().map(|record| record.version.to_string()).collect::<Vec<_>>().join(", ")
         };
-        let bytes = weight(updated.new.iter().copied());
-        table.row([
+        let bytes = total_crate_bytes(updated.new.iter().copied());
+        table.add_row([
             updated.name.as_str(),
             &format!("{} -> {}", versions(&updated.old), versions(&updated.new)),
-            &if bytes == 0 { updated.new.first().map(|one| size_of(one)).unwrap_or_default() } else { size(bytes) },
-            &said(comparison, updated, |record| record.license.as_deref(), NO_LICENSE),
+            &if bytes == 0 {
+                updated.new.first().map(|one| crate_size_text(one)).unwrap_or_default()
+            } else {
+                format_size(bytes)
+            },
+            &new_and_previous_values(comparison, updated, |record| record.license.as_deref(), NO_LICENSE),
             if updated.new.iter().any(|record| record.yanked) { "yanked" } else { "" },
-            &said(comparison, updated, |record| record.repository.as_deref(), NO_REPOSITORY),
+            &new_and_previous_values(comparison, updated, |record| record.repository.as_deref(), NO_REPOSITORY),
         ]);
     }
     table
@@ -120,19 +125,19 @@ fn updated(comparison: &Comparison<'_>) -> Table {
 
 /// What the versions that come say, and what was said before where that was something else: a licence or a repository
 /// that changes is what an approver looks for. What one of the two does not know has not changed.
-fn said<'m>(
+fn new_and_previous_values<'m>(
     comparison: &Comparison<'m>,
-    updated: &Updated<'m>,
+    updated: &UpdatedCrate<'m>,
     of: fn(&'m CrateRecord) -> Option<&'m str>,
     nothing: &'static str,
 ) -> String {
     let known = |manifest: &Manifest, records: &[&'m CrateRecord]| -> BTreeSet<&'m str> {
-        let told = records.iter().filter(|record| is_told(manifest, record));
-        told.map(|record| of(record).unwrap_or(nothing)).collect()
+        let known_records = records.iter().filter(|record| is_metadata_known(manifest, record));
+        known_records.map(|record| of(record).unwrap_or(nothing)).collect()
     };
     let (old, new) = (known(comparison.old, &updated.old), known(comparison.new, &updated.new));
     let mut texts: Vec<&str> = new.iter().copied().collect();
-    if updated.new.iter().any(|record| !is_told(comparison.new, record)) {
+    if updated.new.iter().any(|record| !is_metadata_known(comparison.new, record)) {
         texts.push(UNKNOWN);
     }
     let changed = old != new && !old.is_empty() && !new.is_empty();
@@ -143,66 +148,66 @@ fn said<'m>(
     }
 }
 
-fn removed(comparison: &Comparison<'_>) -> Table {
+fn removed_table(comparison: &Comparison<'_>) -> Table {
     let mut table = Table::default();
     for record in &comparison.removed {
-        table.row([record.name.as_str(), &record.version.to_string(), &size_of(record)]);
+        table.add_row([record.name.as_str(), &record.version.to_string(), &crate_size_text(record)]);
     }
     table
 }
 
-fn changed(comparison: &Comparison<'_>) -> Table {
+fn changed_table(comparison: &Comparison<'_>) -> Table {
     let mut table = Table::default();
     for changed in &comparison.changed {
-        let how: Vec<String> = changed.how.iter().map(in_words).collect();
-        table.row([changed.new.name.as_str(), &changed.new.version.to_string(), &how.join("; ")]);
+        let changes: Vec<String> = changed.changes.iter().map(describe_change).collect();
+        table.add_row([changed.new.name.as_str(), &changed.new.version.to_string(), &changes.join("; ")]);
     }
     table
 }
 
-fn in_words(change: &Change) -> String {
+fn describe_change(change: &VersionChange) -> String {
     match change {
-        Change::Checksum { old, new } => {
+        VersionChange::Checksum { old, new } => {
             format!("OTHER CONTENT: SHA-256 {new}, was {old}")
         }
-        Change::Yanked => "yanked".to_owned(),
-        Change::Unyanked => "no longer yanked".to_owned(),
-        Change::FileAdded => "its file comes, which was left out".to_owned(),
-        Change::FileLeftOut => "its file is left out now".to_owned(),
+        VersionChange::Yanked => "yanked".to_owned(),
+        VersionChange::Unyanked => "no longer yanked".to_owned(),
+        VersionChange::FileAdded => "its file comes, which was left out".to_owned(),
+        VersionChange::FileExcluded => "its file is left out now".to_owned(),
     }
 }
 
 fn totals(comparison: &Comparison<'_>) -> String {
     if comparison.is_empty() {
-        return format!("No change: {}.\n", counted(comparison.unchanged, "version"));
+        return format!("No change: {}.\n", pluralize(comparison.unchanged, "version"));
     }
-    let (coming, going) = (comparison.coming().count(), comparison.going().count());
+    let (added, removed) = (comparison.all_added().count(), comparison.all_removed().count());
     format!(
         "Total: {} ({}) in, {} ({}) out, {} changed, {} as before.\n",
-        counted(coming, "version"),
-        size(weight(comparison.coming())),
-        counted(going, "version"),
-        size(weight(comparison.going())),
+        pluralize(added, "version"),
+        format_size(total_crate_bytes(comparison.all_added())),
+        pluralize(removed, "version"),
+        format_size(total_crate_bytes(comparison.all_removed())),
         comparison.changed.len(),
         comparison.unchanged,
-    ) + &artifact_totals(comparison)
+    ) + &dist_file_totals(comparison)
 }
 
 /// A line of rustup artifacts, where there are any.
-fn artifact_totals(comparison: &Comparison<'_>) -> String {
-    let artifacts = &comparison.artifacts;
-    if artifacts.is_empty() && artifacts.unchanged == 0 {
+fn dist_file_totals(comparison: &Comparison<'_>) -> String {
+    let dist_files = &comparison.dist_files;
+    if dist_files.is_empty() && dist_files.unchanged == 0 {
         return String::new();
     }
-    let told = |records: &[&ArtifactRecord]| {
-        let bytes = size(weight_of_artifacts(records.iter().copied()));
-        format!("{} ({bytes})", counted(records.len(), "artifact"))
+    let count_and_size = |records: &[&DistFileRecord]| {
+        let bytes = format_size(total_dist_file_bytes(records.iter().copied()));
+        format!("{} ({bytes})", pluralize(records.len(), "artifact"))
     };
     format!(
         "Rustup: {} in, {} out, {} changed, {} as before.\n",
-        told(&artifacts.added),
-        told(&artifacts.removed),
-        told(&artifacts.changed),
-        artifacts.unchanged
+        count_and_size(&dist_files.added),
+        count_and_size(&dist_files.removed),
+        count_and_size(&dist_files.changed),
+        dist_files.unchanged
     )
 }

@@ -4,39 +4,39 @@
 //! none.
 
 /// Bytes of an expression; the longest real ones have some hundreds.
-const LONGEST: usize = 4096;
+const MAX_LENGTH: usize = 4096;
 
 /// Whether `text` is an SPDX licence expression.
 pub(super) fn is_expression(text: &str) -> bool {
-    if text.len() > LONGEST {
+    if text.len() > MAX_LENGTH {
         return false;
     }
     // No recursion: hostile text may open as many parentheses as it likes.
     let mut depth = 0usize;
-    let mut state = State::Operand;
+    let mut state = ParseState::Operand;
     for token in tokens(text) {
         state = match (state, token) {
-            (State::Operand, "(") => {
+            (ParseState::Operand, "(") => {
                 depth += 1;
-                State::Operand
+                ParseState::Operand
             }
-            (State::Operand, id) if is_license(id) => State::License,
-            (State::License, "WITH") => State::Exception,
-            (State::Exception, id) if is_id(id) && !is_word(id) => State::Operator,
-            (State::License | State::Operator, "AND" | "OR") => State::Operand,
-            (State::License | State::Operator, ")") if depth > 0 => {
+            (ParseState::Operand, id) if is_license(id) => ParseState::License,
+            (ParseState::License, "WITH") => ParseState::Exception,
+            (ParseState::Exception, id) if is_id(id) && !is_operator(id) => ParseState::Operator,
+            (ParseState::License | ParseState::Operator, "AND" | "OR") => ParseState::Operand,
+            (ParseState::License | ParseState::Operator, ")") if depth > 0 => {
                 depth -= 1;
-                State::Operator
+                ParseState::Operator
             }
             _ => return false,
         };
     }
-    depth == 0 && matches!(state, State::License | State::Operator)
+    depth == 0 && matches!(state, ParseState::License | ParseState::Operator)
 }
 
 /// What is expected next.
 #[derive(Clone, Copy)]
-enum State {
+enum ParseState {
     /// A licence, or a parenthesis that opens.
     Operand,
     /// As below, or `WITH`: a licence was just read.
@@ -56,7 +56,7 @@ fn tokens(text: &str) -> impl Iterator<Item = &str> {
 }
 
 fn is_license(token: &str) -> bool {
-    if is_word(token) {
+    if is_operator(token) {
         return false;
     }
     let reference = |text: &str| text.strip_prefix("LicenseRef-").is_some_and(is_id);
@@ -70,7 +70,7 @@ fn is_id(token: &str) -> bool {
     !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'))
 }
 
-fn is_word(token: &str) -> bool {
+fn is_operator(token: &str) -> bool {
     ["AND", "OR", "WITH"].iter().any(|word| token.eq_ignore_ascii_case(word))
 }
 
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn expressions_are_told_from_other_text() {
+    fn only_spdx_expressions_are_accepted() {
         for good in [
             "MIT",
             "MIT OR Apache-2.0",

@@ -17,7 +17,7 @@ const TABLES: [&str; 8] =
 
 /// The files, nearest first.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Files(Vec<ConfigFile>);
+pub(super) struct ConfigFiles(Vec<ConfigFile>);
 
 #[derive(Clone, Debug)]
 struct ConfigFile {
@@ -26,47 +26,47 @@ struct ConfigFile {
 }
 
 /// A value and the file that it stands in.
-pub(super) struct Found<'a> {
+pub(super) struct FoundValue<'a> {
     pub(super) value: &'a Value,
     pub(super) file: &'a Path,
 }
 
-impl Files {
+impl ConfigFiles {
     /// Reads `.cargo/config.toml` of `cwd` and of every folder above it, then the one in `cargo_home`.
-    pub(super) fn read(cwd: &Path, cargo_home: Option<&Path>) -> Result<Files, Error> {
+    pub(super) fn read(cwd: &Path, cargo_home: Option<&Path>) -> Result<ConfigFiles, Error> {
         let mut folders: Vec<PathBuf> = cwd.ancestors().map(|folder| folder.join(".cargo")).collect();
         if let Some(home) = cargo_home.filter(|home| !folders.iter().any(|folder| folder == home)) {
             folders.push(home.to_owned());
         }
         let mut files = Vec::new();
         for folder in folders {
-            if let Some(path) = file_in(&folder, "config") {
+            if let Some(path) = find_file(&folder, "config") {
                 read_with_includes(&path, true, &mut Vec::new(), &mut files)?;
             }
         }
-        Ok(Files(files))
+        Ok(ConfigFiles(files))
     }
 
     /// Every value of the key, nearest first.
-    pub(super) fn all<'a>(&'a self, keys: &'a [&'a str]) -> impl Iterator<Item = Found<'a>> {
+    pub(super) fn values<'a>(&'a self, keys: &'a [&'a str]) -> impl Iterator<Item = FoundValue<'a>> {
         self.0.iter().filter_map(|file| {
             let (first, rest) = keys.split_first()?;
             let value = rest.iter().try_fold(file.table.get(*first)?, |value, key| value.as_table()?.get(*key))?;
-            Some(Found { value, file: &file.path })
+            Some(FoundValue { value, file: &file.path })
         })
     }
 
     /// The value that counts.
-    pub(super) fn first<'a>(&'a self, keys: &[&str]) -> Option<Found<'a>> {
+    pub(super) fn effective<'a>(&'a self, keys: &[&str]) -> Option<FoundValue<'a>> {
         self.0.iter().find_map(|file| {
             let (first, rest) = keys.split_first()?;
             let value = rest.iter().try_fold(file.table.get(*first)?, |value, key| value.as_table()?.get(*key))?;
-            Some(Found { value, file: &file.path })
+            Some(FoundValue { value, file: &file.path })
         })
     }
 
     /// Names of the tables below a table, e.g. of all registries.
-    pub(super) fn names(&self, table: &str) -> Vec<&str> {
+    pub(super) fn table_names(&self, table: &str) -> Vec<&str> {
         let mut names: Vec<&str> = self
             .0
             .iter()
@@ -79,31 +79,31 @@ impl Files {
     }
 }
 
-impl Found<'_> {
+impl FoundValue<'_> {
     /// The value as text.
     pub(super) fn text(&self, keys: &[&str]) -> Result<&str, Error> {
-        let wrong = || Error::Value { key: keys.join("."), place: self.place(), expected: "a string" };
+        let wrong = || Error::InvalidValue { key: keys.join("."), location: self.location(), expected: "a string" };
         self.value.as_str().ok_or_else(wrong)
     }
 
     /// The file, for messages.
-    pub(super) fn place(&self) -> String {
+    pub(super) fn location(&self) -> String {
         format!("`{}`", self.file.display())
     }
 
     /// The folder that relative paths of the file count from: the one that holds its `.cargo`.
-    pub(super) fn root(&self) -> &Path {
+    pub(super) fn base_folder(&self) -> &Path {
         self.file.parent().and_then(Path::parent).unwrap_or(Path::new("/"))
     }
 }
 
 /// The file of that name in a folder of cargo's; the old form without `.toml` wins, as in cargo.
-pub(super) fn file_in(folder: &Path, name: &str) -> Option<PathBuf> {
+pub(super) fn find_file(folder: &Path, name: &str) -> Option<PathBuf> {
     [folder.join(name), folder.join(format!("{name}.toml"))].into_iter().find(|path| path.is_file())
 }
 
 /// The table in the file at `path`.
-pub(super) fn parse(path: &Path) -> Result<Table, Error> {
+pub(super) fn read_table(path: &Path) -> Result<Table, Error> {
     let text = fs::read_to_string(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     text.parse::<Table>().map_err(|error| {
@@ -123,14 +123,14 @@ fn read_with_includes(
     if above.iter().any(|other| other == path) {
         return Err(Error::IncludeCycle { path: path.to_owned() });
     }
-    let mut table = match parse(path) {
+    let mut table = match read_table(path) {
         Err(Error::Io { source, .. }) if !required && source.kind() == io::ErrorKind::NotFound => {
             return Ok(());
         }
         other => other?,
     };
     let includes = match table.remove("include") {
-        Some(include) => includes(&include, path)?,
+        Some(include) => parse_includes(&include, path)?,
         None => Vec::new(),
     };
     table.retain(|key, _| TABLES.contains(&key));
@@ -149,10 +149,10 @@ struct Include {
 }
 
 /// `include`: a path, or an array of paths and of tables with `path` and `optional`; relative to the file's folder.
-fn includes(value: &Value, file: &Path) -> Result<Vec<Include>, Error> {
-    let wrong = || Error::Value {
+fn parse_includes(value: &Value, file: &Path) -> Result<Vec<Include>, Error> {
+    let wrong = || Error::InvalidValue {
         key: "include".to_owned(),
-        place: format!("`{}`", file.display()),
+        location: format!("`{}`", file.display()),
         expected: "a path, or an array of paths and of tables with `path` and `optional`",
     };
     let folder = file.parent().unwrap_or(Path::new("/"));

@@ -9,8 +9,8 @@ use std::process::Stdio;
 use tokio::io::AsyncReadExt as _;
 use tokio::process::Command;
 
-use super::files::Files;
-use super::{Error, Found};
+use super::files::ConfigFiles;
+use super::{Error, FoundValue};
 use crate::env::Env;
 use crate::http::Secret;
 
@@ -55,23 +55,23 @@ pub(super) struct Configured {
 
 impl Configured {
     /// The provider that a key names: one text that is split at blanks, or an array.
-    pub(super) fn read(found: &Found<'_>, keys: &[&str], files: &Files) -> Result<Configured, Error> {
+    pub(super) fn read(found: &FoundValue<'_>, keys: &[&str], files: &ConfigFiles) -> Result<Configured, Error> {
         let words = words_of(found.value).ok_or_else(|| wrong(found, keys, "a string or an array of strings"))?;
-        let key = format!("`{}` in {}", keys.join("."), found.place());
+        let key = format!("`{}` in {}", keys.join("."), found.location());
         Ok(Configured { words: aliased(words, files)?, key })
     }
 
     /// The providers for every registry, the one that is asked first in front. Files add to each other, and later entries
     /// come first.
-    pub(super) fn global(files: &Files) -> Result<Vec<Configured>, Error> {
+    pub(super) fn global(files: &ConfigFiles) -> Result<Vec<Configured>, Error> {
         let keys = ["registry", "global-credential-providers"];
         let mut providers = Vec::new();
-        for found in files.all(&keys) {
+        for found in files.values(&keys) {
             let entries = found.value.as_array().ok_or_else(|| wrong(&found, &keys, "an array of strings"))?;
             for entry in entries.iter().rev() {
                 let text = entry.as_str().ok_or_else(|| wrong(&found, &keys, "an array of strings"))?;
                 let words = aliased(split(text), files)?;
-                providers.push(Configured { words, key: format!("`{}` in {}", keys.join("."), found.place()) });
+                providers.push(Configured { words, key: format!("`{}` in {}", keys.join("."), found.location()) });
             }
         }
         Ok(providers)
@@ -120,7 +120,7 @@ impl TokenProgram {
         let mut command = Command::new(self.program());
         command.args(self.command.iter().skip(1).map(|arg| arg.replace("{index_url}", &self.index)));
         command.env_clear().envs(self.env.iter()).env("CARGO_REGISTRY_INDEX_URL", &self.index);
-        command.env("CARGO", self.env.os("CARGO").unwrap_or("cargo".as_ref()));
+        command.env("CARGO", self.env.var_os("CARGO").unwrap_or("cargo".as_ref()));
         if let Some(registry) = &self.registry {
             command.env("CARGO_REGISTRY_NAME_OPT", registry);
         }
@@ -141,11 +141,11 @@ impl TokenProgram {
 }
 
 /// What `[credential-alias]` makes of a provider without arguments.
-fn aliased(words: Vec<String>, files: &Files) -> Result<Vec<String>, Error> {
+fn aliased(words: Vec<String>, files: &ConfigFiles) -> Result<Vec<String>, Error> {
     let [name] = words.as_slice() else { return Ok(words) };
     let keys = ["credential-alias", name.as_str()];
     // An alias cannot take the place of a provider of cargo's own.
-    match files.first(&keys).filter(|_| !name.starts_with("cargo:")) {
+    match files.effective(&keys).filter(|_| !name.starts_with("cargo:")) {
         Some(found) => words_of(found.value).ok_or_else(|| wrong(&found, &keys, "a string or an array of strings")),
         None => Ok(words),
     }
@@ -163,6 +163,6 @@ fn split(text: &str) -> Vec<String> {
     text.split_whitespace().map(str::to_owned).collect()
 }
 
-fn wrong(found: &Found<'_>, keys: &[&str], expected: &'static str) -> Error {
-    Error::Value { key: keys.join("."), place: found.place(), expected }
+fn wrong(found: &FoundValue<'_>, keys: &[&str], expected: &'static str) -> Error {
+    Error::InvalidValue { key: keys.join("."), location: found.location(), expected }
 }

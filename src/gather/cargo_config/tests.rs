@@ -3,7 +3,7 @@ use std::fs;
 use tempfile::TempDir;
 
 use super::*;
-use crate::http::shown;
+use crate::http::redact_url;
 
 const NO_VARIABLES: [(&str, &str); 0] = [];
 
@@ -31,16 +31,16 @@ impl Machine {
     }
 
     fn read(&self, variables: &[(&str, &str)]) -> Result<CargoConfig, Error> {
-        let env = Env::of(variables.iter().copied());
+        let env = Env::from_vars(variables.iter().copied());
         CargoConfig::read(&self.path("work/project/member"), Some(&self.path("cargo-home")), &env)
     }
 
     fn http(&self, variables: &[(&str, &str)]) -> Settings {
-        self.read(variables).expect("configuration").http()
+        self.read(variables).expect("configuration").http_settings()
     }
 
     fn upstream(&self, variables: &[(&str, &str)]) -> Result<Upstream, Error> {
-        let env = Env::of(variables.iter().copied());
+        let env = Env::from_vars(variables.iter().copied());
         self.read(variables)?.upstream(&env)
     }
 }
@@ -54,13 +54,13 @@ fn proxy(settings: &Settings) -> Option<&str> {
 }
 
 #[test]
-fn without_configuration_everything_is_as_in_cargo() {
+fn defaults_match_cargos() {
     let machine = Machine::new();
     let config = machine.read(&NO_VARIABLES).expect("configuration");
-    let http = config.http();
+    let http = config.http_settings();
     assert_eq!((http.retries, http.low_speed_limit), (3, 10));
     assert_eq!(http.connect_timeout, Duration::from_secs(30));
-    assert!(http.multiplexing && !config.offline());
+    assert!(http.multiplexing && !config.is_offline());
     assert!(http.user_agent.starts_with("cargo-frostmirror/"));
     let upstream = config.upstream(&Env::default()).expect("upstream");
     assert_eq!(upstream.origin, Origin::CratesIo);
@@ -69,7 +69,7 @@ fn without_configuration_everything_is_as_in_cargo() {
 }
 
 #[test]
-fn the_environment_beats_the_nearest_file_and_that_the_others() {
+fn environment_overrides_files_and_nearer_files_override_farther_ones() {
     let machine = Machine::new()
         .file(
             "cargo-home/config.toml",
@@ -87,7 +87,7 @@ fn the_environment_beats_the_nearest_file_and_that_the_others() {
 }
 
 #[test]
-fn every_variable_counts() {
+fn every_environment_variable_is_read() {
     let machine = Machine::new().file(
         "cargo-home/config.toml",
         "[http]\ncainfo = 'a.pem'\nproxy = 'file:1'\nproxy-cainfo = 'b.pem'\ntimeout = 1\nlow-speed-limit = 1\n\
@@ -106,8 +106,8 @@ fn every_variable_counts() {
         ("CARGO_NET_RETRY", "9"),
     ];
     let config = machine.read(&variables).expect("configuration");
-    let http = config.http();
-    assert!(config.offline() && !http.multiplexing);
+    let http = config.http_settings();
+    assert!(config.is_offline() && !http.multiplexing);
     assert_eq!(http.cainfo, Some(machine.path("work/project/member/env/a.pem")));
     assert_eq!(http.proxy_cainfo, Some(PathBuf::from("/env/b.pem")));
     assert_eq!(proxy(&http), Some("env:1"));
@@ -117,7 +117,7 @@ fn every_variable_counts() {
 }
 
 #[test]
-fn a_path_of_a_file_counts_from_the_folder_that_holds_its_cargo_folder() {
+fn relative_paths_resolve_from_the_parent_of_the_cargo_folder() {
     let machine = Machine::new().file("work/project/.cargo/config.toml", "http.cainfo = 'ca/root.pem'\n");
     assert_eq!(machine.http(&NO_VARIABLES).cainfo, Some(machine.path("work/project/ca/root.pem")));
     let machine = Machine::new().file("cargo-home/config.toml", "http.cainfo = 'root.pem'\n");
@@ -125,14 +125,14 @@ fn a_path_of_a_file_counts_from_the_folder_that_holds_its_cargo_folder() {
 }
 
 #[test]
-fn the_old_name_of_the_file_wins() {
+fn config_without_extension_wins_over_config_toml() {
     let machine =
         Machine::new().file("cargo-home/config", "net.retry = 1\n").file("cargo-home/config.toml", "net.retry = 2\n");
     assert_eq!(machine.http(&NO_VARIABLES).retries, 1);
 }
 
 #[test]
-fn includes_are_overlaid_by_the_file_that_includes_them() {
+fn an_including_file_overrides_its_includes() {
     let machine = Machine::new()
         .file(
             "cargo-home/config.toml",
@@ -150,7 +150,7 @@ fn includes_are_overlaid_by_the_file_that_includes_them() {
 }
 
 #[test]
-fn bad_includes_are_named() {
+fn invalid_includes_are_reported() {
     let absent = Machine::new().file("cargo-home/config.toml", "include = 'absent.toml'\n");
     assert!(matches!(absent.read(&NO_VARIABLES), Err(Error::Io { path, .. }) if path.ends_with("absent.toml")));
     let cycle = Machine::new()
@@ -158,11 +158,11 @@ fn bad_includes_are_named() {
         .file("cargo-home/a.toml", "include = 'config.toml'\n");
     assert!(matches!(cycle.read(&NO_VARIABLES), Err(Error::IncludeCycle { .. })));
     let number = Machine::new().file("cargo-home/config.toml", "include = 7\n");
-    assert!(matches!(number.read(&NO_VARIABLES), Err(Error::Value { key, .. }) if key == "include"));
+    assert!(matches!(number.read(&NO_VARIABLES), Err(Error::InvalidValue { key, .. }) if key == "include"));
 }
 
 #[test]
-fn a_broken_file_is_named_with_line_and_column_and_without_its_text() {
+fn invalid_toml_is_reported_by_position_without_its_text() {
     let machine =
         Machine::new().file("work/.cargo/config.toml", "[registries.corp]\nindex = 'x'\n  token = \"se\"cret\"\n");
     let error = machine.read(&NO_VARIABLES).expect_err("broken");
@@ -172,7 +172,7 @@ fn a_broken_file_is_named_with_line_and_column_and_without_its_text() {
 }
 
 #[test]
-fn values_of_the_wrong_kind_are_named() {
+fn values_of_the_wrong_type_are_reported_by_key() {
     for (text, key) in [
         ("http.timeout = 'x'", "http.timeout"),
         ("http.timeout = -1", "http.timeout"),
@@ -183,7 +183,7 @@ fn values_of_the_wrong_kind_are_named() {
     ] {
         let machine = Machine::new().file("cargo-home/config.toml", text);
         let error = machine.read(&NO_VARIABLES).expect_err(text);
-        assert!(matches!(&error, Error::Value { key: named, .. } if named == key), "{text}: {error}");
+        assert!(matches!(&error, Error::InvalidValue { key: named, .. } if named == key), "{text}: {error}");
     }
     let error = Machine::new().read(&[("CARGO_HTTP_TIMEOUT", "soon")]);
     let text = error.expect_err("no number").to_string();
@@ -199,14 +199,14 @@ fn tls_versions_may_be_a_range() {
 }
 
 #[test]
-fn other_tables_have_no_say() {
+fn unrelated_tables_are_ignored() {
     let machine = Machine::new()
         .file("cargo-home/config.toml", "patch = 3\nalias = []\n[build]\nrustc-wrapper = 7\n[net]\nretry = 6\n");
     assert_eq!(machine.http(&NO_VARIABLES).retries, 6);
 }
 
 #[test]
-fn a_configured_proxy_beats_gits_and_that_the_environments() {
+fn cargos_proxy_wins_over_gits_and_gits_over_the_environments() {
     let machine = Machine::new().file("home/.gitconfig", "[http]\n\tproxy = git:1\n");
     let home = machine.path("home").to_str().expect("UTF-8 path").to_owned();
     let variables = [("HOME", home.as_str()), ("https_proxy", "env:1")];
@@ -219,7 +219,7 @@ fn a_configured_proxy_beats_gits_and_that_the_environments() {
 }
 
 #[test]
-fn the_environments_upstream_comes_in_every_spelling() {
+fn registry_url_variable_accepts_every_spelling() {
     let machine = Machine::new().file(
         "cargo-home/config.toml",
         "[source.crates-io]\nreplace-with = 'corp'\n[registries.corp]\nindex = 'sparse+https://corp/index/'\ntoken = 't'\n",
@@ -239,17 +239,17 @@ fn the_environments_upstream_comes_in_every_spelling() {
 }
 
 #[test]
-fn addresses_that_are_none_are_refused_without_their_password() {
+fn invalid_addresses_are_refused_without_showing_the_password() {
     for url in ["ftp://u:secret@h/", "file:///srv/index", "not an address", "https://", "https://h/?a=b"] {
         let error = Machine::new().upstream(&[("FROSTMIRROR_REGISTRY_URL", url)]).expect_err(url);
-        assert!(matches!(error, Error::Address { .. }), "{error}");
+        assert!(matches!(error, Error::InvalidAddress { .. }), "{error}");
         assert!(!error.to_string().contains("secret"), "{error}");
     }
     assert!(Machine::new().upstream(&[("FROSTMIRROR_DL_URL", "/relative")]).is_err());
 }
 
 #[test]
-fn a_sparse_replacement_is_the_upstream_in_either_form() {
+fn a_sparse_replacement_is_used_as_source_or_registry() {
     for definition in [
         "[registries.corp]\nindex = 'sparse+https://corp/index'\n",
         "[source.corp]\nregistry = 'sparse+https://corp/index/'\n",
@@ -283,7 +283,7 @@ fn crates_io_itself_may_be_given_another_address() {
 }
 
 #[test]
-fn what_setup_wrote_is_passed_over_and_so_is_what_is_no_sparse_registry() {
+fn own_and_non_sparse_replacements_are_skipped_with_a_warning() {
     let ours = "[source.crates-io]\nreplace-with = 'frostmirror'\n\
                 [registries.frostmirror]\nindex = 'sparse+http://localhost:8080/index/'\n";
     let local = "[source.crates-io]\nreplace-with = 'frostmirror-local'\n\
@@ -308,7 +308,7 @@ fn what_setup_wrote_is_passed_over_and_so_is_what_is_no_sparse_registry() {
 }
 
 #[test]
-fn chains_that_lead_nowhere_are_errors() {
+fn cyclic_and_unknown_replacements_are_errors() {
     let cycle = "[source.crates-io]\nreplace-with = 'a'\n[source.a]\nreplace-with = 'b'\n[source.b]\nreplace-with = ";
     for end in ["'a'", "'crates-io'", "'b'"] {
         let machine = Machine::new().file("cargo-home/config.toml", &format!("{cycle}{end}\n"));
@@ -339,7 +339,7 @@ fn tokens_come_from_environment_then_credentials_then_configuration() {
 }
 
 #[test]
-fn the_token_of_a_registry_with_the_same_index_serves_a_source() {
+fn a_source_uses_the_token_of_the_registry_with_the_same_index() {
     let machine = Machine::new().file(
         "cargo-home/config.toml",
         "[source.crates-io]\nreplace-with = 's'\n[source.s]\nregistry = 'sparse+https://corp/'\n\
@@ -351,7 +351,7 @@ fn the_token_of_a_registry_with_the_same_index_serves_a_source() {
 }
 
 #[test]
-fn a_token_that_only_cargo_can_ask_for_is_an_error_with_the_variable() {
+fn an_unsupported_credential_provider_is_an_error_naming_the_variable() {
     for provider in ["'cargo:libsecret'", "['cargo:wincred']", "'cargo:token-from-stdout'", "'cargo-credential-x --y'"]
     {
         let text = format!("{CORP}credential-provider = {provider}\n");
@@ -411,12 +411,12 @@ fn providers_are_asked_in_cargos_order() {
 
 #[test]
 fn shown_addresses_have_no_credentials() {
-    assert_eq!(shown("https://u:p@h:1/x?sig=y#z"), "https://h:1/x");
-    assert_eq!(shown("u:p@h:1"), "h:1");
+    assert_eq!(redact_url("https://u:p@h:1/x?sig=y#z"), "https://h:1/x");
+    assert_eq!(redact_url("u:p@h:1"), "h:1");
 }
 
 #[test]
-fn what_decides_which_versions_are_chosen_is_merged_from_all_files() {
+fn resolver_config_is_merged_from_all_files() {
     let machine = Machine::new()
         .file("work/project/.cargo/config.toml", "include = \"more.toml\"\n[unstable]\nbindeps = true\n")
         .file("work/project/.cargo/more.toml", "[unstable]\nbindeps = false\nno-index-update = true\n")
@@ -425,17 +425,17 @@ fn what_decides_which_versions_are_chosen_is_merged_from_all_files() {
             "[unstable]\npublic-dependency = true\n[resolver]\nincompatible-rust-versions = \"fallback\"\n",
         );
     let decisions =
-        |variables: &[(&str, &str)]| machine.read(variables).expect("configuration").decisions().to_string();
+        |variables: &[(&str, &str)]| machine.read(variables).expect("configuration").resolver_config().to_string();
     let unstable = "[unstable]\nbindeps = true\npublic-dependency = true\n";
     let resolver = "[resolver]\nincompatible-rust-versions = \"fallback\"\n";
     assert_eq!(decisions(&NO_VARIABLES), format!("{resolver}\n{unstable}"));
     // The variable stands before the file, and reaches cargo by itself.
     assert_eq!(decisions(&[("CARGO_RESOLVER_INCOMPATIBLE_RUST_VERSIONS", "allow")]), unstable);
-    assert_eq!(Machine::new().read(&NO_VARIABLES).expect("configuration").decisions().to_string(), "");
+    assert_eq!(Machine::new().read(&NO_VARIABLES).expect("configuration").resolver_config().to_string(), "");
 }
 
 #[test]
-fn a_cargo_that_fetches_git_dependencies_gets_the_same_way_to_the_network() {
+fn git_vars_carry_the_network_settings() {
     let machine = Machine::new().file(
         "work/project/.cargo/config.toml",
         "[http]\nproxy = \"socks5h://u:p@h\"\ncainfo = \"ca.pem\"\ncheck-revoke = false\n\
@@ -455,12 +455,12 @@ fn a_cargo_that_fetches_git_dependencies_gets_the_same_way_to_the_network() {
 }
 
 #[test]
-fn a_key_that_is_not_followed_is_named() {
+fn lockfile_path_is_reported_as_unsupported() {
     let machine = Machine::new().file("cargo-home/config.toml", "[resolver]\nlockfile-path = \"/x/Cargo.lock\"\n");
     let config = machine.read(&NO_VARIABLES).expect("configuration");
     let place = machine.path("cargo-home/config.toml").display().to_string();
     assert!(config.warnings()[0].contains("`resolver.lockfile-path`") && config.warnings()[0].contains(&place));
-    assert_eq!(config.decisions().to_string(), "");
+    assert_eq!(config.resolver_config().to_string(), "");
     let config = Machine::new().read(&[("CARGO_RESOLVER_LOCKFILE_PATH", "/x/Cargo.lock")]).expect("configuration");
     assert!(config.warnings()[0].contains("the variable CARGO_RESOLVER_LOCKFILE_PATH"), "{:?}", config.warnings());
     assert!(Machine::new().read(&NO_VARIABLES).expect("configuration").warnings().is_empty());

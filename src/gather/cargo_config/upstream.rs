@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::client_config::is_ours;
+use crate::client_setup::is_frostmirror_source;
 use crate::env::Env;
-use crate::http::{Secret, shown};
+use crate::http::{Secret, redact_url};
 
-use super::files::{self, Files, Found};
+use super::files::{self, ConfigFiles, FoundValue};
 use super::provider::{Configured, TOKEN};
-use super::{Error, Provider, variable};
+use super::{Error, Provider, env_var_name};
 
 /// A sparse registry to take everything from.
 #[derive(Clone, Debug)]
@@ -41,7 +41,7 @@ pub enum Origin {
         file: PathBuf,
     },
     /// Whoever asked for this very address.
-    Given,
+    Explicit,
     /// Nobody.
     CratesIo,
 }
@@ -54,10 +54,10 @@ impl Upstream {
     }
 
     /// The variable that gives a token for it, where it has a name in cargo's configuration.
-    pub fn token_variable(&self) -> Option<String> {
+    pub fn token_env_var(&self) -> Option<String> {
         match &self.origin {
-            Origin::Replacement { name, .. } => Some(variable(&["registries", name, "token"])),
-            Origin::Environment | Origin::Given | Origin::CratesIo => None,
+            Origin::Replacement { name, .. } => Some(env_var_name(&["registries", name, "token"])),
+            Origin::Environment | Origin::Explicit | Origin::CratesIo => None,
         }
     }
 }
@@ -69,49 +69,56 @@ const DL_URL: &str = "FROSTMIRROR_DL_URL";
 
 /// The address of the index of `[registries.NAME]`.
 pub(super) fn registry_index(
-    files: &Files,
+    files: &ConfigFiles,
     cargo_home: Option<&Path>,
     env: &Env,
     name: &str,
 ) -> Result<Option<String>, Error> {
-    Ok(Search { files, cargo_home, env }.index_of(name)?.map(|(index, _)| index))
+    Ok(RegistryLookup { files, cargo_home, env }.registry_index(name)?.map(|(index, _)| index))
 }
 
-pub(super) fn find(files: &Files, cargo_home: Option<&Path>, env: &Env) -> Result<Upstream, Error> {
-    let search = Search { files, cargo_home, env };
-    let dl = match env.text(DL_URL) {
+pub(super) fn find(files: &ConfigFiles, cargo_home: Option<&Path>, env: &Env) -> Result<Upstream, Error> {
+    let search = RegistryLookup { files, cargo_home, env };
+    let dl = match env.var(DL_URL) {
         Some(url) if is_http(url) => Some(url.to_owned()),
         Some(url) => {
-            return Err(Error::Address { url: shown(url), place: format!("the variable {DL_URL}") });
+            return Err(Error::InvalidAddress { url: redact_url(url), location: format!("the variable {DL_URL}") });
         }
         None => None,
     };
     let mut warnings = Vec::new();
-    let (index, (token, provider), origin) = if let Some(url) = env.text(REGISTRY_URL) {
-        let index = index_url(url, &format!("the variable {REGISTRY_URL}"))?;
-        let token = search.token(search.names_of(&index), &index)?;
+    let (index, (token, provider), origin) = if let Some(url) = env.var(REGISTRY_URL) {
+        let index = normalize_index_url(url, &format!("the variable {REGISTRY_URL}"))?;
+        let token = search.find_token(search.registries_with_index(&index), &index)?;
         (index, token, Origin::Environment)
-    } else if let Some(replacement) = search.replacement(&mut warnings)? {
+    } else if let Some(replacement) = search.find_replacement(&mut warnings)? {
         let mut names = vec![replacement.name.clone()];
-        names.extend(search.names_of(&replacement.index).into_iter().filter(|name| *name != replacement.name));
-        let token = search.token(names, &replacement.index)?;
+        names.extend(
+            search.registries_with_index(&replacement.index).into_iter().filter(|name| *name != replacement.name),
+        );
+        let token = search.find_token(names, &replacement.index)?;
         (replacement.index, token, Origin::Replacement { name: replacement.name, file: replacement.file })
     } else {
-        (crates_io(), (None, None), Origin::CratesIo)
+        (crates_io_index(), (None, None), Origin::CratesIo)
     };
     Ok(Upstream { index, dl, token, provider, origin, warnings })
 }
 
 /// The registry at the address `index`, with the token that cargo has for it.
-pub(super) fn at(files: &Files, cargo_home: Option<&Path>, env: &Env, index: &str) -> Result<Upstream, Error> {
-    let search = Search { files, cargo_home, env };
-    let index = index_url(index, "what was given")?;
-    let (token, provider) = search.token(search.names_of(&index), &index)?;
-    Ok(Upstream { index, dl: None, token, provider, origin: Origin::Given, warnings: Vec::new() })
+pub(super) fn with_index(
+    files: &ConfigFiles,
+    cargo_home: Option<&Path>,
+    env: &Env,
+    index: &str,
+) -> Result<Upstream, Error> {
+    let search = RegistryLookup { files, cargo_home, env };
+    let index = normalize_index_url(index, "what was given")?;
+    let (token, provider) = search.find_token(search.registries_with_index(&index), &index)?;
+    Ok(Upstream { index, dl: None, token, provider, origin: Origin::Explicit, warnings: Vec::new() })
 }
 
-struct Search<'a> {
-    files: &'a Files,
+struct RegistryLookup<'a> {
+    files: &'a ConfigFiles,
     cargo_home: Option<&'a Path>,
     env: &'a Env,
 }
@@ -124,32 +131,34 @@ struct Replacement {
 }
 
 /// What a source is.
-enum Kind {
+enum ConfiguredSource {
     Sparse(String),
     /// With the words for the warning.
-    Other(String),
-    Ours,
+    Unsupported(String),
+    OwnMirror,
 }
 
-impl Search<'_> {
+impl RegistryLookup<'_> {
     /// The nearest replacement of crates.io that is a sparse registry; the others are passed over with a warning.
-    fn replacement(&self, warnings: &mut Vec<String>) -> Result<Option<Replacement>, Error> {
+    fn find_replacement(&self, warnings: &mut Vec<String>) -> Result<Option<Replacement>, Error> {
         let keys = ["source", "crates-io", "replace-with"];
-        for found in self.files.all(&keys) {
-            let (name, kind) = self.follow(found.text(&keys)?, found.file)?;
-            match self.judge(&name, kind, found.file) {
+        for found in self.files.values(&keys) {
+            let (name, kind) = self.follow_replacements(found.text(&keys)?, found.file)?;
+            match self.check_replacement(&name, kind, found.file) {
                 Ok(replacement) => return Ok(Some(replacement)),
                 Err(warning) => warnings.push(warning),
             }
         }
         // A source may also be given another address under its own name.
         let keys = ["source", "crates-io", "registry"];
-        for found in self.files.all(&keys) {
-            let kind = registry_kind(found.text(&keys)?, &found.place())?;
-            if matches!(&kind, Kind::Sparse(index) if *index == crates_io()) || is_git_index(found.value.as_str()) {
+        for found in self.files.values(&keys) {
+            let kind = classify_registry(found.text(&keys)?, &found.location())?;
+            if matches!(&kind, ConfiguredSource::Sparse(index) if *index == crates_io_index())
+                || is_crates_io_git_index(found.value.as_str())
+            {
                 continue;
             }
-            match self.judge("crates-io", kind, found.file) {
+            match self.check_replacement("crates-io", kind, found.file) {
                 Ok(replacement) => return Ok(Some(replacement)),
                 Err(warning) => warnings.push(warning),
             }
@@ -157,37 +166,37 @@ impl Search<'_> {
         Ok(None)
     }
 
-    fn judge(&self, name: &str, kind: Kind, file: &Path) -> Result<Replacement, String> {
-        let place = file.display();
+    fn check_replacement(&self, name: &str, kind: ConfiguredSource, file: &Path) -> Result<Replacement, String> {
+        let file_name = file.display();
         match kind {
-            Kind::Sparse(index) => Ok(Replacement { name: name.to_owned(), index, file: file.to_owned() }),
-            Kind::Other(what) => Err(format!(
-                "crates.io is replaced with `{name}` in `{place}`, which is {what} and cannot be mirrored from; passed over"
+            ConfiguredSource::Sparse(index) => Ok(Replacement { name: name.to_owned(), index, file: file.to_owned() }),
+            ConfiguredSource::Unsupported(what) => Err(format!(
+                "crates.io is replaced with `{name}` in `{file_name}`, which is {what} and cannot be mirrored from; passed over"
             )),
-            Kind::Ours => Err(format!(
-                "crates.io is replaced with `{name}` in `{place}`, which is this tool's own mirror and cannot be its own upstream; passed over"
+            ConfiguredSource::OwnMirror => Err(format!(
+                "crates.io is replaced with `{name}` in `{file_name}`, which is this tool's own mirror and cannot be its own upstream; passed over"
             )),
         }
     }
 
     /// Follows the chain of `replace-with` from `name` to its end.
-    fn follow(&self, name: &str, file: &Path) -> Result<(String, Kind), Error> {
+    fn follow_replacements(&self, name: &str, file: &Path) -> Result<(String, ConfiguredSource), Error> {
         let mut seen = vec!["crates-io".to_owned()];
         let mut name = name.to_owned();
         loop {
             if seen.contains(&name) {
                 return Err(Error::SourceCycle { name, file: file.to_owned() });
             }
-            if is_ours(&name) {
-                return Ok((name, Kind::Ours));
+            if is_frostmirror_source(&name) {
+                return Ok((name, ConfiguredSource::OwnMirror));
             }
             let keys = ["source", name.as_str(), "replace-with"];
-            if let Some(found) = self.files.first(&keys) {
+            if let Some(found) = self.files.effective(&keys) {
                 let next = found.text(&keys)?.to_owned();
                 seen.push(std::mem::replace(&mut name, next));
                 continue;
             }
-            return match self.kind(&name)? {
+            return match self.configured_source(&name)? {
                 Some(kind) => Ok((name, kind)),
                 None => Err(Error::UnknownSource { name, file: file.to_owned() }),
             };
@@ -195,42 +204,42 @@ impl Search<'_> {
     }
 
     /// What the source or registry `name` is; `None` if there is none.
-    fn kind(&self, name: &str) -> Result<Option<Kind>, Error> {
+    fn configured_source(&self, name: &str) -> Result<Option<ConfiguredSource>, Error> {
         let keys = ["source", name, "registry"];
-        if let Some(found) = self.files.first(&keys) {
-            return registry_kind(found.text(&keys)?, &found.place()).map(Some);
+        if let Some(found) = self.files.effective(&keys) {
+            return classify_registry(found.text(&keys)?, &found.location()).map(Some);
         }
         let others = [("local-registry", "a local registry"), ("directory", "a folder"), ("git", "a git repository")];
         for (key, what) in others {
-            if self.files.first(&["source", name, key]).is_some() {
-                return Ok(Some(Kind::Other(what.to_owned())));
+            if self.files.effective(&["source", name, key]).is_some() {
+                return Ok(Some(ConfiguredSource::Unsupported(what.to_owned())));
             }
         }
-        match self.index_of(name)? {
-            Some((index, place)) => registry_kind(&index, &place).map(Some),
+        match self.registry_index(name)? {
+            Some((index, place)) => classify_registry(&index, &place).map(Some),
             None => Ok(None),
         }
     }
 
     /// The `index` of `[registries.NAME]`, and where it was set.
-    fn index_of(&self, name: &str) -> Result<Option<(String, String)>, Error> {
+    fn registry_index(&self, name: &str) -> Result<Option<(String, String)>, Error> {
         let keys = ["registries", name, "index"];
-        let variable = variable(&keys);
-        if let Some(index) = self.env.text(&variable) {
+        let variable = env_var_name(&keys);
+        if let Some(index) = self.env.var(&variable) {
             return Ok(Some((index.to_owned(), format!("the variable {variable}"))));
         }
-        match self.files.first(&keys) {
-            Some(found) => Ok(Some((found.text(&keys)?.to_owned(), found.place()))),
+        match self.files.effective(&keys) {
+            Some(found) => Ok(Some((found.text(&keys)?.to_owned(), found.location()))),
             None => Ok(None),
         }
     }
 
     /// Names of the registries whose index is at this address.
-    fn names_of(&self, index: &str) -> Vec<String> {
-        let names = self.files.names("registries").into_iter().filter(|name| {
-            let configured = self.index_of(name).ok().flatten();
+    fn registries_with_index(&self, index: &str) -> Vec<String> {
+        let names = self.files.table_names("registries").into_iter().filter(|name| {
+            let configured = self.registry_index(name).ok().flatten();
             configured.is_some_and(
-                |(url, place)| matches!(registry_kind(&url, &place), Ok(Kind::Sparse(other)) if other == index),
+                |(url, place)| matches!(classify_registry(&url, &place), Ok(ConfiguredSource::Sparse(other)) if other == index),
             )
         });
         names.map(str::to_owned).collect()
@@ -238,9 +247,9 @@ impl Search<'_> {
 
     /// The token of the first of these registries that has one, or who gives it. The environment comes first, then the
     /// providers in cargo's order: the registry's own, else those for every registry.
-    fn token(&self, names: Vec<String>, index: &str) -> Result<(Option<Secret>, Option<Provider>), Error> {
+    fn find_token(&self, names: Vec<String>, index: &str) -> Result<(Option<Secret>, Option<Provider>), Error> {
         for name in &names {
-            if let Some(token) = self.env.text(&variable(&["registries", name, "token"])) {
+            if let Some(token) = self.env.var(&env_var_name(&["registries", name, "token"])) {
                 return Ok((Some(Secret::new(token)), None));
             }
         }
@@ -274,25 +283,25 @@ impl Search<'_> {
     fn stored_token(&self, names: &[String]) -> Result<Option<Secret>, Error> {
         for name in names {
             let keys = ["registries", name, "token"];
-            if let Some(token) = self.credential(name)? {
+            if let Some(token) = self.token_from_credentials(name)? {
                 return Ok(Some(token));
             }
-            if let Some(found) = self.files.first(&keys) {
+            if let Some(found) = self.files.effective(&keys) {
                 return Ok(Some(Secret::new(found.text(&keys)?)));
             }
         }
         Ok(None)
     }
 
-    fn credential(&self, name: &str) -> Result<Option<Secret>, Error> {
-        let Some(path) = self.cargo_home.and_then(|home| files::file_in(home, "credentials")) else {
+    fn token_from_credentials(&self, name: &str) -> Result<Option<Secret>, Error> {
+        let Some(path) = self.cargo_home.and_then(|home| files::find_file(home, "credentials")) else {
             return Ok(None);
         };
-        let table = files::parse(&path)?;
+        let table = files::read_table(&path)?;
         let token = table.get("registries").and_then(|registries| registries.get(name)?.get("token"));
         match token {
             Some(value) => {
-                let found = Found { value, file: &path };
+                let found = FoundValue { value, file: &path };
                 found.text(&["registries", name, "token"]).map(|token| Some(Secret::new(token)))
             }
             None => Ok(None),
@@ -303,8 +312,8 @@ impl Search<'_> {
     /// cargo can ask is refused at once.
     fn own_provider(&self, name: &str) -> Result<Option<Configured>, Error> {
         let keys = ["registries", name, "credential-provider"];
-        let in_env = variable(&keys);
-        let configured = match (self.env.text(&in_env), self.files.first(&keys)) {
+        let in_env = env_var_name(&keys);
+        let configured = match (self.env.var(&in_env), self.files.effective(&keys)) {
             (Some(text), _) => Configured {
                 words: text.split_whitespace().map(str::to_owned).collect(),
                 key: format!("the variable {in_env}"),
@@ -313,7 +322,7 @@ impl Search<'_> {
             (None, None) => return Ok(None),
         };
         if configured.name() != TOKEN && !configured.is_program() {
-            let variable = variable(&["registries", name, "token"]);
+            let variable = env_var_name(&["registries", name, "token"]);
             let provider = configured.words.join(" ");
             return Err(Error::CredentialProvider { registry: name.to_owned(), provider, variable });
         }
@@ -322,32 +331,32 @@ impl Search<'_> {
 }
 
 /// The index of crates.io.
-fn crates_io() -> String {
+fn crates_io_index() -> String {
     let url = crates_index::sparse::URL;
     format!("{}/", url.strip_prefix("sparse+").unwrap_or(url).trim_end_matches('/'))
 }
 
 /// Whether this is the git index of crates.io, which older configurations name beside `replace-with`.
-fn is_git_index(url: Option<&str>) -> bool {
+fn is_crates_io_git_index(url: Option<&str>) -> bool {
     url.is_some_and(|url| url.trim_end_matches('/').trim_end_matches(".git") == crates_index::git::URL)
 }
 
-fn registry_kind(url: &str, place: &str) -> Result<Kind, Error> {
+fn classify_registry(url: &str, location: &str) -> Result<ConfiguredSource, Error> {
     match url.strip_prefix("sparse+") {
-        Some(_) => index_url(url, place).map(Kind::Sparse),
-        None => Ok(Kind::Other("an index in git".to_owned())),
+        Some(_) => normalize_index_url(url, location).map(ConfiguredSource::Sparse),
+        None => Ok(ConfiguredSource::Unsupported("an index in git".to_owned())),
     }
 }
 
 /// An index's address in its one form; it may come with or without `sparse+` and the slash at its end.
-fn index_url(url: &str, place: &str) -> Result<String, Error> {
+fn normalize_index_url(url: &str, location: &str) -> Result<String, Error> {
     let text = url.trim();
     let text = text.strip_prefix("sparse+").unwrap_or(text);
     let is_plain = !text.contains(['?', '#', '{']) && !text.chars().any(char::is_control);
     if is_http(text) && is_plain {
         Ok(format!("{}/", text.trim_end_matches('/')))
     } else {
-        Err(Error::Address { url: shown(text), place: place.to_owned() })
+        Err(Error::InvalidAddress { url: redact_url(text), location: location.to_owned() })
     }
 }
 

@@ -4,17 +4,17 @@ use std::collections::{HashMap, HashSet};
 
 use toml::de::{DeTable, DeValue};
 
-use super::walk::{Problems, folded, in_order};
+use super::diagnostics::{Problems, canonical_name, in_file_order};
 use crate::crate_id::{CrateId, CrateName};
-use crate::toml_words::{kind, quote};
+use crate::diagnostics::{describe_value_kind, quote};
 
-const EXACT: &str = "a full version, such as `1.0.11`";
+const EXPECTED_VERSION: &str = "a full version, such as `1.0.11`";
 
 /// Every version, sorted.
 pub(super) fn read(table: &DeTable<'_>, problems: &mut Problems) -> Vec<CrateId> {
     let mut ids: Vec<CrateId> = Vec::new();
     let mut names: HashMap<String, String> = HashMap::new();
-    for (key, value) in in_order(table) {
+    for (key, value) in in_file_order(table) {
         let name = key.get_ref().as_ref();
         let path = format!("locked.{name}");
         let parsed = match name.parse::<CrateName>() {
@@ -25,7 +25,7 @@ pub(super) fn read(table: &DeTable<'_>, problems: &mut Problems) -> Vec<CrateId>
                 continue;
             }
         };
-        if let Some(earlier) = names.insert(folded(&parsed), name.to_owned()) {
+        if let Some(earlier) = names.insert(canonical_name(&parsed), name.to_owned()) {
             let what = format!("{} in `[locked]` names the same crate as {}", quote(name), quote(&earlier));
             problems.add(key.span().start, what, "each crate once; for several versions, an array");
             continue;
@@ -36,7 +36,7 @@ pub(super) fn read(table: &DeTable<'_>, problems: &mut Problems) -> Vec<CrateId>
                 problems.add(
                     value.span().start,
                     format!("{} is an empty array", quote(&path)),
-                    format!("{EXACT}, in it"),
+                    format!("{EXPECTED_VERSION}, in it"),
                 );
                 continue;
             }
@@ -44,8 +44,8 @@ pub(super) fn read(table: &DeTable<'_>, problems: &mut Problems) -> Vec<CrateId>
             other => {
                 problems.add(
                     value.span().start,
-                    format!("{} is {}", quote(&path), kind(other)),
-                    format!("{EXACT}, or an array of such"),
+                    format!("{} is {}", quote(&path), describe_value_kind(other)),
+                    format!("{EXPECTED_VERSION}, or an array of such"),
                 );
                 continue;
             }
@@ -54,7 +54,11 @@ pub(super) fn read(table: &DeTable<'_>, problems: &mut Problems) -> Vec<CrateId>
         for element in elements {
             let at = element.span().start;
             let Some(text) = element.get_ref().as_str() else {
-                problems.add(at, format!("{} has {}", quote(&path), kind(element.get_ref())), EXACT);
+                problems.add(
+                    at,
+                    format!("{} has {}", quote(&path), describe_value_kind(element.get_ref())),
+                    EXPECTED_VERSION,
+                );
                 continue;
             };
             match CrateId::parse(name, text) {
@@ -64,7 +68,11 @@ pub(super) fn read(table: &DeTable<'_>, problems: &mut Problems) -> Vec<CrateId>
                 Ok(id) => ids.push(id),
                 Err(error) => {
                     let why = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
-                    problems.add(at, format!("{} has the version {}{why}", quote(&path), quote(text)), EXACT);
+                    problems.add(
+                        at,
+                        format!("{} has the version {}{why}", quote(&path), quote(text)),
+                        EXPECTED_VERSION,
+                    );
                 }
             }
         }

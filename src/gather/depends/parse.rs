@@ -6,16 +6,16 @@ use std::path::Path;
 use semver::VersionReq;
 use toml::de::{DeTable, DeValue};
 
-use super::requirement::requirement;
-use super::walk::{Key, MAX_PROBLEMS, Problems, Value, folded, in_order};
-use super::{Depends, Entry, Error, Group, Requirement, locked, platforms};
+use super::diagnostics::{Key, MAX_PROBLEMS, Problems, Value, canonical_name, in_file_order};
+use super::requirement::parse_requirement;
+use super::{DependsFile, Entry, Error, Group, Requirement, locked, platforms};
 use crate::crate_id::CrateName;
+use crate::diagnostics::{describe_value_kind, did_you_mean, quote};
 use crate::gather::input_id::Label;
-use crate::toml_words::{kind, meant, quote};
 
 const TABLES: &[&str] = &["dependencies", "locked", "platforms"];
 
-pub(super) fn parse(text: &str, path: &Path) -> Result<Depends, Error> {
+pub(super) fn parse(text: &str, path: &Path) -> Result<DependsFile, Error> {
     let mut problems = Problems::default();
     let (root, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
@@ -27,29 +27,30 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Depends, Error> {
             lines.entry(line).or_insert((offset, error));
         }
         for (offset, error) in lines.into_values() {
-            let (what, expected) = syntax(text, error);
+            let (what, expected) = describe_syntax_error(text, error);
             problems.add(offset, what, expected);
         }
         return Err(problems.into_error(text, path));
     }
 
     let label = Label::of_path(path, "depends.toml");
-    let mut depends = Depends { path: path.to_owned(), label, groups: Vec::new(), locked: Vec::new(), platforms: None };
-    for (key, value) in in_order(root.get_ref()) {
+    let mut depends =
+        DependsFile { path: path.to_owned(), label, groups: Vec::new(), locked: Vec::new(), platforms: None };
+    for (key, value) in in_file_order(root.get_ref()) {
         let name = key.get_ref().as_ref();
         match (name, value.get_ref()) {
-            ("dependencies", DeValue::Table(table)) => depends.groups = groups(table, &mut problems),
+            ("dependencies", DeValue::Table(table)) => depends.groups = parse_groups(table, &mut problems),
             ("locked", DeValue::Table(table)) => depends.locked = locked::read(table, &mut problems),
             ("platforms", DeValue::Table(table)) => depends.platforms = Some(platforms::read(table, &mut problems)),
             (known, other) if TABLES.contains(&known) => {
                 problems.add(
                     value.span().start,
-                    format!("`{known}` is {}", kind(other)),
+                    format!("`{known}` is {}", describe_value_kind(other)),
                     format!("a table: `[{known}]`"),
                 );
             }
             _ => {
-                let near = meant(name, TABLES);
+                let near = did_you_mean(name, TABLES);
                 problems.add(
                     key.span().start,
                     format!("unknown key {}", quote(name)),
@@ -69,12 +70,12 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Depends, Error> {
 }
 
 /// The parser's words, with the key where one stands twice.
-fn syntax(text: &str, error: &toml::de::Error) -> (String, String) {
+fn describe_syntax_error(text: &str, error: &toml::de::Error) -> (String, String) {
     let at = error.span().and_then(|span| text.get(span)).unwrap_or_default();
     match error.message() {
         "duplicate key" => (
             format!("{} stands here a second time", quote(at)),
-            if TABLES.contains(&at) || is_number(at) {
+            if TABLES.contains(&at) || is_group_number(at) {
                 "each table once".to_owned()
             } else {
                 "each key once; for several versions of one crate, an array".to_owned()
@@ -87,10 +88,11 @@ fn syntax(text: &str, error: &toml::de::Error) -> (String, String) {
     }
 }
 
-fn groups(table: &DeTable<'_>, problems: &mut Problems) -> Vec<Group> {
-    let (numbered, own): (Vec<_>, Vec<_>) = in_order(table).into_iter().partition(|(key, _)| is_number(key.get_ref()));
+fn parse_groups(table: &DeTable<'_>, problems: &mut Problems) -> Vec<Group> {
+    let (numbered, own): (Vec<_>, Vec<_>) =
+        in_file_order(table).into_iter().partition(|(key, _)| is_group_number(key.get_ref()));
     let mut groups = Vec::new();
-    let entries = group("dependencies", own, problems);
+    let entries = parse_group_entries("dependencies", own, problems);
     if !entries.is_empty() {
         groups.push(Group { number: None, entries });
     }
@@ -106,12 +108,12 @@ fn groups(table: &DeTable<'_>, problems: &mut Problems) -> Vec<Group> {
                 );
             }
             DeValue::Table(table) => {
-                let entries = group(&path, in_order(table), problems);
+                let entries = parse_group_entries(&path, in_file_order(table), problems);
                 groups.push(Group { number: Some(number.to_owned()), entries });
             }
             other => problems.add(
                 value.span().start,
-                format!("{} is {}", quote(&path), kind(other)),
+                format!("{} is {}", quote(&path), describe_value_kind(other)),
                 "a table of crates: a number names a group",
             ),
         }
@@ -119,17 +121,17 @@ fn groups(table: &DeTable<'_>, problems: &mut Problems) -> Vec<Group> {
     groups
 }
 
-fn is_number(key: &str) -> bool {
+fn is_group_number(key: &str) -> bool {
     !key.is_empty() && key.bytes().all(|b| b.is_ascii_digit())
 }
 
-fn group(path: &str, pairs: Vec<(&Key<'_>, &Value<'_>)>, problems: &mut Problems) -> Vec<Entry> {
+fn parse_group_entries(path: &str, pairs: Vec<(&Key<'_>, &Value<'_>)>, problems: &mut Problems) -> Vec<Entry> {
     let mut entries = Vec::new();
-    let mut seen = Seen::default();
+    let mut seen = SeenCrates::default();
     for (key, value) in pairs {
         let name = key.get_ref().as_ref();
         let offset = key.span().start;
-        if is_number(name) {
+        if is_group_number(name) {
             problems.add(
                 offset,
                 format!("{} is a group inside a group", quote(&format!("{path}.{name}"))),
@@ -145,10 +147,10 @@ fn group(path: &str, pairs: Vec<(&Key<'_>, &Value<'_>)>, problems: &mut Problems
             );
             continue;
         };
-        let Some((package, alternatives)) = entry(&format!("{path}.{name}"), &own, value, problems) else {
+        let Some((package, alternatives)) = parse_entry(&format!("{path}.{name}"), &own, value, problems) else {
             continue;
         };
-        if let Some(twice) = seen.again(&own, &package, &alternatives) {
+        if let Some(twice) = seen.record(&own, &package, &alternatives) {
             problems.add(
                 offset,
                 format!("{} in `[{path}]` {twice}", quote(name)),
@@ -162,21 +164,21 @@ fn group(path: &str, pairs: Vec<(&Key<'_>, &Value<'_>)>, problems: &mut Problems
 
 /// Which crates a group has named so far.
 #[derive(Default)]
-struct Seen {
+struct SeenCrates {
     /// From a key's folded form to the key.
     keys: HashMap<String, String>,
     /// From a crate's folded name to its spelling, and from each requirement made of it to its key.
     packages: HashMap<String, (CrateName, HashMap<VersionReq, String>)>,
 }
 
-impl Seen {
+impl SeenCrates {
     /// Takes note of an entry; says how it repeats an earlier one.
-    fn again(&mut self, key: &CrateName, package: &CrateName, alternatives: &[Requirement]) -> Option<String> {
-        if let Some(earlier) = self.keys.insert(folded(key), key.to_string()) {
+    fn record(&mut self, key: &CrateName, package: &CrateName, alternatives: &[Requirement]) -> Option<String> {
+        if let Some(earlier) = self.keys.insert(canonical_name(key), key.to_string()) {
             return Some(format!("names the same crate as {}", quote(&earlier)));
         }
         let (spelling, made) =
-            self.packages.entry(folded(package)).or_insert_with(|| (package.clone(), HashMap::new()));
+            self.packages.entry(canonical_name(package)).or_insert_with(|| (package.clone(), HashMap::new()));
         if spelling != package {
             return Some(format!("names the crate `{package}`, which stands above as `{spelling}`"));
         }
@@ -191,14 +193,14 @@ impl Seen {
     }
 }
 
-fn entry(
+fn parse_entry(
     path: &str,
     own: &CrateName,
     value: &Value<'_>,
     problems: &mut Problems,
 ) -> Option<(CrateName, Vec<Requirement>)> {
     let DeValue::Array(elements) = value.get_ref() else {
-        let (package, requirement) = requirement(path, value, problems)?;
+        let (package, requirement) = parse_requirement(path, value, problems)?;
         return Some((package.unwrap_or_else(|| own.clone()), vec![requirement]));
     };
     if elements.is_empty() {
@@ -221,7 +223,7 @@ fn entry(
             );
             continue;
         }
-        let Some((named, requirement)) = requirement(path, element, problems) else {
+        let Some((named, requirement)) = parse_requirement(path, element, problems) else {
             continue;
         };
         let named = named.unwrap_or_else(|| own.clone());

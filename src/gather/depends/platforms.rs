@@ -5,11 +5,11 @@ use std::collections::HashSet;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::walk::Problems;
-use crate::channel::is_triple;
-use crate::channel::{Profile, Toolchain, doubt};
-use crate::place::Place;
-use crate::toml_words::{kind, meant, one_of, quote};
+use super::diagnostics::Problems;
+use crate::diagnostics::{describe_value_kind, did_you_mean, join_alternatives, quote};
+use crate::line_column::LineColumn;
+use crate::toolchain::is_triple;
+use crate::toolchain::{Profile, ToolchainName, suggest_correction};
 
 /// `[platforms]`. What is empty was not given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub struct Platforms {
     /// Target triples.
     pub targets: Vec<String>,
     /// Channels: `stable`, `1.86.0`, `nightly-2026-04-25`.
-    pub toolchain: Vec<Toolchain>,
+    pub toolchain: Vec<ToolchainName>,
     /// Which components a toolchain has.
     pub profile: Option<Profile>,
     /// Components beyond the profile's.
@@ -27,7 +27,7 @@ pub struct Platforms {
 const KEYS: &[&str] = &["targets", "toolchain", "profile", "components"];
 
 /// Where the word `word` stands in the value of `key`; `None` where it does not, as when a flag brought it.
-pub fn place_in_platforms(text: &str, key: &str, word: &str) -> Option<Place> {
+pub fn locate_in_platforms(text: &str, key: &str, word: &str) -> Option<LineColumn> {
     let (root, _) = DeTable::parse_recoverable(text);
     let DeValue::Table(table) = root.get_ref().get("platforms")?.get_ref() else { return None };
     let value = table.get(key)?;
@@ -36,7 +36,7 @@ pub fn place_in_platforms(text: &str, key: &str, word: &str) -> Option<Place> {
         _ => vec![value],
     };
     let found = elements.into_iter().find(|element| element.get_ref().as_str() == Some(word))?;
-    Some(Place::of(text, found.span().start))
+    Some(LineColumn::from_offset(text, found.span().start))
 }
 
 pub(super) fn read(table: &DeTable<'_>, problems: &mut Problems) -> Platforms {
@@ -46,7 +46,7 @@ pub(super) fn read(table: &DeTable<'_>, problems: &mut Problems) -> Platforms {
         let path = format!("platforms.{name}");
         match name {
             "targets" => {
-                platforms.targets = words(
+                platforms.targets = parse_strings(
                     &path,
                     value,
                     false,
@@ -57,55 +57,55 @@ pub(super) fn read(table: &DeTable<'_>, problems: &mut Problems) -> Platforms {
                 );
             }
             "toolchain" => {
-                platforms.toolchain = words(
+                platforms.toolchain = parse_strings(
                     &path,
                     value,
                     true,
                     problems,
                     "a channel, such as `stable`, `1.86.0` or `nightly-2026-04-25`",
                     |word| word.parse().ok(),
-                    doubt,
+                    suggest_correction,
                 );
             }
             "components" => {
-                platforms.components = words(
+                platforms.components = parse_strings(
                     &path,
                     value,
                     false,
                     problems,
                     "a component, such as `rust-src`",
-                    |word| is_component(word).then(|| word.to_owned()),
+                    |word| is_component_name(word).then(|| word.to_owned()),
                     |_| None,
                 );
             }
-            "profile" => platforms.profile = profile(&path, value, problems),
+            "profile" => platforms.profile = parse_profile(&path, value, problems),
             _ => problems.unknown_key(key.span().start, &path, name, KEYS),
         }
     }
     platforms
 }
 
-fn profile(path: &str, value: &Spanned<DeValue<'_>>, problems: &mut Problems) -> Option<Profile> {
+fn parse_profile(path: &str, value: &Spanned<DeValue<'_>>, problems: &mut Problems) -> Option<Profile> {
     let text = value.get_ref().as_str();
     let profile = text.and_then(|text| text.parse().ok());
     if profile.is_none() {
         let profiles = Profile::ALL.map(Profile::as_str);
-        let found = text.map_or_else(|| kind(value.get_ref()).to_owned(), quote);
-        let near = text.map(|text| meant(text, &profiles)).unwrap_or_default();
-        problems.add(value.span().start, format!("{} is {found}", quote(path)), one_of(&profiles) + &near);
+        let found = text.map_or_else(|| describe_value_kind(value.get_ref()).to_owned(), quote);
+        let near = text.map(|text| did_you_mean(text, &profiles)).unwrap_or_default();
+        problems.add(value.span().start, format!("{} is {found}", quote(path)), join_alternatives(&profiles) + &near);
     }
     profile
 }
 
 /// An array of distinct words, or one word where `single` allows it.
-fn words<T>(
+fn parse_strings<T>(
     path: &str,
     value: &Spanned<DeValue<'_>>,
-    single: bool,
+    allows_single: bool,
     problems: &mut Problems,
     expected: &str,
     read: fn(&str) -> Option<T>,
-    doubt: fn(&str) -> Option<String>,
+    suggest: fn(&str) -> Option<String>,
 ) -> Vec<T> {
     let elements = match value.get_ref() {
         DeValue::Array(elements) if elements.is_empty() => {
@@ -117,12 +117,12 @@ fn words<T>(
             return Vec::new();
         }
         DeValue::Array(elements) => elements.iter().collect(),
-        DeValue::String(_) if single => vec![value],
+        DeValue::String(_) if allows_single => vec![value],
         other => {
-            let shape = if single { "a string or an array of strings" } else { "an array of strings" };
+            let shape = if allows_single { "a string or an array of strings" } else { "an array of strings" };
             problems.add(
                 value.span().start,
-                format!("{} is {}", quote(path), kind(other)),
+                format!("{} is {}", quote(path), describe_value_kind(other)),
                 format!("{shape}, each {expected}"),
             );
             return Vec::new();
@@ -133,7 +133,7 @@ fn words<T>(
     for element in elements {
         match element.get_ref().as_str().map(|word| (word, read(word))) {
             Some((word, None)) => {
-                let doubt = doubt(word).map(|doubt| format!(" ({doubt})")).unwrap_or_default();
+                let doubt = suggest(word).map(|doubt| format!(" ({doubt})")).unwrap_or_default();
                 let what = format!("{} has {}", quote(path), quote(word));
                 problems.add(element.span().start, what, expected.to_owned() + &doubt);
             }
@@ -148,7 +148,7 @@ fn words<T>(
             None => {
                 problems.add(
                     element.span().start,
-                    format!("{} has {}", quote(path), kind(element.get_ref())),
+                    format!("{} has {}", quote(path), describe_value_kind(element.get_ref())),
                     expected.to_owned(),
                 );
             }
@@ -157,7 +157,7 @@ fn words<T>(
     words
 }
 
-fn is_component(text: &str) -> bool {
+fn is_component_name(text: &str) -> bool {
     let good = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     text.len() <= 100 && text.split('-').all(good)
 }

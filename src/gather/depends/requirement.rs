@@ -6,59 +6,63 @@ use semver::VersionReq;
 use toml::de::{DeTable, DeValue};
 
 use super::Requirement;
-use super::walk::{Problems, Value, in_order};
+use super::diagnostics::{Problems, Value, in_file_order};
 use crate::crate_id::CrateName;
-use crate::toml_words::{kind, one_of, plain, quote};
+use crate::diagnostics::{describe_value_kind, escape_control, join_alternatives, quote};
 
 const KEYS: &[&str] = &["version", "features", "default-features", "package"];
 /// Keys of Cargo.toml that say where a crate comes from.
-const SOURCES: &[&str] = &["git", "branch", "tag", "rev", "path", "registry", "registry-index", "base"];
+const SOURCE_KEYS: &[&str] = &["git", "branch", "tag", "rev", "path", "registry", "registry-index", "base"];
 
-const REQUIREMENT: &str = "a version requirement, such as `1`, `=1.0.4` or `>=1.2, <1.5`";
-const ENTRY: &str =
+const EXPECTED_REQUIREMENT: &str = "a version requirement, such as `1`, `=1.0.4` or `>=1.2, <1.5`";
+const EXPECTED_ENTRY: &str =
     "a version requirement, a table such as `{ version = \"1\", features = [\"derive\"] }`, or an array of these";
 
 /// One requirement and the crate that it names, where it names one.
-pub(super) fn requirement(
+pub(super) fn parse_requirement(
     path: &str,
     value: &Value<'_>,
     problems: &mut Problems,
 ) -> Option<(Option<CrateName>, Requirement)> {
     match value.get_ref() {
         DeValue::String(text) => {
-            let version = version(path, text, value.span().start, problems)?;
+            let version = parse_version_req(path, text, value.span().start, problems)?;
             Some((None, Requirement { version, features: Vec::new(), default_features: true }))
         }
-        DeValue::Table(table) => extended(path, table, value.span().start, problems),
+        DeValue::Table(table) => parse_requirement_table(path, table, value.span().start, problems),
         other => {
-            problems.add(value.span().start, format!("{} is {}", quote(path), kind(other)), ENTRY);
-            None
-        }
-    }
-}
-
-fn version(path: &str, text: &str, offset: usize, problems: &mut Problems) -> Option<String> {
-    match VersionReq::parse(text) {
-        Ok(_) => Some(text.to_owned()),
-        Err(error) => {
             problems.add(
-                offset,
-                format!("{} has the version requirement {}: {error}", quote(path), quote(text)),
-                REQUIREMENT,
+                value.span().start,
+                format!("{} is {}", quote(path), describe_value_kind(other)),
+                EXPECTED_ENTRY,
             );
             None
         }
     }
 }
 
-fn extended(
+fn parse_version_req(path: &str, text: &str, offset: usize, problems: &mut Problems) -> Option<String> {
+    match VersionReq::parse(text) {
+        Ok(_) => Some(text.to_owned()),
+        Err(error) => {
+            problems.add(
+                offset,
+                format!("{} has the version requirement {}: {error}", quote(path), quote(text)),
+                EXPECTED_REQUIREMENT,
+            );
+            None
+        }
+    }
+}
+
+fn parse_requirement_table(
     path: &str,
     table: &DeTable<'_>,
     offset: usize,
     problems: &mut Problems,
 ) -> Option<(Option<CrateName>, Requirement)> {
-    let pairs = in_order(table);
-    if let Some((key, _)) = pairs.iter().find(|(key, _)| SOURCES.contains(&key.get_ref().as_ref())) {
+    let pairs = in_file_order(table);
+    if let Some((key, _)) = pairs.iter().find(|(key, _)| SOURCE_KEYS.contains(&key.get_ref().as_ref())) {
         // One word on the source is enough; what else such a table has or lacks does not matter.
         let what = format!("{} has the key `{}`, which cannot be mirrored yet", quote(path), key.get_ref());
         problems.add(key.span().start, what, "a crate of crates.io");
@@ -66,7 +70,7 @@ fn extended(
     }
     let mut package = None;
     let mut found = Requirement { version: String::new(), features: Vec::new(), default_features: true };
-    let mut good = true;
+    let mut is_valid = true;
     let mut has_version = false;
     for (key, value) in pairs {
         let name = key.get_ref().as_ref();
@@ -75,15 +79,15 @@ fn extended(
         match (name, value.get_ref()) {
             ("version", DeValue::String(text)) => {
                 has_version = true;
-                match version(path, text, at, problems) {
+                match parse_version_req(path, text, at, problems) {
                     Some(text) => found.version = text,
-                    None => good = false,
+                    None => is_valid = false,
                 }
             }
             ("features", DeValue::Array(elements)) => {
                 let mut seen = HashSet::new();
                 for element in elements.iter() {
-                    match feature(element.get_ref()) {
+                    match parse_feature(element.get_ref()) {
                         Ok(feature) if !seen.insert(feature.clone()) => {}
                         Ok(feature) => found.features.push(feature),
                         Err(what) => problems.add(
@@ -101,54 +105,60 @@ fn extended(
             },
             ("version", other) => {
                 has_version = true;
-                good = false;
+                is_valid = false;
                 problems.add(
                     at,
-                    format!("{} is {}", quote(&key_path), kind(other)),
-                    format!("a string with {REQUIREMENT}"),
+                    format!("{} is {}", quote(&key_path), describe_value_kind(other)),
+                    format!("a string with {EXPECTED_REQUIREMENT}"),
                 );
             }
-            ("features", other) => {
-                problems.add(at, format!("{} is {}", quote(&key_path), kind(other)), "an array of strings")
-            }
+            ("features", other) => problems.add(
+                at,
+                format!("{} is {}", quote(&key_path), describe_value_kind(other)),
+                "an array of strings",
+            ),
             ("default-features", other) => {
-                problems.add(at, format!("{} is {}", quote(&key_path), kind(other)), "`true` or `false`")
+                problems.add(at, format!("{} is {}", quote(&key_path), describe_value_kind(other)), "`true` or `false`")
             }
             ("package", other) => problems.add(
                 at,
-                format!("{} is {}", quote(&key_path), kind(other)),
+                format!("{} is {}", quote(&key_path), describe_value_kind(other)),
                 "a string with the name of a crate",
             ),
             ("optional", _) => {
                 let what = format!("{} has no meaning here, for what is named is always mirrored", quote(&key_path));
-                problems.add(key.span().start, what, one_of(KEYS));
+                problems.add(key.span().start, what, join_alternatives(KEYS));
             }
             ("workspace", _) => {
                 let what =
                     format!("{} has no meaning here, for there is no workspace to inherit from", quote(&key_path));
-                problems.add(key.span().start, what, one_of(KEYS));
+                problems.add(key.span().start, what, join_alternatives(KEYS));
             }
             _ => problems.unknown_key(key.span().start, &key_path, name, KEYS),
         }
     }
     if !has_version {
-        problems.add(offset, format!("{} has no `version`", quote(path)), format!("{REQUIREMENT}; `*` for any"));
+        problems.add(
+            offset,
+            format!("{} has no `version`", quote(path)),
+            format!("{EXPECTED_REQUIREMENT}; `*` for any"),
+        );
     }
-    (good && has_version).then_some((package, found))
+    (is_valid && has_version).then_some((package, found))
 }
 
-fn feature(value: &DeValue<'_>) -> Result<String, String> {
+fn parse_feature(value: &DeValue<'_>) -> Result<String, String> {
     let Some(text) = value.as_str() else {
-        return Err(kind(value).to_owned());
+        return Err(describe_value_kind(value).to_owned());
     };
-    match check_feature(text) {
+    match check_feature_name(text) {
         Ok(()) => Ok(text.to_owned()),
-        Err(why) => Err(format!("{}: {}", quote(text), plain(&why))),
+        Err(why) => Err(format!("{}: {}", quote(text), escape_control(&why))),
     }
 }
 
 /// Whether `name` may stand in a dependency's `features`, by cargo's own rule; the error says why not.
-pub fn check_feature(name: &str) -> Result<(), String> {
+pub fn check_feature_name(name: &str) -> Result<(), String> {
     let checked = cargo_util_schemas::manifest::FeatureName::new(name);
     checked.map(|_| ()).map_err(|error| match error.to_string().split_once(&format!("`{name}`, ")) {
         // The reason alone; the name is known.

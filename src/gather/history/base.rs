@@ -9,17 +9,17 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Bundle, Error, HeldArtifact, Memory, Plan};
+use super::{BundlePlan, BundleRecord, DistFileRef, Error, History};
 use crate::crate_id::{CrateId, CrateName, Version};
 use crate::digest::Sha256;
 use crate::safe_path::SafePath;
 
 /// Bundles that an error lists at most.
-const LISTED: usize = 10;
+const MAX_LISTED_BUNDLES: usize = 10;
 
 /// One crate that was sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sent {
+pub struct SentCrate {
     /// Its name.
     pub name: CrateName,
     /// Its version.
@@ -30,85 +30,87 @@ pub struct Sent {
 
 /// What the far side holds once it has taken a bundle and all before it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Base {
+pub struct DeltaBase {
     /// The bundle; `None` where nothing was sent yet.
-    pub bundle: Option<Bundle>,
+    pub bundle: Option<BundleRecord>,
     /// Whether it is the newest that there is.
-    pub newest: bool,
+    pub is_newest: bool,
     crates: BTreeMap<CrateId, Sha256>,
-    artifacts: BTreeMap<SafePath, Sha256>,
+    dist_files: BTreeMap<SafePath, Sha256>,
 }
 
-impl Base {
+impl DeltaBase {
     /// Whether this very file is held.
-    pub fn holds(&self, id: &CrateId, sha256: Sha256) -> bool {
+    pub fn has_crate(&self, id: &CrateId, sha256: Sha256) -> bool {
         self.crates.get(id) == Some(&sha256)
     }
 
     /// Whether this very rustup artifact is held.
-    pub fn holds_artifact(&self, path: &SafePath, sha256: Sha256) -> bool {
-        self.artifacts.get(path) == Some(&sha256)
+    pub fn has_dist_file(&self, path: &SafePath, sha256: Sha256) -> bool {
+        self.dist_files.get(path) == Some(&sha256)
     }
 }
 
-impl Memory {
+impl History {
     /// What the newest bundle, or the one called `name` (its id, or its file's name or path), leaves on the far side.
     ///
     /// # Errors
     /// [`Error::UnknownBundle`].
-    pub fn base(&self, name: Option<&str>) -> Result<Base, Error> {
-        let newest = self.newest();
+    pub fn base(&self, name: Option<&str>) -> Result<DeltaBase, Error> {
+        let newest = self.newest_bundle();
         let bundle = match name {
-            Some(name) => Some(self.bundle(name)?),
+            Some(name) => Some(self.find_bundle(name)?),
             None => newest,
         };
         let Some(bundle) = bundle else {
-            return Ok(Base::default());
+            return Ok(DeltaBase::default());
         };
         let after = || self.state.bundles.iter().filter(|other| other.sequence > bundle.sequence);
-        let held = self.state.inputs.iter().flat_map(|input| &input.artifacts);
-        let mut artifacts: BTreeMap<SafePath, Sha256> = held.map(|held| (held.path.clone(), held.sha256)).collect();
-        for sent in after().flat_map(|later| &later.artifacts) {
+        let current_files = self.state.inputs.iter().flat_map(|input| &input.dist_files);
+        let mut artifacts: BTreeMap<SafePath, Sha256> =
+            current_files.map(|held| (held.path.clone(), held.sha256)).collect();
+        for sent in after().flat_map(|later| &later.introduced_dist_files) {
             artifacts.remove(&sent.path);
         }
-        let named = self.state.inputs.iter().flat_map(|input| &input.crates);
-        let mut crates: BTreeMap<CrateId, Sha256> = named.map(|held| (held.id(), held.sha256)).collect();
-        for sent in after().flat_map(|later| &later.came) {
+        let current_crates = self.state.inputs.iter().flat_map(|input| &input.crates);
+        let mut crates: BTreeMap<CrateId, Sha256> = current_crates.map(|held| (held.id(), held.sha256)).collect();
+        for sent in after().flat_map(|later| &later.introduced) {
             crates.remove(&CrateId { name: sent.name.clone(), version: sent.version.clone() });
         }
         let newest = newest.is_none_or(|newest| newest.sequence <= bundle.sequence);
-        Ok(Base { bundle: Some(bundle.clone()), newest, crates, artifacts })
+        Ok(DeltaBase { bundle: Some(bundle.clone()), is_newest: newest, crates, dist_files: artifacts })
     }
 
-    fn bundle(&self, name: &str) -> Result<&Bundle, Error> {
+    fn find_bundle(&self, name: &str) -> Result<&BundleRecord, Error> {
         let unknown = |several| {
-            let newest = self.state.bundles.iter().rev().take(LISTED);
+            let newest = self.state.bundles.iter().rev().take(MAX_LISTED_BUNDLES);
             let names = newest.map(|bundle| format!("{} ({})", bundle.file, bundle.id)).collect();
-            Error::UnknownBundle { path: self.path.clone(), name: name.to_owned(), several, names }
+            Error::UnknownBundle { path: self.path.clone(), name: name.to_owned(), is_ambiguous: several, names }
         };
         if let Some(bundle) = self.state.bundles.iter().find(|bundle| bundle.id == name) {
             return Ok(bundle);
         }
         let file = Path::new(name).file_name().and_then(|file| file.to_str()).unwrap_or(name);
-        let mut called = self.state.bundles.iter().filter(|bundle| bundle.file == file);
-        match (called.next(), called.next()) {
+        let mut matching = self.state.bundles.iter().filter(|bundle| bundle.file == file);
+        match (matching.next(), matching.next()) {
             (Some(bundle), None) => Ok(bundle),
             (found, _) => Err(unknown(found.is_some())),
         }
     }
 }
 
-impl Plan {
+impl BundlePlan {
     /// The crates that a bundle of this plan brings or names anew, where the newest one left `base`.
-    pub fn came(&self, base: &Base) -> Vec<Sent> {
-        let anew = self.crates.iter().filter(|(id, held)| !base.holds(id, held.sha256));
-        anew.map(|(_, held)| Sent { name: held.name.clone(), version: held.version.clone(), sha256: held.sha256 })
+    pub fn introduced_crates(&self, base: &DeltaBase) -> Vec<SentCrate> {
+        let introduced = self.crates.iter().filter(|(id, held)| !base.has_crate(id, held.sha256));
+        introduced
+            .map(|(_, held)| SentCrate { name: held.name.clone(), version: held.version.clone(), sha256: held.sha256 })
             .collect()
     }
 
     /// Likewise the rustup artifacts.
-    pub fn artifacts_came(&self, base: &Base) -> Vec<HeldArtifact> {
-        let anew = self.artifacts.values().filter(|held| !base.holds_artifact(&held.path, held.sha256));
-        anew.cloned().collect()
+    pub fn introduced_dist_files(&self, base: &DeltaBase) -> Vec<DistFileRef> {
+        let introduced = self.dist_files.values().filter(|held| !base.has_dist_file(&held.path, held.sha256));
+        introduced.cloned().collect()
     }
 }

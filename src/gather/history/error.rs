@@ -29,7 +29,7 @@ pub enum Error {
     },
     /// The file is of another version of the tool.
     #[error("the history `{}` has the format {found}; this version of cargo-frostmirror reads the format {FORMAT}", path.display())]
-    OtherFormat {
+    UnsupportedFormat {
         /// The file.
         path: PathBuf,
         /// Its format.
@@ -39,9 +39,9 @@ pub enum Error {
     },
     /// Two inputs mean different bytes by one name and version.
     #[error(transparent)]
-    Conflict(Box<Conflict>),
+    Conflict(Box<DigestConflict>),
     /// An input to forget that the history does not know.
-    #[error("the history `{}` has no input `{name}`; its inputs are: {}", path.display(), known(names))]
+    #[error("the history `{}` has no input `{name}`; its inputs are: {}", path.display(), list_names(names))]
     UnknownInput {
         /// The file.
         path: PathBuf,
@@ -54,7 +54,7 @@ pub enum Error {
     #[error("`{0}` is to be fetched and to be forgotten")]
     FetchedAndForgotten(InputId),
     /// Several inputs that the user may mean.
-    #[error("the history `{}` has more than one input `{name}`: {}", path.display(), known(names))]
+    #[error("the history `{}` has more than one input `{name}`: {}", path.display(), list_names(names))]
     AmbiguousInput {
         /// The file.
         path: PathBuf,
@@ -84,14 +84,14 @@ pub enum Error {
         id: InputId,
     },
     /// A bundle to build on that the history does not know, or knows several of.
-    #[error("the history `{}` knows {} bundle `{}`{}; it knows {}", path.display(), if *several { "more than one" } else { "no" }, name.escape_debug(), if is_file(name) && !several { ", and no such file is here" } else { "" }, known(names))]
+    #[error("the history `{}` knows {} bundle `{}`{}; it knows {}", path.display(), if *is_ambiguous { "more than one" } else { "no" }, name.escape_debug(), if is_bundle_file_name(name) && !is_ambiguous { ", and no such file is here" } else { "" }, list_names(names))]
     UnknownBundle {
         /// The file.
         path: PathBuf,
         /// The bundle.
         name: String,
         /// Whether several files have that name.
-        several: bool,
+        is_ambiguous: bool,
         /// The newest bundles that it knows, each with its id.
         names: Vec<String>,
     },
@@ -100,7 +100,7 @@ pub enum Error {
 /// One name and version with two digests.
 #[derive(Debug, thiserror::Error)]
 #[error("{id} has the checksum {new} now, and had {old} when `{input}` was fetched")]
-pub struct Conflict {
+pub struct DigestConflict {
     /// The crate.
     pub id: CrateId,
     /// The input of the history that knows the other.
@@ -112,11 +112,11 @@ pub struct Conflict {
 }
 
 /// Whether a bundle is named as a file is, rather than by its id.
-fn is_file(name: &str) -> bool {
+fn is_bundle_file_name(name: &str) -> bool {
     name.contains(std::path::is_separator) || Path::new(name).extension().is_some_and(|end| end == "pkg")
 }
 
-fn known(names: &[String]) -> String {
+fn list_names(names: &[String]) -> String {
     if names.is_empty() {
         return "none".to_owned();
     }

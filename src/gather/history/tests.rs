@@ -1,11 +1,11 @@
 //! Histories over several fetches.
 
 use super::*;
-use crate::event::Silent;
+use crate::event::NullSink;
 use crate::gather::input_id::InputKind;
 
-fn held(name: &str, yanked: bool) -> Held {
-    Held {
+fn crate_ref(name: &str, yanked: bool) -> CrateRef {
+    CrateRef {
         name: name.parse().expect("valid"),
         version: Version::new(1, 0, 0),
         sha256: Sha256::of(name.as_bytes()),
@@ -20,81 +20,89 @@ fn input(name: &str, crates: &[&str]) -> InputSet {
         path: None,
         fetched: String::new(),
         roots: Vec::new(),
-        left_out: Vec::new(),
-        crates: crates.iter().map(|name| held(name, false)).collect(),
-        order: None,
-        artifacts: Vec::new(),
+        skipped_packages: Vec::new(),
+        crates: crates.iter().map(|name| crate_ref(name, false)).collect(),
+        toolchain_request: None,
+        dist_files: Vec::new(),
     }
 }
 
-fn called(name: &str) -> Called {
-    Called { text: name.to_owned(), path: PathBuf::from("/").join(name) }
+fn input_ref(name: &str) -> InputRef {
+    InputRef { text: name.to_owned(), path: PathBuf::from("/").join(name) }
 }
 
-fn bundle(plan: &Plan) -> Bundle {
-    Bundle {
+fn bundle(plan: &BundlePlan) -> BundleRecord {
+    BundleRecord {
         id: format!("{:032}", plan.sequence),
         file: "x.pkg".to_owned(),
         sequence: plan.sequence,
         created: "2026-01-01T00:00:00Z".to_owned(),
         kind: "full".to_owned(),
         size: 7,
-        artifacts: Vec::new(),
+        introduced_dist_files: Vec::new(),
         refreshed: Vec::new(),
-        came: plan.came(&Base::default()),
+        introduced: plan.introduced_crates(&DeltaBase::default()),
     }
 }
 
-fn fetch(folder: &Path, today: Vec<InputSet>) -> Plan {
-    let mut history = History::open(folder, &Silent).expect("open");
+fn fetch(folder: &Path, today: Vec<InputSet>) -> BundlePlan {
+    let mut history = LockedHistory::open(folder, &NullSink).expect("open");
     let plan = history.plan(today, &[]).expect("plan");
-    let came = plan.came(&history.base(None).expect("base"));
-    history.record(&plan, Bundle { came, ..bundle(&plan) }).expect("record");
+    let came = plan.introduced_crates(&history.base(None).expect("base"));
+    history.record(&plan, BundleRecord { introduced: came, ..bundle(&plan) }).expect("record");
     plan
 }
 
-fn names(plan: &Plan) -> Vec<String> {
+fn names(plan: &BundlePlan) -> Vec<String> {
     plan.crates.keys().map(|id| id.name.to_string()).collect()
 }
 
 #[test]
-fn every_crate_that_was_sent_is_known_and_its_line_too() {
+fn sent_crates_and_their_index_lines_are_recorded() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let line = |name: &str, yanked: bool| {
         let cksum = Sha256::of(name.as_bytes());
         format!(r#"{{"name":"{name}","vers":"1.0.0","deps":[],"cksum":"{cksum}","features":{{}},"yanked":{yanked}}}"#)
     };
     let record = |crates: &[&str], lines: &[(&str, bool)], refreshed: &[&str]| {
-        let mut history = History::open(folder.path(), &Silent).expect("open");
+        let mut history = LockedHistory::open(folder.path(), &NullSink).expect("open");
         let mut plan = history.plan(vec![input("/a", crates)], &[]).expect("plan");
         for (name, yanked) in lines {
-            plan.lines.insert(held(name, false).id(), line(name, *yanked));
+            plan.lines.insert(crate_ref(name, false).id(), line(name, *yanked));
         }
         let sent = |name: &&str| {
-            let Held { name, version, sha256, .. } = held(name, false);
-            Sent { name, version, sha256 }
+            let CrateRef { name, version, sha256, .. } = crate_ref(name, false);
+            SentCrate { name, version, sha256 }
         };
-        let came = plan.came(&history.base(None).expect("base"));
+        let came = plan.introduced_crates(&history.base(None).expect("base"));
         let refreshed = refreshed.iter().map(sent).collect();
-        history.record(&plan, Bundle { came, refreshed, ..bundle(&plan) }).expect("record");
+        history.record(&plan, BundleRecord { introduced: came, refreshed, ..bundle(&plan) }).expect("record");
     };
     record(&["x", "y"], &[("x", false), ("y", false)], &[]);
     record(&["y"], &[("y", false)], &[]);
     record(&["y", "z"], &[("x", true), ("z", false)], &["x"]);
-    let memory = Memory::read(folder.path()).expect("read");
-    assert_eq!(memory.sent().keys().map(|id| id.name.as_str()).collect::<Vec<_>>(), ["x", "y", "z"]);
-    let lines = memory.lines().expect("lines");
+    let memory = History::read(folder.path()).expect("read");
+    assert_eq!(memory.sent_crates().keys().map(|id| id.name.as_str()).collect::<Vec<_>>(), ["x", "y", "z"]);
+    let lines = memory.sent_lines().expect("lines");
     let stored: Vec<(&str, bool)> = lines.values().map(|line| (line.id.name.as_str(), line.yanked)).collect();
     assert_eq!(stored, [("x", true), ("y", false), ("z", false)]);
-    let owed = |base: Option<&Base>| memory.refreshed_since(base).len();
+    let refreshed_count = |base: Option<&DeltaBase>| memory.refreshed_since(base).len();
     let of = |sequence: u64| memory.base(Some(&format!("{sequence:032}"))).expect("base");
-    assert_eq!([owed(None), owed(Some(&of(1))), owed(Some(&of(2))), owed(Some(&of(3)))], [1, 1, 1, 0]);
+    assert_eq!(
+        [
+            refreshed_count(None),
+            refreshed_count(Some(&of(1))),
+            refreshed_count(Some(&of(2))),
+            refreshed_count(Some(&of(3)))
+        ],
+        [1, 1, 1, 0]
+    );
     fs::write(folder.path().join("lines"), "rot").expect("write");
-    assert!(memory.lines().expect("lines").is_empty());
+    assert!(memory.sent_lines().expect("lines").is_empty());
 }
 
 #[test]
-fn one_project_never_makes_anothers_crates_garbage() {
+fn crates_of_other_inputs_stay_in_the_plan() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let first = fetch(folder.path(), vec![input("a", &["x", "shared"])]);
     let second = fetch(folder.path(), vec![input("b", &["shared", "y"])]);
@@ -104,41 +112,41 @@ fn one_project_never_makes_anothers_crates_garbage() {
     assert_eq!(names(&second), ["shared", "x", "y"]);
     let third = fetch(folder.path(), vec![input("a", &["shared"])]);
     assert_eq!(names(&third), ["shared", "y"]);
-    assert!(third.news, "a set that shrank is news");
+    assert!(third.has_changes, "a set that shrank is news");
 }
 
 #[test]
-fn only_what_changed_is_news_and_only_what_is_recorded_counts() {
+fn has_changes_only_when_a_set_or_a_yanked_flag_differs() {
     let folder = tempfile::tempdir().expect("temporary folder");
     fetch(folder.path(), vec![input("a", &["x"]), input("b", &["x"])]);
-    let history = History::open(folder.path(), &Silent).expect("open");
+    let history = LockedHistory::open(folder.path(), &NullSink).expect("open");
     let plan = |today| history.plan(today, &[]).expect("plan");
-    assert!(!plan(vec![input("a", &["x"])]).news);
-    assert!(plan(vec![input("a", &["x", "y"])]).news);
-    assert!(!plan(vec![input("a", &["x"])]).news, "planning changes nothing");
+    assert!(!plan(vec![input("a", &["x"])]).has_changes);
+    assert!(plan(vec![input("a", &["x", "y"])]).has_changes);
+    assert!(!plan(vec![input("a", &["x"])]).has_changes, "planning changes nothing");
     let mut yanked = input("a", &[]);
-    yanked.crates.push(held("x", true));
+    yanked.crates.push(crate_ref("x", true));
     let now = plan(vec![yanked]);
-    assert!(now.news);
+    assert!(now.has_changes);
     assert!(now.inputs.iter().all(|input| input.crates[0].yanked));
 }
 
 #[test]
-fn an_input_is_forgotten_by_name_only() {
+fn forgetting_an_unknown_input_is_an_error() {
     let folder = tempfile::tempdir().expect("temporary folder");
     fetch(folder.path(), vec![input("a", &["x"]), input("b", &["y"])]);
-    let history = History::open(folder.path(), &Silent).expect("open");
-    let forgetful = history.plan(Vec::new(), &[called("a")]).expect("plan");
-    assert_eq!(names(&forgetful), ["y"]);
-    let error = history.plan(Vec::new(), &[called("c")]).expect_err("unknown");
+    let history = LockedHistory::open(folder.path(), &NullSink).expect("open");
+    let plan = history.plan(Vec::new(), &[input_ref("a")]).expect("plan");
+    assert_eq!(names(&plan), ["y"]);
+    let error = history.plan(Vec::new(), &[input_ref("c")]).expect_err("unknown");
     assert!(error.to_string().contains("its inputs are: `a (depends.toml)`, `b (depends.toml)`"), "{error}");
 }
 
 #[test]
-fn one_version_never_has_two_digests() {
+fn conflicting_digests_of_one_version_are_refused() {
     let folder = tempfile::tempdir().expect("temporary folder");
     fetch(folder.path(), vec![input("a", &["x"])]);
-    let history = History::open(folder.path(), &Silent).expect("open");
+    let history = LockedHistory::open(folder.path(), &NullSink).expect("open");
     let mut other = input("b", &["x"]);
     other.crates[0].sha256 = Sha256::of(b"something else");
     let error = history.plan(vec![other], &[]).expect_err("conflict");
@@ -146,30 +154,33 @@ fn one_version_never_has_two_digests() {
 }
 
 #[test]
-fn a_damaged_file_is_an_error_and_stays_as_it_is() {
+fn a_damaged_history_is_refused_and_left_untouched() {
     let folder = tempfile::tempdir().expect("temporary folder");
     fetch(folder.path(), vec![input("a", &["x"])]);
     let path = folder.path().join("lineage.json");
     let good = fs::read_to_string(&path).expect("read");
     for bad in [&good[..good.len() / 2], "", "{}", &good.replace("\"lineage\": \"", "\"lineage\": \"x")] {
         fs::write(&path, bad).expect("write");
-        let error = History::open(folder.path(), &Silent).expect_err("damaged");
+        let error = LockedHistory::open(folder.path(), &NullSink).expect_err("damaged");
         assert!(matches!(error, Error::Damaged { .. }), "{error}");
         assert_eq!(fs::read_to_string(&path).expect("read"), bad);
     }
     for (found, newer) in [(4, true), (2, false)] {
         fs::write(&path, good.replace("\"format\": 3", &format!("\"format\": {found}"))).expect("write");
-        let error = History::open(folder.path(), &Silent).expect_err("another format");
-        assert!(matches!(error, Error::OtherFormat { found: f, newer: n, .. } if (f, n) == (found, newer)), "{error}");
+        let error = LockedHistory::open(folder.path(), &NullSink).expect_err("another format");
+        assert!(
+            matches!(error, Error::UnsupportedFormat { found: f, newer: n, .. } if (f, n) == (found, newer)),
+            "{error}"
+        );
     }
 }
 
 #[test]
 fn a_second_fetch_waits_for_the_first() {
     let folder = tempfile::tempdir().expect("temporary folder");
-    let first = History::open(folder.path(), &Silent).expect("open");
+    let first = LockedHistory::open(folder.path(), &NullSink).expect("open");
     std::thread::scope(|scope| {
-        let second = scope.spawn(|| History::open(folder.path(), &Silent));
+        let second = scope.spawn(|| LockedHistory::open(folder.path(), &NullSink));
         std::thread::sleep(Duration::from_millis(50));
         assert!(!second.is_finished());
         drop(first);
@@ -181,25 +192,25 @@ fn a_second_fetch_waits_for_the_first() {
 fn a_bundle_is_found_by_its_id_or_by_a_file_name_that_only_it_has() {
     let folder = tempfile::tempdir().expect("temporary folder");
     fetch(folder.path(), vec![input("a", &["x"])]);
-    let base = |name: &str| Memory::read(folder.path()).expect("read").base(Some(name));
+    let base = |name: &str| History::read(folder.path()).expect("read").base(Some(name));
     let found = base("somewhere/x.pkg").expect("found");
-    assert!(found.newest && found.holds(&held("x", false).id(), Sha256::of(b"x")));
-    assert!(!found.holds(&held("x", false).id(), Sha256::of(b"y")));
+    assert!(found.is_newest && found.has_crate(&crate_ref("x", false).id(), Sha256::of(b"x")));
+    assert!(!found.has_crate(&crate_ref("x", false).id(), Sha256::of(b"y")));
     assert!(base("y.pkg").expect_err("unknown").to_string().contains("knows no bundle `y.pkg`"));
     fetch(folder.path(), vec![input("a", &["x", "y"])]);
     assert!(base("x.pkg").expect_err("two").to_string().contains("knows more than one bundle `x.pkg`"));
     let first = base(&format!("{:032}", 1)).expect("found");
-    assert!(!first.newest && first.holds(&held("x", false).id(), Sha256::of(b"x")));
-    assert!(!first.holds(&held("y", false).id(), Sha256::of(b"y")), "it came later");
+    assert!(!first.is_newest && first.has_crate(&crate_ref("x", false).id(), Sha256::of(b"x")));
+    assert!(!first.has_crate(&crate_ref("y", false).id(), Sha256::of(b"y")), "it came later");
 }
 
 #[test]
-fn what_is_not_here_weighs_what_it_weighed() {
+fn unknown_sizes_are_taken_from_earlier_bundles() {
     let folder = tempfile::tempdir().expect("temporary folder");
     fetch(folder.path(), vec![input("a", &["x"])]);
     let mut today = input("a", &["x", "y"]);
     today.crates.iter_mut().for_each(|held| held.size = 0);
-    let plan = Memory::read(folder.path()).expect("read").plan(vec![today], &[]).expect("plan");
+    let plan = History::read(folder.path()).expect("read").plan(vec![today], &[]).expect("plan");
     assert_eq!(plan.crates.values().map(|held| held.size).collect::<Vec<_>>(), [7, 0]);
 }
 
@@ -214,24 +225,24 @@ fn an_input_is_found_by_its_label_its_shown_name_or_its_path() {
     let both =
         vec![file("app", InputKind::Depends, "/1/depends.toml"), file("app", InputKind::Lockfile, "/1/Cargo.lock")];
     fetch(folder.path(), both);
-    let mut history = History::open(folder.path(), &Silent).expect("open");
-    assert!(matches!(history.forget(&called("app")), Err(Error::AmbiguousInput { names, .. }) if names.len() == 2));
-    let shown = history.called(&called("app (Cargo.lock)")).expect("shown");
+    let mut history = LockedHistory::open(folder.path(), &NullSink).expect("open");
+    assert!(matches!(history.forget(&input_ref("app")), Err(Error::AmbiguousInput { names, .. }) if names.len() == 2));
+    let shown = history.find_input(&input_ref("app (Cargo.lock)")).expect("shown");
     assert_eq!(shown.id.kind, InputKind::Lockfile);
-    let by_path = history.called(&called("1/depends.toml")).expect("its file");
+    let by_path = history.find_input(&input_ref("1/depends.toml")).expect("its file");
     assert_eq!(by_path.id.kind, InputKind::Depends);
     let label: Label = "web".parse().expect("label");
-    history.relabel(&called("app (Cargo.lock)"), &label).expect("relabel");
-    assert!(matches!(history.relabel(&called("app"), &label).expect("another kind").1.kind, InputKind::Depends));
-    history.forget(&called("web (depends.toml)")).expect("forget");
+    history.relabel(&input_ref("app (Cargo.lock)"), &label).expect("relabel");
+    assert!(matches!(history.relabel(&input_ref("app"), &label).expect("another kind").1.kind, InputKind::Depends));
+    history.forget(&input_ref("web (depends.toml)")).expect("forget");
     let left: Vec<String> =
-        Memory::read(folder.path()).expect("read").inputs().iter().map(|one| one.id.to_string()).collect();
+        History::read(folder.path()).expect("read").inputs().iter().map(|one| one.id.to_string()).collect();
     assert_eq!(left, ["web (Cargo.lock)"]);
-    assert!(matches!(history.forget(&called("app")), Err(Error::UnknownInput { .. })));
+    assert!(matches!(history.forget(&input_ref("app")), Err(Error::UnknownInput { .. })));
 }
 
 #[test]
-fn one_label_is_one_input_unless_both_files_are_there() {
+fn a_label_is_refused_while_its_other_file_exists() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let (old, new) = (folder.path().join("old.lock"), folder.path().join("new.lock"));
     for path in [&old, &new] {
@@ -240,7 +251,7 @@ fn one_label_is_one_input_unless_both_files_are_there() {
     let mut known = input("a", &["x"]);
     known.path = Some(old.clone());
     fetch(folder.path(), vec![known.clone()]);
-    let refused = |path: &Path| Memory::read(folder.path()).expect("read").refuse_same_label(&known.id, path).is_err();
+    let refused = |path: &Path| History::read(folder.path()).expect("read").check_label(&known.id, path).is_err();
     assert!(refused(&new) && !refused(&old));
     fs::remove_file(&old).expect("remove");
     assert!(!refused(&new), "a checkout that was moved");

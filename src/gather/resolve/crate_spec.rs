@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use semver::VersionReq;
 
-use crate::crate_id::{CrateName, InvalidName, Version};
+use crate::crate_id::{CrateName, InvalidCrateName, Version};
 use crate::gather::input_id::Label;
 
 /// One crate to resolve by itself.
@@ -18,17 +18,17 @@ pub struct CrateSpec {
     pub name: CrateName,
     /// Which versions of it will do.
     pub req: VersionReq,
-    written: String,
+    text: String,
     /// The label that the user gives it; without one, its own text identifies it.
     pub label: Option<Label>,
 }
 
 /// A text that is not `NAME[@REQ]`.
 #[derive(Debug, thiserror::Error)]
-pub enum InvalidSpec {
+pub enum InvalidCrateSpec {
     /// The name is none.
     #[error(transparent)]
-    Name(#[from] InvalidName),
+    Name(#[from] InvalidCrateName),
     /// The requirement is none.
     #[error("`{req}` is not a version requirement for `{name}`")]
     Req {
@@ -42,9 +42,9 @@ pub enum InvalidSpec {
 }
 
 impl FromStr for CrateSpec {
-    type Err = InvalidSpec;
+    type Err = InvalidCrateSpec;
 
-    fn from_str(text: &str) -> Result<CrateSpec, InvalidSpec> {
+    fn from_str(text: &str) -> Result<CrateSpec, InvalidCrateSpec> {
         let (name, req) = match text.split_once('@') {
             Some((name, req)) => (name, Some(req)),
             None => (text, None),
@@ -56,8 +56,8 @@ impl FromStr for CrateSpec {
             Some(req) => req.parse(),
         };
         match req {
-            Ok(req) => Ok(CrateSpec { name, req, written: text.to_owned(), label: None }),
-            Err(source) => Err(InvalidSpec::Req { req: text.split('@').skip(1).collect(), name, source }),
+            Ok(req) => Ok(CrateSpec { name, req, text: text.to_owned(), label: None }),
+            Err(source) => Err(InvalidCrateSpec::Req { req: text.split('@').skip(1).collect(), name, source }),
         }
     }
 }
@@ -65,7 +65,7 @@ impl FromStr for CrateSpec {
 impl fmt::Display for CrateSpec {
     /// As the user wrote it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.written)
+        f.write_str(&self.text)
     }
 }
 
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_whole_version_is_exact_and_a_part_is_not() {
+    fn a_full_version_is_exact_and_a_partial_one_is_caret() {
         let req = |text: &str| {
             let spec: CrateSpec = text.parse().expect(text);
             assert_eq!(spec.to_string(), text);
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_spec_is_refused() {
+    fn invalid_specs_are_refused() {
         for text in ["", "@1", "a b", "ripgrep@", "ripgrep@new", "a@1@2", "../x@1"] {
             assert!(text.parse::<CrateSpec>().is_err(), "{text}");
         }

@@ -4,115 +4,129 @@ use std::collections::BTreeMap;
 
 use futures_util::stream::{self, StreamExt as _};
 
-use super::scratch::Item;
-use super::{CrateSpec, Error, Resolver, Set, Unresolved, set_of, words};
+use super::scratch_project::ScratchDependency;
+use super::{CrateSpec, Error, ExactVersions, Resolver, UnresolvedEntry, cargo_errors, locked_versions};
 use crate::crate_id::Version;
 use crate::event::{Event, Phase};
-use crate::gather::depends::{Depends, Entry, Group, Requirement};
+use crate::gather::depends::{DependsFile, Entry, Group, Requirement};
 use crate::gather::lockfile::Lockfile;
 
 /// What was asked for in `[dependencies]` and the groups, as the user wrote it.
-pub(super) fn roots(depends: &Depends) -> Vec<String> {
+pub(super) fn requested_entries(depends: &DependsFile) -> Vec<String> {
     let entries = depends.groups.iter().flat_map(|group| &group.entries);
-    entries.flat_map(|entry| entry.alternatives.iter().map(|one| written(entry, one))).collect()
+    entries.flat_map(|entry| entry.alternatives.iter().map(|one| format_entry(entry, one))).collect()
 }
 
 /// One run of cargo.
 struct Pass {
     /// The group that it is of.
     group: usize,
-    kind: Kind,
-    items: Vec<Item>,
+    kind: PassKind,
+    items: Vec<ScratchDependency>,
     /// The compiler that it is for; none: the one that is installed.
     rust: Option<Version>,
 }
 
 /// Which entries a pass takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum PassKind {
     /// All of a group, and of an array every element.
-    Whole,
+    WholeGroup,
     /// All of a group, and of each array one element. Cargo may satisfy several elements with one version, so that the
     /// whole says nothing of how the others of the group look beside each of them.
-    Choice,
+    OneAlternativeEach,
     /// One element of one entry.
-    Alone,
+    SingleEntry,
 }
 
 impl Resolver {
     /// Everything that the groups of `depends` need, together and apart.
-    pub(super) async fn groups(&self, depends: &Depends, left_out: &mut Vec<String>) -> Result<Set, Error> {
-        let groups: Vec<Vec<Item>> = depends.groups.iter().map(items).collect();
+    pub(super) async fn resolve_groups(
+        &self,
+        depends: &DependsFile,
+        conflicting: &mut Vec<String>,
+    ) -> Result<ExactVersions, Error> {
+        let groups: Vec<Vec<ScratchDependency>> = depends.groups.iter().map(group_items).collect();
         for item in groups.iter().flatten() {
-            self.index.foresee(item.wish());
+            self.index.prefetch(item.dependency_query());
         }
         let mut passes = Vec::new();
         for (group, (described, items)) in depends.groups.iter().zip(&groups).enumerate() {
             // The combined passes are the longest; begun first, they end at about the same time as the others.
             if items.len() > 1 {
                 let items = items.clone();
-                passes.push(Pass { group, kind: Kind::Whole, items, rust: None });
+                passes.push(Pass { group, kind: PassKind::WholeGroup, items, rust: None });
             }
-            passes.extend(choices(described, items).map(|items| Pass { group, kind: Kind::Choice, items, rust: None }));
+            passes.extend(alternative_combinations(described, items).map(|items| Pass {
+                group,
+                kind: PassKind::OneAlternativeEach,
+                items,
+                rust: None,
+            }));
         }
         for (group, items) in groups.iter().enumerate() {
-            let alone = items.iter().map(|item| vec![item.clone()]);
-            passes.extend(alone.map(|items| Pass { group, kind: Kind::Alone, items, rust: None }));
+            let single = items.iter().map(|item| vec![item.clone()]);
+            passes.extend(single.map(|items| Pass { group, kind: PassKind::SingleEntry, items, rust: None }));
         }
         // What the pinned compiler cannot build is no use behind the gap; what a newer one would lock is carried too.
-        if let Some(rust) = depends.oldest_pinned() {
+        if let Some(rust) = depends.oldest_pinned_rust() {
             let pinned = |pass: &Pass| Pass { items: pass.items.clone(), rust: Some(rust.clone()), ..*pass };
             passes = passes.into_iter().flat_map(|pass| [pinned(&pass), pass]).collect();
         }
         let phase = Phase::Resolving;
         self.sink.event(Event::Begin { phase, items: passes.len() as u64, bytes: 0 });
-        let outcome = self.all(depends, passes, left_out).await;
+        let outcome = self.run_passes(depends, passes, conflicting).await;
         self.sink.event(Event::End { phase });
         outcome
     }
 
     /// What one `--crate` needs by a fresh resolution.
-    pub(super) async fn one_crate(&self, spec: &CrateSpec, name: &str) -> Result<Set, Error> {
-        let item = Item {
+    pub(super) async fn resolve_fresh(&self, spec: &CrateSpec, name: &str) -> Result<ExactVersions, Error> {
+        let item = ScratchDependency {
             key: spec.name.to_string(),
             package: spec.name.clone(),
             requirement: Requirement { version: spec.req.to_string(), features: Vec::new(), default_features: true },
-            one_of_many: false,
-            written: spec.to_string(),
+            is_alternative: false,
+            source_text: spec.to_string(),
         };
-        self.index.foresee(item.wish());
-        match self.pass(&[item], None).await? {
-            Ok(lockfile) => Ok(set_of(&lockfile)),
+        self.index.prefetch(item.dependency_query());
+        match self.run_pass(&[item], None).await? {
+            Ok(lockfile) => Ok(locked_versions(&lockfile)),
             Err(words) => Err(Error::Unresolvable {
-                unresolved: vec![Unresolved { entry: spec.to_string(), input: name.to_owned(), words }],
+                unresolved: vec![UnresolvedEntry { entry: spec.to_string(), input: name.to_owned(), message: words }],
             }),
         }
     }
 
-    async fn all(&self, depends: &Depends, passes: Vec<Pass>, left_out: &mut Vec<String>) -> Result<Set, Error> {
-        let mut set = Set::new();
+    async fn run_passes(
+        &self,
+        depends: &DependsFile,
+        passes: Vec<Pass>,
+        conflicting: &mut Vec<String>,
+    ) -> Result<ExactVersions, Error> {
+        let mut set = ExactVersions::new();
         let mut unresolved = BTreeMap::new();
         let mut conflicts = Vec::new();
         let mut running = stream::iter(passes.into_iter().enumerate())
             .map(|(order, pass)| async move {
-                let outcome = self.pass(&pass.items, pass.rust.as_ref()).await;
+                let outcome = self.run_pass(&pass.items, pass.rust.as_ref()).await;
                 (order, pass, outcome)
             })
             .buffer_unordered(self.jobs);
         while let Some((order, pass, outcome)) = running.next().await {
-            self.one_more_is_done();
+            self.report_pass_done();
             match outcome? {
-                Ok(lockfile) => add(&mut set, &lockfile),
-                Err(words) if pass.kind != Kind::Alone => conflicts.push((order, pass, words)),
+                Ok(lockfile) => add_locked(&mut set, &lockfile),
+                Err(words) if pass.kind != PassKind::SingleEntry => conflicts.push((order, pass, words)),
                 Err(words) => {
-                    let table = depends.groups.get(pass.group).map_or_else(String::new, table);
-                    let failed = Unresolved {
-                        entry: pass.items.into_iter().map(|item| item.written).collect(),
+                    let table = depends.groups.get(pass.group).map_or_else(String::new, table_name);
+                    let failed = UnresolvedEntry {
+                        entry: pass.items.into_iter().map(|item| item.source_text).collect(),
                         input: format!("[{table}] in `{}`", depends.path.display()),
-                        words,
+                        message: words,
                     };
                     // The same pass for a pinned compiler fails alike: that is a preference, and changes no answer.
-                    if !unresolved.values().any(|known: &Unresolved| known.entry == failed.entry) {
+                    if !unresolved.values().any(|known: &UnresolvedEntry| known.entry == failed.entry) {
                         unresolved.insert(order, failed);
                     }
                 }
@@ -128,47 +142,48 @@ impl Resolver {
             let Some(group) = depends.groups.get(pass.group) else {
                 continue;
             };
-            let table = table(group);
+            let table = table_name(group);
             // The choices have been made already, and each stands for itself.
-            if pass.kind == Kind::Whole && choices(group, &pass.items).next().is_some() {
+            if pass.kind == PassKind::WholeGroup && alternative_combinations(group, &pass.items).next().is_some() {
                 if pass.rust.is_none() {
                     let how = "the versions of one crate were combined with the rest one at a time";
                     self.sink.status("Conflict", format!("[{table}]: {how}"));
                 }
                 continue;
             }
-            self.reduce(&table, pass, words, &mut set, left_out).await?;
+            self.drop_conflicting(&table, pass, words, &mut set, conflicting).await?;
         }
         Ok(set)
     }
 
     /// Leaves out what cargo blames until the rest resolves. Each entry has been resolved alone already.
-    async fn reduce(
+    async fn drop_conflicting(
         &self,
         table: &str,
         Pass { mut items, rust, .. }: Pass,
         mut words: String,
-        set: &mut Set,
+        set: &mut ExactVersions,
         left_out: &mut Vec<String>,
     ) -> Result<(), Error> {
         while items.len() > 1 {
-            let out = items.remove(words::blamed(&words, &items));
+            let out = items.remove(cargo_errors::culprit(&words, &items));
             let beside: Vec<String> =
-                items.iter().filter(|item| item.one_of_many).map(|item| format!("`{}`", item.written)).collect();
+                items.iter().filter(|item| item.is_alternative).map(|item| format!("`{}`", item.source_text)).collect();
             let rest = match beside.as_slice() {
                 [] => "the rest".to_owned(),
                 some => format!("the rest with {}", some.join(", ")),
             };
             if rust.is_none() {
-                self.sink.status("Conflict", format!("[{table}]: `{}` was resolved apart from {rest}", out.written));
+                self.sink
+                    .status("Conflict", format!("[{table}]: `{}` was resolved apart from {rest}", out.source_text));
             }
             self.sink.detail(words);
-            if !left_out.contains(&out.written) {
-                left_out.push(out.written);
+            if !left_out.contains(&out.source_text) {
+                left_out.push(out.source_text);
             }
-            match self.pass(&items, rust.as_ref()).await? {
+            match self.run_pass(&items, rust.as_ref()).await? {
                 Ok(lockfile) => {
-                    add(set, &lockfile);
+                    add_locked(set, &lockfile);
                     break;
                 }
                 Err(next) => words = next,
@@ -177,14 +192,14 @@ impl Resolver {
         Ok(())
     }
 
-    fn one_more_is_done(&self) {
+    fn report_pass_done(&self) {
         let phase = Phase::Resolving;
         self.sink.event(Event::Advance { phase, items: 1, bytes: 0 });
     }
 }
 
 /// Every alternative of every entry, under keys that cannot meet: an array's elements are of one crate.
-fn items(group: &Group) -> Vec<Item> {
+fn group_items(group: &Group) -> Vec<ScratchDependency> {
     let alternatives = group.entries.iter().flat_map(|entry| {
         let single = entry.alternatives.len() == 1;
         let key = move |position: usize| match single {
@@ -194,7 +209,7 @@ fn items(group: &Group) -> Vec<Item> {
         let numbered = entry.alternatives.iter().enumerate();
         numbered.map(move |(position, one)| (key(position), entry, one))
     });
-    let mut items: Vec<Item> = Vec::new();
+    let mut items: Vec<ScratchDependency> = Vec::new();
     for (mut key, entry, one) in alternatives {
         let taken = |key: &str| {
             items.iter().any(|item| item.key == key)
@@ -203,12 +218,12 @@ fn items(group: &Group) -> Vec<Item> {
         while taken(&key) {
             key.push('_');
         }
-        items.push(Item {
+        items.push(ScratchDependency {
             key,
             package: entry.package.clone(),
             requirement: one.clone(),
-            one_of_many: entry.alternatives.len() > 1,
-            written: written(entry, one),
+            is_alternative: entry.alternatives.len() > 1,
+            source_text: format_entry(entry, one),
         });
     }
     items
@@ -216,13 +231,16 @@ fn items(group: &Group) -> Vec<Item> {
 
 /// Where a group has arrays and something beside them: one element of each array at a time, the last ones first. An
 /// entry without so many stays with its first.
-fn choices(group: &Group, items: &[Item]) -> impl Iterator<Item = Vec<Item>> {
+fn alternative_combinations(
+    group: &Group,
+    items: &[ScratchDependency],
+) -> impl Iterator<Item = Vec<ScratchDependency>> {
     let longest = group.entries.iter().map(|entry| entry.alternatives.len()).max();
     let rounds = longest.filter(|longest| *longest > 1 && group.entries.len() > 1).unwrap_or(0);
-    (0..rounds).map(move |round| choice(group, items, round))
+    (0..rounds).map(move |round| alternative_combination(group, items, round))
 }
 
-fn choice(group: &Group, items: &[Item], round: usize) -> Vec<Item> {
+fn alternative_combination(group: &Group, items: &[ScratchDependency], round: usize) -> Vec<ScratchDependency> {
     let mut rest = items;
     let mut chosen = Vec::new();
     for entry in &group.entries {
@@ -233,7 +251,7 @@ fn choice(group: &Group, items: &[Item], round: usize) -> Vec<Item> {
     chosen
 }
 
-fn table(group: &Group) -> String {
+fn table_name(group: &Group) -> String {
     match &group.number {
         None => "dependencies".to_owned(),
         Some(number) => format!("dependencies.{number}"),
@@ -241,7 +259,7 @@ fn table(group: &Group) -> String {
 }
 
 /// An entry as depends.toml would have it.
-fn written(entry: &Entry, one: &Requirement) -> String {
+fn format_entry(entry: &Entry, one: &Requirement) -> String {
     let mut parts = Vec::new();
     if entry.package.as_str() != entry.key {
         parts.push(format!("package = \"{}\"", entry.package));
@@ -260,6 +278,6 @@ fn written(entry: &Entry, one: &Requirement) -> String {
     }
 }
 
-fn add(set: &mut Set, lockfile: &Lockfile) {
-    set.extend(set_of(lockfile));
+fn add_locked(set: &mut ExactVersions, lockfile: &Lockfile) {
+    set.extend(locked_versions(lockfile));
 }

@@ -5,21 +5,21 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
-use crate::channel::{Date, ManifestError, SelectError, Toolchain};
 use crate::gather::lockfile;
 use crate::http;
 use crate::safe_path::SafePath;
+use crate::toolchain::{Date, ManifestError, SelectError, ToolchainName};
 
-use super::Order;
+use super::ToolchainRequest;
 
 /// Why toolchains could not be had.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Upstream has no manifest of that name.
     #[error("upstream has no toolchain `{toolchain}`: {url} is not there")]
-    NoToolchain {
+    UnknownToolchain {
         /// The toolchain.
-        toolchain: Toolchain,
+        toolchain: ToolchainName,
         /// Where its manifest would lie.
         url: String,
     },
@@ -31,17 +31,17 @@ pub enum Error {
     },
     /// A manifest that cannot be read.
     #[error("could not read the channel manifest of `{toolchain}`")]
-    Manifest {
+    InvalidManifest {
         /// The toolchain.
-        toolchain: Toolchain,
+        toolchain: ToolchainName,
         /// Why.
         source: Box<ManifestError>,
     },
     /// A manifest of a day that is yet to come. No mirror would ever leave it for an earlier one.
     #[error("the channel manifest of `{toolchain}` is dated {date}, and today is {}", now.strftime("%Y-%m-%d"))]
-    Ahead {
+    FutureManifest {
         /// The toolchain.
-        toolchain: Toolchain,
+        toolchain: ToolchainName,
         /// Its date.
         date: Date,
         /// What the clock says.
@@ -51,27 +51,27 @@ pub enum Error {
     #[error("could not select what is wanted of `{toolchain}`")]
     Select {
         /// The toolchain.
-        toolchain: Toolchain,
+        toolchain: ToolchainName,
         /// Whose wish it is: the number of the order, from 0.
-        order: usize,
+        request: usize,
         /// Why.
         source: Box<SelectError>,
     },
     /// Files of upstream that do not belong together, however often they are asked for.
     #[error("upstream's files do not belong together: {what}")]
-    Unsettled {
+    Inconsistent {
         /// Which, and why not.
         what: String,
     },
     /// One path with two digests, by what two manifests or two names of one say.
     #[error("upstream promises two digests for `{path}`")]
-    TwoDigests {
+    ConflictingDigests {
         /// The path.
         path: SafePath,
     },
     /// Upstream does not have what its manifests name, or has other bytes.
-    #[error("{}", list(absent, altered))]
-    Refused {
+    #[error("{}", list_failures(absent, altered))]
+    Unavailable {
         /// Not there.
         absent: Vec<(SafePath, http::Error)>,
         /// There, with another digest.
@@ -86,7 +86,7 @@ pub enum Error {
         source: Box<http::Error>,
     },
     /// Without network, and the files are not here.
-    #[error("{} not in the cache, and the network may not be used:\n{}", are(paths), names(paths))]
+    #[error("{} not in the cache, and the network may not be used:\n{}", count_files_are(paths), join_names(paths))]
     Offline {
         /// What is missing, by its path upstream.
         paths: Vec<SafePath>,
@@ -101,7 +101,7 @@ pub enum Error {
     },
     /// The lock in rust-src is none.
     #[error("the Cargo.lock of the standard library in `{path}` cannot be used")]
-    StdLock {
+    InvalidStdLock {
         /// The archive.
         path: SafePath,
         /// What is wrong with it.
@@ -120,10 +120,10 @@ pub enum Error {
 impl Error {
     /// The number of the order of `orders` that cannot be had as it is, where this is what it says: nothing that
     /// upstream does in the next minutes will change it.
-    pub fn order(&self, orders: &[Order]) -> Option<usize> {
+    pub fn failed_request(&self, orders: &[ToolchainRequest]) -> Option<usize> {
         match self {
-            Error::Select { order, .. } => Some(*order),
-            Error::NoToolchain { toolchain, .. } | Error::Manifest { toolchain, .. } => {
+            Error::Select { request: order, .. } => Some(*order),
+            Error::UnknownToolchain { toolchain, .. } | Error::InvalidManifest { toolchain, .. } => {
                 orders.iter().position(|order| order.toolchains.contains(toolchain))
             }
             _ => None,
@@ -133,9 +133,9 @@ impl Error {
 
 impl Error {
     /// The key of `[platforms]` and the word in it that cannot be had, where that is what it says.
-    pub fn word(&self) -> Option<(&'static str, String)> {
+    pub fn unavailable_platform_value(&self) -> Option<(&'static str, String)> {
         match self {
-            Error::NoToolchain { toolchain, .. } => Some(("toolchain", toolchain.to_string())),
+            Error::UnknownToolchain { toolchain, .. } => Some(("toolchain", toolchain.to_string())),
             Error::Select { source, .. } => match &**source {
                 SelectError::UnknownTriple { triple, .. } => Some(("targets", triple.clone())),
                 SelectError::UnknownComponent { component, .. } => Some(("components", component.clone())),
@@ -146,7 +146,7 @@ impl Error {
     }
 }
 
-fn list(absent: &[(SafePath, http::Error)], altered: &[(SafePath, http::Error)]) -> String {
+fn list_failures(absent: &[(SafePath, http::Error)], altered: &[(SafePath, http::Error)]) -> String {
     let lines: Vec<String> = altered.iter().chain(absent).map(|(_, error)| error.to_string()).collect();
     match lines.len() {
         1 => lines.concat(),
@@ -154,12 +154,12 @@ fn list(absent: &[(SafePath, http::Error)], altered: &[(SafePath, http::Error)])
     }
 }
 
-fn names(paths: &[SafePath]) -> String {
+fn join_names(paths: &[SafePath]) -> String {
     let names: Vec<&str> = paths.iter().map(SafePath::as_str).collect();
     names.join("\n")
 }
 
-fn are(paths: &[SafePath]) -> String {
+fn count_files_are(paths: &[SafePath]) -> String {
     match paths.len() {
         1 => "1 file is".to_owned(),
         count => format!("{count} files are"),

@@ -5,89 +5,107 @@ use std::io;
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 
-use crate::channel::{ChannelManifest, Date, MAX_SIZE, Toolchain, digest_path, signature_path};
 use crate::digest::Sha256;
 use crate::http;
 use crate::safe_path::SafePath;
+use crate::toolchain::{ChannelManifest, Date, MAX_MANIFEST_SIZE, ToolchainName, digest_path, signature_path};
 
-use super::store::Store;
-use super::texts::{MAX_DIGEST, MAX_TEXT, Source, Texts, stated};
-use super::{Dist, Error};
+use super::dist_cache::DistCache;
+use super::dist_client::{DistClient, MAX_DIGEST_FILE, MAX_TEXT, Texts, parse_sha256};
+use super::{DistDownloader, Error};
 
 /// A toolchain as upstream has it now.
-pub(super) struct Release {
+pub(super) struct ToolchainRelease {
     /// What it is made of.
     pub(super) manifest: ChannelManifest,
     /// The manifest and what lies beside it, byte for byte, under each of its names.
     pub(super) texts: Texts,
 }
 
-impl Dist {
+impl DistDownloader {
     /// Asks upstream for `toolchain`, or, offline, looks up what it was the last time.
-    pub(super) async fn release(&self, store: &Store, toolchain: &Toolchain) -> Result<Release, Error> {
+    pub(super) async fn fetch_release(
+        &self,
+        store: &DistCache,
+        toolchain: &ToolchainName,
+    ) -> Result<ToolchainRelease, Error> {
         let name = toolchain.to_string();
         if self.offline {
             let own = toolchain.manifest_path();
             let missing = || Error::Offline { paths: vec![own.clone()] };
-            let (texts, _) = store.kept(&name)?.ok_or_else(missing)?;
-            let manifest = self.parsed(toolchain, texts.get(&own).ok_or_else(missing)?)?;
-            return Ok(Release { manifest, texts });
+            let (texts, _) = store.load_texts(&name)?.ok_or_else(missing)?;
+            let manifest = self.parse_manifest(toolchain, texts.get(&own).ok_or_else(missing)?)?;
+            return Ok(ToolchainRelease { manifest, texts });
         }
-        let release = self.source().settled(|| self.asked(toolchain)).await?;
-        store.keep_all(&name, &release.texts, std::iter::empty())?;
+        let release = self.dist_client().retry_until_consistent(|| self.fetch_release_once(toolchain)).await?;
+        store.save_texts(&name, &release.texts, std::iter::empty())?;
         Ok(release)
     }
 
-    async fn asked(&self, toolchain: &Toolchain) -> Result<Release, Error> {
-        let (source, own) = (self.source(), toolchain.manifest_path());
-        let (manifest, mut texts) = source.manifest(toolchain, &own).await?;
+    async fn fetch_release_once(&self, toolchain: &ToolchainName) -> Result<ToolchainRelease, Error> {
+        let (source, own) = (self.dist_client(), toolchain.manifest_path());
+        let (manifest, mut texts) = source.fetch_manifest(toolchain, &own).await?;
         let text = texts[&own].clone();
         let sha256 = Sha256::of(&text);
-        let aliases = manifest.aliases(toolchain).into_iter().map(|alias| source.alias(alias, &text, sha256));
+        let aliases = manifest.alias_paths(toolchain).into_iter().map(|alias| source.fetch_alias(alias, &text, sha256));
         texts.extend(try_join_all(aliases).await?.into_iter().flatten());
-        Ok(Release { manifest, texts })
+        Ok(ToolchainRelease { manifest, texts })
     }
 
-    fn parsed(&self, toolchain: &Toolchain, text: &[u8]) -> Result<ChannelManifest, Error> {
-        self.source().parsed(toolchain, text)
+    fn parse_manifest(&self, toolchain: &ToolchainName, text: &[u8]) -> Result<ChannelManifest, Error> {
+        self.dist_client().parse_manifest(toolchain, text)
     }
 }
 
-impl Source {
+impl DistClient {
     /// The digest that upstream states now for the manifest of `toolchain` at `own`.
     ///
     /// # Errors
-    /// [`Error::NoToolchain`] where it is not there, [`Error::Unsettled`] where it states none, [`Error::Network`].
-    pub async fn manifest_digest(&self, toolchain: &Toolchain, own: &SafePath) -> Result<(Bytes, Sha256), Error> {
+    /// [`Error::UnknownToolchain`] where it is not there, [`Error::Inconsistent`] where it states none, [`Error::Network`].
+    pub async fn fetch_manifest_digest(
+        &self,
+        toolchain: &ToolchainName,
+        own: &SafePath,
+    ) -> Result<(Bytes, Sha256), Error> {
         let beside = digest_path(own);
         // rustup asks in this order, and takes a missing digest for a missing toolchain too.
-        let digest = self.text(&beside, MAX_DIGEST).await?.ok_or_else(|| self.absent(toolchain, &beside))?;
-        match stated(&digest) {
+        let digest = self
+            .fetch_text(&beside, MAX_DIGEST_FILE)
+            .await?
+            .ok_or_else(|| self.unknown_toolchain(toolchain, &beside))?;
+        match parse_sha256(&digest) {
             Some(sha256) => Ok((digest, sha256)),
-            None => Err(unsettled(format!("`{beside}` does not begin with a SHA-256"))),
+            None => Err(inconsistent(format!("`{beside}` does not begin with a SHA-256"))),
         }
     }
 
     /// The manifest of `toolchain`, which lies at `own`, with what lies beside it, as they are and as belonging together.
     ///
     /// # Errors
-    /// [`Error::NoToolchain`] where it is not there, [`Error::Unsettled`] where upstream is publishing just then (see
+    /// [`Error::UnknownToolchain`] where it is not there, [`Error::Inconsistent`] where upstream is publishing just then (see
     /// [`Source::settled`]), [`Error::Manifest`] and [`Error::Ahead`] for one that cannot be used, [`Error::Network`].
-    pub async fn manifest(&self, toolchain: &Toolchain, own: &SafePath) -> Result<(ChannelManifest, Texts), Error> {
+    pub async fn fetch_manifest(
+        &self,
+        toolchain: &ToolchainName,
+        own: &SafePath,
+    ) -> Result<(ChannelManifest, Texts), Error> {
         let beside = digest_path(own);
-        let (digest, stated) = self.manifest_digest(toolchain, own).await?;
-        let text = self.text(own, MAX_SIZE as u64).await?.ok_or_else(|| self.absent(toolchain, own))?;
+        let (digest, stated_digest) = self.fetch_manifest_digest(toolchain, own).await?;
+        let text = self
+            .fetch_text(own, MAX_MANIFEST_SIZE as u64)
+            .await?
+            .ok_or_else(|| self.unknown_toolchain(toolchain, own))?;
         let sha256 = Sha256::of(&text);
-        if stated != sha256 {
-            return Err(unsettled(format!("`{own}` has the SHA-256 {sha256}, `{beside}` says {stated}")));
+        if stated_digest != sha256 {
+            return Err(inconsistent(format!("`{own}` has the SHA-256 {sha256}, `{beside}` says {stated_digest}")));
         }
-        let manifest = self.parsed_elsewhere(toolchain, &text).await?;
+        let manifest = self.parse_manifest_blocking(toolchain, &text).await?;
         let mut texts = Texts::new();
-        if let Some(signature) = self.optional(&signature_path(own), MAX_TEXT).await? {
+        if let Some(signature) = self.fetch_optional_text(&signature_path(own), MAX_TEXT).await? {
             // A signature states no digest: that it belongs to this manifest is known only if nothing moved meanwhile.
-            let may_move = toolchain.moves() && !is_dated(own);
-            if may_move && self.text(&beside, MAX_DIGEST).await?.as_ref() != Some(&digest) {
-                return Err(unsettled(format!("`{beside}` changed while its manifest was read")));
+            let is_mutable = toolchain.is_mutable() && !is_in_dated_folder(own);
+            if is_mutable && self.fetch_text(&beside, MAX_DIGEST_FILE).await?.as_ref() != Some(&digest) {
+                return Err(inconsistent(format!("`{beside}` changed while its manifest was read")));
             }
             texts.insert(signature_path(own), signature);
         }
@@ -97,52 +115,52 @@ impl Source {
     }
 
     /// Reads a manifest where that holds up nobody else.
-    async fn parsed_elsewhere(&self, toolchain: &Toolchain, text: &Bytes) -> Result<ChannelManifest, Error> {
+    async fn parse_manifest_blocking(&self, toolchain: &ToolchainName, text: &Bytes) -> Result<ChannelManifest, Error> {
         let (source, toolchain, text) = (self.clone(), toolchain.clone(), text.clone());
-        let parsed = tokio::task::spawn_blocking(move || source.parsed(&toolchain, &text)).await;
+        let parsed = tokio::task::spawn_blocking(move || source.parse_manifest(&toolchain, &text)).await;
         parsed.map_err(|ended| Error::Cache { path: "dist".into(), source: io::Error::other(ended) })?
     }
 
-    fn absent(&self, toolchain: &Toolchain, path: &SafePath) -> Error {
-        Error::NoToolchain { toolchain: toolchain.clone(), url: http::shown(&self.url(path)) }
+    fn unknown_toolchain(&self, toolchain: &ToolchainName, path: &SafePath) -> Error {
+        Error::UnknownToolchain { toolchain: toolchain.clone(), url: http::redact_url(&self.url(path)) }
     }
 
     /// What lies at and beside `path`, another name of the manifest `text`; nothing where upstream has another manifest
     /// there, or none.
-    async fn alias(&self, path: SafePath, text: &Bytes, sha256: Sha256) -> Result<Texts, Error> {
+    async fn fetch_alias(&self, path: SafePath, text: &Bytes, sha256: Sha256) -> Result<Texts, Error> {
         let beside = digest_path(&path);
-        let digest = match self.optional(&beside, MAX_DIGEST).await? {
-            Some(digest) if stated(&digest) == Some(sha256) => digest,
+        let digest = match self.fetch_optional_text(&beside, MAX_DIGEST_FILE).await? {
+            Some(digest) if parse_sha256(&digest) == Some(sha256) => digest,
             // The folder of its day is where this manifest belongs, whether upstream has put it there or not.
-            None if is_dated(&path) => digest_line(&path, sha256),
+            None if is_in_dated_folder(&path) => digest_line(&path, sha256),
             Some(_) | None => return Ok(Texts::new()),
         };
         let mut texts = Texts::from([(beside, digest), (path.clone(), text.clone())]);
         let signature = signature_path(&path);
-        if let Some(found) = self.optional(&signature, MAX_TEXT).await? {
+        if let Some(found) = self.fetch_optional_text(&signature, MAX_TEXT).await? {
             texts.insert(signature, found);
         }
         Ok(texts)
     }
 
-    fn parsed(&self, toolchain: &Toolchain, text: &[u8]) -> Result<ChannelManifest, Error> {
+    fn parse_manifest(&self, toolchain: &ToolchainName, text: &[u8]) -> Result<ChannelManifest, Error> {
         let manifest = ChannelManifest::parse(text)
-            .map_err(|source| Error::Manifest { toolchain: toolchain.clone(), source: Box::new(source) })?;
+            .map_err(|source| Error::InvalidManifest { toolchain: toolchain.clone(), source: Box::new(source) })?;
         match manifest.date() {
-            date if date.is_far_ahead_of(self.now) => {
-                Err(Error::Ahead { toolchain: toolchain.clone(), date, now: self.now })
+            date if date.is_in_the_future_of(self.now) => {
+                Err(Error::FutureManifest { toolchain: toolchain.clone(), date, now: self.now })
             }
             _ => Ok(manifest),
         }
     }
 }
 
-fn unsettled(what: String) -> Error {
-    Error::Unsettled { what }
+fn inconsistent(what: String) -> Error {
+    Error::Inconsistent { what }
 }
 
 /// Whether `path` lies in the folder of a day: `dist/2026-04-16/channel-rust-stable.toml`.
-fn is_dated(path: &SafePath) -> bool {
+fn is_in_dated_folder(path: &SafePath) -> bool {
     path.components().nth(1).is_some_and(|part| part.parse::<Date>().is_ok())
 }
 
@@ -157,11 +175,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_as_upstream_writes_it() {
+    fn a_digest_line_matches_upstreams_form() {
         let path: SafePath = "dist/2026-04-16/channel-rust-stable.toml".parse().expect("path");
-        assert!(is_dated(&path));
+        assert!(is_in_dated_folder(&path));
         let digest = Sha256::of(b"x");
         assert_eq!(digest_line(&path, digest), format!("{digest}  channel-rust-stable.toml\n"));
-        assert!(!is_dated(&"dist/channel-rust-1.95.0.toml".parse().expect("path")));
+        assert!(!is_in_dated_folder(&"dist/channel-rust-1.95.0.toml".parse().expect("path")));
     }
 }

@@ -5,37 +5,37 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde::Deserialize;
 
-use crate::channel::{digest_path, rustup_init};
 use crate::crate_id::Version;
 use crate::digest::Sha256;
 use crate::http;
 use crate::safe_path::SafePath;
+use crate::toolchain::{digest_path, rustup_init_file_name};
 
-use super::store::Store;
-use super::texts::{MAX_DIGEST, MAX_TEXT, Source, Texts, stated};
-use super::{Dist, Error};
+use super::dist_cache::DistCache;
+use super::dist_client::{DistClient, MAX_DIGEST_FILE, MAX_TEXT, Texts, parse_sha256};
+use super::{DistDownloader, Error};
 
 /// Which rustup there is.
-pub const RELEASE: &str = "rustup/release-stable.toml";
+pub const RUSTUP_RELEASE_PATH: &str = "rustup/release-stable.toml";
 
 /// The name under which its texts are remembered; no toolchain is called so.
-const NAME: &str = "rustup";
+const RECORD_NAME: &str = "rustup";
 
 /// Requests under way at a time, for texts of 100 bytes.
-const AT_A_TIME: usize = 8;
+const MAX_CONCURRENT_REQUESTS: usize = 8;
 
 /// rustup as upstream has it now.
-pub struct Rustup {
+pub struct RustupRelease {
     /// `release-stable.toml`, which names the version.
     pub release: (SafePath, bytes::Bytes),
     /// What each host needs.
-    pub hosts: BTreeMap<String, Installer>,
+    pub installers: BTreeMap<String, RustupInstaller>,
     /// Hosts that upstream has no rustup for.
-    pub absent: Vec<String>,
+    pub unavailable_hosts: Vec<String>,
 }
 
 /// The installer for one host.
-pub struct Installer {
+pub struct RustupInstaller {
     /// Below `rustup/archive/VERSION/` and below `rustup/dist/`, the same file.
     pub paths: [SafePath; 2],
     /// Its digest.
@@ -45,55 +45,63 @@ pub struct Installer {
 }
 
 #[derive(Deserialize)]
-struct Raw {
+struct ReleaseFile {
     version: String,
 }
 
-impl Dist {
+impl DistDownloader {
     /// Asks upstream for the rustup of `hosts`, or, offline, looks up what it was the last time.
-    pub(super) async fn rustup(&self, store: &Store, hosts: &BTreeSet<String>) -> Result<Rustup, Error> {
-        let path: SafePath = RELEASE.parse().expect("a safe path");
-        let known = store.kept(NAME)?;
+    pub(super) async fn fetch_rustup(
+        &self,
+        store: &DistCache,
+        hosts: &BTreeSet<String>,
+    ) -> Result<RustupRelease, Error> {
+        let path: SafePath = RUSTUP_RELEASE_PATH.parse().expect("a safe path");
+        let known = store.load_texts(RECORD_NAME)?;
         if self.offline {
             let missing = || Error::Offline { paths: vec![path.clone()] };
             let (texts, absent) = known.ok_or_else(missing)?;
-            return read(&path, hosts, &texts, &absent);
+            return parse_rustup(&path, hosts, &texts, &absent);
         }
-        let source = self.source();
-        let (texts, absent) = source.settled(|| source.asked_rustup(&path, hosts)).await?;
-        let rustup = read(&path, hosts, &texts, &absent)?;
+        let source = self.dist_client();
+        let (texts, absent) = source.retry_until_consistent(|| source.fetch_rustup_once(&path, hosts)).await?;
+        let rustup = parse_rustup(&path, hosts, &texts, &absent)?;
         // Another input may have asked for other hosts of this version.
         let earlier = known.filter(|(known, _)| known.get(&path) == texts.get(&path));
         let (mut all, mut none) = earlier.unwrap_or_default();
         all.extend(texts);
         none.retain(|path| !all.contains_key(path));
-        store.keep_all(NAME, &all, none.into_iter().chain(absent))?;
+        store.save_texts(RECORD_NAME, &all, none.into_iter().chain(absent))?;
         Ok(rustup)
     }
 }
 
-impl Source {
+impl DistClient {
     /// Asks for rustup's release and for the digests of its installers for `hosts`, each of which is a triple.
     ///
     /// # Errors
-    /// [`Error::NoRustup`] where there is no release, [`Error::Unsettled`] where texts never came to belong together,
+    /// [`Error::NoRustup`] where there is no release, [`Error::Inconsistent`] where texts never came to belong together,
     /// [`Error::Network`].
-    pub async fn rustup(&self, hosts: &BTreeSet<String>) -> Result<Rustup, Error> {
-        let path: SafePath = RELEASE.parse().expect("a safe path");
-        let (texts, absent) = self.settled(|| self.asked_rustup(&path, hosts)).await?;
-        read(&path, hosts, &texts, &absent)
+    pub async fn fetch_rustup(&self, hosts: &BTreeSet<String>) -> Result<RustupRelease, Error> {
+        let path: SafePath = RUSTUP_RELEASE_PATH.parse().expect("a safe path");
+        let (texts, absent) = self.retry_until_consistent(|| self.fetch_rustup_once(&path, hosts)).await?;
+        parse_rustup(&path, hosts, &texts, &absent)
     }
 
-    async fn asked_rustup(&self, path: &SafePath, hosts: &BTreeSet<String>) -> Result<(Texts, Vec<SafePath>), Error> {
-        let text = self.text(path, MAX_TEXT).await?;
-        let text = text.ok_or_else(|| Error::NoRustup { url: http::shown(&self.url(path)) })?;
-        let version = version(path, &text)?;
+    async fn fetch_rustup_once(
+        &self,
+        path: &SafePath,
+        hosts: &BTreeSet<String>,
+    ) -> Result<(Texts, Vec<SafePath>), Error> {
+        let text = self.fetch_text(path, MAX_TEXT).await?;
+        let text = text.ok_or_else(|| Error::NoRustup { url: http::redact_url(&self.url(path)) })?;
+        let version = parse_version(path, &text)?;
         let asked = hosts.iter().flat_map(|host| installer_paths(&version, host).map(|path| digest_path(&path)));
         let asked = stream::iter(asked.collect::<Vec<_>>()).map(|path| async move {
-            let text = self.optional(&path, MAX_DIGEST).await?;
+            let text = self.fetch_optional_text(&path, MAX_DIGEST_FILE).await?;
             Ok::<_, Error>((path, text))
         });
-        let answers: Vec<_> = asked.buffer_unordered(AT_A_TIME).try_collect().await?;
+        let answers: Vec<_> = asked.buffer_unordered(MAX_CONCURRENT_REQUESTS).try_collect().await?;
         let (mut texts, mut absent) = (Texts::from([(path.clone(), text)]), Vec::new());
         for (path, text) in answers {
             match text {
@@ -102,49 +110,60 @@ impl Source {
             }
         }
         // Whatever does not belong together is found here, where it is asked for again.
-        read(path, hosts, &texts, &absent)?;
+        parse_rustup(path, hosts, &texts, &absent)?;
         Ok((texts, absent))
     }
 }
 
 /// What the texts come to.
-fn read(path: &SafePath, hosts: &BTreeSet<String>, texts: &Texts, absent: &[SafePath]) -> Result<Rustup, Error> {
+fn parse_rustup(
+    path: &SafePath,
+    hosts: &BTreeSet<String>,
+    texts: &Texts,
+    absent: &[SafePath],
+) -> Result<RustupRelease, Error> {
     let text = texts.get(path).ok_or_else(|| Error::Offline { paths: vec![path.clone()] })?;
-    let version = version(path, text)?;
-    let mut rustup = Rustup { release: (path.clone(), text.clone()), hosts: BTreeMap::new(), absent: Vec::new() };
+    let version = parse_version(path, text)?;
+    let mut rustup = RustupRelease {
+        release: (path.clone(), text.clone()),
+        installers: BTreeMap::new(),
+        unavailable_hosts: Vec::new(),
+    };
     for host in hosts {
         let paths = installer_paths(&version, host);
         let beside = [digest_path(&paths[0]), digest_path(&paths[1])];
         match beside.each_ref().map(|path| texts.get(path)) {
             [Some(archived), Some(current)] => {
-                let sha256 = match (stated(archived), stated(current)) {
+                let sha256 = match (parse_sha256(archived), parse_sha256(current)) {
                     (Some(archived), Some(current)) if archived == current => archived,
                     (Some(_), Some(_)) => {
                         let what = format!("`{}` and `{}` have different digests", paths[0], paths[1]);
-                        return Err(Error::Unsettled { what });
+                        return Err(Error::Inconsistent { what });
                     }
                     (archived, _) => {
                         let path = &beside[usize::from(archived.is_some())];
-                        return Err(Error::Unsettled { what: format!("`{path}` does not begin with a SHA-256") });
+                        return Err(Error::Inconsistent { what: format!("`{path}` does not begin with a SHA-256") });
                     }
                 };
                 let found = [archived, current].map(Clone::clone);
                 let texts = beside.into_iter().zip(found).collect();
-                rustup.hosts.insert(host.clone(), Installer { paths, sha256, texts });
+                rustup.installers.insert(host.clone(), RustupInstaller { paths, sha256, texts });
             }
-            [None, None] if beside.iter().all(|path| absent.contains(path)) => rustup.absent.push(host.clone()),
+            [None, None] if beside.iter().all(|path| absent.contains(path)) => {
+                rustup.unavailable_hosts.push(host.clone())
+            }
             [archived, current] => {
-                let lacking: Vec<SafePath> = beside
+                let missing: Vec<SafePath> = beside
                     .iter()
                     .zip([archived, current])
                     .filter(|(_, text)| text.is_none())
                     .map(|(path, _)| path.clone())
                     .collect();
-                let Some(gone) = lacking.iter().find(|path| absent.contains(path)) else {
-                    return Err(Error::Offline { paths: lacking });
+                let Some(absent_path) = missing.iter().find(|path| absent.contains(path)) else {
+                    return Err(Error::Offline { paths: missing });
                 };
-                let what = format!("`{gone}` is not there, though rustup {version} is the current one");
-                return Err(Error::Unsettled { what });
+                let what = format!("`{absent_path}` is not there, though rustup {version} is the current one");
+                return Err(Error::Inconsistent { what });
             }
         }
     }
@@ -152,14 +171,14 @@ fn read(path: &SafePath, hosts: &BTreeSet<String>, texts: &Texts, absent: &[Safe
 }
 
 /// The version that `release-stable.toml` names, which becomes a folder's name.
-fn version(path: &SafePath, text: &[u8]) -> Result<Version, Error> {
-    let raw = str::from_utf8(text).ok().and_then(|text| toml::from_str::<Raw>(text).ok());
+fn parse_version(path: &SafePath, text: &[u8]) -> Result<Version, Error> {
+    let raw = str::from_utf8(text).ok().and_then(|text| toml::from_str::<ReleaseFile>(text).ok());
     let version = raw.and_then(|raw| raw.version.parse().ok());
-    version.ok_or_else(|| Error::Unsettled { what: format!("`{path}` names no version of rustup") })
+    version.ok_or_else(|| Error::Inconsistent { what: format!("`{path}` names no version of rustup") })
 }
 
 fn installer_paths(version: &Version, host: &str) -> [SafePath; 2] {
-    let name = rustup_init(host);
+    let name = rustup_init_file_name(host);
     [format!("rustup/archive/{version}/{host}/{name}"), format!("rustup/dist/{host}/{name}")]
         .map(|path| path.parse().expect("a version and a known host are safe"))
 }
@@ -170,8 +189,8 @@ mod tests {
 
     const HOST: &str = "x86_64-unknown-linux-gnu";
 
-    fn outcome(release: &str, archived: Option<&str>, current: Option<&str>) -> Result<Rustup, Error> {
-        let path: SafePath = RELEASE.parse().expect("path");
+    fn outcome(release: &str, archived: Option<&str>, current: Option<&str>) -> Result<RustupRelease, Error> {
+        let path: SafePath = RUSTUP_RELEASE_PATH.parse().expect("path");
         let mut texts = Texts::from([(path.clone(), release.to_owned().into())]);
         let mut absent = Vec::new();
         for (folder, text) in [("archive/1.29.0", archived), ("dist", current)] {
@@ -181,30 +200,30 @@ mod tests {
                 None => absent.push(path),
             }
         }
-        read(&path, &BTreeSet::from([HOST.to_owned()]), &texts, &absent)
+        parse_rustup(&path, &BTreeSet::from([HOST.to_owned()]), &texts, &absent)
     }
 
     #[test]
-    fn both_digests_are_one() {
+    fn differing_or_missing_digests_are_inconsistent() {
         let release = "schema-version = \"1\"\nversion = \"1.29.0\"\n";
         let (one, other) = (Sha256::of(b"1").to_string(), Sha256::of(b"2").to_string());
         let one_name = format!("{one} *./rustup-init\n");
         let rustup = outcome(release, Some(&one_name), Some(&one)).expect("one");
-        assert_eq!(rustup.hosts[HOST].sha256.to_string(), one);
-        assert_eq!(rustup.hosts[HOST].texts.len(), 2);
-        assert_eq!(outcome(release, None, None).expect("none for this host").absent, [HOST]);
+        assert_eq!(rustup.installers[HOST].sha256.to_string(), one);
+        assert_eq!(rustup.installers[HOST].texts.len(), 2);
+        assert_eq!(outcome(release, None, None).expect("none for this host").unavailable_hosts, [HOST]);
         for (archived, current) in
             [(Some(&*one), Some(&*other)), (Some(&one), None), (None, Some(&one)), (Some("<html>"), Some(&one))]
         {
-            assert!(matches!(outcome(release, archived, current), Err(Error::Unsettled { .. })));
+            assert!(matches!(outcome(release, archived, current), Err(Error::Inconsistent { .. })));
         }
     }
 
     #[test]
-    fn a_version_is_one() {
+    fn an_invalid_rustup_version_is_inconsistent() {
         for release in ["", "version = 1", "version = \"../..\"", "version = \"1.29\"", "\u{0}"] {
             let outcome = outcome(release, None, None);
-            assert!(matches!(outcome, Err(Error::Unsettled { .. })), "{release}");
+            assert!(matches!(outcome, Err(Error::Inconsistent { .. })), "{release}");
         }
     }
 }

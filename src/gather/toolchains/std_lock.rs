@@ -12,79 +12,79 @@ use std::path::Path;
 use flate2::read::GzDecoder;
 use lzma_rust2::XzReader;
 
-use super::store::{Record, Store};
-use super::{Dist, Error, Needed, Plan};
+use super::dist_cache::{DistCache, TextRecord};
+use super::{DistDownloader, DownloadPlan, Error, PlannedFile};
 use crate::digest::Sha256;
 use crate::gather::lock_graph::LockGraph;
 use crate::gather::lockfile::{self, Lockfile};
 use crate::safe_path::SafePath;
 
 /// Plain bytes of an archive that are looked through. The largest rust-src has about 400 MB.
-const MAX_PLAIN: u64 = 1024 * 1024 * 1024;
+const MAX_UNPACKED: u64 = 1024 * 1024 * 1024;
 /// Bytes of a lock that is read; the largest has about 150 kB.
 const MAX_LOCK: u64 = 4 * 1024 * 1024;
 /// Memory of the decoder, in KiB. Upstream packs with a dictionary of 64 MiB (rust-installer: src/compression.rs).
 const MAX_MEMORY: u32 = 128 * 1024;
 
 /// Where the lock lies in the archive, below a folder named after it.
-const LIBRARY: &str = "rust-src/lib/rustlib/src/rust/library/Cargo.lock";
+const LIBRARY_LOCK: &str = "rust-src/lib/rustlib/src/rust/library/Cargo.lock";
 /// Where it lay until Rust 1.82: that of the compiler too.
-const WHOLE: &str = "rust-src/lib/rustlib/src/rust/Cargo.lock";
+const WORKSPACE_LOCK: &str = "rust-src/lib/rustlib/src/rust/Cargo.lock";
 /// The packages of the standard library in the lock of the whole.
-const ROOTS: [&str; 6] = ["sysroot", "std", "core", "alloc", "test", "proc_macro"];
+const LIBRARY_ROOTS: [&str; 6] = ["sysroot", "std", "core", "alloc", "test", "proc_macro"];
 
 /// What is remembered of a rust-src: the lock's digest by the name of where it lay.
-const REMEMBERED: [(&str, bool); 2] = [("library/Cargo.lock", true), ("Cargo.lock", false)];
+const RECORD_ENTRIES: [(&str, bool); 2] = [("library/Cargo.lock", true), ("Cargo.lock", false)];
 
 /// A Cargo.lock that rust-src brings.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct StdLock {
+struct RustSrcLock {
     text: String,
     /// It is that of the library alone.
-    library: bool,
+    is_library_only: bool,
 }
 
-impl Dist {
+impl DistDownloader {
     /// What the standard library's lock names in each rust-src that `plan` needs, by the archive's path. What an archive
     /// says is remembered; where it is not, the archive is taken from the cache or downloaded.
     ///
     /// # Errors
     /// An archive cannot be had or read, or its lock is none.
-    pub async fn std_locks(&self, plan: &Plan) -> Result<BTreeMap<SafePath, Lockfile>, Error> {
-        let sources = plan.artifacts.iter().filter(|(path, _)| is_rust_src(path));
+    pub async fn fetch_std_locks(&self, plan: &DownloadPlan) -> Result<BTreeMap<SafePath, Lockfile>, Error> {
+        let sources = plan.files.iter().filter(|(path, _)| is_rust_src(path));
         let sources: BTreeMap<SafePath, Sha256> = sources.map(|(path, one)| (path.clone(), one.sha256)).collect();
         if sources.is_empty() {
             return Ok(BTreeMap::new());
         }
-        let store = Store::open(&self.cache, &self.base)?;
+        let store = DistCache::open(&self.cache, &self.server_url)?;
         let mut known = BTreeMap::new();
-        let mut unknown = Plan::default();
+        let mut unknown = DownloadPlan::default();
         for (path, sha256) in &sources {
-            match recall(&store, *sha256)? {
+            match load_std_lock(&store, *sha256)? {
                 Some(lock) => drop(known.insert(path.clone(), lock)),
                 None => {
-                    let needed = Needed { sha256: *sha256, bytes: None, size: None };
-                    unknown.artifacts.insert(path.clone(), needed);
+                    let needed = PlannedFile { sha256: *sha256, bytes: None, size: None };
+                    unknown.files.insert(path.clone(), needed);
                 }
             }
         }
         self.fetch(&mut unknown, &|_, _| true).await?;
-        for (path, Needed { sha256, .. }) in unknown.artifacts {
+        for (path, PlannedFile { sha256, .. }) in unknown.files {
             let archive = store.path(sha256);
             let is_gz = path.as_str().ends_with(".gz");
-            let reading = tokio::task::spawn_blocking(move || read(&archive, is_gz)).await;
+            let reading = tokio::task::spawn_blocking(move || read_archive(&archive, is_gz)).await;
             let lock = reading.unwrap_or_else(|ended| Err(io::Error::other(ended)));
             let lock = lock.map_err(|source| Error::RustSrc { path: path.clone(), source })?;
-            remember(&store, sha256, lock.as_ref())?;
+            save_std_lock(&store, sha256, lock.as_ref())?;
             known.insert(path, lock);
         }
         let mut locks = BTreeMap::new();
         for (path, lock) in known {
             match lock {
                 Some(lock) => {
-                    let parsed = parsed(&lock, &path);
-                    let lockfile =
-                        parsed.map_err(|source| Error::StdLock { path: path.clone(), source: Box::new(source) })?;
+                    let parsed = parse_std_lock(&lock, &path);
+                    let lockfile = parsed
+                        .map_err(|source| Error::InvalidStdLock { path: path.clone(), source: Box::new(source) })?;
                     locks.insert(path, lockfile);
                 }
                 None => self.sink.detail(format!("`{path}` has no Cargo.lock of the standard library")),
@@ -101,13 +101,13 @@ pub fn is_rust_src(path: &SafePath) -> bool {
 }
 
 /// The packages of the library that a lock names.
-fn parsed(lock: &StdLock, path: &SafePath) -> Result<Lockfile, lockfile::Error> {
+fn parse_std_lock(lock: &RustSrcLock, path: &SafePath) -> Result<Lockfile, lockfile::Error> {
     let name = path.as_str().rsplit('/').next().unwrap_or_default();
     let mut lockfile = Lockfile::parse(&lock.text, Path::new(&format!("Cargo.lock in {name}")))?;
-    if !lock.library
+    if !lock.is_library_only
         && let Ok(graph) = LockGraph::parse(&lock.text)
     {
-        let reached = graph.reachable(&ROOTS);
+        let reached = graph.reachable_from(&LIBRARY_ROOTS);
         let is_reached = |name: &str, version: String| reached.contains(&(name.to_owned(), version));
         lockfile.packages.retain(|package| is_reached(package.id.name.as_str(), package.id.version.to_string()));
         lockfile.foreign.retain(|foreign| is_reached(&foreign.name, foreign.version.clone()));
@@ -116,28 +116,28 @@ fn parsed(lock: &StdLock, path: &SafePath) -> Result<Lockfile, lockfile::Error> 
 }
 
 /// What is remembered of a rust-src; `None` where nothing is.
-fn recall(store: &Store, archive: Sha256) -> Result<Option<Option<StdLock>>, Error> {
-    let Some(record) = store.recall(&record_name(archive))? else { return Ok(None) };
-    for (name, library) in REMEMBERED {
+fn load_std_lock(store: &DistCache, archive: Sha256) -> Result<Option<Option<RustSrcLock>>, Error> {
+    let Some(record) = store.load_record(&record_name(archive))? else { return Ok(None) };
+    for (name, library) in RECORD_ENTRIES {
         let digest = record.iter().find_map(|(path, digest)| (path.as_str() == name).then_some(*digest)?);
         if let Some(digest) = digest {
-            let text = store.text(digest)?.and_then(|text| String::from_utf8(text.to_vec()).ok());
-            return Ok(text.map(|text| Some(StdLock { text, library })));
+            let text = store.load_text(digest)?.and_then(|text| String::from_utf8(text.to_vec()).ok());
+            return Ok(text.map(|text| Some(RustSrcLock { text, is_library_only: library })));
         }
     }
     Ok(Some(None))
 }
 
-fn remember(store: &Store, archive: Sha256, lock: Option<&StdLock>) -> Result<(), Error> {
-    let mut record = Record::new();
-    for (name, library) in REMEMBERED {
-        if let Some(lock) = lock.filter(|lock| lock.library == library)
+fn save_std_lock(store: &DistCache, archive: Sha256, lock: Option<&RustSrcLock>) -> Result<(), Error> {
+    let mut record = TextRecord::new();
+    for (name, library) in RECORD_ENTRIES {
+        if let Some(lock) = lock.filter(|lock| lock.is_library_only == library)
             && let Ok(path) = name.parse()
         {
-            record.insert(path, Some(store.keep(lock.text.as_bytes())?));
+            record.insert(path, Some(store.save_text(lock.text.as_bytes())?));
         }
     }
-    store.remember(&record_name(archive), &record)
+    store.save_record(&record_name(archive), &record)
 }
 
 fn record_name(archive: Sha256) -> String {
@@ -145,17 +145,17 @@ fn record_name(archive: Sha256) -> String {
 }
 
 /// The lock in an archive; `None` where it has none.
-fn read(archive: &Path, is_gz: bool) -> io::Result<Option<StdLock>> {
+fn read_archive(archive: &Path, is_gz: bool) -> io::Result<Option<RustSrcLock>> {
     let packed = BufReader::new(File::open(archive)?);
     match is_gz {
-        true => find(GzDecoder::new(packed)),
-        false => find(XzReader::new_mem_limit(packed, false, MAX_MEMORY)),
+        true => find_lock(GzDecoder::new(packed)),
+        false => find_lock(XzReader::new_mem_limit(packed, false, MAX_MEMORY)),
     }
 }
 
-fn find(plain: impl Read) -> io::Result<Option<StdLock>> {
-    let mut archive = tar::Archive::new(plain.take(MAX_PLAIN));
-    let mut whole = None;
+fn find_lock(plain: impl Read) -> io::Result<Option<RustSrcLock>> {
+    let mut archive = tar::Archive::new(plain.take(MAX_UNPACKED));
+    let mut workspace_lock = None;
     // Raw: long names and other extensions stay unread, so that they cannot take memory.
     for entry in archive.entries()?.raw(true) {
         let mut entry = entry?;
@@ -165,17 +165,17 @@ fn find(plain: impl Read) -> io::Result<Option<StdLock>> {
         if !entry.header().entry_type().is_file() {
             continue;
         }
-        if below == LIBRARY.as_bytes() {
-            return Ok(Some(StdLock { text: text(&mut entry)?, library: true }));
+        if below == LIBRARY_LOCK.as_bytes() {
+            return Ok(Some(RustSrcLock { text: read_text(&mut entry)?, is_library_only: true }));
         }
-        if below == WHOLE.as_bytes() && whole.is_none() {
-            whole = Some(StdLock { text: text(&mut entry)?, library: false });
+        if below == WORKSPACE_LOCK.as_bytes() && workspace_lock.is_none() {
+            workspace_lock = Some(RustSrcLock { text: read_text(&mut entry)?, is_library_only: false });
         }
     }
-    Ok(whole)
+    Ok(workspace_lock)
 }
 
-fn text(entry: &mut impl Read) -> io::Result<String> {
+fn read_text(entry: &mut impl Read) -> io::Result<String> {
     let mut text = String::new();
     entry.take(MAX_LOCK + 1).read_to_string(&mut text)?;
     if text.len() as u64 > MAX_LOCK {
@@ -204,29 +204,29 @@ mod tests {
     }
 
     #[test]
-    fn the_librarys_own_lock_counts_before_that_of_the_whole() {
+    fn the_library_lock_wins_over_the_workspace_lock() {
         let folder = tempfile::tempdir().expect("a folder");
         let at = |path: &str| format!("rust-src-1.95.0/{path}");
-        let (whole, library) = (at(WHOLE), at(LIBRARY));
-        let decoys: [(&str, &[u8]); 2] = [(LIBRARY, b"not this"), ("a/b/rust-src/Cargo.lock", b"nor this")];
+        let (whole, library) = (at(WORKSPACE_LOCK), at(LIBRARY_LOCK));
+        let decoys: [(&str, &[u8]); 2] = [(LIBRARY_LOCK, b"not this"), ("a/b/rust-src/Cargo.lock", b"nor this")];
         let path = archive(folder.path(), &[decoys[0], decoys[1], (&whole, b"whole"), (&library, b"library")]);
-        let found = |path: &Path| read(path, true).expect("read").map(|lock| (lock.text, lock.library));
+        let found = |path: &Path| read_archive(path, true).expect("read").map(|lock| (lock.text, lock.is_library_only));
         assert_eq!(found(&path), Some(("library".to_owned(), true)));
         let path = archive(folder.path(), &[decoys[0], (&whole, b"whole")]);
         assert_eq!(found(&path), Some(("whole".to_owned(), false)));
         assert_eq!(found(&archive(folder.path(), &decoys)), None);
         let huge = vec![b'#'; usize::try_from(MAX_LOCK).expect("small") + 1];
-        let error = read(&archive(folder.path(), &[(&library, &huge)]), true).expect_err("too large");
+        let error = read_archive(&archive(folder.path(), &[(&library, &huge)]), true).expect_err("too large");
         assert!(error.to_string().contains("4 MiB"), "{error}");
     }
 
     #[test]
-    fn of_the_lock_of_the_whole_only_the_library_counts() {
+    fn only_library_packages_of_the_workspace_lock_are_used() {
         let sum = "0".repeat(64);
         let package = |name: &str| {
             format!(
                 "[[package]]\nname = {name:?}\nversion = \"1.0.0\"\nsource = {:?}\nchecksum = \"{sum}\"\n\n",
-                lockfile::CRATES_IO
+                lockfile::CRATES_IO_SOURCE
             )
         };
         let member = |name: &str, dependencies: &str| {
@@ -242,7 +242,8 @@ mod tests {
         .concat();
         let path = "dist/2022-04-07/rust-src-1.60.0.tar.xz".parse().expect("a path");
         let names = |library: bool| {
-            let lockfile = parsed(&StdLock { text: text.clone(), library }, &path).expect("a lock");
+            let lockfile =
+                parse_std_lock(&RustSrcLock { text: text.clone(), is_library_only: library }, &path).expect("a lock");
             let names: Vec<String> = lockfile.packages.iter().map(|package| package.id.name.to_string()).collect();
             names.join(" ")
         };
@@ -251,7 +252,7 @@ mod tests {
 
     /// A block header whose dictionary has 4 GiB, with a chunk that asks for it.
     #[test]
-    fn a_dictionary_beyond_the_bound_is_refused_before_it_is_made() {
+    fn an_oversized_xz_dictionary_is_refused_before_allocation() {
         let crc = |bytes: &[u8]| {
             let mut crc = flate2::Crc::new();
             crc.update(bytes);
@@ -264,10 +265,10 @@ mod tests {
             let mut bytes = b"\xfd7zXZ\0".to_vec();
             bytes.extend([&flags[..], &crc(&flags), &header, &crc(&header), &[0]].concat());
             std::fs::write(&path, bytes).expect("write");
-            let error = read(&path, false).expect_err("it ends there").to_string();
+            let error = read_archive(&path, false).expect_err("it ends there").to_string();
             assert_eq!(error.contains("mem"), refused, "{dictionary}: {error}");
         }
         std::fs::write(&path, b"no archive at all").expect("write");
-        assert!(read(&path, false).is_err() && read(&path, true).is_err());
+        assert!(read_archive(&path, false).is_err() && read_archive(&path, true).is_err());
     }
 }

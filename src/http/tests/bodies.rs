@@ -3,19 +3,19 @@
 use super::*;
 
 #[tokio::test]
-async fn truncated_reset_and_silent_bodies_are_tried_again_and_counted_once() {
+async fn broken_bodies_are_retried_and_their_bytes_counted_once() {
     let body: Vec<u8> = (0..=249u8).cycle().take(200_000).collect();
     let whole = reply(200, "", &body);
     let part = whole[..whole.len() - 50_000].to_vec();
     let quarter = whole[..50_000].to_vec();
     let server = Server::start(move |_, n| match n {
-        0 => Act::Send(part.clone().into()),
-        1 => Act::Reset,
-        2 => Act::SendThenHang(quarter.clone().into()),
-        _ => Act::Send(whole.clone().into()),
+        0 => Action::Send(part.clone().into()),
+        1 => Action::Reset,
+        2 => Action::SendThenHang(quarter.clone().into()),
+        _ => Action::Send(whole.clone().into()),
     })
     .await;
-    let target = Target::new();
+    let target = DownloadTarget::new();
     let told = AtomicU64::new(0);
     let length = download(&server.url("/a.crate"), &target.path(), &body, &|n| {
         told.fetch_add(n, Ordering::Relaxed);
@@ -31,53 +31,56 @@ async fn truncated_reset_and_silent_bodies_are_tried_again_and_counted_once() {
 }
 
 #[tokio::test]
-async fn lasting_faults_say_what_and_how_often() {
+async fn permanent_failures_report_cause_and_attempts() {
     let whole = reply(200, "", b"0123456789");
     let cut = whole[..whole.len() - 4].to_vec();
-    let server = Server::start(move |_, _| Act::Send(cut.clone().into())).await;
+    let server = Server::start(move |_, _| Action::Send(cut.clone().into())).await;
     let error = get(&server.url("/a")).await.expect_err("truncated");
     assert_eq!(server.heads().len(), 4);
-    let shown = told(&error);
+    let shown = error_chain(&error);
     assert!(shown.contains("/a (tried 4 times)"), "{shown}");
     assert!(shown.contains("the connection broke while the body came"), "{shown}");
 
-    let server = Server::start(|_, _| Act::SendThenHang(Bytes::new())).await;
+    let server = Server::start(|_, _| Action::SendThenHang(Bytes::new())).await;
     let quick = Settings { low_speed_timeout: Duration::from_millis(50), retries: 1, ..settings() };
     let client = Client::new(&quick).expect("client");
     let url = server.url("/a");
     let error = client.get(&Request::new(&url), 10).await.expect_err("hangs");
-    let shown = told(&error);
+    let shown = error_chain(&error);
     assert!(shown.contains("(tried 2 times)") && shown.contains("only 0 bytes"), "{shown}");
 
     let free = std::net::TcpListener::bind("127.0.0.1:0").expect("port");
     let url = format!("http://{}/a", free.local_addr().expect("address"));
     drop(free);
     let error = get(&url).await.expect_err("nobody there");
-    let shown = told(&error);
+    let shown = error_chain(&error);
     assert!(shown.contains("could not connect") && shown.contains("refused"), "{shown}");
 }
 
 #[tokio::test]
 async fn a_trickle_is_too_slow() {
-    let server = Server::start(|_, _| Act::Trickle).await;
+    let server = Server::start(|_, _| Action::Trickle).await;
     let quick = Settings { low_speed_timeout: Duration::from_secs(1), low_speed_limit: 1000, retries: 0, ..settings() };
     let client = Client::new(&quick).expect("client");
     let url = server.url("/a");
     let error = client.get(&Request::new(&url), 1_000_000).await;
-    assert!(matches!(error, Err(Error::Transport { source: Fault::Slow { received: 1.., .. }, .. })), "{error:?}");
+    assert!(
+        matches!(error, Err(Error::Transport { source: TransportError::Slow { received: 1.., .. }, .. })),
+        "{error:?}"
+    );
 }
 
 #[tokio::test]
-async fn wrong_bytes_are_final_unless_nobody_said_where_they_end() {
-    let server = Server::start(|_, _| Act::Send(reply(200, "", b"evil").into())).await;
-    let target = Target::new();
+async fn a_checksum_mismatch_is_retried_only_without_a_known_length() {
+    let server = Server::start(|_, _| Action::Send(reply(200, "", b"evil").into())).await;
+    let target = DownloadTarget::new();
     let error = download(&server.url("/a"), &target.path(), b"good", &|_| {}).await.expect_err("wrong");
     assert!(matches!(&error, Error::Checksum { .. }), "{error}");
     assert_eq!(server.heads().len(), 1);
 
     let server = Server::start(|_, n| {
         let body = if n == 0 { "go" } else { "good" };
-        Act::Send(format!("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{body}").into())
+        Action::Send(format!("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{body}").into())
     })
     .await;
     let length = download(&server.url("/a"), &target.path(), b"good", &|_| {}).await;
@@ -89,8 +92,8 @@ async fn wrong_bytes_are_final_unless_nobody_said_where_they_end() {
 async fn a_crate_that_is_labelled_as_gzip_stays_as_it_is() {
     let body = server::gzipped(b"a crate");
     let whole = reply(200, "Content-Encoding: gzip\r\n", &body);
-    let server = Server::start(move |_, _| Act::Send(whole.clone().into())).await;
-    let target = Target::new();
+    let server = Server::start(move |_, _| Action::Send(whole.clone().into())).await;
+    let target = DownloadTarget::new();
     download(&server.url("/a"), &target.path(), &body, &|_| {}).await.expect("as it is");
     assert_eq!(target.content(), body);
 }
@@ -104,7 +107,7 @@ async fn index_text_is_unzipped_within_its_limit() {
             () => server::gzipped(b"lines"),
         };
         let encoding = if head.contains("/br") { "br" } else { "GZIP" };
-        Act::Send(reply(200, &format!("Content-Encoding: {encoding}\r\n"), &body).into())
+        Action::Send(reply(200, &format!("Content-Encoding: {encoding}\r\n"), &body).into())
     })
     .await;
     assert_eq!(get(&server.url("/")).await.expect("answer").body, &b"lines"[..]);
@@ -113,7 +116,10 @@ async fn index_text_is_unzipped_within_its_limit() {
     let bomb = client.get(&Request::new(&url), 100_000).await;
     assert!(matches!(bomb, Err(Error::TooLarge { limit: 100_000, .. })), "{bomb:?}");
     let cut = get(&server.url("/cut")).await;
-    assert!(matches!(cut, Err(Error::Transport { attempts: 4, source: Fault::Undecodable(_), .. })), "{cut:?}");
+    assert!(
+        matches!(cut, Err(Error::Transport { attempts: 4, source: TransportError::Undecodable(_), .. })),
+        "{cut:?}"
+    );
     let brotli = get(&server.url("/br")).await;
     assert!(matches!(brotli, Err(Error::Encoding { .. })), "{brotli:?}");
 }
@@ -121,7 +127,7 @@ async fn index_text_is_unzipped_within_its_limit() {
 #[tokio::test]
 async fn limits_hold_with_and_without_an_announced_length() {
     let server = Server::start(|head, _| {
-        Act::Send(if head.contains("/open") {
+        Action::Send(if head.contains("/open") {
             format!("HTTP/1.1 200 OK\r\n\r\n{}", "x".repeat(2000)).into()
         } else {
             reply(200, "", &[b'x'; 2000]).into()
@@ -133,26 +139,26 @@ async fn limits_hold_with_and_without_an_announced_length() {
         let error = client().get(&Request::new(&url), 1999).await;
         assert!(matches!(error, Err(Error::TooLarge { limit: 1999, .. })), "{error:?}");
         assert_eq!(client().get(&Request::new(&url), 2000).await.expect("fits").body.len(), 2000);
-        let target = Target::new();
+        let target = DownloadTarget::new();
         let error = client().download(&Request::new(&url), &target.path(), Sha256::of(b""), 1999, &|_| {}).await;
         assert!(matches!(error, Err(Error::TooLarge { .. })), "{error:?}");
     }
 }
 
 #[tokio::test]
-async fn large_answers_wait_for_room_and_small_ones_do_not() {
+async fn only_large_bodies_wait_for_the_body_limit() {
     const MIB: usize = 1 << 20;
     let server = Server::start(|head, _| {
         let body = vec![b'x'; if head.contains("/large") { MIB + 1 } else { MIB }];
-        Act::Send(if head.contains("/zipped") {
+        Action::Send(if head.contains("/zipped") {
             reply(200, "Content-Encoding: gzip\r\n", &server::gzipped(&body)).into()
         } else {
             reply(200, "", &body).into()
         })
     })
     .await;
-    let (client, room) = (client(), Room::new(2));
-    let ask = async |path: &str| client.get_in(&Request::new(&server.url(path)), 1 << 24, &room).await;
+    let (client, room) = (client(), LargeBodyLimit::new(2));
+    let ask = async |path: &str| client.get_with_body_limit(&Request::new(&server.url(path)), 1 << 24, &room).await;
     for path in ["/large", "/zipped/large"] {
         let first = ask("/large").await.expect("there is room");
         let second = ask("/zipped/large").await.expect("there is room");
@@ -173,19 +179,19 @@ async fn large_answers_wait_for_room_and_small_ones_do_not() {
 }
 
 #[tokio::test]
-async fn redirects_are_followed_within_reason_and_tokens_stay_home() {
-    let other = Server::start(|_, _| Act::Send(reply(200, "", b"there").into())).await;
+async fn redirects_are_bounded_and_tokens_stay_with_their_origin() {
+    let other = Server::start(|_, _| Action::Send(reply(200, "", b"there").into())).await;
     let elsewhere = other.url("/there");
     let server = Server::start(move |head, _| {
         let location = match () {
             () if head.starts_with("GET /away") => elsewhere.clone(),
             () if head.starts_with("GET /here") => "/landed".to_owned(),
             () if head.starts_with("GET /landed") => {
-                return Act::Send(reply(200, "", b"here").into());
+                return Action::Send(reply(200, "", b"here").into());
             }
             () => "/again".to_owned(),
         };
-        Act::Send(reply(302, &format!("Location: {location}\r\n"), b"").into())
+        Action::Send(reply(302, &format!("Location: {location}\r\n"), b"").into())
     })
     .await;
     let token = Secret::new("tok");
@@ -200,7 +206,7 @@ async fn redirects_are_followed_within_reason_and_tokens_stay_home() {
     let heads = server.heads();
     assert!(heads.iter().all(|head| head.contains("authorization: tok")));
     let error = body("/round").await.expect_err("endless");
-    assert!(told(&error).contains("which leads in a circle"), "{}", told(&error));
+    assert!(error_chain(&error).contains("which leads in a circle"), "{}", error_chain(&error));
     assert_eq!(server.heads().len(), heads.len() + 2);
 }
 
@@ -208,7 +214,7 @@ async fn redirects_are_followed_within_reason_and_tokens_stay_home() {
 async fn a_host_without_http2_gets_eight_requests_at_a_time() {
     static NOW: AtomicUsize = AtomicUsize::new(0);
     static MOST: AtomicUsize = AtomicUsize::new(0);
-    let server = Server::start(|_, _| Act::Slowly(&NOW, &MOST)).await;
+    let server = Server::start(|_, _| Action::Slowly(&NOW, &MOST)).await;
     let client = client();
     let url = server.url("/");
     let all = (0..40).map(|_| {
@@ -225,7 +231,7 @@ async fn a_host_without_http2_gets_eight_requests_at_a_time() {
 }
 
 #[test]
-fn tasks_may_hold_requests() {
+fn request_futures_are_send() {
     fn is_send<T: Send>(_: T) {}
     let (client, request) = (client(), Request::new("http://127.0.0.1:1/"));
     is_send(client.get(&request, 1));
@@ -234,14 +240,14 @@ fn tasks_may_hold_requests() {
 
 #[tokio::test]
 async fn an_unwritable_file_is_named() {
-    let server = Server::start(|_, _| Act::Send(reply(200, "", b"x").into())).await;
+    let server = Server::start(|_, _| Action::Send(reply(200, "", b"x").into())).await;
     let error = download(&server.url("/"), Path::new("/absent/file"), b"x", &|_| {}).await.expect_err("no folder");
     assert!(error.to_string().contains("/absent/file"), "{error}");
     assert!(matches!(error, Error::Io { .. }));
 }
 
 #[tokio::test]
-async fn what_is_no_address_is_refused() {
+async fn invalid_urls_are_rejected() {
     for url in ["file:///etc/passwd", "nothing", "http://"] {
         assert!(matches!(get(url).await, Err(Error::Address { .. })), "{url}");
     }

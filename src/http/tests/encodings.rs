@@ -1,7 +1,7 @@
 //! `Content-Encoding`: what libcurl would decode is decoded, and a digest decides what a download's is worth.
 
 use super::*;
-use crate::http::Taker;
+use crate::http::ChunkSink;
 
 fn deflated(text: &[u8], zlib: bool) -> Vec<u8> {
     use std::io::Write as _;
@@ -15,12 +15,12 @@ fn deflated(text: &[u8], zlib: bool) -> Vec<u8> {
     }
 }
 
-fn named(encoding: &str, body: &[u8]) -> Act {
-    Act::Send(reply(200, &format!("Content-Encoding: {encoding}\r\n"), body).into())
+fn encoded_response(encoding: &str, body: &[u8]) -> Action {
+    Action::Send(reply(200, &format!("Content-Encoding: {encoding}\r\n"), body).into())
 }
 
 #[tokio::test]
-async fn index_answers_are_decoded_whether_asked_for_or_not() {
+async fn index_responses_are_decoded_even_if_not_requested() {
     let text = b"{\"name\":\"a\"}\n".repeat(50);
     let cases = [
         ("gzip", server::gzipped(&text)),
@@ -31,27 +31,27 @@ async fn index_answers_are_decoded_whether_asked_for_or_not() {
         ("identity", text.clone()),
     ];
     for (encoding, body) in cases {
-        let server = Server::start(move |_, _| named(encoding, &body)).await;
+        let server = Server::start(move |_, _| encoded_response(encoding, &body)).await;
         let answer = get(&server.url("/a")).await.unwrap_or_else(|e| panic!("{encoding}: {e}"));
         assert_eq!(&answer.body[..], &text[..], "{encoding}");
     }
     let bomb = deflated(&vec![b' '; 100_000], true);
-    let server = Server::start(move |_, _| named("deflate", &bomb)).await;
+    let server = Server::start(move |_, _| encoded_response("deflate", &bomb)).await;
     assert!(matches!(get(&server.url("/a")).await, Err(Error::TooLarge { limit: 1000, .. })));
 }
 
 #[tokio::test]
 async fn an_unknown_encoding_is_named_with_header_and_address() {
     for encoding in ["br", "zstd", "gzip, br"] {
-        let server = Server::start(move |_, _| named(encoding, b"whatever")).await;
+        let server = Server::start(move |_, _| encoded_response(encoding, b"whatever")).await;
         let url = server.url("/a");
-        let target = Target::new();
+        let target = DownloadTarget::new();
         let errors = [
             get(&url).await.expect_err("not decoded"),
             download(&url, &target.path(), b"other", &|_| {}).await.expect_err("not decoded"),
         ];
         for error in errors {
-            let text = told(&error);
+            let text = error_chain(&error);
             assert!(text.contains(&format!("`Content-Encoding: {encoding}`")) && text.contains(&url), "{text}");
         }
         assert_eq!(server.heads().len(), 2, "nothing is tried again");
@@ -59,26 +59,26 @@ async fn an_unknown_encoding_is_named_with_header_and_address() {
 }
 
 #[derive(Default)]
-struct Seen {
+struct RecordingSink {
     bytes: Vec<u8>,
-    doubtful: Vec<bool>,
+    hold_until_verified: Vec<bool>,
 }
 
-impl Taker for Seen {
-    async fn begin(&mut self, _length: Option<u64>, doubtful: bool) -> io::Result<()> {
-        self.doubtful.push(doubtful);
+impl ChunkSink for RecordingSink {
+    async fn begin(&mut self, _length: Option<u64>, hold_until_verified: bool) -> io::Result<()> {
+        self.hold_until_verified.push(hold_until_verified);
         self.bytes.clear();
         Ok(())
     }
 
-    async fn take(&mut self, piece: Bytes) -> io::Result<()> {
+    async fn write_chunk(&mut self, piece: Bytes) -> io::Result<()> {
         self.bytes.extend_from_slice(&piece);
         Ok(())
     }
 }
 
 #[tokio::test]
-async fn the_digest_decides_whether_a_download_is_encoded_or_only_called_so() {
+async fn the_digest_decides_whether_a_download_is_decoded() {
     let file = body();
     let cases = [
         // The compression is the file's own, as that of every crate is, or the encoding is no encoding at all.
@@ -89,60 +89,64 @@ async fn the_digest_decides_whether_a_download_is_encoded_or_only_called_so() {
         ("deflate, gzip", server::gzipped(&deflated(&file, true)), 2),
     ];
     for (encoding, served, requests) in cases {
-        let server = Server::start(move |_, _| named(encoding, &served)).await;
+        let server = Server::start(move |_, _| encoded_response(encoding, &served)).await;
         let url = server.url("/a-1.0.0.crate");
         let (request, expected) = (Request::new(&url), Sha256::of(&file));
-        let target = Target::new();
+        let target = DownloadTarget::new();
         let length = client().download(&request, &target.path(), expected, 300_000, &|_| {}).await;
         assert_eq!(length.unwrap_or_else(|e| panic!("{encoding}: {e}")), 200_000);
         assert!(target.content() == file && server.heads().len() == requests, "{encoding}");
 
-        let target = Target::new();
+        let target = DownloadTarget::new();
         let length = client().resume(&request, &target.path(), expected, 300_000, &|_| {}).await;
         assert_eq!(length.unwrap_or_else(|e| panic!("{encoding}: {e}")), 200_000);
         assert!(target.content() == file, "{encoding}");
 
-        let mut seen = Seen::default();
-        let length = client().relay(&request, expected, 300_000, &mut seen).await;
+        let mut seen = RecordingSink::default();
+        let length = client().download_to_sink(&request, expected, 300_000, &mut seen).await;
         assert_eq!(length.unwrap_or_else(|e| panic!("{encoding}: {e}")), 200_000);
-        assert!(seen.bytes == file && seen.doubtful == vec![true; requests], "{encoding}: {:?}", seen.doubtful);
+        assert!(
+            seen.bytes == file && seen.hold_until_verified == vec![true; requests],
+            "{encoding}: {:?}",
+            seen.hold_until_verified
+        );
     }
 }
 
 #[tokio::test]
 async fn an_encoded_download_of_other_bytes_is_refused_and_a_bomb_is_bounded() {
     let encoded = server::gzipped(&body());
-    let server = Server::start(move |_, _| named("gzip", &encoded)).await;
+    let server = Server::start(move |_, _| encoded_response("gzip", &encoded)).await;
     let url = server.url("/a");
-    let target = Target::new();
+    let target = DownloadTarget::new();
     let error = client().resume(&Request::new(&url), &target.path(), Sha256::of(b"x"), 300_000, &|_| {}).await;
     assert!(matches!(error, Err(Error::Checksum { actual, .. }) if actual == Sha256::of(&body())), "{error:?}");
     assert_eq!(target.content(), b"");
     let bomb = server::gzipped(&vec![0; 5_000_000]);
-    let server = Server::start(move |_, _| named("gzip", &bomb)).await;
+    let server = Server::start(move |_, _| encoded_response("gzip", &bomb)).await;
     let url = server.url("/a");
-    let mut seen = Seen::default();
-    let error = client().relay(&Request::new(&url), Sha256::of(b"x"), 100_000, &mut seen).await;
+    let mut seen = RecordingSink::default();
+    let error = client().download_to_sink(&Request::new(&url), Sha256::of(b"x"), 100_000, &mut seen).await;
     assert!(matches!(error, Err(Error::TooLarge { limit: 100_000, .. })) && seen.bytes.len() <= 100_000, "{error:?}");
 }
 
 #[tokio::test]
-async fn an_encoded_download_that_breaks_off_begins_anew() {
+async fn an_interrupted_encoded_download_restarts() {
     let file = body();
     let encoded = server::gzipped(&file);
     let server = Server::start(move |head, n| {
-        assert!(n < 2 || from(head).is_none(), "no part of what is decoded is asked for");
+        assert!(n < 2 || range_start(head).is_none(), "no part of what is decoded is asked for");
         match n {
             1 => {
                 let whole = reply(200, "Content-Encoding: gzip\r\n", &encoded);
-                Act::Send(whole[..whole.len() - 100].to_vec().into())
+                Action::Send(whole[..whole.len() - 100].to_vec().into())
             }
-            _ => named("gzip", &encoded),
+            _ => encoded_response("gzip", &encoded),
         }
     })
     .await;
     let url = server.url("/a");
-    let target = Target::new();
+    let target = DownloadTarget::new();
     let request = Request::new(&url);
     client().resume(&request, &target.path(), Sha256::of(&file), 300_000, &|_| {}).await.expect("whole");
     assert!(target.content() == file && server.heads().len() == 3);

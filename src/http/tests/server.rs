@@ -16,7 +16,7 @@ use tokio_rustls::TlsAcceptor;
 use super::*;
 
 /// What a server does with a request.
-pub(super) enum Act {
+pub(super) enum Action {
     /// Sends these bytes and closes.
     Send(Bytes),
     /// Sends these bytes and says nothing more.
@@ -57,7 +57,7 @@ pub(super) struct Server {
 
 impl Server {
     /// `act` is given the head of each request and the number of requests before it.
-    pub(super) async fn start(act: impl Fn(&str, usize) -> Act + Send + Sync + 'static) -> Server {
+    pub(super) async fn start(act: impl Fn(&str, usize) -> Action + Send + Sync + 'static) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("port");
         let address = listener.local_addr().expect("address");
         let heads = Arc::new(Mutex::new(Vec::new()));
@@ -103,40 +103,40 @@ async fn read_head(stream: &mut (impl tokio::io::AsyncBufRead + Unpin)) -> Optio
     Some(head)
 }
 
-async fn perform(act: Act, mut stream: TcpStream) {
+async fn perform(act: Action, mut stream: TcpStream) {
     // A client that has heard enough may be gone by now.
     match act {
-        Act::Send(bytes) => {
+        Action::Send(bytes) => {
             let gone = stream.write_all(&bytes).await.is_err();
             if !gone {
                 stream.shutdown().await.ok();
             }
         }
-        Act::SendThenHang(bytes) => {
+        Action::SendThenHang(bytes) => {
             stream.write_all(&bytes).await.expect("the head is waited for");
             tokio::time::sleep(Duration::from_secs(60)).await;
         }
-        Act::Reset => {
+        Action::Reset => {
             stream.set_zero_linger().expect("an open socket");
         }
-        Act::Trickle => {
+        Action::Trickle => {
             let mut gone = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.is_err();
             while !gone {
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 gone = stream.write_all(b"x").await.is_err();
             }
         }
-        Act::Slowly(now, most) => {
-            most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        Action::Slowly(in_flight, max_in_flight) => {
+            max_in_flight.fetch_max(in_flight.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
             tokio::time::sleep(Duration::from_millis(50)).await;
-            now.fetch_sub(1, Ordering::SeqCst);
+            in_flight.fetch_sub(1, Ordering::SeqCst);
             stream.write_all(&reply(200, "", b"")).await.expect("the answer is waited for");
         }
     }
 }
 
 /// A server with an authority of its own, for `localhost` and 127.0.0.1. It answers with the protocol's version.
-pub(super) struct Tls {
+pub(super) struct TlsServer {
     pub(super) authority: String,
     port: u16,
     counts: Arc<Counts>,
@@ -146,13 +146,13 @@ pub(super) struct Tls {
 struct Counts {
     heads: Mutex<Vec<String>>,
     connections: AtomicUsize,
-    now: AtomicUsize,
-    most: AtomicUsize,
+    in_flight: AtomicUsize,
+    max_in_flight: AtomicUsize,
 }
 
-impl Tls {
-    pub(super) async fn start() -> Tls {
-        let (tls, listener, acceptor) = Tls::prepare(&[b"h2", b"http/1.1"]).await;
+impl TlsServer {
+    pub(super) async fn start() -> TlsServer {
+        let (tls, listener, acceptor) = TlsServer::prepare(&[b"h2", b"http/1.1"]).await;
         let counts = Arc::clone(&tls.counts);
         tokio::spawn(async move {
             loop {
@@ -173,8 +173,8 @@ impl Tls {
     }
 
     /// A server that answers each head, over HTTP/1.1, with a status, and with a `Location` unless that is 200.
-    pub(super) async fn start_redirecting(act: Arc<Redirecting>) -> Tls {
-        let (tls, listener, acceptor) = Tls::prepare(&[b"http/1.1"]).await;
+    pub(super) async fn start_redirecting(act: Arc<Redirecting>) -> TlsServer {
+        let (tls, listener, acceptor) = TlsServer::prepare(&[b"http/1.1"]).await;
         let counts = Arc::clone(&tls.counts);
         tokio::spawn(async move {
             loop {
@@ -195,8 +195,8 @@ impl Tls {
     }
 
     /// A proxy that is spoken to with TLS and opens tunnels.
-    pub(super) async fn start_proxy() -> Tls {
-        let (tls, listener, acceptor) = Tls::prepare(&[b"http/1.1"]).await;
+    pub(super) async fn start_proxy() -> TlsServer {
+        let (tls, listener, acceptor) = TlsServer::prepare(&[b"http/1.1"]).await;
         let counts = Arc::clone(&tls.counts);
         tokio::spawn(async move {
             loop {
@@ -217,7 +217,7 @@ impl Tls {
         tls
     }
 
-    async fn prepare(protocols: &[&[u8]]) -> (Tls, TcpListener, TlsAcceptor) {
+    async fn prepare(protocols: &[&[u8]]) -> (TlsServer, TcpListener, TlsAcceptor) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("port");
         let port = listener.local_addr().expect("address").port();
         let mut params = CertificateParams::new(Vec::new()).expect("parameters");
@@ -236,7 +236,7 @@ impl Tls {
             .with_single_cert(vec![certificate.der().clone()], PrivateKeyDer::Pkcs8(key.serialize_der().into()))
             .expect("certificate and key");
         config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
-        let tls = Tls { authority, port, counts: Arc::default() };
+        let tls = TlsServer { authority, port, counts: Arc::default() };
         (tls, listener, TlsAcceptor::from(Arc::new(config)))
     }
 
@@ -255,8 +255,8 @@ impl Tls {
     }
 
     /// Requests at a time at most.
-    pub(super) fn most(&self) -> usize {
-        self.counts.most.load(Ordering::SeqCst)
+    pub(super) fn max_in_flight(&self) -> usize {
+        self.counts.max_in_flight.load(Ordering::SeqCst)
     }
 }
 
@@ -264,8 +264,8 @@ async fn answer(
     request: hyper::Request<hyper::body::Incoming>,
     counts: Arc<Counts>,
 ) -> Result<hyper::Response<Full<Bytes>>, std::convert::Infallible> {
-    counts.most.fetch_max(counts.now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+    counts.max_in_flight.fetch_max(counts.in_flight.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
     tokio::time::sleep(Duration::from_millis(30)).await;
-    counts.now.fetch_sub(1, Ordering::SeqCst);
+    counts.in_flight.fetch_sub(1, Ordering::SeqCst);
     Ok(hyper::Response::new(Full::new(Bytes::from(format!("{:?}", request.version())))))
 }

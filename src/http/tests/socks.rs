@@ -8,14 +8,14 @@ use tokio::net::{TcpListener, TcpStream};
 use super::*;
 
 /// A SOCKS proxy that connects everything to one server, and remembers what it was asked for.
-struct Socks {
+struct SocksServer {
     port: u16,
-    asked: Arc<Mutex<Vec<String>>>,
+    requests: Arc<Mutex<Vec<String>>>,
 }
 
-impl Socks {
+impl SocksServer {
     /// Where `login` is given, nobody else is served.
-    async fn start(server: &Server, login: Option<&'static str>) -> Socks {
+    async fn start(server: &Server, login: Option<&'static str>) -> SocksServer {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("port");
         let port = listener.local_addr().expect("address").port();
         let asked = Arc::new(Mutex::new(Vec::new()));
@@ -30,15 +30,15 @@ impl Socks {
                 });
             }
         });
-        Socks { port, asked }
+        SocksServer { port, requests: asked }
     }
 
     fn url(&self, scheme: &str) -> String {
         format!("{scheme}://127.0.0.1:{}", self.port)
     }
 
-    fn asked(&self) -> Vec<String> {
-        std::mem::take(&mut *self.asked.lock().expect("asked"))
+    fn take_requests(&self) -> Vec<String> {
+        std::mem::take(&mut *self.requests.lock().expect("asked"))
     }
 }
 
@@ -103,16 +103,16 @@ async fn serve(mut stream: TcpStream, seen: &Mutex<Vec<String>>, to: &str, login
     Ok(())
 }
 
-fn through(variables: &[(&str, &str)]) -> Client {
+fn client_with(variables: &[(&str, &str)]) -> Client {
     let mut settings = Settings { retries: 0, ..settings() };
-    settings.proxy = ProxySettings::of_env(&Env::of(variables.iter().copied()));
+    settings.proxy = ProxySettings::of_env(&Env::from_vars(variables.iter().copied()));
     Client::new(&settings).expect("client")
 }
 
 #[tokio::test]
-async fn each_kind_of_socks_is_spoken_and_resolves_names_where_libcurl_does() {
-    let server = Server::start(|_, _| Act::Send(reply(200, "", b"through").into())).await;
-    let socks = Socks::start(&server, None).await;
+async fn socks_versions_resolve_names_as_libcurl_does() {
+    let server = Server::start(|_, _| Action::Send(reply(200, "", b"through").into())).await;
+    let socks = SocksServer::start(&server, None).await;
     for (scheme, expected) in [
         ("socks4", "address 127.0.0.1:81"),
         ("socks", "address 127.0.0.1:81"),
@@ -122,21 +122,21 @@ async fn each_kind_of_socks_is_spoken_and_resolves_names_where_libcurl_does() {
     ] {
         let mut settings = Settings { retries: 0, ..settings() };
         settings.proxy.configure(&socks.url(scheme), "`http.proxy`");
-        let lookup: crate::http::targets::Lookup =
+        let lookup: crate::http::host_policy::Lookup =
             Arc::new(|_| Box::pin(async { Ok(vec![std::net::Ipv4Addr::LOCALHOST.into()]) }));
         let client = Client::with_lookup(&settings, lookup).expect("client");
         let answer = client.get(&Request::new("http://localhost4.test:81/a"), 100).await;
-        assert_eq!(answer.unwrap_or_else(|e| panic!("{scheme}: {}", told(&e))).body, &b"through"[..]);
-        assert_eq!(socks.asked(), [expected], "{scheme}");
+        assert_eq!(answer.unwrap_or_else(|e| panic!("{scheme}: {}", error_chain(&e))).body, &b"through"[..]);
+        assert_eq!(socks.take_requests(), [expected], "{scheme}");
     }
     // To a server behind it, a SOCKS proxy is no HTTP proxy.
     assert!(server.heads().iter().all(|head| head.starts_with("GET /a HTTP/1.1")), "{:?}", server.heads());
 }
 
 #[tokio::test]
-async fn variables_and_exceptions_hold_for_socks_as_for_other_proxies() {
-    let server = Server::start(|_, _| Act::Send(reply(200, "", b"there").into())).await;
-    let socks = Socks::start(&server, None).await;
+async fn environment_and_no_proxy_apply_to_socks() {
+    let server = Server::start(|_, _| Action::Send(reply(200, "", b"there").into())).await;
+    let socks = SocksServer::start(&server, None).await;
     let address = socks.url("socks5h");
     let cases: &[(&[(&str, &str)], usize)] = &[
         (&[("ALL_PROXY", &address)], 1),
@@ -148,23 +148,23 @@ async fn variables_and_exceptions_hold_for_socks_as_for_other_proxies() {
     ];
     for (variables, proxied) in cases {
         let url = server.url("/a");
-        let answer = through(variables).get(&Request::new(&url), 100).await;
-        assert_eq!(answer.unwrap_or_else(|e| panic!("{variables:?}: {}", told(&e))).body, &b"there"[..]);
-        assert_eq!(socks.asked().len(), *proxied, "{variables:?}");
+        let answer = client_with(variables).get(&Request::new(&url), 100).await;
+        assert_eq!(answer.unwrap_or_else(|e| panic!("{variables:?}: {}", error_chain(&e))).body, &b"there"[..]);
+        assert_eq!(socks.take_requests().len(), *proxied, "{variables:?}");
     }
 }
 
 #[tokio::test]
 async fn a_socks_proxy_gets_name_and_password_and_errors_show_neither() {
-    let server = Server::start(|_, _| Act::Send(reply(200, "", b"there").into())).await;
-    let socks = Socks::start(&server, Some("us@er:s3cr3t")).await;
+    let server = Server::start(|_, _| Action::Send(reply(200, "", b"there").into())).await;
+    let socks = SocksServer::start(&server, Some("us@er:s3cr3t")).await;
     let right = socks.url("socks5h").replace("://", "://us%40er:s3cr3t@");
     let url = server.url("/a");
-    let answer = through(&[("ALL_PROXY", &right)]).get(&Request::new(&url), 100).await;
-    assert_eq!(answer.unwrap_or_else(|e| panic!("{}", told(&e))).body, &b"there"[..]);
+    let answer = client_with(&[("ALL_PROXY", &right)]).get(&Request::new(&url), 100).await;
+    assert_eq!(answer.unwrap_or_else(|e| panic!("{}", error_chain(&e))).body, &b"there"[..]);
     for wrong in [right.replace("s3cr3t", "s3cr3tX"), socks.url("socks5h")] {
-        let error = through(&[("ALL_PROXY", &wrong)]).get(&Request::new(&url), 100).await.expect_err("refused");
-        let shown = format!("{}{error:?}", told(&error));
+        let error = client_with(&[("ALL_PROXY", &wrong)]).get(&Request::new(&url), 100).await.expect_err("refused");
+        let shown = format!("{}{error:?}", error_chain(&error));
         assert!(!shown.contains("s3cr3t"), "{shown}");
     }
 }

@@ -9,10 +9,10 @@ use super::problem::{Fault, Problem};
 use crate::crate_id::{CrateId, CrateName};
 use crate::index_line::RegistryConfig;
 use crate::mirror::layout::Layout;
-use crate::mirror::store::{Error, failed};
+use crate::mirror::transaction::{Error, failed};
 
 /// What belongs to the mirror's root; names that begin with a dot are never served, and the system's own are its own.
-const ROOT: &[&str] =
+const ROOT_ENTRIES: &[&str] =
     &["crates", "index", "dist", "rustup", "manifest.json", "lost+found", "System Volume Information"];
 
 /// The files of a mirror.
@@ -23,9 +23,9 @@ pub(super) struct Listing {
     /// Index files, as places below index/.
     pub(super) index: BTreeSet<String>,
     /// Files of lines' records, as places below lines/.
-    pub(super) records: BTreeSet<String>,
+    pub(super) index_meta: BTreeSet<String>,
     /// Files below dist/ and rustup/, as paths.
-    pub(super) artifacts: BTreeSet<String>,
+    pub(super) dist_files: BTreeSet<String>,
     /// What does not belong.
     pub(super) problems: Vec<Problem>,
 }
@@ -34,29 +34,29 @@ impl Listing {
     /// Lists every folder of the mirror where something belongs.
     pub(super) fn read(layout: &Layout) -> Result<Listing, Error> {
         let mut listing = Listing::default();
-        for (name, _) in entries(layout.root())? {
-            if !name.starts_with('.') && !ROOT.contains(&name.as_str()) {
-                listing.stranger(name);
+        for (name, _) in read_folder(layout.root())? {
+            if !name.starts_with('.') && !ROOT_ENTRIES.contains(&name.as_str()) {
+                listing.add_unrecognized(name);
             }
         }
         // Each tree of small folders takes as long to list as all crates, so they are listed side by side.
         let (crates, trees) = std::thread::scope(|scope| {
-            let trees = [(layout.index(), "index"), (layout.lines(), ".frostmirror/lines")]
-                .map(|(root, shown)| scope.spawn(move || Listing::tree(&root, shown)));
-            let crates = entries(&layout.crates());
+            let trees = [(layout.index(), "index"), (layout.index_meta(), ".frostmirror/lines")]
+                .map(|(root, shown)| scope.spawn(move || Listing::list_index_tree(&root, shown)));
+            let crates = read_folder(&layout.crates());
             (crates, trees.map(|tree| tree.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))))
         });
         for (name, kind) in crates? {
-            listing.one_crate(&name, kind);
+            listing.add_crate_file(&name, kind);
         }
         let [index, records] = trees;
-        for (tree, places) in [(index?, &mut listing.index), (records?, &mut listing.records)] {
+        for (tree, places) in [(index?, &mut listing.index), (records?, &mut listing.index_meta)] {
             let (found, mut problems) = tree;
             *places = found;
             listing.problems.append(&mut problems);
         }
         for folder in ["dist", "rustup"] {
-            listing.artifacts_below(&layout.root().join(folder), folder)?;
+            listing.add_dist_files(&layout.root().join(folder), folder)?;
         }
         match fs::read(layout.index_config()) {
             Ok(text) if serde_json::from_slice::<RegistryConfig>(&text).is_err() => {
@@ -68,17 +68,17 @@ impl Listing {
     }
 
     /// Every place where an index file or a file of records is or belongs, each once.
-    pub(super) fn places(&self) -> Vec<&str> {
-        let places: BTreeSet<&String> = self.index.iter().chain(&self.records).chain(self.crates.keys()).collect();
+    pub(super) fn index_paths(&self) -> Vec<&str> {
+        let places: BTreeSet<&String> = self.index.iter().chain(&self.index_meta).chain(self.crates.keys()).collect();
         places.into_iter().map(String::as_str).collect()
     }
 
-    fn one_crate(&mut self, name: &str, kind: FileType) {
+    fn add_crate_file(&mut self, name: &str, kind: FileType) {
         if name == "index" {
             return;
         }
-        match id_of(name) {
-            None => self.stranger(format!("crates/{name}")),
+        match parse_crate_file_name(name) {
+            None => self.add_unrecognized(format!("crates/{name}")),
             Some(_) if !kind.is_file() => self.problems.push(Problem::new(format!("crates/{name}"), Fault::NotAFile)),
             Some(id) => {
                 self.crates.entry(id.name.index_path()).or_default().push(id);
@@ -87,29 +87,29 @@ impl Listing {
     }
 
     /// The places of files below `root`, and what does not belong there.
-    fn tree(root: &Path, shown: &str) -> Result<(BTreeSet<String>, Vec<Problem>), Error> {
+    fn list_index_tree(root: &Path, shown: &str) -> Result<(BTreeSet<String>, Vec<Problem>), Error> {
         let (mut alone, mut found) = (Listing::default(), BTreeSet::new());
-        alone.places_below(root, shown, "", &mut found)?;
+        alone.add_index_paths(root, shown, "", &mut found)?;
         Ok((found, alone.problems))
     }
 
-    fn places_below(
+    fn add_index_paths(
         &mut self,
         folder: &Path,
         shown: &str,
-        place: &str,
+        path: &str,
         found: &mut BTreeSet<String>,
     ) -> Result<(), Error> {
-        for (name, kind) in entries(folder)? {
-            let below = if place.is_empty() { name.clone() } else { format!("{place}/{name}") };
+        for (name, kind) in read_folder(folder)? {
+            let below = if path.is_empty() { name.clone() } else { format!("{path}/{name}") };
             let belongs = || name.parse::<CrateName>().is_ok_and(|name| name.index_path() == below);
             // A name is two or three deep: `1/a`, `se/rd/serde`.
             if kind.is_dir() && below.split('/').count() < 3 {
-                self.places_below(&folder.join(&name), shown, &below, found)?;
+                self.add_index_paths(&folder.join(&name), shown, &below, found)?;
             } else if shown == "index" && below == "config.json" && kind.is_file() {
                 continue;
             } else if !belongs() {
-                self.stranger(format!("{shown}/{below}"));
+                self.add_unrecognized(format!("{shown}/{below}"));
             } else if !kind.is_file() {
                 self.problems.push(Problem::new(format!("{shown}/{below}"), Fault::NotAFile));
             } else {
@@ -119,25 +119,25 @@ impl Listing {
         Ok(())
     }
 
-    fn artifacts_below(&mut self, folder: &Path, shown: &str) -> Result<(), Error> {
-        for (name, kind) in entries(folder)? {
+    fn add_dist_files(&mut self, folder: &Path, shown: &str) -> Result<(), Error> {
+        for (name, kind) in read_folder(folder)? {
             let below = format!("{shown}/{name}");
             if kind.is_dir() {
-                self.artifacts_below(&folder.join(&name), &below)?;
+                self.add_dist_files(&folder.join(&name), &below)?;
             } else {
-                self.artifacts.insert(below);
+                self.dist_files.insert(below);
             }
         }
         Ok(())
     }
 
-    fn stranger(&mut self, path: String) {
-        self.problems.push(Problem::new(path, Fault::Stranger));
+    fn add_unrecognized(&mut self, path: String) {
+        self.problems.push(Problem::new(path, Fault::Unrecognized));
     }
 }
 
 /// The crate whose file is called `name`. A name has no dot, so the digits before the first dot begin the version.
-fn id_of(name: &str) -> Option<CrateId> {
+fn parse_crate_file_name(name: &str) -> Option<CrateId> {
     let stem = name.strip_suffix(".crate")?;
     let dash = stem[..stem.find('.')?].rfind('-')?;
     let id = CrateId::parse(&stem[..dash], &stem[dash + 1..]).ok()?;
@@ -145,7 +145,7 @@ fn id_of(name: &str) -> Option<CrateId> {
 }
 
 /// Names and kinds of what is in `folder`; nothing where it is not there. Links are not followed.
-fn entries(folder: &Path) -> Result<Vec<(String, FileType)>, Error> {
+fn read_folder(folder: &Path) -> Result<Vec<(String, FileType)>, Error> {
     let listed = match fs::read_dir(folder) {
         Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(Vec::new()),
         listed => listed.map_err(failed("list", folder))?,
@@ -164,8 +164,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_crates_file_has_one_reading() {
-        let id = |name: &str| id_of(name).map(|id| id.to_string());
+    fn a_crate_file_name_parses_in_one_way() {
+        let id = |name: &str| parse_crate_file_name(name).map(|id| id.to_string());
         for (name, told) in [
             ("a-1.0.0.crate", "a 1.0.0"),
             ("foo-1-2.0.0.crate", "foo-1 2.0.0"),

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::books::LIVE_RECORDS;
+use super::metadata::LIVE_RECORDS;
 use crate::crate_id::{CrateId, CrateName, Version};
 use crate::digest::Sha256;
 use crate::safe_path::SafePath;
@@ -58,16 +58,16 @@ pub enum Fault {
     },
     /// A crate's file without an index line.
     #[error("no index line names it")]
-    NoLine,
+    NotIndexed,
     /// A file that does not belong to a mirror.
     #[error("nothing names it")]
-    Stranger,
+    Unrecognized,
     /// A link, a folder or a device where a file belongs.
     #[error("is not a regular file")]
     NotAFile,
     /// A line that cargo cannot read.
     #[error("line {number} is no index line")]
-    Garbage {
+    InvalidLine {
         /// From 1.
         number: usize,
     },
@@ -81,7 +81,7 @@ pub enum Fault {
     },
     /// A second line of one version.
     #[error("line {number} is one more line of {id}")]
-    Twice {
+    Duplicate {
         /// From 1.
         number: usize,
         /// The crate that it is of.
@@ -97,7 +97,7 @@ pub enum Fault {
     },
     /// A line that is on record is not there.
     #[error("the line of {id} is missing, which is on record")]
-    LineLost {
+    MissingLine {
         /// The crate.
         id: CrateId,
     },
@@ -111,7 +111,7 @@ pub enum Fault {
     },
     /// A line of the file is no record.
     #[error("line {number} is no record of an index line")]
-    NoRecord {
+    InvalidRecord {
         /// From 1.
         number: usize,
     },
@@ -137,13 +137,13 @@ pub enum Fault {
     },
     /// The file is missing or not what it must be.
     #[error("{0}")]
-    Head(HeadFault),
+    Summary(SummaryFault),
     /// A rustup artifact is not there.
     #[error("is missing; it is on record as held")]
-    ArtifactMissing,
+    MissingDistFile,
     /// What was recorded of rustup artifacts is lost or cannot be read.
     #[error("is not there or is no record of rustup artifacts")]
-    ArtifactRecords,
+    DistFileRecords,
     /// A record of the ledger cannot be read as one.
     #[error("is no record of an import")]
     LedgerRecord,
@@ -155,7 +155,7 @@ pub enum Fault {
     },
     /// An import or a collection was killed.
     #[error("an import or a collection was killed while it changed files; it must be run again")]
-    Torn,
+    Interrupted,
     /// A line of live mode's records is none.
     #[error("line {number} is no record of what live mode brought")]
     LiveRecord {
@@ -172,10 +172,10 @@ pub enum Fault {
     },
     /// A rustup artifact that live mode brought is not on record as held.
     #[error("is not on record as held with the digest that live mode's records have")]
-    LiveArtifact,
+    LiveDistFile,
     /// Live mode was killed.
     #[error("live mode was killed while it placed files; whatever changes the mirror next completes it")]
-    Placing,
+    LiveInterrupted,
     /// `index/config.json` is not what cargo reads.
     #[error("is not the configuration of a registry")]
     Config,
@@ -188,32 +188,32 @@ fn book(record: &str) -> String {
 
 impl Fault {
     /// Whether it is of our own records, which a rebuild makes anew.
-    pub fn is_of_state(&self) -> bool {
+    pub fn is_rebuildable(&self) -> bool {
         use Fault as F;
         matches!(
             self,
-            F::NoRecord { .. }
+            F::InvalidRecord { .. }
                 | F::Unrecorded { .. }
                 | F::RecordChecksum { .. }
-                | F::Head(_)
+                | F::Summary(_)
                 | F::LedgerRecord
-                | F::ArtifactRecords
+                | F::DistFileRecords
                 | F::LiveRecord { .. }
                 | F::LiveCounts { .. }
-                | F::Placing
+                | F::LiveInterrupted
                 | F::Link { .. }
         )
     }
 
     /// Whether it is a file that only a person can judge.
     pub fn is_stray(&self) -> bool {
-        matches!(self, Fault::Stranger | Fault::NotAFile | Fault::NoLine)
+        matches!(self, Fault::Unrecognized | Fault::NotAFile | Fault::NotIndexed)
     }
 }
 
 /// What is wrong with `manifest.json`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
-pub enum HeadFault {
+pub enum SummaryFault {
     /// It is not there.
     #[error("is missing")]
     Missing,
@@ -240,7 +240,7 @@ pub enum HeadFault {
     },
     /// A lineage's newest record is not in the ledger.
     #[error("says that {record} is the newest record of lineage {lineage}, and the ledger has no such record")]
-    Record {
+    MissingRecord {
         /// The lineage.
         lineage: String,
         /// The record.
@@ -248,7 +248,7 @@ pub enum HeadFault {
     },
     /// The ledger has a lineage that the head lacks.
     #[error("does not name lineage {lineage}, whose newest record is {record}")]
-    Unnamed {
+    MissingLineage {
         /// The lineage.
         lineage: String,
         /// Its newest record.
@@ -256,7 +256,7 @@ pub enum HeadFault {
     },
     /// The ledger has a newer record of a lineage.
     #[error("has an older record of lineage {lineage} than the ledger's {record}")]
-    Older {
+    OutdatedRecord {
         /// The lineage.
         lineage: String,
         /// The newer record.
@@ -277,20 +277,28 @@ pub struct Repair {
 #[derive(Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 enum RepairLine<'a> {
-    Crate { name: &'a CrateName, version: &'a Version, sha256: Sha256 },
-    Artifact { path: &'a SafePath, sha256: Sha256 },
+    Crate {
+        name: &'a CrateName,
+        version: &'a Version,
+        sha256: Sha256,
+    },
+    #[serde(rename = "artifact")]
+    DistFile {
+        path: &'a SafePath,
+        sha256: Sha256,
+    },
 }
 
 impl Repair {
     /// The text of a repair list: JSON, one object a line, with `kind` and what is of that kind: `crate` has `name`,
     /// `version` and `sha256`; `artifact`, which is one of rustup, has `path` and `sha256`.
-    pub fn list(repairs: &[Repair], artifacts: &[(SafePath, Sha256)]) -> String {
+    pub fn render_list(repairs: &[Repair], artifacts: &[(SafePath, Sha256)]) -> String {
         let crates = repairs.iter().map(|Repair { id, sha256 }| RepairLine::Crate {
             name: &id.name,
             version: &id.version,
             sha256: *sha256,
         });
-        let artifacts = artifacts.iter().map(|(path, sha256)| RepairLine::Artifact { path, sha256: *sha256 });
+        let artifacts = artifacts.iter().map(|(path, sha256)| RepairLine::DistFile { path, sha256: *sha256 });
         let mut text = String::new();
         for line in crates.chain(artifacts) {
             text.push_str(&serde_json::to_string(&line).expect("plain fields are JSON"));
@@ -309,7 +317,7 @@ mod tests {
         let id = CrateId::parse("Foo-Bar", "1.0.0+b").expect("a crate");
         let sha256 = Sha256::of(b"");
         let path: SafePath = "dist/2026-04-16/x.tar.xz".parse().expect("a path");
-        let text = Repair::list(&[Repair { id, sha256 }], &[(path, sha256)]);
+        let text = Repair::render_list(&[Repair { id, sha256 }], &[(path, sha256)]);
         assert_eq!(
             text,
             format!(
@@ -317,12 +325,12 @@ mod tests {
                  {{\"kind\":\"artifact\",\"path\":\"dist/2026-04-16/x.tar.xz\",\"sha256\":\"{sha256}\"}}\n"
             )
         );
-        assert_eq!(Repair::list(&[], &[]), "");
+        assert_eq!(Repair::render_list(&[], &[]), "");
     }
 
     #[test]
-    fn a_strangers_name_does_not_steer_the_terminal() {
-        let told = Problem::new("crates/\u{1b}[2J", Fault::Stranger).to_string();
+    fn control_characters_in_file_names_are_escaped() {
+        let told = Problem::new("crates/\u{1b}[2J", Fault::Unrecognized).to_string();
         assert_eq!(told, "crates/\\u{1b}[2J: nothing names it");
     }
 }

@@ -10,70 +10,78 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::target::Target;
-use super::{Error, Exported, for_each, go_on, holdings, missing, rotten, written};
+use super::output_dir::OutputDir;
+use super::{
+    Error, ExportReport, check_stopped, corrupt_crate, for_each_crate, missing_crate, read_inventory, write_failed,
+};
 use crate::digest::Hasher;
 use crate::durable::checkpoint;
 use crate::event::Sink;
-use crate::mirror::holdings::Holding;
+use crate::mirror::inventory::InventoryEntry;
 use crate::mirror::layout::Layout;
-use crate::mirror::store::failed;
+use crate::mirror::transaction::failed;
 
 /// See [`ReadGuard::export_local_registry`](crate::mirror::lock::ReadGuard::export_local_registry).
-pub(super) fn export(layout: &Layout, folder: &Path, sink: &dyn Sink) -> Result<Exported, Error> {
-    let target = Target::begin(folder, layout)?;
+pub(super) fn export(layout: &Layout, folder: &Path, sink: &dyn Sink) -> Result<ExportReport, Error> {
+    let target = OutputDir::create(folder, layout)?;
     let index = target.path().join("index");
     // Cargo wants the folder, though nothing may be in it.
-    fs::create_dir(&index).map_err(written(&index))?;
-    let holdings = holdings(layout, sink, &mut |name, text| {
+    fs::create_dir(&index).map_err(write_failed(&index))?;
+    let inventory = read_inventory(layout, sink, &mut |name, text| {
         let path = index.join(name.index_path());
         let made = path.parent().map_or(Ok(()), fs::create_dir_all);
-        made.and_then(|()| fs::write(&path, text)).map_err(written(&path))
+        made.and_then(|()| fs::write(&path, text)).map_err(write_failed(&path))
     })?;
     checkpoint("export:read");
     let linked = AtomicU64::new(0);
-    let no_links: Mutex<Option<String>> = Mutex::default();
-    let bytes = for_each(&holdings.held().collect::<Vec<_>>(), sink, |held, buffer| {
+    let link_failure: Mutex<Option<String>> = Mutex::default();
+    let bytes = for_each_crate(&inventory.stored().collect::<Vec<_>>(), sink, |held, buffer| {
         let (from, to) = (layout.crate_file(&held.id), target.path().join(held.id.file_name()));
         match fs::hard_link(&from, &to) {
             Ok(()) => {
                 linked.fetch_add(1, Ordering::Relaxed);
-                checked(held, &from, None, buffer, sink)
+                hash_and_copy(held, &from, None, buffer, sink)
             }
             Err(refused) => {
-                let mut first = no_links.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut first = link_failure.lock().unwrap_or_else(PoisonError::into_inner);
                 first.get_or_insert_with(|| refused.to_string());
                 drop(first);
-                checked(held, &from, Some(&to), buffer, sink)
+                hash_and_copy(held, &from, Some(&to), buffer, sink)
             }
         }
     })?;
-    Ok(Exported {
-        folder: target.place(sink)?,
-        crates: holdings.held().count() as u64,
+    Ok(ExportReport {
+        folder: target.publish(sink)?,
+        crates: inventory.stored().count() as u64,
         bytes,
-        index_only: (holdings.crates.len() - holdings.held().count()) as u64,
-        linked: linked.into_inner(),
-        no_links: no_links.into_inner().unwrap_or_else(PoisonError::into_inner),
-        left_out: Vec::new(),
-        twins: Vec::new(),
+        index_only: (inventory.crates.len() - inventory.stored().count()) as u64,
+        hard_linked: linked.into_inner(),
+        link_failure: link_failure.into_inner().unwrap_or_else(PoisonError::into_inner),
+        skipped: Vec::new(),
+        case_conflicts: Vec::new(),
     })
 }
 
 /// Hashes the crate's file, and copies it on the way if it is not linked.
-fn checked(held: &Holding, from: &Path, to: Option<&Path>, buffer: &mut [u8], sink: &dyn Sink) -> Result<u64, Error> {
+fn hash_and_copy(
+    entry: &InventoryEntry,
+    from: &Path,
+    to: Option<&Path>,
+    buffer: &mut [u8],
+    sink: &dyn Sink,
+) -> Result<u64, Error> {
     let mut file = match File::open(from) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(missing(held)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(missing_crate(entry)),
         file => file.map_err(failed("read", from))?,
     };
     let mut copy = match to {
-        Some(to) => Some((to, File::create_new(to).map_err(written(to))?)),
+        Some(to) => Some((to, File::create_new(to).map_err(write_failed(to))?)),
         None => None,
     };
     let mut hasher = Hasher::new();
     let mut length = 0;
     loop {
-        go_on(sink)?;
+        check_stopped(sink)?;
         let n = match file.read(buffer) {
             Ok(0) => break,
             Ok(n) => n,
@@ -83,9 +91,9 @@ fn checked(held: &Holding, from: &Path, to: Option<&Path>, buffer: &mut [u8], si
         hasher.update(&buffer[..n]);
         length += n as u64;
         if let Some((to, copy)) = &mut copy {
-            copy.write_all(&buffer[..n]).map_err(written(to))?;
+            copy.write_all(&buffer[..n]).map_err(write_failed(to))?;
         }
     }
     let actual = hasher.finish();
-    if actual == held.cksum { Ok(length) } else { Err(rotten(held, actual)) }
+    if actual == entry.cksum { Ok(length) } else { Err(corrupt_crate(entry, actual)) }
 }

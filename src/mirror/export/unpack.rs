@@ -28,13 +28,13 @@ use crate::crate_id::CrateId;
 use crate::digest::{Hasher, Sha256};
 
 /// The name of cargo's list of a vendored crate's files.
-pub const CHECKSUMS: &str = ".cargo-checksum.json";
+pub const CHECKSUM_FILE: &str = ".cargo-checksum.json";
 
 /// The name of cargo's mark that a crate was unpacked, which no crate may bring along, in whatever folder.
-const MARK: &str = ".cargo-ok";
+const UNPACKED_MARK: &str = ".cargo-ok";
 
 /// Plain bytes that cargo unpacks of any crate.
-const MAX_PLAIN: u64 = 512 * 1024 * 1024;
+const MAX_UNPACKED: u64 = 512 * 1024 * 1024;
 /// Plain bytes that cargo unpacks for each byte of the file, where that is more.
 const MAX_RATIO: u64 = 20;
 /// Bytes of a path.
@@ -49,13 +49,13 @@ const PATH_OVERHEAD: usize = 200;
 
 /// What was unpacked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Unpacked {
+pub struct UnpackReport {
     /// Every file, by its path below `NAME-VERSION/`, with `/` between components.
     pub files: BTreeMap<String, FileEntry>,
     /// Paths that differ only in case, in groups of at least two; all of them are in `files`.
-    pub twins: Vec<Vec<String>>,
+    pub case_conflicts: Vec<Vec<String>>,
     /// Files that the file system could not keep beside another one whose name differs in case.
-    pub replaced: Vec<Replaced>,
+    pub replaced: Vec<CaseReplacement>,
 }
 
 /// An unpacked file.
@@ -69,16 +69,16 @@ pub struct FileEntry {
 
 /// A file that gave way to a later entry of the archive, since the file system ignores case.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Replaced {
+pub struct CaseReplacement {
     /// The path that is gone.
     pub lost: String,
     /// The path that took its place.
     pub kept: String,
 }
 
-impl Unpacked {
+impl UnpackReport {
     /// Bytes of all files.
-    pub fn bytes(&self) -> u64 {
+    pub fn total_bytes(&self) -> u64 {
         self.files.values().map(|file| file.size).sum()
     }
 }
@@ -87,7 +87,7 @@ impl Unpacked {
 #[derive(Debug)]
 pub enum Error {
     /// Nothing that may be unpacked.
-    Refused(Refused),
+    Rejected(Rejection),
     /// A file cannot be written.
     Write {
         /// The file.
@@ -101,7 +101,7 @@ pub enum Error {
 
 /// Why a crate may not be unpacked.
 #[derive(Debug, thiserror::Error)]
-pub enum Refused {
+pub enum Rejection {
     /// It is not a gzipped tar archive, or is larger than it may be.
     #[error("its archive cannot be read")]
     Archive(#[source] io::Error),
@@ -136,11 +136,11 @@ pub fn unpack(
     root: &Path,
     buffer: &mut [u8],
     stopped: &dyn Fn() -> bool,
-) -> Result<Unpacked, Error> {
-    let limit = MAX_PLAIN.max(length.saturating_mul(MAX_RATIO));
-    let plain = Limited { inner: GzDecoder::new(file), left: limit, limit };
+) -> Result<UnpackReport, Error> {
+    let limit = MAX_UNPACKED.max(length.saturating_mul(MAX_RATIO));
+    let plain = LimitedReader { inner: GzDecoder::new(file), remaining: limit, limit };
     let mut archive = tar::Archive::new(plain);
-    let mut tree = Tree::new(id, root);
+    let mut tree = Unpacker::new(id, root);
     // Of an extended header that comes before its entry.
     let mut long_name: Option<Vec<u8>> = None;
     // Raw, because else extended headers are read into memory whole.
@@ -152,14 +152,14 @@ pub fn unpack(
         let kind = entry.header().entry_type();
         match kind {
             EntryType::GNULongName => {
-                let mut name = extended(&mut entry)?;
+                let mut name = read_extended_header(&mut entry)?;
                 // It ends with a NUL, as texts in C do.
                 name.truncate(name.iter().position(|byte| *byte == 0).unwrap_or(name.len()));
                 long_name = Some(name);
                 continue;
             }
             EntryType::XHeader => {
-                if let Some(name) = path_of_extended(&extended(&mut entry)?)? {
+                if let Some(name) = path_of_extended(&read_extended_header(&mut entry)?)? {
                     long_name = Some(name);
                 }
                 continue;
@@ -169,34 +169,36 @@ pub fn unpack(
             _ => {}
         }
         let path = long_name.take().unwrap_or_else(|| entry.path_bytes().into_owned());
-        let runs = entry.header().mode().is_ok_and(|mode| mode & 0o100 != 0);
+        let is_executable = entry.header().mode().is_ok_and(|mode| mode & 0o100 != 0);
         match kind {
-            EntryType::Directory => tree.folder(&path)?,
+            EntryType::Directory => tree.add_folder(&path)?,
             // Old archives mark folders so; tar's readers, and with them cargo, go by the header's format.
-            EntryType::Regular if path.ends_with(b"/") && entry.header().as_ustar().is_none() => tree.folder(&path)?,
-            EntryType::Regular => tree.file(&path, runs, &mut entry, buffer, stopped)?,
-            EntryType::Symlink | EntryType::Link => return Err(refused(&path, "is a link")),
-            _ => return Err(refused(&path, "is neither a file nor a folder")),
+            EntryType::Regular if path.ends_with(b"/") && entry.header().as_ustar().is_none() => {
+                tree.add_folder(&path)?
+            }
+            EntryType::Regular => tree.add_file(&path, is_executable, &mut entry, buffer, stopped)?,
+            EntryType::Symlink | EntryType::Link => return Err(reject_path(&path, "is a link")),
+            _ => return Err(reject_path(&path, "is neither a file nor a folder")),
         }
     }
     Ok(tree.finish())
 }
 
 fn unreadable(source: io::Error) -> Error {
-    Error::Refused(Refused::Archive(source))
+    Error::Rejected(Rejection::Archive(source))
 }
 
-fn refused(path: &[u8], why: &'static str) -> Error {
+fn reject_path(path: &[u8], why: &'static str) -> Error {
     let path = String::from_utf8_lossy(path).chars().take(200).collect();
-    Error::Refused(Refused::Path { path, why })
+    Error::Rejected(Rejection::Path { path, why })
 }
 
 /// The content of an extended header.
-fn extended(entry: &mut impl Read) -> Result<Vec<u8>, Error> {
+fn read_extended_header(entry: &mut impl Read) -> Result<Vec<u8>, Error> {
     let mut content = Vec::new();
     entry.take(MAX_EXTENDED + 1).read_to_end(&mut content).map_err(unreadable)?;
     if content.len() as u64 > MAX_EXTENDED {
-        return Err(Error::Refused(Refused::Names));
+        return Err(Error::Rejected(Rejection::Names));
     }
     Ok(content)
 }
@@ -208,8 +210,8 @@ fn path_of_extended(content: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         let extension = extension.map_err(unreadable)?;
         match extension.key_bytes() {
             b"path" => path = Some(extension.value_bytes().to_vec()),
-            b"size" => return Err(refused(b"", "has an extended header that states its size once more")),
-            key if key.starts_with(b"GNU.sparse") => return Err(refused(b"", "is a sparse file")),
+            b"size" => return Err(reject_path(b"", "has an extended header that states its size once more")),
+            key if key.starts_with(b"GNU.sparse") => return Err(reject_path(b"", "is a sparse file")),
             _ => {}
         }
     }
@@ -217,62 +219,62 @@ fn path_of_extended(content: &[u8]) -> Result<Option<Vec<u8>>, Error> {
 }
 
 /// What was unpacked of one crate so far.
-struct Tree<'a> {
+struct Unpacker<'a> {
     prefix: String,
     root: &'a Path,
-    unpacked: Unpacked,
+    unpacked: UnpackReport,
     /// Every file and every folder, and whether it is a folder.
     taken: HashMap<String, bool>,
     /// The paths of files, by what a file system without case would call them.
     folded: HashMap<String, Vec<String>>,
-    names: usize,
+    name_bytes: usize,
     /// How the file system spells a path; not its own spelling only in tests of file systems that ignore case.
     spelling: fn(&str) -> String,
 }
 
-impl<'a> Tree<'a> {
-    fn new(id: &CrateId, root: &'a Path) -> Tree<'a> {
-        Tree {
+impl<'a> Unpacker<'a> {
+    fn new(id: &CrateId, root: &'a Path) -> Unpacker<'a> {
+        Unpacker {
             prefix: format!("{}-{}", id.name, id.version),
             root,
-            unpacked: Unpacked::default(),
+            unpacked: UnpackReport::default(),
             taken: HashMap::new(),
             folded: HashMap::new(),
-            names: 0,
+            name_bytes: 0,
             spelling: str::to_owned,
         }
     }
 
     /// The path below the crate's own folder, without `.` and doubled slashes; empty for that folder.
-    fn below(&mut self, path: &[u8]) -> Result<String, Error> {
-        self.names += path.len() + PATH_OVERHEAD;
-        if path.len() > MAX_PATH || self.names > NAMES_BUDGET {
-            return Err(Error::Refused(Refused::Names));
+    fn path_in_crate(&mut self, path: &[u8]) -> Result<String, Error> {
+        self.name_bytes += path.len() + PATH_OVERHEAD;
+        if path.len() > MAX_PATH || self.name_bytes > NAMES_BUDGET {
+            return Err(Error::Rejected(Rejection::Names));
         }
-        let text = std::str::from_utf8(path).map_err(|_| refused(path, "is not UTF-8"))?;
+        let text = std::str::from_utf8(path).map_err(|_| reject_path(path, "is not UTF-8"))?;
         let below = match text.strip_prefix(self.prefix.as_str()) {
             Some("") => return Ok(String::new()),
             Some(rest) => rest.strip_prefix('/'),
             None => None,
         };
-        let below = below.ok_or_else(|| refused(path, "is not in the crate's own folder"))?;
+        let below = below.ok_or_else(|| reject_path(path, "is not in the crate's own folder"))?;
         let mut components = Vec::new();
         // Cargo reads a path as the system does: a dot and an empty component say nothing.
         for component in below.split('/').filter(|component| !matches!(*component, "" | ".")) {
-            if let Some(why) = fault(component, cfg!(windows)) {
-                return Err(refused(path, why));
+            if let Some(why) = component_fault(component, cfg!(windows)) {
+                return Err(reject_path(path, why));
             }
             components.push(component);
         }
         Ok(components.join("/"))
     }
 
-    fn folder(&mut self, path: &[u8]) -> Result<(), Error> {
-        let below = self.below(path)?;
+    fn add_folder(&mut self, path: &[u8]) -> Result<(), Error> {
+        let below = self.path_in_crate(path)?;
         if below.is_empty() || is_omitted(&below) {
             return Ok(());
         }
-        self.take_folders(&below, path)?;
+        self.claim_folders(&below, path)?;
         self.make_folder(&below, path)
     }
 
@@ -280,35 +282,35 @@ impl<'a> Tree<'a> {
         let folder = self.on_disk(below);
         fs::create_dir_all(&folder).map_err(|source| match source.kind() {
             // Where the file system ignores case, that file may have another spelling.
-            io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => refused(path, NEEDS_FOLDER),
-            _ => not_written(path, folder.clone())(source),
+            io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => reject_path(path, NEEDS_FOLDER),
+            _ => write_failed(path, folder.clone())(source),
         })
     }
 
-    fn file(
+    fn add_file(
         &mut self,
         path: &[u8],
-        runs: bool,
+        is_executable: bool,
         entry: &mut impl Read,
         buffer: &mut [u8],
         stopped: &dyn Fn() -> bool,
     ) -> Result<(), Error> {
-        let below = self.below(path)?;
+        let below = self.path_in_crate(path)?;
         if below.is_empty() {
-            return Err(refused(path, IS_FOLDER));
+            return Err(reject_path(path, IS_FOLDER));
         }
         if is_omitted(&below) {
             return Ok(());
         }
         if let Some((folder, _)) = below.rsplit_once('/') {
-            self.take_folders(folder, path)?;
+            self.claim_folders(folder, path)?;
             self.make_folder(folder, path)?;
         }
         if self.taken.insert(below.clone(), false) == Some(true) {
-            return Err(refused(path, IS_FOLDER));
+            return Err(reject_path(path, IS_FOLDER));
         }
-        let place = self.on_disk(&below);
-        let mut file = self.create(&below, &place, runs, path)?;
+        let path_on_disk = self.on_disk(&below);
+        let mut file = self.create_file(&below, &path_on_disk, is_executable, path)?;
         let mut hasher = Hasher::new();
         let mut size = 0;
         loop {
@@ -323,7 +325,7 @@ impl<'a> Tree<'a> {
             };
             hasher.update(&buffer[..n]);
             size += n as u64;
-            file.write_all(&buffer[..n]).map_err(not_written(path, place.clone()))?;
+            file.write_all(&buffer[..n]).map_err(write_failed(path, path_on_disk.clone()))?;
         }
         self.unpacked.files.insert(below, FileEntry { sha256: hasher.finish(), size });
         Ok(())
@@ -331,42 +333,48 @@ impl<'a> Tree<'a> {
 
     /// Makes a file that is not there. An earlier entry of this path gives way, as does one whose name the file system
     /// takes for the same.
-    fn create(&mut self, below: &str, place: &Path, runs: bool, path: &[u8]) -> Result<File, Error> {
+    fn create_file(
+        &mut self,
+        below: &str,
+        path_on_disk: &Path,
+        is_executable: bool,
+        path: &[u8],
+    ) -> Result<File, Error> {
         let spellings = self.folded.entry(below.to_lowercase()).or_default();
         let again = spellings.iter().any(|spelling| spelling == below);
-        let created = match create(place, runs) {
+        let created = match create(path_on_disk, is_executable) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 if !again {
                     // An earlier entry had this name, and a later one may have removed it already.
                     let lost = spellings.iter().position(|spelling| self.unpacked.files.contains_key(spelling));
                     let lost =
-                        lost.ok_or_else(|| refused(path, "has the name of another entry on this file system"))?;
+                        lost.ok_or_else(|| reject_path(path, "has the name of another entry on this file system"))?;
                     let lost = spellings.remove(lost);
                     self.unpacked.files.remove(&lost);
                     self.taken.remove(&lost);
-                    self.unpacked.replaced.push(Replaced { lost, kept: below.to_owned() });
+                    self.unpacked.replaced.push(CaseReplacement { lost, kept: below.to_owned() });
                 }
-                fs::remove_file(place).map_err(|_| refused(path, IS_FOLDER))?;
-                create(place, runs)
+                fs::remove_file(path_on_disk).map_err(|_| reject_path(path, IS_FOLDER))?;
+                create(path_on_disk, is_executable)
             }
             created => created,
         };
         if !again {
             spellings.push(below.to_owned());
         }
-        created.map_err(not_written(path, place.to_owned()))
+        created.map_err(write_failed(path, path_on_disk.to_owned()))
     }
 
     /// Takes the names of a folder and of those above it.
-    fn take_folders(&mut self, below: &str, path: &[u8]) -> Result<(), Error> {
+    fn claim_folders(&mut self, below: &str, path: &[u8]) -> Result<(), Error> {
         let ends = below.match_indices('/').map(|(at, _)| at).chain([below.len()]);
         for end in ends {
             let folder = &below[..end];
             match self.taken.get(folder) {
                 Some(true) => {}
-                Some(false) => return Err(refused(path, NEEDS_FOLDER)),
+                Some(false) => return Err(reject_path(path, NEEDS_FOLDER)),
                 None => {
-                    self.names += folder.len() + PATH_OVERHEAD;
+                    self.name_bytes += folder.len() + PATH_OVERHEAD;
                     self.taken.insert(folder.to_owned(), true);
                 }
             }
@@ -380,18 +388,19 @@ impl<'a> Tree<'a> {
         path
     }
 
-    fn finish(self) -> Unpacked {
-        let mut twins: Vec<Vec<String>> = self.folded.into_values().filter(|spellings| spellings.len() > 1).collect();
-        twins.iter_mut().for_each(|spellings| spellings.sort());
-        twins.sort();
-        Unpacked { twins, ..self.unpacked }
+    fn finish(self) -> UnpackReport {
+        let mut case_conflicts: Vec<Vec<String>> =
+            self.folded.into_values().filter(|spellings| spellings.len() > 1).collect();
+        case_conflicts.iter_mut().for_each(|spellings| spellings.sort());
+        case_conflicts.sort();
+        UnpackReport { case_conflicts, ..self.unpacked }
     }
 }
 
 const NEEDS_FOLDER: &str = "needs a folder where a file is";
 const IS_FOLDER: &str = "is a file where a folder is";
 
-fn fault(component: &str, windows: bool) -> Option<&'static str> {
+fn component_fault(component: &str, windows: bool) -> Option<&'static str> {
     match component {
         ".." => Some("climbs out of its folder"),
         _ if component.len() > MAX_COMPONENT => Some("has a component of more than 255 bytes"),
@@ -418,16 +427,18 @@ fn is_omitted(below: &str) -> bool {
         let plain = component.trim_end_matches(['.', ' ']).to_ascii_lowercase();
         plain == ".git" || plain == "git~1"
     };
-    below == CHECKSUMS || matches!(name, MARK | ".gitignore" | ".gitattributes") || below.split('/').any(is_git)
+    below == CHECKSUM_FILE
+        || matches!(name, UNPACKED_MARK | ".gitignore" | ".gitattributes")
+        || below.split('/').any(is_git)
 }
 
 /// What the system says of a file; a name that it cannot keep is the crate's fault.
-fn not_written(path: &[u8], place: PathBuf) -> impl FnOnce(io::Error) -> Error {
+fn write_failed(path: &[u8], path_on_disk: PathBuf) -> impl FnOnce(io::Error) -> Error {
     move |source| match source.kind() {
         io::ErrorKind::InvalidFilename | io::ErrorKind::InvalidInput => {
-            refused(path, "has a name that this file system does not allow")
+            reject_path(path, "has a name that this file system does not allow")
         }
-        _ => Error::Write { path: place, source },
+        _ => Error::Write { path: path_on_disk, source },
     }
 }
 
@@ -444,16 +455,16 @@ fn create(path: &Path, _: bool) -> io::Result<File> {
 }
 
 /// A reader that fails where there is more than its limit.
-struct Limited<R> {
+struct LimitedReader<R> {
     inner: R,
-    left: u64,
+    remaining: u64,
     limit: u64,
 }
 
-impl<R: Read> Read for Limited<R> {
+impl<R: Read> Read for LimitedReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let n = self.inner.read(buffer)?;
-        self.left = self.left.checked_sub(n as u64).ok_or_else(|| {
+        self.remaining = self.remaining.checked_sub(n as u64).ok_or_else(|| {
             io::Error::other(format!("it unpacks to more than {} bytes, which cargo refuses too", self.limit))
         })?;
         Ok(n)

@@ -15,16 +15,19 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use super::target::Target;
-use super::unpack::{self, Refused, Replaced, Unpacked};
-use super::{Error, Exported, LeftOut, Twins, for_each, go_on, holdings, missing, rotten, written};
+use super::output_dir::OutputDir;
+use super::unpack::{self, CaseReplacement, Rejection, UnpackReport};
+use super::{
+    CaseConflict, Error, ExportReport, SkippedCrate, check_stopped, corrupt_crate, for_each_crate, missing_crate,
+    read_inventory, write_failed,
+};
 use crate::crate_id::Version;
 use crate::digest::{HashingReader, Sha256};
 use crate::durable::checkpoint;
 use crate::event::Sink;
-use crate::mirror::holdings::Holding;
+use crate::mirror::inventory::InventoryEntry;
 use crate::mirror::layout::Layout;
-use crate::mirror::store::failed;
+use crate::mirror::transaction::failed;
 
 /// Bytes of a manifest.
 const MAX_MANIFEST: u64 = 4 * 1024 * 1024;
@@ -35,52 +38,58 @@ const GITIGNORE: &str = "# Every file belongs here: cargo checks them all.\n!*\n
 const GITATTRIBUTES: &str = "* -text -ident -filter -working-tree-encoding -export-ignore -export-subst\n";
 
 /// See [`ReadGuard::export_vendor`](crate::mirror::lock::ReadGuard::export_vendor).
-pub(super) fn export(layout: &Layout, folder: &Path, sink: &dyn Sink) -> Result<Exported, Error> {
-    let target = Target::begin(folder, layout)?;
-    let holdings = holdings(layout, sink, &mut |_, _| Ok(()))?;
+pub(super) fn export(layout: &Layout, folder: &Path, sink: &dyn Sink) -> Result<ExportReport, Error> {
+    let target = OutputDir::create(folder, layout)?;
+    let inventory = read_inventory(layout, sink, &mut |_, _| Ok(()))?;
     checkpoint("export:read");
-    let (left_out, twins) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
-    let bytes = for_each(&holdings.held().collect::<Vec<_>>(), sink, |held, buffer| {
+    let (skipped, case_conflicts) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
+    let bytes = for_each_crate(&inventory.stored().collect::<Vec<_>>(), sink, |held, buffer| {
         let root = target.path().join(format!("{}-{}", held.id.name, held.id.version));
-        fs::create_dir(&root).map_err(written(&root))?;
-        match one(layout, held, &root, buffer, sink)? {
+        fs::create_dir(&root).map_err(write_failed(&root))?;
+        match unpack_crate(layout, held, &root, buffer, sink)? {
             Ok(unpacked) => {
-                for Replaced { lost, kept } in &unpacked.replaced {
+                for CaseReplacement { lost, kept } in &unpacked.replaced {
                     let id = &held.id;
                     sink.warning(format!(
                         "`{lost}` of {id} was replaced by `{kept}`: this file system ignores case, and the later one stays, as with cargo"
                     ));
                 }
-                if !unpacked.twins.is_empty() {
-                    let paths = unpacked.twins.concat();
-                    twins.lock().unwrap_or_else(PoisonError::into_inner).push(Twins { id: held.id.clone(), paths });
+                if !unpacked.case_conflicts.is_empty() {
+                    let paths = unpacked.case_conflicts.concat();
+                    case_conflicts
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .push(CaseConflict { id: held.id.clone(), paths });
                 }
-                Ok(unpacked.bytes())
+                Ok(unpacked.total_bytes())
             }
             Err(why) => {
-                fs::remove_dir_all(&root).map_err(written(&root))?;
-                left_out.lock().unwrap_or_else(PoisonError::into_inner).push(LeftOut { id: held.id.clone(), why });
+                fs::remove_dir_all(&root).map_err(write_failed(&root))?;
+                skipped
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(SkippedCrate { id: held.id.clone(), reason: why });
                 Ok(0)
             }
         }
     })?;
     for (name, text) in [(".gitignore", GITIGNORE), (".gitattributes", GITATTRIBUTES)] {
         let path = target.path().join(name);
-        fs::write(&path, text).map_err(written(&path))?;
+        fs::write(&path, text).map_err(write_failed(&path))?;
     }
-    let mut left_out = left_out.into_inner().unwrap_or_else(PoisonError::into_inner);
-    left_out.sort_by(|a, b| a.id.cmp(&b.id));
-    let mut twins = twins.into_inner().unwrap_or_else(PoisonError::into_inner);
-    twins.sort_by(|a, b| a.id.cmp(&b.id));
-    Ok(Exported {
-        folder: target.place(sink)?,
-        crates: (holdings.held().count() - left_out.len()) as u64,
+    let mut skipped = skipped.into_inner().unwrap_or_else(PoisonError::into_inner);
+    skipped.sort_by(|a, b| a.id.cmp(&b.id));
+    let mut case_conflicts = case_conflicts.into_inner().unwrap_or_else(PoisonError::into_inner);
+    case_conflicts.sort_by(|a, b| a.id.cmp(&b.id));
+    Ok(ExportReport {
+        folder: target.publish(sink)?,
+        crates: (inventory.stored().count() - skipped.len()) as u64,
         bytes,
-        index_only: (holdings.crates.len() - holdings.held().count()) as u64,
-        linked: 0,
-        no_links: None,
-        left_out,
-        twins,
+        index_only: (inventory.crates.len() - inventory.stored().count()) as u64,
+        hard_linked: 0,
+        link_failure: None,
+        skipped,
+        case_conflicts,
     })
 }
 
@@ -97,25 +106,25 @@ struct Checksums<'a> {
 }
 
 /// Unpacks one crate into `root`, hashing its file on the way. The inner error is the crate's own fault.
-fn one(
+fn unpack_crate(
     layout: &Layout,
-    held: &Holding,
+    entry: &InventoryEntry,
     root: &Path,
     buffer: &mut [u8],
     sink: &dyn Sink,
-) -> Result<Result<Unpacked, Refused>, Error> {
-    let path = layout.crate_file(&held.id);
+) -> Result<Result<UnpackReport, Rejection>, Error> {
+    let path = layout.crate_file(&entry.id);
     let file = match File::open(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(missing(held)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(missing_crate(entry)),
         file => file.map_err(failed("read", &path))?,
     };
     let length = file.metadata().map_err(failed("read", &path))?.len();
     let mut file = HashingReader::new(file);
-    let stopped = || sink.stopped();
-    let unpacked = unpack::unpack(&mut file, length, &held.id, root, buffer, &stopped);
+    let stopped = || sink.is_cancelled();
+    let unpacked = unpack::unpack(&mut file, length, &entry.id, root, buffer, &stopped);
     // The archive may end before its file does, and the digest is that of the file.
     loop {
-        go_on(sink)?;
+        check_stopped(sink)?;
         match file.read(buffer) {
             Ok(0) => break,
             Ok(_) => {}
@@ -125,29 +134,29 @@ fn one(
     }
     // What is rotten is told as rotten, whatever it looked like when it was unpacked.
     let (actual, _, _) = file.finish();
-    if actual != held.cksum {
-        return Err(rotten(held, actual));
+    if actual != entry.cksum {
+        return Err(corrupt_crate(entry, actual));
     }
     let unpacked = match unpacked {
         Ok(unpacked) => unpacked,
-        Err(unpack::Error::Refused(why)) => return Ok(Err(why)),
+        Err(unpack::Error::Rejected(why)) => return Ok(Err(why)),
         Err(unpack::Error::Write { path, source }) => return Err(Error::Write { path, source }),
         Err(unpack::Error::Stopped) => return Err(Error::Stopped),
     };
-    if let Err(why) = check_manifest(held, root) {
+    if let Err(why) = check_manifest(entry, root) {
         return Ok(Err(why));
     }
-    let twins: HashSet<&String> = unpacked.twins.iter().flatten().collect();
+    let twins: HashSet<&String> = unpacked.case_conflicts.iter().flatten().collect();
     let listed = unpacked.files.iter().filter(|(path, _)| *path == "Cargo.toml" || !twins.contains(path));
     let files = listed.map(|(path, file)| (path.as_str(), file.sha256)).collect();
-    let text = serde_json::to_vec(&Checksums { files, package: held.cksum }).expect("texts and digests are JSON");
-    let path = root.join(unpack::CHECKSUMS);
-    fs::write(&path, text).map_err(written(&path))?;
+    let text = serde_json::to_vec(&Checksums { files, package: entry.cksum }).expect("texts and digests are JSON");
+    let path = root.join(unpack::CHECKSUM_FILE);
+    fs::write(&path, text).map_err(write_failed(&path))?;
     Ok(Ok(unpacked))
 }
 
 /// Whether cargo will take the crate for the one that it is.
-fn check_manifest(held: &Holding, root: &Path) -> Result<(), Refused> {
+fn check_manifest(entry: &InventoryEntry, root: &Path) -> Result<(), Rejection> {
     #[derive(Deserialize)]
     struct CargoToml {
         // The oldest crates call it so.
@@ -160,17 +169,17 @@ fn check_manifest(held: &Holding, root: &Path) -> Result<(), Refused> {
         version: String,
     }
     let mut text = String::new();
-    let file = File::open(root.join("Cargo.toml")).map_err(|_| Refused::NoManifest)?;
-    file.take(MAX_MANIFEST + 1).read_to_string(&mut text).map_err(Refused::Archive)?;
+    let file = File::open(root.join("Cargo.toml")).map_err(|_| Rejection::NoManifest)?;
+    file.take(MAX_MANIFEST + 1).read_to_string(&mut text).map_err(Rejection::Archive)?;
     if text.len() as u64 > MAX_MANIFEST {
-        return Err(Refused::Manifest("it is larger than 4 MiB".to_owned()));
+        return Err(Rejection::Manifest("it is larger than 4 MiB".to_owned()));
     }
     let CargoToml { package } =
-        toml::from_str(&text).map_err(|why| Refused::Manifest(why.message().chars().take(200).collect()))?;
+        toml::from_str(&text).map_err(|why| Rejection::Manifest(why.message().chars().take(200).collect()))?;
     let version: Option<Version> = package.version.trim().parse().ok();
-    if package.name == held.id.name.as_str() && version.as_ref() == Some(&held.id.version) {
+    if package.name == entry.id.name.as_str() && version.as_ref() == Some(&entry.id.version) {
         return Ok(());
     }
     let claimed = format!("{} {}", package.name, package.version);
-    Err(Refused::Manifest(format!("it is the manifest of `{}`", claimed.chars().take(200).collect::<String>())))
+    Err(Rejection::Manifest(format!("it is the manifest of `{}`", claimed.chars().take(200).collect::<String>())))
 }

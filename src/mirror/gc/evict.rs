@@ -7,31 +7,31 @@ use std::collections::{BTreeMap, HashSet};
 
 use jiff::Timestamp;
 
-use super::feeds::{Feeds, Keys};
-use super::living::LiveWork;
-use super::{Change, Error, Item, Line, Plan, Reader, Work, carry_out, tree};
-use crate::channel::Named;
+use super::lineages::{KeepSet, Lineages};
+use super::live_records::LiveChanges;
+use super::{Error, FileChanges, Item, Line, Plan, Reader, VersionRemoval, apply, dir_scan};
 use crate::event::Sink;
-use crate::mirror::artifacts::Artifacts;
-use crate::mirror::head::{Counts, Head};
+use crate::mirror::dist_files::DistFiles;
 use crate::mirror::layout::Layout;
 use crate::mirror::ledger;
-use crate::mirror::live::{self, Record, What};
+use crate::mirror::live::{self, ItemId, LiveRecord};
 use crate::mirror::lock::CollectGuard;
-use crate::mirror::store::was_torn;
+use crate::mirror::summary::{Counts, MirrorSummary};
+use crate::mirror::transaction::was_interrupted;
 use crate::safe_path::SafePath;
+use crate::toolchain::DistPath;
 
 /// What an eviction came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Evicted {
+pub struct EvictionReport {
     /// Crates that are gone.
     pub crates: u64,
     /// Rustup artifacts that are gone.
-    pub artifacts: u64,
+    pub dist_files: u64,
     /// Bytes of both.
     pub bytes: u64,
     /// Bytes of what live mode brought, and no lineage needs, that are left.
-    pub left: u64,
+    pub remaining_bytes: u64,
 }
 
 impl CollectGuard {
@@ -48,7 +48,7 @@ impl CollectGuard {
         used: &BTreeMap<String, Timestamp>,
         now: Timestamp,
         sink: &dyn Sink,
-    ) -> Result<Evicted, Error> {
+    ) -> Result<EvictionReport, Error> {
         evict(&self.layout, cap, used, now, sink)
     }
 }
@@ -59,92 +59,102 @@ fn evict(
     used: &BTreeMap<String, Timestamp>,
     now: Timestamp,
     sink: &dyn Sink,
-) -> Result<Evicted, Error> {
-    let all = live::figures(layout)?.bytes;
+) -> Result<EvictionReport, Error> {
+    let all = live::read_totals(layout)?.bytes;
     if all <= cap {
-        return Ok(Evicted { left: all, ..Evicted::default() });
+        return Ok(EvictionReport { remaining_bytes: all, ..EvictionReport::default() });
     }
-    let current = live::records(layout)?;
-    let needed = needed(layout)?;
-    let spare: Vec<&Record> = current.iter().filter(|record| !needed.has_file(&key(record))).collect();
-    let mut left = live::figures_of(spare.iter().copied()).bytes;
-    if left <= cap {
-        return Ok(Evicted { left, ..Evicted::default() });
+    let current = live::read_records(layout)?;
+    let needed = needed_by_lineages(layout)?;
+    let evictable: Vec<&LiveRecord> = current.iter().filter(|record| !needed.has_file(&file_key(record))).collect();
+    let mut remaining = live::sum_totals(evictable.iter().copied()).bytes;
+    if remaining <= cap {
+        return Ok(EvictionReport { remaining_bytes: remaining, ..EvictionReport::default() });
     }
     // Where nobody can tell what is held, nothing of it goes.
-    let shelf = Artifacts::read(layout)?;
-    let is_on_record = |path: &SafePath| shelf.as_ref().is_some_and(|shelf| shelf.0.contains_key(path));
-    let is_removable = |record: &&&Record| match &record.what {
-        What::Crate(_) => true,
-        What::Artifact(path) => matches!(Named::of(path), Some(Named::Component { .. })) && is_on_record(path),
+    let dist_files = DistFiles::read(layout)?;
+    let is_on_record = |path: &SafePath| dist_files.as_ref().is_some_and(|shelf| shelf.0.contains_key(path));
+    let is_removable = |record: &&&LiveRecord| match &record.item {
+        ItemId::Crate(_) => true,
+        ItemId::DistFile(path) => {
+            matches!(DistPath::parse(path), Some(DistPath::Component { .. })) && is_on_record(path)
+        }
     };
-    let mut order: Vec<(Timestamp, &Record)> = spare
+    let mut order: Vec<(Timestamp, &LiveRecord)> = evictable
         .iter()
         .filter(is_removable)
-        .map(|record| (used.get(record.path().as_str()).copied().unwrap_or(record.placed), *record))
+        .map(|record| (used.get(record.path().as_str()).copied().unwrap_or(record.stored_at), *record))
         .collect();
     // Of those of one batch that nobody asked for again the larger goes first.
-    order.sort_by(|(a, one), (b, other)| (a, other.size, &one.what).cmp(&(b, one.size, &other.what)));
-    let aim = cap - cap / 10;
-    let mut goes: Vec<Record> = Vec::new();
+    order.sort_by(|(a, one), (b, other)| (a, other.size, &one.item).cmp(&(b, one.size, &other.item)));
+    let target_bytes = cap - cap / 10;
+    let mut evicted: Vec<LiveRecord> = Vec::new();
     for (_, record) in order {
-        if left <= aim {
+        if remaining <= target_bytes {
             break;
         }
-        left = left.saturating_sub(record.size);
-        goes.push(record.clone());
+        remaining = remaining.saturating_sub(record.size);
+        evicted.push(record.clone());
     }
-    let forgotten = live::forgotten(layout)?;
-    let plan = plan(layout, current, forgotten, &goes, shelf, now)?;
-    let collected = carry_out::execute(layout, plan, sink)?;
-    Ok(Evicted { crates: collected.crates, artifacts: collected.artifacts, bytes: collected.bytes, left })
+    let forgotten = live::read_retired(layout)?;
+    let plan = plan_eviction(layout, current, forgotten, &evicted, dist_files, now)?;
+    let collected = apply::execute(layout, plan, sink)?;
+    Ok(EvictionReport {
+        crates: collected.crates,
+        dist_files: collected.dist_files,
+        bytes: collected.bytes,
+        remaining_bytes: remaining,
+    })
 }
 
 /// What the newest bundles of all lineages name.
-fn needed(layout: &Layout) -> Result<Keys, Error> {
-    let feeds = Feeds::read(layout)?;
-    let said = Head::read_file(layout)?;
-    let mut lost = said.iter().flat_map(|head| &head.lineages).filter(|lineage| !feeds.names.contains(&lineage.record));
+fn needed_by_lineages(layout: &Layout) -> Result<KeepSet, Error> {
+    let lineages = Lineages::read(layout)?;
+    let stored_summary = MirrorSummary::read(layout)?;
+    let mut lost = stored_summary
+        .iter()
+        .flat_map(|head| &head.lineages)
+        .filter(|lineage| !lineages.record_names.contains(&lineage.record));
     if let Some(lineage) = lost.next() {
         return Err(Error::LostRecord { record: lineage.record.clone() });
     }
-    let mut needed = Keys::default();
-    let mut reader = Reader::of(layout);
-    for feed in feeds.lineages.values() {
-        Feeds::add_needs(&mut reader, feed, &mut needed)?;
+    let mut needed = KeepSet::default();
+    let mut reader = Reader::new(layout);
+    for feed in lineages.by_id.values() {
+        Lineages::add_referenced(&mut reader, feed, &mut needed)?;
     }
     Ok(needed)
 }
 
 /// As a collection knows the file.
-fn key(record: &Record) -> String {
-    match &record.what {
-        What::Crate(id) => id.file_name(),
-        What::Artifact(path) => path.to_string(),
+fn file_key(record: &LiveRecord) -> String {
+    match &record.item {
+        ItemId::Crate(id) => id.file_name(),
+        ItemId::DistFile(path) => path.to_string(),
     }
 }
 
-fn plan(
+fn plan_eviction(
     layout: &Layout,
-    current: Vec<Record>,
-    forgotten: Vec<Record>,
-    goes: &[Record],
-    shelf: Option<Artifacts>,
+    current: Vec<LiveRecord>,
+    forgotten: Vec<LiveRecord>,
+    evicted: &[LiveRecord],
+    dist_files: Option<DistFiles>,
     now: Timestamp,
 ) -> Result<Plan, Error> {
     let mut places: BTreeMap<String, HashSet<String>> = BTreeMap::new();
     let (mut lines, mut crates, mut components) = (Vec::new(), Vec::new(), Vec::new());
-    let mut after = shelf.clone();
-    for record in goes {
+    let mut after = dist_files.clone();
+    for record in evicted {
         let about = record.path().below(layout.root()).symlink_metadata().ok().filter(|about| about.is_file());
-        let item = about.map(|about| Item { file: key(record), size: about.len() });
-        match &record.what {
-            What::Crate(id) => {
+        let item = about.map(|about| Item { file: file_key(record), size: about.len() });
+        match &record.item {
+            ItemId::Crate(id) => {
                 places.entry(id.name.index_path()).or_default().insert(id.version.to_string());
                 lines.push(Line { name: id.name.as_str().to_lowercase(), version: id.version.to_string() });
                 crates.extend(item);
             }
-            What::Artifact(path) => {
+            ItemId::DistFile(path) => {
                 if let Some(after) = &mut after {
                     after.0.remove(path);
                 }
@@ -155,18 +165,18 @@ fn plan(
     let (mut index, mut records) = (Vec::new(), Vec::new());
     let (mut folders, mut names_gone) = (Vec::new(), 0);
     for (place, versions) in places {
-        let text = tree::read(&layout.index().join(&place))?;
-        let stays = |line: &[u8]| tree::version_of(line).is_none_or(|version| !versions.contains(&*version));
-        names_gone += u64::from(!text.is_empty() && !tree::lines(&text).any(stays));
-        for root in [layout.index(), layout.lines()] {
+        let text = dir_scan::read_or_empty(&layout.index().join(&place))?;
+        let stays = |line: &[u8]| dir_scan::version_of(line).is_none_or(|version| !versions.contains(&*version));
+        names_gone += u64::from(!text.is_empty() && !dir_scan::nonempty_lines(&text).any(stays));
+        for root in [layout.index(), layout.index_meta()] {
             let above = root.join(&place);
             folders.extend(above.ancestors().skip(1).take_while(|folder| *folder != root).map(|one| one.to_owned()));
         }
-        let change = |versions: &HashSet<String>| Change { place: place.clone(), versions: versions.clone() };
+        let change = |versions: &HashSet<String>| VersionRemoval { path: place.clone(), versions: versions.clone() };
         if !text.is_empty() {
             index.push(change(&versions));
         }
-        if layout.lines().join(&place).exists() {
+        if layout.index_meta().join(&place).exists() {
             records.push(change(&versions));
         }
     }
@@ -177,10 +187,10 @@ fn plan(
         folders.sort_by(|a, b| b.cmp(a));
         folders.dedup();
     }
-    let known = Head::read_file(layout)?.filter(|_| !was_torn(layout));
+    let known = MirrorSummary::read(layout)?.filter(|_| !was_interrupted(layout));
     let base = match known {
         Some(head) => head,
-        None => ledger::newest_head(layout)?.unwrap_or_default().with(Counts::of_tree(layout)?),
+        None => ledger::derive_summary(layout)?.unwrap_or_default().with_counts(Counts::count_tree(layout)?),
     };
     let sum = |items: &[Item]| items.iter().map(|item| item.size).sum::<u64>();
     let mut head = base;
@@ -191,35 +201,35 @@ fn plan(
         ..head.counts
     };
     if let Some(after) = &after {
-        (counts.artifacts, counts.artifact_bytes) = after.counts();
-        head.toolchains = after.toolchains();
+        (counts.dist_files, counts.dist_file_bytes) = after.count_and_bytes();
+        head.toolchains = after.toolchain_names();
     }
-    let head = head.with(counts);
-    let goes: HashSet<What> = goes.iter().map(|record| record.what.clone()).collect();
+    let head = head.with_counts(counts);
+    let goes: HashSet<ItemId> = evicted.iter().map(|record| record.item.clone()).collect();
     Ok(Plan {
         lineages: Vec::new(),
         live: None,
         lines,
         crates,
-        waiting: Vec::new(),
-        names: Vec::new(),
+        pending_crates: Vec::new(),
+        mutable_files: Vec::new(),
         components,
-        components_waiting: Vec::new(),
-        strangers: Vec::new(),
+        pending_components: Vec::new(),
+        unrecognized: Vec::new(),
         counts,
-        work: Work {
-            index,
-            records,
+        changes: FileChanges {
+            index_lines: index,
+            index_meta: records,
             folders,
-            artifact_folders,
-            artifacts: after.filter(|after| shelf.as_ref() != Some(after)),
-            forget: Vec::new(),
+            dist_folders: artifact_folders,
+            dist_files: after.filter(|after| dist_files.as_ref() != Some(after)),
+            retire: Vec::new(),
             accept: Vec::new(),
-            live: LiveWork::of_eviction(current, forgotten, goes),
+            live: LiveChanges::for_eviction(current, forgotten, goes),
             newest_record: 0,
-            removals: None,
-            removals_after: None,
-            head: Some(head),
+            pending_during: None,
+            pending_after: None,
+            summary: Some(head),
             now,
         },
     })

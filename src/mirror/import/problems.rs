@@ -2,7 +2,7 @@
 
 use super::{Error, ImportOptions};
 use crate::bundle::open::Problem;
-use crate::mirror::receive::Received;
+use crate::mirror::stager::StagedImport;
 
 /// Several problems as one cause: the first ones, one a line.
 #[derive(Debug, thiserror::Error)]
@@ -10,29 +10,33 @@ use crate::mirror::receive::Received;
 pub struct Problems(pub Vec<String>);
 
 /// Problems that a failure names; the rest is counted.
-const NAMED: usize = 20;
+const MAX_NAMED: usize = 20;
 
 impl Problems {
-    pub(in crate::mirror) fn of<T: ToString>(all: &[T]) -> Problems {
-        let mut lines: Vec<String> = all.iter().take(NAMED).map(ToString::to_string).collect();
-        if all.len() > NAMED {
-            lines.push(format!("and {} more", all.len() - NAMED));
+    pub(in crate::mirror) fn summarize<T: ToString>(all: &[T]) -> Problems {
+        let mut lines: Vec<String> = all.iter().take(MAX_NAMED).map(ToString::to_string).collect();
+        if all.len() > MAX_NAMED {
+            lines.push(format!("and {} more", all.len() - MAX_NAMED));
         }
         Problems(lines)
     }
 }
 
 /// Refuses a bundle of which something was found that cannot be.
-pub(super) fn refuse_bad(problems: &[Problem], received: &Received, options: &ImportOptions) -> Result<(), Error> {
+pub(super) fn reject_invalid(
+    problems: &[Problem],
+    staged: &StagedImport,
+    options: &ImportOptions,
+) -> Result<(), Error> {
     let file = options.file_name.clone();
     if !problems.is_empty() {
-        return Err(Error::Bad { file, problems: Problems::of(problems) });
+        return Err(Error::Invalid { file, problems: Problems::summarize(problems) });
     }
-    if !received.unusable.is_empty() {
-        return Err(Error::Bad { file, problems: Problems::of(&received.unusable) });
+    if !staged.unusable.is_empty() {
+        return Err(Error::Invalid { file, problems: Problems::summarize(&staged.unusable) });
     }
-    if !received.conflicts.is_empty() {
-        return Err(Error::Conflicts { file, conflicts: Problems::of(&received.conflicts) });
+    if !staged.conflicts.is_empty() {
+        return Err(Error::Conflicts { file, conflicts: Problems::summarize(&staged.conflicts) });
     }
     Ok(())
 }

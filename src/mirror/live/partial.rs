@@ -9,10 +9,10 @@ use tempfile::NamedTempFile;
 use crate::durable;
 use crate::mirror::layout::Layout;
 use crate::mirror::lock::AddGuard;
-use crate::mirror::store::{Error, failed};
+use crate::mirror::transaction::{Error, failed};
 
 /// How often a new name is tried for before the file system is believed to refuse.
-const TRIES: usize = 16;
+const MAX_TRIES: usize = 16;
 
 /// A new file in `live/partial/`, locked by this process. Dropped, it is gone, unless it was placed.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ impl PartialFile {
     pub fn create(layout: &Layout) -> Result<PartialFile, Error> {
         let folder = layout.live_partial();
         durable::make_folder(&folder).map_err(failed("make the folder", &folder))?;
-        for _ in 0..TRIES {
+        for _ in 0..MAX_TRIES {
             let made = tempfile::Builder::new().prefix("").rand_bytes(12).tempfile_in(&folder);
             let file = made.map_err(failed("write", &folder))?;
             // Between its making and its locking somebody may have taken it for debris.
@@ -53,9 +53,9 @@ impl AddGuard {
     ///
     /// # Errors
     /// The file system's.
-    pub fn sweep_partial(&mut self) -> Result<u64, Error> {
+    pub fn remove_stale_partial_files(&mut self) -> Result<u64, Error> {
         let mut removed = 0;
-        for path in partial_files(&self.layout)? {
+        for path in list_partial_files(&self.layout)? {
             let Ok(file) = File::open(&path) else { continue };
             if file.try_lock().is_err() {
                 continue;
@@ -70,7 +70,7 @@ impl AddGuard {
     }
 }
 
-fn partial_files(layout: &Layout) -> Result<Vec<PathBuf>, Error> {
+fn list_partial_files(layout: &Layout) -> Result<Vec<PathBuf>, Error> {
     let folder = layout.live_partial();
     let entries = match fs::read_dir(&folder) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -84,11 +84,11 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::event::Silent;
+    use crate::event::NullSink;
     use crate::mirror::lock::{Holder, lock_for_adding};
 
     #[test]
-    fn only_what_nobody_holds_is_debris() {
+    fn only_unlocked_partial_files_are_removed() {
         let folder = tempfile::tempdir().expect("temporary folder");
         let layout = Layout::new(folder.path());
         let (one, two) = (PartialFile::create(&layout).expect("made"), PartialFile::create(&layout).expect("made"));
@@ -96,12 +96,12 @@ mod tests {
         let dead = layout.live_partial().join("dead");
         fs::write(&dead, "x").expect("write");
         let me = Holder { pid: 1, host: String::new(), verb: String::new(), since: String::new() };
-        let mut guard = lock_for_adding(&layout, Duration::ZERO, &me, &Silent).expect("free");
-        assert_eq!(guard.sweep_partial().expect("swept"), 1);
+        let mut guard = lock_for_adding(&layout, Duration::ZERO, &me, &NullSink).expect("free");
+        assert_eq!(guard.remove_stale_partial_files().expect("swept"), 1);
         assert!(!dead.exists() && one.path().exists());
         let path = two.path().to_owned();
         drop(two);
         assert!(!path.exists());
-        assert_eq!(guard.sweep_partial().expect("swept"), 0);
+        assert_eq!(guard.remove_stale_partial_files().expect("swept"), 0);
     }
 }

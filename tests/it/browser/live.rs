@@ -4,69 +4,70 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::Site;
+use super::TestSite;
 use crate::support::browser::Browser;
 use crate::support::crates::Crate;
+use crate::support::http_client;
 use crate::support::sandbox::Sandbox;
 use crate::support::upstream::{Fault, Upstream};
-use crate::support::web;
 
 /// A server in front of an upstream with a few crates.
-pub fn before(upstream: &Upstream, flags: &[&str]) -> Site {
+pub fn in_front_of(upstream: &Upstream, flags: &[&str]) -> TestSite {
     upstream.publish(Crate::new("leaf", "1.0.0"));
     upstream.publish(Crate::new("leaf", "1.1.0"));
     upstream.publish(Crate::new("altered", "0.1.0"));
     upstream.publish(Crate::new("other", "0.1.0"));
-    Site::of(Sandbox::new().upstream(upstream), flags)
+    TestSite::start(Sandbox::new().upstream(upstream), flags)
 }
 
 /// A server with all that is to be said of live mode: crates that it brought, one that was altered, an upstream that is down.
-pub fn in_trouble(upstream: &Upstream) -> Site {
-    let site = before(upstream, &["--live"]);
-    assert_eq!(fetch(&site, "leaf-1.1.0"), 200);
-    assert_eq!(fetch(&site, "leaf-1.0.0"), 200);
-    await_crates(&site, 2);
-    alter(&site, upstream);
-    take_down(&site, upstream);
+pub fn with_live_problems(upstream: &Upstream) -> TestSite {
+    let site = in_front_of(upstream, &["--live"]);
+    assert_eq!(fetch_status(&site, "leaf-1.1.0"), 200);
+    assert_eq!(fetch_status(&site, "leaf-1.0.0"), 200);
+    wait_for_crates(&site, 2);
+    fetch_corrupt_crate(&site, upstream);
+    fail_until_breaker_opens(&site, upstream);
     site
 }
 
 /// The status with which a crate comes.
-fn fetch(site: &Site, name: &str) -> u16 {
-    web::get(&site.at(&format!("/crates/{name}.crate"))).status
+fn fetch_status(site: &TestSite, name: &str) -> u16 {
+    http_client::get(&site.page_url(&format!("/crates/{name}.crate"))).status
 }
 
 /// Waits until so many crates are in their place.
-fn await_crates(site: &Site, number: usize) {
+fn wait_for_crates(site: &TestSite, number: usize) {
     let until = Instant::now() + Duration::from_secs(60);
     let placed =
         |line: &str| line.starts_with("frostmirror_live_placed_total ") && line.ends_with(&format!(" {number}"));
-    while !String::from_utf8_lossy(&web::get(&site.at("/metrics")).body).lines().any(placed) {
-        assert!(Instant::now() < until, "{}", site.serving.running().stderr());
+    while !String::from_utf8_lossy(&http_client::get(&site.page_url("/metrics")).body).lines().any(placed) {
+        assert!(Instant::now() < until, "{}", site.server.running().stderr());
         std::thread::sleep(Duration::from_millis(20));
     }
 }
 
 /// Has a crate come with other bytes than the index promises.
-fn alter(site: &Site, upstream: &Upstream) {
-    upstream.always(&upstream.download_path("altered", "0.1.0"), Fault::WrongBytes);
+fn fetch_corrupt_crate(site: &TestSite, upstream: &Upstream) {
+    upstream.fault_always(&upstream.download_path("altered", "0.1.0"), Fault::WrongBytes);
     let url = site.url().to_owned();
     // The connection is broken off, which the client is not to take for an answer.
-    let _broken = std::thread::spawn(move || web::get(&format!("{url}/crates/altered-0.1.0.crate"))).join().is_err();
+    let _broken =
+        std::thread::spawn(move || http_client::get(&format!("{url}/crates/altered-0.1.0.crate"))).join().is_err();
 }
 
 /// Has the index fail until it counts as down.
-fn take_down(site: &Site, upstream: &Upstream) {
+fn fail_until_breaker_opens(site: &TestSite, upstream: &Upstream) {
     for name in ["aaaa", "bbbb", "cccc", "dddd"] {
         let path = format!("/index/{}/{}/{name}", &name[..2], &name[2..]);
-        upstream.always(&path, Fault::Status(500));
-        assert!(web::get(&site.at(&path)).status >= 500);
+        upstream.fault_always(&path, Fault::Status(500));
+        assert!(http_client::get(&site.page_url(&path)).status >= 500);
     }
 }
 
 /// Puts live mode on or off on the page of settings.
-fn switch(browser: &Browser, site: &Site, word: &str) {
-    browser.open(&site.at("/config"));
+fn switch_live_mode(browser: &Browser, site: &TestSite, word: &str) {
+    browser.open(&site.page_url("/config"));
     browser.wait_for("#said", "Nothing is changed");
     browser.js("document.querySelector('#set-proxy_mode').scrollIntoView({ block: 'center' })", &json!([]));
     browser.click("#set-proxy_mode");
@@ -77,7 +78,7 @@ fn switch(browser: &Browser, site: &Site, word: &str) {
 
 /// The number that the dashboard has below a word.
 #[track_caller]
-fn wait_for_figure(browser: &Browser, word: &str, number: &str) {
+fn wait_for_number(browser: &Browser, word: &str, number: &str) {
     let shown = "[...document.querySelectorAll('#live-mode dl div')].find((one) => one.querySelector('dt').textContent";
     browser.wait_until(&format!("{shown} === '{word}')?.querySelector('b').textContent === '{number}'"));
 }
@@ -88,84 +89,84 @@ fn refresh(browser: &Browser) {
 
 #[test]
 #[ignore = "needs chromium"]
-fn switched_on_used_and_switched_off() {
+fn live_mode_is_switched_on_used_and_switched_off() {
     let browser = Browser::start();
     let upstream = Upstream::start();
-    let site = before(&upstream, &[]);
-    browser.open(&site.at("/"));
+    let site = in_front_of(&upstream, &[]);
+    browser.open(&site.page_url("/"));
     browser.wait_for("#first", "The mirror is empty");
     assert_eq!(browser.text("#live"), "");
-    browser.open(&site.at("/config"));
+    browser.open(&site.page_url("/config"));
     browser.wait_for("#live-state", "switched off");
-    assert_eq!(fetch(&site, "leaf-1.1.0"), 404);
+    assert_eq!(fetch_status(&site, "leaf-1.1.0"), 404);
     assert!(upstream.requests().is_empty());
 
-    switch(&browser, &site, "It is switched on: what is not held is fetched from");
+    switch_live_mode(&browser, &site, "It is switched on: what is not held is fetched from");
     browser.wait_for("#live-state", upstream.base_url());
     browser.wait_for("#live-state", "Toolchains");
-    browser.open(&site.at("/"));
+    browser.open(&site.page_url("/"));
     browser.wait_for("#first", "fills as it is used");
-    wait_for_figure(&browser, "Hits", "0");
+    wait_for_number(&browser, "Hits", "0");
 
     // The page becomes new under the reader's eyes.
-    assert_eq!(fetch(&site, "leaf-1.1.0"), 200);
-    await_crates(&site, 1);
+    assert_eq!(fetch_status(&site, "leaf-1.1.0"), 200);
+    wait_for_crates(&site, 1);
     refresh(&browser);
-    wait_for_figure(&browser, "Misses", "1");
-    wait_for_figure(&browser, "Hits", "0");
+    wait_for_number(&browser, "Misses", "1");
+    wait_for_number(&browser, "Hits", "0");
     for _ in 0..3 {
-        assert_eq!(fetch(&site, "leaf-1.1.0"), 200);
+        assert_eq!(fetch_status(&site, "leaf-1.1.0"), 200);
     }
-    assert_eq!(fetch(&site, "leaf-9.9.9"), 404);
+    assert_eq!(fetch_status(&site, "leaf-9.9.9"), 404);
     refresh(&browser);
-    wait_for_figure(&browser, "Hits", "3");
-    wait_for_figure(&browser, "Misses", "2");
+    wait_for_number(&browser, "Hits", "3");
+    wait_for_number(&browser, "Misses", "2");
     browser.wait_for("#live-mode", "60 % of what was asked for");
     browser.wait_for("#live-mode", "1 download from upstream");
     browser.wait_for("#live-mode", "1 crate (");
-    wait_for_figure(&browser, "Wrong bytes", "0");
+    wait_for_number(&browser, "Wrong bytes", "0");
     assert_eq!(browser.text("#alarm"), "");
     assert_eq!(browser.text("#first"), "");
 
     // It is told wherever crates are.
-    browser.open(&site.at("/browse?crate=leaf"));
+    browser.open(&site.page_url("/browse?crate=leaf"));
     browser.wait_for("tbody .tag", "live mode");
-    browser.open(&site.at("/browse?q=nosuch"));
+    browser.open(&site.page_url("/browse?q=nosuch"));
     browser.wait_for("main", "Live mode brings it when a client asks for it");
-    browser.open(&site.at("/packages"));
+    browser.open(&site.page_url("/packages"));
     browser.wait_for("#imports", "Live mode brought 1 crate (");
     browser.wait_until("!document.querySelector('#plan').disabled");
     browser.click("#plan");
     browser.wait_for("#planned", "What live mode brought stays: 1 crate (");
-    browser.is_clean(site.url());
+    browser.assert_clean(site.url());
 
     // What is wrong is an alarm.
-    alter(&site, &upstream);
-    take_down(&site, &upstream);
-    browser.open(&site.at("/"));
+    fetch_corrupt_crate(&site, &upstream);
+    fail_until_breaker_opens(&site, &upstream);
+    browser.open(&site.page_url("/"));
     browser.wait_for("#alarm", "Upstream sent other bytes than its index promises");
     browser.wait_for("#alarm", "The upstream of the index is down");
-    wait_for_figure(&browser, "Wrong bytes", "1");
+    wait_for_number(&browser, "Wrong bytes", "1");
     browser.wait_for("#live-mode .upstreams", "down");
-    browser.open(&site.at("/config"));
+    browser.open(&site.page_url("/config"));
     browser.wait_for("#live-state .tag.bad", "down");
-    let status = String::from_utf8(web::get(&site.at("/api/status")).body).unwrap();
+    let status = String::from_utf8(http_client::get(&site.page_url("/api/status")).body).unwrap();
     assert!(
         status.contains("\"healthy\": false") && status.contains("upstream sent 1 file with other bytes"),
         "{status}"
     );
 
-    switch(&browser, &site, "switched off");
+    switch_live_mode(&browser, &site, "switched off");
     browser.wait_for("#live-state", "1 crate (");
-    upstream.heal();
+    upstream.clear_faults();
     upstream.clear_log();
-    assert_eq!(fetch(&site, "leaf-1.1.0"), 200);
-    assert_eq!(fetch(&site, "other-0.1.0"), 404);
-    browser.open(&site.at("/"));
+    assert_eq!(fetch_status(&site, "leaf-1.1.0"), 200);
+    assert_eq!(fetch_status(&site, "other-0.1.0"), 404);
+    browser.open(&site.page_url("/"));
     browser.wait_for("#live-title", "off");
-    wait_for_figure(&browser, "Misses", "3");
-    browser.open(&site.at("/browse"));
+    wait_for_number(&browser, "Misses", "3");
+    browser.open(&site.page_url("/browse"));
     browser.wait_for("tbody .tag", "live mode");
     assert!(upstream.requests().is_empty(), "{:?}", upstream.requests());
-    browser.is_clean(site.url());
+    browser.assert_clean(site.url());
 }

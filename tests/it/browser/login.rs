@@ -2,17 +2,17 @@
 
 use serde_json::json;
 
-use super::Site;
+use super::TestSite;
 use crate::support::browser::Browser;
 
 const TOKEN: &str = "0123456789abcdef-admin";
 
 #[test]
 #[ignore = "needs chromium"]
-fn a_session_begins_with_the_token_and_ends_by_hand() {
+fn a_session_starts_with_the_token_and_ends_at_logout() {
     let browser = Browser::start();
-    let site = Site::filled(&["--admin-token", TOKEN]);
-    browser.open(&site.at("/packages"));
+    let site = TestSite::with_bundles(&["--admin-token", TOKEN]);
+    browser.open(&site.page_url("/packages"));
     browser.wait_for("#may", "Read only");
     browser.wait_for("#why-not", "Log in with the admin token");
     browser.wait_until("!document.querySelector('#login').hidden");
@@ -20,7 +20,7 @@ fn a_session_begins_with_the_token_and_ends_by_hand() {
     let writes = "[...document.querySelectorAll('#choose-button, #export, #check, #plan, #job-stop')]";
     let others = "document.querySelectorAll('main button, main input, #drop, #planned').length";
     browser.wait_until(&format!("{writes}.length === 0 && {others} === 0"));
-    browser.is_clean(site.url());
+    browser.assert_clean(site.url());
 
     browser.click("#login");
     browser.wait_until("document.activeElement.id === 'login-token'");
@@ -28,7 +28,7 @@ fn a_session_begins_with_the_token_and_ends_by_hand() {
     browser.press("\u{e007}");
     browser.wait_until("document.querySelector('#login-wrong').textContent !== ''");
     assert!(!browser.text("#login-wrong").contains("0123456789abcdef"));
-    browser.is_clean_but(site.url(), &[401, 403]);
+    browser.assert_clean_except(site.url(), &[401, 403]);
     // Escape closes it, and the focus is back where it was.
     browser.press("\u{e00c}");
     browser.wait_until("!document.querySelector('#login-dialog').open && document.activeElement.id === 'login'");
@@ -47,7 +47,7 @@ fn a_session_begins_with_the_token_and_ends_by_hand() {
     let cookie = &cookies["cookies"][0];
     assert_eq!((&cookie["httpOnly"], &cookie["sameSite"]), (&json!(true), &json!("Strict")), "{cookies}");
 
-    browser.open(&site.at("/packages"));
+    browser.open(&site.page_url("/packages"));
     browser.wait_for("#may", "Logged in");
     assert_eq!(browser.js("return document.querySelector('#why-not')", &json!([])), json!(null));
     browser.wait_until("!document.querySelector('#plan').disabled");
@@ -57,16 +57,16 @@ fn a_session_begins_with_the_token_and_ends_by_hand() {
     browser.wait_for("#may", "Read only");
     browser.wait_until(&format!("{writes}.length === 0"));
     assert_eq!(browser.cdp("Network.getCookies", &json!({}))["cookies"], json!([]));
-    browser.is_clean(site.url());
+    browser.assert_clean(site.url());
 }
 
 #[test]
 #[ignore = "needs chromium"]
-fn a_reader_logs_in_where_reading_needs_a_token() {
+fn a_reader_logs_in_when_reading_requires_a_token() {
     const READER: &str = "0123456789abcdef-reader";
     let browser = Browser::start();
-    let site = Site::closed(READER, &["--admin-token", TOKEN]);
-    browser.open(&site.at("/packages"));
+    let site = TestSite::with_reader_token(READER, &["--admin-token", TOKEN]);
+    browser.open(&site.page_url("/packages"));
     browser.wait_for("#may", "Not logged in");
     browser.wait_until("!document.querySelector('#login').hidden");
     browser.click("#login");
@@ -83,5 +83,5 @@ fn a_reader_logs_in_where_reading_needs_a_token() {
     browser.wait_until("document.querySelector('#choose-button')?.disabled === false");
     browser.click("#logout");
     browser.wait_for("#may", "Not logged in");
-    browser.is_clean_but(site.url(), &[401]);
+    browser.assert_clean_except(site.url(), &[401]);
 }

@@ -4,13 +4,13 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::Site;
+use super::TestSite;
 use crate::support::browser::Browser;
 use crate::support::client::{Client, Project};
 use crate::support::sandbox::BINARY;
 
 /// What the button beside a text copies.
-fn copied(browser: &Browser, id: &str) -> String {
+fn copied_text(browser: &Browser, id: &str) -> String {
     browser.click(&format!("[data-copy={id}]"));
     browser.wait_for("#copied", "Copied.");
     let text = browser.js("return navigator.clipboard.readText()", &json!([]));
@@ -24,27 +24,27 @@ fn project(folder: &Path) -> std::path::PathBuf {
 
 #[test]
 #[ignore = "needs chromium"]
-fn what_is_copied_builds_a_project() {
+fn the_copied_configuration_builds_a_project() {
     let browser = Browser::start();
-    let site = Site::filled(&[]);
+    let site = TestSite::with_bundles(&[]);
     let permissions = json!({ "permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"], "origin": site.url() });
     browser.cdp("Browser.grantPermissions", &permissions);
-    browser.open(&site.at("/setup"));
+    browser.open(&site.page_url("/setup"));
     browser.wait_until("[...document.querySelectorAll('[data-copy]')].every((button) => !button.hidden)");
     browser.wait_for("#loopback-title", "This address works on this machine alone");
 
-    let config = copied(&browser, "cargo-config");
+    let config = copied_text(&browser, "cargo-config");
     assert!(config.contains(&format!("sparse+{}/index/", site.url())), "{config}");
     let client = Client::new().config(&config);
     client.cargo(&project(&site.sandbox.path("app")), ["build"]).ok();
 
     // The same by the tool, as somebody pastes it into a shell.
-    let command = copied(&browser, "cargo-tool");
+    let command = copied_text(&browser, "cargo-tool");
     let folder = Path::new(BINARY).parent().unwrap().display().to_string();
     let script = format!("PATH=\"{folder}:$PATH\"\n{command}");
-    site.sandbox.process_of("sh", ["-ec", &script]).run().ok();
+    site.sandbox.other_program("sh", ["-ec", &script]).run().ok();
     let app = project(&site.sandbox.path("other"));
-    site.sandbox.process_of("cargo", ["fetch"]).cwd(&app).run().ok();
+    site.sandbox.other_program("cargo", ["fetch"]).cwd(&app).run().ok();
 
     // Every text can be copied, each by a button that says which.
     let ids = "return [...document.querySelectorAll('[data-copy]')].map((button) => button.dataset.copy)";
@@ -52,7 +52,7 @@ fn what_is_copied_builds_a_project() {
     let ids: Vec<&str> = ids.as_array().unwrap().iter().map(|id| Value::as_str(id).unwrap()).collect();
     assert!(ids.len() > 8, "{ids:?}");
     for id in ids {
-        let text = copied(&browser, id);
+        let text = copied_text(&browser, id);
         assert!(!text.trim().is_empty(), "{id}");
     }
 
@@ -67,5 +67,5 @@ fn what_is_copied_builds_a_project() {
     browser.js("Object.defineProperty(navigator, 'clipboard', { value: undefined })", &json!([]));
     browser.click("[data-copy=cargo-config]");
     browser.wait_for("[data-copy=cargo-config]", "Copied");
-    browser.is_clean(site.url());
+    browser.assert_clean(site.url());
 }

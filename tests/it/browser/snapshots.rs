@@ -3,25 +3,25 @@
 use std::fs;
 use std::time::Duration;
 
-use frostmirror::event::Silent;
+use frostmirror::event::NullSink;
 use frostmirror::mirror::layout::Layout;
 use frostmirror::mirror::lock::lock_for_adding;
 use serde_json::json;
 
-use super::{Site, damage, name};
-use crate::import_bundle::{me, view};
+use super::{TestSite, corrupt_file, file_name};
+use crate::bundle_builder::{public_files, test_holder};
 use crate::support::browser::Browser;
-use crate::support::published::get;
+use crate::support::server_fixture::get;
 
 #[test]
 #[ignore = "needs chromium"]
-fn a_snapshot_is_made_and_downloaded_and_served_elsewhere() {
+fn a_snapshot_is_created_downloaded_and_served_elsewhere() {
     let browser = Browser::start();
-    let site = Site::filled(&[]);
+    let site = TestSite::with_bundles(&[]);
     let mirror = site.sandbox.path("mirror");
     // Another process has the mirror, so that the job lasts.
-    let guard = lock_for_adding(&Layout::new(&mirror), Duration::ZERO, &me(), &Silent).unwrap();
-    browser.open(&site.at("/packages"));
+    let guard = lock_for_adding(&Layout::new(&mirror), Duration::ZERO, &test_holder(), &NullSink).unwrap();
+    browser.open(&site.page_url("/packages"));
     browser.wait_until("!document.querySelector('#export').disabled");
     browser.click("#export");
     browser.wait_for("#job-title", "Creating a snapshot");
@@ -30,7 +30,7 @@ fn a_snapshot_is_made_and_downloaded_and_served_elsewhere() {
 
     // The tab is closed, and the page opened again.
     browser.open("about:blank");
-    browser.open(&site.at("/packages"));
+    browser.open(&site.page_url("/packages"));
     browser.wait_for("#job-title", "Creating a snapshot");
     browser.wait_until("!document.querySelector('#job-meter').hidden");
     // Nothing else begins meanwhile, and the page does not offer it once the modules know.
@@ -44,40 +44,40 @@ fn a_snapshot_is_made_and_downloaded_and_served_elsewhere() {
     browser.click("#exports tbody a");
     let bytes = browser.downloaded(&file);
     assert!(bytes == fs::read(site.sandbox.path("incoming/exports").join(&file)).unwrap());
-    browser.is_clean(site.url());
+    browser.assert_clean(site.url());
 
     let taken = browser.downloads().join(&file);
-    let other = Site::empty(&[]);
-    drop(other.serving);
+    let other = TestSite::empty(&[]);
+    drop(other.server);
     let sandbox = other.sandbox;
-    let words = ["import", taken.to_str().unwrap(), "--mirror", "mirror", "--config-dir", "config"];
-    sandbox.run(words).ok();
-    assert_eq!(view(&sandbox.path("mirror")), view(&mirror));
-    let other = Site::of(sandbox, &[]);
-    browser.open(&other.at("/browse?crate=leaf"));
+    let args = ["import", taken.to_str().unwrap(), "--mirror", "mirror", "--config-dir", "config"];
+    sandbox.run(args).ok();
+    assert_eq!(public_files(&sandbox.path("mirror")), public_files(&mirror));
+    let other = TestSite::start(sandbox, &[]);
+    browser.open(&other.page_url("/browse?crate=leaf"));
     browser.wait_for("tbody", "1.1.0 yanked");
     browser.wait_for("tbody", "1.0.0");
-    browser.open(&other.at("/packages"));
-    browser.wait_for("#imports tbody", name(&taken));
-    browser.is_clean(other.url());
+    browser.open(&other.page_url("/packages"));
+    browser.wait_for("#imports tbody", file_name(&taken));
+    browser.assert_clean(other.url());
     let path = "/crates/leaf-1.0.0.crate";
     let [ours, theirs] = [site.url(), other.url()].map(|url| get(url, path, &[]));
     assert_eq!((ours.status, theirs.status, ours.body == theirs.body), (200, 200, true));
 
     // What somebody else has checked is told, and what is wrong with it.
-    other.job();
-    browser.open(&other.at("/packages"));
+    other.run_verify_job();
+    browser.open(&other.page_url("/packages"));
     browser.wait_for("#job-said", "are as they must be. It ended at");
-    damage(&other.sandbox.path("mirror/crates/leaf-1.0.0.crate"));
-    other.job();
-    browser.open(&other.at("/packages"));
+    corrupt_file(&other.sandbox.path("mirror/crates/leaf-1.0.0.crate"));
+    other.run_verify_job();
+    browser.open(&other.page_url("/packages"));
     browser.wait_for("#job-said.wrong", "1 problem was found.");
     browser.wait_for("#job-found", "crates/leaf-1.0.0.crate");
-    browser.is_clean(other.url());
+    browser.assert_clean(other.url());
 
     // What a job came to is there for who comes when it is over.
     browser.open("about:blank");
-    browser.open(&site.at("/packages"));
+    browser.open(&site.page_url("/packages"));
     browser.wait_for("#job-said", &format!("{file} is ready below"));
     assert_eq!(browser.js("return document.querySelector('#export').disabled", &json!([])), json!(false));
 }

@@ -7,26 +7,26 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::{Site, name};
+use super::{TestSite, file_name};
 use crate::support::browser::Browser;
-use crate::support::published::get;
+use crate::support::server_fixture::get;
 
 #[test]
 #[ignore = "needs chromium"]
-fn an_upload_arrives_and_a_damaged_one_says_why_not() {
+fn an_upload_is_imported_and_a_corrupt_one_shows_the_reason() {
     let browser = Browser::start();
-    let site = Site::filled(&["--watch-incoming"]);
-    browser.open(&site.at("/packages"));
+    let site = TestSite::with_bundles(&["--watch-incoming"]);
+    browser.open(&site.page_url("/packages"));
     browser.wait_until("!document.querySelector('#choose-button').disabled");
-    let fresh = site.bundle("fresh.pkg");
+    let fresh = site.write_bundle("fresh.pkg");
     browser.choose_file("#choose", &fresh);
     browser.wait_for("#uploads", "fresh.pkg");
     browser.wait_for("#uploads", "It is imported.");
     browser.wait_for("#imports tbody tr:first-child", "fresh.pkg");
     browser.wait_for("#arrivals", "Nothing is waiting, and nothing was refused.");
-    browser.is_clean(site.url());
+    browser.assert_clean(site.url());
 
-    let damaged = site.damaged_bundle("damaged.pkg");
+    let damaged = site.write_corrupt_bundle("damaged.pkg");
     browser.choose_file("#choose", &damaged);
     browser.wait_for("#uploads li:nth-child(2)", "It was refused:");
     browser.wait_for("#arrivals tbody tr", "damaged.pkg");
@@ -38,10 +38,10 @@ fn an_upload_arrives_and_a_damaged_one_says_why_not() {
     let other = site.sandbox.write("made/notes.txt", "no bundle");
     browser.choose_file("#choose", &other);
     browser.wait_for("#uploads li:nth-child(3)", "It is no .pkg file.");
-    assert!(!site.sandbox.path("incoming").join(name(&other)).exists());
-    browser.is_clean(site.url());
+    assert!(!site.sandbox.path("incoming").join(file_name(&other)).exists());
+    browser.assert_clean(site.url());
 
-    browser.open(&site.at("/"));
+    browser.open(&site.page_url("/"));
     browser.wait_for("#alarm", "1 bundle was refused");
     browser.wait_for("#facts .alarm", "Refused bundles");
     browser.click("#alarm a");
@@ -58,7 +58,7 @@ fn an_upload_arrives_and_a_damaged_one_says_why_not() {
     browser.click("tbody th a");
     browser.wait_for("#crate-title", "fresh");
     browser.wait_for("#use-line", "cargo add fresh");
-    browser.is_clean(site.url());
+    browser.assert_clean(site.url());
 }
 
 /// Drags files from outside over the page, and lets them go where `css` is.
@@ -73,12 +73,12 @@ fn drop_files(browser: &Browser, css: &str, files: &[&Path]) {
 
 #[test]
 #[ignore = "needs chromium"]
-fn files_are_dropped_anywhere_on_the_page() {
+fn files_can_be_dropped_anywhere_on_the_page() {
     let browser = Browser::start();
-    let site = Site::filled(&["--watch-incoming"]);
-    browser.open(&site.at("/packages"));
+    let site = TestSite::with_bundles(&["--watch-incoming"]);
+    browser.open(&site.page_url("/packages"));
     browser.wait_until("!document.querySelector('#choose-button').disabled");
-    let (fresh, damaged) = (site.bundle("fresh.pkg"), site.damaged_bundle("damaged.pkg"));
+    let (fresh, damaged) = (site.write_bundle("fresh.pkg"), site.write_corrupt_bundle("damaged.pkg"));
     drop_files(&browser, "#drop", &[&fresh, &damaged]);
     browser.wait_for("#uploads li:nth-child(1)", "It is imported.");
     browser.wait_for("#uploads li:nth-child(2)", "It was refused:");
@@ -86,34 +86,34 @@ fn files_are_dropped_anywhere_on_the_page() {
     let other = site.sandbox.write("made/notes.txt", "no bundle");
     drop_files(&browser, "h1", &[&other]);
     browser.wait_for("#uploads li:nth-child(3)", "It is no .pkg file.");
-    assert_eq!(browser.url(), site.at("/packages"));
-    browser.is_clean(site.url());
+    assert_eq!(browser.url(), site.page_url("/packages"));
+    browser.assert_clean(site.url());
 
     // Who may not write drops in vain.
-    let site = Site::filled(&["--admin-token", "0123456789abcdef-admin"]);
-    browser.open(&site.at("/packages"));
+    let site = TestSite::with_bundles(&["--admin-token", "0123456789abcdef-admin"]);
+    browser.open(&site.page_url("/packages"));
     browser.wait_until("!document.querySelector('#login').hidden");
-    drop_files(&browser, "h1", &[&site.bundle("fresh.pkg")]);
+    drop_files(&browser, "h1", &[&site.write_bundle("fresh.pkg")]);
     assert_eq!(browser.js("return document.querySelector('#uploads')", &json!([])), json!(null));
-    assert_eq!((browser.url(), site.sandbox.path("incoming/fresh.pkg").exists()), (site.at("/packages"), false));
+    assert_eq!((browser.url(), site.sandbox.path("incoming/fresh.pkg").exists()), (site.page_url("/packages"), false));
 }
 
 #[test]
 #[ignore = "needs chromium"]
-fn without_a_watcher_uploads_are_imported_and_refused_ones_can_be_dealt_with() {
+fn without_a_watcher_uploads_are_imported_and_rejected_ones_can_be_handled() {
     let browser = Browser::start();
-    let site = Site::filled(&[]);
+    let site = TestSite::with_bundles(&[]);
     // Copied there by hand.
     fs::create_dir_all(site.sandbox.path("incoming")).unwrap();
-    fs::copy(site.bundle("fresh.pkg"), site.sandbox.path("incoming/by-hand.pkg")).unwrap();
-    browser.open(&site.at("/packages"));
+    fs::copy(site.write_bundle("fresh.pkg"), site.sandbox.path("incoming/by-hand.pkg")).unwrap();
+    browser.open(&site.page_url("/packages"));
     browser.wait_until("!document.querySelector('#choose-button').disabled");
     browser.click("#arrivals [data-act=import]");
     browser.wait_for("#job-said", "by-hand.pkg is imported");
     browser.wait_for("#imports tbody tr:first-child", "by-hand.pkg");
     browser.wait_for("#arrivals", "Nothing is waiting, and nothing was refused.");
 
-    let damaged = site.damaged_bundle("damaged.pkg");
+    let damaged = site.write_corrupt_bundle("damaged.pkg");
     browser.choose_file("#choose", &damaged);
     browser.wait_for("#uploads li:nth-child(1)", "Could not import `damaged.pkg`");
     browser.wait_for("#arrivals tbody tr", "refused");
@@ -132,10 +132,10 @@ fn without_a_watcher_uploads_are_imported_and_refused_ones_can_be_dealt_with() {
     browser.click("#arrivals [data-act=dismiss]");
     browser.wait_for("#acted", "It is no alarm any more");
     browser.wait_for("#arrivals tbody tr", "dismissed");
-    browser.open(&site.at("/"));
+    browser.open(&site.page_url("/"));
     browser.wait_for("#facts", "Refused");
     assert_eq!(browser.text("#alarm").trim(), "");
-    browser.open(&site.at("/packages"));
+    browser.open(&site.page_url("/packages"));
     // Deleting asks once more.
     browser.wait_for("#arrivals [data-act=delete]", "Delete");
     browser.wait_until("!document.querySelector('#choose-button').disabled");
@@ -148,12 +148,12 @@ fn without_a_watcher_uploads_are_imported_and_refused_ones_can_be_dealt_with() {
 
     fs::create_dir_all(site.sandbox.path("incoming/exports")).unwrap();
     fs::write(site.sandbox.path("incoming/exports/snapshot-1.pkg"), "x").unwrap();
-    browser.open(&site.at("/packages"));
+    browser.open(&site.page_url("/packages"));
     browser.wait_until("!document.querySelector('#choose-button').disabled");
     browser.click("#exports [data-act=delete-snapshot]");
     browser.wait_for("#exports [data-act=delete-snapshot]", "Delete for good");
     browser.click("#exports [data-act=delete-snapshot]");
     browser.wait_for("#exports", "There is none yet.");
     assert!(!site.sandbox.path("incoming/exports/snapshot-1.pkg").exists());
-    browser.is_clean(site.url());
+    browser.assert_clean(site.url());
 }

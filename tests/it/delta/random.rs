@@ -6,8 +6,8 @@ use std::fs;
 use frostmirror::bundle::format::Manifest;
 use proptest::prelude::*;
 
-use super::{Near, manifest};
-use crate::import_bundle::{assert_sound, import, view};
+use super::{ConnectedSide, read_manifest};
+use crate::bundle_builder::{assert_consistent, import, public_files};
 
 const CRATES: [(&str, &str); 7] = [
     ("a", "1.0.0"),
@@ -21,23 +21,23 @@ const CRATES: [(&str, &str); 7] = [
 
 /// One fetch: of which input, how, and what that input needs.
 #[derive(Clone, Debug)]
-struct Round {
+struct FetchRound {
     input: usize,
     full: bool,
     needs: BTreeSet<usize>,
 }
 
-fn rounds() -> impl Strategy<Value = Vec<Round>> {
+fn rounds() -> impl Strategy<Value = Vec<FetchRound>> {
     let round = (0usize..2, prop::bool::weighted(0.2), prop::collection::btree_set(0..CRATES.len(), 1..5));
-    prop::collection::vec(round.prop_map(|(input, full, needs)| Round { input, full, needs }), 3..6)
+    prop::collection::vec(round.prop_map(|(input, full, needs)| FetchRound { input, full, needs }), 3..6)
 }
 
-fn set(which: &BTreeSet<usize>) -> Vec<(&'static str, &'static str)> {
+fn crate_set(which: &BTreeSet<usize>) -> Vec<(&'static str, &'static str)> {
     which.iter().map(|at| CRATES[*at]).collect()
 }
 
 /// Takes from a mirror what a manifest does not name, as a collection may.
-fn collect(mirror: &std::path::Path, named: &Manifest) {
+fn remove_unnamed_crates(mirror: &std::path::Path, named: &Manifest) {
     for (name, version) in CRATES {
         let id = frostmirror::crate_id::CrateId::parse(name, version).unwrap();
         let path = mirror.join(id.crate_path().as_str());
@@ -59,50 +59,50 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 4, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn deltas_lead_where_a_full_bundle_leads(rounds in rounds()) {
-        let near = Near::new(&CRATES);
+    fn deltas_give_the_same_mirror_as_a_full_bundle(rounds in rounds()) {
+        let near = ConnectedSide::with_crates(&CRATES);
         let (grown, lean) = (near.sandbox.path("grown"), near.sandbox.path("lean"));
         let mut ever = BTreeSet::new();
         let mut newest = [BTreeSet::new(), BTreeSet::new()];
         let mut last: Option<Manifest> = None;
-        for Round { input, full, needs } in rounds {
+        for FetchRound { input, full, needs } in rounds {
             let file = ["one.toml", "two.toml"][input];
-            near.needs(file, &set(&needs));
+            near.write_depends(file, &crate_set(&needs));
             ever.extend(needs.iter().copied());
             newest[input] = needs;
-            let mut words = vec!["-c", file];
-            words.extend((!full).then_some("--incremental"));
-            let run = near.run(&words).ok();
+            let mut args = vec!["-c", file];
+            args.extend((!full).then_some("--incremental"));
+            let run = near.run_fetch(&args).ok();
             if run.stdout.is_empty() {
                 continue;
             }
             let bundle = run.path();
             import(&grown, &bundle).unwrap();
             if let Some(last) = &last {
-                collect(&lean, last);
+                remove_unnamed_crates(&lean, last);
             }
             import(&lean, &bundle).unwrap();
-            assert_sound(&lean);
-            let said = manifest(&bundle);
-            let named: BTreeSet<String> = said.crates.iter().map(|record| record.id().to_string()).collect();
+            assert_consistent(&lean);
+            let contents = read_manifest(&bundle);
+            let named: BTreeSet<String> = contents.crates.iter().map(|record| record.id().to_string()).collect();
             let current = newest[0].union(&newest[1]).map(|at| format!("{} {}", CRATES[*at].0, CRATES[*at].1));
             prop_assert_eq!(named, current.collect::<BTreeSet<_>>());
-            last = Some(said);
+            last = Some(contents);
         }
         // One full bundle of all that was ever needed, and one of what is needed now, each of another history.
         let of = |which: &BTreeSet<usize>, name: &str| {
-            near.needs("all.toml", &set(which));
+            near.write_depends("all.toml", &crate_set(which));
             let history = near.sandbox.path(format!("history-{name}"));
             let run = near.process(&["fetch", "-c", "all.toml"]).envs([("FROSTMIRROR_HISTORY", &history)]).run();
             let mirror = near.sandbox.path(name);
             import(&mirror, &run.ok().path()).unwrap();
             mirror
         };
-        prop_assert_eq!(view(&grown), view(&of(&ever, "everything")));
-        collect(&lean, &last.unwrap());
+        prop_assert_eq!(public_files(&grown), public_files(&of(&ever, "everything")));
+        remove_unnamed_crates(&lean, &last.unwrap());
         let now = newest[0].union(&newest[1]).copied().collect();
         let files = |mirror: &std::path::Path| {
-            let mut files = view(mirror);
+            let mut files = public_files(mirror);
             files.retain(|path, _| !path.ends_with('/'));
             files
         };

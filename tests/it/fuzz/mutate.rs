@@ -1,14 +1,14 @@
 //! Mutations: of bytes, and of what bytes mean.
 
-use frostmirror::bundle::format::HEADER;
+use frostmirror::bundle::format::HEADER_SIZE;
 use serde_json::Value;
 
 use super::Corpus;
-use super::shape::{Fit, Shape};
-use crate::support::forge::reseal;
+use super::bundle_parts::{BundleParts, ConsistencyFixes};
+use crate::support::forged_bundle::fix_header_checksum;
 
 /// Texts that a bundle's fields have a meaning for, and some that they must not have.
-const TEXTS: &[&str] = &[
+const FIELD_TEXTS: &[&str] = &[
     "",
     ".",
     "..",
@@ -74,7 +74,7 @@ const TEXTS: &[&str] = &[
 ];
 
 /// Keys that a mutated object may gain.
-const KEYS: &[&str] = &[
+const EXTRA_KEYS: &[&str] = &[
     "id",
     "kind",
     "repair",
@@ -106,11 +106,11 @@ const KEYS: &[&str] = &[
 ];
 
 /// Numbers, the same for the same seed on every machine (SplitMix64).
-pub struct Numbers(u64);
+pub struct SeededRandom(u64);
 
-impl Numbers {
-    pub fn new(seed: u64, round: u64) -> Numbers {
-        let mut numbers = Numbers(seed ^ round.wrapping_mul(0xd134_2543_de82_ef95));
+impl SeededRandom {
+    pub fn new(seed: u64, round: u64) -> SeededRandom {
+        let mut numbers = SeededRandom(seed ^ round.wrapping_mul(0xd134_2543_de82_ef95));
         numbers.next();
         numbers
     }
@@ -128,7 +128,7 @@ impl Numbers {
         usize::try_from(self.next() % (end.max(1) as u64)).unwrap()
     }
 
-    pub fn one_in(&mut self, count: usize) -> bool {
+    pub fn is_one_in(&mut self, count: usize) -> bool {
         self.below(count) == 0
     }
 
@@ -153,47 +153,47 @@ impl Numbers {
 }
 
 /// One mutated bundle.
-pub fn mutated(corpus: &Corpus, numbers: &mut Numbers) -> Vec<u8> {
+pub fn mutate_bundle(corpus: &Corpus, numbers: &mut SeededRandom) -> Vec<u8> {
     let seed = numbers.below(corpus.bytes.len());
     match numbers.below(20) {
         // As it was stored: what damage in transit does.
         0..=2 => {
             let mut bytes = corpus.bytes[seed].clone();
             for _ in 0..=numbers.below(4) {
-                edit(&mut bytes, &corpus.bytes, numbers);
+                mutate_bytes(&mut bytes, &corpus.bytes, numbers);
             }
             bytes
         }
         // A header whose checksum fits, over anything.
         3 => {
             let mut bytes = corpus.bytes[seed].clone();
-            if bytes.len() > HEADER && bytes[0] == 0x89 {
+            if bytes.len() > HEADER_SIZE && bytes[0] == 0x89 {
                 let mut head = bytes[..84].to_vec();
                 let at = *numbers.pick(&[8, 12, 36, 44, 52]);
                 let number = numbers.number().to_le_bytes();
                 head[at..at + 8].copy_from_slice(&number);
-                bytes.splice(..HEADER, reseal(head));
+                bytes.splice(..HEADER_SIZE, fix_header_checksum(head));
             }
-            if numbers.one_in(2) {
-                edit(&mut bytes, &corpus.bytes, numbers);
+            if numbers.is_one_in(2) {
+                mutate_bytes(&mut bytes, &corpus.bytes, numbers);
             }
             bytes
         }
         // The manifest's text, or the plain form of an old bundle, as bytes below digests that fit.
         4..=7 => corpus.shapes[seed].bytes_with(|text| {
             for _ in 0..=numbers.below(3) {
-                edit(text, &corpus.bytes, numbers);
+                mutate_bytes(text, &corpus.bytes, numbers);
             }
         }),
         _ => {
             let mut shape = corpus.shapes[seed].clone();
             for _ in 0..=numbers.below(4) {
-                reshape(&mut shape, corpus, numbers);
+                mutate_shape(&mut shape, corpus, numbers);
             }
-            let fit = Fit { sealed: !numbers.one_in(16), stated: !numbers.one_in(4) };
+            let fit = ConsistencyFixes { seal_manifest: !numbers.is_one_in(16), update_digests: !numbers.is_one_in(4) };
             let mut bytes = shape.bytes(fit);
-            if numbers.one_in(16) {
-                edit(&mut bytes, &corpus.bytes, numbers);
+            if numbers.is_one_in(16) {
+                mutate_bytes(&mut bytes, &corpus.bytes, numbers);
             }
             bytes
         }
@@ -201,17 +201,17 @@ pub fn mutated(corpus: &Corpus, numbers: &mut Numbers) -> Vec<u8> {
 }
 
 /// Changes what a bundle says or holds.
-fn reshape(shape: &mut Shape, corpus: &Corpus, numbers: &mut Numbers) {
+fn mutate_shape(shape: &mut BundleParts, corpus: &Corpus, numbers: &mut SeededRandom) {
     match numbers.below(8) {
         0..=3 => {
             let other = numbers.pick(&corpus.shapes).manifest.clone();
-            change(&mut shape.manifest, &other, numbers);
+            mutate_value(&mut shape.manifest, &other, numbers);
         }
-        4 if shape.legacy && !shape.files.is_empty() => {
+        4 if shape.is_legacy && !shape.files.is_empty() => {
             let file = numbers.below(shape.files.len());
             match numbers.below(4) {
-                0 => edit(&mut shape.files[file].path, &corpus.bytes, numbers),
-                1 => shape.files[file].path = numbers.pick(TEXTS).as_bytes().to_vec(),
+                0 => mutate_bytes(&mut shape.files[file].path, &corpus.bytes, numbers),
+                1 => shape.files[file].path = numbers.pick(FIELD_TEXTS).as_bytes().to_vec(),
                 2 => drop(shape.files.remove(file)),
                 _ => shape.files.push(shape.files[file].clone()),
             }
@@ -221,51 +221,51 @@ fn reshape(shape: &mut Shape, corpus: &Corpus, numbers: &mut Numbers) {
             let file = numbers.below(shape.files.len());
             let mut bytes = shape.files[file].bytes.clone();
             match numbers.below(4) {
-                0 => edit(&mut bytes, &corpus.bytes, numbers),
+                0 => mutate_bytes(&mut bytes, &corpus.bytes, numbers),
                 1 => bytes.clone_from(&numbers.pick(&shape.files).bytes),
-                _ => change_lines(&mut bytes, corpus, numbers),
+                _ => mutate_line(&mut bytes, corpus, numbers),
             }
-            let follow = !numbers.one_in(4);
-            shape.replace(file, bytes, follow);
+            let follow = !numbers.is_one_in(4);
+            shape.replace_file(file, bytes, follow);
         }
     }
 }
 
 /// Changes one line of a text: the meaning of a JSON object, the words of anything else.
-fn change_lines(bytes: &mut Vec<u8>, corpus: &Corpus, numbers: &mut Numbers) {
+fn mutate_line(bytes: &mut Vec<u8>, corpus: &Corpus, numbers: &mut SeededRandom) {
     let mut lines: Vec<Vec<u8>> = bytes.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
     if lines.is_empty() {
-        *bytes = numbers.pick(TEXTS).as_bytes().to_vec();
+        *bytes = numbers.pick(FIELD_TEXTS).as_bytes().to_vec();
         return;
     }
-    let place = numbers.below(lines.len());
-    match (numbers.below(8), serde_json::from_slice::<Value>(&lines[place])) {
-        (0, _) => drop(lines.remove(place)),
-        (1, _) => lines.insert(place, lines[place].clone()),
-        (2, _) => lines.swap(0, place),
+    let position = numbers.below(lines.len());
+    match (numbers.below(8), serde_json::from_slice::<Value>(&lines[position])) {
+        (0, _) => drop(lines.remove(position)),
+        (1, _) => lines.insert(position, lines[position].clone()),
+        (2, _) => lines.swap(0, position),
         (_, Ok(mut value)) => {
             let other = value.clone();
-            change(&mut value, &other, numbers);
-            lines[place] = format!("{value}\n").into_bytes();
+            mutate_value(&mut value, &other, numbers);
+            lines[position] = format!("{value}\n").into_bytes();
         }
         (3..=5, Err(_)) => {
-            let text = numbers.pick(TEXTS).as_bytes();
-            let at = numbers.below(lines[place].len());
-            let until = if numbers.one_in(2) { at } else { lines[place].len() - 1 };
-            lines[place].splice(at.min(until)..until, text.iter().copied());
+            let text = numbers.pick(FIELD_TEXTS).as_bytes();
+            let at = numbers.below(lines[position].len());
+            let until = if numbers.is_one_in(2) { at } else { lines[position].len() - 1 };
+            lines[position].splice(at.min(until)..until, text.iter().copied());
         }
-        _ => edit(&mut lines[place], &corpus.bytes, numbers),
+        _ => mutate_bytes(&mut lines[position], &corpus.bytes, numbers),
     }
     *bytes = lines.concat();
 }
 
 /// Changes one place of a JSON value, perhaps to what another one has.
-fn change(value: &mut Value, other: &Value, numbers: &mut Numbers) {
-    let place = numbers.below(count(value));
-    let donor = numbers.below(count(other));
-    let donated = nth(other, donor).cloned().unwrap_or(Value::Null);
-    let Some(node) = nth_mut(value, place) else { return };
-    if numbers.one_in(12) {
+fn mutate_value(value: &mut Value, other: &Value, numbers: &mut SeededRandom) {
+    let position = numbers.below(count_values(value));
+    let donor = numbers.below(count_values(other));
+    let donated = nth_value(other, donor).cloned().unwrap_or(Value::Null);
+    let Some(node) = nth_value_mut(value, position) else { return };
+    if numbers.is_one_in(12) {
         *node = donated;
         return;
     }
@@ -283,7 +283,7 @@ fn change(value: &mut Value, other: &Value, numbers: &mut Numbers) {
             };
         }
         Value::String(text) => match numbers.below(6) {
-            0 | 1 => *text = (*numbers.pick(TEXTS)).to_owned(),
+            0 | 1 => *text = (*numbers.pick(FIELD_TEXTS)).to_owned(),
             2 if donated.is_string() => *node = donated,
             3 => *text = text.repeat(1 + numbers.below(40)),
             4 => {
@@ -294,8 +294,8 @@ fn change(value: &mut Value, other: &Value, numbers: &mut Numbers) {
                 let at = numbers.below(letters.len() + 1);
                 let letter = char::from(numbers.byte());
                 match letters.get_mut(at) {
-                    Some(there) if numbers.one_in(2) => *there = letter,
-                    Some(_) if numbers.one_in(2) => drop(letters.remove(at)),
+                    Some(there) if numbers.is_one_in(2) => *there = letter,
+                    Some(_) if numbers.is_one_in(2) => drop(letters.remove(at)),
                     _ => letters.insert(at, letter),
                 }
                 *text = letters.into_iter().collect();
@@ -322,27 +322,27 @@ fn change(value: &mut Value, other: &Value, numbers: &mut Numbers) {
             match (key, numbers.below(3)) {
                 (Some(key), 0) => drop(map.remove(&key)),
                 (Some(key), 1) => drop(map.insert(key, donated)),
-                _ => drop(map.insert((*numbers.pick(KEYS)).to_owned(), donated)),
+                _ => drop(map.insert((*numbers.pick(EXTRA_KEYS)).to_owned(), donated)),
             }
         }
     }
 }
 
-fn count(value: &Value) -> usize {
+fn count_values(value: &Value) -> usize {
     1 + match value {
-        Value::Array(all) => all.iter().map(count).sum(),
-        Value::Object(map) => map.values().map(count).sum(),
+        Value::Array(all) => all.iter().map(count_values).sum(),
+        Value::Object(map) => map.values().map(count_values).sum(),
         _ => 0,
     }
 }
 
-fn nth(value: &Value, mut place: usize) -> Option<&Value> {
+fn nth_value(value: &Value, mut position: usize) -> Option<&Value> {
     let mut waiting = vec![value];
     while let Some(value) = waiting.pop() {
-        if place == 0 {
+        if position == 0 {
             return Some(value);
         }
-        place -= 1;
+        position -= 1;
         match value {
             Value::Array(all) => waiting.extend(all),
             Value::Object(map) => waiting.extend(map.values()),
@@ -352,13 +352,13 @@ fn nth(value: &Value, mut place: usize) -> Option<&Value> {
     None
 }
 
-fn nth_mut(value: &mut Value, mut place: usize) -> Option<&mut Value> {
+fn nth_value_mut(value: &mut Value, mut position: usize) -> Option<&mut Value> {
     let mut waiting = vec![value];
     while let Some(value) = waiting.pop() {
-        if place == 0 {
+        if position == 0 {
             return Some(value);
         }
-        place -= 1;
+        position -= 1;
         match value {
             Value::Array(all) => waiting.extend(all),
             Value::Object(map) => waiting.extend(map.values_mut()),
@@ -369,7 +369,7 @@ fn nth_mut(value: &mut Value, mut place: usize) -> Option<&mut Value> {
 }
 
 /// Changes some bytes.
-fn edit(bytes: &mut Vec<u8>, others: &[Vec<u8>], numbers: &mut Numbers) {
+fn mutate_bytes(bytes: &mut Vec<u8>, others: &[Vec<u8>], numbers: &mut SeededRandom) {
     let at = numbers.below(bytes.len() + 1);
     let until = (at + 1 + numbers.below(64)).min(bytes.len());
     match numbers.below(9) {
@@ -393,7 +393,7 @@ fn edit(bytes: &mut Vec<u8>, others: &[Vec<u8>], numbers: &mut Numbers) {
         _ => {
             let other = numbers.pick(others);
             let from = numbers.below(other.len());
-            let end = if numbers.one_in(2) { other.len() } else { (from + 64).min(other.len()) };
+            let end = if numbers.is_one_in(2) { other.len() } else { (from + 64).min(other.len()) };
             bytes.splice(at..until.max(at), other[from..end].iter().copied());
         }
     }

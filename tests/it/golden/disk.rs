@@ -6,24 +6,24 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use frostmirror::bundle::format::{ArtifactState, CrateState};
-use frostmirror::event::Silent;
+use frostmirror::bundle::format::{CrateState, DistFileState};
+use frostmirror::event::NullSink;
 use frostmirror::mirror::gc;
-use frostmirror::mirror::incoming::{self, Incoming};
 use frostmirror::mirror::layout::Layout;
 use frostmirror::mirror::lock::{lock_for_collecting, lock_for_reading};
 use frostmirror::mirror::snapshot::Options;
+use frostmirror::mirror::watcher_state::{self, WatcherState};
 use sha2::{Digest, Sha256};
 
 use super::assert_form;
 use super::text::{indented, normal};
-use crate::import_artifacts::{HOST, component, whole};
-use crate::import_bundle::{Make, at, import, me};
-use crate::live_disk::{adding, imported, killed_at, place};
+use crate::bundle_builder::{BundleBuilder, import, test_holder, test_time};
+use crate::import_dist_files::{HOST, component_content, full_bundle};
+use crate::live_store::{adding, import_base, run_killed_at, store_crates};
 use crate::support::crates::Crate;
 use crate::support::dist::release::Release;
-use crate::support::dist::{Dist, LINUX, RUSTUP};
-use crate::support::sandbox::{Sandbox, tree_of};
+use crate::support::dist::{DistServer, LINUX, RUSTUP};
+use crate::support::sandbox::{Sandbox, read_tree};
 use crate::support::upstream::Upstream;
 
 /// Header and plain manifest of a bundle.
@@ -48,7 +48,7 @@ pub fn bundle_text(bundle: &Path) -> String {
 /// files that are called by theirs.
 fn tree_text(top: &Path, is_wanted: impl Fn(&str) -> bool) -> String {
     let mut files: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for (path, bytes) in tree_of(top) {
+    for (path, bytes) in read_tree(top) {
         let path = path.to_str().unwrap().to_owned();
         let name = normal(&path);
         if !is_wanted(&path) {
@@ -82,14 +82,14 @@ fn content_text(text: &str) -> String {
 /// A connected machine: crates with all that a manifest can say of them, a toolchain, and an upstream of its own.
 struct Near {
     upstream: Upstream,
-    _dist: Dist,
+    _dist: DistServer,
     sandbox: Sandbox,
     clock: u64,
 }
 
 impl Near {
     fn new() -> Near {
-        let (upstream, dist) = (Upstream::start(), Dist::empty(Upstream::builder()));
+        let (upstream, dist) = (Upstream::start(), DistServer::with_builder(Upstream::builder()));
         let about = |version: &str| {
             let one = Crate::new("about", version).description("Says \"what\" it is.").license("MIT OR Apache-2.0");
             one.repository("https://git.example/about")
@@ -102,7 +102,7 @@ impl Near {
         ] {
             upstream.publish(item);
         }
-        dist.publish(&Release::stable("1.95.0", "2026-04-16").hosts(&[LINUX]).crosses(&[]));
+        dist.publish(&Release::stable("1.95.0", "2026-04-16").hosts(&[LINUX]).cross_targets(&[]));
         dist.publish_rustup(RUSTUP, &[LINUX], b"#!/bin/sh\n");
         let sandbox = Sandbox::new().upstream(&upstream).env("FROSTMIRROR_DIST_URL", dist.url());
         Near { upstream, _dist: dist, sandbox, clock: 1_790_000_000 }
@@ -115,7 +115,7 @@ impl Near {
     }
 
     /// Runs a verb a minute later than the one before.
-    fn run(&mut self, words: &[&str]) -> crate::support::run::Run {
+    fn run(&mut self, words: &[&str]) -> crate::support::process::Run {
         self.clock += 60;
         let process = self.sandbox.process(words).envs([("SOURCE_DATE_EPOCH", self.clock.to_string())]);
         process.run().ok()
@@ -167,26 +167,30 @@ fn bundles_and_the_fetching_side_keep_their_form() {
 /// A mirror with every kind of record, and the file of a batch of live mode that was killed.
 fn mirror_of_everything(folder: &Path) -> (PathBuf, String) {
     let mirror = folder.join("mirror");
-    imported(folder, &mirror);
-    killed_at(&mirror, "live:logged", true);
+    import_base(folder, &mirror);
+    run_killed_at(&mirror, "live:logged", true);
     let killed = tree_text(&mirror.join(".frostmirror"), |path| {
         path.starts_with("live/placing") || path.starts_with("staging/placing") || path == "holder"
     });
     drop(adding(&mirror));
-    place(&mirror, &[Crate::new("told", "1.0.0").description("what").license("MIT").repository("https://a")], 30);
-    let toolchain = whole("b", 1, "2026-03-05", "1.94.0", "1.28.2").described("a", "what");
+    store_crates(
+        &mirror,
+        &[Crate::new("told", "1.0.0").description("what").license("MIT").repository("https://a")],
+        30,
+    );
+    let toolchain = full_bundle("b", 1, "2026-03-05", "1.94.0", "1.28.2").description("a", "what");
     import(&mirror, &toolchain.write(folder, "toolchain.pkg")).unwrap();
-    let index_only = Make::new("c", 1).read(40).ship(Crate::new("left", "1.0.0"));
-    let index_only = index_only.with(Crate::new("winonly", "1.0.0"), CrateState::IndexOnly);
+    let index_only = BundleBuilder::new("c", 1).read_at(40).ship(Crate::new("left", "1.0.0"));
+    let index_only = index_only.with_crate(Crate::new("winonly", "1.0.0"), CrateState::IndexOnly);
     import(&mirror, &index_only.write(folder, "index-only.pkg")).unwrap();
-    let delta = Make::new("d", 1).read(50).ship(Crate::new("first", "1.0.0"));
+    let delta = BundleBuilder::new("d", 1).read_at(50).ship(Crate::new("first", "1.0.0"));
     import(&mirror, &delta.write(folder, "first.pkg")).unwrap();
-    let delta = Make::new("d", 2).read(51).parent("first.pkg").ship(Crate::new("second", "1.0.0"));
-    let delta = delta.with(Crate::new("first", "1.0.0"), CrateState::Kept);
-    let delta = delta.artifact(
+    let delta = BundleBuilder::new("d", 2).read_at(51).parent("first.pkg").ship(Crate::new("second", "1.0.0"));
+    let delta = delta.with_crate(Crate::new("first", "1.0.0"), CrateState::Kept);
+    let delta = delta.dist_file(
         &format!("dist/2026-03-05/cargo-1.94.0-{HOST}.tar.xz"),
-        component("2026-03-05", "1.94.0"),
-        ArtifactState::Sent,
+        component_content("2026-03-05", "1.94.0"),
+        DistFileState::Sent,
     );
     import(&mirror, &delta.write(folder, "second.pkg")).unwrap();
     (mirror, killed)
@@ -197,34 +201,35 @@ fn a_mirrors_files_keep_their_form() {
     let folder = tempfile::tempdir().unwrap();
     let (mirror, killed) = mirror_of_everything(folder.path());
     let layout = Layout::new(&mirror);
-    let bundle = |file: &str, reason: &str| incoming::Bundle { file: file.to_owned(), reason: reason.to_owned() };
-    let incoming = Incoming {
+    let bundle =
+        |file: &str, reason: &str| watcher_state::PendingBundle { file: file.to_owned(), reason: reason.to_owned() };
+    let incoming = WatcherState {
         folder: "/incoming".into(),
         problem: Some("why".to_owned()),
-        polled: true,
+        is_polling: true,
         done: 1,
         arriving: vec![bundle("arriving.pkg", "why")],
         waiting: vec![bundle("waiting.pkg", "why")],
         failed: vec![bundle("failed.pkg", "why")],
         failed_count: 1,
     };
-    incoming.record(&layout).unwrap();
+    incoming.save(&layout).unwrap();
     // A collection that forgets histories and what live mode brought, and waits before it removes files.
-    let ids = ["b", "c"].map(|name| Make::new(name, 1).lineage().to_owned());
+    let ids = ["b", "c"].map(|name| BundleBuilder::new(name, 1).lineage().to_owned());
     let forget = [ids[0].as_str(), ids[1].as_str(), "live"];
     crate::gc::collect(&mirror, 100, 100_000, &forget).unwrap();
     // A bundle whose number jumps leaves a doubt, until it is accepted.
-    let jump = Make::new("d", 1000).read(60).ship(Crate::new("jump", "1.0.0"));
+    let jump = BundleBuilder::new("d", 1000).read_at(60).ship(Crate::new("jump", "1.0.0"));
     import(&mirror, &jump.write(folder.path(), "jump.pkg")).unwrap();
-    place(&mirror, &[Crate::new("again", "1.0.0")], 120);
-    let head = fs::read_to_string(layout.head()).unwrap();
+    store_crates(&mirror, &[Crate::new("again", "1.0.0")], 120);
+    let head = fs::read_to_string(layout.summary()).unwrap();
     let is_wanted =
         |path: &str| (path.starts_with(".frostmirror/") || path == "manifest.json") && !path.ends_with("/reserve");
     let tree = tree_text(&mirror, is_wanted);
-    let accept = vec![Make::new("d", 1).lineage().to_owned()];
-    let options = gc::Options { grace: Duration::ZERO, forget: Vec::new(), accept, now: at(200) };
-    let mut guard = lock_for_collecting(&layout, Duration::ZERO, &me(), &Silent).unwrap();
-    guard.plan(&options).unwrap().execute(&Silent).unwrap();
+    let accept = vec![BundleBuilder::new("d", 1).lineage().to_owned()];
+    let options = gc::Options { grace: Duration::ZERO, retire: Vec::new(), accept, now: test_time(200) };
+    let mut guard = lock_for_collecting(&layout, Duration::ZERO, &test_holder(), &NullSink).unwrap();
+    guard.plan(&options).unwrap().execute(&NullSink).unwrap();
     drop(guard);
     let accepted = tree_text(&layout.ledger(), |path| path.ends_with(".accepted"));
     assert!(head.contains("\"contested\""), "{head}");
@@ -238,15 +243,15 @@ fn a_snapshot_keeps_its_form() {
     let folder = tempfile::tempdir().unwrap();
     let (mirror, _) = mirror_of_everything(folder.path());
     // A crate that is listed, and that no history claims.
-    let unclaimed = Make::new("e", 1).read(70).ship(Crate::new("unclaimed", "1.0.0"));
+    let unclaimed = BundleBuilder::new("e", 1).read_at(70).ship(Crate::new("unclaimed", "1.0.0"));
     import(&mirror, &unclaimed.write(folder.path(), "unclaimed.pkg")).unwrap();
-    crate::gc::collect(&mirror, 100, 100_000, &[Make::new("e", 1).lineage()]).unwrap();
+    crate::gc::collect(&mirror, 100, 100_000, &[BundleBuilder::new("e", 1).lineage()]).unwrap();
     // Histories are sorted by their ids, and that of live mode is random.
     let layout = Layout::new(&mirror);
-    fs::write(layout.live_id(), "f".repeat(32)).unwrap();
-    let guard = lock_for_reading(&layout, Duration::ZERO, &me(), &Silent).unwrap();
-    let options = Options { folder: folder.path().join("out"), config: Vec::new(), now: at(5000) };
-    let exported = guard.snapshot(options, &Silent).unwrap();
+    fs::write(layout.live_lineage_id(), "f".repeat(32)).unwrap();
+    let guard = lock_for_reading(&layout, Duration::ZERO, &test_holder(), &NullSink).unwrap();
+    let options = Options { folder: folder.path().join("out"), config: Vec::new(), now: test_time(5000) };
+    let exported = guard.snapshot(options, &NullSink).unwrap();
     // The record of a history that a snapshot brought along refers to the snapshot's.
     let far = folder.path().join("far");
     import(&far, &exported.path).unwrap();

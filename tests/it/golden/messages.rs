@@ -9,13 +9,13 @@ use serde_json::Value;
 
 use super::assert_form;
 use super::text::{indented, normal, shape};
-use crate::import_artifacts::whole;
-use crate::import_bundle::Make;
+use crate::bundle_builder::BundleBuilder;
+use crate::import_dist_files::full_bundle;
 use crate::support::crates::Crate;
 use crate::support::dist::release::Release;
-use crate::support::dist::{Dist, LINUX, RUSTUP};
-use crate::support::published::Wire;
+use crate::support::dist::{DistServer, LINUX, RUSTUP};
 use crate::support::sandbox::Sandbox;
+use crate::support::server_fixture::RawConnection;
 use crate::support::upstream::Upstream;
 
 /// The commands that were run, each with the shapes of what it printed.
@@ -27,7 +27,7 @@ impl Printed {
     #[track_caller]
     fn lines_of(&mut self, sandbox: &Sandbox, code: i32, words: &[&str]) {
         let run = sandbox.run(words.iter().copied().chain(["--message-format", "json"])).exits(code);
-        assert_eq!(run.stderr, "", "{}", run.told());
+        assert_eq!(run.stderr, "", "{}", run.describe());
         self.add(sandbox, words, &run.stdout);
     }
 
@@ -44,10 +44,10 @@ fn json(text: &str) -> Value {
 }
 
 /// An upstream with a toolchain, and a machine that is connected to it.
-fn connected() -> (Upstream, Dist, Sandbox) {
-    let (upstream, dist) = (Upstream::start(), Dist::empty(Upstream::builder()));
+fn connected() -> (Upstream, DistServer, Sandbox) {
+    let (upstream, dist) = (Upstream::start(), DistServer::with_builder(Upstream::builder()));
     upstream.publish(Crate::new("leaf", "1.0.0"));
-    dist.publish(&Release::stable("1.95.0", "2026-04-16").hosts(&[LINUX]).crosses(&[]));
+    dist.publish(&Release::stable("1.95.0", "2026-04-16").hosts(&[LINUX]).cross_targets(&[]));
     dist.publish_rustup(RUSTUP, &[LINUX], b"#!/bin/sh\n");
     let sandbox = Sandbox::new().upstream(&upstream).env("FROSTMIRROR_DIST_URL", dist.url());
     let platforms = format!("[platforms]\ntargets = [\"{LINUX}\"]\ntoolchain = \"stable\"\nprofile = \"minimal\"\n");
@@ -88,11 +88,15 @@ fn messages_of_the_mirrors_side_keep_their_form() {
     let sandbox = Sandbox::new();
     let folder = sandbox.path("");
     let about = |version: &str| Crate::new("leaf", version);
-    whole("a", 1, "2026-04-16", "1.95.0", "1.29.0").write(&folder, "toolchain.pkg");
-    Make::new("b", 1).ship(about("1.0.0")).ship(Crate::new("same", "1.0.0")).write(&folder, "one.pkg");
-    let two = Make::new("b", 2).read(9).parent("one.pkg").ship(about("1.1.0").yanked()).described("leaf", "what");
-    let two = two.with(Crate::new("same", "1.0.0").yanked(), CrateState::Sent);
-    two.with(Crate::new("winonly", "1.0.0"), CrateState::IndexOnly).write(&folder, "two.pkg");
+    full_bundle("a", 1, "2026-04-16", "1.95.0", "1.29.0").write(&folder, "toolchain.pkg");
+    BundleBuilder::new("b", 1).ship(about("1.0.0")).ship(Crate::new("same", "1.0.0")).write(&folder, "one.pkg");
+    let two = BundleBuilder::new("b", 2)
+        .read_at(9)
+        .parent("one.pkg")
+        .ship(about("1.1.0").yanked())
+        .description("leaf", "what");
+    let two = two.with_crate(Crate::new("same", "1.0.0").yanked(), CrateState::Sent);
+    two.with_crate(Crate::new("winonly", "1.0.0"), CrateState::IndexOnly).write(&folder, "two.pkg");
     sandbox.write("no.pkg", "no bundle");
     let cksum = Crate::new("winonly", "1.0.0").pack().cksum;
     let registry = "registry+https://github.com/rust-lang/crates.io-index";
@@ -131,7 +135,7 @@ fn messages_of_the_mirrors_side_keep_their_form() {
     fs::remove_file(sandbox.path("mirror/rustup/release-stable.toml")).unwrap();
     printed.lines_of(&sandbox, 4, &["verify", "--mirror", "mirror", "--repair-list", "list"]);
     let repair_list: String = sandbox.read("list").lines().map(|line| normal(&indented(line))).collect();
-    let history = Make::new("a", 1).lineage().to_owned();
+    let history = BundleBuilder::new("a", 1).lineage().to_owned();
     for words in [&["gc", "--mirror", "mirror", "--dry-run"][..], &["gc", "--mirror", "mirror", "--forget", &history]] {
         printed.lines_of(&sandbox, 0, words);
     }
@@ -149,10 +153,10 @@ fn messages_of_the_mirrors_side_keep_their_form() {
 #[test]
 fn the_servers_log_keeps_its_form() {
     let sandbox = Sandbox::new();
-    let bundle = Make::new("b", 1).ship(Crate::new("leaf", "1.0.0")).write(&sandbox.path(""), "one.pkg");
+    let bundle = BundleBuilder::new("b", 1).ship(Crate::new("leaf", "1.0.0")).write(&sandbox.path(""), "one.pkg");
     sandbox.run(["import", "--mirror", "mirror", bundle.to_str().unwrap()]).ok();
     let serving = sandbox.serve(["--mirror", "mirror", "--log-format", "json"]);
-    Wire::to(serving.url()).request("GET", "/index/le/af/leaf", &["User-Agent: cargo"]).reply();
+    RawConnection::connect(serving.url()).request("GET", "/index/le/af/leaf", &["User-Agent: cargo"]).read_reply();
     let log = serving.stop().ok().stderr;
     // The key of the settings' file, and a failure with its hint.
     sandbox.write("config/frostmirror.toml", "log_format = 'json'\nbind = 'nowhere.invalid:1'\n");

@@ -7,19 +7,19 @@ use serde_json::Value;
 
 use super::assert_form;
 use super::text::shape;
-use crate::console::two_bundles;
-use crate::import_bundle::import;
-use crate::support::published::get;
-use crate::support::sandbox::{Sandbox, Serving};
+use crate::api::two_bundles;
+use crate::bundle_builder::import;
+use crate::support::sandbox::{RunningServer, Sandbox};
+use crate::support::server_fixture::get;
 
-fn serving(sandbox: &Sandbox, flags: &[&str]) -> Serving {
+fn serving(sandbox: &Sandbox, flags: &[&str]) -> RunningServer {
     for bundle in two_bundles(sandbox) {
         import(&sandbox.path("mirror"), &bundle).unwrap();
     }
     sandbox.serve(["--mirror", "mirror", "--incoming", "incoming"].iter().chain(flags))
 }
 
-fn read(serving: &Serving, path: &str) -> Value {
+fn read(serving: &RunningServer, path: &str) -> Value {
     serde_json::from_str(&get(serving.url(), path, &[]).text()).unwrap()
 }
 

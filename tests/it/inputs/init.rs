@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::support::client::{Client, Project};
 use crate::support::crates::Crate;
-use crate::support::run::Process;
+use crate::support::process::Process;
 use crate::support::sandbox::Sandbox;
 use crate::support::upstream::Upstream;
 
@@ -55,7 +55,7 @@ fn write_workspace(sandbox: &Sandbox, folder: &str) {
     }
 }
 
-const LOCKED: &str = "\
+const LOCKED_TEXT: &str = "\
 # What to carry across the air gap; written by `cargo frostmirror init`.
 
 # Every package of crates.io that Cargo.lock names; renewed by `cargo frostmirror init --update`.
@@ -71,41 +71,41 @@ winapi = \"0.3.9\"
 ";
 
 #[test]
-fn a_workspace_without_a_lock_is_resolved_on_a_copy() {
+fn a_workspace_without_a_lock_is_resolved_in_a_copy() {
     let upstream = upstream();
     let sandbox = Sandbox::new().upstream(&upstream);
     write_workspace(&sandbox, "ws");
-    let before = sandbox.snapshot("ws");
+    let before = sandbox.read_tree("ws");
     let run = sandbox.run(["init", "--manifest-path", "ws/crates/app/Cargo.toml"]).ok();
     let run = run
         .stderr_has("has no Cargo.lock; cargo resolved a copy of it")
         .stderr_has("Wrote depends.toml (9 locked packages)");
     assert_eq!(run.stdout, "");
-    assert_eq!(sandbox.read("depends.toml"), LOCKED);
-    assert_eq!(sandbox.snapshot("ws"), before);
+    assert_eq!(sandbox.read("depends.toml"), LOCKED_TEXT);
+    assert_eq!(sandbox.read_tree("ws"), before);
     assert!(upstream.downloads().is_empty(), "{:?}", upstream.downloads());
 }
 
 #[test]
-fn a_lock_that_fits_is_taken_as_it_stands_though_newer_versions_are_out() {
+fn a_matching_lock_is_used_unchanged_although_newer_versions_exist() {
     let upstream = upstream();
     let sandbox = Sandbox::new().upstream(&upstream);
     write_workspace(&sandbox, "ws");
-    let lock = Client::of(&upstream.index_url()).lock(&sandbox.path("ws"));
+    let lock = Client::with_index(&upstream.index_url()).lock(&sandbox.path("ws"));
     assert!(lock.contains("version = 4"), "{lock}");
     upstream.publish_all(&[("json", "1.9.0"), ("winapi", "0.3.99")]);
     for format in ["version = 4\n", "version = 3\n"] {
         sandbox.write("ws/Cargo.lock", lock.replace("version = 4\n", format));
-        let before = sandbox.snapshot("ws");
-        let words = ["init", "--force", "-o", "../../../depends.toml"];
-        sandbox.run_in(&sandbox.path("ws/crates/core"), words).ok().stderr_lacks("warning");
-        assert_eq!(sandbox.read("depends.toml"), LOCKED);
-        assert_eq!(sandbox.snapshot("ws"), before);
+        let before = sandbox.read_tree("ws");
+        let args = ["init", "--force", "-o", "../../../depends.toml"];
+        sandbox.run_in(&sandbox.path("ws/crates/core"), args).ok().stderr_lacks("warning");
+        assert_eq!(sandbox.read("depends.toml"), LOCKED_TEXT);
+        assert_eq!(sandbox.read_tree("ws"), before);
     }
 }
 
 #[test]
-fn what_the_users_own_cargo_knows_is_enough_to_see_that_a_lock_fits() {
+fn the_users_cargo_cache_is_enough_to_validate_a_lock() {
     let upstream = upstream();
     let sandbox = Sandbox::new().env("FROSTMIRROR_REGISTRY_URL", "http://127.0.0.1:9/");
     write_workspace(&sandbox, "ws");
@@ -116,31 +116,31 @@ fn what_the_users_own_cargo_knows_is_enough_to_see_that_a_lock_fits() {
     Client::new().env("CARGO_HOME", home.to_str().unwrap()).lock(&sandbox.path("ws"));
     upstream.clear_log();
     sandbox.run(["init", "--manifest-path", "ws"]).ok().stderr_lacks("warning");
-    assert_eq!(sandbox.read("depends.toml"), LOCKED);
+    assert_eq!(sandbox.read("depends.toml"), LOCKED_TEXT);
     assert!(upstream.requests().is_empty());
 }
 
 #[test]
-fn a_lock_that_does_not_fit_is_mended_on_a_copy_and_keeps_what_it_locks() {
+fn an_outdated_lock_is_updated_in_a_copy_and_keeps_locked_versions() {
     let upstream = upstream();
     let sandbox = Sandbox::new().upstream(&upstream);
     write_workspace(&sandbox, "ws");
-    Client::of(&upstream.index_url()).lock(&sandbox.path("ws"));
+    Client::with_index(&upstream.index_url()).lock(&sandbox.path("ws"));
     upstream.publish_all(&[("json", "1.9.0"), ("new", "1.0.0")]);
     let manifest = sandbox.read("ws/crates/core/Cargo.toml") + "new = \"1\"\n";
     sandbox.write("ws/crates/core/Cargo.toml", manifest);
     let manifest = sandbox.read("ws/crates/app/Cargo.toml").replace("cc = \"1.2\"", "");
     sandbox.write("ws/crates/app/Cargo.toml", manifest);
-    let before = sandbox.snapshot("ws");
+    let before = sandbox.read_tree("ws");
     let run = sandbox.run(["init", "--manifest-path", "ws"]).ok();
     run.stderr_has("does not fit its manifests").stderr_has("(packages: 1 added, 1 removed)");
-    let expected = LOCKED.replace("cc = \"1.2.0\"\n", "").replace("rt = ", "new = \"1.0.0\"\nrt = ");
+    let expected = LOCKED_TEXT.replace("cc = \"1.2.0\"\n", "").replace("rt = ", "new = \"1.0.0\"\nrt = ");
     assert_eq!(sandbox.read("depends.toml"), expected);
-    assert_eq!(sandbox.snapshot("ws"), before);
+    assert_eq!(sandbox.read_tree("ws"), before);
 }
 
 #[test]
-fn without_an_index_a_lock_is_taken_with_a_warning_and_no_lock_is_a_failure() {
+fn without_an_index_a_lock_is_used_with_a_warning_and_a_missing_one_fails() {
     let upstream = upstream();
     let sandbox = Sandbox::new().env("FROSTMIRROR_REGISTRY_URL", "http://127.0.0.1:9/").env("CARGO_NET_RETRY", "0");
     write_workspace(&sandbox, "ws");
@@ -148,17 +148,17 @@ fn without_an_index_a_lock_is_taken_with_a_warning_and_no_lock_is_a_failure() {
     let run = sandbox.run(["init", "--manifest-path", "ws"]).exits(5);
     run.stderr_has("could not read the index").stderr_lacks(sandbox.root().join("tmp").to_str().unwrap());
     assert!(!sandbox.path("depends.toml").exists());
-    Client::of(&upstream.index_url()).lock(&sandbox.path("ws"));
+    Client::with_index(&upstream.index_url()).lock(&sandbox.path("ws"));
     let run = sandbox.run(["init", "--manifest-path", "ws"]).ok();
     run.stderr_has("is taken as it stands; whether it fits the manifests is not known");
-    assert_eq!(sandbox.read("depends.toml"), LOCKED);
+    assert_eq!(sandbox.read("depends.toml"), LOCKED_TEXT);
 }
 
 #[test]
-fn direct_takes_the_members_own_requirements_and_merges_them() {
+fn direct_merges_the_requirements_of_all_members() {
     let sandbox = Sandbox::new();
     write_workspace(&sandbox, "ws");
-    let before = sandbox.snapshot("ws");
+    let before = sandbox.read_tree("ws");
     sandbox.run(["init", "--from", "direct", "--manifest-path", "ws"]).ok().stderr_has("(8 requirements)");
     let expected = "\
 # What to carry across the air gap; written by `cargo frostmirror init`.
@@ -175,21 +175,21 @@ winapi = \"0.3\"
 ";
     // Eight, for both versions of json count.
     assert_eq!(sandbox.read("depends.toml"), expected);
-    assert_eq!(sandbox.snapshot("ws"), before);
+    assert_eq!(sandbox.read_tree("ws"), before);
 }
 
 #[test]
 fn several_workspaces_are_merged() {
     let upstream = upstream();
     let sandbox = Sandbox::new().upstream(&upstream);
-    let client = Client::of(&upstream.index_url());
+    let client = Client::with_index(&upstream.index_url());
     write_workspace(&sandbox, "ws");
     let other = Project::new("other").dep("itoa", "1.0.1").dep("json", "1").write(&sandbox.path("other"));
     client.lock(&other);
     client.lock(&sandbox.path("ws"));
     let manifests = ["ws/crates/core/Cargo.toml", "ws/Cargo.toml", "other/Cargo.toml"];
-    let words = manifests.iter().flat_map(|path| ["--manifest-path", path]);
-    sandbox.run(["init", "--from", "both"].into_iter().chain(words)).ok();
+    let args = manifests.iter().flat_map(|path| ["--manifest-path", path]);
+    sandbox.run(["init", "--from", "both"].into_iter().chain(args)).ok();
     let text = sandbox.read("depends.toml");
     assert!(text.contains("\nitoa = [\"1.0.1\", \"=1.0.0\"]\n"), "{text}");
     assert!(text.contains("\nitoa = [\"1.0.0\", \"1.0.1\"]\n"), "{text}");
@@ -197,7 +197,7 @@ fn several_workspaces_are_merged() {
 }
 
 /// A git repository with one package; its `file://` address.
-fn repository(sandbox: &Sandbox, folder: &str, package: &str) -> String {
+fn git_repository(sandbox: &Sandbox, folder: &str, package: &str) -> String {
     let path = Project::new(package).file("src/lib.rs", "").write(&sandbox.path(folder));
     for args in [
         vec!["init", "-q"],
@@ -221,12 +221,12 @@ fn repository(sandbox: &Sandbox, folder: &str, package: &str) -> String {
 }
 
 #[test]
-fn git_and_other_registries_are_left_out_by_name() {
+fn git_and_other_registry_packages_are_left_out_and_named() {
     let upstream = upstream();
     let corp = Upstream::start();
     corp.publish_all(&[("secret", "7.0.0")]);
     let sandbox = Sandbox::new().upstream(&upstream);
-    let git = repository(&sandbox, "repo", "from-git");
+    let git = git_repository(&sandbox, "repo", "from-git");
     let corp_index = format!("sparse+{}", corp.index_url());
     let project = Project::new("app")
         .dep("itoa", "1")
@@ -234,7 +234,7 @@ fn git_and_other_registries_are_left_out_by_name() {
         .table("[dependencies.secret]\nversion = \"7\"\nregistry = \"corp\"")
         .file(".cargo/config.toml", &format!("[registries.corp]\nindex = \"{corp_index}\"\ntoken = \"never copied\"\n"))
         .write(&sandbox.path("app"));
-    let before = sandbox.snapshot("app");
+    let before = sandbox.read_tree("app");
     for (from, expected) in [("lock", "[locked]\nitoa = \"1.0.1\"\n"), ("direct", "[dependencies]\nitoa = \"1\"\n")] {
         let run = sandbox.run_in(&project, ["init", "--force", "--from", from, "-o", "../depends.toml"]).ok();
         let versions = if from == "lock" { ("0.1.0", "7.0.0") } else { ("*", "7") };
@@ -251,11 +251,11 @@ fn git_and_other_registries_are_left_out_by_name() {
         );
         assert!(text.ends_with(&(comment + expected)), "{text}");
     }
-    assert_eq!(sandbox.snapshot("app"), before);
+    assert_eq!(sandbox.read_tree("app"), before);
 }
 
 #[test]
-fn patches_and_paths_outside_the_workspace_count() {
+fn patches_and_path_dependencies_outside_the_workspace_apply() {
     let upstream = upstream();
     let sandbox = Sandbox::new().upstream(&upstream);
     let package = |name: &str, rest: &str| {
@@ -290,20 +290,20 @@ fn patches_and_paths_outside_the_workspace_count() {
     for (path, text) in &files {
         sandbox.write(path, text);
     }
-    let before = sandbox.snapshot("");
+    let before = sandbox.read_tree("");
     sandbox.run_in(&sandbox.path("ws"), ["init", "-o", "../depends.toml"]).ok();
     let text = sandbox.read("depends.toml");
     assert!(text.ends_with("[locked]\ncc = \"1.2.0\"\nextra = \"3.1.0\"\n"), "{text}");
     fs::remove_file(sandbox.path("depends.toml")).unwrap();
-    assert_eq!(sandbox.snapshot(""), before);
+    assert_eq!(sandbox.read_tree(""), before);
 }
 
 #[test]
-fn update_renews_the_locked_table_alone() {
+fn update_rewrites_only_the_locked_table() {
     let upstream = upstream();
     let sandbox = Sandbox::new().upstream(&upstream);
     let project = Project::new("app").dep("json", "1").dep("rt", "1").write(&sandbox.path("app"));
-    Client::of(&upstream.index_url()).lock(&project);
+    Client::with_index(&upstream.index_url()).lock(&project);
     let old = "\
 # Ours.
 [dependencies.2]          # a group
@@ -355,11 +355,11 @@ toolchain = \"stable\" # why
 }
 
 #[test]
-fn an_existing_file_stays_unless_it_is_said_what_to_do_with_it() {
+fn an_existing_depends_toml_is_kept_without_force_or_update() {
     let upstream = upstream();
     let sandbox = Sandbox::new().upstream(&upstream);
     let project = Project::new("app").dep("itoa", "1").write(&sandbox.path("app"));
-    Client::of(&upstream.index_url()).lock(&project);
+    Client::with_index(&upstream.index_url()).lock(&project);
     for text in ["[dependencies]\nanyhow = \"1\"\n", "[dependencies\n", "[locked]\na = 1\n"] {
         sandbox.write("app/depends.toml", text);
         let run = sandbox.run_in(&project, ["init"]).exits(3);
@@ -376,7 +376,7 @@ fn an_existing_file_stays_unless_it_is_said_what_to_do_with_it() {
 }
 
 #[test]
-fn what_is_no_workspace_is_told() {
+fn a_folder_that_is_not_a_workspace_is_refused() {
     let sandbox = Sandbox::new();
     sandbox.run(["init"]).exits(3).stderr_has("has a Cargo.toml").stderr_has("hint: go to the project");
     sandbox.run(["init", "--manifest-path", "no/Cargo.toml"]).exits(3).stderr_has("no/Cargo.toml` does not exist");

@@ -13,7 +13,7 @@ fn a_wait_for_the_package_cache_of_another_cargo_is_reported() {
     upstream.publish_all(&[("a", "1.0.0")]);
     let sandbox = Sandbox::new().upstream(&upstream);
     let app = Project::new("app").dep("a", "1").write(&sandbox.path("app"));
-    Client::of(&upstream.index_url()).cargo(&app, ["generate-lockfile"]).ok();
+    Client::with_index(&upstream.index_url()).cargo(&app, ["generate-lockfile"]).ok();
     fs::create_dir_all(sandbox.cargo_home()).unwrap();
     let cache = File::create(sandbox.cargo_home().join(".package-cache")).unwrap();
     cache.lock().unwrap();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use frostmirror::bundle::format::CrateState;
 
-use crate::import_bundle::Make;
+use crate::bundle_builder::BundleBuilder;
 use crate::support::crates::Crate;
 use crate::support::sandbox::Sandbox;
 
@@ -13,24 +13,24 @@ use crate::support::sandbox::Sandbox;
 pub struct Victim {
     pub name: &'static str,
     /// The mirror that it finds; each round has a copy.
-    pub prepared: PathBuf,
+    pub prepared_mirror: PathBuf,
     /// Its words; the mirror is called `mirror`, and the folder that an export makes `out`.
-    pub words: Vec<String>,
+    pub args: Vec<String>,
     /// Whether a crate whose line was there a moment ago may be gone.
-    pub takes_away: bool,
+    pub removes_crates: bool,
 }
 
 /// The name of a crate that every mirror here has in version 1.0.0, and keeps.
-pub fn steady(n: usize) -> String {
+pub fn kept_crate_name(n: usize) -> String {
     format!("steady-{n:03}")
 }
 
 /// All of them. Another one is a line here: what it is called, which bundles its mirror holds, and its words.
-pub fn victims(sandbox: &Sandbox, names: usize) -> Vec<Victim> {
+pub fn all_victims(sandbox: &Sandbox, names: usize) -> Vec<Victim> {
     let folder = sandbox.path("bundles");
     fs::create_dir(&folder).unwrap();
-    bundles(&folder, names);
-    let lineage = Make::new("b", 1).lineage().to_owned();
+    write_bundles(&folder, names);
+    let lineage = BundleBuilder::new("b", 1).lineage().to_owned();
     let victim = |(name, held, words, takes_away): (&'static str, &[&str], &[&str], bool)| {
         let place = format!("prepared-{}", held.join("-"));
         if !sandbox.path(&place).exists() {
@@ -40,7 +40,7 @@ pub fn victims(sandbox: &Sandbox, names: usize) -> Vec<Victim> {
         }
         let words = [words, &["--mirror", "mirror", "--lock-timeout", "0"]].concat();
         let words = words.into_iter().map(str::to_owned).collect();
-        Victim { name, prepared: sandbox.path(place), words, takes_away }
+        Victim { name, prepared_mirror: sandbox.path(place), args: words, removes_crates: takes_away }
     };
     let full = ["import", "bundles/other.pkg", "--base-url", "http://mirror.example"];
     let delta = ["import", "bundles/delta.pkg"];
@@ -59,23 +59,25 @@ pub fn victims(sandbox: &Sandbox, names: usize) -> Vec<Victim> {
 }
 
 /// A full bundle, a delta on it that needs less of it and brings more, and a full one of another history.
-fn bundles(folder: &Path, names: usize) {
+fn write_bundles(folder: &Path, names: usize) {
     let all = |of: &'static str, versions: &'static [&'static str]| {
-        let each = move |n: usize| versions.iter().map(move |version| crate_of(of, n, version));
+        let each = move |n: usize| versions.iter().map(move |version| chained_crate(of, n, version));
         (0..names).flat_map(each)
     };
-    let ship = |make: Make, crates: &mut dyn Iterator<Item = Crate>| crates.fold(make, Make::ship);
-    let full = ship(Make::new("a", 1), &mut all("steady", &["1.0.0", "1.0.1", "1.1.0"]));
+    let ship = |make: BundleBuilder, crates: &mut dyn Iterator<Item = Crate>| crates.fold(make, BundleBuilder::ship);
+    let full = ship(BundleBuilder::new("a", 1), &mut all("steady", &["1.0.0", "1.0.1", "1.1.0"]));
     ship(full, &mut all("fading", &["1.0.0"])).write(folder, "full.pkg");
-    let delta = ship(Make::new("a", 2).parent("full.pkg"), &mut all("steady", &["1.2.0", "2.0.0"]));
+    let delta = ship(BundleBuilder::new("a", 2).parent("full.pkg"), &mut all("steady", &["1.2.0", "2.0.0"]));
     let delta = ship(delta, &mut all("fresh", &["1.0.0", "1.0.1"]));
-    all("steady", &["1.0.0"]).fold(delta, |make, one| make.with(one, CrateState::Sent)).write(folder, "delta.pkg");
-    let other = ship(Make::new("b", 1), &mut all("steady", &["1.0.2", "3.0.0"]));
+    all("steady", &["1.0.0"])
+        .fold(delta, |make, one| make.with_crate(one, CrateState::Sent))
+        .write(folder, "delta.pkg");
+    let other = ship(BundleBuilder::new("b", 1), &mut all("steady", &["1.0.2", "3.0.0"]));
     ship(other, &mut all("foreign", &["1.0.0", "1.0.1"])).write(folder, "other.pkg");
 }
 
 /// Crates need each other, so that index files have an order.
-fn crate_of(of: &str, n: usize, version: &str) -> Crate {
-    let item = Crate::new(&format!("{of}-{n:03}"), version).weighing(500 + n * 37 % 3000);
+fn chained_crate(of: &str, n: usize, version: &str) -> Crate {
+    let item = Crate::new(&format!("{of}-{n:03}"), version).with_extra_bytes(500 + n * 37 % 3000);
     if n == 0 { item } else { item.dep(&format!("{of}-{:03}", n / 2), "*") }
 }

@@ -10,18 +10,18 @@ use crate::support::upstream::Fault;
 const LEAF: &str = "/crates/leaf-1.1.0.crate";
 
 /// An upstream whose crate is large enough to break off in the middle.
-fn large() -> Live {
+fn with_large_crate() -> LiveServer {
     let upstream = Upstream::start();
-    upstream.publish(Crate::new("leaf", "1.1.0").weighing(300_000));
-    Live::before(upstream, "")
+    upstream.publish(Crate::new("leaf", "1.1.0").with_extra_bytes(300_000));
+    LiveServer::in_front_of(upstream, "")
 }
 
-fn download(live: &Live) -> String {
+fn leaf_download_path(live: &LiveServer) -> String {
     live.upstream.download_path("leaf", "1.1.0")
 }
 
 /// The body of an answer, and how many bytes were announced.
-pub(super) fn raw(live: &Live, path: &str) -> (Vec<u8>, Option<usize>) {
+pub(super) fn body_and_content_length(live: &LiveServer, path: &str) -> (Vec<u8>, Option<usize>) {
     let url = live.url(path);
     let rest = url.strip_prefix("http://").unwrap();
     let (host, path) = rest.split_at(rest.find('/').unwrap());
@@ -37,113 +37,121 @@ pub(super) fn raw(live: &Live, path: &str) -> (Vec<u8>, Option<usize>) {
 }
 
 #[test]
-fn faults_that_pass_are_passed_over() {
+fn transient_faults_are_retried() {
     for fault in [
         Fault::Status(500),
         Fault::Status(503),
         Fault::Reset,
         Fault::Truncated(100_000),
         Fault::ResetAfter(100_000),
-        Fault::TooMany(1),
+        Fault::TooManyRequests(1),
     ] {
-        let live = large();
-        live.upstream.fault(&download(&live), [fault.clone()]);
+        let live = with_large_crate();
+        live.upstream.fault(&leaf_download_path(&live), [fault.clone()]);
         let answer = live.get(LEAF);
         assert_eq!(answer.status, 200, "{fault:?}: {}", String::from_utf8_lossy(&answer.body));
-        live.await_placed(1);
+        live.wait_for_stored_crates(1);
         assert!(live.get(LEAF).body == answer.body, "{fault:?}");
-        live.audit().ok();
+        live.verify().ok();
     }
 }
 
 #[test]
-fn wrong_bytes_break_the_connection_and_are_not_kept() {
+fn wrong_bytes_abort_the_response_and_are_not_stored() {
     for fault in [Fault::WrongBytes, Fault::Body(vec![7; 200_000])] {
-        let live = large();
-        live.upstream.always(&download(&live), fault.clone());
-        let (body, announced) = raw(&live, LEAF);
+        let live = with_large_crate();
+        live.upstream.fault_always(&leaf_download_path(&live), fault.clone());
+        let (body, announced) = body_and_content_length(&live, LEAF);
         assert!(announced.is_none_or(|announced| body.len() < announced), "{fault:?}: a whole body was given");
         let until = Instant::now() + Duration::from_secs(60);
-        while live.figures()["mismatches"] != 1 {
-            assert!(Instant::now() < until, "{}", live.figures());
+        while live.status()["mismatches"] != 1 {
+            assert!(Instant::now() < until, "{}", live.status());
         }
-        assert!(live.placed().is_empty() && live.debris().is_empty() && live.held("le/af/leaf").is_empty());
+        assert!(
+            live.stored_files().is_empty()
+                && live.leftover_files().is_empty()
+                && live.stored_index_file("le/af/leaf").is_empty()
+        );
         live.serving.running().stderr().lines().find(|line| line.contains("leaf 1.1.0")).expect("it is told");
 
-        live.upstream.heal();
+        live.upstream.clear_faults();
         assert_eq!(live.status_of(LEAF), 200);
-        live.await_placed(1);
-        live.audit().ok();
+        live.wait_for_stored_crates(1);
+        live.verify().ok();
     }
 }
 
 #[test]
-fn cargo_never_takes_wrong_bytes_and_gets_the_right_ones_later() {
-    let live = Live::new();
-    let (client, app) = (live.client().env("CARGO_NET_RETRY", "0"), app(&live));
+fn cargo_rejects_wrong_bytes_and_gets_the_right_ones_later() {
+    let live = LiveServer::new();
+    let (client, app) = (live.client().env("CARGO_NET_RETRY", "0"), write_app(&live));
     client.lock(&app);
-    live.upstream.always(&download(&live), Fault::WrongBytes);
+    live.upstream.fault_always(&leaf_download_path(&live), Fault::WrongBytes);
     client.cargo(&app, ["fetch", "--locked"]).exits(101);
-    live.upstream.heal();
+    live.upstream.clear_faults();
     client.cargo(&app, ["fetch", "--locked"]).ok();
 }
 
 #[test]
-fn what_upstream_lists_and_lacks_is_a_404_with_words() {
+fn a_listed_crate_that_upstream_lacks_is_a_404_with_an_explanation() {
     for status in [404, 410] {
-        let live = Live::new();
-        live.upstream.always(&download(&live), Fault::Status(status));
+        let live = LiveServer::new();
+        live.upstream.fault_always(&leaf_download_path(&live), Fault::Status(status));
         let answer = live.get(LEAF);
         assert_eq!(answer.status, 404);
         assert!(String::from_utf8_lossy(&answer.body).contains("upstream does not have leaf 1.1.0"));
-        assert_eq!(live.figures()["failures"], 0, "that is no failure");
-        assert!(live.debris().is_empty());
+        assert_eq!(live.status()["failures"], 0, "that is no failure");
+        assert!(live.leftover_files().is_empty());
     }
 }
 
 #[test]
-fn an_upstream_that_keeps_failing_is_left_alone() {
-    let live = Live::new();
-    live.upstream.always(&download(&live), Fault::Status(500));
+fn repeated_failures_open_the_circuit_breaker() {
+    let live = LiveServer::new();
+    live.upstream.fault_always(&leaf_download_path(&live), Fault::Status(500));
     let answer = live.get(LEAF);
     assert_eq!(answer.status, 502, "{}", String::from_utf8_lossy(&answer.body));
     for _ in 0..2 {
         assert!([502, 503].contains(&live.status_of(LEAF)));
     }
-    let asked = live.upstream.count(&download(&live));
+    let request_count = live.upstream.request_count(&leaf_download_path(&live));
     let answer = live.get(LEAF);
     assert_eq!(answer.status, 503);
     assert!(answer.head.to_lowercase().contains("\nretry-after: "), "{}", answer.head);
-    assert_eq!(live.upstream.count(&download(&live)), asked, "it is not asked while it is down");
-    assert_eq!(live.figures()["upstreams"][1]["state"], "down");
-    live.await_told("the upstream of crates is down");
+    assert_eq!(
+        live.upstream.request_count(&leaf_download_path(&live)),
+        request_count,
+        "it is not asked while it is down"
+    );
+    assert_eq!(live.status()["upstreams"][1]["state"], "down");
+    live.wait_for_log("the upstream of crates is down");
     // What is not down is not affected.
     assert_eq!(live.status_of("/index/ot/he/other"), 200);
 
-    live.upstream.heal();
+    live.upstream.clear_faults();
     let until = Instant::now() + Duration::from_secs(60);
     while live.status_of(LEAF) != 200 {
-        assert!(Instant::now() < until, "{}", live.figures());
+        assert!(Instant::now() < until, "{}", live.status());
         std::thread::sleep(Duration::from_millis(200));
     }
-    assert_eq!(live.figures()["upstreams"][1]["state"], "good");
-    live.await_told("the upstream of crates answers again");
+    assert_eq!(live.status()["upstreams"][1]["state"], "good");
+    live.wait_for_log("the upstream of crates answers again");
 }
 
 #[test]
-fn a_slow_upstream_is_waited_for_as_long_as_something_comes() {
-    let live = large();
-    live.upstream.always(&download(&live), Fault::Slow(30_000, Duration::from_millis(100)));
+fn a_slow_download_continues_while_bytes_arrive() {
+    let live = with_large_crate();
+    live.upstream.fault_always(&leaf_download_path(&live), Fault::Slow(30_000, Duration::from_millis(100)));
     let answer = live.get(LEAF);
     assert_eq!(answer.status, 200);
-    live.await_placed(1);
+    live.wait_for_stored_crates(1);
     assert!(live.get(LEAF).body == answer.body);
 }
 
 #[test]
-fn the_first_client_may_go_away() {
-    let live = large();
-    live.upstream.always(&download(&live), Fault::Slow(30_000, Duration::from_millis(100)));
+fn a_download_survives_the_disconnect_of_its_first_client() {
+    let live = with_large_crate();
+    live.upstream.fault_always(&leaf_download_path(&live), Fault::Slow(30_000, Duration::from_millis(100)));
     let url = live.url(LEAF);
     let host = url.strip_prefix("http://").unwrap().split('/').next().unwrap();
     let mut stream = TcpStream::connect(host).unwrap();
@@ -153,18 +161,18 @@ fn the_first_client_may_go_away() {
     drop(stream);
     let answer = live.get(LEAF);
     assert_eq!(answer.status, 200);
-    live.await_placed(1);
-    assert_eq!(live.upstream.count(&download(&live)), 1);
+    live.wait_for_stored_crates(1);
+    assert_eq!(live.upstream.request_count(&leaf_download_path(&live)), 1);
     assert!(live.get(LEAF).body == answer.body);
 }
 
 #[test]
-fn a_redirect_is_followed_and_another_encoding_is_refused() {
-    let live = Live::new();
+fn redirects_are_followed_and_content_encodings_refused() {
+    let live = LiveServer::new();
     let other = Upstream::start();
-    publish(&other);
+    publish_crates(&other);
     let there = format!("{}{}", other.base_url(), other.download_path("leaf", "1.1.0"));
-    live.upstream.always(&download(&live), Fault::Redirect(there));
+    live.upstream.fault_always(&leaf_download_path(&live), Fault::Redirect(there));
     assert_eq!(live.status_of(LEAF), 200);
 
     let gzipped = {
@@ -173,37 +181,37 @@ fn a_redirect_is_followed_and_another_encoding_is_refused() {
         encoder.finish().unwrap()
     };
     // Bytes that are no index file, whatever they are called.
-    live.upstream.always("/index/ot/he/other", Fault::Body(gzipped));
+    live.upstream.fault_always("/index/ot/he/other", Fault::Body(gzipped));
     assert_eq!(live.status_of("/index/ot/he/other"), 502);
-    live.upstream.always("/index/ot/he/other", Fault::Body(b"<html>log in</html>".to_vec()));
+    live.upstream.fault_always("/index/ot/he/other", Fault::Body(b"<html>log in</html>".to_vec()));
     let answer = live.get("/index/ot/he/other");
     assert_eq!(answer.status, 502);
     assert!(String::from_utf8_lossy(&answer.body).contains("is not an index file"), "{:?}", answer.body);
 }
 
 #[test]
-fn a_killed_cargo_and_a_killed_server_leave_no_debris() {
-    let live = large();
+fn a_killed_cargo_and_a_killed_server_leave_no_partial_files() {
+    let live = with_large_crate();
     let app = Project::new("app").dep("leaf", "1").write(&live.sandbox.path("app"));
     let client = live.client();
     client.lock(&app);
-    live.upstream.always(&download(&live), Fault::Slow(10_000, Duration::from_millis(100)));
+    live.upstream.fault_always(&leaf_download_path(&live), Fault::Slow(10_000, Duration::from_millis(100)));
     let url = live.url(LEAF);
     let asking = std::thread::spawn(move || std::panic::catch_unwind(|| get(&url)).is_ok());
     let until = Instant::now() + Duration::from_secs(60);
-    while live.debris().is_empty() {
+    while live.leftover_files().is_empty() {
         assert!(Instant::now() < until, "it is not under way");
         std::thread::sleep(Duration::from_millis(10));
     }
     live.serving.running().signal(rustix::process::Signal::KILL);
-    let Live { sandbox, upstream, serving } = live;
-    serving.end(Duration::from_secs(60));
+    let LiveServer { sandbox, upstream, serving } = live;
+    serving.wait(Duration::from_secs(60));
     let _cut = asking.join();
-    upstream.heal();
-    let serving = start(&sandbox);
-    let live = Live { sandbox, upstream, serving };
-    assert!(live.placed().is_empty());
+    upstream.clear_faults();
+    let serving = start_live(&sandbox);
+    let live = LiveServer { sandbox, upstream, serving };
+    assert!(live.stored_files().is_empty());
     live.client().cargo(&app, ["fetch", "--locked"]).ok();
-    live.await_placed(1);
-    live.audit().ok();
+    live.wait_for_stored_crates(1);
+    live.verify().ok();
 }

@@ -4,23 +4,23 @@ use jiff::{Timestamp, ToSpan};
 
 use super::*;
 
-fn day(days_ago: i64) -> String {
+fn date_days_ago(days_ago: i64) -> String {
     let then = Timestamp::now().checked_sub((days_ago * 24).hours()).unwrap();
     then.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-fn dated() -> Upstream {
+fn with_dated_versions() -> Upstream {
     let upstream = Upstream::start();
-    upstream.publish(Crate::new("leaf", "1.0.0").pubtime(&day(30)));
-    upstream.publish(Crate::new("leaf", "1.1.0").pubtime(&day(1)));
+    upstream.publish(Crate::new("leaf", "1.0.0").pubtime(&date_days_ago(30)));
+    upstream.publish(Crate::new("leaf", "1.1.0").pubtime(&date_days_ago(1)));
     upstream.publish(Crate::new("undated", "1.0.0"));
     upstream
 }
 
 #[test]
-fn young_versions_are_not_offered_and_cargo_takes_an_older_one() {
-    let live = Live::before(dated(), "min_age = \"7d\"\n");
-    live.await_told("a version without one is offered at once");
+fn too_recent_versions_are_hidden_and_cargo_picks_an_older_one() {
+    let live = LiveServer::in_front_of(with_dated_versions(), "min_age = \"7d\"\n");
+    live.wait_for_log("a version without one is offered at once");
     let app = Project::new("app").dep("leaf", "1").dep("undated", "1").write(&live.sandbox.path("app"));
     let client = live.client();
     assert!(client.lock(&app).contains("name = \"leaf\"\nversion = \"1.0.0\""));
@@ -31,20 +31,20 @@ fn young_versions_are_not_offered_and_cargo_takes_an_older_one() {
     assert!(live.upstream.downloads().iter().all(|path| !path.contains("1.1.0")));
 
     // Changed while it runs.
-    live.set(r#"{"min_age": "0s"}"#);
+    live.change_settings(r#"{"min_age": "0s"}"#);
     assert!(live.text("/index/le/af/leaf").contains("1.1.0"));
     assert_eq!(live.status_of("/crates/leaf-1.1.0.crate"), 200);
-    live.await_placed(3);
+    live.wait_for_stored_crates(3);
     // What is held is offered whatever is set later.
-    live.set(r#"{"min_age": "7d"}"#);
+    live.change_settings(r#"{"min_age": "7d"}"#);
     assert!(live.text("/index/le/af/leaf").contains("1.1.0"));
 }
 
 #[test]
-fn lists_say_what_is_offered() {
+fn allow_and_deny_lists_filter_crates() {
     let upstream = Upstream::start();
-    publish(&upstream);
-    let live = Live::before(upstream, "allow = [\"leaf@^1\", \"mid-case\"]\ndeny = [\"leaf@=1.1.0\"]\n");
+    publish_crates(&upstream);
+    let live = LiveServer::in_front_of(upstream, "allow = [\"leaf@^1\", \"mid-case\"]\ndeny = [\"leaf@=1.1.0\"]\n");
     let text = live.text("/index/le/af/leaf");
     assert!(text.contains("1.0.0") && !text.contains("1.1.0"), "{text}");
     assert_eq!(live.status_of("/index/mi/d_/mid_case"), 200);
@@ -63,13 +63,13 @@ fn lists_say_what_is_offered() {
 }
 
 #[test]
-fn what_nobody_asked_for_lately_goes_when_there_is_too_much() {
+fn least_recently_used_crates_are_evicted_at_the_size_limit() {
     let upstream = Upstream::start();
     for name in ["one", "two", "three", "four"] {
-        upstream.publish(Crate::new(name, "1.0.0").weighing(100_000));
+        upstream.publish(Crate::new(name, "1.0.0").with_extra_bytes(100_000));
     }
-    upstream.publish(Crate::new("imported", "1.0.0").weighing(100_000));
-    let live = Live::before(upstream, "proxy_cache_max = 350000\n");
+    upstream.publish(Crate::new("imported", "1.0.0").with_extra_bytes(100_000));
+    let live = LiveServer::in_front_of(upstream, "proxy_cache_max = 350000\n");
     live.sandbox.write("depends.toml", "[dependencies]\nimported = \"1\"\n");
     live.sandbox.run(["fetch", "-o", "out"]).ok();
     let bundle = fs::read_dir(live.sandbox.path("out")).unwrap().next().unwrap().unwrap().path();
@@ -77,18 +77,18 @@ fn what_nobody_asked_for_lately_goes_when_there_is_too_much() {
     let fetch = |name: &str| assert_eq!(live.status_of(&format!("/crates/{name}-1.0.0.crate")), 200, "{name}");
     for (count, name) in (2..).zip(["one", "two", "three"]) {
         fetch(name);
-        live.await_placed(count);
+        live.wait_for_stored_crates(count);
     }
     fetch("imported");
     fetch("one");
     fetch("four");
     let until = Instant::now() + Duration::from_secs(60);
-    while live.placed() != ["four-1.0.0.crate", "imported-1.0.0.crate", "one-1.0.0.crate", "three-1.0.0.crate"] {
-        assert!(Instant::now() < until, "{:?} {}", live.placed(), live.serving.running().stderr());
+    while live.stored_files() != ["four-1.0.0.crate", "imported-1.0.0.crate", "one-1.0.0.crate", "three-1.0.0.crate"] {
+        assert!(Instant::now() < until, "{:?} {}", live.stored_files(), live.serving.running().stderr());
         std::thread::sleep(Duration::from_millis(20));
     }
-    live.audit().ok();
+    live.verify().ok();
     // What went is fetched again.
     fetch("two");
-    assert_eq!(live.upstream.count(&live.upstream.download_path("two", "1.0.0")), 2);
+    assert_eq!(live.upstream.request_count(&live.upstream.download_path("two", "1.0.0")), 2);
 }

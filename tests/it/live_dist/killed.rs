@@ -3,15 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use frostmirror::mirror::layout::Layout;
-use frostmirror::mirror::live::{ARTIFACT_CHECKPOINTS, CHECKPOINTS, records};
+use frostmirror::mirror::live::{CHECKPOINTS, DIST_FILE_CHECKPOINTS, read_records};
 
 use super::*;
 
 /// SIGABRT, as a shell tells it.
-const ABORTED: i32 = 134;
+const SIGABRT_EXIT_CODE: i32 = 134;
 
 #[derive(Debug, PartialEq, Eq)]
-struct Whole {
+struct FinalMirror {
     dist: BTreeMap<PathBuf, Vec<u8>>,
     rustup: BTreeMap<PathBuf, Vec<u8>>,
     records: BTreeSet<String>,
@@ -19,27 +19,27 @@ struct Whole {
 }
 
 #[track_caller]
-fn whole(sandbox: &Sandbox) -> Whole {
+fn final_mirror(sandbox: &Sandbox) -> FinalMirror {
     sandbox.run(["verify", "--mirror", "mirror"]).ok();
     let layout = Layout::new(sandbox.path("mirror"));
     for folder in [layout.live_partial(), layout.staging()] {
         let left: Vec<_> = fs::read_dir(&folder).into_iter().flatten().map(|entry| entry.unwrap().path()).collect();
         assert!(left.is_empty(), "{left:?}");
     }
-    assert!(!layout.live_placing().exists());
-    Whole {
-        dist: sandbox.snapshot("mirror/dist"),
-        rustup: sandbox.snapshot("mirror/rustup"),
-        records: records(&layout)
+    assert!(!layout.live_journal().exists());
+    FinalMirror {
+        dist: sandbox.read_tree("mirror/dist"),
+        rustup: sandbox.read_tree("mirror/rustup"),
+        records: read_records(&layout)
             .unwrap()
             .iter()
-            .map(|one| format!("{} {} {}", one.what, one.sha256, one.size))
+            .map(|one| format!("{} {} {}", one.item, one.sha256, one.size))
             .collect(),
         counts: fs::read_to_string(layout.live_counts()).unwrap(),
     }
 }
 
-fn paths() -> Vec<String> {
+fn toolchain_paths() -> Vec<String> {
     let stable = Release::stable(STABLE.0, STABLE.1);
     let mut paths = vec![
         DIGEST.to_owned(),
@@ -55,41 +55,42 @@ fn paths() -> Vec<String> {
 
 /// Has all of it fetched, and stops the server.
 #[track_caller]
-fn fetched(shelf: Shelf) -> Shelf {
-    for path in paths() {
-        shelf.is_as_upstream(&path);
+fn fetch_all_and_stop(live: LiveDistServer) -> LiveDistServer {
+    for path in toolchain_paths() {
+        live.assert_same_as_upstream(&path);
     }
-    for path in paths() {
-        shelf.await_placed(&path);
+    for path in toolchain_paths() {
+        live.wait_for_stored_file(&path);
     }
-    shelf
+    live
 }
 
 #[test]
-fn a_server_that_dies_while_it_places_a_toolchain_is_as_if_it_had_not() {
-    let Shelf { sandbox, mut dist, serving } = fetched(Shelf::before(Dist::start(), ""));
+fn a_server_killed_while_storing_a_toolchain_ends_in_the_same_state() {
+    let LiveDistServer { sandbox, mut dist, serving } =
+        fetch_all_and_stop(LiveDistServer::in_front_of(DistServer::start(), ""));
     serving.stop().ok();
-    let right = whole(&sandbox);
+    let right = final_mirror(&sandbox);
     let common = CHECKPOINTS.iter().filter(|name| ["live:logged", "live:records", "live:done"].contains(name));
-    for checkpoint in ARTIFACT_CHECKPOINTS.iter().chain(common) {
+    for checkpoint in DIST_FILE_CHECKPOINTS.iter().chain(common) {
         let sandbox = Sandbox::new().upstream(&dist).env("FROSTMIRROR_DIST_URL", dist.url());
         sandbox.write("config/frostmirror.toml", "");
-        let words = ["serve", "--bind", "127.0.0.1:0", "--mirror", "mirror", "--config-dir", "config", "--live"];
-        let victim = Serving::of(sandbox.process(words).envs([("FROSTMIRROR_CRASH_AT", checkpoint)]));
-        for path in paths() {
+        let args = ["serve", "--bind", "127.0.0.1:0", "--mirror", "mirror", "--config-dir", "config", "--live"];
+        let victim = RunningServer::start(sandbox.process(args).envs([("FROSTMIRROR_CRASH_AT", checkpoint)]));
+        for path in toolchain_paths() {
             let url = format!("{}{path}", victim.url());
             // It may be dead by then.
             let _answered = std::panic::catch_unwind(|| get(&url)).is_ok();
         }
-        victim.end(Duration::from_secs(60)).exits(ABORTED);
-        let serving = start(&sandbox);
-        let shelf = Shelf { sandbox, dist, serving };
+        victim.wait(Duration::from_secs(60)).exits(SIGABRT_EXIT_CODE);
+        let serving = start_live(&sandbox);
+        let live = LiveDistServer { sandbox, dist, serving };
         // What the killed one left is sound for whoever comes first.
-        let digest = shelf.get(DIGEST);
-        assert!(digest.status != 200 || fits(&digest, &shelf.get(MANIFEST)), "{checkpoint}");
-        let shelf = fetched(shelf);
-        shelf.serving.stop().ok();
-        assert_eq!(whole(&shelf.sandbox), right, "{checkpoint}");
-        dist = shelf.dist;
+        let digest = live.get(DIGEST);
+        assert!(digest.status != 200 || digest_matches(&digest, &live.get(MANIFEST)), "{checkpoint}");
+        let live = fetch_all_and_stop(live);
+        live.serving.stop().ok();
+        assert_eq!(final_mirror(&live.sandbox), right, "{checkpoint}");
+        dist = live.dist;
     }
 }

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::measure::{alternate, cargo, hermetic, timed};
-use super::serving::frostmirror_1;
+use super::serve::frostmirror_1;
 use crate::support::crates::Crate;
 use crate::support::upstream::Upstream;
 use crate::{Bench, Outcome};
@@ -36,7 +36,7 @@ impl Bench {
         let http = if secure { format!("[http]\ncainfo = {ca:?}\n") } else { String::new() };
         let row = alternate(
             || {
-                let home = self.fresh("ours")?;
+                let home = self.fresh_folder("ours")?;
                 fs::write(home.join("config.toml"), &http)?;
                 let mut command = self.frostmirror(&home);
                 command.args(["fetch", "--lockfile"]).arg(project.join("Cargo.lock"));
@@ -44,7 +44,7 @@ impl Bench {
                 timed(&mut command)
             },
             || {
-                let home = self.fresh("cargo")?;
+                let home = self.fresh_folder("cargo")?;
                 fs::write(home.join("config.toml"), replacement(&upstream.index_url(), &http))?;
                 timed(cargo(&home).args(["fetch", "--locked"]).current_dir(&project))
             },
@@ -69,7 +69,7 @@ impl Bench {
             (0..10).fold("[dependencies]\n".to_owned(), |text, n| text + &format!("layer5-{n:03} = \"1\"\n"));
         let row = alternate(
             || {
-                let home = self.fresh("ours")?;
+                let home = self.fresh_folder("ours")?;
                 fs::write(home.join("depends.toml"), &depends)?;
                 let mut command = self.frostmirror(&home);
                 command.args(["fetch", "-c"]).arg(home.join("depends.toml")).arg("-o").arg(home.join("out"));
@@ -77,7 +77,7 @@ impl Bench {
                 timed(&mut command)
             },
             || {
-                let home = self.fresh("other")?;
+                let home = self.fresh_folder("other")?;
                 fs::write(home.join("depends.toml"), &depends)?;
                 fs::write(home.join("config.toml"), replacement(&upstream.index_url(), ""))?;
                 let mut command = Command::new(&other);
@@ -112,13 +112,13 @@ impl Bench {
         }
         let row = alternate(
             || {
-                let home = self.fresh("ours")?;
+                let home = self.fresh_folder("ours")?;
                 let mut command = self.frostmirror(&home);
                 command.args(["fetch", "--lockfile"]).arg(project.join("Cargo.lock")).arg("-o").arg(home.join("out"));
                 timed(&mut command)
             },
             || {
-                let home = self.fresh("cargo")?;
+                let home = self.fresh_folder("cargo")?;
                 timed(cargo(&home).args(["fetch", "--locked"]).current_dir(&project))
             },
         )?;
@@ -128,7 +128,7 @@ impl Bench {
 
     /// A project that depends on the topmost layer, with its lock.
     pub fn project(&self, lock: &str) -> Outcome<PathBuf> {
-        let project = self.fresh("project")?;
+        let project = self.fresh_folder("project")?;
         fs::create_dir_all(project.join("src"))?;
         fs::write(project.join("src/lib.rs"), "")?;
         let mut manifest =
@@ -171,7 +171,8 @@ pub fn publish_layers(upstream: &Upstream, count: usize) -> String {
             } else {
                 (0..3).map(|k| layer_name(layer - 1, (n + k * 7) % width)).collect()
             };
-            let item = below.iter().fold(Crate::new(&name, "1.0.0").weighing(weight), |item, dep| item.dep(dep, "^1"));
+            let item =
+                below.iter().fold(Crate::new(&name, "1.0.0").with_extra_bytes(weight), |item, dep| item.dep(dep, "^1"));
             let packed = upstream.publish(item);
             lock.push_str(&lock_entry(&name, &packed.cksum, &below));
         }

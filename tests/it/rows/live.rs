@@ -8,33 +8,33 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::fetch::{LATENCY, publish_layers, replacement};
-use super::measure::{Row, alternate, cargo, hermetic, on_path, timed};
-use super::served::Served;
-use super::serving::{Server, free_address, frostmirror_1, print_rates, requests_a_second, started};
+use super::measure::{Comparison, alternate, cargo, hermetic, on_path, timed};
+use super::serve::{Server, free_address, frostmirror_1, print_rates, requests_per_second, start_server};
+use super::server_process::ServerProcess;
 use crate::support::crates::{Crate, index_path};
-use crate::support::tls::Authority;
+use crate::support::tls::CertificateAuthority;
 use crate::support::upstream::Upstream;
 use crate::{Bench, Outcome};
 
 /// Crates of the soak, its clients, and the MiB that the server may hold at its end.
 const CRATES: usize = 2_000;
 const CLIENTS: usize = 32;
-const MEMORY: f64 = 100.0;
+const MAX_MEMORY_MIB: f64 = 100.0;
 
 /// How often each side answers what is held, and for how many seconds.
 const ROUNDS: usize = 5;
 const SECONDS: usize = 2;
 
 /// What a fetch through an empty mirror may take of one without.
-const COLD: f64 = 1.1;
+const MAX_COLD_RATIO: f64 = 1.1;
 
 impl Bench {
     /// The rows `live`.
     pub fn live(&self) -> Outcome<()> {
         self.soak()?;
-        self.through_an_empty_one()?;
+        self.fetch_through_empty_mirror()?;
         match on_path("wrk") {
-            Some(wrk) => self.what_is_held(&wrk),
+            Some(wrk) => self.serve_stored_files(&wrk),
             None => {
                 println!("{:<44} absent: wrk is not on PATH (apt-get install wrk)", "live, requests a second");
                 Ok(())
@@ -46,20 +46,20 @@ impl Bench {
     fn soak(&self) -> Outcome<()> {
         let upstream = Upstream::start();
         let (paths, right) = publish_flat(&upstream);
-        let home = self.fresh("soak")?;
-        let mut server = Served::start(&mut self.live_server(&home, &upstream))?;
+        let home = self.fresh_folder("soak")?;
+        let mut server = ServerProcess::start(&mut self.live_server(&home, &upstream))?;
         let twice = [paths.as_slice(), paths.as_slice()].concat();
         let seconds = server.check(&twice, CLIENTS, |path, body| right[path] == *body)?;
-        let peak_of_answers = server.peak()?;
+        let peak_of_answers = server.peak_memory()?;
         let tree = home.join("mirror");
         let placed = Instant::now();
-        while files(&tree.join("crates"))? < CRATES || files(&tree.join(".frostmirror/live/partial"))? > 0 {
+        while count_files(&tree.join("crates"))? < CRATES || count_files(&tree.join(".frostmirror/live/partial"))? > 0 {
             if placed.elapsed() > Duration::from_secs(120) {
-                return Err(format!("{} of {CRATES} crates are placed", files(&tree.join("crates"))?).into());
+                return Err(format!("{} of {CRATES} crates are placed", count_files(&tree.join("crates"))?).into());
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        let peak = server.peak()?.max(peak_of_answers);
+        let peak = server.peak_memory()?.max(peak_of_answers);
         server.stop()?;
         timed(self.frostmirror(&home).args(["verify", "--mirror"]).arg(&tree))?;
         let mut asked: HashMap<String, usize> = HashMap::new();
@@ -71,48 +71,48 @@ impl Bench {
         }
         let name = format!("live, {CLIENTS} clients, {CRATES} crates, empty mirror");
         println!("{name:<44} {seconds:>8.3} s; {} requests upstream, each once", asked.len());
-        let verdict = if peak <= MEMORY { "met" } else { "missed" };
-        println!("{:<44} {peak:>8.1} MiB {MEMORY:>48} {verdict}", "live, under that load: peak");
+        let verdict = if peak <= MAX_MEMORY_MIB { "met" } else { "missed" };
+        println!("{:<44} {peak:>8.1} MiB {MAX_MEMORY_MIB:>48} {verdict}", "live, under that load: peak");
         Ok(())
     }
 
     /// A cold `cargo fetch --locked` of more than 200 packages through an empty mirror, and one that asks upstream itself.
-    fn through_an_empty_one(&self) -> Outcome<()> {
+    fn fetch_through_empty_mirror(&self) -> Outcome<()> {
         // Over plain HTTP cargo asks for one file after the other, so that like is held against like; and the mixed case, where
         // upstream speaks HTTP/2 and the mirror has no certificate.
         let upstream = Upstream::builder().tls().latency(LATENCY).start();
-        self.cold("live, cold cargo fetch of 216, HTTP/2", &upstream, true)?;
-        self.cold("the same, HTTP/2 upstream, mirror plain", &upstream, false)?;
+        self.cold_fetch_ratio("live, cold cargo fetch of 216, HTTP/2", &upstream, true)?;
+        self.cold_fetch_ratio("the same, HTTP/2 upstream, mirror plain", &upstream, false)?;
         let upstream = Upstream::builder().http1().latency(LATENCY).start();
-        self.cold("live, cold cargo fetch of 216, HTTP/1.1", &upstream, false)?;
-        self.cold_beside_1("live, cold cargo fetch / frostmirror 1.0.0", &upstream)
+        self.cold_fetch_ratio("live, cold cargo fetch of 216, HTTP/1.1", &upstream, false)?;
+        self.cold_fetch_against_1("live, cold cargo fetch / frostmirror 1.0.0", &upstream)
     }
 
-    fn cold(&self, name: &str, upstream: &Upstream, secured_too: bool) -> Outcome<()> {
+    fn cold_fetch_ratio(&self, name: &str, upstream: &Upstream, secured_too: bool) -> Outcome<()> {
         let project = self.project(&publish_layers(upstream, 220))?;
         let direct = || {
-            let home = self.fresh("direct")?;
-            let secure = secured(&home, upstream)?;
+            let home = self.fresh_folder("direct")?;
+            let secure = trust_settings(&home, upstream)?;
             cold_fetch(&project, &home, &upstream.index_url(), &secure)
         };
         let ours = || match secured_too {
-            true => self.cold_through_ours_secured(&project, upstream),
-            false => self.cold_through_ours(&project, upstream),
+            true => self.cold_fetch_through_ours_tls(&project, upstream),
+            false => self.cold_fetch_through_ours(&project, upstream),
         };
-        alternate(ours, direct)?.print(name, Some(COLD));
+        alternate(ours, direct)?.print(name, Some(MAX_COLD_RATIO));
         Ok(())
     }
 
-    fn cold_through_ours(&self, project: &Path, upstream: &Upstream) -> Outcome<f64> {
-        let server = Served::start(&mut self.live_server(&self.fresh("live")?, upstream))?;
-        cold_fetch(project, &self.fresh("client")?, &format!("{}/index/", server.url()), "")
+    fn cold_fetch_through_ours(&self, project: &Path, upstream: &Upstream) -> Outcome<f64> {
+        let server = ServerProcess::start(&mut self.live_server(&self.fresh_folder("live")?, upstream))?;
+        cold_fetch(project, &self.fresh_folder("client")?, &format!("{}/index/", server.url()), "")
     }
 
     /// The same over TLS, and so over HTTP/2.
-    fn cold_through_ours_secured(&self, project: &Path, upstream: &Upstream) -> Outcome<f64> {
-        let (home, client) = (self.fresh("live")?, self.fresh("client")?);
-        let authority = Authority::new();
-        let (certificate, key) = authority.pair(&["127.0.0.1"]);
+    fn cold_fetch_through_ours_tls(&self, project: &Path, upstream: &Upstream) -> Outcome<f64> {
+        let (home, client) = (self.fresh_folder("live")?, self.fresh_folder("client")?);
+        let authority = CertificateAuthority::new();
+        let (certificate, key) = authority.issue(&["127.0.0.1"]);
         let ca: PathBuf = client.join("ca.pem");
         for (path, text) in
             [(home.join("cert.pem"), certificate), (home.join("key.pem"), key), (ca.clone(), authority.pem())]
@@ -121,13 +121,13 @@ impl Bench {
         }
         let mut command = self.live_server(&home, upstream);
         command.arg("--tls-cert").arg(home.join("cert.pem")).arg("--tls-key").arg(home.join("key.pem"));
-        let server = Served::start(&mut command)?;
+        let server = ServerProcess::start(&mut command)?;
         cold_fetch(project, &client, &format!("{}/index/", server.url()), &format!("[http]\ncainfo = {ca:?}\n"))
     }
 
     /// The same through frostmirror 1.0.0, which must be slower.
-    fn cold_beside_1(&self, name: &str, upstream: &Upstream) -> Outcome<()> {
-        let program = match frostmirror_1().and_then(|program| confinable().map(|()| program)) {
+    fn cold_fetch_against_1(&self, name: &str, upstream: &Upstream) -> Outcome<()> {
+        let program = match frostmirror_1().and_then(|program| check_namespaces().map(|()| program)) {
             Ok(program) => program,
             Err(why) => {
                 println!("{name:<44} absent: {why}");
@@ -137,42 +137,42 @@ impl Bench {
         let project = self.project(&publish_layers(&Upstream::start(), 220))?;
         let other = || {
             let server = self.live_1(&program, upstream)?;
-            cold_fetch(&project, &self.fresh("client")?, &format!("http://{}/index/", server.address), "")
+            cold_fetch(&project, &self.fresh_folder("client")?, &format!("http://{}/index/", server.address), "")
         };
-        alternate(|| self.cold_through_ours(&project, upstream), other)?.print(name, Some(1.0));
+        alternate(|| self.cold_fetch_through_ours(&project, upstream), other)?.print(name, Some(1.0));
         Ok(())
     }
 
     /// What is held, with live mode on and off.
-    fn what_is_held(&self, wrk: &Path) -> Outcome<()> {
+    fn serve_stored_files(&self, wrk: &Path) -> Outcome<()> {
         const HELD: [(&str, &str); 3] = [
             ("live on / off, index text of 35 kB", "/index/se/rv/served"),
             ("live on / off, crate of 10 kB", "/crates/small-1.0.0.crate"),
             ("live on / off, crate of 300 kB", "/crates/large-1.0.0.crate"),
         ];
-        let tree = self.served_tree()?;
+        let tree = self.create_served_tree()?;
         let upstream = Upstream::start();
         upstream.set_index("se/rv/served", &fs::read_to_string(tree.join("index/se/rv/served"))?);
         let address = free_address()?;
-        let mut command = self.frostmirror(&self.fresh("on")?);
+        let mut command = self.frostmirror(&self.fresh_folder("on")?);
         command.args(["serve", "-q", "--live", "--bind", &address, "--mirror"]).arg(&tree);
         command.env("FROSTMIRROR_REGISTRY_URL", upstream.index_url());
-        let (on, off) = (started(&mut command, address)?, self.ours_on(&tree)?);
+        let (on, off) = (start_server(&mut command, address)?, self.start_ours(&tree)?);
         for (name, path) in HELD {
-            let ask = |server: &Server, seconds| requests_a_second(wrk, server, path, None, seconds);
-            let mut row = Row { ours: Vec::new(), other: Vec::new() };
+            let ask = |server: &Server, seconds| requests_per_second(wrk, server, path, None, seconds);
+            let mut row = Comparison { ours: Vec::new(), theirs: Vec::new() };
             ask(&on, 1)?;
             ask(&off, 1)?;
             for _ in 0..ROUNDS {
                 row.ours.push(ask(&on, SECONDS)?);
-                row.other.push(ask(&off, SECONDS)?);
+                row.theirs.push(ask(&off, SECONDS)?);
             }
             print_rates(name, &row, 1.0);
         }
-        let asked = upstream.requests().len();
+        let request_count = upstream.requests().len();
         // config.json, and the index file once.
-        if asked > 2 {
-            return Err(format!("upstream was asked {asked} times for what is held").into());
+        if request_count > 2 {
+            return Err(format!("upstream was asked {request_count} times for what is held").into());
         }
         Ok(())
     }
@@ -194,7 +194,7 @@ impl Bench {
     /// Frostmirror 1.0.0 with its proxy mode on. It reads `/config/frostmirror.toml` and nothing else, so it is given a view
     /// of the file system that has one.
     fn live_1(&self, program: &Path, upstream: &Upstream) -> Outcome<Server> {
-        let (home, root, address) = (self.fresh("older")?, self.fresh("root")?, free_address()?);
+        let (home, root, address) = (self.fresh_folder("older")?, self.fresh_folder("root")?, free_address()?);
         let base = upstream.base_url();
         fs::create_dir(root.join("config"))?;
         fs::write(
@@ -210,15 +210,15 @@ impl Bench {
         fs::write(home.join("mirror/index/config.json"), config)?;
         let mut command = Command::new("unshare");
         hermetic(&mut command, &home);
-        command.args(["--map-root-user", "--mount", "sh", "-c", CONFINED, "sh"]).arg(&root).arg(program);
+        command.args(["--map-root-user", "--mount", "sh", "-c", CONFINED_RUN_SCRIPT, "sh"]).arg(&root).arg(program);
         command.args(["serve", "--bind", &address, "--base-url", &format!("http://{address}"), "--mirror"]);
         command.arg(home.join("mirror")).arg("--incoming").arg(&home).env("RUST_LOG", "off");
-        started(&mut command, address)
+        start_server(&mut command, address)
     }
 }
 
 /// Runs a program with everything of `/` but `/config` below another root. The mounts end with it.
-const CONFINED: &str = r#"
+const CONFINED_RUN_SCRIPT: &str = r#"
 root=$1; shift
 for entry in /*; do
     name=${entry#/}
@@ -231,7 +231,7 @@ exec chroot "$root" "$@"
 "#;
 
 /// Whether this system lets a bench have a view of its own.
-fn confinable() -> Result<(), String> {
+fn check_namespaces() -> Result<(), String> {
     let mut command = Command::new("unshare");
     command.args(["--map-root-user", "--mount", "true"]);
     match command.output() {
@@ -241,7 +241,7 @@ fn confinable() -> Result<(), String> {
 }
 
 /// What a cargo of `home` must be told to trust `upstream`.
-fn secured(home: &Path, upstream: &Upstream) -> Outcome<String> {
+fn trust_settings(home: &Path, upstream: &Upstream) -> Outcome<String> {
     if !upstream.base_url().starts_with("https") {
         return Ok(String::new());
     }
@@ -263,12 +263,12 @@ fn publish_flat(upstream: &Upstream) -> (Vec<String>, HashMap<String, Vec<u8>>) 
         let spread = (n * 7919 % CRATES) as f64 / CRATES as f64;
         #[allow(clippy::cast_possible_truncation, reason = "at most 300,000")]
         let weight = (spread.powi(3) * 299_000.0) as usize;
-        let packed = Crate::new(&format!("soak-{n:04}"), "1.0.0").weighing(weight + 600).pack();
+        let packed = Crate::new(&format!("soak-{n:04}"), "1.0.0").with_extra_bytes(weight + 600).pack();
         let line = format!("{}\n", packed.line);
         let index = index_path(&packed.name);
         upstream.set_index(&index, &line);
         // Not among what is published, which is looked through for each request.
-        upstream.put(&format!("/api/v1/crates/{}/1.0.0/download", packed.name), packed.bytes.clone());
+        upstream.put_file(&format!("/api/v1/crates/{}/1.0.0/download", packed.name), packed.bytes.clone());
         let (index, file) = (format!("/index/{index}"), format!("/crates/{}-1.0.0.crate", packed.name));
         paths.extend([index.clone(), file.clone()]);
         right.extend([(index, line.into_bytes()), (file, packed.bytes)]);
@@ -277,7 +277,7 @@ fn publish_flat(upstream: &Upstream) -> (Vec<String>, HashMap<String, Vec<u8>>) 
 }
 
 /// How many files a folder has; none where it is not there.
-fn files(folder: &Path) -> Outcome<usize> {
+fn count_files(folder: &Path) -> Outcome<usize> {
     match fs::read_dir(folder) {
         Ok(entries) => Ok(entries.filter(|entry| entry.as_ref().is_ok_and(|entry| entry.path().is_file())).count()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),

@@ -80,29 +80,32 @@ pub fn peak_of(process: u32) -> Option<f64> {
 }
 
 /// Seconds of both sides, in the order of their runs.
-pub struct Row {
+pub struct Comparison {
     /// Ours.
     pub ours: Vec<f64>,
     /// The other side's.
-    pub other: Vec<f64>,
+    pub theirs: Vec<f64>,
 }
 
 /// One warm-up of each, then in turn.
-pub fn alternate(mut ours: impl FnMut() -> Outcome<f64>, mut other: impl FnMut() -> Outcome<f64>) -> Outcome<Row> {
+pub fn alternate(
+    mut ours: impl FnMut() -> Outcome<f64>,
+    mut other: impl FnMut() -> Outcome<f64>,
+) -> Outcome<Comparison> {
     ours()?;
     other()?;
-    let mut row = Row { ours: Vec::new(), other: Vec::new() };
+    let mut row = Comparison { ours: Vec::new(), theirs: Vec::new() };
     for _ in 0..ROUNDS {
         row.ours.push(ours()?);
-        row.other.push(other()?);
+        row.theirs.push(other()?);
     }
     Ok(row)
 }
 
-impl Row {
+impl Comparison {
     /// Ours by the other side's, pair by pair.
     pub fn ratios(&self) -> Vec<f64> {
-        self.ours.iter().zip(&self.other).map(|(ours, other)| ours / other).collect()
+        self.ours.iter().zip(&self.theirs).map(|(ours, other)| ours / other).collect()
     }
 
     /// Prints medians, spread and goal.
@@ -114,7 +117,7 @@ impl Row {
         println!(
             "{name:<44} {:>8.3} s {:>8.3} s {:>8.3} {:>8.3}-{:<8.3} {:>6} {verdict}",
             median(&self.ours),
-            median(&self.other),
+            median(&self.theirs),
             median(&ratios),
             low,
             high,

@@ -9,10 +9,10 @@ use std::process::Command;
 
 use frostmirror::bundle::format::CrateState;
 
-use super::bulk::{History, Item, items};
-use super::growth::{Growth, MIB, Measured, SECONDS};
-use super::measure::{ROUNDS, Row, peak_memory, timed};
-use super::served::Served;
+use super::generated_crates::{GeneratedCrate, GeneratedHistory, generate_crates};
+use super::measure::{Comparison, ROUNDS, peak_memory, timed};
+use super::scaling::{MIB, Measurement, SECONDS, ScalingTable};
+use super::server_process::ServerProcess;
 use crate::{Bench, Outcome};
 
 /// Names in the mirrors.
@@ -20,24 +20,24 @@ const NAMES: [usize; 3] = [100, 1_000, 10_000];
 /// Versions of each name.
 const VERSIONS: usize = 10;
 /// Crates that a small bundle brings.
-const FEW: usize = 10;
+const SMALL_BUNDLE_CRATES: usize = 10;
 /// Deltas of the large history: two that name the rest as sent, two that name it as kept.
 const DELTAS: u64 = 2;
 /// Imports of a year.
-const YEAR: usize = 52;
+const IMPORTS_PER_YEAR: usize = 52;
 /// Requests to a server, and connections that make them.
 const REQUESTS: usize = 20_000;
 const CONNECTIONS: usize = 8;
 /// Seconds to be ready in, and MiB to stay under.
-const READY: f64 = 1.0;
-const SERVE_MEMORY: f64 = 100.0;
+const MAX_START_SECONDS: f64 = 1.0;
+const MAX_SERVER_MIB: f64 = 100.0;
 
 impl Bench {
     /// The rows `mirror`.
     pub fn mirrors(&self) -> Outcome<()> {
-        let mut growth = Growth::new(NAMES.map(|names| names * VERSIONS).to_vec());
+        let mut growth = ScalingTable::new(NAMES.map(|names| names * VERSIONS).to_vec());
         for names in NAMES {
-            Grown::begin(self, names, &mut growth)?.measure()?;
+            MeasuredMirror::create(self, names, &mut growth)?.measure()?;
         }
         growth.print();
         Ok(())
@@ -45,49 +45,51 @@ impl Bench {
 }
 
 /// A mirror of one size.
-struct Grown<'a> {
+struct MeasuredMirror<'a> {
     bench: &'a Bench,
     home: PathBuf,
-    items: Vec<Item>,
-    history: History,
-    growth: &'a mut Growth,
+    items: Vec<GeneratedCrate>,
+    history: GeneratedHistory,
+    growth: &'a mut ScalingTable,
 }
 
-impl Grown<'_> {
-    fn begin<'a>(bench: &'a Bench, names: usize, growth: &'a mut Growth) -> Outcome<Grown<'a>> {
+impl MeasuredMirror<'_> {
+    fn create<'a>(bench: &'a Bench, names: usize, growth: &'a mut ScalingTable) -> Outcome<MeasuredMirror<'a>> {
         println!("# a mirror of {} versions", names * VERSIONS);
-        let home = bench.fresh("grown")?;
-        let (items, history) = (items("bulk", names, VERSIONS), History::new("bulk"));
-        Ok(Grown { bench, home, items, history, growth })
+        let home = bench.fresh_folder("grown")?;
+        let (items, history) = (generate_crates("bulk", names, VERSIONS), GeneratedHistory::new("bulk"));
+        Ok(MeasuredMirror { bench, home, items, history, growth })
     }
 
     fn measure(mut self) -> Outcome<()> {
         let bundle = self.history.full(&self.items, &self.bundles())?;
         let peak = peak_memory(&mut self.import(&bundle))?;
-        self.note(Measured::one("import of everything: peak", MIB, peak));
+        self.add_measurement(Measurement::single("import of everything: peak", MIB, peak));
         self.sync()?;
-        self.audited()?;
+        self.assert_verified()?;
         self.serve()?;
         self.status()?;
-        self.collect(["gc --dry-run, 1 import", "gc --dry-run, 1 import: peak"])?;
-        self.audit()?;
-        self.foreign()?;
-        self.deltas()?;
-        self.year()?;
-        self.audited()?;
-        self.collect(["gc --dry-run, 52 imports, 5 of everything", "gc --dry-run, 52 imports: peak"])?;
+        self.plan_gc(["gc --dry-run, 1 import", "gc --dry-run, 1 import: peak"])?;
+        self.verify()?;
+        self.import_foreign_bundles()?;
+        self.import_deltas()?;
+        self.import_a_year()?;
+        self.assert_verified()?;
+        self.plan_gc(["gc --dry-run, 52 imports, 5 of everything", "gc --dry-run, 52 imports: peak"])?;
         self.status_after_a_year()
     }
 
     /// A server: how soon it listens, and what it holds before and after many answers.
     fn serve(&mut self) -> Outcome<()> {
-        let start = || -> Outcome<Served> { Served::start(&mut self.mirror_verb(&["serve", "--bind", "127.0.0.1:0"])) };
+        let start = || -> Outcome<ServerProcess> {
+            ServerProcess::start(&mut self.mirror_verb(&["serve", "--bind", "127.0.0.1:0"]))
+        };
         let mut ready = Vec::new();
         for _ in 0..ROUNDS {
-            ready.push(start()?.ready);
+            ready.push(start()?.start_seconds);
         }
         let served = start()?;
-        let before = served.peak()?;
+        let before = served.peak_memory()?;
         let mut paths: Vec<String> = Vec::new();
         // Every name's text once, and then as many crates, spread over all of them.
         for item in self.items.iter().step_by(VERSIONS) {
@@ -95,30 +97,32 @@ impl Grown<'_> {
         }
         let crates = self.items.iter().cycle().step_by(7).map(|item| format!("/crates/{}", item.id.file_name()));
         paths.extend(crates.take(REQUESTS - paths.len()));
-        let seconds = served.ask(&paths, CONNECTIONS)?;
-        let after = served.peak()?;
-        self.note(Measured::new("serve until it listens", SECONDS, ready).goal(READY));
-        self.note(Measured::one("serve, listening: peak", MIB, before).goal(SERVE_MEMORY));
-        self.note(Measured::one("serve after 20,000 answers: peak", MIB, after).goal(SERVE_MEMORY));
-        self.note(Measured::one("20,000 answers over 8 connections", SECONDS, seconds));
+        let seconds = served.request_all(&paths, CONNECTIONS)?;
+        let after = served.peak_memory()?;
+        self.add_measurement(Measurement::new("serve until it listens", SECONDS, ready).with_goal(MAX_START_SECONDS));
+        self.add_measurement(Measurement::single("serve, listening: peak", MIB, before).with_goal(MAX_SERVER_MIB));
+        self.add_measurement(
+            Measurement::single("serve after 20,000 answers: peak", MIB, after).with_goal(MAX_SERVER_MIB),
+        );
+        self.add_measurement(Measurement::single("20,000 answers over 8 connections", SECONDS, seconds));
         Ok(())
     }
 
     fn status(&mut self) -> Outcome<()> {
-        self.repeated(["status", "status: peak"], &["status"], 0.2)
+        self.measure_verb(["status", "status: peak"], &["status"], 0.2)
     }
 
     fn status_after_a_year(&mut self) -> Outcome<()> {
-        self.repeated(["status, 52 imports", "status, 52 imports: peak"], &["status"], 0.2)
+        self.measure_verb(["status, 52 imports", "status, 52 imports: peak"], &["status"], 0.2)
     }
 
     /// The plan of a collection.
-    fn collect(&mut self, what: [&'static str; 2]) -> Outcome<()> {
-        self.repeated(what, &["gc", "--dry-run"], 5.0)
+    fn plan_gc(&mut self, what: [&'static str; 2]) -> Outcome<()> {
+        self.measure_verb(what, &["gc", "--dry-run"], 5.0)
     }
 
     /// The audit, against the same digests taken by others.
-    fn audit(&mut self) -> Outcome<()> {
+    fn verify(&mut self) -> Outcome<()> {
         let mut other = Command::new("sh");
         other.arg("-c").arg("find . -type f -print0 | xargs -0 -P2 openssl dgst -sha256");
         other.current_dir(self.home.join("mirror"));
@@ -126,46 +130,47 @@ impl Grown<'_> {
         let row = super::measure::alternate(|| timed(&mut ours), || timed(&mut other))?;
         row.print(&format!("verify --mirror / find | openssl, {}", self.items.len()), self.goal(1.3));
         let peak = peak_memory(&mut ours)?;
-        self.note(Measured::new("verify --mirror", SECONDS, row.ours.clone()));
-        self.note(Measured::new("find | xargs -P2 openssl dgst -sha256", SECONDS, row.other.clone()));
-        self.note(Measured::new("verify --mirror / find | openssl", "x", row.ratios()).goal(1.3));
-        self.note(Measured::one("verify --mirror: peak", MIB, peak));
+        self.add_measurement(Measurement::new("verify --mirror", SECONDS, row.ours.clone()));
+        self.add_measurement(Measurement::new("find | xargs -P2 openssl dgst -sha256", SECONDS, row.theirs.clone()));
+        self.add_measurement(Measurement::new("verify --mirror / find | openssl", "x", row.ratios()).with_goal(1.3));
+        self.add_measurement(Measurement::single("verify --mirror: peak", MIB, peak));
         Ok(())
     }
 
     /// Full bundles of ten crates, each of a history of its own, into this mirror and into empty ones.
-    fn foreign(&mut self) -> Outcome<()> {
-        let mut row = Row { ours: Vec::new(), other: Vec::new() };
+    fn import_foreign_bundles(&mut self) -> Outcome<()> {
+        let mut row = Comparison { ours: Vec::new(), theirs: Vec::new() };
         for round in 0..=ROUNDS {
             let name = format!("foreign-{round}");
-            let bundle = History::new(&name).full(&items(&name, FEW, 1), &self.bundles())?;
+            let bundle =
+                GeneratedHistory::new(&name).full(&generate_crates(&name, SMALL_BUNDLE_CRATES, 1), &self.bundles())?;
             self.sync()?;
             let ours = timed(&mut self.import(&bundle))?;
-            let empty = self.bench.fresh("empty")?;
+            let empty = self.bench.fresh_folder("empty")?;
             self.sync()?;
             let other = timed(&mut import(self.bench, &empty, &empty.join("mirror"), &bundle))?;
             // The first of each warms up.
             if round > 0 {
                 row.ours.push(ours);
-                row.other.push(other);
+                row.theirs.push(other);
             }
         }
         row.print(&format!("import of 10 / into an empty one, {}", self.items.len()), self.goal(3.0));
-        self.note(Measured::new("import of 10 of another history", SECONDS, row.ours.clone()));
-        self.note(Measured::new("import of 10 into an empty mirror", SECONDS, row.other.clone()));
-        self.note(Measured::new("import of 10 / into an empty one", "x", row.ratios()).goal(3.0));
+        self.add_measurement(Measurement::new("import of 10 of another history", SECONDS, row.ours.clone()));
+        self.add_measurement(Measurement::new("import of 10 into an empty mirror", SECONDS, row.theirs.clone()));
+        self.add_measurement(Measurement::new("import of 10 / into an empty one", "x", row.ratios()).with_goal(3.0));
         Ok(())
     }
 
     /// Deltas of ten crates of the mirror's own history, whose manifests name everything.
-    fn deltas(&mut self) -> Outcome<()> {
+    fn import_deltas(&mut self) -> Outcome<()> {
         for (state, what, peak) in [
             (CrateState::Sent, "import of a delta of 10, the rest sent", "import of such a delta: peak"),
             (CrateState::Kept, "import of a delta of 10, the rest kept", "import of such a delta, kept: peak"),
         ] {
             let (mut times, mut most) = (Vec::new(), 0.0_f64);
             for round in 0..DELTAS {
-                let news = items(&format!("{state:?}-{round}").to_lowercase(), FEW, 1);
+                let news = generate_crates(&format!("{state:?}-{round}").to_lowercase(), SMALL_BUNDLE_CRATES, 1);
                 // The last of all needs a tenth less, which is garbage then.
                 let last = state == CrateState::Kept && round + 1 == DELTAS;
                 let rest = if last { &self.items[self.items.len() / 10..] } else { &self.items[..] };
@@ -177,35 +182,36 @@ impl Grown<'_> {
                     times.push(timed(&mut self.import(&bundle))?);
                 }
             }
-            self.note(Measured::new(what, SECONDS, times));
-            self.note(Measured::one(peak, MIB, most));
+            self.add_measurement(Measurement::new(what, SECONDS, times));
+            self.add_measurement(Measurement::single(peak, MIB, most));
         }
         Ok(())
     }
 
     /// Small weekly bundles of one more history, until the ledger holds a year.
-    fn year(&mut self) -> Outcome<()> {
-        let small = YEAR - 1 - 2 * usize::try_from(DELTAS)? - (ROUNDS + 1);
-        let mut history = History::new("weekly");
+    fn import_a_year(&mut self) -> Outcome<()> {
+        let small = IMPORTS_PER_YEAR - 1 - 2 * usize::try_from(DELTAS)? - (ROUNDS + 1);
+        let mut history = GeneratedHistory::new("weekly");
         for week in 0..small {
-            let bundle = history.full(&items(&format!("week-{week}"), FEW, 1), &self.bundles())?;
+            let bundle =
+                history.full(&generate_crates(&format!("week-{week}"), SMALL_BUNDLE_CRATES, 1), &self.bundles())?;
             timed(&mut self.import(&bundle))?;
         }
         self.sync()
     }
 
     /// The time of a verb in several runs, and its memory.
-    fn repeated(&mut self, [what, its_peak]: [&'static str; 2], words: &[&str], goal: f64) -> Outcome<()> {
-        timed(&mut self.mirror_verb(words))?;
-        let times = (0..ROUNDS).map(|_| timed(&mut self.mirror_verb(words))).collect::<Outcome<Vec<f64>>>()?;
-        let peak = peak_memory(&mut self.mirror_verb(words))?;
-        self.note(Measured::new(what, SECONDS, times).goal(goal));
-        self.note(Measured::one(its_peak, MIB, peak));
+    fn measure_verb(&mut self, [what, its_peak]: [&'static str; 2], args: &[&str], goal: f64) -> Outcome<()> {
+        timed(&mut self.mirror_verb(args))?;
+        let times = (0..ROUNDS).map(|_| timed(&mut self.mirror_verb(args))).collect::<Outcome<Vec<f64>>>()?;
+        let peak = peak_memory(&mut self.mirror_verb(args))?;
+        self.add_measurement(Measurement::new(what, SECONDS, times).with_goal(goal));
+        self.add_measurement(Measurement::single(its_peak, MIB, peak));
         Ok(())
     }
 
     /// Nothing is measured on a mirror that is not clean.
-    fn audited(&self) -> Outcome<()> {
+    fn assert_verified(&self) -> Outcome<()> {
         timed(&mut self.mirror_verb(&["verify"])).map(drop)
     }
 
@@ -213,7 +219,7 @@ impl Grown<'_> {
         self.growth.goal(self.items.len(), Some(goal))
     }
 
-    fn note(&mut self, measured: Measured) {
+    fn add_measurement(&mut self, measured: Measurement) {
         self.growth.add(self.items.len(), measured);
     }
 
@@ -225,9 +231,9 @@ impl Grown<'_> {
         timed(Command::new("sync").arg("-f").arg(&self.home)).map(drop)
     }
 
-    fn mirror_verb(&self, words: &[&str]) -> Command {
+    fn mirror_verb(&self, args: &[&str]) -> Command {
         let mut command = self.bench.frostmirror(&self.home);
-        command.args(words).arg("--mirror").arg(self.home.join("mirror"));
+        command.args(args).arg("--mirror").arg(self.home.join("mirror"));
         command
     }
 

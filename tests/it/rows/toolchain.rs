@@ -6,14 +6,14 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Instant;
 
-use frostmirror::channel::{Profile, Wanted};
-use frostmirror::event::Silent;
-use frostmirror::gather::toolchains::{Dist as Downloader, Order, Plan};
+use frostmirror::event::NullSink;
+use frostmirror::gather::toolchains::{DistDownloader as Downloader, DownloadPlan, ToolchainRequest};
 use frostmirror::http::{Client, Settings};
+use frostmirror::toolchain::{Profile, SelectionRequest};
 
 use super::measure::{alternate, peak_memory, timed};
 use crate::support::dist::release::Release;
-use crate::support::dist::{Dist, RUSTUP};
+use crate::support::dist::{DistServer, RUSTUP};
 use crate::support::upstream::Upstream;
 use crate::{Bench, Outcome};
 
@@ -30,26 +30,26 @@ const HOSTS: [&str; 8] = [
 ];
 const GIB: usize = 1024 * 1024 * 1024;
 /// Most memory in MiB.
-const MEMORY: f64 = 100.0;
+const MAX_MEMORY_MIB: f64 = 100.0;
 
 impl Bench {
     /// Downloaded, fetched whole, imported, and what that holds in memory.
     pub fn toolchains(&self) -> Outcome<()> {
-        let dist = Dist::empty(Upstream::builder());
-        let release = Release::stable(RELEASE, "2026-04-16").hosts(&HOSTS).crosses(&[]);
-        dist.publish(&release.weighing(GIB / HOSTS.len()).gz_only());
+        let dist = DistServer::with_builder(Upstream::builder());
+        let release = Release::stable(RELEASE, "2026-04-16").hosts(&HOSTS).cross_targets(&[]);
+        dist.publish(&release.with_extra_bytes(GIB / HOSTS.len()).gz_only());
         dist.publish_rustup(RUSTUP, &HOSTS, b"#!/bin/sh\n");
-        let order = Order {
+        let order = ToolchainRequest {
             toolchains: vec!["stable".parse()?],
-            wanted: Wanted {
+            selection: SelectionRequest {
                 targets: HOSTS.map(str::to_owned).to_vec(),
                 profile: Profile::Minimal,
                 components: Vec::new(),
             },
         };
-        let plan = download(dist.url(), &self.fresh("first")?, &order)?.0;
-        let paths: Vec<String> = plan.artifacts.keys().map(ToString::to_string).collect();
-        let bytes: u64 = plan.artifacts.values().filter_map(|needed| needed.size).sum();
+        let plan = download(dist.url(), &self.fresh_folder("first")?, &order)?.0;
+        let paths: Vec<String> = plan.files.keys().map(ToString::to_string).collect();
+        let bytes: u64 = plan.files.values().filter_map(|needed| needed.size).sum();
         println!("toolchains: {} files, {} MiB", paths.len(), bytes / 1024 / 1024);
 
         let by_curl = |folder: &Path| -> Outcome<f64> {
@@ -64,8 +64,11 @@ impl Bench {
             timed(Command::new("sh").args(["-c", digests]).current_dir(folder))?;
             Ok(started.elapsed().as_secs_f64())
         };
-        alternate(|| Ok(download(dist.url(), &self.fresh("ours")?, &order)?.1), || by_curl(&self.fresh("curl")?))?
-            .print("download of 1 GiB / curl + openssl", Some(1.3));
+        alternate(
+            || Ok(download(dist.url(), &self.fresh_folder("ours")?, &order)?.1),
+            || by_curl(&self.fresh_folder("curl")?),
+        )?
+        .print("download of 1 GiB / curl + openssl", Some(1.3));
 
         let fetch = |home: &Path| -> Outcome<Command> {
             let targets: Vec<String> = HOSTS.iter().map(|host| format!("\"{host}\"")).collect();
@@ -76,11 +79,14 @@ impl Bench {
             command.env("FROSTMIRROR_DIST_URL", dist.url()).env("FROSTMIRROR_HOME", home.join("state"));
             Ok(command)
         };
-        alternate(|| self.within("fetch", |home| timed(&mut fetch(home)?)), || self.within("curl", by_curl))?
-            .print("fetch, pack, verify of 1 GiB / curl + openssl", Some(2.2));
-        let home = self.fresh("fetch")?;
+        alternate(
+            || self.in_fresh_folder("fetch", |home| timed(&mut fetch(home)?)),
+            || self.in_fresh_folder("curl", by_curl),
+        )?
+        .print("fetch, pack, verify of 1 GiB / curl + openssl", Some(2.2));
+        let home = self.fresh_folder("fetch")?;
         let peak = peak_memory(&mut fetch(&home)?)?;
-        println!("{:<44} {peak:>7.0} MiB {:>39} {MEMORY:>6}", "fetch, pack, verify of 1 GiB: peak", "");
+        println!("{:<44} {peak:>7.0} MiB {:>39} {MAX_MEMORY_MIB:>6}", "fetch, pack, verify of 1 GiB: peak", "");
         let bundle: PathBuf = fs::read_dir(home.join("out"))?.next().ok_or("no bundle was written")??.path();
 
         let import = |mirror: &Path| {
@@ -90,7 +96,7 @@ impl Bench {
         };
         alternate(
             || {
-                self.within("mirror", |mirror| {
+                self.in_fresh_folder("mirror", |mirror| {
                     let started = Instant::now();
                     timed(&mut import(mirror))?;
                     timed(Command::new("sync").arg("-f").arg(mirror))?;
@@ -98,7 +104,7 @@ impl Bench {
                 })
             },
             || {
-                self.within("copy", |copy| {
+                self.in_fresh_folder("copy", |copy| {
                     let started = Instant::now();
                     timed(Command::new("cp").arg(&bundle).arg(copy.join("copy.pkg")))?;
                     timed(Command::new("sync").arg("-f").arg(copy))?;
@@ -108,16 +114,16 @@ impl Bench {
             },
         )?
         .print("import of 1 GiB / cp + openssl, synced", Some(2.0));
-        let peak = peak_memory(&mut import(&self.fresh("mirror")?))?;
-        println!("{:<44} {peak:>7.0} MiB {:>39} {MEMORY:>6}", "import of 1 GiB: peak", "");
+        let peak = peak_memory(&mut import(&self.fresh_folder("mirror")?))?;
+        println!("{:<44} {peak:>7.0} MiB {:>39} {MAX_MEMORY_MIB:>6}", "import of 1 GiB: peak", "");
         Ok(())
     }
 }
 
 impl Bench {
     /// Does `work` in a fresh folder, and removes it: each has a GiB or two.
-    fn within(&self, name: &str, work: impl FnOnce(&Path) -> Outcome<f64>) -> Outcome<f64> {
-        let folder = self.fresh(name)?;
+    fn in_fresh_folder(&self, name: &str, work: impl FnOnce(&Path) -> Outcome<f64>) -> Outcome<f64> {
+        let folder = self.fresh_folder(name)?;
         let seconds = work(&folder);
         fs::remove_dir_all(&folder)?;
         seconds
@@ -125,15 +131,15 @@ impl Bench {
 }
 
 /// The download alone, in this process, and its seconds.
-fn download(url: &str, home: &Path, order: &Order) -> Outcome<(Plan, f64)> {
+fn download(url: &str, home: &Path, order: &ToolchainRequest) -> Outcome<(DownloadPlan, f64)> {
     let downloader = Downloader {
         client: Client::new(&Settings::default())?,
-        base: url.to_owned(),
+        server_url: url.to_owned(),
         cache: home.join("cache"),
         jobs: 8,
         offline: false,
         now: jiff::Timestamp::now(),
-        sink: Arc::new(Silent),
+        sink: Arc::new(NullSink),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let started = Instant::now();

@@ -2,16 +2,16 @@
 
 use std::fs;
 
-use super::mirrored;
-use crate::support::dist::{Dist, LINUX, STABLE};
-use crate::support::run::{Process, Run, write_program};
+use super::mirror_of_upstream;
+use crate::support::dist::{DistServer, LINUX, STABLE};
+use crate::support::http_client::{get, send_request};
+use crate::support::process::{Process, Run, write_program};
 use crate::support::rustup::Rustup;
 use crate::support::sandbox::Sandbox;
-use crate::support::web::{ask, get};
 
 /// What stands at `url`, as text; the answer must be 200.
 #[track_caller]
-fn text(url: &str) -> String {
+fn get_text(url: &str) -> String {
     let answer = get(url);
     let body = String::from_utf8(answer.body).unwrap();
     assert_eq!(answer.status, 200, "{url}: {body}");
@@ -20,23 +20,23 @@ fn text(url: &str) -> String {
 }
 
 /// Where a program of this machine lies.
-fn which(name: &str) -> Option<std::path::PathBuf> {
+fn find_program(name: &str) -> Option<std::path::PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).map(|folder| folder.join(name)).find(|path| path.is_file())
 }
 
 /// Runs the bootstrap at `url` with dash, on a machine whose only variables are those of its homes.
 #[track_caller]
-fn boot(url: &str, rustup: &Rustup, vars: &[(&str, &str)], words: &[&str]) -> Run {
-    let script = text(&format!("{url}/rustup-init.sh"));
-    let shell = which("dash").unwrap_or_else(|| "/bin/sh".into());
-    let run = rustup.process(shell).args(["-s", "--"]).args(words).envs(vars.iter().copied());
+fn run_bootstrap(url: &str, rustup: &Rustup, vars: &[(&str, &str)], args: &[&str]) -> Run {
+    let script = get_text(&format!("{url}/rustup-init.sh"));
+    let shell = find_program("dash").unwrap_or_else(|| "/bin/sh".into());
+    let run = rustup.process(shell).args(["-s", "--"]).args(args).envs(vars.iter().copied());
     run.stdin(script.as_bytes()).run()
 }
 
 /// A machine that nobody told of a mirror.
-fn fresh(url: &str) -> Rustup {
-    let mut rustup = Rustup::at(url);
+fn new_machine(url: &str) -> Rustup {
+    let mut rustup = Rustup::for_mirror(url);
     for name in ["RUSTUP_DIST_SERVER", "RUSTUP_UPDATE_ROOT", "RUSTUP_BACKTRACK_LIMIT"] {
         rustup.without_env(name);
     }
@@ -45,19 +45,19 @@ fn fresh(url: &str) -> Rustup {
 
 #[test]
 #[ignore = "needs rustup"]
-fn the_bootstrap_installs_rust_from_the_mirror_alone() {
-    let (sandbox, _dist) = mirrored();
+fn the_bootstrap_installs_rust_only_from_the_mirror() {
+    let (sandbox, _dist) = mirror_of_upstream();
     let serving = sandbox.serve(["--mirror", "mirror"]);
-    let mut rustup = fresh(serving.url());
-    let words = ["-y", "--no-modify-path", "--profile", "minimal", "--default-toolchain", "stable", "-c", "clippy"];
-    let run = boot(serving.url(), &rustup, &[], &words).ok();
+    let mut rustup = new_machine(serving.url());
+    let args = ["-y", "--no-modify-path", "--profile", "minimal", "--default-toolchain", "stable", "-c", "clippy"];
+    let run = run_bootstrap(serving.url(), &rustup, &[], &args).ok();
     run.stderr_has("/api/setup/rustup-env.sh");
     rustup.tool("rustc", ["-V"]).ok().stdout_has(&format!("rustc {}", STABLE.0));
     rustup.tool("cargo-clippy", [""; 0]).ok();
     assert_eq!(fs::read_dir(rustup.path("tmp")).unwrap().count(), 0, "nothing is left behind");
 
     // Later sessions: the variables from the server, sourced.
-    let env = text(&format!("{}/api/setup/rustup-env.sh", serving.url()));
+    let env = get_text(&format!("{}/api/setup/rustup-env.sh", serving.url()));
     fs::write(rustup.path("env.sh"), env).unwrap();
     rustup.env("PATH", &format!("{}:/usr/bin:/bin", rustup.path("cargo/bin").display()));
     let line = format!(". {} && rustup update && rustup toolchain install 1.86", rustup.path("env.sh").display());
@@ -86,26 +86,26 @@ fn the_bootstrap_works_with_wget_and_sha256sum() {
 /// Runs the bootstrap where no other program downloads or hashes.
 #[track_caller]
 fn boots_with(others: &[&str]) {
-    let (sandbox, _dist) = mirrored();
+    let (sandbox, _dist) = mirror_of_upstream();
     let serving = sandbox.serve(["--mirror", "mirror"]);
     let tools = ["mktemp", "rm", "chmod", "uname", "getconf", "cut", "ldd", "cat", "bash", "sh", "env"];
-    let rustup = fresh(serving.url());
+    let rustup = new_machine(serving.url());
     let bin = rustup.path("bin");
     fs::create_dir(&bin).unwrap();
     for name in others {
-        assert!(which(name).is_some(), "there is no {name} on this machine");
+        assert!(find_program(name).is_some(), "there is no {name} on this machine");
     }
-    for (name, path) in tools.iter().chain(others).filter_map(|name| Some((name, which(name)?))) {
+    for (name, path) in tools.iter().chain(others).filter_map(|name| Some((name, find_program(name)?))) {
         std::os::unix::fs::symlink(path, bin.join(name)).unwrap();
     }
-    let words = ["-y", "--no-modify-path", "--profile", "minimal", "--default-toolchain", "none"];
-    boot(serving.url(), &rustup, &[("PATH", bin.to_str().unwrap())], &words).ok();
+    let args = ["-y", "--no-modify-path", "--profile", "minimal", "--default-toolchain", "none"];
+    run_bootstrap(serving.url(), &rustup, &[("PATH", bin.to_str().unwrap())], &args).ok();
     rustup.run(["--version"]).ok().stdout_has("rustup ");
 }
 
 #[test]
-fn what_the_bootstrap_refuses_it_does_not_run() {
-    let (sandbox, dist) = (Sandbox::new(), Dist::start());
+fn the_bootstrap_never_runs_a_corrupt_installer() {
+    let (sandbox, dist) = (Sandbox::new(), DistServer::start());
     let marked = sandbox.path("was-run");
     let program =
         format!("#!/bin/sh\necho \"$RUSTUP_DIST_SERVER $RUSTUP_UPDATE_ROOT $*\" > {}\nexit 7\n", marked.display());
@@ -113,11 +113,11 @@ fn what_the_bootstrap_refuses_it_does_not_run() {
     let mirror = sandbox.path("mirror");
     dist.write_to(&mirror);
     let serving = sandbox.serve(["--mirror", "mirror"]);
-    let script = sandbox.write("init.sh", text(&format!("{}/rustup-init.sh", serving.url())));
+    let script = sandbox.write("init.sh", get_text(&format!("{}/rustup-init.sh", serving.url())));
     let run = |vars: &[(&str, &str)], words: &[&str]| {
-        let shell = which("dash").unwrap_or_else(|| "/bin/sh".into());
+        let shell = find_program("dash").unwrap_or_else(|| "/bin/sh".into());
         let path = [("PATH", "/usr/bin:/bin"), ("FROSTMIRROR_TRIPLE", LINUX)];
-        let process = Process::bare(shell, &sandbox.path("")).args([&script]).args(words);
+        let process = Process::with_empty_env(shell, &sandbox.path("")).args([&script]).args(words);
         process.envs(path).envs(vars.iter().copied()).run()
     };
     let init = mirror.join("rustup/dist").join(LINUX).join("rustup-init");
@@ -154,11 +154,11 @@ fn what_the_bootstrap_refuses_it_does_not_run() {
 }
 
 #[test]
-fn the_triple_is_the_machines_own() {
-    let (sandbox, dist) = (Sandbox::new(), Dist::start());
+fn the_bootstrap_detects_the_host_triple() {
+    let (sandbox, dist) = (Sandbox::new(), DistServer::start());
     dist.write_to(&sandbox.path("mirror"));
     let serving = sandbox.serve(["--mirror", "mirror"]);
-    let script = sandbox.write("init.sh", text(&format!("{}/rustup-init.sh", serving.url())));
+    let script = sandbox.write("init.sh", get_text(&format!("{}/rustup-init.sh", serving.url())));
     for (system, cpu, bits, ldd, triple) in [
         ("Linux", "x86_64", "64", "glibc", "x86_64-unknown-linux-gnu"),
         ("Linux", "x86_64", "64", "musl libc (x86_64)", "x86_64-unknown-linux-musl"),
@@ -193,7 +193,8 @@ fn the_triple_is_the_machines_own() {
         // Nothing is downloaded: what is asked for is what counts.
         tool("curl", "for word; do url=$word; done; echo \"asked $url\" >&2; exit 22");
         let path = format!("{}:/usr/bin:/bin", bin.display());
-        let run = Process::bare("/bin/sh", &sandbox.path("")).args([&script]).envs([("PATH", path)]).run().exits(1);
+        let run =
+            Process::with_empty_env("/bin/sh", &sandbox.path("")).args([&script]).envs([("PATH", path)]).run().exits(1);
         match triple {
             "" => drop(run.stderr_has(&format!("({system} {cpu}) is not known"))),
             triple => {
@@ -204,21 +205,21 @@ fn the_triple_is_the_machines_own() {
 }
 
 #[test]
-fn every_script_is_one_that_its_language_reads() {
+fn every_script_is_syntactically_valid() {
     let sandbox = Sandbox::new();
     sandbox.write("mirror/crates/x", "");
     let serving = sandbox.serve(["--mirror", "mirror", "--base-url", "https://mirror.example/rust"]);
     for path in ["rustup-init.sh", "api/setup/rustup-env.sh"] {
-        let script = text(&format!("{}/{path}", serving.url()));
+        let script = get_text(&format!("{}/{path}", serving.url()));
         assert!(script.contains("'https://mirror.example/rust'") && !script.contains('@') || path.contains("init"));
         let file = sandbox.write("script.sh", &script);
-        for shell in ["sh", "dash", "bash", "busybox"].iter().filter_map(|name| which(name)) {
-            let words: &[&str] = if shell.ends_with("busybox") { &["sh", "-n"] } else { &["-n"] };
-            Process::new(shell, &sandbox.path("")).args(words).args([&file]).run().ok();
+        for shell in ["sh", "dash", "bash", "busybox"].iter().filter_map(|name| find_program(name)) {
+            let args: &[&str] = if shell.ends_with("busybox") { &["sh", "-n"] } else { &["-n"] };
+            Process::new(shell, &sandbox.path("")).args(args).args([&file]).run().ok();
         }
     }
     for path in ["rustup-init.ps1", "api/setup/rustup-env.ps1"] {
-        let script = text(&format!("{}/{path}", serving.url()));
+        let script = get_text(&format!("{}/{path}", serving.url()));
         assert!(script.contains("= 'https://mirror.example/rust'\n"), "{script}");
         assert!(script.is_ascii(), "Windows PowerShell reads files without a mark as the system's own encoding");
     }
@@ -231,7 +232,7 @@ fn shellcheck_finds_nothing_in_the_scripts() {
     sandbox.write("mirror/crates/x", "");
     let serving = sandbox.serve(["--mirror", "mirror", "--base-url", "https://mirror.example/rust"]);
     for path in ["rustup-init.sh", "api/setup/rustup-env.sh"] {
-        let file = sandbox.write("script.sh", text(&format!("{}/{path}", serving.url())));
+        let file = sandbox.write("script.sh", get_text(&format!("{}/{path}", serving.url())));
         Process::new("shellcheck", &sandbox.path("")).args(["-s", "sh"]).args([&file]).run().ok();
     }
 }
@@ -243,7 +244,7 @@ fn powershell_reads_its_scripts() {
     sandbox.write("mirror/crates/x", "");
     let serving = sandbox.serve(["--mirror", "mirror", "--base-url", "https://mirror.example/rust"]);
     for path in ["rustup-init.ps1", "api/setup/rustup-env.ps1"] {
-        let file = sandbox.write("script.ps1", text(&format!("{}/{path}", serving.url())));
+        let file = sandbox.write("script.ps1", get_text(&format!("{}/{path}", serving.url())));
         let parse = format!(
             "$errors = $null; $null = [System.Management.Automation.Language.Parser]::ParseFile('{}', [ref]$null, \
              [ref]$errors); $errors; exit $errors.Count",
@@ -254,7 +255,7 @@ fn powershell_reads_its_scripts() {
 }
 
 #[test]
-fn pages_name_the_host_that_was_asked_and_no_shell_code() {
+fn scripts_contain_the_requested_host_and_no_injected_code() {
     let sandbox = Sandbox::new();
     sandbox.write("mirror/crates/x", "");
     sandbox.write("config/frostmirror.toml", "trusted_proxies = []\n");
@@ -262,25 +263,25 @@ fn pages_name_the_host_that_was_asked_and_no_shell_code() {
     let paths = ["rustup-init.sh", "rustup-init.ps1", "api/setup/rustup-env.sh", "api/setup/rustup-env.ps1"];
     for path in paths {
         let url = format!("{}/{path}", serving.url());
-        let asked = ask("GET", &url, &[("Host", "rust.example:81")]);
+        let asked = send_request("GET", &url, &[("Host", "rust.example:81")]);
         assert!(String::from_utf8(asked.body).unwrap().contains("'http://rust.example:81'\n"), "{path}");
         for host in ["a'b", "a;id", "$(id)", "`id`", "a b", "a\"", "a/b", "a\\b", "[::1", "a:b", "a'\u{fc}", ""] {
-            let answer = ask("GET", &url, &[("Host", host)]);
+            let answer = send_request("GET", &url, &[("Host", host)]);
             assert_eq!(answer.status, 400, "{path} for {host:?}");
         }
         // A proxy that nobody trusts says nothing that counts.
         let forwarded = [("X-Forwarded-Host", "evil"), ("Forwarded", "host=evil"), ("X-Forwarded-Proto", "https")];
-        let answer = ask("GET", &url, &forwarded);
+        let answer = send_request("GET", &url, &forwarded);
         assert!(!String::from_utf8(answer.body).unwrap().contains("evil"));
-        assert_eq!((ask("HEAD", &url, &[]).status, ask("POST", &url, &[]).status), (200, 405));
+        assert_eq!((send_request("HEAD", &url, &[]).status, send_request("POST", &url, &[]).status), (200, 405));
         assert_eq!(get(&format!("{url}/")).status, 404);
     }
     let config = format!("{}/api/setup/cargo-config", serving.url());
-    let plain: toml::Table = text(&config).parse().unwrap();
+    let plain: toml::Table = get_text(&config).parse().unwrap();
     let index = plain["registries"]["frostmirror"]["index"].as_str().unwrap();
     assert_eq!(index, format!("sparse+{}/index/", serving.url()));
     assert!(plain.get("http").is_none());
-    let quiet: toml::Table = text(&format!("{config}?check_revoke=false")).parse().unwrap();
+    let quiet: toml::Table = get_text(&format!("{config}?check_revoke=false")).parse().unwrap();
     assert_eq!(quiet["http"]["check-revoke"].as_bool(), Some(false));
     assert_eq!(get(&format!("{config}?check_revoke=perhaps")).status, 400);
 }

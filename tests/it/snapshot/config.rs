@@ -6,8 +6,8 @@ const OURS: &str = "# weekly\nbase_url = \"http://source.example\"\nbind = \"10.
                     admin_token_file = \"/secret/place\"\nproxy_index_url = \"sparse+https://me:hunter2@up.example/index/\"\n";
 const DEPENDS: &str = "# ours\n[dependencies]\njson = \"1\"\n";
 
-fn words(sandbox: &Sandbox) -> PathBuf {
-    source(sandbox);
+fn export_with_config(sandbox: &Sandbox) -> PathBuf {
+    source_mirror(sandbox);
     sandbox.write("config/frostmirror.toml", OURS);
     sandbox.write("config/depends.toml", DEPENDS);
     let run = sandbox.run(["export", "snapshot", "--mirror", "source", "-o", "out", "--config-dir", "config"]).ok();
@@ -23,16 +23,16 @@ fn words(sandbox: &Sandbox) -> PathBuf {
 }
 
 #[test]
-fn it_is_restored_with_the_mirror_and_the_hosts_own_keys_stay() {
+fn the_configuration_is_restored_and_host_specific_keys_are_kept() {
     let sandbox = Sandbox::new();
-    let snapshot = words(&sandbox);
+    let snapshot = export_with_config(&sandbox);
     let snapshot = snapshot.to_str().unwrap();
     // A host that has none.
     sandbox.run(["import", snapshot, "--mirror", "new", "--config-dir", "new-config"]).ok().stderr_has("Restored");
     let text = fs::read_to_string(sandbox.path("new-config/frostmirror.toml")).unwrap();
     assert_eq!(text, "targets = [\"wasm32-unknown-unknown\"]\n");
     assert_eq!(fs::read_to_string(sandbox.path("new-config/depends.toml")).unwrap(), DEPENDS);
-    assert_eq!(view(&sandbox.path("new")), view(&sandbox.path("source")));
+    assert_eq!(public_files(&sandbox.path("new")), public_files(&sandbox.path("source")));
     // A host that has its own.
     let theirs = "bind = \"0.0.0.0:9\"\nadmin_token_file = \"/theirs\"\ntargets = [\"c-d\"]\n";
     sandbox.write("their-config/frostmirror.toml", theirs);
@@ -49,9 +49,9 @@ fn it_is_restored_with_the_mirror_and_the_hosts_own_keys_stay() {
 }
 
 #[test]
-fn a_folder_that_is_named_and_not_there_is_a_mistake() {
+fn a_missing_config_folder_is_an_error() {
     let sandbox = Sandbox::new();
-    source(&sandbox);
+    source_mirror(&sandbox);
     let export = ["export", "snapshot", "--mirror", "source", "-o", "out"];
     sandbox
         .run(export.iter().chain(&["--config-dir", "absent"]))
@@ -62,9 +62,9 @@ fn a_folder_that_is_named_and_not_there_is_a_mistake() {
 }
 
 #[test]
-fn whoever_approves_it_is_told_of_it() {
+fn inspect_shows_the_configuration_in_a_snapshot() {
     let sandbox = Sandbox::new();
-    let snapshot = words(&sandbox);
+    let snapshot = export_with_config(&sandbox);
     let inspect = |format: &str| {
         let words = ["inspect".as_ref(), snapshot.as_os_str(), "--format".as_ref(), format.as_ref()];
         sandbox.run(words).ok()
@@ -75,21 +75,21 @@ fn whoever_approves_it_is_told_of_it() {
 }
 
 #[test]
-fn an_ordinary_bundle_touches_no_configuration() {
+fn an_ordinary_bundle_does_not_change_the_configuration() {
     let sandbox = Sandbox::new();
-    source(&sandbox);
+    source_mirror(&sandbox);
     let bundle = sandbox.run(["inspect", "bundles/b.pkg"]).ok();
     bundle.stdout_lacks("Config ");
     sandbox.write("config/frostmirror.toml", "# ours\nbind = '0.0.0.0:1'\n");
-    let before = sandbox.snapshot("config");
+    let before = sandbox.read_tree("config");
     sandbox.run(["import", "bundles/b.pkg", "--mirror", "other", "--config-dir", "config"]).ok();
-    assert_eq!(sandbox.snapshot("config"), before);
+    assert_eq!(sandbox.read_tree("config"), before);
 }
 
 #[test]
-fn a_file_that_is_no_toml_stops_before_anything_is_changed() {
+fn an_invalid_config_file_stops_the_import_before_any_change() {
     let sandbox = Sandbox::new();
-    let snapshot = words(&sandbox);
+    let snapshot = export_with_config(&sandbox);
     sandbox.write("config/frostmirror.toml", "bind = ");
     let export = ["export", "snapshot", "--mirror", "source", "-o", "second", "--config-dir", "config"];
     sandbox.run(export).exits(3).stderr_has("frostmirror.toml").stderr_has("is not TOML");
@@ -100,9 +100,9 @@ fn a_file_that_is_no_toml_stops_before_anything_is_changed() {
 }
 
 #[test]
-fn a_snapshot_that_is_dropped_into_the_incoming_folder_restores_it_too() {
+fn a_snapshot_in_the_incoming_folder_restores_the_configuration() {
     let sandbox = Sandbox::new();
-    let snapshot = words(&sandbox);
+    let snapshot = export_with_config(&sandbox);
     fs::create_dir(sandbox.path("incoming")).unwrap();
     let server = sandbox.serve([
         "--mirror",
@@ -121,5 +121,5 @@ fn a_snapshot_that_is_dropped_into_the_incoming_folder_restores_it_too() {
     }
     drop(server);
     assert_eq!(fs::read_to_string(sandbox.path("watched-config/depends.toml")).unwrap(), DEPENDS);
-    assert_eq!(view(&sandbox.path("watched")), view(&sandbox.path("source")));
+    assert_eq!(public_files(&sandbox.path("watched")), public_files(&sandbox.path("source")));
 }

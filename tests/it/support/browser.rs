@@ -5,7 +5,7 @@
 //! browser.open(serving.url());
 //! browser.click("#run-gc");
 //! browser.wait_for("main", "Removed 3 crates");
-//! browser.is_clean(serving.url());
+//! browser.assert_clean(serving.url());
 //! ```
 
 use std::collections::HashMap;
@@ -18,27 +18,27 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::published::Wire;
-use super::run::{Process, Running};
+use super::process::{Process, RunningProcess};
+use super::server_fixture::RawConnection;
 
 /// How long a page has to become what is waited for.
-const PATIENCE: Duration = Duration::from_secs(30);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
 /// How the protocol calls an element's reference.
-const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
+const ELEMENT_KEY: &str = "element-6066-11e4-a52e-4f735466cecf";
 
 /// A browser with one window and an empty profile.
 pub struct Browser {
     session: String,
     driver: String,
     downloads: PathBuf,
-    _process: Running,
+    _process: RunningProcess,
     _root: TempDir,
 }
 
 impl Browser {
     /// A new browser, 1280 pixels wide.
     pub fn start() -> Browser {
-        let (chromium, chromedriver) = programs();
+        let (chromium, chromedriver) = find_programs();
         let root = TempDir::with_prefix("frostmirror-browser-").unwrap();
         let downloads = root.path().join("downloads");
         for folder in ["home", "downloads", "profile"] {
@@ -47,7 +47,7 @@ impl Browser {
         let vars = [("HOME", root.path().join("home")), ("TMPDIR", root.path().to_owned())];
         let process = Process::new(chromedriver, root.path()).args(["--port=0"]).envs(vars);
         let mut process = process.start();
-        let started = process.await_line("ChromeDriver was started successfully on port ", Duration::from_secs(60));
+        let started = process.wait_for_line("ChromeDriver was started successfully on port ", Duration::from_secs(60));
         let driver = format!("http://127.0.0.1:{}", started.trim_end_matches('.'));
         let profile = format!("--user-data-dir={}", root.path().join("profile").display());
         let args = [
@@ -75,7 +75,8 @@ impl Browser {
                 "unhandledPromptBehavior": "ignore",
             }},
         });
-        let answer = ask(&driver, "POST", "/session", Some(&capabilities)).unwrap_or_else(|error| panic!("{error}"));
+        let answer =
+            send_command(&driver, "POST", "/session", Some(&capabilities)).unwrap_or_else(|error| panic!("{error}"));
         let session = answer["sessionId"].as_str().expect("a session").to_owned();
         let browser = Browser { session, driver, downloads, _process: process, _root: root };
         // Some kinds of files would wait for somebody who confirms that they are wanted.
@@ -112,7 +113,7 @@ impl Browser {
     /// Clicks on the first element that the selector matches, when it is there and nothing covers it.
     #[track_caller]
     pub fn click(&self, css: &str) {
-        self.until(&format!("`{css}` can be clicked"), || {
+        self.wait_for_ok(&format!("`{css}` can be clicked"), || {
             let element = self.try_element(css)?;
             self.try_post(&format!("/element/{element}/click"), &json!({})).map(drop)
         });
@@ -121,7 +122,7 @@ impl Browser {
     /// Types into an input in place of what it says.
     #[track_caller]
     pub fn fill(&self, css: &str, text: &str) {
-        self.until(&format!("`{css}` can be written into"), || {
+        self.wait_for_ok(&format!("`{css}` can be written into"), || {
             let element = self.try_element(css)?;
             self.try_post(&format!("/element/{element}/clear"), &json!({}))?;
             self.try_post(&format!("/element/{element}/value"), &json!({ "text": text })).map(drop)
@@ -149,7 +150,7 @@ impl Browser {
     /// Waits until the visible text of what the selector matches has `text`.
     #[track_caller]
     pub fn wait_for(&self, css: &str, text: &str) {
-        self.until(&format!("`{css}` says {text:?}"), || {
+        self.wait_for_ok(&format!("`{css}` says {text:?}"), || {
             let element = self.try_element(css)?;
             let shown = self.try_get(&format!("/element/{element}/text"))?;
             let shown = shown.as_str().unwrap_or_default();
@@ -160,7 +161,7 @@ impl Browser {
     /// Waits until an expression of the page is true.
     #[track_caller]
     pub fn wait_until(&self, expression: &str) {
-        self.until(expression, || {
+        self.wait_for_ok(expression, || {
             let body = json!({ "script": format!("return {expression};"), "args": [] });
             match self.try_post("/execute/sync", &body)? {
                 Value::Bool(true) => Ok(()),
@@ -178,14 +179,14 @@ impl Browser {
 
     /// Shows pages as a user wants them who prefers dark or light.
     #[track_caller]
-    pub fn prefer(&self, scheme: &str) {
+    pub fn set_color_scheme(&self, scheme: &str) {
         let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
         self.cdp("Emulation.setEmulatedMedia", &features);
     }
 
     /// Switches JavaScript off or on, from the next page.
     #[track_caller]
-    pub fn scripts(&self, on: bool) {
+    pub fn set_javascript_enabled(&self, on: bool) {
         self.cdp("Emulation.setScriptExecutionDisabled", &json!({ "value": !on }));
     }
 
@@ -198,23 +199,23 @@ impl Browser {
     /// Everything that the browser tells a screen reader, in its order: role, name and states of each node that is not
     /// left out.
     #[track_caller]
-    pub fn accessibility(&self) -> Vec<Value> {
+    pub fn accessibility_tree(&self) -> Vec<Value> {
         self.cdp("Accessibility.enable", &json!({}));
         let tree = self.cdp("Accessibility.getFullAXTree", &json!({}));
         self.cdp("Accessibility.disable", &json!({}));
         let nodes = tree["nodes"].as_array().expect("nodes");
         let by_id: HashMap<&str, &Value> =
             nodes.iter().map(|node| (node["nodeId"].as_str().expect("an id"), node)).collect();
-        let mut told = Vec::new();
+        let mut output = Vec::new();
         let mut waiting: Vec<&Value> = nodes.iter().filter(|node| node["parentId"].is_null()).collect();
         while let Some(node) = waiting.pop() {
             if node["ignored"] != json!(true) {
-                told.push(node.clone());
+                output.push(node.clone());
             }
             let children = node["childIds"].as_array().into_iter().flatten().rev();
             waiting.extend(children.filter_map(|id| by_id.get(id.as_str().expect("an id"))));
         }
-        told
+        output
     }
 
     /// A picture of the window.
@@ -231,12 +232,12 @@ impl Browser {
     /// The bytes of a file that was downloaded under this name, when it is whole.
     #[track_caller]
     pub fn downloaded(&self, name: &str) -> Vec<u8> {
-        self.until(&format!("{name} is downloaded"), || {
+        self.wait_for_ok(&format!("{name} is downloaded"), || {
             // While it arrives, it has another name, beside an empty file of this one.
             let names = fs::read_dir(&self.downloads).map_err(|error| error.to_string())?;
             let names: Vec<_> = names.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
             let whole =
-                names.iter().any(|held| held == name) && !names.iter().any(|held| held.ends_with(".crdownload"));
+                names.iter().any(|stored| stored == name) && !names.iter().any(|held| held.ends_with(".crdownload"));
             if !whole {
                 return Err(format!("there are {names:?}"));
             }
@@ -246,18 +247,18 @@ impl Browser {
 
     /// Fails unless the console said nothing since the last time, and every request went to the server at `base`.
     #[track_caller]
-    pub fn is_clean(&self, base: &str) {
-        self.is_clean_but(base, &[]);
+    pub fn assert_clean(&self, base: &str) {
+        self.assert_clean_except(base, &[]);
     }
 
     /// The same, where refusals with these statuses are expected, of which the browser always tells.
     #[track_caller]
-    pub fn is_clean_but(&self, base: &str, statuses: &[u16]) {
+    pub fn assert_clean_except(&self, base: &str, statuses: &[u16]) {
         let expected = |line: &str| statuses.iter().any(|status| line.contains(&format!("with a status of {status}")));
-        let said = self.post("/se/log", &json!({ "type": "browser" }));
-        let said: Vec<&str> =
-            said.as_array().expect("lines").iter().map(|line| line["message"].as_str().expect("text")).collect();
-        assert!(said.iter().all(|line| expected(line)), "the console says: {said:#?}");
+        let output = self.post("/se/log", &json!({ "type": "browser" }));
+        let output: Vec<&str> =
+            output.as_array().expect("lines").iter().map(|line| line["message"].as_str().expect("text")).collect();
+        assert!(output.iter().all(|line| expected(line)), "the console says: {output:#?}");
         let events = self.post("/se/log", &json!({ "type": "performance" }));
         let below = format!("{}/", base.trim_end_matches('/'));
         for event in events.as_array().expect("events") {
@@ -274,24 +275,24 @@ impl Browser {
 
     #[track_caller]
     fn element(&self, css: &str) -> String {
-        self.until(&format!("`{css}` is there"), || self.try_element(css))
+        self.wait_for_ok(&format!("`{css}` is there"), || self.try_element(css))
     }
 
     fn try_element(&self, css: &str) -> Result<String, String> {
         let found = self.try_post("/element", &json!({ "using": "css selector", "value": css }))?;
-        found[ELEMENT].as_str().map(str::to_owned).ok_or_else(|| format!("no element: {found}"))
+        found[ELEMENT_KEY].as_str().map(str::to_owned).ok_or_else(|| format!("no element: {found}"))
     }
 
     /// Tries until it is so.
     #[track_caller]
-    fn until<T>(&self, what: &str, attempt: impl Fn() -> Result<T, String>) -> T {
-        let until = Instant::now() + PATIENCE;
+    fn wait_for_ok<T>(&self, what: &str, attempt: impl Fn() -> Result<T, String>) -> T {
+        let until = Instant::now() + WAIT_TIMEOUT;
         loop {
             match attempt() {
                 Ok(done) => return done,
                 Err(why) if Instant::now() > until => {
                     let page = self.try_get("/source").unwrap_or_default();
-                    panic!("{what}: not within {PATIENCE:?}: {why}\n{}", page.as_str().unwrap_or_default());
+                    panic!("{what}: not within {WAIT_TIMEOUT:?}: {why}\n{}", page.as_str().unwrap_or_default());
                 }
                 Err(_) => thread::sleep(Duration::from_millis(50)),
             }
@@ -309,36 +310,37 @@ impl Browser {
     }
 
     fn try_get(&self, path: &str) -> Result<Value, String> {
-        ask(&self.driver, "GET", &format!("/session/{}{path}", self.session), None)
+        send_command(&self.driver, "GET", &format!("/session/{}{path}", self.session), None)
     }
 
     fn try_post(&self, path: &str, body: &Value) -> Result<Value, String> {
-        ask(&self.driver, "POST", &format!("/session/{}{path}", self.session), Some(body))
+        send_command(&self.driver, "POST", &format!("/session/{}{path}", self.session), Some(body))
     }
 }
 
 impl Drop for Browser {
     fn drop(&mut self) {
         // The driver ends the browser; both die with the process group if it does not.
-        let _ended = ask(&self.driver, "DELETE", &format!("/session/{}", self.session), None).is_ok();
+        let _ended = send_command(&self.driver, "DELETE", &format!("/session/{}", self.session), None).is_ok();
     }
 }
 
 /// One command of the protocol.
-fn ask(driver: &str, method: &str, path: &str, body: Option<&Value>) -> Result<Value, String> {
+fn send_command(driver: &str, method: &str, path: &str, body: Option<&Value>) -> Result<Value, String> {
     let body = body.map(ToString::to_string).unwrap_or_default();
     let host = driver.trim_start_matches("http://");
     let head = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json; charset=utf-8\r\n");
-    let mut wire = Wire::to(driver);
-    wire.patience(Duration::from_secs(60));
-    let reply = wire.send(format!("{head}Content-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())).reply();
+    let mut wire = RawConnection::connect(driver);
+    wire.timeout(Duration::from_secs(60));
+    let reply =
+        wire.send(format!("{head}Content-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())).read_reply();
     let mut answer: Value = serde_json::from_slice(&reply.body).map_err(|error| error.to_string())?;
     let value = answer["value"].take();
     if reply.status == 200 { Ok(value) } else { Err(format!("{}: {}", value["error"], value["message"])) }
 }
 
 /// Chromium and its driver. Where they are not, the test is over, and says so past the harness's capture.
-fn programs() -> (PathBuf, PathBuf) {
+fn find_programs() -> (PathBuf, PathBuf) {
     let path = env::var_os("PATH").unwrap_or_default();
     let find = |name: &str| env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file());
     let found = find("chromium").zip(find("chromedriver"));

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::run::{Process, Run, sysroot};
-use super::sandbox::DEAD_END;
+use super::process::{Process, Run, sysroot};
+use super::sandbox::UNREACHABLE_PROXY;
 
 /// One user's cargo.
 pub struct Client {
@@ -40,8 +40,8 @@ impl Client {
             vars.insert(name.to_owned(), path.to_str().unwrap().to_owned());
         }
         let fixed = [
-            ("http_proxy", DEAD_END),
-            ("https_proxy", DEAD_END),
+            ("http_proxy", UNREACHABLE_PROXY),
+            ("https_proxy", UNREACHABLE_PROXY),
             ("no_proxy", "127.0.0.1,localhost"),
             ("CARGO_NET_RETRY", "0"),
             ("CARGO_INCREMENTAL", "0"),
@@ -52,7 +52,7 @@ impl Client {
     }
 
     /// A cargo that takes crates.io's place from the sparse index at `url`.
-    pub fn of(url: &str) -> Client {
+    pub fn with_index(url: &str) -> Client {
         let source = "[source.crates-io]\nreplace-with = \"under-test\"\n";
         Client::new().config(&format!("{source}[registries.under-test]\nindex = \"sparse+{url}\"\n"))
     }
@@ -75,7 +75,7 @@ impl Client {
     }
 
     /// Forgets the index and all crates, and keeps the configuration.
-    pub fn forget(&self) {
+    pub fn clear_caches(&self) {
         let registry = self.cargo_home().join("registry");
         if registry.exists() {
             fs::remove_dir_all(registry).unwrap();
@@ -128,7 +128,7 @@ impl Project {
     }
 
     /// A dependency of one platform, e.g. `cfg(windows)`.
-    pub fn dep_on(self, target: &str, name: &str, req: &str) -> Project {
+    pub fn dep_for_target(self, target: &str, name: &str, req: &str) -> Project {
         self.table(&format!("[target.'{target}'.dependencies.{name}]\nversion = {req:?}"))
     }
 

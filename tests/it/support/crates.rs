@@ -48,7 +48,7 @@ struct Dep {
 
 /// The keys in the order in which crates.io writes them.
 #[derive(Serialize)]
-struct Line<'a> {
+struct IndexLineFields<'a> {
     name: &'a str,
     vers: &'a str,
     deps: &'a [Dep],
@@ -69,7 +69,7 @@ struct Line<'a> {
 
 /// A crate as a registry holds it.
 #[derive(Clone, Debug)]
-pub struct Packed {
+pub struct PackedCrate {
     pub name: String,
     pub version: String,
     /// The `.crate` file.
@@ -116,56 +116,56 @@ impl Crate {
         self
     }
 
-    fn newest(&mut self) -> &mut Dep {
+    fn last_dep(&mut self) -> &mut Dep {
         self.deps.last_mut().expect("a word about a dependency comes after `dep`")
     }
 
     /// The newest dependency is there only when a feature asks for it.
     pub fn optional(mut self) -> Crate {
-        self.newest().optional = true;
+        self.last_dep().optional = true;
         self
     }
 
     /// The newest dependency is for this platform alone: a triple or `cfg(…)`.
     pub fn target(mut self, target: &str) -> Crate {
-        self.newest().target = Some(target.to_owned());
+        self.last_dep().target = Some(target.to_owned());
         self
     }
 
     /// The newest dependency's kind: `normal`, `build` or `dev`.
     pub fn kind(mut self, kind: &str) -> Crate {
         assert!(["normal", "build", "dev"].contains(&kind), "no such kind: {kind}");
-        self.newest().kind = kind.to_owned();
+        self.last_dep().kind = kind.to_owned();
         self
     }
 
     /// Features asked of the newest dependency.
     pub fn with_features(mut self, features: &[&str]) -> Crate {
-        self.newest().features = owned(features);
+        self.last_dep().features = to_strings(features);
         self
     }
 
     /// The newest dependency without its default features.
     pub fn no_default_features(mut self) -> Crate {
-        self.newest().default_features = false;
+        self.last_dep().default_features = false;
         self
     }
 
     /// The crate that the newest dependency really is; `dep` gave it the new name.
     pub fn package(mut self, package: &str) -> Crate {
-        self.newest().package = Some(package.to_owned());
+        self.last_dep().package = Some(package.to_owned());
         self
     }
 
     /// The newest dependency comes from the registry with this index address.
     pub fn registry(mut self, index: &str) -> Crate {
-        self.newest().registry = Some(index.to_owned());
+        self.last_dep().registry = Some(index.to_owned());
         self
     }
 
     /// A feature of the crate itself. `dep:` and `?/` make the line one of version 2, as on crates.io.
     pub fn feature(mut self, name: &str, enables: &[&str]) -> Crate {
-        self.features.insert(name.to_owned(), owned(enables));
+        self.features.insert(name.to_owned(), to_strings(enables));
         self
     }
 
@@ -241,7 +241,7 @@ impl Crate {
     }
 
     /// Makes the file this much bigger, with bytes that do not compress; for weights and time-outs.
-    pub fn weighing(self, bytes: usize) -> Crate {
+    pub fn with_extra_bytes(self, bytes: usize) -> Crate {
         let mut state = 0x9e37_79b9_7f4a_7c15_u64;
         let noise: Vec<u8> = std::iter::repeat_with(|| {
             state ^= state << 13;
@@ -267,7 +267,7 @@ impl Crate {
     }
 
     /// The file and its line.
-    pub fn pack(mut self) -> Packed {
+    pub fn pack(mut self) -> PackedCrate {
         self.deps.iter().for_each(|dep| assert!(!dep.name.is_empty()));
         if !self.files.contains_key("src/lib.rs") && !self.files.contains_key("src/main.rs") {
             let source = "pub const VERSION: &str = env!(\"CARGO_PKG_VERSION\");\n";
@@ -282,7 +282,7 @@ impl Crate {
             Some(line) => line.replace("{cksum}", &cksum),
             None => self.index_line(&cksum),
         };
-        Packed { name: self.name, version: self.version, bytes, cksum, line }
+        PackedCrate { name: self.name, version: self.version, bytes, cksum, line }
     }
 
     fn manifest(&self) -> String {
@@ -348,7 +348,7 @@ impl Crate {
         let new_form = |enables: &[String]| enables.iter().any(|one| one.starts_with("dep:") || one.contains("?/"));
         let all = || self.features.iter().map(|(name, enables)| (name.as_str(), enables.as_slice()));
         let features2: BTreeMap<&str, &[String]> = all().filter(|(_, enables)| new_form(enables)).collect();
-        let line = Line {
+        let line = IndexLineFields {
             name: &self.name,
             vers: &self.version,
             deps: &self.deps,
@@ -381,6 +381,6 @@ pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn owned(words: &[&str]) -> Vec<String> {
-    words.iter().map(|&word| word.to_owned()).collect()
+fn to_strings(args: &[&str]) -> Vec<String> {
+    args.iter().map(|&word| word.to_owned()).collect()
 }

@@ -8,12 +8,12 @@ use std::{env, thread};
 
 use tempfile::TempDir;
 
-use super::run::{Process, Running};
+use super::process::{Process, RunningProcess};
 
 /// A running nginx.
 pub struct Nginx {
     url: String,
-    _process: Running,
+    _process: RunningProcess,
     _root: TempDir,
 }
 
@@ -25,7 +25,7 @@ impl Nginx {
 
     /// The same, with lines that follow from the address that it will have.
     pub fn start_with(server: impl FnOnce(&str) -> String) -> Nginx {
-        let program = program();
+        let program = find_nginx();
         let root = TempDir::with_prefix("frostmirror-nginx-").unwrap();
         let folder = root.path().display();
         // Nginx cannot take port 0 and tell what it got. The system does not give a port again for a while.
@@ -40,10 +40,10 @@ impl Nginx {
              access_log off;\n    client_max_body_size 0;\n{paths}    server {{\n        listen 127.0.0.1:{port};\n{server}\n    }}\n}}\n"
         );
         fs::write(root.path().join("nginx.conf"), config).unwrap();
-        let words = ["-p", root.path().to_str().unwrap(), "-c", "nginx.conf", "-e", "error.log"];
-        let process = Process::new(&program, root.path()).args(words).start();
-        let said = || fs::read_to_string(root.path().join("error.log")).unwrap_or_default();
-        assert!(answers(port), "nginx does not start: {}", said());
+        let args = ["-p", root.path().to_str().unwrap(), "-c", "nginx.conf", "-e", "error.log"];
+        let process = Process::new(&program, root.path()).args(args).start();
+        let output = || fs::read_to_string(root.path().join("error.log")).unwrap_or_default();
+        assert!(accepts_connections(port), "nginx does not start: {}", output());
         Nginx { url, _process: process, _root: root }
     }
 
@@ -53,7 +53,7 @@ impl Nginx {
     }
 }
 
-fn answers(port: u16) -> bool {
+fn accepts_connections(port: u16) -> bool {
     let until = Instant::now() + Duration::from_secs(60);
     while Instant::now() < until {
         if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
@@ -64,7 +64,7 @@ fn answers(port: u16) -> bool {
     false
 }
 
-fn program() -> PathBuf {
+fn find_nginx() -> PathBuf {
     let path = env::var_os("PATH").unwrap_or_default();
     let folders = env::split_paths(&path).chain([Path::new("/usr/sbin").to_owned()]);
     let mut files = folders.map(|folder| folder.join("nginx"));

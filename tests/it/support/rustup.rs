@@ -1,7 +1,7 @@
 //! The real rustup as the judge: its own homes, no other environment, and a mirror as its only server.
 //!
 //! ```ignore
-//! let rustup = Rustup::at(serving.url());
+//! let rustup = Rustup::for_mirror(serving.url());
 //! rustup.init(["--default-toolchain", "stable"]).ok();
 //! rustup.run(["target", "add", "wasm32-unknown-unknown"]).ok();
 //! rustup.tool("rustc", ["-V"]).ok().stdout_has("rustc 1.95.0");
@@ -14,7 +14,7 @@ use std::sync::OnceLock;
 
 use tempfile::TempDir;
 
-use super::run::{Process, Run, write_program};
+use super::process::{Process, Run, write_program};
 
 /// A user's machine with rustup and nothing else.
 pub struct Rustup {
@@ -24,18 +24,18 @@ pub struct Rustup {
 
 impl Rustup {
     /// A machine whose rustup asks the mirror at `base` alone.
-    pub fn at(base: &str) -> Rustup {
+    pub fn for_mirror(base: &str) -> Rustup {
         let root = TempDir::with_prefix("frostmirror-rustup-").unwrap();
         for folder in ["home", "rustup", "cargo", "tmp"] {
             fs::create_dir(root.path().join(folder)).unwrap();
         }
         let mut rustup = Rustup { root, vars: Vec::new() };
-        rustup.server(base);
+        rustup.set_mirror(base);
         rustup
     }
 
     /// Changes the mirror.
-    pub fn server(&mut self, base: &str) {
+    pub fn set_mirror(&mut self, base: &str) {
         self.env("RUSTUP_DIST_SERVER", base);
         self.env("RUSTUP_UPDATE_ROOT", &format!("{}/rustup", base.trim_end_matches('/')));
         self.env("RUSTUP_BACKTRACK_LIMIT", "1");
@@ -64,24 +64,24 @@ impl Rustup {
 
     /// Installs rustup, minimal and without a question, with further words.
     #[track_caller]
-    pub fn init<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Run {
+    pub fn init<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Run {
         // The program's name decides what it does.
         let init = self.path("rustup-init");
-        write_program(&init, &bytes());
+        write_program(&init, &local_binary());
         let usual = ["-y", "--no-modify-path", "--profile", "minimal"];
-        self.process(&init).args(usual).args(words).run()
+        self.process(&init).args(usual).args(args).run()
     }
 
     /// The installed rustup.
     #[track_caller]
-    pub fn run<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Run {
-        self.tool("rustup", words)
+    pub fn run<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Run {
+        self.tool("rustup", args)
     }
 
     /// An installed program, e.g. rustc.
     #[track_caller]
-    pub fn tool<'a>(&self, name: &str, words: impl IntoIterator<Item = &'a str>) -> Run {
-        self.process(self.path("cargo/bin").join(name)).args(words).run()
+    pub fn tool<'a>(&self, name: &str, args: impl IntoIterator<Item = &'a str>) -> Run {
+        self.process(self.path("cargo/bin").join(name)).args(args).run()
     }
 
     /// Any program in this machine's environment.
@@ -89,7 +89,7 @@ impl Rustup {
         let homes = [("HOME", "home"), ("RUSTUP_HOME", "rustup"), ("CARGO_HOME", "cargo"), ("TMPDIR", "tmp")];
         let homes = homes.map(|(name, folder)| (name, self.path(folder)));
         // With several threads rustup waits a second at the end of each installation, however small.
-        Process::bare(program, &self.path("home"))
+        Process::with_empty_env(program, &self.path("home"))
             .envs([("RUSTUP_IO_THREADS", "1")])
             .envs([
                 ("PATH", "/usr/bin:/bin"),
@@ -102,19 +102,19 @@ impl Rustup {
 }
 
 /// The version of the machine's rustup.
-pub fn version() -> String {
-    let run = Process::new(program(), Path::new("/")).args(["--version"]).run().ok();
+pub fn local_version() -> String {
+    let run = Process::new(find_rustup(), Path::new("/")).args(["--version"]).run().ok();
     run.stdout.split(' ').nth(1).unwrap().to_owned()
 }
 
 /// The bytes of the machine's rustup.
-pub fn bytes() -> Vec<u8> {
-    fs::read(program()).unwrap()
+pub fn local_binary() -> Vec<u8> {
+    fs::read(find_rustup()).unwrap()
 }
 
 /// The machine's rustup.
 #[track_caller]
-pub fn program() -> &'static Path {
+pub fn find_rustup() -> &'static Path {
     found().expect("there is no rustup on this machine")
 }
 

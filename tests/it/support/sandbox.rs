@@ -16,14 +16,14 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::run::{Process, Run, Running};
+use super::process::{Process, Run, RunningProcess};
 use super::upstream::Upstream;
 
 /// Our binary.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_cargo-frostmirror");
 
 /// Nobody listens on the discard port: whoever follows this proxy ends there.
-pub const DEAD_END: &str = "http://127.0.0.1:9";
+pub const UNREACHABLE_PROXY: &str = "http://127.0.0.1:9";
 
 /// Folders and variables of one user's machine.
 pub struct Sandbox {
@@ -33,8 +33,8 @@ pub struct Sandbox {
 }
 
 /// A server that runs until this value goes.
-pub struct Serving {
-    running: Running,
+pub struct RunningServer {
+    running: RunningProcess,
     url: String,
 }
 
@@ -57,7 +57,7 @@ impl Sandbox {
         }
         fs::create_dir(root.path().join("desk")).unwrap();
         for name in ["http_proxy", "https_proxy"] {
-            vars.insert(name.to_owned(), DEAD_END.to_owned());
+            vars.insert(name.to_owned(), UNREACHABLE_PROXY.to_owned());
         }
         vars.insert("no_proxy".to_owned(), "127.0.0.1,localhost".to_owned());
         Sandbox { root, vars, timeout: Duration::from_secs(120) }
@@ -109,7 +109,7 @@ impl Sandbox {
 
     /// How many crates are whole in the cache of FROSTMIRROR_HOME.
     pub fn cached_crates(&self) -> usize {
-        let files = tree_of(&self.frostmirror_home().join("cache/crates")).into_keys();
+        let files = read_tree(&self.frostmirror_home().join("cache/crates")).into_keys();
         // A digest is the name of a whole file alone.
         files.filter(|path| path.file_name().is_some_and(|name| name.len() == 64)).count()
     }
@@ -150,7 +150,7 @@ impl Sandbox {
     }
 
     /// Another program in the desk's folder, with the same variables.
-    pub fn process_of<S: AsRef<OsStr>>(&self, program: &str, args: impl IntoIterator<Item = S>) -> Process {
+    pub fn other_program<S: AsRef<OsStr>>(&self, program: &str, args: impl IntoIterator<Item = S>) -> Process {
         Process::new(program, &self.path("")).envs(&self.vars).args(args).timeout(self.timeout)
     }
 
@@ -168,8 +168,8 @@ impl Sandbox {
 
     /// Starts `serve` on a free port, with further words, and waits until it listens.
     #[track_caller]
-    pub fn serve<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Serving {
-        Serving::of(self.process(["serve", "--bind", "127.0.0.1:0"]).args(args))
+    pub fn serve<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> RunningServer {
+        RunningServer::start(self.process(["serve", "--bind", "127.0.0.1:0"]).args(args))
     }
 
     /// `text` with this machine's paths and ports replaced by `[ROOT]` and `[PORT]`, for snapshots.
@@ -186,14 +186,14 @@ impl Sandbox {
     }
 
     /// Every file below `folder` with its bytes, and every link with its target; to see that nothing has changed.
-    pub fn snapshot(&self, folder: impl AsRef<Path>) -> BTreeMap<PathBuf, Vec<u8>> {
-        tree_of(&self.path(folder))
+    pub fn read_tree(&self, folder: impl AsRef<Path>) -> BTreeMap<PathBuf, Vec<u8>> {
+        read_tree(&self.path(folder))
     }
 }
 
 /// Every file, link and folder below `top` with its bytes, paths relative to it, folders with a `/` at their end. What
 /// goes away while it is looked at, as a server's scratch files do, is not there.
-pub fn tree_of(top: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+pub fn read_tree(top: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut waiting = vec![top.to_owned()];
     while let Some(folder) = waiting.pop() {
@@ -219,13 +219,13 @@ pub fn tree_of(top: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     found
 }
 
-impl Serving {
+impl RunningServer {
     /// Starts a process that will say `listening on …`, and waits for that.
     #[track_caller]
-    pub fn of(process: Process) -> Serving {
+    pub fn start(process: Process) -> RunningServer {
         let mut running = process.start();
-        let url = running.await_line("listening on ", Duration::from_secs(60));
-        Serving { running, url }
+        let url = running.wait_for_line("listening on ", Duration::from_secs(60));
+        RunningServer { running, url }
     }
 
     /// `http://127.0.0.1:PORT`, without a final slash.
@@ -234,13 +234,13 @@ impl Serving {
     }
 
     /// The process.
-    pub fn running(&self) -> &Running {
+    pub fn running(&self) -> &RunningProcess {
         &self.running
     }
 
     /// Waits until it ends by itself; how it went.
     #[track_caller]
-    pub fn end(self, timeout: Duration) -> Run {
+    pub fn wait(self, timeout: Duration) -> Run {
         self.running.wait(timeout)
     }
 

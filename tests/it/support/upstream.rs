@@ -5,7 +5,7 @@
 //! upstream.publish(Crate::new("json", "1.0.0"));
 //! upstream.fault("/index/js/on/json", [Fault::Status(500), Fault::Status(500)]);
 //! // … FROSTMIRROR_REGISTRY_URL = upstream.index_url()
-//! assert_eq!(upstream.count("/index/js/on/json"), 3);
+//! assert_eq!(upstream.request_count("/index/js/on/json"), 3);
 //! ```
 
 mod faults;
@@ -30,17 +30,17 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio_rustls::TlsAcceptor;
 
-use super::crates::{Crate, Packed, hex, index_path};
-use super::ranges::ranged;
-use super::stream::Resettable;
-use super::tls::Authority;
+use super::crates::{Crate, PackedCrate, hex, index_path};
+use super::range_response::range_response;
+use super::resettable_stream::ResettableStream;
+use super::tls::CertificateAuthority;
 
 pub use faults::Fault;
-use faults::spoil;
+use faults::apply_fault;
 
 /// One request as it came in.
 #[derive(Clone, Debug)]
-pub struct Seen {
+pub struct RecordedRequest {
     pub method: String,
     /// Path and query as the client wrote them.
     pub path: String,
@@ -52,7 +52,7 @@ pub struct Seen {
     pub status: u16,
 }
 
-impl Seen {
+impl RecordedRequest {
     /// A header's value.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
@@ -61,7 +61,7 @@ impl Seen {
 
 /// How the server is to be.
 pub struct Builder {
-    authority: Option<Arc<Authority>>,
+    authority: Option<Arc<CertificateAuthority>>,
     http2: bool,
     latency: Duration,
     validators: bool,
@@ -73,7 +73,7 @@ pub struct Builder {
 impl Builder {
     /// TLS with an authority of its own; HTTP/2 is offered.
     pub fn tls(mut self) -> Builder {
-        self.authority = Some(Arc::new(Authority::new()));
+        self.authority = Some(Arc::new(CertificateAuthority::new()));
         self
     }
 
@@ -123,7 +123,7 @@ impl Builder {
 pub struct Upstream {
     addr: SocketAddr,
     base: String,
-    authority: Option<Arc<Authority>>,
+    authority: Option<Arc<CertificateAuthority>>,
     shared: Arc<Shared>,
     // Own threads, so that tests without a runtime can use it.
     runtime: Option<Runtime>,
@@ -131,10 +131,10 @@ pub struct Upstream {
 
 struct Shared {
     state: Mutex<State>,
-    open: AtomicUsize,
-    most_open: AtomicUsize,
-    busy: AtomicUsize,
-    most_busy: AtomicUsize,
+    open_connections: AtomicUsize,
+    max_connections: AtomicUsize,
+    active_requests: AtomicUsize,
+    max_requests: AtomicUsize,
 }
 
 struct State {
@@ -145,12 +145,12 @@ struct State {
     dl: String,
     /// Index files by their path below `/index/`.
     index: BTreeMap<String, IndexFile>,
-    crates: Vec<Packed>,
-    missing: Vec<(String, String)>,
-    extra: HashMap<String, Bytes>,
+    crates: Vec<PackedCrate>,
+    missing_crates: Vec<(String, String)>,
+    files: HashMap<String, Bytes>,
     faults: HashMap<String, VecDeque<Fault>>,
-    always: HashMap<String, Fault>,
-    log: Vec<Seen>,
+    permanent_faults: HashMap<String, Fault>,
+    log: Vec<RecordedRequest>,
     /// Seconds since 1970 of the newest change; each publication is a second later.
     clock: u64,
 }
@@ -200,17 +200,17 @@ impl Upstream {
                 token: builder.token,
                 index: BTreeMap::new(),
                 crates: Vec::new(),
-                missing: Vec::new(),
-                extra: HashMap::new(),
+                missing_crates: Vec::new(),
+                files: HashMap::new(),
                 faults: HashMap::new(),
-                always: HashMap::new(),
+                permanent_faults: HashMap::new(),
                 log: Vec::new(),
                 clock: 1_700_000_000,
             }),
-            open: AtomicUsize::new(0),
-            most_open: AtomicUsize::new(0),
-            busy: AtomicUsize::new(0),
-            most_busy: AtomicUsize::new(0),
+            open_connections: AtomicUsize::new(0),
+            max_connections: AtomicUsize::new(0),
+            active_requests: AtomicUsize::new(0),
+            max_requests: AtomicUsize::new(0),
         });
         runtime.spawn(accept(listener, acceptor, builder.http2, Arc::clone(&shared)));
         Upstream { addr, base, authority: builder.authority, shared, runtime: Some(runtime) }
@@ -237,7 +237,7 @@ impl Upstream {
     }
 
     /// Publishes a version: its line comes last in the index file, its file can be downloaded.
-    pub fn publish(&self, item: Crate) -> Packed {
+    pub fn publish(&self, item: Crate) -> PackedCrate {
         let packed = item.pack();
         let mut state = self.state();
         state.clock += 1;
@@ -285,28 +285,28 @@ impl Upstream {
     }
 
     /// Takes a version's file away; the index still lists it.
-    pub fn lose_file(&self, name: &str, version: &str) {
-        self.state().missing.push((name.to_owned(), version.to_owned()));
+    pub fn remove_crate_file(&self, name: &str, version: &str) {
+        self.state().missing_crates.push((name.to_owned(), version.to_owned()));
     }
 
     /// Any further file, by its path.
-    pub fn put(&self, path: &str, content: impl Into<Vec<u8>>) {
-        self.state().extra.insert(path.to_owned(), Bytes::from(content.into()));
+    pub fn put_file(&self, path: &str, content: impl Into<Vec<u8>>) {
+        self.state().files.insert(path.to_owned(), Bytes::from(content.into()));
     }
 
     /// Takes a further file away.
-    pub fn take_away(&self, path: &str) {
-        self.state().extra.remove(path);
+    pub fn remove_file(&self, path: &str) {
+        self.state().files.remove(path);
     }
 
     /// The further file at `path`, as it is answered now.
-    pub fn held(&self, path: &str) -> Option<Vec<u8>> {
-        self.state().extra.get(path).map(|content| content.to_vec())
+    pub fn file(&self, path: &str) -> Option<Vec<u8>> {
+        self.state().files.get(path).map(|content| content.to_vec())
     }
 
     /// Every further file, with its path.
-    pub fn all_held(&self) -> Vec<(String, Bytes)> {
-        self.state().extra.iter().map(|(path, content)| (path.clone(), content.clone())).collect()
+    pub fn all_files(&self) -> Vec<(String, Bytes)> {
+        self.state().files.iter().map(|(path, content)| (path.clone(), content.clone())).collect()
     }
 
     /// Changes config.json's `dl`; `{base}` stands for the server's own address.
@@ -327,37 +327,37 @@ impl Upstream {
     }
 
     /// What every request of `path` meets from now on.
-    pub fn always(&self, path: &str, fault: Fault) {
-        self.state().always.insert(path.to_owned(), fault);
+    pub fn fault_always(&self, path: &str, fault: Fault) {
+        self.state().permanent_faults.insert(path.to_owned(), fault);
     }
 
     /// Ends every fault.
-    pub fn heal(&self) {
+    pub fn clear_faults(&self) {
         let mut state = self.state();
         state.faults.clear();
-        state.always.clear();
+        state.permanent_faults.clear();
     }
 
     /// The path under which a version is downloaded with the present `dl`.
     pub fn download_path(&self, name: &str, version: &str) -> String {
         let state = self.state();
         let found = state.crates.iter().find(|one| one.name == name && one.version == version);
-        state.path_of(found.expect("published before"))
+        state.download_path(found.expect("published before"))
     }
 
     /// All requests so far.
-    pub fn requests(&self) -> Vec<Seen> {
+    pub fn requests(&self) -> Vec<RecordedRequest> {
         self.state().log.clone()
     }
 
     /// The requests of `path`.
-    pub fn seen(&self, path: &str) -> Vec<Seen> {
+    pub fn requests_to(&self, path: &str) -> Vec<RecordedRequest> {
         self.requests().into_iter().filter(|seen| seen.path == path).collect()
     }
 
     /// How often `path` was asked for.
-    pub fn count(&self, path: &str) -> usize {
-        self.seen(path).len()
+    pub fn request_count(&self, path: &str) -> usize {
+        self.requests_to(path).len()
     }
 
     /// The paths of downloads so far, in the order of the requests.
@@ -369,18 +369,18 @@ impl Upstream {
     /// Forgets the requests so far.
     pub fn clear_log(&self) {
         self.state().log.clear();
-        self.shared.most_open.store(self.shared.open.load(Ordering::SeqCst), Ordering::SeqCst);
-        self.shared.most_busy.store(self.shared.busy.load(Ordering::SeqCst), Ordering::SeqCst);
+        self.shared.max_connections.store(self.shared.open_connections.load(Ordering::SeqCst), Ordering::SeqCst);
+        self.shared.max_requests.store(self.shared.active_requests.load(Ordering::SeqCst), Ordering::SeqCst);
     }
 
     /// The most connections that were open at once.
-    pub fn most_connections(&self) -> usize {
-        self.shared.most_open.load(Ordering::SeqCst)
+    pub fn max_connections(&self) -> usize {
+        self.shared.max_connections.load(Ordering::SeqCst)
     }
 
     /// The most requests that were in work at once.
-    pub fn most_requests(&self) -> usize {
-        self.shared.most_busy.load(Ordering::SeqCst)
+    pub fn max_concurrent_requests(&self) -> usize {
+        self.shared.max_requests.load(Ordering::SeqCst)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -403,16 +403,16 @@ impl Shared {
 }
 
 /// Counts while it lives, and remembers the most.
-struct Counted<'a>(&'a AtomicUsize);
+struct CountedGuard<'a>(&'a AtomicUsize);
 
-impl<'a> Counted<'a> {
-    fn new(count: &'a AtomicUsize, most: &AtomicUsize) -> Counted<'a> {
+impl<'a> CountedGuard<'a> {
+    fn new(count: &'a AtomicUsize, most: &AtomicUsize) -> CountedGuard<'a> {
         most.fetch_max(count.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-        Counted(count)
+        CountedGuard(count)
     }
 }
 
-impl Drop for Counted<'_> {
+impl Drop for CountedGuard<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
     }
@@ -424,11 +424,11 @@ async fn accept(listener: TcpListener, acceptor: Option<TlsAcceptor>, http2: boo
         connection += 1;
         let (shared, acceptor) = (Arc::clone(&shared), acceptor.clone());
         tokio::spawn(async move {
-            let _open = Counted::new(&shared.open, &shared.most_open);
+            let _open = CountedGuard::new(&shared.open_connections, &shared.max_connections);
             stream.set_nodelay(true).unwrap();
             let reset = Arc::new(AtomicBool::new(false));
-            let stream = Resettable::new(stream, Arc::clone(&reset));
-            let service = service_fn(|request| answer(request, connection, Arc::clone(&shared), Arc::clone(&reset)));
+            let stream = ResettableStream::new(stream, Arc::clone(&reset));
+            let service = service_fn(|request| respond(request, connection, Arc::clone(&shared), Arc::clone(&reset)));
             let mut server = auto::Builder::new(TokioExecutor::new());
             if !http2 {
                 server = server.http1_only();
@@ -445,26 +445,26 @@ async fn accept(listener: TcpListener, acceptor: Option<TlsAcceptor>, http2: boo
     }
 }
 
-async fn answer(
+async fn respond(
     request: Request<Incoming>,
     connection: usize,
     shared: Arc<Shared>,
     reset: Arc<AtomicBool>,
 ) -> Result<Response<faults::Body>, io::Error> {
-    let _busy = Counted::new(&shared.busy, &shared.most_busy);
+    let _busy = CountedGuard::new(&shared.active_requests, &shared.max_requests);
     let (fault, right, latency, entry) = {
         let mut state = shared.state();
         let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
-        let fault = state.fault_of(&path);
+        let fault = state.next_fault(&path);
         let mut asked = request.headers().clone();
-        if let Fault::NoRange = fault {
+        if let Fault::IgnoreRange = fault {
             asked.remove(header::RANGE);
         }
-        let right = state.right_answer(&path, &asked);
-        if let Fault::Republished(files) = &fault {
-            state.extra.extend(files.iter().map(|(path, content)| (path.clone(), Bytes::from(content.clone()))));
+        let right = state.correct_response(&path, &asked);
+        if let Fault::PublishAfter(files) = &fault {
+            state.files.extend(files.iter().map(|(path, content)| (path.clone(), Bytes::from(content.clone()))));
         }
-        state.log.push(Seen {
+        state.log.push(RecordedRequest {
             method: request.method().to_string(),
             path,
             version: request.version(),
@@ -475,7 +475,7 @@ async fn answer(
         (fault, right, state.latency, state.log.len() - 1)
     };
     tokio::time::sleep(latency).await;
-    let answer = spoil(fault, right, &reset).await?;
+    let answer = apply_fault(fault, right, &reset).await?;
     // The log may have been cleared in the meantime.
     if let Some(seen) = shared.state().log.get_mut(entry) {
         seen.status = answer.status().as_u16();
@@ -484,7 +484,7 @@ async fn answer(
 }
 
 impl State {
-    fn fault_of(&mut self, path: &str) -> Fault {
+    fn next_fault(&mut self, path: &str) -> Fault {
         let matches = |pattern: &str| match pattern.strip_suffix('*') {
             Some(start) => path.starts_with(start),
             None => path == pattern,
@@ -493,11 +493,11 @@ impl State {
         if let Some(next) = scripts.filter_map(|(_, script)| script.pop_front()).next() {
             return next;
         }
-        let always = self.always.iter().find(|(pattern, _)| matches(pattern));
-        always.map_or(Fault::Fine, |(_, fault)| fault.clone())
+        let always = self.permanent_faults.iter().find(|(pattern, _)| matches(pattern));
+        always.map_or(Fault::Pass, |(_, fault)| fault.clone())
     }
 
-    fn right_answer(&self, path: &str, headers: &HeaderMap) -> Response<Bytes> {
+    fn correct_response(&self, path: &str, headers: &HeaderMap) -> Response<Bytes> {
         let bare = |status: StatusCode, text: &'static str| {
             Response::builder().status(status).body(Bytes::from_static(text.as_bytes())).unwrap()
         };
@@ -514,20 +514,21 @@ impl State {
             return Response::new(Bytes::from(config.to_string()));
         }
         if let Some(file) = decoded.strip_prefix("/index/").and_then(|path| self.index.get(path)) {
-            return self.index_answer(file, headers);
+            return self.index_response(file, headers);
         }
-        if let Some(content) = self.extra.get(decoded.as_ref()) {
-            return ranged(content, headers);
+        if let Some(content) = self.files.get(decoded.as_ref()) {
+            return range_response(content, headers);
         }
-        let lost =
-            |one: &Packed| self.missing.iter().any(|(name, version)| (name, version) == (&one.name, &one.version));
-        match self.crates.iter().find(|one| self.path_of(one) == decoded) {
+        let lost = |one: &PackedCrate| {
+            self.missing_crates.iter().any(|(name, version)| (name, version) == (&one.name, &one.version))
+        };
+        match self.crates.iter().find(|one| self.download_path(one) == decoded) {
             Some(found) if !lost(found) => Response::new(Bytes::from(found.bytes.clone())),
             _ => bare(StatusCode::NOT_FOUND, "no such thing here"),
         }
     }
 
-    fn index_answer(&self, file: &IndexFile, headers: &HeaderMap) -> Response<Bytes> {
+    fn index_response(&self, file: &IndexFile, headers: &HeaderMap) -> Response<Bytes> {
         let mut answer = Response::new(Bytes::from(file.text.clone()));
         if !self.validators {
             return answer;
@@ -549,7 +550,7 @@ impl State {
     }
 
     /// Where `dl` puts a version (cargo: registry/download.rs); decoded, without scheme and host.
-    fn path_of(&self, one: &Packed) -> String {
+    fn download_path(&self, one: &PackedCrate) -> String {
         let path = self.dl.strip_prefix(&self.base).unwrap_or(&self.dl);
         let prefix =
             |name: &str| index_path(name).rsplit_once('/').map(|(prefix, _)| prefix.to_owned()).unwrap_or_default();

@@ -2,15 +2,15 @@
 
 use std::fs;
 
-use super::{fetch, import, in_state, is_clean, online};
-use crate::journey::world::World;
+use super::{assert_clean, connected_sandbox, fetch, import, paths_in_state};
+use crate::end_to_end::fixture_registry::FixtureRegistry;
 use crate::support::crates::Crate;
 use crate::support::dist::release::Release;
-use crate::support::dist::{Dist, NIGHTLY, STABLE};
+use crate::support::dist::{DistServer, NIGHTLY, STABLE};
 use crate::support::sandbox::Sandbox;
 
 /// A library's lock that names these crates of the world.
-fn std_lock(world: &World, packages: &[(&str, &str)]) -> String {
+fn std_lock(world: &FixtureRegistry, packages: &[(&str, &str)]) -> String {
     let own = "[[package]]\nname = \"std\"\nversion = \"0.0.0\"\n";
     let packages = packages.iter().map(|(name, version)| {
         let cksum = &world.packed(name, version).cksum;
@@ -20,23 +20,23 @@ fn std_lock(world: &World, packages: &[(&str, &str)]) -> String {
     format!("version = 4\n\n{own}{}", packages.collect::<String>())
 }
 
-fn nightly(version: &str, date: &str, world: &World, packages: &[(&str, &str)]) -> Release {
+fn nightly(version: &str, date: &str, world: &FixtureRegistry, packages: &[(&str, &str)]) -> Release {
     Release::nightly(version, date).std_lock(&std_lock(world, packages))
 }
 
-fn wants(sandbox: &Sandbox, toolchains: &str) {
+fn write_depends_with_rust_src(sandbox: &Sandbox, toolchains: &str) {
     let platforms =
         format!("[platforms]\ntoolchain = {toolchains}\nprofile = \"minimal\"\ncomponents = [\"rust-src\"]\n");
     sandbox.write("depends.toml", format!("[dependencies]\nleaf = \"0.3\"\n\n{platforms}"));
 }
 
 fn crates_of(sandbox: &Sandbox, bundle: &std::path::Path) -> String {
-    let said = sandbox.run(["list", bundle.to_str().unwrap()]).ok().stdout;
-    said.lines().filter(|line| line.starts_with("std-")).collect::<Vec<_>>().join(", ")
+    let output = sandbox.run(["list", bundle.to_str().unwrap()]).ok().stdout;
+    output.lines().filter(|line| line.starts_with("std-")).collect::<Vec<_>>().join(", ")
 }
 
-fn world() -> World {
-    let mut world = World::new();
+fn registry_for_build_std() -> FixtureRegistry {
+    let mut world = FixtureRegistry::new();
     for (name, version) in [("std-a", "1.0.0"), ("std-a", "1.1.0"), ("std-b", "2.0.0"), ("std-old", "0.1.0")] {
         world.publish(Crate::new(name, version));
     }
@@ -44,21 +44,21 @@ fn world() -> World {
 }
 
 #[test]
-fn the_lock_of_each_rust_src_can_be_built_behind_the_gap() {
-    let (world, dist) = (world(), Dist::start());
+fn build_std_works_behind_the_air_gap_for_each_rust_src() {
+    let (world, dist) = (registry_for_build_std(), DistServer::start());
     let night = nightly(NIGHTLY.0, NIGHTLY.1, &world, &[("std-a", "1.1.0"), ("std-b", "2.0.0")]);
     dist.publish(&night);
     let stable = Release::stable(STABLE.0, STABLE.1).std_lock(&std_lock(&world, &[("std-a", "1.0.0")])).gz_only();
     dist.publish(&stable);
-    let sandbox = online(&world, &dist);
-    wants(&sandbox, "[\"nightly\", \"stable\"]");
+    let sandbox = connected_sandbox(&world, &dist);
+    write_depends_with_rust_src(&sandbox, "[\"nightly\", \"stable\"]");
     sandbox.run(["fetch", "--dry-run"]).ok().stdout_has("std-b 2.0.0");
     let run = sandbox.run(["fetch"]).ok();
     let bundle = sandbox.path(run.path());
     run.stderr_has("3 crates of the standard library, for -Zbuild-std");
     assert_eq!(crates_of(&sandbox, &bundle), "std-a 1.0.0, std-a 1.1.0, std-b 2.0.0");
     import(&sandbox, &bundle);
-    is_clean(&sandbox);
+    assert_clean(&sandbox);
     for (name, packages) in [("a", &[("std-a", "1.1.0"), ("std-b", "2.0.0")][..]), ("b", &[("std-a", "1.0.0")])] {
         let lock = sandbox.write(name, std_lock(&world, packages));
         sandbox.run(["verify", "--mirror", "mirror", "--closure", lock.to_str().unwrap()]).ok();
@@ -77,18 +77,18 @@ fn the_lock_of_each_rust_src_can_be_built_behind_the_gap() {
 }
 
 #[test]
-fn a_delta_brings_the_crates_of_a_new_rust_src_and_so_does_the_bundle_of_another_project() {
-    let (world, dist) = (world(), Dist::start());
+fn a_new_rust_src_ships_its_crates_in_deltas_of_every_project() {
+    let (world, dist) = (registry_for_build_std(), DistServer::start());
     dist.publish(&nightly(NIGHTLY.0, NIGHTLY.1, &world, &[("std-old", "0.1.0")]));
-    let sandbox = online(&world, &dist);
-    wants(&sandbox, "\"nightly\"");
+    let sandbox = connected_sandbox(&world, &dist);
+    write_depends_with_rust_src(&sandbox, "\"nightly\"");
     import(&sandbox, &fetch(&sandbox, &[]));
     dist.publish(&nightly("1.98.0-nightly", "2026-05-05", &world, &[("std-a", "1.0.0")]));
     let delta = sandbox.path(fetch(&sandbox, &["--incremental"]));
     assert_eq!(crates_of(&sandbox, &delta), "std-a 1.0.0");
-    assert!(in_state(&sandbox, &delta, "shipped").iter().any(|path| path.contains("rust-src")));
+    assert!(paths_in_state(&sandbox, &delta, "shipped").iter().any(|path| path.contains("rust-src")));
     import(&sandbox, &delta);
-    is_clean(&sandbox);
+    assert_clean(&sandbox);
     // The channel moves for all, and this project has no rust-src.
     dist.publish(&nightly("1.98.0-nightly", "2026-05-06", &world, &[("std-b", "2.0.0")]));
     let second = "[dependencies]\nleaf = \"0.3\"\n[platforms]\ntoolchain = \"nightly\"\nprofile = \"minimal\"\n";
@@ -97,14 +97,14 @@ fn a_delta_brings_the_crates_of_a_new_rust_src_and_so_does_the_bundle_of_another
     import(&sandbox, &bundle);
     let lock = sandbox.write("lock", std_lock(&world, &[("std-b", "2.0.0")]));
     sandbox.run(["verify", "--mirror", "mirror", "--closure", lock.to_str().unwrap()]).ok();
-    is_clean(&sandbox);
+    assert_clean(&sandbox);
 }
 
 #[test]
-fn a_rust_src_that_cannot_be_followed_stops_the_run_and_is_named() {
-    let (world, dist) = (world(), Dist::start());
-    let sandbox = online(&world, &dist);
-    wants(&sandbox, "\"nightly\"");
+fn an_unreadable_rust_src_lock_stops_the_fetch_and_is_named() {
+    let (world, dist) = (registry_for_build_std(), DistServer::start());
+    let sandbox = connected_sandbox(&world, &dist);
+    write_depends_with_rust_src(&sandbox, "\"nightly\"");
     let gone = std_lock(&world, &[("std-a", "1.0.0")]).replace("std-a", "std-gone");
     let altered = std_lock(&world, &[("std-a", "1.0.0")]).replace("1.0.0", "1.1.0");
     for (day, lock, code, named) in [

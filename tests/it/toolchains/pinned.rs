@@ -3,41 +3,44 @@
 use std::fs;
 use std::path::Path;
 
-use super::{inspect, online};
-use crate::journey::world::World;
+use super::{connected_sandbox, inspect};
+use crate::end_to_end::fixture_registry::FixtureRegistry;
 use crate::support::client::Project;
-use crate::support::dist::{Dist, LINUX, OLD, WINDOWS};
-use crate::support::run::Run;
+use crate::support::dist::{DistServer, LINUX, OLD_STABLE, WINDOWS};
+use crate::support::process::Run;
 use crate::support::rustup;
 use crate::support::sandbox::Sandbox;
 
 /// A project that needs `leaf`, with this toolchain file.
-fn project(sandbox: &Sandbox, world: &World, pin: &str) -> std::path::PathBuf {
+fn pinned_project(sandbox: &Sandbox, world: &FixtureRegistry, pin: &str) -> std::path::PathBuf {
     let project = Project::new("app").dep("leaf", "0.3");
-    let lock = world.lock_of(&project);
+    let lock = world.lockfile_of(&project);
     let app = project.lockfile(&lock).write(&sandbox.path("app"));
     fs::write(app.join("rust-toolchain.toml"), pin).unwrap();
     app
 }
 
-fn toolchains(sandbox: &Sandbox, run: &Run, from: &Path) -> (Vec<String>, Vec<String>) {
+fn fetched_toolchains(sandbox: &Sandbox, run: &Run, from: &Path) -> (Vec<String>, Vec<String>) {
     let about = inspect(sandbox, &from.join(run.path()));
-    let words = |key: &str| {
+    let args = |key: &str| {
         let list = about[key].as_array().unwrap_or_else(|| panic!("no {key}: {about}"));
         list.iter().map(|word| word.as_str().unwrap().to_owned()).collect()
     };
-    (words("toolchains"), words("targets"))
+    (args("toolchains"), args("targets"))
 }
 
 #[test]
-fn fetch_brings_the_toolchain_that_the_workspace_is_pinned_to() {
-    let (world, dist) = (World::new(), Dist::start());
-    let sandbox = online(&world, &dist).env("RUSTUP_TOOLCHAIN", "stable");
-    let app = project(&sandbox, &world, "[toolchain]\nchannel = \"1.86.0\"\nprofile = \"minimal\"\n");
+fn fetch_ships_the_toolchain_pinned_by_the_workspace() {
+    let (world, dist) = (FixtureRegistry::new(), DistServer::start());
+    let sandbox = connected_sandbox(&world, &dist).env("RUSTUP_TOOLCHAIN", "stable");
+    let app = pinned_project(&sandbox, &world, "[toolchain]\nchannel = \"1.86.0\"\nprofile = \"minimal\"\n");
     let run = sandbox.run_in(&app.join("src"), ["fetch", "-o", "../../out"]).ok();
-    let said = format!("the toolchain 1.86.0 of `{}`", app.join("rust-toolchain.toml").display());
-    let run = run.stderr_has(&said).stderr_has("`--no-toolchain` leaves it out");
-    assert_eq!(toolchains(&sandbox, &run, &app.join("src")), (vec![format!("1.86.0 ({})", OLD.1)], vec![LINUX.into()]));
+    let output = format!("the toolchain 1.86.0 of `{}`", app.join("rust-toolchain.toml").display());
+    let run = run.stderr_has(&output).stderr_has("`--no-toolchain` leaves it out");
+    assert_eq!(
+        fetched_toolchains(&sandbox, &run, &app.join("src")),
+        (vec![format!("1.86.0 ({})", OLD_STABLE.1)], vec![LINUX.into()])
+    );
 
     let run = sandbox.run_in(&app, ["fetch", "--no-toolchain", "-o", "../none"]).ok().stderr_lacks("1.86.0");
     let about = inspect(&sandbox, &app.join(run.path()));
@@ -45,45 +48,48 @@ fn fetch_brings_the_toolchain_that_the_workspace_is_pinned_to() {
     // What the user says of this run comes before the file.
     let run =
         sandbox.process_in(&app, ["fetch", "-o", "../env"]).envs([("FROSTMIRROR_TOOLCHAIN", "stable")]).run().ok();
-    assert!(toolchains(&sandbox, &run, &app).0[0].starts_with("stable"));
+    assert!(fetched_toolchains(&sandbox, &run, &app).0[0].starts_with("stable"));
     let run = sandbox.run_in(&app, ["fetch", "--target", WINDOWS, "-o", "../target"]).ok();
-    assert_eq!(toolchains(&sandbox, &run, &app), (vec![format!("1.86.0 ({})", OLD.1)], vec![WINDOWS.into()]));
+    assert_eq!(
+        fetched_toolchains(&sandbox, &run, &app),
+        (vec![format!("1.86.0 ({})", OLD_STABLE.1)], vec![WINDOWS.into()])
+    );
 }
 
 #[test]
-fn a_list_beside_a_toolchain_file_brings_that_toolchain_unless_it_names_others() {
-    let (world, dist) = (World::new(), Dist::start());
-    let sandbox = online(&world, &dist).env("RUSTUP_TOOLCHAIN", "stable");
+fn depends_toml_beside_a_toolchain_file_uses_its_toolchain_unless_it_names_others() {
+    let (world, dist) = (FixtureRegistry::new(), DistServer::start());
+    let sandbox = connected_sandbox(&world, &dist).env("RUSTUP_TOOLCHAIN", "stable");
     sandbox.write("rust-toolchain", "1.86.0-x86_64-pc-windows-msvc\n");
     sandbox.write("depends.toml", "[dependencies]\nleaf = \"0.3\"\n");
     let run = sandbox.run(["fetch"]).ok().stderr_has("the toolchain 1.86.0 of");
     assert_eq!(
-        toolchains(&sandbox, &run, &sandbox.path("")),
-        (vec![format!("1.86.0 ({})", OLD.1)], vec![WINDOWS.into()])
+        fetched_toolchains(&sandbox, &run, &sandbox.path("")),
+        (vec![format!("1.86.0 ({})", OLD_STABLE.1)], vec![WINDOWS.into()])
     );
     sandbox.write("depends.toml", "[dependencies]\nleaf = \"0.3\"\n[platforms]\ntoolchain = \"nightly\"\n");
     let run = sandbox.run(["fetch"]).ok().stderr_lacks("1.86.0");
-    assert!(toolchains(&sandbox, &run, &sandbox.path("")).0[0].starts_with("nightly"));
+    assert!(fetched_toolchains(&sandbox, &run, &sandbox.path("")).0[0].starts_with("nightly"));
     sandbox.write("depends.toml", "[dependencies]\nleaf = \"0.3\"\n");
     sandbox.write("rust-toolchain", "our-own\n");
     sandbox.run(["fetch", "-o", "own"]).ok().stderr_has("our-own").stderr_has("no toolchain is included");
     // A lock is exactly its packages.
-    let app = project(&sandbox, &world, "[toolchain]\nchannel = \"1.86.0\"\n");
+    let app = pinned_project(&sandbox, &world, "[toolchain]\nchannel = \"1.86.0\"\n");
     sandbox.run_in(&app, ["fetch", "--lockfile", "Cargo.lock", "-o", "../lock"]).ok().stderr_has("no toolchain");
 }
 
 #[test]
-fn a_pinned_toolchain_that_upstream_does_not_have_is_named_with_its_file() {
-    let (world, dist) = (World::new(), Dist::start());
-    let sandbox = online(&world, &dist).env("RUSTUP_TOOLCHAIN", "stable");
-    let app = project(&sandbox, &world, "[toolchain]\nchannel = \"1.60\"\n");
+fn a_pinned_toolchain_missing_upstream_is_named_with_its_file() {
+    let (world, dist) = (FixtureRegistry::new(), DistServer::start());
+    let sandbox = connected_sandbox(&world, &dist).env("RUSTUP_TOOLCHAIN", "stable");
+    let app = pinned_project(&sandbox, &world, "[toolchain]\nchannel = \"1.60\"\n");
     let run = sandbox.run_in(&app, ["fetch"]).exits(3).stderr_has("app/rust-toolchain.toml");
     run.stderr_has("leave it out with `--no-toolchain`").stderr_has("`rustup toolchain install 1.60`");
 }
 
 /// The machine's own rustup as cargo and rustc: in its proxies the toolchain files count.
-fn with_proxies(sandbox: Sandbox) -> Sandbox {
-    let rustup = rustup::program();
+fn with_rustup_proxies(sandbox: Sandbox) -> Sandbox {
+    let rustup = rustup::find_rustup();
     let folder = sandbox.root().join("proxies");
     fs::create_dir(&folder).unwrap();
     for name in ["rustup", "cargo", "rustc"] {
@@ -95,19 +101,19 @@ fn with_proxies(sandbox: Sandbox) -> Sandbox {
 
 #[test]
 #[ignore = "needs rustup"]
-fn a_pinned_toolchain_that_is_not_installed_stops_nothing() {
-    let (world, dist) = (World::new(), Dist::start());
-    let sandbox = with_proxies(online(&world, &dist));
+fn a_pinned_toolchain_need_not_be_installed() {
+    let (world, dist) = (FixtureRegistry::new(), DistServer::start());
+    let sandbox = with_rustup_proxies(connected_sandbox(&world, &dist));
     // Rustup would ask here, if it were to install what is missing.
-    let asked = Dist::empty(crate::support::upstream::Upstream::builder());
+    let asked = DistServer::with_builder(crate::support::upstream::Upstream::builder());
     let sandbox = sandbox.env("RUSTUP_DIST_SERVER", asked.url());
-    let app = project(&sandbox, &world, "[toolchain]\nchannel = \"1.4.0\"\n");
+    let app = pinned_project(&sandbox, &world, "[toolchain]\nchannel = \"1.4.0\"\n");
     let named = format!("to run cargo: `{}` pins", app.join("rust-toolchain.toml").display());
     sandbox.run_in(&app, ["fetch", "--no-toolchain", "-o", "../a"]).ok().stderr_has(&named);
     sandbox.run_in(&app, ["fetch", "--lockfile", "Cargo.lock", "-o", "../b"]).ok().stderr_has(&named);
     let manifest = app.join("Cargo.toml");
-    let words = ["fetch", "--no-toolchain", "--manifest-path", manifest.to_str().unwrap(), "-o", "c"];
-    sandbox.run(words).ok().stderr_has(&named);
+    let args = ["fetch", "--no-toolchain", "--manifest-path", manifest.to_str().unwrap(), "-o", "c"];
+    sandbox.run(args).ok().stderr_has(&named);
     fs::remove_file(app.join("Cargo.lock")).unwrap();
     sandbox.run_in(&app, ["fetch", "--no-toolchain", "-o", "../d"]).ok().stderr_has("no Cargo.lock");
     sandbox.run_in(&app, ["init"]).ok().stderr_has(&named);

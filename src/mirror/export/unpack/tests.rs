@@ -4,12 +4,12 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use super::*;
-use crate::digest::BUFFER;
+use crate::digest::BUFFER_SIZE;
 
 /// Type, path and content of an entry; paths as raw bytes, so that any can be forged.
-type Forged<'a> = (EntryType, &'a [u8], &'a [u8], u32);
+type ForgedEntry<'a> = (EntryType, &'a [u8], &'a [u8], u32);
 
-fn gzipped(entries: &[Forged<'_>]) -> Vec<u8> {
+fn gzipped(entries: &[ForgedEntry<'_>]) -> Vec<u8> {
     let mut tar = Vec::new();
     for (kind, path, content, mode) in entries {
         let mut header = tar::Header::new_gnu();
@@ -35,12 +35,12 @@ fn gzip(plain: &[u8]) -> Vec<u8> {
     out.finish().expect("to memory")
 }
 
-fn file<'a>(path: &'a str, content: &'a str) -> Forged<'a> {
+fn file<'a>(path: &'a str, content: &'a str) -> ForgedEntry<'a> {
     (EntryType::Regular, path.as_bytes(), content.as_bytes(), 0o644)
 }
 
 /// Paths of the files and what is on disk of them.
-fn contents(root: &Path, unpacked: &Unpacked) -> Vec<(String, String)> {
+fn contents(root: &Path, unpacked: &UnpackReport) -> Vec<(String, String)> {
     let read = |path: &String| (path.clone(), fs::read_to_string(root.join(path)).expect("a file of that name"));
     unpacked.files.keys().map(read).collect()
 }
@@ -50,21 +50,21 @@ fn texts(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
     pairs.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect()
 }
 
-fn run(bytes: &[u8]) -> (tempfile::TempDir, Result<Unpacked, Error>) {
+fn run(bytes: &[u8]) -> (tempfile::TempDir, Result<UnpackReport, Error>) {
     let folder = tempfile::tempdir().expect("temporary folder");
     let root = folder.path().join("a-1.0.0");
     fs::create_dir(&root).expect("folder");
     let id = CrateId::parse("a", "1.0.0").expect("valid");
-    let result = unpack(bytes, bytes.len() as u64, &id, &root, &mut vec![0; BUFFER], &|| false);
+    let result = unpack(bytes, bytes.len() as u64, &id, &root, &mut vec![0; BUFFER_SIZE], &|| false);
     (folder, result)
 }
 
-fn why(entries: &[Forged<'_>]) -> String {
+fn rejection_of(entries: &[ForgedEntry<'_>]) -> String {
     let (folder, result) = run(&gzipped(entries));
     let outside = fs::read_dir(folder.path()).expect("list").count();
     assert_eq!(outside, 1, "something lies outside of the crate's folder");
     match result {
-        Err(Error::Refused(why)) => match std::error::Error::source(&why) {
+        Err(Error::Rejected(why)) => match std::error::Error::source(&why) {
             Some(source) => source.to_string(),
             None => why.to_string(),
         },
@@ -75,7 +75,7 @@ fn why(entries: &[Forged<'_>]) -> String {
 }
 
 #[test]
-fn files_and_folders_come_out_as_they_went_in() {
+fn files_and_folders_are_unpacked_unchanged() {
     let long = format!("a-1.0.0/{}", "n".repeat(180));
     let global = (EntryType::XGlobalHeader, &b"pax_global_header"[..], &b"18 comment=abcdef\n"[..], 0o644);
     let pax = (EntryType::XHeader, &b"PaxHeaders/x"[..], "28 path=a-1.0.0/sp\u{e9}cial.rs\n".as_bytes(), 0o644);
@@ -114,8 +114,10 @@ fn files_and_folders_come_out_as_they_went_in() {
         let (digest, size) = Sha256::of_file(&root.join(name)).expect("read");
         assert_eq!((digest, size), (file.sha256, file.size), "{name}");
     }
-    assert!(unpacked.twins.is_empty() && unpacked.replaced.is_empty());
-    assert!(root.join("src/empty").is_dir() && !root.join("src/.cargo-ok").exists() && !root.join(CHECKSUMS).exists());
+    assert!(unpacked.case_conflicts.is_empty() && unpacked.replaced.is_empty());
+    assert!(
+        root.join("src/empty").is_dir() && !root.join("src/.cargo-ok").exists() && !root.join(CHECKSUM_FILE).exists()
+    );
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
@@ -125,7 +127,7 @@ fn files_and_folders_come_out_as_they_went_in() {
 }
 
 #[test]
-fn what_is_hostile_is_refused() {
+fn hostile_entries_are_rejected() {
     let good = file("a-1.0.0/src/lib.rs", "");
     for path in [
         "/etc/passwd",
@@ -142,28 +144,29 @@ fn what_is_hostile_is_refused() {
         "a-1.0.0/./src/.",
         "a-1.0.0/src/lib.rs/x",
     ] {
-        why(&[good, file(path, "x")]);
+        rejection_of(&[good, file(path, "x")]);
         let long = format!("{path}\0");
         let hidden = (EntryType::GNULongName, &b"././@LongLink"[..], long.as_bytes(), 0o644);
-        why(&[good, hidden, file("a-1.0.0/harmless", "x")]);
+        rejection_of(&[good, hidden, file("a-1.0.0/harmless", "x")]);
     }
     for kind in [b'1', b'2', b'3', b'4', b'5' + 1, b'7', b'S', b'V', b'K'].map(EntryType::new) {
-        why(&[(kind, b"a-1.0.0/x", b"", 0o644)]);
-        why(&[(kind, b"a-1.0.0/.cargo-ok", b"", 0o644)]);
+        rejection_of(&[(kind, b"a-1.0.0/x", b"", 0o644)]);
+        rejection_of(&[(kind, b"a-1.0.0/.cargo-ok", b"", 0o644)]);
     }
-    assert!(why(&[(EntryType::Directory, b"../x", b"", 0o755)]).contains("own folder"));
+    assert!(rejection_of(&[(EntryType::Directory, b"../x", b"", 0o755)]).contains("own folder"));
     assert!(
-        why(&[file("a-1.0.0/x", ""), (EntryType::Directory, b"a-1.0.0/x", b"", 0o755)]).contains("where a file is")
+        rejection_of(&[file("a-1.0.0/x", ""), (EntryType::Directory, b"a-1.0.0/x", b"", 0o755)])
+            .contains("where a file is")
     );
-    assert!(why(&[(EntryType::Regular, b"a-1.0.0/\xff", b"", 0o644)]).contains("UTF-8"));
+    assert!(rejection_of(&[(EntryType::Regular, b"a-1.0.0/\xff", b"", 0o644)]).contains("UTF-8"));
     let sized = (EntryType::XHeader, &b"x"[..], &b"12 size=999\n"[..], 0o644);
-    assert!(why(&[sized, file("a-1.0.0/x", "x")]).contains("once more"));
+    assert!(rejection_of(&[sized, file("a-1.0.0/x", "x")]).contains("once more"));
     let climbing = (EntryType::XHeader, &b"x"[..], &b"13 path=../x\n"[..], 0o644);
-    assert!(why(&[climbing, file("a-1.0.0/x", "x")]).contains("own folder"));
+    assert!(rejection_of(&[climbing, file("a-1.0.0/x", "x")]).contains("own folder"));
 }
 
 #[test]
-fn a_path_that_comes_twice_is_the_last_one() {
+fn the_last_entry_of_a_repeated_path_wins() {
     let (folder, result) = run(&gzipped(&[
         file("a-1.0.0/Cargo.toml", "first and longer"),
         file("a-1.0.0/src/lib.rs", "lib"),
@@ -172,8 +175,8 @@ fn a_path_that_comes_twice_is_the_last_one() {
     let unpacked = result.expect("unpacked");
     let expected = texts(&[("Cargo.toml", "last"), ("src/lib.rs", "lib")]);
     assert_eq!(contents(&folder.path().join("a-1.0.0"), &unpacked), expected);
-    assert_eq!((unpacked.bytes(), unpacked.files["Cargo.toml"].sha256), (7, Sha256::of(b"last")));
-    assert!(unpacked.twins.is_empty() && unpacked.replaced.is_empty());
+    assert_eq!((unpacked.total_bytes(), unpacked.files["Cargo.toml"].sha256), (7, Sha256::of(b"last")));
+    assert!(unpacked.case_conflicts.is_empty() && unpacked.replaced.is_empty());
 }
 
 #[test]
@@ -189,51 +192,51 @@ fn paths_that_differ_in_case_are_both_unpacked() {
     let expected =
         texts(&[("README.md", "one"), ("Src/lib.rs", "three"), ("readme.md", "again"), ("src/lib.rs", "four")]);
     assert_eq!(contents(&folder.path().join("a-1.0.0"), &unpacked), expected);
-    assert_eq!(unpacked.twins, [["README.md", "readme.md"], ["Src/lib.rs", "src/lib.rs"]]);
+    assert_eq!(unpacked.case_conflicts, [["README.md", "readme.md"], ["Src/lib.rs", "src/lib.rs"]]);
     assert!(unpacked.replaced.is_empty());
 }
 
 /// A tree on a file system that keeps but one spelling.
-fn without_case(root: &Path, entries: &[(&str, &str)]) -> Result<Unpacked, Error> {
+fn unpack_ignoring_case(root: &Path, entries: &[(&str, &str)]) -> Result<UnpackReport, Error> {
     let id = CrateId::parse("a", "1.0.0").expect("valid");
-    let mut tree = Tree { spelling: |path| path.to_lowercase(), ..Tree::new(&id, root) };
+    let mut tree = Unpacker { spelling: |path| path.to_lowercase(), ..Unpacker::new(&id, root) };
     for (path, text) in entries {
         let path = format!("a-1.0.0/{path}");
         match path.strip_suffix('/') {
-            Some(_) => tree.folder(path.as_bytes())?,
-            None => tree.file(path.as_bytes(), false, &mut text.as_bytes(), &mut [0; 16], &|| false)?,
+            Some(_) => tree.add_folder(path.as_bytes())?,
+            None => tree.add_file(path.as_bytes(), false, &mut text.as_bytes(), &mut [0; 16], &|| false)?,
         }
     }
     Ok(tree.finish())
 }
 
 #[test]
-fn where_case_is_ignored_the_last_wins_and_the_other_is_named() {
+fn on_a_case_insensitive_file_system_the_last_entry_wins_and_the_other_is_reported() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let entries = [("README.md", "one"), ("Src/lib.rs", "lib"), ("src/other.rs", "x"), ("readme.md", "two")];
-    let unpacked = without_case(folder.path(), &entries).expect("unpacked");
+    let unpacked = unpack_ignoring_case(folder.path(), &entries).expect("unpacked");
     let names: Vec<&str> = unpacked.files.keys().map(String::as_str).collect();
     assert_eq!(names, ["Src/lib.rs", "readme.md", "src/other.rs"]);
     assert_eq!(unpacked.files["readme.md"].sha256, Sha256::of(b"two"));
     assert_eq!(fs::read_to_string(folder.path().join("readme.md")).expect("there"), "two");
-    let replaced = Replaced { lost: "README.md".to_owned(), kept: "readme.md".to_owned() };
-    assert_eq!((unpacked.replaced, unpacked.twins), (vec![replaced], Vec::<Vec<String>>::new()));
+    let replaced = CaseReplacement { lost: "README.md".to_owned(), kept: "readme.md".to_owned() };
+    assert_eq!((unpacked.replaced, unpacked.case_conflicts), (vec![replaced], Vec::<Vec<String>>::new()));
 
     let back_and_forth = [("A", "1"), ("a", "2"), ("A", "3"), ("A", "4")];
     let folder = tempfile::tempdir().expect("temporary folder");
-    let unpacked = without_case(folder.path(), &back_and_forth).expect("unpacked");
+    let unpacked = unpack_ignoring_case(folder.path(), &back_and_forth).expect("unpacked");
     assert_eq!(unpacked.files.keys().collect::<Vec<_>>(), ["A"]);
     assert_eq!(unpacked.files["A"].sha256, Sha256::of(b"4"));
 
     for clash in [[("src/", ""), ("Src", "x")], [("src", "x"), ("Src/lib.rs", "x")], [("src", "x"), ("SRC/", "")]] {
         let folder = tempfile::tempdir().expect("temporary folder");
-        let refused = without_case(folder.path(), &clash);
-        assert!(matches!(refused, Err(Error::Refused(Refused::Path { .. }))), "{clash:?}: {refused:?}");
+        let refused = unpack_ignoring_case(folder.path(), &clash);
+        assert!(matches!(refused, Err(Error::Rejected(Rejection::Path { .. }))), "{clash:?}: {refused:?}");
     }
 }
 
 #[test]
-fn files_that_git_would_obey_are_left_out() {
+fn git_control_files_are_left_out() {
     let (folder, result) = run(&gzipped(&[
         file("a-1.0.0/.gitignore", "/target"),
         file("a-1.0.0/.gitattributes", "* text"),
@@ -255,26 +258,27 @@ fn files_that_git_would_obey_are_left_out() {
 }
 
 #[test]
-fn windows_has_names_of_its_own() {
+fn reserved_windows_names_are_rejected() {
     for name in ["con", "CON", "aux.rs", "nul.tar.gz", "com1", "LPT9.txt", "prn ", "conin$"] {
-        assert_eq!(fault(name, true), Some("has a name that Windows reserves"), "{name}");
-        assert_eq!(fault(name, false), None, "{name}");
+        assert_eq!(component_fault(name, true), Some("has a name that Windows reserves"), "{name}");
+        assert_eq!(component_fault(name, false), None, "{name}");
     }
     for name in ["console", "com0", "com10", "lpt", "auxiliary.rs", ".con", "x.con"] {
-        assert_eq!(fault(name, true), None, "{name}");
+        assert_eq!(component_fault(name, true), None, "{name}");
     }
-    assert!(fault("a:b", true).is_some() && fault("a:b", false).is_none());
-    assert!(fault("a\\b", false).is_some() && fault("..", false).is_some());
+    assert!(component_fault("a:b", true).is_some() && component_fault("a:b", false).is_none());
+    assert!(component_fault("a\\b", false).is_some() && component_fault("..", false).is_some());
 }
 
 #[test]
-fn bombs_do_not_go_off() {
+fn decompression_bombs_are_rejected() {
     let huge = vec![b'x'; 70_000];
-    assert!(why(&[(EntryType::GNULongName, b"a-1.0.0/x", &huge, 0o644)]).contains("more paths"));
+    assert!(rejection_of(&[(EntryType::GNULongName, b"a-1.0.0/x", &huge, 0o644)]).contains("more paths"));
     let names: Vec<String> = (0..200_000).map(|n| format!("a-1.0.0/{n}/x")).collect();
     let budget = NAMES_BUDGET / PATH_OVERHEAD;
-    let mut tree = Tree { names: 0, ..Tree::new(&CrateId::parse("a", "1.0.0").expect("valid"), Path::new("/")) };
-    let taken = names.iter().take_while(|name| tree.below(name.as_bytes()).is_ok()).count();
+    let mut tree =
+        Unpacker { name_bytes: 0, ..Unpacker::new(&CrateId::parse("a", "1.0.0").expect("valid"), Path::new("/")) };
+    let taken = names.iter().take_while(|name| tree.path_in_crate(name.as_bytes()).is_ok()).count();
     assert!(taken < budget, "{taken} names were taken");
 
     // A gigabyte of zeros, stated as one file.
@@ -288,19 +292,19 @@ fn bombs_do_not_go_off() {
     let zeros = vec![0; 1 << 20];
     (0..1 << 10).for_each(|_| out.write_all(&zeros).expect("to memory"));
     let (_folder, result) = run(&out.finish().expect("to memory"));
-    let Err(Error::Refused(Refused::Archive(source))) = result else { panic!("{result:?}") };
+    let Err(Error::Rejected(Rejection::Archive(source))) = result else { panic!("{result:?}") };
     assert!(source.to_string().contains("more than 536870912 bytes"), "{source}");
 }
 
 #[test]
-fn what_is_no_archive_is_refused_and_who_stops_is_heard() {
+fn invalid_archives_are_rejected_and_stopping_is_honored() {
     let good = gzipped(&[file("a-1.0.0/Cargo.toml", "x")]);
     for bytes in [&b""[..], b"nonsense", &good[..good.len() / 2], &gzip(&[7; 512])] {
-        assert!(matches!(run(bytes).1, Err(Error::Refused(Refused::Archive(_)))), "{bytes:?}");
+        assert!(matches!(run(bytes).1, Err(Error::Rejected(Rejection::Archive(_)))), "{bytes:?}");
     }
     let folder = tempfile::tempdir().expect("temporary folder");
     let id = CrateId::parse("a", "1.0.0").expect("valid");
     let length = good.len() as u64;
-    let stopped = unpack(&good[..], length, &id, folder.path(), &mut vec![0; BUFFER], &|| true);
+    let stopped = unpack(&good[..], length, &id, folder.path(), &mut vec![0; BUFFER_SIZE], &|| true);
     assert!(matches!(stopped, Err(Error::Stopped)));
 }

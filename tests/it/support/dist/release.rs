@@ -9,12 +9,12 @@ use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
 
-use super::tarball::{Entry, gz, tarball, xz};
+use super::tarball::{ComponentEntry, gzip, tarball, xz};
 use super::{LINUX, WASM, WINDOWS};
 use crate::support::crates::hex;
 
 /// What the addresses in every manifest begin with; rustup puts its own server in place of it.
-pub const UPSTREAM: &str = "https://static.rust-lang.org";
+pub const UPSTREAM_URL: &str = "https://static.rust-lang.org";
 
 /// Packages that a host triple has, and whether a toolchain has them without being asked (`components` in the manifest).
 const PACKAGES: &[(&str, bool)] = &[
@@ -29,9 +29,9 @@ const PACKAGES: &[(&str, bool)] = &[
     ("rust-analyzer-preview", false),
     ("llvm-tools-preview", false),
 ];
-const MINIMAL: &[&str] = &["rustc", "cargo", "rust-std", "rust-mingw"];
-const DEFAULT: &[&str] = &["rust-docs", "rustfmt-preview", "clippy-preview"];
-const COMPLETE: &[&str] = &["rust-analyzer-preview", "rust-src", "llvm-tools-preview", "miri-preview"];
+const MINIMAL_PROFILE: &[&str] = &["rustc", "cargo", "rust-std", "rust-mingw"];
+const DEFAULT_PROFILE: &[&str] = &["rust-docs", "rustfmt-preview", "clippy-preview"];
+const COMPLETE_PROFILE: &[&str] = &["rust-analyzer-preview", "rust-src", "llvm-tools-preview", "miri-preview"];
 
 /// A release before it is published.
 #[derive(Clone)]
@@ -40,16 +40,16 @@ pub struct Release {
     version: String,
     date: String,
     hosts: Vec<String>,
-    crosses: Vec<String>,
+    cross_targets: Vec<String>,
     unavailable: Vec<(String, String)>,
-    weight: usize,
+    extra_bytes: usize,
     gz_only: bool,
     signed: bool,
     std_lock: Option<String>,
 }
 
 /// A release as files.
-pub struct Built {
+pub struct ReleaseFiles {
     /// Every file by its path from the root, with a slash at its front: archives, `.sha256`, manifests under all names.
     pub files: BTreeMap<String, Vec<u8>>,
     /// The manifest.
@@ -63,28 +63,28 @@ impl Release {
     /// A stable release of the day `date` (YYYY-MM-DD), for Linux and Windows, with rust-std for WebAssembly too. miri is
     /// named and unavailable, as it is upstream.
     pub fn stable(version: &str, date: &str) -> Release {
-        Release::of("stable", version, date).unavailable("miri-preview", LINUX).unavailable("miri-preview", WINDOWS)
+        Release::new("stable", version, date).unavailable("miri-preview", LINUX).unavailable("miri-preview", WINDOWS)
     }
 
     /// A beta of the day `date`; `version` is one like `1.96.0-beta.3`.
     pub fn beta(version: &str, date: &str) -> Release {
-        Release::of("beta", version, date)
+        Release::new("beta", version, date)
     }
 
     /// A nightly of the day `date`; `version` is one like `1.97.0-nightly`.
     pub fn nightly(version: &str, date: &str) -> Release {
-        Release::of("nightly", version, date)
+        Release::new("nightly", version, date)
     }
 
-    fn of(channel: &'static str, version: &str, date: &str) -> Release {
+    fn new(channel: &'static str, version: &str, date: &str) -> Release {
         Release {
             channel,
             version: version.to_owned(),
             date: date.to_owned(),
             hosts: vec![LINUX.to_owned(), WINDOWS.to_owned()],
-            crosses: vec![WASM.to_owned()],
+            cross_targets: vec![WASM.to_owned()],
             unavailable: Vec::new(),
-            weight: 0,
+            extra_bytes: 0,
             gz_only: false,
             signed: true,
             std_lock: None,
@@ -104,8 +104,8 @@ impl Release {
     }
 
     /// The targets that have nothing but rust-std, in place of the usual one.
-    pub fn crosses(mut self, crosses: &[&str]) -> Release {
-        self.crosses = crosses.iter().map(|&cross| cross.to_owned()).collect();
+    pub fn cross_targets(mut self, crosses: &[&str]) -> Release {
+        self.cross_targets = crosses.iter().map(|&cross| cross.to_owned()).collect();
         self
     }
 
@@ -116,8 +116,8 @@ impl Release {
     }
 
     /// Makes the rustc of every host so many bytes larger, with bytes that do not compress.
-    pub fn weighing(mut self, bytes: usize) -> Release {
-        self.weight = bytes;
+    pub fn with_extra_bytes(mut self, bytes: usize) -> Release {
+        self.extra_bytes = bytes;
         self
     }
 
@@ -135,27 +135,27 @@ impl Release {
 
     /// Makes the files. The archives lie in the dated folder, and the manifest under every name that it has upstream:
     /// in the dated folder and under the channel's name; a stable one under `1.95.0` and `1.95` too.
-    pub fn build(&self) -> Built {
+    pub fn build(&self) -> ReleaseFiles {
         let mut files = BTreeMap::new();
         let mut packages = Packages::new();
         for host in &self.hosts {
-            for (package, _) in PACKAGES.iter().filter(|(package, _)| has(host, package)) {
-                self.package(package, host, &mut packages, &mut files);
+            for (package, _) in PACKAGES.iter().filter(|(package, _)| has_package(host, package)) {
+                self.add_package(package, host, &mut packages, &mut files);
             }
         }
-        for cross in &self.crosses {
-            self.package("rust-std", cross, &mut packages, &mut files);
+        for cross in &self.cross_targets {
+            self.add_package("rust-std", cross, &mut packages, &mut files);
         }
-        self.package("rust-src", "*", &mut packages, &mut files);
-        let manifest = self.manifest(&packages);
+        self.add_package("rust-src", "*", &mut packages, &mut files);
+        let manifest = self.manifest_text(&packages);
         for path in self.manifest_paths() {
-            with_digest(&mut files, &path, manifest.clone().into_bytes());
+            insert_with_digest(&mut files, &path, manifest.clone().into_bytes());
             if self.signed {
                 let text = "-----BEGIN PGP SIGNATURE-----\n\nZmFrZQ==\n-----END PGP SIGNATURE-----\n";
                 files.insert(format!("{path}.asc"), text.as_bytes().to_vec());
             }
         }
-        Built { files, manifest }
+        ReleaseFiles { files, manifest }
     }
 
     /// The paths of the manifest, the dated one first.
@@ -173,37 +173,38 @@ impl Release {
 
     /// The path of an archive, by the name of its package (with `-preview`) and its target (`*` for rust-src).
     pub fn archive_path(&self, package: &str, target: &str, extension: &str) -> String {
-        format!("/dist/{}/{}.tar.{extension}", self.date, self.top(package, target))
+        format!("/dist/{}/{}.tar.{extension}", self.date, self.archive_root(package, target))
     }
 
-    fn top(&self, package: &str, target: &str) -> String {
+    fn archive_root(&self, package: &str, target: &str) -> String {
         // Stable archives have the version in their names, others the channel's name.
         let named = if self.channel == "stable" { &self.version } else { self.channel };
         let suffix = if target == "*" { String::new() } else { format!("-{target}") };
         format!("{}-{named}{suffix}", package.trim_end_matches("-preview"))
     }
 
-    fn package(&self, package: &str, target: &str, packages: &mut Packages, files: &mut BTreeMap<String, Vec<u8>>) {
+    fn add_package(&self, package: &str, target: &str, packages: &mut Packages, files: &mut BTreeMap<String, Vec<u8>>) {
         let missing = self.unavailable.iter().any(|(name, on)| (name.as_str(), on.as_str()) == (package, target));
         let archives = (!missing).then(|| {
             let component = match package {
                 "rust-std" => format!("rust-std-{target}"),
                 package => package.to_owned(),
             };
-            let plain = tarball(&self.top(package, target), &component, &self.content(package, target));
-            [("gz", gz(&plain)), ("xz", xz(&plain))].map(|(extension, packed)| {
+            let plain =
+                tarball(&self.archive_root(package, target), &component, &self.component_files(package, target));
+            [("gz", gzip(&plain)), ("xz", xz(&plain))].map(|(extension, packed)| {
                 let path = self.archive_path(package, target, extension);
                 let digest = hex(&Sha256::digest(&packed));
                 if extension == "gz" || !self.gz_only {
-                    with_digest(files, &path, packed);
+                    insert_with_digest(files, &path, packed);
                 }
-                (format!("{UPSTREAM}{path}"), digest)
+                (format!("{UPSTREAM_URL}{path}"), digest)
             })
         });
         packages.entry(package.to_owned()).or_default().insert(target.to_owned(), archives);
     }
 
-    fn content(&self, package: &str, target: &str) -> Vec<Entry> {
+    fn component_files(&self, package: &str, target: &str) -> Vec<ComponentEntry> {
         let exe = if target.contains("windows") { ".exe" } else { "" };
         let program = |name: &str| {
             let text = format!("#!/bin/sh\necho \"{name} {} (fake {})\"\n", self.version, self.date);
@@ -213,8 +214,8 @@ impl Release {
         match package {
             "rustc" => {
                 let mut files = vec![program("rustc"), program("rustdoc")];
-                if self.weight > 0 {
-                    files.push(("lib/librustc_driver.so".to_owned(), noise(self.weight), false));
+                if self.extra_bytes > 0 {
+                    files.push(("lib/librustc_driver.so".to_owned(), incompressible_bytes(self.extra_bytes), false));
                 }
                 files
             }
@@ -237,7 +238,7 @@ impl Release {
         }
     }
 
-    fn manifest(&self, packages: &Packages) -> String {
+    fn manifest_text(&self, packages: &Packages) -> String {
         let Release { version, date, .. } = self;
         let mut text = format!("manifest-version = \"2\"\ndate = \"{date}\"\n");
         for (package, targets) in packages {
@@ -254,17 +255,17 @@ impl Release {
         }
         write!(text, "\n[pkg.rust]\nversion = \"{version} (fake {date})\"\n").unwrap();
         for host in &self.hosts {
-            let url = format!("{UPSTREAM}{}", self.archive_path("rust", host, "gz"));
+            let url = format!("{UPSTREAM_URL}{}", self.archive_path("rust", host, "gz"));
             let zero = "0".repeat(64);
             write!(text, "[pkg.rust.target.{host}]\navailable = true\nurl = \"{url}\"\nhash = \"{zero}\"\n").unwrap();
             let mut list = |kind: &str, package: &str, target: &str| {
                 write!(text, "[[pkg.rust.target.{host}.{kind}]]\npkg = \"{package}\"\ntarget = \"{target}\"\n")
                     .unwrap();
             };
-            for (package, always) in PACKAGES.iter().filter(|(package, _)| has(host, package)) {
+            for (package, always) in PACKAGES.iter().filter(|(package, _)| has_package(host, package)) {
                 list(if *always { "components" } else { "extensions" }, package, host);
             }
-            let others = self.hosts.iter().filter(|&other| other != host).chain(&self.crosses);
+            let others = self.hosts.iter().filter(|&other| other != host).chain(&self.cross_targets);
             others.for_each(|other| list("extensions", "rust-std", other));
             list("extensions", "rust-src", "*");
         }
@@ -275,27 +276,30 @@ impl Release {
             let names: Vec<String> = sets.concat().iter().map(|name| format!("\"{name}\"")).collect();
             names.join(", ")
         };
-        let minimal = profile(&[MINIMAL]);
-        let (default, complete) = (profile(&[MINIMAL, DEFAULT]), profile(&[MINIMAL, DEFAULT, COMPLETE]));
+        let minimal = profile(&[MINIMAL_PROFILE]);
+        let (default, complete) = (
+            profile(&[MINIMAL_PROFILE, DEFAULT_PROFILE]),
+            profile(&[MINIMAL_PROFILE, DEFAULT_PROFILE, COMPLETE_PROFILE]),
+        );
         write!(text, "[profiles]\nminimal = [{minimal}]\ndefault = [{default}]\ncomplete = [{complete}]\n").unwrap();
         text
     }
 }
 
 /// Only hosts with the GNU toolchain on Windows have rust-mingw.
-fn has(host: &str, package: &str) -> bool {
+fn has_package(host: &str, package: &str) -> bool {
     package != "rust-mingw" || host.ends_with("-windows-gnu")
 }
 
 /// A file and the `.sha256` beside it.
-fn with_digest(files: &mut BTreeMap<String, Vec<u8>>, path: &str, content: Vec<u8>) {
+fn insert_with_digest(files: &mut BTreeMap<String, Vec<u8>>, path: &str, content: Vec<u8>) {
     let name = path.rsplit('/').next().unwrap_or(path);
     files.insert(format!("{path}.sha256"), format!("{}  {name}\n", hex(&Sha256::digest(&content))).into_bytes());
     files.insert(path.to_owned(), content);
 }
 
 /// Bytes that do not compress, always the same ones.
-fn noise(length: usize) -> Vec<u8> {
+fn incompressible_bytes(length: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut bytes = Vec::with_capacity(length + 8);
     while bytes.len() < length {

@@ -8,10 +8,10 @@ use flate2::{Compression, Crc};
 use tar::{Builder, EntryType, Header};
 
 /// A file of a component: path, content, and whether it may be run.
-pub type Entry = (String, Vec<u8>, bool);
+pub type ComponentEntry = (String, Vec<u8>, bool);
 
 /// The tar file of one component: the folder `top`, in it the component `name` with its files.
-pub fn tarball(top: &str, name: &str, files: &[Entry]) -> Vec<u8> {
+pub fn tarball(top: &str, name: &str, files: &[ComponentEntry]) -> Vec<u8> {
     let listed: String = files.iter().map(|(path, ..)| format!("file:{path}\n")).collect();
     let mut entries = vec![
         ("rust-installer-version".to_owned(), b"3\n".to_vec(), false),
@@ -45,7 +45,7 @@ fn append(tar: &mut Builder<Vec<u8>>, path: &str, kind: EntryType, mode: u32, co
 }
 
 /// `plain` gzipped.
-pub fn gz(plain: &[u8]) -> Vec<u8> {
+pub fn gzip(plain: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(plain).unwrap();
     encoder.finish().unwrap()
@@ -72,13 +72,13 @@ pub fn xz(plain: &[u8]) -> Vec<u8> {
     }
     xz.push(0);
     let unpadded = xz.len() - start + 4;
-    pad(&mut xz, start);
+    pad_to_four(&mut xz, start);
     xz.extend(crc32(plain));
     let start = xz.len();
     xz.extend([0, 1]);
-    xz.extend(number(unpadded));
-    xz.extend(number(plain.len()));
-    pad(&mut xz, start);
+    xz.extend(multibyte_integer(unpadded));
+    xz.extend(multibyte_integer(plain.len()));
+    pad_to_four(&mut xz, start);
     let sum = crc32(&xz[start..]);
     xz.extend(sum);
     let length = u32::try_from((xz.len() - start) / 4 - 1).unwrap();
@@ -97,14 +97,14 @@ fn crc32(bytes: &[u8]) -> [u8; 4] {
 }
 
 /// Zeros up to the next multiple of four from `start`.
-fn pad(bytes: &mut Vec<u8>, start: usize) {
+fn pad_to_four(bytes: &mut Vec<u8>, start: usize) {
     while !(bytes.len() - start).is_multiple_of(4) {
         bytes.push(0);
     }
 }
 
 /// Seven bits a byte, the lowest first.
-fn number(mut value: usize) -> Vec<u8> {
+fn multibyte_integer(mut value: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     loop {
         let low = u8::try_from(value & 0x7f).unwrap();

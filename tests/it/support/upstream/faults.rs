@@ -19,13 +19,13 @@ pub(super) type Body = UnsyncBoxBody<Bytes, io::Error>;
 #[derive(Clone, Debug)]
 pub enum Fault {
     /// Nothing: this request is answered as it should be. For scripts such as "the second one fails".
-    Fine,
+    Pass,
     /// This status with a short text.
     Status(u16),
     /// This status with this text.
     StatusText(u16, &'static str),
     /// 429 with `Retry-After` in seconds.
-    TooMany(u64),
+    TooManyRequests(u64),
     /// This status with `Retry-After` as it stands.
     RetryAfter(u16, String),
     /// A redirection to this address.
@@ -41,7 +41,7 @@ pub enum Fault {
     /// This many bytes of the right answer, then the connection is reset.
     ResetAfter(usize),
     /// The right answer, this much later.
-    Late(Duration),
+    Delayed(Duration),
     /// The right answer, in pieces of so many bytes with a pause after each.
     Slow(usize, Duration),
     /// No answer, ever.
@@ -49,18 +49,18 @@ pub enum Fault {
     /// This many bytes of the right answer, then silence.
     HangAfter(usize),
     /// The whole file with 200, whatever range was asked for.
-    NoRange,
+    IgnoreRange,
     /// The right answer, and from then on these files, by their paths: upstream publishes between two requests.
-    Republished(Vec<(String, Vec<u8>)>),
+    PublishAfter(Vec<(String, Vec<u8>)>),
 }
 
 /// The error that ends a connection without an answer.
-fn gone() -> io::Error {
+fn connection_error() -> io::Error {
     io::Error::other("scripted")
 }
 
 /// The right answer, with the fault worked in.
-pub(super) async fn spoil(
+pub(super) async fn apply_fault(
     fault: Fault,
     right: Response<Bytes>,
     reset: &AtomicBool,
@@ -81,16 +81,16 @@ pub(super) async fn spoil(
         Response::from_parts(head, StreamBody::new(futures_util::StreamExt::chain(first, then)).boxed_unsync())
     };
     let body = match fault {
-        Fault::Fine | Fault::NoRange | Fault::Republished(_) => bytes,
+        Fault::Pass | Fault::IgnoreRange | Fault::PublishAfter(_) => bytes,
         Fault::Status(status) => return Ok(plain(status, "scripted")),
         Fault::StatusText(status, text) => return Ok(plain(status, text)),
-        Fault::TooMany(seconds) => {
-            return Ok(with(plain(429, "slower"), header::RETRY_AFTER, &seconds.to_string()));
+        Fault::TooManyRequests(seconds) => {
+            return Ok(with_header(plain(429, "slower"), header::RETRY_AFTER, &seconds.to_string()));
         }
         Fault::RetryAfter(status, value) => {
-            return Ok(with(plain(status, "slower"), header::RETRY_AFTER, &value));
+            return Ok(with_header(plain(status, "slower"), header::RETRY_AFTER, &value));
         }
-        Fault::Redirect(to) => return Ok(with(plain(302, ""), header::LOCATION, &to)),
+        Fault::Redirect(to) => return Ok(with_header(plain(302, ""), header::LOCATION, &to)),
         Fault::Body(bytes) => {
             let body = Full::new(Bytes::from(bytes)).map_err(no_error).boxed_unsync();
             return Ok(Response::new(body));
@@ -98,18 +98,18 @@ pub(super) async fn spoil(
         Fault::WrongBytes => bytes.iter().map(|byte| !byte).collect(),
         Fault::Reset => {
             reset.store(true, Ordering::SeqCst);
-            return Err(gone());
+            return Err(connection_error());
         }
-        Fault::Truncated(keep) => return Ok(promised(cut(head, &bytes, keep), later_error(None))),
+        Fault::Truncated(keep) => return Ok(promised(cut(head, &bytes, keep), delayed_error(None))),
         Fault::ResetAfter(keep) => {
             reset.store(true, Ordering::SeqCst);
-            return Ok(promised(cut(head, &bytes, keep), later_error(None)));
+            return Ok(promised(cut(head, &bytes, keep), delayed_error(None)));
         }
         Fault::Hang => std::future::pending().await,
         Fault::HangAfter(keep) => {
-            return Ok(promised(cut(head, &bytes, keep), later_error(Some(Duration::MAX))));
+            return Ok(promised(cut(head, &bytes, keep), delayed_error(Some(Duration::MAX))));
         }
-        Fault::Late(delay) => {
+        Fault::Delayed(delay) => {
             tokio::time::sleep(delay).await;
             bytes
         }
@@ -130,14 +130,14 @@ pub(super) async fn spoil(
 }
 
 /// An error after a pause (a short one by default, so that what came before is on its way).
-fn later_error(pause: Option<Duration>) -> stream::BoxStream<'static, Result<Frame<Bytes>, io::Error>> {
+fn delayed_error(pause: Option<Duration>) -> stream::BoxStream<'static, Result<Frame<Bytes>, io::Error>> {
     let pause = pause.unwrap_or(Duration::from_millis(20));
     Box::pin(stream::once(async move {
         match pause {
             Duration::MAX => std::future::pending().await,
             pause => tokio::time::sleep(pause).await,
         }
-        Err(gone())
+        Err(connection_error())
     }))
 }
 
@@ -145,7 +145,7 @@ fn no_error(never: Infallible) -> io::Error {
     match never {}
 }
 
-fn with(mut answer: Response<Body>, name: header::HeaderName, value: &str) -> Response<Body> {
+fn with_header(mut answer: Response<Body>, name: header::HeaderName, value: &str) -> Response<Body> {
     answer.headers_mut().insert(name, HeaderValue::from_str(value).unwrap());
     answer
 }

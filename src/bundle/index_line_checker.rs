@@ -1,0 +1,170 @@
+//! The index lines of a bundle against its table of crates, line by line as they pass.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::format::{CrateRecord, CrateState, Entry, MAX_LINE_LENGTH, Manifest, RefreshedCrate};
+use super::open::Problem;
+use crate::crate_id::CrateId;
+use crate::digest::Sha256;
+use crate::index_line::IndexLine;
+use crate::safe_path::SafePath;
+
+/// Which crates' lines were seen. Shared by threads that each check other index entries.
+pub(super) struct IndexLineChecker<'m> {
+    crates: &'m [CrateRecord],
+    seen: Vec<AtomicBool>,
+    refreshed_crates: &'m [RefreshedCrate],
+    refreshed_seen: Vec<AtomicBool>,
+}
+
+impl<'m> IndexLineChecker<'m> {
+    pub(super) fn new(manifest: &'m Manifest) -> IndexLineChecker<'m> {
+        let unseen = |count: usize| std::iter::repeat_with(|| AtomicBool::new(false)).take(count).collect();
+        let (crates, refreshed) = (manifest.crates.as_slice(), manifest.refreshed_crates.as_slice());
+        IndexLineChecker {
+            crates,
+            seen: unseen(crates.len()),
+            refreshed_crates: refreshed,
+            refreshed_seen: unseen(refreshed.len()),
+        }
+    }
+
+    /// The crates that should have had a line and had none.
+    pub(super) fn missing_lines(&self) -> impl Iterator<Item = Problem> {
+        let pairs = self.crates.iter().zip(&self.seen);
+        let crates = pairs
+            .filter(|(record, seen)| record.state != CrateState::Kept && !seen.load(Ordering::Relaxed))
+            .map(|(record, _)| record.id());
+        let pairs = self.refreshed_crates.iter().zip(&self.refreshed_seen);
+        let refreshed = pairs.filter(|(_, seen)| !seen.load(Ordering::Relaxed)).map(|(one, _)| one.id());
+        crates.chain(refreshed).map(|id| Problem::MissingLine { id })
+    }
+
+    /// What is wrong with one line at `path`, if anything is.
+    fn check_line(&self, path: &SafePath, raw: &[u8]) -> Option<LineFault> {
+        let Ok(raw) = std::str::from_utf8(raw) else {
+            return Some(LineFault::NotUtf8);
+        };
+        let Ok(line) = IndexLine::parse(raw) else {
+            return Some(LineFault::Malformed);
+        };
+        if path.strip_prefix("index") != Some(line.id.name.index_path().as_str()) {
+            return Some(LineFault::WrongFile(line.id));
+        }
+        match self.expected_line(&line.id) {
+            None => Some(LineFault::UnknownCrate(line.id)),
+            Some((sha256, _)) if *sha256 != line.cksum => Some(LineFault::WrongChecksum(line.id)),
+            Some((_, seen)) if seen.swap(true, Ordering::Relaxed) => Some(LineFault::Duplicate(line.id)),
+            Some(_) => None,
+        }
+    }
+
+    /// The digest that a crate's line must state, and whether the line was seen; `None` where no line is due.
+    fn expected_line(&self, id: &CrateId) -> Option<(&Sha256, &AtomicBool)> {
+        let key = (&id.name, &id.version);
+        if let Ok(at) = self.refreshed_crates.binary_search_by(|one| (&one.name, &one.version).cmp(&key)) {
+            return Some((&self.refreshed_crates.get(at)?.sha256, self.refreshed_seen.get(at)?));
+        }
+        let at = self.crates.binary_search_by(|record| (&record.name, &record.version).cmp(&key)).ok()?;
+        let record = self.crates.get(at).filter(|record| record.state != CrateState::Kept)?;
+        Some((&record.sha256, self.seen.get(at)?))
+    }
+}
+
+/// What is wrong with an index line.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LineFault {
+    /// Not UTF-8.
+    #[error("is not UTF-8")]
+    NotUtf8,
+    /// Not what cargo reads as an index line.
+    #[error("is not an index line that cargo can read")]
+    Malformed,
+    /// Longer than [`MAX_LINE_LENGTH`].
+    #[error("is longer than an index line may be")]
+    TooLong,
+    /// The last line does not end.
+    #[error("has no line break at its end")]
+    Unterminated,
+    /// It belongs into another file.
+    #[error("is of {0}, which belongs into another index file")]
+    WrongFile(CrateId),
+    /// The table of crates does not have it.
+    #[error("is of {0}, which is not a crate of this bundle")]
+    UnknownCrate(CrateId),
+    /// Its `cksum` is not the crate's digest.
+    #[error("gives {0} another checksum than the bundle has for that crate")]
+    WrongChecksum(CrateId),
+    /// The crate had its line already.
+    #[error("is a second line of {0}")]
+    Duplicate(CrateId),
+}
+
+/// Takes one index entry's bytes as they pass.
+pub(super) struct IndexEntryChecker<'l> {
+    checker: &'l IndexLineChecker<'l>,
+    path: &'l SafePath,
+    /// The line that has begun but not ended.
+    partial: Vec<u8>,
+    is_too_long: bool,
+    line_number: u64,
+    problems: Vec<Problem>,
+}
+
+impl<'l> IndexEntryChecker<'l> {
+    pub(super) fn new(ledger: &'l IndexLineChecker<'l>, entry: &'l Entry) -> IndexEntryChecker<'l> {
+        IndexEntryChecker {
+            checker: ledger,
+            path: &entry.path,
+            partial: Vec::new(),
+            is_too_long: false,
+            line_number: 1,
+            problems: Vec::new(),
+        }
+    }
+
+    pub(super) fn feed(&mut self, mut bytes: &[u8]) {
+        while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
+            self.append_partial(&bytes[..end]);
+            self.end_line();
+            bytes = &bytes[end + 1..];
+        }
+        self.append_partial(bytes);
+    }
+
+    /// The problems of the entry's lines.
+    pub(super) fn finish(mut self) -> Vec<Problem> {
+        if !self.partial.is_empty() || self.is_too_long {
+            self.add_problem(LineFault::Unterminated);
+        }
+        self.problems
+    }
+
+    fn append_partial(&mut self, part: &[u8]) {
+        if self.partial.len() + part.len() > MAX_LINE_LENGTH {
+            self.is_too_long = true;
+        }
+        if !self.is_too_long {
+            self.partial.extend_from_slice(part);
+        }
+    }
+
+    fn end_line(&mut self) {
+        let fault = match std::mem::take(&mut self.is_too_long) {
+            true => Some(LineFault::TooLong),
+            false => self.checker.check_line(self.path, &self.partial),
+        };
+        if let Some(fault) = fault {
+            self.add_problem(fault);
+        }
+        self.partial.clear();
+        self.line_number += 1;
+    }
+
+    fn add_problem(&mut self, fault: LineFault) {
+        // Nobody reads the thousandth, and a hostile entry may have millions.
+        if self.problems.len() < super::open::MAX_PROBLEMS {
+            self.problems.push(Problem::InvalidLine { path: self.path.clone(), number: self.line_number, fault });
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Texts from a manifest as people are shown them. Whoever made a bundle chose its texts, so that none of them may
+//! steer a terminal, turn the direction of a line, hide something, or push the rest of a page out of sight.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+/// What stands where a character was that nobody would see, or that would act on the page.
+const REPLACEMENT: char = '\u{fffd}';
+/// Characters of one text on a line of its own.
+const MAX_CHARS: usize = 200;
+/// Characters up to which a column is made as wide as its widest cell. What is longer moves its own row alone.
+const MAX_COLUMN_WIDTH: usize = 40;
+
+/// `text` on one line: what acts on a terminal or is invisible is made visible, and what is very long is shortened.
+pub fn sanitize_line(text: &str) -> String {
+    let mut out = String::new();
+    for (count, character) in text.chars().enumerate() {
+        if count == MAX_CHARS {
+            out.push('…');
+            break;
+        }
+        out.push(if is_unsafe_character(character) { REPLACEMENT } else { character });
+    }
+    out
+}
+
+/// Control characters, line and paragraph separators, marks that turn the direction of text, and whatever Unicode
+/// lets a renderer leave out (`Default_Ignorable_Code_Point`), interlinear annotations, and private use.
+fn is_unsafe_character(character: char) -> bool {
+    character.is_control()
+        || matches!(character,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{2800}' | '\u{3164}' | '\u{e000}'..='\u{f8ff}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{10ffff}')
+}
+
+/// The same JSON document with every such character written as an escape: equal to a reader, harmless on a terminal.
+///
+/// Outside of its strings a document has only line breaks and spaces, which stay.
+pub fn escape_json(document: &str) -> Cow<'_, str> {
+    let is_unsafe = |character: char| character != '\n' && is_unsafe_character(character);
+    if !document.contains(is_unsafe) {
+        return Cow::Borrowed(document);
+    }
+    let mut out = String::with_capacity(document.len() + 64);
+    for character in document.chars() {
+        if is_unsafe(character) {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                write!(out, "\\u{unit:04x}").expect("writing to memory cannot fail");
+            }
+        } else {
+            out.push(character);
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// A size for people, as `12.1 KiB`; whole bytes below one KiB.
+pub fn format_size(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let mut unit = 0;
+    let mut scale = 1024u64;
+    while unit + 1 < UNITS.len() && bytes / scale >= 1024 {
+        scale *= 1024;
+        unit += 1;
+    }
+    // In tenths, cut off and not rounded, so that 1023.99 KiB never becomes a size of four digits.
+    let tenths = u128::from(bytes) * 10 / u128::from(scale);
+    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
+}
+
+/// A size for people with the exact number of bytes behind it.
+pub fn format_exact_size(bytes: u64) -> String {
+    if bytes < 1024 { format!("{bytes} bytes") } else { format!("{} ({bytes} bytes)", format_size(bytes)) }
+}
+
+/// `1 version`, `2 versions`.
+pub fn pluralize(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+/// Rows of cells in aligned columns; cells are made harmless here.
+#[derive(Default)]
+pub(super) struct Table {
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// Adds a row.
+    pub(super) fn add_row<const N: usize>(&mut self, cells: [&str; N]) {
+        self.rows.push(cells.iter().map(|cell| sanitize_line(cell)).collect());
+    }
+
+    /// Writes the rows below each other, two spaces in. A size, which ends with its unit, stands at the right of its
+    /// column; a column in which nothing stands is left out.
+    pub(super) fn write(&self, out: &mut String) {
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
+        let length = |cell: &String| cell.chars().count();
+        let widths: Vec<Option<usize>> = (0..columns)
+            .map(|at| {
+                let cells = self.rows.iter().filter_map(|row| row.get(at)).map(length).filter(|length| *length > 0);
+                cells.map(|length| if length <= MAX_COLUMN_WIDTH { length } else { 0 }).max()
+            })
+            .collect();
+        for row in &self.rows {
+            let mut line = String::from(" ");
+            for (cell, width) in row.iter().zip(&widths) {
+                let Some(width) = width else { continue };
+                let padding = " ".repeat(width.saturating_sub(length(cell)));
+                let (before, after) = if is_size(cell) { (padding.as_str(), "") } else { ("", padding.as_str()) };
+                line.extend([" ", before, cell, after, " "]);
+            }
+            out.push_str(line.trim_end());
+            out.push('\n');
+        }
+    }
+}
+
+fn is_size(cell: &str) -> bool {
+    cell.starts_with(|first: char| first.is_ascii_digit()) && (cell.ends_with(" B") || cell.ends_with("iB"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_and_invisible_characters_are_replaced() {
+        assert_eq!(sanitize_line("MIT OR Apache-2.0, ü, 日本"), "MIT OR Apache-2.0, ü, 日本");
+        let hostile = "a\u{1b}[2J\n\r\t\0\u{7f}\u{9b}\u{202e}\u{2066}\u{200b}\u{feff}\u{e0041}\u{2028}b";
+        assert_eq!(sanitize_line(hostile), format!("a{REPLACEMENT}[2J{}b", REPLACEMENT.to_string().repeat(12)));
+        let long = sanitize_line(&"x".repeat(5000));
+        assert_eq!((long.chars().count(), long.ends_with("x…")), (201, true));
+    }
+
+    #[test]
+    fn escaped_json_parses_to_the_same_value() {
+        let hostile = "\u{7f}\u{9b}31m\u{202e}\u{e0041}\u{10ffff}ü\n";
+        let document = serde_json::to_string_pretty(&[hostile]).expect("JSON");
+        let harmless = escape_json(&document);
+        assert!(!harmless.contains(['\u{7f}', '\u{9b}', '\u{202e}', '\u{e0041}', '\u{10ffff}']), "{harmless}");
+        assert_eq!(serde_json::from_str::<[String; 1]>(&harmless).expect("JSON"), [hostile]);
+        assert!(matches!(escape_json("{\n  \"a\": 1\n}"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn sizes_are_rounded_or_exact() {
+        let sizes = [0, 1023, 1024, 1536, 1024 * 1024 - 1, 45_231_872, u64::MAX];
+        assert_eq!(
+            sizes.map(format_size),
+            ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "1023.9 KiB", "43.1 MiB", "15.9 EiB"]
+        );
+        assert_eq!(format_exact_size(12), "12 bytes");
+        assert_eq!(format_exact_size(2048), "2.0 KiB (2048 bytes)");
+    }
+
+    #[test]
+    fn columns_are_aligned_and_a_long_cell_shifts_only_its_row() {
+        let mut table = Table::default();
+        table.add_row(["a", "1 B", "", "MIT"]);
+        table.add_row(["long-name", "1023.0 KiB", "", "x"]);
+        table.add_row([&"y".repeat(50), "2 B", "", ""]);
+        let mut out = String::new();
+        table.write(&mut out);
+        let third = format!("  {}         2 B\n", "y".repeat(50));
+        assert_eq!(out, format!("  a                 1 B  MIT\n  long-name  1023.0 KiB  x\n{third}"));
+    }
+}

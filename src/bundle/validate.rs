@@ -1,0 +1,500 @@
+//! What a manifest must hold before a byte of its payload is believed: the rules of the format's page.
+//!
+//! Writer and reader go through the same rules, so that nothing is written that would not be read.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::format::{
+    Block, BundleKind, CrateState, DistFileState, Encoding, Entry, FormatVersion, HISTORY_WEIGHT_PER_ROW, ID_DIGITS,
+    Input, Lineage, MAX_BLOCK_SIZE, MAX_CARRIED_HISTORIES, MAX_CONFIG_SIZE, MAX_FILE_NAME_LENGTH, MAX_HISTORY_WEIGHT,
+    MAX_INDEX_ENTRY_SIZE, MAX_INPUTS, MAX_NAME_LENGTH, MAX_NAMES, MAX_SKIPPED_PACKAGE_TEXT, MAX_STORED_BLOCK_SIZE,
+    MAX_TEXT_LENGTH, Manifest, history_weight, json_length, max_plain_size,
+};
+use crate::crate_id::{CrateName, Version};
+use crate::digest::Sha256;
+use crate::mirror_file::{FileKind, portability_problem};
+use crate::safe_path::SafePath;
+
+/// A rule that a manifest breaks.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidManifest {
+    /// The manifest as a whole.
+    #[error("{0}")]
+    Manifest(&'static str),
+    /// One entry, by its path.
+    #[error("`{path}` {rule}")]
+    Entry {
+        /// The entry.
+        path: SafePath,
+        /// What is wrong with it.
+        rule: &'static str,
+    },
+    /// One crate of the table.
+    #[error("{name} {rule}")]
+    Crate {
+        /// Name and version.
+        name: String,
+        /// What is wrong with it.
+        rule: &'static str,
+    },
+    /// One input of the lineage.
+    #[error("the input `{}` {rule}", name.escape_debug())]
+    Input {
+        /// How the input is known.
+        name: String,
+        /// What is wrong with it.
+        rule: &'static str,
+    },
+    /// A block's encoding is not one of this version.
+    #[error("`{path}` is stored in an encoding that this version of the format does not know: `{}`", encoding.escape_debug())]
+    UnknownEncoding {
+        /// The block's first entry.
+        path: String,
+        /// The name of the encoding.
+        encoding: String,
+    },
+}
+
+/// Checks every rule that needs the manifest alone.
+pub(super) fn validate(manifest: &Manifest) -> Result<(), InvalidManifest> {
+    check_encodings(manifest)?;
+    check_head(manifest)?;
+    check_texts(manifest)?;
+    check_crate_table(manifest)?;
+    check_refreshed_crates(manifest)?;
+    check_inputs(&manifest.lineage, manifest)?;
+    check_dist_files(manifest)?;
+    check_carried_histories(manifest)?;
+    manifest.blocks.iter().try_for_each(check_block)?;
+    check_order(manifest)?;
+    check_crate_entries(manifest)?;
+    check_unique_paths(manifest)?;
+    check_dist_file_entries(manifest)
+}
+
+/// An encoding of a later tool is told apart first: the rest of such a manifest may follow rules unknown here.
+fn check_encodings(manifest: &Manifest) -> Result<(), InvalidManifest> {
+    for block in &manifest.blocks {
+        if let Encoding::Unknown(encoding) = &block.encoding {
+            let path = block.entries.first().map(|entry| entry.path.to_string()).unwrap_or_default();
+            return Err(InvalidManifest::UnknownEncoding { path, encoding: encoding.chars().take(80).collect() });
+        }
+    }
+    Ok(())
+}
+
+fn check_head(manifest: &Manifest) -> Result<(), InvalidManifest> {
+    let rules = [
+        (manifest.format == FormatVersion::CURRENT, "states another format than the header"),
+        (is_id(&manifest.id), "has an id that is none"),
+        (is_id(&manifest.lineage.id), "has a lineage whose id is none"),
+        (is_time(&manifest.created), "has a `created` that is not RFC 3339 in UTC with whole seconds"),
+        (is_time(&manifest.index_read), "has an `index_read` that is not RFC 3339 in UTC with whole seconds"),
+        (
+            // A snapshot brings what its mirror has, times of wrong clocks with it.
+            manifest.kind == BundleKind::Snapshot || !is_read_after_writing(&manifest.index_read, &manifest.created),
+            "has an `index_read` that is more than a day after its `created`",
+        ),
+        (
+            manifest.parent.is_some() == (manifest.kind == BundleKind::Delta),
+            "names a parent where it is no delta, or none where it is one",
+        ),
+        (manifest.parent.as_ref().is_none_or(|parent| is_id(&parent.id)), "names a parent by an id that is none"),
+    ];
+    match rules.iter().find(|(holds, _)| !holds) {
+        Some((_, rule)) => Err(InvalidManifest::Manifest(rule)),
+        None => Ok(()),
+    }
+}
+
+/// Texts that are carried on and on: into records, and into every snapshot of the mirror.
+fn check_texts(manifest: &Manifest) -> Result<(), InvalidManifest> {
+    for (names, rule) in [
+        (&manifest.targets, "has more or longer names of targets than a manifest may"),
+        (&manifest.toolchains, "has more or longer names of toolchains than a manifest may"),
+    ] {
+        if names.len() > MAX_NAMES || names.iter().any(|name| json_length(name) > MAX_NAME_LENGTH) {
+            return Err(InvalidManifest::Manifest(rule));
+        }
+    }
+    if json_length(&manifest.tool) > MAX_NAME_LENGTH {
+        return Err(InvalidManifest::Manifest("has a longer name of its tool than a manifest may"));
+    }
+    if manifest.parent.as_ref().is_some_and(|parent| json_length(&parent.file) > MAX_FILE_NAME_LENGTH) {
+        return Err(InvalidManifest::Manifest("has a longer name of its parent's file than a manifest may"));
+    }
+    for record in &manifest.crates {
+        let mut texts = [&record.description, &record.license, &record.repository].into_iter().flatten();
+        if texts.any(|text| json_length(text) > MAX_TEXT_LENGTH) {
+            return invalid_crate(record, "has a longer description, licence or repository than a manifest may");
+        }
+    }
+    Ok(())
+}
+
+fn is_id(text: &str) -> bool {
+    text.len() == ID_DIGITS && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// `2026-04-02T21:30:00Z` and no other spelling, so that times sort as text.
+fn is_time(text: &str) -> bool {
+    text.len() == 20 && text.parse::<Timestamp>().is_ok_and(|time| time.to_string() == text)
+}
+
+/// Whether the index would have been read more than a day after the bundle was written. Its lines would then win over
+/// every later bundle's, and nobody would see why.
+fn is_read_after_writing(read: &str, created: &str) -> bool {
+    let (Ok(read), Ok(created)) = (read.parse::<Timestamp>(), created.parse::<Timestamp>()) else {
+        return false;
+    };
+    read.duration_since(created) > SignedDuration::from_hours(24)
+}
+
+fn check_crate_table(manifest: &Manifest) -> Result<(), InvalidManifest> {
+    for pair in manifest.crates.windows(2) {
+        if (&pair[0].name, &pair[0].version) >= (&pair[1].name, &pair[1].version) {
+            return invalid_crate(&pair[1], "is twice in the table of crates, or out of order");
+        }
+    }
+    let full = manifest.kind != BundleKind::Delta;
+    if let Some(record) = manifest.crates.iter().find(|record| full && record.state == CrateState::Sent) {
+        return invalid_crate(record, "is relied on, though the bundle is no delta");
+    }
+    let mut folded: Vec<String> = manifest.crates.iter().map(|record| record.id().file_name().to_lowercase()).collect();
+    folded.sort_unstable();
+    if let Some(pair) = folded.windows(2).find(|pair| pair[0] == pair[1]) {
+        let name = pair[0].trim_end_matches(".crate").to_owned();
+        return Err(InvalidManifest::Crate { name, rule: "is twice in the table of crates, in different case" });
+    }
+    drop(folded);
+    // Two names that are one in lowercase would share an index file. Versions of one name follow each other.
+    let mut names: HashMap<String, &CrateName> = HashMap::new();
+    for record in &manifest.crates {
+        if *names.entry(record.name.as_str().to_lowercase()).or_insert(&record.name) != &record.name {
+            return invalid_crate(record, "has a name that is in the table of crates in different case");
+        }
+    }
+    Ok(())
+}
+
+/// The crates of earlier bundles whose lines are here.
+fn check_refreshed_crates(manifest: &Manifest) -> Result<(), InvalidManifest> {
+    if manifest.refreshed_crates.is_empty() {
+        return Ok(());
+    }
+    if manifest.kind == BundleKind::Snapshot {
+        return Err(InvalidManifest::Manifest("refreshes index lines, though it is a snapshot"));
+    }
+    let mut names: HashMap<String, &CrateName> =
+        manifest.crates.iter().map(|record| (record.name.as_str().to_lowercase(), &record.name)).collect();
+    let mut last: Option<(&CrateName, &Version)> = None;
+    for one in &manifest.refreshed_crates {
+        let key = (&one.name, &one.version);
+        let found = manifest.crates.binary_search_by(|record| (&record.name, &record.version).cmp(&key)).ok();
+        let record = found.and_then(|at| manifest.crates.get(at));
+        let known_spelling = *names.entry(one.name.as_str().to_lowercase()).or_insert(&one.name);
+        let rules = [
+            (last.is_none_or(|last| last < key), "is twice in the table of refreshed crates, or out of order"),
+            (
+                record.is_none_or(|record| record.state == CrateState::Kept),
+                "is refreshed, though its index line belongs to the table of crates",
+            ),
+            (
+                record.is_none_or(|record| record.sha256 == one.sha256),
+                "is refreshed with another digest than in the table of crates",
+            ),
+            (*known_spelling == one.name, "is refreshed, and its name is in the bundle in different case"),
+        ];
+        if let Some((_, rule)) = rules.iter().find(|(holds, _)| !holds) {
+            return Err(InvalidManifest::Crate { name: one.id().to_string(), rule });
+        }
+        last = Some(key);
+    }
+    Ok(())
+}
+
+fn invalid_crate(record: &super::format::CrateRecord, rule: &'static str) -> Result<(), InvalidManifest> {
+    Err(InvalidManifest::Crate { name: record.id().to_string(), rule })
+}
+
+const POSITIONS_RULE: &str = "has positions beyond the tables, or out of order";
+
+fn check_inputs(lineage: &Lineage, manifest: &Manifest) -> Result<(), InvalidManifest> {
+    let rows = (manifest.crates.len() + manifest.dist_files.len()) as u64;
+    if lineage.inputs.len() > MAX_INPUTS {
+        return Err(InvalidManifest::Manifest("has a history with more inputs than one may have (4096)"));
+    }
+    let most = MAX_HISTORY_WEIGHT.saturating_add(rows.saturating_mul(HISTORY_WEIGHT_PER_ROW));
+    if history_weight(lineage, "", rows) > most {
+        return Err(InvalidManifest::Manifest("has a history whose inputs are larger than a mirror can carry on"));
+    }
+    let broken =
+        |input: &Input, rule| Err(InvalidManifest::Input { name: input.name.chars().take(200).collect(), rule });
+    for input in &lineage.inputs {
+        if !are_positions(&input.crates, &input.dist_files, manifest) {
+            return broken(input, POSITIONS_RULE);
+        }
+        if !input.skipped_packages.is_sorted_by(|one, next| one < next) {
+            return broken(input, "names a package that was left out twice, or out of order");
+        }
+        let mut texts =
+            input.skipped_packages.iter().flat_map(|one| [&one.name, &one.version, &one.source, &one.reason]);
+        if texts.any(|text| text.is_empty() || text.len() > MAX_SKIPPED_PACKAGE_TEXT) {
+            return broken(input, "names a package that was left out by a text that is empty or too long");
+        }
+    }
+    Ok(())
+}
+
+fn are_positions(crates: &[u32], artifacts: &[u32], manifest: &Manifest) -> bool {
+    [(crates, manifest.crates.len()), (artifacts, manifest.dist_files.len())].iter().all(|(positions, length)| {
+        let ascending = positions.windows(2).all(|pair| pair[0] < pair[1]);
+        ascending && positions.last().is_none_or(|last| (*last as usize) < *length)
+    })
+}
+
+/// The table of rustup artifacts.
+fn check_dist_files(manifest: &Manifest) -> Result<(), InvalidManifest> {
+    let snapshot = manifest.kind == BundleKind::Snapshot;
+    let full = manifest.kind != BundleKind::Delta;
+    let mut last: Option<&SafePath> = None;
+    for record in &manifest.dist_files {
+        let path = &record.path;
+        let portability = portability_problem(path);
+        let rules = [
+            (
+                matches!(FileKind::from_path(path), Some(FileKind::Dist | FileKind::Rustup)),
+                "is no path of a rustup artifact",
+            ),
+            (!path.components().any(|part| part.starts_with('.')), "has a hidden name, which is never served"),
+            (portability.is_none(), portability.unwrap_or_default()),
+            (last.is_none_or(|last| last < path), "is twice in the table of rustup artifacts, or out of order"),
+            (!(full && record.state == DistFileState::Sent), "is relied on, though the bundle is no delta"),
+            (record.read_at.is_none() || snapshot, "states when it was read, though the bundle is no snapshot"),
+            (
+                record.read_at.as_deref().is_none_or(is_time),
+                "states a `read` that is not RFC 3339 in UTC with whole seconds",
+            ),
+        ];
+        if let Some((_, rule)) = rules.iter().find(|(holds, _)| !holds) {
+            return Err(InvalidManifest::Entry { path: path.clone(), rule });
+        }
+        last = Some(path);
+    }
+    check_distinct(manifest.dist_files.iter().map(|record| &record.path))
+}
+
+/// Shipped rustup artifacts and the entries that carry them.
+fn check_dist_file_entries(manifest: &Manifest) -> Result<(), InvalidManifest> {
+    let mut carried: HashMap<Sha256, u64> = HashMap::new();
+    for entry in manifest.entries().filter(|entry| matches!(entry.kind, FileKind::Dist | FileKind::Rustup)) {
+        let stated = manifest.dist_files.binary_search_by(|record| record.path.cmp(&entry.path)).ok();
+        let stated = stated.map(|at| &manifest.dist_files[at]);
+        if stated.is_none_or(|record| {
+            (record.state, record.sha256, record.size) != (DistFileState::Shipped, entry.sha256, entry.size)
+        }) {
+            let rule = "is not what the table of rustup artifacts states to be shipped there";
+            return Err(InvalidManifest::Entry { path: entry.path.clone(), rule });
+        }
+        carried.insert(entry.sha256, entry.size);
+    }
+    let shipped = manifest.dist_files.iter().filter(|record| record.state == DistFileState::Shipped);
+    for record in shipped {
+        if carried.get(&record.sha256) != Some(&record.size) {
+            let rule = "is stated to be shipped, but no entry has its digest and size";
+            return Err(InvalidManifest::Entry { path: record.path.clone(), rule });
+        }
+    }
+    Ok(())
+}
+
+/// What only a snapshot has.
+fn check_carried_histories(manifest: &Manifest) -> Result<(), InvalidManifest> {
+    let snapshot = manifest.kind == BundleKind::Snapshot;
+    if let Some(record) = manifest.crates.iter().find(|record| record.read_at.is_some() && !snapshot) {
+        return invalid_crate(record, "states when its line was read, though the bundle is no snapshot");
+    }
+    if let Some(record) = manifest.crates.iter().find(|record| record.read_at.as_deref().is_some_and(|at| !is_time(at)))
+    {
+        return invalid_crate(record, "states a `read` that is not RFC 3339 in UTC with whole seconds");
+    }
+    if !manifest.carried_histories.is_empty() && !snapshot {
+        return Err(InvalidManifest::Manifest("brings histories along, though it is no snapshot"));
+    }
+    if manifest.carried_histories.len() > MAX_CARRIED_HISTORIES {
+        return Err(InvalidManifest::Manifest("brings more histories along than a snapshot may (1024)"));
+    }
+    let mut last: Option<(&str, &str)> = None;
+    let mut bundles: HashSet<&str> = HashSet::from([manifest.lineage.id.as_str()]);
+    for one in &manifest.carried_histories {
+        let (id, bundle) = (one.lineage.id.as_str(), one.bundle.as_str());
+        let rules = [
+            (json_length(&one.file) <= MAX_FILE_NAME_LENGTH, "brings a history along with an overlong name of a file"),
+            (is_id(id) && is_id(&one.bundle), "brings along a history or a bundle whose id is none"),
+            (
+                id != manifest.lineage.id && last.is_none_or(|last| last < (id, bundle)),
+                "brings a history twice, or out of order",
+            ),
+            // A bundle is of one history, and its record is called for it.
+            (bundles.insert(bundle), "brings one bundle along for two histories"),
+            (
+                is_time(&one.created) && is_time(&one.index_read),
+                "brings a history along with a time that is not RFC 3339 in UTC with whole seconds",
+            ),
+            (
+                are_positions(&one.crates, &one.dist_files, manifest),
+                "brings a history along whose crates or rustup artifacts are not in its tables, or out of order",
+            ),
+        ];
+        if let Some((_, rule)) = rules.iter().find(|(holds, _)| !holds) {
+            return Err(InvalidManifest::Manifest(rule));
+        }
+        check_inputs(&one.lineage, manifest)?;
+        last = Some((id, bundle));
+    }
+    Ok(())
+}
+
+fn check_block(block: &Block) -> Result<(), InvalidManifest> {
+    let Some(first) = block.entries.first() else {
+        return Err(InvalidManifest::Manifest("has a block without entries"));
+    };
+    let broken = |rule| Err(InvalidManifest::Entry { path: first.path.clone(), rule });
+    let Some(plain) = block.plain_size() else {
+        return broken("is in a block whose sizes overflow");
+    };
+    match (&block.encoding, &block.stored) {
+        (Encoding::Stored, None) if block.entries.len() == 1 => Ok(()),
+        (Encoding::Stored, None) => broken("is in a block of several entries that is stored as it is"),
+        (Encoding::Stored, Some(_)) => broken("is stored as it is, yet states other stored bytes"),
+        (Encoding::Brotli, None) => broken("is encoded, but does not state its stored bytes"),
+        (Encoding::Brotli, Some(_)) if plain > MAX_BLOCK_SIZE => broken("is in an encoded block that is too large"),
+        (Encoding::Brotli, Some(stored)) if stored.size > MAX_STORED_BLOCK_SIZE => {
+            broken("is in an encoded block that is too large")
+        }
+        (Encoding::Brotli, Some(stored)) if plain > max_plain_size(stored.size) => broken("shrank more than text can"),
+        (Encoding::Brotli, Some(_)) if block.entries.iter().any(|entry| entry.kind == FileKind::Crate) => {
+            broken("is a crate, or shares a block with one, and is not stored as it is")
+        }
+        (Encoding::Brotli, Some(_)) => Ok(()),
+        // Told apart before anything else.
+        (Encoding::Unknown(_), _) => broken("is stored in an unknown encoding"),
+    }
+}
+
+fn check_order(manifest: &Manifest) -> Result<(), InvalidManifest> {
+    let mut last: Option<&Entry> = None;
+    let mut end = 0u64;
+    for block in &manifest.blocks {
+        let overflow = || InvalidManifest::Manifest("states sizes that overflow");
+        end = block.stored_size().and_then(|size| end.checked_add(size)).ok_or_else(overflow)?;
+        for entry in &block.entries {
+            let broken = |rule| Err(InvalidManifest::Entry { path: entry.path.clone(), rule });
+            if FileKind::from_path(&entry.path) != Some(entry.kind) {
+                return broken("is at a path that is not one of its kind");
+            }
+            if entry.kind == FileKind::Index && entry.size == 0 {
+                return broken("is an index file without a line");
+            }
+            if entry.kind == FileKind::Config && entry.size > MAX_CONFIG_SIZE {
+                return broken("is larger than a configuration file may be");
+            }
+            if entry.kind == FileKind::Config
+                && entry.path.as_str() != "config.toml"
+                && manifest.kind != BundleKind::Snapshot
+            {
+                return broken("is a mirror's own configuration, which only a snapshot has");
+            }
+            if entry.kind == FileKind::Index && entry.size > MAX_INDEX_ENTRY_SIZE {
+                return broken("is larger than an index file may be");
+            }
+            if let Some(last) = last {
+                match (last.kind, &last.path).cmp(&(entry.kind, &entry.path)) {
+                    std::cmp::Ordering::Less => {}
+                    std::cmp::Ordering::Equal => return broken("is in the bundle twice"),
+                    std::cmp::Ordering::Greater => return broken("is out of order"),
+                }
+            }
+            last = Some(entry);
+        }
+    }
+    // Readers count offsets from the file's start, header and manifest included.
+    if end > i64::MAX as u64 {
+        return Err(InvalidManifest::Manifest("states sizes that overflow"));
+    }
+    Ok(())
+}
+
+/// Shipped crates and crate entries are the same set, each with one digest and size.
+///
+/// Both are sorted, but not alike (`1.10.0` follows `1.9.0` only as a version), so that one is looked up in the other.
+fn check_crate_entries(manifest: &Manifest) -> Result<(), InvalidManifest> {
+    let entries: Vec<&Entry> = manifest.entries().take_while(|entry| entry.kind == FileKind::Crate).collect();
+    let mut shipped = 0;
+    for record in manifest.crates.iter().filter(|record| record.state == CrateState::Shipped) {
+        let path = record.id().crate_path();
+        let Ok(found) = entries.binary_search_by(|entry| entry.path.cmp(&path)) else {
+            return invalid_crate(record, "is stated to be shipped, but has no entry");
+        };
+        if entries[found].sha256 != record.sha256 || entries[found].size != record.size {
+            let rule = "has another digest or size than the table of crates states";
+            return Err(InvalidManifest::Entry { path, rule });
+        }
+        shipped += 1;
+    }
+    if shipped == entries.len() {
+        return Ok(());
+    }
+    let mut paths: Vec<SafePath> = manifest
+        .crates
+        .iter()
+        .filter(|record| record.state == CrateState::Shipped)
+        .map(|record| record.id().crate_path())
+        .collect();
+    paths.sort_unstable();
+    match entries.iter().find(|entry| paths.binary_search(&entry.path).is_err()) {
+        Some(entry) => Err(InvalidManifest::Entry {
+            path: entry.path.clone(),
+            rule: "is no crate that the table states to be shipped",
+        }),
+        None => Ok(()),
+    }
+}
+
+/// No two paths are one on a file system without case, and none is a folder of another.
+fn check_unique_paths(manifest: &Manifest) -> Result<(), InvalidManifest> {
+    check_distinct(manifest.entries().map(|entry| &entry.path))
+}
+
+fn check_distinct<'m>(paths: impl Iterator<Item = &'m SafePath>) -> Result<(), InvalidManifest> {
+    let mut folded: Vec<(Cow<'_, str>, &SafePath)> = paths.map(|path| (fold_case(path.as_str()), path)).collect();
+    folded.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+    if let Some(pair) = folded.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+        return Err(InvalidManifest::Entry {
+            path: pair[1].1.clone(),
+            rule: "differs from another entry only in case",
+        });
+    }
+    for (path, original) in &folded {
+        for (end, _) in path.match_indices('/') {
+            if folded.binary_search_by(|(other, _)| other.as_ref().cmp(&path[..end])).is_ok() {
+                return Err(InvalidManifest::Entry {
+                    path: (*original).clone(),
+                    rule: "lies below a path that is a file",
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn fold_case(path: &str) -> Cow<'_, str> {
+    if path.bytes().all(|b| b.is_ascii() && !b.is_ascii_uppercase()) {
+        Cow::Borrowed(path)
+    } else {
+        Cow::Owned(path.to_lowercase())
+    }
+}

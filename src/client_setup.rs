@@ -1,0 +1,372 @@
+//! A client's configuration: the text that points cargo and rustup at a mirror, and how it gets into config.toml.
+//!
+//! The form is the one whose errors stay helpful offline: the replacement is named in `[registries]`, not in
+//! `[source]`, so that cargo's own hints say `--registry frostmirror` instead of sending people to the internet.
+
+mod config_edit;
+mod config_file;
+mod scripts;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+pub use config_edit::{Change, EditError};
+pub use config_file::{Error, SetupReport, UndoReport, undo, write};
+pub use scripts::SmallProfile;
+
+/// What the mirror is called in cargo's configuration.
+pub const REGISTRY_NAME: &str = "frostmirror";
+
+/// A base URL that is of no use, and why.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("`{}` is not a base URL: {reason}", url.escape_debug())]
+pub struct InvalidBaseUrl {
+    url: String,
+    reason: &'static str,
+}
+
+/// The address that a mirror is reached at, e.g. `http://mirror.example:8080`: http or https, a host, perhaps a path,
+/// no slash at the end. It has no character that means something in a shell, in TOML, or in cargo's `dl` templates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BaseUrl(String);
+
+impl BaseUrl {
+    /// Checks `url`; slashes at its end are dropped.
+    pub fn parse(url: &str) -> Result<BaseUrl, InvalidBaseUrl> {
+        let invalid = |reason| InvalidBaseUrl { url: url.chars().take(200).collect(), reason };
+        let rest = match url.split_once("://") {
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https") => rest,
+            _ => return Err(invalid("it begins with neither http:// nor https://")),
+        };
+        let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        if !is_host(host) {
+            return Err(invalid("after the scheme comes HOST or HOST:PORT, and nothing else"));
+        }
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"/-._~%+@:,=".contains(&b);
+        if url.len() > 1024 || !path.bytes().all(plain) {
+            return Err(invalid("its path has a character that a path of a base URL does not need"));
+        }
+        Ok(BaseUrl(url.trim_end_matches('/').to_owned()))
+    }
+
+    /// The URL, without a slash at its end.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for BaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Whether `text` is `HOST` or `HOST:PORT`, with a name, an IPv4 address or an IPv6 address in brackets, and no
+/// character besides. This is what a Host header must look like before it is repeated to anyone.
+pub fn is_host(text: &str) -> bool {
+    let (host, port) = match text.strip_prefix('[') {
+        Some(rest) => match rest.split_once(']') {
+            Some((address, port)) if address.parse::<std::net::Ipv6Addr>().is_ok() => ("v6", port),
+            _ => return false,
+        },
+        None => text.split_at(text.find(':').unwrap_or(text.len())),
+    };
+    let named = !host.is_empty()
+        && host.len() <= 253
+        && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
+    let numbered = match port.strip_prefix(':') {
+        Some(digits) => digits.bytes().all(|b| b.is_ascii_digit()) && digits.parse::<u16>().is_ok(),
+        None => port.is_empty(),
+    };
+    named && numbered
+}
+
+/// Where a client finds the mirror.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MirrorLocation {
+    /// A server: `serve`, or any web server that has the tree.
+    Server(BaseUrl),
+    /// The mirror's folder on this machine's disk, absolute; no server at all.
+    Folder(PathBuf),
+}
+
+/// What a client's configuration shall say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientSetup {
+    /// Where the mirror is.
+    pub location: MirrorLocation,
+    /// An authority's certificates (PEM), absolute: `http.cainfo`, and SSL_CERT_FILE for rustup.
+    pub ca: Option<PathBuf>,
+    /// `http.check-revoke`: Windows asks for revocation lists, which a closed network cannot give.
+    pub check_revoke: Option<bool>,
+    /// Whether the mirror asks its readers for a token: then cargo must be told where to keep one.
+    pub requires_token: bool,
+}
+
+/// One key of config.toml and the value that it shall have.
+#[derive(Clone, Debug)]
+pub struct CargoSetting {
+    /// The key's path, outermost first.
+    pub key: &'static [&'static str],
+    /// The value.
+    pub value: toml_edit::Value,
+}
+
+impl ClientSetup {
+    /// A client of the server at `base`, with nothing special about it.
+    pub fn for_server(base: BaseUrl) -> ClientSetup {
+        ClientSetup { location: MirrorLocation::Server(base), ca: None, check_revoke: None, requires_token: false }
+    }
+
+    /// The keys that make cargo use the mirror, in the order in which they are printed.
+    pub fn settings(&self) -> Vec<CargoSetting> {
+        let mut settings =
+            vec![CargoSetting { key: &["source", "crates-io", "replace-with"], value: REGISTRY_NAME.into() }];
+        match &self.location {
+            MirrorLocation::Server(base) => {
+                let index = format!("sparse+{base}/index/");
+                settings.push(CargoSetting { key: &["registries", REGISTRY_NAME, "index"], value: index.into() });
+                if self.requires_token {
+                    // Without it cargo refuses such a registry, whatever token it has (cargo's credential-provider).
+                    let provider = "cargo:token";
+                    settings.push(CargoSetting {
+                        key: &["registries", REGISTRY_NAME, "credential-provider"],
+                        value: provider.into(),
+                    });
+                }
+            }
+            MirrorLocation::Folder(mirror) => {
+                let crates = path_text(&mirror.join("crates"));
+                settings.push(CargoSetting { key: &["source", REGISTRY_NAME, "local-registry"], value: crates.into() });
+            }
+        }
+        if let Some(ca) = &self.ca {
+            settings.push(CargoSetting { key: &["http", "cainfo"], value: path_text(ca).into() });
+        }
+        if let Some(check) = self.check_revoke {
+            settings.push(CargoSetting { key: &["http", "check-revoke"], value: check.into() });
+        }
+        settings
+    }
+
+    /// cargo's configuration alone.
+    pub fn cargo_config(&self) -> String {
+        let mut text = String::new();
+        let mut table: &[&str] = &[];
+        for setting in self.settings() {
+            let (key, parent) = setting.key.split_last().expect("a key's path is never empty");
+            if parent != table {
+                let gap = if text.is_empty() { "" } else { "\n" };
+                text.push_str(&format!("{gap}[{}]\n", parent.join(".")));
+                table = parent;
+            }
+            text.push_str(&format!("{key} = {}\n", setting.value));
+        }
+        text
+    }
+
+    /// The variables that make rustup use the mirror. rustup has no setting for it but the environment, and the two
+    /// variables do not follow each other: both must be set. The limit keeps rustup from looking through every nightly
+    /// since 2014 where today's lacks a component: days that a mirror does not have do not count against its own limit.
+    pub fn rustup_environment(&self) -> Vec<(&'static str, String)> {
+        let base = match &self.location {
+            MirrorLocation::Server(base) => base.to_string(),
+            MirrorLocation::Folder(mirror) => file_url(&path_text(mirror), cfg!(windows)),
+        };
+        let mut variables = vec![("RUSTUP_UPDATE_ROOT", format!("{base}/rustup")), ("RUSTUP_DIST_SERVER", base)];
+        variables.reverse();
+        variables.push(("RUSTUP_BACKTRACK_LIMIT", "1".to_owned()));
+        if let Some(ca) = &self.ca {
+            variables.push(("SSL_CERT_FILE", path_text(ca)));
+        }
+        variables
+    }
+
+    /// Everything that a client needs, as one text. It is valid TOML as a whole, so that it may be appended to a
+    /// config.toml; what is for the shell stands in comments.
+    pub fn setup_text(&self) -> String {
+        format!(
+            "# For cargo, in $CARGO_HOME/config.toml (~/.cargo/config.toml unless that is set):\n\n{}\n{}{}",
+            self.cargo_config(),
+            self.cargo_notes(),
+            self.rustup_text()
+        )
+    }
+
+    /// What a user of cargo must know besides.
+    fn cargo_notes(&self) -> &'static str {
+        match self.location {
+            MirrorLocation::Server(_) => {
+                "# cargo 1.68 or newer understands this. `cargo vendor` obeys it only as\n\
+                 # `cargo vendor --respect-source-config`.\n\n"
+            }
+            MirrorLocation::Folder(_) => {
+                "# `cargo vendor` obeys this only as `cargo vendor --respect-source-config`.\n\n"
+            }
+        }
+    }
+
+    /// The part of it that is for rustup.
+    pub fn rustup_text(&self) -> String {
+        let variables = self.rustup_environment();
+        let sh: String =
+            variables.iter().map(|(name, value)| format!("#     export {name}={}\n", sh_quoted(value))).collect();
+        let powershell: String = variables
+            .iter()
+            .map(|(name, value)| format!("#     $env:{name} = {}\n", powershell_quoted(value)))
+            .collect();
+        format!(
+            "# For rustup, where the mirror holds toolchains, in the environment of a POSIX shell:\n#\n{sh}#\n\
+             # or of PowerShell:\n#\n{powershell}"
+        )
+    }
+}
+
+/// cargo's configuration for the mirror at `base_url`, in the recommended form. The text is valid TOML whatever the
+/// URL is; callers that take a URL from people check it with [`BaseUrl::parse`] first.
+pub fn cargo_config(base_url: &str) -> String {
+    ClientSetup::for_server(BaseUrl(base_url.trim_end_matches('/').to_owned())).cargo_config()
+}
+
+/// Whether a replacement of crates-io by the source of this name was written by `setup`. Such a mirror is fed by this
+/// very tool, so it is never an upstream.
+pub fn is_frostmirror_source(replacement: &str) -> bool {
+    replacement == REGISTRY_NAME
+}
+
+/// A path as text for a configuration. The callers refuse paths that are not UTF-8 before.
+fn path_text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+/// An absolute path as a file URL; rustup reads such a mirror without any server. What Windows writes with backslashes
+/// becomes `file:///C:/…`, a share `file://server/share/…`, without the prefix of a verbatim path.
+fn file_url(path: &str, windows: bool) -> String {
+    let text = if windows { path.replace('\\', "/") } else { path.to_owned() };
+    let share = |text: &str| windows.then(|| text.strip_prefix("//").map(str::to_owned)).flatten();
+    let (host, text) = match text.strip_prefix("//?/").filter(|_| windows) {
+        Some(verbatim) => match verbatim.strip_prefix("UNC/") {
+            Some(share) => ("", share.to_owned()),
+            None => ("/", verbatim.to_owned()),
+        },
+        None => match share(&text) {
+            Some(share) => ("", share),
+            None if text.starts_with('/') => ("", text),
+            None => ("/", text),
+        },
+    };
+    let mut url = format!("file://{host}");
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"/-._~:".contains(&byte) {
+            url.push(char::from(byte));
+        } else {
+            url.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    url
+}
+
+fn sh_quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+fn powershell_quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server() -> ClientSetup {
+        ClientSetup::for_server(BaseUrl::parse("http://mirror.example:8080/").expect("a good URL"))
+    }
+
+    #[test]
+    fn cargo_config_names_the_mirror_as_a_registry() {
+        assert_eq!(
+            cargo_config("http://mirror.example:8080/"),
+            "[source.crates-io]\nreplace-with = \"frostmirror\"\n\n\
+             [registries.frostmirror]\nindex = \"sparse+http://mirror.example:8080/index/\"\n"
+        );
+        assert_eq!(server().cargo_config(), cargo_config("http://mirror.example:8080"));
+        assert!(is_frostmirror_source(REGISTRY_NAME) && !is_frostmirror_source("corp"));
+    }
+
+    #[test]
+    fn the_setup_text_is_valid_toml_with_all_options() {
+        let client = ClientSetup {
+            location: MirrorLocation::Folder("/srv/it's \"here\"/mirror".into()),
+            ca: Some("/etc/our ca.pem".into()),
+            check_revoke: Some(false),
+            requires_token: false,
+        };
+        let page = client.setup_text();
+        let read: toml::Table = page.parse().expect("valid TOML");
+        assert_eq!(read["source"]["frostmirror"]["local-registry"].as_str(), Some("/srv/it's \"here\"/mirror/crates"));
+        assert_eq!(read["http"]["cainfo"].as_str(), Some("/etc/our ca.pem"));
+        assert_eq!(read["http"]["check-revoke"].as_bool(), Some(false));
+        assert!(read.get("registries").is_none(), "never both forms: {page}");
+        assert!(page.contains("export RUSTUP_DIST_SERVER='file:///srv/it%27s%20%22here%22/mirror'\n"), "{page}");
+        assert!(page.contains("$env:SSL_CERT_FILE = '/etc/our ca.pem'\n"), "{page}");
+    }
+
+    #[test]
+    fn all_rustup_variables_are_listed() {
+        assert_eq!(
+            server().rustup_environment(),
+            [
+                ("RUSTUP_DIST_SERVER", "http://mirror.example:8080".to_owned()),
+                ("RUSTUP_UPDATE_ROOT", "http://mirror.example:8080/rustup".to_owned()),
+                ("RUSTUP_BACKTRACK_LIMIT", "1".to_owned()),
+            ]
+        );
+        assert_eq!(sh_quoted("a'b"), r"'a'\''b'");
+        assert_eq!(powershell_quoted("a'b"), "'a''b'");
+    }
+
+    #[test]
+    fn file_urls_of_every_system() {
+        for (path, windows, url) in [
+            ("/srv/mirror", false, "file:///srv/mirror"),
+            ("/srv/my mirror/größe 100%#?", false, "file:///srv/my%20mirror/gr%C3%B6%C3%9Fe%20100%25%23%3F"),
+            (r"/srv/back\slash", false, "file:///srv/back%5Cslash"),
+            (r"C:\Users\Jo Doe\mirror", true, "file:///C:/Users/Jo%20Doe/mirror"),
+            (r"\\server\share\mirror", true, "file://server/share/mirror"),
+            (r"\\?\D:\mirror", true, "file:///D:/mirror"),
+            (r"\\?\UNC\server\share", true, "file://server/share"),
+        ] {
+            assert_eq!(file_url(path, windows), url);
+        }
+    }
+
+    #[test]
+    fn base_urls_good_and_bad() {
+        for good in ["http://a", "https://a.b:443/rust/crates", "HTTP://[::1]:80", "http://127.0.0.1:8080///"] {
+            assert!(BaseUrl::parse(good).is_ok_and(|url| !url.as_str().ends_with('/')), "{good}");
+        }
+        for bad in [
+            "",
+            "a.b:80",
+            "ftp://a",
+            "http://",
+            "http:///x",
+            "http://a b",
+            "http://a/\"",
+            "http://a/'x",
+            "http://a/\n",
+            "http://u:p@a/",
+            "http://a:99999",
+            "http://a:",
+            "http://a/?q",
+            "http://a/#f",
+            "http://a/{crate}",
+            "http://a/$(x)",
+            "http://a/`x`",
+            "file:///x",
+            "sparse+http://a",
+        ] {
+            assert!(BaseUrl::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! The config.toml of a CARGO_HOME: which file cargo reads, what setup changed in it, and how that is taken back.
+//!
+//! Beside the file lies `config.toml.frostmirror-undo`: the text that stood there before, the digest of the text that
+//! was written, and every changed key. While the file is as it was written, taking back gives the old bytes; after
+//! someone edited it, the keys are taken back one by one and the edits stay.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::config_edit::{self, Change, EditError};
+use super::{ClientSetup, is_frostmirror_source};
+use crate::digest::Sha256;
+use crate::durable;
+
+/// Why a configuration was neither changed nor restored.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file could not be read.
+    #[error("could not read `{}`", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The configuration could not be edited.
+    #[error("could not edit `{}`", path.display())]
+    Edit {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: EditError,
+    },
+    /// The record of what was there before is damaged.
+    #[error("the record `{}` of what setup changed is damaged", path.display())]
+    InvalidRecord {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: serde_json::Error,
+    },
+    /// The configuration names the mirror, and no record says what stood there before.
+    #[error("`{}` uses the mirror, but no record says what setup changed", path.display())]
+    MissingRecord {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file could not be written.
+    #[error("could not write `{}`", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+}
+
+/// What [`write()`] did.
+#[derive(Debug)]
+pub struct SetupReport {
+    /// The file that cargo reads.
+    pub path: PathBuf,
+    /// It is the `config` of old cargos, which cargo reads rather than config.toml, with a warning.
+    pub is_legacy: bool,
+    /// What is different from before setup; empty where everything stood there already.
+    pub changes: Vec<Change>,
+}
+
+/// What [`undo_config`] did.
+#[derive(Debug)]
+pub struct UndoReport {
+    /// The file that cargo reads.
+    pub path: PathBuf,
+    /// Whether there was anything to take back.
+    pub has_changed: bool,
+    /// The file was setup's own and is gone.
+    pub was_removed: bool,
+    /// Keys that someone changed since; they stay.
+    pub kept_keys: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct UndoRecord {
+    /// The text before; `None`: there was no file.
+    original: Option<String>,
+    /// The digest of the text that was written.
+    #[serde(rename = "written")]
+    written_digest: Sha256,
+    changes: Vec<Change>,
+}
+
+/// Merges `client` into the configuration below `cargo_home`. Written twice, it is written once; written with other
+/// options, the first ones are taken back before.
+pub fn write(cargo_home: &Path, client: &ClientSetup) -> Result<SetupReport, Error> {
+    let file = ConfigFile::find(cargo_home);
+    let settings = client.settings();
+    let now = file.read_text()?;
+    let text = now.as_deref().unwrap_or_default();
+    let record = file.read_record()?;
+    let written = record.iter().flat_map(|record| &record.changes).filter(|change| change.after.is_some());
+    let drops_no_key = written.clone().all(|change| settings.iter().any(|setting| setting.key == change.key));
+    let edit = |source| Error::Edit { path: file.path.clone(), source };
+    if drops_no_key && config_edit::is_applied(text, &settings).map_err(edit)? {
+        return Ok(SetupReport { path: file.path, is_legacy: file.is_legacy, changes: Vec::new() });
+    }
+    let original = match record {
+        Some(record) if now.is_some() => file.original_text(text, &record)?.0,
+        _ => now,
+    };
+    let (merged, changes) = config_edit::merge(original.as_deref().unwrap_or_default(), &settings).map_err(edit)?;
+    file.save_record(&UndoRecord {
+        original,
+        written_digest: Sha256::of(merged.as_bytes()),
+        changes: changes.clone(),
+    })?;
+    file.save(&merged)?;
+    Ok(SetupReport { path: file.path, is_legacy: file.is_legacy, changes })
+}
+
+/// Takes back what [`write()`] did below `cargo_home`.
+pub fn undo(cargo_home: &Path) -> Result<UndoReport, Error> {
+    let file = ConfigFile::find(cargo_home);
+    let now = file.read_text()?;
+    let text = now.as_deref().unwrap_or_default();
+    let Some(record) = file.read_record()? else {
+        if replaces_crates_io(text) {
+            return Err(Error::MissingRecord { path: file.path });
+        }
+        return Ok(UndoReport { path: file.path, has_changed: false, was_removed: false, kept_keys: Vec::new() });
+    };
+    let (original, kept) = if now.is_some() { file.original_text(text, &record)? } else { (None, Vec::new()) };
+    match &original {
+        Some(before) if before != text => file.save(before)?,
+        None if now.is_some() => {
+            fs::remove_file(&file.path).map_err(|source| Error::Write { path: file.path.clone(), source })?;
+        }
+        _ => {}
+    }
+    fs::remove_file(&file.record_path).map_err(|source| Error::Write { path: file.record_path.clone(), source })?;
+    Ok(UndoReport {
+        was_removed: now.is_some() && original.is_none(),
+        path: file.path,
+        has_changed: true,
+        kept_keys: kept,
+    })
+}
+
+fn replaces_crates_io(text: &str) -> bool {
+    let table: Option<toml::Table> = text.parse().ok();
+    let name = table.as_ref().and_then(|t| t.get("source")?.get("crates-io")?.get("replace-with")?.as_str());
+    name.is_some_and(is_frostmirror_source)
+}
+
+struct ConfigFile {
+    path: PathBuf,
+    record_path: PathBuf,
+    is_legacy: bool,
+}
+
+impl ConfigFile {
+    /// cargo reads `config` where both names are there, and warns (cargo: util/context, `get_file_path`).
+    fn find(cargo_home: &Path) -> ConfigFile {
+        let old = cargo_home.join("config");
+        let new = cargo_home.join("config.toml");
+        // A link from the old name to the new one is how people please both old and new cargos.
+        let legacy = old.is_file() && !same_file(&old, &new);
+        ConfigFile {
+            path: if legacy { old } else { new },
+            record_path: cargo_home.join("config.toml.frostmirror-undo"),
+            is_legacy: legacy,
+        }
+    }
+
+    fn read_text(&self) -> Result<Option<String>, Error> {
+        match fs::read_to_string(&self.path) {
+            Ok(text) => Ok(Some(text)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(Error::Read { path: self.path.clone(), source }),
+        }
+    }
+
+    fn read_record(&self) -> Result<Option<UndoRecord>, Error> {
+        let text = match fs::read_to_string(&self.record_path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(Error::Read { path: self.record_path.clone(), source }),
+        };
+        match serde_json::from_str(&text) {
+            Ok(record) => Ok(Some(record)),
+            Err(source) => Err(Error::InvalidRecord { path: self.record_path.clone(), source }),
+        }
+    }
+
+    /// The text before setup, as far as `text` still lets it be known (`None`: no file), and the keys that stay.
+    fn original_text(&self, text: &str, record: &UndoRecord) -> Result<(Option<String>, Vec<String>), Error> {
+        if Sha256::of(text.as_bytes()) == record.written_digest {
+            return Ok((record.original.clone(), Vec::new()));
+        }
+        let restored = config_edit::revert(text, &record.changes);
+        let (before, kept) = restored.map_err(|source| Error::Edit { path: self.path.clone(), source })?;
+        let gone = record.original.is_none() && before.trim().is_empty();
+        Ok(((!gone).then_some(before), kept))
+    }
+
+    fn save(&self, text: &str) -> Result<(), Error> {
+        let target = resolve_link(&self.path);
+        let saved = target.parent().map_or(Ok(()), durable::make_folder);
+        let saved = saved.and_then(|()| durable::rewrite(&target, text.as_bytes(), 0o644));
+        saved.map_err(|source| Error::Write { path: self.path.clone(), source })
+    }
+
+    /// The record is private, because the configuration that it repeats may hold tokens.
+    fn save_record(&self, record: &UndoRecord) -> Result<(), Error> {
+        let text = serde_json::to_vec_pretty(record).expect("texts and digests are always JSON");
+        let saved = self.record_path.parent().map_or(Ok(()), durable::make_folder);
+        let saved = saved.and_then(|()| durable::rewrite(&self.record_path, &text, 0o600));
+        saved.map_err(|source| Error::Write { path: self.record_path.clone(), source })
+    }
+}
+
+fn same_file(a: &Path, b: &Path) -> bool {
+    matches!((fs::canonicalize(a), fs::canonicalize(b)), (Ok(a), Ok(b)) if a == b)
+}
+
+/// Where a write must go so that a link stays a link.
+fn resolve_link(path: &Path) -> PathBuf {
+    if let Ok(target) = fs::canonicalize(path) {
+        return target;
+    }
+    match fs::read_link(path) {
+        Ok(target) => path.parent().unwrap_or(Path::new("")).join(target),
+        Err(_) => path.to_path_buf(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client_setup::BaseUrl;
+
+    fn client(url: &str) -> ClientSetup {
+        ClientSetup::for_server(BaseUrl::parse(url).expect("url"))
+    }
+
+    #[test]
+    fn writing_twice_and_undoing_restores_the_file() {
+        let home = tempfile::tempdir().expect("folder");
+        let path = home.path().join("config.toml");
+        let old = "# mine\r\n[source.crates-io]\r\nreplace-with='corp'   # x\r\n[source.corp]\r\ndirectory = '/v'";
+        fs::write(&path, old).expect("write");
+        assert_eq!(write(home.path(), &client("http://a")).expect("write").changes.len(), 2);
+        let first = fs::read(&path).expect("read");
+        assert!(write(home.path(), &client("http://a")).expect("write").changes.is_empty());
+        assert_eq!(fs::read(&path).expect("read"), first);
+        write(home.path(), &client("http://b")).expect("write");
+        assert!(fs::read_to_string(&path).expect("read").contains("sparse+http://b/index/"));
+        let careless = ClientSetup { check_revoke: Some(false), ..client("http://b") };
+        assert_eq!(write(home.path(), &careless).expect("write").changes.len(), 3);
+        assert_eq!(write(home.path(), &client("http://b")).expect("write").changes.len(), 2);
+        assert!(
+            !fs::read_to_string(&path).expect("read").contains("check-revoke"),
+            "an option that is no longer given"
+        );
+        let undone = undo(home.path()).expect("undo");
+        assert!(undone.has_changed && !undone.was_removed && undone.kept_keys.is_empty());
+        assert_eq!(fs::read_to_string(&path).expect("read"), old);
+        assert!(!undo(home.path()).expect("undo").has_changed);
+        assert_eq!(fs::read_dir(home.path()).expect("list").count(), 1, "nothing is left beside it");
+    }
+
+    #[test]
+    fn undo_removes_a_file_that_setup_created() {
+        let home = tempfile::tempdir().expect("folder");
+        let cargo_home = home.path().join("new");
+        write(&cargo_home, &client("http://a")).expect("write");
+        assert!(undo(&cargo_home).expect("undo").was_removed);
+        assert_eq!(fs::read_dir(&cargo_home).expect("list").count(), 0);
+
+        write(&cargo_home, &client("http://a")).expect("write");
+        let path = cargo_home.join("config.toml");
+        let more = fs::read_to_string(&path).expect("read") + "\n[net]\nretry = 7\n";
+        fs::write(&path, more).expect("write");
+        assert!(!undo(&cargo_home).expect("undo").was_removed);
+        assert_eq!(fs::read_to_string(&path).expect("read").trim(), "[net]\nretry = 7");
+    }
+
+    #[test]
+    fn an_invalid_file_is_unchanged() {
+        let home = tempfile::tempdir().expect("folder");
+        let path = home.path().join("config.toml");
+        fs::write(&path, "[broken").expect("write");
+        assert!(matches!(write(home.path(), &client("http://a")), Err(Error::Edit { .. })));
+        assert_eq!(fs::read_to_string(&path).expect("read"), "[broken");
+        fs::write(&path, "[source.crates-io]\nreplace-with = 'frostmirror'\n").expect("write");
+        assert!(matches!(undo(home.path()), Err(Error::MissingRecord { .. })));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_and_permissions_are_respected() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let home = tempfile::tempdir().expect("folder");
+        let real = home.path().join("dotfiles.toml");
+        let path = home.path().join("config.toml");
+        fs::write(&real, "[net]\nretry = 1\n").expect("write");
+        fs::set_permissions(&real, fs::Permissions::from_mode(0o600)).expect("mode");
+        symlink("dotfiles.toml", &path).expect("link");
+        symlink("config.toml", home.path().join("config")).expect("link");
+        assert!(!write(home.path(), &client("http://a")).expect("write").is_legacy);
+        assert!(fs::symlink_metadata(&path).expect("link").is_symlink());
+        assert!(fs::read_to_string(&real).expect("read").contains("frostmirror"));
+        let mode = |path: &Path| fs::metadata(path).expect("file").permissions().mode() & 0o777;
+        assert_eq!(mode(&real), 0o600);
+        assert_eq!(mode(&home.path().join("config.toml.frostmirror-undo")), 0o600);
+        undo(home.path()).expect("undo");
+        assert_eq!(fs::read_to_string(&real).expect("read"), "[net]\nretry = 1\n");
+    }
+}

@@ -1,0 +1,202 @@
+//! The verbs. One verb, one file: words become library options, one call, one outcome.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::env::Env;
+use crate::error_report::{ErrorClass, Failure};
+use crate::event::Sink as _;
+use crate::fetch::Environment;
+use crate::gather::cargo::MIN_CARGO_VERSION;
+use crate::gather::substitute_toolchain::{self, SubstituteToolchain};
+use crate::scratch::ScratchFolder;
+use crate::terminal::Reporter;
+use signals::ShutdownSignals;
+
+pub mod completions;
+pub mod diff;
+pub mod export;
+pub mod fetch;
+pub mod gc;
+pub mod guide;
+pub mod history;
+pub mod import;
+pub mod init;
+pub mod inspect;
+pub mod list;
+pub mod man;
+pub mod serve;
+mod settings;
+pub mod setup;
+mod signals;
+pub mod status;
+pub mod up;
+pub mod verify;
+
+/// Everything ambient, taken in once at the door.
+#[derive(Clone)]
+pub struct Context {
+    /// The environment's variables.
+    pub env: Env,
+    /// The current directory, absolute.
+    pub cwd: PathBuf,
+    /// Where reports go; it also writes data to stdout.
+    pub reporter: Arc<Reporter>,
+}
+
+impl Context {
+    /// `path` seen from the current directory.
+    pub fn absolute(&self, path: &Path) -> PathBuf {
+        self.cwd.join(path)
+    }
+
+    /// FROSTMIRROR_HOME: state, download cache, history and the default mirror. Default: `~/.frostmirror`.
+    pub fn home(&self) -> Result<PathBuf, Failure> {
+        if let Some(home) = self.env.path("FROSTMIRROR_HOME") {
+            return Ok(self.absolute(&home));
+        }
+        let home = self.env.path("HOME").or_else(home::home_dir).ok_or_else(|| {
+            Failure::new(ErrorClass::Input, "no home directory is known")
+                .context("could not find the folder for state and caches")
+                .hint("set FROSTMIRROR_HOME to a folder")
+        })?;
+        Ok(home.join(".frostmirror"))
+    }
+
+    /// CARGO_HOME as cargo finds it.
+    pub fn cargo_home(&self) -> Option<PathBuf> {
+        match self.env.path("CARGO_HOME") {
+            Some(home) => Some(self.absolute(&home)),
+            None => Some(self.env.path("HOME").or_else(home::home_dir)?.join(".cargo")),
+        }
+    }
+
+    /// A directory of the mirror's side: the flag (which clap also fills from the environment), else `fixed` where
+    /// it exists (the container image has it), else `name` below FROSTMIRROR_HOME.
+    ///
+    /// # Errors
+    /// No home directory is known; a file is where the directory should be.
+    pub fn resolve_folder(&self, flag: Option<&Path>, container_path: &str, name: &str) -> Result<PathBuf, Failure> {
+        let path = match flag {
+            Some(path) => self.absolute(path),
+            None if Path::new(container_path).is_dir() => PathBuf::from(container_path),
+            None => self.home()?.join(name),
+        };
+        if path.is_file() {
+            let hint = match name {
+                "mirror" => "give the mirror's folder; a bundle is shown by `inspect`, and imported by `import`",
+                _ => "give a folder, or leave it out for the default",
+            };
+            let failure = Failure::new(ErrorClass::Input, format!("`{}` is not a folder", path.display()));
+            return Err(failure.context(format!("could not use the {name} folder")).hint(hint));
+        }
+        Ok(path)
+    }
+
+    /// FROSTMIRROR_HISTORY: the history of what was sent. Default: `history` below FROSTMIRROR_HOME.
+    pub fn history_folder(&self) -> Result<PathBuf, Failure> {
+        match self.env.path("FROSTMIRROR_HISTORY") {
+            Some(path) => Ok(self.absolute(&path)),
+            None => Ok(self.home()?.join("history")),
+        }
+    }
+
+    /// Where scratch folders are: below FROSTMIRROR_HOME.
+    fn scratch_base(&self) -> Result<PathBuf, Failure> {
+        Ok(self.home()?.join("scratch"))
+    }
+
+    /// A folder for files that do not outlive this process. Removes those of killed processes.
+    pub fn create_scratch_folder(&self) -> Result<ScratchFolder, Failure> {
+        let base = self.scratch_base()?;
+        let failed = |source| Failure::io(format!("could not make a scratch folder in `{}`", base.display()), source);
+        ScratchFolder::create(&base).map_err(failed)
+    }
+
+    /// A folder for the plain form of a legacy bundle while it is read. It need not exist; only a file without a name is
+    /// made there.
+    pub fn spool_folder(&self) -> Result<PathBuf, Failure> {
+        self.scratch_base()
+    }
+
+    /// A runtime for verbs that wait for the network.
+    pub fn runtime(&self) -> Result<tokio::runtime::Runtime, Failure> {
+        tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .map_err(|source| Failure::io("could not start the network threads", source))
+    }
+
+    /// A runtime for verbs that serve. One processor is left to what else there is to do (disks, imports, the kernel's own
+    /// work for the network); that many threads that wake each other for small answers would only be slower.
+    pub fn server_runtime(&self) -> Result<tokio::runtime::Runtime, Failure> {
+        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(processors.saturating_sub(1).max(1))
+            .enable_all()
+            .build()
+            .map_err(|source| Failure::io("could not start the network threads", source))
+    }
+
+    /// What an online run works with, without any limits; `scratch` is a folder that ends with the run.
+    pub fn fetch_environment(&self, scratch: &Path) -> Result<Environment, Failure> {
+        Ok(Environment {
+            home: self.home()?,
+            cwd: self.cwd.clone(),
+            cargo_home: self.cargo_home(),
+            scratch: scratch.to_owned(),
+            env: self.env.clone(),
+            now: Timestamp::now(),
+            jobs: None,
+            offline: false,
+            skip_git: false,
+            skip_registries: Vec::new(),
+            reuse: Vec::new(),
+        })
+    }
+
+    /// The same context, in which cargo runs in `folders` even where one of them is pinned to a toolchain that does not
+    /// run here: another one takes its place, and a status line names it.
+    pub fn with_usable_toolchain<'f>(&self, folders: impl IntoIterator<Item = &'f Path>) -> Context {
+        let substitute =
+            folders.into_iter().find_map(|folder| substitute_toolchain::find_substitute(folder, &self.env));
+        let Some(SubstituteToolchain { toolchain, pin, too_old }) = substitute else { return self.clone() };
+        let reason = match too_old {
+            None => "pins a toolchain that is not installed here".to_owned(),
+            Some(version) => format!("pins cargo {version}, and {MIN_CARGO_VERSION} or newer is needed"),
+        };
+        let pin = pin.display();
+        self.reporter.status("Using", format!("the toolchain {toolchain} to run cargo: `{pin}` {reason}"));
+        Context { env: self.env.with("RUSTUP_TOOLCHAIN", &toolchain), ..self.clone() }
+    }
+
+    /// Waits for `work`, or for SIGINT or SIGTERM to stop it. What is stopped cleans up behind itself: children are ended and
+    /// partial files removed when the work is dropped.
+    pub fn run_interruptible<T, E: Into<Failure>>(
+        &self,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, Failure> {
+        let runtime = self.runtime()?;
+        let outcome = runtime.block_on(async {
+            let mut signals =
+                ShutdownSignals::new().map_err(|source| Failure::io("could not listen to signals", source))?;
+            self.reporter.begin_work();
+            tokio::pin!(work);
+            loop {
+                tokio::select! {
+                    done = &mut work => return done.map_err(Into::into),
+                    // What cannot be stopped any more is told of as done, in a moment.
+                    () = signals.next() => if self.reporter.cancel_work() {
+                        return Err(Failure::new(ErrorClass::Interrupted, "interrupted")
+                            .hint("run the same command again to carry on; what was downloaded is kept"));
+                    },
+                }
+            }
+        });
+        // A worker that is busy with files is not waited for; it ends with the process.
+        runtime.shutdown_background();
+        outcome
+    }
+}

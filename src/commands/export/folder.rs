@@ -1,0 +1,172 @@
+//! `export local-registry` and `export vendor`: a folder that cargo builds from, and the configuration that uses it.
+
+use std::error::Error;
+use std::path::{Component, Path};
+
+use serde_json::json;
+
+use super::FolderArgs;
+use crate::client_setup;
+use crate::commands::Context;
+use crate::error_report::{ErrorClass, Failure};
+use crate::event::{self, Sink};
+use crate::mirror::export::{ExportReport, SkippedCrate};
+use crate::mirror::lock::ReadGuard;
+
+/// Which folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FolderFormat {
+    /// For cargo's `local-registry`.
+    LocalRegistry,
+    /// For cargo's `directory`.
+    Vendor,
+}
+
+impl FolderFormat {
+    /// What the command line calls it.
+    fn verb_name(self) -> &'static str {
+        match self {
+            FolderFormat::LocalRegistry => "local-registry",
+            FolderFormat::Vendor => "vendor",
+        }
+    }
+
+    /// The key of cargo's configuration.
+    fn config_key(self) -> &'static str {
+        match self {
+            FolderFormat::LocalRegistry => "local-registry",
+            FolderFormat::Vendor => "directory",
+        }
+    }
+}
+
+pub(super) fn run(args: &FolderArgs, kind: FolderFormat, context: &Context) -> Result<(), Failure> {
+    let layout = args.source.layout(context)?;
+    let folder = context.absolute(&args.folder);
+    let failure_context =
+        || format!("could not export the mirror `{}` to `{}`", layout.root().display(), folder.display());
+    let guard = args.source.lock(&layout, context)?;
+    let sink = context.reporter.as_ref();
+    let work = |guard: &ReadGuard| match kind {
+        FolderFormat::LocalRegistry => guard.export_local_registry(&folder, sink),
+        FolderFormat::Vendor => guard.export_vendor(&folder, sink),
+    };
+    let exported =
+        super::run_cancellable(context, || work(&guard)).map_err(|failure| failure.context(failure_context()))?;
+    drop(guard);
+    report_export(args, kind, &exported, context);
+    match exported.skipped.as_slice() {
+        [] => Ok(()),
+        left_out => Err(incomplete_export(left_out, &exported.folder)),
+    }
+}
+
+/// The folder is there, and lacks crates.
+fn incomplete_export(skipped: &[SkippedCrate], folder: &Path) -> Failure {
+    let mut list = String::new();
+    for one in skipped {
+        list.push_str(&format!("\n{}: {}", one.id, skip_reason(one)));
+    }
+    let lacks = format!(
+        "{} could not be unpacked, and the folder lacks them:{list}",
+        event::format_crates(skipped.len() as u64)
+    );
+    Failure::new(ErrorClass::Integrity, lacks).context(format!("`{}` is incomplete", folder.display())).hint(
+        "the files are as upstream published them, so fetching them again does not help; `export local-registry` takes crates as they are",
+    )
+}
+
+fn report_export(args: &FolderArgs, kind: FolderFormat, exported: &ExportReport, context: &Context) {
+    let report = context.reporter.as_ref();
+    let ExportReport {
+        folder,
+        crates,
+        bytes,
+        index_only,
+        hard_linked: linked,
+        link_failure: no_links,
+        skipped: left_out,
+        case_conflicts: twins,
+    } = exported;
+    let config = cargo_config(kind, &args.folder, folder);
+    let copied = crates - linked;
+    let how = match kind {
+        FolderFormat::Vendor => "unpacked".to_owned(),
+        FolderFormat::LocalRegistry if copied == 0 => "hard links".to_owned(),
+        FolderFormat::LocalRegistry if *linked == 0 => "copies".to_owned(),
+        FolderFormat::LocalRegistry => format!("{linked} hard links, {copied} copies"),
+    };
+    let message =
+        format!("{} ({}, {how}) to {}", event::format_crates(*crates), event::format_size(*bytes), folder.display());
+    report.status("Exported", message);
+    if let Some(why) = no_links {
+        report.status("Note", format!("no hard link could be made to every file, so that it was copied: {why}"));
+    }
+    for twin in twins {
+        report.detail(format!("{} has {}", twin.id, twin.paths.join(", ")));
+    }
+    if let Some(first) = twins.first() {
+        let has = match twins.len() {
+            1 => format!("{} has", first.id),
+            count => format!("{count} crates, {} first, have", first.id),
+        };
+        report.status(
+            "Note",
+            format!("{has} files whose names differ only in case ({}); cargo does not check these for edits, so that clones on Windows and macOS build too", first.paths.join(", ")),
+        );
+    }
+    let not_held = event::format_crates(*index_only);
+    match (kind, index_only) {
+        (_, 0) => {}
+        (FolderFormat::Vendor, _) => report.status("Note", format!("{not_held} that the index names without holding: left out")),
+        (FolderFormat::LocalRegistry, _) => report.status(
+            "Note",
+            format!("{not_held} that the index names without holding: an unfiltered `cargo fetch` or `cargo metadata` fails there"),
+        ),
+    }
+    if config.is_none() {
+        report.warning("the folder's path is not UTF-8, so that cargo's configuration cannot name it".to_owned());
+    }
+    if report.is_json() {
+        let left_out: Vec<_> = left_out
+            .iter()
+            .map(|one| json!({"name": one.id.name, "version": one.id.version.to_string(), "reason": skip_reason(one)}))
+            .collect();
+        report.print_json(&json!({
+            "reason": "exported", "form": kind.verb_name(), "path": folder.to_string_lossy(), "crates": crates,
+            "bytes": bytes, "index_only": index_only, "linked": linked, "left_out": left_out, "config": config,
+        }));
+    } else if let Some(config) = config {
+        report.status("Note", "to build from it, add these lines to .cargo/config.toml of the project:".to_owned());
+        report.print_data(&config);
+    }
+}
+
+/// Why a crate was left out, in one line.
+fn skip_reason(skipped: &SkippedCrate) -> String {
+    let mut text = skipped.reason.to_string();
+    let mut next = skipped.reason.source();
+    while let Some(source) = next {
+        text.push_str(&format!(": {source}"));
+        next = source.source();
+    }
+    text
+}
+
+/// Cargo's configuration to build from the folder; `None` where its path cannot be written in TOML. A path below the
+/// current folder stays relative, as with `cargo vendor`: then the lines hold in every clone of the project.
+fn cargo_config(kind: FolderFormat, path_argument: &Path, absolute: &Path) -> Option<String> {
+    let below =
+        path_argument.components().all(|component| matches!(component, Component::Normal(_) | Component::CurDir));
+    let path = if below {
+        path_argument.to_str()?;
+        let plain = path_argument.components().filter(|component| *component != Component::CurDir);
+        let plain: Vec<&str> = plain.filter_map(|component| component.as_os_str().to_str()).collect();
+        if plain.is_empty() { ".".to_owned() } else { plain.join("/") }
+    } else {
+        absolute.to_str()?.to_owned()
+    };
+    let (name, key) = (client_setup::REGISTRY_NAME, kind.config_key());
+    let path = toml_edit::Value::from(path);
+    Some(format!("[source.crates-io]\nreplace-with = \"{name}\"\n\n[source.{name}]\n{key} = {path}\n"))
+}

@@ -1,0 +1,88 @@
+//! `export snapshot`: a mirror and its configuration in one bundle.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use super::SourceArgs;
+use crate::bundle::format::DistFileState;
+use crate::commands::Context;
+use crate::commands::fetch::bundle_time;
+use crate::config;
+use crate::error_report::{ErrorClass, Failure};
+use crate::event::{self, Sink};
+use crate::mirror::snapshot::{Options, SnapshotReport};
+use crate::mirror_file::FileKind;
+
+/// Words of `export snapshot`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The folder that it is written into, as snapshot-YYYYMMDD-HHMM.pkg
+    #[arg(short, long, value_name = "DIR", default_value = ".")]
+    pub output: PathBuf,
+    /// Where the server's frostmirror.toml and depends.toml are [default: /config where it exists, else config/ below
+    /// FROSTMIRROR_HOME]
+    #[arg(long, value_name = "DIR", env = "FROSTMIRROR_CONFIG_DIR", hide_env_values = true)]
+    pub config_dir: Option<PathBuf>,
+    /// Which mirror, and how long to wait for it.
+    #[command(flatten)]
+    pub source: SourceArgs,
+}
+
+/// Runs the form.
+pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
+    let layout = args.source.layout(context)?;
+    let folder = context.absolute(&args.output);
+    let config_dir = context.resolve_folder(args.config_dir.as_deref(), "/config", "config")?;
+    let failure_context = || format!("could not export a snapshot of the mirror `{}`", layout.root().display());
+    // A variable that is set for every verb may name a folder that nobody has needed yet.
+    let flag = args.config_dir.is_some() && args.config_dir != context.env.path("FROSTMIRROR_CONFIG_DIR");
+    if flag && !config_dir.is_dir() {
+        let reason = format!("no folder `{}` is there for the configuration", config_dir.display());
+        let hint = "check the path; without `--config-dir` a snapshot takes along what is in the default folder, if anything is";
+        return Err(Failure::new(ErrorClass::Input, reason).context(failure_context()).hint(hint));
+    }
+    let (config, notes) =
+        config::files_for_snapshot(&config_dir).map_err(|error| Failure::from(error).context(failure_context()))?;
+    let guard = args.source.lock(&layout, context)?;
+    let now = bundle_time(context)?;
+    let sink = context.reporter.as_ref();
+    let names: Vec<&str> = config.iter().map(|file| file.name).collect();
+    for name in config::CONFIG_FILES.iter().filter(|name| !names.contains(name)) {
+        sink.status("Note", format!("the snapshot has no {name}: there is none in {}", config_dir.display()));
+    }
+    for (name, note) in notes {
+        sink.status("Note", format!("left out of {name}: {note}"));
+    }
+    let options = Options { folder, config, now };
+    let exported = super::run_cancellable(context, || guard.snapshot(options, sink));
+    let exported = exported.map_err(|failure| failure.context(failure_context()))?;
+    drop(guard);
+    report_snapshot(&exported, context);
+    Ok(())
+}
+
+fn report_snapshot(exported: &SnapshotReport, context: &Context) {
+    let report = context.reporter.as_ref();
+    let SnapshotReport { path, size, sha256, manifest, unlisted_files: left_behind } = exported;
+    let crates = manifest.count_entries(FileKind::Crate) as u64;
+    let histories = manifest.carried_histories.len();
+    let history = if histories == 1 { "history" } else { "histories" };
+    let dist_files = manifest.dist_files_in(DistFileState::Shipped).count() as u64;
+    let contents = event::format_contents(crates, dist_files);
+    let message = format!("{contents} of {histories} {history} ({})", event::format_size(*size));
+    report.status("Exported", format!("{message} to {}", path.display()));
+    if *left_behind > 0 {
+        let files = event::format_crates(*left_behind);
+        report.status("Note", format!("{files} that the index does not list stay behind"));
+    }
+    if report.is_json() {
+        report.print_json(&json!({
+            "reason": "exported", "form": "snapshot", "path": path.to_string_lossy(), "crates": crates,
+            "rustup_artifacts": dist_files, "bytes": size,
+            "sha256": sha256, "histories": histories, "left_behind": left_behind, "id": manifest.id,
+        }));
+    } else {
+        report.print_data(&path.to_string_lossy());
+    }
+}

@@ -1,0 +1,473 @@
+//! `fetch`: resolve, download, and write one .pkg.
+
+use std::collections::BTreeMap;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::Context;
+use crate::client_setup::BaseUrl;
+use crate::config::Settings;
+use crate::error_report::{ErrorClass, Failure};
+use crate::event::{self, Sink};
+use crate::fetch::{self, DryRun, Environment, InputSpec, Mode, Options, Outcome, ToolchainOptions};
+use crate::gather::depends::DependsFile;
+use crate::gather::history::InputRef;
+use crate::gather::input_id::Label;
+use crate::gather::lockfile::SkippedPackage;
+use crate::gather::resolve::CrateSpec;
+use crate::gather::toolchain_file::{self, ToolchainFile};
+use crate::gather::workspace;
+use crate::toolchain::{self, ToolchainName, is_triple};
+
+/// Words of `fetch`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Dependency list [default: the nearest depends.toml up to the workspace's root, else the workspace's Cargo.lock]
+    #[arg(short, long, value_name = "PATH", help_heading = "What to fetch")]
+    pub config: Option<PathBuf>,
+    /// The workspace whose Cargo.lock to mirror
+    #[arg(long, value_name = "PATH", help_heading = "What to fetch")]
+    pub manifest_path: Option<PathBuf>,
+    /// Mirror exactly the packages of this Cargo.lock (repeatable)
+    #[arg(long, value_name = "PATH", help_heading = "What to fetch")]
+    pub lockfile: Vec<PathBuf>,
+    /// Mirror a crate or tool, ready for `cargo install` (repeatable)
+    #[arg(long = "crate", value_name = "NAME[@REQ]", help_heading = "What to fetch")]
+    pub crates: Vec<CrateSpec>,
+    /// Fetch exactly the crates and rustup artifacts of this repair list, to mend a mirror
+    #[arg(
+        long,
+        value_name = "FILE",
+        help_heading = "What to fetch",
+        conflicts_with_all = ["config", "manifest_path", "lockfile", "crates", "incremental", "base", "forget"]
+    )]
+    pub from_list: Option<PathBuf>,
+    /// Retire an input of the history, by its label (repeatable); `history` lists them
+    #[arg(long, value_name = "INPUT", help_heading = "What to fetch", allow_hyphen_values = true)]
+    pub forget: Vec<String>,
+    /// What the one input is called in the history and in bundles
+    /// [default: the name of the package or folder that its file is in; for a crate, as `--crate` names it]
+    #[arg(long, value_name = "NAME", help_heading = "What to fetch", conflicts_with = "from_list")]
+    pub label: Option<Label>,
+    /// Ship only what the history says was not sent yet [env: FROSTMIRROR_MODE=full|incremental]
+    #[arg(long, help_heading = "What to ship")]
+    pub incremental: bool,
+    /// The newest bundle that arrived, where later ones were lost; makes the bundle a delta on it
+    #[arg(long, value_name = "FILE|ID", help_heading = "What to ship")]
+    pub base: Option<String>,
+    /// Use the files of an older mirror or bundle where their digest is right (repeatable)
+    #[arg(long, value_name = "DIR|FILE", help_heading = "What to ship")]
+    pub reuse: Vec<PathBuf>,
+    /// Leave git dependencies out; the bundle says so, and the far side needs them by other means
+    #[arg(long, help_heading = "What to fetch")]
+    pub skip_git: bool,
+    /// Leave packages of this alternate registry out, as `--skip-git` does (repeatable)
+    #[arg(long, value_name = "NAME", help_heading = "What to fetch")]
+    pub skip_registry: Vec<String>,
+    /// Leave toolchains out, even where depends.toml or rust-toolchain.toml names them; earlier ones stay current
+    #[arg(long, help_heading = "What to fetch")]
+    pub no_toolchain: bool,
+    /// There is no such word: it is told where toolchains are named
+    #[arg(long = "toolchain", value_name = "NAME", hide = true)]
+    pub toolchain: Option<String>,
+    /// A target triple to bring toolchains for, in place of those that `[platforms]` in depends.toml names (repeatable)
+    /// [env: FROSTMIRROR_PLATFORMS, where nothing names any]; which toolchains is `[platforms]`'s to say too, else
+    /// FROSTMIRROR_TOOLCHAIN's, and FROSTMIRROR_DIST_URL's where they come from
+    #[arg(long = "target", value_name = "TRIPLE", help_heading = "What to fetch", conflicts_with_all = ["no_toolchain", "from_list"])]
+    pub targets: Vec<String>,
+    /// Where the bundle goes
+    #[arg(
+        short,
+        long,
+        value_name = "DIR",
+        env = "FROSTMIRROR_OUTPUT",
+        hide_env_values = true,
+        default_value = "output"
+    )]
+    pub output: PathBuf,
+    /// Requests under way at once [default: as many as the upstream's protocol bears]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
+    pub jobs: Option<u16>,
+    /// Show what would be downloaded and what it weighs, and write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Use the caches alone
+    #[arg(long)]
+    pub offline: bool,
+    /// What the bundle's config.toml tells clients
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "FROSTMIRROR_BASE_URL",
+        hide_env_values = true,
+        default_value = "http://localhost:8080"
+    )]
+    pub base_url: String,
+}
+
+/// Runs the verb.
+pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
+    if let Some(name) = &args.toolchain {
+        return Err(Failure::new(ErrorClass::Usage, "`fetch` has no word `--toolchain`").hint(format!(
+            "put `toolchain = {:?}` below `[platforms]` in depends.toml, or set FROSTMIRROR_TOOLCHAIN={}",
+            name,
+            name.escape_debug()
+        )));
+    }
+    let manifest = args.manifest_path.as_ref().map(|path| context.absolute(path));
+    let context = &context.with_usable_toolchain([&context.cwd].into_iter().chain(&manifest).map(PathBuf::as_path));
+    let mode = shipping_mode(args, context)?;
+    let forget: Vec<InputRef> = args.forget.iter().map(|input| input_ref(input, context)).collect();
+    let inputs = match mode {
+        Mode::Repair { .. } => Vec::new(),
+        Mode::Full | Mode::Incremental { .. } => collect_inputs(args, &forget, context)?,
+    };
+    let toolchains = toolchain_options(args, &inputs, context)?;
+    let scratch = context.create_scratch_folder()?;
+    let options = Options {
+        mode,
+        toolchains,
+        label: validate_label(args.label.as_ref(), &inputs)?,
+        inputs,
+        forget,
+        history: context.history_folder()?,
+        environment: Environment {
+            jobs: args.jobs.map(usize::from),
+            offline: args.offline,
+            skip_git: args.skip_git,
+            skip_registries: args.skip_registry.clone(),
+            reuse: args.reuse.iter().map(|path| context.absolute(path)).collect(),
+            ..context.fetch_environment(scratch.path())?
+        },
+        output: context.absolute(&args.output),
+        base_url: BaseUrl::parse(&args.base_url)?,
+        created: bundle_time(context)?,
+        is_delivered: None,
+    };
+    let sink: Arc<dyn Sink> = context.reporter.clone();
+    if args.dry_run {
+        let estimate = context.run_interruptible(fetch::dry_run(options, sink))?;
+        return report_dry_run(&estimate, context);
+    }
+    match context.run_interruptible(fetch::fetch(options, sink))? {
+        Outcome::Written(written) => {
+            if context.reporter.is_json() {
+                let skipped = written.skipped_packages.iter().map(|SkippedPackage { package, reason: why }| {
+                    json!({
+                        "name": package.name, "version": package.version, "source": package.source.to_string(), "why": why,
+                    })
+                });
+                context.reporter.print_json(&json!({
+                    "reason": "bundle", "path": written.path, "id": written.id, "size": written.size,
+                    "crates": written.crates, "rustup_artifacts": written.dist_files,
+                    "left_out": skipped.collect::<Vec<_>>(),
+                }));
+            } else {
+                context.reporter.print_data(&written.path.display().to_string());
+            }
+            // The bundle is good and mends what it has; that this is not all must not look like success.
+            if !written.unavailable.is_empty() {
+                return Err(fetch::Error::Unavailable(written.unavailable).into());
+            }
+        }
+        Outcome::NothingNew if context.reporter.is_json() => {
+            context.reporter.print_json(&json!({ "reason": "unchanged" }))
+        }
+        Outcome::NothingNew if args.from_list.is_some() => {
+            context.reporter.status("Unchanged", "the list names nothing, so no bundle was written".to_owned());
+        }
+        Outcome::NothingNew => {
+            context.reporter.status("Unchanged", "there is nothing new, so no bundle was written".to_owned())
+        }
+    }
+    Ok(())
+}
+
+/// How much the bundle is to ship: the words, else FROSTMIRROR_MODE, else all of it.
+fn shipping_mode(args: &Args, context: &Context) -> Result<Mode, Failure> {
+    if let Some(list) = &args.from_list {
+        return Ok(Mode::Repair { list: context.absolute(list) });
+    }
+    if args.incremental || args.base.is_some() {
+        return Ok(Mode::Incremental { base: args.base.clone() });
+    }
+    match context.env.var_os("FROSTMIRROR_MODE") {
+        None => Ok(Mode::Full),
+        Some(mode) if mode == "full" => Ok(Mode::Full),
+        Some(mode) if mode == "incremental" => Ok(Mode::Incremental { base: None }),
+        Some(mode) => {
+            let mode = mode.to_string_lossy().escape_debug().to_string();
+            Err(Failure::new(ErrorClass::Input, format!("FROSTMIRROR_MODE is `{mode}`"))
+                .hint("it is `full` or `incremental`"))
+        }
+    }
+}
+
+/// An input of the history that the user names: by its label, or by the path of its file.
+pub(super) fn input_ref(input: &str, context: &Context) -> InputRef {
+    InputRef { text: input.to_owned(), path: normalize_path(Path::new(input), context) }
+}
+
+/// A label names one input.
+fn validate_label(label: Option<&Label>, inputs: &[InputSpec]) -> Result<Option<Label>, Failure> {
+    let Some(label) = label else { return Ok(None) };
+    match inputs {
+        [_] => Ok(Some(label.clone())),
+        _ => Err(Failure::new(ErrorClass::Usage, "`--label` names one input, and this run has another number of them")
+            .hint("fetch the inputs one after the other, each with its own label")),
+    }
+}
+
+/// The absolute path of an input, in one spelling: without `.`, and with the folders that `..` really leads to.
+pub(super) fn normalize_path(path: &Path, context: &Context) -> PathBuf {
+    let path: PathBuf = context.absolute(path).components().collect();
+    if !path.components().any(|part| part == Component::ParentDir) {
+        return path;
+    }
+    match (path.parent().map(Path::canonicalize), path.file_name()) {
+        (Some(Ok(folder)), Some(name)) => folder.join(name),
+        _ => path,
+    }
+}
+
+/// What the words ask for: lockfiles and crates stand alone unless a depends.toml is named too; without any of them
+/// depends.toml counts where it is there, and else the workspace. What is to be forgotten is not fetched, and nothing
+/// else need be.
+fn collect_inputs(args: &Args, forget: &[InputRef], context: &Context) -> Result<Vec<InputSpec>, Failure> {
+    let mut inputs: Vec<InputSpec> =
+        args.config.iter().map(|path| InputSpec::Depends(normalize_path(path, context))).collect();
+    inputs.extend(args.lockfile.iter().map(|path| InputSpec::Lockfile(normalize_path(path, context))));
+    inputs.extend(args.crates.iter().cloned().map(InputSpec::Crate));
+    if let Some(manifest) = &args.manifest_path {
+        inputs.push(InputSpec::Workspace(workspace::open(&context.absolute(manifest), &context.env)?));
+    }
+    if inputs.is_empty() && forget.is_empty() {
+        inputs.push(default_input(context)?);
+    }
+    Ok(inputs)
+}
+
+/// The nearest depends.toml from the current directory upward to the workspace's root, else the workspace.
+pub(super) fn default_input(context: &Context) -> Result<InputSpec, Failure> {
+    let here = context.cwd.join("depends.toml");
+    if here.exists() {
+        return Ok(InputSpec::Depends(here));
+    }
+    let manifest = context.cwd.ancestors().find(|folder| folder.join("Cargo.toml").is_file());
+    let Some(package) = manifest else {
+        return Err(Failure::new(ErrorClass::Input, "there is no depends.toml here, and no Cargo.toml here or above")
+            .context("found nothing to fetch")
+            .hint("run this in a cargo project, write a depends.toml (`cargo frostmirror init` makes one), or name what to fetch with `-c`, `--lockfile` or `--crate`"));
+    };
+    let up_to = |top: &Path| {
+        let folders = context.cwd.ancestors().take_while(|folder| folder.starts_with(top));
+        folders.map(|folder| folder.join("depends.toml")).find(|path| path.exists())
+    };
+    // Cargo need not be asked for the workspace where the package has one.
+    if let Some(depends) = up_to(package) {
+        return Ok(report_depends_file(depends, context));
+    }
+    let found = workspace::open(package, &context.env)?;
+    // The root need not be a folder above the package.
+    let root_file = Some(found.root.join("depends.toml")).filter(|path| path.exists());
+    if let Some(depends) = up_to(&found.root).or(root_file) {
+        return Ok(report_depends_file(depends, context));
+    }
+    let manifest = found.root.join("Cargo.toml");
+    let file = found.lockfile.as_ref().unwrap_or(&manifest);
+    context.reporter.status("Using", format!("`{}`; the workspace has no depends.toml", file.display()));
+    Ok(InputSpec::Workspace(found))
+}
+
+fn report_depends_file(depends: PathBuf, context: &Context) -> InputSpec {
+    context.reporter.status("Using", format!("`{}`", depends.display()));
+    InputSpec::Depends(depends)
+}
+
+/// The toolchain files of the inputs that name toolchains themselves nowhere, by the input's file; each is reported.
+fn toolchain_files(inputs: &[InputSpec], context: &Context) -> Result<BTreeMap<PathBuf, ToolchainFile>, Failure> {
+    let mut pins = BTreeMap::new();
+    for input in inputs {
+        let (file, folder) = match input {
+            InputSpec::Depends(path) if DependsFile::read(path)?.platforms.is_none() => (path.clone(), path.parent()),
+            InputSpec::Workspace(found) => (found.root.join("Cargo.lock"), Some(found.root.as_path())),
+            InputSpec::Depends(_) | InputSpec::Lockfile(_) | InputSpec::Crate(_) => continue,
+        };
+        match folder.map_or(Ok(None), toolchain_file::read_nearest) {
+            Ok(Some(pin)) => {
+                if let Some(toolchain) = &pin.toolchain {
+                    let path = pin.path.display();
+                    let how = "`--no-toolchain` leaves it out";
+                    context.reporter.status("Using", format!("the toolchain {toolchain} of `{path}`; {how}"));
+                    pins.insert(file, pin);
+                }
+            }
+            Ok(None) => {}
+            Err(error) => {
+                let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+                context.reporter.warning(format!("{error}{}; no toolchain is included", cause.trim_end()));
+            }
+        }
+    }
+    Ok(pins)
+}
+
+/// What flags, environment and frostmirror.toml say of toolchains, in that order.
+fn toolchain_options(args: &Args, inputs: &[InputSpec], context: &Context) -> Result<ToolchainOptions, Failure> {
+    let split_list = |name: &str| {
+        let text = context.env.var(name)?;
+        Some(text.split(',').map(|word| word.trim().to_owned()).filter(|word| !word.is_empty()).collect::<Vec<_>>())
+    };
+    let (platforms, names) = (split_list("FROSTMIRROR_PLATFORMS"), split_list("FROSTMIRROR_TOOLCHAIN"));
+    for (what, triple) in args
+        .targets
+        .iter()
+        .map(|triple| ("--target", triple))
+        .chain(platforms.iter().flatten().map(|triple| ("FROSTMIRROR_PLATFORMS", triple)))
+    {
+        if !is_triple(triple) {
+            return Err(Failure::new(ErrorClass::Input, format!("{what} has `{}`", triple.escape_debug())).hint(
+                "give a target triple, such as `x86_64-unknown-linux-gnu`; `rustc --print target-list` lists them",
+            ));
+        }
+    }
+    let mut default_toolchains: Vec<ToolchainName> = Vec::new();
+    for name in names.iter().flatten() {
+        default_toolchains.push(name.parse().map_err(|error| {
+            Failure::new(ErrorClass::Input, error)
+                .context("could not read FROSTMIRROR_TOOLCHAIN")
+                .hint("a channel is meant, such as `stable`, `1.86.0` or `nightly-2026-04-25`; several are separated by commas")
+        })?);
+    }
+    let always = platforms.is_some() || names.is_some() || !args.targets.is_empty();
+    let is_skipped = args.no_toolchain || args.from_list.is_some();
+    // A toolchain that the environment names takes the place of the project's.
+    let pins =
+        if is_skipped || !default_toolchains.is_empty() { BTreeMap::new() } else { toolchain_files(inputs, context)? };
+    let is_requested = !is_skipped && (always || !pins.is_empty() || request_toolchains(inputs)?);
+    // Where none are asked for, a frostmirror.toml is nobody's business here.
+    let settings = if is_requested { super::settings::read_default(context)?.settings } else { Settings::default() };
+    if default_toolchains.is_empty() {
+        default_toolchains = settings.toolchain;
+    }
+    let upstream = context.env.var("FROSTMIRROR_DIST_URL").unwrap_or(toolchain::UPSTREAM_DIST_URL);
+    Ok(ToolchainOptions {
+        skip: is_skipped,
+        include_without_platforms: always,
+        targets: args.targets.clone(),
+        default_targets: platforms.filter(|all| !all.is_empty()).unwrap_or(settings.targets),
+        default_toolchains,
+        pins,
+        upstream: parse_dist_url(upstream)?,
+    })
+}
+
+/// The address without a slash at its end. It may have a name and a password, which are repeated to nobody.
+fn parse_dist_url(address: &str) -> Result<String, Failure> {
+    let (before, rest) = match address.split_once("://") {
+        Some((scheme, rest)) => {
+            let host = rest.split('/').next().unwrap_or(rest);
+            let has_credentials = host.rfind('@').map_or("", |at| &rest[..=at]);
+            (format!("{scheme}://{has_credentials}"), format!("{scheme}://{}", &rest[has_credentials.len()..]))
+        }
+        None => (String::new(), address.to_owned()),
+    };
+    let url = BaseUrl::parse(&rest).map_err(|error| {
+        Failure::new(ErrorClass::Input, error)
+            .context("could not use FROSTMIRROR_DIST_URL")
+            .hint("it is what RUSTUP_DIST_SERVER would be, for example https://static.rust-lang.org")
+    })?;
+    let (_, place) = url.as_str().split_once("://").unwrap_or_default();
+    Ok(format!("{before}{place}"))
+}
+
+/// Whether a depends.toml has `[platforms]`.
+fn request_toolchains(inputs: &[InputSpec]) -> Result<bool, Failure> {
+    for input in inputs {
+        if let InputSpec::Depends(path) = input
+            && DependsFile::read(path)?.platforms.is_some()
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The time that the bundle states: SOURCE_DATE_EPOCH where it is set, else now
+/// (reproducible-builds.org, SOURCE_DATE_EPOCH: seconds since 1970, decimal).
+pub(super) fn bundle_time(context: &Context) -> Result<Timestamp, Failure> {
+    let Some(epoch) = context.env.var("SOURCE_DATE_EPOCH") else { return Ok(Timestamp::now()) };
+    let time = epoch.parse().ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
+    time.ok_or_else(|| {
+        Failure::new(ErrorClass::Input, format!("SOURCE_DATE_EPOCH is `{}`", epoch.escape_debug()))
+            .hint("it is a number of seconds since 1970; unset it to use the clock")
+    })
+}
+
+fn report_dry_run(estimate: &DryRun, context: &Context) -> Result<(), Failure> {
+    let (count, bytes, unknown) = estimate.download_totals();
+    if context.reporter.is_json() {
+        for planned in &estimate.crates {
+            context.reporter.print_json(&json!({
+                "reason": "planned", "name": planned.id.name, "version": planned.id.version,
+                "size": planned.size, "held": planned.is_cached,
+            }));
+        }
+        for planned in &estimate.dist_files {
+            context.reporter.print_json(&json!({
+                "reason": "planned-artifact", "path": planned.path, "size": planned.size, "held": planned.is_cached,
+            }));
+        }
+        context.reporter.print_json(&json!({
+            "reason": "plan", "rustup_artifacts": estimate.dist_files.len(), "crates": estimate.crates.len(), "to_download": count, "bytes": bytes, "of_unknown_size": unknown,
+            "bytes_to_pack": estimate.bytes_to_pack(),
+        }));
+        return Ok(());
+    }
+    let mut lines = String::new();
+    for planned in &estimate.crates {
+        let size = planned.size.map_or("?".to_owned(), |size| size.to_string());
+        let cached_note = if planned.is_cached { "  (in the cache)" } else { "" };
+        lines.push_str(&format!("{:>12} {}{cached_note}\n", size, planned.id));
+    }
+    for planned in &estimate.dist_files {
+        let size = planned.size.map_or("?".to_owned(), |size| size.to_string());
+        let cached_note = if planned.is_cached { "  (in the cache)" } else { "" };
+        lines.push_str(&format!("{:>12} {}{cached_note}\n", size, planned.path));
+    }
+    context.reporter.print_data(&lines);
+    let unknown = if unknown > 0 { format!(" and {unknown} of unknown size") } else { String::new() };
+    let human = if bytes < 1024 { String::new() } else { format!(" ({})", event::format_size(bytes)) };
+    let all = event::format_contents(estimate.crates.len() as u64, estimate.dist_files.len() as u64);
+    let pack = event::format_size(estimate.bytes_to_pack());
+    context.reporter.status(
+        "Planned",
+        format!(
+            "{all}; {count} to download, {bytes} bytes{human}{unknown}, for a .pkg of about {pack}; nothing was written"
+        ),
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_about_the_dist_url_hide_its_credentials() {
+        for (given, taken) in [
+            ("https://dist.example/a/", "https://dist.example/a"),
+            ("http://me:p%40ss@dist.example:8080", "http://me:p%40ss@dist.example:8080"),
+            ("https://static.rust-lang.org", "https://static.rust-lang.org"),
+        ] {
+            assert_eq!(parse_dist_url(given).expect("good"), taken);
+        }
+        for bad in ["ftp://me:secret@dist.example", "https://me:secret@", "dist.example", "http://me:secret@a b/"] {
+            let told = format!("{:?}", parse_dist_url(bad).expect_err("bad"));
+            assert!(!told.contains("secret"), "{told}");
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! `gc`: what no lineage needs any more, shown and removed.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::Context;
+use crate::bundle::sanitize::{pluralize, sanitize_line};
+use crate::error_report::Failure;
+use crate::event::{Sink, format_contents, format_crates, format_dist_files, format_size};
+use crate::mirror::gc::{self, GcReport, Item, LiveSummary, Options, Plan};
+use crate::mirror::layout::Layout;
+use crate::mirror::lock::{Holder, lock_for_collecting};
+use crate::toolchain::DistPath;
+use crate::units::parse_duration;
+
+/// Words of `gc`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Print the plan and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// The mirror [default: /mirror where it exists, else mirror/ below FROSTMIRROR_HOME]
+    #[arg(long, value_name = "DIR", env = "FROSTMIRROR_MIRROR", hide_env_values = true)]
+    pub mirror: Option<PathBuf>,
+    /// How long a crate or a component stays after its index line or its channel went, for clients that saw that: 0, 90s,
+    /// 10m, 2h, 7d
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = parse_duration)]
+    pub grace: Duration,
+    /// Let a lineage go, by its id or the beginning of it: what only its bundles need is garbage; `live` for what live mode
+    /// brought (repeatable)
+    #[arg(long, value_name = "LINEAGE|live")]
+    pub forget: Vec<String>,
+    /// Accept the newest bundle of a doubtful lineage (ID or unique prefix): files that only its other bundles need become
+    /// garbage. With @BUNDLE, only if that bundle is the newest. A new doubt needs the flag again (repeatable)
+    #[arg(long, value_name = "LINEAGE[@BUNDLE]")]
+    pub accept: Vec<String>,
+    /// How long to wait for another process that holds the mirror
+    #[arg(long, value_name = "SECS", default_value_t = 60)]
+    pub lock_timeout: u64,
+}
+
+/// Runs the verb.
+pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
+    let layout = Layout::new(context.resolve_folder(args.mirror.as_deref(), "/mirror", "mirror")?);
+    collect_garbage(args, &layout, context).map_err(|failure| match failure.context {
+        None => failure.context(format!("could not collect garbage in `{}`", layout.root().display())),
+        Some(_) => failure,
+    })
+}
+
+fn collect_garbage(args: &Args, layout: &Layout, context: &Context) -> Result<(), Failure> {
+    let now = Timestamp::now();
+    let options = Options { grace: args.grace, retire: args.forget.clone(), accept: args.accept.clone(), now };
+    if args.dry_run {
+        report_plan(&gc::preview(layout, &options)?, true, now, context);
+        return Ok(());
+    }
+    let sink = context.reporter.as_ref();
+    let holder = Holder::this_process("gc", &context.env, now);
+    let mut guard = lock_for_collecting(layout, Duration::from_secs(args.lock_timeout), &holder, sink)?;
+    let planned = guard.plan(&options)?;
+    report_plan(planned.plan(), false, now, context);
+    let collected = planned.execute(sink)?;
+    let GcReport { crates: removed, dist_files: artifacts, bytes, .. } = collected;
+    if context.reporter.is_json() {
+        let mut report = json!(collected);
+        report["reason"] = "collected".into();
+        context.reporter.print_json(&report);
+    } else {
+        let with = match artifacts {
+            0 => String::new(),
+            artifacts => format!(" ({}, {} among it)", format_size(bytes), format_dist_files(artifacts)),
+        };
+        context.reporter.print_data(&format!("Removed {}, freed {bytes} bytes{with}", format_crates(removed)));
+    }
+    Ok(())
+}
+
+/// Prints the plan, the same whether it is carried out or not.
+fn report_plan(plan: &Plan, dry_run: bool, now: Timestamp, context: &Context) {
+    let report = context.reporter.as_ref();
+    if report.is_json() {
+        let mut plan_report = json!(plan.report(dry_run));
+        plan_report["reason"] = "gc-plan".into();
+        report.print_json(&plan_report);
+        return;
+    }
+    report.print_data(&plan_text(plan, now));
+    for line in &plan.lines {
+        report.detail(format!("line {} {}", line.name, line.version));
+    }
+    for item in &plan.crates {
+        report.detail(format!("crate {} ({} bytes)", item.file, item.size));
+    }
+    for item in plan.dist_files() {
+        report.detail(format!("artifact {} ({} bytes)", item.file, item.size));
+    }
+    for waiting in plan.pending_crates.iter().chain(&plan.pending_components) {
+        let until = waiting.until.strftime("%Y-%m-%dT%H:%M:%SZ");
+        report.detail(format!("later {} ({} bytes), after {until}", waiting.item.file, waiting.item.size));
+    }
+    for file in &plan.unrecognized {
+        report.detail(format!("stays {}", sanitize_line(file)));
+    }
+}
+
+fn plan_text(plan: &Plan, now: Timestamp) -> String {
+    let mut text = String::new();
+    let mut line = |content: String| writeln!(text, "{content}").expect("writing to memory cannot fail");
+    for lineage in &plan.lineages {
+        let fate = match (lineage.retired, lineage.accepted) {
+            (true, _) => ", forgotten",
+            (false, true) => ", accepted",
+            (false, false) => "",
+        };
+        let newest = &lineage.newest;
+        line(format!(
+            "Lineage {}: {}, {}, {}{fate}",
+            newest.id_and_inputs(),
+            // A file on a stick is called as whoever wrote the stick likes.
+            sanitize_line(&lineage.file),
+            format_age(&newest.created, now),
+            match lineage.dist_files {
+                0 => format_crates(lineage.crates),
+                artifacts => format!("{}, {}", format_crates(lineage.crates), format_dist_files(artifacts)),
+            }
+        ));
+        if lineage.warnings.is_empty() || lineage.retired || lineage.accepted {
+            continue;
+        }
+        lineage.warnings.iter().for_each(|doubt| line(format!("  Doubtful: {doubt}")));
+        line(format!(
+            "  What any of its bundles needs stays. Compare the id {0} of {1} with the id that `cargo frostmirror inspect` prints \
+             on the sender's machine. Then accept that bundle with `gc --accept {2}@{0}`",
+            newest.bundle,
+            sanitize_line(&lineage.file),
+            newest.id
+        ));
+    }
+    if let Some(LiveSummary { crates, dist_files: artifacts, bytes, retired: forgotten }) = &plan.live {
+        let fate = if *forgotten { ", forgotten" } else { "" };
+        line(format!("Live mode: {} ({}){fate}", format_contents(*crates, *artifacts), format_size(*bytes)));
+    }
+    let pending = plan.pending_crates.len() as u64;
+    line(format!("To remove: {}", pluralize(plan.lines.len(), "index line")));
+    line(format!("To remove: {} ({})", format_crates(plan.crates.len() as u64), format_size(plan.bytes())));
+    let to_remove = DistFileGroups::from_items(plan.dist_files());
+    to_remove.write_lines("To remove", &mut line);
+    let last_deletion =
+        plan.last_deletion().map(|until| until.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()).unwrap_or_default();
+    if pending > 0 {
+        let bytes = format_size(plan.pending_bytes());
+        line(format!("To remove by a later run, after {last_deletion}: {} ({bytes})", format_crates(pending)));
+    }
+    let later = DistFileGroups::from_items(plan.pending_components.iter().map(|waiting| &waiting.item));
+    later.write_lines(&format!("To remove by a later run, after {last_deletion}"), &mut line);
+    if !plan.unrecognized.is_empty() {
+        // A crate whose line is damaged is one too, and is needed.
+        line(format!(
+            "Strangers, which no sound index line or record names and which stay: {} (`verify --mirror` tells whether that is damage)",
+            plan.unrecognized.len()
+        ));
+    }
+    let counts = plan.counts;
+    line(format!(
+        "To stay: {} ({})",
+        format_crates(counts.versions - pending),
+        format_size(counts.bytes - plan.pending_bytes())
+    ));
+    if counts.dist_files > 0 {
+        let bytes = counts.dist_file_bytes.saturating_sub(later.bytes());
+        line(format!("To stay: {} ({})", format_dist_files(counts.dist_files - later.files()), format_size(bytes)));
+    }
+    text
+}
+
+/// Rustup artifacts by what they belong to: a dated folder, a channel manifest with what goes with it, a release of
+/// rustup.
+struct DistFileGroups {
+    sizes: BTreeMap<String, (u64, u64)>,
+    /// The Rust that the files of a dated folder are of.
+    releases: BTreeMap<String, String>,
+}
+
+impl DistFileGroups {
+    fn from_items<'i>(items: impl Iterator<Item = &'i Item>) -> DistFileGroups {
+        let mut groups = DistFileGroups { sizes: BTreeMap::new(), releases: BTreeMap::new() };
+        for item in items {
+            let (files, bytes) = groups.sizes.entry(group_of_path(&item.file)).or_default();
+            *files += 1;
+            *bytes += item.size;
+            let path = item.file.parse().ok();
+            if let Some(DistPath::Component { release, .. }) = path.as_ref().and_then(DistPath::parse) {
+                groups.releases.insert(group_of_path(&item.file), format!(", Rust {release}"));
+            }
+        }
+        groups
+    }
+
+    fn files(&self) -> u64 {
+        self.sizes.values().map(|(files, _)| files).sum()
+    }
+
+    fn bytes(&self) -> u64 {
+        self.sizes.values().map(|(_, bytes)| bytes).sum()
+    }
+
+    /// A line of all, and one of each.
+    fn write_lines(&self, what: &str, line: &mut dyn FnMut(String)) {
+        if self.sizes.is_empty() {
+            return;
+        }
+        line(format!("{what}: {} ({})", format_dist_files(self.files()), format_size(self.bytes())));
+        for (group, (files, bytes)) in &self.sizes {
+            let files = if *files == 1 { "1 file".to_owned() } else { format!("{files} files") };
+            let release = self.releases.get(group).map_or("", String::as_str);
+            line(format!("  {}{release} ({files}, {})", sanitize_line(group), format_size(*bytes)));
+        }
+    }
+}
+
+/// What the rustup artifact at `path` belongs to.
+fn group_of_path(path: &str) -> String {
+    let parts: Vec<&str> = path.split('/').collect();
+    match parts.as_slice() {
+        ["rustup", "archive", version, ..] => format!("rustup/archive/{version}"),
+        [top, folder, _, ..] => format!("{top}/{folder}"),
+        _ => [".sha256", ".asc"].iter().find_map(|end| path.strip_suffix(end)).unwrap_or(path).to_owned(),
+    }
+}
+
+/// How long ago a time was, in the largest unit that fits twice.
+fn format_age(created: &str, now: Timestamp) -> String {
+    let Ok(created) = created.parse::<Timestamp>() else {
+        return "of unknown age".to_owned();
+    };
+    let seconds = now.duration_since(created).as_secs().max(0);
+    let units = [(86_400, "days"), (3600, "hours"), (60, "minutes")];
+    match units.into_iter().find(|(unit, _)| seconds >= 2 * unit) {
+        Some((unit, name)) => format!("{} {name} old", seconds / unit),
+        None if seconds == 1 => "1 second old".to_owned(),
+        None => format!("{seconds} seconds old"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_grace_period_matches_the_help() {
+        assert_eq!(parse_duration("10m"), Ok(gc::DEFAULT_GRACE));
+    }
+
+    #[test]
+    fn ages_have_the_largest_unit_that_fits_twice() {
+        let now: Timestamp = "2026-04-10T00:00:00Z".parse().expect("time");
+        for (created, expected) in [
+            ("2026-04-01T00:00:00Z", "9 days"),
+            ("2026-04-08T23:59:00Z", "24 hours"),
+            ("2026-04-09T23:00:00Z", "60 minutes"),
+            ("2026-04-09T23:59:00Z", "60 seconds"),
+            ("2026-04-09T23:59:59Z", "1 second"),
+            ("2026-04-11T00:00:00Z", "0 seconds"),
+        ] {
+            assert_eq!(format_age(created, now), format!("{expected} old"));
+        }
+    }
+}

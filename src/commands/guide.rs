@@ -1,0 +1,31 @@
+//! `guide`: the chapters of the user's guide, as wrapped text on stdout.
+
+use super::Context;
+use crate::error_report::Failure;
+use crate::guide::{CHAPTERS, Chapter};
+
+/// Columns of the text: what every terminal has.
+const WIDTH: usize = 80;
+
+/// Arguments of `guide`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Chapter to print; without it, the list of chapters
+    #[arg(value_parser = clap::builder::PossibleValuesParser::new(CHAPTERS.iter().map(|chapter| chapter.name)))]
+    pub chapter: Option<String>,
+}
+
+/// Prints one chapter, or the list of all.
+pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
+    match args.chapter.as_deref().and_then(Chapter::find) {
+        Some(chapter) => context.reporter.print_data(&chapter.text(WIDTH)),
+        None => context.reporter.print_data(&table_of_contents()),
+    }
+    Ok(())
+}
+
+fn table_of_contents() -> String {
+    let width = CHAPTERS.iter().map(|chapter| chapter.name.len()).max().unwrap_or_default();
+    let lines = CHAPTERS.iter().map(|chapter| format!("{:width$}  {}\n", chapter.name, chapter.title()));
+    lines.collect::<String>() + "\nRead a chapter with: cargo frostmirror guide CHAPTER | less\n"
+}

@@ -1,0 +1,179 @@
+//! `history`: the inputs of a history and the bundles that were sent, to list, to forget and to label.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use super::Context;
+use super::fetch::input_ref;
+use crate::bundle::sanitize::sanitize_line;
+use crate::error_report::{EXIT_CODES, Failure};
+use crate::event::{Sink, format_contents, format_size};
+use crate::gather::history::{BundleRecord, History, InputSet, LockedHistory};
+use crate::gather::input_id::Label;
+
+/// Examples of `history`, for its help.
+pub const EXAMPLES: &str = "EXAMPLES:
+  cargo frostmirror history
+  cargo frostmirror history label 'checkout-4711 (Cargo.lock)' web
+  cargo frostmirror history forget web
+  FROSTMIRROR_HISTORY=/srv/site-b cargo frostmirror history list";
+
+const LIST_EXAMPLES: &str = "EXAMPLES:
+  cargo frostmirror history list
+  FROSTMIRROR_HISTORY=/srv/site-b cargo frostmirror history list
+  cargo frostmirror history list --message-format json";
+
+const FORGET_EXAMPLES: &str = "EXAMPLES:
+  cargo frostmirror history forget web
+  cargo frostmirror history forget 'checkout-4711 (Cargo.lock)'
+  FROSTMIRROR_HISTORY=/srv/site-b cargo frostmirror history forget web";
+
+const LABEL_EXAMPLES: &str = "EXAMPLES:
+  cargo frostmirror history label checkout-4711 web
+  cargo frostmirror history label 'checkout-4711 (Cargo.lock)' web
+  FROSTMIRROR_HISTORY=/srv/site-b cargo frostmirror history label checkout-4711 web";
+
+/// Words of `history`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Option<HistoryCommand>,
+}
+
+/// What `history` does.
+#[derive(Debug, clap::Subcommand)]
+pub enum HistoryCommand {
+    /// List the inputs and the bundles that were sent (default)
+    #[command(after_help = format!("{LIST_EXAMPLES}\n\n{EXIT_CODES}"))]
+    List,
+    /// Forget an input: the next bundle no longer names what only it needs
+    #[command(after_help = format!("{FORGET_EXAMPLES}\n\n{EXIT_CODES}"))]
+    Forget {
+        /// The input's label, or its whole name as listed
+        #[arg(allow_hyphen_values = true)]
+        input: String,
+    },
+    /// Give an input another label
+    #[command(after_help = format!("{LABEL_EXAMPLES}\n\n{EXIT_CODES}"))]
+    Label {
+        /// The input's label, or its whole name as listed
+        #[arg(allow_hyphen_values = true)]
+        input: String,
+        /// The new label
+        name: Label,
+    },
+}
+
+/// Runs the verb.
+pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
+    let folder = context.history_folder()?;
+    match &args.command {
+        None | Some(HistoryCommand::List) => {
+            let history = History::read(&folder)?;
+            if context.reporter.is_json() { print_list_json(&history, context) } else { print_list(&history, context) }
+        }
+        Some(HistoryCommand::Forget { input }) => {
+            let mut history = lock_existing(folder, context)?;
+            let id = history.forget(&input_ref(input, context))?;
+            context.reporter.status("Forgot", format!("`{id}`; the next bundle says so"));
+            print_json_line(context, "forgotten", &json!({ "name": id.to_string() }));
+        }
+        Some(HistoryCommand::Label { input, name }) => {
+            let mut history = lock_existing(folder, context)?;
+            let (old, new) = history.relabel(&input_ref(input, context), name)?;
+            context
+                .reporter
+                .status("Labelled", format!("`{old}` as `{new}`; fetch it with `--label '{name}'` from now on"));
+            print_json_line(context, "labelled", &json!({ "old": old.to_string(), "name": new.to_string() }));
+        }
+    }
+    Ok(())
+}
+
+/// The history, where there is one: a change makes none.
+fn lock_existing(folder: PathBuf, context: &Context) -> Result<LockedHistory, Failure> {
+    let history = History::read(&folder)?;
+    if history.inputs().is_empty() && history.bundles().is_empty() {
+        return Err(Failure::new(
+            crate::error_report::ErrorClass::Input,
+            format!("no history is in `{}`", folder.display()),
+        )
+        .context("could not change the history")
+        .hint("set FROSTMIRROR_HISTORY to the folder of the history"));
+    }
+    let (own, sink) = (context.clone(), folder.clone());
+    let opening = async move {
+        let report = own.reporter.clone();
+        let opened = tokio::task::spawn_blocking(move || LockedHistory::open(&sink, report.as_ref())).await;
+        opened.map_err(|error| Failure::new(crate::error_report::ErrorClass::Bug, error))?.map_err(Failure::from)
+    };
+    context.run_interruptible(opening)
+}
+
+fn print_json_line(context: &Context, reason: &str, fields: &serde_json::Value) {
+    if context.reporter.is_json() {
+        let mut line = fields.clone();
+        line["reason"] = reason.into();
+        context.reporter.print_json(&line);
+    }
+}
+
+/// Crates of an input, its rustup artifacts, and the bytes of both.
+fn count_and_size(input: &InputSet) -> (u64, u64, u64) {
+    let bytes = input
+        .crates
+        .iter()
+        .map(|crate_ref| crate_ref.size)
+        .chain(input.dist_files.iter().map(|file_ref| file_ref.size));
+    (input.crates.len() as u64, input.dist_files.len() as u64, bytes.fold(0, u64::saturating_add))
+}
+
+fn print_list(history: &History, context: &Context) {
+    let (inputs, bundles) = (history.inputs(), history.bundles());
+    let folder = history.path().parent().unwrap_or(history.path()).display().to_string();
+    if inputs.is_empty() && bundles.is_empty() {
+        context.reporter.status("Note", format!("no bundle was recorded in `{folder}` yet"));
+    }
+    let mut text = format!("History: {folder}\n");
+    if !bundles.is_empty() {
+        text.push_str(&format!("Lineage: {}\n", history.lineage()));
+    }
+    text.push_str(&format!("Inputs: {}\n", inputs.len()));
+    let width = inputs.iter().map(|input| input.id.to_string().chars().count()).max().unwrap_or(0).min(50);
+    for input in inputs {
+        let (crates, artifacts, bytes) = count_and_size(input);
+        let (name, what) = (input.id.to_string(), format_contents(crates, artifacts));
+        let path =
+            input.path.as_ref().map(|path| format!("  {}", sanitize_line(&path.to_string_lossy()))).unwrap_or_default();
+        text.push_str(&format!("  {name:width$}  fetched {}  {what} ({}){path}\n", input.fetched, format_size(bytes)));
+    }
+    let total = bundles.iter().map(|bundle| bundle.size).fold(0, u64::saturating_add);
+    text.push_str(&format!("Bundles: {} ({})\n", bundles.len(), format_size(total)));
+    for bundle in bundles {
+        let BundleRecord { id, file, created, kind, size: bytes, .. } = bundle;
+        text.push_str(&format!("  {created}  {kind:<6}  {:>10}  {}  {id}\n", format_size(*bytes), sanitize_line(file)));
+    }
+    context.reporter.print_data(&text);
+}
+
+fn print_list_json(history: &History, context: &Context) {
+    for input in history.inputs() {
+        let (crates, artifacts, bytes) = count_and_size(input);
+        context.reporter.print_json(&json!({
+            "reason": "input", "name": input.id.to_string(), "label": input.id.label, "kind": input.id.kind,
+            "path": input.path, "fetched": input.fetched, "crates": crates, "rustup_artifacts": artifacts, "bytes": bytes,
+        }));
+    }
+    for bundle in history.bundles() {
+        context.reporter.print_json(&json!({
+            "reason": "sent", "file": bundle.file, "id": bundle.id, "sequence": bundle.sequence, "created": bundle.created,
+            "kind": bundle.kind, "size": bundle.size,
+        }));
+    }
+    context.reporter.print_json(&json!({
+        "reason": "history", "path": history.path(), "lineage": history.lineage(), "inputs": history.inputs().len(),
+        "bundles": history.bundles().len(),
+    }));
+}

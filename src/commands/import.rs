@@ -1,0 +1,312 @@
+//! `import`: bundles into a mirror, each all or nothing.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{Context, settings};
+use crate::bundle::file_name::is_bundle_file_name;
+use crate::bundle::format::BundleKind;
+use crate::bundle::open::{self, Bundle};
+use crate::bundle::sanitize::{pluralize, sanitize_line};
+use crate::client_setup::BaseUrl;
+use crate::config::{self, settings::ParsedFile};
+use crate::error_report::{ErrorClass, Failure};
+use crate::event::Sink;
+use crate::mirror::import::{ImportOptions, ImportReport};
+use crate::mirror::import_order::{BundlePosition, sort_for_import};
+use crate::mirror::layout::Layout;
+use crate::mirror::lock::{Holder, lock_for_adding};
+use crate::panics::catch_panic;
+use crate::watcher::rejected;
+
+mod pipe_spool;
+
+/// Words of `import`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// Bundles; a folder stands for the *.pkg files in it, `-` for standard input
+    #[arg(value_name = "FILE|DIR|-", required = true)]
+    pub bundles: Vec<PathBuf>,
+    /// The mirror, made where it is not there [default: /mirror where it exists, else mirror/ below FROSTMIRROR_HOME]
+    #[arg(long, value_name = "DIR", env = "FROSTMIRROR_MIRROR", hide_env_values = true)]
+    pub mirror: Option<PathBuf>,
+    /// Where a snapshot's frostmirror.toml and depends.toml go; an ordinary bundle never touches them [default: /config
+    /// where it exists, else config/ below FROSTMIRROR_HOME]
+    #[arg(long, value_name = "DIR", env = "FROSTMIRROR_CONFIG_DIR", hide_env_values = true)]
+    pub config_dir: Option<PathBuf>,
+    /// Write index/config.json for static servers that are reached under this address
+    #[arg(long, value_name = "URL", env = "FROSTMIRROR_BASE_URL", hide_env_values = true)]
+    pub base_url: Option<String>,
+    /// How long to wait for another process that holds the mirror
+    #[arg(long, value_name = "SECS", default_value_t = 60)]
+    pub lock_timeout: u64,
+}
+
+/// Runs the verb, on a thread of its own while this one waits for signals. One that is told to stop is left behind, and
+/// ends with the process as one that is killed: what it had not placed whole is put right by the next import.
+pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
+    let (owned_args, own) = (args.clone(), context.clone());
+    let importing = async {
+        let ended = tokio::task::spawn_blocking(move || import_all(&owned_args, &own)).await;
+        ended.unwrap_or_else(|error| Err(Failure::new(ErrorClass::Bug, error).context("the thread that imports ended")))
+    };
+    context.run_interruptible(importing).map_err(|failure| match failure.class {
+        ErrorClass::Interrupted => failure
+            .hint("run the same command again; of a bundle there is everything in the mirror, or nothing that counts"),
+        _ => failure,
+    })
+}
+
+fn import_all(args: &Args, context: &Context) -> Result<(), Failure> {
+    let layout = Layout::new(context.resolve_folder(args.mirror.as_deref(), "/mirror", "mirror")?);
+    let config = context.resolve_folder(args.config_dir.as_deref(), "/config", "config")?;
+    let settings = ParsedFile::read(&config)?.settings;
+    let base_url = args.base_url.as_deref().map(BaseUrl::parse).transpose()?;
+    let BundleSources { sources, failures: mut refused } = collect_sources(&args.bundles, &layout, context)?;
+    let all = sources.len() + refused.len();
+    let (mut any, mut wrote_config) = (false, false);
+    for source in sources {
+        let (name, in_folder) = (source.name(), matches!(source, BundleSource::InFolder(_)));
+        let options = ImportOptions {
+            base_url: base_url.clone(),
+            verify_existing: settings.verify_checksums,
+            file_name: name.clone(),
+            bundle_length: None,
+            now: Timestamp::now(),
+        };
+        let imported = import_one(source, &layout, &config, options, args, context)
+            .map_err(|failure| with_bundle_name(failure, &name));
+        match imported {
+            Ok(imported) => {
+                any = true;
+                wrote_config |= imported.config_json;
+                end_alarms(&layout, &name, context);
+            }
+            // What is wrong with one bundle of a folder says nothing of the others; a full disk does.
+            Err(failure) if in_folder && all > 1 && is_bundle_fault(&failure, &layout) => {
+                report_refused(&mut refused, failure, context)
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    if any && settings.prune_on_import {
+        settings::collect_after_import(&layout, "import", Duration::from_secs(args.lock_timeout), context)?;
+    }
+    if let Some(first) = refused.first() {
+        let integrity = refused.contains(&ErrorClass::Integrity);
+        let class = if integrity { ErrorClass::Integrity } else { *first };
+        let message = format!("{} of {all} bundles were not imported", refused.len());
+        return Err(Failure::new(class, message).hint("each of them is named above; the others are in the mirror"));
+    }
+    context.reporter.status("Updated", format!("the mirror `{}`", layout.root().display()));
+    if let (Some(base_url), true) = (&base_url, wrote_config) {
+        let path = layout.index_config();
+        let message = format!("`{}`: a static server at {} can serve this mirror", path.display(), base_url.as_str());
+        context.reporter.status("Wrote", message);
+    }
+    Ok(())
+}
+
+/// Ends the alarms of the incoming folder over invalid bundles that this one replaces. The import is done by then, so that a
+/// failure is a warning.
+fn end_alarms(layout: &Layout, name: &str, context: &Context) {
+    match rejected::dismiss_replaced(layout, OsStr::new(name)) {
+        Ok(0) => {}
+        Ok(count) => {
+            let bundles = pluralize(count, "invalid bundle");
+            context
+                .reporter
+                .status("Dismissed", format!("{bundles} named {} in the incoming folder", sanitize_line(name)));
+        }
+        Err(failure) => {
+            context.reporter.warning(format!("an alarm about {} was not ended: {failure}", sanitize_line(name)))
+        }
+    }
+}
+
+fn with_bundle_name(failure: Failure, name: &str) -> Failure {
+    match failure.context {
+        None => failure.context(format!("could not import {name}")),
+        Some(_) => failure,
+    }
+}
+
+/// Whether the bundle itself is at fault, rather than the mirror or its disk.
+fn is_bundle_fault(failure: &Failure, layout: &Layout) -> bool {
+    matches!(failure.class, ErrorClass::Integrity | ErrorClass::Input | ErrorClass::Bug)
+        && layout.check_format().is_ok()
+}
+
+fn report_refused(refused: &mut Vec<ErrorClass>, failure: Failure, context: &Context) {
+    refused.push(failure.class);
+    context.reporter.warning(failure.to_string());
+}
+
+/// What the words stand for.
+#[derive(Default)]
+struct BundleSources {
+    sources: Vec<BundleSource>,
+    /// Bundles of a folder that cannot be read, which was told.
+    failures: Vec<ErrorClass>,
+}
+
+/// A bundle by where it comes from.
+enum BundleSource {
+    File(PathBuf),
+    /// One of a folder's.
+    InFolder(PathBuf),
+    Stdin,
+}
+
+/// A bundle whose manifest was read and checked.
+struct OpenedBundle {
+    bundle: Bundle<Box<dyn Read>>,
+    /// Bytes of its file, where that is known.
+    file_length: Option<u64>,
+}
+
+impl BundleSource {
+    fn name(&self) -> String {
+        match self {
+            BundleSource::File(path) | BundleSource::InFolder(path) => {
+                path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+            }
+            BundleSource::Stdin => "standard input".to_owned(),
+        }
+    }
+
+    /// Opens it. What comes through a pipe is read to its end first: nobody locks a mirror and waits for a pipe.
+    fn open(&self, layout: &Layout) -> Result<OpenedBundle, Failure> {
+        let name = self.name();
+        // The plain form of a 1.x bundle is as large as what it holds, and so is what comes through a pipe: both go where
+        // that will go, without a name.
+        let spool = layout.root().ancestors().find(|folder| folder.is_dir()).unwrap_or(layout.root());
+        let path = match self {
+            BundleSource::Stdin => return pipe_spool::spool_pipe(io::stdin(), &name, spool),
+            BundleSource::File(path) | BundleSource::InFolder(path) => path,
+        };
+        let failure_context = || format!("could not read `{}`", path.display());
+        let file = File::open(path).map_err(|source| match Failure::io(failure_context(), source) {
+            failure if failure.hint.is_none() => failure.hint("check the path of the bundle"),
+            failure => failure,
+        })?;
+        let about = file.metadata().map_err(|source| Failure::io(failure_context(), source))?;
+        if !about.is_file() && !about.is_dir() {
+            return pipe_spool::spool_pipe(file, &name, spool);
+        }
+        let length = about.is_file().then_some(about.len());
+        let reader: Box<dyn Read> = Box::new(file);
+        let bundle = catch_panic(|| open::open_any(reader, &name, spool))??;
+        Ok(OpenedBundle { bundle, file_length: length })
+    }
+}
+
+fn import_one(
+    source: BundleSource,
+    layout: &Layout,
+    config: &Path,
+    options: ImportOptions,
+    args: &Args,
+    context: &Context,
+) -> Result<ImportReport, Failure> {
+    let OpenedBundle { bundle, file_length: length } = source.open(layout)?;
+    if bundle.manifest().kind == BundleKind::Snapshot {
+        // Before anything is changed: the rest of what it brings is of no use to who must mend a file first.
+        config::check_files(config)?;
+    }
+    let options = ImportOptions { bundle_length: length, ..options };
+    let holder = Holder::this_process("import", &context.env, options.now);
+    let mut guard =
+        lock_for_adding(layout, Duration::from_secs(args.lock_timeout), &holder, context.reporter.as_ref())?;
+    let imported = catch_panic(|| guard.import(bundle, &options, context.reporter.as_ref()))??;
+    drop(guard);
+    let restored = config::restore_files(config, &imported.config, context.reporter.as_ref());
+    restored
+        .map_err(|error| Failure::from(error).context("the mirror is whole, but the configuration was not restored"))?;
+    Ok(imported)
+}
+
+/// The bundles that the words stand for, in the order of their histories, whatever their names and that of the words:
+/// the shell sorts `X-2-crates.pkg` before `X-crates.pkg`. Only what cannot be read twice keeps its place.
+fn collect_sources(args: &[PathBuf], layout: &Layout, context: &Context) -> Result<BundleSources, Failure> {
+    let mut found = BundleSources::default();
+    if let [arg] = args
+        && !context.absolute(arg).is_dir()
+    {
+        let stdin = arg == Path::new("-");
+        found.sources.push(if stdin { BundleSource::Stdin } else { BundleSource::File(context.absolute(arg)) });
+        return Ok(found);
+    }
+    let mut run = Vec::new();
+    for word in args {
+        let path = context.absolute(word);
+        let piped = word == Path::new("-");
+        if !piped && path.is_dir() {
+            run.append(&mut ordered_bundles_in(&path, layout, &mut found, context)?);
+        } else if !piped && (path.is_file() || !path.exists()) {
+            let source = BundleSource::File(path);
+            let opened = source.open(layout).map_err(|failure| with_bundle_name(failure, &source.name()))?;
+            run.push((BundlePosition::from_manifest(opened.bundle.manifest()), source));
+        } else {
+            found.sources.extend(sort_for_import(std::mem::take(&mut run)));
+            found.sources.push(if piped { BundleSource::Stdin } else { BundleSource::File(path) });
+        }
+    }
+    found.sources.extend(sort_for_import(run));
+    Ok(found)
+}
+
+/// That a folder has no bundle in it, and where one is.
+fn no_bundle_failure(folder: &Path) -> Failure {
+    let entries = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let has_bundles = |folder: &PathBuf| entries(folder).any(|path| path.file_name().is_some_and(is_bundle_file_name));
+    let is_empty = entries(folder).next().is_none();
+    let below = entries(folder).filter(|path| path.is_dir()).find(has_bundles);
+    let why = match is_empty {
+        true => format!("the folder `{}` is empty", folder.display()),
+        false => format!("no bundle (*.pkg) is in `{}`", folder.display()),
+    };
+    let failure = Failure::new(ErrorClass::Input, why);
+    match below {
+        Some(below) => failure.hint(format!("give the folder `{}`, which has bundles in it", below.display())),
+        None => failure.hint("give the path of a bundle, or of a folder with bundles in it"),
+    }
+}
+
+/// The bundles in a folder, each with its place. Of those that cannot be read is told.
+fn ordered_bundles_in(
+    folder: &Path,
+    layout: &Layout,
+    found: &mut BundleSources,
+    context: &Context,
+) -> Result<Vec<(BundlePosition, BundleSource)>, Failure> {
+    let failure_context = || format!("could not list `{}`", folder.display());
+    let mut places = Vec::new();
+    let mut unreadable = Vec::new();
+    for entry in fs::read_dir(folder).map_err(|source| Failure::io(failure_context(), source))? {
+        let path = entry.map_err(|source| Failure::io(failure_context(), source))?.path();
+        if path.file_name().is_some_and(is_bundle_file_name) && path.is_file() {
+            let source = BundleSource::InFolder(path);
+            match source.open(layout) {
+                Ok(opened) => places.push((BundlePosition::from_manifest(opened.bundle.manifest()), source)),
+                Err(failure) => unreadable.push(with_bundle_name(failure, &source.name())),
+            }
+        }
+    }
+    match (places.len(), unreadable.len()) {
+        (0, 0) => {
+            return Err(no_bundle_failure(folder));
+        }
+        (0, 1) => return unreadable.pop().map_or(Ok(places), Err),
+        _ => {}
+    }
+    for failure in unreadable {
+        report_refused(&mut found.failures, failure, context);
+    }
+    Ok(places)
+}

@@ -1,0 +1,191 @@
+//! `init`: depends.toml from one workspace or several.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::Context;
+use crate::durable;
+use crate::error_report::{ErrorClass, Failure};
+use crate::event::Sink;
+use crate::fetch;
+use crate::gather::depends;
+use crate::gather::init::{self, WorkspaceDependencies};
+use crate::gather::lockfile::Lockfile;
+use crate::gather::toolchain_file;
+use crate::gather::workspace::{self, Workspace};
+use crate::terminal::Reporter;
+
+/// Words of `init`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Take the workspace of this Cargo.toml instead of the one around the current directory (repeatable: merged)
+    #[arg(long, value_name = "PATH")]
+    pub manifest_path: Vec<PathBuf>,
+    /// What to take: exact versions of Cargo.lock, the members' own requirements, or both
+    #[arg(long, value_name = "WHAT", default_value = "lock")]
+    pub from: InitSource,
+    /// The file to write [default: depends.toml beside the workspace's manifest; here with `--manifest-path`]
+    #[arg(short, long, value_name = "PATH")]
+    pub output: Option<PathBuf>,
+    /// Renew `[locked]` in the file that is there, and keep all else
+    #[arg(long, conflicts_with = "force")]
+    pub update: bool,
+    /// Replace the file that is there
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// The name of the file where none is given.
+const DEFAULT_OUTPUT: &str = "depends.toml";
+
+/// What to take from a workspace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum InitSource {
+    /// Every crates.io package of Cargo.lock, as `[locked]`
+    Lock,
+    /// The members' own requirements with their features, as `[dependencies]`
+    Direct,
+    /// Both
+    Both,
+}
+
+/// Runs the verb.
+pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
+    if args.update && args.from != InitSource::Lock {
+        return Err(Failure::new(ErrorClass::Usage, "`--update` renews `[locked]` alone, which is `--from lock`")
+            .hint("leave `--from` away, or write a new file with `--force`"));
+    }
+    if let Some(output) = &args.output {
+        check_existing(output, args, context)?;
+    }
+    let manifests = args.manifest_path.iter().map(|path| context.absolute(path));
+    let folders: Vec<PathBuf> = std::iter::once(context.cwd.clone()).chain(manifests).collect();
+    let context = &context.with_usable_toolchain(folders.iter().map(PathBuf::as_path));
+    let workspaces = open_workspaces(args, context)?;
+    let named = match (&args.output, workspaces.as_slice()) {
+        (Some(output), _) => output.clone(),
+        (None, [found]) if args.manifest_path.is_empty() => output_beside_manifest(&found.root, context),
+        (None, _) => PathBuf::from(DEFAULT_OUTPUT),
+    };
+    let exists = check_existing(&named, args, context)?;
+    let output = context.absolute(&named);
+
+    let old = if exists && args.update { Some(depends::read_text(&output)?) } else { None };
+    let seed = collect_dependencies(args, workspaces, context)?;
+    for foreign in &seed.skipped {
+        context.reporter.warning(format!("left out: {foreign}, which does not come from crates.io"));
+    }
+    let (verb, text) = match &old {
+        Some(old) => ("Renewed", init::update_locked(old, &output, &seed)?),
+        None => ("Wrote", seed.to_toml()),
+    };
+    durable::write(&output, text.as_bytes())
+        .map_err(|source| Failure::io(format!("could not write `{}`", named.display()), source))?;
+    context.reporter.status(verb, format!("{} ({})", named.display(), describe_contents(&seed)));
+    Ok(())
+}
+
+/// Whether the file exists, where it may.
+fn check_existing(output: &Path, args: &Args, context: &Context) -> Result<bool, Failure> {
+    let exists = fs::symlink_metadata(context.absolute(output)).is_ok();
+    if exists && !args.update && !args.force {
+        return Err(Failure::new(ErrorClass::Input, format!("`{}` exists", output.display()))
+            .context("could not write the list of dependencies")
+            .hint("`--update` renews its `[locked]` table and keeps all else; `--force` replaces it"));
+    }
+    Ok(exists)
+}
+
+/// The file beside a workspace's manifest, named as short as it can be from here.
+fn output_beside_manifest(root: &Path, context: &Context) -> PathBuf {
+    if *root == context.cwd { PathBuf::from(DEFAULT_OUTPUT) } else { root.join(DEFAULT_OUTPUT) }
+}
+
+fn describe_contents(seed: &WorkspaceDependencies) -> String {
+    let count = |number: usize, one: &str, more: &str| format!("{number} {}", if number == 1 { one } else { more });
+    let direct = seed.direct.as_ref().map(|_| count(seed.direct_count(), "requirement", "requirements"));
+    let locked = seed.locked.as_ref().map(|_| count(seed.locked_count(), "locked package", "locked packages"));
+    let toolchains = seed.platforms.as_ref().map(|all| count(all.toolchain.len(), "toolchain", "toolchains"));
+    direct.into_iter().chain(locked).chain(toolchains).collect::<Vec<_>>().join(", ")
+}
+
+fn collect_dependencies(
+    args: &Args,
+    workspaces: Vec<Workspace>,
+    context: &Context,
+) -> Result<WorkspaceDependencies, Failure> {
+    let mut seed = WorkspaceDependencies::default();
+    let mut roots = BTreeSet::new();
+    for workspace in workspaces {
+        // Two manifests of one workspace are one workspace.
+        if !roots.insert(workspace.root.clone()) {
+            continue;
+        }
+        // `--update` renews `[locked]` and nothing else.
+        if !args.update {
+            add_toolchain(&mut seed, &workspace, context);
+        }
+        if args.from != InitSource::Lock {
+            seed.add_members(&workspace)?;
+        }
+        if args.from != InitSource::Direct {
+            seed.add_lockfile(&resolve_lockfile(&workspace, context)?);
+        }
+    }
+    if seed.locked_count() + seed.direct_count() == 0 {
+        context.reporter.warning("nothing of crates.io is needed here".to_owned());
+    }
+    Ok(seed)
+}
+
+/// A toolchain file that cannot be followed is a reason to look, and none to stop: the crates are the same.
+fn add_toolchain(seed: &mut WorkspaceDependencies, workspace: &Workspace, context: &Context) {
+    match toolchain_file::read_nearest(&workspace.root) {
+        Ok(Some(file)) => {
+            context.reporter.status("Using", format!("`{}` for `[platforms]`", file.path.display()));
+            seed.add_toolchain(&file);
+        }
+        Ok(None) => {}
+        Err(error) => {
+            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+            context.reporter.warning(format!("{error}{}; `[platforms]` is left out", cause.trim_end()));
+        }
+    }
+}
+
+fn open_workspaces(args: &Args, context: &Context) -> Result<Vec<Workspace>, Failure> {
+    if args.manifest_path.is_empty() {
+        let found = workspace::find(&context.cwd, &context.env)?.ok_or_else(|| {
+            Failure::new(ErrorClass::Input, "neither the current directory nor one above it has a Cargo.toml")
+                .context("could not find a workspace")
+                .hint("go to the project, or name its manifest with `--manifest-path`")
+        })?;
+        return Ok(vec![found]);
+    }
+    let open = |path: &PathBuf| workspace::open(&context.absolute(path), &context.env).map_err(Failure::from);
+    args.manifest_path.iter().map(open).collect()
+}
+
+/// The workspace's lock, or what cargo makes of it where it is missing or does not fit.
+fn resolve_lockfile(workspace: &Workspace, context: &Context) -> Result<Lockfile, Failure> {
+    let scratch = context.create_scratch_folder()?;
+    let environment = context.fetch_environment(scratch.path())?;
+    let sink: Arc<dyn Sink> = Arc::<Reporter>::clone(&context.reporter);
+    let failure = match context.run_interruptible(fetch::lock_workspace(workspace, &environment, sink)) {
+        Ok(lock) => return Ok(lock),
+        Err(failure) => failure,
+    };
+    match workspace::read_lockfile(workspace)? {
+        // Without an index nobody can say whether the lock fits; it is still what the user builds with.
+        Some(own) if failure.class == ErrorClass::Network => {
+            context.reporter.warning(format!(
+                "the Cargo.lock of `{}` is taken as it stands; whether it fits the manifests is not known: {failure}",
+                workspace.root.display()
+            ));
+            Ok(own)
+        }
+        _ => Err(failure),
+    }
+}

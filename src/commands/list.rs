@@ -1,0 +1,132 @@
+//! `list`: which crates a mirror or a bundle holds, one a line.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use super::Context;
+use super::inspect::read_manifest;
+use crate::bundle::format::{CrateState, DistFileState};
+use crate::bundle::sanitize::{format_size, sanitize_line};
+use crate::crate_id::CrateId;
+use crate::error_report::Failure;
+use crate::event::{self, Sink};
+use crate::mirror::layout::Layout;
+use crate::mirror::ledger;
+use crate::mirror::stored_crates::list_stored_crates;
+use crate::mirror::summary::Counts;
+use crate::mirror::transaction;
+
+/// Words of `list`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// A bundle to list instead of a mirror: the crates whose files are in it
+    #[arg(conflicts_with = "mirror")]
+    pub file: Option<PathBuf>,
+    /// The mirror [default: FROSTMIRROR_MIRROR, else /mirror where it exists, else mirror/ below FROSTMIRROR_HOME]
+    // Not filled by clap from the environment: a variable that is set must not conflict with FILE.
+    #[arg(long, value_name = "DIR")]
+    pub mirror: Option<PathBuf>,
+}
+
+/// What is listed.
+struct ListOutput {
+    /// When the bundle, or the newest bundle in the mirror, was written; RFC 3339.
+    created: Option<String>,
+    /// Of crates and rustup artifacts.
+    bytes: u64,
+    crates: Vec<CrateId>,
+    /// Rustup artifacts, and their bytes, which are part of the sum.
+    dist_files: (u64, u64),
+    /// The toolchains that come with them, as people know them.
+    toolchains: Vec<String>,
+}
+
+/// Runs the verb.
+pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
+    let listed = match &args.file {
+        Some(file) => list_bundle(file, context)?,
+        None => {
+            let mirror = args.mirror.clone().or_else(|| context.env.path("FROSTMIRROR_MIRROR"));
+            let layout = Layout::new(context.resolve_folder(mirror.as_deref(), "/mirror", "mirror")?);
+            if !layout.root().exists() {
+                context.reporter.status("Note", format!("no mirror is at `{}` yet", layout.root().display()));
+            }
+            list_mirror(&layout)?
+        }
+    };
+    // The form in which `status` tells times.
+    let created = listed.created.map(|time| sanitize_line(&time.replace('Z', "+00:00")));
+    if context.reporter.is_json() {
+        context.reporter.print_json(&json!({
+            "reason": "listed",
+            "created": created,
+            "count": listed.crates.len(),
+            "bytes": listed.bytes,
+            "crates": listed.crates,
+            "rustup_artifacts": listed.dist_files.0,
+            "rustup_artifact_bytes": listed.dist_files.1,
+            "toolchains": listed.toolchains,
+        }));
+        return Ok(());
+    }
+    let created = created.as_deref().unwrap_or("never");
+    let mut text =
+        format!("Created: {created}\nCrate count: {}\nTotal size: {} bytes\n", listed.crates.len(), listed.bytes);
+    for id in &listed.crates {
+        text.push_str(&format!("{id}\n"));
+    }
+    context.reporter.print_data(&text);
+    if listed.dist_files.0 > 0 {
+        // A line of the list is a crate, so that this is none of it.
+        let toolchains: Vec<String> = listed.toolchains.iter().map(|name| sanitize_line(name)).collect();
+        context.reporter.status(
+            "Note",
+            format!(
+                "{} ({}) are part of the size, and not listed: {}",
+                event::format_dist_files(listed.dist_files.0),
+                format_size(listed.dist_files.1),
+                if toolchains.is_empty() { "no toolchain".to_owned() } else { toolchains.join(", ") }
+            ),
+        );
+    }
+    Ok(())
+}
+
+fn list_bundle(file: &Path, context: &Context) -> Result<ListOutput, Failure> {
+    let manifest = read_manifest(file, context)?;
+    let shipped = || manifest.crates.iter().filter(|record| record.state == CrateState::Shipped);
+    let artifacts = manifest.dist_files_in(DistFileState::Shipped).map(|record| record.size);
+    let artifacts = artifacts.fold((0, 0), |(count, bytes): (u64, u64), size| (count + 1, bytes.saturating_add(size)));
+    Ok(ListOutput {
+        bytes: shipped().map(|record| record.size).chain([artifacts.1]).fold(0, u64::saturating_add),
+        crates: shipped().map(|record| record.id()).collect(),
+        dist_files: artifacts,
+        toolchains: manifest.toolchains,
+        created: Some(manifest.created),
+    })
+}
+
+fn list_mirror(layout: &Layout) -> Result<ListOutput, Failure> {
+    let listed = || -> Result<ListOutput, transaction::Error> {
+        let head = ledger::read_summary(layout)?;
+        let counts = match &head {
+            Some(head) => head.counts,
+            None => Counts::count_tree(layout)?,
+        };
+        let toolchains = head.as_ref().map(|head| head.toolchains.clone()).unwrap_or_default();
+        let created = head.and_then(|head| head.lineages.into_iter().map(|lineage| lineage.created).max());
+        Ok(ListOutput {
+            created,
+            bytes: counts.total_bytes(),
+            crates: list_stored_crates(layout)?,
+            dist_files: (counts.dist_files, counts.dist_file_bytes),
+            toolchains,
+        })
+    };
+    layout
+        .check_format()
+        .map_err(Failure::from)
+        .and_then(|()| listed().map_err(Failure::from))
+        .map_err(|failure| failure.context(format!("could not list the crates of `{}`", layout.root().display())))
+}

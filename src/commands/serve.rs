@@ -1,0 +1,388 @@
+//! `serve`: the mirror over HTTP, until it is told to stop.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use jiff::Timestamp;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+use super::Context;
+use super::settings::{apply_switch_variables, config_folder, value_source};
+use super::signals::ShutdownSignals;
+use crate::bundle::sanitize::sanitize_line;
+use crate::client_setup::BaseUrl;
+use crate::config::settings::LogFormat;
+use crate::config::{Key, Overrides, SettingsStore, Source};
+use crate::error_report::{ErrorClass, Failure};
+use crate::event::Sink;
+use crate::gather::cargo_config::CargoConfig;
+use crate::live::{self, LiveMirror};
+use crate::mirror::layout::Layout;
+use crate::server::auth::{AccessControl, Token};
+use crate::server::fallback::FallbackHandler;
+use crate::server::metrics::ServerMetrics;
+use crate::server::{self, ServeOptions, Tls};
+use crate::terminal::{Level, LogQueue};
+use crate::watcher::file_state::Timing;
+use crate::watcher::{self, ImportCounters, Watcher, WatcherOptions};
+use crate::web::{self, WebApp};
+
+/// How long an import that is being placed may go on after the end was asked for.
+const WATCHER_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long what live mode fetched may take to be placed at the end.
+const LIVE_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long what was reported may take to be written at the end.
+const LOG_FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Fewer connections than a company's build machines open at a time.
+const LOW_CONNECTION_LIMIT: usize = 1024;
+
+/// Words of `serve`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Where to listen; port 0 takes a free one [default: 0.0.0.0:8080]
+    #[arg(long, value_name = "ADDR", env = "FROSTMIRROR_BIND", hide_env_values = true)]
+    pub bind: Option<String>,
+    /// The address that clients know this server by, for a server behind a proxy [default: the Host that each client
+    /// asks for]
+    #[arg(long, value_name = "URL", env = "FROSTMIRROR_BASE_URL", hide_env_values = true)]
+    pub base_url: Option<String>,
+    /// The mirror [default: /mirror where it exists, else mirror in FROSTMIRROR_HOME]
+    #[arg(long, value_name = "DIR", env = "FROSTMIRROR_MIRROR", hide_env_values = true)]
+    pub mirror: Option<PathBuf>,
+    /// The folder that bundles are dropped into [default: /incoming where it exists, else incoming in FROSTMIRROR_HOME]
+    #[arg(long, value_name = "DIR", env = "FROSTMIRROR_INCOMING", hide_env_values = true)]
+    pub incoming: Option<PathBuf>,
+    /// The folder of frostmirror.toml, which says what no flag and no variable says; those of a snapshot that is dropped in
+    /// go there [default: /config where it exists, else config in FROSTMIRROR_HOME]
+    #[arg(long, value_name = "DIR", env = "FROSTMIRROR_CONFIG_DIR", hide_env_values = true)]
+    pub config_dir: Option<PathBuf>,
+    /// Serve over TLS with this certificate, in PEM form with those that lead to its authority; needs --tls-key. It is
+    /// taken anew when the files change
+    #[arg(long, value_name = "FILE", env = "FROSTMIRROR_TLS_CERT", requires = "tls_key", hide_env_values = true)]
+    pub tls_cert: Option<PathBuf>,
+    /// The key of --tls-cert
+    #[arg(long, value_name = "FILE", env = "FROSTMIRROR_TLS_KEY", requires = "tls_cert", hide_env_values = true)]
+    pub tls_key: Option<PathBuf>,
+    /// Import the bundles that are dropped into the incoming folder
+    #[arg(long)]
+    pub watch_incoming: bool,
+    /// Live mode: fetch from upstream what a client asks for and the mirror lacks, check it, and keep it. Needs the network;
+    /// FROSTMIRROR_PROXY_MODE and `proxy_mode` do the same
+    #[arg(long)]
+    pub live: bool,
+    /// Never use the network for the server itself: live mode cannot be switched on, by whatever route, until the server
+    /// is started without this flag. FROSTMIRROR_OFFLINE and `offline` do the same
+    #[arg(long, conflicts_with = "live")]
+    pub offline: bool,
+    /// What who changes anything over the API or the pages must know; without one, only a user at this machine may.
+    /// FROSTMIRROR_ADMIN_TOKEN is seen by fewer eyes than a command line
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        env = "FROSTMIRROR_ADMIN_TOKEN",
+        hide_env_values = true,
+        conflicts_with = "admin_token_file"
+    )]
+    pub admin_token: Option<String>,
+    /// A file with the admin token
+    #[arg(long, value_name = "FILE")]
+    pub admin_token_file: Option<PathBuf>,
+    /// How reports are written: lines for people, or one JSON object a line on stderr [default: text]. RUST_LOG (off, error, warn,
+    /// info, debug, trace) says which; each request is one at info
+    #[arg(long, value_name = "FORMAT", value_parser = ["text", "json"])]
+    pub log_format: Option<String>,
+}
+
+/// Runs the verb.
+pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
+    if let Some(format) = &args.log_format {
+        start_log(format == "json", context);
+    }
+    let mirror = context.resolve_folder(args.mirror.as_deref(), "/mirror", "mirror")?;
+    let incoming = context.resolve_folder(args.incoming.as_deref(), "/incoming", "incoming")?;
+    let live = Arc::new(load_settings(args, context)?);
+    let settings = live.current();
+    // A container has the variable, whether it watches or not.
+    if !settings.watch_incoming && args.incoming.is_some() && args.incoming != context.env.path("FROSTMIRROR_INCOMING")
+    {
+        context
+            .reporter
+            .warning("`--incoming` without `--watch-incoming`: what comes there is not imported by itself".to_owned());
+    }
+    let tls = settings.tls_cert.as_deref().zip(settings.tls_key.as_deref());
+    let tls = tls.map(|(certificate, key)| Tls::load(certificate, key)).transpose()?.map(Arc::new);
+    if let Some(tls) = &tls {
+        tls.check_dates(context.reporter.as_ref(), Timestamp::now());
+    }
+    let admin = args.admin_token.as_deref().map(Token::parse).transpose();
+    let admin = admin.map_err(|weak| Failure::from(weak).context("could not take the admin token"))?;
+    let access = Arc::new(AccessControl::new(Arc::clone(&live), admin)?);
+    let runtime = context.server_runtime()?;
+    let counters = Arc::new(ServerMetrics::default());
+    let queue = LogQueue::start(Arc::clone(&context.reporter), Arc::clone(&counters))
+        .map_err(|source| Failure::io("could not start the log", source))?;
+    let served = runtime.block_on(async {
+        let listener = server::bind(&settings.bind).await?;
+        let sink: Arc<dyn Sink> = Arc::<LogQueue>::clone(&queue);
+        let has_content = ["index", "dist", "rustup"].iter().any(|folder| mirror.join(folder).is_dir());
+        let empty = if has_content { "" } else { ", where nothing has been imported yet" };
+        sink.status("Serving", format!("{}{empty}", mirror.display()));
+        let own = Arc::clone(&live);
+        let base_url: server::BaseUrlProvider = Arc::new(move || own.current().base_url.clone());
+        let requests = context.reporter.shows_requests();
+        let served = ServerSetup {
+            mirror,
+            incoming,
+            settings: live,
+            access,
+            tls,
+            base_url,
+            counters,
+            log_requests: requests,
+            sink,
+        };
+        run_server(listener, served, context).await
+    });
+    queue.flush(LOG_FLUSH_TIMEOUT);
+    // A thread that reads a file for a client that was given up is not waited for.
+    runtime.shutdown_background();
+    served
+}
+
+/// What is served, and to whom.
+pub(super) struct ServerSetup {
+    pub(super) mirror: PathBuf,
+    pub(super) incoming: PathBuf,
+    pub(super) settings: Arc<SettingsStore>,
+    pub(super) access: Arc<AccessControl>,
+    pub(super) tls: Option<Arc<Tls>>,
+    pub(super) base_url: server::BaseUrlProvider,
+    pub(super) counters: Arc<ServerMetrics>,
+    pub(super) log_requests: bool,
+    pub(super) sink: Arc<dyn Sink>,
+}
+
+/// Serves the mirror with its pages and its API, with live mode and the watcher as the settings say, until SIGINT or SIGTERM.
+pub(super) async fn run_server(listener: TcpListener, served: ServerSetup, context: &Context) -> Result<(), Failure> {
+    let ServerSetup { mirror, incoming, settings, access, tls, base_url, counters, log_requests: requests, sink } =
+        served;
+    let tally = Arc::new(ImportCounters::default());
+    let proxy = Arc::new(start_live(&mirror, &settings, &sink, context)?);
+    proxy.watch_settings();
+    let extension: Option<Arc<dyn FallbackHandler>> = Some(Arc::new(WebApp::new(web::WebOptions {
+        mirror: Layout::new(&mirror),
+        incoming: incoming.clone(),
+        settings: Arc::clone(&settings),
+        access: Arc::clone(&access),
+        env: context.env.clone(),
+        clock: Timestamp::now,
+        sink: Arc::clone(&sink),
+        server_metrics: Arc::clone(&counters),
+        import_counters: Arc::clone(&tally),
+        live: Arc::clone(&proxy),
+        tls: tls.clone(),
+    })));
+    let watcher = start_watcher(WatcherOptions {
+        folder: incoming,
+        mirror: Layout::new(&mirror),
+        settings: Arc::clone(&settings),
+        timing: Timing::default(),
+        uses_fs_events: true,
+        env: context.env.clone(),
+        clock: Timestamp::now,
+        sink: Arc::clone(&sink),
+        import_counters: tally,
+    })?;
+    let trusts_proxy: server::TrustedProxyCheck = Arc::new(move |peer| settings.current().trusts_proxy(peer));
+    let warnings = Arc::clone(&sink);
+    let own = Some(Arc::clone(&proxy));
+    let options = ServeOptions {
+        stalled_after: stalled_after(context),
+        mirror,
+        tls,
+        base_url,
+        trusts_proxy,
+        sink,
+        clock: SystemTime::now,
+        access,
+        metrics: counters,
+        logs_requests: requests,
+        live: own,
+        fallback: extension,
+    };
+    let served = serve_until_stopped(listener, options, context).await;
+    if served.is_ok() && !proxy.shutdown(LIVE_SHUTDOWN_TIMEOUT) {
+        warnings.warning(
+            "not all that live mode fetched could be placed in time; it is fetched again when asked for".into(),
+        );
+    }
+    // After a second signal nothing is waited for.
+    let ended = served.is_err() || watcher.finish(WATCHER_SHUTDOWN_TIMEOUT);
+    if !ended {
+        warnings.warning("an import was still being finished; what it lacks is done at the next start".into());
+    }
+    served
+}
+
+/// Makes a log of the reports, which RUST_LOG thins out.
+fn start_log(json: bool, context: &Context) {
+    let variable = context.env.var_os("RUST_LOG").map(std::ffi::OsStr::to_string_lossy).unwrap_or_default();
+    let level = Level::parse(&variable);
+    let first = context.reporter.start_log(level.as_ref().ok().copied().flatten(), json, Timestamp::now);
+    if let (true, Err(part)) = (first, level) {
+        context.reporter.warning(format!(
+            "RUST_LOG: `{}` is no level; off, error, warn, info, debug and trace are, alone or after `frostmirror=`",
+            sanitize_line(&part)
+        ));
+    }
+}
+
+/// What the flags say, over the environment, over the file, over the defaults.
+fn load_settings(args: &Args, context: &Context) -> Result<SettingsStore, Failure> {
+    let mut fixed = Overrides::default();
+    if let Some(bind) = &args.bind {
+        fixed.set_text(Key::Bind, value_source("--bind", "FROSTMIRROR_BIND", bind, context), bind);
+    }
+    if let Some(base_url) = &args.base_url {
+        BaseUrl::parse(base_url)?;
+        fixed.set_text(Key::BaseUrl, value_source("--base-url", "FROSTMIRROR_BASE_URL", base_url, context), base_url);
+    }
+    if args.watch_incoming {
+        fixed.set_bool(Key::WatchIncoming, Source::Flag("--watch-incoming"), true);
+    }
+    for (key, file, flag, variable) in [
+        (Key::AdminTokenFile, &args.admin_token_file, "--admin-token-file", None),
+        (Key::TlsCert, &args.tls_cert, "--tls-cert", Some("FROSTMIRROR_TLS_CERT")),
+        (Key::TlsKey, &args.tls_key, "--tls-key", Some("FROSTMIRROR_TLS_KEY")),
+    ] {
+        let Some(file) = file else { continue };
+        let path = context.absolute(file).to_string_lossy().into_owned();
+        let by = variable
+            .map_or(Source::Flag(flag), |variable| value_source(flag, variable, &file.to_string_lossy(), context));
+        fixed.set_text(key, by, &path);
+    }
+    if let Some(format) = &args.log_format {
+        fixed.set_text(Key::LogFormat, Source::Flag("--log-format"), format);
+    }
+    apply_switch_variables(&mut fixed, context)?;
+    if args.live {
+        fixed.set_bool(Key::ProxyMode, Source::Flag("--live"), true);
+    }
+    if args.offline {
+        fixed.set_bool(Key::Offline, Source::Flag("--offline"), true);
+    }
+    let live = SettingsStore::load(&config_folder(args.config_dir.as_deref(), context)?, fixed)?;
+    let settings = live.current();
+    start_log(settings.log_format == LogFormat::Json, context);
+    Ok(live)
+}
+
+/// How long an answer may wait for its client. Tests of debug builds need not wait for a minute.
+fn stalled_after(context: &Context) -> Duration {
+    let given = context.env.var("FROSTMIRROR_STALLED_AFTER_MS").filter(|_| cfg!(debug_assertions));
+    given.and_then(|text| text.parse().ok()).map_or(server::STALL_TIMEOUT, Duration::from_millis)
+}
+
+/// Live mode, on or off. Where it is on and cannot be, the server does not start.
+fn start_live(
+    mirror: &Path,
+    live: &Arc<SettingsStore>,
+    sink: &Arc<dyn Sink>,
+    context: &Context,
+) -> Result<LiveMirror, Failure> {
+    let (cwd, home, env) = (context.cwd.clone(), context.cargo_home(), context.env.clone());
+    let options = live::Options {
+        mirror: Layout::new(mirror),
+        settings: Arc::clone(live),
+        cargo_config: Arc::new(move || CargoConfig::read(&cwd, home.as_deref(), &env)),
+        env: context.env.clone(),
+        clock: Timestamp::now,
+        sink: Arc::clone(sink),
+    };
+    let proxy = LiveMirror::start(options).map_err(|source| Failure::io("could not start live mode", source))?;
+    proxy.check_settings()?;
+    let settings = live.current();
+    if settings.offline {
+        sink.status("Offline", "live mode cannot be switched on".to_owned());
+    }
+    if settings.proxy_mode {
+        sink.status("Live", format!("what is not held is fetched from {}", proxy.upstream_url().unwrap_or_default()));
+        if !settings.min_age.is_zero() {
+            sink.warning(
+                "`min_age` goes by the time that upstream's index gives; a version without one is offered at once"
+                    .into(),
+            );
+        }
+    }
+    Ok(proxy)
+}
+
+/// Begins to import what is dropped into the incoming folder, as long as the settings ask for that.
+fn start_watcher(options: WatcherOptions) -> Result<Watcher, Failure> {
+    watcher::start(options).map_err(|source| Failure::io("could not watch the incoming folder", source))
+}
+
+/// Says where the server listens, and serves until SIGINT or SIGTERM; the second one ends at once.
+async fn serve_until_stopped(listener: TcpListener, options: ServeOptions, context: &Context) -> Result<(), Failure> {
+    let failed = |source| Failure::io("could not start the server", source);
+    let mut signals = ShutdownSignals::new().map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    raise_open_file_limit();
+    report_capacity(&*options.sink);
+    let scheme = if options.tls.is_some() { "https" } else { "http" };
+    context.reporter.print_data(&format!("listening on {scheme}://{address}"));
+
+    let sink = Arc::clone(&options.sink);
+    let (stop, stopped) = oneshot::channel::<()>();
+    let server = server::serve(listener, options, async move {
+        // The sender is kept until then, so there is nothing else to wait for.
+        let _ended = stopped.await.is_ok();
+    });
+    let mut server = std::pin::pin!(server);
+    tokio::select! {
+        served = &mut server => return served.map_err(failed),
+        () = signals.next() => {}
+    }
+    sink.status("Stopping", "after what is in flight; a second signal ends it at once".to_owned());
+    let _gone = stop.send(()).is_err();
+    tokio::select! {
+        served = &mut server => served.map_err(failed),
+        () = signals.next() => Err(Failure::new(ErrorClass::Interrupted, "stopped while answers were in flight")),
+    }
+}
+
+/// Says how many clients the limit of open files bears.
+fn report_capacity(sink: &dyn Sink) {
+    let server::Capacity { connections, limit, .. } = server::capacity();
+    let Some(limit) = limit else { return };
+    sink.status("Limit", format!("{connections} connections at a time (limit of open files: {limit})"));
+    if connections < LOW_CONNECTION_LIMIT {
+        sink.warning(format!(
+            "the limit of {limit} open files bears only {connections} connections at a time; raise it with \
+             `ulimit -n 16384`, or with `LimitNOFILE=16384` in a systemd unit"
+        ));
+    }
+}
+
+/// Each connection needs a descriptor for itself and one for the file that it sends, and bodies that are
+/// asked for often have their own; the usual limit of 1024 is for
+/// programs that do not serve.
+#[cfg(unix)]
+fn raise_open_file_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    const ENOUGH: u64 = 9472;
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current.is_some_and(|current| current < ENOUGH) {
+        limit.current = Some(limit.maximum.map_or(ENOUGH, |most| most.min(ENOUGH)));
+        // Without it, clients wait a little when there are very many.
+        let _refused = setrlimit(Resource::Nofile, limit).is_err();
+    }
+}
+
+#[cfg(not(unix))]
+fn raise_open_file_limit() {}

@@ -1,0 +1,260 @@
+//! `setup`: a client's configuration, printed, written, or taken back.
+
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+
+use clap::ValueEnum;
+
+use super::Context;
+use crate::client_setup::{self, BaseUrl, Change, ClientSetup, MirrorLocation, is_frostmirror_source};
+use crate::error_report::{ErrorClass, Failure};
+use crate::event::Sink;
+use crate::mirror::index_link::{LinkState, link_state};
+use crate::mirror::layout::Layout;
+use crate::mirror::toolchains::AvailableToolchains;
+use crate::toolchain::Profile;
+
+mod checks;
+
+/// Words of `setup`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The server's address
+    #[arg(long, value_name = "URL", default_value = "http://localhost:8080", conflicts_with = "local")]
+    pub url: String,
+    /// Use the mirror on this machine's disk, with no server
+    #[arg(long)]
+    pub local: bool,
+    /// The mirror for --local [env: FROSTMIRROR_MIRROR] [default: /mirror where it exists, else mirror in
+    /// FROSTMIRROR_HOME]
+    #[arg(long, value_name = "DIR", requires = "local")]
+    pub mirror: Option<PathBuf>,
+    /// Certificates (PEM) of the authority that vouches for the server
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// Whether cargo on Windows asks for revocation lists; a closed network has none
+    #[arg(long, value_name = "BOOL")]
+    pub check_revoke: Option<bool>,
+    /// The server asks its readers for a token: tells cargo where `cargo login` keeps it
+    #[arg(long, conflicts_with = "local")]
+    pub auth_required: bool,
+    /// Print rustup's variables alone, as a shell takes them: `eval "$(cargo frostmirror setup --env sh)"`
+    #[arg(long, value_name = "SHELL", conflicts_with = "write")]
+    pub env: Option<Shell>,
+    /// Merge cargo's part into $CARGO_HOME/config.toml; rustup has nothing but its environment
+    #[arg(long)]
+    pub write: bool,
+    /// Take back what --write did
+    #[arg(long, conflicts_with_all = ["write", "url", "local", "ca", "check_revoke", "auth_required", "env"])]
+    pub undo: bool,
+}
+
+/// A shell that variables are printed for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Shell {
+    /// A POSIX shell
+    Sh,
+    /// PowerShell
+    Powershell,
+}
+
+/// Runs the verb.
+pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
+    if args.undo {
+        return undo_config(context);
+    }
+    let client = build_client(args, context)?;
+    if let MirrorLocation::Folder(mirror) = &client.location {
+        report_profiles(&Layout::new(mirror), context);
+    }
+    if let Some(shell) = args.env {
+        let variables = match shell {
+            Shell::Sh => client.rustup_env_sh(),
+            Shell::Powershell => client.rustup_env_ps1(),
+        };
+        context.reporter.print_data(&variables);
+        return Ok(());
+    }
+    if let MirrorLocation::Folder(mirror) = &client.location
+        && !Layout::new(mirror).index().is_dir()
+    {
+        return print_rustup_only(&client, mirror, args, context);
+    }
+    if args.write {
+        write_config(&client, context)?;
+        checks::warn_about_obstacles(&client, context);
+        return Ok(());
+    }
+    context.reporter.print_data(&client.setup_text());
+    Ok(())
+}
+
+/// rustup-init asks for its own default profile, which the mirror may not have whole.
+fn report_profiles(layout: &Layout, context: &Context) {
+    let available = AvailableToolchains::read(layout).unwrap_or_default();
+    if let Some(profile) = available.common_profile().filter(|profile| *profile < Profile::default()) {
+        context.reporter.status(
+            "Note",
+            format!(
+                "not every toolchain here has more than the profile `{profile}`: give rustup `--profile {profile}`"
+            ),
+        );
+    }
+}
+
+/// A mirror that holds toolchains and no crates: it is nothing to cargo, and rustup has nothing but its environment.
+fn print_rustup_only(client: &ClientSetup, mirror: &Path, args: &Args, context: &Context) -> Result<(), Failure> {
+    if args.write {
+        return Err(Failure::new(ErrorClass::Input, "it holds toolchains and no crates")
+            .context(format!("could not point cargo at the mirror `{}`", mirror.display()))
+            .hint("rustup has nothing but its environment: `cargo frostmirror setup --local` prints it"));
+    }
+    context.reporter.warning(format!(
+        "the mirror `{}` holds toolchains and no crates, so that there is nothing in it for cargo",
+        mirror.display()
+    ));
+    context.reporter.print_data(&client.rustup_text());
+    Ok(())
+}
+
+fn build_client(args: &Args, context: &Context) -> Result<ClientSetup, Failure> {
+    let place = if args.local {
+        MirrorLocation::Folder(local_mirror(args, context)?)
+    } else {
+        MirrorLocation::Server(parse_server_url(args, context)?)
+    };
+    let ca = args.ca.as_deref().map(|ca| check_ca_file(ca, context)).transpose()?;
+    Ok(ClientSetup { location: place, ca, check_revoke: args.check_revoke, requires_token: args.auth_required })
+}
+
+/// The server's address. That of its index is as good: people copy it out of a configuration.
+fn parse_server_url(args: &Args, context: &Context) -> Result<BaseUrl, Failure> {
+    let plain = args.url.strip_prefix("sparse+").unwrap_or(&args.url).trim_end_matches('/');
+    let plain = plain.strip_suffix("/config.json").unwrap_or(plain);
+    let of_index = plain.strip_suffix("/index");
+    let base = BaseUrl::parse(of_index.unwrap_or(plain))?;
+    if of_index.is_some() {
+        context.reporter.status("Note", format!("`{}` is the address of an index; its server is `{base}`", args.url));
+    }
+    Ok(base)
+}
+
+/// The mirror for `--local`, refused unless cargo would see all of it.
+fn local_mirror(args: &Args, context: &Context) -> Result<PathBuf, Failure> {
+    let requested = args.mirror.clone().or_else(|| context.env.path("FROSTMIRROR_MIRROR"));
+    let mirror = config_path(&context.resolve_folder(requested.as_deref(), "/mirror", "mirror")?)?;
+    let layout = Layout::new(&mirror);
+    let refused = |why: String| {
+        Failure::new(ErrorClass::Input, why)
+            .context(format!("could not use the mirror `{}` without a server", mirror.display()))
+    };
+    if !layout.index().is_dir() {
+        if ["dist", "rustup"].iter().any(|folder| mirror.join(folder).is_dir()) {
+            return Ok(mirror);
+        }
+        return Err(refused("there is no index in it".to_owned()).hint("import a bundle into it first"));
+    }
+    let resolved = |path: &Path| fs::canonicalize(path).ok();
+    match link_state(&layout) {
+        LinkState::Good => Ok(mirror),
+        // Another way to write the same place serves as well.
+        LinkState::WrongTarget(_) if resolved(&layout.index_link()) == resolved(&layout.index()) => Ok(mirror),
+        state => Err(refused(format!("its crates/index is {state}"))
+            .hint("the next import puts the link back; or replace it by hand with a link to ../index")),
+    }
+}
+
+fn check_ca_file(ca: &Path, context: &Context) -> Result<PathBuf, Failure> {
+    let path = config_path(&context.absolute(ca))?;
+    let failure_context = || format!("could not use the certificates in `{}`", path.display());
+    let text = fs::read(&path).map_err(|source| {
+        let failure = Failure::io(failure_context(), source).hint("name a file of certificates in PEM form");
+        Failure { class: ErrorClass::Input, ..failure }
+    })?;
+    if !String::from_utf8_lossy(&text).contains("CERTIFICATE-----") {
+        let why = "there is no certificate in it";
+        return Err(Failure::new(ErrorClass::Input, why)
+            .context(failure_context())
+            .hint("give the authority's certificates as PEM"));
+    }
+    Ok(path)
+}
+
+/// A path as it goes into a configuration: UTF-8, and without `.` and `..` in it.
+fn config_path(path: &Path) -> Result<PathBuf, Failure> {
+    let has_dot_components = path.components().any(|part| part == Component::ParentDir);
+    let path = if has_dot_components {
+        fs::canonicalize(path).unwrap_or(path.to_path_buf())
+    } else {
+        path.components().collect()
+    };
+    if path.to_str().is_none() {
+        let why = format!("the path `{}` is not UTF-8", path.display());
+        return Err(
+            Failure::new(ErrorClass::Input, why).hint("cargo's configuration can only name paths that are UTF-8")
+        );
+    }
+    Ok(path)
+}
+
+fn write_config(client: &ClientSetup, context: &Context) -> Result<(), Failure> {
+    let report = &context.reporter;
+    let written = client_setup::write(&require_cargo_home(context)?, client)?;
+    if written.is_legacy {
+        let path = written.path.display();
+        report
+            .warning(format!("cargo reads `{path}` rather than the config.toml beside it, so that is what is changed"));
+    }
+    if written.changes.is_empty() {
+        report.status("Unchanged", format!("{} says all of it already", written.path.display()));
+        return Ok(());
+    }
+    for change in &written.changes {
+        report_change(change, context);
+    }
+    let replaced = written.changes.iter().find(|change| change.dotted() == "source.crates-io.replace-with");
+    if let Some(was) = replaced.and_then(|change| change.before.as_deref())
+        && !is_frostmirror_source(was.trim_matches(['"', '\'']))
+    {
+        report.warning(format!(
+            "crates.io was replaced by {was} before; `cargo frostmirror setup --undo` brings that back"
+        ));
+    }
+    report.status("Wrote", written.path.display().to_string());
+    Ok(())
+}
+
+fn report_change(change: &Change, context: &Context) {
+    let key = change.dotted();
+    let (verb, message) = match (&change.after, &change.before) {
+        (Some(wrote), Some(was)) => ("Set", format!("{key} = {wrote} (was {was})")),
+        (Some(wrote), None) => ("Set", format!("{key} = {wrote}")),
+        (None, Some(was)) => ("Removed", format!("{key} (was {was})")),
+        (None, None) => ("Removed", key),
+    };
+    context.reporter.status(verb, message);
+}
+
+fn undo_config(context: &Context) -> Result<(), Failure> {
+    let report = &context.reporter;
+    let undone = client_setup::undo(&require_cargo_home(context)?)?;
+    let path = undone.path.display();
+    for key in &undone.kept_keys {
+        report.warning(format!("{key} was changed since setup wrote it, and stays as it is in `{path}`"));
+    }
+    let (verb, message) = match (undone.has_changed, undone.was_removed) {
+        (false, _) => ("Unchanged", format!("{path} has nothing of setup's in it")),
+        (true, true) => ("Removed", format!("{path}, which was not there before setup")),
+        (true, false) => ("Restored", path.to_string()),
+    };
+    report.status(verb, message);
+    Ok(())
+}
+
+fn require_cargo_home(context: &Context) -> Result<PathBuf, Failure> {
+    context.cargo_home().ok_or_else(|| {
+        Failure::new(ErrorClass::Input, "no home directory is known")
+            .context("could not find cargo's configuration")
+            .hint("set CARGO_HOME to a folder")
+    })
+}

@@ -1,0 +1,177 @@
+//! What keeps cargo from a mirror although the configuration in CARGO_HOME names it: another configuration file that wins
+//! over it, a cargo that is too old, `net.offline`, a proxy, a variable, a server that is not there. Each is a warning: the
+//! configuration is right, and the rest is the user's to decide.
+//!
+//! `net.git-fetch-with-cli` is not among them: cargo reads neither a sparse index nor a local registry with git.
+
+use std::io;
+use std::net::{TcpStream, ToSocketAddrs};
+use std::time::Duration;
+
+use crate::client_setup::{BaseUrl, CargoSetting, ClientSetup, MirrorLocation, REGISTRY_NAME};
+use crate::commands::Context;
+use crate::crate_id::Version;
+use crate::event::Sink;
+use crate::gather::cargo;
+use crate::gather::cargo_config::CargoConfig;
+
+/// How long a server may take to accept a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The variable that names another index for the same registry.
+const INDEX_VARIABLE: &str = "CARGO_REGISTRIES_FROSTMIRROR_INDEX";
+
+/// The first cargo that reads a sparse index (its release notes).
+const READS_SPARSE: Version = Version::new(1, 68, 0);
+/// The first cargo that knows `credential-provider`, without which it sends no token for an index (its release notes).
+const KNOWS_PROVIDERS: Version = Version::new(1, 74, 0);
+
+/// Warns of what stands between cargo and the mirror that was configured.
+pub(super) fn warn_about_obstacles(client: &ClientSetup, context: &Context) {
+    let config = match CargoConfig::read(&context.cwd, context.cargo_home().as_deref(), &context.env) {
+        Ok(config) => Some(config),
+        Err(error) => {
+            let what = "cargo's configuration cannot be checked for what keeps it from the mirror";
+            context.reporter.warning(format!("{what}: {error}"));
+            None
+        }
+    };
+    for warning in config.iter().flat_map(|config| overruled(client, config)) {
+        context.reporter.warning(warning);
+    }
+    let MirrorLocation::Server(base) = &client.location else { return };
+    if let Some(version) = cargo::version_of(&context.env, &context.cwd)
+        && let Some(warning) = too_old(client, &version)
+    {
+        context.reporter.warning(warning);
+    }
+    report_network(base, config.as_ref(), context);
+}
+
+/// Keys of nearer configuration files that win over what `setup` wrote in CARGO_HOME.
+fn overruled(client: &ClientSetup, config: &CargoConfig) -> Vec<String> {
+    let settings = client.settings();
+    let mut warnings = Vec::new();
+    for CargoSetting { key, value } in &settings {
+        let Some((other, file)) = config.value(key) else { continue };
+        let same = match (other.as_str(), value.as_str()) {
+            (Some(other), Some(ours)) => other == ours,
+            _ => other.as_bool().is_some() && other.as_bool() == value.as_bool(),
+        };
+        if !same {
+            warnings.push(format!(
+                "`{}` in `{}` wins over what setup wrote, so cargo does not use the mirror in the folders below it; \
+                 remove that key there",
+                key.join("."),
+                file.display()
+            ));
+        }
+    }
+    // A source of that name comes before the registry.
+    for (name, file) in config.keys_of(&["source", REGISTRY_NAME]) {
+        if !settings.iter().any(|setting| *setting.key == ["source", REGISTRY_NAME, name.as_str()]) {
+            warnings.push(format!(
+                "`source.{REGISTRY_NAME}.{name}` in `{}` defines another source with the mirror's name, so cargo does not use the \
+                 mirror; remove that key there",
+                file.display()
+            ));
+        }
+    }
+    warnings
+}
+
+/// A cargo that does not understand what `setup` wrote for a server.
+fn too_old(client: &ClientSetup, version: &Version) -> Option<String> {
+    let (needed, why) = if *version < READS_SPARSE {
+        (READS_SPARSE, "does not read a server's sparse index")
+    } else if client.requires_token && *version < KNOWS_PROVIDERS {
+        (KNOWS_PROVIDERS, "sends no token for a server's index")
+    } else {
+        return None;
+    };
+    let (major, minor) = (needed.major, needed.minor);
+    Some(format!("cargo {version} {why}; use cargo {major}.{minor} or newer, for example after `rustup update stable`"))
+}
+
+fn report_network(base: &BaseUrl, config: Option<&CargoConfig>, context: &Context) {
+    let report = &context.reporter;
+    let index = format!("sparse+{base}/index/");
+    if let Some(other) = context.env.var(INDEX_VARIABLE)
+        && other.trim_end_matches('/') != index.trim_end_matches('/')
+    {
+        report
+            .warning(format!("the variable {INDEX_VARIABLE} names another index, and wins over config.toml; unset it"));
+    }
+    let Some(config) = config else { return };
+    if config.is_offline() {
+        report.warning(
+            "`net.offline` is true, in cargo's configuration or as CARGO_NET_OFFLINE: cargo asks no server, the mirror \
+             neither; remove it"
+                .to_owned(),
+        );
+    }
+    let Some((scheme, host, port)) = split_url(base) else { return };
+    if let Some(proxy) = config.http_settings().proxy.proxy_for(scheme, host) {
+        report.warning(format!(
+            "cargo asks the proxy of {} for `{base}`; if the mirror is not behind it, add `{host}` to the variable NO_PROXY",
+            proxy.origin
+        ));
+    } else if let Err(error) = connect(host, port) {
+        report.warning(format!(
+            "no server answers at `{base}` ({error}); start `cargo-frostmirror serve` there, or check the address"
+        ));
+    }
+}
+
+/// Scheme, host without brackets, and port.
+fn split_url(base: &BaseUrl) -> Option<(&'static str, &str, u16)> {
+    let (scheme, rest) = base.as_str().split_once("://")?;
+    let (scheme, implied) = if scheme.eq_ignore_ascii_case("https") { ("https", 443) } else { ("http", 80) };
+    let authority = rest.split('/').next()?;
+    let (host, port) = match authority.strip_prefix('[') {
+        Some(rest) => rest.split_once(']')?,
+        None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
+    };
+    let port = port.strip_prefix(':').filter(|port| !port.is_empty());
+    Some((scheme, host, port.map_or(Some(implied), |port| port.parse().ok())?))
+}
+
+fn connect(host: &str, port: u16) -> io::Result<()> {
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in (host, port).to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) {
+            Ok(_) => return Ok(()),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cargo_that_cannot_read_the_mirror_is_named_with_the_version_that_can() {
+        let mut client = ClientSetup::for_server(BaseUrl::parse("http://h").expect("a good URL"));
+        let warning = |client: &ClientSetup, version: &str| too_old(client, &version.parse().expect("a version"));
+        assert!(warning(&client, "1.67.1").is_some_and(|text| text.contains("cargo 1.67.1") && text.contains("1.68")));
+        assert_eq!(warning(&client, "1.68.0"), None);
+        client.requires_token = true;
+        assert!(warning(&client, "1.73.0").is_some_and(|text| text.contains("token") && text.contains("1.74")));
+        assert_eq!(warning(&client, "1.74.0"), None);
+    }
+
+    #[test]
+    fn urls_are_split_into_scheme_host_and_port() {
+        for (url, wanted) in [
+            ("http://h", ("http", "h", 80)),
+            ("HTTPS://h/m", ("https", "h", 443)),
+            ("http://h:8080/m", ("http", "h", 8080)),
+            ("https://[::1]:8443", ("https", "::1", 8443)),
+            ("http://[::1]", ("http", "::1", 80)),
+        ] {
+            assert_eq!(split_url(&BaseUrl::parse(url).expect(url)), Some(wanted), "{url}");
+        }
+    }
+}

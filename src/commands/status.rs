@@ -1,0 +1,179 @@
+//! `status`: what a mirror holds, from recorded state.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use super::Context;
+use crate::bundle::sanitize::{format_size, sanitize_line};
+use crate::error_report::Failure;
+use crate::event::{Sink, format_contents};
+use crate::mirror::index_link::LinkState;
+use crate::mirror::layout::Layout;
+use crate::mirror::live::LiveTotals;
+use crate::mirror::status::Status;
+use crate::mirror::summary::Counts;
+use crate::mirror::toolchains::{AvailableToolchain, AvailableToolchains};
+use crate::mirror::watcher_state::WatcherState;
+use crate::toolchain::Profile;
+
+/// Words of `status`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The mirror [default: /mirror where it exists, else mirror/ below FROSTMIRROR_HOME]
+    #[arg(long, value_name = "DIR", env = "FROSTMIRROR_MIRROR", hide_env_values = true)]
+    pub mirror: Option<PathBuf>,
+}
+
+/// Runs the verb.
+pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
+    let layout = Layout::new(context.resolve_folder(args.mirror.as_deref(), "/mirror", "mirror")?);
+    let status = Status::read(&layout).map_err(|error| {
+        Failure::from(error).context(format!("could not read the state of `{}`", layout.root().display()))
+    })?;
+    if !layout.root().exists() {
+        context.reporter.status("Note", format!("no mirror is at `{}` yet", layout.root().display()));
+    }
+    // The numbers are those on record; what a manifest that is damaged offered is not there to be told.
+    let offers = AvailableToolchains::read(&layout).unwrap_or_default();
+    let link = match status.link {
+        LinkState::Missing if status.imports == 0 => "none yet".to_owned(),
+        ref link => link.to_string(),
+    };
+    if context.reporter.is_json() {
+        context.reporter.print_json(&json!({
+            "reason": "status-of-mirror",
+            "mirror": layout.root(),
+            "crates": status.counts.versions,
+            "names": status.counts.crates,
+            "bytes": status.counts.total_bytes(),
+            "crate_bytes": status.counts.bytes,
+            "rustup_artifacts": status.counts.dist_files,
+            "rustup_artifact_bytes": status.counts.dist_file_bytes,
+            "live": status.live,
+            "toolchains": status.toolchains,
+            "offers": offers,
+            "last_import": status.last_import.map(|_| status.last_import_text()),
+            "imports": status.imports,
+            "lineages": status.lineages,
+            "doubts": status.doubts,
+            "incoming": status.watcher,
+            "index_link": link,
+            "index_link_good": status.link == LinkState::Good,
+        }));
+        return Ok(());
+    }
+    let incoming = status.watcher.as_ref().map(incoming_lines).unwrap_or_default();
+    context.reporter.print_data(&format!(
+        "Crate count: {}\nTotal size: {} bytes\n{}Last import: {}\n{}{}Mirror: {}\nIndex link: {link}\n{incoming}",
+        status.counts.versions,
+        status.counts.total_bytes(),
+        live_line(&status.live),
+        status.last_import_text(),
+        toolchain_lines(&status, &offers),
+        lineage_lines(&status),
+        sanitize_line(&layout.root().to_string_lossy()),
+    ));
+    Ok(())
+}
+
+/// Which toolchains are offered, what each of them has, and what they take.
+fn toolchain_lines(status: &Status, available: &AvailableToolchains) -> String {
+    let toolchains = match status.toolchains.as_slice() {
+        [] => "none".to_owned(),
+        // The names are those of files, which a bundle chose.
+        toolchains => toolchains.iter().map(|name| sanitize_line(name)).collect::<Vec<_>>().join(", "),
+    };
+    let Counts { dist_files: artifacts, dist_file_bytes: artifact_bytes, .. } = status.counts;
+    let size = match artifact_bytes {
+        0..1024 => format!("{artifact_bytes} bytes"),
+        _ => format!("{}, {artifact_bytes} bytes", format_size(artifact_bytes)),
+    };
+    let mut text = format!("Toolchains: {toolchains}\nRustup artifacts: {artifacts} ({size})\n");
+    for one in &available.toolchains {
+        text.push_str(&format!("Toolchain {}: {}\n", sanitize_line(&one.name), toolchain_details(one)));
+    }
+    if let Some(rustup) = &available.rustup {
+        let version = rustup.version.as_deref().unwrap_or("of unknown version");
+        text.push_str(&format!("Rustup: {} for {}\n", sanitize_line(version), join_list(&rustup.hosts)));
+    }
+    text
+}
+
+/// The date of a toolchain, its machines by profile, what they can build for beside themselves, and what is beyond the
+/// profile.
+fn toolchain_details(toolchain: &AvailableToolchain) -> String {
+    let mut by_profile: BTreeMap<Option<Profile>, Vec<String>> = BTreeMap::new();
+    for (host, profile) in &toolchain.hosts {
+        by_profile.entry(*profile).or_default().push(host.clone());
+    }
+    let mut parts = vec![toolchain.date.clone()];
+    for (profile, hosts) in by_profile.into_iter().rev() {
+        let profile = profile.map_or("no whole profile".to_owned(), |profile| format!("profile {profile}"));
+        parts.push(format!("{profile} on {}", join_list(&hosts)));
+    }
+    let other_targets: Vec<String> =
+        toolchain.targets.iter().filter(|target| !toolchain.hosts.contains_key(*target)).cloned().collect();
+    if !other_targets.is_empty() {
+        parts.push(format!("also builds for {}", join_list(&other_targets)));
+    }
+    if !toolchain.components.is_empty() {
+        parts.push(format!("with {}", join_list(&toolchain.components)));
+    }
+    parts.join("; ")
+}
+
+fn join_list(items: &[String]) -> String {
+    match items {
+        [] => "no machine".to_owned(),
+        words => words.iter().map(|word| sanitize_line(word)).collect::<Vec<_>>().join(", "),
+    }
+}
+
+/// Each history that feeds the mirror with the names of its inputs, and why its newest bundle is doubtful where it is.
+fn lineage_lines(status: &Status) -> String {
+    let mut text = String::new();
+    for lineage in &status.lineages {
+        text.push_str(&format!(
+            "Lineage {}: bundle number {} of {}\n",
+            lineage.id_and_inputs(),
+            lineage.sequence,
+            sanitize_line(&lineage.created)
+        ));
+        let doubts = status.doubts.get(&lineage.id).into_iter().flatten();
+        doubts.for_each(|doubt| text.push_str(&format!("  Doubtful: {doubt}\n")));
+        if status.doubts.contains_key(&lineage.id) {
+            text.push_str("  `cargo frostmirror gc --dry-run` says what to check and how to accept the bundle\n");
+        }
+    }
+    text
+}
+
+/// What live mode brought; nothing where it never brought anything.
+fn live_line(live: &LiveTotals) -> String {
+    let LiveTotals { crates, dist_files: artifacts, bytes } = *live;
+    if crates + artifacts == 0 {
+        String::new()
+    } else {
+        format!("By live mode: {} ({bytes} bytes)\n", format_contents(crates, artifacts))
+    }
+}
+
+/// What the watcher saw: a line with the number of each kind, and one for each bundle that is not imported.
+fn incoming_lines(incoming: &WatcherState) -> String {
+    let WatcherState { folder, problem, done, arriving, waiting, failed, failed_count, .. } = incoming;
+    let mut lines = vec![format!("Incoming folder: {}", folder.display())];
+    lines.extend(problem.iter().map(|problem| format!("Incoming problem: {problem}")));
+    lines.push(format!("Done bundles: {done}"));
+    for (word, bundles, count) in [
+        ("Arriving", arriving, arriving.len() as u64),
+        ("Waiting", waiting, waiting.len() as u64),
+        ("Failed", failed, *failed_count),
+    ] {
+        lines.push(format!("{word} bundles: {count}"));
+        lines.extend(bundles.iter().map(|bundle| format!("{word}: {}: {}", bundle.file, bundle.reason)));
+    }
+    lines.push(String::new());
+    lines.join("\n")
+}

@@ -1,0 +1,216 @@
+//! `up`: fetch, import and serve on this machine, and carry on from what is there when run again.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::serve::{self as serving, ServerSetup};
+use super::{Context, fetch as fetch_command, settings};
+use crate::bundle::open::open_any;
+use crate::client_setup::{self, BaseUrl, ClientSetup};
+use crate::config::{Key, Overrides, Settings, SettingsStore, Source};
+use crate::error_report::{ErrorClass, Failure};
+use crate::event::Sink;
+use crate::fetch::{self, Environment, InputSpec, Mode, Options, Outcome, ToolchainOptions};
+use crate::gather::depends::DependsFile;
+use crate::gather::input_id::Label;
+use crate::gather::workspace;
+use crate::mirror::import::ImportOptions;
+use crate::mirror::layout::Layout;
+use crate::mirror::ledger;
+use crate::mirror::lock::{Holder, lock_for_adding};
+use crate::server;
+use crate::server::auth::{AccessControl, Token};
+use crate::terminal::Reporter;
+
+/// How long to wait for another process that holds the mirror.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Words of `up`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Dependency list [default: the nearest depends.toml up to the workspace's root, else the workspace's Cargo.lock]
+    #[arg(short, long, value_name = "PATH")]
+    pub config: Option<PathBuf>,
+    /// The workspace whose Cargo.lock to mirror
+    #[arg(long, value_name = "PATH")]
+    pub manifest_path: Option<PathBuf>,
+    /// Mirror exactly the packages of this Cargo.lock (repeatable)
+    #[arg(long, value_name = "PATH")]
+    pub lockfile: Vec<PathBuf>,
+    /// Where to listen; port 0 takes a free one
+    #[arg(
+        long,
+        value_name = "ADDR",
+        env = "FROSTMIRROR_BIND",
+        default_value = "127.0.0.1:8080",
+        hide_env_values = true
+    )]
+    pub bind: String,
+    /// What the one input is called in the history [default: the name of the package or folder that its file is in]
+    #[arg(long, value_name = "NAME")]
+    pub label: Option<Label>,
+    /// Use the caches alone
+    #[arg(long)]
+    pub offline: bool,
+}
+
+/// Runs the verb.
+pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
+    let manifest = args.manifest_path.as_ref().map(|path| context.absolute(path));
+    let context = &context.with_usable_toolchain([&context.cwd].into_iter().chain(&manifest).map(PathBuf::as_path));
+    let mirror = context.resolve_folder(context.env.path("FROSTMIRROR_MIRROR").as_deref(), "/mirror", "mirror")?;
+    let layout = Layout::new(&mirror);
+    let settings = settings::read_default(context)?.settings;
+    settings::refuse_unsupported(&settings)?;
+    let live = Arc::new(load_settings(args, context)?);
+    let admin = context.env.var("FROSTMIRROR_ADMIN_TOKEN").map(Token::parse).transpose();
+    let admin = admin.map_err(|weak| Failure::from(weak).context("could not take the admin token"))?;
+    let access = Arc::new(AccessControl::new(Arc::clone(&live), admin)?);
+    // An address in use is found out before the work, not after it.
+    let listener = context.run_interruptible(server::bind(&args.bind))?;
+    let listener = listener.into_std().map_err(|source| Failure::io("could not listen", source))?;
+    let address = listener.local_addr().map_err(|source| Failure::io("could not listen", source))?;
+    let base_url = BaseUrl::parse(&format!("http://{address}"))?;
+
+    if let Err(failure) = update_mirror(args, context, &layout, &base_url, &settings) {
+        if failure.class != ErrorClass::Network || ledger::record_names(&layout)?.is_empty() {
+            return Err(failure);
+        }
+        context.reporter.warning(format!("{failure}"));
+        context.reporter.status("Keeping", format!("what `{}` holds; it was not renewed", mirror.display()));
+    }
+
+    let lines = format!(
+        "these lines in $CARGO_HOME/config.toml (`cargo frostmirror setup --url {base_url} --write` puts them there):"
+    );
+    context.reporter.status("Use", lines);
+    // rustup's variables are of no use before a toolchain is here.
+    let page = match layout.root().join("dist").is_dir() {
+        true => ClientSetup::for_server(base_url).setup_text(),
+        false => client_setup::cargo_config(base_url.as_str()),
+    };
+    context.reporter.print_data(&page);
+    let runtime = context.server_runtime()?;
+    let served = runtime.block_on(async {
+        let listener =
+            tokio::net::TcpListener::from_std(listener).map_err(|source| Failure::io("could not listen", source))?;
+        let sink: Arc<dyn Sink> = Arc::<Reporter>::clone(&context.reporter);
+        sink.status("Pages", format!("open http://{address}/ in a browser"));
+        let served = ServerSetup {
+            mirror,
+            incoming: context.resolve_folder(
+                context.env.path("FROSTMIRROR_INCOMING").as_deref(),
+                "/incoming",
+                "incoming",
+            )?,
+            settings: live,
+            access,
+            tls: None,
+            // The address of another server may be configured.
+            base_url: Arc::new(|| None),
+            counters: Arc::default(),
+            log_requests: false,
+            sink,
+        };
+        serving::run_server(listener, served, context).await
+    });
+    runtime.shutdown_background();
+    served
+}
+
+/// The settings of the server: those of frostmirror.toml, without live mode.
+fn load_settings(args: &Args, context: &Context) -> Result<SettingsStore, Failure> {
+    let mut fixed = Overrides::default();
+    fixed.set_text(Key::Bind, settings::value_source("--bind", "FROSTMIRROR_BIND", &args.bind, context), &args.bind);
+    // `up` fetches what the project needs, and nothing else.
+    fixed.set_bool(Key::ProxyMode, Source::Flag("`up`"), false);
+    let folder = settings::config_folder(context.env.path("FROSTMIRROR_CONFIG_DIR").as_deref(), context)?;
+    Ok(SettingsStore::load(&folder, fixed)?)
+}
+
+/// Brings into the mirror what is new.
+fn update_mirror(
+    args: &Args,
+    context: &Context,
+    layout: &Layout,
+    base_url: &BaseUrl,
+    settings: &Settings,
+) -> Result<(), Failure> {
+    // Its own history and a bundle that does not outlive the run: the default ones are the user's.
+    let up_folder = context.home()?.join("up");
+    let scratch = context.create_scratch_folder()?;
+    let imported = ledger::record_names(layout)?;
+    let options = Options {
+        inputs: collect_inputs(args, context)?,
+        mode: Mode::Full,
+        // Whoever runs this has a toolchain.
+        toolchains: ToolchainOptions::none(),
+        forget: Vec::new(),
+        label: args.label.clone(),
+        environment: Environment { offline: args.offline, ..context.fetch_environment(scratch.path())? },
+        output: scratch.path().to_owned(),
+        history: up_folder.join("history"),
+        base_url: base_url.clone(),
+        created: fetch_command::bundle_time(context)?,
+        is_delivered: Some(Arc::new(move |id: &str| ledger::contains_bundle(&imported, id))),
+    };
+    let sink: Arc<dyn Sink> = Arc::<Reporter>::clone(&context.reporter);
+    match context.run_interruptible(fetch::fetch(options, sink))? {
+        Outcome::Written(written) => {
+            let (own, layout, settings) = (context.clone(), layout.clone(), settings.clone());
+            // An import may end with the process at any instant: the next one clears away what it left.
+            context.run_interruptible(async {
+                let importing = move || import_bundle(&written.path, &own, &layout, &settings);
+                tokio::task::spawn_blocking(importing).await.map_err(|lost| Failure::new(ErrorClass::Bug, lost))?
+            })
+        }
+        Outcome::NothingNew => {
+            context.reporter.status("Unchanged", "the mirror holds all of it".to_owned());
+            Ok(())
+        }
+    }
+}
+
+fn collect_inputs(args: &Args, context: &Context) -> Result<Vec<InputSpec>, Failure> {
+    let mut inputs: Vec<InputSpec> =
+        args.config.iter().map(|path| InputSpec::Depends(super::fetch::normalize_path(path, context))).collect();
+    inputs.extend(args.lockfile.iter().map(|path| InputSpec::Lockfile(super::fetch::normalize_path(path, context))));
+    if let Some(manifest) = &args.manifest_path {
+        inputs.push(InputSpec::Workspace(workspace::open(&context.absolute(manifest), &context.env)?));
+    }
+    if inputs.is_empty() {
+        inputs.push(fetch_command::default_input(context)?);
+    }
+    for input in &inputs {
+        if let InputSpec::Depends(path) = input
+            && DependsFile::read(path)?.platforms.is_some()
+        {
+            context
+                .reporter
+                .warning(format!("`{}` asks for toolchains; this version mirrors crates alone", path.display()));
+        }
+    }
+    Ok(inputs)
+}
+
+fn import_bundle(bundle: &Path, context: &Context, layout: &Layout, settings: &Settings) -> Result<(), Failure> {
+    let report = context.reporter.as_ref();
+    let failed = |source| Failure::io(format!("could not read `{}`", bundle.display()), source);
+    let file = fs::File::open(bundle).map_err(failed)?;
+    let length = file.metadata().map_err(failed)?.len();
+    let name = bundle.file_name().unwrap_or(bundle.as_os_str()).to_string_lossy().into_owned();
+    let spool = bundle.parent().unwrap_or(layout.root());
+    let opened = open_any(Box::new(file), &name, spool)?;
+    let now = Timestamp::now();
+    let holder = Holder::this_process("up", &context.env, now);
+    let mut guard = lock_for_adding(layout, LOCK_TIMEOUT, &holder, report)?;
+    let verify_existing = settings.verify_checksums;
+    let options = ImportOptions { base_url: None, verify_existing, file_name: name, bundle_length: Some(length), now };
+    guard.import(opened, &options, report)?;
+    drop(guard);
+    if settings.prune_on_import { settings::collect_after_import(layout, "up", LOCK_TIMEOUT, context) } else { Ok(()) }
+}

@@ -1,0 +1,202 @@
+//! `verify --mirror`: the audit, the list of what must be fetched again, and lost state made anew.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::Args;
+use crate::bundle::sanitize::pluralize;
+use crate::commands::Context;
+use crate::durable;
+use crate::error_report::{ErrorClass, Failure};
+use crate::event::{self, Sink};
+use crate::mirror::audit::{Audit, Fault, Repair, audit, require_mirror};
+use crate::mirror::layout::Layout;
+use crate::mirror::lock::{self, AddGuard, Holder, lock_for_adding};
+use crate::mirror::rebuild::{REBUILT_LINEAGE, RebuildReport};
+
+/// Audits the mirror; with `--rebuild-state`, after what was lost is made anew.
+pub(super) fn run(args: &Args, layout: &Layout, context: &Context) -> Result<(), Failure> {
+    let with_context = |failure: Failure| failure.context(format!("could not audit `{}`", layout.root().display()));
+    require_mirror(layout).map_err(Failure::from)?;
+    let sink = context.reporter.as_ref();
+    let audit = if args.rebuild_state {
+        let mut guard = lock_mirror(args, layout, context)?;
+        let rebuilt = guard.rebuild(Timestamp::now(), sink).map_err(Failure::from).map_err(with_context)?;
+        report_rebuild(&rebuilt, context);
+        rebuilt.audit
+    } else {
+        let first = audit(layout, sink).map_err(Failure::from).map_err(with_context)?;
+        if first.problems.is_empty() { first } else { audit_locked(first, args, layout, context)? }
+    };
+    if let Some(path) = &args.repair_list {
+        let path = context.absolute(path);
+        let text = Repair::render_list(&audit.repairs, &audit.dist_file_repairs);
+        durable::rewrite(&path, text.as_bytes(), 0o644)
+            .map_err(|source| Failure::io(format!("could not write `{}`", path.display()), source))?;
+        let what = describe_repairs(&audit);
+        sink.status("Listed", format!("{what} in {}", path.display()));
+    }
+    report_audit(&audit, layout, context);
+    audit_result(&audit, args, layout)
+}
+
+/// A second look under the lock at what looked wrong: it may have been an import at work.
+fn audit_locked(first: Audit, args: &Args, layout: &Layout, context: &Context) -> Result<Audit, Failure> {
+    let sink = context.reporter.as_ref();
+    match lock_for_adding(layout, Duration::from_secs(args.lock_timeout), &lock_holder(context), sink) {
+        Ok(guard) => Ok(guard.audit_again(&first, sink)?),
+        Err(lock::Error::Io { source, .. }) => {
+            // Where nothing can be written, nobody of ours is writing.
+            sink.warning(format!("the mirror could not be locked ({source}); had something else changed it meanwhile, that would be told as damage"));
+            Ok(first)
+        }
+        Err(error) => {
+            sink.warning(format!(
+                "{} looked wrong, which may be the work of the process that holds the mirror",
+                pluralize(first.problems.len(), "thing")
+            ));
+            Err(error.into())
+        }
+    }
+}
+
+fn lock_mirror(args: &Args, layout: &Layout, context: &Context) -> Result<AddGuard, Failure> {
+    let timeout = Duration::from_secs(args.lock_timeout);
+    Ok(lock_for_adding(layout, timeout, &lock_holder(context), context.reporter.as_ref())?)
+}
+
+fn lock_holder(context: &Context) -> Holder {
+    Holder::this_process("verify", &context.env, Timestamp::now())
+}
+
+fn report_rebuild(rebuilt: &RebuildReport, context: &Context) {
+    let sink = context.reporter.as_ref();
+    let RebuildReport {
+        lines,
+        dist_files,
+        kept_crates: kept,
+        kept_dist_files: kept_artifacts,
+        records_moved_aside: aside,
+        signatures_aside,
+        live_rewritten: live,
+        summary_rewritten: head,
+        ..
+    } = rebuilt;
+    if *lines > 0 {
+        let records =
+            if *lines == 1 { "record of 1 index line".to_owned() } else { format!("records of {lines} index lines") };
+        sink.status("Rebuilt", format!("the {records}"));
+    }
+    if let Some(artifacts) = dist_files {
+        sink.status("Rebuilt", format!("the record of {}", event::format_dist_files(*artifacts)));
+    }
+    if *live {
+        sink.status("Rebuilt", "what is recorded of live mode".to_owned());
+    }
+    if *head {
+        sink.status("Rebuilt", "manifest.json".to_owned());
+    }
+    if *aside > 0 {
+        sink.status("Moved", format!("{aside} damaged records of imports to .frostmirror/aside"));
+    }
+    for path in signatures_aside {
+        sink.warning(format!(
+            "`{path}` was moved to .frostmirror/aside: no record names this signature, and its manifest is not proven or the \
+             file is no signature; the next bundle with this channel brings it again"
+        ));
+    }
+    if let Some(kept) = kept {
+        let what = count_text(*kept, *kept_artifacts);
+        sink.warning(format!(
+            "records of imports were lost, so nobody knows what {what} are needed for; they are kept as lineage `{REBUILT_LINEAGE}`"
+        ));
+    }
+    if !head
+        && !live
+        && *lines == 0
+        && dist_files.is_none()
+        && *aside == 0
+        && signatures_aside.is_empty()
+        && kept.is_none()
+    {
+        sink.status("Unchanged", "nothing was lost that could be rebuilt".to_owned());
+    }
+}
+
+fn report_audit(audit: &Audit, layout: &Layout, context: &Context) {
+    let problems: Vec<String> = audit.problems.iter().map(ToString::to_string).collect();
+    if context.reporter.is_json() {
+        context.reporter.print_json(&json!({
+            "reason": "audited",
+            "mirror": layout.root(),
+            "success": problems.is_empty(),
+            "crates": audit.crates,
+            "bytes": audit.bytes,
+            "rustup_artifacts": audit.dist_files,
+            "problems": problems,
+            "to_fetch": audit.repairs.len() + audit.dist_file_repairs.len(),
+        }));
+    } else if problems.is_empty() {
+        context.reporter.print_data(&format!("OK -- {} crates, {} rustup artifacts", audit.crates, audit.dist_files));
+    } else {
+        context.reporter.print_data(&problems.join("\n"));
+    }
+}
+
+/// What is to be fetched again, in words.
+fn describe_repairs(audit: &Audit) -> String {
+    count_text(audit.repairs.len() as u64, audit.dist_file_repairs.len() as u64)
+}
+
+/// So many crates and rustup artifacts; the latter only where there are any.
+fn count_text(crates: u64, artifacts: u64) -> String {
+    match (crates, artifacts) {
+        (crates, 0) => event::format_crates(crates),
+        (0, artifacts) => event::format_dist_files(artifacts),
+        (crates, artifacts) => format!("{} and {}", event::format_crates(crates), event::format_dist_files(artifacts)),
+    }
+}
+
+fn audit_result(audit: &Audit, args: &Args, layout: &Layout) -> Result<(), Failure> {
+    if audit.problems.is_empty() {
+        return Ok(());
+    }
+    let message = match audit.problems.len() {
+        1 => format!("1 problem in the mirror `{}`", layout.root().display()),
+        n => format!("{n} problems in the mirror `{}`", layout.root().display()),
+    };
+    // What is found before that may be half of what was under way.
+    if audit.problems.iter().any(|problem| problem.fault == Fault::Interrupted) {
+        return Err(Failure::new(ErrorClass::Integrity, message).hint(
+            "run what was killed once more, the import of the same bundle or `cargo frostmirror gc`, and verify again",
+        ));
+    }
+    let mut steps = Vec::new();
+    if !audit.repairs.is_empty() || !audit.dist_file_repairs.is_empty() {
+        let list = match &args.repair_list {
+            Some(path) => format!("carry {} out", path.display()),
+            None => "write a list with `--repair-list FILE`, carry it out".to_owned(),
+        };
+        steps.push(format!(
+            "{list}, `cargo frostmirror fetch --from-list` it, and import that bundle: {} {} to be fetched again",
+            describe_repairs(audit),
+            if audit.repairs.len() + audit.dist_file_repairs.len() == 1 { "is" } else { "are" }
+        ));
+    }
+    if !args.rebuild_state && audit.problems.iter().any(|problem| problem.fault.is_rebuildable()) {
+        let then = if steps.is_empty() { "" } else { "then " };
+        steps.push(format!("{then}make lost records anew with `--rebuild-state`"));
+    }
+    if audit.problems.iter().any(|problem| problem.fault.is_stray()) {
+        // An import that had to count the tree may have taken a crate's file for one of the mirror's.
+        let counted = if args.rebuild_state { "once more " } else { "" };
+        steps.push(format!(
+            "look at what does not belong, and remove it by hand; run this {counted}with `--rebuild-state` after it, which counts anew"
+        ));
+    }
+    let hint = steps.join("; ");
+    let failure = Failure::new(ErrorClass::Integrity, message);
+    Err(if hint.is_empty() { failure.hint("import any bundle: it puts the rest right") } else { failure.hint(hint) })
+}

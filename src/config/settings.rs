@@ -1,0 +1,417 @@
+//! `frostmirror.toml`, read strictly: every value has a type that cannot be wrong, and what cannot be read is an error
+//! that names the place, the key and what belongs there. Nothing falls back to a default in silence.
+//!
+//! Keys are flat. [`Key`] lists them; `value` knows what each may be.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, Read};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::json;
+use toml::de::{DeTable, DeValue};
+
+use super::SERVER;
+use crate::client_setup::BaseUrl;
+use crate::diagnostics::{did_you_mean, list_problems, quote};
+use crate::line_column::LineColumn;
+use crate::toolchain::{self, ToolchainName};
+use crate::units;
+
+mod key;
+mod network;
+mod value;
+
+pub use key::Key;
+pub use network::Network;
+pub use value::{CratePattern, InvalidValue, LogFormat, UpstreamUrl};
+
+/// Where `serve` listens unless told otherwise.
+pub const DEFAULT_BIND: &str = "0.0.0.0:8080";
+/// The target where nothing names any.
+pub const DEFAULT_TARGET: &str = "x86_64-unknown-linux-gnu";
+
+/// Bytes in the largest file that is read; a real one has a few hundred.
+pub const MAX_SIZE: u64 = 1 << 20;
+
+/// Problems of one file that are told.
+const MAX_PROBLEMS: usize = 20;
+
+/// The settings of the server; [`Key::about`] describes each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// What clients are told; `None`: the Host that each of them asks for.
+    pub base_url: Option<BaseUrl>,
+    /// Reverse proxies whose forwarding headers count; `None`: those of this machine.
+    pub trusted_proxies: Option<Vec<Network>>,
+    /// `HOST:PORT` to listen on.
+    pub bind: String,
+    /// Target triples of the setup page, and those of `fetch` where nothing else names any.
+    pub targets: Vec<String>,
+    /// The toolchains of `fetch` where nothing else names any, at least one; the first is that of the setup page.
+    pub toolchain: Vec<ToolchainName>,
+    /// Whether bundles that are dropped into the incoming folder are imported.
+    pub watch_incoming: bool,
+    /// Whether an import hashes files that are held already. A bundle is checked in any case.
+    pub verify_checksums: bool,
+    /// Whether the watcher keeps bundles that it refused; why it did is kept in any case.
+    pub keep_failed_packages: bool,
+    /// Whether garbage is collected after each import.
+    pub prune_on_import: bool,
+    /// Live-mirror mode.
+    pub proxy_mode: bool,
+    /// Live mode's sparse index.
+    pub proxy_index_url: UpstreamUrl,
+    /// Live mode's downloads, with cargo's markers; `None`: what the index's config.json says.
+    pub proxy_dl_url: Option<UpstreamUrl>,
+    /// Live mode's toolchains.
+    pub proxy_dist_url: UpstreamUrl,
+    /// How long live mode takes an index file for fresh.
+    pub proxy_ttl: Duration,
+    /// Bytes that live mode may keep; 0: no cap.
+    pub proxy_cache_max: u64,
+    /// How old a version must be for live mode to offer it.
+    pub min_age: Duration,
+    /// The crates that live mode offers; `None`: all.
+    pub allow: Option<Vec<CratePattern>>,
+    /// The crates that live mode does not offer.
+    pub deny: Vec<CratePattern>,
+    /// The file of the token that writers need.
+    pub admin_token_file: Option<PathBuf>,
+    /// The file of the tokens that readers need.
+    pub read_token_file: Option<PathBuf>,
+    /// Whether readers need a token.
+    pub auth_required: bool,
+    /// The certificate chain (PEM).
+    pub tls_cert: Option<PathBuf>,
+    /// Its private key (PEM).
+    pub tls_key: Option<PathBuf>,
+    /// How log lines are written.
+    pub log_format: LogFormat,
+    /// Whether the server may never use the network for itself: live mode cannot be switched on.
+    pub offline: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        let upstream = |url: &str| UpstreamUrl::parse(url).expect("the address of an upstream is one");
+        Settings {
+            base_url: None,
+            trusted_proxies: None,
+            bind: DEFAULT_BIND.to_owned(),
+            targets: vec![DEFAULT_TARGET.to_owned()],
+            toolchain: vec!["stable".parse().expect("stable is a channel")],
+            watch_incoming: false,
+            verify_checksums: true,
+            keep_failed_packages: true,
+            prune_on_import: false,
+            proxy_mode: false,
+            proxy_index_url: upstream(crates_index::sparse::URL),
+            proxy_dl_url: None,
+            proxy_dist_url: upstream(toolchain::UPSTREAM_DIST_URL),
+            proxy_ttl: Duration::from_secs(5 * 60),
+            proxy_cache_max: 0,
+            min_age: Duration::ZERO,
+            allow: None,
+            deny: Vec::new(),
+            admin_token_file: None,
+            read_token_file: None,
+            auth_required: false,
+            tls_cert: None,
+            tls_key: None,
+            log_format: LogFormat::Text,
+            offline: false,
+        }
+    }
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file cannot be read.
+    #[error("could not read `{}`", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is far too large to be one.
+    #[error("`{}` is larger than 1 MiB, which no {SERVER} is", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+    },
+    /// What the file says is wrong.
+    #[error("{}", list_problems(path, problems, *more))]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// The problems, in the file's order; at most 20.
+        problems: Vec<Problem>,
+        /// How many more there are.
+        more: usize,
+    },
+    /// What a flag or a variable says is wrong.
+    #[error("{overridden_by} is wrong: {error}")]
+    InvalidOverride {
+        /// The flag or the variable.
+        overridden_by: String,
+        /// What is wrong with it.
+        error: InvalidValue,
+    },
+    /// One half of what belongs together.
+    #[error("`{given}` is set without `{missing}`")]
+    IncompletePair {
+        /// The key that is set.
+        given: &'static str,
+        /// The key that is not.
+        missing: &'static str,
+    },
+    /// Live mode is switched on for a server that may not use the network.
+    #[error("`offline` forbids live mode, and `proxy_mode` switches it on")]
+    Offline,
+}
+
+/// One thing that is wrong with a `frostmirror.toml`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{position}: {error}")]
+pub struct Problem {
+    /// Where it begins.
+    pub position: LineColumn,
+    /// What is wrong, and what belongs there.
+    pub error: InvalidValue,
+}
+
+/// What a file says, by itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ParsedFile {
+    /// The settings, with the defaults of the keys that the file does not have.
+    pub settings: Settings,
+    /// The keys that the file has.
+    pub keys: BTreeSet<Key>,
+}
+
+impl ParsedFile {
+    /// Reads the `frostmirror.toml` of `folder`; where there is none, nothing is given.
+    ///
+    /// # Errors
+    /// Everything in [`Error`] but what concerns flags.
+    pub fn read(folder: &Path) -> Result<ParsedFile, Error> {
+        let path = folder.join(SERVER);
+        match read_text(&path)? {
+            Some(text) => ParsedFile::parse(&text, &path),
+            None => Ok(ParsedFile::default()),
+        }
+    }
+
+    /// Reads `text`; `path` is what errors name, and its folder that of relative paths.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`], [`Error::Invalid`].
+    pub fn parse(text: &str, path: &Path) -> Result<ParsedFile, Error> {
+        if text.len() as u64 > MAX_SIZE {
+            return Err(Error::TooLarge { path: path.to_owned() });
+        }
+        let mut problems: Vec<(usize, InvalidValue)> = Vec::new();
+        let (root, errors) = DeTable::parse_recoverable(text);
+        if let Some(error) = errors.first() {
+            // What follows the first mistake is mostly noise of the recovery.
+            problems.push((error.span().map_or(0, |span| span.start), syntax_error(text, error)));
+            return Err(invalid_file(text, path, problems));
+        }
+        let mut parsed = ParsedFile::default();
+        let folder = path.parent().unwrap_or(Path::new(""));
+        for (name, value) in root.get_ref() {
+            let Some(key) = Key::from_name(name.get_ref()) else {
+                problems.push((name.span().start, unknown_key(name.get_ref())));
+                continue;
+            };
+            parsed.keys.insert(key);
+            if let Err(wrong) = parsed.settings.set(key, value.get_ref(), folder) {
+                problems.push((value.span().start, wrong));
+            }
+        }
+        if problems.is_empty() { Ok(parsed) } else { Err(invalid_file(text, path, problems)) }
+    }
+}
+
+/// The text of the file at `path`, which is UTF-8 and not too large; `None` where there is no file.
+pub(super) fn read_text(path: &Path) -> Result<Option<String>, Error> {
+    let failed = |source| Error::Read { path: path.to_owned(), source };
+    let mut bytes = Vec::new();
+    match File::open(path).and_then(|file| file.take(MAX_SIZE + 1).read_to_end(&mut bytes)) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound || e.kind() == io::ErrorKind::NotADirectory => return Ok(None),
+        read => read.map_err(failed)?,
+    };
+    if bytes.len() as u64 > MAX_SIZE {
+        return Err(Error::TooLarge { path: path.to_owned() });
+    }
+    String::from_utf8(bytes).map(Some).map_err(|error| {
+        let good = String::from_utf8_lossy(&error.as_bytes()[..error.utf8_error().valid_up_to()]).into_owned();
+        let wrong = InvalidValue::new("a byte that is not UTF-8", "text in UTF-8");
+        invalid_file(&good, path, vec![(good.len(), wrong)])
+    })
+}
+
+/// The error of an unknown key.
+pub(super) fn unknown_key(name: &str) -> InvalidValue {
+    let names = Key::ALL.map(Key::name);
+    let expected = match did_you_mean(name, &names) {
+        near if near.is_empty() => format!("one of {}", names.join(", ")),
+        near => format!("a key of {SERVER}{near}"),
+    };
+    InvalidValue::new(format!("unknown key {}", quote(name)), expected)
+}
+
+fn syntax_error(text: &str, error: &toml::de::Error) -> InvalidValue {
+    match error.message() {
+        "duplicate key" => {
+            let key = error.span().and_then(|span| text.get(span)).unwrap_or_default();
+            InvalidValue::new(format!("{} stands here a second time", quote(key)), "each key once")
+        }
+        message => match message.split_once(", expected ") {
+            Some((what, expected)) => InvalidValue::new(format!("invalid TOML: {what}"), expected),
+            None => InvalidValue::new(format!("invalid TOML: {message}"), "valid TOML"),
+        },
+    }
+}
+
+fn invalid_file(text: &str, path: &Path, mut problems: Vec<(usize, InvalidValue)>) -> Error {
+    problems.sort_by_key(|(offset, _)| *offset);
+    let more = problems.len().saturating_sub(MAX_PROBLEMS);
+    problems.truncate(MAX_PROBLEMS);
+    let problem = |(offset, wrong)| Problem { position: LineColumn::from_offset(text, offset), error: wrong };
+    Error::Invalid { path: path.to_owned(), problems: problems.into_iter().map(problem).collect(), more }
+}
+
+impl Settings {
+    /// Gives `key` a value; `folder` is that of relative paths.
+    ///
+    /// # Errors
+    /// What is wrong with the value; the settings are as they were.
+    pub fn set(&mut self, key: Key, value: &DeValue<'_>, folder: &Path) -> Result<(), InvalidValue> {
+        let reader = value::ValueReader { key, value, folder };
+        match key {
+            Key::BaseUrl => self.base_url = Some(reader.base_url()?),
+            Key::TrustedProxies => self.trusted_proxies = Some(reader.networks()?),
+            Key::Bind => self.bind = reader.bind()?,
+            Key::Targets => self.targets = reader.targets()?,
+            Key::Toolchain => self.toolchain = reader.toolchain()?,
+            Key::WatchIncoming => self.watch_incoming = reader.boolean()?,
+            Key::VerifyChecksums => self.verify_checksums = reader.boolean()?,
+            Key::KeepFailedPackages => self.keep_failed_packages = reader.boolean()?,
+            Key::PruneOnImport => self.prune_on_import = reader.boolean()?,
+            Key::ProxyMode => self.proxy_mode = reader.boolean()?,
+            Key::ProxyIndexUrl => self.proxy_index_url = reader.upstream()?,
+            Key::ProxyDlUrl => self.proxy_dl_url = Some(reader.upstream()?),
+            Key::ProxyDistUrl => self.proxy_dist_url = reader.upstream()?,
+            Key::ProxyTtl => self.proxy_ttl = reader.duration()?,
+            Key::ProxyCacheMax => self.proxy_cache_max = reader.size()?,
+            Key::MinAge => self.min_age = reader.duration()?,
+            Key::Allow => self.allow = Some(reader.non_empty_crates()?),
+            Key::Deny => self.deny = reader.crates()?,
+            Key::AdminTokenFile => self.admin_token_file = Some(reader.path()?),
+            Key::ReadTokenFile => self.read_token_file = Some(reader.path()?),
+            Key::AuthRequired => self.auth_required = reader.boolean()?,
+            Key::TlsCert => self.tls_cert = Some(reader.path()?),
+            Key::TlsKey => self.tls_key = Some(reader.path()?),
+            Key::LogFormat => self.log_format = reader.log_format()?,
+            Key::Offline => self.offline = reader.boolean()?,
+        }
+        Ok(())
+    }
+
+    /// Whether the forwarding headers of a peer count. Those of this machine do unless the setting says otherwise.
+    pub fn trusts_proxy(&self, peer: IpAddr) -> bool {
+        match &self.trusted_proxies {
+            Some(networks) => networks.iter().any(|network| network.contains(peer)),
+            None => peer.to_canonical().is_loopback(),
+        }
+    }
+
+    /// Whether the setting names this peer as a proxy: then its connections may be anybody's.
+    pub fn is_listed_proxy(&self, peer: IpAddr) -> bool {
+        self.trusted_proxies.is_some() && self.trusts_proxy(peer)
+    }
+
+    /// Refuses what only makes sense together and is not.
+    ///
+    /// # Errors
+    /// [`Error::Half`], [`Error::Offline`].
+    pub fn validate(&self) -> Result<(), Error> {
+        if self.offline && self.proxy_mode {
+            return Err(Error::Offline);
+        }
+        let (given, missing) = match (&self.tls_cert, &self.tls_key) {
+            (Some(_), None) => (Key::TlsCert, Key::TlsKey),
+            (None, Some(_)) => (Key::TlsKey, Key::TlsCert),
+            _ => return Ok(()),
+        };
+        Err(Error::IncompletePair { given: given.name(), missing: missing.name() })
+    }
+
+    /// Takes over the keys that travel (see [`Key::is_in_snapshots`]).
+    pub(super) fn copy_snapshot_keys(&mut self, from: &Settings) {
+        self.targets.clone_from(&from.targets);
+        self.toolchain.clone_from(&from.toolchain);
+    }
+
+    /// The value of `key` as JSON, in the form in which it may be given back. What is secret in an address is masked
+    /// (see [`Upstream::masked`]).
+    pub fn masked_json(&self, key: Key) -> serde_json::Value {
+        self.json_with(key, UpstreamUrl::masked)
+    }
+
+    /// The same with its secrets, to tell whether two are one.
+    pub(super) fn unmasked_json(&self, key: Key) -> serde_json::Value {
+        self.json_with(key, |url| url.as_str().to_owned())
+    }
+
+    /// The upstream that is the value of `key`.
+    pub(super) fn upstream(&self, key: Key) -> Option<&UpstreamUrl> {
+        match key {
+            Key::ProxyIndexUrl => Some(&self.proxy_index_url),
+            Key::ProxyDlUrl => self.proxy_dl_url.as_ref(),
+            Key::ProxyDistUrl => Some(&self.proxy_dist_url),
+            _ => None,
+        }
+    }
+
+    fn json_with(&self, key: Key, url: impl Fn(&UpstreamUrl) -> String) -> serde_json::Value {
+        let path = |path: &Option<PathBuf>| json!(path.as_ref().map(|path| path.to_string_lossy()));
+        let crates = |list: &[CratePattern]| list.iter().map(CratePattern::to_string).collect::<Vec<_>>();
+        match key {
+            Key::BaseUrl => json!(self.base_url.as_ref().map(BaseUrl::as_str)),
+            Key::TrustedProxies => {
+                json!(self.trusted_proxies.as_ref().map(|all| all.iter().map(Network::to_string).collect::<Vec<_>>()))
+            }
+            Key::Bind => json!(self.bind),
+            Key::Targets => json!(self.targets),
+            Key::Toolchain => json!(self.toolchain),
+            Key::WatchIncoming => json!(self.watch_incoming),
+            Key::VerifyChecksums => json!(self.verify_checksums),
+            Key::KeepFailedPackages => json!(self.keep_failed_packages),
+            Key::PruneOnImport => json!(self.prune_on_import),
+            Key::ProxyMode => json!(self.proxy_mode),
+            Key::ProxyIndexUrl | Key::ProxyDlUrl | Key::ProxyDistUrl => json!(self.upstream(key).map(url)),
+            Key::ProxyTtl => json!(units::format_duration(self.proxy_ttl)),
+            Key::ProxyCacheMax => json!(self.proxy_cache_max),
+            Key::MinAge => json!(units::format_duration(self.min_age)),
+            Key::Allow => json!(self.allow.as_deref().map(crates)),
+            Key::Deny => json!(crates(&self.deny)),
+            Key::AdminTokenFile => path(&self.admin_token_file),
+            Key::ReadTokenFile => path(&self.read_token_file),
+            Key::AuthRequired => json!(self.auth_required),
+            Key::TlsCert => path(&self.tls_cert),
+            Key::TlsKey => path(&self.tls_key),
+            Key::LogFormat => json!(self.log_format.as_str()),
+            Key::Offline => json!(self.offline),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

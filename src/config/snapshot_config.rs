@@ -1,0 +1,465 @@
+//! Which settings a snapshot carries, and how they are put in place on another server.
+//!
+//! Of `frostmirror.toml` only the keys that travel (see [`Key::is_in_snapshots`]) cross: they say which toolchains are mirrored.
+//! How a server runs is decided on its own machine: a bundle must not switch live mode on, name an upstream, weaken a
+//! check, or change who may do what. The values are written anew, so that no comment and no unknown key crosses.
+//! `depends.toml` crosses whole, but for the user names and passwords in its addresses.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value as Json};
+use toml_edit::{DocumentMut, Item};
+
+use super::edit;
+use super::settings::{Key, ParsedFile};
+use super::{CONFIG_FILES, NEW_FILE_MODE, SERVER};
+use crate::durable;
+use crate::event::Sink;
+use crate::line_column::LineColumn;
+
+/// Most keys that a message names.
+const MAX_LISTED_KEYS: usize = 20;
+
+/// Bytes of a key's name that a message shows.
+const MAX_KEY_CHARS: usize = 40;
+
+/// A configuration that cannot be taken along or put in place. What was there is untouched.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file that is there cannot be read.
+    #[error("could not read `{}`", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A file that is there is no TOML.
+    #[error("`{}` is not TOML", path.display())]
+    Toml {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        source: TomlSyntaxError,
+    },
+    /// A file of a snapshot is no TOML.
+    #[error("the snapshot's `{name}` is not TOML")]
+    SnapshotToml {
+        /// The file.
+        name: &'static str,
+        /// Where and why.
+        source: TomlSyntaxError,
+    },
+    /// A file of a snapshot is no text.
+    #[error("the snapshot's `{name}` is not text")]
+    NotText {
+        /// The file.
+        name: &'static str,
+    },
+    /// A file cannot be written.
+    #[error("could not write `{}`", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+/// Where a text is no TOML, and why. The line itself, which the parser would show too, may hold a password, and jobs and
+/// reasons are told to every reader.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {}, column {}: {reason}", position.line, position.column)]
+pub struct TomlSyntaxError {
+    position: LineColumn,
+    reason: String,
+}
+
+impl TomlSyntaxError {
+    fn new(text: &str, error: &toml_edit::TomlError) -> TomlSyntaxError {
+        let place = LineColumn::from_offset(text, error.span().map_or(0, |span| span.start));
+        TomlSyntaxError { position: place, reason: error.message().to_owned() }
+    }
+}
+
+/// A configuration file that crosses in a snapshot: its name, one of [`FILES`], and its text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnapshotFile {
+    /// Its name.
+    pub name: &'static str,
+    /// Its text, which is TOML.
+    pub text: String,
+}
+
+/// The name of a file, and what of it does not travel, as a sentence's end.
+pub type OmittedKeys = (&'static str, String);
+
+impl SnapshotFile {
+    /// The file called `name`, which is one of [`FILES`].
+    ///
+    /// # Errors
+    /// [`Error::Brought`].
+    pub fn parse(name: &'static str, bytes: &[u8]) -> Result<SnapshotFile, Error> {
+        let text = std::str::from_utf8(bytes).map_err(|_| Error::NotText { name })?.to_owned();
+        let wrong = |error| Error::SnapshotToml { name, source: TomlSyntaxError::new(&text, &error) };
+        text.parse::<DocumentMut>().map_err(wrong)?;
+        Ok(SnapshotFile { name, text })
+    }
+}
+
+/// What of a folder's files travels, and what of them stays behind.
+///
+/// # Errors
+/// A file that cannot be read, or is no TOML. One that is not there does not travel.
+pub fn files_for_snapshot(folder: &Path) -> Result<(Vec<SnapshotFile>, Vec<OmittedKeys>), Error> {
+    let (mut files, mut notes) = (Vec::new(), Vec::new());
+    for name in CONFIG_FILES {
+        let Some((text, document)) = read_toml(&folder.join(name))? else {
+            continue;
+        };
+        if name == SERVER {
+            let (changes, others) = split_keys(&document);
+            notes.extend(others.map(|others| (name, others)));
+            let mut document = DocumentMut::new();
+            edit::set_keys(&mut document, &changes);
+            files.push(SnapshotFile { name, text: document.to_string() });
+        } else {
+            let stripped = strip_logins(&text);
+            if stripped != text {
+                notes.push((name, "the user name and password in an address".to_owned()));
+            }
+            files.push(SnapshotFile { name, text: stripped });
+        }
+    }
+    Ok((files, notes))
+}
+
+/// Puts the files of a snapshot in place. `depends.toml` is replaced; of `frostmirror.toml` only the keys that travel are
+/// set, and all else stays as it is. What stood there is kept beside it as `NAME.N.bak` with the next free number.
+/// Tells of each file that was written, and of what of it was not taken.
+///
+/// # Errors
+/// Everything in [`Error`]; files before the one that failed are in place by then.
+pub fn restore_files(folder: &Path, files: &[SnapshotFile], sink: &dyn Sink) -> Result<(), Error> {
+    for file in files {
+        let path = folder.join(file.name);
+        let existing = read_toml(&path)?;
+        let text = if file.name == SERVER {
+            let snapshot = file.text.parse::<DocumentMut>();
+            let snapshot = snapshot.map_err(|error| Error::SnapshotToml {
+                name: SERVER,
+                source: TomlSyntaxError::new(&file.text, &error),
+            })?;
+            let (changes, others) = split_keys(&snapshot);
+            let mut document = existing.as_ref().map(|(_, document)| document.clone()).unwrap_or_default();
+            edit::set_keys(&mut document, &changes);
+            if let Some(others) = others {
+                sink.warning(format!("not imported from the snapshot's {SERVER}: {others}"));
+            }
+            document.to_string()
+        } else {
+            file.text.clone()
+        };
+        if existing.as_ref().map_or(text.is_empty(), |(old_text, _)| *old_text == text) {
+            continue;
+        }
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |source| Error::Write { path, source }
+        };
+        durable::make_folder(folder).map_err(failed(folder))?;
+        let backup = existing.is_some().then(|| back_up(&path)).transpose().map_err(failed(&path))?;
+        if file.name == SERVER && strip_logins(&text) != text {
+            durable::rewrite_private(&path, text.as_bytes()).map_err(failed(&path))?;
+        } else {
+            durable::rewrite(&path, text.as_bytes(), NEW_FILE_MODE).map_err(failed(&path))?;
+        }
+        let kept = backup.map(|backup| format!("; the previous file is kept as {}", backup.display()));
+        sink.status("Restored", format!("{}{}", path.display(), kept.unwrap_or_default()));
+        if file.name == SERVER {
+            sink.status("Note", format!("{}; other settings of this server stay as they are", snapshot_keys_rule()));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a folder whose files a restore would have to understand and cannot.
+///
+/// # Errors
+/// A file that is there and cannot be read, or is no TOML.
+pub fn check_files(folder: &Path) -> Result<(), Error> {
+    CONFIG_FILES.iter().try_for_each(|name| read_toml(&folder.join(name)).map(drop))
+}
+
+fn read_toml(path: &Path) -> Result<Option<(String, DocumentMut)>, Error> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(e) if e.kind() == io::ErrorKind::NotFound || e.kind() == io::ErrorKind::NotADirectory => return Ok(None),
+        Err(source) => return Err(Error::Read { path: path.to_owned(), source }),
+    };
+    let document = text.parse::<DocumentMut>();
+    let document =
+        document.map_err(|error| Error::Toml { path: path.to_owned(), source: TomlSyntaxError::new(&text, &error) })?;
+    Ok(Some((text, document)))
+}
+
+/// The keys of `document` that travel, with their values, and a sentence about the others, where there are any.
+fn split_keys(document: &DocumentMut) -> (Map<String, Json>, Option<String>) {
+    let (mut changes, mut others) = (Map::new(), Vec::new());
+    for (name, item) in document.iter() {
+        match Key::from_name(name)
+            .filter(|key| key.is_in_snapshots())
+            .and_then(|key| Some((key, valid_value(key, item)?)))
+        {
+            Some((key, json)) => drop(changes.insert(key.name().to_owned(), json)),
+            None => others.push(name),
+        }
+    }
+    let names = |others: &[&str]| {
+        let names = others.iter().take(MAX_LISTED_KEYS).map(|name| format!("`{}`", shorten_key(name)));
+        let more = others.len().saturating_sub(MAX_LISTED_KEYS);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        format!("{}{more} ({})", names.collect::<Vec<_>>().join(", "), snapshot_keys_rule())
+    };
+    let others = (!others.is_empty()).then(|| names(&others));
+    (changes, others)
+}
+
+/// The value that `item` gives to `key`, without its form; `None` where it is not valid.
+fn valid_value(key: Key, item: &Item) -> Option<Json> {
+    let text = item.as_value()?.to_string();
+    let given = ParsedFile::parse(&format!("{} = {}", key.name(), text.trim()), Path::new(SERVER)).ok()?;
+    Some(given.settings.masked_json(key))
+}
+
+/// A key's name as a message shows it. Whoever made a snapshot chose it.
+fn shorten_key(name: &str) -> String {
+    let short: String = name.chars().take(MAX_KEY_CHARS).collect();
+    let dots = if short.len() < name.len() { "…" } else { "" };
+    format!("{}{dots}", short.escape_debug())
+}
+
+/// The rule, as a sentence without its end.
+fn snapshot_keys_rule() -> String {
+    let names: Vec<String> =
+        Key::ALL.into_iter().filter(|key| key.is_in_snapshots()).map(|key| format!("`{}`", key.name())).collect();
+    format!("a snapshot carries only valid values of {}", names.join(" and "))
+}
+
+/// A text without the users' names and passwords of all addresses in it. `ssh://git@host` has no password, and is
+/// nothing without the name.
+pub(super) fn strip_logins(text: &str) -> String {
+    let mut stripped = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let (before, after) = rest.split_at(at + 3);
+        stripped.push_str(before);
+        let ends = |c: char| c.is_whitespace() || "/?#\\\"'`<>,;()[]{}".contains(c);
+        let authority = &after[..after.find(ends).unwrap_or(after.len())];
+        let login = authority.rfind('@').map_or("", |at| &authority[..=at]);
+        let keeps = before.ends_with("ssh://") && !login.contains(':');
+        rest = if keeps { after } else { &after[login.len()..] };
+    }
+    stripped.push_str(rest);
+    stripped
+}
+
+/// A second name for the file at `path`, which is about to be replaced by rename.
+fn back_up(path: &Path) -> io::Result<PathBuf> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut number = 1u64;
+    loop {
+        let backup = path.with_file_name(format!("{name}.{number}.bak"));
+        match fs::hard_link(path, &backup) {
+            Ok(()) => return Ok(backup),
+            Err(_) if backup.symlink_metadata().is_ok() => number += 1,
+            // Not every file system has second names.
+            Err(_) => return fs::copy(path, &backup).map(|_| backup),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::DEPENDS;
+    use super::*;
+    use crate::event::{Event, NullSink};
+
+    #[derive(Default)]
+    struct Recorder(std::sync::Mutex<Vec<String>>);
+
+    impl Sink for Recorder {
+        fn event(&self, event: Event) {
+            if let Event::Warning(text) = event {
+                self.0.lock().expect("lock").push(text);
+            }
+        }
+    }
+
+    const SOURCE: &str = "# weekly\nbase_url = \"http://source:1\"\ntargets = [\"a-b\"] # ours\nadmin_token_file = \"/t\"\n\
+                          proxy_index_url = \"sparse+https://me:secret@host/index/a@b\"\npassword = \"x\"\n";
+
+    /// A value of each key that is not its default.
+    const NON_DEFAULT_VALUES: &[(Key, &str)] = &[
+        (Key::BaseUrl, "'http://evil.example'"),
+        (Key::TrustedProxies, "['0.0.0.0/0']"),
+        (Key::Bind, "'0.0.0.0:1'"),
+        (Key::Targets, "['wasm32-wasip1']"),
+        (Key::Toolchain, "'nightly'"),
+        (Key::WatchIncoming, "true"),
+        (Key::VerifyChecksums, "false"),
+        (Key::KeepFailedPackages, "false"),
+        (Key::PruneOnImport, "true"),
+        (Key::ProxyMode, "true"),
+        (Key::Offline, "true"),
+        (Key::ProxyIndexUrl, "'http://evil.example/index/'"),
+        (Key::ProxyDlUrl, "'http://evil.example/dl'"),
+        (Key::ProxyDistUrl, "'http://evil.example'"),
+        (Key::ProxyTtl, "'9h'"),
+        (Key::ProxyCacheMax, "1"),
+        (Key::MinAge, "'9d'"),
+        (Key::Allow, "['evil']"),
+        (Key::Deny, "['good']"),
+        (Key::AdminTokenFile, "'/evil'"),
+        (Key::ReadTokenFile, "'/evil'"),
+        (Key::AuthRequired, "true"),
+        (Key::TlsCert, "'/evil'"),
+        (Key::TlsKey, "'/evil'"),
+        (Key::LogFormat, "'json'"),
+    ];
+
+    fn folder(text: &str) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        fs::write(folder.path().join(SERVER), text).expect("write");
+        folder
+    }
+
+    #[test]
+    fn errors_about_a_file_hide_its_passwords() {
+        let folder = folder("targets = []\nproxy_index_url = \"https://me:secret@host/\n");
+        for error in
+            [check_files(folder.path()).expect_err("refused"), files_for_snapshot(folder.path()).expect_err("refused")]
+        {
+            let source = std::error::Error::source(&error).expect("where and why").to_string();
+            assert!(source.starts_with("line 2, column ") && !source.contains("secret"), "{source}");
+        }
+    }
+
+    #[test]
+    fn deeply_nested_toml_is_rejected() {
+        for deep in [format!("a{} = 1", ".a".repeat(200_000)), format!("[a{}]", ".a".repeat(200_000))] {
+            SnapshotFile::parse(SERVER, deep.as_bytes()).expect_err("refused");
+            SnapshotFile::parse(DEPENDS, deep.as_bytes()).expect_err("refused");
+        }
+        for (open, shut) in [("[", "]"), ("{a=", "}")] {
+            let deep = format!("a = {}1{}", open.repeat(100_000), shut.repeat(100_000));
+            SnapshotFile::parse(SERVER, deep.as_bytes()).expect_err("refused");
+        }
+    }
+
+    #[test]
+    fn only_targets_and_toolchain_cross_in_snapshots() {
+        let keys: Vec<Key> = NON_DEFAULT_VALUES.iter().map(|(key, _)| *key).collect();
+        assert_eq!(keys, Key::ALL, "each key once, in order");
+        for (key, value) in NON_DEFAULT_VALUES {
+            let line = format!("{} = {value}\n", key.name());
+            let travels = [Key::Targets, Key::Toolchain].contains(key);
+            assert_eq!(key.is_in_snapshots(), travels, "{line}");
+            // Exported from a server that sets it.
+            let (files, notes) = files_for_snapshot(folder(&line).path()).expect("read");
+            assert_eq!(files[0].text.is_empty(), !travels, "{line}");
+            assert_eq!(notes.len(), usize::from(!travels), "{line}");
+            assert!(travels || notes[0].1.contains(&format!("`{}`", key.name())), "{notes:?}");
+            // Imported from a snapshot whose maker left nothing out.
+            let brought = [SnapshotFile::parse(SERVER, line.as_bytes()).expect("TOML")];
+            let new = tempfile::tempdir().expect("temporary folder");
+            let recorder = Recorder::default();
+            restore_files(new.path(), &brought, &recorder).expect("restored");
+            assert_eq!(new.path().join(SERVER).exists(), travels, "{line}");
+            let warned =
+                recorder.0.lock().expect("lock").iter().any(|warning| warning.contains(&format!("`{}`", key.name())));
+            assert_eq!(warned, !travels, "{line}");
+            // Imported by a server that has its own settings: each stays, whether the snapshot names it or not.
+            let ours = "bind = \"a:1\"\nmin_age = \"14d\"\ndeny = [\"bad\"]\n";
+            let theirs = folder(ours);
+            restore_files(theirs.path(), &brought, &NullSink).expect("restored");
+            let text = fs::read_to_string(theirs.path().join(SERVER)).expect("read");
+            assert_eq!(text == ours, !travels, "{text}");
+            assert!(text.starts_with(ours), "{text}");
+            // What is put into effect in a running server is the same set.
+            let there = ParsedFile::parse(&line, Path::new(SERVER)).expect("valid").settings;
+            let mut settings = super::super::Settings::default();
+            settings.copy_snapshot_keys(&there);
+            assert_eq!(settings.masked_json(*key) == there.masked_json(*key), travels, "{line}");
+        }
+    }
+
+    #[test]
+    fn omitted_keys_are_reported_without_their_values() {
+        let (files, notes) = files_for_snapshot(folder(SOURCE).path()).expect("read");
+        assert_eq!(files[0].text, "targets = [\"a-b\"]\n");
+        let rule = "(a snapshot carries only valid values of `targets` and `toolchain`)";
+        assert_eq!(notes, [(SERVER, format!("`base_url`, `admin_token_file`, `proxy_index_url`, `password` {rule}"))],);
+        let many: String = (0..50).map(|n| format!("\"\\u001b[2J{}{n}\" = 'secret'\n", "x".repeat(100))).collect();
+        let (_, notes) = files_for_snapshot(folder(&many).path()).expect("read");
+        let said = &notes[0].1;
+        assert!(said.contains("and 30 more") && said.len() < 2000 && !said.contains('\u{1b}'), "{said}");
+        assert!(!said.contains("secret"));
+    }
+
+    #[test]
+    fn credentials_in_lists_comments_and_invalid_values_do_not_cross() {
+        let text =
+            "# password = \"hunter2\"\ntargets = [\"a-b\", # hunter2\n]\n# hunter2\n[toolchain]\nkey = \"hunter2\"\n";
+        let folder = folder(text);
+        fs::write(
+            folder.path().join(DEPENDS),
+            "# ours\n[dependencies]\na = { git = \"https://me:hunter2@host/a\" } # 'http://hunter2@host'\n\
+             b = { git = \"ssh://git@host/b\" }\nc = \"1\"\n",
+        )
+        .expect("write");
+        let (files, notes) = files_for_snapshot(folder.path()).expect("read");
+        assert!(!format!("{files:?} {notes:?}").contains("hunter2"), "{files:?} {notes:?}");
+        assert_eq!(files[0].text, "targets = [\"a-b\"]\n");
+        assert_eq!(
+            files[1].text,
+            "# ours\n[dependencies]\na = { git = \"https://host/a\" } # 'http://host'\n\
+             b = { git = \"ssh://git@host/b\" }\nc = \"1\"\n"
+        );
+    }
+
+    #[test]
+    fn a_restored_file_keeps_the_hosts_own_keys_and_a_backup() {
+        let ours = "# here\nbind = \"0.0.0.0:9\"\nproxy_mode = true\n# who may write\nadmin_token_file = \"/ours\"\n\
+                    targets = ['x-y'] # built here\nproxy_index_url = \"sparse+https://us:own@host/index/a@b\"\n";
+        let folder = folder(ours);
+        let brought = SnapshotFile::parse(SERVER, SOURCE.as_bytes()).expect("TOML");
+        let depends = SnapshotFile::parse(DEPENDS, b"[dependencies]\n").expect("TOML");
+        restore_files(folder.path(), &[brought.clone(), depends.clone()], &NullSink).expect("restored");
+        assert!(folder.path().join(DEPENDS).exists() && !folder.path().join("depends.toml.1.bak").exists());
+        assert_eq!(fs::read_to_string(folder.path().join("frostmirror.toml.1.bak")).expect("copy"), ours);
+        let text = fs::read_to_string(folder.path().join(SERVER)).expect("read");
+        assert_eq!(text, ours.replace("['x-y']", "[\"a-b\"]"));
+        // The same again changes nothing, and another one gets the next number.
+        let second = folder.path().join("frostmirror.toml.2.bak");
+        restore_files(folder.path(), &[brought, depends], &NullSink).expect("restored");
+        assert!(!second.exists());
+        let other = SnapshotFile::parse(SERVER, b"targets = ['c-d']\n").expect("TOML");
+        restore_files(folder.path(), &[other], &NullSink).expect("restored");
+        assert_eq!(fs::read_to_string(second).expect("copy"), text);
+    }
+
+    #[test]
+    fn invalid_toml_is_rejected_and_unchanged() {
+        let folder = folder("bind = \n");
+        assert!(matches!(files_for_snapshot(folder.path()), Err(Error::Toml { .. })));
+        assert!(matches!(check_files(folder.path()), Err(Error::Toml { .. })));
+        let brought = SnapshotFile::parse(SERVER, b"").expect("TOML");
+        assert!(matches!(restore_files(folder.path(), &[brought], &NullSink), Err(Error::Toml { .. })));
+        assert_eq!(fs::read_to_string(folder.path().join(SERVER)).expect("read"), "bind = \n");
+        assert!(matches!(SnapshotFile::parse(DEPENDS, b"# \xff"), Err(Error::NotText { .. })));
+        assert!(matches!(SnapshotFile::parse(DEPENDS, b"x = 1\nx = 2\n"), Err(Error::SnapshotToml { .. })));
+    }
+}

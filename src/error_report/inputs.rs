@@ -1,0 +1,143 @@
+//! Errors of what users give (`depends.toml`, `Cargo.lock`, a workspace): class and hint.
+
+use std::io;
+
+use super::{ErrorClass, Failure, io_class, io_hint};
+use crate::gather::{depends, init, lockfile, workspace};
+
+/// A file that the user gave could not be read: a wrong kind of file is the input's fault, not the disk's.
+fn class_and_hint_of_unreadable(source: &io::Error) -> (ErrorClass, Option<String>) {
+    match source.kind() {
+        io::ErrorKind::InvalidData | io::ErrorKind::IsADirectory => (ErrorClass::Input, None),
+        _ => (io_class(source), io_hint(source)),
+    }
+}
+
+impl From<depends::Error> for Failure {
+    fn from(error: depends::Error) -> Failure {
+        let (class, hint) = match &error {
+            depends::Error::Read { source, .. } => {
+                let (class, hint) = class_and_hint_of_unreadable(source);
+                (class, hint.or_else(|| Some("`cargo frostmirror init` writes one from a workspace".to_owned())))
+            }
+            depends::Error::TooLarge { .. } => {
+                (ErrorClass::Input, Some("check that this is the file you meant".to_owned()))
+            }
+            depends::Error::Invalid { .. } => (
+                ErrorClass::Input,
+                Some("correct the file at the line and column named, and run the same command again".to_owned()),
+            ),
+        };
+        let failure = Failure::new(class, error).context("could not use the list of dependencies");
+        Failure { hint, ..failure }
+    }
+}
+
+impl From<lockfile::Error> for Failure {
+    fn from(error: lockfile::Error) -> Failure {
+        let (class, hint) = match &error {
+            lockfile::Error::Read { source, .. } => {
+                let (class, hint) = class_and_hint_of_unreadable(source);
+                let hint = hint.or_else(|| {
+                    if source.kind() == io::ErrorKind::IsADirectory {
+                        return Some("give the Cargo.lock in that folder".to_owned());
+                    }
+                    Some("check the path; where there is none yet, `cargo generate-lockfile` in the workspace writes one".to_owned())
+                });
+                (class, hint)
+            }
+            lockfile::Error::NewerFormat { .. } => {
+                (ErrorClass::Input, Some("update cargo-frostmirror: `cargo install cargo-frostmirror`".to_owned()))
+            }
+            lockfile::Error::TooLarge { .. } => {
+                (ErrorClass::Input, Some("check that this is the file you meant".to_owned()))
+            }
+            lockfile::Error::IsManifest { .. } => (
+                ErrorClass::Input,
+                Some(
+                    "give the Cargo.lock beside the manifest of the workspace; `cargo generate-lockfile` writes it"
+                        .to_owned(),
+                ),
+            ),
+            lockfile::Error::Syntax { .. } => (
+                ErrorClass::Input,
+                Some("if a merge left it like this, `cargo update --workspace` in the workspace mends it".to_owned()),
+            ),
+            lockfile::Error::MissingChecksum { .. } => (
+                ErrorClass::Input,
+                Some(
+                    "without it the download cannot be checked; remove the entry and run `cargo update --workspace`"
+                        .to_owned(),
+                ),
+            ),
+            lockfile::Error::InvalidPackage { .. }
+            | lockfile::Error::InvalidChecksum { .. }
+            | lockfile::Error::ConflictingChecksums { .. } => {
+                (ErrorClass::Input, Some("cargo writes no such entry; take the file from version control".to_owned()))
+            }
+        };
+        let failure = Failure::new(class, error).context("could not use the lock file");
+        Failure { hint, ..failure }
+    }
+}
+
+impl From<workspace::Error> for Failure {
+    fn from(error: workspace::Error) -> Failure {
+        use workspace::Error;
+        let error = match error {
+            Error::Lockfile(inner) => return inner.into(),
+            other => other,
+        };
+        let (class, hint) = match &error {
+            // Gone above; cargo writes what mends it.
+            Error::Lockfile(_) => (ErrorClass::Input, "`cargo generate-lockfile` in the workspace writes one".to_owned()),
+            Error::MissingManifest(_) => (ErrorClass::Input, "give the path of a Cargo.toml".to_owned()),
+            Error::CargoNotStarted { .. } => (ErrorClass::Input, "install cargo, or put it on PATH".to_owned()),
+            Error::InvalidManifest { stderr, .. } if stderr.contains("is not installed") => {
+                (ErrorClass::Input, super::NO_TOOLCHAIN_HINT.to_owned())
+            }
+            Error::InvalidManifest { .. } => {
+                (ErrorClass::Input, "correct the manifest until `cargo metadata` accepts it".to_owned())
+            }
+            Error::Metadata { .. } => {
+                (ErrorClass::Input, "this cargo may be too old; 1.70 or a later one is needed".to_owned())
+            }
+            Error::Copy { source, .. } => {
+                let (class, hint) = class_and_hint_of_unreadable(source);
+                (
+                    class,
+                    hint.unwrap_or_else(|| "check the file, and whether FROSTMIRROR_HOME can be written to".to_owned()),
+                )
+            }
+            Error::Unreachable { .. } => (
+                ErrorClass::Network,
+                "check the address and the network; a Cargo.lock that `cargo generate-lockfile` wrote where the source answers serves too".to_owned(),
+            ),
+            Error::Unresolved { .. } => (
+                ErrorClass::Input,
+                "run `cargo update --workspace` in the workspace until it succeeds, and then the same command again"
+                    .to_owned(),
+            ),
+        };
+        Failure::new(class, error).context("could not use the workspace").hint(hint)
+    }
+}
+
+impl From<init::Error> for Failure {
+    fn from(error: init::Error) -> Failure {
+        match error {
+            init::Error::Depends(error) => error.into(),
+            init::Error::Edit { .. } => Failure::new(ErrorClass::Bug, error)
+                .context("could not renew the list of dependencies")
+                .hint("the file is as it was; please report this with the file"),
+        }
+    }
+}
+
+impl From<init::InvalidDependency> for Failure {
+    fn from(error: init::InvalidDependency) -> Failure {
+        Failure::new(ErrorClass::Input, error)
+            .context("could not use the workspace")
+            .hint("correct the member's Cargo.toml")
+    }
+}

@@ -1,0 +1,15 @@
+//! Errors of `closure`: class and hint.
+
+use super::{ErrorClass, Failure, io_hint};
+use crate::lock_coverage::Error;
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        match error {
+            Error::Read { ref source, .. } => {
+                let hint = io_hint(source);
+                Failure { hint, ..Failure::new(ErrorClass::Disk, error) }
+            }
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Errors of `mirror`: class and hint.
+
+use std::path::Path;
+
+use super::{ErrorClass, Failure, io_hint};
+use crate::mirror::{audit, export, gc, import, layout, live, lock, snapshot, status, transaction};
+
+impl From<transaction::Error> for Failure {
+    fn from(error: transaction::Error) -> Failure {
+        let hint = match error.full_mirror() {
+            Some(root) => Some(disk_full_hint(root)),
+            None => io_hint(&error.source),
+        };
+        Failure { hint, ..Failure::new(ErrorClass::Disk, error) }
+    }
+}
+
+/// What to do about a mirror whose disk is full.
+fn disk_full_hint(root: &Path) -> String {
+    format!(
+        "run `cargo frostmirror gc --mirror {}`, which works on a full disk, or free some space there; then run the same command again",
+        root.display()
+    )
+}
+
+impl From<layout::Error> for Failure {
+    fn from(error: layout::Error) -> Failure {
+        match error {
+            layout::Error::Newer { ref tool, .. } => {
+                let hint = format!("use cargo-frostmirror {tool} or later on this mirror");
+                Failure::new(ErrorClass::Integrity, error).hint(hint)
+            }
+            layout::Error::Unreadable { .. } => Failure::new(ErrorClass::Integrity, error)
+                .hint("restore the file from a copy of the mirror, or import all bundles into a new one"),
+            layout::Error::Io { ref source, .. } => {
+                let hint = io_hint(source);
+                Failure { hint, ..Failure::new(ErrorClass::Disk, error) }
+            }
+        }
+    }
+}
+
+impl From<lock::Error> for Failure {
+    fn from(error: lock::Error) -> Failure {
+        match error {
+            lock::Error::Locked { waited, .. } => Failure::new(ErrorClass::Locked, error).hint(format!(
+                "waited {} s; wait for that process to end, or give it longer with `--lock-timeout SECS`",
+                waited.as_secs()
+            )),
+            lock::Error::Stopped { .. } => Failure::new(ErrorClass::Interrupted, error),
+            lock::Error::NoMirror { .. } => {
+                let hint = "give the mirror's folder with `--mirror DIR`, or import a bundle first; a copy that lost its folder \
+                            .frostmirror is repaired by `cargo frostmirror verify --mirror DIR --rebuild-state`";
+                Failure::new(ErrorClass::Input, error).hint(hint)
+            }
+            lock::Error::Layout(error) => error.into(),
+            lock::Error::RecoveryFailed(error) => (*error).into(),
+            lock::Error::Io { ref source, .. } => {
+                let hint = io_hint(source);
+                Failure { hint, ..Failure::new(ErrorClass::Disk, error) }
+            }
+        }
+    }
+}
+
+impl From<live::Error> for Failure {
+    fn from(error: live::Error) -> Failure {
+        use live::Error as E;
+        match error {
+            E::Store(error) => error.into(),
+            E::RollbackFailed { .. } => Failure::new(ErrorClass::Disk, error).hint(
+                "what is left is whole and served; once the disk is well, the next change of the mirror does the rest",
+            ),
+            E::Random(_) => Failure::new(ErrorClass::Disk, error),
+        }
+    }
+}
+
+impl From<status::Error> for Failure {
+    fn from(error: status::Error) -> Failure {
+        match error {
+            status::Error::NotADirectory { .. } => {
+                Failure::new(ErrorClass::Input, error).hint("give the mirror's folder; a bundle is shown by `inspect`")
+            }
+            status::Error::Layout(error) => error.into(),
+            status::Error::Store(error) => error.into(),
+            status::Error::Damaged(_) => Failure::new(ErrorClass::Integrity, error)
+                .hint("check the disk; `cargo frostmirror verify --mirror DIR --rebuild-state` makes them anew from what is there"),
+        }
+    }
+}
+
+impl From<audit::Error> for Failure {
+    fn from(error: audit::Error) -> Failure {
+        match error {
+            audit::Error::NoMirror { .. } => {
+                Failure::new(ErrorClass::Input, error).hint("`cargo frostmirror import` makes one; check the path")
+            }
+            audit::Error::Stopped => Failure::new(ErrorClass::Interrupted, error),
+            audit::Error::Layout(error) => error.into(),
+            audit::Error::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<import::Error> for Failure {
+    fn from(error: import::Error) -> Failure {
+        use import::Error as E;
+        match error {
+            E::Open(error) => error.into(),
+            E::Store(error) => error.into(),
+            E::Stopped => Failure::new(ErrorClass::Interrupted, error),
+            E::Invalid { .. } => Failure::new(ErrorClass::Integrity, error)
+                .hint("copy the bundle again, and compare both copies with `cargo frostmirror verify`"),
+            E::Conflicts { .. } => Failure::new(ErrorClass::Integrity, error)
+                .hint("upstream never changes a published version: find out which of the two was tampered with"),
+            E::MissingBase { ref parent, .. } => {
+                let hint = match parent {
+                    Some(parent) => format!("import {parent} first; where it is lost, fetch with `--base` and the newest bundle that arrived"),
+                    None => "import the earlier bundles first; where they are lost, fetch with `--base` and the newest bundle that arrived"
+                        .to_owned(),
+                };
+                Failure::new(ErrorClass::Integrity, error).hint(hint)
+            }
+            E::NothingRepaired { .. } => Failure::new(ErrorClass::Integrity, error).hint(
+                "audit the mirror again with `cargo frostmirror verify --mirror DIR`; what it still names is in its new list",
+            ),
+            E::InvalidTime { .. } => Failure::new(ErrorClass::Integrity, error),
+            E::TooManyHistories { .. } => Failure::new(ErrorClass::Integrity, error)
+                .hint("retire a history that nobody needs with `cargo frostmirror gc --forget LINEAGE`; `gc --dry-run` lists them"),
+            E::NoSpace { ref root, .. } => {
+                let hint = disk_full_hint(root);
+                Failure::new(ErrorClass::Disk, error).hint(hint)
+            }
+            E::RollbackFailed { .. } => {
+                let hint = "what is left is whole and served; import the same bundle again once the disk is well";
+                Failure::new(ErrorClass::Disk, error).hint(hint)
+            }
+        }
+    }
+}
+
+impl From<gc::Error> for Failure {
+    fn from(error: gc::Error) -> Failure {
+        use gc::Error as E;
+        match error {
+            E::Lock(error) => error.into(),
+            E::Layout(error) => error.into(),
+            // It is a collection that found no room.
+            E::Store(error) => {
+                let hint = io_hint(&error.source);
+                Failure { hint, ..Failure::from(error) }
+            }
+            E::Record { .. } | E::LostRecord { .. } => Failure::new(ErrorClass::Integrity, error).hint(
+                "import the bundle that it is of once more, or restore that file from a copy of the mirror; where neither can be had, \
+                 `cargo frostmirror verify --mirror DIR --rebuild-state` keeps everything that was on record",
+            ),
+            E::NoLineage { ref word, .. } if word == "live" => Failure::new(ErrorClass::Input, error)
+                .hint("live mode is no lineage, and brought nothing that could be forgotten: leave out `live`"),
+            E::NotNewest { .. } => Failure::new(ErrorClass::Input, error).hint(
+                "run `cargo frostmirror gc --dry-run` and compare the id of the newest bundle before you accept it",
+            ),
+            E::NoLineage { .. } | E::Ambiguous { .. } => Failure::new(ErrorClass::Input, error).hint(
+                "`cargo frostmirror gc --dry-run` shows every lineage; give its id, or at least its first 4 digits",
+            ),
+        }
+    }
+}
+
+impl From<snapshot::Error> for Failure {
+    fn from(error: snapshot::Error) -> Failure {
+        use snapshot::Error as E;
+        match error {
+            E::Ledger(error) => error.into(),
+            E::Store(error) => error.into(),
+            E::Damaged { .. } | E::Corrupt { .. } => Failure::new(ErrorClass::Integrity, error).hint(FIND_DAMAGE_HINT),
+            E::Empty { .. } => Failure::new(ErrorClass::Input, error).hint("import a bundle first, or check the path"),
+            E::InMirror { .. } => {
+                Failure::new(ErrorClass::Input, error).hint("name a folder elsewhere with `--output DIR`")
+            }
+            E::Pack(error) => error.into(),
+            E::Read(_) | E::Invalid { .. } => {
+                Failure::new(ErrorClass::Integrity, error).hint("check the disk, and run the same command again")
+            }
+        }
+    }
+}
+
+/// What finds out how far damage goes.
+const FIND_DAMAGE_HINT: &str = "`cargo frostmirror verify --mirror DIR --repair-list FILE` finds everything that is wrong, and lists what must be fetched again";
+
+impl From<export::Error> for Failure {
+    fn from(error: export::Error) -> Failure {
+        use export::Error as E;
+        match error {
+            E::Target { why, .. } => {
+                let hint = match why {
+                    export::Obstacle::NotEmpty => {
+                        "nothing is ever overwritten: name a folder that is not there yet, or empty this one"
+                    }
+                    export::Obstacle::MountPoint => "name a folder in it",
+                    _ => "name a folder that is not there yet",
+                };
+                Failure::new(ErrorClass::Input, error).hint(hint)
+            }
+            E::Corrupt { .. } | E::Damaged { .. } => Failure::new(ErrorClass::Integrity, error).hint(FIND_DAMAGE_HINT),
+            E::Store(error) => error.into(),
+            E::Write { ref source, .. } => {
+                let hint = io_hint(source);
+                Failure { hint, ..Failure::new(ErrorClass::Disk, error) }
+            }
+            E::Stopped => {
+                Failure::new(ErrorClass::Interrupted, error).hint("nothing is left of it; run the same command again")
+            }
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Errors of `http` and of cargo's configuration: class and hint.
+
+use crate::gather::cargo_config;
+use crate::http;
+
+use super::{ErrorClass, Failure, io_class, io_hint};
+
+/// Class and hint of an error that may lie below another.
+pub(super) fn class_and_hint(error: &http::Error) -> (ErrorClass, Option<String>) {
+    use http::Error;
+    match error {
+            Error::NotFound { .. } => (ErrorClass::Network, Some("upstream's index lists it, but upstream does not have it; is the `dl` of its config.json, or FROSTMIRROR_DL_URL, right?".to_owned())),
+            Error::Status { status: 401 | 403, .. } => (ErrorClass::Network, Some("upstream refuses: no token was given, or it is not the right one; CARGO_REGISTRIES_NAME_TOKEN gives one, with the registry's name for NAME. A token goes to the registry's own host alone, and never from https to http".to_owned())),
+            Error::Status { status: 407, .. } => (ErrorClass::Network, Some("the proxy wants a name and a password: http://USER:PASSWORD@HOST:PORT".to_owned())),
+            Error::Status { status: 429, .. } => (ErrorClass::Network, Some("upstream asks for patience; run the same command again later, what was downloaded is kept".to_owned())),
+            Error::Status { .. } => (ErrorClass::Network, Some("run the same command again; what was downloaded is kept".to_owned())),
+            Error::Transport { .. } => (ErrorClass::Network, Some("check the network and the proxy settings (http.proxy, HTTPS_PROXY, NO_PROXY), then run the same command again; what was downloaded is kept".to_owned())),
+            Error::Certificate { source, .. } => (ErrorClass::Network, Some(certificate_hint(source).to_owned())),
+            Error::TooLarge { .. } | Error::Encoding { .. } | Error::Redirect { .. } => (ErrorClass::Network, None),
+            Error::ForbiddenHost { .. } => (ErrorClass::Network, Some("if upstream is right to use that host, name it as a part of your upstream: FROSTMIRROR_DL_URL for `fetch`, `proxy_dl_url` for live mode".to_owned())),
+            Error::DnsRebinding { .. } => (ErrorClass::Network, Some("if your network has changed, start the program again".to_owned())),
+            Error::Checksum { .. } => (ErrorClass::Integrity, Some("upstream, or something before it, sends other bytes than the index promises; do not use them".to_owned())),
+            Error::Io { source, .. } | Error::Sink { source, .. } => (io_class(source), io_hint(source)),
+            Error::Address { .. } | Error::UserAgent { .. } | Error::Token { .. } => (ErrorClass::Input, None),
+            Error::Proxy(_) => (ErrorClass::Input, Some("a proxy looks like http://USER:PASSWORD@HOST:PORT or socks5h://USER:PASSWORD@HOST:PORT".to_owned())),
+            Error::Tls(_) => (ErrorClass::Input, Some("http.cainfo and SSL_CERT_FILE name a file of certificates in PEM form".to_owned())),
+            Error::Client(_) => (ErrorClass::Bug, None),
+        }
+}
+
+/// What mends a lack of what only the network has: the flag is not alone in forbidding it.
+pub(super) fn offline_hint() -> String {
+    "run it once with the network: without --offline, and without `net.offline` in cargo's configuration or CARGO_NET_OFFLINE"
+        .to_owned()
+}
+
+/// What mends a certificate that is refused. An authority that is named does nothing about the wrong time or name.
+fn certificate_hint(error: &rustls::Error) -> &'static str {
+    use rustls::CertificateError;
+    let rustls::Error::InvalidCertificate(error) = error else { return CA_CERTIFICATE_HINT };
+    match error {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "the server's operator must renew the certificate; if it is not expired, the clock of this machine is wrong: check `date`"
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "check the clock of this machine with `date`; if it is right, the server's certificate counts from a later day on"
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "use a name that the certificate has, or ask the server's operator for a certificate with this name"
+        }
+        CertificateError::Revoked => "the certificate was revoked: ask the server's operator, and do not use it",
+        _ => CA_CERTIFICATE_HINT,
+    }
+}
+
+const CA_CERTIFICATE_HINT: &str =
+    "if your network has its own authority, name its certificate in CARGO_HTTP_CAINFO or SSL_CERT_FILE";
+
+impl From<http::Error> for Failure {
+    fn from(error: http::Error) -> Failure {
+        let (class, hint) = class_and_hint(&error);
+        Failure { class, context: None, cause: Box::new(error), hint }
+    }
+}
+
+impl From<cargo_config::Error> for Failure {
+    fn from(error: cargo_config::Error) -> Failure {
+        use cargo_config::Error;
+        let (class, hint) = match &error {
+            // A configuration that is no text is the user's to correct, not the disk's.
+            Error::Io { source, .. } if source.kind() == std::io::ErrorKind::InvalidData => (ErrorClass::Input, None),
+            Error::Io { source, .. } => (io_class(source), io_hint(source)),
+            Error::CredentialProvider { variable, .. } => {
+                (ErrorClass::Input, Some(format!("put the token into {variable}")))
+            }
+            Error::InvalidAddress { .. } => {
+                (ErrorClass::Input, Some("an upstream is a sparse registry, as in https://HOST/PATH/".to_owned()))
+            }
+            Error::Toml { .. } | Error::InvalidValue { .. } | Error::IncludeCycle { .. } => (
+                ErrorClass::Input,
+                Some("this is cargo's own configuration; `cargo` would stumble over it too".to_owned()),
+            ),
+            Error::UnknownSource { .. } | Error::SourceCycle { .. } => {
+                (ErrorClass::Input, Some("correct the file, or set FROSTMIRROR_REGISTRY_URL".to_owned()))
+            }
+        };
+        let context = match &error {
+            Error::Io { .. } | Error::Toml { .. } | Error::InvalidValue { .. } | Error::IncludeCycle { .. } => {
+                Some("could not read cargo's configuration".to_owned())
+            }
+            _ => None,
+        };
+        Failure { class, context, cause: Box::new(error), hint }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::Sha256;
+
+    fn code(failure: impl Into<Failure>) -> u8 {
+        failure.into().class.code()
+    }
+
+    #[test]
+    fn the_hint_matches_the_certificate_error() {
+        use rustls::CertificateError;
+        let hint = |error: CertificateError| {
+            let source = rustls::Error::InvalidCertificate(error);
+            let (class, hint) = class_and_hint(&http::Error::Certificate { url: "https://h/".to_owned(), source });
+            assert_eq!(class, ErrorClass::Network);
+            hint.expect("a hint")
+        };
+        assert!(hint(CertificateError::Expired).contains("must renew"));
+        assert!(hint(CertificateError::NotValidYet).contains("check the clock of this machine"));
+        assert!(hint(CertificateError::NotValidForName).contains("a name that the certificate has"));
+        assert!(hint(CertificateError::UnknownIssuer).contains("CARGO_HTTP_CAINFO"));
+    }
+
+    #[test]
+    fn upstream_failures_are_network_errors_and_wrong_bytes_are_not() {
+        let url = || "https://h/a.crate".to_owned();
+        let status = |status| http::Error::Status { url: url(), status, body: String::new(), attempts: 1 };
+        let absent = http::Error::NotFound { url: url(), status: 404, body: String::new() };
+        assert_eq!(code(absent), 5);
+        for number in [401, 403, 407, 429, 500] {
+            assert_eq!(code(status(number)), 5);
+        }
+        assert!(Failure::from(status(401)).hint.is_some_and(|hint| hint.contains("CARGO_REGISTRIES_NAME_TOKEN")));
+        let (expected, actual) = (Sha256::of(b"good"), Sha256::of(b"evil"));
+        assert_eq!(code(http::Error::Checksum { url: url(), expected, actual }), 4);
+        assert_eq!(code(http::Error::Address { url: url() }), 3);
+        let full = || std::io::Error::from(std::io::ErrorKind::StorageFull);
+        assert_eq!(code(http::Error::Io { path: "a".into(), source: full() }), 7);
+    }
+
+    #[test]
+    fn the_hint_for_a_missing_token_names_the_variable() {
+        let failure = Failure::from(cargo_config::Error::CredentialProvider {
+            registry: "corp".to_owned(),
+            provider: "cargo:libsecret".to_owned(),
+            variable: "CARGO_REGISTRIES_CORP_TOKEN".to_owned(),
+        });
+        assert_eq!(failure.class.code(), 3);
+        assert!(failure.hint.is_some_and(|hint| hint.contains("CARGO_REGISTRIES_CORP_TOKEN")));
+    }
+
+    #[test]
+    fn a_non_utf8_configuration_is_an_input_error() {
+        let source = std::io::Error::from(std::io::ErrorKind::InvalidData);
+        assert_eq!(code(cargo_config::Error::Io { path: "config.toml".into(), source }), 3);
+    }
+}

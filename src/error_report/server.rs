@@ -1,0 +1,98 @@
+//! Errors of `serve` and of clients' configuration: class and hint.
+
+use std::io::ErrorKind;
+
+use super::{ErrorClass, Failure, io_class, io_hint};
+use crate::client_setup;
+use crate::server::auth::TokenError;
+use crate::server::{Error, TlsError};
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        let hint = match &error {
+            Error::Address { .. } => {
+                "give HOST:PORT, for example 127.0.0.1:8080, or port 0 for any free one".to_owned()
+            }
+            Error::Bind { address, source } => match source.kind() {
+                ErrorKind::AddrInUse => {
+                    format!("another program listens on port {}; end it, or give another with --bind", address.port())
+                }
+                ErrorKind::PermissionDenied => {
+                    format!("port {} needs privileges; give one above 1023 with --bind", address.port())
+                }
+                _ => "give an address of this machine with --bind; 0.0.0.0 stands for all of them".to_owned(),
+            },
+        };
+        Failure::new(ErrorClass::Input, error).hint(hint)
+    }
+}
+
+impl From<TokenError> for Failure {
+    fn from(error: TokenError) -> Failure {
+        const MAKE: &str = "make one with `openssl rand -hex 32`";
+        let (class, hint) = match &error {
+            TokenError::Invalid { .. } | TokenError::Line { .. } => (ErrorClass::Input, MAKE.to_owned()),
+            TokenError::Count { .. } => {
+                (ErrorClass::Input, "one token a line; the file of the admin token has a single one".to_owned())
+            }
+            TokenError::Read { source, .. } => {
+                let hint = io_hint(source).unwrap_or_else(|| format!("check the path; {MAKE}"));
+                (io_class(source), hint)
+            }
+            TokenError::NoReaderToken => {
+                (ErrorClass::Input, format!("set `read_token_file` to a file with one token a line; {MAKE}"))
+            }
+        };
+        Failure::new(class, error).hint(hint)
+    }
+}
+
+impl From<TlsError> for Failure {
+    fn from(error: TlsError) -> Failure {
+        let hint = match &error {
+            TlsError::Read { .. } => {
+                "the files of --tls-cert and --tls-key must be readable for the user of this server"
+            }
+            TlsError::Pem { .. } => {
+                "PEM files have lines like `-----BEGIN CERTIFICATE-----`; convert others with `openssl x509` or `openssl pkey`"
+            }
+            TlsError::Pair { .. } => {
+                "give the key that the certificate was made for; where the file has several certificates, the server's own comes first"
+            }
+        };
+        Failure::new(ErrorClass::Input, error).hint(hint)
+    }
+}
+
+impl From<client_setup::InvalidBaseUrl> for Failure {
+    fn from(error: client_setup::InvalidBaseUrl) -> Failure {
+        Failure::new(ErrorClass::Input, error)
+            .hint("give the address of the server, for example http://mirror.example:8080")
+    }
+}
+
+impl From<client_setup::Error> for Failure {
+    fn from(error: client_setup::Error) -> Failure {
+        use client_setup::Error as E;
+        let (class, hint) = match &error {
+            E::Read { source, .. } if source.kind() == ErrorKind::InvalidData => {
+                (ErrorClass::Input, Some("the file is not UTF-8; cargo cannot read it either".to_owned()))
+            }
+            E::Read { source, .. } => (io_class(source), io_hint(source)),
+            E::Edit { .. } => {
+                (ErrorClass::Input, Some("mend the file, which was left as it is, and run setup again".to_owned()))
+            }
+            E::InvalidRecord { path, .. } => (
+                ErrorClass::Input,
+                Some(format!("look into `{}` for what stood there before, then delete it", path.display())),
+            ),
+            E::MissingRecord { .. } => (
+                ErrorClass::Input,
+                Some("remove [registries.frostmirror] and the replace-with of [source.crates-io] by hand".to_owned()),
+            ),
+            E::Write { source, .. } => (ErrorClass::Disk, io_hint(source)),
+        };
+        let failure = Failure::new(class, error);
+        Failure { hint, ..failure }
+    }
+}

@@ -1,0 +1,60 @@
+//! Errors of the server's configuration: class and hint.
+
+use super::{ErrorClass, Failure, io_class, io_hint};
+use crate::config::{Error, edit, settings};
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        match error {
+            Error::Read { ref source, .. } | Error::Write { ref source, .. } => {
+                let (class, hint) = (io_class(source), io_hint(source));
+                Failure { hint, ..Failure::new(class, error) }
+            }
+            Error::Toml { .. } => Failure::new(ErrorClass::Input, error)
+                .hint("mend the file, or move it away, and run the same command again"),
+            Error::SnapshotToml { .. } | Error::NotText { .. } => Failure::new(ErrorClass::Integrity, error),
+        }
+    }
+}
+
+impl From<settings::Error> for Failure {
+    fn from(error: settings::Error) -> Failure {
+        use settings::Error as E;
+        match error {
+            E::Read { ref source, .. } => {
+                let (class, hint) = (io_class(source), io_hint(source));
+                Failure { hint, ..Failure::new(class, error) }
+            }
+            E::TooLarge { .. } | E::Invalid { .. } => Failure::new(ErrorClass::Input, error)
+                .hint("mend the file, or move it away, and run the same command again"),
+            E::InvalidOverride { .. } => Failure::new(ErrorClass::Input, error),
+            E::Offline => Failure::new(ErrorClass::Input, error).hint(
+                "decide for one: remove `--live`, FROSTMIRROR_PROXY_MODE or `proxy_mode`, or else `--offline`, \
+                 FROSTMIRROR_OFFLINE or `offline`",
+            ),
+            E::IncompletePair { .. } => Failure::new(ErrorClass::Input, error)
+                .hint("a certificate and its key belong together: give both, or neither"),
+        }
+    }
+}
+
+impl From<edit::Error> for Failure {
+    fn from(error: edit::Error) -> Failure {
+        use edit::Error as E;
+        match error {
+            E::Settings(error) => error.into(),
+            E::InvalidValue(_) => Failure::new(ErrorClass::Input, error),
+            E::Overridden { overridden_by: by, .. } => Failure::new(ErrorClass::Input, error)
+                .hint(format!("start the server without {by}, and the file decides")),
+            E::OperatorOnly { key } => Failure::new(ErrorClass::Input, error)
+                .hint(format!("change `{}` in frostmirror.toml on the server, and restart the server", key.name())),
+            E::ConcurrentChange { .. } => {
+                Failure::new(ErrorClass::Input, error).hint("look at it again, and repeat the change")
+            }
+            E::Write { ref source, .. } => {
+                let hint = io_hint(source);
+                Failure { hint, ..Failure::new(ErrorClass::Disk, error) }
+            }
+        }
+    }
+}

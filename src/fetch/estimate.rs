@@ -1,0 +1,100 @@
+//! A dry run: what would be downloaded, and what it weighs.
+
+use std::collections::BTreeMap;
+
+use futures_util::stream::{self, StreamExt as _};
+
+use super::Error;
+use crate::crate_id::CrateId;
+use crate::digest::Sha256;
+use crate::gather::crate_downloader::CrateDownloader;
+use crate::gather::history::DeltaBase;
+use crate::gather::toolchains::{DistDownloader, DownloadPlan};
+use crate::safe_path::SafePath;
+
+/// What would be in a bundle, with weights.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DryRun {
+    /// Every crate, sorted by name and version.
+    pub crates: Vec<PlannedCrate>,
+    /// Every rustup artifact that is to be sent, sorted by path.
+    pub dist_files: Vec<PlannedDistFile>,
+}
+
+/// One rustup artifact of a dry run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedDistFile {
+    /// Where it belongs.
+    pub path: SafePath,
+    /// Its digest: the same bytes may belong at several paths, and are downloaded and packed once.
+    pub sha256: Sha256,
+    /// Its bytes, where it is here or upstream says.
+    pub size: Option<u64>,
+    /// Whether it is here already.
+    pub is_cached: bool,
+}
+
+/// One crate of a dry run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedCrate {
+    /// Which.
+    pub id: CrateId,
+    /// Bytes of its file, where it is here or upstream says.
+    pub size: Option<u64>,
+    /// Whether it is here already.
+    pub is_cached: bool,
+}
+
+impl DryRun {
+    /// Bytes of all that is to be packed, as far as they are known: a bundle has little besides.
+    pub fn bytes_to_pack(&self) -> u64 {
+        self.files().filter_map(|(_, size)| size).fold(0, u64::saturating_add)
+    }
+
+    /// Each file once, whether it is here, and its bytes.
+    fn files(&self) -> impl Iterator<Item = (bool, Option<u64>)> {
+        let crates = self.crates.iter().map(|planned| (planned.is_cached, planned.size));
+        let artifacts: BTreeMap<Sha256, (bool, Option<u64>)> =
+            self.dist_files.iter().map(|planned| (planned.sha256, (planned.is_cached, planned.size))).collect();
+        crates.chain(artifacts.into_values())
+    }
+
+    /// Files to download, their bytes, and how many of them upstream does not weigh.
+    pub fn download_totals(&self) -> (usize, u64, usize) {
+        let missing = self.files().filter(|(held, _)| !held);
+        missing.fold((0, 0, 0), |(count, bytes, unknown), (_, size)| match size {
+            Some(size) => (count + 1, bytes + size, unknown),
+            None => (count + 1, bytes, unknown + 1),
+        })
+    }
+}
+
+/// Looks for every crate here, and asks upstream what the others weigh.
+pub async fn estimate_crates(wanted: &BTreeMap<CrateId, Sha256>, downloads: &CrateDownloader) -> Result<DryRun, Error> {
+    let weighing = wanted.iter().map(|(id, sha256)| async move {
+        let (size, held) = downloads.estimate_size(id, *sha256).await?;
+        Ok::<_, Error>(PlannedCrate { id: id.clone(), size, is_cached: held })
+    });
+    let weighed: Vec<Result<PlannedCrate, Error>> = stream::iter(weighing).buffered(downloads.jobs).collect().await;
+    Ok(DryRun { crates: weighed.into_iter().collect::<Result<_, _>>()?, dist_files: Vec::new() })
+}
+
+/// The same for what is needed of toolchains and was not sent, as `base` says.
+pub async fn estimate_dist_files(
+    mut plan: DownloadPlan,
+    base: Option<&DeltaBase>,
+    dist: &DistDownloader,
+) -> Result<Vec<PlannedDistFile>, Error> {
+    let to_send = |path: &SafePath, sha256: &Sha256| base.is_none_or(|base| !base.has_dist_file(path, *sha256));
+    dist.fill_sizes(&mut plan, &to_send).await?;
+    let planned =
+        plan.files.into_iter().filter(|(path, needed)| needed.bytes.is_some() || to_send(path, &needed.sha256));
+    Ok(planned
+        .map(|(path, needed)| PlannedDistFile {
+            path,
+            sha256: needed.sha256,
+            size: needed.size,
+            is_cached: needed.bytes.is_some() || dist.is_cached(&needed.sha256),
+        })
+        .collect())
+}

@@ -1,0 +1,130 @@
+//! What upstream says now of crates that earlier bundles brought: the far side has them, and must hear of it, whether or
+//! not anybody needs them today.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::stream::{self, StreamExt as _};
+
+use super::{Error, Session};
+use crate::crate_id::{CrateId, CrateName};
+use crate::digest::Sha256;
+use crate::event;
+use crate::gather::history::{DeltaBase, History, SentCrate};
+use crate::gather::index_snapshot;
+use crate::gather::resolve::{self, Resolution};
+use crate::index_line::IndexLine;
+
+/// Index files that are requested at a time.
+const MAX_CONCURRENT_INDEX_FILES: usize = 128;
+
+/// Index lines of crates that were sent before.
+#[derive(Default)]
+pub(super) struct RefreshedLines {
+    /// Lines to send of crates that today's inputs do not need.
+    pub(super) lines: BTreeMap<CrateId, IndexLine>,
+    /// The crates whose lines are others than when they were last sent; those that today's inputs need too.
+    pub(super) changed: Vec<SentCrate>,
+}
+
+/// What upstream says now, held against what was sent.
+struct Comparison<'k> {
+    known: &'k BTreeMap<CrateId, IndexLine>,
+    refreshed: RefreshedLines,
+    /// Crates whose line now contradicts the one that was sent.
+    contradictions: BTreeSet<CrateId>,
+}
+
+impl Comparison<'_> {
+    /// Whether `line` is another than was sent of this crate, which is noted; `None` where both cannot be true.
+    fn changes(&mut self, id: &CrateId, sha256: Sha256, line: &IndexLine) -> Option<bool> {
+        let before = self.known.get(id);
+        if line.cksum != sha256 || before.is_some_and(|before| !before.is_consistent_with(line)) {
+            return None;
+        }
+        let changed = before.is_none_or(|before| before.raw != line.raw);
+        if changed {
+            self.refreshed.changed.push(SentCrate { name: id.name.clone(), version: id.version.clone(), sha256 });
+        }
+        Some(changed)
+    }
+}
+
+impl Session<'_> {
+    /// Reads upstream's index for every crate that the history has sent. The names that this run did not read are asked
+    /// for conditionally; without network, what the cache has of them counts. Each index file is dropped when its lines were
+    /// compared: those of a long history together are large.
+    pub(super) async fn refresh_lines(
+        &self,
+        history: &History,
+        base: Option<&DeltaBase>,
+        resolved: &Resolution,
+    ) -> Result<RefreshedLines, Error> {
+        let (sent, sent_lines) = (history.sent_crates(), history.sent_lines()?);
+        let refreshed_since_base = history.refreshed_since(base);
+        let mut comparison =
+            Comparison { known: &sent_lines, refreshed: RefreshedLines::default(), contradictions: BTreeSet::new() };
+        let mut others: BTreeMap<&CrateName, Vec<(&CrateId, Sha256)>> = BTreeMap::new();
+        for (id, sha256) in &sent {
+            match resolved.crates.get(id) {
+                // Its line is in the bundle anyway.
+                Some(line) => {
+                    let _changed = comparison.changes(id, *sha256, line);
+                }
+                None => others.entry(&id.name).or_default().push((id, *sha256)),
+            }
+        }
+        let index = &self.downloads.index;
+        let asking = stream::iter(others).map(|(name, ids)| async move { (ids, index.file(name).await) });
+        let mut asking = asking.buffer_unordered(MAX_CONCURRENT_INDEX_FILES);
+        while let Some((ids, file)) = asking.next().await {
+            let file = match file {
+                Ok(Some(file)) => file,
+                Ok(None) => continue,
+                Err(error) if matches!(*error, index_snapshot::Error::NotCached { .. }) => continue,
+                Err(error) => return Err(resolve::Error::Index(error).into()),
+            };
+            for (id, sha256) in ids {
+                // A version that upstream deleted keeps the line that was sent.
+                let Some(line) = file.find_line(&id.name, &id.version) else { continue };
+                match comparison.changes(id, sha256, &line) {
+                    Some(changed) if changed || refreshed_since_base.contains(id) => {
+                        comparison.refreshed.lines.insert(id.clone(), line);
+                    }
+                    Some(_) => {}
+                    None => {
+                        comparison.contradictions.insert(id.clone());
+                    }
+                }
+            }
+        }
+        for id in &comparison.contradictions {
+            self.sink.warning(format!(
+                "upstream's index now gives {id} another checksum or other dependencies than when it was sent; published \
+                 versions never change, so its new line is not sent"
+            ));
+        }
+        let mut refreshed = comparison.refreshed;
+        refreshed.changed.sort_by(|a, b| (&a.name, &a.version).cmp(&(&b.name, &b.version)));
+        self.report_refreshed(&refreshed, &sent_lines);
+        Ok(refreshed)
+    }
+
+    /// Names the versions that upstream withdrew or brought back.
+    fn report_refreshed(&self, refreshed: &RefreshedLines, sent_lines: &BTreeMap<CrateId, IndexLine>) {
+        let changed = refreshed.changed.iter().filter_map(|sent| {
+            let id = CrateId { name: sent.name.clone(), version: sent.version.clone() };
+            let line = refreshed.lines.get(&id)?;
+            Some(match (sent_lines.get(&id).map(|before| before.yanked), line.yanked) {
+                (Some(false), true) => format!("{id} (yanked)"),
+                (Some(true), false) => format!("{id} (no longer yanked)"),
+                _ => id.to_string(),
+            })
+        });
+        let changed: Vec<String> = changed.collect();
+        if !changed.is_empty() {
+            let all = event::format_crates(changed.len() as u64);
+            let names = changed.join(", ");
+            self.sink.status("Refreshed", format!("index lines of {all} that was sent before: {names}"));
+        }
+    }
+}

@@ -1,0 +1,382 @@
+//! From what was gathered to a bundle in its place: planned, written, verified, published, recorded.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use jiff::Timestamp;
+
+use super::{Error, FetchPlan, Mode, Options, Outcome, WrittenBundle, metadata, toolchains};
+use crate::bundle::format::{
+    self, BundleKind, CrateRecord, CrateState, DistFileRecord, DistFileState, Input, Lineage, Parent, RefreshedCrate,
+};
+use crate::bundle::{pack, verify};
+use crate::client_setup;
+use crate::crate_id::{CrateId, CrateName};
+use crate::digest::Sha256;
+use crate::durable;
+use crate::event::{self, Sink};
+use crate::gather::history::{self, CrateRef, DeltaBase, DistFileRef, History, InputSet, LockedHistory, REPAIR_KIND};
+use crate::gather::input_id::{InputId, InputKind};
+use crate::gather::lockfile::SkippedPackage;
+use crate::gather::resolve::ResolvedInput;
+use crate::index_line::IndexLine;
+use crate::mirror_file::{FileKind, FileSource, MirrorFile};
+use crate::safe_path::SafePath;
+use crate::toolchain;
+
+/// Problems of a bundle that are quoted when it does not verify; the rest is counted.
+const MAX_QUOTED_PROBLEMS: usize = 5;
+
+/// Writes the bundle of what was gathered; `sent` is what a delta leaves out.
+pub(super) fn write_bundle(
+    options: &Options,
+    mut history: LockedHistory,
+    sent: Option<DeltaBase>,
+    gathered: &FetchPlan,
+    sink: &dyn Sink,
+) -> Result<Outcome, Error> {
+    let mut plan = match &options.mode {
+        Mode::Repair { list } => plan_repair(&history, list, gathered, options)?,
+        _ => plan_bundle(&history, gathered, options)?,
+    };
+    plan.update_yanked(&gathered.refreshed.lines);
+    plan.has_changes |= !gathered.refreshed.changed.is_empty();
+    warn_suspicious(options, &history, &plan, gathered, sink);
+    if !plan.has_changes && is_delivered(options, &plan, sent.as_ref()) {
+        history.update_inputs_read(&plan.inputs)?;
+        warn_incomplete(gathered, sink);
+        return Ok(Outcome::NothingNew);
+    }
+    if !matches!(options.mode, Mode::Repair { .. }) {
+        let lines = gathered.resolution.crates.iter().chain(&gathered.refreshed.lines);
+        plan.lines = lines.map(|(id, line)| (id.clone(), line.raw.clone())).collect();
+    }
+    metadata::fill(&mut plan, gathered, &options.environment.home);
+    let is_repair = matches!(options.mode, Mode::Repair { .. });
+    let newest = history.base(None)?;
+    let (introduced, introduced_dist_files) = if is_repair {
+        (Vec::new(), Vec::new())
+    } else {
+        (plan.introduced_crates(&newest), plan.introduced_dist_files(&newest))
+    };
+    durable::make_folder(&options.output).map_err(|source| Error::Folder { path: options.output.clone(), source })?;
+    let to_pack = pack_plan(options, &plan, sent.as_ref(), gathered);
+    let kind = if is_repair { REPAIR_KIND.to_owned() } else { to_pack.kind.to_string() };
+    let written = pack::write(to_pack, &options.output, sink)?;
+    let verdict = verify::verify(written.path(), &options.environment.scratch, sink)?;
+    if !verdict.problems.is_empty() {
+        let quoted: Vec<String> = verdict.problems.iter().take(MAX_QUOTED_PROBLEMS).map(ToString::to_string).collect();
+        let more = verdict.problems.len().saturating_sub(MAX_QUOTED_PROBLEMS);
+        let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
+        return Err(Error::InvalidBundle(quoted.join("; ") + &more));
+    }
+    let (id, size, created) = (written.id.clone(), written.size, written.manifest.created.clone());
+    let count = written.manifest.count_entries(FileKind::Crate);
+    let relied = written.manifest.previously_sent_crates().count();
+    // The name and the history belong together: from here on it is as good as done.
+    if !sink.enter_commit() {
+        return Err(pack::Error::Cancelled.into());
+    }
+    let path = written.publish(&|_| false)?;
+    let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let refreshed = gathered.refreshed.changed.clone();
+    let sequence = plan.sequence;
+    let record = history::BundleRecord {
+        id: id.clone(),
+        file,
+        sequence,
+        created,
+        kind,
+        size,
+        introduced,
+        introduced_dist_files,
+        refreshed,
+    };
+    if let Err(error) = history.record(&plan, record) {
+        // A bundle that the history does not know of would be missing from the next one's lineage.
+        let _gone = std::fs::remove_file(&path).is_ok();
+        return Err(error.into());
+    }
+    let artifacts = gathered.toolchains.shipped_count();
+    let sent_before = match relied {
+        0 => String::new(),
+        1 => ", 1 more was sent before".to_owned(),
+        relied => format!(", {relied} more were sent before"),
+    };
+    sink.status(
+        "Packed",
+        format!(
+            "{} into {} ({}{sent_before})",
+            event::format_contents(count as u64, artifacts as u64),
+            path.display(),
+            event::format_size(size)
+        ),
+    );
+    warn_incomplete(gathered, sink);
+    Ok(Outcome::Written(WrittenBundle {
+        path,
+        size,
+        id,
+        crates: count,
+        dist_files: artifacts,
+        unavailable: gathered.toolchains.unavailable.clone(),
+        skipped_packages: gathered
+            .resolution
+            .inputs
+            .iter()
+            .flat_map(|input| input.skipped_packages.iter().cloned())
+            .collect(),
+    }))
+}
+
+/// Warns, as the last thing of a run, where an input of today does not build from what was packed.
+fn warn_incomplete(gathered: &FetchPlan, sink: &dyn Sink) {
+    for input in gathered.resolution.inputs.iter().filter(|input| !input.skipped_packages.is_empty()) {
+        let packages: Vec<String> =
+            input.skipped_packages.iter().map(|one| format!("  {} [{}]", one.package, one.reason)).collect();
+        sink.warning(format!(
+            "`{}` does not build from this bundle as it stands. The far side needs {} that it lacks:\n{}",
+            input.id,
+            if packages.len() == 1 { "1 package".to_owned() } else { format!("{} packages", packages.len()) },
+            packages.join("\n")
+        ));
+    }
+}
+
+/// Tells of what is likely to be a mistake, and is no reason to stop.
+fn warn_suspicious(
+    options: &Options,
+    history: &LockedHistory,
+    plan: &history::BundlePlan,
+    gathered: &FetchPlan,
+    sink: &dyn Sink,
+) {
+    let today: Vec<&InputId> = gathered.resolution.inputs.iter().map(|input| &input.id).collect();
+    for input in plan.inputs.iter().filter(|input| !today.contains(&&input.id)) {
+        if let Some(path) = input.path.as_deref().filter(|path| !path.exists()) {
+            let (id, path) = (&input.id, path.display());
+            sink.warning(format!(
+                "the file of the input `{id}` is gone: `{path}`. The mirror keeps what it needed last; if it is not needed \
+                 any more, retire it with `--forget '{id}'`"
+            ));
+        }
+    }
+    let written = history.bundles().iter().filter_map(|bundle| bundle.created.parse::<Timestamp>().ok()).max();
+    if let Some(last) = written.filter(|last| *last > options.created) {
+        sink.warning(format!(
+            "the clock says {}, and the history has a bundle that was written at {last}: one of the two is wrong. What this \
+             bundle says of the index will not replace what that one said",
+            options.created.strftime("%Y-%m-%dT%H:%M:%SZ")
+        ));
+    }
+}
+
+/// Whether the far side has what the history says, as far as can be known here. An older base means that it has not.
+fn is_delivered(options: &Options, plan: &history::BundlePlan, sent: Option<&DeltaBase>) -> bool {
+    match (sent, &plan.parent, &options.is_delivered) {
+        (Some(base), ..) => base.is_newest && base.bundle.is_some(),
+        (None, Some(newest), Some(delivered)) => delivered(&newest.id),
+        _ => false,
+    }
+}
+
+/// The plan of a bundle that mends: it names what the lineage names and what it ships, and leaves the inputs as they are.
+fn plan_repair(
+    history: &LockedHistory,
+    list: &Path,
+    gathered: &FetchPlan,
+    options: &Options,
+) -> Result<history::BundlePlan, Error> {
+    // No other input is a list.
+    let mut today = input_sets(history, gathered, options);
+    let id = InputId { label: list.display().to_string(), kind: InputKind::RepairList };
+    today.iter_mut().for_each(|input| input.id = id.clone());
+    let plan = history.plan(today, &[])?;
+    Ok(history::BundlePlan { inputs: history.inputs().to_vec(), has_changes: true, ..plan })
+}
+
+/// What the next bundle of the history says.
+pub(super) fn plan_bundle(
+    history: &History,
+    gathered: &FetchPlan,
+    options: &Options,
+) -> Result<history::BundlePlan, history::Error> {
+    history.plan_with_updated_files(
+        input_sets(history, gathered, options),
+        gathered.toolchains.files_of_other_inputs(),
+        &options.forget,
+    )
+}
+
+/// What each of today's inputs needs, as the history keeps it.
+fn input_sets(memory: &History, gathered: &FetchPlan, options: &Options) -> Vec<InputSet> {
+    let FetchPlan { resolution: resolved, files, toolchains, .. } = gathered;
+    let crate_ref = |id: &CrateId| {
+        let line = resolved.crates.get(id)?;
+        let size = files.get(id).map_or(0, |file| file.size);
+        Some(CrateRef {
+            name: id.name.clone(),
+            version: id.version.clone(),
+            sha256: line.cksum,
+            size,
+            yanked: line.yanked,
+        })
+    };
+    let set = |input: &ResolvedInput| {
+        let (order, artifacts) = match memory.recorded_toolchains(&input.id).filter(|_| toolchains.keeps_recorded) {
+            Some((order, artifacts)) => (Some(order), artifacts),
+            None => (toolchains.requests.get(&input.id).cloned(), toolchains.files_of_input(&input.id)),
+        };
+        InputSet {
+            id: input.id.clone(),
+            path: input.path.clone(),
+            fetched: options.created.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            roots: input.roots.clone(),
+            crates: input.ids.iter().filter_map(crate_ref).collect(),
+            skipped_packages: input.skipped_packages.iter().map(to_history_record).collect(),
+            toolchain_request: order,
+            dist_files: artifacts,
+        }
+    };
+    resolved.inputs.iter().map(set).collect()
+}
+
+/// A package that was left out, as the history keeps it and bundles name it.
+fn to_history_record(SkippedPackage { package, reason: why }: &SkippedPackage) -> history::SkippedPackage {
+    history::SkippedPackage {
+        name: package.name.clone(),
+        version: package.version.clone(),
+        source: package.source.without_local_path(),
+        reason: (*why).to_owned(),
+    }
+}
+
+fn to_bundle_record(one: &history::SkippedPackage) -> format::SkippedPackage {
+    let history::SkippedPackage { name, version, source, reason: why } = one.clone();
+    format::SkippedPackage { name, version, source, reason: why }
+}
+
+fn pack_plan(
+    options: &Options,
+    plan: &history::BundlePlan,
+    sent: Option<&DeltaBase>,
+    gathered: &FetchPlan,
+) -> pack::PackPlan {
+    let FetchPlan { resolution: resolved, files, toolchains, refreshed } = gathered;
+    let parent = sent.and_then(|base| base.bundle.as_ref());
+    let parent = parent.map(|parent| Parent { id: parent.id.clone(), file: parent.file.clone() });
+    let mut records = Vec::new();
+    let mut positions: BTreeMap<CrateId, u32> = BTreeMap::new();
+    for (position, (id, held)) in (0u32..).zip(&plan.crates) {
+        positions.insert(id.clone(), position);
+        let metadata = plan.crate_metadata.get(&held.sha256).cloned().unwrap_or_default();
+        records.push(CrateRecord {
+            name: held.name.clone(),
+            version: held.version.clone(),
+            sha256: held.sha256,
+            size: held.size,
+            state: if files.contains_key(id) {
+                CrateState::Shipped
+            } else if resolved.crates.contains_key(id) {
+                CrateState::Sent
+            } else {
+                // What only other inputs of the lineage need was sent with theirs; it is named so that it stays current.
+                CrateState::Kept
+            },
+            yanked: held.yanked,
+            read_at: None,
+            description: metadata.description,
+            license: metadata.license,
+            repository: metadata.repository,
+        });
+    }
+    let artifacts: Vec<DistFileRecord> =
+        plan.dist_files.values().map(|held| dist_file_record(held, toolchains)).collect();
+    let dist_file_positions: BTreeMap<&SafePath, u32> = plan.dist_files.keys().zip(0u32..).collect();
+    let inputs = plan.inputs.iter().map(|input| Input {
+        name: input.id.to_string(),
+        roots: input.roots.clone(),
+        crates: input.crates.iter().filter_map(|held| positions.get(&held.id()).copied()).collect(),
+        dist_files: input.dist_files.iter().filter_map(|held| dist_file_positions.get(&held.path).copied()).collect(),
+        skipped_packages: input.skipped_packages.iter().map(to_bundle_record).collect(),
+    });
+    // What other inputs of the history want comes along too.
+    let needed = toolchains.downloads.files.keys();
+    let mut targets = toolchain::std_targets_of(needed);
+    targets.extend(toolchains.requests.values().flat_map(|order| order.selection.targets.iter().cloned()));
+    pack::PackPlan {
+        created: options.created,
+        kind: if parent.is_some() { BundleKind::Delta } else { BundleKind::Full },
+        repair: matches!(options.mode, Mode::Repair { .. }),
+        parent,
+        lineage: Lineage { id: plan.lineage.clone(), sequence: plan.sequence, inputs: inputs.collect() },
+        carried_histories: Vec::new(),
+        targets: targets.into_iter().collect(),
+        toolchains: toolchains.downloads.toolchains.clone(),
+        index_read: options.created,
+        crates: records,
+        dist_files: artifacts,
+        refreshed_crates: refreshed.lines.values().map(refreshed_record).collect(),
+        files: bundle_entries(options, gathered),
+    }
+}
+
+fn refreshed_record(line: &IndexLine) -> RefreshedCrate {
+    let CrateId { name, version } = line.id.clone();
+    RefreshedCrate { name, version, sha256: line.cksum, yanked: line.yanked }
+}
+
+/// Where a rustup artifact's bytes are.
+fn dist_file_record(held: &DistFileRef, toolchains: &toolchains::ToolchainPlan) -> DistFileRecord {
+    let needed = toolchains.downloads.files.get(&held.path).filter(|needed| needed.sha256 == held.sha256);
+    DistFileRecord {
+        path: held.path.clone(),
+        sha256: held.sha256,
+        size: held.size,
+        state: match needed {
+            Some(needed) if needed.bytes.is_some() => DistFileState::Shipped,
+            Some(_) => DistFileState::Sent,
+            None => DistFileState::Kept,
+        },
+        read_at: None,
+    }
+}
+
+fn bundle_entries(
+    options: &Options,
+    FetchPlan { resolution: resolved, files, toolchains, refreshed }: &FetchPlan,
+) -> Vec<(MirrorFile, FileSource)> {
+    let mut entries: Vec<(MirrorFile, FileSource)> = Vec::new();
+    for (id, file) in files {
+        if let Some(line) = resolved.crates.get(id) {
+            let artifact =
+                MirrorFile { path: id.crate_path(), size: file.size, sha256: line.cksum, kind: FileKind::Crate };
+            entries.push((artifact, FileSource::File(file.path.clone())));
+        }
+    }
+    let mut texts: BTreeMap<&CrateName, String> = BTreeMap::new();
+    let lines: BTreeMap<&CrateId, &IndexLine> = resolved.crates.iter().chain(&refreshed.lines).collect();
+    for (id, line) in lines {
+        // Writing to memory cannot fail.
+        let _written = writeln!(texts.entry(&id.name).or_default(), "{}", line.raw).is_ok();
+    }
+    for (name, text) in texts {
+        let path = format!("index/{}", name.index_path());
+        entries.push(text_entry(&path, text, FileKind::Index));
+    }
+    for (path, needed) in &toolchains.downloads.files {
+        if let (Some(bytes), Some(size), Some(kind)) = (&needed.bytes, needed.size, FileKind::from_path(path)) {
+            entries.push((MirrorFile { path: path.clone(), size, sha256: needed.sha256, kind }, bytes.clone()));
+        }
+    }
+    entries.push(text_entry("config.toml", client_setup::cargo_config(options.base_url.as_str()), FileKind::Config));
+    entries
+}
+
+fn text_entry(path: &str, text: String, kind: FileKind) -> (MirrorFile, FileSource) {
+    let bytes = text.into_bytes();
+    let path: SafePath = path.parse().expect("index paths of parsed names are safe");
+    let artifact = MirrorFile { path, size: bytes.len() as u64, sha256: Sha256::of(&bytes), kind };
+    (artifact, FileSource::Memory(bytes))
+}

@@ -1,0 +1,75 @@
+//! Git's `http.proxy`, which cargo takes where its own `http.proxy` is not set, before the environment's proxies.
+
+use std::path::{Path, PathBuf};
+
+use crate::env::Env;
+
+/// The value of `http.proxy` in the user's git configuration, and the file that sets it.
+pub(super) fn http_proxy(env: &Env) -> Option<(String, PathBuf)> {
+    let home = env.path("HOME");
+    let xdg = env.path("XDG_CONFIG_HOME").or_else(|| Some(home.as_ref()?.join(".config")));
+    let global = home.map(|home| home.join(".gitconfig"));
+    // The last one that sets a value wins in git; so the first one does from behind.
+    [global, xdg.map(|xdg| xdg.join("git").join("config"))].into_iter().flatten().find_map(|path| {
+        let text = read(&path)?;
+        Some((parse_proxy(&text)?, path))
+    })
+}
+
+/// A file of git's that is damaged or cannot be read is git's affair.
+fn read(path: &Path) -> Option<String> {
+    std::fs::read_to_string(path).ok()
+}
+
+/// The last `proxy` in the sections `[http]` (and not `[http "https://…"]`, which is for one server).
+fn parse_proxy(text: &str) -> Option<String> {
+    let mut in_http = false;
+    let mut proxy = None;
+    for line in text.lines().map(str::trim) {
+        let mut rest = line;
+        if let Some(section) = line.strip_prefix('[') {
+            let (name, after) = section.split_once(']')?;
+            in_http = name.trim().eq_ignore_ascii_case("http");
+            rest = after.trim();
+        }
+        if !in_http {
+            continue;
+        }
+        if let Some((key, value)) = rest.split_once('=')
+            && key.trim().eq_ignore_ascii_case("proxy")
+        {
+            proxy = Some(unquote(value.trim()));
+        }
+    }
+    proxy
+}
+
+/// A value without quotes and without a comment at its end.
+fn unquote(value: &str) -> String {
+    let mut out = String::new();
+    let mut in_quotes = false;
+    let mut chars = value.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '"' => in_quotes = !in_quotes,
+            '\\' => out.extend(chars.next()),
+            '#' | ';' if !in_quotes => break,
+            c => out.push(c),
+        }
+    }
+    out.trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_proxy_without_a_url_wins() {
+        let text = "[user]\n\tname = x # proxy = no\n[http \"https://a/\"]\nproxy = special:1\n\
+                    [HTTP] sslVerify = true\n\tProxy = \"http://u:p#w@first:1\" ; comment\n[core]\nproxy = other\n";
+        assert_eq!(parse_proxy(text).as_deref(), Some("http://u:p#w@first:1"));
+        assert_eq!(parse_proxy(&format!("{text}[http]\nproxy = second:2 # x\n")).as_deref(), Some("second:2"));
+        assert_eq!(parse_proxy("[user]\nproxy = x\n"), None);
+    }
+}

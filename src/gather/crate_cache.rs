@@ -1,0 +1,187 @@
+//! The download cache: crates that some run has fetched, by digest, in `$FROSTMIRROR_HOME/cache/crates/`.
+//!
+//! A file's name is the digest of its bytes, and the bytes are hashed before each use: a file that rotted counts as
+//! absent and is replaced. Hence nothing here is synced; a crash costs a download. Files arrive in a folder of this process
+//! below `cache/tmp/` and are renamed, so that a name under `crates/` is always a whole file.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tempfile::NamedTempFile;
+
+use crate::digest::{HashingReader, Sha256};
+use crate::durable;
+use crate::scratch::ScratchFolder;
+
+/// The cache of crates.
+#[derive(Clone, Debug)]
+pub struct CrateCache {
+    root: PathBuf,
+    crates: PathBuf,
+    staging: Arc<ScratchFolder>,
+}
+
+impl CrateCache {
+    /// The cache below `root`, made where it is missing. Removes what killed runs have left half-written.
+    pub fn open(root: &Path) -> io::Result<CrateCache> {
+        let crates = root.join("crates");
+        durable::make_folder(&crates)?;
+        let staging = Arc::new(ScratchFolder::create(&root.join("tmp"))?);
+        Ok(CrateCache { root: root.to_owned(), crates, staging })
+    }
+
+    /// The folder of the whole cache.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// A folder of this process, from which files are renamed to their place in the cache.
+    pub fn staging(&self) -> &Path {
+        self.staging.path()
+    }
+
+    /// The file that a process has locked while it downloads the file with this digest.
+    pub fn lock_path(&self, digest: Sha256) -> PathBuf {
+        self.root.join("tmp").join(format!("{digest}.lock"))
+    }
+
+    /// Where the file with this digest is, if it is here.
+    pub fn path(&self, digest: Sha256) -> PathBuf {
+        let name = digest.to_string();
+        self.crates.join(&name[..2]).join(&name)
+    }
+
+    /// The length in bytes of the file with this digest, hashed just now; `None` where it is absent or has rotted.
+    pub fn verified_size(&self, digest: Sha256) -> io::Result<Option<u64>> {
+        match Sha256::of_file(&self.path(digest)) {
+            Ok((found, length)) => Ok((found == digest).then_some(length)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A file to download into; it goes away unless it is placed.
+    pub fn new_partial_file(&self) -> io::Result<NamedTempFile> {
+        tempfile::Builder::new().prefix(".part-").tempfile_in(self.staging())
+    }
+
+    /// Puts a whole file, whose digest the caller has checked, under its name.
+    pub fn insert(&self, file: NamedTempFile, digest: Sha256) -> io::Result<PathBuf> {
+        let path = self.path(digest);
+        if let Some(folder) = path.parent() {
+            durable::make_folder(folder)?;
+        }
+        durable::make_public(file.path())?;
+        file.persist(&path).map_err(|error| error.error)?;
+        Ok(path)
+    }
+
+    /// Copies `from` in where it has this digest; the length in bytes, or `None` where it has another or cannot be opened.
+    ///
+    /// It is a copy and not a link: the file belongs to cargo, which rewrites a damaged one in place and deletes old
+    /// ones on its own.
+    pub fn import_copy(&self, from: &Path, digest: Sha256) -> io::Result<Option<u64>> {
+        // Not there, or not ours to read: it is somebody else's file, and upstream has another.
+        let Ok(file) = File::open(from) else {
+            return Ok(None);
+        };
+        let mut reader = HashingReader::new(file);
+        let mut partial = self.new_partial_file()?;
+        io::copy(&mut reader, &mut partial)?;
+        let (found, length, _) = reader.finish();
+        if found != digest {
+            return Ok(None);
+        }
+        self.insert(partial, digest)?;
+        Ok(Some(length))
+    }
+
+    /// As [`CrateCache::adopt`], with a second name in place of a copy where the file system has such: for files of ours, which
+    /// are never rewritten in place.
+    pub fn import_link(&self, from: &Path, digest: Sha256) -> io::Result<Option<u64>> {
+        // A link to another file would itself get the second name.
+        if !from.symlink_metadata().is_ok_and(|about| about.is_file()) {
+            return self.import_copy(from, digest);
+        }
+        let folder = tempfile::Builder::new().prefix(".part-").tempdir_in(self.staging())?;
+        let second = folder.path().join("link");
+        if fs::hard_link(from, &second).is_err() {
+            return self.import_copy(from, digest);
+        }
+        // Hashed under the name that it keeps: what stands under the first one may be another file by now.
+        let (found, length) = match Sha256::of_file(&second) {
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        if found != digest {
+            return Ok(None);
+        }
+        let path = self.path(digest);
+        if let Some(folder) = path.parent() {
+            durable::make_folder(folder)?;
+        }
+        fs::rename(&second, &path)?;
+        Ok(Some(length))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+
+    fn cache() -> (tempfile::TempDir, CrateCache) {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let cache = CrateCache::open(folder.path()).expect("open");
+        (folder, cache)
+    }
+
+    #[test]
+    fn a_corrupt_file_counts_as_absent_and_is_replaced() {
+        let (_folder, cache) = cache();
+        let digest = Sha256::of(b"good");
+        assert_eq!(cache.verified_size(digest).expect("look"), None);
+        for round in 0..2 {
+            let mut file = cache.new_partial_file().expect("partial");
+            file.write_all(b"good").expect("write");
+            let path = cache.insert(file, digest).expect("place");
+            assert_eq!(cache.verified_size(digest).expect("look"), Some(4), "{round}");
+            fs::write(&path, b"goof").expect("rot");
+            assert_eq!(cache.verified_size(digest).expect("look"), None, "{round}");
+        }
+    }
+
+    #[test]
+    fn only_a_matching_file_is_copied_and_no_partial_file_remains() {
+        let (folder, cache) = cache();
+        let theirs = folder.path().join("a-1.0.0.crate");
+        fs::write(&theirs, b"good").expect("write");
+        let adopt = |digest| cache.import_copy(&theirs, digest).expect("adopt");
+        assert_eq!(adopt(Sha256::of(b"other")), None);
+        assert_eq!(adopt(Sha256::of(b"good")), Some(4));
+        let absent = folder.path().join("absent");
+        assert_eq!(cache.import_copy(&absent, Sha256::of(b"good")).expect("adopt"), None);
+        // Cargo may rewrite its own file; ours stays.
+        fs::write(&theirs, b"evil").expect("write");
+        assert_eq!(cache.verified_size(Sha256::of(b"good")).expect("look"), Some(4));
+        assert_eq!(fs::read_dir(cache.staging()).expect("list").count(), 0);
+    }
+
+    #[test]
+    fn only_a_matching_file_is_hard_linked() {
+        let (folder, cache) = cache();
+        let ours = folder.path().join("a-1.0.0.crate");
+        fs::write(&ours, b"good").expect("write");
+        let link = |digest| cache.import_link(&ours, digest).expect("link");
+        assert_eq!(link(Sha256::of(b"other")), None);
+        assert_eq!(link(Sha256::of(b"good")), Some(4));
+        assert_eq!(cache.verified_size(Sha256::of(b"good")).expect("look"), Some(4));
+        // Once more, where both names are of one file already.
+        assert_eq!(link(Sha256::of(b"good")), Some(4));
+        assert_eq!(cache.import_link(&folder.path().join("absent"), Sha256::of(b"good")).expect("link"), None);
+        assert_eq!(fs::read_dir(cache.staging()).expect("list").count(), 0);
+    }
+}

@@ -1,0 +1,60 @@
+//! What every part of the reading needs: the file's own order, and the list of what is wrong with it.
+
+use std::path::Path;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::{Error, Problem};
+use crate::crate_id::CrateName;
+use crate::diagnostics::{did_you_mean, join_alternatives, quote};
+use crate::line_column::LineColumn;
+
+/// Problems beyond these are only counted: a reader needs no more, and each costs a walk over the text.
+pub(super) const MAX_PROBLEMS: usize = 20;
+
+pub(super) type Value<'i> = Spanned<DeValue<'i>>;
+pub(super) type Key<'i> = Spanned<std::borrow::Cow<'i, str>>;
+
+/// What is wrong so far, by its byte in the text.
+#[derive(Default)]
+pub(super) struct Problems(Vec<(usize, String, String)>);
+
+impl Problems {
+    pub(super) fn add(&mut self, offset: usize, what: String, expected: impl Into<String>) {
+        self.0.push((offset, what, expected.into()));
+    }
+
+    pub(super) fn unknown_key(&mut self, offset: usize, path: &str, name: &str, known: &[&str]) {
+        let near = did_you_mean(name, known);
+        self.add(offset, format!("unknown key {}", quote(path)), join_alternatives(known) + &near);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn into_error(mut self, text: &str, path: &Path) -> Error {
+        self.0.sort();
+        let omitted = self.0.len().saturating_sub(MAX_PROBLEMS);
+        let reported = self.0.into_iter().take(MAX_PROBLEMS);
+        let problems = reported.map(|(offset, what, expected)| Problem {
+            position: LineColumn::from_offset(text, offset),
+            what,
+            expected,
+        });
+        Error::Invalid { path: path.to_owned(), problems: problems.collect(), omitted }
+    }
+}
+
+/// The table's pairs as they stand in the file; the parser sorts them by name.
+pub(super) fn in_file_order<'t, 'i>(table: &'t DeTable<'i>) -> Vec<(&'t Key<'i>, &'t Value<'i>)> {
+    let mut pairs: Vec<_> = table.iter().collect();
+    pairs.sort_by_key(|(key, _)| key.span().start);
+    pairs
+}
+
+/// Names that differ only in this form cannot both be on crates.io.
+pub(super) fn canonical_name(name: &CrateName) -> String {
+    name.as_str().to_lowercase().replace('_', "-")
+}

@@ -1,0 +1,323 @@
+//! depends.toml as JSON, and JSON written back into it: the shape is the file's own.
+//!
+//! What is the same stays as it stands, byte for byte; a changed entry keeps its place and its comments. A comment on a
+//! line of its own never goes, not even with the entry below it: it may have been written for several.
+
+use std::path::Path;
+
+use serde_json::{Map, Value as Json};
+use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, TableLike, Value};
+
+use super::{DependsFile, Error};
+
+/// The tables of the file.
+const TABLES: [&str; 3] = ["dependencies", "locked", "platforms"];
+
+/// Why JSON cannot be written into a depends.toml.
+#[derive(Debug, thiserror::Error)]
+pub enum EditError {
+    /// What is there already is no TOML, so that nothing can be kept of it.
+    #[error("`{path}` is not TOML")]
+    Toml {
+        /// The file.
+        path: String,
+        /// Where and why.
+        source: Box<toml_edit::TomlError>,
+    },
+    /// A value that TOML does not know at this place.
+    #[error("`{key}` is {what}")]
+    Value {
+        /// The key, with those above it.
+        key: String,
+        /// What it is.
+        what: &'static str,
+    },
+    /// What would be written is no depends.toml.
+    #[error(transparent)]
+    Depends(#[from] Error),
+}
+
+/// What a depends.toml says, in its own shape.
+///
+/// # Errors
+/// The text is no TOML.
+pub fn to_json(text: &str, path: &Path) -> Result<Map<String, Json>, EditError> {
+    Ok(table_to_json(parse_document(text, path)?.as_table()))
+}
+
+/// `text` made to say `wanted`, which has the shape that [`to_json`] gives. An empty text is a file that is not there.
+///
+/// # Errors
+/// The text is no TOML, or what comes out is no depends.toml: each problem is named with its place in the new text.
+pub fn apply_json(text: &str, path: &Path, wanted: &Map<String, Json>) -> Result<String, EditError> {
+    let mut document = parse_document(text, path)?;
+    for (name, json) in wanted {
+        let Json::Object(entries) = json else {
+            return Err(EditError::Value { key: name.clone(), what: "no table" });
+        };
+        if !TABLES.contains(&name.as_str()) {
+            return Err(EditError::Value {
+                key: name.clone(),
+                what: "none of `dependencies`, `locked` and `platforms`",
+            });
+        }
+        let new = || Item::Table(new_table());
+        let table = document.entry(name).or_insert_with(new);
+        let table = table.as_table_like_mut();
+        let table = table.ok_or_else(|| EditError::Value { key: name.clone(), what: "no table in the file" })?;
+        let orphans = merge_table(table, entries, name)?;
+        append_comments(&mut document, &orphans);
+    }
+    let existing_tables: Vec<String> = document.iter().map(|(name, _)| name.to_owned()).collect();
+    for name in existing_tables.iter().filter(|name| !wanted.contains_key(*name)) {
+        let mut orphans = comments_above(document.as_table(), name);
+        if let Some(table) = document.get_mut(name).and_then(Item::as_table_like_mut) {
+            orphans.push_str(&merge_table(table, &Map::new(), name)?);
+        }
+        document.remove(name);
+        append_comments(&mut document, &orphans);
+    }
+    let mut after = document.to_string();
+    if text.is_empty() {
+        after = after.trim_start().to_owned();
+    }
+    if text.contains("\r\n") && !text.replace("\r\n", "").contains('\n') {
+        // The editor writes line breaks of its own kind.
+        after = after.replace("\r\n", "\n").replace('\n', "\r\n");
+    }
+    DependsFile::parse(&after, path)?;
+    Ok(after)
+}
+
+fn parse_document(text: &str, path: &Path) -> Result<DocumentMut, EditError> {
+    let toml = |source| EditError::Toml { path: path.display().to_string(), source: Box::new(source) };
+    text.parse::<DocumentMut>().map_err(toml)
+}
+
+/// Puts comments below everything else.
+fn append_comments(document: &mut DocumentMut, comments: &str) {
+    if !comments.is_empty() {
+        let kept = document.trailing().as_str().unwrap_or_default().to_owned();
+        document.set_trailing(format!("{kept}{comments}"));
+    }
+}
+
+/// A table with a header of its own, set off by an empty line.
+fn new_table() -> Table {
+    let mut table = Table::new();
+    table.decor_mut().set_prefix("\n");
+    table
+}
+
+/// Makes a table say `wanted`; the comments that are left without an entry below them.
+fn merge_table(table: &mut dyn TableLike, wanted: &Map<String, Json>, parent: &str) -> Result<String, EditError> {
+    let mut orphans = String::new();
+    let existing_keys: Vec<String> = table.iter().map(|(key, _)| key.to_owned()).collect();
+    for key in existing_keys {
+        let at = format!("{parent}.{key}");
+        let Some(json) = wanted.get(&key) else {
+            orphans.push_str(&comments_above(table, &key));
+            table.remove(&key);
+            continue;
+        };
+        if !orphans.is_empty() {
+            prepend_comments(table, &key, &std::mem::take(&mut orphans));
+        }
+        let Some(item) = table.get_mut(&key) else { continue };
+        if item_to_json(item) == *json {
+            continue;
+        }
+        match (item.as_table_like_mut(), json) {
+            (Some(inner), Json::Object(entries)) => {
+                // Comments inside of an entry that went stay with what is below.
+                let is_less = inner.iter().any(|(key, _)| !entries.contains_key(key));
+                orphans.push_str(&merge_table(inner, entries, &at)?);
+                if let Some(inline) = item.as_inline_table_mut().filter(|_| is_less) {
+                    // The blank before its end went with the last one.
+                    inline.fmt();
+                }
+            }
+            _ => {
+                let mut value = json_to_value(json, &at)?;
+                if let Some(old) = item.as_value() {
+                    *value.decor_mut() = old.decor().clone();
+                }
+                *item = Item::Value(value);
+            }
+        }
+    }
+    for (key, json) in wanted {
+        if table.contains_key(key) {
+            continue;
+        }
+        let at = format!("{parent}.{key}");
+        let is_group = parent == TABLES[0] && !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_digit());
+        let item = match json {
+            Json::Object(entries) if is_group => {
+                let mut group = new_table();
+                merge_table(&mut group, entries, &at)?;
+                Item::Table(group)
+            }
+            _ => Item::Value(json_to_value(json, &at)?),
+        };
+        table.insert(key, item);
+    }
+    Ok(orphans)
+}
+
+/// The comments on lines of their own above an entry.
+fn comments_above(table: &dyn TableLike, key: &str) -> String {
+    let prefix = |table: &Table| table.decor().prefix().and_then(|prefix| prefix.as_str().map(str::to_owned));
+    let own =
+        table.key(key).and_then(|key| key.leaf_decor().prefix().and_then(|text| text.as_str().map(str::to_owned)));
+    let of_table = table.get(key).and_then(Item::as_table).and_then(prefix);
+    let text = of_table.or(own).unwrap_or_default();
+    text.lines().filter(|line| line.trim_start().starts_with('#')).map(|line| format!("{line}\n")).collect()
+}
+
+/// Puts comments above an entry.
+fn prepend_comments(table: &mut dyn TableLike, key: &str, comments: &str) {
+    if let Some(inner) = table.get_mut(key).and_then(Item::as_table_mut) {
+        let old = inner.decor().prefix().and_then(|prefix| prefix.as_str()).unwrap_or_default().to_owned();
+        inner.decor_mut().set_prefix(format!("{comments}{old}"));
+    } else if let Some(mut entry) = table.key_mut(key) {
+        let old = entry.leaf_decor().prefix().and_then(|prefix| prefix.as_str()).unwrap_or_default().to_owned();
+        entry.leaf_decor_mut().set_prefix(format!("{comments}{old}"));
+    }
+}
+
+fn item_to_json(item: &Item) -> Json {
+    match item {
+        Item::None => Json::Null,
+        Item::Value(value) => value_to_json(value),
+        Item::Table(table) => Json::Object(table_to_json(table)),
+        Item::ArrayOfTables(tables) => tables.iter().map(|table| Json::Object(table_to_json(table))).collect(),
+    }
+}
+
+fn table_to_json(table: &dyn TableLike) -> Map<String, Json> {
+    table.iter().map(|(key, item)| (key.to_owned(), item_to_json(item))).collect()
+}
+
+fn value_to_json(value: &Value) -> Json {
+    match value {
+        Value::String(text) => Json::from(text.value().as_str()),
+        Value::Integer(number) => Json::from(*number.value()),
+        Value::Float(number) => Json::from(*number.value()),
+        Value::Boolean(truth) => Json::from(*truth.value()),
+        Value::Datetime(time) => Json::from(time.value().to_string()),
+        Value::Array(list) => list.iter().map(value_to_json).collect(),
+        Value::InlineTable(table) => Json::Object(table_to_json(table)),
+    }
+}
+
+fn json_to_value(json: &Json, key: &str) -> Result<Value, EditError> {
+    let wrong = |what| EditError::Value { key: key.to_owned(), what };
+    Ok(match json {
+        Json::Null => return Err(wrong("null, which TOML does not know; leave the key out to remove it")),
+        Json::Bool(truth) => Value::from(*truth),
+        Json::String(text) => Value::from(text.as_str()),
+        Json::Number(number) => match (number.as_i64(), number.as_f64()) {
+            (Some(number), _) => Value::from(number),
+            (None, Some(number)) => Value::from(number),
+            (None, None) => return Err(wrong("a number that TOML does not know")),
+        },
+        Json::Array(items) => {
+            let mut list = Array::new();
+            for item in items {
+                list.push(json_to_value(item, key)?);
+            }
+            Value::Array(list)
+        }
+        Json::Object(entries) => {
+            let mut table = InlineTable::new();
+            // JSON has no order; people write the version first.
+            let (first, rest): (Vec<_>, Vec<_>) = entries.iter().partition(|(name, _)| *name == "version");
+            for (name, json) in first.into_iter().chain(rest) {
+                table.insert(name, json_to_value(json, &format!("{key}.{name}"))?);
+            }
+            Value::InlineTable(table)
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const FILE: &str = "# ours\n[dependencies]\n# keep\nanyhow = \"1\" # simple\n\
+        tokio = { version = \"1\", features = [\"net\"] }   # extended\nserde = [\"=1.0.100\", { version = \"1\" }]\n\n\
+        # second\n[dependencies.2]\naxum = \"0.6\"\n\n[locked]\nitoa = \"1.0.11\"\nsyn = [\"1.0.109\", \"2.0.90\"]\n\n\
+        [platforms]\ntargets = [\"x86_64-unknown-linux-gnu\"]\ntoolchain = \"stable\"\n";
+
+    fn path() -> &'static Path {
+        Path::new("depends.toml")
+    }
+
+    fn edit(text: &str, wanted: &Json) -> Result<String, EditError> {
+        apply_json(text, path(), wanted.as_object().expect("an object"))
+    }
+
+    fn read(text: &str) -> Json {
+        Json::Object(to_json(text, path()).expect("TOML"))
+    }
+
+    #[test]
+    fn an_unchanged_edit_keeps_the_file_byte_for_byte() {
+        let json = read(FILE);
+        assert_eq!(json["dependencies"]["2"]["axum"], json!("0.6"));
+        assert_eq!(json["dependencies"]["serde"][1]["version"], json!("1"));
+        assert_eq!(edit(FILE, &json).expect("good"), FILE);
+        let windows = FILE.replace('\n', "\r\n");
+        assert_eq!(edit(&windows, &read(&windows)).expect("good"), windows);
+    }
+
+    #[test]
+    fn comments_survive_edits() {
+        let mut json = read(FILE);
+        json["dependencies"]["anyhow"] = json!("1.0.50");
+        json["dependencies"]["tokio"]["features"] = json!(["net", "rt"]);
+        json["dependencies"]["2"]["hyper"] = json!("1");
+        json["locked"].as_object_mut().expect("table").remove("itoa");
+        let after = edit(FILE, &json).expect("good");
+        assert_eq!(read(&after), json);
+        assert!(after.contains("# keep\nanyhow = \"1.0.50\" # simple\n"), "{after}");
+        assert!(after.contains("features = [\"net\", \"rt\"] }   # extended"), "{after}");
+        assert!(after.contains("[dependencies.2]\naxum = \"0.6\"\nhyper = \"1\"\n"), "{after}");
+        json["dependencies"].as_object_mut().expect("table").remove("anyhow");
+        let after = edit(&after, &json).expect("good");
+        assert!(after.contains("# keep\ntokio"), "{after}");
+        json["dependencies"].as_object_mut().expect("table").remove("2");
+        let after = edit(&after, &json).expect("good");
+        assert!(after.contains("# second\n") && !after.contains("axum"), "{after}");
+        assert_eq!(read(&after), json);
+    }
+
+    #[test]
+    fn an_absent_file_is_created_from_json() {
+        let json = json!({ "dependencies": { "anyhow": "1", "2": { "axum": { "version": "0.6" } } }, "locked": { "itoa": "1.0.11" } });
+        let text = edit("", &json).expect("good");
+        assert_eq!(read(&text), json, "{text}");
+        assert_eq!(
+            text,
+            "[dependencies]\nanyhow = \"1\"\n\n[dependencies.2]\naxum = { version = \"0.6\" }\n\n[locked]\nitoa = \"1.0.11\"\n"
+        );
+    }
+
+    #[test]
+    fn json_that_gives_an_invalid_depends_toml_is_refused() {
+        for bad in [
+            json!({ "dependencies": { "anyhow": null } }),
+            json!({ "dependencies": "x" }),
+            json!({ "strange": {} }),
+            json!({ "dependencies": { "anyhow": "not a version" } }),
+            json!({ "dependencies": { "any how": "1" } }),
+            json!({ "dependencies": { "a\"]\n[locked]\nb = \"1": "1" } }),
+            json!({ "dependencies": { "anyhow": { "git": "https://example.org" } } }),
+            json!({ "locked": { "itoa": 1.5 } }),
+        ] {
+            assert!(edit(FILE, &bad).is_err(), "{bad}");
+        }
+    }
+}

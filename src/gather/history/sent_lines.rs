@@ -1,0 +1,82 @@
+//! The index lines of every crate that was ever sent, as the far side has them: one text in `lines`, sorted by name and
+//! version. What cannot be read of it counts as never sent, and is sent again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+
+use super::{BundlePlan, DeltaBase, Error, History};
+use crate::crate_id::CrateId;
+use crate::digest::Sha256;
+use crate::durable;
+use crate::index_line::IndexLine;
+
+impl History {
+    /// Every crate that a bundle of the history named first, whether some input still needs it or not.
+    pub fn sent_crates(&self) -> BTreeMap<CrateId, Sha256> {
+        let came = self.state.bundles.iter().flat_map(|bundle| &bundle.introduced);
+        let came = came.map(|sent| (CrateId { name: sent.name.clone(), version: sent.version.clone() }, sent.sha256));
+        let named = self.state.inputs.iter().flat_map(|input| &input.crates).map(|held| (held.id(), held.sha256));
+        came.chain(named).collect()
+    }
+
+    /// The crates whose index lines changed after they were sent, and were refreshed by bundles after `base`; without a
+    /// base, by any.
+    pub fn refreshed_since(&self, base: Option<&DeltaBase>) -> BTreeSet<CrateId> {
+        let since = base.and_then(|base| base.bundle.as_ref()).map_or(0, |bundle| bundle.sequence);
+        let after = self.state.bundles.iter().filter(|bundle| bundle.sequence > since);
+        let refreshed = after.flat_map(|bundle| &bundle.refreshed);
+        refreshed.map(|sent| CrateId { name: sent.name.clone(), version: sent.version.clone() }).collect()
+    }
+
+    /// The index lines as they were last sent.
+    ///
+    /// # Errors
+    /// [`Error::Io`], other than that there are none.
+    pub fn sent_lines(&self) -> Result<BTreeMap<CrateId, IndexLine>, Error> {
+        let path = self.sent_lines_path();
+        let text = match fs::read(&path) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(source) => return Err(Error::Io { path, source }),
+        };
+        Ok(IndexLine::parse_file(&text).map(|line| (line.id.clone(), line)).collect())
+    }
+
+    /// Adds the lines that a bundle brought.
+    pub(super) fn record_lines(&self, new_lines: &BTreeMap<CrateId, String>) -> Result<(), Error> {
+        let mut lines = self.sent_lines()?;
+        let mut changed = false;
+        for (id, raw) in new_lines {
+            if let Ok(line) = IndexLine::parse(raw)
+                && lines.get(id).is_none_or(|known| known.raw != *raw)
+            {
+                lines.insert(id.clone(), line);
+                changed = true;
+            }
+        }
+        if !changed {
+            return Ok(());
+        }
+        let text: String = lines.values().flat_map(|line| [line.raw.as_str(), "\n"]).collect();
+        let path = self.sent_lines_path();
+        durable::write(&path, text.as_bytes()).map_err(|source| Error::Io { path, source })
+    }
+
+    fn sent_lines_path(&self) -> PathBuf {
+        self.path.with_file_name("lines")
+    }
+}
+
+impl BundlePlan {
+    /// Takes in what upstream says now of crates that the inputs of this run do not need and others do.
+    pub fn update_yanked(&mut self, lines: &BTreeMap<CrateId, IndexLine>) {
+        let held = self.crates.values_mut().chain(self.inputs.iter_mut().flat_map(|input| &mut input.crates));
+        for held in held {
+            if let Some(line) = lines.get(&held.id()) {
+                held.yanked = line.yanked;
+            }
+        }
+    }
+}

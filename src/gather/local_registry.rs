@@ -1,0 +1,141 @@
+//! A sparse registry on 127.0.0.1 for the cargo that we run: it serves the run's one snapshot of the index.
+//!
+//! So proxy, authorities, token and retries are the business of our own client alone, and every pass of cargo sees the
+//! same index. The address has a secret in its path; nobody else on this machine gets anything from it. Nothing can be
+//! downloaded here: `cargo generate-lockfile` reads index files only.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{AbortHandle, JoinSet};
+
+use super::index_file::IndexFile;
+use super::index_snapshot::{self, IndexSnapshot};
+use super::random;
+use crate::crate_id::CrateName;
+
+/// The running server. It ends with this value.
+pub struct LocalRegistry {
+    address: String,
+    failure: SharedFailure,
+    task: AbortHandle,
+}
+
+type SharedFailure = Arc<Mutex<Option<Arc<index_snapshot::Error>>>>;
+
+impl LocalRegistry {
+    /// Starts the server on a free port.
+    pub async fn start(index: IndexSnapshot) -> io::Result<LocalRegistry> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let port = listener.local_addr()?.port();
+        let secret = format!("/{}/", random::hex(16)?);
+        let address = format!("http://127.0.0.1:{port}{secret}");
+        let failure = SharedFailure::default();
+        let site = Arc::new(RegistryHandler {
+            index,
+            config_json: format!(r#"{{"dl":"{address}dl"}}"#),
+            secret,
+            failure: Arc::clone(&failure),
+        });
+        let task = tokio::spawn(accept_connections(listener, site)).abort_handle();
+        Ok(LocalRegistry { address, failure, task })
+    }
+
+    /// The index's address, with its final slash and without `sparse+`.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// The first failure of upstream that cargo met here: what a failed resolution is to be blamed on.
+    pub fn first_failure(&self) -> Option<Arc<index_snapshot::Error>> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Drop for LocalRegistry {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+struct RegistryHandler {
+    index: IndexSnapshot,
+    config_json: String,
+    secret: String,
+    failure: SharedFailure,
+}
+
+async fn accept_connections(listener: TcpListener, site: Arc<RegistryHandler>) {
+    // The connections end with the server: they are in a set of its own.
+    let mut connections = JoinSet::new();
+    loop {
+        while connections.try_join_next().is_some() {}
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                connections.spawn(serve_connection(stream, Arc::clone(&site)));
+            }
+            // Out of descriptors, most likely: cargo waits, and so do we.
+            Err(_) => tokio::time::sleep(std::time::Duration::from_millis(20)).await,
+        }
+    }
+}
+
+async fn serve_connection(stream: TcpStream, site: Arc<RegistryHandler>) {
+    // Cargo has two connections and waits for every answer: a delayed segment would be a delayed resolution.
+    let _slower: io::Result<()> = stream.set_nodelay(true);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let site = Arc::clone(&site);
+        async move { Ok::<_, Infallible>(site.handle(request.uri().path()).await) }
+    });
+    let served = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+    // A cargo that ends closes its connections as it likes.
+    drop(served);
+}
+
+impl RegistryHandler {
+    async fn handle(&self, path: &str) -> Response<Full<Bytes>> {
+        let Some(path) = path.strip_prefix(&self.secret) else {
+            return response(StatusCode::NOT_FOUND, Bytes::new());
+        };
+        if path == "config.json" {
+            return response(StatusCode::OK, Bytes::from(self.config_json.clone()));
+        }
+        let name: Option<CrateName> = path.rsplit('/').next().and_then(|name| name.parse().ok());
+        let Some(name) = name.filter(|name| name.index_path() == path) else {
+            return response(StatusCode::NOT_FOUND, Bytes::new());
+        };
+        match self.index.file(&name).await {
+            Ok(Some(file)) => response(StatusCode::OK, Bytes::from_owner(IndexFileBytes(file))),
+            Ok(None) => response(StatusCode::NOT_FOUND, Bytes::new()),
+            Err(error) => {
+                let body = Bytes::from(error.to_string());
+                self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                response(StatusCode::SERVICE_UNAVAILABLE, body)
+            }
+        }
+    }
+}
+
+fn response(status: StatusCode, body: Bytes) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = status;
+    response
+}
+
+/// An index file as bytes to send, without a copy.
+struct IndexFileBytes(Arc<IndexFile>);
+
+impl AsRef<[u8]> for IndexFileBytes {
+    fn as_ref(&self) -> &[u8] {
+        self.0.text().as_bytes()
+    }
+}

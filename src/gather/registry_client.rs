@@ -1,0 +1,290 @@
+//! A sparse registry as a client sees it: its config.json, and one index file at a time. What is kept of them, and for how
+//! long, is the caller's.
+
+use std::io;
+use std::sync::Arc;
+
+use tokio::sync::OnceCell;
+
+use super::cargo_config::{Provider, Upstream};
+use crate::crate_id::CrateName;
+use crate::http::{self, Client, LargeBodyLimit, Request, Response, Secret};
+use crate::index_line::RegistryConfig;
+
+/// The name of a registry's configuration, beside its index files.
+pub const CONFIG_FILE_NAME: &str = "config.json";
+
+/// Most bytes of an index file. The largest of crates.io have about 4 MB.
+pub const MAX_INDEX_FILE: u64 = 16 * 1024 * 1024;
+/// Index files of more than [`Room::SMALL_BODY_BYTES`] bytes that are read at a time; further ones wait. So they take at most 64 MiB.
+const MAX_CONCURRENT_LARGE_FILES: usize = 4;
+/// Most bytes of a config.json.
+const MAX_CONFIG: u64 = 64 * 1024;
+
+/// A registry, and who asks it. Cheap to clone.
+#[derive(Clone)]
+pub struct RegistryClient {
+    client: Client,
+    upstream: Arc<Upstream>,
+    /// The token that a program printed.
+    printed: Arc<OnceCell<Secret>>,
+    room: LargeBodyLimit,
+}
+
+/// What a registry says of itself.
+#[derive(Clone, Debug)]
+pub struct RegistryInfo {
+    /// Its config.json, with `dl` replaced where the user named another.
+    pub config: RegistryConfig,
+    /// Whether config.json itself was only given for a token.
+    pub config_needs_token: bool,
+}
+
+/// Why the index could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Upstream could not be reached, or refused.
+    #[error("could not read {what} of the registry {index}")]
+    Fetch {
+        /// `config.json`, or the crate that the file is of.
+        what: String,
+        /// The index's address.
+        index: String,
+        /// What happened.
+        source: Box<http::Error>,
+    },
+    /// The registry wants a token, and there is none.
+    #[error("the registry {index} asks for a token, and none is configured for it")]
+    MissingToken {
+        /// The index's address.
+        index: String,
+        /// The variable that would give one, where the registry has a name in cargo's configuration.
+        variable: Option<String>,
+    },
+    /// The program that prints the token does not.
+    #[error("the program `{program}` gave no token for the registry {index}; {key} names it")]
+    TokenProgram {
+        /// The index's address.
+        index: String,
+        /// The program.
+        program: String,
+        /// The key that names it, with its file.
+        key: String,
+        /// What happened.
+        source: io::Error,
+    },
+    /// Only cargo can ask the provider that has the token.
+    #[error(
+        "the registry {index} asks for a token, which is kept by `{provider}` ({key}); only cargo can ask that provider"
+    )]
+    CargoOnly {
+        /// The index's address.
+        index: String,
+        /// The provider.
+        provider: String,
+        /// The key that names it, with its file.
+        key: String,
+        /// The variable that can hold the token instead, where the registry has a name in cargo's configuration.
+        variable: Option<String>,
+    },
+    /// There is no config.json.
+    #[error("{index} is not a sparse registry index: it has no config.json")]
+    MissingConfig {
+        /// The index's address.
+        index: String,
+    },
+    /// config.json is not one.
+    #[error("config.json of the registry {index} is not what cargo reads")]
+    InvalidConfig {
+        /// The index's address.
+        index: String,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// Something else than a crate's index file was sent for one.
+    #[error("what the registry {index} sent for {what} is not an index file")]
+    NotAnIndexFile {
+        /// The crate that was asked for.
+        what: String,
+        /// The index's address.
+        index: String,
+    },
+    /// Without network, and the file was never fetched.
+    #[error("{what} of the registry {index} is not in the cache, and the network may not be used")]
+    NotCached {
+        /// `config.json`, or the crate that the file is of.
+        what: String,
+        /// The index's address.
+        index: String,
+    },
+    /// A text of this run could not be read back.
+    #[error("could not read {what} of the index from a temporary file")]
+    Spool {
+        /// What was being read.
+        what: String,
+        /// The file system's error.
+        source: io::Error,
+    },
+    /// A task of this run ended before its time.
+    #[error("reading {what} of the index was broken off")]
+    Aborted {
+        /// What was being read.
+        what: String,
+    },
+}
+
+impl RegistryClient {
+    /// The registry `upstream`, asked by `client`.
+    pub fn new(client: Client, upstream: Upstream) -> RegistryClient {
+        RegistryClient {
+            client,
+            upstream: Arc::new(upstream),
+            printed: Arc::default(),
+            room: LargeBodyLimit::new(MAX_CONCURRENT_LARGE_FILES),
+        }
+    }
+
+    /// Who asks.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Where it is, and with which token.
+    pub fn upstream(&self) -> &Upstream {
+        &self.upstream
+    }
+
+    /// The index's address, without credentials.
+    pub fn address(&self) -> String {
+        http::redact_url(&self.upstream.index)
+    }
+
+    /// Asks for config.json, without the token first, as cargo does: a registry that does not want it never sees it. The
+    /// answer, and whether it was only given for the token.
+    ///
+    /// # Errors
+    /// [`Error::Fetch`], [`Error::MissingToken`].
+    pub async fn fetch_config(&self) -> Result<(Response, bool), Error> {
+        let url = format!("{}{CONFIG_FILE_NAME}", self.upstream.index);
+        let request = Request::new(&url);
+        let refused = match self.client.get(&request, MAX_CONFIG).await {
+            Ok(answer) => return Ok((answer, false)),
+            Err(error @ http::Error::Status { status: 401 | 403, .. }) => error,
+            Err(source) => return Err(self.fetch_error(CONFIG_FILE_NAME.to_owned(), source)),
+        };
+        if self.upstream.token.is_none() && self.upstream.provider.is_none() {
+            return Err(match refused {
+                http::Error::Status { status: 401, .. } => self.missing_token(),
+                other => self.fetch_error(CONFIG_FILE_NAME.to_owned(), other),
+            });
+        }
+        let request = Request { authorization: Some(self.token().await?), ..request };
+        let answer = self.client.get(&request, MAX_CONFIG).await;
+        let answer = answer.map_err(|source| self.fetch_error(CONFIG_FILE_NAME.to_owned(), source))?;
+        Ok((answer, true))
+    }
+
+    /// The configuration that `text` is; `None`: the registry has none. Where the user has named another `dl`, only that
+    /// is needed of it.
+    ///
+    /// # Errors
+    /// [`Error::Config`], [`Error::MissingConfig`].
+    pub fn parse_config(&self, text: Option<&str>, locked: bool) -> Result<RegistryInfo, Error> {
+        let mut registry = match (text, &self.upstream.dl) {
+            (Some(text), _) => {
+                serde_json::from_str(text).map_err(|source| Error::InvalidConfig { index: self.address(), source })?
+            }
+            (None, Some(_)) => RegistryConfig { dl: String::new(), api: None, auth_required: false },
+            (None, None) => return Err(Error::MissingConfig { index: self.address() }),
+        };
+        if let Some(dl) = &self.upstream.dl {
+            dl.trim_end_matches('/').clone_into(&mut registry.dl);
+        }
+        Ok(RegistryInfo { config: registry, config_needs_token: locked })
+    }
+
+    /// Asks for the index file of one crate, where it is not the one with these validators. An answer of 200 is an index
+    /// file.
+    ///
+    /// # Errors
+    /// [`Error::Fetch`], [`Error::NotAnIndexFile`].
+    pub async fn fetch_index(
+        &self,
+        config: &RegistryInfo,
+        name: &CrateName,
+        etag: Option<&str>,
+        last_modified: Option<&str>,
+    ) -> Result<Response, Error> {
+        let send_token = config.config.auth_required || config.config_needs_token;
+        let url = format!("{}{}", self.upstream.index, name.index_path());
+        let request = Request {
+            authorization: self.known_token().filter(|_| send_token),
+            if_none_match: etag,
+            // Cargo sends one of the two as well.
+            if_modified_since: last_modified.filter(|_| etag.is_none()),
+            ..Request::new(&url)
+        };
+        let answer = self.client.get_with_body_limit(&request, MAX_INDEX_FILE, &self.room).await;
+        answer.map_err(|source| self.fetch_error(describe_index_file(name), source))
+    }
+
+    /// The token that a download must carry: the registry's, where it wants one with every request. As with cargo, `dl` may be
+    /// on another host; but what was only sent encrypted so far is not sent in clear text.
+    pub fn download_token(&self, config: &RegistryInfo) -> Option<Secret> {
+        let is_secure = |url: &str| url.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://"));
+        let stays_secret = is_secure(&config.config.dl) || !is_secure(&self.upstream.index);
+        self.known_token().cloned().filter(|_| config.config.auth_required && stays_secret)
+    }
+
+    /// The token of a registry that demands one. A program that prints it is run once.
+    ///
+    /// # Errors
+    /// [`Error::MissingToken`], [`Error::TokenProgram`], [`Error::CargoOnly`].
+    pub async fn token(&self) -> Result<&Secret, Error> {
+        if let Some(token) = &self.upstream.token {
+            return Ok(token);
+        }
+        match &self.upstream.provider {
+            None => Err(self.missing_token()),
+            Some(Provider::Program(program)) => {
+                let printed = self.printed.get_or_try_init(|| program.token()).await;
+                printed.map_err(|source| Error::TokenProgram {
+                    index: self.address(),
+                    program: program.program().to_owned(),
+                    key: program.key.clone(),
+                    source,
+                })
+            }
+            Some(Provider::CargoOnly { key, provider }) => Err(Error::CargoOnly {
+                index: self.address(),
+                provider: provider.clone(),
+                key: key.clone(),
+                variable: self.upstream.token_env_var(),
+            }),
+        }
+    }
+
+    fn known_token(&self) -> Option<&Secret> {
+        self.upstream.token.as_ref().or_else(|| self.printed.get())
+    }
+
+    /// The registry wants a token that nobody has.
+    fn missing_token(&self) -> Error {
+        Error::MissingToken { index: self.address(), variable: self.upstream.token_env_var() }
+    }
+
+    /// Something else than an index file came for `name`: a page to log in at, say. Cargo would pass over each of its lines,
+    /// and call the crate absent.
+    pub fn not_an_index_file(&self, name: &CrateName) -> Error {
+        Error::NotAnIndexFile { what: describe_index_file(name), index: self.address() }
+    }
+
+    fn fetch_error(&self, what: String, source: http::Error) -> Error {
+        Error::Fetch { what, index: self.address(), source: Box::new(source) }
+    }
+}
+
+/// A crate's index file, as errors name it.
+pub(super) fn describe_index_file(name: &CrateName) -> String {
+    format!("`{name}`")
+}

@@ -1,0 +1,241 @@
+//! What was fetched from a dist server, by digest, in `$FROSTMIRROR_HOME/cache/dist/`.
+//!
+//! | path | what it is |
+//! |---|---|
+//! | `SHA256` | a file, whole when it got its name; hashed before each use, so that what rotted counts as absent |
+//! | `part/SHA256` | what has come of a file; the next attempt, or the next run, goes on there |
+//! | `meta/SERVER/NAME.json` | which small texts a toolchain had the last time, by path and digest; for `--offline` |
+//! | `lock` | held by who downloads, so that two runs do not write to one part |
+//!
+//! Nothing is synced: a crash costs a download.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::digest::Sha256;
+use crate::durable;
+use crate::event::Sink;
+use crate::process_lock::ProcessLock;
+use crate::safe_path::SafePath;
+
+use super::Error;
+
+/// A part this old is of a release that nobody waits for any more.
+const ABANDONED_AFTER: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+
+/// How often the lock is tried while another process holds it.
+const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Bytes of the longest record of texts.
+const MAX_RECORD: u64 = 1024 * 1024;
+
+/// The texts of a toolchain, or of rustup; `None` for what upstream is known not to have.
+pub(super) type TextRecord = BTreeMap<SafePath, Option<Sha256>>;
+
+/// The store.
+#[derive(Clone, Debug)]
+pub(super) struct DistCache {
+    root: PathBuf,
+    meta: PathBuf,
+}
+
+impl DistCache {
+    /// The store in `cache`, with the records of the server `base`.
+    pub(super) fn open(cache: &Path, base: &str) -> Result<DistCache, Error> {
+        let root = cache.join("dist");
+        // An address may hold a password; its digest shows none.
+        let server = Sha256::of(base.as_bytes()).to_string();
+        let store = DistCache { meta: root.join("meta").join(&server[..16]), root };
+        for folder in [store.meta.clone(), store.parts_folder()] {
+            durable::make_folder(&folder).map_err(|source| Error::Cache { path: folder, source })?;
+        }
+        Ok(store)
+    }
+
+    fn parts_folder(&self) -> PathBuf {
+        self.root.join("part")
+    }
+
+    /// Where the file with this digest is, if it is here.
+    pub(super) fn path(&self, digest: Sha256) -> PathBuf {
+        self.root.join(digest.to_string())
+    }
+
+    /// Where the file with this digest grows.
+    pub(super) fn part_path(&self, digest: Sha256) -> PathBuf {
+        self.parts_folder().join(digest.to_string())
+    }
+
+    /// The length in bytes of the file with this digest, hashed just now; `None` where it is absent or has rotted.
+    pub(super) fn verified_size(&self, digest: Sha256) -> Result<Option<u64>, Error> {
+        let path = self.path(digest);
+        match Sha256::of_file(&path) {
+            Ok((found, length)) => Ok((found == digest).then_some(length)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(Error::Cache { path, source }),
+        }
+    }
+
+    /// Gives a part, whose digest the caller has checked, its name.
+    pub(super) fn promote_part(&self, digest: Sha256) -> Result<PathBuf, Error> {
+        let (part, path) = (self.part_path(digest), self.path(digest));
+        match fs::rename(&part, &path) {
+            Ok(()) => Ok(path),
+            Err(source) => Err(Error::Cache { path: part, source }),
+        }
+    }
+
+    /// Keeps a text.
+    pub(super) fn save_text(&self, text: &[u8]) -> Result<Sha256, Error> {
+        let digest = Sha256::of(text);
+        if self.load_text(digest)?.is_none() {
+            self.write(&self.path(digest), text)?;
+        }
+        Ok(digest)
+    }
+
+    /// A text that was kept.
+    pub(super) fn load_text(&self, digest: Sha256) -> Result<Option<Bytes>, Error> {
+        let path = self.path(digest);
+        match fs::read(&path) {
+            Ok(text) => Ok((Sha256::of(&text) == digest).then(|| text.into())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(Error::Cache { path, source }),
+        }
+    }
+
+    /// Remembers which texts `name` has now.
+    pub(super) fn save_record(&self, name: &str, record: &TextRecord) -> Result<(), Error> {
+        let text = serde_json::to_vec(record).expect("paths and digests can be written");
+        self.write(&self.record_path(name), &text)
+    }
+
+    /// Which texts `name` had the last time; `None` where that is not known.
+    pub(super) fn load_record(&self, name: &str) -> Result<Option<TextRecord>, Error> {
+        let path = self.record_path(name);
+        let read = match fs::metadata(&path) {
+            Ok(metadata) if metadata.len() > MAX_RECORD => return Ok(None),
+            Ok(_) => fs::read(&path),
+            Err(error) => Err(error),
+        };
+        match read {
+            // A record that is damaged is one that is not there.
+            Ok(text) => Ok(serde_json::from_slice(&text).ok()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(Error::Cache { path, source }),
+        }
+    }
+
+    fn record_path(&self, name: &str) -> PathBuf {
+        self.meta.join(format!("{name}.json"))
+    }
+
+    fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), Error> {
+        let written = || {
+            let mut file = tempfile::Builder::new().prefix(".text-").tempfile_in(self.parts_folder())?;
+            file.write_all(bytes)?;
+            durable::make_public(file.path())?;
+            file.persist(path).map_err(|error| error.error)
+        };
+        written().map(|_| ()).map_err(|source| Error::Cache { path: path.to_owned(), source })
+    }
+
+    /// Waits until nobody else downloads toolchains into this cache; others wait until the guard is dropped.
+    pub(super) async fn lock(&self, sink: &dyn Sink) -> Result<DownloadLock, Error> {
+        let path = self.root.join("lock");
+        let mut reported = false;
+        let lock = loop {
+            match ProcessLock::try_lock(&path) {
+                Ok(Ok(lock)) => break Some(lock),
+                Ok(Err(owner)) => {
+                    if !reported {
+                        reported = true;
+                        sink.status("Waiting", format!("for {owner}, which downloads toolchains"));
+                    }
+                    tokio::time::sleep(LOCK_POLL_INTERVAL).await;
+                }
+                // A file system without locks is no reason to download nothing: whatever comes is hashed.
+                Err(error) if error.kind() == io::ErrorKind::Unsupported => break None,
+                Err(source) => return Err(Error::Cache { path, source }),
+            }
+        };
+        self.remove_abandoned_parts();
+        Ok(DownloadLock { _lock: lock })
+    }
+
+    /// Removes parts that nobody has gone on with for long. A file that stays does no harm.
+    fn remove_abandoned_parts(&self) {
+        for entry in fs::read_dir(self.parts_folder()).into_iter().flatten().flatten() {
+            let modified = entry.metadata().and_then(|metadata| metadata.modified()).ok();
+            if modified.and_then(|modified| modified.elapsed().ok()).is_some_and(|age| age > ABANDONED_AFTER) {
+                let _gone: io::Result<()> = fs::remove_file(entry.path());
+            }
+        }
+    }
+}
+
+/// The right to download; given back when dropped, or when the process dies.
+pub(super) struct DownloadLock {
+    _lock: Option<ProcessLock>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::NullSink;
+
+    fn store() -> (tempfile::TempDir, DistCache) {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let store = DistCache::open(folder.path(), "https://static.rust-lang.org").expect("open");
+        (folder, store)
+    }
+
+    #[test]
+    fn a_corrupt_text_counts_as_absent_and_is_rewritten() {
+        let (_folder, store) = store();
+        for _ in 0..2 {
+            let digest = store.save_text(b"good").expect("keep");
+            assert_eq!(store.verified_size(digest).expect("look"), Some(4));
+            assert_eq!(store.load_text(digest).expect("read").as_deref(), Some(&b"good"[..]));
+            fs::write(store.path(digest), b"goof").expect("rot");
+            assert_eq!(store.verified_size(digest).expect("look"), None);
+            assert_eq!(store.load_text(digest).expect("read"), None);
+        }
+    }
+
+    #[test]
+    fn records_are_per_server_and_damaged_ones_are_ignored() {
+        let (folder, store) = store();
+        let path: SafePath = "dist/channel-rust-stable.toml".parse().expect("path");
+        let record = TextRecord::from([(path, Some(Sha256::of(b"x")))]);
+        store.save_record("stable", &record).expect("remember");
+        assert_eq!(store.load_record("stable").expect("recall"), Some(record.clone()));
+        assert_eq!(store.load_record("beta").expect("recall"), None);
+        let other = DistCache::open(folder.path(), "https://other.example").expect("open");
+        assert_eq!(other.load_record("stable").expect("recall"), None);
+        for damaged in [&b"{"[..], b"{\"../x\":null}", &vec![b' '; 2 << 20]] {
+            fs::write(store.record_path("stable"), damaged).expect("damage");
+            assert_eq!(store.load_record("stable").expect("recall"), None);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_lock_is_exclusive_and_removes_abandoned_parts() {
+        let (_folder, store) = store();
+        let (old, new) = (store.part_path(Sha256::of(b"old")), store.part_path(Sha256::of(b"new")));
+        fs::write(&new, b"n").expect("write");
+        let then = std::time::SystemTime::now() - 2 * ABANDONED_AFTER;
+        fs::File::create(&old).and_then(|file| file.set_modified(then)).expect("an old file");
+        let guard = store.lock(&NullSink).await.expect("lock");
+        assert!(new.exists() && !old.exists());
+        let second = tokio::time::timeout(Duration::from_millis(300), store.lock(&NullSink)).await;
+        assert!(second.is_err());
+        drop(guard);
+        store.lock(&NullSink).await.expect("free again");
+    }
+}

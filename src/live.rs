@@ -1,0 +1,463 @@
+//! Live mode: what the mirror lacks is fetched from upstream when a client asks for it, checked, passed on, and placed.
+//!
+//! | room | what it does |
+//! |---|---|
+//! | `upstreams` | where from, as the settings say now |
+//! | `breaker` | an upstream that is down is left alone |
+//! | `index_cache` | upstream's index files, fresh within the time that is set |
+//! | `index_view` | what is offered of a crate: upstream's lines within the limits, and the held ones |
+//! | `download` | one download for all who wait for it |
+//! | `crates` | crates that are not held |
+//! | `dist` | toolchains and rustup: what moves upstream, and what a manifest names |
+//! | `prefetch` | what clients will probably request next |
+//! | `prefetch_graph` | the graph that a client probably has, and the order of its requests |
+//! | `prefetch_budget` | how many bytes are prefetched that no client may request |
+//! | `store_worker` | what came, into the mirror |
+//! | `access_times` | which files were not asked for the longest, where the size is limited |
+//! | [`metrics`] | what was done so far, in numbers |
+//! | [`error`] | what a client is told instead |
+//!
+//! Switched off, none of this asks anybody for anything. Only what upstream's index lists can be fetched, so nobody fills the
+//! disk with names that he made up. A file is only placed with the digest that the index or a channel manifest states for it.
+//! Requests that this very server sent, by whatever detour, are answered from the mirror alone.
+
+mod prefetch;
+mod breaker;
+mod crates;
+mod dist;
+pub mod metrics;
+mod download;
+mod index_cache;
+mod index_view;
+mod store_worker;
+mod prefetch_budget;
+mod prefetch_graph;
+pub mod error;
+mod upstreams;
+mod access_times;
+
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use crate::client_setup::BaseUrl;
+use crate::config::settings::UpstreamUrl;
+use crate::config::{Key, Settings, SettingsStore};
+use crate::crate_id::CrateName;
+use crate::env::Env;
+use crate::event::Sink;
+use crate::gather::index_file::IndexFile;
+use crate::gather::random;
+use crate::http;
+use crate::mirror::layout::Layout;
+use crate::mirror::live::IndexUpdate;
+use crate::safe_path::SafePath;
+use access_times::AccessTimes;
+use breaker::BreakerHealth;
+use crates::CrateDownloads;
+use dist::DistState;
+use error::error_chain;
+use index_cache::IndexCache;
+use index_view::OfferFilter;
+use metrics::{LiveMetrics, MetricsSnapshot, UpstreamHealth};
+use prefetch::Prefetcher;
+use store_worker::{StoreJob, StoreWorker, WorkerContext};
+use upstreams::{Upstreams, VIA_PREFIX, mirrors_in_via};
+
+pub use crates::FetchOutcome;
+pub use dist::is_mutable_path;
+pub use download::{SharedDownload, StartedDownload};
+pub use error::LiveError;
+pub use upstreams::{Error, ReadCargoConfig};
+
+/// How often it is looked whether the settings have changed.
+const SETTINGS_POLL_INTERVAL: Duration = Duration::from_millis(250);
+
+/// How long what was set is taken for not having come to anything, where it cannot be followed.
+const RECONFIGURE_DELAY: Duration = Duration::from_secs(30);
+
+/// Whose live mode it is.
+pub struct Options {
+    /// The mirror.
+    pub mirror: Layout,
+    /// The settings, which may change at any time.
+    pub settings: Arc<SettingsStore>,
+    /// Reads the user's cargo configuration: proxies, authorities, tokens, the replacement of crates.io.
+    pub cargo_config: ReadCargoConfig,
+    /// The environment.
+    pub env: Env,
+    /// The clock.
+    pub clock: fn() -> Timestamp,
+    /// Where faults are reported.
+    pub sink: Arc<dyn Sink>,
+}
+
+/// Live mode, on or off.
+pub struct LiveMirror {
+    options: Options,
+    via: String,
+    state: Mutex<State>,
+    crate_downloads: CrateDownloads,
+    prefetcher: Prefetcher,
+    store_worker: StoreWorker,
+    metrics: Arc<LiveMetrics>,
+    access_times: Arc<AccessTimes>,
+    /// How often an index file turned out to be another one before it was to be asked about again.
+    early_changes: Arc<AtomicU64>,
+}
+
+/// What belongs to one state of the settings.
+#[derive(Default)]
+struct State {
+    settings_generation: Option<u64>,
+    active: Option<Arc<ActiveState>>,
+    /// Why nobody can be asked, and since when.
+    config_error: Option<(String, Instant)>,
+}
+
+/// What the settings say of where to fetch from, and of how long that is fresh.
+#[derive(PartialEq, Eq)]
+struct UpstreamConfig {
+    index: Option<UpstreamUrl>,
+    dl: Option<UpstreamUrl>,
+    dist: Option<UpstreamUrl>,
+    base_url: Option<BaseUrl>,
+    ttl: Duration,
+}
+
+impl UpstreamConfig {
+    fn of(live: &SettingsStore, settings: &Settings) -> UpstreamConfig {
+        let Settings { proxy_index_url, proxy_dl_url, proxy_dist_url, base_url, proxy_ttl, .. } = settings;
+        UpstreamConfig {
+            index: live.is_explicit(Key::ProxyIndexUrl).then(|| proxy_index_url.clone()),
+            dl: proxy_dl_url.clone(),
+            dist: live.is_explicit(Key::ProxyDistUrl).then(|| proxy_dist_url.clone()),
+            base_url: base_url.clone(),
+            ttl: *proxy_ttl,
+        }
+    }
+}
+
+/// Live mode that is on.
+struct ActiveState {
+    settings: Arc<Settings>,
+    config: UpstreamConfig,
+    upstreams: Arc<Upstreams>,
+    index_cache: Arc<IndexCache>,
+    dist: Arc<DistState>,
+    filter: OfferFilter,
+}
+
+/// An index file as it is offered.
+#[derive(Clone, Debug)]
+pub struct IndexView {
+    /// Its text; `None`: there is no such crate, neither here nor upstream.
+    pub text: Option<String>,
+    /// Upstream has such a crate, and the limits let none of its versions pass.
+    pub is_excluded: bool,
+    /// Until when it may be given without asking again.
+    pub fresh_until: Instant,
+}
+
+/// What upstream says of a crate; what is offered follows from it and from what is held.
+pub struct UpstreamIndex(Result<(Arc<ActiveState>, index_cache::CachedIndex), LiveError>);
+
+impl LiveMirror {
+    /// Live mode as the settings say. What a killed process left is removed, off or on.
+    ///
+    /// # Errors
+    /// No thread, no random number.
+    pub fn start(options: Options) -> io::Result<LiveMirror> {
+        let figures = Arc::new(LiveMetrics::default());
+        let used = Arc::new(AccessTimes::read(&options.mirror.live_access_times()));
+        let placer = StoreWorker::start(WorkerContext {
+            layout: options.mirror.clone(),
+            settings: Arc::clone(&options.settings),
+            env: options.env.clone(),
+            clock: options.clock,
+            metrics: Arc::clone(&figures),
+            access_times: Arc::clone(&used),
+            sink: Arc::clone(&options.sink),
+        })?;
+        let via = format!("{VIA_PREFIX}{}", random::hex(8)?);
+        Ok(LiveMirror {
+            options,
+            via,
+            state: Mutex::default(),
+            crate_downloads: CrateDownloads::default(),
+            prefetcher: Prefetcher::new(Arc::clone(&figures)),
+            store_worker: placer,
+            metrics: figures,
+            access_times: used,
+            early_changes: Arc::default(),
+        })
+    }
+
+    /// Refuses settings that cannot be followed where live mode is on: who starts a server is told at once.
+    ///
+    /// # Errors
+    /// Everything in [`Error`].
+    pub fn check_settings(&self) -> Result<(), Error> {
+        let settings = self.options.settings.current();
+        if settings.proxy_mode { self.build_upstreams(&settings).map(drop) } else { Ok(()) }
+    }
+
+    /// Follows the settings as long as it lives: switched off, it breaks off what is under way, whether anybody asks for anything
+    /// or not. Call it where tasks can be started.
+    pub fn watch_settings(self: &Arc<Self>) {
+        let proxy = Arc::downgrade(self);
+        tokio::spawn(async move {
+            while let Some(proxy) = proxy.upgrade() {
+                let _as_it_is = proxy.active().is_some();
+                drop(proxy);
+                tokio::time::sleep(SETTINGS_POLL_INTERVAL).await;
+            }
+        });
+    }
+
+    /// What is said in `Via` of an answer that tells others what this server is: its own name, and those of the mirrors that it
+    /// fetches from.
+    pub fn via(&self) -> String {
+        let mut mirrors = vec![self.via.clone()];
+        if let Some(Ok(running)) = self.active() {
+            mirrors.extend(running.upstreams.upstream_mirrors().into_iter().filter(|name| *name != self.via));
+        }
+        mirrors.iter().map(|name| format!("1.1 {name}")).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Whether a request with this `Via` was sent by this very server, or by a mirror that it fetches from. Neither is asked
+    /// for it again: two that ask each other would wait for each other.
+    pub fn is_loop(&self, via: &str) -> bool {
+        let names = mirrors_in_via(via);
+        let is_upstream = |name: &String| matches!(self.active(), Some(Ok(running)) if running.upstreams.upstream_mirrors().contains(name));
+        names.iter().any(|name| *name == self.via || is_upstream(name))
+    }
+
+    /// Whether live mode is on now.
+    pub fn is_enabled(&self) -> bool {
+        self.options.settings.current().proxy_mode
+    }
+
+    /// A number that is another one whenever what is offered may be another.
+    pub fn settings_generation(&self) -> u64 {
+        self.options.settings.generation() + self.early_changes.load(Relaxed)
+    }
+
+    /// Asks upstream about a crate, where that was not done lately; `None` where live mode is off.
+    pub async fn lookup_index(self: &Arc<Self>, name: &CrateName) -> Option<UpstreamIndex> {
+        let running = match self.active()? {
+            Ok(running) => running,
+            Err(refusal) => return Some(UpstreamIndex(Err(refusal))),
+        };
+        self.prefetch_index(&running, name);
+        let known = self.cached_index(&running, name, running.settings.proxy_ttl, None).await;
+        Some(UpstreamIndex(known.map(|known| (running, known))))
+    }
+
+    async fn cached_index(
+        &self,
+        running: &Arc<ActiveState>,
+        name: &CrateName,
+        ttl: Duration,
+        since: Option<Timestamp>,
+    ) -> Result<index_cache::CachedIndex, LiveError> {
+        let known = running.index_cache.get(&running.upstreams, name, ttl, since).await;
+        match &known {
+            Ok(known) if known.stale_reason.is_some() => _ = self.metrics.stale_responses.fetch_add(1, Relaxed),
+            Err(refusal) if !refusal.is_not_found() => _ = self.metrics.failures.fetch_add(1, Relaxed),
+            _ => {}
+        }
+        known
+    }
+
+    /// What is offered of a crate, with its lines that are held (`None`: none are). Call it where hashing may take a while.
+    ///
+    /// # Errors
+    /// Upstream gave no answer, and nothing is held.
+    pub fn index_view(&self, upstream: &UpstreamIndex, held: Option<&str>) -> Result<IndexView, LiveError> {
+        let (running, known) = match (&upstream.0, held) {
+            (Ok(asked), _) => asked,
+            // What is here is offered whatever upstream does.
+            (Err(_), Some(held)) => {
+                self.metrics.stale_responses.fetch_add(1, Relaxed);
+                return Ok(IndexView {
+                    text: Some(held.to_owned()),
+                    is_excluded: false,
+                    fresh_until: Instant::now() + Duration::from_secs(2),
+                });
+            }
+            (Err(refusal), None) => return Err(refusal.clone()),
+        };
+        let nothing = IndexFile::default();
+        let file = known.file.as_deref().unwrap_or(&nothing);
+        let offer = index_view::merge(file, held.unwrap_or_default(), &running.filter, (self.options.clock)());
+        for id in &offer.conflicts {
+            self.options.sink.detail(format!("upstream has another {id} than the one that is held, which stays"));
+        }
+        if let Some(read) = known.checked_at.filter(|_| !offer.updates.is_empty()) {
+            let renewals = offer.updates.into_iter().map(|line| IndexUpdate { line, read_at: read }).collect();
+            self.store_worker.enqueue(StoreJob::IndexUpdates(renewals), Box::new(|_| {}));
+        }
+        let text = Some(offer.text).filter(|text| !text.is_empty());
+        let withheld = text.is_none() && !file.text().trim().is_empty();
+        Ok(IndexView { text, is_excluded: withheld, fresh_until: known.fresh_until })
+    }
+
+    /// Where crates come from, without credentials; `None` where live mode is off, or can ask nobody.
+    pub fn upstream_url(&self) -> Option<String> {
+        self.active()?.ok().map(|running| running.upstreams.registry_client().address())
+    }
+
+    /// What was not held is given to a client all the same, so many bytes of it.
+    pub fn record_fetched_response(&self, bytes: u64) {
+        self.metrics.served_misses.fetch_add(1, Relaxed);
+        self.metrics.served_miss_bytes.fetch_add(bytes, Relaxed);
+    }
+
+    /// A file of the mirror is being given to a client.
+    pub fn record_access(&self, path: &SafePath) {
+        if self.options.settings.current().proxy_cache_max > 0 {
+            self.access_times.record(path, (self.options.clock)());
+        }
+    }
+
+    /// The figures, and how the upstreams are.
+    pub fn metrics_snapshot(&self) -> MetricsSnapshot {
+        let offline = self.options.settings.current().offline;
+        let mut figured = MetricsSnapshot { is_enabled: self.is_enabled(), offline, ..self.metrics.snapshot() };
+        if !figured.is_enabled {
+            return figured;
+        }
+        match self.active() {
+            Some(Ok(running)) => {
+                let (upstreams, now) = (&running.upstreams, Instant::now());
+                let health = |of, address, breaker: &breaker::CircuitBreaker| {
+                    let (state, why) = match breaker.health(now) {
+                        BreakerHealth::Unused => ("unasked", None),
+                        BreakerHealth::Healthy => ("good", None),
+                        BreakerHealth::Degraded(why) => ("shaky", Some(why)),
+                        BreakerHealth::Down(_, why) => ("down", Some(why)),
+                    };
+                    UpstreamHealth { service: of, address, state, reason: why }
+                };
+                figured.upstreams = vec![
+                    health("index", Some(upstreams.registry_client().address()), &upstreams.index_breaker),
+                    health("crates", None, &upstreams.crates_breaker),
+                    health("dist", Some(http::redact_url(&upstreams.dist_url)), &upstreams.dist_breaker),
+                ];
+            }
+            Some(Err(refusal)) => figured.config_error = Some(refusal.operator_message()),
+            None => {}
+        }
+        figured
+    }
+
+    /// Takes no more work, and waits until what came is placed, for so long at most; whether it is.
+    pub fn shutdown(&self, timeout: Duration) -> bool {
+        self.store_worker.shutdown(timeout)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Live mode as it is to be now; `None`: off.
+    fn active(&self) -> Option<Result<Arc<ActiveState>, LiveError>> {
+        let generation = self.options.settings.generation();
+        let mut state = self.state();
+        if state.settings_generation != Some(generation) {
+            let before = state.active.take();
+            let was_on = state.settings_generation.is_some().then(|| before.is_some() || state.config_error.is_some());
+            *state = State { settings_generation: Some(generation), ..self.reconfigure(before.clone()) };
+            match (was_on, &state.active) {
+                (Some(false), Some(running)) => {
+                    let from = running.upstreams.registry_client().address();
+                    self.options.sink.status("Live", format!("switched on: what is not held is fetched from {from}"));
+                }
+                (Some(true), None) if state.config_error.is_none() => {
+                    self.options.sink.status("Live", "switched off: what is held is all there is".to_owned());
+                }
+                _ => {}
+            }
+            let stays = |before: &ActiveState| {
+                state.active.as_ref().is_some_and(|running| Arc::ptr_eq(&running.upstreams, &before.upstreams))
+            };
+            if let Some(before) = before.filter(|before| !stays(before)) {
+                before.upstreams.disable();
+            }
+        } else if state.config_error.as_ref().is_some_and(|(_, since)| since.elapsed() >= RECONFIGURE_DELAY) {
+            *state = State { settings_generation: Some(generation), ..self.reconfigure(None) };
+        }
+        match (&state.active, &state.config_error) {
+            (Some(running), _) => Some(Ok(Arc::clone(running))),
+            (None, Some((trouble, _))) => {
+                Some(Err(LiveError::misconfigured("live mode is on, and cannot ask upstream", trouble)))
+            }
+            (None, None) => None,
+        }
+    }
+
+    /// Whether these upstreams are still to be asked.
+    fn is_active(&self, running: &Arc<ActiveState>) -> bool {
+        matches!(self.active(), Some(Ok(now)) if Arc::ptr_eq(&now.upstreams, &running.upstreams))
+    }
+
+    /// Follows the settings as they are now. What is known of upstream, and what is under way, stays where the settings that
+    /// changed say nothing of either.
+    fn reconfigure(&self, before: Option<Arc<ActiveState>>) -> State {
+        let Options { settings: live, mirror, clock, sink, .. } = &self.options;
+        let settings = live.current();
+        if !settings.proxy_mode {
+            return State::default();
+        }
+        let wanted = UpstreamConfig::of(live, &settings);
+        let limits = OfferFilter::of(&settings);
+        if let Some(before) = before.filter(|before| before.config == wanted) {
+            let ActiveState { upstreams, index_cache: lines, dist: toolchains, .. } = &*before;
+            let (upstreams, lines, toolchains) = (Arc::clone(upstreams), Arc::clone(lines), Arc::clone(toolchains));
+            let running = ActiveState {
+                settings,
+                config: wanted,
+                upstreams,
+                index_cache: lines,
+                dist: toolchains,
+                filter: limits,
+            };
+            return State { active: Some(Arc::new(running)), ..State::default() };
+        }
+        let upstreams = match self.build_upstreams(&settings) {
+            Ok(upstreams) => Arc::new(upstreams),
+            Err(error) => {
+                let trouble = error_chain(&error);
+                sink.warning(format!("live mode is on, and cannot ask upstream: {trouble}"));
+                return State { config_error: Some((trouble, Instant::now())), ..State::default() };
+            }
+        };
+        let index = &upstreams.registry_client().upstream().index;
+        let lines = Arc::new(IndexCache::new(
+            &mirror.live_index(),
+            index,
+            *clock,
+            Arc::clone(&self.early_changes),
+            Arc::clone(&self.metrics),
+            Arc::clone(sink),
+        ));
+        let running = ActiveState {
+            settings,
+            config: wanted,
+            upstreams,
+            index_cache: lines,
+            dist: Arc::default(),
+            filter: limits,
+        };
+        State { active: Some(Arc::new(running)), ..State::default() }
+    }
+
+    fn build_upstreams(&self, settings: &Settings) -> Result<Upstreams, Error> {
+        let Options { settings: live, cargo_config, env, sink, .. } = &self.options;
+        Upstreams::from_settings(live, settings, cargo_config, env, &self.via, sink)
+    }
+}

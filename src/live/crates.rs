@@ -1,0 +1,365 @@
+//! Crates that are not held: each fetched once, whoever asks.
+
+use std::collections::HashMap;
+use std::fs;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use super::download::{CompletedDownload, DownloadSpec, DownloadWriter, Gate, SharedDownload, Step};
+use super::error::LiveError;
+use super::index_view::Excluded;
+use super::prefetch_budget::{Admission, Reservation};
+use super::store_worker::StoreJob;
+use super::{ActiveState, LiveMirror};
+use crate::crate_id::CrateId;
+use crate::index_line::IndexLine;
+
+/// Most bytes of a `.crate`. Crates.io allows 10 MB and a few exceptions; own registries have larger ones.
+const MAX_CRATE_BYTES: u64 = 4 * 1024 * 1024 * 1024;
+/// A version that upstream's file does not list is asked for again where the file is older than this: a client may know more.
+const MAX_AGE_OF_UNLISTED: Duration = Duration::from_secs(2);
+
+/// How long a prefetched crate waits for a client to request it.
+const PREFETCH_TTL: Duration = Duration::from_secs(30);
+
+/// What becomes of a request for a file that is not held.
+#[derive(Debug)]
+pub enum FetchOutcome {
+    /// It is held by now.
+    Stored,
+    /// It is on its way.
+    Downloading(SharedDownload),
+    /// It cannot be had.
+    Failed(LiveError),
+}
+
+/// The downloads that are under way, and those that came and are not placed yet.
+#[derive(Default)]
+pub(super) struct CrateDownloads {
+    downloads: Mutex<HashMap<String, Entry>>,
+}
+
+struct Entry {
+    download: SharedDownload,
+    demand: Demand,
+}
+
+/// Whether a client has requested a crate, or it is prefetched.
+enum Demand {
+    /// A client has; `ahead`: its download began before.
+    Requested { ahead: bool },
+    /// No client has yet.
+    Prefetching(Reservation),
+    /// It arrived, and no client has requested it yet. It is only stored when one does.
+    Prefetched(Box<FetchedCrate>, Instant, Reservation),
+}
+
+/// A crate that came, with what belongs to it.
+struct FetchedCrate {
+    id: CrateId,
+    line: IndexLine,
+    index_read: Timestamp,
+    download: CompletedDownload,
+}
+
+impl Entry {
+    /// A client's handle on the download, and the crate where it has arrived and is to be stored now.
+    fn board(&mut self) -> (SharedDownload, Option<Box<FetchedCrate>>) {
+        let download = self.download.for_client();
+        let arrived = match std::mem::replace(&mut self.demand, Demand::Requested { ahead: true }) {
+            Demand::Requested { ahead } => {
+                self.demand = Demand::Requested { ahead };
+                None
+            }
+            Demand::Prefetching(reservation) => {
+                reservation.confirm();
+                None
+            }
+            Demand::Prefetched(cargo, _, reservation) => {
+                reservation.confirm();
+                Some(cargo)
+            }
+        };
+        (download, arrived)
+    }
+}
+
+impl CrateDownloads {
+    fn downloads(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
+        self.downloads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl LiveMirror {
+    /// Has a crate fetched that is not held; `None` where live mode is off.
+    pub async fn fetch_crate(self: &Arc<Self>, id: &CrateId) -> Option<FetchOutcome> {
+        let running = match self.active()? {
+            Ok(running) => running,
+            Err(refusal) => return Some(FetchOutcome::Failed(refusal)),
+        };
+        self.metrics.misses.fetch_add(1, Relaxed);
+        self.prefetcher.request(id);
+        // What came ahead may be what is not offered any more.
+        if self.is_requested(id)
+            && let Some(flight) = self.join_crate_download(id)
+        {
+            self.prefetch_crates(&running);
+            return Some(FetchOutcome::Downloading(flight));
+        }
+        Some(match self.index_line(&running, id).await {
+            Ok((line, read)) => {
+                let miss = self.start_crate_download(&running, id, line, read, None);
+                self.prefetch_crates(&running);
+                miss
+            }
+            Err(refusal) => FetchOutcome::Failed(refusal),
+        })
+    }
+
+    fn is_requested(&self, id: &CrateId) -> bool {
+        let flights = self.crate_downloads.downloads();
+        flights.get(&id.file_name()).is_some_and(|entry| matches!(entry.demand, Demand::Requested { .. }))
+    }
+
+    /// The download of a crate, where it has begun. It is wanted from then on.
+    fn join_crate_download(self: &Arc<Self>, id: &CrateId) -> Option<SharedDownload> {
+        let mut flights = self.crate_downloads.downloads();
+        let entry = flights.get_mut(&id.file_name()).filter(|entry| !entry.download.is_aborted())?;
+        let (flight, arrived) = entry.board();
+        drop(flights);
+        if let Some(cargo) = arrived {
+            self.enqueue_store(*cargo);
+        }
+        Some(flight)
+    }
+
+    /// Prefetches what clients will probably request next, within the budget.
+    fn prefetch_crates(self: &Arc<Self>, running: &Arc<ActiveState>) {
+        for (id, reservation) in self.prefetcher.take_expected() {
+            tokio::spawn(Arc::clone(self).prefetch(Arc::clone(running), id, reservation));
+        }
+    }
+
+    async fn prefetch(self: Arc<Self>, running: Arc<ActiveState>, id: CrateId, reservation: Reservation) {
+        // Nothing more is fetched where live mode was switched off meanwhile.
+        if !self.is_active(&running) || self.options.mirror.crate_file(&id).is_file() {
+            return;
+        }
+        let Ok((line, read)) = self.index_line(&running, &id).await else { return };
+        let FetchOutcome::Downloading(flight) = self.start_crate_download(&running, &id, line, read, Some(reservation))
+        else {
+            return;
+        };
+        let _however_it_ends = flight.wait_finished().await.is_ok();
+        drop(flight);
+        if self.is_active(&running) {
+            self.prefetch_crates(&running);
+        }
+        tokio::time::sleep(PREFETCH_TTL).await;
+        self.drop_unrequested();
+    }
+
+    /// Removes prefetched crates that no client requested in time.
+    fn drop_unrequested(&self) {
+        let is_old =
+            |entry: &Entry| matches!(&entry.demand, Demand::Prefetched(_, since, _) if since.elapsed() >= PREFETCH_TTL);
+        self.crate_downloads.downloads().retain(|_, entry| !is_old(entry));
+    }
+
+    /// Asks the budget whether a prefetch of `id` may go on. One that may not is given up, before a client can wait for it.
+    fn gate(self: &Arc<Self>, running: &Arc<ActiveState>, id: &CrateId) -> Gate {
+        let (proxy, name, running) = (Arc::clone(self), id.file_name(), Arc::clone(running));
+        Box::new(move |step| {
+            let mut flights = proxy.crate_downloads.downloads();
+            let Some(Entry { demand: Demand::Prefetching(reservation), .. }) = flights.get_mut(&name) else {
+                return Admission::Admitted;
+            };
+            let admission = match step {
+                Step::Begins(length) => reservation.begin(length),
+                Step::Received(bytes) if reservation.receive(bytes) => return Admission::Admitted,
+                Step::Received(_) => Admission::Refused,
+            };
+            if admission == Admission::Refused {
+                flights.remove(&name);
+            }
+            drop(flights);
+            // Its size is known now, and may leave room for others.
+            if admission == Admission::Admitted && proxy.is_active(&running) {
+                proxy.prefetch_crates(&running);
+            }
+            admission
+        })
+    }
+
+    /// The line of a crate, as it is offered, and when upstream's index was read.
+    async fn index_line(&self, running: &Arc<ActiveState>, id: &CrateId) -> Result<(IndexLine, Timestamp), LiveError> {
+        let now = (self.options.clock)();
+        let ttl = running.settings.proxy_ttl;
+        let mut known = self.cached_index(running, &id.name, ttl, None).await?;
+        let listed_line = |known: &super::index_cache::CachedIndex| {
+            let file = known.file.as_ref()?;
+            file.find_line(&id.name, &id.version)
+        };
+        let mut line = listed_line(&known);
+        if line.is_none() {
+            let since = now.checked_sub(MAX_AGE_OF_UNLISTED).unwrap_or(now);
+            known = self.cached_index(running, &id.name, ttl, Some(since)).await?;
+            line = listed_line(&known);
+        }
+        // What is held says which bytes the crate has, also where its file was left out or is lost.
+        let held = fs::read_to_string(self.options.mirror.index_file(&id.name)).ok();
+        let held = held.and_then(|text| IndexLine::find_version(&text, &id.name, &id.version));
+        let read = known.checked_at.unwrap_or(now);
+        if let Some(held) = held {
+            return Ok((held, read));
+        }
+        let line = line.ok_or_else(|| LiveError::not_found(format!("upstream's index does not list {id}")))?;
+        match running.filter.exclusion_of(&id.name, &id.version, &line.raw, now) {
+            None => Ok((line, read)),
+            Some(why) => Err(LiveError::not_found(match why {
+                Excluded::Denied => format!("{id} is not offered by this mirror: `deny` names it"),
+                Excluded::NotAllowed => format!("{id} is not offered by this mirror: `allow` does not name it"),
+                Excluded::TooYoung(until) => format!("{id} is not offered by this mirror before {until}: `min_age`"),
+            })),
+        }
+    }
+
+    /// Begins the download, unless it has begun. `prefetch`: no client has requested it yet.
+    fn start_crate_download(
+        self: &Arc<Self>,
+        running: &Arc<ActiveState>,
+        id: &CrateId,
+        line: IndexLine,
+        read: Timestamp,
+        prefetch: Option<Reservation>,
+    ) -> FetchOutcome {
+        let name = id.file_name();
+        let mut flights = self.crate_downloads.downloads();
+        if let Some(entry) = flights.get_mut(&name).filter(|entry| !entry.download.is_aborted()) {
+            if prefetch.is_some() {
+                return FetchOutcome::Downloading(entry.download.clone());
+            }
+            let (flight, arrived) = entry.board();
+            drop(flights);
+            if let Some(cargo) = arrived {
+                self.enqueue_store(*cargo);
+            }
+            return FetchOutcome::Downloading(flight);
+        }
+        // Flights are forgotten after their file is in its place.
+        if self.options.mirror.crate_file(id).is_file() {
+            return FetchOutcome::Stored;
+        }
+        let (flight, pilot) = SharedDownload::create(self.options.mirror.clone());
+        let (handle, gate, demand) = match prefetch {
+            None => (flight.for_client(), None, Demand::Requested { ahead: false }),
+            Some(mut reservation) => {
+                reservation.start();
+                (flight.clone(), Some(self.gate(running, id)), Demand::Prefetching(reservation))
+            }
+        };
+        flights.insert(name, Entry { download: flight, demand });
+        drop(flights);
+        // A task of its own: whoever asked may go away.
+        tokio::spawn(Arc::clone(self).run_crate_download(Arc::clone(running), pilot, id.clone(), line, read, gate));
+        FetchOutcome::Downloading(handle)
+    }
+
+    async fn run_crate_download(
+        self: Arc<Self>,
+        running: Arc<ActiveState>,
+        writer: DownloadWriter,
+        id: CrateId,
+        line: IndexLine,
+        read: Timestamp,
+        gate: Option<Gate>,
+    ) {
+        let upstreams = &running.upstreams;
+        let landed = match upstreams.config().await {
+            Ok(config) => {
+                let errand = DownloadSpec {
+                    name: id.to_string(),
+                    url: config.config.download_url(&id, &line.cksum),
+                    token: upstreams.registry_client().download_token(&config),
+                    sha256: line.cksum,
+                    max_bytes: MAX_CRATE_BYTES,
+                    gate,
+                };
+                self.metrics.fetches.fetch_add(1, Relaxed);
+                writer.run(&upstreams.client, &upstreams.crates_breaker, &errand).await
+            }
+            Err(refusal) => {
+                writer.fail(refusal.clone());
+                Err(refusal)
+            }
+        };
+        match landed {
+            Ok(landed) => {
+                self.metrics.fetched_bytes.fetch_add(landed.size, Relaxed);
+                let cargo = FetchedCrate { id, line, index_read: read, download: landed };
+                let mut flights = self.crate_downloads.downloads();
+                let entry = flights.get_mut(&cargo.id.file_name());
+                let is_ahead = match entry {
+                    Some(Entry { demand: standing @ Demand::Prefetching(_), .. }) => {
+                        let before = std::mem::replace(standing, Demand::Requested { ahead: true });
+                        if let Demand::Prefetching(mut reservation) = before {
+                            reservation.land();
+                            *standing = Demand::Prefetched(Box::new(cargo), Instant::now(), reservation);
+                        }
+                        return;
+                    }
+                    Some(Entry { demand: Demand::Requested { ahead }, .. }) => *ahead,
+                    _ => false,
+                };
+                drop(flights);
+                let size = cargo.download.size;
+                self.prefetcher.budget.add_used(size);
+                if is_ahead {
+                    self.metrics.ahead_bytes.fetch_add(size, Relaxed);
+                    self.metrics.ahead_used_bytes.fetch_add(size, Relaxed);
+                }
+                self.enqueue_store(cargo);
+            }
+            // It was taken out already, and its place may be another's.
+            Err(refusal) if refusal.is_given_up() => {}
+            Err(refusal) => {
+                let entry = self.crate_downloads.downloads().remove(&id.file_name());
+                // What nobody asked for is missed by nobody; what was wrong with its bytes is told all the same.
+                if refusal.is_mismatch() || entry.is_none_or(|entry| matches!(entry.demand, Demand::Requested { .. })) {
+                    self.report_failed_fetch(&id.to_string(), &refusal);
+                }
+            }
+        }
+    }
+
+    fn enqueue_store(self: &Arc<Self>, fetched: FetchedCrate) {
+        let FetchedCrate { id, line, index_read: read, download: landed } = fetched;
+        let (name, proxy) = (id.file_name(), Arc::clone(self));
+        let done = Box::new(move |_placed| {
+            proxy.crate_downloads.downloads().remove(&name);
+        });
+        self.store_worker
+            .enqueue(StoreJob::Crate { id, line: Box::new(line), index_read: read, download: landed }, done);
+    }
+
+    /// Counts and reports a file that did not come.
+    pub(super) fn report_failed_fetch(&self, what: &str, refusal: &LiveError) {
+        if refusal.is_not_found() {
+            return;
+        }
+        if refusal.is_abandoned() {
+            self.metrics.abandoned.fetch_add(1, Relaxed);
+            self.options.sink.detail(refusal.operator_message());
+            return;
+        }
+        if refusal.status == 507 {
+            self.store_worker.enqueue(StoreJob::FreeSpace, Box::new(|_| {}));
+        }
+        let counter = if refusal.is_mismatch() { &self.metrics.mismatches } else { &self.metrics.failures };
+        counter.fetch_add(1, Relaxed);
+        self.options.sink.warning(format!("live mode did not get {what}: {}", refusal.operator_message()));
+    }
+}

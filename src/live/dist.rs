@@ -1,0 +1,194 @@
+//! Toolchains and rustup: what moves upstream, and what a manifest names.
+//!
+//! | file | what it knows |
+//! |---|---|
+//! | `file_set` | which files are of use together alone |
+//! | `sync` | one of these from upstream into the mirror |
+//! | `component` | a file that a held manifest names |
+//! | `manifest_index` | which files these are |
+//! | `freshness` | what is fresh, absent, on its way |
+//! | `lru` | tables that strangers cannot make grow |
+//!
+//! rustup asks for a manifest's `.sha256` first, and then for the manifest: both are held, and replaced, together. Components
+//! are only asked for where a held manifest names them.
+
+mod sync;
+mod component;
+mod manifest_index;
+mod lru;
+mod freshness;
+mod file_set;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+
+use super::crates::FetchOutcome;
+use super::error::LiveError;
+use super::{ActiveState, LiveMirror};
+use crate::safe_path::SafePath;
+use component::component_date;
+use file_set::FileSet;
+use freshness::UpstreamUnavailable;
+
+pub(super) use freshness::DistState;
+
+/// How long a client waits for upstream where an older copy is at hand.
+const TIMEOUT_WITH_COPY: Duration = Duration::from_secs(4);
+/// How long where there is none. rustup gives up later than cargo, which does after 30 seconds without a byte.
+const TIMEOUT: Duration = Duration::from_secs(25);
+
+/// Whether the file is another one from time to time: a channel's manifest that is not of one day, what rustup is updated to,
+/// and what belongs to either.
+pub fn is_mutable_path(path: &SafePath) -> bool {
+    FileSet::of(path).is_some_and(|unit| unit.is_mutable())
+}
+
+impl LiveMirror {
+    /// Looks upstream for what has moved, where that was not done lately. Where an older copy is held and upstream is slow,
+    /// or gives no answer, that copy is as good as it gets.
+    pub async fn refresh_dist_file(self: &Arc<Self>, path: &SafePath) {
+        let Some(file_set) = FileSet::of(path).filter(FileSet::is_mutable) else { return };
+        let Some(Ok(running)) = self.active() else { return };
+        let stale = match running.dist.needs_refresh(&file_set, path) {
+            Ok(false) => false,
+            Err(UpstreamUnavailable) => true,
+            // What is not held is brought as a miss.
+            Ok(true) if !self.is_stored(path).await => return,
+            Ok(true) => match tokio::time::timeout(TIMEOUT_WITH_COPY, self.join_sync(&running, &file_set, false)).await
+            {
+                Ok(Ok(())) => false,
+                // What upstream does not have, or has no more, stays as it is.
+                Ok(Err(refusal)) if refusal.is_not_found() => {
+                    running.dist.record_fresh(&file_set, running.settings.proxy_ttl, None);
+                    false
+                }
+                Ok(Err(_)) | Err(_) => {
+                    running.dist.record_stale(&file_set);
+                    true
+                }
+            },
+        };
+        running.dist.record_served(&file_set, path);
+        if stale {
+            self.metrics.stale_responses.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Has a file below dist/ or rustup/ fetched that is not held; `None` where live mode is off, and for a path that upstream
+    /// need not be asked for.
+    pub async fn fetch_dist_file(self: &Arc<Self>, path: &SafePath) -> Option<FetchOutcome> {
+        let running = match self.active()? {
+            Ok(running) => running,
+            Err(refusal) => return Some(FetchOutcome::Failed(refusal)),
+        };
+        if let Some(unit) = FileSet::of(path) {
+            self.metrics.misses.fetch_add(1, Relaxed);
+            return Some(match self.fetch_file_set(&running, &unit, path).await {
+                Ok(()) => FetchOutcome::Stored,
+                Err(refusal) => FetchOutcome::Failed(refusal),
+            });
+        }
+        let date = component_date(path)?;
+        self.metrics.misses.fetch_add(1, Relaxed);
+        if let Some(flight) = running.dist.downloads().get(path).filter(|flight| !flight.is_aborted()) {
+            return Some(FetchOutcome::Downloading(flight.clone()));
+        }
+        // Several manifests may have to be asked for, one after the other.
+        Some(match tokio::time::timeout(TIMEOUT, self.component_digest(&running, path, date)).await {
+            Ok(Ok(sha256)) => self.start_component_download(&running, path, sha256),
+            Ok(Err(refusal)) => FetchOutcome::Failed(refusal),
+            Err(_) => {
+                let text = format!("upstream is slow with the manifests that may name {path}");
+                FetchOutcome::Failed(LiveError::unavailable(text, Duration::from_secs(2)))
+            }
+        })
+    }
+
+    async fn fetch_file_set(
+        self: &Arc<Self>,
+        running: &Arc<ActiveState>,
+        file_set: &FileSet,
+        path: &SafePath,
+    ) -> Result<(), LiveError> {
+        let absent = || LiveError::not_found(format!("upstream does not have {path}"));
+        let toolchains = &running.dist;
+        if toolchains.is_known_absent(&file_set.primary()) || toolchains.is_known_absent(path) {
+            return Err(absent());
+        }
+        // A signature alone may be lacking; that it fits what is held is seen from both.
+        let force = file_set.is_signature(path);
+        match tokio::time::timeout(TIMEOUT, self.join_sync(running, file_set, force)).await {
+            Ok(brought) => brought?,
+            Err(_) => {
+                let text = format!("upstream is slow with {path}; it is still being fetched");
+                return Err(LiveError::unavailable(text, Duration::from_secs(2)));
+            }
+        }
+        if self.is_stored(path).await {
+            toolchains.record_served(file_set, path);
+            return Ok(());
+        }
+        toolchains.record_absent(path.clone(), running.settings.proxy_ttl);
+        Err(absent())
+    }
+
+    /// Brings a unit, once for all who ask for it.
+    async fn join_sync(
+        self: &Arc<Self>,
+        running: &Arc<ActiveState>,
+        file_set: &FileSet,
+        force: bool,
+    ) -> Result<(), LiveError> {
+        if file_set.has_impossible_date((self.options.clock)()) {
+            return Err(LiveError::not_found(format!("no toolchain is of the day of {file_set}")));
+        }
+        let begin = || {
+            // A task of its own: whoever asked may go away.
+            let task = tokio::spawn(Arc::clone(self).run_sync(Arc::clone(running), file_set.clone(), force));
+            let (running, unit) = (Arc::clone(running), file_set.clone());
+            let ended = move |ended: Result<_, _>| {
+                ended.unwrap_or_else(|_| {
+                    running.dist.remove_pending(&unit, force);
+                    Err(LiveError::bad_gateway(format!("asking for {unit} was broken off")))
+                })
+            };
+            task.map(ended).boxed().shared()
+        };
+        running.dist.join_pending(file_set, force, begin).await
+    }
+
+    async fn run_sync(
+        self: Arc<Self>,
+        running: Arc<ActiveState>,
+        file_set: FileSet,
+        force: bool,
+    ) -> Result<(), LiveError> {
+        let (toolchains, ttl) = (&running.dist, running.settings.proxy_ttl);
+        let brought = self.sync(&running, &file_set, toolchains.last_digest(&file_set), force).await;
+        let outcome = match brought {
+            Ok(brought) => {
+                if file_set.is_mutable() {
+                    toolchains.record_fresh(&file_set, ttl, brought.sha256);
+                }
+                Ok(())
+            }
+            Err(refusal) => {
+                match refusal.is_not_found() {
+                    true => toolchains.record_absent(file_set.primary(), ttl),
+                    false => self.report_failed_fetch(&file_set.to_string(), &refusal),
+                }
+                Err(refusal)
+            }
+        };
+        toolchains.remove_pending(&file_set, force);
+        outcome
+    }
+
+    async fn is_stored(&self, path: &SafePath) -> bool {
+        let path = path.below(self.options.mirror.root());
+        tokio::task::spawn_blocking(move || path.is_file()).await.unwrap_or(false)
+    }
+}

@@ -1,0 +1,141 @@
+//! Components: what a held manifest names, from upstream to all who wait for it, and into the mirror.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::super::crates::FetchOutcome;
+use super::super::download::{DownloadSpec, DownloadWriter, SharedDownload};
+use super::super::error::LiveError;
+use super::super::store_worker::StoreJob;
+use super::super::{ActiveState, LiveMirror};
+use super::sync;
+use crate::digest::Sha256;
+use crate::gather::toolchains::MAX_DIST_FILE;
+use crate::safe_path::SafePath;
+use crate::toolchain::{Date, DistPath};
+
+impl LiveMirror {
+    /// The digest that a manifest states for a component. Where no held one names it, those of its day are brought.
+    pub(super) async fn component_digest(
+        self: &Arc<Self>,
+        running: &Arc<ActiveState>,
+        path: &SafePath,
+        date: Date,
+    ) -> Result<Sha256, LiveError> {
+        let unnamed = || LiveError::not_found(format!("no channel manifest names {path}"));
+        if running.dist.is_known_absent(path) {
+            return Err(unnamed());
+        }
+        if let Some(sha256) = self.stored_component_digest(running, path).await? {
+            return Ok(sha256);
+        }
+        let release = match DistPath::parse(path) {
+            Some(DistPath::Component { release, .. }) => Some(release),
+            _ => None,
+        };
+        let mut first_error = None;
+        for unit in sync::candidate_manifests(release, date) {
+            let leader = unit.primary();
+            if running.dist.is_known_absent(&leader) || self.is_stored(&leader).await {
+                continue;
+            }
+            match self.fetch_file_set(running, &unit, &leader).await {
+                Ok(()) => {}
+                Err(refusal) if refusal.is_not_found() => continue,
+                // The manifest of another channel is no reason to do without this one's.
+                Err(refusal) => {
+                    first_error.get_or_insert(refusal);
+                    continue;
+                }
+            }
+            if let Some(sha256) = self.stored_component_digest(running, path).await? {
+                return Ok(sha256);
+            }
+        }
+        if let Some(refusal) = first_error {
+            return Err(refusal);
+        }
+        running.dist.record_absent(path.clone(), running.settings.proxy_ttl);
+        Err(unnamed())
+    }
+
+    async fn stored_component_digest(
+        &self,
+        running: &Arc<ActiveState>,
+        path: &SafePath,
+    ) -> Result<Option<Sha256>, LiveError> {
+        // One after the other, and outside of the threads that read files for others: strangers choose the names.
+        let permit = Arc::clone(&running.dist.manifest_permit).acquire_owned().await;
+        let (running, root, wanted) = (Arc::clone(running), self.options.mirror.root().to_owned(), path.clone());
+        let read = tokio::task::spawn_blocking(move || {
+            // Also where the client has gone away.
+            let _turn = permit;
+            running.dist.manifests.digest_of(&root, &wanted)
+        });
+        let read = read.await.map_err(std::io::Error::other).and_then(|read| read);
+        read.map_err(|error| LiveError::bad_gateway(format!("the manifests of this mirror cannot be read: {error}")))
+    }
+
+    /// Begins the download of a component, unless it has begun.
+    pub(super) fn start_component_download(
+        self: &Arc<Self>,
+        running: &Arc<ActiveState>,
+        path: &SafePath,
+        sha256: Sha256,
+    ) -> FetchOutcome {
+        let mut flights = running.dist.downloads();
+        if let Some(flight) = flights.get(path).filter(|flight| !flight.is_aborted()) {
+            return FetchOutcome::Downloading(flight.for_client());
+        }
+        // Flights are forgotten after their file is in its place.
+        if path.below(self.options.mirror.root()).is_file() {
+            return FetchOutcome::Stored;
+        }
+        let (flight, pilot) = SharedDownload::create(self.options.mirror.clone());
+        let handle = flight.for_client();
+        flights.insert(path.clone(), flight);
+        drop(flights);
+        tokio::spawn(Arc::clone(self).run_component_download(Arc::clone(running), pilot, path.clone(), sha256));
+        FetchOutcome::Downloading(handle)
+    }
+
+    async fn run_component_download(
+        self: Arc<Self>,
+        running: Arc<ActiveState>,
+        writer: DownloadWriter,
+        path: SafePath,
+        sha256: Sha256,
+    ) {
+        let upstreams = &running.upstreams;
+        let url = format!("{}/{path}", upstreams.dist_url);
+        let errand =
+            DownloadSpec { name: path.to_string(), url, token: None, sha256, max_bytes: MAX_DIST_FILE, gate: None };
+        self.metrics.fetches.fetch_add(1, Relaxed);
+        let read = (self.options.clock)();
+        match writer.run(&upstreams.client, &upstreams.dist_breaker, &errand).await {
+            Ok(landed) => {
+                self.metrics.fetched_bytes.fetch_add(landed.size, Relaxed);
+                let (running, own) = (Arc::clone(&running), path.clone());
+                let done = Box::new(move |_placed| {
+                    running.dist.downloads().remove(&own);
+                });
+                self.store_worker.enqueue(StoreJob::DistFiles(vec![(path, sha256, read, landed)]), done);
+            }
+            Err(refusal) => {
+                if refusal.is_not_found() {
+                    running.dist.record_absent(path.clone(), running.settings.proxy_ttl);
+                }
+                running.dist.downloads().remove(&path);
+                self.report_failed_fetch(path.as_str(), &refusal);
+            }
+        }
+    }
+}
+
+/// The day of a path that a manifest may name: an archive in the folder of a day.
+pub(super) fn component_date(path: &SafePath) -> Option<Date> {
+    let parts: Vec<&str> = path.components().collect();
+    let ["dist", day, file] = parts.as_slice() else { return None };
+    let is_archive = [".tar.xz", ".tar.gz", ".tar.zst"].iter().any(|end| file.ends_with(end));
+    day.parse().ok().filter(|_| is_archive)
+}

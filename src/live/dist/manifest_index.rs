@@ -1,0 +1,132 @@
+//! Which files the held manifests name, and with which digests: nothing else below a day's folder is ever asked for.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::digest::Sha256;
+use crate::safe_path::SafePath;
+use crate::toolchain::{ChannelManifest, MAX_MANIFEST_SIZE};
+
+/// Manifests that are not read anew each time. One takes some hundred kilobytes.
+const MAX_CACHED: usize = 16;
+
+/// What one manifest names.
+type ManifestFiles = Arc<BTreeMap<SafePath, Sha256>>;
+
+/// What the manifests name that were read last, the last one first.
+#[derive(Default)]
+pub(super) struct ManifestIndex {
+    cached: Mutex<VecDeque<(Sha256, ManifestFiles)>>,
+}
+
+impl ManifestIndex {
+    /// The digest that a manifest of the mirror at `root` states for the file at `path`; `None` where none names it. Call it
+    /// where reading may take a while.
+    pub(super) fn digest_of(&self, root: &Path, path: &SafePath) -> io::Result<Option<Sha256>> {
+        let dist = root.join("dist");
+        let day = path.components().nth(1).map(|day| dist.join(day));
+        // One after the other, also for several clients: a manifest takes much memory while it is read.
+        let mut cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
+        for folder in day.into_iter().chain([dist]) {
+            for file in manifests_in(&folder, path)? {
+                let Some(text) = read_manifest(&file)? else { continue };
+                // Most manifests are of other days, which is seen without understanding them.
+                let names_it = str::from_utf8(&text).is_ok_and(|text| text.contains(path.as_str()));
+                if let Some(sha256) =
+                    names_it.then(|| cached_files(&mut cached, &text)).flatten().and_then(|all| all.get(path).copied())
+                {
+                    return Ok(Some(sha256));
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn cached_files(cached: &mut VecDeque<(Sha256, ManifestFiles)>, text: &[u8]) -> Option<ManifestFiles> {
+    let digest = Sha256::of(text);
+    let known = match cached.iter().position(|(known, _)| *known == digest) {
+        Some(at) => cached.remove(at)?,
+        None => (digest, Arc::new(ChannelManifest::parse(text).ok()?.files())),
+    };
+    cached.truncate(MAX_CACHED - 1);
+    cached.push_front(known.clone());
+    Some(known.1)
+}
+
+/// The manifests in a folder, which need not be there; first those of the release that the file at `path` is of by its name,
+/// then that of stable, whose files do not say so.
+fn manifests_in(folder: &Path, path: &SafePath) -> io::Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(Vec::new());
+        }
+        entries => entries?,
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let name = entry?.file_name();
+        let channel = name.to_str().and_then(|name| name.strip_prefix("channel-rust-")?.strip_suffix(".toml"));
+        if let Some(channel) = channel {
+            let is_named = path.as_str().contains(&format!("-{channel}"));
+            found.push((!is_named, channel != "stable", folder.join(&name)));
+        }
+    }
+    found.sort();
+    Ok(found.into_iter().map(|(.., path)| path).collect())
+}
+
+/// The bytes of a manifest; `None` where it is gone, or larger than any.
+fn read_manifest(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        file => file?,
+    };
+    let mut text = Vec::new();
+    file.take(MAX_MANIFEST_SIZE as u64 + 1).read_to_end(&mut text)?;
+    Ok((text.len() <= MAX_MANIFEST_SIZE).then_some(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest(date: &str, file: &str, digest: &Sha256) -> String {
+        format!(
+            "manifest-version = \"2\"\ndate = \"{date}\"\n[pkg.rustc]\nversion = \"1\"\n[pkg.rustc.target.a-b-c]\n\
+             available = true\nxz_url = \"https://static.rust-lang.org/dist/{date}/{file}\"\nxz_hash = \"{digest}\"\n"
+        )
+    }
+
+    #[test]
+    fn only_files_in_a_stored_manifest_have_a_digest() {
+        let mirror = tempfile::tempdir().expect("temporary folder");
+        let (one, other) = (Sha256::of(b"1"), Sha256::of(b"2"));
+        let manifests = ManifestIndex::default();
+        let digest =
+            |path: &str| manifests.digest_of(mirror.path(), &path.parse().expect("safe")).expect("it can be read");
+        assert_eq!(digest("dist/2026-04-16/rustc-a-b-c.tar.xz"), None);
+        fs::create_dir_all(mirror.path().join("dist/2026-01-01")).expect("folders");
+        let write = |path: &str, text: &str| fs::write(mirror.path().join(path), text).expect("written");
+        write("dist/channel-rust-stable.toml", &manifest("2026-04-16", "rustc-a-b-c.tar.xz", &one));
+        write("dist/2026-01-01/channel-rust-nightly.toml", &manifest("2026-01-01", "rustc-a-b-c.tar.xz", &other));
+        write("dist/channel-rust-beta.toml", "dist/2026-04-16/cargo-a-b-c.tar.xz");
+        write("dist/2026-01-01/x.toml", &manifest("2026-01-01", "cargo-a-b-c.tar.xz", &other));
+        for _ in 0..2 {
+            assert_eq!(digest("dist/2026-04-16/rustc-a-b-c.tar.xz"), Some(one));
+            assert_eq!(digest("dist/2026-01-01/rustc-a-b-c.tar.xz"), Some(other));
+            for path in
+                ["dist/2026-04-16/cargo-a-b-c.tar.xz", "dist/2026-01-01/cargo-a-b-c.tar.xz", "dist/2026-04-16/rustc"]
+            {
+                assert_eq!(digest(path), None, "{path}");
+            }
+        }
+        // What moves on names the new files, and the old ones no more.
+        write("dist/channel-rust-stable.toml", &manifest("2026-05-28", "rustc-a-b-c.tar.xz", &other));
+        assert_eq!(digest("dist/2026-04-16/rustc-a-b-c.tar.xz"), None);
+        assert_eq!(digest("dist/2026-05-28/rustc-a-b-c.tar.xz"), Some(other));
+    }
+}

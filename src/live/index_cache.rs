@@ -1,0 +1,298 @@
+//! Upstream's index files: kept with their validators, asked for again when they are no longer fresh, each by one request for
+//! any number of clients.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, Shared};
+use jiff::Timestamp;
+
+use super::error::LiveError;
+use super::metrics::LiveMetrics;
+use super::upstreams::Upstreams;
+use crate::crate_id::CrateName;
+use crate::digest::Sha256;
+use crate::event::Sink;
+use crate::gather::index_file::{CachedIndexFile, IndexFile};
+
+/// How long a client waits for upstream where an older copy is at hand.
+const TIMEOUT_WITH_COPY: Duration = Duration::from_secs(4);
+/// How long where there is none. Cargo gives up after 30 seconds without a byte.
+const TIMEOUT: Duration = Duration::from_secs(25);
+/// How long an absence is remembered at most.
+const ABSENT_TTL: Duration = Duration::from_secs(60);
+/// How long an older copy serves before upstream is asked again.
+const STALE_TTL: Duration = Duration::from_secs(5);
+/// Files that are asked for at a time, at most: a client may ask for any number of names, and go away.
+const MAX_PENDING: usize = 8192;
+/// Bytes of index files that are kept in memory: two halves, of which the older one goes when the younger one is full.
+const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
+/// What an entry takes beside its text.
+const ENTRY_OVERHEAD: usize = 512;
+
+/// Upstream's file of one crate, as it is known.
+#[derive(Clone)]
+pub(super) struct CachedIndex {
+    /// The file; `None`: upstream has none.
+    pub(super) file: Option<Arc<IndexFile>>,
+    /// When upstream said so, or that nothing has changed; `None`: an earlier process knew.
+    pub(super) checked_at: Option<Timestamp>,
+    /// When upstream is to be asked again.
+    pub(super) fresh_until: Instant,
+    /// Why upstream could not be asked; `None`: it was.
+    pub(super) stale_reason: Option<LiveError>,
+}
+
+/// The files.
+pub(super) struct IndexCache {
+    folder: PathBuf,
+    table: Mutex<Table>,
+    clock: fn() -> Timestamp,
+    /// Counts files that turned out to be others than those that were still taken for fresh.
+    early_changes: Arc<AtomicU64>,
+    metrics: Arc<LiveMetrics>,
+    sink: Arc<dyn Sink>,
+}
+
+type PendingFetch = Shared<BoxFuture<'static, Result<Entry, LiveError>>>;
+
+#[derive(Default)]
+struct Table {
+    young: HashMap<String, Entry>,
+    old: HashMap<String, Entry>,
+    /// Bytes of the young ones.
+    bytes: usize,
+    pending: HashMap<String, PendingFetch>,
+}
+
+/// A file with what upstream gave to tell it by.
+#[derive(Clone)]
+struct Entry {
+    cached: Arc<CachedIndexFile>,
+    checked_at: Option<Timestamp>,
+    fresh_until: Instant,
+}
+
+impl IndexCache {
+    /// Those of the registry at `index`, kept below `folder`, where each registry has a folder of its own.
+    pub(super) fn new(
+        folder: &Path,
+        index: &str,
+        clock: fn() -> Timestamp,
+        surprises: Arc<AtomicU64>,
+        figures: Arc<LiveMetrics>,
+        sink: Arc<dyn Sink>,
+    ) -> IndexCache {
+        let registry = Sha256::of(index.as_bytes()).to_string();
+        IndexCache {
+            folder: folder.join(&registry[..16]),
+            table: Mutex::default(),
+            clock,
+            early_changes: surprises,
+            metrics: figures,
+            sink,
+        }
+    }
+
+    /// The file of `name`, no older than `ttl`; where `since` is given, no older than that either. Where upstream gives no
+    /// answer, an older copy.
+    ///
+    /// # Errors
+    /// Upstream gives no answer, and there is no copy.
+    pub(super) async fn get(
+        self: &Arc<Self>,
+        upstreams: &Arc<Upstreams>,
+        name: &CrateName,
+        ttl: Duration,
+        since: Option<Timestamp>,
+    ) -> Result<CachedIndex, LiveError> {
+        let path = name.index_path();
+        let asking = {
+            let mut table = self.table();
+            if let Some(entry) = table.get(&path)
+                && entry.fresh_until > Instant::now()
+                && since.is_none_or(|since| entry.checked_at.is_some_and(|read| read >= since))
+            {
+                return Ok(entry.into_cached_index(None));
+            }
+            let begin = || {
+                let task = tokio::spawn(Arc::clone(self).refresh(Arc::clone(upstreams), name.clone(), ttl));
+                let (lines, lost) = (Arc::clone(self), path.clone());
+                let broken_off = move |_| {
+                    // Nobody else would take it out.
+                    lines.table().pending.remove(&lost);
+                    Err(LiveError::bad_gateway(format!("asking for upstream's index file {lost} was broken off")))
+                };
+                task.map(|ended| ended.unwrap_or_else(broken_off)).boxed().shared()
+            };
+            if table.pending.len() >= MAX_PENDING && !table.pending.contains_key(&path) {
+                return Err(LiveError::unavailable("too much is asked for at once", Duration::from_secs(2)));
+            }
+            table.pending.entry(path.clone()).or_insert_with(begin).clone()
+        };
+        // Where there is a copy, nobody waits long for the one that may be newer.
+        let mut asking = asking;
+        let asked = tokio::time::timeout(TIMEOUT_WITH_COPY, &mut asking).await;
+        let slow = || {
+            LiveError::unavailable(format!("upstream is slow with the index file of {name}"), Duration::from_secs(2))
+        };
+        let refusal = match &asked {
+            Ok(Ok(entry)) => return Ok(entry.clone().into_cached_index(None)),
+            Ok(Err(refusal)) => refusal.clone(),
+            Err(_) => slow(),
+        };
+        if let Some(copy) = self.cached_copy(&path).await {
+            return Ok(Entry { fresh_until: Instant::now() + STALE_TTL, ..copy }.into_cached_index(Some(refusal)));
+        }
+        if asked.is_ok() {
+            return Err(refusal);
+        }
+        match tokio::time::timeout(TIMEOUT.saturating_sub(TIMEOUT_WITH_COPY), asking).await {
+            Ok(answered) => answered.map(|entry| entry.into_cached_index(None)),
+            Err(_) => Err(slow()),
+        }
+    }
+
+    /// Asks upstream, and keeps what it says.
+    async fn refresh(
+        self: Arc<Self>,
+        upstreams: Arc<Upstreams>,
+        name: CrateName,
+        ttl: Duration,
+    ) -> Result<Entry, LiveError> {
+        let path = name.index_path();
+        let previous = self.cached_copy(&path).await.map(|entry| entry.cached);
+        let asked = self.fetch(&upstreams, &name, previous.as_deref()).await;
+        let kept = match asked {
+            Ok(Some(new)) => self.persist(&path, new, previous.is_some()).await,
+            // What upstream says has not changed is here.
+            Ok(None) => {
+                previous.unwrap_or_else(|| Arc::new(CachedIndexFile { etag: None, last_modified: None, file: None }))
+            }
+            Err(refusal) => {
+                self.table().pending.remove(&path);
+                return Err(refusal);
+            }
+        };
+        let fresh = if kept.file.is_some() { ttl } else { ttl.min(ABSENT_TTL) };
+        let entry = Entry { cached: kept, checked_at: Some((self.clock)()), fresh_until: Instant::now() + fresh };
+        let mut table = self.table();
+        let was_fresh = table.get(&path).filter(|before| before.fresh_until > Instant::now());
+        if was_fresh.is_some_and(|before| before.cached.file != entry.cached.file) {
+            self.early_changes.fetch_add(1, Relaxed);
+        }
+        table.insert(&path, entry.clone());
+        table.pending.remove(&path);
+        Ok(entry)
+    }
+
+    /// What upstream says now; `None`: what it said `before`.
+    async fn fetch(
+        &self,
+        upstreams: &Upstreams,
+        name: &CrateName,
+        previous: Option<&CachedIndexFile>,
+    ) -> Result<Option<CachedIndexFile>, LiveError> {
+        // An absence has no validators, and a text without any cannot be asked for conditionally.
+        let validated = previous.filter(|kept| kept.file.is_some());
+        let etag = validated.and_then(|kept| kept.etag.as_deref());
+        let date = validated.and_then(|kept| kept.last_modified.as_deref());
+        self.metrics.index_requests.fetch_add(1, Relaxed);
+        let answer = upstreams.fetch_index_file(name, etag, date).await?;
+        match answer.status {
+            304 if validated.is_some() => return Ok(None),
+            304 => {
+                return Err(LiveError::bad_gateway(format!(
+                    "upstream says that its index file of {name} has not changed, and nobody asked that"
+                )));
+            }
+            _ => {}
+        }
+        if answer.status == 200 && !IndexFile::new(&answer.body).looks_like_index() {
+            let error = upstreams.registry_client().not_an_index_file(name);
+            return Err(LiveError::bad_gateway(error.to_string()));
+        }
+        let file = match answer.status {
+            200 => {
+                let (body, name) = (answer.body, name.clone());
+                let parsed = tokio::task::spawn_blocking(move || IndexFile::valid_lines_only(&body, &name)).await;
+                let broken_off = |_| LiveError::bad_gateway("reading upstream's index file was broken off");
+                Some(parsed.map_err(broken_off)?)
+            }
+            _ => None,
+        };
+        Ok(Some(CachedIndexFile { etag: answer.etag, last_modified: answer.last_modified, file: file.map(Arc::new) }))
+    }
+
+    /// Keeps a file for the next process too. Names that upstream never had are not kept: anybody can invent them.
+    async fn persist(&self, place: &str, new: CachedIndexFile, was_there: bool) -> Arc<CachedIndexFile> {
+        let new = Arc::new(new);
+        if new.file.is_none() && !was_there {
+            return new;
+        }
+        let (path, kept) = (self.folder.join(place), Arc::clone(&new));
+        let written = tokio::task::spawn_blocking(move || match &kept.file {
+            Some(_) => kept.write(&path, path.parent().unwrap_or(&path)),
+            None => std::fs::remove_file(&path),
+        });
+        // Without it, the next process asks for the whole file.
+        if let Ok(Err(error)) = written.await {
+            self.sink.detail(format!("could not keep upstream's index file {place}: {error}"));
+        }
+        new
+    }
+
+    /// What is known of the file, however old.
+    async fn cached_copy(&self, place: &str) -> Option<Entry> {
+        if let Some(entry) = self.table().get(place) {
+            return Some(entry);
+        }
+        let path = self.folder.join(place);
+        let kept = tokio::task::spawn_blocking(move || CachedIndexFile::read(&path)).await.ok().flatten()?;
+        Some(Entry { cached: Arc::new(kept), checked_at: None, fresh_until: Instant::now() })
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entry {
+    fn into_cached_index(self, stale: Option<LiveError>) -> CachedIndex {
+        CachedIndex {
+            file: self.cached.file.clone(),
+            checked_at: self.checked_at,
+            fresh_until: self.fresh_until,
+            stale_reason: stale,
+        }
+    }
+
+    fn weight(&self, path: &str) -> usize {
+        let text = self.cached.file.as_ref().map_or(0, |file| file.text().len());
+        // The heads of its lines, which are found when somebody asks for one.
+        ENTRY_OVERHEAD + path.len() + text + text / 4
+    }
+}
+
+impl Table {
+    fn get(&self, path: &str) -> Option<Entry> {
+        self.young.get(path).or_else(|| self.old.get(path)).cloned()
+    }
+
+    fn insert(&mut self, path: &str, entry: Entry) {
+        let weight = entry.weight(path);
+        if self.bytes + weight > SEGMENT_BYTES {
+            self.old = std::mem::take(&mut self.young);
+            self.bytes = 0;
+        }
+        self.old.remove(path);
+        self.bytes += weight;
+        if let Some(before) = self.young.insert(path.to_owned(), entry) {
+            self.bytes -= before.weight(path);
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! What a client will probably request next. Cargo requests index files in waves, over two connections where it speaks
+//! HTTP/1.1, and each wave, and each pair of crates, would cost a round trip to upstream.
+//!
+//! Index files are requested ahead as the dependencies of what was requested say. Crates are prefetched only if the client
+//! requested their index files itself, if every build needs them, if nine of ten guesses were right so far, in the order in
+//! which cargo requests them (`prefetch_graph`), and within a bound on what may be wasted (`prefetch_budget`). They wait
+//! beside the mirror, and are only stored when a client requests them.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use semver::VersionReq;
+use tokio::sync::Semaphore;
+
+use super::metrics::LiveMetrics;
+use super::prefetch_budget::{PrefetchBudget, Reservation};
+use super::prefetch_graph::PrefetchGraph;
+use super::{ActiveState, LiveMirror};
+use crate::crate_id::{CrateId, CrateName};
+use crate::gather::prefetch::{self, Dependency, DependencyQuery};
+
+/// Guesses that are looked up at a time.
+const MAX_CONCURRENT_LOOKUPS: usize = 48;
+/// Names that one request of a client for an index file allows to be looked up ahead. What an index names beyond that waits
+/// for the client's next request: one request never causes thousands.
+const NAMES_PER_REQUEST: usize = 48;
+/// Guesses of one spell at most: an index that names ever more crates cannot keep us busy for ever.
+const MAX_QUERIES: usize = 4000;
+/// A spell of guesses ends when nobody has asked for anything for so long, and in any case after the longer time: what was
+/// right for one client says little of the next one.
+const SESSION_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+const MAX_SESSION_AGE: Duration = Duration::from_secs(300);
+
+/// What was guessed lately.
+pub(super) struct Prefetcher {
+    session: Mutex<PrefetchSession>,
+    lookup_permits: Arc<Semaphore>,
+    pub(super) budget: Arc<PrefetchBudget>,
+}
+
+/// One session of requests that belong together.
+#[derive(Default)]
+struct PrefetchSession {
+    started: Option<Instant>,
+    last_request: Option<Instant>,
+    queries: HashSet<DependencyQuery>,
+    /// Names that are looked up ahead, or that somebody asked for.
+    known_names: HashSet<CrateName>,
+    /// Names whose index file a client asked for.
+    requested: HashSet<CrateName>,
+    /// Queries for all versions of a name that the client requested before any dependency named it.
+    roots: HashSet<CrateName>,
+    /// How many more names may be looked up ahead.
+    name_budget: usize,
+    /// Wishes for names that may not be looked up yet.
+    pending: VecDeque<DependencyQuery>,
+    graph: PrefetchGraph,
+}
+
+impl Prefetcher {
+    /// Nothing is guessed; what prefetches cost is counted in `figures`.
+    pub(super) fn new(figures: Arc<LiveMetrics>) -> Prefetcher {
+        Prefetcher {
+            session: Mutex::default(),
+            lookup_permits: Arc::new(Semaphore::new(MAX_CONCURRENT_LOOKUPS)),
+            budget: PrefetchBudget::new(figures),
+        }
+    }
+
+    fn session(&self) -> MutexGuard<'_, PrefetchSession> {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The present session, or a new one.
+    fn spell_now(&self) -> MutexGuard<'_, PrefetchSession> {
+        let mut spell = self.session();
+        let now = Instant::now();
+        let is_old = spell.started.is_none_or(|began| now - began > MAX_SESSION_AGE);
+        if is_old || spell.last_request.is_none_or(|last| now - last > SESSION_IDLE_TIMEOUT) {
+            *spell = PrefetchSession { started: Some(now), ..PrefetchSession::default() };
+            self.budget.begin_session();
+        }
+        spell.last_request = Some(now);
+        spell
+    }
+
+    /// A client asked for the index file of `name`; the wishes that are to be followed now.
+    fn record_index_request(&self, name: &CrateName) -> Vec<DependencyQuery> {
+        let mut spell = self.spell_now();
+        // Anybody can make up names; none of them is remembered beyond what one spell may guess.
+        if spell.queries.len() >= MAX_QUERIES
+            || spell.requested.len() >= MAX_QUERIES
+            || !spell.requested.insert(name.clone())
+        {
+            return Vec::new();
+        }
+        spell.name_budget = NAMES_PER_REQUEST.saturating_add(spell.name_budget).min(MAX_QUERIES);
+        let mut now = Vec::new();
+        if spell.known_names.insert(name.clone()) {
+            let wish = DependencyQuery {
+                name: name.clone(),
+                req: VersionReq::STAR,
+                features: Default::default(),
+                default_features: true,
+            };
+            if spell.insert(&wish) {
+                spell.roots.insert(name.clone());
+                now.push(wish);
+            }
+        }
+        let waiting = std::mem::take(&mut spell.pending);
+        spell.admit(waiting, &mut now);
+        now
+    }
+
+    /// Wishes that another one led to; those that are to be followed now.
+    fn enqueue(&self, queries: Vec<DependencyQuery>) -> Vec<DependencyQuery> {
+        let mut spell = self.session();
+        let new: Vec<DependencyQuery> = queries.into_iter().filter(|wish| spell.insert(wish)).collect();
+        let mut due = Vec::new();
+        spell.admit(new, &mut due);
+        due
+    }
+
+    /// `wish` probably gets `id`, whose dependencies are these; `is_stored`: the mirror has it.
+    fn add(&self, wish: DependencyQuery, id: CrateId, dependencies: Vec<Dependency>, is_stored: bool) {
+        let mut spell = self.session();
+        let is_root = wish.req == VersionReq::STAR && spell.roots.contains(&wish.name);
+        spell.graph.add(wish, id, dependencies, is_root, is_stored);
+    }
+
+    /// A client requested this crate, which is not stored.
+    pub(super) fn request(&self, id: &CrateId) {
+        self.spell_now().graph.request(id);
+    }
+
+    /// The crates to prefetch now, each with its room in the budget.
+    pub(super) fn take_expected(&self) -> Vec<(CrateId, Reservation)> {
+        let mut spell = self.session();
+        if !spell.graph.is_trusted() {
+            return Vec::new();
+        }
+        let expected = spell.graph.expected(&spell.requested);
+        let taken: Vec<_> = expected.into_iter().map_while(|id| Some((id, self.budget.reserve()?))).collect();
+        for (id, _) in &taken {
+            spell.graph.settle(id);
+        }
+        taken
+    }
+}
+
+impl PrefetchSession {
+    fn insert(&mut self, query: &DependencyQuery) -> bool {
+        self.queries.len() < MAX_QUERIES && self.queries.insert(query.clone())
+    }
+
+    /// Adds those of `wishes` to `now` whose names are known or may be looked up; the others wait.
+    fn admit(&mut self, queries: impl IntoIterator<Item = DependencyQuery>, due: &mut Vec<DependencyQuery>) {
+        for wish in queries {
+            if self.known_names.contains(&wish.name) {
+                due.push(wish);
+            } else if self.name_budget > 0 {
+                self.name_budget -= 1;
+                self.known_names.insert(wish.name.clone());
+                due.push(wish);
+            } else {
+                self.pending.push_back(wish);
+            }
+        }
+    }
+}
+
+impl LiveMirror {
+    /// Somebody asked for the index file of `name`: asks for those that he will probably ask for next.
+    pub(super) fn prefetch_index(self: &Arc<Self>, running: &Arc<ActiveState>, name: &CrateName) {
+        for wish in self.prefetcher.record_index_request(name) {
+            self.follow_query(Arc::clone(running), wish);
+        }
+    }
+
+    fn follow_query(self: &Arc<Self>, running: Arc<ActiveState>, query: DependencyQuery) {
+        let proxy = Arc::clone(self);
+        tokio::spawn(async move {
+            let guessing = Arc::clone(&proxy.prefetcher.lookup_permits);
+            let known = {
+                let Ok(_permit) = guessing.acquire().await else { return };
+                // Whoever switches live mode off, or names another upstream, means this too.
+                if !proxy.is_active(&running) {
+                    return;
+                }
+                running.index_cache.get(&running.upstreams, &query.name, running.settings.proxy_ttl, None).await
+            };
+            let Some(file) = known.ok().and_then(|known| known.file) else { return };
+            let dependencies = prefetch::dependencies_of(&file, &query);
+            if let Some(version) = prefetch::select_version(&file, &query) {
+                let id = CrateId { name: query.name.clone(), version };
+                let is_stored = proxy.options.mirror.crate_file(&id).is_file();
+                proxy.prefetcher.add(query, id, dependencies.clone(), is_stored);
+            }
+            for next in proxy.prefetcher.enqueue(dependencies.into_iter().map(|one| one.wish).collect()) {
+                proxy.follow_query(Arc::clone(&running), next);
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ahead() -> Prefetcher {
+        Prefetcher::new(Arc::default())
+    }
+
+    fn id(name: &str) -> CrateId {
+        CrateId::parse(name, "1.0.0").expect("id")
+    }
+
+    #[test]
+    fn guesses_are_followed_when_they_were_right_and_the_client_requested_the_names() {
+        let ahead = ahead();
+        let names = ["a", "b", "c", "d", "e", "f"];
+        for name in names {
+            for wish in ahead.record_index_request(&name.parse().expect("name")) {
+                ahead.add(wish, id(name), Vec::new(), false);
+            }
+        }
+        ahead.session().requested.remove(&id("e").name);
+        for name in ["a", "b"] {
+            ahead.request(&id(name));
+            assert!(ahead.take_expected().is_empty());
+        }
+        ahead.request(&id("c"));
+        let taken = ahead.take_expected();
+        assert_eq!(taken.iter().map(|(id, _)| id.clone()).collect::<Vec<_>>(), [id("d"), id("f")]);
+        assert!(ahead.take_expected().is_empty(), "each of them once");
+    }
+
+    #[test]
+    fn the_number_of_remembered_names_is_bounded() {
+        let ahead = ahead();
+        for number in 0..MAX_QUERIES + 1_000 {
+            let wishes = ahead.record_index_request(&format!("made-up-{number}").parse().expect("name"));
+            assert_eq!(!wishes.is_empty(), number < MAX_QUERIES);
+        }
+        assert_eq!(ahead.session().known_names.len(), MAX_QUERIES);
+    }
+
+    #[test]
+    fn repeated_queries_are_ignored_until_the_session_expires() {
+        let ahead = ahead();
+        let name: CrateName = "a".parse().expect("name");
+        let wish = ahead.record_index_request(&name).pop().expect("the first time");
+        assert!(ahead.record_index_request(&name).is_empty() && ahead.enqueue(vec![wish.clone()]).is_empty());
+        let narrow = DependencyQuery { req: "^1".parse().expect("requirement"), ..wish };
+        assert_eq!(ahead.enqueue(vec![narrow.clone()]), [narrow]);
+        ahead.session().last_request = Instant::now().checked_sub(SESSION_IDLE_TIMEOUT * 2);
+        assert_eq!(ahead.record_index_request(&name).len(), 1);
+    }
+
+    #[test]
+    fn each_index_request_allows_a_limited_number_of_lookups() {
+        let ahead = ahead();
+        let wish = |number: usize, req: &str| DependencyQuery {
+            name: format!("dep-{number}").parse().expect("name"),
+            req: req.parse().expect("requirement"),
+            features: Default::default(),
+            default_features: true,
+        };
+        assert_eq!(ahead.record_index_request(&"root".parse().expect("name")).len(), 1);
+        let led = ahead.enqueue((0..3_600).map(|number| wish(number, "^1")).collect());
+        assert_eq!(led.len(), NAMES_PER_REQUEST);
+        // Another requirement for a name that is known costs no request.
+        assert_eq!(ahead.enqueue(vec![wish(0, "^2")]).len(), 1);
+        assert_eq!(ahead.enqueue(vec![wish(3_000, "^2")]).len(), 0);
+        // The same name again allows nothing more; another one does.
+        assert_eq!(ahead.record_index_request(&"root".parse().expect("name")).len(), 0);
+        assert_eq!(ahead.record_index_request(&"dep-0".parse().expect("name")).len(), NAMES_PER_REQUEST);
+        assert_eq!(ahead.record_index_request(&"new".parse().expect("name")).len(), NAMES_PER_REQUEST + 1);
+    }
+}

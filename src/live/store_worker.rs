@@ -1,0 +1,309 @@
+//! What came is placed in the mirror by a thread of its own, under the mirror's lock, as much at a time as has come meanwhile.
+
+use std::io;
+use std::ops::Deref;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use super::access_times::AccessTimes;
+use super::download::CompletedDownload;
+use super::error::error_chain;
+use super::metrics::LiveMetrics;
+use crate::config::SettingsStore;
+use crate::crate_id::CrateId;
+use crate::digest::Sha256;
+use crate::env::Env;
+use crate::event::{self, NullSink, Sink, format_contents};
+use crate::index_line::IndexLine;
+use crate::mirror::gc::{self, EvictionReport};
+use crate::mirror::layout::Layout;
+use crate::mirror::live::{FetchedCrate, FetchedDistFile, IndexUpdate, Rejection};
+use crate::mirror::lock::{self, Holder, lock_for_adding, lock_for_collecting};
+use crate::safe_path::SafePath;
+
+/// How long the thread waits for more before it places what there is.
+const BATCH_WINDOW: Duration = Duration::from_millis(20);
+/// Files in one batch at most.
+const MAX_BATCH: usize = 512;
+/// How often it is written down when files were last asked for.
+const ACCESS_TIMES_SAVE_INTERVAL: Duration = Duration::from_secs(300);
+/// How long one attempt waits for the mirror's lock. An import may hold it for long; what came waits in memory and on disk.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// How long the thread waits for the lock of a collection, in which nothing is placed, and when it tries again.
+const EVICTION_LOCK_TIMEOUT: Duration = Duration::from_secs(10);
+const EVICTION_RETRY_DELAY: Duration = Duration::from_secs(60);
+
+/// One thing to place.
+pub(super) enum StoreJob {
+    /// A crate.
+    Crate {
+        /// Which.
+        id: CrateId,
+        /// Its line, as it was offered.
+        line: Box<IndexLine>,
+        /// When upstream's index was read.
+        index_read: Timestamp,
+        /// Its file.
+        download: CompletedDownload,
+    },
+    /// Files that rustup asks for, placed together or not at all.
+    DistFiles(Vec<(SafePath, Sha256, Timestamp, CompletedDownload)>),
+    /// Lines of held versions that upstream has changed.
+    IndexUpdates(Vec<IndexUpdate>),
+    /// Nothing: the disk was too full for a download, so that what exceeds the limit must go.
+    FreeSpace,
+}
+
+/// What is called when a parcel was placed, or could not be.
+pub(super) type OnStored = Box<dyn FnOnce(bool) + Send>;
+
+/// What the thread works with.
+pub(super) struct WorkerContext {
+    /// The mirror.
+    pub(super) layout: Layout,
+    /// The settings: what live mode brings may be limited.
+    pub(super) settings: Arc<SettingsStore>,
+    /// The environment, for the name of this machine.
+    pub(super) env: Env,
+    /// The clock.
+    pub(super) clock: fn() -> Timestamp,
+    /// What is counted.
+    pub(super) metrics: Arc<LiveMetrics>,
+    /// When files were last asked for.
+    pub(super) access_times: Arc<AccessTimes>,
+    /// Where faults are reported.
+    pub(super) sink: Arc<dyn Sink>,
+}
+
+/// The thread, as long as somebody has work for it.
+pub(super) struct StoreWorker {
+    jobs: Mutex<Option<Sender<(StoreJob, OnStored)>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl StoreWorker {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// The system gives none.
+    pub(super) fn start(tools: WorkerContext) -> io::Result<StoreWorker> {
+        let (sender, receiver) = mpsc::channel();
+        let work = WorkerThread { context: tools, unreferenced_bytes: None, next_eviction: Instant::now() };
+        let thread = std::thread::Builder::new().name("live-placing".to_owned()).spawn(move || work.run(&receiver))?;
+        Ok(StoreWorker { jobs: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Has it placed; `done` is called afterwards, or at once where the end has begun.
+    pub(super) fn enqueue(&self, parcel: StoreJob, done: OnStored) {
+        let sender = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let refused = match sender {
+            Some(sender) => sender.send((parcel, done)).err().map(|refused| refused.0),
+            None => Some((parcel, done)),
+        };
+        if let Some((_, done)) = refused {
+            done(false);
+        }
+    }
+
+    /// Takes nothing more, and waits until everything is placed, for so long at most; whether it is.
+    pub(super) fn shutdown(&self, timeout: Duration) -> bool {
+        drop(self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() else { return true };
+        let until = Instant::now() + timeout;
+        while !thread.is_finished() {
+            if Instant::now() >= until {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        thread.join().is_ok()
+    }
+}
+
+struct WorkerThread {
+    context: WorkerContext,
+    /// Bytes that live mode brought and that nobody else needs, at most; `None`: nobody has looked.
+    unreferenced_bytes: Option<u64>,
+    /// When there is a next attempt to remove something.
+    next_eviction: Instant,
+}
+
+impl Deref for WorkerThread {
+    type Target = WorkerContext;
+
+    fn deref(&self) -> &WorkerContext {
+        &self.context
+    }
+}
+
+impl WorkerThread {
+    fn run(mut self, parcels: &Receiver<(StoreJob, OnStored)>) {
+        self.recover_interrupted();
+        let mut saved = Instant::now();
+        loop {
+            let first = match parcels.recv_timeout(ACCESS_TIMES_SAVE_INTERVAL) {
+                Ok(first) => Some(first),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
+            if let Some(first) = first {
+                let mut batch = vec![first];
+                while batch.len() < MAX_BATCH {
+                    match parcels.recv_timeout(BATCH_WINDOW) {
+                        Ok(more) => batch.push(more),
+                        Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
+                    }
+                }
+                if !batch.iter().all(|(parcel, _)| matches!(parcel, StoreJob::FreeSpace)) {
+                    self.store_batch(batch);
+                }
+                self.evict_over_limit();
+            }
+            if saved.elapsed() >= ACCESS_TIMES_SAVE_INTERVAL {
+                self.save_access_times();
+                saved = Instant::now();
+            }
+        }
+        self.save_access_times();
+    }
+
+    fn save_access_times(&self) {
+        let root = self.layout.root();
+        // They only say what goes first.
+        if let Err(error) = self.access_times.write(&self.layout.live_access_times(), |path| root.join(path).is_file())
+        {
+            self.sink.detail(format!("could not keep when files were last asked for: {error}"));
+        }
+    }
+
+    /// Removes what was not asked for the longest where there is more than is wanted.
+    fn evict_over_limit(&mut self) {
+        let settings = self.settings.current();
+        let max_bytes = settings.proxy_cache_max;
+        if !settings.proxy_mode || max_bytes == 0 || self.unreferenced_bytes.is_some_and(|spare| spare <= max_bytes) {
+            return;
+        }
+        if Instant::now() < self.next_eviction {
+            return;
+        }
+        let now = (self.clock)();
+        let holder = Holder::this_process("live", &self.env, now);
+        let evicted = lock_for_collecting(&self.layout, EVICTION_LOCK_TIMEOUT, &holder, self.sink.as_ref())
+            .map_err(gc::Error::from)
+            .and_then(|mut guard| guard.evict_live(max_bytes, &self.access_times.all(), now, self.sink.as_ref()));
+        match evicted {
+            Ok(EvictionReport { crates, dist_files: artifacts, bytes, remaining_bytes: left }) => {
+                self.unreferenced_bytes = Some(left);
+                if crates + artifacts > 0 {
+                    let (what, bytes) = (format_contents(crates, artifacts), event::format_size(bytes));
+                    self.sink.status("Evicted", format!("{what} that nobody asked for lately; freed {bytes}"));
+                }
+            }
+            Err(error) => {
+                self.sink.warning(format!(
+                    "`proxy_cache_max` is exceeded, and nothing could be removed: {}",
+                    error_chain(&error)
+                ));
+                // Not with every batch.
+                self.next_eviction = Instant::now() + EVICTION_RETRY_DELAY;
+            }
+        }
+    }
+
+    /// Removes what killed processes left, and places what one of them was placing.
+    fn recover_interrupted(&self) {
+        if !self.layout.live_partial().is_dir() {
+            return;
+        }
+        let holder = Holder::this_process("live", &self.env, (self.clock)());
+        // Where somebody is at work, the next batch, or the next start, does it.
+        if let Ok(mut guard) = lock_for_adding(&self.layout, Duration::ZERO, &holder, &NullSink)
+            && let Err(error) = guard.remove_stale_partial_files()
+        {
+            self.sink
+                .warning(format!("what an earlier server was fetching could not be removed: {}", error_chain(&error)));
+        }
+    }
+
+    fn store_batch(&mut self, batch: Vec<(StoreJob, OnStored)>) {
+        let now = (self.clock)();
+        let me = Holder::this_process("live", &self.env, now);
+        let mut guard = loop {
+            match lock_for_adding(&self.layout, LOCK_TIMEOUT, &me, self.sink.as_ref()) {
+                Ok(guard) => break guard,
+                Err(held @ lock::Error::Locked { .. }) => {
+                    self.sink.warning(format!("what live mode fetched waits to be placed: {}", error_chain(&held)));
+                }
+                Err(error) => return self.fail_batch(batch, &error),
+            }
+        };
+        let (mut arrivals, mut renewals, mut artifacts) = (Vec::new(), Vec::new(), Vec::new());
+        // The files are ours until they are placed.
+        let (mut files, mut all_done) = (Vec::new(), Vec::new());
+        for (parcel, done) in batch {
+            all_done.push(done);
+            match parcel {
+                StoreJob::Crate { id, line, index_read: read, download: CompletedDownload { file, size } } => {
+                    let path = file.path().to_owned();
+                    arrivals.push(FetchedCrate {
+                        sha256: line.cksum,
+                        id,
+                        size,
+                        file: path,
+                        line: *line,
+                        read_at: read,
+                    });
+                    files.push(file);
+                }
+                StoreJob::DistFiles(all) => {
+                    for (path, sha256, read, CompletedDownload { file, size }) in all {
+                        artifacts.push(FetchedDistFile {
+                            path,
+                            sha256,
+                            size,
+                            file: file.path().to_owned(),
+                            read_at: read,
+                        });
+                        files.push(file);
+                    }
+                }
+                StoreJob::IndexUpdates(lines) => renewals.extend(lines),
+                StoreJob::FreeSpace => {}
+            }
+        }
+        let placed = guard.store_live(arrivals, renewals, artifacts, now, self.sink.as_ref());
+        drop(guard);
+        let good = match placed {
+            Ok(placed) => {
+                self.metrics.record_stored(placed.crates, placed.dist_files);
+                self.unreferenced_bytes = self.unreferenced_bytes.map(|spare| spare.saturating_add(placed.bytes));
+                for Rejection { item: what, reason: why } in placed.rejected {
+                    self.sink.warning(format!("live mode fetched {what}, which the mirror refuses: {why}"));
+                }
+                true
+            }
+            Err(error) => {
+                self.sink.warning(format!("what live mode fetched could not be placed: {}", error_chain(&error)));
+                self.metrics.record_store_failure();
+                false
+            }
+        };
+        drop(files);
+        for done in all_done {
+            done(good);
+        }
+    }
+
+    fn fail_batch(&self, batch: Vec<(StoreJob, OnStored)>, error: &dyn std::error::Error) {
+        self.sink.warning(format!("what live mode fetched could not be placed: {}", error_chain(error)));
+        self.metrics.record_store_failure();
+        for (_, done) in batch {
+            done(false);
+        }
+    }
+}

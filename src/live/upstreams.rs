@@ -1,0 +1,318 @@
+//! Where live mode fetches from, as the settings say now, and how each of these is.
+
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Mutex, watch};
+
+use super::breaker::CircuitBreaker;
+use super::error::{LiveError, error_chain, is_upstream_failure};
+use crate::config::{Key, Settings, SettingsStore};
+use crate::crate_id::CrateName;
+use crate::env::Env;
+use crate::event::Sink;
+use crate::gather::cargo_config::{self, CargoConfig, Origin, Upstream};
+use crate::gather::registry_client::{self, RegistryClient, RegistryInfo};
+use crate::http::{self, Client, Response};
+use crate::toolchain;
+
+/// How long config.json of an index is taken for fresh.
+const CONFIG_TTL: Duration = Duration::from_secs(10 * 60);
+
+/// How long an older one serves before it is asked for again, and how long anybody waits for a newer one.
+const CONFIG_RETRY_DELAY: Duration = Duration::from_secs(60);
+const CONFIG_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// A client waits behind each request, and cargo's patience ends after 30 seconds.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
+const LOW_SPEED_TIMEOUT: Duration = Duration::from_secs(15);
+/// Bytes a second. A download that brings less for as long as [`LOW_SPEED_TIMEOUT`] is given up: it holds a connection that others
+/// wait for.
+const LOW_SPEED_LIMIT: u32 = 256;
+/// Requests at a time that downloads leave to index files.
+const RESERVED_FOR_INDEX: usize = 2;
+const RETRIES: u32 = 2;
+const FIRST_BACKOFF: Duration = Duration::from_millis(250);
+
+/// How a server like this one calls itself in `Via`, before an id of its own.
+pub(super) const VIA_PREFIX: &str = "frostmirror-";
+/// Mirrors in a chain that are looked at.
+const MAX_VIA_MIRRORS: usize = 16;
+
+/// Variables that say where from, as for `fetch`.
+const DIST_URL: &str = "FROSTMIRROR_DIST_URL";
+
+/// Reads the user's cargo configuration.
+pub type ReadCargoConfig = Arc<dyn Fn() -> Result<CargoConfig, cargo_config::Error> + Send + Sync>;
+
+/// Why there is no upstream.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Cargo's configuration cannot be followed.
+    #[error(transparent)]
+    CargoConfig(#[from] cargo_config::Error),
+    /// The client cannot be made.
+    #[error(transparent)]
+    Http(#[from] http::Error),
+    /// Cargo is told to stay offline.
+    #[error("live mode needs the network, and cargo's `net.offline` forbids it")]
+    Offline,
+    /// The upstream is this very server.
+    #[error("`{key}` is this server's own address")]
+    OwnAddress {
+        /// The key, or the variable.
+        key: &'static str,
+    },
+}
+
+/// The upstreams of one state of the settings.
+pub(super) struct Upstreams {
+    registry_client: RegistryClient,
+    config: Mutex<Option<(Arc<RegistryInfo>, Instant)>>,
+    /// The mirrors like this one that the registry stands for, as they say themselves.
+    upstream_mirrors: std::sync::Mutex<Vec<String>>,
+    /// The address that has dist/ and rustup/, without a slash at its end. It may hold a name and a password.
+    pub(super) dist_url: String,
+    pub(super) client: Client,
+    pub(super) index_breaker: CircuitBreaker,
+    pub(super) crates_breaker: CircuitBreaker,
+    pub(super) dist_breaker: CircuitBreaker,
+    disable_sender: watch::Sender<bool>,
+}
+
+impl Upstreams {
+    /// Asks nobody any more; what is under way is broken off.
+    pub(super) fn disable(&self) {
+        self.disable_sender.send_replace(true);
+    }
+
+    /// Those that `settings` name, else the environment, else cargo's configuration, else crates.io and rust-lang.org.
+    pub(super) fn from_settings(
+        live: &SettingsStore,
+        settings: &Settings,
+        read: &ReadCargoConfig,
+        env: &Env,
+        via: &str,
+        sink: &Arc<dyn Sink>,
+    ) -> Result<Upstreams, Error> {
+        let cargo = read()?;
+        if cargo.is_offline() {
+            return Err(Error::Offline);
+        }
+        let mut http = cargo.http_settings();
+        http.via = Some(via.to_owned());
+        http.retries = http.retries.min(RETRIES);
+        http.first_backoff = FIRST_BACKOFF;
+        http.connect_timeout = http.connect_timeout.min(CONNECT_TIMEOUT);
+        // Zero stands for no limit, which a server must have.
+        http.low_speed_timeout = Some(http.low_speed_timeout)
+            .filter(|time| !time.is_zero())
+            .unwrap_or(LOW_SPEED_TIMEOUT)
+            .min(LOW_SPEED_TIMEOUT);
+        http.low_speed_limit = http.low_speed_limit.max(LOW_SPEED_LIMIT);
+        http.reserved_for_text = RESERVED_FOR_INDEX;
+        let mut registry = registry_upstream(live, settings, &cargo, env)?;
+        for warning in std::mem::take(&mut registry.warnings) {
+            sink.warning(warning);
+        }
+        let dist = match env.var(DIST_URL).filter(|_| !live.is_explicit(Key::ProxyDistUrl)) {
+            Some(url) => url.to_owned(),
+            None => settings.proxy_dist_url.as_str().to_owned(),
+        };
+        let dist = dist.trim_end_matches('/').to_owned();
+        http.configured_urls = registry.addresses().chain([dist.clone()]).collect();
+        let client = Client::new(&http)?;
+        reject_own_address(settings, &registry, &dist)?;
+        let (off, is_off) = watch::channel(false);
+        Ok(Upstreams {
+            registry_client: RegistryClient::new(client.clone(), registry),
+            config: Mutex::default(),
+            upstream_mirrors: std::sync::Mutex::default(),
+            dist_url: dist,
+            client,
+            index_breaker: CircuitBreaker::new("the index", &is_off, Arc::clone(sink)),
+            crates_breaker: CircuitBreaker::new("crates", &is_off, Arc::clone(sink)),
+            dist_breaker: CircuitBreaker::new("toolchains", &is_off, Arc::clone(sink)),
+            disable_sender: off,
+        })
+    }
+
+    /// The registry.
+    pub(super) fn registry_client(&self) -> &RegistryClient {
+        &self.registry_client
+    }
+
+    /// What the registry says of itself, asked for now and then.
+    ///
+    /// # Errors
+    /// It cannot be had, and never was.
+    pub(super) async fn config(&self) -> Result<Arc<RegistryInfo>, LiveError> {
+        let mut config = self.config.lock().await;
+        if let Some((known, until)) = &*config
+            && *until > Instant::now()
+        {
+            return Ok(Arc::clone(known));
+        }
+        let asked = with_breaker(&self.index_breaker, "config.json", self.registry_client.fetch_config(), http_error);
+        let asked = match &*config {
+            None => asked.await,
+            Some(_) => match tokio::time::timeout(CONFIG_TIMEOUT, asked).await {
+                Ok(asked) => asked,
+                Err(_) => Err(LiveError::unavailable("upstream is slow with config.json", CONFIG_TIMEOUT)),
+            },
+        };
+        let read = asked.and_then(|(answer, locked)| {
+            // A mirror that was started anew has another name.
+            *self.lock_upstream_mirrors() = mirrors_in_via(answer.via.as_deref().unwrap_or_default());
+            let text = (answer.status == 200).then(|| String::from_utf8_lossy(&answer.body).into_owned());
+            self.registry_client
+                .parse_config(text.as_deref(), locked)
+                .map_err(|error| LiveError::bad_gateway(error_chain(&error)))
+        });
+        let read = match read {
+            Ok(new) if new.config.auth_required => match self.registry_client.token().await {
+                Ok(_) => Ok(new),
+                Err(error) => Err(LiveError::bad_gateway(error_chain(&error))),
+            },
+            other => other,
+        };
+        match (read, &*config) {
+            (Ok(new), _) => {
+                let new = Arc::new(new);
+                *config = Some((Arc::clone(&new), Instant::now() + CONFIG_TTL));
+                Ok(new)
+            }
+            (Err(_), Some((known, _))) => {
+                let known = Arc::clone(known);
+                // Else each who waits here would ask again in turn.
+                *config = Some((Arc::clone(&known), Instant::now() + CONFIG_RETRY_DELAY));
+                Ok(known)
+            }
+            (Err(refusal), None) => Err(refusal),
+        }
+    }
+
+    /// The mirrors like this one that the registry stands for, as far as they said so.
+    pub(super) fn upstream_mirrors(&self) -> Vec<String> {
+        self.lock_upstream_mirrors().clone()
+    }
+
+    fn lock_upstream_mirrors(&self) -> MutexGuard<'_, Vec<String>> {
+        self.upstream_mirrors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The index file of one crate, where it is not the one with these validators.
+    pub(super) async fn fetch_index_file(
+        &self,
+        name: &CrateName,
+        etag: Option<&str>,
+        last_modified: Option<&str>,
+    ) -> Result<Response, LiveError> {
+        let config = self.config().await?;
+        let what = format!("the index file of {name}");
+        let asked = self.registry_client.fetch_index(&config, name, etag, last_modified);
+        with_breaker(&self.index_breaker, &what, asked, http_error).await
+    }
+}
+
+/// The mirrors like this one that a `Via` names.
+pub(super) fn mirrors_in_via(via: &str) -> Vec<String> {
+    let words = via.split([',', ' ']).filter(|word| word.starts_with(VIA_PREFIX) && word.len() <= 64);
+    words.take(MAX_VIA_MIRRORS).map(str::to_owned).collect()
+}
+
+/// Sends a request to an upstream that is not down, and remembers how that went.
+pub(super) async fn with_breaker<T, E: std::error::Error>(
+    breaker: &CircuitBreaker,
+    what: &str,
+    request: impl Future<Output = Result<T, E>>,
+    http_error: fn(&E) -> Option<&http::Error>,
+) -> Result<T, LiveError> {
+    breaker.try_acquire(Instant::now()).map_err(|(left, why)| {
+        LiveError::unavailable(format!("upstream is down, so {what} cannot be had: {why}"), left)
+    })?;
+    let mut guard = BreakerGuard { breaker, is_recorded: false };
+    let result = tokio::select! {
+        biased;
+        () = breaker.wait_disabled() => {
+            return Err(LiveError::bad_gateway(format!("{what} is not asked for any more: the settings have changed")));
+        }
+        result = request => result,
+    };
+    guard.is_recorded = true;
+    match &result {
+        Err(error) if http_error(error).is_some_and(is_upstream_failure) => {
+            breaker.record_failure(Instant::now(), error_chain(error))
+        }
+        // It has answered too where its answer could not be kept.
+        _ => breaker.record_success(),
+    }
+    result.map_err(|error| match http_error(&error) {
+        Some(wire) => LiveError::from_http(what, wire),
+        None => LiveError::bad_gateway(error_chain(&error)),
+    })
+}
+
+/// A request that nobody waits for any more tells its upstream's breaker so.
+struct BreakerGuard<'b> {
+    breaker: &'b CircuitBreaker,
+    is_recorded: bool,
+}
+
+impl Drop for BreakerGuard<'_> {
+    fn drop(&mut self) {
+        if !self.is_recorded {
+            self.breaker.record_cancelled();
+        }
+    }
+}
+
+/// What of the wire lies below an error of the registry.
+fn http_error(error: &registry_client::Error) -> Option<&http::Error> {
+    match error {
+        registry_client::Error::Fetch { source, .. } => Some(source),
+        _ => None,
+    }
+}
+
+/// What an error of the wire is to itself.
+pub(super) fn identity(error: &http::Error) -> Option<&http::Error> {
+    Some(error)
+}
+
+fn registry_upstream(
+    live: &SettingsStore,
+    settings: &Settings,
+    cargo: &CargoConfig,
+    env: &Env,
+) -> Result<Upstream, Error> {
+    let mut upstream = match live.is_explicit(Key::ProxyIndexUrl) {
+        true => cargo.upstream_at(settings.proxy_index_url.as_str(), env)?,
+        false => cargo.upstream(env)?,
+    };
+    if let Some(dl) = &settings.proxy_dl_url {
+        upstream.dl = Some(dl.as_str().to_owned());
+    }
+    Ok(upstream)
+}
+
+/// Refuses the one circle that can be seen from here; others are seen by their requests.
+fn reject_own_address(settings: &Settings, registry: &Upstream, dist: &str) -> Result<(), Error> {
+    let Some(base) = &settings.base_url else { return Ok(()) };
+    let below = |url: &str| {
+        let shown = http::redact_url(url);
+        let rest = shown.trim_end_matches('/').strip_prefix(base.as_str().trim_end_matches('/')).map(str::to_owned);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    if below(&registry.index) {
+        let key = match registry.origin {
+            Origin::Environment => "FROSTMIRROR_REGISTRY_URL",
+            _ => "proxy_index_url",
+        };
+        return Err(Error::OwnAddress { key });
+    }
+    if below(dist) && dist != toolchain::UPSTREAM_DIST_URL {
+        return Err(Error::OwnAddress { key: "proxy_dist_url" });
+    }
+    Ok(())
+}

@@ -1,0 +1,361 @@
+//! Can a Cargo.lock be built from a chain of bundles, from a mirror, or from both together?
+//!
+//! Each package of crates.io in the lock must be there with the lock's checksum: as an entry of a bundle, or as a file and
+//! an index line of the mirror. Of unused patches and replaced packages cargo reads the index line alone. A bundle that was sent without a crate relies on an earlier one, or on the mirror; so what
+//! it relies on must be among the others, or it cannot be imported at all. A crate that a platform filter left out has an
+//! index line and no file, which is all that cargo needs of it on the platforms that the bundle is for; it is counted
+//! apart. Packages of git and of other registries no mirror of crates.io can cover.
+//!
+//! Bundles are believed, because `verify` has checked them before; files of the mirror are hashed here.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+
+use crate::bundle::format::{CrateState, Manifest, SkippedPackage};
+use crate::bundle::sanitize::sanitize_line;
+use crate::crate_id::CrateId;
+use crate::digest::Sha256;
+use crate::gather::lockfile::{ForeignPackage, Lockfile, UnbuiltPackage};
+use crate::index_line::IndexLine;
+use crate::mirror::layout::Layout;
+use crate::mirror::{index_meta, ledger, transaction};
+
+/// What a lock needs and what is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LockCoverage {
+    /// Packages of crates.io in the lock.
+    pub packages: usize,
+    /// Those of them whose file a platform filter left out.
+    pub index_only: Vec<CrateId>,
+    /// Everything that keeps the lock from being built.
+    pub gaps: Vec<CoverageGap>,
+}
+
+/// Something that keeps a lock from being built.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CoverageGap {
+    /// A package is nowhere.
+    Missing(CrateId),
+    /// A package has another checksum than in the lock.
+    ChecksumMismatch {
+        /// The package.
+        id: CrateId,
+        /// In the lock.
+        locked: Sha256,
+        /// What is there.
+        found: Sha256,
+        /// Where that is.
+        location: String,
+    },
+    /// The package's file is not there, though its index line is.
+    MissingFile(CrateId),
+    /// The package's file has not the digest that its index line states.
+    DamagedFile(CrateId),
+    /// The package's file is there, and no index line.
+    MissingIndexLine(CrateId),
+    /// A package whose file cargo does not need has no index line here.
+    MissingUnbuiltLine(CrateId),
+    /// A package of git or of another registry.
+    ForeignPackage {
+        /// The package.
+        package: ForeignPackage,
+        /// Why it is not here, where a bundle says that: the input that was fetched without it, and the flag.
+        skipped_by: Option<(String, String)>,
+    },
+    /// A bundle relies on crates that none of the others and not the mirror has.
+    MissingBase {
+        /// The bundle.
+        file: String,
+        /// The file that it builds on.
+        parent: Option<String>,
+        /// How many crates are missing.
+        missing: usize,
+        /// The first of them.
+        first: CrateId,
+    },
+}
+
+impl fmt::Display for CoverageGap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CoverageGap::Missing(id) => write!(f, "{id}: is missing"),
+            CoverageGap::ChecksumMismatch { id, locked, found, location: place } => {
+                write!(f, "{id}: the lock has the checksum {locked}, and {place} has {found}")
+            }
+            CoverageGap::MissingFile(id) => write!(f, "{id}: the mirror's index has it, and its file is missing"),
+            CoverageGap::DamagedFile(id) => write!(f, "{id}: its file in the mirror is damaged"),
+            CoverageGap::MissingIndexLine(id) => {
+                write!(f, "{id}: its file is there, and the mirror's index does not have it")
+            }
+            CoverageGap::MissingUnbuiltLine(id) => {
+                write!(f, "{id}: is missing (an unused patch or a replaced package, whose index line cargo reads)")
+            }
+            CoverageGap::ForeignPackage { package, skipped_by: left_out } => {
+                let ForeignPackage { name, version, source, unused_patch } = package;
+                let note = if *unused_patch { " (an unused patch that cargo loads nevertheless)" } else { "" };
+                write!(f, "{name} {version}: cannot be covered, it comes from {source}{note}")?;
+                match left_out {
+                    // Both come from a bundle.
+                    Some((input, why)) => {
+                        write!(f, "; `{}` was fetched without it ({})", sanitize_line(input), sanitize_line(why))
+                    }
+                    None => Ok(()),
+                }
+            }
+            CoverageGap::MissingBase { file, parent, missing, first } => {
+                let parent = parent.as_deref().unwrap_or("an earlier bundle");
+                // A file's name comes from the bundle.
+                let parent = parent.escape_debug();
+                write!(
+                    f,
+                    "{file}: builds on {parent}, and {missing} of the crates that it relies on {} nowhere, first {first}",
+                    if *missing == 1 { "is" } else { "are" }
+                )
+            }
+        }
+    }
+}
+
+/// A mirror's file that cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The system refused.
+    #[error("could not read `{}`", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// A bundle that was found good.
+#[derive(Clone, Copy, Debug)]
+pub struct VerifiedBundle<'m> {
+    /// Its file, as problems name it.
+    pub file: &'m str,
+    /// What it says.
+    pub manifest: &'m Manifest,
+}
+
+/// Holds `lock` against the bundles `chain` and against a mirror; either may be absent. The order of the chain does not
+/// matter.
+///
+/// # Errors
+/// A file of the mirror that is there cannot be read.
+pub fn check_lock_coverage(
+    lock: &Lockfile,
+    chain: &[VerifiedBundle<'_>],
+    mirror: Option<&Layout>,
+) -> Result<LockCoverage, Error> {
+    let offer = BundledCrates::from_bundles(chain);
+    let mut gaps = Vec::new();
+    let mut left_out = Vec::new();
+    for package in &lock.unbuilt {
+        gaps.extend(offer.look_up_line(package, mirror)?);
+    }
+    for package in &lock.packages {
+        match offer.look_up_package(&package.id, &package.checksum, mirror)? {
+            LookupResult::Complete => {}
+            LookupResult::IndexOnly => left_out.push(package.id.clone()),
+            LookupResult::Gap(gap) => gaps.push(gap),
+        }
+    }
+    if !lock.foreign.is_empty() {
+        let reasons = skip_reasons(chain, mirror)?;
+        gaps.extend(lock.foreign.iter().map(|package| {
+            let key = (package.name.clone(), package.version.clone(), package.source.without_local_path());
+            CoverageGap::ForeignPackage { package: package.clone(), skipped_by: reasons.get(&key).cloned() }
+        }));
+    }
+    for bundle in chain {
+        gaps.extend(offer.missing_base(bundle, mirror)?);
+    }
+    Ok(LockCoverage { packages: lock.packages.len() + lock.unbuilt.len(), index_only: left_out, gaps })
+}
+
+/// A foreign package by name, version and source.
+type ForeignPackageKey = (String, String, String);
+
+/// Why packages are not here that some input needs: the input's name and the reason, by package. Bundles say it, and the
+/// records of those that the mirror took in; the newest record counts.
+fn skip_reasons(
+    chain: &[VerifiedBundle<'_>],
+    mirror: Option<&Layout>,
+) -> Result<HashMap<ForeignPackageKey, (String, String)>, Error> {
+    let mut reasons = HashMap::new();
+    let mut take = |manifest: &Manifest| {
+        for (input, SkippedPackage { name, version, source, reason: why }) in manifest.skipped_packages() {
+            let key = (name.clone(), version.clone(), source.clone());
+            reasons.entry(key).or_insert_with(|| (input.to_owned(), why.clone()));
+        }
+    };
+    chain.iter().rev().for_each(|bundle| take(bundle.manifest));
+    if let Some(layout) = mirror {
+        let unreadable = |error: transaction::Error| Error::Read { path: layout.ledger(), source: error.source };
+        for name in ledger::record_names(layout).map_err(unreadable)?.iter().rev() {
+            if let Some(record) = ledger::read_record(layout, name).map_err(unreadable)? {
+                take(&record.manifest);
+            }
+        }
+    }
+    Ok(reasons)
+}
+
+/// How a package is found.
+enum LookupResult {
+    Complete,
+    IndexOnly,
+    Gap(CoverageGap),
+}
+
+/// What the bundles bring.
+struct BundledCrates<'m> {
+    /// Files, with the bundle that has them.
+    files: HashMap<CrateId, (Sha256, &'m str)>,
+    /// Index lines of crates whose files are elsewhere.
+    lines_only: HashMap<CrateId, (Sha256, &'m str)>,
+    index_only: HashMap<CrateId, (Sha256, &'m str)>,
+}
+
+impl<'m> BundledCrates<'m> {
+    fn from_bundles(chain: &[VerifiedBundle<'m>]) -> BundledCrates<'m> {
+        let mut offer = BundledCrates { files: HashMap::new(), lines_only: HashMap::new(), index_only: HashMap::new() };
+        for VerifiedBundle { file, manifest } in chain {
+            for record in &manifest.crates {
+                let kind = match record.state {
+                    CrateState::Shipped => &mut offer.files,
+                    CrateState::Sent => &mut offer.lines_only,
+                    CrateState::IndexOnly => &mut offer.index_only,
+                    CrateState::Kept => continue,
+                };
+                kind.insert(record.id(), (record.sha256, file));
+            }
+        }
+        offer
+    }
+
+    fn look_up_package(&self, id: &CrateId, locked: &Sha256, mirror: Option<&Layout>) -> Result<LookupResult, Error> {
+        let differs = |(found, file): &(Sha256, &str)| CoverageGap::ChecksumMismatch {
+            id: id.clone(),
+            locked: *locked,
+            found: *found,
+            location: (*file).to_owned(),
+        };
+        let in_bundles = [&self.files, &self.lines_only, &self.index_only].into_iter().find_map(|kind| kind.get(id));
+        if let Some(other) = in_bundles.filter(|(found, _)| found != locked) {
+            return Ok(LookupResult::Gap(differs(other)));
+        }
+        if self.files.contains_key(id) {
+            return Ok(LookupResult::Complete);
+        }
+        let found = match mirror {
+            Some(layout) => look_up_in_mirror(layout, id, locked)?,
+            None => LookupResult::Gap(CoverageGap::Missing(id.clone())),
+        };
+        Ok(match found {
+            // The bundle brings the line that the mirror lacks.
+            LookupResult::Gap(CoverageGap::MissingIndexLine(_)) if self.lines_only.contains_key(id) => {
+                LookupResult::Complete
+            }
+            LookupResult::Gap(CoverageGap::Missing(_)) if self.index_only.contains_key(id) => LookupResult::IndexOnly,
+            found => found,
+        })
+    }
+
+    /// What is wrong with the index line of a package whose file cargo does not need.
+    fn look_up_line(&self, package: &UnbuiltPackage, mirror: Option<&Layout>) -> Result<Option<CoverageGap>, Error> {
+        let UnbuiltPackage { id, checksum } = package;
+        let in_bundle = [&self.files, &self.lines_only, &self.index_only].into_iter().find_map(|kind| kind.get(id));
+        let found = match (in_bundle, mirror) {
+            (Some((found, file)), _) => Some((*found, (*file).to_owned())),
+            (None, Some(layout)) => line_in_mirror(layout, id)?.map(|line| (line.cksum, mirror_index_location(id))),
+            (None, None) => None,
+        };
+        Ok(match (found, checksum) {
+            (None, _) => Some(CoverageGap::MissingUnbuiltLine(id.clone())),
+            (Some((found, place)), Some(locked)) if found != *locked => {
+                Some(CoverageGap::ChecksumMismatch { id: id.clone(), locked: *locked, found, location: place })
+            }
+            (Some(_), _) => None,
+        })
+    }
+
+    /// What a bundle relies on and is nowhere.
+    fn missing_base(&self, bundle: &VerifiedBundle<'_>, mirror: Option<&Layout>) -> Result<Option<CoverageGap>, Error> {
+        let mut missing: Vec<CrateId> = Vec::new();
+        for record in bundle.manifest.previously_sent_crates() {
+            let id = record.id();
+            let shipped = self.files.get(&id).is_some_and(|(sha256, _)| *sha256 == record.sha256);
+            let is_in_mirror = |layout: &Layout| Ok(file_digest(layout, &id)? == Some(record.sha256));
+            if !shipped && !mirror.map_or(Ok(false), is_in_mirror)? {
+                missing.push(id);
+            }
+        }
+        Ok(missing.first().cloned().map(|first| CoverageGap::MissingBase {
+            file: bundle.file.to_owned(),
+            parent: bundle.manifest.parent.as_ref().map(|parent| parent.file.clone()),
+            missing: missing.len(),
+            first,
+        }))
+    }
+}
+
+/// How a mirror holds a package: line, file, and both as the lock has them.
+fn look_up_in_mirror(layout: &Layout, id: &CrateId, locked: &Sha256) -> Result<LookupResult, Error> {
+    let gap = match (line_in_mirror(layout, id)?, file_digest(layout, id)?) {
+        (Some(line), _) if line.cksum != *locked => CoverageGap::ChecksumMismatch {
+            id: id.clone(),
+            locked: *locked,
+            found: line.cksum,
+            location: mirror_index_location(id),
+        },
+        (Some(_), Some(found)) if found == *locked => return Ok(LookupResult::Complete),
+        (Some(_), Some(_)) => CoverageGap::DamagedFile(id.clone()),
+        (Some(_), None) if index_only_versions(layout, id).contains(id) => return Ok(LookupResult::IndexOnly),
+        (Some(_), None) => CoverageGap::MissingFile(id.clone()),
+        (None, Some(found)) if found == *locked => CoverageGap::MissingIndexLine(id.clone()),
+        (None, _) => CoverageGap::Missing(id.clone()),
+    };
+    Ok(LookupResult::Gap(gap))
+}
+
+/// The index line of a package in a mirror.
+fn line_in_mirror(layout: &Layout, id: &CrateId) -> Result<Option<IndexLine>, Error> {
+    let path = layout.index_file(&id.name);
+    let text = match fs::read(&path) {
+        Ok(text) => String::from_utf8_lossy(&text).into_owned(),
+        Err(error) if is_not_found(&error) => return Ok(None),
+        Err(source) => return Err(Error::Read { path, source }),
+    };
+    Ok(IndexLine::find_version(&text, &id.name, &id.version))
+}
+
+/// Where a package's index line is in a mirror, as problems name it.
+fn mirror_index_location(id: &CrateId) -> String {
+    format!("the mirror's index/{}", id.name.index_path())
+}
+
+/// The versions of a name that are recorded as left out by a platform filter.
+fn index_only_versions(layout: &Layout, id: &CrateId) -> HashSet<CrateId> {
+    let text = fs::read_to_string(layout.index_meta_file(&id.name)).unwrap_or_default();
+    let left_out = index_meta::parse(&text).into_iter().filter(|record| record.index_only);
+    left_out.map(|record| CrateId { name: id.name.clone(), version: record.version }).collect()
+}
+
+/// The digest of a crate's file in a mirror; `None` where it is not there.
+fn file_digest(layout: &Layout, id: &CrateId) -> Result<Option<Sha256>, Error> {
+    let path = layout.crate_file(id);
+    match Sha256::of_file(&path) {
+        Ok((sha256, _)) => Ok(Some(sha256)),
+        Err(error) if is_not_found(&error) => Ok(None),
+        Err(source) => Err(Error::Read { path, source }),
+    }
+}
+
+fn is_not_found(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}

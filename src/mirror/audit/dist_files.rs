@@ -1,0 +1,74 @@
+//! Every rustup artifact against the digest on record.
+
+use std::path::Path;
+
+use super::crate_file::hash_file;
+use super::in_parallel;
+use super::listing::Listing;
+use super::metadata::Metadata;
+use super::problem::{Fault, Problem};
+use crate::digest::Sha256;
+use crate::event::{Event, Phase, Sink};
+use crate::mirror::layout::Layout;
+use crate::safe_path::SafePath;
+
+/// What the look at them came to.
+#[derive(Default)]
+pub(super) struct DistFileResults {
+    /// Files that are as they must be.
+    pub(super) valid: u64,
+    /// What must be fetched again.
+    pub(super) repairs: Vec<(SafePath, Sha256)>,
+    pub(super) problems: Vec<Problem>,
+}
+
+/// Hashes what is on record, and names what is not.
+pub(super) fn check_all(layout: &Layout, metadata: &Metadata, listing: &Listing, sink: &dyn Sink) -> DistFileResults {
+    let mut verdict = DistFileResults::default();
+    let Some(artifacts) = &metadata.dist_files else {
+        // Without the record nothing says what they must be.
+        verdict.problems.push(Problem::new(".frostmirror/artifacts.json", Fault::DistFileRecords));
+        return verdict;
+    };
+    let rows: Vec<_> = artifacts.0.iter().collect();
+    let found = in_parallel(&rows, |(path, held), buffer| {
+        let file = path.below(layout.root());
+        if sink.is_cancelled() {
+            return Err("was not read".to_owned());
+        }
+        let found = if is_behind_link(layout, &file) {
+            Err("is read through a link".to_owned())
+        } else {
+            hash_file(&file, buffer).map_err(|error| error.to_string())
+        };
+        sink.event(Event::Advance { phase: Phase::Verifying, items: 1, bytes: held.size });
+        found
+    });
+    for ((path, held), found) in rows.into_iter().zip(found) {
+        let expected = held.sha256;
+        let fault = match found {
+            Ok((sha256, _)) if sha256 == expected => {
+                verdict.valid += 1;
+                continue;
+            }
+            Ok((actual, _)) => Fault::Digest { expected, actual },
+            Err(_) if !listing.dist_files.contains(path.as_str()) => Fault::MissingDistFile,
+            Err(why) => Fault::Unreadable { why },
+        };
+        verdict.problems.push(Problem::new(path.as_str(), fault));
+        verdict.repairs.push((path.clone(), expected));
+    }
+    for path in &listing.dist_files {
+        let known = path.parse::<SafePath>().is_ok_and(|path| artifacts.0.contains_key(&path));
+        if !known {
+            verdict.problems.push(Problem::new(path, Fault::Unrecognized));
+        }
+    }
+    verdict
+}
+
+/// Whether a link leads to the file: it may lie outside of the mirror, and is not served then.
+fn is_behind_link(layout: &Layout, file: &Path) -> bool {
+    let inside = file.ancestors().take_while(|path| *path != layout.root());
+    inside.into_iter().any(Path::is_symlink)
+}

@@ -1,0 +1,361 @@
+//! One name: its index file, the records of its lines and its crates' files, each held against the others.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::crate_file::{self, CrateFileState};
+use super::metadata::{CrateRef, Metadata};
+use super::problem::{Fault, Problem};
+use super::{AuditContext, in_parallel};
+use crate::crate_id::{CrateId, CrateName, Version};
+use crate::digest::Sha256;
+use crate::event::{Event, Phase, Sink};
+use crate::index_line::{IndexLine, InvalidLine};
+use crate::mirror::index_meta::{self, IndexLineMeta};
+
+/// What an index file and its records say.
+pub(in crate::mirror) struct IndexState {
+    /// Below index/ and below lines/.
+    pub(in crate::mirror) path: String,
+    /// The lines, one a version.
+    pub(in crate::mirror) lines: Vec<LineState>,
+    /// The records that can be read and do not contradict their line.
+    pub(in crate::mirror) records: Vec<IndexLineMeta>,
+    /// The records' file is there.
+    pub(in crate::mirror) records_exist: bool,
+    /// Some of the records' file is of no use.
+    pub(in crate::mirror) records_damaged: bool,
+    /// Versions on record without a line.
+    pub(in crate::mirror) missing_lines: Vec<LineState>,
+    /// How the crates' files are, by name and version.
+    pub(super) crate_files: Vec<(CrateId, CrateFileState)>,
+    /// How many of the crates that lines or records name the books call current.
+    pub(super) current_count: usize,
+    /// What is wrong.
+    pub(super) problems: Vec<Problem>,
+    /// What a bundle must bring for the file to become right.
+    pub(super) repairs: Vec<(CrateId, Sha256)>,
+}
+
+/// A line of an index file.
+#[derive(Clone, Debug)]
+pub(in crate::mirror) struct LineState {
+    /// The crate.
+    pub(in crate::mirror) id: CrateId,
+    /// The digest that its file must have.
+    pub(in crate::mirror) cksum: Sha256,
+    /// Digest of the line itself.
+    pub(in crate::mirror) digest: Sha256,
+    /// Recorded as left out by a platform filter.
+    pub(in crate::mirror) index_only: bool,
+    /// How it stands with the records.
+    pub(in crate::mirror) record_match: RecordMatch,
+}
+
+/// How a line stands with the records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::mirror) enum RecordMatch {
+    /// It is the one on record.
+    Recorded,
+    /// Nothing is on record of its version.
+    Unrecorded,
+    /// Another line is on record.
+    Altered,
+}
+
+impl IndexState {
+    /// What lines and records name, with the digests that the files must have.
+    pub(in crate::mirror) fn expected_lines(&self) -> impl Iterator<Item = &LineState> {
+        self.lines.iter().chain(&self.missing_lines)
+    }
+
+    /// Hashes the crates' files and holds them against the lines.
+    fn check_crate_files(&mut self, context: &AuditContext<'_>, sink: &dyn Sink, buffer: &mut [u8]) {
+        let mut expected: Vec<(&CrateId, Sha256)> = self.expected_lines().map(|line| (&line.id, line.cksum)).collect();
+        expected.sort_unstable();
+        let must_be = |id: &CrateId| expected.binary_search_by(|(one, _)| (*one).cmp(id)).ok().map(|at| expected[at].1);
+        let before = context.before.get(&self.path).map_or(&[][..], Vec::as_slice);
+        let ids = context.listing.crates.get(&self.path).into_iter().flatten();
+        let mut blobs: Vec<(CrateId, CrateFileState)> = ids
+            .map(|id| {
+                let blob = crate_file::check(context.layout, id, must_be(id), find_crate_file(before, id), buffer);
+                sink.event(Event::Advance { phase: Phase::Verifying, items: 1, bytes: blob.length() });
+                (id.clone(), blob)
+            })
+            .collect();
+        blobs.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        self.crate_files = blobs;
+        for (id, blob) in &self.crate_files {
+            match blob {
+                CrateFileState::Valid { .. } => {}
+                CrateFileState::Invalid { expected, fault, .. } => {
+                    self.problems.push(Problem::of_crate(id, fault.clone()));
+                    self.repairs.push((id.clone(), *expected));
+                }
+                // A collection took its line; readers of the old one may still want it.
+                CrateFileState::Unlisted { .. } if context.pending_deletions.contains(&id.file_name()) => {}
+                CrateFileState::Unlisted { .. } => self.problems.push(Problem::of_crate(id, Fault::NotIndexed)),
+            }
+        }
+        for line in self.lines.iter().filter(|line| find_crate_file(&self.crate_files, &line.id).is_none()) {
+            // A line without a record says nothing of a platform filter; the ledger does.
+            let unrecorded = line.record_match == RecordMatch::Unrecorded;
+            if !(line.index_only || unrecorded && context.metadata.is_index_only(&line.id)) {
+                let fault = Fault::Missing { index: format!("index/{}", self.path) };
+                self.problems.push(Problem::of_crate(&line.id, fault));
+                self.repairs.push((line.id.clone(), line.cksum));
+            }
+        }
+    }
+
+    /// How the crate's file is; `None` where there is none.
+    pub(in crate::mirror) fn crate_file(&self, id: &CrateId) -> Option<&CrateFileState> {
+        find_crate_file(&self.crate_files, id)
+    }
+}
+
+/// The file of `id` among those of its name.
+fn find_crate_file<'b>(blobs: &'b [(CrateId, CrateFileState)], id: &CrateId) -> Option<&'b CrateFileState> {
+    blobs.binary_search_by(|(other, _)| other.cmp(id)).ok().map(|at| &blobs[at].1)
+}
+
+/// Reads every index file with its records, and every crate.
+pub(super) fn check_all(places: &[&str], context: &AuditContext<'_>, sink: &dyn Sink) -> Vec<IndexState> {
+    in_parallel(places, |place, buffer| {
+        IndexAuditor { context, path: place, sink, problems: Vec::new(), repairs: Vec::new() }.read(buffer)
+    })
+}
+
+struct IndexAuditor<'p> {
+    context: &'p AuditContext<'p>,
+    path: &'p str,
+    sink: &'p dyn Sink,
+    problems: Vec<Problem>,
+    repairs: Vec<(CrateId, Sha256)>,
+}
+
+impl IndexAuditor<'_> {
+    fn read(mut self, buffer: &mut [u8]) -> IndexState {
+        let AuditContext { layout, listing, metadata: books, .. } = self.context;
+        let records_shown = format!(".frostmirror/lines/{}", self.path);
+        let index_shown = format!("index/{}", self.path);
+        let text = self.read_text(&layout.index().join(self.path), &index_shown);
+        let records_text = self.read_text(&layout.index_meta().join(self.path), &records_shown);
+        let records_there = listing.index_meta.contains(self.path);
+        let (mut records, mut records_damaged) = (Vec::new(), false);
+        for (at, line) in records_text.lines().enumerate() {
+            let before = records.len();
+            records.extend(index_meta::parse(line));
+            if records.len() == before {
+                self.problems.push(Problem::new(&records_shown, Fault::InvalidRecord { number: at + 1 }));
+                records_damaged = true;
+            }
+        }
+        let mut by_version: BTreeMap<Version, (usize, LineState)> = BTreeMap::new();
+        let mut garbage = false;
+        for (number, line, digest) in self.valid_lines(&text, &records, &index_shown, &mut garbage) {
+            let (state, contradiction) = compare_with_records(line, digest, &records, books);
+            if contradiction {
+                self.problems.push(Problem::new(&records_shown, Fault::RecordChecksum { id: state.id.clone() }));
+                records.retain(|record| record.line_sha256 != digest || record.version != state.id.version);
+                records_damaged = true;
+            }
+            // Of two lines for one version the one on record counts, else the first.
+            let second = match by_version.get(&state.id.version) {
+                Some((_, first)) => {
+                    self.repairs.push((first.id.clone(), first.cksum));
+                    let better =
+                        first.record_match != RecordMatch::Recorded && state.record_match == RecordMatch::Recorded;
+                    self.problems.push(Problem::new(&index_shown, Fault::Duplicate { number, id: state.id.clone() }));
+                    !better
+                }
+                None => false,
+            };
+            if !second {
+                by_version.insert(state.id.version.clone(), (number, state));
+            }
+        }
+        for (number, state) in by_version.values() {
+            self.check_line(*number, state, books, &index_shown, &records_shown);
+        }
+        let path = self.path;
+        let context = self.context;
+        let lost = self.find_missing_lines(&records, &by_version, || context.crate_name_at(path), &index_shown);
+        let lines: Vec<LineState> = by_version.into_values().map(|(_, state)| state).collect();
+        if let (true, Some(line)) = (garbage && self.repairs.is_empty(), lines.first()) {
+            // Any line of the name makes an import write the file anew.
+            self.repairs.push((line.id.clone(), line.cksum));
+        }
+        let mut state = IndexState {
+            path: path.to_owned(),
+            records_exist: records_there,
+            lines,
+            records,
+            records_damaged,
+            missing_lines: lost,
+            crate_files: Vec::new(),
+            current_count: 0,
+            problems: self.problems,
+            repairs: self.repairs,
+        };
+        let is_current = |line: &&LineState| books.crates.get(&line.id).is_some_and(CrateRef::is_current);
+        state.current_count = state.expected_lines().filter(is_current).count();
+        self.sink.event(Event::Advance { phase: Phase::Verifying, items: 1, bytes: 0 });
+        if !self.sink.is_cancelled() {
+            state.check_crate_files(context, self.sink, buffer);
+        }
+        state
+    }
+
+    /// The text of a file; a file that is not there has none. Bytes that are no text become lines that nothing fits.
+    fn read_text(&mut self, path: &Path, shown: &str) -> String {
+        match fs::read(path) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(error) => {
+                if error.kind() != io::ErrorKind::NotFound {
+                    self.problems.push(Problem::new(shown, Fault::Unreadable { why: error.to_string() }));
+                }
+                String::new()
+            }
+        }
+    }
+
+    fn valid_lines(
+        &mut self,
+        text: &str,
+        records: &[IndexLineMeta],
+        shown: &str,
+        garbage: &mut bool,
+    ) -> Vec<(usize, LineHeader, Sha256)> {
+        let mut sound: Vec<(usize, LineHeader, Sha256)> = Vec::new();
+        for (at, raw) in text.lines().enumerate().filter(|(_, raw)| !raw.is_empty()) {
+            let number = at + 1;
+            let digest = Sha256::of(raw.as_bytes());
+            // What is on record was read in full when it came.
+            let on_record = records.iter().any(|record| record.line_sha256 == digest);
+            let line = if on_record { LineHeader::parse_partially(raw) } else { None };
+            let fault = match line.map_or_else(|| LineHeader::parse(raw), Ok) {
+                Err(_) => Fault::InvalidLine { number },
+                Ok(line) => {
+                    let other = sound.first().is_some_and(|(_, first, _)| first.id.name != line.id.name);
+                    if !other && line.id.name.index_path() == self.path {
+                        sound.push((number, line, digest));
+                        continue;
+                    }
+                    Fault::Misplaced { number, id: line.id }
+                }
+            };
+            *garbage = true;
+            self.problems.push(Problem::new(shown, fault));
+        }
+        sound
+    }
+
+    fn check_line(&mut self, number: usize, state: &LineState, metadata: &Metadata, index: &str, records: &str) {
+        let id = || state.id.clone();
+        match state.record_match {
+            RecordMatch::Recorded => {}
+            RecordMatch::Unrecorded => self.problems.push(Problem::new(records, Fault::Unrecorded { id: id() })),
+            RecordMatch::Altered => {
+                self.problems.push(Problem::new(index, Fault::Altered { number, id: id() }));
+                self.repairs.push((id(), state.cksum));
+            }
+        }
+        if let Some(named) = metadata.crates.get(&state.id).filter(|named| named.sha256 != state.cksum) {
+            let record = named.record.to_string();
+            self.problems.push(Problem::new(index, Fault::LedgerChecksum { id: id(), record }));
+        }
+    }
+
+    /// Versions on record of which the file has no line.
+    fn find_missing_lines(
+        &mut self,
+        records: &[IndexLineMeta],
+        by_version: &BTreeMap<Version, (usize, LineState)>,
+        spelled: impl FnOnce() -> Option<CrateName>,
+        shown: &str,
+    ) -> Vec<LineState> {
+        let mut gone = records.iter().filter(|record| !by_version.contains_key(&record.version)).peekable();
+        if gone.peek().is_none() {
+            return Vec::new();
+        }
+        let name = by_version.values().next().map(|(_, state)| state.id.name.clone()).or_else(spelled);
+        let mut lost: BTreeMap<&Version, LineState> = BTreeMap::new();
+        for record in gone {
+            let Some(name) = name.clone() else { continue };
+            let id = CrateId { name, version: record.version.clone() };
+            lost.entry(&record.version).or_insert(LineState {
+                id,
+                cksum: record.cksum,
+                digest: record.line_sha256,
+                index_only: record.index_only,
+                record_match: RecordMatch::Altered,
+            });
+        }
+        // A collection that was killed took lines and not yet their records; a killed import placed records first. What a
+        // lineage still needs is lost all the same.
+        let unfinished = |state: &&LineState| {
+            self.context.interrupted && !self.context.metadata.crates.get(&state.id).is_some_and(CrateRef::is_current)
+        };
+        for state in lost.values().filter(|state| !unfinished(state)) {
+            self.problems.push(Problem::new(shown, Fault::MissingLine { id: state.id.clone() }));
+            self.repairs.push((state.id.clone(), state.cksum));
+        }
+        lost.into_values().collect()
+    }
+}
+
+/// What is needed of a line.
+struct LineHeader {
+    id: CrateId,
+    cksum: Sha256,
+}
+
+impl LineHeader {
+    /// Reads the whole line, as cargo would.
+    fn parse(raw: &str) -> Result<LineHeader, InvalidLine> {
+        IndexLine::parse(raw).map(|line| LineHeader { id: line.id, cksum: line.cksum })
+    }
+
+    /// Reads no more than is needed; dependencies are the larger part of an index.
+    fn parse_partially(raw: &str) -> Option<LineHeader> {
+        #[derive(Deserialize)]
+        struct Head {
+            name: String,
+            vers: String,
+            cksum: Sha256,
+        }
+        let Head { name, vers, cksum } = serde_json::from_str(raw).ok()?;
+        Some(LineHeader { id: CrateId::parse(&name, &vers).ok()?, cksum })
+    }
+}
+
+/// How a line stands with the records, and whether the one that it fits states another checksum.
+fn compare_with_records(
+    line: LineHeader,
+    digest: Sha256,
+    records: &[IndexLineMeta],
+    metadata: &Metadata,
+) -> (LineState, bool) {
+    let mut of_version = records.iter().filter(|record| record.version == line.id.version).peekable();
+    let first = of_version.peek().map(|record| record.cksum);
+    let fitting = of_version.filter(|record| record.line_sha256 == digest).max_by_key(|record| record.read_at);
+    let in_ledger = metadata.crates.get(&line.id).map(|named| named.sha256);
+    let (standing, cksum, index_only) = match (fitting, first) {
+        (Some(record), _) if record.cksum == line.cksum => (RecordMatch::Recorded, line.cksum, record.index_only),
+        (Some(_), _) => (RecordMatch::Unrecorded, line.cksum, false),
+        (None, Some(recorded)) => (RecordMatch::Altered, recorded, false),
+        (None, None) => (RecordMatch::Unrecorded, in_ledger.unwrap_or(line.cksum), false),
+    };
+    let contradiction = fitting.is_some() && standing == RecordMatch::Unrecorded;
+    // An unrecorded line that the ledger contradicts is told as altered, so that nothing vouches for it.
+    let standing = match in_ledger {
+        Some(sha256) if standing == RecordMatch::Unrecorded && sha256 != line.cksum => RecordMatch::Altered,
+        _ => standing,
+    };
+    (LineState { id: line.id, cksum, digest, index_only, record_match: standing }, contradiction)
+}

@@ -1,0 +1,115 @@
+//! Room on the disk that only a collection may use: where the disk is full, somebody must be able to make room.
+//!
+//! `.frostmirror/reserve` holds blocks and no bytes, where the file system allows that. Every addition to a mirror
+//! renews it. A collection gives the room up first if the disk is short of it, and takes it back at its end.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+
+use super::layout::Layout;
+use crate::durable;
+
+/// Bytes that a collection may need beside its own lists.
+const MIN_RESERVE: u64 = 1 << 20;
+
+/// Fewer bytes are not worth a file.
+const MIN_USEFUL: u64 = 64 << 10;
+
+/// The reserve is at most this part of what is free when somebody adds to the mirror.
+pub(super) const SHARE_WHEN_ADDING: u64 = 64;
+
+/// The same at the end of a collection, which has just made room.
+pub(super) const SHARE_AFTER_GC: u64 = 4;
+
+/// With less than this many bytes free, a collection frees before it writes.
+const LOW_SPACE: u64 = 16 << 20;
+
+/// Whether the disk of the mirror is short of room. One that does not say is not.
+pub(super) fn is_low_on_space(layout: &Layout) -> bool {
+    durable::free_space(layout.root()).ok().flatten().is_some_and(|free| free < LOW_SPACE)
+}
+
+/// Sees to it that the reserve is there, of one `part`th of what is free at most. Nothing depends on it, so that errors do not
+/// count.
+pub(super) fn maintain(layout: &Layout, share: u64) {
+    let path = layout.reserve();
+    let lists = [
+        layout.live_records(),
+        layout.live_retired(),
+        layout.pending_deletions(),
+        layout.dist_files(),
+        layout.summary(),
+    ];
+    let lists: u64 = lists.iter().filter_map(|path| fs::metadata(path).ok()).map(|about| about.len()).sum();
+    let wanted = MIN_RESERVE + 2 * lists;
+    if fs::metadata(&path).is_ok_and(|about| held(&about) >= wanted / 2) {
+        return;
+    }
+    let Ok(Some(free)) = durable::free_space(layout.root()) else { return };
+    if free / share < MIN_USEFUL {
+        return;
+    }
+    let made = File::create(&path).and_then(|file| durable::allocate(&file, wanted.min(free / share)));
+    if made.is_err() {
+        let _stays = fs::remove_file(&path).is_err();
+    }
+}
+
+/// Gives the room up; whether there was any.
+pub(super) fn release(layout: &Layout) -> bool {
+    fs::remove_file(layout.reserve()).is_ok()
+}
+
+/// Whether an error, or one of its causes, says that the disk has no room left, or the user's share of it.
+pub(super) fn is_full(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if error.downcast_ref::<io::Error>().is_some_and(durable::is_disk_full) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
+/// The mirror that a file of it belongs to, by the file's path.
+pub(super) fn mirror_of_file(path: &Path) -> Option<&Path> {
+    path.ancestors().find(|above| above.file_name().is_some_and(|name| name == ".frostmirror"))?.parent()
+}
+
+#[cfg(unix)]
+fn held(about: &fs::Metadata) -> u64 {
+    use std::os::unix::fs::MetadataExt as _;
+    about.blocks().saturating_mul(512)
+}
+
+#[cfg(not(unix))]
+fn held(about: &fs::Metadata) -> u64 {
+    about.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reserve_is_created_and_released() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let layout = Layout::new(folder.path());
+        fs::create_dir_all(layout.private()).expect("folder");
+        assert!(!release(&layout));
+        maintain(&layout, SHARE_WHEN_ADDING);
+        let free = durable::free_space(folder.path()).expect("asked").expect("said");
+        assert_eq!(layout.reserve().exists(), free / SHARE_WHEN_ADDING >= MIN_USEFUL);
+        maintain(&layout, SHARE_WHEN_ADDING);
+        assert_eq!(release(&layout), free / SHARE_WHEN_ADDING >= MIN_USEFUL);
+        assert!(!layout.reserve().exists());
+    }
+
+    #[test]
+    fn the_mirror_of_a_state_file_is_found() {
+        assert_eq!(mirror_of_file(Path::new("/m/.frostmirror/staging/3")), Some(Path::new("/m")));
+        assert_eq!(mirror_of_file(Path::new("/m/crates/a-1.0.0.crate")), None);
+    }
+}

@@ -1,0 +1,346 @@
+//! Who feeds the mirror, and what they need: read from the ledger's records alone, which never change.
+//!
+//! manifest.json says the same, but it can be old or lost, and nothing may be removed on its word. A record that cannot
+//! be read might be the one that keeps a crate, so nothing is removed then either.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashSet};
+use std::fs;
+
+use serde::Deserialize;
+
+use super::Error;
+use crate::bundle::format::{BundleKind, CrateRecord};
+use crate::crate_id::{CrateId, CrateName};
+use crate::mirror::layout::Layout;
+use crate::mirror::ledger::{self, Reader, Record};
+use crate::mirror::live;
+use crate::mirror::rebuild::REBUILT_LINEAGE;
+use crate::mirror::retired::{self, Retirement};
+use crate::mirror::summary::{self, LineageTip};
+use crate::mirror::transaction::failed;
+
+/// What the ledger says, lineage by lineage.
+pub(in crate::mirror) struct Lineages {
+    /// Those that count, by id.
+    pub(in crate::mirror) by_id: BTreeMap<String, LineageState>,
+    /// Those that were let go.
+    pub(super) retirements: Vec<Retirement>,
+    /// The records' names, in the order of import.
+    pub(in crate::mirror) record_names: Vec<String>,
+    /// The number of the newest record.
+    pub(super) newest_record: u64,
+    /// When the newest import was done.
+    pub(super) last_import: Option<String>,
+}
+
+/// A lineage's newest bundle.
+pub(in crate::mirror) struct LineageState {
+    pub(in crate::mirror) newest: LineageTip,
+    /// The bundle's file.
+    pub(in crate::mirror) file: String,
+    /// When it was imported.
+    pub(super) imported_at: String,
+    /// Other bundles that may be the newest as well.
+    pub(super) contenders: Vec<LineageTip>,
+}
+
+impl LineageState {
+    /// The records that say what the lineage needs.
+    pub(in crate::mirror) fn records(&self) -> impl Iterator<Item = &str> {
+        self.contenders.iter().map(|head| head.record.as_str()).chain([self.newest.record.as_str()])
+    }
+
+    /// Why it is doubtful which bundle is the newest, one sentence each; nothing where it is not.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        summary::doubts(self.contenders.iter().chain([&self.newest]))
+    }
+
+    /// Takes the newest bundle at its word.
+    pub(super) fn accept_newest(&mut self) {
+        self.contenders.clear();
+        self.newest.gap_after = None;
+    }
+}
+
+/// The bundles of a lineage that may be its newest.
+#[derive(Default)]
+struct Contenders {
+    tips: Vec<LineageTip>,
+    /// The file of each and when it was imported, by its record.
+    file_and_time: BTreeMap<String, [String; 2]>,
+}
+
+/// A record without its crates.
+#[derive(Deserialize)]
+struct RecordInfo {
+    #[serde(rename = "imported")]
+    imported_at: String,
+    file: String,
+    manifest: InfoManifest,
+}
+
+#[derive(Deserialize)]
+struct InfoManifest {
+    id: String,
+    created: String,
+    kind: BundleKind,
+    lineage: InfoLineage,
+    #[serde(default)]
+    carried: Vec<SummaryCarried>,
+}
+
+#[derive(Deserialize)]
+struct SummaryCarried {
+    lineage: InfoLineage,
+}
+
+#[derive(Deserialize)]
+struct InfoLineage {
+    id: String,
+    sequence: u64,
+    #[serde(default)]
+    inputs: Vec<SummaryInput>,
+}
+
+#[derive(Deserialize)]
+struct SummaryInput {
+    name: String,
+}
+
+/// A record's crates and rustup artifacts, and nothing else of it.
+#[derive(Deserialize)]
+struct RecordContents<'a> {
+    /// The record whose tables this one refers to; that one is settled by itself.
+    #[serde(default)]
+    snapshot: Option<String>,
+    #[serde(borrow)]
+    manifest: ContentsManifest<'a>,
+}
+
+#[derive(Deserialize)]
+struct ContentsManifest<'a> {
+    #[serde(borrow)]
+    crates: Vec<ContentsCrate<'a>>,
+    #[serde(borrow, default)]
+    artifacts: Vec<ContentsDistFile<'a>>,
+}
+
+#[derive(Deserialize)]
+struct ContentsDistFile<'a> {
+    #[serde(borrow)]
+    path: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+struct ContentsCrate<'a> {
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+    #[serde(borrow)]
+    version: Cow<'a, str>,
+}
+
+/// What stands in the tree: the names of crates' files and the paths of rustup artifacts, which have a `/`; and lines.
+#[derive(Default)]
+pub(super) struct KeepSet {
+    files: HashSet<Box<str>>,
+    lines: HashSet<Box<str>>,
+    buffer: String,
+}
+
+impl KeepSet {
+    pub(super) fn has_file(&self, file: &str) -> bool {
+        self.files.contains(file)
+    }
+
+    pub(super) fn has_line(&mut self, path: &str, version: &str) -> bool {
+        line_key(&mut self.buffer, path, version);
+        self.lines.contains(self.buffer.as_str())
+    }
+
+    pub(super) fn add_file(&mut self, file: &str) {
+        self.files.insert(file.into());
+    }
+
+    pub(super) fn add_line(&mut self, path: &str, version: &str) {
+        line_key(&mut self.buffer, path, version);
+        self.lines.insert(self.buffer.as_str().into());
+    }
+
+    /// Adds what live mode brought.
+    pub(super) fn add_live(&mut self, record: &live::LiveRecord) {
+        match &record.item {
+            live::ItemId::Crate(CrateId { name, version }) => {
+                self.add_file(&format!("{name}-{version}.crate"));
+                self.add_line(&name.index_path(), &version.to_string());
+            }
+            live::ItemId::DistFile(path) => self.add_file(path.as_str()),
+        }
+    }
+
+    /// Takes out what live mode brought.
+    pub(super) fn remove_live(&mut self, record: &live::LiveRecord) {
+        match &record.item {
+            live::ItemId::Crate(CrateId { name, version }) => {
+                self.files.remove(format!("{name}-{version}.crate").as_str());
+                line_key(&mut self.buffer, &name.index_path(), &version.to_string());
+                self.lines.remove(self.buffer.as_str());
+            }
+            live::ItemId::DistFile(path) => {
+                self.files.remove(path.as_str());
+            }
+        }
+    }
+
+    /// Takes out what `record` names.
+    fn remove(&mut self, record: &RecordContents) {
+        self.for_each_crate(record, |keys, file, place, version| {
+            keys.files.remove(file);
+            line_key(&mut keys.buffer, place, version);
+            keys.lines.remove(keys.buffer.as_str());
+        });
+        for ContentsDistFile { path } in &record.manifest.artifacts {
+            self.files.remove(&**path);
+        }
+    }
+
+    fn add(&mut self, record: &RecordContents) {
+        self.for_each_crate(record, |keys, file, place, version| {
+            keys.add_file(file);
+            keys.add_line(place, version);
+        });
+        for ContentsDistFile { path } in &record.manifest.artifacts {
+            self.add_file(path);
+        }
+    }
+
+    fn for_each_crate(&mut self, record: &RecordContents, mut what: impl FnMut(&mut KeepSet, &str, &str, &str)) {
+        for ContentsCrate { name, version } in &record.manifest.crates {
+            // Names were checked before the record was written.
+            if let Ok(name) = name.parse::<CrateName>() {
+                what(self, &format!("{name}-{version}.crate"), &name.index_path(), version);
+            }
+        }
+    }
+}
+
+fn line_key(buffer: &mut String, path: &str, version: &str) {
+    buffer.clear();
+    buffer.push_str(path);
+    buffer.push(' ');
+    buffer.push_str(version);
+}
+
+impl Lineages {
+    /// Reads every record of the ledger, one at a time.
+    pub(in crate::mirror) fn read(layout: &Layout) -> Result<Lineages, Error> {
+        let (names, notes) = (ledger::record_names(layout)?, retired::read_retirements(layout)?);
+        let newest = names.last().and_then(|name| ledger::record_number(name)).unwrap_or(0);
+        let mut lineages = Lineages {
+            by_id: BTreeMap::new(),
+            retirements: notes,
+            record_names: names,
+            newest_record: newest,
+            last_import: None,
+        };
+        let mut newest_of: BTreeMap<String, Contenders> = BTreeMap::new();
+        for name in &lineages.record_names {
+            let text = read_record_text(layout, name)?;
+            let summary: RecordInfo = parse_record(layout, name, &text)?;
+            let InfoManifest { id: bundle, created, kind, lineage, carried } = summary.manifest;
+            let InfoLineage { id, sequence, inputs } = lineage;
+            if id != REBUILT_LINEAGE {
+                lineages.last_import = Some(summary.imported_at.clone());
+            }
+            // What a snapshot keeps current stands in the records of the lineages that it brought along.
+            if kind == BundleKind::Snapshot {
+                continue;
+            }
+            if retired::is_retired(&lineages.retirements, ledger::record_number(name).unwrap_or(0), &id) {
+                continue;
+            }
+            let record = name.clone();
+            let inputs = match carried.as_slice() {
+                [carried] => &carried.lineage.inputs,
+                _ => &inputs,
+            };
+            let (inputs, of_head) = (inputs.iter().map(|input| input.name.as_str()), id.clone());
+            let head = LineageTip {
+                id: of_head,
+                sequence,
+                bundle,
+                created,
+                record,
+                gap_after: None,
+                inputs: Vec::new(),
+                more_inputs: 0,
+            }
+            .with_inputs(inputs);
+            let Contenders { tips: heads, file_and_time: about } = newest_of.entry(id).or_default();
+            summary::add_contender(heads, head);
+            about.insert(name.clone(), [summary.file, summary.imported_at]);
+            about.retain(|record, _| heads.iter().any(|head| head.record == *record));
+        }
+        for (id, Contenders { tips: mut also, file_and_time: mut about }) in newest_of {
+            summary::sort_contenders(&mut also);
+            if let Some(head) = also.pop() {
+                let [file, imported] = about.remove(&head.record).unwrap_or_default();
+                lineages.by_id.insert(id, LineageState { newest: head, file, imported_at: imported, contenders: also });
+            }
+        }
+        Ok(lineages)
+    }
+
+    /// Adds what a lineage's newest bundle names to `keys`, and counts its crates and its rustup artifacts; what others name that may be the newest is
+    /// added too.
+    pub(super) fn add_referenced(
+        reader: &mut Reader,
+        feed: &LineageState,
+        keys: &mut KeepSet,
+    ) -> Result<[u64; 2], Error> {
+        for other in &feed.contenders {
+            Lineages::add_record(reader, &other.record, keys)?;
+        }
+        Lineages::add_record(reader, &feed.newest.record, keys)
+    }
+
+    fn add_record(reader: &mut Reader, name: &str, keys: &mut KeepSet) -> Result<[u64; 2], Error> {
+        let text = read_record_text(reader.layout(), name)?;
+        let record: RecordContents = parse_record(reader.layout(), name, &text)?;
+        if record.snapshot.is_none() {
+            keys.add(&record);
+            return Ok([record.manifest.crates.len() as u64, record.manifest.artifacts.len() as u64]);
+        }
+        let Some(Record { manifest, .. }) = reader.read(name)? else {
+            return Err(Error::LostRecord { record: record.snapshot.unwrap_or_default() });
+        };
+        for CrateRecord { name, version, .. } in &manifest.crates {
+            keys.add_file(&format!("{name}-{version}.crate"));
+            keys.add_line(&name.index_path(), &version.to_string());
+        }
+        manifest.dist_files.iter().for_each(|artifact| keys.add_file(artifact.path.as_str()));
+        Ok([manifest.crates.len() as u64, manifest.dist_files.len() as u64])
+    }
+
+    /// Takes out of `keys` everything that any record names; what is left came with no bundle. Reads the newest records
+    /// first, and no more of them than it must.
+    pub(super) fn unrecognized(&self, layout: &Layout, mut keys: KeepSet) -> Result<KeepSet, Error> {
+        for name in self.record_names.iter().rev() {
+            if keys.files.is_empty() && keys.lines.is_empty() {
+                break;
+            }
+            let text = read_record_text(layout, name)?;
+            keys.remove(&parse_record(layout, name, &text)?);
+        }
+        Ok(keys)
+    }
+}
+
+fn read_record_text(layout: &Layout, name: &str) -> Result<Vec<u8>, Error> {
+    let path = layout.ledger().join(name);
+    Ok(fs::read(&path).map_err(failed("read", &path))?)
+}
+
+fn parse_record<'a, T: Deserialize<'a>>(layout: &Layout, name: &str, text: &'a [u8]) -> Result<T, Error> {
+    serde_json::from_slice(text).map_err(|source| Error::Record { path: layout.ledger().join(name), source })
+}

@@ -1,0 +1,118 @@
+//! What live mode brought, in a collection: current until it is let go, and then known as brought until its file is gone.
+
+use std::collections::HashSet;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::Item;
+use crate::mirror::layout::Layout;
+use crate::mirror::live::{self, ItemId, LiveRecord};
+use crate::mirror::summary::is_zero;
+use crate::mirror::transaction::Error;
+
+/// The word that stands for what live mode brought where a lineage is let go. No lineage's id begins so.
+pub const LIVE_LINEAGE: &str = "live";
+
+/// What live mode brought, as a plan shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct LiveSummary {
+    /// Crates.
+    pub crates: u64,
+    /// Rustup artifacts.
+    #[serde(skip_serializing_if = "is_zero")]
+    #[schemars(default)]
+    #[serde(rename = "artifacts")]
+    pub dist_files: u64,
+    /// Bytes of both.
+    pub bytes: u64,
+    /// It is let go by this run, and counts no more.
+    #[serde(rename = "forgotten")]
+    pub retired: bool,
+}
+
+/// What becomes of live mode's records.
+#[derive(Debug, Default)]
+pub(super) struct LiveChanges {
+    current: Vec<LiveRecord>,
+    retired: Vec<LiveRecord>,
+    /// What is let go by this run.
+    to_retire: HashSet<ItemId>,
+    /// What is on record as forgotten afterwards; `None` where it is that already.
+    retired_after: Option<Vec<LiveRecord>>,
+}
+
+/// What live mode brought, and what this run lets go of it.
+pub(super) fn plan_live(layout: &Layout, forget: &[String]) -> Result<(Option<LiveSummary>, LiveChanges), Error> {
+    let (current, forgotten) = (live::read_records(layout)?, live::read_retired(layout)?);
+    let is_forgotten = forget.iter().any(|word| word == LIVE_LINEAGE);
+    let live::LiveTotals { crates, dist_files: artifacts, bytes } = live::sum_totals(&current);
+    let shown = LiveSummary { crates, dist_files: artifacts, bytes, retired: is_forgotten };
+    let to_retire = current.iter().filter(|_| is_forgotten).map(|record| record.item.clone()).collect();
+    let shown = (!current.is_empty() || is_forgotten && !forgotten.is_empty()).then_some(shown);
+    Ok((shown, LiveChanges { current, retired: forgotten, to_retire, retired_after: None }))
+}
+
+impl LiveChanges {
+    /// The work of letting go of some things of which nothing is left afterwards.
+    pub(super) fn for_eviction(
+        current: Vec<LiveRecord>,
+        forgotten: Vec<LiveRecord>,
+        evicted: HashSet<ItemId>,
+    ) -> LiveChanges {
+        let after = forgotten.iter().filter(|record| !evicted.contains(&record.item)).cloned().collect();
+        LiveChanges { current, retired: forgotten, to_retire: evicted, retired_after: Some(after) }
+    }
+
+    /// What stays current.
+    pub(super) fn kept(&self) -> impl Iterator<Item = &LiveRecord> {
+        self.current.iter().filter(|record| !self.to_retire.contains(&record.item))
+    }
+
+    /// What live mode brought and nobody needs for its sake.
+    pub(super) fn retired_records(&self) -> impl Iterator<Item = &LiveRecord> {
+        self.retired.iter().chain(self.current.iter().filter(|record| self.to_retire.contains(&record.item)))
+    }
+
+    /// This, with what is to be remembered when these files are gone: a thing whose file is there, and that did not come
+    /// again.
+    pub(super) fn with_deleted_files(mut self, layout: &Layout, gone: &[&[Item]]) -> LiveChanges {
+        let gone: HashSet<&str> = gone.iter().flat_map(|items| items.iter()).map(|item| item.file.as_str()).collect();
+        let kept: HashSet<&ItemId> = self.kept().map(|record| &record.item).collect();
+        let mut seen = HashSet::new();
+        let stays = |record: &&LiveRecord| {
+            let file = match &record.item {
+                ItemId::Crate(id) => id.file_name(),
+                ItemId::DistFile(path) => path.to_string(),
+            };
+            let is_there = || record.path().below(layout.root()).symlink_metadata().is_ok();
+            !kept.contains(&record.item)
+                && !gone.contains(file.as_str())
+                && is_there()
+                && seen.insert(record.item.clone())
+        };
+        let after: Vec<LiveRecord> = self.retired_records().filter(stays).cloned().collect();
+        self.retired_after = (!self.to_retire.is_empty() || after != self.retired).then_some(after);
+        self
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.to_retire.is_empty() && self.retired_after.is_none()
+    }
+
+    /// Puts down what is let go, before anything of it is removed.
+    pub(super) fn write_retirements(&self, layout: &Layout) -> Result<(), Error> {
+        match self.to_retire.is_empty() {
+            true => Ok(()),
+            false => live::retire(layout, &|what| self.to_retire.contains(what)),
+        }
+    }
+
+    /// Takes out of what is forgotten what is gone by now.
+    pub(super) fn prune_retired(&self, layout: &Layout) -> Result<(), Error> {
+        match &self.retired_after {
+            Some(after) => live::write_retired(layout, after),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! The list of what waits for its removal: crates, whose lines are gone from the index since the time that stands there,
+//! and rustup artifacts, which no channel names since then.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+
+use jiff::Timestamp;
+
+use super::{Error, Options, dir_scan};
+use crate::durable;
+use crate::mirror::layout::Layout;
+use crate::mirror::transaction::failed;
+
+/// Names of crates' files and paths of rustup artifacts, which have a `/`, each with the time since when nothing names it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct PendingDeletions(pub(super) BTreeMap<String, Timestamp>);
+
+impl PendingDeletions {
+    /// The list of this mirror. What cannot be read is passed over: its time begins anew.
+    pub(super) fn read(layout: &Layout) -> Result<PendingDeletions, Error> {
+        let text = dir_scan::read_or_empty(&layout.pending_deletions())?;
+        Ok(PendingDeletions::parse(&String::from_utf8_lossy(&text)))
+    }
+
+    /// Since when the file called `name` waits, and until when. A new time begins for one that loses its name in this run.
+    pub(super) fn waiting_period(&self, name: &str, is_losing: bool, options: &Options) -> (Timestamp, Timestamp) {
+        let since = match self.0.get(name) {
+            // A time to come is of a clock that went wrong.
+            Some(since) if !is_losing => (*since).min(options.now),
+            _ => options.now,
+        };
+        (since, since.saturating_add(options.grace).unwrap_or(Timestamp::MAX))
+    }
+
+    fn parse(text: &str) -> PendingDeletions {
+        let entry = |line: &str| {
+            let (time, file) = line.split_once(' ')?;
+            Some((file.to_owned(), time.parse().ok()?))
+        };
+        PendingDeletions(text.lines().filter_map(entry).collect())
+    }
+
+    fn render(&self) -> String {
+        self.0.iter().map(|(file, since)| format!("{since} {file}\n")).collect()
+    }
+
+    /// Makes this the list of the mirror, by way of staging, which must have begun; durable when it returns.
+    pub(super) fn write(&self, layout: &Layout) -> Result<(), Error> {
+        let path = layout.pending_deletions();
+        if !self.0.is_empty() {
+            let written = durable::write_via(&layout.staging(), &path, self.render().as_bytes());
+            return Ok(written.map_err(failed("write", &path))?);
+        }
+        match fs::remove_file(&path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed("remove", &path)(e).into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_round_trips_and_damage_stays_local() {
+        let time: Timestamp = "2026-04-02T21:30:00Z".parse().expect("time");
+        let list = PendingDeletions(
+            [("a-1.0.0.crate".to_owned(), time), ("dist/2026-03-05/b.tar.xz".to_owned(), time)].into(),
+        );
+        let text = list.render();
+        assert_eq!(PendingDeletions::parse(&text), list);
+        assert_eq!(PendingDeletions::parse(&text.replacen("2026", "x", 1)).0.len(), 1);
+        assert_eq!(PendingDeletions::parse("garbage\n\n"), PendingDeletions::default());
+    }
+}

@@ -1,0 +1,159 @@
+//! What lies in the tree, held against what is current: which index lines and crates go, and when.
+
+use std::collections::{BTreeSet, HashSet};
+
+use super::dir_scan::{self, CrateFile, DirScan, IndexEntry};
+use super::lineages::KeepSet;
+use super::pending_deletions::PendingDeletions;
+use super::{Error, Item, Line, Options, PendingDeletion, VersionRemoval};
+use crate::mirror::layout::Layout;
+
+/// What lies in the tree, against what is current.
+pub(super) struct MirrorScan {
+    /// index/ and lines/.
+    pub(super) trees: [DirScan; 2],
+    /// Index files and records with something to decide, by place.
+    pub(super) entries: Vec<IndexEntry>,
+    /// Crates that no lineage needs, by name.
+    pub(super) unreferenced: Vec<CrateFile>,
+    /// What belongs nowhere.
+    pub(super) unrecognized: Vec<String>,
+    /// Index files.
+    pub(super) names: u64,
+    /// Crates.
+    pub(super) versions: u64,
+    /// Bytes of these.
+    pub(super) bytes: u64,
+}
+
+/// What of a survey goes, other than crates.
+#[derive(Default)]
+pub(super) struct IndexDeletions {
+    pub(super) index_lines: Vec<VersionRemoval>,
+    pub(super) index_meta: Vec<VersionRemoval>,
+    pub(super) lines: Vec<Line>,
+    pub(super) unrecognized: Vec<String>,
+    /// Index files that go whole.
+    pub(super) index_files_removed: u64,
+    /// The crates of lines that go, by their files' names in lower case: index paths are.
+    losing_line: HashSet<String>,
+    /// The crates of strange lines that stay, likewise.
+    with_unrecognized_line: HashSet<String>,
+}
+
+impl MirrorScan {
+    pub(super) fn scan(layout: &Layout, current: &mut KeepSet) -> Result<MirrorScan, Error> {
+        let (index, lines) = (
+            DirScan::list(layout.index(), dir_scan::MAX_INDEX_DEPTH)?,
+            DirScan::list(layout.index_meta(), dir_scan::MAX_INDEX_DEPTH)?,
+        );
+        let mut strangers: Vec<String> = index.unexpected.iter().map(|path| format!("index/{path}")).collect();
+        let mut places = BTreeSet::new();
+        let mut names = 0;
+        for place in &index.files {
+            if !place.contains('/') {
+                if place != "config.json" {
+                    strangers.push(format!("index/{place}"));
+                }
+                continue;
+            }
+            names += 1;
+            if dir_scan::is_index_path(place) {
+                places.insert(place.as_str());
+            } else {
+                strangers.push(format!("index/{place}"));
+            }
+        }
+        places.extend(lines.files.iter().filter(|place| dir_scan::is_index_path(place)).map(String::as_str));
+        let mut pages = Vec::new();
+        for place in places {
+            let page = IndexEntry::read(layout, place, current)?;
+            if !page.needs_no_change() {
+                pages.push(page);
+            }
+        }
+        let (files, others) = dir_scan::list_crate_files(layout)?;
+        strangers.extend(others.into_iter().map(|name| format!("crates/{name}")));
+        let (versions, bytes) = (files.len() as u64, files.iter().map(|file| file.size).sum());
+        let unreferenced = files.into_iter().filter(|file| !current.has_file(&file.name)).collect();
+        Ok(MirrorScan {
+            trees: [index, lines],
+            entries: pages,
+            unreferenced,
+            unrecognized: strangers,
+            names,
+            versions,
+            bytes,
+        })
+    }
+
+    /// Decides on every page what goes; only what is not strange does.
+    pub(super) fn classify(&mut self, unrecognized: &mut KeepSet) -> IndexDeletions {
+        let mut sorted = IndexDeletions::default();
+        let [index, lines] = &mut self.trees;
+        for page in &self.entries {
+            let (path, name) = (&page.path, page.path.rsplit('/').next().unwrap_or_default());
+            let (stay, go): (Vec<&String>, Vec<&String>) =
+                page.unreferenced.iter().partition(|version| unrecognized.has_line(path, version));
+            let file_of = |version: &String| format!("{name}-{version}.crate").to_lowercase();
+            sorted.with_unrecognized_line.extend(stay.iter().map(|version| file_of(version)));
+            sorted.losing_line.extend(go.iter().map(|version| file_of(version)));
+            sorted.unrecognized.extend(stay.iter().map(|version| format!("index/{path}: {version}")));
+            if page.unreadable > 0 {
+                sorted
+                    .unrecognized
+                    .push(format!("index/{path}: {} that cannot be read", count(page.unreadable, "line")));
+            }
+            let as_line = |version: &&String| Line { name: name.to_owned(), version: (*version).clone() };
+            sorted.lines.extend(go.iter().map(as_line));
+            let going: HashSet<String> = go.iter().copied().cloned().collect();
+            let leaving: HashSet<String> = going.iter().chain(&page.orphans).cloned().collect();
+            if page.recorded.iter().any(|version| leaving.contains(version)) {
+                if page.recorded.iter().all(|version| leaving.contains(version)) {
+                    lines.mark_removed(path);
+                }
+                sorted.index_meta.push(VersionRemoval { path: path.clone(), versions: leaving });
+            }
+            if !going.is_empty() {
+                if !page.has_others && stay.is_empty() {
+                    index.mark_removed(path);
+                    sorted.index_files_removed += 1;
+                }
+                sorted.index_lines.push(VersionRemoval { path: path.clone(), versions: going });
+            }
+        }
+        sorted
+    }
+}
+
+/// Crates that go now, those that go later, and the list of removals meanwhile and after.
+pub(super) fn partition_by_grace(
+    unreferenced: &[CrateFile],
+    unrecognized: &KeepSet,
+    sorted: &IndexDeletions,
+    before: &PendingDeletions,
+    options: &Options,
+) -> (Vec<Item>, Vec<PendingDeletion>, PendingDeletions, PendingDeletions) {
+    let (mut crates, mut waiting) = (Vec::new(), Vec::new());
+    let (mut during, mut after) = (PendingDeletions::default(), PendingDeletions::default());
+    for CrateFile { name, size } in unreferenced {
+        let lower = name.to_lowercase();
+        if unrecognized.has_file(name) || sorted.with_unrecognized_line.contains(&lower) {
+            continue;
+        }
+        let (since, until) = before.waiting_period(name, sorted.losing_line.contains(&lower), options);
+        let item = Item { file: name.clone(), size: *size };
+        during.0.insert(name.clone(), since);
+        if until <= options.now {
+            crates.push(item);
+        } else {
+            after.0.insert(name.clone(), since);
+            waiting.push(PendingDeletion { item, until });
+        }
+    }
+    (crates, waiting, during, after)
+}
+
+fn count(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}

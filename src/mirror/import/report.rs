@@ -1,0 +1,58 @@
+//! What an import says while it runs, and of what it did.
+
+use super::ImportReport;
+use crate::bundle::format::Manifest;
+use crate::event::{self, Event, Phase, Sink};
+use crate::mirror::index_link::{self, LinkState};
+use crate::mirror::layout::Layout;
+
+/// How much there is to read.
+pub(super) fn begin_event(manifest: &Manifest) -> Event {
+    let (items, bytes) =
+        manifest.entries().fold((0, 0u64), |(n, bytes), entry| (n + 1, bytes.saturating_add(entry.size)));
+    Event::Begin { phase: Phase::Importing, items, bytes }
+}
+
+/// Puts `crates/index` right. What was placed is placed by now, so that a failure is a warning.
+pub(in crate::mirror) fn restore_link(layout: &Layout, sink: &dyn Sink) -> LinkState {
+    let path = layout.index_link();
+    let shown = path.display();
+    let restored = match index_link::restore(layout) {
+        Ok(restored) => restored,
+        Err(error) => {
+            sink.warning(format!("all is placed, but `{shown}` could not be made a link: {error}: {}", error.source));
+            return index_link::link_state(layout);
+        }
+    };
+    if restored.state == LinkState::Unsupported {
+        sink.warning(format!(
+            "`{shown}` cannot be a link on this file system, so cargo's local-registry does not see the index; \
+             use `cargo frostmirror serve`"
+        ));
+    } else if let Some(aside) = &restored.moved_to {
+        sink.warning(format!(
+            "`{shown}` was a folder with content that the index lacks; it is a link again, and the folder is kept as `{}`",
+            aside.display()
+        ));
+    } else if !matches!(restored.previous, LinkState::Good | LinkState::Missing) {
+        sink.warning(format!("`{shown}` was {}; it is a link to ../index again", restored.previous));
+    }
+    restored.state
+}
+
+/// What came of it.
+pub(super) fn report_import(imported: &ImportReport, warnings: &[String], file: &str, sink: &dyn Sink) {
+    for note in warnings {
+        sink.warning(note.clone());
+    }
+    let ImportReport { crates_new, crates_repaired: crates_mended, .. } = imported;
+    if imported.already_imported {
+        sink.status("Unchanged", format!("{file} is already imported"));
+        return;
+    }
+    let count = event::format_contents(crates_new + crates_mended, imported.dist_files_new);
+    sink.status("Imported", format!("{count} ({}) of {file}", event::format_size(imported.bytes_new)));
+    if *crates_mended > 0 {
+        sink.status("Mended", format!("{} whose file no longer had its digest", event::format_crates(*crates_mended)));
+    }
+}

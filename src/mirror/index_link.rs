@@ -1,0 +1,229 @@
+//! `crates/index`, a relative link to `../index`, so that cargo's local-registry works on `crates/` with no server.
+//!
+//! A tree that was copied by a tool that follows links has a real folder there. It works on that day, and then hides
+//! every crate that is imported later; so each import looks, and puts the link back.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::layout::Layout;
+use super::transaction::{Error, failed};
+use crate::durable;
+use crate::index_line::IndexLine;
+
+/// What the link says, on every system that has links.
+const TARGET: &str = "../index";
+
+/// What stands at `crates/index`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LinkState {
+    /// The link.
+    Good,
+    /// Nothing; also where there is no mirror yet.
+    Missing,
+    /// A link to somewhere else.
+    WrongTarget(PathBuf),
+    /// A real folder or file: a copy that went stale, or will.
+    NotALink,
+    /// Nothing, because this file system has no symbolic links. Only an import knows.
+    Unsupported,
+}
+
+impl fmt::Display for LinkState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LinkState::Good => f.write_str("good"),
+            LinkState::Missing => f.write_str("missing"),
+            LinkState::WrongTarget(target) => write!(f, "a link to {}, not to {TARGET}", target.display()),
+            LinkState::NotALink => {
+                write!(f, "a copy, not a link to {TARGET}: crates imported later are not seen through it")
+            }
+            LinkState::Unsupported => f.write_str("not possible: this file system has no symbolic links"),
+        }
+    }
+}
+
+/// What stands at `crates/index` of this mirror. Reads one link.
+pub fn link_state(layout: &Layout) -> LinkState {
+    let link = layout.index_link();
+    match fs::read_link(&link) {
+        Ok(target) if target == Path::new(TARGET) => LinkState::Good,
+        Ok(target) => LinkState::WrongTarget(target),
+        Err(_) if link.symlink_metadata().is_ok() => LinkState::NotALink,
+        Err(_) => LinkState::Missing,
+    }
+}
+
+/// What was found there, and what became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RestoreResult {
+    /// What stands there now.
+    pub state: LinkState,
+    /// What stood there before.
+    pub previous: LinkState,
+    /// Where a folder was moved that had lines which the index lacks.
+    pub moved_to: Option<PathBuf>,
+}
+
+/// Puts the link in its place. A folder that stands there is moved out of the way, and removed only if the index has
+/// every line of it. Under the lock, after the index was placed.
+pub(super) fn restore(layout: &Layout) -> Result<RestoreResult, Error> {
+    let (crates, link) = (layout.crates(), layout.index_link());
+    durable::make_folder(&crates).map_err(failed("make the folder", &crates))?;
+    let before = link_state(layout);
+    let mut aside = None;
+    match before {
+        LinkState::Good => return Ok(RestoreResult { state: LinkState::Good, previous: before, moved_to: aside }),
+        LinkState::Missing | LinkState::Unsupported => {}
+        LinkState::WrongTarget(_) => fs::remove_file(&link).map_err(failed("remove", &link))?,
+        LinkState::NotALink => {
+            let moved =
+                unused_path(&layout.moved_aside()).map_err(failed("make a folder in", &layout.moved_aside()))?;
+            fs::rename(&link, &moved).map_err(failed("move", &link))?;
+            if index_covers(&moved, &layout.index()) {
+                fs::remove_dir_all(&moved).map_err(failed("remove", &moved))?;
+                // Only when nothing else is kept there.
+                let _kept = fs::remove_dir(layout.moved_aside()).is_err();
+            } else {
+                aside = Some(moved);
+            }
+        }
+    }
+    let state = match make(&link) {
+        Ok(()) => LinkState::Good,
+        Err(e) if means_unsupported(&e) => LinkState::Unsupported,
+        Err(source) => return Err(failed("make the link", &link)(source)),
+    };
+    Ok(RestoreResult { state, previous: before, moved_to: aside })
+}
+
+/// Whether the mirror's file system has links, which only trying tells. Under the lock.
+pub(super) fn is_supported(layout: &Layout) -> bool {
+    let probe = layout.private().join("link-probe");
+    let made = match make(&probe) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => !means_unsupported(&error),
+        _ => true,
+    };
+    let _was_none = fs::remove_file(&probe).is_err();
+    made
+}
+
+/// File systems without links and Windows without the privilege answer with one of these.
+fn means_unsupported(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported)
+}
+
+#[cfg(unix)]
+fn make(link: &Path) -> io::Result<()> {
+    std::os::unix::fs::symlink(TARGET, link)
+}
+
+#[cfg(windows)]
+fn make(link: &Path) -> io::Result<()> {
+    std::os::windows::fs::symlink_dir(TARGET, link)
+}
+
+fn unused_path(folder: &Path) -> io::Result<PathBuf> {
+    fs::create_dir_all(folder)?;
+    let mut number = 1;
+    loop {
+        let path = folder.join(format!("crates-index-{number}"));
+        if path.symlink_metadata().is_err() {
+            return Ok(path);
+        }
+        number += 1;
+    }
+}
+
+/// Whether every version that `copy` lists is listed below `index` with the same checksum. Anything that is no index
+/// file, or cannot be read, counts as something of its own; `config.json` does not.
+fn index_covers(copy: &Path, index: &Path) -> bool {
+    let Ok(entries) = fs::read_dir(copy) else {
+        return false;
+    };
+    for entry in entries {
+        let Ok((entry, kind)) = entry.and_then(|entry| entry.file_type().map(|kind| (entry, kind))) else {
+            return false;
+        };
+        let counterpart = index.join(entry.file_name());
+        let within = if kind.is_dir() {
+            index_covers(&entry.path(), &counterpart)
+        } else {
+            entry.file_name() == "config.json" || kind.is_file() && index_has_lines(&entry.path(), &counterpart)
+        };
+        if !within {
+            return false;
+        }
+    }
+    true
+}
+
+fn index_has_lines(copy: &Path, index: &Path) -> bool {
+    let (Ok(copy), Ok(index)) = (fs::read_to_string(copy), fs::read_to_string(index)) else {
+        return false;
+    };
+    let index_lines: Vec<IndexLine> = IndexLine::parse_file(&index).collect();
+    copy.lines().filter(|line| !line.is_empty()).all(|line| {
+        IndexLine::parse(line)
+            .is_ok_and(|line| index_lines.iter().any(|other| other.id == line.id && other.cksum == line.cksum))
+    })
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use crate::digest::Sha256;
+
+    fn line(version: &str, yanked: bool) -> String {
+        let cksum = Sha256::of(version.as_bytes());
+        format!(r#"{{"name":"a","vers":"{version}","deps":[],"cksum":"{cksum}","features":{{}},"yanked":{yanked}}}"#)
+    }
+
+    fn mirror(index: &str) -> (tempfile::TempDir, Layout) {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let layout = Layout::new(folder.path());
+        for path in [layout.index().join("1"), layout.crates(), layout.private()] {
+            fs::create_dir_all(path).expect("folder");
+        }
+        fs::write(layout.index().join("1/a"), index).expect("write");
+        (folder, layout)
+    }
+
+    #[test]
+    fn a_missing_or_wrong_link_is_restored() {
+        let (_folder, layout) = mirror("");
+        assert_eq!(link_state(&layout), LinkState::Missing);
+        assert_eq!(restore(&layout).expect("restored").state, LinkState::Good);
+        assert!(layout.index_link().join("1/a").exists());
+        fs::remove_file(layout.index_link()).expect("removed");
+        std::os::unix::fs::symlink("/etc", layout.index_link()).expect("link");
+        let restored = restore(&layout).expect("restored");
+        assert_eq!(restored.previous, LinkState::WrongTarget("/etc".into()));
+        assert_eq!(link_state(&layout), LinkState::Good);
+        assert!(Path::new("/etc").is_dir());
+    }
+
+    #[test]
+    fn a_stale_copy_is_removed_and_one_with_unknown_lines_is_moved_aside() {
+        let (_folder, layout) = mirror(&format!("{}\n{}\n", line("1.0.0", true), line("1.0.1", false)));
+        for (copy, kept) in [(line("1.0.0", false), false), (line("3.0.0", false), true), ("garbage".to_owned(), true)]
+        {
+            match fs::remove_file(layout.index_link()) {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => panic!("{e}"),
+                _ => {}
+            }
+            fs::create_dir_all(layout.index_link().join("1")).expect("folder");
+            fs::write(layout.index_link().join("1/a"), &copy).expect("write");
+            fs::write(layout.index_link().join("config.json"), "{}").expect("write");
+            assert_eq!(link_state(&layout), LinkState::NotALink);
+            let restored = restore(&layout).expect("restored");
+            assert_eq!((restored.state, restored.previous), (LinkState::Good, LinkState::NotALink));
+            assert_eq!(restored.moved_to.is_some(), kept, "{copy}");
+            if let Some(aside) = restored.moved_to {
+                assert_eq!(fs::read_to_string(aside.join("1/a")).expect("read"), copy);
+            }
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! How lines of two origins become one index file. The rules stand in [`super::layout`]; here they are a pure function,
+//! so that their independence of the order of imports can be tested as a property.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::index_meta::IndexLineMeta;
+use crate::crate_id::{CrateId, CrateName, Version};
+use crate::digest::Sha256;
+use crate::index_line::IndexLine;
+
+/// An index file and its records as the mirror holds them; both empty where there is none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoredIndexFile {
+    /// The file's text.
+    pub text: String,
+    /// The records of its lines.
+    pub records: Vec<IndexLineMeta>,
+}
+
+/// A line that a bundle brings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewLine {
+    /// The line.
+    pub line: IndexLine,
+    /// When it was read from upstream's index.
+    pub read_at: Timestamp,
+    /// Whether the bundle names the crate without having ever had its file.
+    pub index_only: bool,
+    /// Whether the line only replaces that of a crate which the mirror has, and adds none; without the crate, it waits.
+    pub is_refresh: bool,
+}
+
+/// What an index file becomes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MergeResult {
+    /// The whole file.
+    pub text: String,
+    /// Its records.
+    pub records: Vec<IndexLineMeta>,
+    /// The crates that the lines which are new or different depend on, other than for tests; sorted, by their own names.
+    pub dependencies: Vec<String>,
+    /// How many held lines were damaged, and were dropped or replaced.
+    pub damaged_lines: usize,
+    /// How many versions are listed with their file that were never on record so.
+    pub newly_stored: usize,
+    /// Refreshed lines whose crate is not held, each with the time when it was read.
+    pub pending: Vec<(IndexLine, Timestamp)>,
+}
+
+/// Two lines for one version that cannot both be true.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum Conflict {
+    /// The same name with another digest.
+    #[error("{id} is held with the checksum {held}, and the bundle has it with {incoming}")]
+    Checksum {
+        /// The crate.
+        id: CrateId,
+        /// The digest on record.
+        held: Sha256,
+        /// The bundle's.
+        incoming: Sha256,
+    },
+    /// The same crate with other dependencies.
+    #[error("the bundle's index line of {id} has other dependencies than the one held")]
+    Dependencies {
+        /// The crate.
+        id: CrateId,
+    },
+    /// Two names that differ only by case share an index file.
+    #[error("the bundle has a crate `{incoming}`, and the mirror holds `{held}`, whose index file is the same")]
+    Name {
+        /// The name held.
+        held: CrateName,
+        /// The bundle's.
+        incoming: CrateName,
+    },
+}
+
+/// One version's line with what is on record of it.
+struct VersionState {
+    line: IndexLine,
+    read_at: Timestamp,
+    index_only: bool,
+}
+
+/// Merges `incoming` into `held`.
+///
+/// # Errors
+/// The first [`DigestConflict`] between the two.
+pub fn merge(stored: &StoredIndexFile, incoming: Vec<NewLine>) -> Result<MergeResult, Box<Conflict>> {
+    let (mut versions, damaged) = valid_stored_lines(stored);
+    let mut recorded: BTreeMap<&Version, Sha256> = BTreeMap::new();
+    for record in &stored.records {
+        recorded.entry(&record.version).or_insert(record.cksum);
+    }
+    let was_held = |version: &Version| stored.records.iter().any(|r| r.version == *version && !r.index_only);
+    let mut needs = Vec::new();
+    let mut replaced = Vec::new();
+    let mut newly_stored = 0;
+    let mut pending = Vec::new();
+    for NewLine { line, read_at: read, index_only, is_refresh: refresh } in incoming {
+        if let Some(other) = versions.values().next().filter(|known| known.line.id.name != line.id.name) {
+            return Err(Box::new(Conflict::Name { held: other.line.id.name.clone(), incoming: line.id.name }));
+        }
+        let version = line.id.version.clone();
+        let before = versions.get(&version).map(|known| known.line.cksum);
+        if let Some(held) = before.or_else(|| recorded.get(&version).copied()).filter(|held| *held != line.cksum) {
+            return Err(Box::new(Conflict::Checksum { id: line.id, held, incoming: line.cksum }));
+        }
+        match versions.get_mut(&version) {
+            // No index line without a crate.
+            None if refresh && !recorded.contains_key(&version) => pending.push((line, read)),
+            None => {
+                // A damaged line is replaced, and what is on record of its file stays so.
+                let index_only = if refresh { !was_held(&version) } else { index_only };
+                needs.extend(dependency_names(&line));
+                newly_stored += usize::from(!index_only && !was_held(&version));
+                versions.insert(version, VersionState { line, read_at: read, index_only });
+            }
+            Some(known) => {
+                if !known.line.is_consistent_with(&line) {
+                    return Err(Box::new(Conflict::Dependencies { id: line.id }));
+                }
+                newly_stored += usize::from(known.index_only && !index_only);
+                known.index_only &= index_only;
+                if (read, &line.raw) > (known.read_at, &known.line.raw) {
+                    if known.line.raw != line.raw {
+                        needs.extend(dependency_names(&line));
+                        replaced.push(meta_of(known));
+                    }
+                    (known.line, known.read_at) = (line, read);
+                }
+            }
+        }
+    }
+    needs.sort_unstable();
+    needs.dedup();
+    let mut text = String::new();
+    let mut records = Vec::new();
+    for known in versions.values() {
+        text.push_str(&known.line.raw);
+        text.push('\n');
+        // The time of the line that still stands until the new file is renamed into place.
+        records.extend(replaced.iter().filter(|old: &&IndexLineMeta| old.version == known.line.id.version).cloned());
+        records.push(meta_of(known));
+    }
+    Ok(MergeResult { text, records, dependencies: needs, damaged_lines: damaged, newly_stored, pending })
+}
+
+/// The held lines that are what was recorded of them, by version, and the number of those that are not.
+fn valid_stored_lines(stored: &StoredIndexFile) -> (BTreeMap<Version, VersionState>, usize) {
+    let mut versions = BTreeMap::new();
+    let mut damaged = 0;
+    for raw in stored.text.lines().filter(|raw| !raw.is_empty()) {
+        let Ok(line) = IndexLine::parse(raw) else {
+            damaged += 1;
+            continue;
+        };
+        let digest = Sha256::of(raw.as_bytes());
+        let mut recorded = stored.records.iter().filter(|record| record.version == line.id.version).peekable();
+        let unknown = recorded.peek().is_none();
+        // The same line may be on record with two times; the later one counts.
+        let matching = recorded.filter(|record| record.line_sha256 == digest).max_by_key(|record| record.read_at);
+        let (read, index_only) = match matching {
+            Some(record) => (record.read_at, record.index_only),
+            None if unknown => (Timestamp::MIN, false),
+            None => {
+                damaged += 1;
+                continue;
+            }
+        };
+        versions.insert(line.id.version.clone(), VersionState { line, read_at: read, index_only });
+    }
+    (versions, damaged)
+}
+
+fn meta_of(version: &VersionState) -> IndexLineMeta {
+    IndexLineMeta {
+        version: version.line.id.version.clone(),
+        read_at: version.read_at,
+        cksum: version.line.cksum,
+        line_sha256: Sha256::of(version.line.raw.as_bytes()),
+        index_only: version.index_only,
+    }
+}
+
+fn dependency_names(line: &IndexLine) -> impl Iterator<Item = String> {
+    line.deps.iter().filter(|dep| !dep.dev).map(|dep| dep.name.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn raw(version: &str, extra: &str) -> String {
+        let cksum = Sha256::of(version.as_bytes());
+        format!(r#"{{"name":"a","vers":"{version}","deps":[],"cksum":"{cksum}","features":{{}}{extra}}}"#)
+    }
+
+    fn new_line(raw: &str, read: i64, index_only: bool) -> NewLine {
+        let line = IndexLine::parse(raw).expect("a line");
+        NewLine { line, read_at: Timestamp::from_second(read).expect("time"), index_only, is_refresh: false }
+    }
+
+    fn to_stored(merged: MergeResult) -> StoredIndexFile {
+        StoredIndexFile { text: merged.text, records: merged.records }
+    }
+
+    fn merged(lines: &[NewLine]) -> StoredIndexFile {
+        lines.iter().fold(StoredIndexFile::default(), |before, line| {
+            to_stored(merge(&before, vec![line.clone()]).expect("no conflict"))
+        })
+    }
+
+    #[test]
+    fn versions_are_sorted_as_versions_and_kept_verbatim() {
+        let lines = ["10.0.0", "9.0.0", "9.0.0-rc.1"].map(|version| raw(version, r#", "yanked" : false"#));
+        let file = merged(&lines.each_ref().map(|line| new_line(line, 1, false)));
+        assert_eq!(file.text, format!("{}\n{}\n{}\n", lines[2], lines[1], lines[0]));
+    }
+
+    #[test]
+    fn the_line_read_later_wins_in_any_order() {
+        let old = new_line(&raw("1.0.0", ""), 1, false);
+        let new = new_line(&raw("1.0.0", r#","yanked":true"#), 2, false);
+        for order in [[old.clone(), new.clone()], [new.clone(), old.clone()]] {
+            assert_eq!(merged(&order).text, format!("{}\n", new.line.raw));
+        }
+        // The old line again, from a later reading: un-yanked.
+        let again = NewLine { read_at: Timestamp::from_second(3).expect("time"), ..old };
+        assert_eq!(merged(&[new, again.clone()]).text, format!("{}\n", again.line.raw));
+    }
+
+    #[test]
+    fn conflicts_are_found() {
+        let before = merged(&[new_line(&raw("1.0.0", ""), 1, false)]);
+        let other = raw("1.0.0", "").replace(&Sha256::of(b"1.0.0").to_string(), &Sha256::of(b"").to_string());
+        assert!(
+            matches!(merge(&before, vec![new_line(&other, 2, false)]), Err(c) if matches!(*c, Conflict::Checksum { .. }))
+        );
+        let dep = r#""deps":[{"name":"b","req":"^1","features":[],"optional":false,"default_features":true,"target":null,"kind":"normal"}]"#;
+        let deps = raw("1.0.0", "").replace(r#""deps":[]"#, dep);
+        assert!(
+            matches!(merge(&before, vec![new_line(&deps, 2, false)]), Err(c) if matches!(*c, Conflict::Dependencies { .. }))
+        );
+        let name = raw("2.0.0", "").replace(r#""a""#, r#""A""#);
+        assert!(
+            matches!(merge(&before, vec![new_line(&name, 2, false)]), Err(c) if matches!(*c, Conflict::Name { .. }))
+        );
+    }
+
+    #[test]
+    fn a_refresh_replaces_a_stored_line_and_adds_none() {
+        let refreshed = NewLine { is_refresh: true, ..new_line(&raw("1.0.0", r#","yanked":true"#), 2, true) };
+        assert_eq!(merged(std::slice::from_ref(&refreshed)), StoredIndexFile::default());
+        for index_only in [false, true] {
+            let before = merged(&[new_line(&raw("1.0.0", ""), 1, index_only)]);
+            let after = merge(&before, vec![refreshed.clone()]).expect("no conflict");
+            assert_eq!((after.text, after.newly_stored), (format!("{}\n", refreshed.line.raw), 0));
+            assert_eq!(after.records.last().map(|record| record.index_only), Some(index_only));
+            // The line is damaged, and its record says what it was.
+            let torn = StoredIndexFile { text: "x\n".to_owned(), records: before.records };
+            let after = merge(&torn, vec![refreshed.clone()]).expect("no conflict");
+            assert_eq!((after.text, after.newly_stored), (format!("{}\n", refreshed.line.raw), 0));
+            assert_eq!(after.records.last().map(|record| record.index_only), Some(index_only));
+        }
+        // What was read before the held line does not replace it.
+        let newer = merged(&[new_line(&raw("1.0.0", ""), 3, false)]);
+        assert_eq!(merge(&newer, vec![refreshed]).expect("no conflict").text, newer.text);
+    }
+
+    #[test]
+    fn a_damaged_line_is_replaced_but_its_checksum_still_binds() {
+        let line = new_line(&raw("1.0.0", ""), 1, false);
+        let mut file = merged(std::slice::from_ref(&line));
+        file.text = file.text.replace(r#""deps":[]"#, r#""deps":null"#);
+        let mended = merge(&file, vec![line.clone()]).expect("no conflict");
+        assert_eq!((mended.text, mended.damaged_lines), (format!("{}\n", line.line.raw), 1));
+        let other = raw("1.0.0", "").replace(&Sha256::of(b"1.0.0").to_string(), &Sha256::of(b"").to_string());
+        assert!(
+            matches!(merge(&file, vec![new_line(&other, 2, false)]), Err(c) if matches!(*c, Conflict::Checksum { .. }))
+        );
+    }
+
+    #[test]
+    fn a_kill_between_metadata_and_index_keeps_read_times() {
+        let old = new_line(&raw("1.0.0", r#","yanked":true"#), 2, false);
+        let before = merged(std::slice::from_ref(&old));
+        let new = merge(&before, vec![new_line(&raw("1.0.0", ""), 3, false)]).expect("no conflict");
+        // The records are in place, the lines are not.
+        let torn = StoredIndexFile { text: before.text.clone(), records: new.records };
+        let older = new_line(&raw("1.0.0", r#","v":1"#), 1, false);
+        assert_eq!(merge(&torn, vec![older]).expect("no conflict").text, before.text);
+    }
+
+    #[test]
+    fn a_line_without_metadata_counts_as_the_oldest() {
+        let bare = StoredIndexFile { text: format!("{}\n", raw("1.0.0", "")), records: Vec::new() };
+        let new = new_line(&raw("1.0.0", r#","yanked":false"#), -1_000_000_000, false);
+        assert_eq!(merge(&bare, vec![new.clone()]).expect("no conflict").text, format!("{}\n", new.line.raw));
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_never_matters(
+            lines in proptest::collection::vec((0usize..4, 0usize..3, 1i64..4, any::<bool>()), 1..9),
+            seed in any::<u64>(),
+        ) {
+            let lines: Vec<NewLine> = lines
+                .into_iter()
+                .map(|(version, extra, read, index_only)| {
+                    let extra = ["", r#","yanked":true"#, r#","yanked":false"#][extra];
+                    new_line(&raw(["1.0.0", "1.0.1", "1.0.1+b", "2.0.0"][version], extra), read, index_only)
+                })
+                .collect();
+            let mut shuffled = lines.clone();
+            let mut state = seed;
+            for i in (1..shuffled.len()).rev() {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                shuffled.swap(i, usize::try_from(state >> 33).expect("31 bits") % (i + 1));
+            }
+            let (one, other) = (merged(&lines), merged(&shuffled));
+            prop_assert_eq!(&one.text, &other.text);
+            // What was replaced on the way may linger; what stands is recorded alike.
+            let standing = |file: &StoredIndexFile| -> Vec<(Sha256, Timestamp, bool)> {
+                let (versions, damaged) = valid_stored_lines(file);
+                assert_eq!(damaged, 0);
+                versions.values().map(|known| (Sha256::of(known.line.raw.as_bytes()), known.read_at, known.index_only)).collect()
+            };
+            prop_assert_eq!(standing(&one), standing(&other));
+        }
+    }
+}

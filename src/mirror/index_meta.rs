@@ -1,0 +1,80 @@
+//! What is recorded of every line of an index file: when it was read upstream, its digest, and whether its crate is
+//! held. The format is described in [`super::layout`].
+
+use std::fmt::Write as _;
+
+use jiff::Timestamp;
+
+use crate::crate_id::Version;
+use crate::digest::Sha256;
+
+/// The record of one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IndexLineMeta {
+    /// The version that the line is of.
+    pub version: Version,
+    /// When upstream's index was read.
+    pub read_at: Timestamp,
+    /// Digest of the crate, as the line states it.
+    pub cksum: Sha256,
+    /// Digest of the line itself, without its end.
+    pub line_sha256: Sha256,
+    /// Whether the crate's file was left out by a platform filter and never came.
+    pub index_only: bool,
+}
+
+impl IndexLineMeta {
+    fn parse(text: &str) -> Option<IndexLineMeta> {
+        let mut fields = text.split(' ');
+        let record = IndexLineMeta {
+            version: fields.next()?.parse().ok()?,
+            read_at: fields.next()?.parse().ok()?,
+            cksum: fields.next()?.parse().ok()?,
+            line_sha256: fields.next()?.parse().ok()?,
+            index_only: match fields.next()? {
+                "held" => false,
+                "index-only" => true,
+                _ => return None,
+            },
+        };
+        fields.next().is_none().then_some(record)
+    }
+}
+
+/// The records in `text`. What is no record is passed over: its line then counts as read before all others.
+pub fn parse(text: &str) -> Vec<IndexLineMeta> {
+    text.lines().filter_map(IndexLineMeta::parse).collect()
+}
+
+/// The text of `records`, in the order given.
+pub fn render(records: &[IndexLineMeta]) -> String {
+    let mut text = String::new();
+    for IndexLineMeta { version, read_at: read, cksum, line_sha256: line, index_only } in records {
+        let state = if *index_only { "index-only" } else { "held" };
+        writeln!(text, "{version} {read} {cksum} {line} {state}").expect("writing to memory cannot fail");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_round_trip_and_damage_stays_local() {
+        let record = |version: &str, index_only| IndexLineMeta {
+            version: version.parse().expect("version"),
+            read_at: "2026-04-02T21:30:00Z".parse().expect("time"),
+            cksum: Sha256::of(b"crate"),
+            line_sha256: Sha256::of(version.as_bytes()),
+            index_only,
+        };
+        let unknown = IndexLineMeta { read_at: Timestamp::MIN, ..record("2.0.0", false) };
+        let records = [record("1.0.0", false), record("1.0.1-a+b", true), unknown];
+        let text = render(&records);
+        assert_eq!(parse(&text), records);
+        let damaged = text.replacen("held", "hexd", 1);
+        assert_eq!(parse(&damaged), records[1..]);
+        assert_eq!(parse(&text.replace("index-only", "index-only x")).len(), 2);
+    }
+}

@@ -1,0 +1,155 @@
+//! What the index lists, each line held against its record and its crate's file: what may be copied out of a mirror.
+//!
+//! The bytes of crates are not read here; whoever copies them takes their digest on the way.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use jiff::Timestamp;
+
+use super::index_meta;
+use super::layout::Layout;
+use super::summary::for_each_file;
+use super::transaction::{self, failed, has_unfinished_work};
+use crate::crate_id::{CrateId, CrateName, Version};
+use crate::digest::Sha256;
+use crate::index_line::IndexLine;
+
+/// A crate that the index lists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct InventoryEntry {
+    /// Its name and version.
+    pub(super) id: CrateId,
+    /// The digest that its file must have.
+    pub(super) cksum: Sha256,
+    /// Whether it is yanked.
+    pub(super) yanked: bool,
+    /// When its line was read from upstream's index; [`Timestamp::UNIX_EPOCH`] where nobody knows.
+    pub(super) read_at: Timestamp,
+    /// Bytes of its file; `None`: a platform filter left it out.
+    pub(super) size: Option<u64>,
+}
+
+/// What the index lists, by name and version, yanked versions too.
+#[derive(Debug, Default)]
+pub(super) struct Inventory {
+    /// Every crate.
+    pub(super) crates: Vec<InventoryEntry>,
+    /// Everything that does not agree, one line each.
+    pub(super) problems: Vec<String>,
+}
+
+impl Inventory {
+    /// Reads the whole index, and hands the name, the path and the text of each file on; of one without a line that can
+    /// be read there is none to hand on.
+    ///
+    /// # Errors
+    /// The file system's, and those of `each`.
+    pub(super) fn read<E: From<transaction::Error>>(
+        layout: &Layout,
+        each: &mut dyn FnMut(&CrateName, &Path, &str) -> Result<(), E>,
+    ) -> Result<Inventory, E> {
+        let root = layout.index();
+        let mut files = Vec::new();
+        for_each_file(&root, 3, &mut |path| {
+            if path.parent() != Some(&root) {
+                files.push(path.to_owned());
+            }
+            Ok(())
+        })?;
+        files.sort_unstable();
+        // A killed import leaves records of lines that were not placed yet.
+        let interrupted = has_unfinished_work(layout);
+        let mut inventory = Inventory::default();
+        for path in files {
+            let bytes = fs::read(&path).map_err(failed("read", &path))?;
+            let text = String::from_utf8_lossy(&bytes);
+            if let Some(name) = inventory.add_index_file(layout, &path, &text, interrupted)? {
+                each(&name, &path, &text)?;
+            }
+        }
+        inventory.crates.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+        Ok(inventory)
+    }
+
+    /// The crates whose files are there.
+    pub(super) fn stored(&self) -> impl Iterator<Item = &InventoryEntry> {
+        self.crates.iter().filter(|holding| holding.size.is_some())
+    }
+
+    fn add_index_file(
+        &mut self,
+        layout: &Layout,
+        path: &Path,
+        text: &str,
+        interrupted: bool,
+    ) -> Result<Option<CrateName>, transaction::Error> {
+        let index_path = path.strip_prefix(layout.index()).unwrap_or(path);
+        let shown = format!("index/{}", index_path.display());
+        let of_records = layout.index_meta().join(index_path);
+        // A record that was lost is a matter of the audit; the lines and the crates still vouch for each other.
+        let records = index_meta::parse(&fs::read_to_string(of_records).unwrap_or_default());
+        let mut name: Option<CrateName> = None;
+        let mut seen: HashSet<Version> = HashSet::new();
+        for (number, raw) in (1..).zip(text.lines()).filter(|(_, raw)| !raw.is_empty()) {
+            let IndexLine { id, cksum, yanked, .. } = match IndexLine::parse(raw) {
+                Ok(line) => line,
+                Err(why) => {
+                    self.problems.push(format!("{shown} is damaged at line {number}: {why}"));
+                    continue;
+                }
+            };
+            if layout.index_file(&id.name) != path {
+                self.problems.push(format!("{shown} has a line of {id}, which does not belong there"));
+                continue;
+            }
+            name.get_or_insert_with(|| id.name.clone());
+            if !seen.insert(id.version.clone()) {
+                self.problems.push(format!("{shown} has two lines of {id}"));
+                continue;
+            }
+            let digest = Sha256::of(raw.as_bytes());
+            let mut recorded = records.iter().filter(|record| record.version == id.version).peekable();
+            let known = recorded.peek().is_some();
+            let matching = recorded.filter(|record| record.line_sha256 == digest && record.cksum == cksum);
+            let record = matching.max_by_key(|record| record.read_at);
+            if known && record.is_none() {
+                self.problems.push(format!("{shown} has another line of {id} than the one on record"));
+                continue;
+            }
+            let index_only = record.is_some_and(|record| record.index_only);
+            if let Some(size) = self.file_size(layout, &id, index_only)? {
+                let read = record.map_or(Timestamp::UNIX_EPOCH, |record| record.read_at.max(Timestamp::UNIX_EPOCH));
+                self.crates.push(InventoryEntry { id, cksum, yanked, read_at: read, size });
+            }
+        }
+        if name.is_none() && records.is_empty() {
+            self.problems.push(format!("{shown} has no line of a crate"));
+        }
+        if let Some(lost) = records.iter().find(|record| !interrupted && !seen.contains(&record.version)) {
+            self.problems.push(format!("{shown} has no line of version {}, which is on record", lost.version));
+        }
+        Ok(name)
+    }
+
+    /// Bytes of the crate's file; the inner `None` where it was left out, the outer one where there is a problem.
+    fn file_size(
+        &mut self,
+        layout: &Layout,
+        id: &CrateId,
+        index_only: bool,
+    ) -> Result<Option<Option<u64>>, transaction::Error> {
+        let path = layout.crate_file(id);
+        let fault = match path.symlink_metadata() {
+            Ok(about) if about.is_file() => return Ok(Some(Some(about.len()))),
+            Ok(_) => "is not a file",
+            Err(e) if e.kind() == io::ErrorKind::NotFound && index_only => return Ok(Some(None)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => "is missing; the index names it",
+            Err(source) => return Err(failed("read", &path)(source)),
+        };
+        self.problems.push(format!("{} {fault}", id.crate_path()));
+        Ok(None)
+    }
+}

@@ -1,0 +1,148 @@
+//! Lineages that were let go: each a note in the ledger that says after which import its records stopped to count.
+//!
+//! A note is called `NNNNNNNN-LINEAGE.forgotten`, with the number of the newest record at that time. Records stay as
+//! they are; whoever reads the ledger leaves out what a note covers. A bundle of the lineage that is imported later gets
+//! a record with a higher number, and the lineage counts again from there.
+//!
+//! A note `NNNNNNNN-LINEAGE-KKKKKKKK.accepted` does the same, save that the record of number K goes on to count: the bundle
+//! that was accepted as the lineage's newest.
+
+use std::fs;
+use std::io;
+
+use serde::{Deserialize, Serialize};
+
+use super::layout::Layout;
+use super::ledger;
+use super::summary::LineageTip;
+use super::transaction::{Error, failed};
+use crate::durable;
+
+/// A lineage, and the number of the newest record when it was let go.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Retirement {
+    /// Records up to this number are covered.
+    pub last_record: u64,
+    /// The lineage.
+    pub lineage: String,
+    /// The number of the record that counts nevertheless, where a bundle was accepted as the newest.
+    pub accepted_record: Option<u64>,
+}
+
+/// What a note's file says, for people: the name alone decides.
+#[derive(Serialize, Deserialize)]
+struct RetirementFile {
+    #[serde(rename = "forgotten")]
+    retired_at: String,
+    newest: LineageTip,
+}
+
+/// Every note of the ledger, the oldest first.
+///
+/// # Errors
+/// The file system's.
+pub fn read_retirements(layout: &Layout) -> Result<Vec<Retirement>, Error> {
+    let folder = layout.ledger();
+    let entries = match fs::read_dir(&folder) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound || e.kind() == io::ErrorKind::NotADirectory => {
+            return Ok(Vec::new());
+        }
+        entries => entries.map_err(failed("list", &folder))?,
+    };
+    let mut notes = Vec::new();
+    for entry in entries {
+        let name = entry.map_err(failed("list", &folder))?.file_name();
+        notes.extend(name.to_str().and_then(Retirement::parse));
+    }
+    notes.sort_unstable();
+    Ok(notes)
+}
+
+/// Whether a note says that the record with this number, which is of `lineage`, does not count.
+pub fn is_retired(notes: &[Retirement], number: u64, lineage: &str) -> bool {
+    notes
+        .iter()
+        .any(|note| note.lineage == lineage && number <= note.last_record && note.accepted_record != Some(number))
+}
+
+impl Retirement {
+    fn parse(name: &str) -> Option<Retirement> {
+        let (stem, accepted) = match name.strip_suffix(".accepted") {
+            Some(stem) => {
+                let (stem, accepted) = stem.rsplit_once('-')?;
+                (stem, Some(accepted.parse().ok()?))
+            }
+            None => (name.strip_suffix(".forgotten")?, None),
+        };
+        let (after, lineage) = stem.split_once('-')?;
+        let lineage = Some(lineage).filter(|lineage| !lineage.is_empty())?.to_owned();
+        Some(Retirement { last_record: after.parse().ok()?, lineage, accepted_record: accepted })
+    }
+
+    /// Writes the note of a lineage, by way of staging, which must have begun. Durable when it returns: the lineage is
+    /// let go by then.
+    pub(super) fn write(layout: &Layout, after: u64, newest: &LineageTip, forgotten: &str) -> Result<(), Error> {
+        Retirement::write_file(layout, &format!("{after:08}-{}.forgotten", newest.id), newest, forgotten)
+    }
+
+    /// Writes the note of a lineage whose newest bundle was accepted, as [`Retirement::write`] does. A record whose name has no
+    /// number is none of the ledger's, and gets no note.
+    pub(super) fn write_accepted(layout: &Layout, after: u64, newest: &LineageTip, now: &str) -> Result<(), Error> {
+        match ledger::record_number(&newest.record) {
+            Some(number) => {
+                Retirement::write_file(layout, &format!("{after:08}-{}-{number:08}.accepted", newest.id), newest, now)
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn write_file(layout: &Layout, name: &str, newest: &LineageTip, forgotten: &str) -> Result<(), Error> {
+        let path = layout.ledger().join(name);
+        let text = RetirementFile { retired_at: forgotten.to_owned(), newest: newest.clone() };
+        let text = serde_json::to_vec(&text).expect("plain fields are JSON");
+        durable::write_via(&layout.staging(), &path, &text).map_err(failed("write", &path))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_retirement_covers_the_records_before_it() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let layout = Layout::new(folder.path());
+        assert_eq!(read_retirements(&layout).expect("none"), []);
+        fs::create_dir_all(layout.ledger()).expect("folder");
+        for name in ["00000001-ab.json", ".part-x", "x-ab.forgotten", "00000001-.forgotten"] {
+            fs::write(layout.ledger().join(name), "{}").expect("write");
+        }
+        let newest = LineageTip {
+            id: "ab".to_owned(),
+            sequence: 3,
+            bundle: "b".to_owned(),
+            created: String::new(),
+            record: String::new(),
+            gap_after: None,
+            inputs: Vec::new(),
+            more_inputs: 0,
+        };
+        fs::create_dir_all(layout.staging()).expect("staging");
+        Retirement::write(&layout, 7, &newest, "2026-01-01T00:00:00Z").expect("written");
+        let notes = read_retirements(&layout).expect("one");
+        assert_eq!(notes, [Retirement { last_record: 7, lineage: "ab".to_owned(), accepted_record: None }]);
+        assert!(is_retired(&notes, 7, "ab") && !is_retired(&notes, 8, "ab") && !is_retired(&notes, 1, "cd"));
+    }
+
+    #[test]
+    fn an_accepted_record_is_not_retired() {
+        let note = Retirement { last_record: 7, lineage: "ab".to_owned(), accepted_record: Some(5) };
+        assert_eq!(Retirement::parse("00000007-ab-00000005.accepted"), Some(note.clone()));
+        for name in ["00000007-00000005.accepted", "00000007-ab.accepted", "00000007--00000005.accepted"] {
+            assert_eq!(Retirement::parse(name), None, "{name}");
+        }
+        let notes = [note];
+        let covered: Vec<u64> = (3..9).filter(|number| is_retired(&notes, *number, "ab")).collect();
+        assert_eq!(covered, [3, 4, 6, 7]);
+    }
+}

@@ -1,0 +1,427 @@
+//! Takes a bundle's bytes as they pass, and stages what the mirror does not hold. Nothing here touches the tree.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+
+use super::dist_files::MutableName;
+use super::index_merge::{self, MergeResult, NewLine, StoredIndexFile};
+use super::index_meta;
+use super::layout::Layout;
+use super::pending_lines::PendingLines;
+use super::summary::CountsDelta;
+use super::topo_sort::{NameIds, Node};
+use super::transaction::{Error, Rename, StagedFile, Staging, failed};
+use crate::bundle::format::Entry;
+use crate::bundle::open::EntryVisitor;
+use crate::config::{self, SnapshotFile};
+use crate::crate_id::{CrateId, CrateName};
+use crate::digest::{BUFFER_SIZE, Sha256};
+use crate::durable;
+use crate::event::{Event, Phase, Sink};
+use crate::index_line::IndexLine;
+use crate::mirror_file::FileKind;
+
+pub(super) mod dist_files;
+
+use dist_files::DistFileSource;
+
+/// Needs that are remembered to put index files in order, four bytes each. Real bundles have some twenty a crate; the
+/// order is a courtesy to those who read meanwhile, and the files behind this many come without it.
+const MAX_DEPENDENCIES: usize = 4 * 1024 * 1024;
+
+/// What was staged, and what speaks against placing it.
+#[derive(Default)]
+pub(super) struct StagedImport {
+    /// Crates to be placed.
+    pub(super) crates: Vec<Rename>,
+    /// Line records to be placed.
+    pub(super) index_meta: Vec<Rename>,
+    /// Index files to be placed, each with its node at the same position in `nodes`.
+    pub(super) index: Vec<Rename>,
+    /// What the index files need.
+    pub(super) nodes: Vec<Node>,
+    /// What it adds to the tree.
+    pub(super) delta: CountsDelta,
+    /// Crates that the bundle ships.
+    pub(super) shipped: u64,
+    /// Crates that were not held.
+    pub(super) crates_new: u64,
+    /// Crates whose file was there with other bytes.
+    pub(super) crates_repaired: u64,
+    /// Versions that no record has as held yet.
+    pub(super) newly_stored: u64,
+    /// An index file is gone that the records know of, or a crate has another length or is only a link.
+    pub(super) files_lost: bool,
+    /// Bytes of staged crates.
+    pub(super) bytes_new: u64,
+    /// Rustup artifacts that the bundle ships, by digest.
+    pub(super) dist_files: HashMap<Sha256, DistFileSource>,
+    /// What cannot be true together with what is held.
+    pub(super) conflicts: Vec<String>,
+    /// Entries whose bytes are as packed and yet cannot be used.
+    pub(super) unusable: Vec<String>,
+    /// What the user should know.
+    pub(super) warnings: Vec<String>,
+    /// A snapshot's configuration.
+    pub(super) config: Vec<SnapshotFile>,
+    /// Refreshed lines that wait for their crates after this import.
+    pub(super) pending: PendingLines,
+    /// Why the stream was stopped.
+    pub(super) failure: Option<Error>,
+}
+
+impl StagedImport {
+    /// Whether the tree has lost files behind the back of whoever counted them: then what is brought back is not new.
+    pub(super) fn needs_recount(&self) -> bool {
+        self.files_lost || self.crates_new != self.newly_stored
+    }
+}
+
+/// What becomes of the entry that is passing.
+enum EntryState {
+    /// Nothing; it is trusted or not placed.
+    Skip,
+    /// A crate that is staged. `replaced`: the length of the file that it replaces.
+    Stage { staged: StagedFile, file: File, replaced: Option<u64> },
+    /// A crate whose file is there, and has been equal so far.
+    Compare { path: PathBuf, file: File, equal: u64 },
+    /// Index text, or a snapshot's configuration.
+    Text(Vec<u8>),
+}
+
+/// What a manifest tells of the lines that follow.
+pub(super) struct LineInfo {
+    /// When they were read from upstream's index.
+    pub(super) read_at: Timestamp,
+    /// When those were read that were not read then.
+    pub(super) read_at_by_crate: HashMap<CrateId, Timestamp>,
+    /// The crates whose file was left out and never sent.
+    pub(super) index_only: HashSet<CrateId>,
+    /// The crates of earlier bundles whose lines replace those that are held.
+    pub(super) refreshed: HashSet<CrateId>,
+    /// Refreshed lines of earlier imports whose crates were not held.
+    pub(super) pending: PendingLines,
+}
+
+/// Stages what passes.
+pub(super) struct ImportVisitor<'a> {
+    layout: &'a Layout,
+    staging: &'a mut Staging,
+    compare_stored: bool,
+    line_info: LineInfo,
+    sink: &'a dyn Sink,
+    entry_state: EntryState,
+    buffer: Vec<u8>,
+    name_ids: NameIds,
+    /// How many needs the nodes have so far.
+    dependency_count: usize,
+    damaged_lines: u64,
+    staged: StagedImport,
+}
+
+impl<'a> ImportVisitor<'a> {
+    /// Ready for the first entry of a bundle whose manifest says what is `told`.
+    pub(super) fn new(
+        layout: &'a Layout,
+        staging: &'a mut Staging,
+        compare_held: bool,
+        line_info: LineInfo,
+        names: NameIds,
+        sink: &'a dyn Sink,
+    ) -> ImportVisitor<'a> {
+        ImportVisitor {
+            layout,
+            staging,
+            compare_stored: compare_held,
+            line_info,
+            sink,
+            entry_state: EntryState::Skip,
+            buffer: vec![0; BUFFER_SIZE],
+            name_ids: names,
+            dependency_count: 0,
+            damaged_lines: 0,
+            staged: StagedImport::default(),
+        }
+    }
+
+    /// What was staged.
+    pub(super) fn finish(self) -> StagedImport {
+        let mut received = self.staged;
+        received.pending = self.line_info.pending;
+        received.pending.trim();
+        if self.damaged_lines > 0 {
+            received.warnings.push(format!("{} lines of the mirror's index were damaged; they are replaced where the bundle has them, else dropped", self.damaged_lines));
+        }
+        received
+    }
+
+    fn begin_crate(&mut self, entry: &Entry) -> Result<EntryState, Error> {
+        let path = entry.path.below(self.layout.root());
+        // A tree that was copied may have links in it. One that leaves the mirror is never served, so what is read
+        // through it is not held.
+        match path.symlink_metadata() {
+            Ok(there) if there.is_symlink() => {
+                self.staged.files_lost = true;
+                return self.stage(None);
+            }
+            // Whose it is nobody knows, so it is not replaced.
+            Ok(there) if there.is_dir() => return Err(failed("replace", &path)(io::ErrorKind::IsADirectory.into())),
+            _ => {}
+        }
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return self.stage(None),
+            Err(source) => return Err(failed("read", &path)(source)),
+        };
+        let length = file.metadata().map_err(failed("read", &path))?.len();
+        if length != entry.size {
+            // Its length on record is another than the one it has.
+            self.staged.files_lost = true;
+            return self.stage(Some(length));
+        }
+        Ok(if self.compare_stored { EntryState::Compare { path, file, equal: 0 } } else { EntryState::Skip })
+    }
+
+    /// What moves is always staged: it is small, and which of two is newer is decided when both are whole.
+    fn begin_dist_file(&mut self, entry: &Entry) -> Result<EntryState, Error> {
+        let path = entry.path.below(self.layout.root());
+        match dist_files::open_for_comparison(&path, entry.size)? {
+            Some(file) if MutableName::from_path(&entry.path).is_none() => {
+                Ok(EntryState::Compare { path, file, equal: 0 })
+            }
+            _ => self.stage(None),
+        }
+    }
+
+    fn end_dist_file(&mut self, entry: &Entry, slot: EntryState) {
+        let content = match slot {
+            EntryState::Stage { staged, .. } => DistFileSource::Staged(staged),
+            EntryState::Compare { path, .. } => DistFileSource::Stored(path),
+            EntryState::Skip | EntryState::Text(_) => return,
+        };
+        self.staged.dist_files.insert(entry.sha256, content);
+    }
+
+    fn stage(&mut self, replaced: Option<u64>) -> Result<EntryState, Error> {
+        let (staged, file) = self.staging.create()?;
+        Ok(EntryState::Stage { staged, file, replaced })
+    }
+
+    /// Takes `bytes` of a crate. A held file that turns out to differ is replaced: what was equal is copied from it.
+    fn crate_bytes(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        let buffer = &mut self.buffer[..bytes.len()];
+        match &mut self.entry_state {
+            EntryState::Skip | EntryState::Text(_) => Ok(()),
+            EntryState::Stage { staged, file, .. } => {
+                file.write_all(bytes).map_err(failed("write", &self.staging.path(*staged)))
+            }
+            EntryState::Compare { path, file, equal } => {
+                match file.read_exact(buffer) {
+                    Ok(()) if buffer == bytes => {
+                        *equal += bytes.len() as u64;
+                        return Ok(());
+                    }
+                    Err(e) if e.kind() != io::ErrorKind::UnexpectedEof => return Err(failed("read", path)(e)),
+                    _ => {}
+                }
+                let (staged, mut copy) = self.staging.create()?;
+                let length = file.metadata().map_err(failed("read", path))?.len();
+                let copied = file.rewind().and_then(|()| io::copy(&mut file.take(*equal), &mut copy));
+                copied.and_then(|_| copy.write_all(bytes)).map_err(failed("write", &self.staging.path(staged)))?;
+                self.entry_state = EntryState::Stage { staged, file: copy, replaced: Some(length) };
+                Ok(())
+            }
+        }
+    }
+
+    fn end_crate(&mut self, entry: &Entry, slot: &EntryState) {
+        self.staged.shipped += 1;
+        let (EntryState::Stage { staged, replaced, .. }, Some(path)) = (slot, entry.path.strip_prefix("crates")) else {
+            return;
+        };
+        let StagedImport { delta: grown, crates_new, crates_repaired: crates_mended, bytes_new, .. } = &mut self.staged;
+        grown.bytes += entry.size;
+        *bytes_new += entry.size;
+        match replaced {
+            None => {
+                grown.versions += 1;
+                *crates_new += 1;
+            }
+            Some(length) => {
+                grown.bytes_replaced += length;
+                *crates_mended += 1;
+            }
+        }
+        let replaces = replaced.is_some() || self.layout.crates().join(path).symlink_metadata().is_ok();
+        self.staged.crates.push(Rename { staged: *staged, path: path.into(), replaces });
+    }
+
+    fn end_index(&mut self, entry: &Entry, text: &[u8]) -> Result<(), Error> {
+        let Some(path) = entry.path.strip_prefix("index") else {
+            return Ok(());
+        };
+        // Lines that cargo cannot read, or of crates that the bundle does not name, are the reader's to complain of.
+        let text = String::from_utf8_lossy(text);
+        let lines: Vec<IndexLine> = IndexLine::parse_file(&text).collect();
+        let Some(name) = lines.first().map(|line| line.id.name.clone()) else {
+            return Ok(());
+        };
+        if lines.iter().any(|line| line.id.name != name) || name.index_path() != path {
+            self.staged.conflicts.push(format!("`{}` has lines of a crate that does not belong there", entry.path));
+            return Ok(());
+        }
+        let ids: Vec<CrateId> = lines.iter().map(|line| line.id.clone()).collect();
+        let mut incoming: Vec<NewLine> = Vec::with_capacity(lines.len());
+        for line in lines {
+            let refresh = self.line_info.refreshed.contains(&line.id);
+            // A refreshed line says nothing of the file.
+            let index_only = refresh || self.line_info.index_only.contains(&line.id);
+            let read = self.line_info.read_at_by_crate.get(&line.id).copied().unwrap_or(self.line_info.read_at);
+            let pending = if refresh { None } else { self.line_info.pending.get(&line.id) };
+            let pending = pending.filter(|(_, pending)| pending.is_consistent_with(&line));
+            incoming.push(NewLine { line, read_at: read, index_only, is_refresh: refresh });
+            incoming.extend(pending.map(|(read, line)| NewLine {
+                line,
+                read_at: read,
+                index_only: true,
+                is_refresh: true,
+            }));
+        }
+        let (index_path, records_path) = (self.layout.index_file(&name), self.layout.index_meta_file(&name));
+        let (stored_text, stored_meta) = (read_text(&index_path)?, read_text(&records_path)?);
+        let stored = StoredIndexFile {
+            text: stored_text.clone().unwrap_or_default(),
+            records: index_meta::parse(stored_meta.as_deref().unwrap_or_default()),
+        };
+        match index_merge::merge(&stored, incoming) {
+            Ok(merged) => {
+                let waits = |id: &CrateId| merged.pending.iter().any(|(line, _)| line.id == *id);
+                ids.iter().filter(|id| !waits(id)).for_each(|id| self.line_info.pending.remove(id));
+                merged.pending.iter().for_each(|(line, read)| self.line_info.pending.add(line, *read));
+                self.stage_index(&name, path, &stored, stored_text.is_some(), stored_meta.is_some(), &merged)
+            }
+            Err(conflict) => {
+                self.staged.conflicts.push(conflict.to_string());
+                Ok(())
+            }
+        }
+    }
+
+    fn stage_index(
+        &mut self,
+        name: &CrateName,
+        path: &str,
+        stored: &StoredIndexFile,
+        text_exists: bool,
+        meta_exists: bool,
+        merged: &MergeResult,
+    ) -> Result<(), Error> {
+        self.damaged_lines += merged.damaged_lines as u64;
+        self.staged.newly_stored += merged.newly_stored as u64;
+        self.staged.files_lost |= meta_exists && !text_exists;
+        // A record of a line that was replaced before may linger; it does no harm, and is no reason to write.
+        if merged.text != stored.text || !merged.records.iter().all(|record| stored.records.contains(record)) {
+            let staged = self.staging.write(index_meta::render(&merged.records).as_bytes())?;
+            self.staged.index_meta.push(Rename { staged, path: path.into(), replaces: meta_exists });
+        }
+        if merged.text != stored.text {
+            let staged = self.staging.write(merged.text.as_bytes())?;
+            self.staged.index.push(Rename { staged, path: path.into(), replaces: text_exists });
+            let needs: Box<[u32]> = match self.name_ids.id(name.as_str()) {
+                Some(_) if self.dependency_count < MAX_DEPENDENCIES => {
+                    merged.dependencies.iter().filter_map(|need| self.name_ids.id(need)).collect()
+                }
+                _ => Box::default(),
+            };
+            self.dependency_count += needs.len();
+            // The reader refuses lines of crates that the bundle does not name.
+            self.staged
+                .nodes
+                .push(Node { id: self.name_ids.id(name.as_str()).unwrap_or(u32::MAX), dependencies: needs });
+            self.staged.delta.crates += u64::from(!text_exists);
+        }
+        Ok(())
+    }
+
+    fn end_config(&mut self, entry: &Entry, text: &[u8]) {
+        let Some(name) = server_config_name(entry) else {
+            return;
+        };
+        match SnapshotFile::parse(name, text) {
+            Ok(brought) => self.staged.config.push(brought),
+            Err(error) => {
+                let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+                self.staged.unusable.push(format!("{error}{}", cause.trim_end()));
+            }
+        }
+    }
+
+    /// Remembers why the stream is stopped, and stops it.
+    fn abort(&mut self, failure: Error) -> io::Error {
+        self.staged.failure = Some(failure);
+        io::Error::other("stopped by the importer")
+    }
+}
+
+impl EntryVisitor for ImportVisitor<'_> {
+    fn begin(&mut self, entry: &Entry) -> io::Result<()> {
+        if cfg!(debug_assertions) {
+            durable::checkpoint(&format!("import:entry:{}", entry.path));
+        }
+        self.entry_state = match entry.kind {
+            FileKind::Crate => self.begin_crate(entry).map_err(|failure| self.abort(failure))?,
+            FileKind::Index => EntryState::Text(Vec::new()),
+            FileKind::Dist | FileKind::Rustup => self.begin_dist_file(entry).map_err(|failure| self.abort(failure))?,
+            FileKind::Config if server_config_name(entry).is_some() => EntryState::Text(Vec::new()),
+            FileKind::Config => EntryState::Skip,
+        };
+        Ok(())
+    }
+
+    fn data(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if let EntryState::Text(text) = &mut self.entry_state {
+            text.extend_from_slice(bytes);
+            return Ok(());
+        }
+        for piece in bytes.chunks(BUFFER_SIZE) {
+            self.crate_bytes(piece).map_err(|failure| self.abort(failure))?;
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, entry: &Entry, good: bool) -> io::Result<()> {
+        let slot = std::mem::replace(&mut self.entry_state, EntryState::Skip);
+        if good && matches!(entry.kind, FileKind::Dist | FileKind::Rustup) {
+            self.end_dist_file(entry, slot);
+        } else if good {
+            match (&slot, entry.kind) {
+                (_, FileKind::Crate) => self.end_crate(entry, &slot),
+                (EntryState::Text(text), FileKind::Config) => self.end_config(entry, text),
+                (EntryState::Text(text), FileKind::Index) => {
+                    self.end_index(entry, text).map_err(|failure| self.abort(failure))?
+                }
+                _ => {}
+            }
+        }
+        self.sink.event(Event::Advance { phase: Phase::Importing, items: 1, bytes: entry.size });
+        Ok(())
+    }
+}
+
+/// The name of a file of the server's configuration, where the entry is one.
+fn server_config_name(entry: &Entry) -> Option<&'static str> {
+    config::CONFIG_FILES.into_iter().find(|name| entry.path.as_str() == *name)
+}
+
+/// The text of a file of ours, `None` where it is not there. Bytes that are no text become lines that nothing fits.
+pub(super) fn read_text(path: &Path) -> Result<Option<String>, Error> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(failed("read", path)(source)),
+    }
+}

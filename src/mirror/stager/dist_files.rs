@@ -1,0 +1,492 @@
+//! Which of a bundle's rustup artifacts are placed, and in which order: nothing moves back in time.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+
+use crate::bundle::format::{DistFileRecord, DistFileState, Manifest};
+use crate::digest::{HashingWriter, Sha256};
+use crate::mirror::dist_files::{DistFile, DistFiles, MutableName, RUSTUP_RELEASE_PATH, parse_rustup_version};
+use crate::mirror::import::is_stored;
+use crate::mirror::layout::Layout;
+use crate::mirror::transaction::{Error, Removal, Rename, StagedFile, Staging, failed};
+use crate::safe_path::SafePath;
+use crate::toolchain::{self, ChannelManifest, Date};
+
+mod dropped_targets;
+
+/// Where the bytes of a digest are that the bundle shipped.
+pub(in crate::mirror) enum DistFileSource {
+    /// They were not held at the entry's path.
+    Staged(StagedFile),
+    /// They are in this file of the mirror.
+    Stored(PathBuf),
+}
+
+/// What is to be placed of a bundle's rustup artifacts.
+#[derive(Default)]
+pub(in crate::mirror) struct DistPlan {
+    /// What manifests name, and rustup itself.
+    pub(in crate::mirror) components: Vec<Rename>,
+    /// Channel manifests with their digests, then rustup's release.
+    pub(in crate::mirror) channels: Vec<Rename>,
+    /// Signatures of what channels were before; they go before the channels come.
+    pub(in crate::mirror) removals: Vec<Removal>,
+    /// What is held afterwards.
+    pub(in crate::mirror) after: DistFiles,
+    /// Files that were not held, and their bytes.
+    pub(in crate::mirror) added: (u64, u64),
+    /// What is shipped and stays out, because the mirror is to have something else there.
+    pub(in crate::mirror) skipped: Vec<SafePath>,
+    /// What cannot be used.
+    pub(in crate::mirror) unusable: Vec<String>,
+    /// What the user should know.
+    pub(in crate::mirror) warnings: Vec<String>,
+}
+
+/// The artifacts that the bundle relies on and that are not held.
+pub(in crate::mirror) fn missing_dist_files(
+    layout: &Layout,
+    manifest: &Manifest,
+    recorded: &DistFiles,
+    verify_existing: bool,
+) -> Result<Vec<SafePath>, Error> {
+    let mut missing = Vec::new();
+    let tree = StoredDistFiles { layout, recorded, verify_existing, duplicate_copies: RefCell::default() };
+    for record in manifest.dist_files.iter().filter(|record| record.state == DistFileState::Sent) {
+        if !tree.contains(record)?
+            && tree.duplicate_copy(record, manifest)?.is_none()
+            && !tree.is_superseded(record, manifest)
+        {
+            missing.push(record.path.clone());
+        }
+    }
+    Ok(missing)
+}
+
+/// Decides what is placed of the artifacts whose `contents` were staged.
+pub(in crate::mirror) fn plan_dist_files(
+    layout: &Layout,
+    staging: &mut Staging,
+    manifest: &Manifest,
+    contents: HashMap<Sha256, DistFileSource>,
+    recorded: &DistFiles,
+    verify_existing: bool,
+    now: Timestamp,
+) -> Result<DistPlan, Error> {
+    let mut plan = DistPlan { after: recorded.clone(), ..DistPlan::default() };
+    let tree = StoredDistFiles { layout, recorded, verify_existing, duplicate_copies: RefCell::default() };
+    // A bundle may state an earlier time than it was made at, and the clock here may be late: what is doubtful is later
+    // than both.
+    let now = now.max(manifest.created.parse().unwrap_or(Timestamp::MIN));
+    let mut planner = Planner { stored: tree, staging, manifest, contents, used: BTreeSet::new(), now };
+    let decisions = planner.decide_all(&mut plan)?;
+    for record in manifest.dist_files.iter().filter(|record| record.state != DistFileState::Kept) {
+        let mutable_name = MutableName::from_path(&record.path);
+        let stays_out = match mutable_name.as_ref().and_then(|moving| decisions.get(moving)) {
+            Some(Decision::Discard) => true,
+            // What the mirror is to have there by its own record is in its place, whatever came with it.
+            Some(Decision::KeepStored)
+                if record.state == DistFileState::Shipped && planner.stored.is_recorded(record) =>
+            {
+                false
+            }
+            // What lies beside a channel manifest is of no use beside another one.
+            Some(Decision::KeepStored) if matches!(&mutable_name, Some(MutableName::Channel(path)) if planner.find_record(path).is_some()) => {
+                true
+            }
+            Some(Decision::KeepStored) => planner.stored.is_file(&record.path),
+            _ => false,
+        };
+        if stays_out {
+            if record.state == DistFileState::Shipped && !planner.stored.contains(record)? {
+                plan.skipped.push(record.path.clone());
+            }
+            continue;
+        }
+        let read = read_time(manifest, record);
+        if !planner.stored.contains(record)? {
+            let staged = planner.stage_bytes(record)?;
+            let replaces = record.path.below(layout.root()).symlink_metadata().is_ok();
+            let moved = Rename { staged, path: record.path.as_str().into(), replaces };
+            match mutable_name {
+                Some(_) if !record.path.as_str().starts_with("rustup/dist/") => plan.channels.push(moved),
+                _ => plan.components.push(moved),
+            }
+            plan.added = (plan.added.0 + 1, plan.added.1 + record.size);
+        }
+        let before = recorded.0.get(&record.path).filter(|before| before.sha256 == record.sha256);
+        let read = before.map_or(read, |before| before.read_at.max(read));
+        plan.after.0.insert(record.path.clone(), DistFile { sha256: record.sha256, size: record.size, read_at: read });
+    }
+    for signature in planner.stale_signatures(&decisions) {
+        if planner.stored.is_file(&signature) {
+            let (staged, _) = planner.staging.create()?;
+            plan.removals.push(Removal { staged, path: signature.as_str().into() });
+        }
+        plan.after.0.remove(&signature);
+    }
+    plan.warnings.extend(planner.dropped_targets(&decisions, &plan.after)?);
+    if manifest.is_legacy() {
+        plan.warnings.extend(planner.legacy_warnings());
+    }
+    // By path a manifest comes before its digest, and all channels before rustup's release.
+    for moves in [&mut plan.components, &mut plan.channels] {
+        moves.sort_by(|a, b| a.path.cmp(&b.path));
+    }
+    Ok(plan)
+}
+
+/// What becomes of the files that move together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Decision {
+    /// They are newer than what is held, or the same.
+    Accept,
+    /// What is held is newer.
+    KeepStored,
+    /// They are of no use, and are never placed.
+    Discard,
+}
+
+/// The files that are there.
+struct StoredDistFiles<'a> {
+    layout: &'a Layout,
+    recorded: &'a DistFiles,
+    verify_existing: bool,
+    /// Where the bytes of a digest are that were looked for; a bundle may name one digest at a great many paths.
+    duplicate_copies: RefCell<HashMap<Sha256, Option<PathBuf>>>,
+}
+
+impl StoredDistFiles<'_> {
+    fn absolute_path(&self, path: &SafePath) -> PathBuf {
+        path.below(self.layout.root())
+    }
+
+    fn is_file(&self, path: &SafePath) -> bool {
+        self.absolute_path(path).symlink_metadata().is_ok_and(|there| there.is_file())
+    }
+
+    /// Whether the mirror is to have the record's bytes at its path.
+    fn is_recorded(&self, record: &DistFileRecord) -> bool {
+        self.recorded.0.get(&record.path).is_some_and(|held| held.sha256 == record.sha256)
+    }
+
+    /// Whether the record's bytes are at its path. What is not on record is hashed in any case.
+    fn contains(&self, record: &DistFileRecord) -> Result<bool, Error> {
+        let path = self.absolute_path(&record.path);
+        is_stored(&path, Some(record.size), &record.sha256, self.verify_existing || !self.is_recorded(record))
+            .map_err(failed("read", &path))
+    }
+
+    /// Whether the record is of something that has moved on since the bundle was made: its bytes are gone for good, and
+    /// nobody will want them here again.
+    fn is_superseded(&self, record: &DistFileRecord, manifest: &Manifest) -> bool {
+        let leading: SafePath = match MutableName::from_path(&record.path) {
+            Some(MutableName::Channel(path)) => path.parse().expect("it is a file's own path, or the beginning of one"),
+            // What is not there is not newer.
+            Some(MutableName::RustupRelease) if self.is_file(&record.path) => {
+                RUSTUP_RELEASE_PATH.parse().expect("a plain path")
+            }
+            Some(MutableName::RustupRelease) | None => return false,
+        };
+        let Ok(at) = manifest.dist_files.binary_search_by(|other| other.path.cmp(&leading)) else { return false };
+        let (ours, held) = (&manifest.dist_files[at], self.recorded.0.get(&leading));
+        held.is_some_and(|held| held.sha256 != ours.sha256 && held.read_at > read_time(manifest, ours))
+            && self.is_file(&leading)
+    }
+
+    /// Another file that has the record's bytes, which are not at its own path: rustup itself stands at two paths.
+    fn duplicate_copy(&self, record: &DistFileRecord, manifest: &Manifest) -> Result<Option<PathBuf>, Error> {
+        if MutableName::from_path(&record.path).is_none() {
+            return Ok(None);
+        }
+        if let Some(found) = self.duplicate_copies.borrow().get(&record.sha256) {
+            return Ok(found.clone());
+        }
+        let mut found = None;
+        for other in manifest.dist_files.iter().filter(|other| other.sha256 == record.sha256) {
+            if self.contains(other)? {
+                found = Some(self.absolute_path(&other.path));
+                break;
+            }
+        }
+        self.duplicate_copies.borrow_mut().insert(record.sha256, found.clone());
+        Ok(found)
+    }
+}
+
+struct Planner<'a> {
+    stored: StoredDistFiles<'a>,
+    staging: &'a mut Staging,
+    manifest: &'a Manifest,
+    contents: HashMap<Sha256, DistFileSource>,
+    /// What was staged and has a place by now.
+    used: BTreeSet<Sha256>,
+    /// The latest time that it may be.
+    now: Timestamp,
+}
+
+impl Planner<'_> {
+    /// A staged file with the record's bytes, for it alone.
+    fn stage_bytes(&mut self, record: &DistFileRecord) -> Result<StagedFile, Error> {
+        let from = match self.contents.get(&record.sha256) {
+            Some(DistFileSource::Staged(staged)) if self.used.insert(record.sha256) => return Ok(*staged),
+            // Its own file was renamed only in the plan: the staged one is still there.
+            Some(DistFileSource::Staged(staged)) => self.staging.path(*staged),
+            Some(DistFileSource::Stored(path)) => path.clone(),
+            None => {
+                let gone = || failed("read", &self.stored.absolute_path(&record.path))(io::ErrorKind::NotFound.into());
+                self.stored.duplicate_copy(record, self.manifest)?.ok_or_else(gone)?
+            }
+        };
+        let (staged, file) = self.staging.create()?;
+        let mut out = HashingWriter::new(&file);
+        let copied = File::open(&from).and_then(|mut file| io::copy(&mut file, &mut out)).and_then(|_| out.flush());
+        copied.map_err(failed("copy", &from))?;
+        if out.finish().0 != record.sha256 {
+            return Err(failed("copy", &from)(io::Error::other("its bytes changed while they were copied")));
+        }
+        Ok(staged)
+    }
+
+    /// The bytes of a small file of the bundle; `None` where neither the bundle nor the mirror has them, or where they
+    /// are more than any such file has.
+    fn read_small(&self, record: &DistFileRecord) -> Result<Option<Vec<u8>>, Error> {
+        if record.size > toolchain::MAX_MANIFEST_SIZE as u64 {
+            return Ok(None);
+        }
+        let path = match self.contents.get(&record.sha256) {
+            Some(DistFileSource::Staged(staged)) => self.staging.path(*staged),
+            Some(DistFileSource::Stored(path)) => path.clone(),
+            None if self.stored.contains(record)? => self.stored.absolute_path(&record.path),
+            // Another history's bundle has moved on what this one relies on; what never moves still has the bytes.
+            None => match self.stored.duplicate_copy(record, self.manifest)? {
+                Some(twin) => twin,
+                None => return Ok(None),
+            },
+        };
+        fs::read(&path).map(Some).map_err(failed("read", &path))
+    }
+
+    fn find_record(&self, path: &str) -> Option<&DistFileRecord> {
+        let records = &self.manifest.dist_files;
+        let found = records.binary_search_by(|record| record.path.as_str().cmp(path)).ok().map(|at| &records[at]);
+        found.filter(|record| record.state != DistFileState::Kept)
+    }
+
+    /// What rustup lacks in a bundle of frostmirror 1.x, beside what is told of single files.
+    fn legacy_warnings(&self) -> Vec<String> {
+        let has = |is: &dyn Fn(&str) -> bool| self.manifest.dist_files.iter().any(|record| is(record.path.as_str()));
+        let mut lacking = Vec::new();
+        let programs = has(&|path| path.starts_with("rustup/dist/"));
+        if programs && !has(&|path| path.starts_with("rustup/archive/")) {
+            let what = "the bundle has rustup itself and no copy of it below `rustup/archive/`, from which rustup updates itself";
+            lacking.push(what.to_owned());
+        }
+        let digests = |path: &str| path.starts_with("rustup/dist/") && path.ends_with(".sha256");
+        if programs && !has(&digests) {
+            let what = "the bundle has rustup itself without its `.sha256`, by which installers check it";
+            lacking.push(what.to_owned());
+        }
+        let manifests = |path: &str| path.starts_with("dist/channel-rust-") && path.ends_with(".toml");
+        if has(&|path| path.starts_with("dist/")) && !has(&manifests) {
+            let what = "the bundle has components of toolchains and no channel manifest, without which rustup cannot find them";
+            lacking.push(what.to_owned());
+        }
+        lacking
+    }
+
+    /// For everything that moves, whether the bundle's is placed.
+    fn decide_all(&self, plan: &mut DistPlan) -> Result<BTreeMap<MutableName, Decision>, Error> {
+        let mut verdicts = BTreeMap::new();
+        let mut dates: HashMap<Sha256, Option<Date>> = HashMap::new();
+        for record in self.manifest.dist_files.iter().filter(|record| record.state != DistFileState::Kept) {
+            let Some(moving) = MutableName::from_path(&record.path).filter(|moving| !verdicts.contains_key(moving))
+            else {
+                continue;
+            };
+            let verdict = match &moving {
+                MutableName::Channel(path) => self.decide_channel(path, &mut dates, plan)?,
+                MutableName::RustupRelease => self.decide_release(record, plan)?,
+            };
+            verdicts.insert(moving, verdict);
+        }
+        plan.warnings.extend(self.future_date_warnings(&verdicts, &dates));
+        Ok(verdicts)
+    }
+
+    /// What is taken and is dated later than today; it is no reason to refuse the bundle, since a clock may be wrong.
+    fn future_date_warnings(
+        &self,
+        verdicts: &BTreeMap<MutableName, Decision>,
+        dates: &HashMap<Sha256, Option<Date>>,
+    ) -> Vec<String> {
+        let mut ahead: BTreeMap<Date, Vec<String>> = BTreeMap::new();
+        for (moving, verdict) in verdicts {
+            let MutableName::Channel(path) = moving else { continue };
+            let date = self.find_record(path).and_then(|record| *dates.get(&record.sha256)?);
+            if let Some(date) = date.filter(|date| *verdict == Decision::Accept && date.is_in_the_future_of(self.now)) {
+                ahead.entry(date).or_default().push(format!("`{path}`"));
+            }
+        }
+        let message = |(date, paths): (Date, Vec<String>)| {
+            let (paths, are) = (paths.join(", "), if paths.len() == 1 { "is" } else { "are" });
+            format!(
+                "{paths} {are} dated {date}, and it is {} here: one of the two is wrong. No earlier one takes the place of \
+                 this one; if its date is wrong, remove it from the mirror, and import a bundle with the right one",
+                self.now.strftime("%Y-%m-%d")
+            )
+        };
+        ahead.into_iter().map(message).collect()
+    }
+
+    fn decide_channel(
+        &self,
+        path: &str,
+        dates: &mut HashMap<Sha256, Option<Date>>,
+        plan: &mut DistPlan,
+    ) -> Result<Decision, Error> {
+        let Some(record) = self.find_record(path) else {
+            let beside = ["sha256", "asc"].map(|end| self.find_record(&format!("{path}.{end}")));
+            // One that mends has what was lost alone.
+            if !beside.into_iter().flatten().all(|record| self.stored.is_recorded(record)) {
+                plan.warnings.push(format!("the bundle has a digest or a signature of `{path}`, and no such file"));
+            }
+            return Ok(Decision::KeepStored);
+        };
+        let text = self.read_small(record)?;
+        if text.is_none() && self.stored.is_superseded(record, self.manifest) {
+            return Ok(Decision::KeepStored);
+        }
+        let date = dates.entry(record.sha256).or_insert_with(|| manifest_date(text.as_deref()));
+        let Some(date) = *date else {
+            return Ok(self.reject_unusable(format!("`{path}` is no channel manifest"), plan));
+        };
+        let beside = self.find_record(&format!("{path}.sha256"));
+        match beside {
+            // The mirror is to have both, and is given what it has lost.
+            None if self.stored.is_recorded(record)
+                && self.stored.recorded.0.contains_key(&toolchain::digest_path(&record.path)) => {}
+            None => plan.warnings.push(format!("`{path}` came without its `.sha256`, and rustup does not use it so")),
+            Some(digest) => {
+                let says = match self.read_small(digest)? {
+                    None if self.stored.is_superseded(digest, self.manifest) => return Ok(Decision::KeepStored),
+                    says => says.unwrap_or_default(),
+                };
+                if says.get(..64) != Some(record.sha256.to_string().as_bytes()) {
+                    let verdict = self.reject_unusable(format!("`{path}.sha256` is not the digest of `{path}`"), plan);
+                    if verdict == Decision::Discard {
+                        return Ok(verdict);
+                    }
+                }
+            }
+        }
+        if self.stored.contains(record)? {
+            return Ok(Decision::Accept);
+        }
+        let Some((there, held)) = self.read_stored(&record.path)? else {
+            return Ok(Decision::Accept);
+        };
+        let held_date = if there.len() > toolchain::MAX_MANIFEST_SIZE { None } else { manifest_date(Some(&there)) };
+        let actual = Sha256::of(&there);
+        if record.sha256 == held.sha256 && actual != held.sha256 {
+            // It rotted, and may well be read all the same.
+            return Ok(Decision::Accept);
+        }
+        // What rustup does not use never takes the place of what it does. The record counts: a digest that rotted is no
+        // reason to move back.
+        let digest = toolchain::digest_path(&record.path);
+        let usable = self.stored.recorded.0.contains_key(&digest);
+        let ours = (beside.is_some(), Some(date), read_time(self.manifest, record), record.sha256);
+        let newer = ours > (usable, held_date, held.read_at, held.sha256);
+        if let Some(held_date) = held_date.filter(|held| !newer && date < *held && held.is_in_the_future_of(self.now)) {
+            plan.warnings.push(format!(
+                "`{path}` stays, which is dated {held_date}, and the bundle has that of {date}: if {held_date} is no date \
+                 that a release can have, remove the file from the mirror and import the bundle once more"
+            ));
+        }
+        Ok(if newer { Decision::Accept } else { Decision::KeepStored })
+    }
+
+    fn decide_release(&self, record: &DistFileRecord, plan: &mut DistPlan) -> Result<Decision, Error> {
+        let release: SafePath = RUSTUP_RELEASE_PATH.parse().expect("a plain path");
+        let Some(stated) = self.find_record(RUSTUP_RELEASE_PATH) else {
+            let records = self.manifest.dist_files.iter().filter(|record| record.state != DistFileState::Kept);
+            let mut rustup =
+                records.filter(|record| MutableName::from_path(&record.path) == Some(MutableName::RustupRelease));
+            if !rustup.all(|record| self.stored.is_recorded(record)) {
+                let what = format!(
+                    "the bundle has rustup itself and no `{RUSTUP_RELEASE_PATH}`, without which rustup's updates fail"
+                );
+                plan.warnings.push(what);
+            }
+            let held = self.stored.recorded.0.get(&record.path);
+            let newer = held.is_none_or(|held| held.read_at < read_time(self.manifest, record));
+            return Ok(if newer && !self.stored.is_file(&release) { Decision::Accept } else { Decision::KeepStored });
+        };
+        let text = self.read_small(stated)?;
+        if text.is_none() && self.stored.is_superseded(stated, self.manifest) {
+            return Ok(Decision::KeepStored);
+        }
+        let Some(version) = text.and_then(|text| parse_rustup_version(&text)) else {
+            return Ok(self.reject_unusable(format!("`{RUSTUP_RELEASE_PATH}` names no version of rustup"), plan));
+        };
+        let Some((there, held)) = self.read_stored(&release)? else {
+            return Ok(Decision::Accept);
+        };
+        let newer = (Some(version), read_time(self.manifest, stated)) >= (parse_rustup_version(&there), held.read_at);
+        Ok(if newer { Decision::Accept } else { Decision::KeepStored })
+    }
+
+    /// What becomes of something that rustup cannot use: the bundle is refused, but for those of frostmirror 1.x, of which
+    /// the rest is placed.
+    fn reject_unusable(&self, what: String, plan: &mut DistPlan) -> Decision {
+        if !self.manifest.is_legacy() {
+            plan.unusable.push(what);
+            return Decision::KeepStored;
+        }
+        plan.warnings.push(format!("{what}; it is left out"));
+        Decision::Discard
+    }
+
+    /// The bytes of a small file of the mirror, and what is on record of it.
+    fn read_stored(&self, path: &SafePath) -> Result<Option<(Vec<u8>, DistFile)>, Error> {
+        if !self.stored.is_file(path) {
+            return Ok(None);
+        }
+        let path_on_disk = self.stored.absolute_path(path);
+        let mut text = Vec::new();
+        let file = File::open(&path_on_disk).map(|file| file.take(toolchain::MAX_MANIFEST_SIZE as u64 + 1));
+        file.and_then(|mut file| file.read_to_end(&mut text)).map_err(failed("read", &path_on_disk))?;
+        let unknown = || DistFile { sha256: Sha256::of(&text), size: text.len() as u64, read_at: Timestamp::MIN };
+        let held = self.stored.recorded.0.get(path).copied().unwrap_or_else(unknown);
+        Ok(Some((text, held)))
+    }
+}
+
+fn manifest_date(text: Option<&[u8]>) -> Option<Date> {
+    ChannelManifest::parse(text?).ok().map(|manifest| manifest.date())
+}
+
+/// When the record's bytes were read from upstream; the manifest's times were checked when it was opened.
+fn read_time(manifest: &Manifest, record: &DistFileRecord) -> Timestamp {
+    manifest.dist_file_read_at(record).parse().unwrap_or(Timestamp::MIN)
+}
+
+/// Opens the file at `path` to be compared with what passes; `None` where something else is to be staged for it.
+pub(in crate::mirror) fn open_for_comparison(path: &Path, size: u64) -> Result<Option<File>, Error> {
+    match path.symlink_metadata() {
+        Ok(there) if there.is_dir() => return Err(failed("replace", path)(io::ErrorKind::IsADirectory.into())),
+        Ok(there) if there.is_file() && there.len() == size => {}
+        _ => return Ok(None),
+    }
+    match File::open(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(failed("read", path)(source)),
+    }
+}

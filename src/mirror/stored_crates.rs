@@ -1,0 +1,48 @@
+//! Which crates a mirror holds, from its index files and their records alone. A `.crate` file is not looked at.
+
+use std::fs;
+
+use super::index_meta;
+use super::layout::Layout;
+use super::summary::for_each_file;
+use super::transaction::{Error, failed};
+use crate::crate_id::CrateId;
+use crate::digest::Sha256;
+use crate::index_line::IndexLine;
+
+/// Every crate that the index names and whose file the mirror has, by name and version. A line that cannot be read, or
+/// that stands in another crate's file, names nothing.
+///
+/// # Errors
+/// The file system's.
+pub fn list_stored_crates(layout: &Layout) -> Result<Vec<CrateId>, Error> {
+    let mut files = Vec::new();
+    for_each_file(&layout.index(), 3, &mut |path| {
+        if path.parent() != Some(&layout.index()) {
+            files.push(path.to_owned());
+        }
+        Ok(())
+    })?;
+    let mut stored = Vec::new();
+    for path in files {
+        // Whatever else lies in the folder need not be text.
+        let bytes = fs::read(&path).map_err(failed("read", &path))?;
+        let text = String::from_utf8_lossy(&bytes);
+        let lines = IndexLine::parse_file(&text).filter(|line| layout.index_file(&line.id.name) == path);
+        let mut lines: Vec<IndexLine> = lines.collect();
+        if let Some(first) = lines.first() {
+            // A mirror that was copied without its dot folder has no records, and then no line is known to be index-only.
+            let records = fs::read_to_string(layout.index_meta_file(&first.id.name)).unwrap_or_default();
+            let left_out: Vec<Sha256> = index_meta::parse(&records)
+                .iter()
+                .filter(|record| record.index_only)
+                .map(|record| record.line_sha256)
+                .collect();
+            lines.retain(|line| !left_out.contains(&Sha256::of(line.raw.as_bytes())));
+        }
+        stored.extend(lines.into_iter().map(|line| line.id));
+    }
+    stored.sort_unstable();
+    stored.dedup();
+    Ok(stored)
+}

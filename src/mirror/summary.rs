@@ -1,0 +1,528 @@
+//! `manifest.json`: what a mirror holds, in numbers, and which histories feed it. Small, for people and for `status`.
+//!
+//! It is derived: the newest record of the ledger holds a copy, and [`Counts::count_tree`] takes the numbers anew.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::dist_files::DistFiles;
+use super::layout::Layout;
+use super::transaction::{Error, failed};
+use crate::bundle::format::{
+    BundleKind, HISTORY_WEIGHT_PER_ROW, MAX_CARRIED_HISTORIES, MAX_HISTORIES_WEIGHT, Manifest, history_weight,
+};
+use crate::bundle::sanitize::sanitize_line;
+
+/// The version of the head's form.
+const FORMAT_VERSION: u32 = 1;
+
+/// The head.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MirrorSummary {
+    /// The version of this form.
+    pub format: u32,
+    /// The tool that wrote it.
+    pub tool: String,
+    /// What is held.
+    #[serde(flatten)]
+    pub counts: Counts,
+    /// When the newest import was done (RFC 3339, UTC); absent where there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_import: Option<String>,
+    /// The toolchains that are offered, as people know them: `stable (1.95.0)`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub toolchains: Vec<String>,
+    /// How many imports are on record.
+    pub imports: u64,
+    /// The histories that feed the mirror, by id.
+    pub lineages: Vec<LineageTip>,
+    /// Other bundles of these histories of which numbers and times do not tell that they are older, by id and number.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub contested: Vec<LineageTip>,
+    /// What each of these bundles adds to a snapshot, by its record.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(rename = "sizes")]
+    pub history_sizes: BTreeMap<String, HistorySize>,
+}
+
+/// What a record says of the mirror after its import. The histories are not repeated in each: they follow from the records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportTotals {
+    /// What was held.
+    #[serde(flatten)]
+    pub counts: Counts,
+    /// How many imports were on record.
+    pub imports: u64,
+}
+
+/// What a history adds to a snapshot's manifest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistorySize {
+    /// Its weight, see [`history_weight`].
+    pub weight: u64,
+    /// Rows of its bundle's tables.
+    pub rows: u64,
+}
+
+impl HistorySize {
+    /// What the bundle with this manifest and this file's name adds.
+    pub(super) fn from_manifest(manifest: &Manifest, file: &str) -> HistorySize {
+        let (lineage, rows) = match manifest.carried_histories.as_slice() {
+            // The record of a history that a snapshot brought along.
+            [carried] => (&carried.lineage, carried.crates.len() + carried.dist_files.len()),
+            _ => (&manifest.lineage, manifest.crates.len() + manifest.dist_files.len()),
+        };
+        HistorySize { weight: history_weight(lineage, file, rows as u64), rows: rows as u64 }
+    }
+}
+
+/// What a mirror holds, in numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Counts {
+    /// Names in the index.
+    pub crates: u64,
+    /// `.crate` files.
+    pub versions: u64,
+    /// Bytes of all `.crate` files.
+    pub bytes: u64,
+    /// Rustup artifacts: files below dist/ and rustup/.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(rename = "artifacts")]
+    pub dist_files: u64,
+    /// Their bytes.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(rename = "artifact_bytes")]
+    pub dist_file_bytes: u64,
+}
+
+pub(super) fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// The newest bundle of one history.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LineageTip {
+    /// The history.
+    pub id: String,
+    /// Its newest bundle's place in it.
+    pub sequence: u64,
+    /// The bundle.
+    pub bundle: String,
+    /// When the bundle was written.
+    pub created: String,
+    /// The name of its record in the ledger.
+    pub record: String,
+    /// The highest lower number that was here when this bundle came, where the numbers between were missing. Such a bundle
+    /// is doubtful: nothing is removed because of it until it is accepted, or a bundle with the next or the previous
+    /// number comes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "jumped_from")]
+    pub gap_after: Option<u64>,
+    /// What the bundle calls the inputs of the history: the first few names, each shortened, so that the head stays small.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
+    pub inputs: Vec<String>,
+    /// How many more inputs there are.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(default)]
+    pub more_inputs: u64,
+}
+
+/// Names of inputs that a head keeps of one history.
+const MAX_INPUT_NAMES: usize = 4;
+
+/// Characters of each of them.
+const MAX_INPUT_NAME: usize = 80;
+
+/// Numbers from here on are times, as bundles have whose history does not count.
+pub(super) const FIRST_TIMESTAMP_SEQUENCE: u64 = 1_000_000_000;
+
+impl MirrorSummary {
+    /// What `manifest.json` says; `None` where it is not there or not readable as a head.
+    pub(super) fn read(layout: &Layout) -> Result<Option<MirrorSummary>, Error> {
+        let path = layout.summary();
+        match fs::read(&path) {
+            Ok(text) => {
+                Ok(serde_json::from_slice(&text).ok().filter(|head: &MirrorSummary| head.format == FORMAT_VERSION))
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound || e.kind() == io::ErrorKind::NotADirectory => Ok(None),
+            Err(source) => Err(failed("read", &path)(source)),
+        }
+    }
+
+    /// This head with other numbers.
+    pub(super) fn with_counts(mut self, counts: Counts) -> MirrorSummary {
+        self.format = FORMAT_VERSION;
+        self.tool = format!("cargo-frostmirror {}", env!("CARGO_PKG_VERSION"));
+        self.counts = counts;
+        self
+    }
+
+    /// This head with one record more.
+    pub(super) fn with_record(mut self, imported: &str) -> MirrorSummary {
+        self.last_import = Some(imported.to_owned());
+        self.imports = self.imports.saturating_add(1);
+        self
+    }
+
+    /// Whether a bundle of this lineage is known that is later than this one, beyond doubt.
+    pub(super) fn has_newer(&self, lineage: &LineageTip) -> bool {
+        let mut undoubted = self.contenders(&lineage.id).filter(|known| known.gap_after.is_none());
+        undoubted.any(|known| lineage.is_superseded_by(known))
+    }
+
+    /// The bundles of this history that may be its newest.
+    pub(super) fn contenders<'h>(&'h self, id: &'h str) -> impl Iterator<Item = &'h LineageTip> {
+        self.lineages.iter().chain(&self.contested).filter(move |known| known.id == id)
+    }
+
+    /// This head after an import of a bundle that is its lineage's newest unless a later one was there.
+    pub(super) fn with_import(self, imported: &str, lineage: LineageTip, size: HistorySize) -> MirrorSummary {
+        let mut head = self.with_record(imported);
+        head.history_sizes.insert(lineage.record.clone(), size);
+        let id = lineage.id.clone();
+        let mut contenders: Vec<LineageTip> = head.contenders(&id).cloned().collect();
+        add_contender(&mut contenders, lineage);
+        head.set_contenders(&id, contenders);
+        head
+    }
+
+    /// Why it is doubtful which bundle of this history is the newest, one sentence each; nothing where it is not.
+    pub(super) fn doubts(&self, id: &str) -> Vec<String> {
+        let mut contenders: Vec<LineageTip> = self.contenders(id).cloned().collect();
+        sort_contenders(&mut contenders);
+        doubts(&contenders)
+    }
+
+    /// Replaces the bundles that may be a history's newest.
+    pub(super) fn set_contenders(&mut self, id: &str, mut contenders: Vec<LineageTip>) {
+        sort_contenders(&mut contenders);
+        self.lineages.retain(|known| known.id != id);
+        self.contested.retain(|known| known.id != id);
+        if let Some(newest) = contenders.pop() {
+            let at = self.lineages.partition_point(|known| known.id < newest.id);
+            self.lineages.insert(at, newest);
+            let at = self.contested.partition_point(|known| known.id.as_str() < id);
+            self.contested.splice(at..at, contenders);
+        }
+        let used: HashSet<&str> =
+            self.lineages.iter().chain(&self.contested).map(|known| known.record.as_str()).collect();
+        self.history_sizes.retain(|record, _| used.contains(record.as_str()));
+    }
+
+    /// Why a snapshot of a mirror with these histories could not be written; `None` where it can.
+    pub(super) fn too_many_histories(&self) -> Option<&'static str> {
+        // What live mode brought goes along as one more.
+        if self.lineages.len() + self.contested.len() >= MAX_CARRIED_HISTORIES {
+            return Some("more than 1023 histories, or bundles of which numbers and times do not tell the newest");
+        }
+        let weight = self.history_sizes.values().map(|size| size.weight).fold(0, u64::saturating_add);
+        let rows = self.history_sizes.values().map(|size| size.rows).max().unwrap_or(0);
+        let most = MAX_HISTORIES_WEIGHT.saturating_add(rows.saturating_mul(HISTORY_WEIGHT_PER_ROW));
+        (weight > most).then_some("histories whose inputs are too large together")
+    }
+
+    /// What the record of an import says of this head.
+    pub(super) fn totals(&self) -> ImportTotals {
+        ImportTotals { counts: self.counts, imports: self.imports }
+    }
+
+    /// The text of `manifest.json`.
+    pub(super) fn render(&self) -> Vec<u8> {
+        let mut text = serde_json::to_vec_pretty(self).expect("plain fields are JSON");
+        text.push(b'\n');
+        text
+    }
+}
+
+/// Adds a bundle to those that may be their history's newest, unless one of them is later beyond doubt. No bundle gives
+/// way to one whose number came with a jump, see [`LineageTip::jumped_from`].
+pub(super) fn add_contender(contenders: &mut Vec<LineageTip>, mut lineage: LineageTip) {
+    let again = contenders.iter().find(|known| (&known.bundle, known.sequence) == (&lineage.bundle, lineage.sequence));
+    lineage.gap_after = match again {
+        Some(known) => known.gap_after,
+        None => find_sequence_gap(contenders, &lineage),
+    };
+    if lineage.gap_after.is_none() {
+        let next = lineage.sequence.checked_add(1);
+        contenders.iter_mut().filter(|known| Some(known.sequence) == next).for_each(|known| known.gap_after = None);
+    }
+    // Of one bundle, the record that came later counts.
+    contenders.retain(|known| known.bundle != lineage.bundle);
+    contenders.push(lineage);
+    let undoubted: Vec<LineageTip> = contenders.iter().filter(|one| one.gap_after.is_none()).cloned().collect();
+    contenders.retain(|known| !undoubted.iter().any(|one| one.bundle != known.bundle && known.is_superseded_by(one)));
+}
+
+/// The number from which a bundle's number jumps, where the numbers between are not here.
+fn find_sequence_gap(contenders: &[LineageTip], lineage: &LineageTip) -> Option<u64> {
+    let counted = contenders.iter().any(|known| known.sequence < FIRST_TIMESTAMP_SEQUENCE);
+    let lower = contenders.iter().map(|known| known.sequence).filter(|number| *number < lineage.sequence);
+    lower.max().filter(|before| counted && lineage.sequence - before > 1)
+}
+
+/// Why it is doubtful which of these bundles of one history, sorted, is the newest: one sentence each.
+pub(super) fn doubts<'h>(contenders: impl IntoIterator<Item = &'h LineageTip>) -> Vec<String> {
+    let mut doubts = Vec::new();
+    let mut before: Option<&LineageTip> = None;
+    for one in contenders {
+        let number = one.sequence;
+        match (one.gap_after, before) {
+            (Some(from), _) => {
+                doubts.push(format!("bundle number {number} came when the highest number before it was {from}"));
+            }
+            (None, Some(before)) if before.sequence == number => {
+                doubts.push(format!("two different bundles have the number {number}"));
+            }
+            (None, Some(before)) if before.created > one.created => {
+                doubts.push(format!("bundle number {} was written after number {number}", before.sequence));
+            }
+            _ => {}
+        }
+        before = Some(one);
+    }
+    doubts
+}
+
+/// Sorts bundles of one history; the newest is the last.
+pub(super) fn sort_contenders(contenders: &mut [LineageTip]) {
+    contenders.sort_by(|a, b| (a.sequence, &a.created, &a.record).cmp(&(b.sequence, &b.created, &b.record)));
+}
+
+impl LineageTip {
+    /// The bundle with this manifest, whose record is called `record`.
+    pub(super) fn from_manifest(manifest: &Manifest, record: String) -> LineageTip {
+        let lineage = match manifest.carried_histories.as_slice() {
+            // The record of a history that a snapshot brought along.
+            [carried] if manifest.kind != BundleKind::Snapshot => &carried.lineage,
+            _ => &manifest.lineage,
+        };
+        LineageTip {
+            id: manifest.lineage.id.clone(),
+            sequence: manifest.lineage.sequence,
+            bundle: manifest.id.clone(),
+            created: manifest.created.clone(),
+            record,
+            gap_after: None,
+            inputs: Vec::new(),
+            more_inputs: 0,
+        }
+        .with_inputs(lineage.inputs.iter().map(|input| input.name.as_str()))
+    }
+
+    /// The same with the names of its history's inputs.
+    #[must_use]
+    pub(super) fn with_inputs<'n>(mut self, names: impl ExactSizeIterator<Item = &'n str>) -> LineageTip {
+        self.more_inputs = names.len().saturating_sub(MAX_INPUT_NAMES) as u64;
+        self.inputs = names.take(MAX_INPUT_NAMES).map(shortened).collect();
+        self
+    }
+
+    /// The names of its history's inputs for people, such as `app (Cargo.lock), web (depends.toml) and 2 more`; `None` where
+    /// none is known.
+    pub fn input_names(&self) -> Option<String> {
+        if self.inputs.is_empty() {
+            return None;
+        }
+        let names = self.inputs.iter().map(|name| sanitize_line(name)).collect::<Vec<_>>().join(", ");
+        Some(if self.more_inputs > 0 { format!("{names} and {} more", self.more_inputs) } else { names })
+    }
+
+    /// The history's id with the names of its inputs in parentheses, where they are known.
+    pub fn id_and_inputs(&self) -> String {
+        let names = self.input_names().map(|names| format!(" ({names})")).unwrap_or_default();
+        format!("{}{names}", sanitize_line(&self.id))
+    }
+
+    /// Whether `other` is later than this bundle beyond doubt: it has the higher number, and was not written before. A
+    /// history that was restored from a backup counts some of its numbers twice, and then neither number nor time tells
+    /// which bundle is right; a clock that went back does the same. What either needs is kept.
+    ///
+    /// Of one bundle, the record that came later counts: what the bundle itself says replaces what a snapshot said of it.
+    pub(super) fn is_superseded_by(&self, other: &LineageTip) -> bool {
+        self.bundle == other.bundle || self.sequence < other.sequence && self.created <= other.created
+    }
+
+    /// Whether this bundle came after `other` in their lineage.
+    pub(super) fn is_newer(&self, other: &LineageTip) -> bool {
+        (self.sequence, &self.created) > (other.sequence, &other.created)
+    }
+}
+
+fn shortened(name: &str) -> String {
+    match name.char_indices().nth(MAX_INPUT_NAME) {
+        Some((end, _)) => format!("{}…", &name[..end]),
+        None => name.to_owned(),
+    }
+}
+
+/// What a staged import adds to a tree and takes from it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct CountsDelta {
+    /// Names that the index lacked.
+    pub(super) crates: u64,
+    /// `.crate` files that were not there.
+    pub(super) versions: u64,
+    /// Bytes of crates that are placed.
+    pub(super) bytes: u64,
+    /// Bytes of files that they replace.
+    pub(super) bytes_replaced: u64,
+}
+
+impl Counts {
+    /// The numbers after `growth`.
+    pub(super) fn with_delta(self, growth: &CountsDelta) -> Counts {
+        Counts {
+            // What a damaged head says may be any number.
+            crates: self.crates.saturating_add(growth.crates),
+            versions: self.versions.saturating_add(growth.versions),
+            bytes: self.bytes.saturating_add(growth.bytes).saturating_sub(growth.bytes_replaced),
+            ..self
+        }
+    }
+
+    /// Bytes of crates and rustup artifacts.
+    pub fn total_bytes(&self) -> u64 {
+        self.bytes.saturating_add(self.dist_file_bytes)
+    }
+
+    /// The numbers, counted in the tree; only needed where nobody recorded them.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn count_tree(layout: &Layout) -> Result<Counts, Error> {
+        let (artifacts, artifact_bytes) = DistFiles::read(layout)?.unwrap_or_default().count_and_bytes();
+        let mut counts = Counts { dist_files: artifacts, dist_file_bytes: artifact_bytes, ..Counts::default() };
+        for_each_file(&layout.crates(), 0, &mut |path| {
+            if path.extension().is_some_and(|end| end == "crate") {
+                counts.versions += 1;
+                counts.bytes += fs::symlink_metadata(path)?.len();
+            }
+            Ok(())
+        })?;
+        // A name's file is at least one folder deep; config.json is none.
+        for_each_file(&layout.index(), 3, &mut |path| {
+            if path.parent() != Some(&layout.index()) {
+                counts.crates += 1;
+            }
+            Ok(())
+        })?;
+        Ok(counts)
+    }
+}
+
+/// Calls `each` with every file in `folder` and in the folders down to `depth` below it; links are not followed.
+pub(super) fn for_each_file(
+    folder: &Path,
+    depth: u32,
+    each: &mut dyn FnMut(&Path) -> io::Result<()>,
+) -> Result<(), Error> {
+    let entries = match fs::read_dir(folder) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(failed("list", folder))?,
+    };
+    for entry in entries {
+        let entry = entry.map_err(failed("list", folder))?;
+        let kind = entry.file_type().map_err(failed("list", folder))?;
+        let path = entry.path();
+        if kind.is_dir() && depth > 0 {
+            for_each_file(&path, depth - 1, each)?;
+        } else if kind.is_file() {
+            each(&path).map_err(failed("read", &path))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lineage(id: &str, sequence: u64) -> LineageTip {
+        LineageTip {
+            id: id.to_owned(),
+            sequence,
+            bundle: format!("{id}{sequence}"),
+            created: String::new(),
+            record: String::new(),
+            gap_after: None,
+            inputs: Vec::new(),
+            more_inputs: 0,
+        }
+    }
+
+    #[test]
+    fn a_head_keeps_few_and_short_names_of_inputs() {
+        let none = lineage("a", 1);
+        assert_eq!(none.input_names(), None);
+        let two = none.clone().with_inputs(["app (Cargo.lock)", "w\u{1b}eb"].into_iter());
+        assert_eq!((two.input_names().as_deref(), two.more_inputs), (Some("app (Cargo.lock), w\u{fffd}eb"), 0));
+        let long = "é".repeat(5000);
+        let names: Vec<&str> = std::iter::repeat_n(long.as_str(), 4096).collect();
+        let many = none.with_inputs(names.into_iter());
+        assert_eq!((many.inputs.len(), many.inputs[0].chars().count(), many.more_inputs), (4, 81, 4092));
+        assert!(many.input_names().is_some_and(|names| names.ends_with("… and 4092 more")));
+    }
+
+    /// What remains of bundles that came in this order: their numbers, and from where they jumped.
+    fn contenders(numbers: &[u64]) -> Vec<(u64, Option<u64>)> {
+        let mut contenders = Vec::new();
+        numbers.iter().for_each(|number| add_contender(&mut contenders, lineage("a", *number)));
+        sort_contenders(&mut contenders);
+        contenders.iter().map(|one| (one.sequence, one.gap_after)).collect()
+    }
+
+    #[test]
+    fn a_bundle_after_a_sequence_gap_supersedes_nothing() {
+        assert_eq!(contenders(&[1, 2, 3]), [(3, None)]);
+        assert_eq!(contenders(&[5, 3]), [(5, None)], "what came later and is older");
+        assert_eq!(contenders(&[1, 3]), [(1, None), (3, Some(1))]);
+        assert_eq!(contenders(&[1, 3, 3]), [(1, None), (3, Some(1))], "the same once more");
+        assert_eq!(contenders(&[1, 3, 5]), [(1, None), (3, Some(1)), (5, Some(3))]);
+        assert_eq!(contenders(&[1, 3, 4]), [(4, None)], "the next number makes the jump ordinary");
+        assert_eq!(contenders(&[1, 3, 2]), [(3, None)], "what was missing came");
+        assert_eq!(contenders(&[1, 1000, 2]), [(2, None), (1000, Some(1))]);
+        assert_eq!(contenders(&[1, 1000, 998]), [(1, None), (998, Some(1)), (1000, Some(1))]);
+        let (time, later) = (FIRST_TIMESTAMP_SEQUENCE + 5, FIRST_TIMESTAMP_SEQUENCE + 500);
+        assert_eq!(contenders(&[time, later]), [(later, None)], "times do not count");
+        assert_eq!(contenders(&[1, time, later]), [(1, None), (time, Some(1)), (later, Some(time))]);
+    }
+
+    #[test]
+    fn an_older_bundle_of_a_lineage_does_not_become_its_newest() {
+        let mut head = MirrorSummary::default();
+        for (id, sequence) in [("b", 1), ("a", 2), ("a", 1), ("b", 3)] {
+            head = head.with_import("2026-01-01T00:00:00Z", lineage(id, sequence), HistorySize::default());
+        }
+        let known: Vec<_> = head.lineages.iter().map(|l| (l.id.as_str(), l.sequence)).collect();
+        assert_eq!(known, [("a", 2), ("b", 3)]);
+        assert_eq!(head.imports, 4);
+    }
+
+    #[test]
+    fn a_tree_is_counted_without_its_link_and_config() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let layout = Layout::new(folder.path());
+        assert_eq!(Counts::count_tree(&layout).expect("counted"), Counts::default());
+        fs::create_dir_all(layout.index().join("se/rd")).expect("folder");
+        fs::create_dir_all(layout.crates().join("index/se/rd")).expect("folder");
+        for (path, text) in [
+            ("index/config.json", "{}"),
+            ("index/se/rd/serde", "x"),
+            ("crates/serde-1.0.0.crate", "12345"),
+            ("crates/serde-1.0.1.crate", "123"),
+            ("crates/index/se/rd/x.crate", "1"),
+        ] {
+            fs::write(folder.path().join(path), text).expect("write");
+        }
+        assert_eq!(
+            Counts::count_tree(&layout).expect("counted"),
+            Counts { crates: 1, versions: 2, bytes: 8, ..Counts::default() }
+        );
+    }
+}

@@ -1,0 +1,139 @@
+//! What whoever imports a bundle should know of it, though it is good and is imported: signs of mistakes that were made
+//! where it was written, or on the way.
+
+use std::path::Path;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::dist_files::MutableName;
+use super::layout::Layout;
+use super::summary::{FIRST_TIMESTAMP_SEQUENCE, MirrorSummary};
+use crate::bundle::format::{CrateState, DistFileState, Manifest};
+use crate::bundle::sanitize::sanitize_line;
+use crate::event;
+
+/// How far two honest clocks may be apart.
+const MAX_CLOCK_SKEW: SignedDuration = SignedDuration::from_hours(24);
+
+/// Crates and rustup artifacts that are named; the rest is counted.
+const MAX_NAMED: usize = 5;
+
+/// Everything doubtful about the bundle in `file`, one sentence each. `head` is the mirror's before the import.
+pub(super) fn collect_warnings(
+    layout: &Layout,
+    head: Option<&MirrorSummary>,
+    manifest: &Manifest,
+    file: &str,
+    now: Timestamp,
+) -> Vec<String> {
+    let doubts = [
+        clock_warning(manifest, file, now),
+        lineage_warning(head, manifest, file),
+        missing_files_warning(layout, manifest, file),
+        incomplete_input_warning(manifest, file),
+    ];
+    doubts.into_iter().flatten().collect()
+}
+
+/// The clock of an air-gapped machine is wrong more often than not, so that this is no reason to refuse a bundle.
+fn clock_warning(manifest: &Manifest, file: &str, now: Timestamp) -> Option<String> {
+    let created: Timestamp = manifest.created.parse().ok()?;
+    (created.duration_since(now) > MAX_CLOCK_SKEW).then(|| {
+        format!(
+            "{file} says that it was written at {created}, and it is {} here: one of the two clocks is wrong. Where it is \
+             the other one, index lines of later bundles do not replace this one's until that time has come",
+            now.strftime("%Y-%m-%dT%H:%M:%SZ")
+        )
+    })
+}
+
+/// Numbers are given once, so a number that comes later than a higher one was given twice.
+fn lineage_warning(head: Option<&MirrorSummary>, manifest: &Manifest, file: &str) -> Option<String> {
+    let lineage = &manifest.lineage;
+    let known = head?.lineages.iter().find(|known| known.id == lineage.id)?;
+    let own = lineage.sequence;
+    if known.sequence < FIRST_TIMESTAMP_SEQUENCE && own > known.sequence.saturating_add(1) {
+        return Some(format!(
+            "{file} has the number {own} in its history, and the newest bundle here has {}: the bundles between them did not \
+             arrive, or this one does not come from that history. Compare its id {} with what the sender's \
+             `cargo frostmirror inspect` prints. `gc` removes nothing because of it before `gc --accept {}`, or before \
+             the next bundle of that history came",
+            known.sequence, manifest.id, lineage.id
+        ));
+    }
+    let mut others = head.into_iter().flat_map(|head| head.contenders(&lineage.id));
+    if let Some(other) = others.find(|other| other.sequence == own && other.bundle != manifest.id) {
+        return Some(format!(
+            "{file} has the number {own} in its history, and another bundle with that number is here: the history is an \
+             older copy that was restored, is used for two destinations, or one of the two does not come from it. Compare \
+             the ids {} (this one) and {} with what the sender's `cargo frostmirror inspect` prints. `gc` keeps what either \
+             needs until the next bundle came, or until `gc --accept {}`",
+            manifest.id, other.bundle, lineage.id
+        ));
+    }
+    if own < known.sequence && manifest.created <= known.created && known.bundle != manifest.id {
+        return Some(format!(
+            "{file} has the number {own} in its history and is older than number {}, which is here already: its crates are \
+             added, and number {} stays the newest",
+            known.sequence, known.sequence
+        ));
+    }
+    let twice = known.sequence >= lineage.sequence && known.created < manifest.created && known.bundle != manifest.id;
+    twice.then(|| {
+        format!(
+            "{file} has the number {} in its history and was written after number {}: the history is an older copy that was \
+             restored, or is used for two destinations. `gc` keeps what either needs; to have one truth again, begin a new \
+             history with FROSTMIRROR_HISTORY, fetch every input, and let this one go with `gc --forget {}`",
+            lineage.sequence, known.sequence, lineage.id
+        )
+    })
+}
+
+/// An input that was fetched without a part of what it needs does not build from the mirror.
+fn incomplete_input_warning(manifest: &Manifest, file: &str) -> Option<String> {
+    let (input, first) = manifest.skipped_packages().next()?;
+    let count = manifest.skipped_packages().count();
+    let more = if count > 1 { format!(", and {} more", count - 1) } else { String::new() };
+    // The texts are the bundle's own.
+    let [input, name, version, source, why] =
+        [input, &first.name, &first.version, &first.source, &first.reason].map(sanitize_line);
+    Some(format!(
+        "`{input}` in {file} does not build from this mirror alone. It was fetched without {name} {version} ({source}; \
+         {why}){more}; `cargo frostmirror inspect` lists them"
+    ))
+}
+
+/// What the history's other inputs need is no base of this bundle, yet nobody will send it again.
+fn missing_files_warning(layout: &Layout, manifest: &Manifest, file: &str) -> Option<String> {
+    let kept = manifest.crates.iter().filter(|record| record.state == CrateState::Kept);
+    let gone = |path: &Path, size: u64| {
+        !path.symlink_metadata().is_ok_and(|there| there.is_file() && (size == 0 || size == there.len()))
+    };
+    let mut missing: Vec<String> = kept
+        .filter(|record| gone(&layout.crate_file(&record.id()), record.size))
+        .map(|record| record.id().to_string())
+        .collect();
+    let mut what: Vec<String> = Vec::new();
+    if !missing.is_empty() {
+        what.push(event::format_crates(missing.len() as u64));
+    }
+    let artifacts = manifest.dist_files_in(DistFileState::Kept).filter(|record| {
+        // What moves may be a newer one by now.
+        let size = if MutableName::from_path(&record.path).is_some() { 0 } else { record.size };
+        gone(&record.path.below(layout.root()), size)
+    });
+    let crates = missing.len();
+    missing.extend(artifacts.map(|record| record.path.to_string()));
+    if missing.len() > crates {
+        what.push(event::format_dist_files((missing.len() - crates) as u64));
+    }
+    (!missing.is_empty()).then(|| {
+        let first: Vec<&str> = missing.iter().take(MAX_NAMED).map(String::as_str).collect();
+        format!(
+            "{} that other inputs of the history of {file} need came with bundles that never arrived here, first {}: import \
+             those too; where they are lost, fetch with `--base` and the newest bundle that arrived",
+            what.join(" and "),
+            first.join(", ")
+        )
+    })
+}

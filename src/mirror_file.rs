@@ -1,0 +1,142 @@
+//! What a mirror is made of: files with a path, a size and a digest.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Sha256;
+use crate::safe_path::SafePath;
+
+/// What a file is to its clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FileKind {
+    /// A `.crate` file: `crates/NAME-VERSION.crate`.
+    Crate,
+    /// Index lines of one crate: `index/<prefix>/<name>`.
+    Index,
+    /// A channel manifest or component: `dist/…`.
+    Dist,
+    /// rustup itself: `rustup/…`.
+    Rustup,
+    /// Configuration: the clients' `config.toml`, which is for people and placed nowhere; in a snapshot also the server's
+    /// `frostmirror.toml` and the `depends.toml` of its operator, which are restored where the user says.
+    Config,
+}
+
+impl FileKind {
+    /// The one kind that a file at `path` can be; `None` for a path that no bundle has a place for.
+    pub fn from_path(path: &SafePath) -> Option<FileKind> {
+        let parts = path.components().count();
+        match path.components().next() {
+            Some("crates") if parts == 2 && path.as_str().ends_with(".crate") => Some(FileKind::Crate),
+            Some("index") if parts >= 3 => Some(FileKind::Index),
+            Some("dist") if parts >= 2 => Some(FileKind::Dist),
+            Some("rustup") if parts >= 2 => Some(FileKind::Rustup),
+            Some("config.toml" | "frostmirror.toml" | "depends.toml") if parts == 1 => Some(FileKind::Config),
+            _ => None,
+        }
+    }
+
+    /// Whether the bytes are text that shrinks well: index lines, configuration and manifests. Crates and
+    /// components are compressed already.
+    pub fn is_compressible(self, path: &SafePath) -> bool {
+        match self {
+            FileKind::Index | FileKind::Config => true,
+            FileKind::Crate => false,
+            FileKind::Dist | FileKind::Rustup => {
+                [".toml", ".json", ".sha256", ".asc"].iter().any(|end| path.as_str().ends_with(end))
+            }
+        }
+    }
+}
+
+/// Device names of Windows: a file with such a name, whatever follows its first dot, opens the device.
+/// (Microsoft: Naming Files, Paths, and Namespaces.)
+const WINDOWS_DEVICE_NAMES: &[&str] = &[
+    "con", "prn", "aux", "nul", "com0", "com1", "com2", "com3", "com4", "com5", "com6", "com7", "com8", "com9", "lpt0",
+    "lpt1", "lpt2", "lpt3", "lpt4", "lpt5", "lpt6", "lpt7", "lpt8", "lpt9", "conin$", "conout$",
+];
+
+/// Why a file below `dist/` or `rustup/` would not be the same file on every system; `None` where it is.
+///
+/// Upstream's own names are plain ASCII. Letters beyond it can be spelled in two forms, which macOS takes for one name.
+pub fn portability_problem(path: &SafePath) -> Option<&'static str> {
+    let text = path.as_str();
+    if !text.is_ascii() {
+        return Some("has a name with a letter beyond ASCII, which can be spelled in two ways");
+    }
+    if text.contains(['<', '>', '"', '|', '?', '*']) {
+        return Some("has a character that no file name on Windows can have");
+    }
+    let is_device = |part: &str| {
+        let stem = part.split('.').next().unwrap_or(part).trim_end_matches(' ').to_ascii_lowercase();
+        WINDOWS_DEVICE_NAMES.contains(&stem.as_str())
+    };
+    path.components().any(is_device).then_some("has a name that Windows reserves for a device")
+}
+
+/// A file of a mirror or a bundle.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MirrorFile {
+    /// Where it belongs, relative to the mirror's root.
+    pub path: SafePath,
+    /// Length in bytes.
+    pub size: u64,
+    /// Digest of its bytes.
+    pub sha256: Sha256,
+    /// What it is.
+    pub kind: FileKind,
+}
+
+/// Where the bytes of a file that is to be packed are now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FileSource {
+    /// In a file on disk.
+    File(PathBuf),
+    /// In memory; for small text only.
+    Memory(Vec<u8>),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_windows_or_macos_cannot_store_are_detected() {
+        let fault = |path: &str| portability_problem(&path.parse().expect("safe"));
+        for path in [
+            "dist/2026-04-16/rust-std-1.95.0-x86_64-unknown-linux-gnu.tar.xz",
+            "rustup/archive/1.28.1/x86_64-pc-windows-msvc/rustup-init.exe",
+            "dist/console/common.aux1/com10",
+        ] {
+            assert_eq!(fault(path), None, "{path}");
+        }
+        for path in
+            ["dist/NUL", "dist/con.tar.xz", "dist/aux/x", "rustup/Com1.toml.sha256", "dist/lpt9 .x", "dist/CONIN$"]
+        {
+            assert_eq!(fault(path), Some("has a name that Windows reserves for a device"), "{path}");
+        }
+        for path in ["dist/caf\u{e9}", "dist/cafe\u{301}", "dist/com\u{b9}"] {
+            assert!(fault(path).is_some_and(|why| why.contains("beyond ASCII")), "{path}");
+        }
+        assert!(fault("dist/a?b").is_some_and(|why| why.contains("on Windows")));
+    }
+
+    #[test]
+    fn each_path_has_exactly_one_kind() {
+        let kind = |path: &str| FileKind::from_path(&path.parse().expect("safe"));
+        assert_eq!(kind("crates/a-1.0.0.crate"), Some(FileKind::Crate));
+        assert_eq!(kind("index/1/a"), Some(FileKind::Index));
+        assert_eq!(kind("dist/channel-rust-stable.toml"), Some(FileKind::Dist));
+        assert_eq!(kind("rustup/release-stable.toml"), Some(FileKind::Rustup));
+        assert_eq!(kind("config.toml"), Some(FileKind::Config));
+        assert_eq!(kind("frostmirror.toml"), Some(FileKind::Config));
+        assert_eq!(kind("depends.toml"), Some(FileKind::Config));
+        for path in
+            ["index/config.json", "crates/a", "crates/index/1/a", "manifest.json", "etc/passwd", ".frostmirror/x"]
+        {
+            assert_eq!(kind(path), None, "{path}");
+        }
+    }
+}

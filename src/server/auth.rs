@@ -1,0 +1,348 @@
+//! Who may read, and what a token is.
+//!
+//! Everybody may read, unless the settings say `auth_required`: then who sends one of the tokens of `read_token_file`, or the
+//! admin token. Cargo sends it as it is, `Authorization: TOKEN`, after a first request was refused (its protocol for
+//! authenticated registries); others as `Authorization: Bearer TOKEN`. What rustup asks for stays open, because rustup
+//! sends none.
+
+use std::error::Error as _;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use hyper::header::{AUTHORIZATION, HeaderMap};
+
+use crate::config::SettingsStore;
+use crate::digest::Sha256;
+use crate::event::Sink;
+
+/// The shortest token that is taken: what can be guessed is no secret.
+const MIN_TOKEN_CHARS: usize = 16;
+/// Bytes that are read of a file of tokens.
+const MAX_TOKEN_FILE_BYTES: u64 = 1024 * 1024;
+/// How long a file of tokens is taken for what it was.
+const RECHECK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What somebody must know. Only its digest is kept.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Token(Sha256);
+
+/// Tokens that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// One is too short, or cannot be written into a header.
+    #[error("a token has {length} characters; {MIN_TOKEN_CHARS} visible ones of ASCII are the least")]
+    Invalid {
+        /// How many characters it has.
+        length: usize,
+    },
+    /// The same in a file.
+    #[error("line {line} of `{}` holds no token", path.display())]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// Why not.
+        source: Box<TokenError>,
+    },
+    /// A file of tokens has none, or one of a single token has several.
+    #[error("`{}` holds {count} tokens", path.display())]
+    Count {
+        /// The file.
+        path: PathBuf,
+        /// How many.
+        count: usize,
+    },
+    /// A file cannot be read.
+    #[error("could not read the tokens in `{}`", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Readers need a token, and there is none that they could have.
+    #[error("`auth_required` asks readers for a token, and there is neither a `read_token_file` nor an admin token")]
+    NoReaderToken,
+}
+
+impl Token {
+    /// A token as it was configured; spaces and line breaks around it do not count.
+    ///
+    /// # Errors
+    /// [`TokenError::Invalid`].
+    pub fn parse(text: &str) -> Result<Token, TokenError> {
+        let token = text.trim();
+        if token.len() < MIN_TOKEN_CHARS || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(TokenError::Invalid { length: token.chars().count() });
+        }
+        Ok(Token(Sha256::of(token.as_bytes())))
+    }
+
+    /// The one token in a file.
+    ///
+    /// # Errors
+    /// Everything in [`TokenError`].
+    pub fn of_file(path: &Path) -> Result<Token, TokenError> {
+        match read_tokens(path)?[..] {
+            [token] => Ok(token),
+            ref tokens => Err(TokenError::Count { path: path.to_owned(), count: tokens.len() }),
+        }
+    }
+
+    /// Whether `given` is this token. The time that it takes says nothing of the token: digests are compared.
+    pub fn matches(&self, given: &str) -> bool {
+        Sha256::of(given.as_bytes()) == self.0
+    }
+}
+
+/// Never the token, nor its digest.
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+/// The tokens in a file, one a line; empty lines and those that begin with `#` do not count.
+fn read_tokens(path: &Path) -> Result<Vec<Token>, TokenError> {
+    let failed = |source| TokenError::Read { path: path.to_owned(), source };
+    // A pipe would hold the server until somebody writes to it.
+    if !fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(failed(io::Error::other("it is no file")));
+    }
+    let mut text = String::new();
+    File::open(path).and_then(|file| file.take(MAX_TOKEN_FILE_BYTES).read_to_string(&mut text)).map_err(failed)?;
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty() && !line.trim().starts_with('#'));
+    let token = |(at, line): (usize, &str)| {
+        let wrong = |error| TokenError::Line { path: path.to_owned(), line: at + 1, source: Box::new(error) };
+        Token::parse(line).map_err(wrong)
+    };
+    lines.map(token).collect()
+}
+
+/// Who may read and write, as the settings say it now.
+pub struct AccessControl {
+    settings: Option<Arc<SettingsStore>>,
+    /// From the command line or the environment; it counts more than a file.
+    admin_override: Option<Token>,
+    readers: Mutex<Option<ReaderTokens>>,
+    /// Where a file of readers' tokens that has gone bad is reported.
+    sink: OnceLock<Arc<dyn Sink>>,
+}
+
+/// The readers' tokens, as they were read a moment ago.
+struct ReaderTokens {
+    path: PathBuf,
+    checked_at: Instant,
+    stamp: Option<(SystemTime, u64)>,
+    tokens: Arc<Vec<Token>>,
+    /// Why there are none.
+    error: Option<String>,
+}
+
+impl AccessControl {
+    /// Everybody may read.
+    pub fn unrestricted() -> AccessControl {
+        AccessControl { settings: None, admin_override: None, readers: Mutex::default(), sink: OnceLock::new() }
+    }
+
+    /// As the settings say, whose files are looked at here, so that what is no good is told of at the start.
+    ///
+    /// # Errors
+    /// Everything in [`TokenError`].
+    pub fn new(settings: Arc<SettingsStore>, admin: Option<Token>) -> Result<AccessControl, TokenError> {
+        let access = AccessControl {
+            settings: Some(settings),
+            admin_override: admin,
+            readers: Mutex::default(),
+            sink: OnceLock::new(),
+        };
+        access.check()?;
+        Ok(access)
+    }
+
+    /// Refuses settings with which nobody could read or write as they want it.
+    ///
+    /// # Errors
+    /// Everything in [`TokenError`].
+    fn check(&self) -> Result<(), TokenError> {
+        let Some(settings) = &self.settings else { return Ok(()) };
+        let settings = settings.current();
+        let (admin, readers) = (settings.admin_token_file.as_deref(), settings.read_token_file.as_deref());
+        self.check_settings(admin, readers, settings.auth_required).map(drop)
+    }
+
+    /// The same for settings that are yet to be: the files of the admin's and the readers' tokens, and whether readers need
+    /// one. Says whether there would be an admin token.
+    ///
+    /// # Errors
+    /// Everything in [`TokenError`].
+    pub fn check_settings(
+        &self,
+        admin: Option<&Path>,
+        readers: Option<&Path>,
+        auth_required: bool,
+    ) -> Result<bool, TokenError> {
+        let admin = self.admin_override.or(admin.map(Token::of_file).transpose()?);
+        let readers = readers.map(read_tokens).transpose()?;
+        if auth_required && admin.is_none() && readers.is_none_or(|tokens| tokens.is_empty()) {
+            return Err(TokenError::NoReaderToken);
+        }
+        Ok(admin.is_some())
+    }
+
+    /// Where it is reported that the file of the readers' tokens has gone bad, or is good again; the first one counts.
+    pub fn set_sink(&self, sink: Arc<dyn Sink>) {
+        let _there_is_one = self.sink.set(sink).is_err();
+    }
+
+    /// Why no reader's token is let in, where they are needed and their file has gone bad. It names the file, and is nothing
+    /// for strangers.
+    pub fn reader_tokens_error(&self) -> Option<String> {
+        if !self.requires_reader_token() {
+            return None;
+        }
+        self.reader_tokens();
+        let known = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        known.as_ref().and_then(|readers| readers.error.clone())
+    }
+
+    /// What who writes must know; `None`: nothing is set. A file is read each time, so that a new token counts at once.
+    ///
+    /// # Errors
+    /// The file is no good any more. Then nobody is let in.
+    pub fn admin_token(&self) -> Result<Option<Token>, TokenError> {
+        if self.admin_override.is_some() {
+            return Ok(self.admin_override);
+        }
+        let file = self.settings.as_ref().and_then(|settings| settings.current().admin_token_file.clone());
+        file.as_deref().map(Token::of_file).transpose()
+    }
+
+    /// Whether readers need a token.
+    pub fn requires_reader_token(&self) -> bool {
+        self.settings.as_ref().is_some_and(|settings| settings.current().auth_required)
+    }
+
+    /// Whether who sends these headers may read. Files are read here; call it where that may block, or seldom.
+    pub fn may_read(&self, headers: &HeaderMap) -> bool {
+        if !self.requires_reader_token() {
+            return true;
+        }
+        request_token(headers).is_some_and(|given| self.may_token_read(&Token(Sha256::of(given.as_bytes()))))
+    }
+
+    /// The reader's token that `given` is; `None` where it is none, or where everybody may read.
+    pub fn reader_token(&self, given: &str) -> Option<Token> {
+        let token = Token(Sha256::of(given.as_bytes()));
+        (self.requires_reader_token() && self.reader_tokens().contains(&token)).then_some(token)
+    }
+
+    /// Whether who has this token may read, now.
+    pub fn may_token_read(&self, token: &Token) -> bool {
+        self.reader_tokens().contains(token) || self.admin_token().is_ok_and(|admin| admin.as_ref() == Some(token))
+    }
+
+    /// The readers' tokens. A file that is no good any more lets nobody in, which is reported once, as is its end.
+    fn reader_tokens(&self) -> Arc<Vec<Token>> {
+        let file = self.settings.as_ref().and_then(|settings| settings.current().read_token_file.clone());
+        let mut known = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(path) = file else {
+            *known = None;
+            return Arc::default();
+        };
+        let before = known.take().filter(|readers| readers.path == path);
+        if let Some(readers) = &before
+            && readers.checked_at.elapsed() < RECHECK_INTERVAL
+        {
+            let tokens = Arc::clone(&readers.tokens);
+            *known = before;
+            return tokens;
+        }
+        let stamp = fs::metadata(&path).ok().and_then(|about| Some((about.modified().ok()?, about.len())));
+        let was = before.as_ref().and_then(|readers| readers.error.clone());
+        // What was no good is read again: its file may be good by another's doing, as that of a folder that was shut.
+        let same = before.filter(|readers| readers.stamp == stamp && stamp.is_some() && readers.error.is_none());
+        let (tokens, trouble) = match same {
+            Some(readers) => (readers.tokens, None),
+            None => match read_tokens(&path) {
+                Ok(tokens) => (Arc::new(tokens), None),
+                Err(error) => (Arc::default(), Some(error_chain(&error))),
+            },
+        };
+        if trouble != was {
+            self.report(trouble.as_deref());
+        }
+        *known =
+            Some(ReaderTokens { path, checked_at: Instant::now(), stamp, tokens: Arc::clone(&tokens), error: trouble });
+        tokens
+    }
+
+    fn report(&self, trouble: Option<&str>) {
+        let Some(sink) = self.sink.get() else { return };
+        match trouble {
+            Some(why) => sink.warning(format!("no reader's token is let in until its file is mended: {why}")),
+            None => sink.status("Mended", "the file of the readers' tokens is good again".to_owned()),
+        }
+    }
+}
+
+/// What is wrong and why, in one line.
+fn error_chain(error: &TokenError) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        text = format!("{text}: {next}");
+        cause = next.source();
+    }
+    text.replace('\n', " ")
+}
+
+/// The token of a request: as cargo sends it, or as a bearer.
+pub fn request_token(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(AUTHORIZATION)?.to_str().ok()?.trim();
+    match value.split_once(' ') {
+        None => Some(value),
+        Some((scheme, token)) => scheme.eq_ignore_ascii_case("bearer").then(|| token.trim()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_validated_and_compared() {
+        let token = Token::parse(" 0123456789abcdef\n").expect("a token");
+        assert!(token.matches("0123456789abcdef") && !token.matches("0123456789abcdeF") && !token.matches(""));
+        for weak in ["", "short", "0123456789abcde", "0123456789 abcdef", "0123456789äbcdef0"] {
+            assert!(Token::parse(weak).is_err(), "{weak}");
+        }
+        assert!(!format!("{token:?}").contains("0123"));
+        let headers = |value: &str| HeaderMap::from_iter([(AUTHORIZATION, value.parse().expect("a value"))]);
+        for (value, token) in [("0123", Some("0123")), ("bearer 0123", Some("0123")), ("Basic 0123", None)] {
+            assert_eq!(request_token(&headers(value)), token, "{value}");
+        }
+    }
+
+    #[test]
+    fn token_files_are_read() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("tokens");
+        fs::write(&path, "# team\n0123456789abcdef\n\n0123456789abcdeg\n").expect("write");
+        assert_eq!(read_tokens(&path).expect("tokens").len(), 2);
+        assert!(matches!(Token::of_file(&path), Err(TokenError::Count { count: 2, .. })));
+        fs::write(&path, "0123456789abcdef\nshort\n").expect("write");
+        assert!(matches!(read_tokens(&path), Err(TokenError::Line { line: 2, .. })));
+        assert!(matches!(read_tokens(folder.path()), Err(TokenError::Read { .. })));
+        #[cfg(target_os = "linux")]
+        {
+            let pipe = folder.path().join("pipe");
+            rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).expect("a pipe");
+            assert!(matches!(read_tokens(&pipe), Err(TokenError::Read { .. })), "and nobody waits");
+        }
+    }
+}

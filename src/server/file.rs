@@ -1,0 +1,501 @@
+//! Files of the mirror: opened below its root only, and streamed in pieces that are read off the network's threads.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use futures_util::Stream;
+use hyper::body::{Body, Frame, SizeHint};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::JoinHandle;
+
+use super::budget::{BodyChunk, Reservation, STREAMED_BYTES};
+use super::sendfile::MemfdBody;
+use crate::safe_path::SafePath;
+
+/// Bytes in one piece of a body. A file of this size or less is one piece: it is read at once, and leaves in one
+/// write together with its headers.
+pub(super) const CHUNK_SIZE: usize = 64 * 1024;
+
+/// An open file of the mirror. It stays the same file even when an import puts another in its place.
+pub(super) struct OpenFile {
+    /// The file, at its beginning.
+    pub file: File,
+    /// What tells it from any other.
+    pub stamp: FileStamp,
+}
+
+/// What the file system knows of a file: equal stamps of one path mean equal bytes, unless the file is younger than
+/// the clock of the file system can tell (see [`Stamp::needs_no_change`]).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct FileStamp {
+    /// Bytes in the file.
+    pub size: u64,
+    /// Time of the last change of its bytes.
+    pub modified: Option<SystemTime>,
+    /// Nanoseconds since 1970 of the last change of anything about it, where the system knows, else of its bytes.
+    changed: i128,
+    /// The file system and the inode.
+    identity: (u64, u64),
+}
+
+impl FileStamp {
+    /// The stamp of the file at a path now, wherever links lead: equal stamps are of the same file.
+    pub fn at(path: &Path) -> io::Result<FileStamp> {
+        fs::metadata(path).map(|metadata| FileStamp::of(&metadata))
+    }
+
+    /// The stamp of what is in memory alone, which changes by itself never.
+    pub fn in_memory(size: u64) -> FileStamp {
+        FileStamp { size, modified: None, changed: 0, identity: (0, 0) }
+    }
+
+    fn of(metadata: &fs::Metadata) -> FileStamp {
+        let modified = metadata.modified().ok();
+        let (changed, identity) = identity(metadata, modified);
+        FileStamp { size: metadata.len(), modified, changed, identity }
+    }
+
+    /// Whether the file is old enough that a later change is sure to give another stamp. File systems count time in
+    /// steps of some milliseconds (FAT: two seconds).
+    pub fn is_settled(&self, now: SystemTime) -> bool {
+        const STEP: i128 = 2_000_000_000;
+        nanoseconds(now) - self.changed > STEP
+    }
+
+    /// A strong entity tag. Files are never written in place, so that another content is another inode or another
+    /// time; hashing gigabytes before the first byte leaves is no option.
+    pub fn etag(&self) -> String {
+        format!("\"{:x}-{:x}-{:x}\"", self.size, self.changed, self.identity.1)
+    }
+}
+
+#[cfg(unix)]
+fn identity(metadata: &fs::Metadata, _: Option<SystemTime>) -> (i128, (u64, u64)) {
+    use std::os::unix::fs::MetadataExt;
+    (i128::from(metadata.ctime()) * 1_000_000_000 + i128::from(metadata.ctime_nsec()), (metadata.dev(), metadata.ino()))
+}
+
+#[cfg(not(unix))]
+fn identity(_: &fs::Metadata, modified: Option<SystemTime>) -> (i128, (u64, u64)) {
+    (modified.map_or(0, nanoseconds), (0, 0))
+}
+
+fn nanoseconds(time: SystemTime) -> i128 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i128::try_from(since.as_nanos()).unwrap_or(i128::MAX)
+}
+
+/// Opens a file of the mirror; `None` where there is none, be it that the whole mirror is not there yet.
+pub(super) fn open(mirror: &Path, path: &SafePath) -> io::Result<Option<OpenFile>> {
+    let opened = match open_without_links(mirror, path) {
+        Err(e) if is_link(&e) => open_through_links(mirror, path),
+        opened => opened,
+    };
+    let file = match opened {
+        Ok(file) => file,
+        Err(e) if is_absent(&e) => return Ok(None),
+        Err(e) => return Err(e),
+    };
+    let metadata = file.metadata()?;
+    Ok(metadata.is_file().then(|| OpenFile { file, stamp: FileStamp::of(&metadata) }))
+}
+
+/// Opens a file at a path that did not come from a request; `None` where there is none, or something that is no file.
+pub(super) fn open_trusted(path: &Path) -> io::Result<Option<OpenFile>> {
+    let file = match open_plain(path) {
+        Ok(file) => file,
+        Err(e) if is_absent(&e) => return Ok(None),
+        Err(e) => return Err(e),
+    };
+    let metadata = file.metadata()?;
+    Ok(metadata.is_file().then(|| OpenFile { file, stamp: FileStamp::of(&metadata) }))
+}
+
+/// The quick way: the kernel refuses every link on the way.
+#[cfg(target_os = "linux")]
+fn open_without_links(mirror: &Path, path: &SafePath) -> io::Result<File> {
+    use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
+    let root = openat(CWD, mirror, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    // A pipe must not hold the thread until somebody writes to it.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    Ok(openat2(root, path.as_str(), flags, Mode::empty(), resolve)?.into())
+}
+
+/// Elsewhere there is only the careful way.
+#[cfg(not(target_os = "linux"))]
+fn open_without_links(mirror: &Path, path: &SafePath) -> io::Result<File> {
+    open_through_links(mirror, path)
+}
+
+/// The careful way: where every link leads is found out first, and only what lies in the mirror, and is not hidden
+/// there, is opened.
+fn open_through_links(mirror: &Path, path: &SafePath) -> io::Result<File> {
+    let outside = || io::Error::from(io::ErrorKind::NotFound);
+    let root = fs::canonicalize(mirror)?;
+    let real = fs::canonicalize(path.below(&root))?;
+    let inside = real.strip_prefix(&root).map_err(|_| outside())?;
+    if inside.iter().any(|part| part.as_encoded_bytes().starts_with(b".")) {
+        return Err(outside());
+    }
+    open_plain(&real)
+}
+
+#[cfg(unix)]
+fn open_plain(path: &Path) -> io::Result<File> {
+    use rustix::fs::{Mode, OFlags, open};
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::NOFOLLOW;
+    Ok(open(path, flags, Mode::empty())?.into())
+}
+
+#[cfg(not(unix))]
+fn open_plain(path: &Path) -> io::Result<File> {
+    File::open(path)
+}
+
+/// A link stood in the way, or this kernel cannot look out for them (before 5.6, or within some containers).
+#[cfg(target_os = "linux")]
+fn is_link(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let link = [Errno::LOOP, Errno::XDEV, Errno::AGAIN, Errno::NOSYS, Errno::PERM];
+    error.raw_os_error().is_some_and(|code| link.iter().any(|errno| errno.raw_os_error() == code))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_link(_: &io::Error) -> bool {
+    false
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidFilename, NotADirectory, NotFound};
+    let kinds = [NotFound, NotADirectory, InvalidFilename];
+    // A link that goes in circles leads nowhere.
+    kinds.contains(&error.kind()) || is_link_loop(error)
+}
+
+#[cfg(unix)]
+fn is_link_loop(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())
+}
+
+#[cfg(not(unix))]
+fn is_link_loop(_: &io::Error) -> bool {
+    false
+}
+
+/// Bytes that come from elsewhere, and how many there will be, where that is known.
+struct StreamedBody {
+    chunks: Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>,
+    remaining: Option<u64>,
+}
+
+/// A body that is not there yet.
+type DeferredBody = Pin<Box<dyn Future<Output = io::Result<OutgoingBody>> + Send>>;
+
+/// A response's body: bytes at hand, and perhaps the rest of a file; or bytes that come from elsewhere.
+pub struct OutgoingBody {
+    /// The body itself, when there is room for it, and how many bytes it will have.
+    deferred: Option<(DeferredBody, Option<u64>)>,
+    /// What the body may hold.
+    reservation: Option<Arc<Reservation>>,
+    /// Room for one page of those that a connection may have.
+    _page_permit: Option<OwnedSemaphorePermit>,
+    buffered: Option<Bytes>,
+    pending_read: Option<JoinHandle<io::Result<(File, Bytes)>>>,
+    /// Bytes that come from elsewhere, as they come.
+    stream: Option<StreamedBody>,
+    /// Bytes of the file that follow those at hand.
+    remaining: u64,
+    /// Whether a piece of those at hand has left, and others are to have their turn before the next one.
+    has_yielded: bool,
+    /// The twin of the bytes at hand.
+    memfd: Option<Arc<MemfdBody>>,
+    /// How many of the bytes at hand leave at once.
+    chunk_size: usize,
+}
+
+impl OutgoingBody {
+    /// A body of these bytes.
+    pub fn from_bytes(bytes: impl Into<Bytes>) -> OutgoingBody {
+        OutgoingBody {
+            buffered: Some(bytes.into()).filter(|bytes: &Bytes| !bytes.is_empty()),
+            ..OutgoingBody::default()
+        }
+    }
+
+    /// Bytes as they come, `length` of them where that is known. An error breaks the connection.
+    pub(super) fn from_stream(
+        length: Option<u64>,
+        pieces: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
+    ) -> OutgoingBody {
+        OutgoingBody {
+            stream: Some(StreamedBody { chunks: Box::pin(pieces), remaining: length }),
+            ..OutgoingBody::default()
+        }
+    }
+
+    /// A body of `length` bytes, where that is known, that is made when there is room for it.
+    pub(super) fn deferred(
+        length: Option<u64>,
+        body: impl Future<Output = io::Result<OutgoingBody>> + Send + 'static,
+    ) -> OutgoingBody {
+        OutgoingBody { deferred: Some((Box::pin(body), length)), ..OutgoingBody::default() }
+    }
+
+    /// The same body, with what it may hold.
+    pub(super) fn with_reservation(self, hold: Arc<Reservation>) -> OutgoingBody {
+        OutgoingBody { reservation: Some(hold), ..self }
+    }
+
+    /// The same body, one of the pages of its connection.
+    pub(super) fn with_page_permit(self, page: Option<OwnedSemaphorePermit>) -> OutgoingBody {
+        OutgoingBody { _page_permit: page, ..self }
+    }
+
+    /// Bytes that the body takes in memory at most, and whether it keeps a file open; `None`: it takes nothing, or has
+    /// what it may hold.
+    pub(super) fn cost(&self) -> Option<(usize, bool)> {
+        if self.reservation.is_some() || self.deferred.is_some() {
+            return None;
+        }
+        let streams = self.pending_read.is_some() || self.stream.is_some();
+        let bytes = self.buffered.as_ref().map_or(0, Bytes::len);
+        match (streams, bytes) {
+            (true, _) => Some((STREAMED_BYTES.max(bytes), true)),
+            (false, 0) => None,
+            (false, bytes) => Some((bytes, false)),
+        }
+    }
+
+    /// Whether the bytes come from elsewhere as they come, and could not be had again at once.
+    pub(super) fn is_streaming(&self) -> bool {
+        self.stream.is_some()
+    }
+
+    /// The same, whose bytes may have a twin.
+    pub(super) fn with_memfd(self, twin: Option<Arc<MemfdBody>>) -> OutgoingBody {
+        OutgoingBody { memfd: twin, ..self }
+    }
+
+    /// The twin, for a connection that sends from it. What is sent without being copied goes in one piece.
+    pub(super) fn take_memfd(&mut self) -> Option<Arc<MemfdBody>> {
+        let twin = self.memfd.take()?;
+        self.chunk_size = usize::MAX;
+        Some(twin)
+    }
+
+    /// A part of a file. Its first piece is read here; call it where reading may block.
+    pub fn from_file(mut file: File, start: u64, length: u64) -> io::Result<OutgoingBody> {
+        if start > 0 {
+            file.seek(SeekFrom::Start(start))?;
+        }
+        let first = read_chunk(&mut file, length)?;
+        let left = length - first.len() as u64;
+        let mut content = OutgoingBody { remaining: left, ..OutgoingBody::from_bytes(first) };
+        if left > 0 {
+            content.pending_read = Some(spawn_read(file, left));
+        }
+        Ok(content)
+    }
+}
+
+impl OutgoingBody {
+    /// The next bytes.
+    fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        if let Some(mut bytes) = self.buffered.take() {
+            if bytes.len() <= self.chunk_size {
+                self.has_yielded = false;
+                return Poll::Ready(Some(Ok(bytes)));
+            }
+            // Piece by piece and in turn, many connections have less on its way than the processor's caches hold, and
+            // nobody waits for another's large answer.
+            if self.has_yielded {
+                self.has_yielded = false;
+                self.buffered = Some(bytes);
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            self.has_yielded = true;
+            let piece = bytes.split_to(self.chunk_size);
+            self.buffered = Some(bytes);
+            return Poll::Ready(Some(Ok(piece)));
+        }
+        if let Some(coming) = &mut self.stream {
+            let piece = ready!(coming.chunks.as_mut().poll_next(cx));
+            match &piece {
+                Some(Ok(piece)) => {
+                    coming.remaining = coming.remaining.map(|left| left.saturating_sub(piece.len() as u64))
+                }
+                _ => self.stream = None,
+            }
+            return Poll::Ready(piece);
+        }
+        let Some(reading) = &mut self.pending_read else { return Poll::Ready(None) };
+        let read = ready!(Pin::new(reading).poll(cx));
+        self.pending_read = None;
+        let (file, piece) = match read {
+            Ok(Ok(read)) => read,
+            Ok(Err(source)) => return Poll::Ready(Some(Err(source))),
+            Err(stopped) => return Poll::Ready(Some(Err(io::Error::other(stopped)))),
+        };
+        self.remaining -= piece.len() as u64;
+        if self.remaining > 0 {
+            self.pending_read = Some(spawn_read(file, self.remaining));
+        }
+        Poll::Ready(Some(Ok(piece)))
+    }
+}
+
+impl Default for OutgoingBody {
+    fn default() -> OutgoingBody {
+        OutgoingBody {
+            deferred: None,
+            reservation: None,
+            _page_permit: None,
+            buffered: None,
+            pending_read: None,
+            stream: None,
+            remaining: 0,
+            has_yielded: false,
+            memfd: None,
+            chunk_size: CHUNK_SIZE,
+        }
+    }
+}
+
+/// The next piece of a file of which `left` bytes are to come.
+fn read_chunk(file: &mut File, remaining: u64) -> io::Result<Bytes> {
+    let length = usize::try_from(remaining).unwrap_or(CHUNK_SIZE).min(CHUNK_SIZE);
+    let mut piece = Vec::with_capacity(length);
+    file.take(length as u64).read_to_end(&mut piece)?;
+    if piece.len() < length {
+        // Somebody cut the file in place, which nothing here does. The connection is closed, so that the client sees it.
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(piece.into())
+}
+
+/// Reads the next piece while the last one is on its way out.
+fn spawn_read(mut file: File, left: u64) -> JoinHandle<io::Result<(File, Bytes)>> {
+    tokio::task::spawn_blocking(move || {
+        let piece = read_chunk(&mut file, left)?;
+        Ok((file, piece))
+    })
+}
+
+impl Body for OutgoingBody {
+    type Data = BodyChunk;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<BodyChunk>>>> {
+        if let Some((later, _)) = &mut self.deferred {
+            let made = ready!(later.as_mut().poll(cx));
+            self.deferred = None;
+            match made {
+                Ok(content) => *self = content,
+                Err(error) => return Poll::Ready(Some(Err(error))),
+            }
+        }
+        let bytes = ready!(self.poll_bytes(cx));
+        let hold = self.reservation.clone();
+        Poll::Ready(bytes.map(|bytes| bytes.map(|bytes| Frame::data(BodyChunk::new(bytes, hold)))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.deferred.is_none()
+            && self.buffered.is_none()
+            && self.pending_read.is_none()
+            && self.stream.as_ref().is_none_or(|coming| coming.remaining == Some(0))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        if let Some((_, length)) = &self.deferred {
+            return length.map_or_else(SizeHint::default, SizeHint::with_exact);
+        }
+        if let Some(coming) = &self.stream {
+            return coming.remaining.map_or_else(SizeHint::default, SizeHint::with_exact);
+        }
+        SizeHint::with_exact(self.buffered.as_ref().map_or(0, |bytes| bytes.len() as u64) + self.remaining)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::BodyExt;
+
+    fn path(text: &str) -> SafePath {
+        text.parse().expect("a safe path")
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_followed_inside_the_mirror_only() {
+        use std::os::unix::fs::symlink;
+        let folder = tempfile::tempdir().expect("folder");
+        let mirror = folder.path().join("mirror");
+        for sub in ["dist", ".frostmirror"] {
+            fs::create_dir_all(mirror.join(sub)).expect("folder");
+        }
+        fs::write(folder.path().join("secret"), "secret").expect("write");
+        fs::write(mirror.join("dist/file"), "file").expect("write");
+        fs::write(mirror.join(".frostmirror/state"), "state").expect("write");
+        for (target, link) in [
+            ("file", "dist/inside"),
+            ("../../secret", "dist/outside"),
+            ("/etc/hostname", "dist/absolute"),
+            ("../.frostmirror/state", "dist/hidden"),
+            ("circle", "dist/circle"),
+            ("../..", "dist/up"),
+        ] {
+            symlink(target, mirror.join(link)).expect("link");
+        }
+        let held = |name: &str| open(&mirror, &path(name)).expect("no error").is_some();
+        assert!(held("dist/file") && held("dist/inside"));
+        for name in
+            ["dist/outside", "dist/absolute", "dist/hidden", "dist/circle", "dist/up/secret", "dist", "dist/file/x"]
+        {
+            assert!(!held(name), "{name}");
+        }
+        symlink(&mirror, folder.path().join("elsewhere")).expect("link");
+        assert!(open(&folder.path().join("elsewhere"), &path("dist/file")).expect("no error").is_some());
+        assert!(open(&folder.path().join("nowhere"), &path("dist/file")).expect("no error").is_none());
+    }
+
+    #[tokio::test]
+    async fn chunks_add_up_to_the_requested_range() {
+        let folder = tempfile::tempdir().expect("folder");
+        let bytes: Vec<u8> = (0..=250).cycle().take(3 * CHUNK_SIZE + 17).collect();
+        fs::write(folder.path().join("x"), &bytes).expect("write");
+        for (start, length) in [(0, bytes.len()), (5, CHUNK_SIZE), (5, CHUNK_SIZE + 1), (bytes.len() - 1, 1), (7, 0)] {
+            let held = open(folder.path(), &path("x")).expect("open").expect("there");
+            let content = OutgoingBody::from_file(held.file, start as u64, length as u64).expect("read");
+            assert_eq!(content.size_hint().exact(), Some(length as u64));
+            let read = content.collect().await.expect("body").to_bytes();
+            assert!(read == bytes[start..start + length], "{start} {length}");
+        }
+        let held = open(folder.path(), &path("x")).expect("open").expect("there");
+        let content = OutgoingBody::from_file(held.file, 0, bytes.len() as u64 + 1).expect("read");
+        assert!(content.collect().await.is_err(), "a file that was cut is no whole body");
+    }
+
+    #[test]
+    fn stamps_change_with_the_file() {
+        let folder = tempfile::tempdir().expect("folder");
+        let stamp = || open(folder.path(), &path("x")).expect("open").expect("there").stamp;
+        fs::write(folder.path().join("x"), "one").expect("write");
+        let first = stamp();
+        assert_eq!(first.etag(), stamp().etag());
+        let now = SystemTime::now();
+        assert!(!first.is_settled(now) && first.is_settled(now + std::time::Duration::from_secs(10)));
+        fs::write(folder.path().join("y"), "two").expect("write");
+        fs::rename(folder.path().join("y"), folder.path().join("x")).expect("rename");
+        assert_ne!(first.etag(), stamp().etag());
+    }
+}

@@ -1,0 +1,552 @@
+//! Small files and index texts that were asked for lately, ready to be sent from the network's own threads.
+//!
+//! What is kept is never believed for long: a file's stamp is looked at anew when the last look was in another
+//! millisecond, or when anything was read from the disk since. So nobody who was told something new is told something
+//! older afterwards (in the middle of an import, a new index text beside an old one could name a version that the other
+//! does not have), and a client that comes after an import, a collection, or a tree that an operator copied over the
+//! mirror is told the new state with its first request. One look costs about two microseconds, which is more than all
+//! else that is done for an answer outside of the network: files that thousands ask for at once are spared it. A count
+//! that importers keep would spare no more, and would miss what others put into the tree.
+
+use std::collections::HashMap;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Instant, SystemTime};
+
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use hyper::HeaderMap;
+use hyper::header::{
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderValue, LAST_MODIFIED,
+    VARY, X_CONTENT_TYPE_OPTIONS,
+};
+
+use super::file::{FileStamp, OpenFile, OutgoingBody};
+use super::sendfile::{MemfdBudget, SendfileCandidate};
+use crate::digest::Sha256;
+use crate::safe_path::SafePath;
+
+/// Files above this many bytes are streamed from the disk.
+pub(super) const MAX_CACHED_FILE: u64 = 512 * 1024;
+/// Texts below this many bytes are not worth compressing.
+const MIN_GZIP: usize = 512;
+/// Bytes that are kept: two halves, of which the older one goes as a whole when the younger one is full.
+const MAX_CACHE_BYTES: usize = 32 * 1024 * 1024;
+const SEGMENT_BYTES: usize = MAX_CACHE_BYTES / 2;
+/// What an entry and one of its forms take beside their bodies and paths.
+const ENTRY_OVERHEAD: usize = 1536;
+
+/// A number that is another one whenever answers may be others though no file has changed.
+pub(super) type SettingsGeneration = Box<dyn Fn() -> u64 + Send + Sync>;
+
+/// What was asked for lately, by the path of the request.
+pub(super) struct FileCache {
+    mirror: PathBuf,
+    settings_generation: SettingsGeneration,
+    entries: RwLock<GenerationalLru>,
+    epoch: Epoch,
+    memfd_budget: Arc<MemfdBudget>,
+}
+
+/// Counts the times at which what was seen on the disk may have become old.
+struct Epoch {
+    started: Instant,
+    millisecond: AtomicU64,
+    current: AtomicU64,
+}
+
+#[derive(Default)]
+struct GenerationalLru {
+    young: Segment,
+    old: Segment,
+}
+
+#[derive(Default)]
+struct Segment {
+    files: HashMap<String, Arc<CachedFile>>,
+    bytes: usize,
+}
+
+/// One file with all that is said about it.
+pub(super) struct CachedFile {
+    /// The file as it is.
+    pub plain: Representation,
+    /// The same, compressed.
+    pub gzip: GzipState,
+    /// Whether parts of it may be asked for.
+    pub accepts_ranges: bool,
+    /// What the file system said of it before it was read.
+    pub stamp: FileStamp,
+    validity: Validity,
+    /// The age in which it was looked at last.
+    checked_epoch: AtomicU64,
+}
+
+/// What tells that an answer is no longer what it was.
+struct Validity {
+    /// The file that it was made from.
+    path: PathBuf,
+    /// How that was; `None`: it was not there.
+    stamp: Option<FileStamp>,
+    /// The millisecond from which on it is to be made anew, whatever the file is.
+    expires_at: Option<u64>,
+    /// What was set when it was made.
+    settings_generation: u64,
+}
+
+/// One encoding of a file.
+pub(super) struct Representation {
+    /// Strong entity tag, with its quotes.
+    pub etag: String,
+    /// The bytes.
+    pub body: Bytes,
+    /// The headers of a full answer.
+    pub headers: HeaderMap,
+    /// Whether it has a twin.
+    sendfile: SendfileCandidate,
+}
+
+/// The compressed form of a file.
+pub(super) enum GzipState {
+    /// It would be no smaller.
+    Incompressible,
+    /// Nobody asked for it.
+    NotCompressed,
+    /// Here it is.
+    Compressed(Representation),
+}
+
+impl FileCache {
+    /// Nothing yet; `room`: for copies in the memory of the system.
+    pub fn new(mirror: &Path, generation: SettingsGeneration, room: Arc<MemfdBudget>) -> FileCache {
+        let age = Epoch { started: Instant::now(), millisecond: AtomicU64::new(0), current: AtomicU64::new(1) };
+        FileCache {
+            mirror: mirror.to_owned(),
+            settings_generation: generation,
+            entries: RwLock::default(),
+            epoch: age,
+            memfd_budget: room,
+        }
+    }
+
+    /// What is set now; ask before anything is read that may depend on it.
+    pub fn settings_generation(&self) -> u64 {
+        (self.settings_generation)()
+    }
+
+    /// Something else was read from the disk; call it before anybody is told.
+    pub fn bump_epoch(&self) {
+        self.epoch.advance();
+    }
+
+    /// What is held under the path of a request, where that is still so.
+    pub fn get(&self, asked: &str) -> Option<Arc<CachedFile>> {
+        let (kept, is_old) = self.entries.read().unwrap_or_else(PoisonError::into_inner).find(asked)?;
+        let is_fresh = kept.validity.settings_generation == (self.settings_generation)() && kept.is_fresh(&self.epoch);
+        if !is_fresh || is_old {
+            let mut halves = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+            halves.remove(asked);
+            if is_fresh {
+                halves.insert(asked.to_owned(), Arc::clone(&kept));
+            }
+        }
+        is_fresh.then_some(kept)
+    }
+
+    /// An index file, read where it is not known yet; `gzip`: with its compressed form.
+    pub fn load_index_file(
+        &self,
+        path: &SafePath,
+        source: &OpenFile,
+        gzip: bool,
+        headers: ContentHeaders,
+        policy: CachePolicy,
+    ) -> io::Result<Arc<CachedFile>> {
+        if let Some(kept) = self.find_current(path, source, gzip) {
+            return Ok(kept);
+        }
+        let (plain, gzip) =
+            index_representations(read_file(source)?, &source.stamp, gzip, headers, &self.memfd_budget)?;
+        let kept = CachedFile { gzip, ..self.new_entry(path, source, plain, false, &policy) };
+        Ok(self.insert(path, policy.is_shared && source.stamp.is_settled(policy.now), kept))
+    }
+
+    /// An index text that was made from the held file, where there is one, and from what else is known until then.
+    pub fn insert_derived(
+        &self,
+        path: &SafePath,
+        text: String,
+        from: Derived<'_>,
+        headers: ContentHeaders,
+    ) -> io::Result<Arc<CachedFile>> {
+        let Derived { source: held, fresh_until: until, settings_generation: generation, wants_gzip: gzip, now } = from;
+        let stamp = FileStamp::in_memory(text.len() as u64);
+        let (plain, gzip) = index_representations(text.into(), &stamp, gzip, headers, &self.memfd_budget)?;
+        let watch = Validity {
+            path: path.below(&self.mirror),
+            stamp: held.map(|held| held.stamp.clone()),
+            expires_at: Some(self.epoch.millisecond_of(until)),
+            settings_generation: generation,
+        };
+        let is_settled = held.is_none_or(|held| held.stamp.is_settled(now));
+        Ok(self.insert(
+            path,
+            is_settled,
+            CachedFile { plain, gzip, accepts_ranges: false, stamp, validity: watch, checked_epoch: AtomicU64::new(0) },
+        ))
+    }
+
+    /// Any other file, read.
+    pub fn load_file(
+        &self,
+        path: &SafePath,
+        source: &OpenFile,
+        headers: ContentHeaders,
+        policy: CachePolicy,
+    ) -> io::Result<Arc<CachedFile>> {
+        if let Some(kept) = self.find_current(path, source, false) {
+            return Ok(kept);
+        }
+        let mut form =
+            representation(source.stamp.etag(), read_file(source)?, &source.stamp, headers, &self.memfd_budget);
+        form.headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+        let kept = self.new_entry(path, source, form, true, &policy);
+        Ok(self.insert(path, policy.is_shared && source.stamp.is_settled(policy.now), kept))
+    }
+
+    fn new_entry(
+        &self,
+        path: &SafePath,
+        source: &OpenFile,
+        plain: Representation,
+        ranges: bool,
+        policy: &CachePolicy,
+    ) -> CachedFile {
+        let watch = Validity {
+            path: path.below(&self.mirror),
+            stamp: Some(source.stamp.clone()),
+            expires_at: policy.expires_at.map(|until| self.epoch.millisecond_of(until)),
+            settings_generation: policy.settings_generation,
+        };
+        CachedFile {
+            plain,
+            gzip: GzipState::Incompressible,
+            accepts_ranges: ranges,
+            stamp: source.stamp.clone(),
+            validity: watch,
+            checked_epoch: AtomicU64::new(0),
+        }
+    }
+
+    /// What another request has read of the very same file, perhaps under another spelling of its path.
+    fn find_current(&self, path: &SafePath, source: &OpenFile, gzip: bool) -> Option<Arc<CachedFile>> {
+        let (kept, _) = self.entries.read().unwrap_or_else(PoisonError::into_inner).find(&cache_key(path))?;
+        let untried = gzip && matches!(kept.gzip, GzipState::NotCompressed);
+        let is_so = kept.validity.stamp.as_ref() == Some(&source.stamp)
+            && kept.validity.settings_generation == (self.settings_generation)();
+        // What is made anew from time to time is not what the file is.
+        (is_so && kept.validity.expires_at.is_none() && !untried).then_some(kept)
+    }
+
+    /// Keeps what was read, unless the file is so young that it could change again without another stamp.
+    fn insert(&self, path: &SafePath, is_settled: bool, kept: CachedFile) -> Arc<CachedFile> {
+        let kept = Arc::new(kept);
+        if is_settled {
+            self.entries.write().unwrap_or_else(PoisonError::into_inner).insert(cache_key(path), Arc::clone(&kept));
+        }
+        kept
+    }
+}
+
+impl Epoch {
+    /// The age that it is now, which is never 0.
+    fn current(&self) -> u64 {
+        let millisecond = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        if self.millisecond.load(Ordering::SeqCst) != millisecond {
+            // In this order: who finds the millisecond counted finds the age begun.
+            self.advance();
+            self.millisecond.store(millisecond, Ordering::SeqCst);
+        }
+        self.current.load(Ordering::SeqCst)
+    }
+
+    /// The millisecond in which `then` is.
+    fn millisecond_of(&self, then: Instant) -> u64 {
+        u64::try_from(then.saturating_duration_since(self.started).as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Whether the millisecond has come, as far as was seen when the age was asked for last.
+    fn has_reached(&self, millisecond: u64) -> bool {
+        self.millisecond.load(Ordering::SeqCst) >= millisecond
+    }
+
+    fn advance(&self) {
+        self.current.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+impl CachedFile {
+    /// Whether the file is what it was, as far as that was looked at in the age that was before.
+    fn is_fresh(&self, age: &Epoch) -> bool {
+        let now = age.current();
+        if self.validity.expires_at.is_some_and(|until| age.has_reached(until)) {
+            return false;
+        }
+        if self.checked_epoch.load(Ordering::SeqCst) == now {
+            return true;
+        }
+        let is_fresh = match (FileStamp::at(&self.validity.path), &self.validity.stamp) {
+            (Ok(now), Some(then)) => now == *then,
+            (Err(e), None) => e.kind() == io::ErrorKind::NotFound,
+            _ => false,
+        };
+        if is_fresh {
+            self.checked_epoch.store(now, Ordering::SeqCst);
+        }
+        is_fresh
+    }
+}
+
+impl Representation {
+    /// All of the body, or the part of it that is `slice`, to be sent now.
+    pub fn outgoing_body(&self, slice: Bytes) -> OutgoingBody {
+        OutgoingBody::from_bytes(slice).with_memfd(self.sendfile.memfd_body(&self.body))
+    }
+}
+
+impl GenerationalLru {
+    fn find(&self, asked: &str) -> Option<(Arc<CachedFile>, bool)> {
+        let young = self.young.files.get(asked).map(|kept| (Arc::clone(kept), false));
+        young.or_else(|| self.old.files.get(asked).map(|kept| (Arc::clone(kept), true)))
+    }
+
+    fn insert(&mut self, asked: String, kept: Arc<CachedFile>) {
+        let weight = cache_weight(&asked, &kept);
+        if weight > SEGMENT_BYTES {
+            return;
+        }
+        self.remove(&asked);
+        if self.young.bytes + weight > SEGMENT_BYTES {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.bytes += weight;
+        self.young.files.insert(asked, kept);
+    }
+
+    fn remove(&mut self, asked: &str) {
+        for half in [&mut self.young, &mut self.old] {
+            if let Some(kept) = half.files.remove(asked) {
+                half.bytes -= cache_weight(asked, &kept);
+            }
+        }
+    }
+}
+
+/// What is said of a file beside what is known of its bytes.
+#[derive(Clone, Copy)]
+pub(super) struct ContentHeaders {
+    /// Content-Type.
+    pub content_type: &'static str,
+    /// Cache-Control.
+    pub cache_control: &'static str,
+}
+
+/// For whom, and for how long, what was read from the disk is the answer.
+pub(super) struct CachePolicy {
+    /// Whether all who ask are to be told the same; what one alone is told is not kept.
+    pub is_shared: bool,
+    /// When it is to be looked for anew, whatever it is.
+    pub expires_at: Option<Instant>,
+    /// What was set when it was asked for.
+    pub settings_generation: u64,
+    /// The time.
+    pub now: SystemTime,
+}
+
+/// What an index text is made from, beside what is asked elsewhere.
+pub(super) struct Derived<'m> {
+    /// The held file, where there is one.
+    pub source: Option<&'m OpenFile>,
+    /// Until when it is fresh.
+    pub fresh_until: Instant,
+    /// What was set when it was made.
+    pub settings_generation: u64,
+    /// Whether a compressed form is wanted.
+    pub wants_gzip: bool,
+    /// The time.
+    pub now: SystemTime,
+}
+
+/// The forms of an index text, whose entity tag is of its content alone.
+fn index_representations(
+    body: Bytes,
+    stamp: &FileStamp,
+    gzip: bool,
+    headers: ContentHeaders,
+    room: &Arc<MemfdBudget>,
+) -> io::Result<(Representation, GzipState)> {
+    let digest = Sha256::of(&body).to_string();
+    let etag = format!("\"{}\"", &digest[..32]);
+    let compressed = match gzip {
+        true => compress(&body)?,
+        false => None,
+    };
+    let compressed = match compressed {
+        Some(body) => {
+            let etag = format!("{}-gz\"", etag.trim_end_matches('"'));
+            let mut form = representation(etag, body, stamp, headers, room);
+            form.headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            form.headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
+            GzipState::Compressed(form)
+        }
+        None if gzip => GzipState::Incompressible,
+        None => GzipState::NotCompressed,
+    };
+    let mut plain = representation(etag, body, stamp, headers, room);
+    plain.headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
+    Ok((plain, compressed))
+}
+
+/// The path under which cargo asks for a file. Other spellings of it are understood, and find no short cut.
+fn cache_key(path: &SafePath) -> String {
+    format!("/{path}")
+}
+
+fn cache_weight(asked: &str, kept: &CachedFile) -> usize {
+    let gzip = if let GzipState::Compressed(form) = &kept.gzip { form.body.len() + ENTRY_OVERHEAD } else { 0 };
+    kept.plain.body.len() + ENTRY_OVERHEAD + gzip + asked.len() + kept.validity.path.as_os_str().len()
+}
+
+fn representation(
+    etag: String,
+    body: Bytes,
+    stamp: &FileStamp,
+    of: ContentHeaders,
+    room: &Arc<MemfdBudget>,
+) -> Representation {
+    let mut headers = HeaderMap::with_capacity(10);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(of.content_type));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static(of.cache_control));
+    headers.insert(CONTENT_LENGTH, body.len().into());
+    // Both are of visible ASCII alone.
+    headers.extend(HeaderValue::from_str(&etag).ok().map(|etag| (ETAG, etag)));
+    let modified = stamp.modified.and_then(|modified| HeaderValue::from_str(&httpdate::fmt_http_date(modified)).ok());
+    headers.extend(modified.map(|modified| (LAST_MODIFIED, modified)));
+    Representation { etag, body, headers, sendfile: SendfileCandidate::new(room) }
+}
+
+/// The bytes of a file. More than it had when it was opened are not read.
+fn read_file(source: &OpenFile) -> io::Result<Bytes> {
+    let mut bytes = Vec::with_capacity(usize::try_from(source.stamp.size).map_err(io::Error::other)?);
+    (&source.file).take(source.stamp.size).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 != source.stamp.size {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(bytes.into())
+}
+
+/// `None` where it would be no smaller.
+fn compress(plain: &[u8]) -> io::Result<Option<Bytes>> {
+    if plain.len() < MIN_GZIP {
+        return Ok(None);
+    }
+    let mut encoder = GzEncoder::new(Vec::with_capacity(plain.len() / 4), Compression::default());
+    encoder.write_all(plain)?;
+    let mut bytes = encoder.finish()?;
+    bytes.shrink_to_fit();
+    Ok((bytes.len() < plain.len()).then(|| bytes.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::file;
+    use std::fs;
+    use std::time::Duration;
+
+    const AS_TEXT: ContentHeaders = ContentHeaders { content_type: "text/plain", cache_control: "no-cache" };
+
+    struct Tree {
+        folder: tempfile::TempDir,
+        cache: FileCache,
+    }
+
+    fn tree() -> Tree {
+        let folder = tempfile::tempdir().expect("folder");
+        fs::create_dir_all(folder.path().join("index")).expect("folder");
+        let hot = FileCache::new(folder.path(), Box::new(|| 0), MemfdBudget::new(16));
+        Tree { folder, cache: hot }
+    }
+
+    fn keeping(now: SystemTime) -> CachePolicy {
+        CachePolicy { is_shared: true, expires_at: None, settings_generation: 0, now }
+    }
+
+    fn later() -> SystemTime {
+        SystemTime::now() + Duration::from_secs(60)
+    }
+
+    impl Tree {
+        fn put(&self, path: &str, bytes: &[u8]) {
+            fs::write(self.folder.path().join("new"), bytes).expect("write");
+            fs::rename(self.folder.path().join("new"), self.folder.path().join(path)).expect("rename");
+        }
+
+        fn text(&self, path: &str, gzip: bool, now: SystemTime) -> Arc<CachedFile> {
+            let path: SafePath = path.parse().expect("path");
+            let held = file::open(self.folder.path(), &path).expect("open").expect("there");
+            self.cache.load_index_file(&path, &held, gzip, AS_TEXT, keeping(now)).expect("text")
+        }
+    }
+
+    #[test]
+    fn cached_files_are_dropped_when_the_file_changes() {
+        let tree = tree();
+        let lines = "line\n".repeat(1000);
+        tree.put("index/x", lines.as_bytes());
+        tree.text("index/x", false, SystemTime::now());
+        assert!(tree.cache.get("/index/x").is_none(), "a young file is not kept");
+        let first = tree.text("index/x", false, later());
+        assert!(Arc::ptr_eq(&first, &tree.cache.get("/index/x").expect("kept")));
+        assert!(matches!(first.gzip, GzipState::NotCompressed));
+        let second = tree.text("index/x", true, later());
+        let GzipState::Compressed(gzip) = &second.gzip else { panic!("it is smaller") };
+        assert!(gzip.body.len() < 200 && gzip.etag != second.plain.etag && second.plain.etag == first.plain.etag);
+        assert!(Arc::ptr_eq(&second, &tree.text("index/x", false, later())), "the richer one stays");
+
+        tree.put("index/x", b"short\n");
+        tree.cache.bump_epoch();
+        assert!(tree.cache.get("/index/x").is_none(), "another file");
+        let third = tree.text("index/x", true, later());
+        assert!(matches!(third.gzip, GzipState::Incompressible) && third.plain.etag != first.plain.etag);
+        fs::remove_file(tree.folder.path().join("index/x")).expect("remove");
+        std::thread::sleep(Duration::from_millis(2));
+        assert!(tree.cache.get("/index/x").is_none(), "no file");
+        let halves = tree.cache.entries.read().expect("lock");
+        assert_eq!((halves.young.bytes, halves.young.files.len(), halves.old.bytes), (0, 0, 0));
+    }
+
+    #[test]
+    fn used_entries_survive_eviction_and_the_size_limit_holds() {
+        let tree = tree();
+        for n in 0..100 {
+            tree.put(&format!("index/{n}"), &vec![0; 500_000]);
+        }
+        for n in 0..100 {
+            let path: SafePath = format!("index/{n}").parse().expect("path");
+            let held = file::open(tree.folder.path(), &path).expect("open").expect("there");
+            tree.cache.load_file(&path, &held, AS_TEXT, keeping(later())).expect("file");
+            assert!(tree.cache.get("/index/0").is_some(), "asked for all the time");
+            let halves = tree.cache.entries.read().expect("lock");
+            for half in [&halves.young, &halves.old] {
+                let sum: usize = half.files.iter().map(|(path, kept)| cache_weight(path, kept)).sum();
+                assert!(half.bytes == sum && sum <= SEGMENT_BYTES);
+            }
+        }
+        assert!(tree.cache.get("/index/1").is_none() && tree.cache.get("/index/99").is_some());
+    }
+}

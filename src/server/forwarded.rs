@@ -1,0 +1,183 @@
+//! What a reverse proxy says of the request that it forwards: the scheme and the host that the client asked for.
+//!
+//! `X-Forwarded-Proto`, `X-Forwarded-Host` and `Forwarded` (RFC 7239) are anyone's to write. They count from peers in
+//! `trusted_proxies` alone, and only as `http` or `https` and as `HOST[:PORT]`; anything else is as if it were not
+//! there. Where a chain of proxies wrote several values, the first one is of the proxy that is nearest to the client.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+
+use hyper::HeaderMap;
+use hyper::header::{FORWARDED, VIA};
+
+use crate::client_setup::is_host;
+use crate::event::Sink;
+
+/// Peers that are reported; more would be an attack on the log.
+const MAX_REPORTED: usize = 16;
+/// Elements of one `Forwarded` header that are looked at.
+const MAX_ELEMENTS: usize = 16;
+
+/// Headers that proxies, load balancers and content delivery networks add, beside those that begin with `x-forwarded`.
+const PROXY_HEADERS: [&str; 25] = [
+    "cdn-loop",
+    "cf-connecting-ip",
+    "cf-connecting-ipv6",
+    "cf-visitor",
+    "client-ip",
+    "fastly-client-ip",
+    "fly-client-ip",
+    "forwarded-for",
+    "forwarded-for-ip",
+    "front-end-https",
+    "proxy-client-ip",
+    "true-client-ip",
+    "wl-proxy-client-ip",
+    "x-appengine-user-ip",
+    "x-azure-clientip",
+    "x-azure-socketip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-envoy-external-address",
+    "x-original-forwarded-for",
+    "x-original-host",
+    "x-proxyuser-ip",
+    "x-real-ip",
+    "x-remote-ip",
+    "x-scheme",
+];
+
+/// Whether the request came through a proxy that says so.
+pub fn is_forwarded(headers: &HeaderMap) -> bool {
+    headers.contains_key(FORWARDED)
+        || headers.contains_key(VIA)
+        || headers.keys().map(|name| name.as_str()).any(|name| {
+            name.starts_with("x-forwarded") || name.starts_with("x-envoy-") || PROXY_HEADERS.contains(&name)
+        })
+}
+
+/// The scheme and the host that a client asked a proxy for, as far as the proxy says it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Forwarded {
+    pub(super) scheme: Option<&'static str>,
+    pub(super) host: Option<String>,
+}
+
+impl Forwarded {
+    /// What these headers say.
+    pub(super) fn of(headers: &HeaderMap) -> Forwarded {
+        let first = |name: &str| {
+            let value = headers.get(name)?.to_str().ok()?;
+            Some(value.split(',').next().unwrap_or_default().trim())
+        };
+        let standard =
+            headers.get(FORWARDED).and_then(|value| value.to_str().ok()).map(parse_forwarded).unwrap_or_default();
+        Forwarded {
+            scheme: first("x-forwarded-proto").and_then(parse_scheme).or(standard.scheme),
+            host: first("x-forwarded-host").and_then(parse_host).or(standard.host),
+        }
+    }
+}
+
+fn parse_scheme(text: &str) -> Option<&'static str> {
+    ["http", "https"].into_iter().find(|scheme| text.eq_ignore_ascii_case(scheme))
+}
+
+fn parse_host(text: &str) -> Option<String> {
+    is_host(text).then(|| text.to_owned())
+}
+
+/// `for=…;proto=https;host=mirror.example, for=…`: the first element.
+fn parse_forwarded(value: &str) -> Forwarded {
+    let mut found = Forwarded::default();
+    // A quoted text may hold a comma, which no scheme and no host does: such an element says nothing here.
+    let element = value.split(',').next().unwrap_or_default();
+    for pair in element.split(';').take(MAX_ELEMENTS) {
+        let Some((name, value)) = pair.trim().split_once('=') else { continue };
+        let value = match value.strip_prefix('"') {
+            Some(quoted) => quoted.strip_suffix('"').unwrap_or_default(),
+            None => value,
+        };
+        if name.eq_ignore_ascii_case("proto") {
+            found.scheme = parse_scheme(value);
+        } else if name.eq_ignore_ascii_case("host") {
+            found.host = parse_host(value);
+        }
+    }
+    found
+}
+
+/// Proxies that nobody trusts, and that were reported.
+#[derive(Default)]
+pub(super) struct UntrustedProxies(Mutex<HashSet<IpAddr>>);
+
+impl UntrustedProxies {
+    /// Reports, once for each peer, that what it says is ignored and what mends that.
+    pub(super) fn report(&self, peer: IpAddr, told: &str, sink: &dyn Sink) {
+        let mut reported = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if reported.len() >= MAX_REPORTED || !reported.insert(peer) {
+            return;
+        }
+        drop(reported);
+        sink.warning(format!(
+            "the proxy at {peer} is not trusted, so its forwarding headers are ignored and clients are told `{told}`; set \
+             `base_url` to the address that clients use, or add `{peer}` to `trusted_proxies`"
+        ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(*name, value.parse().expect("value"));
+        }
+        headers
+    }
+
+    fn read(pairs: &[(&'static str, &str)]) -> (Option<&'static str>, Option<String>) {
+        let Forwarded { scheme, host } = Forwarded::of(&headers(pairs));
+        (scheme, host)
+    }
+
+    #[test]
+    fn schemes_and_hosts_are_read_strictly() {
+        let host = |text: &str| Some(text.to_owned());
+        for (pairs, wanted) in [
+            (
+                &[("x-forwarded-proto", "https"), ("x-forwarded-host", "m.example")][..],
+                (Some("https"), host("m.example")),
+            ),
+            (&[("x-forwarded-proto", "HTTPS, http"), ("x-forwarded-host", "m:1, n")], (Some("https"), host("m:1"))),
+            (
+                &[("forwarded", "for=1.2.3.4;Proto=https;host=\"m.example:8443\"")],
+                (Some("https"), host("m.example:8443")),
+            ),
+            (&[("forwarded", "for=1.2.3.4; proto=https, for=5.6.7.8;proto=http;host=n")], (Some("https"), None)),
+            (&[("forwarded", "proto=http"), ("x-forwarded-proto", "https")], (Some("https"), None)),
+            (&[("x-forwarded-proto", "ftp"), ("x-forwarded-host", "m/../x")], (None, None)),
+            (&[("x-forwarded-proto", "javascript:alert(1)//")], (None, None)),
+            (&[("x-forwarded-host", "m\"; rm -rf ~; \"")], (None, None)),
+            (&[("x-forwarded-host", "user:word@m")], (None, None)),
+            (&[("x-forwarded-host", "")], (None, None)),
+            (&[("forwarded", "host=\"m,n\";proto=https")], (None, None)),
+            (&[("forwarded", ";;;=;proto;host")], (None, None)),
+            (&[], (None, None)),
+        ] {
+            assert_eq!(read(pairs), wanted, "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn all_proxy_headers_are_recognized() {
+        assert!(!is_forwarded(&headers(&[("host", "a"), ("accept", "*/*"), ("x-requested-with", "x")])));
+        let others = ["forwarded", "via", "x-forwarded-for", "x-forwarded-port", "x-envoy-attempt-count"];
+        for name in PROXY_HEADERS.into_iter().chain(others) {
+            assert!(is_forwarded(&headers(&[(name, "1")])), "{name}");
+        }
+    }
+}

@@ -1,0 +1,570 @@
+//! One request, one answer. What an answer says to a client names no path of this machine.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use hyper::body::{Body, Incoming};
+use hyper::header::{ALLOW, CACHE_CONTROL, ETAG, HOST, VIA, WWW_AUTHENTICATE};
+use hyper::http::request::Parts;
+use hyper::{HeaderMap, Method, Request, Response, StatusCode, Version};
+use jiff::Timestamp;
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+
+use super::ServeOptions;
+use super::access_log::AccessLogEntry;
+use super::budget::{Budget, ConnectionBudget};
+use super::conditional;
+use super::fallback::RequestOrigin;
+use super::file::{self, OpenFile, OutgoingBody};
+use super::file_cache::{CachePolicy, ContentHeaders, FileCache, MAX_CACHED_FILE};
+use super::forwarded::{Forwarded, UntrustedProxies};
+use super::health::MirrorHealth;
+use super::listener::{canonical_address, capacity, max_memfd_bodies};
+use super::metrics::{RequestKind, ServerMetrics};
+use super::registry::{self, MAX_INDEX_FILE};
+use super::response::{
+    BINARY, IMMUTABLE, JSON, NO_CACHE, RequestMeta, TEXT, internal_error, not_found, set_header, text_response,
+    unavailable,
+};
+use super::router::{self, Route};
+use super::scripts::{Script, landing_page};
+use super::sendfile::MemfdBudget;
+use super::small_profiles::SmallProfileCache;
+use super::tls::{self, Tls};
+use crate::client_setup::{self, SmallProfile};
+use crate::crate_id::{CrateId, CrateName};
+use crate::live;
+use crate::mirror_file::FileKind;
+use crate::safe_path::SafePath;
+
+/// The same by the client itself alone: a proxy that kept it would give it to whoever asks, with a token or without.
+const PRIVATE_IMMUTABLE: &str = "private, max-age=31536000, immutable";
+
+/// Files that are looked up and read at one time, each of which is open meanwhile.
+const MAX_CONCURRENT_READS: usize = 32;
+
+/// How long a file that moves upstream is in memory in live mode.
+const MUTABLE_FILE_TTL: Duration = Duration::from_millis(500);
+
+/// What answers requests; one for all connections.
+pub(super) struct Server {
+    pub(super) options: ServeOptions,
+    pub(super) file_cache: FileCache,
+    budget: Arc<Budget>,
+    read_permits: Semaphore,
+    untrusted_proxies: UntrustedProxies,
+    health: Arc<MirrorHealth>,
+    small_profiles: SmallProfileCache,
+}
+
+impl Server {
+    pub(super) fn new(options: ServeOptions) -> Server {
+        let proxy = options.live.clone();
+        let generation = move || proxy.as_ref().map_or(0, |proxy| proxy.settings_generation());
+        let hot = FileCache::new(&options.mirror, Box::new(generation), MemfdBudget::new(max_memfd_bodies()));
+        let health = MirrorHealth::new(options.mirror.clone());
+        let (budget, reading) =
+            (Budget::new(capacity().files, options.stalled_after), Semaphore::new(MAX_CONCURRENT_READS));
+        let untrusted = UntrustedProxies::default();
+        Server {
+            options,
+            file_cache: hot,
+            budget,
+            read_permits: reading,
+            untrusted_proxies: untrusted,
+            health,
+            small_profiles: SmallProfileCache::default(),
+        }
+    }
+
+    /// What all answers together may hold.
+    pub(super) fn budget(&self) -> &Arc<Budget> {
+        &self.budget
+    }
+
+    /// What takes TLS connections, where that is what they are to be.
+    pub(super) fn tls_acceptor(&self) -> Option<TlsAcceptor> {
+        self.options.tls.as_deref().map(Tls::acceptor)
+    }
+
+    /// Takes a certificate that has changed. Call it where reading may block.
+    pub(super) fn reload_certificates(&self) {
+        if let Some(tls) = &self.options.tls {
+            // A clock before or after all times that can be calculated with says nothing of a certificate.
+            let now = Timestamp::try_from((self.options.clock)()).unwrap_or_default();
+            tls.reload_if_changed(self.options.sink.as_ref(), now);
+        }
+    }
+
+    /// Whether the mirror can be read, and what serves beside it is at work.
+    async fn check_health(&self) -> Result<(), &'static str> {
+        match self.options.fallback.as_ref().and_then(|extension| extension.health_error()) {
+            Some(fault) => Err(fault),
+            None => Arc::clone(&self.health).check().await,
+        }
+    }
+
+    /// The figures.
+    pub(super) fn metrics(&self) -> &ServerMetrics {
+        &self.options.metrics
+    }
+
+    /// Answers a request that came from `peer` to the address `local`, counts it, and reports it where that is wanted.
+    pub(super) async fn respond(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        local: SocketAddr,
+        peer: SocketAddr,
+        account: &Arc<ConnectionBudget>,
+    ) -> Response<OutgoingBody> {
+        let kind = RequestKind::of_path(request.uri().path());
+        let line = self.options.logs_requests.then(|| AccessLogEntry::start(&request));
+        let server = Arc::clone(&self);
+        let mut response = self.dispatch(request, local, peer, account).await.map(|body| reserve_body(account, body));
+        let asked = kind.unwrap_or_else(|| kind_of_response(&response));
+        let bytes = response.size_hint().exact().unwrap_or(0);
+        server.metrics().record_response(asked, response.status(), bytes);
+        if server.options.tls.is_some() {
+            tls::set_hsts(response.headers_mut());
+        }
+        if let Some(line) = line {
+            let options = &server.options;
+            options.sink.event(line.finish((options.clock)(), peer, asked, &response));
+        }
+        response
+    }
+
+    async fn dispatch(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        local: SocketAddr,
+        peer: SocketAddr,
+        account: &Arc<ConnectionBudget>,
+    ) -> Response<OutgoingBody> {
+        let (parts, body) = request.into_parts();
+        let Some(host) = requested_host(&parts, local) else {
+            return text_response(StatusCode::BAD_REQUEST, "the Host that was asked for is not HOST or HOST:PORT\n");
+        };
+        let reads = parts.method == Method::GET || parts.method == Method::HEAD;
+        let is_old = parts.version < Version::HTTP_11;
+        let meta = RequestMeta {
+            is_head: parts.method == Method::HEAD,
+            is_http_10: is_old,
+            headers: parts.headers,
+            budget: Some(Arc::clone(account)),
+        };
+        // The readers are asked first where they are to be asked at all.
+        let closed = self.options.access.requires_reader_token();
+        if reads
+            && !closed
+            && let Some(response) = self.cached_response(parts.uri.path(), &meta)
+        {
+            return self.reserve_or_defer(response, || Arc::new(router::parse_route(parts.uri.path())), &meta);
+        }
+        let target = router::parse_route(parts.uri.path());
+        if let Some(extension) = &self.options.fallback
+            && matches!(target, Route::NotFound | Route::Landing)
+        {
+            let (base, untrusted_proxy) = self.client_base_url(&host, &meta.headers, peer);
+            let at = RequestOrigin { peer, base, host: host.clone(), untrusted_proxy };
+            let mut request = Request::new(body);
+            (*request.method_mut(), *request.version_mut()) = (parts.method, parts.version);
+            (*request.uri_mut(), *request.headers_mut()) = (parts.uri.clone(), meta.headers.clone());
+            let page = account.acquire_page().await;
+            if let Some(response) = extension.handle(request, at).await {
+                return response.map(|body| body.with_page_permit(page));
+            }
+        }
+        if !reads {
+            let mut response = text_response(StatusCode::METHOD_NOT_ALLOWED, "this path only knows GET and HEAD\n");
+            set_header(&mut response, ALLOW, "GET, HEAD");
+            return response;
+        }
+        if closed && !is_public(&target) && !self.may_read(&meta.headers) {
+            return unauthorized(&self.client_base_url(&host, &meta.headers, peer).0);
+        }
+        if closed && let Some(response) = self.cached_response(parts.uri.path(), &meta) {
+            let target = Arc::new(target);
+            return with_private_caching(self.reserve_or_defer(response, || Arc::clone(&target), &meta), &target);
+        }
+        let query = parts.uri.query().map(str::to_owned);
+        match target {
+            Route::NotFound => not_found(),
+            Route::Health => match self.check_health().await {
+                Ok(()) => meta.generated_text(TEXT, "ok\n".to_owned()),
+                Err(why) => text_response(StatusCode::SERVICE_UNAVAILABLE, why),
+            },
+            Route::Landing => meta.generated_text(
+                TEXT,
+                landing_page(&self.client_base_url(&host, &meta.headers, peer).0, closed, self.is_live_enabled()),
+            ),
+            Route::Script(script) => {
+                let small = self.small_profiles(script).await;
+                match script.render(
+                    &self.client_base_url(&host, &meta.headers, peer).0,
+                    query.as_deref(),
+                    closed,
+                    &small,
+                ) {
+                    Ok(text) => meta.generated_text(TEXT, text),
+                    Err(why) => text_response(StatusCode::BAD_REQUEST, &why),
+                }
+            }
+            Route::IndexConfig => {
+                let mut response = meta.generated_text(
+                    JSON,
+                    registry::config_json(&self.client_base_url(&host, &meta.headers, peer).0, closed),
+                );
+                if let Some(proxy) = self.options.live.as_ref().filter(|proxy| proxy.is_enabled()) {
+                    set_header(&mut response, VIA, &proxy.via());
+                }
+                response
+            }
+            target => {
+                self.metrics().cache_misses.fetch_add(1, Ordering::Relaxed);
+                let target = Arc::new(target);
+                let response = self.local_or_upstream(Arc::clone(&target), Arc::new(meta)).await;
+                if closed { with_private_caching(response, &target) } else { response }
+            }
+        }
+    }
+
+    /// The answer where it is in memory.
+    fn cached_response(&self, path: &str, meta: &RequestMeta) -> Option<Response<OutgoingBody>> {
+        let response = meta.cached_response(&*self.file_cache.get(path)?)?;
+        self.metrics().cache_hits.fetch_add(1, Ordering::Relaxed);
+        Some(response)
+    }
+
+    /// The answer, if its body may hold what it has; else the same one, whose body is made anew when there is room. A client
+    /// that asks for much and takes nothing has no more than its connection's share.
+    fn reserve_or_defer(
+        self: &Arc<Self>,
+        response: Response<OutgoingBody>,
+        target: impl FnOnce() -> Arc<Route>,
+        meta: &RequestMeta,
+    ) -> Response<OutgoingBody> {
+        let (Some(account), Some((bytes, file))) = (&meta.budget, response.body().cost()) else { return response };
+        if let Some(hold) = account.try_reserve(bytes, file) {
+            return response.map(|body| body.with_reservation(hold));
+        }
+        if response.body().is_streaming() {
+            return response;
+        }
+        let (head, body) = response.into_parts();
+        let length = body.size_hint().exact();
+        drop(body);
+        let (status, etag) = (head.status, head.headers.get(ETAG).cloned());
+        let (server, target, account, asked) =
+            (Arc::clone(self), target(), Arc::clone(account), Arc::new(meta.without_budget()));
+        let later = async move {
+            let hold = account.reserve(bytes, file).await;
+            let again = server.regenerate(target, asked).await;
+            let is_same = again.status() == status
+                && again.headers().get(ETAG) == etag.as_ref()
+                && again.body().size_hint().exact() == length;
+            // The client sees that the answer breaks off, and asks anew.
+            if is_same {
+                Ok(again.into_body().with_reservation(hold))
+            } else {
+                Err(io::Error::other("the file has changed"))
+            }
+        };
+        Response::from_parts(head, OutgoingBody::deferred(length, later))
+    }
+
+    /// What was the answer a moment ago, of what is held.
+    fn regenerate(
+        self: Arc<Self>,
+        target: Arc<Route>,
+        meta: Arc<RequestMeta>,
+    ) -> Pin<Box<dyn Future<Output = Response<OutgoingBody>> + Send>> {
+        Box::pin(async move {
+            let proxy = self.live_for_request(&meta.headers).map(Arc::clone);
+            if let (Some(proxy), Some((name, path))) = (&proxy, index_route(&target))
+                && let Some(response) = self.live_index_response(proxy, &name, path.clone(), &meta).await
+            {
+                return response;
+            }
+            self.local_response(&target, &meta, proxy.is_some()).await
+        })
+    }
+
+    fn is_live_enabled(&self) -> bool {
+        self.options.live.as_ref().is_some_and(|proxy| proxy.is_enabled())
+    }
+
+    fn may_read(&self, headers: &HeaderMap) -> bool {
+        self.options.access.may_read(headers)
+            || self.options.fallback.as_ref().is_some_and(|extension| extension.is_authenticated(headers))
+    }
+
+    /// The address of this server as the client knows it, and whether a proxy that nobody trusts says otherwise.
+    fn client_base_url(&self, host: &str, headers: &HeaderMap, peer: SocketAddr) -> (String, bool) {
+        if let Some(base) = (self.options.base_url)() {
+            return (base.to_string(), false);
+        }
+        let own = if self.options.tls.is_some() { "https" } else { "http" };
+        let Forwarded { scheme, host: forwarded } = Forwarded::of(headers);
+        let known = format!("{}://{}", scheme.unwrap_or(own), forwarded.as_deref().unwrap_or(host));
+        let address = format!("{own}://{host}");
+        if known == address || (self.options.trusts_proxy)(peer.ip()) {
+            return (known, false);
+        }
+        self.untrusted_proxies.report(peer.ip(), &address, self.options.sink.as_ref());
+        (address, true)
+    }
+
+    /// What a bootstrap must know of profiles.
+    async fn small_profiles(self: &Arc<Self>, script: Script) -> Arc<Vec<SmallProfile>> {
+        if !script.is_bootstrap() {
+            return Arc::default();
+        }
+        // Manifests are read where waiting for a disk holds up nobody else.
+        let server = Arc::clone(self);
+        tokio::task::spawn_blocking(move || server.small_profiles.get(&server.options.mirror)).await.unwrap_or_default()
+    }
+
+    /// What is held; where live mode is on, what upstream has besides.
+    async fn local_or_upstream(self: Arc<Self>, target: Arc<Route>, meta: Arc<RequestMeta>) -> Response<OutgoingBody> {
+        let proxy = self.live_for_request(&meta.headers).map(Arc::clone);
+        if let (Some(proxy), Some((name, path))) = (&proxy, index_route(&target))
+            && let Some(response) = self.live_index_response(proxy, &name, path.clone(), &meta).await
+        {
+            return self.reserve_or_defer(response, || Arc::clone(&target), &meta);
+        }
+        if let (Some(proxy), Route::File(path)) = (&proxy, &*target) {
+            proxy.refresh_dist_file(path).await;
+        }
+        let response = self.local_response(&target, &meta, proxy.is_some()).await;
+        // Only of what is there: names that strangers make up are not written down.
+        if let (Some(proxy), Route::Crate(path, _) | Route::File(path)) = (&proxy, &*target)
+            && !response.status().is_client_error()
+        {
+            proxy.record_access(path);
+        }
+        match proxy {
+            Some(proxy) if response.status() == StatusCode::NOT_FOUND => {
+                self.fetch_missing(&proxy, &target, &meta).await.unwrap_or(response)
+            }
+            _ => response,
+        }
+    }
+
+    /// What is held. Files are read where waiting for a disk holds up nobody else.
+    pub(super) async fn local_response(
+        self: &Arc<Self>,
+        target: &Arc<Route>,
+        meta: &Arc<RequestMeta>,
+        live: bool,
+    ) -> Response<OutgoingBody> {
+        // It is never closed. What is read has its share, or is dropped, before others are read.
+        let _reading = self.read_permits.acquire().await.ok();
+        let response = {
+            let (server, target, asked) = (Arc::clone(self), Arc::clone(target), Arc::clone(meta));
+            let answer = move || server.read_local(&target, &asked, live);
+            tokio::task::spawn_blocking(answer).await.unwrap_or_else(|_| internal_error())
+        };
+        self.reserve_or_defer(response, || Arc::clone(target), meta)
+    }
+
+    fn read_local(&self, target: &Route, meta: &RequestMeta, live: bool) -> Response<OutgoingBody> {
+        // In this order: what is read before live mode is switched on is not kept for later.
+        let policy = CachePolicy {
+            settings_generation: self.file_cache.settings_generation(),
+            is_shared: live || !self.options.live.as_ref().is_some_and(|proxy| proxy.is_enabled()),
+            expires_at: None,
+            now: (self.options.clock)(),
+        };
+        let (path, answered) = match target {
+            Route::Index(path) => (path, self.index_response(path, policy, meta)),
+            Route::Crate(path, id) => (path, self.crate_response(path, id.as_ref(), policy, meta)),
+            Route::File(path) => (path, self.plain_file_response(path, live, policy, meta)),
+            Route::Landing | Route::Health | Route::IndexConfig | Route::Script(_) | Route::NotFound => {
+                return not_found();
+            }
+        };
+        self.file_cache.bump_epoch();
+        answered.unwrap_or_else(|error| {
+            self.options.sink.warning(format!("could not read `{path}` of the mirror: {error}"));
+            if is_exhausted(&error) { unavailable() } else { internal_error() }
+        })
+    }
+
+    fn index_response(
+        &self,
+        path: &SafePath,
+        policy: CachePolicy,
+        meta: &RequestMeta,
+    ) -> io::Result<Response<OutgoingBody>> {
+        let Some(source) = self.open_file(path)? else { return Ok(not_found()) };
+        if source.stamp.size > MAX_INDEX_FILE {
+            return meta.file_response(source, TEXT, NO_CACHE);
+        }
+        let gzip = conditional::accepts_gzip(&meta.headers);
+        let headers = ContentHeaders { content_type: TEXT, cache_control: NO_CACHE };
+        let cached = self.file_cache.load_index_file(path, &source, gzip, headers, policy)?;
+        Ok(meta.cached_response(&cached).unwrap_or_else(internal_error))
+    }
+
+    fn crate_response(
+        &self,
+        path: &SafePath,
+        id: Option<&CrateId>,
+        policy: CachePolicy,
+        meta: &RequestMeta,
+    ) -> io::Result<Response<OutgoingBody>> {
+        // A crate's bytes are the same for all.
+        let response =
+            self.cacheable_file_response(path, BINARY, IMMUTABLE, CachePolicy { is_shared: true, ..policy }, meta)?;
+        Ok(match id {
+            Some(id) if response.status() == StatusCode::NOT_FOUND => {
+                text_response(StatusCode::NOT_FOUND, &registry::missing_crate_message(id))
+            }
+            _ => response,
+        })
+    }
+
+    fn plain_file_response(
+        &self,
+        path: &SafePath,
+        live: bool,
+        policy: CachePolicy,
+        meta: &RequestMeta,
+    ) -> io::Result<Response<OutgoingBody>> {
+        // What moves upstream is looked for there again before long.
+        let until = (live && live::is_mutable_path(path)).then(|| Instant::now() + MUTABLE_FILE_TTL);
+        let response = self.cacheable_file_response(
+            path,
+            content_type(path),
+            NO_CACHE,
+            CachePolicy { expires_at: until, ..policy },
+            meta,
+        )?;
+        Ok(match response.status() {
+            StatusCode::NOT_FOUND => text_response(StatusCode::NOT_FOUND, &registry::missing_file_message(path)),
+            _ => response,
+        })
+    }
+
+    fn cacheable_file_response(
+        &self,
+        path: &SafePath,
+        kind: &'static str,
+        caching: &'static str,
+        policy: CachePolicy,
+        meta: &RequestMeta,
+    ) -> io::Result<Response<OutgoingBody>> {
+        let Some(source) = self.open_file(path)? else { return Ok(not_found()) };
+        if source.stamp.size > MAX_CACHED_FILE {
+            return meta.file_response(source, kind, caching);
+        }
+        let cached = self.file_cache.load_file(
+            path,
+            &source,
+            ContentHeaders { content_type: kind, cache_control: caching },
+            policy,
+        )?;
+        Ok(meta.cached_response(&cached).unwrap_or_else(internal_error))
+    }
+
+    pub(super) fn open_file(&self, path: &SafePath) -> io::Result<Option<OpenFile>> {
+        let mirror: &Path = &self.options.mirror;
+        file::open(mirror, path)
+    }
+}
+
+/// The share of a body that was not made by reading a file of the mirror, or comes as it comes.
+fn reserve_body(account: &Arc<ConnectionBudget>, body: OutgoingBody) -> OutgoingBody {
+    let Some((bytes, file)) = body.cost() else { return body };
+    if !file {
+        return body.with_reservation(account.reserve_unchecked(bytes));
+    }
+    if let Some(hold) = account.try_reserve(bytes, file) {
+        return body.with_reservation(hold);
+    }
+    let (length, account) = (body.size_hint().exact(), Arc::clone(account));
+    OutgoingBody::deferred(length, async move { Ok(body.with_reservation(account.reserve(bytes, file).await)) })
+}
+
+fn index_route(target: &Route) -> Option<(CrateName, &SafePath)> {
+    let Route::Index(path) = target else { return None };
+    Some((path.as_str().rsplit('/').next()?.parse().ok()?, path))
+}
+
+/// The `HOST[:PORT]` that was asked for; `None` where it is none. HTTP/1.0 needs no Host; then the connection's own address serves.
+fn requested_host(parts: &Parts, local: SocketAddr) -> Option<String> {
+    let mut host_headers = parts.headers.get_all(HOST).iter();
+    let header = host_headers.next();
+    if host_headers.next().is_some() {
+        return None;
+    }
+    let host = match (parts.uri.authority(), header) {
+        (Some(authority), _) => authority.as_str(),
+        (None, Some(header)) => header.to_str().ok()?,
+        (None, None) if parts.version < Version::HTTP_11 => return Some(canonical_address(local).to_string()),
+        (None, None) => return None,
+    };
+    client_setup::is_host(host).then(|| host.to_owned())
+}
+
+/// What was asked for, where the path alone does not tell: a page that is there, and everything else.
+fn kind_of_response(response: &Response<OutgoingBody>) -> RequestKind {
+    let is_page = response.status().is_success() || response.status() == StatusCode::NOT_MODIFIED;
+    if is_page { RequestKind::Page } else { RequestKind::Other }
+}
+
+pub(super) fn content_type(path: &SafePath) -> &'static str {
+    let name = path.as_str();
+    let is = |ends: &[&str]| ends.iter().any(|end| name.ends_with(end));
+    match () {
+        () if is(&[".json"]) => JSON,
+        () if is(&[".toml", ".sha256", ".asc"]) => TEXT,
+        () => BINARY,
+    }
+}
+
+/// What rustup asks for, which sends no token, and what tells a client how to get on.
+fn is_public(target: &Route) -> bool {
+    match target {
+        Route::Health | Route::Script(_) | Route::NotFound | Route::Landing => true,
+        Route::File(path) => matches!(FileKind::from_path(path), Some(FileKind::Dist | FileKind::Rustup)),
+        Route::IndexConfig | Route::Index(_) | Route::Crate(..) => false,
+    }
+}
+
+/// Cargo asks again with its token when it has one, and shows the text when it has none.
+fn unauthorized(base: &str) -> Response<OutgoingBody> {
+    let text = "this registry is for those who have a token: ask its operator for one, and give it to `cargo login \
+                --registry frostmirror`\n";
+    let mut response = text_response(StatusCode::UNAUTHORIZED, text);
+    set_header(&mut response, WWW_AUTHENTICATE, &format!("Cargo login_url=\"{base}/setup\""));
+    response
+}
+
+/// What only readers may have, as no one but themselves may keep it.
+fn with_private_caching(mut response: Response<OutgoingBody>, target: &Route) -> Response<OutgoingBody> {
+    let is_kept = response.headers().get(CACHE_CONTROL).is_some_and(|said| said == IMMUTABLE);
+    if is_kept && !is_public(target) {
+        set_header(&mut response, CACHE_CONTROL, PRIVATE_IMMUTABLE);
+    }
+    response
+}
+
+#[cfg(unix)]
+fn is_exhausted(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let codes = [Errno::MFILE, Errno::NFILE, Errno::NOMEM];
+    error.raw_os_error().is_some_and(|code| codes.iter().any(|errno| errno.raw_os_error() == code))
+}
+
+#[cfg(not(unix))]
+fn is_exhausted(_: &io::Error) -> bool {
+    false
+}

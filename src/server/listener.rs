@@ -1,0 +1,416 @@
+//! Connections: accepted within bounds, kept from idling, and ended in good order.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{AbortHandle, Id, JoinError, JoinSet, spawn_blocking};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
+
+use super::budget::{ConnectionBudget, MIN_PROGRESS_BYTES, PRESSURE_WINDOW, StreamExecutor};
+use super::file::CHUNK_SIZE;
+use super::file::OutgoingBody;
+use super::handler::Server;
+use super::sendfile;
+use super::stall_timeout::{ConnectionActivity, StallTimeoutStream};
+use super::tls;
+
+/// Connections at one time. Cargo opens two at most for each of its phases.
+const MAX_CONNECTIONS: u64 = 4096;
+/// Where there are as many as there may be, the one that was of no use for longest ends for a new one, when this is how
+/// long; else the new one waits in the system's queue.
+const MIN_IDLE_BEFORE_EVICTION: Duration = Duration::from_secs(1);
+/// Connections beyond those that may be, which were let go and are not closed yet.
+const MAX_CLOSING: usize = 16;
+/// How long a connection may take to agree on a secret.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a connection may take to send a request's headers, and to send nothing between two requests.
+const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// The same for HTTP/2, where one connection carries all that a client asks for.
+const HTTP2_IDLE_TIMEOUT: Duration = Duration::from_secs(120);
+/// Requests at one time on one connection of HTTP/2.
+const MAX_HTTP2_STREAMS: u32 = 128;
+/// Bytes of the headers of a request over HTTP/2 (over HTTP/1.1 it is what one piece and one read hold), which are a hundred
+/// at most by hyper's own bound.
+const MAX_HEADER_BYTES: usize = 16 * 1024;
+/// How often the server looks whether connections that take nothing hold too much.
+const SHED_INTERVAL: Duration = Duration::from_millis(250);
+/// Descriptors for all that is neither a connection nor a file that is sent.
+const RESERVED_DESCRIPTORS: u64 = 64;
+/// How long requests in flight may go on after the end was asked for.
+const SHUTDOWN_GRACE_PERIOD: Duration = Duration::from_secs(30);
+/// How long to wait when the system has no more descriptors to give, or no connection can be let go.
+const EXHAUSTED_RETRY_DELAY: Duration = Duration::from_millis(100);
+
+/// Accepts and serves connections until `shutdown`, and then finishes those that are there.
+pub(super) async fn run(listener: TcpListener, server: Arc<Server>, shutdown: impl Future<Output = ()>) {
+    let graceful = GracefulShutdown::new();
+    let mut crowd =
+        ConnectionSet { max_connections: capacity().connections, tasks: JoinSet::new(), connections: HashMap::new() };
+    let mut certificates = interval(tls::RELOAD_INTERVAL);
+    let mut looks = interval(SHED_INTERVAL);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let is_secured = server.tls_acceptor().is_some();
+    let mut shutdown = pin!(shutdown);
+    loop {
+        let has_room = crowd.can_accept();
+        tokio::select! {
+            biased;
+            () = &mut shutdown => break,
+            Some(ended) = crowd.tasks.join_next_with_id() => crowd.remove(ended),
+            accepted = listener.accept(), if has_room => match accepted {
+                Ok((stream, peer)) => {
+                    crowd.evict_if_full();
+                    let account = ConnectionBudget::new(server.budget(), ConnectionActivity::new());
+                    let own = Arc::clone(&account);
+                    let connection = serve_connection(stream, peer, Arc::clone(&server), graceful.watcher(), own);
+                    crowd.spawn(connection, account);
+                }
+                Err(e) if is_client_error(&e) => {}
+                Err(_) => sleep(EXHAUSTED_RETRY_DELAY).await,
+            },
+            () = sleep(EXHAUSTED_RETRY_DELAY), if !has_room => {}
+            _ = looks.tick() => crowd.shed_load(server.budget().excess()),
+            _ = certificates.tick(), if is_secured => {
+                let server = Arc::clone(&server);
+                // Nobody waits for it; a look that takes long is followed by the next.
+                drop(spawn_blocking(move || server.reload_certificates()));
+            }
+        }
+    }
+    drop(listener);
+    // Those that are not done by then are dropped with the crowd.
+    let _late = timeout(SHUTDOWN_GRACE_PERIOD, graceful.shutdown()).await.is_err();
+}
+
+/// All connections.
+struct ConnectionSet {
+    max_connections: usize,
+    tasks: JoinSet<()>,
+    connections: HashMap<Id, ConnectionEntry>,
+}
+
+/// One connection.
+struct ConnectionEntry {
+    abort_handle: AbortHandle,
+    budget: Arc<ConnectionBudget>,
+    /// When it had last taken enough, and all that it had taken by then.
+    progress_mark: (Instant, u64),
+}
+
+impl ConnectionSet {
+    fn is_full(&self) -> bool {
+        self.connections.len() >= self.max_connections
+    }
+
+    /// Whether one more may come, be it in the place of another. Those that were let go close a moment later.
+    fn can_accept(&self) -> bool {
+        !self.is_full() || (self.tasks.len() < self.max_connections + MAX_CLOSING && self.most_idle().is_some())
+    }
+
+    /// Lets the quietest go where that is needed for one more.
+    fn evict_if_full(&mut self) {
+        if self.is_full()
+            && let Some(quiet) = self.most_idle()
+            && let Some(member) = self.connections.remove(&quiet)
+        {
+            member.abort_handle.abort();
+        }
+    }
+
+    fn spawn(&mut self, connection: impl Future<Output = ()> + Send + 'static, account: Arc<ConnectionBudget>) {
+        let handle = self.tasks.spawn(connection);
+        self.connections.insert(
+            handle.id(),
+            ConnectionEntry { abort_handle: handle, budget: account, progress_mark: (Instant::now(), 0) },
+        );
+    }
+
+    /// Notes who took enough lately. Where too much is held, those that did not and hold the most are let go, until the
+    /// excess is gone or all that are left take what they asked for.
+    fn shed_load(&mut self, excess: usize) {
+        for member in self.connections.values_mut() {
+            let taken = member.budget.sent_bytes();
+            // Who held nothing since had nothing to take.
+            if taken - member.progress_mark.1 >= MIN_PROGRESS_BYTES || member.budget.load() == 0 {
+                member.progress_mark = (Instant::now(), taken);
+            }
+        }
+        if excess == 0 {
+            return;
+        }
+        let is_quiet = |member: &ConnectionEntry| member.progress_mark.0.elapsed() >= PRESSURE_WINDOW;
+        let quiet = self.connections.iter().filter(|(_, member)| is_quiet(member));
+        let mut quiet: Vec<(usize, Id)> = quiet.map(|(id, member)| (member.budget.load(), *id)).collect();
+        quiet.sort_unstable_by_key(|(held, _)| std::cmp::Reverse(*held));
+        let mut left = excess;
+        for (held, id) in quiet {
+            if left == 0 {
+                break;
+            }
+            if let Some(member) = self.connections.remove(&id) {
+                member.abort_handle.abort();
+            }
+            left = left.saturating_sub(held);
+        }
+    }
+
+    fn remove(&mut self, ended: Result<(Id, ()), JoinError>) {
+        let id = ended.map_or_else(|error| error.id(), |(id, ())| id);
+        self.connections.remove(&id);
+    }
+
+    /// The connection to which nothing was sent for longest: one that idles, that never finishes asking, or whose client
+    /// takes nothing. Who came a moment ago or takes what it asked for is none of these.
+    fn most_idle(&self) -> Option<Id> {
+        let last = |member: &ConnectionEntry| member.budget.activity().last_active();
+        let (id, member) = self.connections.iter().min_by_key(|(_, member)| last(member))?;
+        (last(member).elapsed() >= MIN_IDLE_BEFORE_EVICTION).then_some(*id)
+    }
+}
+
+/// How many clients the limit of open files bears.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capacity {
+    /// Connections at one time.
+    pub connections: usize,
+    /// Files that may be open to be sent.
+    pub files: usize,
+    /// The limit of open files; `None`: there is none, or none is known.
+    pub limit: Option<u64>,
+}
+
+/// The capacity under the limit of open files that this process has now. Each connection needs a descriptor for itself, and
+/// may need one for the file that it sends.
+pub fn capacity() -> Capacity {
+    let limit = open_file_limit();
+    Capacity { limit: (limit < u64::MAX).then_some(limit), ..capacity_of(limit) }
+}
+
+fn capacity_of(limit: u64) -> Capacity {
+    let left = limit.saturating_sub(RESERVED_DESCRIPTORS + sendfile::max_bodies(limit));
+    let half = usize::try_from((left / 2).clamp(RESERVED_DESCRIPTORS, MAX_CONNECTIONS)).unwrap_or(usize::MAX);
+    Capacity { connections: half, files: half, limit: None }
+}
+
+/// How many bodies may be open files of their own.
+#[cfg(unix)]
+pub(super) fn max_memfd_bodies() -> u64 {
+    sendfile::max_bodies(open_file_limit())
+}
+
+#[cfg(not(unix))]
+pub(super) fn max_memfd_bodies() -> u64 {
+    0
+}
+
+#[cfg(unix)]
+fn open_file_limit() -> u64 {
+    use rustix::process::{Resource, getrlimit};
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
+#[cfg(not(unix))]
+fn open_file_limit() -> u64 {
+    u64::MAX
+}
+
+/// One connection until its end. A client that goes away in the middle is its own affair.
+async fn serve_connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    server: Arc<Server>,
+    watcher: Watcher,
+    account: Arc<ConnectionBudget>,
+) {
+    // An answer leaves at once, even when it is smaller than a packet.
+    let (Ok(()), Ok(local)) = (stream.set_nodelay(true), stream.local_addr()) else { return };
+    let counted = Arc::clone(&server);
+    let _connected = counted.metrics().track_connection();
+    let acceptor = server.tls_acceptor();
+    let is_plain = acceptor.is_none();
+    let stream = StallTimeoutStream::new(stream, account.activity().clone(), account.stalled_after());
+    let handler =
+        RequestHandler { server: Arc::clone(&server), local, peer: canonical_address(peer), budget: account, is_plain };
+    let Some(acceptor) = acceptor else {
+        return serve_http1(stream, handler, watcher).await;
+    };
+    let Ok(Ok(stream)) = timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await else { return };
+    match stream.get_ref().1.alpn_protocol() {
+        Some(b"h2") => serve_http2(stream, handler, watcher).await,
+        _ => serve_http1(stream, handler, watcher).await,
+    }
+}
+
+/// HTTP/1.1. An `Upgrade: h2c`, which cargo sends with every plain request, is ignored. A body that comes with a request
+/// is read as far as it is there already; where more is to come, the connection ends after the answer.
+async fn serve_http1<S>(stream: S, handler: RequestHandler, watcher: Watcher)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = service_fn(move |request: Request<Incoming>| handler.clone().handle(request));
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEADER_READ_TIMEOUT).max_buf_size(CHUNK_SIZE);
+    let connection = http.serve_connection(TokioIo::new(stream), service);
+    let _gone = watcher.watch(connection).await.is_err();
+}
+
+/// HTTP/2, over TLS only. Floods of requests that are taken back are ended by hyper's own bounds.
+async fn serve_http2<S>(stream: S, handler: RequestHandler, watcher: Watcher)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let account = Arc::clone(&handler.budget);
+    let service = service_fn(move |request: Request<Incoming>| handler.clone().handle(request));
+    let mut http = http2::Builder::new(StreamExecutor(Arc::clone(&account)));
+    http.timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_HTTP2_STREAMS)
+        .max_header_list_size(u32::try_from(MAX_HEADER_BYTES).unwrap_or(u32::MAX))
+        .max_send_buf_size(CHUNK_SIZE);
+    let connection = watcher.watch(http.serve_connection(TokioIo::new(stream), service));
+    tokio::select! {
+        ended = connection => drop(ended),
+        () = wait_until_idle(&account) => {}
+    }
+}
+
+/// Takes the requests of one connection to the server.
+#[derive(Clone)]
+struct RequestHandler {
+    server: Arc<Server>,
+    local: SocketAddr,
+    peer: SocketAddr,
+    budget: Arc<ConnectionBudget>,
+    /// Whether what is sent leaves as it is.
+    is_plain: bool,
+}
+
+impl RequestHandler {
+    async fn handle(self, request: Request<Incoming>) -> Result<Response<OutgoingBody>, Infallible> {
+        // What comes while a request is being answered is its body, and as good as what is sent.
+        let _taking = self.budget.activity().begin_request();
+        let mut response = self.server.respond(request, self.local, self.peer, &self.budget).await;
+        self.budget.activity().touch();
+        if self.is_plain {
+            self.budget.activity().set_sendfile_body(response.body_mut().take_memfd().as_ref());
+        }
+        Ok(response)
+    }
+}
+
+/// Until a client asked for nothing and took nothing for so long that it is not to be waited for.
+async fn wait_until_idle(account: &ConnectionBudget) {
+    loop {
+        let within = if account.reserved() > 0 { account.stalled_after() } else { HTTP2_IDLE_TIMEOUT };
+        let until = account.activity().last_active() + within;
+        if until <= Instant::now() {
+            return;
+        }
+        // An answer may begin to wait for its client meanwhile.
+        sleep_until(until.min(Instant::now() + account.stalled_after() / 2)).await;
+    }
+}
+
+fn is_client_error(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+/// The address as a client would write it: an IPv4 address that came over an IPv6 socket is one again.
+pub(super) fn canonical_address(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::budget::{BodyChunk, Budget, STALL_TIMEOUT};
+    use bytes::{Buf, Bytes};
+
+    fn connection_set(most: usize) -> (Arc<Budget>, ConnectionSet) {
+        (
+            Budget::new(100, STALL_TIMEOUT),
+            ConnectionSet { max_connections: most, tasks: JoinSet::new(), connections: HashMap::new() },
+        )
+    }
+
+    #[tokio::test]
+    async fn the_most_idle_connection_is_evicted_for_a_new_one() {
+        let (budget, mut crowd) = connection_set(2);
+        let now = Instant::now();
+        // However long this test is held up, the busy one is not quiet.
+        let (quiet, busy) = (now - 2 * MIN_IDLE_BEFORE_EVICTION, now + Duration::from_secs(3600));
+        let join = |crowd: &mut ConnectionSet, opened| {
+            crowd.spawn(std::future::pending(), ConnectionBudget::new(&budget, ConnectionActivity::since(opened)));
+        };
+        for _ in 0..2 {
+            join(&mut crowd, busy);
+        }
+        assert!(crowd.is_full() && !crowd.can_accept(), "nobody is quiet yet");
+        let (_, mut crowd) = connection_set(2);
+        join(&mut crowd, quiet);
+        let first = *crowd.connections.keys().next().expect("one");
+        join(&mut crowd, busy);
+        assert!(crowd.can_accept());
+        crowd.evict_if_full();
+        assert!(!crowd.is_full() && crowd.connections.len() == 1 && !crowd.connections.contains_key(&first));
+        let ended = crowd.tasks.join_next_with_id().await.expect("two");
+        assert!(ended.as_ref().is_err_and(|error| error.is_cancelled() && error.id() == first));
+        crowd.remove(ended);
+        assert_eq!((crowd.connections.len(), crowd.tasks.len()), (1, 1));
+    }
+
+    #[tokio::test]
+    async fn under_pressure_the_largest_stalled_connections_are_closed() {
+        let (budget, mut crowd) = connection_set(10);
+        let accounts: Vec<_> = (0..4).map(|_| ConnectionBudget::new(&budget, ConnectionActivity::new())).collect();
+        for account in &accounts {
+            crowd.spawn(std::future::pending(), Arc::clone(account));
+        }
+        // Nothing; much, and it takes it; a little; much.
+        let mut holds: Vec<_> =
+            [(1, 500_000), (2, 10_000), (3, 400_000)].map(|(at, bytes)| accounts[at].try_reserve(bytes, false)).into();
+        let far = Instant::now() - 2 * PRESSURE_WINDOW;
+        crowd.connections.values_mut().for_each(|member| member.progress_mark.0 = far);
+        let taken = Bytes::from(vec![0; usize::try_from(MIN_PROGRESS_BYTES).expect("small")]);
+        let length = taken.len();
+        BodyChunk::new(taken, holds[0].clone()).advance(length);
+        crowd.shed_load(0);
+        assert_eq!(crowd.connections.len(), 4, "there is no pressure");
+        let is_there = |crowd: &ConnectionSet, at: usize| {
+            crowd.connections.values().any(|member| Arc::ptr_eq(&member.budget, &accounts[at]))
+        };
+        crowd.shed_load(100);
+        assert!(!is_there(&crowd, 3) && is_there(&crowd, 2) && is_there(&crowd, 1) && is_there(&crowd, 0));
+        crowd.shed_load(10_000);
+        assert!(!is_there(&crowd, 2) && is_there(&crowd, 1) && is_there(&crowd, 0));
+        holds.clear();
+    }
+
+    #[test]
+    fn the_open_file_limit_bounds_connections_and_files() {
+        for (limit, half) in [(10, 64), (300, 99), (1024, 416), (9472, 4096), (u64::MAX, 4096)] {
+            let capacity = capacity_of(limit);
+            assert_eq!((capacity.connections, capacity.files), (half, half), "{limit}");
+        }
+    }
+
+    #[test]
+    fn ipv4_mapped_addresses_are_shown_as_ipv4() {
+        let mapped: SocketAddr = "[::ffff:10.0.0.1]:80".parse().expect("address");
+        assert_eq!(canonical_address(mapped).to_string(), "10.0.0.1:80");
+    }
+}

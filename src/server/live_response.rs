@@ -1,0 +1,179 @@
+//! What the mirror lacks, where live mode is on: index texts of two origins, and files that are on their way.
+
+use std::io::{self, Read as _};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use hyper::body::Body as _;
+use hyper::header::{
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_RANGE, CONTENT_TYPE, RETRY_AFTER, VIA, X_CONTENT_TYPE_OPTIONS,
+};
+use hyper::{HeaderMap, Response, StatusCode};
+
+use super::conditional::{self, RequestedRange, Validators};
+use super::file::{OpenFile, OutgoingBody};
+use super::file_cache::{ContentHeaders, Derived};
+use super::handler::{Server, content_type};
+use super::response::{
+    BINARY, IMMUTABLE, NO_CACHE, RequestMeta, TEXT, internal_error, range_not_satisfiable, set_body_headers,
+    set_header, text_response,
+};
+use super::router::Route;
+use crate::crate_id::CrateName;
+use crate::live::{FetchOutcome, LiveError, LiveMirror, SharedDownload};
+use crate::safe_path::SafePath;
+
+impl Server {
+    /// Live mode, where it is on and the request does not come from this very server, by whatever detour.
+    pub(super) fn live_for_request(&self, headers: &HeaderMap) -> Option<&Arc<LiveMirror>> {
+        let live = self.options.live.as_ref().filter(|proxy| proxy.is_enabled())?;
+        let is_own = headers.get_all(VIA).iter().any(|via| live.is_loop(via.to_str().unwrap_or_default()));
+        (!is_own).then_some(live)
+    }
+
+    /// A crate's index lines, held and upstream's; `None` where live mode was switched off meanwhile.
+    pub(super) async fn live_index_response(
+        self: &Arc<Self>,
+        proxy: &Arc<LiveMirror>,
+        name: &CrateName,
+        path: SafePath,
+        meta: &Arc<RequestMeta>,
+    ) -> Option<Response<OutgoingBody>> {
+        let generation = proxy.settings_generation();
+        let upstream = proxy.lookup_index(name).await?;
+        let (server, proxy, asked) = (Arc::clone(self), Arc::clone(proxy), Arc::clone(meta));
+        let answer = move || {
+            let source = server.open_file(&path)?;
+            let text = source.as_ref().map(read_text).transpose()?;
+            let view = match proxy.index_view(&upstream, text.as_deref()) {
+                Ok(offered) => offered,
+                Err(refusal) => return Ok(error_response(&refusal)),
+            };
+            let Some(text) = view.text else {
+                let why = match view.is_excluded {
+                    true => "not offered by this mirror: `allow`, `deny` or `min_age` of its settings leaves it out\n",
+                    false => "not in this mirror, nor upstream\n",
+                };
+                return Ok(text_response(StatusCode::NOT_FOUND, why));
+            };
+            let gzip = conditional::accepts_gzip(&asked.headers);
+            let now = (server.options.clock)();
+            let from = Derived {
+                source: source.as_ref(),
+                fresh_until: view.fresh_until,
+                settings_generation: generation,
+                wants_gzip: gzip,
+                now,
+            };
+            let cached = server.file_cache.insert_derived(
+                &path,
+                text,
+                from,
+                ContentHeaders { content_type: TEXT, cache_control: NO_CACHE },
+            )?;
+            Ok(asked.cached_response(&cached).unwrap_or_else(internal_error))
+        };
+        let answered = tokio::task::spawn_blocking(answer).await;
+        Some(answered.unwrap_or_else(|_| Ok(internal_error())).unwrap_or_else(|error: io::Error| {
+            self.options.sink.warning(format!("could not read the index lines of {name}: {error}"));
+            internal_error()
+        }))
+    }
+
+    /// A file that is not held, from upstream; `None` where there is nothing to fetch, or live mode was switched off meanwhile.
+    pub(super) async fn fetch_missing(
+        self: &Arc<Self>,
+        proxy: &Arc<LiveMirror>,
+        target: &Arc<Route>,
+        meta: &Arc<RequestMeta>,
+    ) -> Option<Response<OutgoingBody>> {
+        let (outcome, kind, caching) = match &**target {
+            Route::Crate(_, Some(id)) => (proxy.fetch_crate(id).await?, BINARY, IMMUTABLE),
+            Route::File(path) => (proxy.fetch_dist_file(path).await?, content_type(path), NO_CACHE),
+            _ => return None,
+        };
+        let response = match outcome {
+            FetchOutcome::Stored => self.local_response(target, meta, true).await,
+            FetchOutcome::Downloading(flight) => download_response(&flight, meta, kind, caching).await,
+            FetchOutcome::Failed(refusal) => error_response(&refusal),
+        };
+        if response.status().is_success() {
+            proxy.record_fetched_response(response.size_hint().exact().unwrap_or(0));
+        }
+        Some(response)
+    }
+}
+
+fn read_text(source: &OpenFile) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    (&source.file).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// A file that is on its way, or the range of it that is asked for. There is no entity tag yet: what it will be is the file
+/// system's to say.
+async fn download_response(
+    download: &SharedDownload,
+    meta: &RequestMeta,
+    kind: &str,
+    caching: &str,
+) -> Response<OutgoingBody> {
+    let started = match download.wait_started().await {
+        Ok(begun) => begun,
+        Err(refusal) => return error_response(&refusal),
+    };
+    // A range of a file whose length nobody has said is answered when the file is there, and so is who could not tell a file
+    // that breaks off from a whole one.
+    let length = match started.length {
+        None if meta.is_http_10 || conditional::has_range(&meta.headers) => match download.wait_length().await {
+            Ok(length) => Some(length),
+            Err(refusal) => return error_response(&refusal),
+        },
+        length => length,
+    };
+    let known = Validators { etag: "", modified: None::<SystemTime> };
+    let part = match length {
+        Some(length) if !meta.is_head => conditional::requested_range(&meta.headers, length, &known),
+        _ => RequestedRange::Full,
+    };
+    let mut response = match part {
+        RequestedRange::Full => {
+            let body = if meta.is_head {
+                OutgoingBody::default()
+            } else {
+                OutgoingBody::from_stream(length, download.stream(started, 0, None))
+            };
+            let mut response = Response::new(body);
+            match length {
+                Some(length) => set_body_headers(&mut response, kind, length),
+                None => {
+                    set_header(&mut response, CONTENT_TYPE, kind);
+                    set_header(&mut response, X_CONTENT_TYPE_OPTIONS, "nosniff");
+                }
+            }
+            response
+        }
+        RequestedRange::Partial { start, length: wanted } => {
+            let pieces = download.stream(started, start, Some(start + wanted));
+            let mut response = Response::new(OutgoingBody::from_stream(Some(wanted), pieces));
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+            set_body_headers(&mut response, kind, wanted);
+            let whole = length.unwrap_or_default();
+            set_header(&mut response, CONTENT_RANGE, &format!("bytes {start}-{}/{whole}", start + wanted - 1));
+            response
+        }
+        RequestedRange::Unsatisfiable => return range_not_satisfiable(length.unwrap_or_default()),
+    };
+    set_header(&mut response, ACCEPT_RANGES, "bytes");
+    set_header(&mut response, CACHE_CONTROL, caching);
+    response
+}
+
+fn error_response(refusal: &LiveError) -> Response<OutgoingBody> {
+    let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_GATEWAY);
+    let mut response = text_response(status, &format!("{}\n", refusal.text));
+    if let Some(after) = refusal.retry_after {
+        set_header(&mut response, RETRY_AFTER, &after.as_secs().max(1).to_string());
+    }
+    response
+}

@@ -1,0 +1,123 @@
+//! What the server writes for its clients: configuration and scripts that name the address at which it was asked.
+
+use crate::client_setup::{self, BaseUrl, ClientSetup, SmallProfile};
+
+/// A page that is made for the asking client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Script {
+    /// `/rustup-init.sh`: brings rustup onto a machine with a POSIX shell.
+    InitSh,
+    /// `/rustup-init.ps1`: the same for PowerShell.
+    InitPs1,
+    /// `/api/setup/rustup-env.sh`: rustup's variables.
+    EnvSh,
+    /// `/api/setup/rustup-env.ps1`: the same for PowerShell.
+    EnvPs1,
+    /// `/api/setup/cargo-config`: lines for cargo's config.toml.
+    CargoConfig,
+}
+
+/// The script with this path, given as its components.
+pub(super) fn script_for_path(path: &[&str]) -> Option<Script> {
+    Some(match path {
+        ["rustup-init.sh"] => Script::InitSh,
+        ["rustup-init.ps1"] => Script::InitPs1,
+        ["api", "setup", "rustup-env.sh"] => Script::EnvSh,
+        ["api", "setup", "rustup-env.ps1"] => Script::EnvPs1,
+        ["api", "setup", "cargo-config"] => Script::CargoConfig,
+        _ => return None,
+    })
+}
+
+impl Script {
+    /// Whether the text depends on what the mirror holds.
+    pub fn is_bootstrap(self) -> bool {
+        matches!(self, Script::InitSh | Script::InitPs1)
+    }
+
+    /// The text for clients of `base`; what is wrong with the request otherwise. The address is part of shell code here,
+    /// so that it is held once more against what an address may consist of. A bootstrap knows which toolchains have a
+    /// `small` profile.
+    pub fn render(
+        self,
+        base: &str,
+        query: Option<&str>,
+        wants_token: bool,
+        small: &[SmallProfile],
+    ) -> Result<String, String> {
+        let mut client = ClientSetup::for_server(BaseUrl::parse(base).map_err(|invalid| format!("{invalid}\n"))?);
+        client.requires_token = wants_token;
+        if self == Script::CargoConfig {
+            client.check_revoke = check_revoke(query)?;
+        }
+        let unserved = || "a folder has no bootstrap\n".to_owned();
+        match self {
+            Script::InitSh => client.rustup_init_sh(small).ok_or_else(unserved),
+            Script::InitPs1 => client.rustup_init_ps1(small).ok_or_else(unserved),
+            Script::EnvSh => Ok(client.rustup_env_sh()),
+            Script::EnvPs1 => Ok(client.rustup_env_ps1()),
+            Script::CargoConfig => Ok(client.cargo_config()),
+        }
+    }
+}
+
+/// What `?check_revoke=` asks for. Other parameters are left alone; they may be meant for what stands before the server.
+fn check_revoke(query: Option<&str>) -> Result<Option<bool>, String> {
+    let mut values = query.unwrap_or_default().split('&').filter_map(|pair| pair.strip_prefix("check_revoke="));
+    match values.next_back() {
+        None => Ok(None),
+        Some("true") => Ok(Some(true)),
+        Some("false") => Ok(Some(false)),
+        Some(_) => Err("check_revoke is true or false\n".to_owned()),
+    }
+}
+
+/// The text at `/` for a person with a browser, where no pages are served.
+pub(super) fn landing_page(base: &str, closed: bool, live: bool) -> String {
+    let lines = match BaseUrl::parse(base) {
+        Ok(base) => ClientSetup { requires_token: closed, ..ClientSetup::for_server(base) }.cargo_config(),
+        Err(_) => client_setup::cargo_config(base),
+    };
+    let holds = match live {
+        true => "It fetches from upstream what it does not hold yet.",
+        false => "It has the crates that were brought here, and no others.",
+    };
+    let (flag, login) = match closed {
+        true => (" --auth-required", "\nIt asks for a token: cargo login --registry frostmirror\n"),
+        false => ("", ""),
+    };
+    format!(
+        "This is a mirror of crates.io, served by cargo-frostmirror. {holds}\n\nTo use it, put this into \
+         $CARGO_HOME/config.toml, or run `cargo frostmirror setup --write --url {base}{flag}`:\n\n{lines}{login}\n\
+         Where toolchains are here too, this installs rustup and Rust:\n\n    \
+         curl -fsS {base}/rustup-init.sh | sh\n\nand on Windows, in PowerShell:\n\n    \
+         Invoke-RestMethod {base}/rustup-init.ps1 | Invoke-Expression\n\nWhere rustup is there already, \
+         {base}/api/setup/rustup-env.sh and {base}/api/setup/rustup-env.ps1 point it here.\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_invalid_base_url_gives_no_script() {
+        for base in ["http://a'b", "http://a/$(x)", "http://a b", "http://a\nb", "javascript:x", ""] {
+            for script in [Script::InitSh, Script::InitPs1, Script::EnvSh, Script::EnvPs1, Script::CargoConfig] {
+                assert!(script.render(base, None, false, &[]).is_err(), "{base:?}");
+            }
+        }
+        assert!(
+            Script::EnvSh.render("http://h:1", None, false, &[]).is_ok_and(|text| text.contains("'http://h:1/rustup'"))
+        );
+    }
+
+    #[test]
+    fn check_revoke_is_written_only_on_request() {
+        let text = |query| Script::CargoConfig.render("http://h", query, false, &[]);
+        assert!(text(None).is_ok_and(|text| !text.contains("revoke")));
+        assert!(text(Some("x=1&check_revoke=false")).is_ok_and(|text| text.contains("[http]\ncheck-revoke = false\n")));
+        assert!(text(Some("check_revoke=true")).is_ok_and(|text| text.contains("check-revoke = true\n")));
+        assert!(text(Some("check_revoke=no")).is_err());
+    }
+}

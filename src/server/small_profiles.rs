@@ -1,0 +1,53 @@
+//! Which toolchains of the mirror have less than rustup's own default profile: a bootstrap must ask for what is there.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use crate::client_setup::SmallProfile;
+use crate::mirror::layout::Layout;
+use crate::mirror::toolchains::AvailableToolchains;
+use crate::toolchain::Profile;
+
+/// What was found, and of which record of artifacts; it is looked for anew when that has changed.
+#[derive(Default)]
+pub(super) struct SmallProfileCache {
+    cached: Mutex<Option<(RecordStamp, Arc<Vec<SmallProfile>>)>>,
+}
+
+/// What tells one record from the next.
+type RecordStamp = Option<(Option<SystemTime>, u64)>;
+
+impl SmallProfileCache {
+    /// What is so now, in the mirror at `root`. Whoever asks meanwhile waits: reading the manifests takes memory.
+    pub(super) fn get(&self, root: &Path) -> Arc<Vec<SmallProfile>> {
+        let layout = Layout::new(root);
+        let mut known = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
+        let about = layout.dist_files().metadata().ok();
+        let stamp = about.map(|about| (about.modified().ok(), about.len()));
+        if let Some((of, found)) = known.as_ref()
+            && *of == stamp
+        {
+            return Arc::clone(found);
+        }
+        let found = Arc::new(small_profiles(&AvailableToolchains::read(&layout).unwrap_or_default()));
+        *known = Some((stamp, Arc::clone(&found)));
+        found
+    }
+}
+
+fn small_profiles(offers: &AvailableToolchains) -> Vec<SmallProfile> {
+    let mut small = Vec::new();
+    for toolchain in &offers.toolchains {
+        for (host, profile) in &toolchain.hosts {
+            if let Some(profile) = profile.filter(|profile| *profile < Profile::default()) {
+                small.extend(toolchain.names.iter().map(|name| SmallProfile {
+                    toolchain: name.clone(),
+                    host: host.clone(),
+                    profile: profile.as_str(),
+                }));
+            }
+        }
+    }
+    small
+}

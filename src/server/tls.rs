@@ -1,0 +1,309 @@
+//! TLS: a certificate and its key from PEM files, taken anew when the files change.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use hyper::header::{HeaderMap, HeaderValue, STRICT_TRANSPORT_SECURITY};
+use jiff::Timestamp;
+use rustls::ServerConfig;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::TlsAcceptor;
+
+use super::file::FileStamp;
+use crate::event::Sink;
+pub use validity::Validity;
+
+mod validity;
+
+/// How often the files are looked at.
+pub(super) const RELOAD_INTERVAL: Duration = Duration::from_secs(2);
+/// No chain and no key is as long as this.
+const MAX_PEM: u64 = 1024 * 1024;
+
+/// What a server proves its name with.
+pub struct Tls {
+    files: PemFiles,
+    config: RwLock<Arc<ServerConfig>>,
+    /// The dates of the certificate; `None` where they cannot be read.
+    validity: RwLock<Option<Validity>>,
+    /// The dates that were last warned of, and whether they were past, so that no warning is repeated every few seconds.
+    warned: Mutex<Option<(Validity, bool)>>,
+    /// The stamps of the files when they were read last, be it that they were of use or not.
+    stamps: RwLock<[Option<FileStamp>; 2]>,
+}
+
+struct PemFiles {
+    certificate: PathBuf,
+    key: PathBuf,
+}
+
+/// A certificate or key that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file cannot be read.
+    #[error("could not read `{}`", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file does not hold what it should.
+    #[error("`{}` holds no {wanted} in PEM form", path.display())]
+    Pem {
+        /// The file.
+        path: PathBuf,
+        /// What was looked for.
+        wanted: &'static str,
+        /// What is wrong with it.
+        source: pem::Error,
+    },
+    /// The two do not go together, or are of a kind that is not understood.
+    #[error("the key in `{}` cannot be used with the certificate in `{}`", key.display(), certificate.display())]
+    Pair {
+        /// The file with the certificate.
+        certificate: PathBuf,
+        /// The file with the key.
+        key: PathBuf,
+        /// What is wrong with them.
+        source: rustls::Error,
+    },
+}
+
+/// Has browsers ask this host by TLS alone from now on, so that nobody between can talk them out of it. Those of them that do
+/// not trust the certificate take no notice.
+pub(super) fn set_hsts(headers: &mut HeaderMap) {
+    headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=2592000"));
+}
+
+impl Tls {
+    /// Reads a certificate (with those that lead to its authority) and its key.
+    ///
+    /// # Errors
+    /// A file that cannot be read or holds something else; a key that is not the certificate's.
+    pub fn load(certificate: &Path, key: &Path) -> Result<Tls, Error> {
+        let files = PemFiles { certificate: certificate.to_owned(), key: key.to_owned() };
+        // Looked at first: what changes while it is read is read again.
+        let seen = files.stamps();
+        let (config, validity) = files.read()?;
+        Ok(Tls {
+            files,
+            config: RwLock::new(config),
+            validity: RwLock::new(validity),
+            warned: Mutex::new(None),
+            stamps: RwLock::new(seen),
+        })
+    }
+
+    /// The dates of the certificate in use; `None` where they cannot be read.
+    pub fn validity(&self) -> Option<Validity> {
+        *self.validity.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Warns, once, where clients refuse the certificate because of its dates.
+    pub fn check_dates(&self, sink: &dyn Sink, now: Timestamp) {
+        let Some(validity) = self.validity() else { return };
+        let is_past = now > validity.to;
+        let text = validity.fault(now);
+        let fault = text.as_ref().map(|_| (validity, is_past));
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (Some(text), true) = (text, *warned != fault) {
+            let file = self.files.certificate.display();
+            let then = match is_past {
+                true => "renew it and replace the files, which the server then loads by itself",
+                false => "check the clock of this machine, or use the certificate later",
+            };
+            sink.warning(format!("{text}, so that clients refuse the connection (`{file}`): {then}"));
+        }
+        *warned = fault;
+    }
+
+    /// Takes connections with the certificate that is the newest now.
+    pub(super) fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    /// Takes a changed pair. One that is broken (it may be half written) leaves the old one, which is said once. Call it
+    /// where reading may block.
+    pub(super) fn reload_if_changed(&self, sink: &dyn Sink, time: Timestamp) {
+        let now = self.files.stamps();
+        self.check_dates(sink, time);
+        if *self.stamps.read().unwrap_or_else(PoisonError::into_inner) == now {
+            return;
+        }
+        match self.files.read() {
+            Ok((config, validity)) => {
+                *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
+                *self.validity.write().unwrap_or_else(PoisonError::into_inner) = validity;
+                self.check_dates(sink, time);
+            }
+            Err(error) => {
+                let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+                sink.warning(format!("the new certificate is not taken, the old one stays: {error}{cause}"));
+            }
+        }
+        *self.stamps.write().unwrap_or_else(PoisonError::into_inner) = now;
+    }
+}
+
+impl PemFiles {
+    fn stamps(&self) -> [Option<FileStamp>; 2] {
+        [&self.certificate, &self.key].map(|path| FileStamp::at(path).ok())
+    }
+
+    fn read(&self) -> Result<(Arc<ServerConfig>, Option<Validity>), Error> {
+        let PemFiles { certificate, key } = self;
+        let invalid = |path: &Path, wanted| {
+            let path = path.to_owned();
+            move |source| Error::Pem { path, wanted, source }
+        };
+        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&read(certificate)?).collect();
+        let chain = chain.and_then(|chain| if chain.is_empty() { Err(pem::Error::NoItemsFound) } else { Ok(chain) });
+        let chain = chain.map_err(invalid(certificate, "certificate"))?;
+        // Clients judge the others of the chain, too, but may know another way to an authority.
+        let validity = chain.first().and_then(|own| Validity::of(own));
+        let private = PrivateKeyDer::from_pem_slice(&read(key)?).map_err(invalid(key, "private key"))?;
+        let pair = |source| Error::Pair { certificate: certificate.clone(), key: key.clone(), source };
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(pair)?
+            .with_no_client_auth()
+            .with_single_cert(chain, private)
+            .map_err(pair)?;
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok((Arc::new(config), validity))
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    let failed = |source| Error::Read { path: path.to_owned(), source };
+    // A pipe would hold the server until somebody writes to it.
+    if !fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(failed(io::Error::other("it is no file")));
+    }
+    let mut bytes = Vec::new();
+    File::open(path).and_then(|file| file.take(MAX_PEM).read_to_end(&mut bytes)).map_err(failed)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use rcgen::{CertifiedKey, generate_simple_self_signed};
+
+    struct Pair {
+        folder: tempfile::TempDir,
+    }
+
+    impl Pair {
+        fn put(&self, name: &str, text: &str) -> PathBuf {
+            // By rename, as it should be done: another file is another inode.
+            let path = self.folder.path().join(name);
+            fs::write(path.with_extension("new"), text).expect("write");
+            fs::rename(path.with_extension("new"), &path).expect("rename");
+            path
+        }
+    }
+
+    fn new_pair() -> (String, String) {
+        let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["localhost".to_owned()]).expect("a pair");
+        (cert.pem(), signing_key.serialize_pem())
+    }
+
+    #[derive(Default)]
+    struct WarningRecorder(Mutex<Vec<String>>);
+
+    impl Sink for WarningRecorder {
+        fn event(&self, event: crate::event::Event) {
+            if let crate::event::Event::Warning(text) = event {
+                self.0.lock().expect("lock").push(text);
+            }
+        }
+    }
+
+    #[test]
+    fn mismatched_and_invalid_certificates_are_rejected() {
+        let pair = Pair { folder: tempfile::tempdir().expect("folder") };
+        let ((cert, key), (other, _)) = (new_pair(), new_pair());
+        let (cert, key, other) = (pair.put("cert", &cert), pair.put("key", &key), pair.put("other", &other));
+        let nothing = pair.put("nothing", "no PEM\n");
+        assert!(Tls::load(&cert, &key).is_ok());
+        assert!(matches!(Tls::load(&other, &key), Err(Error::Pair { .. })));
+        assert!(matches!(Tls::load(&nothing, &key), Err(Error::Pem { wanted: "certificate", .. })));
+        assert!(matches!(Tls::load(&cert, &nothing), Err(Error::Pem { wanted: "private key", .. })));
+        assert!(matches!(Tls::load(&key, &cert), Err(Error::Pem { .. })), "one for the other");
+        assert!(matches!(Tls::load(&pair.folder.path().join("none"), &key), Err(Error::Read { .. })));
+    }
+
+    fn now() -> Timestamp {
+        "2026-01-01T00:00:00Z".parse().expect("a time")
+    }
+
+    #[test]
+    fn an_invalid_certificate_is_warned_of_once_and_a_renewed_one_again() {
+        let dated = |from: i32, to: i32| {
+            let mut params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
+            (params.not_before, params.not_after) = (rcgen::date_time_ymd(from, 1, 1), rcgen::date_time_ymd(to, 1, 1));
+            let key = rcgen::KeyPair::generate().expect("a key");
+            (params.self_signed(&key).expect("a certificate").pem(), key.serialize_pem())
+        };
+        let pair = Pair { folder: tempfile::tempdir().expect("folder") };
+        let put = |(cert, key): (String, String)| (pair.put("cert", &cert), pair.put("key", &key));
+        let (cert, key) = put(dated(2020, 2021));
+        let tls = Tls::load(&cert, &key).expect("a pair");
+        let heard = WarningRecorder::default();
+        let told = || std::mem::take(&mut *heard.0.lock().expect("lock"));
+        tls.check_dates(&heard, now());
+        tls.reload_if_changed(&heard, now());
+        let expired = told();
+        assert_eq!(expired.len(), 1, "{expired:?}");
+        assert!(
+            expired[0].contains("expired at 2021-01-01T00:00:00Z") && expired[0].contains("renew it"),
+            "{expired:?}"
+        );
+        put(dated(2020, 2030));
+        tls.reload_if_changed(&heard, now());
+        assert_eq!(told(), [""; 0]);
+        put(dated(2028, 2030));
+        tls.reload_if_changed(&heard, now());
+        tls.reload_if_changed(&heard, now());
+        let early = told();
+        assert_eq!(early.len(), 1, "{early:?}");
+        assert!(early[0].contains("not valid before 2028-01-01T00:00:00Z") && early[0].contains("clock"), "{early:?}");
+        // One that was valid expires while the server runs.
+        tls.reload_if_changed(&heard, "2029-01-01T00:00:00Z".parse().expect("a time"));
+        assert_eq!(told(), [""; 0]);
+        tls.reload_if_changed(&heard, "2031-01-01T00:00:00Z".parse().expect("a time"));
+        assert_eq!(told().len(), 1);
+    }
+
+    #[test]
+    fn an_invalid_new_pair_keeps_the_old_one() {
+        let pair = Pair { folder: tempfile::tempdir().expect("folder") };
+        let (cert, key) = new_pair();
+        let (cert, key) = (pair.put("cert", &cert), pair.put("key", &key));
+        let tls = Tls::load(&cert, &key).expect("a pair");
+        let heard = WarningRecorder::default();
+        let config = || Arc::clone(&tls.config.read().expect("lock"));
+        let first = config();
+        tls.reload_if_changed(&heard, now());
+        assert!(Arc::ptr_eq(&first, &config()));
+        let (next_cert, next_key) = new_pair();
+        pair.put("cert", &next_cert);
+        tls.reload_if_changed(&heard, now());
+        tls.reload_if_changed(&heard, now());
+        assert!(Arc::ptr_eq(&first, &config()));
+        let told = heard.0.lock().expect("lock").clone();
+        assert!(told.len() == 1 && told[0].contains("the old one stays"), "{told:?}");
+        pair.put("key", &next_key);
+        tls.reload_if_changed(&heard, now());
+        assert!(!Arc::ptr_eq(&first, &config()));
+        assert_eq!(heard.0.lock().expect("lock").len(), 1);
+    }
+}

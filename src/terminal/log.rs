@@ -1,0 +1,219 @@
+//! The log of a server: which of its reports are shown, and how a line of it looks.
+
+use std::time::SystemTime;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use crate::bundle::sanitize::escape_json;
+use crate::event::{Event, RequestEvent};
+
+/// How much a report matters; what is shown is a level with all before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Nothing.
+    Off,
+    /// What ends the server.
+    Error,
+    /// What somebody should look at.
+    Warn,
+    /// What is done, and every request.
+    Info,
+    /// Details.
+    Debug,
+    /// The same; there is nothing finer.
+    Trace,
+}
+
+/// How a log is written.
+#[derive(Clone, Copy, Debug)]
+pub struct LogConfig {
+    /// What is shown.
+    pub level: Level,
+    /// Whether lines are JSON objects: `{"time", "level", "message"}`, and of requests their parts.
+    pub json: bool,
+    /// The clock.
+    pub clock: fn() -> Timestamp,
+}
+
+impl Level {
+    /// What RUST_LOG asks for: `LEVEL`, or `frostmirror=LEVEL`, which counts more; several are separated by commas, and what is
+    /// said of other programs' parts counts for nothing here. `None`: nothing is said of this program.
+    ///
+    /// # Errors
+    /// The part that cannot be read.
+    pub fn parse(text: &str) -> Result<Option<Level>, String> {
+        let (mut all, mut own) = (None, None);
+        for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+            let (target, word) =
+                part.split_once('=').map_or((None, part), |(target, word)| (Some(target.trim()), word));
+            let level = Level::from_name(word.trim()).ok_or_else(|| part.to_owned())?;
+            match target {
+                None => all = Some(level),
+                Some("frostmirror" | "cargo_frostmirror" | "cargo-frostmirror") => own = Some(level),
+                Some(_) => {}
+            }
+        }
+        Ok(own.or(all))
+    }
+
+    fn from_name(word: &str) -> Option<Level> {
+        let levels = [Level::Off, Level::Error, Level::Warn, Level::Info, Level::Debug, Level::Trace];
+        levels.into_iter().find(|level| level.as_str().eq_ignore_ascii_case(word))
+    }
+
+    /// The level of an event.
+    pub(super) fn of_event(event: &Event) -> Level {
+        match event {
+            Event::Warning(_) => Level::Warn,
+            Event::Detail(_) => Level::Debug,
+            Event::Status { .. }
+            | Event::Request(_)
+            | Event::Begin { .. }
+            | Event::Advance { .. }
+            | Event::End { .. } => Level::Info,
+        }
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Level::Off => "off",
+            Level::Error => "error",
+            Level::Warn => "warn",
+            Level::Info => "info",
+            Level::Debug => "debug",
+            Level::Trace => "trace",
+        }
+    }
+}
+
+impl LogConfig {
+    /// An event as a line of JSON; `None` where it is nothing for a log.
+    pub(super) fn event_line(&self, event: &Event) -> Option<String> {
+        let message = match event {
+            Event::Status { verb, message } => format!("{verb} {message}"),
+            Event::Warning(message) | Event::Detail(message) => message.clone(),
+            Event::Request(request) => {
+                let mut fields = Map::new();
+                fields.insert("time".to_owned(), json!(format_time(request.time)));
+                fields.insert("level".to_owned(), json!(Level::Info.as_str()));
+                fields.extend(request_fields(request));
+                return Some(json_line(Value::Object(fields)));
+            }
+            Event::Begin { .. } | Event::Advance { .. } | Event::End { .. } => return None,
+        };
+        Some(self.message_line(Level::of_event(event), &message, None))
+    }
+
+    /// A line of JSON that says something.
+    pub(super) fn message_line(&self, level: Level, message: &str, hint: Option<&str>) -> String {
+        let time = (self.clock)().strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
+        let mut object = json!({ "time": time, "level": level.as_str(), "message": message });
+        if let Some(hint) = hint {
+            object["hint"] = json!(hint);
+        }
+        json_line(object)
+    }
+}
+
+/// One line: line breaks within texts are written as escapes, and so is what would act on a terminal.
+fn json_line(object: Value) -> String {
+    format!("{}\n", escape_json(&object.to_string()))
+}
+
+/// The parts of a request, for machines.
+pub(super) fn request_fields(request: &RequestEvent) -> Map<String, Value> {
+    let fields = json!({
+        "peer": request.peer.to_string(),
+        "method": request.method,
+        "path": request.path,
+        "status": request.status,
+        "bytes": request.bytes,
+        "seconds": request.duration.as_secs_f64(),
+        "user_agent": request.user_agent,
+        "missing": request.is_missing,
+    });
+    let Value::Object(fields) = fields else { return Map::new() };
+    fields
+}
+
+/// The same for people: `TIME PEER METHOD PATH STATUS BYTES SECONDS "AGENT"`, and a word where the mirror lacks what was asked for.
+pub(super) fn request_text(request: &RequestEvent) -> String {
+    let RequestEvent {
+        time,
+        peer,
+        method,
+        path,
+        status,
+        bytes,
+        duration: took,
+        user_agent: agent,
+        is_missing: missing,
+    } = request;
+    let (time, seconds) = (format_time(*time), took.as_secs_f64());
+    let (method, path) = (escape_text(method), escape_text(path));
+    let agent = agent.as_ref().map_or_else(|| "-".to_owned(), |agent| format!("\"{}\"", escape_text(agent)));
+    let missing = if *missing { " missing" } else { "" };
+    format!("{time} {peer} {method} {path} {status} {bytes} {seconds:.6} {agent}{missing}")
+}
+
+/// What a client sent, such that it is one word in one line: quotes, backslashes, and whatever is no visible character.
+fn escape_text(text: &str) -> String {
+    text.escape_debug().collect()
+}
+
+fn format_time(time: SystemTime) -> String {
+    let time = Timestamp::try_from(time).unwrap_or_default();
+    time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn rust_log_values_are_parsed() {
+        for (text, wanted) in [
+            ("", Ok(None)),
+            ("warn", Ok(Some(Level::Warn))),
+            ("WARN", Ok(Some(Level::Warn))),
+            ("off", Ok(Some(Level::Off))),
+            ("frostmirror=debug", Ok(Some(Level::Debug))),
+            ("frostmirror=debug,warn", Ok(Some(Level::Debug))),
+            ("hyper=trace", Ok(None)),
+            ("error,hyper=trace", Ok(Some(Level::Error))),
+            ("loud", Err("loud".to_owned())),
+            ("frostmirror=loud", Err("frostmirror=loud".to_owned())),
+        ] {
+            assert_eq!(Level::parse(text), wanted, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_request_cannot_forge_a_log_line() {
+        let request = RequestEvent {
+            time: SystemTime::UNIX_EPOCH,
+            peer: "127.0.0.1:9".parse().expect("address"),
+            method: "GET".to_owned(),
+            path: "/crates/\u{202e}x\"".to_owned(),
+            status: 404,
+            bytes: 3,
+            duration: Duration::from_micros(1500),
+            user_agent: Some("a\r\n\"b\\\u{1b}[2J\u{85}".to_owned()),
+            is_missing: true,
+        };
+        assert_eq!(
+            request_text(&request),
+            "1970-01-01T00:00:00.000Z 127.0.0.1:9 GET /crates/\\u{202e}x\\\" 404 3 0.001500 \
+             \"a\\r\\n\\\"b\\\\\\u{1b}[2J\\u{85}\" missing"
+        );
+        let log = LogConfig { level: Level::Info, json: true, clock: || Timestamp::UNIX_EPOCH };
+        let line = log.event_line(&Event::Request(request.clone())).expect("a line");
+        assert!(line.ends_with('\n') && line.chars().filter(|c| c.is_control()).count() == 1, "{line:?}");
+        assert!(!line.contains('\u{202e}'));
+        let read: Value = serde_json::from_str(&line).expect("JSON");
+        assert_eq!((read["path"].as_str(), &read["status"]), (Some(request.path.as_str()), &json!(404)));
+        assert_eq!(read["user_agent"].as_str(), request.user_agent.as_deref());
+    }
+}

@@ -1,0 +1,151 @@
+//! Reports that wait to be written: whoever reports waits for nobody, and where the one that takes the lines is too slow, lines
+//! are dropped and counted.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::Reporter;
+use crate::event::{Event, Sink};
+use crate::server::metrics::ServerMetrics;
+
+/// Reports that may wait; each has a kilobyte or so.
+const CAPACITY: usize = 4096;
+/// How often it is said that lines were dropped.
+const DROP_WARNING_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A sink that hands what it takes to a thread of its own, which hands it to the report.
+pub struct LogQueue {
+    sender: SyncSender<QueueItem>,
+    reporter: Arc<Reporter>,
+    counters: Arc<ServerMetrics>,
+}
+
+enum QueueItem {
+    Event(Event),
+    /// Everything before this is to be written, and then this is to be told.
+    Flush(Sender<()>),
+}
+
+impl LogQueue {
+    /// A queue before this report.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub fn start(report: Arc<Reporter>, counters: Arc<ServerMetrics>) -> std::io::Result<Arc<LogQueue>> {
+        let (sender, lines) = sync_channel(CAPACITY);
+        let (writer, counted) = (Arc::clone(&report), Arc::clone(&counters));
+        thread::Builder::new().name("log".to_owned()).spawn(move || write_queued(&lines, writer.as_ref(), &counted))?;
+        Ok(Arc::new(LogQueue { sender, reporter: report, counters }))
+    }
+
+    /// Waits until what was reported is written, but no longer than `patience`.
+    pub fn flush(&self, timeout: Duration) {
+        let until = Instant::now() + timeout;
+        let (done, written) = channel();
+        while Instant::now() < until {
+            if self.sender.try_send(QueueItem::Flush(done.clone())).is_ok() {
+                let _late = written.recv_timeout(until.saturating_duration_since(Instant::now())).is_err();
+                return;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Sink for LogQueue {
+    fn event(&self, event: Event) {
+        if self.reporter.shows(&event) && self.sender.try_send(QueueItem::Event(event)).is_err() {
+            self.counters.dropped_log_lines.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.reporter.is_cancelled()
+    }
+
+    fn enter_commit(&self) -> bool {
+        self.reporter.enter_commit()
+    }
+}
+
+fn write_queued(lines: &Receiver<QueueItem>, sink: &dyn Sink, counters: &ServerMetrics) {
+    let (mut reported, mut reported_at) = (0, None::<Instant>);
+    let mut report_dropped = |immediately: bool| {
+        let dropped = counters.dropped_log_lines.load(Ordering::Relaxed);
+        if dropped > reported && (immediately || reported_at.is_none_or(|when| when.elapsed() >= DROP_WARNING_INTERVAL))
+        {
+            sink.warning(format!("{} lines of the log were dropped: who takes them is too slow", dropped - reported));
+            (reported, reported_at) = (dropped, Some(Instant::now()));
+        }
+    };
+    while let Ok(line) = lines.recv() {
+        match line {
+            QueueItem::Event(event) => {
+                sink.event(event);
+                report_dropped(false);
+            }
+            QueueItem::Flush(done) => {
+                report_dropped(true);
+                // Who has waited long enough is gone.
+                let _gone = done.send(()).is_err();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    /// A taker that takes nothing until it is told to.
+    #[derive(Default)]
+    struct BlockedSink {
+        gate: Mutex<()>,
+        events: Mutex<Vec<Event>>,
+    }
+
+    impl Sink for BlockedSink {
+        fn event(&self, event: Event) {
+            let _open = self.gate.lock().expect("sound");
+            self.events.lock().expect("sound").push(event);
+        }
+    }
+
+    #[test]
+    fn a_full_queue_never_blocks_and_reports_the_dropped_lines() {
+        let (slow, counters) = (Arc::new(BlockedSink::default()), Arc::new(ServerMetrics::default()));
+        let report = Arc::new(Reporter::new(
+            super::super::Verbosity::Normal,
+            super::super::OutputFormat::Human,
+            super::super::ColorChoice::Never,
+            &crate::env::Env::default(),
+        ));
+        let (waiting, lines) = sync_channel(CAPACITY);
+        let queue = LogQueue { sender: waiting, reporter: report, counters: Arc::clone(&counters) };
+        let (to, counted) = (Arc::clone(&slow), Arc::clone(&counters));
+        let shut = slow.gate.lock().expect("sound");
+        let writer = thread::spawn(move || write_queued(&lines, to.as_ref(), &counted));
+        for number in 0..2 * CAPACITY {
+            queue.warning(number.to_string());
+        }
+        let dropped = counters.dropped_log_lines.load(Ordering::Relaxed);
+        assert!((CAPACITY as u64 - 1..=CAPACITY as u64).contains(&dropped), "{dropped}");
+        queue.flush(Duration::from_millis(50));
+        drop(shut);
+        queue.flush(Duration::from_secs(20));
+        drop(queue);
+        writer.join().expect("ends with its queue");
+        let taken = slow.events.lock().expect("sound");
+        let is_drop_warning =
+            |event: &Event| matches!(event, Event::Warning(text) if text.contains("lines of the log were dropped"));
+        assert_eq!(
+            taken.len() as u64 - taken.iter().filter(|event| is_drop_warning(event)).count() as u64,
+            2 * CAPACITY as u64 - dropped
+        );
+        assert!(taken.iter().any(is_drop_warning));
+    }
+}

@@ -1,0 +1,120 @@
+//! A component's file: from the URL and the digest that a manifest has for it to a path below the dist server's root.
+
+use crate::digest::{InvalidDigest, Sha256};
+use crate::safe_path::{SafePath, UnsafePath};
+
+use super::name::Date;
+
+/// What every URL of a manifest begins with. rustup puts RUSTUP_DIST_SERVER in its place, so that a mirror serves the
+/// manifest as upstream signed it. (rustup: src/dist/download.rs)
+pub const UPSTREAM_DIST_URL: &str = "https://static.rust-lang.org/";
+
+/// Why a file that a manifest names cannot be used.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum ComponentFileError {
+    /// Marked as available, but with no URL, or with no digest for it.
+    #[error("it is marked as available, but has no URL or no digest")]
+    Missing,
+    /// The URL is not upstream's, or not below a dated folder.
+    #[error("the URL `{}` is not of the form {UPSTREAM_DIST_URL}dist/YYYY-MM-DD/FILE", .url.escape_debug())]
+    UnexpectedUrl {
+        /// The URL, as far as it fits a line.
+        url: String,
+    },
+    /// The URL's path climbs, or cannot be a file's name.
+    #[error("the URL `{}` has no usable path", .url.escape_debug())]
+    InvalidPath {
+        /// The URL, as far as it fits a line.
+        url: String,
+        /// Why not.
+        source: UnsafePath,
+    },
+    /// The digest is none.
+    #[error("the digest of `{path}` cannot be used")]
+    Digest {
+        /// The file.
+        path: SafePath,
+        /// Why not.
+        source: InvalidDigest,
+    },
+}
+
+/// The path and the digest that a manifest's words for one file come to.
+pub(super) fn parse_component_file(url: &str, hash: &str) -> Result<(SafePath, Sha256), ComponentFileError> {
+    let elsewhere = || ComponentFileError::UnexpectedUrl { url: shortened(url) };
+    let path = url.strip_prefix(UPSTREAM_DIST_URL).ok_or_else(elsewhere)?;
+    // A client takes these three for something other than letters of a file's name.
+    if path.contains(['%', '?', '#']) {
+        return Err(elsewhere());
+    }
+    let path: SafePath =
+        path.parse().map_err(|source| ComponentFileError::InvalidPath { url: shortened(url), source })?;
+    if !is_in_dated_folder(&path) {
+        return Err(elsewhere());
+    }
+    let sha256 = hash.parse().map_err(|source| ComponentFileError::Digest { path: path.clone(), source })?;
+    Ok((path, sha256))
+}
+
+fn is_in_dated_folder(path: &SafePath) -> bool {
+    let mut parts = path.components();
+    let dated = parts.next() == Some("dist") && parts.next().is_some_and(|part| part.parse::<Date>().is_ok());
+    dated && parts.next().is_some()
+}
+
+/// As much of what a stranger wrote as fits a line.
+pub(super) fn shortened(text: &str) -> String {
+    text.chars().take(200).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DIGEST: &str = "0421d71bd676f0d38e318bf3eb7cd1a9ca33cf5ccf70f49644950a91fa046de7";
+
+    #[test]
+    fn urls_outside_a_dated_upstream_folder_are_refused() {
+        for url in [
+            "http://static.rust-lang.org/dist/2026-04-16/a.tar.xz",
+            "https://static.rust-lang.org.evil.example/dist/2026-04-16/a.tar.xz",
+            "https://evil.example/dist/2026-04-16/a.tar.xz",
+            "https://static.rust-lang.org/rustup/2026-04-16/a.tar.xz",
+            "https://static.rust-lang.org/dist/a.tar.xz",
+            "https://static.rust-lang.org/dist/2026-04-16",
+            "https://static.rust-lang.org/dist/channel-rust-stable.toml",
+            "https://static.rust-lang.org/dist/2026-04-16/%2e%2e/a.tar.xz",
+            "https://static.rust-lang.org/dist/2026-04-16/a.tar.xz?x",
+            "",
+        ] {
+            let error = parse_component_file(url, DIGEST).expect_err(url);
+            assert_eq!(error, ComponentFileError::UnexpectedUrl { url: url.to_owned() });
+        }
+        for url in [
+            "https://static.rust-lang.org/dist/2026-04-16/../../x",
+            "https://static.rust-lang.org//dist/2026-04-16/x",
+            "https://static.rust-lang.org/dist/2026-04-16/",
+            "https://static.rust-lang.org/dist/2026-04-16/a\\b",
+        ] {
+            let error = parse_component_file(url, DIGEST).expect_err(url);
+            assert!(matches!(error, ComponentFileError::InvalidPath { .. }), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn an_invalid_digest_is_refused() {
+        let url = "https://static.rust-lang.org/dist/2026-04-16/a.tar.gz";
+        assert!(parse_component_file(url, DIGEST).is_ok());
+        for hash in ["", "x", &DIGEST[1..], &DIGEST.replace('0', "g")] {
+            let error = parse_component_file(url, hash).expect_err(hash);
+            assert!(matches!(error, ComponentFileError::Digest { .. }), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn a_long_url_is_truncated_in_the_message() {
+        let url = "x".repeat(1 << 20);
+        let message = parse_component_file(&url, DIGEST).expect_err("elsewhere").to_string();
+        assert!(message.len() < 400, "{}", message.len());
+    }
+}

@@ -1,0 +1,437 @@
+//! From wishes to files: which components of a release a set of hosts and targets needs.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Sha256;
+use crate::safe_path::SafePath;
+
+use super::Profile;
+use super::component_file::{ComponentFileError, shortened};
+use super::manifest::{Build, ChannelManifest};
+
+/// What is wanted of a release.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SelectionRequest {
+    /// Target triples. Those that the release has a complete toolchain for are hosts, the others cross targets.
+    pub targets: Vec<String>,
+    /// The profile of every host.
+    pub profile: Profile,
+    /// Components beyond the profile's, by the name of their package or the one that it is renamed from.
+    pub components: Vec<String>,
+}
+
+/// What a release has of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// The files, sorted by path, each once.
+    pub components: Vec<Component>,
+    /// What was wanted and is not there, sorted; to be told to the user.
+    pub unavailable: Vec<UnavailableComponent>,
+    /// The triples that get a complete toolchain, sorted.
+    pub hosts: Vec<String>,
+    /// The triples that get rust-std alone, sorted.
+    pub cross_targets: Vec<String>,
+}
+
+/// One file of a release.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Component {
+    /// Below the dist server's root: `dist/2026-04-16/cargo-1.95.0-x86_64-unknown-linux-gnu.tar.xz`.
+    pub path: SafePath,
+    /// The digest that the manifest promises.
+    pub sha256: Sha256,
+    /// The package: `clippy-preview`.
+    pub package: String,
+    /// The target that it is for, or `*`. Upstream gives one file to several targets where it built it for none of
+    /// them (the documentation); this is the first of those that want it.
+    pub target: String,
+}
+
+/// A component that upstream does not have for a target.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UnavailableComponent {
+    /// The package: `miri-preview`.
+    pub component: String,
+    /// The target.
+    pub target: String,
+}
+
+/// Why nothing could be selected.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum SelectError {
+    /// A triple that the release knows neither as a host nor as a target.
+    #[error("{release} has no target `{}`", .triple.escape_debug())]
+    UnknownTriple {
+        /// The triple.
+        triple: String,
+        /// The release, as `Rust 1.95.0`.
+        release: String,
+        /// The triple that was most likely meant.
+        suggestion: Option<String>,
+    },
+    /// A component that the release has for no host.
+    #[error("{release} has no component `{}`", .component.escape_debug())]
+    UnknownComponent {
+        /// The component as it was asked for.
+        component: String,
+        /// The release, as `Rust 1.95.0`.
+        release: String,
+        /// The component that was most likely meant.
+        suggestion: Option<String>,
+        /// Those that there are, as users write them.
+        available: Vec<String>,
+    },
+    /// The manifest has profiles, but not this one.
+    #[error("the channel manifest has no profile `{0}`")]
+    NoProfile(Profile),
+    /// The manifest lists a component, but has no package of that name.
+    #[error("the channel manifest lists `{}` for `{}`, and has no such package", .package.escape_debug(), .target.escape_debug())]
+    NoPackage {
+        /// The package.
+        package: String,
+        /// The target.
+        target: String,
+    },
+    /// What the manifest says of a component's file cannot be used.
+    #[error("the channel manifest's entry of `{}` for `{}` is damaged", .package.escape_debug(), .target.escape_debug())]
+    InvalidFile {
+        /// The package.
+        package: String,
+        /// The target.
+        target: String,
+        /// What is wrong.
+        source: ComponentFileError,
+    },
+    /// Two components with one path and two digests.
+    #[error("the channel manifest promises two digests for `{0}`")]
+    ConflictingDigests(SafePath),
+}
+
+/// Selects from a release what is `wanted`:
+///
+/// - for every host the components of the profile, as far as the release lists them for that host or for every
+///   target (rust-mingw is only for Windows with GNU's linker), and the components asked for by name;
+/// - rust-std for every listed triple, so that each host can build for each.
+///
+/// What upstream could not build, and what is asked for by name but is not for that host, is skipped and named.
+/// (rustup: src/dist/manifest.rs, `get_profile_components`.)
+pub fn select(manifest: &ChannelManifest, wanted: &SelectionRequest) -> Result<Selection, SelectError> {
+    let extras = requested_packages(manifest, &wanted.components)?;
+    let mut chosen = SelectionBuilder { manifest, files: BTreeMap::new(), unavailable: BTreeSet::new() };
+    let (mut hosts, mut cross) = (Vec::new(), Vec::new());
+    for triple in wanted.targets.iter().collect::<BTreeSet<_>>() {
+        match triple_support(manifest, triple)? {
+            TripleSupport::Host(rust) => {
+                chosen.add_host_toolchain(triple, rust, wanted.profile, &extras)?;
+                hosts.push(triple.clone());
+            }
+            TripleSupport::UnavailableHost => {
+                chosen.mark_unavailable("rust", triple);
+                cross.push(triple.clone());
+            }
+            TripleSupport::TargetOnly => cross.push(triple.clone()),
+        }
+        chosen.add_standard_library(triple)?;
+    }
+    let components = chosen.files.into_values().collect();
+    Ok(Selection { components, unavailable: chosen.unavailable.into_iter().collect(), hosts, cross_targets: cross })
+}
+
+/// What a release can do with a triple.
+enum TripleSupport<'m> {
+    /// Run there.
+    Host(&'m Build),
+    /// Run there, if only it had been built.
+    UnavailableHost,
+    /// Build for it.
+    TargetOnly,
+}
+
+fn triple_support<'m>(manifest: &'m ChannelManifest, triple: &str) -> Result<TripleSupport<'m>, SelectError> {
+    let targets = |package: &str| manifest.packages().get(package).map(|package| &package.targets);
+    let (rust, std) = (targets("rust"), targets("rust-std"));
+    if let Some(build) = rust.and_then(|builds| builds.get(triple)) {
+        return Ok(if build.available { TripleSupport::Host(build) } else { TripleSupport::UnavailableHost });
+    }
+    if std.is_some_and(|builds| builds.contains_key(triple)) {
+        return Ok(TripleSupport::TargetOnly);
+    }
+    let candidates = rust.into_iter().chain(std).flat_map(BTreeMap::keys);
+    Err(SelectError::UnknownTriple {
+        triple: triple.to_owned(),
+        release: release_name(manifest),
+        suggestion: nearest(triple, candidates),
+    })
+}
+
+/// The packages that are asked for by name.
+fn requested_packages<'m>(
+    manifest: &'m ChannelManifest,
+    names: &'m [String],
+) -> Result<BTreeSet<&'m str>, SelectError> {
+    let package = |name: &'m String| {
+        let package = manifest.resolve_rename(name);
+        if manifest.packages().contains_key(package) {
+            return Ok(package);
+        }
+        let candidates = manifest.packages().keys().chain(manifest.renames().keys());
+        let near = nearest(name, candidates);
+        let (component, release, known) = (name.clone(), release_name(manifest), component_names(manifest));
+        Err(SelectError::UnknownComponent { component, release, suggestion: near, available: known })
+    };
+    names.iter().map(package).collect()
+}
+
+/// The components that a release lists for any host, as users write them: without `-preview`. Standard libraries come
+/// with targets.
+fn component_names(manifest: &ChannelManifest) -> Vec<String> {
+    let builds = manifest.packages().get("rust").into_iter().flat_map(|rust| rust.targets.values());
+    let listed: BTreeSet<&str> =
+        builds.flat_map(Build::components_and_extensions).map(|listed| listed.pkg.as_str()).collect();
+    let written = |package: &str| {
+        let renamed = manifest.renames().iter().find(|(_, to)| to.as_str() == package);
+        shortened(renamed.map_or(package, |(name, _)| name.as_str()))
+    };
+    listed.into_iter().filter(|package| *package != "rust-std").map(written).collect()
+}
+
+/// What was chosen so far.
+struct SelectionBuilder<'m> {
+    manifest: &'m ChannelManifest,
+    files: BTreeMap<SafePath, Component>,
+    unavailable: BTreeSet<UnavailableComponent>,
+}
+
+impl SelectionBuilder<'_> {
+    /// A complete toolchain for `host`; `rust` is what the release says of it.
+    fn add_host_toolchain(
+        &mut self,
+        host: &str,
+        rust: &Build,
+        profile: Profile,
+        extras: &BTreeSet<&str>,
+    ) -> Result<(), SelectError> {
+        let for_host = |target: &str| target == host || target == "*";
+        let listed: HashSet<&str> = rust
+            .components_and_extensions()
+            .filter(|listed| for_host(&listed.target))
+            .map(|listed| listed.pkg.as_str())
+            .collect();
+        let profiles = self.manifest.profiles();
+        let packages: Vec<&str> = if profiles.is_empty() {
+            // A manifest older than profiles: rustup takes what an installation is made of.
+            let components = rust.components.iter().filter(|listed| for_host(&listed.target));
+            components.map(|listed| listed.pkg.as_str()).collect()
+        } else {
+            let packages = profiles.get(profile.as_str()).ok_or(SelectError::NoProfile(profile))?;
+            packages.iter().map(String::as_str).filter(|package| listed.contains(package)).collect()
+        };
+        for package in packages {
+            self.add_component(package, host)?;
+        }
+        for package in extras {
+            if listed.contains(package) {
+                self.add_component(package, host)?;
+            } else {
+                self.mark_unavailable(package, host);
+            }
+        }
+        Ok(())
+    }
+
+    /// rust-std for `triple`. A host without one is none of ours to complain about: it is skipped and named.
+    fn add_standard_library(&mut self, triple: &str) -> Result<(), SelectError> {
+        let is_listed = self.manifest.packages().get("rust-std").is_some_and(|std| std.build(triple).is_some());
+        if is_listed {
+            return self.add_component("rust-std", triple);
+        }
+        self.mark_unavailable("rust-std", triple);
+        Ok(())
+    }
+
+    fn add_component(&mut self, package: &str, target: &str) -> Result<(), SelectError> {
+        let found = self.manifest.packages().get(package);
+        let Some((found, build)) = found.and_then(|found| Some((found, found.build(target)?))) else {
+            return Err(SelectError::NoPackage { package: shortened(package), target: shortened(target) });
+        };
+        let target = if found.targets.contains_key("*") { "*" } else { target };
+        if !build.available {
+            self.mark_unavailable(package, target);
+            return Ok(());
+        }
+        let (path, sha256) = build.file().map_err(|source| {
+            let (package, target) = (shortened(package), shortened(target));
+            SelectError::InvalidFile { package, target, source }
+        })?;
+        let component = Component { path, sha256, package: package.to_owned(), target: target.to_owned() };
+        let first = self.files.entry(component.path.clone()).or_insert(component);
+        if first.sha256 == sha256 { Ok(()) } else { Err(SelectError::ConflictingDigests(first.path.clone())) }
+    }
+
+    fn mark_unavailable(&mut self, component: &str, target: &str) {
+        self.unavailable.insert(UnavailableComponent { component: component.to_owned(), target: target.to_owned() });
+    }
+}
+
+/// How people call the release.
+fn release_name(manifest: &ChannelManifest) -> String {
+    match manifest.release_version() {
+        Some(release) => format!("Rust {}", shortened(release).escape_debug()),
+        None => format!("the release of {}", manifest.date()),
+    }
+}
+
+/// The word that `wrong` was most likely meant to be, where one is near.
+fn nearest<'w>(wrong: &str, candidates: impl Iterator<Item = &'w String>) -> Option<String> {
+    // The comparison is quadratic, and nobody mistypes a triple into something of this length.
+    let short = |word: &&'w String| word.len() <= 100;
+    if wrong.len() > 100 {
+        return None;
+    }
+    let folded = wrong.to_lowercase();
+    candidates
+        .filter(short)
+        .map(|word| (strsim::osa_distance(&folded, word), word))
+        .filter(|(distance, word)| *distance <= (word.len() / 3).max(1))
+        .min()
+        .map(|(_, word)| word.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A release for two hosts, `a-x` and `b-y`, and the target `c-z`.
+    fn release(change: impl Fn(String) -> String) -> ChannelManifest {
+        let mut text = "manifest-version = \"2\"\ndate = \"2026-04-16\"\n".to_owned();
+        let build = |text: &mut String, package: &str, target: &str, available: bool| {
+            let file = format!("https://static.rust-lang.org/dist/2026-04-16/{package}-{target}.tar").replace("-*", "");
+            let (gz, xz) = (Sha256::of(package.as_bytes()), Sha256::of(file.as_bytes()));
+            *text += &format!("[pkg.{package}.target.\"{target}\"]\navailable = {available}\n");
+            if available {
+                *text += &format!("url = \"{file}.gz\"\nhash = \"{gz}\"\nxz_url = \"{file}.xz\"\nxz_hash = \"{xz}\"\n");
+            }
+        };
+        for target in ["a-x", "b-y"] {
+            for package in ["rustc", "rust-docs", "clippy-preview"] {
+                build(&mut text, package, target, (package, target) != ("clippy-preview", "b-y"));
+            }
+        }
+        for target in ["a-x", "b-y", "c-z"] {
+            build(&mut text, "rust-std", target, true);
+        }
+        build(&mut text, "rust-src", "*", true);
+        build(&mut text, "rust-mingw", "b-y", true);
+        for host in ["a-x", "b-y"] {
+            build(&mut text, "rust", host, true);
+            let listed = |pkg: &str, target: &str| format!("{{ pkg = \"{pkg}\", target = \"{target}\" }}");
+            text += &format!("# of {host}\ncomponents = [{}, {}]\n", listed("rustc", host), listed("rust-std", host));
+            let mingw = if host == "b-y" { listed("rust-mingw", host) + ", " } else { String::new() };
+            let others = [listed("rust-src", "*"), listed("clippy-preview", host), listed("rust-docs", "a-x")];
+            text += &format!("extensions = [{mingw}{}]\n", others.join(", "));
+        }
+        text += "[pkg.rust]\nversion = \"1.95.0 (59807616e 2026-04-14)\"\n";
+        text += "[renames]\nclippy = { to = \"clippy-preview\" }\n";
+        text += "[profiles]\nminimal = [\"rustc\", \"rust-std\", \"rust-mingw\"]\n";
+        text += "default = [\"rustc\", \"rust-std\", \"rust-mingw\", \"rust-docs\", \"clippy-preview\"]\n";
+        ChannelManifest::parse(change(text).as_bytes()).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn selected(manifest: &ChannelManifest, targets: &[&str], profile: Profile, components: &[&str]) -> String {
+        let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+        let wanted = SelectionRequest { targets: owned(targets), profile, components: owned(components) };
+        match select(manifest, &wanted) {
+            Ok(selection) => {
+                let files = selection.components.iter();
+                let files = files.map(|one| one.path.as_str().trim_start_matches("dist/2026-04-16/").to_owned());
+                let skipped = selection.unavailable.iter().map(|one| format!("!{}-{}", one.component, one.target));
+                files.chain(skipped).collect::<Vec<_>>().join(" ").replace(".tar.xz", "")
+            }
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn a_profile_is_limited_to_what_the_host_lists() {
+        let manifest = release(|text| text);
+        assert_eq!(selected(&manifest, &["a-x"], Profile::Minimal, &[]), "rust-std-a-x rustc-a-x");
+        assert_eq!(selected(&manifest, &["b-y"], Profile::Minimal, &[]), "rust-mingw-b-y rust-std-b-y rustc-b-y");
+        assert_eq!(
+            selected(&manifest, &["a-x"], Profile::Default, &[]),
+            "clippy-preview-a-x rust-docs-a-x rust-std-a-x rustc-a-x"
+        );
+        // Its list has rust-docs for the other host only, and its clippy could not be built.
+        assert_eq!(
+            selected(&manifest, &["b-y"], Profile::Default, &[]),
+            "rust-mingw-b-y rust-std-b-y rustc-b-y !clippy-preview-b-y"
+        );
+        assert_eq!(
+            selected(&manifest, &["a-x"], Profile::Complete, &[]),
+            "the channel manifest has no profile `complete`"
+        );
+    }
+
+    #[test]
+    fn extra_components_go_to_hosts_and_rust_std_to_every_target() {
+        let manifest = release(|text| text);
+        let extras = ["clippy", "clippy-preview", "rust-src", "rust-mingw"];
+        assert_eq!(
+            selected(&manifest, &["c-z", "a-x", "c-z"], Profile::Minimal, &extras),
+            "clippy-preview-a-x rust-src rust-std-a-x rust-std-c-z rustc-a-x !rust-mingw-a-x"
+        );
+        assert_eq!(selected(&manifest, &["c-z"], Profile::Default, &extras), "rust-std-c-z");
+        assert_eq!(selected(&manifest, &[], Profile::Default, &[]), "");
+        assert_eq!(selected(&manifest, &["c-z"], Profile::Default, &["clipy"]), "Rust 1.95.0 has no component `clipy`");
+        assert_eq!(selected(&manifest, &["c-q"], Profile::Default, &[]), "Rust 1.95.0 has no target `c-q`");
+        assert_eq!(selected(&manifest, &["*"], Profile::Default, &[]), "Rust 1.95.0 has no target `*`");
+    }
+
+    #[test]
+    fn gzip_is_used_without_xz() {
+        let manifest = release(|text| text.replace("xz_", "zst_"));
+        assert_eq!(selected(&manifest, &["c-z"], Profile::Minimal, &[]), "rust-std-c-z.tar.gz");
+    }
+
+    #[test]
+    fn without_profiles_the_listed_components_are_selected() {
+        let manifest = release(|text| text[..text.find("[profiles]").expect("it is there")].to_owned());
+        for profile in Profile::ALL {
+            assert_eq!(selected(&manifest, &["a-x"], profile, &["rust-src"]), "rust-src rust-std-a-x rustc-a-x");
+        }
+    }
+
+    #[test]
+    fn an_unavailable_host_is_treated_as_a_target() {
+        let manifest = release(|text| {
+            text.replace("[pkg.rust.target.\"a-x\"]\navailable = true", "[pkg.rust.target.\"a-x\"]\navailable = false")
+        });
+        assert_eq!(selected(&manifest, &["a-x"], Profile::Minimal, &[]), "rust-std-a-x !rust-a-x");
+    }
+
+    #[test]
+    fn invalid_manifest_entries_are_refused_when_selected() {
+        let std = "https://static.rust-lang.org/dist/2026-04-16/rust-std-c-z.tar.xz";
+        for bad in [
+            "https://evil.example/dist/2026-04-16/rust-std-c-z.tar.xz",
+            "https://static.rust-lang.org/dist/2026-04-16/../../etc/passwd",
+        ] {
+            let manifest = release(|text| text.replace(std, bad));
+            let expected = "the channel manifest's entry of `rust-std` for `c-z` is damaged";
+            assert_eq!(selected(&manifest, &["c-z"], Profile::Minimal, &[]), expected);
+            assert_eq!(selected(&manifest, &["a-x"], Profile::Minimal, &[]), "rust-std-a-x rustc-a-x");
+            let wanted = SelectionRequest { targets: vec!["c-z".to_owned()], ..SelectionRequest::default() };
+            let Err(SelectError::InvalidFile { source, .. }) = select(&manifest, &wanted) else {
+                panic!("it is damaged")
+            };
+            assert!(source.to_string().contains(bad), "{source}");
+        }
+        let manifest = release(|text| text.replace("rust-std-c-z.tar.xz", "rust-std-a-x.tar.xz"));
+        let expected = "the channel manifest promises two digests for `dist/2026-04-16/rust-std-a-x.tar.xz`";
+        assert_eq!(selected(&manifest, &["a-x", "c-z"], Profile::Minimal, &[]), expected);
+        let manifest = release(|text| text.replace("[pkg.rustc.target.\"a-x\"]", "[pkg.rustc.target.\"a-q\"]"));
+        let expected = "the channel manifest lists `rustc` for `a-x`, and has no such package";
+        assert_eq!(selected(&manifest, &["a-x"], Profile::Minimal, &[]), expected);
+    }
+}

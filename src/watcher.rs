@@ -1,0 +1,455 @@
+//! The incoming folder: what is dropped there is imported as soon as it is whole, and moved away.
+//!
+//! | room | what it knows |
+//! |---|---|
+//! | [`settle`] | when a file is tried, and what follows: no files, no clocks |
+//! | `take` | one file: looked at, imported |
+//! | [`refused`] | `failed/` for an administrator: retry, dismiss, delete |
+//! | `put_aside` | what becomes of a bundle that was refused |
+//! | [`import_request`] | one bundle, imported on request |
+//! | `shelves` | `done/` and `failed/`, where nothing is overwritten |
+//! | `open` | files opened without waiting and without following links |
+//! | `notices` | the system's hints of changes |
+//! | `mailbox` | where hints wait |
+//!
+//! The truth is a look at the folder every few seconds, because network file systems watch in silence, queues overflow
+//! and folders are unmounted. The system's notices only make it quicker. Only the folder's top level counts, and of it
+//! the files `*.pkg` that are not hidden.
+//!
+//! Several bundles that can be tried at once go in the order of their histories. A delta whose base is missing stays
+//! and is tried again whenever the mirror has changed. Two servers may watch one folder for one mirror: a bundle is
+//! imported and moved under the mirror's lock, so the second finds it gone.
+//!
+//! The watcher has a thread of its own and takes nothing from the server. It ends between two reads of a bundle, which
+//! is then left in its place. While the settings say that nothing is to be watched, it sleeps.
+
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant, SystemTime};
+
+use jiff::Timestamp;
+
+use crate::config::SettingsStore;
+use crate::durable::checkpoint;
+use crate::env::Env;
+use crate::event::Sink;
+use crate::mirror::import_order::sort_for_import;
+use crate::mirror::layout::Layout;
+use crate::mirror::watcher_state::{PendingBundle, WatcherState};
+use crate::panics::catch_panic;
+use event_queue::EventQueue;
+use file_state::{Attempt, FileStates, FileStatus, Outcome, Timing};
+use fs_events::FsEvents;
+use import_file::{FileImporter, display_name, identity, replace_control_chars};
+use processed::ProcessedFolders;
+use reject::{Rejection, reject_bundle};
+use rejected::MAX_LISTED as MOST_FAILED;
+
+mod event_queue;
+mod fs_events;
+pub(crate) mod safe_open;
+mod reject;
+pub mod rejected;
+pub mod file_state;
+mod processed;
+pub mod import_request;
+mod import_file;
+
+/// What is watched, and for which mirror.
+pub struct WatcherOptions {
+    /// The incoming folder; made at the start where it is not there, and otherwise waited for.
+    pub folder: PathBuf,
+    /// The mirror.
+    pub mirror: Layout,
+    /// The settings, which may change meanwhile, and the folder that a snapshot's configuration goes to.
+    pub settings: Arc<SettingsStore>,
+    /// How long to wait for what.
+    pub timing: Timing,
+    /// Whether to listen to the system's notices; without them the folder is polled.
+    pub uses_fs_events: bool,
+    /// The environment, for the name of this machine.
+    pub env: Env,
+    /// The clock.
+    pub clock: fn() -> Timestamp,
+    /// Where reports go.
+    pub sink: Arc<dyn Sink>,
+    /// Where imports are counted.
+    pub import_counters: Arc<ImportCounters>,
+}
+
+/// What came of bundles since the watcher began.
+#[derive(Debug, Default)]
+pub struct ImportCounters {
+    /// Bundles that were imported.
+    pub imported: AtomicU64,
+    /// Bundles that were refused.
+    pub rejected: AtomicU64,
+    /// A bug ended the watcher's thread, so that nothing is imported until the server is restarted.
+    pub watcher_failed: AtomicBool,
+}
+
+/// A watcher at work. Dropped, it is told to end and not waited for.
+pub struct Watcher {
+    events: Arc<EventQueue>,
+    stopped: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+/// Begins to watch, on a thread of its own.
+///
+/// # Errors
+/// The system gives no thread.
+pub fn start(options: WatcherOptions) -> io::Result<Watcher> {
+    let mailbox = Arc::new(EventQueue::default());
+    let stopped = Arc::new(AtomicBool::new(false));
+    let (events, stop) = (Arc::clone(&mailbox), Arc::clone(&stopped));
+    let thread = thread::Builder::new().name("incoming".to_owned()).spawn(move || {
+        let (sink, folder, tally) =
+            (Arc::clone(&options.sink), options.folder.clone(), Arc::clone(&options.import_counters));
+        let mut watch = WatchLoop::new(options, events, stop);
+        if let Err(bug) = catch_panic(|| watch.run()) {
+            tally.watcher_failed.store(true, Ordering::Relaxed);
+            sink.warning(format!(
+                "{} is no longer watched; restart the server, and report this: {bug}",
+                folder.display()
+            ));
+            watch.problem = Some("a bug ended the watching; restart the server".to_owned());
+            watch.save_state();
+        }
+    })?;
+    Ok(Watcher { events: mailbox, stopped, thread })
+}
+
+impl Watcher {
+    /// Tells the watcher to end, without waiting for that.
+    pub fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+        self.events.request_scan();
+    }
+
+    /// Tells the watcher to end, and waits for that, at most for `patience`; says whether it has ended. What it is
+    /// placing in the mirror by then is placed whole or not at all, even if the process ends.
+    pub fn finish(self, timeout: Duration) -> bool {
+        self.stop();
+        let deadline = Instant::now() + timeout;
+        while !self.thread.is_finished() && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(10));
+        }
+        self.thread.is_finished()
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// The thread's own.
+struct WatchLoop {
+    importer: FileImporter,
+    files: FileStates,
+    processed: ProcessedFolders,
+    timing: Timing,
+    events: Arc<EventQueue>,
+    started: Instant,
+    /// Whether notices are wanted, those there are, and of which folder.
+    wants_fs_events: bool,
+    fs_events: Option<FsEvents>,
+    watched_folder: Option<(u64, u64)>,
+    /// Why the folder cannot be read.
+    problem: Option<String>,
+    /// The head's last state: a sign that the mirror has changed.
+    summary_stamp: Option<(u64, SystemTime)>,
+    /// What was said of each file, so that it is said once.
+    last_warnings: HashMap<OsString, String>,
+    /// Whether it was said that the state cannot be recorded.
+    save_failed: bool,
+    /// Whether the settings ask for it.
+    is_enabled: bool,
+    /// Whether garbage is to be collected, as soon as nobody else holds the mirror.
+    prune_pending: bool,
+    import_counters: Arc<ImportCounters>,
+}
+
+impl WatchLoop {
+    fn new(options: WatcherOptions, mailbox: Arc<EventQueue>, stopped: Arc<AtomicBool>) -> WatchLoop {
+        let WatcherOptions {
+            folder,
+            mirror,
+            settings: live,
+            timing: pace,
+            uses_fs_events: notices,
+            env,
+            clock,
+            sink,
+            import_counters: tally,
+        } = options;
+        WatchLoop {
+            files: FileStates::new(pace, true),
+            processed: ProcessedFolders::new(&folder),
+            importer: FileImporter { folder, mirror, settings: live, env, clock, sink, is_stopping: stopped },
+            timing: pace,
+            events: mailbox,
+            started: Instant::now(),
+            wants_fs_events: notices,
+            fs_events: None,
+            watched_folder: None,
+            problem: None,
+            summary_stamp: None,
+            last_warnings: HashMap::new(),
+            save_failed: false,
+            is_enabled: false,
+            prune_pending: false,
+            import_counters: tally,
+        }
+    }
+
+    fn run(&mut self) {
+        while !self.is_stopped() {
+            if !self.update_enabled() {
+                self.events.wait(self.timing.rescan_interval);
+                continue;
+            }
+            checkpoint("watch:look");
+            let scan_time = self.elapsed();
+            self.watch_current_folder();
+            let pending = self.events.take();
+            match self.importer.list() {
+                Ok(listing) => {
+                    self.problem = None;
+                    self.files.update(&listing.files, scan_time);
+                    for name in listing.non_files {
+                        self.warn_once(&name, "it is not a regular file, so it is left alone");
+                    }
+                    for (name, hint) in pending.hints {
+                        self.files.apply_hint(&name, hint, scan_time);
+                    }
+                    self.check_mirror_change();
+                    self.import_due();
+                }
+                Err(error) => self.set_problem(format!("could not list the folder: {error}")),
+            }
+            if self.prune_pending && !self.is_stopped() {
+                self.prune_pending = !self.importer.prune();
+            }
+            self.report_waiting();
+            self.save_state();
+            let next = self.files.next_due().unwrap_or(Duration::MAX).min(scan_time + self.timing.rescan_interval);
+            let next = if self.problem.is_some() { scan_time + self.timing.rescan_interval } else { next };
+            self.events.wait(next.saturating_sub(self.elapsed()));
+        }
+    }
+
+    /// Follows the settings: whether bundles are to be imported.
+    fn update_enabled(&mut self) -> bool {
+        let is_enabled = self.importer.settings.current().watch_incoming;
+        match (is_enabled, self.is_enabled) {
+            (true, false) => {
+                self.importer.sink.status("Watching", self.importer.folder.display().to_string());
+                // Later it may be missing because a disk was taken away, whose place must stay free.
+                let _waited_for = fs::create_dir_all(&self.importer.folder).is_err();
+            }
+            (false, true) => {
+                self.importer
+                    .sink
+                    .status("Resting", format!("{} is not watched any more", self.importer.folder.display()));
+                self.problem = Some("it is not watched any more, as the settings ask".to_owned());
+                self.save_state();
+                // What happens meanwhile is seen by nobody, so everything is looked at anew afterwards.
+                self.files = FileStates::new(self.timing, true);
+                (self.fs_events, self.watched_folder, self.prune_pending) = (None, None, false);
+            }
+            _ => {}
+        }
+        self.is_enabled = is_enabled;
+        is_enabled
+    }
+
+    /// Sees to it that the folder which is there now is the one that notices come from.
+    fn watch_current_folder(&mut self) {
+        let folder_id = identity(&self.importer.folder);
+        if folder_id == self.watched_folder && folder_id.is_some() {
+            return;
+        }
+        (self.watched_folder, self.fs_events) = (folder_id, None);
+        if folder_id.is_none() {
+            return;
+        }
+        if self.wants_fs_events {
+            match FsEvents::watch(&self.importer.folder, &self.events) {
+                Ok(notices) => self.fs_events = Some(notices),
+                Err(error) => self
+                    .importer
+                    .sink
+                    .warning(format!("the system does not watch {}: {error}", self.importer.folder.display())),
+            }
+        }
+        self.files.is_polling = self.fs_events.is_none() || fs_events::is_silent(&self.importer.folder);
+        if self.files.is_polling {
+            let folder = self.importer.folder.display();
+            self.importer
+                .sink
+                .detail(format!("{folder} is looked through every {} s", self.timing.rescan_interval.as_secs()));
+        }
+    }
+
+    /// Whatever changes a mirror replaces its head.
+    fn check_mirror_change(&mut self) {
+        let about = fs::metadata(self.importer.mirror.summary()).ok();
+        let head = about.and_then(|about| Some((about.len(), about.modified().ok()?)));
+        if head != self.summary_stamp {
+            self.summary_stamp = head;
+            self.files.mirror_changed();
+        }
+    }
+
+    /// Tries everything that is due, in the order of the histories.
+    fn import_due(&mut self) {
+        let mut positions = Vec::new();
+        for name in self.files.due_files(self.elapsed()) {
+            if self.is_stopped() {
+                return;
+            }
+            let Some(before) = self.importer.stamp(&name) else {
+                self.files.remove(&name);
+                continue;
+            };
+            let began = self.elapsed();
+            match self.importer.read_position(&name, self.files.can_reject(&name, began)) {
+                Ok(position) => positions.push((position, name)),
+                Err(outcome) => self.record_attempt(name, began, before, outcome),
+            }
+        }
+        for name in sort_for_import(positions) {
+            if self.is_stopped() || !self.importer.settings.current().watch_incoming {
+                return;
+            }
+            let Some(before) = self.importer.stamp(&name) else {
+                self.files.remove(&name);
+                continue;
+            };
+            let began = self.elapsed();
+            let (outcome, imported) = self.importer.import(&name, before, Duration::ZERO, self.importer.sink.as_ref());
+            self.import_counters.imported.fetch_add(imported.into(), Ordering::Relaxed);
+            self.prune_pending |= imported && self.importer.settings.current().prune_on_import;
+            self.record_attempt(name, began, before, outcome);
+            self.check_mirror_change();
+        }
+    }
+
+    fn record_attempt(&mut self, name: OsString, began: Duration, before: file_state::FileStamp, outcome: Outcome) {
+        // A trial that was broken off says nothing.
+        if self.is_stopped() && !matches!(outcome, Outcome::Gone | Outcome::Imported) {
+            return;
+        }
+        let attempt = Attempt { began, before, after: self.importer.stamp(&name), outcome };
+        let now = self.elapsed();
+        let Some(reason) = self.files.record_attempt(&name, attempt, now) else { return };
+        let keep = self.importer.settings.current().keep_failed_packages;
+        let rejection = Rejection {
+            name: &name,
+            checked_stamp: before,
+            reason: &reason,
+            keeps_file: keep,
+            now: (self.importer.clock)(),
+        };
+        match reject_bundle(&self.processed, &rejection, &self.import_counters, self.importer.sink.as_ref()) {
+            Ok(_) => self.files.remove(&name),
+            Err(error) => self.warn_once(&name, &format!("it was refused, and could not be moved to failed/: {error}")),
+        }
+    }
+
+    fn report_waiting(&mut self) {
+        let mut lines = Vec::new();
+        for (name, standing) in self.files.statuses() {
+            match standing {
+                FileStatus::Waiting(reason) => lines.push((name.to_owned(), format!("it waits: {reason}"))),
+                FileStatus::Rejected(reason) => {
+                    lines.push((name.to_owned(), format!("it was refused: {}", first_line(reason))));
+                }
+                FileStatus::Arriving(_) | FileStatus::Done => {}
+            }
+        }
+        for (name, line) in lines {
+            self.warn_once(&name, &line);
+        }
+    }
+
+    /// Warns of a file, unless that was the last that was said of it.
+    fn warn_once(&mut self, name: &OsStr, what: &str) {
+        if self.last_warnings.get(name).is_some_and(|told| told == what) {
+            return;
+        }
+        if self.last_warnings.len() > 1000 {
+            self.last_warnings.clear();
+        }
+        self.last_warnings.insert(name.to_owned(), what.to_owned());
+        self.importer.sink.warning(format!("{}: {what}", display_name(name)));
+    }
+
+    fn set_problem(&mut self, problem: String) {
+        if self.problem.as_ref() != Some(&problem) {
+            self.importer.sink.warning(format!("{}: {problem}", self.importer.folder.display()));
+        }
+        self.problem = Some(problem);
+    }
+
+    /// Records how everything stands, where that has changed.
+    fn save_state(&mut self) {
+        // A mirror of a newer tool is left as it is; that nothing is imported into it has been said.
+        if self.importer.mirror.check_format().is_err() {
+            return;
+        }
+        let mut state = WatcherState {
+            folder: self.importer.folder.clone(),
+            problem: self.problem.clone(),
+            is_polling: self.files.is_polling,
+            done: self.processed.count_done(),
+            ..WatcherState::default()
+        };
+        let (failed, count) = self.processed.list_failed(MOST_FAILED);
+        state.failed_count = count;
+        state.failed.extend(failed.iter().map(|(name, reason)| pending_bundle(name, reason)));
+        for (name, standing) in self.files.statuses() {
+            match standing {
+                FileStatus::Arriving(reason) => state.arriving.push(pending_bundle(name, reason)),
+                FileStatus::Waiting(reason) => state.waiting.push(pending_bundle(name, reason)),
+                FileStatus::Rejected(reason) => {
+                    state.failed.push(pending_bundle(name, reason));
+                    state.failed_count += 1;
+                }
+                FileStatus::Done => state.done += 1,
+            }
+        }
+        let recorded = state.save(&self.importer.mirror);
+        if let (Err(error), false) = (&recorded, self.save_failed) {
+            self.importer
+                .sink
+                .warning(format!("`status` cannot tell of the incoming folder: {error}: {}", error.source));
+        }
+        self.save_failed = recorded.is_err();
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.importer.is_stopping.load(Ordering::Relaxed)
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+}
+
+fn pending_bundle(name: &OsStr, reason: &str) -> PendingBundle {
+    PendingBundle { file: display_name(name), reason: replace_control_chars(first_line(reason)) }
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
+}

@@ -1,0 +1,209 @@
+//! What the state machine decides, with times made up.
+
+use super::*;
+
+const NAME: &str = "a.pkg";
+
+fn s(seconds: f64) -> Duration {
+    Duration::from_secs_f64(seconds)
+}
+
+fn stamp(size: u64, modified: u64) -> FileStamp {
+    FileStamp { size, modified: Some(SystemTime::UNIX_EPOCH + Duration::from_secs(modified)), inode: 1 }
+}
+
+fn name() -> &'static OsStr {
+    OsStr::new(NAME)
+}
+
+fn file_states(polled: bool) -> FileStates {
+    FileStates::new(Timing::default(), polled)
+}
+
+fn bad() -> Outcome {
+    Outcome::Invalid("bad".to_owned())
+}
+
+fn missing() -> Outcome {
+    Outcome::BaseMissing("base".to_owned())
+}
+
+impl FileStates {
+    /// The folder holds this one file.
+    fn see_file(&mut self, stamp: FileStamp, now: f64) {
+        self.update(&BTreeMap::from([(OsString::from(NAME), stamp)]), s(now));
+    }
+
+    fn is_due(&self, now: f64) -> bool {
+        self.due_files(s(now)) == [NAME]
+    }
+
+    /// A trial without time that leaves the file as it was.
+    fn attempt(&mut self, stamp: FileStamp, verdict: Outcome, now: f64) -> Option<String> {
+        let trial = Attempt { began: s(now), before: stamp, after: Some(stamp), outcome: verdict };
+        self.record_attempt(name(), trial, s(now))
+    }
+
+    fn status(&self) -> FileStatus<'_> {
+        self.statuses().next().expect("one file").1
+    }
+}
+
+#[test]
+fn renamed_and_closed_files_are_due_immediately() {
+    let mut files = file_states(false);
+    files.see_file(stamp(10, 1), 5.0);
+    assert!(!files.is_due(5.0) && files.is_due(7.0));
+    files.apply_hint(name(), ChangeHint::Complete, s(5.0));
+    assert!(files.is_due(5.0));
+    // On a polled folder too, should a notice come after all.
+    files.is_polling = true;
+    assert!(files.is_due(5.0));
+}
+
+#[test]
+fn existing_files_are_imported_without_events() {
+    let mut files = file_states(false);
+    files.see_file(stamp(10, 1), 0.0);
+    assert_eq!(files.next_due(), Some(s(2.0)));
+    files.see_file(stamp(10, 1), 3.0);
+    assert!(files.is_due(3.0));
+    assert_eq!(files.attempt(stamp(10, 1), Outcome::Imported, 3.0), None);
+    assert_eq!((files.status(), files.next_due()), (FileStatus::Done, None));
+}
+
+#[test]
+fn an_invalid_bundle_is_rejected_only_after_the_quiet_period() {
+    let mut files = file_states(false);
+    files.see_file(stamp(10, 1), 5.0);
+    files.apply_hint(name(), ChangeHint::Complete, s(5.0));
+    assert_eq!(files.attempt(stamp(10, 1), bad(), 5.1), None);
+    assert_eq!(files.status(), FileStatus::Arriving("bad"));
+    assert!(!files.is_due(6.9) && files.is_due(7.0));
+    assert!(!files.can_reject(name(), s(6.9)) && files.can_reject(name(), s(7.0)));
+    assert_eq!(files.attempt(stamp(10, 1), bad(), 7.0), Some("bad".to_owned()));
+    assert_eq!((files.status(), files.next_due()), (FileStatus::Rejected("bad"), None));
+    // Where it could not be moved, it stays refused until it changes.
+    files.see_file(stamp(10, 1), 100.0);
+    assert_eq!(files.next_due(), None);
+    files.see_file(stamp(11, 2), 103.0);
+    assert!(files.is_due(105.0));
+}
+
+#[test]
+fn a_growing_file_is_waited_for() {
+    let mut files = file_states(false);
+    for n in 0..20u32 {
+        let now = f64::from(n) * 3.0;
+        files.see_file(stamp(u64::from(n), u64::from(n)), now);
+        assert_eq!(files.status(), FileStatus::Arriving("it may still be arriving"));
+        // The copy stalls longer than the quiet time of a closed file, and a trial finds it cut.
+        if n % 5 == 0 {
+            assert_eq!(files.attempt(stamp(u64::from(n), u64::from(n)), bad(), now + 1.0), None);
+        }
+    }
+    files.apply_hint(name(), ChangeHint::Complete, s(60.0));
+    assert!(files.is_due(60.0));
+}
+
+#[test]
+fn a_preallocated_copy_is_not_rejected() {
+    let mut files = file_states(false);
+    files.see_file(stamp(1000, 1), 0.0);
+    files.apply_hint(name(), ChangeHint::Writing, s(0.0));
+    // Writes were told of and no closing: two seconds of silence prove nothing.
+    assert!(!files.is_due(3.0) && !files.can_reject(name(), s(3.0)));
+    for n in 1..10u32 {
+        files.apply_hint(name(), ChangeHint::Writing, s(f64::from(n) * 5.0));
+        assert!(!files.is_due(f64::from(n) * 5.0 + 4.9));
+    }
+    assert!(files.is_due(75.0) && files.can_reject(name(), s(75.0)));
+    files.apply_hint(name(), ChangeHint::Complete, s(75.0));
+    assert!(files.is_due(75.0) && !files.can_reject(name(), s(76.9)) && files.can_reject(name(), s(77.0)));
+}
+
+#[test]
+fn a_polled_folder_delays_rejection_but_not_import() {
+    let mut files = file_states(true);
+    files.see_file(stamp(10, 1), 0.0);
+    assert!(files.is_due(2.0));
+    assert_eq!(files.attempt(stamp(10, 1), bad(), 3.0), None);
+    assert!(!files.is_due(29.0));
+    // Written in place without a change of length.
+    files.see_file(stamp(10, 2), 29.0);
+    assert_eq!(files.attempt(stamp(10, 2), bad(), 58.9), None);
+    assert_eq!(files.attempt(stamp(10, 2), bad(), 59.0), Some("bad".to_owned()));
+}
+
+#[test]
+fn a_file_that_changes_during_an_attempt_is_arriving() {
+    for verdict in [bad(), Outcome::Imported, missing()] {
+        let mut files = file_states(false);
+        files.see_file(stamp(10, 1), 0.0);
+        let trial = Attempt { began: s(40.0), before: stamp(10, 1), after: Some(stamp(10, 2)), outcome: verdict };
+        assert_eq!(files.record_attempt(name(), trial, s(50.0)), None);
+        assert!(matches!(files.status(), FileStatus::Arriving(_)));
+        assert!(!files.is_due(51.9) && files.is_due(52.0));
+    }
+    // The trial was of a later state than the last look had.
+    let mut files = file_states(false);
+    files.see_file(stamp(10, 1), 0.0);
+    assert_eq!(files.attempt(stamp(10, 2), bad(), 40.0), None);
+    assert!(!files.can_reject(name(), s(41.0)));
+}
+
+#[test]
+fn a_delta_without_its_base_waits_for_a_mirror_change() {
+    let mut files = file_states(false);
+    files.see_file(stamp(10, 1), 0.0);
+    files.attempt(stamp(10, 1), missing(), 2.0);
+    assert_eq!((files.status(), files.next_due()), (FileStatus::Waiting("base"), None));
+    files.mirror_changed();
+    assert!(files.is_due(2.0));
+    files.attempt(stamp(10, 1), missing(), 3.0);
+    assert_eq!(files.next_due(), None);
+    // Another file takes its name.
+    files.see_file(FileStamp { inode: 2, ..stamp(10, 1) }, 100.0);
+    assert!(files.is_due(102.0));
+}
+
+#[test]
+fn blocked_imports_back_off() {
+    let mut files = file_states(false);
+    files.see_file(stamp(10, 1), 0.0);
+    let mut now = 2.0;
+    for pause in [5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 300.0, 300.0] {
+        assert_eq!(files.attempt(stamp(10, 1), Outcome::Blocked("full".to_owned()), now), None);
+        assert_eq!(files.status(), FileStatus::Waiting("full"));
+        assert_eq!(files.next_due(), Some(s(now + pause)));
+        now += pause;
+    }
+    // Permissions were changed: that may be all that it needed.
+    files.apply_hint(name(), ChangeHint::Touched, s(now + 1.0));
+    assert!(files.is_due(now + 1.0));
+    // A mirror in use is free soon, however long it has been so.
+    for n in 0..50 {
+        let now = now + 2.0 + f64::from(n);
+        files.attempt(stamp(10, 1), Outcome::MirrorLocked("held".to_owned()), now);
+        assert_eq!(files.next_due(), Some(s(now + 1.0)));
+    }
+}
+
+#[test]
+fn missing_files_are_forgotten() {
+    let mut files = file_states(false);
+    files.see_file(stamp(10, 1), 0.0);
+    let trial = Attempt { began: s(2.0), before: stamp(10, 1), after: None, outcome: bad() };
+    assert_eq!(files.record_attempt(name(), trial, s(2.0)), None);
+    assert_eq!(files.statuses().count(), 0);
+    files.see_file(stamp(10, 1), 3.0);
+    // Moved away by us, while another of its name came.
+    let trial = Attempt { began: s(5.0), before: stamp(10, 1), after: Some(stamp(9, 9)), outcome: Outcome::Gone };
+    assert_eq!(files.record_attempt(name(), trial, s(5.0)), None);
+    assert_eq!(files.statuses().count(), 0);
+    files.see_file(stamp(9, 9), 6.0);
+    files.update(&BTreeMap::new(), s(7.0));
+    assert_eq!(files.statuses().count(), 0);
+    files.apply_hint(name(), ChangeHint::Complete, s(8.0));
+    assert_eq!(files.next_due(), None);
+}

@@ -1,0 +1,381 @@
+//! One file of the incoming folder: looked at, tried, and moved where it belongs.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read, Seek};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::file_state::{FileStamp, Outcome};
+use super::processed::ProcessedFolders;
+use super::rejected;
+use super::safe_open::open_regular;
+use crate::bundle::file_name::is_bundle_file_name;
+use crate::bundle::format::{BundleKind, MAGIC};
+use crate::bundle::open::{self, Bundle};
+use crate::config::{self, SettingsStore};
+use crate::env::Env;
+use crate::error_report::{ErrorClass, Failure};
+use crate::event::Sink;
+use crate::mirror::gc;
+use crate::mirror::import::{self, ImportOptions};
+use crate::mirror::import_order::BundlePosition;
+use crate::mirror::layout::Layout;
+use crate::mirror::ledger;
+use crate::mirror::lock::{Holder, lock_for_adding};
+use crate::panics::catch_panic;
+
+/// Takes bundles of one folder into one mirror.
+pub(super) struct FileImporter {
+    pub(super) folder: PathBuf,
+    pub(super) mirror: Layout,
+    pub(super) settings: Arc<SettingsStore>,
+    pub(super) env: Env,
+    pub(super) clock: fn() -> Timestamp,
+    pub(super) sink: Arc<dyn Sink>,
+    /// Set when everything is to end; a bundle that is being read is then left where it is.
+    pub(super) is_stopping: Arc<AtomicBool>,
+}
+
+/// A bundle whose manifest was read.
+struct OpenedBundle {
+    bundle: Bundle<Box<dyn Read>>,
+    /// Bytes of its file.
+    length: u64,
+    /// Whether it is of our own format, rather than of frostmirror 1.x.
+    is_native: bool,
+}
+
+/// What is in the folder.
+#[derive(Debug, Default)]
+pub(super) struct FolderListing {
+    /// Files that are named as bundles.
+    pub(super) files: BTreeMap<OsString, FileStamp>,
+    /// What is named as a bundle and is no file.
+    pub(super) non_files: Vec<OsString>,
+}
+
+impl FileImporter {
+    /// Lists the folder's top level.
+    pub(super) fn list(&self) -> io::Result<FolderListing> {
+        let mut listing = FolderListing::default();
+        for entry in fs::read_dir(&self.folder)? {
+            let name = entry?.file_name();
+            if !is_bundle_file_name(&name) {
+                continue;
+            }
+            match fs::symlink_metadata(self.folder.join(&name)) {
+                Ok(about) if about.is_file() => {
+                    listing.files.insert(name, file_stamp(&about));
+                }
+                // Moved away by somebody since it was listed.
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                // A link, a folder, a pipe: one of them must not stop everything else.
+                Ok(_) | Err(_) => listing.non_files.push(name),
+            }
+        }
+        Ok(listing)
+    }
+
+    /// The file as it is now; `None` where it is gone or cannot be asked.
+    pub(super) fn stamp(&self, name: &OsStr) -> Option<FileStamp> {
+        let about = fs::symlink_metadata(self.folder.join(name)).ok()?;
+        about.is_file().then(|| file_stamp(&about))
+    }
+
+    /// Reads the manifest alone. `last`: whether the file has been left alone long enough to be refused; until then,
+    /// one that is shorter than its manifest says is not read any further.
+    ///
+    /// # Errors
+    /// What is to be said of the file already.
+    pub(super) fn read_position(&self, name: &OsStr, can_reject: bool) -> Result<BundlePosition, Outcome> {
+        let OpenedBundle { bundle, length, is_native } =
+            catch_panic(|| self.open_bundle(name)).unwrap_or_else(|bug| Err(failure_outcome(bug.into())))?;
+        let manifest = bundle.manifest();
+        let stored = manifest.blocks.iter().try_fold(0u64, |sum, block| sum.checked_add(block.stored_size()?));
+        if is_native && !can_reject && stored.is_some_and(|stored| stored > length) {
+            return Err(Outcome::Invalid(format!("`{}` is shorter than its manifest says", display_name(name))));
+        }
+        let position = BundlePosition::from_manifest(manifest);
+        drop(bundle);
+        // What cannot be moved away would be imported again after each start. Elsewhere that is what a user wants who
+        // brings a bundle a second time: it mends files that have rotted.
+        let records = ledger::record_names(&self.mirror).map_err(|error| Outcome::Blocked(one_line(&error.into())))?;
+        if ledger::contains_bundle(&records, &position.id) && !ProcessedFolders::new(&self.folder).can_move_to_done() {
+            return Err(Outcome::Imported);
+        }
+        Ok(position)
+    }
+
+    /// Imports the file that had the stamp `before`, and moves it to `done/`; both under the mirror's lock, so that of
+    /// two servers the second finds it gone. For that lock it waits at most for `timeout`. Says too whether the mirror has
+    /// taken it.
+    pub(super) fn import(
+        &self,
+        name: &OsStr,
+        before: FileStamp,
+        timeout: Duration,
+        sink: &dyn Sink,
+    ) -> (Outcome, bool) {
+        let mut was_imported = false;
+        let outcome = catch_panic(|| self.try_import(name, before, timeout, sink, &mut was_imported))
+            .unwrap_or_else(|bug| failure_outcome(bug.into()));
+        (outcome, was_imported)
+    }
+
+    fn try_import(
+        &self,
+        name: &OsStr,
+        before: FileStamp,
+        timeout: Duration,
+        sink: &dyn Sink,
+        was_imported: &mut bool,
+    ) -> Outcome {
+        let now = (self.clock)();
+        let me = Holder::this_process("serve", &self.env, now);
+        let mut guard = match lock_for_adding(&self.mirror, timeout, &me, sink) {
+            Ok(guard) => guard,
+            Err(error) => {
+                let failure = Failure::from(error);
+                return match failure.class {
+                    ErrorClass::Locked => Outcome::MirrorLocked(one_line(&failure)),
+                    _ => Outcome::Blocked(one_line(&failure)),
+                };
+            }
+        };
+        if self.stamp(name).is_none() {
+            return Outcome::Gone;
+        }
+        let OpenedBundle { bundle, length, .. } = match self.open_bundle(name) {
+            Ok(opened) => opened,
+            Err(verdict) => return verdict,
+        };
+        let options = ImportOptions {
+            base_url: None,
+            verify_existing: self.settings.current().verify_checksums,
+            file_name: display_name(name),
+            bundle_length: Some(length),
+            now,
+        };
+        // What stands in the configuration's folder says nothing of the bundle, which waits until that is mended.
+        let not_restored = |error: config::Error| Outcome::Blocked(one_line(&error.into()));
+        if bundle.manifest().kind == BundleKind::Snapshot
+            && let Err(error) = config::check_files(self.settings.folder())
+        {
+            return not_restored(error);
+        }
+        let imported = match guard.import(bundle, &options, sink) {
+            Ok(imported) => imported,
+            Err(error) => return import_error_outcome(error),
+        };
+        *was_imported = true;
+        let _dismissed = rejected::dismiss_superseded(&self.folder, name);
+        if let Err(error) = self.settings.restore(&imported.config, sink) {
+            return not_restored(error);
+        }
+        if self.stamp(name) != Some(before) {
+            return Outcome::Imported;
+        }
+        match ProcessedFolders::new(&self.folder).move_to_done(name) {
+            Ok(_) => Outcome::Gone,
+            Err(error) => {
+                self.sink
+                    .warning(format!("{} is imported, and could not be moved to done/: {error}", display_name(name)));
+                Outcome::Imported
+            }
+        }
+    }
+
+    /// Collects garbage; says whether there is nothing more to do about it.
+    pub(super) fn prune(&self) -> bool {
+        let now = (self.clock)();
+        let me = Holder::this_process("serve --watch-incoming", &self.env, now);
+        let Err(error) = gc::collect_with_defaults(&self.mirror, Duration::ZERO, &me, now, self.sink.as_ref()) else {
+            return true;
+        };
+        let failure = Failure::from(error);
+        if failure.class == ErrorClass::Locked {
+            return false;
+        }
+        self.sink.warning(format!("the mirror was not pruned: {}", one_line(&failure)));
+        true
+    }
+
+    /// Opens a bundle and reads its manifest.
+    fn open_bundle(&self, name: &OsStr) -> Result<OpenedBundle, Outcome> {
+        let path = self.folder.join(name);
+        let blocked = |source: io::Error| match source.kind() {
+            io::ErrorKind::NotFound => Outcome::Gone,
+            _ => Outcome::Blocked(one_line(&Failure::io(format!("could not read `{}`", path.display()), source))),
+        };
+        let mut file = open_regular(&path).map_err(blocked)?;
+        let length = file.metadata().map_err(blocked)?.len();
+        let mut magic = Vec::new();
+        (&mut file).take(MAGIC.len() as u64).read_to_end(&mut magic).map_err(blocked)?;
+        file.rewind().map_err(blocked)?;
+        let reader = Box::new(CancellableFile { file, is_stopping: Arc::clone(&self.is_stopping) });
+        let root = self.mirror.root();
+        let spool = root.ancestors().find(|folder| folder.is_dir()).unwrap_or(root);
+        let bundle = open::open_any(reader, &display_name(name), spool).map_err(open_error_outcome)?;
+        Ok(OpenedBundle { bundle, length, is_native: magic == MAGIC })
+    }
+}
+
+fn import_error_outcome(error: import::Error) -> Outcome {
+    match error {
+        import::Error::Open(error) => open_error_outcome(error),
+        import::Error::MissingBase { .. } => Outcome::BaseMissing(one_line(&error.into())),
+        error => failure_outcome(error.into()),
+    }
+}
+
+fn open_error_outcome(error: open::Error) -> Outcome {
+    match error {
+        // A disk or a network that fails says nothing of the bundle.
+        open::Error::Io { .. } | open::Error::Spool { .. } | open::Error::Visitor { .. } => {
+            Outcome::Blocked(one_line(&error.into()))
+        }
+        error => failure_outcome(error.into()),
+    }
+}
+
+fn failure_outcome(failure: Failure) -> Outcome {
+    match failure.class {
+        ErrorClass::Disk | ErrorClass::Locked | ErrorClass::Network | ErrorClass::Interrupted => {
+            Outcome::Blocked(one_line(&failure))
+        }
+        ErrorClass::Bug | ErrorClass::Usage | ErrorClass::Input | ErrorClass::Integrity => {
+            Outcome::Invalid(full_text(&failure))
+        }
+    }
+}
+
+/// A failure in one line, without its hint.
+fn one_line(failure: &Failure) -> String {
+    let mut parts: Vec<String> = failure.context.iter().cloned().collect();
+    let mut next: Option<&dyn Error> = Some(failure.cause.as_ref());
+    while let Some(error) = next {
+        let part = replace_control_chars(&error.to_string().replace('\n', "; "));
+        // Transparent wrappers repeat their source's words.
+        if parts.last() != Some(&part) {
+            parts.push(part);
+        }
+        next = error.source();
+    }
+    parts.join(": ")
+}
+
+/// A failure as the file beside a refused bundle has it: one line, then all of it.
+fn full_text(failure: &Failure) -> String {
+    let mut text = format!("{}\n\nerror: {failure}\n", one_line(failure));
+    if let Some(hint) = &failure.hint {
+        text.push_str(&format!("\nhint: {hint}\n"));
+    }
+    text
+}
+
+/// A file's name for people.
+pub(super) fn display_name(name: &OsStr) -> String {
+    replace_control_chars(&name.to_string_lossy())
+}
+
+/// A text in which nothing steers a terminal.
+pub(super) fn replace_control_chars(text: &str) -> String {
+    text.chars().map(|char| if char.is_control() { '\u{fffd}' } else { char }).collect()
+}
+
+pub(super) fn file_stamp(about: &Metadata) -> FileStamp {
+    FileStamp { size: about.len(), modified: about.modified().ok(), inode: number_of(about) }
+}
+
+#[cfg(unix)]
+fn number_of(about: &Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::ino(about)
+}
+
+#[cfg(not(unix))]
+fn number_of(_: &Metadata) -> u64 {
+    0
+}
+
+/// Which folder `path` is, to see whether another one has taken its place.
+#[cfg(unix)]
+pub(super) fn identity(path: &Path) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    fs::metadata(path).ok().map(|about| (about.dev(), about.ino()))
+}
+
+/// Which folder `path` is; without numbers, only whether it is there.
+#[cfg(not(unix))]
+pub(super) fn identity(path: &Path) -> Option<(u64, u64)> {
+    path.is_dir().then_some((0, 0))
+}
+
+/// A file whose reading ends with an error once everything is to end.
+struct CancellableFile {
+    file: File,
+    is_stopping: Arc<AtomicBool>,
+}
+
+impl Read for CancellableFile {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.is_stopping.load(Ordering::Relaxed) {
+            return Err(io::Error::other("the server is stopping"));
+        }
+        self.file.read(buffer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn io_error(kind: io::ErrorKind) -> io::Error {
+        io::Error::from(kind)
+    }
+
+    #[test]
+    fn only_errors_of_the_bundle_reject_it() {
+        let name = || "a.pkg".to_owned();
+        let read = open::Error::Io { name: name(), source: io_error(io::ErrorKind::PermissionDenied) };
+        assert!(matches!(open_error_outcome(read), Outcome::Blocked(reason) if reason.contains("a.pkg")));
+        let spool =
+            open::Error::Spool { name: name(), folder: "/m".into(), source: io_error(io::ErrorKind::StorageFull) };
+        assert!(matches!(import_error_outcome(import::Error::Open(spool)), Outcome::Blocked(_)));
+        let full = import::Error::NoSpace { file: name(), root: "/m".into(), needed: 7, free: 6 };
+        assert!(matches!(import_error_outcome(full), Outcome::Blocked(reason) if reason.contains("needs 7 bytes")));
+        let parent = Some("base.pkg".to_owned());
+        let missing = import::Error::MissingBase { file: name(), parent, missing: 2, first: "b 1.0.0".to_owned() };
+        assert!(matches!(import_error_outcome(missing), Outcome::BaseMissing(reason) if reason.contains("base.pkg")));
+        let header = open::Error::CorruptHeader { name: name(), fault: "the file is empty".to_owned() };
+        assert!(matches!(open_error_outcome(header), Outcome::Invalid(_)));
+        let problems = import::Problems(vec!["one: bad".to_owned(), "two: bad".to_owned()]);
+        let Outcome::Invalid(text) = import_error_outcome(import::Error::Invalid { file: name(), problems }) else {
+            panic!("not bad")
+        };
+        let mut lines = text.lines();
+        assert_eq!(
+            lines.next(),
+            Some("the bundle `a.pkg` is not good; nothing of it was imported: one: bad; two: bad")
+        );
+        assert!(text.contains("\nerror: the bundle") && text.contains("\nhint: copy the bundle again"), "{text}");
+    }
+
+    #[test]
+    fn a_cancelled_reader_fails() {
+        let file = tempfile::tempfile().expect("temporary file");
+        file.set_len(10).expect("length");
+        let stopped = Arc::new(AtomicBool::new(false));
+        let mut reader = CancellableFile { file, is_stopping: Arc::clone(&stopped) };
+        let mut byte = [0];
+        reader.read_exact(&mut byte).expect("goes on");
+        stopped.store(true, Ordering::Relaxed);
+        reader.read_exact(&mut byte).expect_err("ends");
+    }
+}

@@ -1,0 +1,157 @@
+//! One bundle of the incoming folder, imported because somebody asked for it: on a server that does not watch.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
+
+use jiff::Timestamp;
+
+use super::file_state::Outcome;
+use super::import_file::FileImporter;
+use super::processed::ProcessedFolders;
+use super::reject::{Rejection, reject_bundle};
+use super::{ImportCounters, first_line, rejected};
+use crate::bundle::file_name::is_bundle_file_name;
+use crate::bundle::sanitize::sanitize_line;
+use crate::config::SettingsStore;
+use crate::env::Env;
+use crate::error_report::{ErrorClass, Failure};
+use crate::event::Sink;
+use crate::mirror::layout::Layout;
+
+/// How long an import waits for another process that changes the mirror.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(600);
+/// How long a file must have been left alone before it may be refused, where nobody knows that it is whole.
+const QUIET_PERIOD: Duration = Duration::from_secs(30);
+
+/// What is imported, and into which mirror.
+pub struct ImportRequest {
+    /// The incoming folder.
+    pub folder: std::path::PathBuf,
+    /// The name of the bundle's file in it.
+    pub name: OsString,
+    /// Whether the file is known to be whole, as one that was uploaded is.
+    pub is_complete: bool,
+    /// The mirror.
+    pub mirror: Layout,
+    /// The settings, and the folder that a snapshot's configuration goes to.
+    pub settings: Arc<SettingsStore>,
+    /// The environment, for the name of this machine.
+    pub env: Env,
+    /// The clock.
+    pub clock: fn() -> Timestamp,
+    /// Where the server's reports go.
+    pub log: Arc<dyn Sink>,
+    /// Where imports are counted.
+    pub import_counters: Arc<ImportCounters>,
+}
+
+/// The bundle in `folder` that is shown as `file`; `None` where there is none, or several look alike.
+pub fn find_bundle(folder: &Path, file: &str) -> Option<OsString> {
+    let entries = fs::read_dir(folder).ok()?.flatten();
+    let matches_name = |name: &OsStr| is_bundle_file_name(name) && sanitize_line(&name.to_string_lossy()) == file;
+    let mut found =
+        entries.filter(|entry| matches_name(&entry.file_name()) && entry.file_type().is_ok_and(|kind| kind.is_file()));
+    let name = found.next()?.file_name();
+    found.next().is_none().then_some(name)
+}
+
+impl ImportRequest {
+    /// Imports the bundle and moves it to `done/`, or to `failed/` where it is invalid. Says whether the mirror took it.
+    ///
+    /// # Errors
+    /// Why it was not imported.
+    pub fn import(self, sink: &dyn Sink) -> Result<(), Failure> {
+        let ImportRequest {
+            folder,
+            name,
+            is_complete: whole,
+            mirror,
+            settings,
+            env,
+            clock,
+            log,
+            import_counters: tally,
+        } = self;
+        let stopped = Arc::new(AtomicBool::new(false));
+        let importer = FileImporter {
+            folder: folder.clone(),
+            mirror,
+            settings: Arc::clone(&settings),
+            env,
+            clock,
+            sink: log,
+            is_stopping: stopped,
+        };
+        let file = sanitize_line(&name.to_string_lossy());
+        let gone = || Failure::new(ErrorClass::Input, format!("`{file}` is no longer in the incoming folder"));
+        let before = importer.stamp(&name).ok_or_else(gone)?;
+        let (outcome, imported) = importer.import(&name, before, LOCK_TIMEOUT, sink);
+        if imported {
+            tally.imported.fetch_add(1, Ordering::Relaxed);
+            if settings.current().prune_on_import && !importer.prune() {
+                sink.warning("the mirror was not pruned, since another process changes it".to_owned());
+            }
+        }
+        let context = format!("could not import `{file}`");
+        match outcome {
+            Outcome::Imported | Outcome::Gone if imported => Ok(()),
+            Outcome::Imported => Ok(()),
+            Outcome::Gone => Err(gone()),
+            Outcome::BaseMissing(reason) => Err(Failure::new(ErrorClass::Integrity, reason)
+                .context(context)
+                .hint("the bundle stays in the incoming folder: import the missing one first, then this one")),
+            Outcome::MirrorLocked(reason) => {
+                Err(Failure::new(ErrorClass::Locked, reason).context(context).hint("import it again later"))
+            }
+            Outcome::Blocked(reason) if sink.is_cancelled() => {
+                Err(Failure::new(ErrorClass::Interrupted, reason).context(context))
+            }
+            Outcome::Blocked(reason) => Err(Failure::new(ErrorClass::Disk, reason)
+                .context(context)
+                .hint("the bundle stays in the incoming folder: remove the cause, then import it again")),
+            Outcome::Invalid(reason) => {
+                let line = first_line(&reason).to_owned();
+                let failure = Failure::new(ErrorClass::Integrity, line).context(context);
+                let modified = before.modified.and_then(|time| SystemTime::from(clock()).duration_since(time).ok());
+                let is_quiet = whole || modified.is_none_or(|age| age >= QUIET_PERIOD);
+                if importer.stamp(&name) != Some(before) || !is_quiet {
+                    return Err(failure.hint(
+                        "the file changed a moment ago and may still be arriving: import it again when it is whole",
+                    ));
+                }
+                let keep = settings.current().keep_failed_packages;
+                let rejection =
+                    Rejection { name: &name, checked_stamp: before, reason: &reason, keeps_file: keep, now: clock() };
+                let moved = reject_bundle(&ProcessedFolders::new(&folder), &rejection, &tally, sink);
+                moved.map_err(|error| Failure::io(format!("could not move `{file}` to failed/"), error))?;
+                Err(failure.hint(if keep {
+                    "the bundle is in failed/: copy it again from its source, and compare both copies with `cargo frostmirror verify`"
+                } else {
+                    "the bundle was deleted, as `keep_failed_packages = false` asks: bring it again"
+                }))
+            }
+        }
+    }
+}
+
+/// Brings the record that `status` reads up to date, on a server whose watcher does not.
+///
+/// # Errors
+/// The file system's.
+pub fn save_watcher_state(mirror: &Layout, folder: &Path) -> Result<(), Failure> {
+    use crate::mirror::watcher_state::{PendingBundle, WatcherState};
+    if !mirror.private().is_dir() {
+        return Ok(());
+    }
+    let recorded = WatcherState::read(mirror)?.filter(|state| state.folder == *folder);
+    let mut state = recorded.unwrap_or_else(|| WatcherState { folder: folder.to_owned(), ..WatcherState::default() });
+    let listed = rejected::list(folder);
+    state.failed = listed.failed.into_iter().map(|one| PendingBundle { file: one.file, reason: one.reason }).collect();
+    state.failed_count = listed.failed_count;
+    state.done = rejected::count_done(folder);
+    Ok(state.save(mirror)?)
+}

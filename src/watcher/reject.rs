@@ -1,0 +1,71 @@
+//! What becomes of a bundle that was refused: it goes to `failed/` with its reason, and from there where it is not kept.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::sync::atomic::Ordering;
+
+use jiff::Timestamp;
+
+use super::file_state::FileStamp;
+use super::import_file::{display_name, file_stamp};
+use super::processed::{ARRIVED_AS, ProcessedFolders};
+use super::{ImportCounters, first_line};
+use crate::event::Sink;
+
+/// A verdict over a bundle.
+pub(super) struct Rejection<'a> {
+    /// Its name in the incoming folder.
+    pub(super) name: &'a OsStr,
+    /// The file that was judged.
+    pub(super) checked_stamp: FileStamp,
+    /// Why, in full; its first line is a summary.
+    pub(super) reason: &'a str,
+    /// Whether the bundle is kept in `failed/`.
+    pub(super) keeps_file: bool,
+    /// When.
+    pub(super) now: Timestamp,
+}
+
+/// Moves the bundle to `failed/`; `false` where somebody else took it away before.
+///
+/// # Errors
+/// The file system's; the bundle is then where it was.
+pub(super) fn reject_bundle(
+    shelves: &ProcessedFolders,
+    refusal: &Rejection<'_>,
+    tally: &ImportCounters,
+    sink: &dyn Sink,
+) -> io::Result<bool> {
+    let Rejection { name, checked_stamp, reason, keeps_file: keep, now } = refusal;
+    let when = now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let Some(moved) = shelves.move_to_failed(name, &reason_text(reason, &when, *keep, name))? else { return Ok(false) };
+    tally.rejected.fetch_add(1, Ordering::Relaxed);
+    let line = first_line(reason);
+    let is_checked_file = |about: &fs::Metadata| file_stamp(about) == *checked_stamp;
+    let file = display_name(&moved);
+    if *keep {
+        sink.warning(format!("{file} was refused, and is in failed/: {line}"));
+    } else if let Err(error) = shelves.delete_failed(&moved, is_checked_file) {
+        sink.warning(format!("{file} was refused, and could not be deleted in failed/: {error}"));
+    } else {
+        sink.warning(format!("{file} was refused; its reason is in failed/: {line}"));
+    }
+    Ok(true)
+}
+
+/// The text beside a refused bundle.
+pub(super) fn reason_text(reason: &str, when: &str, keep: bool, name: &OsStr) -> String {
+    let then = if keep {
+        "To retry, use the page Packages or move the bundle back to the incoming folder."
+    } else {
+        "To retry, bring the bundle again."
+    };
+    let reason = reason.trim_end();
+    let mut text = format!("{reason}\n\nRefused at {when}; the mirror is unchanged. {then}\n");
+    // Another text could not be read back.
+    if let Some(name) = name.to_str().filter(|name| display_name(OsStr::new(name)) == *name) {
+        text.push_str(&format!("{ARRIVED_AS}{name}\n"));
+    }
+    text
+}

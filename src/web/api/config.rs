@@ -1,0 +1,152 @@
+//! `/api/config`: frostmirror.toml as JSON, and changes of it.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use hyper::StatusCode;
+use hyper::header::ETAG;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::config::edit::Error;
+use crate::config::{Key, Settings, settings};
+use crate::digest::Sha256;
+use crate::error_report::Failure;
+use crate::server::Tls;
+use crate::server::auth::AccessControl;
+use crate::web::request::WebRequest;
+use crate::web::response::{ApiError, HandlerResult, json, set_header};
+use crate::web::router::Route;
+use crate::web::state::WebState;
+
+/// Every key of frostmirror.toml.
+#[derive(Serialize, Deserialize, JsonSchema)]
+struct ConfigBody(BTreeMap<String, SettingBody>);
+
+/// One key.
+#[derive(Serialize, Deserialize, JsonSchema)]
+struct SettingBody {
+    /// The value in effect; null where there is none. Passwords in addresses are masked.
+    value: Value,
+    /// The value where nothing says another.
+    default: Value,
+    /// What says it: `default`, `file`, `environment` or `flag`.
+    source: String,
+    /// The flag or the variable that fixes it until the end of the process.
+    fixed_by: Option<String>,
+    /// Whether a change waits for the next start.
+    needs_restart: bool,
+    /// Whether only the operator may change it, in the file or by a flag, and not this API.
+    operator_only: bool,
+}
+
+/// What a write did.
+#[derive(Serialize, JsonSchema)]
+struct ConfigChange {
+    /// Keys that have another value now, or will have it at the next start.
+    changed: Vec<String>,
+    /// Keys whose value waits for the next start.
+    needs_restart: Vec<String>,
+}
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::get("/api/config", "The settings: every key of frostmirror.toml; an ETag names this state of them. Readers see no paths of the host.", read).returns_json::<ConfigBody>(200),
+        Route::post(
+            "/api/config",
+            "Changes keys of frostmirror.toml: `{key: value}`, with null to take a key out. Comments are kept. A masked \
+             password that comes back as it was shown keeps the stored one. 409 for a key that a flag or the environment fixes, for `offline`, which only the operator changes on the server itself, and for live mode where `offline` is true. With If-Match only where they still are in that state.",
+            write,
+        )
+        .takes_json::<BTreeMap<String, Value>>()
+        .returns_json::<ConfigChange>(200),
+    ]
+}
+
+fn read(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
+    let settings_json = visible_settings(state, request);
+    let mut response = json(&settings_json);
+    set_header(&mut response, ETAG, &etag(&settings_json));
+    Ok(response)
+}
+
+/// The settings as this client may see them: readers see no path of the host.
+pub(in crate::web) fn visible_settings(state: &WebState, request: &WebRequest) -> Value {
+    let mut settings_json = state.options.settings.to_json();
+    if !request.is_admin(state) {
+        for key in [Key::AdminTokenFile, Key::ReadTokenFile, Key::TlsCert, Key::TlsKey] {
+            if let Some(value) =
+                settings_json.pointer_mut(&format!("/{}/value", key.name())).filter(|value| !value.is_null())
+            {
+                *value = Value::from("***");
+            }
+        }
+    }
+    settings_json
+}
+
+/// What names this state of the settings, as they are shown: what is masked has no part in it.
+pub(in crate::web) fn etag(settings_json: &Value) -> String {
+    format!("\"{}\"", Sha256::of(settings_json.to_string().as_bytes()))
+}
+
+fn write(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
+    let changes: Map<String, Value> = request.json()?;
+    let check = |after: &Settings| {
+        check_write_access_remains(&state.options.access, after)?;
+        // A certificate that is no good would keep the server from starting again.
+        let names_tls = [Key::TlsCert, Key::TlsKey].iter().any(|key| changes.contains_key(key.name()));
+        if let (Some(certificate), Some(key), true) = (&after.tls_cert, &after.tls_key, names_tls) {
+            Tls::load(certificate, key).map_err(Failure::from)?;
+        }
+        Ok::<(), ApiError>(())
+    };
+    let settings = &state.options.settings;
+    let write_guard = settings.lock_for_write();
+    request.check_if_match(&etag(&settings.to_json()), "the settings were changed meanwhile")?;
+    let written = settings.write_with_guard(&write_guard, &changes, check)?;
+    let after = etag(&settings.to_json());
+    drop(write_guard);
+    let names = |keys: Vec<Key>| keys.into_iter().map(|key| key.name().to_owned()).collect();
+    let mut response =
+        json(&ConfigChange { changed: names(written.changed), needs_restart: names(written.needs_restart) });
+    set_header(&mut response, ETAG, &after);
+    Ok(response)
+}
+
+/// Refuses settings with which nobody could write any more, and so nobody could mend them here.
+fn check_write_access_remains(access: &AccessControl, after: &Settings) -> Result<(), ApiError> {
+    let (admin, readers) = (after.admin_token_file.as_deref(), after.read_token_file.as_deref());
+    let has_token = access.check_settings(admin, readers, after.auth_required).map_err(Failure::from)?;
+    let is_own = |peer: IpAddr| after.is_listed_proxy(peer);
+    let behind_proxy = if after.base_url.is_some() {
+        Some("base_url")
+    } else if is_own(Ipv4Addr::LOCALHOST.into()) || is_own(Ipv6Addr::LOCALHOST.into()) {
+        Some("trusted_proxies")
+    } else {
+        None
+    };
+    if let Some(key) = behind_proxy.filter(|_| !has_token) {
+        let error = format!("with `{key}` and without an admin token nobody could change anything here any more");
+        return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, error).with_hint(
+            "set `admin_token_file` too: behind a proxy, who sits at this machine cannot be told from others",
+        ));
+    }
+    Ok(())
+}
+
+impl From<Error> for ApiError {
+    fn from(error: Error) -> ApiError {
+        let conflict = matches!(
+            error,
+            Error::Overridden { .. }
+                | Error::OperatorOnly { .. }
+                | Error::ConcurrentChange { .. }
+                | Error::Settings(settings::Error::Offline)
+        );
+        let refusal = ApiError::from(Failure::from(error));
+        if conflict { ApiError { status: StatusCode::CONFLICT, ..refusal } } else { refusal }
+    }
+}

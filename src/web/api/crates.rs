@@ -1,0 +1,44 @@
+//! `/api/crates`: what is held, by name.
+
+use std::sync::Arc;
+
+use hyper::StatusCode;
+
+use crate::web::crates::{CrateDetail, CrateList};
+use crate::web::request::{MAX_PER_PAGE, WebRequest};
+use crate::web::response::{ApiError, HandlerResult, json};
+use crate::web::router::Route;
+use crate::web::state::WebState;
+
+/// Crates on a page, where nobody says otherwise.
+const DEFAULT_PER_PAGE: usize = 25;
+
+pub(super) fn routes() -> Vec<Route> {
+    let found =
+        Route::get("/api/crates", "The crates that are held, by name, each with its newest versions.", list_crates)
+            .with_query("q", "a part of the name; hyphens and underscores are one, capital and small letters too")
+            .with_query("page", "which part of the list, from 1")
+            .with_query("per_page", "how many crates in each part: 25, or up to 100")
+            .returns_json::<CrateList>(200);
+    let one = Route::get("/api/crates/{name}", "One crate with its versions, the newest first.", show_crate)
+        .with_query("page", "which part of the versions, from 1")
+        .with_query("per_page", "how many versions in each part: 100, or fewer")
+        .returns_json::<CrateDetail>(200);
+    vec![found, one]
+}
+
+fn list_crates(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
+    let word = request.query_value("q").unwrap_or_default();
+    Ok(json(&state.crates.list(&state.options.mirror, word, request.pagination(DEFAULT_PER_PAGE)?)?))
+}
+
+fn show_crate(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
+    let unknown = || {
+        ApiError::new(StatusCode::NOT_FOUND, "the mirror lists no crate of that name")
+            .with_hint("/api/crates?q=WORD finds crates by a part of their name")
+    };
+    let page = request.pagination(MAX_PER_PAGE)?;
+    let name = request.path_param(0).parse().map_err(|_| unknown())?;
+    let detail = state.crates.detail(&state.options.mirror, &name, page)?.ok_or_else(unknown)?;
+    Ok(json(&detail))
+}

@@ -1,0 +1,136 @@
+//! `/api/deps`: depends.toml as JSON, in the file's own shape.
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use hyper::StatusCode;
+use hyper::header::ETAG;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::config::DEPENDS;
+use crate::config::redact::redact_credentials;
+use crate::digest::Sha256;
+use crate::durable;
+use crate::error_report::{ErrorClass, Failure};
+use crate::gather::depends::json_edit::{self, EditError};
+use crate::gather::depends::read_text;
+use crate::web::request::WebRequest;
+use crate::web::response::{ApiError, HandlerResult, json, set_header, with_content_type};
+use crate::web::router::Route;
+use crate::web::state::WebState;
+
+/// depends.toml. A table that is left out is not there.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct DependsBody {
+    /// By crate: a version requirement, a table with `version`, `features`, `default-features` and `package`, or a list
+    /// of such. A key of digits is a group, with entries of the same kinds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    dependencies: Option<Map<String, Value>>,
+    /// By crate: an exact version, or a list of such.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    locked: Option<Map<String, Value>>,
+    /// `targets`, `toolchain`, `profile`, `components`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    platforms: Option<Map<String, Value>>,
+}
+
+/// What was stored, or would be.
+#[derive(Serialize, JsonSchema)]
+struct StoredDepends {
+    /// The file's new text.
+    toml: String,
+    /// Whether it differs from what was there.
+    changed: bool,
+}
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::get("/api/deps", "depends.toml as JSON; an ETag names this state of it. Readers see no credentials in it.", read)
+            .with_query("format", "`toml`: the text of the file instead")
+            .returns_json::<DependsBody>(200),
+        Route::post(
+            "/api/deps",
+            "Makes depends.toml say this; comments and the order are kept. With If-Match only where it still is in that state.",
+            write,
+        )
+        .with_query("dry_run", "`true`: only shows what would be stored")
+        .takes_json::<DependsBody>()
+        .returns_json::<StoredDepends>(200),
+    ]
+}
+
+fn read(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
+    let (path, text) = read_depends(state)?;
+    let text = visible_text(state, request, text.unwrap_or_default());
+    let mut response = match request.query_value("format") {
+        Some("toml") => with_content_type("text/plain; charset=utf-8", text.clone().into_bytes()),
+        None | Some("json") => json(&json_edit::to_json(&text, &path).map_err(Failure::from)?),
+        Some(_) => return Err(ApiError::new(StatusCode::BAD_REQUEST, "`format` is json or toml")),
+    };
+    set_header(&mut response, ETAG, &etag(&text));
+    Ok(response)
+}
+
+fn write(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
+    // What it means is decided by whoever reads the file; here it must only be of the shape.
+    let _shape: DependsBody = request.json()?;
+    let requested: Map<String, Value> = request.json()?;
+    let dry_run = request.query_flag("dry_run")?;
+    let _write_guard = state.options.settings.lock_for_write();
+    let (path, text) = read_depends(state)?;
+    let exists = text.is_some();
+    let text = text.unwrap_or_default();
+    request.check_if_match(&etag(&text), "depends.toml was changed meanwhile")?;
+    let after = json_edit::apply_json(&text, &path, &requested).map_err(Failure::from)?;
+    let changed = after != text || !exists;
+    if changed && !dry_run {
+        let failed = |source| Failure::io(format!("could not write `{}`", path.display()), source);
+        durable::make_folder(state.options.settings.folder()).map_err(failed)?;
+        // Where the name is a link, the file that it leads to is the one to change.
+        let real = fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
+        durable::rewrite(&real, after.as_bytes(), 0o644).map_err(failed)?;
+    }
+    let tag = etag(&after);
+    let mut response = json(&StoredDepends { toml: after, changed });
+    if !dry_run {
+        set_header(&mut response, ETAG, &tag);
+    }
+    Ok(response)
+}
+
+/// Where depends.toml is, and its text where it is there.
+pub(in crate::web) fn read_depends(state: &WebState) -> Result<(PathBuf, Option<String>), Failure> {
+    let path = state.options.settings.folder().join(DEPENDS);
+    match fs::symlink_metadata(&path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok((path, None)),
+        _ => {
+            let text = read_text(&path)?;
+            Ok((path, Some(text)))
+        }
+    }
+}
+
+/// The text as this client may see it: readers see no credentials.
+pub(in crate::web) fn visible_text(state: &WebState, request: &WebRequest, text: String) -> String {
+    if request.is_admin(state) { text } else { redact_credentials(&text) }
+}
+
+/// What names this state of the file.
+pub(in crate::web) fn etag(text: &str) -> String {
+    format!("\"{}\"", Sha256::of(text.as_bytes()))
+}
+
+impl From<EditError> for Failure {
+    fn from(error: EditError) -> Failure {
+        match error {
+            EditError::Depends(error) => Failure::from(error),
+            error => Failure::new(ErrorClass::Input, error)
+                .hint("/api/openapi.json describes the shape; `?dry_run=true` tries without storing"),
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! `/api/export`: snapshots of the mirror with its server's configuration: built, listed, downloaded.
+//!
+//! Who may read the mirror may download them: they hold the mirror's files, and of the configuration what travels, which
+//! is without tokens and passwords.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::StatusCode;
+use hyper::header::CONTENT_DISPOSITION;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::config;
+use crate::error_report::{Failure, replace_control};
+use crate::event::{self, Sink};
+use crate::mirror::lock::{Holder, lock_for_reading};
+use crate::mirror::snapshot::{Options, SnapshotReport};
+use crate::mirror_file::FileKind as Sort;
+use crate::server::fallback;
+use crate::web::jobs::{Job, JobKind};
+use crate::web::request::WebRequest;
+use crate::web::response::{ApiError, HandlerResult, json, json_with_status, no_content, set_header};
+use crate::web::router::Route;
+use crate::web::snapshots::{self, Snapshot};
+use crate::web::state::WebState;
+
+/// How long an export waits for an import that is at work.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// The snapshots that can be downloaded.
+#[derive(Serialize, JsonSchema)]
+struct SnapshotList {
+    /// The newest first.
+    snapshots: Vec<Snapshot>,
+}
+
+/// What an export came to: the outcome of the job.
+#[derive(Serialize, JsonSchema)]
+struct ExportOutcome {
+    /// The name of the file, which `/api/export/download/FILE` gives.
+    file: String,
+    /// Bytes of it.
+    bytes: u64,
+    /// Its digest.
+    sha256: String,
+    /// The bundle's id.
+    id: String,
+    /// Crates in it.
+    crates: u64,
+    /// Histories that go along.
+    histories: u64,
+    /// Files in crates/ that the index does not name, which stay behind.
+    #[serde(rename = "left_behind")]
+    unlisted_files: u64,
+}
+
+pub(super) fn routes() -> Vec<Route> {
+    let about = "Builds a snapshot of the mirror and its server's configuration, as a job. Its outcome has `file`, `bytes`, `sha256`, \
+                 `id`, `crates`, `histories` and `left_behind`.";
+    let download = "A snapshot. Ranges are answered, so that a download can be resumed. It holds the mirror's files and the \
+                    configuration without tokens and passwords, and is open to whoever may read the mirror.";
+    vec![
+        Route::post("/api/export", about, start_export).returns_json::<Job>(202),
+        Route::get("/api/export", "The snapshots that were built here.", list).returns_json::<SnapshotList>(200),
+        Route::get("/api/export/download/{filename}", download, download_snapshot)
+            .returns_other(200)
+            .returns_other(206)
+            .returns_other(304),
+        Route::delete(
+            "/api/export/{filename}",
+            "Deletes a snapshot that was built here. A download that has begun goes on.",
+            delete,
+        )
+        .returns_other(204),
+    ]
+}
+
+fn list(state: &Arc<WebState>, _: &WebRequest) -> HandlerResult {
+    Ok(json(&SnapshotList { snapshots: snapshots::list(&state.options.incoming)? }))
+}
+
+fn download_snapshot(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
+    let name = request.path_param(0);
+    let unknown = || {
+        ApiError::new(StatusCode::NOT_FOUND, "there is no such snapshot")
+            .with_hint("/api/export lists those that can be downloaded")
+    };
+    let path = snapshots::find(&state.options.incoming, name).ok_or_else(unknown)?;
+    let file_response = fallback::file_response(&path, &request.headers, request.is_head, "application/octet-stream");
+    let file_response =
+        file_response.map_err(|error| Failure::io(format!("could not read `{}`", path.display()), error))?;
+    let mut response = file_response.ok_or_else(unknown)?;
+    set_header(&mut response, CONTENT_DISPOSITION, &format!("attachment; filename=\"{name}\""));
+    Ok(response)
+}
+
+fn delete(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
+    if snapshots::delete(&state.options.incoming, request.path_param(0))? {
+        return Ok(no_content());
+    }
+    Err(ApiError::new(StatusCode::NOT_FOUND, "there is no such snapshot").with_hint("/api/export lists the snapshots"))
+}
+
+fn start_export(state: &Arc<WebState>, _: &WebRequest) -> HandlerResult {
+    let shared = Arc::clone(state);
+    let job = state
+        .jobs
+        .start(JobKind::Export, state.options.clock, &state.options.sink, move |sink| run_export(&shared, sink))?;
+    Ok(json_with_status(StatusCode::ACCEPTED, &job))
+}
+
+fn run_export(state: &WebState, sink: &dyn Sink) -> Result<Value, Failure> {
+    let options = &state.options;
+    let (config, notes) = config::files_for_snapshot(options.settings.folder())?;
+    for (name, note) in notes {
+        sink.status("Note", format!("left out of {name}: {note}"));
+    }
+    let now = (options.clock)();
+    let me = Holder::this_process("serve", &options.env, now);
+    let guard = lock_for_reading(&options.mirror, LOCK_TIMEOUT, &me, sink)?;
+    let folder = snapshots::folder(&options.incoming);
+    let SnapshotReport { path, size, sha256, manifest, unlisted_files: left_behind } =
+        guard.snapshot(Options { folder, config, now }, sink)?;
+    drop(guard);
+    let built = ExportOutcome {
+        file: replace_control(&path.file_name().unwrap_or_default().to_string_lossy()),
+        bytes: size,
+        sha256: sha256.to_string(),
+        id: manifest.id.clone(),
+        crates: manifest.count_entries(Sort::Crate) as u64,
+        histories: manifest.carried_histories.len() as u64,
+        unlisted_files: left_behind,
+    };
+    sink.status(
+        "Exported",
+        format!("{} ({}) to {}", event::format_crates(built.crates), event::format_size(size), built.file),
+    );
+    Ok(serde_json::to_value(built).expect("plain fields are JSON"))
+}

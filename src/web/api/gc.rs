@@ -1,0 +1,88 @@
+//! `/api/gc`: what no history needs any more, shown at once or removed as a job.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::StatusCode;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::error_report::{ErrorClass, Failure};
+use crate::event::{self, Sink};
+use crate::mirror::gc::{self, Options, PlanReport};
+use crate::mirror::lock::{Holder, lock_for_collecting};
+use crate::units::parse_duration;
+use crate::web::jobs::{Job, JobKind};
+use crate::web::request::WebRequest;
+use crate::web::response::{ApiError, HandlerResult, json, json_with_status};
+use crate::web::router::Route;
+use crate::web::state::WebState;
+
+/// How long a collection waits for an import that is at work.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// How to collect. What the query says counts more.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+struct GcRequest {
+    /// Only show the plan.
+    dry_run: bool,
+    /// How long a crate stays after its index line went, for clients that saw that: 0, 90s, 10m (as it is without), 2h, 7d.
+    grace: Option<String>,
+    /// Histories to let go, each by its id or the beginning of it.
+    forget: Vec<String>,
+    /// Histories whose newest bundle is accepted although it is doubtful, each by its id or the beginning of it. `ID@BUNDLE` accepts
+    /// that bundle only.
+    accept: Vec<String>,
+}
+
+pub(super) fn routes() -> Vec<Route> {
+    let about = "Removes what no history needs any more, as a job. Its outcome has `lines`, `crates`, `artifacts`, `bytes`, `waiting` \
+                 and `artifacts_waiting`. With `dry_run=true` the plan is the answer, and nothing is changed.";
+    let collect = Route::post("/api/gc", about, start_gc)
+        .with_query("dry_run", "true: only show the plan")
+        .with_query("grace", "how long a crate stays after its index line went: 0, 90s, 10m (as it is without), 2h, 7d")
+        .with_query("forget", "a history to let go, by its id or the beginning of it; may be given several times")
+        .with_query("accept", "a history whose newest bundle is accepted although it is doubtful, by its id or the beginning of it; `ID@BUNDLE` accepts that bundle only; may be given several times")
+        .takes_optional_json::<GcRequest>()
+        .returns_json::<PlanReport<'_>>(200)
+        .returns_json::<Job>(202);
+    vec![collect]
+}
+
+fn start_gc(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
+    // A misspelled `dry_run` must not become a collection.
+    request.check_query_names(&["dry_run", "grace", "forget", "accept"])?;
+    let body: GcRequest = if request.body.is_empty() { GcRequest::default() } else { request.json()? };
+    let grace = request.query_value("grace").or(body.grace.as_deref()).map_or(Ok(gc::DEFAULT_GRACE), parse_duration);
+    let grace = grace.map_err(|why| ApiError::new(StatusCode::BAD_REQUEST, "`grace` is no duration").with_hint(why))?;
+    let all = |word: &str, from_body: Vec<String>| -> Vec<String> {
+        let from_query = request.query.iter().filter(|(name, _)| name == word).map(|(_, value)| value.clone());
+        from_query.chain(from_body).collect()
+    };
+    let (forget, accept) = (all("forget", body.forget), all("accept", body.accept));
+    let options = Options { grace, retire: forget, accept, now: (state.options.clock)() };
+    if request.query_flag("dry_run")? || body.dry_run {
+        return Ok(json(&gc::preview(&state.options.mirror, &options).map_err(Failure::from)?.report(true)));
+    }
+    let shared = Arc::clone(state);
+    let job = state
+        .jobs
+        .start(JobKind::Gc, state.options.clock, &state.options.sink, move |sink| run_gc(&shared, &options, sink))?;
+    Ok(json_with_status(StatusCode::ACCEPTED, &job))
+}
+
+fn run_gc(state: &WebState, options: &Options, sink: &dyn Sink) -> Result<Value, Failure> {
+    let me = Holder::this_process("serve", &state.options.env, options.now);
+    let mut guard = lock_for_collecting(&state.options.mirror, LOCK_TIMEOUT, &me, sink)?;
+    let plan = guard.plan(options)?;
+    // From here on it is done to its end: half a collection is of no use to anybody.
+    if !sink.enter_commit() {
+        return Err(Failure::new(ErrorClass::Interrupted, "stopped before anything was removed"));
+    }
+    let collected = plan.execute(sink)?;
+    let freed = event::format_size(collected.bytes);
+    sink.status("Removed", format!("{}, freed {freed}", event::format_crates(collected.crates)));
+    Ok(serde_json::to_value(collected).expect("plain fields are JSON"))
+}

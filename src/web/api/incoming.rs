@@ -1,0 +1,230 @@
+//! `/api/incoming`: the folder that bundles are dropped into, a way to drop one from afar, and what can be done about
+//! bundles that lie there.
+
+use std::ffi::OsString;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use hyper::StatusCode;
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::bundle::sanitize::sanitize_line;
+use crate::error_report::Failure;
+use crate::watcher::import_request::{self, ImportRequest};
+use crate::watcher::rejected;
+use crate::web::incoming::{self, IncomingFolder};
+use crate::web::jobs::{Job, JobKind};
+use crate::web::request::WebRequest;
+use crate::web::response::{ApiError, HandlerResult, json, json_with_status, no_content};
+use crate::web::router::{HandlerFuture, Route};
+use crate::web::state::{UploadCounts as Uploads, WebState};
+use crate::web::upload::{self, MinRate, UploadRequest};
+
+/// A bundle that was uploaded.
+#[derive(Serialize, JsonSchema)]
+struct UploadedBundle {
+    /// Its name in the incoming folder.
+    file: String,
+    /// Bytes of it.
+    bytes: u64,
+    /// Its digest, to be held against that of the file that was sent.
+    sha256: String,
+    /// Whether it is going to be imported by itself.
+    watching: bool,
+    /// The job that imports it, where that was requested and the server does not watch the folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    job: Option<Job>,
+    /// What to do where it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<String>,
+}
+
+/// A refused bundle that is tried again.
+#[derive(Serialize, JsonSchema)]
+struct RetriedBundle {
+    /// Its name in the incoming folder.
+    file: String,
+    /// Whether it is going to be imported by itself.
+    watching: bool,
+    /// The job that imports it, where the server does not watch the folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    job: Option<Job>,
+    /// What to do where there is no such job.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<String>,
+}
+
+pub(super) fn routes() -> Vec<Route> {
+    let upload = "Uploads a bundle. It is streamed, may have any size and come without one, and appears in the incoming folder when \
+                  it is whole. A file of that name is never replaced.";
+    let import = "Imports a bundle of the incoming folder, as a job, on a server that does not watch the folder. The bundle moves to \
+                  done/, or to failed/ where it is invalid. The outcome has `file`.";
+    let retry = "Moves a refused bundle back into the incoming folder. A server that does not watch it imports it at once, as a job.";
+    let dismiss = "Ends the alarm over a refused bundle, which stays in failed/.";
+    vec![
+        Route::get(
+            "/api/incoming",
+            "The incoming folder: what arrives, waits, was refused and was imported.",
+            show_folder,
+        )
+        .returns_json::<IncomingFolder>(200),
+        Route::put("/api/incoming/{filename}", upload, upload_bundle)
+            .with_query(
+                "import",
+                "`true`: imports the bundle at once, as a job, where the server does not watch the folder",
+            )
+            .takes_bytes()
+            .returns_json::<UploadedBundle>(201),
+        Route::post("/api/incoming/{filename}/import", import, import_bundle).returns_json::<Job>(202),
+        Route::post("/api/incoming/failed/{filename}/retry", retry, retry_rejected).returns_json::<RetriedBundle>(202),
+        Route::post("/api/incoming/failed/{filename}/dismiss", dismiss, dismiss_rejected).returns_other(204),
+        Route::delete("/api/incoming/failed/{filename}", "Deletes a refused bundle and its reason.", delete_rejected)
+            .returns_other(204),
+    ]
+}
+
+fn show_folder(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
+    let arrivals = incoming::read(&state.options)?;
+    Ok(json(&if request.is_admin(state) { arrivals } else { arrivals.redacted(&state.options) }))
+}
+
+fn upload_bundle(state: Arc<WebState>, request: WebRequest, body: Incoming) -> HandlerFuture {
+    Box::pin(async move {
+        let upload_request = upload_request(&state, &request)?;
+        request.check_query_names(&["import"])?;
+        let import = request.query_flag("import")?;
+        let Ok(_permit) = state.upload_permits.try_acquire() else {
+            return Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, "several uploads are under way already")
+                .with_hint("send it again when one of them is done"));
+        };
+        let file = upload_request.name.clone();
+        let received = upload::receive(body, upload_request, MinRate::default()).await;
+        let Uploads { done, failed } = &state.upload_counts;
+        let counter = if received.is_ok() { done } else { failed };
+        counter.fetch_add(1, Ordering::Relaxed);
+        let received = received?;
+        let watching = state.options.settings.current().watch_incoming;
+        let (job, hint) = match (watching, import) {
+            (true, _) => (None, None),
+            (false, true) => job_or_hint(start_import(&state, OsString::from(&file), true)),
+            (false, false) => {
+                let hint = format!(
+                    "the server does not watch the folder: POST /api/incoming/{file}/import, or start `serve` with --watch-incoming"
+                );
+                (None, Some(hint))
+            }
+        };
+        let (bytes, sha256) = (received.bytes, received.sha256.to_string());
+        Ok(json_with_status(StatusCode::CREATED, &UploadedBundle { file, bytes, sha256, watching, job, hint }))
+    })
+}
+
+/// Begins to import a bundle. `whole`: nobody writes into its file any more.
+fn start_import(state: &Arc<WebState>, name: OsString, is_complete: bool) -> Result<Job, ApiError> {
+    let shared = Arc::clone(state);
+    let file = sanitize_line(&name.to_string_lossy());
+    state.jobs.start(JobKind::Import, state.options.clock, &state.options.sink, move |sink| {
+        let options = &shared.options;
+        let single = ImportRequest {
+            folder: options.incoming.clone(),
+            name,
+            is_complete,
+            mirror: options.mirror.clone(),
+            settings: Arc::clone(&options.settings),
+            env: options.env.clone(),
+            clock: options.clock,
+            log: Arc::clone(&options.sink),
+            import_counters: Arc::clone(&options.import_counters),
+        };
+        let imported = single.import(sink);
+        update_record(&shared)?;
+        imported.map(|()| serde_json::json!({ "file": file }))
+    })
+}
+
+/// A job that was begun, or why not and what to do then.
+fn job_or_hint(job: Result<Job, ApiError>) -> (Option<Job>, Option<String>) {
+    match job {
+        Ok(job) => (Some(job), None),
+        Err(refusal) => (None, Some(format!("{}; then POST /api/incoming/FILE/import", refusal.error))),
+    }
+}
+
+fn is_watching(state: &WebState) -> bool {
+    state.options.settings.current().watch_incoming
+}
+
+/// A watcher keeps its record itself.
+fn update_record(state: &WebState) -> Result<(), Failure> {
+    if is_watching(state) {
+        Ok(())
+    } else {
+        import_request::save_watcher_state(&state.options.mirror, &state.options.incoming)
+    }
+}
+
+fn import_bundle(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
+    if is_watching(state) {
+        return Err(ApiError::new(StatusCode::CONFLICT, "the server watches the incoming folder")
+            .with_hint("it imports every whole bundle by itself; /api/incoming says what it waits for"));
+    }
+    let name = import_request::find_bundle(&state.options.incoming, request.path_param(0)).ok_or_else(|| {
+        ApiError::new(StatusCode::NOT_FOUND, "the incoming folder has no such bundle")
+            .with_hint("/api/incoming lists the bundles under `files`")
+    })?;
+    Ok(json_with_status(StatusCode::ACCEPTED, &start_import(state, name, false)?))
+}
+
+fn retry_rejected(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
+    let name = rejected::retry(&state.options.incoming, request.path_param(0)).map_err(api_error)?;
+    update_record(state)?;
+    let (file, watching) = (sanitize_line(&name.to_string_lossy()), is_watching(state));
+    let (job, hint) = if watching { (None, None) } else { job_or_hint(start_import(state, name, true)) };
+    Ok(json_with_status(StatusCode::ACCEPTED, &RetriedBundle { file, watching, job, hint }))
+}
+
+fn dismiss_rejected(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
+    rejected::dismiss(&state.options.incoming, request.path_param(0)).map_err(api_error)?;
+    update_record(state)?;
+    Ok(no_content())
+}
+
+fn delete_rejected(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
+    rejected::delete(&state.options.incoming, request.path_param(0)).map_err(api_error)?;
+    update_record(state)?;
+    Ok(no_content())
+}
+
+fn api_error(error: rejected::Error) -> ApiError {
+    use rejected::Error as E;
+    match error {
+        E::NotFound => ApiError::new(StatusCode::NOT_FOUND, error.to_string())
+            .with_hint("/api/incoming lists refused bundles under `failed` and `dismissed`"),
+        E::Ambiguous => ApiError::new(StatusCode::CONFLICT, error.to_string())
+            .with_hint("rename or remove them in failed/ on the server"),
+        E::Deleted => ApiError::new(StatusCode::CONFLICT, error.to_string()).with_hint("upload the bundle again"),
+        E::NameTaken(_) => ApiError::new(StatusCode::CONFLICT, error.to_string())
+            .with_hint("nothing is replaced: import or remove that file first"),
+        E::Io { path, source } => Failure::io(format!("could not change `{}`", path.display()), source).into(),
+    }
+}
+
+/// Whether what the headers say can be taken.
+fn upload_request(state: &WebState, request: &WebRequest) -> Result<UploadRequest, ApiError> {
+    let name = request.path_param(0).to_owned();
+    if !upload::is_valid_name(&name) {
+        return Err(ApiError::new(StatusCode::BAD_REQUEST, "that is no name for a bundle")
+            .with_hint("it ends in .pkg, does not begin with a dot, has no path in it, and no more than 200 bytes"));
+    }
+    if request.headers.contains_key(CONTENT_ENCODING) || request.headers.contains_key(CONTENT_RANGE) {
+        return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "a bundle is sent whole and as it is")
+            .with_hint("leave out Content-Encoding and Content-Range"));
+    }
+    let length = request.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    let watching = state.options.settings.current().watch_incoming;
+    // The watcher waits for a folder that is not there: a disk may be missing, whose place must stay free.
+    Ok(UploadRequest { folder: state.options.incoming.clone(), creates_folder: !watching, name, length })
+}

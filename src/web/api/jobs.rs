@@ -1,0 +1,55 @@
+//! `/api/jobs`: how far long work is, and what it came to.
+
+use std::sync::Arc;
+
+use hyper::StatusCode;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::web::incoming::redact_paths;
+use crate::web::jobs::Job;
+use crate::web::request::WebRequest;
+use crate::web::response::{ApiError, HandlerResult, json, json_with_status};
+use crate::web::router::Route;
+use crate::web::state::WebState;
+
+/// All jobs that are remembered.
+#[derive(Serialize, JsonSchema)]
+struct JobList {
+    /// The newest first.
+    jobs: Vec<Job>,
+}
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::get("/api/jobs", "The jobs since the server started.", list_jobs).returns_json::<JobList>(200),
+        Route::post(
+            "/api/jobs/{id}/stop",
+            "Tells a job to stop, which it does at its next safe point: while it waits for the mirror, between two files of a \
+             check or of a snapshot. 409 where it is over, or where what it does is done to its end.",
+            stop_job,
+        )
+        .returns_json::<Job>(202),
+        Route::get("/api/jobs/{id}", "How far a job is, and what it came to.", show_job).returns_json::<Job>(200),
+    ]
+}
+
+/// A job as this client may see it: readers see no path of the host.
+fn visible_job(state: &WebState, request: &WebRequest, job: Job) -> Job {
+    if request.is_admin(state) { job } else { job.map_texts(|text| redact_paths(&state.options, text)) }
+}
+
+fn list_jobs(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
+    let jobs = state.jobs.list().into_iter().map(|job| visible_job(state, request, job)).collect();
+    Ok(json(&JobList { jobs }))
+}
+
+fn show_job(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
+    let job = request.path_param(0).parse::<u64>().ok().and_then(|id| state.jobs.get(id));
+    job.map(|job| json(&visible_job(state, request, job))).ok_or_else(ApiError::job_not_found)
+}
+
+fn stop_job(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
+    let id = request.path_param(0).parse::<u64>().map_err(|_| ApiError::job_not_found())?;
+    Ok(json_with_status(StatusCode::ACCEPTED, &state.jobs.stop(id)?))
+}

@@ -1,0 +1,130 @@
+//! `/api/login`, `/api/logout`: the session of the pages.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hyper::StatusCode;
+use hyper::header::{CACHE_CONTROL, SET_COOKIE};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::error_report::Failure;
+use crate::server::auth::Token;
+use crate::web::auth::{self, RequiredAccess, is_admin};
+use crate::web::request::WebRequest;
+use crate::web::response::{ApiError, HandlerResult, json, set_header};
+use crate::web::router::Route;
+use crate::web::sessions::{SESSION_IDLE_TIMEOUT, cookie_name, cookie_path, session_cookies};
+use crate::web::state::WebState;
+
+/// Who logs in.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Credentials {
+    /// The admin token; or a reader's, where reading needs one.
+    token: String,
+}
+
+/// Who is there.
+#[derive(Serialize, JsonSchema)]
+struct SessionBody {
+    /// Whether this client may write.
+    #[serde(rename = "admin")]
+    is_admin: bool,
+    /// Whether it may read.
+    #[serde(rename = "reads")]
+    may_read: bool,
+    /// Whether there is a token that it could log in with.
+    #[serde(rename = "token_configured")]
+    is_token_configured: bool,
+}
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::get("/api/session", "Whether this client may write and read, and how it could.", session)
+            .with_access(RequiredAccess::Public)
+            .returns_json::<SessionBody>(200),
+        Route::post("/api/login", "Begins a session of the pages, with the admin token or a reader's.", login)
+            .with_access(RequiredAccess::SameOrigin)
+            .takes_json::<Credentials>()
+            .returns_json::<SessionBody>(200),
+        Route::post("/api/logout", "Ends the session.", logout)
+            .with_access(RequiredAccess::SameOrigin)
+            .returns_json::<SessionBody>(200),
+    ]
+}
+
+fn session(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
+    Ok(json(&SessionBody {
+        is_admin: is_admin(state, &request.headers, request.version, &request.origin),
+        may_read: auth::may_read(state, &request.headers),
+        is_token_configured: is_token_configured(state)?,
+    }))
+}
+
+fn login(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
+    let Credentials { token } = request.json()?;
+    let (peer, now) = (request.origin.peer.ip(), Instant::now());
+    state.throttle.check(peer, now).map_err(too_many_attempts)?;
+    let (matched_token, admin) = identify_token(state, token.trim()).inspect_err(|refusal| {
+        if refusal.status == StatusCode::FORBIDDEN {
+            state.throttle.record_failure(peer, now);
+        }
+    })?;
+    let opened = state.sessions.open(matched_token);
+    let value = opened.map_err(|error| Failure::io("could not begin a session", error.into()))?;
+    let admin = admin || is_admin(state, &request.headers, request.version, &request.origin);
+    let mut response = json(&SessionBody { is_admin: admin, may_read: true, is_token_configured: true });
+    let secure = if request.origin.base.starts_with("https://") { "; Secure" } else { "" };
+    let seconds = SESSION_IDLE_TIMEOUT.as_secs();
+    let (name, path) = (cookie_name(&request.origin.base), cookie_path(&request.origin));
+    let line = format!("{name}={value}; HttpOnly; SameSite=Strict; Path={path}; Max-Age={seconds}{secure}");
+    set_header(&mut response, SET_COOKIE, &line);
+    set_header(&mut response, CACHE_CONTROL, "no-store");
+    Ok(response)
+}
+
+fn too_many_attempts(wait: Duration) -> ApiError {
+    let refusal = ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too many wrong tokens came from this address");
+    let seconds = wait.as_secs() + 1;
+    ApiError { retry_after: Some(seconds), ..refusal }.with_hint(format!("try again in {seconds} seconds"))
+}
+
+/// The token that `given` is, and whether it is the admin's. A file of one of them that has gone bad does not keep out who has
+/// the other.
+fn identify_token(state: &WebState, text: &str) -> Result<(Token, bool), ApiError> {
+    let admin = auth::admin_token(state);
+    if let Ok(Some(admin)) = &admin
+        && admin.matches(text)
+    {
+        return Ok((*admin, true));
+    }
+    if let Some(reader) = state.options.access.reader_token(text) {
+        return Ok((reader, false));
+    }
+    match (admin?, state.options.access.requires_reader_token()) {
+        (None, false) => Err(ApiError::new(StatusCode::CONFLICT, "no admin token is configured").with_hint(
+            "start `serve` with --admin-token-file FILE (or FROSTMIRROR_ADMIN_TOKEN); without one, a user at the server's own machine may write",
+        )),
+        (Some(_), false) => Err(ApiError::new(StatusCode::FORBIDDEN, "that is not the admin token")),
+        (None, true) => Err(ApiError::new(StatusCode::FORBIDDEN, "that is no reader's token")),
+        (Some(_), true) => Err(ApiError::new(StatusCode::FORBIDDEN, "that is neither the admin token nor a reader's")),
+    }
+}
+
+/// Whether there is a token that somebody could log in with.
+fn is_token_configured(state: &WebState) -> Result<bool, ApiError> {
+    Ok(state.options.access.requires_reader_token() || auth::admin_token(state)?.is_some())
+}
+
+fn logout(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
+    for value in session_cookies(&request.headers) {
+        state.sessions.close(value);
+    }
+    let reads = !state.options.access.requires_reader_token();
+    let mut response =
+        json(&SessionBody { is_admin: false, may_read: reads, is_token_configured: is_token_configured(state)? });
+    let (name, path) = (cookie_name(&request.origin.base), cookie_path(&request.origin));
+    set_header(&mut response, SET_COOKIE, &format!("{name}=; HttpOnly; SameSite=Strict; Path={path}; Max-Age=0"));
+    Ok(response)
+}

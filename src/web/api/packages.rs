@@ -1,0 +1,24 @@
+//! `/api/packages`: the history of imports.
+
+use std::sync::Arc;
+
+use crate::web::imports::ImportHistory;
+use crate::web::request::WebRequest;
+use crate::web::response::{HandlerResult, json};
+use crate::web::router::Route;
+use crate::web::state::WebState;
+
+/// Imports on a page, where nobody says otherwise.
+const DEFAULT_PER_PAGE: usize = 25;
+
+pub(super) fn routes() -> Vec<Route> {
+    let history = Route::get("/api/packages", "The imports, the newest first.", history)
+        .with_query("page", "which part of the list, from 1")
+        .with_query("per_page", "how many imports in each part: 25, or up to 100")
+        .returns_json::<ImportHistory>(200);
+    vec![history]
+}
+
+fn history(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
+    Ok(json(&state.imports.page(&state.options.mirror, request.pagination(DEFAULT_PER_PAGE)?)?))
+}

@@ -1,0 +1,168 @@
+//! `/api/status`: what the mirror holds and how it is.
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::error_report::Failure;
+use crate::live::metrics::MetricsSnapshot;
+use crate::mirror::index_link::LinkState;
+use crate::mirror::status::Status;
+use crate::web::incoming::{self, IncomingFolder};
+use crate::web::request::WebRequest;
+use crate::web::response::{HandlerResult, json};
+use crate::web::router::Route;
+use crate::web::state::WebState;
+
+/// The mirror's health and size.
+#[derive(Serialize, JsonSchema)]
+struct StatusBody {
+    /// Whether nothing needs anybody's attention; `problems` says what does.
+    healthy: bool,
+    /// What needs attention, in a sentence each.
+    problems: Vec<String>,
+    /// The version of this tool.
+    version: String,
+    /// Crates, each version counted.
+    crates: u64,
+    /// Names of crates.
+    names: u64,
+    /// Bytes of everything that is held.
+    bytes: u64,
+    /// Bytes of the crates.
+    crate_bytes: u64,
+    /// Files of rustup and of toolchains.
+    #[serde(rename = "rustup_artifacts")]
+    dist_files: u64,
+    /// Their bytes.
+    #[serde(rename = "rustup_artifact_bytes")]
+    dist_file_bytes: u64,
+    /// The toolchains that are offered: `stable (1.95.0)`.
+    toolchains: Vec<String>,
+    /// When the newest import was done (RFC 3339), `never`, or `unknown`.
+    last_import: String,
+    /// Imports on record.
+    imports: u64,
+    /// The histories that feed the mirror.
+    lineages: Vec<LineageStatus>,
+    /// Whether this server imports what is dropped into the incoming folder.
+    watching: bool,
+    /// Bundles that are not complete yet.
+    arriving: u64,
+    /// Bundles that wait for another one.
+    waiting: u64,
+    /// Bundles that were refused.
+    failed: u64,
+    /// Bundles that were imported from the incoming folder.
+    done: u64,
+    /// The job that is at work.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    job: Option<u64>,
+    /// What live mode does, and how its upstreams are.
+    live: MetricsSnapshot,
+    /// What stands at `crates/index`, which cargo's local-registry needs: `good`, `missing`, or what is wrong.
+    index_link: String,
+}
+
+/// The newest bundle of one history.
+#[derive(Serialize, JsonSchema)]
+struct LineageStatus {
+    /// The history.
+    id: String,
+    /// Its newest bundle's place in it.
+    sequence: u64,
+    /// That bundle.
+    bundle: String,
+    /// When that bundle was written (RFC 3339, UTC).
+    created: String,
+    /// What the bundle calls the history's inputs: the first few.
+    inputs: Vec<String>,
+    /// How many more inputs there are.
+    more_inputs: u64,
+    /// Why it is doubtful which bundle is the newest, one sentence each. A collection keeps what any of them needs until
+    /// `POST /api/gc?accept=ID@BUNDLE`.
+    doubts: Vec<String>,
+}
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![Route::get("/api/status", "What the mirror holds, and how it is.", status).returns_json::<StatusBody>(200)]
+}
+
+fn status(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
+    let status = Status::read(&state.options.mirror).map_err(Failure::from)?;
+    let incoming = incoming::read(&state.options)?;
+    let live = state.options.live.metrics_snapshot();
+    let mut problems = problems(&status, &incoming, &live, state.options.access.reader_tokens_error());
+    problems.extend(state.certificate_fault());
+    if !request.is_admin(state) {
+        problems.iter_mut().for_each(|problem| *problem = incoming::redact_paths(&state.options, problem));
+    }
+    let last_import = status.last_import_text();
+    let mut doubts = status.doubts;
+    let lineages = status.lineages.into_iter().map(|lineage| LineageStatus {
+        doubts: doubts.remove(&lineage.id).unwrap_or_default(),
+        inputs: lineage.inputs,
+        more_inputs: lineage.more_inputs,
+        id: lineage.id,
+        sequence: lineage.sequence,
+        bundle: lineage.bundle,
+        created: lineage.created,
+    });
+    Ok(json(&StatusBody {
+        healthy: problems.is_empty(),
+        problems,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        crates: status.counts.versions,
+        names: status.counts.crates,
+        bytes: status.counts.total_bytes(),
+        crate_bytes: status.counts.bytes,
+        dist_files: status.counts.dist_files,
+        dist_file_bytes: status.counts.dist_file_bytes,
+        toolchains: status.toolchains,
+        last_import,
+        imports: status.imports,
+        lineages: lineages.collect(),
+        watching: incoming.watching,
+        arriving: incoming.arriving.len() as u64,
+        waiting: incoming.waiting.len() as u64,
+        failed: incoming.failed_total,
+        done: incoming.done_total,
+        job: state.jobs.running_id(),
+        live,
+        index_link: status.link.to_string(),
+    }))
+}
+
+/// What somebody should look at.
+fn problems(
+    status: &Status,
+    incoming: &IncomingFolder,
+    live: &MetricsSnapshot,
+    token_error: Option<String>,
+) -> Vec<String> {
+    let mut problems = Vec::new();
+    problems.extend(token_error.map(|trouble| format!("no reader's token is let in: {trouble}")));
+    if live.mismatches > 0 {
+        let files = if live.mismatches == 1 { "1 file" } else { &format!("{} files", live.mismatches) };
+        problems.push(format!("live mode: upstream sent {files} with other bytes than its index promises"));
+    }
+    problems.extend(live.config_error.iter().map(|trouble| format!("live mode: {trouble}")));
+    for upstream in live.upstreams.iter().filter(|upstream| upstream.state == "down") {
+        let why = upstream.reason.as_deref().unwrap_or_default();
+        problems.push(format!("live mode: the upstream of {} is down: {why}", upstream.service));
+    }
+    problems.extend(incoming.problem.iter().map(|problem| format!("the incoming folder: {problem}")));
+    match incoming.failed_total {
+        0 => {}
+        1 => problems.push("a bundle was refused".to_owned()),
+        many => problems.push(format!("{many} bundles were refused")),
+    }
+    for (id, doubts) in &status.doubts {
+        problems.push(format!("the newest bundle of the history {id} is doubtful: {}", doubts.join("; ")));
+    }
+    if matches!(status.link, LinkState::WrongTarget(_) | LinkState::NotALink) {
+        problems.push(format!("crates/index is {}", status.link));
+    }
+    problems
+}

@@ -1,0 +1,79 @@
+//! `/api/verify`: every file of the mirror against its record, as a job.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::StatusCode;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::error_report::Failure;
+use crate::event::Sink;
+use crate::mirror::audit;
+use crate::mirror::lock::{Holder, lock_for_adding};
+use crate::web::jobs::{Job, JobKind};
+use crate::web::request::WebRequest;
+use crate::web::response::{HandlerResult, json_with_status};
+use crate::web::router::Route;
+use crate::web::state::WebState;
+
+/// Most problems that a job's outcome names.
+const MAX_LISTED_PROBLEMS: usize = 1000;
+/// How long the second look waits for an import that is at work.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// What an audit found: the outcome of the job.
+#[derive(Serialize, JsonSchema)]
+struct VerifyOutcome {
+    /// Whether nothing is wrong.
+    ok: bool,
+    /// Crates that are as they must be.
+    crates: u64,
+    /// Their bytes.
+    bytes: u64,
+    /// Files of rustup and of toolchains that are as they must be.
+    #[serde(rename = "rustup_artifacts")]
+    dist_files: u64,
+    /// Files that must be fetched again.
+    to_fetch: u64,
+    /// How many problems there are.
+    problems_total: u64,
+    /// The first thousand of them.
+    problems: Vec<String>,
+}
+
+pub(super) fn routes() -> Vec<Route> {
+    let about = "Checks every file of the mirror, as a job. Its outcome has `ok`, `crates`, `bytes`, `rustup_artifacts`, \
+                 `to_fetch`, `problems_total` and `problems`.";
+    vec![Route::post("/api/verify", about, start_verify).returns_json::<Job>(202)]
+}
+
+fn start_verify(state: &Arc<WebState>, _: &WebRequest) -> HandlerResult {
+    let shared = Arc::clone(state);
+    let job = state
+        .jobs
+        .start(JobKind::Verify, state.options.clock, &state.options.sink, move |sink| run_verify(&shared, sink))?;
+    Ok(json_with_status(StatusCode::ACCEPTED, &job))
+}
+
+fn run_verify(state: &WebState, sink: &dyn Sink) -> Result<Value, Failure> {
+    let layout = &state.options.mirror;
+    let mut audit = audit::audit(layout, sink)?;
+    if !audit.problems.is_empty() {
+        // What looks wrong may be the work of an import; nobody works while this holds the mirror.
+        let me = Holder::this_process("serve", &state.options.env, (state.options.clock)());
+        let guard = lock_for_adding(layout, LOCK_TIMEOUT, &me, sink)?;
+        audit = guard.audit_again(&audit, sink)?;
+    }
+    let found = VerifyOutcome {
+        ok: audit.problems.is_empty(),
+        crates: audit.crates,
+        bytes: audit.bytes,
+        dist_files: audit.dist_files,
+        to_fetch: (audit.repairs.len() + audit.dist_file_repairs.len()) as u64,
+        problems_total: audit.problems.len() as u64,
+        problems: audit.problems.iter().take(MAX_LISTED_PROBLEMS).map(ToString::to_string).collect(),
+    };
+    Ok(serde_json::to_value(found).expect("plain fields are JSON"))
+}

@@ -1,0 +1,219 @@
+//! Who may write.
+//!
+//! With an admin token: who sends it as `Authorization: Bearer TOKEN`, or who logged in with it and has the session's
+//! cookie; a session begun with a reader's token reads, and nothing else. Without an admin token: who sits at this machine
+//! and reaches the server directly. A request from a foreign page is refused in either case: its Origin is not this
+//! server, or the Host that it asked for is a name that somebody pointed here.
+//!
+//! | attack | defence |
+//! |---|---|
+//! | a page elsewhere posts a form here | Origin and Sec-Fetch-Site must be this server's own; bodies must be declared as JSON |
+//! | a name elsewhere is pointed to 127.0.0.1 | without a token the Host must be a loopback name |
+//! | a proxy on this machine makes everybody local | a set base URL, a forwarding header or HTTP/1.0 asks for a token |
+//! | the token is guessed byte by byte | digests are compared, not tokens |
+//! | the token is guessed | it has at least 16 characters, so that there is nothing to hope for; logins are throttled |
+
+use std::net::IpAddr;
+
+use hyper::header::{HeaderMap, ORIGIN};
+use hyper::{StatusCode, Version};
+
+use super::response::{ApiError, one_line_message};
+use super::sessions::session_cookies;
+use super::state::WebState;
+use crate::error_report::Failure;
+use crate::server::auth::{Token, request_token};
+use crate::server::fallback::RequestOrigin;
+use crate::server::forwarded::is_forwarded;
+
+/// Who may ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RequiredAccess {
+    /// Anybody.
+    Public,
+    /// Whoever may read the mirror.
+    Read,
+    /// Whoever may change it.
+    Write,
+    /// Anybody from this server's own pages: for what decides by itself, as the login does.
+    SameOrigin,
+}
+
+/// Whether the request may do what its route does.
+pub(super) fn check(
+    state: &WebState,
+    needs: RequiredAccess,
+    headers: &HeaderMap,
+    version: Version,
+    at: &RequestOrigin,
+) -> Result<(), ApiError> {
+    if needs == RequiredAccess::Public {
+        return Ok(());
+    }
+    if needs == RequiredAccess::Read {
+        return may_read(state, headers).then_some(()).ok_or_else(|| {
+            ApiError::new(StatusCode::UNAUTHORIZED, "reading needs a token")
+                .with_hint("send `Authorization: Bearer TOKEN` with a reader's token, or log in on the page")
+        });
+    }
+    check_same_origin(headers, at)?;
+    if needs == RequiredAccess::SameOrigin {
+        return Ok(());
+    }
+    match admin_token(state)? {
+        Some(token) => check_token(state, &token, headers),
+        // Where clients know this server by an address that was set, or proxies of this machine are named, a connection from
+        // this machine may be anybody's.
+        None => {
+            let settings = state.options.settings.current();
+            let behind_proxy = settings.base_url.is_some() || settings.is_listed_proxy(at.peer.ip());
+            check_local(behind_proxy, headers, version, at)
+        }
+    }
+}
+
+/// The token that is asked for; `None` where there is none.
+pub(super) fn admin_token(state: &WebState) -> Result<Option<Token>, ApiError> {
+    state.options.access.admin_token().map_err(|error| {
+        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "the file of the admin token cannot be used")
+            .with_hint("the server's own report says why")
+            .with_internal_message(format!("nobody can write: {}", one_line_message(&Failure::from(error))))
+    })
+}
+
+/// Whether the cookie of a session comes with the request that may read. Who logged in with a token that was replaced since is
+/// nobody.
+pub(super) fn has_session(state: &WebState, headers: &HeaderMap) -> bool {
+    session_tokens(state, headers).any(|token| state.options.access.may_token_read(&token))
+}
+
+fn session_tokens(state: &WebState, headers: &HeaderMap) -> impl Iterator<Item = Token> {
+    session_cookies(headers).filter_map(|value| state.sessions.token_of(value))
+}
+
+/// Whether this client may read.
+pub(super) fn may_read(state: &WebState, headers: &HeaderMap) -> bool {
+    state.options.access.may_read(headers) || has_session(state, headers)
+}
+
+/// Whether a page that is shown for this request may offer to write.
+pub(super) fn is_admin(state: &WebState, headers: &HeaderMap, version: Version, at: &RequestOrigin) -> bool {
+    check(state, RequiredAccess::Write, headers, version, at).is_ok()
+}
+
+fn check_token(state: &WebState, token: &Token, headers: &HeaderMap) -> Result<(), ApiError> {
+    if request_token(headers).is_some_and(|given| token.matches(given))
+        || session_tokens(state, headers).any(|session_token| session_token == *token)
+    {
+        return Ok(());
+    }
+    Err(ApiError::new(StatusCode::UNAUTHORIZED, "this needs the admin token")
+        .with_hint("send `Authorization: Bearer TOKEN`, or log in on the page; the token is the one that `serve` was given with --admin-token, FROSTMIRROR_ADMIN_TOKEN or admin_token_file"))
+}
+
+fn check_local(behind_proxy: bool, headers: &HeaderMap, version: Version, at: &RequestOrigin) -> Result<(), ApiError> {
+    let by_proxy = behind_proxy
+        || is_forwarded(headers)
+        // No client of today speaks it; proxies do.
+        || version < Version::HTTP_11;
+    if at.peer.ip().is_loopback() && is_loopback_name(&at.host) && !by_proxy {
+        return Ok(());
+    }
+    Err(ApiError::new(StatusCode::FORBIDDEN, "without an admin token only a user at the server itself may do this").with_hint(
+        "start `serve` with --admin-token-file FILE (or FROSTMIRROR_ADMIN_TOKEN), or open it on its own machine as http://localhost:PORT/",
+    ))
+}
+
+/// The Origin, which every browser sends with a write, is this server as it was asked for, or as it is known.
+fn check_same_origin(headers: &HeaderMap, at: &RequestOrigin) -> Result<(), ApiError> {
+    let foreign = || {
+        ApiError::new(StatusCode::FORBIDDEN, "the request comes from a page of another server")
+            .with_hint("behind a proxy, `serve` needs --base-url with the address that the browser shows")
+    };
+    if let Some(site) = headers.get("sec-fetch-site") {
+        let own = site.to_str().is_ok_and(|site| site == "same-origin" || site == "none");
+        own.then_some(()).ok_or_else(foreign)?;
+    }
+    let mut origins = headers.get_all(ORIGIN).iter();
+    let Some(origin) = origins.next() else { return Ok(()) };
+    let origin = origin.to_str().ok().filter(|_| origins.next().is_none()).ok_or_else(foreign)?;
+    let own_origins =
+        origin_of(&at.base).into_iter().chain([format!("http://{}", at.host), format!("https://{}", at.host)]);
+    let own = own_origins.into_iter().any(|known| known.eq_ignore_ascii_case(origin));
+    own.then_some(()).ok_or_else(foreign)
+}
+
+/// `scheme://host:port` of an address, as browsers write it: without the port that goes without saying.
+fn origin_of(base: &str) -> Option<String> {
+    let (scheme, rest) = base.split_once("://")?;
+    let host = rest.split('/').next()?;
+    let implied = if scheme == "https" { ":443" } else { ":80" };
+    Some(format!("{scheme}://{}", host.strip_suffix(implied).unwrap_or(host)))
+}
+
+/// Whether `HOST[:PORT]` names this machine by a name that no one else can give away.
+pub(super) fn is_loopback_name(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
+    };
+    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn origin(peer: &str, host: &str) -> RequestOrigin {
+        let peer = peer.parse().expect("address");
+        RequestOrigin { peer, host: host.to_owned(), base: format!("http://{host}"), untrusted_proxy: false }
+    }
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(*name, value.parse().expect("value"));
+        }
+        headers
+    }
+
+    #[test]
+    fn local_clients_are_distinguished_from_local_proxies() {
+        let may = |peer: &str, host: &str, pairs: &[(&'static str, &str)], proxy, version| {
+            check_local(proxy, &headers(pairs), version, &origin(peer, host)).is_ok()
+        };
+        let v = Version::HTTP_11;
+        assert!(may("127.0.0.1:5", "localhost:8080", &[], false, v));
+        assert!(may("[::1]:5", "[::1]:8080", &[], false, v));
+        assert!(may("127.0.0.1:5", "127.0.0.1", &[], false, v));
+        assert!(!may("10.0.0.2:5", "localhost:8080", &[], false, v), "another machine");
+        assert!(!may("127.0.0.1:5", "evil.example:8080", &[], false, v), "a name that somebody pointed here");
+        assert!(!may("127.0.0.1:5", "localhost.evil.example", &[], false, v));
+        assert!(!may("127.0.0.1:5", "localhost", &[("x-forwarded-for", "10.0.0.2")], false, v));
+        assert!(!may("127.0.0.1:5", "localhost", &[("x-forwarded-port", "443")], false, v));
+        assert!(!may("127.0.0.1:5", "localhost", &[("via", "1.1 x")], false, v));
+        assert!(!may("127.0.0.1:5", "localhost", &[("cf-connecting-ip", "10.0.0.2")], false, v));
+        assert!(!may("127.0.0.1:5", "localhost", &[], true, v), "a base URL was set");
+        assert!(!may("127.0.0.1:5", "localhost", &[], false, Version::HTTP_10));
+    }
+
+    #[test]
+    fn foreign_origins_are_rejected() {
+        let own = |pairs: &[(&'static str, &str)]| {
+            check_same_origin(&headers(pairs), &origin("127.0.0.1:5", "mirror:8080")).is_ok()
+        };
+        assert!(own(&[]));
+        assert!(own(&[("origin", "http://mirror:8080")]));
+        assert!(own(&[("origin", "https://mirror:8080"), ("sec-fetch-site", "same-origin")]));
+        for foreign in ["null", "http://mirror", "http://mirror:8081", "http://evil", "http://mirror:8080.evil"] {
+            assert!(!own(&[("origin", foreign)]), "{foreign}");
+        }
+        assert!(!own(&[("sec-fetch-site", "cross-site")]));
+        assert!(!own(&[("sec-fetch-site", "same-site")]));
+        assert!(!own(&[("origin", "http://mirror:8080"), ("origin", "http://evil")]));
+        for (base, origin) in [("https://h:443/x", "https://h"), ("http://h:80", "http://h"), ("http://h/", "http://h")]
+        {
+            assert_eq!(origin_of(base).as_deref(), Some(origin));
+        }
+    }
+}

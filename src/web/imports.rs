@@ -1,0 +1,245 @@
+//! The history of imports, read from the ledger a page at a time.
+//!
+//! A record holds the whole resolved set of its bundle and may have tens of megabytes; what is said of it here is small and
+//! kept, since a record never changes. So that many readers do not hold many records at once, one is read at a time.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::request::Pagination;
+use crate::bundle::format::{BundleKind, CrateState, DistFileState, Parent};
+use crate::error_report::Failure;
+use crate::mirror::layout::Layout;
+use crate::mirror::ledger;
+
+/// Summaries that are kept; the oldest make room.
+const MAX_CACHED: usize = 4096;
+
+/// One import.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub(super) struct Import {
+    /// Its place in the order of imports.
+    pub(super) number: u64,
+    /// Whether its lineage has no newer bundle here: what it names is needed.
+    pub(super) current: bool,
+    /// What the record says; absent where it cannot be read (`verify --mirror DIR --rebuild-state` makes such records anew).
+    #[serde(flatten)]
+    pub(super) info: Option<ImportInfo>,
+}
+
+/// What a record says of its import.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub(super) struct ImportInfo {
+    /// The name of the bundle's file.
+    pub(super) file: String,
+    /// The bundle.
+    pub(super) id: String,
+    /// `full`, `delta` or `snapshot`.
+    pub(super) kind: String,
+    /// When the bundle was written (RFC 3339, UTC).
+    pub(super) created: String,
+    /// When it was imported (RFC 3339, UTC).
+    pub(super) imported: String,
+    /// Its history.
+    pub(super) lineage: String,
+    /// Its place in that history.
+    pub(super) sequence: u64,
+    /// The bundle that a delta builds on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) parent: Option<ParentBundle>,
+    /// The toolchains that it offers.
+    pub(super) toolchains: Vec<String>,
+    /// Crates that it names, whether it brought them or relied on them.
+    pub(super) crates: u64,
+    /// Crates that it brought.
+    pub(super) crates_shipped: u64,
+    /// Files of rustup and of toolchains that it names.
+    #[serde(rename = "rustup_artifacts")]
+    pub(super) dist_files: u64,
+    /// Those of them that it brought.
+    #[serde(rename = "rustup_artifacts_shipped")]
+    pub(super) dist_files_shipped: u64,
+    /// Bytes of the crates and the other files that it brought.
+    pub(super) bytes: u64,
+    /// What the import warned of, one sentence each.
+    pub(super) warnings: Vec<String>,
+}
+
+/// The bundle that a delta builds on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub(super) struct ParentBundle {
+    /// The bundle.
+    pub(super) id: String,
+    /// The name of its file.
+    pub(super) file: String,
+}
+
+/// A part of the history.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub(super) struct ImportHistory {
+    /// Imports on record.
+    pub(super) total: u64,
+    /// The number of this part, from 1.
+    pub(super) page: u64,
+    /// Imports in each part.
+    pub(super) per_page: u64,
+    /// The newest first.
+    pub(super) packages: Vec<Import>,
+}
+
+/// What was read of the ledger so far.
+#[derive(Default)]
+pub(super) struct ImportCache(Mutex<HashMap<String, (FileStamp, Option<ImportInfo>)>>);
+
+/// What tells one state of a file from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FileStamp {
+    size: u64,
+    modified: Option<SystemTime>,
+}
+
+impl FileStamp {
+    /// The file's; `None` where there is none.
+    pub(super) fn read(path: &Path) -> io::Result<Option<FileStamp>> {
+        match fs::metadata(path) {
+            Ok(about) => Ok(Some(FileStamp { size: about.len(), modified: about.modified().ok() })),
+            Err(e) if e.kind() == io::ErrorKind::NotFound || e.kind() == io::ErrorKind::NotADirectory => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+}
+
+impl ImportCache {
+    /// A part of the history, of which only the records on it are read.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub(super) fn page(&self, layout: &Layout, page: Pagination) -> Result<ImportHistory, Failure> {
+        let mut names = ledger::record_names(layout)?;
+        names.reverse();
+        let head = ledger::read_summary(layout)?.unwrap_or_default();
+        let mut packages = Vec::new();
+        for name in page.slice(&names) {
+            let number = ledger::record_number(name).unwrap_or(0);
+            let current = head.lineages.iter().any(|lineage| lineage.record == *name);
+            packages.push(Import { number, current, info: self.read_info(layout, name)? });
+        }
+        let (total, number, size) = (names.len() as u64, page.number as u64, page.size as u64);
+        Ok(ImportHistory { total, page: number, per_page: size, packages })
+    }
+
+    fn read_info(&self, layout: &Layout, name: &str) -> Result<Option<ImportInfo>, Failure> {
+        let path = layout.ledger().join(name);
+        let failed = |error| Failure::io(format!("could not read `{}`", path.display()), error);
+        let Some(stamp) = FileStamp::read(&path).map_err(failed)? else { return Ok(None) };
+        let mut cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, info)) = cache.get(name).filter(|(cached_stamp, _)| *cached_stamp == stamp) {
+            return Ok(info.clone());
+        }
+        let text = fs::read(&path).map_err(failed)?;
+        let info = LedgerRecord::parse(&text).map(|record| record.into_info());
+        if cache.len() >= MAX_CACHED
+            && let Some(oldest) = cache.keys().min().cloned()
+        {
+            cache.remove(&oldest);
+        }
+        cache.insert(name.to_owned(), (stamp, info.clone()));
+        Ok(info)
+    }
+}
+
+/// What is read of a record: nothing of it is copied.
+#[derive(Deserialize)]
+pub(super) struct LedgerRecord<'r> {
+    imported: String,
+    file: String,
+    #[serde(default)]
+    warnings: Vec<String>,
+    #[serde(borrow)]
+    pub(super) manifest: RecordManifest<'r>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct RecordManifest<'r> {
+    pub(super) id: String,
+    created: String,
+    kind: BundleKind,
+    #[serde(default)]
+    parent: Option<Parent>,
+    #[serde(default)]
+    toolchains: Vec<String>,
+    #[serde(borrow)]
+    pub(super) crates: Vec<RecordedCrate<'r>>,
+    #[serde(default)]
+    #[serde(rename = "artifacts")]
+    dist_files: Vec<RecordedDistFile>,
+    lineage: RecordLineage,
+}
+
+#[derive(Deserialize)]
+pub(super) struct RecordedCrate<'r> {
+    pub(super) name: &'r str,
+    pub(super) version: &'r str,
+    #[serde(default)]
+    size: u64,
+    pub(super) state: CrateState,
+    #[serde(default)]
+    pub(super) description: Option<Cow<'r, str>>,
+}
+
+#[derive(Deserialize)]
+struct RecordedDistFile {
+    size: u64,
+    state: DistFileState,
+}
+
+#[derive(Deserialize)]
+struct RecordLineage {
+    id: String,
+    sequence: u64,
+}
+
+impl<'r> LedgerRecord<'r> {
+    /// The record of this text; `None` where it has rotted.
+    pub(super) fn parse(text: &'r [u8]) -> Option<LedgerRecord<'r>> {
+        serde_json::from_slice(text).ok()
+    }
+
+    /// The name of the bundle's file.
+    pub(super) fn file(&self) -> &str {
+        &self.file
+    }
+
+    fn into_info(self) -> ImportInfo {
+        let LedgerRecord { imported, file, warnings, manifest } = self;
+        let crates = manifest.crates.iter().filter(|one| one.state == CrateState::Shipped);
+        let dist_files = manifest.dist_files.iter().filter(|one| one.state == DistFileState::Shipped);
+        let sizes = crates.clone().map(|one| one.size).chain(dist_files.clone().map(|one| one.size));
+        ImportInfo {
+            file,
+            id: manifest.id,
+            kind: manifest.kind.to_string(),
+            created: manifest.created,
+            imported,
+            lineage: manifest.lineage.id,
+            sequence: manifest.lineage.sequence,
+            parent: manifest.parent.map(|Parent { id, file }| ParentBundle { id, file }),
+            toolchains: manifest.toolchains,
+            crates: manifest.crates.len() as u64,
+            crates_shipped: crates.count() as u64,
+            dist_files: manifest.dist_files.len() as u64,
+            dist_files_shipped: dist_files.count() as u64,
+            // What a record says may be any number.
+            bytes: sizes.fold(0, u64::saturating_add),
+            warnings,
+        }
+    }
+}

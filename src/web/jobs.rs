@@ -1,0 +1,403 @@
+//! Work that outlives a request: one at a time, with its progress, its outcome and its last words kept.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use hyper::StatusCode;
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::response::{ApiError, one_line_message};
+use crate::error_report::{ErrorClass, Failure};
+use crate::event::{Event, Sink};
+
+/// Jobs that are remembered.
+const MAX_JOBS: usize = 20;
+/// Lines of a job that are remembered, the newest.
+const MAX_LINES: usize = 200;
+
+/// A job, as the API tells of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub(super) struct Job {
+    /// Its number, which begins anew with each start of the server.
+    pub(super) id: u64,
+    /// What it does.
+    pub(super) kind: JobKind,
+    /// How it stands.
+    pub(super) state: JobState,
+    /// When it began (RFC 3339, UTC).
+    pub(super) started: String,
+    /// When it ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) finished: Option<String>,
+    /// Whether it was told to stop, which it does at its next safe point.
+    pub(super) stopping: bool,
+    /// What is being counted, where something is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) progress: Option<Progress>,
+    /// What it had to say, the newest lines.
+    pub(super) lines: VecDeque<String>,
+    /// What it came to, where it is done: an object that depends on the kind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) outcome: Option<Value>,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) error: Option<String>,
+    /// What to do about that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) hint: Option<String>,
+}
+
+impl Job {
+    /// The same with each text that may name a path changed by `hide`.
+    pub(super) fn map_texts(mut self, hide: impl Fn(&str) -> String) -> Job {
+        for text in self.lines.iter_mut().chain(&mut self.error).chain(&mut self.hint) {
+            *text = hide(text);
+        }
+        self
+    }
+}
+
+/// What a job does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum JobKind {
+    /// Removes what no history needs any more.
+    Gc,
+    /// Builds a snapshot.
+    Export,
+    /// Checks every file of the mirror.
+    Verify,
+    /// Imports a bundle of the incoming folder.
+    Import,
+}
+
+/// How a job stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum JobState {
+    /// At work.
+    Running,
+    /// Ended well.
+    Done,
+    /// Ended otherwise.
+    Failed,
+    /// Ended early since somebody wanted that; nothing is half done.
+    Stopped,
+}
+
+/// How far the counted part of a job is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub(super) struct Progress {
+    /// What is being done, as a verb: `Exporting`.
+    pub(super) phase: String,
+    /// Items done, and how many there are.
+    pub(super) items: u64,
+    pub(super) items_total: u64,
+    /// Bytes done, and how many there are; 0 where nobody knows.
+    pub(super) bytes: u64,
+    pub(super) bytes_total: u64,
+}
+
+/// The jobs since the server started.
+#[derive(Clone, Default)]
+pub(super) struct Jobs(Arc<Mutex<JobTable>>);
+
+/// Whether a job goes on, is to stop, or is past where it could.
+#[derive(Default)]
+struct CancelState(AtomicU8);
+
+const RUNNING: u8 = 0;
+const CANCELLED: u8 = 1;
+const COMMITTING: u8 = 2;
+
+impl CancelState {
+    fn is(&self, what: u8) -> bool {
+        self.0.load(Ordering::Acquire) == what
+    }
+
+    /// Takes another course, which it keeps; `false` where it has the other one already.
+    fn transition(&self, to: u8) -> bool {
+        let turned = self.0.compare_exchange(RUNNING, to, Ordering::AcqRel, Ordering::Acquire);
+        turned.map_or_else(|now| now == to, |_| true)
+    }
+}
+
+#[derive(Default)]
+struct JobTable {
+    jobs: VecDeque<Job>,
+    last_id: u64,
+    /// Whether the job that is at work may go on.
+    cancel_state: Arc<CancelState>,
+    /// How many ended, by what they did and how.
+    ended_counts: BTreeMap<(JobKind, JobState), u64>,
+}
+
+impl Jobs {
+    /// Begins a job on a thread of its own. That one failed is told to `log` too: who began it may be gone by then.
+    ///
+    /// # Errors
+    /// 409 where another one is at work.
+    pub(super) fn start(
+        &self,
+        kind: JobKind,
+        clock: fn() -> Timestamp,
+        log: &Arc<dyn Sink>,
+        work: impl FnOnce(&dyn Sink) -> Result<Value, Failure> + Send + 'static,
+    ) -> Result<Job, ApiError> {
+        let (job, course) = self.create(kind, clock)?;
+        let (jobs, id, log) = (self.clone(), job.id, Arc::clone(log));
+        let spawned = thread::Builder::new().name(format!("job-{id}")).spawn(move || {
+            let sink = JobSink { jobs: jobs.clone(), id, cancel_state: course };
+            // A job that breaks off must not stay at work for ever: nothing else could begin.
+            let done = catch_unwind(AssertUnwindSafe(|| work(&sink)));
+            let done =
+                done.unwrap_or_else(|_| Err(Failure::new(ErrorClass::Bug, "the job broke off: please report it")));
+            if let Some(why) = jobs.finish(id, done, clock) {
+                log.warning(format!("job {id} failed: {why}"));
+            }
+        });
+        if let Err(error) = spawned {
+            self.finish(id, Err(Failure::io("could not start a thread", error)), clock);
+        }
+        Ok(job)
+    }
+
+    /// Tells a job to stop, which it does at its next safe point.
+    ///
+    /// # Errors
+    /// 404 where it is not remembered, 409 where it is over or can no longer be stopped.
+    pub(super) fn stop(&self, id: u64) -> Result<Job, ApiError> {
+        let mut table = self.lock();
+        let JobTable { jobs, cancel_state: course, .. } = &mut *table;
+        let Some(job) = jobs.iter_mut().find(|job| job.id == id) else { return Err(ApiError::job_not_found()) };
+        if job.state != JobState::Running {
+            return Err(ApiError::new(StatusCode::CONFLICT, format!("job {id} is over already")));
+        }
+        if !course.transition(CANCELLED) {
+            let error = format!("job {id} can no longer be stopped");
+            return Err(ApiError::new(StatusCode::CONFLICT, error).with_hint("it ends by itself soon"));
+        }
+        job.stopping = true;
+        Ok(job.clone())
+    }
+
+    /// One of those that are remembered.
+    pub(super) fn get(&self, id: u64) -> Option<Job> {
+        self.lock().jobs.iter().find(|job| job.id == id).cloned()
+    }
+
+    /// Those that are remembered, the newest first.
+    pub(super) fn list(&self) -> Vec<Job> {
+        self.lock().jobs.iter().rev().cloned().collect()
+    }
+
+    /// The one that is at work.
+    pub(super) fn running_id(&self) -> Option<u64> {
+        self.lock().jobs.iter().find(|job| job.state == JobState::Running).map(|job| job.id)
+    }
+
+    /// How many ended, by what they did and how.
+    pub(super) fn ended_counts(&self) -> Vec<(JobKind, JobState, u64)> {
+        self.lock().ended_counts.iter().map(|((kind, standing), count)| (*kind, *standing, *count)).collect()
+    }
+
+    fn create(&self, kind: JobKind, clock: fn() -> Timestamp) -> Result<(Job, Arc<CancelState>), ApiError> {
+        let mut table = self.lock();
+        if let Some(other) = table.jobs.iter().find(|job| job.state == JobState::Running) {
+            let error = format!("job {} is at work, and there is one at a time", other.id);
+            let hint = format!("/api/jobs/{} tells how far it is; ask again when it is done", other.id);
+            return Err(ApiError::new(StatusCode::CONFLICT, error).with_hint(hint));
+        }
+        table.last_id += 1;
+        let job = Job {
+            id: table.last_id,
+            kind,
+            state: JobState::Running,
+            started: format_time(clock()),
+            finished: None,
+            stopping: false,
+            progress: None,
+            lines: VecDeque::new(),
+            outcome: None,
+            error: None,
+            hint: None,
+        };
+        table.cancel_state = Arc::default();
+        table.jobs.push_back(job.clone());
+        if table.jobs.len() > MAX_JOBS {
+            table.jobs.pop_front();
+        }
+        Ok((job, Arc::clone(&table.cancel_state)))
+    }
+
+    /// Puts down what a job came to; why, where it failed.
+    fn finish(&self, id: u64, done: Result<Value, Failure>, clock: fn() -> Timestamp) -> Option<String> {
+        let mut table = self.lock();
+        let JobTable { jobs, ended_counts: ended, .. } = &mut *table;
+        if let Some(job) = jobs.iter_mut().find(|job| job.id == id) {
+            job.finished = Some(format_time(clock()));
+            job.progress = None;
+            // One that had done its work before it saw that it was to stop is done.
+            match done {
+                Ok(outcome) => (job.state, job.outcome) = (JobState::Done, Some(outcome)),
+                Err(failure) => {
+                    let stopped = job.stopping && failure.class == ErrorClass::Interrupted;
+                    job.state = if stopped { JobState::Stopped } else { JobState::Failed };
+                    job.error = Some(one_line_message(&failure));
+                    job.hint = failure.hint;
+                }
+            }
+            *ended.entry((job.kind, job.state)).or_default() += 1;
+            return job.error.clone().filter(|_| job.state == JobState::Failed);
+        }
+        None
+    }
+
+    fn update(&self, id: u64, change: impl FnOnce(&mut Job)) {
+        if let Some(job) = self.lock().jobs.iter_mut().find(|job| job.id == id) {
+            change(job);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, JobTable> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn format_time(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// What a job says goes onto the board.
+struct JobSink {
+    jobs: Jobs,
+    id: u64,
+    cancel_state: Arc<CancelState>,
+}
+
+impl Sink for JobSink {
+    fn is_cancelled(&self) -> bool {
+        self.cancel_state.is(CANCELLED)
+    }
+
+    fn enter_commit(&self) -> bool {
+        self.cancel_state.transition(COMMITTING)
+    }
+
+    fn event(&self, event: Event) {
+        self.jobs.update(self.id, |job| {
+            let line = match event {
+                Event::Status { verb, message } => format!("{verb} {message}"),
+                Event::Warning(message) => format!("warning: {message}"),
+                Event::Detail(_) | Event::Request(_) => return,
+                Event::Begin { phase, items, bytes } => {
+                    let phase = phase.verb().to_owned();
+                    job.progress = Some(Progress { phase, items: 0, items_total: items, bytes: 0, bytes_total: bytes });
+                    return;
+                }
+                Event::Advance { items, bytes, .. } => {
+                    if let Some(progress) = &mut job.progress {
+                        progress.items += items;
+                        progress.bytes += bytes;
+                    }
+                    return;
+                }
+                Event::End { .. } => {
+                    job.progress = None;
+                    return;
+                }
+            };
+            job.lines.push_back(line);
+            if job.lines.len() > MAX_LINES {
+                job.lines.pop_front();
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    fn log() -> Arc<dyn Sink> {
+        Arc::new(crate::event::NullSink)
+    }
+
+    fn clock() -> Timestamp {
+        Timestamp::UNIX_EPOCH
+    }
+
+    fn wait_until_ended(jobs: &Jobs, id: u64) -> Job {
+        for _ in 0..12_000 {
+            let job = jobs.get(id).expect("remembered");
+            if job.state != JobState::Running {
+                return job;
+            }
+            thread::sleep(std::time::Duration::from_millis(5));
+        }
+        panic!("job {id} does not end");
+    }
+
+    #[test]
+    fn a_job_can_be_stopped_before_its_commit_only() {
+        let jobs = Jobs::default();
+        let stopped = jobs.start(JobKind::Verify, clock, &log(), |sink| {
+            while !sink.is_cancelled() {
+                thread::yield_now();
+            }
+            assert!(!sink.enter_commit(), "it is to stop");
+            Err(Failure::new(ErrorClass::Interrupted, "stopped"))
+        });
+        let id = stopped.expect("begun").id;
+        assert!(jobs.stop(id).expect("told").stopping && jobs.stop(id).is_ok());
+        assert_eq!(wait_until_ended(&jobs, id).state, JobState::Stopped);
+        assert_eq!(jobs.stop(id).expect_err("over").status, StatusCode::CONFLICT);
+        assert_eq!(jobs.stop(99).expect_err("unknown").status, StatusCode::NOT_FOUND);
+
+        let ((settled, wait), (go, last)) = (mpsc::channel(), mpsc::channel::<()>());
+        let late = jobs.start(JobKind::Gc, clock, &log(), move |sink| {
+            settled.send(sink.enter_commit()).expect("somebody waits");
+            last.recv().expect("told to go");
+            Ok(Value::from(sink.is_cancelled()))
+        });
+        let id = late.expect("begun").id;
+        assert_eq!(wait.recv(), Ok(true));
+        assert_eq!(jobs.stop(id).expect_err("too late").status, StatusCode::CONFLICT);
+        go.send(()).expect("still there");
+        let late = wait_until_ended(&jobs, id);
+        assert_eq!((late.state, late.outcome, late.stopping), (JobState::Done, Some(Value::from(false)), false));
+    }
+
+    #[test]
+    fn only_one_job_runs_at_a_time() {
+        let jobs = Jobs::default();
+        let (go, wait) = mpsc::channel::<()>();
+        let first = jobs.start(JobKind::Gc, clock, &log(), move |sink| {
+            sink.warning("careful".to_owned());
+            wait.recv().expect("told to go");
+            Ok(Value::from(1))
+        });
+        let first = first.expect("begun");
+        let refused = jobs.start(JobKind::Verify, clock, &log(), |_| Ok(Value::Null)).expect_err("another is at work");
+        assert_eq!(refused.status, StatusCode::CONFLICT);
+        go.send(()).expect("still there");
+        let first = wait_until_ended(&jobs, first.id);
+        assert_eq!((first.state, first.outcome), (JobState::Done, Some(Value::from(1))));
+        assert_eq!(first.lines, ["warning: careful"]);
+        let second = jobs.start(JobKind::Verify, clock, &log(), |_| panic!("on purpose")).expect("begun");
+        let second = wait_until_ended(&jobs, second.id);
+        assert_eq!(second.state, JobState::Failed);
+        for _ in 0..2 * MAX_JOBS {
+            let job = jobs.start(JobKind::Export, clock, &log(), |_| Ok(Value::Null)).expect("begun");
+            wait_until_ended(&jobs, job.id);
+        }
+        assert_eq!(jobs.list().len(), MAX_JOBS);
+    }
+}

@@ -1,0 +1,264 @@
+//! `/metrics`: the server's figures in the text format of Prometheus, version 0.0.4.
+//!
+//! Counters begin at 0 with each start. What is said of the mirror is read anew each time, from its head, which is one small file
+//! whatever it holds.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use hyper::header::CACHE_CONTROL;
+
+use super::incoming::{self, IncomingFolder};
+use super::jobs::{JobKind, JobState};
+use super::request::WebRequest;
+use super::response::{HandlerResult, set_header, with_content_type};
+use super::router::Route;
+use super::state::WebState;
+use crate::live::metrics::MetricsSnapshot;
+use crate::mirror::status::Status;
+use crate::server::metrics::ServerMetrics;
+use crate::watcher::ImportCounters;
+
+const PROMETHEUS_CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// The page of figures, which the API's description leaves out: it is no JSON.
+pub(super) fn routes() -> Vec<Route> {
+    vec![Route::page("/metrics", "The server's figures, for Prometheus.", metrics)]
+}
+
+fn metrics(state: &Arc<WebState>, _: &WebRequest) -> HandlerResult {
+    let mut text = MetricsText::default();
+    server_metrics(&mut text, state);
+    request_metrics(&mut text, &state.options.server_metrics);
+    job_metrics(&mut text, state);
+    incoming_metrics(&mut text, &state.options.import_counters, incoming::read(&state.options).ok().as_ref());
+    live_metrics(&mut text, &state.options.live.metrics_snapshot());
+    mirror_metrics(&mut text, Status::read(&state.options.mirror).ok().as_ref());
+    let mut response = with_content_type(PROMETHEUS_CONTENT_TYPE, text.0.into_bytes());
+    set_header(&mut response, CACHE_CONTROL, "no-store");
+    Ok(response)
+}
+
+fn server_metrics(text: &mut MetricsText, state: &WebState) {
+    text.gauge("build_info", "The version of the server, as a label.");
+    text.sample("build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
+    text.gauge("start_time_seconds", "When the server started, in seconds since 1970.");
+    text.sample("start_time_seconds", &[], unix_seconds(state.started));
+    if let Some(validity) = state.options.tls.as_ref().and_then(|tls| tls.validity()) {
+        text.gauge(
+            "tls_certificate_not_before_timestamp_seconds",
+            "When the TLS certificate becomes valid, in seconds since 1970.",
+        );
+        text.sample("tls_certificate_not_before_timestamp_seconds", &[], unix_seconds(validity.from));
+        text.gauge(
+            "tls_certificate_not_after_timestamp_seconds",
+            "When the TLS certificate expires, in seconds since 1970.",
+        );
+        text.sample("tls_certificate_not_after_timestamp_seconds", &[], unix_seconds(validity.to));
+    }
+}
+
+fn request_metrics(text: &mut MetricsText, counters: &ServerMetrics) {
+    text.counter("requests_total", "Requests that were answered, by what was asked for and the status of the answer.");
+    for (kind, status, count) in counters.responses() {
+        let status = status.map_or_else(|| "other".to_owned(), |status| status.to_string());
+        text.sample("requests_total", &[("kind", kind.as_str()), ("status", &status)], count);
+    }
+    text.counter("response_bytes_total", "Bytes of the bodies of answers as they began, by what was asked for.");
+    for (kind, bytes) in counters.bytes() {
+        text.sample("response_bytes_total", &[("kind", kind.as_str())], bytes);
+    }
+    let counted: [(&str, &str, &AtomicU64); 4] = [
+        ("hot_cache_hits_total", "Answers that were in memory.", &counters.cache_hits),
+        ("hot_cache_misses_total", "Requests for files that were looked for on the disk.", &counters.cache_misses),
+        ("connections_total", "Connections that were accepted.", &counters.total_connections),
+        (
+            "log_lines_dropped_total",
+            "Lines of the log that were dropped because nobody took them.",
+            &counters.dropped_log_lines,
+        ),
+    ];
+    for (name, help, counter) in counted {
+        text.counter(name, help);
+        text.sample(name, &[], counter.load(Relaxed));
+    }
+    text.gauge("open_connections", "Connections that are open.");
+    text.sample("open_connections", &[], counters.open_connections.load(Relaxed));
+}
+
+fn job_metrics(text: &mut MetricsText, state: &WebState) {
+    text.counter("uploads_total", "Bundles that were uploaded, by how that ended.");
+    for (result, count) in [("done", &state.upload_counts.done), ("failed", &state.upload_counts.failed)] {
+        text.sample("uploads_total", &[("result", result)], count.load(Relaxed));
+    }
+    text.counter("jobs_total", "Jobs that have ended, by what they did and how they ended.");
+    for (kind, job_state, count) in state.jobs.ended_counts() {
+        text.sample("jobs_total", &[("kind", kind_label(kind)), ("result", result_label(job_state))], count);
+    }
+    text.gauge("jobs_running", "Jobs that are at work.");
+    text.sample("jobs_running", &[], u64::from(state.jobs.running_id().is_some()));
+}
+
+fn incoming_metrics(text: &mut MetricsText, tally: &ImportCounters, arrivals: Option<&IncomingFolder>) {
+    text.counter("imports_total", "Bundles of the incoming folder that were tried to the end, by how that ended.");
+    for (result, count) in [("done", &tally.imported), ("failed", &tally.rejected)] {
+        text.sample("imports_total", &[("result", result)], count.load(Relaxed));
+    }
+    text.gauge("watcher_failed", "Whether a bug ended the watcher, so that the server must be restarted.");
+    text.sample("watcher_failed", &[], tally.watcher_failed.load(Relaxed).into());
+    let Some(arrivals) = arrivals else { return };
+    text.gauge("watching", "Whether bundles in the incoming folder are imported by themselves.");
+    let failed = tally.watcher_failed.load(Relaxed);
+    text.sample("watching", &[], (arrivals.watching && !failed).into());
+    text.gauge(
+        "incoming_bundles",
+        "Bundles that are not in the mirror: on their way, waiting for another one, or refused.",
+    );
+    let (arriving, waiting) = (arrivals.arriving.len() as u64, arrivals.waiting.len() as u64);
+    for (state, count) in [("arriving", arriving), ("waiting", waiting), ("failed", arrivals.failed_total)] {
+        text.sample("incoming_bundles", &[("state", state)], count);
+    }
+}
+
+fn live_metrics(text: &mut MetricsText, snapshot: &MetricsSnapshot) {
+    text.gauge("live", "Whether live mode is on.");
+    text.sample("live", &[], snapshot.is_enabled.into());
+    let counted = [
+        ("live_index_requests_total", "Index files that upstream was asked for.", snapshot.index_requests),
+        ("live_misses_total", "Files that a client asked for and that were not held.", snapshot.misses),
+        ("live_fetches_total", "Files that upstream was asked for.", snapshot.fetches),
+        ("live_fetched_bytes_total", "Bytes of the files that came whole and right.", snapshot.fetched_bytes),
+        ("live_mismatches_total", "Files that came with other bytes than they must have.", snapshot.mismatches),
+        ("live_failures_total", "Files that did not come, though upstream should have them.", snapshot.failures),
+        ("live_abandoned_total", "Downloads that ended because every client had left.", snapshot.abandoned),
+        ("live_stale_total", "Answers from an older copy, because upstream gave none.", snapshot.stale_responses),
+        ("live_placed_total", "Files that were placed in the mirror.", snapshot.stored),
+        ("live_not_placed_total", "Batches of files that could not be placed.", snapshot.store_failures),
+        (
+            "live_crates_used_bytes_total",
+            "Bytes of fetched crates that a client requested.",
+            snapshot.crates_used_bytes,
+        ),
+        ("live_ahead_total", "Crates that were fetched before a client requested them.", snapshot.prefetched),
+        ("live_ahead_bytes_total", "Bytes that upstream sent of those.", snapshot.fetched_ahead_bytes),
+        ("live_ahead_used_total", "Prefetched crates that a client requested afterwards.", snapshot.prefetch_hits),
+        ("live_ahead_used_bytes_total", "Bytes of those.", snapshot.ahead_used_bytes),
+        ("live_ahead_wasted_total", "Prefetched crates that no client requested in time.", snapshot.ahead_wasted),
+        ("live_ahead_wasted_bytes_total", "Bytes that upstream sent of those.", snapshot.ahead_wasted_bytes),
+    ];
+    for (name, help, value) in counted {
+        text.counter(name, help);
+        text.sample(name, &[], value);
+    }
+    if !snapshot.upstreams.is_empty() {
+        text.gauge("live_upstream_up", "Whether an upstream of live mode is asked; 0: it is left alone for a while.");
+    }
+    for upstream in &snapshot.upstreams {
+        text.sample("live_upstream_up", &[("of", upstream.service)], u64::from(upstream.state != "down"));
+    }
+}
+
+fn mirror_metrics(text: &mut MetricsText, status: Option<&Status>) {
+    text.gauge(
+        "mirror_readable",
+        "Whether the state of the mirror can be read; where not, there are no figures of it.",
+    );
+    text.sample("mirror_readable", &[], status.is_some().into());
+    let Some(status) = status else { return };
+    let counts = &status.counts;
+    let gauges = [
+        ("mirror_crates", "Names of crates in the mirror.", counts.crates),
+        ("mirror_versions", "Files of crates in the mirror.", counts.versions),
+        ("mirror_crate_bytes", "Bytes of the files of crates.", counts.bytes),
+        ("mirror_rustup_artifacts", "Files of rustup and of toolchains in the mirror.", counts.dist_files),
+        ("mirror_rustup_artifact_bytes", "Bytes of the files of rustup and of toolchains.", counts.dist_file_bytes),
+        ("mirror_imports", "Imports on record.", status.imports),
+        (
+            "mirror_doubtful_histories",
+            "Histories of which it is doubtful which bundle is the newest.",
+            status.doubts.len() as u64,
+        ),
+    ];
+    for (name, help, value) in gauges {
+        text.gauge(name, help);
+        text.sample(name, &[], value);
+    }
+    if let Some(last) = status.last_import {
+        text.gauge("last_import_timestamp_seconds", "When the newest import was done, in seconds since 1970.");
+        text.sample("last_import_timestamp_seconds", &[], unix_seconds(last));
+    }
+}
+
+fn kind_label(kind: JobKind) -> &'static str {
+    match kind {
+        JobKind::Gc => "gc",
+        JobKind::Export => "export",
+        JobKind::Verify => "verify",
+        JobKind::Import => "import",
+    }
+}
+
+fn result_label(standing: JobState) -> &'static str {
+    match standing {
+        JobState::Running => "running",
+        JobState::Done => "done",
+        JobState::Failed => "failed",
+        JobState::Stopped => "stopped",
+    }
+}
+
+fn unix_seconds(time: jiff::Timestamp) -> u64 {
+    u64::try_from(time.as_second()).unwrap_or(0)
+}
+
+/// Families of samples, one after the other.
+#[derive(Default)]
+struct MetricsText(String);
+
+impl MetricsText {
+    /// Begins a family whose values only grow.
+    fn counter(&mut self, name: &str, help: &str) {
+        self.family(name, "counter", help);
+    }
+
+    /// Begins a family whose values are as they are.
+    fn gauge(&mut self, name: &str, help: &str) {
+        self.family(name, "gauge", help);
+    }
+
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        let help = help.replace('\\', "\\\\").replace('\n', "\\n");
+        let _memory = write!(self.0, "# HELP frostmirror_{name} {help}\n# TYPE frostmirror_{name} {kind}\n").is_ok();
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: u64) {
+        self.0.push_str("frostmirror_");
+        self.0.push_str(name);
+        for (index, (label, text)) in labels.iter().enumerate() {
+            let text = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+            let before = if index == 0 { '{' } else { ',' };
+            let _memory = write!(self.0, "{before}{label}=\"{text}\"").is_ok();
+        }
+        let end = if labels.is_empty() { "" } else { "}" };
+        let _memory = writeln!(self.0, "{end} {value}").is_ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn special_characters_are_escaped() {
+        let mut text = MetricsText::default();
+        text.gauge("x", "a \\ and\na line");
+        text.sample("x", &[("one", "a\"b\\c\nd"), ("two", "")], 7);
+        text.sample("x", &[], 0);
+        assert_eq!(
+            text.0,
+            "# HELP frostmirror_x a \\\\ and\\na line\n# TYPE frostmirror_x gauge\n\
+             frostmirror_x{one=\"a\\\"b\\\\c\\nd\",two=\"\"} 7\nfrostmirror_x 0\n"
+        );
+    }
+}

@@ -1,0 +1,53 @@
+//! What the pages load: styles and modules, compiled in.
+
+use std::sync::Arc;
+
+use hyper::StatusCode;
+use hyper::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH};
+
+use crate::digest::Sha256;
+use crate::web::auth::RequiredAccess;
+use crate::web::request::WebRequest;
+use crate::web::response::{ApiError, HandlerResult, set_header, with_content_type};
+use crate::web::router::Route;
+use crate::web::state::WebState;
+
+/// Name, kind and text of each.
+const ASSETS: &[(&str, &str, &str)] = &[
+    ("style.css", "text/css; charset=utf-8", include_str!("style.css")),
+    ("icon.svg", "image/svg+xml", include_str!("icon.svg")),
+    ("page.js", JS_CONTENT_TYPE, include_str!("page.js")),
+    ("live.js", JS_CONTENT_TYPE, include_str!("live.js")),
+    ("packages.js", JS_CONTENT_TYPE, include_str!("packages.js")),
+    ("form.js", JS_CONTENT_TYPE, include_str!("form.js")),
+    ("deps.js", JS_CONTENT_TYPE, include_str!("deps.js")),
+    ("deps-rows.js", JS_CONTENT_TYPE, include_str!("deps-rows.js")),
+    ("deps-shape.js", JS_CONTENT_TYPE, include_str!("deps-shape.js")),
+    ("config.js", JS_CONTENT_TYPE, include_str!("config.js")),
+];
+
+/// What browsers ask of a module.
+const JS_CONTENT_TYPE: &str = "text/javascript; charset=utf-8";
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::page("/assets/{name}", "Styles and modules of the pages.", serve_asset)
+            .with_access(RequiredAccess::Public),
+    ]
+}
+
+fn serve_asset(_: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
+    let Some((_, kind, text)) = ASSETS.iter().find(|(name, ..)| *name == request.path_param(0)) else {
+        return Err(ApiError::new(StatusCode::NOT_FOUND, "the pages have no such part"));
+    };
+    let etag = format!("\"{}\"", Sha256::of(text.as_bytes()));
+    let is_unchanged = request.headers.get_all(IF_NONE_MATCH).iter().any(|given| given.as_bytes() == etag.as_bytes());
+    let mut response = with_content_type(kind, if is_unchanged { "" } else { text });
+    if is_unchanged {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+    }
+    set_header(&mut response, ETAG, &etag);
+    // Asked about each time: a new version of the server has other ones at the same address.
+    set_header(&mut response, CACHE_CONTROL, "no-cache");
+    Ok(response)
+}

@@ -1,0 +1,153 @@
+//! The crates that are held: searched, and one with all its versions.
+
+use std::sync::Arc;
+
+use askama::Template;
+use hyper::StatusCode;
+
+use super::format::{Pager, encode_component, format_count, format_quantity};
+use super::{Frame, render_page};
+use crate::event;
+use crate::web::crates::{self, CrateVersion};
+use crate::web::provenance;
+use crate::web::request::{Pagination, WebRequest};
+use crate::web::response::{ApiError, HandlerResult};
+use crate::web::state::WebState;
+
+/// Crates on one page; each costs the reading of its index file.
+const CRATES_PER_PAGE: usize = 25;
+/// Versions on one page.
+const VERSIONS_PER_PAGE: usize = 50;
+/// What stands where no bundle on record brought a crate, or where that is still being looked up.
+const UNKNOWN_BUNDLE: &str = "not known";
+/// The longest search that is looked for.
+const MAX_QUERY_CHARS: usize = 100;
+
+#[derive(Template)]
+#[template(path = "browse.html")]
+struct BrowsePage {
+    frame: Frame,
+    query: String,
+    found: String,
+    rows: Vec<CrateRow>,
+    one: Option<CrateView>,
+    /// Whether what is not held comes when a client asks for it.
+    live: bool,
+    pages: Pager,
+}
+
+/// A crate among others.
+struct CrateRow {
+    name: String,
+    description: Option<String>,
+    link: String,
+    versions: String,
+    newest: Option<VersionRow>,
+}
+
+/// A crate by itself.
+struct CrateView {
+    name: String,
+    /// The command that adds it to a project.
+    add: String,
+    description: Option<String>,
+    about: String,
+    rows: Vec<VersionRow>,
+}
+
+struct VersionRow {
+    version: String,
+    size: String,
+    bundle: String,
+    /// Whether no bundle brought it, and live mode did.
+    live: bool,
+    yanked: bool,
+    index_only: bool,
+    /// Where its file is; `None` where that is not held.
+    href: Option<String>,
+}
+
+pub(super) fn show(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
+    render_page("/browse", state, request, |frame| {
+        // What is no number is the first page: an address that somebody typed is not worth a refusal.
+        let number = request.query_value("page").and_then(|page| page.parse().ok()).unwrap_or(1).max(1);
+        match request.query_value("crate") {
+            Some(name) => crate_detail(frame, state, name, number),
+            None => crate_list(frame, state, request.query_value("q").unwrap_or_default(), number),
+        }
+    })
+}
+
+fn crate_list(frame: Frame, state: &WebState, query: &str, number: usize) -> Result<BrowsePage, ApiError> {
+    let query: String = query.chars().take(MAX_QUERY_CHARS).collect();
+    let listed = state.crates.list(&state.options.mirror, &query, Pagination { number, size: CRATES_PER_PAGE })?;
+    let total = usize::try_from(listed.total).unwrap_or(usize::MAX);
+    let rows = listed.crates.into_iter().map(|summary| CrateRow {
+        link: encode_component(&summary.name),
+        versions: format_count(summary.versions_total),
+        newest: newest_release(&summary.versions).map(|version| version_row(&summary.name, version)),
+        name: summary.name,
+        description: summary.description,
+    });
+    let rows = rows.collect();
+    let found = format_quantity(listed.total, "crate");
+    let found = if query.trim().is_empty() { format!("{found} held") } else { format!("{found} found") };
+    let pages = Pager::new(total, CRATES_PER_PAGE, number, format!("./browse?q={}&page=", encode_component(&query)));
+    let live = state.options.live.is_enabled();
+    Ok(BrowsePage { frame, query, found, rows, one: None, live, pages })
+}
+
+fn crate_detail(frame: Frame, state: &WebState, name: &str, number: usize) -> Result<BrowsePage, ApiError> {
+    let unknown = || {
+        ApiError::new(StatusCode::NOT_FOUND, format!("the mirror holds no crate that is called `{name}`"))
+            .with_hint("Crates, in the navigation above, lists those that it holds.")
+    };
+    let crate_name = name.parse().map_err(|_| unknown())?;
+    let part = |number| {
+        state.crates.detail(&state.options.mirror, &crate_name, Pagination { number, size: VERSIONS_PER_PAGE })
+    };
+    let mut detail = part(number)?.ok_or_else(unknown)?;
+    let total = usize::try_from(detail.versions_total).unwrap_or(usize::MAX);
+    let mut pages = Pager::new(
+        total,
+        VERSIONS_PER_PAGE,
+        number,
+        format!("./browse?crate={}&page=", encode_component(&detail.name)),
+    );
+    pages.label = "Versions";
+    pages.words = ["Newer", "Older"];
+    if pages.page != number {
+        // Past the end is the end.
+        detail = part(pages.page)?.ok_or_else(unknown)?;
+    }
+    let crates::CrateDetail { name, description, versions_total, bytes, versions, .. } = detail;
+    let one = CrateView {
+        add: format!("cargo add {name}"),
+        about: format!("{} held, {}", format_quantity(versions_total, "version"), event::format_size(bytes)),
+        rows: versions.iter().map(|version| version_row(&name, version)).collect(),
+        description,
+        name,
+    };
+    let (query, found, rows, live) = (String::new(), String::new(), Vec::new(), state.options.live.is_enabled());
+    Ok(BrowsePage { frame, query, found, rows, one: Some(one), live, pages })
+}
+
+/// The version that cargo would take, of those that are sorted from the newest on: a release that is not yanked.
+fn newest_release(versions: &[CrateVersion]) -> Option<&CrateVersion> {
+    let is_release =
+        |held: &&CrateVersion| !held.yanked && !held.version.split('+').next().unwrap_or_default().contains('-');
+    versions.iter().find(is_release).or(versions.first())
+}
+
+fn version_row(name: &str, crate_version: &CrateVersion) -> VersionRow {
+    let CrateVersion { version, bytes, yanked, index_only, bundle, .. } = crate_version;
+    VersionRow {
+        version: version.clone(),
+        size: bytes.map_or_else(|| "–".to_owned(), event::format_size),
+        live: bundle.as_deref() == Some(provenance::LIVE_MODE_BUNDLE),
+        bundle: bundle.clone().unwrap_or_else(|| UNKNOWN_BUNDLE.to_owned()),
+        yanked: *yanked,
+        index_only: *index_only,
+        href: bytes.map(|_| format!("./crates/{}", encode_component(&format!("{name}-{version}.crate")))),
+    }
+}

@@ -1,0 +1,254 @@
+//! The dashboard: what the mirror holds and how it is.
+
+use std::sync::Arc;
+
+use askama::Template;
+
+use super::chart::{StepChart, bar_length, draw_steps, round_up};
+use super::format::{DisplayTime, encode_component, format_count, format_quantity};
+use super::live_mode::{Alarm, LiveCard, alarms};
+use super::{Frame, render_page, sentence};
+use crate::error_report::Failure;
+use crate::event;
+use crate::mirror::status::Status;
+use crate::mirror::summary::Counts;
+use crate::web::incoming::{self, IncomingFolder};
+use crate::web::request::WebRequest;
+use crate::web::response::HandlerResult;
+use crate::web::state::WebState;
+use crate::web::statistics::{CrateSize, GrowthPoint, StatisticsSnapshot};
+
+/// Rows of the table beside it, the newest.
+const MAX_ROWS: usize = 50;
+/// The width of the bar of shares, in its own units.
+const BAR_WIDTH: f64 = 600.0;
+
+#[derive(Template)]
+#[template(path = "dashboard.html")]
+struct DashboardPage {
+    frame: Frame,
+    empty: bool,
+    versions: String,
+    names: String,
+    size: String,
+    artifacts: String,
+    last_import: DisplayTime,
+    imports: String,
+    toolchains: Vec<String>,
+    /// What is said where there is none.
+    no_toolchain: &'static str,
+    watcher: WatcherCard,
+    failed: u64,
+    failed_text: String,
+    /// Why readers are shut out who should not be.
+    shut_out: Option<String>,
+    /// That the newest bundle of a history is doubtful.
+    doubtful: Option<String>,
+    /// What is wrong with live mode's upstreams.
+    alarms: Vec<Alarm>,
+    live_on: bool,
+    live: Option<LiveCard>,
+    /// Whether everything for the pictures was read; else it is worth asking again soon.
+    complete: bool,
+    growth: Option<GrowthChart>,
+    space: SpaceChart,
+}
+
+/// What is seen of the incoming folder.
+struct WatcherCard {
+    state: &'static str,
+    about: String,
+    problem: Option<String>,
+}
+
+/// The size over time.
+struct GrowthChart {
+    top: String,
+    middle: String,
+    from: String,
+    to: String,
+    /// What the picture says, for who cannot see it.
+    label: String,
+    /// What it leaves out, as the end of a sentence.
+    left_out: String,
+    steps: StepChart,
+    rows: Vec<GrowthRow>,
+}
+
+struct GrowthRow {
+    imported: DisplayTime,
+    crates: String,
+    size: String,
+}
+
+/// What takes the space.
+struct SpaceChart {
+    label: String,
+    parts: Vec<SpacePart>,
+    largest: Vec<LargeCrate>,
+}
+
+struct SpacePart {
+    kind: &'static str,
+    name: &'static str,
+    size: String,
+    share: String,
+    x: f64,
+    width: f64,
+}
+
+struct LargeCrate {
+    name: String,
+    link: String,
+    versions: String,
+    size: String,
+    width: f64,
+}
+
+pub(super) fn show(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
+    render_page("/", state, request, |frame| {
+        let layout = &state.options.mirror;
+        let status = Status::read(layout).map_err(Failure::from)?;
+        let arrivals = incoming::read(&state.options)?;
+        let arrivals = if frame.admin { arrivals } else { arrivals.redacted(&state.options) };
+        let shut_out = state.options.access.reader_tokens_error();
+        let shut_out =
+            if frame.admin { shut_out } else { shut_out.map(|why| incoming::redact_paths(&state.options, &why)) };
+        let statistics = state.statistics.snapshot(layout);
+        let (counts, failed) = (status.counts, arrivals.failed_total);
+        let live_metrics = state.options.live.metrics_snapshot();
+        Ok(DashboardPage {
+            frame,
+            empty: status.imports == 0 && counts == Counts::default(),
+            versions: format_count(counts.versions),
+            names: format_quantity(counts.crates, "name"),
+            size: event::format_size(counts.total_bytes()),
+            artifacts: format!("{} of crates", event::format_size(counts.bytes)),
+            last_import: match status.last_import {
+                Some(time) => DisplayTime::new(time),
+                None => DisplayTime::placeholder(&status.last_import_text()),
+            },
+            imports: format_quantity(status.imports, "import"),
+            toolchains: status.toolchains,
+            no_toolchain: if live_metrics.is_enabled {
+                "they come when rustup asks"
+            } else {
+                "rustup finds nothing here"
+            },
+            watcher: WatcherCard::new(arrivals),
+            failed,
+            failed_text: format!("{} {}", format_quantity(failed, "bundle"), if failed == 1 { "was" } else { "were" }),
+            shut_out,
+            doubtful: match status.doubts.len() {
+                0 => None,
+                1 => Some("The newest bundle of a history is doubtful".to_owned()),
+                several => Some(format!("The newest bundles of {several} histories are doubtful")),
+            },
+            alarms: certificate_alarm(state).into_iter().chain(alarms(&live_metrics)).collect(),
+            live_on: live_metrics.is_enabled,
+            live: LiveCard::new(state, &live_metrics, status.live),
+            complete: statistics.is_complete,
+            growth: GrowthChart::new(&statistics),
+            space: SpaceChart::new(&counts, &statistics),
+        })
+    })
+}
+
+/// That clients refuse the certificate because of its dates.
+fn certificate_alarm(state: &WebState) -> Option<Alarm> {
+    let fault = state.certificate_fault()?;
+    let title = "Clients refuse the TLS certificate".to_owned();
+    Some(Alarm { id: "certificate", title, text: sentence(&fault) })
+}
+
+impl WatcherCard {
+    fn new(arrivals: IncomingFolder) -> WatcherCard {
+        let IncomingFolder { watching, problem, arriving, waiting, files, .. } = arrivals;
+        let mut about: Vec<String> = Vec::new();
+        let named = [(arriving.len(), "arriving"), (waiting.len(), "waiting")];
+        let not_watched = [(files.len(), "not imported")];
+        for (number, what) in if watching { &named[..] } else { &not_watched[..] } {
+            if *number > 0 {
+                about.push(format!("{} {what}", format_quantity(*number as u64, "bundle")));
+            }
+        }
+        let none = if watching { "nothing is waiting" } else { "bundles are imported by hand" };
+        let about = if about.is_empty() { none.to_owned() } else { about.join(", ") };
+        let state = match (watching, &problem) {
+            (false, _) => "not watched",
+            (true, Some(_)) => "out of reach",
+            (true, None) => "watched",
+        };
+        WatcherCard { state, about, problem }
+    }
+}
+
+impl GrowthChart {
+    /// `None` where no import is known.
+    fn new(seen: &StatisticsSnapshot) -> Option<GrowthChart> {
+        let StatisticsSnapshot { points, omitted: left_out, is_complete: complete, .. } = seen;
+        let (first, last) = (points.first()?, points.last()?);
+        let greatest = points.iter().map(|point| point.totals.total_bytes()).max().unwrap_or(0);
+        let top = round_up(greatest);
+        let drawn: Vec<(i64, u64)> =
+            points.iter().map(|point| (point.imported.as_second(), point.totals.total_bytes())).collect();
+        let day = |point: &GrowthPoint| point.imported.strftime("%Y-%m-%d").to_string();
+        Some(GrowthChart {
+            top: event::format_size(top),
+            middle: event::format_size(top / 2),
+            from: day(first),
+            to: day(last),
+            label: format!(
+                "From {} on {} to {} on {}, over {}; the table below has the numbers",
+                event::format_size(first.totals.total_bytes()),
+                day(first),
+                event::format_size(last.totals.total_bytes()),
+                day(last),
+                format_quantity(points.len() as u64, "import"),
+            ),
+            left_out: match (complete, left_out) {
+                (false, _) => "; the records are still being read".to_owned(),
+                (true, 0) => String::new(),
+                (true, more) => format!("; {} not shown", format_quantity(*more as u64, "older one")),
+            },
+            steps: draw_steps(&drawn, top),
+            rows: points
+                .iter()
+                .rev()
+                .take(MAX_ROWS)
+                .map(|point| GrowthRow {
+                    imported: DisplayTime::new(point.imported),
+                    crates: format_count(point.totals.versions),
+                    size: event::format_size(point.totals.total_bytes()),
+                })
+                .collect(),
+        })
+    }
+}
+
+impl SpaceChart {
+    fn new(counts: &Counts, seen: &StatisticsSnapshot) -> SpaceChart {
+        let all = counts.total_bytes();
+        let mut x = 0.0;
+        let mut parts = Vec::new();
+        for (kind, name, bytes) in
+            [("crates", "Crates", counts.bytes), ("toolchains", "Toolchains and rustup", counts.dist_file_bytes)]
+        {
+            let width = bar_length(bytes, all, BAR_WIDTH).min(BAR_WIDTH - x);
+            let share = format!("{:.0} %", if all == 0 { 0.0 } else { bytes as f64 / all as f64 * 100.0 });
+            parts.push(SpacePart { kind, name, size: event::format_size(bytes), share, x, width });
+            x += width;
+        }
+        let label =
+            parts.iter().map(|part| format!("{}: {}, {}", part.name, part.size, part.share)).collect::<Vec<_>>();
+        let greatest = seen.largest.first().map_or(0, |one| one.bytes);
+        let largest = seen.largest.iter().map(|CrateSize { name, versions, bytes }| LargeCrate {
+            name: name.clone(),
+            link: encode_component(name),
+            versions: format_quantity(*versions, "version"),
+            size: event::format_size(*bytes),
+            width: bar_length(*bytes, greatest, 100.0),
+        });
+        SpaceChart { label: label.join("; "), parts, largest: largest.collect() }
+    }
+}

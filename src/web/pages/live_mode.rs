@@ -1,0 +1,349 @@
+//! Live mode as the pages show it: whether it is on and where it fetches from, what it was good for so far, and what is wrong.
+
+use super::format::{DisplayTime, format_count, format_quantity};
+use super::sentence;
+use crate::event;
+use crate::live::metrics::{MetricsSnapshot, UpstreamHealth};
+use crate::mirror::live::LiveTotals;
+use crate::server::metrics::{RequestKind, ServerMetrics};
+use crate::web::state::WebState;
+
+/// Statuses with which a file is given, or known to be at the client's.
+const SERVED_STATUSES: [u16; 3] = [200, 206, 304];
+
+/// Whether live mode is on, and what it makes of its upstreams.
+pub(super) struct LiveStatus {
+    pub(super) on: bool,
+    /// Whether `offline` forbids switching it on.
+    pub(super) offline: bool,
+    /// Why it is on and asks nobody, as a sentence.
+    pub(super) trouble: Option<String>,
+    pub(super) upstreams: Vec<UpstreamRow>,
+    /// What it brought so far and is held.
+    pub(super) brought: Option<String>,
+}
+
+/// One of the upstreams.
+pub(super) struct UpstreamRow {
+    pub(super) name: &'static str,
+    pub(super) state: &'static str,
+    pub(super) bad: bool,
+    pub(super) address: Option<String>,
+    pub(super) why: Option<String>,
+}
+
+/// The dashboard's card.
+pub(super) struct LiveCard {
+    pub(super) standing: LiveStatus,
+    pub(super) hits: String,
+    pub(super) rate: String,
+    pub(super) misses: String,
+    pub(super) fetched: String,
+    pub(super) saved: String,
+    pub(super) ahead: String,
+    pub(super) ahead_result: String,
+    pub(super) stale: Counter,
+    pub(super) failures: Counter,
+    pub(super) mismatches: Counter,
+    pub(super) since: DisplayTime,
+}
+
+/// A number that is best when it is none.
+pub(super) struct Counter {
+    pub(super) count: String,
+    pub(super) none: bool,
+}
+
+/// What somebody has to look at.
+pub(super) struct Alarm {
+    pub(super) id: &'static str,
+    pub(super) title: String,
+    pub(super) text: String,
+}
+
+/// What the mirror gave by itself.
+#[derive(Debug, PartialEq, Eq)]
+struct Savings {
+    /// Files that were given and did not have to be fetched for that.
+    hits: u64,
+    /// Bytes that upstream did not have to send.
+    saved: u64,
+}
+
+impl Savings {
+    /// Of the answers about crates and toolchains, which had so many bytes, those that live mode was not needed for.
+    fn compute(
+        answers: impl Iterator<Item = (RequestKind, Option<u16>, u64)>,
+        bytes: u64,
+        metrics: &MetricsSnapshot,
+    ) -> Savings {
+        let files = answers.filter(|(asked, status, _)| {
+            is_mirror_file(*asked) && status.is_some_and(|one| SERVED_STATUSES.contains(&one))
+        });
+        let served: u64 = files.map(|(.., count)| count).sum();
+        // A miss is counted before its answer.
+        let hits = served.saturating_sub(metrics.served_misses);
+        // Without a hit nothing was saved: what is over then is the text of refusals.
+        Savings { hits, saved: if hits == 0 { 0 } else { bytes.saturating_sub(metrics.served_miss_bytes) } }
+    }
+
+    fn current(counters: &ServerMetrics, metrics: &MetricsSnapshot) -> Savings {
+        let bytes = counters.bytes().filter(|(asked, _)| is_mirror_file(*asked)).map(|(_, bytes)| bytes).sum();
+        Savings::compute(counters.responses(), bytes, metrics)
+    }
+}
+
+fn is_mirror_file(kind: RequestKind) -> bool {
+    matches!(kind, RequestKind::Crate | RequestKind::Dist | RequestKind::Rustup)
+}
+
+impl LiveStatus {
+    /// `brought`: what the mirror holds of it.
+    pub(super) fn new(metrics: &MetricsSnapshot, totals: LiveTotals) -> LiveStatus {
+        LiveStatus {
+            on: metrics.is_enabled,
+            offline: metrics.offline,
+            trouble: metrics.config_error.as_deref().map(sentence),
+            upstreams: metrics.upstreams.iter().map(UpstreamRow::new).collect(),
+            brought: describe_totals(totals),
+        }
+    }
+}
+
+/// What live mode brought and the mirror holds; `None`: nothing.
+pub(super) fn describe_totals(LiveTotals { crates, dist_files: artifacts, bytes }: LiveTotals) -> Option<String> {
+    (crates + artifacts > 0)
+        .then(|| format!("{} ({})", event::format_contents(crates, artifacts), event::format_size(bytes)))
+}
+
+impl UpstreamRow {
+    fn new(health: &UpstreamHealth) -> UpstreamRow {
+        UpstreamRow {
+            name: upstream_name(health.service),
+            state: match health.state {
+                "down" => "down",
+                "shaky" => "the last request failed",
+                "unasked" => "not asked yet",
+                _ => "good",
+            },
+            bad: matches!(health.state, "shaky" | "down"),
+            address: health.address.clone(),
+            why: health.reason.as_deref().map(sentence),
+        }
+    }
+}
+
+fn upstream_name(upstream: &str) -> &'static str {
+    match upstream {
+        "index" => "Index",
+        "crates" => "Crates",
+        _ => "Toolchains",
+    }
+}
+
+impl LiveCard {
+    /// `None` where live mode is off, and there is nothing of it to tell.
+    pub(super) fn new(state: &WebState, metrics: &MetricsSnapshot, brought: LiveTotals) -> Option<LiveCard> {
+        let MetricsSnapshot {
+            is_enabled: on,
+            misses,
+            fetches,
+            fetched_bytes,
+            index_requests,
+            stale_responses: stale,
+            failures,
+            mismatches,
+            ..
+        } = *metrics;
+        let was_on = index_requests + misses + fetches + stale + failures + mismatches > 0;
+        if !on && !was_on && brought == LiveTotals::default() {
+            return None;
+        }
+        let Savings { hits, saved } = Savings::current(&state.options.server_metrics, metrics);
+        let figure = |number| Counter { count: format_count(number), none: number == 0 };
+        Some(LiveCard {
+            standing: LiveStatus::new(metrics, brought),
+            hits: format_count(hits),
+            rate: hit_rate(hits, misses),
+            misses: format_count(misses),
+            fetched: match fetches {
+                0 => "nothing was fetched".to_owned(),
+                _ => format!(
+                    "{} from upstream, {}",
+                    format_quantity(fetches, "download"),
+                    event::format_size(fetched_bytes)
+                ),
+            },
+            saved: event::format_size(saved),
+            ahead: format_count(metrics.prefetched),
+            ahead_result: ahead_result(metrics),
+            stale: figure(stale),
+            failures: figure(failures),
+            mismatches: figure(mismatches),
+            since: DisplayTime::new(state.started),
+        })
+    }
+}
+
+/// How many of a hundred files were there.
+fn hit_rate(hits: u64, misses: u64) -> String {
+    match (hits, hits + misses) {
+        (_, 0) => "nothing was asked for".to_owned(),
+        // What is nearly all is not all.
+        (hits, all) => format!("{} % of what was asked for", u128::from(hits) * 100 / u128::from(all)),
+    }
+}
+
+/// What became of crates that were fetched before a client requested them.
+fn ahead_result(figured: &MetricsSnapshot) -> String {
+    let MetricsSnapshot {
+        prefetched: fetched_ahead,
+        fetched_ahead_bytes,
+        prefetch_hits: ahead_used,
+        ahead_used_bytes,
+        ..
+    } = *figured;
+    if fetched_ahead == 0 {
+        return "no crate was fetched before a client requested it".to_owned();
+    }
+    format!(
+        "{}; {} ({}) used, {} ({}) wasted",
+        event::format_size(fetched_ahead_bytes),
+        format_count(ahead_used),
+        event::format_size(ahead_used_bytes),
+        format_count(figured.ahead_wasted),
+        event::format_size(figured.ahead_wasted_bytes)
+    )
+}
+
+/// What is wrong, the worst first.
+pub(super) fn alarms(metrics: &MetricsSnapshot) -> Vec<Alarm> {
+    let mut alarms = Vec::new();
+    let mut add = |id, title: String, text| alarms.push(Alarm { id, title, text });
+    if metrics.mismatches > 0 {
+        let files = format_quantity(metrics.mismatches, "file");
+        add(
+            "mismatch",
+            "Upstream sent other bytes than its index promises".to_owned(),
+            format!(
+                "{files} since the start of the server. Nothing of that was kept, and no client was given it as whole. Upstream, \
+                 or something on the way to it, alters files: the log names them."
+            ),
+        );
+    }
+    if let Some(trouble) = &metrics.config_error {
+        let text = format!("{} What is held is served; what is not cannot be had.", sentence(trouble));
+        add("live-trouble", "Live mode can ask nobody".to_owned(), text);
+    }
+    for upstream in metrics.upstreams.iter().filter(|upstream| upstream.state == "down") {
+        let (id, of) = match upstream.service {
+            "index" => ("index-down", "the index"),
+            "crates" => ("crates-down", "crates"),
+            _ => ("dist-down", "toolchains"),
+        };
+        let why = upstream.reason.as_deref().map(sentence).unwrap_or_default();
+        let text = format!("{why} What is held is served; upstream is asked again from time to time.");
+        add(id, format!("The upstream of {of} is down"), text.trim().to_owned());
+    }
+    alarms
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Hits, and bytes saved, of answers with 5000 bytes.
+    fn savings(answers: &[(RequestKind, Option<u16>, u64)], misses_given: u64, misses_given_bytes: u64) -> (u64, u64) {
+        let figured = MetricsSnapshot {
+            served_misses: misses_given,
+            served_miss_bytes: misses_given_bytes,
+            ..MetricsSnapshot::default()
+        };
+        let Savings { hits, saved } = Savings::compute(answers.iter().copied(), 5000, &figured);
+        (hits, saved)
+    }
+
+    #[test]
+    fn hits_are_served_files_without_misses() {
+        let answers = [
+            (RequestKind::Crate, Some(200), 10),
+            (RequestKind::Crate, Some(206), 2),
+            (RequestKind::Crate, Some(304), 1),
+            (RequestKind::Dist, Some(200), 4),
+            (RequestKind::Rustup, Some(200), 3),
+            // None of these is a file of the mirror that was given.
+            (RequestKind::Index, Some(200), 1000),
+            (RequestKind::Page, Some(200), 1000),
+            (RequestKind::Crate, Some(404), 50),
+            (RequestKind::Crate, None, 50),
+        ];
+        assert_eq!(savings(&answers, 0, 0), (20, 5000));
+        assert_eq!(savings(&answers, 8, 1200), (12, 3800));
+        // Never less than nothing: what is on its way is a miss already.
+        assert_eq!(savings(&answers, 21, 1000), (0, 0));
+        assert_eq!(savings(&answers, 1, 9000), (19, 0));
+        assert_eq!(savings(&[(RequestKind::Crate, Some(404), 9)], 0, 0), (0, 0));
+    }
+
+    #[test]
+    fn hit_rates_are_rounded_down() {
+        assert_eq!(hit_rate(0, 0), "nothing was asked for");
+        assert_eq!(hit_rate(0, 3), "0 % of what was asked for");
+        assert_eq!(hit_rate(999, 1), "99 % of what was asked for");
+        assert_eq!(hit_rate(3, 0), "100 % of what was asked for");
+    }
+
+    #[test]
+    fn what_was_fetched_ahead_is_shown_with_what_was_wasted() {
+        assert_eq!(ahead_result(&MetricsSnapshot::default()), "no crate was fetched before a client requested it");
+        let figured = MetricsSnapshot {
+            prefetched: 12,
+            fetched_ahead_bytes: 500,
+            prefetch_hits: 9,
+            ahead_used_bytes: 400,
+            ahead_wasted: 2,
+            ahead_wasted_bytes: 60,
+            ..MetricsSnapshot::default()
+        };
+        assert_eq!(ahead_result(&figured), "500 B; 9 (400 B) used, 2 (60 B) wasted");
+    }
+
+    #[test]
+    fn alarms_are_listed_worst_first() {
+        assert!(
+            alarms(&MetricsSnapshot {
+                is_enabled: true,
+                stale_responses: 3,
+                failures: 2,
+                ..MetricsSnapshot::default()
+            })
+            .is_empty()
+        );
+        let health = |of, state, why: Option<&str>| UpstreamHealth {
+            service: of,
+            address: None,
+            state,
+            reason: why.map(str::to_owned),
+        };
+        let upstreams = vec![
+            health("index", "shaky", Some("reset")),
+            health("crates", "down", Some("connection refused")),
+            health("dist", "good", None),
+        ];
+        let figured = MetricsSnapshot { is_enabled: true, mismatches: 2, upstreams, ..MetricsSnapshot::default() };
+        let reported: Vec<(&str, String)> =
+            alarms(&figured).into_iter().map(|one| (one.id, one.title + ": " + &one.text)).collect();
+        assert_eq!(reported.len(), 2, "{reported:?}");
+        assert!(reported[0].1.contains("its index promises: 2 files since"), "{reported:?}");
+        assert!(
+            reported[1].1.starts_with("The upstream of crates is down: Connection refused. What is held"),
+            "{reported:?}"
+        );
+        let figured = MetricsSnapshot {
+            is_enabled: true,
+            config_error: Some("no network".to_owned()),
+            ..MetricsSnapshot::default()
+        };
+        assert!(alarms(&figured)[0].text.starts_with("No network. "));
+    }
+}

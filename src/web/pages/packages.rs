@@ -1,0 +1,295 @@
+//! Packages: what was imported, what was not and why, snapshots, and what can be done about all that.
+
+use std::sync::Arc;
+
+use askama::Template;
+
+use super::format::{DisplayTime, Pager, encode_component, format_count, format_quantity};
+use super::live_mode::describe_totals;
+use super::{Frame, render_page, sentence};
+use crate::error_report::Failure;
+use crate::event;
+use crate::mirror::live;
+use crate::mirror::status::Status;
+use crate::web::imports::{Import, ImportInfo};
+use crate::web::incoming::{self, IncomingFolder, PendingBundle, RejectedBundle};
+use crate::web::jobs::{Job, JobKind, JobState};
+use crate::web::request::{Pagination, WebRequest};
+use crate::web::response::HandlerResult;
+use crate::web::snapshots;
+use crate::web::state::WebState;
+
+/// Imports on one page.
+const IMPORTS_PER_PAGE: usize = 25;
+/// Problems of a check that are named.
+const MAX_LISTED_PROBLEMS: usize = 200;
+
+#[derive(Template)]
+#[template(path = "packages.html")]
+struct PackagesPage {
+    frame: Frame,
+    why_not: Option<&'static str>,
+    /// Whether there is no mirror yet.
+    nothing: bool,
+    watching: bool,
+    problem: Option<String>,
+    /// Whether a bundle is on its way, so that it is worth asking again soon.
+    soon: bool,
+    lot: Vec<NotImportedRow>,
+    /// What is said of refused bundles that are not named.
+    more_failed: Option<String>,
+    imports: Vec<ImportRow>,
+    /// What live mode brought, which stands in no bundle.
+    brought: Option<String>,
+    pages: Pager,
+    job: Option<JobPanel>,
+    snapshots: Vec<SnapshotRow>,
+    histories: Vec<HistoryRow>,
+}
+
+/// A history that feeds the mirror.
+struct HistoryRow {
+    id: String,
+    /// The names of its inputs.
+    inputs: String,
+    /// Number, id and time of its newest bundle.
+    sequence: u64,
+    bundle: String,
+    created: DisplayTime,
+    /// Why it is doubtful which bundle is the newest, as sentences.
+    doubts: Vec<String>,
+}
+
+/// The job that is at work, or was the last.
+struct JobPanel {
+    title: &'static str,
+    said: String,
+    bad: bool,
+    /// What a check found, as far as it is named, and what is said of the rest.
+    found: Vec<String>,
+    more: Option<String>,
+    /// How many files must be fetched again.
+    to_fetch: Option<String>,
+}
+
+/// A bundle that is not imported.
+struct NotImportedRow {
+    file: String,
+    state: &'static str,
+    reason: String,
+    bad: bool,
+    /// What can be done about it: a word for the module, and one for people.
+    acts: Vec<(&'static str, &'static str)>,
+}
+
+/// An import.
+struct ImportRow {
+    number: u64,
+    imported: DisplayTime,
+    file: String,
+    current: bool,
+    kind: String,
+    parent: String,
+    crates: String,
+    artifacts: String,
+    size: String,
+    /// What the import warned of, and how many warnings there are.
+    warnings: Vec<String>,
+    warned: String,
+}
+
+struct SnapshotRow {
+    file: String,
+    href: String,
+    created: DisplayTime,
+    size: String,
+}
+
+pub(super) fn show(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
+    render_page("/packages", state, request, |frame| {
+        let options = &state.options;
+        // What is no number is the first page: an address that somebody typed is not worth a refusal.
+        let number = request.query_value("page").and_then(|page| page.parse().ok()).unwrap_or(1).max(1);
+        let history = state.imports.page(&options.mirror, Pagination { number, size: IMPORTS_PER_PAGE })?;
+        let total = usize::try_from(history.total).unwrap_or(usize::MAX);
+        let mut pages = Pager::new(total, IMPORTS_PER_PAGE, number, "./packages?page=".to_owned());
+        (pages.anchor, pages.words) = ("#history", ["Newer", "Older"]);
+        let admin = frame.admin;
+        let arrivals = incoming::read(options)?;
+        let arrivals = if frame.admin { arrivals } else { arrivals.redacted(options) };
+        let snapshots = snapshots::list(&options.incoming)?.into_iter().map(|one| SnapshotRow {
+            href: format!("./api/export/download/{}", encode_component(&one.file)),
+            file: one.file,
+            created: DisplayTime::parse(&one.created),
+            size: event::format_size(one.bytes),
+        });
+        let status = Status::read(&options.mirror).map_err(Failure::from)?;
+        let more = arrivals.failed_total.saturating_sub(arrivals.failed.len() as u64);
+        Ok(PackagesPage {
+            why_not: frame.why_not(),
+            frame,
+            nothing: !options.mirror.private().exists(),
+            watching: arrivals.watching,
+            problem: arrivals.problem.clone(),
+            soon: arrivals.watching && !(arrivals.arriving.is_empty() && arrivals.files.is_empty()),
+            more_failed: (more > 0)
+                .then(|| format!("{} were refused before these.", format_quantity(more, "other bundle"))),
+            lot: not_imported_rows(arrivals),
+            brought: describe_totals(live::read_totals(&options.mirror).unwrap_or_default()),
+            imports: history.packages.into_iter().map(import_row).collect(),
+            pages,
+            job: state.jobs.list().into_iter().next().map(|job| {
+                JobPanel::from_job(if admin {
+                    job
+                } else {
+                    job.map_texts(|text| incoming::redact_paths(options, text))
+                })
+            }),
+            snapshots: snapshots.collect(),
+            histories: histories(status),
+        })
+    })
+}
+
+/// The histories that feed the mirror, those that are doubtful first.
+fn histories(status: Status) -> Vec<HistoryRow> {
+    let Status { lineages, mut doubts, .. } = status;
+    let mut rows: Vec<HistoryRow> = lineages
+        .into_iter()
+        .map(|lineage| HistoryRow {
+            inputs: lineage.input_names().unwrap_or_else(|| "inputs unknown".to_owned()),
+            sequence: lineage.sequence,
+            created: DisplayTime::parse(&lineage.created),
+            doubts: doubts.remove(&lineage.id).unwrap_or_default().iter().map(|doubt| sentence(doubt)).collect(),
+            bundle: lineage.bundle,
+            id: lineage.id,
+        })
+        .collect();
+    rows.sort_by_key(|row| row.doubts.is_empty());
+    rows
+}
+
+impl JobPanel {
+    /// The page's module says it in more words.
+    fn from_job(job: Job) -> JobPanel {
+        let title = match job.kind {
+            JobKind::Gc => "Cleaning up",
+            JobKind::Export => "Creating a snapshot",
+            JobKind::Verify => "Checking every file",
+            JobKind::Import => "Importing a bundle",
+        };
+        let ended =
+            job.finished.map_or_else(String::new, |time| format!(" It ended at {}.", DisplayTime::parse(&time).text));
+        let outcome = job.outcome.unwrap_or_default();
+        let number = |name: &str| outcome[name].as_u64().unwrap_or(0);
+        let problems = number("problems_total");
+        let named = outcome["problems"].as_array().into_iter().flatten().filter_map(|one| one.as_str());
+        let found: Vec<String> = named.take(MAX_LISTED_PROBLEMS).map(str::to_owned).collect();
+        let more = problems.saturating_sub(found.len() as u64);
+        let to_fetch = Some(number("to_fetch")).filter(|files| *files > 0).map(|files| format_quantity(files, "file"));
+        let said = match job.state {
+            JobState::Running => "It goes on at the server, also when this page is closed.".to_owned(),
+            JobState::Done if problems > 0 => {
+                let were = if problems == 1 { "was" } else { "were" };
+                format!("{} {were} found.{ended}", format_quantity(problems, "problem"))
+            }
+            JobState::Done => format!("Done.{ended}"),
+            JobState::Stopped => format!("It was stopped.{ended}"),
+            JobState::Failed => {
+                let why = [job.error, job.hint].into_iter().flatten().map(|text| sentence(&text));
+                format!("{}{ended}", why.collect::<Vec<_>>().join(" "))
+            }
+        };
+        let bad = job.state == JobState::Failed || problems > 0;
+        JobPanel {
+            title,
+            said,
+            bad,
+            found,
+            more: (more > 0).then(|| format!("and {} more", format_count(more))),
+            to_fetch,
+        }
+    }
+}
+
+/// Everything that is not imported: what was refused first, what was dismissed last.
+fn not_imported_rows(arrivals: IncomingFolder) -> Vec<NotImportedRow> {
+    let IncomingFolder { failed, waiting, arriving, files, watching, dismissed, .. } = arrivals;
+    let rejected_row = |one: RejectedBundle, bad: bool| {
+        let acts = [
+            (one.moved && one.has_file).then_some(("retry", "Retry")),
+            (one.moved && bad).then_some(("dismiss", "Dismiss")),
+            one.moved.then_some(("delete", "Delete")),
+        ];
+        let state = if bad { "refused" } else { "dismissed" };
+        NotImportedRow { file: one.file, state, reason: one.reason, bad, acts: acts.into_iter().flatten().collect() }
+    };
+    let mut rows: Vec<NotImportedRow> = failed.into_iter().map(|one| rejected_row(one, true)).collect();
+    for (bundles, state) in [(waiting, "waiting"), (arriving, "arriving")] {
+        let stuck = |one: PendingBundle| NotImportedRow {
+            file: one.file,
+            state,
+            reason: one.reason,
+            bad: false,
+            acts: Vec::new(),
+        };
+        rows.extend(bundles.into_iter().map(stuck));
+    }
+    if !watching {
+        rows.extend(files.into_iter().map(|one| NotImportedRow {
+            file: one.file,
+            state: "not watched",
+            reason: "this server does not watch its incoming folder".to_owned(),
+            bad: false,
+            acts: vec![("import", "Import")],
+        }));
+    }
+    rows.extend(dismissed.into_iter().map(|one| rejected_row(one, false)));
+    rows
+}
+
+fn import_row(import: Import) -> ImportRow {
+    let Import { number, current, info } = import;
+    match info {
+        Some(info) => {
+            let ImportInfo {
+                file,
+                kind,
+                imported,
+                parent,
+                crates_shipped,
+                dist_files_shipped: rustup_artifacts_shipped,
+                bytes,
+                warnings,
+                ..
+            } = info;
+            ImportRow {
+                number,
+                imported: DisplayTime::parse(&imported),
+                file,
+                current,
+                kind,
+                parent: parent.map_or_else(|| "–".to_owned(), |parent| parent.file),
+                crates: format_count(crates_shipped),
+                artifacts: format_count(rustup_artifacts_shipped),
+                size: event::format_size(bytes),
+                warned: format_quantity(warnings.len() as u64, "warning"),
+                // They begin with a file's name as a rule, which stays as it is.
+                warnings,
+            }
+        }
+        None => ImportRow {
+            number,
+            imported: DisplayTime::placeholder("unknown"),
+            file: "its record cannot be read".to_owned(),
+            current,
+            kind: "–".to_owned(),
+            parent: "–".to_owned(),
+            crates: "–".to_owned(),
+            artifacts: "–".to_owned(),
+            size: "–".to_owned(),
+            warnings: Vec::new(),
+            warned: String::new(),
+        },
+    }
+}

@@ -1,0 +1,113 @@
+//! What cargo is told by the parts of a registry's API that a mirror does not have: publish, yank, owners.
+//!
+//! cargo shows `{"errors":[{"detail":"…"}]}` as one sentence, and any other body as a page of headers (crates.io's
+//! `Error::Api`). The status is 403: cargo tries others again.
+
+use std::time::Duration;
+
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::{Method, Response, StatusCode};
+use serde::Serialize;
+use tokio::time::timeout;
+
+use super::response::{ApiError, json_with_status};
+use crate::server::OutgoingBody;
+
+/// Bytes of a crate that is published in vain; crates.io takes as many.
+const MAX_PUBLISH_BODY: usize = 16 * 1024 * 1024;
+/// How long it may take to arrive.
+const PUBLISH_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The form of errors that cargo knows.
+#[derive(Serialize)]
+struct RegistryErrors {
+    errors: [RegistryError; 1],
+}
+
+#[derive(Serialize)]
+struct RegistryError {
+    detail: String,
+}
+
+/// Whether the path belongs to the API of a registry.
+pub(super) fn is_registry_path(path: &[String]) -> bool {
+    matches!(path, [api, v1, _, ..] if api == "api" && v1 == "v1")
+}
+
+/// The refusal as cargo shows it.
+pub(super) fn error_response(refusal: ApiError) -> Response<OutgoingBody> {
+    let detail = match &refusal.hint {
+        Some(hint) => format!("{} ({hint})", refusal.error),
+        None => refusal.error.clone(),
+    };
+    let (parts, _) = refusal.into_response().into_parts();
+    let mut response = json_with_status(parts.status, &RegistryErrors { errors: [RegistryError { detail }] });
+    for (name, value) in &parts.headers {
+        if !response.headers().contains_key(name) {
+            response.headers_mut().insert(name, value.clone());
+        }
+    }
+    response
+}
+
+/// What is said of a request that no route takes.
+pub(super) fn unsupported(method: &Method, path: &[String]) -> ApiError {
+    let path: Vec<&str> = path.iter().skip(2).map(String::as_str).collect();
+    let (what, instead) = match (method.as_str(), path.as_slice()) {
+        ("PUT", ["crates", "new"]) => ("crates cannot be published here", "publish to the registry that it mirrors"),
+        ("DELETE", ["crates", _, _, "yank"]) => ("versions cannot be yanked here", "yank them upstream"),
+        ("PUT", ["crates", _, _, "unyank"]) => ("versions cannot be un-yanked here", "un-yank them upstream"),
+        (_, ["crates", _, "owners"]) => ("crates have no owners here", "ask the registry that it mirrors"),
+        ("GET", _) => {
+            return ApiError::new(StatusCode::NOT_FOUND, "this mirror does not have this part of a registry's API")
+                .with_hint("of that API it has search alone");
+        }
+        _ => ("nothing can be changed here", "change it upstream"),
+    };
+    let error = format!("this mirror is read-only: {what}");
+    ApiError::new(StatusCode::FORBIDDEN, error).with_hint(format!("{instead}, then import the next bundle"))
+}
+
+/// Reads what was sent and forgets it: a client that is still sending would not see the answer.
+pub(super) async fn drain_body(mut body: Incoming) {
+    let read = async {
+        let mut bytes = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            bytes += frame.data_ref().map_or(0, bytes::Bytes::len);
+            if bytes > MAX_PUBLISH_BODY {
+                break;
+            }
+        }
+    };
+    let _late = timeout(PUBLISH_TIMEOUT, read).await.is_err();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unsupported_requests_are_named() {
+        let said = |method: Method, path: &str| {
+            let path: Vec<String> = path.split('/').map(str::to_owned).collect();
+            assert!(is_registry_path(&path), "{path:?}");
+            let ApiError { status, error, hint, .. } = unsupported(&method, &path);
+            (status.as_u16(), format!("{error}; {}", hint.unwrap_or_default()))
+        };
+        for (method, path, status, words) in [
+            (Method::PUT, "api/v1/crates/new", 403, "this mirror is read-only: crates cannot be published"),
+            (Method::DELETE, "api/v1/crates/a/1.0.0/yank", 403, "read-only: versions cannot be yanked"),
+            (Method::PUT, "api/v1/crates/a/1.0.0/unyank", 403, "read-only: versions cannot be un-yanked"),
+            (Method::GET, "api/v1/crates/a/owners", 403, "no owners"),
+            (Method::PUT, "api/v1/crates/a/owners", 403, "no owners"),
+            (Method::POST, "api/v1/anything", 403, "read-only: nothing can be changed"),
+            (Method::GET, "api/v1/crates/a/1.0.0", 404, "search alone"),
+        ] {
+            let (code, text) = said(method, path);
+            assert!(code == status && text.contains(words), "{path}: {code} {text}");
+        }
+        assert!(!is_registry_path(&["api".to_owned(), "v1".to_owned()]));
+        assert!(!is_registry_path(&["api".to_owned(), "status".to_owned(), "x".to_owned()]));
+    }
+}

@@ -1,0 +1,198 @@
+//! A request as handlers see it: path and query decoded once, the body bounded and whole.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, IF_MATCH};
+use hyper::{HeaderMap, StatusCode, Version};
+use percent_encoding::percent_decode_str;
+use serde::de::DeserializeOwned;
+use tokio::time::timeout;
+
+use super::auth;
+use super::response::ApiError;
+use super::state::WebState;
+use crate::bundle::sanitize::sanitize_line;
+use crate::server::fallback::RequestOrigin;
+
+/// Bytes of a request's body. A depends.toml of ten thousand entries is a third of it.
+pub(super) const MAX_WRITE_BODY: usize = 1024 * 1024;
+
+/// Bytes of the body of a request that anybody may send: thousands of them at a time must not take all memory.
+pub(super) const MAX_ANONYMOUS_BODY: usize = 4 * 1024;
+
+/// How long a body may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Most entries on one page of a list.
+pub(super) const MAX_PER_PAGE: usize = 100;
+/// The last page that can be asked for.
+const MAX_PAGE_NUMBER: usize = 1_000_000_000;
+
+/// A part of a long list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Pagination {
+    /// Its number, from 1.
+    pub(super) number: usize,
+    /// Entries on each.
+    pub(super) size: usize,
+}
+
+impl Pagination {
+    /// What of the list stands on it.
+    pub(super) fn slice<'l, T>(&self, list: &'l [T]) -> &'l [T] {
+        let begin = (self.number - 1).saturating_mul(self.size).min(list.len());
+        &list[begin..begin.saturating_add(self.size).min(list.len())]
+    }
+}
+
+/// A request.
+pub(super) struct WebRequest {
+    /// Whether only the head of the answer is wanted.
+    pub(super) is_head: bool,
+    /// The version of HTTP that it came in.
+    pub(super) version: Version,
+    /// Its headers.
+    pub(super) headers: HeaderMap,
+    /// What stands in the places of the path that the route leaves open, in their order, decoded.
+    pub(super) path_params: Vec<String>,
+    /// Names and values of the query, decoded.
+    pub(super) query: Vec<(String, String)>,
+    /// The body; empty for routes that read it themselves.
+    pub(super) body: Bytes,
+    /// Where it came from.
+    pub(super) origin: RequestOrigin,
+}
+
+impl WebRequest {
+    /// What stands in the path's open place number `index`.
+    pub(super) fn path_param(&self, index: usize) -> &str {
+        self.path_params.get(index).map_or("", String::as_str)
+    }
+
+    /// Whether this client may change what is there.
+    pub(super) fn is_admin(&self, state: &WebState) -> bool {
+        auth::is_admin(state, &self.headers, self.version, &self.origin)
+    }
+
+    /// The last value of a name in the query.
+    pub(super) fn query_value(&self, name: &str) -> Option<&str> {
+        self.query.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// A yes or no of the query; no where it is not there.
+    pub(super) fn query_flag(&self, name: &str) -> Result<bool, ApiError> {
+        match self.query_value(name) {
+            None | Some("false") => Ok(false),
+            Some("true" | "") => Ok(true),
+            Some(_) => Err(ApiError::new(StatusCode::BAD_REQUEST, format!("`{name}` is true or false"))),
+        }
+    }
+
+    /// A number of the query, at most `most`.
+    pub(super) fn query_number(&self, name: &str, default: usize, max: usize) -> Result<usize, ApiError> {
+        let Some(text) = self.query_value(name) else { return Ok(default) };
+        let number = text.parse::<usize>().ok().filter(|number| *number <= max);
+        let wrong = || ApiError::new(StatusCode::BAD_REQUEST, format!("`{name}` is a number, at most {max}"));
+        number.ok_or_else(wrong)
+    }
+
+    /// Which part of a long list is wanted.
+    pub(super) fn pagination(&self, size: usize) -> Result<Pagination, ApiError> {
+        let (number, size) =
+            (self.query_number("page", 1, MAX_PAGE_NUMBER)?, self.query_number("per_page", size, MAX_PER_PAGE)?);
+        if number == 0 || size == 0 {
+            return Err(ApiError::new(StatusCode::BAD_REQUEST, "`page` and `per_page` begin at 1"));
+        }
+        Ok(Pagination { number, size })
+    }
+
+    /// Refuses to change what is no more in the state that the client saw, where it says which that was. Who holds the lock of
+    /// what is to be changed asks this first.
+    pub(super) fn check_if_match(&self, etag: &str, otherwise: &str) -> Result<(), ApiError> {
+        let wanted = self.headers.get(IF_MATCH).map(|value| value.to_str().unwrap_or_default());
+        if wanted.is_some_and(|wanted| wanted != "*" && wanted != etag) {
+            return Err(ApiError::new(StatusCode::PRECONDITION_FAILED, otherwise)
+                .with_hint("load it again and repeat the change; nothing was stored"));
+        }
+        Ok(())
+    }
+
+    /// Refuses names in the query that mean nothing here: where much is at stake, a misspelled one must not be passed over.
+    pub(super) fn check_query_names(&self, names: &[&str]) -> Result<(), ApiError> {
+        match self.query.iter().find(|(name, _)| !names.contains(&name.as_str())) {
+            Some((name, _)) => {
+                let error = format!("the query's `{}` means nothing here", sanitize_line(name));
+                Err(ApiError::new(StatusCode::BAD_REQUEST, error)
+                    .with_hint(format!("it may have {}", names.join(", "))))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The body, read as JSON.
+    pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
+        let kind = self.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        let kind = kind.split(';').next().unwrap_or_default().trim();
+        if !kind.eq_ignore_ascii_case("application/json") {
+            // A form of a foreign page can send every other kind without the browser asking first.
+            return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body is not declared as JSON")
+                .with_hint("send `Content-Type: application/json`"));
+        }
+        serde_json::from_slice(&self.body).map_err(|error| {
+            ApiError::new(StatusCode::BAD_REQUEST, format!("the body is not what is expected here: {error}"))
+                .with_hint("/api/openapi.json describes it")
+        })
+    }
+}
+
+/// The names and values of a query, decoded. What is not UTF-8 is dropped with its name.
+pub(super) fn parse_query(raw: Option<&str>) -> Vec<(String, String)> {
+    let decode = |text: &str| {
+        let plain = text.replace('+', " ");
+        percent_decode_str(&plain).decode_utf8().map(std::borrow::Cow::into_owned).ok()
+    };
+    let pairs = raw.unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
+    let pairs = pairs.filter_map(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        Some((decode(name)?, decode(value)?))
+    });
+    pairs.collect()
+}
+
+/// The whole body, of at most `most` bytes.
+pub(super) async fn read_body(incoming: Incoming, limit: usize) -> Result<Bytes, ApiError> {
+    let Ok(collected) = timeout(BODY_TIMEOUT, Limited::new(incoming, limit).collect()).await else {
+        return Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time"));
+    };
+    match collected {
+        Ok(whole) => Ok(whole.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => {
+            Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body has more than {limit} bytes")))
+        }
+        Err(_) => Err(ApiError::new(StatusCode::BAD_REQUEST, "the body did not arrive whole")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pagination_stops_at_the_end_of_the_list() {
+        let list = [1, 2, 3, 4, 5];
+        let page = |number, size| Pagination { number, size }.slice(&list).to_vec();
+        assert_eq!((page(1, 2), page(3, 2), page(4, 2)), (vec![1, 2], vec![5], Vec::new()));
+        assert_eq!((page(MAX_PAGE_NUMBER, MAX_PER_PAGE), page(1, 100)), (Vec::new(), list.to_vec()));
+    }
+
+    #[test]
+    fn queries_are_decoded_once() {
+        let pairs = parse_query(Some("q=a%2Bb+c&empty&x=1&x=2&bad=%ff&%3d=%2525"));
+        let wanted = [("q", "a+b c"), ("empty", ""), ("x", "1"), ("x", "2"), ("=", "%25")];
+        assert_eq!(pairs, wanted.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        assert_eq!(parse_query(None), Vec::new());
+    }
+}

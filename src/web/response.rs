@@ -1,0 +1,200 @@
+//! Answers in JSON and HTML, and refusals that say why and what to do.
+
+use hyper::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue,
+    REFERRER_POLICY, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
+use hyper::{Response, StatusCode};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::error_report::{ErrorClass, Failure, replace_control};
+use crate::event::Sink;
+use crate::server::OutgoingBody;
+
+/// What a handler comes to.
+pub(super) type HandlerResult = Result<Response<OutgoingBody>, ApiError>;
+
+/// A page loads nothing but what this server has, runs no script in its text, and is shown in nobody's frame.
+const PAGE_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+                      form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+/// A request that is not answered, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ApiError {
+    pub(super) status: StatusCode,
+    /// A sentence without a full stop.
+    pub(super) error: String,
+    /// What to do next.
+    pub(super) hint: Option<String>,
+    /// Methods that the path knows, where that is what is wrong.
+    pub(super) allow: Option<String>,
+    /// Seconds after which the client may try again.
+    pub(super) retry_after: Option<u64>,
+    /// What the operator is told, where that is more than the client may know.
+    pub(super) internal_message: Option<String>,
+}
+
+/// How a refusal is written.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct ErrorBody {
+    /// What is wrong, and why.
+    pub(super) error: String,
+    /// What to do next.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) hint: Option<String>,
+}
+
+impl ApiError {
+    pub(super) fn new(status: StatusCode, error: impl Into<String>) -> ApiError {
+        ApiError { status, error: error.into(), hint: None, allow: None, retry_after: None, internal_message: None }
+    }
+
+    /// That there is no such job.
+    pub(super) fn job_not_found() -> ApiError {
+        ApiError::new(StatusCode::NOT_FOUND, "there is no such job")
+            .with_hint("jobs are forgotten when the server ends; /api/jobs lists those that are known")
+    }
+
+    #[must_use]
+    pub(super) fn with_hint(mut self, hint: impl Into<String>) -> ApiError {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    #[must_use]
+    pub(super) fn with_internal_message(mut self, fault: impl Into<String>) -> ApiError {
+        self.internal_message = Some(fault.into());
+        self
+    }
+
+    /// Reports a refusal that is the server's own fault and not the client's, of whoever asked for `what`. The texts of
+    /// failures hold no secrets, and neither do the paths of routes.
+    pub(super) fn report(&self, sink: &dyn Sink, operation: &str) {
+        if self.status.is_server_error() {
+            let why = self.internal_message.as_ref().unwrap_or(&self.error);
+            sink.warning(format!("{operation} was answered with {}: {why}", self.status.as_u16()));
+        }
+    }
+
+    /// The refusal as JSON.
+    pub(super) fn into_response(self) -> Response<OutgoingBody> {
+        let ApiError { status, error, hint, allow, retry_after, internal_message: _ } = self;
+        let mut response = json_with_status(status, &ErrorBody { error, hint });
+        if status == StatusCode::UNAUTHORIZED {
+            set_header(&mut response, WWW_AUTHENTICATE, "Bearer realm=\"frostmirror\"");
+        }
+        if let Some(allow) = allow {
+            set_header(&mut response, ALLOW, &allow);
+        }
+        if let Some(seconds) = retry_after {
+            set_header(&mut response, RETRY_AFTER, &seconds.to_string());
+        }
+        response
+    }
+}
+
+/// The whole chain of what went wrong, in one line.
+impl From<Failure> for ApiError {
+    fn from(failure: Failure) -> ApiError {
+        let status = match failure.class {
+            ErrorClass::Bug => StatusCode::INTERNAL_SERVER_ERROR,
+            ErrorClass::Usage | ErrorClass::Input => StatusCode::UNPROCESSABLE_ENTITY,
+            ErrorClass::Integrity => StatusCode::CONFLICT,
+            ErrorClass::Network => StatusCode::BAD_GATEWAY,
+            ErrorClass::Locked | ErrorClass::Interrupted => StatusCode::SERVICE_UNAVAILABLE,
+            ErrorClass::Disk => StatusCode::INSUFFICIENT_STORAGE,
+        };
+        ApiError {
+            status,
+            error: one_line_message(&failure),
+            hint: failure.hint,
+            allow: None,
+            retry_after: None,
+            internal_message: None,
+        }
+    }
+}
+
+/// What was being done and why it failed, in one line.
+pub(super) fn one_line_message(failure: &Failure) -> String {
+    let mut parts: Vec<String> = failure.context.iter().cloned().collect();
+    parts.push(failure.cause.to_string());
+    let mut cause = failure.cause.source();
+    while let Some(next) = cause {
+        parts.push(next.to_string());
+        cause = next.source();
+    }
+    parts.dedup();
+    replace_control(&parts.join(": ")).replace('\n', " ")
+}
+
+/// An answer in JSON.
+pub(super) fn json<T: Serialize>(body: &T) -> Response<OutgoingBody> {
+    json_with_status(StatusCode::OK, body)
+}
+
+/// An answer in JSON with another status than 200.
+pub(super) fn json_with_status<T: Serialize>(status: StatusCode, body: &T) -> Response<OutgoingBody> {
+    let mut text = serde_json::to_string_pretty(body).expect("plain fields are JSON");
+    text.push('\n');
+    let mut response = with_content_type("application/json", text.into_bytes());
+    *response.status_mut() = status;
+    set_header(&mut response, CACHE_CONTROL, "no-store");
+    response
+}
+
+/// An answer that it is done, without a body.
+pub(super) fn no_content() -> Response<OutgoingBody> {
+    let mut response = Response::new(OutgoingBody::from_bytes(bytes::Bytes::new()));
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    set_header(&mut response, CACHE_CONTROL, "no-store");
+    with_security_headers(response)
+}
+
+/// A web page.
+pub(super) fn html(text: String) -> Response<OutgoingBody> {
+    let mut response = with_content_type("text/html; charset=utf-8", text.into_bytes());
+    set_header(&mut response, CACHE_CONTROL, "no-store");
+    response
+}
+
+/// Bytes of a kind. None of them may be taken for another kind, be framed or run a script of its own.
+pub(super) fn with_content_type(kind: &str, bytes: impl Into<bytes::Bytes>) -> Response<OutgoingBody> {
+    let bytes = bytes.into();
+    let length = bytes.len() as u64;
+    let mut response = Response::new(OutgoingBody::from_bytes(bytes));
+    set_header(&mut response, CONTENT_TYPE, kind);
+    response.headers_mut().insert(CONTENT_LENGTH, length.into());
+    with_security_headers(response)
+}
+
+/// The answer with the headers that keep a browser from doing more with it than is meant.
+pub(super) fn with_security_headers(mut response: Response<OutgoingBody>) -> Response<OutgoingBody> {
+    set_header(&mut response, X_CONTENT_TYPE_OPTIONS, "nosniff");
+    set_header(&mut response, X_FRAME_OPTIONS, "DENY");
+    set_header(&mut response, CONTENT_SECURITY_POLICY, PAGE_SECURITY_POLICY);
+    set_header(&mut response, REFERRER_POLICY, "same-origin");
+    response
+}
+
+/// Sets a header to a value of visible ASCII.
+pub(super) fn set_header(response: &mut Response<OutgoingBody>, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        response.headers_mut().insert(name, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_becomes_a_one_line_message() {
+        let io = std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let refusal = ApiError::from(Failure::io("could not write `x\u{1b}[2J`", io));
+        assert_eq!(refusal.status, StatusCode::INSUFFICIENT_STORAGE);
+        assert!(refusal.error.starts_with("could not write `x\u{fffd}[2J`: "), "{}", refusal.error);
+        assert!(refusal.hint.is_some());
+    }
+}

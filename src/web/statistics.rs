@@ -1,0 +1,190 @@
+//! How the mirror grew, and what takes its space: for the pictures of the dashboard. Read in the background, since a
+//! ledger may have gigabytes and crates/ a hundred thousand files; a page shows what is known by now.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use super::background_loader::BackgroundLoader;
+use super::imports::FileStamp;
+use crate::crate_id::Version;
+use crate::mirror::layout::Layout;
+use crate::mirror::ledger;
+use crate::mirror::summary::Counts;
+
+/// Records that are read, the newest.
+const MAX_POINTS: usize = 200;
+/// Crates that are named for their size.
+const MAX_LARGEST: usize = 8;
+/// What is put into a mirror without touching its head, as live mode does, is weighed anew after this time.
+const SIZES_TTL: Duration = Duration::from_secs(600);
+
+/// What the mirror held after an import.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct GrowthPoint {
+    pub(super) imported: Timestamp,
+    pub(super) totals: Counts,
+}
+
+/// What all versions of a crate weigh.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct CrateSize {
+    pub(super) name: String,
+    pub(super) versions: u64,
+    pub(super) bytes: u64,
+}
+
+/// What is known by now.
+#[derive(Clone, Debug, Default)]
+pub(super) struct StatisticsSnapshot {
+    /// In the order of time.
+    pub(super) points: Vec<GrowthPoint>,
+    /// Imports on record that the points leave out.
+    pub(super) omitted: usize,
+    /// The crates that take the most space, the greatest first.
+    pub(super) largest: Arc<[CrateSize]>,
+    /// Whether nothing is being read any more.
+    pub(super) is_complete: bool,
+}
+
+/// What was read so far.
+#[derive(Clone, Default)]
+pub(super) struct Statistics(BackgroundLoader<StatisticsData>);
+
+#[derive(Default)]
+struct StatisticsData {
+    /// By the record's name; `None` of one that cannot be read.
+    points: BTreeMap<String, Option<GrowthPoint>>,
+    largest: Arc<[CrateSize]>,
+    /// The state of the head when the crates were weighed, and when that was.
+    measured: Option<(Option<FileStamp>, Instant)>,
+}
+
+impl Statistics {
+    /// What is known after a moment; what is not read by then is read in the background.
+    pub(super) fn snapshot(&self, layout: &Layout) -> StatisticsSnapshot {
+        let mut names = ledger::record_names(layout).unwrap_or_default();
+        let left_out = names.len().saturating_sub(MAX_POINTS);
+        names.drain(..left_out);
+        let head = FileStamp::read(&layout.summary()).ok().flatten();
+        let is_complete = |data: &StatisticsData| {
+            let weighed = data.measured.is_some_and(|(of, at)| of == head && at.elapsed() < SIZES_TTL);
+            weighed && names.iter().all(|name| data.points.contains_key(name))
+        };
+        let (layout, wanted) = (layout.clone(), names.clone());
+        let read = move |background: &BackgroundLoader<StatisticsData>| load(background, &layout, &wanted, head);
+        let (data, complete) = self.0.load_or_timeout("trend", is_complete, read);
+        let mut points: Vec<GrowthPoint> = names.iter().filter_map(|name| *data.points.get(name)?).collect();
+        // The clock may have been set back between two imports.
+        points.sort_by_key(|point| point.imported);
+        StatisticsSnapshot { points, omitted: left_out, largest: Arc::clone(&data.largest), is_complete: complete }
+    }
+}
+
+/// Reads these records, as far as that was not done, and weighs the crates, of which the head was in that state before.
+fn load(background: &BackgroundLoader<StatisticsData>, layout: &Layout, names: &[String], head: Option<FileStamp>) {
+    background.update(|known| known.points.retain(|name, _| names.contains(name)));
+    for name in names {
+        if background.data().points.contains_key(name) {
+            continue;
+        }
+        let text = fs::read(layout.ledger().join(name)).unwrap_or_default();
+        let point = parse_point(&text);
+        background.update(|known| known.points.extend([(name.clone(), point)]));
+    }
+    let largest = largest_crates(layout);
+    background.update(|known| {
+        known.largest = largest.into();
+        known.measured = Some((head, Instant::now()));
+    });
+}
+
+/// What a record says of the mirror after its import; its manifest is passed over.
+fn parse_point(record: &[u8]) -> Option<GrowthPoint> {
+    #[derive(Deserialize)]
+    struct Record {
+        imported: Timestamp,
+        head: Head,
+    }
+    #[derive(Deserialize)]
+    struct Head {
+        #[serde(flatten)]
+        counts: Counts,
+    }
+    let Record { imported, head } = serde_json::from_slice(record).ok()?;
+    Some(GrowthPoint { imported, totals: head.counts })
+}
+
+/// The crates whose files take the most space.
+fn largest_crates(layout: &Layout) -> Vec<CrateSize> {
+    let mut sizes: HashMap<String, (u64, u64)> = HashMap::new();
+    for entry in fs::read_dir(layout.crates()).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let Some(name) = name.to_str().and_then(crate_name_of) else { continue };
+        let Ok(about) = entry.metadata() else { continue };
+        if about.is_file() {
+            let (versions, bytes) = sizes.entry(name.to_owned()).or_default();
+            *versions += 1;
+            *bytes = bytes.saturating_add(about.len());
+        }
+    }
+    let mut sizes: Vec<CrateSize> =
+        sizes.into_iter().map(|(name, (versions, bytes))| CrateSize { name, versions, bytes }).collect();
+    sizes.sort_unstable_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.name.cmp(&b.name)));
+    sizes.truncate(MAX_LARGEST);
+    sizes
+}
+
+/// The crate's name in `NAME-VERSION.crate`.
+fn crate_name_of(file: &str) -> Option<&str> {
+    let stem = file.strip_suffix(".crate")?;
+    let mut cuts = stem.match_indices('-').map(|(at, _)| (&stem[..at], &stem[at + 1..]));
+    cuts.find(|(_, version)| version.parse::<Version>().is_ok()).map(|(name, _)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(imported: &str, bytes: u64) -> String {
+        format!(
+            r#"{{"imported":"{imported}","file":"x","head":{{"format":1,"crates":1,"versions":2,"bytes":{bytes}}},"manifest":{{}}}}"#
+        )
+    }
+
+    fn wait_until_complete(trend: &Statistics, layout: &Layout) -> StatisticsSnapshot {
+        for _ in 0..100 {
+            let seen = trend.snapshot(layout);
+            if seen.is_complete {
+                return seen;
+            }
+        }
+        panic!("it is never read");
+    }
+
+    #[test]
+    fn points_come_from_records_and_sizes_from_files() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let (layout, trend) = (Layout::new(folder.path()), Statistics::default());
+        assert!(wait_until_complete(&trend, &layout).points.is_empty());
+        fs::create_dir_all(layout.ledger()).expect("folder");
+        fs::create_dir_all(layout.crates()).expect("folder");
+        let put = |name: &str, text: &str| fs::write(layout.ledger().join(name), text).expect("write");
+        put("00000001-aa.json", &record("2026-03-01T00:00:00Z", 10));
+        put("00000002-bb.json", &record("2026-02-01T00:00:00Z", 20));
+        put("00000003-cc.json", "{");
+        for (file, bytes) in [("a-b-1.0.0.crate", 5), ("a-b-2.0.0-rc.1.crate", 6), ("big-1.0.0.crate", 50), ("x", 99)] {
+            fs::write(layout.crates().join(file), vec![0; bytes]).expect("write");
+        }
+        fs::write(layout.summary(), "{}").expect("write");
+        let seen = wait_until_complete(&trend, &layout);
+        let bytes: Vec<u64> = seen.points.iter().map(|point| point.totals.bytes).collect();
+        assert_eq!(bytes, [20, 10], "in the order of time");
+        let largest: Vec<_> = seen.largest.iter().map(|one| (one.name.as_str(), one.versions, one.bytes)).collect();
+        assert_eq!(largest, [("big", 1, 50), ("a-b", 2, 11)]);
+    }
+}

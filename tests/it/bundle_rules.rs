@@ -1,0 +1,87 @@
+//! Rules of a manifest about what is not shipped: packages that were left out, and the states of crates.
+
+use frostmirror::bundle::format::{BundleKind, CrateState, RefreshedCrate, SkippedPackage};
+use frostmirror::bundle::verify::verify;
+use frostmirror::digest::Sha256;
+use frostmirror::event::NullSink;
+
+use crate::support::forged_bundle::{FakeCrate, ForgedBundle};
+
+fn small() -> ForgedBundle {
+    ForgedBundle::from_crates(&[FakeCrate::new("a", "1.0.0", 60), FakeCrate::new("bb", "0.2.0", 40)])
+}
+
+/// What is wrong with a bundle; nothing where it is good.
+fn problems(forged: &ForgedBundle) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.pkg");
+    std::fs::write(&path, forged.bytes()).unwrap();
+    match verify(&path, folder.path(), &NullSink) {
+        Ok(verdict) => verdict.problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
+        Err(error) => {
+            let source = std::error::Error::source(&error).map(|source| format!(": {source}"));
+            format!("{error}{}", source.unwrap_or_default())
+        }
+    }
+}
+
+#[test]
+fn left_out_packages_must_be_sorted_and_bounded() {
+    let left_out = |name: &str, why: &str| SkippedPackage {
+        name: name.to_owned(),
+        version: "1.0.0".to_owned(),
+        source: "git: https://example.org/x".to_owned(),
+        reason: why.to_owned(),
+    };
+    let leaving = |all: &[SkippedPackage]| {
+        let mut forged = small();
+        forged.manifest.lineage.inputs[0].skipped_packages = all.to_vec();
+        problems(&forged)
+    };
+    let (a, b) = (left_out("a", "x"), left_out("b", &"y".repeat(1024)));
+    assert_eq!(leaving(&[a.clone(), b.clone()]), "");
+    for (all, why) in [
+        (vec![b, a.clone()], "out of order"),
+        (vec![a.clone(), a], "left out twice"),
+        (vec![left_out("a", "")], "empty or too long"),
+        (vec![left_out("a", &"y".repeat(1025))], "empty or too long"),
+    ] {
+        let output = leaving(&all);
+        assert!(output.contains("depends.toml") && output.contains(why), "{output}");
+    }
+}
+
+#[test]
+fn refreshed_crates_must_be_sorted_and_not_in_the_crate_table() {
+    let refreshed = |name: &str, version: &str| RefreshedCrate {
+        name: name.parse().unwrap(),
+        version: version.parse().unwrap(),
+        sha256: Sha256::of(name.as_bytes()),
+        yanked: true,
+    };
+    let with = |all: &[RefreshedCrate], bend: &dyn Fn(&mut ForgedBundle)| {
+        let mut forged = small();
+        forged.manifest.refreshed_crates = all.to_vec();
+        bend(&mut forged);
+        problems(&forged)
+    };
+    let as_it_is = |_: &mut ForgedBundle| {};
+    for (all, why) in [
+        (vec![refreshed("c", "1.0.0"), refreshed("b", "1.0.0")], "b 1.0.0 is twice in the table of refreshed crates"),
+        (vec![refreshed("c", "1.0.0"), refreshed("c", "1.0.0")], "c 1.0.0 is twice in the table of refreshed crates"),
+        (vec![refreshed("a", "1.0.0")], "a 1.0.0 is refreshed, though its index line belongs to the table"),
+        (vec![refreshed("A", "2.0.0")], "A 2.0.0 is refreshed, and its name is in the bundle in different case"),
+        (vec![refreshed("C", "1.0.0"), refreshed("c", "1.0.0")], "c 1.0.0 is refreshed, and its name is in the bundle"),
+        // Its line is missing.
+        (vec![refreshed("c", "1.0.0")], "c 1.0.0"),
+    ] {
+        let output = with(&all, &as_it_is);
+        assert!(output.contains(why), "{output}");
+    }
+    let kept = |forged: &mut ForgedBundle| forged.manifest.crates[0].state = CrateState::Kept;
+    let told = with(&[refreshed("a", "1.0.0")], &kept);
+    assert!(told.contains("a 1.0.0 is refreshed with another digest"), "{told}");
+    let snapshot = |forged: &mut ForgedBundle| forged.manifest.kind = BundleKind::Snapshot;
+    let told = with(&[refreshed("c", "1.0.0")], &snapshot);
+    assert!(told.contains("refreshes index lines, though it is a snapshot"), "{told}");
+}

@@ -1,0 +1,103 @@
+//! Stopped by a signal, by whoever listens, or by death: no half folder, and no debris for long.
+
+use std::fs::{self, File};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use frostmirror::event::{Event, NullSink, Sink};
+use frostmirror::mirror::export::{CHECKPOINTS, Error};
+use frostmirror::mirror::layout::Layout;
+use frostmirror::mirror::lock::lock_for_reading;
+use rustix::process::Signal;
+
+use super::{EXPORT_KINDS, entries_beside_mirror, export_args, mirror};
+use crate::bundle_builder::{all_files, test_holder};
+use crate::support::sandbox::Sandbox;
+
+const SIGABRT: i32 = 128 + 6;
+const PREFIX: &str = ".frostmirror-export-";
+
+#[test]
+fn after_a_kill_at_any_checkpoint_the_next_export_cleans_up_and_completes() {
+    let sandbox = Sandbox::new();
+    let mirror = mirror(&sandbox);
+    let before = all_files(&mirror);
+    for form in EXPORT_KINDS {
+        sandbox.run(export_args(form, "undisturbed")).ok();
+        let expected = sandbox.read_tree("undisturbed");
+        let clean = entries_beside_mirror(&sandbox);
+        for checkpoint in CHECKPOINTS {
+            let died = sandbox.process(export_args(form, "out")).envs([("FROSTMIRROR_CRASH_AT", checkpoint)]).run();
+            assert_eq!(died.code, SIGABRT, "no {form} passes the checkpoint {checkpoint}: {}", died.stderr);
+            let placed = *checkpoint == "export:placed";
+            assert_eq!(sandbox.path("out").exists(), placed, "{form} {checkpoint}");
+            let left = entries_beside_mirror(&sandbox).into_iter().filter(|name| name.starts_with(PREFIX)).count();
+            assert_eq!(left, usize::from(!placed), "{form} {checkpoint}");
+            if !placed {
+                sandbox.run(export_args(form, "out")).ok();
+            }
+            assert_eq!(sandbox.read_tree("out"), expected, "{form} {checkpoint}");
+            fs::remove_dir_all(sandbox.path("out")).unwrap();
+            assert_eq!(entries_beside_mirror(&sandbox), clean, "{form} {checkpoint}");
+        }
+        fs::remove_dir_all(sandbox.path("undisturbed")).unwrap();
+    }
+    let mut after = all_files(&mirror);
+    // The name of a holder who died stays, and misleads nobody.
+    after.remove(".frostmirror/holder");
+    assert_eq!(after, before);
+}
+
+/// Stops the work when it was asked often enough.
+struct CancelAfter(AtomicUsize);
+
+impl Sink for CancelAfter {
+    fn event(&self, _: Event) {}
+
+    fn is_cancelled(&self) -> bool {
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_err()
+    }
+}
+
+#[test]
+fn a_cancelled_export_leaves_nothing() {
+    let sandbox = Sandbox::new();
+    let layout = Layout::new(mirror(&sandbox));
+    let guard = lock_for_reading(&layout, Duration::ZERO, &test_holder(), &NullSink).unwrap();
+    let clean = entries_beside_mirror(&sandbox);
+    let folder = sandbox.path("new/out");
+    let export = |form: &str, sink: &dyn Sink| match form {
+        "vendor" => guard.export_vendor(&folder, sink),
+        _ => guard.export_local_registry(&folder, sink),
+    };
+    for form in EXPORT_KINDS {
+        let mut asked = 0;
+        while let Err(error) = export(form, &CancelAfter(AtomicUsize::new(asked))) {
+            assert!(matches!(error, Error::Stopped), "{error}");
+            assert_eq!(entries_beside_mirror(&sandbox), clean, "stopped when asked for the {asked}th time");
+            asked += 1;
+        }
+        assert!(asked > 5, "it asks now and then");
+        fs::remove_dir_all(sandbox.path("new")).unwrap();
+    }
+}
+
+#[test]
+fn an_interrupted_export_leaves_nothing() {
+    let sandbox = Sandbox::new();
+    let mirror = mirror(&sandbox);
+    let clean = entries_beside_mirror(&sandbox);
+    // So long that the signal comes in time, and no room is taken.
+    let long = File::options().write(true).open(mirror.join("crates/Json-1.0.0.crate")).unwrap();
+    long.set_len(1 << 38).unwrap();
+    let running = sandbox.process(export_args("local-registry", "out")).start();
+    let until = Instant::now() + Duration::from_secs(60);
+    while !entries_beside_mirror(&sandbox).iter().any(|name| name.starts_with(PREFIX)) {
+        assert!(Instant::now() < until, "it never began");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    running.signal(Signal::INT);
+    running.wait(Duration::from_secs(60)).exits(130).stderr_has("nothing is left of it");
+    assert_eq!(entries_beside_mirror(&sandbox), clean);
+    assert!(!mirror.join(".frostmirror/holder").exists());
+}

@@ -1,0 +1,170 @@
+//! Nothing is removed because of a bundle whose number tells that it may not be its lineage's newest.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use frostmirror::mirror::layout::Layout;
+use frostmirror::mirror::ledger;
+use serde_json::Value;
+
+use super::{assert_records_agree, collect_at, stored_and_indexed_crates};
+use crate::bundle_builder::{BundleBuilder, import};
+use crate::support::crates::Crate;
+use crate::support::sandbox::Sandbox;
+
+/// A bundle of the history `a` with this number, written at that second, of the crate called so.
+fn write_bundle(sandbox: &Sandbox, number: u64, second: i64, name: &str) -> PathBuf {
+    let make = BundleBuilder::new("a", number).read_at(second).ship(Crate::new(name, "1.0.0"));
+    make.write(&sandbox.path(""), &format!("{name}.pkg"))
+}
+
+fn lineage_id() -> String {
+    BundleBuilder::new("a", 1).lineage().to_owned()
+}
+
+/// The crates that are listed and there.
+fn stored_crates(mirror: &Path) -> Vec<String> {
+    let (files, listed) = stored_and_indexed_crates(mirror);
+    assert_eq!(files, listed);
+    files.into_iter().map(|name| name.trim_end_matches("-1.0.0").to_owned()).collect()
+}
+
+/// A mirror with bundles of these numbers, each written a second after the one before, from second 10 on.
+fn mirror_with_bundles(sandbox: &Sandbox, bundles: &[(u64, &str)]) -> PathBuf {
+    let mirror = sandbox.path("mirror");
+    for ((number, name), second) in bundles.iter().zip(10..) {
+        import(&mirror, &write_bundle(sandbox, *number, second, name)).unwrap();
+    }
+    mirror
+}
+
+#[test]
+fn a_sequence_jump_removes_nothing_until_it_is_accepted() {
+    let sandbox = Sandbox::new();
+    let mirror = mirror_with_bundles(&sandbox, &[(1, "first"), (2, "genuine"), (1000, "forged")]);
+    let id = lineage_id();
+    let run = sandbox.run(["gc", "--grace", "0", "--mirror", "mirror"]).ok();
+    run.stdout_has("  Doubtful: bundle number 1000 came when the highest number before it was 2\n")
+        .stdout_has(&format!("Lineage {id} (Cargo.lock): forged.pkg, "))
+        .stdout_has(&format!("Then accept that bundle with `gc --accept {id}@"))
+        .stdout_has("Removed 1 crate,");
+    assert_eq!(stored_crates(&mirror), ["forged", "genuine"], "what number 2 made garbage is gone");
+    assert_records_agree(&mirror);
+    let run = sandbox.run(["gc", "--dry-run", "--mirror", "mirror", "--message-format", "json"]).ok();
+    let plan: Value = serde_json::from_str(run.stdout.lines().next().unwrap()).unwrap();
+    assert_eq!(plan["lineages"][0]["jumped_from"], 2);
+    assert_eq!(plan["lineages"][0]["doubts"].as_array().unwrap().len(), 1);
+    assert_eq!(plan["lineages"][0]["accepted"], false);
+
+    sandbox
+        .run(["gc", "--accept", "ffff", "--mirror", "mirror"])
+        .exits(3)
+        .stderr_has("`ffff`")
+        .stderr_has(&format!("{id} (Cargo.lock)"));
+    sandbox.run(["gc", "--dry-run", "--accept", &id[..6], "--mirror", "mirror"]).ok().stdout_has(", accepted\n");
+    assert_eq!(stored_crates(&mirror).len(), 2);
+    let run = sandbox.run(["gc", "--grace", "0", "--accept", &id[..6], "--mirror", "mirror"]).ok();
+    run.stdout_has(", accepted\n").stdout_has("Removed 1 crate,");
+    assert_eq!(stored_crates(&mirror), ["forged"]);
+    assert_records_agree(&mirror);
+
+    // The ledger alone remembers it, and a later doubt is a new one.
+    for lose_the_head in [false, true] {
+        if lose_the_head {
+            fs::remove_file(mirror.join("manifest.json")).unwrap();
+        }
+        let run = sandbox.run(["gc", "--grace", "0", "--mirror", "mirror"]).ok().stdout_has("Removed 0 crates");
+        assert!(!run.stdout.contains("Doubtful"), "{}", run.describe());
+        assert_eq!(ledger::read_summary(&Layout::new(&mirror)).unwrap().unwrap().contested, []);
+    }
+    import(&mirror, &write_bundle(&sandbox, 1002, 50, "again")).unwrap();
+    assert_eq!(collect_at(&mirror, 3000, 0).crates, 0);
+    assert_eq!(stored_crates(&mirror), ["again", "forged"]);
+    assert_records_agree(&mirror);
+}
+
+#[test]
+fn the_genuine_history_continues_after_a_forged_bundle() {
+    let sandbox = Sandbox::new();
+    let mirror = sandbox.path("mirror");
+    import(&mirror, &write_bundle(&sandbox, 1, 10, "first")).unwrap();
+    // It says that it is later than everything that will ever come.
+    import(&mirror, &write_bundle(&sandbox, 1000, 4_000_000_000, "forged")).unwrap();
+    import(&mirror, &write_bundle(&sandbox, 2, 20, "second")).unwrap();
+    collect_at(&mirror, 3000, 0);
+    assert_eq!(stored_crates(&mirror), ["forged", "second"]);
+    import(&mirror, &write_bundle(&sandbox, 3, 30, "third")).unwrap();
+    collect_at(&mirror, 4000, 0);
+    assert_eq!(stored_crates(&mirror), ["forged", "third"]);
+    assert_records_agree(&mirror);
+}
+
+#[test]
+fn the_next_or_the_missing_bundle_resolves_a_sequence_jump() {
+    for (number, second, left) in [(4, 40, "later"), (2, 10, "third")] {
+        let sandbox = Sandbox::new();
+        let mirror = mirror_with_bundles(&sandbox, &[(1, "first"), (3, "third")]);
+        collect_at(&mirror, 3000, 0);
+        assert_eq!(stored_crates(&mirror), ["first", "third"]);
+        import(&mirror, &write_bundle(&sandbox, number, second, "later")).unwrap();
+        collect_at(&mirror, 4000, 0);
+        assert_eq!(stored_crates(&mirror), [left], "number {number}");
+        assert_records_agree(&mirror);
+    }
+}
+
+#[test]
+fn repeated_sequence_jumps_remove_nothing() {
+    let sandbox = Sandbox::new();
+    let mirror = mirror_with_bundles(&sandbox, &[(1, "first"), (3, "third"), (5, "fifth")]);
+    collect_at(&mirror, 3000, 0);
+    assert_eq!(stored_crates(&mirror), ["fifth", "first", "third"]);
+    sandbox.run(["gc", "--grace", "0", "--accept", &lineage_id(), "--mirror", "mirror"]).ok();
+    assert_eq!(stored_crates(&mirror), ["fifth"]);
+    assert_records_agree(&mirror);
+}
+
+#[test]
+fn gc_after_import_accepts_no_sequence_jump() {
+    let sandbox = Sandbox::new();
+    let mirror = mirror_with_bundles(&sandbox, &[(1, "first")]);
+    sandbox.write("config/frostmirror.toml", "prune_on_import = true\n");
+    write_bundle(&sandbox, 3, 30, "third");
+    let run = sandbox.run(["import", "third.pkg", "--mirror", "mirror", "--config-dir", "config"]).ok();
+    run.stderr_has("warning: gc keeps what any bundle of lineage").stderr_has("`gc --accept ");
+    assert_eq!(stored_crates(&mirror), ["first", "third"]);
+}
+
+#[test]
+fn two_bundles_with_one_sequence_number_are_reported_and_both_kept() {
+    for second in [10, 11] {
+        let sandbox = Sandbox::new();
+        let mirror = mirror_with_bundles(&sandbox, &[(1, "one")]);
+        write_bundle(&sandbox, 1, second, "other");
+        let run = sandbox.run(["import", "other.pkg", "--mirror", "mirror"]).ok();
+        run.stderr_has("warning: ").stderr_has("another bundle with that number is here").stderr_has("inspect");
+        let run = sandbox.run(["gc", "--grace", "0", "--mirror", "mirror"]).ok();
+        run.stdout_has("  Doubtful: two different bundles have the number 1\n").stdout_has("`gc --accept ");
+        assert_eq!(stored_crates(&mirror), ["one", "other"]);
+        assert_records_agree(&mirror);
+        sandbox.run(["gc", "--grace", "0", "--accept", &lineage_id(), "--mirror", "mirror"]).ok();
+        assert_eq!(stored_crates(&mirror), ["other"]);
+        assert_records_agree(&mirror);
+        let run = sandbox.run(["gc", "--grace", "0", "--mirror", "mirror"]).ok();
+        assert!(!run.stdout.contains("Doubtful"), "{}", run.describe());
+    }
+}
+
+#[test]
+fn a_snapshot_preserves_an_unresolved_sequence_jump() {
+    let sandbox = Sandbox::new();
+    mirror_with_bundles(&sandbox, &[(1, "first"), (3, "third")]);
+    sandbox.run(["export", "snapshot", "--output", "out", "--mirror", "mirror"]).ok();
+    let file = fs::read_dir(sandbox.path("out")).unwrap().map(|entry| entry.unwrap().path());
+    let file = file.into_iter().find(|path| path.extension().is_some_and(|end| end == "pkg")).unwrap();
+    let target = sandbox.path("target");
+    import(&target, &file).unwrap();
+    collect_at(&target, 3000, 0);
+    assert_eq!(stored_crates(&target), ["first", "third"]);
+    assert_records_agree(&target);
+}

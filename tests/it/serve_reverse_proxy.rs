@@ -1,0 +1,135 @@
+//! A server behind a reverse proxy that ends TLS, and one whose clients try to change what is here.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::support::client::{Client, Project};
+use crate::support::crates::Crate;
+use crate::support::http_client::send_request_with_body;
+use crate::support::sandbox::{RunningServer, Sandbox};
+use crate::support::server_fixture::{MirrorTree, RawConnection, get};
+
+const FORWARDED: [&str; 2] = ["X-Forwarded-Proto: https", "X-Forwarded-Host: rust.corp.example"];
+
+fn start_server(config: &str, args: &[&str]) -> (Sandbox, RunningServer) {
+    let sandbox = Sandbox::new();
+    MirrorTree::at(sandbox.path("mirror")).add_crate(Crate::new("leaf", "1.0.0"));
+    fs::create_dir_all(sandbox.path("config")).unwrap();
+    sandbox.write("config/frostmirror.toml", config);
+    let serving = sandbox.serve(["--mirror", "mirror", "--config-dir", "config"].iter().chain(args));
+    (sandbox, serving)
+}
+
+/// What config.json, cargo's configuration, the scripts and the page name.
+#[track_caller]
+fn assert_addresses(serving: &RunningServer, headers: &[&str], wanted: &str) {
+    for (path, text) in [
+        ("/index/config.json", format!("\"dl\":\"{wanted}/crates/")),
+        ("/api/setup/cargo-config", format!("sparse+{wanted}/index/")),
+        ("/api/setup/rustup-env.sh", format!("'{wanted}/rustup'")),
+        ("/api/setup/rustup-env.ps1", format!("'{wanted}/rustup'")),
+        ("/", format!("sparse+{wanted}/index/")),
+        ("/setup", format!("For clients of <code>{wanted}</code>")),
+    ] {
+        let reply = get(serving.url(), path, headers);
+        let output = reply.text().replace("\": \"", "\":\"");
+        assert!(reply.status == 200 && output.contains(&text), "{path} lacks {text}: {output}");
+    }
+}
+
+#[test]
+fn a_trusted_proxy_sets_the_client_visible_address() {
+    let (_sandbox, local) = start_server("", &[]);
+    assert_addresses(&local, &FORWARDED, "https://rust.corp.example");
+    assert_addresses(
+        &local,
+        &["Forwarded: for=10.1.1.1;proto=https;host=rust.corp.example"],
+        "https://rust.corp.example",
+    );
+    // The Host that these requests have.
+    for hostile in
+        ["X-Forwarded-Host: a\"b", "X-Forwarded-Proto: javascript", "X-Forwarded-Host: evil/..", "Forwarded: ="]
+    {
+        assert_addresses(&local, &[hostile], "http://mirror.test");
+    }
+    assert!(!local.running().stderr().contains("not trusted"));
+    // Through the proxy nobody is local, whether it is trusted or not.
+    let url = format!("{}/api/verify", local.url());
+    let (locals, strangers) = (
+        send_request_with_body("POST", &url, &[], ""),
+        send_request_with_body("POST", &url, &[("X-Forwarded-Proto", "https")], ""),
+    );
+    assert_eq!((locals.status, strangers.status), (202, 403));
+    // What is set counts more.
+    let (_sandbox, set) = start_server("base_url = 'https://set.example/m'\n", &[]);
+    assert_addresses(&set, &FORWARDED, "https://set.example/m");
+}
+
+#[test]
+fn an_untrusted_proxy_is_logged_once_and_shown_on_the_setup_page() {
+    let (_sandbox, other) = start_server("trusted_proxies = ['10.0.0.0/8']\n", &[]);
+    for _ in 0..3 {
+        assert_addresses(&other, &FORWARDED, "http://mirror.test");
+    }
+    let page = get(other.url(), "/setup", &FORWARDED).text();
+    assert!(page.contains("The proxy at 127.0.0.1 is not trusted") && page.contains("base_url"), "{page}");
+    assert!(!get(other.url(), "/setup", &[]).text().contains("is not trusted"));
+    let output = other.stop().ok().stderr;
+    assert_eq!(output.matches("the proxy at 127.0.0.1 is not trusted").count(), 1, "{output}");
+    assert!(output.contains("`base_url`") && output.contains("`trusted_proxies`"), "{output}");
+    // Who is named as a proxy is nobody local, whatever it says.
+    let (_sandbox, named) = start_server("trusted_proxies = ['127.0.0.1']\n", &[]);
+    assert_eq!(send_request_with_body("POST", &format!("{}/api/verify", named.url()), &[], "").status, 403);
+}
+
+#[test]
+fn cargo_publish_shows_that_the_mirror_is_read_only() {
+    let (sandbox, serving) = start_server("", &[]);
+    let printed = sandbox.run(["setup", "--url", serving.url()]).ok().stdout;
+    let client = Client::new().config(&printed).env("CARGO_REGISTRIES_FROSTMIRROR_TOKEN", "0123456789abcdef");
+    let app = Project::new("mine").write(&sandbox.path("mine"));
+    let manifest = app.join("Cargo.toml");
+    let text = fs::read_to_string(&manifest).unwrap();
+    let described = text.replace("[package]\n", "[package]\nlicense = \"MIT\"\ndescription = \"x\"\n");
+    fs::write(&manifest, described).unwrap();
+    let args = ["publish", "--allow-dirty", "--no-verify", "--registry", "frostmirror"];
+    client.cargo(&app, args).exits(101).stderr_has("this mirror is read-only: crates cannot be published here");
+    let yank = |args: &[&str], output: &str| {
+        let run = client.cargo(&app, args.iter().chain(&["--registry", "frostmirror"])).exits(101).stderr_has(output);
+        let lines = run.stderr.lines().filter(|line| !line.trim().is_empty()).count();
+        assert!(lines <= 8, "{}", run.describe());
+    };
+    yank(&["yank", "leaf@1.0.0"], "this mirror is read-only: versions cannot be yanked here");
+    yank(&["yank", "--undo", "leaf@1.0.0"], "this mirror is read-only: versions cannot be un-yanked here");
+    yank(&["owner", "--list", "leaf"], "this mirror is read-only: crates have no owners here");
+    // A search that is refused has cargo's form too, and what is no part of cargo's API keeps its own.
+    let form = |path: &str| serde_json::from_str::<Value>(&get(serving.url(), path, &[]).text()).unwrap();
+    let long = "a".repeat(3000);
+    assert!(form(&format!("/api/v1/crates?q={long}"))["errors"][0]["detail"].is_string());
+    assert!(form("/api/v1/nothing/here")["errors"][0]["detail"].is_string());
+    assert!(form("/api/nothing")["error"].is_string());
+}
+
+#[test]
+fn failed_logins_are_throttled() {
+    const ADMIN: &str = "admin-0123456789abcdef";
+    let (_sandbox, serving) = start_server("", &["--admin-token", ADMIN]);
+    let login = |token: &str| {
+        let body = format!("{{\"token\":\"{token}\"}}");
+        let headers = ["Content-Type: application/json".to_owned(), format!("Content-Length: {}", body.len())];
+        let headers: Vec<&str> = headers.iter().map(String::as_str).collect();
+        RawConnection::connect(serving.url()).request("POST", "/api/login", &headers).send(&body).read_reply()
+    };
+    assert_eq!(login(ADMIN).status, 200);
+    let wrong: Vec<u16> = (0..20).map(|n| login(&format!("wrong-0123456789ab{n:02}")).status).collect();
+    assert!(wrong.starts_with(&[403; 10]) && wrong.contains(&429), "{wrong:?}");
+    let refused = login(ADMIN);
+    assert_eq!(refused.status, 429, "not even the right one is looked at");
+    assert!(refused.header("retry-after").is_some_and(|seconds| seconds.parse::<u64>().is_ok()));
+    let bearer = format!("Authorization: Bearer {ADMIN}");
+    let write = RawConnection::connect(serving.url())
+        .request("POST", "/api/verify", &["Content-Length: 0", &bearer])
+        .read_reply();
+    assert_eq!(write.status, 202, "who has the token needs no login");
+}

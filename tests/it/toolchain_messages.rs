@@ -1,0 +1,147 @@
+//! What `fetch`, `inspect` and the rest say of toolchains: early, in full, and in words that help.
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::end_to_end::fixture_registry::FixtureRegistry;
+use crate::support::dist::{DistServer, LINUX, OLD_STABLE, WASM};
+use crate::support::process::Run;
+use crate::support::sandbox::Sandbox;
+
+struct ConnectedMachine {
+    sandbox: Sandbox,
+    _registry: FixtureRegistry,
+    dist: DistServer,
+}
+
+/// A machine with network, and a depends.toml with these `[platforms]`.
+fn connected_machine(platforms: &str) -> ConnectedMachine {
+    let (world, dist) = (FixtureRegistry::new(), DistServer::start());
+    let sandbox = world.sandbox().env("FROSTMIRROR_DIST_URL", dist.url());
+    let desk = ConnectedMachine { sandbox, _registry: world, dist };
+    desk.write_depends("depends.toml", platforms);
+    desk
+}
+
+impl ConnectedMachine {
+    fn write_depends(&self, file: &str, platforms: &str) {
+        self.sandbox.write(file, format!("[dependencies]\nleaf = \"0.3\"\n\n[platforms]\n{platforms}"));
+    }
+
+    fn fetch(&self, args: &[&str]) -> Run {
+        self.sandbox.run(["fetch"].iter().chain(args))
+    }
+
+    fn inspect(&self, bundle: &str) -> Run {
+        self.sandbox.run(["inspect", bundle]).ok()
+    }
+}
+
+#[test]
+fn targets_without_a_host_are_warned_about() {
+    let desk = connected_machine("targets = [\"wasm32-unknown-unknown\"]\n");
+    desk.fetch(&["--dry-run"]).ok().stderr_has("no machine is among the targets");
+    desk.write_depends("depends.toml", "targets = [\"wasm32-unknown-unknown\", \"x86_64-unknown-linux-gnu\"]\n");
+    desk.fetch(&["--dry-run"]).ok().stderr_lacks("no machine");
+}
+
+#[test]
+fn a_typo_in_platforms_is_reported_with_its_position_before_any_download() {
+    let desk = connected_machine("targets = [\n  \"x86_64-unknown-linux-gnu\",\n  \"wasm32-unkown-unknown\",\n]\n");
+    let refused =
+        desk.fetch(&[]).exits(3).stderr_has("depends.toml:7:3: ").stderr_has("did you mean `wasm32-unknown-unknown`?");
+    refused.stderr_lacks("Gathered");
+    desk.write_depends("depends.toml", "components = [\"rust-scr\", \"unheard-of\"]\n");
+    desk.fetch(&[]).exits(3).stderr_has("depends.toml:5:15: ").stderr_has("did you mean `rust-src`?");
+    desk.write_depends("depends.toml", "components = [\"unheard-of\"]\n");
+    desk.fetch(&[]).exits(3).stderr_has("there are `").stderr_has("`clippy`").stderr_lacks("-preview");
+    desk.write_depends("depends.toml", "toolchain = \"1.2.3\"\n");
+    desk.fetch(&[]).exits(3).stderr_has("depends.toml:5:13: ");
+    // What a flag says is in no file.
+    desk.write_depends("depends.toml", "");
+    desk.fetch(&["--target", "wasm32-unkown-unknown"]).exits(3).stderr_lacks("depends.toml:");
+    for (word, says) in [
+        ("stabel", "did you mean `stable`?"),
+        ("nightyl-2026-01-01", "did you mean `nightly-2026-01-01`?"),
+        ("nightly-2026-13-01", "`2026-13-01` is no day of the calendar"),
+    ] {
+        desk.write_depends("depends.toml", &format!("toolchain = \"{word}\"\n"));
+        desk.fetch(&[]).exits(3).stderr_has(says);
+        let by_variable = desk.sandbox.process(["fetch"]).envs([("FROSTMIRROR_TOOLCHAIN", word)]).run();
+        by_variable.exits(3).stderr_has(says);
+    }
+    desk.fetch(&["--toolchain", "stable"])
+        .exits(2)
+        .stderr_has("FROSTMIRROR_TOOLCHAIN=stable")
+        .stderr_lacks("no-toolchain");
+}
+
+#[test]
+fn an_unwritable_output_folder_is_reported_at_once() {
+    let desk = connected_machine("");
+    desk.sandbox.write("file", "");
+    for output in ["/proc/x", "file/x"] {
+        let refused = desk.fetch(&["-o", output]);
+        assert_ne!(refused.code, 0, "{}", refused.describe());
+        refused.stderr_has(output).stderr_has("-o DIR").stderr_lacks("Resolved");
+    }
+    assert!(desk.dist.requests().is_empty());
+}
+
+#[test]
+fn identical_dist_files_are_counted_once_in_the_size_estimate() {
+    let desk = connected_machine("");
+    let large = vec![7; 3 << 20];
+    desk.dist.publish_rustup("9.9.9", &[LINUX], &large);
+    let plan = desk.fetch(&["--dry-run", "--message-format", "json"]).ok();
+    let objects: Vec<Value> = plan.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let plan = objects.iter().find(|one| one["reason"] == "plan").unwrap();
+    let fetched = desk.fetch(&[]).ok();
+    let size = fs::metadata(fetched.stdout.trim()).unwrap().len();
+    let weighed = plan["bytes_to_pack"].as_u64().unwrap();
+    assert!(plan["bytes"].as_u64().unwrap() <= weighed && weighed < size + (1 << 20), "{weighed} {size}");
+    assert!(weighed + (1 << 20) > size, "{weighed} {size}");
+    assert!(fetched.stderr.contains("rustup artifacts (3."), "{}", fetched.stderr);
+}
+
+#[test]
+fn inspect_shows_all_targets_and_the_inputs_of_toolchains() {
+    let both = format!("targets = [\"{LINUX}\", \"{WASM}\"]\ntoolchain = [\"stable\", \"{}\"]\n", OLD_STABLE.0);
+    let desk = connected_machine(&both);
+    let first = desk.fetch(&[]).ok().stderr_lacks("Including").stdout;
+    desk.write_depends(
+        "second.toml",
+        &format!("targets = [\"{LINUX}\"]\ntoolchain = \"{}\"\nprofile = \"minimal\"\n", OLD_STABLE.0),
+    );
+    let second =
+        desk.fetch(&["-c", "second.toml"]).ok().stderr_has(" of them that only other inputs of the history need: `");
+    let targets = format!("\nTargets     {WASM}, {LINUX}\n");
+    desk.inspect(first.trim()).stdout_has(&targets);
+    desk.inspect(second.stdout.trim()).stdout_has(&targets);
+    let import = desk.sandbox.run(["import", "--mirror", "mirror", second.stdout.trim()]).ok();
+    import.stderr_has("rustup artifacts of ").stderr_has("Verified 1 crate and ");
+    let snapshot =
+        desk.sandbox.run(["export", "snapshot", "--mirror", "mirror"]).ok().stderr_has("Exported 1 crate and ");
+    desk.inspect(snapshot.stdout.trim()).stdout_has(&targets);
+}
+
+#[test]
+fn a_repair_list_with_only_a_digest_file_is_fetched_and_imported() {
+    let desk = connected_machine("");
+    let bundle = PathBuf::from(desk.fetch(&[]).ok().stdout.trim());
+    desk.sandbox.run(["import".as_ref(), "--mirror".as_ref(), "mirror".as_ref(), bundle.as_os_str()]).ok();
+    let digest = desk.sandbox.path("mirror/dist/channel-rust-stable.toml.sha256");
+    let good = fs::read(&digest).unwrap();
+    fs::write(&digest, [&good[..], b"x\n"].concat()).unwrap();
+    desk.sandbox.run(["verify", "--mirror", "mirror", "--repair-list", "list"]).exits(4);
+    let mending = desk.fetch(&["--from-list", "list"]).ok().stdout;
+    desk.inspect(mending.trim())
+        .stdout_has("Kind        repair: what a mirror has lost, and nothing else\n")
+        .stdout_has("\nToolchains  stable\n");
+    let import = desk.sandbox.run(["import", "--mirror", "mirror", mending.trim()]).ok();
+    import.stderr_lacks("warning").stderr_has("Imported 1 rustup artifact (");
+    desk.sandbox.run(["verify", "--mirror", "mirror"]).ok();
+    assert_eq!(fs::read(&digest).unwrap(), good);
+}
