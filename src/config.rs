@@ -3,7 +3,7 @@
 //! | room | what it knows |
 //! |---|---|
 //! | [`settings`] | every key of `frostmirror.toml`, and what it may be |
-//! | [`live`] | the settings of a running server: fixed, read, written |
+//! | [`settings_store`] | the settings of a running server: fixed, read, written |
 //! | [`edit`] | a write that keeps comments and order |
 //! | [`snapshot_config`] | which settings cross in a snapshot, and how they are put in place on another host |
 

@@ -10,7 +10,7 @@ use crate::safe_path::SafePath;
 
 /// A semantic version of at most [`MAX_VERSION`] bytes, so that every file name that is made of it is a valid one.
 ///
-/// It reads as a [`semver::UnsupportedVersion`]; there is no way to make a longer one from text.
+/// It reads as a [`semver::Version`]; there is no way to make a longer one from text.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Version(semver::Version);

@@ -1,7 +1,7 @@
 //! The one client: proxies, authorities, time-outs and user agent as the user's cargo has them; retries, limits, HTTP/2.
 //!
 //! Nothing here reads the environment: it comes in through [`Settings`]. Nothing here decompresses a crate: what
-//! arrives is what is hashed. Only [`ClientSetup::raw_get`] asks for gzip, for the index's text, and decodes within its limit.
+//! arrives is what is hashed. Only [`Client::get`] asks for gzip, for the index's text, and decodes within its limit.
 //! No error and no report shows credentials, neither of an address nor of a header.
 
 use std::fmt;
@@ -140,7 +140,7 @@ impl LargeBodyLimit {
     /// Bytes that an answer may have without a part of the room.
     pub const SMALL_BODY_BYTES: u64 = 1024 * 1024;
 
-    /// Room for so many answers of more than [`Room::SMALL_BODY_BYTES`] bytes at a time; further ones wait until one is dropped.
+    /// Room for so many answers of more than [`LargeBodyLimit::SMALL_BODY_BYTES`] bytes at a time; further ones wait until one is dropped.
     pub fn new(answers: usize) -> LargeBodyLimit {
         LargeBodyLimit(Arc::new(Semaphore::new(answers)))
     }
@@ -156,7 +156,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`Error::Proxy`] and [`Error::TlsServer`] for settings that cannot be followed.
+    /// [`Error::Proxy`] and [`Error::Tls`] for settings that cannot be followed.
     pub fn new(settings: &Settings) -> Result<Client, Error> {
         Client::with_lookup(settings, host_policy::system_lookup())
     }
@@ -209,7 +209,7 @@ impl Client {
         self.get_with_retries(request, limit, None).await
     }
 
-    /// As [`ClientSetup::raw_get`]; an answer that is larger than [`Room::SMALL_BODY_BYTES`] bytes waits for its part of `room` before more of it
+    /// As [`Client::get`]; an answer that is larger than [`LargeBodyLimit::SMALL_BODY_BYTES`] bytes waits for its part of `room` before more of it
     /// is read. A caller that has such an answer must not wait for another one of the same room.
     pub async fn get_with_body_limit(
         &self,
@@ -267,7 +267,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As for [`ClientSetup::download`].
+    /// As for [`Client::download`].
     pub async fn length(&self, request: &Request<'_>) -> Result<Option<u64>, Error> {
         let mut tries = RetryState::new(self.inner.retries, self.inner.first_backoff, &self.inner.retry_observer);
         loop {

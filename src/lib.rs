@@ -1,55 +1,55 @@
-//! # The house
+//! # Architecture
 //!
-//! Data flows down this line, and imports point the other way, always to a lower floor:
+//! Data flows down this line. Imports point the other way, always to a lower layer:
 //!
 //! ```text
-//! depends.toml / Cargo.lock -> gather (resolve, download) -> bundle::pack -> [ .pkg crosses the gap ]
-//!     -> bundle::verify -> mirror::import -> mirror/ on disk -> serve -> cargo, rustup, a browser
+//! depends.toml / Cargo.lock -> fetch (resolve, download) -> bundle::pack -> [ .pkg crosses the gap ]
+//!     -> bundle::verify -> mirror::import -> mirror/ on disk -> server -> cargo, rustup, a browser
 //!
-//! live mode, online: a miss in serve -> proxy (asks upstream, checks, passes on) -> mirror::live -> mirror/ on disk
+//! live mode, online: a miss in server -> live (asks upstream, checks, passes on) -> mirror::live -> mirror/ on disk
 //! ```
 //!
-//! The order of the `mod` lines below is the tower, top floor first; `tests/layers.rs` holds every file to it.
+//! The order of the `mod` lines below is the order of the layers, top first. `tests/layers.rs` checks every file.
 //!
-//! | station | where | what it does |
+//! | task | module | what it does |
 //! |---|---|---|
-//! | words | [`cli`], [`commands`] | flags and verbs into library calls; one verb, one file |
-//! | journey | [`fetch`] | the online half as one call: gather, pack, verify, record |
-//! | gather | [`gather`] | what is needed (resolved by cargo itself), and its bytes, checked |
-//! | bundle | [`bundle`] | one file that crosses the gap: written, read, verified |
-//! | mirror | [`mirror`] | the tree on disk: import under a lock, all or nothing |
-//! | closure | [`closure`] | can this Cargo.lock be built from these bundles, or from this mirror? |
-//! | live mode | [`proxy`] | what the mirror lacks: fetched, checked, passed on, placed |
-//! | serve | [`serve`] | the tree over HTTP, for cargo |
-//! | console | [`console`] | the REST API and the web pages, on the same port |
-//! | watch | [`watch`] | the incoming folder: what is whole goes into the mirror |
+//! | command line | [`cli`], [`commands`] | turns flags and verbs into library calls; one verb, one file |
+//! | fetch | [`fetch`] | the connected side as one call: resolve, download, pack, verify, record |
+//! | resolve | [`gather`] | resolves what is needed with cargo itself, and downloads it, checked |
+//! | bundle | [`bundle`] | the file that crosses the gap: written, read, verified |
+//! | mirror | [`mirror`] | the tree on disk: imported into under a lock, all or nothing |
+//! | closure | [`lock_coverage`] | whether these bundles, or this mirror, can build a Cargo.lock |
+//! | live mode | [`live`] | fetches from upstream what the mirror lacks, checks it, passes it on, stores it |
+//! | server | [`server`] | serves the tree over HTTP for cargo and rustup |
+//! | web | [`web`] | the REST API and the web pages, on the same port |
+//! | watcher | [`watcher`] | imports each complete file of the incoming folder |
 //! | guide | [`guide`] | the user's guide, chapter by chapter, in the binary |
-//! | channel | [`channel`] | which files a Rust toolchain is made of; pure |
-//! | telling | [`failure`], [`report`] | the only text that a failing user sees; the only file that prints |
+//! | toolchains | [`toolchain`] | which files a Rust toolchain consists of; pure |
+//! | output | [`error_report`], [`terminal`] | class, hint and exit code of every error; the only file that prints |
 //!
 //! # Invariants
 //!
-//! - A bundle's reader never extracts by itself: it streams entries, and the importer places them.
-//! - [`bundle`] knows neither network nor mirror; [`serve`] knows no bundle; [`gather`] knows no mirror.
+//! - A bundle's reader never extracts by itself: it streams entries, and the importer stores them.
+//! - [`bundle`] knows neither network nor mirror; [`server`] knows no bundle; [`gather`] knows no mirror.
 //! - An index line only names a stored, verified crate (or one recorded as index-only).
-//! - Write order: blobs, then index files (dependencies before dependents), then the record of the import; the record
-//!   is the commit. [`serve`] takes no lock.
-//! - Switched off, live mode asks nobody for anything. On, it fetches only what upstream's index or a channel manifest lists,
-//!   and places only what has the digest stated there.
-//! - Blobs are written once and never overwritten while their digest holds; the same name with another digest is an
+//! - Write order: blobs, then index files (dependencies before dependents), then the record of the import. The record
+//!   is the commit. [`server`] takes no lock.
+//! - Switched off, live mode sends no request. Switched on, it fetches only what upstream's index or a channel manifest lists,
+//!   and stores only what has the digest stated there.
+//! - Blobs are written once and never overwritten while their digest matches. The same name with another digest is an
 //!   integrity error.
 //! - Mutations of a mirror exist only as methods on a lock guard.
 //! - Names, versions, paths and digests are parsed once, at the edge, into types that cannot be wrong.
-//! - Nothing ambient below [`commands`]: environment, current directory, clock and stdio come in through the door
+//! - Nothing ambient below [`commands`]: environment, current directory, clock and stdio are parameters
 //!   ([`commands::Context`]).
 //!
-//! # Path on disk -> room
+//! # Path on disk -> module
 //!
-//! | path | room |
+//! | path | module |
 //! |---|---|
 //! | `mirror/…` | [`mirror::layout`] |
-//! | `INCOMING/*.pkg`, `done/`, `failed/` | [`watch`] |
-//! | `mirror/.frostmirror/live/index/…` | [`proxy`] |
+//! | `INCOMING/*.pkg`, `done/`, `failed/` | [`watcher`] |
+//! | `mirror/.frostmirror/live/index/…` | [`live`] |
 //! | `$FROSTMIRROR_HOME/cache/…` | [`gather::crate_cache`] |
 //! | `$FROSTMIRROR_HOME/cache/dist/…` | [`gather::toolchains`] |
 //! | `$FROSTMIRROR_HOME/history/…` | [`gather::history`] |

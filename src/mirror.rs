@@ -5,26 +5,26 @@
 //! | [`layout`] | every path, and the format page of the tree |
 //! | [`lock`] | who may change the tree: one process at a time |
 //! | [`import`] | a bundle into the tree |
-//! | `receive` | a bundle's bytes, staged as they pass |
-//! | `doubts` | what is strange about a bundle that is good |
-//! | [`index`] | how lines of two origins become one index file |
-//! | [`lines`] | what is recorded of every line |
-//! | `reserve` | room on the disk that only a collection may use |
-//! | [`store`] | staging, placing by rename, taking back |
+//! | `stager` | a bundle's bytes, staged as they pass |
+//! | `warnings` | what is strange about a bundle that is good |
+//! | [`index_merge`] | how lines of two origins become one index file |
+//! | [`index_meta`] | what is recorded of every line |
+//! | `disk_reserve` | room on the disk that only a collection may use |
+//! | [`transaction`] | staging, placing by rename, taking back |
 //! | [`live`] | what live mode brought: placed in batches, recorded, and let go |
-//! | [`offers`] | what rustup's clients find: toolchains with their machines, targets and profiles |
-//! | [`order`] | dependencies before their dependents |
-//! | `artifacts` | which files of rustup and of toolchains are held |
+//! | [`toolchains`] | what rustup's clients find: toolchains with their machines, targets and profiles |
+//! | [`topo_sort`] | dependencies before their dependents |
+//! | `dist_files` | which files of rustup and of toolchains are held |
 //! | [`ledger`] | one record a bundle; the commit |
-//! | [`forgotten`] | lineages that were let go |
+//! | [`retired`] | lineages that were let go |
 //! | [`gc`] | what no lineage needs any more, planned, shown, and removed |
-//! | [`head`] | `manifest.json`: counts and lineages |
-//! | [`held`](mod@held) | which crates are held, by name and version |
-//! | [`link`] | `crates/index`, for cargo's local-registry |
-//! | [`chain`] | the order of several bundles |
-//! | [`incoming`] | what the watcher last saw |
-//! | [`empty_response`] | what `status` prints |
-//! | [`verify`] | every file against its record, every record against the files |
+//! | [`summary`] | `manifest.json`: counts and lineages |
+//! | [`stored_crates`](mod@stored_crates) | which crates are held, by name and version |
+//! | [`index_link`] | `crates/index`, for cargo's local-registry |
+//! | [`import_order`] | the order of several bundles |
+//! | [`watcher_state`] | what the watcher last saw |
+//! | [`status`] | what `status` prints |
+//! | [`audit`] | every file against its record, every record against the files |
 //! | [`export`] | the crates as a folder that cargo builds from |
 //! | [`rebuild`] | lost records, made anew from what holds |
 

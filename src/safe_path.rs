@@ -11,7 +11,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Most bytes of one component: 255, the limit of every common file system, without the room for [`SafePath::beside`].
+/// Most bytes of one component: 255, the limit of every common file system, without the room for [`SafePath::with_suffix`].
 pub const MAX_COMPONENT: usize = 240;
 /// Most bytes of the whole path.
 pub const MAX_PATH: usize = 1000;

@@ -2,14 +2,14 @@
 //!
 //! | file | what it knows |
 //! |---|---|
-//! | [`Toolchain`] (toolchain.rs) | names as rustup writes them, and where their manifests lie |
+//! | [`ToolchainName`] (toolchain.rs) | names as rustup writes them, and where their manifests lie |
 //! | [`ChannelManifest`] (manifest.rs) | a channel manifest of version 2, read as the hostile input that it is |
 //! | [`Build::file`] (file.rs) | the URL and the digest of a component, checked |
-//! | [`Named`] (names.rs) | what a path is of, by its name alone |
+//! | [`DistPath`] (names.rs) | what a path is of, by its name alone |
 //! | [`select`] (select.rs) | targets, profile and components into files below `dist/` |
 //!
 //! Nothing here touches disk or network: bytes and wishes come in, paths and digests go out. A path below
-//! `dist/YYYY-MM-DD/` never changes upstream; `dist/channel-rust-*.toml` may, where [`Toolchain::moves`] says so.
+//! `dist/YYYY-MM-DD/` never changes upstream; `dist/channel-rust-*.toml` may, where [`ToolchainName::is_mutable`] says so.
 
 use std::fmt;
 use std::str::FromStr;

@@ -2,15 +2,15 @@
 //!
 //! | room | what it knows |
 //! |---|---|
-//! | [`settle`] | when a file is tried, and what follows: no files, no clocks |
-//! | `take` | one file: looked at, imported |
-//! | [`refused`] | `failed/` for an administrator: retry, dismiss, delete |
-//! | `put_aside` | what becomes of a bundle that was refused |
+//! | [`file_state`] | when a file is tried, and what follows: no files, no clocks |
+//! | `import_file` | one file: looked at, imported |
+//! | [`rejected`] | `failed/` for an administrator: retry, dismiss, delete |
+//! | `reject` | what becomes of a bundle that was refused |
 //! | [`import_request`] | one bundle, imported on request |
-//! | `shelves` | `done/` and `failed/`, where nothing is overwritten |
-//! | `open` | files opened without waiting and without following links |
-//! | `notices` | the system's hints of changes |
-//! | `mailbox` | where hints wait |
+//! | `processed` | `done/` and `failed/`, where nothing is overwritten |
+//! | `safe_open` | files opened without waiting and without following links |
+//! | `fs_events` | the system's hints of changes |
+//! | `event_queue` | where hints wait |
 //!
 //! The truth is a look at the folder every few seconds, because network file systems watch in silence, queues overflow
 //! and folders are unmounted. The system's notices only make it quicker. Only the folder's top level counts, and of it

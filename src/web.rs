@@ -2,25 +2,25 @@
 //!
 //! | room | what it does |
 //! |---|---|
-//! | `route` | the table of everything that can be asked, and how a path finds its row |
-//! | `asked` | a request as handlers see it: path and query decoded once, the body bounded |
-//! | `answer` | answers in JSON and HTML, refusals as `{"error", "hint"}` |
-//! | `access` | who may write |
+//! | `router` | the table of everything that can be asked, and how a path finds its row |
+//! | `request` | a request as handlers see it: path and query decoded once, the body bounded |
+//! | `response` | answers in JSON and HTML, refusals as `{"error", "hint"}` |
+//! | `auth` | who may write |
 //! | `sessions` | who logged in on the pages |
-//! | `throttle` | how often a client may try to log in |
+//! | `login_throttle` | how often a client may try to log in |
 //! | `jobs` | work that outlives a request, one at a time |
 //! | `imports`, `origins` | the history of imports, and which bundle brought a crate |
-//! | `holdings` | the crates that are held |
-//! | `offers` | the toolchains that are offered |
-//! | `background` | what is read beside the answers, since it takes long |
+//! | `crates` | the crates that are held |
+//! | `toolchains` | the toolchains that are offered |
+//! | `background_loader` | what is read beside the answers, since it takes long |
 //! | `search` | what words find |
-//! | `arrivals` | the incoming folder |
+//! | `incoming` | the incoming folder |
 //! | `upload` | a bundle that is sent into it |
 //! | `snapshots` | snapshots that were built here |
-//! | `trend` | how the mirror grew, and what takes its space |
+//! | `statistics` | how the mirror grew, and what takes its space |
 //! | `state` | what the handlers share |
 //! | `api` | the REST API, one file a subject |
-//! | `registry` | what cargo is told by the parts of a registry's API that a mirror does not have |
+//! | `registry_api` | what cargo is told by the parts of a registry's API that a mirror does not have |
 //! | `openapi` | the table of `route` as an OpenAPI document |
 //! | `pages` | the web pages |
 //! | `metrics` | figures for Prometheus |

@@ -25,12 +25,12 @@
 //! and SHA-256 of its stored bytes too, so that every stored byte can be checked without decoding.
 //!
 //! What must hold, and is refused by name where it does not:
-//! - the manifest is at most [`MAX_MANIFEST`] bytes plain, and at most [`MANIFEST_RATIO`] times its stored length (plus
+//! - the manifest is at most [`MAX_MANIFEST_SIZE`] bytes plain, and at most [`MANIFEST_RATIO`] times its stored length (plus
 //!   [`RATIO_ALLOWANCE`]); its weight (see [`manifest_weight_limit`]) stays in proportion to the crates that it names;
 //! - each row of its tables is backed by [`STORED_BYTES_PER_ROW`] stored bytes, beyond [`ROWS_ALLOWANCE`] rows: a digest
 //!   does not shrink, so that what a reader needs in memory is a small factor of what came;
-//! - a row's description, licence and repository are at most [`MAX_TEXT`] bytes each, a file's name [`MAX_FILE_NAME_LENGTH`];
-//!   there are at most [`MAX_NAMES`] targets and as many toolchains of [`MAX_NAME`] bytes each; a history has at most
+//! - a row's description, licence and repository are at most [`MAX_TEXT_LENGTH`] bytes each, a file's name [`MAX_FILE_NAME_LENGTH`];
+//!   there are at most [`MAX_NAMES`] targets and as many toolchains of [`MAX_NAME_LENGTH`] bytes each; a history has at most
 //!   [`MAX_INPUTS`] inputs, and its weight (see [`history_weight`]) is at most [`MAX_HISTORY_WEIGHT`] and
 //!   [`HISTORY_WEIGHT_PER_ROW`] for each row of the tables: whatever is imported can be exported again;
 //! - times are RFC 3339 in UTC with whole seconds, ids are 32 lowercase hexadecimal digits, a delta names its parent;
@@ -110,7 +110,7 @@ pub const MAX_LINE_LENGTH: usize = 1024 * 1024;
 pub const MAX_INDEX_ENTRY_SIZE: u64 = 2 * MAX_BLOCK_SIZE;
 /// Most bytes of one configuration file.
 pub const MAX_CONFIG_SIZE: u64 = 1024 * 1024;
-/// Most bytes of each text of [`LeftOut`].
+/// Most bytes of each text of [`SkippedPackage`].
 pub const MAX_SKIPPED_PACKAGE_TEXT: usize = 1024;
 /// Most bundles that a snapshot brings along. Each becomes a record, and each record names all histories known by then.
 pub const MAX_CARRIED_HISTORIES: usize = 1024;
@@ -274,7 +274,7 @@ pub struct CarriedHistory {
     pub lineage: Lineage,
     /// The crates that it named, as positions in [`Manifest::crates`], ascending.
     pub crates: Vec<u32>,
-    /// The rustup artifacts that it named, as positions in [`Manifest::artifacts`], ascending.
+    /// The rustup artifacts that it named, as positions in [`Manifest::dist_files`], ascending.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[serde(rename = "artifacts")]
     pub dist_files: Vec<u32>,
@@ -290,7 +290,7 @@ pub struct Input {
     pub roots: Vec<String>,
     /// The crates it needs, as positions in [`Manifest::crates`], ascending.
     pub crates: Vec<u32>,
-    /// The rustup artifacts it needs, as positions in [`Manifest::artifacts`], ascending.
+    /// The rustup artifacts it needs, as positions in [`Manifest::dist_files`], ascending.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[serde(rename = "artifacts")]
     pub dist_files: Vec<u32>,
@@ -565,7 +565,7 @@ pub fn manifest_weight_limit(rows: u64, snapshot: bool) -> u64 {
 pub const COMMA_WEIGHT: u64 = 32;
 /// What a comma before a number adds.
 pub const NUMBER_WEIGHT: u64 = 8;
-/// The most that a row weighs with its entries: 3 texts of [`MAX_TEXT`] bytes, and less than 2,000 for the rest.
+/// The most that a row weighs with its entries: 3 texts of [`MAX_TEXT_LENGTH`] bytes, and less than 2,000 for the rest.
 const MAX_ROW_WEIGHT: u64 = 8192;
 
 /// What a history weighs at most when a snapshot carries it, from a bundle of it with `rows` rows in its tables.

@@ -69,7 +69,7 @@ pub struct SetupReport {
     pub changes: Vec<Change>,
 }
 
-/// What [`undo_config`] did.
+/// What [`undo`] did.
 #[derive(Debug)]
 pub struct UndoReport {
     /// The file that cargo reads.

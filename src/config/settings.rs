@@ -340,7 +340,7 @@ impl Settings {
     /// Refuses what only makes sense together and is not.
     ///
     /// # Errors
-    /// [`Error::Half`], [`Error::Offline`].
+    /// [`Error::IncompletePair`], [`Error::Offline`].
     pub fn validate(&self) -> Result<(), Error> {
         if self.offline && self.proxy_mode {
             return Err(Error::Offline);
@@ -360,7 +360,7 @@ impl Settings {
     }
 
     /// The value of `key` as JSON, in the form in which it may be given back. What is secret in an address is masked
-    /// (see [`Upstream::masked`]).
+    /// (see [`UpstreamUrl::masked`]).
     pub fn masked_json(&self, key: Key) -> serde_json::Value {
         self.json_with(key, UpstreamUrl::masked)
     }

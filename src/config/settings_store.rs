@@ -175,7 +175,7 @@ impl SettingsStore {
     /// Reads the file again, which somebody has changed.
     ///
     /// # Errors
-    /// As [`Live::load_input`]; everything is as it was.
+    /// As [`SettingsStore::load`]; everything is as it was.
     pub fn reload(&self) -> Result<(), settings::Error> {
         self.replace(ParsedFile::read(&self.folder)?)
     }
@@ -193,7 +193,7 @@ impl SettingsStore {
     /// hand meanwhile comes into effect with the changes.
     ///
     /// # Errors
-    /// As [`Live::write`], and what `may` says; the file and the settings are as they were.
+    /// As [`SettingsStore::write`], and what `may` says; the file and the settings are as they were.
     pub fn write_checked<E: From<edit::Error>>(
         &self,
         changes: &Map<String, Value>,
@@ -208,10 +208,10 @@ impl SettingsStore {
         WriteGuard(self.write_lock.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// [`Live::write_checked`] by one whose turn it is.
+    /// [`SettingsStore::write_checked`] by one whose turn it is.
     ///
     /// # Errors
-    /// As [`Live::write_checked`].
+    /// As [`SettingsStore::write_checked`].
     pub fn write_with_guard<E: From<edit::Error>>(
         &self,
         _guard: &WriteGuard<'_>,
@@ -287,10 +287,10 @@ impl SettingsStore {
         Ok((switched_off, rest))
     }
 
-    /// Puts a snapshot's configuration in place as [`snapshot_config::restore`] does, and into effect.
+    /// Puts a snapshot's configuration in place as [`snapshot_config::restore_files`] does, and into effect.
     ///
     /// # Errors
-    /// As [`snapshot_config::restore`].
+    /// As [`snapshot_config::restore_files`].
     pub fn restore(&self, files: &[SnapshotFile], sink: &dyn Sink) -> Result<(), snapshot_config::Error> {
         let _guard = self.lock_for_write();
         snapshot_config::restore_files(&self.folder, files, sink)?;

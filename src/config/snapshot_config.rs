@@ -84,7 +84,7 @@ impl TomlSyntaxError {
     }
 }
 
-/// A configuration file that crosses in a snapshot: its name, one of [`FILES`], and its text.
+/// A configuration file that crosses in a snapshot: its name, one of [`CONFIG_FILES`], and its text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SnapshotFile {
     /// Its name.
@@ -97,10 +97,10 @@ pub struct SnapshotFile {
 pub type OmittedKeys = (&'static str, String);
 
 impl SnapshotFile {
-    /// The file called `name`, which is one of [`FILES`].
+    /// The file called `name`, which is one of [`CONFIG_FILES`].
     ///
     /// # Errors
-    /// [`Error::Brought`].
+    /// [`Error::SnapshotToml`].
     pub fn parse(name: &'static str, bytes: &[u8]) -> Result<SnapshotFile, Error> {
         let text = std::str::from_utf8(bytes).map_err(|_| Error::NotText { name })?.to_owned();
         let wrong = |error| Error::SnapshotToml { name, source: TomlSyntaxError::new(&text, &error) };

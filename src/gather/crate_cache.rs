@@ -98,7 +98,7 @@ impl CrateCache {
         Ok(Some(length))
     }
 
-    /// As [`CrateCache::adopt`], with a second name in place of a copy where the file system has such: for files of ours, which
+    /// As [`CrateCache::import_copy`], with a second name in place of a copy where the file system has such: for files of ours, which
     /// are never rewritten in place.
     pub fn import_link(&self, from: &Path, digest: Sha256) -> io::Result<Option<u64>> {
         // A link to another file would itself get the second name.

@@ -188,7 +188,7 @@ impl RegistryClient {
     /// is needed of it.
     ///
     /// # Errors
-    /// [`Error::Config`], [`Error::MissingConfig`].
+    /// [`Error::InvalidConfig`], [`Error::MissingConfig`].
     pub fn parse_config(&self, text: Option<&str>, locked: bool) -> Result<RegistryInfo, Error> {
         let mut registry = match (text, &self.upstream.dl) {
             (Some(text), _) => {

@@ -1,7 +1,7 @@
 //! Toolchains from upstream: every file of rustup and of Rust that is wanted, with the digest that upstream vouches for.
 //!
-//! [`Dist::plan`] asks for what is small (channel manifests and what lies beside them) and says what is needed;
-//! [`Dist::fetch`] downloads the rest into the cache. Paths are those below the dist server's root, so that a mirror
+//! [`DistDownloader::plan`] asks for what is small (channel manifests and what lies beside them) and says what is needed;
+//! [`DistDownloader::fetch`] downloads the rest into the cache. Paths are those below the dist server's root, so that a mirror
 //! has each file where rustup will look for it.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -99,7 +99,7 @@ impl DistDownloader {
     ///
     /// # Errors
     ///
-    /// All but [`Error::Refused`], which is for [`Dist::fetch`].
+    /// All but [`Error::Unavailable`], which is for [`DistDownloader::fetch`].
     pub async fn plan(&self, requests: &[ToolchainRequest]) -> Result<DownloadPlan, Error> {
         let store = DistCache::open(&self.cache, &self.server_url)?;
         let mut failures = 0;

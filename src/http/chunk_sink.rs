@@ -33,7 +33,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As for [`ClientSetup::download`]; [`Error::Sink`] is what the taker says.
+    /// As for [`Client::download`]; [`Error::Sink`] is what the taker says.
     pub async fn download_to_sink(
         &self,
         request: &Request<'_>,

@@ -19,7 +19,7 @@ use super::{Client, Request};
 const MIN_PROGRESS_BYTES: u64 = 1024 * 1024;
 
 impl Client {
-    /// Downloads to the file `part` like [`ClientSetup::download`], but keeps what it holds: its bytes are hashed, and only
+    /// Downloads to the file `part` like [`Client::download`], but keeps what it holds: its bytes are hashed, and only
     /// the rest is asked for, also after an attempt that broke off. Where upstream gives no part of the file, or what
     /// came together is not the whole, everything is downloaded anew.
     ///
@@ -28,7 +28,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As for [`ClientSetup::download`]. After [`Error::Checksum`] the file is empty.
+    /// As for [`Client::download`]. After [`Error::Checksum`] the file is empty.
     pub async fn resume(
         &self,
         request: &Request<'_>,

@@ -124,7 +124,7 @@ impl AddGuard {
     /// Looks again, while nobody else can change the mirror, at what `first` found wrong.
     ///
     /// # Errors
-    /// As for [`verify()`].
+    /// As for [`audit()`].
     pub fn audit_again(&self, first: &Audit, sink: &dyn Sink) -> Result<Audit, Error> {
         let mut pass = require_complete(Pass::run(&self.layout, &first.crate_files, sink)?, sink)?;
         if index_link::link_state(&self.layout) == LinkState::Missing && !index_link::is_supported(&self.layout) {

@@ -2,7 +2,7 @@
 //!
 //! | file | what it knows |
 //! |---|---|
-//! | `target` | the folder: built beside its place, and placed when it is whole |
+//! | `output_dir` | the folder: built beside its place, and placed when it is whole |
 //! | `local_registry` | `.crate` files and index, for cargo's `local-registry` |
 //! | `vendor` | crates unpacked, for cargo's `directory` |
 //! | [`unpack`] | one hostile `.crate`, unpacked as cargo would, or refused |

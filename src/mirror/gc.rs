@@ -111,7 +111,7 @@ const MIN_ID_PREFIX: usize = 4;
 pub struct Options {
     /// How long a crate stays after its line went.
     pub grace: Duration,
-    /// Lineages to let go, each by its id or the beginning of it, or [`LIVE`].
+    /// Lineages to let go, each by its id or the beginning of it, or [`LIVE_LINEAGE`].
     pub retire: Vec<String>,
     /// Lineages whose newest bundle is accepted although it is doubtful, each by its id or the beginning of it. With `@` and the
     /// id of a bundle behind it, only that bundle is accepted, and not one that came since somebody looked.

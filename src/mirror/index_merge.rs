@@ -88,7 +88,7 @@ struct VersionState {
 /// Merges `incoming` into `held`.
 ///
 /// # Errors
-/// The first [`DigestConflict`] between the two.
+/// The first [`Conflict`] between the two.
 pub fn merge(stored: &StoredIndexFile, incoming: Vec<NewLine>) -> Result<MergeResult, Box<Conflict>> {
     let (mut versions, damaged) = valid_stored_lines(stored);
     let mut recorded: BTreeMap<&Version, Sha256> = BTreeMap::new();

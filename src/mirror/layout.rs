@@ -331,7 +331,7 @@ impl Layout {
     /// Refuses a mirror that a newer tool began. One that does not exist, or has no version yet, is fine.
     ///
     /// # Errors
-    /// [`Error::NewerFormat`], [`Error::Unreadable`], or the file system's.
+    /// [`Error::Newer`], [`Error::Unreadable`], or the file system's.
     pub fn check_format(&self) -> Result<(), Error> {
         self.read_format().map(drop)
     }

@@ -2,7 +2,7 @@
 //!
 //! A record keeps the bundle's manifest without its payload table: the whole resolved set, from which later a
 //! collection knows what is current, and what upstream said of each crate. Beside the records lie the notes of
-//! [`super::forgotten`].
+//! [`super::retired`].
 
 use std::fs;
 use std::io;

@@ -2,11 +2,11 @@
 //!
 //! | file | what it knows |
 //! |---|---|
-//! | `books` | the records: read, appended to, rewritten; their numbers |
+//! | `records` | the records: read, appended to, rewritten; their numbers |
 //! | `partial` | files under way, and which of them nobody will ever finish |
-//! | `place` | a batch into the tree, and one that was killed, done again |
-//! | `arrived` | which crates of a batch are placed, and what their index files become |
-//! | `shelved` | the same for rustup artifacts |
+//! | `commit` | a batch into the tree, and one that was killed, done again |
+//! | `crates` | which crates of a batch are placed, and what their index files become |
+//! | `dist_files` | the same for rustup artifacts |
 //!
 //! The format on disk stands in [`super::layout`]. Nothing here knows the network: whoever calls has the bytes in a file
 //! of `live/partial/`, and has found their digest to be the one that upstream's index, or manifest, states.

@@ -141,7 +141,7 @@ pub enum Error {
 /// Where another process holds it, says so once, naming it, and waits up to `timeout`.
 ///
 /// # Errors
-/// [`Error::Held`] after `timeout`; a mirror of a newer layout; the file system's.
+/// [`Error::Locked`] after `timeout`; a mirror of a newer layout; the file system's.
 pub fn lock_for_adding(layout: &Layout, timeout: Duration, me: &Holder, sink: &dyn Sink) -> Result<AddGuard, Error> {
     let file_lock = acquire(layout, timeout, me, sink)?;
     disk_reserve::maintain(layout, disk_reserve::SHARE_WHEN_ADDING);
@@ -169,7 +169,7 @@ pub fn lock_for_collecting(
 /// changed anyway.
 ///
 /// # Errors
-/// [`Error::NoMirror`]; [`Error::Held`] after `timeout`; a mirror of a newer layout; the file system's.
+/// [`Error::NoMirror`]; [`Error::Locked`] after `timeout`; a mirror of a newer layout; the file system's.
 pub fn lock_for_reading(layout: &Layout, timeout: Duration, me: &Holder, sink: &dyn Sink) -> Result<ReadGuard, Error> {
     require_mirror(layout)?;
     let path = layout.lock();

@@ -104,7 +104,7 @@ impl UpstreamUrl {
         format!("{scheme}://{login}{host}{rest}")
     }
 
-    /// Whether there is something in the address that [`Upstream::masked`] leaves out.
+    /// Whether there is something in the address that [`UpstreamUrl::masked`] leaves out.
     pub fn has_secret(&self) -> bool {
         self.masked() != self.0
     }

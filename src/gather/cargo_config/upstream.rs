@@ -14,7 +14,7 @@ use super::{Error, Provider, env_var_name};
 #[derive(Clone, Debug)]
 pub struct Upstream {
     /// The index's address: http or https, no `sparse+`, with a slash at its end. It may hold a name and a password;
-    /// messages show it with [`shown`].
+    /// messages show it with [`crate::http::redact_url`].
     pub index: String,
     /// Overrides the `dl` of the index's config.json.
     pub dl: Option<String>,

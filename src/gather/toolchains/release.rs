@@ -83,7 +83,7 @@ impl DistClient {
     ///
     /// # Errors
     /// [`Error::UnknownToolchain`] where it is not there, [`Error::Inconsistent`] where upstream is publishing just then (see
-    /// [`Source::settled`]), [`Error::Manifest`] and [`Error::Ahead`] for one that cannot be used, [`Error::Network`].
+    /// [`DistClient::retry_until_consistent`]), [`Error::InvalidManifest`] and [`Error::FutureManifest`] for one that cannot be used, [`Error::Network`].
     pub async fn fetch_manifest(
         &self,
         toolchain: &ToolchainName,
