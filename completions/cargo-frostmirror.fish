@@ -71,7 +71,7 @@ complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetc
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l crate -d 'Mirror a crate or tool, ready for `cargo install` (repeatable)' -r
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l from-list -d 'Fetch exactly the crates and rustup artifacts of this repair list, to mend a mirror' -r -F
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l forget -d 'Retire an input of the history, by its label (repeatable); `history` lists them' -r
-complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l label -d 'What the one input is called in the history and in bundles [default: the name of the package or folder that its file is in]' -r
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l label -d 'What the one input is called in the history and in bundles [default: the name of the package or folder that its file is in; for a crate, as `--crate` names it]' -r
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l base -d 'The newest bundle that arrived, where later ones were lost; makes the bundle a delta on it' -r
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l reuse -d 'Use the files of an older mirror or bundle where their digest is right (repeatable)' -r -F
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l skip-registry -d 'Leave packages of this alternate registry out, as `--skip-git` does (repeatable)' -r
@@ -197,7 +197,7 @@ complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand list
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand gc" -l mirror -d 'The mirror [default: /mirror where it exists, else mirror/ below FROSTMIRROR_HOME]' -r -F
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand gc" -l grace -d 'How long a crate or a component stays after its index line or its channel went, for clients that saw that: 0, 90s, 10m, 2h, 7d' -r
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand gc" -l forget -d 'Let a lineage go, by its id or the beginning of it: what only its bundles need is garbage; `live` for what live mode brought (repeatable)' -r
-complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand gc" -l accept -d 'Take the newest bundle of a doubtful lineage at its word, by the lineage\'s id or the beginning of it: what only its other bundles need is garbage. It is remembered; a new doubt needs the flag again (repeatable)' -r
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand gc" -l accept -d 'Accept the newest bundle of a doubtful lineage (ID or unique prefix): files that only its other bundles need become garbage. With @BUNDLE, only if that bundle is the newest. A new doubt needs the flag again (repeatable)' -r
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand gc" -l lock-timeout -d 'How long to wait for another process that holds the mirror' -r
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand gc" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal'
 always\t'Always'
