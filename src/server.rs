@@ -1,30 +1,30 @@
-//! The mirror over HTTP: a sparse registry for cargo, and the plain files for everyone else.
+//! Serves the mirror over HTTP: a sparse registry for cargo, and plain files for all other clients.
 //!
-//! | room | what it does |
+//! | module | purpose |
 //! |---|---|
-//! | `listener` | connections: accepted within bounds, ended in good order |
-//! | `stall_timeout` | one connection: when it was last of use, and when its client takes nothing |
-//! | `tls` | a certificate and its key, taken anew when they change |
-//! | `handler` | one request, one answer |
-//! | `response` | what an answer is made of |
-//! | `budget` | what answers that wait for their clients may hold |
-//! | `router` | paths, decoded once and accepted only as normal components |
-//! | [`auth`] | who may read |
-//! | [`metrics`] | what was done so far, in numbers |
-//! | `access_log` | what is reported of a request |
+//! | `listener` | accepts connections within limits and shuts them down in order |
+//! | `stall_timeout` | one connection: its last activity, and the timeout for stalled writes |
+//! | `tls` | a certificate and its key, reloaded when they change |
+//! | `handler` | answers one request |
+//! | `response` | builds responses |
+//! | `budget` | limits the memory and open files of responses that wait for their clients |
+//! | `router` | request paths, decoded once and accepted only as normal components |
+//! | [`auth`] | read access |
+//! | [`metrics`] | counters |
+//! | `access_log` | the log line of a request |
 //! | `health` | whether the mirror's folder can be read |
 //! | `conditional` | preconditions, ranges and encodings |
-//! | `live_response` | what the mirror lacks, where live mode is on |
-//! | `registry` | config.json, what is said of a missing crate |
-//! | `scripts` | configuration and bootstraps that name the address at which they were asked for |
+//! | `live_response` | files that the mirror lacks, if live mode is on |
+//! | `registry` | config.json, and the message for a missing crate |
+//! | `scripts` | configuration and bootstrap scripts that contain the server's address |
 //! | `file` | files below the mirror's root, streamed |
-//! | [`forwarded`] | the address that a client asked a proxy for |
-//! | [`fallback`] | how a floor above answers what is no file: pages, an API |
-//! | `sendfile` | bodies that are asked for often, which the system sends without copying them |
-//! | `file_cache` | small files and index texts, kept in memory as long as they are what is on the disk |
+//! | [`forwarded`] | the address that a client requested from a reverse proxy |
+//! | [`fallback`] | the interface through which a higher layer serves pages and an API |
+//! | `sendfile` | popular bodies, sent with sendfile(2) |
+//! | `file_cache` | small files and index entries, cached while they match the disk |
 //!
-//! Nothing here takes a lock or writes a file. Each request opens its files anew, or looks whether what is in memory is
-//! still what is on the disk, so an import is served at once; and a file that is being sent stays the one it was.
+//! Nothing here takes a lock or writes a file. Each request opens its files anew, or checks that the cached copy still
+//! matches the disk. So an import is visible at once, and a file that is being sent does not change.
 
 pub mod auth;
 mod access_log;
@@ -69,62 +69,62 @@ pub use tls::{Error as TlsError, Tls, Validity};
 
 pub use budget::STALL_TIMEOUT;
 
-/// The address that clients know a server by, as of now; `None`: the Host that each of them asks for.
+/// Returns the current base URL of the server; `None`: use the Host header of each request.
 pub type BaseUrlProvider = Arc<dyn Fn() -> Option<BaseUrl> + Send + Sync>;
 
-/// Whether the forwarding headers of this peer count, as of now.
+/// Returns whether the forwarding headers of this peer are trusted now.
 pub type TrustedProxyCheck = Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
 
-/// What is served, and as what.
+/// What the server serves, and how.
 pub struct ServeOptions {
-    /// How long an answer may wait for its client to take anything: [`STALL_TIMEOUT`], or less in tests.
+    /// How long a response may wait for its client without progress: [`STALL_TIMEOUT`], or less in tests.
     pub stalled_after: Duration,
-    /// The mirror's root. It may be empty, or not be there yet.
+    /// The mirror's root. It may be empty or missing.
     pub mirror: PathBuf,
-    /// The address that clients know this server by, which may change while it runs.
+    /// The server's base URL, which may change while the server runs.
     pub base_url: BaseUrlProvider,
-    /// Whose forwarding headers say which address clients use.
+    /// Decides whose forwarding headers are trusted.
     pub trusts_proxy: TrustedProxyCheck,
-    /// What connections are secured with; `None`: nothing.
+    /// TLS; `None`: plain HTTP.
     pub tls: Option<Arc<Tls>>,
-    /// Where faults of the disk are reported; a client is only told that there was one.
+    /// Receives reports of disk errors. Clients only see that there was an error.
     pub sink: Arc<dyn Sink>,
-    /// The clock. A file that was changed a moment ago may change again within the same tick of its time stamp.
+    /// The clock. A file that changed a moment ago may change again within the same tick of its timestamp.
     pub clock: fn() -> SystemTime,
-    /// Who may read.
+    /// Controls read access.
     pub access: Arc<AccessControl>,
-    /// Where answers and connections are counted.
+    /// Counts responses and connections.
     pub metrics: Arc<ServerMetrics>,
-    /// Whether each request is reported to the sink, which must then take it without waiting for anything.
+    /// Whether each request is reported to the sink, which then must not block.
     pub logs_requests: bool,
-    /// Live mode, on or off; `None`: there is none, and what is not held is not there.
+    /// Live mode, on or off; `None`: not available, so only stored files are served.
     pub live: Option<Arc<LiveMirror>>,
-    /// Who answers what is no file of the mirror; `None`: nobody, and there is nothing but files.
+    /// Handles requests for everything but the mirror's files; `None`: the server has only files.
     pub fallback: Option<Arc<dyn FallbackHandler>>,
 }
 
-/// Why the server could not begin to listen.
+/// Why the server could not start to listen.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The address is none.
+    /// The text is not a valid address.
     #[error("`{text}` is not an address to listen on")]
     Address {
-        /// The address as it was given.
+        /// The address as given.
         text: String,
         /// The cause.
         source: io::Error,
     },
-    /// The system does not give the address.
+    /// The system refused the address.
     #[error("could not listen on {address}")]
     Bind {
-        /// The address as it was understood.
+        /// The parsed address.
         address: SocketAddr,
         /// The cause.
         source: io::Error,
     },
 }
 
-/// Listens on `HOST:PORT`; port 0 takes a free one.
+/// Listens on `HOST:PORT`. Port 0 selects a free port.
 pub async fn bind(address: &str) -> Result<TcpListener, Error> {
     let invalid = |source| Error::Address { text: address.to_owned(), source };
     let found: Vec<SocketAddr> = tokio::net::lookup_host(address).await.map_err(invalid)?.collect();
@@ -136,9 +136,9 @@ pub async fn bind(address: &str) -> Result<TcpListener, Error> {
     }
 }
 
-/// Serves until `shutdown` comes: then nothing more is accepted, and what is in flight has half a minute to finish.
+/// Serves until `shutdown` completes. Then it accepts no more connections, and open requests have 30 seconds to finish.
 ///
-/// Dropping the future ends all connections at once.
+/// Dropping the future closes all connections at once.
 pub async fn serve(listener: TcpListener, options: ServeOptions, shutdown: impl Future<Output = ()>) -> io::Result<()> {
     options.access.set_sink(Arc::clone(&options.sink));
     let server = Arc::new(handler::Server::new(options));

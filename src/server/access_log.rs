@@ -1,4 +1,5 @@
-//! What is reported of a request: bounded texts, no query and no header but the client's name, so that no token can be in it.
+//! The log line of a request. Its texts are bounded. It contains no query and no header except the user agent, so it
+//! cannot contain a token.
 
 use std::net::SocketAddr;
 use std::time::{Instant, SystemTime};
@@ -11,12 +12,12 @@ use super::file::OutgoingBody;
 use super::metrics::RequestKind;
 use crate::event::{self, Event};
 
-/// Bytes of a path, of a method and of a client's name. What is longer is cut.
+/// Maximum bytes of a path, a method and a user agent. Longer texts are truncated.
 const MAX_PATH_BYTES: usize = 512;
 const MAX_METHOD_BYTES: usize = 32;
 const MAX_AGENT_BYTES: usize = 200;
 
-/// A request that is being answered.
+/// A request in progress.
 pub(super) struct AccessLogEntry {
     started: Instant,
     method: String,
@@ -25,7 +26,7 @@ pub(super) struct AccessLogEntry {
 }
 
 impl AccessLogEntry {
-    /// Takes down what there is to say of a request.
+    /// Records what the log line needs from a request.
     pub(super) fn start<B>(request: &Request<B>) -> AccessLogEntry {
         let agent = request.headers().get(USER_AGENT).map(|agent| {
             let agent = agent.as_bytes();
@@ -34,13 +35,13 @@ impl AccessLogEntry {
         AccessLogEntry {
             started: Instant::now(),
             method: truncate(request.method().as_str(), MAX_METHOD_BYTES),
-            // Of an absolute address the path alone: before it may be a password.
+            // Only the path of an absolute URL: its authority may contain a password.
             path: truncate(request.uri().path(), MAX_PATH_BYTES),
             agent,
         }
     }
 
-    /// The report, with the answer that is about to leave.
+    /// Returns the log line, given the response that is about to be sent.
     pub(super) fn finish(
         self,
         time: SystemTime,
@@ -64,7 +65,7 @@ impl AccessLogEntry {
     }
 }
 
-/// The beginning of a text, which ends in an ellipsis where there was more.
+/// Truncates a text and marks the cut with an ellipsis.
 fn truncate(text: &str, max_bytes: usize) -> String {
     if text.len() <= max_bytes {
         return text.to_owned();

@@ -1,9 +1,9 @@
-//! Who may read, and what a token is.
+//! Read access and tokens.
 //!
-//! Everybody may read, unless the settings say `auth_required`: then who sends one of the tokens of `read_token_file`, or the
-//! admin token. Cargo sends it as it is, `Authorization: TOKEN`, after a first request was refused (its protocol for
-//! authenticated registries); others as `Authorization: Bearer TOKEN`. What rustup asks for stays open, because rustup
-//! sends none.
+//! Everybody may read unless the settings say `auth_required`. Then a request needs one of the tokens of
+//! `read_token_file`, or the admin token. Cargo sends it as `Authorization: TOKEN` after its first request was refused
+//! (cargo's protocol for authenticated registries). Other clients send `Authorization: Bearer TOKEN`. The paths that
+//! rustup requests stay open, because rustup sends no token.
 
 use std::error::Error as _;
 use std::fs::{self, File};
@@ -18,62 +18,61 @@ use crate::config::SettingsStore;
 use crate::digest::Sha256;
 use crate::event::Sink;
 
-/// The shortest token that is taken: what can be guessed is no secret.
+/// The shortest accepted token; shorter ones can be guessed.
 const MIN_TOKEN_CHARS: usize = 16;
-/// Bytes that are read of a file of tokens.
+/// Maximum bytes that are read from a token file.
 const MAX_TOKEN_FILE_BYTES: u64 = 1024 * 1024;
-/// How long a file of tokens is taken for what it was.
+/// How long a token file's content is used before the file is checked again.
 const RECHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What somebody must know. Only its digest is kept.
+/// A secret token. Only its digest is kept in memory.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Token(Sha256);
 
-/// Tokens that cannot be used.
+/// A token or token file that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
-    /// One is too short, or cannot be written into a header.
+    /// A token is too short, or contains characters that a header cannot contain.
     #[error("a token has {length} characters; {MIN_TOKEN_CHARS} visible ones of ASCII are the least")]
     Invalid {
-        /// How many characters it has.
+        /// The token's length in characters.
         length: usize,
     },
-    /// The same in a file.
+    /// A line of a token file is not a valid token.
     #[error("line {line} of `{}` holds no token", path.display())]
     Line {
         /// The file.
         path: PathBuf,
-        /// The line, from 1.
+        /// The line number, from 1.
         line: usize,
-        /// Why not.
+        /// Why the token is invalid.
         source: Box<TokenError>,
     },
-    /// A file of tokens has none, or one of a single token has several.
+    /// A token file is empty, or contains several tokens where one is expected.
     #[error("`{}` holds {count} tokens", path.display())]
     Count {
         /// The file.
         path: PathBuf,
-        /// How many.
+        /// Number of tokens in the file.
         count: usize,
     },
-    /// A file cannot be read.
+    /// A token file cannot be read.
     #[error("could not read the tokens in `{}`", path.display())]
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
-    /// Readers need a token, and there is none that they could have.
+    /// Readers need a token, but no token is configured.
     #[error("`auth_required` asks readers for a token, and there is neither a `read_token_file` nor an admin token")]
     NoReaderToken,
 }
 
 impl Token {
-    /// A token as it was configured; spaces and line breaks around it do not count.
+    /// Parses a token as configured; whitespace around it is ignored.
     ///
-    /// # Errors
-    /// [`TokenError::Invalid`].
+    /// # Errors [`TokenError::Invalid`].
     pub fn parse(text: &str) -> Result<Token, TokenError> {
         let token = text.trim();
         if token.len() < MIN_TOKEN_CHARS || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -82,10 +81,9 @@ impl Token {
         Ok(Token(Sha256::of(token.as_bytes())))
     }
 
-    /// The one token in a file.
+    /// Reads the only token in a file.
     ///
-    /// # Errors
-    /// Everything in [`TokenError`].
+    /// # Errors Everything in [`TokenError`].
     pub fn of_file(path: &Path) -> Result<Token, TokenError> {
         match read_tokens(path)?[..] {
             [token] => Ok(token),
@@ -93,23 +91,23 @@ impl Token {
         }
     }
 
-    /// Whether `given` is this token. The time that it takes says nothing of the token: digests are compared.
+    /// Whether `given` is this token. Digests are compared, so the duration reveals nothing about the token.
     pub fn matches(&self, given: &str) -> bool {
         Sha256::of(given.as_bytes()) == self.0
     }
 }
 
-/// Never the token, nor its digest.
+/// Prints neither the token nor its digest.
 impl std::fmt::Debug for Token {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Token(…)")
     }
 }
 
-/// The tokens in a file, one a line; empty lines and those that begin with `#` do not count.
+/// The tokens in a file, one per line. Empty lines and lines that begin with `#` are ignored.
 fn read_tokens(path: &Path) -> Result<Vec<Token>, TokenError> {
     let failed = |source| TokenError::Read { path: path.to_owned(), source };
-    // A pipe would hold the server until somebody writes to it.
+    // Reading a pipe would block the server until another process writes to it.
     if !fs::metadata(path).map_err(failed)?.is_file() {
         return Err(failed(io::Error::other("it is no file")));
     }
@@ -123,36 +121,35 @@ fn read_tokens(path: &Path) -> Result<Vec<Token>, TokenError> {
     lines.map(token).collect()
 }
 
-/// Who may read and write, as the settings say it now.
+/// Decides who may read and write, by the current settings.
 pub struct AccessControl {
     settings: Option<Arc<SettingsStore>>,
-    /// From the command line or the environment; it counts more than a file.
+    /// From the command line or the environment; takes precedence over a file.
     admin_override: Option<Token>,
     readers: Mutex<Option<ReaderTokens>>,
-    /// Where a file of readers' tokens that has gone bad is reported.
+    /// Receives reports when the readers' token file becomes invalid.
     sink: OnceLock<Arc<dyn Sink>>,
 }
 
-/// The readers' tokens, as they were read a moment ago.
+/// The readers' tokens as last read.
 struct ReaderTokens {
     path: PathBuf,
     checked_at: Instant,
     stamp: Option<(SystemTime, u64)>,
     tokens: Arc<Vec<Token>>,
-    /// Why there are none.
+    /// Why no token could be read.
     error: Option<String>,
 }
 
 impl AccessControl {
-    /// Everybody may read.
+    /// Allows everybody to read.
     pub fn unrestricted() -> AccessControl {
         AccessControl { settings: None, admin_override: None, readers: Mutex::default(), sink: OnceLock::new() }
     }
 
-    /// As the settings say, whose files are looked at here, so that what is no good is told of at the start.
+    /// Follows `settings`. It checks their token files now, so that errors are reported at start.
     ///
-    /// # Errors
-    /// Everything in [`TokenError`].
+    /// # Errors Everything in [`TokenError`].
     pub fn new(settings: Arc<SettingsStore>, admin: Option<Token>) -> Result<AccessControl, TokenError> {
         let access = AccessControl {
             settings: Some(settings),
@@ -164,10 +161,9 @@ impl AccessControl {
         Ok(access)
     }
 
-    /// Refuses settings with which nobody could read or write as they want it.
+    /// Rejects settings with which nobody could read or write as configured.
     ///
-    /// # Errors
-    /// Everything in [`TokenError`].
+    /// # Errors Everything in [`TokenError`].
     fn check(&self) -> Result<(), TokenError> {
         let Some(settings) = &self.settings else { return Ok(()) };
         let settings = settings.current();
@@ -175,11 +171,10 @@ impl AccessControl {
         self.check_settings(admin, readers, settings.auth_required).map(drop)
     }
 
-    /// The same for settings that are yet to be: the files of the admin's and the readers' tokens, and whether readers need
-    /// one. Says whether there would be an admin token.
+    /// Checks proposed settings in the same way: the admin's and the readers' token files, and whether readers need a
+    /// token. Returns whether there would be an admin token.
     ///
-    /// # Errors
-    /// Everything in [`TokenError`].
+    /// # Errors Everything in [`TokenError`].
     pub fn check_settings(
         &self,
         admin: Option<&Path>,
@@ -194,13 +189,14 @@ impl AccessControl {
         Ok(admin.is_some())
     }
 
-    /// Where it is reported that the file of the readers' tokens has gone bad, or is good again; the first one counts.
+    /// Sets the sink that is told when the readers' token file becomes invalid or valid again. Only the first call has
+    /// an effect.
     pub fn set_sink(&self, sink: Arc<dyn Sink>) {
         let _there_is_one = self.sink.set(sink).is_err();
     }
 
-    /// Why no reader's token is let in, where they are needed and their file has gone bad. It names the file, and is nothing
-    /// for strangers.
+    /// Why no reader's token is accepted, if readers need one and their file is invalid. The text names the file; do
+    /// not show it to unauthenticated clients.
     pub fn reader_tokens_error(&self) -> Option<String> {
         if !self.requires_reader_token() {
             return None;
@@ -210,10 +206,10 @@ impl AccessControl {
         known.as_ref().and_then(|readers| readers.error.clone())
     }
 
-    /// What who writes must know; `None`: nothing is set. A file is read each time, so that a new token counts at once.
+    /// Token required for write requests; `None`: not configured. Reads the file each time, so that a new token is
+    /// effective at once.
     ///
-    /// # Errors
-    /// The file is no good any more. Then nobody is let in.
+    /// # Errors The file is no longer valid. Then no token is accepted.
     pub fn admin_token(&self) -> Result<Option<Token>, TokenError> {
         if self.admin_override.is_some() {
             return Ok(self.admin_override);
@@ -227,7 +223,7 @@ impl AccessControl {
         self.settings.as_ref().is_some_and(|settings| settings.current().auth_required)
     }
 
-    /// Whether who sends these headers may read. Files are read here; call it where that may block, or seldom.
+    /// Whether a request with these headers may read. Reads files: call it where blocking is allowed, or rarely.
     pub fn may_read(&self, headers: &HeaderMap) -> bool {
         if !self.requires_reader_token() {
             return true;
@@ -235,18 +231,19 @@ impl AccessControl {
         request_token(headers).is_some_and(|given| self.may_token_read(&Token(Sha256::of(given.as_bytes()))))
     }
 
-    /// The reader's token that `given` is; `None` where it is none, or where everybody may read.
+    /// The reader's token that equals `given`; `None` if there is none, or if everybody may read.
     pub fn reader_token(&self, given: &str) -> Option<Token> {
         let token = Token(Sha256::of(given.as_bytes()));
         (self.requires_reader_token() && self.reader_tokens().contains(&token)).then_some(token)
     }
 
-    /// Whether who has this token may read, now.
+    /// Whether this token allows reading now.
     pub fn may_token_read(&self, token: &Token) -> bool {
         self.reader_tokens().contains(token) || self.admin_token().is_ok_and(|admin| admin.as_ref() == Some(token))
     }
 
-    /// The readers' tokens. A file that is no good any more lets nobody in, which is reported once, as is its end.
+    /// The readers' tokens. If their file is no longer valid, no token is accepted. The failure and its end are each
+    /// reported once.
     fn reader_tokens(&self) -> Arc<Vec<Token>> {
         let file = self.settings.as_ref().and_then(|settings| settings.current().read_token_file.clone());
         let mut known = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -264,7 +261,8 @@ impl AccessControl {
         }
         let stamp = fs::metadata(&path).ok().and_then(|about| Some((about.modified().ok()?, about.len())));
         let was = before.as_ref().and_then(|readers| readers.error.clone());
-        // What was no good is read again: its file may be good by another's doing, as that of a folder that was shut.
+        // An invalid file is read again, because it may become valid without a change of its own, such as by its
+        // folder's permissions.
         let same = before.filter(|readers| readers.stamp == stamp && stamp.is_some() && readers.error.is_none());
         let (tokens, trouble) = match same {
             Some(readers) => (readers.tokens, None),
@@ -290,7 +288,7 @@ impl AccessControl {
     }
 }
 
-/// What is wrong and why, in one line.
+/// The error and its causes in one line.
 fn error_chain(error: &TokenError) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -301,7 +299,7 @@ fn error_chain(error: &TokenError) -> String {
     text.replace('\n', " ")
 }
 
-/// The token of a request: as cargo sends it, or as a bearer.
+/// The token of a request, with or without `Bearer`.
 pub fn request_token(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(AUTHORIZATION)?.to_str().ok()?.trim();
     match value.split_once(' ') {

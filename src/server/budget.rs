@@ -1,15 +1,16 @@
-//! What answers that wait for their clients may hold: memory and open files, per connection and in all.
+//! Limits the memory and open files of responses that wait for their clients, per connection and in total.
 //!
-//! A client that asks for much and takes nothing costs a server what its answers hold. Every answer's body therefore has
-//! a [`Reservation`]: a share of its connection's [`ConnectionBudget`], which the body and all its pieces keep until the last of them
-//! has left. A body for which the account has no room gives back what it has, and is made anew when there is room.
+//! A client that requests much and reads nothing costs a server the memory of its responses. So the body of every
+//! response has a [`Reservation`]: a share of its connection's [`ConnectionBudget`]. The body and all its chunks keep
+//! the share until the last chunk is sent. A body that does not fit into the budget is dropped, and built again when
+//! there is room.
 //!
 //! | attack | defence |
 //! |---|---|
-//! | many requests on one connection of HTTP/2, and no window for their answers | [`CONNECTION_UNITS`] bounds what the connection holds; a stream without progress ends after [`STALL_TIMEOUT`] |
-//! | PING, SETTINGS, WINDOW_UPDATE as signs of life | only bytes of a body that leave, and requests that come, count |
-//! | many such connections | above [`Budget::limit`] those that take the least for what they hold are ended |
-//! | one byte a minute | the same: [`MIN_PROGRESS_BYTES`] bytes within [`PRESSURE_WINDOW`] is the least under pressure |
+//! | many requests on one HTTP/2 connection, with no window for their responses | [`CONNECTION_UNITS`] limits the connection; a stream without progress ends after [`STALL_TIMEOUT`] |
+//! | PING, SETTINGS, WINDOW_UPDATE to look alive | only sent body bytes and new requests count |
+//! | many such connections | above [`Budget::limit`] the connections that read the least for what they occupy are closed |
+//! | one byte a minute | likewise: under pressure a connection must read [`MIN_PROGRESS_BYTES`] bytes within [`PRESSURE_WINDOW`] |
 
 use std::future::Future;
 use std::sync::Arc;
@@ -26,33 +27,33 @@ use super::stall_timeout::ConnectionActivity;
 
 /// The unit of every weight, in bytes.
 const UNIT_BYTES: usize = 1024;
-/// What the bodies of one connection may hold, in units. A larger body is held alone.
+/// Limit for the bodies of one connection, in units. A larger body is only admitted alone.
 const CONNECTION_UNITS: usize = 1024;
-/// What a body that is read piece by piece weighs: a piece that waits for its client, and the next one.
+/// Weight of a streamed body, in bytes: the chunk that waits for its client, and the next one.
 pub(super) const STREAMED_BYTES: usize = 2 * CHUNK_SIZE;
-/// What a request over HTTP/2 costs while it is not answered to the end, beside its body, in units (measured).
+/// Cost of an unfinished HTTP/2 request without its body, in units (measured).
 const STREAM_UNITS: usize = 8;
-/// What all bodies and requests may hold before connections that take nothing are ended, in units.
+/// Limit for all bodies and requests, in units. Above it, stalled connections are closed.
 const TOTAL_UNITS: usize = 96 * 1024;
-/// How long a body may wait for its client to take anything.
+/// How long a body may wait for its client without progress.
 pub const STALL_TIMEOUT: Duration = Duration::from_secs(60);
-/// Under pressure a connection that took fewer than [`MIN_PROGRESS_BYTES`] bytes for this long makes room for others.
+/// Under pressure, a connection that read fewer than [`MIN_PROGRESS_BYTES`] bytes in this time is closed.
 pub(super) const PRESSURE_WINDOW: Duration = Duration::from_secs(2);
 /// See [`PRESSURE_WINDOW`].
 pub(super) const MIN_PROGRESS_BYTES: u64 = 16 * 1024;
-/// Pages and answers of the API that one connection may wait for or take at one time.
+/// Pages and API responses in progress at a time on one connection.
 const MAX_PAGES: usize = 8;
 
-/// What all connections hold together.
+/// The total of all connections.
 pub(super) struct Budget {
-    /// Files that may be open for bodies, less those that are.
+    /// Permits for files that bodies keep open.
     files: Arc<Semaphore>,
     reserved: AtomicUsize,
     limit: usize,
     stalled_after: Duration,
 }
 
-/// What one connection holds.
+/// The total of one connection.
 pub(super) struct ConnectionBudget {
     budget: Arc<Budget>,
     activity: ConnectionActivity,
@@ -63,7 +64,7 @@ pub(super) struct ConnectionBudget {
     sent_bytes: AtomicU64,
 }
 
-/// A share of an account, given back when it is dropped.
+/// A share of a budget, returned on drop.
 pub(super) struct Reservation {
     connection: Arc<ConnectionBudget>,
     weight: usize,
@@ -73,13 +74,13 @@ pub(super) struct Reservation {
 }
 
 impl Budget {
-    /// Nothing is held; `files`: how many may be open for bodies; `stalled_after`: see [`STALL_TIMEOUT`].
+    /// An empty budget. `files`: how many files bodies may keep open; `stalled_after`: see [`STALL_TIMEOUT`].
     pub fn new(files: usize, stalled_after: Duration) -> Arc<Budget> {
         let files = Arc::new(Semaphore::new(files.min(Semaphore::MAX_PERMITS)));
         Arc::new(Budget { files, reserved: AtomicUsize::new(0), limit: TOTAL_UNITS, stalled_after })
     }
 
-    /// How many units are held beyond what is good; some where no more files may be opened.
+    /// Units above the limit; greater than zero if no more files may be opened.
     pub fn excess(&self) -> usize {
         let excess = self.reserved.load(Relaxed).saturating_sub(self.limit);
         if self.files.available_permits() == 0 { excess.max(CONNECTION_UNITS) } else { excess }
@@ -87,7 +88,7 @@ impl Budget {
 }
 
 impl ConnectionBudget {
-    /// Of a new connection.
+    /// The budget of a new connection.
     pub fn new(budget: &Arc<Budget>, pulse: ConnectionActivity) -> Arc<ConnectionBudget> {
         Arc::new(ConnectionBudget {
             budget: Arc::clone(budget),
@@ -100,32 +101,32 @@ impl ConnectionBudget {
         })
     }
 
-    /// The connection's last use.
+    /// The connection's last activity.
     pub fn activity(&self) -> &ConnectionActivity {
         &self.activity
     }
 
-    /// How long a body may wait for its client to take anything.
+    /// How long a body may wait for its client without progress.
     pub fn stalled_after(&self) -> Duration {
         self.budget.stalled_after
     }
 
-    /// Units that bodies hold.
+    /// Units that bodies occupy.
     pub fn reserved(&self) -> usize {
         self.reserved.load(Relaxed)
     }
 
-    /// Units that bodies and requests hold.
+    /// Units that bodies and requests occupy.
     pub fn load(&self) -> usize {
         self.reserved() + self.streams.load(Relaxed) * STREAM_UNITS
     }
 
-    /// Bytes of bodies that left.
+    /// Body bytes that were sent.
     pub fn sent_bytes(&self) -> u64 {
         self.sent_bytes.load(Relaxed)
     }
 
-    /// A share for so many bytes and perhaps an open file; `None` where there is no room.
+    /// A share for `bytes` and optionally an open file; `None` if there is no room.
     pub fn try_reserve(self: &Arc<Self>, bytes: usize, file: bool) -> Option<Arc<Reservation>> {
         let weight = weight(bytes);
         let room = Arc::clone(&self.units).try_acquire_many_owned(permits(weight)).ok()?;
@@ -133,21 +134,21 @@ impl ConnectionBudget {
         Some(self.new_reservation(weight, Some(room), file))
     }
 
-    /// The same, when there is room.
+    /// Waits until there is room for a share.
     pub async fn reserve(self: &Arc<Self>, bytes: usize, file: bool) -> Arc<Reservation> {
         let weight = weight(bytes);
-        // Neither is ever closed.
+        // The semaphores are never closed.
         let room = Arc::clone(&self.units).acquire_many_owned(permits(weight)).await.ok();
         let file = if file { Arc::clone(&self.budget.files).acquire_owned().await.ok() } else { None };
         self.new_reservation(weight, room, file)
     }
 
-    /// A share for what is there already, and cannot be made anew.
+    /// A share for a body that exists already and cannot be built again.
     pub fn reserve_unchecked(self: &Arc<Self>, bytes: usize) -> Arc<Reservation> {
         self.new_reservation(weight(bytes), None, None)
     }
 
-    /// Room for one page; it is kept until its answer has left.
+    /// A permit for one page, kept until its response is sent.
     pub async fn acquire_page(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.pages).acquire_owned().await.ok()
     }
@@ -193,14 +194,14 @@ impl Drop for Reservation {
     }
 }
 
-/// A piece of a body on its way. It counts what leaves.
+/// A chunk of a body on its way. It counts the bytes that are sent.
 pub struct BodyChunk {
     bytes: Bytes,
     reservation: Option<Arc<Reservation>>,
 }
 
 impl BodyChunk {
-    /// These bytes, for which `hold` is kept until they have left.
+    /// A chunk that keeps `hold` until its bytes are sent.
     pub(super) fn new(bytes: Bytes, hold: Option<Arc<Reservation>>) -> BodyChunk {
         BodyChunk { bytes, reservation: hold }
     }
@@ -236,16 +237,16 @@ impl Buf for BodyChunk {
 }
 
 tokio::task_local! {
-    /// The stream of HTTP/2 that a task answers.
+    /// The HTTP/2 stream that a task serves.
     static STREAM: Arc<StreamActivity>;
 }
 
-/// When the body of one stream of HTTP/2 last made progress.
+/// When the body of one HTTP/2 stream last made progress.
 pub(super) struct StreamActivity {
     opened: Instant,
     /// Milliseconds from `opened` to the last progress.
     last_progress: AtomicU64,
-    /// Whether there is a body.
+    /// Whether the response has a body yet.
     has_body: AtomicBool,
 }
 
@@ -268,11 +269,12 @@ impl StreamActivity {
         self.last_progress.store(since, Relaxed);
     }
 
-    /// Until the body made no progress for too long. While there is none, the answer is still being made.
+    /// Completes when the body made no progress for too long. It does not complete while the response is still being
+    /// built.
     async fn wait_stalled(&self, after: Duration) {
         loop {
             let until = match self.has_body.load(Relaxed) {
-                // The last progress was at most a millisecond later.
+                // The timestamp is rounded down, so progress was at most one millisecond later.
                 true => self.opened + Duration::from_millis(self.last_progress.load(Relaxed) + 1) + after,
                 false => Instant::now() + after,
             };
@@ -284,11 +286,11 @@ impl StreamActivity {
     }
 }
 
-/// Runs the streams of a connection of HTTP/2, and ends those whose client takes nothing: they are reset.
+/// Runs the streams of an HTTP/2 connection. It resets a stream whose client stops reading.
 #[derive(Clone)]
 pub(super) struct StreamExecutor(pub(super) Arc<ConnectionBudget>);
 
-/// While this is there, a stream is.
+/// Counts a stream while it exists.
 struct StreamGuard(Arc<ConnectionBudget>);
 
 impl StreamGuard {
@@ -322,7 +324,7 @@ where
                 () = watched.wait_stalled(after) => {}
             }
         };
-        // It ends with its connection.
+        // The task ends with its connection.
         drop(tokio::spawn(STREAM.scope(pulse, stream)));
     }
 }

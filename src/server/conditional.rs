@@ -1,4 +1,4 @@
-//! What a request's headers ask for beyond a path: preconditions, ranges, encodings (RFC 9110). No input or output.
+//! Evaluates request headers: preconditions, ranges, encodings (RFC 9110). No I/O.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -7,7 +7,7 @@ use hyper::header::{
     ACCEPT_ENCODING, HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE,
 };
 
-/// What is known of the bytes that a request asks for.
+/// The validators of the requested file.
 pub(super) struct Validators<'a> {
     /// Strong entity tag, with its quotes.
     pub etag: &'a str,
@@ -15,18 +15,18 @@ pub(super) struct Validators<'a> {
     pub modified: Option<SystemTime>,
 }
 
-/// What a request's preconditions come to.
+/// Result of a request's preconditions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Precondition {
-    /// Go on.
+    /// Answer the request normally.
     Proceed,
-    /// 304: the client has it.
+    /// 304: the client has the current version.
     NotModified,
-    /// 412: it is not what the client wants to go on with.
+    /// 412: the file differs from the version that the client requires.
     Failed,
 }
 
-/// Weighs the preconditions of a GET or HEAD in the order that RFC 9110, 13.2.2, gives them.
+/// Evaluates the preconditions of a GET or HEAD in the order of RFC 9110, 13.2.2.
 pub(super) fn evaluate_preconditions(headers: &HeaderMap, validators: &Validators<'_>) -> Precondition {
     if headers.contains_key(IF_MATCH) {
         if !header_lists_etag(headers, &IF_MATCH, validators.etag, false) {
@@ -47,7 +47,7 @@ pub(super) fn evaluate_preconditions(headers: &HeaderMap, validators: &Validator
     }
 }
 
-/// Whether If-None-Match names this entity tag (weak comparison) or is `*`.
+/// Whether If-None-Match contains this entity tag (weak comparison) or is `*`.
 pub(super) fn matches_etag(headers: &HeaderMap, etag: &str) -> bool {
     header_lists_etag(headers, &IF_NONE_MATCH, etag, true)
 }
@@ -58,7 +58,7 @@ fn header_lists_etag(headers: &HeaderMap, name: &HeaderName, etag: &str, weak: b
         .any(|value| value.trim() == "*" || parse_etags(value).any(|(is_weak, tag)| tag == etag && (weak || !is_weak)))
 }
 
-/// The entity tags of a list: whether each is weak, and the tag with its quotes. A tag may hold commas.
+/// The entity tags of a list: whether each is weak, and the tag with its quotes. A tag may contain commas.
 fn parse_etags(list: &str) -> impl Iterator<Item = (bool, &str)> {
     let mut rest = list;
     std::iter::from_fn(move || {
@@ -83,28 +83,28 @@ fn truncate_to_seconds(time: SystemTime) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(since.as_secs())
 }
 
-/// Which part of a file is asked for.
+/// The part of a file that a request selects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RequestedRange {
-    /// All of it: no range, one that is not understood, several, or one that If-Range calls off.
+    /// All of it: no range, an invalid one, several, or one that If-Range disables.
     Full,
-    /// These bytes: the first one, and how many; never none.
+    /// A non-empty part of the file.
     Partial {
         /// Offset of the first byte.
         start: u64,
-        /// How many.
+        /// Length in bytes.
         length: u64,
     },
-    /// 416: no byte of the file is in the range.
+    /// 416: the range contains no byte of the file.
     Unsatisfiable,
 }
 
-/// Whether a range is asked for.
+/// Whether the request has a Range header.
 pub(super) fn has_range(headers: &HeaderMap) -> bool {
     headers.contains_key(RANGE)
 }
 
-/// The part of a file of `size` bytes that a GET asks for.
+/// The part of a file of `size` bytes that a GET selects.
 pub(super) fn requested_range(headers: &HeaderMap, size: u64, validators: &Validators<'_>) -> RequestedRange {
     let mut ranges = headers.get_all(RANGE).iter();
     let (Some(range), None) = (ranges.next(), ranges.next()) else { return RequestedRange::Full };
@@ -114,7 +114,7 @@ pub(super) fn requested_range(headers: &HeaderMap, size: u64, validators: &Valid
     range.to_str().ok().and_then(|range| parse_range(range, size)).unwrap_or(RequestedRange::Full)
 }
 
-/// If-Range compares strongly: a weak tag never matches, and a date must be the very one.
+/// If-Range compares strongly: a weak tag never matches, and a date must be equal.
 fn if_range_holds(headers: &HeaderMap, validators: &Validators<'_>) -> bool {
     let Some(value) = headers.get(IF_RANGE) else { return true };
     let Ok(value) = value.to_str() else { return false };
@@ -151,13 +151,13 @@ fn parse_range(range: &str, size: u64) -> Option<RequestedRange> {
     })
 }
 
-/// Digits alone, without a sign; what is too large for a number is larger than every file.
+/// Parses digits without a sign. A number that overflows becomes the maximum, which is larger than every file.
 fn parse_digits(digits: &str) -> Option<u64> {
     let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
     plain.then(|| digits.parse().unwrap_or(u64::MAX))
 }
 
-/// Whether the client takes a gzip-encoded body, and likes it at least as much as a plain one.
+/// Whether the client accepts gzip with at least the same weight as an unencoded body.
 pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
     let (mut gzip, mut identity, mut any) = (None, None, None);
     for value in headers.get_all(ACCEPT_ENCODING) {
@@ -166,7 +166,7 @@ pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
             let coding = parameters.next().unwrap_or_default();
             let weight = parameters.find_map(|word| word.strip_prefix("q=").or(word.strip_prefix("Q=")));
             let weight = weight.map_or(Some(1.0), |q| q.parse::<f32>().ok().filter(|q| (0.0..=1.0).contains(q)));
-            // A weight that is none makes the entry count for nothing.
+            // An invalid weight disables the entry.
             let weight = weight.unwrap_or(0.0);
             match coding {
                 "*" => any = Some(weight),
@@ -197,7 +197,7 @@ mod tests {
     }
 
     fn sample_validators() -> Validators<'static> {
-        // A part of a second, as file systems have it.
+        // File systems store fractions of a second.
         Validators { etag: "\"a\"", modified: Some(UNIX_EPOCH + Duration::from_millis(AT * 1000 + 400)) }
     }
 

@@ -1,4 +1,4 @@
-//! How a floor above answers what is no file of the mirror: pages for people, an API for machines.
+//! The interface through which a higher layer serves everything but the mirror's files: pages and an API.
 
 use std::future::Future;
 use std::io;
@@ -12,30 +12,30 @@ use hyper::{HeaderMap, Request, Response};
 use super::file::{OpenFile, OutgoingBody, open_trusted};
 use super::response::RequestMeta;
 
-/// Where a request came from, and as what it asked for this server.
+/// Where a request came from, and how it addressed this server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestOrigin {
     /// The other end of the connection; behind a proxy, the proxy.
     pub peer: SocketAddr,
-    /// The `HOST[:PORT]` that was asked for, which names no other thing than that.
+    /// The validated `HOST[:PORT]` of the request.
     pub host: String,
-    /// The address of this server as its clients know it, without a slash at the end.
+    /// The base URL of this server as its clients know it, without a trailing slash.
     pub base: String,
-    /// Whether the peer is a proxy that nobody trusts, and says that clients know another address.
+    /// Whether the peer is an untrusted proxy that reports another address.
     pub untrusted_proxy: bool,
 }
 
-/// What answers beyond the mirror's files.
+/// Handles requests for everything but the mirror's files.
 pub trait FallbackHandler: Send + Sync {
-    /// Whether who sends these headers may read where readers need a token, for a reason of the extension's own.
+    /// Whether the handler's own authentication (such as a session) allows these headers to read.
     fn is_authenticated(&self, headers: &HeaderMap) -> bool;
 
-    /// Why the server cannot do its work, for `/healthz`: a line for anybody, which names no path.
+    /// Why the server cannot work, for `/healthz`: one public line that names no path.
     fn health_error(&self) -> Option<&'static str>;
 
-    /// The answer to a request; `None` where this is nothing that it knows. The body is the extension's to bound.
+    /// The response to a request; `None` if the handler does not know the path. The handler bounds the body.
     ///
-    /// It is asked for every path that cannot be a file of the mirror, whatever the method, and decides itself who may ask.
+    /// It is called for every path that cannot be a file of the mirror, with any method, and checks access itself.
     fn handle<'a>(
         &'a self,
         request: Request<Incoming>,
@@ -43,11 +43,10 @@ pub trait FallbackHandler: Send + Sync {
     ) -> Pin<Box<dyn Future<Output = Option<Response<OutgoingBody>>> + Send + 'a>>;
 }
 
-/// A file outside of the mirror, whose path the caller vouches for; HEAD, conditions and ranges are obeyed. `None` where there is
-/// no such file. Call it where reading may block.
+/// The response with a file outside of the mirror, whose path the caller has validated. It respects HEAD, preconditions
+/// and ranges. `None` if there is no such file. Call it where blocking is allowed.
 ///
-/// # Errors
-/// The file system's.
+/// # Errors The file system's.
 pub fn file_response(
     path: &Path,
     headers: &HeaderMap,

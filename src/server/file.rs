@@ -1,4 +1,5 @@
-//! Files of the mirror: opened below its root only, and streamed in pieces that are read off the network's threads.
+//! Files of the mirror: opened only below its root, and streamed in chunks that are read outside of the network
+//! threads.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -18,39 +19,39 @@ use super::budget::{BodyChunk, Reservation, STREAMED_BYTES};
 use super::sendfile::MemfdBody;
 use crate::safe_path::SafePath;
 
-/// Bytes in one piece of a body. A file of this size or less is one piece: it is read at once, and leaves in one
-/// write together with its headers.
+/// Bytes in one chunk of a body. A file of this size or less is one chunk: it is read at once, and sent in one write
+/// together with its headers.
 pub(super) const CHUNK_SIZE: usize = 64 * 1024;
 
-/// An open file of the mirror. It stays the same file even when an import puts another in its place.
+/// An open file of the mirror. It stays the same file even if an import replaces it.
 pub(super) struct OpenFile {
-    /// The file, at its beginning.
+    /// The file, positioned at its start.
     pub file: File,
-    /// What tells it from any other.
+    /// Identifies this version of the file.
     pub stamp: FileStamp,
 }
 
-/// What the file system knows of a file: equal stamps of one path mean equal bytes, unless the file is younger than
-/// the clock of the file system can tell (see [`Stamp::needs_no_change`]).
+/// Identifies a version of a file: equal stamps of one path mean equal bytes, unless the file is younger than the
+/// resolution of the file system's clock (see [`FileStamp::is_settled`]).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct FileStamp {
-    /// Bytes in the file.
+    /// Size in bytes.
     pub size: u64,
-    /// Time of the last change of its bytes.
+    /// Time of the last change of the content.
     pub modified: Option<SystemTime>,
-    /// Nanoseconds since 1970 of the last change of anything about it, where the system knows, else of its bytes.
+    /// Nanoseconds since 1970 of the last change of content or metadata (ctime) where available, else of the content.
     changed: i128,
-    /// The file system and the inode.
+    /// Device and inode.
     identity: (u64, u64),
 }
 
 impl FileStamp {
-    /// The stamp of the file at a path now, wherever links lead: equal stamps are of the same file.
+    /// The current stamp of the file at a path. Follows links: equal stamps identify the same file.
     pub fn at(path: &Path) -> io::Result<FileStamp> {
         fs::metadata(path).map(|metadata| FileStamp::of(&metadata))
     }
 
-    /// The stamp of what is in memory alone, which changes by itself never.
+    /// The stamp of content that exists only in memory and never changes.
     pub fn in_memory(size: u64) -> FileStamp {
         FileStamp { size, modified: None, changed: 0, identity: (0, 0) }
     }
@@ -61,15 +62,15 @@ impl FileStamp {
         FileStamp { size: metadata.len(), modified, changed, identity }
     }
 
-    /// Whether the file is old enough that a later change is sure to give another stamp. File systems count time in
-    /// steps of some milliseconds (FAT: two seconds).
+    /// Whether the file is old enough that a later change certainly changes its stamp. File systems count time in steps
+    /// of some milliseconds (FAT: two seconds).
     pub fn is_settled(&self, now: SystemTime) -> bool {
         const STEP: i128 = 2_000_000_000;
         nanoseconds(now) - self.changed > STEP
     }
 
-    /// A strong entity tag. Files are never written in place, so that another content is another inode or another
-    /// time; hashing gigabytes before the first byte leaves is no option.
+    /// A strong entity tag. Files are never written in place, so different content has another inode or time. A content
+    /// hash would mean hashing gigabytes before the first byte is sent.
     pub fn etag(&self) -> String {
         format!("\"{:x}-{:x}-{:x}\"", self.size, self.changed, self.identity.1)
     }
@@ -91,7 +92,7 @@ fn nanoseconds(time: SystemTime) -> i128 {
     i128::try_from(since.as_nanos()).unwrap_or(i128::MAX)
 }
 
-/// Opens a file of the mirror; `None` where there is none, be it that the whole mirror is not there yet.
+/// Opens a file of the mirror; `None` if it does not exist, or the mirror itself does not exist.
 pub(super) fn open(mirror: &Path, path: &SafePath) -> io::Result<Option<OpenFile>> {
     let opened = match open_without_links(mirror, path) {
         Err(e) if is_link(&e) => open_through_links(mirror, path),
@@ -106,7 +107,7 @@ pub(super) fn open(mirror: &Path, path: &SafePath) -> io::Result<Option<OpenFile
     Ok(metadata.is_file().then(|| OpenFile { file, stamp: FileStamp::of(&metadata) }))
 }
 
-/// Opens a file at a path that did not come from a request; `None` where there is none, or something that is no file.
+/// Opens a file at a path that did not come from a request; `None` if it does not exist or is not a regular file.
 pub(super) fn open_trusted(path: &Path) -> io::Result<Option<OpenFile>> {
     let file = match open_plain(path) {
         Ok(file) => file,
@@ -117,25 +118,24 @@ pub(super) fn open_trusted(path: &Path) -> io::Result<Option<OpenFile>> {
     Ok(metadata.is_file().then(|| OpenFile { file, stamp: FileStamp::of(&metadata) }))
 }
 
-/// The quick way: the kernel refuses every link on the way.
+/// The fast way: the kernel refuses every link in the path.
 #[cfg(target_os = "linux")]
 fn open_without_links(mirror: &Path, path: &SafePath) -> io::Result<File> {
     use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
     let root = openat(CWD, mirror, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    // A pipe must not hold the thread until somebody writes to it.
+    // Opening a pipe must not block the thread until another process writes to it.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     Ok(openat2(root, path.as_str(), flags, Mode::empty(), resolve)?.into())
 }
 
-/// Elsewhere there is only the careful way.
+/// Other systems always use the slow way.
 #[cfg(not(target_os = "linux"))]
 fn open_without_links(mirror: &Path, path: &SafePath) -> io::Result<File> {
     open_through_links(mirror, path)
 }
 
-/// The careful way: where every link leads is found out first, and only what lies in the mirror, and is not hidden
-/// there, is opened.
+/// The slow way: resolves all links first, and opens only a file that lies in the mirror and is not hidden there.
 fn open_through_links(mirror: &Path, path: &SafePath) -> io::Result<File> {
     let outside = || io::Error::from(io::ErrorKind::NotFound);
     let root = fs::canonicalize(mirror)?;
@@ -159,7 +159,7 @@ fn open_plain(path: &Path) -> io::Result<File> {
     File::open(path)
 }
 
-/// A link stood in the way, or this kernel cannot look out for them (before 5.6, or within some containers).
+/// Whether the path contains a link, or the kernel lacks the check (before 5.6, or in some containers).
 #[cfg(target_os = "linux")]
 fn is_link(error: &io::Error) -> bool {
     use rustix::io::Errno;
@@ -175,7 +175,7 @@ fn is_link(_: &io::Error) -> bool {
 fn is_absent(error: &io::Error) -> bool {
     use io::ErrorKind::{InvalidFilename, NotADirectory, NotFound};
     let kinds = [NotFound, NotADirectory, InvalidFilename];
-    // A link that goes in circles leads nowhere.
+    // A link loop has no target.
     kinds.contains(&error.kind()) || is_link_loop(error)
 }
 
@@ -189,34 +189,34 @@ fn is_link_loop(_: &io::Error) -> bool {
     false
 }
 
-/// Bytes that come from elsewhere, and how many there will be, where that is known.
+/// Bytes from another source, and their number if known.
 struct StreamedBody {
     chunks: Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>,
     remaining: Option<u64>,
 }
 
-/// A body that is not there yet.
+/// A body that is built later.
 type DeferredBody = Pin<Box<dyn Future<Output = io::Result<OutgoingBody>> + Send>>;
 
-/// A response's body: bytes at hand, and perhaps the rest of a file; or bytes that come from elsewhere.
+/// A response's body: bytes in memory, optionally followed by the rest of a file; or bytes from another source.
 pub struct OutgoingBody {
-    /// The body itself, when there is room for it, and how many bytes it will have.
+    /// Builds the body once there is room for it; and its length in bytes, if known.
     deferred: Option<(DeferredBody, Option<u64>)>,
-    /// What the body may hold.
+    /// The body's share of its connection's budget.
     reservation: Option<Arc<Reservation>>,
-    /// Room for one page of those that a connection may have.
+    /// The permit of a page.
     _page_permit: Option<OwnedSemaphorePermit>,
     buffered: Option<Bytes>,
     pending_read: Option<JoinHandle<io::Result<(File, Bytes)>>>,
-    /// Bytes that come from elsewhere, as they come.
+    /// Bytes from another source, sent as they arrive.
     stream: Option<StreamedBody>,
-    /// Bytes of the file that follow those at hand.
+    /// Bytes of the file that follow those in memory.
     remaining: u64,
-    /// Whether a piece of those at hand has left, and others are to have their turn before the next one.
+    /// Whether a chunk was sent, so that other connections get a turn before the next one.
     has_yielded: bool,
-    /// The twin of the bytes at hand.
+    /// The memfd copy of the bytes in memory.
     memfd: Option<Arc<MemfdBody>>,
-    /// How many of the bytes at hand leave at once.
+    /// How many of the bytes in memory are sent at once.
     chunk_size: usize,
 }
 
@@ -229,7 +229,7 @@ impl OutgoingBody {
         }
     }
 
-    /// Bytes as they come, `length` of them where that is known. An error breaks the connection.
+    /// A body of bytes sent as they arrive, `length` of them if known. An error closes the connection.
     pub(super) fn from_stream(
         length: Option<u64>,
         pieces: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
@@ -240,7 +240,7 @@ impl OutgoingBody {
         }
     }
 
-    /// A body of `length` bytes, where that is known, that is made when there is room for it.
+    /// A body of `length` bytes, if known, that is built once there is room for it.
     pub(super) fn deferred(
         length: Option<u64>,
         body: impl Future<Output = io::Result<OutgoingBody>> + Send + 'static,
@@ -248,18 +248,18 @@ impl OutgoingBody {
         OutgoingBody { deferred: Some((Box::pin(body), length)), ..OutgoingBody::default() }
     }
 
-    /// The same body, with what it may hold.
+    /// Adds the body's share of its connection's budget.
     pub(super) fn with_reservation(self, hold: Arc<Reservation>) -> OutgoingBody {
         OutgoingBody { reservation: Some(hold), ..self }
     }
 
-    /// The same body, one of the pages of its connection.
+    /// Adds the permit of a page.
     pub(super) fn with_page_permit(self, page: Option<OwnedSemaphorePermit>) -> OutgoingBody {
         OutgoingBody { _page_permit: page, ..self }
     }
 
-    /// Bytes that the body takes in memory at most, and whether it keeps a file open; `None`: it takes nothing, or has
-    /// what it may hold.
+    /// Memory in bytes that the body needs at most, and whether it keeps a file open; `None` if it needs nothing or has
+    /// its share.
     pub(super) fn cost(&self) -> Option<(usize, bool)> {
         if self.reservation.is_some() || self.deferred.is_some() {
             return None;
@@ -273,24 +273,24 @@ impl OutgoingBody {
         }
     }
 
-    /// Whether the bytes come from elsewhere as they come, and could not be had again at once.
+    /// Whether the bytes are sent as they arrive, so that the body cannot be built again.
     pub(super) fn is_streaming(&self) -> bool {
         self.stream.is_some()
     }
 
-    /// The same, whose bytes may have a twin.
+    /// Adds a memfd copy of the bytes.
     pub(super) fn with_memfd(self, twin: Option<Arc<MemfdBody>>) -> OutgoingBody {
         OutgoingBody { memfd: twin, ..self }
     }
 
-    /// The twin, for a connection that sends from it. What is sent without being copied goes in one piece.
+    /// Takes the memfd copy, for a connection that sends from it. Such a body is sent as one chunk.
     pub(super) fn take_memfd(&mut self) -> Option<Arc<MemfdBody>> {
         let twin = self.memfd.take()?;
         self.chunk_size = usize::MAX;
         Some(twin)
     }
 
-    /// A part of a file. Its first piece is read here; call it where reading may block.
+    /// A part of a file. Its first chunk is read here; call it where blocking is allowed.
     pub fn from_file(mut file: File, start: u64, length: u64) -> io::Result<OutgoingBody> {
         if start > 0 {
             file.seek(SeekFrom::Start(start))?;
@@ -306,15 +306,15 @@ impl OutgoingBody {
 }
 
 impl OutgoingBody {
-    /// The next bytes.
+    /// Polls for the next bytes.
     fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
         if let Some(mut bytes) = self.buffered.take() {
             if bytes.len() <= self.chunk_size {
                 self.has_yielded = false;
                 return Poll::Ready(Some(Ok(bytes)));
             }
-            // Piece by piece and in turn, many connections have less on its way than the processor's caches hold, and
-            // nobody waits for another's large answer.
+            // Small chunks in turn keep the data in flight of many connections within the processor's caches. They also
+            // prevent a large response from delaying others.
             if self.has_yielded {
                 self.has_yielded = false;
                 self.buffered = Some(bytes);
@@ -369,19 +369,19 @@ impl Default for OutgoingBody {
     }
 }
 
-/// The next piece of a file of which `left` bytes are to come.
+/// Reads the next chunk of a file with `remaining` bytes left.
 fn read_chunk(file: &mut File, remaining: u64) -> io::Result<Bytes> {
     let length = usize::try_from(remaining).unwrap_or(CHUNK_SIZE).min(CHUNK_SIZE);
     let mut piece = Vec::with_capacity(length);
     file.take(length as u64).read_to_end(&mut piece)?;
     if piece.len() < length {
-        // Somebody cut the file in place, which nothing here does. The connection is closed, so that the client sees it.
+        // Another process truncated the file in place. Closing the connection shows the client the error.
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
     Ok(piece.into())
 }
 
-/// Reads the next piece while the last one is on its way out.
+/// Reads the next chunk while the last one is being sent.
 fn spawn_read(mut file: File, left: u64) -> JoinHandle<io::Result<(File, Bytes)>> {
     tokio::task::spawn_blocking(move || {
         let piece = read_chunk(&mut file, left)?;

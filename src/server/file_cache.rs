@@ -1,12 +1,13 @@
-//! Small files and index texts that were asked for lately, ready to be sent from the network's own threads.
+//! A memory cache of small files and index entries, ready to be sent from the network threads.
 //!
-//! What is kept is never believed for long: a file's stamp is looked at anew when the last look was in another
-//! millisecond, or when anything was read from the disk since. So nobody who was told something new is told something
-//! older afterwards (in the middle of an import, a new index text beside an old one could name a version that the other
-//! does not have), and a client that comes after an import, a collection, or a tree that an operator copied over the
-//! mirror is told the new state with its first request. One look costs about two microseconds, which is more than all
-//! else that is done for an answer outside of the network: files that thousands ask for at once are spared it. A count
-//! that importers keep would spare no more, and would miss what others put into the tree.
+//! A cached file is never trusted for long. Its stamp is checked again if the last check was in another millisecond, or
+//! if anything was read from the disk since. So no client sees older data after newer data. In the middle of an import,
+//! a new index entry beside an old one could name a version that the other lacks. A client that connects after an
+//! import, a gc run or a manual copy sees the new state with its first request.
+//!
+//! One check costs about two microseconds, more than everything else in a response except the network. Files with
+//! thousands of concurrent requests avoid it. A counter kept by importers would save no more, and would miss changes by
+//! other programs.
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
@@ -29,20 +30,21 @@ use super::sendfile::{MemfdBudget, SendfileCandidate};
 use crate::digest::Sha256;
 use crate::safe_path::SafePath;
 
-/// Files above this many bytes are streamed from the disk.
+/// Larger files are streamed from the disk, in bytes.
 pub(super) const MAX_CACHED_FILE: u64 = 512 * 1024;
-/// Texts below this many bytes are not worth compressing.
+/// Smaller texts are not compressed, in bytes.
 const MIN_GZIP: usize = 512;
-/// Bytes that are kept: two halves, of which the older one goes as a whole when the younger one is full.
+/// Cache size in bytes. The cache has two generations; the older one is dropped as a whole when the younger one is
+/// full.
 const MAX_CACHE_BYTES: usize = 32 * 1024 * 1024;
 const SEGMENT_BYTES: usize = MAX_CACHE_BYTES / 2;
-/// What an entry and one of its forms take beside their bodies and paths.
+/// Memory of an entry and one of its representations beside their bodies and paths, in bytes.
 const ENTRY_OVERHEAD: usize = 1536;
 
-/// A number that is another one whenever answers may be others though no file has changed.
+/// Returns the settings generation; a change invalidates cached responses.
 pub(super) type SettingsGeneration = Box<dyn Fn() -> u64 + Send + Sync>;
 
-/// What was asked for lately, by the path of the request.
+/// Recently requested files, by request path.
 pub(super) struct FileCache {
     mirror: PathBuf,
     settings_generation: SettingsGeneration,
@@ -51,7 +53,7 @@ pub(super) struct FileCache {
     memfd_budget: Arc<MemfdBudget>,
 }
 
-/// Counts the times at which what was seen on the disk may have become old.
+/// Counts the moments after which earlier checks of the disk may be outdated.
 struct Epoch {
     started: Instant,
     millisecond: AtomicU64,
@@ -70,30 +72,30 @@ struct Segment {
     bytes: usize,
 }
 
-/// One file with all that is said about it.
+/// One cached file with its headers.
 pub(super) struct CachedFile {
-    /// The file as it is.
+    /// The unencoded file.
     pub plain: Representation,
-    /// The same, compressed.
+    /// The compressed file.
     pub gzip: GzipState,
-    /// Whether parts of it may be asked for.
+    /// Whether range requests are allowed.
     pub accepts_ranges: bool,
-    /// What the file system said of it before it was read.
+    /// The file's stamp before it was read.
     pub stamp: FileStamp,
     validity: Validity,
-    /// The age in which it was looked at last.
+    /// The epoch of the last check.
     checked_epoch: AtomicU64,
 }
 
-/// What tells that an answer is no longer what it was.
+/// Decides whether a cached response is still valid.
 struct Validity {
-    /// The file that it was made from.
+    /// The source file.
     path: PathBuf,
-    /// How that was; `None`: it was not there.
+    /// The source file's stamp; `None`: it did not exist.
     stamp: Option<FileStamp>,
-    /// The millisecond from which on it is to be made anew, whatever the file is.
+    /// The millisecond at which the entry expires even if the file did not change.
     expires_at: Option<u64>,
-    /// What was set when it was made.
+    /// The settings generation when the entry was created.
     settings_generation: u64,
 }
 
@@ -101,26 +103,25 @@ struct Validity {
 pub(super) struct Representation {
     /// Strong entity tag, with its quotes.
     pub etag: String,
-    /// The bytes.
     pub body: Bytes,
-    /// The headers of a full answer.
+    /// The headers of a full response.
     pub headers: HeaderMap,
-    /// Whether it has a twin.
+    /// Whether it has a memfd copy.
     sendfile: SendfileCandidate,
 }
 
-/// The compressed form of a file.
+/// The compressed representation of a file.
 pub(super) enum GzipState {
-    /// It would be no smaller.
+    /// Compression would not make it smaller.
     Incompressible,
-    /// Nobody asked for it.
+    /// No client requested it yet.
     NotCompressed,
-    /// Here it is.
+    /// Compressed.
     Compressed(Representation),
 }
 
 impl FileCache {
-    /// Nothing yet; `room`: for copies in the memory of the system.
+    /// An empty cache; `room`: the budget for memfd copies.
     pub fn new(mirror: &Path, generation: SettingsGeneration, room: Arc<MemfdBudget>) -> FileCache {
         let age = Epoch { started: Instant::now(), millisecond: AtomicU64::new(0), current: AtomicU64::new(1) };
         FileCache {
@@ -132,17 +133,17 @@ impl FileCache {
         }
     }
 
-    /// What is set now; ask before anything is read that may depend on it.
+    /// The current settings generation. Call it before reading anything that may depend on the settings.
     pub fn settings_generation(&self) -> u64 {
         (self.settings_generation)()
     }
 
-    /// Something else was read from the disk; call it before anybody is told.
+    /// Records that something was read from the disk. Call it before the response is sent.
     pub fn bump_epoch(&self) {
         self.epoch.advance();
     }
 
-    /// What is held under the path of a request, where that is still so.
+    /// The cached file for a request path, if it is still valid.
     pub fn get(&self, asked: &str) -> Option<Arc<CachedFile>> {
         let (kept, is_old) = self.entries.read().unwrap_or_else(PoisonError::into_inner).find(asked)?;
         let is_fresh = kept.validity.settings_generation == (self.settings_generation)() && kept.is_fresh(&self.epoch);
@@ -156,7 +157,7 @@ impl FileCache {
         is_fresh.then_some(kept)
     }
 
-    /// An index file, read where it is not known yet; `gzip`: with its compressed form.
+    /// An index file, read if it is not cached; `gzip`: with its compressed representation.
     pub fn load_index_file(
         &self,
         path: &SafePath,
@@ -174,7 +175,8 @@ impl FileCache {
         Ok(self.insert(path, policy.is_shared && source.stamp.is_settled(policy.now), kept))
     }
 
-    /// An index text that was made from the held file, where there is one, and from what else is known until then.
+    /// Caches an index entry that was derived from the stored file, if there is one, and from other sources. It is
+    /// valid until then.
     pub fn insert_derived(
         &self,
         path: &SafePath,
@@ -199,7 +201,7 @@ impl FileCache {
         ))
     }
 
-    /// Any other file, read.
+    /// Reads any other file.
     pub fn load_file(
         &self,
         path: &SafePath,
@@ -241,17 +243,17 @@ impl FileCache {
         }
     }
 
-    /// What another request has read of the very same file, perhaps under another spelling of its path.
+    /// What another request has read of the same file, perhaps under another spelling of its path.
     fn find_current(&self, path: &SafePath, source: &OpenFile, gzip: bool) -> Option<Arc<CachedFile>> {
         let (kept, _) = self.entries.read().unwrap_or_else(PoisonError::into_inner).find(&cache_key(path))?;
         let untried = gzip && matches!(kept.gzip, GzipState::NotCompressed);
         let is_so = kept.validity.stamp.as_ref() == Some(&source.stamp)
             && kept.validity.settings_generation == (self.settings_generation)();
-        // What is made anew from time to time is not what the file is.
+        // An entry that expires is derived, and not the file's content.
         (is_so && kept.validity.expires_at.is_none() && !untried).then_some(kept)
     }
 
-    /// Keeps what was read, unless the file is so young that it could change again without another stamp.
+    /// Caches a file, unless it is so young that it could change without a new stamp.
     fn insert(&self, path: &SafePath, is_settled: bool, kept: CachedFile) -> Arc<CachedFile> {
         let kept = Arc::new(kept);
         if is_settled {
@@ -262,23 +264,23 @@ impl FileCache {
 }
 
 impl Epoch {
-    /// The age that it is now, which is never 0.
+    /// The current epoch, which is never 0.
     fn current(&self) -> u64 {
         let millisecond = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         if self.millisecond.load(Ordering::SeqCst) != millisecond {
-            // In this order: who finds the millisecond counted finds the age begun.
+            // The order matters: a thread that sees the new millisecond must also see the new epoch.
             self.advance();
             self.millisecond.store(millisecond, Ordering::SeqCst);
         }
         self.current.load(Ordering::SeqCst)
     }
 
-    /// The millisecond in which `then` is.
+    /// The millisecond that contains `then`.
     fn millisecond_of(&self, then: Instant) -> u64 {
         u64::try_from(then.saturating_duration_since(self.started).as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Whether the millisecond has come, as far as was seen when the age was asked for last.
+    /// Whether the millisecond is reached, as of the last call that read the epoch.
     fn has_reached(&self, millisecond: u64) -> bool {
         self.millisecond.load(Ordering::SeqCst) >= millisecond
     }
@@ -289,7 +291,7 @@ impl Epoch {
 }
 
 impl CachedFile {
-    /// Whether the file is what it was, as far as that was looked at in the age that was before.
+    /// Whether the file is unchanged, as of a check in the current epoch.
     fn is_fresh(&self, age: &Epoch) -> bool {
         let now = age.current();
         if self.validity.expires_at.is_some_and(|until| age.has_reached(until)) {
@@ -311,7 +313,7 @@ impl CachedFile {
 }
 
 impl Representation {
-    /// All of the body, or the part of it that is `slice`, to be sent now.
+    /// The body to send: all of it, or the part `slice`.
     pub fn outgoing_body(&self, slice: Bytes) -> OutgoingBody {
         OutgoingBody::from_bytes(slice).with_memfd(self.sendfile.memfd_body(&self.body))
     }
@@ -345,7 +347,7 @@ impl GenerationalLru {
     }
 }
 
-/// What is said of a file beside what is known of its bytes.
+/// Headers that do not follow from a file's bytes.
 #[derive(Clone, Copy)]
 pub(super) struct ContentHeaders {
     /// Content-Type.
@@ -354,33 +356,33 @@ pub(super) struct ContentHeaders {
     pub cache_control: &'static str,
 }
 
-/// For whom, and for how long, what was read from the disk is the answer.
+/// Who may receive a file that was read from the disk, and for how long.
 pub(super) struct CachePolicy {
-    /// Whether all who ask are to be told the same; what one alone is told is not kept.
+    /// Whether the response is the same for all clients; others are not cached.
     pub is_shared: bool,
-    /// When it is to be looked for anew, whatever it is.
+    /// When the file must be looked up again, even if it did not change.
     pub expires_at: Option<Instant>,
-    /// What was set when it was asked for.
+    /// The settings generation at the request.
     pub settings_generation: u64,
-    /// The time.
+    /// The current time.
     pub now: SystemTime,
 }
 
-/// What an index text is made from, beside what is asked elsewhere.
+/// The inputs of a derived index entry.
 pub(super) struct Derived<'m> {
-    /// The held file, where there is one.
+    /// The stored file, if there is one.
     pub source: Option<&'m OpenFile>,
-    /// Until when it is fresh.
+    /// When the entry expires.
     pub fresh_until: Instant,
-    /// What was set when it was made.
+    /// The settings generation when the entry was derived.
     pub settings_generation: u64,
-    /// Whether a compressed form is wanted.
+    /// Whether a compressed representation is needed.
     pub wants_gzip: bool,
-    /// The time.
+    /// The current time.
     pub now: SystemTime,
 }
 
-/// The forms of an index text, whose entity tag is of its content alone.
+/// The representations of an index entry. Its entity tag depends on the content only.
 fn index_representations(
     body: Bytes,
     stamp: &FileStamp,
@@ -410,7 +412,7 @@ fn index_representations(
     Ok((plain, compressed))
 }
 
-/// The path under which cargo asks for a file. Other spellings of it are understood, and find no short cut.
+/// The path under which cargo requests a file. Other spellings work but bypass the cache.
 fn cache_key(path: &SafePath) -> String {
     format!("/{path}")
 }
@@ -432,14 +434,14 @@ fn representation(
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static(of.cache_control));
     headers.insert(CONTENT_LENGTH, body.len().into());
-    // Both are of visible ASCII alone.
+    // Both values are visible ASCII.
     headers.extend(HeaderValue::from_str(&etag).ok().map(|etag| (ETAG, etag)));
     let modified = stamp.modified.and_then(|modified| HeaderValue::from_str(&httpdate::fmt_http_date(modified)).ok());
     headers.extend(modified.map(|modified| (LAST_MODIFIED, modified)));
     Representation { etag, body, headers, sendfile: SendfileCandidate::new(room) }
 }
 
-/// The bytes of a file. More than it had when it was opened are not read.
+/// Reads a file's bytes, at most as many as it had when it was opened.
 fn read_file(source: &OpenFile) -> io::Result<Bytes> {
     let mut bytes = Vec::with_capacity(usize::try_from(source.stamp.size).map_err(io::Error::other)?);
     (&source.file).take(source.stamp.size).read_to_end(&mut bytes)?;
@@ -449,7 +451,7 @@ fn read_file(source: &OpenFile) -> io::Result<Bytes> {
     Ok(bytes.into())
 }
 
-/// `None` where it would be no smaller.
+/// Compresses a text; `None` if the result would not be smaller.
 fn compress(plain: &[u8]) -> io::Result<Option<Bytes>> {
     if plain.len() < MIN_GZIP {
         return Ok(None);

@@ -1,8 +1,8 @@
-//! What a reverse proxy says of the request that it forwards: the scheme and the host that the client asked for.
+//! The headers of a reverse proxy: the scheme and the host that the client requested.
 //!
-//! `X-Forwarded-Proto`, `X-Forwarded-Host` and `Forwarded` (RFC 7239) are anyone's to write. They count from peers in
-//! `trusted_proxies` alone, and only as `http` or `https` and as `HOST[:PORT]`; anything else is as if it were not
-//! there. Where a chain of proxies wrote several values, the first one is of the proxy that is nearest to the client.
+//! Any client can write `X-Forwarded-Proto`, `X-Forwarded-Host` and `Forwarded` (RFC 7239). They are only used from
+//! peers in `trusted_proxies`, and only as `http` or `https` and as `HOST[:PORT]`. Everything else is ignored. If a
+//! chain of proxies wrote several values, the first one is from the proxy nearest to the client.
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -14,9 +14,9 @@ use hyper::header::{FORWARDED, VIA};
 use crate::client_setup::is_host;
 use crate::event::Sink;
 
-/// Peers that are reported; more would be an attack on the log.
+/// Maximum number of reported peers; a limit prevents an attack on the log.
 const MAX_REPORTED: usize = 16;
-/// Elements of one `Forwarded` header that are looked at.
+/// Maximum number of parsed elements of one `Forwarded` header.
 const MAX_ELEMENTS: usize = 16;
 
 /// Headers that proxies, load balancers and content delivery networks add, beside those that begin with `x-forwarded`.
@@ -48,7 +48,7 @@ const PROXY_HEADERS: [&str; 25] = [
     "x-scheme",
 ];
 
-/// Whether the request came through a proxy that says so.
+/// Whether the request's headers show that it came through a proxy.
 pub fn is_forwarded(headers: &HeaderMap) -> bool {
     headers.contains_key(FORWARDED)
         || headers.contains_key(VIA)
@@ -57,7 +57,7 @@ pub fn is_forwarded(headers: &HeaderMap) -> bool {
         })
 }
 
-/// The scheme and the host that a client asked a proxy for, as far as the proxy says it.
+/// The scheme and the host that a client requested from a proxy, as far as the proxy states them.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Forwarded {
     pub(super) scheme: Option<&'static str>,
@@ -65,7 +65,7 @@ pub(super) struct Forwarded {
 }
 
 impl Forwarded {
-    /// What these headers say.
+    /// Parses the headers.
     pub(super) fn of(headers: &HeaderMap) -> Forwarded {
         let first = |name: &str| {
             let value = headers.get(name)?.to_str().ok()?;
@@ -91,7 +91,7 @@ fn parse_host(text: &str) -> Option<String> {
 /// `for=…;proto=https;host=mirror.example, for=…`: the first element.
 fn parse_forwarded(value: &str) -> Forwarded {
     let mut found = Forwarded::default();
-    // A quoted text may hold a comma, which no scheme and no host does: such an element says nothing here.
+    // A quoted text may contain a comma, but no scheme or host does: such an element is ignored.
     let element = value.split(',').next().unwrap_or_default();
     for pair in element.split(';').take(MAX_ELEMENTS) {
         let Some((name, value)) = pair.trim().split_once('=') else { continue };
@@ -108,12 +108,12 @@ fn parse_forwarded(value: &str) -> Forwarded {
     found
 }
 
-/// Proxies that nobody trusts, and that were reported.
+/// Untrusted proxies that were already reported.
 #[derive(Default)]
 pub(super) struct UntrustedProxies(Mutex<HashSet<IpAddr>>);
 
 impl UntrustedProxies {
-    /// Reports, once for each peer, that what it says is ignored and what mends that.
+    /// Reports, once per peer, that its headers are ignored and how to trust it.
     pub(super) fn report(&self, peer: IpAddr, told: &str, sink: &dyn Sink) {
         let mut reported = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if reported.len() >= MAX_REPORTED || !reported.insert(peer) {

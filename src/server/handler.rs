@@ -1,4 +1,4 @@
-//! One request, one answer. What an answer says to a client names no path of this machine.
+//! Answers one request. Responses never contain a path of this machine.
 
 use std::io;
 use std::net::SocketAddr;
@@ -43,16 +43,16 @@ use crate::live;
 use crate::mirror_file::FileKind;
 use crate::safe_path::SafePath;
 
-/// The same by the client itself alone: a proxy that kept it would give it to whoever asks, with a token or without.
+/// As [`IMMUTABLE`], but for the client's own cache: a shared cache would serve it to clients without a token.
 const PRIVATE_IMMUTABLE: &str = "private, max-age=31536000, immutable";
 
-/// Files that are looked up and read at one time, each of which is open meanwhile.
+/// Maximum number of files that are looked up and read at a time; each is open meanwhile.
 const MAX_CONCURRENT_READS: usize = 32;
 
-/// How long a file that moves upstream is in memory in live mode.
+/// How long a file that changes upstream is cached in memory in live mode.
 const MUTABLE_FILE_TTL: Duration = Duration::from_millis(500);
 
-/// What answers requests; one for all connections.
+/// Answers the requests of all connections.
 pub(super) struct Server {
     pub(super) options: ServeOptions,
     pub(super) file_cache: FileCache,
@@ -83,26 +83,26 @@ impl Server {
         }
     }
 
-    /// What all answers together may hold.
+    /// The budget of all responses.
     pub(super) fn budget(&self) -> &Arc<Budget> {
         &self.budget
     }
 
-    /// What takes TLS connections, where that is what they are to be.
+    /// The acceptor for TLS connections, if TLS is configured.
     pub(super) fn tls_acceptor(&self) -> Option<TlsAcceptor> {
         self.options.tls.as_deref().map(Tls::acceptor)
     }
 
-    /// Takes a certificate that has changed. Call it where reading may block.
+    /// Reloads a changed certificate. Call it where blocking is allowed.
     pub(super) fn reload_certificates(&self) {
         if let Some(tls) = &self.options.tls {
-            // A clock before or after all times that can be calculated with says nothing of a certificate.
+            // A clock outside of the supported range says nothing about a certificate.
             let now = Timestamp::try_from((self.options.clock)()).unwrap_or_default();
             tls.reload_if_changed(self.options.sink.as_ref(), now);
         }
     }
 
-    /// Whether the mirror can be read, and what serves beside it is at work.
+    /// Whether the mirror can be read and the fallback handler is healthy.
     async fn check_health(&self) -> Result<(), &'static str> {
         match self.options.fallback.as_ref().and_then(|extension| extension.health_error()) {
             Some(fault) => Err(fault),
@@ -110,12 +110,12 @@ impl Server {
         }
     }
 
-    /// The figures.
+    /// The counters.
     pub(super) fn metrics(&self) -> &ServerMetrics {
         &self.options.metrics
     }
 
-    /// Answers a request that came from `peer` to the address `local`, counts it, and reports it where that is wanted.
+    /// Answers a request from `peer` to the address `local`, counts it, and logs it if configured.
     pub(super) async fn respond(
         self: Arc<Self>,
         request: Request<Incoming>,
@@ -159,7 +159,7 @@ impl Server {
             headers: parts.headers,
             budget: Some(Arc::clone(account)),
         };
-        // The readers are asked first where they are to be asked at all.
+        // If readers need a token, it is checked first.
         let closed = self.options.access.requires_reader_token();
         if reads
             && !closed
@@ -235,15 +235,15 @@ impl Server {
         }
     }
 
-    /// The answer where it is in memory.
+    /// The response from the cache.
     fn cached_response(&self, path: &str, meta: &RequestMeta) -> Option<Response<OutgoingBody>> {
         let response = meta.cached_response(&*self.file_cache.get(path)?)?;
         self.metrics().cache_hits.fetch_add(1, Ordering::Relaxed);
         Some(response)
     }
 
-    /// The answer, if its body may hold what it has; else the same one, whose body is made anew when there is room. A client
-    /// that asks for much and takes nothing has no more than its connection's share.
+    /// Reserves the body's share of the budget. Without room, the body is dropped and built again later. So a client
+    /// that requests much and reads nothing occupies no more than its connection's share.
     fn reserve_or_defer(
         self: &Arc<Self>,
         response: Response<OutgoingBody>,
@@ -269,7 +269,7 @@ impl Server {
             let is_same = again.status() == status
                 && again.headers().get(ETAG) == etag.as_ref()
                 && again.body().size_hint().exact() == length;
-            // The client sees that the answer breaks off, and asks anew.
+            // The client sees that the response breaks off, and retries.
             if is_same {
                 Ok(again.into_body().with_reservation(hold))
             } else {
@@ -279,7 +279,7 @@ impl Server {
         Response::from_parts(head, OutgoingBody::deferred(length, later))
     }
 
-    /// What was the answer a moment ago, of what is held.
+    /// Builds a local response again.
     fn regenerate(
         self: Arc<Self>,
         target: Arc<Route>,
@@ -305,7 +305,7 @@ impl Server {
             || self.options.fallback.as_ref().is_some_and(|extension| extension.is_authenticated(headers))
     }
 
-    /// The address of this server as the client knows it, and whether a proxy that nobody trusts says otherwise.
+    /// The base URL of this server as the client knows it, and whether an untrusted proxy reports another one.
     fn client_base_url(&self, host: &str, headers: &HeaderMap, peer: SocketAddr) -> (String, bool) {
         if let Some(base) = (self.options.base_url)() {
             return (base.to_string(), false);
@@ -321,17 +321,17 @@ impl Server {
         (address, true)
     }
 
-    /// What a bootstrap must know of profiles.
+    /// The profile data that a bootstrap script needs.
     async fn small_profiles(self: &Arc<Self>, script: Script) -> Arc<Vec<SmallProfile>> {
         if !script.is_bootstrap() {
             return Arc::default();
         }
-        // Manifests are read where waiting for a disk holds up nobody else.
+        // Manifests are read on a blocking thread, so that a slow disk delays no other request.
         let server = Arc::clone(self);
         tokio::task::spawn_blocking(move || server.small_profiles.get(&server.options.mirror)).await.unwrap_or_default()
     }
 
-    /// What is held; where live mode is on, what upstream has besides.
+    /// A stored file; in live mode, otherwise one from upstream.
     async fn local_or_upstream(self: Arc<Self>, target: Arc<Route>, meta: Arc<RequestMeta>) -> Response<OutgoingBody> {
         let proxy = self.live_for_request(&meta.headers).map(Arc::clone);
         if let (Some(proxy), Some((name, path))) = (&proxy, index_route(&target))
@@ -343,7 +343,7 @@ impl Server {
             proxy.refresh_dist_file(path).await;
         }
         let response = self.local_response(&target, &meta, proxy.is_some()).await;
-        // Only of what is there: names that strangers make up are not written down.
+        // Only existing files are recorded: clients can invent any number of names.
         if let (Some(proxy), Route::Crate(path, _) | Route::File(path)) = (&proxy, &*target)
             && !response.status().is_client_error()
         {
@@ -357,14 +357,14 @@ impl Server {
         }
     }
 
-    /// What is held. Files are read where waiting for a disk holds up nobody else.
+    /// A stored file, read on a blocking thread, so that a slow disk delays no other request.
     pub(super) async fn local_response(
         self: &Arc<Self>,
         target: &Arc<Route>,
         meta: &Arc<RequestMeta>,
         live: bool,
     ) -> Response<OutgoingBody> {
-        // It is never closed. What is read has its share, or is dropped, before others are read.
+        // The semaphore is never closed. A file that was read gets its share or is dropped before others are read.
         let _reading = self.read_permits.acquire().await.ok();
         let response = {
             let (server, target, asked) = (Arc::clone(self), Arc::clone(target), Arc::clone(meta));
@@ -375,7 +375,7 @@ impl Server {
     }
 
     fn read_local(&self, target: &Route, meta: &RequestMeta, live: bool) -> Response<OutgoingBody> {
-        // In this order: what is read before live mode is switched on is not kept for later.
+        // The order matters: a response that was read before live mode was enabled must not be cached for later.
         let policy = CachePolicy {
             settings_generation: self.file_cache.settings_generation(),
             is_shared: live || !self.options.live.as_ref().is_some_and(|proxy| proxy.is_enabled()),
@@ -420,7 +420,7 @@ impl Server {
         policy: CachePolicy,
         meta: &RequestMeta,
     ) -> io::Result<Response<OutgoingBody>> {
-        // A crate's bytes are the same for all.
+        // A crate's content is the same for all clients.
         let response =
             self.cacheable_file_response(path, BINARY, IMMUTABLE, CachePolicy { is_shared: true, ..policy }, meta)?;
         Ok(match id {
@@ -438,7 +438,7 @@ impl Server {
         policy: CachePolicy,
         meta: &RequestMeta,
     ) -> io::Result<Response<OutgoingBody>> {
-        // What moves upstream is looked for there again before long.
+        // A file that changes upstream must be checked there again soon.
         let until = (live && live::is_mutable_path(path)).then(|| Instant::now() + MUTABLE_FILE_TTL);
         let response = self.cacheable_file_response(
             path,
@@ -480,7 +480,7 @@ impl Server {
     }
 }
 
-/// The share of a body that was not made by reading a file of the mirror, or comes as it comes.
+/// Reserves the share of a body that was not read from a file of the mirror, or that is streamed.
 fn reserve_body(account: &Arc<ConnectionBudget>, body: OutgoingBody) -> OutgoingBody {
     let Some((bytes, file)) = body.cost() else { return body };
     if !file {
@@ -498,7 +498,8 @@ fn index_route(target: &Route) -> Option<(CrateName, &SafePath)> {
     Some((path.as_str().rsplit('/').next()?.parse().ok()?, path))
 }
 
-/// The `HOST[:PORT]` that was asked for; `None` where it is none. HTTP/1.0 needs no Host; then the connection's own address serves.
+/// The requested `HOST[:PORT]`; `None` if it is invalid. HTTP/1.0 needs no Host; then the connection's local address is
+/// used.
 fn requested_host(parts: &Parts, local: SocketAddr) -> Option<String> {
     let mut host_headers = parts.headers.get_all(HOST).iter();
     let header = host_headers.next();
@@ -514,7 +515,7 @@ fn requested_host(parts: &Parts, local: SocketAddr) -> Option<String> {
     client_setup::is_host(host).then(|| host.to_owned())
 }
 
-/// What was asked for, where the path alone does not tell: a page that is there, and everything else.
+/// Classifies a request whose path alone is ambiguous: an existing page, or anything else.
 fn kind_of_response(response: &Response<OutgoingBody>) -> RequestKind {
     let is_page = response.status().is_success() || response.status() == StatusCode::NOT_MODIFIED;
     if is_page { RequestKind::Page } else { RequestKind::Other }
@@ -530,7 +531,7 @@ pub(super) fn content_type(path: &SafePath) -> &'static str {
     }
 }
 
-/// What rustup asks for, which sends no token, and what tells a client how to get on.
+/// Paths that need no token: those that rustup requests, and those that tell a client how to authenticate.
 fn is_public(target: &Route) -> bool {
     match target {
         Route::Health | Route::Script(_) | Route::NotFound | Route::Landing => true,
@@ -539,7 +540,7 @@ fn is_public(target: &Route) -> bool {
     }
 }
 
-/// Cargo asks again with its token when it has one, and shows the text when it has none.
+/// Cargo repeats the request with its token if it has one, and otherwise shows the text.
 fn unauthorized(base: &str) -> Response<OutgoingBody> {
     let text = "this registry is for those who have a token: ask its operator for one, and give it to `cargo login \
                 --registry frostmirror`\n";
@@ -548,7 +549,7 @@ fn unauthorized(base: &str) -> Response<OutgoingBody> {
     response
 }
 
-/// What only readers may have, as no one but themselves may keep it.
+/// Restricts a response that needs a token to the client's own cache.
 fn with_private_caching(mut response: Response<OutgoingBody>, target: &Route) -> Response<OutgoingBody> {
     let is_kept = response.headers().get(CACHE_CONTROL).is_some_and(|said| said == IMMUTABLE);
     if is_kept && !is_public(target) {

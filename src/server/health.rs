@@ -1,4 +1,4 @@
-//! Whether the server can do its work: whether the mirror's folder can be read.
+//! Whether the server can work: whether the mirror's folder can be read.
 
 use std::fs;
 use std::io;
@@ -11,26 +11,26 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-/// How long a look at the folder may take; a network file system that is gone may never answer.
+/// Timeout of a check; a network file system that is gone may never answer.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What a look came to. The words are for anybody, and name no path.
+/// Result of a check. The text is public, and names no path.
 type HealthCheck = Result<(), &'static str>;
 
 const TIMED_OUT: HealthCheck = Err("the mirror's folder does not answer\n");
 
 /// The health of one mirror.
 ///
-/// A folder that was never there is that of a mirror into which nothing was imported yet, and its server does what it can:
-/// that is good health. One that was there and went is not.
+/// A missing directory is healthy until the first import; one that disappears is not.
 pub(super) struct MirrorHealth {
     mirror: PathBuf,
-    /// Whether the folder was there at any time.
+    /// Whether the folder ever existed.
     has_existed: AtomicBool,
-    /// Since when somebody looks. One look at a time: those at a file system that is gone never end, and take a thread each.
+    /// Start of the current check. Only one runs at a time: a check of a network file system that is gone never ends,
+    /// and occupies a thread.
     check_started: Mutex<Option<Instant>>,
     result: watch::Sender<HealthCheck>,
-    /// How long who asks waits.
+    /// How long a caller waits.
     timeout: Duration,
 }
 
@@ -46,12 +46,12 @@ impl MirrorHealth {
         })
     }
 
-    /// Looks at the mirror's folder: whether it is there and lets itself be listed.
+    /// Checks that the mirror's folder exists and can be listed.
     pub(super) async fn check(self: Arc<Self>) -> HealthCheck {
         self.check_with(|health| health.probe()).await
     }
 
-    /// The same by another way to look. Who comes while somebody looks gets what that one finds.
+    /// Runs the given check. Callers during a running check share its result.
     async fn check_with(
         self: Arc<Self>,
         probe: impl FnOnce(&MirrorHealth) -> HealthCheck + Send + 'static,
@@ -68,7 +68,7 @@ impl MirrorHealth {
                 let health = Arc::clone(&self);
                 drop(spawn_blocking(move || {
                     let looked = probe(&health);
-                    // First, so that who comes after the answer looks anew.
+                    // Cleared first, so that a caller after the result starts a new check.
                     *health.check_started.lock().unwrap_or_else(PoisonError::into_inner) = None;
                     let _before = health.result.send_replace(looked).is_ok();
                 }));

@@ -1,4 +1,4 @@
-//! Connections: accepted within bounds, kept from idling, and ended in good order.
+//! Connections: accepted within limits, closed when idle, and shut down in order.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -28,34 +28,34 @@ use super::sendfile;
 use super::stall_timeout::{ConnectionActivity, StallTimeoutStream};
 use super::tls;
 
-/// Connections at one time. Cargo opens two at most for each of its phases.
+/// Maximum number of connections. Cargo opens at most two in each of its phases.
 const MAX_CONNECTIONS: u64 = 4096;
-/// Where there are as many as there may be, the one that was of no use for longest ends for a new one, when this is how
-/// long; else the new one waits in the system's queue.
+/// At the limit, the most idle connection is closed for a new one if it was idle for this long. Otherwise the new one
+/// waits in the system's queue.
 const MIN_IDLE_BEFORE_EVICTION: Duration = Duration::from_secs(1);
-/// Connections beyond those that may be, which were let go and are not closed yet.
+/// Maximum number of evicted connections that are not closed yet; they exceed the limit.
 const MAX_CLOSING: usize = 16;
-/// How long a connection may take to agree on a secret.
+/// Timeout of a TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a connection may take to send a request's headers, and to send nothing between two requests.
+/// Timeout for a request's headers, and for the pause between two requests.
 const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(30);
-/// The same for HTTP/2, where one connection carries all that a client asks for.
+/// Idle timeout of an HTTP/2 connection, which carries all requests of a client.
 const HTTP2_IDLE_TIMEOUT: Duration = Duration::from_secs(120);
-/// Requests at one time on one connection of HTTP/2.
+/// Maximum number of concurrent requests on one HTTP/2 connection.
 const MAX_HTTP2_STREAMS: u32 = 128;
-/// Bytes of the headers of a request over HTTP/2 (over HTTP/1.1 it is what one piece and one read hold), which are a hundred
-/// at most by hyper's own bound.
+/// Maximum bytes of the headers of an HTTP/2 request. (HTTP/1.1 is limited by its read buffer.) hyper itself limits
+/// their number to a hundred.
 const MAX_HEADER_BYTES: usize = 16 * 1024;
-/// How often the server looks whether connections that take nothing hold too much.
+/// How often the server checks whether stalled connections exceed the budget.
 const SHED_INTERVAL: Duration = Duration::from_millis(250);
-/// Descriptors for all that is neither a connection nor a file that is sent.
+/// File descriptors for everything but connections and files that are sent.
 const RESERVED_DESCRIPTORS: u64 = 64;
-/// How long requests in flight may go on after the end was asked for.
+/// How long open requests may continue after shutdown began.
 const SHUTDOWN_GRACE_PERIOD: Duration = Duration::from_secs(30);
-/// How long to wait when the system has no more descriptors to give, or no connection can be let go.
+/// Delay after the system had no file descriptor left, or no connection could be evicted.
 const EXHAUSTED_RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// Accepts and serves connections until `shutdown`, and then finishes those that are there.
+/// Accepts and serves connections until `shutdown`, then waits for the open ones.
 pub(super) async fn run(listener: TcpListener, server: Arc<Server>, shutdown: impl Future<Output = ()>) {
     let graceful = GracefulShutdown::new();
     let mut crowd =
@@ -86,13 +86,13 @@ pub(super) async fn run(listener: TcpListener, server: Arc<Server>, shutdown: im
             _ = looks.tick() => crowd.shed_load(server.budget().excess()),
             _ = certificates.tick(), if is_secured => {
                 let server = Arc::clone(&server);
-                // Nobody waits for it; a look that takes long is followed by the next.
+                // The result is not awaited; a slow check is followed by the next.
                 drop(spawn_blocking(move || server.reload_certificates()));
             }
         }
     }
     drop(listener);
-    // Those that are not done by then are dropped with the crowd.
+    // Connections that are still open after the grace period are dropped with the set.
     let _late = timeout(SHUTDOWN_GRACE_PERIOD, graceful.shutdown()).await.is_err();
 }
 
@@ -107,7 +107,7 @@ struct ConnectionSet {
 struct ConnectionEntry {
     abort_handle: AbortHandle,
     budget: Arc<ConnectionBudget>,
-    /// When it had last taken enough, and all that it had taken by then.
+    /// When it last made enough progress, and the bytes that it had read by then.
     progress_mark: (Instant, u64),
 }
 
@@ -116,12 +116,13 @@ impl ConnectionSet {
         self.connections.len() >= self.max_connections
     }
 
-    /// Whether one more may come, be it in the place of another. Those that were let go close a moment later.
+    /// Whether one more connection may be accepted, possibly after an eviction. Evicted connections close a moment
+    /// later.
     fn can_accept(&self) -> bool {
         !self.is_full() || (self.tasks.len() < self.max_connections + MAX_CLOSING && self.most_idle().is_some())
     }
 
-    /// Lets the quietest go where that is needed for one more.
+    /// Evicts the most idle connection if a new one needs its slot.
     fn evict_if_full(&mut self) {
         if self.is_full()
             && let Some(quiet) = self.most_idle()
@@ -139,12 +140,12 @@ impl ConnectionSet {
         );
     }
 
-    /// Notes who took enough lately. Where too much is held, those that did not and hold the most are let go, until the
-    /// excess is gone or all that are left take what they asked for.
+    /// Records which connections made enough progress lately. Above the budget, it closes the others, largest first. It
+    /// stops when the excess is gone or all remaining connections make progress.
     fn shed_load(&mut self, excess: usize) {
         for member in self.connections.values_mut() {
             let taken = member.budget.sent_bytes();
-            // Who held nothing since had nothing to take.
+            // A connection that occupied nothing had nothing to read.
             if taken - member.progress_mark.1 >= MIN_PROGRESS_BYTES || member.budget.load() == 0 {
                 member.progress_mark = (Instant::now(), taken);
             }
@@ -173,8 +174,8 @@ impl ConnectionSet {
         self.connections.remove(&id);
     }
 
-    /// The connection to which nothing was sent for longest: one that idles, that never finishes asking, or whose client
-    /// takes nothing. Who came a moment ago or takes what it asked for is none of these.
+    /// The most idle connection: one without requests, with an incomplete request, or whose client does not read. New
+    /// connections and those that make progress do not count.
     fn most_idle(&self) -> Option<Id> {
         let last = |member: &ConnectionEntry| member.budget.activity().last_active();
         let (id, member) = self.connections.iter().min_by_key(|(_, member)| last(member))?;
@@ -182,19 +183,19 @@ impl ConnectionSet {
     }
 }
 
-/// How many clients the limit of open files bears.
+/// How many clients the limit of open files allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capacity {
-    /// Connections at one time.
+    /// Maximum number of connections.
     pub connections: usize,
-    /// Files that may be open to be sent.
+    /// Files that may be open for responses.
     pub files: usize,
-    /// The limit of open files; `None`: there is none, or none is known.
+    /// The limit of open files; `None`: unlimited or unknown.
     pub limit: Option<u64>,
 }
 
-/// The capacity under the limit of open files that this process has now. Each connection needs a descriptor for itself, and
-/// may need one for the file that it sends.
+/// The capacity under this process's current limit of open files. Each connection needs a file descriptor, and may need
+/// one for the file that it sends.
 pub fn capacity() -> Capacity {
     let limit = open_file_limit();
     Capacity { limit: (limit < u64::MAX).then_some(limit), ..capacity_of(limit) }
@@ -206,7 +207,7 @@ fn capacity_of(limit: u64) -> Capacity {
     Capacity { connections: half, files: half, limit: None }
 }
 
-/// How many bodies may be open files of their own.
+/// How many bodies may keep a file open.
 #[cfg(unix)]
 pub(super) fn max_memfd_bodies() -> u64 {
     sendfile::max_bodies(open_file_limit())
@@ -228,7 +229,7 @@ fn open_file_limit() -> u64 {
     u64::MAX
 }
 
-/// One connection until its end. A client that goes away in the middle is its own affair.
+/// Serves one connection until its end. A client that disconnects early is not an error.
 async fn serve_connection(
     stream: TcpStream,
     peer: SocketAddr,
@@ -236,7 +237,7 @@ async fn serve_connection(
     watcher: Watcher,
     account: Arc<ConnectionBudget>,
 ) {
-    // An answer leaves at once, even when it is smaller than a packet.
+    // Sends a response at once, even if it is smaller than a packet.
     let (Ok(()), Ok(local)) = (stream.set_nodelay(true), stream.local_addr()) else { return };
     let counted = Arc::clone(&server);
     let _connected = counted.metrics().track_connection();
@@ -255,8 +256,8 @@ async fn serve_connection(
     }
 }
 
-/// HTTP/1.1. An `Upgrade: h2c`, which cargo sends with every plain request, is ignored. A body that comes with a request
-/// is read as far as it is there already; where more is to come, the connection ends after the answer.
+/// HTTP/1.1. `Upgrade: h2c`, which cargo sends with every plain request, is ignored. Of a request's body, only bytes
+/// that have already arrived are read. If more would follow, the connection closes after the response.
 async fn serve_http1<S>(stream: S, handler: RequestHandler, watcher: Watcher)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -268,7 +269,7 @@ where
     let _gone = watcher.watch(connection).await.is_err();
 }
 
-/// HTTP/2, over TLS only. Floods of requests that are taken back are ended by hyper's own bounds.
+/// HTTP/2, only over TLS. hyper's own limits end floods of reset requests.
 async fn serve_http2<S>(stream: S, handler: RequestHandler, watcher: Watcher)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -287,20 +288,20 @@ where
     }
 }
 
-/// Takes the requests of one connection to the server.
+/// Passes the requests of one connection to the server.
 #[derive(Clone)]
 struct RequestHandler {
     server: Arc<Server>,
     local: SocketAddr,
     peer: SocketAddr,
     budget: Arc<ConnectionBudget>,
-    /// Whether what is sent leaves as it is.
+    /// Whether bytes are sent unencrypted.
     is_plain: bool,
 }
 
 impl RequestHandler {
     async fn handle(self, request: Request<Incoming>) -> Result<Response<OutgoingBody>, Infallible> {
-        // What comes while a request is being answered is its body, and as good as what is sent.
+        // Bytes that arrive while a request is being answered belong to its body, and count as progress.
         let _taking = self.budget.activity().begin_request();
         let mut response = self.server.respond(request, self.local, self.peer, &self.budget).await;
         self.budget.activity().touch();
@@ -311,7 +312,7 @@ impl RequestHandler {
     }
 }
 
-/// Until a client asked for nothing and took nothing for so long that it is not to be waited for.
+/// Waits until a client has sent no request and read nothing for the idle timeout.
 async fn wait_until_idle(account: &ConnectionBudget) {
     loop {
         let within = if account.reserved() > 0 { account.stalled_after() } else { HTTP2_IDLE_TIMEOUT };
@@ -319,7 +320,7 @@ async fn wait_until_idle(account: &ConnectionBudget) {
         if until <= Instant::now() {
             return;
         }
-        // An answer may begin to wait for its client meanwhile.
+        // A response may start to wait for its client meanwhile.
         sleep_until(until.min(Instant::now() + account.stalled_after() / 2)).await;
     }
 }
@@ -329,7 +330,7 @@ fn is_client_error(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
-/// The address as a client would write it: an IPv4 address that came over an IPv6 socket is one again.
+/// The address as a client would write it: an IPv4-mapped IPv6 address becomes an IPv4 address.
 pub(super) fn canonical_address(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
@@ -351,7 +352,7 @@ mod tests {
     async fn the_most_idle_connection_is_evicted_for_a_new_one() {
         let (budget, mut crowd) = connection_set(2);
         let now = Instant::now();
-        // However long this test is held up, the busy one is not quiet.
+        // Even if this test is delayed, the busy connection is not idle.
         let (quiet, busy) = (now - 2 * MIN_IDLE_BEFORE_EVICTION, now + Duration::from_secs(3600));
         let join = |crowd: &mut ConnectionSet, opened| {
             crowd.spawn(std::future::pending(), ConnectionBudget::new(&budget, ConnectionActivity::since(opened)));
@@ -380,7 +381,7 @@ mod tests {
         for account in &accounts {
             crowd.spawn(std::future::pending(), Arc::clone(account));
         }
-        // Nothing; much, and it takes it; a little; much.
+        // In order: nothing; much, with progress; a little; much.
         let mut holds: Vec<_> =
             [(1, 500_000), (2, 10_000), (3, 400_000)].map(|(at, bytes)| accounts[at].try_reserve(bytes, false)).into();
         let far = Instant::now() - 2 * PRESSURE_WINDOW;

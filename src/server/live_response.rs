@@ -1,4 +1,5 @@
-//! What the mirror lacks, where live mode is on: index texts of two origins, and files that are on their way.
+//! Files that the mirror lacks, if live mode is on: index entries merged from two sources, and files during their
+//! download.
 
 use std::io::{self, Read as _};
 use std::sync::Arc;
@@ -24,14 +25,15 @@ use crate::live::{FetchOutcome, LiveError, LiveMirror, SharedDownload};
 use crate::safe_path::SafePath;
 
 impl Server {
-    /// Live mode, where it is on and the request does not come from this very server, by whatever detour.
+    /// Live mode, if it is on and the request does not originate from this server itself, directly or through other
+    /// mirrors.
     pub(super) fn live_for_request(&self, headers: &HeaderMap) -> Option<&Arc<LiveMirror>> {
         let live = self.options.live.as_ref().filter(|proxy| proxy.is_enabled())?;
         let is_own = headers.get_all(VIA).iter().any(|via| live.is_loop(via.to_str().unwrap_or_default()));
         (!is_own).then_some(live)
     }
 
-    /// A crate's index lines, held and upstream's; `None` where live mode was switched off meanwhile.
+    /// A crate's index entry, merged from the stored and the upstream one; `None` if live mode was disabled meanwhile.
     pub(super) async fn live_index_response(
         self: &Arc<Self>,
         proxy: &Arc<LiveMirror>,
@@ -80,7 +82,7 @@ impl Server {
         }))
     }
 
-    /// A file that is not held, from upstream; `None` where there is nothing to fetch, or live mode was switched off meanwhile.
+    /// A missing file, fetched from upstream; `None` if there is nothing to fetch, or live mode was disabled meanwhile.
     pub(super) async fn fetch_missing(
         self: &Arc<Self>,
         proxy: &Arc<LiveMirror>,
@@ -110,8 +112,8 @@ fn read_text(source: &OpenFile) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// A file that is on its way, or the range of it that is asked for. There is no entity tag yet: what it will be is the file
-/// system's to say.
+/// A file that is being downloaded, or the requested range of it. It has no entity tag yet, because that depends on the
+/// stored file's metadata.
 async fn download_response(
     download: &SharedDownload,
     meta: &RequestMeta,
@@ -122,8 +124,8 @@ async fn download_response(
         Ok(begun) => begun,
         Err(refusal) => return error_response(&refusal),
     };
-    // A range of a file whose length nobody has said is answered when the file is there, and so is who could not tell a file
-    // that breaks off from a whole one.
+    // A range of a file of unknown length is answered after the download. So is a client that could not distinguish a
+    // truncated file from a complete one.
     let length = match started.length {
         None if meta.is_http_10 || conditional::has_range(&meta.headers) => match download.wait_length().await {
             Ok(length) => Some(length),

@@ -1,36 +1,36 @@
-//! What was done so far, in numbers: kept in atomics that are found without a search, so that counting an answer costs a few
-//! nanoseconds, and no lock.
+//! The server's counters. They are atomics in fixed positions, so counting a response takes a few nanoseconds and no
+//! lock.
 
 use std::array;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use hyper::StatusCode;
 
-/// What a request asked for.
+/// The kind of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestKind {
-    /// Index lines of a crate.
+    /// Index entry of a crate.
     Index,
-    /// A crate's file.
+    /// A `.crate` file.
     Crate,
-    /// A file of a toolchain.
+    /// A dist file.
     Dist,
-    /// A file of rustup.
+    /// A rustup installer or its metadata.
     Rustup,
-    /// The registry's own config.json.
+    /// The registry's config.json.
     Config,
-    /// A script or a configuration that is made for the asking client.
+    /// A script or configuration generated for the client.
     Script,
-    /// A web page, and what it loads.
+    /// A web page or one of its assets.
     Page,
-    /// The REST API, and cargo's.
+    /// The REST API, or cargo's web API.
     Api,
-    /// Anything else: health, figures, and what is not there.
+    /// Anything else: health, metrics, and paths that do not exist.
     Other,
 }
 
 impl RequestKind {
-    /// All of them.
+    /// All kinds.
     pub const ALL: [RequestKind; 9] = [
         RequestKind::Index,
         RequestKind::Crate,
@@ -43,7 +43,7 @@ impl RequestKind {
         RequestKind::Other,
     ];
 
-    /// A word for it.
+    /// The kind's label.
     pub fn as_str(self) -> &'static str {
         match self {
             RequestKind::Index => "index",
@@ -58,14 +58,14 @@ impl RequestKind {
         }
     }
 
-    /// What a path asks for by its beginning; `None` where only the answer tells a page from nothing.
+    /// The kind of a path by its prefix; `None` if only the response distinguishes a page from a missing path.
     pub(super) fn of_path(path: &str) -> Option<RequestKind> {
         let path = path.trim_start_matches('/');
         let (first, rest) = path.split_once('/').unwrap_or((path, ""));
         Some(match (first, rest) {
             ("index", "config.json") => RequestKind::Config,
             ("index", _) => RequestKind::Index,
-            // The page that lists crates has nothing after it.
+            // The page that lists all crates has no further component.
             ("crates", "") => return None,
             ("crates", _) => RequestKind::Crate,
             ("dist", _) => RequestKind::Dist,
@@ -78,19 +78,19 @@ impl RequestKind {
         })
     }
 
-    /// Whether it is a file of the mirror, whose absence somebody may want to hear of.
+    /// Whether it is a file of the mirror, so that a missing one is worth reporting.
     pub fn is_mirror_file(self) -> bool {
         matches!(self, RequestKind::Index | RequestKind::Crate | RequestKind::Dist | RequestKind::Rustup)
     }
 }
 
-/// Statuses that are counted by themselves; others count as the last.
+/// Statuses with their own counter; all others share the last one.
 const STATUSES: [u16; 25] = [
     200, 201, 202, 204, 206, 302, 303, 304, 400, 401, 403, 404, 405, 408, 409, 412, 413, 415, 416, 422, 429, 500, 502,
     503, 507,
 ];
 const OTHER_STATUS: usize = STATUSES.len();
-/// Where each status stands in [`STATUSES`], from 100 on.
+/// The position of each status in [`STATUSES`], from 100 on.
 const STATUS_INDEXES: [u8; 500] = status_indexes();
 
 const fn status_indexes() -> [u8; 500] {
@@ -103,20 +103,20 @@ const fn status_indexes() -> [u8; 500] {
     places
 }
 
-/// The figures of a server; all of them only grow, but for those that are open.
+/// The counters of a server. All but the open connections only increase.
 #[derive(Debug)]
 pub struct ServerMetrics {
     responses: [[AtomicU64; OTHER_STATUS + 1]; RequestKind::ALL.len()],
     bytes: [AtomicU64; RequestKind::ALL.len()],
-    /// Answers that were in memory.
+    /// Responses from the memory cache.
     pub cache_hits: AtomicU64,
-    /// Answers whose file was opened.
+    /// Responses for which a file was opened.
     pub cache_misses: AtomicU64,
-    /// Connections that are there now.
+    /// Currently open connections.
     pub open_connections: AtomicU64,
-    /// Connections that came.
+    /// Connections accepted since the start.
     pub total_connections: AtomicU64,
-    /// Lines of the log that found no room to wait.
+    /// Log lines dropped because the queue was full.
     pub dropped_log_lines: AtomicU64,
 }
 
@@ -135,14 +135,14 @@ impl Default for ServerMetrics {
 }
 
 impl ServerMetrics {
-    /// An answer with a body of so many bytes.
+    /// Counts a response with a body of `bytes` bytes.
     pub(super) fn record_response(&self, asked: RequestKind, status: StatusCode, bytes: u64) {
         let place = STATUS_INDEXES.get(usize::from(status.as_u16()) - 100).copied().map_or(OTHER_STATUS, usize::from);
         self.responses[asked as usize][place].fetch_add(1, Relaxed);
         self.bytes[asked as usize].fetch_add(bytes, Relaxed);
     }
 
-    /// How many answers there were, by what was asked for and the status (`None`: a rare one); those of which there were any.
+    /// Numbers of responses by kind and status (`None`: a rare status), without zeros.
     pub fn responses(&self) -> impl Iterator<Item = (RequestKind, Option<u16>, u64)> {
         RequestKind::ALL.into_iter().flat_map(move |asked| {
             let counts = self.responses[asked as usize].iter().enumerate();
@@ -153,12 +153,12 @@ impl ServerMetrics {
         })
     }
 
-    /// Bytes of the answers' bodies, by what was asked for.
+    /// Bytes of the response bodies, by kind.
     pub fn bytes(&self) -> impl Iterator<Item = (RequestKind, u64)> {
         RequestKind::ALL.into_iter().map(|asked| (asked, self.bytes[asked as usize].load(Relaxed)))
     }
 
-    /// A connection that is there until the end of what is returned.
+    /// Counts a connection as open until the guard is dropped.
     pub(super) fn track_connection(&self) -> ConnectionGuard<'_> {
         self.total_connections.fetch_add(1, Relaxed);
         self.open_connections.fetch_add(1, Relaxed);
@@ -166,7 +166,7 @@ impl ServerMetrics {
     }
 }
 
-/// While this is there, a connection is.
+/// Counts a connection as open while it exists.
 pub(super) struct ConnectionGuard<'c>(&'c ServerMetrics);
 
 impl Drop for ConnectionGuard<'_> {

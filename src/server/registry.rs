@@ -1,11 +1,11 @@
-//! The sparse registry: config.json from the request, and what a missing crate's answer says.
+//! The sparse registry: config.json, and the messages for missing files.
 
 use crate::crate_id::CrateId;
 use crate::index_line::RegistryConfig;
 use crate::safe_path::SafePath;
 use crate::toolchain::DistPath;
 
-/// Index files above this many bytes are streamed as they are, without a digest. crates.io has a handful.
+/// Larger index files are streamed as they are, without a digest, in bytes. crates.io has a handful of them.
 pub(super) const MAX_INDEX_FILE: u64 = 4 * 1024 * 1024;
 
 /// The registry's config.json.
@@ -13,7 +13,7 @@ pub(super) fn config_json(base: &str, auth_required: bool) -> String {
     RegistryConfig { auth_required, ..RegistryConfig::for_mirror(base) }.render()
 }
 
-/// What cargo shows to a user whose crate is not here. Cargo cuts such texts at 512 characters.
+/// The message that cargo shows for a missing crate. Cargo truncates such texts at 512 characters.
 pub(super) fn missing_crate_message(id: &CrateId) -> String {
     let CrateId { name, version } = id;
     let told = format!(
@@ -26,7 +26,7 @@ pub(super) fn missing_crate_message(id: &CrateId) -> String {
     format!("{name} {version} is not in this mirror; on the connected side add it to the next bundle\n")
 }
 
-/// What is said of a file of toolchains that is not here. rustup shows it to nobody; who looks by hand sees it.
+/// The message for a missing dist file. rustup does not show it, but other clients do.
 pub(super) fn missing_file_message(path: &SafePath) -> String {
     if let Some(text) = never_mirrored_reason(path) {
         return format!("{text}\n");
@@ -59,7 +59,7 @@ pub(super) fn missing_file_message(path: &SafePath) -> String {
     )
 }
 
-/// What is said of files that no bundle carries, whatever `[platforms]` says, and that neither rustup nor cargo asks for.
+/// Why no bundle contains a file, whatever `[platforms]` says. Neither rustup nor cargo requests such files.
 fn never_mirrored_reason(path: &SafePath) -> Option<&'static str> {
     let file = path.components().last()?;
     let is_manifest = file.starts_with("channel-rust-");

@@ -1,4 +1,4 @@
-//! Answers: of a text that was made, of what is in memory, of a file or a part of it; and those that are nothing but a sentence.
+//! Builds responses: from generated texts, cached files, files and ranges of them; and responses with only a message.
 
 use std::io;
 use std::sync::Arc;
@@ -18,31 +18,31 @@ use super::file_cache::{CachedFile, GzipState, Representation};
 pub(super) const TEXT: &str = "text/plain; charset=utf-8";
 pub(super) const JSON: &str = "application/json";
 pub(super) const BINARY: &str = "application/octet-stream";
-/// Kept, but asked about each time: what may be different after the next import.
+/// Clients may cache the response but must revalidate it: the next import may change it.
 pub(super) const NO_CACHE: &str = "no-cache";
-/// Kept without asking: a published crate never changes.
+/// Clients may cache the response without revalidation: a published crate never changes.
 pub(super) const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 
-/// Headers that say something of a body, and nothing of the file.
+/// Headers that describe a body and not the file.
 const BODY_HEADERS: [HeaderName; 4] = [CONTENT_TYPE, CONTENT_LENGTH, CONTENT_ENCODING, X_CONTENT_TYPE_OPTIONS];
 
-/// What every answer from a file needs of the request.
+/// What every file response needs from the request.
 pub(super) struct RequestMeta {
     pub(super) is_head: bool,
-    /// It is of HTTP/1.0: who is told no length takes the end of the connection for the end of the body.
+    /// HTTP/1.0: without a length, the client takes the end of the connection for the end of the body.
     pub(super) is_http_10: bool,
     pub(super) headers: HeaderMap,
-    /// The connection's, where the answer's body is to have its share of it.
+    /// The connection's budget, if the response's body needs a share of it.
     pub(super) budget: Option<Arc<ConnectionBudget>>,
 }
 
 impl RequestMeta {
-    /// The same request, whose answer's body has its share already.
+    /// The same request for a body that already has its share.
     pub(super) fn without_budget(&self) -> RequestMeta {
         RequestMeta { is_head: self.is_head, is_http_10: self.is_http_10, headers: self.headers.clone(), budget: None }
     }
 
-    /// A text that was made for this answer.
+    /// A text generated for this response.
     pub(super) fn generated_text(&self, kind: &str, text: String) -> Response<OutgoingBody> {
         let length = text.len() as u64;
         let body = if self.is_head { OutgoingBody::default() } else { OutgoingBody::from_bytes(text) };
@@ -52,7 +52,7 @@ impl RequestMeta {
         response
     }
 
-    /// A whole body of `length` bytes, which is only read where it is sent.
+    /// A complete body of `length` bytes, read only if it is sent.
     fn full_response(
         &self,
         kind: &str,
@@ -64,13 +64,13 @@ impl RequestMeta {
         Ok(response)
     }
 
-    /// What was read already; `None` where the client wants a compressed form that nobody has made yet.
+    /// The response from a cached file; `None` if the client accepts gzip and no compressed representation exists yet.
     pub(super) fn cached_response(&self, cached: &CachedFile) -> Option<Response<OutgoingBody>> {
         let form = match &cached.gzip {
             GzipState::Incompressible => &cached.plain,
             _ if !conditional::accepts_gzip(&self.headers) => &cached.plain,
             GzipState::NotCompressed => return None,
-            // A client that holds the plain form may keep it, even if it would take the other one now.
+            // A client that has the unencoded representation may keep it, even if it would accept gzip now.
             GzipState::Compressed(_) if conditional::matches_etag(&self.headers, &cached.plain.etag) => &cached.plain,
             GzipState::Compressed(form) => form,
         };
@@ -79,7 +79,7 @@ impl RequestMeta {
         let mut response = match conditional::evaluate_preconditions(&self.headers, &known) {
             Precondition::Failed => text_response(StatusCode::PRECONDITION_FAILED, "it has changed\n"),
             Precondition::NotModified => empty_response(StatusCode::NOT_MODIFIED),
-            // A range means nothing to HEAD.
+            // HEAD ignores ranges.
             Precondition::Proceed if self.is_head || !cached.accepts_ranges => Response::new(body()),
             Precondition::Proceed => match conditional::requested_range(&self.headers, cached.stamp.size, &known) {
                 RequestedRange::Full => Response::new(body()),
@@ -99,7 +99,7 @@ impl RequestMeta {
         Some(response)
     }
 
-    /// A file or the range of it that is asked for.
+    /// A file or the requested range of it.
     pub(super) fn file_response(
         &self,
         source: OpenFile,
@@ -112,7 +112,7 @@ impl RequestMeta {
         let mut response = match conditional::evaluate_preconditions(&self.headers, &known) {
             Precondition::Failed => text_response(StatusCode::PRECONDITION_FAILED, "it has changed\n"),
             Precondition::NotModified => empty_response(StatusCode::NOT_MODIFIED),
-            // A range means nothing to HEAD.
+            // HEAD ignores ranges.
             Precondition::Proceed if self.is_head => {
                 self.full_response(kind, stamp.size, || Ok(OutgoingBody::default()))?
             }
@@ -138,7 +138,7 @@ impl RequestMeta {
     }
 }
 
-/// A part of what was read already; it was found to lie within.
+/// A part of a cached representation; the caller has checked the bounds.
 fn partial_response(form: &Representation, start: u64, length: u64) -> Option<Response<OutgoingBody>> {
     let first = usize::try_from(start).ok()?;
     let end = first.checked_add(usize::try_from(length).ok()?).filter(|end| *end <= form.body.len())?;
@@ -156,7 +156,7 @@ pub(super) fn empty_response(status: StatusCode) -> Response<OutgoingBody> {
     response
 }
 
-/// An answer that is nothing but a sentence. It is not to be kept: it may be another after the next import.
+/// A response with only a message. It is not cached, because the next import may change it.
 pub(super) fn text_response(code: StatusCode, text: &str) -> Response<OutgoingBody> {
     let mut response = Response::new(OutgoingBody::from_bytes(text.to_owned()));
     *response.status_mut() = code;
@@ -179,7 +179,7 @@ pub(super) fn internal_error() -> Response<OutgoingBody> {
     text_response(StatusCode::INTERNAL_SERVER_ERROR, "the mirror could not read this file; its own report says why\n")
 }
 
-/// Cargo waits as long as it is told to, ten seconds at most, and asks again.
+/// Cargo waits for Retry-After, but at most ten seconds, and retries.
 pub(super) fn unavailable() -> Response<OutgoingBody> {
     let mut response = text_response(StatusCode::SERVICE_UNAVAILABLE, "the mirror has too much to do\n");
     set_header(&mut response, RETRY_AFTER, "2");
@@ -199,7 +199,7 @@ fn set_validators(response: &mut Response<OutgoingBody>, etag: &str, modified: O
     }
 }
 
-/// Sets a header to a value that was made here, of visible ASCII alone.
+/// Sets a header to a generated value, which is visible ASCII.
 pub(super) fn set_header(response: &mut Response<OutgoingBody>, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         response.headers_mut().insert(name, value);

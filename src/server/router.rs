@@ -1,4 +1,4 @@
-//! From a request's path to what it asks for. Decoded once, as a path; accepted only as normal components.
+//! Parses a request's path into a route. It is decoded once, and accepted only as normal components.
 
 use percent_encoding::percent_decode_str;
 
@@ -7,28 +7,28 @@ use crate::crate_id::{CrateId, CrateName, Version};
 use crate::mirror_file::FileKind;
 use crate::safe_path::SafePath;
 
-/// What a path asks for.
+/// The target of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Route {
-    /// `/`: what this is, for people.
+    /// `/`: the landing page.
     Landing,
-    /// `/healthz`: whether it is there, for machines.
+    /// `/healthz`: the health check.
     Health,
-    /// `/index/config.json`, made from the request.
+    /// `/index/config.json`, generated for the request.
     IndexConfig,
-    /// A page that is made for the asking client.
+    /// A script generated for the client.
     Script(Script),
-    /// The index lines of one crate.
+    /// The index entry of one crate.
     Index(SafePath),
-    /// A `.crate` file, and the crate that it is, where its name says so.
+    /// A `.crate` file, and its crate if the file name is valid.
     Crate(SafePath, Option<CrateId>),
-    /// Any other file that clients may have.
+    /// Any other file that clients may request.
     File(SafePath),
-    /// Nothing that could be here.
+    /// A path that cannot exist.
     NotFound,
 }
 
-/// Reads the path of a request as it came over the wire.
+/// Parses the raw path of a request.
 pub(super) fn parse_route(raw: &str) -> Route {
     match_route(raw).unwrap_or(Route::NotFound)
 }
@@ -49,7 +49,7 @@ fn match_route(raw: &str) -> Option<Route> {
     if let Some(script) = scripts::script_for_path(&parts).filter(|_| !raw.ends_with('/')) {
         return Some(Route::Script(script));
     }
-    // A folder is no file, and nothing else ends in a slash.
+    // No directory is served, and only directories end in a slash.
     let path: SafePath = parts.join("/").parse().ok().filter(|_| !raw.ends_with('/'))?;
     match FileKind::from_path(&path) {
         Some(FileKind::Index) => {
@@ -66,8 +66,8 @@ fn match_route(raw: &str) -> Option<Route> {
     }
 }
 
-/// The components, each decoded by itself, so that `%2F` cannot make two of one. Doubled slashes count once (rustup
-/// makes them from a server's address that ends in one). Hidden names are never served.
+/// The components, each decoded separately, so that `%2F` cannot split one in two. Repeated slashes count once (rustup
+/// creates them from a base URL with a trailing slash). Hidden names are never served.
 fn decode_components(raw: &str) -> Option<Vec<String>> {
     let mut components = Vec::new();
     for part in raw.strip_prefix('/')?.split('/').filter(|part| !part.is_empty()) {
@@ -80,8 +80,8 @@ fn decode_components(raw: &str) -> Option<Vec<String>> {
     Some(components)
 }
 
-/// The crate that a file's name stands for. A name has no dot and a version begins with digits and a dot, so the
-/// first hyphen that leaves a version behind it is the right one (`foo-1-2.0.0`).
+/// The crate that a file name identifies. A name has no dot, and a version begins with digits and a dot. So the first
+/// hyphen with a valid version behind it is the right one (`foo-1-2.0.0`).
 fn parse_crate_file_name(file: &str) -> Option<CrateId> {
     let stem = file.strip_suffix(".crate")?;
     let mut splits = stem.match_indices('-').map(|(at, _)| (&stem[..at], &stem[at + 1..]));

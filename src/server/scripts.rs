@@ -1,23 +1,23 @@
-//! What the server writes for its clients: configuration and scripts that name the address at which it was asked.
+//! Configuration and scripts generated for clients; they contain the address by which the client reached the server.
 
 use crate::client_setup::{self, BaseUrl, ClientSetup, SmallProfile};
 
-/// A page that is made for the asking client.
+/// A script generated for the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Script {
-    /// `/rustup-init.sh`: brings rustup onto a machine with a POSIX shell.
+    /// `/rustup-init.sh`: installs rustup with a POSIX shell.
     InitSh,
-    /// `/rustup-init.ps1`: the same for PowerShell.
+    /// `/rustup-init.ps1`: installs rustup with PowerShell.
     InitPs1,
-    /// `/api/setup/rustup-env.sh`: rustup's variables.
+    /// `/api/setup/rustup-env.sh`: rustup's environment variables.
     EnvSh,
-    /// `/api/setup/rustup-env.ps1`: the same for PowerShell.
+    /// `/api/setup/rustup-env.ps1`: rustup's environment variables, for PowerShell.
     EnvPs1,
     /// `/api/setup/cargo-config`: lines for cargo's config.toml.
     CargoConfig,
 }
 
-/// The script with this path, given as its components.
+/// The script with this path, given as components.
 pub(super) fn script_for_path(path: &[&str]) -> Option<Script> {
     Some(match path {
         ["rustup-init.sh"] => Script::InitSh,
@@ -30,14 +30,13 @@ pub(super) fn script_for_path(path: &[&str]) -> Option<Script> {
 }
 
 impl Script {
-    /// Whether the text depends on what the mirror holds.
+    /// Whether the script depends on the content of the mirror.
     pub fn is_bootstrap(self) -> bool {
         matches!(self, Script::InitSh | Script::InitPs1)
     }
 
-    /// The text for clients of `base`; what is wrong with the request otherwise. The address is part of shell code here,
-    /// so that it is held once more against what an address may consist of. A bootstrap knows which toolchains have a
-    /// `small` profile.
+    /// The script for clients of `base`; the error text if the request is invalid. The address becomes shell code here,
+    /// so it is validated once more. A bootstrap script knows which toolchains have a `small` profile.
     pub fn render(
         self,
         base: &str,
@@ -61,7 +60,7 @@ impl Script {
     }
 }
 
-/// What `?check_revoke=` asks for. Other parameters are left alone; they may be meant for what stands before the server.
+/// The value of `?check_revoke=`. Other parameters are ignored; they may be meant for a reverse proxy.
 fn check_revoke(query: Option<&str>) -> Result<Option<bool>, String> {
     let mut values = query.unwrap_or_default().split('&').filter_map(|pair| pair.strip_prefix("check_revoke="));
     match values.next_back() {
@@ -72,7 +71,7 @@ fn check_revoke(query: Option<&str>) -> Result<Option<bool>, String> {
     }
 }
 
-/// The text at `/` for a person with a browser, where no pages are served.
+/// The text at `/` if no web pages are served.
 pub(super) fn landing_page(base: &str, closed: bool, live: bool) -> String {
     let lines = match BaseUrl::parse(base) {
         Ok(base) => ClientSetup { requires_token: closed, ..ClientSetup::for_server(base) }.cargo_config(),

@@ -1,11 +1,11 @@
-//! Bodies that are asked for often, in the system's own memory a second time: it sends them from there without copying.
+//! memfd copies of popular bodies, sent with sendfile(2).
 //!
-//! A connection is told the twin of each answer. Where what it is to send lies within the body, as its address says, the
-//! same part of the twin is sent instead; all else, and what the system refuses, is written as ever. So nothing but the
-//! speed changes, and secured connections, which send other bytes, go by as before.
+//! A connection knows the copy of each response. If the bytes to send lie within the body, by their memory address, the
+//! same part of the copy is sent instead. All other bytes, and what the system refuses, are written normally. So only
+//! the speed changes. TLS connections send other bytes and are not affected.
 //!
-//! A twin is a nameless file in memory and not the mirror's: nobody can change it while it is sent, no disk is waited for,
-//! and the mirror's file system may be taken away while nothing is read from it.
+//! A copy is an anonymous memory file and not the mirror's file. Nothing can change it while it is sent, and no disk
+//! access delays it. The mirror's file system can be unmounted while nothing is read from it.
 
 use std::fs::File;
 use std::io;
@@ -16,11 +16,11 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use bytes::Bytes;
 use tokio::net::TcpStream;
 
-/// Bodies below this many bytes are copied as quickly.
+/// Smaller bodies are copied just as fast, in bytes.
 const MIN_BODY_BYTES: usize = 16 * 1024;
-/// How often a body is asked for before it gets a twin.
+/// Number of requests before a body is copied.
 const REQUESTS_BEFORE_COPY: usize = 8;
-/// Bytes that all twins may have, and how many there may be.
+/// Limits for all copies: their bytes and their number.
 const MAX_BYTES: usize = 16 * 1024 * 1024;
 const MAX_BODIES: u64 = 1024;
 
@@ -32,37 +32,38 @@ pub(super) struct MemfdBody {
     budget: Arc<MemfdBudget>,
 }
 
-/// What all twins take.
+/// The memory that all copies occupy.
 pub(super) struct MemfdBudget {
     max_bodies: u64,
     bodies: AtomicUsize,
     bytes: AtomicUsize,
 }
 
-/// Whether a body has a twin, and what speaks for it.
+/// Whether a body has a copy, and how often it was requested.
 pub(super) struct SendfileCandidate {
     requests: AtomicUsize,
     memfd: OnceLock<Arc<MemfdBody>>,
     budget: Arc<MemfdBudget>,
 }
 
-/// The twin of the answer that a connection sends now. It is not kept from going: a client that idles holds no memory.
+/// The copy for the response that a connection currently sends. The reference is weak: an idle client occupies no
+/// memory.
 #[derive(Default)]
 pub(super) struct PendingSendfile(Mutex<Option<Weak<MemfdBody>>>);
 
-/// How many twins there may be, each of which is an open file, where so many files may be open.
+/// The maximum number of copies, given the limit of open files. Each copy is an open file.
 #[cfg_attr(not(unix), allow(dead_code, reason = "there no number of open files is known"))]
 pub(super) fn max_bodies(open_files: u64) -> u64 {
     (open_files / 8).min(MAX_BODIES)
 }
 
 impl MemfdBudget {
-    /// Nothing is taken; `most`: how many twins there may be.
+    /// An empty budget; `most`: the maximum number of copies.
     pub fn new(most: u64) -> Arc<MemfdBudget> {
         Arc::new(MemfdBudget { max_bodies: most, bodies: AtomicUsize::new(0), bytes: AtomicUsize::new(0) })
     }
 
-    /// Takes room for one more; it is given back with [`MemfdBudget::release`].
+    /// Reserves memory for one more copy. [`MemfdBudget::release`] returns it.
     fn reserve(&self, bytes: usize) -> bool {
         let twins = self.bodies.fetch_add(1, Ordering::Relaxed) as u64;
         let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -80,12 +81,12 @@ impl MemfdBudget {
 }
 
 impl SendfileCandidate {
-    /// Of a body that nobody asked for yet.
+    /// A candidate without requests so far.
     pub fn new(room: &Arc<MemfdBudget>) -> SendfileCandidate {
         SendfileCandidate { requests: AtomicUsize::new(0), memfd: OnceLock::new(), budget: Arc::clone(room) }
     }
 
-    /// The twin of a body that is asked for now, always the same one; it is made as soon as it is worth that.
+    /// Counts a request, and returns the body's copy. The copy is created once when there are enough requests.
     pub fn memfd_body(&self, body: &Bytes) -> Option<Arc<MemfdBody>> {
         if body.len() < MIN_BODY_BYTES {
             return None;
@@ -108,7 +109,7 @@ impl MemfdBody {
         }
         match create_memfd(&body) {
             Ok(file) => Some(Arc::new(MemfdBody { file, body, budget: Arc::clone(room) })),
-            // It is as well without one.
+            // The response works without a copy.
             Err(_) => {
                 room.release(body.len());
                 None
@@ -116,25 +117,24 @@ impl MemfdBody {
         }
     }
 
-    /// Where in the body a slice is, be it of its very memory.
+    /// The position of a slice in the body, if it points into the body's memory.
     pub fn range_of(&self, slice: &[u8]) -> Option<Range<usize>> {
         let start = (slice.as_ptr() as usize).checked_sub(self.body.as_ptr() as usize)?;
         let end = start.checked_add(slice.len()).filter(|end| *end <= self.body.len())?;
         (start < end).then_some(start..end)
     }
 
-    /// Sends `head` and then this part of the body, as much of both as there is room for in the connection. `Ok(0)`: the
-    /// system does not do that, and nothing was sent.
+    /// Sends `head` and then this part of the body, as much of both as fits into the socket's buffer. `Ok(0)`: the
+    /// system does not support this, and nothing was sent.
     ///
-    /// # Errors
-    /// The connection's; `WouldBlock` where there is no room at all.
+    /// # Errors The connection's; `WouldBlock` if the buffer is full.
     #[cfg(target_os = "linux")]
     pub fn send(&self, to: &TcpStream, head: &[u8], part: Range<usize>) -> io::Result<usize> {
         use rustix::io::Errno;
         use rustix::net::SendFlags;
         let mut sent = 0;
         if !head.is_empty() {
-            // The head waits for the body, so that both leave in one packet.
+            // The head waits for the body, so that both are sent in one packet.
             sent = rustix::net::send(to, head, SendFlags::MORE | SendFlags::NOSIGNAL)?;
             if sent < head.len() {
                 return Ok(sent);
@@ -149,7 +149,7 @@ impl MemfdBody {
         }
     }
 
-    /// Elsewhere there are no twins.
+    /// Other systems have no copies.
     #[cfg(not(target_os = "linux"))]
     pub fn send(&self, _: &TcpStream, _: &[u8], _: Range<usize>) -> io::Result<usize> {
         Ok(0)
@@ -177,12 +177,12 @@ fn create_memfd(_: &[u8]) -> io::Result<File> {
 }
 
 impl PendingSendfile {
-    /// From now on it is this one.
+    /// Sets the copy.
     pub fn set(&self, twin: Option<&Arc<MemfdBody>>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = twin.map(Arc::downgrade);
     }
 
-    /// It, if it is still there.
+    /// The copy, if it still exists.
     pub fn get(&self) -> Option<Arc<MemfdBody>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref()?.upgrade()
     }
@@ -251,7 +251,7 @@ mod tests {
         server.writable().await.expect("writable");
         assert_eq!(twin.send(&server, b"head", 1000..9000).expect("sent"), 8004);
         assert_eq!(twin.send(&server, b"", 9000..9001).expect("sent"), 1);
-        // Until there is no room any more.
+        // Until the buffer is full.
         let mut more = 0;
         let full = loop {
             match twin.send(&server, b"", 0..whole.len()) {

@@ -1,4 +1,5 @@
-//! Which toolchains of the mirror have less than rustup's own default profile: a bootstrap must ask for what is there.
+//! Toolchains whose stored components do not cover rustup's default profile: a bootstrap script must request a smaller
+//! profile for them.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,17 +10,18 @@ use crate::mirror::layout::Layout;
 use crate::mirror::toolchains::AvailableToolchains;
 use crate::toolchain::Profile;
 
-/// What was found, and of which record of artifacts; it is looked for anew when that has changed.
+/// The result, and the record of dist files that it was computed from. It is computed again when the record changes.
 #[derive(Default)]
 pub(super) struct SmallProfileCache {
     cached: Mutex<Option<(RecordStamp, Arc<Vec<SmallProfile>>)>>,
 }
 
-/// What tells one record from the next.
+/// Identifies a version of the record.
 type RecordStamp = Option<(Option<SystemTime>, u64)>;
 
 impl SmallProfileCache {
-    /// What is so now, in the mirror at `root`. Whoever asks meanwhile waits: reading the manifests takes memory.
+    /// The current result for the mirror at `root`. Concurrent callers wait, because reading the manifests takes
+    /// memory.
     pub(super) fn get(&self, root: &Path) -> Arc<Vec<SmallProfile>> {
         let layout = Layout::new(root);
         let mut known = self.cached.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,4 @@
-//! A connection whose writes fail when the client takes nothing for too long, and when it was last of use.
+//! Fails writes that make no progress for too long, and records a connection's last activity.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -13,27 +13,27 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::sendfile::{MemfdBody, PendingSendfile};
 
-/// When a connection last was of use to its client.
+/// When a connection was last active.
 #[derive(Clone)]
 pub(super) struct ConnectionActivity(Arc<ActivityState>);
 
 struct ActivityState {
     opened: Instant,
-    /// Milliseconds from `opened` to the last bytes that the client took, or gave as a request's body.
+    /// Milliseconds from `opened` to the last bytes that the client read, or sent as a request's body.
     last_active: AtomicU64,
-    /// Requests that are being answered.
+    /// Requests in progress.
     open_requests: AtomicUsize,
-    /// What is sent may have a twin.
+    /// The memfd copy of the bytes that are sent.
     pending_sendfile: PendingSendfile,
 }
 
 impl ConnectionActivity {
-    /// Of a connection that was opened now.
+    /// The activity of a connection that was opened now.
     pub fn new() -> ConnectionActivity {
         ConnectionActivity::since(Instant::now())
     }
 
-    /// Of a connection that was opened at that instant.
+    /// The activity of a connection that was opened at that instant.
     pub(super) fn since(opened: Instant) -> ConnectionActivity {
         ConnectionActivity(Arc::new(ActivityState {
             opened,
@@ -43,19 +43,19 @@ impl ConnectionActivity {
         }))
     }
 
-    /// When the client last took bytes of a body or was answered, or when it came.
+    /// When the client last read bytes of a body or was answered, or when it connected.
     pub fn last_active(&self) -> Instant {
         self.0.opened + Duration::from_millis(self.0.last_active.load(Ordering::Relaxed))
     }
 
-    /// From now until the end of what is returned, bytes that come are those of a request's body: an upload is no idle
-    /// connection. The bytes of a request's head never count, however slowly they come.
+    /// Counts received bytes as progress until the guard is dropped: they belong to a request's body, and an upload is
+    /// not idle. The bytes of a request's head never count, however slowly they arrive.
     pub fn begin_request(&self) -> RequestGuard {
         self.0.open_requests.fetch_add(1, Ordering::Relaxed);
         RequestGuard(self.clone())
     }
 
-    /// The body that is sent next may have a twin.
+    /// Sets the memfd copy of the next body.
     pub fn set_sendfile_body(&self, twin: Option<&Arc<MemfdBody>>) {
         self.0.pending_sendfile.set(twin);
     }
@@ -64,14 +64,14 @@ impl ConnectionActivity {
         self.0.open_requests.load(Ordering::Relaxed) > 0
     }
 
-    /// The client took bytes of a body, or asked for something.
+    /// Records that the client read bytes of a body, or sent a request.
     pub fn touch(&self) {
         let since = u64::try_from(self.0.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.0.last_active.store(since, Ordering::Relaxed);
     }
 }
 
-/// While this is there, a request is being answered.
+/// A request is in progress while this exists.
 pub(super) struct RequestGuard(ConnectionActivity);
 
 impl Drop for RequestGuard {
@@ -80,24 +80,24 @@ impl Drop for RequestGuard {
     }
 }
 
-/// A connection whose writes fail when the other side takes nothing for too long.
+/// A connection whose writes fail if the client reads nothing for too long.
 pub(super) struct StallTimeoutStream {
     stream: TcpStream,
     activity: ConnectionActivity,
-    /// When the client has taken nothing for too long, while it takes nothing.
+    /// The deadline, while a write is blocked.
     stall_deadline: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
-    /// How long the client may take nothing.
+    /// How long a write may be blocked.
     stalled_after: Duration,
 }
 
 impl StallTimeoutStream {
-    /// This connection, whose last use is told to `pulse`, and whose writes fail when the client takes nothing for so long.
+    /// Wraps a connection. It reports activity to `pulse`, and fails writes that are blocked for `stalled_after`.
     pub fn new(stream: TcpStream, pulse: ConnectionActivity, stalled_after: Duration) -> StallTimeoutStream {
         StallTimeoutStream { stream, activity: pulse, stall_deadline: None, timer: None, stalled_after }
     }
 
-    /// Sends what has a twin from there; nothing where that is not so.
+    /// Sends from the memfd copy; does nothing if there is none.
     fn poll_sendfile(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let Some(memfd) = self.activity.0.pending_sendfile.get() else { return Poll::Ready(Ok(0)) };
         let (head, body) = match pieces {
@@ -118,13 +118,13 @@ impl StallTimeoutStream {
 
     fn fail_if_stalled<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if written.is_ready() {
-            // What is written may be the answer to a PING: whether a body makes progress, its pieces know.
+            // The bytes may answer a PING: progress of a body is recorded by its chunks.
             self.stall_deadline = None;
             return written;
         }
         let until = *self.stall_deadline.get_or_insert(Instant::now() + self.stalled_after);
-        // One timer serves for many waits: it goes off early for all but the first, and is then set anew. To begin and end
-        // one for each would cost more than the writing.
+        // One timer serves many waits. It fires early for all but the first, and is then reset. Creating and dropping
+        // one for each wait would cost more than the write itself.
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(until)));
         while timer.as_mut().poll(cx).is_ready() {
             if timer.deadline() >= until {
@@ -193,7 +193,7 @@ mod tests {
         let _silent = client.expect("connect");
         let mut stream =
             StallTimeoutStream::new(accepted.expect("accept").0, ConnectionActivity::new(), Duration::from_secs(60));
-        // As if each wait had begun a minute ago, and with the timer of an earlier one, which goes off too soon.
+        // Simulates waits that began a minute ago, with the timer of an earlier wait, which fires too early.
         stream.timer = Some(Box::pin(sleep(Duration::from_millis(20))));
         let piece = vec![0; 64 * 1024];
         let error = loop {

@@ -1,4 +1,4 @@
-//! TLS: a certificate and its key from PEM files, taken anew when the files change.
+//! TLS: a certificate and its key from PEM files, reloaded when the files change.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -19,20 +19,21 @@ pub use validity::Validity;
 
 mod validity;
 
-/// How often the files are looked at.
+/// How often the files are checked.
 pub(super) const RELOAD_INTERVAL: Duration = Duration::from_secs(2);
-/// No chain and no key is as long as this.
+/// Maximum size of a PEM file in bytes; no chain or key is that long.
 const MAX_PEM: u64 = 1024 * 1024;
 
-/// What a server proves its name with.
+/// The server's certificate and key.
 pub struct Tls {
     files: PemFiles,
     config: RwLock<Arc<ServerConfig>>,
-    /// The dates of the certificate; `None` where they cannot be read.
+    /// The validity period of the certificate; `None` if it cannot be read.
     validity: RwLock<Option<Validity>>,
-    /// The dates that were last warned of, and whether they were past, so that no warning is repeated every few seconds.
+    /// The period of the last warning, and whether it had expired, so that the warning is not repeated every few
+    /// seconds.
     warned: Mutex<Option<(Validity, bool)>>,
-    /// The stamps of the files when they were read last, be it that they were of use or not.
+    /// The stamps of the files when they were last read, with or without success.
     stamps: RwLock<[Option<FileStamp>; 2]>,
 }
 
@@ -49,45 +50,44 @@ pub enum Error {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// A file does not hold what it should.
+    /// A file does not contain a certificate or key.
     #[error("`{}` holds no {wanted} in PEM form", path.display())]
     Pem {
         /// The file.
         path: PathBuf,
-        /// What was looked for.
+        /// What the file should contain.
         wanted: &'static str,
-        /// What is wrong with it.
+        /// The parse error.
         source: pem::Error,
     },
-    /// The two do not go together, or are of a kind that is not understood.
+    /// The certificate and the key do not match, or are of an unsupported kind.
     #[error("the key in `{}` cannot be used with the certificate in `{}`", key.display(), certificate.display())]
     Pair {
-        /// The file with the certificate.
+        /// The certificate file.
         certificate: PathBuf,
-        /// The file with the key.
+        /// The key file.
         key: PathBuf,
-        /// What is wrong with them.
+        /// The library's error.
         source: rustls::Error,
     },
 }
 
-/// Has browsers ask this host by TLS alone from now on, so that nobody between can talk them out of it. Those of them that do
-/// not trust the certificate take no notice.
+/// Sets HSTS: browsers use only TLS for this host from now on, so that an attacker on the network cannot downgrade
+/// them. Browsers that do not trust the certificate ignore the header.
 pub(super) fn set_hsts(headers: &mut HeaderMap) {
     headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=2592000"));
 }
 
 impl Tls {
-    /// Reads a certificate (with those that lead to its authority) and its key.
+    /// Loads a certificate (with its intermediate certificates) and its key.
     ///
-    /// # Errors
-    /// A file that cannot be read or holds something else; a key that is not the certificate's.
+    /// # Errors A file cannot be read or has other content; the key does not match the certificate.
     pub fn load(certificate: &Path, key: &Path) -> Result<Tls, Error> {
         let files = PemFiles { certificate: certificate.to_owned(), key: key.to_owned() };
-        // Looked at first: what changes while it is read is read again.
+        // Taken before the read: a file that changes during the read is read again.
         let seen = files.stamps();
         let (config, validity) = files.read()?;
         Ok(Tls {
@@ -99,12 +99,12 @@ impl Tls {
         })
     }
 
-    /// The dates of the certificate in use; `None` where they cannot be read.
+    /// The validity period of the current certificate; `None` if it cannot be read.
     pub fn validity(&self) -> Option<Validity> {
         *self.validity.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Warns, once, where clients refuse the certificate because of its dates.
+    /// Warns once if clients reject the certificate because of its validity period.
     pub fn check_dates(&self, sink: &dyn Sink, now: Timestamp) {
         let Some(validity) = self.validity() else { return };
         let is_past = now > validity.to;
@@ -122,13 +122,13 @@ impl Tls {
         *warned = fault;
     }
 
-    /// Takes connections with the certificate that is the newest now.
+    /// An acceptor with the current certificate.
     pub(super) fn acceptor(&self) -> TlsAcceptor {
         TlsAcceptor::from(Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner)))
     }
 
-    /// Takes a changed pair. One that is broken (it may be half written) leaves the old one, which is said once. Call it
-    /// where reading may block.
+    /// Reloads a changed pair. An invalid one (it may be half written) keeps the old pair in use, and is reported once.
+    /// Call it where blocking is allowed.
     pub(super) fn reload_if_changed(&self, sink: &dyn Sink, time: Timestamp) {
         let now = self.files.stamps();
         self.check_dates(sink, time);
@@ -164,7 +164,7 @@ impl PemFiles {
         let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&read(certificate)?).collect();
         let chain = chain.and_then(|chain| if chain.is_empty() { Err(pem::Error::NoItemsFound) } else { Ok(chain) });
         let chain = chain.map_err(invalid(certificate, "certificate"))?;
-        // Clients judge the others of the chain, too, but may know another way to an authority.
+        // Clients check the other certificates of the chain too, but may know another path to a root.
         let validity = chain.first().and_then(|own| Validity::of(own));
         let private = PrivateKeyDer::from_pem_slice(&read(key)?).map_err(invalid(key, "private key"))?;
         let pair = |source| Error::Pair { certificate: certificate.clone(), key: key.clone(), source };
@@ -182,7 +182,7 @@ impl PemFiles {
 
 fn read(path: &Path) -> Result<Vec<u8>, Error> {
     let failed = |source| Error::Read { path: path.to_owned(), source };
-    // A pipe would hold the server until somebody writes to it.
+    // Reading a pipe would block the server until another process writes to it.
     if !fs::metadata(path).map_err(failed)?.is_file() {
         return Err(failed(io::Error::other("it is no file")));
     }
@@ -203,7 +203,7 @@ mod tests {
 
     impl Pair {
         fn put(&self, name: &str, text: &str) -> PathBuf {
-            // By rename, as it should be done: another file is another inode.
+            // A replacement by rename, as recommended: the new file has another inode.
             let path = self.folder.path().join(name);
             fs::write(path.with_extension("new"), text).expect("write");
             fs::rename(path.with_extension("new"), &path).expect("rename");
@@ -276,7 +276,7 @@ mod tests {
         let early = told();
         assert_eq!(early.len(), 1, "{early:?}");
         assert!(early[0].contains("not valid before 2028-01-01T00:00:00Z") && early[0].contains("clock"), "{early:?}");
-        // One that was valid expires while the server runs.
+        // A valid certificate expires while the server runs.
         tls.reload_if_changed(&heard, "2029-01-01T00:00:00Z".parse().expect("a time"));
         assert_eq!(told(), [""; 0]);
         tls.reload_if_changed(&heard, "2031-01-01T00:00:00Z".parse().expect("a time"));

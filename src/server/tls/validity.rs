@@ -1,15 +1,15 @@
-//! The dates of a certificate, read from its DER form (RFC 5280, 4.1). Only what leads to them is read.
+//! The validity period of a certificate, read from its DER form (RFC 5280, 4.1). Other fields are skipped.
 
 use jiff::Timestamp;
 
-/// Tags of DER.
+/// DER tags.
 const INTEGER: u8 = 0x02;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 const SEQUENCE: u8 = 0x30;
 const VERSION: u8 = 0xa0;
 
-/// The time in which a certificate is valid.
+/// The validity period of a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Validity {
     /// The first moment.
@@ -19,7 +19,7 @@ pub struct Validity {
 }
 
 impl Validity {
-    /// The dates of a certificate; `None` where they cannot be read.
+    /// The validity period of a certificate; `None` if it cannot be read.
     pub(super) fn of(der: &[u8]) -> Option<Validity> {
         let (certificate, _) = element(der, SEQUENCE)?;
         let (signed, _) = element(certificate, SEQUENCE)?;
@@ -33,7 +33,7 @@ impl Validity {
         Some(Validity { from, to })
     }
 
-    /// Why clients refuse the certificate at this time; `None` where its dates are no reason.
+    /// Why clients reject the certificate at this time; `None` if it is within the period.
     pub fn fault(&self, now: Timestamp) -> Option<String> {
         let shown = |time: Timestamp| time.strftime("%Y-%m-%dT%H:%M:%SZ");
         let (from, to, now_shown) = (shown(self.from), shown(self.to), shown(now));
@@ -47,13 +47,13 @@ impl Validity {
     }
 }
 
-/// The content of the element that `bytes` begins with, which has this tag, and what follows it.
+/// The content of the element with this tag at the start of `bytes`, and the rest.
 fn element(bytes: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     let (first, rest) = bytes.split_first()?;
     let (length, rest) = rest.split_first()?;
     let (length, rest) = match length {
         0..=0x7f => (usize::from(*length), rest),
-        // The long form: so many bytes of the length follow.
+        // The long form: this many bytes of the length follow.
         0x81..=0x84 => {
             let (digits, rest) = rest.split_at_checked(usize::from(length & 0x7f))?;
             (digits.iter().fold(0usize, |sum, digit| (sum << 8) | usize::from(*digit)), rest)
@@ -63,7 +63,7 @@ fn element(bytes: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     (*first == tag).then(|| rest.split_at_checked(length))?
 }
 
-/// The time that `bytes` begins with, and what follows it.
+/// The time at the start of `bytes`, and the rest.
 fn time(bytes: &[u8]) -> Option<(Timestamp, &[u8])> {
     let (text, rest, century) = match element(bytes, UTC_TIME) {
         Some((text, rest)) => {
@@ -78,7 +78,7 @@ fn time(bytes: &[u8]) -> Option<(Timestamp, &[u8])> {
     let part = |from: usize, to: usize| digits.get(from..to);
     let (year, month, day) = (part(0, 4)?, part(4, 6)?, part(6, 8)?);
     let (hour, minute, second) = (part(8, 10)?, part(10, 12)?, part(12, 14)?);
-    // This time stands for none (RFC 5280, 4.1.2.5), and is later than all that can be calculated with.
+    // This time means "no expiry" (RFC 5280, 4.1.2.5), and is beyond the supported range.
     let time = match digits {
         "99991231235959" => Timestamp::MAX,
         _ => format!("{year}-{month}-{day}T{hour}:{minute}:{second}Z").parse().ok()?,
