@@ -1,25 +1,26 @@
-//! Live mode: what the mirror lacks is fetched from upstream when a client asks for it, checked, passed on, and placed.
+//! Live mode: files that the mirror lacks are fetched from upstream on request, checked, passed on, and stored.
 //!
-//! | room | what it does |
+//! | module | purpose |
 //! |---|---|
-//! | `upstreams` | where from, as the settings say now |
-//! | `breaker` | an upstream that is down is left alone |
-//! | `index_cache` | upstream's index files, fresh within the time that is set |
-//! | `index_view` | what is offered of a crate: upstream's lines within the limits, and the held ones |
-//! | `download` | one download for all who wait for it |
-//! | `crates` | crates that are not held |
-//! | `dist` | toolchains and rustup: what moves upstream, and what a manifest names |
+//! | `upstreams` | the upstreams, by the current settings |
+//! | `breaker` | a circuit breaker for an upstream that is down |
+//! | `index_cache` | upstream's index files, cached for the configured time |
+//! | `index_view` | the index entries that are offered: upstream's within the filters, and the stored ones |
+//! | `download` | one download shared by all clients that wait for it |
+//! | `crates` | crates that are not stored |
+//! | `dist` | toolchains and rustup: files that change upstream, and files that a manifest names |
 //! | `prefetch` | what clients will probably request next |
 //! | `prefetch_graph` | the graph that a client probably has, and the order of its requests |
-//! | `prefetch_budget` | how many bytes are prefetched that no client may request |
-//! | `store_worker` | what came, into the mirror |
-//! | `access_times` | which files were not asked for the longest, where the size is limited |
-//! | [`metrics`] | what was done so far, in numbers |
-//! | [`error`] | what a client is told instead |
+//! | `prefetch_budget` | limits the bytes that are prefetched and never requested |
+//! | `store_worker` | stores fetched files in the mirror |
+//! | `access_times` | the least recently requested files, if the size is limited |
+//! | [`metrics`] | counters |
+//! | [`error`] | the error response of a client |
 //!
-//! Switched off, none of this asks anybody for anything. Only what upstream's index lists can be fetched, so nobody fills the
-//! disk with names that he made up. A file is only placed with the digest that the index or a channel manifest states for it.
-//! Requests that this very server sent, by whatever detour, are answered from the mirror alone.
+//! When live mode is off, none of this sends a request. Only crates in upstream's index can be fetched, so nobody can
+//! fill the disk with invented names. A file is stored only with the digest from the index or a channel manifest.
+//! Requests that originate from this server itself, directly or through other mirrors, are answered from the mirror
+//! only.
 
 mod prefetch;
 mod breaker;
@@ -73,25 +74,25 @@ pub use download::{SharedDownload, StartedDownload};
 pub use error::LiveError;
 pub use upstreams::{Error, ReadCargoConfig};
 
-/// How often it is looked whether the settings have changed.
+/// How often the settings are checked for changes.
 const SETTINGS_POLL_INTERVAL: Duration = Duration::from_millis(250);
 
-/// How long what was set is taken for not having come to anything, where it cannot be followed.
+/// How long after a failed attempt to apply the settings the next one starts.
 const RECONFIGURE_DELAY: Duration = Duration::from_secs(30);
 
-/// Whose live mode it is.
+/// Configuration of live mode.
 pub struct Options {
     /// The mirror.
     pub mirror: Layout,
     /// The settings, which may change at any time.
     pub settings: Arc<SettingsStore>,
-    /// Reads the user's cargo configuration: proxies, authorities, tokens, the replacement of crates.io.
+    /// Reads the user's cargo configuration: proxies, certificate authorities, tokens, source replacement of crates.io.
     pub cargo_config: ReadCargoConfig,
     /// The environment.
     pub env: Env,
     /// The clock.
     pub clock: fn() -> Timestamp,
-    /// Where faults are reported.
+    /// Receives reports of errors.
     pub sink: Arc<dyn Sink>,
 }
 
@@ -105,20 +106,20 @@ pub struct LiveMirror {
     store_worker: StoreWorker,
     metrics: Arc<LiveMetrics>,
     access_times: Arc<AccessTimes>,
-    /// How often an index file turned out to be another one before it was to be asked about again.
+    /// How often an index file changed while its cached copy still counted as fresh.
     early_changes: Arc<AtomicU64>,
 }
 
-/// What belongs to one state of the settings.
+/// The state for one settings generation.
 #[derive(Default)]
 struct State {
     settings_generation: Option<u64>,
     active: Option<Arc<ActiveState>>,
-    /// Why nobody can be asked, and since when.
+    /// Why no upstream can be used, and since when.
     config_error: Option<(String, Instant)>,
 }
 
-/// What the settings say of where to fetch from, and of how long that is fresh.
+/// The settings that select the upstreams and the cache durations.
 #[derive(PartialEq, Eq)]
 struct UpstreamConfig {
     index: Option<UpstreamUrl>,
@@ -141,7 +142,7 @@ impl UpstreamConfig {
     }
 }
 
-/// Live mode that is on.
+/// The state of live mode while it is on.
 struct ActiveState {
     settings: Arc<Settings>,
     config: UpstreamConfig,
@@ -151,25 +152,24 @@ struct ActiveState {
     filter: OfferFilter,
 }
 
-/// An index file as it is offered.
+/// An index entry as offered.
 #[derive(Clone, Debug)]
 pub struct IndexView {
-    /// Its text; `None`: there is no such crate, neither here nor upstream.
+    /// Its text; `None`: the crate exists neither here nor upstream.
     pub text: Option<String>,
-    /// Upstream has such a crate, and the limits let none of its versions pass.
+    /// Upstream has the crate, but the filters exclude all its versions.
     pub is_excluded: bool,
-    /// Until when it may be given without asking again.
+    /// When upstream must be asked again.
     pub fresh_until: Instant,
 }
 
-/// What upstream says of a crate; what is offered follows from it and from what is held.
+/// Upstream's state of a crate; [`LiveMirror::index_view`] merges it with the stored entry.
 pub struct UpstreamIndex(Result<(Arc<ActiveState>, index_cache::CachedIndex), LiveError>);
 
 impl LiveMirror {
-    /// Live mode as the settings say. What a killed process left is removed, off or on.
+    /// Starts live mode by the settings. Removes leftovers of a killed process, on or off.
     ///
-    /// # Errors
-    /// No thread, no random number.
+    /// # Errors The thread or the random number is not available.
     pub fn start(options: Options) -> io::Result<LiveMirror> {
         let figures = Arc::new(LiveMetrics::default());
         let used = Arc::new(AccessTimes::read(&options.mirror.live_access_times()));
@@ -196,17 +196,16 @@ impl LiveMirror {
         })
     }
 
-    /// Refuses settings that cannot be followed where live mode is on: who starts a server is told at once.
+    /// Checks the settings if live mode is on, so that errors are reported at start.
     ///
-    /// # Errors
-    /// Everything in [`Error`].
+    /// # Errors Everything in [`Error`].
     pub fn check_settings(&self) -> Result<(), Error> {
         let settings = self.options.settings.current();
         if settings.proxy_mode { self.build_upstreams(&settings).map(drop) } else { Ok(()) }
     }
 
-    /// Follows the settings as long as it lives: switched off, it breaks off what is under way, whether anybody asks for anything
-    /// or not. Call it where tasks can be started.
+    /// Applies changes of the settings while this exists. When live mode is disabled, it cancels downloads even without
+    /// further requests. Call it inside an async runtime.
     pub fn watch_settings(self: &Arc<Self>) {
         let proxy = Arc::downgrade(self);
         tokio::spawn(async move {
@@ -218,8 +217,8 @@ impl LiveMirror {
         });
     }
 
-    /// What is said in `Via` of an answer that tells others what this server is: its own name, and those of the mirrors that it
-    /// fetches from.
+    /// The `Via` header of a response that identifies this server: its own ID, and those of the mirrors that it fetches
+    /// from.
     pub fn via(&self) -> String {
         let mut mirrors = vec![self.via.clone()];
         if let Some(Ok(running)) = self.active() {
@@ -228,8 +227,8 @@ impl LiveMirror {
         mirrors.iter().map(|name| format!("1.1 {name}")).collect::<Vec<_>>().join(", ")
     }
 
-    /// Whether a request with this `Via` was sent by this very server, or by a mirror that it fetches from. Neither is asked
-    /// for it again: two that ask each other would wait for each other.
+    /// Whether a request with this `Via` was sent by this server, or by a mirror that it fetches from. Neither is
+    /// forwarded to them again: two mirrors of each other would wait for each other.
     pub fn is_loop(&self, via: &str) -> bool {
         let names = mirrors_in_via(via);
         let is_upstream = |name: &String| matches!(self.active(), Some(Ok(running)) if running.upstreams.upstream_mirrors().contains(name));
@@ -241,12 +240,12 @@ impl LiveMirror {
         self.options.settings.current().proxy_mode
     }
 
-    /// A number that is another one whenever what is offered may be another.
+    /// Settings generation; it changes whenever the offered content may change.
     pub fn settings_generation(&self) -> u64 {
         self.options.settings.generation() + self.early_changes.load(Relaxed)
     }
 
-    /// Asks upstream about a crate, where that was not done lately; `None` where live mode is off.
+    /// Looks up a crate upstream unless its cached state is fresh; `None` if live mode is off.
     pub async fn lookup_index(self: &Arc<Self>, name: &CrateName) -> Option<UpstreamIndex> {
         let running = match self.active()? {
             Ok(running) => running,
@@ -273,14 +272,14 @@ impl LiveMirror {
         known
     }
 
-    /// What is offered of a crate, with its lines that are held (`None`: none are). Call it where hashing may take a while.
+    /// The index entry that is offered for a crate, given the stored lines (`None`: none). Call it where hashing may
+    /// block.
     ///
-    /// # Errors
-    /// Upstream gave no answer, and nothing is held.
+    /// # Errors Upstream gave no answer, and nothing is stored.
     pub fn index_view(&self, upstream: &UpstreamIndex, held: Option<&str>) -> Result<IndexView, LiveError> {
         let (running, known) = match (&upstream.0, held) {
             (Ok(asked), _) => asked,
-            // What is here is offered whatever upstream does.
+            // Stored crates are offered whatever upstream's state is.
             (Err(_), Some(held)) => {
                 self.metrics.stale_responses.fetch_add(1, Relaxed);
                 return Ok(IndexView {
@@ -306,25 +305,25 @@ impl LiveMirror {
         Ok(IndexView { text, is_excluded: withheld, fresh_until: known.fresh_until })
     }
 
-    /// Where crates come from, without credentials; `None` where live mode is off, or can ask nobody.
+    /// The registry's URL without credentials; `None` if live mode is off or has no usable upstream.
     pub fn upstream_url(&self) -> Option<String> {
         self.active()?.ok().map(|running| running.upstreams.registry_client().address())
     }
 
-    /// What was not held is given to a client all the same, so many bytes of it.
+    /// Counts a response of `bytes` bytes with a file that was fetched for it.
     pub fn record_fetched_response(&self, bytes: u64) {
         self.metrics.served_misses.fetch_add(1, Relaxed);
         self.metrics.served_miss_bytes.fetch_add(bytes, Relaxed);
     }
 
-    /// A file of the mirror is being given to a client.
+    /// Records that a client requested a file of the mirror.
     pub fn record_access(&self, path: &SafePath) {
         if self.options.settings.current().proxy_cache_max > 0 {
             self.access_times.record(path, (self.options.clock)());
         }
     }
 
-    /// The figures, and how the upstreams are.
+    /// The counters, and the health of the upstreams.
     pub fn metrics_snapshot(&self) -> MetricsSnapshot {
         let offline = self.options.settings.current().offline;
         let mut figured = MetricsSnapshot { is_enabled: self.is_enabled(), offline, ..self.metrics.snapshot() };
@@ -355,7 +354,7 @@ impl LiveMirror {
         figured
     }
 
-    /// Takes no more work, and waits until what came is placed, for so long at most; whether it is.
+    /// Accepts no more work, and waits up to `timeout` until all fetched files are stored; returns whether they are.
     pub fn shutdown(&self, timeout: Duration) -> bool {
         self.store_worker.shutdown(timeout)
     }
@@ -364,7 +363,7 @@ impl LiveMirror {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Live mode as it is to be now; `None`: off.
+    /// The state for the current settings; `None`: off.
     fn active(&self) -> Option<Result<Arc<ActiveState>, LiveError>> {
         let generation = self.options.settings.generation();
         let mut state = self.state();
@@ -400,13 +399,13 @@ impl LiveMirror {
         }
     }
 
-    /// Whether these upstreams are still to be asked.
+    /// Whether these upstreams are still in use.
     fn is_active(&self, running: &Arc<ActiveState>) -> bool {
         matches!(self.active(), Some(Ok(now)) if Arc::ptr_eq(&now.upstreams, &running.upstreams))
     }
 
-    /// Follows the settings as they are now. What is known of upstream, and what is under way, stays where the settings that
-    /// changed say nothing of either.
+    /// Applies the current settings. Cached upstream data and running downloads survive if the changed settings do not
+    /// concern them.
     fn reconfigure(&self, before: Option<Arc<ActiveState>>) -> State {
         let Options { settings: live, mirror, clock, sink, .. } = &self.options;
         let settings = live.current();

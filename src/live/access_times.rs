@@ -1,7 +1,8 @@
-//! When files of the mirror were last asked for, as far as live mode's size is limited: what nobody asks for goes first.
+//! When files of the mirror were last requested, used if live mode's size is limited: the least recently requested
+//! files are evicted first.
 //!
-//! What is answered from memory is not seen here. A file that is only ever answered from there looks unused; should it go, it
-//! is fetched again. The times outlive the process, within minutes.
+//! Responses from the memory cache are not recorded. A file that is only ever served from there looks unused; if it is
+//! evicted, it is fetched again. The times survive a restart, except for the last minutes.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -14,10 +15,10 @@ use jiff::Timestamp;
 use crate::durable;
 use crate::safe_path::SafePath;
 
-/// Files whose time is known at most; a mirror with more of them than that has them in a rougher order.
+/// Maximum number of files with a recorded time; a larger mirror has a less exact order.
 const MAX_FILES: usize = 500_000;
 
-/// The times.
+/// The access times.
 #[derive(Default)]
 pub(super) struct AccessTimes(Mutex<Times>);
 
@@ -28,7 +29,7 @@ struct Times {
 }
 
 impl AccessTimes {
-    /// Those that an earlier process left at `path`. What cannot be read is forgotten.
+    /// Reads the times that an earlier process saved at `path`. An unreadable file counts as empty.
     pub(super) fn read(path: &Path) -> AccessTimes {
         let text = std::fs::read_to_string(path).unwrap_or_default();
         let of = text.lines().filter_map(|line| {
@@ -39,7 +40,7 @@ impl AccessTimes {
         AccessTimes(Mutex::new(Times { by_path: of.take(MAX_FILES).collect(), is_dirty: false }))
     }
 
-    /// The file was asked for.
+    /// Records that the file was requested.
     pub(super) fn record(&self, path: &SafePath, now: Timestamp) {
         let mut times = self.times();
         times.is_dirty = true;
@@ -53,16 +54,15 @@ impl AccessTimes {
         }
     }
 
-    /// All of them.
+    /// All recorded times.
     pub(super) fn all(&self) -> BTreeMap<String, Timestamp> {
         self.times().by_path.clone()
     }
 
-    /// Leaves them at `path` for the next process, where they are others than before; without those of files that are gone,
-    /// which `there` tells.
+    /// Saves the times at `path` for the next process if they changed. Omits files that no longer exist, according to
+    /// `exists`.
     ///
-    /// # Errors
-    /// The file system's.
+    /// # Errors The file system's.
     pub(super) fn write(&self, path: &Path, exists: impl Fn(&str) -> bool) -> io::Result<()> {
         let mut text = String::new();
         {

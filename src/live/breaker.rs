@@ -1,4 +1,4 @@
-//! An upstream that is down is left alone for a while, so that not every client waits for it in turn.
+//! A circuit breaker: an upstream that is down gets no requests for a while, so that clients do not each wait for it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -7,59 +7,59 @@ use tokio::sync::watch;
 
 use crate::event::Sink;
 
-/// Failures in a row after which an upstream counts as down.
+/// Consecutive failures after which an upstream counts as down.
 const FAILURE_THRESHOLD: u32 = 3;
-/// How long an upstream that is down is left alone at first; each further failure doubles it.
+/// The first pause for an upstream that is down; each further failure doubles it.
 const FIRST_COOLDOWN: Duration = Duration::from_secs(5);
-/// How long at most.
+/// The longest pause.
 const MAX_COOLDOWN: Duration = Duration::from_secs(60);
 
-/// The state of one upstream. Requests ask it before they are sent, and tell it afterwards how they fared.
+/// The state of one upstream. A request asks it for permission first and reports its result afterwards.
 pub(super) struct CircuitBreaker {
     state: Mutex<BreakerState>,
-    /// Whether nobody is to be asked for anything any more.
+    /// Whether the upstream is no longer in use.
     disabled: watch::Receiver<bool>,
-    /// What it is the upstream of, for the operator.
+    /// What the upstream provides, for the operator.
     service: &'static str,
     sink: Arc<dyn Sink>,
 }
 
 #[derive(Debug, Default)]
 struct BreakerState {
-    /// Somebody was answered.
+    /// A request succeeded.
     has_answered: bool,
     failures: u32,
-    /// Down, and until when it is left alone.
+    /// The end and the length of the current pause.
     cooldown: Option<(Instant, Duration)>,
-    /// One request is finding out whether it is there again.
+    /// One request is testing whether the upstream works again.
     is_probing: bool,
-    /// What went wrong last; `None`: nothing, or it is long past.
+    /// The last error; `None`: there was none, or it is long past.
     last_error: Option<String>,
 }
 
-/// How an upstream is.
+/// The health of an upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum BreakerHealth {
-    /// Nobody has asked it for anything.
+    /// No request was sent to it yet.
     Unused,
-    /// Nothing is known against it.
+    /// No recent request failed.
     Healthy,
-    /// Requests have failed lately, with the last one's reason.
+    /// Recent requests failed, with the last reason.
     Degraded(String),
-    /// It is left alone, for so long, for this reason.
+    /// It gets no requests for this time, for this reason.
     Down(Duration, String),
 }
 
 impl CircuitBreaker {
-    /// Of the upstream of `of`, which is asked until `off` says otherwise.
+    /// A breaker for the upstream of `of`, in use until `off` becomes true.
     pub(super) fn new(of: &'static str, off: &watch::Receiver<bool>, sink: Arc<dyn Sink>) -> CircuitBreaker {
         CircuitBreaker { state: Mutex::default(), disabled: off.clone(), service: of, sink }
     }
 
-    /// Waits until nobody is to be asked for anything any more.
+    /// Waits until the upstream is no longer in use.
     pub(super) async fn wait_disabled(&self) {
         let mut off = self.disabled.clone();
-        // Whoever could say so is gone: then it is so.
+        // A dropped sender counts as true.
         let _said = off.wait_for(|off| *off).await.is_ok();
     }
 
@@ -69,8 +69,7 @@ impl CircuitBreaker {
 
     /// Whether a request may be sent.
     ///
-    /// # Errors
-    /// It is down: how long it will be left alone, and why.
+    /// # Errors It is down: the remaining pause, and the reason.
     pub(super) fn try_acquire(&self, now: Instant) -> Result<(), (Duration, String)> {
         let mut state = self.state();
         let Some((until, _)) = state.cooldown else { return Ok(()) };
@@ -82,7 +81,7 @@ impl CircuitBreaker {
         Err((left.max(Duration::from_secs(1)), state.last_error.clone().unwrap_or_default()))
     }
 
-    /// A request was answered, whatever it was.
+    /// Records an answer of any kind.
     pub(super) fn record_success(&self) {
         let before =
             std::mem::replace(&mut *self.state(), BreakerState { has_answered: true, ..BreakerState::default() });
@@ -91,14 +90,14 @@ impl CircuitBreaker {
         }
     }
 
-    /// A request came to nothing.
+    /// Records a failed request.
     pub(super) fn record_failure(&self, now: Instant, why: String) {
         let mut state = self.state();
         state.failures += 1;
         state.is_probing = false;
         state.last_error = Some(why);
         if state.failures >= FAILURE_THRESHOLD {
-            // Those that were under way when it went down say nothing new.
+            // Requests that were in flight when it went down are no new evidence.
             let cooldown = match state.cooldown {
                 Some((until, rest)) if until <= now => (rest * 2).min(MAX_COOLDOWN),
                 Some((_, rest)) => rest,
@@ -116,17 +115,17 @@ impl CircuitBreaker {
         }
     }
 
-    /// The answer to a request has begun, and may yet break off: the next request may find out as well.
+    /// Records that an answer began. It may still fail, so the next request may test the upstream too.
     pub(super) fn record_response_start(&self) {
         self.state().is_probing = false;
     }
 
-    /// A request was given up before anybody knew how it would fare.
+    /// Records a request that was cancelled before its result was known.
     pub(super) fn record_cancelled(&self) {
         self.state().is_probing = false;
     }
 
-    /// How it is.
+    /// The current health.
     pub(super) fn health(&self, now: Instant) -> BreakerHealth {
         let state = self.state();
         match (&state.cooldown, &state.last_error) {

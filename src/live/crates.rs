@@ -1,4 +1,4 @@
-//! Crates that are not held: each fetched once, whoever asks.
+//! Crates that are not stored: each is fetched once for all clients.
 
 use std::collections::HashMap;
 use std::fs;
@@ -17,26 +17,28 @@ use super::{ActiveState, LiveMirror};
 use crate::crate_id::CrateId;
 use crate::index_line::IndexLine;
 
-/// Most bytes of a `.crate`. Crates.io allows 10 MB and a few exceptions; own registries have larger ones.
+/// Maximum size of a `.crate` in bytes. Crates.io allows 10 MB and a few exceptions; private registries have larger
+/// ones.
 const MAX_CRATE_BYTES: u64 = 4 * 1024 * 1024 * 1024;
-/// A version that upstream's file does not list is asked for again where the file is older than this: a client may know more.
+/// If upstream's cached index file does not list a version and is older than this, it is fetched again: a client may
+/// have newer information.
 const MAX_AGE_OF_UNLISTED: Duration = Duration::from_secs(2);
 
 /// How long a prefetched crate waits for a client to request it.
 const PREFETCH_TTL: Duration = Duration::from_secs(30);
 
-/// What becomes of a request for a file that is not held.
+/// Result of a request for a file that is not stored.
 #[derive(Debug)]
 pub enum FetchOutcome {
-    /// It is held by now.
+    /// It is stored by now.
     Stored,
-    /// It is on its way.
+    /// It is being downloaded.
     Downloading(SharedDownload),
-    /// It cannot be had.
+    /// It cannot be fetched.
     Failed(LiveError),
 }
 
-/// The downloads that are under way, and those that came and are not placed yet.
+/// Running downloads, and completed ones that are not stored yet.
 #[derive(Default)]
 pub(super) struct CrateDownloads {
     downloads: Mutex<HashMap<String, Entry>>,
@@ -57,7 +59,7 @@ enum Demand {
     Prefetched(Box<FetchedCrate>, Instant, Reservation),
 }
 
-/// A crate that came, with what belongs to it.
+/// A fetched crate with its index entry.
 struct FetchedCrate {
     id: CrateId,
     line: IndexLine,
@@ -66,7 +68,7 @@ struct FetchedCrate {
 }
 
 impl Entry {
-    /// A client's handle on the download, and the crate where it has arrived and is to be stored now.
+    /// A client's handle on the download, and the crate if it has arrived and must be stored now.
     fn board(&mut self) -> (SharedDownload, Option<Box<FetchedCrate>>) {
         let download = self.download.for_client();
         let arrived = match std::mem::replace(&mut self.demand, Demand::Requested { ahead: true }) {
@@ -94,7 +96,7 @@ impl CrateDownloads {
 }
 
 impl LiveMirror {
-    /// Has a crate fetched that is not held; `None` where live mode is off.
+    /// Fetches a crate that is not stored; `None` if live mode is off.
     pub async fn fetch_crate(self: &Arc<Self>, id: &CrateId) -> Option<FetchOutcome> {
         let running = match self.active()? {
             Ok(running) => running,
@@ -102,7 +104,7 @@ impl LiveMirror {
         };
         self.metrics.misses.fetch_add(1, Relaxed);
         self.prefetcher.request(id);
-        // What came ahead may be what is not offered any more.
+        // A prefetched crate may be excluded by now.
         if self.is_requested(id)
             && let Some(flight) = self.join_crate_download(id)
         {
@@ -124,7 +126,7 @@ impl LiveMirror {
         flights.get(&id.file_name()).is_some_and(|entry| matches!(entry.demand, Demand::Requested { .. }))
     }
 
-    /// The download of a crate, where it has begun. It is wanted from then on.
+    /// The running download of a crate. It counts as requested from now on.
     fn join_crate_download(self: &Arc<Self>, id: &CrateId) -> Option<SharedDownload> {
         let mut flights = self.crate_downloads.downloads();
         let entry = flights.get_mut(&id.file_name()).filter(|entry| !entry.download.is_aborted())?;
@@ -144,7 +146,7 @@ impl LiveMirror {
     }
 
     async fn prefetch(self: Arc<Self>, running: Arc<ActiveState>, id: CrateId, reservation: Reservation) {
-        // Nothing more is fetched where live mode was switched off meanwhile.
+        // Nothing more is fetched if live mode was disabled meanwhile.
         if !self.is_active(&running) || self.options.mirror.crate_file(&id).is_file() {
             return;
         }
@@ -169,7 +171,8 @@ impl LiveMirror {
         self.crate_downloads.downloads().retain(|_, entry| !is_old(entry));
     }
 
-    /// Asks the budget whether a prefetch of `id` may go on. One that may not is given up, before a client can wait for it.
+    /// Asks the budget whether a prefetch of `id` may continue. A refused one is cancelled before a client can wait for
+    /// it.
     fn gate(self: &Arc<Self>, running: &Arc<ActiveState>, id: &CrateId) -> Gate {
         let (proxy, name, running) = (Arc::clone(self), id.file_name(), Arc::clone(running));
         Box::new(move |step| {
@@ -194,7 +197,7 @@ impl LiveMirror {
         })
     }
 
-    /// The line of a crate, as it is offered, and when upstream's index was read.
+    /// The index line of a crate as offered, and when upstream's index was read.
     async fn index_line(&self, running: &Arc<ActiveState>, id: &CrateId) -> Result<(IndexLine, Timestamp), LiveError> {
         let now = (self.options.clock)();
         let ttl = running.settings.proxy_ttl;
@@ -209,7 +212,7 @@ impl LiveMirror {
             known = self.cached_index(running, &id.name, ttl, Some(since)).await?;
             line = listed_line(&known);
         }
-        // What is held says which bytes the crate has, also where its file was left out or is lost.
+        // The stored line determines the crate's bytes, even if its file was omitted or is lost.
         let held = fs::read_to_string(self.options.mirror.index_file(&id.name)).ok();
         let held = held.and_then(|text| IndexLine::find_version(&text, &id.name, &id.version));
         let read = known.checked_at.unwrap_or(now);
@@ -227,7 +230,7 @@ impl LiveMirror {
         }
     }
 
-    /// Begins the download, unless it has begun. `prefetch`: no client has requested it yet.
+    /// Starts the download, unless it is running. `prefetch`: no client has requested it yet.
     fn start_crate_download(
         self: &Arc<Self>,
         running: &Arc<ActiveState>,
@@ -249,7 +252,7 @@ impl LiveMirror {
             }
             return FetchOutcome::Downloading(flight);
         }
-        // Flights are forgotten after their file is in its place.
+        // A download is removed from the table after its file is stored.
         if self.options.mirror.crate_file(id).is_file() {
             return FetchOutcome::Stored;
         }
@@ -263,7 +266,7 @@ impl LiveMirror {
         };
         flights.insert(name, Entry { download: flight, demand });
         drop(flights);
-        // A task of its own: whoever asked may go away.
+        // A separate task: the client may disconnect.
         tokio::spawn(Arc::clone(self).run_crate_download(Arc::clone(running), pilot, id.clone(), line, read, gate));
         FetchOutcome::Downloading(handle)
     }
@@ -323,11 +326,11 @@ impl LiveMirror {
                 }
                 self.enqueue_store(cargo);
             }
-            // It was taken out already, and its place may be another's.
+            // The entry was removed already, and another download may use its key.
             Err(refusal) if refusal.is_given_up() => {}
             Err(refusal) => {
                 let entry = self.crate_downloads.downloads().remove(&id.file_name());
-                // What nobody asked for is missed by nobody; what was wrong with its bytes is told all the same.
+                // No client misses a failed prefetch, but wrong bytes are always reported.
                 if refusal.is_mismatch() || entry.is_none_or(|entry| matches!(entry.demand, Demand::Requested { .. })) {
                     self.report_failed_fetch(&id.to_string(), &refusal);
                 }
@@ -345,7 +348,7 @@ impl LiveMirror {
             .enqueue(StoreJob::Crate { id, line: Box::new(line), index_read: read, download: landed }, done);
     }
 
-    /// Counts and reports a file that did not come.
+    /// Counts and reports a failed download.
     pub(super) fn report_failed_fetch(&self, what: &str, refusal: &LiveError) {
         if refusal.is_not_found() {
             return;

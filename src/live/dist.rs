@@ -1,16 +1,16 @@
-//! Toolchains and rustup: what moves upstream, and what a manifest names.
+//! Toolchains and rustup: files that change upstream, and files that a manifest names.
 //!
-//! | file | what it knows |
+//! | module | purpose |
 //! |---|---|
-//! | `file_set` | which files are of use together alone |
-//! | `sync` | one of these from upstream into the mirror |
-//! | `component` | a file that a held manifest names |
-//! | `manifest_index` | which files these are |
-//! | `freshness` | what is fresh, absent, on its way |
-//! | `lru` | tables that strangers cannot make grow |
+//! | `file_set` | files that are only useful together |
+//! | `sync` | copies a file set from upstream into the mirror |
+//! | `component` | a file that a stored manifest names |
+//! | `manifest_index` | the files that manifests name |
+//! | `freshness` | what is fresh, absent, or being fetched |
+//! | `lru` | tables that clients cannot grow without limit |
 //!
-//! rustup asks for a manifest's `.sha256` first, and then for the manifest: both are held, and replaced, together. Components
-//! are only asked for where a held manifest names them.
+//! rustup requests a manifest's `.sha256` first, and then the manifest: both are stored, and replaced, together.
+//! Components are only fetched if a stored manifest names them.
 
 mod sync;
 mod component;
@@ -35,32 +35,32 @@ use freshness::UpstreamUnavailable;
 
 pub(super) use freshness::DistState;
 
-/// How long a client waits for upstream where an older copy is at hand.
+/// How long a client waits for upstream if an older copy is stored.
 const TIMEOUT_WITH_COPY: Duration = Duration::from_secs(4);
-/// How long where there is none. rustup gives up later than cargo, which does after 30 seconds without a byte.
+/// How long it waits otherwise. Cargo gives up after 30 seconds without a byte, rustup later.
 const TIMEOUT: Duration = Duration::from_secs(25);
 
-/// Whether the file is another one from time to time: a channel's manifest that is not of one day, what rustup is updated to,
-/// and what belongs to either.
+/// Whether the file changes upstream: the manifest of a channel without a date, the current rustup, and the files that
+/// belong to either.
 pub fn is_mutable_path(path: &SafePath) -> bool {
     FileSet::of(path).is_some_and(|unit| unit.is_mutable())
 }
 
 impl LiveMirror {
-    /// Looks upstream for what has moved, where that was not done lately. Where an older copy is held and upstream is slow,
-    /// or gives no answer, that copy is as good as it gets.
+    /// Checks upstream for a changed file unless the last check is recent. If upstream is slow or does not answer, the
+    /// stored copy remains.
     pub async fn refresh_dist_file(self: &Arc<Self>, path: &SafePath) {
         let Some(file_set) = FileSet::of(path).filter(FileSet::is_mutable) else { return };
         let Some(Ok(running)) = self.active() else { return };
         let stale = match running.dist.needs_refresh(&file_set, path) {
             Ok(false) => false,
             Err(UpstreamUnavailable) => true,
-            // What is not held is brought as a miss.
+            // A file that is not stored is fetched as a miss.
             Ok(true) if !self.is_stored(path).await => return,
             Ok(true) => match tokio::time::timeout(TIMEOUT_WITH_COPY, self.join_sync(&running, &file_set, false)).await
             {
                 Ok(Ok(())) => false,
-                // What upstream does not have, or has no more, stays as it is.
+                // A file that upstream lacks or removed stays as it is.
                 Ok(Err(refusal)) if refusal.is_not_found() => {
                     running.dist.record_fresh(&file_set, running.settings.proxy_ttl, None);
                     false
@@ -77,8 +77,8 @@ impl LiveMirror {
         }
     }
 
-    /// Has a file below dist/ or rustup/ fetched that is not held; `None` where live mode is off, and for a path that upstream
-    /// need not be asked for.
+    /// Fetches a missing file below dist/ or rustup/; `None` if live mode is off, and for a path that upstream cannot
+    /// have.
     pub async fn fetch_dist_file(self: &Arc<Self>, path: &SafePath) -> Option<FetchOutcome> {
         let running = match self.active()? {
             Ok(running) => running,
@@ -96,7 +96,7 @@ impl LiveMirror {
         if let Some(flight) = running.dist.downloads().get(path).filter(|flight| !flight.is_aborted()) {
             return Some(FetchOutcome::Downloading(flight.clone()));
         }
-        // Several manifests may have to be asked for, one after the other.
+        // Several manifests may be fetched, one after the other.
         Some(match tokio::time::timeout(TIMEOUT, self.component_digest(&running, path, date)).await {
             Ok(Ok(sha256)) => self.start_component_download(&running, path, sha256),
             Ok(Err(refusal)) => FetchOutcome::Failed(refusal),
@@ -118,7 +118,8 @@ impl LiveMirror {
         if toolchains.is_known_absent(&file_set.primary()) || toolchains.is_known_absent(path) {
             return Err(absent());
         }
-        // A signature alone may be lacking; that it fits what is held is seen from both.
+        // If only a signature is missing, upstream's manifest is fetched too: only the two together show whether it
+        // matches.
         let force = file_set.is_signature(path);
         match tokio::time::timeout(TIMEOUT, self.join_sync(running, file_set, force)).await {
             Ok(brought) => brought?,
@@ -135,7 +136,7 @@ impl LiveMirror {
         Err(absent())
     }
 
-    /// Brings a unit, once for all who ask for it.
+    /// Syncs a file set, once for all clients that request it.
     async fn join_sync(
         self: &Arc<Self>,
         running: &Arc<ActiveState>,
@@ -146,7 +147,7 @@ impl LiveMirror {
             return Err(LiveError::not_found(format!("no toolchain is of the day of {file_set}")));
         }
         let begin = || {
-            // A task of its own: whoever asked may go away.
+            // A separate task: the client may disconnect.
             let task = tokio::spawn(Arc::clone(self).run_sync(Arc::clone(running), file_set.clone(), force));
             let (running, unit) = (Arc::clone(running), file_set.clone());
             let ended = move |ended: Result<_, _>| {

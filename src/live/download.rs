@@ -1,7 +1,7 @@
-//! One download for any number of clients: its bytes are written to a file of their own, hashed, and read from there by all
-//! who wait for them, as they come.
+//! One download for any number of clients. Its bytes are written to a separate file and hashed, and all waiting clients
+//! read them from there as they arrive.
 //!
-//! Nobody is given the end of a file before its digest was found right: a client that would take bad bytes for good sees its
+//! No client gets the end of a file before its digest is verified. A client that would accept wrong bytes sees its
 //! connection break instead.
 
 use std::fs::File;
@@ -24,76 +24,76 @@ use crate::http::{ChunkSink, Client, Request, Secret};
 use crate::mirror::layout::Layout;
 use crate::mirror::live::PartialFile;
 
-/// Bytes that are written, and told of, at a time.
+/// Bytes that are written and announced at a time.
 const CHUNK_SIZE: usize = 64 * 1024;
-/// The end of a file that nobody is given before the whole is found right.
+/// The end of a file that is withheld until the whole file is verified, in bytes.
 const UNVERIFIED_TAIL: u64 = 16 * 1024;
-/// Room on the disk for a body of unknown length, at least.
+/// Minimum free disk space for a body of unknown length, in bytes.
 const MIN_ALLOCATION: u64 = 1 << 20;
-/// How long a client waits for the beginning. Cargo gives up after 30 seconds without a byte.
+/// How long a client waits for the first bytes. Cargo gives up after 30 seconds without a byte.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(25);
-/// A download that every client has left ends after so long, unless the rest will come within as long at its present speed.
-/// A client that was told to try again is back by then.
+/// A download that all clients have left ends after this time, unless the rest will arrive within the same time at the
+/// current speed. A client that was told to retry is back by then.
 const ABANDON_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often it is looked whether a download is abandoned.
+/// How often a download is checked for waiting clients.
 const ABANDON_CHECK_INTERVAL: Duration = Duration::from_millis(500);
-/// How often a paused download asks whether it may go on.
+/// How often a paused download checks whether it may continue.
 const PAUSE_LOOKS: Duration = Duration::from_millis(20);
 
-/// What is to be fetched.
+/// What to download.
 pub(super) struct DownloadSpec {
-    /// How errors name it.
+    /// Its name in errors.
     pub(super) name: String,
-    /// Its address, which may hold a name and a password.
+    /// Its URL, which may contain a user name and a password.
     pub(super) url: String,
-    /// The token that goes along.
+    /// The token to send.
     pub(super) token: Option<Secret>,
-    /// The digest that it must have.
+    /// The expected digest.
     pub(super) sha256: Sha256,
-    /// Bytes that it may have.
+    /// Maximum size in bytes.
     pub(super) max_bytes: u64,
-    /// Whether it goes on; `None`: in any case.
+    /// Decides whether it continues; `None`: always.
     pub(super) gate: Option<Gate>,
 }
 
-/// Decides with each step whether a download goes on.
+/// Decides at each step whether a download continues.
 pub(super) type Gate = Box<dyn Fn(Step) -> Admission + Send + Sync>;
 
 /// A step of a download.
 #[derive(Clone, Copy)]
 pub(super) enum Step {
-    /// A body of this length begins, for the first time or anew.
+    /// A body of this length begins, for the first time or after a restart.
     Begins(Option<u64>),
-    /// So many bytes of it have arrived.
+    /// This many bytes of it have arrived.
     Received(u64),
 }
 
-/// A file that came, whole and right.
+/// A complete and verified file.
 #[derive(Debug)]
 pub(super) struct CompletedDownload {
-    /// The file, which nobody takes for debris as long as this is there.
+    /// The file, protected from cleanup while this exists.
     pub(super) file: PartialFile,
-    /// Bytes.
+    /// Size in bytes.
     pub(super) size: u64,
 }
 
-/// A download that is under way, or over.
+/// A running or finished download.
 #[derive(Clone, Debug)]
 pub struct SharedDownload {
     progress: watch::Receiver<Progress>,
-    /// Says whether any client ever waited; its receivers are the clients that wait now.
+    /// True once any client has waited; its receivers are the clients that wait now.
     clients: Arc<watch::Sender<bool>>,
-    /// Held by a client's own handle.
+    /// Only in a client's own handle.
     client: Option<watch::Receiver<bool>>,
 }
 
 #[derive(Clone, Debug, Default)]
 struct Progress {
-    /// The file, where a body has begun, and its length where that is known.
+    /// The file and its length if known, once a body has begun.
     started: Option<StartedDownload>,
-    /// Bytes that may be read by all.
+    /// Bytes that clients may read.
     readable: u64,
-    /// How it ended: with so many bytes, or not.
+    /// The result: the size in bytes, or an error.
     result: Option<Result<u64, LiveError>>,
 }
 
@@ -101,13 +101,13 @@ struct Progress {
 #[derive(Clone, Debug)]
 pub struct StartedDownload {
     file: Arc<File>,
-    /// Counts the beginnings: what was read of an earlier one may be of another file.
+    /// Counts the restarts: bytes of an earlier attempt may belong to another file.
     attempt: u32,
-    /// Bytes of the whole, where upstream says so.
+    /// Size of the whole file in bytes, if upstream states it.
     pub length: Option<u64>,
 }
 
-/// The end of a flight that writes.
+/// The writing side of a download.
 pub(super) struct DownloadWriter {
     progress: watch::Sender<Progress>,
     clients: Arc<watch::Sender<bool>>,
@@ -115,7 +115,7 @@ pub(super) struct DownloadWriter {
 }
 
 impl SharedDownload {
-    /// A flight whose file will be among the partial ones of `mirror`, and who flies it.
+    /// A download with its file among the partial files of `mirror`, and its writer.
     pub(super) fn create(mirror: Layout) -> (SharedDownload, DownloadWriter) {
         let (sender, receiver) = watch::channel(Progress::default());
         let clients = Arc::new(watch::Sender::new(false));
@@ -123,22 +123,21 @@ impl SharedDownload {
         (flight, DownloadWriter { progress: sender, clients, mirror })
     }
 
-    /// A client's handle. While none of a download's clients holds one any more, the download is abandoned.
+    /// A client's handle. When no client of a download holds one any more, the download is abandoned.
     pub(super) fn for_client(&self) -> SharedDownload {
         let client = Some(self.clients.subscribe());
         self.clients.send_replace(true);
         SharedDownload { progress: self.progress.clone(), clients: Arc::clone(&self.clients), client }
     }
 
-    /// Whether it came to no end, and nobody flies it any more: its task broke off.
+    /// Whether it has no result and no writer any more, because its task ended early.
     pub(super) fn is_aborted(&self) -> bool {
         self.progress.has_changed().is_err() && self.progress.borrow().result.is_none()
     }
 
-    /// Waits for the beginning.
+    /// Waits for the first bytes.
     ///
-    /// # Errors
-    /// It ended before, or does not come.
+    /// # Errors It failed, or does not start in time.
     pub async fn wait_started(&self) -> Result<StartedDownload, LiveError> {
         let mut progress = self.progress.clone();
         let begun = progress.wait_for(|now| now.started.is_some() || now.result.is_some());
@@ -153,27 +152,25 @@ impl SharedDownload {
         }
     }
 
-    /// Waits for the end, as long as a client does; the bytes of the whole.
+    /// Waits for the result, as long as a client may wait; returns the size in bytes.
     ///
-    /// # Errors
-    /// It is not as it should be, or has not come yet.
+    /// # Errors It is invalid, or not complete yet.
     pub async fn wait_length(&self) -> Result<u64, LiveError> {
         let slow = || LiveError::unavailable("upstream is slow; the download goes on", Duration::from_secs(2));
         tokio::time::timeout(CLIENT_TIMEOUT, self.wait_finished()).await.unwrap_or_else(|_| Err(slow()))
     }
 
-    /// Waits for the end.
+    /// Waits for the result.
     ///
-    /// # Errors
-    /// It is not as it should be, or never came.
+    /// # Errors It is invalid, or failed.
     pub(super) async fn wait_finished(&self) -> Result<u64, LiveError> {
         let mut progress = self.progress.clone();
         let ended = progress.wait_for(|now| now.result.is_some()).await;
         ended.ok().and_then(|now| now.result.clone()).unwrap_or_else(|| Err(aborted()))
     }
 
-    /// The bytes from `start` up to `end` (`None`: to the file's end), as they come. It breaks off where the download ends
-    /// badly, or begins anew after bytes of it were given.
+    /// Streams the bytes from `start` up to `end` (`None`: the end of the file) as they arrive. The stream fails if the
+    /// download fails, or restarts after bytes of it were sent.
     pub fn stream(
         &self,
         started: StartedDownload,
@@ -220,18 +217,18 @@ impl DownloadReader {
             if let Some(begun) = begun
                 && begun.attempt != self.started.attempt
             {
-                // The head of the answer has left already, with the length in it.
+                // The response headers with the length were already sent.
                 if self.position > self.start || begun.length != self.started.length {
                     return Err(io::Error::other("upstream began anew"));
                 }
                 self.started = begun;
             }
-            // A part has an end of its own, which is held back as the file's is.
+            // The end of a range is withheld like the end of the file.
             let deliverable = |to: u64| if end.is_some() { to } else { to.saturating_sub(UNVERIFIED_TAIL) };
             let until = self.end.map_or(u64::MAX, deliverable).min(readable);
             if self.position < until {
                 let wanted = usize::try_from(until - self.position).unwrap_or(CHUNK_SIZE).min(CHUNK_SIZE);
-                // What was written a moment ago is in memory: reading it holds up nobody.
+                // Recently written data is in memory, so reading it does not block.
                 let piece = read_at(&self.started.file, self.position, wanted)?;
                 self.position += piece.len() as u64;
                 return Ok(Some(piece));
@@ -263,10 +260,9 @@ fn read_at(file: &File, at: u64, wanted: usize) -> io::Result<Bytes> {
 }
 
 impl DownloadWriter {
-    /// Fetches it, and tells all who wait; the file, where it came whole and right.
+    /// Downloads the file and informs all waiting clients; returns the verified file.
     ///
-    /// # Errors
-    /// As all who wait are told.
+    /// # Errors The error that the clients get.
     pub(super) async fn run(
         self,
         client: &Client,
@@ -297,8 +293,8 @@ impl DownloadWriter {
         completed
     }
 
-    /// Returns once no client has waited for the download for [`ABANDON_TIMEOUT`] and the rest would not arrive within that
-    /// time. A download that no client ever waited for is not abandoned.
+    /// Returns once no client has waited for the download for [`ABANDON_TIMEOUT`] and the rest would not arrive within
+    /// that time. A download that no client ever waited for is not abandoned.
     async fn wait_abandoned(&self) {
         let mut samples = std::collections::VecDeque::new();
         let mut since = None;
@@ -326,25 +322,26 @@ impl DownloadWriter {
         }
     }
 
-    /// Tells all who wait that nothing will come.
+    /// Informs all waiting clients that the download failed.
     pub(super) fn fail(self, refusal: LiveError) {
         self.progress.send_modify(|now| now.result = Some(Err(refusal)));
     }
 }
 
-/// Writes what comes.
+/// Writes the arriving bytes.
 struct PartialFileSink<'p> {
     download: &'p DownloadWriter,
     breaker: &'p CircuitBreaker,
     part: Option<OpenPart>,
     attempt: u32,
     length: Option<u64>,
-    /// Bytes of the body so far that are in the file.
+    /// Bytes of the current body that are in the file.
     written: u64,
-    /// Bytes that the file had when the download began anew: as long as the same ones come, nobody need know of that.
+    /// Bytes in the file when the download restarted. While the new body has the same bytes, clients need not know of
+    /// the restart.
     previous_length: u64,
     buffer: BytesMut,
-    /// Nobody may see of this body before it is found right as a whole.
+    /// Clients may see nothing of this body before the whole is verified.
     hold_until_verified: bool,
     gate: Option<&'p Gate>,
     /// Bytes of the body that have arrived.
@@ -379,7 +376,7 @@ impl<'p> PartialFileSink<'p> {
 }
 
 impl PartialFileSink<'_> {
-    /// Waits until the gate lets the download go on.
+    /// Waits until the gate lets the download continue.
     async fn pass(&mut self, step: Step) -> io::Result<()> {
         let Some(gate) = self.gate else { return Ok(()) };
         loop {
@@ -417,7 +414,7 @@ impl PartialFileSink<'_> {
         Ok(())
     }
 
-    /// Another body than the one that began before: who has read of that one is told.
+    /// The new body differs from the earlier one: clients that read from that one are informed.
     async fn restart(&mut self) -> io::Result<()> {
         let Some(part) = &mut self.part else { return Ok(()) };
         self.attempt += 1;
@@ -426,7 +423,7 @@ impl PartialFileSink<'_> {
             now.started = (!self.hold_until_verified).then_some(begun);
             now.readable = 0;
         });
-        // What was the same so far stays.
+        // The equal prefix is kept.
         part.file.set_len(self.written).await?;
         part.file.seek(io::SeekFrom::Start(self.written)).await?;
         part.file.write_all(&self.buffer).await?;
@@ -440,18 +437,18 @@ impl PartialFileSink<'_> {
     async fn finish(mut self, size: u64) -> io::Result<CompletedDownload> {
         self.flush_buffer().await?;
         if self.previous_length > self.written {
-            // What came the last time is less than what had come before.
+            // The new body is shorter than what arrived before.
             self.restart().await?;
         }
         let OpenPart { partial, shared, .. } = self.part.ok_or_else(|| io::Error::other("nothing came"))?;
         self.download.progress.send_modify(|now| {
-            // Of a doubtful body, nobody was told.
+            // Clients do not see an unverified body.
             now.started.get_or_insert(StartedDownload { file: shared, attempt: self.attempt, length: Some(size) });
         });
         Ok(CompletedDownload { file: partial, size })
     }
 
-    /// A file with room for all of the body: who waits is told that there is none before anything is given.
+    /// Opens a file and allocates the body's size. If the disk is full, clients are informed before any byte is sent.
     async fn open_part(&mut self) -> io::Result<()> {
         let mirror = self.download.mirror.clone();
         let room = self.length.unwrap_or(MIN_ALLOCATION);
@@ -469,7 +466,7 @@ impl PartialFileSink<'_> {
 
 impl ChunkSink for PartialFileSink<'_> {
     async fn begin(&mut self, length: Option<u64>, hold_until_verified: bool) -> io::Result<()> {
-        // A body may take long: while it comes, others need not be told that upstream is down.
+        // A body may take long: meanwhile the upstream must not count as down.
         self.breaker.record_response_start();
         self.received = 0;
         self.pass(Step::Begins(length)).await?;

@@ -1,36 +1,36 @@
-//! Why something cannot be had from upstream, as a client is told.
+//! Why a file cannot be fetched from upstream, as shown to a client.
 
 use std::io;
 use std::time::Duration;
 
 use crate::http;
 
-/// An answer without a file. Its text names no credentials.
+/// An error response. Its text contains no credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LiveError {
-    /// 404 where there is no such file, 502 where upstream gave no good answer, 503 where another try may have more luck.
+    /// 404 if the file does not exist, 502 if upstream gave no valid answer, 503 if a retry may succeed.
     pub status: u16,
     /// One line for people.
     pub text: String,
-    /// After how long another try makes sense.
+    /// When a retry makes sense.
     pub retry_after: Option<Duration>,
-    /// What the operator is told besides: it may name paths of this machine.
+    /// Further details for the operator; they may contain local paths.
     detail: Option<String>,
-    /// What came has other bytes than it must have.
+    /// The received bytes differ from the expected ones.
     is_mismatch: bool,
-    /// Every client had left.
+    /// All clients had left.
     is_abandoned: bool,
-    /// It was a prefetch that went beyond its budget.
+    /// A prefetch exceeded its budget.
     given_up: bool,
 }
 
 impl LiveError {
-    /// There is no such file, or it is not offered.
+    /// The file does not exist, or is not offered.
     pub(super) fn not_found(text: impl Into<String>) -> LiveError {
         LiveError { status: 404, ..LiveError::bad_gateway(text) }
     }
 
-    /// Upstream gave no good answer.
+    /// Upstream gave no valid answer.
     pub(super) fn bad_gateway(text: impl Into<String>) -> LiveError {
         LiveError {
             status: 502,
@@ -43,34 +43,34 @@ impl LiveError {
         }
     }
 
-    /// Nobody can be asked, for a reason that is the operator's alone.
+    /// No upstream is usable; only the operator sees the reason.
     pub(super) fn misconfigured(text: impl Into<String>, detail: impl Into<String>) -> LiveError {
         LiveError { detail: Some(detail.into()), ..LiveError::bad_gateway(text) }
     }
 
-    /// Upstream cannot be asked now.
+    /// Upstream is not usable at the moment.
     pub(super) fn unavailable(text: impl Into<String>, retry_after: Duration) -> LiveError {
         LiveError { status: 503, retry_after: Some(retry_after), ..LiveError::bad_gateway(text) }
     }
 
-    /// The download ended because every client had left.
+    /// The download ended because all clients had left.
     pub(super) fn abandoned(what: &str) -> LiveError {
         let text = format!("the download of {what} ended, because every client had left; try again");
         LiveError { is_abandoned: true, ..LiveError::unavailable(text, Duration::from_secs(1)) }
     }
 
-    /// The prefetch of `what` went beyond its budget. No client waits for it.
+    /// The prefetch of `what` exceeded its budget. No client waits for it.
     pub(super) fn given_up(what: &str) -> LiveError {
         LiveError { given_up: true, ..LiveError::bad_gateway(format!("the prefetch of {what} was given up")) }
     }
 
-    /// The disk did not take it.
+    /// The disk write failed.
     pub(super) fn store_failed(what: &str, error: &io::Error) -> LiveError {
         let text = format!("the mirror could not keep {what}");
         LiveError { status: 507, detail: Some(error_chain(error)), ..LiveError::bad_gateway(text) }
     }
 
-    /// What an error of the wire is to a client that asked for `what`.
+    /// Converts an HTTP error for a client that requested `what`.
     pub(super) fn from_http(what: &str, error: &http::Error) -> LiveError {
         match error {
             http::Error::NotFound { .. } => LiveError::not_found(format!("upstream does not have {what}")),
@@ -85,7 +85,7 @@ impl LiveError {
         }
     }
 
-    /// What the operator is told.
+    /// The text for the operator.
     pub(super) fn operator_message(&self) -> String {
         match &self.detail {
             Some(detail) => format!("{}: {detail}", self.text),
@@ -93,22 +93,22 @@ impl LiveError {
         }
     }
 
-    /// Whether something came that has other bytes than it must have.
+    /// Whether the received bytes differ from the expected ones.
     pub(super) fn is_mismatch(&self) -> bool {
         self.is_mismatch
     }
 
-    /// Whether the download ended because every client had left.
+    /// Whether the download ended because all clients had left.
     pub(super) fn is_abandoned(&self) -> bool {
         self.is_abandoned
     }
 
-    /// Whether it was a prefetch that went beyond its budget.
+    /// Whether it was a prefetch that exceeded its budget.
     pub(super) fn is_given_up(&self) -> bool {
         self.given_up
     }
 
-    /// Whether the file is not there at all.
+    /// Whether the file does not exist.
     pub fn is_not_found(&self) -> bool {
         self.status == 404
     }
@@ -129,7 +129,7 @@ pub(super) fn error_chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// Whether an error says that upstream itself is in trouble, rather than that it has no such file.
+/// Whether an error means that upstream itself has a problem, rather than that it lacks the file.
 pub(super) fn is_upstream_failure(error: &http::Error) -> bool {
     match error {
         http::Error::Status { status, .. } => *status == 429 || *status >= 500,

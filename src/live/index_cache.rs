@@ -1,5 +1,4 @@
-//! Upstream's index files: kept with their validators, asked for again when they are no longer fresh, each by one request for
-//! any number of clients.
+//! A cache of upstream's index files with their validators. A stale file is revalidated by one request for all clients.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -19,40 +18,40 @@ use crate::digest::Sha256;
 use crate::event::Sink;
 use crate::gather::index_file::{CachedIndexFile, IndexFile};
 
-/// How long a client waits for upstream where an older copy is at hand.
+/// How long a client waits for upstream if a cached copy exists.
 const TIMEOUT_WITH_COPY: Duration = Duration::from_secs(4);
-/// How long where there is none. Cargo gives up after 30 seconds without a byte.
+/// How long it waits otherwise. Cargo gives up after 30 seconds without a byte.
 const TIMEOUT: Duration = Duration::from_secs(25);
-/// How long an absence is remembered at most.
+/// Maximum time for which a missing file is remembered.
 const ABSENT_TTL: Duration = Duration::from_secs(60);
-/// How long an older copy serves before upstream is asked again.
+/// How long a stale copy is used before upstream is asked again.
 const STALE_TTL: Duration = Duration::from_secs(5);
-/// Files that are asked for at a time, at most: a client may ask for any number of names, and go away.
+/// Maximum number of pending fetches: a client may request any number of names and disconnect.
 const MAX_PENDING: usize = 8192;
-/// Bytes of index files that are kept in memory: two halves, of which the older one goes when the younger one is full.
+/// Bytes of index files in one of two memory segments; the older segment is dropped when the younger one is full.
 const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
-/// What an entry takes beside its text.
+/// Memory of an entry beside its text, in bytes.
 const ENTRY_OVERHEAD: usize = 512;
 
-/// Upstream's file of one crate, as it is known.
+/// The cached state of one crate's upstream file.
 #[derive(Clone)]
 pub(super) struct CachedIndex {
     /// The file; `None`: upstream has none.
     pub(super) file: Option<Arc<IndexFile>>,
-    /// When upstream said so, or that nothing has changed; `None`: an earlier process knew.
+    /// When upstream last confirmed this state; `None`: in an earlier process.
     pub(super) checked_at: Option<Timestamp>,
-    /// When upstream is to be asked again.
+    /// When upstream must be asked again.
     pub(super) fresh_until: Instant,
-    /// Why upstream could not be asked; `None`: it was.
+    /// Why upstream could not be asked; `None`: it answered.
     pub(super) stale_reason: Option<LiveError>,
 }
 
-/// The files.
+/// The cache.
 pub(super) struct IndexCache {
     folder: PathBuf,
     table: Mutex<Table>,
     clock: fn() -> Timestamp,
-    /// Counts files that turned out to be others than those that were still taken for fresh.
+    /// Counts files that changed while their cached copy still counted as fresh.
     early_changes: Arc<AtomicU64>,
     metrics: Arc<LiveMetrics>,
     sink: Arc<dyn Sink>,
@@ -64,12 +63,12 @@ type PendingFetch = Shared<BoxFuture<'static, Result<Entry, LiveError>>>;
 struct Table {
     young: HashMap<String, Entry>,
     old: HashMap<String, Entry>,
-    /// Bytes of the young ones.
+    /// Bytes in the younger segment.
     bytes: usize,
     pending: HashMap<String, PendingFetch>,
 }
 
-/// A file with what upstream gave to tell it by.
+/// A file with its validators.
 #[derive(Clone)]
 struct Entry {
     cached: Arc<CachedIndexFile>,
@@ -78,7 +77,7 @@ struct Entry {
 }
 
 impl IndexCache {
-    /// Those of the registry at `index`, kept below `folder`, where each registry has a folder of its own.
+    /// A cache for the registry at `index`, below `folder`, where each registry has its own folder.
     pub(super) fn new(
         folder: &Path,
         index: &str,
@@ -98,11 +97,10 @@ impl IndexCache {
         }
     }
 
-    /// The file of `name`, no older than `ttl`; where `since` is given, no older than that either. Where upstream gives no
-    /// answer, an older copy.
+    /// The file of `name`, no older than `ttl`, and no older than `since` if given. If upstream does not answer, an
+    /// older copy.
     ///
-    /// # Errors
-    /// Upstream gives no answer, and there is no copy.
+    /// # Errors Upstream does not answer, and there is no copy.
     pub(super) async fn get(
         self: &Arc<Self>,
         upstreams: &Arc<Upstreams>,
@@ -123,7 +121,7 @@ impl IndexCache {
                 let task = tokio::spawn(Arc::clone(self).refresh(Arc::clone(upstreams), name.clone(), ttl));
                 let (lines, lost) = (Arc::clone(self), path.clone());
                 let broken_off = move |_| {
-                    // Nobody else would take it out.
+                    // No other task would remove it.
                     lines.table().pending.remove(&lost);
                     Err(LiveError::bad_gateway(format!("asking for upstream's index file {lost} was broken off")))
                 };
@@ -134,7 +132,7 @@ impl IndexCache {
             }
             table.pending.entry(path.clone()).or_insert_with(begin).clone()
         };
-        // Where there is a copy, nobody waits long for the one that may be newer.
+        // If there is a copy, clients do not wait long for a newer one.
         let mut asking = asking;
         let asked = tokio::time::timeout(TIMEOUT_WITH_COPY, &mut asking).await;
         let slow = || {
@@ -157,7 +155,7 @@ impl IndexCache {
         }
     }
 
-    /// Asks upstream, and keeps what it says.
+    /// Fetches the file from upstream and caches it.
     async fn refresh(
         self: Arc<Self>,
         upstreams: Arc<Upstreams>,
@@ -169,7 +167,7 @@ impl IndexCache {
         let asked = self.fetch(&upstreams, &name, previous.as_deref()).await;
         let kept = match asked {
             Ok(Some(new)) => self.persist(&path, new, previous.is_some()).await,
-            // What upstream says has not changed is here.
+            // An unmodified file is in the cache.
             Ok(None) => {
                 previous.unwrap_or_else(|| Arc::new(CachedIndexFile { etag: None, last_modified: None, file: None }))
             }
@@ -190,14 +188,14 @@ impl IndexCache {
         Ok(entry)
     }
 
-    /// What upstream says now; `None`: what it said `before`.
+    /// Upstream's current file; `None`: it is the `previous` one.
     async fn fetch(
         &self,
         upstreams: &Upstreams,
         name: &CrateName,
         previous: Option<&CachedIndexFile>,
     ) -> Result<Option<CachedIndexFile>, LiveError> {
-        // An absence has no validators, and a text without any cannot be asked for conditionally.
+        // A missing file has no validators, and a text without validators cannot be revalidated.
         let validated = previous.filter(|kept| kept.file.is_some());
         let etag = validated.and_then(|kept| kept.etag.as_deref());
         let date = validated.and_then(|kept| kept.last_modified.as_deref());
@@ -228,7 +226,8 @@ impl IndexCache {
         Ok(Some(CachedIndexFile { etag: answer.etag, last_modified: answer.last_modified, file: file.map(Arc::new) }))
     }
 
-    /// Keeps a file for the next process too. Names that upstream never had are not kept: anybody can invent them.
+    /// Saves a file for the next process. Names that upstream never had are not saved: clients can invent any number of
+    /// them.
     async fn persist(&self, place: &str, new: CachedIndexFile, was_there: bool) -> Arc<CachedIndexFile> {
         let new = Arc::new(new);
         if new.file.is_none() && !was_there {
@@ -239,14 +238,14 @@ impl IndexCache {
             Some(_) => kept.write(&path, path.parent().unwrap_or(&path)),
             None => std::fs::remove_file(&path),
         });
-        // Without it, the next process asks for the whole file.
+        // Without it, the next process fetches the whole file.
         if let Ok(Err(error)) = written.await {
             self.sink.detail(format!("could not keep upstream's index file {place}: {error}"));
         }
         new
     }
 
-    /// What is known of the file, however old.
+    /// The cached file, of any age.
     async fn cached_copy(&self, place: &str) -> Option<Entry> {
         if let Some(entry) = self.table().get(place) {
             return Some(entry);
@@ -273,7 +272,7 @@ impl Entry {
 
     fn weight(&self, path: &str) -> usize {
         let text = self.cached.file.as_ref().map_or(0, |file| file.text().len());
-        // The heads of its lines, which are found when somebody asks for one.
+        // The parsed heads of its lines, which are computed on first use.
         ENTRY_OVERHEAD + path.len() + text + text / 4
     }
 }

@@ -1,4 +1,5 @@
-//! What live mode offers of a crate: upstream's lines as far as the limits let them pass, beside those that are held. Pure.
+//! The index entry that live mode offers for a crate: upstream's lines within the filters, and the stored lines. No
+//! I/O.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use crate::crate_id::{CrateId, CrateName, Version};
 use crate::gather::index_file::IndexFile;
 use crate::index_line::IndexLine;
 
-/// What live mode does not offer.
+/// Filters for versions that live mode does not offer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct OfferFilter {
     min_age: Duration,
@@ -20,35 +21,34 @@ pub(super) struct OfferFilter {
     deny: Vec<CratePattern>,
 }
 
-/// Why a version is not offered.
+/// Why a version is excluded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Excluded {
-    /// `deny` names it.
+    /// `deny` contains it.
     Denied,
-    /// `allow` does not name it.
+    /// `allow` does not contain it.
     NotAllowed,
-    /// It is younger than `min_age`, and will be offered from then on.
+    /// It is younger than `min_age`, and will be offered from this time on.
     TooYoung(Timestamp),
 }
 
-/// An index file as it is offered.
+/// An index entry as offered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct MergedIndex {
-    /// Its text.
     pub(super) text: String,
-    /// Upstream's lines of held versions that differ from the held ones, and do not contradict them.
+    /// Upstream's lines of stored versions that differ from the stored lines and are compatible with them.
     pub(super) updates: Vec<IndexLine>,
-    /// Held versions of which upstream has another digest or other dependencies; the held lines stay.
+    /// Stored versions for which upstream has another digest or other dependencies; the stored lines are kept.
     pub(super) conflicts: Vec<CrateId>,
 }
 
 impl OfferFilter {
-    /// Those that the settings name.
+    /// The filters in the settings.
     pub(super) fn of(settings: &Settings) -> OfferFilter {
         OfferFilter { min_age: settings.min_age, allow: settings.allow.clone(), deny: settings.deny.clone() }
     }
 
-    /// Why a version that is not held is not offered; `None`: it is.
+    /// Why a version that is not stored is excluded; `None`: it is offered.
     pub(super) fn exclusion_of(
         &self,
         name: &CrateName,
@@ -66,13 +66,13 @@ impl OfferFilter {
         if self.min_age.is_zero() {
             return None;
         }
-        // A line without the time of its publication passes; who sets a least age is told so.
+        // A line without a publication time passes; the documentation of `min_age` says so.
         let old_enough = publication_time(line)?.checked_add(self.min_age).unwrap_or(Timestamp::MAX);
         (old_enough > now).then_some(Excluded::TooYoung(old_enough))
     }
 }
 
-/// When the version of an index line was published, where the line says so.
+/// The publication time of an index line, if it states one.
 fn publication_time(line: &str) -> Option<Timestamp> {
     #[derive(Deserialize)]
     struct Published {
@@ -81,9 +81,9 @@ fn publication_time(line: &str) -> Option<Timestamp> {
     serde_json::from_str::<Published>(line).ok()?.pubtime?.parse().ok()
 }
 
-/// Upstream's lines that the limits let pass, each held version's among them, and after them the held lines that upstream
-/// lacks. Of a version that both have, upstream's line is the newer one (it may be yanked by now), unless it contradicts the
-/// held one, whose crate is here.
+/// Merges upstream's lines within the filters, including those of stored versions, with the stored lines that upstream
+/// lacks, which follow them. For a version on both sides, upstream's line is newer (it may be yanked by now). It is
+/// used unless it contradicts the stored line, whose crate is in the mirror.
 pub(super) fn merge(upstream: &IndexFile, stored: &str, limits: &OfferFilter, now: Timestamp) -> MergedIndex {
     let mut stored_lines: BTreeMap<Version, IndexLine> =
         IndexLine::parse_file(stored).map(|line| (line.id.version.clone(), line)).collect();
@@ -108,7 +108,7 @@ pub(super) fn merge(upstream: &IndexFile, stored: &str, limits: &OfferFilter, no
                 }
             },
             None => {
-                // A line whose name cannot be read is cargo's to judge; by its name nobody could ask for its crate.
+                // A line with an invalid name is left to cargo; no client can request its crate by that name.
                 let passes =
                     crate_name(line).is_none_or(|name| limits.exclusion_of(&name, &head.version, line, now).is_none());
                 if passes {

@@ -1,40 +1,40 @@
-//! What live mode did so far, in numbers.
+//! Counters of live mode.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use serde::Serialize;
 
-/// The figures; all of them only grow.
+/// The counters; all only increase.
 #[derive(Debug, Default)]
 pub struct LiveMetrics {
-    /// Index files that upstream was asked for, or asked whether they have changed.
+    /// Index files requested or revalidated upstream.
     pub(super) index_requests: AtomicU64,
-    /// Crates and rustup artifacts that a client asked for and that were not held.
+    /// Crates and dist files that a client requested and that were not stored.
     pub(super) misses: AtomicU64,
-    /// Files that upstream was asked for.
+    /// Files requested from upstream.
     pub(super) fetches: AtomicU64,
-    /// Bytes of those that came whole and right.
+    /// Bytes of the verified ones.
     pub(super) fetched_bytes: AtomicU64,
-    /// Files that came with other bytes than they must have.
+    /// Files that arrived with wrong bytes.
     pub(super) mismatches: AtomicU64,
-    /// Files that did not come for any other reason, other than that upstream has none.
+    /// Files that could not be fetched for any other reason, except that upstream does not have them.
     pub(super) failures: AtomicU64,
-    /// Downloads that ended because every client had left.
+    /// Downloads that ended because all clients had left.
     pub(super) abandoned: AtomicU64,
-    /// Answers from an older copy, because upstream gave none.
+    /// Responses from an older copy, because upstream did not answer.
     pub(super) stale_responses: AtomicU64,
-    /// Files that were placed in the mirror.
+    /// Files stored in the mirror.
     pub(super) stored: AtomicU64,
-    /// Batches that could not be placed.
+    /// Batches that could not be stored.
     pub(super) store_failures: AtomicU64,
-    /// Misses that were given all the same, and the bytes of these answers.
+    /// Misses that were served after a fetch, and the bytes of these responses.
     pub(super) served_misses: AtomicU64,
     pub(super) served_miss_bytes: AtomicU64,
-    /// Crates that were fetched before anybody asked for them.
+    /// Crates that were fetched before a client requested them.
     pub(super) prefetched: AtomicU64,
     /// Bytes of those.
     pub(super) ahead_bytes: AtomicU64,
-    /// Those of them that somebody asked for then.
+    /// Prefetched crates that a client requested afterwards.
     pub(super) prefetch_hits: AtomicU64,
     /// Bytes of those.
     pub(super) ahead_used_bytes: AtomicU64,
@@ -46,7 +46,7 @@ pub struct LiveMetrics {
     pub(super) used_bytes: AtomicU64,
 }
 
-/// The figures as they are, and what is known of the upstreams.
+/// A snapshot of the counters, and the health of the upstreams.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[schemars(rename = "Figured")]
 pub struct MetricsSnapshot {
@@ -55,37 +55,37 @@ pub struct MetricsSnapshot {
     pub is_enabled: bool,
     /// Whether `offline` forbids switching it on.
     pub offline: bool,
-    /// Why it is on and yet asks nobody.
+    /// Why it is on but has no usable upstream.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[serde(rename = "trouble")]
     pub config_error: Option<String>,
-    /// Index files that upstream was asked for, or asked whether they have changed.
+    /// Index files requested or revalidated upstream.
     pub index_requests: u64,
-    /// Crates and rustup artifacts that a client asked for and that were not held.
+    /// Crates and dist files that a client requested and that were not stored.
     pub misses: u64,
-    /// Files that upstream was asked for.
+    /// Files requested from upstream.
     pub fetches: u64,
-    /// Bytes of those that came whole and right.
+    /// Bytes of the verified ones.
     pub fetched_bytes: u64,
-    /// Files that came with other bytes than they must have; nothing of them was kept.
+    /// Files that arrived with wrong bytes; they were discarded.
     pub mismatches: u64,
-    /// Files that did not come for any other reason, other than that upstream has none.
+    /// Files that could not be fetched for any other reason, except that upstream does not have them.
     pub failures: u64,
-    /// Downloads that ended because every client had left.
+    /// Downloads that ended because all clients had left.
     pub abandoned: u64,
-    /// Answers from an older copy, because upstream gave none.
+    /// Responses from an older copy, because upstream did not answer.
     #[serde(rename = "stale")]
     pub stale_responses: u64,
-    /// Files that were placed in the mirror.
+    /// Files stored in the mirror.
     #[serde(rename = "placed")]
     pub stored: u64,
-    /// Batches of files that could not be placed.
+    /// Batches of files that could not be stored.
     #[serde(rename = "not_placed")]
     pub store_failures: u64,
-    /// Misses that were given all the same: what a client got that upstream had to be asked for.
+    /// Misses that were served after a fetch from upstream.
     #[serde(rename = "misses_given")]
     pub served_misses: u64,
-    /// Bytes of these answers.
+    /// Bytes of these responses.
     #[serde(rename = "misses_given_bytes")]
     pub served_miss_bytes: u64,
     /// Crates that were fetched before a client requested them. They are only stored when a client does.
@@ -100,26 +100,27 @@ pub struct MetricsSnapshot {
     pub ahead_used_bytes: u64,
     /// Prefetched crates that no client requested in time.
     pub ahead_wasted: u64,
-    /// Bytes that upstream sent of those: together with what still waits at most 512 KiB and a tenth of what was used.
+    /// Bytes that upstream sent of those. Together with those that still wait, at most 512 KiB and a tenth of the used
+    /// bytes.
     pub ahead_wasted_bytes: u64,
     /// Bytes of fetched crates that a client requested.
     pub crates_used_bytes: u64,
-    /// The upstreams, and how they are.
+    /// The upstreams and their health.
     pub upstreams: Vec<UpstreamHealth>,
 }
 
-/// How one upstream is.
+/// The health of one upstream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct UpstreamHealth {
     /// `index`, `crates` or `dist`.
     #[serde(rename = "of")]
     pub service: &'static str,
-    /// Its address, without credentials; what is not known yet is left out.
+    /// Its URL without credentials; omitted if it is not known yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
-    /// `unasked`, `good`, `shaky` (the last request failed) or `down` (it is left alone for a while).
+    /// `unasked`, `good`, `shaky` (the last request failed) or `down` (it gets no requests for a while).
     pub state: &'static str,
-    /// Why it is not good.
+    /// Why it is not `good`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[serde(rename = "why")]
     pub reason: Option<String>,
@@ -155,7 +156,7 @@ impl LiveMetrics {
             ahead_used_bytes: read(&self.ahead_used_bytes),
             ahead_wasted: read(&self.ahead_wasted),
             ahead_wasted_bytes: read(&self.ahead_wasted_bytes),
-            // Read last, so that the bound holds for what was read before.
+            // Read last, so that the bound holds for the values that were read before.
             crates_used_bytes: read(&self.used_bytes),
             ..MetricsSnapshot::default()
         }
