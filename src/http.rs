@@ -1,8 +1,9 @@
-//! The one client: proxies, authorities, time-outs and user agent as the user's cargo has them; retries, limits, HTTP/2.
+//! The shared HTTP client. Proxies, certificate authorities, timeouts and user agent are as in the user's cargo; it
+//! adds retries, limits and HTTP/2.
 //!
-//! Nothing here reads the environment: it comes in through [`Settings`]. Nothing here decompresses a crate: what
-//! arrives is what is hashed. Only [`Client::get`] asks for gzip, for the index's text, and decodes within its limit.
-//! No error and no report shows credentials, neither of an address nor of a header.
+//! Nothing here reads the environment; it is passed in through [`Settings`]. Nothing here decompresses a crate: the
+//! received bytes are hashed. Only [`Client::get`] requests gzip, for index files, and decodes within its limit. No
+//! error or report contains credentials of a URL or a header.
 
 use std::fmt;
 use std::io;
@@ -48,23 +49,23 @@ use low_speed::LowSpeedMonitor;
 use redirects::RedirectChain;
 use response_body::{ResponseBody, header_text, is_not_found};
 
-/// The encoding that texts are asked for in; files come as they are.
+/// The encoding requested for texts; files are requested unencoded.
 const TEXT_ENCODING: &str = "gzip";
 
-/// How often an HTTP/2 connection with requests under way is asked whether it lives, and how long it may think.
+/// Interval of HTTP/2 keep-alive pings while requests are open, and the timeout of their answer.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
 
-/// A text that is never shown: a token, or an address that may hold a password.
+/// A text that is never displayed: a token, or a URL that may contain a password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Takes a secret in.
+    /// Wraps a secret.
     pub fn new(text: impl Into<String>) -> Secret {
         Secret(text.into())
     }
 
-    /// The secret itself, for a request's header and nothing else.
+    /// The secret itself, only for a request header.
     pub(crate) fn expose(&self) -> &str {
         &self.0
     }
@@ -94,17 +95,17 @@ struct Inner {
     low_speed_limit: u32,
 }
 
-/// What is asked for.
+/// A GET request.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
-    /// An `http` or `https` address.
+    /// An `http` or `https` URL.
     pub url: &'a str,
-    /// The `Authorization` header as it stands, which for a registry is the token without a scheme. It goes to the origin
-    /// (scheme, host and port) of `url` and to no other, whatever redirects there are.
+    /// The complete `Authorization` header, which for a registry is the token without a scheme. It is sent only to the
+    /// origin (scheme, host and port) of `url`, whatever the redirects.
     pub authorization: Option<&'a Secret>,
-    /// An entity tag, with its quotes; a match is answered with 304.
+    /// An entity tag, with its quotes; if it matches, the response is 304.
     pub if_none_match: Option<&'a str>,
-    /// A date as the server gave it; an older file is answered with 304.
+    /// A date as the server sent it; if the file is not newer, the response is 304.
     pub if_modified_since: Option<&'a str>,
 }
 
@@ -115,48 +116,49 @@ impl<'a> Request<'a> {
     }
 }
 
-/// What was answered: 200 with a body, or one of the answers without one.
+/// A response: 200 with a body, or one of the expected statuses without one.
 #[derive(Clone, Debug)]
 pub struct Response {
     /// 200, 304, 404, 410 or 451; everything else is an error.
     pub status: u16,
-    /// The body of a 200, decoded; empty for every other status.
+    /// The decoded body of a 200; empty for every other status.
     pub body: Bytes,
     /// The entity tag, with its quotes.
     pub etag: Option<String>,
-    /// The date of the last change, as the server wrote it.
+    /// The Last-Modified date as sent by the server.
     pub last_modified: Option<String>,
-    /// Who passed the answer on, as they say.
+    /// The Via header: the proxies that forwarded the response.
     pub via: Option<String>,
-    /// The part of a [`LargeBodyLimit`] that the body takes for as long as this value, or a clone of it, lives.
+    /// The permit of a [`LargeBodyLimit`], kept while this value or a clone of it exists.
     _large_body_permit: Option<Arc<OwnedSemaphorePermit>>,
 }
 
-/// Memory that the large ones among many answers share. Cheap to clone; clones are the same room.
+/// Limits the memory of large responses among many. Cheap to clone; clones share the limit.
 #[derive(Clone, Debug)]
 pub struct LargeBodyLimit(Arc<Semaphore>);
 
 impl LargeBodyLimit {
-    /// Bytes that an answer may have without a part of the room.
+    /// Bytes that a response may have without a permit.
     pub const SMALL_BODY_BYTES: u64 = 1024 * 1024;
 
-    /// Room for so many answers of more than [`LargeBodyLimit::SMALL_BODY_BYTES`] bytes at a time; further ones wait until one is dropped.
+    /// Permits this many concurrent responses of more than [`LargeBodyLimit::SMALL_BODY_BYTES`] bytes. Further ones
+    /// wait until one is dropped.
     pub fn new(answers: usize) -> LargeBodyLimit {
         LargeBodyLimit(Arc::new(Semaphore::new(answers)))
     }
 
     async fn acquire(&self) -> Option<Arc<OwnedSemaphorePermit>> {
-        // The semaphore is never closed, so this fails never.
+        // The semaphore is never closed, so this never fails.
         Arc::clone(&self.0).acquire_owned().await.ok().map(Arc::new)
     }
 }
 
 impl Client {
-    /// A client that behaves as `settings` say.
+    /// A client configured by `settings`.
     ///
     /// # Errors
     ///
-    /// [`Error::Proxy`] and [`Error::Tls`] for settings that cannot be followed.
+    /// [`Error::Proxy`] and [`Error::Tls`] for invalid settings.
     pub fn new(settings: &Settings) -> Result<Client, Error> {
         Client::with_lookup(settings, host_policy::system_lookup())
     }
@@ -167,14 +169,14 @@ impl Client {
             .tls_backend_preconfigured(tls::build_config(settings)?)
             .user_agent(user_agent_header(&settings.user_agent)?)
             .connect_timeout(settings.connect_timeout)
-            // The library would send the first request's headers along to wherever it is redirected; `Route` does not.
+            // The library would send the first request's headers to every redirect target; [`RedirectChain`] does not.
             .redirect(redirect::Policy::none())
             .dns_resolver(targets.clone())
             .referer(false)
-            // A connection that died without a word would otherwise be given to every attempt.
+            // Otherwise every retry would use a connection that died silently.
             .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
             .http2_keep_alive_timeout(KEEP_ALIVE_INTERVAL)
-            // The library must not read the environment by itself; the proxies below are all there are.
+            // The library must not read the environment itself; only the proxies below are used.
             .no_proxy();
         if let Some(via) = &settings.via {
             let value = HeaderValue::from_str(&format!("1.1 {via}"))
@@ -203,14 +205,14 @@ impl Client {
         })
     }
 
-    /// Fetches something small into memory: at most `limit` bytes, also after decoding. Faults that may pass (429, 5xx,
-    /// resets, truncation, time-outs) are tried again.
+    /// Fetches a small response into memory: at most `limit` bytes, also after decoding. Retries temporary errors (429,
+    /// 5xx, resets, truncation, timeouts).
     pub async fn get(&self, request: &Request<'_>, limit: u64) -> Result<Response, Error> {
         self.get_with_retries(request, limit, None).await
     }
 
-    /// As [`Client::get`]; an answer that is larger than [`LargeBodyLimit::SMALL_BODY_BYTES`] bytes waits for its part of `room` before more of it
-    /// is read. A caller that has such an answer must not wait for another one of the same room.
+    /// Like [`Client::get`], but a response of more than [`LargeBodyLimit::SMALL_BODY_BYTES`] bytes waits for a permit
+    /// of `room` before more is read. A caller with such a response must not wait for another one of the same limit.
     pub async fn get_with_body_limit(
         &self,
         request: &Request<'_>,
@@ -235,16 +237,17 @@ impl Client {
         }
     }
 
-    /// Downloads to the file `into`, hashing on the way and never holding the whole body; the number of bytes.
+    /// Downloads to the file `into` and returns the number of bytes. It hashes while it downloads, and never has the
+    /// whole body in memory.
     ///
-    /// The file is created or truncated, and whole and right when this returns `Ok`; after an error it holds whatever
-    /// had come. It is not synced. `progress` is told of bytes as they arrive; bytes that a retry brings again are not
-    /// told of again.
+    /// The file is created or truncated. It is complete and verified when this returns `Ok`; after an error it contains
+    /// the bytes received so far. It is not synced. `progress` receives the number of new bytes; bytes that a retry
+    /// repeats are not counted again.
     ///
     /// # Errors
     ///
-    /// [`Error::NotFound`] for 404, 410 and 451, [`Error::Checksum`] for a whole body with another digest,
-    /// [`Error::TooLarge`] for more than `limit` bytes: these are final. Passing faults are tried again first.
+    /// [`Error::NotFound`] for 404, 410 and 451, [`Error::Checksum`] for a complete body with another digest,
+    /// [`Error::TooLarge`] for more than `limit` bytes: these are permanent. Temporary errors are retried first.
     pub async fn download(
         &self,
         request: &Request<'_>,
@@ -263,7 +266,7 @@ impl Client {
         }
     }
 
-    /// The length in bytes that the server states for a body, without fetching it; `None` where it states none.
+    /// The length in bytes that the server states for a body, without fetching it; `None` if it states none.
     ///
     /// # Errors
     ///
@@ -281,7 +284,7 @@ impl Client {
     async fn try_length(&self, request: &Request<'_>) -> Result<Option<u64>, AttemptError> {
         let incoming = self.send(Method::HEAD, request, "identity", 0).await?;
         match incoming.response.status() {
-            // Asked of the headers themselves: a HEAD answer's body is empty, whatever length it states.
+            // Read from the headers: the body of a HEAD response is empty, whatever length it states.
             StatusCode::OK => {
                 let is_encoded = !incoming.codings()?.is_empty();
                 let length = header_text(incoming.response.headers(), header::CONTENT_LENGTH);
@@ -374,7 +377,7 @@ impl Client {
             }
             let mut file = tokio::fs::File::create(into).await.map_err(written)?;
             let received = incoming.write_to(limit, &mut file, written, progress, reported).await;
-            // Also after a failure: a write that is still under way must not land in the next attempt's file.
+            // Also after an error: a pending write must not end up in the next attempt's file.
             let flushed = file.flush().await.map_err(written);
             let actual = received?;
             flushed?;
@@ -384,18 +387,18 @@ impl Client {
             if decodes || incoming.codings()?.is_empty() {
                 return Err(incoming.mismatch(expected, actual));
             }
-            // Many servers call a file's own compression an encoding. This one means it.
+            // Many servers label a file's own compression as an encoding. Here it is a real encoding.
             decodes = true;
         }
     }
 
-    /// Waits as after the failure number `failures` of one request, and tells why: for what has to be asked again
-    /// although each answer was whole.
+    /// Waits as after failure number `failures` of one request, and reports why. For retries after complete but
+    /// inconsistent responses.
     pub async fn backoff_sleep(&self, failures: u32, why: &(dyn fmt::Display + Sync)) {
         error::backoff_sleep(failures, self.inner.first_backoff, &self.inner.retry_observer, why).await;
     }
 
-    /// Sends the request, for what begins at byte `from`, follows redirects, and waits for the head of the answer.
+    /// Sends the request for the bytes from `from` on, follows redirects, and waits for the response headers.
     async fn send(
         &self,
         method: Method,
@@ -414,7 +417,7 @@ impl Client {
         }
     }
 
-    /// Sends the request to where its route has come.
+    /// Sends the request to the current URL of its redirect chain.
     async fn send_hop(
         &self,
         method: Method,
@@ -451,12 +454,12 @@ impl Client {
     }
 }
 
-/// The headers that every hop gets.
+/// The headers for every hop.
 fn request_headers(request: &Request<'_>, encoding: &'static str) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(encoding));
-    // A validator that is no header was kept badly; without it the whole answer comes, which is right too.
+    // A validator that is not a valid header value is omitted; then the whole response is sent, which is correct too.
     let validators =
         [(header::IF_NONE_MATCH, request.if_none_match), (header::IF_MODIFIED_SINCE, request.if_modified_since)];
     for (name, value) in validators {

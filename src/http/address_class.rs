@@ -1,16 +1,16 @@
-//! What kind of network an IP address belongs to.
+//! The network class of an IP address.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// The kind of network that an IP address belongs to, by IANA's registries of special-purpose addresses.
+/// The network class of an IP address, by IANA's registries of special-purpose addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AddressClass {
-    /// Anybody may reach it over the internet.
+    /// Reachable over the internet.
     Public,
     /// 127.0.0.0/8 and `::1`: this machine.
     Loopback,
-    /// 169.254.0.0/16 and `fe80::/10`: this network segment, among it the metadata services of clouds.
+    /// 169.254.0.0/16 and `fe80::/10`: this network segment, including the metadata services of clouds.
     LinkLocal,
     /// 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, 100.64.0.0/10 (behind a provider's NAT), `fc00::/7`, `fec0::/10`.
     Private,
@@ -21,7 +21,8 @@ pub enum AddressClass {
 }
 
 impl AddressClass {
-    /// The class of an address. One that stands for an IPv4 address (mapped, compatible, NAT64, 6to4) has that one's.
+    /// The class of an address. An address that embeds an IPv4 address (mapped, compatible, NAT64, 6to4) has the class
+    /// of that one.
     pub fn of(address: IpAddr) -> AddressClass {
         match address {
             IpAddr::V4(address) => of_v4(address),
@@ -65,15 +66,15 @@ fn of_v6(address: Ipv6Addr) -> AddressClass {
     match segments {
         [0, 0, 0, 0, 0, 0, 0, 0] => AddressClass::Unspecified,
         [0, 0, 0, 0, 0, 0, 0, 1] => AddressClass::Loopback,
-        // Mapped, translated (RFC 2765), and compatible ones.
+        // IPv4-mapped, IPv4-translated (RFC 2765), and IPv4-compatible addresses.
         [0, 0, 0, 0, 0, 0xffff | 0, high, low] | [0, 0, 0, 0, 0xffff, 0, high, low] => v4(high, low),
-        // NAT64, with the well-known prefix and with one of a network's own.
+        // NAT64, with the well-known prefix and with a network-specific one.
         [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x64, 0xff9b, 1, _, _, _, high, low] => v4(high, low),
         // 6to4.
         [0x2002, high, low, ..] => v4(high, low),
         [0xfe80..=0xfebf, ..] => AddressClass::LinkLocal,
         [0xfc00..=0xfdff | 0xfec0..=0xfeff, ..] => AddressClass::Private,
-        // Global unicast, without Teredo, ORCHID, documentation and benchmarking.
+        // Global unicast, except Teredo, ORCHID, documentation and benchmarking.
         [0x2001, 0..=0x1ff | 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => AddressClass::Reserved,
         [0x2000..=0x3fff, ..] => AddressClass::Public,
         _ => AddressClass::Reserved,

@@ -1,4 +1,4 @@
-//! Downloads whose pieces are passed on as they come, before anybody knows whether the whole is right.
+//! Downloads whose chunks are passed on as they arrive, before the whole is verified.
 
 use std::future::Future;
 use std::io;
@@ -14,26 +14,26 @@ use super::redact::redact_url;
 use super::resume::is_remaining_range;
 use super::{Client, Request};
 
-/// Who takes the pieces.
+/// Receives the chunks.
 pub trait ChunkSink: Send {
-    /// A body begins, of `length` bytes where that is announced. Whatever was taken before is void: the download began anew.
-    /// Until the whole is found right, a `hold_until_verified` body may be another file, of a service that only this machine can reach
-    /// say; nobody else must see of it.
+    /// A body begins, of `length` bytes if announced. Earlier chunks are void: the download restarted. A
+    /// `hold_until_verified` body may belong to a different service, such as one that only this machine can reach. Show
+    /// it to nobody else until the whole is verified.
     fn begin(&mut self, length: Option<u64>, hold_until_verified: bool) -> impl Future<Output = io::Result<()>> + Send;
 
-    /// The next piece.
+    /// Receives the next chunk.
     fn write_chunk(&mut self, piece: Bytes) -> impl Future<Output = io::Result<()>> + Send;
 }
 
 impl Client {
-    /// Downloads piece by piece to `taker`, hashing on the way; the number of bytes. A download that breaks off goes on where
-    /// it was, as long as upstream gives parts of its files; else it begins anew. Attempts are counted from the first on.
+    /// Downloads to `taker` in chunks, hashing on the way; returns the number of bytes. An interrupted download resumes
+    /// if upstream supports ranges, and otherwise restarts. All attempts count towards the limit.
     ///
-    /// Only when this returns `Ok` is what was taken what it should be.
+    /// The chunks are only verified when this returns `Ok`.
     ///
     /// # Errors
     ///
-    /// As for [`Client::download`]; [`Error::Sink`] is what the taker says.
+    /// As for [`Client::download`]; [`Error::Sink`] for an error of the sink.
     pub async fn download_to_sink(
         &self,
         request: &Request<'_>,
@@ -62,10 +62,10 @@ impl Client {
         state: &mut SinkDownload,
     ) -> Result<(), AttemptError> {
         let sink_error = |source| AttemptError::permanent(Error::Sink { url: redact_url(request.url), source });
-        // A second round begins with nothing, a third one decodes, and it ends in any case.
+        // The second round starts from zero, the third one decodes, so the loop ends.
         loop {
             if state.must_decode {
-                // How far the body was decoded says nothing of how far it was sent.
+                // The number of decoded bytes is no offset in the encoded body.
                 state.received = 0;
             }
             let from = state.received;
@@ -89,7 +89,7 @@ impl Client {
                     };
                     sink.begin(length, hold_until_verified).await.map_err(sink_error)?;
                 }
-                // The rest of what others have seen the beginning of does not come from anywhere else.
+                // Once others have seen the start of a body, its rest must come from the same place.
                 StatusCode::PARTIAL_CONTENT
                     if is_remaining_range(incoming.response.headers(), from)
                         && (state.hold_until_verified || incoming.host_trust != HostTrust::Internal) =>
@@ -114,24 +114,24 @@ impl Client {
                 return Ok(());
             }
             state.received = 0;
-            // Two halves may have been of two files; upstream's word is only what came in one piece.
+            // A resumed body may mix two files; only a body received in one response proves a wrong digest.
             if resumed_at == 0 {
                 if state.must_decode || incoming.codings()?.is_empty() {
                     return Err(incoming.mismatch(expected, actual));
                 }
-                // Many servers call a file's own compression an encoding. This one means it.
+                // Many servers label a file's own compression as an encoding. Here it is a real encoding.
                 state.must_decode = true;
             }
         }
     }
 }
 
-/// What was taken so far.
+/// The state of a download.
 struct SinkDownload {
     hasher: Hasher,
     received: u64,
-    /// What the taker was told of the body.
+    /// The flag that the sink received for the body.
     hold_until_verified: bool,
-    /// Whether the body is decoded, as its `Content-Encoding` says.
+    /// Whether the body is decoded according to its `Content-Encoding`.
     must_decode: bool,
 }

@@ -1,6 +1,6 @@
-//! `Content-Encoding`, decoded within a limit: a few bytes can stand for very many.
+//! Decodes `Content-Encoding` within a limit, because a few bytes can expand to very many.
 //!
-//! Cargo's libcurl decodes what it was built for, which is `gzip` and `deflate`, whether it asked for that or not
+//! Cargo's libcurl decodes the encodings that it was built for, `gzip` and `deflate`, even without a request for them
 //! (libcurl, content_encoding.c). So does this client; every other encoding is an error that names it.
 
 use std::io::{self, Read as _, Write};
@@ -10,10 +10,10 @@ use flate2::read::MultiGzDecoder;
 use flate2::write;
 use reqwest::header::{self, HeaderMap};
 
-/// Encodings on top of each other at most, as in libcurl.
+/// Maximum number of nested encodings, as in libcurl.
 const MAX_CODINGS: usize = 5;
 
-/// Bytes that are decoded at a time: they stand for at most about a megabyte.
+/// Bytes that are decoded at a time; they expand to at most about a megabyte.
 const DECODE_SLICE: usize = 1024;
 
 /// One encoding of a body.
@@ -24,11 +24,11 @@ pub(super) enum ContentCoding {
     Deflate,
 }
 
-/// The encodings that the headers name, in the order in which they were applied.
+/// The encodings in the headers, in the order in which they were applied.
 ///
 /// # Errors
 ///
-/// The value of the header, where it names an encoding that is not known here, or too many.
+/// The header's value, if it contains an unsupported encoding, or too many.
 pub(super) fn parse_content_encoding(headers: &HeaderMap) -> Result<Vec<ContentCoding>, String> {
     let mut codings = Vec::new();
     for value in headers.get_all(header::CONTENT_ENCODING) {
@@ -48,7 +48,7 @@ pub(super) fn parse_content_encoding(headers: &HeaderMap) -> Result<Vec<ContentC
     Ok(codings)
 }
 
-/// What `body` stands for; `None` if it is longer than `limit` bytes.
+/// Decodes `body`; `None` if the result is longer than `limit` bytes.
 pub(super) fn decode(body: &[u8], codings: &[ContentCoding], limit: u64) -> io::Result<Option<Vec<u8>>> {
     let mut text = None;
     for coding in codings.iter().rev() {
@@ -74,15 +74,15 @@ fn is_zlib(body: &[u8]) -> bool {
     matches!(*body, [method, flags, ..] if method & 0x0f == 8 && u16::from_be_bytes([method, flags]) % 31 == 0)
 }
 
-/// Decodes a body that comes in pieces.
+/// Decodes a body chunk by chunk.
 pub(super) struct Decoder {
-    /// The first one takes what comes.
+    /// The first stage receives the chunks.
     stages: Vec<Stage>,
 }
 
 enum Stage {
     Gzip(write::MultiGzDecoder<Vec<u8>>),
-    /// Its first two bytes say what it is.
+    /// The first two bytes decide the format.
     Unknown(Vec<u8>),
     Zlib(write::ZlibDecoder<Vec<u8>>),
     Deflate(write::DeflateDecoder<Vec<u8>>),
@@ -97,13 +97,13 @@ impl Decoder {
         Decoder { stages: codings.iter().rev().map(stage).collect() }
     }
 
-    /// Takes the next piece; what it stands for, of which there may be `limit` bytes. `None`: there is more.
+    /// Decodes the next chunk, with at most `limit` bytes of output. `None`: there is more.
     pub(super) fn decode(&mut self, piece: &[u8], limit: u64) -> io::Result<Option<Vec<u8>>> {
         let mut decoded = Vec::new();
         for slice in piece.chunks(DECODE_SLICE) {
             let mut text = slice.to_vec();
             for stage in &mut self.stages {
-                // What a stage gives may be large, and would be larger still after the next.
+                // The output of a stage may be large, and would be larger after the next one.
                 let mut out = Vec::new();
                 for slice in text.chunks(DECODE_SLICE) {
                     out.append(&mut stage.feed(slice)?);
@@ -121,7 +121,7 @@ impl Decoder {
         Ok(Some(decoded))
     }
 
-    /// What was left of the body at its end. Whether that is its proper end, only a digest tells.
+    /// Returns the rest of the output at the end of the body. Only a digest shows whether the body was complete.
     pub(super) fn finish(&mut self) -> io::Result<Vec<u8>> {
         let mut text = Vec::new();
         for stage in &mut self.stages {

@@ -1,4 +1,4 @@
-//! What can go wrong on the wire, and which of it is tried again.
+//! HTTP client errors, and which of them are retried.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
@@ -15,76 +15,76 @@ use super::proxy::InvalidProxy;
 use super::settings::RetryObserver;
 use super::tls::InvalidTls;
 
-/// The longest wait that a server can ask for.
+/// The longest wait that a server can request.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
 
-/// Why something could not be had. Addresses are shown without credentials.
+/// Why a request failed. URLs are shown without credentials.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// 404, 410 or 451 for something to download.
+    /// 404, 410 or 451 for a download.
     #[error("{url} is not there (HTTP {status}){}", body_excerpt(body))]
     NotFound {
         /// The address.
         url: String,
         /// The status.
         status: u16,
-        /// The beginning of what the server said.
+        /// The start of the response body.
         body: String,
     },
-    /// An answer that is no success.
+    /// An unexpected status.
     #[error("{url} was answered with HTTP {status}{}{}", attempts_note(*attempts), body_excerpt(body))]
     Status {
         /// The address.
         url: String,
         /// The status.
         status: u16,
-        /// The beginning of what the server said.
+        /// The start of the response body.
         body: String,
-        /// How often it was tried.
+        /// Number of attempts.
         attempts: u32,
     },
-    /// The whole body came, and it is not what it should be.
+    /// The complete body has the wrong digest.
     #[error("{url} does not have the expected content: its SHA-256 is {actual}, expected was {expected}")]
     Checksum {
         /// The address.
         url: String,
-        /// What the lock file or the index says.
+        /// The digest in the lockfile or the index.
         expected: Sha256,
-        /// What came.
+        /// The digest of the received bytes.
         actual: Sha256,
     },
-    /// More than was allowed.
+    /// The body exceeds the limit.
     #[error("{url} is larger than {limit} bytes")]
     TooLarge {
         /// The address.
         url: String,
-        /// Bytes.
+        /// The limit in bytes.
         limit: u64,
     },
-    /// No whole answer.
+    /// No complete response.
     #[error("could not get {url}{}", attempts_note(*attempts))]
     Transport {
         /// The address.
         url: String,
-        /// How often it was tried.
+        /// Number of attempts.
         attempts: u32,
-        /// What went wrong the last time.
+        /// The last error.
         source: TransportError,
     },
-    /// The server, or the proxy before it, is not whom we trust.
+    /// The certificate of the server, or of the proxy, is not trusted.
     #[error("the certificate that was shown for {url} is not trusted")]
     Certificate {
         /// The address.
         url: String,
-        /// Why not.
+        /// The reason.
         source: rustls::Error,
     },
-    /// A body in an encoding that cargo's libcurl cannot decode either.
+    /// An encoding that cargo's libcurl cannot decode either.
     #[error("{url} was answered with the header `Content-Encoding: {encoding}`; only gzip and deflate can be decoded")]
     Encoding {
         /// The address.
         url: String,
-        /// As the server names it.
+        /// The encoding as sent by the server.
         encoding: String,
     },
     /// A redirect that cannot be followed.
@@ -92,106 +92,106 @@ pub enum Error {
     Redirect {
         /// The address.
         url: String,
-        /// As the server names it, without credentials.
+        /// The redirect target as sent by the server, without credentials.
         to: String,
-        /// Why not.
+        /// The reason.
         why: &'static str,
     },
-    /// A host that upstream has chosen and that only this machine or its network can reach.
+    /// Upstream chose a host that only this machine or its network can reach.
     #[error("{url} was not requested: its host has a {class} address, and no configured upstream has one")]
     ForbiddenHost {
         /// The address.
         url: String,
-        /// What kind of address the host has.
+        /// The class of the host's address.
         class: AddressClass,
     },
-    /// A configured host that had a public address before.
+    /// A configured host whose address was public before.
     #[error("{url} was not requested: its host had a public address before, and has a {class} address now")]
     DnsRebinding {
         /// The address.
         url: String,
-        /// What kind of address the host has.
+        /// The class of the host's address.
         class: AddressClass,
     },
-    /// The file to download to.
+    /// The target file cannot be written.
     #[error("could not write `{path}`")]
     Io {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// Who takes the pieces could not.
+    /// The sink failed.
     #[error("could not pass on {url}")]
     Sink {
         /// The address.
         url: String,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// Not something that can be asked for.
+    /// The URL is not an http or https URL.
     #[error("`{url}` is not an http or https address")]
     Address {
         /// The address.
         url: String,
     },
-    /// A token that cannot be sent.
+    /// The token cannot be sent in a header.
     #[error("the token for {url} contains characters that a header cannot hold")]
     Token {
         /// The address.
         url: String,
     },
-    /// A user agent that cannot be sent.
+    /// The user agent cannot be sent in a header.
     #[error("the user agent `{text}` contains characters that a header cannot hold")]
     UserAgent {
         /// As configured.
         text: String,
     },
-    /// A proxy that cannot be used.
+    /// A proxy setting is invalid.
     #[error(transparent)]
     Proxy(#[from] InvalidProxy),
-    /// Authorities that cannot be used.
+    /// A certificate authority cannot be used.
     #[error(transparent)]
     Tls(#[from] InvalidTls),
-    /// The client cannot be built.
+    /// The HTTP client cannot be created.
     #[error("the HTTP client cannot be set up")]
     Client(#[source] reqwest::Error),
 }
 
-/// The deepest cause of a fault, in its own words. The layers above it say little, and show the address as it is.
+/// The deepest cause of an error. The outer layers add little, and show the URL with credentials.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct RootCause(String);
 
-/// A fault of the wire; it may pass.
+/// A transport error; it may be temporary.
 #[derive(Debug, thiserror::Error)]
 pub enum TransportError {
-    /// No connection, a reset, a body that ended early: what the library says.
+    /// No connection, a reset, or an incomplete body, as reported by the library.
     #[error("{what}")]
     Request {
         /// Which step failed.
         what: &'static str,
-        /// Why.
+        /// The cause.
         #[source]
         root: RootCause,
     },
-    /// Nothing, or almost nothing, for too long.
+    /// The transfer was too slow.
     #[error("only {received} bytes came in {seconds} seconds")]
     Slow {
-        /// Bytes within that time.
+        /// Bytes received within that time.
         received: u64,
-        /// The time that is allowed.
+        /// The time window in seconds.
         seconds: f32,
     },
-    /// Fewer or more bytes than the head of the answer announced.
+    /// Fewer or more bytes than the response headers announced.
     #[error("the body ended after {received} of {announced} bytes")]
     Truncated {
-        /// Bytes that came.
+        /// Bytes received.
         received: u64,
-        /// Bytes that should have come.
+        /// Bytes announced.
         announced: u64,
     },
-    /// A compressed body that is damaged or cut short.
+    /// A compressed body is corrupt or truncated.
     #[error("the body cannot be decompressed")]
     Undecodable(#[source] io::Error),
 }
@@ -204,7 +204,7 @@ fn body_excerpt(body: &str) -> String {
     if body.is_empty() { String::new() } else { format!(": {body}") }
 }
 
-/// What kind of step failed.
+/// The step that failed.
 fn failed_step(error: &reqwest::Error) -> &'static str {
     if error.is_timeout() {
         "no connection in time"
@@ -217,7 +217,7 @@ fn failed_step(error: &reqwest::Error) -> &'static str {
     }
 }
 
-/// One attempt's failure, and whether another attempt makes sense.
+/// The error of one attempt, and whether a retry makes sense.
 pub(super) struct AttemptError {
     error: Error,
     is_retryable: bool,
@@ -225,33 +225,33 @@ pub(super) struct AttemptError {
 }
 
 impl AttemptError {
-    /// The error alone.
+    /// The error itself.
     #[cfg(test)]
     pub(super) fn into_error(self) -> Error {
         self.error
     }
 
-    /// Final.
+    /// A permanent error.
     pub(super) fn permanent(error: Error) -> AttemptError {
         AttemptError { error, is_retryable: false, retry_after: None }
     }
 
-    /// May pass.
+    /// A temporary error.
     pub(super) fn retryable(error: Error) -> AttemptError {
         AttemptError { error, is_retryable: true, retry_after: None }
     }
 
-    /// May pass, and the server may have said when.
+    /// A temporary error, with the server's Retry-After if sent.
     pub(super) fn retryable_after(error: Error, pause: Option<Duration>) -> AttemptError {
         AttemptError { error, is_retryable: true, retry_after: pause }
     }
 
-    /// A fault of the wire. `url` is without credentials.
+    /// A transport error. `url` has no credentials.
     pub(super) fn transport(url: &str, source: TransportError) -> AttemptError {
         AttemptError::retryable(Error::Transport { url: url.to_owned(), attempts: 1, source })
     }
 
-    /// A host that may not be reached. `url` is without credentials.
+    /// A host that must not be reached. `url` has no credentials.
     pub(super) fn blocked(url: &str, blocked: &BlockedHost) -> AttemptError {
         let (url, class) = (url.to_owned(), blocked.class);
         AttemptError::permanent(match blocked.was_public {
@@ -260,7 +260,7 @@ impl AttemptError {
         })
     }
 
-    /// What the library said about a request or its body. `url` is without credentials.
+    /// An error of the library about a request or its body. `url` has no credentials.
     pub(super) fn from_reqwest(url: &str, error: reqwest::Error) -> AttemptError {
         if let Some(source) = certificate_error(&error) {
             return AttemptError::permanent(Error::Certificate { url: url.to_owned(), source });
@@ -277,17 +277,17 @@ impl AttemptError {
     }
 }
 
-/// The error and its causes, down to those that hide inside of I/O errors.
+/// The error and its causes, including those wrapped in I/O errors.
 fn error_chain(error: &reqwest::Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
     let first: &(dyn std::error::Error + 'static) = error;
-    // An I/O error gives its content's source for its own, so the content itself is asked for.
+    // An I/O error returns the source of its content as its own source, so the content itself is inserted.
     std::iter::successors(Some(first), |error| match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
         Some(inner) => Some(inner),
         None => error.source(),
     })
 }
 
-/// The verdict on a certificate.
+/// The certificate error, if there is one.
 fn certificate_error(error: &reqwest::Error) -> Option<rustls::Error> {
     error_chain(error).find_map(|error| match error.downcast_ref() {
         Some(found @ rustls::Error::InvalidCertificate(_)) => Some(found.clone()),
@@ -295,7 +295,7 @@ fn certificate_error(error: &reqwest::Error) -> Option<rustls::Error> {
     })
 }
 
-/// How often something was tried, and how long to wait before the next time.
+/// Counts attempts and determines the wait before the next one.
 pub(super) struct RetryState {
     attempts: u32,
     retries: u32,
@@ -308,7 +308,7 @@ impl RetryState {
         RetryState { attempts: 0, retries, first_backoff: first, observer: waits.clone() }
     }
 
-    /// Waits until it makes sense to try again, or gives up with the error.
+    /// Waits before the next attempt, or returns the error if there is none.
     pub(super) async fn wait_after(&mut self, failure: AttemptError) -> Result<(), Error> {
         self.attempts += 1;
         if !failure.is_retryable || self.attempts > self.retries {
@@ -325,13 +325,13 @@ impl RetryState {
         Ok(())
     }
 
-    /// Counts from the beginning: the last attempt was worth it.
+    /// Restarts the count: the last attempt made progress.
     pub(super) fn reset(&mut self) {
         self.attempts = 0;
     }
 }
 
-/// Waits as after the attempt number `attempts`.
+/// Waits as after attempt number `attempts`.
 pub(super) async fn backoff_sleep(
     attempts: u32,
     first: Duration,
@@ -343,14 +343,14 @@ pub(super) async fn backoff_sleep(
     tokio::time::sleep(pause).await;
 }
 
-/// 1, 3, 9, then 10 times the first wait, each give or take a half, so that a crowd does not come back as one.
+/// 1, 3, 9, then 10 times the first wait, each with 50% jitter, so that clients do not return all at once.
 fn backoff(first: Duration, attempts: u32) -> Duration {
     let times = 3u32.saturating_pow(attempts.saturating_sub(1)).min(10);
     let chance = RandomState::new().hash_one(attempts) % 1000;
     first.saturating_mul(times).mul_f64(0.5 + chance as f64 / 1000.0)
 }
 
-/// How long the server asks to be left alone: seconds, or a date, which is read against the server's own clock.
+/// The Retry-After of a response: seconds, or a date, which is compared with the server's own clock.
 pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse() {

@@ -1,7 +1,7 @@
-//! How many requests a host gets at a time: 1 until it is known to speak HTTP/2 (so that a crowd of first requests
-//! does not open a crowd of connections), 8 where it does not, the `jobs` number where it does.
+//! Limits the concurrent requests to a host. The limit is 1 until the host is known to speak HTTP/2, so that many first
+//! requests do not open many connections. Then it is 8 without HTTP/2, and the `jobs` number with it.
 //!
-//! Downloads may leave some of these to short requests, so that slow downloads never hold up an index file.
+//! Downloads may leave some of these to short requests, so that slow downloads never delay an index file.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,38 +10,38 @@ use std::sync::{Arc, Mutex, PoisonError};
 use reqwest::Url;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Connections at a time to a host without HTTP/2; more is taken for an attack by some.
+/// Maximum number of connections to a host without HTTP/2; some servers treat more as an attack.
 const MAX_HTTP1_CONNECTIONS: usize = 8;
 
-/// What a request is for.
+/// The purpose of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
-    /// A text of limited size, such as an index file, or the head of an answer alone.
+    /// A text of limited size, such as an index file, or only response headers.
     Text,
     /// A file, which may take long.
     File,
 }
 
-/// The lanes of every host.
+/// The limits of all hosts.
 pub(super) struct HostLimits {
     hosts: Mutex<HashMap<String, Arc<HostLimit>>>,
     jobs: usize,
     multiplexing: bool,
-    /// Requests at a time that downloads leave to texts, where a host bears more than one at a time.
+    /// Concurrent requests that downloads leave to texts, if a host allows more than one at a time.
     reserved: usize,
 }
 
 struct HostLimit {
-    /// For each request.
+    /// One permit per request.
     permits: Arc<Semaphore>,
     limit: AtomicUsize,
-    /// For each download, which needs one of `permits` too.
+    /// One permit per download, which also needs one of `permits`.
     downloads: Arc<Semaphore>,
     download_limit: AtomicUsize,
     reserved: usize,
 }
 
-/// The right to one request; given back when dropped.
+/// The permit for one request, returned on drop.
 pub(super) struct Permit {
     _permits: [Option<OwnedSemaphorePermit>; 2],
     host_limit: Arc<HostLimit>,
@@ -54,7 +54,7 @@ impl HostLimits {
         HostLimits { hosts: Mutex::default(), jobs: jobs.clamp(1, 1024), multiplexing, reserved }
     }
 
-    /// Waits for the right to ask the host of `url`.
+    /// Waits for a permit for the host of `url`.
     pub(super) async fn acquire(&self, url: &Url, purpose: Purpose) -> Permit {
         let narrow = self.jobs.min(MAX_HTTP1_CONNECTIONS);
         let wide = if self.multiplexing { self.jobs } else { narrow };
@@ -66,7 +66,7 @@ impl HostLimits {
                 Arc::new(HostLimit::new(if may_multiplex { 1 } else { narrow }, self.reserved))
             }))
         };
-        // A semaphore is never closed, so this fails never; without a permit the request is merely unlimited.
+        // A semaphore is never closed, so this never fails; without a permit the request would only be unlimited.
         let download = match purpose {
             Purpose::File => Arc::clone(&lane.downloads).acquire_owned().await.ok(),
             Purpose::Text => None,
@@ -97,20 +97,20 @@ impl HostLimit {
     }
 }
 
-/// Of so many requests at a time, those that may be downloads: never less than half, and never none.
+/// How many of `width` concurrent requests may be downloads: at least half, and at least one.
 fn download_share(width: usize, reserved: usize) -> usize {
     width.saturating_sub(reserved).max(width / 2).max(1)
 }
 
 impl Permit {
-    /// The host itself has answered, with HTTP/2 or without.
+    /// Records whether the host itself answered with HTTP/2.
     pub(super) fn record_protocol(&self, http2: bool) {
         self.host_limit.raise(if http2 { self.http2_limit } else { self.http1_limit });
     }
 }
 
 impl Drop for Permit {
-    /// A first request that came to nothing must not hold up the others one by one.
+    /// After a failed first request, the others must not be tried one by one.
     fn drop(&mut self) {
         self.host_limit.raise(self.http1_limit);
     }
@@ -135,7 +135,7 @@ mod tests {
         assert_eq!(first.host_limit.permits.available_permits(), 63);
         drop(first);
         assert_eq!(free_permits(&lanes, "https://h/other").await, 64);
-        // Another host, another protocol: nothing is known of them.
+        // Another host or scheme has its own limit.
         assert_eq!(free_permits(&lanes, "https://h:444/").await, 1);
         assert_eq!(free_permits(&lanes, "http://h/").await, 8);
     }
@@ -180,7 +180,7 @@ mod tests {
             assert!(next.is_err(), "{url}: one download too many");
             lanes.acquire(&url, Purpose::Text).await;
         }
-        // A single request at a time is a single one.
+        // A limit of one is not divided.
         let lanes = HostLimits::new(1, true, 2);
         let url: Url = "http://h/".parse().expect("address");
         drop(lanes.acquire(&url, Purpose::File).await);

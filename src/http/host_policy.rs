@@ -1,13 +1,13 @@
-//! Which hosts may be reached, where upstream chooses them: by a redirect, or by the `dl` of its config.json.
+//! Decides which hosts may be reached if upstream chooses them, by a redirect or by the `dl` of its config.json.
 //!
-//! A hostile or broken upstream must not use this program to reach services that only this machine or its network can reach
-//! (SSRF). So an address that is not public is only reached where the user has configured that host, or where a configured
-//! host is itself in a network of that kind: a registry at 10.0.0.5 may redirect to 10.0.0.6, and crates.io may not.
+//! A hostile or broken upstream must not use this program to reach services that only this machine or its network can
+//! reach (SSRF). So a non-public address is reached in two cases: the user configured that host, or a configured host
+//! is in a network of the same class. A registry at 10.0.0.5 may redirect to 10.0.0.6; crates.io may not.
 //!
-//! What counts is the address that is connected to. Names are resolved here, once, and the connection goes to what was
-//! checked, so an answer that changes between check and use (DNS rebinding) changes nothing. A configured host that was
-//! public stays so as long as the client lives, for the same reason. Where a proxy resolves the names, only addresses and
-//! names of this machine in the URL itself can be checked.
+//! The check applies to the connected address. Names are resolved here, once, and the connection uses the checked
+//! address, so DNS rebinding between check and use has no effect. For the same reason, a configured host that was
+//! public must stay so as long as the client exists. If a proxy resolves the names, only literal addresses and names of
+//! this machine in the URL can be checked.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -24,7 +24,7 @@ use super::address_class::AddressClass;
 use super::redirects::origin;
 use super::settings::Settings;
 
-/// How long it may take to find out where a configured host is, before another one is refused.
+/// Timeout to resolve a configured host before another host is refused.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Resolves a name to addresses.
@@ -40,12 +40,12 @@ pub(super) fn system_lookup() -> Lookup {
     })
 }
 
-/// A host that may not be reached.
+/// A host that must not be reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct BlockedHost {
-    /// The kind of network that the host is in.
+    /// The network class of the host.
     pub(super) class: AddressClass,
-    /// The host is a configured one, which had a public address before.
+    /// The host is a configured one whose address was public before.
     pub(super) was_public: bool,
 }
 
@@ -57,14 +57,14 @@ impl fmt::Display for BlockedHost {
 
 impl std::error::Error for BlockedHost {}
 
-/// Who chose where a body came from.
+/// Who chose the origin of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HostTrust {
-    /// The user: scheme, host and port are those of a configured address.
+    /// The user: scheme, host and port are those of a configured URL.
     Configured,
-    /// Upstream; the client could reach that host over the internet by itself.
+    /// Upstream chose the host, and it is reachable over the internet.
     Public,
-    /// Upstream; the host is in a network that others may not reach, or a proxy reached it.
+    /// Upstream chose the host; it is in an internal network, or was reached through a proxy.
     Internal,
 }
 
@@ -73,7 +73,7 @@ pub enum HostTrust {
 pub(super) struct HostPolicy(Arc<Inner>);
 
 struct Inner {
-    /// Whether hosts that are not configured are checked at all.
+    /// Whether hosts that are not configured are checked.
     is_restricted: bool,
     origins: Vec<String>,
     hosts: HashMap<String, ConfiguredHost>,
@@ -83,20 +83,20 @@ struct Inner {
     lookup: Lookup,
 }
 
-/// For which schemes a proxy is set.
+/// The schemes with a proxy.
 struct ProxiedSchemes {
     http: bool,
     https: bool,
 }
 
-/// A configured host, and what it was found to be.
+/// A configured host, and the classes of its addresses.
 #[derive(Default)]
 struct ConfiguredHost {
     classes: OnceLock<Vec<AddressClass>>,
 }
 
 impl HostPolicy {
-    /// Those that `settings` allow.
+    /// The policy by `settings`.
     pub(super) fn new(settings: &Settings, lookup: Lookup) -> HostPolicy {
         let configured: Vec<Url> = settings.configured_urls.iter().filter_map(|url| Url::parse(url).ok()).collect();
         let hosts = configured.iter().filter_map(|url| {
@@ -116,7 +116,7 @@ impl HostPolicy {
         }))
     }
 
-    /// Checks an address before a request is sent to it. A name is checked when it is resolved.
+    /// Checks a URL before a request. A name is checked when it is resolved.
     pub(super) async fn check(&self, url: &Url) -> Result<(), BlockedHost> {
         let inner = &self.0;
         let Some(host) = url.host_str().map(normalize_host) else { return Ok(()) };
@@ -132,7 +132,7 @@ impl HostPolicy {
         if inner.allows(class).await { Ok(()) } else { Err(BlockedHost { class, was_public: false }) }
     }
 
-    /// Who chose an address that has answered from `remote`.
+    /// Who chose a URL that was answered by `remote`.
     pub(super) fn host_trust(&self, url: &Url, remote: Option<SocketAddr>) -> HostTrust {
         let inner = &self.0;
         if !inner.is_restricted || inner.origins.contains(&origin(url)) {
@@ -160,7 +160,7 @@ impl HostPolicy {
 }
 
 impl Inner {
-    /// Whether a configured host is in a network of that kind.
+    /// Whether a configured host is in a network of that class.
     async fn allows(&self, class: AddressClass) -> bool {
         if class == AddressClass::Public {
             return true;
@@ -168,7 +168,7 @@ impl Inner {
         if self.hosts.values().any(|host| host.classes.get().is_some_and(|classes| classes.contains(&class))) {
             return true;
         }
-        // Some may not have been asked yet: what they would say came from a cache.
+        // Some hosts may not be resolved yet, because their responses came from a cache.
         for (name, host) in self.hosts.iter().filter(|(_, host)| host.classes.get().is_none()) {
             let found = tokio::time::timeout(LOOKUP_TIMEOUT, (self.lookup)(name.clone())).await;
             if let Ok(Ok(found)) = found
@@ -181,7 +181,7 @@ impl Inner {
         false
     }
 
-    /// Of the addresses of a host that upstream chose, those that may be reached.
+    /// The addresses that may be reached, among those of a host that upstream chose.
     async fn filter_allowed(&self, found: Vec<IpAddr>) -> Result<Vec<IpAddr>, BlockedHost> {
         let mut admitted = Vec::new();
         let mut blocked = None;
@@ -201,7 +201,7 @@ impl Inner {
 }
 
 impl ConfiguredHost {
-    /// What the host's first addresses say of it. Where one is public, the others do not count.
+    /// The classes of the host's first addresses. If one is public, the others do not count.
     fn record_classes(&self, found: &[IpAddr]) -> &[AddressClass] {
         self.classes.get_or_init(|| {
             let classes: Vec<AddressClass> = found.iter().map(|address| AddressClass::of(*address)).collect();
@@ -209,7 +209,7 @@ impl ConfiguredHost {
         })
     }
 
-    /// Of the host's addresses, those that may be reached: one that was public stays so.
+    /// The addresses that may be reached, among those of a configured host: one that was public must stay so.
     fn filter_allowed(&self, found: Vec<IpAddr>) -> Result<Vec<IpAddr>, BlockedHost> {
         let Some(first) = found.first().copied() else { return Ok(found) };
         if !self.record_classes(&found).contains(&AddressClass::Public) {
@@ -230,19 +230,19 @@ impl Resolve for HostPolicy {
         let targets = self.clone();
         Box::pin(async move {
             let found = targets.resolve_checked(name.as_str()).await?;
-            // The library puts the port in.
+            // The library sets the port.
             let found: Addrs = Box::new(found.into_iter().map(|address| SocketAddr::new(address, 0)));
             Ok(found)
         })
     }
 }
 
-/// A host's one form.
+/// The normalized form of a host name.
 fn normalize_host(host: &str) -> String {
     host.trim_end_matches('.').trim_matches(['[', ']']).to_ascii_lowercase()
 }
 
-/// The host, where it is an address.
+/// The host, if it is an IP address.
 fn literal_ip(url: &Url) -> Option<IpAddr> {
     normalize_host(url.host_str()?).parse().ok()
 }
@@ -252,7 +252,7 @@ mod tests {
     use super::*;
     use std::sync::Mutex;
 
-    /// Answers each name with these addresses, in turn where there are several answers; the last one stays.
+    /// Answers each name with these addresses, in turn if there are several answers; the last one repeats.
     fn fake_lookup(answers: &[(&str, &[&str])]) -> Lookup {
         let answers: HashMap<String, Vec<String>> = answers
             .iter()
@@ -334,7 +334,7 @@ mod tests {
                 ("cdn.test", &["8.8.8.8"]),
             ],
         );
-        // Without the registry having been asked before.
+        // Before any request to the registry.
         assert!(is_allowed(&targets, "http://192.168.7.7/").await && is_allowed(&targets, "http://127.0.0.2/").await);
         assert_eq!(resolved(&targets, "cdn.corp").await, "fd00::1");
         assert_eq!(resolved(&targets, "cdn.test").await, "8.8.8.8");
@@ -350,7 +350,7 @@ mod tests {
         );
         assert_eq!(resolved(&targets, "evil.test").await, "8.8.8.8");
         assert_eq!(resolved(&targets, "evil.test").await, "the host has a loopback address");
-        // The check itself has seen the first answer.
+        // The policy check used the first answer.
         assert_eq!(resolved(&targets, "crates.test").await, "the host has a private address");
         assert_eq!(resolved(&targets, "crates.test").await, "1.1.1.2");
         assert!(!is_allowed(&targets, "http://10.0.0.1/").await);

@@ -1,4 +1,4 @@
-//! How slow a transfer may be: fewer bytes than the limit allows within one window of time, and it is given up.
+//! The low-speed limit: a transfer with too few bytes within one time window is cancelled.
 
 use std::future::Future;
 use std::pin::pin;
@@ -8,10 +8,10 @@ use tokio::time::{Instant, timeout_at};
 
 use super::TransportError;
 
-/// Longer than anybody waits; stands for "no limit" without overflowing a clock.
+/// Stands for "no limit" without overflowing a clock.
 const NO_LIMIT: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
-/// The watch over one transfer.
+/// Monitors one transfer.
 pub(super) struct LowSpeedMonitor {
     window: Duration,
     min_bytes: u64,
@@ -20,14 +20,14 @@ pub(super) struct LowSpeedMonitor {
 }
 
 impl LowSpeedMonitor {
-    /// Fewer than `limit` bytes a second over `window` is too slow; a limit or window of 0 means that nothing is.
+    /// Fewer than `limit` bytes per second over `window` is too slow; 0 for either disables the limit.
     pub(super) fn new(window: Duration, limit: u32) -> LowSpeedMonitor {
         let window = if limit == 0 || window.is_zero() { NO_LIMIT } else { window.min(NO_LIMIT) };
         let least = u64::from(limit).saturating_mul(window.as_secs()).max(1);
         LowSpeedMonitor { window, min_bytes: least, deadline: Instant::now() + window, received: 0 }
     }
 
-    /// Waits for the head of an answer, for which a connection may have to be made first.
+    /// Waits for response headers, including the time to connect.
     pub(super) async fn wait_for_head<F: Future>(
         &mut self,
         connect: Duration,
@@ -39,7 +39,7 @@ impl LowSpeedMonitor {
         result
     }
 
-    /// Waits for `future` as long as the pace holds.
+    /// Waits for `future` while the transfer is fast enough.
     pub(super) async fn wait<F: Future>(&mut self, future: F) -> Result<F::Output, TransportError> {
         let mut future = pin!(future);
         loop {
@@ -53,12 +53,12 @@ impl LowSpeedMonitor {
         }
     }
 
-    /// Counts bytes that have come.
+    /// Counts received bytes.
     pub(super) fn record(&mut self, bytes: u64) {
         self.received += bytes;
     }
 
-    /// Begins a new window of time.
+    /// Starts a new time window.
     pub(super) fn reset(&mut self) {
         self.deadline = Instant::now() + self.window;
         self.received = 0;

@@ -1,38 +1,38 @@
-//! Which proxy is asked for which address, by the rules that cargo has from libcurl.
+//! Selects the proxy for a URL, by the rules that cargo has from libcurl.
 //!
-//! A configured proxy wins over the environment's. In the environment the lowercase name wins over the uppercase one,
-//! and uppercase `HTTP_PROXY` does not count at all (a web server hands it to its scripts from a request's header).
-//! `no_proxy` beats everything.
+//! A configured proxy takes precedence over the environment's. In the environment, the lowercase name takes precedence
+//! over the uppercase one. Uppercase `HTTP_PROXY` is ignored, because a web server passes it to CGI scripts from a
+//! request header. `no_proxy` overrides everything.
 
 use crate::env::Env;
 
 use super::Secret;
 use super::redact::redact_url;
 
-/// Which proxy is asked for what.
+/// The proxies by scheme.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProxySettings {
-    /// For `http` addresses.
+    /// For `http` URLs.
     pub http: Option<ProxyAddress>,
-    /// For `https` addresses.
+    /// For `https` URLs.
     pub https: Option<ProxyAddress>,
-    /// Hosts, domains, addresses and CIDR blocks that no proxy is asked for, separated by commas or blanks.
+    /// Hosts, domains, addresses and CIDR blocks that are reached without a proxy, separated by commas or spaces.
     pub no_proxy: Option<String>,
 }
 
-/// A proxy's address, which may hold a user's name and password, and where it was set.
+/// A proxy's URL, which may contain a user name and password, and where it was set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProxyAddress {
-    /// `SCHEME://[user:password@]host[:port]` with a scheme of http, https or SOCKS; without a scheme, `http` is meant.
+    /// `SCHEME://[user:password@]host[:port]` with the scheme http, https or SOCKS; the default is `http`.
     pub url: Secret,
-    /// The setting that it comes from, as the user knows it.
+    /// The name of its setting, as the user knows it.
     pub origin: String,
 }
 
-/// A proxy that cannot be used.
+/// An unusable proxy.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidProxy {
-    /// Not an address.
+    /// An invalid URL.
     #[error("the proxy `{shown}` of {origin} is not a valid address of an http, https or SOCKS proxy")]
     Address {
         /// Without credentials.
@@ -40,7 +40,7 @@ pub enum InvalidProxy {
         /// The setting.
         origin: String,
     },
-    /// A name or password that the protocol has no room for.
+    /// A user name or password that the proxy protocol cannot transmit.
     #[error(
         "the proxy `{shown}` of {origin} has a user name or password, which this client can only send to a SOCKS5 proxy"
     )]
@@ -53,7 +53,7 @@ pub enum InvalidProxy {
 }
 
 impl ProxySettings {
-    /// What the environment says, by libcurl's rules.
+    /// The proxies in the environment, by libcurl's rules.
     pub fn of_env(env: &Env) -> ProxySettings {
         let first = |names: &[&str]| {
             names.iter().find_map(|name| {
@@ -68,7 +68,7 @@ impl ProxySettings {
         }
     }
 
-    /// Sets one proxy for everything, as a configured `http.proxy` does; an empty one means that none is asked.
+    /// Sets one proxy for all URLs, as a configured `http.proxy` does; an empty one means no proxy.
     pub fn configure(&mut self, url: &str, origin: &str) {
         let address = || {
             let url = (!url.is_empty()).then(|| Secret::new(url))?;
@@ -78,21 +78,21 @@ impl ProxySettings {
         self.https = address();
     }
 
-    /// The proxy that is asked for this host, where one is; a host without brackets.
+    /// The proxy for this host, if there is one; a host without brackets.
     pub fn proxy_for(&self, scheme: &str, host: &str) -> Option<&ProxyAddress> {
         let host = host.to_ascii_lowercase();
         let is_address = host.parse::<std::net::IpAddr>().is_ok();
         let is_exempt = |name: &str| {
             let name = name.trim_matches(['[', ']']).trim_start_matches('.').to_ascii_lowercase();
             let is_domain = host.strip_suffix(&name).is_some_and(|rest| rest.ends_with('.'));
-            // A network may hold the address, which is good enough for those who ask.
+            // A CIDR block may contain the address; callers of this approximation accept that.
             name == "*" || name == host || (is_domain && !is_address) || (is_address && name.contains('/'))
         };
         let proxy = if scheme == "https" { &self.https } else { &self.http };
         proxy.as_ref().filter(|_| !self.no_proxy_hosts().any(is_exempt))
     }
 
-    /// Hosts of the proxies that are themselves spoken to with TLS.
+    /// Hosts of the proxies that are reached over TLS.
     pub(super) fn tls_hosts(&self) -> Vec<String> {
         self.valid_urls()
             .filter(|url| url.scheme() == "https")
@@ -105,22 +105,22 @@ impl ProxySettings {
         self.valid_urls().filter_map(|url| url.host_str().map(str::to_owned)).collect()
     }
 
-    /// Addresses of the proxies, those that are valid.
+    /// URLs of the valid proxies.
     fn valid_urls(&self) -> impl Iterator<Item = reqwest::Url> {
         let addresses = [&self.http, &self.https].into_iter().flatten();
         addresses.filter_map(|address| reqwest::Url::parse(&address.normalized_url().ok()?).ok())
     }
 
-    /// The hosts that no proxy is asked for; libcurl takes blanks for separators as well as commas.
+    /// The hosts without a proxy; libcurl accepts spaces as separators as well as commas.
     fn no_proxy_hosts(&self) -> impl Iterator<Item = &str> {
         let list = self.no_proxy.as_deref().unwrap_or_default();
         list.split([',', ' ', '\t']).filter(|host| !host.is_empty())
     }
 
-    /// The same for the library that speaks.
+    /// Converts the settings for the HTTP library.
     pub(super) fn to_reqwest(&self) -> Result<Vec<reqwest::Proxy>, InvalidProxy> {
         let mut proxies = Vec::new();
-        // The library below takes a star for names only, libcurl for addresses as well.
+        // The library accepts `*` only for names, libcurl for addresses as well.
         if self.no_proxy_hosts().any(|host| host == "*") {
             return Ok(proxies);
         }
@@ -138,11 +138,11 @@ impl ProxySettings {
     }
 }
 
-/// The schemes of proxies. The names of hosts are resolved here for `socks4` (which can also be written `socks`) and `socks5`,
-/// and by the proxy for the others.
+/// The supported schemes. Host names are resolved here for `socks4` (also written `socks`) and `socks5`, and by the
+/// proxy for the others.
 const SCHEMES: [&str; 7] = ["http", "https", "socks", "socks4", "socks4a", "socks5", "socks5h"];
 
-/// The port that libcurl takes for a proxy whose address names none, unless it is an `https` proxy.
+/// libcurl's default port for a proxy URL without one, except for `https` proxies.
 const DEFAULT_PORT: u16 = 1080;
 
 impl ProxyAddress {
@@ -150,11 +150,11 @@ impl ProxyAddress {
         InvalidProxy::Address { shown: redact_url(self.url.expose()), origin: self.origin.clone() }
     }
 
-    /// The address with scheme and port filled in as libcurl does.
+    /// The URL with scheme and port filled in as libcurl does.
     fn normalized_url(&self) -> Result<String, InvalidProxy> {
         let text = self.url.expose().trim();
         let text = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
-        // libcurl takes schemes in either case, and `socks` for the oldest of them.
+        // libcurl accepts schemes in either case, and `socks` for `socks4`.
         let (scheme, rest) = text.split_once("://").unwrap_or(("http", &text));
         let scheme = scheme.to_ascii_lowercase();
         if !SCHEMES.contains(&scheme.as_str()) {
@@ -176,7 +176,7 @@ impl ProxyAddress {
     }
 }
 
-/// Whether an address names its port; the parsed form drops a scheme's own port.
+/// Whether a URL contains a port; the parsed form drops a scheme's default port.
 fn names_port(url: &str) -> bool {
     let after_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
     let authority = after_scheme.split(['/', '?', '#']).next().unwrap_or_default();

@@ -1,13 +1,13 @@
-//! Addresses as they may be shown: without credentials, without control characters.
+//! URLs and texts prepared for display: without credentials and control characters.
 
-/// Characters of an upstream's own words that are shown at most.
+/// Maximum number of characters that are shown of an upstream's text.
 pub(super) const MAX_EXCERPT_CHARS: usize = 512;
 
-/// `url` without the user's name, password and query (which may hold a signature), for messages.
+/// `url` without user name, password and query (which may contain a signature), for messages.
 pub fn redact_url(url: &str) -> String {
     match reqwest::Url::parse(url) {
         Ok(mut url) if url.has_host() => {
-            // These fail only for addresses without a host, which have no credentials either.
+            // These fail only for URLs without a host, which have no credentials either.
             let cleared = url.set_username("").and_then(|()| url.set_password(None));
             url.set_query(None);
             url.set_fragment(None);
@@ -17,7 +17,7 @@ pub fn redact_url(url: &str) -> String {
     }
 }
 
-/// At most 512 characters of what somebody else wrote, control characters escaped, blanks at the ends cut.
+/// At most 512 characters of an untrusted text, with control characters escaped and whitespace at the ends removed.
 pub(super) fn sanitize_excerpt(text: &str) -> String {
     let mut out = String::new();
     for c in text.trim().chars().take(MAX_EXCERPT_CHARS) {

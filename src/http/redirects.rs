@@ -1,8 +1,8 @@
-//! The way of one request over redirects, which are followed one by one: what each hop carries follows from its own origin.
+//! The redirects of one request, followed one by one: the headers of each hop depend on its own origin.
 //!
-//! A credential belongs to the origin (scheme, host and port) that it was given for, and goes to no other: neither to
-//! another host or port nor from https to http. Where redirects come back to that origin, it goes along again. So does
-//! libcurl, which cargo uses (`Curl_allow_auth_to_host` in libcurl's http.c compares with the first host, port and protocol).
+//! A credential belongs to the origin (scheme, host and port) for which it was given. It is never sent to another host
+//! or port, nor from https to http. If redirects return to that origin, it is sent again. libcurl, which cargo uses,
+//! does the same (`Curl_allow_auth_to_host` in libcurl's http.c compares with the first host, port and protocol).
 
 use super::Request;
 use super::error::{AttemptError, Error};
@@ -11,15 +11,15 @@ use percent_encoding::{CONTROLS, percent_encode};
 use reqwest::header::{self, HeaderMap, HeaderValue};
 use reqwest::{StatusCode, Url};
 
-/// Redirects that are followed at most for one request; libcurl's default.
+/// Maximum number of redirects for one request; libcurl's default.
 const MAX_REDIRECTS: usize = 30;
 
-/// Where a request has been, where it goes next, and which credentials belong to which origin.
+/// The visited URLs, the next one, and the credentials by origin.
 pub(super) struct RedirectChain {
     url: Url,
-    /// The addresses so far, the present one last; none has credentials or a fragment.
+    /// The URLs so far, the current one last; none has credentials or a fragment.
     visited: Vec<Url>,
-    /// By scheme, host and port.
+    /// By origin.
     credentials: Vec<(String, Credential)>,
 }
 
@@ -27,12 +27,12 @@ pub(super) struct RedirectChain {
 enum Credential {
     /// The value of `Authorization`.
     Header(HeaderValue),
-    /// Name and password as an address has them.
+    /// User name and password as in a URL.
     Userinfo(String, Option<String>),
 }
 
 impl RedirectChain {
-    /// The route of a request, at its beginning.
+    /// The chain at the start of a request.
     pub(super) fn new(request: &Request<'_>) -> Result<RedirectChain, AttemptError> {
         let invalid = || AttemptError::permanent(Error::Address { url: redact_url(request.url) });
         let mut url = Url::parse(request.url).map_err(|_| invalid())?;
@@ -45,7 +45,7 @@ impl RedirectChain {
                 let mut value = HeaderValue::from_str(token.expose())
                     .map_err(|_| AttemptError::permanent(Error::Token { url: redact_url(request.url) }))?;
                 value.set_sensitive(true);
-                // Both would be the same header; only one of the two can be meant.
+                // Both would set the same header, so only one can be used.
                 Some(Credential::Header(value))
             }
             None => userinfo,
@@ -54,19 +54,19 @@ impl RedirectChain {
         Ok(RedirectChain { visited: vec![url.clone()], url, credentials })
     }
 
-    /// Where the next request goes, without credentials.
+    /// The URL of the next request, without credentials.
     pub(super) fn url(&self) -> &Url {
         &self.url
     }
 
-    /// The address and the header with the credential of this hop, if one belongs to its origin.
+    /// The URL and the header with the credential of this hop, if one belongs to its origin.
     pub(super) fn current_hop(&self) -> (Url, Option<HeaderValue>) {
         let mut url = self.url.clone();
         let own = origin(&url);
         match self.credentials.iter().find(|(owner, _)| *owner == own) {
             Some((_, Credential::Header(value))) => (url, Some(value.clone())),
             Some((_, Credential::Userinfo(name, password))) => {
-                // This fails only for addresses without a host.
+                // This fails only for URLs without a host.
                 let _always = url.set_username(name).and_then(|()| url.set_password(password.as_deref()));
                 (url, None)
             }
@@ -74,7 +74,7 @@ impl RedirectChain {
         }
     }
 
-    /// For messages: the first address, and the present one after redirects.
+    /// For messages: the first URL, and the current one after redirects.
     pub(super) fn describe(&self) -> String {
         let now = redact_url(self.url.as_str());
         match self.visited.first() {
@@ -83,7 +83,7 @@ impl RedirectChain {
         }
     }
 
-    /// Goes where the answer points; whether it points anywhere.
+    /// Follows a redirect; returns whether the response is one.
     pub(super) fn follow(&mut self, status: StatusCode, headers: &HeaderMap) -> Result<bool, AttemptError> {
         if !matches!(status.as_u16(), 300..=303 | 307 | 308) {
             return Ok(false);
@@ -107,7 +107,7 @@ impl RedirectChain {
         }
         if let Some(userinfo) = userinfo {
             let own = origin(&next);
-            // What was given for that origin before is not replaced by what somebody says who redirects to it.
+            // A redirect must not replace an existing credential of that origin.
             if self.credentials.iter().all(|(owner, _)| *owner != own) {
                 self.credentials.push((own, userinfo));
             }
@@ -127,15 +127,15 @@ fn is_http(url: &Url) -> bool {
     matches!(url.scheme(), "http" | "https") && url.has_host()
 }
 
-/// Takes name and password out of an address.
+/// Removes user name and password from a URL.
 fn take_userinfo(url: &mut Url) -> Option<Credential> {
     let (name, password) = (url.username().to_owned(), url.password().map(str::to_owned));
-    // These fail only for addresses without a host, which have no credentials either.
+    // These fail only for URLs without a host, which have no credentials either.
     let _always = url.set_username("").and_then(|()| url.set_password(None));
     (!name.is_empty() || password.is_some()).then_some(Credential::Userinfo(name, password))
 }
 
-/// A `Location`, of which some servers write the bytes as they are.
+/// A `Location`; some servers send it with raw bytes.
 fn location_text(value: &HeaderValue) -> String {
     match std::str::from_utf8(value.as_bytes()) {
         Ok(text) => text.to_owned(),
@@ -143,7 +143,7 @@ fn location_text(value: &HeaderValue) -> String {
     }
 }
 
-/// A `Location` for messages: an address without credentials and query, or the beginning of what it is instead.
+/// A `Location` for messages: a URL without credentials and query, or the start of an invalid one.
 fn redact_location(location: &str) -> String {
     match Url::parse(location) {
         Ok(url) if url.has_host() => redact_url(location),

@@ -1,4 +1,4 @@
-//! An answer whose body is still to come: its pieces, its proper end, and what it means when it is a refusal.
+//! A response whose body is still to be read: its chunks, its proper end, and error statuses.
 
 use std::io;
 
@@ -16,26 +16,26 @@ use super::host_policy::HostTrust;
 use super::low_speed::LowSpeedMonitor;
 use super::redact::{MAX_EXCERPT_CHARS, sanitize_excerpt};
 
-/// Bytes of an unwanted body that cost less than a new connection.
+/// Reading this many bytes of an unneeded body costs less than a new connection.
 const MAX_DRAINED_BYTES: u64 = 64 * 1024;
 
-/// An answer whose body is still to come.
+/// A response whose body is still to be read.
 pub(super) struct ResponseBody {
     pub(super) response: Response,
-    /// Where it came from, after redirects, for messages.
+    /// The URL after redirects, for messages.
     pub(super) address: String,
-    /// Who chose where it came from.
+    /// Who chose the origin.
     pub(super) host_trust: HostTrust,
     low_speed: LowSpeedMonitor,
-    /// Bytes of the body that were given so far, decoded where that was asked for.
+    /// Bytes of the body returned so far, decoded if requested.
     pub(super) received: u64,
     /// Bytes of the body so far as the server sent them.
     raw_received: u64,
     decoder: Option<Decoder>,
-    /// Bytes that were there before, which this body follows.
+    /// Bytes before this body, which it continues.
     offset: u64,
     content_length: Option<u64>,
-    /// Whether a body that ended early would be known for it.
+    /// Whether truncation of the body would be detected.
     pub(super) has_known_end: bool,
     _permit: Permit,
 }
@@ -78,28 +78,28 @@ impl ResponseBody {
         })
     }
 
-    /// Whether the body has an encoding, known or not.
+    /// Whether the body has an encoding, supported or not.
     pub(super) fn is_encoded(&self) -> bool {
         encoding::parse_content_encoding(self.response.headers()).map_or(true, |codings| !codings.is_empty())
     }
 
-    /// Gives the body decoded from now on.
+    /// Decodes the body from now on.
     pub(super) fn enable_decoding(&mut self, codings: &[ContentCoding]) {
         self.decoder = Some(Decoder::new(codings));
     }
 
-    /// The body goes on where so many bytes end.
+    /// Sets the number of bytes that the body continues.
     pub(super) fn set_offset(&mut self, before: u64) {
         self.offset = before;
     }
 
-    /// How many bytes the body has, where that was announced. What it has when it is decoded is not known.
+    /// The announced length of the body in bytes. The decoded length is not known.
     pub(super) fn content_length(&self) -> Option<u64> {
         self.content_length.filter(|_| self.decoder.is_none())
     }
 
-    /// The next piece of the body, of which there may be `limit` bytes in all, what it follows included; `None` at its
-    /// proper end.
+    /// The next chunk of the body, with at most `limit` bytes in total, including those that it continues; `None` at
+    /// its proper end.
     pub(super) async fn chunk(&mut self, limit: u64) -> Result<Option<Bytes>, AttemptError> {
         loop {
             let Some(chunk) = self.raw_chunk(limit).await? else {
@@ -107,7 +107,7 @@ impl ResponseBody {
                     Some(mut decoder) => decoder.finish().map_err(|source| self.undecodable(source))?,
                     None => return Ok(None),
                 };
-                // Where there is a rest, the next call finds the end once more.
+                // After a rest, the next call reaches the end again.
                 return if rest.is_empty() { Ok(None) } else { self.count_received(rest.into(), limit).map(Some) };
             };
             let Some(decoder) = &mut self.decoder else { return self.count_received(chunk, limit).map(Some) };
@@ -121,7 +121,7 @@ impl ResponseBody {
         }
     }
 
-    /// Goes on after this side has let the server wait.
+    /// Restarts the time window after this side paused the transfer.
     pub(super) fn reset_low_speed(&mut self) {
         self.low_speed.reset();
     }
@@ -166,14 +166,15 @@ impl ResponseBody {
         AttemptError::transport(&self.address, TransportError::Undecodable(source))
     }
 
-    /// The whole body came, and it is not what it should be.
+    /// The error for a complete body with the wrong digest.
     pub(super) fn mismatch(&self, expected: Sha256, actual: Sha256) -> AttemptError {
         let error = Error::Checksum { url: self.address.clone(), expected, actual };
-        // A body whose end nobody announced may have been cut short; every other one is what the server meant.
+        // A body without an announced end may be truncated; every other one is complete.
         if self.has_known_end { AttemptError::permanent(error) } else { AttemptError::retryable(error) }
     }
 
-    /// Writes the whole body to `file`, hashing on the way; the digest. `told` is how many bytes `progress` knows of.
+    /// Writes the whole body to `file`, hashing on the way; returns the digest. `told` is the number of bytes already
+    /// reported to `progress`.
     pub(super) async fn write_to(
         &mut self,
         limit: u64,
@@ -200,7 +201,7 @@ impl ResponseBody {
         Ok(hasher.finish())
     }
 
-    /// Takes in a body that nobody wants, if it is short: then the connection can serve again.
+    /// Reads an unneeded body if it is short, so that the connection can be reused.
     pub(super) async fn drain(mut self) {
         while self.raw_received < MAX_DRAINED_BYTES
             && let Ok(Ok(Some(chunk))) = self.low_speed.wait(self.response.chunk()).await
@@ -210,13 +211,13 @@ impl ResponseBody {
         }
     }
 
-    /// What an answer other than 200 means. The beginning of its body is quoted, unless the client could not reach that
+    /// The error for a status other than 200. It quotes the start of the body, unless the client could not reach that
     /// service by itself.
     pub(super) async fn into_attempt_error(mut self) -> AttemptError {
         let status = self.response.status();
         let pause = retry_after(self.response.headers());
         let mut body = Vec::new();
-        // A server that refuses may do so without end, or badly; what it manages to say is enough.
+        // An error body may be endless or invalid; the part that arrives is enough.
         while self.host_trust != HostTrust::Internal && body.len() < 4 * MAX_EXCERPT_CHARS {
             match self.low_speed.wait(self.response.chunk()).await {
                 Ok(Ok(Some(chunk))) => {
@@ -242,12 +243,12 @@ impl ResponseBody {
     }
 }
 
-/// The answers that say that something is not there, and will not be.
+/// Whether the status says that something does not exist permanently.
 pub(super) fn is_not_found(status: StatusCode) -> bool {
     matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS)
 }
 
-/// A header's value, where it is text.
+/// A header's value, if it is text.
 pub(super) fn header_text(headers: &HeaderMap, name: header::HeaderName) -> Option<String> {
     Some(headers.get(name)?.to_str().ok()?.to_owned())
 }

@@ -1,4 +1,4 @@
-//! Downloads that go on where they were broken off, by this process or by one that was killed.
+//! Resumes interrupted downloads of this process or of a killed one.
 
 use std::io::{self, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -15,16 +15,17 @@ use super::error::{AttemptError, Error, RetryState};
 use super::response_body::header_text;
 use super::{Client, Request};
 
-/// An attempt that brought this many bytes more than any before it was worth it: the count of attempts begins anew.
+/// An attempt that brought this many new bytes made progress: the count of attempts restarts.
 const MIN_PROGRESS_BYTES: u64 = 1024 * 1024;
 
 impl Client {
-    /// Downloads to the file `part` like [`Client::download`], but keeps what it holds: its bytes are hashed, and only
-    /// the rest is asked for, also after an attempt that broke off. Where upstream gives no part of the file, or what
-    /// came together is not the whole, everything is downloaded anew.
+    /// Downloads to the file `part` like [`Client::download`], but keeps its content. The existing bytes are hashed,
+    /// and only the rest is requested, also after an interrupted attempt. If upstream does not support ranges, or the
+    /// result has the wrong digest, everything is downloaded again.
     ///
-    /// After an error the file holds what had come, for the next run. Nobody else may write to it meanwhile. `progress`
-    /// is told at once of what the file holds. Attempts are counted from the last one that brought a megabyte.
+    /// After an error the file keeps the received bytes for the next run. No other process may write to it meanwhile.
+    /// `progress` is called at once with the existing bytes. Attempts are counted from the last one that brought a
+    /// megabyte.
     ///
     /// # Errors
     ///
@@ -50,7 +51,7 @@ impl Client {
         let mut furthest = part.received;
         loop {
             let outcome = self.try_resume(request, &mut part, expected, limit, progress, &mut reported).await;
-            // Also after a failure: what came is kept, and no write is under way when the next attempt begins.
+            // Also after an error: the received bytes are kept, and no write is pending when the next attempt begins.
             part.flush().await?;
             match outcome {
                 Ok(()) => return Ok(part.received),
@@ -74,10 +75,10 @@ impl Client {
         progress: &(dyn Fn(u64) + Sync),
         reported: &mut u64,
     ) -> Result<(), AttemptError> {
-        // A second round begins with an empty part, a third one decodes, and it ends in any case.
+        // The second round starts from an empty file, the third one decodes, so the loop ends.
         loop {
             if part.must_decode {
-                // How far the body was decoded says nothing of how far it was sent.
+                // The number of decoded bytes is no offset in the encoded body.
                 part.truncate().await.map_err(AttemptError::permanent)?;
             }
             let from = part.received;
@@ -113,19 +114,20 @@ impl Client {
                 return Ok(());
             }
             part.truncate().await.map_err(AttemptError::permanent)?;
-            // What was kept may have been another file's, or damaged; upstream's word is only what came in one piece.
+            // The existing bytes may belong to another file or be damaged; only a body received in one response proves
+            // a wrong digest.
             if resumed_at == 0 {
                 if part.must_decode || incoming.codings()?.is_empty() {
                     return Err(incoming.mismatch(expected, actual));
                 }
-                // Many servers call a file's own compression an encoding. This one means it.
+                // Many servers label a file's own compression as an encoding. Here it is a real encoding.
                 part.must_decode = true;
             }
         }
     }
 }
 
-/// Whether an answer brings everything from byte `from` on: `bytes 100-199/200`.
+/// Whether a response contains everything from byte `from` on: `bytes 100-199/200`.
 pub(super) fn is_remaining_range(headers: &HeaderMap, from: u64) -> bool {
     let Some(text) = header_text(headers, header::CONTENT_RANGE) else { return false };
     let bounds = || {
@@ -136,15 +138,15 @@ pub(super) fn is_remaining_range(headers: &HeaderMap, from: u64) -> bool {
     from > 0 && bounds().is_some_and(|(first, end, whole)| first == from && end == whole)
 }
 
-/// What there is of a file, with its running digest.
+/// The existing part of a file, with its running digest.
 struct PartialDownload {
     path: PathBuf,
     file: File,
     hasher: Hasher,
     received: u64,
-    /// Whether the body is decoded, as its `Content-Encoding` says. What the file holds is then of no use to a later request.
+    /// Whether the body is decoded according to its `Content-Encoding`. Then a later request cannot continue the file.
     must_decode: bool,
-    /// Counted and hashed already, and still to be written.
+    /// Bytes that are counted and hashed, but not written yet.
     buffer: BytesMut,
 }
 
@@ -181,13 +183,13 @@ impl PartialDownload {
         written.map_err(|source| Error::Io { path: self.path.clone(), source })
     }
 
-    /// Has everything in the file.
+    /// Writes the buffer to the file.
     async fn flush(&mut self) -> Result<(), Error> {
         self.write_buffer().await?;
         self.file.flush().await.map_err(|source| Error::Io { path: self.path.clone(), source })
     }
 
-    /// Forgets everything.
+    /// Discards all bytes.
     async fn truncate(&mut self) -> Result<(), Error> {
         self.buffer.clear();
         self.hasher = Hasher::new();
@@ -204,7 +206,8 @@ impl PartialDownload {
     }
 }
 
-/// Opens the file at `path` at its end, made where it is missing; the digest of what it holds, and how many bytes.
+/// Opens the file at `path` at its end, and creates it if it is missing; returns its digest so far and its length in
+/// bytes.
 fn open_and_hash(path: &Path, limit: u64) -> io::Result<(std::fs::File, Hasher, u64)> {
     use std::io::Read as _;
     let mut file = std::fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;

@@ -1,4 +1,4 @@
-//! How the client behaves: what cargo's `[http]` and `[net]` settings and the environment say.
+//! Settings of the client: cargo's `[http]` and `[net]` settings and the environment.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,51 +8,50 @@ use crate::env::Env;
 
 use super::proxy::ProxySettings;
 
-/// How the client behaves. The defaults are cargo's.
+/// Settings of the client. The defaults are cargo's.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// `User-Agent`; cargo's `http.user-agent`.
     pub user_agent: String,
-    /// The only authorities to trust, as a PEM file; cargo's `http.cainfo`. It excludes the environment's and the
-    /// system's.
+    /// The only trusted certificate authorities, as a PEM file; cargo's `http.cainfo`. It excludes the environment's
+    /// and the system's.
     pub cainfo: Option<PathBuf>,
-    /// The only authorities to trust for a proxy that speaks TLS; cargo's `http.proxy-cainfo`. Default: as for upstream.
+    /// The only trusted certificate authorities for a TLS proxy; cargo's `http.proxy-cainfo`. Default: as for upstream.
     pub proxy_cainfo: Option<PathBuf>,
-    /// `SSL_CERT_FILE`: stands in for the system's file of authorities.
+    /// `SSL_CERT_FILE`: replaces the system's file of certificate authorities.
     pub cert_file: Option<PathBuf>,
-    /// `SSL_CERT_DIR`: stands in for the system's folder of authorities.
+    /// `SSL_CERT_DIR`: replaces the system's folder of certificate authorities.
     pub cert_dirs: Vec<PathBuf>,
-    /// Which proxy is asked for what.
+    /// The proxies.
     pub proxy: ProxySettings,
     /// The oldest and the newest TLS version; cargo's `http.ssl-version`.
     pub tls: TlsVersions,
-    /// How long to wait for a connection; cargo's `http.timeout`.
+    /// Connect timeout; cargo's `http.timeout`.
     pub connect_timeout: Duration,
-    /// A transfer that brings fewer than `low_speed_limit` bytes a second for this long is given up; `http.timeout`.
+    /// A transfer with fewer than `low_speed_limit` bytes per second for this long is cancelled; `http.timeout`.
     pub low_speed_timeout: Duration,
-    /// Bytes a second; cargo's `http.low-speed-limit`. 0: a transfer may take as long as it likes.
+    /// Bytes per second; cargo's `http.low-speed-limit`. 0: no limit.
     pub low_speed_limit: u32,
     /// Whether HTTP/2 is offered; cargo's `http.multiplexing`.
     pub multiplexing: bool,
-    /// Attempts after the first; cargo's `net.retry`.
+    /// Retries after the first attempt; cargo's `net.retry`.
     pub retries: u32,
-    /// About how long to wait after the first failure; later waits are longer, up to ten times this.
+    /// Approximate wait after the first failure; later waits are longer, up to ten times this.
     pub first_backoff: Duration,
-    /// Requests at a time for one host that speaks HTTP/2. Without HTTP/2 it is never more than 8.
+    /// Concurrent requests for one host that speaks HTTP/2. Without HTTP/2, at most 8.
     pub jobs: usize,
-    /// Of these, how many downloads leave to texts such as index files, where a host bears more than one at a time.
+    /// How many of these downloads leave to texts such as index files, if a host allows more than one at a time.
     pub reserved_for_text: usize,
-    /// What a server that asks for its clients calls itself in `Via` (RFC 9110, 7.6.3), by which it knows its own requests.
+    /// The server's ID in `Via` (RFC 9110, 7.6.3), by which it recognizes its own requests.
     pub via: Option<String>,
-    /// Addresses that the user has chosen, by a setting or by default. Hosts that upstream chooses, by redirects or in its
-    /// config.json, are only reached where they are public or in a network of the same kind as one of these. Empty: every
-    /// host is reached.
+    /// URLs that the user chose, by a setting or by default. Hosts that upstream chooses, by redirects or in its
+    /// config.json, must be public or in a network of the same class as one of these. Empty: no restriction.
     pub configured_urls: Vec<String>,
-    /// Told of waits, so that nobody takes them for a standstill.
+    /// Informed of waits, so that the user does not mistake them for a hang.
     pub retry_observer: RetryObserver,
 }
 
-/// Who is told that something is tried again, why, and in how many seconds; of many waits at once, only of the first.
+/// Informed of a retry, its reason, and the wait in seconds; of several concurrent waits, only of the first.
 #[derive(Clone, Default)]
 pub struct RetryObserver {
     listener: Option<Arc<Listener>>,
@@ -62,7 +61,7 @@ pub struct RetryObserver {
 type Listener = dyn Fn(&str, u64) + Send + Sync;
 
 impl RetryObserver {
-    /// Tells `listener`.
+    /// Calls `listener`.
     pub fn new(listener: impl Fn(&str, u64) + Send + Sync + 'static) -> RetryObserver {
         RetryObserver { listener: Some(Arc::new(listener)), ..RetryObserver::default() }
     }
@@ -85,7 +84,7 @@ impl std::fmt::Debug for RetryObserver {
     }
 }
 
-/// The TLS versions that may be spoken.
+/// The accepted TLS versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TlsVersions {
     /// The oldest.
@@ -94,7 +93,7 @@ pub struct TlsVersions {
     pub newest: TlsVersion,
 }
 
-/// A TLS version that this client can speak.
+/// A TLS version that this client supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TlsVersion {
     /// TLS 1.2.
@@ -135,7 +134,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// The defaults, with the proxies and authorities that the environment names.
+    /// The defaults, with the proxies and certificate authorities of the environment.
     pub fn of_env(env: &Env) -> Settings {
         Settings {
             cert_file: env.path("SSL_CERT_FILE"),

@@ -1,4 +1,4 @@
-//! The client against servers on the loopback that misbehave to order.
+//! The client against local servers that misbehave on purpose.
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -21,7 +21,7 @@ mod host_policy;
 
 use server::{Action, Server, reply};
 
-/// As patient as a test can be.
+/// Short timeouts and waits for tests.
 fn settings() -> Settings {
     Settings {
         first_backoff: Duration::from_millis(2),
@@ -39,7 +39,7 @@ async fn get(url: &str) -> Result<Response, Error> {
     client().get(&Request::new(url), 1000).await
 }
 
-/// The error and its causes, one a line, as a user is told of them.
+/// The error and its causes, one per line, as the user sees them.
 fn error_chain(error: &Error) -> String {
     let mut lines = error.to_string();
     let mut next = std::error::Error::source(error);
@@ -72,18 +72,18 @@ async fn download(url: &str, into: &Path, expected: &[u8], progress: &(dyn Fn(u6
     client().download(&Request::new(url), into, Sha256::of(expected), 10_000_000, progress).await
 }
 
-/// Something large enough to break off in the middle.
+/// A body large enough to be interrupted.
 fn body() -> Vec<u8> {
     (0..=249u8).cycle().take(200_000).collect()
 }
 
-/// The rest of `body` from `from` on, as a server that knows ranges gives it.
+/// The rest of `body` from `from` on, as a server with range support sends it.
 fn range_response(body: &[u8], from: usize) -> Vec<u8> {
     let range = format!("Content-Range: bytes {from}-{}/{}\r\n", body.len() - 1, body.len());
     reply(206, &range, &body[from..])
 }
 
-/// The first byte that a request asks for.
+/// The first byte that a request asks for in its Range header.
 fn range_start(head: &str) -> Option<usize> {
     let range = head.lines().find_map(|line| line.strip_prefix("range: bytes="))?;
     range.strip_suffix('-')?.parse().ok()

@@ -1,5 +1,5 @@
-//! Whom the client trusts: `http.cainfo` alone where it is set, else `SSL_CERT_FILE` and `SSL_CERT_DIR`, each
-//! standing in for the system's file or folder of authorities, as cargo's own TLS library has it.
+//! The trusted certificate authorities. If `http.cainfo` is set, only its own count. Otherwise `SSL_CERT_FILE` and
+//! `SSL_CERT_DIR` each replace the system's file or folder of authorities, as in cargo's own TLS library.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,32 +12,32 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 
 use super::settings::{Settings, TlsVersion, TlsVersions};
 
-/// TLS that cannot be set up as asked.
+/// TLS settings that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidTls {
-    /// A file of authorities that cannot be read.
+    /// A certificate file that cannot be read.
     #[error("could not read the certificates in `{path}`: {reason}")]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         reason: String,
     },
-    /// A file of authorities that holds none.
+    /// A certificate file without a usable certificate.
     #[error("there is no usable certificate (PEM) in `{path}`")]
     NoCertificate {
         /// The file.
         path: PathBuf,
     },
-    /// The library refused.
+    /// The library rejected the settings.
     #[error("TLS cannot be set up")]
     Rustls(#[from] rustls::Error),
-    /// The authorities cannot be used.
+    /// The certificate authorities cannot be used.
     #[error("TLS cannot be set up")]
     Verifier(#[from] rustls::client::VerifierBuilderError),
 }
 
-/// The TLS side of the client.
+/// The client's TLS configuration.
 pub(super) fn build_config(settings: &Settings) -> Result<ClientConfig, InvalidTls> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
@@ -77,7 +77,7 @@ fn root_store(settings: &Settings) -> Result<RootCertStore, InvalidTls> {
     if let Some(cainfo) = &settings.cainfo {
         return root_store_from_file(cainfo);
     }
-    // What does not exist does not count, as in cargo.
+    // A missing file or folder is ignored, as in cargo.
     let file = settings.cert_file.as_deref().filter(|path| path.exists());
     let dirs: Vec<&Path> = settings.cert_dirs.iter().map(PathBuf::as_path).filter(|path| path.is_dir()).collect();
     let mut certificates = Vec::new();
@@ -98,13 +98,13 @@ fn root_store(settings: &Settings) -> Result<RootCertStore, InvalidTls> {
     Ok(store)
 }
 
-/// The system's folders of authorities, which count beside a `SSL_CERT_FILE`.
+/// The system's folders of certificate authorities, which are used in addition to `SSL_CERT_FILE`.
 #[cfg(all(unix, not(target_os = "macos")))]
 fn system_folders() -> impl Iterator<Item = &'static Path> {
     openssl_probe::candidate_cert_dirs()
 }
 
-/// The system's folders of authorities; this system keeps its authorities elsewhere.
+/// The system's folders of certificate authorities; this system has none.
 #[cfg(not(all(unix, not(target_os = "macos"))))]
 fn system_folders() -> impl Iterator<Item = &'static Path> {
     std::iter::empty()
@@ -137,7 +137,7 @@ fn build_verifier(
     Ok(WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)).build()?)
 }
 
-/// Proxies are checked against their own authorities, everybody else against the upstream's.
+/// Verifies proxies with their own certificate authorities, and other servers with those for upstream.
 #[derive(Debug)]
 struct PerHostVerifier {
     upstream: Arc<WebPkiServerVerifier>,

@@ -1,10 +1,10 @@
-//! What a client will probably request next. Cargo requests index files in waves, over two connections where it speaks
-//! HTTP/1.1, and each wave, and each pair of crates, would cost a round trip to upstream.
+//! Predicts what a client will request next. Cargo requests index files in waves, over two connections with HTTP/1.1.
+//! Each wave, and each pair of crates, would cost a round trip to upstream.
 //!
-//! Index files are requested ahead as the dependencies of what was requested say. Crates are prefetched only if the client
-//! requested their index files itself, if every build needs them, if nine of ten guesses were right so far, in the order in
-//! which cargo requests them (`prefetch_graph`), and within a bound on what may be wasted (`prefetch_budget`). They wait
-//! beside the mirror, and are only stored when a client requests them.
+//! Index files are prefetched along the dependencies of requested ones. Crates are prefetched only if all of these
+//! hold: the client requested their index files itself; every build needs them; nine of ten predictions were right so
+//! far. They are prefetched in the order in which cargo requests them (`prefetch_graph`), and within a limit for waste
+//! (`prefetch_budget`). They wait beside the mirror, and are only stored when a client requests them.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,46 +20,46 @@ use super::{ActiveState, LiveMirror};
 use crate::crate_id::{CrateId, CrateName};
 use crate::gather::prefetch::{self, Dependency, DependencyQuery};
 
-/// Guesses that are looked up at a time.
+/// Maximum number of concurrent predicted lookups.
 const MAX_CONCURRENT_LOOKUPS: usize = 48;
-/// Names that one request of a client for an index file allows to be looked up ahead. What an index names beyond that waits
-/// for the client's next request: one request never causes thousands.
+/// Number of names that one client request for an index file allows to be looked up ahead. Further names in an index
+/// wait for the client's next request: one request never causes thousands.
 const NAMES_PER_REQUEST: usize = 48;
-/// Guesses of one spell at most: an index that names ever more crates cannot keep us busy for ever.
+/// Maximum number of queries in one session: an index that names ever more crates cannot cause endless work.
 const MAX_QUERIES: usize = 4000;
-/// A spell of guesses ends when nobody has asked for anything for so long, and in any case after the longer time: what was
-/// right for one client says little of the next one.
+/// A session ends when no request arrived for the shorter time, and in any case after the longer time: predictions for
+/// one client do not apply to the next one.
 const SESSION_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_SESSION_AGE: Duration = Duration::from_secs(300);
 
-/// What was guessed lately.
+/// The state of the predictions.
 pub(super) struct Prefetcher {
     session: Mutex<PrefetchSession>,
     lookup_permits: Arc<Semaphore>,
     pub(super) budget: Arc<PrefetchBudget>,
 }
 
-/// One session of requests that belong together.
+/// One session of related requests.
 #[derive(Default)]
 struct PrefetchSession {
     started: Option<Instant>,
     last_request: Option<Instant>,
     queries: HashSet<DependencyQuery>,
-    /// Names that are looked up ahead, or that somebody asked for.
+    /// Names that are looked up ahead, or that a client requested.
     known_names: HashSet<CrateName>,
-    /// Names whose index file a client asked for.
+    /// Names whose index file a client requested.
     requested: HashSet<CrateName>,
     /// Queries for all versions of a name that the client requested before any dependency named it.
     roots: HashSet<CrateName>,
     /// How many more names may be looked up ahead.
     name_budget: usize,
-    /// Wishes for names that may not be looked up yet.
+    /// Queries for names that may not be looked up yet.
     pending: VecDeque<DependencyQuery>,
     graph: PrefetchGraph,
 }
 
 impl Prefetcher {
-    /// Nothing is guessed; what prefetches cost is counted in `figures`.
+    /// An empty prefetcher. The cost of prefetches is counted in `figures`.
     pub(super) fn new(figures: Arc<LiveMetrics>) -> Prefetcher {
         Prefetcher {
             session: Mutex::default(),
@@ -72,7 +72,7 @@ impl Prefetcher {
         self.session.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The present session, or a new one.
+    /// The current session, or a new one.
     fn spell_now(&self) -> MutexGuard<'_, PrefetchSession> {
         let mut spell = self.session();
         let now = Instant::now();
@@ -85,10 +85,10 @@ impl Prefetcher {
         spell
     }
 
-    /// A client asked for the index file of `name`; the wishes that are to be followed now.
+    /// Records that a client requested the index file of `name`; returns the queries to follow now.
     fn record_index_request(&self, name: &CrateName) -> Vec<DependencyQuery> {
         let mut spell = self.spell_now();
-        // Anybody can make up names; none of them is remembered beyond what one spell may guess.
+        // Clients can invent names; none is remembered beyond the limit of a session.
         if spell.queries.len() >= MAX_QUERIES
             || spell.requested.len() >= MAX_QUERIES
             || !spell.requested.insert(name.clone())
@@ -114,7 +114,7 @@ impl Prefetcher {
         now
     }
 
-    /// Wishes that another one led to; those that are to be followed now.
+    /// Adds queries that another one led to; returns those to follow now.
     fn enqueue(&self, queries: Vec<DependencyQuery>) -> Vec<DependencyQuery> {
         let mut spell = self.session();
         let new: Vec<DependencyQuery> = queries.into_iter().filter(|wish| spell.insert(wish)).collect();
@@ -123,7 +123,7 @@ impl Prefetcher {
         due
     }
 
-    /// `wish` probably gets `id`, whose dependencies are these; `is_stored`: the mirror has it.
+    /// Records that `wish` probably selects `id`, with these dependencies; `is_stored`: the mirror has it.
     fn add(&self, wish: DependencyQuery, id: CrateId, dependencies: Vec<Dependency>, is_stored: bool) {
         let mut spell = self.session();
         let is_root = wish.req == VersionReq::STAR && spell.roots.contains(&wish.name);
@@ -155,7 +155,7 @@ impl PrefetchSession {
         self.queries.len() < MAX_QUERIES && self.queries.insert(query.clone())
     }
 
-    /// Adds those of `wishes` to `now` whose names are known or may be looked up; the others wait.
+    /// Adds those of `queries` to the due ones whose names are known or may be looked up; the others wait.
     fn admit(&mut self, queries: impl IntoIterator<Item = DependencyQuery>, due: &mut Vec<DependencyQuery>) {
         for wish in queries {
             if self.known_names.contains(&wish.name) {
@@ -172,7 +172,8 @@ impl PrefetchSession {
 }
 
 impl LiveMirror {
-    /// Somebody asked for the index file of `name`: asks for those that he will probably ask for next.
+    /// Records a client's request for the index file of `name`, and prefetches the index files that it will probably
+    /// request next.
     pub(super) fn prefetch_index(self: &Arc<Self>, running: &Arc<ActiveState>, name: &CrateName) {
         for wish in self.prefetcher.record_index_request(name) {
             self.follow_query(Arc::clone(running), wish);
@@ -185,7 +186,7 @@ impl LiveMirror {
             let guessing = Arc::clone(&proxy.prefetcher.lookup_permits);
             let known = {
                 let Ok(_permit) = guessing.acquire().await else { return };
-                // Whoever switches live mode off, or names another upstream, means this too.
+                // Disabling live mode, or changing its upstream, also stops prefetches.
                 if !proxy.is_active(&running) {
                     return;
                 }
@@ -271,10 +272,10 @@ mod tests {
         assert_eq!(ahead.record_index_request(&"root".parse().expect("name")).len(), 1);
         let led = ahead.enqueue((0..3_600).map(|number| wish(number, "^1")).collect());
         assert_eq!(led.len(), NAMES_PER_REQUEST);
-        // Another requirement for a name that is known costs no request.
+        // Another requirement for a known name costs no request.
         assert_eq!(ahead.enqueue(vec![wish(0, "^2")]).len(), 1);
         assert_eq!(ahead.enqueue(vec![wish(3_000, "^2")]).len(), 0);
-        // The same name again allows nothing more; another one does.
+        // The same name again allows no further lookups; another name does.
         assert_eq!(ahead.record_index_request(&"root".parse().expect("name")).len(), 0);
         assert_eq!(ahead.record_index_request(&"dep-0".parse().expect("name")).len(), NAMES_PER_REQUEST);
         assert_eq!(ahead.record_index_request(&"new".parse().expect("name")).len(), NAMES_PER_REQUEST + 1);

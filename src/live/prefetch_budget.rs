@@ -1,8 +1,8 @@
-//! How many bytes are downloaded before a client requests them.
+//! Limits the bytes that are downloaded before a client requests them.
 //!
-//! At any time, the bytes of prefetched crates that no client has requested (the wasted ones, and those that a client may
-//! still request) are at most [`SMALL_BODY_BYTES`] plus one tenth of the bytes that clients did use. The sum holds within each session,
-//! and over all of them: a session inherits the debt of the one before, and not its credit.
+//! At any time, the bytes of prefetched crates that no client has requested are at most [`FREE`] plus one tenth of the
+//! bytes that clients used. They include wasted crates and those that a client may still request. The limit holds
+//! within each session, and over all of them: a session inherits the debt of the one before, but not its credit.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,24 +10,24 @@ use std::time::{Duration, Instant};
 
 use super::metrics::LiveMetrics;
 
-/// Bytes that may be prefetched before anything was used.
+/// Bytes that may be prefetched before any were used.
 pub(super) const FREE: u64 = 512 * 1024;
-/// One part in so many of the used bytes may be prefetched in vain.
+/// One in this many of the used bytes may be wasted on prefetches.
 pub(super) const SHARE: u64 = 10;
-/// Prefetches at a time.
+/// Maximum number of concurrent prefetches.
 const DOWNLOADS: usize = 32;
-/// Prefetched files at most that no client has requested, on disk or on their way.
+/// Maximum number of prefetched files that no client has requested, on disk or in flight.
 const FILES: usize = 256;
-/// Mean size of crates before any was seen, in bytes, which counts like so many crates; and the limits of estimates. They are
-/// generous: a crate that turns out larger costs its beginning and a second request.
+/// Assumed size of a crate in bytes before any was seen, with the weight of this many crates; and the limits of
+/// estimates. They are generous: a crate that turns out larger costs its first bytes and a second request.
 const USUAL_SIZE: u64 = 32 * 1024;
 const USUAL_COUNTS: u64 = 8;
 const ESTIMATES: std::ops::RangeInclusive<u64> = 8 * 1024..=128 * 1024;
-/// Bodies that may wait for room at a time, each with a connection, and for how long.
+/// Maximum number of bodies that wait for room, each with a connection, and for how long.
 const PAUSED: usize = 2;
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// The bound, and what counts towards it.
+/// The limit, and the sums that count towards it.
 #[derive(Debug)]
 pub(super) struct PrefetchBudget {
     ledger: Mutex<Ledger>,
@@ -41,12 +41,12 @@ struct Ledger {
     used: u64,
     /// Prefetches that no client requested.
     wasted: u64,
-    /// Prefetches that a client may still request, with their whole or estimated sizes.
+    /// Prefetches that a client may still request, with their actual or estimated sizes.
     reserved: u64,
     files: usize,
     downloads: usize,
     paused: usize,
-    /// Crates whose size was seen, and the sum of their sizes.
+    /// Number of crates with known size, and the sum of their sizes.
     seen: u64,
     seen_bytes: u64,
 }
@@ -56,7 +56,7 @@ impl Ledger {
         (self.wasted + self.reserved).saturating_add(bytes) <= FREE + self.used / SHARE
     }
 
-    /// Whether there will be room, when clients have requested everything else.
+    /// Whether there would be room if clients requested everything else.
     fn could_have_room_for(&self, bytes: u64) -> bool {
         self.wasted.saturating_add(bytes) <= FREE + self.used / SHARE
     }
@@ -69,12 +69,12 @@ impl Ledger {
 }
 
 impl PrefetchBudget {
-    /// A budget that counts what was wasted in `figures`.
+    /// A budget that counts waste in `figures`.
     pub(super) fn new(figures: Arc<LiveMetrics>) -> Arc<PrefetchBudget> {
         Arc::new(PrefetchBudget { ledger: Mutex::default(), figures })
     }
 
-    /// Room for one crate of unknown size; `None`: there is none now.
+    /// Reserves room for one crate of unknown size; `None`: there is no room now.
     pub(super) fn reserve(self: &Arc<Self>) -> Option<Reservation> {
         let mut ledger = self.ledger();
         let reserved = ledger.estimate();
@@ -96,7 +96,7 @@ impl PrefetchBudget {
         })
     }
 
-    /// A client got a crate of so many bytes that upstream sent.
+    /// Records that a client got a crate of `bytes` bytes that upstream sent.
     pub(super) fn add_used(&self, bytes: u64) {
         self.figures.used_bytes.fetch_add(bytes, Relaxed);
         let mut ledger = self.ledger();
@@ -105,7 +105,7 @@ impl PrefetchBudget {
         ledger.seen_bytes = ledger.seen_bytes.saturating_add(bytes);
     }
 
-    /// Begins a new session. Of the credit, only what unrequested files of the old session still need is kept.
+    /// Begins a new session. It keeps only the credit that unrequested files of the old session still need.
     pub(super) fn begin_session(&self) {
         let mut ledger = self.ledger();
         let earned = ledger.used / SHARE;
@@ -126,22 +126,22 @@ impl PrefetchBudget {
     }
 }
 
-/// What becomes of a body that begins.
+/// Decision on a body that begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Admission {
-    /// There is room for it.
+    /// There is room.
     Admitted,
-    /// There will be, when a client has requested others: ask again.
+    /// There will be room when a client requests other crates: try again.
     Paused,
-    /// There is none.
+    /// There is no room.
     Refused,
 }
 
-/// Room for one prefetched crate. When it is dropped, the bytes that were received count as wasted.
+/// Room for one prefetched crate. Its received bytes count as wasted on drop.
 #[derive(Debug)]
 pub(super) struct Reservation {
     budget: Arc<PrefetchBudget>,
-    /// Bytes that the ledger counts for it.
+    /// Bytes that the budget counts for it.
     reserved: u64,
     /// Bytes that upstream sent.
     received: u64,
@@ -153,17 +153,17 @@ pub(super) struct Reservation {
 }
 
 impl Reservation {
-    /// The download starts: from now on it counts as a prefetch.
+    /// The download starts: it counts as a prefetch from now on.
     pub(super) fn start(&mut self) {
         self.started = true;
         self.budget.figures.prefetched.fetch_add(1, Relaxed);
     }
 
-    /// A body of this length begins, for the first time or anew; whether there is room for it. There is never room for a body
-    /// of unknown length. A body that is refused has begun to arrive: it counts with the estimate of its size at most.
+    /// Decides on a body of this length that begins, for the first time or after a restart. There is never room for a
+    /// body of unknown length. A refused body has begun to arrive: it counts with at most its estimated size.
     pub(super) fn begin(&mut self, length: Option<u64>) -> Admission {
         if self.received > 0 {
-            // A body that begins anew was sent in vain.
+            // The bytes before a restart are wasted.
             self.count_wasted(self.received);
             let mut ledger = self.budget.ledger();
             ledger.reserved -= self.received;
@@ -200,13 +200,13 @@ impl Reservation {
         }
     }
 
-    /// So many bytes of the body have arrived; whether it may go on.
+    /// Records that `bytes` bytes of the body arrived; returns whether it may continue.
     pub(super) fn receive(&mut self, bytes: u64) -> bool {
         self.received = bytes.min(self.reserved);
         bytes <= self.reserved
     }
 
-    /// The file arrived whole.
+    /// Records that the file is complete.
     pub(super) fn land(&mut self) {
         self.landed = true;
         self.received = self.reserved;
@@ -214,7 +214,7 @@ impl Reservation {
         self.budget.ledger().downloads -= 1;
     }
 
-    /// A client requested the crate: its bytes are used, those that have arrived and those that will.
+    /// Records that a client requested the crate: the bytes that arrived, and those that will, count as used.
     pub(super) fn confirm(mut self) {
         self.budget.figures.prefetch_hits.fetch_add(1, Relaxed);
         self.release(0);
@@ -302,9 +302,9 @@ mod tests {
         #[test]
         fn wasted_and_unrequested_bytes_stay_within_the_bound(steps in steps()) {
             let budget = budget();
-            // Prefetches with the length of their body, once it has begun, and whether it arrived.
+            // Prefetches with the length of their body, once it has begun, and whether it is complete.
             let mut open: Vec<(Reservation, Option<u64>, bool)> = Vec::new();
-            // What the server got and gave, counted independently.
+            // The actual sums, counted independently.
             let (mut used, mut wasted) = (0_u64, 0_u64);
             for step in steps {
                 let pick = |of: usize| (!open.is_empty()).then(|| of % open.len());
@@ -346,7 +346,7 @@ mod tests {
                         if let Some(at) = pick(of) {
                             let (reservation, known, landed) = open.swap_remove(at);
                             reservation.confirm();
-                            // What was on its way arrives for the client.
+                            // The bytes in flight arrive for the client.
                             if !landed {
                                 budget.add_used(known.unwrap_or(1_000));
                             }
@@ -396,7 +396,7 @@ mod tests {
         assert!(budget.reserve().is_none());
         fits.land();
         fits.confirm();
-        // A tenth of what was used came in addition.
+        // A tenth of the used bytes was added.
         let mut next = budget.reserve().expect("room");
         assert_eq!(next.begin(Some(FREE - wasted + (FREE - wasted) / SHARE)), Admission::Admitted);
     }

@@ -1,20 +1,20 @@
-//! The dependency graph that a client probably has in its lock, as far as index files say, and the order in which the client
-//! will request its crates.
+//! The dependency graph that a client's lockfile probably contains, according to index files, and the order in which
+//! the client will request its crates.
 //!
-//! Cargo requests crates in one of two orders: `cargo build` sorted by name and version, `cargo fetch` by a walk of the graph
-//! that begins with the last dependency. The client's requests tell which of the two it is. A build skips what it
-//! does not need (dev-dependencies, other platforms, weak features), and so do the predictions.
+//! Cargo requests crates in one of two orders. `cargo build` sorts by name and version; `cargo fetch` walks the graph,
+//! beginning with the last dependency. The client's requests show which of the two it is. A build skips what it does
+//! not need (dev-dependencies, other platforms, weak features), and so do the predictions.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
 use crate::crate_id::{CrateId, CrateName, Version};
 use crate::gather::prefetch::{Condition, Dependency, DependencyQuery};
 
-/// Requests that are remembered. Where sorted requests have passed a crate by more than this, the client skipped it.
+/// Number of remembered requests. If sorted requests are past a crate by more than this, the client skipped it.
 const RECENT: usize = 8;
-/// Edges that are remembered at most: an index that names ever more dependencies is not kept in memory.
+/// Maximum number of remembered edges: an index that names ever more dependencies is not kept in memory.
 const EDGES: usize = 20_000;
-/// Requests for which there was a guess before guesses are followed, and how many of ten must have been right.
+/// Number of predicted requests before predictions are used, and how many of ten must have been right.
 const JUDGED: u32 = 3;
 const OF_TEN: u32 = 9;
 
@@ -24,7 +24,7 @@ pub(super) struct PrefetchGraph {
     nodes: Vec<Node>,
     by_id: BTreeMap<CrateId, usize>,
     queries: HashMap<DependencyQuery, usize>,
-    /// The node that each query probably gets.
+    /// The node that each query probably selects.
     selected: Vec<Option<usize>>,
     /// Nodes whose index file the client requested before any dependency named them: probably direct dependencies. Which
     /// version their project wants is not known.
@@ -33,10 +33,10 @@ pub(super) struct PrefetchGraph {
     shown: HashSet<Condition>,
     recent: VecDeque<CrateId>,
     edges: usize,
-    /// Requests of crates for whose names there was a guess, and those for which it was right.
+    /// Number of requested crates with a prediction for their name, and of correct predictions.
     judged: u32,
     right: u32,
-    /// Consecutive requests, and those of them that were in sorted order.
+    /// Number of consecutive requests, and of those in sorted order.
     pairs: u32,
     sorted: u32,
 }
@@ -46,15 +46,15 @@ struct Node {
     id: CrateId,
     /// The condition and the query of each dependency.
     dependencies: Vec<(Option<Condition>, usize)>,
-    /// The client requested it or a compatible version in its place, or the mirror has it.
+    /// The client requested it or a compatible version instead, or the mirror has it.
     requested: bool,
-    /// It was prefetched, or that was tried.
+    /// It was prefetched, or a prefetch was tried.
     settled: bool,
 }
 
 impl PrefetchGraph {
-    /// The crate `id`, which `wish` probably gets, depends on these. `is_root`: no dependency is known to lead there.
-    /// `is_stored`: the mirror has the crate, so that no request for it will be seen.
+    /// Adds the crate `id` with its dependencies, which `wish` probably selects. `is_root`: no known dependency leads
+    /// there. `is_stored`: the mirror has the crate, so no request for it will be seen.
     pub(super) fn add(
         &mut self,
         wish: DependencyQuery,
@@ -93,7 +93,7 @@ impl PrefetchGraph {
         query
     }
 
-    /// The client requested a crate that is not stored.
+    /// Records that the client requested a crate that is not stored.
     pub(super) fn request(&mut self, id: &CrateId) {
         self.learn_condition(id);
         let versions: Vec<usize> = self.versions(&id.name).collect();
@@ -101,7 +101,7 @@ impl PrefetchGraph {
             self.judged += 1;
             self.right += u32::from(self.by_id.contains_key(id));
         }
-        // A lock has one version of each compatible range.
+        // A lockfile has one version of each compatible range.
         for place in versions {
             let node = &mut self.nodes[place];
             node.requested |= are_compatible(&node.id.version, &id.version);
@@ -116,14 +116,14 @@ impl PrefetchGraph {
         self.recent.push_back(id.clone());
     }
 
-    /// A prefetch of the crate begins.
+    /// Records that a prefetch of the crate begins.
     pub(super) fn settle(&mut self, id: &CrateId) {
         if let Some(place) = self.by_id.get(id) {
             self.nodes[*place].settled = true;
         }
     }
 
-    /// Whether enough guesses were right to follow others.
+    /// Whether enough predictions were right to use them.
     pub(super) fn is_trusted(&self) -> bool {
         self.judged >= JUDGED && self.right * 10 >= self.judged * OF_TEN
     }
@@ -154,8 +154,8 @@ impl PrefetchGraph {
         self.pairs + 1 >= JUDGED && self.sorted * 10 >= self.pairs * 9
     }
 
-    /// For each node whether a build probably needs it: it is reached from the roots, or from requested crates, without a
-    /// condition that the client has not shown, and not through crates that the client skipped.
+    /// For each node, whether a build probably needs it. It must be reachable from the roots or from requested crates.
+    /// The path must not contain a condition that the client has not shown, or a crate that the client skipped.
     fn reachable(&self) -> Vec<bool> {
         let passed = self.recent.iter().min().filter(|_| self.is_sorted() && self.recent.len() == RECENT);
         let mut reachable = vec![false; self.nodes.len()];
@@ -172,11 +172,11 @@ impl PrefetchGraph {
         reachable
     }
 
-    /// The order of `cargo fetch`, beginning after the last request, and around.
+    /// The order of `cargo fetch`, starting after the last request and wrapping around.
     fn walk(&self) -> Vec<usize> {
         let mut order = Vec::new();
         let mut seen = vec![false; self.nodes.len()];
-        // The roots are walked first, from the last one on; what is only reached from requested crates comes after them.
+        // The roots are walked first, from the last to the first; nodes reached only from requested crates follow.
         let requested = (0..self.nodes.len()).filter(|place| self.nodes[*place].requested);
         let mut todo: Vec<usize> = requested.collect();
         let mut roots: Vec<usize> = self.certain_roots().collect();
@@ -198,7 +198,7 @@ impl PrefetchGraph {
         order
     }
 
-    /// Roots of which no dependency wants another version than the newest.
+    /// Roots for which no dependency requires another version than the newest.
     fn certain_roots(&self) -> impl Iterator<Item = usize> {
         self.roots.iter().copied().filter(|root| self.versions(&self.nodes[*root].id.name).count() == 1)
     }
@@ -209,7 +209,7 @@ impl PrefetchGraph {
         needed.filter_map(|(_, query)| self.selected[*query])
     }
 
-    /// Of several compatible versions, a lock has the one that fits all: the lowest of those selected.
+    /// Among compatible versions, a lockfile has the one that satisfies all requirements: the lowest of those selected.
     fn has_lower_version(&self, id: &CrateId, reachable: &[bool]) -> bool {
         self.versions(&id.name).filter(|place| reachable[*place]).any(|place| {
             let other = &self.nodes[place].id.version;
@@ -217,7 +217,7 @@ impl PrefetchGraph {
         })
     }
 
-    /// Where a crate is only needed under one condition, whoever requests it has shown that condition.
+    /// If a crate is needed only under one condition, a request for it shows that the client meets that condition.
     fn learn_condition(&mut self, id: &CrateId) {
         let Some(place) = self.by_id.get(id).copied() else { return };
         let reachable = self.reachable();
@@ -229,7 +229,7 @@ impl PrefetchGraph {
         let leading = edges.filter(|(_, query)| self.selected[*query] == Some(place));
         let conditions: HashSet<Condition> = leading.filter_map(|(condition, _)| *condition).collect();
         match conditions.into_iter().collect::<Vec<_>>()[..] {
-            // In a build, something else needs the crate: a build does without others of weak features.
+            // In a build, another dependency needs the crate: builds skip dependencies of other weak features.
             [Condition::WeakFeature] if self.pairs + 1 < JUDGED || self.is_sorted() => {}
             [condition] => _ = self.shown.insert(condition),
             _ => {}
@@ -243,9 +243,9 @@ impl PrefetchGraph {
     }
 }
 
-/// Whether a caret requirement on either version may take the other one.
+/// Whether a caret requirement on either version accepts the other one.
 fn are_compatible(a: &Version, b: &Version) -> bool {
-    // The first number that is not zero tells the range.
+    // The first number that is not zero determines the range.
     let range = |version: &Version| match (version.major, version.minor) {
         (0, 0) => (0, 0, version.patch),
         (0, minor) => (0, minor, 0),
@@ -272,8 +272,8 @@ mod tests {
         }
     }
 
-    /// A graph of crates, each with the names of its dependencies; `name@platform` is one for a platform alone. Those that no
-    /// other one names are roots.
+    /// A graph of crates with the names of their dependencies. `name@platform` is a dependency for one platform only.
+    /// Crates that no other one names are roots.
     fn graph(crates: &[(&str, &[&str])]) -> (PrefetchGraph, HashSet<CrateName>) {
         let mut graph = PrefetchGraph::default();
         let is_root =
@@ -294,7 +294,7 @@ mod tests {
         graph.expected(names).into_iter().map(|id| id.name.to_string()).collect()
     }
 
-    /// A to h; c and its dependencies x and y are for tests alone, and so not built.
+    /// Crates a to h; c and its dependencies x and y are only for tests, so they are not built.
     const CRATES: &[(&str, &[&str])] = &[
         ("a", &["b", "g"]),
         ("b", &["d"]),
@@ -318,10 +318,10 @@ mod tests {
         }
         assert!(graph.0.is_trusted());
         assert_eq!(expected(&graph), ["e", "f", "g", "h", "x", "y"]);
-        // Each once.
+        // Each only once.
         graph.0.settle(&id("f"));
         assert_eq!(expected(&graph), ["e", "g", "h", "x", "y"]);
-        // The build passed c, so it does not need x and y.
+        // The build skipped c, so it does not need x and y.
         for name in ["e", "f", "g", "h", "i", "j", "k", "l"] {
             graph.0.request(&id(name));
         }
@@ -376,7 +376,7 @@ mod tests {
             graph.0.request(&id(name));
             assert!(!graph.0.is_trusted(), "{name}");
         }
-        // A name without a guess says nothing.
+        // A name without a prediction proves nothing.
         graph.0.request(&id("unknown"));
         assert!(!graph.0.is_trusted());
         graph.0.request(&id("y"));
@@ -396,7 +396,7 @@ mod tests {
         graph.add(wish("b", "^2"), id("b 2.0.0"), Vec::new(), false, false);
         graph.request(&id("a"));
         assert_eq!(graph.expected(&names), [id("b 2.0.0"), id("b 1.2.0")]);
-        // The client has another one of the same range.
+        // The client has another version of the same range.
         graph.request(&id("b 1.3.0"));
         assert_eq!(graph.expected(&names), [id("b 2.0.0")]);
         assert_eq!(graph.expected(&HashSet::new()), [], "the client requested no index file");

@@ -1,4 +1,5 @@
-//! What came is placed in the mirror by a thread of its own, under the mirror's lock, as much at a time as has come meanwhile.
+//! A thread that stores fetched files in the mirror, under the mirror's lock. Each batch takes all files that have
+//! arrived meanwhile.
 
 use std::io;
 use std::ops::Deref;
@@ -25,62 +26,63 @@ use crate::mirror::live::{FetchedCrate, FetchedDistFile, IndexUpdate, Rejection}
 use crate::mirror::lock::{self, Holder, lock_for_adding, lock_for_collecting};
 use crate::safe_path::SafePath;
 
-/// How long the thread waits for more before it places what there is.
+/// How long the thread waits for more files before it stores a batch.
 const BATCH_WINDOW: Duration = Duration::from_millis(20);
-/// Files in one batch at most.
+/// Maximum number of files in one batch.
 const MAX_BATCH: usize = 512;
-/// How often it is written down when files were last asked for.
+/// How often the access times are saved.
 const ACCESS_TIMES_SAVE_INTERVAL: Duration = Duration::from_secs(300);
-/// How long one attempt waits for the mirror's lock. An import may hold it for long; what came waits in memory and on disk.
+/// How long one attempt waits for the mirror's lock. An import may hold it for long; fetched files wait in memory and
+/// on disk.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// How long the thread waits for the lock of a collection, in which nothing is placed, and when it tries again.
+/// How long the thread waits for the gc lock, during which nothing is stored, and when it retries.
 const EVICTION_LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 const EVICTION_RETRY_DELAY: Duration = Duration::from_secs(60);
 
-/// One thing to place.
+/// A job of the worker.
 pub(super) enum StoreJob {
     /// A crate.
     Crate {
-        /// Which.
+        /// Its name and version.
         id: CrateId,
-        /// Its line, as it was offered.
+        /// Its index line as offered.
         line: Box<IndexLine>,
         /// When upstream's index was read.
         index_read: Timestamp,
         /// Its file.
         download: CompletedDownload,
     },
-    /// Files that rustup asks for, placed together or not at all.
+    /// Dist files that are stored in one transaction.
     DistFiles(Vec<(SafePath, Sha256, Timestamp, CompletedDownload)>),
-    /// Lines of held versions that upstream has changed.
+    /// Index lines of stored versions that upstream has changed.
     IndexUpdates(Vec<IndexUpdate>),
-    /// Nothing: the disk was too full for a download, so that what exceeds the limit must go.
+    /// Stores nothing: the disk was too full for a download, so files above the limit must be evicted.
     FreeSpace,
 }
 
-/// What is called when a parcel was placed, or could not be.
+/// Called after the job, with whether it was stored.
 pub(super) type OnStored = Box<dyn FnOnce(bool) + Send>;
 
-/// What the thread works with.
+/// What the worker needs.
 pub(super) struct WorkerContext {
     /// The mirror.
     pub(super) layout: Layout,
-    /// The settings: what live mode brings may be limited.
+    /// The settings, which may limit the size of live mode's files.
     pub(super) settings: Arc<SettingsStore>,
-    /// The environment, for the name of this machine.
+    /// The environment, for the host name.
     pub(super) env: Env,
     /// The clock.
     pub(super) clock: fn() -> Timestamp,
-    /// What is counted.
+    /// The counters.
     pub(super) metrics: Arc<LiveMetrics>,
-    /// When files were last asked for.
+    /// When files were last requested.
     pub(super) access_times: Arc<AccessTimes>,
-    /// Where faults are reported.
+    /// Receives reports of errors.
     pub(super) sink: Arc<dyn Sink>,
 }
 
-/// The thread, as long as somebody has work for it.
+/// The worker thread. It ends when all handles are dropped.
 pub(super) struct StoreWorker {
     jobs: Mutex<Option<Sender<(StoreJob, OnStored)>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -89,8 +91,7 @@ pub(super) struct StoreWorker {
 impl StoreWorker {
     /// Starts the thread.
     ///
-    /// # Errors
-    /// The system gives none.
+    /// # Errors The system cannot start a thread.
     pub(super) fn start(tools: WorkerContext) -> io::Result<StoreWorker> {
         let (sender, receiver) = mpsc::channel();
         let work = WorkerThread { context: tools, unreferenced_bytes: None, next_eviction: Instant::now() };
@@ -98,7 +99,7 @@ impl StoreWorker {
         Ok(StoreWorker { jobs: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)) })
     }
 
-    /// Has it placed; `done` is called afterwards, or at once where the end has begun.
+    /// Stores the job's files. Calls `done` afterwards, or at once during shutdown.
     pub(super) fn enqueue(&self, parcel: StoreJob, done: OnStored) {
         let sender = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let refused = match sender {
@@ -110,7 +111,7 @@ impl StoreWorker {
         }
     }
 
-    /// Takes nothing more, and waits until everything is placed, for so long at most; whether it is.
+    /// Accepts no more jobs, and waits up to `timeout` until all are stored; returns whether they are.
     pub(super) fn shutdown(&self, timeout: Duration) -> bool {
         drop(self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take());
         let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() else { return true };
@@ -127,9 +128,9 @@ impl StoreWorker {
 
 struct WorkerThread {
     context: WorkerContext,
-    /// Bytes that live mode brought and that nobody else needs, at most; `None`: nobody has looked.
+    /// Bytes of files that only live mode needs; `None`: not yet determined.
     unreferenced_bytes: Option<u64>,
-    /// When there is a next attempt to remove something.
+    /// When the next eviction may start.
     next_eviction: Instant,
 }
 
@@ -174,14 +175,14 @@ impl WorkerThread {
 
     fn save_access_times(&self) {
         let root = self.layout.root();
-        // They only say what goes first.
+        // They only determine the order of evictions.
         if let Err(error) = self.access_times.write(&self.layout.live_access_times(), |path| root.join(path).is_file())
         {
             self.sink.detail(format!("could not keep when files were last asked for: {error}"));
         }
     }
 
-    /// Removes what was not asked for the longest where there is more than is wanted.
+    /// Evicts the least recently requested files if the size exceeds the limit.
     fn evict_over_limit(&mut self) {
         let settings = self.settings.current();
         let max_bytes = settings.proxy_cache_max;
@@ -209,19 +210,19 @@ impl WorkerThread {
                     "`proxy_cache_max` is exceeded, and nothing could be removed: {}",
                     error_chain(&error)
                 ));
-                // Not with every batch.
+                // Prevents an attempt with every batch.
                 self.next_eviction = Instant::now() + EVICTION_RETRY_DELAY;
             }
         }
     }
 
-    /// Removes what killed processes left, and places what one of them was placing.
+    /// Removes leftovers of killed processes, and completes their interrupted transactions.
     fn recover_interrupted(&self) {
         if !self.layout.live_partial().is_dir() {
             return;
         }
         let holder = Holder::this_process("live", &self.env, (self.clock)());
-        // Where somebody is at work, the next batch, or the next start, does it.
+        // If another process holds the lock, the next batch or the next start does it.
         if let Ok(mut guard) = lock_for_adding(&self.layout, Duration::ZERO, &holder, &NullSink)
             && let Err(error) = guard.remove_stale_partial_files()
         {
@@ -243,7 +244,7 @@ impl WorkerThread {
             }
         };
         let (mut arrivals, mut renewals, mut artifacts) = (Vec::new(), Vec::new(), Vec::new());
-        // The files are ours until they are placed.
+        // The files stay protected until they are stored.
         let (mut files, mut all_done) = (Vec::new(), Vec::new());
         for (parcel, done) in batch {
             all_done.push(done);

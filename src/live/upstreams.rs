@@ -1,4 +1,4 @@
-//! Where live mode fetches from, as the settings say now, and how each of these is.
+//! The upstreams of live mode by the current settings, and their health.
 
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,30 +16,30 @@ use crate::gather::registry_client::{self, RegistryClient, RegistryInfo};
 use crate::http::{self, Client, Response};
 use crate::toolchain;
 
-/// How long config.json of an index is taken for fresh.
+/// How long an index's config.json counts as fresh.
 const CONFIG_TTL: Duration = Duration::from_secs(10 * 60);
 
-/// How long an older one serves before it is asked for again, and how long anybody waits for a newer one.
+/// How long a stale one is used before the next request, and how long callers wait for a newer one.
 const CONFIG_RETRY_DELAY: Duration = Duration::from_secs(60);
 const CONFIG_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// A client waits behind each request, and cargo's patience ends after 30 seconds.
+/// Connect timeout. Clients wait behind each request, and cargo gives up after 30 seconds.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
 const LOW_SPEED_TIMEOUT: Duration = Duration::from_secs(15);
-/// Bytes a second. A download that brings less for as long as [`LOW_SPEED_TIMEOUT`] is given up: it holds a connection that others
-/// wait for.
+/// Bytes per second. A download that is slower for [`LOW_SPEED_TIMEOUT`] is cancelled: it occupies a connection that
+/// others wait for.
 const LOW_SPEED_LIMIT: u32 = 256;
-/// Requests at a time that downloads leave to index files.
+/// Concurrent requests that downloads leave to index files.
 const RESERVED_FOR_INDEX: usize = 2;
 const RETRIES: u32 = 2;
 const FIRST_BACKOFF: Duration = Duration::from_millis(250);
 
-/// How a server like this one calls itself in `Via`, before an id of its own.
+/// Prefix of a server's ID in `Via`.
 pub(super) const VIA_PREFIX: &str = "frostmirror-";
-/// Mirrors in a chain that are looked at.
+/// Maximum number of parsed mirrors in a chain.
 const MAX_VIA_MIRRORS: usize = 16;
 
-/// Variables that say where from, as for `fetch`.
+/// Environment variables that select the upstream, as for `fetch`.
 const DIST_URL: &str = "FROSTMIRROR_DIST_URL";
 
 /// Reads the user's cargo configuration.
@@ -48,30 +48,30 @@ pub type ReadCargoConfig = Arc<dyn Fn() -> Result<CargoConfig, cargo_config::Err
 /// Why there is no upstream.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Cargo's configuration cannot be followed.
+    /// Cargo's configuration is invalid.
     #[error(transparent)]
     CargoConfig(#[from] cargo_config::Error),
-    /// The client cannot be made.
+    /// The HTTP client cannot be created.
     #[error(transparent)]
     Http(#[from] http::Error),
-    /// Cargo is told to stay offline.
+    /// Cargo's configuration forbids network access.
     #[error("live mode needs the network, and cargo's `net.offline` forbids it")]
     Offline,
-    /// The upstream is this very server.
+    /// The upstream is this server itself.
     #[error("`{key}` is this server's own address")]
     OwnAddress {
-        /// The key, or the variable.
+        /// The settings key, or the environment variable.
         key: &'static str,
     },
 }
 
-/// The upstreams of one state of the settings.
+/// The upstreams for one settings generation.
 pub(super) struct Upstreams {
     registry_client: RegistryClient,
     config: Mutex<Option<(Arc<RegistryInfo>, Instant)>>,
-    /// The mirrors like this one that the registry stands for, as they say themselves.
+    /// The `Via` IDs of mirrors of this kind behind the registry, as they report them.
     upstream_mirrors: std::sync::Mutex<Vec<String>>,
-    /// The address that has dist/ and rustup/, without a slash at its end. It may hold a name and a password.
+    /// The URL that has dist/ and rustup/, without a trailing slash. It may contain a user name and a password.
     pub(super) dist_url: String,
     pub(super) client: Client,
     pub(super) index_breaker: CircuitBreaker,
@@ -81,12 +81,13 @@ pub(super) struct Upstreams {
 }
 
 impl Upstreams {
-    /// Asks nobody any more; what is under way is broken off.
+    /// Stops all requests and cancels running ones.
     pub(super) fn disable(&self) {
         self.disable_sender.send_replace(true);
     }
 
-    /// Those that `settings` name, else the environment, else cargo's configuration, else crates.io and rust-lang.org.
+    /// Upstreams from `settings`, else from the environment, else from cargo's configuration, else crates.io and
+    /// rust-lang.org.
     pub(super) fn from_settings(
         live: &SettingsStore,
         settings: &Settings,
@@ -104,7 +105,7 @@ impl Upstreams {
         http.retries = http.retries.min(RETRIES);
         http.first_backoff = FIRST_BACKOFF;
         http.connect_timeout = http.connect_timeout.min(CONNECT_TIMEOUT);
-        // Zero stands for no limit, which a server must have.
+        // Zero means no limit, but a server needs one.
         http.low_speed_timeout = Some(http.low_speed_timeout)
             .filter(|time| !time.is_zero())
             .unwrap_or(LOW_SPEED_TIMEOUT)
@@ -137,15 +138,14 @@ impl Upstreams {
         })
     }
 
-    /// The registry.
+    /// The registry client.
     pub(super) fn registry_client(&self) -> &RegistryClient {
         &self.registry_client
     }
 
-    /// What the registry says of itself, asked for now and then.
+    /// The registry's config.json, refreshed from time to time.
     ///
-    /// # Errors
-    /// It cannot be had, and never was.
+    /// # Errors It cannot be fetched, and there is no older copy.
     pub(super) async fn config(&self) -> Result<Arc<RegistryInfo>, LiveError> {
         let mut config = self.config.lock().await;
         if let Some((known, until)) = &*config
@@ -162,7 +162,7 @@ impl Upstreams {
             },
         };
         let read = asked.and_then(|(answer, locked)| {
-            // A mirror that was started anew has another name.
+            // A restarted mirror has a new ID.
             *self.lock_upstream_mirrors() = mirrors_in_via(answer.via.as_deref().unwrap_or_default());
             let text = (answer.status == 200).then(|| String::from_utf8_lossy(&answer.body).into_owned());
             self.registry_client
@@ -184,7 +184,7 @@ impl Upstreams {
             }
             (Err(_), Some((known, _))) => {
                 let known = Arc::clone(known);
-                // Else each who waits here would ask again in turn.
+                // Otherwise each waiting caller would send its own request.
                 *config = Some((Arc::clone(&known), Instant::now() + CONFIG_RETRY_DELAY));
                 Ok(known)
             }
@@ -192,7 +192,7 @@ impl Upstreams {
         }
     }
 
-    /// The mirrors like this one that the registry stands for, as far as they said so.
+    /// The `Via` IDs of mirrors of this kind behind the registry, as far as they reported them.
     pub(super) fn upstream_mirrors(&self) -> Vec<String> {
         self.lock_upstream_mirrors().clone()
     }
@@ -201,7 +201,7 @@ impl Upstreams {
         self.upstream_mirrors.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The index file of one crate, where it is not the one with these validators.
+    /// Fetches the index file of one crate, unless the validators still match.
     pub(super) async fn fetch_index_file(
         &self,
         name: &CrateName,
@@ -215,13 +215,13 @@ impl Upstreams {
     }
 }
 
-/// The mirrors like this one that a `Via` names.
+/// The IDs of mirrors of this kind in a `Via` header.
 pub(super) fn mirrors_in_via(via: &str) -> Vec<String> {
     let words = via.split([',', ' ']).filter(|word| word.starts_with(VIA_PREFIX) && word.len() <= 64);
     words.take(MAX_VIA_MIRRORS).map(str::to_owned).collect()
 }
 
-/// Sends a request to an upstream that is not down, and remembers how that went.
+/// Sends a request if the upstream is not down, and records its result.
 pub(super) async fn with_breaker<T, E: std::error::Error>(
     breaker: &CircuitBreaker,
     what: &str,
@@ -244,7 +244,7 @@ pub(super) async fn with_breaker<T, E: std::error::Error>(
         Err(error) if http_error(error).is_some_and(is_upstream_failure) => {
             breaker.record_failure(Instant::now(), error_chain(error))
         }
-        // It has answered too where its answer could not be kept.
+        // Upstream answered even if the response could not be saved.
         _ => breaker.record_success(),
     }
     result.map_err(|error| match http_error(&error) {
@@ -253,7 +253,7 @@ pub(super) async fn with_breaker<T, E: std::error::Error>(
     })
 }
 
-/// A request that nobody waits for any more tells its upstream's breaker so.
+/// Informs the breaker of a cancelled request.
 struct BreakerGuard<'b> {
     breaker: &'b CircuitBreaker,
     is_recorded: bool,
@@ -267,7 +267,7 @@ impl Drop for BreakerGuard<'_> {
     }
 }
 
-/// What of the wire lies below an error of the registry.
+/// The HTTP error behind a registry error.
 fn http_error(error: &registry_client::Error) -> Option<&http::Error> {
     match error {
         registry_client::Error::Fetch { source, .. } => Some(source),
@@ -275,7 +275,7 @@ fn http_error(error: &registry_client::Error) -> Option<&http::Error> {
     }
 }
 
-/// What an error of the wire is to itself.
+/// Returns an HTTP error itself.
 pub(super) fn identity(error: &http::Error) -> Option<&http::Error> {
     Some(error)
 }
@@ -296,7 +296,7 @@ fn registry_upstream(
     Ok(upstream)
 }
 
-/// Refuses the one circle that can be seen from here; others are seen by their requests.
+/// Rejects an upstream that is this server, if its address shows it. Other loops are detected by their requests.
 fn reject_own_address(settings: &Settings, registry: &Upstream, dist: &str) -> Result<(), Error> {
     let Some(base) = &settings.base_url else { return Ok(()) };
     let below = |url: &str| {

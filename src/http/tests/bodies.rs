@@ -1,4 +1,4 @@
-//! Bodies: whole, cut short, wrong, too large, compressed; and how many at a time.
+//! Response bodies: complete, truncated, wrong, too large, compressed; and their concurrency.
 
 use super::*;
 

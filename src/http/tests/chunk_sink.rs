@@ -1,4 +1,4 @@
-//! Downloads that are passed on: what a taker sees of attempts that break off.
+//! Downloads to a sink: what the sink receives from interrupted attempts.
 
 use super::*;
 use crate::http::ChunkSink;

@@ -1,4 +1,4 @@
-//! `Content-Encoding`: what libcurl would decode is decoded, and a digest decides what a download's is worth.
+//! `Content-Encoding`: bodies are decoded as in libcurl, and a digest decides which form of a download is right.
 
 use super::*;
 use crate::http::ChunkSink;
@@ -81,7 +81,7 @@ impl ChunkSink for RecordingSink {
 async fn the_digest_decides_whether_a_download_is_decoded() {
     let file = body();
     let cases = [
-        // The compression is the file's own, as that of every crate is, or the encoding is no encoding at all.
+        // The compression is the file's own, as with every crate, or the body is not encoded at all.
         ("gzip", file.clone(), 1),
         ("br", file.clone(), 1),
         ("gzip", server::gzipped(&file), 2),

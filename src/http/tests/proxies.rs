@@ -1,4 +1,4 @@
-//! The way to a server: proxies, authorities, HTTP/2.
+//! Connections to a server: proxies, certificate authorities, HTTP/2.
 
 use super::*;
 
@@ -110,7 +110,7 @@ async fn a_private_authority_is_trusted_by_cainfo_and_http2_shares_one_connectio
     assert_eq!(server.connections(), 1);
     assert!((9..=20).contains(&server.max_in_flight()), "{}", server.max_in_flight());
 
-    // The environment's authorities serve as well, unless cainfo excludes them.
+    // The environment's certificate authorities are used too, unless cainfo excludes them.
     let by_file = Settings { cert_file: Some(cainfo.clone()), multiplexing: false, ..settings() };
     let answer = Client::new(&by_file).expect("client").get(&Request::new(&url), 100).await;
     assert_eq!(answer.expect("answer").body, &b"HTTP/1.1"[..]);
@@ -134,7 +134,7 @@ async fn a_tls_proxy_has_its_own_authority() {
     };
     let cainfo = file("upstream.pem", &upstream.authority);
     let proxy_cainfo = file("proxy.pem", &proxy.authority);
-    // The proxy goes by another name than upstream, as proxies do.
+    // The proxy has another name than upstream, as is usual.
     let address = proxy.url("").replace("localhost", "127.0.0.1");
     let mut right = Settings { cainfo: cainfo.clone(), proxy_cainfo: proxy_cainfo.clone(), retries: 0, ..settings() };
     right.proxy.configure(&address, "test");

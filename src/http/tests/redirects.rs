@@ -1,12 +1,12 @@
-//! Every chain of redirects of up to four hops, and where the credentials go.
+//! Every chain of redirects of up to four hops, and the credentials that each hop receives.
 
 use std::sync::Arc;
 
 use super::*;
 
-/// The origins that redirects lead to: the first one is where a request begins.
+/// The origins of the redirects; requests begin at the first one.
 struct RedirectingServers {
-    /// Two ports, each reached under two names; and TLS, reached under one of these names.
+    /// Two ports, each with two names; and TLS, with one of these names.
     plain: [Server; 2],
     tls: server::TlsServer,
 }
@@ -22,7 +22,7 @@ impl RedirectingServers {
                 let Some((first, rest)) = path.trim_start_matches('/').split_once('/') else {
                     return (200, String::new());
                 };
-                // What is no number stays at the same origin.
+                // A component that is not a number stays at the same origin.
                 match first.parse::<usize>() {
                     Ok(number) => (302, format!("{}/{rest}", table.lock().expect("table")[number])),
                     Err(_) => (307, format!("/{rest}")),
@@ -46,7 +46,7 @@ impl RedirectingServers {
         RedirectingServers { plain: servers, tls }
     }
 
-    /// All requests so far: the host, with port, and whether the secret came along.
+    /// All requests so far: the host with port, and whether the secret was sent.
     fn requests(&self) -> Vec<(String, bool)> {
         let plain = self.plain.iter().flat_map(Server::heads);
         let heads = plain.map(|head| ("http", head)).chain(self.tls.heads().into_iter().map(|head| ("https", head)));
@@ -60,7 +60,7 @@ impl RedirectingServers {
     }
 }
 
-/// Takes a body, and forgets it.
+/// Discards a body.
 struct DiscardingSink;
 
 impl ChunkSink for DiscardingSink {
@@ -73,7 +73,7 @@ impl ChunkSink for DiscardingSink {
     }
 }
 
-/// Every way of at most four hops over the five origins.
+/// Every path of at most four hops over the five origins.
 fn redirect_paths() -> Vec<Vec<usize>> {
     let mut ways: Vec<Vec<usize>> = vec![Vec::new()];
     let mut longest = ways.clone();
@@ -115,7 +115,7 @@ async fn credentials_reach_only_their_own_origin_over_four_hops() {
     let origins: std::collections::BTreeSet<&String> = seen.iter().map(|(origin, _)| origin).collect();
     assert_eq!(origins.len(), 5);
 
-    // Name and password of the address, and every kind of request.
+    // Credentials in the URL, with every kind of request.
     let with_password = own.replace("http://", "http://user:s3cr3t@");
     let target = DownloadTarget::new();
     let (file, digest) = (target.path(), Sha256::of(b"end"));

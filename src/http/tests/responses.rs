@@ -1,4 +1,4 @@
-//! What is asked, and what an answer's head means.
+//! Request headers, and the meaning of response headers.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Downloads that go on: what is asked for, and what becomes of answers that are not what was asked for.
+//! Resumed downloads: the requests, and the handling of unexpected responses.
 
 use super::*;
 
@@ -45,7 +45,7 @@ async fn a_partial_file_of_a_killed_process_is_completed() {
     assert_eq!(resume(&server, &target, &body, &told).await.expect("the rest"), 200_000);
     assert!(target.content() == body);
     assert_eq!(told.load(Ordering::Relaxed), 200_000);
-    // Whole already: nobody is asked.
+    // The file is complete already, so no request is sent.
     assert_eq!(resume(&server, &target, &body, &told).await.expect("at once"), 200_000);
     let begins: Vec<_> = server.heads().iter().map(|head| range_start(head)).collect();
     assert_eq!(begins, [Some(123_456)]);

@@ -1,4 +1,4 @@
-//! Servers on the loopback: one that misbehaves to order, one that speaks TLS and HTTP/2, one that is a TLS proxy.
+//! Local servers: one that misbehaves on purpose, one with TLS and HTTP/2, and a TLS proxy.
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -15,24 +15,24 @@ use tokio_rustls::TlsAcceptor;
 
 use super::*;
 
-/// What a server does with a request.
+/// A server's reaction to a request.
 pub(super) enum Action {
-    /// Sends these bytes and closes.
+    /// Sends these bytes and closes the connection.
     Send(Bytes),
-    /// Sends these bytes and says nothing more.
+    /// Sends these bytes and then nothing more.
     SendThenHang(Bytes),
     /// Resets the connection.
     Reset,
-    /// Sends a byte now and then.
+    /// Sends a byte from time to time.
     Trickle,
-    /// Answers after a while; counts how many requests are under way, and how many were at most.
+    /// Answers after a while; counts the open requests, and their maximum.
     Slowly(&'static AtomicUsize, &'static AtomicUsize),
 }
 
-/// Gives a status for a request's head, and a `Location` unless that is 200.
+/// Returns a status for the head of a request, and a `Location` unless that is 200.
 pub(super) type Redirecting = dyn Fn(&str) -> (u16, String) + Send + Sync;
 
-/// A whole answer.
+/// A complete response.
 pub(super) fn reply(status: u16, headers: &str, body: &[u8]) -> Vec<u8> {
     let length = match status {
         304 => String::new(),
@@ -49,14 +49,14 @@ pub(super) fn gzipped(text: &[u8]) -> Vec<u8> {
     encoder.finish().expect("to memory")
 }
 
-/// A server that does as it is told; it ends with the test's runtime.
+/// A server with scripted behavior; it ends with the test's runtime.
 pub(super) struct Server {
     address: std::net::SocketAddr,
     heads: Arc<Mutex<Vec<String>>>,
 }
 
 impl Server {
-    /// `act` is given the head of each request and the number of requests before it.
+    /// `act` receives the head of each request and the number of earlier requests.
     pub(super) async fn start(act: impl Fn(&str, usize) -> Action + Send + Sync + 'static) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("port");
         let address = listener.local_addr().expect("address");
@@ -104,7 +104,7 @@ async fn read_head(stream: &mut (impl tokio::io::AsyncBufRead + Unpin)) -> Optio
 }
 
 async fn perform(act: Action, mut stream: TcpStream) {
-    // A client that has heard enough may be gone by now.
+    // The client may have disconnected by now.
     match act {
         Action::Send(bytes) => {
             let gone = stream.write_all(&bytes).await.is_err();
@@ -135,7 +135,7 @@ async fn perform(act: Action, mut stream: TcpStream) {
     }
 }
 
-/// A server with an authority of its own, for `localhost` and 127.0.0.1. It answers with the protocol's version.
+/// A server with its own certificate authority, for `localhost` and 127.0.0.1. It answers with the protocol's version.
 pub(super) struct TlsServer {
     pub(super) authority: String,
     port: u16,
@@ -159,7 +159,7 @@ impl TlsServer {
                 let (stream, _) = listener.accept().await.expect("accept");
                 let (acceptor, counts) = (acceptor.clone(), Arc::clone(&counts));
                 tokio::spawn(async move {
-                    // A client that does not trust us hangs up.
+                    // A client that does not trust the certificate disconnects.
                     let Ok(stream) = acceptor.accept(stream).await else {
                         return;
                     };
@@ -194,7 +194,7 @@ impl TlsServer {
         tls
     }
 
-    /// A proxy that is spoken to with TLS and opens tunnels.
+    /// A TLS proxy that opens tunnels.
     pub(super) async fn start_proxy() -> TlsServer {
         let (tls, listener, acceptor) = TlsServer::prepare(&[b"http/1.1"]).await;
         let counts = Arc::clone(&tls.counts);
@@ -244,17 +244,17 @@ impl TlsServer {
         format!("https://localhost:{}{path}", self.port)
     }
 
-    /// The heads of all requests so far, to a server that redirects.
+    /// The heads of all requests so far, to a redirecting server.
     pub(super) fn heads(&self) -> Vec<String> {
         self.counts.heads.lock().expect("heads").clone()
     }
 
-    /// Connections that came to be.
+    /// Number of connections so far.
     pub(super) fn connections(&self) -> usize {
         self.counts.connections.load(Ordering::SeqCst)
     }
 
-    /// Requests at a time at most.
+    /// Maximum number of concurrent requests.
     pub(super) fn max_in_flight(&self) -> usize {
         self.counts.max_in_flight.load(Ordering::SeqCst)
     }

@@ -1,4 +1,4 @@
-//! SOCKS proxies: which of them resolves names, and how it is told who asks.
+//! SOCKS proxies: which of them resolve names, and how credentials are sent.
 
 use std::sync::Arc;
 
@@ -7,14 +7,14 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 
-/// A SOCKS proxy that connects everything to one server, and remembers what it was asked for.
+/// A SOCKS proxy that connects everything to one server, and records its requests.
 struct SocksServer {
     port: u16,
     requests: Arc<Mutex<Vec<String>>>,
 }
 
 impl SocksServer {
-    /// Where `login` is given, nobody else is served.
+    /// With `login`, other credentials are rejected.
     async fn start(server: &Server, login: Option<&'static str>) -> SocksServer {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("port");
         let port = listener.local_addr().expect("address").port();
@@ -25,7 +25,7 @@ impl SocksServer {
                 let (stream, _) = listener.accept().await.expect("accept");
                 let (seen, to) = (Arc::clone(&seen), to.clone());
                 tokio::spawn(async move {
-                    // A client that is refused hangs up.
+                    // A client disconnects after a rejection.
                     serve(stream, &seen, &to, login).await.ok();
                 });
             }
@@ -129,7 +129,7 @@ async fn socks_versions_resolve_names_as_libcurl_does() {
         assert_eq!(answer.unwrap_or_else(|e| panic!("{scheme}: {}", error_chain(&e))).body, &b"through"[..]);
         assert_eq!(socks.take_requests(), [expected], "{scheme}");
     }
-    // To a server behind it, a SOCKS proxy is no HTTP proxy.
+    // For the server behind it, a SOCKS proxy is not visible as an HTTP proxy.
     assert!(server.heads().iter().all(|head| head.starts_with("GET /a HTTP/1.1")), "{:?}", server.heads());
 }
 

@@ -1,4 +1,5 @@
-//! Components: what a held manifest names, from upstream to all who wait for it, and into the mirror.
+//! Components: files that a stored manifest names, downloaded from upstream for all waiting clients and stored in the
+//! mirror.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -15,7 +16,8 @@ use crate::safe_path::SafePath;
 use crate::toolchain::{Date, DistPath};
 
 impl LiveMirror {
-    /// The digest that a manifest states for a component. Where no held one names it, those of its day are brought.
+    /// The digest that a manifest states for a component. If no stored manifest names it, the manifests of its date are
+    /// fetched.
     pub(super) async fn component_digest(
         self: &Arc<Self>,
         running: &Arc<ActiveState>,
@@ -42,7 +44,7 @@ impl LiveMirror {
             match self.fetch_file_set(running, &unit, &leader).await {
                 Ok(()) => {}
                 Err(refusal) if refusal.is_not_found() => continue,
-                // The manifest of another channel is no reason to do without this one's.
+                // A failure with another channel's manifest does not affect this one's.
                 Err(refusal) => {
                     first_error.get_or_insert(refusal);
                     continue;
@@ -64,11 +66,11 @@ impl LiveMirror {
         running: &Arc<ActiveState>,
         path: &SafePath,
     ) -> Result<Option<Sha256>, LiveError> {
-        // One after the other, and outside of the threads that read files for others: strangers choose the names.
+        // One at a time, and not on the threads that read files for other requests: clients choose the names.
         let permit = Arc::clone(&running.dist.manifest_permit).acquire_owned().await;
         let (running, root, wanted) = (Arc::clone(running), self.options.mirror.root().to_owned(), path.clone());
         let read = tokio::task::spawn_blocking(move || {
-            // Also where the client has gone away.
+            // Held even if the client has disconnected.
             let _turn = permit;
             running.dist.manifests.digest_of(&root, &wanted)
         });
@@ -76,7 +78,7 @@ impl LiveMirror {
         read.map_err(|error| LiveError::bad_gateway(format!("the manifests of this mirror cannot be read: {error}")))
     }
 
-    /// Begins the download of a component, unless it has begun.
+    /// Starts the download of a component, unless it is running.
     pub(super) fn start_component_download(
         self: &Arc<Self>,
         running: &Arc<ActiveState>,
@@ -87,7 +89,7 @@ impl LiveMirror {
         if let Some(flight) = flights.get(path).filter(|flight| !flight.is_aborted()) {
             return FetchOutcome::Downloading(flight.for_client());
         }
-        // Flights are forgotten after their file is in its place.
+        // A download is removed from the table after its file is stored.
         if path.below(self.options.mirror.root()).is_file() {
             return FetchOutcome::Stored;
         }
@@ -132,7 +134,7 @@ impl LiveMirror {
     }
 }
 
-/// The day of a path that a manifest may name: an archive in the folder of a day.
+/// The date of a path that a manifest may name: an archive in the folder of a date.
 pub(super) fn component_date(path: &SafePath) -> Option<Date> {
     let parts: Vec<&str> = path.components().collect();
     let ["dist", day, file] = parts.as_slice() else { return None };

@@ -1,4 +1,4 @@
-//! What is fetched together: a manifest and what lies beside it, rustup and its digest.
+//! Files that are fetched together: a manifest with its checksum and signature, and rustup with its checksum.
 
 use std::fmt;
 
@@ -7,20 +7,21 @@ use crate::gather::toolchains::RUSTUP_RELEASE_PATH;
 use crate::safe_path::SafePath;
 use crate::toolchain::{Date, ToolchainName, digest_path, is_triple, rustup_init_file_name, signature_path};
 
-/// The day of the first toolchain that has a folder of its own.
+/// The date of the first toolchain with its own folder.
 const FIRST_DATE: &str = "2014-12-20";
 
-/// Files of upstream that are of use together alone. Whatever is no such file, and that no manifest names, is never asked for.
+/// Upstream's files that are only useful together. A file that is in no set, and that no manifest names, is never
+/// requested.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum FileSet {
     /// A channel's manifest, its `.sha256` and its signature.
     Channel {
-        /// What it is the manifest of, without a day.
+        /// The channel or version, without a date.
         toolchain: ToolchainName,
-        /// The day whose folder it lies in.
+        /// The date of its folder.
         date: Option<Date>,
     },
-    /// Which rustup is the current one.
+    /// The version of the current rustup.
     RustupRelease,
     /// The current rustup's installer for one host, and its `.sha256`.
     RustupInit(String),
@@ -29,7 +30,7 @@ pub(super) enum FileSet {
 }
 
 impl FileSet {
-    /// What the file at `path` is fetched with; `None` for anything that is of no unit.
+    /// The file set of `path`; `None` if it belongs to none.
     pub(super) fn of(path: &SafePath) -> Option<FileSet> {
         let parts: Vec<&str> = path.components().collect();
         match parts.as_slice() {
@@ -52,7 +53,7 @@ impl FileSet {
         FileSet::Channel { toolchain, date: Some(date) }
     }
 
-    /// The file that leads the others.
+    /// The main file of the set.
     pub(super) fn primary(&self) -> SafePath {
         let path = match self {
             FileSet::Channel { toolchain, date: None } => return toolchain.manifest_path(),
@@ -66,22 +67,22 @@ impl FileSet {
         path.parse().expect("versions, days and triples are safe")
     }
 
-    /// The file that states the leader's digest; `None` where nothing does.
+    /// The file that states the primary's digest; `None` if there is none.
     pub(super) fn digest_file(&self) -> Option<SafePath> {
         (*self != FileSet::RustupRelease).then(|| digest_path(&self.primary()))
     }
 
-    /// Whether `path` states the leader's digest.
+    /// Whether `path` states the primary's digest.
     pub(super) fn is_digest_file(&self, path: &SafePath) -> bool {
         self.digest_file().is_some_and(|digest| digest == *path)
     }
 
-    /// Whether `path` is a signature, which upstream may well not have.
+    /// Whether `path` is a signature, which upstream may lack.
     pub(super) fn is_signature(&self, path: &SafePath) -> bool {
         matches!(self, FileSet::Channel { .. }) && *path == signature_path(&self.primary())
     }
 
-    /// Whether upstream replaces its files in time.
+    /// Whether upstream replaces its files over time.
     pub(super) fn is_mutable(&self) -> bool {
         match self {
             FileSet::Channel { toolchain, date } => date.is_none() && toolchain.is_mutable(),
@@ -90,7 +91,7 @@ impl FileSet {
         }
     }
 
-    /// Whether its day is none that a toolchain can be of, so that nobody needs to be asked for it.
+    /// Whether no toolchain can have its date, so that no request is necessary.
     pub(super) fn has_impossible_date(&self, now: jiff::Timestamp) -> bool {
         let FileSet::Channel { date: Some(date), .. } = self else { return false };
         date.is_in_the_future_of(now) || FIRST_DATE.parse().is_ok_and(|first: Date| *date < first)
@@ -106,7 +107,7 @@ impl fmt::Display for FileSet {
 fn channel(file: &str) -> Option<ToolchainName> {
     let manifest = file.strip_suffix(".sha256").or_else(|| file.strip_suffix(".asc")).unwrap_or(file);
     let toolchain: ToolchainName = manifest.strip_prefix("channel-rust-")?.strip_suffix(".toml")?.parse().ok()?;
-    // A day is a folder's name, and never a part of the file's.
+    // The date is only in the folder's name.
     toolchain.date().is_none().then_some(toolchain)
 }
 

@@ -1,4 +1,4 @@
-//! What is known of upstream's toolchains: what is fresh, what is absent, what is on its way.
+//! The state of upstream's toolchains: which are fresh, absent, or being fetched.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,47 +15,48 @@ use super::manifest_index::ManifestIndex;
 use crate::digest::Sha256;
 use crate::safe_path::SafePath;
 
-/// How long an older copy serves before upstream is asked again.
+/// How long an older copy is used before upstream is asked again.
 const STALE_TTL: Duration = Duration::from_secs(5);
-/// How long an absence is remembered at most.
+/// Maximum time for which a missing file is remembered.
 const ABSENT_TTL: Duration = Duration::from_secs(60);
-/// Who was given a manifest's digest asks for the manifest next. For so long it is not looked for anew, so that they fit.
+/// A client that got a manifest's digest requests the manifest next. During this time it is not refreshed, so that the
+/// two match.
 const PRIMARY_HOLD: Duration = Duration::from_secs(10);
-/// Absences that are remembered, in each half of the table. A rustup that looks for a nightly of an earlier day asks for
-/// every day since 2014.
+/// Number of remembered missing files in each half of the table. When rustup searches an earlier nightly, it requests
+/// every date since 2014.
 const MAX_ABSENT: usize = 8 * 1024;
-/// Units that are remembered, in each half of the table. Upstream has some hundred that move.
+/// Number of remembered file sets in each half of the table. Upstream has some hundred mutable ones.
 const MAX_FILE_SETS: usize = 1024;
-/// A unit that is on its way, for all who ask for it.
+/// A running sync, shared by all its callers.
 pub(super) type PendingSync = Shared<BoxFuture<'static, Result<(), LiveError>>>;
 
-/// What is known of upstream's toolchains.
+/// The state of upstream's toolchains.
 pub(in super::super) struct DistState {
     table: Mutex<FreshnessTable>,
     pub(super) manifests: ManifestIndex,
-    /// Whose turn it is to read these.
+    /// Permit to read the manifests.
     pub(super) manifest_permit: Arc<Semaphore>,
-    /// Components that are under way, and those that came and are not placed yet.
+    /// Components that are being downloaded or stored.
     downloads: Mutex<HashMap<SafePath, SharedDownload>>,
 }
 
 struct FreshnessTable {
     fresh: LruMap<FileSet, Freshness>,
     absent: LruMap<SafePath, Instant>,
-    /// What is on its way; anew, or where it has changed.
+    /// Running syncs, by file set and whether the sync is forced.
     pending: HashMap<(FileSet, bool), PendingSync>,
 }
 
-/// How fresh a unit is.
+/// The freshness of a file set.
 #[derive(Clone, Copy)]
 struct Freshness {
-    /// When upstream is to be asked again.
+    /// When upstream must be asked again.
     until: Instant,
-    /// Upstream gave no answer the last time.
+    /// Upstream did not answer the last time.
     is_stale: bool,
-    /// Until when the leader is not looked for anew, because its digest was just given.
+    /// Until when the primary is not refreshed, because its digest was just served.
     primary_held_until: Instant,
-    /// The digest that upstream stated the last time.
+    /// The digest that upstream stated last.
     last_digest: Option<Sha256>,
 }
 
@@ -76,7 +77,7 @@ impl Default for DistState {
 }
 
 impl DistState {
-    /// The components that are under way.
+    /// The downloads of components.
     pub(super) fn downloads(&self) -> MutexGuard<'_, HashMap<SafePath, SharedDownload>> {
         self.downloads.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -85,7 +86,8 @@ impl DistState {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether upstream is to be asked before the file at `path` is given; `Err`: not yet, since it gave no answer.
+    /// Whether upstream must be asked before the file at `path` is served; `Err`: not yet, because upstream did not
+    /// answer.
     pub(super) fn needs_refresh(&self, file_set: &FileSet, path: &SafePath) -> Result<bool, UpstreamUnavailable> {
         let table = self.table();
         let Some(fresh) = table.fresh.get(file_set) else { return Ok(true) };
@@ -96,7 +98,7 @@ impl DistState {
         }
     }
 
-    /// Remembers that what is held was looked for upstream, just now.
+    /// Records that the stored files were just checked upstream.
     pub(super) fn record_fresh(&self, file_set: &FileSet, ttl: Duration, seen: Option<Sha256>) {
         let mut table = self.table();
         let now = Instant::now();
@@ -107,7 +109,7 @@ impl DistState {
         );
     }
 
-    /// Remembers that the file at `path` is given to somebody, where it is the digest of another.
+    /// Records that the file at `path` is served, if it states the digest of another.
     pub(super) fn record_served(&self, file_set: &FileSet, path: &SafePath) {
         if file_set.is_digest_file(path)
             && let Some(fresh) = self.table().fresh.get_mut(file_set)
@@ -116,11 +118,11 @@ impl DistState {
         }
     }
 
-    /// Remembers that upstream gave no answer, or none in time: others do not wait for it as well.
+    /// Records that upstream did not answer in time, so that other clients do not wait for it too.
     pub(super) fn record_stale(&self, file_set: &FileSet) {
         let mut table = self.table();
         let (now, before) = (Instant::now(), table.fresh.get(file_set).copied());
-        // It may have come at the last moment.
+        // It may have finished at the last moment.
         if before.is_some_and(|before| before.until > now) {
             return;
         }
@@ -131,12 +133,12 @@ impl DistState {
         );
     }
 
-    /// The digest that upstream stated the last time for the leader of `unit`.
+    /// The digest that upstream stated last for the primary of `file_set`.
     pub(super) fn last_digest(&self, file_set: &FileSet) -> Option<Sha256> {
         self.table().fresh.get(file_set).and_then(|fresh| fresh.last_digest)
     }
 
-    /// What brings `unit` already, else what `begin` begins; `anew` is another thing than where it has changed.
+    /// The running sync of `file_set`, or a new one from `begin`; a forced sync is separate from an unforced one.
     pub(super) fn join_pending(
         &self,
         file_set: &FileSet,
@@ -146,12 +148,12 @@ impl DistState {
         self.table().pending.entry((file_set.clone(), force)).or_insert_with(begin).clone()
     }
 
-    /// Nothing brings `unit` any more.
+    /// Removes a finished sync of `file_set`.
     pub(super) fn remove_pending(&self, file_set: &FileSet, force: bool) {
         self.table().pending.remove(&(file_set.clone(), force));
     }
 
-    /// Whether upstream said lately that it has no such file, or no manifest names it.
+    /// Whether upstream recently reported that it lacks the file, or no manifest names it.
     pub(super) fn is_known_absent(&self, path: &SafePath) -> bool {
         let mut table = self.table();
         match table.absent.get(path) {
@@ -164,11 +166,11 @@ impl DistState {
         }
     }
 
-    /// Remembers that.
+    /// Records a missing file.
     pub(super) fn record_absent(&self, path: SafePath, ttl: Duration) {
         self.table().absent.insert(path, Instant::now() + ttl.min(ABSENT_TTL));
     }
 }
 
-/// Upstream gave no answer a moment ago.
+/// Upstream recently did not answer.
 pub(super) struct UpstreamUnavailable;

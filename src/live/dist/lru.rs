@@ -1,9 +1,9 @@
-//! What was found out lately, of so many names at most: strangers choose the names.
+//! A generational LRU map with a fixed maximum size, because clients choose the keys.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 
-/// A table in two halves, of which the older one goes when the younger one is full.
+/// A table in two halves; the older one is dropped when the younger one is full.
 #[derive(Debug)]
 pub(super) struct LruMap<K, V> {
     young: HashMap<K, V>,
@@ -12,7 +12,7 @@ pub(super) struct LruMap<K, V> {
 }
 
 impl<K: Eq + Hash, V> LruMap<K, V> {
-    /// An empty table, of `half` to twice as many entries when it is full.
+    /// An empty table. A full one has between `half` and twice as many entries.
     pub(super) fn new(half: usize) -> LruMap<K, V> {
         LruMap { young: HashMap::new(), old: HashMap::new(), segment_size: half }
     }

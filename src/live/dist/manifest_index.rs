@@ -1,4 +1,4 @@
-//! Which files the held manifests name, and with which digests: nothing else below a day's folder is ever asked for.
+//! The files that the stored manifests name, with their digests: nothing else below a date's folder is ever requested.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File};
@@ -10,30 +10,30 @@ use crate::digest::Sha256;
 use crate::safe_path::SafePath;
 use crate::toolchain::{ChannelManifest, MAX_MANIFEST_SIZE};
 
-/// Manifests that are not read anew each time. One takes some hundred kilobytes.
+/// Number of cached manifests. One takes some hundred kilobytes.
 const MAX_CACHED: usize = 16;
 
-/// What one manifest names.
+/// The files that one manifest names.
 type ManifestFiles = Arc<BTreeMap<SafePath, Sha256>>;
 
-/// What the manifests name that were read last, the last one first.
+/// The most recently read manifests, newest first.
 #[derive(Default)]
 pub(super) struct ManifestIndex {
     cached: Mutex<VecDeque<(Sha256, ManifestFiles)>>,
 }
 
 impl ManifestIndex {
-    /// The digest that a manifest of the mirror at `root` states for the file at `path`; `None` where none names it. Call it
-    /// where reading may take a while.
+    /// The digest that a manifest of the mirror at `root` states for the file at `path`; `None` if no manifest names
+    /// it. Call it where blocking is allowed.
     pub(super) fn digest_of(&self, root: &Path, path: &SafePath) -> io::Result<Option<Sha256>> {
         let dist = root.join("dist");
         let day = path.components().nth(1).map(|day| dist.join(day));
-        // One after the other, also for several clients: a manifest takes much memory while it is read.
+        // One at a time: parsing a manifest takes much memory.
         let mut cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
         for folder in day.into_iter().chain([dist]) {
             for file in manifests_in(&folder, path)? {
                 let Some(text) = read_manifest(&file)? else { continue };
-                // Most manifests are of other days, which is seen without understanding them.
+                // Most manifests have other dates, which a text search shows without parsing.
                 let names_it = str::from_utf8(&text).is_ok_and(|text| text.contains(path.as_str()));
                 if let Some(sha256) =
                     names_it.then(|| cached_files(&mut cached, &text)).flatten().and_then(|all| all.get(path).copied())
@@ -57,8 +57,8 @@ fn cached_files(cached: &mut VecDeque<(Sha256, ManifestFiles)>, text: &[u8]) -> 
     Some(known.1)
 }
 
-/// The manifests in a folder, which need not be there; first those of the release that the file at `path` is of by its name,
-/// then that of stable, whose files do not say so.
+/// The manifests in a folder, which may be missing. The release in the file name of `path` comes first, then stable,
+/// whose files do not contain the release.
 fn manifests_in(folder: &Path, path: &SafePath) -> io::Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(folder) {
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
@@ -79,7 +79,7 @@ fn manifests_in(folder: &Path, path: &SafePath) -> io::Result<Vec<PathBuf>> {
     Ok(found.into_iter().map(|(.., path)| path).collect())
 }
 
-/// The bytes of a manifest; `None` where it is gone, or larger than any.
+/// The bytes of a manifest; `None` if it no longer exists or exceeds the size limit.
 fn read_manifest(path: &Path) -> io::Result<Option<Vec<u8>>> {
     let file = match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -124,7 +124,7 @@ mod tests {
                 assert_eq!(digest(path), None, "{path}");
             }
         }
-        // What moves on names the new files, and the old ones no more.
+        // An updated manifest names the new files, and no longer the old ones.
         write("dist/channel-rust-stable.toml", &manifest("2026-05-28", "rustc-a-b-c.tar.xz", &other));
         assert_eq!(digest("dist/2026-04-16/rustc-a-b-c.tar.xz"), None);
         assert_eq!(digest("dist/2026-05-28/rustc-a-b-c.tar.xz"), Some(other));

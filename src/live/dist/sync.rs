@@ -1,4 +1,4 @@
-//! What belongs together, from upstream into the mirror: asked for as a whole, checked, placed as a whole.
+//! Copies a file set from upstream into the mirror: requested, checked and stored as a whole.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -22,36 +22,35 @@ use crate::mirror::live::PartialFile;
 use crate::safe_path::SafePath;
 use crate::toolchain::{Date, ToolchainName, digest_path};
 
-/// What came of asking upstream.
+/// Result of a sync.
 pub(super) struct SyncOutcome {
-    /// The digest that upstream states for the leader.
+    /// The digest that upstream states for the primary.
     pub(super) sha256: Option<Sha256>,
 }
 
-/// What upstream says.
+/// What upstream has.
 enum UpstreamState {
-    /// It has none.
+    /// Nothing.
     Absent,
-    /// What is held, or what was brought the last time.
+    /// The stored files, or those of the last sync.
     Unchanged(Option<Sha256>),
-    /// These texts, and this file besides where its bytes are not held.
+    /// These texts, and this file unless its bytes are stored.
     Changed { texts: Texts, installer: Option<(SafePath, Sha256)>, sha256: Option<Sha256> },
 }
 
-/// What is here of a unit.
+/// The stored files of a set.
 struct LocalState {
-    /// The digest that is stated for the leader, where both are held.
+    /// The stated digest of the primary, if both files are stored.
     stated_digest: Option<Sha256>,
     /// The current release of rustup.
     release: Option<Vec<u8>>,
 }
 
 impl LiveMirror {
-    /// Asks upstream for a unit, and places what is new. `seen` is the digest that upstream had the last time; where the
-    /// mirror rightly did not take that, it is not brought again.
+    /// Fetches a file set from upstream and stores what is new. `seen` is the digest that upstream had the last time;
+    /// if the mirror rejected it with reason, it is not fetched again.
     ///
-    /// # Errors
-    /// Upstream has none, gives none, or gives what does not belong together; the disk did not take it.
+    /// # Errors Upstream has no such files, does not answer, or sends inconsistent files; the disk write failed.
     pub(super) async fn sync(
         self: &Arc<Self>,
         running: &ActiveState,
@@ -60,7 +59,7 @@ impl LiveMirror {
         force: bool,
     ) -> Result<SyncOutcome, LiveError> {
         match self.try_sync(running, file_set, last_digest, force).await {
-            // Upstream may have published between the digest and the file. Texts were asked for again already.
+            // Upstream may have published a new file between the two requests. Texts were already requested again.
             Err(refusal) if refusal.is_mismatch() && file_set.is_mutable() => {
                 self.try_sync(running, file_set, last_digest, force).await
             }
@@ -125,7 +124,7 @@ impl LiveMirror {
         }
     }
 
-    /// Writes a text to a file that can be placed.
+    /// Writes a text to a file that can be stored.
     async fn store_text(&self, text: Bytes) -> io::Result<CompletedDownload> {
         let mirror = self.options.mirror.clone();
         let written = tokio::task::spawn_blocking(move || {
@@ -150,13 +149,13 @@ impl LiveMirror {
     }
 }
 
-/// A small text, where it is there.
+/// A small text file, if it exists.
 fn read_small_file(path: &std::path::Path) -> Option<Vec<u8>> {
     let length = fs::metadata(path).ok()?.len();
     (length <= 64 * 1024).then(|| fs::read(path).ok()).flatten()
 }
 
-/// Asks for what belongs together, again where upstream publishes just then.
+/// Fetches the texts of a set, again if upstream publishes at that moment.
 async fn upstream_state(
     source: &DistClient,
     file_set: &FileSet,
@@ -224,8 +223,7 @@ async fn channel_state(
     Ok(UpstreamState::Changed { texts, installer: None, sha256 })
 }
 
-/// The manifests in which a component of that day may be named, the likeliest first: those of the release that its name
-/// states, then those of all channels.
+/// The manifests of that date that may name a component, likeliest first: the release in its name, then all channels.
 pub(super) fn candidate_manifests(release: Option<&str>, date: Date) -> Vec<FileSet> {
     let of_release = release.and_then(|release| release.parse::<ToolchainName>().ok());
     let of_release = of_release.filter(|toolchain| toolchain.date().is_none());
@@ -241,7 +239,7 @@ pub(super) fn candidate_manifests(release: Option<&str>, date: Date) -> Vec<File
     units
 }
 
-/// What of the wire lies below an error of the dist server.
+/// The HTTP error behind an error of the dist client.
 fn http_error(error: &Error) -> Option<&http::Error> {
     match error {
         Error::Network { source, .. } => Some(source),

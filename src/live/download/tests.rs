@@ -1,9 +1,9 @@
-//! What clients of a download see while it goes on.
+//! What clients of a running download see.
 
 use super::*;
 use futures_util::StreamExt as _;
 
-/// What a client has got, and whether its connection broke.
+/// The bytes that a client received, and whether its connection broke.
 async fn read(flight: &SharedDownload, begun: StartedDownload, start: u64, end: Option<u64>) -> (Vec<u8>, bool) {
     let mut pieces = std::pin::pin!(flight.stream(begun, start, end));
     let mut bytes = Vec::new();
@@ -83,7 +83,7 @@ async fn the_end_of_a_body_is_held_back_until_its_digest_matches() {
     assert_eq!(begun.length, Some(300_000));
     let (reader, early) = (flight.clone(), begun.clone());
     let reading = tokio::spawn(async move { read(&reader, early, 0, None).await });
-    // A part has an end of its own.
+    // A range has its own end.
     let reader = flight.clone();
     let part = tokio::spawn(async move { read(&reader, begun, 1000, Some(2000)).await });
     tokio::time::sleep(Duration::from_millis(20)).await;
