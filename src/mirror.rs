@@ -1,32 +1,33 @@
-//! The tree on disk: imported into under a lock, all or nothing, while its readers keep reading.
+//! The mirror on disk. Imports change it under a lock and apply completely or not at all. Readers keep reading
+//! meanwhile.
 //!
-//! | file | what it knows |
+//! | file | purpose |
 //! |---|---|
-//! | [`layout`] | every path, and the format page of the tree |
-//! | [`lock`] | who may change the tree: one process at a time |
-//! | [`import`] | a bundle into the tree |
-//! | `stager` | a bundle's bytes, staged as they pass |
-//! | `warnings` | what is strange about a bundle that is good |
-//! | [`index_merge`] | how lines of two origins become one index file |
-//! | [`index_meta`] | what is recorded of every line |
-//! | `disk_reserve` | room on the disk that only a collection may use |
-//! | [`transaction`] | staging, placing by rename, taking back |
-//! | [`live`] | what live mode brought: placed in batches, recorded, and let go |
-//! | [`toolchains`] | what rustup's clients find: toolchains with their machines, targets and profiles |
-//! | [`topo_sort`] | dependencies before their dependents |
-//! | `dist_files` | which files of rustup and of toolchains are held |
-//! | [`ledger`] | one record a bundle; the commit |
-//! | [`retired`] | lineages that were let go |
-//! | [`gc`] | what no lineage needs any more, planned, shown, and removed |
+//! | [`layout`] | all paths; the page that describes the on-disk format |
+//! | [`lock`] | write lock: one process at a time changes the mirror |
+//! | [`import`] | imports a bundle |
+//! | `stager` | stages a bundle's files while the bundle is read |
+//! | `warnings` | suspicious properties of valid bundles |
+//! | [`index_merge`] | merges index lines of two origins into one index file |
+//! | [`index_meta`] | the record of each index line |
+//! | `disk_reserve` | disk space reserved for garbage collections |
+//! | [`transaction`] | staging, commit by rename, rollback |
+//! | [`live`] | files stored by live mode: commits in batches, records, removal |
+//! | [`toolchains`] | toolchains available to rustup, with their hosts, targets and profiles |
+//! | [`topo_sort`] | sorts dependencies before their dependents |
+//! | `dist_files` | which dist files are stored |
+//! | [`ledger`] | one record per bundle; writing the record is the commit |
+//! | [`retired`] | retired lineages |
+//! | [`gc`] | plans, shows and removes unreferenced files |
 //! | [`summary`] | `manifest.json`: counts and lineages |
-//! | [`stored_crates`](mod@stored_crates) | which crates are held, by name and version |
+//! | [`stored_crates`](mod@stored_crates) | which crates are stored, by name and version |
 //! | [`index_link`] | `crates/index`, for cargo's local-registry |
-//! | [`import_order`] | the order of several bundles |
-//! | [`watcher_state`] | what the watcher last saw |
+//! | [`import_order`] | the order in which several bundles are imported |
+//! | [`watcher_state`] | what the watcher last observed |
 //! | [`status`] | what `status` prints |
-//! | [`audit`] | every file against its record, every record against the files |
-//! | [`export`] | the crates as a folder that cargo builds from |
-//! | [`rebuild`] | lost records, made anew from what holds |
+//! | [`audit`] | checks every file against its record and every record against the files |
+//! | [`export`] | exports the crates as a folder that cargo builds from |
+//! | [`rebuild`] | rebuilds lost records from valid files |
 
 pub mod retired;
 pub mod gc;

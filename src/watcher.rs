@@ -1,27 +1,27 @@
-//! The incoming folder: what is dropped there is imported as soon as it is whole, and moved away.
+//! The incoming folder: the watcher imports each complete bundle that arrives there and moves it away.
 //!
-//! | room | what it knows |
+//! | file | purpose |
 //! |---|---|
-//! | [`file_state`] | when a file is tried, and what follows: no files, no clocks |
-//! | `import_file` | one file: looked at, imported |
+//! | [`file_state`] | when to try a file, and what follows; uses no files and no clocks |
+//! | `import_file` | inspects and imports one file |
 //! | [`rejected`] | `failed/` for an administrator: retry, dismiss, delete |
-//! | `reject` | what becomes of a bundle that was refused |
-//! | [`import_request`] | one bundle, imported on request |
+//! | `reject` | moves a rejected bundle away |
+//! | [`import_request`] | imports one bundle on request |
 //! | `processed` | `done/` and `failed/`, where nothing is overwritten |
-//! | `safe_open` | files opened without waiting and without following links |
-//! | `fs_events` | the system's hints of changes |
-//! | `event_queue` | where hints wait |
+//! | `safe_open` | opens files without blocking and without following links |
+//! | `fs_events` | file system events |
+//! | `event_queue` | queue of events |
 //!
-//! The truth is a look at the folder every few seconds, because network file systems watch in silence, queues overflow
-//! and folders are unmounted. The system's notices only make it quicker. Only the folder's top level counts, and of it
-//! the files `*.pkg` that are not hidden.
+//! The watcher scans the folder every few seconds. It cannot rely on events, because network file systems send none,
+//! queues overflow and folders get unmounted. Events only make it react sooner. It considers only `*.pkg` files at the
+//! folder's top level that are not hidden.
 //!
-//! Several bundles that can be tried at once go in the order of their histories. A delta whose base is missing stays
-//! and is tried again whenever the mirror has changed. Two servers may watch one folder for one mirror: a bundle is
-//! imported and moved under the mirror's lock, so the second finds it gone.
+//! If several bundles are due, the watcher imports them in the order of their histories. A delta whose base is missing
+//! stays, and the watcher retries it after each change of the mirror. Two servers may watch one folder for one mirror.
+//! Each imports and moves a bundle under the mirror's lock, so the second server no longer finds it.
 //!
-//! The watcher has a thread of its own and takes nothing from the server. It ends between two reads of a bundle, which
-//! is then left in its place. While the settings say that nothing is to be watched, it sleeps.
+//! The watcher runs on its own thread and uses no resources of the server. It stops between two reads of a bundle,
+//! which then stays in place. While the settings disable the import, it sleeps.
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
@@ -61,50 +61,50 @@ mod processed;
 pub mod import_request;
 mod import_file;
 
-/// What is watched, and for which mirror.
+/// Options of a watcher.
 pub struct WatcherOptions {
-    /// The incoming folder; made at the start where it is not there, and otherwise waited for.
+    /// The incoming folder. The watcher creates it at the start, and later waits for it if it disappears.
     pub folder: PathBuf,
-    /// The mirror.
+    /// The mirror that bundles are imported into.
     pub mirror: Layout,
-    /// The settings, which may change meanwhile, and the folder that a snapshot's configuration goes to.
+    /// The settings, which may change at run time, and the folder for the configuration of a snapshot.
     pub settings: Arc<SettingsStore>,
-    /// How long to wait for what.
+    /// Delays and intervals.
     pub timing: Timing,
-    /// Whether to listen to the system's notices; without them the folder is polled.
+    /// Whether to use file system events; otherwise the watcher polls the folder.
     pub uses_fs_events: bool,
-    /// The environment, for the name of this machine.
+    /// The environment, for the host name.
     pub env: Env,
     /// The clock.
     pub clock: fn() -> Timestamp,
-    /// Where reports go.
+    /// Receives reports.
     pub sink: Arc<dyn Sink>,
-    /// Where imports are counted.
+    /// Counts imports.
     pub import_counters: Arc<ImportCounters>,
 }
 
-/// What came of bundles since the watcher began.
+/// Results of imports since the watcher started.
 #[derive(Debug, Default)]
 pub struct ImportCounters {
-    /// Bundles that were imported.
+    /// Imported bundles.
     pub imported: AtomicU64,
-    /// Bundles that were refused.
+    /// Rejected bundles.
     pub rejected: AtomicU64,
-    /// A bug ended the watcher's thread, so that nothing is imported until the server is restarted.
+    /// A bug ended the watcher's thread, so no imports run until the server restarts.
     pub watcher_failed: AtomicBool,
 }
 
-/// A watcher at work. Dropped, it is told to end and not waited for.
+/// A running watcher. Dropping it requests a stop without waiting.
 pub struct Watcher {
     events: Arc<EventQueue>,
     stopped: Arc<AtomicBool>,
     thread: JoinHandle<()>,
 }
 
-/// Begins to watch, on a thread of its own.
+/// Starts a watcher on its own thread.
 ///
 /// # Errors
-/// The system gives no thread.
+/// The system cannot start a thread.
 pub fn start(options: WatcherOptions) -> io::Result<Watcher> {
     let mailbox = Arc::new(EventQueue::default());
     let stopped = Arc::new(AtomicBool::new(false));
@@ -127,14 +127,14 @@ pub fn start(options: WatcherOptions) -> io::Result<Watcher> {
 }
 
 impl Watcher {
-    /// Tells the watcher to end, without waiting for that.
+    /// Requests a stop without waiting.
     pub fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
         self.events.request_scan();
     }
 
-    /// Tells the watcher to end, and waits for that, at most for `patience`; says whether it has ended. What it is
-    /// placing in the mirror by then is placed whole or not at all, even if the process ends.
+    /// Requests a stop and waits at most `timeout`. Returns whether the watcher has ended. A commit in progress applies
+    /// completely or not at all, even if the process ends.
     pub fn finish(self, timeout: Duration) -> bool {
         self.stop();
         let deadline = Instant::now() + timeout;
@@ -151,7 +151,7 @@ impl Drop for Watcher {
     }
 }
 
-/// The thread's own.
+/// The state of the watcher's thread.
 struct WatchLoop {
     importer: FileImporter,
     files: FileStates,
@@ -159,21 +159,21 @@ struct WatchLoop {
     timing: Timing,
     events: Arc<EventQueue>,
     started: Instant,
-    /// Whether notices are wanted, those there are, and of which folder.
+    /// Whether events are wanted, the active event source, and the folder that it watches.
     wants_fs_events: bool,
     fs_events: Option<FsEvents>,
     watched_folder: Option<(u64, u64)>,
     /// Why the folder cannot be read.
     problem: Option<String>,
-    /// The head's last state: a sign that the mirror has changed.
+    /// The last stamp of the summary; a new stamp shows that the mirror has changed.
     summary_stamp: Option<(u64, SystemTime)>,
-    /// What was said of each file, so that it is said once.
+    /// The last warning about each file, so that it is printed once.
     last_warnings: HashMap<OsString, String>,
-    /// Whether it was said that the state cannot be recorded.
+    /// Whether the failure to save the state was reported.
     save_failed: bool,
-    /// Whether the settings ask for it.
+    /// Whether the settings enable the import.
     is_enabled: bool,
-    /// Whether garbage is to be collected, as soon as nobody else holds the mirror.
+    /// Whether to collect garbage as soon as the mirror's lock is free.
     prune_pending: bool,
     import_counters: Arc<ImportCounters>,
 }
@@ -247,13 +247,13 @@ impl WatchLoop {
         }
     }
 
-    /// Follows the settings: whether bundles are to be imported.
+    /// Applies the settings. Returns whether to import bundles.
     fn update_enabled(&mut self) -> bool {
         let is_enabled = self.importer.settings.current().watch_incoming;
         match (is_enabled, self.is_enabled) {
             (true, false) => {
                 self.importer.sink.status("Watching", self.importer.folder.display().to_string());
-                // Later it may be missing because a disk was taken away, whose place must stay free.
+                // The folder may go missing later because a disk was unmounted; its mount point must stay free.
                 let _waited_for = fs::create_dir_all(&self.importer.folder).is_err();
             }
             (false, true) => {
@@ -262,7 +262,7 @@ impl WatchLoop {
                     .status("Resting", format!("{} is not watched any more", self.importer.folder.display()));
                 self.problem = Some("it is not watched any more, as the settings ask".to_owned());
                 self.save_state();
-                // What happens meanwhile is seen by nobody, so everything is looked at anew afterwards.
+                // The watcher misses events meanwhile, so it examines every file again afterwards.
                 self.files = FileStates::new(self.timing, true);
                 (self.fs_events, self.watched_folder, self.prune_pending) = (None, None, false);
             }
@@ -272,7 +272,7 @@ impl WatchLoop {
         is_enabled
     }
 
-    /// Sees to it that the folder which is there now is the one that notices come from.
+    /// Makes sure that events come from the folder that exists now, which may have been replaced.
     fn watch_current_folder(&mut self) {
         let folder_id = identity(&self.importer.folder);
         if folder_id == self.watched_folder && folder_id.is_some() {
@@ -300,7 +300,7 @@ impl WatchLoop {
         }
     }
 
-    /// Whatever changes a mirror replaces its head.
+    /// Every change of a mirror replaces its summary.
     fn check_mirror_change(&mut self) {
         let about = fs::metadata(self.importer.mirror.summary()).ok();
         let head = about.and_then(|about| Some((about.len(), about.modified().ok()?)));
@@ -310,7 +310,7 @@ impl WatchLoop {
         }
     }
 
-    /// Tries everything that is due, in the order of the histories.
+    /// Tries all due files, in the order of the histories.
     fn import_due(&mut self) {
         let mut positions = Vec::new();
         for name in self.files.due_files(self.elapsed()) {
@@ -345,7 +345,7 @@ impl WatchLoop {
     }
 
     fn record_attempt(&mut self, name: OsString, began: Duration, before: file_state::FileStamp, outcome: Outcome) {
-        // A trial that was broken off says nothing.
+        // An interrupted attempt has no result.
         if self.is_stopped() && !matches!(outcome, Outcome::Gone | Outcome::Imported) {
             return;
         }
@@ -382,7 +382,7 @@ impl WatchLoop {
         }
     }
 
-    /// Warns of a file, unless that was the last that was said of it.
+    /// Warns about a file, unless the last warning about it was the same.
     fn warn_once(&mut self, name: &OsStr, what: &str) {
         if self.last_warnings.get(name).is_some_and(|told| told == what) {
             return;
@@ -401,9 +401,9 @@ impl WatchLoop {
         self.problem = Some(problem);
     }
 
-    /// Records how everything stands, where that has changed.
+    /// Saves the state if it has changed.
     fn save_state(&mut self) {
-        // A mirror of a newer tool is left as it is; that nothing is imported into it has been said.
+        // A mirror of a newer version stays unchanged; a warning already says that nothing is imported into it.
         if self.importer.mirror.check_format().is_err() {
             return;
         }

@@ -1,21 +1,22 @@
-//! The audit of a mirror on disk: every file against what is on record of it, and every record against the files.
+//! Audit of a mirror on disk. It checks every file against its record, and every record against the files.
 //!
-//! | what | against what |
+//! | checked | against |
 //! |---|---|
-//! | a crate's file | the digest on record, which is the `cksum` that upstream's index line states |
-//! | an index line | its record (its own digest), its place, and the crate that it names |
-//! | a line's record | an index line |
-//! | `manifest.json` | the numbers on disk, the ledger |
-//! | live mode's records | the index, the rustup artifacts, their own numbers |
-//! | a record of the ledger | its name; the newest of each lineage: the index |
-//! | any other file where clients look | nothing names it |
+//! | a crate file | the recorded digest, which is the `cksum` of upstream's index line |
+//! | an index line | its record (the line's digest), its path, and the crate that it names |
+//! | the record of a line | an index line |
+//! | `manifest.json` | the counts on disk, the ledger |
+//! | live mode's records | the index, the dist files, their own totals |
+//! | a record of the ledger | its file name; for the newest record of each lineage also the index |
+//! | any other file where clients look | must not exist: no record names it |
 //!
-//! It reads under no lock, as a server does, so that a large mirror can be audited while it is fed. What looks wrong may
-//! then only have been on its way: [`AddGuard::audit_again`] looks once more with the lock held, and hashes only what was
-//! not found good before.
+//! The audit takes no lock, like a server, so that a large mirror can be audited during imports. A problem may
+//! therefore be an import in progress. [`AddGuard::audit_again`] checks again under the lock, and hashes only files
+//! that were not valid before.
 //!
-//! All problems are returned and nothing is decided. Which digest is right, where two differ: the one on record while the
-//! line fits its record or has been altered, the ledger's where a line has no record, else the line's own.
+//! The audit returns all problems and decides nothing. If two digests differ, it trusts the recorded one while the line
+//! matches its record or was altered. If a line has no record, it trusts the ledger's digest, and otherwise the line's
+//! own.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
@@ -48,72 +49,72 @@ pub(super) use index_entry::{IndexState, RecordMatch};
 use listing::Listing;
 pub(super) use metadata::Metadata;
 
-/// What an audit found.
+/// The result of an audit.
 #[derive(Debug)]
 pub struct Audit {
-    /// `.crate` files that are as they must be, and that an index line names.
+    /// Valid `.crate` files that an index line names.
     pub crates: u64,
-    /// Their bytes.
+    /// Total size of these files in bytes.
     pub bytes: u64,
-    /// Toolchain files that are as they must be.
+    /// Valid dist files.
     pub dist_files: u64,
-    /// Everything that is wrong, by path.
+    /// All problems, by path.
     pub problems: Vec<Problem>,
-    /// What must be fetched again, by name and version.
+    /// Crates that must be fetched again, by name and version.
     pub repairs: Vec<Repair>,
-    /// Rustup artifacts that must be fetched again, with the digests on record.
+    /// Dist files that must be fetched again, with the recorded digests.
     pub dist_file_repairs: Vec<(SafePath, Sha256)>,
     crate_files: CrateFileStates,
 }
 
-/// How each crate's file is, by the place of its name. What was good need not be hashed twice in one audit.
+/// The state of each crate file, by the index path of its name. An audit hashes no valid file twice.
 type CrateFileStates = BTreeMap<String, Vec<(CrateId, CrateFileState)>>;
 
-/// A mirror that cannot be audited.
+/// The mirror cannot be audited.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Nothing is there, or nothing that looks like a mirror.
+    /// The folder does not exist or does not look like a mirror.
     #[error("no mirror is at `{}`", root.display())]
     NoMirror {
-        /// Where it was looked for.
+        /// The folder that was searched.
         root: PathBuf,
     },
-    /// It was broken off; what was seen until then says nothing of the whole.
+    /// The audit was stopped. The partial result says nothing about the whole mirror.
     #[error("the check was stopped before its end")]
     Stopped,
-    /// It is of another layout.
+    /// The mirror has another layout version.
     #[error(transparent)]
     Layout(#[from] layout::Error),
-    /// The file system refused.
+    /// A file system operation failed.
     #[error(transparent)]
     Store(#[from] transaction::Error),
 }
 
-/// Audits a mirror under no lock. What it finds wrong may be work in progress: [`AddGuard::audit_again`] knows.
+/// Audits a mirror without a lock. A problem may be work in progress; [`AddGuard::audit_again`] checks it.
 ///
 /// # Errors
-/// There is no mirror; a folder cannot be listed. A file that cannot be read is a problem, not an error.
+/// The mirror does not exist, or a folder cannot be listed. An unreadable file is a problem, not an error.
 pub fn audit(layout: &Layout, sink: &dyn Sink) -> Result<Audit, Error> {
     require_mirror(layout)?;
     require_complete(Pass::run(layout, &CrateFileStates::new(), sink)?, sink).map(Pass::into_audit)
 }
 
-/// Refuses a pass that was stopped: it did not look at everything.
+/// Returns an error for a stopped pass, because it did not check everything.
 fn require_complete(pass: Pass, sink: &dyn Sink) -> Result<Pass, Error> {
     if sink.is_cancelled() { Err(Error::Stopped) } else { Ok(pass) }
 }
 
-/// Refuses a path where no mirror is.
+/// Returns an error if the path has no mirror.
 ///
 /// # Errors
-/// [`Error::NoMirror`], a mirror of a newer layout, or one that may not be looked into.
+/// [`Error::NoMirror`], a mirror with a newer layout, or an unreadable folder.
 pub fn require_mirror(layout: &Layout) -> Result<(), Error> {
     let marks = [layout.private(), layout.summary(), layout.crates(), layout.index()];
     for mark in marks {
         match fs::metadata(&mark) {
             Ok(_) => return Ok(layout.check_format()?),
             Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
-            // What may not be looked into may well be a mirror.
+            // An unreadable folder may be a mirror.
             Err(source) => return Err(transaction::failed("read", &mark)(source).into()),
         }
     }
@@ -121,10 +122,10 @@ pub fn require_mirror(layout: &Layout) -> Result<(), Error> {
 }
 
 impl AddGuard {
-    /// Looks again, while nobody else can change the mirror, at what `first` found wrong.
+    /// Checks the problems of `first` again, while no other process can change the mirror.
     ///
     /// # Errors
-    /// As for [`audit()`].
+    /// See [`audit()`].
     pub fn audit_again(&self, first: &Audit, sink: &dyn Sink) -> Result<Audit, Error> {
         let mut pass = require_complete(Pass::run(&self.layout, &first.crate_files, sink)?, sink)?;
         if index_link::link_state(&self.layout) == LinkState::Missing && !index_link::is_supported(&self.layout) {
@@ -134,13 +135,13 @@ impl AddGuard {
     }
 }
 
-/// One look at the whole mirror.
+/// One pass over the whole mirror.
 pub(super) struct Pass {
-    /// What each index file, its records and its crates say.
+    /// The state of each index file, its records and its crates.
     pub(super) index_states: Vec<IndexState>,
-    /// Head and ledger.
+    /// The summary and the ledger.
     pub(super) metadata: Metadata,
-    /// What is on disk.
+    /// Counts of the files on disk.
     pub(super) counts: Counts,
     problems: Vec<Problem>,
     repairs: BTreeMap<CrateId, Sha256>,
@@ -148,8 +149,8 @@ pub(super) struct Pass {
 }
 
 impl Pass {
-    /// Looks at everything; files that were good `before` are not hashed again. Where `sink` says that it is to stop, it does
-    /// so between two files, and what it then says is of no use.
+    /// Checks everything. Files that were valid in `before` are not hashed again. If `sink` requests a stop, the pass
+    /// ends between two files and its result is useless.
     pub(super) fn run(layout: &Layout, before: &CrateFileStates, sink: &dyn Sink) -> Result<Pass, transaction::Error> {
         let (listing, metadata) = std::thread::scope(|scope| {
             let reading = scope.spawn(|| Metadata::read(layout));
@@ -211,7 +212,7 @@ impl Pass {
                 state => self.problems.push(Problem::new("crates/index", Fault::Link { state: state.to_string() })),
             }
         }
-        // Hardly ever is one lost: a count tells that, without a set of all crates.
+        // A missing crate is rare. A count detects one without a set of all crates.
         if self.metadata.current_crates().count()
             == self.index_states.iter().map(|name| name.current_count).sum::<usize>()
         {
@@ -226,7 +227,7 @@ impl Pass {
         }
     }
 
-    /// What is told of this pass.
+    /// The public result of this pass.
     pub(super) fn into_audit(self) -> Audit {
         let Pass { index_states: names, mut problems, repairs, dist_files: artifacts, .. } = self;
         problems.sort();
@@ -249,21 +250,21 @@ impl Pass {
     }
 }
 
-/// What is known before any crate's file is read.
+/// The input that exists before any crate file is read.
 struct AuditContext<'a> {
     layout: &'a Layout,
     listing: &'a Listing,
     metadata: &'a Metadata,
-    /// What an earlier look found.
+    /// The result of an earlier pass.
     before: &'a CrateFileStates,
-    /// Names of crates' files that a collection has put down for removal.
+    /// Names of crate files that a garbage collection has scheduled for deletion.
     pending_deletions: BTreeSet<String>,
-    /// An import or a collection was killed, and nothing was completed since.
+    /// An import or a garbage collection was killed, and no run has completed since.
     interrupted: bool,
 }
 
 impl AuditContext<'_> {
-    /// The name of a crate by the place of its index file: as a file or a record spells it, else in lower case.
+    /// The crate name for an index path: as a file or a record spells it, else in lower case.
     fn crate_name_at(&self, path: &str) -> Option<CrateName> {
         let file = self.listing.crates.get(path).and_then(|ids| ids.first()).map(|id| &id.name);
         let known = file.or_else(|| self.metadata.crate_name_at(path));
@@ -271,12 +272,12 @@ impl AuditContext<'_> {
     }
 }
 
-/// Threads that read and hash: two at least, so that one waits for the disk while the other hashes.
+/// The number of threads that read and hash. At least two, so that one hashes while the other waits for the disk.
 fn thread_count() -> usize {
     std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 16)
 }
 
-/// Does `work` for each item on several threads, each with a buffer of its own; results in the items' order.
+/// Runs `work` for each item on several threads, each with its own buffer. Results have the order of the items.
 fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T, &mut [u8]) -> R + Sync) -> Vec<R> {
     use std::sync::atomic::{AtomicUsize, Ordering};
     let next = AtomicUsize::new(0);

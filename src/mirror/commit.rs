@@ -1,8 +1,8 @@
-//! What an import leaves on record: its records in the ledger, of which the last is the commit, and the head after them.
+//! The records that an import writes: the ledger records, the last of which is the commit, and then the summary.
 //!
-//! A bundle of a history has one record. A snapshot has one for each history that it brings along and of which no bundle
-//! as new is known, with the crates of that history alone, as if its newest bundle had been imported; then its own,
-//! which names all that it brought and makes nothing current.
+//! A bundle of a history has one record. A snapshot writes one record for each of its histories, unless an equally new
+//! bundle of that history is known. Such a record has the crates of that history only, as if its newest bundle had been
+//! imported. The snapshot's own record follows. It names all content of the snapshot and makes nothing current.
 
 use super::import::ImportOptions;
 use super::layout::Layout;
@@ -16,39 +16,39 @@ use crate::bundle::format::{
 use crate::crate_id::CrateId;
 use crate::safe_path::SafePath;
 
-/// What is to be written when everything else is in place.
+/// What the commit writes after all other files are in place.
 pub(super) struct PreparedCommit {
-    /// The head afterwards.
+    /// The summary after the import.
     pub(super) summary: MirrorSummary,
-    /// New records by their names, in the order in which they are to appear, as they were written to staging.
+    /// Staged new records by name, in the order in which they are committed.
     pub(super) records: Vec<(String, StagedFile)>,
 }
 
-/// What is known of a bundle before it is committed.
+/// What is known about a bundle before the commit.
 pub(super) struct Before<'k> {
     /// The bundle's own record.
     pub(super) own: &'k RecordState,
-    /// What is on record already.
+    /// The existing records.
     pub(super) known: &'k LedgerState,
-    /// What the import warns of, one sentence each.
+    /// Warnings of the import, one sentence each.
     pub(super) warnings: Vec<String>,
 }
 
-/// What is on record already.
+/// The existing records.
 pub(super) struct LedgerState {
-    /// The records' names.
+    /// The names of the records.
     pub(super) record_names: Vec<String>,
     retirements: Vec<Retirement>,
 }
 
-/// A bundle's own record.
+/// The state of a bundle's own record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum RecordState {
-    /// It is there.
+    /// The record exists.
     Recorded,
-    /// It is there under this name, and says nothing any more; the bundle is what it was of.
+    /// The record exists under this name and is unreadable. The bundle is the one that it recorded.
     Corrupt(String),
-    /// There is none.
+    /// There is no record.
     Missing,
 }
 
@@ -58,8 +58,7 @@ impl LedgerState {
         Ok(LedgerState { record_names: ledger::record_names(layout)?, retirements: retired::read_retirements(layout)? })
     }
 
-    /// The name of a bundle's record. One that does not count any more, because its lineage was let go, is as good as
-    /// none.
+    /// The name of a bundle's record. A record of a retired lineage counts as missing.
     fn find_record(&self, bundle: &str, lineage: &str) -> Option<&str> {
         ledger::find_record(&self.record_names, bundle).filter(|name| {
             let number = ledger::record_number(name).unwrap_or(0);
@@ -67,22 +66,22 @@ impl LedgerState {
         })
     }
 
-    /// Whether the bundle is on record.
+    /// Whether the bundle has a record.
     pub(super) fn record_state(&self, layout: &Layout, manifest: &Manifest) -> Result<RecordState, Error> {
         let Some(name) = self.find_record(&manifest.id, &manifest.lineage.id) else {
             return Ok(RecordState::Missing);
         };
         Ok(match ledger::read_record(layout, name)?.filter(|record| record.manifest.id == manifest.id) {
             Some(record) if describes_bundle(&record.manifest, manifest) => RecordState::Recorded,
-            // What a snapshot said of the bundle is not what it says itself.
+            // A snapshot's statement about a bundle does not replace the bundle's own record.
             Some(_) => RecordState::Missing,
             None => RecordState::Corrupt(name.to_owned()),
         })
     }
 
-    /// What of a snapshot's histories is neither on record nor older, beyond doubt, than what `head` knows; what no
-    /// history claims counts as one. Where numbers and times disagree, a collection keeps what either needs, as it does
-    /// when such a bundle is imported itself.
+    /// The histories of a snapshot that are not recorded and not certainly older than those in `head`. Content without
+    /// a history counts as one history. If numbers and times disagree, a garbage collection keeps what either needs, as
+    /// after an import of such a bundle.
     pub(super) fn new_histories<'m>(&self, head: &MirrorSummary, manifest: &'m Manifest) -> Vec<NewHistory<'m>> {
         if manifest.kind != BundleKind::Snapshot {
             return Vec::new();
@@ -99,7 +98,7 @@ impl LedgerState {
             self.find_record(&lineage.bundle, &lineage.id).is_none() && !head.has_newer(&lineage)
         };
         let mut news: Vec<NewHistory> = carried.filter(is_news).collect();
-        // Whether a number jumps depends on those that came before it.
+        // Whether a number jumps depends on the histories before it.
         news.sort_by_cached_key(|feed| {
             let LineageTip { id, sequence, created, .. } = feed.lineage_tip(String::new());
             (matches!(feed, NewHistory::Unclaimed(_)), id, sequence, created)
@@ -108,7 +107,7 @@ impl LedgerState {
     }
 }
 
-/// Whether a record, of which nobody checked that it follows from its id, says what the bundle with that id says.
+/// Whether a record states the same as the bundle with its id. Records are not checked against their id.
 fn describes_bundle(recorded: &Manifest, manifest: &Manifest) -> bool {
     let of = |manifest: &Manifest| (manifest.lineage.id.clone(), manifest.lineage.sequence, manifest.created.clone());
     let ids = |manifest: &Manifest| manifest.crates.iter().map(CrateRecord::id).collect::<Vec<CrateId>>();
@@ -119,9 +118,9 @@ fn describes_bundle(recorded: &Manifest, manifest: &Manifest) -> bool {
 /// One history of a snapshot.
 #[derive(Clone, Copy)]
 pub(super) enum NewHistory<'m> {
-    /// One that feeds the mirror which the snapshot is of.
+    /// A history that feeds the mirror of the snapshot.
     Carried(&'m CarriedHistory),
-    /// What that mirror holds for no history.
+    /// Content of that mirror that belongs to no history.
     Unclaimed(&'m Manifest),
 }
 
@@ -129,7 +128,7 @@ impl NewHistory<'_> {
     fn lineage_tip(&self, record: String) -> LineageTip {
         let (lineage, bundle, created) = match self {
             NewHistory::Carried(one) => (&one.lineage, &one.bundle, &one.created),
-            // It changes with its crates, so that it is its own bundle.
+            // Its id changes with its crates, so it counts as its own bundle.
             NewHistory::Unclaimed(snapshot) => (&snapshot.lineage, &snapshot.lineage.id, &snapshot.created),
         };
         LineageTip {
@@ -145,7 +144,7 @@ impl NewHistory<'_> {
         .with_inputs(lineage.inputs.iter().map(|input| input.name.as_str()))
     }
 
-    /// As a snapshot carries it.
+    /// The form in which a snapshot carries it.
     fn as_carried(&self) -> CarriedHistory {
         match self {
             NewHistory::Carried(one) => CarriedHistory::clone(one),
@@ -172,8 +171,8 @@ impl NewHistory<'_> {
     }
 }
 
-/// What is recorded of a history that a snapshot brought along: everything but the tables, which stand in the snapshot's
-/// own record. Targets and toolchains do too.
+/// The recorded manifest of a history of a snapshot. It leaves out the tables, targets and toolchains, which the
+/// snapshot's own record has.
 fn history_manifest(carried: CarriedHistory, snapshot: &Manifest) -> Manifest {
     Manifest {
         id: carried.bundle.clone(),
@@ -195,11 +194,11 @@ fn history_manifest(carried: CarriedHistory, snapshot: &Manifest) -> Manifest {
     }
 }
 
-/// The manifest of a history's newest bundle, as far as a snapshot that carries it says it. `None` where a position is
-/// beyond the snapshot's tables, which no bundle can bring about.
+/// The manifest of a history's newest bundle, as far as the snapshot states it. `None` if a position is outside of the
+/// snapshot's tables; valid bundles cannot have that.
 pub(super) fn carried_manifest(carried: &CarriedHistory, snapshot: &Manifest) -> Option<Manifest> {
     let (positions, files) = (&carried.crates, &carried.dist_files);
-    // The snapshot's own record has the descriptions of crates, once.
+    // The snapshot's own record has the crate descriptions once.
     let crates = positions.iter().map(|at| {
         let CrateRecord { name, version, sha256, size, state, yanked, .. } = snapshot.crates.get(*at as usize)?;
         let (name, version) = (name.clone(), version.clone());
@@ -221,10 +220,10 @@ pub(super) fn carried_manifest(carried: &CarriedHistory, snapshot: &Manifest) ->
     let artifacts = files.iter().map(|at| {
         let record = snapshot.dist_files.get(*at as usize)?;
         let read = snapshot.dist_file_read_at(record);
-        // What a rebuild makes of the record must be what the import makes of the snapshot.
+        // A rebuild must create the same record as the import of the snapshot.
         Some(DistFileRecord { read_at: (*read != carried.index_read).then(|| read.to_owned()), ..record.clone() })
     });
-    // Positions of inputs that the bundle itself left out fall away.
+    // Positions of inputs that the bundle itself left out are dropped.
     let inputs = carried.lineage.inputs.iter().map(|input| Input {
         name: input.name.clone(),
         roots: input.roots.clone(),
@@ -252,14 +251,14 @@ fn merge_positions<'l>(lists: impl Iterator<Item = &'l Vec<u32>>) -> Vec<u32> {
     all
 }
 
-/// Where each of `wanted` is in `all`, which is ascending; one that is not there falls away.
+/// The positions of `wanted` in `all`, which is ascending; missing ones are dropped.
 fn remap_positions(all: &[u32], wanted: &[u32]) -> Vec<u32> {
     let place = |at: &u32| all.binary_search(at).ok().and_then(|at| u32::try_from(at).ok());
     wanted.iter().filter_map(place).collect()
 }
 
-/// Writes the records of a bundle to staging, one at a time: a snapshot
-/// may bring many. And the head after them.
+/// Writes the records of a bundle to staging, then the summary. It writes one record at a time, because a snapshot may
+/// have many.
 pub(super) fn prepare_commit(
     head: MirrorSummary,
     counts: Counts,
@@ -302,7 +301,7 @@ pub(super) fn prepare_commit(
             }
         };
         if matches!(record_state, RecordState::Corrupt(_)) {
-            // It was counted before.
+            // This record is already counted.
             head.imports = names.len() as u64;
         }
         let manifest = Manifest { blocks: Vec::new(), ..manifest };

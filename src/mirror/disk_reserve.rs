@@ -1,7 +1,7 @@
-//! Room on the disk that only a collection may use: where the disk is full, somebody must be able to make room.
+//! Disk space reserved for garbage collections, so that a full disk can be cleaned.
 //!
-//! `.frostmirror/reserve` holds blocks and no bytes, where the file system allows that. Every addition to a mirror
-//! renews it. A collection gives the room up first if the disk is short of it, and takes it back at its end.
+//! `.frostmirror/reserve` has allocated blocks and no bytes, if the file system supports that. Every addition to a
+//! mirror renews it. A collection releases the reserve first if the disk is nearly full, and restores it at its end.
 
 use std::fs::{self, File};
 use std::io;
@@ -10,28 +10,28 @@ use std::path::Path;
 use super::layout::Layout;
 use crate::durable;
 
-/// Bytes that a collection may need beside its own lists.
+/// Bytes that a collection may need in addition to its own lists.
 const MIN_RESERVE: u64 = 1 << 20;
 
-/// Fewer bytes are not worth a file.
+/// A smaller reserve is not worth a file.
 const MIN_USEFUL: u64 = 64 << 10;
 
-/// The reserve is at most this part of what is free when somebody adds to the mirror.
+/// After an addition, the reserve is at most this fraction (1/64) of the free space.
 pub(super) const SHARE_WHEN_ADDING: u64 = 64;
 
-/// The same at the end of a collection, which has just made room.
+/// After a collection, which has just freed space, the reserve is at most this fraction (1/4) of the free space.
 pub(super) const SHARE_AFTER_GC: u64 = 4;
 
-/// With less than this many bytes free, a collection frees before it writes.
+/// With less than this many bytes free, a collection deletes before it writes.
 const LOW_SPACE: u64 = 16 << 20;
 
-/// Whether the disk of the mirror is short of room. One that does not say is not.
+/// Whether the mirror's disk is nearly full; false if the system does not say.
 pub(super) fn is_low_on_space(layout: &Layout) -> bool {
     durable::free_space(layout.root()).ok().flatten().is_some_and(|free| free < LOW_SPACE)
 }
 
-/// Sees to it that the reserve is there, of one `part`th of what is free at most. Nothing depends on it, so that errors do not
-/// count.
+/// Creates or renews the reserve, of at most 1/`share` of the free space. Errors are ignored because nothing depends on
+/// the reserve.
 pub(super) fn maintain(layout: &Layout, share: u64) {
     let path = layout.reserve();
     let lists = [
@@ -56,12 +56,12 @@ pub(super) fn maintain(layout: &Layout, share: u64) {
     }
 }
 
-/// Gives the room up; whether there was any.
+/// Releases the reserve. Returns whether there was one.
 pub(super) fn release(layout: &Layout) -> bool {
     fs::remove_file(layout.reserve()).is_ok()
 }
 
-/// Whether an error, or one of its causes, says that the disk has no room left, or the user's share of it.
+/// Whether an error or one of its causes says that the disk or the user's quota is full.
 pub(super) fn is_full(error: &(dyn std::error::Error + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {
@@ -73,7 +73,7 @@ pub(super) fn is_full(error: &(dyn std::error::Error + 'static)) -> bool {
     false
 }
 
-/// The mirror that a file of it belongs to, by the file's path.
+/// The mirror that contains the file `path`.
 pub(super) fn mirror_of_file(path: &Path) -> Option<&Path> {
     path.ancestors().find(|above| above.file_name().is_some_and(|name| name == ".frostmirror"))?.parent()
 }

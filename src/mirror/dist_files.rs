@@ -1,7 +1,7 @@
-//! Which rustup artifacts are held: `.frostmirror/artifacts.json` states digest, length and time of each.
+//! Which dist files are stored: `.frostmirror/artifacts.json` states digest, length and time of each.
 //!
-//! It is derived: the records of the ledger name every artifact that ever came, and the files say what is still there.
-//! Where it is lost, what lies below dist/ and rustup/ counts as not held until a bundle brings it again.
+//! The file is derived: ledger records name every dist file ever imported, and the files show what is still there. If
+//! it is lost, files below dist/ and rustup/ count as not stored until a bundle brings them again.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,17 +17,17 @@ use crate::digest::Sha256;
 use crate::mirror_file::FileKind;
 use crate::safe_path::SafePath;
 
-/// The version of the file's form.
+/// The version of the file format.
 const FORMAT_VERSION: u32 = 1;
 
-/// The rustup artifacts of a mirror, by path.
+/// The dist files of a mirror, by path.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct DistFiles(pub(super) BTreeMap<SafePath, DistFile>);
 
-/// One of them.
+/// One dist file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct DistFile {
-    /// The digest that upstream vouched for.
+    /// The digest that upstream published.
     pub(super) sha256: Sha256,
     /// Its length in bytes.
     pub(super) size: u64,
@@ -65,7 +65,7 @@ struct RowOut<'a> {
 }
 
 impl DistFiles {
-    /// What is on record; `None` where the file is there and is no such record.
+    /// Reads the record; `None` if the file exists but is invalid.
     pub(super) fn read(layout: &Layout) -> Result<Option<DistFiles>, Error> {
         let path = layout.dist_files();
         let text = match fs::read(&path) {
@@ -86,14 +86,14 @@ impl DistFiles {
             .expect("plain fields are JSON")
     }
 
-    /// Files, and their bytes.
+    /// Number of files, and their total bytes.
     pub(super) fn count_and_bytes(&self) -> (u64, u64) {
         let bytes = self.0.values().fold(0u64, |sum, held| sum.saturating_add(held.size));
         (self.0.len() as u64, bytes)
     }
 
-    /// The toolchains that are offered, each by the name that people know it by: `stable (1.95.0)`, `1.86.0`,
-    /// `nightly-2026-01-01`. One channel manifest has several names.
+    /// The available toolchains by their usual names: `stable (1.95.0)`, `1.86.0`, `nightly-2026-01-01`. One channel
+    /// manifest has several names.
     pub(super) fn toolchain_names(&self) -> Vec<String> {
         let mut by_digest: BTreeMap<Sha256, Vec<ChannelName<'_>>> = BTreeMap::new();
         for (path, file) in &self.0 {
@@ -126,7 +126,7 @@ impl<'p> ChannelName<'p> {
         }
     }
 
-    /// The name as rustup's users say it: `stable`, `1.86.0`, `nightly-2026-01-01`.
+    /// The name that rustup users type: `stable`, `1.86.0`, `nightly-2026-01-01`.
     pub(super) fn display_name(&self) -> String {
         match self.date {
             Some(date) => format!("{}-{date}", self.channel),
@@ -134,7 +134,7 @@ impl<'p> ChannelName<'p> {
         }
     }
 
-    /// How the names of one manifest are told: the moving channels among them, else the most precise one.
+    /// The displayed names of one manifest: the moving channels among them, else the most precise name.
     pub(super) fn display_names(names: &[ChannelName<'_>]) -> Vec<String> {
         let is_version =
             |name: &&ChannelName<'_>| name.date.is_none() && name.channel.starts_with(|c: char| c.is_ascii_digit());
@@ -158,17 +158,17 @@ impl<'p> ChannelName<'p> {
     }
 }
 
-/// What `path` is a manifest of, where it is one: `stable` of `dist/channel-rust-stable.toml`.
+/// The channel of the manifest at `path`, if it is a manifest: `stable` for `dist/channel-rust-stable.toml`.
 pub(super) fn channel_of_manifest(path: &SafePath) -> Option<&str> {
     let file = path.components().next_back()?;
     let channel = file.strip_prefix("channel-rust-")?.strip_suffix(".toml")?;
     (FileKind::from_path(path) == Some(FileKind::Dist)).then_some(channel)
 }
 
-/// rustup's word of which release is the current one.
+/// The file in which rustup states its current release.
 pub(super) const RUSTUP_RELEASE_PATH: &str = "rustup/release-stable.toml";
 
-/// The version of rustup that the text of [`RUSTUP_RELEASE_PATH`] names (rustup: src/cli/self_update.rs).
+/// The rustup version that the text of [`RUSTUP_RELEASE_PATH`] names (rustup: src/cli/self_update.rs).
 pub(super) fn parse_rustup_version(text: &[u8]) -> Option<Version> {
     #[derive(Deserialize)]
     struct Release {
@@ -178,7 +178,7 @@ pub(super) fn parse_rustup_version(text: &[u8]) -> Option<Version> {
     release.version.parse().ok()
 }
 
-/// What moves together at a path whose bytes upstream replaces in time; `None` where they stay for ever.
+/// Files that upstream replaces together over time. Paths with immutable content have no such name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum MutableName {
     /// A channel manifest, its digest and its signature; by the manifest's path.
@@ -188,8 +188,8 @@ pub(super) enum MutableName {
 }
 
 impl MutableName {
-    /// What the file at `path` moves with. (protocol: rustup's src/dist/mod.rs for channels, src/cli/self_update.rs for
-    /// the release.)
+    /// The name that the file at `path` moves with; `None` if its content is immutable. (protocol: rustup's
+    /// src/dist/mod.rs for channels, src/cli/self_update.rs for the release.)
     pub(super) fn from_path(path: &SafePath) -> Option<MutableName> {
         let text = path.as_str();
         if text == RUSTUP_RELEASE_PATH

@@ -1,4 +1,4 @@
-//! Where the system's hints collect until the watcher has time for them. It stays small however many there are.
+//! The queue of file system events until the watcher handles them. Its size is bounded.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -7,19 +7,19 @@ use std::time::{Duration, Instant};
 
 use super::file_state::ChangeHint;
 
-/// Most files of which hints are kept; beyond that a look at the folder must do.
+/// The most files whose events are kept. Beyond that, the watcher scans the folder.
 const MAX_FILES: usize = 4096;
 
-/// What has come since the last look.
+/// Events since the last scan.
 #[derive(Debug, Default)]
 pub(super) struct PendingEvents {
-    /// The newest hint of each file.
+    /// The most significant event of each file.
     pub(super) hints: HashMap<OsString, ChangeHint>,
-    /// A reason to look at once.
+    /// Whether to scan at once.
     pub(super) is_urgent: bool,
 }
 
-/// The mailbox.
+/// A queue of events.
 #[derive(Debug, Default)]
 pub(super) struct EventQueue {
     pending: Mutex<PendingEvents>,
@@ -27,12 +27,12 @@ pub(super) struct EventQueue {
 }
 
 impl EventQueue {
-    /// Takes in a hint. Writes are frequent and no reason to look.
+    /// Adds an event. Writes are frequent and trigger no scan.
     pub(super) fn push(&self, name: OsString, hint: ChangeHint) {
         let mut pending = self.lock();
         if pending.hints.len() < MAX_FILES || pending.hints.contains_key(&name) {
             let newest = match (pending.hints.get(&name), hint) {
-                // What was written or closed stays so, whatever else is told of the file.
+                // A `Touched` event does not replace an earlier `Writing` or `Complete`.
                 (Some(known), ChangeHint::Touched) => *known,
                 (_, hint) => hint,
             };
@@ -44,13 +44,13 @@ impl EventQueue {
         }
     }
 
-    /// Asks for a look at once.
+    /// Requests a scan at once.
     pub(super) fn request_scan(&self) {
         self.lock().is_urgent = true;
         self.changed.notify_one();
     }
 
-    /// Waits for something urgent, at most for `timeout`.
+    /// Waits for an urgent event, at most `timeout`.
     pub(super) fn wait(&self, timeout: Duration) {
         let deadline = Instant::now() + timeout;
         let mut pending = self.lock();
@@ -63,7 +63,7 @@ impl EventQueue {
         }
     }
 
-    /// Takes all that has come.
+    /// Takes all pending events.
     pub(super) fn take(&self) -> PendingEvents {
         std::mem::take(&mut *self.lock())
     }

@@ -1,27 +1,27 @@
-//! When a file of the incoming folder is to be tried, and what follows from the trial: a state machine that knows
-//! neither files nor clocks. It is fed with what was seen, and with the time since the watcher's start.
+//! Decides when to try a file of the incoming folder and what follows from the attempt. It is a state machine without
+//! access to files or clocks. Its inputs are observations and the time since the watcher's start.
 //!
-//! Length proves nothing, because a preallocated copy has its full length at once; and no system says "complete". So a
-//! file may be tried early, as a whole bundle proves itself by its digests. Only the other verdict needs patience: a
-//! bundle is refused if size and time stayed the same during the trial and for a quiet time before it; until then
-//! it is arriving.
+//! The length of a file proves nothing, because a preallocated copy has its full length at once. No operating system
+//! reports "complete" for all copies. So the watcher may try a file early, because digests prove a complete bundle.
+//! Only a rejection needs a delay. The watcher rejects a bundle if its size and time did not change during the attempt
+//! and for a quiet period before it. Until then the bundle counts as arriving.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::time::{Duration, SystemTime};
 
-/// How long to wait for what.
+/// Delays and intervals.
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
-    /// Between two looks at the folder.
+    /// Time between two scans of the folder.
     pub rescan_interval: Duration,
-    /// How long a file must have been left alone before it may be refused.
+    /// How long a file must be unchanged before it may be rejected.
     pub quiet_period: Duration,
-    /// The same where the system tells nothing of changes, or has told of writes and not yet of the file's closing.
+    /// The same if the system sends no events, or has reported writes but not yet the closing of the file.
     pub unsure_quiet_period: Duration,
-    /// Between two tries of a bundle that something else is in the way of; doubled each time.
+    /// Delay before the first retry of a blocked bundle; it doubles with each retry.
     pub first_retry_delay: Duration,
-    /// The longest time between two such tries.
+    /// The longest delay between two retries.
     pub max_retry_delay: Duration,
 }
 
@@ -37,68 +37,68 @@ impl Default for Timing {
     }
 }
 
-/// What tells one state of a file from another.
+/// Identifies one state of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileStamp {
     /// Its length in bytes.
     pub size: u64,
-    /// When it was last written to, where the system says.
+    /// Time of the last write, if the system has it.
     pub modified: Option<SystemTime>,
-    /// Which file it is, where the system has numbers for that.
+    /// The file's number, if the system has one.
     pub inode: u64,
 }
 
-/// What the system told of a file.
+/// The kind of a file system event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChangeHint {
-    /// It is being written to.
+    /// A program writes to the file.
     Writing,
-    /// It was closed after being written to, or renamed into its place.
+    /// The file was closed after writes, or was renamed to its name.
     Complete,
-    /// Something else about it changed, e.g. its permissions.
+    /// Something else changed, e.g. its permissions.
     Touched,
 }
 
-/// What came of a trial.
+/// The result of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It was imported, and could not be moved away.
+    /// Imported, but the file could not be moved away.
     Imported,
-    /// It is no longer there.
+    /// The file no longer exists.
     Gone,
-    /// It is not a good bundle.
+    /// The bundle is invalid.
     Invalid(String),
-    /// What it builds on is not there.
+    /// The base of the delta is missing.
     BaseMissing(String),
-    /// The mirror is in use; soon it will not be.
+    /// Another process has locked the mirror, which is temporary.
     MirrorLocked(String),
-    /// Something else is in the way: the disk, a permission.
+    /// Another obstacle, such as the disk or a permission.
     Blocked(String),
 }
 
-/// A trial, as it is told.
+/// An attempt to import a file.
 #[derive(Clone, Debug)]
 pub struct Attempt {
-    /// When it began.
+    /// Start time.
     pub began: Duration,
-    /// The file before it.
+    /// The file's stamp before the attempt.
     pub before: FileStamp,
-    /// The file after it; `None` where it is gone.
+    /// The file's stamp after the attempt; `None` if it no longer exists.
     pub after: Option<FileStamp>,
-    /// What came of it.
+    /// The result.
     pub outcome: Outcome,
 }
 
-/// How a file is listed.
+/// The listed status of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FileStatus<'a> {
-    /// Not complete yet, or not tried.
+    /// Incomplete or not tried yet.
     Arriving(&'a str),
-    /// To be imported once something else has happened.
+    /// The import waits for another event.
     Waiting(&'a str),
-    /// Refused, and still in its place.
+    /// Rejected, but still in the folder.
     Rejected(&'a str),
-    /// Imported, and still in its place.
+    /// Imported, but still in the folder.
     Done,
 }
 
@@ -115,31 +115,31 @@ enum State {
 #[derive(Debug)]
 struct TrackedFile {
     stamp: FileStamp,
-    /// Since when it has been so.
+    /// Time of the last change.
     unchanged_since: Duration,
-    /// The system said that it is whole.
+    /// The system reported that the file was closed.
     is_complete: bool,
-    /// The system told of writes, and not of its closing.
+    /// The system reported writes and not yet the closing of the file.
     is_being_written: bool,
     state: State,
 }
 
-/// The files of one incoming folder.
+/// The files of an incoming folder.
 #[derive(Debug)]
 pub struct FileStates {
     timing: Timing,
-    /// The system tells nothing of changes in this folder.
+    /// Whether the system sends no events for this folder.
     pub is_polling: bool,
     files: BTreeMap<OsString, TrackedFile>,
 }
 
 impl FileStates {
-    /// Nothing seen yet.
+    /// Creates an empty state.
     pub fn new(timing: Timing, polled: bool) -> FileStates {
         FileStates { timing, is_polling: polled, files: BTreeMap::new() }
     }
 
-    /// Takes in everything that is in the folder now.
+    /// Updates the state from a scan of the folder.
     pub fn update(&mut self, seen: &BTreeMap<OsString, FileStamp>, now: Duration) {
         self.files.retain(|name, _| seen.contains_key(name));
         for (name, stamp) in seen {
@@ -160,7 +160,7 @@ impl FileStates {
         }
     }
 
-    /// Takes in what the system told of a file that was seen.
+    /// Applies an event of a known file.
     pub fn apply_hint(&mut self, name: &OsStr, hint: ChangeHint, now: Duration) {
         let Some(file) = self.files.get_mut(name) else { return };
         match hint {
@@ -180,24 +180,24 @@ impl FileStates {
         }
     }
 
-    /// The files to be tried now.
+    /// The files to try now.
     pub fn due_files(&self, now: Duration) -> Vec<OsString> {
         let due = self.files.iter().filter(|(_, file)| self.due_at(file).is_some_and(|at| at <= now));
         due.map(|(name, _)| name.clone()).collect()
     }
 
-    /// When the next file is to be tried, as far as is known now.
+    /// When the next known file is due.
     pub fn next_due(&self) -> Option<Duration> {
         self.files.values().filter_map(|file| self.due_at(file)).min()
     }
 
-    /// Whether a trial of this file that begins now can refuse it.
+    /// Whether an attempt that starts now can reject this file.
     pub fn can_reject(&self, name: &OsStr, now: Duration) -> bool {
         self.files.get(name).is_some_and(|file| now >= file.unchanged_since + self.quiet_period(file))
     }
 
-    /// Takes in what came of a trial. Where the file is refused, says why; it is then to be moved away, and stays
-    /// refused where that cannot be done.
+    /// Records the result of an attempt. Returns the reason if the file is rejected; the caller then moves it away. If
+    /// the move fails, the file stays rejected.
     pub fn record_attempt(&mut self, name: &OsStr, attempt: Attempt, now: Duration) -> Option<String> {
         let Some(after) = attempt.after.filter(|_| attempt.outcome != Outcome::Gone) else {
             self.files.remove(name);
@@ -232,12 +232,12 @@ impl FileStates {
         None
     }
 
-    /// Drops a file that was moved away.
+    /// Removes a file that was moved away.
     pub fn remove(&mut self, name: &OsStr) {
         self.files.remove(name);
     }
 
-    /// The mirror has changed: what waits for its base is tried again.
+    /// Makes files that wait for their base due again, after a change of the mirror.
     pub fn mirror_changed(&mut self) {
         for file in self.files.values_mut() {
             if let State::BaseMissing { is_woken: woken, .. } = &mut file.state {
@@ -246,7 +246,7 @@ impl FileStates {
         }
     }
 
-    /// Every file and how it stands, by name.
+    /// Every file with its status, by name.
     pub fn statuses(&self) -> impl Iterator<Item = (&OsStr, FileStatus<'_>)> {
         self.files.iter().map(|(name, file)| {
             let status = match &file.state {

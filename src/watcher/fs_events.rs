@@ -1,4 +1,4 @@
-//! What the system says of changes in a folder, as far as it says anything. Never the truth, only a reason to look.
+//! File system events of a folder, if the system sends any. Events are only a reason to scan.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,16 +9,16 @@ use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
 use super::event_queue::EventQueue;
 use super::file_state::ChangeHint;
 
-/// The system's notices of one folder; they end with this value.
+/// The event source of one folder; dropping it ends the events.
 pub(super) struct FsEvents {
     _watcher: RecommendedWatcher,
 }
 
 impl FsEvents {
-    /// Has notices of `folder` sent to `mailbox`.
+    /// Sends the events of `folder` to `mailbox`.
     ///
     /// # Errors
-    /// The system's, e.g. that it watches too much already.
+    /// The system's error, e.g. too many watches.
     pub(super) fn watch(folder: &Path, mailbox: &Arc<EventQueue>) -> notify::Result<FsEvents> {
         let events = Arc::clone(mailbox);
         let top = folder.to_owned();
@@ -44,7 +44,7 @@ fn enqueue(event: notify::Result<Event>, folder: &Path, mailbox: &EventQueue) {
     }
 }
 
-/// Files directly in the folder.
+/// The paths that are directly in the folder.
 fn direct_children(paths: Vec<PathBuf>, folder: &Path) -> impl Iterator<Item = PathBuf> {
     paths.into_iter().filter(move |path| path.parent() == Some(folder))
 }
@@ -54,16 +54,17 @@ fn hint_of(kind: &EventKind) -> Option<ChangeHint> {
         EventKind::Access(AccessKind::Close(AccessMode::Write))
         | EventKind::Modify(ModifyKind::Name(RenameMode::To | RenameMode::Both)) => Some(ChangeHint::Complete),
         EventKind::Modify(ModifyKind::Data(_)) => Some(ChangeHint::Writing),
-        // That it is opened or read is nothing new; we do that ourselves.
+        // The watcher itself opens and reads files, so these events say nothing.
         EventKind::Access(_) => None,
         _ => Some(ChangeHint::Touched),
     }
 }
 
-/// Whether the system says nothing of what other machines, or a program behind the file system, change in `folder`.
+/// Whether the file system sends no events for changes by other machines or by the program behind a user-space file
+/// system.
 #[cfg(target_os = "linux")]
 pub(super) fn is_silent(folder: &Path) -> bool {
-    /// The numbers of network and user-space file systems (Linux: include/uapi/linux/magic.h, and fs/ceph, fs/smb).
+    /// Magic numbers of network and user-space file systems (Linux: include/uapi/linux/magic.h, and fs/ceph, fs/smb).
     const SILENT: &[u64] = &[
         0x6969,      // nfs
         0x517b,      // smbfs
@@ -80,15 +81,15 @@ pub(super) fn is_silent(folder: &Path) -> bool {
         0x0bd0_0bd0, // lustre
         0x4750_4653, // gpfs
     ];
-    // Where it cannot be asked, more patience does no harm.
+    // If the query fails, assume none: that only lengthens the delay.
     rustix::fs::statfs(folder).map_or(true, |about| {
-        // The type is signed on some machines, and some of the numbers have the sign's bit.
+        // The type is signed on some platforms, and some of the numbers set the sign bit.
         let number = i128::from(about.f_type) & 0xffff_ffff;
         SILENT.iter().any(|silent| i128::from(*silent) == number)
     })
 }
 
-/// Whether the system says nothing of what other machines change in `folder`; this system is not asked.
+/// Whether the file system sends no events for changes by other machines; not known on this system.
 #[cfg(not(target_os = "linux"))]
 pub(super) fn is_silent(_: &Path) -> bool {
     false
@@ -104,7 +105,7 @@ mod tests {
 
     use super::*;
 
-    /// Waits until `name` has got `hint`.
+    /// Waits until the queue has `hint` for `name`.
     fn await_hint(mailbox: &EventQueue, name: &str, hint: ChangeHint) {
         let until = Instant::now() + Duration::from_secs(20);
         while Instant::now() < until {

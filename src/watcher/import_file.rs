@@ -1,4 +1,4 @@
-//! One file of the incoming folder: looked at, tried, and moved where it belongs.
+//! Inspects one file of the incoming folder, imports it, and moves it away.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -31,7 +31,7 @@ use crate::mirror::ledger;
 use crate::mirror::lock::{Holder, lock_for_adding};
 use crate::panics::catch_panic;
 
-/// Takes bundles of one folder into one mirror.
+/// Imports bundles of one folder into one mirror.
 pub(super) struct FileImporter {
     pub(super) folder: PathBuf,
     pub(super) mirror: Layout,
@@ -39,25 +39,25 @@ pub(super) struct FileImporter {
     pub(super) env: Env,
     pub(super) clock: fn() -> Timestamp,
     pub(super) sink: Arc<dyn Sink>,
-    /// Set when everything is to end; a bundle that is being read is then left where it is.
+    /// Set when the watcher must stop; a bundle that is being read then stays in place.
     pub(super) is_stopping: Arc<AtomicBool>,
 }
 
 /// A bundle whose manifest was read.
 struct OpenedBundle {
     bundle: Bundle<Box<dyn Read>>,
-    /// Bytes of its file.
+    /// Length of the file in bytes.
     length: u64,
-    /// Whether it is of our own format, rather than of frostmirror 1.x.
+    /// Whether the bundle has the native format rather than that of frostmirror 1.x.
     is_native: bool,
 }
 
-/// What is in the folder.
+/// The content of the incoming folder.
 #[derive(Debug, Default)]
 pub(super) struct FolderListing {
-    /// Files that are named as bundles.
+    /// Files with a bundle's name.
     pub(super) files: BTreeMap<OsString, FileStamp>,
-    /// What is named as a bundle and is no file.
+    /// Entries with a bundle's name that are not regular files.
     pub(super) non_files: Vec<OsString>,
 }
 
@@ -74,26 +74,26 @@ impl FileImporter {
                 Ok(about) if about.is_file() => {
                     listing.files.insert(name, file_stamp(&about));
                 }
-                // Moved away by somebody since it was listed.
+                // Another process moved it away after the listing.
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-                // A link, a folder, a pipe: one of them must not stop everything else.
+                // A link, a folder or a pipe; one such entry must not block all others.
                 Ok(_) | Err(_) => listing.non_files.push(name),
             }
         }
         Ok(listing)
     }
 
-    /// The file as it is now; `None` where it is gone or cannot be asked.
+    /// The current stamp of the file; `None` if it does not exist or cannot be queried.
     pub(super) fn stamp(&self, name: &OsStr) -> Option<FileStamp> {
         let about = fs::symlink_metadata(self.folder.join(name)).ok()?;
         about.is_file().then(|| file_stamp(&about))
     }
 
-    /// Reads the manifest alone. `last`: whether the file has been left alone long enough to be refused; until then,
-    /// one that is shorter than its manifest says is not read any further.
+    /// Reads only the manifest. `can_reject` says whether the file was unchanged long enough to be rejected. Until
+    /// then, a file shorter than its manifest states is not read further.
     ///
     /// # Errors
-    /// What is to be said of the file already.
+    /// The outcome, if it is already known.
     pub(super) fn read_position(&self, name: &OsStr, can_reject: bool) -> Result<BundlePosition, Outcome> {
         let OpenedBundle { bundle, length, is_native } =
             catch_panic(|| self.open_bundle(name)).unwrap_or_else(|bug| Err(failure_outcome(bug.into())))?;
@@ -104,8 +104,8 @@ impl FileImporter {
         }
         let position = BundlePosition::from_manifest(manifest);
         drop(bundle);
-        // What cannot be moved away would be imported again after each start. Elsewhere that is what a user wants who
-        // brings a bundle a second time: it mends files that have rotted.
+        // If the watcher cannot move a bundle away, it would import it again after each start. Elsewhere a second
+        // import is useful: it repairs corrupt files.
         let records = ledger::record_names(&self.mirror).map_err(|error| Outcome::Blocked(one_line(&error.into())))?;
         if ledger::contains_bundle(&records, &position.id) && !ProcessedFolders::new(&self.folder).can_move_to_done() {
             return Err(Outcome::Imported);
@@ -113,9 +113,9 @@ impl FileImporter {
         Ok(position)
     }
 
-    /// Imports the file that had the stamp `before`, and moves it to `done/`; both under the mirror's lock, so that of
-    /// two servers the second finds it gone. For that lock it waits at most for `timeout`. Says too whether the mirror has
-    /// taken it.
+    /// Imports the file that had the stamp `before`, and moves it to `done/`. Both happen under the mirror's lock, so a
+    /// second server no longer finds the file. Waits for the lock at most `timeout`. Also returns whether the mirror
+    /// contains the bundle.
     pub(super) fn import(
         &self,
         name: &OsStr,
@@ -163,7 +163,7 @@ impl FileImporter {
             bundle_length: Some(length),
             now,
         };
-        // What stands in the configuration's folder says nothing of the bundle, which waits until that is mended.
+        // An error in the configuration folder says nothing about the bundle, which waits until it is fixed.
         let not_restored = |error: config::Error| Outcome::Blocked(one_line(&error.into()));
         if bundle.manifest().kind == BundleKind::Snapshot
             && let Err(error) = config::check_files(self.settings.folder())
@@ -192,7 +192,7 @@ impl FileImporter {
         }
     }
 
-    /// Collects garbage; says whether there is nothing more to do about it.
+    /// Collects garbage. Returns whether the request is finished.
     pub(super) fn prune(&self) -> bool {
         let now = (self.clock)();
         let me = Holder::this_process("serve --watch-incoming", &self.env, now);
@@ -237,7 +237,7 @@ fn import_error_outcome(error: import::Error) -> Outcome {
 
 fn open_error_outcome(error: open::Error) -> Outcome {
     match error {
-        // A disk or a network that fails says nothing of the bundle.
+        // A disk or network error says nothing about the bundle.
         open::Error::Io { .. } | open::Error::Spool { .. } | open::Error::Visitor { .. } => {
             Outcome::Blocked(one_line(&error.into()))
         }
@@ -262,7 +262,7 @@ fn one_line(failure: &Failure) -> String {
     let mut next: Option<&dyn Error> = Some(failure.cause.as_ref());
     while let Some(error) = next {
         let part = replace_control_chars(&error.to_string().replace('\n', "; "));
-        // Transparent wrappers repeat their source's words.
+        // A transparent wrapper repeats the message of its source.
         if parts.last() != Some(&part) {
             parts.push(part);
         }
@@ -271,7 +271,7 @@ fn one_line(failure: &Failure) -> String {
     parts.join(": ")
 }
 
-/// A failure as the file beside a refused bundle has it: one line, then all of it.
+/// A failure for the reason file of a rejected bundle: one summary line, then the full text.
 fn full_text(failure: &Failure) -> String {
     let mut text = format!("{}\n\nerror: {failure}\n", one_line(failure));
     if let Some(hint) = &failure.hint {
@@ -280,12 +280,12 @@ fn full_text(failure: &Failure) -> String {
     text
 }
 
-/// A file's name for people.
+/// A file name for display.
 pub(super) fn display_name(name: &OsStr) -> String {
     replace_control_chars(&name.to_string_lossy())
 }
 
-/// A text in which nothing steers a terminal.
+/// Replaces control characters, so that the text cannot control a terminal.
 pub(super) fn replace_control_chars(text: &str) -> String {
     text.chars().map(|char| if char.is_control() { '\u{fffd}' } else { char }).collect()
 }
@@ -304,20 +304,20 @@ fn number_of(_: &Metadata) -> u64 {
     0
 }
 
-/// Which folder `path` is, to see whether another one has taken its place.
+/// The identity of the folder at `path`, to detect a replaced folder.
 #[cfg(unix)]
 pub(super) fn identity(path: &Path) -> Option<(u64, u64)> {
     use std::os::unix::fs::MetadataExt;
     fs::metadata(path).ok().map(|about| (about.dev(), about.ino()))
 }
 
-/// Which folder `path` is; without numbers, only whether it is there.
+/// The identity of the folder at `path`; without file numbers, only whether it exists.
 #[cfg(not(unix))]
 pub(super) fn identity(path: &Path) -> Option<(u64, u64)> {
     path.is_dir().then_some((0, 0))
 }
 
-/// A file whose reading ends with an error once everything is to end.
+/// A file whose reads fail after a stop was requested.
 struct CancellableFile {
     file: File,
     is_stopping: Arc<AtomicBool>,

@@ -1,4 +1,4 @@
-//! One bundle of the incoming folder, imported because somebody asked for it: on a server that does not watch.
+//! Imports one bundle of the incoming folder on request, on a server that does not watch the folder.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -24,32 +24,32 @@ use crate::mirror::layout::Layout;
 
 /// How long an import waits for another process that changes the mirror.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(600);
-/// How long a file must have been left alone before it may be refused, where nobody knows that it is whole.
+/// How long a file must be unchanged before it may be rejected, if it is not known to be complete.
 const QUIET_PERIOD: Duration = Duration::from_secs(30);
 
-/// What is imported, and into which mirror.
+/// What to import, and into which mirror.
 pub struct ImportRequest {
     /// The incoming folder.
     pub folder: std::path::PathBuf,
-    /// The name of the bundle's file in it.
+    /// The bundle's file name in the folder.
     pub name: OsString,
-    /// Whether the file is known to be whole, as one that was uploaded is.
+    /// Whether the file is known to be complete, such as an upload.
     pub is_complete: bool,
     /// The mirror.
     pub mirror: Layout,
-    /// The settings, and the folder that a snapshot's configuration goes to.
+    /// The settings, and the folder for the configuration of a snapshot.
     pub settings: Arc<SettingsStore>,
-    /// The environment, for the name of this machine.
+    /// The environment, for the host name.
     pub env: Env,
     /// The clock.
     pub clock: fn() -> Timestamp,
-    /// Where the server's reports go.
+    /// Receives the server's reports.
     pub log: Arc<dyn Sink>,
-    /// Where imports are counted.
+    /// Counts imports.
     pub import_counters: Arc<ImportCounters>,
 }
 
-/// The bundle in `folder` that is shown as `file`; `None` where there is none, or several look alike.
+/// The bundle in `folder` whose displayed name is `file`; `None` if none or several match.
 pub fn find_bundle(folder: &Path, file: &str) -> Option<OsString> {
     let entries = fs::read_dir(folder).ok()?.flatten();
     let matches_name = |name: &OsStr| is_bundle_file_name(name) && sanitize_line(&name.to_string_lossy()) == file;
@@ -60,10 +60,10 @@ pub fn find_bundle(folder: &Path, file: &str) -> Option<OsString> {
 }
 
 impl ImportRequest {
-    /// Imports the bundle and moves it to `done/`, or to `failed/` where it is invalid. Says whether the mirror took it.
+    /// Imports the bundle and moves it to `done/`, or to `failed/` if it is invalid.
     ///
     /// # Errors
-    /// Why it was not imported.
+    /// The reason why it was not imported.
     pub fn import(self, sink: &dyn Sink) -> Result<(), Failure> {
         let ImportRequest {
             folder,
@@ -138,10 +138,10 @@ impl ImportRequest {
     }
 }
 
-/// Brings the record that `status` reads up to date, on a server whose watcher does not.
+/// Updates the record that `status` reads, on a server whose watcher does not run.
 ///
 /// # Errors
-/// The file system's.
+/// A file system operation failed.
 pub fn save_watcher_state(mirror: &Layout, folder: &Path) -> Result<(), Failure> {
     use crate::mirror::watcher_state::{PendingBundle, WatcherState};
     if !mirror.private().is_dir() {

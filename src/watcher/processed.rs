@@ -1,5 +1,4 @@
-//! `done/` and `failed/` in the incoming folder: where bundles go when they are dealt with. Nothing there is ever
-//! overwritten.
+//! `done/` and `failed/` in the incoming folder, which receive processed bundles. Nothing there is ever overwritten.
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
@@ -10,58 +9,59 @@ use std::path::{Path, PathBuf};
 use super::safe_open::open_regular;
 use crate::bundle::file_name::is_bundle_file_name;
 
-/// Where imported bundles go.
+/// Folder of imported bundles.
 const DONE_FOLDER: &str = "done";
-/// Where refused bundles go.
+/// Folder of rejected bundles.
 pub(super) const FAILED_FOLDER: &str = "failed";
-/// What is added to a refused bundle's name for the file that says why.
+/// The suffix of the file that states why a bundle was rejected.
 pub(super) const REASON_SUFFIX: &str = ".reason.txt";
-/// The same once somebody has dismissed the refusal.
+/// The suffix of that file after an administrator dismissed the rejection.
 pub(super) const DISMISSED_SUFFIX: &str = ".dismissed.txt";
-/// How the line of a reason begins that says under which name the bundle arrived.
+/// The start of the line that states the name under which the bundle arrived.
 pub(super) const ARRIVED_AS: &str = "Arrived as: ";
-/// How the reason of a bundle ends that is not kept: nothing but that tells it from one that was moved back.
+/// The last line of the reason if the bundle was deleted. Only this line distinguishes it from a bundle that was moved
+/// back.
 pub(super) const DELETED: &str = "The bundle was deleted, as `keep_failed_packages = false` asks.\n";
-/// Most bytes of a file's name, on every common file system.
+/// Maximum length of a file name in bytes, on every common file system.
 const MAX_NAME_BYTES: usize = 255;
-/// Bytes of a reason that are read again.
+/// Maximum bytes that are read of a reason.
 const MAX_REASON_BYTES: u64 = 64 * 1024;
 
-/// The shelves of one incoming folder.
+/// The folders of processed bundles in one incoming folder.
 #[derive(Debug)]
 pub(super) struct ProcessedFolders {
     folder: PathBuf,
-    /// Reasons that were read, by the name of the bundle.
+    /// Cached reasons, by the name of the bundle.
     reasons: HashMap<OsString, String>,
 }
 
 impl ProcessedFolders {
-    /// The shelves in `folder`, which are made when something is put on them.
+    /// Refers to the folders in `folder`; they are created when needed.
     pub(super) fn new(folder: &Path) -> ProcessedFolders {
         ProcessedFolders { folder: folder.to_owned(), reasons: HashMap::new() }
     }
 
-    /// Moves an imported bundle to `done/`; says under which name. `None`: somebody else took it away.
+    /// Moves an imported bundle to `done/` and returns its name there. Returns `None` if another process moved it away.
     ///
     /// # Errors
-    /// The file system's; the bundle is then where it was.
+    /// A file system operation failed; the bundle is then unchanged.
     pub(super) fn move_to_done(&self, name: &OsStr) -> io::Result<Option<OsString>> {
         self.move_bundle(name, DONE_FOLDER, None)
     }
 
-    /// Moves a refused bundle to `failed/`, with its reason beside it.
+    /// Moves a rejected bundle to `failed/`, with its reason.
     ///
     /// # Errors
-    /// The file system's; the bundle is then where it was.
+    /// A file system operation failed; the bundle is then unchanged.
     pub(super) fn move_to_failed(&self, name: &OsStr, reason: &str) -> io::Result<Option<OsString>> {
         self.move_bundle(name, FAILED_FOLDER, Some(reason))
     }
 
-    /// Deletes a bundle that was moved to `failed/` as `name` where that `is_judged` as the refused one. Its reason
-    /// stays, and ends with [`DELETED_UPSTREAM`].
+    /// Deletes a bundle that was moved to `failed/` as `name`, if `is_judged` confirms that it is the rejected one. Its
+    /// reason stays, and ends with [`DELETED`].
     ///
     /// # Errors
-    /// The file system's; the bundle is then where it was.
+    /// A file system operation failed; the bundle is then unchanged.
     pub(super) fn delete_failed(&self, name: &OsStr, is_judged: impl Fn(&fs::Metadata) -> bool) -> io::Result<()> {
         let path = self.folder.join(FAILED_FOLDER).join(name);
         if !is_judged(&fs::metadata(&path)?) {
@@ -80,12 +80,12 @@ impl ProcessedFolders {
         is_writable(&self.folder) && (done.symlink_metadata().is_err() || (done.is_dir() && is_writable(&done)))
     }
 
-    /// How many bundles are in `done/`.
+    /// The number of bundles in `done/`.
     pub(super) fn count_done(&self) -> u64 {
         self.bundles_in(DONE_FOLDER).len() as u64
     }
 
-    /// The bundles in `failed/` with their reasons: the `most` last by name, and how many there are.
+    /// The bundles in `failed/` with their reasons: the last `limit` by name, and the total count.
     pub(super) fn list_failed(&mut self, limit: usize) -> (Vec<(OsString, String)>, u64) {
         let mut names = self.failed_names();
         let count = names.len() as u64;
@@ -101,7 +101,7 @@ impl ProcessedFolders {
         (listed, count)
     }
 
-    /// The bundles in `failed/` that were dismissed, with their reasons: the `most` last by name.
+    /// The dismissed bundles in `failed/` with their reasons: the last `limit` by name.
     pub(super) fn list_dismissed(&self, limit: usize) -> Vec<(OsString, String)> {
         let mut names = self.dismissed_names();
         names.sort();
@@ -109,7 +109,7 @@ impl ProcessedFolders {
         names.into_iter().map(|name| (name.clone(), self.read_reason(&name))).collect()
     }
 
-    /// Names of the bundles in `failed/` that nobody has dismissed.
+    /// Names of the bundles in `failed/` that are not dismissed.
     pub(super) fn failed_names(&self) -> Vec<OsString> {
         let mut names = self.bundles_in(FAILED_FOLDER);
         names.retain(|name| !self.is_dismissed(name));
@@ -117,7 +117,7 @@ impl ProcessedFolders {
         names
     }
 
-    /// Names of the bundles in `failed/` that somebody has dismissed.
+    /// Names of the bundles in `failed/` that are dismissed.
     pub(super) fn dismissed_names(&self) -> Vec<OsString> {
         let mut names = self.bundles_in(FAILED_FOLDER);
         names.retain(|name| self.is_dismissed(name));
@@ -131,7 +131,7 @@ impl ProcessedFolders {
     fn bundles_in(&self, folder: &str) -> Vec<OsString> {
         let Ok(entries) = fs::read_dir(self.folder.join(folder)) else { return Vec::new() };
         let names = entries.flatten().filter(|entry| {
-            // An empty file is a name that was taken for a bundle that never came, unless it says why it was refused.
+            // An empty file without a reason is only a reserved name.
             let has = |end| entry.path().with_file_name(with_suffix(&entry.file_name(), end)).is_file();
             let has_reason = || has(REASON_SUFFIX) || has(DISMISSED_SUFFIX);
             let is_bundle = |about: fs::Metadata| about.is_file() && (about.len() > 0 || has_reason());
@@ -140,7 +140,7 @@ impl ProcessedFolders {
         names.map(|entry| entry.file_name()).collect()
     }
 
-    /// Names of refused bundles of which only the reason is left.
+    /// Names of deleted bundles of which only the reason is left.
     fn deleted_names(&self) -> Vec<OsString> {
         let folder = self.folder.join(FAILED_FOLDER);
         let Ok(entries) = fs::read_dir(&folder) else { return Vec::new() };
@@ -161,8 +161,8 @@ impl ProcessedFolders {
         line.unwrap_or("no reason is on record").to_owned()
     }
 
-    /// The name is taken first by an empty file, so that two movers of one file never meet; the one who comes too late
-    /// gives his name back.
+    /// Reserves the new name with an empty file first, so that two processes never move one file twice. The process
+    /// that loses the race releases its name.
     fn move_bundle(&self, name: &OsStr, folder: &str, reason: Option<&str>) -> io::Result<Option<OsString>> {
         let from = self.folder.join(name);
         if from.symlink_metadata().is_err_and(|e| e.kind() == io::ErrorKind::NotFound) {
@@ -176,7 +176,7 @@ impl ProcessedFolders {
         let (reserved, path) = reserve_name(&target, name)?;
         let reason_path = target.join(with_suffix(&reserved, REASON_SUFFIX));
         let moved = match reason {
-            // Never through a link: who may put files here may not write wherever this server may.
+            // Must not follow a link: users who can write to this folder may not write wherever this server can.
             Some(reason) => File::create_new(&reason_path)
                 .and_then(|mut file| file.write_all(reason.as_bytes()))
                 .and_then(|()| fs::rename(&from, &path)),
@@ -194,8 +194,8 @@ impl ProcessedFolders {
     }
 }
 
-/// The name of the `number`th bundle called `name`: `NAME`, `NAME-2`, `NAME-3`…; a long one is cut, so that there is
-/// room for the number and for [`REASON`].
+/// The name of the `number`th bundle called `name`: `NAME`, `NAME-2`, `NAME-3`…. A long name is truncated to leave
+/// space for the number and for [`REASON_SUFFIX`].
 fn numbered_name(name: &OsStr, number: u64) -> OsString {
     if number == 1 && name.len() + REASON_SUFFIX.len() <= MAX_NAME_BYTES {
         return name.to_owned();
@@ -211,7 +211,7 @@ fn numbered_name(name: &OsStr, number: u64) -> OsString {
     format!("{}{end}", &stem[..stem.floor_char_boundary(max_stem)]).into()
 }
 
-/// Takes the first of the names for the bundle `name` that is free in `shelf`.
+/// Reserves the first free name for the bundle `name` in `folder`.
 fn reserve_name(folder: &Path, name: &OsStr) -> io::Result<(OsString, PathBuf)> {
     let mut number = 1u64;
     loop {
@@ -229,7 +229,7 @@ fn reserve_name(folder: &Path, name: &OsStr) -> io::Result<(OsString, PathBuf)> 
     }
 }
 
-/// The text of a reason, as far as it is read.
+/// The text of a reason, up to the maximum length.
 pub(super) fn read_reason_text(path: &Path) -> Option<String> {
     let mut text = Vec::new();
     open_regular(path).and_then(|file| file.take(MAX_REASON_BYTES).read_to_end(&mut text)).ok()?;
@@ -313,7 +313,7 @@ mod tests {
         assert_eq!((failed, count), (vec![line("a.b-2.pkg", "second"), line("a.b.pkg", "first")], 2));
         assert_eq!(shelves.list_failed(1).0, [line("a.b.pkg", "first")]);
         assert_eq!(shelves.count_done(), 3);
-        // An empty one is refused as any other; a name that was only taken is none.
+        // An empty bundle is rejected like any other; a reserved name is not a bundle.
         fs::write(folder.path().join(name), "").expect("write");
         shelves.move_to_failed(name, "empty").expect("moved").expect("there");
         fs::write(folder.path().join("failed/taken.pkg"), "").expect("write");
@@ -349,7 +349,7 @@ mod tests {
         let name = OsStr::new("a.pkg");
         fs::write(folder.path().join(name), "bad").expect("write");
         shelves.move_to_failed(name, "why\n").expect("moved").expect("there");
-        // Another file has taken its place.
+        // Another file has replaced it.
         shelves.delete_failed(name, |_| false).expect("left");
         assert_eq!(names(&folder.path().join("failed")).len(), 2);
         shelves.delete_failed(name, |about| about.len() == 3).expect("deleted");
@@ -358,7 +358,7 @@ mod tests {
             assert_eq!(shelves.list_failed(9), (vec![(name.into(), "why".to_owned())], 1));
             shelves = ProcessedFolders::new(folder.path());
         }
-        // A second of the same name, and then one that is moved back to be tried again.
+        // A second bundle with the same name, and then one that is moved back for a retry.
         fs::write(folder.path().join(name), "bad").expect("write");
         let moved = shelves.move_to_failed(name, "again\n").expect("moved").expect("there");
         assert_eq!((moved.to_str(), shelves.list_failed(9).1), (Some("a-2.pkg"), 2));

@@ -1,4 +1,4 @@
-//! What becomes of a bundle that was refused: it goes to `failed/` with its reason, and from there where it is not kept.
+//! Moves a rejected bundle to `failed/` with its reason, and deletes it there if the settings say so.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -13,24 +13,24 @@ use super::processed::{ARRIVED_AS, ProcessedFolders};
 use super::{ImportCounters, first_line};
 use crate::event::Sink;
 
-/// A verdict over a bundle.
+/// The rejection of a bundle.
 pub(super) struct Rejection<'a> {
     /// Its name in the incoming folder.
     pub(super) name: &'a OsStr,
-    /// The file that was judged.
+    /// The stamp of the rejected file.
     pub(super) checked_stamp: FileStamp,
-    /// Why, in full; its first line is a summary.
+    /// The full reason; its first line is a summary.
     pub(super) reason: &'a str,
-    /// Whether the bundle is kept in `failed/`.
+    /// Whether to keep the bundle in `failed/`.
     pub(super) keeps_file: bool,
-    /// When.
+    /// The time of the rejection.
     pub(super) now: Timestamp,
 }
 
-/// Moves the bundle to `failed/`; `false` where somebody else took it away before.
+/// Moves the bundle to `failed/`. Returns `false` if another process moved it away before.
 ///
 /// # Errors
-/// The file system's; the bundle is then where it was.
+/// A file system operation failed; the bundle is then unchanged.
 pub(super) fn reject_bundle(
     shelves: &ProcessedFolders,
     refusal: &Rejection<'_>,
@@ -54,7 +54,7 @@ pub(super) fn reject_bundle(
     Ok(true)
 }
 
-/// The text beside a refused bundle.
+/// The text of the reason file.
 pub(super) fn reason_text(reason: &str, when: &str, keep: bool, name: &OsStr) -> String {
     let then = if keep {
         "To retry, use the page Packages or move the bundle back to the incoming folder."
@@ -63,7 +63,7 @@ pub(super) fn reason_text(reason: &str, when: &str, keep: bool, name: &OsStr) ->
     };
     let reason = reason.trim_end();
     let mut text = format!("{reason}\n\nRefused at {when}; the mirror is unchanged. {then}\n");
-    // Another text could not be read back.
+    // Any other name could not be parsed from the text.
     if let Some(name) = name.to_str().filter(|name| display_name(OsStr::new(name)) == *name) {
         text.push_str(&format!("{ARRIVED_AS}{name}\n"));
     }

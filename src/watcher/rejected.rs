@@ -1,14 +1,14 @@
-//! `failed/` as an administrator sees it: which bundles were refused and why, and what can be done about them.
+//! `failed/` for an administrator: lists rejected bundles with reasons, and retries, dismisses or deletes them.
 //!
 //! | on disk | meaning |
 //! |---|---|
-//! | `NAME.pkg` and `NAME.pkg.reason.txt` | refused: an alarm |
-//! | `NAME.pkg.reason.txt` alone, ending with a certain line | refused and deleted by `keep_failed_packages = false`: an alarm |
-//! | `NAME.pkg` and `NAME.pkg.dismissed.txt` | refused, and somebody has seen it: no alarm |
+//! | `NAME.pkg` and `NAME.pkg.reason.txt` | rejected: an alarm |
+//! | `NAME.pkg.reason.txt` alone, ending with a certain line | rejected and deleted because of `keep_failed_packages = false`: an alarm |
+//! | `NAME.pkg` and `NAME.pkg.dismissed.txt` | rejected and dismissed: no alarm |
 //!
-//! An import of a good bundle dismisses the refused ones that arrived under its name. Names come from requests and from
-//! whoever may write into the folder: a request's name is compared with the names that are there, and no path is made of
-//! it. Neither `failed/` nor a bundle in it may be a link.
+//! An import of a valid bundle dismisses the rejected bundles that arrived under its name. Names are untrusted, because
+//! they come from requests and from users who can write to the folder. A requested name is compared with the existing
+//! names and never becomes a path. Neither `failed/` nor a bundle in it may be a link.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
@@ -24,57 +24,57 @@ use crate::error_report::Failure;
 use crate::mirror::layout::Layout;
 use crate::mirror::watcher_state::WatcherState;
 
-/// Most refused bundles that are listed by name.
+/// Maximum number of rejected bundles that are listed by name.
 pub const MAX_LISTED: usize = 100;
 
-/// The refused bundles of an incoming folder.
+/// The rejected bundles of an incoming folder.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RejectedBundles {
-    /// Those that are an alarm: the last hundred by name.
+    /// Bundles that raise an alarm: the last hundred by name.
     pub failed: Vec<RejectedBundle>,
-    /// How many of them there are.
+    /// The total number of these bundles.
     pub failed_count: u64,
-    /// Those that were dismissed: the last hundred by name.
+    /// Dismissed bundles: the last hundred by name.
     pub dismissed: Vec<RejectedBundle>,
 }
 
-/// A refused bundle.
+/// A rejected bundle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RejectedBundle {
     /// The name in `failed/`, with control characters made visible.
     pub file: String,
-    /// Why it was refused, in one line.
+    /// Why it was rejected, in one line.
     pub reason: String,
-    /// Whether the bundle itself is still there, and not only its reason.
+    /// Whether the bundle still exists, and not only its reason.
     pub has_file: bool,
 }
 
-/// Why nothing was done about a refused bundle.
+/// Why an operation on a rejected bundle failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No refused bundle has this name.
+    /// No rejected bundle has this name.
     #[error("no refused bundle has this name")]
     NotFound,
-    /// Several do, since some of their characters are shown alike.
+    /// Several bundles have the same displayed name.
     #[error("several refused bundles have names that look like this one")]
     Ambiguous,
     /// Only the reason is left.
     #[error("the bundle was deleted when it was refused, as `keep_failed_packages = false` asks")]
     Deleted,
-    /// A file of its name is in the incoming folder.
+    /// The incoming folder already has a file of this name.
     #[error("a file `{0}` is in the incoming folder")]
     NameTaken(String),
-    /// The file system's.
+    /// A file system operation failed.
     #[error("could not change `{}`", path.display())]
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
 }
 
-/// The refused bundles in `incoming`.
+/// The rejected bundles in `incoming`.
 pub fn list(incoming: &Path) -> RejectedBundles {
     let mut shelves = ProcessedFolders::new(incoming);
     let (failed, failed_count) = shelves.list_failed(MAX_LISTED);
@@ -91,12 +91,12 @@ pub fn list(incoming: &Path) -> RejectedBundles {
     RejectedBundles { failed: refused(failed), failed_count, dismissed: refused(dismissed) }
 }
 
-/// How many bundles are in `done/` of `incoming`.
+/// The number of bundles in `done/` of `incoming`.
 pub fn count_done(incoming: &Path) -> u64 {
     ProcessedFolders::new(incoming).count_done()
 }
 
-/// Moves the refused bundle that is shown as `file` back into the incoming folder; says under which name.
+/// Moves the rejected bundle that is displayed as `file` back into the incoming folder. Returns its name there.
 ///
 /// # Errors
 /// See [`Error`]; nothing is changed then.
@@ -109,7 +109,7 @@ pub fn retry(incoming: &Path, file: &str) -> Result<OsString, Error> {
     let original =
         original_name(&folder, &name).filter(|arrived| is_bundle_file_name(arrived)).unwrap_or_else(|| name.clone());
     let to = incoming.join(&original);
-    // The name is taken first, so that nothing that arrives meanwhile is overwritten.
+    // Reserves the name first, so that a file that arrives meanwhile is not overwritten.
     match File::create_new(&to) {
         Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -127,7 +127,7 @@ pub fn retry(incoming: &Path, file: &str) -> Result<OsString, Error> {
     Ok(original)
 }
 
-/// Ends the alarm over the refused bundle that is shown as `file`; the bundle stays in `failed/`.
+/// Dismisses the alarm of the rejected bundle that is displayed as `file`; the bundle stays in `failed/`.
 ///
 /// # Errors
 /// See [`Error`]; nothing is changed then.
@@ -136,24 +136,24 @@ pub fn dismiss(incoming: &Path, file: &str) -> Result<(), Error> {
     dismiss_entry(&folder, &name)
 }
 
-/// Deletes the refused bundle that is shown as `file`, and its reason.
+/// Deletes the rejected bundle that is displayed as `file`, and its reason.
 ///
 /// # Errors
 /// See [`Error`].
 pub fn delete(incoming: &Path, file: &str) -> Result<(), Error> {
     let (folder, name) = find(incoming, file)?;
-    // The reason goes last: without it, what is left of a deletion that was broken off would be no refused bundle.
+    // The reason is deleted last. Without it, the rest of an interrupted deletion would not count as a rejected bundle.
     for path in [name.clone(), with_suffix(&name, DISMISSED_SUFFIX), with_suffix(&name, REASON_SUFFIX)] {
         remove_if_exists(&folder.join(path))?;
     }
     Ok(())
 }
 
-/// Ends the alarms over refused bundles that arrived as `name` in the incoming folder which a server last recorded for this
-/// mirror: a good bundle of that name was imported by other means. Says how many.
+/// Dismisses rejected bundles that arrived as `name`, because a valid bundle of that name was imported in another way.
+/// Uses the incoming folder that a server last recorded for this mirror. Returns how many it dismissed.
 ///
 /// # Errors
-/// The file system's, of that record.
+/// The record cannot be read.
 pub fn dismiss_replaced(mirror: &Layout, name: &OsStr) -> Result<usize, Failure> {
     let Some(mut state) = WatcherState::read(mirror)? else { return Ok(0) };
     let dismissed = dismiss_superseded(&state.folder, name);
@@ -166,20 +166,20 @@ pub fn dismiss_replaced(mirror: &Layout, name: &OsStr) -> Result<usize, Failure>
     Ok(dismissed.len())
 }
 
-/// A good bundle called `name` was imported: the refused ones in `incoming` that arrived under that name are no alarm any
-/// more. Gives their names in `failed/`.
+/// Dismisses the rejected bundles in `incoming` that arrived as `name`, after the import of a valid bundle of that
+/// name. Returns their names in `failed/`.
 pub(super) fn dismiss_superseded(incoming: &Path, name: &OsStr) -> Vec<OsString> {
     let folder = incoming.join(FAILED_FOLDER);
     let mut dismissed = Vec::new();
     let stem = Path::new(name).file_stem().unwrap_or(name).to_string_lossy().into_owned();
     for entry in ProcessedFolders::new(incoming).failed_names() {
-        // The names that one takes in `failed/` begin alike; see `take_name`.
+        // All names in `failed/` for one bundle begin alike; see `numbered_name`.
         let other = Path::new(&entry).file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let other = other.rsplit_once('-').filter(|(_, number)| number.bytes().all(|byte| byte.is_ascii_digit()));
         let may_match = entry == name || other.is_some_and(|(other, _)| !other.is_empty() && stem.starts_with(other));
         let matches_name = || original_name(&folder, &entry).map_or(entry == name, |arrived| arrived == name);
         if may_match && matches_name() {
-            // An alarm that stays is seen; an import does not fail for it.
+            // A failed dismissal leaves the alarm visible; the import must not fail for it.
             if dismiss_entry(&folder, &entry).is_ok() {
                 dismissed.push(entry);
             }
@@ -196,7 +196,7 @@ fn dismiss_entry(folder: &Path, name: &OsStr) -> Result<(), Error> {
     }
     let dismissed = folder.join(with_suffix(name, DISMISSED_SUFFIX));
     match fs::rename(&reason, &dismissed) {
-        // One without a reason, which somebody put there by hand.
+        // A bundle without a reason, which a person put there by hand.
         Err(error) if error.kind() == io::ErrorKind::NotFound => match File::create_new(&dismissed) {
             Err(source) if source.kind() != io::ErrorKind::AlreadyExists => Err(Error::Io { path: dismissed, source }),
             _ => Ok(()),
@@ -205,7 +205,7 @@ fn dismiss_entry(folder: &Path, name: &OsStr) -> Result<(), Error> {
     }
 }
 
-/// The refused bundle that is shown so: `failed/` and its name there.
+/// The rejected bundle with this displayed name: `failed/` and its name there.
 fn find(incoming: &Path, file: &str) -> Result<(PathBuf, OsString), Error> {
     let folder = incoming.join(FAILED_FOLDER);
     if !folder.symlink_metadata().is_ok_and(|about| about.is_dir()) {
@@ -222,7 +222,7 @@ fn find(incoming: &Path, file: &str) -> Result<(PathBuf, OsString), Error> {
     }
 }
 
-/// The name that a refused bundle arrived under, where its reason says so.
+/// The name under which a rejected bundle arrived, if its reason states it.
 fn original_name(folder: &Path, name: &OsStr) -> Option<OsString> {
     let text = [REASON_SUFFIX, DISMISSED_SUFFIX]
         .into_iter()
@@ -241,7 +241,7 @@ fn remove_if_exists(path: &Path) -> Result<(), Error> {
 mod tests {
     use super::*;
 
-    /// An incoming folder in which these bundles were refused, in this order.
+    /// An incoming folder in which these bundles were rejected, in this order.
     fn folder_with_rejected(names: &[&str]) -> tempfile::TempDir {
         let folder = tempfile::tempdir().expect("temporary folder");
         for name in names {
@@ -291,7 +291,7 @@ mod tests {
         assert_eq!((names(&failed), failed_count), (vec!["b.pkg"], 1));
         let expected = RejectedBundle { file: "a.pkg".to_owned(), reason: "why".to_owned(), has_file: true };
         assert_eq!(dismissed, [expected]);
-        // The next one of that name is an alarm of its own.
+        // The next bundle of that name is a separate alarm.
         fs::write(incoming.path().join("a.pkg"), "bad").expect("write");
         ProcessedFolders::new(incoming.path())
             .move_to_failed(OsStr::new("a.pkg"), "again")
@@ -355,7 +355,7 @@ mod tests {
         fs::remove_file(failed.join(alike)).expect("removed");
         delete(incoming.path(), &shown).expect("deleted");
         assert!(!failed.join(hostile).exists() && path.exists());
-        // The folder itself is swapped for another one.
+        // The folder itself is replaced.
         fs::remove_dir_all(&failed).expect("removed");
         std::os::unix::fs::symlink(outside.path(), &failed).expect("link");
         assert!(matches!(delete(incoming.path(), "b.pkg"), Err(Error::NotFound)));

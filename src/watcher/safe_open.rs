@@ -1,8 +1,8 @@
-//! Files of the incoming folder are opened without waiting for anybody and without following links.
+//! Opens files of the incoming folder without blocking and without following links.
 //!
-//! Whoever may write into the folder may replace a file between two looks at it. What was opened is therefore what is
-//! asked: a pipe would hold the watcher until somebody writes into it, and a link would have it read any file that this
-//! server may read.
+//! Users who can write to the folder may replace a file between two checks, so the checks apply to the opened file. A
+//! pipe would block the watcher until a writer opens it. A link would make the watcher read any file that this server
+//! can read.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -11,7 +11,7 @@ use std::path::Path;
 /// Opens the regular file at `path` for reading.
 ///
 /// # Errors
-/// The file system's, and that there is no regular file: a folder, a link, a pipe, a device.
+/// A file system operation failed, or the path is not a regular file but a folder, link, pipe or device.
 pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true);
@@ -55,7 +55,7 @@ mod tests {
         for name in ["folder", "link", "pipe", "none"] {
             let (opened, result) = mpsc::channel();
             let path = path(name);
-            // An open that waits would wait for ever.
+            // A blocking open would never return.
             thread::spawn(move || opened.send(open_regular(&path).is_err()));
             assert_eq!(result.recv_timeout(Duration::from_secs(30)), Ok(true), "{name}");
         }

@@ -1,4 +1,4 @@
-//! Every crate's file against the digest that it must have.
+//! Checks every crate file against its expected digest.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -9,19 +9,19 @@ use crate::crate_id::CrateId;
 use crate::digest::{Hasher, Sha256};
 use crate::mirror::layout::Layout;
 
-/// How a crate's file is.
+/// The state of a crate file.
 #[derive(Clone, Debug)]
 pub(in crate::mirror) enum CrateFileState {
-    /// As it must be.
+    /// The file has the expected digest.
     Valid { sha256: Sha256, length: u64 },
-    /// Not as it must be.
+    /// The file is missing, unreadable or has another digest.
     Invalid { expected: Sha256, fault: Fault, length: u64 },
-    /// Nothing says how it must be.
+    /// No record states an expected digest.
     Unlisted { length: u64 },
 }
 
 impl CrateFileState {
-    /// Bytes of the file.
+    /// Length of the file in bytes.
     pub(super) fn length(&self) -> u64 {
         match self {
             CrateFileState::Valid { length, .. }
@@ -31,7 +31,7 @@ impl CrateFileState {
     }
 }
 
-/// Holds the file of `id` against the digest that it must have. What was good `before` is not read again.
+/// Checks the file of `id` against its expected digest. A file that was valid in `before` is not read again.
 pub(super) fn check(
     layout: &Layout,
     id: &CrateId,
@@ -59,7 +59,7 @@ fn unreadable(path: &Path, expected: Sha256, why: String) -> CrateFileState {
     CrateFileState::Invalid { expected, fault: Fault::Unreadable { why }, length: file_length(path) }
 }
 
-/// As [`Sha256::of_file`], with a buffer that is used again: small files are many.
+/// Like [`Sha256::of_file`], with a reused buffer, because mirrors have many small files.
 pub(super) fn hash_file(path: &Path, buffer: &mut [u8]) -> io::Result<(Sha256, u64)> {
     let mut file = File::open(path)?;
     let mut hasher = Hasher::new();

@@ -1,4 +1,4 @@
-//! Every rustup artifact against the digest on record.
+//! Checks every dist file against its recorded digest.
 
 use std::path::Path;
 
@@ -12,21 +12,21 @@ use crate::event::{Event, Phase, Sink};
 use crate::mirror::layout::Layout;
 use crate::safe_path::SafePath;
 
-/// What the look at them came to.
+/// The result for all dist files.
 #[derive(Default)]
 pub(super) struct DistFileResults {
-    /// Files that are as they must be.
+    /// Number of valid files.
     pub(super) valid: u64,
-    /// What must be fetched again.
+    /// Files that must be fetched again.
     pub(super) repairs: Vec<(SafePath, Sha256)>,
     pub(super) problems: Vec<Problem>,
 }
 
-/// Hashes what is on record, and names what is not.
+/// Hashes the recorded files, and reports files without a record.
 pub(super) fn check_all(layout: &Layout, metadata: &Metadata, listing: &Listing, sink: &dyn Sink) -> DistFileResults {
     let mut verdict = DistFileResults::default();
     let Some(artifacts) = &metadata.dist_files else {
-        // Without the record nothing says what they must be.
+        // Without the record no expected digest is known.
         verdict.problems.push(Problem::new(".frostmirror/artifacts.json", Fault::DistFileRecords));
         return verdict;
     };
@@ -67,7 +67,7 @@ pub(super) fn check_all(layout: &Layout, metadata: &Metadata, listing: &Listing,
     verdict
 }
 
-/// Whether a link leads to the file: it may lie outside of the mirror, and is not served then.
+/// Whether a link leads to the file. A link may point outside of the mirror, so the server does not follow it.
 fn is_behind_link(layout: &Layout, file: &Path) -> bool {
     let inside = file.ancestors().take_while(|path| *path != layout.root());
     inside.into_iter().any(Path::is_symlink)

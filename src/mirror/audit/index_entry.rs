@@ -1,4 +1,4 @@
-//! One name: its index file, the records of its lines and its crates' files, each held against the others.
+//! One crate name: checks its index file, the records of its lines and its crate files against each other.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,27 +17,27 @@ use crate::event::{Event, Phase, Sink};
 use crate::index_line::{IndexLine, InvalidLine};
 use crate::mirror::index_meta::{self, IndexLineMeta};
 
-/// What an index file and its records say.
+/// The state of an index file and its records.
 pub(in crate::mirror) struct IndexState {
-    /// Below index/ and below lines/.
+    /// The path relative to index/ and to lines/.
     pub(in crate::mirror) path: String,
-    /// The lines, one a version.
+    /// The lines, one per version.
     pub(in crate::mirror) lines: Vec<LineState>,
-    /// The records that can be read and do not contradict their line.
+    /// The readable records that do not contradict their line.
     pub(in crate::mirror) records: Vec<IndexLineMeta>,
-    /// The records' file is there.
+    /// Whether the file of records exists.
     pub(in crate::mirror) records_exist: bool,
-    /// Some of the records' file is of no use.
+    /// Whether parts of the file of records are unusable.
     pub(in crate::mirror) records_damaged: bool,
-    /// Versions on record without a line.
+    /// Recorded versions without a line.
     pub(in crate::mirror) missing_lines: Vec<LineState>,
-    /// How the crates' files are, by name and version.
+    /// The state of the crate files, by name and version.
     pub(super) crate_files: Vec<(CrateId, CrateFileState)>,
-    /// How many of the crates that lines or records name the books call current.
+    /// How many of the crates in lines or records are current according to the ledger.
     pub(super) current_count: usize,
-    /// What is wrong.
+    /// The problems found.
     pub(super) problems: Vec<Problem>,
-    /// What a bundle must bring for the file to become right.
+    /// Crates that a bundle must bring to repair the file.
     pub(super) repairs: Vec<(CrateId, Sha256)>,
 }
 
@@ -46,34 +46,34 @@ pub(in crate::mirror) struct IndexState {
 pub(in crate::mirror) struct LineState {
     /// The crate.
     pub(in crate::mirror) id: CrateId,
-    /// The digest that its file must have.
+    /// The digest that the crate file must have.
     pub(in crate::mirror) cksum: Sha256,
     /// Digest of the line itself.
     pub(in crate::mirror) digest: Sha256,
-    /// Recorded as left out by a platform filter.
+    /// A platform filter excluded the crate file, according to the record.
     pub(in crate::mirror) index_only: bool,
-    /// How it stands with the records.
+    /// How the line compares with the records.
     pub(in crate::mirror) record_match: RecordMatch,
 }
 
-/// How a line stands with the records.
+/// How a line compares with the records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::mirror) enum RecordMatch {
-    /// It is the one on record.
+    /// The line matches its record.
     Recorded,
-    /// Nothing is on record of its version.
+    /// The version has no record.
     Unrecorded,
-    /// Another line is on record.
+    /// The record is of another line.
     Altered,
 }
 
 impl IndexState {
-    /// What lines and records name, with the digests that the files must have.
+    /// The crates in lines and records, with the digests that their files must have.
     pub(in crate::mirror) fn expected_lines(&self) -> impl Iterator<Item = &LineState> {
         self.lines.iter().chain(&self.missing_lines)
     }
 
-    /// Hashes the crates' files and holds them against the lines.
+    /// Hashes the crate files and compares them with the lines.
     fn check_crate_files(&mut self, context: &AuditContext<'_>, sink: &dyn Sink, buffer: &mut [u8]) {
         let mut expected: Vec<(&CrateId, Sha256)> = self.expected_lines().map(|line| (&line.id, line.cksum)).collect();
         expected.sort_unstable();
@@ -96,13 +96,13 @@ impl IndexState {
                     self.problems.push(Problem::of_crate(id, fault.clone()));
                     self.repairs.push((id.clone(), *expected));
                 }
-                // A collection took its line; readers of the old one may still want it.
+                // A garbage collection removed the line. Readers of the old index may still request the file.
                 CrateFileState::Unlisted { .. } if context.pending_deletions.contains(&id.file_name()) => {}
                 CrateFileState::Unlisted { .. } => self.problems.push(Problem::of_crate(id, Fault::NotIndexed)),
             }
         }
         for line in self.lines.iter().filter(|line| find_crate_file(&self.crate_files, &line.id).is_none()) {
-            // A line without a record says nothing of a platform filter; the ledger does.
+            // A line without a record does not state whether a platform filter applied; the ledger does.
             let unrecorded = line.record_match == RecordMatch::Unrecorded;
             if !(line.index_only || unrecorded && context.metadata.is_index_only(&line.id)) {
                 let fault = Fault::Missing { index: format!("index/{}", self.path) };
@@ -112,18 +112,18 @@ impl IndexState {
         }
     }
 
-    /// How the crate's file is; `None` where there is none.
+    /// The state of the crate file; `None` if there is no file.
     pub(in crate::mirror) fn crate_file(&self, id: &CrateId) -> Option<&CrateFileState> {
         find_crate_file(&self.crate_files, id)
     }
 }
 
-/// The file of `id` among those of its name.
+/// Finds the file of `id` among the files of its name.
 fn find_crate_file<'b>(blobs: &'b [(CrateId, CrateFileState)], id: &CrateId) -> Option<&'b CrateFileState> {
     blobs.binary_search_by(|(other, _)| other.cmp(id)).ok().map(|at| &blobs[at].1)
 }
 
-/// Reads every index file with its records, and every crate.
+/// Reads every index file with its records, and every crate file.
 pub(super) fn check_all(places: &[&str], context: &AuditContext<'_>, sink: &dyn Sink) -> Vec<IndexState> {
     in_parallel(places, |place, buffer| {
         IndexAuditor { context, path: place, sink, problems: Vec::new(), repairs: Vec::new() }.read(buffer)
@@ -164,7 +164,7 @@ impl IndexAuditor<'_> {
                 records.retain(|record| record.line_sha256 != digest || record.version != state.id.version);
                 records_damaged = true;
             }
-            // Of two lines for one version the one on record counts, else the first.
+            // If a version has two lines, the recorded one counts, else the first.
             let second = match by_version.get(&state.id.version) {
                 Some((_, first)) => {
                     self.repairs.push((first.id.clone(), first.cksum));
@@ -187,7 +187,7 @@ impl IndexAuditor<'_> {
         let lost = self.find_missing_lines(&records, &by_version, || context.crate_name_at(path), &index_shown);
         let lines: Vec<LineState> = by_version.into_values().map(|(_, state)| state).collect();
         if let (true, Some(line)) = (garbage && self.repairs.is_empty(), lines.first()) {
-            // Any line of the name makes an import write the file anew.
+            // Any line of the name makes an import rewrite the file.
             self.repairs.push((line.id.clone(), line.cksum));
         }
         let mut state = IndexState {
@@ -211,7 +211,7 @@ impl IndexAuditor<'_> {
         state
     }
 
-    /// The text of a file; a file that is not there has none. Bytes that are no text become lines that nothing fits.
+    /// The text of a file; a missing file is empty. Bytes that are not UTF-8 become invalid lines.
     fn read_text(&mut self, path: &Path, shown: &str) -> String {
         match fs::read(path) {
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
@@ -235,7 +235,7 @@ impl IndexAuditor<'_> {
         for (at, raw) in text.lines().enumerate().filter(|(_, raw)| !raw.is_empty()) {
             let number = at + 1;
             let digest = Sha256::of(raw.as_bytes());
-            // What is on record was read in full when it came.
+            // Recorded lines were validated completely at import.
             let on_record = records.iter().any(|record| record.line_sha256 == digest);
             let line = if on_record { LineHeader::parse_partially(raw) } else { None };
             let fault = match line.map_or_else(|| LineHeader::parse(raw), Ok) {
@@ -271,7 +271,7 @@ impl IndexAuditor<'_> {
         }
     }
 
-    /// Versions on record of which the file has no line.
+    /// Recorded versions that have no line in the file.
     fn find_missing_lines(
         &mut self,
         records: &[IndexLineMeta],
@@ -296,8 +296,8 @@ impl IndexAuditor<'_> {
                 record_match: RecordMatch::Altered,
             });
         }
-        // A collection that was killed took lines and not yet their records; a killed import placed records first. What a
-        // lineage still needs is lost all the same.
+        // A killed garbage collection removed lines before their records; a killed import wrote records first. A
+        // version that a lineage still needs is missing in either case.
         let unfinished = |state: &&LineState| {
             self.context.interrupted && !self.context.metadata.crates.get(&state.id).is_some_and(CrateRef::is_current)
         };
@@ -309,19 +309,19 @@ impl IndexAuditor<'_> {
     }
 }
 
-/// What is needed of a line.
+/// The fields of a line that the audit needs.
 struct LineHeader {
     id: CrateId,
     cksum: Sha256,
 }
 
 impl LineHeader {
-    /// Reads the whole line, as cargo would.
+    /// Parses the whole line, as cargo would.
     fn parse(raw: &str) -> Result<LineHeader, InvalidLine> {
         IndexLine::parse(raw).map(|line| LineHeader { id: line.id, cksum: line.cksum })
     }
 
-    /// Reads no more than is needed; dependencies are the larger part of an index.
+    /// Parses only the needed fields, because dependencies are the larger part of an index.
     fn parse_partially(raw: &str) -> Option<LineHeader> {
         #[derive(Deserialize)]
         struct Head {
@@ -334,7 +334,7 @@ impl LineHeader {
     }
 }
 
-/// How a line stands with the records, and whether the one that it fits states another checksum.
+/// Compares a line with the records. Also returns whether the matching record states another checksum.
 fn compare_with_records(
     line: LineHeader,
     digest: Sha256,
@@ -352,7 +352,7 @@ fn compare_with_records(
         (None, None) => (RecordMatch::Unrecorded, in_ledger.unwrap_or(line.cksum), false),
     };
     let contradiction = fitting.is_some() && standing == RecordMatch::Unrecorded;
-    // An unrecorded line that the ledger contradicts is told as altered, so that nothing vouches for it.
+    // An unrecorded line that contradicts the ledger counts as altered, so that it is not trusted.
     let standing = match in_ledger {
         Some(sha256) if standing == RecordMatch::Unrecorded && sha256 != line.cksum => RecordMatch::Altered,
         _ => standing,

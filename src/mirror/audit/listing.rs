@@ -1,4 +1,4 @@
-//! Which files are there, by their names alone.
+//! Lists the files of a mirror by name, without reading them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, FileType};
@@ -11,27 +11,28 @@ use crate::index_line::RegistryConfig;
 use crate::mirror::layout::Layout;
 use crate::mirror::transaction::{Error, failed};
 
-/// What belongs to the mirror's root; names that begin with a dot are never served, and the system's own are its own.
+/// Entries that belong in the mirror's root. The server never serves names that begin with a dot; those are internal or
+/// belong to the operating system.
 const ROOT_ENTRIES: &[&str] =
     &["crates", "index", "dist", "rustup", "manifest.json", "lost+found", "System Volume Information"];
 
 /// The files of a mirror.
 #[derive(Default)]
 pub(super) struct Listing {
-    /// Files in crates/ that are called as a crate is, by the place of their index file.
+    /// Files in crates/ with a crate file name, by the path of their index file.
     pub(super) crates: BTreeMap<String, Vec<CrateId>>,
-    /// Index files, as places below index/.
+    /// Index files, as paths relative to index/.
     pub(super) index: BTreeSet<String>,
-    /// Files of lines' records, as places below lines/.
+    /// Files of line records, as paths relative to lines/.
     pub(super) index_meta: BTreeSet<String>,
     /// Files below dist/ and rustup/, as paths.
     pub(super) dist_files: BTreeSet<String>,
-    /// What does not belong.
+    /// Entries that do not belong in a mirror.
     pub(super) problems: Vec<Problem>,
 }
 
 impl Listing {
-    /// Lists every folder of the mirror where something belongs.
+    /// Lists every folder of the mirror that clients read.
     pub(super) fn read(layout: &Layout) -> Result<Listing, Error> {
         let mut listing = Listing::default();
         for (name, _) in read_folder(layout.root())? {
@@ -39,7 +40,7 @@ impl Listing {
                 listing.add_unrecognized(name);
             }
         }
-        // Each tree of small folders takes as long to list as all crates, so they are listed side by side.
+        // A tree of small folders takes as long to list as all crates, so both are listed in parallel.
         let (crates, trees) = std::thread::scope(|scope| {
             let trees = [(layout.index(), "index"), (layout.index_meta(), ".frostmirror/lines")]
                 .map(|(root, shown)| scope.spawn(move || Listing::list_index_tree(&root, shown)));
@@ -67,7 +68,7 @@ impl Listing {
         Ok(listing)
     }
 
-    /// Every place where an index file or a file of records is or belongs, each once.
+    /// Every path where an index file or a file of records exists or belongs, without duplicates.
     pub(super) fn index_paths(&self) -> Vec<&str> {
         let places: BTreeSet<&String> = self.index.iter().chain(&self.index_meta).chain(self.crates.keys()).collect();
         places.into_iter().map(String::as_str).collect()
@@ -86,7 +87,7 @@ impl Listing {
         }
     }
 
-    /// The places of files below `root`, and what does not belong there.
+    /// Lists the files below `root` as relative paths, and the entries that do not belong there.
     fn list_index_tree(root: &Path, shown: &str) -> Result<(BTreeSet<String>, Vec<Problem>), Error> {
         let (mut alone, mut found) = (Listing::default(), BTreeSet::new());
         alone.add_index_paths(root, shown, "", &mut found)?;
@@ -103,7 +104,7 @@ impl Listing {
         for (name, kind) in read_folder(folder)? {
             let below = if path.is_empty() { name.clone() } else { format!("{path}/{name}") };
             let belongs = || name.parse::<CrateName>().is_ok_and(|name| name.index_path() == below);
-            // A name is two or three deep: `1/a`, `se/rd/serde`.
+            // An index path has two or three components: `1/a`, `se/rd/serde`.
             if kind.is_dir() && below.split('/').count() < 3 {
                 self.add_index_paths(&folder.join(&name), shown, &below, found)?;
             } else if shown == "index" && below == "config.json" && kind.is_file() {
@@ -136,7 +137,7 @@ impl Listing {
     }
 }
 
-/// The crate whose file is called `name`. A name has no dot, so the digits before the first dot begin the version.
+/// Parses a crate file name. Crate names have no dot, so the digits before the first dot begin the version.
 fn parse_crate_file_name(name: &str) -> Option<CrateId> {
     let stem = name.strip_suffix(".crate")?;
     let dash = stem[..stem.find('.')?].rfind('-')?;
@@ -144,7 +145,7 @@ fn parse_crate_file_name(name: &str) -> Option<CrateId> {
     (id.file_name() == name).then_some(id)
 }
 
-/// Names and kinds of what is in `folder`; nothing where it is not there. Links are not followed.
+/// Names and types of the entries of `folder`; none if it does not exist. Links are not followed.
 fn read_folder(folder: &Path) -> Result<Vec<(String, FileType)>, Error> {
     let listed = match fs::read_dir(folder) {
         Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(Vec::new()),

@@ -1,4 +1,4 @@
-//! Head and ledger: read whole, and held against each other.
+//! Reads the summary and the ledger completely, and compares them.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -20,71 +20,71 @@ use crate::mirror::summary::{Counts, ImportTotals, LineageTip, MirrorSummary};
 use crate::mirror::transaction::Error;
 use crate::safe_path::SafePath;
 
-/// What stands for the record of a crate that live mode brought.
+/// The record name of crates that live mode stored.
 pub(super) const LIVE_RECORDS: &str = "live/records";
 
-/// Live mode's records, relative to the mirror.
+/// Path of live mode's records relative to the mirror.
 const LIVE_RECORDS_PATH: &str = ".frostmirror/live/records";
 
-/// What is on record of the whole mirror.
+/// All records about the mirror.
 pub(in crate::mirror) struct Metadata {
-    /// `manifest.json`, where it can be read.
+    /// `manifest.json`, if it can be read.
     pub(in crate::mirror) summary: Option<MirrorSummary>,
-    /// Something is at its place.
+    /// Whether the path exists.
     summary_exists: bool,
-    /// The records that can be read, in the order of import.
+    /// The readable records, in the order of import.
     pub(in crate::mirror) records: Vec<RecordHeader>,
-    /// The names of those that cannot.
+    /// The names of unreadable records.
     pub(in crate::mirror) unreadable: Vec<String>,
-    /// Every crate that a record names, as the last one that does.
+    /// Every crate that a record names, as the last such record states it.
     pub(in crate::mirror) crates: HashMap<CrateId, CrateRef>,
-    /// What is on record of rustup artifacts; `None` where it cannot be read, or is gone though the ledger names some.
+    /// The record of dist files. `None` if it is unreadable, or if it is missing although the ledger names dist files.
     pub(in crate::mirror) dist_files: Option<DistFiles>,
-    /// Every rustup artifact that a record names: each digest that it ever had, with the latest time.
+    /// Every dist file that a record names: each digest that it ever had, with the latest time.
     pub(in crate::mirror) dist_file_digests: BTreeMap<SafePath, Vec<DistFile>>,
-    /// Numbers of lines of live mode's records that are none.
+    /// Line numbers of invalid lines in live mode's records.
     pub(in crate::mirror) damaged_live_lines: Vec<usize>,
-    /// What live mode's records come to, and what is written of that; `None` where nothing is.
+    /// Totals computed from live mode's records, and the stored totals (`None` if not stored).
     live_totals: (LiveTotals, Option<LiveTotals>),
-    /// Rustup artifacts that live mode brought, with their digests.
+    /// Dist files that live mode stored, with their digests.
     live_dist_files: Vec<(SafePath, Sha256)>,
-    /// Lineages that were let go.
+    /// Retired lineages.
     retirements: Vec<Retirement>,
-    /// How names are spelled, by the place of their index file.
+    /// The spelling of crate names, by index path.
     crate_names: OnceLock<HashMap<String, CrateName>>,
 }
 
 /// The first lines of a record.
 pub(in crate::mirror) struct RecordHeader {
-    /// The head as of that import.
+    /// The totals of the summary after that import.
     pub(in crate::mirror) totals: ImportTotals,
-    /// The bundle as its lineage's newest.
+    /// The bundle as the newest of its lineage.
     pub(in crate::mirror) lineage: LineageTip,
-    /// It is of a snapshot, which is of no lineage: those that it brought along have records of their own.
+    /// Whether the record is of a snapshot. A snapshot has no lineage; the lineages in it have their own records.
     is_snapshot: bool,
 }
 
-/// What the ledger says of a crate.
+/// What the ledger states about a crate.
 pub(in crate::mirror) struct CrateRef {
-    /// Its digest.
+    /// The digest of the crate file.
     pub(in crate::mirror) sha256: Sha256,
-    /// The record that says so.
+    /// The record that states it.
     pub(in crate::mirror) record: Arc<str>,
-    /// Its file was left out and never sent.
+    /// Whether the file was excluded and never sent.
     index_only: bool,
-    /// The newest record of a lineage of the head names it as held.
+    /// Whether the newest record of a lineage of the summary names it as stored.
     is_current: bool,
 }
 
 impl CrateRef {
-    /// Whether the newest record of a lineage names it as held.
+    /// Whether the newest record of a lineage names it as stored.
     pub(super) fn is_current(&self) -> bool {
         self.is_current
     }
 }
 
 impl Metadata {
-    /// Reads head and ledger.
+    /// Reads the summary and the ledger.
     pub(super) fn read(layout: &Layout) -> Result<Metadata, Error> {
         let head = MirrorSummary::read(layout)?;
         let mut metadata = Metadata {
@@ -101,7 +101,7 @@ impl Metadata {
             retirements: retired::read_retirements(layout)?,
             crate_names: OnceLock::new(),
         };
-        // One that was let go by a collection that did not come to write the head needs nothing any more.
+        // A collection may have retired the lineage without writing the summary. Such a lineage needs nothing.
         let counts = |lineage: &&LineageTip| {
             !retired::is_retired(
                 &metadata.retirements,
@@ -113,7 +113,7 @@ impl Metadata {
         let newest: HashSet<String> = lineages.map(|lineage| lineage.record.clone()).collect();
         let mut reader = Reader::new(layout);
         for name in ledger::record_names(layout)? {
-            // What the system cannot read is of as little use as what is no record.
+            // An unreadable file is as useless as an invalid record.
             match reader.read(&name).ok().flatten().filter(|record| matches_file_name(&name, &record.manifest)) {
                 Some(record) => metadata.add_record(&name, record, newest.contains(&name)),
                 None => metadata.unreadable.push(name),
@@ -141,7 +141,7 @@ impl Metadata {
                     place.insert(named);
                 }
                 Entry::Occupied(mut before) => {
-                    // It came with some bundle, or came with none.
+                    // Several records may name the crate; its flags are combined.
                     let (left_out, current) = (before.get().index_only, before.get().is_current);
                     before.insert(CrateRef {
                         index_only: named.index_only && left_out,
@@ -164,7 +164,7 @@ impl Metadata {
         self.records.push(RecordHeader { totals: record.totals, lineage, is_snapshot: snapshot });
     }
 
-    /// What live mode brought is current, as what the newest record of a lineage names is.
+    /// Live mode's crates are current, like those that the newest record of a lineage names.
     fn add_live_records(&mut self, file: RecordFile) {
         let record: Arc<str> = LIVE_RECORDS.into();
         self.live_totals.0 = live::sum_totals(&file.records);
@@ -188,12 +188,13 @@ impl Metadata {
         }
     }
 
-    /// What is wrong with live mode's records, where this many lines of them are none; and what must be fetched again.
+    /// Problems of live mode's records, including the number of invalid lines, and the files that must be fetched
+    /// again.
     pub(super) fn check_live(&self) -> (Vec<Problem>, Vec<(SafePath, Sha256)>) {
         let damaged = self.damaged_live_lines.iter().map(|number| Fault::LiveRecord { number: *number });
         let mut problems: Vec<Problem> = damaged.map(|fault| Problem::new(LIVE_RECORDS_PATH, fault)).collect();
         let (found, says) = self.live_totals;
-        // Without a file the numbers are taken from the records.
+        // Without a file, the totals come from the records.
         if let Some(says) = says.filter(|says| *says != found) {
             let fault =
                 Fault::LiveCounts { says: says.crates + says.dist_files, found: found.crates + found.dist_files };
@@ -201,7 +202,7 @@ impl Metadata {
         }
         let mut repairs = Vec::new();
         let Some(artifacts) = &self.dist_files else { return (problems, repairs) };
-        // What moves may be another one by now, or gone with it.
+        // A mutable file may have been replaced or removed since.
         for (path, sha256) in self.live_dist_files.iter().filter(|(path, _)| MutableName::from_path(path).is_none()) {
             if artifacts.0.get(path).is_none_or(|held| held.sha256 != *sha256) {
                 problems.push(Problem::new(path.as_str(), Fault::LiveDistFile));
@@ -211,7 +212,7 @@ impl Metadata {
         (problems, repairs)
     }
 
-    /// Whether nothing is on record at all.
+    /// Whether there are no records at all.
     pub(super) fn is_empty(&self) -> bool {
         self.live_totals.0 == LiveTotals::default()
             && self.records.is_empty()
@@ -219,23 +220,23 @@ impl Metadata {
             && !self.summary_exists
     }
 
-    /// Whether the record called `name` can be read.
+    /// Whether the record `name` can be read.
     pub(in crate::mirror) fn has_record(&self, name: &str) -> bool {
         self.records.iter().any(|record| record.lineage.record == name)
     }
 
-    /// Whether the ledger names the crate and no bundle ever brought its file.
+    /// Whether the ledger names the crate but no bundle contained its file.
     pub(in crate::mirror) fn is_index_only(&self, id: &CrateId) -> bool {
         self.crates.get(id).is_some_and(|named| named.index_only)
     }
 
-    /// How the ledger spells the name whose index file is at `place`; asked only where index files are lost.
+    /// The ledger's spelling of the crate name for an index path. Used only if index files are missing.
     pub(super) fn crate_name_at(&self, path: &str) -> Option<&CrateName> {
         let by_place = || self.crates.keys().map(|id| (id.name.index_path(), id.name.clone())).collect();
         self.crate_names.get_or_init(by_place).get(path)
     }
 
-    /// Crates that the newest bundle of a lineage brought or relied on.
+    /// Crates that the newest bundle of a lineage added or relied on.
     pub(super) fn current_crates(&self) -> impl Iterator<Item = (&CrateId, &CrateRef)> {
         self.crates.iter().filter(|(_, named)| named.is_current)
     }
@@ -245,7 +246,7 @@ impl Metadata {
         let mut newest: BTreeMap<&str, &LineageTip> = BTreeMap::new();
         for RecordHeader { lineage, .. } in self.records.iter().filter(|record| !record.is_snapshot) {
             let known = newest.entry(&lineage.id).or_insert(lineage);
-            // Of one bundle, what it says itself came later than what a snapshot said of it.
+            // For the same bundle, its own record is newer than what a snapshot states about it.
             if known.bundle == lineage.bundle || !known.is_newer(lineage) {
                 *known = lineage;
             }
@@ -253,7 +254,7 @@ impl Metadata {
         newest
     }
 
-    /// The newest readable record of each lineage that counts and that the head does not name.
+    /// The newest readable record of each active lineage that the summary does not name.
     pub(in crate::mirror) fn lineages_missing_from_summary(&self) -> impl Iterator<Item = &LineageTip> {
         let named: HashSet<&str> =
             self.summary.iter().flat_map(|head| &head.lineages).map(|lineage| lineage.id.as_str()).collect();
@@ -263,7 +264,7 @@ impl Metadata {
         })
     }
 
-    /// What is wrong with head and ledger, where this is on disk.
+    /// Problems of the summary and the ledger, given the counts on disk.
     pub(super) fn check(&self, counts: &Counts) -> Vec<Problem> {
         let unreadable = |name: &String| Problem::new(format!(".frostmirror/ledger/{name}"), Fault::LedgerRecord);
         let mut problems: Vec<Problem> = self.unreadable.iter().map(unreadable).collect();
@@ -271,7 +272,7 @@ impl Metadata {
         let found = self.records.len() as u64;
         let Some(head) = &self.summary else {
             head_fault(if self.summary_exists { SummaryFault::Damaged } else { SummaryFault::Missing });
-            // The newest record has a copy of the head, which knows how many there were.
+            // The newest record contains a copy of the totals, which state the number of records.
             if let Some(says) = self.records.last().map(|record| record.totals.imports).filter(|says| *says != found) {
                 head_fault(SummaryFault::Imports { says, found });
             }
@@ -294,7 +295,7 @@ impl Metadata {
         let newest = self.newest_records();
         for lineage in &head.lineages {
             let (id, record) = (lineage.id.clone(), lineage.record.clone());
-            // From where its number jumped stands in no record: it follows from all of them.
+            // No record states where the number jumped; it follows from all records.
             let said = LineageTip { gap_after: None, ..lineage.clone() };
             if !self.records.iter().any(|known| known.lineage == said) {
                 head_fault(SummaryFault::MissingRecord { lineage: id, record });
@@ -310,7 +311,7 @@ impl Metadata {
     }
 }
 
-/// Whether a record is in the file that is called for its bundle.
+/// Whether a record is in the file that is named after its bundle.
 fn matches_file_name(name: &str, manifest: &Manifest) -> bool {
     name.strip_suffix(".json").and_then(|name| name.split_once('-')).is_some_and(|(_, id)| id == manifest.id)
 }

@@ -1,4 +1,4 @@
-//! What an audit can find wrong, and the list of what must be fetched again.
+//! The problems that an audit can find, and the list of crates and dist files to fetch again.
 
 use serde::Serialize;
 
@@ -7,7 +7,7 @@ use crate::crate_id::{CrateId, CrateName, Version};
 use crate::digest::Sha256;
 use crate::safe_path::SafePath;
 
-/// One thing that is wrong.
+/// One problem.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Problem {
     /// The file or folder, relative to the mirror.
@@ -28,7 +28,7 @@ impl Problem {
 
 impl std::fmt::Display for Problem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Names on disk are anybody's; they must not steer the terminal.
+        // File names on disk are untrusted and must not control the terminal.
         write!(f, "{}: {}", self.path.escape_debug(), self.fault)
     }
 }
@@ -36,72 +36,72 @@ impl std::fmt::Display for Problem {
 /// What is wrong with a file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum Fault {
-    /// The bytes are not those that upstream published.
+    /// The bytes differ from those that upstream published.
     #[error("its SHA-256 is {actual}, and the one on record is {expected}")]
     Digest {
-        /// On record.
+        /// The recorded digest.
         expected: Sha256,
-        /// Of the bytes.
+        /// The digest of the bytes.
         actual: Sha256,
     },
-    /// A crate's file is not there.
+    /// A crate file is missing.
     #[error("is missing; a line of {index} names it")]
     Missing {
         /// The index file that names it.
         index: String,
     },
-    /// The system cannot read it.
+    /// The file cannot be read.
     #[error("cannot be read: {why}")]
     Unreadable {
-        /// What the system says.
+        /// The system's error message.
         why: String,
     },
-    /// A crate's file without an index line.
+    /// A crate file without an index line.
     #[error("no index line names it")]
     NotIndexed,
     /// A file that does not belong to a mirror.
     #[error("nothing names it")]
     Unrecognized,
-    /// A link, a folder or a device where a file belongs.
+    /// A link, a folder or a device instead of a file.
     #[error("is not a regular file")]
     NotAFile,
     /// A line that cargo cannot read.
     #[error("line {number} is no index line")]
     InvalidLine {
-        /// From 1.
+        /// Line number from 1.
         number: usize,
     },
-    /// A line of a crate whose index file is another.
+    /// A line of a crate that belongs in another index file.
     #[error("line {number} is of {id}, which does not belong there")]
     Misplaced {
-        /// From 1.
+        /// Line number from 1.
         number: usize,
-        /// The crate that it is of.
+        /// The crate of the line.
         id: CrateId,
     },
-    /// A second line of one version.
+    /// A second line of a version.
     #[error("line {number} is one more line of {id}")]
     Duplicate {
-        /// From 1.
+        /// Line number from 1.
         number: usize,
-        /// The crate that it is of.
+        /// The crate of the line.
         id: CrateId,
     },
-    /// A line that is not the one on record.
+    /// A line that differs from the recorded one.
     #[error("line {number}, of {id}, is not the one on record")]
     Altered {
-        /// From 1.
+        /// Line number from 1.
         number: usize,
-        /// The crate that it is of.
+        /// The crate of the line.
         id: CrateId,
     },
-    /// A line that is on record is not there.
+    /// A recorded line is missing.
     #[error("the line of {id} is missing, which is on record")]
     MissingLine {
         /// The crate.
         id: CrateId,
     },
-    /// A crate that the newest bundle of a lineage brought or relied on is not in the index.
+    /// A crate that the newest bundle of a lineage added or relied on is not in the index.
     #[error("the line of {id} is missing, which {} names", book(record))]
     NotInIndex {
         /// The crate.
@@ -109,10 +109,10 @@ pub enum Fault {
         /// The record that names it.
         record: String,
     },
-    /// A line of the file is no record.
+    /// A line of the file is not a valid record.
     #[error("line {number} is no record of an index line")]
     InvalidRecord {
-        /// From 1.
+        /// Line number from 1.
         number: usize,
     },
     /// A line has no record.
@@ -121,7 +121,7 @@ pub enum Fault {
         /// The crate.
         id: CrateId,
     },
-    /// A record contradicts the line that it is of.
+    /// A record contradicts its index line.
     #[error("has another checksum for {id} than its index line")]
     RecordChecksum {
         /// The crate.
@@ -135,59 +135,59 @@ pub enum Fault {
         /// The record.
         record: String,
     },
-    /// The file is missing or not what it must be.
+    /// `manifest.json` is missing or wrong.
     #[error("{0}")]
     Summary(SummaryFault),
-    /// A rustup artifact is not there.
+    /// A dist file is missing.
     #[error("is missing; it is on record as held")]
     MissingDistFile,
-    /// What was recorded of rustup artifacts is lost or cannot be read.
+    /// The record of dist files is missing or unreadable.
     #[error("is not there or is no record of rustup artifacts")]
     DistFileRecords,
-    /// A record of the ledger cannot be read as one.
+    /// A record of the ledger is invalid.
     #[error("is no record of an import")]
     LedgerRecord,
-    /// `crates/index` is not the link that it must be.
+    /// `crates/index` is not the required link.
     #[error("{state}")]
     Link {
-        /// What it is.
+        /// What it is instead.
         state: String,
     },
-    /// An import or a collection was killed.
+    /// An import or a garbage collection was killed.
     #[error("an import or a collection was killed while it changed files; it must be run again")]
     Interrupted,
-    /// A line of live mode's records is none.
+    /// A line of live mode's records is invalid.
     #[error("line {number} is no record of what live mode brought")]
     LiveRecord {
-        /// From 1.
+        /// Line number from 1.
         number: usize,
     },
-    /// The numbers of live mode's records are not theirs.
+    /// The stored totals of live mode differ from its records.
     #[error("says that live mode brought {says} files, and {found} are on record")]
     LiveCounts {
-        /// In the file.
+        /// The stored total.
         says: u64,
-        /// On record.
+        /// The total of the records.
         found: u64,
     },
-    /// A rustup artifact that live mode brought is not on record as held.
+    /// A dist file that live mode stored is not recorded as stored.
     #[error("is not on record as held with the digest that live mode's records have")]
     LiveDistFile,
     /// Live mode was killed.
     #[error("live mode was killed while it placed files; whatever changes the mirror next completes it")]
     LiveInterrupted,
-    /// `index/config.json` is not what cargo reads.
+    /// `index/config.json` is not a registry configuration that cargo reads.
     #[error("is not the configuration of a registry")]
     Config,
 }
 
-/// A record as the user knows it.
+/// The name of a record for users.
 fn book(record: &str) -> String {
     if record == LIVE_RECORDS { record.to_owned() } else { format!("the ledger's {record}") }
 }
 
 impl Fault {
-    /// Whether it is of our own records, which a rebuild makes anew.
+    /// Whether the problem concerns a derived record, which `rebuild` restores.
     pub fn is_rebuildable(&self) -> bool {
         use Fault as F;
         matches!(
@@ -205,7 +205,7 @@ impl Fault {
         )
     }
 
-    /// Whether it is a file that only a person can judge.
+    /// Whether the file is unknown, so that only a person can decide about it.
     pub fn is_stray(&self) -> bool {
         matches!(self, Fault::Unrecognized | Fault::NotAFile | Fault::NotIndexed)
     }
@@ -214,28 +214,28 @@ impl Fault {
 /// What is wrong with `manifest.json`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum SummaryFault {
-    /// It is not there.
+    /// The file is missing.
     #[error("is missing")]
     Missing,
-    /// It is no head.
+    /// The file is not a valid summary.
     #[error("is damaged")]
     Damaged,
-    /// A number is not what is on disk.
+    /// A count differs from the files on disk.
     #[error("says {says} {what}, and {found} are on disk")]
     Count {
-        /// Of what.
+        /// What is counted.
         what: &'static str,
-        /// In the file.
+        /// The count in the file.
         says: u64,
-        /// On disk.
+        /// The count on disk.
         found: u64,
     },
-    /// The ledger lacks records, or has more.
+    /// The ledger has fewer or more records than stated.
     #[error("says {says} imports, and the ledger has {found} records")]
     Imports {
-        /// In the file.
+        /// The number in the file.
         says: u64,
-        /// In the ledger.
+        /// The number in the ledger.
         found: u64,
     },
     /// A lineage's newest record is not in the ledger.
@@ -246,7 +246,7 @@ pub enum SummaryFault {
         /// The record.
         record: String,
     },
-    /// The ledger has a lineage that the head lacks.
+    /// The ledger has a lineage that the summary lacks.
     #[error("does not name lineage {lineage}, whose newest record is {record}")]
     MissingLineage {
         /// The lineage.
@@ -267,9 +267,9 @@ pub enum SummaryFault {
 /// A crate that must be fetched again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Repair {
-    /// Which.
+    /// The crate.
     pub id: CrateId,
-    /// The digest that it must have: upstream's, as it is on record.
+    /// The digest that the file must have: upstream's, as recorded.
     pub sha256: Sha256,
 }
 
@@ -290,8 +290,8 @@ enum RepairLine<'a> {
 }
 
 impl Repair {
-    /// The text of a repair list: JSON, one object a line, with `kind` and what is of that kind: `crate` has `name`,
-    /// `version` and `sha256`; `artifact`, which is one of rustup, has `path` and `sha256`.
+    /// The text of a repair list: JSON, one object per line. An object with `kind` `crate` has `name`, `version` and
+    /// `sha256`. An object with `kind` `artifact` (a dist file) has `path` and `sha256`.
     pub fn render_list(repairs: &[Repair], artifacts: &[(SafePath, Sha256)]) -> String {
         let crates = repairs.iter().map(|Repair { id, sha256 }| RepairLine::Crate {
             name: &id.name,

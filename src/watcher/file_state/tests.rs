@@ -1,4 +1,4 @@
-//! What the state machine decides, with times made up.
+//! Decisions of the state machine at simulated times.
 
 use super::*;
 
@@ -29,7 +29,7 @@ fn missing() -> Outcome {
 }
 
 impl FileStates {
-    /// The folder holds this one file.
+    /// The folder contains only this file.
     fn see_file(&mut self, stamp: FileStamp, now: f64) {
         self.update(&BTreeMap::from([(OsString::from(NAME), stamp)]), s(now));
     }
@@ -38,7 +38,7 @@ impl FileStates {
         self.due_files(s(now)) == [NAME]
     }
 
-    /// A trial without time that leaves the file as it was.
+    /// An instant attempt that does not change the file.
     fn attempt(&mut self, stamp: FileStamp, verdict: Outcome, now: f64) -> Option<String> {
         let trial = Attempt { began: s(now), before: stamp, after: Some(stamp), outcome: verdict };
         self.record_attempt(name(), trial, s(now))
@@ -56,7 +56,7 @@ fn renamed_and_closed_files_are_due_immediately() {
     assert!(!files.is_due(5.0) && files.is_due(7.0));
     files.apply_hint(name(), ChangeHint::Complete, s(5.0));
     assert!(files.is_due(5.0));
-    // On a polled folder too, should a notice come after all.
+    // Events may arrive for a polled folder too.
     files.is_polling = true;
     assert!(files.is_due(5.0));
 }
@@ -83,7 +83,7 @@ fn an_invalid_bundle_is_rejected_only_after_the_quiet_period() {
     assert!(!files.can_reject(name(), s(6.9)) && files.can_reject(name(), s(7.0)));
     assert_eq!(files.attempt(stamp(10, 1), bad(), 7.0), Some("bad".to_owned()));
     assert_eq!((files.status(), files.next_due()), (FileStatus::Rejected("bad"), None));
-    // Where it could not be moved, it stays refused until it changes.
+    // If it could not be moved, it stays rejected until it changes.
     files.see_file(stamp(10, 1), 100.0);
     assert_eq!(files.next_due(), None);
     files.see_file(stamp(11, 2), 103.0);
@@ -97,7 +97,7 @@ fn a_growing_file_is_waited_for() {
         let now = f64::from(n) * 3.0;
         files.see_file(stamp(u64::from(n), u64::from(n)), now);
         assert_eq!(files.status(), FileStatus::Arriving("it may still be arriving"));
-        // The copy stalls longer than the quiet time of a closed file, and a trial finds it cut.
+        // The copy pauses longer than the quiet period of a closed file, and an attempt finds it truncated.
         if n % 5 == 0 {
             assert_eq!(files.attempt(stamp(u64::from(n), u64::from(n)), bad(), now + 1.0), None);
         }
@@ -111,7 +111,7 @@ fn a_preallocated_copy_is_not_rejected() {
     let mut files = file_states(false);
     files.see_file(stamp(1000, 1), 0.0);
     files.apply_hint(name(), ChangeHint::Writing, s(0.0));
-    // Writes were told of and no closing: two seconds of silence prove nothing.
+    // The system reported writes and no closing: two seconds without a change prove nothing.
     assert!(!files.is_due(3.0) && !files.can_reject(name(), s(3.0)));
     for n in 1..10u32 {
         files.apply_hint(name(), ChangeHint::Writing, s(f64::from(n) * 5.0));
@@ -129,7 +129,7 @@ fn a_polled_folder_delays_rejection_but_not_import() {
     assert!(files.is_due(2.0));
     assert_eq!(files.attempt(stamp(10, 1), bad(), 3.0), None);
     assert!(!files.is_due(29.0));
-    // Written in place without a change of length.
+    // The file was overwritten with the same length.
     files.see_file(stamp(10, 2), 29.0);
     assert_eq!(files.attempt(stamp(10, 2), bad(), 58.9), None);
     assert_eq!(files.attempt(stamp(10, 2), bad(), 59.0), Some("bad".to_owned()));
@@ -145,7 +145,7 @@ fn a_file_that_changes_during_an_attempt_is_arriving() {
         assert!(matches!(files.status(), FileStatus::Arriving(_)));
         assert!(!files.is_due(51.9) && files.is_due(52.0));
     }
-    // The trial was of a later state than the last look had.
+    // The attempt was of a later state than the last scan.
     let mut files = file_states(false);
     files.see_file(stamp(10, 1), 0.0);
     assert_eq!(files.attempt(stamp(10, 2), bad(), 40.0), None);
@@ -178,10 +178,10 @@ fn blocked_imports_back_off() {
         assert_eq!(files.next_due(), Some(s(now + pause)));
         now += pause;
     }
-    // Permissions were changed: that may be all that it needed.
+    // A change of permissions may remove the obstacle.
     files.apply_hint(name(), ChangeHint::Touched, s(now + 1.0));
     assert!(files.is_due(now + 1.0));
-    // A mirror in use is free soon, however long it has been so.
+    // A locked mirror is retried without a growing delay.
     for n in 0..50 {
         let now = now + 2.0 + f64::from(n);
         files.attempt(stamp(10, 1), Outcome::MirrorLocked("held".to_owned()), now);
@@ -197,7 +197,7 @@ fn missing_files_are_forgotten() {
     assert_eq!(files.record_attempt(name(), trial, s(2.0)), None);
     assert_eq!(files.statuses().count(), 0);
     files.see_file(stamp(10, 1), 3.0);
-    // Moved away by us, while another of its name came.
+    // The watcher moved the file away, and another file of that name arrived.
     let trial = Attempt { began: s(5.0), before: stamp(10, 1), after: Some(stamp(9, 9)), outcome: Outcome::Gone };
     assert_eq!(files.record_attempt(name(), trial, s(5.0)), None);
     assert_eq!(files.statuses().count(), 0);
