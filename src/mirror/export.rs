@@ -1,16 +1,17 @@
-//! A mirror's crates as a folder that cargo builds from without any server: copied out, never changed.
+//! Exports a mirror's crates as a folder from which cargo builds without a server. The files are copies or hard links;
+//! the mirror does not change.
 //!
-//! | file | what it knows |
+//! | file | purpose |
 //! |---|---|
-//! | `output_dir` | the folder: built beside its place, and placed when it is whole |
+//! | `output_dir` | the folder: built under a temporary name and renamed when complete |
 //! | `local_registry` | `.crate` files and index, for cargo's `local-registry` |
-//! | `vendor` | crates unpacked, for cargo's `directory` |
-//! | [`unpack`] | one hostile `.crate`, unpacked as cargo would, or refused |
+//! | `vendor` | unpacked crates, for cargo's `directory` |
+//! | [`unpack`] | unpacks one hostile `.crate` as cargo would, or rejects it |
 //!
-//! The mirror is locked against changes meanwhile. Every file is hashed on its way out, so that rot stops the export by
-//! name and never travels on. The folder has its name only when everything in it is whole and durable; until then it is
-//! `.frostmirror-export-…` beside it, and goes when the export fails, is interrupted, or, after a kill, with the next
-//! export to the same place.
+//! The export locks the mirror against changes. It hashes every file that it exports, so a corrupt file stops the
+//! export with an error that names it. The folder gets its final name only when all its content is complete and
+//! durable. Until then its name is `.frostmirror-export-…`. The export removes it on failure or interruption. After a
+//! kill, the next export to the same path removes it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -31,24 +32,24 @@ mod output_dir;
 pub mod unpack;
 mod vendor;
 
-/// Every checkpoint of an export, in the order in which one of at least one crate passes them.
+/// All checkpoints of an export of at least one crate, in order.
 pub const CHECKPOINTS: &[&str] =
     &["export:begun", "export:read", "export:half", "export:filled", "export:synced", "export:placed"];
 
-/// What was exported.
+/// The result of an export.
 #[derive(Debug)]
 pub struct ExportReport {
     /// The folder, as the system spells it.
     pub folder: PathBuf,
-    /// Crates in it, one a version.
+    /// Number of exported crates, counted per version.
     pub crates: u64,
-    /// Bytes of their files: as `.crate`, or unpacked.
+    /// Total bytes of their files: as `.crate`, or unpacked.
     pub bytes: u64,
-    /// Lines of the index whose crate a platform filter left out.
+    /// Index lines whose crate a platform filter excluded.
     pub index_only: u64,
     /// Files that are hard links to those of the mirror.
     pub hard_linked: u64,
-    /// Why files are copies where a hard link was tried: what the system said of the first.
+    /// The system's error for the first failed hard link, if files were copied instead.
     pub link_failure: Option<String>,
     /// Crates that could not be unpacked and are not in the folder, by name.
     pub skipped: Vec<SkippedCrate>,
@@ -56,12 +57,12 @@ pub struct ExportReport {
     pub case_conflicts: Vec<CaseConflict>,
 }
 
-/// A crate that an export lacks, since it cannot be unpacked as upstream published it.
+/// A crate that is missing from an export because it cannot be unpacked.
 #[derive(Debug)]
 pub struct SkippedCrate {
     /// The crate.
     pub id: CrateId,
-    /// What is wrong with it.
+    /// Why it was rejected.
     pub reason: unpack::Rejection,
 }
 
@@ -74,25 +75,25 @@ pub struct CaseConflict {
     pub paths: Vec<String>,
 }
 
-/// An export that failed. Nothing is left of it, and the mirror is as it was.
+/// The export failed. It leaves no files, and the mirror is unchanged.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The folder that was asked for cannot be made there.
+    /// The requested folder cannot be created.
     #[error("`{}` {}", folder.display(), why.description())]
     Target {
         /// The folder.
         folder: PathBuf,
-        /// What is in the way.
+        /// The obstacle.
         why: Obstacle,
     },
-    /// Index, records and files of the mirror do not agree.
+    /// Index, records and files of the mirror contradict each other.
     #[error("the mirror is damaged")]
     Damaged {
-        /// Everything that is wrong.
+        /// All problems.
         #[source]
         problems: Problems,
     },
-    /// Something in the mirror is not what is on record of it.
+    /// A file of the mirror differs from its record.
     #[error("`{path}` {fault}")]
     Corrupt {
         /// The file, relative to the mirror.
@@ -108,26 +109,26 @@ pub enum Error {
     Write {
         /// The file or folder.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
-    /// Whoever listens to the progress wants no more of it.
+    /// The sink requested a stop.
     #[error("interrupted")]
     Stopped,
 }
 
-/// What stands in the way of a folder.
+/// Why the requested folder cannot be created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Obstacle {
-    /// It is there, and something is in it.
+    /// The folder exists and is not empty.
     NotEmpty,
-    /// A file is there.
+    /// The path is a file.
     NotAFolder,
-    /// It is in the mirror.
+    /// The path is inside the mirror.
     InMirror,
-    /// It has no name of its own, as the root of a file system.
+    /// The path has no file name, such as the root of a file system.
     NoName,
-    /// Another file system begins there, so that nothing can be renamed to it.
+    /// The path is a mount point, so nothing can be renamed to it.
     MountPoint,
 }
 
@@ -144,8 +145,9 @@ impl Obstacle {
 }
 
 impl ReadGuard {
-    /// Makes `folder`, which must be absent or empty, a `local-registry` of cargo's: `NAME-VERSION.crate` files, hard
-    /// links to the mirror's where the file systems allow it, and copies of the index files.
+    /// Exports cargo's `local-registry` to `folder`, which must be absent or empty. It contains `NAME-VERSION.crate`
+    /// files and copies of the index files. The crate files are hard links to the mirror's, if the file systems allow
+    /// that.
     ///
     /// # Errors
     /// See [`Error`].
@@ -153,8 +155,8 @@ impl ReadGuard {
         local_registry::export(&self.layout, folder, sink)
     }
 
-    /// Makes `folder`, which must be absent or empty, a `directory` source of cargo's: every crate unpacked below
-    /// `NAME-VERSION/`, with its `.cargo-checksum.json`. Crates that cannot be unpacked are left out and named.
+    /// Exports a `directory` source for cargo to `folder`, which must be absent or empty. Every crate is unpacked below
+    /// `NAME-VERSION/`, with its `.cargo-checksum.json`. Crates that cannot be unpacked are skipped and reported.
     ///
     /// # Errors
     /// See [`Error`].
@@ -163,7 +165,7 @@ impl ReadGuard {
     }
 }
 
-/// What the index lists, each file of it handed on; a mirror in which something does not agree is refused.
+/// Reads the inventory and passes each index file to `each`. Rejects a mirror with contradictions.
 fn read_inventory(
     layout: &Layout,
     sink: &dyn Sink,
@@ -179,13 +181,13 @@ fn read_inventory(
     }
 }
 
-/// The bytes of a crate are not those on record.
+/// The error for a crate whose bytes differ from the recorded digest.
 fn corrupt_crate(entry: &InventoryEntry, actual: Sha256) -> Error {
     let path = entry.id.crate_path().to_string();
     Error::Corrupt { path, fault: format!("has SHA-256 {actual}, and the one on record is {}", entry.cksum) }
 }
 
-/// A crate's file is not there, or is no file.
+/// The error for a crate file that is missing or not a regular file.
 fn missing_crate(entry: &InventoryEntry) -> Error {
     Error::Corrupt { path: entry.id.crate_path().to_string(), fault: "is missing; the index names it".to_owned() }
 }
@@ -199,8 +201,8 @@ fn check_stopped(sink: &dyn Sink) -> Result<(), Error> {
     if sink.is_cancelled() { Err(Error::Stopped) } else { Ok(()) }
 }
 
-/// Does `work`, which gives bytes, for every crate on several threads, each with a buffer of its own. After a failure
-/// nothing new is begun; the first crate in order that failed is told.
+/// Runs `work` for every crate on several threads, each with its own buffer, and sums the bytes. After a failure it
+/// starts no new crate, and returns the error of the first failed crate in order.
 fn for_each_crate(
     crates: &[&InventoryEntry],
     sink: &dyn Sink,

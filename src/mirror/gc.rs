@@ -1,31 +1,34 @@
-//! Collection: what no lineage needs any more is planned, shown, and removed.
+//! Garbage collection: plans, shows and removes files that no lineage needs.
 //!
-//! **Current** is what the newest bundle of each lineage names, whether it shipped it, relied on it, kept it for another
-//! input, or left its file out; and what live mode brought, until that is let go as a lineage is. Of everything else only that is removed which some bundle on record brought; what came
-//! in any other way is reported as a stranger and stays. Where numbers and times disagree on which bundle is the newest,
-//! what either names is current, and what a bundle names stays current where only a bundle whose number came with a jump is
-//! later; until the newest bundle is accepted, which a note in the ledger remembers. A record that `manifest.json` knows of and the ledger lacks might be the newest:
-//! then nothing is removed.
+//! **Current** files are those that the newest bundle of each lineage names. It does not matter whether the bundle
+//! shipped the file, relied on it, kept it for another input, or excluded it. Files of live mode are current until live
+//! mode is retired like a lineage. A collection removes other files only if a bundle on record brought them. It reports
+//! all remaining files as unrecognized and keeps them. If numbers and times disagree about the newest bundle, the files
+//! of each candidate are current. If a later bundle's number has a gap before it, the files of the earlier bundle stay
+//! current. Both last until the newest bundle is accepted, which a note in the ledger records. If the ledger lacks a
+//! record that `manifest.json` names, that record might be the newest. Then nothing is removed.
 //!
-//! **Two steps.** A client may have read an index line just before it goes, and fetch the crate after. So lines go first,
-//! and their crates when a grace time has passed, in a later run; `removals` remembers since when. A crate whose line
-//! came back, or that became current again, is off that list by itself: a plan is made from the tree and the records.
+//! **Two steps.** A client may read an index line just before its removal, and fetch the crate afterwards. So a
+//! collection removes lines first. A later run removes their crates when a grace period has passed; `removals` stores
+//! since when. A crate whose line returns, or that becomes current again, drops off that list, because a plan is made
+//! from the files and the records.
 //!
-//! The steps, with a named checkpoint after each at which a test kills the process (`-half`: in the middle of one):
+//! The steps follow. Each ends with a named checkpoint at which a test kills the process (`-half`: in the middle of a
+//! step):
 //!
-//! 1. The plan, from names, sizes and records; the bytes of crates are not read.
-//! 2. What index files and their records become is staged and made durable.
-//! 3. The notes of lineages that are let go or whose newest bundle is accepted; the list of removals.
-//! 4. Index files, dependents first; then the records of lines; then the names of rustup artifacts, which is what rustup
-//!    asks for first; then folders that are left empty.
-//! 5. The names are durable by now: the crates and the other rustup artifacts that are due. What is on record of rustup
-//!    artifacts, the list of removals, and the head.
+//! 1. The plan, from names, sizes and records. The bytes of crates are not read.
+//! 2. The new content of index files and records is staged and made durable.
+//! 3. The notes of retired lineages and accepted bundles; the list of pending removals.
+//! 4. Index files, dependents first; then the records of lines; then the names of dist files that rustup requests
+//! first; then empty folders.
+//! 5. The removed names are durable by now: the crates and other dist files that are due. Then the record of dist
+//! files, the list of pending removals, and the summary.
 //!
-//! Where the disk is short of room, nothing is staged ahead: the reserve is given up and crates that have no lines go first,
-//! and index files and records change one part at a time (see the page of the layout).
+//! On a nearly full disk, nothing is staged ahead. The reserve is released, crates without lines are removed first, and
+//! index files and records change one part at a time (see the page of the layout).
 //!
-//! Killed anywhere, no line names a missing crate, no channel that is served names a component that went because of it,
-//! and the next run finds in the tree what is left to do.
+//! After a kill at any point, no line names a missing crate. No served channel names a component that was removed
+//! because of it. The next run determines the remaining work from the files.
 
 mod dist_scan;
 mod apply;
@@ -65,7 +68,7 @@ use pending_deletions::PendingDeletions;
 pub use plan_report::PlanReport;
 use scan::{MirrorScan, partition_by_grace};
 
-/// Every checkpoint of a collection, in the order in which one that does everything passes them.
+/// All checkpoints of a complete collection, in order.
 pub const CHECKPOINTS: &[&str] = &[
     "gc:planned",
     "gc:staged",
@@ -84,8 +87,7 @@ pub const CHECKPOINTS: &[&str] = &[
     "gc:head",
 ];
 
-/// The checkpoints that a collection passes beside these where it removes rustup artifacts: before `gc:folders`, and before
-/// `gc:settled`.
+/// Additional checkpoints if a collection removes dist files: before `gc:folders`, and before `gc:settled`.
 pub const DIST_FILE_CHECKPOINTS: &[&str] = &[
     "gc:channels-half",
     "gc:channels",
@@ -95,26 +97,26 @@ pub const DIST_FILE_CHECKPOINTS: &[&str] = &[
     "gc:artifacts",
 ];
 
-/// The checkpoints that a collection passes beside these on a disk that is short of room. Crates without lines go after
-/// `gc:marked`; index files and records change in parts, of which each has a checkpoint when it is staged.
+/// Additional checkpoints on a nearly full disk. Crates without lines are removed after `gc:marked`. Index files and
+/// records change in parts, and each part has a checkpoint when it is staged.
 pub const SHORT_CHECKPOINTS: &[&str] =
     &["gc:nameless-half", "gc:nameless", "gc:index-part-1", "gc:index-part-2", "gc:lines-part-1"];
 
-/// How long what clients may have read of stays, unless told otherwise.
+/// The default grace period before unreferenced files are deleted.
 pub const DEFAULT_GRACE: Duration = Duration::from_secs(10 * 60);
 
-/// The least of a lineage's id that stands for it.
+/// The minimum length of a lineage id prefix.
 const MIN_ID_PREFIX: usize = 4;
 
-/// How to collect.
+/// Options of a collection.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// How long a crate stays after its line went.
+    /// How long a crate stays after the removal of its line.
     pub grace: Duration,
-    /// Lineages to let go, each by its id or the beginning of it, or [`LIVE_LINEAGE`].
+    /// Lineages to retire, each by its id or a unique prefix, or [`LIVE_LINEAGE`].
     pub retire: Vec<String>,
-    /// Lineages whose newest bundle is accepted although it is doubtful, each by its id or the beginning of it. With `@` and the
-    /// id of a bundle behind it, only that bundle is accepted, and not one that came since somebody looked.
+    /// Lineages whose newest bundle is accepted despite warnings, each by its id or a unique prefix. `LINEAGE@BUNDLE`
+    /// accepts only that bundle, and not one that arrived later.
     pub accept: Vec<String>,
     /// The time of the run.
     pub now: Timestamp,
@@ -123,33 +125,33 @@ pub struct Options {
 /// What a collection will do, and why.
 #[derive(Debug)]
 pub struct Plan {
-    /// Who feeds the mirror, by id.
+    /// The lineages of the mirror, by id.
     pub lineages: Vec<LineagePlan>,
-    /// What live mode brought; `None` where it never brought anything.
+    /// The files of live mode; `None` if it never stored any.
     pub live: Option<LiveSummary>,
-    /// Index lines that go.
+    /// Index lines to remove.
     pub lines: Vec<Line>,
-    /// Crates that go in this run, by name.
+    /// Crates to remove in this run, by name.
     pub crates: Vec<Item>,
-    /// Crates that go in a later run, by name.
+    /// Crates to remove in a later run, by name.
     pub pending_crates: Vec<PendingDeletion>,
-    /// Rustup artifacts that go at once, in this order: the names that rustup asks for first.
+    /// Dist files to remove at once, in this order: the names that rustup requests first.
     pub mutable_files: Vec<Item>,
-    /// Other rustup artifacts that go in this run, by path.
+    /// Other dist files to remove in this run, by path.
     pub components: Vec<Item>,
-    /// Rustup artifacts that go in a later run, by path.
+    /// Dist files to remove in a later run, by path.
     pub pending_components: Vec<PendingDeletion>,
-    /// What no bundle on record brought; it stays.
+    /// Unrecognized files, which no bundle on record brought. They are kept.
     pub unrecognized: Vec<String>,
-    /// What the mirror holds afterwards.
+    /// The content of the mirror afterwards.
     pub counts: Counts,
     changes: FileChanges,
 }
 
-/// A lineage, as a plan shows it.
+/// A lineage in a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct LineagePlan {
-    /// Its newest bundle, and where that stands in the ledger.
+    /// Its newest bundle, and the bundle's position in the ledger.
     #[serde(flatten)]
     pub newest: LineageTip,
     /// The file of that bundle.
@@ -157,150 +159,150 @@ pub struct LineagePlan {
     /// When it was imported (RFC 3339, UTC).
     #[serde(rename = "imported")]
     pub imported_at: String,
-    /// How many crates it names.
+    /// Number of crates that it names.
     pub crates: u64,
-    /// How many rustup artifacts it names.
+    /// Number of dist files that it names.
     #[serde(skip_serializing_if = "is_zero")]
     #[schemars(default)]
     #[serde(rename = "artifacts")]
     pub dist_files: u64,
-    /// It is let go by this run, and counts no more.
+    /// Whether this run retires the lineage.
     #[serde(rename = "forgotten")]
     pub retired: bool,
-    /// Why it is doubtful which of its bundles is the newest, one sentence each; what any of them needs stays.
+    /// Why the newest bundle is uncertain, one sentence each. Files that any candidate needs are kept.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(default)]
     #[serde(rename = "doubts")]
     pub warnings: Vec<String>,
-    /// The newest bundle is taken at its word by this run.
+    /// Whether this run accepts the newest bundle.
     pub accepted: bool,
 }
 
-/// An index line that goes.
+/// An index line to remove.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Line {
-    /// The crate's name, as the index path has it.
+    /// The crate's name, as in the index path.
     pub name: String,
     /// The version.
     pub version: String,
 }
 
-/// A file that goes.
+/// A file to remove.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Item {
-    /// The name of a crate's file; of a rustup artifact, its path.
+    /// The name of a crate file, or the path of a dist file.
     pub file: String,
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
 }
 
-/// A file that goes later.
+/// A file to remove later.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct PendingDeletion {
     /// The file.
     #[serde(flatten)]
     pub item: Item,
-    /// When its grace is over (RFC 3339, UTC).
+    /// When its grace period ends (RFC 3339, UTC).
     #[schemars(with = "String")]
     pub until: Timestamp,
 }
 
-/// What a plan does to files that no one is shown.
+/// Changes of internal files, which are not displayed.
 #[derive(Debug)]
 struct FileChanges {
-    /// Versions that go from index files, by place.
+    /// Versions to remove from index files, by path.
     index_lines: Vec<VersionRemoval>,
-    /// Versions that go from the records of lines, by place.
+    /// Versions to remove from the records of lines, by path.
     index_meta: Vec<VersionRemoval>,
-    /// Folders that are left empty, those inside others first.
+    /// Folders that become empty, nested ones first.
     folders: Vec<PathBuf>,
-    /// Folders below dist/ and rustup/ that are left empty, those inside others first, and these two.
+    /// Folders at or below dist/ and rustup/ that become empty, nested ones first.
     dist_folders: Vec<PathBuf>,
-    /// What is on record of rustup artifacts afterwards; `None` where it is that already.
+    /// The new record of dist files; `None` if unchanged.
     dist_files: Option<DistFiles>,
-    /// Lineages to let go.
+    /// Lineages to retire.
     retire: Vec<LineageTip>,
-    /// Bundles that are accepted as the newest of their lineage.
+    /// Bundles to accept as the newest of their lineage.
     accept: Vec<LineageTip>,
-    /// What becomes of live mode's records.
+    /// Changes of live mode's records.
     live: LiveChanges,
     /// The number of the newest record.
     newest_record: u64,
-    /// The list of removals while crates are removed; `None` where it is that already.
+    /// The list of pending removals during the removal of crates; `None` if unchanged.
     pending_during: Option<PendingDeletions>,
-    /// The list of removals afterwards; `None` where it is that already.
+    /// The list of pending removals afterwards; `None` if unchanged.
     pending_after: Option<PendingDeletions>,
-    /// The head afterwards; `None` where it is that already.
+    /// The new summary; `None` if unchanged.
     summary: Option<MirrorSummary>,
     /// The time of the run, for the notes.
     now: Timestamp,
 }
 
-/// Versions that go from one file.
+/// Versions to remove from one file.
 #[derive(Debug)]
 struct VersionRemoval {
     path: String,
     versions: HashSet<String>,
 }
 
-/// What a collection did.
+/// The result of a collection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct GcReport {
-    /// Index lines that were removed.
+    /// Removed index lines.
     pub lines: u64,
-    /// Crates that were removed.
+    /// Removed crates.
     pub crates: u64,
-    /// Rustup artifacts that were removed.
+    /// Removed dist files.
     #[serde(rename = "artifacts")]
     pub dist_files: u64,
-    /// Bytes of both.
+    /// Total bytes of the removed crates and dist files.
     pub bytes: u64,
-    /// Crates that wait for their removal.
+    /// Crates with a pending removal.
     #[serde(rename = "waiting")]
     pub pending: u64,
-    /// Rustup artifacts that wait for theirs.
+    /// Dist files with a pending removal.
     #[serde(rename = "artifacts_waiting")]
     pub pending_dist_files: u64,
 }
 
-/// A collection that was refused or failed. Whatever was removed by then is left out of the index rightly; the next run
-/// does the rest.
+/// A collection was refused or failed. The index is consistent with everything that was removed; the next run completes
+/// the work.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// There is no mirror.
     #[error(transparent)]
     Lock(#[from] lock::Error),
-    /// A mirror of another layout.
+    /// The mirror has another layout version.
     #[error(transparent)]
     Layout(#[from] layout::Error),
-    /// A record cannot be read, so that nobody knows what it keeps.
+    /// A record cannot be read, so it is unknown which files it needs.
     #[error("the record `{}` cannot be read, so nothing is removed", path.display())]
     Record {
         /// The record.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The parse error.
         source: serde_json::Error,
     },
-    /// A record is gone, so that nobody knows what it kept.
+    /// A record is missing, so it is unknown which files it needs.
     #[error("manifest.json names the record `{record}`, and it is not in the ledger, so nothing is removed")]
     LostRecord {
         /// Its name.
         record: String,
     },
-    /// No such lineage.
+    /// No lineage matches.
     #[error("no lineage of the mirror has an id that is or begins with `{word}`{}", known_ones(known))]
     NoLineage {
-        /// What was given.
+        /// The given text.
         word: String,
-        /// Those that there are.
+        /// The existing lineages.
         known: Vec<String>,
     },
-    /// More than one such lineage.
+    /// Several lineages match.
     #[error("several lineages of the mirror have an id that begins with `{word}`{}", known_ones(known))]
     Ambiguous {
-        /// What was given.
+        /// The given text.
         word: String,
-        /// Those that it fits.
+        /// The matching lineages.
         known: Vec<String>,
     },
     /// Another bundle is the newest of the lineage.
@@ -308,12 +310,12 @@ pub enum Error {
     NotNewest {
         /// The lineage.
         lineage: String,
-        /// The bundle that was to be accepted.
+        /// The bundle to accept.
         bundle: String,
-        /// The newest.
+        /// The newest bundle.
         newest: String,
     },
-    /// The file system refused.
+    /// A file system operation failed.
     #[error(transparent)]
     Store(#[from] transaction::Error),
 }
@@ -325,14 +327,14 @@ fn known_ones(known: &[String]) -> String {
     }
 }
 
-/// A plan, and the right to carry it out: once.
+/// A plan under the mirror's lock, which can be executed once.
 #[derive(Debug)]
 pub struct ExecutablePlan<'a> {
     guard: &'a mut CollectGuard,
     plan: Plan,
 }
 
-/// The plan of a collection that will not take place. Takes no lock: what an import changes meanwhile is seen or not.
+/// Plans a collection without executing it. Takes no lock, so the plan may or may not include a concurrent import.
 ///
 /// # Errors
 /// Everything in [`Error`].
@@ -358,19 +360,19 @@ impl ExecutablePlan<'_> {
         &self.plan
     }
 
-    /// Carries the plan out.
+    /// Executes the plan.
     ///
     /// # Errors
-    /// The file system's. The mirror is sound then too, and the next run does the rest.
+    /// A file system operation failed. The mirror is then still consistent, and the next run completes the work.
     pub fn execute(self, sink: &dyn Sink) -> Result<GcReport, Error> {
         apply::execute(&self.guard.layout, self.plan, sink)
     }
 }
 
-/// Collects with the usual grace and shows no plan, as it is done after an import where that is wanted.
+/// Plans and executes a collection with the default grace period, as configured after an import.
 ///
 /// # Errors
-/// As those of a collection that is planned and carried out.
+/// See [`Error`].
 pub fn collect_with_defaults(
     layout: &Layout,
     timeout: Duration,
@@ -378,7 +380,7 @@ pub fn collect_with_defaults(
     now: Timestamp,
     sink: &dyn Sink,
 ) -> Result<(), Error> {
-    // Nothing that is doubtful is accepted without a person.
+    // Only an administrator accepts uncertain bundles.
     let options = Options { grace: DEFAULT_GRACE, retire: Vec::new(), accept: Vec::new(), now };
     let mut guard = lock_for_collecting(layout, timeout, me, sink)?;
     let planned = guard.plan(&options)?;
@@ -409,7 +411,7 @@ fn make_plan(layout: &Layout, options: &Options) -> Result<Plan, Error> {
     if let Some(LineageTip { record, .. }) = lost.next() {
         return Err(Error::LostRecord { record: record.clone() });
     }
-    // The id is older than anything that live mode brought, and stays when all of it is let go.
+    // The id may be older than all files of live mode, and it stays after all of them are retired.
     let has_live = live::lineage_id(layout)?.is_some();
     let retire = lineages_to_retire(&ledger_lineages, &options.retire, has_live)?;
     let accept = accepted(&ledger_lineages, &options.accept)?;
@@ -423,7 +425,7 @@ fn make_plan(layout: &Layout, options: &Options) -> Result<Plan, Error> {
             feed.accept_newest();
         }
         let forgotten = retire.contains(id);
-        // What a forgotten one names is counted for the plan, and kept by nobody.
+        // The plan counts what a retired lineage names, but does not keep it.
         let keys = if forgotten { &mut let_go } else { &mut current };
         let [crates, artifacts] = Lineages::add_referenced(&mut reader, feed, keys)?;
         let LineageState { newest: head, file, imported_at: imported, .. } = feed;
@@ -499,9 +501,9 @@ fn make_plan(layout: &Layout, options: &Options) -> Result<Plan, Error> {
     .with_counts(counts);
     let has_head = stored_summary.is_some();
     let known = stored_summary.filter(|_| !was_interrupted(layout));
-    // A mirror that nothing was ever imported into needs no head.
+    // A mirror without any import needs no summary.
     let is_right = known.is_some_and(|known| MirrorSummary { tool: head.tool.clone(), ..known } == head);
-    // One of a mirror that live mode alone feeds is as good.
+    // A mirror that only live mode feeds needs one too.
     let wants_head = !ledger_lineages.record_names.is_empty() || has_head || live.is_some();
     let work = FileChanges {
         live: live_work.with_deleted_files(layout, &[&crates, &artifacts.mutable_files, &artifacts.components]),
@@ -535,10 +537,10 @@ fn make_plan(layout: &Layout, options: &Options) -> Result<Plan, Error> {
     })
 }
 
-/// The ids of the lineages to let go.
+/// The ids of the lineages to retire.
 fn lineages_to_retire(lineages: &Lineages, given: &[String], has_live: bool) -> Result<BTreeSet<String>, Error> {
     let words: Vec<String> = given.iter().filter(|word| !(has_live && *word == LIVE_LINEAGE)).cloned().collect();
-    // A run that was killed may have got this far.
+    // A killed run may have retired the lineage already.
     resolve_lineages(lineages, &words, |word| lineages.retirements.iter().any(|note| matches_id(word, &note.lineage)))
 }
 
@@ -559,12 +561,12 @@ fn accepted(feeds: &Lineages, words: &[String]) -> Result<BTreeSet<String>, Erro
     Ok(ids)
 }
 
-/// Whether `word` is the id or stands for it.
+/// Whether `given` is the id or a prefix of it.
 fn matches_id(given: &str, id: &str) -> bool {
     id == given || given.len() >= MIN_ID_PREFIX && id.starts_with(given)
 }
 
-/// The ids that `words` stand for; one that `is_gone` knows may stand for none.
+/// The ids that match `given`. Text that `is_gone` accepts may match no lineage.
 fn resolve_lineages(
     lineages: &Lineages,
     given: &[String],
@@ -591,7 +593,7 @@ fn resolve_lineages(
     Ok(ids)
 }
 
-/// The files of crates that wait for their removal, by name. A list that cannot be read names none.
+/// The names of crate files with a pending removal. An unreadable list is treated as empty.
 pub(super) fn pending_file_names(layout: &Layout) -> BTreeSet<String> {
     PendingDeletions::read(layout).map(|list| list.0.into_keys().collect()).unwrap_or_default()
 }
@@ -624,22 +626,22 @@ impl Plan {
             && head.is_none()
     }
 
-    /// Bytes of the crates that go in this run.
+    /// Total bytes of the files that this run removes.
     pub fn bytes(&self) -> u64 {
         self.crates.iter().map(|item| item.size).sum()
     }
 
-    /// Bytes of the crates that go in a later run.
+    /// Total bytes of the files that a later run removes.
     pub fn pending_bytes(&self) -> u64 {
         self.pending_crates.iter().map(|waiting| waiting.item.size).sum()
     }
 
-    /// The rustup artifacts that go in this run, in this order.
+    /// The dist files that this run removes, in this order.
     pub fn dist_files(&self) -> impl Iterator<Item = &Item> {
         self.mutable_files.iter().chain(&self.components)
     }
 
-    /// When the last of what waits may go.
+    /// When the last pending file may be removed.
     pub fn last_deletion(&self) -> Option<Timestamp> {
         self.pending_crates.iter().chain(&self.pending_components).map(|waiting| waiting.until).max()
     }

@@ -1,15 +1,16 @@
-//! A bundle into a mirror: streamed, staged, checked whole, and only then placed, all or nothing.
+//! Imports a bundle into a mirror. The bundle is streamed, staged and verified completely. Only then are its files
+//! committed, all or none.
 //!
 //! The steps, with a named checkpoint after each at which a test kills the process:
 //!
-//! 1. What the manifest alone can tell: a base that is not held, a full disk.
-//! 2. One pass over the payload. Crates are staged while the bundle's reader hashes them; one that is held is compared
-//!    with its file instead, byte by byte, which finds rot without hashing anything twice. Index files are merged in
-//!    memory, one at a time, and staged.
-//! 3. Any problem so far: staging is emptied, and the mirror is as it was.
-//! 4. One sync; then renames: crates; the records of lines; index files, dependencies first. A failure here takes back
-//!    what was renamed.
-//! 5. The record in the ledger: the commit. Then the head, which can be derived.
+//! 1. Checks of the manifest alone: a missing base, a full disk.
+//! 2. One pass over the payload. Crates are staged while the bundle's reader hashes them. A crate that is already
+//! stored is compared with its file instead, byte by byte. That detects corruption without hashing anything twice.
+//! Index files are merged in memory, one at a time, and staged.
+//! 3. After any problem so far, staging is emptied and the mirror is unchanged.
+//! 4. One sync, then renames: crates; the records of lines; index files, dependencies first. A failure here rolls back
+//! the renames.
+//! 5. The record in the ledger, which is the commit. Then the summary, which can be derived.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -49,7 +50,7 @@ use problems::reject_invalid;
 pub(super) use report::restore_link;
 use report::{begin_event, report_import};
 
-/// Every checkpoint of an import, in the order in which a first import with a base URL passes them.
+/// All checkpoints of a first import with a base URL, in order.
 pub const CHECKPOINTS: &[&str] = &[
     "import:locked",
     "import:staged",
@@ -69,7 +70,7 @@ pub const CHECKPOINTS: &[&str] = &[
     "import:link",
 ];
 
-/// The checkpoints that an import passes beside these, after `import:index`, where it brings rustup artifacts.
+/// Additional checkpoints of an import with dist files, after `import:index`.
 pub const DIST_FILE_CHECKPOINTS: &[&str] = &[
     "import:components-half",
     "import:components",
@@ -79,145 +80,145 @@ pub const DIST_FILE_CHECKPOINTS: &[&str] = &[
     "import:artifacts",
 ];
 
-/// The checkpoints that an import passes besides, after `import:index` and those of rustup artifacts, where refreshed
-/// lines begin or end to wait for their crates.
+/// Additional checkpoints, after `import:index` and those of dist files, if refreshed lines start or stop waiting for
+/// their crates.
 pub const PENDING_CHECKPOINTS: &[&str] = &["import:pending-half", "import:pending"];
 
-/// Bytes that one file takes beyond its content, at most, on common file systems.
+/// Maximum bytes that a file occupies in addition to its content, on common file systems.
 const FILE_OVERHEAD: u64 = 4096;
 
-/// How to import.
+/// Options of an import.
 #[derive(Clone, Debug)]
 pub struct ImportOptions {
     /// Write `index/config.json` for this address.
     pub base_url: Option<BaseUrl>,
-    /// Compare files that are held with what the bundle ships, and hash those that it relies on. Without it, their
-    /// size is trusted.
+    /// Compare stored files with those in the bundle, and hash those that it relies on. Otherwise their size is
+    /// trusted.
     pub verify_existing: bool,
     /// The name of the bundle's file, for records and reports.
     pub file_name: String,
-    /// The length of the bundle's file in bytes, where it is one.
+    /// The length of the bundle's file in bytes, if it is a file.
     pub bundle_length: Option<u64>,
     /// The time of the import.
     pub now: Timestamp,
 }
 
-/// What an import did.
+/// The result of an import.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImportReport {
     /// The bundle's id.
     pub id: String,
-    /// Crates that the bundle ships.
+    /// Crates in the bundle.
     pub crates: u64,
-    /// Crates that the mirror did not hold.
+    /// Crates that the mirror did not have.
     pub crates_new: u64,
-    /// Crates whose file was held and had rotted.
+    /// Stored crates whose file was corrupt.
     pub crates_repaired: u64,
-    /// Rustup artifacts that the mirror did not hold.
+    /// Dist files that the mirror did not have.
     pub dist_files_new: u64,
-    /// Bytes of crates and rustup artifacts that were placed.
+    /// Bytes of the crates and dist files that were added.
     pub bytes_new: u64,
     /// Index files that changed.
     pub index_changed: u64,
-    /// What the mirror holds now.
+    /// The content of the mirror after the import.
     pub counts: Counts,
-    /// The bundle was on record, and everything in it was held already.
+    /// The bundle was already recorded, and all its content was stored.
     pub already_imported: bool,
-    /// What stands at `crates/index` now.
+    /// The state of `crates/index` after the import.
     pub link: LinkState,
-    /// A snapshot's configuration, which is not the mirror's to put in place.
+    /// A snapshot's configuration; the import does not install it.
     pub config: Vec<SnapshotFile>,
     /// Whether `index/config.json` was written.
     pub config_json: bool,
 }
 
-/// An import that was refused or failed; the mirror is as it was.
+/// The import was refused or failed; the mirror is unchanged.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// It was broken off before anything was changed.
+    /// The import was stopped before anything was changed.
     #[error("stopped before anything was changed")]
     Stopped,
     /// The bundle cannot be read.
     #[error(transparent)]
     Open(#[from] open::Error),
-    /// The bundle is damaged or lies.
+    /// The bundle is damaged or contradicts itself.
     #[error("the bundle `{file}` is not good; nothing of it was imported")]
     Invalid {
         /// The bundle's file.
         file: String,
-        /// Everything that is wrong with it.
+        /// All problems.
         #[source]
         problems: Problems,
     },
-    /// The bundle contradicts what the mirror holds.
+    /// The bundle contradicts the content of the mirror.
     #[error("the bundle `{file}` contradicts the mirror; nothing of it was imported")]
     Conflicts {
         /// The bundle's file.
         file: String,
-        /// What cannot both be true.
+        /// The contradictions.
         #[source]
         conflicts: Problems,
     },
-    /// The bundle relies on crates or rustup artifacts that are not held.
+    /// The bundle relies on crates or dist files that are not stored.
     #[error("the bundle `{file}` builds on {}, and {missing} of the files that it relies on {} not held, first {first}", match parent { Some(parent) => format!("`{parent}`"), None => "an earlier one".to_owned() }, if *missing == 1 { "is" } else { "are" })]
     MissingBase {
         /// The bundle's file.
         file: String,
-        /// The file that it builds on.
+        /// The file of its base.
         parent: Option<String>,
-        /// How many.
+        /// Number of missing files.
         missing: usize,
-        /// The first few.
+        /// The first missing files.
         first: String,
     },
-    /// The bundle mends files, and none of them is one that the mirror is to have by now.
+    /// The bundle repairs files, but the mirror no longer needs any of them in that state.
     #[error("the bundle `{file}` mends nothing here: the mirror has moved on from what it brings")]
     NothingRepaired {
         /// The bundle's file.
         file: String,
-        /// What it brings.
+        /// The content of the bundle.
         #[source]
         left: Problems,
     },
-    /// A time in the manifest is none.
+    /// A time in the manifest is invalid.
     #[error("the bundle `{file}` says that its index was read at `{text}`, which is no time")]
     InvalidTime {
         /// The bundle's file.
         file: String,
-        /// What it says.
+        /// The text in the manifest.
         text: String,
     },
-    /// The disk has too little room.
+    /// The disk has too little free space.
     #[error("the bundle `{file}` needs {needed} bytes, and the disk of `{}` has {free} free", root.display())]
     NoSpace {
         /// The bundle's file.
         file: String,
         /// The mirror.
         root: PathBuf,
-        /// Bytes.
+        /// In bytes.
         needed: u64,
-        /// Bytes.
+        /// In bytes.
         free: u64,
     },
-    /// With this bundle, the mirror could not be exported any more.
+    /// With this bundle, the mirror would exceed the limits of a snapshot.
     #[error("with the bundle `{file}`, the mirror `{}` would have {what}, and no snapshot of it could be exported", root.display())]
     TooManyHistories {
         /// The bundle's file.
         file: String,
         /// The mirror.
         root: PathBuf,
-        /// What is too much.
+        /// The exceeded limit.
         what: &'static str,
     },
-    /// The file system refused.
+    /// A file system operation failed.
     #[error(transparent)]
     Store(#[from] transaction::Error),
-    /// A step failed, and what was placed before it could not all be taken back.
+    /// A step failed, and the rollback was incomplete.
     #[error("the import was not undone whole ({left})")]
     RollbackFailed {
-        /// What could not be taken back.
+        /// The error of the rollback.
         left: transaction::Error,
-        /// The step that failed.
+        /// The error of the step.
         source: transaction::Error,
     },
 }
@@ -226,7 +227,7 @@ impl AddGuard {
     /// Imports a bundle whose manifest was read, all or nothing.
     ///
     /// # Errors
-    /// Everything in [`Error`]; the mirror is then as it was.
+    /// Everything in [`Error`]; the mirror is then unchanged.
     pub fn import<R: io::Read>(
         &mut self,
         bundle: Bundle<R>,
@@ -234,10 +235,10 @@ impl AddGuard {
         sink: &dyn Sink,
     ) -> Result<ImportReport, Error> {
         checkpoint("import:locked");
-        // What is to mend is held against what is there, whatever is trusted otherwise.
+        // A repair always compares the files that it repairs, whatever the options trust.
         let verify_existing = options.verify_existing || bundle.manifest().repair;
         let mut staging = Staging::begin(&self.layout)?;
-        // What cannot be read is made anew from the files that the bundle brings or relies on.
+        // An unreadable record is rebuilt from the files that the bundle contains or relies on.
         let recorded = DistFiles::read(&self.layout)?.unwrap_or_default();
         let line_info = self.check_manifest(bundle.manifest(), &recorded, verify_existing, options)?;
         let pending_before = line_info.pending.clone();
@@ -380,7 +381,7 @@ impl AddGuard {
         Ok(imported)
     }
 
-    /// Everything that can be refused before the payload is read. Returns what the manifest tells of index lines.
+    /// All checks before the payload is read. Returns what the manifest states about index lines.
     fn check_manifest(
         &self,
         manifest: &Manifest,
@@ -403,7 +404,7 @@ impl AddGuard {
         missing.extend(artifacts.iter().map(SafePath::to_string));
         if !missing.is_empty() {
             let parent = manifest.parent.as_ref().map(|parent| match parent.file == options.file_name {
-                // Another folder's bundle of the same minute.
+                // Another folder's bundle of the same minute has the same name.
                 true => format!("{} ({})", parent.file, parent.id.get(..8).unwrap_or(&parent.id)),
                 false => parent.file.clone(),
             });
@@ -416,7 +417,7 @@ impl AddGuard {
 
     fn check_space(&self, manifest: &Manifest, options: &ImportOptions) -> Result<(), Error> {
         let root = self.layout.root();
-        // Sizes that exceed the file they are in are a lie, and the reader finds it; that is no full disk.
+        // Sizes larger than their file are invalid, which the reader reports; they do not mean that the disk is full.
         let stored = manifest.blocks.iter().try_fold(0u64, |sum, block| sum.checked_add(block.stored_size()?));
         if options.bundle_length.is_some_and(|length| stored.is_none_or(|stored| stored > length)) {
             return Ok(());
@@ -435,7 +436,7 @@ impl AddGuard {
         }
     }
 
-    /// Stages `index/config.json` where it is to say something that it does not say yet.
+    /// Stages `index/config.json` if its content changes.
     fn stage_config(&self, staging: &mut Staging, base_url: Option<&BaseUrl>) -> Result<Option<Rename>, Error> {
         let Some(base_url) = base_url else {
             return Ok(None);
@@ -454,12 +455,12 @@ impl AddGuard {
     }
 }
 
-/// Files that are placed together.
+/// Files that are renamed together.
 pub(super) struct Step {
-    /// The checkpoint after it.
+    /// The checkpoint after the step.
     checkpoint: &'static str,
     root: PathBuf,
-    /// What goes before the others come.
+    /// Removals before the renames.
     removals: Vec<Removal>,
     renames: Vec<Rename>,
 }
@@ -470,7 +471,7 @@ impl Step {
     }
 }
 
-/// Renames everything into the tree, step by step; where that fails, takes it back.
+/// Renames everything into the mirror, step by step; a failure rolls the renames back.
 pub(super) fn apply_steps(staging: &mut Staging, steps: &[Step]) -> Result<(), Error> {
     staging.sync()?;
     checkpoint("import:synced");
@@ -496,7 +497,7 @@ pub(super) fn apply_steps(staging: &mut Staging, steps: &[Step]) -> Result<(), E
         Ok(Err(source)) => match transaction.rollback() {
             Ok(()) => Err(Error::Store(source)),
             Err(left) => {
-                // The mark stays, so that the next import counts anew.
+                // The mark stays, so that the next import counts the files anew.
                 staging.interrupted = true;
                 Err(Error::RollbackFailed { left, source })
             }
@@ -504,9 +505,9 @@ pub(super) fn apply_steps(staging: &mut Staging, steps: &[Step]) -> Result<(), E
     }
 }
 
-/// Whether the file at `path` has this size and digest; the digest is trusted unless `rehash`.
+/// Whether the file at `path` has this size and digest. Without `verify_bytes` the digest is trusted.
 pub(super) fn is_stored(path: &Path, size: Option<u64>, sha256: &Sha256, verify_bytes: bool) -> io::Result<bool> {
-    // What is read through a link may be outside of the mirror, and is not served then.
+    // The target of a link may be outside of the mirror; the server does not follow it.
     if path.symlink_metadata().is_ok_and(|there| !there.is_file()) {
         return Ok(false);
     }
@@ -521,7 +522,7 @@ pub(super) fn is_stored(path: &Path, size: Option<u64>, sha256: &Sha256, verify_
     Ok(!verify_bytes || Sha256::of_reader(file)?.0 == *sha256)
 }
 
-/// What the manifest tells of the index lines that follow.
+/// Reads from the manifest the properties of the index lines that follow.
 fn read_line_info(manifest: &Manifest, pending: PendingLines, options: &ImportOptions) -> Result<LineInfo, Error> {
     let time = |text: &str| {
         let no_time = |_| Error::InvalidTime { file: options.file_name.clone(), text: text.chars().take(80).collect() };
@@ -543,7 +544,7 @@ fn read_line_info(manifest: &Manifest, pending: PendingLines, options: &ImportOp
     })
 }
 
-/// `moves` in the order that `order` gives by position.
+/// `renames` in the order that `order` gives by position.
 fn in_given_order(renames: Vec<Rename>, order: &[usize]) -> Vec<Rename> {
     let mut moves: Vec<Option<Rename>> = renames.into_iter().map(Some).collect();
     order.iter().filter_map(|at| moves[*at].take()).collect()

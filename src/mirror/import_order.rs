@@ -1,11 +1,11 @@
-//! The order in which several bundles go into a mirror: that of their histories, whatever their files are called.
+//! The order in which several bundles are imported. It follows their histories and ignores their file names.
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use crate::bundle::format::Manifest;
 
-/// What a bundle's manifest says of its place among others.
+/// The position of a bundle among others, from its manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BundlePosition {
     /// The bundle.
@@ -16,14 +16,14 @@ pub struct BundlePosition {
     pub sequence: u64,
     /// When it was written (RFC 3339, UTC).
     pub created: String,
-    /// The bundle that it builds on.
+    /// Its base.
     pub parent: Option<String>,
-    /// The bundles whose place it takes: those that a snapshot brings along.
+    /// The bundles that a snapshot includes and stands for.
     pub included_bundles: Vec<String>,
 }
 
 impl BundlePosition {
-    /// The place that `manifest` states.
+    /// The position that `manifest` states.
     pub fn from_manifest(manifest: &Manifest) -> BundlePosition {
         BundlePosition {
             id: manifest.id.clone(),
@@ -40,8 +40,8 @@ impl BundlePosition {
     }
 }
 
-/// `bundles` in the order of import: one history after another, the one with the oldest bundle first; within it by
-/// sequence; and whatever the numbers say, a bundle comes after the one that it builds on.
+/// `bundles` in the order of import: one history after another, the one with the oldest bundle first. Within a history,
+/// by sequence. A bundle always follows its base, whatever the numbers say.
 pub fn sort_for_import<T>(bundles: Vec<(BundlePosition, T)>) -> Vec<T> {
     let mut first_created: HashMap<String, String> = HashMap::new();
     for (position, _) in &bundles {
@@ -58,7 +58,7 @@ pub fn sort_for_import<T>(bundles: Vec<(BundlePosition, T)>) -> Vec<T> {
     move_after_parents(sorted)
 }
 
-/// Moves bundles behind the one that they build on; a circle, which no honest chain has, is cut where it is met.
+/// Moves bundles behind their base. A cycle, which valid chains do not have, is cut where it is found.
 fn move_after_parents<T>(sorted: Vec<(BundlePosition, T)>) -> Vec<T> {
     let (positions, things): (Vec<BundlePosition>, Vec<T>) = sorted.into_iter().unzip();
     let by_id: HashMap<&str, usize> = positions.iter().enumerate().map(|(at, place)| (place.id.as_str(), at)).collect();

@@ -1,7 +1,7 @@
-//! `crates/index`, a relative link to `../index`, so that cargo's local-registry works on `crates/` with no server.
+//! `crates/index`, a relative link to `../index`, so that cargo's local-registry works on `crates/` without a server.
 //!
-//! A tree that was copied by a tool that follows links has a real folder there. It works on that day, and then hides
-//! every crate that is imported later; so each import looks, and puts the link back.
+//! A copy made by a tool that follows links has a real folder there. That folder works on the day of the copy, and then
+//! hides every crate that is imported later. So each import checks and restores the link.
 
 use std::fmt;
 use std::fs;
@@ -13,21 +13,21 @@ use super::transaction::{Error, failed};
 use crate::durable;
 use crate::index_line::IndexLine;
 
-/// What the link says, on every system that has links.
+/// The target of the link, on every system that has links.
 const TARGET: &str = "../index";
 
-/// What stands at `crates/index`.
+/// The state of `crates/index`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LinkState {
-    /// The link.
+    /// The correct link.
     Good,
-    /// Nothing; also where there is no mirror yet.
+    /// The path does not exist; also if there is no mirror yet.
     Missing,
-    /// A link to somewhere else.
+    /// A link with another target.
     WrongTarget(PathBuf),
-    /// A real folder or file: a copy that went stale, or will.
+    /// A real folder or file, which is or will become outdated.
     NotALink,
-    /// Nothing, because this file system has no symbolic links. Only an import knows.
+    /// Missing, because the file system has no symbolic links. Only an import detects this.
     Unsupported,
 }
 
@@ -45,7 +45,7 @@ impl fmt::Display for LinkState {
     }
 }
 
-/// What stands at `crates/index` of this mirror. Reads one link.
+/// The state of `crates/index` of this mirror. Reads one link.
 pub fn link_state(layout: &Layout) -> LinkState {
     let link = layout.index_link();
     match fs::read_link(&link) {
@@ -56,19 +56,19 @@ pub fn link_state(layout: &Layout) -> LinkState {
     }
 }
 
-/// What was found there, and what became of it.
+/// The result of a restore.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RestoreResult {
-    /// What stands there now.
+    /// The state afterwards.
     pub state: LinkState,
-    /// What stood there before.
+    /// The state before.
     pub previous: LinkState,
-    /// Where a folder was moved that had lines which the index lacks.
+    /// The new path of a folder that had lines which the index lacks.
     pub moved_to: Option<PathBuf>,
 }
 
-/// Puts the link in its place. A folder that stands there is moved out of the way, and removed only if the index has
-/// every line of it. Under the lock, after the index was placed.
+/// Restores the link. A folder in its place is moved away, and removed only if the index contains all its lines.
+/// Requires the lock, after the index is committed.
 pub(super) fn restore(layout: &Layout) -> Result<RestoreResult, Error> {
     let (crates, link) = (layout.crates(), layout.index_link());
     durable::make_folder(&crates).map_err(failed("make the folder", &crates))?;
@@ -84,7 +84,7 @@ pub(super) fn restore(layout: &Layout) -> Result<RestoreResult, Error> {
             fs::rename(&link, &moved).map_err(failed("move", &link))?;
             if index_covers(&moved, &layout.index()) {
                 fs::remove_dir_all(&moved).map_err(failed("remove", &moved))?;
-                // Only when nothing else is kept there.
+                // Succeeds only if the folder is empty.
                 let _kept = fs::remove_dir(layout.moved_aside()).is_err();
             } else {
                 aside = Some(moved);
@@ -99,7 +99,7 @@ pub(super) fn restore(layout: &Layout) -> Result<RestoreResult, Error> {
     Ok(RestoreResult { state, previous: before, moved_to: aside })
 }
 
-/// Whether the mirror's file system has links, which only trying tells. Under the lock.
+/// Whether the mirror's file system supports links, which only an attempt shows. Requires the lock.
 pub(super) fn is_supported(layout: &Layout) -> bool {
     let probe = layout.private().join("link-probe");
     let made = match make(&probe) {
@@ -110,7 +110,7 @@ pub(super) fn is_supported(layout: &Layout) -> bool {
     made
 }
 
-/// File systems without links and Windows without the privilege answer with one of these.
+/// File systems without links, and Windows without the privilege, return one of these errors.
 fn means_unsupported(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported)
 }
@@ -137,8 +137,8 @@ fn unused_path(folder: &Path) -> io::Result<PathBuf> {
     }
 }
 
-/// Whether every version that `copy` lists is listed below `index` with the same checksum. Anything that is no index
-/// file, or cannot be read, counts as something of its own; `config.json` does not.
+/// Whether `index` lists every version in `copy` with the same checksum. An entry that is unreadable or not an index
+/// file counts as not covered; `config.json` is ignored.
 fn index_covers(copy: &Path, index: &Path) -> bool {
     let Ok(entries) = fs::read_dir(copy) else {
         return false;

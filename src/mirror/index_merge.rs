@@ -1,5 +1,5 @@
-//! How lines of two origins become one index file. The rules stand in [`super::layout`]; here they are a pure function,
-//! so that their independence of the order of imports can be tested as a property.
+//! Merges index lines of two origins into one index file. [`super::layout`] describes the rules. This is a pure
+//! function, so that tests can check that the order of imports does not matter.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::crate_id::{CrateId, CrateName, Version};
 use crate::digest::Sha256;
 use crate::index_line::IndexLine;
 
-/// An index file and its records as the mirror holds them; both empty where there is none.
+/// A stored index file and its records; both empty if the file does not exist.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StoredIndexFile {
     /// The file's text.
@@ -19,47 +19,47 @@ pub struct StoredIndexFile {
     pub records: Vec<IndexLineMeta>,
 }
 
-/// A line that a bundle brings.
+/// An index line from a bundle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewLine {
     /// The line.
     pub line: IndexLine,
     /// When it was read from upstream's index.
     pub read_at: Timestamp,
-    /// Whether the bundle names the crate without having ever had its file.
+    /// Whether the bundle names the crate but never had its file.
     pub index_only: bool,
-    /// Whether the line only replaces that of a crate which the mirror has, and adds none; without the crate, it waits.
+    /// Whether the line only replaces the line of a stored crate. Without the crate, it waits.
     pub is_refresh: bool,
 }
 
-/// What an index file becomes.
+/// The result of a merge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MergeResult {
     /// The whole file.
     pub text: String,
     /// Its records.
     pub records: Vec<IndexLineMeta>,
-    /// The crates that the lines which are new or different depend on, other than for tests; sorted, by their own names.
+    /// The dependencies of new or changed lines, other than for tests; sorted, by their own names.
     pub dependencies: Vec<String>,
-    /// How many held lines were damaged, and were dropped or replaced.
+    /// How many stored lines were damaged, and were dropped or replaced.
     pub damaged_lines: usize,
-    /// How many versions are listed with their file that were never on record so.
+    /// How many versions are now listed with their file and were not recorded so before.
     pub newly_stored: usize,
-    /// Refreshed lines whose crate is not held, each with the time when it was read.
+    /// Refreshed lines whose crate is not stored, each with the time when it was read.
     pub pending: Vec<(IndexLine, Timestamp)>,
 }
 
-/// Two lines for one version that cannot both be true.
+/// Two contradictory lines for one version.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Conflict {
-    /// The same name with another digest.
+    /// The same crate with another digest.
     #[error("{id} is held with the checksum {held}, and the bundle has it with {incoming}")]
     Checksum {
         /// The crate.
         id: CrateId,
-        /// The digest on record.
+        /// The recorded digest.
         held: Sha256,
-        /// The bundle's.
+        /// The bundle's digest.
         incoming: Sha256,
     },
     /// The same crate with other dependencies.
@@ -68,24 +68,24 @@ pub enum Conflict {
         /// The crate.
         id: CrateId,
     },
-    /// Two names that differ only by case share an index file.
+    /// Two names that differ only in case share an index file.
     #[error("the bundle has a crate `{incoming}`, and the mirror holds `{held}`, whose index file is the same")]
     Name {
-        /// The name held.
+        /// The stored name.
         held: CrateName,
-        /// The bundle's.
+        /// The bundle's name.
         incoming: CrateName,
     },
 }
 
-/// One version's line with what is on record of it.
+/// The line of one version with its record.
 struct VersionState {
     line: IndexLine,
     read_at: Timestamp,
     index_only: bool,
 }
 
-/// Merges `incoming` into `held`.
+/// Merges `incoming` into `stored`.
 ///
 /// # Errors
 /// The first [`Conflict`] between the two.
@@ -110,10 +110,10 @@ pub fn merge(stored: &StoredIndexFile, incoming: Vec<NewLine>) -> Result<MergeRe
             return Err(Box::new(Conflict::Checksum { id: line.id, held, incoming: line.cksum }));
         }
         match versions.get_mut(&version) {
-            // No index line without a crate.
+            // The index has no line without a crate.
             None if refresh && !recorded.contains_key(&version) => pending.push((line, read)),
             None => {
-                // A damaged line is replaced, and what is on record of its file stays so.
+                // A damaged line is replaced, and the record of its file stays as it is.
                 let index_only = if refresh { !was_held(&version) } else { index_only };
                 needs.extend(dependency_names(&line));
                 newly_stored += usize::from(!index_only && !was_held(&version));
@@ -142,14 +142,14 @@ pub fn merge(stored: &StoredIndexFile, incoming: Vec<NewLine>) -> Result<MergeRe
     for known in versions.values() {
         text.push_str(&known.line.raw);
         text.push('\n');
-        // The time of the line that still stands until the new file is renamed into place.
+        // The time of the current line, which stays valid until the new file is renamed into place.
         records.extend(replaced.iter().filter(|old: &&IndexLineMeta| old.version == known.line.id.version).cloned());
         records.push(meta_of(known));
     }
     Ok(MergeResult { text, records, dependencies: needs, damaged_lines: damaged, newly_stored, pending })
 }
 
-/// The held lines that are what was recorded of them, by version, and the number of those that are not.
+/// The stored lines that match their record, by version, and the number of those that do not.
 fn valid_stored_lines(stored: &StoredIndexFile) -> (BTreeMap<Version, VersionState>, usize) {
     let mut versions = BTreeMap::new();
     let mut damaged = 0;
@@ -161,7 +161,7 @@ fn valid_stored_lines(stored: &StoredIndexFile) -> (BTreeMap<Version, VersionSta
         let digest = Sha256::of(raw.as_bytes());
         let mut recorded = stored.records.iter().filter(|record| record.version == line.id.version).peekable();
         let unknown = recorded.peek().is_none();
-        // The same line may be on record with two times; the later one counts.
+        // The same line may be recorded with two times; the later one counts.
         let matching = recorded.filter(|record| record.line_sha256 == digest).max_by_key(|record| record.read_at);
         let (read, index_only) = match matching {
             Some(record) => (record.read_at, record.index_only),
@@ -229,7 +229,7 @@ mod tests {
         for order in [[old.clone(), new.clone()], [new.clone(), old.clone()]] {
             assert_eq!(merged(&order).text, format!("{}\n", new.line.raw));
         }
-        // The old line again, from a later reading: un-yanked.
+        // The old line again, read later: un-yanked.
         let again = NewLine { read_at: Timestamp::from_second(3).expect("time"), ..old };
         assert_eq!(merged(&[new, again.clone()]).text, format!("{}\n", again.line.raw));
     }
@@ -261,13 +261,13 @@ mod tests {
             let after = merge(&before, vec![refreshed.clone()]).expect("no conflict");
             assert_eq!((after.text, after.newly_stored), (format!("{}\n", refreshed.line.raw), 0));
             assert_eq!(after.records.last().map(|record| record.index_only), Some(index_only));
-            // The line is damaged, and its record says what it was.
+            // The line is damaged, and its record states its former content.
             let torn = StoredIndexFile { text: "x\n".to_owned(), records: before.records };
             let after = merge(&torn, vec![refreshed.clone()]).expect("no conflict");
             assert_eq!((after.text, after.newly_stored), (format!("{}\n", refreshed.line.raw), 0));
             assert_eq!(after.records.last().map(|record| record.index_only), Some(index_only));
         }
-        // What was read before the held line does not replace it.
+        // A line that was read before the stored one does not replace it.
         let newer = merged(&[new_line(&raw("1.0.0", ""), 3, false)]);
         assert_eq!(merge(&newer, vec![refreshed]).expect("no conflict").text, newer.text);
     }
@@ -290,7 +290,7 @@ mod tests {
         let old = new_line(&raw("1.0.0", r#","yanked":true"#), 2, false);
         let before = merged(std::slice::from_ref(&old));
         let new = merge(&before, vec![new_line(&raw("1.0.0", ""), 3, false)]).expect("no conflict");
-        // The records are in place, the lines are not.
+        // The records were renamed into place, the lines were not.
         let torn = StoredIndexFile { text: before.text.clone(), records: new.records };
         let older = new_line(&raw("1.0.0", r#","v":1"#), 1, false);
         assert_eq!(merge(&torn, vec![older]).expect("no conflict").text, before.text);
@@ -324,7 +324,7 @@ mod tests {
             }
             let (one, other) = (merged(&lines), merged(&shuffled));
             prop_assert_eq!(&one.text, &other.text);
-            // What was replaced on the way may linger; what stands is recorded alike.
+            // Records of replaced lines may remain; the records of current lines are equal.
             let standing = |file: &StoredIndexFile| -> Vec<(Sha256, Timestamp, bool)> {
                 let (versions, damaged) = valid_stored_lines(file);
                 assert_eq!(damaged, 0);

@@ -1,5 +1,5 @@
-//! What is recorded of every line of an index file: when it was read upstream, its digest, and whether its crate is
-//! held. The format is described in [`super::layout`].
+//! The record of every line of an index file: when it was read upstream, its digest, and whether its crate is stored.
+//! [`super::layout`] describes the format.
 
 use std::fmt::Write as _;
 
@@ -11,15 +11,15 @@ use crate::digest::Sha256;
 /// The record of one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IndexLineMeta {
-    /// The version that the line is of.
+    /// The version of the line.
     pub version: Version,
     /// When upstream's index was read.
     pub read_at: Timestamp,
     /// Digest of the crate, as the line states it.
     pub cksum: Sha256,
-    /// Digest of the line itself, without its end.
+    /// Digest of the line itself, without its line end.
     pub line_sha256: Sha256,
-    /// Whether the crate's file was left out by a platform filter and never came.
+    /// Whether a platform filter excluded the crate's file, and no bundle contained it since.
     pub index_only: bool,
 }
 
@@ -41,12 +41,12 @@ impl IndexLineMeta {
     }
 }
 
-/// The records in `text`. What is no record is passed over: its line then counts as read before all others.
+/// The records in `text`. Invalid records are skipped: their lines then count as read before all others.
 pub fn parse(text: &str) -> Vec<IndexLineMeta> {
     text.lines().filter_map(IndexLineMeta::parse).collect()
 }
 
-/// The text of `records`, in the order given.
+/// The text of `records`, in the given order.
 pub fn render(records: &[IndexLineMeta]) -> String {
     let mut text = String::new();
     for IndexLineMeta { version, read_at: read, cksum, line_sha256: line, index_only } in records {

@@ -1,6 +1,6 @@
-//! What the index lists, each line held against its record and its crate's file: what may be copied out of a mirror.
+//! Lists the index, and checks each line against its record and its crate file. An export copies what this lists.
 //!
-//! The bytes of crates are not read here; whoever copies them takes their digest on the way.
+//! It does not read the bytes of crates; the export hashes them while it copies.
 
 use std::collections::HashSet;
 use std::fs;
@@ -26,27 +26,27 @@ pub(super) struct InventoryEntry {
     pub(super) cksum: Sha256,
     /// Whether it is yanked.
     pub(super) yanked: bool,
-    /// When its line was read from upstream's index; [`Timestamp::UNIX_EPOCH`] where nobody knows.
+    /// When its line was read from upstream's index; [`Timestamp::UNIX_EPOCH`] if unknown.
     pub(super) read_at: Timestamp,
-    /// Bytes of its file; `None`: a platform filter left it out.
+    /// Size of its file in bytes; `None` if a platform filter excluded it.
     pub(super) size: Option<u64>,
 }
 
-/// What the index lists, by name and version, yanked versions too.
+/// The content of the index, by name and version, including yanked versions.
 #[derive(Debug, Default)]
 pub(super) struct Inventory {
     /// Every crate.
     pub(super) crates: Vec<InventoryEntry>,
-    /// Everything that does not agree, one line each.
+    /// All contradictions, one line each.
     pub(super) problems: Vec<String>,
 }
 
 impl Inventory {
-    /// Reads the whole index, and hands the name, the path and the text of each file on; of one without a line that can
-    /// be read there is none to hand on.
+    /// Reads the whole index, and passes the name, the path and the text of each file to `each`. Skips files without a
+    /// readable line.
     ///
     /// # Errors
-    /// The file system's, and those of `each`.
+    /// A file system operation failed, or `each` returned an error.
     pub(super) fn read<E: From<transaction::Error>>(
         layout: &Layout,
         each: &mut dyn FnMut(&CrateName, &Path, &str) -> Result<(), E>,
@@ -60,7 +60,7 @@ impl Inventory {
             Ok(())
         })?;
         files.sort_unstable();
-        // A killed import leaves records of lines that were not placed yet.
+        // A killed import leaves records of lines that it did not commit.
         let interrupted = has_unfinished_work(layout);
         let mut inventory = Inventory::default();
         for path in files {
@@ -74,7 +74,7 @@ impl Inventory {
         Ok(inventory)
     }
 
-    /// The crates whose files are there.
+    /// The crates whose files are stored.
     pub(super) fn stored(&self) -> impl Iterator<Item = &InventoryEntry> {
         self.crates.iter().filter(|holding| holding.size.is_some())
     }
@@ -89,7 +89,7 @@ impl Inventory {
         let index_path = path.strip_prefix(layout.index()).unwrap_or(path);
         let shown = format!("index/{}", index_path.display());
         let of_records = layout.index_meta().join(index_path);
-        // A record that was lost is a matter of the audit; the lines and the crates still vouch for each other.
+        // The audit reports lost records; the lines and the crates still confirm each other.
         let records = index_meta::parse(&fs::read_to_string(of_records).unwrap_or_default());
         let mut name: Option<CrateName> = None;
         let mut seen: HashSet<Version> = HashSet::new();
@@ -134,7 +134,7 @@ impl Inventory {
         Ok(name)
     }
 
-    /// Bytes of the crate's file; the inner `None` where it was left out, the outer one where there is a problem.
+    /// Size of the crate file in bytes; the inner `None` if it was excluded, the outer one if there is a problem.
     fn file_size(
         &mut self,
         layout: &Layout,

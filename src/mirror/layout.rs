@@ -1,112 +1,115 @@
-//! The mirror's format on disk: this page, every path of it, and the version of the layout.
+//! The mirror's on-disk format: this page, all paths, and the version of the layout.
 //!
 //! ```text
 //! mirror/
 //!   crates/NAME-VERSION.crate        flat, as published
 //!   crates/index -> ../index         so that cargo's local-registry works on crates/ without a server
 //!   index/<prefix>/<name>            cargo's index lines, verbatim, sorted by version
-//!   index/config.json                for static servers; only where a base URL was given
-//!   dist/…  rustup/…                 what rustup asks for, at rustup's own paths
-//!   manifest.json                    a small head: counts, lineages, their newest records, the names of their inputs
+//!   index/config.json                for static servers; only if a base URL was given
+//!   dist/…  rustup/…                 dist files, at the paths that rustup requests
+//!   manifest.json                    summary: counts, lineages, their newest records, the names of their inputs
 //!   .frostmirror/                    never served
-//!     format                         JSON: version of this layout, and of the tool that began the mirror
-//!     lock, holder                   an OS lock, and who holds it
-//!     lines/<prefix>/<name>          what is recorded of every line of index/<prefix>/<name>
-//!     pending-lines                  refreshed index lines whose crates are not here yet, each `READ LINE`
-//!     ledger/NNNNNNNN-ID.json        one immutable record a bundle, in the order of import, with the import's warnings
-//!     ledger/NNNNNNNN-ID.forgotten   the lineage ID was let go after the record of that number
+//!     format                         JSON: version of this layout, and of the tool that created the mirror
+//!     lock, holder                   an OS lock, and the process that has it
+//!     lines/<prefix>/<name>          the record of every line of index/<prefix>/<name>
+//!     pending-lines                  refreshed index lines whose crates are not stored yet, each `READ LINE`
+//!     ledger/NNNNNNNN-ID.json        one immutable record per bundle, in the order of import, with the import's warnings
+//!     ledger/NNNNNNNN-ID.forgotten   the lineage ID was retired after the record of that number
 //!     ledger/NNNNNNNN-ID-KKKKKKKK.accepted  of the lineage ID, of the records up to N only that of number K counts
 //!     artifacts.json                 digest, length and time of every file below dist/ and rustup/
-//!     removals                       crates whose lines are gone, and rustup artifacts that lost their names, each
+//!     removals                       pending removals: crates without a line, and dist files without a name, each
 //!                                    with the time since when
-//!     incoming.json                  what the watcher of the incoming folder last saw; can be lost
-//!     live/records                   one JSON line a crate or rustup artifact that live mode brought; only appended to
-//!     live/forgotten                 the same lines of what was let go: known as brought, and no more current
-//!     live/counts                    the numbers of live/records; can be lost
-//!     live/placing                   what is being placed by live mode: there from before the first rename to the end
-//!     live/partial/                  what live mode downloads, and what arrived and waits for its placement
+//!     incoming.json                  last state of the watcher of the incoming folder; can be lost
+//!     live/records                   one JSON line per crate or dist file that live mode stored; append-only
+//!     live/forgotten                 the same lines of retired items: added by live mode, and no longer current
+//!     live/counts                    the totals of live/records; can be lost
+//!     live/placing                   journal of a live mode commit: exists from before the first rename to the end
+//!     live/partial/                  downloads of live mode, unfinished or waiting for their commit
 //!     live/index/…                   upstream's index files with their validators; can be lost
-//!     live/used                      when files were last asked for, where live mode's size is limited; can be lost
-//!     live/id                        32 hexadecimal digits: the lineage under which a snapshot carries what live mode brought
+//!     live/used                      last request of each file, if live mode's size is limited; can be lost
+//!     live/id                        32 hexadecimal digits: the lineage of live mode's files in a snapshot
 //!     staging/                       unfinished work; emptied at the next start
-//!     reserve                        room on the disk for a collection, where there is no other; can be lost
-//!     aside/                         folders that stood where a link belongs, where they held something of their own,
-//!                                    records of imports that a rebuild could not read, and signatures that it could
-//!                                    not vouch for
+//!     reserve                        disk space reserved for a collection; can be lost
+//!     aside/                         folders with other content in place of a link, import records that a rebuild
+//!                                    could not read, and signatures that it could not verify
 //! ```
 //!
-//! # What must hold
+//! # Invariants
 //!
-//! - Every line of index/ names a crate whose file is in crates/ with the line's `cksum`, or is recorded as
-//!   index-only in lines/. A reader may look at any instant, so a crate comes before its line, the line of a
-//!   dependency before the lines that depend on it (cycles are cut anywhere), and everything before the record.
-//! - Files appear by rename from staging/, which is on the same file system; nothing unfinished has a public name.
-//! - A crate's file is never overwritten while its bytes have the digest on record. One whose bytes have rotted counts
-//!   as not held, and an import that ships it replaces it.
-//! - The record in ledger/ is the commit. Whatever was placed without one is completed when the same bundle is imported
-//!   again. staging/placing is there from the first rename to the commit: where an import finds it, the one before was
-//!   killed, and the counts of the head are taken anew from the tree.
-//! - manifest.json can be lost: the newest record holds a copy of the head as of its import. Where records are lost too,
-//!   a rebuild (`mirror::rebuild`) keeps the crates that no lineage's newest record names in one of lineage `rebuilt`.
-//! - What is removed goes in the reverse order: the lines of dependents before those of what they depend on; then the
-//!   records of these lines; and the crates when a reader who saw their lines has had the time to fetch them. Until then
-//!   they stand in removals, each as `TIME NAME-VERSION.crate`. Of rustup artifacts, the names that rustup asks for first
-//!   go first, a manifest's digest before the manifest; what they name goes as crates do, and stands in removals as
-//!   `TIME dist/…`. Of a channel that is served, a collection never removes all that it names.
+//! - Every line of index/ names a crate whose file is in crates/ with the line's `cksum`, or which lines/ records as
+//!   index-only. A reader may look at any time. So a crate is committed before its line, the line of a dependency
+//!   before the lines that depend on it (cycles are cut anywhere), and everything before the record.
+//! - Files appear by rename from staging/, which is on the same file system; no unfinished file has a public name.
+//! - A crate file is never overwritten while its bytes have the recorded digest. A corrupt file counts as not stored,
+//!   and an import that contains the crate replaces it.
+//! - The record in ledger/ is the commit. Files that were renamed without a record are completed when the same bundle
+//!   is imported again. staging/placing exists from the first rename to the commit. An import that finds it knows that
+//!   the previous import was killed, and counts the files on disk for the summary.
+//! - manifest.json can be lost: the newest record has a copy of the summary as of its import. If records are lost too,
+//!   a rebuild (`mirror::rebuild`) keeps the crates that no lineage's newest record names, in a record of the lineage
+//!   `rebuilt`.
+//! - Removals have the reverse order. The lines of dependents are removed before those of their dependencies, then the
+//!   records of these lines. Crates are removed after a grace period in which readers that saw their lines can fetch
+//!   them. Until then removals lists each as `TIME NAME-VERSION.crate`. Of dist files, the names that rustup requests
+//!   first are removed first, a manifest's digest before the manifest. The files that they name are removed like
+//!   crates, and removals lists each as `TIME dist/…`. A collection never removes all files that a served channel
+//!   names.
 //!
 //! # Lines and their records
 //!
-//! Index files are merged per version: what is held stays, what is new is added, and of two lines for one version with
-//! the same `cksum` and the same dependencies the one read later from upstream's index stays (of two read at the same
-//! second, the greater text), so the order of imports never changes the outcome. Another `cksum` or other dependencies
-//! for one version is an integrity error.
+//! Index files are merged per version. Stored versions stay and new ones are added. Two lines for one version may have
+//! the same `cksum` and the same dependencies. Then the line that was read later from upstream's index stays, and of
+//! two read at the same second, the greater text. So the order of imports never changes the result. Another `cksum` or
+//! other dependencies for one version is an integrity error.
 //!
-//! A bundle may refresh the line of a crate that it does not ship. Such a line replaces a held one by the same rule. Where its
-//! crate has no line, it waits in pending-lines: the bundle that brings the crate may be imported later, or again. Then the
-//! waiting line is merged by the same rule, unless it states another `cksum` or other dependencies than the bundle that
-//! ships the crate; it is dropped then. At most 8 MiB of lines wait; those that were read first go first.
+//! A bundle may refresh the line of a crate that it does not contain. Such a line replaces a stored one by the same
+//! rule. If its crate has no line, it waits in pending-lines, because the bundle with the crate may be imported later,
+//! or again. Then the waiting line is merged by the same rule. If it states another `cksum` or other dependencies than
+//! the bundle with the crate, it is dropped. At most 8 MiB of lines wait; those that were read first are dropped first.
 //!
-//! To know when a held line was read there is one small file for each index file, so that an import or one cached crate
-//! costs the same in a mirror of ten crates and of a million. Each of its lines is
-//! `VERSION READ CKSUM LINE-DIGEST held|index-only`. It is replaced before its index file is; it then has a second entry
-//! for a version whose line is being replaced, so that a kill between the two renames loses nothing. A line that no
-//! entry of its version fits is damaged, and is replaced when a bundle brings it again. A line without any entry (the
-//! tree was copied without its dot folder) counts as read before all others.
+//! For each index file there is one small file with the times when its lines were read. So an import or one cached
+//! crate costs the same in a mirror of ten crates and of a million. Each of its lines is `VERSION READ CKSUM
+//! LINE-DIGEST held|index-only`. It is replaced before its index file. It then has a second entry for a version whose
+//! line is being replaced, so that a kill between the two renames loses nothing. A line that matches no entry of its
+//! version is damaged, and is replaced when a bundle brings it again. A line without any entry (the mirror was copied
+//! without its dot folder) counts as read before all others.
 //!
-//! # Rustup artifacts
+//! # Dist files
 //!
-//! What lies below `dist/YYYY-MM-DD/` and `rustup/archive/VERSION/` stays as it is. Channel manifests, each with its
-//! `.sha256` and `.asc`, move as one: to a later date in the manifest, and of two with one date to the one read later from
-//! upstream. `rustup/release-stable.toml` and `rustup/dist/` move as one: to a greater version of rustup. Nothing moves
-//! back, whatever the order of imports. Everything that a manifest can name is placed before it, the manifest before its
-//! `.sha256`, and `release-stable.toml` last: a client that still reads the old one finds all that it names.
+//! Files below `dist/YYYY-MM-DD/` and `rustup/archive/VERSION/` never change. Each channel manifest moves together with
+//! its `.sha256` and `.asc`: to a later date in the manifest, and with equal dates to the one read later from upstream.
+//! `rustup/release-stable.toml` and `rustup/dist/` move together, to a greater version of rustup. Nothing moves back,
+//! whatever the order of imports. Everything that a manifest can name is committed before it, the manifest before its
+//! `.sha256`, and `release-stable.toml` last. So a client that still reads the old file finds everything that it names.
 //!
 //! artifacts.json is written after the files, and before the record.
 //!
 //! # Live mode
 //!
-//! What live mode brings becomes part of the tree as what a bundle brings does: the crate, its line by the same merge, the
-//! line's record. Upstream's other lines are never in index/. Instead of a record in the ledger each crate has one line in
-//! live/records, so that one more costs the same in any mirror. A last line there that was not written whole counts as none
-//! and is cut off by the next. Of two lines for one crate or path the later counts.
+//! Files of live mode join the mirror in the same way as those of a bundle: the crate, its line by the same merge, the
+//! line's record. Upstream's other lines are never in index/. Instead of a record in the ledger, each crate has one
+//! line in live/records, so that one more costs the same in any mirror. An incomplete last line there is ignored, and
+//! the next write truncates it. Of two lines for one crate or path the later counts.
 //!
-//! live/placing says all that a batch places, and is durable before the first rename; the files stay in live/partial/ until
-//! the batch is done. Whoever takes the lock next and finds it does the same again from the beginning, which changes nothing
-//! where it was done: so nobody who changes the mirror sees half a batch. A file in live/partial/ is locked by the server
-//! that writes it; one that nobody has locked and that live/placing does not name is debris.
+//! live/placing describes a complete batch, and is durable before the first rename. The files stay in live/partial/
+//! until the batch is finished. The next process that takes the lock and finds live/placing repeats the batch from the
+//! beginning. Steps that were finished change nothing. So no process that changes the mirror sees half a batch. The
+//! server that writes a file in live/partial/ locks it. A file that is neither locked nor named by live/placing is a
+//! leftover.
 //!
-//! What goes from live/records, because it was let go or the cache has its limit, is in live/forgotten first.
+//! Records are copied to live/forgotten before they are removed from live/records, for retired items as well as for
+//! those evicted by the size limit.
 //!
 //! # A full disk
 //!
-//! Whatever adds to a mirror keeps `.frostmirror/reserve`, a part of the disk. Where the disk is short of room, a collection
-//! gives it up, removes the crates that are due and have no lines any more, and then replaces index files and records in parts,
-//! each of which makes room for the next. It takes the reserve back at its end.
+//! Every addition to a mirror maintains `.frostmirror/reserve`, a fraction of the disk. On a nearly full disk, a
+//! collection releases it and removes the crates that are due and no longer have lines. Then it replaces index files
+//! and records in parts, each of which frees space for the next. It restores the reserve at its end.
 //!
 //! # Durability
 //!
-//! Staged files are made durable by one sync of the file system, then renamed; the names are made durable in bulk, the
-//! crates' before the index's, the index's before the record's. Never one fsync after another.
+//! Staged files are made durable by one sync of the file system, then renamed. The names are made durable in bulk: the
+//! crates' before the index's, the index's before the record's. There is never one fsync per file.
 //!
 //! # Versions
 //!
@@ -121,7 +124,7 @@ use serde::{Deserialize, Serialize};
 use crate::crate_id::{CrateId, CrateName};
 use crate::durable;
 
-/// The version of the layout that this tool writes, and the newest that it can handle.
+/// The version of the layout that this tool writes, and the newest that it can read.
 pub const LAYOUT: u32 = 1;
 
 /// The paths of one mirror.
@@ -130,10 +133,10 @@ pub struct Layout {
     root: PathBuf,
 }
 
-/// A mirror that this tool cannot use.
+/// This tool cannot use the mirror.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A newer tool began it.
+    /// A newer tool created the mirror.
     #[error("the mirror `{}` has layout {layout}; this is cargo-frostmirror {}, which reads up to layout {LAYOUT}", root.display(), env!("CARGO_PKG_VERSION"))]
     Newer {
         /// The mirror.
@@ -148,15 +151,15 @@ pub enum Error {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The parse error.
         source: serde_json::Error,
     },
-    /// The file system refused.
+    /// A file system operation failed.
     #[error("could not read or write `{}`", path.display())]
     Io {
-        /// Where.
+        /// The path.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 }
@@ -183,7 +186,7 @@ impl Layout {
         self.root.join("crates")
     }
 
-    /// One crate's file.
+    /// The path of a crate file.
     pub fn crate_file(&self, id: &CrateId) -> PathBuf {
         self.crates().join(id.file_name())
     }
@@ -193,7 +196,7 @@ impl Layout {
         self.root.join("index")
     }
 
-    /// One crate's index file.
+    /// The path of a crate's index file.
     pub fn index_file(&self, name: &CrateName) -> PathBuf {
         self.index().join(name.index_path())
     }
@@ -203,12 +206,12 @@ impl Layout {
         self.index().join("config.json")
     }
 
-    /// The link to the index inside of crates/.
+    /// The link to the index in crates/.
     pub fn index_link(&self) -> PathBuf {
         self.crates().join("index")
     }
 
-    /// The head.
+    /// The summary, `manifest.json`.
     pub fn summary(&self) -> PathBuf {
         self.root.join("manifest.json")
     }
@@ -218,7 +221,7 @@ impl Layout {
         self.root.join(".frostmirror")
     }
 
-    /// The root of the lines' records.
+    /// The root of the line records.
     pub fn index_meta(&self) -> PathBuf {
         self.private().join("lines")
     }
@@ -233,57 +236,57 @@ impl Layout {
         self.private().join("ledger")
     }
 
-    /// The list of crates that wait for their removal.
+    /// The list of pending removals.
     pub fn pending_deletions(&self) -> PathBuf {
         self.private().join("removals")
     }
 
-    /// The refreshed index lines whose crates are not here yet.
+    /// The refreshed index lines whose crates are not stored yet.
     pub fn pending_lines(&self) -> PathBuf {
         self.private().join("pending-lines")
     }
 
-    /// What is recorded of every rustup artifact.
+    /// The record of every dist file.
     pub fn dist_files(&self) -> PathBuf {
         self.private().join("artifacts.json")
     }
 
-    /// What the watcher of the incoming folder last saw.
+    /// The last state of the watcher.
     pub fn watcher_state(&self) -> PathBuf {
         self.private().join("incoming.json")
     }
 
-    /// The folder of live mode's own files.
+    /// The folder of live mode's internal files.
     pub fn live(&self) -> PathBuf {
         self.private().join("live")
     }
 
-    /// One line for all that live mode brought.
+    /// One line for each file that live mode stored.
     pub fn live_records(&self) -> PathBuf {
         self.live().join("records")
     }
 
-    /// One line for all that live mode brought and that was let go.
+    /// One line for each retired file of live mode.
     pub fn live_retired(&self) -> PathBuf {
         self.live().join("forgotten")
     }
 
-    /// The numbers of live mode's records.
+    /// The totals of live mode's records.
     pub fn live_counts(&self) -> PathBuf {
         self.live().join("counts")
     }
 
-    /// What live mode is placing.
+    /// The journal of a live mode commit.
     pub fn live_journal(&self) -> PathBuf {
         self.live().join("placing")
     }
 
-    /// The folder of what live mode downloads.
+    /// The folder of live mode's downloads.
     pub fn live_partial(&self) -> PathBuf {
         self.live().join("partial")
     }
 
-    /// When files were last asked for.
+    /// The last request of each file.
     pub fn live_access_times(&self) -> PathBuf {
         self.live().join("used")
     }
@@ -293,7 +296,7 @@ impl Layout {
         self.live().join("index")
     }
 
-    /// The lineage under which a snapshot carries what live mode brought.
+    /// The lineage of live mode's files in a snapshot.
     pub fn live_lineage_id(&self) -> PathBuf {
         self.live().join("id")
     }
@@ -303,12 +306,12 @@ impl Layout {
         self.private().join("staging")
     }
 
-    /// Room on the disk that only a collection may use.
+    /// Disk space reserved for a collection.
     pub fn reserve(&self) -> PathBuf {
         self.private().join("reserve")
     }
 
-    /// The folder of things that stood where something of ours belongs.
+    /// The folder of entries that were moved away because they blocked a path of the mirror.
     pub fn moved_aside(&self) -> PathBuf {
         self.private().join("aside")
     }
@@ -318,7 +321,7 @@ impl Layout {
         self.private().join("lock")
     }
 
-    /// Who holds the lock. A file of its own: on Windows a locked file cannot be read by others.
+    /// The process that has the lock. A separate file, because on Windows other processes cannot read a locked file.
     pub fn holder(&self) -> PathBuf {
         self.private().join("holder")
     }
@@ -328,15 +331,16 @@ impl Layout {
         self.private().join("format")
     }
 
-    /// Refuses a mirror that a newer tool began. One that does not exist, or has no version yet, is fine.
+    /// Returns an error for a mirror that a newer tool created. A mirror that does not exist or has no version yet is
+    /// accepted.
     ///
     /// # Errors
-    /// [`Error::Newer`], [`Error::Unreadable`], or the file system's.
+    /// [`Error::Newer`], [`Error::Unreadable`], or a failed file system operation.
     pub fn check_format(&self) -> Result<(), Error> {
         self.read_format().map(drop)
     }
 
-    /// Refuses a mirror that a newer tool began, and writes the version into one that has none. Under the lock only.
+    /// Like [`Layout::check_format`], and writes the version into a mirror that has none. Requires the lock.
     pub(super) fn ensure_format(&self) -> Result<(), Error> {
         if self.read_format()?.is_some() {
             return Ok(());

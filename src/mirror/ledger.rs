@@ -1,8 +1,8 @@
-//! The ledger: one immutable record a bundle, in the order of import. Writing a record is what commits an import.
+//! The ledger: one immutable record per bundle, in the order of import. Writing a record commits an import.
 //!
-//! A record keeps the bundle's manifest without its payload table: the whole resolved set, from which later a
-//! collection knows what is current, and what upstream said of each crate. Beside the records lie the notes of
-//! [`super::retired`].
+//! A record contains the bundle's manifest without its payload table. That is the whole resolved set, from which a
+//! collection derives the current files, and upstream's crate descriptions. The notes of [`super::retired`] are in the
+//! same folder.
 
 use std::fs;
 use std::io;
@@ -26,25 +26,25 @@ pub struct Record {
     pub imported_at: String,
     /// The name of the bundle's file.
     pub file: String,
-    /// The mirror after this import.
+    /// The totals of the mirror after this import.
     #[serde(rename = "head")]
     pub totals: ImportTotals,
-    /// Of a history that a snapshot brought along, the snapshot's id. In its file, the manifest then has one `carried`
-    /// and no tables: the positions are those of the tables in the snapshot's own record.
+    /// For a history that a snapshot included, the snapshot's id. In its file, the manifest then has one `carried` and
+    /// no tables: its positions refer to the tables in the snapshot's own record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[serde(rename = "snapshot")]
     pub snapshot_id: Option<String>,
-    /// What the import warned of, one sentence each.
+    /// Warnings of the import, one sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
-    /// What the bundle said of itself; its blocks are left out.
+    /// The bundle's manifest, without its blocks.
     pub manifest: Manifest,
 }
 
-/// Reads records one after another. Those of one snapshot's histories share its tables, which are read once.
+/// Reads several records. The records of one snapshot's histories share its tables, which are read once.
 pub struct Reader<'l> {
     layout: &'l Layout,
-    /// The names of all records, once they are needed.
+    /// The names of all records, loaded on demand.
     names: Option<Vec<String>>,
     /// The manifest of the snapshot that was read last, by its id.
     snapshot: Option<(String, Manifest)>,
@@ -61,10 +61,10 @@ impl<'l> Reader<'l> {
         self.layout
     }
 
-    /// The record called `name`, with its tables; `None` where it cannot be read as one.
+    /// The record `name`, with its tables; `None` if it is invalid.
     ///
     /// # Errors
-    /// The file system's.
+    /// A file system operation failed.
     pub fn read(&mut self, name: &str) -> Result<Option<Record>, Error> {
         let Some(mut record) = read_stored_record(self.layout, name)? else { return Ok(None) };
         let (Some(of), [carried]) = (&record.snapshot_id, record.manifest.carried_histories.as_slice()) else {
@@ -81,13 +81,13 @@ impl<'l> Reader<'l> {
     }
 }
 
-/// What the bundle of the record called `name` adds to a snapshot; `None` where the record cannot be read.
+/// What the bundle of the record `name` adds to a snapshot; `None` if the record cannot be read.
 pub(super) fn read_history_size(layout: &Layout, name: &str) -> Result<Option<HistorySize>, Error> {
     Ok(read_stored_record(layout, name)?.map(|record| HistorySize::from_manifest(&record.manifest, &record.file)))
 }
 
 impl Reader<'_> {
-    /// The manifest in a snapshot's own record. Where an import was killed, it may be missing.
+    /// The manifest in a snapshot's own record. It may be missing after a killed import.
     fn read_snapshot(&mut self, id: &str) -> Result<Option<Manifest>, Error> {
         let names = match self.names.take() {
             Some(names) => names,
@@ -97,7 +97,7 @@ impl Reader<'_> {
         let mut found = None;
         for name in names.iter().rev().filter(|name| name.ends_with(&end)) {
             let record = read_stored_record(self.layout, name)?;
-            // A hostile snapshot may carry a history whose bundle has another snapshot's id.
+            // A hostile snapshot may include a history whose bundle has another snapshot's id.
             let own = |record: &Record| record.manifest.kind == BundleKind::Snapshot && record.snapshot_id.is_none();
             found = record.filter(own).map(|record| record.manifest);
             if found.is_some() {
@@ -118,7 +118,7 @@ fn read_stored_record(layout: &Layout, name: &str) -> Result<Option<Record>, Err
 /// The records' names, in the order of import.
 ///
 /// # Errors
-/// The file system's.
+/// A file system operation failed.
 pub fn record_names(layout: &Layout) -> Result<Vec<String>, Error> {
     let folder = layout.ledger();
     let entries = match fs::read_dir(&folder) {
@@ -138,23 +138,24 @@ pub fn record_names(layout: &Layout) -> Result<Vec<String>, Error> {
     Ok(names)
 }
 
-/// The place of the record called `name` in the ledger, from 1.
+/// The position of the record `name` in the ledger, from 1.
 pub fn record_number(name: &str) -> Option<u64> {
     let (sequence, id) = name.strip_suffix(".json")?.split_once('-')?;
-    // Nobody imports a billion bundles: a longer number is not ours, and none may follow the greatest.
+    // A number with more digits is invalid, because no ledger has a billion records, and none could follow the greatest
+    // number.
     ((8..=9).contains(&sequence.len()) && !id.is_empty()).then(|| sequence.parse().ok())?
 }
 
-/// The name of the record that follows those called `names`.
+/// The name of the record that follows `names`.
 pub(super) fn next_record_name(names: &[String], bundle: &str) -> String {
     let last = names.last().and_then(|name| record_number(name)).unwrap_or(0);
     format!("{:08}-{bundle}.json", last + 1)
 }
 
-/// The record called `name`; `None` where it cannot be read as one.
+/// The record `name`; `None` if it is invalid.
 ///
 /// # Errors
-/// The file system's.
+/// A file system operation failed.
 pub fn read_record(layout: &Layout, name: &str) -> Result<Option<Record>, Error> {
     Reader::new(layout).read(name)
 }
@@ -165,17 +166,17 @@ pub(super) fn find_record<'n>(names: &'n [String], bundle: &str) -> Option<&'n s
     names.iter().rev().find(|name| name.ends_with(&end)).map(String::as_str)
 }
 
-/// Whether the bundle with this id is on record among `names`.
+/// Whether `names` has a record of the bundle with this id.
 pub fn contains_bundle(names: &[String], bundle: &str) -> bool {
     let end = format!("-{bundle}.json");
     names.iter().any(|name| name.ends_with(&end))
 }
 
-/// The head of a mirror: from `manifest.json`, in constant time; from the newest record where that is lost, or where
-/// an import was killed and may not have got to it. `None` where neither can be read.
+/// The summary of a mirror: from `manifest.json`, in constant time. If that is lost, or a killed import may not have
+/// updated it, the summary comes from the newest record. `None` if neither can be read.
 ///
 /// # Errors
-/// The file system's, other than that a file is not there.
+/// A file system operation failed; a missing file is not an error.
 pub fn read_summary(layout: &Layout) -> Result<Option<MirrorSummary>, Error> {
     let file = MirrorSummary::read(layout)?;
     if file.is_some() && !was_interrupted(layout) {
@@ -184,13 +185,13 @@ pub fn read_summary(layout: &Layout) -> Result<Option<MirrorSummary>, Error> {
     Ok(derive_summary(layout)?.or(file))
 }
 
-/// The head that follows from the records that can be read: the counts of the newest, and the histories of all, without
-/// those that were let go. `None` where there is no such record.
+/// The summary derived from the readable records: the counts of the newest, and the histories of all, except retired
+/// ones. `None` without such a record.
 pub(super) fn derive_summary(layout: &Layout) -> Result<Option<MirrorSummary>, Error> {
     let notes = retired::read_retirements(layout)?;
     let (mut head, mut tip) = (MirrorSummary::default(), None);
     for name in record_names(layout)? {
-        // A record is written whole or not at all; one that cannot be read has rotted.
+        // A record is written completely or not at all, so an unreadable one is corrupt.
         let Some(Record { imported_at: imported, file, totals: now, manifest, .. }) =
             read_stored_record(layout, &name)?
         else {

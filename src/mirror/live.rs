@@ -1,15 +1,16 @@
-//! Live mode's side of the disk: what was fetched for a client becomes part of the mirror, and is on record as live mode's.
+//! Live mode's files on disk. Files that were fetched for a client become part of the mirror and are recorded as live
+//! mode's.
 //!
-//! | file | what it knows |
+//! | file | purpose |
 //! |---|---|
-//! | `records` | the records: read, appended to, rewritten; their numbers |
-//! | `partial` | files under way, and which of them nobody will ever finish |
-//! | `commit` | a batch into the tree, and one that was killed, done again |
-//! | `crates` | which crates of a batch are placed, and what their index files become |
-//! | `dist_files` | the same for rustup artifacts |
+//! | `records` | reads, appends and rewrites the records and their totals |
+//! | `partial` | downloads in progress, and leftovers of dead servers |
+//! | `commit` | commits a batch, and repeats one that was killed |
+//! | `crates` | decides which crates of a batch to store, and merges their index lines |
+//! | `dist_files` | the same for dist files |
 //!
-//! The format on disk stands in [`super::layout`]. Nothing here knows the network: whoever calls has the bytes in a file
-//! of `live/partial/`, and has found their digest to be the one that upstream's index, or manifest, states.
+//! [`super::layout`] describes the on-disk format. This module has no network access. The caller has the bytes in a
+//! file of `live/partial/`, and has checked their digest against upstream's index or manifest.
 
 use std::path::PathBuf;
 
@@ -35,29 +36,29 @@ pub use partial::PartialFile;
 pub(super) use records::{RecordFile, repair, retire, sum_totals, write_retired};
 pub use records::{Tailer, lineage_id, read_records, read_retired, read_totals};
 
-/// One crate or rustup artifact that live mode brought.
+/// A crate or dist file that live mode stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Row", into = "Row")]
 pub struct LiveRecord {
-    /// Which.
+    /// The crate or dist file.
     pub item: ItemId,
-    /// Digest of its bytes, which upstream vouched for.
+    /// Digest of its bytes, which upstream published.
     pub sha256: Sha256,
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// When it was placed.
+    /// When it was stored.
     pub stored_at: Timestamp,
-    /// When upstream's word of it was read.
+    /// When upstream's index or manifest was read.
     pub read_at: Timestamp,
-    /// What the crate says it is.
+    /// The crate's description.
     pub description: Option<String>,
-    /// Its licence.
+    /// The crate's license.
     pub license: Option<String>,
-    /// Where it is developed.
+    /// The crate's repository.
     pub repository: Option<String>,
 }
 
-/// Something that live mode brings.
+/// Identifies a file of live mode.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ItemId {
     /// A crate, with its index line.
@@ -76,7 +77,7 @@ impl std::fmt::Display for ItemId {
 }
 
 impl LiveRecord {
-    /// Where its file is, below the mirror's root.
+    /// The path of its file, relative to the mirror's root.
     pub fn path(&self) -> SafePath {
         match &self.item {
             ItemId::Crate(id) => id.crate_path(),
@@ -84,7 +85,7 @@ impl LiveRecord {
         }
     }
 
-    /// The crate, where it is one.
+    /// The crate, if it is one.
     pub fn crate_id(&self) -> Option<&CrateId> {
         match &self.item {
             ItemId::Crate(id) => Some(id),
@@ -92,7 +93,7 @@ impl LiveRecord {
         }
     }
 
-    /// The path of the rustup artifact, where it is one.
+    /// The path of the dist file, if it is one.
     pub fn dist_file_path(&self) -> Option<&SafePath> {
         match &self.item {
             ItemId::DistFile(path) => Some(path),
@@ -101,25 +102,25 @@ impl LiveRecord {
     }
 }
 
-/// A crate that was fetched, and whose bytes were found to have the digest of its line.
+/// A fetched crate, whose bytes have the digest of its line.
 #[derive(Clone, Debug)]
 pub struct FetchedCrate {
-    /// Which.
+    /// The crate.
     pub id: CrateId,
     /// Digest of the file's bytes.
     pub sha256: Sha256,
-    /// Bytes of the file.
+    /// Size of the file in bytes.
     pub size: u64,
-    /// The file, in `live/partial/`. It is gone when the batch is placed.
+    /// The file, in `live/partial/`. It is gone after the commit.
     pub file: PathBuf,
-    /// Upstream's line of it.
+    /// Upstream's index line.
     pub line: IndexLine,
     /// When upstream's index was read.
     pub read_at: Timestamp,
 }
 
-/// A line that upstream has changed, of a version that may be held. Where it is not, or where the line contradicts what is
-/// held, nothing comes of it.
+/// A changed line of upstream, for a version that may be stored. If the version is not stored, or the line contradicts
+/// it, the update is dropped.
 #[derive(Clone, Debug)]
 pub struct IndexUpdate {
     /// Upstream's line.
@@ -128,46 +129,45 @@ pub struct IndexUpdate {
     pub read_at: Timestamp,
 }
 
-/// A rustup artifact that was fetched, and whose bytes were found to be what upstream vouches for.
+/// A fetched dist file, whose bytes have the digest that upstream states.
 #[derive(Clone, Debug)]
 pub struct FetchedDistFile {
-    /// Where it belongs.
+    /// Its path in the mirror.
     pub path: SafePath,
     /// Digest of the file's bytes.
     pub sha256: Sha256,
-    /// Bytes of the file.
+    /// Size of the file in bytes.
     pub size: u64,
-    /// The file, in `live/partial/`. It is gone when the batch is placed.
+    /// The file, in `live/partial/`. It is gone after the commit.
     pub file: PathBuf,
     /// When it was read from upstream.
     pub read_at: Timestamp,
 }
 
-/// What live mode's records come to.
+/// Totals of live mode's records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LiveTotals {
-    /// Crates.
+    /// Number of crates.
     pub crates: u64,
-    /// Rustup artifacts.
+    /// Number of dist files.
     #[serde(rename = "artifacts")]
     pub dist_files: u64,
-    /// Bytes of both.
+    /// Total bytes of both.
     pub bytes: u64,
 }
 
-/// A batch that failed.
+/// A batch failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The file system refused; the mirror is as it was.
+    /// A file system operation failed; the mirror is unchanged.
     #[error(transparent)]
     Store(#[from] transaction::Error),
-    /// A step failed, and what was placed before it could not all be taken back; whoever changes the mirror next does all
-    /// of it again.
+    /// A step failed, and the rollback was incomplete. The next process that changes the mirror repeats the batch.
     #[error("what live mode placed was not undone whole ({left})")]
     RollbackFailed {
-        /// What could not be taken back.
+        /// The error of the rollback.
         left: transaction::Error,
-        /// The step that failed.
+        /// The error of the step.
         source: transaction::Error,
     },
     /// The operating system has no random bytes.
@@ -175,7 +175,7 @@ pub enum Error {
     Random(#[source] getrandom::Error),
 }
 
-/// A record's line.
+/// The JSON form of a record.
 #[derive(Serialize, Deserialize)]
 struct Row {
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,7 +1,8 @@
-//! Who may change a mirror: one process at a time, held by the system's own file lock, so that death releases it.
+//! The mirror's lock: one process at a time changes a mirror. It is the operating system's file lock, which ends with
+//! the process.
 //!
-//! Whatever changes a mirror is a method on a guard from here. Who looks takes no lock; who copies a mirror out, and needs
-//! it to stay as it is meanwhile, shares the same lock with others that do.
+//! Every operation that changes a mirror is a method of a guard in this module. Readers take no lock. An export, which
+//! needs the mirror unchanged, shares the lock with other exports.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -19,27 +20,27 @@ use crate::durable;
 use crate::env::Env;
 use crate::event::Sink;
 
-/// How long to wait for another process where nobody says otherwise.
+/// Default timeout for waiting for another process.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How often the lock is tried while another process holds it.
+/// Interval between attempts while another process has the lock.
 const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Who holds a lock.
+/// The process that has a lock.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
-    /// The process.
+    /// The process id.
     pub pid: u32,
-    /// Its machine.
+    /// Its host name.
     pub host: String,
-    /// What it does, e.g. `import`.
+    /// Its operation, e.g. `import`.
     pub verb: String,
     /// Since when (RFC 3339, UTC).
     pub since: String,
 }
 
 impl Holder {
-    /// This process, about to do `verb`.
+    /// This process, which is about to do `verb`.
     pub fn this_process(verb: &str, env: &Env, now: Timestamp) -> Holder {
         let since = now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         Holder { pid: std::process::id(), host: host_name(env), verb: verb.to_owned(), since }
@@ -57,102 +58,101 @@ impl fmt::Display for Holder {
 }
 
 fn host_name(env: &Env) -> String {
-    // The variables are what shells and Windows set; the file is Linux's own word.
+    // Shells and Windows set the variables; the file is specific to Linux.
     let host = fs::read_to_string("/proc/sys/kernel/hostname").ok();
     let host = host.as_deref().map(str::trim).filter(|name| !name.is_empty());
     host.or_else(|| env.var("HOSTNAME")).or_else(|| env.var("COMPUTERNAME")).unwrap_or("this host").to_owned()
 }
 
-/// The right to add to a mirror. Dropped, it lets the next process in.
+/// The lock for additions to a mirror. Dropping it releases the lock.
 #[derive(Debug)]
 pub struct AddGuard {
     pub(super) layout: Layout,
     _lock: FileLock,
 }
 
-/// The right to take away from a mirror. Dropped, it lets the next process in.
+/// The lock for removals from a mirror. Dropping it releases the lock.
 #[derive(Debug)]
 pub struct CollectGuard {
     pub(super) layout: Layout,
     _lock: FileLock,
 }
 
-/// The right to copy out of a mirror that nobody changes meanwhile; several have it at once. Dropped, it lets the next
-/// one in who waits to change it.
+/// The shared lock for reading a mirror that must not change. Dropping it releases the lock.
 #[derive(Debug)]
 pub struct ReadGuard {
     pub(super) layout: Layout,
-    /// `None` where the mirror is on a read-only file system without a lock file: nobody can change it.
+    /// `None` if the mirror is on a read-only file system without a lock file: no process can change it.
     _lock: Option<FileLock>,
 }
 
-/// The lock itself, until it is dropped.
+/// The OS lock, released on drop.
 #[derive(Debug)]
 struct FileLock {
     layout: Layout,
     file: File,
-    /// What this process wrote of itself, where it could.
+    /// The text that this process wrote to the holder file, if that was possible.
     holder_text: Option<Vec<u8>>,
 }
 
-/// A lock that could not be had.
+/// The lock could not be taken.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Another process holds it and did not let go in time.
+    /// Another process has the lock and did not release it before the timeout.
     #[error("the mirror `{}` is locked by {}", root.display(), match holder { Some(holder) => holder.to_string(), None => "another process".to_owned() })]
     Locked {
         /// The mirror.
         root: PathBuf,
-        /// Who holds it, where that is known.
+        /// The process that has it, if known.
         holder: Option<Holder>,
-        /// How long was waited.
+        /// The time spent waiting.
         waited: Duration,
     },
-    /// The wait for another process was broken off.
+    /// The wait for another process was stopped.
     #[error("stopped while waiting for the lock of the mirror `{}`", root.display())]
     Stopped {
         /// The mirror.
         root: PathBuf,
     },
-    /// There is nothing to take away from.
+    /// There is no mirror.
     #[error("there is no mirror in `{}`", root.display())]
     NoMirror {
-        /// Where one should be.
+        /// The path of the mirror.
         root: PathBuf,
     },
-    /// The mirror is of another layout.
+    /// The mirror has another layout version.
     #[error(transparent)]
     Layout(#[from] layout::Error),
-    /// A killed process was placing what live mode had brought, and that could not be done again.
+    /// A live mode commit of a killed process could not be repeated.
     #[error(transparent)]
     RecoveryFailed(#[from] Box<live::Error>),
-    /// The file system refused.
+    /// A file system operation failed.
     #[error("could not lock the mirror with `{}`", path.display())]
     Io {
-        /// Where.
+        /// The path.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 }
 
-/// Locks the mirror for adding to it, and makes it where it is not there yet.
+/// Locks the mirror for additions, and creates it if it does not exist.
 ///
-/// Where another process holds it, says so once, naming it, and waits up to `timeout`.
+/// If another process has the lock, reports that process once, and waits up to `timeout`.
 ///
 /// # Errors
-/// [`Error::Locked`] after `timeout`; a mirror of a newer layout; the file system's.
+/// [`Error::Locked`] after `timeout`; a mirror of a newer layout; a failed file system operation.
 pub fn lock_for_adding(layout: &Layout, timeout: Duration, me: &Holder, sink: &dyn Sink) -> Result<AddGuard, Error> {
     let file_lock = acquire(layout, timeout, me, sink)?;
     disk_reserve::maintain(layout, disk_reserve::SHARE_WHEN_ADDING);
     Ok(AddGuard { layout: layout.clone(), _lock: file_lock })
 }
 
-/// Locks the mirror, which must be there, for taking away from it. One lock serves both: who takes away waits for who
-/// adds, and the other way round.
+/// Locks the mirror, which must exist, for removals. There is only one lock: additions and removals wait for each
+/// other.
 ///
 /// # Errors
-/// [`Error::NoMirror`]; else as [`lock_for_adding`].
+/// [`Error::NoMirror`]; otherwise as [`lock_for_adding`].
 pub fn lock_for_collecting(
     layout: &Layout,
     timeout: Duration,
@@ -163,13 +163,13 @@ pub fn lock_for_collecting(
     Ok(CollectGuard { layout: layout.clone(), _lock: acquire(layout, timeout, me, sink)? })
 }
 
-/// Keeps everybody from changing the mirror, which must be there, while it is copied out. Others that copy share the lock.
+/// Locks the mirror, which must exist, against changes during an export. Several exports share the lock.
 ///
-/// Nothing need be writable for it: a lock file that is there is enough, and a read-only file system without one is never
-/// changed anyway.
+/// Nothing needs to be writable: an existing lock file is enough, and a mirror on a read-only file system never
+/// changes.
 ///
 /// # Errors
-/// [`Error::NoMirror`]; [`Error::Locked`] after `timeout`; a mirror of a newer layout; the file system's.
+/// [`Error::NoMirror`]; [`Error::Locked`] after `timeout`; a mirror of a newer layout; a failed file system operation.
 pub fn lock_for_reading(layout: &Layout, timeout: Duration, me: &Holder, sink: &dyn Sink) -> Result<ReadGuard, Error> {
     require_mirror(layout)?;
     let path = layout.lock();
@@ -193,7 +193,7 @@ pub fn lock_for_reading(layout: &Layout, timeout: Duration, me: &Holder, sink: &
     Ok(ReadGuard { layout: layout.clone(), _lock: Some(FileLock { layout: layout.clone(), file, holder_text: named }) })
 }
 
-/// Refuses a place where no mirror is, and a mirror of a newer layout.
+/// Returns an error for a path without a mirror, and for a mirror of a newer layout.
 ///
 /// # Errors
 /// [`Error::NoMirror`], [`Error::Layout`].
@@ -213,17 +213,17 @@ fn acquire(layout: &Layout, timeout: Duration, me: &Holder, sink: &dyn Sink) -> 
     wait_for_lock(layout, timeout, sink, &|| file.try_lock())?;
     let text = me.to_json();
     let named = match fs::write(layout.holder(), &text) {
-        // The name only serves those who wait, and a collection makes room.
+        // The holder's name only informs waiting processes, and a collection frees space.
         Err(error) if durable::is_disk_full(&error) => None,
         written => written.map(|()| Some(text)).map_err(failed(layout.holder()))?,
     };
     let file_lock = FileLock { layout: layout.clone(), file, holder_text: named };
     match layout.ensure_format() {
-        // An empty mirror on a full disk gets its version from the next one who changes it.
+        // An empty mirror on a full disk gets its version from the next process that changes it.
         Err(error) if disk_reserve::is_full(&error) => {}
         settled => settled?,
     }
-    // Whoever changes the mirror from here on sees all of it or nothing.
+    // Every process that changes the mirror from here on sees the whole batch or nothing.
     let finished = match live::recover(layout, sink) {
         Err(error) if disk_reserve::is_full(&error) && disk_reserve::release(layout) => live::recover(layout, sink),
         finished => finished,
@@ -232,17 +232,17 @@ fn acquire(layout: &Layout, timeout: Duration, me: &Holder, sink: &dyn Sink) -> 
     Ok(file_lock)
 }
 
-/// Opens the lock file, and makes it where it is not there.
+/// Opens the lock file, and creates it if it does not exist.
 fn open_lock_file(path: &Path, read: bool) -> io::Result<File> {
     OpenOptions::new().create(true).truncate(false).read(read).write(true).open(path)
 }
 
-/// Whether the file is not for this process to write; it may still be one to read.
+/// Whether this process may not write the file; it may still be readable.
 fn is_write_denied(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
 }
 
-/// Tries until it is locked, or for `timeout`. Says once whom it waits for.
+/// Retries until the lock is taken, up to `timeout`. Reports once which process it waits for.
 fn wait_for_lock(
     layout: &Layout,
     timeout: Duration,
@@ -274,21 +274,21 @@ fn wait_for_lock(
 }
 
 impl AddGuard {
-    /// The mirror that may be added to.
+    /// The mirror for additions.
     pub fn layout(&self) -> &Layout {
         &self.layout
     }
 }
 
 impl CollectGuard {
-    /// The mirror that may be taken away from.
+    /// The mirror for removals.
     pub fn layout(&self) -> &Layout {
         &self.layout
     }
 }
 
 impl ReadGuard {
-    /// The mirror that stays as it is.
+    /// The mirror, which does not change.
     pub fn layout(&self) -> &Layout {
         &self.layout
     }
@@ -296,16 +296,16 @@ impl ReadGuard {
 
 impl Drop for FileLock {
     fn drop(&mut self) {
-        // Of several who share the lock the last to come is named, and its name is for itself to remove.
+        // Of several processes that share the lock, the file names the last one, which removes it.
         let ours = self.holder_text.is_some() && fs::read(self.layout.holder()).ok() == self.holder_text;
-        // The name only serves those who wait; where it stays, the next holder replaces it.
+        // The name only informs waiting processes; the next holder replaces it.
         let _stays = ours && fs::remove_file(self.layout.holder()).is_err();
-        // Closing the file would do, were there not the copy of it that a child has between its fork and its exec.
+        // Closing the file is not enough, because a child process has a copy of it between fork and exec.
         let _closed_instead = self.file.unlock().is_err();
     }
 }
 
-/// Who holds the lock, as that process wrote it; a process that died leaves its name behind.
+/// The holder, as that process wrote it. A killed process leaves the file behind.
 fn read_holder(layout: &Layout) -> Option<Holder> {
     serde_json::from_slice(&fs::read(layout.holder()).ok()?).ok()
 }
@@ -315,7 +315,7 @@ mod tests {
     use super::*;
     use crate::event::NullSink;
 
-    /// Wants nothing but the end.
+    /// A sink that always requests a stop.
     struct Stopped;
 
     impl Sink for Stopped {

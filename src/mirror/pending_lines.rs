@@ -1,5 +1,5 @@
-//! Refreshed index lines whose crate is not in the mirror yet. They wait until a bundle brings the crate, so that the state
-//! of a version does not depend on the order in which bundles are imported. The format is described in [`super::layout`].
+//! Refreshed index lines whose crate is not stored yet. They wait until a bundle brings the crate, so that the state of
+//! a version does not depend on the order of imports. [`super::layout`] describes the format.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,19 +13,19 @@ use super::transaction::{Error, failed};
 use crate::crate_id::CrateId;
 use crate::index_line::IndexLine;
 
-/// Bytes of lines that wait at most. Where there are more, those that were read first are dropped: a bundle may name any
-/// crates, and this file is read with every import.
+/// Maximum total bytes of waiting lines. Beyond that, the lines that were read first are dropped. The limit exists
+/// because a bundle may name any crates, and every import reads this file.
 const MAX_BYTES: usize = 8 * 1024 * 1024;
 
-/// The lines that wait, each with the time when it was read from upstream's index.
+/// The waiting lines, each with the time when it was read from upstream's index.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct PendingLines(BTreeMap<CrateId, (Timestamp, String)>);
 
 impl PendingLines {
-    /// The lines that wait in a mirror. What cannot be read as one is passed over.
+    /// The waiting lines of a mirror. Invalid lines are skipped.
     ///
     /// # Errors
-    /// The file system's, other than that there is no file.
+    /// A file system operation failed; a missing file is not an error.
     pub(super) fn read(layout: &Layout) -> Result<PendingLines, Error> {
         let path = layout.pending_lines();
         match fs::read(&path) {
@@ -56,8 +56,8 @@ impl PendingLines {
             .collect()
     }
 
-    /// The line that waits for this crate, and when it was read. It was checked when it came; what it says now is checked
-    /// again.
+    /// The line that waits for this crate, and when it was read. It was checked when it was added, and is checked again
+    /// here.
     pub(super) fn get(&self, id: &CrateId) -> Option<(Timestamp, IndexLine)> {
         let (read, raw) = self.0.get(id)?;
         let line = IndexLine::parse(raw).ok().filter(|line| line.id == *id)?;
@@ -74,7 +74,7 @@ impl PendingLines {
         self.0.remove(id);
     }
 
-    /// Drops the lines that were read first, until the rest fits.
+    /// Drops the lines that were read first, until the rest is within the limit.
     pub(super) fn trim(&mut self) {
         let mut bytes: usize = self.0.values().map(|(_, raw)| raw.len()).sum();
         if bytes <= MAX_BYTES {
@@ -90,7 +90,7 @@ impl PendingLines {
         }
     }
 
-    /// How many lines wait.
+    /// The number of waiting lines.
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
@@ -103,7 +103,7 @@ impl PendingLines {
     }
 }
 
-/// The crate that an index line is of.
+/// The crate of an index line.
 fn id_of(raw: &str) -> Option<CrateId> {
     #[derive(Deserialize)]
     struct Head {

@@ -1,24 +1,25 @@
-//! Lost state, made anew from what is on disk: the records of lines and of rustup artifacts, the ledger, the head.
+//! Rebuilds lost state from the files on disk: the records of lines and of dist files, the ledger, the summary.
 //!
-//! Nothing is believed because it is there. A line gets a record only where its crate's file has the digest that the line
-//! states, and the ledger does not say otherwise; what does not fit stays as it is and is told. So a damaged file is
-//! never given a new digest to fit it.
+//! The rebuild trusts no file only because it exists. A line gets a record only if its crate file has the digest that
+//! the line states, and the ledger does not contradict it. Everything else stays unchanged and is reported. So a
+//! damaged file never gets a new digest that matches it.
 //!
-//! The record of rustup artifacts is derived from the ledger, which has every digest that a path ever had. It is made anew
-//! where it is lost. A file that the ledger does not name any more comes back where upstream's digests beside it prove it:
-//! a channel manifest by its `.sha256`, a component by its channel manifest. The signature of a proven channel manifest stays
-//! where it looks like one; any other signature is moved aside. Any other file is left a stranger.
+//! The record of dist files is derived from the ledger, which has every digest that a path ever had. It is rebuilt if
+//! it is lost. A file that the ledger no longer names is recorded again if upstream's digests beside it prove it. A
+//! `.sha256` proves a channel manifest, and a channel manifest proves a component. The signature of a proven channel
+//! manifest stays if it has the form of one; any other signature is moved aside. Any other file stays unrecognized.
 //!
-//! What cannot be known is said to be unknown. A line whose record was lost counts as read before all others, so that
-//! any bundle's line of that version takes its place. When imports were done is not made up: the head's `last_import` is
-//! that of the newest record that can still be read, or absent.
+//! Unknown values are marked as unknown. A line whose record was lost counts as read before all others, so that any
+//! bundle's line of that version replaces it. Import times are not invented: the summary's `last_import` is that of the
+//! newest readable record, or absent.
 //!
-//! Of a lost record nobody knows which lineage it was of, or what was current in it. A collection keeps what the newest
-//! record of each lineage names; so every crate of the index that no such record names, and every rustup artifact likewise, is put into a record of a lineage
-//! called [`REBUILT_LINEAGE`], which no bundle can belong to, and stays until that lineage is forgotten. Crates whose file is
-//! damaged or missing are in it too: they are current, and only wait to be mended.
+//! The lineage of a lost record is unknown, and so are its current files. A collection keeps what the newest record of
+//! each lineage names. So the rebuild writes a record of a lineage called [`REBUILT_LINEAGE`], to which no bundle can
+//! belong. It names every crate of the index and every dist file that no newest record names. These stay until that
+//! lineage is retired. The record includes crates whose file is damaged or missing, because they are current and need a
+//! repair.
 //!
-//! Records that cannot be read, and these signatures, are moved to `.frostmirror/aside/`.
+//! Unreadable records, and the signatures above, are moved to `.frostmirror/aside/`.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -52,7 +53,7 @@ mod verified_files;
 /// The lineage of crates whose own records were lost. A bundle's lineage is 32 hexadecimal digits, and never this.
 pub const REBUILT_LINEAGE: &str = "rebuilt";
 
-/// Every checkpoint of a rebuild, in the order in which one that has everything to do passes them.
+/// All checkpoints of a complete rebuild, in order.
 pub const CHECKPOINTS: &[&str] = &[
     "rebuild:lines-half",
     "rebuild:lines",
@@ -63,37 +64,37 @@ pub const CHECKPOINTS: &[&str] = &[
     "rebuild:aside",
 ];
 
-/// The checkpoints that it passes beside these, after `rebuild:lines`, where the record of rustup artifacts was lost.
+/// Additional checkpoints, after `rebuild:lines`, if the record of dist files was lost.
 pub const DIST_FILE_CHECKPOINTS: &[&str] = &["rebuild:artifacts-half", "rebuild:artifacts"];
 
-/// What was made anew.
+/// The result of a rebuild.
 #[derive(Debug)]
 pub struct RebuildReport {
-    /// Lines that have a record again.
+    /// Lines that got a new record.
     pub lines: u64,
-    /// Rustup artifacts that are on record again, where that record was lost.
+    /// Dist files that are recorded again, if that record was lost.
     pub dist_files: Option<u64>,
-    /// Crates that are kept by a record of [`REBUILT_LINEAGE`] that was written now.
+    /// Crates in the new record of [`REBUILT_LINEAGE`].
     pub kept_crates: Option<u64>,
-    /// Rustup artifacts that are kept by it.
+    /// Dist files in that record.
     pub kept_dist_files: u64,
-    /// Records of imports that could not be read, and were moved aside.
+    /// Import records that could not be read, and were moved aside.
     pub records_moved_aside: u64,
-    /// Signatures of channel manifests that nothing vouches for, and that were moved aside.
+    /// Signatures of channel manifests that could not be verified, and were moved aside.
     pub signatures_aside: Vec<SafePath>,
-    /// Whether something of live mode's records was wrong, and was written anew.
+    /// Whether live mode's records were wrong and were rewritten.
     pub live_rewritten: bool,
     /// Whether `manifest.json` was written.
     pub summary_rewritten: bool,
-    /// What is still wrong.
+    /// The remaining problems.
     pub audit: Audit,
 }
 
 impl AddGuard {
-    /// Makes lost or damaged records anew, as far as the files prove them, and audits what is then there.
+    /// Rebuilds lost or damaged records, as far as the files prove them, and audits the result.
     ///
     /// # Errors
-    /// The file system's; what was placed is then taken back.
+    /// A file system operation failed; the changes are then rolled back.
     pub fn rebuild(&mut self, now: Timestamp, sink: &dyn Sink) -> Result<RebuildReport, import::Error> {
         let layout = self.layout.clone();
         let pass = Pass::run(&layout, &Default::default(), sink)?;
@@ -108,7 +109,7 @@ impl AddGuard {
         let current = CurrentItems::read(&head, &layout)?;
         let recorded = pass.metadata.dist_files.as_ref().filter(|_| layout.dist_files().symlink_metadata().is_ok());
         let restored = recorded.is_none().then(|| rebuild_dist_files(&pass.metadata, &current, &layout));
-        // A mirror without any needs no such record.
+        // A mirror without dist files needs no such record.
         let restored = restored.filter(|all| pass.metadata.dist_files.is_none() || !all.0.is_empty());
         if let Some(artifacts) = &restored {
             let replaces = layout.dist_files().symlink_metadata().is_ok();
@@ -119,7 +120,7 @@ impl AddGuard {
         let artifacts = restored.or_else(|| pass.metadata.dist_files.clone()).unwrap_or_default();
         let unnamed = unreferenced_crates(&pass, &current);
         let unnamed_artifacts = unreferenced_dist_files(&artifacts, &current);
-        // What no record at all names came with one that is gone.
+        // Crates that no record names belong to a lost record.
         let lost = lost
             || !pass.metadata.damaged_live_lines.is_empty()
             || unnamed.iter().any(|one| !pass.metadata.crates.contains_key(&one.id()))
@@ -144,14 +145,14 @@ impl AddGuard {
             let moved = Rename { staged: staging.write(&head.render())?, path: "manifest.json".into(), replaces };
             steps.push(Step::new("rebuild:head", layout.root().to_owned(), vec![moved]));
         }
-        // Also where nothing is to be placed: what a killed import left has been counted now.
+        // Also without any file to commit: the files of a killed import have been counted now.
         apply_steps(&mut staging, &steps)?;
         let live = layout.live().is_dir() && live::repair(&layout)?;
         drop(staging);
         for name in &pass.metadata.unreadable {
             self.move_record_aside(&layout.ledger().join(name), name)?;
         }
-        // What is served must be on record, and nobody can check a signature here.
+        // Everything that is served must be recorded, and signatures cannot be verified here.
         let mut signatures_aside = if is_restored { verified_files::signatures(&layout) } else { Vec::new() };
         signatures_aside.retain(|path| !artifacts.0.contains_key(path));
         for path in &signatures_aside {
@@ -164,7 +165,7 @@ impl AddGuard {
         let audit = pass.into_audit();
         let audit = self.audit_again(&audit, sink).map_err(|error| match error {
             super::audit::Error::Store(error) => import::Error::Store(error),
-            // It was a mirror of a known layout when the lock was taken.
+            // The layout was checked when the lock was taken.
             other => import::Error::Store(failed("audit", layout.root())(std::io::Error::other(other))),
         })?;
         Ok(RebuildReport {
@@ -180,7 +181,7 @@ impl AddGuard {
         })
     }
 
-    /// Moves a file into `.frostmirror/aside/`, as `name` or with a number behind it.
+    /// Moves a file into `.frostmirror/aside/`, as `name` or with a number appended.
     fn move_record_aside(&self, from: &Path, name: &str) -> Result<(), transaction::Error> {
         let folder = self.layout.moved_aside();
         durable::make_folder(&folder).map_err(failed("make the folder", &folder))?;
@@ -196,7 +197,7 @@ impl AddGuard {
     }
 }
 
-/// Stages the records of lines that lack one and are proven; and how many lines that are.
+/// Stages the records of proven lines that lack one. Also returns the number of these lines.
 fn stage_index_meta(pass: &Pass, staging: &mut Staging) -> Result<(Vec<Rename>, u64), transaction::Error> {
     let mut renames = Vec::new();
     let mut count = 0;
@@ -227,7 +228,7 @@ fn stage_index_meta(pass: &Pass, staging: &mut Staging) -> Result<(Vec<Rename>, 
     Ok((renames, count))
 }
 
-/// The head as far as the ledger bears it out, and whether records are known to be gone.
+/// The summary as far as the ledger confirms it, and whether records are known to be lost.
 fn verified_summary(metadata: &Metadata, copy: Option<MirrorSummary>) -> (MirrorSummary, bool) {
     let newest = metadata.newest_records();
     let base = metadata.summary.clone().or(copy).unwrap_or_default();
@@ -236,10 +237,10 @@ fn verified_summary(metadata: &Metadata, copy: Option<MirrorSummary>) -> (Mirror
     let mut lineages = Vec::new();
     for lineage in &base.lineages {
         lost |= !metadata.has_record(&lineage.record);
-        // The newest of the lineage that can still be read.
+        // The newest readable record of the lineage.
         lineages.extend(newest.get(lineage.id.as_str()).map(|newest| LineageTip::clone(newest)));
     }
-    // Where the head is lost, the copy that serves instead is the newest record's, and knows of all.
+    // If the summary is lost, the copy in the newest record replaces it, and includes all imports.
     if metadata.summary.is_some() {
         lineages.extend(metadata.lineages_missing_from_summary().cloned());
         lineages.sort_by(|a, b| a.id.cmp(&b.id));
@@ -247,7 +248,7 @@ fn verified_summary(metadata: &Metadata, copy: Option<MirrorSummary>) -> (Mirror
     (MirrorSummary { lineages, ..base }, lost)
 }
 
-/// What the newest records of the lineages name, and what live mode brought.
+/// The files that the newest records of the lineages name, and those of live mode.
 #[derive(Default)]
 struct CurrentItems {
     crates: BTreeSet<CrateId>,
@@ -274,13 +275,13 @@ impl CurrentItems {
     }
 }
 
-/// The record of rustup artifacts, from the ledger and the files: what is there with a digest that the ledger has for its
-/// path; what is current and is not there as it must be, with the latest digest, so that it can be mended; and what the
-/// ledger does not name and upstream's digests beside it prove.
+/// Rebuilds the record of dist files from the ledger and the files. It includes existing files with a digest that the
+/// ledger has for their path. It includes current files that are missing or damaged, with the latest digest, so that
+/// they can be repaired. It includes files that the ledger does not name and that upstream's digests prove.
 fn rebuild_dist_files(metadata: &Metadata, current: &CurrentItems, layout: &Layout) -> DistFiles {
     let mut artifacts = DistFiles(verified_files::find_verified(layout));
-    // Where the ledger knows a path it decides, but for one that moves: what it knows may be older than what is there. A
-    // signature that the ledger contradicts may be damaged, which nothing else would show.
+    // If the ledger knows a path, it decides, except for mutable paths, where its digest may be older than the file. A
+    // signature that the ledger contradicts may be damaged, which no other check would show.
     let is_signature = |path: &SafePath| path.as_str().ends_with(".toml.asc");
     artifacts.0.retain(|path, _| {
         !metadata.dist_file_digests.contains_key(path) || MutableName::from_path(path).is_some() && !is_signature(path)
@@ -290,7 +291,7 @@ fn rebuild_dist_files(metadata: &Metadata, current: &CurrentItems, layout: &Layo
         let is_ours = !file.ancestors().take_while(|above| *above != layout.root()).any(Path::is_symlink);
         let found = Some(&file).filter(|file| is_ours && file.is_file()).and_then(|file| Sha256::of_file(file).ok());
         let there = digests.iter().find(|held| found == Some((held.sha256, held.size)));
-        // A signature goes when its channel moves on without one, and nobody misses it.
+        // A signature is removed when its channel moves on without one, so a missing signature is not a loss.
         let is_missed = current.dist_files.contains(path) && !is_signature(path);
         let latest = digests.iter().max_by_key(|held| held.read_at).filter(|_| is_missed);
         match there {
@@ -302,7 +303,7 @@ fn rebuild_dist_files(metadata: &Metadata, current: &CurrentItems, layout: &Layo
     artifacts
 }
 
-/// Every rustup artifact on record that the newest record of no lineage names.
+/// Every recorded dist file that no lineage's newest record names.
 fn unreferenced_dist_files(artifacts: &DistFiles, current: &CurrentItems) -> Vec<DistFileRecord> {
     let unreferenced = artifacts.0.iter().filter(|(path, _)| !current.dist_files.contains(*path));
     unreferenced
@@ -316,7 +317,7 @@ fn unreferenced_dist_files(artifacts: &DistFiles, current: &CurrentItems) -> Vec
         .collect()
 }
 
-/// Every crate of the index that the newest record of no lineage names.
+/// Every crate of the index that no lineage's newest record names.
 fn unreferenced_crates(pass: &Pass, current: &CurrentItems) -> Vec<CrateRecord> {
     let known = pass.index_states.iter().flat_map(|name| name.expected_lines().map(move |line| (name, line)));
     let mut unnamed: Vec<CrateRecord> = known
@@ -346,7 +347,7 @@ fn unreferenced_crates(pass: &Pass, current: &CurrentItems) -> Vec<CrateRecord> 
     unnamed
 }
 
-/// A record that keeps `crates` and `artifacts`, with `head` as it is from then on.
+/// Makes the record that keeps `crates` and `artifacts`, and updates `head` to the state after it.
 fn make_rebuilt_record(
     head: &mut MirrorSummary,
     crates: Vec<CrateRecord>,
@@ -375,7 +376,7 @@ fn make_rebuilt_record(
         targets: Vec::new(),
         toolchains: Vec::new(),
         dist_files: artifacts,
-        // Nobody knows: before all others.
+        // Unknown, so before all others.
         index_read: Timestamp::UNIX_EPOCH.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
         crates,
         lineage: Lineage { id: REBUILT_LINEAGE.to_owned(), sequence, inputs: vec![input] },
@@ -385,7 +386,7 @@ fn make_rebuilt_record(
     };
     manifest.assign_id();
     let lineage = LineageTip::from_manifest(&manifest, ledger::next_record_name(names, &manifest.id));
-    // It counts as a record of the ledger, but not as an import: when the last one was is as known as before.
+    // It counts as a record of the ledger, but not as an import, so `last_import` does not change.
     let last_import = head.last_import.take();
     let size = HistorySize::from_manifest(&manifest, "(rebuilt)");
     *head = MirrorSummary { last_import, ..std::mem::take(head).with_import(&now, lineage, size) };

@@ -1,10 +1,10 @@
-//! Lineages that were let go: each a note in the ledger that says after which import its records stopped to count.
+//! Retired lineages. A note in the ledger states after which import the lineage's records no longer count.
 //!
-//! A note is called `NNNNNNNN-LINEAGE.forgotten`, with the number of the newest record at that time. Records stay as
-//! they are; whoever reads the ledger leaves out what a note covers. A bundle of the lineage that is imported later gets
-//! a record with a higher number, and the lineage counts again from there.
+//! A note is called `NNNNNNNN-LINEAGE.forgotten`, with the number of the newest record at that time. Records stay
+//! unchanged; every reader of the ledger ignores those that a note covers. A bundle of the lineage that is imported
+//! later gets a record with a higher number, and the lineage is active again from there.
 //!
-//! A note `NNNNNNNN-LINEAGE-KKKKKKKK.accepted` does the same, save that the record of number K goes on to count: the bundle
+//! A note `NNNNNNNN-LINEAGE-KKKKKKKK.accepted` has the same effect, but the record of number K still counts: the bundle
 //! that was accepted as the lineage's newest.
 
 use std::fs;
@@ -18,18 +18,18 @@ use super::summary::LineageTip;
 use super::transaction::{Error, failed};
 use crate::durable;
 
-/// A lineage, and the number of the newest record when it was let go.
+/// A lineage, and the number of the newest record when it was retired.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Retirement {
     /// Records up to this number are covered.
     pub last_record: u64,
     /// The lineage.
     pub lineage: String,
-    /// The number of the record that counts nevertheless, where a bundle was accepted as the newest.
+    /// The number of the record that still counts, if a bundle was accepted as the newest.
     pub accepted_record: Option<u64>,
 }
 
-/// What a note's file says, for people: the name alone decides.
+/// The informative content of a note's file; only its name is evaluated.
 #[derive(Serialize, Deserialize)]
 struct RetirementFile {
     #[serde(rename = "forgotten")]
@@ -40,7 +40,7 @@ struct RetirementFile {
 /// Every note of the ledger, the oldest first.
 ///
 /// # Errors
-/// The file system's.
+/// A file system operation failed.
 pub fn read_retirements(layout: &Layout) -> Result<Vec<Retirement>, Error> {
     let folder = layout.ledger();
     let entries = match fs::read_dir(&folder) {
@@ -58,7 +58,7 @@ pub fn read_retirements(layout: &Layout) -> Result<Vec<Retirement>, Error> {
     Ok(notes)
 }
 
-/// Whether a note says that the record with this number, which is of `lineage`, does not count.
+/// Whether a note covers the record with this number of `lineage`, so that it does not count.
 pub fn is_retired(notes: &[Retirement], number: u64, lineage: &str) -> bool {
     notes
         .iter()
@@ -79,14 +79,14 @@ impl Retirement {
         Some(Retirement { last_record: after.parse().ok()?, lineage, accepted_record: accepted })
     }
 
-    /// Writes the note of a lineage, by way of staging, which must have begun. Durable when it returns: the lineage is
-    /// let go by then.
+    /// Writes the note of a lineage, through staging, which must have begun. When it returns, the note is durable and
+    /// the lineage is retired.
     pub(super) fn write(layout: &Layout, after: u64, newest: &LineageTip, forgotten: &str) -> Result<(), Error> {
         Retirement::write_file(layout, &format!("{after:08}-{}.forgotten", newest.id), newest, forgotten)
     }
 
-    /// Writes the note of a lineage whose newest bundle was accepted, as [`Retirement::write`] does. A record whose name has no
-    /// number is none of the ledger's, and gets no note.
+    /// Writes the note of a lineage whose newest bundle was accepted, as [`Retirement::write`] does. A record whose
+    /// name has no number is not in the ledger, and gets no note.
     pub(super) fn write_accepted(layout: &Layout, after: u64, newest: &LineageTip, now: &str) -> Result<(), Error> {
         match ledger::record_number(&newest.record) {
             Some(number) => {

@@ -1,8 +1,7 @@
-//! For cargo's `local-registry`: `NAME-VERSION.crate` in one folder, and `index/` beside them.
+//! Exports cargo's `local-registry`: `NAME-VERSION.crate` files in one folder, with `index/` beside them.
 //!
-//! A hard link is safe against the mirror's own doings, which replaces files by rename and never writes into one; the
-//! link then keeps the old bytes. Whatever else writes into a linked file changes both. Index files change with every
-//! import, and are copies.
+//! The mirror never writes into an existing file but replaces files by rename, so a hard link keeps the old bytes. Any
+//! other program that writes into a linked file changes both. Index files change with every import, so they are copied.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -25,7 +24,7 @@ use crate::mirror::transaction::failed;
 pub(super) fn export(layout: &Layout, folder: &Path, sink: &dyn Sink) -> Result<ExportReport, Error> {
     let target = OutputDir::create(folder, layout)?;
     let index = target.path().join("index");
-    // Cargo wants the folder, though nothing may be in it.
+    // Cargo requires the folder, even if it is empty.
     fs::create_dir(&index).map_err(write_failed(&index))?;
     let inventory = read_inventory(layout, sink, &mut |name, text| {
         let path = index.join(name.index_path());
@@ -62,7 +61,7 @@ pub(super) fn export(layout: &Layout, folder: &Path, sink: &dyn Sink) -> Result<
     })
 }
 
-/// Hashes the crate's file, and copies it on the way if it is not linked.
+/// Hashes the crate's file, and copies it in the same pass if it is not linked.
 fn hash_and_copy(
     entry: &InventoryEntry,
     from: &Path,

@@ -1,8 +1,8 @@
-//! The folder that an export makes: built beside its place, and placed by one rename when it is whole.
+//! The output folder of an export: built under a temporary name, and renamed once when complete.
 //!
-//! While it is built it is locked, by the system's own lock on the folder itself, which dies with its writer. So a
-//! leftover of a killed export is told from the work of a living one. Where folders cannot be locked (Windows, some
-//! network file systems) leftovers stay; that is better than to remove what somebody is building.
+//! The writer holds the system's lock on the folder itself, which ends with the process. The lock distinguishes the
+//! folder of a running export from a leftover of a killed one. If folders cannot be locked (Windows, some network file
+//! systems), leftovers stay, because removing a running export would be worse.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
@@ -16,20 +16,20 @@ use crate::durable::{self, checkpoint};
 use crate::event::Sink;
 use crate::mirror::layout::Layout;
 
-/// How the folder is called until it is whole.
+/// Prefix of the temporary name.
 const PREFIX: &str = ".frostmirror-export-";
 
-/// A folder in the making. Dropped, it is gone.
+/// An unfinished output folder. Dropping it removes the folder.
 pub(super) struct OutputDir {
     destination: PathBuf,
     work_dir: TempDir,
     _lock: Option<File>,
-    /// Folders above it that were not there. Declared after `work`, for they can go only after it.
+    /// Parent folders that the export created. Declared after `work`, because they can be removed only after it.
     _created_parents: CreatedParents,
 }
 
 impl OutputDir {
-    /// Begins to make `folder`, and removes what killed exports left beside it.
+    /// Starts the output for `folder`, and removes leftovers of killed exports beside it.
     pub(super) fn create(folder: &Path, layout: &Layout) -> Result<OutputDir, Error> {
         let refused = |why| Error::Target { folder: folder.to_owned(), why };
         let existing = match fs::metadata(folder) {
@@ -66,22 +66,22 @@ impl OutputDir {
         remove_leftovers(parent).map_err(write_failed(parent))?;
         let (work, locked) = create_work_dir(parent).map_err(write_failed(parent))?;
         if let Some(about) = existing {
-            // The folder that somebody made keeps its permissions.
+            // The permissions of an existing folder are preserved.
             fs::set_permissions(work.path(), about.permissions()).map_err(write_failed(work.path()))?;
         }
         checkpoint("export:begun");
         Ok(OutputDir { destination, work_dir: work, _lock: locked, _created_parents: above })
     }
 
-    /// Where to build.
+    /// The temporary folder to write into.
     pub(super) fn path(&self) -> &Path {
         self.work_dir.path()
     }
 
-    /// Makes everything durable, and gives the folder its name.
+    /// Makes all content durable, and renames the folder to its final name.
     pub(super) fn publish(self, sink: &dyn Sink) -> Result<PathBuf, Error> {
         let OutputDir { destination: place, work_dir: work, _lock: _locked, _created_parents: mut above } = self;
-        // What is declared last goes first, and the folders above can go only after it.
+        // Locals are dropped in reverse order, and the parent folders can be removed only after this folder.
         let work = work;
         checkpoint("export:filled");
         durable::sync_file_system(work.path()).map_err(write_failed(work.path()))?;
@@ -91,7 +91,8 @@ impl OutputDir {
             return Err(Error::Stopped);
         }
         if cfg!(not(unix)) && place.is_dir() {
-            // Unix renames to an empty folder, and to no other. Elsewhere it has to go first; it can only go if empty.
+            // On Unix, a rename can replace an empty folder, and no other. Elsewhere the folder must be removed first,
+            // which works only if it is empty.
             fs::remove_dir(&place).map_err(write_failed(&place))?;
         }
         fs::rename(work.path(), &place).map_err(|source| match source.kind() {
@@ -99,7 +100,7 @@ impl OutputDir {
             io::ErrorKind::NotADirectory => Error::Target { folder: place.clone(), why: Obstacle::NotAFolder },
             _ => write_failed(&place)(source),
         })?;
-        // What it was called is nobody's any more.
+        // The temporary name no longer exists.
         let _renamed = work.keep();
         above.0.clear();
         let parent = place.parent().unwrap_or(&place);
@@ -109,7 +110,7 @@ impl OutputDir {
     }
 }
 
-/// Folders that were made for an export; they go again if nothing came of it.
+/// Parent folders that the export created; dropping the value removes them.
 struct CreatedParents(Vec<PathBuf>);
 
 impl CreatedParents {
@@ -130,13 +131,13 @@ impl CreatedParents {
 impl Drop for CreatedParents {
     fn drop(&mut self) {
         for folder in self.0.iter().rev() {
-            // Not when somebody has put something there.
+            // Fails if the folder has other content, which then stays.
             let _kept = fs::remove_dir(folder).is_err();
         }
     }
 }
 
-/// A folder of an ordinary one's permissions, locked for as long as its writer lives.
+/// Creates a folder with the default permissions, locked until the process ends.
 fn create_work_dir(parent: &Path) -> io::Result<(TempDir, Option<File>)> {
     loop {
         let mut builder = tempfile::Builder::new();
@@ -147,12 +148,12 @@ fn create_work_dir(parent: &Path) -> io::Result<(TempDir, Option<File>)> {
             Err(_) => None,
             Ok(folder) => match folder.try_lock() {
                 Ok(()) => Some(folder),
-                // Another export takes it for a leftover.
+                // Another export treats the folder as a leftover.
                 Err(TryLockError::WouldBlock) => continue,
                 Err(TryLockError::Error(_)) => None,
             },
         };
-        // One may have done so in the moment before the lock.
+        // Another export may have removed it just before the lock.
         if work.path().is_dir() {
             return Ok((work, locked));
         }
@@ -168,7 +169,7 @@ fn ordinary(builder: &mut tempfile::Builder<'_, '_>) {
 #[cfg(not(unix))]
 fn ordinary(_: &mut tempfile::Builder<'_, '_>) {}
 
-/// Removes folders whose writers are dead: the system took their locks away.
+/// Removes the folders of dead exports, whose locks the system has released.
 fn remove_leftovers(parent: &Path) -> io::Result<()> {
     for entry in fs::read_dir(parent)? {
         let entry = entry?;
@@ -177,7 +178,7 @@ fn remove_leftovers(parent: &Path) -> io::Result<()> {
         }
         let Ok(folder) = File::open(entry.path()) else { continue };
         if folder.try_lock().is_ok() {
-            // What another user left is not ours to remove, and in nobody's way.
+            // Leftovers of another user cannot be removed and do no harm.
             let _stays = fs::remove_dir_all(entry.path()).is_err();
         }
     }
@@ -195,7 +196,7 @@ fn is_on_one_file_system(one: &Path, other: &Path) -> bool {
     device(one) == device(other)
 }
 
-/// This system tells when it renames.
+/// This system reports an error at the rename.
 #[cfg(not(unix))]
 fn is_on_one_file_system(_: &Path, _: &Path) -> bool {
     true
@@ -249,7 +250,7 @@ mod tests {
         assert!(!dead.exists());
         let second = OutputDir::create(&other, &layout).expect("begun");
         assert!(living.path().is_dir());
-        // Somebody puts something there meanwhile.
+        // Another program writes to the folder meanwhile.
         fs::write(other.join("mine"), "").expect("write");
         assert!(matches!(second.publish(&NullSink), Err(Error::Target { why: Obstacle::NotEmpty, .. })));
         assert_eq!(names(&other), ["mine"]);

@@ -1,20 +1,20 @@
-//! One `.crate`, unpacked as cargo 1.95 unpacks and vendors it, or refused. Its digest is upstream's, which says who
-//! published it and nothing of what is in it.
+//! Unpacks one `.crate` as cargo 1.95 unpacks and vendors it, or rejects it. The digest is upstream's; it proves the
+//! publisher and says nothing about the content.
 //!
-//! | in the archive | answer |
+//! | in the archive | result |
 //! |---|---|
-//! | a path that is absolute, has `..`, or is outside `NAME-VERSION/` | refused by its bytes, before anything is made |
-//! | a link, a device, a pipe, a sparse file | refused, as by cargo after 1.95; only regular files and folders are made |
+//! | a path that is absolute, has `..`, or is outside `NAME-VERSION/` | rejected by its bytes, before anything is written |
+//! | a link, a device, a pipe, a sparse file | rejected, as by cargo after 1.95; only regular files and folders are created |
 //! | one path twice | the last entry wins, as in cargo |
-//! | two paths that differ only in case | both are unpacked; where the file system ignores case, the last wins |
-//! | a file where a folder is, or the reverse | refused, as by cargo |
-//! | `\`, and on Windows `:` and reserved names | refused: they mean another file there |
-//! | `.gitignore`, `.gitattributes`, `.git` in any folder | left out, as by `cargo vendor`: git would obey them |
-//! | a bomb | cargo's own limit: the greater of 512 MiB and 20 times the file (registry/mod.rs, `max_unpack_size`) |
-//! | endless names, in extended headers or by their number | 4 KiB a path, and a budget for all of them |
-//! | a header that states its size twice | refused: readers differ in what they believe |
-//! | `.cargo-ok`, `.cargo-checksum.json` | left out, as by cargo and `cargo vendor`, which write their own |
-//! | setuid, foreign owners, times | not taken over; of the mode only whether it can be run |
+//! | two paths that differ only in case | both are unpacked; on a case-insensitive file system the last wins |
+//! | a file in place of a folder, or the reverse | rejected, as by cargo |
+//! | `\`, and on Windows `:` and reserved names | rejected: they mean another file there |
+//! | `.gitignore`, `.gitattributes`, `.git` in any folder | skipped, as by `cargo vendor`: git would apply them |
+//! | a decompression bomb | cargo's own limit: the greater of 512 MiB and 20 times the file (registry/mod.rs, `max_unpack_size`) |
+//! | very long or very many names, also in extended headers | limited to 4 KiB per path, and a budget for all paths |
+//! | a header that states its size twice | rejected: readers differ in which size they use |
+//! | `.cargo-ok`, `.cargo-checksum.json` | skipped, as by cargo and `cargo vendor`, which write their own |
+//! | setuid, owners, times | ignored; of the mode, only the executable bit is used |
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File, OpenOptions};
@@ -27,34 +27,34 @@ use tar::EntryType;
 use crate::crate_id::CrateId;
 use crate::digest::{Hasher, Sha256};
 
-/// The name of cargo's list of a vendored crate's files.
+/// The name of cargo's file list of a vendored crate.
 pub const CHECKSUM_FILE: &str = ".cargo-checksum.json";
 
-/// The name of cargo's mark that a crate was unpacked, which no crate may bring along, in whatever folder.
+/// The name of the file with which cargo marks an unpacked crate. A crate may not contain it in any folder.
 const UNPACKED_MARK: &str = ".cargo-ok";
 
-/// Plain bytes that cargo unpacks of any crate.
+/// Maximum unpacked bytes of a crate in cargo.
 const MAX_UNPACKED: u64 = 512 * 1024 * 1024;
-/// Plain bytes that cargo unpacks for each byte of the file, where that is more.
+/// Maximum unpacked bytes in cargo per byte of the file, if that is more.
 const MAX_RATIO: u64 = 20;
-/// Bytes of a path.
+/// Maximum length of a path in bytes.
 const MAX_PATH: usize = 4096;
-/// Bytes of a component; the limit of every common file system.
+/// Maximum length of a path component in bytes; the limit of every common file system.
 const MAX_COMPONENT: usize = 255;
-/// Bytes of an extended header.
+/// Maximum length of an extended header in bytes.
 const MAX_EXTENDED: u64 = 64 * 1024;
-/// What all paths of a crate may take of memory; each counts as its bytes and [`PATH_OVERHEAD`].
+/// Memory budget in bytes for all paths of a crate; each path counts as its length plus [`PATH_OVERHEAD`].
 const NAMES_BUDGET: usize = 32 * 1024 * 1024;
 const PATH_OVERHEAD: usize = 200;
 
-/// What was unpacked.
+/// The unpacked content of a crate.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UnpackReport {
     /// Every file, by its path below `NAME-VERSION/`, with `/` between components.
     pub files: BTreeMap<String, FileEntry>,
-    /// Paths that differ only in case, in groups of at least two; all of them are in `files`.
+    /// Groups of two or more paths that differ only in case; all of them are in `files`.
     pub case_conflicts: Vec<Vec<String>>,
-    /// Files that the file system could not keep beside another one whose name differs in case.
+    /// Files that the file system replaced by a file whose name differs only in case.
     pub replaced: Vec<CaseReplacement>,
 }
 
@@ -67,68 +67,68 @@ pub struct FileEntry {
     pub size: u64,
 }
 
-/// A file that gave way to a later entry of the archive, since the file system ignores case.
+/// A file that a later entry of the archive replaced, because the file system ignores case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CaseReplacement {
-    /// The path that is gone.
+    /// The replaced path.
     pub lost: String,
-    /// The path that took its place.
+    /// The path that replaced it.
     pub kept: String,
 }
 
 impl UnpackReport {
-    /// Bytes of all files.
+    /// Total bytes of all files.
     pub fn total_bytes(&self) -> u64 {
         self.files.values().map(|file| file.size).sum()
     }
 }
 
-/// A crate that was not unpacked, or not to its end.
+/// Why a crate was not unpacked completely.
 #[derive(Debug)]
 pub enum Error {
-    /// Nothing that may be unpacked.
+    /// The crate is invalid or unsafe.
     Rejected(Rejection),
     /// A file cannot be written.
     Write {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
-    /// Nobody wants it any more.
+    /// The caller requested a stop.
     Stopped,
 }
 
 /// Why a crate may not be unpacked.
 #[derive(Debug, thiserror::Error)]
 pub enum Rejection {
-    /// It is not a gzipped tar archive, or is larger than it may be.
+    /// It is not a gzipped tar archive, or exceeds the size limit.
     #[error("its archive cannot be read")]
     Archive(#[source] io::Error),
-    /// A path in it.
+    /// An entry with an invalid path.
     #[error("its entry `{}` {why}", path.escape_debug())]
     Path {
-        /// The path, as far as it is text.
+        /// The path, decoded as far as it is text.
         path: String,
         /// What is wrong with it.
         why: &'static str,
     },
-    /// Too many names, or too long ones.
+    /// The paths exceed their limits.
     #[error("it has more paths, or longer ones, than any crate needs")]
     Names,
     /// It has no `Cargo.toml`.
     #[error("it has no Cargo.toml")]
     NoManifest,
-    /// Its `Cargo.toml` is of no use.
+    /// Its `Cargo.toml` is invalid.
     #[error("its Cargo.toml cannot be used: {0}")]
     Manifest(String),
 }
 
 /// Unpacks the `.crate` of `id`, a file of `length` bytes, into the empty folder `root`, which stands for its
-/// `NAME-VERSION/`. `buffer` is for use meanwhile.
+/// `NAME-VERSION/`. `buffer` is scratch space.
 ///
 /// # Errors
-/// See [`Error`]. What was unpacked until then stays.
+/// See [`Error`]. Files that were already unpacked stay.
 pub fn unpack(
     file: impl Read,
     length: u64,
@@ -141,9 +141,9 @@ pub fn unpack(
     let plain = LimitedReader { inner: GzDecoder::new(file), remaining: limit, limit };
     let mut archive = tar::Archive::new(plain);
     let mut tree = Unpacker::new(id, root);
-    // Of an extended header that comes before its entry.
+    // The name from an extended header before the entry.
     let mut long_name: Option<Vec<u8>> = None;
-    // Raw, because else extended headers are read into memory whole.
+    // Raw entries, because otherwise the library reads whole extended headers into memory.
     for entry in archive.entries().map_err(unreadable)?.raw(true) {
         if stopped() {
             return Err(Error::Stopped);
@@ -153,7 +153,7 @@ pub fn unpack(
         match kind {
             EntryType::GNULongName => {
                 let mut name = read_extended_header(&mut entry)?;
-                // It ends with a NUL, as texts in C do.
+                // The name ends with a NUL, like C strings.
                 name.truncate(name.iter().position(|byte| *byte == 0).unwrap_or(name.len()));
                 long_name = Some(name);
                 continue;
@@ -164,7 +164,7 @@ pub fn unpack(
                 }
                 continue;
             }
-            // Of the archive as a whole; git writes its commit there.
+            // A global header of the archive; git writes its commit there.
             EntryType::XGlobalHeader => continue,
             _ => {}
         }
@@ -172,7 +172,7 @@ pub fn unpack(
         let is_executable = entry.header().mode().is_ok_and(|mode| mode & 0o100 != 0);
         match kind {
             EntryType::Directory => tree.add_folder(&path)?,
-            // Old archives mark folders so; tar's readers, and with them cargo, go by the header's format.
+            // Old archives mark folders this way. The tar crate, and therefore cargo, checks the header's format.
             EntryType::Regular if path.ends_with(b"/") && entry.header().as_ustar().is_none() => {
                 tree.add_folder(&path)?
             }
@@ -193,7 +193,7 @@ fn reject_path(path: &[u8], why: &'static str) -> Error {
     Error::Rejected(Rejection::Path { path, why })
 }
 
-/// The content of an extended header.
+/// Reads the content of an extended header.
 fn read_extended_header(entry: &mut impl Read) -> Result<Vec<u8>, Error> {
     let mut content = Vec::new();
     entry.take(MAX_EXTENDED + 1).read_to_end(&mut content).map_err(unreadable)?;
@@ -218,17 +218,17 @@ fn path_of_extended(content: &[u8]) -> Result<Option<Vec<u8>>, Error> {
     Ok(path)
 }
 
-/// What was unpacked of one crate so far.
+/// The state of unpacking one crate.
 struct Unpacker<'a> {
     prefix: String,
     root: &'a Path,
     unpacked: UnpackReport,
-    /// Every file and every folder, and whether it is a folder.
+    /// Every file and folder path; the value is true for folders.
     taken: HashMap<String, bool>,
-    /// The paths of files, by what a file system without case would call them.
+    /// File paths by their case-folded form.
     folded: HashMap<String, Vec<String>>,
     name_bytes: usize,
-    /// How the file system spells a path; not its own spelling only in tests of file systems that ignore case.
+    /// How the file system spells a path. Differs from the path only in tests of case-insensitive file systems.
     spelling: fn(&str) -> String,
 }
 
@@ -245,7 +245,7 @@ impl<'a> Unpacker<'a> {
         }
     }
 
-    /// The path below the crate's own folder, without `.` and doubled slashes; empty for that folder.
+    /// The path below the crate's own folder, without `.` and double slashes; empty for that folder.
     fn path_in_crate(&mut self, path: &[u8]) -> Result<String, Error> {
         self.name_bytes += path.len() + PATH_OVERHEAD;
         if path.len() > MAX_PATH || self.name_bytes > NAMES_BUDGET {
@@ -259,7 +259,7 @@ impl<'a> Unpacker<'a> {
         };
         let below = below.ok_or_else(|| reject_path(path, "is not in the crate's own folder"))?;
         let mut components = Vec::new();
-        // Cargo reads a path as the system does: a dot and an empty component say nothing.
+        // Cargo reads paths as the system does, which ignores `.` and empty components.
         for component in below.split('/').filter(|component| !matches!(*component, "" | ".")) {
             if let Some(why) = component_fault(component, cfg!(windows)) {
                 return Err(reject_path(path, why));
@@ -281,7 +281,7 @@ impl<'a> Unpacker<'a> {
     fn make_folder(&self, below: &str, path: &[u8]) -> Result<(), Error> {
         let folder = self.on_disk(below);
         fs::create_dir_all(&folder).map_err(|source| match source.kind() {
-            // Where the file system ignores case, that file may have another spelling.
+            // On a case-insensitive file system, that file may have another spelling.
             io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => reject_path(path, NEEDS_FOLDER),
             _ => write_failed(path, folder.clone())(source),
         })
@@ -331,8 +331,8 @@ impl<'a> Unpacker<'a> {
         Ok(())
     }
 
-    /// Makes a file that is not there. An earlier entry of this path gives way, as does one whose name the file system
-    /// takes for the same.
+    /// Creates a new file. It replaces an earlier entry with this path, or with a name that the file system considers
+    /// equal.
     fn create_file(
         &mut self,
         below: &str,
@@ -365,7 +365,7 @@ impl<'a> Unpacker<'a> {
         created.map_err(write_failed(path, path_on_disk.to_owned()))
     }
 
-    /// Takes the names of a folder and of those above it.
+    /// Records the names of a folder and its parents.
     fn claim_folders(&mut self, below: &str, path: &[u8]) -> Result<(), Error> {
         let ends = below.match_indices('/').map(|(at, _)| at).chain([below.len()]);
         for end in ends {
@@ -419,10 +419,10 @@ fn is_reserved_by_windows(component: &str) -> bool {
     matches!(stem.as_str(), "con" | "prn" | "aux" | "nul" | "conin$" | "conout$") || numbered("com") || numbered("lpt")
 }
 
-/// Whether cargo or `cargo vendor` leaves this file or folder out.
+/// Whether cargo or `cargo vendor` skips this file or folder.
 fn is_omitted(below: &str) -> bool {
     let name = below.rsplit('/').next().unwrap_or_default();
-    // Git takes these spellings for its own folder too, and refuses to add them.
+    // Git treats these spellings as its own folder, and refuses to add them.
     let is_git = |component: &str| {
         let plain = component.trim_end_matches(['.', ' ']).to_ascii_lowercase();
         plain == ".git" || plain == "git~1"
@@ -432,7 +432,7 @@ fn is_omitted(below: &str) -> bool {
         || below.split('/').any(is_git)
 }
 
-/// What the system says of a file; a name that it cannot keep is the crate's fault.
+/// Converts a system error for a file. A name that the file system cannot store is the crate's fault.
 fn write_failed(path: &[u8], path_on_disk: PathBuf) -> impl FnOnce(io::Error) -> Error {
     move |source| match source.kind() {
         io::ErrorKind::InvalidFilename | io::ErrorKind::InvalidInput => {
@@ -442,7 +442,7 @@ fn write_failed(path: &[u8], path_on_disk: PathBuf) -> impl FnOnce(io::Error) ->
     }
 }
 
-/// A file that was not there before, with an ordinary one's permissions, or a program's.
+/// Creates a file that must not exist yet, with the default permissions of a file or an executable.
 #[cfg(unix)]
 fn create(path: &Path, runs: bool) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
@@ -454,7 +454,7 @@ fn create(path: &Path, _: bool) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).open(path)
 }
 
-/// A reader that fails where there is more than its limit.
+/// A reader that fails beyond its limit.
 struct LimitedReader<R> {
     inner: R,
     remaining: u64,

@@ -1,11 +1,11 @@
-//! For cargo's `directory` source: every crate unpacked below `NAME-VERSION/`, with `.cargo-checksum.json`.
+//! Exports cargo's `directory` source: every crate unpacked below `NAME-VERSION/`, with `.cargo-checksum.json`.
 //!
-//! Cargo reads every manifest of such a folder before it builds anything, and takes each crate for what its manifest
-//! says. So a crate whose manifest cannot be read, or claims to be another crate, is left out and named. The same happens
-//! to one that cannot be unpacked; the others do not suffer from it.
+//! Cargo reads every manifest of such a folder before it builds anything, and trusts each manifest's name and version.
+//! So the export skips and reports a crate whose manifest is unreadable or names another crate. It does the same with a
+//! crate that cannot be unpacked. Other crates are not affected.
 //!
-//! The folder can be committed to git: files that git would obey are not in it, and its own `.gitignore` and
-//! `.gitattributes` see to it that git keeps every file, byte by byte, whatever the repository around it says.
+//! The folder can be committed to git. It contains no files from crates that git would apply. Its own `.gitignore` and
+//! `.gitattributes` make git keep every file byte by byte, whatever the enclosing repository configures.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, File};
@@ -29,12 +29,12 @@ use crate::mirror::inventory::InventoryEntry;
 use crate::mirror::layout::Layout;
 use crate::mirror::transaction::failed;
 
-/// Bytes of a manifest.
+/// Maximum size of a manifest in bytes.
 const MAX_MANIFEST: u64 = 4 * 1024 * 1024;
 
-/// Re-includes what a `.gitignore` above or of the user ignores: a crate's Cargo.lock, `target`, `build`.
+/// Re-includes files that another `.gitignore` excludes: a crate's Cargo.lock, `target`, `build`.
 const GITIGNORE: &str = "# Every file belongs here: cargo checks them all.\n!*\n";
-/// Keeps git from changing bytes on their way in and out, as `core.autocrlf` or a filter does.
+/// Prevents git from converting files, as `core.autocrlf` or a filter does.
 const GITATTRIBUTES: &str = "* -text -ident -filter -working-tree-encoding -export-ignore -export-subst\n";
 
 /// See [`ReadGuard::export_vendor`](crate::mirror::lock::ReadGuard::export_vendor).
@@ -93,19 +93,19 @@ pub(super) fn export(layout: &Layout, folder: &Path, sink: &dyn Sink) -> Result<
     })
 }
 
-/// Cargo's `.cargo-checksum.json` (sources/directory.rs): it hashes the files listed before it builds the crate, and
+/// Cargo's `.cargo-checksum.json` (sources/directory.rs). Cargo hashes the listed files before it builds the crate, and
 /// compares `package` with the lockfile.
 ///
-/// Files whose paths differ only in case are not listed. A clone of the folder on Windows or macOS has but one of them,
-/// and cargo refuses to build a crate that lacks a listed file. `Cargo.toml` is listed all the same: there, which of two
-/// it is must not be left to chance.
+/// Files whose paths differ only in case are not listed. A clone of the folder on Windows or macOS has only one of
+/// them, and cargo refuses to build a crate that lacks a listed file. `Cargo.toml` is listed anyway, because it must be
+/// certain which of two such files cargo uses.
 #[derive(Serialize)]
 struct Checksums<'a> {
     files: BTreeMap<&'a str, Sha256>,
     package: Sha256,
 }
 
-/// Unpacks one crate into `root`, hashing its file on the way. The inner error is the crate's own fault.
+/// Unpacks one crate into `root`, and hashes its file in the same pass. The inner error is the crate's own fault.
 fn unpack_crate(
     layout: &Layout,
     entry: &InventoryEntry,
@@ -122,7 +122,7 @@ fn unpack_crate(
     let mut file = HashingReader::new(file);
     let stopped = || sink.is_cancelled();
     let unpacked = unpack::unpack(&mut file, length, &entry.id, root, buffer, &stopped);
-    // The archive may end before its file does, and the digest is that of the file.
+    // The archive may end before its file does, and the digest covers the file.
     loop {
         check_stopped(sink)?;
         match file.read(buffer) {
@@ -132,7 +132,7 @@ fn unpack_crate(
             Err(error) => return Err(failed("read", &path)(error).into()),
         }
     }
-    // What is rotten is told as rotten, whatever it looked like when it was unpacked.
+    // A digest mismatch is reported in preference to an unpacking error.
     let (actual, _, _) = file.finish();
     if actual != entry.cksum {
         return Err(corrupt_crate(entry, actual));
@@ -155,11 +155,11 @@ fn unpack_crate(
     Ok(Ok(unpacked))
 }
 
-/// Whether cargo will take the crate for the one that it is.
+/// Checks that the manifest states the crate's name and version.
 fn check_manifest(entry: &InventoryEntry, root: &Path) -> Result<(), Rejection> {
     #[derive(Deserialize)]
     struct CargoToml {
-        // The oldest crates call it so.
+        // The oldest crates use this name.
         #[serde(alias = "project")]
         package: Package,
     }

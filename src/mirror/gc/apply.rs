@@ -1,4 +1,4 @@
-//! A plan carried out. The order of the steps stands on the room's page.
+//! Executes a plan. The page of [`super`] lists the order of the steps.
 
 use std::collections::HashSet;
 use std::fs;
@@ -16,19 +16,19 @@ use crate::mirror::retired::Retirement;
 use crate::mirror::topo_sort::{NameIds, Node, dependencies_first};
 use crate::mirror::transaction::{StagedFile, Staging, failed, was_interrupted};
 
-/// What a file becomes.
+/// The new state of a file.
 enum NewContent {
     Staged(StagedFile),
     Deleted,
 }
 
-/// A file below some root, and what it becomes.
+/// A file below a root, and its new state.
 struct Step {
     path: String,
     new_content: NewContent,
 }
 
-/// Carries out `plan`, under the lock.
+/// Executes `plan` under the lock.
 pub(super) fn execute(layout: &Layout, plan: Plan, sink: &dyn Sink) -> Result<GcReport, Error> {
     let collected = GcReport {
         lines: plan.lines.len() as u64,
@@ -39,7 +39,7 @@ pub(super) fn execute(layout: &Layout, plan: Plan, sink: &dyn Sink) -> Result<Gc
         pending_dist_files: plan.pending_components.len() as u64,
     };
     checkpoint("gc:planned");
-    // What a killed import left was counted for the plan, so that the mark that it left is settled too.
+    // The plan counted the files of a killed import, so its mark must be resolved too.
     if plan.is_empty() && !was_interrupted(layout) {
         return Ok(collected);
     }
@@ -59,7 +59,7 @@ pub(super) fn execute(layout: &Layout, plan: Plan, sink: &dyn Sink) -> Result<Gc
         changes: plan.changes.index_meta.iter().collect(),
         is_removed: is_removed_meta,
     };
-    // On a disk without room, one part at a time is staged later.
+    // On a full disk, parts are staged one at a time later.
     let staged = match is_short {
         true => None,
         false => Some((index.stage(&mut staging)?, records.stage(&mut staging)?)),
@@ -68,7 +68,7 @@ pub(super) fn execute(layout: &Layout, plan: Plan, sink: &dyn Sink) -> Result<Gc
         staging.sync()?;
     }
     checkpoint("gc:staged");
-    // Until the head is right again, whoever comes next counts the tree anew.
+    // Until the summary is correct again, the next process counts the files anew.
     staging.mark_in_progress()?;
     staging.interrupted = true;
     checkpoint("gc:marked");
@@ -87,7 +87,7 @@ pub(super) fn execute(layout: &Layout, plan: Plan, sink: &dyn Sink) -> Result<Gc
     checkpoint("gc:live");
     if let Some(removals) = &plan.changes.pending_during {
         match removals.write(layout) {
-            // Without the list the times of what waits begin anew, which a full disk is worth.
+            // Without the list, the grace periods of pending files restart, which is acceptable on a full disk.
             Err(error) if is_short && disk_reserve::is_full(&error) => {}
             written => written?,
         }
@@ -131,7 +131,7 @@ pub(super) fn execute(layout: &Layout, plan: Plan, sink: &dyn Sink) -> Result<Gc
     Ok(collected)
 }
 
-/// A folder that stands where the link to the index belongs would go on naming crates that are removed.
+/// Restores the index link. A folder in its place would still list removed crates.
 fn restore_link(layout: &Layout, sink: &dyn Sink) {
     let path = layout.index_link();
     let shown = path.display();
@@ -151,7 +151,7 @@ fn restore_link(layout: &Layout, sink: &dyn Sink) {
 struct FileRewrites<'p> {
     root: PathBuf,
     changes: Vec<&'p VersionRemoval>,
-    /// Whether a line is of one of the versions that go.
+    /// Whether a line belongs to one of the removed versions.
     is_removed: fn(&[u8], &HashSet<String>) -> bool,
 }
 
@@ -164,7 +164,7 @@ fn is_removed_meta(line: &[u8], versions: &HashSet<String>) -> bool {
 }
 
 impl FileRewrites<'_> {
-    /// Stages what all of them become.
+    /// Stages the new content of all files.
     fn stage(&self, staging: &mut Staging) -> Result<Vec<Step>, Error> {
         self.changes.iter().map(|change| self.stage_one(staging, change)).collect()
     }
@@ -175,7 +175,7 @@ impl FileRewrites<'_> {
         Ok(Step { path: change.path.clone(), new_content: becomes })
     }
 
-    /// Stages and changes as many at a time as the disk has room for; each of them makes room for others.
+    /// Stages and applies as many files at a time as fit on the disk. Each part frees space for the next.
     fn apply_in_parts(&self, staging: &mut Staging, name: &str) -> Result<(), Error> {
         let mut rest = self.changes.as_slice();
         let mut part = 0;
@@ -198,7 +198,7 @@ impl FileRewrites<'_> {
     }
 }
 
-/// The index files that change; dependents come before what they depend on.
+/// The index files to change; dependents come before their dependencies.
 fn dependents_first<'p>(layout: &Layout, changes: &'p [VersionRemoval]) -> Result<Vec<&'p VersionRemoval>, Error> {
     let names = NameIds::from_names(changes.iter().filter_map(|change| change.path.rsplit('/').next()));
     let mut nodes = Vec::new();
@@ -210,7 +210,7 @@ fn dependents_first<'p>(layout: &Layout, changes: &'p [VersionRemoval]) -> Resul
             let deps = line.into_iter().flat_map(|line| line.deps);
             needs.extend(deps.filter(|dep| !dep.dev).filter_map(|dep| names.id(&dep.name)));
         }
-        // Every one of them has a number: they were numbered above.
+        // Every name has a number, assigned above.
         let name = place.rsplit('/').next().and_then(|name| names.id(name)).unwrap_or(u32::MAX);
         needs.sort_unstable();
         needs.dedup();
@@ -219,7 +219,7 @@ fn dependents_first<'p>(layout: &Layout, changes: &'p [VersionRemoval]) -> Resul
     Ok(dependencies_first(&nodes).into_iter().rev().map(|at| &changes[at]).collect())
 }
 
-/// Removes the crates that are due and lost their lines in an earlier run: that needs no room, and makes some.
+/// Removes crates that are due and lost their lines in an earlier run. That needs no space and frees some.
 fn remove_unlisted_crates(layout: &Layout, plan: &Plan) -> Result<(), Error> {
     let losing: HashSet<String> =
         plan.lines.iter().map(|line| format!("{}-{}.crate", line.name, line.version).to_lowercase()).collect();
@@ -235,7 +235,7 @@ fn remove_unlisted_crates(layout: &Layout, plan: &Plan) -> Result<(), Error> {
     Ok(())
 }
 
-/// Stages `text` without the lines that go.
+/// Stages `text` without the removed lines.
 fn stage_without(staging: &mut Staging, text: &[u8], is_removed: impl Fn(&[u8]) -> bool) -> Result<NewContent, Error> {
     let mut stays = Vec::with_capacity(text.len());
     for line in dir_scan::nonempty_lines(text).filter(|line| !is_removed(line)) {
@@ -248,7 +248,7 @@ fn stage_without(staging: &mut Staging, text: &[u8], is_removed: impl Fn(&[u8]) 
     Ok(NewContent::Staged(staging.write(&stays)?))
 }
 
-/// Takes every step, in order, and makes the names durable.
+/// Applies every step in order, and makes the names durable.
 fn apply_steps(staging: &Staging, root: &Path, steps: &[Step], midway: &str) -> Result<(), Error> {
     let mut folders: HashSet<PathBuf> = HashSet::new();
     for (n, Step { path: place, new_content: becomes }) in steps.iter().enumerate() {
@@ -282,7 +282,7 @@ fn remove_crates(layout: &Layout, plan: &Plan) -> Result<(), Error> {
     Ok(durable::sync_folder(&folder).map_err(failed("sync", &folder))?)
 }
 
-/// Removes rustup artifacts in their order, and makes that durable.
+/// Removes dist files in their order, and makes that durable.
 fn remove_dist_files(layout: &Layout, items: &[Item], [midway, done]: [&str; 2]) -> Result<(), Error> {
     if items.is_empty() {
         return Ok(());
@@ -302,11 +302,11 @@ fn remove_dist_files(layout: &Layout, items: &[Item], [midway, done]: [&str; 2])
     Ok(())
 }
 
-/// Removes folders that were found to be left empty.
+/// Removes folders that have become empty.
 fn remove_folders(folders: &[PathBuf]) -> Result<(), Error> {
     for folder in folders {
         match fs::remove_dir(folder) {
-            // Something came into it that no import brought; it is reported by the next run.
+            // A file that no import brought appeared in it; the next run reports it.
             Err(e) if e.kind() == io::ErrorKind::DirectoryNotEmpty => {}
             removed => remove_if_present(folder, |_| removed)?,
         }
@@ -314,7 +314,7 @@ fn remove_folders(folders: &[PathBuf]) -> Result<(), Error> {
     Ok(())
 }
 
-/// Removes something; fine where somebody else did.
+/// Removes a file or folder; it may already be gone.
 fn remove_if_present(path: &Path, how: impl FnOnce(&Path) -> io::Result<()>) -> Result<(), Error> {
     match how(path) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed("remove", path)(e).into()),

@@ -1,5 +1,5 @@
-//! What lies in the tree: index files with the versions of their lines, the records of these lines, crates. Names and
-//! sizes are looked at, and of an index line its version; the bytes of crates are not read.
+//! Scans the files on disk: index files with the versions of their lines, the records of these lines, and crates. The
+//! scan uses names, sizes and the versions in index lines; it does not read the bytes of crates.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
@@ -15,22 +15,22 @@ use crate::crate_id::CrateName;
 use crate::mirror::layout::Layout;
 use crate::mirror::transaction::failed;
 
-/// Folders of an index path, at most.
+/// Maximum folder depth of an index path.
 pub(super) const MAX_INDEX_DEPTH: usize = 3;
 
-/// One kind of tree of index paths: index/ or lines/.
+/// One tree of index paths: index/ or lines/.
 pub(super) struct DirScan {
     root: PathBuf,
     /// Files in it, as paths below the root with `/`.
     pub(super) files: Vec<String>,
-    /// Things that are neither a file nor a folder, and folders that are too deep.
+    /// Entries that are neither a file nor a folder, and folders that are too deep.
     pub(super) unexpected: Vec<String>,
-    /// How many entries each folder has that will stay.
+    /// How many remaining entries each folder has.
     folders: BTreeMap<String, usize>,
 }
 
 impl DirScan {
-    /// Lists the tree below `root`, which may be absent, with folders down to `limit`.
+    /// Lists the tree below `root`, which may be absent, down to the depth `limit`.
     pub(super) fn list(root: PathBuf, limit: usize) -> Result<DirScan, Error> {
         let mut tree = DirScan { root, files: Vec::new(), unexpected: Vec::new(), folders: BTreeMap::new() };
         tree.list_folder("", 0, limit)?;
@@ -63,7 +63,7 @@ impl DirScan {
         Ok(())
     }
 
-    /// Counts a file as gone.
+    /// Marks a file as removed.
     pub(super) fn mark_removed(&mut self, path: &str) {
         let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
         if let Some(count) = self.folders.get_mut(folder) {
@@ -71,16 +71,16 @@ impl DirScan {
         }
     }
 
-    /// The folders below the root that are left without anything in them, those inside others first.
+    /// The folders below the root that become empty, nested ones first.
     pub(super) fn empty_folders(mut self) -> Vec<PathBuf> {
         self.folders.remove("");
         self.empty_folders_and_root()
     }
 
-    /// The same with the root itself.
+    /// The same, including the root.
     pub(super) fn empty_folders_and_root(mut self) -> Vec<PathBuf> {
         let mut empty = Vec::new();
-        // Backwards in their order, what is inside of a folder comes before it.
+        // In reverse order, nested folders come first.
         let places: Vec<String> = self.folders.keys().rev().cloned().collect();
         for place in places {
             if self.folders.get(&place) == Some(&0) {
@@ -96,19 +96,19 @@ impl DirScan {
     }
 }
 
-/// One index file with something to look at, or its records, or both.
+/// One index file with lines to decide about, or its records, or both.
 pub(super) struct IndexEntry {
-    /// Below index/ and below lines/.
+    /// The path relative to index/ and to lines/.
     pub(super) path: String,
     /// Versions of lines that no lineage needs.
     pub(super) unreferenced: Vec<String>,
     /// Whether the index file has other lines.
     pub(super) has_others: bool,
-    /// Versions on record, where there are records.
+    /// Recorded versions, if there are records.
     pub(super) recorded: Vec<String>,
-    /// Versions on record that have no line and that no lineage needs.
+    /// Recorded versions that have no line and that no lineage needs.
     pub(super) orphans: Vec<String>,
-    /// Lines of the index file that cannot be read.
+    /// Number of unreadable lines of the index file.
     pub(super) unreadable: usize,
 }
 
@@ -118,23 +118,23 @@ struct VersionOnly<'a> {
     vers: Cow<'a, str>,
 }
 
-/// The version of an index line; `None` where it cannot be read.
+/// The version of an index line; `None` if it cannot be read.
 pub(super) fn version_of(line: &[u8]) -> Option<Cow<'_, str>> {
     serde_json::from_slice(line).ok().map(|line: VersionOnly| line.vers)
 }
 
-/// The lines of a file that are not empty.
+/// The nonempty lines of a file.
 pub(super) fn nonempty_lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     text.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty())
 }
 
-/// The version that a line of lines/ is about.
+/// The version of a line in lines/.
 pub(super) fn version_of_meta(line: &[u8]) -> Option<&str> {
     std::str::from_utf8(line.split(|byte| *byte == b' ').next()?).ok()
 }
 
 impl IndexEntry {
-    /// Reads the index file at `place` and its records, either of which may be absent.
+    /// Reads the index file at `path` and its records, either of which may be absent.
     pub(super) fn read(layout: &Layout, path: &str, current: &mut KeepSet) -> Result<IndexEntry, Error> {
         let text = read_or_empty(&layout.index().join(path))?;
         let records = read_or_empty(&layout.index_meta().join(path))?;
@@ -169,13 +169,13 @@ impl IndexEntry {
         Ok(page)
     }
 
-    /// Whether there is anything to decide.
+    /// Whether there is nothing to decide.
     pub(super) fn needs_no_change(&self) -> bool {
         self.unreferenced.is_empty() && self.orphans.is_empty() && self.unreadable == 0
     }
 }
 
-/// Whether an index file of some crate is at this place.
+/// Whether the path can be an index file of a crate.
 pub(super) fn is_index_path(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
     name.parse::<CrateName>().is_ok_and(|name| name.index_path() == path)
@@ -187,7 +187,7 @@ pub(super) struct CrateFile {
     pub(super) size: u64,
 }
 
-/// Every `.crate` file, by name, and the names of what else lies among them.
+/// Every `.crate` file by name, and the names of other entries in the folder.
 pub(super) fn list_crate_files(layout: &Layout) -> Result<(Vec<CrateFile>, Vec<String>), Error> {
     let folder = layout.crates();
     let entries = match fs::read_dir(&folder) {
@@ -210,7 +210,7 @@ pub(super) fn list_crate_files(layout: &Layout) -> Result<(Vec<CrateFile>, Vec<S
     Ok((files, others))
 }
 
-/// The bytes of a file, none where it is not there.
+/// The bytes of a file; empty if it does not exist.
 pub(super) fn read_or_empty(path: &Path) -> Result<Vec<u8>, Error> {
     match fs::read(path) {
         Ok(bytes) => Ok(bytes),
@@ -237,7 +237,7 @@ mod tests {
         tree.mark_removed("3/a/abc");
         tree.mark_removed("se/rd/serde");
         let empty: Vec<PathBuf> = tree.empty_folders();
-        // The root stays: it has another file.
+        // The root stays, because it has another file.
         let expected = ["se/rd", "em/pt", "em", "3/a", "3"].map(|place| folder.path().join(place));
         assert_eq!(empty, expected);
     }

@@ -1,12 +1,12 @@
-//! Rustup artifacts, held against what is current: which go, and when.
+//! Decides which dist files to remove, and when.
 //!
-//! The names that rustup asks for first (channel manifests with their digests and signatures, rustup's release) go at
-//! once, those of one manifest in the order in which no client takes the rest for whole. What they name goes after the
-//! grace time, since a client may be in the middle of an install.
+//! Names that rustup requests first (channel manifests with their digests and signatures, rustup's release) are removed
+//! at once. The files of one manifest are removed in an order in which no client treats the rest as complete. The files
+//! that they name are removed after the grace period, because a client may be in the middle of an install.
 //!
-//! A name can be current and yet be another lineage's: a channel that one history moved on is served to all. If no
-//! current record names anything of such a release, it would be offered and not be there, because nothing moves back;
-//! so all of it is kept that is held, until the name moves on.
+//! A name can be current and yet have the content of another lineage, because all clients see a channel that one
+//! history has moved on. If no current record names any file of such a release, the channel would refer to missing
+//! files, because nothing moves back. So all its stored files are kept until the name moves on.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
@@ -25,35 +25,35 @@ use crate::mirror::transaction::failed;
 use crate::safe_path::SafePath;
 use crate::toolchain::{self, ChannelManifest};
 
-/// Where upstream keeps every release of rustup.
+/// Where upstream stores every release of rustup.
 const ARCHIVE: &str = "rustup/archive/";
 
-/// What lies below dist/ and rustup/, against what is current.
+/// The files below dist/ and rustup/, compared with the current ones.
 pub(super) struct DistScan<'a> {
     layout: &'a Layout,
-    /// What is on record; `None` where nobody can tell, and then nothing goes.
+    /// The recorded files; `None` if unknown, and then nothing is removed.
     recorded: Option<DistFiles>,
     /// dist/ and rustup/.
     trees: Vec<(&'static str, DirScan)>,
-    /// On record, and named by no current record.
+    /// Recorded files that no current record names.
     pub(super) unreferenced: BTreeSet<SafePath>,
-    /// Not on record.
+    /// Files without a record.
     pub(super) unrecognized: Vec<String>,
 }
 
-/// What becomes of it.
+/// The planned removals of dist files.
 pub(super) struct DistDeletions {
-    /// What goes at once, in this order.
+    /// Files to remove at once, in this order.
     pub(super) mutable_files: Vec<Item>,
-    /// What goes in this run after that.
+    /// Files to remove afterwards in this run.
     pub(super) components: Vec<Item>,
-    /// What goes in a later run.
+    /// Files to remove in a later run.
     pub(super) pending: Vec<PendingDeletion>,
-    /// What is on record afterwards.
+    /// The record of dist files afterwards.
     pub(super) after: DistFiles,
-    /// Whether that is anything else than before.
+    /// Whether the record changes.
     pub(super) is_changed: bool,
-    /// Folders that are left empty, those inside others first.
+    /// Folders that become empty, nested ones first.
     pub(super) folders: Vec<PathBuf>,
 }
 
@@ -67,7 +67,7 @@ impl<'a> DistScan<'a> {
         };
         for folder in ["dist", "rustup"] {
             let root = layout.root().join(folder);
-            // What a link leads to is not the mirror's.
+            // A link's target does not belong to the mirror.
             if root.is_symlink() {
                 scan.unrecognized.push(folder.to_owned());
                 continue;
@@ -83,7 +83,8 @@ impl<'a> DistScan<'a> {
         Ok(scan)
     }
 
-    /// Decides what goes; what is in `strange` does not. Adds to the lists of removals during the run and after it.
+    /// Decides which files to remove; unrecognized ones are kept. Updates the lists of pending removals during and
+    /// after the run.
     pub(super) fn classify(
         mut self,
         unrecognized: &KeepSet,
@@ -105,14 +106,14 @@ impl<'a> DistScan<'a> {
             after: recorded.clone(),
             folders: Vec::new(),
         };
-        // What is on record and not there only leaves the record.
+        // A recorded file that is missing is only dropped from the record.
         let files = self.files();
         let (there, gone): (BTreeSet<&SafePath>, BTreeSet<&SafePath>) =
             unreferenced.iter().partition(|path| files.contains(path.as_str()));
         let (names, components): (Vec<&SafePath>, Vec<&SafePath>) =
             there.into_iter().partition(|path| MutableName::from_path(path).is_some());
         let losing_names = if components.is_empty() { HashSet::new() } else { self.paths_named_by(&names, &recorded)? };
-        // Backwards in their order, a manifest's digest goes before the manifest.
+        // In reverse order, a manifest's digest precedes the manifest.
         for path in names.into_iter().rev() {
             sorted.mutable_files.push(self.item(path)?);
         }
@@ -145,7 +146,7 @@ impl<'a> DistScan<'a> {
         Ok(sorted)
     }
 
-    /// The regular files that are there, by path.
+    /// The existing regular files, by path.
     fn files(&self) -> HashSet<String> {
         let below = |(folder, tree): &(&str, DirScan)| -> Vec<String> {
             tree.files.iter().map(|place| format!("{folder}/{place}")).collect()
@@ -159,7 +160,7 @@ impl<'a> DistScan<'a> {
         Ok(Item { file: path.to_string(), size })
     }
 
-    /// What of `spare` is named by something that stays and of which nothing else stays.
+    /// Unreferenced files that a remaining name refers to, if no other file of that name remains.
     fn kept_for_served_names(
         &self,
         recorded: &DistFiles,
@@ -189,7 +190,7 @@ impl<'a> DistScan<'a> {
         Ok(alone)
     }
 
-    /// The paths that these names give to clients until they go; [`ARCHIVE`] for all below it.
+    /// The paths that these names refer to; [`ARCHIVE`] for everything below it.
     fn paths_named_by(&self, names: &[&SafePath], recorded: &DistFiles) -> Result<HashSet<String>, Error> {
         let rows = names.iter().filter_map(|path| recorded.0.get_key_value(*path));
         let mut named: HashSet<String> =
@@ -200,9 +201,8 @@ impl<'a> DistScan<'a> {
         Ok(named)
     }
 
-    /// What the channel manifests among `rows` name. Of one that has several names, one that has not rotted is enough;
-    /// until one is found, all that can be read of the others counts. One that cannot be read as one names nothing, to
-    /// rustup neither.
+    /// The files that the channel manifests among `rows` name. If a manifest has several names, one valid copy is
+    /// enough; until one is found, every readable copy counts. An invalid manifest names nothing, for rustup as well.
     fn files_of_manifests<'r>(
         &self,
         rows: impl Iterator<Item = (&'r SafePath, &'r DistFile)>,

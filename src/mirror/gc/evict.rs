@@ -1,7 +1,7 @@
-//! The least recently used of what live mode brought go when there is more of it than is wanted.
+//! Evicts the least recently used files of live mode when they exceed the size limit.
 //!
-//! Nothing waits for a grace time here: a client that asks for what is gone is a miss, and it is fetched again. What the
-//! newest bundle of any lineage names is neither counted nor touched.
+//! There is no grace period: a request for an evicted file is a cache miss, and live mode fetches the file again. Files
+//! that the newest bundle of any lineage names are neither counted nor evicted.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -21,27 +21,28 @@ use crate::mirror::transaction::was_interrupted;
 use crate::safe_path::SafePath;
 use crate::toolchain::DistPath;
 
-/// What an eviction came to.
+/// The result of an eviction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EvictionReport {
-    /// Crates that are gone.
+    /// Evicted crates.
     pub crates: u64,
-    /// Rustup artifacts that are gone.
+    /// Evicted dist files.
     pub dist_files: u64,
-    /// Bytes of both.
+    /// Total bytes of both.
     pub bytes: u64,
-    /// Bytes of what live mode brought, and no lineage needs, that are left.
+    /// Remaining bytes of live mode's files that no lineage needs.
     pub remaining_bytes: u64,
 }
 
 impl CollectGuard {
-    /// Removes the least recently used of what live mode brought where it is more than `cap` bytes, until it is at most
-    /// nine tenths of that. `used` says when a file was last asked for, by its path below the mirror's root
-    /// (`crates/NAME-VERSION.crate`, `dist/…`); one that it does not name was used when it was placed. Of rustup artifacts
-    /// only components go.
+    /// Evicts the least recently used files of live mode if they exceed `cap` bytes, until at most nine tenths of that
+    /// remain. `used` states the last request of a file by its path below the mirror's root
+    /// (`crates/NAME-VERSION.crate`, `dist/…`). A file that it does not contain counts as used when it was stored. Of
+    /// dist files, only components are evicted.
     ///
     /// # Errors
-    /// A record of the ledger that cannot be read: it might be the one that keeps a crate. The file system's.
+    /// A record of the ledger cannot be read, which might be the one that needs a crate. Or a file system operation
+    /// failed.
     pub fn evict_live(
         &mut self,
         cap: u64,
@@ -71,7 +72,7 @@ fn evict(
     if remaining <= cap {
         return Ok(EvictionReport { remaining_bytes: remaining, ..EvictionReport::default() });
     }
-    // Where nobody can tell what is held, nothing of it goes.
+    // If it is unknown which dist files are stored, none is evicted.
     let dist_files = DistFiles::read(layout)?;
     let is_on_record = |path: &SafePath| dist_files.as_ref().is_some_and(|shelf| shelf.0.contains_key(path));
     let is_removable = |record: &&&LiveRecord| match &record.item {
@@ -85,7 +86,7 @@ fn evict(
         .filter(is_removable)
         .map(|record| (used.get(record.path().as_str()).copied().unwrap_or(record.stored_at), *record))
         .collect();
-    // Of those of one batch that nobody asked for again the larger goes first.
+    // Among unused files of one batch, the larger is evicted first.
     order.sort_by(|(a, one), (b, other)| (a, other.size, &one.item).cmp(&(b, one.size, &other.item)));
     let target_bytes = cap - cap / 10;
     let mut evicted: Vec<LiveRecord> = Vec::new();
@@ -107,7 +108,7 @@ fn evict(
     })
 }
 
-/// What the newest bundles of all lineages name.
+/// The files that the newest bundles of all lineages name.
 fn needed_by_lineages(layout: &Layout) -> Result<KeepSet, Error> {
     let lineages = Lineages::read(layout)?;
     let stored_summary = MirrorSummary::read(layout)?;
@@ -126,7 +127,7 @@ fn needed_by_lineages(layout: &Layout) -> Result<KeepSet, Error> {
     Ok(needed)
 }
 
-/// As a collection knows the file.
+/// The key of the file in a [`KeepSet`].
 fn file_key(record: &LiveRecord) -> String {
     match &record.item {
         ItemId::Crate(id) => id.file_name(),
@@ -183,7 +184,7 @@ fn plan_eviction(
     let parents = components.iter().filter_map(|item| layout.root().join(&item.file).parent().map(ToOwned::to_owned));
     let mut artifact_folders: Vec<_> = parents.collect();
     for folders in [&mut folders, &mut artifact_folders] {
-        // What is inside comes first.
+        // Nested folders come first.
         folders.sort_by(|a, b| b.cmp(a));
         folders.dedup();
     }

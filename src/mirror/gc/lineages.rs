@@ -1,7 +1,8 @@
-//! Who feeds the mirror, and what they need: read from the ledger's records alone, which never change.
+//! The lineages that feed the mirror and the files that they need. The only source is the ledger's records, which never
+//! change.
 //!
-//! manifest.json says the same, but it can be old or lost, and nothing may be removed on its word. A record that cannot
-//! be read might be the one that keeps a crate, so nothing is removed then either.
+//! manifest.json states the same, but it can be outdated or lost, so no removal relies on it. An unreadable record
+//! might be the one that needs a crate, so nothing is removed then either.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
@@ -20,11 +21,11 @@ use crate::mirror::retired::{self, Retirement};
 use crate::mirror::summary::{self, LineageTip};
 use crate::mirror::transaction::failed;
 
-/// What the ledger says, lineage by lineage.
+/// The lineages in the ledger.
 pub(in crate::mirror) struct Lineages {
-    /// Those that count, by id.
+    /// Active lineages, by id.
     pub(in crate::mirror) by_id: BTreeMap<String, LineageState>,
-    /// Those that were let go.
+    /// Retired lineages.
     pub(super) retirements: Vec<Retirement>,
     /// The records' names, in the order of import.
     pub(in crate::mirror) record_names: Vec<String>,
@@ -41,22 +42,22 @@ pub(in crate::mirror) struct LineageState {
     pub(in crate::mirror) file: String,
     /// When it was imported.
     pub(super) imported_at: String,
-    /// Other bundles that may be the newest as well.
+    /// Other bundles that may be the newest.
     pub(super) contenders: Vec<LineageTip>,
 }
 
 impl LineageState {
-    /// The records that say what the lineage needs.
+    /// The records that state what the lineage needs.
     pub(in crate::mirror) fn records(&self) -> impl Iterator<Item = &str> {
         self.contenders.iter().map(|head| head.record.as_str()).chain([self.newest.record.as_str()])
     }
 
-    /// Why it is doubtful which bundle is the newest, one sentence each; nothing where it is not.
+    /// Why the newest bundle is uncertain, one sentence each; empty if it is certain.
     pub(super) fn warnings(&self) -> Vec<String> {
         summary::doubts(self.contenders.iter().chain([&self.newest]))
     }
 
-    /// Takes the newest bundle at its word.
+    /// Accepts the newest bundle.
     pub(super) fn accept_newest(&mut self) {
         self.contenders.clear();
         self.newest.gap_after = None;
@@ -67,7 +68,7 @@ impl LineageState {
 #[derive(Default)]
 struct Contenders {
     tips: Vec<LineageTip>,
-    /// The file of each and when it was imported, by its record.
+    /// The file and the import time of each, by its record.
     file_and_time: BTreeMap<String, [String; 2]>,
 }
 
@@ -108,10 +109,10 @@ struct SummaryInput {
     name: String,
 }
 
-/// A record's crates and rustup artifacts, and nothing else of it.
+/// Only the crates and dist files of a record.
 #[derive(Deserialize)]
 struct RecordContents<'a> {
-    /// The record whose tables this one refers to; that one is settled by itself.
+    /// The record whose tables this one refers to; that record is handled separately.
     #[serde(default)]
     snapshot: Option<String>,
     #[serde(borrow)]
@@ -140,7 +141,7 @@ struct ContentsCrate<'a> {
     version: Cow<'a, str>,
 }
 
-/// What stands in the tree: the names of crates' files and the paths of rustup artifacts, which have a `/`; and lines.
+/// A set of crate file names, of dist file paths (which contain a `/`), and of index lines.
 #[derive(Default)]
 pub(super) struct KeepSet {
     files: HashSet<Box<str>>,
@@ -167,7 +168,7 @@ impl KeepSet {
         self.lines.insert(self.buffer.as_str().into());
     }
 
-    /// Adds what live mode brought.
+    /// Adds a file of live mode.
     pub(super) fn add_live(&mut self, record: &live::LiveRecord) {
         match &record.item {
             live::ItemId::Crate(CrateId { name, version }) => {
@@ -178,7 +179,7 @@ impl KeepSet {
         }
     }
 
-    /// Takes out what live mode brought.
+    /// Removes a file of live mode.
     pub(super) fn remove_live(&mut self, record: &live::LiveRecord) {
         match &record.item {
             live::ItemId::Crate(CrateId { name, version }) => {
@@ -192,7 +193,7 @@ impl KeepSet {
         }
     }
 
-    /// Takes out what `record` names.
+    /// Removes all files that `record` names.
     fn remove(&mut self, record: &RecordContents) {
         self.for_each_crate(record, |keys, file, place, version| {
             keys.files.remove(file);
@@ -216,7 +217,7 @@ impl KeepSet {
 
     fn for_each_crate(&mut self, record: &RecordContents, mut what: impl FnMut(&mut KeepSet, &str, &str, &str)) {
         for ContentsCrate { name, version } in &record.manifest.crates {
-            // Names were checked before the record was written.
+            // Names were validated before the record was written.
             if let Ok(name) = name.parse::<CrateName>() {
                 what(self, &format!("{name}-{version}.crate"), &name.index_path(), version);
             }
@@ -252,7 +253,7 @@ impl Lineages {
             if id != REBUILT_LINEAGE {
                 lineages.last_import = Some(summary.imported_at.clone());
             }
-            // What a snapshot keeps current stands in the records of the lineages that it brought along.
+            // The current files of a snapshot are in the records of its lineages.
             if kind == BundleKind::Snapshot {
                 continue;
             }
@@ -291,8 +292,8 @@ impl Lineages {
         Ok(lineages)
     }
 
-    /// Adds what a lineage's newest bundle names to `keys`, and counts its crates and its rustup artifacts; what others name that may be the newest is
-    /// added too.
+    /// Adds the files of a lineage's newest bundle to `keys`, and counts its crates and dist files. Also adds the files
+    /// of other bundles that may be the newest.
     pub(super) fn add_referenced(
         reader: &mut Reader,
         feed: &LineageState,
@@ -322,8 +323,8 @@ impl Lineages {
         Ok([manifest.crates.len() as u64, manifest.dist_files.len() as u64])
     }
 
-    /// Takes out of `keys` everything that any record names; what is left came with no bundle. Reads the newest records
-    /// first, and no more of them than it must.
+    /// Removes from `keys` all files that any record names; no bundle brought the rest. Reads the newest records first,
+    /// and stops as soon as possible.
     pub(super) fn unrecognized(&self, layout: &Layout, mut keys: KeepSet) -> Result<KeepSet, Error> {
         for name in self.record_names.iter().rev() {
             if keys.files.is_empty() && keys.lines.is_empty() {

@@ -1,4 +1,5 @@
-//! What live mode brought, in a collection: current until it is let go, and then known as brought until its file is gone.
+//! Files of live mode in a collection. They are current until retired. Retired files stay on record as added by live
+//! mode until they are deleted.
 
 use std::collections::HashSet;
 
@@ -11,38 +12,38 @@ use crate::mirror::live::{self, ItemId, LiveRecord};
 use crate::mirror::summary::is_zero;
 use crate::mirror::transaction::Error;
 
-/// The word that stands for what live mode brought where a lineage is let go. No lineage's id begins so.
+/// The name for all files of live mode when a lineage is retired. No lineage id begins like this.
 pub const LIVE_LINEAGE: &str = "live";
 
-/// What live mode brought, as a plan shows it.
+/// The files of live mode in a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct LiveSummary {
-    /// Crates.
+    /// Number of crates.
     pub crates: u64,
-    /// Rustup artifacts.
+    /// Number of dist files.
     #[serde(skip_serializing_if = "is_zero")]
     #[schemars(default)]
     #[serde(rename = "artifacts")]
     pub dist_files: u64,
-    /// Bytes of both.
+    /// Total bytes of both.
     pub bytes: u64,
-    /// It is let go by this run, and counts no more.
+    /// Whether this run retires them.
     #[serde(rename = "forgotten")]
     pub retired: bool,
 }
 
-/// What becomes of live mode's records.
+/// Changes of live mode's records.
 #[derive(Debug, Default)]
 pub(super) struct LiveChanges {
     current: Vec<LiveRecord>,
     retired: Vec<LiveRecord>,
-    /// What is let go by this run.
+    /// Items that this run retires.
     to_retire: HashSet<ItemId>,
-    /// What is on record as forgotten afterwards; `None` where it is that already.
+    /// The new record of retired items; `None` if unchanged.
     retired_after: Option<Vec<LiveRecord>>,
 }
 
-/// What live mode brought, and what this run lets go of it.
+/// The files of live mode, and those that this run retires.
 pub(super) fn plan_live(layout: &Layout, forget: &[String]) -> Result<(Option<LiveSummary>, LiveChanges), Error> {
     let (current, forgotten) = (live::read_records(layout)?, live::read_retired(layout)?);
     let is_forgotten = forget.iter().any(|word| word == LIVE_LINEAGE);
@@ -54,7 +55,7 @@ pub(super) fn plan_live(layout: &Layout, forget: &[String]) -> Result<(Option<Li
 }
 
 impl LiveChanges {
-    /// The work of letting go of some things of which nothing is left afterwards.
+    /// The changes that retire the given items, of which no file remains afterwards.
     pub(super) fn for_eviction(
         current: Vec<LiveRecord>,
         forgotten: Vec<LiveRecord>,
@@ -64,17 +65,17 @@ impl LiveChanges {
         LiveChanges { current, retired: forgotten, to_retire: evicted, retired_after: Some(after) }
     }
 
-    /// What stays current.
+    /// Records that stay current.
     pub(super) fn kept(&self) -> impl Iterator<Item = &LiveRecord> {
         self.current.iter().filter(|record| !self.to_retire.contains(&record.item))
     }
 
-    /// What live mode brought and nobody needs for its sake.
+    /// Records of files that live mode added and no longer needs.
     pub(super) fn retired_records(&self) -> impl Iterator<Item = &LiveRecord> {
         self.retired.iter().chain(self.current.iter().filter(|record| self.to_retire.contains(&record.item)))
     }
 
-    /// This, with what is to be remembered when these files are gone: a thing whose file is there, and that did not come
+    /// Adds the retired items to remember after these files are gone: those whose file remains and that were not added
     /// again.
     pub(super) fn with_deleted_files(mut self, layout: &Layout, gone: &[&[Item]]) -> LiveChanges {
         let gone: HashSet<&str> = gone.iter().flat_map(|items| items.iter()).map(|item| item.file.as_str()).collect();
@@ -100,7 +101,7 @@ impl LiveChanges {
         self.to_retire.is_empty() && self.retired_after.is_none()
     }
 
-    /// Puts down what is let go, before anything of it is removed.
+    /// Writes the retired items, before any of their files is removed.
     pub(super) fn write_retirements(&self, layout: &Layout) -> Result<(), Error> {
         match self.to_retire.is_empty() {
             true => Ok(()),
@@ -108,7 +109,7 @@ impl LiveChanges {
         }
     }
 
-    /// Takes out of what is forgotten what is gone by now.
+    /// Drops retired items whose files are gone.
     pub(super) fn prune_retired(&self, layout: &Layout) -> Result<(), Error> {
         match &self.retired_after {
             Some(after) => live::write_retired(layout, after),

@@ -1,5 +1,4 @@
-//! The list of what waits for its removal: crates, whose lines are gone from the index since the time that stands there,
-//! and rustup artifacts, which no channel names since then.
+//! The list of pending removals: crates since their index line was removed, and dist files since no channel names them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,21 +11,23 @@ use crate::durable;
 use crate::mirror::layout::Layout;
 use crate::mirror::transaction::failed;
 
-/// Names of crates' files and paths of rustup artifacts, which have a `/`, each with the time since when nothing names it.
+/// Names of crate files and paths of dist files (which contain a `/`), each with the time since when it is
+/// unreferenced.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct PendingDeletions(pub(super) BTreeMap<String, Timestamp>);
 
 impl PendingDeletions {
-    /// The list of this mirror. What cannot be read is passed over: its time begins anew.
+    /// Reads the mirror's list. Unreadable entries are skipped, so their grace period restarts.
     pub(super) fn read(layout: &Layout) -> Result<PendingDeletions, Error> {
         let text = dir_scan::read_or_empty(&layout.pending_deletions())?;
         Ok(PendingDeletions::parse(&String::from_utf8_lossy(&text)))
     }
 
-    /// Since when the file called `name` waits, and until when. A new time begins for one that loses its name in this run.
+    /// Since when the file `name` is pending, and until when. The period starts now for a file that loses its last
+    /// reference in this run.
     pub(super) fn waiting_period(&self, name: &str, is_losing: bool, options: &Options) -> (Timestamp, Timestamp) {
         let since = match self.0.get(name) {
-            // A time to come is of a clock that went wrong.
+            // A time in the future comes from a wrong clock.
             Some(since) if !is_losing => (*since).min(options.now),
             _ => options.now,
         };
@@ -45,7 +46,7 @@ impl PendingDeletions {
         self.0.iter().map(|(file, since)| format!("{since} {file}\n")).collect()
     }
 
-    /// Makes this the list of the mirror, by way of staging, which must have begun; durable when it returns.
+    /// Stages and writes the list, durably; staging must have begun.
     pub(super) fn write(&self, layout: &Layout) -> Result<(), Error> {
         let path = layout.pending_deletions();
         if !self.0.is_empty() {

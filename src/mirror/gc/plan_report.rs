@@ -1,4 +1,4 @@
-//! A plan and what came of it as data, the same for the verb and for the API.
+//! A plan and its result as data, shared by the CLI and the API.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -6,40 +6,40 @@ use serde::Serialize;
 use super::{Item, Line, LineagePlan, LiveSummary, PendingDeletion, Plan};
 use crate::mirror::summary::Counts;
 
-/// A plan, as it is told to machines.
+/// The JSON form of a plan.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct PlanReport<'p> {
-    /// Whether it is only shown.
+    /// Whether the plan is only shown and not executed.
     pub dry_run: bool,
-    /// Who feeds the mirror.
+    /// The lineages of the mirror.
     lineages: &'p [LineagePlan],
-    /// What live mode brought; absent where it never brought anything.
+    /// The files of live mode; absent if it never stored any.
     #[serde(skip_serializing_if = "Option::is_none")]
     live: &'p Option<LiveSummary>,
-    /// Index lines that go.
+    /// Index lines to remove.
     lines: &'p [Line],
-    /// Crates that go in this run.
+    /// Crates to remove in this run.
     crates: &'p [Item],
-    /// Bytes of everything that goes in this run.
+    /// Total bytes of all files to remove in this run.
     bytes: u64,
-    /// Crates that go in a later run.
+    /// Crates to remove in a later run.
     #[serde(rename = "waiting")]
     pending_crates: &'p [PendingDeletion],
-    /// Rustup artifacts that go in this run.
+    /// Dist files to remove in this run.
     #[serde(rename = "artifacts")]
     dist_files: Vec<&'p Item>,
-    /// Rustup artifacts that go in a later run.
+    /// Dist files to remove in a later run.
     #[serde(rename = "artifacts_waiting")]
     pending_components: &'p [PendingDeletion],
-    /// What no bundle on record brought; it stays.
+    /// Unrecognized files, which no bundle on record brought. They are kept.
     #[serde(rename = "strangers")]
     unrecognized: &'p [String],
-    /// What the mirror holds afterwards.
+    /// The content of the mirror afterwards.
     after: Counts,
 }
 
 impl Plan {
-    /// The plan, as it is told to machines.
+    /// The JSON form of the plan.
     pub fn report(&self, dry_run: bool) -> PlanReport<'_> {
         PlanReport {
             dry_run,

@@ -1,4 +1,4 @@
-//! What lies in the tree, held against what is current: which index lines and crates go, and when.
+//! Compares the files on disk with the current ones, and decides which index lines and crates to remove, and when.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -8,36 +8,36 @@ use super::pending_deletions::PendingDeletions;
 use super::{Error, Item, Line, Options, PendingDeletion, VersionRemoval};
 use crate::mirror::layout::Layout;
 
-/// What lies in the tree, against what is current.
+/// The files on disk, compared with the current ones.
 pub(super) struct MirrorScan {
     /// index/ and lines/.
     pub(super) trees: [DirScan; 2],
-    /// Index files and records with something to decide, by place.
+    /// Index files and records with something to decide, by path.
     pub(super) entries: Vec<IndexEntry>,
     /// Crates that no lineage needs, by name.
     pub(super) unreferenced: Vec<CrateFile>,
-    /// What belongs nowhere.
+    /// Unrecognized entries.
     pub(super) unrecognized: Vec<String>,
-    /// Index files.
+    /// Number of index files.
     pub(super) names: u64,
-    /// Crates.
+    /// Number of crates.
     pub(super) versions: u64,
-    /// Bytes of these.
+    /// Total bytes of the crates.
     pub(super) bytes: u64,
 }
 
-/// What of a survey goes, other than crates.
+/// Planned removals of a scan, other than crates.
 #[derive(Default)]
 pub(super) struct IndexDeletions {
     pub(super) index_lines: Vec<VersionRemoval>,
     pub(super) index_meta: Vec<VersionRemoval>,
     pub(super) lines: Vec<Line>,
     pub(super) unrecognized: Vec<String>,
-    /// Index files that go whole.
+    /// Index files to remove completely.
     pub(super) index_files_removed: u64,
-    /// The crates of lines that go, by their files' names in lower case: index paths are.
+    /// Crates of the lines to remove, by their file names in lower case, like index paths.
     losing_line: HashSet<String>,
-    /// The crates of strange lines that stay, likewise.
+    /// Crates of unrecognized lines, which stay; in the same form.
     with_unrecognized_line: HashSet<String>,
 }
 
@@ -87,7 +87,7 @@ impl MirrorScan {
         })
     }
 
-    /// Decides on every page what goes; only what is not strange does.
+    /// Decides for every index file what to remove; unrecognized lines are kept.
     pub(super) fn classify(&mut self, unrecognized: &mut KeepSet) -> IndexDeletions {
         let mut sorted = IndexDeletions::default();
         let [index, lines] = &mut self.trees;
@@ -126,7 +126,7 @@ impl MirrorScan {
     }
 }
 
-/// Crates that go now, those that go later, and the list of removals meanwhile and after.
+/// Crates to remove now, those to remove later, and the lists of pending removals during and after the run.
 pub(super) fn partition_by_grace(
     unreferenced: &[CrateFile],
     unrecognized: &KeepSet,

@@ -1,15 +1,15 @@
-//! What is wrong with a bundle, as the cause of a refusal.
+//! The problems of a bundle, as the cause of an error.
 
 use super::{Error, ImportOptions};
 use crate::bundle::open::Problem;
 use crate::mirror::stager::StagedImport;
 
-/// Several problems as one cause: the first ones, one a line.
+/// Several problems as one cause: the first ones, one per line.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", .0.join("\n"))]
 pub struct Problems(pub Vec<String>);
 
-/// Problems that a failure names; the rest is counted.
+/// Maximum number of problems that an error lists; it counts the others.
 const MAX_NAMED: usize = 20;
 
 impl Problems {
@@ -22,7 +22,7 @@ impl Problems {
     }
 }
 
-/// Refuses a bundle of which something was found that cannot be.
+/// Returns an error for a bundle with problems.
 pub(super) fn reject_invalid(
     problems: &[Problem],
     staged: &StagedImport,

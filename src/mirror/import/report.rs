@@ -1,4 +1,4 @@
-//! What an import says while it runs, and of what it did.
+//! Reports the progress and the result of an import.
 
 use super::ImportReport;
 use crate::bundle::format::Manifest;
@@ -6,14 +6,14 @@ use crate::event::{self, Event, Phase, Sink};
 use crate::mirror::index_link::{self, LinkState};
 use crate::mirror::layout::Layout;
 
-/// How much there is to read.
+/// The event that states how much there is to read.
 pub(super) fn begin_event(manifest: &Manifest) -> Event {
     let (items, bytes) =
         manifest.entries().fold((0, 0u64), |(n, bytes), entry| (n + 1, bytes.saturating_add(entry.size)));
     Event::Begin { phase: Phase::Importing, items, bytes }
 }
 
-/// Puts `crates/index` right. What was placed is placed by now, so that a failure is a warning.
+/// Restores `crates/index`. The import is committed by now, so a failure is only a warning.
 pub(in crate::mirror) fn restore_link(layout: &Layout, sink: &dyn Sink) -> LinkState {
     let path = layout.index_link();
     let shown = path.display();
@@ -40,7 +40,7 @@ pub(in crate::mirror) fn restore_link(layout: &Layout, sink: &dyn Sink) -> LinkS
     restored.state
 }
 
-/// What came of it.
+/// Reports the result.
 pub(super) fn report_import(imported: &ImportReport, warnings: &[String], file: &str, sink: &dyn Sink) {
     for note in warnings {
         sink.warning(note.clone());

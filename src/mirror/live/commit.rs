@@ -1,16 +1,16 @@
-//! A batch into the tree: crates, rustup artifacts, lines, the live records, the head, in an order in which a reader who
-//! looks at any instant finds all that he is promised.
+//! Commits a batch: crates, dist files, lines, the live records, the summary. The order guarantees that a reader finds
+//! everything that an index or manifest names at any time.
 //!
-//! The steps, with a named checkpoint after each at which a test kills the process (`-half`: in the middle of one):
+//! The steps, with a named checkpoint after each at which a test kills the process (`-half`: in the middle of a step):
 //!
-//! 1. Everything is staged: second names of the files that arrived, and what index files become. Then one sync.
-//! 2. The log, which says all that the batch is.
-//! 3. Renames; the records; the head. A failure takes back what was done.
-//! 4. One sync, and the log goes, then the files that arrived.
+//! 1. Everything is staged: hard links of the downloaded files, and new index files. Then one sync.
+//! 2. The journal, which describes the whole batch.
+//! 3. Renames; the records; the summary. A failure rolls everything back.
+//! 4. One sync. Then the journal is removed, and then the downloaded files.
 //!
-//! Killed after the second step, whoever takes the lock next does the batch again from its log: what is in its place stays,
-//! and the numbers are counted anew. A crate costs the same in any mirror: nothing that grows is read or written for it,
-//! other than the index file of its own name.
+//! If the process is killed after the second step, the next process that takes the lock repeats the batch from its
+//! journal. Files already in place stay, and the totals are counted anew. A crate costs the same in any mirror: apart
+//! from its own index file, no file that grows is read or written.
 
 use std::collections::HashMap;
 use std::fs;
@@ -39,7 +39,7 @@ use crate::mirror::summary::{Counts, MirrorSummary};
 use crate::mirror::transaction::{self, Removal, Rename, StagedFile, Staging, Transaction, failed};
 use crate::safe_path::SafePath;
 
-/// Every checkpoint of a batch of crates, in the order in which it passes them.
+/// All checkpoints of a batch of crates, in order.
 pub const CHECKPOINTS: &[&str] = &[
     "live:staged",
     "live:logged",
@@ -55,43 +55,43 @@ pub const CHECKPOINTS: &[&str] = &[
     "live:done",
 ];
 
-/// The checkpoints that a batch passes beside these, after `live:crates`, where it brings rustup artifacts.
+/// Additional checkpoints of a batch with dist files, after `live:crates`.
 pub const DIST_FILE_CHECKPOINTS: &[&str] =
     &["live:components-half", "live:components", "live:channels-half", "live:channels", "live:artifacts"];
 
-/// What came of a batch.
+/// The result of a batch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StoreOutcome {
-    /// Crates whose files are new, or were mended.
+    /// Crates whose files are new, or were repaired.
     pub crates: u64,
-    /// Crates that were held by then, and have a live record now.
+    /// Crates that were already stored, and now have a live record.
     pub already_stored: u64,
-    /// Rustup artifacts that were not held.
+    /// Dist files that were not stored before.
     pub dist_files: u64,
-    /// Bytes of all new files.
+    /// Total bytes of all new files.
     pub bytes: u64,
-    /// Held versions whose line is another one now.
+    /// Stored versions whose line changed.
     pub updated_lines: u64,
     /// The crates whose index files changed.
     pub changed_names: Vec<CrateName>,
-    /// Rustup artifacts that are not placed, because what is held is newer.
+    /// Dist files that were skipped, because the stored ones are newer.
     pub skipped: Vec<SafePath>,
-    /// What is not placed, because it contradicts what is held, or cannot be used.
+    /// Items that were rejected, because they contradict stored ones or are unusable.
     pub rejected: Vec<Rejection>,
-    /// What the mirror holds now.
+    /// The content of the mirror afterwards.
     pub counts: Counts,
 }
 
-/// One thing that is not placed.
+/// A rejected item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejection {
-    /// Which.
+    /// The item.
     pub item: ItemId,
-    /// Why, as a lowercase sentence without its end.
+    /// Why, as a lowercase sentence without a final period.
     pub reason: String,
 }
 
-/// What is to be placed.
+/// The content of a batch.
 pub(super) struct Batch {
     pub(super) crates: Vec<FetchedCrate>,
     pub(super) index_updates: Vec<IndexUpdate>,
@@ -100,11 +100,11 @@ pub(super) struct Batch {
 }
 
 impl AddGuard {
-    /// Places what was fetched, and puts it on record as live mode's. Its files in `live/partial/` are gone afterwards,
-    /// also of what is refused; one that contradicts what is held harms no other.
+    /// Stores fetched files, and records them as live mode's. Afterwards the files in `live/partial/` are gone,
+    /// including those of rejected items. An item that contradicts stored ones does not affect the others.
     ///
     /// # Errors
-    /// The file system's; the mirror is then as it was, and the files are still there.
+    /// A file system operation failed; the mirror is then unchanged, and the files still exist.
     pub fn store_live(
         &mut self,
         crates: Vec<FetchedCrate>,
@@ -117,16 +117,16 @@ impl AddGuard {
         store_batch(&self.layout, &Batch { crates, index_updates, dist_files, now }, false, sink)
     }
 
-    /// Does again what a killed process was placing; `None` where none was. Taking the lock does it too.
+    /// Repeats the commit of a killed process; `None` if there was none. Taking the lock does this too.
     ///
     /// # Errors
-    /// The file system's.
+    /// A file system operation failed.
     pub fn recover_live(&mut self, sink: &dyn Sink) -> Result<Option<StoreOutcome>, Error> {
         recover(&self.layout, sink)
     }
 }
 
-/// Does again, under the lock, what a killed process was placing.
+/// Repeats, under the lock, the commit of a killed process.
 pub(in crate::mirror) fn recover(layout: &Layout, sink: &dyn Sink) -> Result<Option<StoreOutcome>, Error> {
     let path = layout.live_journal();
     let text = match fs::read(&path) {
@@ -137,7 +137,7 @@ pub(in crate::mirror) fn recover(layout: &Layout, sink: &dyn Sink) -> Result<Opt
     let batch = match serde_json::from_slice::<Journal>(&text) {
         Ok(log) => log.into_batch(layout),
         Err(error) => {
-            // Crates that it named and that have no line yet are told of by an audit.
+            // An audit reports crates that the batch named and that have no line yet.
             sink.warning(format!("`{}` is damaged ({error}); only the numbers are counted anew", path.display()));
             Batch { crates: Vec::new(), index_updates: Vec::new(), dist_files: Vec::new(), now: Timestamp::UNIX_EPOCH }
         }
@@ -149,7 +149,7 @@ pub(in crate::mirror) fn recover(layout: &Layout, sink: &dyn Sink) -> Result<Opt
     Ok(Some(placed))
 }
 
-/// The log of a batch. Lines are kept as they are; files are named without their folder.
+/// The journal of a batch. Lines are stored verbatim; files are named without their folder.
 #[derive(Serialize, Deserialize)]
 struct Journal {
     #[serde(rename = "placed")]
@@ -299,7 +299,7 @@ fn store_batch(layout: &Layout, batch: &Batch, is_recovery: bool, sink: &dyn Sin
         Err(source) => {
             let undone = transaction.rollback().and(records_before.rollback());
             return Err(match undone {
-                // Whoever is next counts anew, and does the rest of a batch that was begun before.
+                // The next process counts anew, and repeats the rest of an earlier batch.
                 Ok(()) if is_recovery => Error::Store(source),
                 Ok(()) => {
                     remove_if_present(&layout.live_journal())?;
@@ -309,14 +309,14 @@ fn store_batch(layout: &Layout, batch: &Batch, is_recovery: bool, sink: &dyn Sin
             });
         }
     }
-    // As long as there is the log: nobody looks after the link of a batch that is done.
+    // While the journal exists, because no process checks the link of a finished batch.
     if index_link::link_state(layout) != LinkState::Good {
         restore_link(layout, sink);
     }
     remove_if_present(&layout.live_journal())?;
     sync_live(layout)?;
     checkpoint("live:done");
-    // What a killed import left was counted now.
+    // The files of a killed import are included in the counts now.
     staging.interrupted = false;
     drop(staging);
     remove_downloads(batch);
@@ -330,9 +330,9 @@ struct BatchPlan {
     records: Vec<LiveRecord>,
     totals: LiveTotals,
     summary: MirrorSummary,
-    /// The numbers afterwards; `None` where they are to be counted in the tree.
+    /// The counts afterwards; `None` if the files must be counted on disk.
     counts: Option<Counts>,
-    /// Numbers for what is only known late: the figures and the head.
+    /// Allocated files for content that is only known late: the totals and the summary.
     allocated_files: [StagedFile; 2],
 }
 
@@ -355,7 +355,7 @@ impl BatchPlan {
         let log = Journal::from_staged(&arrived, &shelved, batch.now);
         let log = staging.write(&serde_json::to_vec(&log).expect("plain fields are JSON"))?;
         let new = new_records(layout, &arrived, &shelved, batch.now);
-        // Only what was held, or had been, may be on record already.
+        // Only files that are or were stored may have a record already.
         let known = |one: &&FetchedDistFile| shelved.before.0.contains_key(&one.path);
         let was_known = arrived.already_stored > 0 || arrived.needs_recount || shelved.accepted.iter().any(known);
         let (records, figures) = match is_recovery || was_known {
@@ -413,7 +413,7 @@ impl BatchPlan {
         })
     }
 
-    /// Renames everything into the tree, writes the records and the head; and what the mirror holds then.
+    /// Renames everything into the mirror, and writes the records and the summary. Returns the new counts.
     fn apply(
         self,
         layout: &Layout,
@@ -472,7 +472,7 @@ impl RecordsBefore {
     }
 }
 
-/// The records of what is accepted, with what crates say of themselves.
+/// The records of accepted items, with the crates' descriptions.
 fn new_records(
     layout: &Layout,
     staged_crates: &StagedCrates<'_>,
@@ -507,7 +507,7 @@ fn new_records(
     crates.chain(artifacts).collect()
 }
 
-/// What of `new` is not among `known`, and how much all of it is.
+/// The records of `new` that are not in `known`, and the totals of all.
 fn merge_new(known: Vec<LiveRecord>, mut new: Vec<LiveRecord>) -> (Vec<LiveRecord>, LiveTotals) {
     let mut all: HashMap<ItemId, LiveRecord> = known.into_iter().map(|record| (record.item.clone(), record)).collect();
     new.retain(|record| all.get(&record.item).is_none_or(|known| known.sha256 != record.sha256));
@@ -516,13 +516,13 @@ fn merge_new(known: Vec<LiveRecord>, mut new: Vec<LiveRecord>) -> (Vec<LiveRecor
     (new, figures)
 }
 
-/// Makes the id of what live mode brings, where there is none.
+/// Creates the id of live mode's lineage, if there is none.
 fn ensure_lineage_id(layout: &Layout) -> Result<(), Error> {
     let path = layout.live_lineage_id();
     if path.symlink_metadata().is_ok() {
         return Ok(());
     }
-    // One that was lost follows from the records, and stays what it was.
+    // A lost id can be derived from the records, and stays the same.
     let id = match records::lineage_id(layout)? {
         Some(id) => id,
         None => {
@@ -545,7 +545,7 @@ fn remove_if_present(path: &Path) -> Result<(), transaction::Error> {
     }
 }
 
-/// Removes the files that arrived. What cannot be removed is debris, for the next start.
+/// Removes the downloaded files. The next start removes those that remain.
 fn remove_downloads(batch: &Batch) {
     let files = batch.crates.iter().map(|one| &one.file).chain(batch.dist_files.iter().map(|one| &one.file));
     for file in files {

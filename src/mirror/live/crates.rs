@@ -1,4 +1,4 @@
-//! Which crates of a batch are placed, and what index files become of their lines.
+//! Decides which crates of a batch to store, and merges their lines into index files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -18,28 +18,28 @@ use crate::mirror::summary::CountsDelta;
 use crate::mirror::topo_sort::{NameIds, Node, dependencies_first};
 use crate::mirror::transaction::{Error, Rename, Staging, failed};
 
-/// What was staged of a batch's crates and lines.
+/// The staged crates and lines of a batch.
 #[derive(Default)]
 pub(super) struct StagedCrates<'b> {
-    /// Crates to be placed.
+    /// Crates to commit.
     pub(super) crates: Vec<Rename>,
-    /// Line records to be placed.
+    /// Line records to commit.
     pub(super) index_meta: Vec<Rename>,
-    /// Index files to be placed, in this order.
+    /// Index files to commit, in this order.
     pub(super) index: Vec<Rename>,
-    /// Those that will be on record.
+    /// Crates that will be recorded.
     pub(super) accepted: Vec<&'b FetchedCrate>,
-    /// The renewals that something comes of.
+    /// Index updates that have an effect.
     pub(super) updates: Vec<&'b IndexUpdate>,
-    /// How many of the accepted ones were held.
+    /// How many of the accepted crates were already stored.
     pub(super) already_stored: u64,
-    /// What is left out, and why.
+    /// Rejected items, with the reason.
     pub(super) rejected: Vec<Rejection>,
-    /// What the tree gains.
+    /// The change of the mirror's counts.
     pub(super) delta: CountsDelta,
     /// The crates whose index files change.
     pub(super) changed_names: Vec<CrateName>,
-    /// Index, records and files did not agree before, so that what comes back is not new.
+    /// Index, records and files contradicted each other before, so restored files must not count as new.
     pub(super) needs_recount: bool,
     newly_stored: u64,
     changed: Vec<ChangedIndexFile>,
@@ -52,7 +52,7 @@ struct ChangedIndexFile {
     rename: Rename,
 }
 
-/// What is at a crate's place.
+/// The existing file at a crate's path.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Existing {
     Absent,
@@ -62,7 +62,7 @@ enum Existing {
     Different(u64),
 }
 
-/// Stages what is to be placed of the batch's crates and lines.
+/// Stages the crates and lines of the batch.
 pub(super) fn stage_crates<'b>(
     layout: &Layout,
     staging: &mut Staging,
@@ -151,7 +151,7 @@ impl<'b> StagedCrates<'b> {
             }
             Ok(())
         };
-        // One after the other, so that the one that contradicts is left out and no other.
+        // One at a time, so that a contradictory line is rejected without the others.
         let mut sound = Vec::new();
         for (arrival, found) in existing {
             let one =
@@ -209,7 +209,7 @@ impl<'b> StagedCrates<'b> {
         match found {
             Existing::Different(length) => {
                 self.delta.bytes_replaced += length;
-                // Its length on record may be another than the one that it had.
+                // The recorded length may differ from the former length of the file.
                 self.needs_recount = true;
             }
             Existing::Absent | Existing::Identical => self.delta.versions += 1,
@@ -229,7 +229,7 @@ impl<'b> StagedCrates<'b> {
         self.newly_stored += merged.newly_stored as u64;
         self.needs_recount |= records_there && !text_there;
         let changes = merged.text != stored.text;
-        // A record of a line that was replaced before may linger; it does no harm, and is no reason to write.
+        // A record of a replaced line may remain; it is harmless, and no reason to write.
         if changes || !merged.records.iter().all(|record| stored.records.contains(record)) {
             let staged = staging.write(index_meta::render(&merged.records).as_bytes())?;
             self.index_meta.push(Rename { staged, path: path.into(), replaces: records_there });
@@ -248,7 +248,7 @@ impl<'b> StagedCrates<'b> {
     }
 }
 
-/// What is at the place of an arrival, or why it cannot be placed.
+/// The existing file at the path of a fetched crate, or why the crate must be rejected.
 fn check_existing(layout: &Layout, arrival: &FetchedCrate) -> Result<Result<Existing, String>, Error> {
     let path = layout.crate_file(&arrival.id);
     let found = match path.symlink_metadata() {
@@ -270,7 +270,7 @@ fn check_existing(layout: &Layout, arrival: &FetchedCrate) -> Result<Result<Exis
     })
 }
 
-/// Whether the file that arrived is there with the length that it arrived with.
+/// Whether the downloaded file exists with its full length.
 pub(super) fn is_complete_file(file: &std::path::Path, size: u64) -> bool {
     fs::symlink_metadata(file).is_ok_and(|about| about.is_file() && about.len() == size)
 }

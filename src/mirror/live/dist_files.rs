@@ -1,5 +1,5 @@
-//! Which rustup artifacts of a batch are placed: by the rules of an import, for each thing that moves by itself, so that one
-//! that cannot be used harms no other.
+//! Decides which dist files of a batch to store, by the rules of an import. Each group of files that moves together is
+//! handled separately, so that an unusable one does not affect the others.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -20,36 +20,37 @@ use crate::mirror::transaction::{Error, Removal, Rename, Staging, failed};
 use crate::mirror_file::FileKind;
 use crate::safe_path::SafePath;
 
-/// What was staged of a batch's rustup artifacts.
+/// The staged dist files of a batch.
 pub(super) struct StagedDistFiles<'b> {
-    /// What manifests name, and rustup itself.
+    /// Files that manifests name, and rustup itself.
     pub(super) components: Vec<Rename>,
     /// Channel manifests with their digests, then rustup's release.
     pub(super) channels: Vec<Rename>,
-    /// Signatures of what channels were before.
+    /// Signatures of the previous channel manifests.
     pub(super) removals: Vec<Removal>,
-    /// What is on record now.
+    /// The record before the batch.
     pub(super) before: DistFiles,
-    /// What is on record afterwards.
+    /// The record after the batch.
     pub(super) after: DistFiles,
-    /// Those that will be on record as live mode's.
+    /// Files that will be recorded as live mode's.
     pub(super) accepted: Vec<&'b FetchedDistFile>,
-    /// Files that were not held, and their bytes.
+    /// Number and bytes of files that were not stored before.
     pub(super) added: (u64, u64),
-    /// What is not placed, because what is held is newer.
+    /// Files that were skipped, because the stored ones are newer.
     pub(super) skipped: Vec<SafePath>,
-    /// What is left out, and why.
+    /// Rejected files, with the reason.
     pub(super) rejected: Vec<Rejection>,
 }
 
-/// Stages what is to be placed of the batch's rustup artifacts.
+/// Stages the dist files of the batch.
 pub(super) fn stage_dist_files<'b>(
     layout: &Layout,
     staging: &mut Staging,
     batch: &'b Batch,
     sink: &dyn Sink,
 ) -> Result<StagedDistFiles<'b>, Error> {
-    // A batch of crates alone does not read what grows with the mirror. What cannot be read is made anew, as an import does.
+    // A batch of crates alone does not read a record that grows with the mirror. An unreadable record is rebuilt, as by
+    // an import.
     let before = match batch.dist_files.is_empty() {
         true => DistFiles::default(),
         false => DistFiles::read(layout)?.unwrap_or_default(),
@@ -65,7 +66,7 @@ pub(super) fn stage_dist_files<'b>(
         skipped: Vec::new(),
         rejected: Vec::new(),
     };
-    // Of several for one path the one read last.
+    // Of several files for one path, the one read last.
     let mut by_path: BTreeMap<&SafePath, &FetchedDistFile> = BTreeMap::new();
     for one in &batch.dist_files {
         let known = by_path.entry(&one.path).or_insert(one);
@@ -83,7 +84,7 @@ pub(super) fn stage_dist_files<'b>(
     for group in groups.into_values() {
         staged.plan_group(layout, staging, group, batch.now, sink)?;
     }
-    // By path a manifest comes before its digest, and all channels before rustup's release.
+    // Sorted by path, a manifest precedes its digest, and all channels precede rustup's release.
     for moves in [&mut staged.components, &mut staged.channels] {
         moves.sort_by(|a, b| a.path.cmp(&b.path));
     }
@@ -95,7 +96,7 @@ impl<'b> StagedDistFiles<'b> {
         self.rejected.push(Rejection { item: ItemId::DistFile(one.path.clone()), reason: why.to_owned() });
     }
 
-    /// Why it cannot be placed at all.
+    /// Why a file cannot be stored at all.
     fn rejection_reason(&self, layout: &Layout, one: &FetchedDistFile) -> Result<Option<String>, Error> {
         if !matches!(FileKind::from_path(&one.path), Some(FileKind::Dist | FileKind::Rustup)) {
             return Ok(Some("it belongs neither below dist/ nor below rustup/".to_owned()));
@@ -118,7 +119,7 @@ impl<'b> StagedDistFiles<'b> {
         Ok(Some("its file is gone or has another length than it arrived with".to_owned()))
     }
 
-    /// Files that move together, or all that never move.
+    /// Files that move together, or all files that never move.
     fn plan_group(
         &mut self,
         layout: &Layout,
@@ -131,7 +132,7 @@ impl<'b> StagedDistFiles<'b> {
         for one in &group {
             let content = match is_complete_file(&one.file, one.size) {
                 true => DistFileSource::Staged(staging.hard_link(&one.file)?),
-                // It was placed before this process was killed.
+                // It was committed before the previous process was killed.
                 false => DistFileSource::Stored(one.path.below(layout.root())),
             };
             contents.insert(one.sha256, content);
@@ -144,7 +145,7 @@ impl<'b> StagedDistFiles<'b> {
             group.into_iter().for_each(|one| self.reject(one, &why));
             return Ok(());
         }
-        // What other machines lack of a channel that moves is fetched when they ask for it.
+        // Other files of a mutable channel are fetched on request.
         plan.warnings.into_iter().for_each(|note| sink.detail(note));
         let is_left = |one: &&FetchedDistFile| plan.skipped.contains(&one.path);
         let (left, accepted): (Vec<_>, Vec<_>) = group.into_iter().partition(is_left);
@@ -161,7 +162,7 @@ impl<'b> StagedDistFiles<'b> {
     }
 }
 
-/// What arrived, as a bundle would say it.
+/// The fetched files in the form of a bundle's manifest.
 fn as_manifest(group: &[&FetchedDistFile], now: Timestamp) -> Manifest {
     let record = |one: &&FetchedDistFile| DistFileRecord {
         path: one.path.clone(),

@@ -1,4 +1,4 @@
-//! Files under way: each is locked by the server that writes it, so that those of dead servers are known.
+//! Downloads in progress. The server that writes a file locks it, so leftovers of dead servers can be detected.
 
 use std::fs::{self, File};
 use std::io;
@@ -11,25 +11,25 @@ use crate::mirror::layout::Layout;
 use crate::mirror::lock::AddGuard;
 use crate::mirror::transaction::{Error, failed};
 
-/// How often a new name is tried for before the file system is believed to refuse.
+/// Maximum number of attempts to create a file with a new name.
 const MAX_TRIES: usize = 16;
 
-/// A new file in `live/partial/`, locked by this process. Dropped, it is gone, unless it was placed.
+/// A new file in `live/partial/`, locked by this process. Dropping it deletes the file, unless it was committed.
 #[derive(Debug)]
 pub struct PartialFile(NamedTempFile);
 
 impl PartialFile {
-    /// An empty file. Needs no lock on the mirror.
+    /// Creates an empty file. Does not need the mirror's lock.
     ///
     /// # Errors
-    /// The file system's.
+    /// A file system operation failed.
     pub fn create(layout: &Layout) -> Result<PartialFile, Error> {
         let folder = layout.live_partial();
         durable::make_folder(&folder).map_err(failed("make the folder", &folder))?;
         for _ in 0..MAX_TRIES {
             let made = tempfile::Builder::new().prefix("").rand_bytes(12).tempfile_in(&folder);
             let file = made.map_err(failed("write", &folder))?;
-            // Between its making and its locking somebody may have taken it for debris.
+            // Between creation and locking, another process may have removed it as a leftover.
             if file.as_file().try_lock().is_ok() && file.path().exists() {
                 return Ok(PartialFile(file));
             }
@@ -37,7 +37,7 @@ impl PartialFile {
         Err(failed("lock", &folder)(io::ErrorKind::WouldBlock.into()))
     }
 
-    /// Where it is.
+    /// The path of the file.
     pub fn path(&self) -> &Path {
         self.0.path()
     }
@@ -49,10 +49,10 @@ impl PartialFile {
 }
 
 impl AddGuard {
-    /// Removes the files that no living server writes or waits to place. Returns how many they were.
+    /// Removes files that no running server writes or waits to commit. Returns their number.
     ///
     /// # Errors
-    /// The file system's.
+    /// A file system operation failed.
     pub fn remove_stale_partial_files(&mut self) -> Result<u64, Error> {
         let mut removed = 0;
         for path in list_partial_files(&self.layout)? {

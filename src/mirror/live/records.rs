@@ -1,4 +1,4 @@
-//! Live mode's records: what it brought, what of that was let go, and how much it is.
+//! Live mode's records: the stored files, the retired ones, and the totals.
 
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
@@ -12,17 +12,17 @@ use crate::durable;
 use crate::mirror::layout::Layout;
 use crate::mirror::transaction::{Error, failed};
 
-/// What a file of records says.
+/// The content of a file of records.
 #[derive(Debug, Default)]
 pub(in crate::mirror) struct RecordFile {
-    /// The records, the oldest first; of several for one thing the last.
+    /// The records, the oldest first; of several for one item the last.
     pub(in crate::mirror) records: Vec<LiveRecord>,
-    /// The numbers of lines that are no record, from 1. A last one that was not written whole is none of them.
+    /// The numbers of invalid lines, from 1, without an incomplete last line.
     pub(in crate::mirror) damaged_lines: Vec<usize>,
 }
 
 impl RecordFile {
-    /// Reads the file at `path`; one that is not there has no records.
+    /// Reads the file at `path`; a missing file has no records.
     pub(in crate::mirror) fn read(path: &Path) -> Result<RecordFile, Error> {
         let text = match fs::read(path) {
             Ok(text) => text,
@@ -52,30 +52,30 @@ impl RecordFile {
     }
 }
 
-/// The length of what ends with a line's end.
+/// The length of the text up to its last line end.
 fn complete_lines_length(text: &[u8]) -> usize {
     text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1)
 }
 
-/// What live mode brought and is current, the oldest first.
+/// The current files of live mode, the oldest first.
 ///
 /// # Errors
-/// The file system's.
+/// A file system operation failed.
 pub fn read_records(layout: &Layout) -> Result<Vec<LiveRecord>, Error> {
     Ok(RecordFile::read(&layout.live_records())?.records)
 }
 
-/// Follows the records: what is new since the last look, without reading the rest again.
+/// Follows the records: returns new ones since the last read, without reading the rest again.
 #[derive(Debug, Default)]
 pub struct Tailer {
-    /// The length of the file at the last look, and of its whole lines then.
+    /// The length of the file at the last read, and of its complete lines then.
     seen_length: u64,
     complete_length: u64,
-    /// The last bytes of these, by which a file that was written anew is known.
+    /// The last bytes of these lines, which detect that the file was rewritten.
     tail: Vec<u8>,
 }
 
-/// Bytes by which a file is known again: they have a digest or two times in them.
+/// Number of these bytes: they contain a digest or two times.
 const TAIL_LENGTH: usize = 128;
 
 impl Tailer {
@@ -84,10 +84,10 @@ impl Tailer {
         fs::metadata(layout.live_records()).map_or(0, |about| about.len()) != self.seen_length
     }
 
-    /// What is new since the last look, or all where the file was written anew meanwhile.
+    /// The new records since the last read, or all if the file was rewritten meanwhile.
     ///
     /// # Errors
-    /// The file system's.
+    /// A file system operation failed.
     pub fn read_new(&mut self, layout: &Layout) -> Result<Vec<LiveRecord>, Error> {
         let path = layout.live_records();
         let mut read = || -> io::Result<Vec<u8>> {
@@ -117,7 +117,7 @@ impl Tailer {
             Ok(text)
         };
         let text = read().map_err(|error| {
-            // It is read again when it has changed.
+            // The next change triggers another read.
             self.seen_length = fs::metadata(&path).map_or(0, |about| about.len());
             failed("read", &path)(error)
         })?;
@@ -125,18 +125,18 @@ impl Tailer {
     }
 }
 
-/// What live mode brought and was let go, where its file may still be there.
+/// Retired items of live mode whose file may still exist.
 ///
 /// # Errors
-/// The file system's.
+/// A file system operation failed.
 pub fn read_retired(layout: &Layout) -> Result<Vec<LiveRecord>, Error> {
     Ok(RecordFile::read(&layout.live_retired())?.records)
 }
 
-/// How much live mode brought: in constant time, unless that number was lost.
+/// The totals of live mode: in constant time, unless they were lost.
 ///
 /// # Errors
-/// The file system's.
+/// A file system operation failed.
 pub fn read_totals(layout: &Layout) -> Result<LiveTotals, Error> {
     let path = layout.live_counts();
     let known = match fs::read(&path) {
@@ -150,7 +150,7 @@ pub fn read_totals(layout: &Layout) -> Result<LiveTotals, Error> {
     }
 }
 
-/// How much these are.
+/// The totals of these records.
 pub(in crate::mirror) fn sum_totals<'r>(records: impl IntoIterator<Item = &'r LiveRecord>) -> LiveTotals {
     let mut figures = LiveTotals::default();
     for record in records {
@@ -163,11 +163,11 @@ pub(in crate::mirror) fn sum_totals<'r>(records: impl IntoIterator<Item = &'r Li
     figures
 }
 
-/// The lineage under which a snapshot carries what live mode brought; `None` where it never brought anything. Where the id
-/// was lost, it follows from the oldest record.
+/// The lineage of live mode's files in a snapshot; `None` if live mode never stored any. A lost id is derived from the
+/// oldest record.
 ///
 /// # Errors
-/// The file system's.
+/// A file system operation failed.
 pub fn lineage_id(layout: &Layout) -> Result<Option<String>, Error> {
     let path = layout.live_lineage_id();
     match fs::read_to_string(&path) {
@@ -195,8 +195,8 @@ fn render_record(record: &LiveRecord) -> Vec<u8> {
     line
 }
 
-/// Appends `records` to the file at `path`, without making them durable. Returns the length that the file had, up to the
-/// end of its last whole line.
+/// Appends `records` to the file at `path`, without making them durable. Returns the previous length of the file, up to
+/// the end of its last complete line.
 pub(in crate::mirror) fn append(path: &Path, records: &[LiveRecord]) -> Result<u64, Error> {
     let lines: Vec<u8> = records.iter().flat_map(render_record).collect();
     let appended = || -> io::Result<u64> {
@@ -208,7 +208,7 @@ pub(in crate::mirror) fn append(path: &Path, records: &[LiveRecord]) -> Result<u
     appended().map_err(failed("write", path))
 }
 
-/// Cuts off a last line that was not written whole. Returns the length that is left.
+/// Truncates an incomplete last line. Returns the remaining length.
 fn drop_partial_line(file: &mut File) -> io::Result<u64> {
     let length = file.metadata()?.len();
     if length == 0 {
@@ -228,14 +228,14 @@ fn drop_partial_line(file: &mut File) -> io::Result<u64> {
     Ok(complete)
 }
 
-/// Takes back what was appended to the file at `path`, which had this length.
+/// Rolls back an append to the file at `path`, which had this length before.
 pub(in crate::mirror) fn truncate(path: &Path, length: u64) -> Result<(), Error> {
     let file = OpenOptions::new().write(true).open(path);
     file.and_then(|file| file.set_len(length)).map_err(failed("take back", path))
 }
 
-/// Moves what `goes` names from the records to the forgotten ones, by way of staging, which must have begun. Durable when
-/// it returns; killed in between, the thing is in both, and still current.
+/// Moves the records that `is_retired` selects to the retired ones, through staging, which must have begun. Durable
+/// when it returns. After a kill in between, an item is in both files and still current.
 pub(in crate::mirror) fn retire(layout: &Layout, is_retired: &dyn Fn(&ItemId) -> bool) -> Result<(), Error> {
     let (gone, kept): (Vec<LiveRecord>, Vec<LiveRecord>) =
         read_records(layout)?.into_iter().partition(|record| is_retired(&record.item));
@@ -246,7 +246,7 @@ pub(in crate::mirror) fn retire(layout: &Layout, is_retired: &dyn Fn(&ItemId) ->
     append(&path, &gone)?;
     File::open(&path).and_then(|file| file.sync_all()).map_err(failed("sync", &path))?;
     durable::sync_folder(&layout.live()).map_err(failed("sync", &layout.live()))?;
-    // Killed from here on, the numbers are taken from the records.
+    // After a kill from here on, the totals are derived from the records.
     let counts = layout.live_counts();
     match fs::remove_file(&counts) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(failed("remove", &counts)(e)),
@@ -256,12 +256,12 @@ pub(in crate::mirror) fn retire(layout: &Layout, is_retired: &dyn Fn(&ItemId) ->
     write_totals(layout, sum_totals(&kept))
 }
 
-/// Makes `records` the forgotten ones.
+/// Replaces the retired records by `records`.
 pub(in crate::mirror) fn write_retired(layout: &Layout, records: &[LiveRecord]) -> Result<(), Error> {
     write_records(layout, &layout.live_retired(), records)
 }
 
-/// Makes `records` all that the file at `path` says; without any the file goes.
+/// Replaces the file at `path` by `records`; without records, removes the file.
 pub(super) fn write_records(layout: &Layout, path: &Path, records: &[LiveRecord]) -> Result<(), Error> {
     if records.is_empty() {
         return match fs::remove_file(path) {
@@ -273,8 +273,8 @@ pub(super) fn write_records(layout: &Layout, path: &Path, records: &[LiveRecord]
     durable::write_via(&layout.staging(), path, &lines).map_err(failed("write", path))
 }
 
-/// Makes the records anew without lines that are none, and their numbers, where these are not right; by way of staging,
-/// which must have begun. Returns whether anything was wrong.
+/// Rewrites the records without invalid lines, and the totals, if they are wrong; through staging, which must have
+/// begun. Returns whether anything was wrong.
 pub(in crate::mirror) fn repair(layout: &Layout) -> Result<bool, Error> {
     let file = RecordFile::read(&layout.live_records())?;
     let (found, stored_totals) = (sum_totals(&file.records), fs::read(layout.live_counts()).ok());
@@ -288,7 +288,7 @@ pub(in crate::mirror) fn repair(layout: &Layout) -> Result<bool, Error> {
     Ok(!is_right || !file.damaged_lines.is_empty())
 }
 
-/// Writes how much the records are.
+/// Writes the totals of the records.
 pub(in crate::mirror) fn write_totals(layout: &Layout, figures: LiveTotals) -> Result<(), Error> {
     let path = layout.live_counts();
     durable::write_via(&layout.staging(), &path, &render_totals(figures)).map_err(failed("write", &path))
@@ -368,7 +368,7 @@ mod tests {
         assert!(!follower.has_changed(&layout), "nobody reads a torn line over and over");
         append(&path, &all[2..3]).expect("written");
         assert_eq!(names(follower.read_new(&layout).expect("read")), ["c 1.0.0+b"]);
-        // Written anew, and longer by now than it was.
+        // The file was rewritten, and is longer than before.
         fs::remove_file(&path).expect("removed");
         let anew = [record("a-longer-name", 1), record("x", 2), record("y", 2), record("z", 2)];
         append(&path, &anew).expect("written");

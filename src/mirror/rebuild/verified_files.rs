@@ -1,18 +1,18 @@
-//! Rustup artifacts that no record names any more, as far as digests of upstream that lie beside them prove what they are.
+//! Dist files that no record names any more and that upstream's digests beside them prove.
 //!
 //! | file | proven by |
 //! |---|---|
 //! | a channel manifest, under each of its names; a file below `rustup/` | the `.sha256` beside it |
-//! | what a proven channel manifest names | the digest in the manifest |
-//! | a `.sha256` | the proven file that it states the digest of |
+//! | a file that a proven channel manifest names | the digest in the manifest |
+//! | a `.sha256` | the proven file whose digest it states |
 //! | `rustup/release-stable.toml` | a proven program of the release that it names |
-//! | `rustup/archive/…` and `rustup/dist/…` with the same bytes | each other, where one of them is proven |
+//! | `rustup/archive/…` and `rustup/dist/…` with the same bytes | each other, if one of them is proven |
 //!
-//! A file that is not as one of these says stays a stranger.
+//! Any other file stays unrecognized.
 //!
-//! The signature (`.asc`) of a channel manifest cannot be checked here. It is kept where the manifest is proven and the file is
-//! one ASCII-armoured OpenPGP signature of at most [`MAX_SIGNATURE`] bytes: whoever checks it needs upstream's key in any
-//! case. The rebuild moves every other such file aside.
+//! The signature (`.asc`) of a channel manifest cannot be verified here. It is kept if the manifest is proven and the
+//! file is one ASCII-armoured OpenPGP signature of at most [`MAX_SIGNATURE`] bytes. A client that verifies it needs
+//! upstream's key in any case. The rebuild moves every other such file aside.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -28,13 +28,13 @@ use crate::mirror_file::FileKind;
 use crate::safe_path::SafePath;
 use crate::toolchain::{ChannelManifest, signature_path};
 
-/// Most bytes of a signature; upstream's have about 800.
+/// Maximum size of a signature in bytes; upstream's have about 800.
 const MAX_SIGNATURE: u64 = 64 * 1024;
 
-/// The lines around an ASCII-armoured signature (RFC 9580, 6.2).
+/// The first and last line of an ASCII-armoured signature (RFC 9580, 6.2).
 const ARMOUR: [&str; 2] = ["-----BEGIN PGP SIGNATURE-----", "-----END PGP SIGNATURE-----"];
 
-/// Most bytes of a manifest, a `.sha256` or a release that is read.
+/// Maximum size in bytes of a manifest, a `.sha256` or a release file that is read.
 const MAX_SMALL_FILE: u64 = 16 * 1024 * 1024;
 
 /// The files below dist/ and rustup/.
@@ -44,7 +44,7 @@ struct FilesOnDisk<'l> {
     hashed: BTreeMap<SafePath, Option<(Sha256, u64)>>,
 }
 
-/// Every artifact on disk that is proven. Of when it was read nobody knows: it counts as read before all others.
+/// Every proven dist file on disk. The time when it was read is unknown, so it counts as read before all others.
 pub(super) fn find_verified(layout: &Layout) -> BTreeMap<SafePath, DistFile> {
     let mut files = FilesOnDisk { layout, paths: BTreeSet::new(), hashed: BTreeMap::new() };
     for folder in ["dist", "rustup"] {
@@ -91,7 +91,7 @@ pub(super) fn find_verified(layout: &Layout) -> BTreeMap<SafePath, DistFile> {
     verified
 }
 
-/// The signatures of channel manifests that are on disk, whether they are proven or not.
+/// The signatures of channel manifests on disk, proven or not.
 pub(super) fn signatures(layout: &Layout) -> Vec<SafePath> {
     let mut files = FilesOnDisk { layout, paths: BTreeSet::new(), hashed: BTreeMap::new() };
     files.add_folder(&layout.root().join("dist"), "dist");
@@ -121,7 +121,7 @@ fn sidecar_path(path: &SafePath) -> Option<SafePath> {
 }
 
 impl FilesOnDisk<'_> {
-    /// Adds the files of a folder. Links are not followed, and what cannot be listed has no files.
+    /// Adds the files of a folder. Links are not followed, and an unreadable folder has no files.
     fn add_folder(&mut self, folder: &Path, shown: &str) {
         if folder.is_symlink() {
             return;
@@ -139,7 +139,7 @@ impl FilesOnDisk<'_> {
         }
     }
 
-    /// Digest and length of a file that is there.
+    /// Digest and length of an existing file.
     fn hash(&mut self, path: &SafePath) -> Option<(Sha256, u64)> {
         if !self.paths.contains(path) {
             return None;
@@ -157,7 +157,7 @@ impl FilesOnDisk<'_> {
         self.read(path, MAX_SMALL_FILE)
     }
 
-    /// The bytes of a file that is there and has at most `most` of them.
+    /// The content of an existing file of at most `most` bytes.
     fn read(&self, path: &SafePath, most: u64) -> Option<Vec<u8>> {
         if !self.paths.contains(path) {
             return None;
@@ -168,13 +168,13 @@ impl FilesOnDisk<'_> {
         (read as u64 <= most).then_some(text)
     }
 
-    /// The digest that the `.sha256` beside a file begins with.
+    /// The digest at the start of the `.sha256` beside a file.
     fn sidecar_digest(&self, path: &SafePath) -> Option<Sha256> {
         let text = self.read_small(&sidecar_path(path)?)?;
         str::from_utf8(text.get(..64)?).ok()?.parse().ok()
     }
 
-    /// Whether the file has one of these digests; then it is proven.
+    /// Marks the file as proven if it has one of these digests. Returns whether it is proven.
     fn accept_if_digest_matches(
         &mut self,
         path: &SafePath,
@@ -185,13 +185,13 @@ impl FilesOnDisk<'_> {
         found.map(|found| proven.insert(path.clone(), to_dist_file(found))).is_some()
     }
 
-    /// rustup's programs are there twice, and the text that names the release proves itself by a program of that release.
+    /// Proves rustup's programs, which exist twice, and the release file, which a program of its release proves.
     fn verify_rustup_binaries(&mut self, proven: &mut BTreeMap<SafePath, DistFile>) {
         let is_rustup = |path: &&SafePath| path.as_str().starts_with("rustup/");
         let programs: BTreeSet<Sha256> =
             proven.iter().filter(|(path, _)| is_rustup(path)).map(|(_, held)| held.sha256).collect();
         for path in self.paths.clone().iter().filter(is_rustup) {
-            // One that a `.sha256` contradicts is not proven by its double.
+            // An identical copy does not prove a file that its `.sha256` contradicts.
             if self.sidecar_digest(path).is_none() && !path.as_str().ends_with(".sha256") {
                 self.accept_if_digest_matches(path, &programs, proven);
             }
@@ -200,7 +200,7 @@ impl FilesOnDisk<'_> {
         let version = self.read_small(&release).and_then(|text| parse_rustup_version(&text));
         let Some(version) = version else { return };
         let archive = format!("rustup/archive/{version}/");
-        // A `.sha256` beside it that does not fit it says that it is damaged.
+        // A `.sha256` beside it that does not match means that it is damaged.
         let is_contradicted = self.sidecar_digest(&release).is_some();
         if !is_contradicted
             && proven.keys().any(|path| path.as_str().starts_with(&archive))

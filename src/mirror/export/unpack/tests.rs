@@ -1,4 +1,4 @@
-//! Good archives and forged ones.
+//! Valid and forged archives.
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -6,7 +6,7 @@ use flate2::write::GzEncoder;
 use super::*;
 use crate::digest::BUFFER_SIZE;
 
-/// Type, path and content of an entry; paths as raw bytes, so that any can be forged.
+/// Type, path, content and mode of an entry; paths are raw bytes, so that any can be forged.
 type ForgedEntry<'a> = (EntryType, &'a [u8], &'a [u8], u32);
 
 fn gzipped(entries: &[ForgedEntry<'_>]) -> Vec<u8> {
@@ -39,13 +39,13 @@ fn file<'a>(path: &'a str, content: &'a str) -> ForgedEntry<'a> {
     (EntryType::Regular, path.as_bytes(), content.as_bytes(), 0o644)
 }
 
-/// Paths of the files and what is on disk of them.
+/// Paths of the files, and their content on disk.
 fn contents(root: &Path, unpacked: &UnpackReport) -> Vec<(String, String)> {
     let read = |path: &String| (path.clone(), fs::read_to_string(root.join(path)).expect("a file of that name"));
     unpacked.files.keys().map(read).collect()
 }
 
-/// The same with texts that are written down.
+/// Converts literals for comparison with [`contents`].
 fn texts(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
     pairs.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect()
 }
@@ -196,7 +196,7 @@ fn paths_that_differ_in_case_are_both_unpacked() {
     assert!(unpacked.replaced.is_empty());
 }
 
-/// A tree on a file system that keeps but one spelling.
+/// Unpacks on a simulated file system that keeps only one spelling.
 fn unpack_ignoring_case(root: &Path, entries: &[(&str, &str)]) -> Result<UnpackReport, Error> {
     let id = CrateId::parse("a", "1.0.0").expect("valid");
     let mut tree = Unpacker { spelling: |path| path.to_lowercase(), ..Unpacker::new(&id, root) };
@@ -281,7 +281,7 @@ fn decompression_bombs_are_rejected() {
     let taken = names.iter().take_while(|name| tree.path_in_crate(name.as_bytes()).is_ok()).count();
     assert!(taken < budget, "{taken} names were taken");
 
-    // A gigabyte of zeros, stated as one file.
+    // A gigabyte of zeros in one file.
     let mut header = tar::Header::new_gnu();
     header.set_path("a-1.0.0/zeros").expect("short");
     header.set_size(1 << 30);
